@@ -1,0 +1,17 @@
+//! Owns the database schema: ordered migrations that import no entity, so that each stays what it was when it was released.
+
+use sea_orm_migration::prelude::*;
+
+mod m20261123_000001_users_and_signing_keys;
+
+/// The migrations, oldest first.
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m20261123_000001_users_and_signing_keys::Migration)]
+    }
+}
+
+pub use sea_orm_migration::MigratorTrait;

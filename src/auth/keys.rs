@@ -1,0 +1,71 @@
+//! Owns the keys that access tokens are verified with.
+
+use std::{collections::HashMap, sync::Arc};
+
+use jsonwebtoken::{Algorithm, DecodingKey, jwk::Jwk};
+
+use crate::model::{KeyId, SigningAlg};
+
+/// Where the verifier finds the keys in force: the service's own keyring, or another's JWKS.
+pub trait Keys: Send + Sync + 'static {
+    /// The keys in force at this moment. Called for every token, so it must cost next to nothing.
+    fn current(&self) -> Arc<KeySet>;
+}
+
+/// The keys in force, by their ids.
+#[derive(Debug, Default)]
+pub struct KeySet(HashMap<KeyId, Arc<VerifyingKey>>);
+
+impl KeySet {
+    /// The key `kid`, if it is in force.
+    #[must_use]
+    pub fn get(&self, kid: &str) -> Option<&Arc<VerifyingKey>> {
+        // Not every string is a key id, but every key id is looked up by its string.
+        self.0.get(kid)
+    }
+}
+
+impl FromIterator<VerifyingKey> for KeySet {
+    fn from_iter<I: IntoIterator<Item = VerifyingKey>>(keys: I) -> Self {
+        Self(keys.into_iter().map(|key| (key.kid.clone(), Arc::new(key))).collect())
+    }
+}
+
+/// A key and the one algorithm that it verifies: a token cannot choose another (RFC 8725 section 3.1).
+#[derive(Debug)]
+pub struct VerifyingKey {
+    kid: KeyId,
+    alg: SigningAlg,
+    key: DecodingKey,
+}
+
+impl VerifyingKey {
+    /// The key that `jwk` holds, for `alg` alone.
+    ///
+    /// # Errors
+    /// If `jwk` is not a key.
+    pub fn new(kid: KeyId, alg: SigningAlg, jwk: &Jwk) -> Result<Self, jsonwebtoken::errors::Error> {
+        Ok(Self { kid, alg, key: DecodingKey::from_jwk(jwk)? })
+    }
+
+    /// The key's id.
+    #[must_use]
+    pub fn kid(&self) -> &KeyId {
+        &self.kid
+    }
+
+    /// The algorithm it is bound to.
+    #[must_use]
+    pub fn algorithm(&self) -> Algorithm {
+        match self.alg {
+            SigningAlg::Es256 => Algorithm::ES256,
+            SigningAlg::EdDsa => Algorithm::EdDSA,
+            SigningAlg::Rs256 => Algorithm::RS256,
+            SigningAlg::Hs256 => Algorithm::HS256,
+        }
+    }
+
+    pub(super) fn decoding_key(&self) -> &DecodingKey {
+        &self.key
+    }
+}

@@ -1,0 +1,113 @@
+//! Owns the tower layer that enforces the policy: no request reaches a handler that its rule does not let through.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{HeaderMap, Request, Response};
+use tonic::{Status, body::Body};
+use tower::{Layer, Service};
+
+use super::{Access, Authenticator, Caller, Keys, Policy, Standing};
+use crate::model::Error;
+
+/// Puts the policy and the authenticator before a gRPC service.
+#[derive(Debug)]
+pub struct AuthLayer<K, S>(Arc<Gate<K, S>>);
+
+/// A gRPC service behind the policy.
+#[derive(Debug)]
+pub struct AuthService<K, S, Inner> {
+    gate: Arc<Gate<K, S>>,
+    inner: Inner,
+}
+
+#[derive(Debug)]
+struct Gate<K, S> {
+    policy: Policy,
+    authenticator: Authenticator<K, S>,
+}
+
+impl<K: Keys, S: Standing> AuthLayer<K, S> {
+    /// A layer that enforces `policy` with the callers that `authenticator` finds.
+    pub fn new(policy: Policy, authenticator: Authenticator<K, S>) -> Self {
+        Self(Arc::new(Gate { policy, authenticator }))
+    }
+}
+
+impl<K: Keys, S: Standing> Gate<K, S> {
+    /// The caller, for a method that asks for one; or the reason why the call goes no further.
+    async fn admit(&self, path: &str, headers: &HeaderMap) -> Result<Option<Caller>, Error> {
+        match self.policy.access(path) {
+            Some(Access::Public) => Ok(None),
+            Some(Access::Authenticated { required_scopes }) => {
+                let caller = self.authenticator.authenticate(headers).await?;
+                match required_scopes.iter().find(|scope| !caller.claims().has_scope(scope)) {
+                    Some(lacking) => Err(Error::InsufficientScope(lacking.clone())),
+                    None => Ok(Some(caller)),
+                }
+            }
+            Some(Access::Undeclared) => Err(Error::AccessUndeclared),
+            None => Err(Error::Unimplemented),
+        }
+    }
+}
+
+// ===== the plumbing of tower =====
+
+impl<K, S> Clone for AuthLayer<K, S> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<K, S, Inner: Clone> Clone for AuthService<K, S, Inner> {
+    fn clone(&self) -> Self {
+        Self { gate: Arc::clone(&self.gate), inner: self.inner.clone() }
+    }
+}
+
+impl<K, S, Inner> Layer<Inner> for AuthLayer<K, S> {
+    type Service = AuthService<K, S, Inner>;
+
+    fn layer(&self, inner: Inner) -> Self::Service {
+        AuthService { gate: Arc::clone(&self.0), inner }
+    }
+}
+
+impl<K, S, Inner, B> Service<Request<B>> for AuthService<K, S, Inner>
+where
+    K: Keys,
+    S: Standing,
+    B: Send + 'static,
+    Inner: Service<Request<B>, Response = Response<Body>> + Clone + Send + 'static,
+    Inner::Future: Send,
+{
+    type Response = Response<Body>;
+    type Error = Inner::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let gate = Arc::clone(&self.gate);
+        // The clone takes the place of the service that was polled ready (tower's own advice).
+        let clone = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, clone);
+        Box::pin(async move {
+            match gate.admit(request.uri().path(), request.headers()).await {
+                Ok(Some(caller)) => {
+                    request.extensions_mut().insert(caller);
+                }
+                Ok(None) => {}
+                Err(error) => return Ok(Status::from(error).into_http()),
+            }
+            inner.call(request).await
+        })
+    }
+}

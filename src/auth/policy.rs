@@ -1,0 +1,99 @@
+//! Owns who may call which method, as the descriptor set declares it.
+
+use std::collections::HashMap;
+
+use prost_reflect::{DescriptorPool, MethodDescriptor, Value};
+
+/// The method option that declares access (`proto/identity/v1/access.proto`).
+const ACCESS_OPTION: &str = "identity.v1.access";
+
+/// Who may call a method.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Everybody.
+    Public,
+    /// Callers whose token carries these scopes.
+    Authenticated {
+        /// All of them are needed.
+        required_scopes: Vec<String>,
+    },
+    /// Nobody: the method declares nothing.
+    Undeclared,
+}
+
+/// Who may call which method, by the method's path `/package.Service/Method`.
+#[derive(Clone, Debug, Default)]
+pub struct Policy(HashMap<String, Access>);
+
+/// The descriptor set cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum PolicyError {
+    /// It is no `FileDescriptorSet`, or not a complete one.
+    #[error("the descriptor set cannot be read")]
+    Descriptors(#[from] prost_reflect::DescriptorError),
+    /// It does not define the option that declares access.
+    #[error("the descriptor set does not define the method option `{ACCESS_OPTION}`")]
+    NoAccessOption,
+}
+
+impl Policy {
+    /// What the services in the encoded `FileDescriptorSet` declare.
+    ///
+    /// # Errors
+    /// If the set cannot be read, or lacks the option that declares access.
+    pub fn from_descriptor_set(encoded: &[u8]) -> Result<Self, PolicyError> {
+        let pool = DescriptorPool::decode(encoded)?;
+        let option = pool.get_extension_by_name(ACCESS_OPTION).ok_or(PolicyError::NoAccessOption)?;
+        let methods = pool.services().flat_map(|service| service.methods().collect::<Vec<_>>());
+        Ok(Self(methods.map(|method| (path(&method), declared(&method, &option))).collect()))
+    }
+
+    /// Declares every method of a service public that is not Signet's to annotate: reflection, health.
+    ///
+    /// # Errors
+    /// If the set cannot be read.
+    pub fn with_public(mut self, encoded: &[u8], service: &str) -> Result<Self, PolicyError> {
+        let pool = DescriptorPool::decode(encoded)?;
+        let methods = pool.get_service_by_name(service).into_iter();
+        self.0.extend(methods.flat_map(|service| {
+            service.methods().map(|method| (path(&method), Access::Public)).collect::<Vec<_>>()
+        }));
+        Ok(self)
+    }
+
+    /// Who may call the method at `path`; none if there is no such method.
+    #[must_use]
+    pub fn access(&self, path: &str) -> Option<&Access> {
+        self.0.get(path)
+    }
+
+    /// Every method and its rule.
+    pub fn methods(&self) -> impl Iterator<Item = (&str, &Access)> {
+        self.0.iter().map(|(path, access)| (path.as_str(), access))
+    }
+}
+
+fn path(method: &MethodDescriptor) -> String {
+    format!("/{}/{}", method.parent_service().full_name(), method.name())
+}
+
+fn declared(method: &MethodDescriptor, option: &prost_reflect::ExtensionDescriptor) -> Access {
+    let options = method.options();
+    if !options.has_extension(option) {
+        return Access::Undeclared;
+    }
+    let value = options.get_extension(option);
+    let Some(rule) = value.as_message() else { return Access::Undeclared };
+    if rule.has_field_by_name("public") {
+        return Access::Public;
+    }
+    if !rule.has_field_by_name("authenticated") {
+        return Access::Undeclared;
+    }
+    let scopes = rule
+        .get_field_by_name("authenticated")
+        .and_then(|rule| Some(rule.as_message()?.get_field_by_name("required_scopes")?.into_owned()));
+    let scopes = scopes.as_ref().and_then(Value::as_list).unwrap_or_default();
+    let required_scopes = scopes.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+    Access::Authenticated { required_scopes }
+}

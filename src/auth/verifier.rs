@@ -1,0 +1,162 @@
+//! Owns the judgement whether a token is genuine and in time: RFC 9068 section 4, RFC 8725.
+
+use std::{sync::Arc, time::Duration};
+
+use aws_lc_rs::digest;
+use jsonwebtoken::{Validation, decode, decode_header};
+use quick_cache::sync::Cache;
+
+use super::keys::{Keys, VerifyingKey};
+use crate::model::{Claims, Clock, Error, claims::ACCESS_TOKEN_TYP};
+
+/// The longest token that is looked at, in bytes: Signet's own stay below 1 KiB, also with RS256.
+const TOKEN_MAX_BYTES: usize = 8 * 1024;
+
+/// What a verifier expects of a token.
+#[derive(Clone, Debug)]
+pub struct VerifierSettings {
+    /// The one issuer that is trusted (`iss`).
+    pub issuer: String,
+    /// Whom the token must be meant for (`aud`).
+    pub audience: String,
+    /// How far the issuer's clock may be from this one: `exp` and `nbf` are judged with this allowance.
+    pub leeway: Duration,
+    /// How many verified tokens are remembered, so that a token seen before costs no signature check.
+    pub cache_size: usize,
+}
+
+/// Verifies access tokens, and remembers those it has verified.
+#[derive(Debug)]
+pub struct Verifier<K> {
+    keys: K,
+    clock: Clock,
+    settings: VerifierSettings,
+    seen: Cache<Fingerprint, Verified>,
+}
+
+/// The SHA-256 of a token: the token itself is not kept.
+type Fingerprint = [u8; digest::SHA256_OUTPUT_LEN];
+
+/// A token whose signature has been verified.
+#[derive(Clone, Debug)]
+struct Verified {
+    claims: Arc<Claims>,
+    /// By which key: once that is no longer in force, the entry is worth nothing.
+    key: Arc<VerifyingKey>,
+}
+
+impl<K: Keys> Verifier<K> {
+    /// A verifier that trusts `keys`.
+    pub fn new(keys: K, clock: Clock, settings: VerifierSettings) -> Self {
+        let seen = Cache::new(settings.cache_size);
+        Self { keys, clock, settings, seen }
+    }
+
+    /// What `token` says, if it is genuine, meant for this audience, and in time.
+    ///
+    /// # Errors
+    /// [`Error::TokenInvalid`] or [`Error::TokenExpired`].
+    pub fn verify(&self, token: &str) -> Result<Arc<Claims>, Error> {
+        if token.len() > TOKEN_MAX_BYTES {
+            return Err(Error::TokenInvalid("it is too long"));
+        }
+        let keys = self.keys.current();
+        let fingerprint = fingerprint(token);
+        let in_force =
+            |key: &Arc<VerifyingKey>| keys.get(&key.kid().0).is_some_and(|current| Arc::ptr_eq(current, key));
+        let claims = if let Some(seen) = self.seen.get(&fingerprint).filter(|seen| in_force(&seen.key)) {
+            seen.claims
+        } else {
+            let header = decode_header(token).map_err(|_| Error::TokenInvalid("it is not a JWT"))?;
+            if !header.typ.as_deref().is_some_and(is_access_token_type) {
+                return Err(Error::TokenInvalid("its `typ` is not `at+jwt`"));
+            }
+            if header.crit.is_some() {
+                // RFC 7515 section 4.1.11: an extension that is critical and not understood.
+                return Err(Error::TokenInvalid("it has critical header extensions"));
+            }
+            // Only `kid` chooses among the keys that are trusted already: `jwk`, `jku`, `x5u` and `x5c` are never read.
+            let kid = header.kid.ok_or(Error::TokenInvalid("it names no key"))?;
+            let key = keys.get(&kid).ok_or(Error::TokenInvalid("its key is unknown"))?;
+            let claims = Arc::new(self.check_signature(token, key)?);
+            self.check_time(&claims)?;
+            self.seen.insert(fingerprint, Verified { claims: Arc::clone(&claims), key: Arc::clone(key) });
+            return Ok(claims);
+        };
+        self.check_time(&claims)?;
+        Ok(claims)
+    }
+
+    fn check_signature(&self, token: &str, key: &VerifyingKey) -> Result<Claims, Error> {
+        let mut validation = Validation::new(key.algorithm());
+        validation.set_issuer(&[&self.settings.issuer]);
+        validation.set_audience(&[&self.settings.audience]);
+        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+        // The library reads the machine's clock; `check_time` reads the one it was given.
+        validation.validate_exp = false;
+        validation.validate_nbf = false;
+        decode::<Claims>(token, key.decoding_key(), &validation)
+            .map(|data| data.claims)
+            .map_err(|error| Error::TokenInvalid(describe(&error)))
+    }
+
+    fn check_time(&self, claims: &Claims) -> Result<(), Error> {
+        let now = self.clock.now().as_secs();
+        let leeway = i64::try_from(self.settings.leeway.as_secs()).unwrap_or(i64::MAX);
+        // "on or after which the JWT MUST NOT be accepted" (RFC 7519 section 4.1.4)
+        if now >= claims.exp.saturating_add(leeway) {
+            return Err(Error::TokenExpired);
+        }
+        let valid_from = claims.nbf.map_or(claims.iat, |nbf| nbf.max(claims.iat));
+        if now < valid_from.saturating_sub(leeway) {
+            return Err(Error::TokenInvalid("it is not valid yet"));
+        }
+        Ok(())
+    }
+}
+
+fn fingerprint(token: &str) -> Fingerprint {
+    let mut fingerprint = Fingerprint::default();
+    fingerprint.copy_from_slice(digest::digest(&digest::SHA256, token.as_bytes()).as_ref());
+    fingerprint
+}
+
+/// RFC 9068 section 4: `at+jwt`, with or without `application/`, in any case (RFC 7515 section 4.1.9).
+fn is_access_token_type(typ: &str) -> bool {
+    let typ = typ
+        .get(..12)
+        .filter(|prefix| prefix.eq_ignore_ascii_case("application/"))
+        .map_or(typ, |_| &typ[12..]);
+    typ.eq_ignore_ascii_case(ACCESS_TOKEN_TYP)
+}
+
+fn describe(error: &jsonwebtoken::errors::Error) -> &'static str {
+    use jsonwebtoken::errors::ErrorKind;
+    match error.kind() {
+        ErrorKind::InvalidIssuer => "its issuer is another one",
+        ErrorKind::InvalidAudience => "it is meant for another audience",
+        ErrorKind::MissingRequiredClaim(_) | ErrorKind::Json(_) => "it lacks required claims",
+        ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName => {
+            "its algorithm is not the one of its key"
+        }
+        // One answer for everything else: how a forgery failed is nobody's business.
+        _ => "its signature does not verify",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_type_is_compared_as_a_media_type() {
+        for good in ["at+jwt", "AT+JWT", "application/at+jwt", "Application/AT+jwt"] {
+            assert!(is_access_token_type(good), "{good}");
+        }
+        for bad in
+            ["", "JWT", "at+jwt2", "application/", "application/jwt", "text/at+jwt", "äpplication/at+jwt"]
+        {
+            assert!(!is_access_token_type(bad), "{bad}");
+        }
+    }
+}

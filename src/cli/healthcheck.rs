@@ -1,0 +1,55 @@
+//! Owns `signet healthcheck`.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
+
+use serde_json::json;
+use tonic::transport::Endpoint;
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
+
+use super::{Failure, Output};
+use crate::config::Config;
+
+/// How long the answer may take: container probes give a second or a few.
+const TIMEOUT: Duration = Duration::from_secs(3);
+
+pub(super) async fn run(config: &Config, output: Output) -> Result<(), Failure> {
+    let addr = reachable(config.grpc_addr);
+    let status =
+        check(addr).await.map_err(|problem| Failure::Failed(format!("{addr} does not serve: {problem}")))?;
+    if status != ServingStatus::Serving {
+        return Err(Failure::Failed(format!("{addr} does not serve: it answers {}", status.as_str_name())));
+    }
+    output.answer(&format!("{addr} serves."), &json!({ "status": status.as_str_name() }));
+    Ok(())
+}
+
+async fn check(addr: SocketAddr) -> Result<ServingStatus, String> {
+    let endpoint = Endpoint::from_shared(format!("http://{addr}")).map_err(|error| error.to_string())?;
+    let channel = endpoint
+        .connect_timeout(TIMEOUT)
+        .timeout(TIMEOUT)
+        .connect()
+        .await
+        .map_err(|error| crate::status::chain(&error))?;
+    let answer = HealthClient::new(channel)
+        .check(HealthCheckRequest::default())
+        .await
+        .map_err(|status| status.message().to_owned())?;
+    Ok(answer.into_inner().status())
+}
+
+/// A server that listens on every address is asked on this machine's own.
+fn reachable(mut addr: SocketAddr) -> SocketAddr {
+    if addr.ip().is_unspecified() {
+        addr.set_ip(match addr.ip() {
+            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    addr
+}

@@ -1,0 +1,40 @@
+//! Owns `signet migrate`.
+
+use clap::Subcommand;
+use serde_json::json;
+
+use super::{Failure, Output};
+use crate::{config::Config, server::open_database};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Apply every pending migration. Safe while others do the same.
+    Up,
+    /// Show which migrations are applied and which are pending.
+    Status,
+}
+
+pub(super) async fn run(command: Command, config: &Config, output: Output) -> Result<(), Failure> {
+    match command {
+        Command::Up => {
+            let store = open_database(&config.storage, false).await?.store;
+            let applied = store.migrate().await?;
+            let text = match applied.as_slice() {
+                [] => "The schema is up to date.".to_owned(),
+                names => format!("Applied:\n  {}", names.join("\n  ")),
+            };
+            output.answer(&text, &json!({ "applied": applied }));
+            store.close().await;
+        }
+        Command::Status => {
+            let store = open_database(&config.storage, true).await?.store;
+            for migration in store.migrations().await? {
+                let state = if migration.applied { "applied" } else { "pending" };
+                let text = format!("{state:<8} {}", migration.name);
+                output.answer(&text, &json!({ "name": migration.name, "applied": migration.applied }));
+            }
+            store.close().await;
+        }
+    }
+    Ok(())
+}

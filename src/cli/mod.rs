@@ -1,0 +1,165 @@
+//! Owns the command line: what can be asked of the program, and how it answers people and programs.
+
+mod healthcheck;
+mod keys;
+mod migrate;
+mod output;
+mod serve;
+mod users;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, error::ContextKind, error::ErrorKind};
+
+use crate::{
+    config::{Config, environment_variable},
+    model::Error,
+    server::StartError,
+    status, telemetry,
+};
+use output::Output;
+
+/// Exit code for a setting or an argument that cannot be used.
+const EXIT_USAGE: u8 = 2;
+
+/// A gRPC identity service: people and services sign up, get tokens, and are recognised everywhere in a mesh.
+///
+/// Without a command it serves. Every setting is a flag or an environment variable: SIGNET_GRPC_ADDR for --grpc-addr.
+#[derive(Debug, Parser)]
+#[command(name = "signet", version, max_term_width = 110)]
+struct Cli {
+    #[command(flatten)]
+    config: Config,
+
+    /// Answer in JSON, for programs: one object, or one a line where there are many.
+    #[arg(long, global = true, help_heading = None)]
+    json: bool,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve gRPC and HTTP until SIGTERM or SIGINT (the default).
+    Serve,
+    /// Bring the database's schema up to date, or show how it stands.
+    #[command(subcommand)]
+    Migrate(migrate::Command),
+    /// Manage users.
+    #[command(subcommand)]
+    Users(users::Command),
+    /// Manage signing keys.
+    #[command(subcommand)]
+    Keys(keys::Command),
+    /// Ask the service at --grpc-addr whether it serves: exit code 0 if it does, 1 if not. For container probes.
+    Healthcheck,
+}
+
+/// Why a command did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    /// A setting or an argument cannot be used.
+    #[error("{0}")]
+    Usage(String),
+    /// The command failed.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Config(error) => Self::Usage(error.to_string()),
+            StartError::Failed(error) => error.into(),
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            // The operator is told each rule; a caller would find them in the details.
+            Error::InvalidFields(violations) => {
+                let rules: Vec<_> = violations
+                    .iter()
+                    .map(|rule| format!("the {} {}", rule.field, rule.description))
+                    .collect();
+                Self::Usage(rules.join("; "))
+            }
+            other => Self::Failed(status::chain(&other)),
+        }
+    }
+}
+
+/// Runs the program with the process's arguments.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            let _ = error.print();
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            eprintln!("signet: {}", sentence(&error));
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
+    telemetry::start_log(&cli.config.log);
+    let output = Output::new(cli.json);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            output.failure(&format!("the runtime could not start: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(run(cli, output)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Usage(problem)) => {
+            output.failure(&problem);
+            ExitCode::from(EXIT_USAGE)
+        }
+        Err(Failure::Failed(problem)) => {
+            output.failure(&problem);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
+    match cli.command.unwrap_or(Command::Serve) {
+        Command::Serve => serve::run(cli.config, output).await,
+        Command::Migrate(command) => migrate::run(command, &cli.config, output).await,
+        Command::Users(command) => users::run(command, &cli.config, output).await,
+        Command::Keys(command) => keys::run(&command, &cli.config, output).await,
+        Command::Healthcheck => healthcheck::run(&cli.config, output).await,
+    }
+}
+
+/// The one sentence that says what is wrong with the command line or the environment, and names the setting.
+fn sentence(error: &clap::Error) -> String {
+    let context = |kind| error.get(kind).map(ToString::to_string);
+    let named = context(ContextKind::InvalidArg).zip(context(ContextKind::InvalidValue));
+    match (error.kind(), named) {
+        (ErrorKind::ValueValidation | ErrorKind::InvalidValue, Some((arg, value)))
+            if arg.starts_with("--") =>
+        {
+            let setting = arg.split([' ', '=']).next().unwrap_or(&arg);
+            let problem = std::error::Error::source(error).map_or_else(
+                || {
+                    context(ContextKind::ValidValue)
+                        .map_or_else(String::new, |valid| format!("it must be one of {valid}"))
+                },
+                ToString::to_string,
+            );
+            format!("{setting} ({}): `{value}` cannot be used: {problem}", environment_variable(setting))
+        }
+        _ => {
+            let text = error.to_string();
+            let first = text.lines().next().unwrap_or_default();
+            format!("{}; see `signet --help`", first.trim_start_matches("error: "))
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Owns `signet serve`.
+
+use serde_json::json;
+
+use super::{Failure, Output};
+use crate::{
+    config::Config,
+    model::Clock,
+    server::{Server, Started},
+    shutdown,
+};
+
+pub(super) async fn run(config: Config, output: Output) -> Result<(), Failure> {
+    let stop = shutdown::on_signal().map_err(|error| Failure::Failed(format!("signals: {error}")))?;
+    let server = Server::start(config, Clock::system()).await?;
+    report(server.started(), output);
+    server.serve(stop).await?;
+    Ok(())
+}
+
+fn report(started: &Started, output: Output) {
+    let Started { grpc_addr, http_addr, database, master_key_made, migrations_applied, signing_key } =
+        started;
+    let master_key = master_key_made.as_ref().map_or_else(String::new, |path| {
+        format!("Made the master key {path}: keep a copy apart from the database.\n")
+    });
+    let migrations = match migrations_applied.len() {
+        0 => String::new(),
+        count => format!("Applied {count} migration(s).\n"),
+    };
+    let text = format!(
+        r#"{master_key}{migrations}Database:    {database}
+Signing key: {signing_key}
+gRPC:        {grpc_addr}
+HTTP:        http://{http_addr} (/.well-known/jwks.json, /livez, /readyz)
+
+Try it:
+  grpcurl -plaintext -d '{{"username":"alice","password":"correct horse"}}' {grpc_addr} identity.v1.IdentityService/SignUp
+  grpcurl -plaintext -d '{{"password":{{"username":"alice","password":"correct horse"}}}}' {grpc_addr} identity.v1.IdentityService/IssueToken
+  grpcurl -plaintext -H 'authorization: Bearer <access_token>' {grpc_addr} identity.v1.IdentityService/GetMe
+"#
+    );
+    let object = json!({
+        "grpc_addr": grpc_addr,
+        "http_addr": http_addr,
+        "database": database,
+        "master_key_made": master_key_made,
+        "migrations_applied": migrations_applied,
+        "signing_key": signing_key,
+    });
+    output.answer(&text, &object);
+}

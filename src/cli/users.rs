@@ -1,0 +1,213 @@
+//! Owns `signet users`.
+
+use std::{
+    fs,
+    io::{self, IsTerminal},
+    path::PathBuf,
+    time::Duration,
+};
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use super::{Failure, Output};
+use crate::{
+    config::Config,
+    identity::{Accounts, NewAccount, Passwords, passwords::PoolSize},
+    model::{
+        Clock, Deadline, Error, User, UserId, Username,
+        profile::{DisplayName, Email},
+    },
+    server::open_database,
+    store::Store,
+};
+
+/// How long hashing the one password of `users create` may take, on the slowest of machines.
+const HASH_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// How many users are read at a time.
+const PAGE: u64 = 500;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Make a user. The password is asked for on a terminal, and read from standard input otherwise.
+    Create(Create),
+    /// List users in the order of their making.
+    List {
+        /// At most so many.
+        #[arg(long, value_name = "COUNT")]
+        limit: Option<u64>,
+        /// Only those made after the user with this id.
+        #[arg(long, value_name = "ID")]
+        after: Option<Uuid>,
+    },
+    /// Show a user.
+    Show(Who),
+    /// Disable a user: no tokens from now on, and those issued are refused.
+    Disable(Who),
+    /// Enable a user again.
+    Enable(Who),
+    /// Delete a user. This cannot be undone; the username is free again.
+    Delete(Who),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Create {
+    /// The username.
+    #[arg(value_name = "USERNAME")]
+    username: String,
+    /// The e-mail address.
+    #[arg(long, value_name = "ADDRESS")]
+    email: Option<String>,
+    /// The name to show to people.
+    #[arg(long, value_name = "NAME")]
+    display_name: Option<String>,
+    /// A file that holds the password, instead of standard input.
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Who {
+    /// The user's id or username.
+    #[arg(value_name = "ID|USERNAME")]
+    user: String,
+}
+
+pub(super) async fn run(command: Command, config: &Config, output: Output) -> Result<(), Failure> {
+    let may_make = matches!(command, Command::Create(_));
+    let store = open_database(&config.storage, !may_make).await?.store;
+    store.migrate().await?;
+    let result = match command {
+        Command::Create(create) => make(create, config, &store, output).await,
+        Command::List { limit, after } => list(limit, after.map(UserId), &store, output).await,
+        Command::Show(who) => {
+            show(&find(&who, &store).await?, output);
+            Ok(())
+        }
+        Command::Disable(who) => set_active(&who, false, &store, output).await,
+        Command::Enable(who) => set_active(&who, true, &store, output).await,
+        Command::Delete(who) => delete(&who, &store, output).await,
+    };
+    store.close().await;
+    result
+}
+
+async fn make(create: Create, config: &Config, store: &Store, output: Output) -> Result<(), Failure> {
+    let password = read_password(create.password_file.as_ref())?;
+    let argon2 = config.passwords.argon2().map_err(|error| Failure::Usage(error.to_string()))?;
+    let passwords = Passwords::start(argon2, PoolSize { threads: 1, queue: 1 }).map_err(Error::internal)?;
+    let accounts = Accounts::new(store.clone(), passwords, config.accounts(), Clock::system());
+    let new = NewAccount {
+        username: &create.username,
+        password: &password,
+        email: create.email.as_deref(),
+        display_name: create.display_name.as_deref(),
+    };
+    let user = accounts.sign_up(new, Deadline::after(HASH_TIMEOUT)).await?;
+    show(&user, output);
+    Ok(())
+}
+
+/// The password: never an argument, since other users of the machine see those.
+fn read_password(file: Option<&PathBuf>) -> Result<Zeroizing<String>, Failure> {
+    let read = match file {
+        Some(file) => fs::read_to_string(file),
+        None if io::stdin().is_terminal() => rpassword::prompt_password("Password: "),
+        None => {
+            let mut line = String::new();
+            io::stdin().read_line(&mut line).map(|_| line)
+        }
+    };
+    let text = Zeroizing::new(
+        read.map_err(|error| Failure::Usage(format!("the password cannot be read: {error}")))?,
+    );
+    // The line's end is not the password's; a space is.
+    Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+}
+
+async fn list(
+    limit: Option<u64>,
+    after: Option<UserId>,
+    store: &Store,
+    output: Output,
+) -> Result<(), Failure> {
+    output.heading(&format!("{:<36}  {:<8}  {:<27}  USERNAME", "ID", "STATE", "CREATED"));
+    let (mut left, mut after) = (limit.unwrap_or(u64::MAX), after);
+    while left > 0 {
+        let page = store.users(after, left.min(PAGE)).await?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.id);
+        left = left.saturating_sub(page.len() as u64);
+        for user in &page {
+            let text = format!(
+                "{}  {:<8}  {:<27}  {}",
+                user.id,
+                state(user),
+                user.create_time.to_string(),
+                user.username.typed()
+            );
+            output.answer(&text, &object(user));
+        }
+    }
+    Ok(())
+}
+
+async fn set_active(who: &Who, active: bool, store: &Store, output: Output) -> Result<(), Failure> {
+    let user = find(who, store).await?;
+    store.set_active(user.id, active, Clock::system().now()).await?;
+    show(&find(&Who { user: user.id.to_string() }, store).await?, output);
+    Ok(())
+}
+
+async fn delete(who: &Who, store: &Store, output: Output) -> Result<(), Failure> {
+    let user = find(who, store).await?;
+    store.delete_user(user.id).await?;
+    output.answer(
+        &format!("Deleted {} ({}).", user.username.typed(), user.id),
+        &json!({ "deleted": user.id.to_string() }),
+    );
+    Ok(())
+}
+
+async fn find(who: &Who, store: &Store) -> Result<User, Failure> {
+    let found = match (Uuid::parse_str(&who.user), Username::parse(&who.user)) {
+        (Ok(id), _) => store.user(UserId(id)).await?,
+        (Err(_), Ok(username)) => store.credentials(&username).await?.map(|found| found.user),
+        (Err(_), Err(_)) => None,
+    };
+    found.ok_or_else(|| Failure::Failed(format!("there is no user `{}`", who.user)))
+}
+
+fn show(user: &User, output: Output) {
+    let optional = |value: Option<&str>| value.unwrap_or("-").to_owned();
+    let text = format!(
+        "id:           {}\nusername:     {}\nstate:        {}\nemail:        {}\ndisplay name: {}\ncreated:      {}\nupdated:      {}",
+        user.id,
+        user.username.typed(),
+        state(user),
+        optional(user.email.as_ref().map(Email::as_str)),
+        optional(user.display_name.as_ref().map(DisplayName::as_str)),
+        user.create_time,
+        user.update_time,
+    );
+    output.answer(&text, &object(user));
+}
+
+const fn state(user: &User) -> &'static str {
+    if user.is_active { "active" } else { "disabled" }
+}
+
+fn object(user: &User) -> Value {
+    json!({
+        "id": user.id.to_string(),
+        "username": user.username.typed(),
+        "email": user.email.as_ref().map(Email::as_str),
+        "display_name": user.display_name.as_ref().map(DisplayName::as_str),
+        "is_active": user.is_active,
+        "create_time": user.create_time.to_string(),
+        "update_time": user.update_time.to_string(),
+    })
+}

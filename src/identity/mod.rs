@@ -1,0 +1,16 @@
+//! Owns what the service does: accounts, passwords, tokens and the keys that sign them.
+
+pub mod accounts;
+pub mod keyring;
+pub mod master_key;
+pub mod passwords;
+pub mod readiness;
+pub mod tokens;
+mod user_cache;
+
+pub use accounts::{Accounts, NewAccount};
+pub use keyring::Keyring;
+pub use master_key::MasterKey;
+pub use passwords::Passwords;
+pub use readiness::Readiness;
+pub use tokens::{IssuedToken, Tokens};

@@ -1,0 +1,66 @@
+//! Owns turning passwords into hashes and judging them: which scheme, how much work at once, and how long it may take.
+
+mod argon2id;
+mod imported;
+mod pool;
+
+pub use argon2id::Argon2Params;
+pub use pool::PoolSize;
+
+use crate::model::{Deadline, Error, Password};
+
+use pool::{Outcome, Pool, Task};
+
+/// Hashes and verifies passwords on threads of its own, bounded in number, queue and memory.
+#[derive(Debug)]
+pub struct Passwords {
+    params: Argon2Params,
+    pool: Pool,
+}
+
+impl Passwords {
+    /// Starts the hash threads.
+    ///
+    /// # Errors
+    /// The operating system's, if it has no room for the threads.
+    pub fn start(params: Argon2Params, size: PoolSize) -> std::io::Result<Self> {
+        Ok(Self { params, pool: Pool::start(params, size)? })
+    }
+
+    /// The Argon2id hash of `password` under a fresh salt, as a PHC string.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`] at once, if the queue is full or the deadline cannot be made;
+    /// [`Error::DeadlineExceeded`] if it passed all the same.
+    pub async fn hash(&self, password: Password, deadline: Deadline) -> Result<String, Error> {
+        match self.pool.run(Task::Hash(password), deadline).await? {
+            Outcome::Hashed(hash) => Ok(hash),
+            Outcome::Verified(_) => Err(Error::internal("the hash pool verified what it was to hash")),
+        }
+    }
+
+    /// Whether `password` is the one that `hash` was made from.
+    ///
+    /// The work is the same if either is missing: one hash with the present parameters, and the answer no.
+    ///
+    /// # Errors
+    /// As [`Self::hash`].
+    pub async fn verify(
+        &self,
+        password: Option<Password>,
+        hash: Option<String>,
+        deadline: Deadline,
+    ) -> Result<bool, Error> {
+        match self.pool.run(Task::Verify(password, hash), deadline).await? {
+            Outcome::Verified(matches) => Ok(matches),
+            Outcome::Hashed(_) => Err(Error::internal("the hash pool hashed what it was to verify")),
+        }
+    }
+
+    /// Whether `hash` should be replaced at the next successful login: made by another scheme, or with other parameters than
+    /// those that are configured.
+    #[must_use]
+    pub fn needs_rehash(&self, hash: &str) -> bool {
+        argon2id::params_of(hash) != Some(self.params)
+    }
+}

@@ -1,0 +1,232 @@
+//! Owns the hash threads: a fixed number, a bounded queue, and a refusal at once for what cannot be done in time.
+
+use std::{
+    collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::Duration,
+};
+
+use rand::Rng;
+use thread_priority::{
+    NormalThreadSchedulePolicy, ThreadPriority, ThreadPriorityValue, ThreadSchedulePolicy,
+    set_thread_priority_and_policy, thread_native_id,
+};
+use tokio::sync::oneshot;
+
+use super::{
+    argon2id::{Argon2Params, Memory},
+    imported,
+};
+use crate::model::{Clock, Deadline, Error, Password};
+
+/// The share of `thread-priority`'s scale (0 to 99) that Linux takes as a nice value of 10.
+///
+/// Low enough that a storm of logins does not slow the threads that verify tokens, high enough that logins go on when those
+/// saturate the cores: `scripts/bench` measures both sides.
+const HASH_THREAD_PRIORITY: u8 = 22;
+
+/// How much work the pool takes.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolSize {
+    /// How many hashes are computed at once, each in its own memory.
+    pub threads: usize,
+    /// How many more may wait.
+    pub queue: usize,
+}
+
+/// What a hash thread can be asked.
+#[derive(Debug)]
+pub(super) enum Task {
+    /// Hash the password under a fresh salt.
+    Hash(Password),
+    /// Was the hash made from the password? Without either: no, after the same work.
+    Verify(Option<Password>, Option<String>),
+}
+
+/// What a hash thread answers.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    Hashed(String),
+    Verified(bool),
+}
+
+/// A task in the queue.
+#[derive(Debug)]
+struct Job {
+    task: Task,
+    deadline: Deadline,
+    reply: oneshot::Sender<Result<Outcome, Error>>,
+}
+
+/// The threads and their queue. Dropping it lets the threads finish what they compute, and ends them.
+#[derive(Debug)]
+pub(super) struct Pool {
+    shared: Arc<Shared>,
+    size: PoolSize,
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    work: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    queue: VecDeque<Job>,
+    /// Jobs that are being computed.
+    running: usize,
+    /// How long a job takes, averaged over the recent ones.
+    job_time: Duration,
+    closed: bool,
+}
+
+impl Pool {
+    pub(super) fn start(params: Argon2Params, size: PoolSize) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared { state: Mutex::default(), work: Condvar::new() });
+        for number in 0..size.threads {
+            let shared = Arc::clone(&shared);
+            thread::Builder::new().name(format!("hash-{number}")).spawn(move || shared.serve(params))?;
+        }
+        Ok(Self { shared, size })
+    }
+
+    /// Runs `task` when its turn comes. If the caller goes away meanwhile, its place in the queue is free again.
+    pub(super) async fn run(&self, task: Task, deadline: Deadline) -> Result<Outcome, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.admit(Job { task, deadline, reply })?;
+        answer.await.unwrap_or_else(|_| {
+            Err(Error::Unavailable { what: "hash threads", source: "they have ended".into() })
+        })
+    }
+
+    /// Queues `job`, if there is room for it and time.
+    fn admit(&self, job: Job) -> Result<(), Error> {
+        let mut state = self.shared.lock();
+        if state.queue.len() >= self.size.queue {
+            state.queue.retain(Job::is_wanted);
+        }
+        let ahead = state.queue.len() + state.running;
+        let turns = u32::try_from(ahead / self.size.threads + 1).unwrap_or(u32::MAX);
+        let needed = state.job_time.saturating_mul(turns);
+        // A thread that is idle takes a job without it ever waiting.
+        let fits = state.queue.len() < self.size.queue + self.size.threads.saturating_sub(state.running);
+        if !fits || needed > job.deadline.remaining() {
+            return Err(Error::Overloaded { what: "passwords to hash", retry_after: needed });
+        }
+        state.queue.push_back(job);
+        drop(state);
+        self.shared.work.notify_one();
+        Ok(())
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        state.closed = true;
+        state.queue.clear();
+        drop(state);
+        self.shared.work.notify_all();
+    }
+}
+
+impl Job {
+    /// Whether somebody still waits for the answer.
+    fn is_wanted(&self) -> bool {
+        !self.reply.is_closed() && !self.deadline.has_passed()
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // No code that can panic runs under the lock, and its state is valid at every step.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The life of a hash thread.
+    fn serve(&self, params: Argon2Params) {
+        yield_to_serving_threads();
+        let clock = Clock::system();
+        let mut memory = Memory::default();
+        while let Some(Job { task, reply, .. }) = self.next(&mut memory) {
+            let started = clock.monotonic();
+            // A panic in a hash function must cost one login, not the thread.
+            let result = catch_unwind(AssertUnwindSafe(|| compute(&mut memory, task, params)))
+                .unwrap_or_else(|_| Err(Error::internal("the hash function panicked")));
+            let took = clock.monotonic().saturating_sub(started);
+            let mut state = self.lock();
+            state.running -= 1;
+            // A moving average over some eight jobs: follows a change of load, not a single slow hash.
+            state.job_time = if state.job_time.is_zero() { took } else { (state.job_time * 7 + took) / 8 };
+            drop(state);
+            // The caller may have gone: then nobody reads the answer.
+            let _ = reply.send(result);
+        }
+    }
+
+    /// The next job that somebody waits for; none when the pool has closed. The memory is wiped before the thread waits, and
+    /// overwritten by the next hash if it does not.
+    fn next(&self, memory: &mut Memory) -> Option<Job> {
+        let mut wiped = false;
+        let mut state = self.lock();
+        loop {
+            while let Some(job) = state.queue.pop_front() {
+                if job.is_wanted() {
+                    state.running += 1;
+                    return Some(job);
+                }
+                let _ = job.reply.send(Err(Error::DeadlineExceeded));
+            }
+            if state.closed {
+                return None;
+            }
+            if !wiped {
+                drop(state);
+                memory.wipe();
+                wiped = true;
+                state = self.lock();
+                continue;
+            }
+            state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// Lowers this thread's priority below that of the threads that serve calls.
+fn yield_to_serving_threads() {
+    let lowered = ThreadPriorityValue::try_from(HASH_THREAD_PRIORITY).and_then(|value| {
+        set_thread_priority_and_policy(
+            thread_native_id(),
+            ThreadPriority::Crossplatform(value),
+            ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Batch),
+        )
+        .map_err(|error| error.to_string())
+    });
+    if let Err(error) = lowered {
+        tracing::warn!(error, "the hash threads run at normal priority: logins may slow other calls");
+    }
+}
+
+fn compute(memory: &mut Memory, task: Task, params: Argon2Params) -> Result<Outcome, Error> {
+    match task {
+        Task::Hash(password) => {
+            let mut salt = [0; 16];
+            rand::rng().fill_bytes(&mut salt);
+            memory.hash(password.prepared(), salt, params).map(Outcome::Hashed)
+        }
+        Task::Verify(Some(password), Some(hash)) => if imported::is_bcrypt(&hash) {
+            imported::verify_bcrypt(password.raw(), &hash)
+        } else {
+            memory.verify(password.prepared(), &hash)
+        }
+        .map(Outcome::Verified),
+        Task::Verify(password, _) => {
+            let password = password.as_ref().map_or(&b"no password at all"[..], Password::prepared);
+            memory.hash(password, [0; 16], params)?;
+            Ok(Outcome::Verified(false))
+        }
+    }
+}

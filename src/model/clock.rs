@@ -1,0 +1,172 @@
+//! Owns time: the wall clock, the monotonic clock, and deadlines.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+/// A moment of the wall clock: microseconds since 1970-01-01T00:00:00Z.
+///
+/// Microseconds are the finest precision that SQLite, PostgreSQL and MariaDB all keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// The moment `micros` microseconds after the epoch.
+    #[must_use]
+    pub const fn from_micros(micros: i64) -> Self {
+        Self(micros)
+    }
+
+    /// Microseconds since the epoch.
+    #[must_use]
+    pub const fn as_micros(self) -> i64 {
+        self.0
+    }
+
+    /// Whole seconds since the epoch, rounded down: a `NumericDate` of RFC 7519 section 2.
+    #[must_use]
+    pub const fn as_secs(self) -> i64 {
+        self.0.div_euclid(1_000_000)
+    }
+
+    /// The nanoseconds beyond [`Self::as_secs`].
+    #[must_use]
+    pub fn subsec_nanos(self) -> i32 {
+        // The remainder is below 1,000,000, so the product fits an i32.
+        i32::try_from(self.0.rem_euclid(1_000_000) * 1_000).unwrap_or_default()
+    }
+
+    /// Whole milliseconds since the epoch; zero before it.
+    #[must_use]
+    pub fn as_millis(self) -> u64 {
+        u64::try_from(self.0.div_euclid(1_000)).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Timestamp {
+    /// RFC 3339, in UTC.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000)
+            .ok()
+            .and_then(|moment| moment.format(&Rfc3339).ok());
+        // Years beyond 9999 have no RFC 3339 form.
+        f.write_str(&text.unwrap_or_else(|| format!("{} us", self.0)))
+    }
+}
+
+/// Where the time comes from: the machine, or a hand that turns it in tests.
+#[derive(Clone, Debug)]
+pub struct Clock {
+    started: Instant,
+    /// Microseconds since the epoch, if a hand turns this clock.
+    hand: Option<Arc<AtomicI64>>,
+}
+
+impl Clock {
+    /// The machine's clock.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this is the clock that the others are told to take")]
+    pub fn system() -> Self {
+        Self { started: Instant::now(), hand: None }
+    }
+
+    /// A clock that stands at `start` until [`Self::advance`] turns it.
+    #[must_use]
+    pub fn manual(start: Timestamp) -> Self {
+        Self { hand: Some(Arc::new(AtomicI64::new(start.0))), ..Self::system() }
+    }
+
+    /// Turns a manual clock (and all its clones); does nothing to the machine's.
+    pub fn advance(&self, by: Duration) {
+        if let Some(hand) = &self.hand {
+            let micros = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
+            hand.fetch_add(micros, Ordering::SeqCst);
+        }
+    }
+
+    /// The wall clock: may be set back by whoever keeps the machine's time.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this is the clock that the others are told to take")]
+    pub fn now(&self) -> Timestamp {
+        if let Some(hand) = &self.hand {
+            return Timestamp(hand.load(Ordering::SeqCst));
+        }
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp(i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX))
+    }
+
+    /// The monotonic clock, for ages: never goes back. Its zero means nothing.
+    #[must_use]
+    pub fn monotonic(&self) -> Duration {
+        self.hand.as_ref().map_or_else(
+            || self.started.elapsed(),
+            |hand| Duration::from_micros(hand.load(Ordering::SeqCst).unsigned_abs()),
+        )
+    }
+}
+
+/// The moment by which a call must be answered, on the machine's monotonic clock.
+///
+/// Deadlines bound real work, so no hand turns them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Deadline(Instant);
+
+impl Deadline {
+    /// The deadline that lies `timeout` ahead.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "a deadline bounds real work on the machine's clock")]
+    pub fn after(timeout: Duration) -> Self {
+        // A timeout too large to represent is as good as a day: no call lives so long.
+        let now = Instant::now();
+        Self(now.checked_add(timeout).unwrap_or(now + Duration::from_hours(24)))
+    }
+
+    /// The time that is left; zero once it has passed.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "a deadline bounds real work on the machine's clock")]
+    pub fn remaining(self) -> Duration {
+        self.0.saturating_duration_since(Instant::now())
+    }
+
+    /// Whether it has passed.
+    #[must_use]
+    pub fn has_passed(self) -> bool {
+        self.remaining().is_zero()
+    }
+
+    /// The moment itself.
+    #[must_use]
+    pub const fn instant(self) -> Instant {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timestamps_split_into_seconds_and_nanoseconds_on_both_sides_of_the_epoch() {
+        let after = Timestamp::from_micros(1_500_000);
+        assert_eq!((after.as_secs(), after.subsec_nanos()), (1, 500_000_000));
+        let before = Timestamp::from_micros(-500_000);
+        assert_eq!((before.as_secs(), before.subsec_nanos()), (-1, 500_000_000));
+        assert_eq!(after.to_string(), "1970-01-01T00:00:01.5Z");
+    }
+
+    #[test]
+    fn a_manual_clock_moves_only_by_hand_and_with_its_clones() {
+        let clock = Clock::manual(Timestamp::from_micros(7));
+        let clone = clock.clone();
+        clone.advance(Duration::from_secs(1));
+        assert_eq!(clock.now(), Timestamp::from_micros(1_000_007));
+        assert_eq!(clock.monotonic(), Duration::from_micros(1_000_007));
+    }
+}

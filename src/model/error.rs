@@ -1,0 +1,145 @@
+//! Owns what can go wrong, once for the whole service.
+
+use std::time::Duration;
+
+/// The cause behind a failure of the service itself: logged in full, never shown to a caller.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a call could not be served.
+///
+/// The text is for people and says nothing of its cause; `status.rs` gives each its gRPC code and
+/// its stable reason.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Fields of the request break rules: all of them.
+    #[error("{}", summary(.0))]
+    InvalidFields(Vec<FieldViolation>),
+    /// The request is not a message of the RPC.
+    #[error("the request is malformed: {0}")]
+    MalformedRequest(String),
+    /// The request message is larger than the limit, in bytes.
+    #[error("the request message is larger than the {max_bytes} bytes that this server takes")]
+    MessageTooLarge {
+        /// The limit.
+        max_bytes: usize,
+    },
+    /// Another user has the name.
+    #[error("the username is taken")]
+    UsernameTaken,
+    /// The credentials belong to no active user.
+    #[error("the username or the password is wrong")]
+    InvalidCredentials,
+    /// No token came with the call.
+    #[error("this call needs an access token: send the metadata `authorization: Bearer <access_token>`")]
+    TokenMissing,
+    /// The token is not one that this service accepts; the text says what is wrong with its form, never why its
+    /// signature failed.
+    #[error("the access token is invalid: {0}")]
+    TokenInvalid(&'static str),
+    /// The token was valid once.
+    #[error("the access token has expired")]
+    TokenExpired,
+    /// The token is genuine, but what it stands for no longer is.
+    #[error("the access token is no longer accepted: its user has been disabled or deleted")]
+    TokenRevoked,
+    /// The token lacks a scope.
+    #[error("the access token lacks the scope `{0}`")]
+    InsufficientScope(String),
+    /// The RPC declares no access rule.
+    #[error("this method declares no access rule, so nobody may call it")]
+    AccessUndeclared,
+    /// No such RPC.
+    #[error("this server has no such method")]
+    Unimplemented,
+    /// There is no room for more work.
+    #[error("the server is busy: too many {what} at once")]
+    Overloaded {
+        /// What there are too many of, in the plural.
+        what: &'static str,
+        /// When it is worth trying again.
+        retry_after: Duration,
+    },
+    /// The call's time is up.
+    #[error("the deadline passed before the answer was ready")]
+    DeadlineExceeded,
+    /// Something that the service needs does not answer.
+    #[error("the service cannot reach its {what} at the moment")]
+    Unavailable {
+        /// What cannot be reached.
+        what: &'static str,
+        /// The cause, for the log.
+        source: Cause,
+    },
+    /// A defect.
+    #[error("the service failed; its log has the cause")]
+    Internal(#[source] Cause),
+}
+
+impl Error {
+    /// A defect with its cause.
+    pub fn internal(cause: impl Into<Cause>) -> Self {
+        Self::Internal(cause.into())
+    }
+}
+
+fn summary(violations: &[FieldViolation]) -> String {
+    match violations {
+        [one] => format!("the field `{}` {}", one.field, one.description),
+        many => {
+            let fields: Vec<_> = many.iter().map(|violation| format!("`{}`", violation.field)).collect();
+            format!("the fields {} break their rules", fields.join(", "))
+        }
+    }
+}
+
+/// A field of a request that breaks a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldViolation {
+    /// The field's path in the request message.
+    pub field: &'static str,
+    /// Which rule, for programs.
+    pub reason: FieldReason,
+    /// Which rule, for people: the rest of a sentence that begins with the field.
+    pub description: String,
+}
+
+/// A value that breaks a rule, before it is known which field held it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleViolation {
+    /// Which rule, for programs.
+    pub reason: FieldReason,
+    /// Which rule, for people: the rest of a sentence that begins with the field.
+    pub description: String,
+}
+
+impl RuleViolation {
+    /// A violation of `reason`, described by the rest of a sentence that begins with the field.
+    pub fn new(reason: FieldReason, description: impl Into<String>) -> Self {
+        Self { reason, description: description.into() }
+    }
+
+    /// The violation, found in `field`.
+    #[must_use]
+    pub fn at(self, field: &'static str) -> FieldViolation {
+        FieldViolation { field, reason: self.reason, description: self.description }
+    }
+}
+
+/// The rules that a field can break.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldReason {
+    /// The field must be set.
+    Required,
+    /// Fewer characters than asked for.
+    TooShort,
+    /// More characters or bytes than allowed.
+    TooLong,
+    /// A character that the rule forbids.
+    ForbiddenCharacter,
+    /// Not the form that the rule asks for.
+    Malformed,
+    /// Among the most common passwords.
+    PasswordCommon,
+    /// The password is the username.
+    PasswordIsUsername,
+}

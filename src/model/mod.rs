@@ -1,0 +1,18 @@
+//! Owns the values the service speaks of and their rules: no I/O, no framework.
+
+pub mod claims;
+pub mod clock;
+pub mod error;
+pub mod key;
+pub mod password;
+pub mod profile;
+pub mod user;
+pub mod username;
+
+pub use claims::Claims;
+pub use clock::{Clock, Deadline, Timestamp};
+pub use error::{Error, FieldReason, FieldViolation, RuleViolation};
+pub use key::{KeyId, SigningAlg};
+pub use password::{Password, PasswordRules};
+pub use user::{User, UserId};
+pub use username::Username;

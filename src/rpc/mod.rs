@@ -1,0 +1,8 @@
+//! Owns the gRPC services: decode and validate, call `identity`, encode; and the limits that every call has.
+
+pub(crate) mod framework_errors;
+pub(crate) mod health;
+mod identity_service;
+pub(crate) mod limits;
+
+pub(crate) use identity_service::IdentityRpc;

@@ -1,0 +1,167 @@
+//! Owns the connections: how many, how old, how they start, and how they end.
+//!
+//! tonic's own accept loop gives a connection no age with jitter, no cap and no deadline for its drain.
+
+use std::{convert::Infallible, io, pin::pin, sync::Arc, time::Duration};
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto::Builder,
+    service::TowerToHyperService,
+};
+use rand::RngExt;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::Service;
+
+use crate::config::LimitConfig;
+
+/// How long to wait after the system refused a connection (no more file descriptors, say) before asking again.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Which versions of HTTP a listener speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protocol {
+    /// HTTP/2 alone: gRPC.
+    Http2,
+    /// HTTP/1.1 and HTTP/2.
+    Any,
+}
+
+/// The connections of one listener.
+pub(super) struct Connections {
+    builder: Builder<TokioExecutor>,
+    limits: LimitConfig,
+    /// Cancelled when no more connections are taken and those that are open shall finish.
+    draining: CancellationToken,
+    /// Cancelled when those still open are cut.
+    cut: CancellationToken,
+    open: TaskTracker,
+}
+
+impl Connections {
+    pub(super) fn new(protocol: Protocol, limits: LimitConfig) -> Self {
+        let mut builder = Builder::new(TokioExecutor::new());
+        if protocol == Protocol::Http2 {
+            builder = builder.http2_only();
+        }
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(limits.max_concurrent_streams)
+            .max_header_list_size(limits.max_header_bytes)
+            .keep_alive_interval(limits.keepalive_interval)
+            .keep_alive_timeout(limits.keepalive_timeout);
+        // The timer bounds how long a request's head may take.
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.keepalive_timeout);
+        Self {
+            builder,
+            limits,
+            draining: CancellationToken::new(),
+            cut: CancellationToken::new(),
+            open: TaskTracker::new(),
+        }
+    }
+
+    /// Accepts connections and serves them with `service`, until [`Self::drain`] is called.
+    pub(super) async fn serve<S, B>(&self, listener: TcpListener, service: S)
+    where
+        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Future: Send,
+        B: http_body::Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let places = Arc::new(Semaphore::new(self.limits.max_connections));
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = self.draining.cancelled() => return,
+            };
+            let stream = match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(error = %error, "a connection could not be accepted");
+                    sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            // Closing at once tells the client to go elsewhere; leaving it in the backlog would let it hang.
+            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                tracing::debug!("a connection was closed: there are as many as allowed");
+                continue;
+            };
+            let connection = self.connection(stream, service.clone());
+            self.open.spawn(async move {
+                let _place = place;
+                connection.await;
+            });
+        }
+    }
+
+    /// Stops accepting, lets the calls in flight finish within the drain timeout, and cuts what is left.
+    /// Returns whether all finished.
+    pub(super) async fn drain(&self) -> bool {
+        self.draining.cancel();
+        self.open.close();
+        let finished = timeout(self.limits.drain_timeout, self.open.wait()).await.is_ok();
+        self.cut.cancel();
+        self.open.wait().await;
+        finished
+    }
+
+    /// The life of one connection.
+    fn connection<S, B>(&self, stream: TcpStream, service: S) -> impl Future<Output = ()> + Send + use<S, B>
+    where
+        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Future: Send,
+        B: http_body::Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (builder, draining, cut) = (self.builder.clone(), self.draining.clone(), self.cut.clone());
+        let first_byte_timeout = self.limits.keepalive_timeout;
+        let grace = self.limits.drain_timeout;
+        // A tenth more or less, so that connections made together do not end together.
+        let age = self.limits.max_connection_age.mul_f64(rand::rng().random_range(0.9..1.1));
+        async move {
+            if start(&stream, first_byte_timeout).await.is_err() {
+                return;
+            }
+            let mut connection =
+                pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)));
+            tokio::select! {
+                _ = &mut connection => return,
+                () = sleep(age) => {}
+                () = draining.cancelled() => {}
+            }
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                _ = &mut connection => {}
+                () = sleep(grace) => tracing::debug!("a connection was cut: its calls did not finish in time"),
+                () = cut.cancelled() => {}
+            }
+        }
+    }
+}
+
+/// Waits for the client's first byte: whoever connects and says nothing does not keep a place for long.
+async fn start(stream: &TcpStream, first_byte_timeout: Duration) -> io::Result<()> {
+    // Answers are small and each is wanted at once.
+    stream.set_nodelay(true)?;
+    timeout(first_byte_timeout, stream.readable()).await?
+}

@@ -1,0 +1,316 @@
+//! Owns the composition: builds the parts, orders the layers, serves, and drains.
+
+mod connections;
+mod data_dir;
+
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use hyper::body::Incoming;
+use tokio::net::{TcpListener, TcpSocket};
+use tokio_util::sync::CancellationToken;
+use tonic::{body::Body, service::Routes};
+use tower::{Service, ServiceBuilder, ServiceExt};
+
+use crate::{
+    auth::{AuthLayer, Authenticator, Policy, PolicyError, Verifier},
+    config::{Config, ConfigError, Database, StorageConfig},
+    identity::{Accounts, Keyring, MasterKey, Passwords, Readiness, Tokens, keyring::KeyringError},
+    model::{Clock, Error, KeyId},
+    proto::{DESCRIPTOR_SET, identity::v1::identity_service_server::IdentityServiceServer},
+    rpc::{IdentityRpc, framework_errors, health::HealthRpc, limits::LimitsLayer},
+    store::Store,
+};
+
+use connections::{Connections, Protocol};
+
+/// How often readiness is checked: a database that has gone is seen within this time.
+const READINESS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How many connections may wait to be accepted.
+const BACKLOG: u32 = 1_024;
+
+/// File descriptors that are not connections: the database, the log, the runtime's own.
+const OTHER_FILES: u64 = 64;
+
+/// A server that is ready to serve: bound, migrated, its keys open.
+pub struct Server {
+    grpc: TcpListener,
+    http: TcpListener,
+    started: Started,
+    parts: Parts,
+    config: Config,
+}
+
+/// What starting did, for the operator to read.
+#[derive(Clone, Debug)]
+pub struct Started {
+    /// Where gRPC is served.
+    pub grpc_addr: SocketAddr,
+    /// Where HTTP is served.
+    pub http_addr: SocketAddr,
+    /// Where the data are.
+    pub database: String,
+    /// The file of the master key, if this start made it.
+    pub master_key_made: Option<String>,
+    /// The migrations that were applied.
+    pub migrations_applied: Vec<String>,
+    /// The key that signs.
+    pub signing_key: KeyId,
+}
+
+/// What a request may meet.
+struct Parts {
+    accounts: Arc<Accounts>,
+    tokens: Arc<Tokens>,
+    keyring: Arc<Keyring>,
+    readiness: Readiness,
+    store: Store,
+    clock: Clock,
+}
+
+/// The server cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A setting cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Something else failed.
+    #[error(transparent)]
+    Failed(#[from] Error),
+}
+
+/// A database that is open and of this binary's schema, and the master key of its signing keys.
+pub struct OpenDatabase {
+    /// The database.
+    pub store: Store,
+    /// The master key.
+    pub master_key: MasterKey,
+    /// Where the data are.
+    pub description: String,
+    /// The file of the master key, if it was just made.
+    pub master_key_made: Option<String>,
+}
+
+/// Opens the database that `config` names, making it if it is not there and need not be.
+///
+/// # Errors
+/// If a setting cannot be used, or the database does not open.
+pub async fn open_database(config: &StorageConfig, must_exist: bool) -> Result<OpenDatabase, StartError> {
+    let (path, master_key, master_key_made, setting) = match config.database()? {
+        Database::Embedded(master_key) => {
+            let prepared = data_dir::prepare(&config.data_dir, master_key, must_exist)?;
+            (prepared.database, prepared.master_key, prepared.master_key_made, "--data-dir")
+        }
+        Database::Sqlite(path, master_key) => {
+            if must_exist && !path.exists() {
+                let problem = format!("there is no database at {}", path.display());
+                return Err(ConfigError::new("--database-url", problem).into());
+            }
+            data_dir::prepare_file(&path).map_err(|problem| ConfigError::new("--database-url", problem))?;
+            (path, master_key, None, "--database-url")
+        }
+    };
+    let description = path.display().to_string();
+    let store = Store::open_sqlite(path).await.map_err(|error| {
+        let cause = crate::status::chain(&error);
+        ConfigError::new(setting, format!("{description} cannot be opened as a SQLite database: {cause}"))
+    })?;
+    let master_key_made = master_key_made.map(|path| path.display().to_string());
+    Ok(OpenDatabase { store, master_key, description, master_key_made })
+}
+
+impl Server {
+    /// Binds, opens the database, brings its schema up to date, and opens its keys. Nothing listens before all of that is done.
+    ///
+    /// # Errors
+    /// If a setting cannot be used, or something that the service needs fails.
+    pub async fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
+        raise_open_files_limit(config.limits.max_connections);
+        let argon2 = config.passwords.argon2()?;
+        let grpc = bind("--grpc-addr", config.grpc_addr)?;
+        let http = bind("--http-addr", config.http_addr)?;
+        let OpenDatabase { store, master_key, description, master_key_made } =
+            open_database(&config.storage, false).await?;
+        let migrations_applied = store.migrate().await?;
+        let keyring = Keyring::open(&store, &master_key, config.tokens.signing_alg, &clock).await;
+        let keyring = Arc::new(keyring.map_err(|error| match error {
+            KeyringError::WrongMasterKey { .. } => ConfigError::new("--master-key", error.to_string()).into(),
+            KeyringError::Failed(error) => StartError::Failed(error),
+        })?);
+        let passwords = Passwords::start(argon2, config.passwords.pool()).map_err(Error::internal)?;
+        let accounts = Arc::new(Accounts::new(store.clone(), passwords, config.accounts(), clock.clone()));
+        let tokens = Arc::new(Tokens::new(Arc::clone(&keyring), clock.clone(), config.tokens.issuing()));
+        let readiness = Readiness::new(store.clone(), Arc::clone(&keyring));
+        readiness.check().await;
+        let grpc = grpc.listen(BACKLOG).map_err(Error::internal)?;
+        let http = http.listen(BACKLOG).map_err(Error::internal)?;
+        let started = Started {
+            grpc_addr: grpc.local_addr().map_err(Error::internal)?,
+            http_addr: http.local_addr().map_err(Error::internal)?,
+            database: description,
+            master_key_made,
+            migrations_applied,
+            signing_key: keyring.signing_kid(),
+        };
+        let parts = Parts { accounts, tokens, keyring, readiness, store, clock };
+        Ok(Self { grpc, http, started, parts, config })
+    }
+
+    /// What starting did.
+    #[must_use]
+    pub const fn started(&self) -> &Started {
+        &self.started
+    }
+
+    /// Serves until `stop` is cancelled, and then until the calls in flight are finished or the drain timeout is over.
+    ///
+    /// # Errors
+    /// If the service cannot be composed: a defect.
+    pub async fn serve(self, stop: CancellationToken) -> Result<(), Error> {
+        let Self { grpc, http, parts, config, .. } = self;
+        let (health, grpc_service) = grpc_service(&parts, &config)?;
+        let http_service = crate::http::router(Arc::clone(&parts.keyring), parts.readiness.subscribe());
+        let http_service =
+            http_service.map_request(|request: http::Request<Incoming>| request.map(axum::body::Body::new));
+        let grpc_connections = Connections::new(Protocol::Http2, config.limits.clone());
+        let http_connections = Connections::new(Protocol::Any, config.limits.clone());
+        let drained = async {
+            let serve = async {
+                tokio::join!(
+                    parts.readiness.watch(READINESS_INTERVAL),
+                    tell_health(&parts.readiness, &health),
+                )
+            };
+            tokio::select! {
+                _ = serve => {}
+                () = stop.cancelled() => {}
+            }
+            // Whoever balances load hears of it first; then no more calls are taken; HTTP goes last, so that probes are answered.
+            parts.readiness.stop();
+            health.report(false).await;
+            let (finished, ()) = tokio::join!(grpc_connections.drain(), health.clone().end_watches());
+            http_connections.drain().await;
+            finished
+        };
+        let (finished, (), ()) = tokio::join!(
+            drained,
+            grpc_connections.serve(grpc, grpc_service),
+            http_connections.serve(http, http_service),
+        );
+        if finished {
+            tracing::info!("stopped: every call in flight was finished");
+        } else {
+            tracing::warn!("stopped: calls that did not finish within --drain-timeout were cut");
+        }
+        parts.store.close().await;
+        Ok(())
+    }
+}
+
+/// The gRPC side: every service, behind the layers that every call passes.
+fn grpc_service(
+    parts: &Parts,
+    config: &Config,
+) -> Result<
+    (
+        HealthRpc,
+        impl Service<http::Request<Incoming>, Response = http::Response<Body>, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    ),
+    Error,
+> {
+    let max_message_bytes = config.limits.max_message_bytes;
+    let identity = IdentityRpc::new(Arc::clone(&parts.accounts), Arc::clone(&parts.tokens));
+    let (health, health_server) = HealthRpc::new();
+    let routes =
+        Routes::new(IdentityServiceServer::new(identity).max_decoding_message_size(max_message_bytes))
+            .add_service(health_server.max_decoding_message_size(max_message_bytes))
+            .add_service(reflection().build_v1().map_err(Error::internal)?)
+            .add_service(reflection().build_v1alpha().map_err(Error::internal)?)
+            .prepare();
+    let verifier = Verifier::new(Arc::clone(&parts.keyring), parts.clock.clone(), config.tokens.verifying());
+    let authenticator = Authenticator::new(verifier, Arc::clone(&parts.accounts));
+    let service = ServiceBuilder::new()
+        // Outermost, so that every refusal below has a reason of this API.
+        .map_response(move |response| framework_errors::rename(response, max_message_bytes))
+        // Before anything that costs: what does not fit is refused for next to nothing.
+        .layer(LimitsLayer::new(config.limits.max_in_flight_calls, config.limits.request_timeout))
+        // Last before the handlers: none is reached past it.
+        .layer(AuthLayer::new(policy().map_err(Error::internal)?, authenticator))
+        .service(routes)
+        .map_request(|request: http::Request<Incoming>| request.map(Body::new));
+    Ok((health, service))
+}
+
+/// Who may call which method: what the proto declares, and the services that are everybody's by their nature.
+///
+/// # Errors
+/// If a descriptor set cannot be read: a defect of the build.
+pub fn policy() -> Result<Policy, PolicyError> {
+    Policy::from_descriptor_set(DESCRIPTOR_SET)?
+        .with_public(tonic_health::pb::FILE_DESCRIPTOR_SET, "grpc.health.v1.Health")?
+        .with_public(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET, "grpc.reflection.v1.ServerReflection")?
+        .with_public(
+            tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+            "grpc.reflection.v1alpha.ServerReflection",
+        )
+}
+
+/// Reflection knows the API, health, and the error details, so that a client without the proto can decode everything.
+fn reflection() -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET)
+}
+
+/// Passes every change of readiness on to health.
+async fn tell_health(readiness: &Readiness, health: &HealthRpc) {
+    let mut ready = readiness.subscribe();
+    loop {
+        let now = *ready.borrow_and_update();
+        health.report(now).await;
+        if ready.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Takes `addr`, without listening yet.
+fn bind(setting: &'static str, addr: SocketAddr) -> Result<TcpSocket, ConfigError> {
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+    let bound = socket.and_then(|socket| {
+        // A restart need not wait for the connections of the process before.
+        socket.set_reuseaddr(true)?;
+        socket.bind(addr)?;
+        Ok(socket)
+    });
+    bound.map_err(|error| {
+        let problem = match error.kind() {
+            io::ErrorKind::AddrInUse => "another process listens there".to_owned(),
+            io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
+            io::ErrorKind::PermissionDenied => "this user may not take that port".to_owned(),
+            _ => error.to_string(),
+        };
+        ConfigError::new(setting, format!("{addr} cannot be taken: {problem}"))
+    })
+}
+
+/// Lets the process open as many files as the system allows it, which most systems do not by default.
+fn raise_open_files_limit(max_connections: usize) {
+    let wanted =
+        u64::try_from(max_connections).unwrap_or(u64::MAX).saturating_mul(2).saturating_add(OTHER_FILES);
+    match rlimit::increase_nofile_limit(wanted) {
+        Ok(limit) if limit < wanted => tracing::warn!(
+            open_files_limit = limit,
+            "the system's limit of open files is below what --max-connections may need"
+        ),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(error = %error, "the limit of open files could not be raised"),
+    }
+}

@@ -1,0 +1,4 @@
+//! Owns the shape of the tables, for `store` alone.
+
+pub(super) mod signing_keys;
+pub(super) mod users;

@@ -1,0 +1,22 @@
+//! Owns the shape of the table `users`.
+
+use sea_orm::entity::prelude::*;
+
+#[sea_orm::model]
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "users")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: Uuid,
+    pub username: String,
+    #[sea_orm(unique)]
+    pub username_canonical: String,
+    pub email: Option<String>,
+    pub display_name: Option<String>,
+    pub password_hash: String,
+    pub is_active: bool,
+    pub create_time: i64,
+    pub update_time: i64,
+}
+
+impl ActiveModelBehavior for ActiveModel {}

@@ -1,0 +1,148 @@
+//! Owns the table `users`.
+
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, sea_query::Expr,
+};
+
+use super::{
+    Store,
+    entity::users::{ActiveModel, Column, Entity, Model},
+    failure,
+};
+use crate::model::{
+    Error, Timestamp, User, UserId, Username,
+    profile::{DisplayName, Email},
+};
+
+/// A user and the hash of its password, as they are written together.
+#[derive(Debug)]
+pub struct NewUser {
+    /// The user.
+    pub user: User,
+    /// The password's hash, as a PHC string.
+    pub password_hash: String,
+}
+
+/// What a login is judged by.
+#[derive(Debug)]
+pub struct Credentials {
+    /// The user.
+    pub user: User,
+    /// The password's hash: a PHC string, or the form of the system that the user came from.
+    pub password_hash: String,
+}
+
+impl Store {
+    /// Adds a user.
+    ///
+    /// # Errors
+    /// [`Error::UsernameTaken`], decided by the database, so that of two at once only one is added.
+    pub async fn add_user(&self, new: NewUser) -> Result<(), Error> {
+        let NewUser { user, password_hash } = new;
+        let row = ActiveModel {
+            id: Set(user.id.0),
+            username: Set(user.username.typed().to_owned()),
+            username_canonical: Set(user.username.canonical().to_owned()),
+            email: Set(user.email.map(|email| email.as_str().to_owned())),
+            display_name: Set(user.display_name.map(|name| name.as_str().to_owned())),
+            password_hash: Set(password_hash),
+            is_active: Set(user.is_active),
+            create_time: Set(user.create_time.as_micros()),
+            update_time: Set(user.update_time.as_micros()),
+        };
+        match Entity::insert(row).exec_without_returning(&self.db).await {
+            Ok(_) => Ok(()),
+            Err(error) if failure::is_duplicate(&error) => Err(Error::UsernameTaken),
+            Err(error) => Err(failure::from(error)),
+        }
+    }
+
+    /// The user `id`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn user(&self, id: UserId) -> Result<Option<User>, Error> {
+        let row = Entity::find_by_id(id.0).one(&self.db).await.map_err(failure::from)?;
+        Ok(row.map(|row| Credentials::from(row).user))
+    }
+
+    /// The user and the password hash under a username's canonical form.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn credentials(&self, username: &Username) -> Result<Option<Credentials>, Error> {
+        let row = Entity::find()
+            .filter(Column::UsernameCanonical.eq(username.canonical()))
+            .one(&self.db)
+            .await
+            .map_err(failure::from)?;
+        Ok(row.map(Credentials::from))
+    }
+
+    /// The users after `after` in the order of their ids, which is the order of their making; at most `limit`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn users(&self, after: Option<UserId>, limit: u64) -> Result<Vec<User>, Error> {
+        let mut query = Entity::find().order_by_asc(Column::Id).limit(limit);
+        if let Some(after) = after {
+            query = query.filter(Column::Id.gt(after.0));
+        }
+        let rows = query.all(&self.db).await.map_err(failure::from)?;
+        Ok(rows.into_iter().map(|row| Credentials::from(row).user).collect())
+    }
+
+    /// Enables or disables the user `id`; false if there is none.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn set_active(&self, id: UserId, active: bool, now: Timestamp) -> Result<bool, Error> {
+        let done = Entity::update_many()
+            .col_expr(Column::IsActive, Expr::value(active))
+            .col_expr(Column::UpdateTime, Expr::value(now.as_micros()))
+            .filter(Column::Id.eq(id.0))
+            .exec(&self.db)
+            .await
+            .map_err(failure::from)?;
+        Ok(done.rows_affected > 0)
+    }
+
+    /// Replaces the password hash of the user `id`, if it still is `old`: a password changed meanwhile stays changed.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn replace_password_hash(&self, id: UserId, old: &str, new: String) -> Result<bool, Error> {
+        let done = Entity::update_many()
+            .col_expr(Column::PasswordHash, Expr::value(new))
+            .filter(Column::Id.eq(id.0))
+            .filter(Column::PasswordHash.eq(old))
+            .exec(&self.db)
+            .await
+            .map_err(failure::from)?;
+        Ok(done.rows_affected > 0)
+    }
+
+    /// Deletes the user `id`; false if there is none.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn delete_user(&self, id: UserId) -> Result<bool, Error> {
+        let done = Entity::delete_by_id(id.0).exec(&self.db).await.map_err(failure::from)?;
+        Ok(done.rows_affected > 0)
+    }
+}
+
+impl From<Model> for Credentials {
+    fn from(row: Model) -> Self {
+        let user = User {
+            id: UserId(row.id),
+            username: Username::from_stored(row.username, row.username_canonical),
+            email: row.email.map(Email::from_stored),
+            display_name: row.display_name.map(DisplayName::from_stored),
+            is_active: row.is_active,
+            create_time: Timestamp::from_micros(row.create_time),
+            update_time: Timestamp::from_micros(row.update_time),
+        };
+        Self { user, password_hash: row.password_hash }
+    }
+}

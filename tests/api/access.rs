@@ -1,0 +1,97 @@
+//! Owns that no method can be called past its declaration.
+
+use prost_reflect::{DescriptorPool, MethodDescriptor};
+use signet::{
+    auth::{Access, Policy},
+    proto::DESCRIPTOR_SET,
+    server::policy,
+};
+use tonic::{Code, Request, Status, client::Grpc, codegen::http::uri::PathAndQuery};
+
+use crate::harness::{TestServer, assert_refused};
+
+/// Calls `path` with an empty message and no token.
+async fn call(server: &TestServer, path: &str) -> Result<(), Status> {
+    let mut grpc = Grpc::new(server.channel().await);
+    grpc.ready().await.unwrap();
+    let codec: tonic_prost::ProstCodec<(), ()> = tonic_prost::ProstCodec::default();
+    grpc.unary(Request::new(()), PathAndQuery::try_from(path).unwrap(), codec).await.map(drop)
+}
+
+fn methods_of_this_api() -> Vec<MethodDescriptor> {
+    let pool = DescriptorPool::decode(DESCRIPTOR_SET).unwrap();
+    pool.services().flat_map(|service| service.methods().collect::<Vec<_>>()).collect()
+}
+
+#[tokio::test]
+async fn every_method_declares_its_access_and_is_held_to_it() {
+    let server = TestServer::start(&[]).await;
+    let policy = policy().unwrap();
+    let methods = methods_of_this_api();
+    assert!(methods.len() >= 3);
+    for method in methods {
+        let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
+        let answer = call(&server, &path).await;
+        match policy.access(&path).unwrap() {
+            Access::Undeclared => panic!("{path} declares no access"),
+            Access::Authenticated { .. } => {
+                assert_refused(answer, Code::Unauthenticated, "TOKEN_MISSING");
+            }
+            Access::Public => {
+                let code = answer.map_or_else(|status| status.code(), |()| Code::Ok);
+                assert!(![Code::Unauthenticated, Code::PermissionDenied].contains(&code), "{path}: {code:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_declared_does_not_exist_for_a_caller() {
+    let server = TestServer::start(&[]).await;
+    for path in [
+        "/identity.v1.IdentityService/Nothing",
+        "/identity.v1.IdentityService/getme",
+        "/identity.v1.IdentityService/GetMe/",
+        "//identity.v1.IdentityService/GetMe",
+        "/identity.v1.IdentityService//GetMe",
+        "/x/../identity.v1.IdentityService/GetMe",
+        "/identity.v1.IdentityService/Get%4De",
+        "/other.v1.Service/Method",
+        "/",
+    ] {
+        assert_eq!(call(&server, path).await.unwrap_err().code(), Code::Unimplemented, "{path}");
+    }
+    // A query is no part of the method's name, and opens nothing.
+    let answer = call(&server, "/identity.v1.IdentityService/GetMe?public").await;
+    assert_refused(answer, Code::Unauthenticated, "TOKEN_MISSING");
+}
+
+#[test]
+fn a_method_that_declares_nothing_is_denied() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let text = r#"
+        syntax = "proto3";
+        package test.v1;
+        import "identity/v1/access.proto";
+        message Empty {}
+        service TestService {
+          rpc Forgotten(Empty) returns (Empty);
+          rpc Unset(Empty) returns (Empty) { option (identity.v1.access) = {}; }
+          rpc Open(Empty) returns (Empty) { option (identity.v1.access) = { public: {} }; }
+          rpc Scoped(Empty) returns (Empty) {
+            option (identity.v1.access) = { authenticated: { required_scopes: ["a", "b"] } };
+          }
+        }"#;
+    std::fs::write(dir.path().join("test.proto"), text).unwrap();
+    let proto = concat!(env!("CARGO_MANIFEST_DIR"), "/proto");
+    let mut compiler = protox::Compiler::new([dir.path(), proto.as_ref()]).unwrap();
+    compiler.include_imports(true).open_file("test.proto").unwrap();
+    let policy = Policy::from_descriptor_set(&compiler.encode_file_descriptor_set()).unwrap();
+    let access = |method: &str| policy.access(&format!("/test.v1.TestService/{method}")).cloned();
+    assert_eq!(access("Forgotten"), Some(Access::Undeclared));
+    assert_eq!(access("Unset"), Some(Access::Undeclared));
+    assert_eq!(access("Open"), Some(Access::Public));
+    let scopes = vec!["a".to_owned(), "b".to_owned()];
+    assert_eq!(access("Scoped"), Some(Access::Authenticated { required_scopes: scopes }));
+    assert_eq!(access("Missing"), None);
+}

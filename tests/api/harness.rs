@@ -1,0 +1,198 @@
+//! Owns starting a server for a test, and reading what it answers.
+
+use std::{path::Path, time::Duration};
+
+use clap::Parser;
+use signet::{
+    config::Config,
+    model::{Clock, Timestamp},
+    proto::identity::v1::{
+        GetMeRequest, IssueTokenRequest, IssueTokenResponse, PasswordGrant, SignUpRequest, User,
+        identity_service_client::IdentityServiceClient, issue_token_request::Grant,
+    },
+    server::{Server, Started},
+    store::Store,
+};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Request, Status, metadata::MetadataValue, transport::Channel};
+use tonic_types::StatusExt;
+
+pub(crate) const PASSWORD: &str = "correct horse battery";
+
+/// 2026-11-23T12:00:00Z: where the hand of a test's clock stands at first.
+const START: Timestamp = Timestamp::from_micros(1_795_435_200_000_000);
+
+/// Hashes that cost next to nothing, on free ports.
+const ARGS: [&str; 9] = [
+    "signet",
+    "--grpc-addr=127.0.0.1:0",
+    "--http-addr=127.0.0.1:0",
+    "--argon2-memory-kib=64",
+    "--argon2-iterations=1",
+    "--hash-threads=2",
+    "--drain-timeout=5s",
+    "--log-level=warn",
+    "--hash-queue=1000",
+];
+
+/// A server of the test's own; it ends with the test.
+pub(crate) struct TestServer {
+    pub(crate) started: Started,
+    pub(crate) clock: Clock,
+    pub(crate) dir: TempDir,
+    stop: CancellationToken,
+    serving: JoinHandle<()>,
+}
+
+#[derive(Parser)]
+struct Args {
+    #[command(flatten)]
+    config: Config,
+}
+
+/// The configuration that `args` give, on top of those of every test.
+pub(crate) fn config(dir: &Path, args: &[&str]) -> Config {
+    let data_dir = format!("--data-dir={}", dir.display());
+    let all: Vec<&str> =
+        ARGS.iter().copied().chain([data_dir.as_str()]).chain(args.iter().copied()).collect();
+    // A test may set what is set already: the last one wins.
+    let flag = |arg: &str| arg.split('=').next().unwrap_or_default().to_owned();
+    let last = |index: usize| all[index + 1..].iter().all(|later| flag(later) != flag(all[index]));
+    Args::parse_from((0..all.len()).filter(|index| last(*index)).map(|index| all[index])).config
+}
+
+impl TestServer {
+    pub(crate) async fn start(args: &[&str]) -> Self {
+        Self::start_in(TempDir::new().unwrap(), Clock::manual(START), args).await
+    }
+
+    /// A server on the data of one that was stopped.
+    pub(crate) async fn start_in(dir: TempDir, clock: Clock, args: &[&str]) -> Self {
+        let server = Server::start(config(dir.path(), args), clock.clone()).await.unwrap();
+        let started = server.started().clone();
+        let stop = CancellationToken::new();
+        let token = stop.clone();
+        let serving = tokio::spawn(async move { server.serve(token).await.unwrap() });
+        Self { started, clock, dir, stop, serving }
+    }
+
+    /// Stops it in an orderly way, and leaves its data.
+    pub(crate) async fn stop(self) -> (TempDir, Clock) {
+        self.stop.cancel();
+        self.serving.await.unwrap();
+        (self.dir, self.clock)
+    }
+
+    /// Tells it to stop, without waiting.
+    pub(crate) fn begin_stop(&self) {
+        self.stop.cancel();
+    }
+
+    pub(crate) fn uri(&self) -> String {
+        format!("http://{}", self.started.grpc_addr)
+    }
+
+    pub(crate) async fn channel(&self) -> Channel {
+        Channel::from_shared(self.uri()).unwrap().connect().await.unwrap()
+    }
+
+    pub(crate) async fn client(&self) -> Client {
+        Client(IdentityServiceClient::new(self.channel().await))
+    }
+
+    /// The database, opened beside the server, as another process would.
+    pub(crate) async fn store(&self) -> Store {
+        Store::open_sqlite(self.dir.path().join("signet.db")).await.unwrap()
+    }
+
+    /// What HTTP answers to a GET: status, headers, body.
+    pub(crate) async fn http_get(&self, path: &str) -> http::Response<String> {
+        http_get(self.started.http_addr, path).await
+    }
+}
+
+/// The generated client, and the calls that most tests make.
+#[derive(Clone)]
+pub(crate) struct Client(pub(crate) IdentityServiceClient<Channel>);
+
+impl Client {
+    pub(crate) async fn sign_up(&mut self, username: &str, password: &str) -> Result<User, Status> {
+        let request = SignUpRequest {
+            username: username.to_owned(),
+            password: password.to_owned(),
+            ..SignUpRequest::default()
+        };
+        Ok(self.0.sign_up(request).await?.into_inner().user.unwrap())
+    }
+
+    pub(crate) async fn log_in(
+        &mut self,
+        username: &str,
+        password: &str,
+    ) -> Result<IssueTokenResponse, Status> {
+        Ok(self.0.issue_token(password_grant(username, password)).await?.into_inner())
+    }
+
+    /// Signs up `username` and returns a token of its.
+    pub(crate) async fn token_of_new(&mut self, username: &str) -> String {
+        self.sign_up(username, PASSWORD).await.unwrap();
+        self.log_in(username, PASSWORD).await.unwrap().access_token
+    }
+
+    pub(crate) async fn get_me(&mut self, token: &str) -> Result<User, Status> {
+        Ok(self.0.get_me(with_token(GetMeRequest {}, token)).await?.into_inner().user.unwrap())
+    }
+}
+
+pub(crate) fn password_grant(username: &str, password: &str) -> IssueTokenRequest {
+    let grant = PasswordGrant { username: username.to_owned(), password: password.to_owned() };
+    IssueTokenRequest { grant: Some(Grant::Password(grant)) }
+}
+
+pub(crate) fn with_token<T>(message: T, token: &str) -> Request<T> {
+    let mut request = Request::new(message);
+    let value = MetadataValue::try_from(format!("Bearer {token}")).unwrap();
+    request.metadata_mut().insert("authorization", value);
+    request
+}
+
+/// Asserts an error's code and its reason, and that the reason is of this API's domain.
+#[track_caller]
+pub(crate) fn assert_refused<T: std::fmt::Debug>(
+    result: Result<T, Status>,
+    code: Code,
+    reason: &str,
+) -> Status {
+    let status = result.unwrap_err();
+    let info = status.get_details_error_info().unwrap_or_else(|| panic!("no ErrorInfo in {status:?}"));
+    assert_eq!((status.code(), info.reason.as_str()), (code, reason), "{status:?}");
+    assert_eq!(info.domain, "identity.v1");
+    assert!(!status.message().is_empty());
+    status
+}
+
+/// Waits for a fact, asking again and again; fails when it has not come true in time.
+pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut fact: impl FnMut() -> F) {
+    let waiting = async {
+        while !fact().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), waiting)
+        .await
+        .unwrap_or_else(|_| panic!("not in time: {what}"));
+}
+
+async fn http_get(addr: std::net::SocketAddr, path: &str) -> http::Response<String> {
+    let stream = tokio::net::TcpStream::connect(addr).await.unwrap();
+    let io = hyper_util::rt::TokioIo::new(stream);
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
+    tokio::spawn(connection);
+    let request =
+        http::Request::get(path).header("host", addr.to_string()).body(http_body_util::Empty::<&[u8]>::new());
+    let (head, body) = sender.send_request(request.unwrap()).await.unwrap().into_parts();
+    let bytes = http_body_util::BodyExt::collect(body).await.unwrap().to_bytes();
+    http::Response::from_parts(head, String::from_utf8(bytes.to_vec()).unwrap())
+}

@@ -1,0 +1,143 @@
+//! Owns what one call may take: time, places, and hashes.
+
+use std::time::Duration;
+
+use signet::proto::identity::v1::GetMeRequest;
+use tokio::task::JoinSet;
+use tonic::{Code, Request};
+use tonic_types::StatusExt;
+
+use crate::harness::{PASSWORD, TestServer, assert_refused, eventually, password_grant};
+
+/// Hashes of a second or so, one at a time.
+const SLOW: [&str; 3] = ["--argon2-memory-kib=65536", "--argon2-iterations=20", "--hash-threads=1"];
+
+#[tokio::test]
+async fn hashes_beyond_the_queue_are_refused_at_once_with_a_hint() {
+    let server = TestServer::start(&[&SLOW[..], &["--hash-queue=2"]].concat()).await;
+    let client = server.client().await;
+    let mut logins = JoinSet::new();
+    for _ in 0..20 {
+        let mut client = client.clone();
+        logins.spawn(async move { client.log_in("nobody", PASSWORD).await });
+    }
+    let mut refused = 0;
+    while refused < 17 {
+        let status = logins.join_next().await.unwrap().unwrap();
+        // Three have a place; everybody else is told so before the first of them is done.
+        let status = assert_refused(status, Code::ResourceExhausted, "OVERLOADED");
+        assert!(status.get_details_retry_info().is_some());
+        refused += 1;
+    }
+    assert_eq!(logins.len(), 3);
+    while let Some(login) = logins.join_next().await {
+        assert_refused(login.unwrap(), Code::Unauthenticated, "INVALID_CREDENTIALS");
+    }
+}
+
+#[tokio::test]
+async fn a_call_past_its_deadline_is_told_so_and_its_queued_hash_never_runs() {
+    let server = TestServer::start(&[&SLOW[..], &["--hash-queue=8", "--request-timeout=60s"]].concat()).await;
+    let client = server.client().await;
+    // The one hash thread is busy with this.
+    let mut first = client.clone();
+    let first = tokio::spawn(async move { first.log_in("nobody", PASSWORD).await });
+    // No hash has been timed yet, so these are queued although they cannot make it.
+    let mut late = JoinSet::new();
+    for _ in 0..8 {
+        let mut client = client.clone();
+        late.spawn(async move {
+            let mut request = Request::new(password_grant("nobody", PASSWORD));
+            request.set_timeout(Duration::from_millis(100));
+            client.0.issue_token(request).await
+        });
+    }
+    while let Some(login) = late.join_next().await {
+        let status = login.unwrap().unwrap_err();
+        assert!(matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled), "{status:?}");
+    }
+    let clock = signet::model::Clock::system();
+    let (started, _) = (clock.monotonic(), first.await.unwrap());
+    let one_hash = clock.monotonic().saturating_sub(started).max(Duration::from_millis(100));
+    // Had the eight run, this would wait for all of them.
+    let started = clock.monotonic();
+    let mut client = client;
+    client.log_in("nobody", PASSWORD).await.unwrap_err();
+    assert!(clock.monotonic().saturating_sub(started) < one_hash * 8);
+}
+
+#[tokio::test]
+async fn a_hash_that_cannot_make_its_deadline_is_refused_at_once() {
+    let server = TestServer::start(&[&SLOW[..], &["--request-timeout=60s"]].concat()).await;
+    let mut client = server.client().await;
+    client.log_in("nobody", PASSWORD).await.unwrap_err();
+    let mut request = Request::new(password_grant("nobody", PASSWORD));
+    request.set_timeout(Duration::from_millis(20));
+    let status = client.0.issue_token(request).await.unwrap_err();
+    let reason = status.get_details_error_info().map(|info| info.reason);
+    // The client's own timer may be the first to speak on a busy machine.
+    assert!(
+        reason.as_deref() == Some("OVERLOADED")
+            || matches!(status.code(), Code::Cancelled | Code::DeadlineExceeded),
+        "{status:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_frees_its_place() {
+    let server = TestServer::start(&[&SLOW[..], &["--hash-queue=1", "--request-timeout=60s"]].concat()).await;
+    let client = server.client().await;
+    let log_in = || {
+        let mut client = client.clone();
+        tokio::spawn(async move { client.log_in("nobody", PASSWORD).await })
+    };
+    let (running, queued) = (log_in(), log_in());
+    // Both places are taken once somebody else is refused.
+    eventually("the queue is full", || async {
+        let mut probe = client.clone();
+        let mut request = Request::new(password_grant("nobody", PASSWORD));
+        request.set_timeout(Duration::from_millis(500));
+        probe.0.issue_token(request).await.is_err_and(|status| status.code() == Code::ResourceExhausted)
+    })
+    .await;
+    queued.abort();
+    eventually("the place is free", || async {
+        let mut probe = client.clone();
+        let refused = probe.log_in("nobody", PASSWORD).await.unwrap_err();
+        refused.code() == Code::Unauthenticated
+    })
+    .await;
+    running.await.unwrap().unwrap_err();
+}
+
+#[tokio::test]
+async fn calls_beyond_those_in_flight_are_refused_and_the_others_are_served() {
+    let server =
+        TestServer::start(&[&SLOW[..], &["--max-in-flight-calls=1", "--request-timeout=60s"]].concat()).await;
+    let mut client = server.client().await;
+    let mut busy = client.clone();
+    let busy = tokio::spawn(async move { busy.log_in("nobody", PASSWORD).await });
+    eventually("the one place is taken", || {
+        let mut client = client.clone();
+        async move {
+            let status = client.0.get_me(GetMeRequest {}).await.unwrap_err();
+            if status.code() == Code::ResourceExhausted {
+                let status = assert_refused(Err::<(), _>(status), Code::ResourceExhausted, "OVERLOADED");
+                assert!(status.get_details_retry_info().is_some());
+                return true;
+            }
+            false
+        }
+    })
+    .await;
+    assert_refused(busy.await.unwrap(), Code::Unauthenticated, "INVALID_CREDENTIALS");
+    assert_refused(client.0.get_me(GetMeRequest {}).await, Code::Unauthenticated, "TOKEN_MISSING");
+}
+
+#[tokio::test]
+async fn the_server_has_a_deadline_of_its_own() {
+    let server =
+        TestServer::start(&[&SLOW[..], &["--request-timeout=1s", "--argon2-iterations=200"]].concat()).await;
+    let status = server.client().await.log_in("nobody", PASSWORD).await;
+    assert_refused(status, Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
+}

@@ -1,0 +1,11 @@
+//! The API as its users meet it: every test starts a real server on a port of its own and speaks to it over a real
+//! connection.
+
+mod access;
+mod get_me;
+mod harness;
+mod issue_token;
+mod keys;
+mod limits;
+mod ready;
+mod sign_up;

@@ -9,9 +9,9 @@ use crate::{
     auth::VerifierSettings,
     identity::{
         MasterKey, accounts::AccountSettings, passwords::Argon2Params, passwords::PoolSize,
-        tokens::TokenSettings,
+        sessions::SessionSettings, tokens::TokenSettings,
     },
-    model::{PasswordRules, SigningAlg},
+    model::{PasswordRules, SessionLifetime, SigningAlg},
 };
 
 /// Every setting of the service. A flag wins over its environment variable, and that over the default.
@@ -105,6 +105,14 @@ pub struct TokenConfig {
     #[arg(long, env = "SIGNET_SIGNING_ALG", global = true, value_name = "ALG", default_value = "ES256")]
     pub signing_alg: SigningAlg,
 
+    /// How long a session may go without its refresh token being used (1m to 1 year).
+    #[arg(long, env = "SIGNET_SESSION_IDLE_TIMEOUT", global = true, value_name = "DURATION", default_value = "14days", value_parser = duration::<60, 31_557_600>)]
+    pub session_idle_timeout: Duration,
+
+    /// How long a session may live at all, however much it is used (1m to 10 years).
+    #[arg(long, env = "SIGNET_SESSION_MAX_AGE", global = true, value_name = "DURATION", default_value = "90days", value_parser = duration::<60, 315_576_000>)]
+    pub session_max_age: Duration,
+
     /// How far the clocks of replicas may be apart when a token's times are judged (0s to 5m).
     #[arg(long, env = "SIGNET_CLOCK_LEEWAY", global = true, value_name = "DURATION", default_value = "5s", value_parser = duration::<0, 300>)]
     pub clock_leeway: Duration,
@@ -113,13 +121,14 @@ pub struct TokenConfig {
     #[arg(long, env = "SIGNET_TOKEN_CACHE_SIZE", global = true, value_name = "COUNT", default_value_t = 10_000, value_parser = RangedU64ValueParser::<usize>::new().range(0..=100_000_000))]
     pub token_cache_size: usize,
 
-    /// How many users are remembered (about 500 bytes each).
-    #[arg(long, env = "SIGNET_USER_CACHE_SIZE", global = true, value_name = "COUNT", default_value_t = 10_000, value_parser = RangedU64ValueParser::<usize>::new().range(0..=100_000_000))]
-    pub user_cache_size: usize,
+    /// How many users and how many sessions are remembered (about 500 bytes each).
+    #[arg(long, env = "SIGNET_STANDING_CACHE_SIZE", global = true, value_name = "COUNT", default_value_t = 10_000, value_parser = RangedU64ValueParser::<usize>::new().range(0..=100_000_000))]
+    pub standing_cache_size: usize,
 
-    /// For how long a user is remembered: how long a user that another process disabled may still be served (0s to 1m).
-    #[arg(long, env = "SIGNET_USER_CACHE_MAX_AGE", global = true, value_name = "DURATION", default_value = "1s", value_parser = duration::<0, 60>)]
-    pub user_cache_max_age: Duration,
+    /// For how long a user or a session is remembered: how long one that another process disabled or ended may still be served
+    /// (0s to 1m). Changes by this process are seen at once.
+    #[arg(long, env = "SIGNET_STANDING_CACHE_MAX_AGE", global = true, value_name = "DURATION", default_value = "1s", value_parser = duration::<0, 60>)]
+    pub standing_cache_max_age: Duration,
 }
 
 /// What passwords must satisfy and what a hash costs.
@@ -321,8 +330,23 @@ impl Config {
     pub fn accounts(&self) -> AccountSettings {
         AccountSettings {
             password_rules: PasswordRules { min_chars: self.passwords.password_min_length },
-            cache_size: self.tokens.user_cache_size,
-            cache_max_age: self.tokens.user_cache_max_age,
+            cache_size: self.tokens.standing_cache_size,
+            cache_max_age: self.tokens.standing_cache_max_age,
+        }
+    }
+}
+
+impl Config {
+    /// How long sessions live and are remembered.
+    #[must_use]
+    pub fn sessions(&self) -> SessionSettings {
+        SessionSettings {
+            lifetime: SessionLifetime {
+                idle: self.tokens.session_idle_timeout,
+                absolute: self.tokens.session_max_age,
+            },
+            cache_size: self.tokens.standing_cache_size,
+            cache_max_age: self.tokens.standing_cache_max_age,
         }
     }
 }

@@ -58,6 +58,9 @@ impl From<Error> for Status {
             | Error::TokenInvalid(_)
             | Error::TokenExpired
             | Error::TokenRevoked
+            | Error::RefreshTokenInvalid
+            | Error::RefreshTokenReused
+            | Error::SessionNotFound
             | Error::AccessUndeclared
             | Error::DeadlineExceeded
             | Error::Internal(_) => {}
@@ -80,6 +83,9 @@ fn code_and_reason(error: &Error) -> (Code, ErrorReason) {
         Error::TokenInvalid(_) => (Code::Unauthenticated, ErrorReason::TokenInvalid),
         Error::TokenExpired => (Code::Unauthenticated, ErrorReason::TokenExpired),
         Error::TokenRevoked => (Code::Unauthenticated, ErrorReason::TokenRevoked),
+        Error::RefreshTokenInvalid => (Code::Unauthenticated, ErrorReason::RefreshTokenInvalid),
+        Error::RefreshTokenReused => (Code::Unauthenticated, ErrorReason::RefreshTokenReused),
+        Error::SessionNotFound => (Code::NotFound, ErrorReason::SessionNotFound),
         Error::InsufficientScope(_) => (Code::PermissionDenied, ErrorReason::InsufficientScope),
         Error::AccessUndeclared => (Code::PermissionDenied, ErrorReason::AccessUndeclared),
         Error::Unimplemented => (Code::Unimplemented, ErrorReason::Unspecified),
@@ -104,6 +110,7 @@ fn field_reason_name(reason: FieldReason) -> &'static str {
         FieldReason::Malformed => WireFieldReason::Malformed,
         FieldReason::PasswordCommon => WireFieldReason::PasswordCommon,
         FieldReason::PasswordIsUsername => WireFieldReason::PasswordIsUsername,
+        FieldReason::NotUpdatable => WireFieldReason::NotUpdatable,
     };
     wire.as_str_name().trim_start_matches("FIELD_REASON_")
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{Claims, UserId};
+use crate::model::{Claims, SessionId, UserId};
 
 /// The caller of an RPC, proven by an access token: found in the request's extensions by the handlers of authenticated methods.
 #[derive(Clone, Debug)]
@@ -19,6 +19,12 @@ impl Caller {
     #[must_use]
     pub fn user_id(&self) -> UserId {
         UserId(self.claims.sub)
+    }
+
+    /// The login session that the token belongs to.
+    #[must_use]
+    pub fn session_id(&self) -> SessionId {
+        SessionId(self.claims.sid)
     }
 
     /// Everything the token says.

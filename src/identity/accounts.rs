@@ -4,16 +4,15 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     Passwords,
-    user_cache::{Known, UserCache},
+    read_cache::{Known, ReadCache},
 };
 use crate::{
-    auth::Standing,
     model::{
-        Claims, Clock, Deadline, Error, FieldViolation, Password, PasswordRules, RuleViolation, User, UserId,
-        Username,
+        Clock, Deadline, Error, FieldViolation, Password, PasswordRules, RuleViolation, SessionId, User,
+        UserId, Username,
         profile::{DisplayName, Email},
     },
-    store::{NewUser, Store},
+    store::{Credentials, NewUser, ProfileChange, Store},
 };
 
 /// The accounts of the service.
@@ -22,7 +21,7 @@ pub struct Accounts {
     store: Store,
     passwords: Passwords,
     rules: PasswordRules,
-    users: UserCache,
+    users: ReadCache<UserId, User>,
     clock: Clock,
 }
 
@@ -50,6 +49,24 @@ pub struct NewAccount<'a> {
     pub display_name: Option<&'a str>,
 }
 
+/// What a user changes of what it says of itself, as it came: for each field, nothing, a new value, or none from now on.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NewProfile<'a> {
+    /// The e-mail address.
+    pub email: Option<Option<&'a str>>,
+    /// The name to show.
+    pub display_name: Option<Option<&'a str>>,
+}
+
+/// What came of replacing an outdated hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rehash {
+    /// The hash that is known is the one that is stored.
+    Settled,
+    /// Another login replaced it first, or the password was changed.
+    Overtaken,
+}
+
 /// A new account whose every field satisfies its rules.
 struct Checked {
     username: Username,
@@ -62,7 +79,7 @@ impl Accounts {
     /// The accounts in `store`.
     #[must_use]
     pub fn new(store: Store, passwords: Passwords, settings: AccountSettings, clock: Clock) -> Self {
-        let users = UserCache::new(settings.cache_size, settings.cache_max_age, clock.clone());
+        let users = ReadCache::new(settings.cache_size, settings.cache_max_age, clock.clone());
         Self { store, passwords, rules: settings.password_rules, users, clock }
     }
 
@@ -91,7 +108,7 @@ impl Accounts {
         Ok(user)
     }
 
-    /// The active user whose name and password these are.
+    /// The active user whose name and password these are, and the hash that proved it.
     ///
     /// An unknown name, a wrong, empty or oversized password and a disabled user get the same answer after the same hash.
     ///
@@ -102,20 +119,95 @@ impl Accounts {
         username: &str,
         password: &str,
         deadline: Deadline,
-    ) -> Result<User, Error> {
+    ) -> Result<Credentials, Error> {
         let credentials = match Username::parse(username) {
             Ok(username) => self.store.credentials(&username).await?,
             Err(_) => None,
         };
+        let mut credentials = self.judge(credentials, password, deadline).await?;
+        let outdated = self.passwords.needs_rehash(&credentials.password_hash);
+        if outdated && self.rehash(&mut credentials, password, deadline).await == Rehash::Overtaken {
+            let current = self.store.credentials_of(credentials.user.id).await?;
+            credentials = self.judge(current, password, deadline).await?;
+        }
+        Ok(credentials)
+    }
+
+    /// `credentials`, if they are those of an active user and `password` is the one. The work is the same if not.
+    async fn judge(
+        &self,
+        credentials: Option<Credentials>,
+        password: &str,
+        deadline: Deadline,
+    ) -> Result<Credentials, Error> {
         let hash = credentials.as_ref().map(|credentials| credentials.password_hash.clone());
         let matches = self.passwords.verify(Password::for_login(password), hash, deadline).await?;
-        let credentials = credentials
+        credentials
             .filter(|credentials| matches && credentials.user.is_active)
-            .ok_or(Error::InvalidCredentials)?;
-        if self.passwords.needs_rehash(&credentials.password_hash) {
-            self.rehash(credentials.user.id, &credentials.password_hash, password, deadline).await;
+            .ok_or(Error::InvalidCredentials)
+    }
+
+    /// Replaces the password of the user `id`, who proves to know the `current` one. Returns the sessions that ended with it:
+    /// all but `keep`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidFields`], [`Error::InvalidCredentials`], [`Error::Overloaded`].
+    pub async fn change_password(
+        &self,
+        id: UserId,
+        current: &str,
+        new: &str,
+        keep: SessionId,
+        deadline: Deadline,
+    ) -> Result<Vec<SessionId>, Error> {
+        let credentials = self.store.credentials_of(id).await?;
+        let username = credentials.as_ref().map(|credentials| credentials.user.username.clone());
+        let new = self
+            .rules
+            .check(new, username.as_ref())
+            .map_err(|violation| Error::InvalidFields(vec![violation.at("new_password")]))?;
+        let old = self.judge(credentials, current, deadline).await?.password_hash;
+        let new = self.passwords.hash(new, deadline).await?;
+        let ended = self.store.change_password(id, &old, new, keep, self.clock.now()).await?;
+        self.users.forget(id);
+        // None: somebody else changed it while this was hashed, so `current` is current no more.
+        ended.ok_or(Error::InvalidCredentials)
+    }
+
+    /// Changes what the user `id` says of itself.
+    ///
+    /// # Errors
+    /// [`Error::InvalidFields`] with every violation, [`Error::TokenRevoked`] if there is no such user any more.
+    pub async fn update(&self, id: UserId, change: NewProfile<'_>) -> Result<User, Error> {
+        let mut violations = Vec::new();
+        let email = change.email.map(|email| email.map(Email::parse).transpose());
+        let email = email.map(|email| note(email, "user.email", &mut violations));
+        let name = change.display_name.map(|name| name.map(DisplayName::parse).transpose());
+        let name = name.map(|name| note(name, "user.display_name", &mut violations));
+        if !violations.is_empty() {
+            return Err(Error::InvalidFields(violations));
         }
-        Ok(credentials.user)
+        let change = ProfileChange { email: email.flatten(), display_name: name.flatten() };
+        self.store.update_profile(id, change, self.clock.now()).await?;
+        self.users.forget(id);
+        self.store.user(id).await?.ok_or(Error::TokenRevoked)
+    }
+
+    /// Deletes the user `id`, who proves to know the password. Returns the sessions that ended with it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidCredentials`], [`Error::Overloaded`].
+    pub async fn delete(
+        &self,
+        id: UserId,
+        password: &str,
+        deadline: Deadline,
+    ) -> Result<Vec<SessionId>, Error> {
+        let credentials = self.store.credentials_of(id).await?;
+        self.judge(credentials, password, deadline).await?;
+        let ended = self.store.delete_user(id).await?;
+        self.users.forget(id);
+        Ok(ended.unwrap_or_default())
     }
 
     /// The user `id`, as it was at most the bound of the cache ago.
@@ -126,9 +218,9 @@ impl Accounts {
         if let Some(Known(known)) = self.users.get(id) {
             return Ok(known);
         }
-        let read_at = self.users.reading_begins();
+        let reading = self.users.begin();
         let user = self.store.user(id).await?.map(Arc::new);
-        self.users.put(id, user.clone(), read_at);
+        self.users.put(id, user.clone(), reading);
         Ok(user)
     }
 
@@ -150,26 +242,26 @@ impl Accounts {
     }
 
     /// Replaces an outdated hash. A login does not fail for it: the next one tries again.
-    async fn rehash(&self, id: UserId, old: &str, password: &str, deadline: Deadline) {
-        let Some(password) = Password::for_login(password) else { return };
+    async fn rehash(&self, credentials: &mut Credentials, password: &str, deadline: Deadline) -> Rehash {
+        let Some(password) = Password::for_login(password) else { return Rehash::Settled };
+        let (id, old) = (credentials.user.id, credentials.password_hash.as_str());
         let replaced = match self.passwords.hash(password, deadline).await {
-            Ok(new) => self.store.replace_password_hash(id, old, new).await,
+            Ok(new) => {
+                self.store.replace_password_hash(id, old, new.clone()).await.map(|done| done.then_some(new))
+            }
             Err(error) => Err(error),
         };
         match replaced {
-            Ok(_) => tracing::info!(user_id = %id, "replaced an outdated password hash"),
+            Ok(Some(new)) => {
+                tracing::info!(user_id = %id, "replaced an outdated password hash");
+                credentials.password_hash = new;
+                Rehash::Settled
+            }
+            Ok(None) => Rehash::Overtaken,
             Err(error) => {
                 tracing::warn!(user_id = %id, error = %error, "an outdated password hash stays for now");
+                Rehash::Settled
             }
-        }
-    }
-}
-
-impl Standing for Arc<Accounts> {
-    async fn check(&self, claims: &Claims) -> Result<(), Error> {
-        match self.user(UserId(claims.sub)).await? {
-            Some(user) if user.is_active => Ok(()),
-            _ => Err(Error::TokenRevoked),
         }
     }
 }

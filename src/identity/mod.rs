@@ -4,13 +4,17 @@ pub mod accounts;
 pub mod keyring;
 pub mod master_key;
 pub mod passwords;
+mod read_cache;
 pub mod readiness;
+pub mod sessions;
+mod standing;
 pub mod tokens;
-mod user_cache;
 
 pub use accounts::{Accounts, NewAccount};
 pub use keyring::Keyring;
 pub use master_key::MasterKey;
 pub use passwords::Passwords;
 pub use readiness::Readiness;
+pub use sessions::{RefreshToken, Sessions};
+pub use standing::GoodStanding;
 pub use tokens::{IssuedToken, Tokens};

@@ -3,11 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::Keyring;
-use crate::model::{
-    Claims, Clock, Error, UserId,
-    claims::{FIRST_PARTY_CLIENT, USER_SCOPE},
-    user::uuid_v7,
-};
+use crate::model::{Claims, Clock, Error, Session, user::uuid_v7};
 
 /// Issues access tokens in the name of one issuer, for one audience.
 #[derive(Debug)]
@@ -46,24 +42,24 @@ impl Tokens {
         Self { keyring, clock, settings }
     }
 
-    /// A token for the user `id`, who has just proven to be that user: a new login session.
+    /// An access token of `session`.
     ///
     /// # Errors
     /// [`Error::Internal`], if the key does not sign.
-    pub fn issue_to_user(&self, id: UserId) -> Result<IssuedToken, Error> {
+    pub fn issue(&self, session: &Session) -> Result<IssuedToken, Error> {
         let now = self.clock.now();
         let expires_in = i64::try_from(self.settings.access_token_ttl.as_secs()).map_err(Error::internal)?;
         let claims = Claims {
             iss: self.settings.issuer.clone(),
-            sub: id.0,
+            sub: session.user_id.0,
             aud: self.settings.audience.clone(),
             exp: now.as_secs().saturating_add(expires_in),
             iat: now.as_secs(),
             nbf: None,
             jti: uuid_v7(now, &mut rand::rng()),
-            client_id: FIRST_PARTY_CLIENT.to_owned(),
-            scope: USER_SCOPE.to_owned(),
-            sid: uuid_v7(now, &mut rand::rng()),
+            client_id: session.client_id.clone(),
+            scope: session.scope.clone(),
+            sid: session.id.0,
         };
         Ok(IssuedToken { access_token: self.keyring.sign(&claims)?, expires_in, scope: claims.scope })
     }

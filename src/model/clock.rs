@@ -43,6 +43,18 @@ impl Timestamp {
         i32::try_from(self.0.rem_euclid(1_000_000) * 1_000).unwrap_or_default()
     }
 
+    /// The moment `by` later.
+    #[must_use]
+    pub fn after(self, by: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)))
+    }
+
+    /// The moment `by` earlier.
+    #[must_use]
+    pub fn before(self, by: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)))
+    }
+
     /// Whole milliseconds since the epoch; zero before it.
     #[must_use]
     pub fn as_millis(self) -> u64 {

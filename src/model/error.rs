@@ -40,8 +40,19 @@ pub enum Error {
     #[error("the access token has expired")]
     TokenExpired,
     /// The token is genuine, but what it stands for no longer is.
-    #[error("the access token is no longer accepted: its user has been disabled or deleted")]
+    #[error(
+        "the access token is no longer accepted: its session has ended, or its user has been disabled or deleted"
+    )]
     TokenRevoked,
+    /// The refresh token stands for no session.
+    #[error("the refresh token is not accepted: log in again")]
+    RefreshTokenInvalid,
+    /// A copy of the refresh token is at large; the session has been ended.
+    #[error("the refresh token was used before by somebody else: the session has been ended, log in again")]
+    RefreshTokenReused,
+    /// The caller has no such session.
+    #[error("there is no such session")]
+    SessionNotFound,
     /// The token lacks a scope.
     #[error("the access token lacks the scope `{0}`")]
     InsufficientScope(String),
@@ -142,4 +153,6 @@ pub enum FieldReason {
     PasswordCommon,
     /// The password is the username.
     PasswordIsUsername,
+    /// The field cannot be changed, or is none.
+    NotUpdatable,
 }

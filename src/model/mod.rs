@@ -6,6 +6,7 @@ pub mod error;
 pub mod key;
 pub mod password;
 pub mod profile;
+pub mod session;
 pub mod user;
 pub mod username;
 
@@ -14,5 +15,6 @@ pub use clock::{Clock, Deadline, Timestamp};
 pub use error::{Error, FieldReason, FieldViolation, RuleViolation};
 pub use key::{KeyId, SigningAlg};
 pub use password::{Password, PasswordRules};
+pub use session::{Origin, Session, SessionId, SessionLifetime};
 pub use user::{User, UserId};
 pub use username::Username;

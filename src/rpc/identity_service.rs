@@ -1,34 +1,69 @@
 //! Owns `identity.v1.IdentityService` on the wire.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
-use prost_types::Timestamp as WireTimestamp;
 use tonic::{Request, Response, Status};
+use uuid::Uuid;
+use zeroize::Zeroizing;
 
-use super::limits::deadline_of;
+use super::{encode, limits::deadline_of, paging};
 use crate::{
     auth::Caller,
-    identity::{Accounts, NewAccount, Tokens},
-    model::{Error, FieldReason, RuleViolation, Timestamp, User},
+    identity::{Accounts, NewAccount, RefreshToken, Sessions, Tokens, accounts::NewProfile},
+    model::{Deadline, Error, FieldReason, Origin, RuleViolation, Session, SessionId},
     proto::identity::v1::{
-        self as wire, GetMeRequest, GetMeResponse, IssueTokenRequest, IssueTokenResponse, PasswordGrant,
-        SignUpRequest, SignUpResponse, identity_service_server::IdentityService, issue_token_request::Grant,
+        ChangePasswordRequest, ChangePasswordResponse, DeleteMeRequest, DeleteMeResponse, GetMeRequest,
+        GetMeResponse, IssueTokenRequest, IssueTokenResponse, ListSessionsRequest, ListSessionsResponse,
+        PasswordGrant, RefreshTokenGrant, RevokeAllSessionsRequest, RevokeAllSessionsResponse,
+        RevokeSessionRequest, RevokeSessionResponse, RevokeTokenRequest, RevokeTokenResponse, SignUpRequest,
+        SignUpResponse, UpdateMeRequest, UpdateMeResponse, identity_service_server::IdentityService,
+        issue_token_request::Grant,
     },
 };
 
 /// The only token type there is (RFC 6750).
 const TOKEN_TYPE: &str = "Bearer";
 
+/// How much of a client's `user-agent` is kept, in bytes.
+const USER_AGENT_MAX_BYTES: usize = 255;
+
 /// Serves `IdentityService`.
 #[derive(Debug)]
 pub(crate) struct IdentityRpc {
     accounts: Arc<Accounts>,
+    sessions: Arc<Sessions>,
     tokens: Arc<Tokens>,
 }
 
 impl IdentityRpc {
-    pub(crate) const fn new(accounts: Arc<Accounts>, tokens: Arc<Tokens>) -> Self {
-        Self { accounts, tokens }
+    pub(crate) const fn new(accounts: Arc<Accounts>, sessions: Arc<Sessions>, tokens: Arc<Tokens>) -> Self {
+        Self { accounts, sessions, tokens }
+    }
+
+    /// Exchanges a grant for a session and its newest refresh token.
+    async fn grant(
+        &self,
+        grant: Option<Grant>,
+        origin: Origin,
+        deadline: Deadline,
+    ) -> Result<(Session, RefreshToken), Error> {
+        match grant {
+            Some(Grant::Password(PasswordGrant { username, password })) => {
+                let password = Zeroizing::new(password);
+                let found = self.accounts.authenticate(&username, &password, deadline).await?;
+                self.sessions.open(&found.user, &found.password_hash, origin).await
+            }
+            Some(Grant::RefreshToken(RefreshTokenGrant { refresh_token })) => {
+                let token = RefreshToken::parse(&Zeroizing::new(refresh_token));
+                let (session, next) =
+                    self.sessions.refresh(&token.ok_or(Error::RefreshTokenInvalid)?).await?;
+                if self.accounts.user(session.user_id).await?.is_some_and(|user| user.is_active) {
+                    return Ok((session, next));
+                }
+                Err(Error::RefreshTokenInvalid)
+            }
+            None => Err(required("grant")),
+        }
     }
 }
 
@@ -37,7 +72,7 @@ impl IdentityService for IdentityRpc {
     async fn sign_up(&self, request: Request<SignUpRequest>) -> Result<Response<SignUpResponse>, Status> {
         let deadline = deadline_of(&request);
         let SignUpRequest { username, password, email, display_name } = request.into_inner();
-        let password = zeroize::Zeroizing::new(password);
+        let password = Zeroizing::new(password);
         let new = NewAccount {
             username: &username,
             password: &password,
@@ -45,55 +80,166 @@ impl IdentityService for IdentityRpc {
             display_name: display_name.as_deref(),
         };
         let user = self.accounts.sign_up(new, deadline).await?;
-        Ok(Response::new(SignUpResponse { user: Some(encode_user(&user)) }))
+        Ok(Response::new(SignUpResponse { user: Some(encode::user(&user)) }))
     }
 
     async fn issue_token(
         &self,
         request: Request<IssueTokenRequest>,
     ) -> Result<Response<IssueTokenResponse>, Status> {
-        let deadline = deadline_of(&request);
-        let user = match request.into_inner().grant {
-            Some(Grant::Password(PasswordGrant { username, password })) => {
-                let password = zeroize::Zeroizing::new(password);
-                self.accounts.authenticate(&username, &password, deadline).await?
-            }
-            None => {
-                let missing = RuleViolation::new(FieldReason::Required, "must be set");
-                return Err(Error::InvalidFields(vec![missing.at("grant")]).into());
-            }
-        };
-        let token = self.tokens.issue_to_user(user.id)?;
+        let (deadline, origin) = (deadline_of(&request), origin_of(&request));
+        let (session, refresh_token) = self.grant(request.into_inner().grant, origin, deadline).await?;
+        let token = self.tokens.issue(&session)?;
         Ok(Response::new(IssueTokenResponse {
             access_token: token.access_token,
             token_type: TOKEN_TYPE.to_owned(),
             expires_in: token.expires_in,
             scope: token.scope,
+            refresh_token: Some(refresh_token.text()),
         }))
     }
 
     async fn get_me(&self, request: Request<GetMeRequest>) -> Result<Response<GetMeResponse>, Status> {
-        let caller = request
-            .extensions()
-            .get::<Caller>()
-            .ok_or_else(|| Error::internal("an authenticated method was reached without a caller"))?;
-        let user = self.accounts.user(caller.user_id()).await?.ok_or(Error::TokenRevoked)?;
-        Ok(Response::new(GetMeResponse { user: Some(encode_user(&user)) }))
+        let user = self.accounts.user(caller_of(&request)?.user_id()).await?.ok_or(Error::TokenRevoked)?;
+        Ok(Response::new(GetMeResponse { user: Some(encode::user(&user)) }))
+    }
+
+    async fn update_me(
+        &self,
+        request: Request<UpdateMeRequest>,
+    ) -> Result<Response<UpdateMeResponse>, Status> {
+        let id = caller_of(&request)?.user_id();
+        let UpdateMeRequest { user, update_mask } = request.into_inner();
+        let user = user.ok_or_else(|| required("user"))?;
+        let (email, name) = (user.email.as_deref(), user.display_name.as_deref());
+        let mut change = NewProfile::default();
+        match update_mask.filter(|mask| !mask.paths.is_empty()) {
+            None => (change.email, change.display_name) = (email.map(Some), name.map(Some)),
+            Some(mask) => {
+                for path in &mask.paths {
+                    match path.as_str() {
+                        "email" => change.email = Some(email),
+                        "display_name" => change.display_name = Some(name),
+                        "*" => (change.email, change.display_name) = (Some(email), Some(name)),
+                        _ => {
+                            return Err(
+                                refused("update_mask", FieldReason::NotUpdatable, NOT_UPDATABLE).into()
+                            );
+                        }
+                    }
+                }
+            }
+        }
+        let user = self.accounts.update(id, change).await?;
+        Ok(Response::new(UpdateMeResponse { user: Some(encode::user(&user)) }))
+    }
+
+    async fn change_password(
+        &self,
+        request: Request<ChangePasswordRequest>,
+    ) -> Result<Response<ChangePasswordResponse>, Status> {
+        let deadline = deadline_of(&request);
+        let caller = caller_of(&request)?;
+        let ChangePasswordRequest { current_password, new_password } = request.into_inner();
+        let (current, new) = (Zeroizing::new(current_password), Zeroizing::new(new_password));
+        let keep = caller.session_id();
+        let ended = self.accounts.change_password(caller.user_id(), &current, &new, keep, deadline).await?;
+        self.sessions.forget(&ended);
+        Ok(Response::new(ChangePasswordResponse {}))
+    }
+
+    async fn delete_me(
+        &self,
+        request: Request<DeleteMeRequest>,
+    ) -> Result<Response<DeleteMeResponse>, Status> {
+        let deadline = deadline_of(&request);
+        let id = caller_of(&request)?.user_id();
+        let password = Zeroizing::new(request.into_inner().password);
+        let ended = self.accounts.delete(id, &password, deadline).await?;
+        self.sessions.forget(&ended);
+        Ok(Response::new(DeleteMeResponse {}))
+    }
+
+    async fn list_sessions(
+        &self,
+        request: Request<ListSessionsRequest>,
+    ) -> Result<Response<ListSessionsResponse>, Status> {
+        let caller = caller_of(&request)?;
+        let ListSessionsRequest { page_size, page_token } = request.into_inner();
+        let page = paging::Page::parse(page_size, &page_token)?;
+        // One more than asked for tells whether there is a next page.
+        let mut found =
+            self.sessions.list(caller.user_id(), page.after.map(SessionId), page.size + 1).await?;
+        let next_page_token = paging::next(&mut found, page.size, |session| session.id.0);
+        let encode = |session| encode::session(session, caller.session_id(), self.sessions.lifetime());
+        Ok(Response::new(ListSessionsResponse {
+            sessions: found.iter().map(encode).collect(),
+            next_page_token,
+        }))
+    }
+
+    async fn revoke_session(
+        &self,
+        request: Request<RevokeSessionRequest>,
+    ) -> Result<Response<RevokeSessionResponse>, Status> {
+        let user_id = caller_of(&request)?.user_id();
+        let session_id = request.into_inner().session_id;
+        if session_id.is_empty() {
+            return Err(required("session_id").into());
+        }
+        let id = Uuid::parse_str(&session_id).map_err(|_| Error::SessionNotFound)?;
+        self.sessions.end(user_id, SessionId(id)).await?;
+        Ok(Response::new(RevokeSessionResponse {}))
+    }
+
+    async fn revoke_all_sessions(
+        &self,
+        request: Request<RevokeAllSessionsRequest>,
+    ) -> Result<Response<RevokeAllSessionsResponse>, Status> {
+        let caller = caller_of(&request)?;
+        let keep = request.get_ref().keep_current.then(|| caller.session_id());
+        self.sessions.end_all(caller.user_id(), keep).await?;
+        Ok(Response::new(RevokeAllSessionsResponse {}))
+    }
+
+    async fn revoke_token(
+        &self,
+        request: Request<RevokeTokenRequest>,
+    ) -> Result<Response<RevokeTokenResponse>, Status> {
+        let token = Zeroizing::new(request.into_inner().token);
+        if token.is_empty() {
+            return Err(required("token").into());
+        }
+        if let Some(token) = RefreshToken::parse(&token) {
+            self.sessions.end_by_token(&token).await?;
+        }
+        Ok(Response::new(RevokeTokenResponse {}))
     }
 }
 
-fn encode_user(user: &User) -> wire::User {
-    wire::User {
-        id: user.id.to_string(),
-        username: user.username.typed().to_owned(),
-        email: user.email.as_ref().map(|email| email.as_str().to_owned()),
-        display_name: user.display_name.as_ref().map(|name| name.as_str().to_owned()),
-        is_active: user.is_active,
-        create_time: Some(encode_time(user.create_time)),
-        update_time: Some(encode_time(user.update_time)),
-    }
+const NOT_UPDATABLE: &str = "may name `email`, `display_name` or `*`, and nothing else";
+
+/// The caller that the auth layer found.
+fn caller_of<T>(request: &Request<T>) -> Result<Caller, Error> {
+    let found = request.extensions().get::<Caller>().cloned();
+    found.ok_or_else(|| Error::internal("an authenticated method was reached without a caller"))
 }
 
-fn encode_time(time: Timestamp) -> WireTimestamp {
-    WireTimestamp { seconds: time.as_secs(), nanos: time.subsec_nanos() }
+/// Where the call comes from, as far as can be seen.
+fn origin_of<T>(request: &Request<T>) -> Origin {
+    let user_agent = request.metadata().get("user-agent").and_then(|value| value.to_str().ok());
+    let user_agent = user_agent.map(|text| {
+        // A header value that reads as text is ASCII: every byte is a character.
+        text.get(..USER_AGENT_MAX_BYTES).unwrap_or(text).to_owned()
+    });
+    let address = request.extensions().get::<SocketAddr>().map(|peer| peer.ip().to_string());
+    Origin { user_agent, address }
+}
+
+fn required(field: &'static str) -> Error {
+    refused(field, FieldReason::Required, "must be set")
+}
+
+fn refused(field: &'static str, reason: FieldReason, rule: &str) -> Error {
+    Error::InvalidFields(vec![RuleViolation::new(reason, rule).at(field)])
 }

@@ -1,8 +1,10 @@
 //! Owns the gRPC services: decode and validate, call `identity`, encode; and the limits that every call has.
 
+mod encode;
 pub(crate) mod framework_errors;
 pub(crate) mod health;
 mod identity_service;
 pub(crate) mod limits;
+mod paging;
 
 pub(crate) use identity_service::IdentityRpc;

@@ -2,7 +2,7 @@
 //!
 //! tonic's own accept loop gives a connection no age with jitter, no cap and no deadline for its drain.
 
-use std::{convert::Infallible, io, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -18,7 +18,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tower::Service;
+use tower::{Service, ServiceExt};
 
 use crate::config::LimitConfig;
 
@@ -88,8 +88,8 @@ impl Connections {
                 accepted = listener.accept() => accepted,
                 () = self.draining.cancelled() => return,
             };
-            let stream = match accepted {
-                Ok((stream, _)) => stream,
+            let (stream, peer) = match accepted {
+                Ok((stream, peer)) => (stream, peer),
                 Err(error) => {
                     tracing::warn!(error = %error, "a connection could not be accepted");
                     sleep(ACCEPT_PAUSE).await;
@@ -101,7 +101,7 @@ impl Connections {
                 tracing::debug!("a connection was closed: there are as many as allowed");
                 continue;
             };
-            let connection = self.connection(stream, service.clone());
+            let connection = self.connection(stream, at(peer, service.clone()));
             self.open.spawn(async move {
                 let _place = place;
                 connection.await;
@@ -157,6 +157,25 @@ impl Connections {
             }
         }
     }
+}
+
+/// Tells the handlers from which address the requests of a connection come: as an extension, a `SocketAddr`.
+fn at<S, B>(
+    peer: SocketAddr,
+    service: S,
+) -> impl Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send>
++ Clone
++ Send
++ Sync
++ 'static
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + 'static,
+    S::Future: Send,
+{
+    service.map_request(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        request
+    })
 }
 
 /// Waits for the client's first byte: whoever connects and says nothing does not keep a place for long.

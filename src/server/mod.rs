@@ -14,7 +14,10 @@ use tower::{Service, ServiceBuilder, ServiceExt};
 use crate::{
     auth::{AuthLayer, Authenticator, Policy, PolicyError, Verifier},
     config::{Config, ConfigError, Database, StorageConfig},
-    identity::{Accounts, Keyring, MasterKey, Passwords, Readiness, Tokens, keyring::KeyringError},
+    identity::{
+        Accounts, GoodStanding, Keyring, MasterKey, Passwords, Readiness, Sessions, Tokens,
+        keyring::KeyringError,
+    },
     model::{Clock, Error, KeyId},
     proto::{DESCRIPTOR_SET, identity::v1::identity_service_server::IdentityServiceServer},
     rpc::{IdentityRpc, framework_errors, health::HealthRpc, limits::LimitsLayer},
@@ -25,6 +28,9 @@ use connections::{Connections, Protocol};
 
 /// How often readiness is checked: a database that has gone is seen within this time.
 const READINESS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often expired sessions are deleted: they are refused from their expiry on, and only take up room until then.
+const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
 
 /// How many connections may wait to be accepted.
 const BACKLOG: u32 = 1_024;
@@ -61,6 +67,7 @@ pub struct Started {
 /// What a request may meet.
 struct Parts {
     accounts: Arc<Accounts>,
+    sessions: Arc<Sessions>,
     tokens: Arc<Tokens>,
     keyring: Arc<Keyring>,
     readiness: Readiness,
@@ -139,6 +146,7 @@ impl Server {
         })?);
         let passwords = Passwords::start(argon2, config.passwords.pool()).map_err(Error::internal)?;
         let accounts = Arc::new(Accounts::new(store.clone(), passwords, config.accounts(), clock.clone()));
+        let sessions = Arc::new(Sessions::new(store.clone(), config.sessions(), clock.clone()));
         let tokens = Arc::new(Tokens::new(Arc::clone(&keyring), clock.clone(), config.tokens.issuing()));
         let readiness = Readiness::new(store.clone(), Arc::clone(&keyring));
         readiness.check().await;
@@ -152,7 +160,7 @@ impl Server {
             migrations_applied,
             signing_key: keyring.signing_kid(),
         };
-        let parts = Parts { accounts, tokens, keyring, readiness, store, clock };
+        let parts = Parts { accounts, sessions, tokens, keyring, readiness, store, clock };
         Ok(Self { grpc, http, started, parts, config })
     }
 
@@ -178,6 +186,7 @@ impl Server {
             let serve = async {
                 tokio::join!(
                     parts.readiness.watch(READINESS_INTERVAL),
+                    parts.sessions.sweep(SWEEP_INTERVAL),
                     tell_health(&parts.readiness, &health),
                 )
             };
@@ -223,7 +232,8 @@ fn grpc_service(
     Error,
 > {
     let max_message_bytes = config.limits.max_message_bytes;
-    let identity = IdentityRpc::new(Arc::clone(&parts.accounts), Arc::clone(&parts.tokens));
+    let identity =
+        IdentityRpc::new(Arc::clone(&parts.accounts), Arc::clone(&parts.sessions), Arc::clone(&parts.tokens));
     let (health, health_server) = HealthRpc::new();
     let routes =
         Routes::new(IdentityServiceServer::new(identity).max_decoding_message_size(max_message_bytes))
@@ -232,7 +242,10 @@ fn grpc_service(
             .add_service(reflection().build_v1alpha().map_err(Error::internal)?)
             .prepare();
     let verifier = Verifier::new(Arc::clone(&parts.keyring), parts.clock.clone(), config.tokens.verifying());
-    let authenticator = Authenticator::new(verifier, Arc::clone(&parts.accounts));
+    let authenticator = Authenticator::new(
+        verifier,
+        GoodStanding::new(Arc::clone(&parts.accounts), Arc::clone(&parts.sessions)),
+    );
     let service = ServiceBuilder::new()
         // Outermost, so that every refusal below has a reason of this API.
         .map_response(move |response| framework_errors::rename(response, max_message_bytes))

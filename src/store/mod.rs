@@ -2,7 +2,9 @@
 
 mod entity;
 mod failure;
+mod refresh_tokens;
 mod schema;
+mod sessions;
 mod signing_keys;
 mod users;
 
@@ -14,9 +16,10 @@ use sea_orm::{
     sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
 };
 
+pub use refresh_tokens::{NewRefreshToken, Rotation, StoredRefreshToken};
 pub use schema::MigrationState;
 pub use signing_keys::StoredKey;
-pub use users::{Credentials, NewUser};
+pub use users::{Credentials, NewUser, ProfileChange};
 
 use crate::model::Error;
 

@@ -1,16 +1,17 @@
 //! Owns the table `users`.
 
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, sea_query::Expr,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::Expr,
 };
 
 use super::{
     Store,
     entity::users::{ActiveModel, Column, Entity, Model},
-    failure,
+    failure, sessions,
 };
 use crate::model::{
-    Error, Timestamp, User, UserId, Username,
+    Error, SessionId, Timestamp, User, UserId, Username,
     profile::{DisplayName, Email},
 };
 
@@ -21,6 +22,15 @@ pub struct NewUser {
     pub user: User,
     /// The password's hash, as a PHC string.
     pub password_hash: String,
+}
+
+/// What a user changes of what it says of itself: for each field, nothing, or a new value, or none from now on.
+#[derive(Debug, Default)]
+pub struct ProfileChange {
+    /// The e-mail address.
+    pub email: Option<Option<Email>>,
+    /// The name to show.
+    pub display_name: Option<Option<DisplayName>>,
 }
 
 /// What a login is judged by.
@@ -62,8 +72,7 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn user(&self, id: UserId) -> Result<Option<User>, Error> {
-        let row = Entity::find_by_id(id.0).one(&self.db).await.map_err(failure::from)?;
-        Ok(row.map(|row| Credentials::from(row).user))
+        Ok(self.credentials_of(id).await?.map(|found| found.user))
     }
 
     /// The user and the password hash under a username's canonical form.
@@ -76,6 +85,15 @@ impl Store {
             .one(&self.db)
             .await
             .map_err(failure::from)?;
+        Ok(row.map(Credentials::from))
+    }
+
+    /// The user `id` and its password hash.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn credentials_of(&self, id: UserId) -> Result<Option<Credentials>, Error> {
+        let row = Entity::find_by_id(id.0).one(&self.db).await.map_err(failure::from)?;
         Ok(row.map(Credentials::from))
     }
 
@@ -122,14 +140,80 @@ impl Store {
         Ok(done.rows_affected > 0)
     }
 
-    /// Deletes the user `id`; false if there is none.
+    /// Changes what the user `id` says of itself; false if there is none.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn delete_user(&self, id: UserId) -> Result<bool, Error> {
-        let done = Entity::delete_by_id(id.0).exec(&self.db).await.map_err(failure::from)?;
+    pub async fn update_profile(
+        &self,
+        id: UserId,
+        change: ProfileChange,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        let mut update = Entity::update_many().col_expr(Column::UpdateTime, Expr::value(now.as_micros()));
+        if let Some(email) = change.email {
+            update =
+                update.col_expr(Column::Email, Expr::value(email.map(|email| email.as_str().to_owned())));
+        }
+        if let Some(name) = change.display_name {
+            update =
+                update.col_expr(Column::DisplayName, Expr::value(name.map(|name| name.as_str().to_owned())));
+        }
+        let done = update.filter(Column::Id.eq(id.0)).exec(&self.db).await.map_err(failure::from)?;
         Ok(done.rows_affected > 0)
     }
+
+    /// Sets the password hash of the user `id`, if it still is `old`, and ends the user's other sessions, or neither.
+    /// Returns the sessions that it ended; none if the hash was another.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn change_password(
+        &self,
+        id: UserId,
+        old: &str,
+        new: String,
+        keep: SessionId,
+        now: Timestamp,
+    ) -> Result<Option<Vec<SessionId>>, Error> {
+        let transaction = self.begin_write().await?;
+        let done = Entity::update_many()
+            .col_expr(Column::PasswordHash, Expr::value(new))
+            .col_expr(Column::UpdateTime, Expr::value(now.as_micros()))
+            .filter(Column::Id.eq(id.0))
+            .filter(Column::PasswordHash.eq(old))
+            .exec(&transaction)
+            .await
+            .map_err(failure::from)?;
+        if done.rows_affected == 0 {
+            return Ok(None);
+        }
+        let ended = sessions::delete_of_user(&transaction, id, Some(keep)).await?;
+        transaction.commit().await.map_err(failure::from)?;
+        Ok(Some(ended))
+    }
+
+    /// Deletes the user `id` and its sessions. Returns the sessions that ended; none if there is no such user.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn delete_user(&self, id: UserId) -> Result<Option<Vec<SessionId>>, Error> {
+        let transaction = self.begin_write().await?;
+        let ended = sessions::delete_of_user(&transaction, id, None).await?;
+        let done = Entity::delete_by_id(id.0).exec(&transaction).await.map_err(failure::from)?;
+        transaction.commit().await.map_err(failure::from)?;
+        Ok((done.rows_affected > 0).then_some(ended))
+    }
+}
+
+/// Whether the user `id` is active and has this password hash, within a transaction.
+pub(super) async fn is_current(
+    db: &impl ConnectionTrait,
+    id: UserId,
+    password_hash: &str,
+) -> Result<bool, Error> {
+    let row = Entity::find_by_id(id.0).one(db).await.map_err(failure::from)?;
+    Ok(row.is_some_and(|row| row.is_active && row.password_hash == password_hash))
 }
 
 impl From<Model> for Credentials {

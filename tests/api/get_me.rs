@@ -75,7 +75,7 @@ async fn a_token_lives_until_its_expiry_and_the_leeway_whether_it_was_seen_or_no
 
 #[tokio::test]
 async fn a_user_that_another_process_disables_or_deletes_is_refused_within_the_bound() {
-    let server = TestServer::start(&["--user-cache-max-age=1s"]).await;
+    let server = TestServer::start(&["--standing-cache-max-age=1s"]).await;
     let mut client = server.client().await;
     let token = client.token_of_new("alice").await;
     let alice = client.get_me(&token).await.unwrap();
@@ -97,7 +97,7 @@ async fn a_user_that_another_process_disables_or_deletes_is_refused_within_the_b
 
 #[tokio::test]
 async fn without_a_cache_a_change_is_seen_by_the_next_call() {
-    let server = TestServer::start(&["--user-cache-max-age=0s"]).await;
+    let server = TestServer::start(&["--standing-cache-max-age=0s"]).await;
     let mut client = server.client().await;
     let token = client.token_of_new("alice").await;
     let alice = client.get_me(&token).await.unwrap();
@@ -107,7 +107,7 @@ async fn without_a_cache_a_change_is_seen_by_the_next_call() {
 
 #[tokio::test]
 async fn a_name_that_is_used_again_does_not_inherit_tokens() {
-    let server = TestServer::start(&["--user-cache-max-age=0s"]).await;
+    let server = TestServer::start(&["--standing-cache-max-age=0s"]).await;
     let mut client = server.client().await;
     let token = client.token_of_new("alice").await;
     let alice = client.get_me(&token).await.unwrap();

@@ -9,5 +9,7 @@ mod harness;
 mod issue_token;
 mod keys;
 mod limits;
+mod own_account;
 mod ready;
+mod sessions;
 mod sign_up;

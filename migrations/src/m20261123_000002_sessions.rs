@@ -1,0 +1,89 @@
+//! Login sessions, and the refresh tokens that keep them going.
+
+use sea_orm_migration::prelude::*;
+
+#[derive(DeriveMigrationName)]
+pub(crate) struct Migration;
+
+#[async_trait::async_trait]
+impl MigrationTrait for Migration {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        manager
+            .create_table(
+                Table::create()
+                    .table(Sessions::Table)
+                    .col(ColumnDef::new(Sessions::Id).uuid().not_null().primary_key())
+                    .col(ColumnDef::new(Sessions::UserId).uuid().not_null())
+                    .col(ColumnDef::new(Sessions::ClientId).string_len(255).not_null())
+                    .col(ColumnDef::new(Sessions::Scope).string_len(1024).not_null())
+                    .col(ColumnDef::new(Sessions::UserAgent).string_len(255))
+                    .col(ColumnDef::new(Sessions::Address).string_len(64))
+                    .col(ColumnDef::new(Sessions::CreateTime).big_integer().not_null())
+                    .col(ColumnDef::new(Sessions::LastUseTime).big_integer().not_null())
+                    .to_owned(),
+            )
+            .await?;
+        // Lists a user's sessions in the order of their ids, a page at a time.
+        manager
+            .create_index(
+                Index::create()
+                    .name("sessions_user_id_id")
+                    .table(Sessions::Table)
+                    .col(Sessions::UserId)
+                    .col(Sessions::Id)
+                    .to_owned(),
+            )
+            .await?;
+        manager
+            .create_table(
+                Table::create()
+                    .table(RefreshTokens::Table)
+                    // SHA-256 of the token.
+                    .col(ColumnDef::new(RefreshTokens::Hash).binary_len(32).not_null().primary_key())
+                    .col(ColumnDef::new(RefreshTokens::SessionId).uuid().not_null())
+                    // Random: what makes the next token of this one, together with this one.
+                    .col(ColumnDef::new(RefreshTokens::SuccessorSalt).binary_len(32).not_null())
+                    .col(ColumnDef::new(RefreshTokens::CreateTime).big_integer().not_null())
+                    .col(ColumnDef::new(RefreshTokens::ConsumeTime).big_integer())
+                    .to_owned(),
+            )
+            .await?;
+        manager
+            .create_index(
+                Index::create()
+                    .name("refresh_tokens_session_id")
+                    .table(RefreshTokens::Table)
+                    .col(RefreshTokens::SessionId)
+                    .to_owned(),
+            )
+            .await
+    }
+
+    async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        manager.drop_table(Table::drop().table(RefreshTokens::Table).to_owned()).await?;
+        manager.drop_table(Table::drop().table(Sessions::Table).to_owned()).await
+    }
+}
+
+#[derive(DeriveIden)]
+enum Sessions {
+    Table,
+    Id,
+    UserId,
+    ClientId,
+    Scope,
+    UserAgent,
+    Address,
+    CreateTime,
+    LastUseTime,
+}
+
+#[derive(DeriveIden)]
+enum RefreshTokens {
+    Table,
+    Hash,
+    SessionId,
+    SuccessorSalt,
+    CreateTime,
+    ConsumeTime,
+}

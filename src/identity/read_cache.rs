@@ -1,0 +1,118 @@
+//! Owns what was read from the database lately, each for a bounded time.
+
+use std::{
+    hash::Hash,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use quick_cache::sync::Cache;
+
+use crate::model::Clock;
+
+/// Rows by their ids, none older than a bound: so long can a change by another process stay unseen. A change by this process
+/// is seen at once.
+#[derive(Debug)]
+pub(super) struct ReadCache<K, V> {
+    entries: Cache<K, Entry<V>>,
+    clock: Clock,
+    max_age: Duration,
+    /// How often something was forgotten: what was read before that may be what was changed.
+    changes: AtomicU64,
+}
+
+/// What is known of a row: that it is there, or that it is not.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Known<V>(pub(super) Option<Arc<V>>);
+
+/// A reading that has begun.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reading {
+    /// When, on the monotonic clock: what it sees is no older.
+    begun: Duration,
+    changes: u64,
+}
+
+#[derive(Debug)]
+struct Entry<V> {
+    row: Option<Arc<V>>,
+    begun: Duration,
+}
+
+impl<K: Eq + Hash + Copy, V> ReadCache<K, V> {
+    pub(super) fn new(capacity: usize, max_age: Duration, clock: Clock) -> Self {
+        Self { entries: Cache::new(capacity), clock, max_age, changes: AtomicU64::new(0) }
+    }
+
+    /// What was read of the row `id` within the bound.
+    pub(super) fn get(&self, id: K) -> Option<Known<V>> {
+        let entry = self.entries.get(&id)?;
+        let age = self.clock.monotonic().saturating_sub(entry.begun);
+        (age < self.max_age).then_some(Known(entry.row))
+    }
+
+    /// To be called before the database is asked.
+    pub(super) fn begin(&self) -> Reading {
+        Reading { begun: self.clock.monotonic(), changes: self.changes.load(Ordering::SeqCst) }
+    }
+
+    /// Remembers what `reading` found, unless something was changed meanwhile.
+    pub(super) fn put(&self, id: K, row: Option<Arc<V>>, reading: Reading) {
+        self.entries.insert(id, Entry { row, begun: reading.begun });
+        // After the insertion, so that a change meanwhile either sees the entry or is seen here.
+        if self.changes.load(Ordering::SeqCst) != reading.changes {
+            self.entries.remove(&id);
+        }
+    }
+
+    /// To be called after the row `id` was changed in the database, before that is acknowledged.
+    pub(super) fn forget(&self, id: K) {
+        self.changes.fetch_add(1, Ordering::SeqCst);
+        self.entries.remove(&id);
+    }
+}
+
+impl<V> Clone for Entry<V> {
+    fn clone(&self) -> Self {
+        Self { row: self.row.clone(), begun: self.begun }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Timestamp;
+
+    fn cache() -> (ReadCache<u8, &'static str>, Clock) {
+        let clock = Clock::manual(Timestamp::from_micros(0));
+        (ReadCache::new(8, Duration::from_secs(1), clock.clone()), clock)
+    }
+
+    #[test]
+    fn an_entry_is_worth_nothing_once_its_reading_is_older_than_the_bound() {
+        let (cache, clock) = cache();
+        assert_eq!(cache.get(1), None);
+        let reading = cache.begin();
+        clock.advance(Duration::from_millis(600));
+        cache.put(1, None, reading);
+        assert_eq!(cache.get(1), Some(Known(None)));
+        clock.advance(Duration::from_millis(399));
+        assert_eq!(cache.get(1), Some(Known(None)));
+        clock.advance(Duration::from_millis(1));
+        assert_eq!(cache.get(1), None);
+    }
+
+    #[test]
+    fn what_was_read_before_a_change_is_not_remembered_after_it() {
+        let (cache, _clock) = cache();
+        let reading = cache.begin();
+        cache.forget(1);
+        cache.put(1, Some(Arc::new("before the change")), reading);
+        assert_eq!(cache.get(1), None);
+        cache.put(1, Some(Arc::new("after the change")), cache.begin());
+        assert_eq!(cache.get(1), Some(Known(Some(Arc::new("after the change")))));
+    }
+}

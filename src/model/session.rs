@@ -1,0 +1,62 @@
+//! Owns what a login session is, and the refresh token that keeps it going.
+
+use std::{fmt, time::Duration};
+
+use uuid::Uuid;
+
+use super::{Timestamp, UserId};
+
+/// A session's identifier: a UUIDv7 (RFC 9562 section 5.7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(pub Uuid);
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// One login.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Access tokens carry it as `sid`.
+    pub id: SessionId,
+    /// Who logged in.
+    pub user_id: UserId,
+    /// With which client.
+    pub client_id: String,
+    /// What its tokens allow, separated by spaces.
+    pub scope: String,
+    /// Where the login came from.
+    pub origin: Origin,
+    /// When the user logged in.
+    pub create_time: Timestamp,
+    /// When it was last refreshed.
+    pub last_use_time: Timestamp,
+}
+
+/// Where a login came from, as far as the service could see: shown to the user, trusted by nobody.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// What the client calls itself.
+    pub user_agent: Option<String>,
+    /// The network address.
+    pub address: Option<String>,
+}
+
+/// How long sessions live.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionLifetime {
+    /// How long a session may go without a refresh.
+    pub idle: Duration,
+    /// How long it may live at all.
+    pub absolute: Duration,
+}
+
+impl Session {
+    /// When the session ends if it is not refreshed before.
+    #[must_use]
+    pub fn expire_time(&self, lifetime: SessionLifetime) -> Timestamp {
+        self.last_use_time.after(lifetime.idle).min(self.create_time.after(lifetime.absolute))
+    }
+}

@@ -1,0 +1,37 @@
+//! Owns how the model's values look on the wire.
+
+use prost_types::Timestamp as WireTimestamp;
+
+use crate::{
+    model::{Session, SessionId, SessionLifetime, Timestamp, User},
+    proto::identity::v1 as wire,
+};
+
+pub(super) fn user(user: &User) -> wire::User {
+    wire::User {
+        id: user.id.to_string(),
+        username: user.username.typed().to_owned(),
+        email: user.email.as_ref().map(|email| email.as_str().to_owned()),
+        display_name: user.display_name.as_ref().map(|name| name.as_str().to_owned()),
+        is_active: user.is_active,
+        create_time: Some(time(user.create_time)),
+        update_time: Some(time(user.update_time)),
+    }
+}
+
+pub(super) fn session(session: &Session, current: SessionId, lifetime: SessionLifetime) -> wire::Session {
+    wire::Session {
+        id: session.id.to_string(),
+        is_current: session.id == current,
+        create_time: Some(time(session.create_time)),
+        last_use_time: Some(time(session.last_use_time)),
+        expire_time: Some(time(session.expire_time(lifetime))),
+        client_id: session.client_id.clone(),
+        user_agent: session.origin.user_agent.clone(),
+        address: session.origin.address.clone(),
+    }
+}
+
+fn time(time: Timestamp) -> WireTimestamp {
+    WireTimestamp { seconds: time.as_secs(), nanos: time.subsec_nanos() }
+}

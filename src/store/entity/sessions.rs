@@ -1,0 +1,20 @@
+//! Owns the shape of the table `sessions`.
+
+use sea_orm::entity::prelude::*;
+
+#[sea_orm::model]
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "sessions")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: Uuid,
+    pub user_id: Uuid,
+    pub client_id: String,
+    pub scope: String,
+    pub user_agent: Option<String>,
+    pub address: Option<String>,
+    pub create_time: i64,
+    pub last_use_time: i64,
+}
+
+impl ActiveModelBehavior for ActiveModel {}

@@ -1,0 +1,286 @@
+//! Owns what login sessions promise: refresh, replay, lifetimes, listing and ending.
+
+use std::time::Duration;
+
+use signet::proto::identity::v1::{
+    ChangePasswordRequest, IssueTokenRequest, IssueTokenResponse, ListSessionsRequest, RefreshTokenGrant,
+    RevokeAllSessionsRequest, RevokeSessionRequest, RevokeTokenRequest, Session, issue_token_request::Grant,
+};
+use tokio::task::JoinSet;
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+use crate::harness::{Client, PASSWORD, TestServer, assert_refused, with_token};
+
+const DAY: Duration = Duration::from_hours(24);
+
+impl Client {
+    async fn refresh(&mut self, token: &str) -> Result<IssueTokenResponse, Status> {
+        let grant = Grant::RefreshToken(RefreshTokenGrant { refresh_token: token.to_owned() });
+        Ok(self.0.issue_token(IssueTokenRequest { grant: Some(grant) }).await?.into_inner())
+    }
+
+    async fn sessions(&mut self, token: &str) -> Vec<Session> {
+        let request = with_token(ListSessionsRequest::default(), token);
+        self.0.list_sessions(request).await.unwrap().into_inner().sessions
+    }
+
+    /// Logs in, and returns the access and the refresh token.
+    async fn pair(&mut self, username: &str) -> (String, String) {
+        tokens(&self.log_in(username, PASSWORD).await.unwrap())
+    }
+}
+
+fn tokens(response: &IssueTokenResponse) -> (String, String) {
+    (response.access_token.clone(), response.refresh_token.clone().unwrap())
+}
+
+async fn server_with_alice(args: &[&str]) -> (TestServer, Client) {
+    let server = TestServer::start(args).await;
+    let mut client = server.client().await;
+    client.sign_up("alice", PASSWORD).await.unwrap();
+    (server, client)
+}
+
+#[tokio::test]
+async fn a_refresh_gives_a_new_pair_and_the_old_access_token_lives_on() {
+    let (_server, mut client) = server_with_alice(&[]).await;
+    let (access, refresh) = client.pair("alice").await;
+    assert_eq!(refresh.len(), 43);
+    let (new_access, new_refresh) = tokens(&client.refresh(&refresh).await.unwrap());
+    assert!(new_access != access && new_refresh != refresh);
+    for token in [&access, &new_access] {
+        assert_eq!(client.get_me(token).await.unwrap().username, "alice");
+    }
+    assert_eq!(client.sessions(&new_access).await.len(), 1, "it is the same session");
+}
+
+#[tokio::test]
+async fn an_exchange_whose_answer_was_lost_can_be_repeated() {
+    let (_server, mut client) = server_with_alice(&[]).await;
+    let (_, first) = client.pair("alice").await;
+    let (_, second) = tokens(&client.refresh(&first).await.unwrap());
+    let (_, again) = tokens(&client.refresh(&first).await.unwrap());
+    assert_eq!(second, again, "there is one living branch");
+    client.refresh(&second).await.unwrap();
+}
+
+#[tokio::test]
+async fn fifty_exchanges_of_one_token_at_once_log_nobody_out() {
+    let (_server, mut client) = server_with_alice(&[]).await;
+    let (_, first) = client.pair("alice").await;
+    let mut exchanges = JoinSet::new();
+    for _ in 0..50 {
+        let (mut client, first) = (client.clone(), first.clone());
+        exchanges.spawn(async move { client.refresh(&first).await });
+    }
+    let mut next = Vec::new();
+    while let Some(exchange) = exchanges.join_next().await {
+        next.push(tokens(&exchange.unwrap().unwrap()).1);
+    }
+    assert!(next.iter().all(|token| *token == next[0]));
+    client.refresh(&next[0]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_copy_that_is_used_after_its_owner_went_on_ends_the_session() {
+    let (_server, mut client) = server_with_alice(&[]).await;
+    let (access, stolen) = client.pair("alice").await;
+    let (other_access, _) = client.pair("alice").await;
+    let (_, second) = tokens(&client.refresh(&stolen).await.unwrap());
+    let (_, third) = tokens(&client.refresh(&second).await.unwrap());
+    assert_refused(client.refresh(&stolen).await, Code::Unauthenticated, "REFRESH_TOKEN_REUSED");
+    for token in [&stolen, &second, &third] {
+        assert_refused(client.refresh(token).await, Code::Unauthenticated, "REFRESH_TOKEN_INVALID");
+    }
+    assert_refused(client.get_me(&access).await, Code::Unauthenticated, "TOKEN_REVOKED");
+    client.get_me(&other_access).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_thief_who_is_first_is_found_out_when_the_owner_comes() {
+    let (_server, mut client) = server_with_alice(&[]).await;
+    let (_, stolen) = client.pair("alice").await;
+    let (_, of_thief) = tokens(&client.refresh(&stolen).await.unwrap());
+    let (thief_access, of_thief) = tokens(&client.refresh(&of_thief).await.unwrap());
+    assert_refused(client.refresh(&stolen).await, Code::Unauthenticated, "REFRESH_TOKEN_REUSED");
+    assert_refused(client.refresh(&of_thief).await, Code::Unauthenticated, "REFRESH_TOKEN_INVALID");
+    assert_refused(client.get_me(&thief_access).await, Code::Unauthenticated, "TOKEN_REVOKED");
+}
+
+#[tokio::test]
+async fn what_is_no_refresh_token_is_refused() {
+    let (_server, mut client) = server_with_alice(&[]).await;
+    let (access, refresh) = client.pair("alice").await;
+    for bad in ["", "x", &access, &refresh[1..], &format!("{refresh}="), &"A".repeat(43), &"x".repeat(60_000)]
+    {
+        assert_refused(client.refresh(bad).await, Code::Unauthenticated, "REFRESH_TOKEN_INVALID");
+    }
+    client.refresh(&refresh).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_session_left_unused_ends_and_a_used_one_ends_in_the_end() {
+    let (server, mut client) =
+        server_with_alice(&["--session-idle-timeout=14days", "--session-max-age=30days"]).await;
+    let (_, unused) = client.pair("alice").await;
+    let (_, mut used) = client.pair("alice").await;
+    server.clock.advance(DAY * 13);
+    used = tokens(&client.refresh(&used).await.unwrap()).1;
+    server.clock.advance(DAY);
+    assert_refused(client.refresh(&unused).await, Code::Unauthenticated, "REFRESH_TOKEN_INVALID");
+    server.clock.advance(DAY * 12);
+    used = tokens(&client.refresh(&used).await.unwrap()).1;
+    server.clock.advance(DAY * 4);
+    assert_refused(client.refresh(&used).await, Code::Unauthenticated, "REFRESH_TOKEN_INVALID");
+}
+
+#[tokio::test]
+async fn a_user_sees_their_own_sessions_and_where_they_came_from() {
+    let (server, mut client) = server_with_alice(&[]).await;
+    let bob = client.token_of_new("bob").await;
+    let (first, _) = client.pair("alice").await;
+    server.clock.advance(Duration::from_mins(1));
+    let (second, refresh) = client.pair("alice").await;
+    server.clock.advance(Duration::from_mins(1));
+    client.refresh(&refresh).await.unwrap();
+
+    let sessions = client.sessions(&second).await;
+    assert_eq!(sessions.iter().map(|session| session.is_current).collect::<Vec<_>>(), [false, true]);
+    let (oldest, newest) = (&sessions[0], &sessions[1]);
+    assert_eq!(oldest.create_time, oldest.last_use_time);
+    assert_eq!(newest.last_use_time.unwrap().seconds - newest.create_time.unwrap().seconds, 60);
+    assert_eq!(newest.expire_time.unwrap().seconds - newest.last_use_time.unwrap().seconds, 14 * 86_400);
+    assert_eq!((newest.client_id.as_str(), newest.address.as_deref()), ("signet", Some("127.0.0.1")));
+    assert!(newest.user_agent.as_ref().unwrap().starts_with("tonic/"));
+    assert_eq!(client.sessions(&first).await.len(), 2);
+    assert_eq!(client.sessions(&bob).await.len(), 1);
+}
+
+#[tokio::test]
+async fn pages_of_sessions_follow_each_other() {
+    let (_server, mut client) = server_with_alice(&[]).await;
+    let mut access = String::new();
+    for _ in 0..5 {
+        access = client.pair("alice").await.0;
+    }
+    let all: Vec<String> = client.sessions(&access).await.into_iter().map(|session| session.id).collect();
+    let (mut pages, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let request = with_token(ListSessionsRequest { page_size: 2, page_token }, &access);
+        let page = client.0.list_sessions(request).await.unwrap().into_inner();
+        pages.push(page.sessions.into_iter().map(|session| session.id).collect::<Vec<_>>());
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), [2, 2, 1]);
+    assert_eq!(pages.concat(), all);
+    for (page_size, page_token, field) in [(-1, "", "page_size"), (2, "nonsense", "page_token")] {
+        let request = ListSessionsRequest { page_size, page_token: page_token.to_owned() };
+        let refused = client.0.list_sessions(with_token(request, &access)).await;
+        let status = assert_refused(refused, Code::InvalidArgument, "INVALID_FIELDS");
+        assert_eq!(status.get_details_bad_request().unwrap().field_violations[0].field, field);
+    }
+}
+
+#[tokio::test]
+async fn an_ended_session_is_refused_at_once_and_only_that_one() {
+    let (_server, mut client) = server_with_alice(&[]).await;
+    let bob = client.token_of_new("bob").await;
+    let (first, first_refresh) = client.pair("alice").await;
+    let (second, _) = client.pair("alice").await;
+    let id = client.sessions(&first).await.into_iter().find(|session| session.is_current).unwrap().id;
+    let revoke = |id: &str| RevokeSessionRequest { session_id: id.to_owned() };
+
+    let foreign = client.0.revoke_session(with_token(revoke(&id), &bob)).await;
+    assert_refused(foreign, Code::NotFound, "SESSION_NOT_FOUND");
+    let unknown = client.0.revoke_session(with_token(revoke("no uuid"), &second)).await;
+    assert_refused(unknown, Code::NotFound, "SESSION_NOT_FOUND");
+    client.get_me(&first).await.unwrap();
+
+    client.0.revoke_session(with_token(revoke(&id), &second)).await.unwrap();
+    assert_refused(client.get_me(&first).await, Code::Unauthenticated, "TOKEN_REVOKED");
+    assert_refused(client.refresh(&first_refresh).await, Code::Unauthenticated, "REFRESH_TOKEN_INVALID");
+    client.get_me(&second).await.unwrap();
+}
+
+#[tokio::test]
+async fn all_sessions_end_or_all_but_the_current_one() {
+    let (_server, mut client) = server_with_alice(&[]).await;
+    let bob = client.token_of_new("bob").await;
+    let (first, _) = client.pair("alice").await;
+    let (second, _) = client.pair("alice").await;
+    let all_but = |keep_current| RevokeAllSessionsRequest { keep_current };
+    client.0.revoke_all_sessions(with_token(all_but(true), &second)).await.unwrap();
+    assert_refused(client.get_me(&first).await, Code::Unauthenticated, "TOKEN_REVOKED");
+    client.get_me(&second).await.unwrap();
+    client.0.revoke_all_sessions(with_token(all_but(false), &second)).await.unwrap();
+    assert_refused(client.get_me(&second).await, Code::Unauthenticated, "TOKEN_REVOKED");
+    client.get_me(&bob).await.unwrap();
+}
+
+#[tokio::test]
+async fn whoever_holds_a_refresh_token_can_log_out_and_an_unknown_one_is_no_error() {
+    let (_server, mut client) = server_with_alice(&[]).await;
+    let (access, refresh) = client.pair("alice").await;
+    let revoke = |token: &str| RevokeTokenRequest { token: token.to_owned() };
+    for unknown in ["nonsense", &"A".repeat(43)] {
+        client.0.revoke_token(revoke(unknown)).await.unwrap();
+    }
+    assert_refused(client.0.revoke_token(revoke("")).await, Code::InvalidArgument, "INVALID_FIELDS");
+    client.get_me(&access).await.unwrap();
+    client.0.revoke_token(revoke(&refresh)).await.unwrap();
+    client.0.revoke_token(revoke(&refresh)).await.unwrap();
+    assert_refused(client.get_me(&access).await, Code::Unauthenticated, "TOKEN_REVOKED");
+}
+
+#[tokio::test]
+async fn a_session_that_another_process_ends_is_refused_within_the_bound() {
+    let (server, mut client) = server_with_alice(&["--standing-cache-max-age=1s"]).await;
+    let (access, _) = client.pair("alice").await;
+    let user = client.get_me(&access).await.unwrap();
+    let user = signet::model::UserId(user.id.parse().unwrap());
+    server.store().await.delete_sessions(user, None).await.unwrap();
+    server.clock.advance(Duration::from_secs(1));
+    assert_refused(client.get_me(&access).await, Code::Unauthenticated, "TOKEN_REVOKED");
+}
+
+#[tokio::test]
+async fn a_restart_keeps_sessions() {
+    let (server, mut client) = server_with_alice(&[]).await;
+    let (access, refresh) = client.pair("alice").await;
+    let (dir, clock) = server.stop().await;
+    let server = TestServer::start_in(dir, clock, &[]).await;
+    let mut client = server.client().await;
+    client.get_me(&access).await.unwrap();
+    client.refresh(&refresh).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_login_with_a_password_that_is_replaced_meanwhile_opens_no_session() {
+    let (_server, mut client) = server_with_alice(&[]).await;
+    let (access, _) = client.pair("alice").await;
+    let mut logins = JoinSet::new();
+    for _ in 0..30 {
+        let mut client = client.clone();
+        logins.spawn(async move { client.log_in("alice", PASSWORD).await });
+    }
+    let change = ChangePasswordRequest {
+        current_password: PASSWORD.to_owned(),
+        new_password: "another good one".to_owned(),
+    };
+    client.0.change_password(with_token(change, &access)).await.unwrap();
+    while let Some(login) = logins.join_next().await {
+        // Whoever got in before was logged out by the change; whoever came after was refused.
+        if let Ok(response) = login.unwrap() {
+            assert_refused(
+                client.get_me(&response.access_token).await,
+                Code::Unauthenticated,
+                "TOKEN_REVOKED",
+            );
+        }
+    }
+    assert_eq!(client.sessions(&access).await.len(), 1);
+}

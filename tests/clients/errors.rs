@@ -87,9 +87,9 @@ fn a_missing_and_a_bad_token_are_told_apart() {
     assert!(refusal.message.contains("authorization: Bearer"), "it says what to send: {}", refusal.message);
 
     // The first letter of the signature is another one. (The last would not do: it has bits that mean nothing.)
-    let (signed, signature) = token.rsplit_once('.').expect("a JWT");
+    let (content, signature) = token.rsplit_once('.').expect("a JWT");
     let other = if signature.starts_with('A') { "B" } else { "A" };
-    let forged = format!("{signed}.{other}{}", &signature[1..]);
+    let forged = format!("{content}.{other}{}", &signature[1..]);
     for bad in ["not-a-token", &forged] {
         let refusal = grpcurl::refusal(&signet, Some(bad), "GetMe", &json!({}));
         assert_eq!(verdict(&refusal), (80, 16, "TOKEN_INVALID"), "{bad}");
@@ -104,9 +104,9 @@ fn without_any_flag_the_details_are_readable() {
     let output = grpcurl::run(&signet, &[], &["identity.v1.IdentityService/GetMe"]);
     assert_eq!(output.status.code(), Some(80));
     let (_, stderr) = texts(&output);
-    for told in
+    for piece in
         ["Code: Unauthenticated", "Details:", r#""reason":"TOKEN_MISSING""#, r#""domain":"identity.v1""#]
     {
-        assert!(stderr.contains(told), "{told:?} is not in {stderr}");
+        assert!(stderr.contains(piece), "{piece:?} is not in {stderr}");
     }
 }

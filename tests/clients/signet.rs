@@ -40,7 +40,7 @@ impl Signet {
         let mut signet = Self::spawn(&[flags, &["--json"]].concat());
         let started = signet.line();
         let started: Value = serde_json::from_str(&started).expect("--json answers in JSON");
-        signet.grpc_addr = started["grpc_addr"].as_str().expect("an address").to_owned();
+        started["grpc_addr"].as_str().expect("an address").clone_into(&mut signet.grpc_addr);
         signet
     }
 

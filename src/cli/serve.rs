@@ -19,7 +19,7 @@ pub(super) async fn run(config: Config, output: Output) -> Result<(), Failure> {
 }
 
 fn report(started: &Started, output: Output) {
-    let Started { grpc_addr, http_addr, database, master_key_made, migrations_applied, signing_key } =
+    let Started { grpc_addr, http_addr, issuer, database, master_key_made, migrations_applied, signing_key } =
         started;
     let master_key = master_key_made.as_ref().map_or_else(String::new, |path| {
         format!("Made the master key {path}: keep a copy apart from the database.\n")
@@ -31,6 +31,7 @@ fn report(started: &Started, output: Output) {
     let text = format!(
         r#"{master_key}{migrations}Database:    {database}
 Signing key: {signing_key}
+Issuer:      {issuer}
 gRPC:        {grpc_addr}
 HTTP:        http://{http_addr} (/.well-known/jwks.json, /livez, /readyz)
 
@@ -43,6 +44,7 @@ Try it:
     let object = json!({
         "grpc_addr": grpc_addr,
         "http_addr": http_addr,
+        "issuer": issuer,
         "database": database,
         "master_key_made": master_key_made,
         "migrations_applied": migrations_applied,

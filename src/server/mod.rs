@@ -48,6 +48,8 @@ pub struct Started {
     pub grpc_addr: SocketAddr,
     /// Where HTTP is served.
     pub http_addr: SocketAddr,
+    /// Who issues the tokens.
+    pub issuer: String,
     /// Where the data are.
     pub database: String,
     /// The file of the master key, if this start made it.
@@ -147,6 +149,7 @@ impl Server {
         let started = Started {
             grpc_addr: grpc.local_addr().map_err(Error::internal)?,
             http_addr: http.local_addr().map_err(Error::internal)?,
+            issuer: config.tokens.issuer.clone(),
             database: description,
             master_key_made,
             migrations_applied,

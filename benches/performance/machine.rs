@@ -1,21 +1,24 @@
 //! Owns what is said of the machine: figures without it mean little.
 
-use std::{fmt, fs, thread, time::Duration};
+use std::{fmt, fs};
 
 use crate::{Result, operation};
 
+/// The machine, and who uses it while the benchmark runs.
 #[derive(Clone, Debug)]
 pub(crate) struct Machine {
     processor: String,
     cores: usize,
     kernel: String,
-    /// The share of the machine that was in use before the benchmark began: noise.
-    busy: f64,
+    busy_at_start: f64,
+    all_at_start: f64,
+    /// The share of the machine that other programs took during the run: noise.
+    others: Option<f64>,
 }
 
 impl Machine {
-    /// Looks at the machine for a second.
-    pub(crate) fn look() -> Result<Self> {
+    /// Begins to watch.
+    pub(crate) fn watch() -> Result<Self> {
         let processor = fs::read_to_string("/proc/cpuinfo")?
             .lines()
             .find_map(|line| {
@@ -23,11 +26,20 @@ impl Machine {
             })
             .unwrap_or_else(|| std::env::consts::ARCH.to_owned());
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?.trim().to_owned();
-        let (busy_before, all_before) = ticks()?;
-        thread::sleep(Duration::from_secs(1));
-        let (busy_after, all_after) = ticks()?;
-        let busy = (busy_after - busy_before) / (all_after - all_before).max(1.0);
-        Ok(Self { processor, cores: operation::cores(), kernel, busy })
+        let (busy_at_start, all_at_start) = ticks()?;
+        Ok(Self { processor, cores: operation::cores(), kernel, busy_at_start, all_at_start, others: None })
+    }
+
+    /// Ends to watch. All processes that the benchmark started have ended.
+    pub(crate) fn end(&mut self) -> Result<()> {
+        let (busy, all) = ticks()?;
+        let stat = fs::read_to_string("/proc/self/stat")?;
+        let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
+        // utime stime cutime cstime: this process, and those that it started and waited for.
+        let own: f64 = fields.split(' ').skip(11).take(4).filter_map(|field| field.parse::<f64>().ok()).sum();
+        let others = busy - self.busy_at_start - own;
+        self.others = Some((others / (all - self.all_at_start).max(1.0)).max(0.0));
+        Ok(())
     }
 }
 
@@ -45,12 +57,14 @@ fn ticks() -> Result<(f64, f64)> {
 
 impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { processor, cores, kernel, busy } = self;
-        let busy = busy * 100.0;
+        let Self { processor, cores, kernel, others, .. } = self;
         let release = kernel.split('-').next().unwrap_or(kernel);
-        write!(
-            f,
-            "{processor}, {cores} cores for servers and load together, Linux {release}, {busy:.0} % busy before the run"
-        )
+        write!(f, "{processor}, {cores} cores for servers and load together, Linux {release}")?;
+        match others {
+            Some(others) => {
+                write!(f, "; other programs took {:.0} % of the machine during the run", others * 100.0)
+            }
+            None => Ok(()),
+        }
     }
 }

@@ -88,7 +88,7 @@ fn measure(arguments: &Arguments) -> Result<()> {
     let plan = if arguments.quick { QUICK } else { NORMAL };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let data = tempfile::tempdir()?;
-    let machine = machine::Machine::look()?;
+    let mut machine = machine::Machine::watch()?;
     println!("{machine}");
 
     say("start and idle memory");
@@ -118,6 +118,8 @@ fn measure(arguments: &Arguments) -> Result<()> {
     let saturation = contention::saturation(&runtime, &signet, &account, &logins, plan)?;
 
     let peak_mb = signet.peak_mb()?;
+    drop((bare, signet));
+    machine.end()?;
     let report = Report { machine, plan, footprint, get_me, first_sight, logins, storm, saturation, peak_mb };
     println!("\n{}", report.terminal());
     write(&report, arguments.write)

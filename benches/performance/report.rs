@@ -17,6 +17,10 @@ use crate::{
 const BEGIN: &str = "<!-- scripts/bench begins -->";
 const END: &str = "<!-- scripts/bench ends -->";
 
+/// The chart stands in the generated part, so that the page shows it only once there is one.
+const CHART: &str =
+    "![Requests per second and CPU per call, Signet beside a bare tonic server](performance.svg)";
+
 const MAX_CPU_RATIO: f64 = 1.3;
 const MAX_BEYOND_VERIFICATION_US: f64 = 15.0;
 const MIN_LOGIN_SHARE: f64 = 0.9;
@@ -253,11 +257,11 @@ impl Report {
     }
 }
 
-/// `page` with `generated` between its markers.
+/// `page` with the chart and `generated` between its markers.
 pub(crate) fn put_between_markers(page: &str, generated: &str) -> Result<String> {
     let cut = page.split_once(BEGIN).and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
     let (before, after) = cut.ok_or_else(|| format!("the page lacks the markers {BEGIN} and {END}"))?;
-    Ok(format!("{before}{BEGIN}\n\n{generated}\n{END}{after}"))
+    Ok(format!("{before}{BEGIN}\n\n{CHART}\n\n{generated}\n{END}{after}"))
 }
 
 impl Table {

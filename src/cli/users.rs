@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{self, IsTerminal},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -78,10 +78,15 @@ pub(super) struct Who {
 
 pub(super) async fn run(command: Command, config: &Config, output: Output) -> Result<(), Failure> {
     let may_make = matches!(command, Command::Create(_));
+    // Read first: a password that cannot be read is told before anything is made.
+    let password = match &command {
+        Command::Create(create) => read_password(create.password_file.as_deref())?,
+        _ => Zeroizing::default(),
+    };
     let store = open_database(&config.storage, !may_make).await?.store;
     store.migrate().await?;
     let result = match command {
-        Command::Create(create) => make(create, config, &store, output).await,
+        Command::Create(create) => make(create, &password, config, &store, output).await,
         Command::List { limit, after } => list(limit, after.map(UserId), &store, output).await,
         Command::Show(who) => {
             show(&find(&who, &store).await?, output);
@@ -95,14 +100,19 @@ pub(super) async fn run(command: Command, config: &Config, output: Output) -> Re
     result
 }
 
-async fn make(create: Create, config: &Config, store: &Store, output: Output) -> Result<(), Failure> {
-    let password = read_password(create.password_file.as_ref())?;
+async fn make(
+    create: Create,
+    password: &str,
+    config: &Config,
+    store: &Store,
+    output: Output,
+) -> Result<(), Failure> {
     let argon2 = config.passwords.argon2().map_err(|error| Failure::Usage(error.to_string()))?;
     let passwords = Passwords::start(argon2, PoolSize { threads: 1, queue: 1 }).map_err(Error::internal)?;
     let accounts = Accounts::new(store.clone(), passwords, config.accounts(), Clock::system());
     let new = NewAccount {
         username: &create.username,
-        password: &password,
+        password,
         email: create.email.as_deref(),
         display_name: create.display_name.as_deref(),
     };
@@ -112,7 +122,7 @@ async fn make(create: Create, config: &Config, store: &Store, output: Output) ->
 }
 
 /// The password: never an argument, since other users of the machine see those.
-fn read_password(file: Option<&PathBuf>) -> Result<Zeroizing<String>, Failure> {
+fn read_password(file: Option<&Path>) -> Result<Zeroizing<String>, Failure> {
     let read = match file {
         Some(file) => fs::read_to_string(file),
         None if io::stdin().is_terminal() => rpassword::prompt_password("Password: "),
@@ -121,9 +131,10 @@ fn read_password(file: Option<&PathBuf>) -> Result<Zeroizing<String>, Failure> {
             io::stdin().read_line(&mut line).map(|_| line)
         }
     };
-    let text = Zeroizing::new(
-        read.map_err(|error| Failure::Usage(format!("the password cannot be read: {error}")))?,
-    );
+    let source =
+        file.map_or("the password".to_owned(), |file| format!("--password-file: {}", file.display()));
+    let text = read.map_err(|error| Failure::Usage(format!("{source} cannot be read: {error}")))?;
+    let text = Zeroizing::new(text);
     // The line's end is not the password's; a space is.
     Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
 }

@@ -83,6 +83,8 @@ impl From<Error> for Failure {
                     .collect();
                 Self::Usage(rules.join("; "))
             }
+            // The operator is told the cause itself; a caller is told that the log has it.
+            Error::Internal(cause) => Self::Failed(status::chain(cause.as_ref())),
             other => Self::Failed(status::chain(&other)),
         }
     }

@@ -1,5 +1,7 @@
 //! Owns what each command promises, to people and with --json to programs, while the service runs.
 
+use std::fs;
+
 use serde_json::{Value, json};
 
 use crate::{
@@ -158,6 +160,35 @@ async fn migrations_are_applied_once_and_their_state_is_shown() {
     let status = place.run(&["migrate", "status"]).await.succeeded().stdout;
     let lines: Vec<_> = applied.iter().map(|name| format!("applied  {}", name.as_str().unwrap())).collect();
     assert_eq!(status.lines().collect::<Vec<_>>(), lines);
+}
+
+#[tokio::test]
+async fn a_database_that_a_newer_version_has_changed_is_left_alone() {
+    let place = Place::new();
+    place.create_user("alice").await;
+    let url = format!("sqlite:{}", place.data("signet.db").display());
+    let db = sea_orm::Database::connect(url).await.unwrap();
+    let newer =
+        "INSERT INTO seaql_migrations VALUES ('m29990101_000001_newer', 0), ('m29990101_000002_newer', 0)";
+    sea_orm::ConnectionTrait::execute_unprepared(&db, newer).await.unwrap();
+    for args in [&["serve"][..], &["migrate", "up"], &["migrate", "status"], &["users", "list"]] {
+        let refused = place.run(args).await;
+        let sentence = refused.failed(1);
+        assert!(sentence.starts_with("a newer version has changed the database's schema ("), "{sentence}");
+        assert!(sentence.contains("m29990101_000001_newer") && sentence.contains("m29990101_000002_newer"));
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_written_is_a_failure_and_a_reader_that_has_gone_is_none() {
+    let place = Place::new();
+    place.create_user("alice").await;
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let finished = place.signet(&["users", "list"]).stdout(full).run().await;
+    assert!(finished.failed(1).starts_with("the answer cannot be written: "), "{finished:?}");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    place.signet(&["users", "list"]).stdout(writer).run().await.succeeded();
 }
 
 #[tokio::test]

@@ -109,6 +109,12 @@ impl Invocation {
         self
     }
 
+    /// Sends its answer to `to`, where the test does not read it.
+    pub(crate) fn stdout(mut self, to: impl Into<Stdio>) -> Self {
+        self.command.stdout(to);
+        self
+    }
+
     /// Types [`crate::client::PASSWORD`].
     pub(crate) fn password(self) -> Self {
         self.stdin(&format!("{}\n", crate::client::PASSWORD))
@@ -121,8 +127,8 @@ impl Invocation {
             let _ = stdin.write_all(text.as_bytes());
         }
         let (sender, lines) = mpsc::unbounded_channel();
-        let stdout = read(child.stdout.take().unwrap(), Some(sender));
-        let stderr = read(child.stderr.take().unwrap(), None);
+        let stdout = read(child.stdout.take(), Some(sender));
+        let stderr = read(child.stderr.take(), None);
         Process { child, lines, stdout, stderr }
     }
 
@@ -144,12 +150,13 @@ impl Invocation {
 
 /// Reads all of `stream`, and tells its lines as they come.
 fn read(
-    stream: impl Read + Send + 'static,
+    stream: Option<impl Read + Send + 'static>,
     lines: Option<mpsc::UnboundedSender<String>>,
 ) -> JoinHandle<String> {
     tokio::task::spawn_blocking(move || {
         let mut all = String::new();
-        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+        for line in stream.into_iter().flat_map(|stream| BufReader::new(stream).lines()).map_while(Result::ok)
+        {
             all.push_str(&line);
             all.push('\n');
             if let Some(lines) = &lines {

@@ -85,6 +85,8 @@ async fn settings_that_do_not_fit_each_other_are_refused() {
         let rest = refused_for(&finished, flag);
         assert!(!rest.contains("hunter2") && !rest.contains(MASTER_KEY), "{rest}");
     }
+    let args = ["users", "create", "alice", "--argon2-memory-kib=8", "--argon2-parallelism=2"];
+    refused_for(&place.signet(&args).password().run().await, "--argon2-memory-kib");
     let both = ["--grpc-addr=127.0.0.1:1", "--grpc-addr=127.0.0.1:2"];
     assert!(place.run(&both).await.failed(2).contains("--grpc-addr"));
     assert!(!place.has_data() && !place.path("other.db").exists());

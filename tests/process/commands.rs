@@ -183,9 +183,11 @@ async fn a_database_that_a_newer_version_has_changed_is_left_alone() {
 async fn an_answer_that_cannot_be_written_is_a_failure_and_a_reader_that_has_gone_is_none() {
     let place = Place::new();
     place.create_user("alice").await;
-    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let finished = place.signet(&["users", "list"]).stdout(full).run().await;
-    assert!(finished.failed(1).starts_with("the answer cannot be written: "), "{finished:?}");
+    // Linux has a file that is always full.
+    if let Ok(full) = fs::OpenOptions::new().write(true).open("/dev/full") {
+        let finished = place.signet(&["users", "list"]).stdout(full).run().await;
+        assert!(finished.failed(1).starts_with("the answer cannot be written: "), "{finished:?}");
+    }
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     place.signet(&["users", "list"]).stdout(writer).run().await.succeeded();

@@ -265,7 +265,7 @@ impl Service {
         assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
     }
 
-    /// Ends it as a power cut would: no handler runs.
+    /// Ends it by SIGKILL: no handler runs, nothing is flushed.
     pub(crate) async fn kill(mut self) {
         self.process.child.kill().unwrap();
         self.process.finish().await;

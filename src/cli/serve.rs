@@ -13,12 +13,15 @@ use crate::{
 pub(super) async fn run(config: Config, output: Output) -> Result<(), Failure> {
     let stop = shutdown::on_signal().map_err(|error| Failure::Failed(format!("signals: {error}")))?;
     let server = Server::start(config, Clock::system()).await?;
-    report(server.started(), output);
+    // Nobody may have been listening, or the disk of who did is full: no reason not to serve.
+    if let Err(problem) = report(server.started(), output) {
+        tracing::warn!(error = %problem, "what starting did could not be told");
+    }
     server.serve(stop).await?;
     Ok(())
 }
 
-fn report(started: &Started, output: Output) {
+fn report(started: &Started, output: Output) -> Result<(), Failure> {
     let Started { grpc_addr, http_addr, issuer, database, master_key_made, migrations_applied, signing_key } =
         started;
     let master_key = master_key_made.as_ref().map_or_else(String::new, |path| {
@@ -50,5 +53,5 @@ Try it:
         "migrations_applied": migrations_applied,
         "signing_key": signing_key,
     });
-    output.answer(&text, &object);
+    output.answer(&text, &object)
 }

@@ -4,6 +4,7 @@ use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum, builder::RangedU64ValueParser, value_parser};
 use secrecy::{ExposeSecret, SecretString};
+use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use crate::{
     auth::VerifierSettings,
@@ -24,7 +25,8 @@ pub struct Config {
         env = "SIGNET_GRPC_ADDR",
         global = true,
         value_name = "IP:PORT",
-        default_value = "127.0.0.1:50051"
+        default_value = "127.0.0.1:50051",
+        value_parser = ip_and_port
     )]
     pub grpc_addr: SocketAddr,
 
@@ -34,7 +36,8 @@ pub struct Config {
         env = "SIGNET_HTTP_ADDR",
         global = true,
         value_name = "IP:PORT",
-        default_value = "127.0.0.1:8080"
+        default_value = "127.0.0.1:8080",
+        value_parser = ip_and_port
     )]
     pub http_addr: SocketAddr,
 
@@ -220,9 +223,10 @@ pub struct LogConfig {
         env = "SIGNET_LOG_LEVEL",
         global = true,
         value_name = "LEVEL",
-        default_value = "warn,signet=info"
+        default_value = "warn,signet=info",
+        value_parser = log_level
     )]
-    pub log_level: tracing_subscriber::filter::Targets,
+    pub log_level: Targets,
 }
 
 /// How log lines look.
@@ -272,12 +276,12 @@ impl StorageConfig {
     /// # Errors
     /// If the settings contradict each other, or a secret cannot be read or used.
     pub fn database(&self) -> Result<Database, ConfigError> {
-        let master_key = secret("--master-key", self.master_key.as_ref(), self.master_key_file.as_ref())?
+        let master_key = MASTER_KEY
+            .read(self.master_key.as_ref(), self.master_key_file.as_ref())?
             .map(|text| MasterKey::from_hex(text.expose_secret()))
             .transpose()
-            .map_err(|problem| ConfigError::new("--master-key", problem))?;
-        let Some(url) =
-            secret("--database-url", self.database_url.as_ref(), self.database_url_file.as_ref())?
+            .map_err(|problem| ConfigError::new(MASTER_KEY.direct, problem))?;
+        let Some(url) = DATABASE_URL.read(self.database_url.as_ref(), self.database_url_file.as_ref())?
         else {
             return Ok(Database::Embedded(master_key));
         };
@@ -374,23 +378,52 @@ impl TokenConfig {
     }
 }
 
-/// A secret that is given directly or in a file, but not both.
-fn secret(
-    setting: &'static str,
-    direct: Option<&SecretString>,
-    file: Option<&PathBuf>,
-) -> Result<Option<SecretString>, ConfigError> {
-    match (direct, file) {
-        (Some(_), Some(_)) => Err(ConfigError::new(setting, "is set twice: directly, and by a file")),
-        (Some(secret), None) => Ok(Some(secret.clone())),
-        (None, Some(file)) => {
-            let text = fs::read_to_string(file).map_err(|error| {
-                ConfigError::new(setting, format!("its file {} cannot be read: {error}", file.display()))
-            })?;
-            Ok(Some(text.trim().to_owned().into()))
+/// A secret that is given directly or in a file, but not both: the flags of the two.
+struct Secret {
+    direct: &'static str,
+    file: &'static str,
+}
+
+const MASTER_KEY: Secret = Secret { direct: "--master-key", file: "--master-key-file" };
+const DATABASE_URL: Secret = Secret { direct: "--database-url", file: "--database-url-file" };
+
+impl Secret {
+    fn read(
+        &self,
+        direct: Option<&SecretString>,
+        file: Option<&PathBuf>,
+    ) -> Result<Option<SecretString>, ConfigError> {
+        match (direct, file) {
+            (Some(_), Some(_)) => {
+                Err(ConfigError::new(self.direct, format!("is set twice: directly, and by {}", self.file)))
+            }
+            (Some(secret), None) => Ok(Some(secret.clone())),
+            (None, Some(file)) => {
+                let text = fs::read_to_string(file).map_err(|error| {
+                    ConfigError::new(self.file, format!("{} cannot be read: {error}", file.display()))
+                })?;
+                Ok(Some(text.trim().to_owned().into()))
+            }
+            (None, None) => Ok(None),
         }
-        (None, None) => Ok(None),
     }
+}
+
+/// Where to listen. Names are not resolved: they may stand for several addresses.
+fn ip_and_port(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| "must be an IP address and a port, such as `127.0.0.1:50051` or `[::1]:0`".to_owned())
+}
+
+/// What to log. A word that is no level is refused: it would be taken for a target, and nothing else be logged.
+fn log_level(text: &str) -> Result<Targets, String> {
+    let level = |directive: &str| directive.rsplit('=').next().unwrap_or_default().parse::<LevelFilter>();
+    text.split(',').all(|directive| level(directive).is_ok()).then(|| text.parse().ok()).flatten().ok_or_else(
+        || {
+            "must be off, error, warn, info, debug, trace, or directives such as `warn,signet=debug`"
+                .to_owned()
+        },
+    )
 }
 
 /// A duration such as `90s` or `1h 30m`, from `MIN` to `MAX` seconds.

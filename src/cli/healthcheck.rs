@@ -24,8 +24,7 @@ pub(super) async fn run(config: &Config, output: Output) -> Result<(), Failure> 
     if status != ServingStatus::Serving {
         return Err(Failure::Failed(format!("{addr} does not serve: it answers {}", status.as_str_name())));
     }
-    output.answer(&format!("{addr} serves."), &json!({ "status": status.as_str_name() }));
-    Ok(())
+    output.answer(&format!("{addr} serves."), &json!({ "status": status.as_str_name() }))
 }
 
 async fn check(addr: SocketAddr) -> Result<ServingStatus, String> {

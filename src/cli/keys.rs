@@ -17,14 +17,14 @@ pub(super) async fn run(command: &Command, config: &Config, output: Output) -> R
     let store = open_database(&config.storage, true).await?.store;
     let keys = store.signing_keys().await?;
     let signing = keys.iter().rposition(|key| key.alg == config.tokens.signing_alg);
-    output.heading(&format!("{:<43}  {:<5}  {:<7}  CREATED", "KEY ID", "ALG", "STATE"));
+    output.heading(&format!("{:<43}  {:<5}  {:<7}  CREATED", "KEY ID", "ALG", "STATE"))?;
     for (index, key) in keys.iter().enumerate() {
         let state = if Some(index) == signing { "signing" } else { "verify" };
         let text = format!("{:<43}  {:<5}  {state:<7}  {}", key.kid, key.alg, key.create_time);
         let object = json!({
             "kid": key.kid, "alg": key.alg, "state": state, "create_time": key.create_time.to_string(),
         });
-        output.answer(&text, &object);
+        output.answer(&text, &object)?;
     }
     store.close().await;
     Ok(())

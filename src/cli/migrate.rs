@@ -23,7 +23,7 @@ pub(super) async fn run(command: Command, config: &Config, output: Output) -> Re
                 [] => "The schema is up to date.".to_owned(),
                 names => format!("Applied:\n  {}", names.join("\n  ")),
             };
-            output.answer(&text, &json!({ "applied": applied }));
+            output.answer(&text, &json!({ "applied": applied }))?;
             store.close().await;
         }
         Command::Status => {
@@ -31,7 +31,7 @@ pub(super) async fn run(command: Command, config: &Config, output: Output) -> Re
             for migration in store.migrations().await? {
                 let state = if migration.applied { "applied" } else { "pending" };
                 let text = format!("{state:<8} {}", migration.name);
-                output.answer(&text, &json!({ "name": migration.name, "applied": migration.applied }));
+                output.answer(&text, &json!({ "name": migration.name, "applied": migration.applied }))?;
             }
             store.close().await;
         }

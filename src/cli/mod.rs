@@ -5,18 +5,14 @@ mod keys;
 mod migrate;
 mod output;
 mod serve;
+mod usage;
 mod users;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, error::ContextKind, error::ErrorKind};
+use clap::{Parser, Subcommand, error::ErrorKind};
 
-use crate::{
-    config::{Config, environment_variable},
-    model::Error,
-    server::StartError,
-    status, telemetry,
-};
+use crate::{config::Config, model::Error, server::StartError, status, telemetry};
 use output::Output;
 
 /// Exit code for a setting or an argument that cannot be used.
@@ -44,13 +40,13 @@ enum Command {
     /// Serve gRPC and HTTP until SIGTERM or SIGINT (the default).
     Serve,
     /// Bring the database's schema up to date, or show how it stands.
-    #[command(subcommand)]
+    #[command(subcommand, arg_required_else_help = false)]
     Migrate(migrate::Command),
     /// Manage users.
-    #[command(subcommand)]
+    #[command(subcommand, arg_required_else_help = false)]
     Users(users::Command),
     /// Manage signing keys.
-    #[command(subcommand)]
+    #[command(subcommand, arg_required_else_help = false)]
     Keys(keys::Command),
     /// Ask the service at --grpc-addr whether it serves: exit code 0 if it does, 1 if not. For container probes.
     Healthcheck,
@@ -87,6 +83,8 @@ impl From<Error> for Failure {
                     .collect();
                 Self::Usage(rules.join("; "))
             }
+            // The operator is told the cause itself; a caller is told that the log has it.
+            Error::Internal(cause) => Self::Failed(status::chain(cause.as_ref())),
             other => Self::Failed(status::chain(&other)),
         }
     }
@@ -102,7 +100,9 @@ pub fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Err(error) => {
-            eprintln!("signet: {}", sentence(&error));
+            // What else the command line asks for cannot be known; this alone can be seen without parsing.
+            let json = std::env::args_os().any(|arg| arg == "--json");
+            Output::new(json).failure(&usage::sentence(&error));
             return ExitCode::from(EXIT_USAGE);
         }
     };
@@ -135,31 +135,5 @@ async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Users(command) => users::run(command, &cli.config, output).await,
         Command::Keys(command) => keys::run(&command, &cli.config, output).await,
         Command::Healthcheck => healthcheck::run(&cli.config, output).await,
-    }
-}
-
-/// The one sentence that says what is wrong with the command line or the environment, and names the setting.
-fn sentence(error: &clap::Error) -> String {
-    let context = |kind| error.get(kind).map(ToString::to_string);
-    let named = context(ContextKind::InvalidArg).zip(context(ContextKind::InvalidValue));
-    match (error.kind(), named) {
-        (ErrorKind::ValueValidation | ErrorKind::InvalidValue, Some((arg, value)))
-            if arg.starts_with("--") =>
-        {
-            let setting = arg.split([' ', '=']).next().unwrap_or(&arg);
-            let problem = std::error::Error::source(error).map_or_else(
-                || {
-                    context(ContextKind::ValidValue)
-                        .map_or_else(String::new, |valid| format!("it must be one of {valid}"))
-                },
-                ToString::to_string,
-            );
-            format!("{setting} ({}): `{value}` cannot be used: {problem}", environment_variable(setting))
-        }
-        _ => {
-            let text = error.to_string();
-            let first = text.lines().next().unwrap_or_default();
-            format!("{}; see `signet --help`", first.trim_start_matches("error: "))
-        }
     }
 }

@@ -4,6 +4,8 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use super::Failure;
+
 /// Where a command writes its answer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Output {
@@ -16,19 +18,19 @@ impl Output {
     }
 
     /// Writes one answer: `text` for people, or `object` as one line of JSON.
-    pub(super) fn answer(self, text: &str, object: &impl Serialize) {
-        if self.json {
-            line(&serde_json::to_string(object).unwrap_or_default());
-        } else {
-            line(text);
-        }
+    ///
+    /// # Errors
+    /// If it cannot be written: whoever keeps the answer in a file must not take half of it for all.
+    pub(super) fn answer(self, text: &str, object: &impl Serialize) -> Result<(), Failure> {
+        if self.json { line(&serde_json::to_string(object).unwrap_or_default()) } else { line(text) }
     }
 
     /// Writes the heading of a table, for people.
-    pub(super) fn heading(self, text: &str) {
-        if !self.json {
-            line(text);
-        }
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub(super) fn heading(self, text: &str) -> Result<(), Failure> {
+        if self.json { Ok(()) } else { line(text) }
     }
 
     /// Says on standard error why the command failed.
@@ -41,7 +43,12 @@ impl Output {
     }
 }
 
-fn line(text: &str) {
-    // A reader that has gone (`| head`) wants no more lines, and that is no failure.
-    let _ = writeln!(io::stdout(), "{text}");
+fn line(text: &str) -> Result<(), Failure> {
+    match writeln!(io::stdout(), "{text}") {
+        // A reader that has gone (`| head`) wants no more lines, and that is no failure.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::Failed(format!("the answer cannot be written: {error}")))
+        }
+        _ => Ok(()),
+    }
 }

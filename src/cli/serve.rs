@@ -13,13 +13,16 @@ use crate::{
 pub(super) async fn run(config: Config, output: Output) -> Result<(), Failure> {
     let stop = shutdown::on_signal().map_err(|error| Failure::Failed(format!("signals: {error}")))?;
     let server = Server::start(config, Clock::system()).await?;
-    report(server.started(), output);
+    // Nobody may have been listening, or the disk of who did is full: no reason not to serve.
+    if let Err(problem) = report(server.started(), output) {
+        tracing::warn!(error = %problem, "what starting did could not be told");
+    }
     server.serve(stop).await?;
     Ok(())
 }
 
-fn report(started: &Started, output: Output) {
-    let Started { grpc_addr, http_addr, database, master_key_made, migrations_applied, signing_key } =
+fn report(started: &Started, output: Output) -> Result<(), Failure> {
+    let Started { grpc_addr, http_addr, issuer, database, master_key_made, migrations_applied, signing_key } =
         started;
     let master_key = master_key_made.as_ref().map_or_else(String::new, |path| {
         format!("Made the master key {path}: keep a copy apart from the database.\n")
@@ -31,6 +34,7 @@ fn report(started: &Started, output: Output) {
     let text = format!(
         r#"{master_key}{migrations}Database:    {database}
 Signing key: {signing_key}
+Issuer:      {issuer}
 gRPC:        {grpc_addr}
 HTTP:        http://{http_addr} (/.well-known/jwks.json, /livez, /readyz)
 
@@ -43,10 +47,11 @@ Try it:
     let object = json!({
         "grpc_addr": grpc_addr,
         "http_addr": http_addr,
+        "issuer": issuer,
         "database": database,
         "master_key_made": master_key_made,
         "migrations_applied": migrations_applied,
         "signing_key": signing_key,
     });
-    output.answer(&text, &object);
+    output.answer(&text, &object)
 }

@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{self, IsTerminal},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -34,6 +34,13 @@ const PAGE: u64 = 500;
 pub(super) enum Command {
     /// Make a user. The password is asked for on a terminal, and read from standard input otherwise.
     Create(Create),
+    #[command(flatten)]
+    Existing(Existing),
+}
+
+/// What is done with users that are there.
+#[derive(Debug, Subcommand)]
+pub(super) enum Existing {
     /// List users in the order of their making.
     List {
         /// At most so many.
@@ -77,27 +84,39 @@ pub(super) struct Who {
 }
 
 pub(super) async fn run(command: Command, config: &Config, output: Output) -> Result<(), Failure> {
-    let may_make = matches!(command, Command::Create(_));
-    let store = open_database(&config.storage, !may_make).await?.store;
-    store.migrate().await?;
-    let result = match command {
-        Command::Create(create) => make(create, config, &store, output).await,
-        Command::List { limit, after } => list(limit, after.map(UserId), &store, output).await,
-        Command::Show(who) => {
-            show(&find(&who, &store).await?, output);
-            Ok(())
+    match command {
+        Command::Create(create) => make(create, config, output).await,
+        Command::Existing(command) => {
+            let store = open(config, true).await?;
+            let result = with_existing(command, &store, output).await;
+            store.close().await;
+            result
         }
-        Command::Disable(who) => set_active(&who, false, &store, output).await,
-        Command::Enable(who) => set_active(&who, true, &store, output).await,
-        Command::Delete(who) => delete(&who, &store, output).await,
-    };
-    store.close().await;
-    result
+    }
 }
 
-async fn make(create: Create, config: &Config, store: &Store, output: Output) -> Result<(), Failure> {
-    let password = read_password(create.password_file.as_ref())?;
+/// The database, its schema up to date.
+async fn open(config: &Config, must_exist: bool) -> Result<Store, Failure> {
+    let store = open_database(&config.storage, must_exist).await?.store;
+    store.migrate().await?;
+    Ok(store)
+}
+
+async fn with_existing(command: Existing, store: &Store, output: Output) -> Result<(), Failure> {
+    match command {
+        Existing::List { limit, after } => list(limit, after.map(UserId), store, output).await,
+        Existing::Show(who) => show(&find(&who, store).await?, output),
+        Existing::Disable(who) => set_active(&who, false, store, output).await,
+        Existing::Enable(who) => set_active(&who, true, store, output).await,
+        Existing::Delete(who) => delete(&who, store, output).await,
+    }
+}
+
+async fn make(create: Create, config: &Config, output: Output) -> Result<(), Failure> {
+    // What the command line gets wrong is told before anything is made.
     let argon2 = config.passwords.argon2().map_err(|error| Failure::Usage(error.to_string()))?;
+    let password = read_password(create.password_file.as_deref())?;
+    let store = open(config, false).await?;
     let passwords = Passwords::start(argon2, PoolSize { threads: 1, queue: 1 }).map_err(Error::internal)?;
     let accounts = Accounts::new(store.clone(), passwords, config.accounts(), Clock::system());
     let new = NewAccount {
@@ -106,13 +125,13 @@ async fn make(create: Create, config: &Config, store: &Store, output: Output) ->
         email: create.email.as_deref(),
         display_name: create.display_name.as_deref(),
     };
-    let user = accounts.sign_up(new, Deadline::after(HASH_TIMEOUT)).await?;
-    show(&user, output);
-    Ok(())
+    let made = accounts.sign_up(new, Deadline::after(HASH_TIMEOUT)).await;
+    store.close().await;
+    show(&made?, output)
 }
 
 /// The password: never an argument, since other users of the machine see those.
-fn read_password(file: Option<&PathBuf>) -> Result<Zeroizing<String>, Failure> {
+fn read_password(file: Option<&Path>) -> Result<Zeroizing<String>, Failure> {
     let read = match file {
         Some(file) => fs::read_to_string(file),
         None if io::stdin().is_terminal() => rpassword::prompt_password("Password: "),
@@ -121,9 +140,10 @@ fn read_password(file: Option<&PathBuf>) -> Result<Zeroizing<String>, Failure> {
             io::stdin().read_line(&mut line).map(|_| line)
         }
     };
-    let text = Zeroizing::new(
-        read.map_err(|error| Failure::Usage(format!("the password cannot be read: {error}")))?,
-    );
+    let source =
+        file.map_or("the password".to_owned(), |file| format!("--password-file: {}", file.display()));
+    let text = read.map_err(|error| Failure::Usage(format!("{source} cannot be read: {error}")))?;
+    let text = Zeroizing::new(text);
     // The line's end is not the password's; a space is.
     Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
 }
@@ -134,7 +154,7 @@ async fn list(
     store: &Store,
     output: Output,
 ) -> Result<(), Failure> {
-    output.heading(&format!("{:<36}  {:<8}  {:<27}  USERNAME", "ID", "STATE", "CREATED"));
+    output.heading(&format!("{:<36}  {:<8}  {:<27}  USERNAME", "ID", "STATE", "CREATED"))?;
     let (mut left, mut after) = (limit.unwrap_or(u64::MAX), after);
     while left > 0 {
         let page = store.users(after, left.min(PAGE)).await?;
@@ -149,7 +169,7 @@ async fn list(
                 user.create_time.to_string(),
                 user.username.typed()
             );
-            output.answer(&text, &object(user));
+            output.answer(&text, &object(user))?;
         }
     }
     Ok(())
@@ -158,8 +178,7 @@ async fn list(
 async fn set_active(who: &Who, active: bool, store: &Store, output: Output) -> Result<(), Failure> {
     let user = find(who, store).await?;
     store.set_active(user.id, active, Clock::system().now()).await?;
-    show(&find(&Who { user: user.id.to_string() }, store).await?, output);
-    Ok(())
+    show(&find(&Who { user: user.id.to_string() }, store).await?, output)
 }
 
 async fn delete(who: &Who, store: &Store, output: Output) -> Result<(), Failure> {
@@ -168,8 +187,7 @@ async fn delete(who: &Who, store: &Store, output: Output) -> Result<(), Failure>
     output.answer(
         &format!("Deleted {} ({}).", user.username.typed(), user.id),
         &json!({ "deleted": user.id.to_string() }),
-    );
-    Ok(())
+    )
 }
 
 async fn find(who: &Who, store: &Store) -> Result<User, Failure> {
@@ -181,7 +199,7 @@ async fn find(who: &Who, store: &Store) -> Result<User, Failure> {
     found.ok_or_else(|| Failure::Failed(format!("there is no user `{}`", who.user)))
 }
 
-fn show(user: &User, output: Output) {
+fn show(user: &User, output: Output) -> Result<(), Failure> {
     let optional = |value: Option<&str>| value.unwrap_or("-").to_owned();
     let text = format!(
         "id:           {}\nusername:     {}\nstate:        {}\nemail:        {}\ndisplay name: {}\ncreated:      {}\nupdated:      {}",
@@ -193,7 +211,7 @@ fn show(user: &User, output: Output) {
         user.create_time,
         user.update_time,
     );
-    output.answer(&text, &object(user));
+    output.answer(&text, &object(user))
 }
 
 const fn state(user: &User) -> &'static str {

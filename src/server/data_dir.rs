@@ -8,6 +8,7 @@ use std::{
 };
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::{config::ConfigError, identity::MasterKey};
@@ -37,11 +38,13 @@ pub(super) fn prepare(
         let hint = "start the service or `signet migrate up` to make one";
         return Err(refuse(format!("there is no database in {}: {hint}", dir.display())));
     }
-    DirBuilder::new()
-        .recursive(true)
-        .mode(PRIVATE_DIR)
-        .create(dir)
-        .map_err(|error| refuse(format!("{} cannot be made: {error}", dir.display())))?;
+    DirBuilder::new().recursive(true).mode(PRIVATE_DIR).create(dir).map_err(|error| {
+        let problem = match error.kind() {
+            io::ErrorKind::AlreadyExists => "it is not a directory".to_owned(),
+            _ => error.to_string(),
+        };
+        refuse(format!("{} cannot be made: {problem}", dir.display()))
+    })?;
     let (master_key, master_key_made) = match given {
         Some(key) => (key, None),
         None => master_key(&dir.join("master.key"), database.exists()).map_err(refuse)?,
@@ -82,6 +85,7 @@ fn master_key(path: &Path, database_exists: bool) -> Result<(MasterKey, Option<P
             match write_durably(path, text.as_bytes()) {
                 Ok(()) => {
                     let key = MasterKey::from_hex(&text).map_err(|problem| format!("{shown} {problem}"))?;
+                    tracing::info!(path = %shown, "made the master key: keep a copy apart from the database");
                     Ok((key, Some(path.to_owned())))
                 }
                 // Another process was first: its key is the one.
@@ -104,7 +108,8 @@ fn new_master_key() -> Option<Zeroizing<String>> {
 
 /// Writes a new file so that it is either there whole or not at all, also after a power cut.
 fn write_durably(path: &Path, content: &[u8]) -> io::Result<()> {
-    let draft = path.with_extension(format!("key.{}", std::process::id()));
+    // A name that nobody has: in containers every process may have the same id, and a draft may have outlived a crash.
+    let draft = path.with_extension(format!("key.{}", Uuid::now_v7()));
     let mut file = OpenOptions::new().write(true).create_new(true).mode(PRIVATE_FILE).open(&draft)?;
     file.write_all(content)?;
     file.sync_all()?;
@@ -113,4 +118,18 @@ fn write_durably(path: &Path, content: &[u8]) -> io::Result<()> {
     fs::remove_file(&draft)?;
     linked?;
     path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_draft_that_a_crash_left_behind_does_not_stop_the_next_start() {
+        let dir = tempfile::tempdir().unwrap();
+        let draft = dir.path().join(format!("master.key.{}", std::process::id()));
+        fs::write(draft, "half of a ke").unwrap();
+        let prepared = prepare(dir.path(), None, false).unwrap();
+        assert_eq!(prepared.master_key_made, Some(dir.path().join("master.key")));
+    }
 }

@@ -54,6 +54,8 @@ pub struct Started {
     pub grpc_addr: SocketAddr,
     /// Where HTTP is served.
     pub http_addr: SocketAddr,
+    /// Who issues the tokens.
+    pub issuer: String,
     /// Where the data are.
     pub database: String,
     /// The file of the master key, if this start made it.
@@ -150,11 +152,14 @@ impl Server {
         let tokens = Arc::new(Tokens::new(Arc::clone(&keyring), clock.clone(), config.tokens.issuing()));
         let readiness = Readiness::new(store.clone(), Arc::clone(&keyring));
         readiness.check().await;
-        let grpc = grpc.listen(BACKLOG).map_err(Error::internal)?;
-        let http = http.listen(BACKLOG).map_err(Error::internal)?;
+        let grpc =
+            grpc.listen(BACKLOG).map_err(|error| cannot_take("--grpc-addr", config.grpc_addr, &error))?;
+        let http =
+            http.listen(BACKLOG).map_err(|error| cannot_take("--http-addr", config.http_addr, &error))?;
         let started = Started {
             grpc_addr: grpc.local_addr().map_err(Error::internal)?,
             http_addr: http.local_addr().map_err(Error::internal)?,
+            issuer: config.tokens.issuer.clone(),
             database: description,
             master_key_made,
             migrations_applied,
@@ -303,15 +308,18 @@ fn bind(setting: &'static str, addr: SocketAddr) -> Result<TcpSocket, ConfigErro
         socket.bind(addr)?;
         Ok(socket)
     });
-    bound.map_err(|error| {
-        let problem = match error.kind() {
-            io::ErrorKind::AddrInUse => "another process listens there".to_owned(),
-            io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
-            io::ErrorKind::PermissionDenied => "this user may not take that port".to_owned(),
-            _ => error.to_string(),
-        };
-        ConfigError::new(setting, format!("{addr} cannot be taken: {problem}"))
-    })
+    bound.map_err(|error| cannot_take(setting, addr, &error))
+}
+
+/// Why `addr` cannot be taken. Another process that took it after this one bound, and before it listened, is seen last.
+fn cannot_take(setting: &'static str, addr: SocketAddr, error: &io::Error) -> ConfigError {
+    let problem = match error.kind() {
+        io::ErrorKind::AddrInUse => "another process listens there".to_owned(),
+        io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
+        io::ErrorKind::PermissionDenied => "this user may not take that port".to_owned(),
+        _ => error.to_string(),
+    };
+    ConfigError::new(setting, format!("{addr} cannot be taken: {problem}"))
 }
 
 /// Lets the process open as many files as the system allows it, which most systems do not by default.

@@ -180,7 +180,7 @@ pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut fact: i
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), waiting)
+    tokio::time::timeout(Duration::from_mins(1), waiting)
         .await
         .unwrap_or_else(|_| panic!("not in time: {what}"));
 }

@@ -183,11 +183,17 @@ async fn a_disabled_user_learns_nothing_of_an_outdated_hash() {
 }
 
 /// Each kind of refused login queues exactly one hash with the present parameters: the work is the same by
-/// construction, and here by the clock. Medians of interleaved rounds, so that a busy machine burdens all kinds alike.
+/// construction, and here by the clock. Kinds take turns, and the fast tenth of each is compared: a busy machine only ever
+/// adds to a time.
 #[tokio::test]
 async fn refused_logins_take_the_same_time() {
-    let server =
-        TestServer::start(&["--argon2-memory-kib=4096", "--argon2-iterations=2", "--hash-threads=1"]).await;
+    let server = TestServer::start(&[
+        "--argon2-memory-kib=4096",
+        "--argon2-iterations=2",
+        "--hash-threads=1",
+        "--request-timeout=60s",
+    ])
+    .await;
     let mut client = server.client().await;
     client.sign_up("alice", PASSWORD).await.unwrap();
     let disabled = client.sign_up("disabled", PASSWORD).await.unwrap();
@@ -204,22 +210,22 @@ async fn refused_logins_take_the_same_time() {
     ];
     let clock = signet::model::Clock::system();
     let mut times = vec![Vec::new(); kinds.len()];
-    for _ in 0..25 {
+    for _ in 0..40 {
         for (kind, (username, password)) in kinds.iter().enumerate() {
             let started = clock.monotonic();
             client.log_in(username, password).await.unwrap_err();
             times[kind].push(clock.monotonic().saturating_sub(started));
         }
     }
-    let medians: Vec<Duration> = times
+    let fast: Vec<Duration> = times
         .into_iter()
         .map(|mut times| {
             times.sort();
-            times[times.len() / 2]
+            times[times.len() / 10]
         })
         .collect();
-    let (fastest, slowest) = (medians.iter().min().unwrap(), medians.iter().max().unwrap());
-    assert!(slowest.as_secs_f64() < fastest.as_secs_f64() * 1.5, "medians by kind: {medians:?}");
+    let (fastest, slowest) = (fast.iter().min().unwrap(), fast.iter().max().unwrap());
+    assert!(slowest.as_secs_f64() < fastest.as_secs_f64() * 1.5, "by kind: {fast:?}");
 }
 
 #[test]

@@ -111,9 +111,11 @@ impl Pool {
         let ahead = state.queue.len() + state.running;
         let turns = u32::try_from(ahead / self.size.threads + 1).unwrap_or(u32::MAX);
         let needed = state.job_time.saturating_mul(turns);
-        // A thread that is idle takes a job without it ever waiting.
-        let fits = state.queue.len() < self.size.queue + self.size.threads.saturating_sub(state.running);
-        if !fits || needed > job.deadline.remaining() {
+        // A job for an idle thread does not wait, so it is always worth trying: were it refused on the grounds that jobs have
+        // taken too long, no job would ever show that they no longer do.
+        let waits = ahead >= self.size.threads;
+        let full = ahead >= self.size.threads + self.size.queue;
+        if full || (waits && needed > job.deadline.remaining()) {
             return Err(Error::Overloaded { what: "passwords to hash", retry_after: needed });
         }
         state.queue.push_back(job);

@@ -1,0 +1,53 @@
+//! Owns the bare server: tonic's own server of the same proto, with one constant reply and nothing else.
+
+use std::io::Write;
+
+use prost::Message;
+use signet::proto::identity::v1::{
+    GetMeRequest, GetMeResponse, IssueTokenRequest, IssueTokenResponse, SignUpRequest, SignUpResponse,
+    identity_service_server::{IdentityService, IdentityServiceServer},
+};
+use tokio::net::TcpListener;
+use tonic::{
+    Request, Response, Status,
+    transport::{Server, server::TcpIncoming},
+};
+
+use crate::Result;
+
+struct Bare(GetMeResponse);
+
+/// Serves the encoded `GetMeResponse` `reply` on a free port, and says on standard output which that is.
+pub(crate) fn serve(reply: &str) -> Result<()> {
+    let reply = GetMeResponse::decode(hex::decode(reply)?.as_slice())?;
+    // As Signet's: as many workers as there are cores.
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let started = serde_json::json!({ "grpc_addr": listener.local_addr()? });
+        writeln!(std::io::stdout(), "{started}")?;
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        let service = IdentityServiceServer::new(Bare(reply));
+        Ok(Server::builder().add_service(service).serve_with_incoming(incoming).await?)
+    })
+}
+
+#[tonic::async_trait]
+impl IdentityService for Bare {
+    async fn sign_up(
+        &self,
+        _: Request<SignUpRequest>,
+    ) -> std::result::Result<Response<SignUpResponse>, Status> {
+        Err(Status::unimplemented("the bare server answers GetMe alone"))
+    }
+
+    async fn issue_token(
+        &self,
+        _: Request<IssueTokenRequest>,
+    ) -> std::result::Result<Response<IssueTokenResponse>, Status> {
+        Err(Status::unimplemented("the bare server answers GetMe alone"))
+    }
+
+    async fn get_me(&self, _: Request<GetMeRequest>) -> std::result::Result<Response<GetMeResponse>, Status> {
+        Ok(Response::new(self.0.clone()))
+    }
+}

@@ -1,0 +1,74 @@
+//! Owns the benchmark's own gRPC calls, which look at every status, as h2load does not.
+
+use std::net::SocketAddr;
+
+use signet::proto::identity::v1::{
+    GetMeRequest, GetMeResponse, IssueTokenRequest, PasswordGrant, SignUpRequest,
+    identity_service_client::IdentityServiceClient, issue_token_request::Grant,
+};
+use tonic::{
+    Request, Status,
+    metadata::{Ascii, MetadataValue},
+    transport::{Channel, Endpoint},
+};
+
+use crate::Result;
+
+const PASSWORD: &str = "correct horse battery staple";
+
+pub(crate) type Client = IdentityServiceClient<Channel>;
+
+/// The value of the header `authorization`.
+pub(crate) type Authorization = MetadataValue<Ascii>;
+
+/// Somebody who has signed up and logged in.
+#[derive(Clone, Debug)]
+pub(crate) struct Account {
+    pub(crate) username: String,
+    pub(crate) token: String,
+}
+
+pub(crate) async fn connect(addr: SocketAddr) -> Result<Client> {
+    let channel = Endpoint::from_shared(format!("http://{addr}"))?.tcp_nodelay(true).connect().await?;
+    Ok(IdentityServiceClient::new(channel))
+}
+
+pub(crate) fn authorization(token: &str) -> Result<Authorization> {
+    Ok(format!("Bearer {token}").parse()?)
+}
+
+pub(crate) fn get_me_request(authorization: Authorization) -> Request<GetMeRequest> {
+    let mut request = Request::new(GetMeRequest {});
+    request.metadata_mut().insert("authorization", authorization);
+    request
+}
+
+pub(crate) async fn sign_up(client: &mut Client, username: &str) -> Result<()> {
+    // An e-mail address and a name to show, so that the reply is of a usual size.
+    let request = SignUpRequest {
+        username: username.to_owned(),
+        password: PASSWORD.to_owned(),
+        email: Some(format!("{username}@example.com")),
+        display_name: Some("Alice Example".to_owned()),
+    };
+    client.sign_up(request).await?;
+    Ok(())
+}
+
+/// The access token that the account's password gives.
+pub(crate) async fn login(client: &mut Client, username: &str) -> std::result::Result<String, Status> {
+    let grant = PasswordGrant { username: username.to_owned(), password: PASSWORD.to_owned() };
+    let request = IssueTokenRequest { grant: Some(Grant::Password(grant)) };
+    Ok(client.issue_token(request).await?.into_inner().access_token)
+}
+
+pub(crate) async fn get_me(addr: SocketAddr, token: &str) -> Result<GetMeResponse> {
+    let request = get_me_request(authorization(token)?);
+    Ok(connect(addr).await?.get_me(request).await?.into_inner())
+}
+
+/// Fails unless `GetMe` still answers `expected`.
+pub(crate) async fn expect_reply(addr: SocketAddr, token: &str, expected: &GetMeResponse) -> Result<()> {
+    let reply = get_me(addr, token).await?;
+    if reply == *expected { Ok(()) } else { Err(format!("GetMe at {addr} answers {reply:?}").into()) }
+}

@@ -1,0 +1,150 @@
+//! Owns the benchmark of Signet beside a bare tonic server: what is measured, and in which order.
+//!
+//! `scripts/bench` runs it; docs/PERFORMANCE.md explains and shows its figures.
+
+#![expect(clippy::disallowed_methods, reason = "a benchmark measures the machine's own time")]
+
+mod bare;
+mod client;
+mod contention;
+mod first_sight;
+mod footprint;
+mod h2load;
+mod logins;
+mod machine;
+mod operation;
+mod process;
+mod report;
+mod stats;
+mod svg;
+mod throughput;
+
+use std::{fs, path::Path, process::ExitCode, time::Duration};
+
+use clap::Parser;
+
+use process::Program;
+use report::Report;
+
+/// What every step of the benchmark may fail with: it ends the run.
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug)]
+struct Plan {
+    /// How many pairs or rounds there are of each measurement; the median counts.
+    rounds: usize,
+    /// How long one side of one round lasts.
+    round: Duration,
+    /// How many tokens are shown for the first time in each round.
+    tokens: usize,
+}
+
+const NORMAL: Plan = Plan { rounds: 5, round: Duration::from_secs(3), tokens: 8_000 };
+const QUICK: Plan = Plan { rounds: 3, round: Duration::from_secs(1), tokens: 4_000 };
+
+/// Measures Signet beside a bare tonic server, in pairs, and shows the figures with their targets.
+#[derive(Debug, Parser)]
+#[command(name = "scripts/bench")]
+struct Arguments {
+    /// A short run: fewer and shorter rounds, so more noise.
+    #[arg(long)]
+    quick: bool,
+
+    /// Write the figures into docs/PERFORMANCE.md and docs/performance.svg. Otherwise they go to target/bench/.
+    #[arg(long)]
+    write: bool,
+
+    /// Cargo's own flag: without it (`cargo test --benches`) nothing is measured.
+    #[arg(long, hide = true)]
+    bench: bool,
+
+    /// Serve this reply, in hexadecimal digits, as the bare server does: how the benchmark starts its peer.
+    #[arg(long, hide = true)]
+    bare_reply: Option<String>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = match &arguments.bare_reply {
+        Some(reply) => bare::serve(reply),
+        None if arguments.bench => measure(&arguments),
+        None => {
+            println!("Nothing is measured without --bench: run scripts/bench.");
+            Ok(())
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("scripts/bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The whole run. Missed targets are shown and are no failure: a benchmark is not a test.
+fn measure(arguments: &Arguments) -> Result<()> {
+    let plan = if arguments.quick { QUICK } else { NORMAL };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let data = tempfile::tempdir()?;
+    let mut machine = machine::Machine::watch()?;
+    println!("{machine}");
+
+    say("start and idle memory");
+    let default_settings = Program::signet(&data.path().join("default"), &[]);
+    let (footprint, signet, account) = footprint::measure(&runtime, &default_settings, plan)?;
+
+    say("the bare server's peer of GetMe: same reply");
+    let reply = runtime.block_on(client::get_me(signet.grpc_addr, &account.token))?;
+    let bare = Program::bare(&reply)?.start()?;
+
+    say("GetMe with a token seen before, in pairs");
+    let get_me = throughput::measure(&bare, &signet, &account.token, &reply, plan)?;
+    runtime.block_on(client::expect_reply(signet.grpc_addr, &account.token, &reply))?;
+
+    say("a token's first sight, in pairs");
+    let cheap_logins =
+        Program::signet(&data.path().join("tokens"), &["--argon2-memory-kib=8", "--argon2-iterations=1"]);
+    let first_sight = first_sight::measure(&runtime, &bare, &cheap_logins.start()?, plan)?;
+
+    say("logins");
+    let logins = logins::measure(&runtime, &signet, &account, plan)?;
+
+    say("GetMe while logins arrive at four times capacity");
+    let storm = contention::storm(&runtime, &signet, &account, &logins, plan)?;
+
+    say("logins while GetMe saturates the cores");
+    let saturation = contention::saturation(&runtime, &signet, &account, &logins, plan)?;
+
+    let peak_mb = signet.peak_mb()?;
+    drop((bare, signet));
+    machine.end()?;
+    let report = Report { machine, plan, footprint, get_me, first_sight, logins, storm, saturation, peak_mb };
+    println!("\n{}", report.terminal());
+    write(&report, arguments.write)
+}
+
+/// Puts the table and the chart where they belong.
+fn write(report: &Report, to_docs: bool) -> Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (page, chart) = if to_docs {
+        let page = root.join("docs/PERFORMANCE.md");
+        let around = fs::read_to_string(&page)?;
+        fs::write(&page, report::put_between_markers(&around, &report.markdown())?)?;
+        (page, root.join("docs/performance.svg"))
+    } else {
+        let folder = root.join("target/bench");
+        fs::create_dir_all(&folder)?;
+        let page = folder.join("performance.md");
+        fs::write(&page, report.markdown())?;
+        (page, folder.join("performance.svg"))
+    };
+    fs::write(&chart, svg::chart(&report.get_me))?;
+    println!("Written: {} and {}", page.display(), chart.display());
+    Ok(())
+}
+
+fn say(step: &str) {
+    println!("- {step}");
+}

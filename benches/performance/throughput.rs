@@ -1,0 +1,134 @@
+//! Owns `GetMe` with a token seen before: Signet beside the bare server, driven by h2load in pairs.
+
+use prost::Message;
+use signet::proto::identity::v1::GetMeResponse;
+
+use crate::{
+    Plan, Result,
+    h2load::{H2load, Length, Shape},
+    process::Server,
+    stats::{Spread, float, micros},
+};
+
+/// More streams than two cores can serve at once: both servers and h2load always have work.
+pub(crate) const FULL: Shape = Shape { connections: 4, streams: 32 };
+
+/// A few calls at a time, so that latency is not the wait in a queue of h2load's own making.
+pub(crate) const LIGHT: Shape = Shape { connections: 1, streams: 4 };
+
+/// The length of a gRPC frame's head.
+const FRAME_HEAD_BYTES: usize = 5;
+
+/// Both servers under both shapes of load.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GetMe {
+    pub(crate) full: Comparison,
+    pub(crate) light: Comparison,
+    pub(crate) bare_peak_mb: f64,
+    pub(crate) signet_peak_mb: f64,
+}
+
+/// Both servers under one shape of load.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Comparison {
+    pub(crate) bare: Figures,
+    pub(crate) signet: Figures,
+    /// Signet's CPU per call divided by the bare server's, pair by pair.
+    pub(crate) cpu_ratio: Spread,
+    /// Signet's requests per second divided by the bare server's, pair by pair.
+    pub(crate) rate_ratio: Spread,
+}
+
+/// One server under one shape of load.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Figures {
+    pub(crate) rate: Spread,
+    pub(crate) p50_us: Spread,
+    pub(crate) p99_us: Spread,
+    pub(crate) cpu_us: Spread,
+}
+
+/// One run of h2load.
+struct Run {
+    rate: f64,
+    p50_us: f64,
+    p99_us: f64,
+    cpu_us: f64,
+}
+
+/// What h2load asks, and what must come back.
+struct Question<'a> {
+    token: &'a str,
+    reply_bytes: usize,
+}
+
+pub(crate) fn measure(
+    bare: &Server,
+    signet: &Server,
+    token: &str,
+    reply: &GetMeResponse,
+    plan: Plan,
+) -> Result<GetMe> {
+    let question = Question { token, reply_bytes: FRAME_HEAD_BYTES + reply.encoded_len() };
+    Ok(GetMe {
+        full: compare(bare, signet, &question, FULL, plan)?,
+        light: compare(bare, signet, &question, LIGHT, plan)?,
+        bare_peak_mb: bare.peak_mb()?,
+        signet_peak_mb: signet.peak_mb()?,
+    })
+}
+
+fn compare(
+    bare: &Server,
+    signet: &Server,
+    question: &Question<'_>,
+    shape: Shape,
+    plan: Plan,
+) -> Result<Comparison> {
+    // A first run warms both up, and says how many requests fill a round. Both then get the same number.
+    let warm_up = Length::Time(std::time::Duration::from_secs(1));
+    H2load::start(signet.grpc_addr, question.token, shape, warm_up)?.finish()?;
+    let rate = H2load::start(bare.grpc_addr, question.token, shape, warm_up)?.finish()?.requests_per_second;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "some hundred thousand requests"
+    )]
+    let requests = (rate * plan.round.as_secs_f64()) as u64;
+    let (mut bare_runs, mut signet_runs) = (Vec::new(), Vec::new());
+    for _ in 0..plan.rounds {
+        bare_runs.push(run(bare, question, shape, requests)?);
+        signet_runs.push(run(signet, question, shape, requests)?);
+    }
+    let pairs = || bare_runs.iter().zip(&signet_runs);
+    Ok(Comparison {
+        bare: figures(&bare_runs),
+        signet: figures(&signet_runs),
+        cpu_ratio: Spread::of(pairs().map(|(bare, signet)| signet.cpu_us / bare.cpu_us)),
+        rate_ratio: Spread::of(pairs().map(|(bare, signet)| signet.rate / bare.rate)),
+    })
+}
+
+fn run(server: &Server, question: &Question<'_>, shape: Shape, requests: u64) -> Result<Run> {
+    let cpu_before = server.cpu()?;
+    let found =
+        H2load::start(server.grpc_addr, question.token, shape, Length::Requests(requests))?.finish()?;
+    let cpu = server.cpu()?.saturating_sub(cpu_before);
+    let calls = usize::try_from(requests)?;
+    if found.succeeded != requests || usize::try_from(found.body_bytes)? != calls * question.reply_bytes {
+        let expected = calls * question.reply_bytes;
+        let problem = format!("{requests} calls should bring {expected} bytes of replies: {found:?}");
+        return Err(problem.into());
+    }
+    let cpu_us = micros(cpu) / float(calls);
+    Ok(Run { rate: found.requests_per_second, p50_us: found.p50_us, p99_us: found.p99_us, cpu_us })
+}
+
+fn figures(runs: &[Run]) -> Figures {
+    Figures {
+        rate: Spread::of(runs.iter().map(|run| run.rate)),
+        p50_us: Spread::of(runs.iter().map(|run| run.p50_us)),
+        p99_us: Spread::of(runs.iter().map(|run| run.p99_us)),
+        cpu_us: Spread::of(runs.iter().map(|run| run.cpu_us)),
+    }
+}

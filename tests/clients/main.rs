@@ -1,0 +1,13 @@
+//! Drives the real program with the clients that its users have: grpcurl and buf.
+//!
+//! `scripts/test` fetches the clients and runs these tests; plain `cargo test`, which needs Rust alone, leaves them out.
+
+mod accounts;
+mod banner;
+mod deadlines;
+mod discovery;
+mod errors;
+mod grpcurl;
+mod operator;
+mod signet;
+mod tools;

@@ -1,0 +1,118 @@
+//! Owns a running `signet`: the real program on an empty data directory and free ports.
+
+use std::{
+    env,
+    fs::{self, File},
+    io::{BufRead, BufReader},
+    process::{Child, Command, Stdio},
+    sync::mpsc::{self, Receiver},
+    thread,
+    time::Duration,
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::tools::texts;
+
+/// How long a start may take on a machine that is busy with other things. Passing it is a failure, never a pace.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Argon2id as cheap as it gets: what these tests look at is not the hash.
+const CHEAP_HASH: [&str; 4] = ["--argon2-memory-kib", "64", "--argon2-iterations", "1"];
+
+/// A server that ends with the test.
+pub(crate) struct Signet {
+    process: Child,
+    stdout: Receiver<String>,
+    directory: TempDir,
+    pub(crate) grpc_addr: String,
+}
+
+impl Signet {
+    /// A server that told programs where it listens.
+    pub(crate) fn start() -> Self {
+        Self::start_with(&CHEAP_HASH)
+    }
+
+    /// A server with the flags `flags`.
+    pub(crate) fn start_with(flags: &[&str]) -> Self {
+        let mut signet = Self::spawn(&[flags, &["--json"]].concat());
+        let started = signet.line();
+        let started: Value = serde_json::from_str(&started).expect("--json answers in JSON");
+        started["grpc_addr"].as_str().expect("an address").clone_into(&mut signet.grpc_addr);
+        signet
+    }
+
+    /// A server that told people where it listens, and the lines that it offers them to try.
+    pub(crate) fn start_for_people() -> (Self, Vec<String>) {
+        let signet = Self::spawn(&CHEAP_HASH);
+        while signet.line() != "Try it:" {}
+        let mut lines = Vec::new();
+        loop {
+            let line = signet.line();
+            if line.is_empty() {
+                return (signet, lines);
+            }
+            lines.push(line.trim().to_owned());
+        }
+    }
+
+    /// Asks `signet` in another process, as an operator does, and returns its answer.
+    pub(crate) fn operate(&self, arguments: &[&str]) -> Value {
+        let output = program(&self.directory).arg("--json").args(arguments).output().expect("signet runs");
+        let (stdout, stderr) = texts(&output);
+        assert!(output.status.success(), "signet {arguments:?}: {stderr}");
+        serde_json::from_str(&stdout).expect("--json answers in JSON")
+    }
+
+    fn spawn(flags: &[&str]) -> Self {
+        let directory = TempDir::new().expect("a directory for temporary files");
+        let log = File::create(directory.path().join("log")).expect("a file in a new directory");
+        let mut process = program(&directory)
+            .args(["--grpc-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0"])
+            .args(flags)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .expect("signet runs");
+        // A thread reads, so that waiting for a line can end.
+        let stdout = BufReader::new(process.stdout.take().expect("it is piped"));
+        let (sender, receiver) = mpsc::channel();
+        thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { process, stdout: receiver, directory, grpc_addr: String::new() }
+    }
+
+    /// The next line that the server writes.
+    fn line(&self) -> String {
+        self.stdout.recv_timeout(START_TIMEOUT).unwrap_or_else(|_| {
+            let log = fs::read_to_string(self.directory.path().join("log")).unwrap_or_default();
+            panic!("signet did not start; its log:\n{log}")
+        })
+    }
+}
+
+impl Drop for Signet {
+    fn drop(&mut self) {
+        // It may have ended already; then there is nothing to end.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The program on the data of `directory`, untouched by the settings of whoever runs the tests.
+fn program(directory: &TempDir) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_signet"));
+    for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SIGNET_")) {
+        command.env_remove(name);
+    }
+    command.arg("--data-dir").arg(directory.path().join("data"));
+    command
+}

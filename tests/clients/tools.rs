@@ -1,0 +1,30 @@
+//! Owns where the clients are.
+
+use std::{env, path::PathBuf, process::Output};
+
+/// grpcurl: what `SIGNET_TEST_GRPCURL` names, or else the one on the `PATH`.
+pub(crate) fn grpcurl() -> PathBuf {
+    find("SIGNET_TEST_GRPCURL", "grpcurl")
+}
+
+/// buf: what `SIGNET_TEST_BUF` names, or else the one on the `PATH`.
+pub(crate) fn buf() -> PathBuf {
+    find("SIGNET_TEST_BUF", "buf")
+}
+
+fn find(variable: &str, name: &str) -> PathBuf {
+    if let Some(path) = env::var_os(variable).map(PathBuf::from) {
+        assert!(path.is_file(), "{variable} names {}, and there is no such file", path.display());
+        return path;
+    }
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).map(|directory| directory.join(name)).find(|path| path.is_file()).unwrap_or_else(
+        || panic!("{name} is neither on the PATH nor named by {variable}: scripts/test fetches it and runs these tests"),
+    )
+}
+
+/// What a program wrote to `stdout` and `stderr`, as text.
+pub(crate) fn texts(output: &Output) -> (String, String) {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("clients write UTF-8");
+    (text(&output.stdout), text(&output.stderr))
+}

@@ -1,0 +1,64 @@
+//! Owns calling the service, and judging how it refuses.
+
+use std::net::SocketAddr;
+
+use signet::proto::identity::v1::{
+    GetMeRequest, IssueTokenRequest, PasswordGrant, SignUpRequest, User,
+    identity_service_client::IdentityServiceClient, issue_token_request::Grant,
+};
+use tonic::{Request, Status, metadata::MetadataValue, transport::Channel};
+use tonic_health::pb::health_client::HealthClient;
+use tonic_types::StatusExt;
+
+pub(crate) const PASSWORD: &str = "correct horse battery";
+
+/// A connection of its own, and the calls that most tests make.
+#[derive(Clone)]
+pub(crate) struct Client(Channel);
+
+impl Client {
+    pub(crate) async fn connect(addr: SocketAddr) -> Self {
+        Self(Channel::from_shared(format!("http://{addr}")).unwrap().connect().await.unwrap())
+    }
+
+    fn identity(&self) -> IdentityServiceClient<Channel> {
+        IdentityServiceClient::new(self.0.clone())
+    }
+
+    pub(crate) fn health(&self) -> HealthClient<Channel> {
+        HealthClient::new(self.0.clone())
+    }
+
+    pub(crate) async fn sign_up(&self, username: &str) -> Result<User, Status> {
+        let request = SignUpRequest {
+            username: username.to_owned(),
+            password: PASSWORD.to_owned(),
+            ..SignUpRequest::default()
+        };
+        Ok(self.identity().sign_up(request).await?.into_inner().user.unwrap())
+    }
+
+    /// The access token for `username` and `password`.
+    pub(crate) async fn log_in(&self, username: &str, password: &str) -> Result<String, Status> {
+        let grant = PasswordGrant { username: username.to_owned(), password: password.to_owned() };
+        let request = IssueTokenRequest { grant: Some(Grant::Password(grant)) };
+        Ok(self.identity().issue_token(request).await?.into_inner().access_token)
+    }
+
+    pub(crate) async fn get_me(&self, token: &str) -> Result<User, Status> {
+        let mut request = Request::new(GetMeRequest {});
+        let value = MetadataValue::try_from(format!("Bearer {token}")).unwrap();
+        request.metadata_mut().insert("authorization", value);
+        Ok(self.identity().get_me(request).await?.into_inner().user.unwrap())
+    }
+}
+
+/// The stable reason of a refusal; of success, "OK".
+pub(crate) fn reason<T>(result: &Result<T, Status>) -> String {
+    match result {
+        Ok(_) => "OK".to_owned(),
+        Err(status) => status
+            .get_details_error_info()
+            .map_or_else(|| format!("no reason: {status:?}"), |info| info.reason),
+    }
+}

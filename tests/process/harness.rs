@@ -1,0 +1,284 @@
+//! Owns running the program in a directory of the test's own, and reading what it says.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::SocketAddr,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
+
+use crate::client::Client;
+
+/// How long the program may take for anything at all, on a machine that is busy with other tests.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Free ports, and hashes that cost next to nothing. A test's own flags win over these.
+const ENVIRONMENT: [(&str, &str); 5] = [
+    ("SIGNET_GRPC_ADDR", "127.0.0.1:0"),
+    ("SIGNET_HTTP_ADDR", "127.0.0.1:0"),
+    ("SIGNET_ARGON2_MEMORY_KIB", "64"),
+    ("SIGNET_ARGON2_ITERATIONS", "1"),
+    ("SIGNET_HASH_THREADS", "2"),
+];
+
+/// A directory that the program is run in; it goes with the test. The data are where they are by default: ./signet-data.
+pub(crate) struct Place(TempDir);
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        Self(TempDir::new().unwrap())
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// A file or directory in the data directory.
+    pub(crate) fn data(&self, name: &str) -> PathBuf {
+        self.path("signet-data").join(name)
+    }
+
+    pub(crate) fn has_data(&self) -> bool {
+        self.path("signet-data").exists()
+    }
+
+    /// Writes a file, and returns its path as an argument.
+    pub(crate) fn write(&self, name: &str, content: &str) -> String {
+        let path = self.path(name);
+        fs::write(&path, content).unwrap();
+        path.display().to_string()
+    }
+
+    /// `signet` with `args`, ready to be run here.
+    pub(crate) fn signet(&self, args: &[&str]) -> Invocation {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_signet"));
+        // What whoever runs the tests has set is not what they are about.
+        for (name, _) in std::env::vars_os() {
+            if name == "COLUMNS" || name.to_string_lossy().starts_with("SIGNET_") {
+                command.env_remove(name);
+            }
+        }
+        command.args(args).envs(ENVIRONMENT).current_dir(self.0.path());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Invocation { command, stdin: None }
+    }
+
+    /// Runs `signet` with `args` to its end.
+    pub(crate) async fn run(&self, args: &[&str]) -> Finished {
+        self.signet(args).run().await
+    }
+
+    /// Starts the service with `args`, and waits until it serves.
+    pub(crate) async fn serve(&self, args: &[&str]) -> Service {
+        self.signet(args).serve().await
+    }
+
+    /// Makes a user with [`crate::client::PASSWORD`].
+    pub(crate) async fn create_user(&self, username: &str) -> Value {
+        let created = self.signet(&["users", "create", username, "--json"]).password().run().await;
+        created.succeeded().object()
+    }
+}
+
+/// The program and its arguments, not yet run.
+pub(crate) struct Invocation {
+    command: Command,
+    stdin: Option<String>,
+}
+
+impl Invocation {
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    pub(crate) fn without_env(mut self, name: &str) -> Self {
+        self.command.env_remove(name);
+        self
+    }
+
+    pub(crate) fn stdin(mut self, text: &str) -> Self {
+        self.command.stdin(Stdio::piped());
+        self.stdin = Some(text.to_owned());
+        self
+    }
+
+    /// Sends its answer to `to`, where the test does not read it.
+    pub(crate) fn stdout(mut self, to: impl Into<Stdio>) -> Self {
+        self.command.stdout(to);
+        self
+    }
+
+    /// Types [`crate::client::PASSWORD`].
+    pub(crate) fn password(self) -> Self {
+        self.stdin(&format!("{}\n", crate::client::PASSWORD))
+    }
+
+    pub(crate) fn start(mut self) -> Process {
+        let mut child = self.command.spawn().unwrap();
+        if let (Some(text), Some(mut stdin)) = (self.stdin, child.stdin.take()) {
+            // A program that ends without reading has said why.
+            let _ = stdin.write_all(text.as_bytes());
+        }
+        let (sender, lines) = mpsc::unbounded_channel();
+        let stdout = read(child.stdout.take(), Some(sender));
+        let stderr = read(child.stderr.take(), None);
+        Process { child, lines, stdout, stderr }
+    }
+
+    /// Runs it to its end.
+    pub(crate) async fn run(self) -> Finished {
+        self.start().finish().await
+    }
+
+    /// Starts the service, and waits until it serves.
+    pub(crate) async fn serve(mut self) -> Service {
+        self.command.arg("--json");
+        let mut process = self.start();
+        let Some(line) = process.line().await else {
+            panic!("the service did not start: {:?}", process.finish().await);
+        };
+        Service { started: serde_json::from_str(&line).unwrap(), process }
+    }
+}
+
+/// Reads all of `stream`, and tells its lines as they come.
+fn read(
+    stream: Option<impl Read + Send + 'static>,
+    lines: Option<mpsc::UnboundedSender<String>>,
+) -> JoinHandle<String> {
+    tokio::task::spawn_blocking(move || {
+        let mut all = String::new();
+        for line in stream.into_iter().flat_map(|stream| BufReader::new(stream).lines()).map_while(Result::ok)
+        {
+            all.push_str(&line);
+            all.push('\n');
+            if let Some(lines) = &lines {
+                let _ = lines.send(line);
+            }
+        }
+        all
+    })
+}
+
+/// The program, running; it ends with the test.
+pub(crate) struct Process {
+    child: Child,
+    lines: mpsc::UnboundedReceiver<String>,
+    stdout: JoinHandle<String>,
+    stderr: JoinHandle<String>,
+}
+
+impl Process {
+    /// The next line of its standard output; none once it has ended.
+    pub(crate) async fn line(&mut self) -> Option<String> {
+        timeout(PATIENCE, self.lines.recv()).await.expect("a line, or the end, in time")
+    }
+
+    /// Waits until it has ended.
+    pub(crate) async fn finish(mut self) -> Finished {
+        let ended = async { ((&mut self.stdout).await.unwrap(), (&mut self.stderr).await.unwrap()) };
+        let (stdout, stderr) = timeout(PATIENCE, ended).await.expect("the process ends in time");
+        Finished { code: self.child.wait().unwrap().code(), stdout, stderr }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What the program said, and its exit code (none if a signal ended it).
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Finished {
+    /// Asserts success, and that it complained of nothing.
+    #[track_caller]
+    pub(crate) fn succeeded(self) -> Self {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        self
+    }
+
+    /// Asserts failure with `code`: nothing on standard output, and one line on standard error, which is returned without
+    /// the program's name.
+    #[track_caller]
+    pub(crate) fn failed(&self, code: i32) -> &str {
+        assert_eq!((self.code, self.stdout.as_str()), (Some(code), ""), "{self:?}");
+        let sentence = self.stderr.strip_prefix("signet: ").and_then(|text| text.strip_suffix('\n'));
+        let sentence = sentence.unwrap_or_else(|| panic!("no sentence: {self:?}"));
+        assert!(!sentence.is_empty() && !sentence.contains('\n'), "one sentence: {self:?}");
+        sentence
+    }
+
+    /// Its answer as one JSON object.
+    #[track_caller]
+    pub(crate) fn object(&self) -> Value {
+        let mut objects = self.objects();
+        assert_eq!(objects.len(), 1, "{self:?}");
+        objects.remove(0)
+    }
+
+    /// Its answer as JSON objects, one a line.
+    #[track_caller]
+    pub(crate) fn objects(&self) -> Vec<Value> {
+        let parse = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        self.stdout.lines().map(parse).collect()
+    }
+}
+
+/// The service, running and listening.
+pub(crate) struct Service {
+    /// The line that it printed.
+    pub(crate) started: Value,
+    process: Process,
+}
+
+impl Service {
+    pub(crate) fn grpc_addr(&self) -> SocketAddr {
+        self.started["grpc_addr"].as_str().unwrap().parse().unwrap()
+    }
+
+    pub(crate) fn http_addr(&self) -> SocketAddr {
+        self.started["http_addr"].as_str().unwrap().parse().unwrap()
+    }
+
+    pub(crate) async fn client(&self) -> Client {
+        Client::connect(self.grpc_addr()).await
+    }
+
+    /// Sends it the signal `name`: TERM, INT.
+    pub(crate) fn signal(&self, name: &str) {
+        let kill = format!("kill -s {name} {}", self.process.child.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    }
+
+    /// Ends it by SIGKILL: no handler runs, nothing is flushed.
+    pub(crate) async fn kill(mut self) {
+        self.process.child.kill().unwrap();
+        self.process.finish().await;
+    }
+
+    /// Waits until it has ended.
+    pub(crate) async fn finish(self) -> Finished {
+        self.process.finish().await
+    }
+
+    /// Stops it in an orderly way.
+    pub(crate) async fn stop(self) -> Finished {
+        self.signal("TERM");
+        self.finish().await.succeeded()
+    }
+}

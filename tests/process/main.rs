@@ -1,0 +1,15 @@
+//! The program as its operator meets it: every test runs the real binary in a directory of its own, and judges it by what it
+//! prints, what it leaves on the disk, how it exits, and what it serves.
+#![allow(clippy::unwrap_used, reason = "a test panics to fail")]
+
+mod client;
+mod commands;
+mod concurrent;
+mod crash;
+mod harness;
+mod help;
+mod live;
+mod logs;
+mod settings;
+mod signals;
+mod start;

@@ -1,0 +1,240 @@
+//! Owns what settings promise: which wins, and that a wrong one is told in one sentence that names it.
+
+use clap::Args;
+use serde_json::Value;
+use signet::config::{Config, environment_variable};
+use tokio::net::TcpListener;
+
+use crate::harness::{Finished, Place};
+
+/// A key of the right form.
+const MASTER_KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+
+/// Settings that take any text there is.
+const FREE_TEXT: [&str; 2] = ["--data-dir", "--audience"];
+
+/// Every setting, as a flag.
+pub(crate) fn every_setting() -> Vec<String> {
+    let command = Config::augment_args(clap::Command::new("signet"));
+    command.get_arguments().filter_map(|arg| arg.get_long()).map(|name| format!("--{name}")).collect()
+}
+
+/// Asserts that the start was refused for the setting `flag`, and returns the rest of the sentence.
+#[track_caller]
+fn refused_for<'a>(finished: &'a Finished, flag: &str) -> &'a str {
+    let sentence = finished.failed(2);
+    let name = format!("{flag} ({}): ", environment_variable(flag));
+    sentence.strip_prefix(&name).unwrap_or_else(|| panic!("{name:?} does not begin {sentence:?}"))
+}
+
+#[tokio::test]
+async fn every_setting_is_refused_by_its_name_when_the_environment_has_nonsense_for_it() {
+    let place = Place::new();
+    for flag in every_setting().iter().filter(|flag| !FREE_TEXT.contains(&flag.as_str())) {
+        let finished = place.signet(&[]).env(&environment_variable(flag), "no sense").run().await;
+        refused_for(&finished, flag);
+    }
+    assert!(!place.has_data(), "nothing is made before the settings are right");
+}
+
+#[tokio::test]
+async fn a_wrong_value_is_refused_with_what_would_be_right() {
+    let place = Place::new();
+    for (flag, value, right) in [
+        ("--grpc-addr", "localhost", "IP address and a port"),
+        ("--http-addr", "127.0.0.1", "IP address and a port"),
+        ("--access-token-ttl", "0s", "between 1s and 1day"),
+        ("--access-token-ttl", "25h", "between 1s and 1day"),
+        ("--access-token-ttl", "15", "such as `500ms`, `30s` or `15m`"),
+        ("--clock-leeway", "301s", "between 0s and 5m"),
+        ("--drain-timeout", "2h", "between 0s and 1h"),
+        ("--signing-alg", "none", "ES256, EdDSA, RS256, HS256"),
+        ("--signing-alg", "es256", "ES256, EdDSA, RS256, HS256"),
+        ("--password-min-length", "7", "8..=64"),
+        ("--log-level", "loud", "off, error, warn, info, debug, trace"),
+        ("--log-level", "warn,signet=loud", "off, error, warn, info, debug, trace"),
+        ("--log-format", "xml", "text, json"),
+        ("--issuer", "signet", "http or https URL"),
+        ("--audience", "", "must not be empty"),
+        ("--max-connections", "many", "invalid digit"),
+    ] {
+        let finished = place.run(&[flag, value]).await;
+        let rest = refused_for(&finished, flag);
+        assert!(rest.starts_with(&format!("`{value}` ")) && rest.contains(right), "{flag} {value}: {rest}");
+        let finished = place.signet(&[]).env(&environment_variable(flag), value).run().await;
+        assert_eq!(refused_for(&finished, flag), rest, "the same from the environment");
+    }
+    assert!(!place.has_data());
+}
+
+#[tokio::test]
+async fn settings_that_do_not_fit_each_other_are_refused() {
+    let place = Place::new();
+    let key_file = place.write("key", MASTER_KEY);
+    let sqlite = format!("sqlite:{}", place.path("other.db").display());
+    for (args, flag) in [
+        (&["--argon2-memory-kib=8", "--argon2-parallelism=2"][..], "--argon2-memory-kib"),
+        (&["--database-url", &sqlite], "--master-key"),
+        (&["--database-url=postgres://signet:hunter2@db/signet"], "--database-url"),
+        (&["--database-url=sqlite:", "--master-key", MASTER_KEY], "--database-url"),
+        (&["--master-key", MASTER_KEY, "--master-key-file", &key_file], "--master-key"),
+        (&["--master-key-file=/dev/null/nothing"], "--master-key-file"),
+        (&["--database-url-file=/dev/null/nothing"], "--database-url-file"),
+    ] {
+        let finished = place.run(args).await;
+        let rest = refused_for(&finished, flag);
+        assert!(!rest.contains("hunter2") && !rest.contains(MASTER_KEY), "{rest}");
+    }
+    let args = ["users", "create", "alice", "--argon2-memory-kib=8", "--argon2-parallelism=2"];
+    refused_for(&place.signet(&args).password().run().await, "--argon2-memory-kib");
+    let both = ["--grpc-addr=127.0.0.1:1", "--grpc-addr=127.0.0.1:2"];
+    assert!(place.run(&both).await.failed(2).contains("--grpc-addr"));
+    assert!(!place.has_data() && !place.path("other.db").exists());
+}
+
+#[tokio::test]
+async fn a_secret_of_the_wrong_form_is_refused_without_being_shown() {
+    let place = Place::new();
+    let secret = "5ec7e7-of-the-wrong-form";
+    let file = place.write("key", secret);
+    for args in
+        [&["--master-key", secret][..], &["--master-key-file", &file], &["--master-key", secret, "--json"]]
+    {
+        let finished = place.run(args).await;
+        assert_eq!(finished.code, Some(2));
+        assert!(finished.stderr.contains("(SIGNET_MASTER_KEY"), "{finished:?}");
+        assert!(finished.stderr.contains("64 hexadecimal digits"), "{finished:?}");
+        assert!(!finished.stderr.contains(secret), "{finished:?}");
+    }
+    let finished = place.signet(&[]).env("SIGNET_MASTER_KEY", secret).run().await;
+    assert!(!refused_for(&finished, "--master-key").contains(secret));
+    // A slip of the hand puts the secret where no argument is wanted.
+    let finished = place.signet(&["keys", "list"]).env("SIGNET_DATABASE_URL", secret).run().await;
+    assert!(!refused_for(&finished, "--database-url").contains(secret));
+}
+
+#[tokio::test]
+async fn an_address_that_cannot_be_taken_is_refused() {
+    let place = Place::new();
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = taken.local_addr().unwrap().to_string();
+    for flag in ["--grpc-addr", "--http-addr"] {
+        let finished = place.run(&[flag, &addr]).await;
+        let expected = format!("{addr} cannot be taken: another process listens there");
+        assert_eq!(refused_for(&finished, flag), expected);
+        let finished = place.run(&[flag, "203.0.113.1:50051"]).await;
+        assert!(refused_for(&finished, flag).contains("this machine has no such address"));
+    }
+    assert!(!place.has_data());
+
+    drop(taken);
+    let finished = place.run(&["--grpc-addr", &addr, "--http-addr", &addr, "--log-level=off"]).await;
+    assert!(refused_for(&finished, "--http-addr").contains("cannot be taken"));
+}
+
+#[tokio::test]
+async fn a_data_directory_that_cannot_be_used_is_refused() {
+    let place = Place::new();
+    let file = place.write("file", "");
+    let below = format!("{file}/below");
+    for dir in [file.as_str(), &below, "/proc/signet-data"] {
+        let finished = place.run(&["--data-dir", dir]).await;
+        let rest = refused_for(&finished, "--data-dir");
+        assert!(rest.starts_with(&format!("{dir} cannot be made: ")), "{rest}");
+    }
+    let finished = place.run(&["--data-dir", &file]).await;
+    assert!(refused_for(&finished, "--data-dir").ends_with("it is not a directory"), "{finished:?}");
+    std::fs::create_dir(place.path("signet-data")).unwrap();
+    place.write("signet-data/signet.db", &"this is no database ".repeat(100));
+    let finished = place.run(&["--master-key", MASTER_KEY]).await;
+    assert!(refused_for(&finished, "--data-dir").contains("cannot be opened as a SQLite database"));
+}
+
+#[tokio::test]
+async fn what_is_no_setting_and_no_command_is_refused() {
+    let place = Place::new();
+    for (args, named) in [
+        (&["--nothing"][..], "'--nothing'"),
+        (&["--grpc_addr=127.0.0.1:0"], "'--grpc_addr'"),
+        (&["nothing"], "'nothing'"),
+        (&["users", "nothing"], "'nothing'"),
+        (&["serve", "nothing"], "'nothing'"),
+        (&["users", "list", "--limit=few"], "--limit: `few` cannot be used"),
+        (&["users", "list", "--after=alice"], "--after: `alice` cannot be used"),
+        (&["--grpc-addr"], "--grpc-addr (SIGNET_GRPC_ADDR): needs a value"),
+        (&["users", "create"], "<USERNAME>"),
+        (&["users", "show"], "<ID|USERNAME>"),
+        (&["users"], "create, list, show, disable, enable, delete"),
+        (&["keys"], "list"),
+        (&["migrate"], "up, status"),
+    ] {
+        let finished = place.run(args).await;
+        let sentence = finished.failed(2);
+        assert!(sentence.contains(named), "{args:?}: {sentence}");
+        assert!(!sentence.contains(":;") && !sentence.contains("``"), "{args:?}: {sentence}");
+    }
+    assert!(!place.has_data());
+}
+
+#[tokio::test]
+async fn programs_are_told_of_an_error_as_one_json_line() {
+    let place = Place::new();
+    for args in [
+        &["--json", "--master-key=short"][..],
+        &["--json", "--grpc-addr=nowhere"],
+        &["users", "list", "--json"],
+        &["--json", "--nothing"],
+    ] {
+        let finished = place.run(args).await;
+        assert_eq!((finished.code, finished.stdout.as_str()), (Some(2), ""), "{finished:?}");
+        assert_eq!(finished.stderr.lines().count(), 1, "{finished:?}");
+        let object: Value = serde_json::from_str(&finished.stderr).unwrap();
+        let sentence = object["error"].as_str().unwrap();
+        assert!(!sentence.is_empty() && object.as_object().unwrap().len() == 1, "{object}");
+    }
+}
+
+async fn signing_alg(place: &Place, flags: &[&str], environment: Option<&str>) -> Value {
+    let args = [&["keys", "list", "--json"], flags].concat();
+    let mut invocation = place.signet(&args);
+    if let Some(alg) = environment {
+        invocation = invocation.env("SIGNET_SIGNING_ALG", alg);
+    }
+    let finished = invocation.run().await.succeeded();
+    finished.objects().iter().find(|key| key["state"] == "signing").unwrap()["alg"].clone()
+}
+
+#[tokio::test]
+async fn a_flag_wins_over_the_environment_and_that_over_the_default() {
+    let place = Place::new();
+    place.serve(&[]).await.stop().await;
+    place.signet(&[]).env("SIGNET_SIGNING_ALG", "EdDSA").serve().await.stop().await;
+    place.signet(&["--signing-alg=HS256"]).env("SIGNET_SIGNING_ALG", "EdDSA").serve().await.stop().await;
+    assert_eq!(signing_alg(&place, &[], None).await, "ES256");
+    assert_eq!(signing_alg(&place, &[], Some("EdDSA")).await, "EdDSA");
+    assert_eq!(signing_alg(&place, &["--signing-alg=HS256"], Some("EdDSA")).await, "HS256");
+
+    let other = place.path("other").display().to_string();
+    let invocation = place.signet(&["users", "list", "--data-dir", &other]);
+    let finished = invocation.env("SIGNET_DATA_DIR", "/nowhere").run().await;
+    assert!(refused_for(&finished, "--data-dir").contains(&other), "a flag after the command counts too");
+}
+
+#[tokio::test]
+async fn a_secret_can_come_from_a_file_that_ends_with_a_newline() {
+    let place = Place::new();
+    let database = place.path("other.db").display().to_string();
+    let url = place.write("url", &format!("sqlite:{database}\n"));
+    let key = place.write("key", &format!("{MASTER_KEY}\r\n"));
+    let service =
+        place.signet(&["--database-url-file", &url]).env("SIGNET_MASTER_KEY_FILE", &key).serve().await;
+    assert_eq!(service.started["database"], database);
+    assert_eq!(service.started["master_key_made"], Value::Null);
+    let signing_key = service.started["signing_key"].clone();
+    service.stop().await;
+    assert!(!place.has_data(), "the embedded database is not used");
+
+    let direct = ["--database-url", &format!("sqlite:{database}"), "--master-key", MASTER_KEY];
+    let service = place.serve(&direct).await;
+    assert_eq!(service.started["signing_key"], signing_key, "the same database under the same key");
+}

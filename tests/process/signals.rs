@@ -1,0 +1,82 @@
+//! Owns what signals promise: the first stops in an orderly way, the second at once.
+
+use tonic::Code;
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus};
+
+use crate::{
+    client::{Client, PASSWORD, reason},
+    harness::Place,
+};
+
+/// A login takes long enough to be amid it when the signal comes, and not much longer.
+const SLOW: [&str; 3] = ["--argon2-memory-kib=65536", "--argon2-iterations=8", "--hash-threads=1"];
+
+/// A login takes longer than the test.
+const ENDLESS: [&str; 4] =
+    ["--argon2-memory-kib=65536", "--argon2-iterations=1000", "--request-timeout=5m", "--drain-timeout=5m"];
+
+async fn watch(client: &Client) -> tonic::Streaming<HealthCheckResponse> {
+    let mut watch = client.health().watch(HealthCheckRequest::default()).await.unwrap().into_inner();
+    assert_eq!(next(&mut watch).await, Some(ServingStatus::Serving));
+    watch
+}
+
+async fn next(watch: &mut tonic::Streaming<HealthCheckResponse>) -> Option<ServingStatus> {
+    watch.message().await.unwrap().map(|answer| answer.status())
+}
+
+/// Begins a login. Streams of one connection arrive in order: once a later call is answered, the login is in flight.
+async fn begin_log_in(client: &Client) -> tokio::task::JoinHandle<Result<String, tonic::Status>> {
+    let caller = client.clone();
+    let in_flight = tokio::spawn(async move { caller.log_in("alice", PASSWORD).await });
+    tokio::task::yield_now().await;
+    assert_eq!(reason(&client.get_me("no token").await), "TOKEN_INVALID");
+    assert!(!in_flight.is_finished());
+    in_flight
+}
+
+#[tokio::test]
+async fn a_signal_to_stop_turns_health_finishes_the_calls_in_flight_and_exits_with_zero() {
+    for signal in ["TERM", "INT"] {
+        let place = Place::new();
+        place.create_user("alice").await;
+        let service = place.serve(&SLOW).await;
+        let addr = service.grpc_addr();
+        let client = service.client().await;
+        let mut watch = watch(&client).await;
+        // Hashed with cheaper settings: the login verifies it, and makes it anew with the slow ones.
+        let in_flight = begin_log_in(&client).await;
+        service.signal(signal);
+        assert_eq!(next(&mut watch).await, Some(ServingStatus::NotServing), "{signal}");
+        assert_eq!(next(&mut watch).await, None, "who watches is let go");
+
+        let probe = place.run(&["healthcheck", &format!("--grpc-addr={addr}")]).await;
+        assert!(probe.failed(1).contains("does not serve"), "amid the drain: {probe:?}");
+        in_flight.await.unwrap().unwrap();
+        let finished = service.finish().await;
+        assert_eq!(finished.code, Some(0), "{signal}: {finished:?}");
+        assert!(finished.stderr.contains("every call in flight was finished"), "{finished:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_at_once_with_the_code_that_a_shell_gives_it() {
+    for (signal, code) in [("TERM", 143), ("INT", 130)] {
+        let place = Place::new();
+        let service = place.serve(&ENDLESS).await;
+        let client = service.client().await;
+        let mut watch = watch(&client).await;
+        let in_flight = begin_log_in(&client).await;
+        service.signal(signal);
+        assert_eq!(next(&mut watch).await, Some(ServingStatus::NotServing), "{signal}");
+        assert!(!in_flight.is_finished());
+        service.signal(signal);
+        let finished = service.finish().await;
+        assert_eq!(finished.code, Some(code), "{signal}: {finished:?}");
+        let cut = in_flight.await.unwrap().unwrap_err();
+        assert!(matches!(cut.code(), Code::Unavailable | Code::Unknown | Code::Cancelled), "{cut:?}");
+
+        // The data are as whole as after any other end.
+        place.serve(&[]).await.stop().await;
+    }
+}

@@ -1,0 +1,153 @@
+//! Owns what starting promises: what is printed, what is made, and that nothing is made twice.
+
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+
+use serde_json::{Value, json};
+
+use crate::{
+    client::PASSWORD,
+    harness::{Place, Service},
+};
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let mut names: Vec<_> =
+        fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+async fn http_status(service: &Service, path: &str) -> u16 {
+    let stream = tokio::net::TcpStream::connect(service.http_addr()).await.unwrap();
+    let io = hyper_util::rt::TokioIo::new(stream);
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
+    tokio::spawn(connection);
+    let request =
+        http::Request::get(path).header("host", "signet").body(http_body_util::Empty::<&[u8]>::new());
+    sender.send_request(request.unwrap()).await.unwrap().status().as_u16()
+}
+
+#[tokio::test]
+async fn a_start_prints_one_json_line_with_the_real_ports_and_listens_there() {
+    let place = Place::new();
+    let service = place.serve(&["serve"]).await;
+    let started = service.started.as_object().unwrap();
+    let members: Vec<_> = started.keys().map(String::as_str).collect();
+    let expected =
+        ["database", "grpc_addr", "http_addr", "master_key_made", "migrations_applied", "signing_key"];
+    assert_eq!(members, expected);
+    assert!(service.grpc_addr().port() != 0 && service.http_addr().port() != 0, "{started:?}");
+    assert_eq!(started["database"], "./signet-data/signet.db");
+    assert_eq!(started["master_key_made"], "./signet-data/master.key");
+    assert_ne!(started["migrations_applied"], json!([]));
+
+    let client = service.client().await;
+    client.sign_up("alice").await.unwrap();
+    for path in ["/livez", "/readyz", "/.well-known/jwks.json"] {
+        assert_eq!(http_status(&service, path).await, 200, "{path}");
+    }
+    let finished = service.stop().await;
+    assert_eq!(finished.stdout.lines().count(), 1, "{finished:?}");
+}
+
+#[tokio::test]
+async fn a_start_tells_people_what_it_did_where_it_listens_and_what_to_try() {
+    let place = Place::new();
+    // Without a command it serves.
+    let mut process = place.signet(&[]).start();
+    let mut said = String::new();
+    while !said.contains("identity.v1.IdentityService/GetMe") {
+        said.push_str(&process.line().await.expect("it serves"));
+        said.push('\n');
+    }
+    for part in [
+        "Made the master key ./signet-data/master.key: keep a copy apart from the database.\n",
+        " migration(s).\n",
+        "Database:    ./signet-data/signet.db\n",
+        "Signing key: ",
+        "gRPC:        127.0.0.1:",
+        "HTTP:        http://127.0.0.1:",
+        "Try it:\n",
+        " identity.v1.IdentityService/SignUp\n",
+        " identity.v1.IdentityService/IssueToken\n",
+    ] {
+        assert!(said.contains(part), "{part:?} is missing in:\n{said}");
+    }
+    let grpc = said.lines().find_map(|line| line.strip_prefix("gRPC:")).unwrap().trim();
+    let tries: Vec<_> = said.lines().filter(|line| line.contains("grpcurl ")).collect();
+    assert!(tries.len() == 3 && tries.iter().all(|line| line.contains(&format!(" {grpc} "))), "{tries:?}");
+    assert!(!grpc.ends_with(":0"), "{grpc}");
+}
+
+#[tokio::test]
+async fn the_data_are_made_for_this_user_alone() {
+    let place = Place::new();
+    let service = place.serve(&[]).await;
+    service.client().await.sign_up("alice").await.unwrap();
+    assert_eq!(mode(&place.data("")), 0o700);
+    let found = names(&place.data(""));
+    assert!(found.contains(&"master.key".to_owned()) && found.contains(&"signet.db".to_owned()), "{found:?}");
+    for name in found {
+        assert_eq!(mode(&place.data(&name)), 0o600, "{name}");
+    }
+    let key = fs::read_to_string(place.data("master.key")).unwrap();
+    let digits = key.trim_end();
+    assert!(digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()), "the key's form");
+    service.stop().await;
+    assert_eq!(names(&place.data("")), ["master.key", "signet.db"], "a stop leaves nothing half done");
+}
+
+#[tokio::test]
+async fn a_second_start_makes_nothing_new_and_tokens_outlive_the_restart() {
+    let place = Place::new();
+    let first = place.serve(&[]).await;
+    let client = first.client().await;
+    let user = client.sign_up("alice").await.unwrap();
+    let token = client.log_in("alice", PASSWORD).await.unwrap();
+    let signing_key = first.started["signing_key"].clone();
+    first.stop().await;
+    let key = fs::read(place.data("master.key")).unwrap();
+
+    let second = place.serve(&[]).await;
+    assert_eq!(second.started["master_key_made"], Value::Null);
+    assert_eq!(second.started["migrations_applied"], json!([]));
+    assert_eq!(second.started["signing_key"], signing_key);
+    assert_eq!(fs::read(place.data("master.key")).unwrap(), key);
+    assert_eq!(second.client().await.get_me(&token).await.unwrap().id, user.id);
+    second.stop().await;
+
+    let mut third = place.signet(&[]).start();
+    let first_line = third.line().await.unwrap();
+    assert_eq!(
+        first_line, "Database:    ./signet-data/signet.db",
+        "nothing was made, so nothing is told of it"
+    );
+}
+
+#[tokio::test]
+async fn a_missing_or_exposed_or_foreign_master_key_is_refused_and_nothing_is_made_in_its_place() {
+    let place = Place::new();
+    place.serve(&[]).await.stop().await;
+    let path = place.data("master.key");
+    let key = fs::read_to_string(&path).unwrap();
+
+    let foreign = "ab".repeat(32);
+    let refused = place.run(&["--master-key", &foreign]).await;
+    let sentence = refused.failed(2);
+    assert!(sentence.starts_with("--master-key (SIGNET_MASTER_KEY): ") && !sentence.contains(&foreign));
+
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+    let refused = place.run(&[]).await;
+    assert!(refused.failed(2).contains("chmod 600 ./signet-data/master.key"), "{refused:?}");
+
+    fs::remove_file(&path).unwrap();
+    let refused = place.run(&[]).await;
+    assert!(refused.failed(2).contains("master.key is missing"), "{refused:?}");
+    assert!(!path.exists(), "no other key is made in its place");
+
+    // The copy that was kept apart opens it again.
+    place.serve(&["--master-key", key.trim()]).await.stop().await;
+}

@@ -1,0 +1,409 @@
+//! Holds the walls that the compiler does not: who may import whom, how long a file gets, what it opens with.
+//!
+//! What clippy holds is not repeated here: how long a function gets, and that time is a parameter (clippy.toml).
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
+
+/// A room of the house: a top-level module, and the rooms that it may import.
+struct Room {
+    name: &'static str,
+    may_import: &'static [&'static str],
+    because: &'static str,
+}
+
+/// The map of src/lib.rs. A room that is not on it may import nothing until it has been given its place.
+#[rustfmt::skip]
+const ROOMS: &[Room] = &[
+    Room { name: "main", may_import: &["cli"],
+           because: "the program is a door: what it does can then be tested through the library" },
+    Room { name: "cli", may_import: &["server", "config", "shutdown", "telemetry", "identity", "store", "status", "model"],
+           because: "the command line starts the service or asks its parts; it speaks no RPC and verifies nobody" },
+    Room { name: "server", may_import: &["rpc", "http", "config", "telemetry", "identity", "store", "auth", "proto", "status", "model"],
+           because: "the composition knows every part, but not who asked for it" },
+    Room { name: "rpc", may_import: &["identity", "auth", "proto", "status", "model"],
+           because: "a handler decodes, asks identity and encodes: deciding and keeping are not its affair" },
+    Room { name: "http", may_import: &["identity", "auth", "status", "model"],
+           because: "a handler decodes, asks identity and encodes: deciding and keeping are not its affair" },
+    Room { name: "config", may_import: &["identity", "auth", "model"],
+           because: "settings are made of the values that the parts take; the parts never look settings up" },
+    Room { name: "telemetry", may_import: &["config", "model"],
+           because: "the log tells of everything and depends on nothing" },
+    Room { name: "shutdown", may_import: &[],
+           because: "when to stop is the operating system's to say" },
+    Room { name: "identity", may_import: &["store", "auth", "model"],
+           because: "what the service decides does not depend on the protocol that asks" },
+    Room { name: "store", may_import: &["model"],
+           because: "the store keeps and finds; it decides nothing" },
+    Room { name: "auth", may_import: &["proto", "status", "model"],
+           because: "any tonic service can then verify callers with it; what it needs beyond that it states as traits" },
+    Room { name: "status", may_import: &["proto", "model"],
+           because: "an error becomes a status wherever a call is refused, so all who refuse stand above it" },
+    Room { name: "proto", may_import: &[],
+           because: "the contract depends on nothing" },
+    Room { name: "model", may_import: &[],
+           because: "the values and their rules must be readable, and testable, with nothing else in mind" },
+];
+
+/// Crates that only some rooms may name.
+struct Walled {
+    /// Each with all crates whose names go on after it with an underscore.
+    crates: &'static [&'static str],
+    rooms: &'static [&'static str],
+    because: &'static str,
+}
+
+const WALLED: &[Walled] = &[
+    Walled {
+        crates: &["sea_orm", "sea_query", "sqlx", "signet_migrations"],
+        rooms: &["store"],
+        because: "the store is the only place that knows how data are kept, so that it alone changes with the database",
+    },
+    Walled {
+        crates: &["tonic"],
+        rooms: &["rpc", "auth", "status", "proto", "server", "cli"],
+        because: "only what stands at the wire speaks gRPC; the rest must be callable without it",
+    },
+    Walled {
+        crates: &["axum"],
+        rooms: &["http", "server"],
+        because: "only what stands at the wire speaks HTTP; the rest must be callable without it",
+    },
+    Walled {
+        crates: &["clap"],
+        rooms: &["cli", "config"],
+        because: "a value that parses flags is a value of the command line",
+    },
+];
+
+/// The most lines of a file: beyond it, it owns more than one thing.
+const MAX_LINES: usize = 500;
+
+/// Names by which a migration would take hold of an entity.
+const ENTITY_NAMES: &[&str] =
+    &["entity", "EntityTrait", "DeriveEntityModel", "ActiveModelTrait", "ActiveModelBehavior"];
+
+// ===== the rules =====
+
+/// The paths of `text`, the file of the module `module` (`["rpc", "limits"]`), that break a rule of importing.
+fn import_violations(module: &[String], text: &str) -> Vec<String> {
+    let room_name = module.first().map_or("lib", String::as_str);
+    if room_name == "lib" {
+        return Vec::new(); // It declares the rooms.
+    }
+    let Some(room) = ROOMS.iter().find(|room| room.name == room_name) else {
+        return vec![format!(
+            "`{room_name}` is not on the map: give it its place in src/lib.rs and in ROOMS"
+        )];
+    };
+    let mut violations = BTreeSet::new();
+    for path in paths(text) {
+        if let Some(target) = target_room(module, &path)
+            && target != room.name
+            && !room.may_import.contains(&target.as_str())
+        {
+            let (path, allowed) = (path.join("::"), room.may_import.join(", "));
+            let because = room.because;
+            violations.insert(format!("`{path}`: {room_name} may import only [{allowed}], since {because}"));
+        }
+        for walled in WALLED.iter().filter(|walled| !walled.rooms.contains(&room_name)) {
+            if walled.crates.iter().any(|name| is_of_family(&path[0], name)) {
+                let (name, rooms, because) = (&path[0], walled.rooms.join(", "), walled.because);
+                violations.insert(format!(
+                    "`{}`: only [{rooms}] may name {name}, since {because}",
+                    path.join("::")
+                ));
+            }
+        }
+    }
+    violations.into_iter().collect()
+}
+
+/// The room that `path` leads to, written in the file of `module`; none if it leads out of the crate, or stays in the module.
+fn target_room(module: &[String], path: &[String]) -> Option<String> {
+    match path.first()?.as_str() {
+        // main.rs sees the library as a crate.
+        "signet" | "crate" => path.get(1).cloned(),
+        "super" => {
+            // In a module within the file (`mod tests`) a `super` leads less far up; taking it to lead too far can only
+            // accuse `super::super::name`, and only where `name` is a room.
+            let ups = path.iter().take_while(|segment| *segment == "super").count();
+            let base = module.len().saturating_sub(ups);
+            if base > 0 { None } else { path.get(ups).filter(|name| is_room(name)).cloned() }
+        }
+        _ => None,
+    }
+}
+
+fn is_room(name: &str) -> bool {
+    ROOMS.iter().any(|room| room.name == name)
+}
+
+fn is_of_family(name: &str, family: &str) -> bool {
+    name.strip_prefix(family).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
+}
+
+/// What `text`, a migration, takes from outside that changes after its release.
+fn migration_violations(text: &str) -> Vec<String> {
+    let foreign = |path: &Vec<String>| {
+        path[0] == "signet" || path.iter().any(|name| ENTITY_NAMES.contains(&name.as_str()))
+    };
+    let because = "a migration must for ever stay what it was when it was released, and entities change";
+    paths(text)
+        .iter()
+        .filter(|path| foreign(path))
+        .map(|path| format!("`{}`: a migration imports no entity, since {because}", path.join("::")))
+        .collect()
+}
+
+fn length_violation(text: &str) -> Option<String> {
+    let lines = text.lines().count();
+    (lines > MAX_LINES).then(|| {
+        format!(
+            "{lines} lines: a file ends at {MAX_LINES}, since one that is longer owns more than one thing"
+        )
+    })
+}
+
+fn opening_violation(text: &str) -> Option<String> {
+    (!text.starts_with("//! Owns ")).then(|| {
+        "the first line must be `//! Owns ...`, since whoever opens a file asks first what it is for"
+            .to_owned()
+    })
+}
+
+// ===== reading Rust =====
+
+/// Every path that `text` names, with the braces of `use` multiplied out: `a::{b, c::d}` is `a::b` and `a::c::d`.
+/// Comments and strings hold none.
+fn paths(text: &str) -> Vec<Vec<String>> {
+    let tokens: TokenStream = text.parse().expect("the compiler has read this file before");
+    let mut found = Vec::new();
+    collect(tokens, &mut found);
+    found
+}
+
+fn collect(tokens: TokenStream, found: &mut Vec<Vec<String>>) {
+    let tokens: Vec<_> = tokens.into_iter().collect();
+    let is_dot = |index: Option<usize>| index.is_some_and(|index| is_punct(&tokens, index, '.'));
+    let mut at = 0;
+    while at < tokens.len() {
+        match &tokens[at] {
+            TokenTree::Group(group) => collect(group.stream(), found),
+            // `value.tonic` is a field; `..tonic::LIMIT` is a path.
+            TokenTree::Ident(_) if is_dot(at.checked_sub(1)) && !is_dot(at.checked_sub(2)) => {}
+            TokenTree::Ident(_) => {
+                at = path(&tokens, at, &[], found);
+                continue;
+            }
+            TokenTree::Punct(_) | TokenTree::Literal(_) => {}
+        }
+        at += 1;
+    }
+}
+
+/// Reads the path that begins at `at`, below `prefix`, and returns the place after it.
+fn path(tokens: &[TokenTree], mut at: usize, prefix: &[String], found: &mut Vec<Vec<String>>) -> usize {
+    let mut segments = prefix.to_vec();
+    loop {
+        match tokens.get(at) {
+            Some(TokenTree::Ident(name)) => segments.push(name.to_string()),
+            Some(TokenTree::Punct(star)) if star.as_char() == '*' => segments.push("*".to_owned()),
+            Some(TokenTree::Group(group))
+                if group.delimiter() == Delimiter::Brace && !segments.is_empty() =>
+            {
+                use_list(&group.stream().into_iter().collect::<Vec<_>>(), &segments, found);
+                return at + 1;
+            }
+            // `name::<T>` and the end of the file.
+            _ => break,
+        }
+        at += 1;
+        if !(is_punct(tokens, at, ':') && is_punct(tokens, at + 1, ':')) {
+            break;
+        }
+        at += 2;
+    }
+    found.push(segments);
+    at
+}
+
+/// Reads what stands between the braces of a `use`.
+fn use_list(tokens: &[TokenTree], prefix: &[String], found: &mut Vec<Vec<String>>) {
+    for item in tokens.split(|token| matches!(token, TokenTree::Punct(comma) if comma.as_char() == ',')) {
+        if !item.is_empty() {
+            path(item, 0, prefix, found); // What follows it is `as name`.
+        }
+    }
+}
+
+fn is_punct(tokens: &[TokenTree], at: usize, wanted: char) -> bool {
+    matches!(tokens.get(at), Some(TokenTree::Punct(punct)) if punct.as_char() == wanted)
+}
+
+// ===== the files =====
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every Rust file below `directory`, and its text.
+fn rust_files(directory: &str) -> Vec<(PathBuf, String)> {
+    let (mut files, mut directories) = (Vec::new(), vec![root().join(directory)]);
+    while let Some(directory) = directories.pop() {
+        let Ok(entries) = fs::read_dir(&directory) else { continue };
+        for entry in entries {
+            let path = entry.expect("a file of the repository").path();
+            if path.is_dir() {
+                directories.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).expect("a file of the repository");
+                files.push((path.strip_prefix(root()).expect("it is below").to_owned(), text));
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+/// `src/rpc/limits.rs` is the module `rpc::limits`, and `src/rpc/mod.rs` the module `rpc`; src/lib.rs is the root.
+fn module_of(file: &Path) -> Vec<String> {
+    let inner = file.strip_prefix("src").expect("a file of src").with_extension("");
+    let mut module: Vec<_> = inner.iter().map(|part| part.to_string_lossy().into_owned()).collect();
+    if module.last().is_some_and(|last| last == "mod" || last == "lib") {
+        module.pop();
+    }
+    module
+}
+
+/// Applies `rule` to every file of `directories`, and fails with all that it finds.
+fn hold(directories: &[&str], rule: impl Fn(&Path, &str) -> Vec<String>) {
+    let files: Vec<_> = directories.iter().flat_map(|directory| rust_files(directory)).collect();
+    assert!(!files.is_empty(), "there are no files in {directories:?}: the rule would hold nothing");
+    let violations: Vec<_> = files
+        .iter()
+        .flat_map(|(file, text)| {
+            rule(file, text).into_iter().map(move |violation| format!("{}: {violation}", file.display()))
+        })
+        .collect();
+    assert!(violations.is_empty(), "\n{}\n", violations.join("\n"));
+}
+
+#[test]
+fn rooms_import_only_what_the_map_allows() {
+    hold(&["src"], |file, text| import_violations(&module_of(file), text));
+}
+
+#[test]
+fn migrations_import_no_entity() {
+    hold(&["migrations"], |_, text| migration_violations(text));
+}
+
+#[test]
+fn files_end_before_they_own_two_things() {
+    let all = ["src", "migrations", "tests", "benches", "examples", "fuzz"];
+    hold(&all, |_, text| length_violation(text).into_iter().collect());
+}
+
+#[test]
+fn modules_open_with_what_they_own() {
+    hold(&["src"], |file, text| {
+        let is_crate = file == Path::new("src/lib.rs") || file == Path::new("src/main.rs");
+        if is_crate { Vec::new() } else { opening_violation(text).into_iter().collect() }
+    });
+}
+
+// ===== the rules can fail =====
+
+fn violations_in(module: &str, text: &str) -> Vec<String> {
+    import_violations(&module.split("::").map(str::to_owned).collect::<Vec<_>>(), text)
+}
+
+#[test]
+fn the_map_has_no_circles() {
+    // Rooms that import only rooms already placed are placed, until none is left; a circle would never be.
+    let mut placed: Vec<&str> = Vec::new();
+    while placed.len() < ROOMS.len() {
+        let next = ROOMS.iter().find(|room| {
+            !placed.contains(&room.name) && room.may_import.iter().all(|below| placed.contains(below))
+        });
+        placed
+            .push(next.expect("rooms that import each other in a circle cannot be read one at a time").name);
+    }
+}
+
+#[test]
+fn every_way_to_write_a_forbidden_import_is_found() {
+    for text in [
+        "use crate::store::Store;",
+        "use crate::{model::Error, store::{Store, users::{self, NewUser}}};",
+        "use crate::{\n    model::Error, // crate::model\n    store as kept,\n};",
+        "fn f() { crate::store::open(); }",
+        "fn f() -> Result<(), crate::store::Failure> { Ok(()) }",
+        "#[cfg(test)]\nmod tests {\n    use crate::store::Store;\n}",
+        "use super::super::store::Store;",
+        "macro_rules! m { () => { $crate::store::open() } }",
+        "fn f() { for _ in 0..crate::store::LIMIT {} }",
+        "pub(crate) use crate::store::*;",
+        "use crate::*;",
+        "use crate::{self as root};",
+        "use crate::garage::Car;",
+    ] {
+        assert!(!violations_in("rpc::limits", text).is_empty(), "{text}");
+    }
+}
+
+#[test]
+fn allowed_imports_comments_and_strings_are_no_violations() {
+    for text in [
+        "use crate::{auth::Caller, identity::{Accounts, NewAccount}, model::Error};",
+        "use super::deadline_of;\nmod tests { use super::*; use super::super::limits; }",
+        "//! Unlike [`crate::store`].\n/* use crate::store; /* crate::store */ */\nfn f() {} // crate::store",
+        "/// See [`crate::store`].\nconst A: &str = \"use crate::store;\"; const B: &str = r#\"crate::store\"#;",
+        "const QUOTE: char = '\"'; fn f<'a>(x: &'a str) -> &'a str { x }",
+        "pub(crate) fn store() { self::store(); value.store().crate_name; }",
+        "use tonic::{Request, Status};",
+    ] {
+        assert_eq!(violations_in("rpc::limits", text), Vec::<String>::new(), "{text}");
+    }
+}
+
+#[test]
+fn crates_are_named_only_where_they_may_be() {
+    assert_eq!(violations_in("identity::accounts", "use sea_orm::{DbErr, entity::prelude::*};").len(), 2);
+    assert_eq!(violations_in("identity", "fn f() -> Result<(), ::sqlx::Error> { Ok(()) }").len(), 1);
+    assert_eq!(violations_in("store", "use {sea_orm::DbErr, tonic::Status};").len(), 1);
+    assert_eq!(violations_in("model::error", "use tonic_types::ErrorDetails;").len(), 1);
+    assert_eq!(violations_in("model::error", "#[tonic::async_trait] trait T {}").len(), 1);
+    assert_eq!(violations_in("model", "use tonics::Water; fn f(x: X) { x.tonic::<u8>(); }").len(), 0);
+    assert_eq!(violations_in("auth::layer", "use tonic::Status; use crate::identity::Tokens;").len(), 1);
+    assert_eq!(violations_in("garage", "").len(), 1, "a room without a place");
+}
+
+#[test]
+fn a_violation_says_why() {
+    let violation = violations_in("model::user", "use crate::proto::identity::v1::User;").remove(0);
+    assert!(
+        violation
+            .starts_with("`crate::proto::identity::v1::User`: model may import only [], since the values")
+    );
+}
+
+#[test]
+fn migrations_files_and_openings_are_judged() {
+    assert_eq!(
+        migration_violations("use sea_orm_migration::{prelude::*, sea_orm::entity::Schema};").len(),
+        1
+    );
+    assert_eq!(migration_violations("#[derive(Clone, DeriveEntityModel)] struct Model;").len(), 1);
+    assert_eq!(migration_violations("use sea_orm_migration::prelude::*; // entity").len(), 0);
+    assert!(length_violation(&"\n".repeat(MAX_LINES + 1)).is_some());
+    assert!(length_violation(&"\n".repeat(MAX_LINES)).is_none());
+    assert!(opening_violation("// Owns the door.\n").is_some());
+    assert!(opening_violation("//! Owns the door.\n").is_none());
+}

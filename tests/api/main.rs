@@ -1,6 +1,8 @@
 //! The API as its users meet it: every test starts a real server on a port of its own and speaks to it over a real
 //! connection.
 
+#![allow(clippy::unwrap_used, reason = "a test panics to fail")]
+
 mod access;
 mod get_me;
 mod harness;
@@ -9,3 +11,5 @@ mod keys;
 mod limits;
 mod ready;
 mod sign_up;
+mod token_attacks;
+mod wire;

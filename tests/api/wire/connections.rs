@@ -137,13 +137,9 @@ async fn who_does_not_answer_a_ping_is_let_go() {
 #[tokio::test]
 async fn beyond_the_most_connections_the_next_is_closed_and_the_others_go_on() {
     let target = Target::new(&["--max-connections=2"]).await;
-    let full = async || {
-        let mut first = target.server.client().await;
-        let second = target.server.client().await;
-        (first.get_me(&target.token).await.unwrap(), first, second)
-    };
     // The connection that made the token has gone by now, or is about to.
-    let (_, mut first, mut second) = full().await;
+    let mut first = target.serves_again().await;
+    let mut second = target.serves_again().await;
     eventually("two places are taken", || async {
         let mut next = target.tcp().await;
         next.write_all(&hello()).await.is_err() || next.read_u8().await.is_err()

@@ -6,6 +6,8 @@ mod frames;
 mod messages;
 mod requests;
 
+use std::cell::Cell;
+
 use bytes::Bytes;
 use h2::{
     RecvStream,
@@ -15,7 +17,7 @@ use http::{HeaderMap, Request, StatusCode, request::Builder};
 use prost::Message;
 use signet::proto::identity::v1::identity_service_client::IdentityServiceClient;
 use tokio::net::TcpStream;
-use tonic::{Status, transport::Channel};
+use tonic::{Code, Status, transport::Channel};
 
 use crate::harness::{Client, TestServer, eventually};
 
@@ -76,13 +78,18 @@ impl Target {
     }
 
     /// Once there is room again, a call on a new connection is answered.
-    async fn serves_again(&self) {
+    async fn serves_again(&self) -> Client {
+        let served = Cell::new(None);
         eventually("a call is answered", || async {
             let channel = Channel::from_shared(self.server.uri()).unwrap().connect().await;
             let Ok(channel) = channel else { return false };
-            Client(IdentityServiceClient::new(channel)).get_me(&self.token).await.is_ok()
+            let mut client = Client(IdentityServiceClient::new(channel));
+            let answered = client.get_me(&self.token).await.is_ok();
+            served.set(answered.then_some(client));
+            answered
         })
         .await;
+        served.take().unwrap()
     }
 }
 
@@ -108,19 +115,22 @@ impl Answer {
         Self { http: head.status, headers: head.headers, body, trailers }
     }
 
+    fn status(&self) -> Status {
+        let headers = self.trailers.as_ref().unwrap_or(&self.headers);
+        Status::from_header_map(headers).unwrap_or_else(|| panic!("no status: {self:?}"))
+    }
+
     /// The gRPC outcome: the message, or the status.
     fn result<M: Message + Default>(&self) -> Result<M, Status> {
-        let headers = self.trailers.as_ref().unwrap_or(&self.headers);
-        let status = Status::from_header_map(headers).unwrap_or_else(|| panic!("no status: {self:?}"));
-        if status.code() != tonic::Code::Ok {
-            return Err(status);
+        match self.status() {
+            status if status.code() == Code::Ok => Ok(M::decode(&self.body[5..]).unwrap()),
+            status => Err(status),
         }
-        Ok(M::decode(&self.body[5..]).unwrap())
     }
 
     /// The status of a refusal.
     fn refusal(&self) -> Result<(), Status> {
-        self.result::<()>()
+        Err(self.status())
     }
 }
 

@@ -1,4 +1,4 @@
-//! Owns what GetMe promises to the holder of a genuine token.
+//! Owns what `GetMe` promises to the holder of a genuine token.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Owns what SignUp promises.
+//! Owns what `SignUp` promises.
 
 use std::collections::HashMap;
 

@@ -75,7 +75,7 @@ impl Target {
 
     /// A token with the server's own signature.
     fn signed(&self, header: &Value, claims: &Value) -> String {
-        self.signed_text(&header.to_string(), &claims.to_string())
+        self.signed_text(header.to_string(), claims.to_string())
     }
 
     /// As [`Self::signed`], of bytes that need not be what they should be.

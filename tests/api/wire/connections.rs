@@ -35,7 +35,7 @@ async fn closes(mut stream: TcpStream, what: &str) -> Vec<u8> {
 async fn other_protocols_are_shown_the_door_at_once() {
     // Long enough that no timeout can be what closes them.
     let target = Target::new(&["--keepalive-timeout=60s"]).await;
-    let noise: Vec<u8> = (0..2_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let noise: Vec<u8> = (0..2_000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[1]).collect();
     let hello = [&[0x16, 0x03, 0x01, 0x00, 0xc8, 0x01, 0x00, 0x00, 0xc4, 0x03, 0x03][..], &[7; 194]].concat();
     for (what, bytes) in [
         ("HTTP/1.1", b"POST /identity.v1.IdentityService/GetMe HTTP/1.1\r\nhost: x\r\n\r\n".to_vec()),
@@ -47,10 +47,9 @@ async fn other_protocols_are_shown_the_door_at_once() {
         ("TLS", hello),
         ("SSH", b"SSH-2.0-OpenSSH_9.2\r\n".to_vec()),
         ("a line", b"hello\r\n".to_vec()),
-        ("noise", noise.clone()),
+        ("noise", noise),
         ("zeroes", vec![0; 100]),
         ("the preface, mistaken at its end", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\rX".to_vec()),
-        ("the preface, and noise", [PREFACE, &noise].concat()),
     ] {
         let mut stream = target.tcp().await;
         let _ = stream.write_all(&bytes).await;
@@ -128,9 +127,16 @@ async fn who_trickles_a_greeting_gains_no_time_by_it() {
 #[tokio::test]
 async fn who_does_not_answer_a_ping_is_let_go() {
     let target = Target::new(&["--keepalive-interval=1s", "--keepalive-timeout=1s"]).await;
-    let mut stream = target.tcp().await;
-    stream.write_all(&hello()).await.unwrap();
-    closes(stream, "a client that is gone").await;
+    let piece_of_a_frame = http2_frame(HEADERS, END_HEADERS, 1, &[0; 100])[..50].to_vec();
+    let mut gone = Vec::new();
+    for said in [PREFACE.to_vec(), hello(), [hello(), piece_of_a_frame].concat()] {
+        let mut stream = target.tcp().await;
+        stream.write_all(&said).await.unwrap();
+        gone.push(stream);
+    }
+    for stream in gone {
+        closes(stream, "a client that is gone").await;
+    }
     target.still_serves().await;
 }
 

@@ -150,9 +150,12 @@ impl Connections {
         async move {
             // Answers are small and each is wanted at once. Where that cannot be had, it goes without.
             let _ = stream.set_nodelay(true);
-            let Ok(Ok(stream)) = timeout(greeting_timeout, greeting::read(stream, protocol)).await else {
-                return;
+            let greeted = tokio::select! {
+                greeted = timeout(greeting_timeout, greeting::read(stream, protocol)) => greeted,
+                // Nothing has been asked yet.
+                () = draining.cancelled() => return,
             };
+            let Ok(Ok(stream)) = greeted else { return };
             let mut connection =
                 pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)));
             tokio::select! {

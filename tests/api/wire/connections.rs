@@ -141,6 +141,26 @@ async fn who_does_not_answer_a_ping_is_let_go() {
 }
 
 #[tokio::test]
+async fn who_has_not_greeted_does_not_hold_up_a_stop() {
+    let target = Target::new(&["--keepalive-timeout=60s", "--drain-timeout=60s"]).await;
+    let mut silent = Vec::new();
+    for said in [&b""[..], &PREFACE[..10]] {
+        for addr in [target.server.started.grpc_addr, target.server.started.http_addr] {
+            let mut stream = TcpStream::connect(addr).await.unwrap();
+            stream.write_all(said).await.unwrap();
+            silent.push(stream);
+        }
+    }
+    // Connections are accepted in order: once later ones are served, these are open.
+    target.still_serves().await;
+    assert_eq!(target.server.http_get("/livez").await.status(), 200);
+    timeout(PATIENCE, target.server.stop()).await.unwrap();
+    for stream in silent {
+        closes(stream, "after the stop").await;
+    }
+}
+
+#[tokio::test]
 async fn beyond_the_most_connections_the_next_is_closed_and_the_others_go_on() {
     let target = Target::new(&["--max-connections=2"]).await;
     // The connection that made the token has gone by now, or is about to.

@@ -183,7 +183,7 @@ async fn a_disabled_user_learns_nothing_of_an_outdated_hash() {
 }
 
 /// Each kind of refused login queues exactly one hash with the present parameters: the work is the same by
-/// construction, and here by the clock. Medians of interleaved rounds, so that a busy machine burdens all kinds alike.
+/// construction, and here by the clock. The best of interleaved rounds: a busy machine only ever adds.
 #[tokio::test]
 async fn refused_logins_take_the_same_time() {
     let server =
@@ -211,15 +211,9 @@ async fn refused_logins_take_the_same_time() {
             times[kind].push(clock.monotonic().saturating_sub(started));
         }
     }
-    let medians: Vec<Duration> = times
-        .into_iter()
-        .map(|mut times| {
-            times.sort();
-            times[times.len() / 2]
-        })
-        .collect();
-    let (fastest, slowest) = (medians.iter().min().unwrap(), medians.iter().max().unwrap());
-    assert!(slowest.as_secs_f64() < fastest.as_secs_f64() * 1.5, "medians by kind: {medians:?}");
+    let best: Vec<Duration> = times.iter().map(|times| *times.iter().min().unwrap()).collect();
+    let (fastest, slowest) = (best.iter().min().unwrap(), best.iter().max().unwrap());
+    assert!(slowest.as_secs_f64() < fastest.as_secs_f64() * 1.5, "best by kind: {best:?}");
 }
 
 #[test]

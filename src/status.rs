@@ -42,6 +42,9 @@ impl From<Error> for Status {
             Error::MessageTooLarge { max_bytes } => {
                 metadata.insert("max_message_bytes".to_owned(), max_bytes.to_string());
             }
+            Error::HeadersTooLarge { max_bytes } => {
+                metadata.insert("max_header_bytes".to_owned(), max_bytes.to_string());
+            }
             Error::InsufficientScope(scope) => {
                 metadata.insert("required_scope".to_owned(), scope);
             }
@@ -74,6 +77,7 @@ fn code_and_reason(error: &Error) -> (Code, ErrorReason) {
         Error::InvalidFields(_) => (Code::InvalidArgument, ErrorReason::InvalidFields),
         Error::MalformedRequest(_) => (Code::InvalidArgument, ErrorReason::MalformedRequest),
         Error::MessageTooLarge { .. } => (Code::ResourceExhausted, ErrorReason::MessageTooLarge),
+        Error::HeadersTooLarge { .. } => (Code::ResourceExhausted, ErrorReason::HeadersTooLarge),
         Error::UsernameTaken => (Code::AlreadyExists, ErrorReason::UsernameTaken),
         Error::InvalidCredentials => (Code::Unauthenticated, ErrorReason::InvalidCredentials),
         Error::TokenMissing => (Code::Unauthenticated, ErrorReason::TokenMissing),

@@ -23,6 +23,12 @@ pub enum Error {
         /// The limit.
         max_bytes: usize,
     },
+    /// The request's headers are larger than the limit, in bytes.
+    #[error("the request's headers are larger than the {max_bytes} bytes that this server takes")]
+    HeadersTooLarge {
+        /// The limit.
+        max_bytes: usize,
+    },
     /// Another user has the name.
     #[error("the username is taken")]
     UsernameTaken,

@@ -4,5 +4,6 @@ pub(crate) mod framework_errors;
 pub(crate) mod health;
 mod identity_service;
 pub(crate) mod limits;
+pub(crate) mod protocol;
 
 pub(crate) use identity_service::IdentityRpc;

@@ -11,3 +11,5 @@ mod keys;
 mod limits;
 mod ready;
 mod sign_up;
+mod token_attacks;
+mod wire;

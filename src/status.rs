@@ -6,7 +6,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use crate::{
-    model::{Error, FieldReason},
+    model::{Error, FieldReason, error},
     proto::{
         ERROR_DOMAIN,
         identity::v1::{ErrorReason, FieldReason as WireFieldReason},
@@ -20,7 +20,7 @@ impl From<Error> for Status {
     fn from(error: Error) -> Self {
         let (code, reason) = code_and_reason(&error);
         if code == Code::Internal || code == Code::Unavailable {
-            tracing::error!(reason = reason_name(reason), error = %chain(&error), "call failed");
+            tracing::error!(reason = reason_name(reason), error = %error::chain(&error), "call failed");
         }
         let message = error.to_string();
         let mut metadata = HashMap::new();
@@ -41,6 +41,9 @@ impl From<Error> for Status {
             }
             Error::MessageTooLarge { max_bytes } => {
                 metadata.insert("max_message_bytes".to_owned(), max_bytes.to_string());
+            }
+            Error::HeadersTooLarge { max_bytes } => {
+                metadata.insert("max_header_bytes".to_owned(), max_bytes.to_string());
             }
             Error::InsufficientScope(scope) => {
                 metadata.insert("required_scope".to_owned(), scope);
@@ -77,6 +80,7 @@ fn code_and_reason(error: &Error) -> (Code, ErrorReason) {
         Error::InvalidFields(_) => (Code::InvalidArgument, ErrorReason::InvalidFields),
         Error::MalformedRequest(_) => (Code::InvalidArgument, ErrorReason::MalformedRequest),
         Error::MessageTooLarge { .. } => (Code::ResourceExhausted, ErrorReason::MessageTooLarge),
+        Error::HeadersTooLarge { .. } => (Code::ResourceExhausted, ErrorReason::HeadersTooLarge),
         Error::UsernameTaken => (Code::AlreadyExists, ErrorReason::UsernameTaken),
         Error::InvalidCredentials => (Code::Unauthenticated, ErrorReason::InvalidCredentials),
         Error::TokenMissing => (Code::Unauthenticated, ErrorReason::TokenMissing),
@@ -113,16 +117,4 @@ fn field_reason_name(reason: FieldReason) -> &'static str {
         FieldReason::NotUpdatable => WireFieldReason::NotUpdatable,
     };
     wire.as_str_name().trim_start_matches("FIELD_REASON_")
-}
-
-/// The error and every cause below it, for the log.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
 }

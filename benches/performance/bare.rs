@@ -4,7 +4,7 @@ use std::io::Write;
 
 use prost::Message;
 use signet::proto::identity::v1::{
-    GetMeRequest, GetMeResponse, IssueTokenRequest, IssueTokenResponse, SignUpRequest, SignUpResponse,
+    self as wire, GetMeRequest, GetMeResponse,
     identity_service_server::{IdentityService, IdentityServiceServer},
 };
 use tokio::net::TcpListener;
@@ -31,23 +31,36 @@ pub(crate) fn serve(reply: &str) -> Result<()> {
     })
 }
 
-#[tonic::async_trait]
-impl IdentityService for Bare {
-    async fn sign_up(
-        &self,
-        _: Request<SignUpRequest>,
-    ) -> std::result::Result<Response<SignUpResponse>, Status> {
-        Err(Status::unimplemented("the bare server answers GetMe alone"))
-    }
+/// The service, with every method but `get_me` left out.
+macro_rules! answer_get_me_alone {
+    ($($method:ident: $request:ident => $response:ident),* $(,)?) => {
+        #[tonic::async_trait]
+        impl IdentityService for Bare {
+            async fn get_me(
+                &self,
+                _: Request<GetMeRequest>,
+            ) -> std::result::Result<Response<GetMeResponse>, Status> {
+                Ok(Response::new(self.0.clone()))
+            }
 
-    async fn issue_token(
-        &self,
-        _: Request<IssueTokenRequest>,
-    ) -> std::result::Result<Response<IssueTokenResponse>, Status> {
-        Err(Status::unimplemented("the bare server answers GetMe alone"))
-    }
+            $(async fn $method(
+                &self,
+                _: Request<wire::$request>,
+            ) -> std::result::Result<Response<wire::$response>, Status> {
+                Err(Status::unimplemented("the bare server answers GetMe alone"))
+            })*
+        }
+    };
+}
 
-    async fn get_me(&self, _: Request<GetMeRequest>) -> std::result::Result<Response<GetMeResponse>, Status> {
-        Ok(Response::new(self.0.clone()))
-    }
+answer_get_me_alone! {
+    sign_up: SignUpRequest => SignUpResponse,
+    issue_token: IssueTokenRequest => IssueTokenResponse,
+    update_me: UpdateMeRequest => UpdateMeResponse,
+    change_password: ChangePasswordRequest => ChangePasswordResponse,
+    delete_me: DeleteMeRequest => DeleteMeResponse,
+    list_sessions: ListSessionsRequest => ListSessionsResponse,
+    revoke_session: RevokeSessionRequest => RevokeSessionResponse,
+    revoke_all_sessions: RevokeAllSessionsRequest => RevokeAllSessionsResponse,
+    revoke_token: RevokeTokenRequest => RevokeTokenResponse,
 }

@@ -34,7 +34,7 @@ async fn check(addr: SocketAddr) -> Result<ServingStatus, String> {
         .timeout(TIMEOUT)
         .connect()
         .await
-        .map_err(|error| crate::status::chain(&error))?;
+        .map_err(|error| crate::model::error::chain(&error))?;
     let answer = HealthClient::new(channel)
         .check(HealthCheckRequest::default())
         .await

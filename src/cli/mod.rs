@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, error::ErrorKind};
 
-use crate::{config::Config, model::Error, server::StartError, status, telemetry};
+use crate::{config::Config, model::Error, server::StartError, telemetry};
 use output::Output;
 
 /// Exit code for a setting or an argument that cannot be used.
@@ -84,8 +84,8 @@ impl From<Error> for Failure {
                 Self::Usage(rules.join("; "))
             }
             // The operator is told the cause itself; a caller is told that the log has it.
-            Error::Internal(cause) => Self::Failed(status::chain(cause.as_ref())),
-            other => Self::Failed(status::chain(&other)),
+            Error::Internal(cause) => Self::Failed(crate::model::error::chain(cause.as_ref())),
+            other => Self::Failed(crate::model::error::chain(&other)),
         }
     }
 }

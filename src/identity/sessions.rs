@@ -220,7 +220,9 @@ impl Sessions {
 
     /// Forgets sessions that were ended in the database.
     pub fn forget(&self, ended: &[SessionId]) {
-        ended.iter().for_each(|id| self.known.forget(*id));
+        for id in ended {
+            self.known.forget(*id);
+        }
     }
 
     /// Deletes expired sessions every `interval`, until it is dropped.
@@ -232,7 +234,7 @@ impl Sessions {
                     Ok(true) => {}
                     Ok(false) => break,
                     Err(error) => {
-                        tracing::warn!(error = %crate::status::chain(&error), "expired sessions stay for now");
+                        tracing::warn!(error = %crate::model::error::chain(&error), "expired sessions stay for now");
                         break;
                     }
                 }

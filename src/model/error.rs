@@ -23,6 +23,12 @@ pub enum Error {
         /// The limit.
         max_bytes: usize,
     },
+    /// The request's headers are larger than the limit, in bytes.
+    #[error("the request's headers are larger than the {max_bytes} bytes that this server takes")]
+    HeadersTooLarge {
+        /// The limit.
+        max_bytes: usize,
+    },
     /// Another user has the name.
     #[error("the username is taken")]
     UsernameTaken,
@@ -91,6 +97,19 @@ impl Error {
     pub fn internal(cause: impl Into<Cause>) -> Self {
         Self::Internal(cause.into())
     }
+}
+
+/// The error and every cause below it, for the log.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
 }
 
 fn summary(violations: &[FieldViolation]) -> String {

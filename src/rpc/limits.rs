@@ -111,6 +111,9 @@ where
             Ok(deadline) => deadline,
             Err(error) => return refuse(error),
         };
+        if deadline.has_passed() {
+            return refuse(Error::DeadlineExceeded);
+        }
         request.extensions_mut().insert(deadline);
         // The clone takes the place of the service that was polled ready (tower's own advice).
         let clone = self.inner.clone();

@@ -6,5 +6,6 @@ pub(crate) mod health;
 mod identity_service;
 pub(crate) mod limits;
 mod paging;
+pub(crate) mod protocol;
 
 pub(crate) use identity_service::IdentityRpc;

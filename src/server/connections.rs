@@ -2,7 +2,7 @@
 //!
 //! tonic's own accept loop gives a connection no age with jitter, no cap and no deadline for its drain.
 
-use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -20,10 +20,15 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::{Service, ServiceExt};
 
+use super::greeting;
 use crate::config::LimitConfig;
 
 /// How long to wait after the system refused a connection (no more file descriptors, say) before asking again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How far beyond their limit headers are still read, as a multiple of it: what HTTP/2 itself refuses, it refuses by a bare
+/// status that gRPC clients can make nothing of, so the layer above must get to see it first.
+const READ_HEADERS_FACTOR: u32 = 4;
 
 /// Which versions of HTTP a listener speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +41,7 @@ pub(super) enum Protocol {
 
 /// The connections of one listener.
 pub(super) struct Connections {
+    protocol: Protocol,
     builder: Builder<TokioExecutor>,
     limits: LimitConfig,
     /// Cancelled when no more connections are taken and those that are open shall finish.
@@ -48,19 +54,22 @@ pub(super) struct Connections {
 impl Connections {
     pub(super) fn new(protocol: Protocol, limits: LimitConfig) -> Self {
         let mut builder = Builder::new(TokioExecutor::new());
+        let mut max_header_bytes = limits.max_header_bytes;
         if protocol == Protocol::Http2 {
             builder = builder.http2_only();
+            max_header_bytes = max_header_bytes.saturating_mul(READ_HEADERS_FACTOR);
         }
         builder
             .http2()
             .timer(TokioTimer::new())
             .max_concurrent_streams(limits.max_concurrent_streams)
-            .max_header_list_size(limits.max_header_bytes)
+            .max_header_list_size(max_header_bytes)
             .keep_alive_interval(limits.keepalive_interval)
             .keep_alive_timeout(limits.keepalive_timeout);
         // The timer bounds how long a request's head may take.
         builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.keepalive_timeout);
         Self {
+            protocol,
             builder,
             limits,
             draining: CancellationToken::new(),
@@ -134,14 +143,19 @@ impl Connections {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let (builder, draining, cut) = (self.builder.clone(), self.draining.clone(), self.cut.clone());
-        let first_byte_timeout = self.limits.keepalive_timeout;
+        let (protocol, greeting_timeout) = (self.protocol, self.limits.keepalive_timeout);
         let grace = self.limits.drain_timeout;
         // A tenth more or less, so that connections made together do not end together.
         let age = self.limits.max_connection_age.mul_f64(rand::rng().random_range(0.9..1.1));
         async move {
-            if start(&stream, first_byte_timeout).await.is_err() {
-                return;
-            }
+            // Answers are small and each is wanted at once. Where that cannot be had, it goes without.
+            let _ = stream.set_nodelay(true);
+            let greeted = tokio::select! {
+                greeted = timeout(greeting_timeout, greeting::read(stream, protocol)) => greeted,
+                // Nothing has been asked yet.
+                () = draining.cancelled() => return,
+            };
+            let Ok(Ok(stream)) = greeted else { return };
             let mut connection =
                 pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)));
             tokio::select! {
@@ -176,11 +190,4 @@ where
         request.extensions_mut().insert(peer);
         request
     })
-}
-
-/// Waits for the client's first byte: whoever connects and says nothing does not keep a place for long.
-async fn start(stream: &TcpStream, first_byte_timeout: Duration) -> io::Result<()> {
-    // Answers are small and each is wanted at once.
-    stream.set_nodelay(true)?;
-    timeout(first_byte_timeout, stream.readable()).await?
 }

@@ -2,6 +2,7 @@
 
 mod connections;
 mod data_dir;
+mod greeting;
 
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -20,7 +21,7 @@ use crate::{
     },
     model::{Clock, Error, KeyId},
     proto::{DESCRIPTOR_SET, identity::v1::identity_service_server::IdentityServiceServer},
-    rpc::{IdentityRpc, framework_errors, health::HealthRpc, limits::LimitsLayer},
+    rpc::{IdentityRpc, framework_errors, health::HealthRpc, limits::LimitsLayer, protocol::ProtocolLayer},
     store::Store,
 };
 
@@ -121,7 +122,7 @@ pub async fn open_database(config: &StorageConfig, must_exist: bool) -> Result<O
     };
     let description = path.display().to_string();
     let store = Store::open_sqlite(path).await.map_err(|error| {
-        let cause = crate::status::chain(&error);
+        let cause = crate::model::error::chain(&error);
         ConfigError::new(setting, format!("{description} cannot be opened as a SQLite database: {cause}"))
     })?;
     let master_key_made = master_key_made.map(|path| path.display().to_string());
@@ -240,11 +241,13 @@ fn grpc_service(
     let identity =
         IdentityRpc::new(Arc::clone(&parts.accounts), Arc::clone(&parts.sessions), Arc::clone(&parts.tokens));
     let (health, health_server) = HealthRpc::new();
+    let reflection_alpha = reflection().build_v1alpha().map_err(Error::internal)?;
+    let reflection = reflection().build_v1().map_err(Error::internal)?;
     let routes =
         Routes::new(IdentityServiceServer::new(identity).max_decoding_message_size(max_message_bytes))
             .add_service(health_server.max_decoding_message_size(max_message_bytes))
-            .add_service(reflection().build_v1().map_err(Error::internal)?)
-            .add_service(reflection().build_v1alpha().map_err(Error::internal)?)
+            .add_service(reflection.max_decoding_message_size(max_message_bytes))
+            .add_service(reflection_alpha.max_decoding_message_size(max_message_bytes))
             .prepare();
     let verifier = Verifier::new(Arc::clone(&parts.keyring), parts.clock.clone(), config.tokens.verifying());
     let authenticator = Authenticator::new(
@@ -254,6 +257,8 @@ fn grpc_service(
     let service = ServiceBuilder::new()
         // Outermost, so that every refusal below has a reason of this API.
         .map_response(move |response| framework_errors::rename(response, max_message_bytes))
+        // What is no gRPC request takes no place among the calls.
+        .layer(ProtocolLayer::new(config.limits.max_header_bytes))
         // Before anything that costs: what does not fit is refused for next to nothing.
         .layer(LimitsLayer::new(config.limits.max_in_flight_calls, config.limits.request_timeout))
         // Last before the handlers: none is reached past it.

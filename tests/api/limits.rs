@@ -15,7 +15,7 @@ const SLOW: [&str; 4] =
 
 #[tokio::test]
 async fn hashes_beyond_the_queue_are_refused_at_once_with_a_hint() {
-    let server = TestServer::start(&[&SLOW[..], &["--hash-queue=2"]].concat()).await;
+    let server = TestServer::start(&[&SLOW[..], &["--hash-queue=2", "--request-timeout=60s"]].concat()).await;
     let client = server.client().await;
     let mut logins = JoinSet::new();
     for _ in 0..20 {

@@ -13,3 +13,5 @@ mod own_account;
 mod ready;
 mod sessions;
 mod sign_up;
+mod token_attacks;
+mod wire;

@@ -10,7 +10,7 @@ use crate::{
     signet::Signet,
 };
 
-/// By when another process's decision must have arrived: the promised second (--user-cache-max-age), and time for
+/// By when another process's decision must have arrived: the promised second (--standing-cache-max-age), and time for
 /// grpcurl to run on a busy machine.
 const ARRIVAL: Duration = Duration::from_secs(3);
 

@@ -9,7 +9,7 @@ use crate::{
     harness::Place,
 };
 
-/// `--user-cache-max-age` is 1 s; the rest is for a busy machine.
+/// `--standing-cache-max-age` is 1 s; the rest is for a busy machine.
 const BOUND: Duration = Duration::from_secs(3);
 
 async fn becomes(client: &Client, token: &str, expected: &str) {

@@ -36,8 +36,15 @@ async fn a_start_prints_one_json_line_with_the_real_ports_and_listens_there() {
     let service = place.serve(&["serve"]).await;
     let started = service.started.as_object().unwrap();
     let members: Vec<_> = started.keys().map(String::as_str).collect();
-    let expected =
-        ["database", "grpc_addr", "http_addr", "master_key_made", "migrations_applied", "signing_key"];
+    let expected = [
+        "database",
+        "grpc_addr",
+        "http_addr",
+        "issuer",
+        "master_key_made",
+        "migrations_applied",
+        "signing_key",
+    ];
     assert_eq!(members, expected);
     assert!(service.grpc_addr().port() != 0 && service.http_addr().port() != 0, "{started:?}");
     assert_eq!(started["database"], "./signet-data/signet.db");

@@ -128,8 +128,8 @@ pub struct TokenConfig {
     #[arg(long, env = "SIGNET_STANDING_CACHE_SIZE", global = true, value_name = "COUNT", default_value_t = 10_000, value_parser = RangedU64ValueParser::<usize>::new().range(0..=100_000_000))]
     pub standing_cache_size: usize,
 
-    /// For how long a user or a session is remembered: how long one that another process disabled or ended may still be served
-    /// (0s to 1m). Changes by this process are seen at once.
+    /// How long a change by another process (a user disabled, a session ended) may stay unseen (0s to 1m): the database is asked
+    /// for changes twice within that time. Changes by this process are seen at once.
     #[arg(long, env = "SIGNET_STANDING_CACHE_MAX_AGE", global = true, value_name = "DURATION", default_value = "1s", value_parser = duration::<0, 60>)]
     pub standing_cache_max_age: Duration,
 }

@@ -1,4 +1,4 @@
-//! Login sessions, and the refresh tokens that keep them going.
+//! Login sessions, the refresh tokens that keep them going, and the feed by which processes learn of changes.
 
 use sea_orm_migration::prelude::*;
 
@@ -56,10 +56,22 @@ impl MigrationTrait for Migration {
                     .col(RefreshTokens::SessionId)
                     .to_owned(),
             )
+            .await?;
+        manager
+            .create_table(
+                Table::create()
+                    .table(Changes::Table)
+                    .col(ColumnDef::new(Changes::Id).big_integer().not_null().auto_increment().primary_key())
+                    // The id of a user or a session that was changed or ended.
+                    .col(ColumnDef::new(Changes::Subject).uuid().not_null())
+                    .col(ColumnDef::new(Changes::CreateTime).big_integer().not_null())
+                    .to_owned(),
+            )
             .await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        manager.drop_table(Table::drop().table(Changes::Table).to_owned()).await?;
         manager.drop_table(Table::drop().table(RefreshTokens::Table).to_owned()).await?;
         manager.drop_table(Table::drop().table(Sessions::Table).to_owned()).await
     }
@@ -86,4 +98,12 @@ enum RefreshTokens {
     SuccessorSalt,
     CreateTime,
     ConsumeTime,
+}
+
+#[derive(DeriveIden)]
+enum Changes {
+    Table,
+    Id,
+    Subject,
+    CreateTime,
 }

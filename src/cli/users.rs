@@ -4,6 +4,7 @@ use std::{
     fs,
     io::{self, IsTerminal},
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -118,7 +119,8 @@ async fn make(create: Create, config: &Config, output: Output) -> Result<(), Fai
     let password = read_password(create.password_file.as_deref())?;
     let store = open(config, false).await?;
     let passwords = Passwords::start(argon2, PoolSize { threads: 1, queue: 1 }).map_err(Error::internal)?;
-    let accounts = Accounts::new(store.clone(), passwords, config.accounts(), Clock::system());
+    let accounts =
+        Accounts::new(store.clone(), passwords, config.accounts(), Clock::system(), Arc::default());
     let new = NewAccount {
         username: &create.username,
         password: &password,
@@ -183,7 +185,7 @@ async fn set_active(who: &Who, active: bool, store: &Store, output: Output) -> R
 
 async fn delete(who: &Who, store: &Store, output: Output) -> Result<(), Failure> {
     let user = find(who, store).await?;
-    store.delete_user(user.id).await?;
+    store.delete_user(user.id, Clock::system().now()).await?;
     output.answer(
         &format!("Deleted {} ({}).", user.username.typed(), user.id),
         &json!({ "deleted": user.id.to_string() }),

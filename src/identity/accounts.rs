@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     Passwords,
+    change_feed::Followed,
     read_cache::{Known, ReadCache},
 };
 use crate::{
@@ -78,8 +79,14 @@ struct Checked {
 impl Accounts {
     /// The accounts in `store`.
     #[must_use]
-    pub fn new(store: Store, passwords: Passwords, settings: AccountSettings, clock: Clock) -> Self {
-        let users = ReadCache::new(settings.cache_size, settings.cache_max_age, clock.clone());
+    pub fn new(
+        store: Store,
+        passwords: Passwords,
+        settings: AccountSettings,
+        clock: Clock,
+        followed: Arc<Followed>,
+    ) -> Self {
+        let users = ReadCache::new(settings.cache_size, settings.cache_max_age, clock.clone(), followed);
         Self { store, passwords, rules: settings.password_rules, users, clock }
     }
 
@@ -205,7 +212,7 @@ impl Accounts {
     ) -> Result<Vec<SessionId>, Error> {
         let credentials = self.store.credentials_of(id).await?;
         self.judge(credentials, password, deadline).await?;
-        let ended = self.store.delete_user(id).await?;
+        let ended = self.store.delete_user(id, self.clock.now()).await?;
         self.users.forget(id);
         Ok(ended.unwrap_or_default())
     }
@@ -222,6 +229,16 @@ impl Accounts {
         let user = self.store.user(id).await?.map(Arc::new);
         self.users.put(id, user.clone(), reading);
         Ok(user)
+    }
+
+    /// Forgets the user `id`, who was changed in the database.
+    pub(super) fn forget(&self, id: UserId) {
+        self.users.forget(id);
+    }
+
+    /// Forgets everybody.
+    pub(super) fn forget_all(&self) {
+        self.users.forget_all();
     }
 
     /// The fields of `new`, or every rule that they break.

@@ -1,6 +1,7 @@
 //! Owns what the service does: accounts, passwords, tokens and the keys that sign them.
 
 pub mod accounts;
+pub mod change_feed;
 pub mod keyring;
 pub mod master_key;
 pub mod passwords;
@@ -11,6 +12,7 @@ mod standing;
 pub mod tokens;
 
 pub use accounts::{Accounts, NewAccount};
+pub use change_feed::ChangeFeed;
 pub use keyring::Keyring;
 pub use master_key::MasterKey;
 pub use passwords::Passwords;

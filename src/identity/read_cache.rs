@@ -1,4 +1,4 @@
-//! Owns what was read from the database lately, each for a bounded time.
+//! Owns what was read from the database lately, for as long as it is known not to have changed.
 
 use std::{
     hash::Hash,
@@ -11,15 +11,17 @@ use std::{
 
 use quick_cache::sync::Cache;
 
+use super::change_feed::Followed;
 use crate::model::Clock;
 
-/// Rows by their ids, none older than a bound: so long can a change by another process stay unseen. A change by this process
-/// is seen at once.
+/// Rows by their ids, as they were read or as the feed of changes has confirmed them since, neither longer ago than a bound: so
+/// long can a change by another process stay unseen. A change by this process is seen at once.
 #[derive(Debug)]
 pub(super) struct ReadCache<K, V> {
     entries: Cache<K, Entry<V>>,
     clock: Clock,
     max_age: Duration,
+    followed: Arc<Followed>,
     /// How often something was forgotten: what was read before that may be what was changed.
     changes: AtomicU64,
 }
@@ -43,14 +45,16 @@ struct Entry<V> {
 }
 
 impl<K: Eq + Hash + Copy, V> ReadCache<K, V> {
-    pub(super) fn new(capacity: usize, max_age: Duration, clock: Clock) -> Self {
-        Self { entries: Cache::new(capacity), clock, max_age, changes: AtomicU64::new(0) }
+    pub(super) fn new(capacity: usize, max_age: Duration, clock: Clock, followed: Arc<Followed>) -> Self {
+        Self { entries: Cache::new(capacity), clock, max_age, followed, changes: AtomicU64::new(0) }
     }
 
-    /// What was read of the row `id` within the bound.
+    /// What is known of the row `id`.
     pub(super) fn get(&self, id: K) -> Option<Known<V>> {
         let entry = self.entries.get(&id)?;
-        let age = self.clock.monotonic().saturating_sub(entry.begun);
+        // Had it changed before the feed was last read, it would have been forgotten.
+        let confirmed = entry.begun.max(self.followed.until());
+        let age = self.clock.monotonic().saturating_sub(confirmed);
         (age < self.max_age).then_some(Known(entry.row))
     }
 
@@ -73,6 +77,12 @@ impl<K: Eq + Hash + Copy, V> ReadCache<K, V> {
         self.changes.fetch_add(1, Ordering::SeqCst);
         self.entries.remove(&id);
     }
+
+    /// To be called when any row may have changed.
+    pub(super) fn forget_all(&self) {
+        self.changes.fetch_add(1, Ordering::SeqCst);
+        self.entries.clear();
+    }
 }
 
 impl<V> Clone for Entry<V> {
@@ -88,7 +98,7 @@ mod tests {
 
     fn cache() -> (ReadCache<u8, &'static str>, Clock) {
         let clock = Clock::manual(Timestamp::from_micros(0));
-        (ReadCache::new(8, Duration::from_secs(1), clock.clone()), clock)
+        (ReadCache::new(8, Duration::from_secs(1), clock.clone(), Arc::default()), clock)
     }
 
     #[test]

@@ -7,7 +7,10 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 use rand::Rng;
 use zeroize::Zeroizing;
 
-use super::read_cache::{Known, ReadCache};
+use super::{
+    change_feed::Followed,
+    read_cache::{Known, ReadCache},
+};
 use crate::{
     model::{
         Clock, Error, Origin, Session, SessionId, SessionLifetime, User, UserId,
@@ -93,8 +96,8 @@ impl fmt::Debug for RefreshToken {
 impl Sessions {
     /// The sessions in `store`.
     #[must_use]
-    pub fn new(store: Store, settings: SessionSettings, clock: Clock) -> Self {
-        let known = ReadCache::new(settings.cache_size, settings.cache_max_age, clock.clone());
+    pub fn new(store: Store, settings: SessionSettings, clock: Clock, followed: Arc<Followed>) -> Self {
+        let known = ReadCache::new(settings.cache_size, settings.cache_max_age, clock.clone(), followed);
         Self { store, clock, settings, known }
     }
 
@@ -125,9 +128,12 @@ impl Sessions {
             last_use_time: now,
         };
         let token = RefreshToken::random();
+        let reading = self.known.begin();
         if !self.store.add_session(&session, token.to_store(), password_hash).await? {
             return Err(Error::InvalidCredentials);
         }
+        // Its tokens are likely to be seen soon.
+        self.known.put(session.id, Some(Arc::new(session.clone())), reading);
         Ok((session, token))
     }
 
@@ -190,7 +196,7 @@ impl Sessions {
     /// # Errors
     /// [`Error::SessionNotFound`] if the user has none of that id.
     pub async fn end(&self, user: UserId, id: SessionId) -> Result<(), Error> {
-        if !self.store.delete_session(user, id).await? {
+        if !self.store.delete_session(user, id, self.clock.now()).await? {
             return Err(Error::SessionNotFound);
         }
         self.known.forget(id);
@@ -202,7 +208,7 @@ impl Sessions {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn end_all(&self, user: UserId, keep: Option<SessionId>) -> Result<(), Error> {
-        self.forget(&self.store.delete_sessions(user, keep).await?);
+        self.forget(&self.store.delete_sessions(user, keep, self.clock.now()).await?);
         Ok(())
     }
 
@@ -223,6 +229,11 @@ impl Sessions {
         for id in ended {
             self.known.forget(*id);
         }
+    }
+
+    /// Forgets every session.
+    pub(super) fn forget_all(&self) {
+        self.known.forget_all();
     }
 
     /// Deletes expired sessions every `interval`, until it is dropped.

@@ -16,7 +16,7 @@ use crate::{
     auth::{AuthLayer, Authenticator, Policy, PolicyError, Verifier},
     config::{Config, ConfigError, Database, StorageConfig},
     identity::{
-        Accounts, GoodStanding, Keyring, MasterKey, Passwords, Readiness, Sessions, Tokens,
+        Accounts, ChangeFeed, GoodStanding, Keyring, MasterKey, Passwords, Readiness, Sessions, Tokens,
         keyring::KeyringError,
     },
     model::{Clock, Error, KeyId},
@@ -32,6 +32,9 @@ const READINESS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often expired sessions are deleted: they are refused from their expiry on, and only take up room until then.
 const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
+
+/// However small the bound on staleness, the feed of changes is not read more often.
+const MIN_CHANGES_INTERVAL: Duration = Duration::from_millis(50);
 
 /// How many connections may wait to be accepted.
 const BACKLOG: u32 = 1_024;
@@ -73,6 +76,7 @@ struct Parts {
     sessions: Arc<Sessions>,
     tokens: Arc<Tokens>,
     keyring: Arc<Keyring>,
+    changes: ChangeFeed,
     readiness: Readiness,
     store: Store,
     clock: Clock,
@@ -148,8 +152,16 @@ impl Server {
             KeyringError::Failed(error) => StartError::Failed(error),
         })?);
         let passwords = Passwords::start(argon2, config.passwords.pool()).map_err(Error::internal)?;
-        let accounts = Arc::new(Accounts::new(store.clone(), passwords, config.accounts(), clock.clone()));
-        let sessions = Arc::new(Sessions::new(store.clone(), config.sessions(), clock.clone()));
+        let changes = ChangeFeed::open(store.clone(), clock.clone()).await?;
+        let accounts = Arc::new(Accounts::new(
+            store.clone(),
+            passwords,
+            config.accounts(),
+            clock.clone(),
+            changes.followed(),
+        ));
+        let sessions =
+            Arc::new(Sessions::new(store.clone(), config.sessions(), clock.clone(), changes.followed()));
         let tokens = Arc::new(Tokens::new(Arc::clone(&keyring), clock.clone(), config.tokens.issuing()));
         let readiness = Readiness::new(store.clone(), Arc::clone(&keyring));
         readiness.check().await;
@@ -166,7 +178,7 @@ impl Server {
             migrations_applied,
             signing_key: keyring.signing_kid(),
         };
-        let parts = Parts { accounts, sessions, tokens, keyring, readiness, store, clock };
+        let parts = Parts { accounts, sessions, tokens, keyring, changes, readiness, store, clock };
         Ok(Self { grpc, http, started, parts, config })
     }
 
@@ -188,11 +200,14 @@ impl Server {
             http_service.map_request(|request: http::Request<Incoming>| request.map(axum::body::Body::new));
         let grpc_connections = Connections::new(Protocol::Http2, config.limits.clone());
         let http_connections = Connections::new(Protocol::Any, config.limits.clone());
+        // Twice within the bound, so that one reading may be late.
+        let changes_interval = (config.tokens.standing_cache_max_age / 2).max(MIN_CHANGES_INTERVAL);
         let drained = async {
             let serve = async {
                 tokio::join!(
                     parts.readiness.watch(READINESS_INTERVAL),
                     parts.sessions.sweep(SWEEP_INTERVAL),
+                    parts.changes.follow(changes_interval, &parts.accounts, &parts.sessions),
                     tell_health(&parts.readiness, &health),
                 )
             };

@@ -1,5 +1,6 @@
 //! Owns what is kept: the only place that names SeaORM, one file per table.
 
+mod changes;
 mod entity;
 mod failure;
 mod refresh_tokens;
@@ -16,6 +17,7 @@ use sea_orm::{
     sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
 };
 
+pub use changes::Change;
 pub use refresh_tokens::{NewRefreshToken, Rotation, StoredRefreshToken};
 pub use schema::MigrationState;
 pub use signing_keys::StoredKey;

@@ -4,7 +4,7 @@ use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, Query
 use uuid::Uuid;
 
 use super::{
-    Store,
+    Store, changes,
     entity::refresh_tokens::{ActiveModel, Column, Entity, Model},
     failure, sessions,
 };
@@ -76,6 +76,7 @@ impl Store {
             Some(next) if next.consume_time.is_none() => Ok(Rotation::Repeated),
             _ => {
                 sessions::delete_rows(&transaction, vec![token.session_id]).await?;
+                changes::tell(&transaction, [token.session_id], now).await?;
                 transaction.commit().await.map_err(failure::from)?;
                 Ok(Rotation::Replayed)
             }

@@ -7,7 +7,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::{
-    NewRefreshToken, Store,
+    NewRefreshToken, Store, changes,
     entity::sessions::{ActiveModel, Column, Entity, Model},
     failure, refresh_tokens as tokens, users,
 };
@@ -83,9 +83,10 @@ impl Store {
         &self,
         user: UserId,
         keep: Option<SessionId>,
+        now: Timestamp,
     ) -> Result<Vec<SessionId>, Error> {
         let transaction = self.begin_write().await?;
-        let ended = delete_of_user(&transaction, user, keep).await?;
+        let ended = delete_of_user(&transaction, user, keep, now).await?;
         transaction.commit().await.map_err(failure::from)?;
         Ok(ended)
     }
@@ -94,7 +95,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn delete_session(&self, user: UserId, id: SessionId) -> Result<bool, Error> {
+    pub async fn delete_session(&self, user: UserId, id: SessionId, now: Timestamp) -> Result<bool, Error> {
         let transaction = self.begin_write().await?;
         let done = Entity::delete_many()
             .filter(Column::Id.eq(id.0))
@@ -106,6 +107,7 @@ impl Store {
             return Ok(false);
         }
         tokens::delete_of_sessions(&transaction, vec![id.0]).await?;
+        changes::tell(&transaction, [id.0], now).await?;
         transaction.commit().await.map_err(failure::from)?;
         Ok(true)
     }
@@ -143,6 +145,7 @@ pub(super) async fn delete_of_user(
     db: &impl ConnectionTrait,
     user: UserId,
     keep: Option<SessionId>,
+    now: Timestamp,
 ) -> Result<Vec<SessionId>, Error> {
     let mut query = Entity::find().select_only().column(Column::Id).filter(Column::UserId.eq(user.0));
     if let Some(keep) = keep {
@@ -150,6 +153,7 @@ pub(super) async fn delete_of_user(
     }
     let ids: Vec<Uuid> = query.into_tuple().all(db).await.map_err(failure::from)?;
     delete_rows(db, ids.clone()).await?;
+    changes::tell(db, ids.iter().copied(), now).await?;
     Ok(ids.into_iter().map(SessionId).collect())
 }
 

@@ -6,7 +6,7 @@ use sea_orm::{
 };
 
 use super::{
-    Store,
+    Store, changes,
     entity::users::{ActiveModel, Column, Entity, Model},
     failure, sessions,
 };
@@ -115,13 +115,16 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn set_active(&self, id: UserId, active: bool, now: Timestamp) -> Result<bool, Error> {
+        let transaction = self.begin_write().await?;
         let done = Entity::update_many()
             .col_expr(Column::IsActive, Expr::value(active))
             .col_expr(Column::UpdateTime, Expr::value(now.as_micros()))
             .filter(Column::Id.eq(id.0))
-            .exec(&self.db)
+            .exec(&transaction)
             .await
             .map_err(failure::from)?;
+        changes::tell(&transaction, [id.0], now).await?;
+        transaction.commit().await.map_err(failure::from)?;
         Ok(done.rows_affected > 0)
     }
 
@@ -159,7 +162,10 @@ impl Store {
             update =
                 update.col_expr(Column::DisplayName, Expr::value(name.map(|name| name.as_str().to_owned())));
         }
-        let done = update.filter(Column::Id.eq(id.0)).exec(&self.db).await.map_err(failure::from)?;
+        let transaction = self.begin_write().await?;
+        let done = update.filter(Column::Id.eq(id.0)).exec(&transaction).await.map_err(failure::from)?;
+        changes::tell(&transaction, [id.0], now).await?;
+        transaction.commit().await.map_err(failure::from)?;
         Ok(done.rows_affected > 0)
     }
 
@@ -188,7 +194,7 @@ impl Store {
         if done.rows_affected == 0 {
             return Ok(None);
         }
-        let ended = sessions::delete_of_user(&transaction, id, Some(keep)).await?;
+        let ended = sessions::delete_of_user(&transaction, id, Some(keep), now).await?;
         transaction.commit().await.map_err(failure::from)?;
         Ok(Some(ended))
     }
@@ -197,10 +203,11 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn delete_user(&self, id: UserId) -> Result<Option<Vec<SessionId>>, Error> {
+    pub async fn delete_user(&self, id: UserId, now: Timestamp) -> Result<Option<Vec<SessionId>>, Error> {
         let transaction = self.begin_write().await?;
-        let ended = sessions::delete_of_user(&transaction, id, None).await?;
+        let ended = sessions::delete_of_user(&transaction, id, None, now).await?;
         let done = Entity::delete_by_id(id.0).exec(&transaction).await.map_err(failure::from)?;
+        changes::tell(&transaction, [id.0], now).await?;
         transaction.commit().await.map_err(failure::from)?;
         Ok((done.rows_affected > 0).then_some(ended))
     }

@@ -242,7 +242,7 @@ async fn a_session_that_another_process_ends_is_refused_within_the_bound() {
     let (access, _) = client.pair("alice").await;
     let user = client.get_me(&access).await.unwrap();
     let user = signet::model::UserId(user.id.parse().unwrap());
-    server.store().await.delete_sessions(user, None).await.unwrap();
+    server.store().await.delete_sessions(user, None, server.clock.now()).await.unwrap();
     server.clock.advance(Duration::from_secs(1));
     assert_refused(client.get_me(&access).await, Code::Unauthenticated, "TOKEN_REVOKED");
 }

@@ -1,0 +1,15 @@
+//! Owns the shape of the table `changes`.
+
+use sea_orm::entity::prelude::*;
+
+#[sea_orm::model]
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "changes")]
+pub(crate) struct Model {
+    #[sea_orm(primary_key)]
+    pub id: i64,
+    pub subject: Uuid,
+    pub create_time: i64,
+}
+
+impl ActiveModelBehavior for ActiveModel {}

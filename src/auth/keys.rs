@@ -65,6 +65,12 @@ impl VerifyingKey {
         }
     }
 
+    /// The algorithm's name in JOSE headers.
+    #[must_use]
+    pub const fn algorithm_name(&self) -> &'static str {
+        self.alg.name()
+    }
+
     pub(super) fn decoding_key(&self) -> &DecodingKey {
         &self.key
     }

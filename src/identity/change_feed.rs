@@ -47,7 +47,7 @@ impl Followed {
         Duration::from_micros(self.0.load(Ordering::SeqCst))
     }
 
-    fn advance(&self, until: Duration) {
+    pub(super) fn advance(&self, until: Duration) {
         self.0.store(u64::try_from(until.as_micros()).unwrap_or(u64::MAX), Ordering::SeqCst);
     }
 }

@@ -116,6 +116,23 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_stays_good_as_long_as_the_feed_is_followed() {
+        let clock = Clock::manual(Timestamp::from_micros(0));
+        let followed = Arc::new(Followed::default());
+        let cache: ReadCache<u8, &str> =
+            ReadCache::new(8, Duration::from_secs(1), clock.clone(), Arc::clone(&followed));
+        cache.put(1, None, cache.begin());
+        for _ in 0..10 {
+            clock.advance(Duration::from_millis(500));
+            followed.advance(clock.monotonic());
+            clock.advance(Duration::from_millis(499));
+            assert_eq!(cache.get(1), Some(Known(None)));
+        }
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(cache.get(1), None, "nobody reads the feed any more");
+    }
+
+    #[test]
     fn what_was_read_before_a_change_is_not_remembered_after_it() {
         let (cache, _clock) = cache();
         let reading = cache.begin();

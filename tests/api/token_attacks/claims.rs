@@ -234,13 +234,9 @@ async fn a_token_is_believed_neither_before_nor_after_its_time() {
             target.accepts(&token).await;
         }
     }
-    for until in [now - LEEWAY, now - TTL, 1, 0] {
+    for until in [now - LEEWAY, now - TTL, 1, 0, -1, i64::MIN] {
         let token = target.signed(&target.header(), &target.claims_with("exp", until.into()));
         target.refuses_as("TOKEN_EXPIRED", &token).await;
-    }
-    for until in [-1, i64::MIN] {
-        let token = target.signed(&target.header(), &target.claims_with("exp", until.into()));
-        target.refuses(&token).await;
     }
     for until in [now - LEEWAY + 1, i64::MAX] {
         let token = target.signed(&target.header(), &target.claims_with("exp", until.into()));

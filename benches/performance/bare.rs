@@ -1,4 +1,4 @@
-//! Owns the bare server: tonic's own server of the same proto, with one constant reply and nothing else.
+//! Owns the bare server: tonic's own server of the same proto, with one constant reply, and if asked one signature check a call.
 
 use std::io::Write;
 
@@ -13,12 +13,16 @@ use tonic::{
     transport::{Server, server::TcpIncoming},
 };
 
-use crate::Result;
+use crate::{Result, operation::SignatureCheck};
 
-struct Bare(GetMeResponse);
+struct Bare {
+    reply: GetMeResponse,
+    check: Option<SignatureCheck>,
+}
 
-/// Serves the encoded `GetMeResponse` `reply` on a free port, and says on standard output which that is.
-pub(crate) fn serve(reply: &str) -> Result<()> {
+/// Serves the encoded `GetMeResponse` `reply` on a free port, and says on standard output which that is. With `checking`, each
+/// call also costs one raw ES256 check.
+pub(crate) fn serve(reply: &str, checking: bool) -> Result<()> {
     let reply = GetMeResponse::decode(hex::decode(reply)?.as_slice())?;
     // As Signet's: as many workers as there are cores.
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
@@ -26,7 +30,8 @@ pub(crate) fn serve(reply: &str) -> Result<()> {
         let started = serde_json::json!({ "grpc_addr": listener.local_addr()? });
         writeln!(std::io::stdout(), "{started}")?;
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-        let service = IdentityServiceServer::new(Bare(reply));
+        let check = checking.then(SignatureCheck::new).transpose()?;
+        let service = IdentityServiceServer::new(Bare { reply, check });
         Ok(Server::builder().add_service(service).serve_with_incoming(incoming).await?)
     })
 }
@@ -40,7 +45,10 @@ macro_rules! answer_get_me_alone {
                 &self,
                 _: Request<GetMeRequest>,
             ) -> std::result::Result<Response<GetMeResponse>, Status> {
-                Ok(Response::new(self.0.clone()))
+                if let Some(check) = &self.check {
+                    check.run();
+                }
+                Ok(Response::new(self.reply.clone()))
             }
 
             $(async fn $method(

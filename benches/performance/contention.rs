@@ -9,6 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use prost::Message;
+use signet::proto::identity::v1::GetMeResponse;
 use tokio::{runtime::Runtime, task::JoinSet, time::MissedTickBehavior};
 use tonic::Code;
 
@@ -18,12 +20,15 @@ use crate::{
     h2load::{H2load, Length},
     logins::{self, Logins},
     process::Server,
-    stats::{Spread, float, millis, percentile},
-    throughput::{FULL, LIGHT},
+    stats::{Spread, float},
+    throughput::{FRAME_HEAD_BYTES, FULL, LIGHT},
 };
 
 /// How many times its capacity of logins the server is asked for.
 const OVERLOAD: f64 = 4.0;
+
+/// How many calls a probe makes for each second of a round: somewhat fewer than are answered in one.
+const PROBES_PER_SECOND: u64 = 12_000;
 
 /// How long a storm blows before anything is measured: the queue is full by then.
 const RAMP: Duration = Duration::from_secs(1);
@@ -38,7 +43,7 @@ pub(crate) struct Storm {
     /// The 99th percentile in the storm divided by the one before it, round by round.
     pub(crate) p99_ratio: Spread,
     pub(crate) calls: usize,
-    pub(crate) failed_calls: usize,
+    pub(crate) failed_calls: u64,
     pub(crate) logins_offered_per_second: f64,
     pub(crate) logins_granted: usize,
     pub(crate) logins_refused: usize,
@@ -53,11 +58,12 @@ pub(crate) struct Saturation {
     pub(crate) get_me_per_second: Spread,
 }
 
-/// What a few callers in a closed loop saw.
+/// What a few calls at a time saw.
 struct Probe {
-    /// Sorted.
-    latencies: Vec<Duration>,
-    failed: usize,
+    p50_ms: f64,
+    p99_ms: f64,
+    calls: u64,
+    failed: u64,
 }
 
 /// How logins were answered.
@@ -72,31 +78,34 @@ pub(crate) fn storm(
     runtime: &Runtime,
     signet: &Server,
     account: &Account,
+    reply: &GetMeResponse,
     logins: &Logins,
     plan: Plan,
 ) -> Result<Storm> {
+    let reply_bytes = (FRAME_HEAD_BYTES + reply.encoded_len()) as u64;
+    let calls = PROBES_PER_SECOND * plan.round.as_secs();
     let offered = logins.per_second.median * OVERLOAD;
     let answers = Arc::new(Answers::default());
     let (mut idle, mut stormy) = (vec![], vec![]);
     for _ in 0..plan.rounds {
-        idle.push(probe(signet, account, plan.round)?);
+        idle.push(probe(signet, account, reply_bytes, calls)?);
         let storm = runtime.spawn(blow(
             signet.grpc_addr,
             account.username.clone(),
             offered,
-            RAMP + plan.round,
+            RAMP + plan.round * 2,
             Arc::clone(&answers),
         ));
         thread::sleep(RAMP);
-        stormy.push(probe(signet, account, plan.round)?);
+        stormy.push(probe(signet, account, reply_bytes, calls)?);
         runtime.block_on(storm)??;
     }
     let other = answers.other.load(Ordering::Relaxed);
     if other > 0 {
         return Err(format!("{other} logins were neither granted nor refused with RESOURCE_EXHAUSTED").into());
     }
-    let p99 = |probe: &Probe| millis(percentile(&probe.latencies, 0.99));
-    let p50 = |probe: &Probe| millis(percentile(&probe.latencies, 0.5));
+    let p99 = |probe: &Probe| probe.p99_ms;
+    let p50 = |probe: &Probe| probe.p50_ms;
     let both = || idle.iter().chain(&stormy);
     Ok(Storm {
         idle_p50_ms: Spread::of(idle.iter().map(p50)),
@@ -104,7 +113,7 @@ pub(crate) fn storm(
         stormy_p50_ms: Spread::of(stormy.iter().map(p50)),
         stormy_p99_ms: Spread::of(stormy.iter().map(p99)),
         p99_ratio: Spread::of(idle.iter().zip(&stormy).map(|(idle, stormy)| p99(stormy) / p99(idle))),
-        calls: both().map(|probe| probe.latencies.len()).sum(),
+        calls: usize::try_from(both().map(|probe| probe.calls).sum::<u64>())?,
         failed_calls: both().map(|probe| probe.failed).sum(),
         logins_offered_per_second: offered,
         logins_granted: answers.granted.load(Ordering::Relaxed),
@@ -141,41 +150,15 @@ async fn blow(
     Ok(())
 }
 
-/// Calls `GetMe` for `time` from a few callers in a closed loop over one connection.
-///
-/// They have a thread of their own, so that the benchmark's other work does not show in what they see.
-fn probe(signet: &Server, account: &Account, time: Duration) -> Result<Probe> {
-    let authorization = client::authorization(&account.token)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let client = client::connect(signet.grpc_addr).await?;
-        let mut callers = JoinSet::new();
-        let started = Instant::now();
-        for _ in 0..LIGHT.streams {
-            let (mut client, authorization) = (client.clone(), authorization.clone());
-            callers.spawn(async move {
-                let mut seen = Probe { latencies: Vec::new(), failed: 0 };
-                while started.elapsed() < time {
-                    let asked = Instant::now();
-                    match client.get_me(client::get_me_request(authorization.clone())).await {
-                        Ok(_) => seen.latencies.push(asked.elapsed()),
-                        Err(_) => seen.failed += 1,
-                    }
-                }
-                seen
-            });
-        }
-        let mut all = Probe { latencies: Vec::new(), failed: 0 };
-        while let Some(seen) = callers.join_next().await {
-            let seen = seen?;
-            all.latencies.extend(seen.latencies);
-            all.failed += seen.failed;
-        }
-        if all.latencies.is_empty() {
-            return Err("no call of GetMe succeeded".into());
-        }
-        all.latencies.sort_unstable();
-        Ok(all)
+/// Calls `GetMe` with a few streams over one connection, by h2load, and counts the replies by their bytes: a refusal has none.
+fn probe(signet: &Server, account: &Account, reply_bytes: u64, calls: u64) -> Result<Probe> {
+    let load = H2load::start(signet.grpc_addr, &account.token, LIGHT, Length::Requests(calls))?;
+    let found = load.finish()?;
+    Ok(Probe {
+        p50_ms: found.p50_us / 1_000.0,
+        p99_ms: found.p99_us / 1_000.0,
+        calls,
+        failed: calls - found.body_bytes / reply_bytes,
     })
 }
 

@@ -20,6 +20,8 @@ const STREAMS: usize = 32;
 pub(crate) struct FirstSight {
     /// The bare server's CPU for a call of the same client.
     pub(crate) bare_cpu: Spread,
+    /// The same of a bare server that does one raw signature check a call.
+    pub(crate) checking_cpu: Spread,
     pub(crate) signet_cpu: Spread,
     /// One ES256 check by aws-lc-rs, with all cores busy as they are when the calls are made.
     pub(crate) raw_verification: Spread,
@@ -27,15 +29,21 @@ pub(crate) struct FirstSight {
     pub(crate) raw_verification_alone: Spread,
     /// The same check by jsonwebtoken, with all cores busy.
     pub(crate) library_verification: Spread,
-    /// What Signet takes beyond the bare call and the check, pair by pair.
+    /// What Signet takes beyond the bare server that does the check, pair by pair.
     pub(crate) beyond: Spread,
 }
 
-pub(crate) fn measure(runtime: &Runtime, bare: &Server, signet: &Server, plan: Plan) -> Result<FirstSight> {
+pub(crate) fn measure(
+    runtime: &Runtime,
+    bare: &Server,
+    checking: &Server,
+    signet: &Server,
+    plan: Plan,
+) -> Result<FirstSight> {
     let mut client = runtime.block_on(client::connect(signet.grpc_addr))?;
     runtime.block_on(client::sign_up(&mut client, "first-sight"))?;
-    let (mut bare_us, mut signet_us, mut raw_us, mut alone_us, mut library_us) =
-        (vec![], vec![], vec![], vec![], vec![]);
+    let (mut bare_us, mut checking_us, mut signet_us) = (vec![], vec![], vec![]);
+    let (mut raw_us, mut alone_us, mut library_us) = (vec![], vec![], vec![]);
     for _ in 0..plan.rounds {
         let (raw, library) = operation::verification_us(operation::cores(), plan.round / 10)?;
         raw_us.push(raw);
@@ -43,12 +51,14 @@ pub(crate) fn measure(runtime: &Runtime, bare: &Server, signet: &Server, plan: P
         alone_us.push(operation::verification_us(1, plan.round / 10)?.0);
         let tokens = Arc::new(runtime.block_on(mint(signet, plan.tokens))?);
         bare_us.push(cpu_per_call(runtime, bare, &tokens)?);
+        checking_us.push(cpu_per_call(runtime, checking, &tokens)?);
         signet_us.push(cpu_per_call(runtime, signet, &tokens)?);
     }
-    let beyond = bare_us.iter().zip(&signet_us).zip(&raw_us).map(|((bare, signet), raw)| signet - bare - raw);
+    let beyond = checking_us.iter().zip(&signet_us).map(|(checking, signet)| signet - checking);
     Ok(FirstSight {
         beyond: Spread::of(beyond),
         bare_cpu: Spread::of(bare_us),
+        checking_cpu: Spread::of(checking_us),
         signet_cpu: Spread::of(signet_us),
         raw_verification: Spread::of(raw_us),
         raw_verification_alone: Spread::of(alone_us),

@@ -45,6 +45,7 @@ const QUICK: Plan = Plan { rounds: 3, round: Duration::from_secs(1), tokens: 4_0
 
 /// Measures Signet beside a bare tonic server, in pairs, and shows the figures with their targets.
 #[derive(Debug, Parser)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(name = "scripts/bench")]
 struct Arguments {
     /// A short run: fewer and shorter rounds, so more noise.
@@ -62,12 +63,16 @@ struct Arguments {
     /// Serve this reply, in hexadecimal digits, as the bare server does: how the benchmark starts its peer.
     #[arg(long, hide = true)]
     bare_reply: Option<String>,
+
+    /// And do one signature check a call.
+    #[arg(long, hide = true)]
+    bare_check: bool,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match &arguments.bare_reply {
-        Some(reply) => bare::serve(reply),
+        Some(reply) => bare::serve(reply, arguments.bare_check),
         None if arguments.bench => measure(&arguments),
         None => {
             println!("Nothing is measured without --bench: run scripts/bench.");
@@ -104,15 +109,22 @@ fn measure(arguments: &Arguments) -> Result<()> {
     runtime.block_on(client::expect_reply(signet.grpc_addr, &account.token, &reply))?;
 
     say("a token's first sight, in pairs");
-    let cheap_logins =
-        Program::signet(&data.path().join("tokens"), &["--argon2-memory-kib=8", "--argon2-iterations=1"]);
-    let first_sight = first_sight::measure(&runtime, &bare, &cheap_logins.start()?, plan)?;
+    // Every session is remembered since its login: what is measured is the token.
+    let settings = ["--argon2-memory-kib=8", "--argon2-iterations=1", "--standing-cache-size=1000000"];
+    let cheap_logins = Program::signet(&data.path().join("tokens"), &settings);
+    let first_sight = first_sight::measure(
+        &runtime,
+        &bare,
+        &Program::checking(&reply)?.start()?,
+        &cheap_logins.start()?,
+        plan,
+    )?;
 
     say("logins");
     let logins = logins::measure(&runtime, &signet, &account, plan)?;
 
     say("GetMe while logins arrive at four times capacity");
-    let storm = contention::storm(&runtime, &signet, &account, &logins, plan)?;
+    let storm = contention::storm(&runtime, &signet, &account, &reply, &logins, plan)?;
 
     say("logins while GetMe saturates the cores");
     let saturation = contention::saturation(&runtime, &signet, &account, &logins, plan)?;

@@ -92,19 +92,35 @@ pub(crate) fn hashes_per_second(threads: usize, time: Duration) -> Result<f64> {
     Ok(timed.per_second)
 }
 
+/// One ES256 check by aws-lc-rs, of a message as long as a token.
+pub(crate) struct SignatureCheck {
+    public: Vec<u8>,
+    message: Vec<u8>,
+    signature: Vec<u8>,
+}
+
+impl SignatureCheck {
+    pub(crate) fn new() -> Result<Self> {
+        let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)?;
+        let message = vec![b'a'; TOKEN_BYTES];
+        let signature = key.sign(&SystemRandom::new(), &message)?.as_ref().to_vec();
+        Ok(Self { public: key.public_key().as_ref().to_vec(), message, signature })
+    }
+
+    pub(crate) fn run(&self) {
+        UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &self.public)
+            .verify(&self.message, &self.signature)
+            .expect("the signature is of this key");
+    }
+}
+
 /// The CPU microseconds of one ES256 check while `threads` threads do them at once: by aws-lc-rs itself, and by jsonwebtoken.
 pub(crate) fn verification_us(threads: usize, time: Duration) -> Result<(f64, f64)> {
     let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)?;
     let message = vec![b'a'; TOKEN_BYTES];
     let public = key.public_key().as_ref();
-    let signature = key.sign(&SystemRandom::new(), &message)?;
-    let raw = repeat(threads, time, BATCH, || {
-        || {
-            UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, public)
-                .verify(&message, signature.as_ref())
-                .expect("the signature is of this key");
-        }
-    })?;
+    let check = SignatureCheck::new()?;
+    let raw = repeat(threads, time, BATCH, || || check.run())?;
     let signing = EncodingKey::from_ec_der(key.to_pkcs8v1()?.as_ref());
     let signature = jsonwebtoken::crypto::sign(&message, &signing, JwtAlgorithm::ES256)?;
     let verifying = DecodingKey::from_ec_der(public);

@@ -47,6 +47,13 @@ impl Program {
         Ok(Self { path: env::current_exe()?, arguments: vec![reply] })
     }
 
+    /// The same with one raw signature check a call.
+    pub(crate) fn checking(reply: &GetMeResponse) -> Result<Self> {
+        let mut program = Self::bare(reply)?;
+        program.arguments.push("--bare-check".to_owned());
+        Ok(program)
+    }
+
     /// Starts it, and waits for the line on standard output that says where it serves.
     pub(crate) fn start(&self) -> Result<Server> {
         let mut child = Command::new(&self.path).args(&self.arguments).stdout(Stdio::piped()).spawn()?;

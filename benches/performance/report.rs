@@ -105,7 +105,7 @@ impl Report {
                 met: get_me.full.cpu_ratio.median <= MAX_CPU_RATIO,
             },
             Target {
-                what: "GetMe, first sight: CPU beyond the bare call and one raw signature check",
+                what: "GetMe, first sight: CPU beyond a bare call with one raw signature check",
                 bound: format!("at most {MAX_BEYOND_VERIFICATION_US} us"),
                 measured: format!("{:.1} us", first_sight.beyond),
                 met: first_sight.beyond.median <= MAX_BEYOND_VERIFICATION_US,
@@ -215,11 +215,12 @@ impl Report {
         let mut table = Table::new(&["what", "CPU, us"]);
         for (what, spread) in [
             ("bare call, same client", &sight.bare_cpu),
+            ("bare call with one raw ES256 check, same client", &sight.checking_cpu),
             ("GetMe with a token never seen before", &sight.signet_cpu),
             ("one raw ES256 check (aws-lc-rs), all cores busy", &sight.raw_verification),
             ("one raw ES256 check (aws-lc-rs), the other cores idle", &sight.raw_verification_alone),
             ("one ES256 check by jsonwebtoken, all cores busy", &sight.library_verification),
-            ("beyond the bare call and the raw check, all cores busy", &sight.beyond),
+            ("beyond the bare call with the check", &sight.beyond),
         ] {
             table.row([what.to_owned(), format!("{spread:.1}")]);
         }

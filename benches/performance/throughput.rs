@@ -17,7 +17,7 @@ pub(crate) const FULL: Shape = Shape { connections: 4, streams: 32 };
 pub(crate) const LIGHT: Shape = Shape { connections: 1, streams: 4 };
 
 /// The length of a gRPC frame's head.
-const FRAME_HEAD_BYTES: usize = 5;
+pub(crate) const FRAME_HEAD_BYTES: usize = 5;
 
 /// Both servers under both shapes of load.
 #[derive(Clone, Copy, Debug)]

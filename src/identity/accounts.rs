@@ -96,6 +96,7 @@ impl Accounts {
     /// [`Error::InvalidFields`] with every violation, [`Error::UsernameTaken`], [`Error::Overloaded`].
     pub async fn sign_up(&self, new: NewAccount<'_>, deadline: Deadline) -> Result<User, Error> {
         let Checked { username, password, email, display_name } = self.check(new)?;
+        self.passwords.has_room(deadline)?;
         // The database decides who gets a name. Asking it first saves the hash when the answer is known.
         if self.store.credentials(&username).await?.is_some() {
             return Err(Error::UsernameTaken);
@@ -127,6 +128,7 @@ impl Accounts {
         password: &str,
         deadline: Deadline,
     ) -> Result<Credentials, Error> {
+        self.passwords.has_room(deadline)?;
         let credentials = match Username::parse(username) {
             Ok(username) => self.store.credentials(&username).await?,
             Err(_) => None,

@@ -57,6 +57,15 @@ impl Passwords {
         }
     }
 
+    /// Whether there is room and time for a password now. What is refused here has cost next to nothing: no read of the
+    /// database, above all.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`].
+    pub fn has_room(&self, deadline: Deadline) -> Result<(), Error> {
+        self.pool.room(deadline).map(drop)
+    }
+
     /// Whether `hash` should be replaced at the next successful login: made by another scheme, or with other parameters than
     /// those that are configured.
     #[must_use]

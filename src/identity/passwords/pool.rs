@@ -21,11 +21,14 @@ use super::{
 };
 use crate::model::{Clock, Deadline, Error, Password};
 
-/// The share of `thread-priority`'s scale (0 to 99) that Linux takes as a nice value of 10.
+/// The end of `thread-priority`'s scale (0 to 99) that Linux takes as a nice value of 19.
 ///
 /// Low enough that a storm of logins does not slow the threads that verify tokens, high enough that logins go on when those
 /// saturate the cores: `scripts/bench` measures both sides.
-const HASH_THREAD_PRIORITY: u8 = 22;
+const HASH_THREAD_PRIORITY: u8 = 0;
+
+/// When to try again at the earliest: before the first hash is done nobody knows how long one takes.
+const MIN_RETRY_AFTER: Duration = Duration::from_millis(100);
 
 /// How much work the pool takes.
 #[derive(Clone, Copy, Debug)]
@@ -74,7 +77,7 @@ struct Shared {
 }
 
 #[derive(Debug, Default)]
-struct State {
+pub(super) struct State {
     queue: VecDeque<Job>,
     /// Jobs that are being computed.
     running: usize,
@@ -104,6 +107,15 @@ impl Pool {
 
     /// Queues `job`, if there is room for it and time.
     fn admit(&self, job: Job) -> Result<(), Error> {
+        let mut state = self.room(job.deadline)?;
+        state.queue.push_back(job);
+        drop(state);
+        self.shared.work.notify_one();
+        Ok(())
+    }
+
+    /// The state, if there is room and time now for a job that must be done by `deadline`.
+    pub(super) fn room(&self, deadline: Deadline) -> Result<MutexGuard<'_, State>, Error> {
         let mut state = self.shared.lock();
         if state.queue.len() >= self.size.queue {
             state.queue.retain(Job::is_wanted);
@@ -115,13 +127,13 @@ impl Pool {
         // taken too long, no job would ever show that they no longer do.
         let waits = ahead >= self.size.threads;
         let full = ahead >= self.size.threads + self.size.queue;
-        if full || (waits && needed > job.deadline.remaining()) {
-            return Err(Error::Overloaded { what: "passwords to hash", retry_after: needed });
+        if full || (waits && needed > deadline.remaining()) {
+            return Err(Error::Overloaded {
+                what: "passwords to hash",
+                retry_after: needed.max(MIN_RETRY_AFTER),
+            });
         }
-        state.queue.push_back(job);
-        drop(state);
-        self.shared.work.notify_one();
-        Ok(())
+        Ok(state)
     }
 }
 

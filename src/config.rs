@@ -154,7 +154,8 @@ pub struct PasswordConfig {
     #[arg(long, env = "SIGNET_ARGON2_PARALLELISM", global = true, value_name = "COUNT", default_value_t = 1, value_parser = value_parser!(u32).range(1..=255))]
     pub argon2_parallelism: u32,
 
-    /// How many passwords are hashed at once, each in memory of its own. Default: as many as there are cores.
+    /// How many passwords are hashed at once, each in memory of its own. Default: one less than there are
+    /// cores, so that one is left to those who check tokens.
     #[arg(long, env = "SIGNET_HASH_THREADS", global = true, value_name = "COUNT", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_024))]
     pub hash_threads: Option<usize>,
 
@@ -324,7 +325,10 @@ impl PasswordConfig {
     #[must_use]
     pub fn pool(&self) -> PoolSize {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        PoolSize { threads: self.hash_threads.unwrap_or(cores), queue: self.hash_queue }
+        PoolSize {
+            threads: self.hash_threads.unwrap_or(cores.saturating_sub(1).max(1)),
+            queue: self.hash_queue,
+        }
     }
 }
 

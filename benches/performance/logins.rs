@@ -33,7 +33,8 @@ pub(crate) struct Logins {
 }
 
 pub(crate) fn measure(runtime: &Runtime, signet: &Server, account: &Account, plan: Plan) -> Result<Logins> {
-    let hash_threads = operation::cores();
+    // Signet's default.
+    let hash_threads = operation::cores().saturating_sub(1).max(1);
     let (mut hashes, mut alone, mut logins) = (vec![], vec![], vec![]);
     for _ in 0..plan.rounds {
         std::thread::sleep(PAUSE);

@@ -30,11 +30,23 @@ fn a_user_signs_up_gets_a_token_and_is_recognised() {
     let token = issued["accessToken"].as_str().expect("a token");
     assert_eq!(token.split('.').count(), 3, "a JWT: {token}");
     // An int64 is a string in protobuf's JSON.
-    let rest = json!({ "accessToken": token, "tokenType": "Bearer", "expiresIn": "900", "scope": "profile" });
+    let refresh_token = issued["refreshToken"].as_str().expect("a refresh token");
+    let rest = json!({
+        "accessToken": token, "tokenType": "Bearer", "expiresIn": "900", "scope": "profile",
+        "refreshToken": refresh_token,
+    });
     assert_eq!(issued, rest);
 
     let me = grpcurl::call(&signet, Some(token), "GetMe", &json!({})).expect("the token is good");
     assert_eq!(me, signed_up);
+
+    let grant = json!({ "refresh_token": { "refresh_token": refresh_token } });
+    let refreshed = grpcurl::call(&signet, None, "IssueToken", &grant).expect("the refresh token is new");
+    let token = refreshed["accessToken"].as_str().expect("a token");
+    assert_eq!(
+        grpcurl::call(&signet, Some(token), "GetMe", &json!({})).expect("the token is good"),
+        signed_up
+    );
 }
 
 #[test]

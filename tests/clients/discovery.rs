@@ -22,10 +22,8 @@ fn the_services_are_listed_and_described_with_their_comments() {
     let signet = Signet::start();
     assert_eq!(grpcurl::say(&signet, &[], &["list"]).lines().collect::<Vec<_>>(), SERVICES);
     let methods = grpcurl::say(&signet, &[], &["list", "identity.v1.IdentityService"]);
-    assert_eq!(
-        methods.lines().map(|name| name.rsplit('.').next()).collect::<Vec<_>>(),
-        [Some("GetMe"), Some("IssueToken"), Some("SignUp"),]
-    );
+    let methods: Vec<_> = methods.lines().filter_map(|name| name.rsplit('.').next()).collect();
+    assert!(["GetMe", "IssueToken", "SignUp"].iter().all(|method| methods.contains(method)), "{methods:?}");
     for service in SERVICES {
         let described = grpcurl::say(&signet, &[], &["describe", service]);
         assert!(described.starts_with(&format!("{service} is a service:")), "{described}");

@@ -57,12 +57,7 @@ impl VerifyingKey {
     /// The algorithm it is bound to.
     #[must_use]
     pub fn algorithm(&self) -> Algorithm {
-        match self.alg {
-            SigningAlg::Es256 => Algorithm::ES256,
-            SigningAlg::EdDsa => Algorithm::EdDSA,
-            SigningAlg::Rs256 => Algorithm::RS256,
-            SigningAlg::Hs256 => Algorithm::HS256,
-        }
+        self.alg.into()
     }
 
     /// The algorithm's name in JOSE headers.
@@ -73,5 +68,16 @@ impl VerifyingKey {
 
     pub(super) fn decoding_key(&self) -> &DecodingKey {
         &self.key
+    }
+}
+
+impl From<SigningAlg> for Algorithm {
+    fn from(alg: SigningAlg) -> Self {
+        match alg {
+            SigningAlg::Es256 => Self::ES256,
+            SigningAlg::EdDsa => Self::EdDSA,
+            SigningAlg::Rs256 => Self::RS256,
+            SigningAlg::Hs256 => Self::HS256,
+        }
     }
 }

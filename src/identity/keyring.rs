@@ -163,8 +163,8 @@ impl PrivateKey {
     }
 
     fn new(alg: SigningAlg, bytes: Zeroizing<Vec<u8>>) -> Result<Self, Error> {
-        let jwk =
-            Jwk::from_encoding_key(&encoding_key(alg, &bytes), algorithm(alg)).map_err(Error::internal)?;
+        let jwk = Jwk::from_encoding_key(&encoding_key(alg, &bytes), Algorithm::from(alg))
+            .map_err(Error::internal)?;
         let kid = KeyId(jwk.thumbprint(ThumbprintHash::SHA256).map_err(Error::internal)?);
         Ok(Self { kid, alg, bytes, jwk })
     }
@@ -205,7 +205,7 @@ impl PrivateKey {
         let header = Header {
             typ: Some(ACCESS_TOKEN_TYP.to_owned()),
             kid: Some(self.kid.0.clone()),
-            ..Header::new(algorithm(self.alg))
+            ..Header::new(Algorithm::from(self.alg))
         };
         SigningKey { kid: self.kid, header, key: encoding_key(self.alg, &self.bytes) }
     }
@@ -222,15 +222,6 @@ fn encoding_key(alg: SigningAlg, bytes: &[u8]) -> EncodingKey {
         SigningAlg::EdDsa => EncodingKey::from_ed_der(bytes),
         SigningAlg::Rs256 => EncodingKey::from_rsa_der(bytes),
         SigningAlg::Hs256 => EncodingKey::from_secret(bytes),
-    }
-}
-
-const fn algorithm(alg: SigningAlg) -> Algorithm {
-    match alg {
-        SigningAlg::Es256 => Algorithm::ES256,
-        SigningAlg::EdDsa => Algorithm::EdDSA,
-        SigningAlg::Rs256 => Algorithm::RS256,
-        SigningAlg::Hs256 => Algorithm::HS256,
     }
 }
 

@@ -178,7 +178,7 @@ impl Sessions {
         Ok(session.is_some())
     }
 
-    /// The sessions of `user` after `after` that have not expired, the oldest first; at most `limit`.
+    /// The sessions of `user` after `after` the oldest first; one that has expired may show until it is swept away; at most `limit`.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.

@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod change_feed;
+pub mod grants;
 pub mod keyring;
 pub mod master_key;
 pub mod passwords;
@@ -13,6 +14,7 @@ pub mod tokens;
 
 pub use accounts::{Accounts, NewAccount};
 pub use change_feed::ChangeFeed;
+pub use grants::Grants;
 pub use keyring::Keyring;
 pub use master_key::MasterKey;
 pub use passwords::Passwords;

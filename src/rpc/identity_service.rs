@@ -9,15 +9,19 @@ use zeroize::Zeroizing;
 use super::{encode, limits::deadline_of, paging};
 use crate::{
     auth::Caller,
-    identity::{Accounts, NewAccount, RefreshToken, Sessions, Tokens, accounts::NewProfile},
-    model::{Deadline, Error, FieldReason, Origin, RuleViolation, Session, SessionId},
+    identity::{
+        Accounts, Grants, NewAccount, RefreshToken, Sessions,
+        accounts::NewProfile,
+        grants::{Grant, Granted},
+    },
+    model::{Error, FieldReason, Origin, RuleViolation, SessionId},
     proto::identity::v1::{
         ChangePasswordRequest, ChangePasswordResponse, DeleteMeRequest, DeleteMeResponse, GetMeRequest,
         GetMeResponse, IssueTokenRequest, IssueTokenResponse, ListSessionsRequest, ListSessionsResponse,
         PasswordGrant, RefreshTokenGrant, RevokeAllSessionsRequest, RevokeAllSessionsResponse,
         RevokeSessionRequest, RevokeSessionResponse, RevokeTokenRequest, RevokeTokenResponse, SignUpRequest,
         SignUpResponse, UpdateMeRequest, UpdateMeResponse, identity_service_server::IdentityService,
-        issue_token_request::Grant,
+        issue_token_request::Grant as WireGrant,
     },
 };
 
@@ -32,38 +36,12 @@ const USER_AGENT_MAX_BYTES: usize = 255;
 pub(crate) struct IdentityRpc {
     accounts: Arc<Accounts>,
     sessions: Arc<Sessions>,
-    tokens: Arc<Tokens>,
+    grants: Arc<Grants>,
 }
 
 impl IdentityRpc {
-    pub(crate) const fn new(accounts: Arc<Accounts>, sessions: Arc<Sessions>, tokens: Arc<Tokens>) -> Self {
-        Self { accounts, sessions, tokens }
-    }
-
-    /// Exchanges a grant for a session and its newest refresh token.
-    async fn grant(
-        &self,
-        grant: Option<Grant>,
-        origin: Origin,
-        deadline: Deadline,
-    ) -> Result<(Session, RefreshToken), Error> {
-        match grant {
-            Some(Grant::Password(PasswordGrant { username, password })) => {
-                let password = Zeroizing::new(password);
-                let found = self.accounts.authenticate(&username, &password, deadline).await?;
-                self.sessions.open(&found.user, &found.password_hash, origin).await
-            }
-            Some(Grant::RefreshToken(RefreshTokenGrant { refresh_token })) => {
-                let token = RefreshToken::parse(&Zeroizing::new(refresh_token));
-                let (session, next) =
-                    self.sessions.refresh(&token.ok_or(Error::RefreshTokenInvalid)?).await?;
-                if self.accounts.user(session.user_id).await?.is_some_and(|user| user.is_active) {
-                    return Ok((session, next));
-                }
-                Err(Error::RefreshTokenInvalid)
-            }
-            None => Err(required("grant")),
-        }
+    pub(crate) const fn new(accounts: Arc<Accounts>, sessions: Arc<Sessions>, grants: Arc<Grants>) -> Self {
+        Self { accounts, sessions, grants }
     }
 }
 
@@ -88,14 +66,21 @@ impl IdentityService for IdentityRpc {
         request: Request<IssueTokenRequest>,
     ) -> Result<Response<IssueTokenResponse>, Status> {
         let (deadline, origin) = (deadline_of(&request), origin_of(&request));
-        let (session, refresh_token) = self.grant(request.into_inner().grant, origin, deadline).await?;
-        let token = self.tokens.issue(&session)?;
+        let grant = match request.into_inner().grant.ok_or_else(|| required("grant"))? {
+            WireGrant::Password(PasswordGrant { username, password }) => {
+                Grant::Password { username, password: Zeroizing::new(password) }
+            }
+            WireGrant::RefreshToken(RefreshTokenGrant { refresh_token }) => {
+                Grant::RefreshToken(Zeroizing::new(refresh_token))
+            }
+        };
+        let Granted { access, refresh_token } = self.grants.exchange(grant, origin, deadline).await?;
         Ok(Response::new(IssueTokenResponse {
-            access_token: token.access_token,
+            access_token: access.access_token,
             token_type: TOKEN_TYPE.to_owned(),
-            expires_in: token.expires_in,
-            scope: token.scope,
-            refresh_token: Some(refresh_token.text()),
+            expires_in: access.expires_in,
+            scope: access.scope,
+            refresh_token: refresh_token.map(|token| token.text()),
         }))
     }
 

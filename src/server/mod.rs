@@ -3,27 +3,27 @@
 mod connections;
 mod data_dir;
 mod greeting;
+mod grpc;
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use hyper::body::Incoming;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
-use tonic::{body::Body, service::Routes};
-use tower::{Service, ServiceBuilder, ServiceExt};
+use tower::ServiceExt;
 
 use crate::{
-    auth::{AuthLayer, Authenticator, Policy, PolicyError, Verifier},
     config::{Config, ConfigError, Database, StorageConfig},
     identity::{
-        Accounts, ChangeFeed, GoodStanding, Keyring, MasterKey, Passwords, Readiness, Sessions, Tokens,
+        Accounts, ChangeFeed, Grants, Keyring, MasterKey, Passwords, Readiness, Sessions, Tokens,
         keyring::KeyringError,
     },
     model::{Clock, Error, KeyId},
-    proto::{DESCRIPTOR_SET, identity::v1::identity_service_server::IdentityServiceServer},
-    rpc::{IdentityRpc, framework_errors, health::HealthRpc, limits::LimitsLayer, protocol::ProtocolLayer},
+    rpc::health::HealthRpc,
     store::Store,
 };
+
+pub use grpc::policy;
 
 use connections::{Connections, Protocol};
 
@@ -74,7 +74,7 @@ pub struct Started {
 struct Parts {
     accounts: Arc<Accounts>,
     sessions: Arc<Sessions>,
-    tokens: Arc<Tokens>,
+    grants: Arc<Grants>,
     keyring: Arc<Keyring>,
     changes: ChangeFeed,
     readiness: Readiness,
@@ -163,6 +163,7 @@ impl Server {
         let sessions =
             Arc::new(Sessions::new(store.clone(), config.sessions(), clock.clone(), changes.followed()));
         let tokens = Arc::new(Tokens::new(Arc::clone(&keyring), clock.clone(), config.tokens.issuing()));
+        let grants = Arc::new(Grants::new(Arc::clone(&accounts), Arc::clone(&sessions), tokens));
         let readiness = Readiness::new(store.clone(), Arc::clone(&keyring));
         readiness.check().await;
         let grpc =
@@ -178,7 +179,7 @@ impl Server {
             migrations_applied,
             signing_key: keyring.signing_kid(),
         };
-        let parts = Parts { accounts, sessions, tokens, keyring, changes, readiness, store, clock };
+        let parts = Parts { accounts, sessions, grants, keyring, changes, readiness, store, clock };
         Ok(Self { grpc, http, started, parts, config })
     }
 
@@ -194,7 +195,7 @@ impl Server {
     /// If the service cannot be composed: a defect.
     pub async fn serve(self, stop: CancellationToken) -> Result<(), Error> {
         let Self { grpc, http, parts, config, .. } = self;
-        let (health, grpc_service) = grpc_service(&parts, &config)?;
+        let (health, grpc_service) = grpc::service(&parts, &config)?;
         let http_service = crate::http::router(Arc::clone(&parts.keyring), parts.readiness.subscribe());
         let http_service =
             http_service.map_request(|request: http::Request<Incoming>| request.map(axum::body::Body::new));
@@ -235,76 +236,6 @@ impl Server {
         parts.store.close().await;
         Ok(())
     }
-}
-
-/// The gRPC side: every service, behind the layers that every call passes.
-fn grpc_service(
-    parts: &Parts,
-    config: &Config,
-) -> Result<
-    (
-        HealthRpc,
-        impl Service<http::Request<Incoming>, Response = http::Response<Body>, Error = Infallible, Future: Send>
-        + Clone
-        + Send
-        + Sync
-        + 'static,
-    ),
-    Error,
-> {
-    let max_message_bytes = config.limits.max_message_bytes;
-    let identity =
-        IdentityRpc::new(Arc::clone(&parts.accounts), Arc::clone(&parts.sessions), Arc::clone(&parts.tokens));
-    let (health, health_server) = HealthRpc::new();
-    let reflection_alpha = reflection().build_v1alpha().map_err(Error::internal)?;
-    let reflection = reflection().build_v1().map_err(Error::internal)?;
-    let routes =
-        Routes::new(IdentityServiceServer::new(identity).max_decoding_message_size(max_message_bytes))
-            .add_service(health_server.max_decoding_message_size(max_message_bytes))
-            .add_service(reflection.max_decoding_message_size(max_message_bytes))
-            .add_service(reflection_alpha.max_decoding_message_size(max_message_bytes))
-            .prepare();
-    let verifier = Verifier::new(Arc::clone(&parts.keyring), parts.clock.clone(), config.tokens.verifying());
-    let authenticator = Authenticator::new(
-        verifier,
-        GoodStanding::new(Arc::clone(&parts.accounts), Arc::clone(&parts.sessions)),
-    );
-    let service = ServiceBuilder::new()
-        // Outermost, so that every refusal below has a reason of this API.
-        .map_response(move |response| framework_errors::rename(response, max_message_bytes))
-        // What is no gRPC request takes no place among the calls.
-        .layer(ProtocolLayer::new(config.limits.max_header_bytes))
-        // Before anything that costs: what does not fit is refused for next to nothing.
-        .layer(LimitsLayer::new(config.limits.max_in_flight_calls, config.limits.request_timeout))
-        // Last before the handlers: none is reached past it.
-        .layer(AuthLayer::new(policy().map_err(Error::internal)?, authenticator))
-        .service(routes)
-        .map_request(|request: http::Request<Incoming>| request.map(Body::new));
-    Ok((health, service))
-}
-
-/// Who may call which method: what the proto declares, and the services that are everybody's by their nature.
-///
-/// # Errors
-/// If a descriptor set cannot be read: a defect of the build.
-pub fn policy() -> Result<Policy, PolicyError> {
-    Policy::from_descriptor_set(DESCRIPTOR_SET)?
-        .with_public(tonic_health::pb::FILE_DESCRIPTOR_SET, "grpc.health.v1.Health")?
-        .with_public(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET, "grpc.reflection.v1.ServerReflection")?
-        .with_public(
-            tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
-            "grpc.reflection.v1alpha.ServerReflection",
-        )
-}
-
-/// Reflection knows the API, health, and the error details, so that a client without the proto can decode everything.
-fn reflection() -> tonic_reflection::server::Builder<'static> {
-    tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET)
 }
 
 /// Passes every change of readiness on to health.

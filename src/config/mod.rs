@@ -1,0 +1,164 @@
+//! Owns the configuration: one struct for flags, environment and `--help`.
+
+mod limits;
+mod log;
+mod passwords;
+mod storage;
+mod tokens;
+
+use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::Args;
+use secrecy::SecretString;
+
+use crate::{
+    identity::{accounts::AccountSettings, sessions::SessionSettings},
+    model::{PasswordRules, SessionLifetime},
+};
+
+pub use limits::LimitConfig;
+pub use log::{LogConfig, LogFormat};
+pub use passwords::PasswordConfig;
+pub use storage::{Database, StorageConfig};
+pub use tokens::TokenConfig;
+
+/// Every setting of the service. A flag wins over its environment variable, and that over the default.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Listening")]
+pub struct Config {
+    /// Where gRPC is served. Port 0 takes a free port, which is printed.
+    #[arg(
+        long,
+        env = "SIGNET_GRPC_ADDR",
+        global = true,
+        value_name = "IP:PORT",
+        default_value = "127.0.0.1:50051",
+        value_parser = ip_and_port
+    )]
+    pub grpc_addr: SocketAddr,
+
+    /// Where HTTP (JWKS and probes) is served. Port 0 takes a free port, which is printed.
+    #[arg(
+        long,
+        env = "SIGNET_HTTP_ADDR",
+        global = true,
+        value_name = "IP:PORT",
+        default_value = "127.0.0.1:8080",
+        value_parser = ip_and_port
+    )]
+    pub http_addr: SocketAddr,
+
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap would show the text as help")]
+    pub storage: StorageConfig,
+
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap would show the text as help")]
+    pub tokens: TokenConfig,
+
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap would show the text as help")]
+    pub passwords: PasswordConfig,
+
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap would show the text as help")]
+    pub limits: LimitConfig,
+
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap would show the text as help")]
+    pub log: LogConfig,
+}
+
+/// A setting has a value that cannot be used. Shown as one sentence that names the setting.
+#[derive(Debug, thiserror::Error)]
+#[error("{setting} ({}): {problem}", environment_variable(.setting))]
+pub struct ConfigError {
+    /// The setting, as a flag.
+    pub setting: &'static str,
+    /// What is wrong with its value.
+    pub problem: String,
+}
+
+impl ConfigError {
+    /// The setting `setting` has the problem `problem`.
+    pub fn new(setting: &'static str, problem: impl Into<String>) -> Self {
+        Self { setting, problem: problem.into() }
+    }
+}
+
+/// The environment variable of the flag `setting`: `SIGNET_GRPC_ADDR` for `--grpc-addr`.
+#[must_use]
+pub fn environment_variable(setting: &str) -> String {
+    format!("SIGNET_{}", setting.trim_start_matches('-').replace('-', "_").to_uppercase())
+}
+
+impl Config {
+    /// What accounts are judged and remembered by.
+    #[must_use]
+    pub fn accounts(&self) -> AccountSettings {
+        AccountSettings {
+            password_rules: PasswordRules { min_chars: self.passwords.password_min_length },
+            cache_size: self.tokens.standing_cache_size,
+            cache_max_age: self.tokens.standing_cache_max_age,
+        }
+    }
+
+    /// How long sessions live and are remembered.
+    #[must_use]
+    pub fn sessions(&self) -> SessionSettings {
+        SessionSettings {
+            lifetime: SessionLifetime {
+                idle: self.tokens.session_idle_timeout,
+                absolute: self.tokens.session_max_age,
+            },
+            cache_size: self.tokens.standing_cache_size,
+            cache_max_age: self.tokens.standing_cache_max_age,
+        }
+    }
+}
+
+/// A secret that is given directly or in a file, but not both: the flags of the two.
+struct Secret {
+    direct: &'static str,
+    file: &'static str,
+}
+
+impl Secret {
+    fn read(
+        &self,
+        direct: Option<&SecretString>,
+        file: Option<&PathBuf>,
+    ) -> Result<Option<SecretString>, ConfigError> {
+        match (direct, file) {
+            (Some(_), Some(_)) => {
+                Err(ConfigError::new(self.direct, format!("is set twice: directly, and by {}", self.file)))
+            }
+            (Some(secret), None) => Ok(Some(secret.clone())),
+            (None, Some(file)) => {
+                let text = fs::read_to_string(file).map_err(|error| {
+                    ConfigError::new(self.file, format!("{} cannot be read: {error}", file.display()))
+                })?;
+                Ok(Some(text.trim().to_owned().into()))
+            }
+            (None, None) => Ok(None),
+        }
+    }
+}
+
+/// Where to listen. Names are not resolved: they may stand for several addresses.
+fn ip_and_port(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| "must be an IP address and a port, such as `127.0.0.1:50051` or `[::1]:0`".to_owned())
+}
+
+/// A duration such as `90s` or `1h 30m`, from `MIN` to `MAX` seconds.
+fn duration<const MIN: u64, const MAX: u64>(text: &str) -> Result<Duration, String> {
+    let (min, max) = (Duration::from_secs(MIN), Duration::from_secs(MAX));
+    let value = humantime::parse_duration(text)
+        .map_err(|_| "must be a duration such as `500ms`, `30s` or `15m`".to_owned())?;
+    if (min..=max).contains(&value) {
+        return Ok(value);
+    }
+    let (min, max) = (humantime::format_duration(min), humantime::format_duration(max));
+    Err(format!("must be between {min} and {max}"))
+}

@@ -1,0 +1,92 @@
+//! Owns the settings of tokens and of the sessions that they belong to.
+
+use std::time::Duration;
+
+use clap::{Args, builder::RangedU64ValueParser};
+
+use super::duration;
+use crate::{auth::VerifierSettings, identity::tokens::TokenSettings, model::SigningAlg};
+
+/// What tokens say and how they are signed.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Tokens")]
+pub struct TokenConfig {
+    /// Who issues the tokens (`iss`): the URL by which verifiers know this service (RFC 8414 section 2).
+    #[arg(long, env = "SIGNET_ISSUER", global = true, value_name = "URL", default_value = "http://127.0.0.1:8080", value_parser = issuer)]
+    pub issuer: String,
+
+    /// Whom the tokens are meant for (`aud`).
+    #[arg(long, env = "SIGNET_AUDIENCE", global = true, value_name = "NAME", default_value = "signet", value_parser = not_empty)]
+    pub audience: String,
+
+    /// How long an access token is valid (1s to 24h).
+    #[arg(long, env = "SIGNET_ACCESS_TOKEN_TTL", global = true, value_name = "DURATION", default_value = "15m", value_parser = duration::<1, 86_400>)]
+    pub access_token_ttl: Duration,
+
+    /// What new tokens are signed with: ES256, EdDSA, RS256 or HS256. HS256 tokens can be verified by this service alone.
+    #[arg(long, env = "SIGNET_SIGNING_ALG", global = true, value_name = "ALG", default_value = "ES256")]
+    pub signing_alg: SigningAlg,
+
+    /// How long a session may go without its refresh token being used (1m to 1 year).
+    #[arg(long, env = "SIGNET_SESSION_IDLE_TIMEOUT", global = true, value_name = "DURATION", default_value = "14days", value_parser = duration::<60, 31_557_600>)]
+    pub session_idle_timeout: Duration,
+
+    /// How long a session may live at all, however much it is used (1m to 10 years).
+    #[arg(long, env = "SIGNET_SESSION_MAX_AGE", global = true, value_name = "DURATION", default_value = "90days", value_parser = duration::<60, 315_576_000>)]
+    pub session_max_age: Duration,
+
+    /// How far the clocks of replicas may be apart when a token's times are judged (0s to 5m).
+    #[arg(long, env = "SIGNET_CLOCK_LEEWAY", global = true, value_name = "DURATION", default_value = "5s", value_parser = duration::<0, 300>)]
+    pub clock_leeway: Duration,
+
+    /// How many verified tokens are remembered, so that they cost no signature check again (about 700 bytes each).
+    #[arg(long, env = "SIGNET_TOKEN_CACHE_SIZE", global = true, value_name = "COUNT", default_value_t = 10_000, value_parser = RangedU64ValueParser::<usize>::new().range(0..=100_000_000))]
+    pub token_cache_size: usize,
+
+    /// How many users and how many sessions are remembered (about 500 bytes each).
+    #[arg(long, env = "SIGNET_STANDING_CACHE_SIZE", global = true, value_name = "COUNT", default_value_t = 10_000, value_parser = RangedU64ValueParser::<usize>::new().range(0..=100_000_000))]
+    pub standing_cache_size: usize,
+
+    /// How long a change by another process (a user disabled, a session ended) may stay unseen (0s to 1m): the database is asked
+    /// for changes twice within that time. Changes by this process are seen at once.
+    #[arg(long, env = "SIGNET_STANDING_CACHE_MAX_AGE", global = true, value_name = "DURATION", default_value = "1s", value_parser = duration::<0, 60>)]
+    pub standing_cache_max_age: Duration,
+}
+
+impl TokenConfig {
+    /// What tokens say.
+    #[must_use]
+    pub fn issuing(&self) -> TokenSettings {
+        TokenSettings {
+            issuer: self.issuer.clone(),
+            audience: self.audience.clone(),
+            access_token_ttl: self.access_token_ttl,
+        }
+    }
+
+    /// What is expected of tokens.
+    #[must_use]
+    pub fn verifying(&self) -> VerifierSettings {
+        VerifierSettings {
+            issuer: self.issuer.clone(),
+            audience: self.audience.clone(),
+            leeway: self.clock_leeway,
+            cache_size: self.token_cache_size,
+        }
+    }
+}
+
+fn not_empty(text: &str) -> Result<String, String> {
+    if text.is_empty() { Err("must not be empty".to_owned()) } else { Ok(text.to_owned()) }
+}
+
+/// An issuer identifier: an http or https URL without query or fragment (RFC 8414 section 2).
+fn issuer(text: &str) -> Result<String, String> {
+    let parsed = text.parse::<http::Uri>().ok().filter(|uri| {
+        matches!(uri.scheme_str(), Some("https" | "http")) && uri.host().is_some() && uri.query().is_none()
+    });
+    if parsed.is_none() || text.contains('#') {
+        return Err("must be an http or https URL without query or fragment (RFC 8414)".to_owned());
+    }
+    Ok(text.to_owned())
+}

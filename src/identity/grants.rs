@@ -1,0 +1,69 @@
+//! Owns exchanging a grant for tokens: the token endpoint of RFC 6749, whichever protocol asks.
+
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use super::{Accounts, IssuedToken, RefreshToken, Sessions, Tokens};
+use crate::model::{Deadline, Error, Origin};
+
+/// Exchanges grants.
+#[derive(Debug)]
+pub struct Grants {
+    accounts: Arc<Accounts>,
+    sessions: Arc<Sessions>,
+    tokens: Arc<Tokens>,
+}
+
+/// What is exchanged for tokens.
+pub enum Grant {
+    /// A username and its password (RFC 6749 section 4.3).
+    Password {
+        /// The username.
+        username: String,
+        /// The password.
+        password: Zeroizing<String>,
+    },
+    /// A refresh token (RFC 6749 section 6).
+    RefreshToken(Zeroizing<String>),
+}
+
+/// What a grant was exchanged for (RFC 6749 section 5.1).
+#[derive(Debug)]
+pub struct Granted {
+    /// The access token, and what its recipient is told of it.
+    pub access: IssuedToken,
+    /// What to exchange for the next one.
+    pub refresh_token: Option<RefreshToken>,
+}
+
+impl Grants {
+    /// Exchanges what `accounts` and `sessions` vouch for; `tokens` signs.
+    #[must_use]
+    pub const fn new(accounts: Arc<Accounts>, sessions: Arc<Sessions>, tokens: Arc<Tokens>) -> Self {
+        Self { accounts, sessions, tokens }
+    }
+
+    /// Exchanges `grant`, which came from `origin`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidCredentials`], [`Error::RefreshTokenInvalid`], [`Error::RefreshTokenReused`]; [`Error::Overloaded`] if a
+    /// password cannot be hashed before `deadline`.
+    pub async fn exchange(&self, grant: Grant, origin: Origin, deadline: Deadline) -> Result<Granted, Error> {
+        let (session, refresh_token) = match grant {
+            Grant::Password { username, password } => {
+                let found = self.accounts.authenticate(&username, &password, deadline).await?;
+                self.sessions.open(&found.user, &found.password_hash, origin).await?
+            }
+            Grant::RefreshToken(text) => {
+                let token = RefreshToken::parse(&text).ok_or(Error::RefreshTokenInvalid)?;
+                let (session, next) = self.sessions.refresh(&token).await?;
+                if !self.accounts.user(session.user_id).await?.is_some_and(|user| user.is_active) {
+                    return Err(Error::RefreshTokenInvalid);
+                }
+                (session, next)
+            }
+        };
+        Ok(Granted { access: self.tokens.issue(&session)?, refresh_token: Some(refresh_token) })
+    }
+}

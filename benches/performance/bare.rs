@@ -21,7 +21,7 @@ use crate::{
 
 /// The lengths of the tokens that Signet answers.
 const ACCESS_TOKEN_BYTES: usize = 600;
-const REFRESH_TOKEN_BYTES: usize = 43;
+const REFRESH_TOKEN_BYTES: usize = 86;
 
 struct Bare {
     reply: GetMeResponse,

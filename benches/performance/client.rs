@@ -58,7 +58,7 @@ pub(crate) async fn sign_up(client: &mut Client, username: &str) -> Result<()> {
 /// The access token that the account's password gives.
 pub(crate) async fn login(client: &mut Client, username: &str) -> std::result::Result<String, Status> {
     let grant = PasswordGrant { username: username.to_owned(), password: PASSWORD.to_owned() };
-    let request = IssueTokenRequest { grant: Some(Grant::Password(grant)) };
+    let request = IssueTokenRequest { grant: Some(Grant::Password(grant)), ..IssueTokenRequest::default() };
     Ok(client.issue_token(request).await?.into_inner().access_token)
 }
 

@@ -13,11 +13,10 @@ use super::{
 };
 use crate::{
     model::{
-        Clock, Error, Origin, Session, SessionId, SessionLifetime, User, UserId,
-        claims::{FIRST_PARTY_CLIENT, USER_SCOPE},
+        Clock, Error, NameSet, Origin, Session, SessionId, SessionLifetime, Timestamp, User, UserId,
         user::uuid_v7,
     },
-    store::{NewRefreshToken, Rotation, Store},
+    store::{NewRefreshToken, Rotation, Store, StoredRefreshToken},
 };
 
 /// The sessions of the service.
@@ -45,6 +44,34 @@ pub struct SessionSettings {
 /// The next token is made from this one and a salt that is kept beside it, so that an exchange that is repeated gives
 /// the same token again, and no database ever held it.
 pub struct RefreshToken(Zeroizing<[u8; 32]>);
+
+/// What a login opens.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    /// With which client.
+    pub client_id: String,
+    /// What its tokens allow.
+    pub scope: NameSet,
+    /// Whom its tokens are meant for; the service's own audience if nothing is said.
+    pub audience: Option<NameSet>,
+    /// Where the login came from.
+    pub origin: Origin,
+}
+
+/// A refresh token that has been found, and not yet been exchanged.
+#[derive(Debug)]
+pub struct Presented {
+    token: RefreshToken,
+    stored: StoredRefreshToken,
+}
+
+impl Presented {
+    /// The session that it keeps going.
+    #[must_use]
+    pub const fn session(&self) -> &Session {
+        &self.stored.session
+    }
+}
 
 impl RefreshToken {
     fn random() -> Self {
@@ -115,14 +142,16 @@ impl Sessions {
         &self,
         user: &User,
         password_hash: &str,
-        origin: Origin,
+        opening: Opening,
     ) -> Result<(Session, RefreshToken), Error> {
         let now = self.clock.now();
+        let Opening { client_id, scope, audience, origin } = opening;
         let session = Session {
             id: SessionId(uuid_v7(now, &mut rand::rng())),
             user_id: user.id,
-            client_id: FIRST_PARTY_CLIENT.to_owned(),
-            scope: USER_SCOPE.to_owned(),
+            client_id,
+            scope,
+            audience,
             origin,
             create_time: now,
             last_use_time: now,
@@ -137,16 +166,36 @@ impl Sessions {
         Ok((session, token))
     }
 
-    /// Exchanges `token` for the next one of its session.
+    /// Finds what `token` stands for, and changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::RefreshTokenInvalid`].
+    pub async fn present(&self, token: RefreshToken) -> Result<Presented, Error> {
+        let stored = self.unexpired(&token).await?.ok_or(Error::RefreshTokenInvalid)?;
+        Ok(Presented { token, stored })
+    }
+
+    /// The session of `token` and when the token was issued, if it is one and has not been used.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn of_unused(&self, token: &RefreshToken) -> Result<Option<(Session, Timestamp)>, Error> {
+        let stored = self.unexpired(token).await?.filter(|stored| !stored.is_consumed);
+        Ok(stored.map(|stored| (stored.session, stored.create_time)))
+    }
+
+    async fn unexpired(&self, token: &RefreshToken) -> Result<Option<StoredRefreshToken>, Error> {
+        let (stored, now) = (self.store.refresh_token(token.hash()).await?, self.clock.now());
+        Ok(stored.filter(|stored| now < stored.session.expire_time(self.settings.lifetime)))
+    }
+
+    /// Exchanges what was presented for the next token of its session.
     ///
     /// # Errors
     /// [`Error::RefreshTokenInvalid`]; [`Error::RefreshTokenReused`] for a replay, after which the session has ended.
-    pub async fn refresh(&self, token: &RefreshToken) -> Result<(Session, RefreshToken), Error> {
-        let stored = self.store.refresh_token(token.hash()).await?.ok_or(Error::RefreshTokenInvalid)?;
+    pub async fn exchange(&self, presented: Presented) -> Result<(Session, RefreshToken), Error> {
+        let Presented { token, stored } = presented;
         let now = self.clock.now();
-        if now >= stored.session.expire_time(self.settings.lifetime) {
-            return Err(Error::RefreshTokenInvalid);
-        }
         let next = token.successor(&stored.successor_salt);
         let session = stored.session;
         match self.store.rotate_refresh_token(token.hash(), next.to_store(), now).await? {

@@ -26,6 +26,10 @@ pub struct StoredRefreshToken {
     pub session: Session,
     /// What its successor is made from, together with the token itself.
     pub successor_salt: Vec<u8>,
+    /// When it was issued.
+    pub create_time: Timestamp,
+    /// Whether it has been exchanged for its successor.
+    pub is_consumed: bool,
 }
 
 /// What came of exchanging a refresh token.
@@ -49,7 +53,12 @@ impl Store {
     pub async fn refresh_token(&self, hash: [u8; 32]) -> Result<Option<StoredRefreshToken>, Error> {
         let Some(row) = find(&self.db, hash).await? else { return Ok(None) };
         let session = self.session(SessionId(row.session_id)).await?;
-        Ok(session.map(|session| StoredRefreshToken { session, successor_salt: row.successor_salt }))
+        Ok(session.map(|session| StoredRefreshToken {
+            session,
+            successor_salt: row.successor_salt,
+            create_time: Timestamp::from_micros(row.create_time),
+            is_consumed: row.consume_time.is_some(),
+        }))
     }
 
     /// Exchanges the token of SHA-256 `hash` for `successor`, in one transaction: of any number that do it at once, one does

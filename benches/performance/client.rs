@@ -67,14 +67,15 @@ pub(crate) async fn session(client: &mut Client, username: &str) -> Result<Strin
 
 async fn log_in(client: &mut Client, username: &str) -> std::result::Result<IssueTokenResponse, Status> {
     let grant = PasswordGrant { username: username.to_owned(), password: PASSWORD.to_owned() };
-    let request = IssueTokenRequest { grant: Some(Grant::Password(grant)) };
+    let request = IssueTokenRequest { grant: Some(Grant::Password(grant)), ..IssueTokenRequest::default() };
     Ok(client.issue_token(request).await?.into_inner())
 }
 
 /// The refresh token that `refresh_token` is exchanged for.
 pub(crate) async fn refresh(client: &mut Client, refresh_token: String) -> Result<String> {
     let grant = Grant::RefreshToken(RefreshTokenGrant { refresh_token });
-    let answer = client.issue_token(IssueTokenRequest { grant: Some(grant) }).await?.into_inner();
+    let request = IssueTokenRequest { grant: Some(grant), ..IssueTokenRequest::default() };
+    let answer = client.issue_token(request).await?.into_inner();
     Ok(answer.refresh_token.ok_or("a refresh without a refresh token")?)
 }
 

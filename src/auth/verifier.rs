@@ -59,6 +59,19 @@ impl<K: Keys> Verifier<K> {
     /// # Errors
     /// [`Error::TokenInvalid`] or [`Error::TokenExpired`].
     pub fn verify(&self, token: &str) -> Result<Arc<Claims>, Error> {
+        let claims = self.verify_for_anyone(token)?;
+        if !claims.aud.contains(&self.settings.audience) {
+            return Err(Error::TokenInvalid("it is meant for another audience"));
+        }
+        Ok(claims)
+    }
+
+    /// What `token` says, if it is genuine and in time, whomever it is meant for: for telling others about it, never for letting
+    /// its bearer in.
+    ///
+    /// # Errors
+    /// [`Error::TokenInvalid`] or [`Error::TokenExpired`].
+    pub fn verify_for_anyone(&self, token: &str) -> Result<Arc<Claims>, Error> {
         if token.len() > TOKEN_MAX_BYTES {
             return Err(Error::TokenInvalid("it is too long"));
         }
@@ -94,8 +107,8 @@ impl<K: Keys> Verifier<K> {
         if claims.iss != self.settings.issuer {
             return Err(Error::TokenInvalid("its issuer is another one"));
         }
-        if claims.aud != self.settings.audience {
-            return Err(Error::TokenInvalid("it is meant for another audience"));
+        if !claims.are_consistent() {
+            return Err(Error::TokenInvalid("it has no session, and is not a client's own"));
         }
         Ok(claims)
     }

@@ -1,8 +1,10 @@
-//! Owns what the service does: accounts, passwords, tokens and the keys that sign them.
+//! Owns what the service does: accounts, passwords, clients, tokens and the keys that sign them.
 
 pub mod accounts;
 pub mod change_feed;
+pub mod clients;
 pub mod grants;
+pub mod introspection;
 pub mod keyring;
 pub mod master_key;
 pub mod passwords;
@@ -15,7 +17,9 @@ pub mod tokens;
 
 pub use accounts::{Accounts, NewAccount};
 pub use change_feed::ChangeFeed;
+pub use clients::Clients;
 pub use grants::Grants;
+pub use introspection::Introspection;
 pub use keyring::Keyring;
 pub use master_key::MasterKey;
 pub use passwords::Passwords;

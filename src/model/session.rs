@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use uuid::Uuid;
 
-use super::{Timestamp, UserId};
+use super::{NameSet, Timestamp, UserId};
 
 /// A session's identifier: a UUIDv7 (RFC 9562 section 5.7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,8 +25,10 @@ pub struct Session {
     pub user_id: UserId,
     /// With which client.
     pub client_id: String,
-    /// What its tokens allow, separated by spaces.
-    pub scope: String,
+    /// What its tokens allow.
+    pub scope: NameSet,
+    /// Whom its tokens are meant for; the service's own audience if nothing is said.
+    pub audience: Option<NameSet>,
     /// Where the login came from.
     pub origin: Origin,
     /// When the user logged in.

@@ -8,12 +8,19 @@ use tower::{Service, ServiceBuilder, ServiceExt};
 
 use super::Parts;
 use crate::{
-    auth::{AuthLayer, Authenticator, Policy, PolicyError, Verifier},
+    auth::{AuthLayer, Authenticator, Policy, PolicyError},
     config::Config,
-    identity::GoodStanding,
     model::Error,
-    proto::{DESCRIPTOR_SET, identity::v1::identity_service_server::IdentityServiceServer},
-    rpc::{IdentityRpc, framework_errors, health::HealthRpc, limits::LimitsLayer, protocol::ProtocolLayer},
+    proto::{
+        DESCRIPTOR_SET,
+        identity::v1::{
+            identity_service_server::IdentityServiceServer, token_service_server::TokenServiceServer,
+        },
+    },
+    rpc::{
+        IdentityRpc, TokenRpc, framework_errors, health::HealthRpc, limits::LimitsLayer,
+        protocol::ProtocolLayer,
+    },
 };
 
 /// The gRPC side: every service, behind the layers that every call passes.
@@ -34,20 +41,18 @@ pub(super) fn service(
     let max_message_bytes = config.limits.max_message_bytes;
     let identity =
         IdentityRpc::new(Arc::clone(&parts.accounts), Arc::clone(&parts.sessions), Arc::clone(&parts.grants));
+    let tokens = TokenRpc::new(Arc::clone(&parts.introspection), Arc::clone(&parts.keyring));
     let (health, health_server) = HealthRpc::new();
     let reflection_alpha = reflection().build_v1alpha().map_err(Error::internal)?;
     let reflection = reflection().build_v1().map_err(Error::internal)?;
     let routes =
         Routes::new(IdentityServiceServer::new(identity).max_decoding_message_size(max_message_bytes))
+            .add_service(TokenServiceServer::new(tokens).max_decoding_message_size(max_message_bytes))
             .add_service(health_server.max_decoding_message_size(max_message_bytes))
             .add_service(reflection.max_decoding_message_size(max_message_bytes))
             .add_service(reflection_alpha.max_decoding_message_size(max_message_bytes))
             .prepare();
-    let verifier = Verifier::new(Arc::clone(&parts.keyring), parts.clock.clone(), config.tokens.verifying());
-    let authenticator = Authenticator::new(
-        verifier,
-        GoodStanding::new(Arc::clone(&parts.accounts), Arc::clone(&parts.sessions)),
-    );
+    let authenticator = Authenticator::new(Arc::clone(&parts.verifier), parts.standing.clone());
     let service = ServiceBuilder::new()
         // Outermost, so that every refusal below has a reason of this API.
         .map_response(move |response| framework_errors::rename(response, max_message_bytes))

@@ -13,10 +13,11 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use crate::{
+    auth::Verifier,
     config::{Config, ConfigError, Database, StorageConfig},
     identity::{
-        Accounts, ChangeFeed, Grants, Keyring, MasterKey, Passwords, Readiness, Sessions, Tokens,
-        keyring::KeyringError,
+        Accounts, ChangeFeed, Clients, GoodStanding, Grants, Introspection, Keyring, MasterKey, Passwords,
+        Readiness, Sessions, Tokens, keyring::KeyringError,
     },
     model::{Clock, Error, KeyId},
     rpc::health::HealthRpc,
@@ -30,7 +31,7 @@ use connections::{Connections, Protocol};
 /// How often readiness is checked: a database that has gone is seen within this time.
 const READINESS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often expired sessions are deleted: they are refused from their expiry on, and only take up room until then.
+/// How often expired sessions and used assertions are deleted: they are refused from their expiry on, and only take up room until then.
 const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
 
 /// However small the bound on staleness, the feed of changes is not read more often.
@@ -74,12 +75,15 @@ pub struct Started {
 struct Parts {
     accounts: Arc<Accounts>,
     sessions: Arc<Sessions>,
+    clients: Arc<Clients>,
     grants: Arc<Grants>,
+    verifier: Arc<Verifier<Arc<Keyring>>>,
+    standing: GoodStanding,
+    introspection: Arc<Introspection>,
     keyring: Arc<Keyring>,
     changes: ChangeFeed,
     readiness: Readiness,
     store: Store,
-    clock: Clock,
 }
 
 /// The server cannot start.
@@ -163,7 +167,20 @@ impl Server {
         let sessions =
             Arc::new(Sessions::new(store.clone(), config.sessions(), clock.clone(), changes.followed()));
         let tokens = Arc::new(Tokens::new(Arc::clone(&keyring), clock.clone(), config.tokens.issuing()));
-        let grants = Arc::new(Grants::new(Arc::clone(&accounts), Arc::clone(&sessions), tokens));
+        let clients =
+            Arc::new(Clients::new(store.clone(), config.clients(), clock.clone(), changes.followed()));
+        let grants =
+            Arc::new(Grants::new(Arc::clone(&accounts), Arc::clone(&sessions), Arc::clone(&clients), tokens));
+        let verifier =
+            Arc::new(Verifier::new(Arc::clone(&keyring), clock.clone(), config.tokens.verifying()));
+        let standing = GoodStanding::new(Arc::clone(&accounts), Arc::clone(&sessions), Arc::clone(&clients));
+        let introspection = Arc::new(Introspection::new(
+            Arc::clone(&verifier),
+            standing.clone(),
+            Arc::clone(&accounts),
+            Arc::clone(&sessions),
+            config.tokens.issuer.clone(),
+        ));
         let readiness = Readiness::new(store.clone(), Arc::clone(&keyring));
         readiness.check().await;
         let grpc =
@@ -179,7 +196,19 @@ impl Server {
             migrations_applied,
             signing_key: keyring.signing_kid(),
         };
-        let parts = Parts { accounts, sessions, grants, keyring, changes, readiness, store, clock };
+        let parts = Parts {
+            accounts,
+            sessions,
+            clients,
+            grants,
+            verifier,
+            standing,
+            introspection,
+            keyring,
+            changes,
+            readiness,
+            store,
+        };
         Ok(Self { grpc, http, started, parts, config })
     }
 
@@ -208,7 +237,8 @@ impl Server {
                 tokio::join!(
                     parts.readiness.watch(READINESS_INTERVAL),
                     parts.sessions.sweep(SWEEP_INTERVAL),
-                    parts.changes.follow(changes_interval, &parts.accounts, &parts.sessions),
+                    parts.clients.sweep(SWEEP_INTERVAL),
+                    parts.changes.follow(changes_interval, &parts.accounts, &parts.sessions, &parts.clients),
                     tell_health(&parts.readiness, &health),
                 )
             };

@@ -17,7 +17,11 @@ const DAY: Duration = Duration::from_hours(24);
 impl Client {
     async fn refresh(&mut self, token: &str) -> Result<IssueTokenResponse, Status> {
         let grant = Grant::RefreshToken(RefreshTokenGrant { refresh_token: token.to_owned() });
-        Ok(self.0.issue_token(IssueTokenRequest { grant: Some(grant) }).await?.into_inner())
+        Ok(self
+            .0
+            .issue_token(IssueTokenRequest { grant: Some(grant), ..IssueTokenRequest::default() })
+            .await?
+            .into_inner())
     }
 
     async fn sessions(&mut self, token: &str) -> Vec<Session> {

@@ -41,7 +41,8 @@ impl Client {
     /// The access token for `username` and `password`.
     pub(crate) async fn log_in(&self, username: &str, password: &str) -> Result<String, Status> {
         let grant = PasswordGrant { username: username.to_owned(), password: password.to_owned() };
-        let request = IssueTokenRequest { grant: Some(Grant::Password(grant)) };
+        let request =
+            IssueTokenRequest { grant: Some(Grant::Password(grant)), ..IssueTokenRequest::default() };
         Ok(self.identity().issue_token(request).await?.into_inner().access_token)
     }
 

@@ -30,9 +30,11 @@ fn the_services_are_listed_and_described_with_their_comments() {
         assert!(described.starts_with(&format!("{service} is a service:")), "{described}");
     }
     let described = grpcurl::say(&signet, &[], &["describe", "identity.v1.IdentityService"]);
-    for told in
-        ["// Makes a new account.", "rpc SignUp (", r#"option (.identity.v1.access) = { authenticated:<required_scopes:"profile"> };"#]
-    {
+    for told in [
+        "// Makes a new account.",
+        "rpc SignUp (",
+        r#"option (.identity.v1.access) = { authenticated:<required_scopes:"profile"> };"#,
+    ] {
         assert!(described.contains(told), "{told:?} is not in {described}");
     }
     // A request to fill in.

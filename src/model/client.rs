@@ -20,10 +20,12 @@ impl ClientId {
         Self(uuid_v7(now, rng))
     }
 
-    /// The identifier that `text` writes; none if it is no UUID.
+    /// The identifier that `text` writes; none if it is no UUID, or written in another way than tokens write it.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        Uuid::try_parse(text).ok().map(Self)
+        let id = Uuid::try_parse(text).ok()?;
+        let mut written = Uuid::encode_buffer();
+        (id.hyphenated().encode_lower(&mut written) == text).then_some(Self(id))
     }
 }
 

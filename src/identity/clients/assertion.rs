@@ -141,8 +141,8 @@ impl<'a> Assertion<'a> {
 
     fn use_hash(&self) -> [u8; 32] {
         let mut context = digest::Context::new(&digest::SHA256);
-        // A UUID has no space: no two pairs read alike.
-        for part in [self.claims.sub.to_ascii_lowercase().as_bytes(), b" ", self.claims.jti.as_bytes()] {
+        // A client's id has one spelling and no space: no two pairs read alike.
+        for part in [self.claims.sub.as_bytes(), b" ", self.claims.jti.as_bytes()] {
             context.update(part);
         }
         let mut hash = [0; 32];

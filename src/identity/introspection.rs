@@ -62,8 +62,8 @@ impl Introspection {
     /// [`Error::Unavailable`] or [`Error::Internal`] if that cannot be told: never taken for "inactive".
     pub async fn introspect(&self, token: &str) -> Result<Option<ActiveToken>, Error> {
         match RefreshToken::parse(token) {
-            // 43 characters without a dot: no JWT reads like that.
-            Some(token) => self.refresh(&token).await,
+            // 86 characters without a dot: no JWT reads like that.
+            Some(token) => self.refresh(token).await,
             None => self.access(token).await,
         }
     }
@@ -84,7 +84,7 @@ impl Introspection {
         }
     }
 
-    async fn refresh(&self, token: &RefreshToken) -> Result<Option<ActiveToken>, Error> {
+    async fn refresh(&self, token: RefreshToken) -> Result<Option<ActiveToken>, Error> {
         let Some((session, issue_time)) = self.sessions.of_unused(token).await? else { return Ok(None) };
         if !self.standing.of_session(&session).await? {
             return Ok(None);

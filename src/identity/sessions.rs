@@ -1,22 +1,18 @@
 //! Owns login sessions: opening them, keeping them going by refresh tokens, and ending them.
 
-use std::{fmt, sync::Arc, time::Duration};
-
-use aws_lc_rs::{digest, hmac};
-use base64ct::{Base64UrlUnpadded, Encoding};
-use rand::Rng;
-use zeroize::Zeroizing;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     change_feed::Followed,
     read_cache::{Known, ReadCache},
+    refresh_token::{Place, RefreshToken},
 };
 use crate::{
     model::{
         Clock, Error, NameSet, Origin, Session, SessionId, SessionLifetime, Timestamp, User, UserId,
         user::uuid_v7,
     },
-    store::{NewRefreshToken, Rotation, Store, StoredRefreshToken},
+    store::{Store, StoredSession},
 };
 
 /// The sessions of the service.
@@ -39,12 +35,6 @@ pub struct SessionSettings {
     pub cache_max_age: Duration,
 }
 
-/// A refresh token: 256 random bits. Only its SHA-256 is kept.
-///
-/// The next token is made from this one and a salt that is kept beside it, so that an exchange that is repeated gives
-/// the same token again, and no database ever held it.
-pub struct RefreshToken(Zeroizing<[u8; 32]>);
-
 /// What a login opens.
 #[derive(Clone, Debug)]
 pub struct Opening {
@@ -58,65 +48,19 @@ pub struct Opening {
     pub origin: Origin,
 }
 
-/// A refresh token that has been found, and not yet been exchanged.
+/// A refresh token whose session has been found, and that has not yet been exchanged.
 #[derive(Debug)]
 pub struct Presented {
     token: RefreshToken,
-    stored: StoredRefreshToken,
+    stored: StoredSession,
+    place: Place,
 }
 
 impl Presented {
-    /// The session that it keeps going.
+    /// The session that it is of.
     #[must_use]
     pub const fn session(&self) -> &Session {
         &self.stored.session
-    }
-}
-
-impl RefreshToken {
-    fn random() -> Self {
-        let mut bytes = Zeroizing::new([0; 32]);
-        rand::rng().fill_bytes(bytes.as_mut_slice());
-        Self(bytes)
-    }
-
-    /// The token that `text` spells; none if it has not the form of one.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let mut bytes = Zeroizing::new([0; 32]);
-        let decoded = Base64UrlUnpadded::decode(text, bytes.as_mut_slice()).ok()?.len();
-        (decoded == bytes.len()).then_some(Self(bytes))
-    }
-
-    /// How the token is written: 43 characters of base64url.
-    #[must_use]
-    pub fn text(&self) -> String {
-        Base64UrlUnpadded::encode_string(self.0.as_slice())
-    }
-
-    fn hash(&self) -> [u8; 32] {
-        let mut hash = [0; 32];
-        hash.copy_from_slice(digest::digest(&digest::SHA256, self.0.as_slice()).as_ref());
-        hash
-    }
-
-    fn successor(&self, salt: &[u8]) -> Self {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, self.0.as_slice());
-        let mut bytes = Zeroizing::new([0; 32]);
-        bytes.copy_from_slice(hmac::sign(&key, salt).as_ref());
-        Self(bytes)
-    }
-
-    fn to_store(&self) -> NewRefreshToken {
-        let mut successor_salt = [0; 32];
-        rand::rng().fill_bytes(&mut successor_salt);
-        NewRefreshToken { hash: self.hash(), successor_salt }
-    }
-}
-
-impl fmt::Debug for RefreshToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("RefreshToken(..)")
     }
 }
 
@@ -156,9 +100,9 @@ impl Sessions {
             create_time: now,
             last_use_time: now,
         };
-        let token = RefreshToken::random();
+        let (token, refresh) = RefreshToken::first(session.id, &mut rand::rng());
         let reading = self.known.begin();
-        if !self.store.add_session(&session, token.to_store(), password_hash).await? {
+        if !self.store.add_session(&session, &refresh, password_hash).await? {
             return Err(Error::InvalidCredentials);
         }
         // Its tokens are likely to be seen soon.
@@ -166,41 +110,57 @@ impl Sessions {
         Ok((session, token))
     }
 
-    /// Finds what `token` stands for, and changes nothing.
+    /// Finds the session of `token`, and changes nothing.
     ///
     /// # Errors
-    /// [`Error::RefreshTokenInvalid`].
+    /// [`Error::RefreshTokenInvalid`] if the token was never issued, or its session has ended or expired.
     pub async fn present(&self, token: RefreshToken) -> Result<Presented, Error> {
-        let stored = self.unexpired(&token).await?.ok_or(Error::RefreshTokenInvalid)?;
-        Ok(Presented { token, stored })
+        let found = self.store.session_to_refresh(token.session_id()).await?;
+        let stored = found.ok_or(Error::RefreshTokenInvalid)?;
+        let place = token.place(&stored.refresh);
+        if place == Place::Invented || self.clock.now() >= stored.session.expire_time(self.settings.lifetime)
+        {
+            return Err(Error::RefreshTokenInvalid);
+        }
+        Ok(Presented { token, stored, place })
     }
 
     /// The session of `token` and when the token was issued, if it is one and has not been used.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn of_unused(&self, token: &RefreshToken) -> Result<Option<(Session, Timestamp)>, Error> {
-        let stored = self.unexpired(token).await?.filter(|stored| !stored.is_consumed);
-        Ok(stored.map(|stored| (stored.session, stored.create_time)))
-    }
-
-    async fn unexpired(&self, token: &RefreshToken) -> Result<Option<StoredRefreshToken>, Error> {
-        let (stored, now) = (self.store.refresh_token(token.hash()).await?, self.clock.now());
-        Ok(stored.filter(|stored| now < stored.session.expire_time(self.settings.lifetime)))
+    pub async fn of_unused(&self, token: RefreshToken) -> Result<Option<(Session, Timestamp)>, Error> {
+        match self.present(token).await {
+            Ok(Presented { stored: StoredSession { session, .. }, place: Place::Newest, .. }) => {
+                // The newest token was issued when the session was last used.
+                let issue_time = session.last_use_time;
+                Ok(Some((session, issue_time)))
+            }
+            Ok(_) | Err(Error::RefreshTokenInvalid) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Exchanges what was presented for the next token of its session.
     ///
     /// # Errors
     /// [`Error::RefreshTokenInvalid`]; [`Error::RefreshTokenReused`] for a replay, after which the session has ended.
-    pub async fn exchange(&self, presented: Presented) -> Result<(Session, RefreshToken), Error> {
-        let Presented { token, stored } = presented;
-        let now = self.clock.now();
-        let next = token.successor(&stored.successor_salt);
-        let session = stored.session;
-        match self.store.rotate_refresh_token(token.hash(), next.to_store(), now).await? {
-            Rotation::Done | Rotation::Repeated => Ok((session, next)),
-            Rotation::Replayed => {
+    pub async fn exchange(&self, mut presented: Presented) -> Result<(Session, RefreshToken), Error> {
+        if presented.place == Place::Newest {
+            let Presented { token, stored: StoredSession { session, refresh }, .. } = &presented;
+            let next = token.successor(refresh);
+            let now = self.clock.now();
+            if self.store.rotate_refresh_token(session.id, token.hash(), next.hash(), now).await? {
+                return Ok((presented.stored.session, next));
+            }
+            // Another call exchanged it meanwhile, or ended the session. It will not be the newest again.
+            presented = self.present(presented.token).await?;
+        }
+        let Presented { token, stored: StoredSession { session, refresh }, place } = presented;
+        match place {
+            Place::BeforeNewest => Ok((session, token.successor(&refresh))),
+            Place::Old => {
+                self.store.delete_session(session.user_id, session.id, self.clock.now()).await?;
                 self.known.forget(session.id);
                 tracing::warn!(
                     session_id = %session.id,
@@ -209,7 +169,7 @@ impl Sessions {
                 );
                 Err(Error::RefreshTokenReused)
             }
-            Rotation::Gone => Err(Error::RefreshTokenInvalid),
+            Place::Newest | Place::Invented => Err(Error::RefreshTokenInvalid),
         }
     }
 
@@ -265,10 +225,15 @@ impl Sessions {
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn end_by_token(&self, token: &RefreshToken) -> Result<(), Error> {
-        let Some(stored) = self.store.refresh_token(token.hash()).await? else { return Ok(()) };
-        match self.end(stored.session.user_id, stored.session.id).await {
-            Ok(()) | Err(Error::SessionNotFound) => Ok(()),
+    pub async fn end_by_token(&self, token: RefreshToken) -> Result<(), Error> {
+        let ended = match self.present(token).await {
+            Ok(Presented { stored: StoredSession { session, .. }, .. }) => {
+                self.end(session.user_id, session.id).await
+            }
+            Err(error) => Err(error),
+        };
+        match ended {
+            Ok(()) | Err(Error::SessionNotFound | Error::RefreshTokenInvalid) => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -298,30 +263,6 @@ impl Sessions {
                         break;
                     }
                 }
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn a_successor_follows_from_the_token_and_the_salt_and_from_nothing_less() {
-        let token = RefreshToken::random();
-        assert_eq!(token.successor(b"salt").text(), token.successor(b"salt").text());
-        assert_ne!(token.successor(b"salt").text(), token.successor(b"pepper").text());
-        assert_ne!(token.successor(b"salt").text(), RefreshToken::random().successor(b"salt").text());
-    }
-
-    proptest! {
-        #[test]
-        fn a_text_is_a_token_or_not_and_is_written_as_it_was_read(text in "[A-Za-z0-9_=-]{0,50}") {
-            if let Some(token) = RefreshToken::parse(&text) {
-                prop_assert_eq!(token.text(), text);
             }
         }
     }

@@ -196,7 +196,7 @@ impl IdentityService for IdentityRpc {
             return Err(required("token").into());
         }
         if let Some(token) = RefreshToken::parse(&token) {
-            self.sessions.end_by_token(&token).await?;
+            self.sessions.end_by_token(token).await?;
         }
         Ok(Response::new(RevokeTokenResponse {}))
     }

@@ -5,7 +5,6 @@ mod client_assertions;
 mod clients;
 mod entity;
 mod failure;
-mod refresh_tokens;
 mod schema;
 mod sessions;
 mod signing_keys;
@@ -20,8 +19,8 @@ use sea_orm::{
 };
 
 pub use changes::Change;
-pub use refresh_tokens::{NewRefreshToken, Rotation, StoredRefreshToken};
 pub use schema::MigrationState;
+pub use sessions::{RefreshState, Sha256, StoredSession};
 pub use signing_keys::StoredKey;
 pub use users::{Credentials, NewUser, ProfileChange};
 

@@ -4,7 +4,6 @@ pub(super) mod changes;
 pub(super) mod client_assertions;
 pub(super) mod client_secrets;
 pub(super) mod clients;
-pub(super) mod refresh_tokens;
 pub(super) mod sessions;
 pub(super) mod signing_keys;
 pub(super) mod users;

@@ -11,7 +11,8 @@ use serde::{Deserialize, de::IgnoredAny};
 use super::keys::{KeySet, Keys, VerifyingKey};
 use crate::model::{Claims, Clock, Error, claims::ACCESS_TOKEN_TYP};
 
-/// The longest token that is looked at, in bytes: Signet's own stay below 1 KiB, also with RS256.
+/// The longest token that is looked at, in bytes: Signet's own stay below 5 KiB, with all the scopes and audiences that a client can
+/// have, and below 1 KiB with few.
 const TOKEN_MAX_BYTES: usize = 8 * 1024;
 
 /// What a verifier expects of a token.

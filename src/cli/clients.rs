@@ -147,6 +147,11 @@ async fn with_existing(
 }
 
 fn new_client(create: Create) -> Result<NewClient, Failure> {
+    // The setting is understood everywhere, and would be passed over here in silence.
+    if std::env::args().any(|arg| arg == "--audience" || arg.starts_with("--audience=")) {
+        let problem = "--audience: is the service's own; a client's are given by --allow-audience";
+        return Err(Failure::Usage(problem.to_owned()));
+    }
     let set = |flag: &str, names: &[String]| {
         let names = NameSet::of(names.iter().map(String::as_str));
         names.map_err(|_| Failure::Usage(format!("{flag}: all together must have at most 1024 bytes")))

@@ -254,7 +254,8 @@ impl Server {
             finished
         };
         let (finished, (), ()) = tokio::join!(
-            drained,
+            // On the heap: the futures of all its tasks would make this one large.
+            Box::pin(drained),
             grpc_connections.serve(grpc, grpc_service),
             http_connections.serve(http, http_service),
         );

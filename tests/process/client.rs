@@ -46,7 +46,7 @@ impl Client {
         Ok(self.identity().issue_token(request).await?.into_inner().access_token)
     }
 
-    /// What IssueToken answers to `request`.
+    /// What `IssueToken` answers to `request`.
     pub(crate) async fn issue(&self, request: IssueTokenRequest) -> Result<IssueTokenResponse, Status> {
         Ok(self.identity().issue_token(request).await?.into_inner())
     }

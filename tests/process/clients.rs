@@ -189,6 +189,8 @@ async fn what_a_client_cannot_be_is_refused_in_a_sentence_and_makes_nothing() {
         (&["billing", "--scope="], "printable ASCII"),
         (&["billing", "--allow-audience=é"], "printable ASCII"),
         (&["billing", "--public", "--public-key=x"], "--public"),
+        (&["billing", "--audience=orders"], "a client's are given by --allow-audience"),
+        (&["billing", "--audience", "orders"], "a client's are given by --allow-audience"),
     ] {
         let refused = place.run(&[&["clients", "create"], args].concat()).await;
         let sentence = refused.failed(2);

@@ -23,6 +23,9 @@ use serde_json::Value;
 /// How many keys a client may have: an assertion that names none is tried with each.
 const MAX_KEYS: usize = 8;
 
+/// The size of an RSA modulus: at least 2048 bits (RFC 7518 section 3.3), and no more than the verifier takes.
+const RSA_MODULUS_BYTES: std::ops::RangeInclusive<usize> = 256..=1024;
+
 /// The longest `kid` in bytes.
 const KID_MAX_BYTES: usize = 255;
 
@@ -68,7 +71,7 @@ impl ClientKey {
     fn new(jwk: &Jwk) -> Result<Self, String> {
         let (alg, verifying, bytes) = parts(jwk)?;
         let key = ParsedPublicKey::new(verifying, bytes)
-            .map_err(|_| "is not valid: RSA needs 2048 to 8192 bits, a point must lie on its curve")?;
+            .map_err(|_| "is not valid: no point of its curve, or no modulus and exponent")?;
         let kid = jwk.common.key_id.clone().ok_or("has no `kid`")?;
         Ok(Self { kid, alg, key })
     }
@@ -133,6 +136,9 @@ fn parts(jwk: &Jwk) -> Result<(KeyAlgorithm, &'static dyn VerificationAlgorithm,
         }
         AlgorithmParameters::RSA(key) => {
             let components = RsaPublicKeyComponents { n: decoded(&key.n)?, e: decoded(&key.e)? };
+            if !RSA_MODULUS_BYTES.contains(&components.n.len()) {
+                return Err("is not of 2048 to 8192 bits".to_owned());
+            }
             let der: PublicKeyX509Der<'_> = components.as_der().map_err(|_| "is no RSA key")?;
             (KeyAlgorithm::RS256, der.as_ref().to_vec())
         }
@@ -266,7 +272,7 @@ mod tests {
             (json!({ "keys": [okp(json!({ "kid": "a" })), okp(json!({ "kid": "a" }))] }), "one `kid`"),
             (json!({ "keys": [] }), "1 to 8 keys"),
             (json!({ "keys": "none" }), "neither PEM"),
-            (json!({ "kty": "EC", "crv": "P-256", "x": x, "y": x }), "on its curve"),
+            (json!({ "kty": "EC", "crv": "P-256", "x": x, "y": x }), "its curve"),
             (json!({ "kty": "EC", "crv": "P-384", "x": x, "y": x }), "neither of P-256"),
             (json!({ "kty": "RSA", "n": x, "e": "AQAB" }), "2048"),
             (json!({}), "neither"),

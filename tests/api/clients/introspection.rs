@@ -81,24 +81,24 @@ async fn only_who_holds_the_scope_is_answered() {
 #[tokio::test]
 async fn of_an_inactive_token_nothing_is_said_whatever_the_cause() {
     let (service, asker, bearer) = start().await;
-    let user = async || {
+    let log_in = async || {
         let issued = service.issue(request(alice(), None)).await.unwrap();
         (issued.access_token, issued.refresh_token.unwrap())
     };
     let mut inactive = Vec::new();
     // Garbage, and a forgery.
-    let (access, token) = user().await;
+    let (access, token) = log_in().await;
     let forged = format!("{}x", &access[..access.len() - 1]);
     let unsigned = format!("{}.", access.rsplit_once('.').unwrap().0);
     for bad in ["x", "a.b.c", "é", &forged, &unsigned, &token[1..], &"A".repeat(43), &"x".repeat(60_000)] {
         inactive.push(bad.to_owned());
     }
     // A refresh token that has been used.
-    let (_, used) = user().await;
+    let (_, used) = log_in().await;
     service.issue(request(refresh(&used), None)).await.unwrap();
     inactive.push(used);
     // A session that has ended.
-    let (access, token) = user().await;
+    let (access, token) = log_in().await;
     let end = RevokeTokenRequest { token: token.clone() };
     service.client.clone().0.revoke_token(end).await.unwrap();
     inactive.extend([access, token]);
@@ -121,8 +121,8 @@ async fn of_an_inactive_token_nothing_is_said_whatever_the_cause() {
         assert_eq!(told, IntrospectTokenResponse::default(), "{token}");
     }
     // What has expired.
-    let (access, token) = user().await;
-    service.server.clock.advance(std::time::Duration::from_secs(14 * 86_400));
+    let (access, token) = log_in().await;
+    service.server.clock.advance(std::time::Duration::from_hours(14 * 24));
     let bearer = service.token_of(&asker).await;
     for token in [&access, &token] {
         let told = service.introspect(token, &bearer).await.unwrap();

@@ -8,8 +8,10 @@ use super::{
     refresh_token::{Place, RefreshToken},
 };
 use crate::{
+    audit::{Audit, Event, Reason},
+    metrics::{GrantMetrics, RefreshResult},
     model::{
-        Clock, Error, Origin, Session, SessionId, SessionLifetime, User, UserId,
+        Clock, Error, Origin, Session, SessionId, SessionLifetime, Tally, User, UserId,
         claims::{FIRST_PARTY_CLIENT, USER_SCOPE},
         user::uuid_v7,
     },
@@ -23,6 +25,8 @@ pub struct Sessions {
     clock: Clock,
     settings: SessionSettings,
     known: ReadCache<SessionId, Session>,
+    audit: Audit,
+    metrics: GrantMetrics,
 }
 
 /// How long sessions live and are remembered.
@@ -39,9 +43,16 @@ pub struct SessionSettings {
 impl Sessions {
     /// The sessions in `store`.
     #[must_use]
-    pub fn new(store: Store, settings: SessionSettings, clock: Clock, followed: Arc<Followed>) -> Self {
+    pub fn new(
+        store: Store,
+        settings: SessionSettings,
+        clock: Clock,
+        followed: Arc<Followed>,
+        audit: Audit,
+        metrics: GrantMetrics,
+    ) -> Self {
         let known = ReadCache::new(settings.cache_size, settings.cache_max_age, clock.clone(), followed);
-        Self { store, clock, settings, known }
+        Self { store, clock, settings, known, audit, metrics }
     }
 
     /// How long sessions live.
@@ -73,23 +84,31 @@ impl Sessions {
         let (token, refresh) = RefreshToken::first(session.id, &mut rand::rng());
         let reading = self.known.begin();
         if !self.store.add_session(&session, &refresh, password_hash).await? {
+            let refusal = Event::Login.refused(Reason::UserChanged).user(user.id);
+            self.audit.record(refusal.origin(&session.origin));
             return Err(Error::InvalidCredentials);
         }
+        self.audit.record(Event::Login.done().user(user.id).session(session.id).origin(&session.origin));
         // Its tokens are likely to be seen soon.
         self.known.put(session.id, Some(Arc::new(session.clone())), reading);
         Ok((session, token))
     }
 
-    /// Exchanges `token` for the next one of its session.
+    /// Exchanges `token`, which came from `origin`, for the next one of its session.
     ///
     /// # Errors
     /// [`Error::RefreshTokenInvalid`]; [`Error::RefreshTokenReused`] for a replay, after which the session has ended.
-    pub async fn refresh(&self, token: &RefreshToken) -> Result<(Session, RefreshToken), Error> {
+    pub async fn refresh(
+        &self,
+        token: &RefreshToken,
+        origin: &Origin,
+    ) -> Result<(Session, RefreshToken), Error> {
         let (mut found, mut place) = self.find(token).await?;
         if place == Place::Newest {
             let next = token.successor(&found.refresh);
             let (id, now) = (found.session.id, self.clock.now());
             if self.store.rotate_refresh_token(id, token.hash(), next.hash(), now).await? {
+                self.metrics.refresh(RefreshResult::Done);
                 return Ok((found.session, next));
             }
             // Another call exchanged it meanwhile, or ended the session. It will not be the newest again.
@@ -97,15 +116,16 @@ impl Sessions {
         }
         let StoredSession { session, refresh } = found;
         match place {
-            Place::BeforeNewest => Ok((session, token.successor(&refresh))),
+            Place::BeforeNewest => {
+                self.metrics.refresh(RefreshResult::Repeated);
+                Ok((session, token.successor(&refresh)))
+            }
             Place::Old => {
                 self.store.delete_session(session.user_id, session.id, self.clock.now()).await?;
                 self.known.forget(session.id);
-                tracing::warn!(
-                    session_id = %session.id,
-                    user_id = %session.user_id,
-                    "a refresh token was used again: the session has been ended"
-                );
+                self.metrics.refresh(RefreshResult::Replayed);
+                let replay = Event::RefreshReplayed.refused(Reason::TokenReused);
+                self.audit.record(replay.user(session.user_id).session(session.id).origin(origin));
                 Err(Error::RefreshTokenReused)
             }
             Place::Newest | Place::Invented => Err(Error::RefreshTokenInvalid),
@@ -153,35 +173,46 @@ impl Sessions {
         self.store.sessions(user, after, limit).await
     }
 
-    /// Ends the session `id` of `user`.
+    /// Ends the session `id` of `user`, who asks for it from `origin`.
     ///
     /// # Errors
     /// [`Error::SessionNotFound`] if the user has none of that id.
-    pub async fn end(&self, user: UserId, id: SessionId) -> Result<(), Error> {
+    pub async fn end(&self, user: UserId, id: SessionId, origin: &Origin) -> Result<(), Error> {
         if !self.store.delete_session(user, id, self.clock.now()).await? {
             return Err(Error::SessionNotFound);
         }
         self.known.forget(id);
+        self.audit.record(Event::SessionRevoked.done().user(user).session(id).origin(origin));
         Ok(())
     }
 
-    /// Ends every session of `user` but `keep`.
+    /// Ends every session of `user`, who asks for it from `origin`, but `keep`.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn end_all(&self, user: UserId, keep: Option<SessionId>) -> Result<(), Error> {
+    pub async fn end_all(
+        &self,
+        user: UserId,
+        keep: Option<SessionId>,
+        origin: &Origin,
+    ) -> Result<(), Error> {
         self.forget(&self.store.delete_sessions(user, keep, self.clock.now()).await?);
+        let all = Event::AllSessionsRevoked.done().user(user).origin(origin);
+        self.audit.record(match keep {
+            Some(kept) => all.session(kept),
+            None => all,
+        });
         Ok(())
     }
 
-    /// Ends the session that `token` belongs to, if it is known.
+    /// Ends the session that `token`, which came from `origin`, belongs to, if it is known.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn end_by_token(&self, token: &RefreshToken) -> Result<(), Error> {
+    pub async fn end_by_token(&self, token: &RefreshToken, origin: &Origin) -> Result<(), Error> {
         let ended = match self.find(token).await {
             Ok((_, Place::Invented)) => return Ok(()),
-            Ok((StoredSession { session, .. }, _)) => self.end(session.user_id, session.id).await,
+            Ok((StoredSession { session, .. }, _)) => self.end(session.user_id, session.id, origin).await,
             Err(error) => Err(error),
         };
         match ended {
@@ -195,6 +226,12 @@ impl Sessions {
         for id in ended {
             self.known.forget(*id);
         }
+    }
+
+    /// How often a session was known, and how often not.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        self.known.tally()
     }
 
     /// Forgets every session.

@@ -7,6 +7,7 @@ pub mod key;
 pub mod password;
 pub mod profile;
 pub mod session;
+pub mod tally;
 pub mod user;
 pub mod username;
 
@@ -16,5 +17,6 @@ pub use error::{Error, FieldReason, FieldViolation, RuleViolation};
 pub use key::{KeyId, SigningAlg};
 pub use password::{Password, PasswordRules};
 pub use session::{Origin, Session, SessionId, SessionLifetime};
+pub use tally::Tally;
 pub use user::{User, UserId};
 pub use username::Username;

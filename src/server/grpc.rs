@@ -13,8 +13,16 @@ use crate::{
     identity::GoodStanding,
     model::Error,
     proto::{DESCRIPTOR_SET, identity::v1::identity_service_server::IdentityServiceServer},
-    rpc::{IdentityRpc, framework_errors, health::HealthRpc, limits::LimitsLayer, protocol::ProtocolLayer},
+    rpc::{IdentityRpc, framework_errors, health::HealthRpc, limits::LimitsLayer, meter::{MeterLayer, MeteredBody}, protocol::ProtocolLayer},
 };
+
+/// Every service that is served.
+const DESCRIPTOR_SETS: [&[u8]; 4] = [
+    DESCRIPTOR_SET,
+    tonic_health::pb::FILE_DESCRIPTOR_SET,
+    tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+    tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+];
 
 /// The gRPC side: every service, behind the layers that every call passes.
 pub(super) fn service(
@@ -23,7 +31,7 @@ pub(super) fn service(
 ) -> Result<
     (
         HealthRpc,
-        impl Service<http::Request<Incoming>, Response = http::Response<Body>, Error = Infallible, Future: Send>
+        impl Service<http::Request<Incoming>, Response = http::Response<MeteredBody>, Error = Infallible, Future: Send>
         + Clone
         + Send
         + Sync
@@ -44,12 +52,20 @@ pub(super) fn service(
             .add_service(reflection_alpha.max_decoding_message_size(max_message_bytes))
             .prepare();
     let verifier = Verifier::new(Arc::clone(&parts.keyring), parts.clock.clone(), config.tokens.verifying());
+    parts.metrics.watch_caches(vec![
+        ("verified_tokens", verifier.tally()),
+        ("users", parts.accounts.tally()),
+        ("sessions", parts.sessions.tally()),
+    ]);
+    let meter = MeterLayer::new(&parts.metrics.calls, parts.clock.clone(), &DESCRIPTOR_SETS);
     let authenticator = Authenticator::new(
         verifier,
         GoodStanding::new(Arc::clone(&parts.accounts), Arc::clone(&parts.sessions)),
     );
     let service = ServiceBuilder::new()
-        // Outermost, so that every refusal below has a reason of this API.
+        // Outermost, so that every call is counted with the code that the client gets.
+        .layer(meter.map_err(Error::internal)?)
+        // So that every refusal below has a reason of this API.
         .map_response(move |response| framework_errors::rename(response, max_message_bytes))
         // What is no gRPC request takes no place among the calls.
         .layer(ProtocolLayer::new(config.limits.max_header_bytes))

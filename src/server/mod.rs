@@ -13,12 +13,14 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use crate::{
-    config::{Config, ConfigError, Database, StorageConfig},
+    audit::Audit,
+    config::{Config, ConfigError, Database, StorageConfig, Switch},
     identity::{
         Accounts, ChangeFeed, Grants, Keyring, MasterKey, Passwords, Readiness, Sessions, Tokens,
         keyring::KeyringError,
     },
-    model::{Clock, Error, KeyId},
+    metrics::Metrics,
+    model::{Clock, Error, KeyId, Timestamp},
     rpc::health::HealthRpc,
     store::Store,
 };
@@ -79,6 +81,8 @@ struct Parts {
     changes: ChangeFeed,
     readiness: Readiness,
     store: Store,
+    audit: Audit,
+    metrics: Arc<Metrics>,
     clock: Clock,
 }
 
@@ -141,17 +145,22 @@ impl Server {
     pub async fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
         raise_open_files_limit(config.limits.max_connections);
         let argon2 = config.passwords.argon2()?;
+        let metrics = Arc::new(Metrics::new());
+        let audit = open_audit_log(&config, &clock, &metrics)?;
         let grpc = bind("--grpc-addr", config.grpc_addr)?;
         let http = bind("--http-addr", config.http_addr)?;
         let OpenDatabase { store, master_key, description, master_key_made } =
             open_database(&config.storage, false).await?;
+        let database = metrics.database.clone();
+        let store = store.observed(move |took, failed| database.statement(took, failed));
         let migrations_applied = store.migrate().await?;
         let keyring = Keyring::open(&store, &master_key, config.tokens.signing_alg, &clock).await;
         let keyring = Arc::new(keyring.map_err(|error| match error {
             KeyringError::WrongMasterKey { .. } => ConfigError::new("--master-key", error.to_string()).into(),
             KeyringError::Failed(error) => StartError::Failed(error),
         })?);
-        let passwords = Passwords::start(argon2, config.passwords.pool()).map_err(Error::internal)?;
+        let passwords = Passwords::start(argon2, config.passwords.pool(), metrics.hashing.clone())
+            .map_err(Error::internal)?;
         let changes = ChangeFeed::open(store.clone(), clock.clone()).await?;
         let accounts = Arc::new(Accounts::new(
             store.clone(),
@@ -159,12 +168,24 @@ impl Server {
             config.accounts(),
             clock.clone(),
             changes.followed(),
+            audit.clone(),
         ));
-        let sessions =
-            Arc::new(Sessions::new(store.clone(), config.sessions(), clock.clone(), changes.followed()));
+        let sessions = Arc::new(Sessions::new(
+            store.clone(),
+            config.sessions(),
+            clock.clone(),
+            changes.followed(),
+            audit.clone(),
+            metrics.grants.clone(),
+        ));
         let tokens = Arc::new(Tokens::new(Arc::clone(&keyring), clock.clone(), config.tokens.issuing()));
-        let grants = Arc::new(Grants::new(Arc::clone(&accounts), Arc::clone(&sessions), tokens));
-        let readiness = Readiness::new(store.clone(), Arc::clone(&keyring));
+        let grants = Arc::new(Grants::new(
+            Arc::clone(&accounts),
+            Arc::clone(&sessions),
+            tokens,
+            metrics.grants.clone(),
+        ));
+        let readiness = Readiness::new(store.clone(), Arc::clone(&keyring), metrics.database.clone());
         readiness.check().await;
         let grpc =
             grpc.listen(BACKLOG).map_err(|error| cannot_take("--grpc-addr", config.grpc_addr, &error))?;
@@ -179,7 +200,9 @@ impl Server {
             migrations_applied,
             signing_key: keyring.signing_kid(),
         };
-        let parts = Parts { accounts, sessions, grants, keyring, changes, readiness, store, clock };
+        watch(&metrics, &clock, &changes, &keyring);
+        let parts =
+            Parts { accounts, sessions, grants, keyring, changes, readiness, store, audit, metrics, clock };
         Ok(Self { grpc, http, started, parts, config })
     }
 
@@ -197,10 +220,16 @@ impl Server {
         let Self { grpc, http, parts, config, .. } = self;
         let (health, grpc_service) = grpc::service(&parts, &config)?;
         let http_service = crate::http::router(Arc::clone(&parts.keyring), parts.readiness.subscribe());
+        let http_service = crate::http::metrics::measured(
+            http_service,
+            Arc::clone(&parts.metrics),
+            parts.clock.clone(),
+            config.observe.metrics == Switch::On,
+        );
         let http_service =
             http_service.map_request(|request: http::Request<Incoming>| request.map(axum::body::Body::new));
-        let grpc_connections = Connections::new(Protocol::Http2, config.limits.clone());
-        let http_connections = Connections::new(Protocol::Any, config.limits.clone());
+        let grpc_connections = Connections::new(Protocol::Http2, config.limits.clone(), parts.metrics.connections.listener("grpc"));
+        let http_connections = Connections::new(Protocol::Any, config.limits.clone(), parts.metrics.connections.listener("http"));
         // Twice within the bound, so that one reading may be late.
         let changes_interval = (config.tokens.standing_cache_max_age / 2).max(MIN_CHANGES_INTERVAL);
         let drained = async {
@@ -234,8 +263,43 @@ impl Server {
             tracing::warn!("stopped: calls that did not finish within --drain-timeout were cut");
         }
         parts.store.close().await;
+        if !parts.audit.flush().await {
+            tracing::error!("the last events of the audit log could not be written");
+        }
         Ok(())
     }
+}
+
+/// The audit log that `config` asks for.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn open_audit_log(config: &Config, clock: &Clock, metrics: &Metrics) -> Result<Audit, ConfigError> {
+    let target = &config.observe.audit_log;
+    Audit::open(target, clock.clone(), metrics.audit.clone())
+        .map_err(|error| ConfigError::new("--audit-log", format!("it cannot be written: {error}")))
+}
+
+/// Shows what is known anyhow, when somebody reads the metrics.
+fn watch(metrics: &Metrics, clock: &Clock, changes: &ChangeFeed, keyring: &Arc<Keyring>) {
+    let (followed, monotonic) = (changes.followed(), clock.clone());
+    metrics.watch(
+        "signet_change_feed_lag_seconds",
+        "How long ago the changes of other processes were read: so old can be what is remembered.",
+        move || monotonic.monotonic().saturating_sub(followed.until()).as_secs_f64(),
+    );
+    let keyring = Arc::clone(keyring);
+    metrics.watch(
+        "signet_signing_key_created_timestamp_seconds",
+        "When the key that signs was made, in seconds since 1970.",
+        move || seconds(keyring.signing_key_create_time()),
+    );
+}
+
+/// Seconds since 1970, as Prometheus has them.
+#[expect(clippy::cast_precision_loss, reason = "whole seconds stay exact for millions of years")]
+const fn seconds(time: Timestamp) -> f64 {
+    time.as_secs() as f64
 }
 
 /// Passes every change of readiness on to health.

@@ -57,10 +57,11 @@ impl FromStr for AuditLog {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
-            "" => Err("must be off, stderr, or a file"),
             "off" => Ok(Self::Off),
             "stderr" => Ok(Self::Stderr),
-            file => Ok(Self::File(file.into())),
+            // A word without one is more likely a mistake (`on`, `stdout`) than the name of a file.
+            path if path.contains('/') => Ok(Self::File(path.into())),
+            _ => Err("must be off, stderr, or the path of a file, such as ./audit.log"),
         }
     }
 }

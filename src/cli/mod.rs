@@ -130,7 +130,7 @@ pub fn main() -> ExitCode {
 
 async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
     match cli.command.unwrap_or(Command::Serve) {
-        Command::Serve => serve::run(cli.config, output).await,
+        Command::Serve => Box::pin(serve::run(cli.config, output)).await,
         Command::Migrate(command) => migrate::run(command, &cli.config, output).await,
         Command::Users(command) => users::run(command, &cli.config, output).await,
         Command::Keys(command) => keys::run(&command, &cli.config, output).await,

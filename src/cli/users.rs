@@ -18,11 +18,11 @@ use crate::{
     audit::{Audit, Event},
     config::Config,
     identity::{Accounts, NewAccount, Passwords, passwords::PoolSize},
+    metrics::{HashMetrics, Metrics},
     model::{
         Clock, Deadline, Error, User, UserId, Username,
         profile::{DisplayName, Email},
     },
-    metrics::{HashMetrics, Metrics},
     server::{open_audit_log, open_database},
     store::Store,
 };
@@ -109,7 +109,8 @@ async fn open(config: &Config, must_exist: bool) -> Result<Store, Failure> {
 
 /// The audit log, before anything is changed: what cannot be recorded is not done.
 fn audit_log(config: &Config) -> Result<Audit, Failure> {
-    open_audit_log(config, &Clock::system(), &Metrics::new()).map_err(|error| Failure::Usage(error.to_string()))
+    open_audit_log(config, &Clock::system(), &Metrics::new())
+        .map_err(|error| Failure::Usage(error.to_string()))
 }
 
 async fn flush(audit: &Audit) {

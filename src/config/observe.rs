@@ -12,7 +12,7 @@ pub struct ObserveConfig {
     #[arg(long, env = "SIGNET_METRICS", global = true, value_name = "WHETHER", value_enum, default_value_t = Switch::On)]
     pub metrics: Switch,
 
-    /// Where the audit log goes, a JSON object a line for each event that matters to security: off, stderr, or a file to append to.
+    /// Where the audit log goes, a JSON object a line for each event that matters to security: off, stderr, or the path of a file to append to.
     #[arg(
         long,
         env = "SIGNET_AUDIT_LOG",

@@ -190,12 +190,7 @@ impl Sessions {
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn end_all(
-        &self,
-        user: UserId,
-        keep: Option<SessionId>,
-        origin: &Origin,
-    ) -> Result<(), Error> {
+    pub async fn end_all(&self, user: UserId, keep: Option<SessionId>, origin: &Origin) -> Result<(), Error> {
         self.forget(&self.store.delete_sessions(user, keep, self.clock.now()).await?);
         let all = Event::AllSessionsRevoked.done().user(user).origin(origin);
         self.audit.record(match keep {

@@ -73,12 +73,7 @@ impl Metrics {
     }
 
     /// Shows what `value` returns at the moment of reading. To be called once for each `name`.
-    pub fn watch(
-        &self,
-        name: &'static str,
-        help: &'static str,
-        value: impl Fn() -> f64 + Send + 'static,
-    ) {
+    pub fn watch(&self, name: &'static str, help: &'static str, value: impl Fn() -> f64 + Send + 'static) {
         let gauge = series::gauge(&self.registry, name, help);
         self.on_read(move || gauge.set(value()));
     }

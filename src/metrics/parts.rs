@@ -73,7 +73,12 @@ impl ConnectionMetrics {
     pub(super) fn register(registry: &Registry) -> Self {
         let label = &["listener"];
         Self {
-            open: series::int_gauges(registry, "signet_connections_open", "Connections that are open.", label),
+            open: series::int_gauges(
+                registry,
+                "signet_connections_open",
+                "Connections that are open.",
+                label,
+            ),
             accepted: series::counters(
                 registry,
                 "signet_connections_accepted_total",
@@ -135,7 +140,11 @@ impl HashMetrics {
     pub(super) fn register(registry: &Registry) -> Self {
         Self {
             threads: series::int_gauge(registry, "signet_hash_threads", "Threads that hash passwords."),
-            busy: series::int_gauge(registry, "signet_hash_threads_busy", "Threads that hash at this moment."),
+            busy: series::int_gauge(
+                registry,
+                "signet_hash_threads_busy",
+                "Threads that hash at this moment.",
+            ),
             queued: series::int_gauge(
                 registry,
                 "signet_hash_queue_length",

@@ -13,7 +13,13 @@ use crate::{
     identity::GoodStanding,
     model::Error,
     proto::{DESCRIPTOR_SET, identity::v1::identity_service_server::IdentityServiceServer},
-    rpc::{IdentityRpc, framework_errors, health::HealthRpc, limits::LimitsLayer, meter::{MeterLayer, MeteredBody}, protocol::ProtocolLayer},
+    rpc::{
+        IdentityRpc, framework_errors,
+        health::HealthRpc,
+        limits::LimitsLayer,
+        meter::{MeterLayer, MeteredBody},
+        protocol::ProtocolLayer,
+    },
 };
 
 /// Every service that is served.
@@ -31,8 +37,12 @@ pub(super) fn service(
 ) -> Result<
     (
         HealthRpc,
-        impl Service<http::Request<Incoming>, Response = http::Response<MeteredBody>, Error = Infallible, Future: Send>
-        + Clone
+        impl Service<
+            http::Request<Incoming>,
+            Response = http::Response<MeteredBody>,
+            Error = Infallible,
+            Future: Send,
+        > + Clone
         + Send
         + Sync
         + 'static,

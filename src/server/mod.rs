@@ -228,8 +228,16 @@ impl Server {
         );
         let http_service =
             http_service.map_request(|request: http::Request<Incoming>| request.map(axum::body::Body::new));
-        let grpc_connections = Connections::new(Protocol::Http2, config.limits.clone(), parts.metrics.connections.listener("grpc"));
-        let http_connections = Connections::new(Protocol::Any, config.limits.clone(), parts.metrics.connections.listener("http"));
+        let grpc_connections = Connections::new(
+            Protocol::Http2,
+            config.limits.clone(),
+            parts.metrics.connections.listener("grpc"),
+        );
+        let http_connections = Connections::new(
+            Protocol::Any,
+            config.limits.clone(),
+            parts.metrics.connections.listener("http"),
+        );
         // Twice within the bound, so that one reading may be late.
         let changes_interval = (config.tokens.standing_cache_max_age / 2).max(MIN_CHANGES_INTERVAL);
         let drained = async {

@@ -4,11 +4,13 @@
 #![allow(clippy::unwrap_used, reason = "a test panics to fail")]
 
 mod access;
+mod audit;
 mod get_me;
 mod harness;
 mod issue_token;
 mod keys;
 mod limits;
+mod metrics;
 mod own_account;
 mod ready;
 mod sessions;

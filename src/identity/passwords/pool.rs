@@ -85,11 +85,7 @@ pub(super) struct State {
 }
 
 impl Pool {
-    pub(super) fn start(
-        params: Argon2Params,
-        size: PoolSize,
-        metrics: HashMetrics,
-    ) -> std::io::Result<Self> {
+    pub(super) fn start(params: Argon2Params, size: PoolSize, metrics: HashMetrics) -> std::io::Result<Self> {
         metrics.threads(size.threads);
         let shared = Arc::new(Shared { state: Mutex::default(), work: Condvar::new(), metrics });
         for number in 0..size.threads {

@@ -58,6 +58,8 @@ named! {
         Success = "success",
         /// It was refused.
         Failure = "failure",
+        /// The client went away, or the database failed, while it was being done: it may have come to pass or not.
+        Unknown = "unknown",
     }
 }
 
@@ -93,6 +95,7 @@ named! {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub(super) event: Event,
+    pub(super) outcome: Outcome,
     pub(super) reason: Option<Reason>,
     pub(super) actor: Actor,
     pub(super) user_id: Option<UserId>,
@@ -109,6 +112,7 @@ impl Event {
     pub const fn done(self) -> Entry {
         Entry {
             event: self,
+            outcome: Outcome::Success,
             reason: None,
             actor: Actor::User,
             user_id: None,
@@ -123,7 +127,7 @@ impl Event {
     /// It was refused; who asked is not known.
     #[must_use]
     pub fn refused(self, reason: Reason) -> Entry {
-        Entry { reason: Some(reason), actor: Actor::Anonymous, ..self.done() }
+        Entry { outcome: Outcome::Failure, reason: Some(reason), actor: Actor::Anonymous, ..self.done() }
     }
 }
 
@@ -166,12 +170,6 @@ impl Entry {
             user_agent: origin.user_agent.as_deref().map(printable),
             ..self
         }
-    }
-
-    /// Whether it came to pass.
-    #[must_use]
-    pub const fn outcome(&self) -> Outcome {
-        if self.reason.is_none() { Outcome::Success } else { Outcome::Failure }
     }
 }
 

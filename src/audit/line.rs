@@ -52,7 +52,7 @@ pub(super) fn event(lines: &mut Vec<u8>, time: Timestamp, entry: &Entry, repeats
             timestamp: time.to_string(),
             target: TARGET,
             event: entry.event.name(),
-            outcome: entry.outcome().name(),
+            outcome: entry.outcome.name(),
             reason: entry.reason.map(super::Reason::name),
             actor: entry.actor.name(),
             user_id: entry.user_id.map(|id| id.to_string()),

@@ -6,6 +6,7 @@
 
 mod event;
 mod line;
+mod pending;
 mod repeats;
 mod sink;
 mod writer;
@@ -28,6 +29,7 @@ use tokio::sync::oneshot;
 use crate::{metrics::AuditMetrics, model::Clock};
 
 pub use event::{Actor, Entry, Event, Outcome, Reason};
+pub use pending::Pending;
 
 use sink::Sink;
 use writer::{Message, Writer};
@@ -103,6 +105,12 @@ impl Audit {
                 tracing::error!("the audit log cannot keep up: events are being lost");
             }
         }
+    }
+
+    /// Records `entry` when it has come to pass: to be called right before the database is told to make it so. A client that goes
+    /// away at that moment must not leave a change that nobody hears of.
+    pub fn begin(&self, entry: Entry) -> Pending<'_> {
+        Pending::new(self, entry)
     }
 
     /// Waits until what was recorded before is written, but not for long. Returns whether it is.

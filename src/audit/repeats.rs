@@ -20,6 +20,7 @@ const KINDS: usize = 1_024;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Kind {
     event: Event,
+    outcome: Outcome,
     reason: Option<Reason>,
     user_id: Option<UserId>,
     address: Option<String>,
@@ -45,12 +46,13 @@ struct Repeated {
 impl Repeats {
     /// The entry to write now; none if it was counted as a repetition.
     pub(super) fn admit(&mut self, time: Timestamp, mut entry: Entry) -> Option<Entry> {
-        if entry.outcome() == Outcome::Success {
+        if entry.outcome == Outcome::Success {
             return Some(entry);
         }
         self.since.get_or_insert(time);
         let mut kind = Kind {
             event: entry.event,
+            outcome: entry.outcome,
             reason: entry.reason,
             user_id: entry.user_id,
             address: entry.address.clone(),

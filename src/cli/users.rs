@@ -156,10 +156,8 @@ async fn make(create: Create, config: &Config, output: Output) -> Result<(), Fai
         email: create.email.as_deref(),
         display_name: create.display_name.as_deref(),
     };
-    let made = accounts.create(new, Deadline::after(HASH_TIMEOUT)).await;
-    if let Ok(user) = &made {
-        audit.record(Event::UserCreated.done().by_operator().user(user.id));
-    }
+    let event = Event::UserCreated.done().by_operator();
+    let made = accounts.create(new, event, Deadline::after(HASH_TIMEOUT)).await;
     store.close().await;
     flush(&audit).await;
     show(&made?, output)
@@ -218,18 +216,18 @@ async fn set_active(
     output: Output,
 ) -> Result<(), Failure> {
     let user = find(who, store).await?;
-    if store.set_active(user.id, active, Clock::system().now()).await? {
-        let event = if active { Event::UserEnabled } else { Event::UserDisabled };
-        audit.record(event.done().by_operator().user(user.id));
-    }
+    let event = if active { Event::UserEnabled } else { Event::UserDisabled };
+    let pending = audit.begin(event.done().by_operator().user(user.id));
+    // None to be found any more: another command deleted it at the same time.
+    pending.done_if(store.set_active(user.id, active, Clock::system().now()).await?);
     show(&find(&Who { user: user.id.to_string() }, store).await?, output)
 }
 
 async fn delete(who: &Who, store: &Store, audit: &Audit, output: Output) -> Result<(), Failure> {
     let user = find(who, store).await?;
-    if store.delete_user(user.id, Clock::system().now()).await?.is_some() {
-        audit.record(Event::UserDeleted.done().by_operator().user(user.id));
-    }
+    let pending = audit.begin(Event::UserDeleted.done().by_operator().user(user.id));
+    let deleted = store.delete_user(user.id, Clock::system().now()).await?.is_some();
+    pending.done_if(deleted);
     output.answer(
         &format!("Deleted {} ({}).", user.username.typed(), user.id),
         &json!({ "deleted": user.id.to_string() }),

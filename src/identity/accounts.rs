@@ -8,7 +8,7 @@ use super::{
     read_cache::{Known, ReadCache},
 };
 use crate::{
-    audit::{Audit, Event, Reason},
+    audit::{Audit, Entry, Event, Reason},
     model::{
         Clock, Deadline, Error, FieldViolation, Origin, Password, PasswordRules, RuleViolation, SessionId,
         Tally, User, UserId, Username,
@@ -110,16 +110,14 @@ impl Accounts {
         origin: &Origin,
         deadline: Deadline,
     ) -> Result<User, Error> {
-        let user = self.create(new, deadline).await?;
-        self.audit.record(Event::SignedUp.done().user(user.id).origin(origin));
-        Ok(user)
+        self.create(new, Event::SignedUp.done().origin(origin), deadline).await
     }
 
-    /// Makes an account. Whoever calls it tells the audit log on whose behalf.
+    /// Makes an account, and records it as `event`, which says on whose behalf.
     ///
     /// # Errors
     /// [`Error::InvalidFields`] with every violation, [`Error::UsernameTaken`], [`Error::Overloaded`].
-    pub async fn create(&self, new: NewAccount<'_>, deadline: Deadline) -> Result<User, Error> {
+    pub async fn create(&self, new: NewAccount<'_>, event: Entry, deadline: Deadline) -> Result<User, Error> {
         let Checked { username, password, email, display_name } = self.check(new)?;
         self.passwords.has_room(deadline)?;
         // The database decides who gets a name. Asking it first saves the hash when the answer is known.
@@ -137,8 +135,10 @@ impl Accounts {
             create_time: now,
             update_time: now,
         };
-        self.store.add_user(NewUser { user: user.clone(), password_hash }).await?;
-        Ok(user)
+        let pending = self.audit.begin(event.user(user.id));
+        let added = self.store.add_user(NewUser { user: user.clone(), password_hash }).await;
+        pending.settle(added.as_ref().err());
+        added.map(|()| user)
     }
 
     /// The active user whose name and password these are, and the hash that proved it.
@@ -222,11 +222,15 @@ impl Accounts {
             .map_err(|violation| Error::InvalidFields(vec![violation.at("new_password")]))?;
         let old = self.judge(attempt, credentials, current, deadline).await?.password_hash;
         let new = self.passwords.hash(new, deadline).await?;
+        let pending = self.audit.begin(attempt.event.done().user(id).session(keep).origin(origin));
         let ended = self.store.change_password(id, &old, new, keep, self.clock.now()).await?;
         self.users.forget(id);
-        // None: somebody else changed it while this was hashed, so `current` is current no more.
-        let ended = ended.ok_or_else(|| self.refuse(attempt, Some(id), Reason::UserChanged))?;
-        self.audit.record(Event::PasswordChanged.done().user(id).session(keep).origin(origin));
+        let Some(ended) = ended else {
+            pending.dismiss();
+            // Somebody else changed it while this was hashed, so `current` is current no more.
+            return Err(self.refuse(attempt, Some(id), Reason::UserChanged));
+        };
+        pending.done();
         Ok(ended)
     }
 
@@ -263,11 +267,11 @@ impl Accounts {
         let attempt = Attempt { event: Event::UserDeleted, origin };
         let credentials = self.store.credentials_of(id).await?;
         self.judge(attempt, credentials, password, deadline).await?;
+        let pending = self.audit.begin(attempt.event.done().user(id).origin(origin));
         let ended = self.store.delete_user(id, self.clock.now()).await?;
+        // None: another call was first, and has told of it.
+        pending.done_if(ended.is_some());
         self.users.forget(id);
-        if ended.is_some() {
-            self.audit.record(Event::UserDeleted.done().user(id).origin(origin));
-        }
         Ok(ended.unwrap_or_default())
     }
 

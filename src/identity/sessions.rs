@@ -83,12 +83,15 @@ impl Sessions {
         };
         let (token, refresh) = RefreshToken::first(session.id, &mut rand::rng());
         let reading = self.known.begin();
+        let opened = Event::Login.done().user(user.id).session(session.id).origin(&session.origin);
+        let pending = self.audit.begin(opened);
         if !self.store.add_session(&session, &refresh, password_hash).await? {
+            pending.dismiss();
             let refusal = Event::Login.refused(Reason::UserChanged).user(user.id);
             self.audit.record(refusal.origin(&session.origin));
             return Err(Error::InvalidCredentials);
         }
-        self.audit.record(Event::Login.done().user(user.id).session(session.id).origin(&session.origin));
+        pending.done();
         // Its tokens are likely to be seen soon.
         self.known.put(session.id, Some(Arc::new(session.clone())), reading);
         Ok((session, token))
@@ -121,11 +124,13 @@ impl Sessions {
                 Ok((session, token.successor(&refresh)))
             }
             Place::Old => {
+                let replay = Event::RefreshReplayed.refused(Reason::TokenReused);
+                let replay = replay.user(session.user_id).session(session.id).origin(origin);
+                let pending = self.audit.begin(replay);
                 self.store.delete_session(session.user_id, session.id, self.clock.now()).await?;
+                pending.done();
                 self.known.forget(session.id);
                 self.metrics.refresh(RefreshResult::Replayed);
-                let replay = Event::RefreshReplayed.refused(Reason::TokenReused);
-                self.audit.record(replay.user(session.user_id).session(session.id).origin(origin));
                 Err(Error::RefreshTokenReused)
             }
             Place::Newest | Place::Invented => Err(Error::RefreshTokenInvalid),
@@ -178,11 +183,13 @@ impl Sessions {
     /// # Errors
     /// [`Error::SessionNotFound`] if the user has none of that id.
     pub async fn end(&self, user: UserId, id: SessionId, origin: &Origin) -> Result<(), Error> {
+        let pending = self.audit.begin(Event::SessionRevoked.done().user(user).session(id).origin(origin));
         if !self.store.delete_session(user, id, self.clock.now()).await? {
+            pending.dismiss();
             return Err(Error::SessionNotFound);
         }
+        pending.done();
         self.known.forget(id);
-        self.audit.record(Event::SessionRevoked.done().user(user).session(id).origin(origin));
         Ok(())
     }
 
@@ -191,12 +198,14 @@ impl Sessions {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn end_all(&self, user: UserId, keep: Option<SessionId>, origin: &Origin) -> Result<(), Error> {
-        self.forget(&self.store.delete_sessions(user, keep, self.clock.now()).await?);
         let all = Event::AllSessionsRevoked.done().user(user).origin(origin);
-        self.audit.record(match keep {
+        let pending = self.audit.begin(match keep {
             Some(kept) => all.session(kept),
             None => all,
         });
+        let ended = self.store.delete_sessions(user, keep, self.clock.now()).await?;
+        pending.done();
+        self.forget(&ended);
         Ok(())
     }
 

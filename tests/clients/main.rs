@@ -1,4 +1,4 @@
-//! Drives the real program with the clients that its users have: grpcurl and buf.
+//! Drives the real program with the clients that its users have: grpcurl, buf and promtool.
 //!
 //! `scripts/test` fetches the clients and runs these tests; plain `cargo test`, which needs Rust alone, leaves them out.
 
@@ -9,5 +9,6 @@ mod discovery;
 mod errors;
 mod grpcurl;
 mod operator;
+mod prometheus;
 mod signet;
 mod tools;

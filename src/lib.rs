@@ -5,16 +5,18 @@
 //! Rooms import downward only:
 //!
 //! ```text
-//! main -> cli -> server -> { rpc, http } -> identity -> { store, auth } -> { proto, status } -> model
+//! main -> cli -> server -> { rpc, http } -> identity -> { store, auth, audit } -> { proto, status, metrics } -> model
 //! ```
 //!
 //! docs/ARCHITECTURE.md tells two requests as stories, file after file.
 
+pub mod audit;
 pub mod auth;
 pub mod cli;
 pub mod config;
 mod http;
 pub mod identity;
+pub mod metrics;
 pub mod model;
 pub mod proto;
 mod rpc;

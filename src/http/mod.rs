@@ -1,4 +1,6 @@
-//! Owns what is served over HTTP: the public keys, and the probes.
+//! Owns what is served over HTTP: the public keys, the probes, and the metrics.
+
+pub(crate) mod metrics;
 
 use std::sync::Arc;
 

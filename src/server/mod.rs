@@ -4,6 +4,7 @@ mod connections;
 mod data_dir;
 mod greeting;
 mod grpc;
+mod parts;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -13,12 +14,10 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use crate::{
-    auth::Verifier,
-    config::{Config, ConfigError, Database, StorageConfig},
-    identity::{
-        Accounts, ChangeFeed, Clients, GoodStanding, Grants, Introspection, Keyring, MasterKey, Passwords,
-        Readiness, Sessions, Tokens, keyring::KeyringError,
-    },
+    audit::Audit,
+    config::{Config, ConfigError, Database, StorageConfig, Switch},
+    identity::{Keyring, MasterKey, Readiness, keyring::KeyringError},
+    metrics::Metrics,
     model::{Clock, Error, KeyId},
     rpc::health::HealthRpc,
     store::Store,
@@ -27,6 +26,7 @@ use crate::{
 pub use grpc::policy;
 
 use connections::{Connections, Protocol};
+use parts::{Foundation, Parts};
 
 /// How often readiness is checked: a database that has gone is seen within this time.
 const READINESS_INTERVAL: Duration = Duration::from_secs(1);
@@ -69,21 +69,6 @@ pub struct Started {
     pub migrations_applied: Vec<String>,
     /// The key that signs.
     pub signing_key: KeyId,
-}
-
-/// What a request may meet.
-struct Parts {
-    accounts: Arc<Accounts>,
-    sessions: Arc<Sessions>,
-    clients: Arc<Clients>,
-    grants: Arc<Grants>,
-    verifier: Arc<Verifier<Arc<Keyring>>>,
-    standing: GoodStanding,
-    introspection: Arc<Introspection>,
-    keyring: Arc<Keyring>,
-    changes: ChangeFeed,
-    readiness: Readiness,
-    store: Store,
 }
 
 /// The server cannot start.
@@ -145,44 +130,23 @@ impl Server {
     pub async fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
         raise_open_files_limit(config.limits.max_connections);
         let argon2 = config.passwords.argon2()?;
+        let metrics = Arc::new(Metrics::new());
+        let audit = open_audit_log(&config, &clock, &metrics)?;
         let grpc = bind("--grpc-addr", config.grpc_addr)?;
         let http = bind("--http-addr", config.http_addr)?;
         let OpenDatabase { store, master_key, description, master_key_made } =
             open_database(&config.storage, false).await?;
+        let database = metrics.database.clone();
+        let store = store.observed(move |took, failed| database.statement(took, failed));
         let migrations_applied = store.migrate().await?;
         let keyring = Keyring::open(&store, &master_key, config.tokens.signing_alg, &clock).await;
         let keyring = Arc::new(keyring.map_err(|error| match error {
             KeyringError::WrongMasterKey { .. } => ConfigError::new("--master-key", error.to_string()).into(),
             KeyringError::Failed(error) => StartError::Failed(error),
         })?);
-        let passwords = Passwords::start(argon2, config.passwords.pool()).map_err(Error::internal)?;
-        let changes = ChangeFeed::open(store.clone(), clock.clone()).await?;
-        let accounts = Arc::new(Accounts::new(
-            store.clone(),
-            passwords,
-            config.accounts(),
-            clock.clone(),
-            changes.followed(),
-        ));
-        let sessions =
-            Arc::new(Sessions::new(store.clone(), config.sessions(), clock.clone(), changes.followed()));
-        let tokens = Arc::new(Tokens::new(Arc::clone(&keyring), clock.clone(), config.tokens.issuing()));
-        let clients =
-            Arc::new(Clients::new(store.clone(), config.clients(), clock.clone(), changes.followed()));
-        let grants =
-            Arc::new(Grants::new(Arc::clone(&accounts), Arc::clone(&sessions), Arc::clone(&clients), tokens));
-        let verifier =
-            Arc::new(Verifier::new(Arc::clone(&keyring), clock.clone(), config.tokens.verifying()));
-        let standing = GoodStanding::new(Arc::clone(&accounts), Arc::clone(&sessions), Arc::clone(&clients));
-        let introspection = Arc::new(Introspection::new(
-            Arc::clone(&verifier),
-            standing.clone(),
-            Arc::clone(&accounts),
-            Arc::clone(&sessions),
-            config.tokens.issuer.clone(),
-        ));
-        let readiness = Readiness::new(store.clone(), Arc::clone(&keyring));
-        readiness.check().await;
+        let foundation = Foundation { argon2, store, keyring, audit, metrics, clock };
+        let parts = Parts::build(foundation, &config).await?;
+        parts.readiness.check().await;
         let grpc =
             grpc.listen(BACKLOG).map_err(|error| cannot_take("--grpc-addr", config.grpc_addr, &error))?;
         let http =
@@ -194,20 +158,7 @@ impl Server {
             database: description,
             master_key_made,
             migrations_applied,
-            signing_key: keyring.signing_kid(),
-        };
-        let parts = Parts {
-            accounts,
-            sessions,
-            clients,
-            grants,
-            verifier,
-            standing,
-            introspection,
-            keyring,
-            changes,
-            readiness,
-            store,
+            signing_key: parts.keyring.signing_kid(),
         };
         Ok(Self { grpc, http, started, parts, config })
     }
@@ -226,10 +177,24 @@ impl Server {
         let Self { grpc, http, parts, config, .. } = self;
         let (health, grpc_service) = grpc::service(&parts, &config)?;
         let http_service = crate::http::router(Arc::clone(&parts.keyring), parts.readiness.subscribe());
+        let http_service = crate::http::metrics::measured(
+            http_service,
+            Arc::clone(&parts.metrics),
+            parts.clock.clone(),
+            config.observe.metrics == Switch::On,
+        );
         let http_service =
             http_service.map_request(|request: http::Request<Incoming>| request.map(axum::body::Body::new));
-        let grpc_connections = Connections::new(Protocol::Http2, config.limits.clone());
-        let http_connections = Connections::new(Protocol::Any, config.limits.clone());
+        let grpc_connections = Connections::new(
+            Protocol::Http2,
+            config.limits.clone(),
+            parts.metrics.connections.listener("grpc"),
+        );
+        let http_connections = Connections::new(
+            Protocol::Any,
+            config.limits.clone(),
+            parts.metrics.connections.listener("http"),
+        );
         // Twice within the bound, so that one reading may be late.
         let changes_interval = (config.tokens.standing_cache_max_age / 2).max(MIN_CHANGES_INTERVAL);
         let drained = async {
@@ -265,8 +230,21 @@ impl Server {
             tracing::warn!("stopped: calls that did not finish within --drain-timeout were cut");
         }
         parts.store.close().await;
+        if !parts.audit.flush().await {
+            tracing::error!("the last events of the audit log could not be written");
+        }
         Ok(())
     }
+}
+
+/// The audit log that `config` asks for.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn open_audit_log(config: &Config, clock: &Clock, metrics: &Metrics) -> Result<Audit, ConfigError> {
+    let target = &config.observe.audit_log;
+    Audit::open(target, clock.clone(), metrics.audit.clone())
+        .map_err(|error| ConfigError::new("--audit-log", format!("it cannot be written: {error}")))
 }
 
 /// Passes every change of readiness on to health.

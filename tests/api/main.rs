@@ -4,12 +4,14 @@
 #![allow(clippy::unwrap_used, reason = "a test panics to fail")]
 
 mod access;
+mod audit;
 mod clients;
 mod get_me;
 mod harness;
 mod issue_token;
 mod keys;
 mod limits;
+mod metrics;
 mod own_account;
 mod ready;
 mod sessions;

@@ -133,7 +133,7 @@ async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Serve => serve::run(cli.config, output).await,
         Command::Migrate(command) => migrate::run(command, &cli.config, output).await,
         Command::Users(command) => users::run(command, &cli.config, output).await,
-        Command::Keys(command) => keys::run(&command, &cli.config, output).await,
+        Command::Keys(command) => keys::run(command, &cli.config, output).await,
         Command::Healthcheck => healthcheck::run(&cli.config, output).await,
     }
 }

@@ -15,7 +15,7 @@ pub mod tokens;
 pub use accounts::{Accounts, NewAccount};
 pub use change_feed::ChangeFeed;
 pub use grants::Grants;
-pub use keyring::Keyring;
+pub use keyring::{KeyRotation, Keyring};
 pub use master_key::MasterKey;
 pub use passwords::Passwords;
 pub use readiness::Readiness;

@@ -1,11 +1,10 @@
-//! Owns whether the service can serve: its database answers, and holds the key it signs with.
+//! Owns whether the service can serve: its database answers, and the key that signs is there and open.
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::watch, time::timeout};
 
 use super::Keyring;
-use crate::store::Store;
 
 /// How long one check may take before it counts as failed.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -13,7 +12,6 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 /// Finds out, again and again, whether the service can serve.
 #[derive(Debug)]
 pub struct Readiness {
-    store: Store,
     keyring: Arc<Keyring>,
     ready: watch::Sender<bool>,
 }
@@ -21,8 +19,8 @@ pub struct Readiness {
 impl Readiness {
     /// Nothing is known yet: not ready.
     #[must_use]
-    pub fn new(store: Store, keyring: Arc<Keyring>) -> Self {
-        Self { store, keyring, ready: watch::Sender::new(false) }
+    pub fn new(keyring: Arc<Keyring>) -> Self {
+        Self { keyring, ready: watch::Sender::new(false) }
     }
 
     /// Where the present answer and its changes can be read.
@@ -33,16 +31,14 @@ impl Readiness {
 
     /// Checks now.
     pub async fn check(&self) {
-        let kid = self.keyring.signing_kid();
-        let ready = match timeout(CHECK_TIMEOUT, self.store.has_signing_key(&kid)).await {
-            Ok(Ok(found)) => found,
-            Ok(Err(_)) | Err(_) => false,
-        };
+        let ready = timeout(CHECK_TIMEOUT, self.keyring.check()).await.unwrap_or(false);
         let changed = self.ready.send_if_modified(|known| std::mem::replace(known, ready) != ready);
         if changed && ready {
-            tracing::info!("ready: the database answers and holds the signing key");
+            tracing::info!("ready: the database answers and holds the signing key, which is open");
         } else if changed {
-            tracing::error!("not ready: the database does not answer or lacks the signing key");
+            tracing::error!(
+                "not ready: the database does not answer or lacks the signing key, or the master key does not open it"
+            );
         }
     }
 

@@ -4,6 +4,8 @@ mod connections;
 mod data_dir;
 mod greeting;
 mod grpc;
+mod master_key_file;
+mod reseal;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -15,8 +17,8 @@ use tower::ServiceExt;
 use crate::{
     config::{Config, ConfigError, Database, StorageConfig},
     identity::{
-        Accounts, ChangeFeed, Grants, Keyring, MasterKey, Passwords, Readiness, Sessions, Tokens,
-        keyring::KeyringError,
+        Accounts, ChangeFeed, Grants, KeyRotation, Keyring, MasterKey, Passwords, Readiness, Sessions,
+        Tokens, keyring::KeyringError,
     },
     model::{Clock, Error, KeyId},
     rpc::health::HealthRpc,
@@ -24,14 +26,19 @@ use crate::{
 };
 
 pub use grpc::policy;
+pub use reseal::{Resealed, reseal};
 
 use connections::{Connections, Protocol};
+use master_key_file::MasterKeyFile;
 
 /// How often readiness is checked: a database that has gone is seen within this time.
 const READINESS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often expired sessions are deleted: they are refused from their expiry on, and only take up room until then.
 const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
+
+/// How often it is looked whether a key is due: rotation is that late at most.
+const KEYS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// However small the bound on staleness, the feed of changes is not read more often.
 const MIN_CHANGES_INTERVAL: Duration = Duration::from_millis(50);
@@ -93,6 +100,16 @@ pub enum StartError {
     Failed(#[from] Error),
 }
 
+impl From<KeyringError> for StartError {
+    fn from(error: KeyringError) -> Self {
+        match error {
+            KeyringError::Failed(error) => Self::Failed(error),
+            KeyringError::WrongMasterKey { .. } => ConfigError::new("--master-key", error.to_string()).into(),
+            other => Self::Failed(Error::internal(other)),
+        }
+    }
+}
+
 /// A database that is open and of this binary's schema, and the master key of its signing keys.
 pub struct OpenDatabase {
     /// The database.
@@ -103,6 +120,8 @@ pub struct OpenDatabase {
     pub description: String,
     /// The file of the master key, if it was just made.
     pub master_key_made: Option<String>,
+    /// The file of the master key, if the embedded database keeps its own.
+    master_key_file: Option<MasterKeyFile>,
 }
 
 /// Opens the database that `config` names, making it if it is not there and need not be.
@@ -110,10 +129,11 @@ pub struct OpenDatabase {
 /// # Errors
 /// If a setting cannot be used, or the database does not open.
 pub async fn open_database(config: &StorageConfig, must_exist: bool) -> Result<OpenDatabase, StartError> {
-    let (path, master_key, master_key_made, setting) = match config.database()? {
+    let (path, mut master_key, file, made, setting) = match config.database()? {
         Database::Embedded(master_key) => {
             let prepared = data_dir::prepare(&config.data_dir, master_key, must_exist)?;
-            (prepared.database, prepared.master_key, prepared.master_key_made, "--data-dir")
+            let data_dir::Prepared { database, master_key, master_key_file, master_key_made } = prepared;
+            (database, master_key, master_key_file, master_key_made, "--data-dir")
         }
         Database::Sqlite(path, master_key) => {
             if must_exist && !path.exists() {
@@ -121,7 +141,7 @@ pub async fn open_database(config: &StorageConfig, must_exist: bool) -> Result<O
                 return Err(ConfigError::new("--database-url", problem).into());
             }
             data_dir::prepare_file(&path).map_err(|problem| ConfigError::new("--database-url", problem))?;
-            (path, master_key, None, "--database-url")
+            (path, master_key, None, false, "--database-url")
         }
     };
     let description = path.display().to_string();
@@ -129,8 +149,11 @@ pub async fn open_database(config: &StorageConfig, must_exist: bool) -> Result<O
         let cause = crate::model::error::chain(&error);
         ConfigError::new(setting, format!("{description} cannot be opened as a SQLite database: {cause}"))
     })?;
-    let master_key_made = master_key_made.map(|path| path.display().to_string());
-    Ok(OpenDatabase { store, master_key, description, master_key_made })
+    if let Some(file) = &file {
+        master_key = file.settle(&store).await?.map_err(|problem| ConfigError::new(setting, problem))?;
+    }
+    let master_key_made = file.as_ref().filter(|_| made).map(|file| file.path().display().to_string());
+    Ok(OpenDatabase { store, master_key, description, master_key_made, master_key_file: file })
 }
 
 impl Server {
@@ -141,18 +164,17 @@ impl Server {
     pub async fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
         raise_open_files_limit(config.limits.max_connections);
         let argon2 = config.passwords.argon2()?;
+        let keys = config.tokens.keys()?;
         let grpc = bind("--grpc-addr", config.grpc_addr)?;
         let http = bind("--http-addr", config.http_addr)?;
-        let OpenDatabase { store, master_key, description, master_key_made } =
+        let OpenDatabase { store, master_key, description, master_key_made, .. } =
             open_database(&config.storage, false).await?;
         let migrations_applied = store.migrate().await?;
-        let keyring = Keyring::open(&store, &master_key, config.tokens.signing_alg, &clock).await;
-        let keyring = Arc::new(keyring.map_err(|error| match error {
-            KeyringError::WrongMasterKey { .. } => ConfigError::new("--master-key", error.to_string()).into(),
-            KeyringError::Failed(error) => StartError::Failed(error),
-        })?);
         let passwords = Passwords::start(argon2, config.passwords.pool()).map_err(Error::internal)?;
+        // Before anything is read that may change.
         let changes = ChangeFeed::open(store.clone(), clock.clone()).await?;
+        let rotation = KeyRotation::new(store.clone(), master_key, keys, clock.clone());
+        let keyring = Arc::new(Keyring::open(rotation, changes.followed()).await?);
         let accounts = Arc::new(Accounts::new(
             store.clone(),
             passwords,
@@ -164,7 +186,7 @@ impl Server {
             Arc::new(Sessions::new(store.clone(), config.sessions(), clock.clone(), changes.followed()));
         let tokens = Arc::new(Tokens::new(Arc::clone(&keyring), clock.clone(), config.tokens.issuing()));
         let grants = Arc::new(Grants::new(Arc::clone(&accounts), Arc::clone(&sessions), tokens));
-        let readiness = Readiness::new(store.clone(), Arc::clone(&keyring));
+        let readiness = Readiness::new(Arc::clone(&keyring));
         readiness.check().await;
         let grpc =
             grpc.listen(BACKLOG).map_err(|error| cannot_take("--grpc-addr", config.grpc_addr, &error))?;
@@ -177,7 +199,7 @@ impl Server {
             database: description,
             master_key_made,
             migrations_applied,
-            signing_key: keyring.signing_kid(),
+            signing_key: keyring.signing_kid().ok_or_else(|| Error::internal("no key signs"))?,
         };
         let parts = Parts { accounts, sessions, grants, keyring, changes, readiness, store, clock };
         Ok(Self { grpc, http, started, parts, config })
@@ -208,7 +230,8 @@ impl Server {
                 tokio::join!(
                     parts.readiness.watch(READINESS_INTERVAL),
                     parts.sessions.sweep(SWEEP_INTERVAL),
-                    parts.changes.follow(changes_interval, &parts.accounts, &parts.sessions),
+                    parts.changes.follow(changes_interval, &parts.accounts, &parts.sessions, &parts.keyring),
+                    parts.keyring.tend(KEYS_INTERVAL),
                     tell_health(&parts.readiness, &health),
                 )
             };

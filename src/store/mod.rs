@@ -3,6 +3,7 @@
 mod changes;
 mod entity;
 mod failure;
+mod leases;
 mod refresh_tokens;
 mod schema;
 mod sessions;
@@ -17,10 +18,11 @@ use sea_orm::{
     sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
 };
 
-pub use changes::Change;
+pub use changes::{Change, SIGNING_KEYS};
+pub use leases::Lease;
 pub use refresh_tokens::{NewRefreshToken, Rotation, StoredRefreshToken};
 pub use schema::MigrationState;
-pub use signing_keys::StoredKey;
+pub use signing_keys::{KeyChange, StoredKey};
 pub use users::{Credentials, NewUser, ProfileChange};
 
 use crate::model::Error;

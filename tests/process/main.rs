@@ -8,6 +8,7 @@ mod concurrent;
 mod crash;
 mod harness;
 mod help;
+mod keys;
 mod live;
 mod logs;
 mod settings;

@@ -2,10 +2,12 @@
 
 pub(crate) mod metrics;
 
+mod jwks;
+
 use std::sync::Arc;
 
 use axum::{
-    Json, Router,
+    Router,
     extract::State,
     http::{StatusCode, header},
     response::IntoResponse,
@@ -15,22 +17,12 @@ use tokio::sync::watch;
 
 use crate::identity::Keyring;
 
-/// How long verifiers may keep the key set, in seconds. Short enough that a restart with another algorithm is seen soon.
-const JWKS_CACHE_CONTROL: &str = "public, max-age=300";
-
 /// The HTTP side of the service.
 pub(crate) fn router(keyring: Arc<Keyring>, ready: watch::Receiver<bool>) -> Router {
     Router::new()
-        .route("/.well-known/jwks.json", get(jwks).with_state(keyring))
+        .route("/.well-known/jwks.json", get(jwks::jwks).with_state(keyring))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz).with_state(ready))
-}
-
-/// The public keys (RFC 7517 section 5).
-async fn jwks(State(keyring): State<Arc<Keyring>>) -> impl IntoResponse {
-    let headers =
-        [(header::CONTENT_TYPE, "application/jwk-set+json"), (header::CACHE_CONTROL, JWKS_CACHE_CONTROL)];
-    (headers, Json(keyring.published().as_ref().clone()))
 }
 
 /// The process answers: it need not be restarted.

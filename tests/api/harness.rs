@@ -186,7 +186,7 @@ pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut fact: i
         .unwrap_or_else(|_| panic!("not in time: {what}"));
 }
 
-async fn http_get(addr: std::net::SocketAddr, path: &str) -> http::Response<String> {
+pub(crate) async fn http_get(addr: std::net::SocketAddr, path: &str) -> http::Response<String> {
     let stream = tokio::net::TcpStream::connect(addr).await.unwrap();
     let io = hyper_util::rt::TokioIo::new(stream);
     let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();

@@ -5,7 +5,7 @@
 //! Rooms import downward only:
 //!
 //! ```text
-//! main -> cli -> server -> { rpc, http } -> identity -> { store, auth } -> { proto, status } -> model
+//! main -> cli -> server -> { rpc, http } -> { identity, limits } -> { store, auth } -> { proto, status } -> model
 //! ```
 //!
 //! docs/ARCHITECTURE.md tells two requests as stories, file after file.
@@ -15,6 +15,7 @@ pub mod cli;
 pub mod config;
 mod http;
 pub mod identity;
+mod limits;
 pub mod model;
 pub mod proto;
 mod rpc;

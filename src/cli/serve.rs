@@ -36,7 +36,7 @@ fn report(started: &Started, output: Output) -> Result<(), Failure> {
 Signing key: {signing_key}
 Issuer:      {issuer}
 gRPC:        {grpc_addr}
-HTTP:        http://{http_addr} (/.well-known/jwks.json, /livez, /readyz)
+HTTP:        http://{http_addr} (/.well-known/openid-configuration, /livez, /readyz)
 
 Try it:
   grpcurl -plaintext -d '{{"username":"alice","password":"correct horse"}}' {grpc_addr} identity.v1.IdentityService/SignUp

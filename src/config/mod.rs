@@ -1,5 +1,6 @@
 //! Owns the configuration: one struct for flags, environment and `--help`.
 
+mod http;
 mod limits;
 mod log;
 mod passwords;
@@ -16,6 +17,7 @@ use crate::{
     model::{PasswordRules, SessionLifetime},
 };
 
+pub use self::http::HttpConfig;
 pub use limits::LimitConfig;
 pub use log::{LogConfig, LogFormat};
 pub use passwords::PasswordConfig;
@@ -37,7 +39,7 @@ pub struct Config {
     )]
     pub grpc_addr: SocketAddr,
 
-    /// Where HTTP (JWKS and probes) is served. Port 0 takes a free port, which is printed.
+    /// Where HTTP (OAuth 2.0, discovery, JWKS and probes) is served. Port 0 takes a free port, which is printed.
     #[arg(
         long,
         env = "SIGNET_HTTP_ADDR",
@@ -59,6 +61,10 @@ pub struct Config {
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap would show the text as help")]
     pub passwords: PasswordConfig,
+
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap would show the text as help")]
+    pub http: HttpConfig,
 
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap would show the text as help")]

@@ -1,27 +1,72 @@
-//! Owns what is served over HTTP: the public keys, and the probes.
+//! Owns what is served over HTTP: the public keys, discovery, the OAuth 2.0 endpoints, and the probes.
 
-use std::sync::Arc;
+mod discovery;
+mod form;
+mod limits;
+mod oauth;
+mod refusal;
+
+use std::{collections::BTreeSet, sync::Arc};
 
 use axum::{
     Json, Router,
     extract::State,
     http::{StatusCode, header},
+    middleware::from_fn_with_state,
     response::IntoResponse,
     routing::get,
 };
 use tokio::sync::watch;
 
-use crate::identity::Keyring;
+use crate::{identity::Keyring, model::Error};
+
+pub(crate) use discovery::Discovery;
+pub(crate) use limits::HttpLimits;
+pub(crate) use oauth::OAuth;
+
+use refusal::Refusal;
+
+/// Where the public keys are.
+const JWKS: &str = "/.well-known/jwks.json";
 
 /// How long verifiers may keep the key set, in seconds. Short enough that a restart with another algorithm is seen soon.
 const JWKS_CACHE_CONTROL: &str = "public, max-age=300";
 
-/// The HTTP side of the service.
-pub(crate) fn router(keyring: Arc<Keyring>, ready: watch::Receiver<bool>) -> Router {
+/// The HTTP side of the service. What the issuer's URL leads to is served at that URL's path, for a proxy that hands paths on as
+/// they are, and without it, for one that takes it off.
+pub(crate) fn router(
+    keyring: Arc<Keyring>,
+    ready: watch::Receiver<bool>,
+    oauth: OAuth,
+    discovery: Discovery,
+    limits: HttpLimits,
+) -> Router {
+    let issuer_path = discovery.path();
+    let prefixes = BTreeSet::from(["", issuer_path.as_str()]);
+    let keys = prefixes
+        .iter()
+        .fold(Router::new(), |router, prefix| router.route(&format!("{prefix}{JWKS}"), get(jwks)));
+    // Keys, discovery and probes are answered even when every place is taken: they cost next to nothing, and whoever needs them
+    // would do worse without.
     Router::new()
-        .route("/.well-known/jwks.json", get(jwks).with_state(keyring))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz).with_state(ready))
+        .merge(keys.with_state(keyring))
+        .merge(discovery::router(discovery))
+        .merge(oauth::router(prefixes, oauth, limits.clone()))
+        .method_not_allowed_fallback(method_not_allowed)
+        .fallback(not_found)
+        .layer(from_fn_with_state(limits, limits::bound_headers))
+}
+
+async fn not_found() -> Refusal {
+    Error::Unimplemented.into()
+}
+
+/// The router adds the header `Allow`.
+async fn method_not_allowed() -> Refusal {
+    let error = Error::MalformedRequest("its method is not one that this path takes".to_owned());
+    Refusal::with_status(error, StatusCode::METHOD_NOT_ALLOWED)
 }
 
 /// The public keys (RFC 7517 section 5).

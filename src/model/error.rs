@@ -36,7 +36,7 @@ pub enum Error {
     #[error("the username or the password is wrong")]
     InvalidCredentials,
     /// No token came with the call.
-    #[error("this call needs an access token: send the metadata `authorization: Bearer <access_token>`")]
+    #[error("this call needs an access token: send `authorization: Bearer <access_token>`")]
     TokenMissing,
     /// The token is not one that this service accepts; the text says what is wrong with its form, never why its
     /// signature failed.
@@ -59,14 +59,20 @@ pub enum Error {
     /// The caller has no such session.
     #[error("there is no such session")]
     SessionNotFound,
+    /// The client is unknown, or has not proven to be the one that it says it is.
+    #[error("the client is unknown, or its authentication is wrong")]
+    InvalidClient,
+    /// Grants of this type are not exchanged here.
+    #[error("grants of this type are not exchanged here")]
+    UnsupportedGrantType,
     /// The token lacks a scope.
     #[error("the access token lacks the scope `{0}`")]
     InsufficientScope(String),
     /// The RPC declares no access rule.
     #[error("this method declares no access rule, so nobody may call it")]
     AccessUndeclared,
-    /// No such RPC.
-    #[error("this server has no such method")]
+    /// No such RPC, or nothing at the path.
+    #[error("this server has no such method or path")]
     Unimplemented,
     /// There is no room for more work.
     #[error("the server is busy: too many {what} at once")]

@@ -28,9 +28,6 @@ use crate::{
 /// The only token type there is (RFC 6750).
 const TOKEN_TYPE: &str = "Bearer";
 
-/// How much of a client's `user-agent` is kept, in bytes.
-const USER_AGENT_MAX_BYTES: usize = 255;
-
 /// Serves `IdentityService`.
 #[derive(Debug)]
 pub(crate) struct IdentityRpc {
@@ -213,12 +210,7 @@ fn caller_of<T>(request: &Request<T>) -> Result<Caller, Error> {
 /// Where the call comes from, as far as can be seen.
 fn origin_of<T>(request: &Request<T>) -> Origin {
     let user_agent = request.metadata().get("user-agent").and_then(|value| value.to_str().ok());
-    let user_agent = user_agent.map(|text| {
-        // A header value that reads as text is ASCII: every byte is a character.
-        text.get(..USER_AGENT_MAX_BYTES).unwrap_or(text).to_owned()
-    });
-    let address = request.extensions().get::<SocketAddr>().map(|peer| peer.ip().to_string());
-    Origin { user_agent, address }
+    Origin::of(user_agent, request.extensions().get::<SocketAddr>().copied())
 }
 
 fn required(field: &'static str) -> Error {

@@ -8,9 +8,8 @@ use tower::{Service, ServiceBuilder, ServiceExt};
 
 use super::Parts;
 use crate::{
-    auth::{AuthLayer, Authenticator, Policy, PolicyError, Verifier},
+    auth::{AuthLayer, Policy, PolicyError},
     config::Config,
-    identity::GoodStanding,
     model::Error,
     proto::{DESCRIPTOR_SET, identity::v1::identity_service_server::IdentityServiceServer},
     rpc::{IdentityRpc, framework_errors, health::HealthRpc, limits::LimitsLayer, protocol::ProtocolLayer},
@@ -43,20 +42,15 @@ pub(super) fn service(
             .add_service(reflection.max_decoding_message_size(max_message_bytes))
             .add_service(reflection_alpha.max_decoding_message_size(max_message_bytes))
             .prepare();
-    let verifier = Verifier::new(Arc::clone(&parts.keyring), parts.clock.clone(), config.tokens.verifying());
-    let authenticator = Authenticator::new(
-        verifier,
-        GoodStanding::new(Arc::clone(&parts.accounts), Arc::clone(&parts.sessions)),
-    );
     let service = ServiceBuilder::new()
         // Outermost, so that every refusal below has a reason of this API.
         .map_response(move |response| framework_errors::rename(response, max_message_bytes))
         // What is no gRPC request takes no place among the calls.
         .layer(ProtocolLayer::new(config.limits.max_header_bytes))
         // Before anything that costs: what does not fit is refused for next to nothing.
-        .layer(LimitsLayer::new(config.limits.max_in_flight_calls, config.limits.request_timeout))
+        .layer(LimitsLayer::new(parts.calls.clone(), config.limits.request_timeout))
         // Last before the handlers: none is reached past it.
-        .layer(AuthLayer::new(policy().map_err(Error::internal)?, authenticator))
+        .layer(AuthLayer::new(policy().map_err(Error::internal)?, Arc::clone(&parts.authenticator)))
         .service(routes)
         .map_request(|request: http::Request<Incoming>| request.map(Body::new));
     Ok((health, service))

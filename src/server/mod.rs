@@ -4,20 +4,21 @@ mod connections;
 mod data_dir;
 mod greeting;
 mod grpc;
+mod http;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use hyper::body::Incoming;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt;
 
 use crate::{
+    auth::{Authenticator, Verifier},
     config::{Config, ConfigError, Database, StorageConfig},
     identity::{
-        Accounts, ChangeFeed, Grants, Keyring, MasterKey, Passwords, Readiness, Sessions, Tokens,
-        keyring::KeyringError,
+        Accounts, ChangeFeed, GoodStanding, Grants, Keyring, MasterKey, Passwords, Readiness, Sessions,
+        Tokens, keyring::KeyringError,
     },
+    limits::Places,
     model::{Clock, Error, KeyId},
     rpc::health::HealthRpc,
     store::Store,
@@ -75,11 +76,13 @@ struct Parts {
     accounts: Arc<Accounts>,
     sessions: Arc<Sessions>,
     grants: Arc<Grants>,
+    authenticator: Arc<Authenticator<Arc<Keyring>, GoodStanding>>,
+    /// Of every protocol.
+    calls: Places,
     keyring: Arc<Keyring>,
     changes: ChangeFeed,
     readiness: Readiness,
     store: Store,
-    clock: Clock,
 }
 
 /// The server cannot start.
@@ -179,7 +182,12 @@ impl Server {
             migrations_applied,
             signing_key: keyring.signing_kid(),
         };
-        let parts = Parts { accounts, sessions, grants, keyring, changes, readiness, store, clock };
+        let verifier = Verifier::new(Arc::clone(&keyring), clock, config.tokens.verifying());
+        let standing = GoodStanding::new(Arc::clone(&accounts), Arc::clone(&sessions));
+        let authenticator = Arc::new(Authenticator::new(verifier, standing));
+        let calls = Places::new(config.limits.max_in_flight_calls);
+        let parts =
+            Parts { accounts, sessions, grants, authenticator, calls, keyring, changes, readiness, store };
         Ok(Self { grpc, http, started, parts, config })
     }
 
@@ -196,9 +204,7 @@ impl Server {
     pub async fn serve(self, stop: CancellationToken) -> Result<(), Error> {
         let Self { grpc, http, parts, config, .. } = self;
         let (health, grpc_service) = grpc::service(&parts, &config)?;
-        let http_service = crate::http::router(Arc::clone(&parts.keyring), parts.readiness.subscribe());
-        let http_service =
-            http_service.map_request(|request: http::Request<Incoming>| request.map(axum::body::Body::new));
+        let http_service = http::service(&parts, &config);
         let grpc_connections = Connections::new(Protocol::Http2, config.limits.clone());
         let http_connections = Connections::new(Protocol::Any, config.limits.clone());
         // Twice within the bound, so that one reading may be late.

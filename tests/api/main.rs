@@ -6,6 +6,7 @@
 mod access;
 mod get_me;
 mod harness;
+mod http;
 mod issue_token;
 mod keys;
 mod limits;

@@ -55,6 +55,11 @@ async fn a_wrong_value_is_refused_with_what_would_be_right() {
         ("--log-level", "warn,signet=loud", "off, error, warn, info, debug, trace"),
         ("--log-format", "xml", "text, json"),
         ("--issuer", "signet", "http or https URL"),
+        ("--issuer", "https://id.example/a/../b", "path of letters, digits"),
+        ("--issuer", "https://id.example/{a}", "path of letters, digits"),
+        ("--issuer", "https://id.example//a", "path of letters, digits"),
+        ("--issuer", "https://id.example/.well-known/openid-configuration", "path of letters, digits"),
+        ("--http-password-grant", "maybe", "true, false"),
         ("--audience", "", "must not be empty"),
         ("--max-connections", "many", "invalid digit"),
     ] {

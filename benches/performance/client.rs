@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use signet::proto::identity::v1::{
-    GetMeRequest, GetMeResponse, IssueTokenRequest, PasswordGrant, SignUpRequest,
-    identity_service_client::IdentityServiceClient, issue_token_request::Grant,
+    GetMeRequest, GetMeResponse, IssueTokenRequest, IssueTokenResponse, PasswordGrant, RefreshTokenGrant,
+    SignUpRequest, identity_service_client::IdentityServiceClient, issue_token_request::Grant,
 };
 use tonic::{
     Request, Status,
@@ -57,9 +57,25 @@ pub(crate) async fn sign_up(client: &mut Client, username: &str) -> Result<()> {
 
 /// The access token that the account's password gives.
 pub(crate) async fn login(client: &mut Client, username: &str) -> std::result::Result<String, Status> {
+    Ok(log_in(client, username).await?.access_token)
+}
+
+/// The refresh token that the account's password gives.
+pub(crate) async fn session(client: &mut Client, username: &str) -> Result<String> {
+    Ok(log_in(client, username).await?.refresh_token.ok_or("a login without a refresh token")?)
+}
+
+async fn log_in(client: &mut Client, username: &str) -> std::result::Result<IssueTokenResponse, Status> {
     let grant = PasswordGrant { username: username.to_owned(), password: PASSWORD.to_owned() };
     let request = IssueTokenRequest { grant: Some(Grant::Password(grant)) };
-    Ok(client.issue_token(request).await?.into_inner().access_token)
+    Ok(client.issue_token(request).await?.into_inner())
+}
+
+/// The refresh token that `refresh_token` is exchanged for.
+pub(crate) async fn refresh(client: &mut Client, refresh_token: String) -> Result<String> {
+    let grant = Grant::RefreshToken(RefreshTokenGrant { refresh_token });
+    let answer = client.issue_token(IssueTokenRequest { grant: Some(grant) }).await?.into_inner();
+    Ok(answer.refresh_token.ok_or("a refresh without a refresh token")?)
 }
 
 pub(crate) async fn get_me(addr: SocketAddr, token: &str) -> Result<GetMeResponse> {

@@ -8,18 +8,25 @@ mod bare;
 mod client;
 mod contention;
 mod first_sight;
+mod floor;
 mod footprint;
 mod h2load;
 mod logins;
 mod machine;
 mod operation;
 mod process;
+mod refresh;
 mod report;
 mod stats;
 mod svg;
 mod throughput;
 
-use std::{fs, path::Path, process::ExitCode, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::Parser;
 
@@ -67,12 +74,16 @@ struct Arguments {
     /// And do one signature check a call.
     #[arg(long, hide = true)]
     bare_check: bool,
+
+    /// And commit a row to a file in this folder at each `IssueToken`.
+    #[arg(long, hide = true)]
+    bare_commit: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match &arguments.bare_reply {
-        Some(reply) => bare::serve(reply, arguments.bare_check),
+        Some(reply) => bare::serve(reply, arguments.bare_check, arguments.bare_commit.as_deref()),
         None if arguments.bench => measure(&arguments),
         None => {
             println!("Nothing is measured without --bench: run scripts/bench.");
@@ -120,6 +131,12 @@ fn measure(arguments: &Arguments) -> Result<()> {
         plan,
     )?;
 
+    say("refreshing, in pairs");
+    let commits = data.path().join("floor");
+    fs::create_dir(&commits)?;
+    let floor = Program::committing(&reply, &commits)?.start()?;
+    let refresh = refresh::measure(&runtime, &floor, &cheap_logins.start()?, plan)?;
+
     say("logins");
     let logins = logins::measure(&runtime, &signet, &account, plan)?;
 
@@ -130,9 +147,10 @@ fn measure(arguments: &Arguments) -> Result<()> {
     let saturation = contention::saturation(&runtime, &signet, &account, &logins, plan)?;
 
     let peak_mb = signet.peak_mb()?;
-    drop((bare, signet));
+    drop((bare, floor, signet));
     machine.end()?;
-    let report = Report { machine, plan, footprint, get_me, first_sight, logins, storm, saturation, peak_mb };
+    let report =
+        Report { machine, plan, footprint, get_me, first_sight, refresh, logins, storm, saturation, peak_mb };
     println!("\n{}", report.terminal());
     write(&report, arguments.write)
 }

@@ -54,6 +54,13 @@ impl Program {
         Ok(program)
     }
 
+    /// The same, whose `IssueToken` also commits a row to a file in `folder`.
+    pub(crate) fn committing(reply: &GetMeResponse, folder: &Path) -> Result<Self> {
+        let mut program = Self::bare(reply)?;
+        program.arguments.push(format!("--bare-commit={}", folder.display()));
+        Ok(program)
+    }
+
     /// Starts it, and waits for the line on standard output that says where it serves.
     pub(crate) fn start(&self) -> Result<Server> {
         let mut child = Command::new(&self.path).args(&self.arguments).stdout(Stdio::piped()).spawn()?;

@@ -9,6 +9,7 @@ use crate::{
     footprint::{Footprint, USERS},
     logins::Logins,
     machine::Machine,
+    refresh::{Refresh, STREAMS},
     stats::{float, number},
     throughput::{Comparison, FULL, Figures, GetMe, LIGHT},
 };
@@ -23,6 +24,7 @@ const CHART: &str =
 
 const MAX_CPU_RATIO: f64 = 1.3;
 const MAX_BEYOND_VERIFICATION_US: f64 = 15.0;
+const MAX_REFRESH_RATIO: f64 = 1.5;
 const MIN_LOGIN_SHARE: f64 = 0.9;
 const MAX_P99_RATIO: f64 = 1.5;
 const MIN_SATURATED_SHARE: f64 = 0.1;
@@ -41,6 +43,7 @@ pub(crate) struct Report {
     pub(crate) footprint: Footprint,
     pub(crate) get_me: GetMe,
     pub(crate) first_sight: FirstSight,
+    pub(crate) refresh: Refresh,
     pub(crate) logins: Logins,
     pub(crate) storm: Storm,
     pub(crate) saturation: Saturation,
@@ -75,11 +78,13 @@ impl Report {
              ### Targets\n\n{}\n\
              ### GetMe with a token seen before\n\n{}\n\
              ### A token's first sight\n\n{}\n\
+             ### Refreshing\n\n{}\n\
              ### Logins and GetMe together\n\n{}",
             self.machine,
             self.targets(),
             self.get_me_table(),
             self.first_sight_table(),
+            self.refresh_table(),
             self.logins_table(),
         )
     }
@@ -95,8 +100,8 @@ impl Report {
         table
     }
 
-    fn call_targets(&self) -> [Target; 2] {
-        let Self { get_me, first_sight, .. } = self;
+    fn call_targets(&self) -> [Target; 4] {
+        let Self { get_me, first_sight, refresh, .. } = self;
         [
             Target {
                 what: "GetMe, token seen before: CPU per call",
@@ -109,6 +114,18 @@ impl Report {
                 bound: format!("at most {MAX_BEYOND_VERIFICATION_US} us"),
                 measured: format!("{:.1} us", first_sight.beyond),
                 met: first_sight.beyond.median <= MAX_BEYOND_VERIFICATION_US,
+            },
+            Target {
+                what: "refresh: CPU per call",
+                bound: format!("at most {MAX_REFRESH_RATIO} x the floor"),
+                measured: format!("{:.2} x", refresh.cpu_ratio),
+                met: refresh.cpu_ratio.median <= MAX_REFRESH_RATIO,
+            },
+            Target {
+                what: "refresh: time per call",
+                bound: format!("at most {MAX_REFRESH_RATIO} x the floor"),
+                measured: format!("{:.2} x", refresh.time_ratio),
+                met: refresh.time_ratio.median <= MAX_REFRESH_RATIO,
             },
         ]
     }
@@ -224,6 +241,20 @@ impl Report {
         ] {
             table.row([what.to_owned(), format!("{spread:.1}")]);
         }
+        table
+    }
+
+    fn refresh_table(&self) -> Table {
+        let Refresh { floor, signet, cpu_ratio, time_ratio } = &self.refresh;
+        let mut table = Table::new(&["server", "refreshes/s", "server CPU per call, us"]);
+        for (name, cost) in [("one signature, one commit", floor), ("Signet", signet)] {
+            table.row([name.to_owned(), format!("{:.0}", cost.per_second), format!("{:.0}", cost.cpu_us)]);
+        }
+        table.row([
+            format!("ratio, {STREAMS} sessions at once"),
+            format!("time {time_ratio:.2}"),
+            format!("{cpu_ratio:.2}"),
+        ]);
         table
     }
 

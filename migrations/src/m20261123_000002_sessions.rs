@@ -1,4 +1,4 @@
-//! Login sessions, the refresh tokens that keep them going, and the feed by which processes learn of changes.
+//! Login sessions with the refresh tokens that keep them going, and the feed by which processes learn of changes.
 
 use sea_orm_migration::prelude::*;
 
@@ -20,6 +20,11 @@ impl MigrationTrait for Migration {
                     .col(ColumnDef::new(Sessions::Address).string_len(64))
                     .col(ColumnDef::new(Sessions::CreateTime).big_integer().not_null())
                     .col(ColumnDef::new(Sessions::LastUseTime).big_integer().not_null())
+                    // SHA-256 of the refresh token that has not been used, and of the one that was exchanged for it.
+                    .col(ColumnDef::new(Sessions::RefreshNewest).binary_len(32).not_null())
+                    .col(ColumnDef::new(Sessions::RefreshBeforeNewest).binary_len(32))
+                    // Random: what makes the next token of the newest, together with that token.
+                    .col(ColumnDef::new(Sessions::RefreshSalt).binary_len(32).not_null())
                     .to_owned(),
             )
             .await?;
@@ -31,29 +36,6 @@ impl MigrationTrait for Migration {
                     .table(Sessions::Table)
                     .col(Sessions::UserId)
                     .col(Sessions::Id)
-                    .to_owned(),
-            )
-            .await?;
-        manager
-            .create_table(
-                Table::create()
-                    .table(RefreshTokens::Table)
-                    // SHA-256 of the token.
-                    .col(ColumnDef::new(RefreshTokens::Hash).binary_len(32).not_null().primary_key())
-                    .col(ColumnDef::new(RefreshTokens::SessionId).uuid().not_null())
-                    // Random: what makes the next token of this one, together with this one.
-                    .col(ColumnDef::new(RefreshTokens::SuccessorSalt).binary_len(32).not_null())
-                    .col(ColumnDef::new(RefreshTokens::CreateTime).big_integer().not_null())
-                    .col(ColumnDef::new(RefreshTokens::ConsumeTime).big_integer())
-                    .to_owned(),
-            )
-            .await?;
-        manager
-            .create_index(
-                Index::create()
-                    .name("refresh_tokens_session_id")
-                    .table(RefreshTokens::Table)
-                    .col(RefreshTokens::SessionId)
                     .to_owned(),
             )
             .await?;
@@ -72,7 +54,6 @@ impl MigrationTrait for Migration {
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         manager.drop_table(Table::drop().table(Changes::Table).to_owned()).await?;
-        manager.drop_table(Table::drop().table(RefreshTokens::Table).to_owned()).await?;
         manager.drop_table(Table::drop().table(Sessions::Table).to_owned()).await
     }
 }
@@ -88,16 +69,9 @@ enum Sessions {
     Address,
     CreateTime,
     LastUseTime,
-}
-
-#[derive(DeriveIden)]
-enum RefreshTokens {
-    Table,
-    Hash,
-    SessionId,
-    SuccessorSalt,
-    CreateTime,
-    ConsumeTime,
+    RefreshNewest,
+    RefreshBeforeNewest,
+    RefreshSalt,
 }
 
 #[derive(DeriveIden)]

@@ -1,15 +1,11 @@
 //! Owns login sessions: opening them, keeping them going by refresh tokens, and ending them.
 
-use std::{fmt, sync::Arc, time::Duration};
-
-use aws_lc_rs::{digest, hmac};
-use base64ct::{Base64UrlUnpadded, Encoding};
-use rand::Rng;
-use zeroize::Zeroizing;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     change_feed::Followed,
     read_cache::{Known, ReadCache},
+    refresh_token::{Place, RefreshToken},
 };
 use crate::{
     model::{
@@ -17,7 +13,7 @@ use crate::{
         claims::{FIRST_PARTY_CLIENT, USER_SCOPE},
         user::uuid_v7,
     },
-    store::{NewRefreshToken, Rotation, Store},
+    store::{Store, StoredSession},
 };
 
 /// The sessions of the service.
@@ -38,59 +34,6 @@ pub struct SessionSettings {
     pub cache_size: usize,
     /// For how long one is remembered: how long an end by another process may stay unseen.
     pub cache_max_age: Duration,
-}
-
-/// A refresh token: 256 random bits. Only its SHA-256 is kept.
-///
-/// The next token is made from this one and a salt that is kept beside it, so that an exchange that is repeated gives
-/// the same token again, and no database ever held it.
-pub struct RefreshToken(Zeroizing<[u8; 32]>);
-
-impl RefreshToken {
-    fn random() -> Self {
-        let mut bytes = Zeroizing::new([0; 32]);
-        rand::rng().fill_bytes(bytes.as_mut_slice());
-        Self(bytes)
-    }
-
-    /// The token that `text` spells; none if it has not the form of one.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let mut bytes = Zeroizing::new([0; 32]);
-        let decoded = Base64UrlUnpadded::decode(text, bytes.as_mut_slice()).ok()?.len();
-        (decoded == bytes.len()).then_some(Self(bytes))
-    }
-
-    /// How the token is written: 43 characters of base64url.
-    #[must_use]
-    pub fn text(&self) -> String {
-        Base64UrlUnpadded::encode_string(self.0.as_slice())
-    }
-
-    fn hash(&self) -> [u8; 32] {
-        let mut hash = [0; 32];
-        hash.copy_from_slice(digest::digest(&digest::SHA256, self.0.as_slice()).as_ref());
-        hash
-    }
-
-    fn successor(&self, salt: &[u8]) -> Self {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, self.0.as_slice());
-        let mut bytes = Zeroizing::new([0; 32]);
-        bytes.copy_from_slice(hmac::sign(&key, salt).as_ref());
-        Self(bytes)
-    }
-
-    fn to_store(&self) -> NewRefreshToken {
-        let mut successor_salt = [0; 32];
-        rand::rng().fill_bytes(&mut successor_salt);
-        NewRefreshToken { hash: self.hash(), successor_salt }
-    }
-}
-
-impl fmt::Debug for RefreshToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("RefreshToken(..)")
-    }
 }
 
 impl Sessions {
@@ -127,9 +70,9 @@ impl Sessions {
             create_time: now,
             last_use_time: now,
         };
-        let token = RefreshToken::random();
+        let (token, refresh) = RefreshToken::first(session.id, &mut rand::rng());
         let reading = self.known.begin();
-        if !self.store.add_session(&session, token.to_store(), password_hash).await? {
+        if !self.store.add_session(&session, &refresh, password_hash).await? {
             return Err(Error::InvalidCredentials);
         }
         // Its tokens are likely to be seen soon.
@@ -142,16 +85,21 @@ impl Sessions {
     /// # Errors
     /// [`Error::RefreshTokenInvalid`]; [`Error::RefreshTokenReused`] for a replay, after which the session has ended.
     pub async fn refresh(&self, token: &RefreshToken) -> Result<(Session, RefreshToken), Error> {
-        let stored = self.store.refresh_token(token.hash()).await?.ok_or(Error::RefreshTokenInvalid)?;
-        let now = self.clock.now();
-        if now >= stored.session.expire_time(self.settings.lifetime) {
-            return Err(Error::RefreshTokenInvalid);
+        let (mut found, mut place) = self.find(token).await?;
+        if place == Place::Newest {
+            let next = token.successor(&found.refresh);
+            let (id, now) = (found.session.id, self.clock.now());
+            if self.store.rotate_refresh_token(id, token.hash(), next.hash(), now).await? {
+                return Ok((found.session, next));
+            }
+            // Another call exchanged it meanwhile, or ended the session. It will not be the newest again.
+            (found, place) = self.find(token).await?;
         }
-        let next = token.successor(&stored.successor_salt);
-        let session = stored.session;
-        match self.store.rotate_refresh_token(token.hash(), next.to_store(), now).await? {
-            Rotation::Done | Rotation::Repeated => Ok((session, next)),
-            Rotation::Replayed => {
+        let StoredSession { session, refresh } = found;
+        match place {
+            Place::BeforeNewest => Ok((session, token.successor(&refresh))),
+            Place::Old => {
+                self.store.delete_session(session.user_id, session.id, self.clock.now()).await?;
                 self.known.forget(session.id);
                 tracing::warn!(
                     session_id = %session.id,
@@ -160,8 +108,22 @@ impl Sessions {
                 );
                 Err(Error::RefreshTokenReused)
             }
-            Rotation::Gone => Err(Error::RefreshTokenInvalid),
+            Place::Newest | Place::Invented => Err(Error::RefreshTokenInvalid),
         }
+    }
+
+    /// The session of `token`, and what the token is to it.
+    ///
+    /// # Errors
+    /// [`Error::RefreshTokenInvalid`] if there is no such session, or it has expired.
+    async fn find(&self, token: &RefreshToken) -> Result<(StoredSession, Place), Error> {
+        let found = self.store.session_to_refresh(token.session_id()).await?;
+        let found = found.ok_or(Error::RefreshTokenInvalid)?;
+        if self.clock.now() >= found.session.expire_time(self.settings.lifetime) {
+            return Err(Error::RefreshTokenInvalid);
+        }
+        let place = token.place(&found.refresh);
+        Ok((found, place))
     }
 
     /// Whether the session `id` goes on, as it was at most the bound of the cache ago.
@@ -217,9 +179,13 @@ impl Sessions {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn end_by_token(&self, token: &RefreshToken) -> Result<(), Error> {
-        let Some(stored) = self.store.refresh_token(token.hash()).await? else { return Ok(()) };
-        match self.end(stored.session.user_id, stored.session.id).await {
-            Ok(()) | Err(Error::SessionNotFound) => Ok(()),
+        let ended = match self.find(token).await {
+            Ok((_, Place::Invented)) => return Ok(()),
+            Ok((StoredSession { session, .. }, _)) => self.end(session.user_id, session.id).await,
+            Err(error) => Err(error),
+        };
+        match ended {
+            Ok(()) | Err(Error::SessionNotFound | Error::RefreshTokenInvalid) => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -249,30 +215,6 @@ impl Sessions {
                         break;
                     }
                 }
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn a_successor_follows_from_the_token_and_the_salt_and_from_nothing_less() {
-        let token = RefreshToken::random();
-        assert_eq!(token.successor(b"salt").text(), token.successor(b"salt").text());
-        assert_ne!(token.successor(b"salt").text(), token.successor(b"pepper").text());
-        assert_ne!(token.successor(b"salt").text(), RefreshToken::random().successor(b"salt").text());
-    }
-
-    proptest! {
-        #[test]
-        fn a_text_is_a_token_or_not_and_is_written_as_it_was_read(text in "[A-Za-z0-9_=-]{0,50}") {
-            if let Some(token) = RefreshToken::parse(&text) {
-                prop_assert_eq!(token.text(), text);
             }
         }
     }

@@ -3,7 +3,6 @@
 mod changes;
 mod entity;
 mod failure;
-mod refresh_tokens;
 mod schema;
 mod sessions;
 mod signing_keys;
@@ -18,8 +17,8 @@ use sea_orm::{
 };
 
 pub use changes::Change;
-pub use refresh_tokens::{NewRefreshToken, Rotation, StoredRefreshToken};
 pub use schema::MigrationState;
+pub use sessions::{RefreshState, Sha256, StoredSession};
 pub use signing_keys::StoredKey;
 pub use users::{Credentials, NewUser, ProfileChange};
 

@@ -7,24 +7,47 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::{
-    NewRefreshToken, Store, changes,
+    Store, changes,
     entity::sessions::{ActiveModel, Column, Entity, Model},
-    failure, refresh_tokens as tokens, users,
+    failure, users,
 };
 use crate::model::{Error, Origin, Session, SessionId, SessionLifetime, Timestamp, UserId};
 
 /// How many expired sessions are deleted in one transaction, so that none holds the database for long.
 const SWEEP: u64 = 500;
 
+/// SHA-256 of something that is not kept.
+pub type Sha256 = [u8; 32];
+
+/// What a session keeps of its refresh tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RefreshState {
+    /// SHA-256 of the token that has not been used.
+    pub newest: Sha256,
+    /// SHA-256 of the token that was exchanged for it.
+    pub before_newest: Option<Sha256>,
+    /// Random: what makes the next token of the newest, together with that token.
+    pub salt: [u8; 32],
+}
+
+/// A session, and what it keeps of its refresh tokens.
+#[derive(Debug)]
+pub struct StoredSession {
+    /// The session.
+    pub session: Session,
+    /// Its refresh tokens.
+    pub refresh: RefreshState,
+}
+
 impl Store {
-    /// Adds a session and its first refresh token, if the user is active and still has `password_hash`; false if not.
+    /// Adds a session, if the user is active and still has `password_hash`; false if not.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn add_session(
         &self,
         session: &Session,
-        token: NewRefreshToken,
+        refresh: &RefreshState,
         password_hash: &str,
     ) -> Result<bool, Error> {
         let row = ActiveModel {
@@ -36,13 +59,15 @@ impl Store {
             address: Set(session.origin.address.clone()),
             create_time: Set(session.create_time.as_micros()),
             last_use_time: Set(session.last_use_time.as_micros()),
+            refresh_newest: Set(refresh.newest.to_vec()),
+            refresh_before_newest: Set(refresh.before_newest.map(Vec::from)),
+            refresh_salt: Set(refresh.salt.to_vec()),
         };
         let transaction = self.begin_write().await?;
         if !users::is_current(&transaction, session.user_id, password_hash).await? {
             return Ok(false);
         }
         Entity::insert(row).exec_without_returning(&transaction).await.map_err(failure::from)?;
-        tokens::insert(&transaction, token, session.id, session.create_time).await?;
         transaction.commit().await.map_err(failure::from)?;
         Ok(true)
     }
@@ -54,6 +79,39 @@ impl Store {
     pub async fn session(&self, id: SessionId) -> Result<Option<Session>, Error> {
         let row = Entity::find_by_id(id.0).one(&self.db).await.map_err(failure::from)?;
         Ok(row.map(Session::from))
+    }
+
+    /// The session `id`, if it has not been ended, with what it keeps of its refresh tokens.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn session_to_refresh(&self, id: SessionId) -> Result<Option<StoredSession>, Error> {
+        let row = Entity::find_by_id(id.0).one(&self.db).await.map_err(failure::from)?;
+        row.map(StoredSession::try_from).transpose()
+    }
+
+    /// Puts the refresh token of SHA-256 `next` after `newest`, if that is still the newest of the session `id`: of any number
+    /// that do it at once, one does. One statement, so that it needs no transaction.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn rotate_refresh_token(
+        &self,
+        id: SessionId,
+        newest: Sha256,
+        next: Sha256,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        let done = Entity::update_many()
+            .col_expr(Column::RefreshNewest, Expr::value(next.to_vec()))
+            .col_expr(Column::RefreshBeforeNewest, Expr::value(newest.to_vec()))
+            .col_expr(Column::LastUseTime, Expr::value(now.as_micros()))
+            .filter(Column::Id.eq(id.0))
+            .filter(Column::RefreshNewest.eq(newest.to_vec()))
+            .exec(&self.db)
+            .await
+            .map_err(failure::from)?;
+        Ok(done.rows_affected > 0)
     }
 
     /// The sessions of `user` after `after`, the oldest first; at most `limit`.
@@ -106,7 +164,6 @@ impl Store {
         if done.rows_affected == 0 {
             return Ok(false);
         }
-        tokens::delete_of_sessions(&transaction, vec![id.0]).await?;
         changes::tell(&transaction, [id.0], now).await?;
         transaction.commit().await.map_err(failure::from)?;
         Ok(true)
@@ -157,24 +214,12 @@ pub(super) async fn delete_of_user(
     Ok(ids.into_iter().map(SessionId).collect())
 }
 
-/// Deletes one session and its refresh tokens, within a transaction.
-pub(super) async fn delete_rows(db: &impl ConnectionTrait, ids: Vec<Uuid>) -> Result<(), Error> {
+/// Deletes sessions, within a transaction.
+async fn delete_rows(db: &impl ConnectionTrait, ids: Vec<Uuid>) -> Result<(), Error> {
     if ids.is_empty() {
         return Ok(());
     }
-    tokens::delete_of_sessions(db, ids.clone()).await?;
     Entity::delete_many().filter(Column::Id.is_in(ids)).exec(db).await.map_err(failure::from)?;
-    Ok(())
-}
-
-/// Notes that the session was refreshed, within a transaction.
-pub(super) async fn touch(db: &impl ConnectionTrait, id: Uuid, now: Timestamp) -> Result<(), Error> {
-    Entity::update_many()
-        .col_expr(Column::LastUseTime, Expr::value(now.as_micros()))
-        .filter(Column::Id.eq(id))
-        .exec(db)
-        .await
-        .map_err(failure::from)?;
     Ok(())
 }
 
@@ -190,4 +235,22 @@ impl From<Model> for Session {
             last_use_time: Timestamp::from_micros(row.last_use_time),
         }
     }
+}
+
+impl TryFrom<Model> for StoredSession {
+    type Error = Error;
+
+    fn try_from(row: Model) -> Result<Self, Error> {
+        let refresh = RefreshState {
+            newest: sha256(&row.refresh_newest)?,
+            before_newest: row.refresh_before_newest.as_deref().map(sha256).transpose()?,
+            salt: sha256(&row.refresh_salt)?,
+        };
+        Ok(Self { session: Session::from(row), refresh })
+    }
+}
+
+/// 32 bytes, as they are stored.
+fn sha256(stored: &[u8]) -> Result<Sha256, Error> {
+    Sha256::try_from(stored).map_err(|_| Error::internal("a stored value of a session is not of 32 bytes"))
 }

@@ -46,7 +46,7 @@ async fn server_with_alice(args: &[&str]) -> (TestServer, Client) {
 async fn a_refresh_gives_a_new_pair_and_the_old_access_token_lives_on() {
     let (_server, mut client) = server_with_alice(&[]).await;
     let (access, refresh) = client.pair("alice").await;
-    assert_eq!(refresh.len(), 43);
+    assert_eq!(refresh.len(), 86);
     let (new_access, new_refresh) = tokens(&client.refresh(&refresh).await.unwrap());
     assert!(new_access != access && new_refresh != refresh);
     for token in [&access, &new_access] {
@@ -112,11 +112,28 @@ async fn a_thief_who_is_first_is_found_out_when_the_owner_comes() {
 async fn what_is_no_refresh_token_is_refused() {
     let (_server, mut client) = server_with_alice(&[]).await;
     let (access, refresh) = client.pair("alice").await;
-    for bad in ["", "x", &access, &refresh[1..], &format!("{refresh}="), &"A".repeat(43), &"x".repeat(60_000)]
+    for bad in ["", "x", &access, &refresh[1..], &format!("{refresh}="), &"A".repeat(86), &"x".repeat(60_000)]
     {
         assert_refused(client.refresh(bad).await, Code::Unauthenticated, "REFRESH_TOKEN_INVALID");
     }
     client.refresh(&refresh).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_invented_token_of_a_session_does_not_end_it() {
+    let (_server, mut client) = server_with_alice(&[]).await;
+    let (_, first) = client.pair("alice").await;
+    let (_, other) = client.pair("alice").await;
+    let (access, second) = tokens(&client.refresh(&first).await.unwrap());
+    client.refresh(&second).await.unwrap();
+    // The session's id is in its first 21 characters, and every access token tells it; the rest is of another session.
+    let invented = format!("{}{}", &first[..24], &other[24..]);
+    assert_refused(client.refresh(&invented).await, Code::Unauthenticated, "REFRESH_TOKEN_INVALID");
+    client.0.revoke_token(RevokeTokenRequest { token: invented }).await.unwrap();
+    client.get_me(&access).await.unwrap();
+    // A genuine old one does.
+    assert_refused(client.refresh(&first).await, Code::Unauthenticated, "REFRESH_TOKEN_REUSED");
+    assert_refused(client.get_me(&access).await, Code::Unauthenticated, "TOKEN_REVOKED");
 }
 
 #[tokio::test]
@@ -226,7 +243,7 @@ async fn whoever_holds_a_refresh_token_can_log_out_and_an_unknown_one_is_no_erro
     let (_server, mut client) = server_with_alice(&[]).await;
     let (access, refresh) = client.pair("alice").await;
     let revoke = |token: &str| RevokeTokenRequest { token: token.to_owned() };
-    for unknown in ["nonsense", &"A".repeat(43)] {
+    for unknown in ["nonsense", &"A".repeat(86)] {
         client.0.revoke_token(revoke(unknown)).await.unwrap();
     }
     assert_refused(client.0.revoke_token(revoke("")).await, Code::InvalidArgument, "INVALID_FIELDS");

@@ -10,8 +10,8 @@ use std::{
 
 use rand::Rng;
 use thread_priority::{
-    NormalThreadSchedulePolicy, ThreadPriority, ThreadPriorityValue, ThreadSchedulePolicy,
-    set_thread_priority_and_policy, thread_native_id,
+    NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy,
+    thread_native_id,
 };
 use tokio::sync::oneshot;
 
@@ -20,12 +20,6 @@ use super::{
     imported,
 };
 use crate::model::{Clock, Deadline, Error, Password};
-
-/// The end of `thread-priority`'s scale (0 to 99) that Linux takes as a nice value of 19.
-///
-/// Low enough that a storm of logins does not slow the threads that verify tokens, high enough that logins go on when those
-/// saturate the cores: `scripts/bench` measures both sides.
-const HASH_THREAD_PRIORITY: u8 = 0;
 
 /// When to try again at the earliest: before the first hash is done nobody knows how long one takes.
 const MIN_RETRY_AFTER: Duration = Duration::from_millis(100);
@@ -209,18 +203,18 @@ impl Shared {
     }
 }
 
-/// Lowers this thread's priority below that of the threads that serve calls.
+/// Has this thread run when no thread that serves calls wants its core: it then gives the core back at once.
+///
+/// At the lowest nice value alone a hash keeps the core to the end of its time slice, and the call that woke up waits.
+/// `scripts/bench` measures both sides: what a storm of logins does to calls, and that logins go on when calls saturate the cores.
 fn yield_to_serving_threads() {
-    let lowered = ThreadPriorityValue::try_from(HASH_THREAD_PRIORITY).and_then(|value| {
-        set_thread_priority_and_policy(
-            thread_native_id(),
-            ThreadPriority::Crossplatform(value),
-            ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Batch),
-        )
-        .map_err(|error| error.to_string())
-    });
+    let lowered = set_thread_priority_and_policy(
+        thread_native_id(),
+        ThreadPriority::Min,
+        ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle),
+    );
     if let Err(error) = lowered {
-        tracing::warn!(error, "the hash threads run at normal priority: logins may slow other calls");
+        tracing::warn!(%error, "the hash threads run at normal priority: logins may slow other calls");
     }
 }
 

@@ -15,6 +15,9 @@ pub struct Model {
     pub address: Option<String>,
     pub create_time: i64,
     pub last_use_time: i64,
+    pub refresh_newest: Vec<u8>,
+    pub refresh_before_newest: Option<Vec<u8>>,
+    pub refresh_salt: Vec<u8>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

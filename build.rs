@@ -9,7 +9,11 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let mut compiler = protox::Compiler::new([&root])?;
     compiler.include_imports(true).include_source_info(true);
-    compiler.open_files(["identity/v1/identity_service.proto", "identity/v1/error_reason.proto"])?;
+    compiler.open_files([
+        "identity/v1/identity_service.proto",
+        "identity/v1/token_service.proto",
+        "identity/v1/error_reason.proto",
+    ])?;
 
     // The encoded set keeps the custom method options, which prost's own structs drop: reflection
     // and the access policy read these bytes.

@@ -6,7 +6,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use crate::{
-    model::{Error, FieldReason, error},
+    model::{Error, FieldReason, NameSet, error},
     proto::{
         ERROR_DOMAIN,
         identity::v1::{ErrorReason, FieldReason as WireFieldReason},
@@ -50,6 +50,8 @@ impl From<Error> for Status {
             Error::InsufficientScope(scope) => {
                 metadata.insert("required_scope".to_owned(), scope);
             }
+            Error::InvalidScope(names) => note_names(&mut metadata, "scope", &names),
+            Error::InvalidAudience(names) => note_names(&mut metadata, "audience", &names),
             Error::MalformedRequest(_)
             | Error::UsernameTaken
             | Error::InvalidCredentials
@@ -62,6 +64,8 @@ impl From<Error> for Status {
             | Error::SessionNotFound
             | Error::AccessUndeclared
             | Error::InvalidClient
+            | Error::TokenOfAnotherClient
+            | Error::UnsupportedTokenType
             | Error::UnsupportedGrantType
             | Error::Unimplemented
             | Error::Overloaded { .. }
@@ -116,6 +120,10 @@ fn code_and_reason(error: &Error) -> (Code, ErrorReason) {
         Error::RefreshTokenReused => (Code::Unauthenticated, ErrorReason::RefreshTokenReused),
         Error::SessionNotFound => (Code::NotFound, ErrorReason::SessionNotFound),
         Error::InvalidClient => (Code::Unauthenticated, ErrorReason::InvalidClient),
+        Error::InvalidScope(_) => (Code::InvalidArgument, ErrorReason::InvalidScope),
+        Error::InvalidAudience(_) => (Code::InvalidArgument, ErrorReason::InvalidAudience),
+        Error::TokenOfAnotherClient => (Code::PermissionDenied, ErrorReason::TokenOfAnotherClient),
+        Error::UnsupportedTokenType => (Code::InvalidArgument, ErrorReason::UnsupportedTokenType),
         Error::UnsupportedGrantType => (Code::InvalidArgument, ErrorReason::UnsupportedGrantType),
         Error::InsufficientScope(_) => (Code::PermissionDenied, ErrorReason::InsufficientScope),
         Error::AccessUndeclared => (Code::PermissionDenied, ErrorReason::AccessUndeclared),
@@ -124,6 +132,13 @@ fn code_and_reason(error: &Error) -> (Code, ErrorReason) {
         Error::DeadlineExceeded => (Code::DeadlineExceeded, ErrorReason::DeadlineExceeded),
         Error::Unavailable { .. } => (Code::Unavailable, ErrorReason::Unavailable),
         Error::Internal(_) => (Code::Internal, ErrorReason::Internal),
+    }
+}
+
+/// Names what is not allowed, if anything was understood.
+fn note_names(metadata: &mut HashMap<String, String>, key: &str, names: &NameSet) {
+    if !names.is_empty() {
+        metadata.insert(key.to_owned(), names.as_str().to_owned());
     }
 }
 

@@ -1,11 +1,14 @@
 //! Owns the bare server: tonic's own server of the same proto, with constant replies, and the physical cost of a call if asked.
 
-use std::{io::Write, path::Path};
+use std::{io::Write, path::PathBuf};
 
+use clap::Args;
 use prost::Message;
 use signet::proto::identity::v1::{
-    self as wire, GetMeRequest, GetMeResponse, IssueTokenRequest, IssueTokenResponse,
+    self as wire, GetJwksRequest, GetJwksResponse, GetMeRequest, GetMeResponse, IntrospectTokenRequest,
+    IntrospectTokenResponse, IssueTokenRequest, IssueTokenResponse,
     identity_service_server::{IdentityService, IdentityServiceServer},
+    token_service_server::{TokenService, TokenServiceServer},
 };
 use tokio::net::TcpListener;
 use tonic::{
@@ -30,26 +33,76 @@ struct Bare {
     commits: Option<Commits>,
 }
 
-/// Serves the encoded `GetMeResponse` `reply` on a free port, and says on standard output which that is. With `checking`, each
-/// `GetMe` also costs one raw ES256 check. `IssueToken` costs one ES256 signature, and with `commits`, a folder, one durable commit
-/// of a row to a SQLite file there.
-pub(crate) fn serve(reply: &str, checking: bool, commits: Option<&Path>) -> Result<()> {
+struct BareTokens {
+    reply: IntrospectTokenResponse,
+}
+
+/// How the benchmark starts its peer: what it answers, and what a call costs it.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Serve: this encoded `GetMeResponse`, in hexadecimal digits.
+    #[arg(long, hide = true)]
+    bare_reply: Option<String>,
+
+    /// And this encoded `IntrospectTokenResponse`.
+    #[arg(long, hide = true, default_value = "")]
+    bare_introspection: String,
+
+    /// `GetMe` also costs one raw ES256 check.
+    #[arg(long, hide = true)]
+    bare_check: bool,
+
+    /// `IssueToken`, which costs one ES256 signature, also costs one durable commit of a row to a SQLite file in this folder.
+    #[arg(long, hide = true)]
+    bare_commit: Option<PathBuf>,
+}
+
+impl Options {
+    /// Whether the bare server is wanted, and not the benchmark.
+    pub(crate) const fn is_wanted(&self) -> bool {
+        self.bare_reply.is_some()
+    }
+}
+
+/// Serves on a free port, and says on standard output which that is.
+pub(crate) fn serve(options: &Options) -> Result<()> {
+    let reply = options.bare_reply.as_deref().unwrap_or_default();
     let reply = GetMeResponse::decode(hex::decode(reply)?.as_slice())?;
+    let told = IntrospectTokenResponse::decode(hex::decode(&options.bare_introspection)?.as_slice())?;
     // As Signet's: as many workers as there are cores.
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let started = serde_json::json!({ "grpc_addr": listener.local_addr()? });
         writeln!(std::io::stdout(), "{started}")?;
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-        let check = checking.then(SignatureCheck::new).transpose()?;
-        let commits = match commits {
+        let check = options.bare_check.then(SignatureCheck::new).transpose()?;
+        let commits = match &options.bare_commit {
             Some(folder) => Some(Commits::open(folder).await?),
             None => None,
         };
         let bare = Bare { reply, check, signature: Signature::new()?, commits };
-        let service = IdentityServiceServer::new(bare);
-        Ok(Server::builder().add_service(service).serve_with_incoming(incoming).await?)
+        let server = Server::builder()
+            .add_service(IdentityServiceServer::new(bare))
+            .add_service(TokenServiceServer::new(BareTokens { reply: told }));
+        Ok(server.serve_with_incoming(incoming).await?)
     })
+}
+
+#[tonic::async_trait]
+impl TokenService for BareTokens {
+    async fn introspect_token(
+        &self,
+        _: Request<IntrospectTokenRequest>,
+    ) -> std::result::Result<Response<IntrospectTokenResponse>, Status> {
+        Ok(Response::new(self.reply.clone()))
+    }
+
+    async fn get_jwks(
+        &self,
+        _: Request<GetJwksRequest>,
+    ) -> std::result::Result<Response<GetJwksResponse>, Status> {
+        Err(Status::unimplemented("the bare server has no keys"))
+    }
 }
 
 /// The service, with every method but `get_me` and `issue_token` left out.

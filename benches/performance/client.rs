@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 
 use signet::proto::identity::v1::{
-    GetMeRequest, GetMeResponse, IssueTokenRequest, IssueTokenResponse, PasswordGrant, RefreshTokenGrant,
-    SignUpRequest, identity_service_client::IdentityServiceClient, issue_token_request::Grant,
+    ClientAuthentication, ClientCredentialsGrant, GetMeRequest, GetMeResponse, IntrospectTokenRequest,
+    IntrospectTokenResponse, IssueTokenRequest, IssueTokenResponse, PasswordGrant, SignUpRequest,
+    client_authentication::Credential, identity_service_client::IdentityServiceClient,
+    issue_token_request::Grant, token_service_client::TokenServiceClient,
 };
 use tonic::{
     Request, Status,
@@ -67,15 +69,44 @@ pub(crate) async fn session(client: &mut Client, username: &str) -> Result<Strin
 
 async fn log_in(client: &mut Client, username: &str) -> std::result::Result<IssueTokenResponse, Status> {
     let grant = PasswordGrant { username: username.to_owned(), password: PASSWORD.to_owned() };
-    let request = IssueTokenRequest { grant: Some(Grant::Password(grant)) };
+    let request = IssueTokenRequest { grant: Some(Grant::Password(grant)), ..IssueTokenRequest::default() };
     Ok(client.issue_token(request).await?.into_inner())
 }
 
-/// The refresh token that `refresh_token` is exchanged for.
-pub(crate) async fn refresh(client: &mut Client, refresh_token: String) -> Result<String> {
-    let grant = Grant::RefreshToken(RefreshTokenGrant { refresh_token });
-    let answer = client.issue_token(IssueTokenRequest { grant: Some(grant) }).await?.into_inner();
-    Ok(answer.refresh_token.ok_or("a refresh without a refresh token")?)
+/// A registered client that may introspect.
+#[derive(Clone, Debug)]
+pub(crate) struct Service {
+    pub(crate) id: String,
+    pub(crate) secret: String,
+}
+
+impl Service {
+    pub(crate) fn authentication(&self) -> ClientAuthentication {
+        let credential = Credential::ClientSecret(self.secret.clone());
+        ClientAuthentication { client_id: self.id.clone(), credential: Some(credential) }
+    }
+
+    /// A token of its own.
+    pub(crate) async fn token(&self, client: &mut Client) -> Result<String> {
+        let request = IssueTokenRequest {
+            grant: Some(Grant::ClientCredentials(ClientCredentialsGrant {})),
+            client: Some(self.authentication()),
+            ..IssueTokenRequest::default()
+        };
+        Ok(client.issue_token(request).await?.into_inner().access_token)
+    }
+}
+
+/// What `asking`, a service's token, is told of `token`.
+pub(crate) async fn introspect(
+    addr: SocketAddr,
+    asking: &str,
+    token: &str,
+) -> Result<IntrospectTokenResponse> {
+    let channel = Endpoint::from_shared(format!("http://{addr}"))?.connect().await?;
+    let mut request = Request::new(IntrospectTokenRequest { token: token.to_owned() });
+    request.metadata_mut().insert("authorization", authorization(asking)?);
+    Ok(TokenServiceClient::new(channel).introspect_token(request).await?.into_inner())
 }
 
 pub(crate) async fn get_me(addr: SocketAddr, token: &str) -> Result<GetMeResponse> {

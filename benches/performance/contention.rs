@@ -17,7 +17,7 @@ use tonic::Code;
 use crate::{
     Plan, Result,
     client::{self, Account},
-    h2load::{H2load, Length},
+    h2load::{Call, H2load, Length},
     logins::{self, Logins},
     process::Server,
     stats::{Spread, float},
@@ -152,7 +152,8 @@ async fn blow(
 
 /// Calls `GetMe` with a few streams over one connection, by h2load, and counts the replies by their bytes: a refusal has none.
 fn probe(signet: &Server, account: &Account, reply_bytes: u64, calls: u64) -> Result<Probe> {
-    let load = H2load::start(signet.grpc_addr, &account.token, LIGHT, Length::Requests(calls))?;
+    let load =
+        H2load::start(signet.grpc_addr, &Call::get_me(&account.token), LIGHT, Length::Requests(calls))?;
     let found = load.finish()?;
     Ok(Probe {
         p50_ms: found.p50_us / 1_000.0,
@@ -172,7 +173,7 @@ pub(crate) fn saturation(
     let (mut per_second, mut get_me) = (vec![], vec![]);
     for _ in 0..plan.rounds {
         let time = RAMP + plan.round + RAMP;
-        let load = H2load::start(signet.grpc_addr, &account.token, FULL, Length::Time(time))?;
+        let load = H2load::start(signet.grpc_addr, &Call::get_me(&account.token), FULL, Length::Time(time))?;
         thread::sleep(RAMP / 2);
         per_second.push(logins::closed_loop(runtime, signet, account, plan.round)?);
         get_me.push(load.finish()?.requests_per_second);

@@ -8,12 +8,39 @@ use std::{
     time::Duration,
 };
 
+use prost::Message;
+use signet::proto::identity::v1::{GetMeRequest, IntrospectTokenRequest};
 use tempfile::TempDir;
 
 use crate::{Result, stats::percentile};
 
-/// A `GetMeRequest` on the wire: not compressed, of no bytes.
-const EMPTY_MESSAGE: [u8; 5] = [0; 5];
+/// What h2load asks, with the same bytes each time.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    path: &'static str,
+    /// A gRPC frame: whether it is compressed, its length, and the message.
+    frame: Vec<u8>,
+    token: String,
+}
+
+impl Call {
+    pub(crate) fn get_me(token: &str) -> Self {
+        Self::new("/identity.v1.IdentityService/GetMe", &GetMeRequest {}, token)
+    }
+
+    /// `asking`, a service's token, is told what `token` is worth.
+    pub(crate) fn introspect(asking: &str, token: &str) -> Self {
+        let request = IntrospectTokenRequest { token: token.to_owned() };
+        Self::new("/identity.v1.TokenService/IntrospectToken", &request, asking)
+    }
+
+    fn new(path: &'static str, message: &impl Message, token: &str) -> Self {
+        let message = message.encode_to_vec();
+        let length = u32::try_from(message.len()).expect("messages here are short");
+        let frame = [&[0], length.to_be_bytes().as_slice(), &message].concat();
+        Self { path, frame, token: token.to_owned() }
+    }
+}
 
 /// How h2load spreads its requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +67,7 @@ pub(crate) struct Found {
     pub(crate) p99_us: f64,
 }
 
-/// An h2load that calls `GetMe`.
+/// An h2load that calls.
 #[derive(Debug)]
 pub(crate) struct H2load {
     folder: TempDir,
@@ -48,10 +75,10 @@ pub(crate) struct H2load {
 }
 
 impl H2load {
-    pub(crate) fn start(addr: SocketAddr, token: &str, shape: Shape, length: Length) -> Result<Self> {
+    pub(crate) fn start(addr: SocketAddr, call: &Call, shape: Shape, length: Length) -> Result<Self> {
         let folder = tempfile::tempdir()?;
-        let body = folder.path().join("get_me");
-        fs::write(&body, EMPTY_MESSAGE)?;
+        let body = folder.path().join("request");
+        fs::write(&body, &call.frame)?;
         let mut command = Command::new("h2load");
         match length {
             Length::Requests(count) => command.arg(format!("--requests={count}")),
@@ -64,8 +91,8 @@ impl H2load {
             .arg(format!("--data={}", body.display()))
             .arg(format!("--log-file={}", log(&folder).display()))
             .args(["--header=content-type: application/grpc", "--header=te: trailers"])
-            .arg(format!("--header=authorization: Bearer {token}"))
-            .arg(format!("http://{addr}/identity.v1.IdentityService/GetMe"));
+            .arg(format!("--header=authorization: Bearer {}", call.token))
+            .arg(format!("http://{addr}{}", call.path));
         let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
         let child = child.map_err(|error| format!("h2load (Debian package nghttp2-client): {error}"))?;
         Ok(Self { folder, child })

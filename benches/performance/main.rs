@@ -10,23 +10,18 @@ mod contention;
 mod first_sight;
 mod floor;
 mod footprint;
+mod grants;
 mod h2load;
 mod logins;
 mod machine;
 mod operation;
 mod process;
-mod refresh;
 mod report;
 mod stats;
 mod svg;
 mod throughput;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::ExitCode,
-    time::Duration,
-};
+use std::{fs, path::Path, process::ExitCode, time::Duration};
 
 use clap::Parser;
 
@@ -52,7 +47,6 @@ const QUICK: Plan = Plan { rounds: 3, round: Duration::from_secs(1), tokens: 4_0
 
 /// Measures Signet beside a bare tonic server, in pairs, and shows the figures with their targets.
 #[derive(Debug, Parser)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(name = "scripts/bench")]
 struct Arguments {
     /// A short run: fewer and shorter rounds, so more noise.
@@ -67,28 +61,19 @@ struct Arguments {
     #[arg(long, hide = true)]
     bench: bool,
 
-    /// Serve this reply, in hexadecimal digits, as the bare server does: how the benchmark starts its peer.
-    #[arg(long, hide = true)]
-    bare_reply: Option<String>,
-
-    /// And do one signature check a call.
-    #[arg(long, hide = true)]
-    bare_check: bool,
-
-    /// And commit a row to a file in this folder at each `IssueToken`.
-    #[arg(long, hide = true)]
-    bare_commit: Option<PathBuf>,
+    #[command(flatten)]
+    bare: bare::Options,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let outcome = match &arguments.bare_reply {
-        Some(reply) => bare::serve(reply, arguments.bare_check, arguments.bare_commit.as_deref()),
-        None if arguments.bench => measure(&arguments),
-        None => {
-            println!("Nothing is measured without --bench: run scripts/bench.");
-            Ok(())
-        }
+    let outcome = if arguments.bare.is_wanted() {
+        bare::serve(&arguments.bare)
+    } else if arguments.bench {
+        measure(&arguments)
+    } else {
+        println!("Nothing is measured without --bench: run scripts/bench.");
+        Ok(())
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -111,13 +96,21 @@ fn measure(arguments: &Arguments) -> Result<()> {
     let default_settings = Program::signet(&data.path().join("default"), &[]);
     let (footprint, signet, account) = footprint::measure(&runtime, &default_settings, plan)?;
 
-    say("the bare server's peer of GetMe: same reply");
+    say("the bare server: the same replies");
     let reply = runtime.block_on(client::get_me(signet.grpc_addr, &account.token))?;
-    let bare = Program::bare(&reply)?.start()?;
+    let service = default_settings.service()?;
+    let mut client = runtime.block_on(client::connect(signet.grpc_addr))?;
+    let asking = runtime.block_on(service.token(&mut client))?;
+    let told = runtime.block_on(client::introspect(signet.grpc_addr, &asking, &account.token))?;
+    let bare_program = Program::bare(&reply, &told)?;
+    let bare = bare_program.start()?;
 
     say("GetMe with a token seen before, in pairs");
     let get_me = throughput::measure(&bare, &signet, &account.token, &reply, plan)?;
     runtime.block_on(client::expect_reply(signet.grpc_addr, &account.token, &reply))?;
+
+    say("introspection of a token seen before, in pairs");
+    let introspection = throughput::introspection(&bare, &signet, &asking, &account.token, &told, plan)?;
 
     say("a token's first sight, in pairs");
     // Every session is remembered since its login: what is measured is the token.
@@ -126,16 +119,23 @@ fn measure(arguments: &Arguments) -> Result<()> {
     let first_sight = first_sight::measure(
         &runtime,
         &bare,
-        &Program::checking(&reply)?.start()?,
+        &bare_program.clone().checking().start()?,
         &cheap_logins.start()?,
         plan,
     )?;
 
-    say("refreshing, in pairs");
+    say("refresh and client_credentials, in pairs");
     let commits = data.path().join("floor");
     fs::create_dir(&commits)?;
-    let floor = Program::committing(&reply, &commits)?.start()?;
-    let refresh = refresh::measure(&runtime, &floor, &cheap_logins.start()?, plan)?;
+    let grants = {
+        let servers = grants::Servers {
+            committing: &bare_program.clone().committing(&commits).start()?,
+            signing: &bare,
+            signet: &cheap_logins.start()?,
+            service: &cheap_logins.service()?,
+        };
+        grants::measure(&runtime, &servers, plan)?
+    };
 
     say("logins");
     let logins = logins::measure(&runtime, &signet, &account, plan)?;
@@ -147,10 +147,21 @@ fn measure(arguments: &Arguments) -> Result<()> {
     let saturation = contention::saturation(&runtime, &signet, &account, &logins, plan)?;
 
     let peak_mb = signet.peak_mb()?;
-    drop((bare, floor, signet));
+    drop((bare, signet));
     machine.end()?;
-    let report =
-        Report { machine, plan, footprint, get_me, first_sight, refresh, logins, storm, saturation, peak_mb };
+    let report = Report {
+        machine,
+        plan,
+        footprint,
+        get_me,
+        introspection,
+        first_sight,
+        grants,
+        logins,
+        storm,
+        saturation,
+        peak_mb,
+    };
     println!("\n{}", report.terminal());
     write(&report, arguments.write)
 }

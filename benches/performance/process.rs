@@ -10,9 +10,9 @@ use std::{
 };
 
 use prost::Message;
-use signet::proto::identity::v1::GetMeResponse;
+use signet::proto::identity::v1::{GetMeResponse, IntrospectTokenResponse};
 
-use crate::Result;
+use crate::{Result, client::Service};
 
 /// The unit of /proc/PID/stat, the same on every Linux: `USER_HZ` is 100.
 const TICK: Duration = Duration::from_millis(10);
@@ -41,24 +41,33 @@ impl Program {
         Self { path: env!("CARGO_BIN_EXE_signet").into(), arguments: arguments.collect() }
     }
 
-    /// The bare server: this very program, asked to serve `reply`.
-    pub(crate) fn bare(reply: &GetMeResponse) -> Result<Self> {
+    /// The bare server: this very program, asked to serve `reply` and `told`.
+    pub(crate) fn bare(reply: &GetMeResponse, told: &IntrospectTokenResponse) -> Result<Self> {
         let reply = format!("--bare-reply={}", hex::encode(reply.encode_to_vec()));
-        Ok(Self { path: env::current_exe()?, arguments: vec![reply] })
+        let told = format!("--bare-introspection={}", hex::encode(told.encode_to_vec()));
+        Ok(Self { path: env::current_exe()?, arguments: vec![reply, told] })
     }
 
-    /// The same with one raw signature check a call.
-    pub(crate) fn checking(reply: &GetMeResponse) -> Result<Self> {
-        let mut program = Self::bare(reply)?;
-        program.arguments.push("--bare-check".to_owned());
-        Ok(program)
+    /// The same with one raw signature check a `GetMe`.
+    pub(crate) fn checking(mut self) -> Self {
+        self.arguments.push("--bare-check".to_owned());
+        self
     }
 
-    /// The same, whose `IssueToken` also commits a row to a file in `folder`.
-    pub(crate) fn committing(reply: &GetMeResponse, folder: &Path) -> Result<Self> {
-        let mut program = Self::bare(reply)?;
-        program.arguments.push(format!("--bare-commit={}", folder.display()));
-        Ok(program)
+    /// The same with one commit to a file in `folder` an `IssueToken`.
+    pub(crate) fn committing(mut self, folder: &Path) -> Self {
+        self.arguments.push(format!("--bare-commit={}", folder.display()));
+        self
+    }
+
+    /// Registers a client that may introspect, as an operator does beside the running server.
+    pub(crate) fn service(&self) -> Result<Service> {
+        let command = ["clients", "create", "benchmark", "--scope=introspect"];
+        let settings = self.arguments.iter().filter(|argument| *argument != "serve");
+        let output = Command::new(&self.path).args(settings).args(command).output()?;
+        let made: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+        let text = |member: &str| made[member].as_str().map(str::to_owned).ok_or("the client was not made");
+        Ok(Service { id: text("id")?, secret: text("secret")? })
     }
 
     /// Starts it, and waits for the line on standard output that says where it serves.

@@ -7,10 +7,10 @@ use crate::{
     contention::{Saturation, Storm},
     first_sight::FirstSight,
     footprint::{Footprint, USERS},
+    grants::{Cost, Grants, STREAMS},
     logins::Logins,
     machine::Machine,
-    refresh::{Refresh, STREAMS},
-    stats::{float, number},
+    stats::{Spread, float, number},
     throughput::{Comparison, FULL, Figures, GetMe, LIGHT},
 };
 
@@ -24,7 +24,8 @@ const CHART: &str =
 
 const MAX_CPU_RATIO: f64 = 1.3;
 const MAX_BEYOND_VERIFICATION_US: f64 = 15.0;
-const MAX_REFRESH_RATIO: f64 = 1.5;
+const MAX_FLOOR_RATIO: f64 = 1.5;
+const MAX_INTROSPECTION_RATIO: f64 = 1.5;
 const MIN_LOGIN_SHARE: f64 = 0.9;
 const MAX_P99_RATIO: f64 = 1.5;
 const MIN_SATURATED_SHARE: f64 = 0.1;
@@ -42,8 +43,9 @@ pub(crate) struct Report {
     pub(crate) plan: Plan,
     pub(crate) footprint: Footprint,
     pub(crate) get_me: GetMe,
+    pub(crate) introspection: Comparison,
     pub(crate) first_sight: FirstSight,
-    pub(crate) refresh: Refresh,
+    pub(crate) grants: Grants,
     pub(crate) logins: Logins,
     pub(crate) storm: Storm,
     pub(crate) saturation: Saturation,
@@ -77,22 +79,25 @@ impl Report {
              Medians of {rounds} rounds of {seconds} s; in parentheses the smallest and the largest value.\n\n\
              ### Targets\n\n{}\n\
              ### GetMe with a token seen before\n\n{}\n\
+             ### Introspection of a token seen before\n\n{}\n\
              ### A token's first sight\n\n{}\n\
-             ### Refreshing\n\n{}\n\
+             ### Grants, {STREAMS} callers at once\n\n{}\n\
              ### Logins and GetMe together\n\n{}",
             self.machine,
             self.targets(),
             self.get_me_table(),
+            self.introspection_table(),
             self.first_sight_table(),
-            self.refresh_table(),
+            self.grants_table(),
             self.logins_table(),
         )
     }
 
     fn targets(&self) -> Table {
         let mut table = Table::new(&["what", "target", "measured", "met"]);
+        let all = self.call_targets().into_iter().chain(self.grant_targets());
         for Target { what, bound, measured, met } in
-            self.call_targets().into_iter().chain(self.login_targets()).chain(self.footprint_targets())
+            all.chain(self.login_targets()).chain(self.footprint_targets())
         {
             let met = if met { "yes" } else { "**no**" };
             table.row([what.to_owned(), bound, measured, met.to_owned()]);
@@ -100,8 +105,8 @@ impl Report {
         table
     }
 
-    fn call_targets(&self) -> [Target; 4] {
-        let Self { get_me, first_sight, refresh, .. } = self;
+    fn call_targets(&self) -> [Target; 3] {
+        let Self { get_me, introspection, first_sight, .. } = self;
         [
             Target {
                 what: "GetMe, token seen before: CPU per call",
@@ -110,23 +115,33 @@ impl Report {
                 met: get_me.full.cpu_ratio.median <= MAX_CPU_RATIO,
             },
             Target {
+                what: "IntrospectToken, token seen before: CPU per call",
+                bound: format!("at most {MAX_INTROSPECTION_RATIO} x bare"),
+                measured: format!("{:.2} x", introspection.cpu_ratio),
+                met: introspection.cpu_ratio.median <= MAX_INTROSPECTION_RATIO,
+            },
+            Target {
                 what: "GetMe, first sight: CPU beyond a bare call with one raw signature check",
                 bound: format!("at most {MAX_BEYOND_VERIFICATION_US} us"),
                 measured: format!("{:.1} us", first_sight.beyond),
                 met: first_sight.beyond.median <= MAX_BEYOND_VERIFICATION_US,
             },
-            Target {
-                what: "refresh: CPU per call",
-                bound: format!("at most {MAX_REFRESH_RATIO} x the floor"),
-                measured: format!("{:.2} x", refresh.cpu_ratio),
-                met: refresh.cpu_ratio.median <= MAX_REFRESH_RATIO,
-            },
-            Target {
-                what: "refresh: time per call",
-                bound: format!("at most {MAX_REFRESH_RATIO} x the floor"),
-                measured: format!("{:.2} x", refresh.time_ratio),
-                met: refresh.time_ratio.median <= MAX_REFRESH_RATIO,
-            },
+        ]
+    }
+
+    fn grant_targets(&self) -> [Target; 4] {
+        let Grants { refresh, client_credentials, .. } = &self.grants;
+        let target = |what, ratio: Spread| Target {
+            what,
+            bound: format!("at most {MAX_FLOOR_RATIO} x the floor"),
+            measured: format!("{ratio:.2} x"),
+            met: ratio.median <= MAX_FLOOR_RATIO,
+        };
+        [
+            target("refresh: CPU per call", refresh.cpu_ratio),
+            target("refresh: time per call", refresh.time_ratio),
+            target("client_credentials: CPU per call", client_credentials.cpu_ratio),
+            target("client_credentials: time per call", client_credentials.time_ratio),
         ]
     }
 
@@ -227,6 +242,29 @@ impl Report {
         table
     }
 
+    fn introspection_table(&self) -> Table {
+        let Comparison { bare, signet, cpu_ratio, rate_ratio } = &self.introspection;
+        let mut table = Table::new(&["server", "requests/s", "p50 us", "p99 us", "server CPU per call, us"]);
+        for (name, Figures { rate, p50_us, p99_us, cpu_us }) in [("bare", bare), ("Signet", signet)] {
+            table.row([
+                name.to_owned(),
+                format!("{rate:.0}"),
+                format!("{p50_us:.0}"),
+                format!("{p99_us:.0}"),
+                format!("{cpu_us:.1}"),
+            ]);
+        }
+        let none = String::new;
+        table.row([
+            "ratio".to_owned(),
+            format!("{rate_ratio:.2}"),
+            none(),
+            none(),
+            format!("{cpu_ratio:.2}"),
+        ]);
+        table
+    }
+
     fn first_sight_table(&self) -> Table {
         let sight = &self.first_sight;
         let mut table = Table::new(&["what", "CPU, us"]);
@@ -244,17 +282,18 @@ impl Report {
         table
     }
 
-    fn refresh_table(&self) -> Table {
-        let Refresh { floor, signet, cpu_ratio, time_ratio } = &self.refresh;
-        let mut table = Table::new(&["server", "refreshes/s", "server CPU per call, us"]);
-        for (name, cost) in [("one signature, one commit", floor), ("Signet", signet)] {
-            table.row([name.to_owned(), format!("{:.0}", cost.per_second), format!("{:.0}", cost.cpu_us)]);
+    fn grants_table(&self) -> Table {
+        let Grants { refresh, client_credentials, signature_alone } = &self.grants;
+        let mut table = Table::new(&["grant", "server", "answers/s", "server CPU per call, us"]);
+        let mut row = |grant: &str, server: &str, cost: &Cost| {
+            let (rate, cpu) = (format!("{:.0}", cost.per_second), format!("{:.0}", cost.cpu_us));
+            table.row([grant.to_owned(), server.to_owned(), rate, cpu]);
+        };
+        row("any", "one signature", signature_alone);
+        for (grant, found) in [("refresh_token", refresh), ("client_credentials", client_credentials)] {
+            row(grant, "one signature and one commit", &found.floor);
+            row(grant, "Signet", &found.signet);
         }
-        table.row([
-            format!("ratio, {STREAMS} sessions at once"),
-            format!("time {time_ratio:.2}"),
-            format!("{cpu_ratio:.2}"),
-        ]);
         table
     }
 

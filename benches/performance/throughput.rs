@@ -1,11 +1,11 @@
-//! Owns `GetMe` with a token seen before: Signet beside the bare server, driven by h2load in pairs.
+//! Owns calls with a token seen before, `GetMe` and `IntrospectToken`: Signet beside the bare server, driven by h2load in pairs.
 
 use prost::Message;
-use signet::proto::identity::v1::GetMeResponse;
+use signet::proto::identity::v1::{GetMeResponse, IntrospectTokenResponse};
 
 use crate::{
     Plan, Result,
-    h2load::{H2load, Length, Shape},
+    h2load::{Call, H2load, Length, Shape},
     process::Server,
     stats::{Spread, float, micros},
 };
@@ -57,8 +57,8 @@ struct Run {
 }
 
 /// What h2load asks, and what must come back.
-struct Question<'a> {
-    token: &'a str,
+struct Question {
+    call: Call,
     reply_bytes: usize,
 }
 
@@ -69,7 +69,8 @@ pub(crate) fn measure(
     reply: &GetMeResponse,
     plan: Plan,
 ) -> Result<GetMe> {
-    let question = Question { token, reply_bytes: FRAME_HEAD_BYTES + reply.encoded_len() };
+    let question =
+        Question { call: Call::get_me(token), reply_bytes: FRAME_HEAD_BYTES + reply.encoded_len() };
     Ok(GetMe {
         full: compare(bare, signet, &question, FULL, plan)?,
         light: compare(bare, signet, &question, LIGHT, plan)?,
@@ -78,17 +79,31 @@ pub(crate) fn measure(
     })
 }
 
+/// A service asks about `token` with `asking`, its own token. Both have been seen before.
+pub(crate) fn introspection(
+    bare: &Server,
+    signet: &Server,
+    asking: &str,
+    token: &str,
+    reply: &IntrospectTokenResponse,
+    plan: Plan,
+) -> Result<Comparison> {
+    let call = Call::introspect(asking, token);
+    let question = Question { call, reply_bytes: FRAME_HEAD_BYTES + reply.encoded_len() };
+    compare(bare, signet, &question, FULL, plan)
+}
+
 fn compare(
     bare: &Server,
     signet: &Server,
-    question: &Question<'_>,
+    question: &Question,
     shape: Shape,
     plan: Plan,
 ) -> Result<Comparison> {
     // A first run warms both up, and says how many requests fill a round. Both then get the same number.
     let warm_up = Length::Time(std::time::Duration::from_secs(1));
-    H2load::start(signet.grpc_addr, question.token, shape, warm_up)?.finish()?;
-    let rate = H2load::start(bare.grpc_addr, question.token, shape, warm_up)?.finish()?.requests_per_second;
+    H2load::start(signet.grpc_addr, &question.call, shape, warm_up)?.finish()?;
+    let rate = H2load::start(bare.grpc_addr, &question.call, shape, warm_up)?.finish()?.requests_per_second;
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -109,10 +124,10 @@ fn compare(
     })
 }
 
-fn run(server: &Server, question: &Question<'_>, shape: Shape, requests: u64) -> Result<Run> {
+fn run(server: &Server, question: &Question, shape: Shape, requests: u64) -> Result<Run> {
     let cpu_before = server.cpu()?;
     let found =
-        H2load::start(server.grpc_addr, question.token, shape, Length::Requests(requests))?.finish()?;
+        H2load::start(server.grpc_addr, &question.call, shape, Length::Requests(requests))?.finish()?;
     let cpu = server.cpu()?.saturating_sub(cpu_before);
     let calls = usize::try_from(requests)?;
     if found.succeeded != requests || usize::try_from(found.body_bytes)? != calls * question.reply_bytes {

@@ -1,13 +1,13 @@
 //! Owns the step from a request's headers to its caller.
 
-use std::future::Future;
+use std::{future::Future, sync::Arc};
 
 use http::{HeaderMap, header::AUTHORIZATION};
 
 use super::{Caller, Keys, Verifier};
 use crate::model::{Claims, Error};
 
-/// Whether what a genuine token stands for still stands: its user active, its session not ended.
+/// Whether what a genuine token stands for still stands: its user or client active, its session not ended.
 pub trait Standing: Send + Sync + 'static {
     /// Succeeds if it does.
     ///
@@ -19,13 +19,13 @@ pub trait Standing: Send + Sync + 'static {
 /// Finds the caller that a request's headers prove.
 #[derive(Debug)]
 pub struct Authenticator<K, S> {
-    verifier: Verifier<K>,
+    verifier: Arc<Verifier<K>>,
     standing: S,
 }
 
 impl<K: Keys, S: Standing> Authenticator<K, S> {
     /// An authenticator that believes `verifier` and asks `standing`.
-    pub const fn new(verifier: Verifier<K>, standing: S) -> Self {
+    pub const fn new(verifier: Arc<Verifier<K>>, standing: S) -> Self {
         Self { verifier, standing }
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{Claims, SessionId, UserId};
+use crate::model::{Claims, SessionId, Subject, UserId};
 
 /// The caller of an RPC, proven by an access token: found in the request's extensions by the handlers of authenticated methods.
 #[derive(Clone, Debug)]
@@ -15,16 +15,19 @@ impl Caller {
         Self { claims }
     }
 
-    /// The user that the token stands for.
+    /// Whom the token stands for: a user, or a client by itself.
     #[must_use]
-    pub fn user_id(&self) -> UserId {
-        UserId(self.claims.sub)
+    pub fn subject(&self) -> Subject {
+        self.claims.subject()
     }
 
-    /// The login session that the token belongs to.
+    /// The user that the token stands for and the login session that it belongs to; none if it is a client's own.
     #[must_use]
-    pub fn session_id(&self) -> SessionId {
-        SessionId(self.claims.sid)
+    pub fn user(&self) -> Option<(UserId, SessionId)> {
+        match self.subject() {
+            Subject::User(user, session) => Some((user, session)),
+            Subject::Client(_) => None,
+        }
     }
 
     /// Everything the token says.

@@ -1,5 +1,6 @@
 //! Owns the command line: what can be asked of the program, and how it answers people and programs.
 
+mod clients;
 mod healthcheck;
 mod keys;
 mod migrate;
@@ -45,6 +46,9 @@ enum Command {
     /// Manage users.
     #[command(subcommand, arg_required_else_help = false)]
     Users(users::Command),
+    /// Manage clients: services and applications that ask for tokens.
+    #[command(subcommand, arg_required_else_help = false)]
+    Clients(clients::Command),
     /// Manage signing keys.
     #[command(subcommand, arg_required_else_help = false)]
     Keys(keys::Command),
@@ -130,9 +134,10 @@ pub fn main() -> ExitCode {
 
 async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
     match cli.command.unwrap_or(Command::Serve) {
-        Command::Serve => serve::run(cli.config, output).await,
+        Command::Serve => Box::pin(serve::run(cli.config, output)).await,
         Command::Migrate(command) => migrate::run(command, &cli.config, output).await,
         Command::Users(command) => users::run(command, &cli.config, output).await,
+        Command::Clients(command) => clients::run(command, &cli.config, output).await,
         Command::Keys(command) => keys::run(&command, &cli.config, output).await,
         Command::Healthcheck => healthcheck::run(&cli.config, output).await,
     }

@@ -97,7 +97,7 @@ pub(super) async fn run(command: Command, config: &Config, output: Output) -> Re
 }
 
 /// The database, its schema up to date.
-async fn open(config: &Config, must_exist: bool) -> Result<Store, Failure> {
+pub(super) async fn open(config: &Config, must_exist: bool) -> Result<Store, Failure> {
     let store = open_database(&config.storage, must_exist).await?.store;
     store.migrate().await?;
     Ok(store)

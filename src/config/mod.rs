@@ -13,7 +13,7 @@ use clap::Args;
 use secrecy::SecretString;
 
 use crate::{
-    identity::{accounts::AccountSettings, sessions::SessionSettings},
+    identity::{accounts::AccountSettings, clients::ClientSettings, sessions::SessionSettings},
     model::{PasswordRules, SessionLifetime},
 };
 
@@ -104,6 +104,17 @@ impl Config {
     pub fn accounts(&self) -> AccountSettings {
         AccountSettings {
             password_rules: PasswordRules { min_chars: self.passwords.password_min_length },
+            cache_size: self.tokens.standing_cache_size,
+            cache_max_age: self.tokens.standing_cache_max_age,
+        }
+    }
+
+    /// What clients are judged and remembered by.
+    #[must_use]
+    pub fn clients(&self) -> ClientSettings {
+        ClientSettings {
+            issuer: self.tokens.issuer.clone(),
+            leeway: self.tokens.clock_leeway,
             cache_size: self.tokens.standing_cache_size,
             cache_max_age: self.tokens.standing_cache_max_age,
         }

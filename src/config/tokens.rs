@@ -5,7 +5,14 @@ use std::time::Duration;
 use clap::{Args, builder::RangedU64ValueParser};
 
 use super::duration;
-use crate::{auth::VerifierSettings, identity::tokens::TokenSettings, model::SigningAlg};
+use crate::{
+    auth::VerifierSettings,
+    identity::tokens::TokenSettings,
+    model::{
+        NameSet, SigningAlg,
+        name_set::{NAME_SET_MAX_BYTES, is_name},
+    },
+};
 
 /// What tokens say and how they are signed.
 #[derive(Args, Clone, Debug)]
@@ -16,7 +23,7 @@ pub struct TokenConfig {
     pub issuer: String,
 
     /// Whom the tokens are meant for (`aud`).
-    #[arg(long, env = "SIGNET_AUDIENCE", global = true, value_name = "NAME", default_value = "signet", value_parser = not_empty)]
+    #[arg(long, env = "SIGNET_AUDIENCE", global = true, value_name = "NAME", default_value = "signet", value_parser = audience)]
     pub audience: String,
 
     /// How long an access token is valid (1s to 24h).
@@ -43,7 +50,7 @@ pub struct TokenConfig {
     #[arg(long, env = "SIGNET_TOKEN_CACHE_SIZE", global = true, value_name = "COUNT", default_value_t = 10_000, value_parser = RangedU64ValueParser::<usize>::new().range(0..=100_000_000))]
     pub token_cache_size: usize,
 
-    /// How many users and how many sessions are remembered (about 500 bytes each).
+    /// How many users, how many sessions and how many clients are remembered (about 500 bytes each).
     #[arg(long, env = "SIGNET_STANDING_CACHE_SIZE", global = true, value_name = "COUNT", default_value_t = 10_000, value_parser = RangedU64ValueParser::<usize>::new().range(0..=100_000_000))]
     pub standing_cache_size: usize,
 
@@ -59,7 +66,7 @@ impl TokenConfig {
     pub fn issuing(&self) -> TokenSettings {
         TokenSettings {
             issuer: self.issuer.clone(),
-            audience: self.audience.clone(),
+            audience: NameSet::from_stored(self.audience.clone()),
             access_token_ttl: self.access_token_ttl,
         }
     }
@@ -76,8 +83,12 @@ impl TokenConfig {
     }
 }
 
-fn not_empty(text: &str) -> Result<String, String> {
-    if text.is_empty() { Err("must not be empty".to_owned()) } else { Ok(text.to_owned()) }
+/// One name of the form that clients' audiences have too.
+fn audience(text: &str) -> Result<String, String> {
+    if text.len() <= NAME_SET_MAX_BYTES && is_name(text) {
+        return Ok(text.to_owned());
+    }
+    Err("must be a name of printable ASCII, without spaces, quotation marks and backslashes".to_owned())
 }
 
 /// An issuer identifier: an http or https URL without query or fragment (RFC 8414 section 2), of whose path nobody can hold two

@@ -6,7 +6,10 @@ use axum::{Json, Router, extract::State, http::header, response::IntoResponse, r
 use serde::Serialize;
 
 use super::{JWKS, oauth};
-use crate::{identity::Keyring, model::claims::USER_SCOPE};
+use crate::{
+    identity::{Keyring, clients::ASSERTION_ALGORITHMS},
+    model::claims::{INTROSPECT_SCOPE, USER_SCOPE},
+};
 
 /// How long clients may keep what they read here. Only a restart with other settings changes it.
 const CACHE_CONTROL: &str = "public, max-age=300";
@@ -28,14 +31,19 @@ struct Metadata {
     issuer: String,
     token_endpoint: String,
     revocation_endpoint: String,
+    introspection_endpoint: String,
     userinfo_endpoint: String,
     jwks_uri: String,
     grant_types_supported: Vec<&'static str>,
     /// Required, and empty: there is no authorization endpoint.
     response_types_supported: [&'static str; 0],
-    token_endpoint_auth_methods_supported: &'static [&'static str],
-    revocation_endpoint_auth_methods_supported: &'static [&'static str],
-    scopes_supported: [&'static str; 1],
+    token_endpoint_auth_methods_supported: Vec<&'static str>,
+    token_endpoint_auth_signing_alg_values_supported: [&'static str; 4],
+    revocation_endpoint_auth_methods_supported: Vec<&'static str>,
+    revocation_endpoint_auth_signing_alg_values_supported: [&'static str; 4],
+    introspection_endpoint_auth_methods_supported: Vec<&'static str>,
+    introspection_endpoint_auth_signing_alg_values_supported: [&'static str; 4],
+    scopes_supported: [&'static str; 2],
     claims_supported: &'static [&'static str],
     subject_types_supported: [&'static str; 1],
     /// There are no ID tokens, but the specification requires the member, and verifiers take from it which algorithms access
@@ -59,19 +67,29 @@ impl Discovery {
     fn metadata(&self) -> Metadata {
         let at = |path| format!("{}{path}", self.issuer.trim_end_matches('/'));
         let password = self.password_grant.then_some(oauth::PASSWORD);
+        let proving_or = |other| oauth::PROVING_METHODS.into_iter().chain([other]).collect();
         let published = self.keyring.published();
         let algorithms = published.keys.iter().filter_map(|key| key.common.key_algorithm);
         Metadata {
             issuer: self.issuer.clone(),
             token_endpoint: at(oauth::TOKEN),
             revocation_endpoint: at(oauth::REVOKE),
+            introspection_endpoint: at(oauth::INTROSPECT),
             userinfo_endpoint: at(oauth::USERINFO),
             jwks_uri: at(JWKS),
-            grant_types_supported: password.into_iter().chain([oauth::REFRESH_TOKEN]).collect(),
+            grant_types_supported: password
+                .into_iter()
+                .chain([oauth::REFRESH_TOKEN, oauth::CLIENT_CREDENTIALS])
+                .collect(),
             response_types_supported: [],
-            token_endpoint_auth_methods_supported: oauth::CLIENT_AUTH_METHODS,
-            revocation_endpoint_auth_methods_supported: oauth::CLIENT_AUTH_METHODS,
-            scopes_supported: [USER_SCOPE],
+            token_endpoint_auth_methods_supported: proving_or("none"),
+            token_endpoint_auth_signing_alg_values_supported: ASSERTION_ALGORITHMS,
+            revocation_endpoint_auth_methods_supported: proving_or("none"),
+            revocation_endpoint_auth_signing_alg_values_supported: ASSERTION_ALGORITHMS,
+            // RFC 8414 section 2: also the type of an access token that may be shown.
+            introspection_endpoint_auth_methods_supported: proving_or("Bearer"),
+            introspection_endpoint_auth_signing_alg_values_supported: ASSERTION_ALGORITHMS,
+            scopes_supported: [USER_SCOPE, INTROSPECT_SCOPE],
             claims_supported: oauth::CLAIMS,
             subject_types_supported: ["public"],
             id_token_signing_alg_values_supported: algorithms.map(|alg| alg.to_string()).collect(),

@@ -48,6 +48,12 @@ impl Form {
         first.map(|(_, value)| value.clone()).filter(|value| !value.is_empty())
     }
 
+    /// The values of `name`, which may come any number of times.
+    pub(super) fn any_number(&self, name: &str) -> Vec<String> {
+        let values = self.parameters.iter().filter(|(found, value)| found == name && !value.is_empty());
+        values.map(|(_, value)| value.to_string()).collect()
+    }
+
     /// The value of `name`, which must be there; if it is not, an empty one, and [`Self::check`] fails.
     pub(super) fn required(&mut self, name: &'static str) -> Zeroizing<String> {
         let before = self.violations.len();
@@ -58,7 +64,8 @@ impl Form {
         value.unwrap_or_default()
     }
 
-    fn refuse(&mut self, name: &'static str, reason: FieldReason, rule: &str) {
+    /// Notes that the value of `name` breaks `rule`.
+    pub(super) fn refuse(&mut self, name: &'static str, reason: FieldReason, rule: &str) {
         self.violations.push(RuleViolation::new(reason, rule).at(name));
     }
 
@@ -111,7 +118,7 @@ fn is_form(headers: &HeaderMap) -> bool {
 }
 
 /// A name or a value: `+` is a space, `%41` a byte.
-fn decoded(text: &[u8]) -> Option<String> {
+pub(super) fn decoded(text: &[u8]) -> Option<String> {
     let text =
         Zeroizing::new(text.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect::<Vec<_>>());
     let is_escape = |rest: &[u8]| rest.len() >= 2 && rest[..2].iter().all(u8::is_ascii_hexdigit);
@@ -150,6 +157,11 @@ mod tests {
         assert_eq!(value("d").as_deref(), Some("é"));
         assert_eq!(value("e").as_deref(), Some("="));
         form.check().unwrap();
+        let form = Form::parse(b"r=1&r=&s=3&r=2").unwrap();
+        assert_eq!(
+            (form.any_number("r"), form.any_number("t")),
+            (vec!["1".to_owned(), "2".to_owned()], vec![])
+        );
     }
 
     #[test]

@@ -89,17 +89,21 @@ impl<'a> From<&'a FieldViolation> for Violation<'a> {
     }
 }
 
-/// Each error's status and its code of RFC 6749 section 5.2 and RFC 6750 section 3.1; where these have none, of RFC 6749 section
-/// 4.1.2.1, and `not_found`.
+/// Each error's status and its code of RFC 6749 section 5.2, RFC 6750 section 3.1, RFC 7009 section 2.2.1 and RFC 8707 section 2;
+/// where these have none, of RFC 6749 section 4.1.2.1, and `not_found`.
 fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
     match error {
         Error::InvalidFields(_) | Error::MalformedRequest(_) => (StatusCode::BAD_REQUEST, "invalid_request"),
         Error::MessageTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "invalid_request"),
         Error::HeadersTooLarge { .. } => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "invalid_request"),
         Error::UsernameTaken => (StatusCode::CONFLICT, "invalid_request"),
-        Error::InvalidCredentials | Error::RefreshTokenInvalid | Error::RefreshTokenReused => {
-            (StatusCode::BAD_REQUEST, "invalid_grant")
-        }
+        Error::InvalidCredentials
+        | Error::RefreshTokenInvalid
+        | Error::RefreshTokenReused
+        | Error::TokenOfAnotherClient => (StatusCode::BAD_REQUEST, "invalid_grant"),
+        Error::InvalidScope(_) => (StatusCode::BAD_REQUEST, "invalid_scope"),
+        Error::InvalidAudience(_) => (StatusCode::BAD_REQUEST, "invalid_target"),
+        Error::UnsupportedTokenType => (StatusCode::BAD_REQUEST, "unsupported_token_type"),
         Error::InvalidClient => (StatusCode::UNAUTHORIZED, "invalid_client"),
         Error::UnsupportedGrantType => (StatusCode::BAD_REQUEST, "unsupported_grant_type"),
         Error::TokenMissing | Error::TokenInvalid(_) | Error::TokenExpired | Error::TokenRevoked => {
@@ -152,7 +156,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::{FieldReason, RuleViolation};
+    use crate::model::{FieldReason, NameSet, RuleViolation};
 
     /// An error, and what a client gets: status, code, reason, and how the challenge begins; where there is none, nothing.
     type Expected = (Error, u16, &'static str, &'static str, &'static str);
@@ -161,6 +165,7 @@ mod tests {
     fn table() -> Vec<Expected> {
         let violation = RuleViolation::new(FieldReason::Required, "must be set").at("token");
         let retry_after = Duration::from_millis(1_001);
+        let names = NameSet::parse("a b").unwrap();
         let unavailable = Error::Unavailable { what: "database", source: "secret".into() };
         vec![
             (Error::InvalidFields(vec![violation]), 400, "invalid_request", "INVALID_FIELDS", ""),
@@ -171,6 +176,10 @@ mod tests {
             (Error::InvalidCredentials, 400, "invalid_grant", "INVALID_CREDENTIALS", ""),
             (Error::RefreshTokenInvalid, 400, "invalid_grant", "REFRESH_TOKEN_INVALID", ""),
             (Error::RefreshTokenReused, 400, "invalid_grant", "REFRESH_TOKEN_REUSED", ""),
+            (Error::TokenOfAnotherClient, 400, "invalid_grant", "TOKEN_OF_ANOTHER_CLIENT", ""),
+            (Error::InvalidScope(names.clone()), 400, "invalid_scope", "INVALID_SCOPE", ""),
+            (Error::InvalidAudience(names), 400, "invalid_target", "INVALID_AUDIENCE", ""),
+            (Error::UnsupportedTokenType, 400, "unsupported_token_type", "UNSUPPORTED_TOKEN_TYPE", ""),
             (Error::InvalidClient, 401, "invalid_client", "INVALID_CLIENT", "Basic realm="),
             (Error::UnsupportedGrantType, 400, "unsupported_grant_type", "UNSUPPORTED_GRANT_TYPE", ""),
             (Error::TokenMissing, 401, "invalid_token", "TOKEN_MISSING", "Bearer realm="),
@@ -233,7 +242,7 @@ mod tests {
         assert_eq!(headers[header::RETRY_AFTER], "2");
 
         let (_, headers, body) = answer(Error::InsufficientScope("pro\"file".into())).await;
-        let expected = r#"Bearer realm="signet", error="insufficient_scope", error_description="the access token lacks the scope `pro'file`", scope="pro'file""#;
+        let expected = r#"Bearer realm="signet", error="insufficient_scope", error_description="the scope `pro'file` is needed, and was not granted", scope="pro'file""#;
         assert_eq!(headers[header::WWW_AUTHENTICATE], expected);
         assert_eq!(body.get("field_violations"), None);
 

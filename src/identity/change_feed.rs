@@ -8,9 +8,9 @@ use std::{
     time::Duration,
 };
 
-use super::{Accounts, Sessions};
+use super::{Accounts, Clients, Sessions};
 use crate::{
-    model::{Clock, Error, SessionId, UserId, error},
+    model::{ClientId, Clock, Error, SessionId, UserId, error},
     store::Store,
 };
 
@@ -69,12 +69,18 @@ impl ChangeFeed {
     }
 
     /// Reads the feed every `interval`, until it is dropped.
-    pub async fn follow(&self, interval: Duration, accounts: &Accounts, sessions: &Sessions) {
+    pub async fn follow(
+        &self,
+        interval: Duration,
+        accounts: &Accounts,
+        sessions: &Sessions,
+        clients: &Clients,
+    ) {
         let mut pruned = self.clock.monotonic();
         loop {
             tokio::time::sleep(interval).await;
             // Until it succeeds again, what is remembered grows old and is read anew: nothing stale is served.
-            if let Err(error) = self.read(accounts, sessions).await {
+            if let Err(error) = self.read(accounts, sessions, clients).await {
                 tracing::warn!(error = %error::chain(&error), "the changes of other processes cannot be read");
             } else if self.clock.monotonic().saturating_sub(pruned) >= PRUNE_INTERVAL {
                 pruned = self.clock.monotonic();
@@ -84,18 +90,20 @@ impl ChangeFeed {
     }
 
     /// Heeds the changes since the last reading.
-    async fn read(&self, accounts: &Accounts, sessions: &Sessions) -> Result<(), Error> {
+    async fn read(&self, accounts: &Accounts, sessions: &Sessions, clients: &Clients) -> Result<(), Error> {
         let begun = self.clock.monotonic();
         if begun.saturating_sub(self.followed.until()) > GAP {
             accounts.forget_all();
             sessions.forget_all();
+            clients.forget_all();
         }
         loop {
             let changes = self.store.changes(self.place.load(Ordering::SeqCst), PAGE).await?;
             for change in &changes {
-                // A UUID is of one or the other, and forgetting what is not known costs nothing.
+                // A UUID is of one of them, and forgetting what is not known costs nothing.
                 accounts.forget(UserId(change.subject));
                 sessions.forget(&[SessionId(change.subject)]);
+                clients.forget(ClientId(change.subject));
                 self.place.store(change.id, Ordering::SeqCst);
             }
             if (changes.len() as u64) < PAGE {

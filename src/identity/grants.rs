@@ -4,18 +4,40 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use super::{Accounts, IssuedToken, RefreshToken, Sessions, Tokens};
-use crate::model::{Deadline, Error, Origin};
+use super::{
+    Accounts, Clients, IssuedToken, RefreshToken, Sessions, Tokens,
+    clients::{ClientAuthentication, Requester},
+    sessions::Opening,
+};
+use crate::model::{
+    ClientKind, Deadline, Error, NameSet, Origin, Subject,
+    claims::{INTROSPECT_SCOPE, USER_SCOPE},
+};
 
 /// Exchanges grants.
 #[derive(Debug)]
 pub struct Grants {
     accounts: Arc<Accounts>,
     sessions: Arc<Sessions>,
+    clients: Arc<Clients>,
     tokens: Arc<Tokens>,
 }
 
+/// What is asked of the token endpoint, as it came.
+#[derive(Debug)]
+pub struct TokenRequest {
+    /// What is exchanged.
+    pub grant: Grant,
+    /// What the request says of its client; nothing for the service's own first-party application.
+    pub client: Option<ClientAuthentication>,
+    /// The scopes asked for, separated by spaces (RFC 6749 section 3.3); empty for all that may be had.
+    pub scope: String,
+    /// Whom the access token shall be meant for (RFC 8707); empty for all that may be had.
+    pub audiences: Vec<String>,
+}
+
 /// What is exchanged for tokens.
+#[derive(Debug)]
 pub enum Grant {
     /// A username and its password (RFC 6749 section 4.3).
     Password {
@@ -26,6 +48,8 @@ pub enum Grant {
     },
     /// A refresh token (RFC 6749 section 6).
     RefreshToken(Zeroizing<String>),
+    /// The client's own credentials (RFC 6749 section 4.4).
+    ClientCredentials,
 }
 
 /// What a grant was exchanged for (RFC 6749 section 5.1).
@@ -33,37 +57,129 @@ pub enum Grant {
 pub struct Granted {
     /// The access token, and what its recipient is told of it.
     pub access: IssuedToken,
-    /// What to exchange for the next one.
+    /// What to exchange for the next one; a client in its own name has none.
     pub refresh_token: Option<RefreshToken>,
 }
 
+/// The scope and the audiences asked for, in their form; empty for all that may be had.
+struct Wish {
+    scope: NameSet,
+    audience: NameSet,
+}
+
 impl Grants {
-    /// Exchanges what `accounts` and `sessions` vouch for; `tokens` signs.
+    /// Exchanges what `accounts`, `sessions` and `clients` vouch for; `tokens` signs.
     #[must_use]
-    pub const fn new(accounts: Arc<Accounts>, sessions: Arc<Sessions>, tokens: Arc<Tokens>) -> Self {
-        Self { accounts, sessions, tokens }
+    pub const fn new(
+        accounts: Arc<Accounts>,
+        sessions: Arc<Sessions>,
+        clients: Arc<Clients>,
+        tokens: Arc<Tokens>,
+    ) -> Self {
+        Self { accounts, sessions, clients, tokens }
     }
 
-    /// Exchanges `grant`, which came from `origin`.
+    /// Grants `request`, which came from `origin`.
     ///
     /// # Errors
-    /// [`Error::InvalidCredentials`], [`Error::RefreshTokenInvalid`], [`Error::RefreshTokenReused`]; [`Error::Overloaded`] if a
-    /// password cannot be hashed before `deadline`.
-    pub async fn exchange(&self, grant: Grant, origin: Origin, deadline: Deadline) -> Result<Granted, Error> {
-        let (session, refresh_token) = match grant {
-            Grant::Password { username, password } => {
-                let found = self.accounts.authenticate(&username, &password, deadline).await?;
-                self.sessions.open(&found.user, &found.password_hash, origin).await?
-            }
-            Grant::RefreshToken(text) => {
-                let token = RefreshToken::parse(&text).ok_or(Error::RefreshTokenInvalid)?;
-                let (session, next) = self.sessions.refresh(&token).await?;
-                if !self.accounts.user(session.user_id).await?.is_some_and(|user| user.is_active) {
-                    return Err(Error::RefreshTokenInvalid);
-                }
-                (session, next)
-            }
+    /// [`Error::InvalidClient`], [`Error::InvalidScope`], [`Error::InvalidAudience`], [`Error::InvalidCredentials`],
+    /// [`Error::RefreshTokenInvalid`], [`Error::RefreshTokenReused`]; [`Error::Overloaded`] if a password cannot be hashed before
+    /// `deadline`.
+    pub async fn exchange(
+        &self,
+        request: TokenRequest,
+        origin: Origin,
+        deadline: Deadline,
+    ) -> Result<Granted, Error> {
+        let TokenRequest { grant, client, scope, audiences } = request;
+        let wish = Wish {
+            scope: NameSet::parse(&scope).map_err(|_| Error::InvalidScope(NameSet::default()))?,
+            audience: NameSet::of(audiences.iter().map(String::as_str))
+                .map_err(|_| Error::InvalidAudience(NameSet::default()))?,
         };
-        Ok(Granted { access: self.tokens.issue(&session)?, refresh_token: Some(refresh_token) })
+        let requester = self.clients.authenticate(client).await?;
+        match grant {
+            Grant::Password { username, password } => {
+                let opening = self.opening(&requester, &wish, origin)?;
+                let found = self.accounts.authenticate(&username, &password, deadline).await?;
+                let (session, token) = self.sessions.open(&found.user, &found.password_hash, opening).await?;
+                let audience = session.audience.as_ref().unwrap_or(self.tokens.audience());
+                let subject = Subject::User(session.user_id, session.id);
+                let access = self.tokens.issue(subject, &session.client_id, &session.scope, audience)?;
+                Ok(Granted { access, refresh_token: Some(token) })
+            }
+            Grant::RefreshToken(text) => self.refresh(&text, &requester, &wish).await,
+            Grant::ClientCredentials => self.client_credentials(&requester, &wish),
+        }
+    }
+
+    /// What a login with `requester` opens, if what it asks for may be had.
+    fn opening(&self, requester: &Requester, wish: &Wish, origin: Origin) -> Result<Opening, Error> {
+        let scope = match requester {
+            Requester::FirstParty => NameSet::from_stored(USER_SCOPE.to_owned()),
+            Requester::Client(found) => found.client().scopes.without_name(INTROSPECT_SCOPE),
+        };
+        let own = self.tokens.audience();
+        let allowed = allowed_audiences(requester, own);
+        let audience = choose(&wish.audience, allowed).map_err(Error::InvalidAudience)?;
+        // What means the service itself goes on meaning it when its name is changed.
+        let audience = (audience != *own).then_some(audience);
+        let scope = choose(&wish.scope, &scope).map_err(Error::InvalidScope)?;
+        Ok(Opening { client_id: requester.client_id(), scope, audience, origin })
+    }
+
+    async fn refresh(&self, text: &str, requester: &Requester, wish: &Wish) -> Result<Granted, Error> {
+        let token = RefreshToken::parse(text).ok_or(Error::RefreshTokenInvalid)?;
+        let presented = self.sessions.present(token).await?;
+        let session = presented.session();
+        // Another client's: to this one it is worth as little as none, and nothing happens to it.
+        if session.client_id != requester.client_id() {
+            return Err(Error::RefreshTokenInvalid);
+        }
+        // Judged before the token is used up. The session keeps what the login was granted (RFC 6749 section 6).
+        let scope = choose(&wish.scope, &session.scope).map_err(Error::InvalidScope)?;
+        let granted = session.audience.as_ref().unwrap_or(self.tokens.audience());
+        let audience = choose(&wish.audience, granted).map_err(Error::InvalidAudience)?;
+        let (session, next) = self.sessions.exchange(presented).await?;
+        if !self.accounts.user(session.user_id).await?.is_some_and(|user| user.is_active) {
+            return Err(Error::RefreshTokenInvalid);
+        }
+        let subject = Subject::User(session.user_id, session.id);
+        let access = self.tokens.issue(subject, &session.client_id, &scope, &audience)?;
+        Ok(Granted { access, refresh_token: Some(next) })
+    }
+
+    /// A token for the client itself. It needs no refresh token: it can ask again (RFC 6749 section 4.4.3).
+    fn client_credentials(&self, requester: &Requester, wish: &Wish) -> Result<Granted, Error> {
+        let client = match requester {
+            Requester::Client(found) if found.client().kind == ClientKind::Confidential => found.client(),
+            // Who has proven nothing gets nothing.
+            _ => return Err(Error::InvalidClient),
+        };
+        let allowed = client.scopes.without_name(USER_SCOPE);
+        let scope = choose(&wish.scope, &allowed).map_err(Error::InvalidScope)?;
+        let allowed = allowed_audiences(requester, self.tokens.audience());
+        let audience = choose(&wish.audience, allowed).map_err(Error::InvalidAudience)?;
+        let access =
+            self.tokens.issue(Subject::Client(client.id), &requester.client_id(), &scope, &audience)?;
+        Ok(Granted { access, refresh_token: None })
+    }
+}
+
+/// Whom the tokens of `requester` may be meant for.
+fn allowed_audiences<'a>(requester: &'a Requester, own: &'a NameSet) -> &'a NameSet {
+    match requester {
+        Requester::Client(found) if !found.client().audiences.is_empty() => &found.client().audiences,
+        _ => own,
+    }
+}
+
+/// What is wished for, or all that is allowed if nothing is; what goes beyond it if something does.
+fn choose(wish: &NameSet, allowed: &NameSet) -> Result<NameSet, NameSet> {
+    let beyond = wish.without(allowed);
+    match (beyond.is_empty(), wish.is_empty()) {
+        (false, _) => Err(beyond),
+        (true, true) => Ok(allowed.clone()),
+        (true, false) => Ok(wish.clone()),
     }
 }

@@ -1,26 +1,32 @@
-//! Owns what the service does: accounts, passwords, tokens and the keys that sign them.
+//! Owns what the service does: accounts, passwords, clients, tokens and the keys that sign them.
 
 pub mod accounts;
 pub mod change_feed;
+pub mod clients;
 pub mod grants;
+pub mod introspection;
 pub mod keyring;
 pub mod master_key;
 pub mod passwords;
 mod read_cache;
 pub mod readiness;
 pub mod refresh_token;
+mod revocation;
 pub mod sessions;
 mod standing;
 pub mod tokens;
 
 pub use accounts::{Accounts, NewAccount};
 pub use change_feed::ChangeFeed;
+pub use clients::Clients;
 pub use grants::Grants;
+pub use introspection::Introspection;
 pub use keyring::Keyring;
 pub use master_key::MasterKey;
 pub use passwords::Passwords;
 pub use readiness::Readiness;
 pub use refresh_token::RefreshToken;
+pub use revocation::Revocation;
 pub use sessions::Sessions;
 pub use standing::GoodStanding;
 pub use tokens::{IssuedToken, Tokens};

@@ -9,8 +9,7 @@ use super::{
 };
 use crate::{
     model::{
-        Clock, Error, Origin, Session, SessionId, SessionLifetime, User, UserId,
-        claims::{FIRST_PARTY_CLIENT, USER_SCOPE},
+        Clock, Error, NameSet, Origin, Session, SessionId, SessionLifetime, Timestamp, User, UserId,
         user::uuid_v7,
     },
     store::{Store, StoredSession},
@@ -36,6 +35,35 @@ pub struct SessionSettings {
     pub cache_max_age: Duration,
 }
 
+/// What a login opens.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    /// With which client.
+    pub client_id: String,
+    /// What its tokens allow.
+    pub scope: NameSet,
+    /// Whom its tokens are meant for; the service's own audience if nothing is said.
+    pub audience: Option<NameSet>,
+    /// Where the login came from.
+    pub origin: Origin,
+}
+
+/// A refresh token whose session has been found, and that has not yet been exchanged.
+#[derive(Debug)]
+pub struct Presented {
+    token: RefreshToken,
+    stored: StoredSession,
+    place: Place,
+}
+
+impl Presented {
+    /// The session that it is of.
+    #[must_use]
+    pub const fn session(&self) -> &Session {
+        &self.stored.session
+    }
+}
+
 impl Sessions {
     /// The sessions in `store`.
     #[must_use]
@@ -58,14 +86,16 @@ impl Sessions {
         &self,
         user: &User,
         password_hash: &str,
-        origin: Origin,
+        opening: Opening,
     ) -> Result<(Session, RefreshToken), Error> {
         let now = self.clock.now();
+        let Opening { client_id, scope, audience, origin } = opening;
         let session = Session {
             id: SessionId(uuid_v7(now, &mut rand::rng())),
             user_id: user.id,
-            client_id: FIRST_PARTY_CLIENT.to_owned(),
-            scope: USER_SCOPE.to_owned(),
+            client_id,
+            scope,
+            audience,
             origin,
             create_time: now,
             last_use_time: now,
@@ -80,22 +110,53 @@ impl Sessions {
         Ok((session, token))
     }
 
-    /// Exchanges `token` for the next one of its session.
+    /// Finds the session of `token`, and changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::RefreshTokenInvalid`] if the token was never issued, or its session has ended or expired.
+    pub async fn present(&self, token: RefreshToken) -> Result<Presented, Error> {
+        let found = self.store.session_to_refresh(token.session_id()).await?;
+        let stored = found.ok_or(Error::RefreshTokenInvalid)?;
+        let place = token.place(&stored.refresh);
+        if place == Place::Invented || self.clock.now() >= stored.session.expire_time(self.settings.lifetime)
+        {
+            return Err(Error::RefreshTokenInvalid);
+        }
+        Ok(Presented { token, stored, place })
+    }
+
+    /// The session of `token` and when the token was issued, if it is one and has not been used.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn of_unused(&self, token: RefreshToken) -> Result<Option<(Session, Timestamp)>, Error> {
+        match self.present(token).await {
+            Ok(Presented { stored: StoredSession { session, .. }, place: Place::Newest, .. }) => {
+                // The newest token was issued when the session was last used.
+                let issue_time = session.last_use_time;
+                Ok(Some((session, issue_time)))
+            }
+            Ok(_) | Err(Error::RefreshTokenInvalid) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Exchanges what was presented for the next token of its session.
     ///
     /// # Errors
     /// [`Error::RefreshTokenInvalid`]; [`Error::RefreshTokenReused`] for a replay, after which the session has ended.
-    pub async fn refresh(&self, token: &RefreshToken) -> Result<(Session, RefreshToken), Error> {
-        let (mut found, mut place) = self.find(token).await?;
-        if place == Place::Newest {
-            let next = token.successor(&found.refresh);
-            let (id, now) = (found.session.id, self.clock.now());
-            if self.store.rotate_refresh_token(id, token.hash(), next.hash(), now).await? {
-                return Ok((found.session, next));
+    pub async fn exchange(&self, mut presented: Presented) -> Result<(Session, RefreshToken), Error> {
+        if presented.place == Place::Newest {
+            let Presented { token, stored: StoredSession { session, refresh }, .. } = &presented;
+            let next = token.successor(refresh);
+            let now = self.clock.now();
+            if self.store.rotate_refresh_token(session.id, token.hash(), next.hash(), now).await? {
+                return Ok((presented.stored.session, next));
             }
             // Another call exchanged it meanwhile, or ended the session. It will not be the newest again.
-            (found, place) = self.find(token).await?;
+            presented = self.present(presented.token).await?;
         }
-        let StoredSession { session, refresh } = found;
+        let Presented { token, stored: StoredSession { session, refresh }, place } = presented;
         match place {
             Place::BeforeNewest => Ok((session, token.successor(&refresh))),
             Place::Old => {
@@ -110,20 +171,6 @@ impl Sessions {
             }
             Place::Newest | Place::Invented => Err(Error::RefreshTokenInvalid),
         }
-    }
-
-    /// The session of `token`, and what the token is to it.
-    ///
-    /// # Errors
-    /// [`Error::RefreshTokenInvalid`] if there is no such session, or it has expired.
-    async fn find(&self, token: &RefreshToken) -> Result<(StoredSession, Place), Error> {
-        let found = self.store.session_to_refresh(token.session_id()).await?;
-        let found = found.ok_or(Error::RefreshTokenInvalid)?;
-        if self.clock.now() >= found.session.expire_time(self.settings.lifetime) {
-            return Err(Error::RefreshTokenInvalid);
-        }
-        let place = token.place(&found.refresh);
-        Ok((found, place))
     }
 
     /// Whether the session `id` goes on, as it was at most the bound of the cache ago.
@@ -172,22 +219,6 @@ impl Sessions {
     pub async fn end_all(&self, user: UserId, keep: Option<SessionId>) -> Result<(), Error> {
         self.forget(&self.store.delete_sessions(user, keep, self.clock.now()).await?);
         Ok(())
-    }
-
-    /// Ends the session that `token` belongs to, if it is known.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn end_by_token(&self, token: &RefreshToken) -> Result<(), Error> {
-        let ended = match self.find(token).await {
-            Ok((_, Place::Invented)) => return Ok(()),
-            Ok((StoredSession { session, .. }, _)) => self.end(session.user_id, session.id).await,
-            Err(error) => Err(error),
-        };
-        match ended {
-            Ok(()) | Err(Error::SessionNotFound | Error::RefreshTokenInvalid) => Ok(()),
-            Err(error) => Err(error),
-        }
     }
 
     /// Forgets sessions that were ended in the database.

@@ -2,33 +2,63 @@
 
 use std::sync::Arc;
 
-use super::{Accounts, Sessions};
+use super::{Accounts, Clients, Sessions};
 use crate::{
     auth::Standing,
-    model::{Claims, Error, SessionId, UserId},
+    model::{Claims, ClientId, Error, Session, SessionId, Subject, UserId, claims::FIRST_PARTY_CLIENT},
 };
 
-/// A token stands while its session goes on and its user is there and active.
-#[derive(Debug)]
+/// A user's token stands while its session goes on, its user is there and active, and so is the client that it was got with; a
+/// client's own token while the client is there and active.
+#[derive(Clone, Debug)]
 pub struct GoodStanding {
     accounts: Arc<Accounts>,
     sessions: Arc<Sessions>,
+    clients: Arc<Clients>,
 }
 
 impl GoodStanding {
-    /// Asks `accounts` and `sessions`.
+    /// Asks `accounts`, `sessions` and `clients`.
     #[must_use]
-    pub const fn new(accounts: Arc<Accounts>, sessions: Arc<Sessions>) -> Self {
-        Self { accounts, sessions }
+    pub const fn new(accounts: Arc<Accounts>, sessions: Arc<Sessions>, clients: Arc<Clients>) -> Self {
+        Self { accounts, sessions, clients }
+    }
+
+    /// Whether the user and the client of `session` are in good standing. Whether it goes on is known to who found it.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub(super) async fn of_session(&self, session: &Session) -> Result<bool, Error> {
+        Ok(self.user_is_active(session.user_id).await? && self.client_is_active(&session.client_id).await?)
+    }
+
+    async fn user_stands(&self, user: UserId, session: SessionId, client_id: &str) -> Result<bool, Error> {
+        Ok(self.user_is_active(user).await?
+            && self.sessions.goes_on(session).await?
+            && self.client_is_active(client_id).await?)
+    }
+
+    async fn user_is_active(&self, id: UserId) -> Result<bool, Error> {
+        Ok(self.accounts.user(id).await?.is_some_and(|user| user.is_active))
+    }
+
+    async fn client_is_active(&self, client_id: &str) -> Result<bool, Error> {
+        if client_id == FIRST_PARTY_CLIENT {
+            return Ok(true);
+        }
+        match ClientId::parse(client_id) {
+            Some(id) => self.clients.is_active(id).await,
+            None => Ok(false),
+        }
     }
 }
 
 impl Standing for GoodStanding {
     async fn check(&self, claims: &Claims) -> Result<(), Error> {
-        let active = self.accounts.user(UserId(claims.sub)).await?.is_some_and(|user| user.is_active);
-        if active && self.sessions.goes_on(SessionId(claims.sid)).await? {
-            return Ok(());
-        }
-        Err(Error::TokenRevoked)
+        let stands = match claims.subject() {
+            Subject::User(user, session) => self.user_stands(user, session, &claims.client_id).await?,
+            Subject::Client(id) => self.clients.is_active(id).await?,
+        };
+        if stands { Ok(()) } else { Err(Error::TokenRevoked) }
     }
 }

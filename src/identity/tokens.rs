@@ -3,9 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use super::Keyring;
-use crate::model::{Claims, Clock, Error, Session, user::uuid_v7};
+use crate::model::{Audience, Claims, Clock, Error, NameSet, Subject, user::uuid_v7};
 
-/// Issues access tokens in the name of one issuer, for one audience.
+/// Issues access tokens in the name of one issuer.
 #[derive(Debug)]
 pub struct Tokens {
     keyring: Arc<Keyring>,
@@ -18,8 +18,8 @@ pub struct Tokens {
 pub struct TokenSettings {
     /// `iss`.
     pub issuer: String,
-    /// `aud`.
-    pub audience: String,
+    /// The service's own audience: `aud` where nobody asks for another.
+    pub audience: NameSet,
     /// How long an access token is valid.
     pub access_token_ttl: Duration,
 }
@@ -42,24 +42,40 @@ impl Tokens {
         Self { keyring, clock, settings }
     }
 
-    /// An access token of `session`.
+    /// The service's own audience.
+    #[must_use]
+    pub const fn audience(&self) -> &NameSet {
+        &self.settings.audience
+    }
+
+    /// An access token for `subject`, asked for by the client `client_id`.
     ///
     /// # Errors
     /// [`Error::Internal`], if the key does not sign.
-    pub fn issue(&self, session: &Session) -> Result<IssuedToken, Error> {
+    pub fn issue(
+        &self,
+        subject: Subject,
+        client_id: &str,
+        scope: &NameSet,
+        audience: &NameSet,
+    ) -> Result<IssuedToken, Error> {
         let now = self.clock.now();
         let expires_in = i64::try_from(self.settings.access_token_ttl.as_secs()).map_err(Error::internal)?;
+        let (sub, sid) = match subject {
+            Subject::User(user, session) => (user.0, Some(session.0)),
+            Subject::Client(client) => (client.0, None),
+        };
         let claims = Claims {
             iss: self.settings.issuer.clone(),
-            sub: session.user_id.0,
-            aud: self.settings.audience.clone(),
+            sub,
+            aud: Audience::from(audience),
             exp: now.as_secs().saturating_add(expires_in),
             iat: now.as_secs(),
             nbf: None,
             jti: uuid_v7(now, &mut rand::rng()),
-            client_id: session.client_id.clone(),
-            scope: session.scope.clone(),
-            sid: session.id.0,
+            client_id: client_id.to_owned(),
+            scope: scope.as_str().to_owned(),
+            sid,
         };
         Ok(IssuedToken { access_token: self.keyring.sign(&claims)?, expires_in, scope: claims.scope })
     }

@@ -1,10 +1,17 @@
 //! Owns what an access token says: the claims of RFC 9068.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use uuid::Uuid;
 
-/// The scope that a user's own login carries: to read and manage the user's own account.
+use super::{ClientId, NameSet, SessionId, UserId};
+
+/// The scope that a user's own login carries: to read and manage the user's own account. No client carries it in its own name.
 pub const USER_SCOPE: &str = "profile";
+
+/// The scope that lets a client ask what tokens are worth. No user carries it.
+pub const INTROSPECT_SCOPE: &str = "introspect";
 
 /// The `client_id` of tokens that a user got by password from no particular client.
 pub const FIRST_PARTY_CLIENT: &str = "signet";
@@ -17,10 +24,10 @@ pub const ACCESS_TOKEN_TYP: &str = "at+jwt";
 pub struct Claims {
     /// Who issued it.
     pub iss: String,
-    /// Whom it stands for: a user's id, never a username.
+    /// Whom it stands for: a user's id, never a username; or the client's, in a client's own token.
     pub sub: Uuid,
     /// Whom it is meant for.
-    pub aud: String,
+    pub aud: Audience,
     /// From when on it is refused.
     pub exp: i64,
     /// When it was issued.
@@ -34,14 +41,130 @@ pub struct Claims {
     pub client_id: String,
     /// What it allows, separated by spaces (RFC 6749 section 3.3).
     pub scope: String,
-    /// The login session it belongs to.
-    pub sid: Uuid,
+    /// The login session it belongs to: every user's token has one, and no client's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sid: Option<Uuid>,
+}
+
+/// Whom a token stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// A user, in a login session.
+    User(UserId, SessionId),
+    /// A client, by itself.
+    Client(ClientId),
 }
 
 impl Claims {
+    /// Whom the token stands for.
+    #[must_use]
+    pub fn subject(&self) -> Subject {
+        match self.sid {
+            Some(session) => Subject::User(UserId(self.sub), SessionId(session)),
+            None => Subject::Client(ClientId(self.sub)),
+        }
+    }
+
+    /// Whether the claims agree with each other: without a session it is a client's own token, and that client asked for it.
+    #[must_use]
+    pub fn are_consistent(&self) -> bool {
+        self.sid.is_some() || ClientId::parse(&self.client_id) == Some(ClientId(self.sub))
+    }
+
     /// Whether the token carries `scope`.
     #[must_use]
     pub fn has_scope(&self, scope: &str) -> bool {
         self.scope.split(' ').any(|held| held == scope)
+    }
+}
+
+/// Whom a token is meant for: in JSON one string, or an array of several (RFC 7519 section 4.1.3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// One.
+    One(String),
+    /// Any number.
+    Many(Vec<String>),
+}
+
+impl Audience {
+    /// The names.
+    #[must_use]
+    pub fn names(&self) -> &[String] {
+        match self {
+            Self::One(name) => std::slice::from_ref(name),
+            Self::Many(names) => names,
+        }
+    }
+
+    /// Whether `name` is meant.
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
+        self.names().iter().any(|meant| meant == name)
+    }
+}
+
+impl From<&NameSet> for Audience {
+    fn from(set: &NameSet) -> Self {
+        let mut names: Vec<_> = set.iter().map(str::to_owned).collect();
+        if names.len() == 1 { Self::One(names.remove(0)) } else { Self::Many(names) }
+    }
+}
+
+impl Serialize for Audience {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::One(name) => serializer.serialize_str(name),
+            Self::Many(names) => names.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Audience {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AudienceVisitor)
+    }
+}
+
+struct AudienceVisitor;
+
+impl<'de> de::Visitor<'de> for AudienceVisitor {
+    type Value = Audience;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string or an array of strings")
+    }
+
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<Audience, E> {
+        Ok(Audience::One(name.to_owned()))
+    }
+
+    fn visit_seq<A: de::SeqAccess<'de>>(self, mut sequence: A) -> Result<Audience, A::Error> {
+        let mut names = Vec::new();
+        while let Some(name) = sequence.next_element()? {
+            names.push(name);
+        }
+        Ok(Audience::Many(names))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_audience_is_a_string_or_an_array_of_strings_and_nothing_else() {
+        for (json, names) in
+            [(r#""a""#, vec!["a"]), (r#"["a"]"#, vec!["a"]), (r#"["a","b"]"#, vec!["a", "b"])]
+        {
+            let audience: Audience = serde_json::from_str(json).unwrap();
+            assert_eq!(audience.names(), names);
+            assert_eq!(serde_json::to_string(&audience).unwrap(), json);
+        }
+        for bad in ["1", "null", "{}", "[1]", "[[\"a\"]]", "true"] {
+            assert!(serde_json::from_str::<Audience>(bad).is_err(), "{bad}");
+        }
+        let of = |text: &str| Audience::from(&NameSet::parse(text).unwrap());
+        assert_eq!((of("a"), of("a b").names().len()), (Audience::One("a".to_owned()), 2));
     }
 }

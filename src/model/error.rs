@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::{NameSet, name_set::MalformedNames};
+
 /// The cause behind a failure of the service itself: logged in full, never shown to a caller.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
@@ -47,7 +49,7 @@ pub enum Error {
     TokenExpired,
     /// The token is genuine, but what it stands for no longer is.
     #[error(
-        "the access token is no longer accepted: its session has ended, or its user has been disabled or deleted"
+        "the access token is no longer accepted: its session has ended, or its user or client has been disabled or deleted"
     )]
     TokenRevoked,
     /// The refresh token stands for no session.
@@ -59,14 +61,26 @@ pub enum Error {
     /// The caller has no such session.
     #[error("there is no such session")]
     SessionNotFound,
-    /// The client is unknown, or has not proven to be the one that it says it is.
-    #[error("the client is unknown, or its authentication is wrong")]
+    /// The client did not prove that it is one that may ask: one answer, whatever is wrong.
+    #[error("the client's credentials are not accepted")]
     InvalidClient,
+    /// The scope asked for goes beyond what may be had, by these names; by none if it is malformed.
+    #[error("{}", not_allowed("scope", .0))]
+    InvalidScope(NameSet),
+    /// The audience asked for goes beyond what may be had, by these names; by none if it is malformed.
+    #[error("{}", not_allowed("audience", .0))]
+    InvalidAudience(NameSet),
+    /// The token was issued to another client than the one that asks (RFC 7009 section 2.1).
+    #[error("the token was issued to another client")]
+    TokenOfAnotherClient,
+    /// A client's own access token cannot be revoked (RFC 7009 section 2.2.1).
+    #[error("a client's own access token cannot be revoked: it expires")]
+    UnsupportedTokenType,
     /// Grants of this type are not exchanged here.
     #[error("grants of this type are not exchanged here")]
     UnsupportedGrantType,
-    /// The token lacks a scope.
-    #[error("the access token lacks the scope `{0}`")]
+    /// The caller lacks a scope.
+    #[error("the scope `{0}` is needed, and was not granted")]
     InsufficientScope(String),
     /// The RPC declares no access rule.
     #[error("this method declares no access rule, so nobody may call it")]
@@ -116,6 +130,14 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         cause = inner.source();
     }
     text
+}
+
+fn not_allowed(what: &str, names: &NameSet) -> String {
+    if names.is_empty() {
+        format!("the {what} asked for {MalformedNames}")
+    } else {
+        format!("the {what} `{names}` is not allowed here")
+    }
 }
 
 fn summary(violations: &[FieldViolation]) -> String {

@@ -4,7 +4,7 @@ use std::{fmt, net::SocketAddr, time::Duration};
 
 use uuid::Uuid;
 
-use super::{Timestamp, UserId};
+use super::{NameSet, Timestamp, UserId};
 
 /// How much of what a client calls itself is kept, in bytes.
 const USER_AGENT_MAX_BYTES: usize = 255;
@@ -28,8 +28,10 @@ pub struct Session {
     pub user_id: UserId,
     /// With which client.
     pub client_id: String,
-    /// What its tokens allow, separated by spaces.
-    pub scope: String,
+    /// What its tokens allow.
+    pub scope: NameSet,
+    /// Whom its tokens are meant for; the service's own audience if nothing is said.
+    pub audience: Option<NameSet>,
     /// Where the login came from.
     pub origin: Origin,
     /// When the user logged in.

@@ -1,6 +1,8 @@
 //! Owns how the model's values look on the wire.
 
+use jsonwebtoken::jwk::Jwk;
 use prost_types::Timestamp as WireTimestamp;
+use serde_json::Value;
 
 use crate::{
     model::{Session, SessionId, SessionLifetime, Timestamp, User},
@@ -30,6 +32,24 @@ pub(super) fn session(session: &Session, current: SessionId, lifetime: SessionLi
         user_agent: session.origin.user_agent.clone(),
         address: session.origin.address.clone(),
     }
+}
+
+/// A public key; none if it is of a kind that is not published.
+pub(super) fn json_web_key(jwk: &Jwk) -> Option<wire::JsonWebKey> {
+    // The names that the key has in JSON are those of the message: one place decides what a published key is.
+    let value = serde_json::to_value(jwk).ok()?;
+    let member = |name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
+    Some(wire::JsonWebKey {
+        kty: member("kty").filter(|kty| kty != "oct")?,
+        r#use: member("use")?,
+        alg: member("alg")?,
+        kid: member("kid")?,
+        crv: member("crv"),
+        x: member("x"),
+        y: member("y"),
+        n: member("n"),
+        e: member("e"),
+    })
 }
 
 fn time(time: Timestamp) -> WireTimestamp {

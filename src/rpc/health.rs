@@ -7,7 +7,7 @@ use tonic_health::{
 };
 
 /// The services that health is told of; the empty name stands for the server as a whole.
-const SERVICES: [&str; 2] = ["", "identity.v1.IdentityService"];
+const SERVICES: [&str; 3] = ["", "identity.v1.IdentityService", "identity.v1.TokenService"];
 
 /// Tells health checks and their watchers.
 #[derive(Clone, Debug)]

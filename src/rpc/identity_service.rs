@@ -6,27 +6,26 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{encode, limits::deadline_of, paging};
+use super::{TOKEN_TYPE, encode, limits::deadline_of, paging, refused, required};
 use crate::{
     auth::Caller,
     identity::{
-        Accounts, Grants, NewAccount, RefreshToken, Sessions,
+        Accounts, Grants, NewAccount, Revocation, Sessions,
         accounts::NewProfile,
-        grants::{Grant, Granted},
+        clients::{ClientAuthentication, ClientCredential},
+        grants::{Grant, Granted, TokenRequest},
     },
-    model::{Error, FieldReason, Origin, RuleViolation, SessionId},
+    model::{Error, FieldReason, Origin, SessionId, UserId, claims::USER_SCOPE},
     proto::identity::v1::{
-        ChangePasswordRequest, ChangePasswordResponse, DeleteMeRequest, DeleteMeResponse, GetMeRequest,
-        GetMeResponse, IssueTokenRequest, IssueTokenResponse, ListSessionsRequest, ListSessionsResponse,
-        PasswordGrant, RefreshTokenGrant, RevokeAllSessionsRequest, RevokeAllSessionsResponse,
-        RevokeSessionRequest, RevokeSessionResponse, RevokeTokenRequest, RevokeTokenResponse, SignUpRequest,
-        SignUpResponse, UpdateMeRequest, UpdateMeResponse, identity_service_server::IdentityService,
+        self as wire, ChangePasswordRequest, ChangePasswordResponse, ClientCredentialsGrant, DeleteMeRequest,
+        DeleteMeResponse, GetMeRequest, GetMeResponse, IssueTokenRequest, IssueTokenResponse,
+        ListSessionsRequest, ListSessionsResponse, PasswordGrant, RefreshTokenGrant,
+        RevokeAllSessionsRequest, RevokeAllSessionsResponse, RevokeSessionRequest, RevokeSessionResponse,
+        RevokeTokenRequest, RevokeTokenResponse, SignUpRequest, SignUpResponse, UpdateMeRequest,
+        UpdateMeResponse, client_authentication::Credential, identity_service_server::IdentityService,
         issue_token_request::Grant as WireGrant,
     },
 };
-
-/// The only token type there is (RFC 6750).
-const TOKEN_TYPE: &str = "Bearer";
 
 /// Serves `IdentityService`.
 #[derive(Debug)]
@@ -34,11 +33,17 @@ pub(crate) struct IdentityRpc {
     accounts: Arc<Accounts>,
     sessions: Arc<Sessions>,
     grants: Arc<Grants>,
+    revocation: Arc<Revocation>,
 }
 
 impl IdentityRpc {
-    pub(crate) const fn new(accounts: Arc<Accounts>, sessions: Arc<Sessions>, grants: Arc<Grants>) -> Self {
-        Self { accounts, sessions, grants }
+    pub(crate) const fn new(
+        accounts: Arc<Accounts>,
+        sessions: Arc<Sessions>,
+        grants: Arc<Grants>,
+        revocation: Arc<Revocation>,
+    ) -> Self {
+        Self { accounts, sessions, grants, revocation }
     }
 }
 
@@ -63,15 +68,18 @@ impl IdentityService for IdentityRpc {
         request: Request<IssueTokenRequest>,
     ) -> Result<Response<IssueTokenResponse>, Status> {
         let (deadline, origin) = (deadline_of(&request), origin_of(&request));
-        let grant = match request.into_inner().grant.ok_or_else(|| required("grant"))? {
+        let IssueTokenRequest { grant, client, scope, audiences } = request.into_inner();
+        let grant = match grant.ok_or_else(|| required("grant"))? {
             WireGrant::Password(PasswordGrant { username, password }) => {
                 Grant::Password { username, password: Zeroizing::new(password) }
             }
             WireGrant::RefreshToken(RefreshTokenGrant { refresh_token }) => {
                 Grant::RefreshToken(Zeroizing::new(refresh_token))
             }
+            WireGrant::ClientCredentials(ClientCredentialsGrant {}) => Grant::ClientCredentials,
         };
-        let Granted { access, refresh_token } = self.grants.exchange(grant, origin, deadline).await?;
+        let request = TokenRequest { grant, client: client.map(client_of), scope, audiences };
+        let Granted { access, refresh_token } = self.grants.exchange(request, origin, deadline).await?;
         Ok(Response::new(IssueTokenResponse {
             access_token: access.access_token,
             token_type: TOKEN_TYPE.to_owned(),
@@ -82,7 +90,7 @@ impl IdentityService for IdentityRpc {
     }
 
     async fn get_me(&self, request: Request<GetMeRequest>) -> Result<Response<GetMeResponse>, Status> {
-        let user = self.accounts.user(caller_of(&request)?.user_id()).await?.ok_or(Error::TokenRevoked)?;
+        let user = self.accounts.user(user_of(&request)?.0).await?.ok_or(Error::TokenRevoked)?;
         Ok(Response::new(GetMeResponse { user: Some(encode::user(&user)) }))
     }
 
@@ -90,7 +98,7 @@ impl IdentityService for IdentityRpc {
         &self,
         request: Request<UpdateMeRequest>,
     ) -> Result<Response<UpdateMeResponse>, Status> {
-        let id = caller_of(&request)?.user_id();
+        let (id, _) = user_of(&request)?;
         let UpdateMeRequest { user, update_mask } = request.into_inner();
         let user = user.ok_or_else(|| required("user"))?;
         let (email, name) = (user.email.as_deref(), user.display_name.as_deref());
@@ -121,11 +129,10 @@ impl IdentityService for IdentityRpc {
         request: Request<ChangePasswordRequest>,
     ) -> Result<Response<ChangePasswordResponse>, Status> {
         let deadline = deadline_of(&request);
-        let caller = caller_of(&request)?;
+        let (id, keep) = user_of(&request)?;
         let ChangePasswordRequest { current_password, new_password } = request.into_inner();
         let (current, new) = (Zeroizing::new(current_password), Zeroizing::new(new_password));
-        let keep = caller.session_id();
-        let ended = self.accounts.change_password(caller.user_id(), &current, &new, keep, deadline).await?;
+        let ended = self.accounts.change_password(id, &current, &new, keep, deadline).await?;
         self.sessions.forget(&ended);
         Ok(Response::new(ChangePasswordResponse {}))
     }
@@ -135,7 +142,7 @@ impl IdentityService for IdentityRpc {
         request: Request<DeleteMeRequest>,
     ) -> Result<Response<DeleteMeResponse>, Status> {
         let deadline = deadline_of(&request);
-        let id = caller_of(&request)?.user_id();
+        let (id, _) = user_of(&request)?;
         let password = Zeroizing::new(request.into_inner().password);
         let ended = self.accounts.delete(id, &password, deadline).await?;
         self.sessions.forget(&ended);
@@ -146,14 +153,13 @@ impl IdentityService for IdentityRpc {
         &self,
         request: Request<ListSessionsRequest>,
     ) -> Result<Response<ListSessionsResponse>, Status> {
-        let caller = caller_of(&request)?;
+        let (user, current) = user_of(&request)?;
         let ListSessionsRequest { page_size, page_token } = request.into_inner();
         let page = paging::Page::parse(page_size, &page_token)?;
         // One more than asked for tells whether there is a next page.
-        let mut found =
-            self.sessions.list(caller.user_id(), page.after.map(SessionId), page.size + 1).await?;
+        let mut found = self.sessions.list(user, page.after.map(SessionId), page.size + 1).await?;
         let next_page_token = paging::next(&mut found, page.size, |session| session.id.0);
-        let encode = |session| encode::session(session, caller.session_id(), self.sessions.lifetime());
+        let encode = |session| encode::session(session, current, self.sessions.lifetime());
         Ok(Response::new(ListSessionsResponse {
             sessions: found.iter().map(encode).collect(),
             next_page_token,
@@ -164,13 +170,13 @@ impl IdentityService for IdentityRpc {
         &self,
         request: Request<RevokeSessionRequest>,
     ) -> Result<Response<RevokeSessionResponse>, Status> {
-        let user_id = caller_of(&request)?.user_id();
+        let (user, _) = user_of(&request)?;
         let session_id = request.into_inner().session_id;
         if session_id.is_empty() {
             return Err(required("session_id").into());
         }
         let id = Uuid::parse_str(&session_id).map_err(|_| Error::SessionNotFound)?;
-        self.sessions.end(user_id, SessionId(id)).await?;
+        self.sessions.end(user, SessionId(id)).await?;
         Ok(Response::new(RevokeSessionResponse {}))
     }
 
@@ -178,9 +184,9 @@ impl IdentityService for IdentityRpc {
         &self,
         request: Request<RevokeAllSessionsRequest>,
     ) -> Result<Response<RevokeAllSessionsResponse>, Status> {
-        let caller = caller_of(&request)?;
-        let keep = request.get_ref().keep_current.then(|| caller.session_id());
-        self.sessions.end_all(caller.user_id(), keep).await?;
+        let (user, current) = user_of(&request)?;
+        let keep = request.get_ref().keep_current.then_some(current);
+        self.sessions.end_all(user, keep).await?;
         Ok(Response::new(RevokeAllSessionsResponse {}))
     }
 
@@ -188,35 +194,39 @@ impl IdentityService for IdentityRpc {
         &self,
         request: Request<RevokeTokenRequest>,
     ) -> Result<Response<RevokeTokenResponse>, Status> {
-        let token = Zeroizing::new(request.into_inner().token);
+        let RevokeTokenRequest { token, client } = request.into_inner();
+        let token = Zeroizing::new(token);
         if token.is_empty() {
             return Err(required("token").into());
         }
-        if let Some(token) = RefreshToken::parse(&token) {
-            self.sessions.end_by_token(&token).await?;
-        }
+        self.revocation.revoke(&token, client.map(client_of)).await?;
         Ok(Response::new(RevokeTokenResponse {}))
     }
 }
 
 const NOT_UPDATABLE: &str = "may name `email`, `display_name` or `*`, and nothing else";
 
-/// The caller that the auth layer found.
-fn caller_of<T>(request: &Request<T>) -> Result<Caller, Error> {
-    let found = request.extensions().get::<Caller>().cloned();
-    found.ok_or_else(|| Error::internal("an authenticated method was reached without a caller"))
+/// The user that the auth layer found, and the session. The scope that these methods require keeps clients out; were one let in,
+/// it would end here.
+fn user_of<T>(request: &Request<T>) -> Result<(UserId, SessionId), Error> {
+    let caller = request.extensions().get::<Caller>();
+    let caller =
+        caller.ok_or_else(|| Error::internal("an authenticated method was reached without a caller"))?;
+    caller.user().ok_or_else(|| Error::InsufficientScope(USER_SCOPE.to_owned()))
+}
+
+/// What the request says of its client. An empty id is none, as everywhere in protobuf.
+fn client_of(said: wire::ClientAuthentication) -> ClientAuthentication {
+    let credential = match said.credential {
+        None => ClientCredential::None,
+        Some(Credential::ClientSecret(secret)) => ClientCredential::Secret(Zeroizing::new(secret)),
+        Some(Credential::ClientAssertion(assertion)) => ClientCredential::Assertion(assertion),
+    };
+    ClientAuthentication { client_id: Some(said.client_id).filter(|id| !id.is_empty()), credential }
 }
 
 /// Where the call comes from, as far as can be seen.
 fn origin_of<T>(request: &Request<T>) -> Origin {
     let user_agent = request.metadata().get("user-agent").and_then(|value| value.to_str().ok());
     Origin::of(user_agent, request.extensions().get::<SocketAddr>().copied())
-}
-
-fn required(field: &'static str) -> Error {
-    refused(field, FieldReason::Required, "must be set")
-}
-
-fn refused(field: &'static str, reason: FieldReason, rule: &str) -> Error {
-    Error::InvalidFields(vec![RuleViolation::new(reason, rule).at(field)])
 }

@@ -7,5 +7,22 @@ mod identity_service;
 pub(crate) mod limits;
 mod paging;
 pub(crate) mod protocol;
+mod token_service;
 
 pub(crate) use identity_service::IdentityRpc;
+pub(crate) use token_service::TokenRpc;
+
+use crate::model::{Error, FieldReason, RuleViolation};
+
+/// The only token type there is (RFC 6750).
+const TOKEN_TYPE: &str = "Bearer";
+
+/// The request lacks `field`.
+fn required(field: &'static str) -> Error {
+    refused(field, FieldReason::Required, "must be set")
+}
+
+/// The request's `field` breaks `rule`.
+fn refused(field: &'static str, reason: FieldReason, rule: &str) -> Error {
+    Error::InvalidFields(vec![RuleViolation::new(reason, rule).at(field)])
+}

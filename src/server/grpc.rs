@@ -11,8 +11,16 @@ use crate::{
     auth::{AuthLayer, Policy, PolicyError},
     config::Config,
     model::Error,
-    proto::{DESCRIPTOR_SET, identity::v1::identity_service_server::IdentityServiceServer},
-    rpc::{IdentityRpc, framework_errors, health::HealthRpc, limits::LimitsLayer, protocol::ProtocolLayer},
+    proto::{
+        DESCRIPTOR_SET,
+        identity::v1::{
+            identity_service_server::IdentityServiceServer, token_service_server::TokenServiceServer,
+        },
+    },
+    rpc::{
+        IdentityRpc, TokenRpc, framework_errors, health::HealthRpc, limits::LimitsLayer,
+        protocol::ProtocolLayer,
+    },
 };
 
 /// The gRPC side: every service, behind the layers that every call passes.
@@ -31,13 +39,19 @@ pub(super) fn service(
     Error,
 > {
     let max_message_bytes = config.limits.max_message_bytes;
-    let identity =
-        IdentityRpc::new(Arc::clone(&parts.accounts), Arc::clone(&parts.sessions), Arc::clone(&parts.grants));
+    let identity = IdentityRpc::new(
+        Arc::clone(&parts.accounts),
+        Arc::clone(&parts.sessions),
+        Arc::clone(&parts.grants),
+        Arc::clone(&parts.revocation),
+    );
+    let tokens = TokenRpc::new(Arc::clone(&parts.introspection), Arc::clone(&parts.keyring));
     let (health, health_server) = HealthRpc::new();
     let reflection_alpha = reflection().build_v1alpha().map_err(Error::internal)?;
     let reflection = reflection().build_v1().map_err(Error::internal)?;
     let routes =
         Routes::new(IdentityServiceServer::new(identity).max_decoding_message_size(max_message_bytes))
+            .add_service(TokenServiceServer::new(tokens).max_decoding_message_size(max_message_bytes))
             .add_service(health_server.max_decoding_message_size(max_message_bytes))
             .add_service(reflection.max_decoding_message_size(max_message_bytes))
             .add_service(reflection_alpha.max_decoding_message_size(max_message_bytes))

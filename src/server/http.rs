@@ -25,7 +25,9 @@ pub(super) fn service(
     let password_grant = config.http.http_password_grant;
     let oauth = OAuth {
         grants: Arc::clone(&parts.grants),
-        sessions: Arc::clone(&parts.sessions),
+        revocation: Arc::clone(&parts.revocation),
+        introspection: Arc::clone(&parts.introspection),
+        clients: Arc::clone(&parts.clients),
         accounts: Arc::clone(&parts.accounts),
         authenticator: Arc::clone(&parts.authenticator),
         password_grant,

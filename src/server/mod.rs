@@ -5,6 +5,7 @@ mod data_dir;
 mod greeting;
 mod grpc;
 mod http;
+mod parts;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -12,13 +13,8 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    auth::{Authenticator, Verifier},
     config::{Config, ConfigError, Database, StorageConfig},
-    identity::{
-        Accounts, ChangeFeed, GoodStanding, Grants, Keyring, MasterKey, Passwords, Readiness, Sessions,
-        Tokens, keyring::KeyringError,
-    },
-    limits::Places,
+    identity::{ChangeFeed, Keyring, MasterKey, Passwords, Readiness, keyring::KeyringError},
     model::{Clock, Error, KeyId},
     rpc::health::HealthRpc,
     store::Store,
@@ -27,11 +23,12 @@ use crate::{
 pub use grpc::policy;
 
 use connections::{Connections, Protocol};
+use parts::Parts;
 
 /// How often readiness is checked: a database that has gone is seen within this time.
 const READINESS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often expired sessions are deleted: they are refused from their expiry on, and only take up room until then.
+/// How often expired sessions and used assertions are deleted: they are refused from their expiry on, and only take up room until then.
 const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
 
 /// However small the bound on staleness, the feed of changes is not read more often.
@@ -69,20 +66,6 @@ pub struct Started {
     pub migrations_applied: Vec<String>,
     /// The key that signs.
     pub signing_key: KeyId,
-}
-
-/// What a request may meet.
-struct Parts {
-    accounts: Arc<Accounts>,
-    sessions: Arc<Sessions>,
-    grants: Arc<Grants>,
-    authenticator: Arc<Authenticator<Arc<Keyring>, GoodStanding>>,
-    /// Of every protocol.
-    calls: Places,
-    keyring: Arc<Keyring>,
-    changes: ChangeFeed,
-    readiness: Readiness,
-    store: Store,
 }
 
 /// The server cannot start.
@@ -156,19 +139,8 @@ impl Server {
         })?);
         let passwords = Passwords::start(argon2, config.passwords.pool()).map_err(Error::internal)?;
         let changes = ChangeFeed::open(store.clone(), clock.clone()).await?;
-        let accounts = Arc::new(Accounts::new(
-            store.clone(),
-            passwords,
-            config.accounts(),
-            clock.clone(),
-            changes.followed(),
-        ));
-        let sessions =
-            Arc::new(Sessions::new(store.clone(), config.sessions(), clock.clone(), changes.followed()));
-        let tokens = Arc::new(Tokens::new(Arc::clone(&keyring), clock.clone(), config.tokens.issuing()));
-        let grants = Arc::new(Grants::new(Arc::clone(&accounts), Arc::clone(&sessions), tokens));
-        let readiness = Readiness::new(store.clone(), Arc::clone(&keyring));
-        readiness.check().await;
+        let parts = Parts::new(store, keyring, passwords, changes, &config, clock);
+        parts.readiness.check().await;
         let grpc =
             grpc.listen(BACKLOG).map_err(|error| cannot_take("--grpc-addr", config.grpc_addr, &error))?;
         let http =
@@ -180,14 +152,8 @@ impl Server {
             database: description,
             master_key_made,
             migrations_applied,
-            signing_key: keyring.signing_kid(),
+            signing_key: parts.keyring.signing_kid(),
         };
-        let verifier = Verifier::new(Arc::clone(&keyring), clock, config.tokens.verifying());
-        let standing = GoodStanding::new(Arc::clone(&accounts), Arc::clone(&sessions));
-        let authenticator = Arc::new(Authenticator::new(verifier, standing));
-        let calls = Places::new(config.limits.max_in_flight_calls);
-        let parts =
-            Parts { accounts, sessions, grants, authenticator, calls, keyring, changes, readiness, store };
         Ok(Self { grpc, http, started, parts, config })
     }
 
@@ -214,7 +180,8 @@ impl Server {
                 tokio::join!(
                     parts.readiness.watch(READINESS_INTERVAL),
                     parts.sessions.sweep(SWEEP_INTERVAL),
-                    parts.changes.follow(changes_interval, &parts.accounts, &parts.sessions),
+                    parts.clients.sweep(SWEEP_INTERVAL),
+                    parts.changes.follow(changes_interval, &parts.accounts, &parts.sessions, &parts.clients),
                     tell_health(&parts.readiness, &health),
                 )
             };
@@ -230,7 +197,8 @@ impl Server {
             finished
         };
         let (finished, (), ()) = tokio::join!(
-            drained,
+            // On the heap: the futures of all its tasks would make this one large.
+            Box::pin(drained),
             grpc_connections.serve(grpc, grpc_service),
             http_connections.serve(http, http_service),
         );

@@ -1,4 +1,4 @@
-//! Owns the table `changes`: the feed by which other processes learn which users and sessions were changed or ended.
+//! Owns the table `changes`: the feed by which other processes learn which users, sessions and clients were changed or ended.
 
 use sea_orm::{
     ActiveValue::{NotSet, Set},
@@ -13,12 +13,12 @@ use super::{
 };
 use crate::model::{Error, Timestamp};
 
-/// A user or a session that was changed or ended.
+/// A user, a session or a client that was changed or ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
     /// Its place in the feed.
     pub id: i64,
-    /// The id of the user or the session.
+    /// The id of the user, the session or the client.
     pub subject: Uuid,
 }
 

@@ -1,6 +1,8 @@
 //! Owns what is kept: the only place that names SeaORM, one file per table.
 
 mod changes;
+mod client_assertions;
+mod clients;
 mod entity;
 mod failure;
 mod schema;

@@ -11,7 +11,9 @@ use super::{
     entity::sessions::{ActiveModel, Column, Entity, Model},
     failure, users,
 };
-use crate::model::{Error, Origin, Session, SessionId, SessionLifetime, Timestamp, UserId};
+use crate::model::{
+    ClientId, Error, NameSet, Origin, Session, SessionId, SessionLifetime, Timestamp, UserId,
+};
 
 /// How many expired sessions are deleted in one transaction, so that none holds the database for long.
 const SWEEP: u64 = 500;
@@ -54,7 +56,8 @@ impl Store {
             id: Set(session.id.0),
             user_id: Set(session.user_id.0),
             client_id: Set(session.client_id.clone()),
-            scope: Set(session.scope.clone()),
+            scope: Set(session.scope.as_str().to_owned()),
+            audience: Set(session.audience.as_ref().map(|audience| audience.as_str().to_owned())),
             user_agent: Set(session.origin.user_agent.clone()),
             address: Set(session.origin.address.clone()),
             create_time: Set(session.create_time.as_micros()),
@@ -214,6 +217,25 @@ pub(super) async fn delete_of_user(
     Ok(ids.into_iter().map(SessionId).collect())
 }
 
+/// Ends every session that was opened with `client`, within a transaction. Nobody need be told: the client itself is gone.
+pub(super) async fn delete_of_client(db: &impl ConnectionTrait, client: ClientId) -> Result<(), Error> {
+    loop {
+        let ids: Vec<Uuid> = Entity::find()
+            .select_only()
+            .column(Column::Id)
+            .filter(Column::ClientId.eq(client.to_string()))
+            .limit(SWEEP)
+            .into_tuple()
+            .all(db)
+            .await
+            .map_err(failure::from)?;
+        if ids.is_empty() {
+            return Ok(());
+        }
+        delete_rows(db, ids).await?;
+    }
+}
+
 /// Deletes sessions, within a transaction.
 async fn delete_rows(db: &impl ConnectionTrait, ids: Vec<Uuid>) -> Result<(), Error> {
     if ids.is_empty() {
@@ -229,7 +251,8 @@ impl From<Model> for Session {
             id: SessionId(row.id),
             user_id: UserId(row.user_id),
             client_id: row.client_id,
-            scope: row.scope,
+            scope: NameSet::from_stored(row.scope),
+            audience: row.audience.map(NameSet::from_stored),
             origin: Origin { user_agent: row.user_agent, address: row.address },
             create_time: Timestamp::from_micros(row.create_time),
             last_use_time: Timestamp::from_micros(row.last_use_time),

@@ -155,7 +155,7 @@ impl Client {
 
 pub(crate) fn password_grant(username: &str, password: &str) -> IssueTokenRequest {
     let grant = PasswordGrant { username: username.to_owned(), password: password.to_owned() };
-    IssueTokenRequest { grant: Some(Grant::Password(grant)) }
+    IssueTokenRequest { grant: Some(Grant::Password(grant)), ..IssueTokenRequest::default() }
 }
 
 pub(crate) fn with_token<T>(message: T, token: &str) -> Request<T> {

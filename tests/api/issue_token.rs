@@ -102,7 +102,12 @@ async fn every_failed_login_gets_the_same_answer() {
 #[tokio::test]
 async fn a_request_without_a_grant_names_the_field() {
     let server = TestServer::start(&[]).await;
-    let refused = server.client().await.0.issue_token(IssueTokenRequest { grant: None }).await;
+    let refused = server
+        .client()
+        .await
+        .0
+        .issue_token(IssueTokenRequest { grant: None, ..IssueTokenRequest::default() })
+        .await;
     let status = assert_refused(refused, Code::InvalidArgument, "INVALID_FIELDS");
     assert_eq!(status.get_details_bad_request().unwrap().field_violations[0].field, "grant");
 }

@@ -15,7 +15,7 @@ fn service(name: &str) -> HealthCheckRequest {
 async fn health_is_told_per_service_and_over_http() {
     let server = TestServer::start(&[]).await;
     let mut health = HealthClient::new(server.channel().await);
-    for name in ["", "identity.v1.IdentityService"] {
+    for name in ["", "identity.v1.IdentityService", "identity.v1.TokenService"] {
         let answer = health.check(service(name)).await.unwrap().into_inner();
         assert_eq!(answer.status(), ServingStatus::Serving, "{name}");
     }

@@ -10,11 +10,12 @@ use crate::{
     tools::{self, texts},
 };
 
-const SERVICES: [&str; 4] = [
+const SERVICES: [&str; 5] = [
     "grpc.health.v1.Health",
     "grpc.reflection.v1.ServerReflection",
     "grpc.reflection.v1alpha.ServerReflection",
     "identity.v1.IdentityService",
+    "identity.v1.TokenService",
 ];
 
 #[test]
@@ -29,9 +30,11 @@ fn the_services_are_listed_and_described_with_their_comments() {
         assert!(described.starts_with(&format!("{service} is a service:")), "{described}");
     }
     let described = grpcurl::say(&signet, &[], &["describe", "identity.v1.IdentityService"]);
-    for told in
-        ["// Makes a new account.", "rpc SignUp (", "option (.identity.v1.access) = { authenticated:<> };"]
-    {
+    for told in [
+        "// Makes a new account.",
+        "rpc SignUp (",
+        r#"option (.identity.v1.access) = { authenticated:<required_scopes:"profile"> };"#,
+    ] {
         assert!(described.contains(told), "{told:?} is not in {described}");
     }
     // A request to fill in.
@@ -65,7 +68,7 @@ fn health_is_told_per_service() {
         let request = format!(r#"{{"service":"{service}"}}"#);
         grpcurl::run(&signet, &["-d", &request], &["grpc.health.v1.Health/Check"])
     };
-    for service in ["", "identity.v1.IdentityService"] {
+    for service in ["", "identity.v1.IdentityService", "identity.v1.TokenService"] {
         let (stdout, stderr) = texts(&check(service));
         let answer: Value = serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("{service:?}: {stderr}"));
         assert_eq!(answer["status"], "SERVING", "{service:?}");

@@ -44,7 +44,18 @@ pub(crate) fn call(
     method: &str,
     request: &Value,
 ) -> Result<Value, Refusal> {
-    let (method, request) = (format!("identity.v1.IdentityService/{method}"), request.to_string());
+    call_of(signet, "IdentityService", token, method, request)
+}
+
+/// Calls `method` of `service`.
+pub(crate) fn call_of(
+    signet: &Signet,
+    service: &str,
+    token: Option<&str>,
+    method: &str,
+    request: &Value,
+) -> Result<Value, Refusal> {
+    let (method, request) = (format!("identity.v1.{service}/{method}"), request.to_string());
     let header = token.map(|token| format!("authorization: Bearer {token}"));
     let header = header.iter().flat_map(|header| ["-H", header]);
     let flags: Vec<_> = ["-format-error", "-d", &request].into_iter().chain(header).collect();

@@ -8,6 +8,7 @@ mod deadlines;
 mod discovery;
 mod errors;
 mod grpcurl;
+mod machine_clients;
 mod operator;
 mod signet;
 mod tools;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use signet::proto::identity::v1::{
-    GetMeRequest, IssueTokenRequest, PasswordGrant, SignUpRequest, User,
+    GetMeRequest, IssueTokenRequest, IssueTokenResponse, PasswordGrant, SignUpRequest, User,
     identity_service_client::IdentityServiceClient, issue_token_request::Grant,
 };
 use tonic::{Request, Status, metadata::MetadataValue, transport::Channel};
@@ -41,8 +41,14 @@ impl Client {
     /// The access token for `username` and `password`.
     pub(crate) async fn log_in(&self, username: &str, password: &str) -> Result<String, Status> {
         let grant = PasswordGrant { username: username.to_owned(), password: password.to_owned() };
-        let request = IssueTokenRequest { grant: Some(Grant::Password(grant)) };
+        let request =
+            IssueTokenRequest { grant: Some(Grant::Password(grant)), ..IssueTokenRequest::default() };
         Ok(self.identity().issue_token(request).await?.into_inner().access_token)
+    }
+
+    /// What `IssueToken` answers to `request`.
+    pub(crate) async fn issue(&self, request: IssueTokenRequest) -> Result<IssueTokenResponse, Status> {
+        Ok(self.identity().issue_token(request).await?.into_inner())
     }
 
     pub(crate) async fn get_me(&self, token: &str) -> Result<User, Status> {

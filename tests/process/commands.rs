@@ -13,7 +13,7 @@ const USER_MEMBERS: [&str; 7] =
     ["create_time", "display_name", "email", "id", "is_active", "update_time", "username"];
 
 /// The value after `name:` in a command's answer for people.
-fn field<'a>(finished: &'a Finished, name: &str) -> &'a str {
+pub(crate) fn field<'a>(finished: &'a Finished, name: &str) -> &'a str {
     let named = |line: &'a str| line.strip_prefix(name)?.strip_prefix(':');
     finished.stdout.lines().find_map(named).unwrap_or_else(|| panic!("no {name}: {finished:?}")).trim()
 }

@@ -60,7 +60,7 @@ async fn a_wrong_value_is_refused_with_what_would_be_right() {
         ("--issuer", "https://id.example//a", "path of letters, digits"),
         ("--issuer", "https://id.example/.well-known/openid-configuration", "path of letters, digits"),
         ("--http-password-grant", "maybe", "true, false"),
-        ("--audience", "", "must not be empty"),
+        ("--audience", "", "a name of printable ASCII"),
         ("--max-connections", "many", "invalid digit"),
     ] {
         let finished = place.run(&[flag, value]).await;

@@ -1,6 +1,7 @@
 //! Owns the OAuth 2.0 endpoints: they decode forms, call `identity` as the RPCs do, and encode JSON.
 
 mod client;
+mod introspect;
 mod revoke;
 mod token;
 mod userinfo;
@@ -21,19 +22,23 @@ use super::{
 };
 use crate::{
     auth::Authenticator,
-    identity::{Accounts, GoodStanding, Grants, Keyring, Sessions},
+    identity::{
+        Accounts, Clients, GoodStanding, Grants, Introspection, Keyring, Revocation, clients::TOKEN_ENDPOINT,
+    },
     model::Error,
 };
 
 /// Where tokens are issued (RFC 6749 section 3.2).
-pub(super) const TOKEN: &str = "/oauth2/token";
+pub(super) const TOKEN: &str = TOKEN_ENDPOINT;
 /// Where tokens are revoked (RFC 7009).
 pub(super) const REVOKE: &str = "/oauth2/revoke";
+/// Where a token's worth is told (RFC 7662).
+pub(super) const INTROSPECT: &str = "/oauth2/introspect";
 /// Where a token's user is told (OpenID Connect Core 1.0 section 5.3).
 pub(super) const USERINFO: &str = "/oauth2/userinfo";
 
-pub(super) use client::METHODS as CLIENT_AUTH_METHODS;
-pub(super) use token::{PASSWORD, REFRESH_TOKEN};
+pub(super) use client::PROVING_METHODS;
+pub(super) use token::{CLIENT_CREDENTIALS, PASSWORD, REFRESH_TOKEN};
 pub(super) use userinfo::CLAIMS;
 
 /// What the endpoints ask.
@@ -41,8 +46,12 @@ pub(super) use userinfo::CLAIMS;
 pub(crate) struct OAuth {
     /// Who exchanges grants.
     pub(crate) grants: Arc<Grants>,
-    /// Who ends sessions.
-    pub(crate) sessions: Arc<Sessions>,
+    /// Who ends the sessions of tokens.
+    pub(crate) revocation: Arc<Revocation>,
+    /// Who tells what tokens are worth.
+    pub(crate) introspection: Arc<Introspection>,
+    /// Who knows the clients.
+    pub(crate) clients: Arc<Clients>,
     /// Who knows the users.
     pub(crate) accounts: Arc<Accounts>,
     /// Who recognises callers.
@@ -61,6 +70,7 @@ pub(super) fn router<'a>(
         router
             .route(&format!("{prefix}{TOKEN}"), post(token::token))
             .route(&format!("{prefix}{REVOKE}"), post(revoke::revoke))
+            .route(&format!("{prefix}{INTROSPECT}"), post(introspect::introspect))
             .route(&format!("{prefix}{USERINFO}"), get(userinfo::userinfo).post(userinfo::userinfo))
     });
     endpoints

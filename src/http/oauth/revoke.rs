@@ -8,7 +8,7 @@ use axum::{
 };
 
 use super::{OAuth, Refusal, client};
-use crate::{http::form::Form, identity::RefreshToken};
+use crate::http::form::Form;
 
 /// Answers alike whether the token was known or not (section 2.2). `token_type_hint` is not needed: a token shows its kind.
 pub(super) async fn revoke(
@@ -16,11 +16,9 @@ pub(super) async fn revoke(
     headers: HeaderMap,
     mut form: Form,
 ) -> Result<StatusCode, Refusal> {
-    client::identify(&headers, &mut form)?;
+    let client = client::said(&headers, &mut form)?;
     let token = form.required("token");
     form.check()?;
-    if let Some(token) = RefreshToken::parse(&token) {
-        oauth.sessions.end_by_token(&token).await?;
-    }
+    oauth.revocation.revoke(&token, client).await?;
     Ok(StatusCode::OK)
 }

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::{Error, OAuth, Refusal, client};
 use crate::{
     http::form::Form,
-    identity::grants::{Grant, Granted},
+    identity::grants::{Grant, Granted, TokenRequest},
     model::{Deadline, Origin},
 };
 
@@ -20,6 +20,12 @@ use crate::{
 pub(in crate::http) const PASSWORD: &str = "password";
 /// The grant type of a refresh token (RFC 6749 section 6).
 pub(in crate::http) const REFRESH_TOKEN: &str = "refresh_token";
+
+/// The grant type of a client's own credentials (RFC 6749 section 4.4).
+pub(in crate::http) const CLIENT_CREDENTIALS: &str = "client_credentials";
+
+/// The only token type there is (RFC 6750).
+pub(super) const TOKEN_TYPE: &str = "Bearer";
 
 /// What a grant was exchanged for (RFC 6749 section 5.1).
 #[derive(Serialize)]
@@ -39,14 +45,19 @@ pub(super) async fn token(
     headers: HeaderMap,
     mut form: Form,
 ) -> Result<Json<TokenResponse>, Refusal> {
-    client::identify(&headers, &mut form)?;
+    let client = client::said(&headers, &mut form)?;
     let grant = oauth.grant(&mut form)?;
+    let scope = form.optional("scope").map(|scope| scope.to_string()).unwrap_or_default();
+    // RFC 8707 section 2: more than one may be asked for.
+    let audiences = form.any_number("resource");
+    form.check()?;
+    let request = TokenRequest { grant, client, scope, audiences };
     let user_agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
     let origin = Origin::of(user_agent, peer.map(|Extension(peer)| peer));
-    let Granted { access, refresh_token } = oauth.grants.exchange(grant, origin, deadline).await?;
+    let Granted { access, refresh_token } = oauth.grants.exchange(request, origin, deadline).await?;
     Ok(Json(TokenResponse {
         access_token: access.access_token,
-        token_type: "Bearer",
+        token_type: TOKEN_TYPE,
         expires_in: access.expires_in,
         scope: access.scope,
         refresh_token: refresh_token.map(|token| token.text()),
@@ -63,6 +74,7 @@ impl OAuth {
                 username: form.required("username").to_string(),
                 password: form.required("password"),
             },
+            CLIENT_CREDENTIALS => Grant::ClientCredentials,
             REFRESH_TOKEN => Grant::RefreshToken(form.required("refresh_token")),
             _ => return Err(Error::UnsupportedGrantType),
         };

@@ -42,7 +42,8 @@ pub(super) async fn userinfo(
     if !caller.claims().has_scope(USER_SCOPE) {
         return Err(Error::InsufficientScope(USER_SCOPE.to_owned()).into());
     }
-    let user = oauth.accounts.user(caller.user_id()).await?.ok_or(Error::TokenRevoked)?;
+    let (id, _) = caller.user().ok_or_else(|| Error::InsufficientScope(USER_SCOPE.to_owned()))?;
+    let user = oauth.accounts.user(id).await?.ok_or(Error::TokenRevoked)?;
     Ok(Json(UserInfo::from(user.as_ref())))
 }
 

@@ -1,6 +1,9 @@
 //! Owns the shape of the tables, for `store` alone.
 
 pub(super) mod changes;
+pub(super) mod client_assertions;
+pub(super) mod client_secrets;
+pub(super) mod clients;
 pub(super) mod sessions;
 pub(super) mod signing_keys;
 pub(super) mod users;

@@ -11,6 +11,7 @@ pub struct Model {
     pub user_id: Uuid,
     pub client_id: String,
     pub scope: String,
+    pub audience: Option<String>,
     pub user_agent: Option<String>,
     pub address: Option<String>,
     pub create_time: i64,

@@ -6,6 +6,7 @@ use super::{TOKEN, password_form};
 use crate::harness::{PASSWORD, TestServer};
 
 const OPENID: &str = "/.well-known/openid-configuration";
+const CLIENTS_AND_NONE: [&str; 4] = ["client_secret_basic", "client_secret_post", "private_key_jwt", "none"];
 const RFC_8414: &str = "/.well-known/oauth-authorization-server";
 
 #[tokio::test]
@@ -15,13 +16,19 @@ async fn what_is_said_is_what_is_served() {
         "issuer": "https://id.example",
         "token_endpoint": "https://id.example/oauth2/token",
         "revocation_endpoint": "https://id.example/oauth2/revoke",
+        "introspection_endpoint": "https://id.example/oauth2/introspect",
         "userinfo_endpoint": "https://id.example/oauth2/userinfo",
         "jwks_uri": "https://id.example/.well-known/jwks.json",
-        "grant_types_supported": ["password", "refresh_token"],
+        "grant_types_supported": ["password", "refresh_token", "client_credentials"],
         "response_types_supported": [],
-        "token_endpoint_auth_methods_supported": ["none"],
-        "revocation_endpoint_auth_methods_supported": ["none"],
-        "scopes_supported": ["profile"],
+        "token_endpoint_auth_methods_supported": CLIENTS_AND_NONE,
+        "token_endpoint_auth_signing_alg_values_supported": ["ES256", "EdDSA", "RS256", "PS256"],
+        "revocation_endpoint_auth_methods_supported": CLIENTS_AND_NONE,
+        "revocation_endpoint_auth_signing_alg_values_supported": ["ES256", "EdDSA", "RS256", "PS256"],
+        "introspection_endpoint_auth_methods_supported":
+            ["client_secret_basic", "client_secret_post", "private_key_jwt", "Bearer"],
+        "introspection_endpoint_auth_signing_alg_values_supported": ["ES256", "EdDSA", "RS256", "PS256"],
+        "scopes_supported": ["profile", "introspect"],
         "claims_supported": ["sub", "preferred_username", "name", "email", "email_verified", "updated_at"],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["ES256"],

@@ -1,7 +1,9 @@
 //! Owns what is promised over HTTP: OAuth 2.0, discovery, and limits.
 
 pub(crate) mod client;
+mod clients;
 mod discovery;
+mod introspect;
 mod limits;
 mod protocol;
 mod revoke;

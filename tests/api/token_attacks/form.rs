@@ -240,7 +240,7 @@ fn no_bytes_but_a_genuine_token_are_ever_believed() {
     });
     let settings = config(target.server.dir.path(), &[]).tokens.verifying();
     let verifier = Verifier::new(Arc::new(keyring), target.server.clock.clone(), settings);
-    let authenticator = Authenticator::new(verifier, AlwaysGood);
+    let authenticator = Authenticator::new(Arc::new(verifier), AlwaysGood);
     let authenticate = |value: &[u8]| {
         let value = HeaderValue::from_bytes(value).ok()?;
         let headers = HeaderMap::from_iter([(AUTHORIZATION, value)]);

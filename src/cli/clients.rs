@@ -1,0 +1,318 @@
+//! Owns `signet clients`.
+
+use std::{fs, path::PathBuf, sync::Arc};
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use super::{Failure, Output, users::open};
+use crate::{
+    config::Config,
+    identity::{
+        Clients,
+        clients::{NewClient, read_public_keys},
+    },
+    model::{Client, ClientId, ClientKind, ClientName, Clock, NameSet, Timestamp},
+    store::Store,
+};
+
+/// How many clients are read at a time.
+const PAGE: u64 = 500;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Register a client. One that is confidential and has no public key gets a secret, which is shown this once.
+    Create(Create),
+    #[command(flatten)]
+    Existing(Existing),
+}
+
+/// What is done with clients that are there.
+#[derive(Debug, Subcommand)]
+pub(super) enum Existing {
+    /// List clients in the order of their making.
+    List {
+        /// At most so many.
+        #[arg(long, value_name = "COUNT")]
+        limit: Option<u64>,
+        /// Only those made after the client with this id.
+        #[arg(long, value_name = "ID")]
+        after: Option<Uuid>,
+    },
+    /// Show a client. Its secrets are not known to Signet.
+    Show(Who),
+    /// Make a new secret, which is shown this once. The one before it stays valid until the next rotation.
+    RotateSecret {
+        #[command(flatten)]
+        who: Who,
+        /// End the older secrets at once.
+        #[arg(long)]
+        end_older: bool,
+    },
+    /// Replace the public keys: give the old and the new one in a JWK Set, and later the new one alone.
+    SetKeys {
+        #[command(flatten)]
+        who: Who,
+        /// A PEM public key, a JWK or a JWK Set.
+        #[arg(long, value_name = "FILE")]
+        public_key: PathBuf,
+    },
+    /// Disable a client: no tokens from now on, and those issued to it or with it are refused.
+    Disable(Who),
+    /// Enable a client again.
+    Enable(Who),
+    /// Delete a client and the sessions that were opened with it. This cannot be undone.
+    Delete(Who),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Create {
+    /// What to call it: lower-case letters, digits, `-`, `_` and `.`.
+    #[arg(value_name = "NAME", value_parser = client_name)]
+    name: ClientName,
+    /// A scope that it may ask for; repeat for more. `profile` goes to users alone, `introspect` to clients alone.
+    #[arg(long = "scope", value_name = "SCOPE", value_parser = one_name)]
+    scopes: Vec<String>,
+    /// Whom its tokens may be meant for; repeat for more. Without any: the service's own --audience.
+    #[arg(long = "allow-audience", value_name = "NAME", value_parser = one_name)]
+    audiences: Vec<String>,
+    /// It cannot keep a secret: an application on its users' devices. It gets no tokens in its own name.
+    #[arg(long, conflicts_with = "public_key")]
+    public: bool,
+    /// A PEM public key, a JWK or a JWK Set: it proves who it is by signing (`private_key_jwt`), and gets no secret.
+    #[arg(long, value_name = "FILE")]
+    public_key: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Who {
+    /// The client's id or name.
+    #[arg(value_name = "ID|NAME")]
+    client: String,
+}
+
+pub(super) async fn run(command: Command, config: &Config, output: Output) -> Result<(), Failure> {
+    match command {
+        Command::Create(create) => {
+            // What the command line gets wrong is told before anything is made.
+            let new = new_client(create)?;
+            let store = open(config, false).await?;
+            let result = make(new, &store, config, output).await;
+            store.close().await;
+            result
+        }
+        Command::Existing(command) => {
+            let store = open(config, true).await?;
+            let result = with_existing(command, &store, config, output).await;
+            store.close().await;
+            result
+        }
+    }
+}
+
+async fn with_existing(
+    command: Existing,
+    store: &Store,
+    config: &Config,
+    output: Output,
+) -> Result<(), Failure> {
+    match command {
+        Existing::List { limit, after } => list(limit, after.map(ClientId), store, output).await,
+        Existing::Show(who) => show(&find(&who.client, store).await?, None, output),
+        Existing::RotateSecret { who, end_older } => {
+            rotate_secret(&who.client, end_older, store, config, output).await
+        }
+        Existing::SetKeys { who, public_key } => {
+            let jwks = read_keys(&public_key)?;
+            let client = find(&who.client, store).await?;
+            if client.kind == ClientKind::Public {
+                return Err(Failure::Failed(format!("`{}` is a public client", client.name.as_str())));
+            }
+            store.set_client_keys(client.id, jwks, now()).await?;
+            show_again(client.id, store, output).await
+        }
+        Existing::Disable(who) => set_active(&who.client, false, store, output).await,
+        Existing::Enable(who) => set_active(&who.client, true, store, output).await,
+        Existing::Delete(who) => {
+            let client = find(&who.client, store).await?;
+            store.delete_client(client.id, now()).await?;
+            output.answer(
+                &format!("Deleted {} ({}).", client.name.as_str(), client.id),
+                &json!({ "deleted": client.id.to_string() }),
+            )
+        }
+    }
+}
+
+fn new_client(create: Create) -> Result<NewClient, Failure> {
+    // The setting is understood everywhere, and would be passed over here in silence.
+    if std::env::args().any(|arg| arg == "--audience" || arg.starts_with("--audience=")) {
+        let problem = "--audience: is the service's own; a client's are given by --allow-audience";
+        return Err(Failure::Usage(problem.to_owned()));
+    }
+    let set = |flag: &str, names: &[String]| {
+        let names = NameSet::of(names.iter().map(String::as_str));
+        names.map_err(|_| Failure::Usage(format!("{flag}: all together must have at most 1024 bytes")))
+    };
+    Ok(NewClient {
+        name: create.name,
+        kind: if create.public { ClientKind::Public } else { ClientKind::Confidential },
+        scopes: set("--scope", &create.scopes)?,
+        audiences: set("--allow-audience", &create.audiences)?,
+        jwks: create.public_key.as_ref().map(read_keys).transpose()?,
+    })
+}
+
+async fn make(new: NewClient, store: &Store, config: &Config, output: Output) -> Result<(), Failure> {
+    let made = clients(store, config).register(new).await?;
+    let (client, secret) = made.ok_or_else(|| Failure::Failed("the name is taken".to_owned()))?;
+    show(&client, secret.as_ref(), output)
+}
+
+async fn list(
+    limit: Option<u64>,
+    mut after: Option<ClientId>,
+    store: &Store,
+    output: Output,
+) -> Result<(), Failure> {
+    output.heading(&format!("{:<36}  {:<8}  {:<12}  {:<27}  NAME", "ID", "STATE", "KIND", "CREATED"))?;
+    let mut left = limit.unwrap_or(u64::MAX);
+    while left > 0 {
+        let page = store.clients(after, left.min(PAGE)).await?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.id);
+        left = left.saturating_sub(page.len() as u64);
+        for client in &page {
+            let text = format!(
+                "{}  {:<8}  {:<12}  {:<27}  {}",
+                client.id,
+                state(client),
+                client.kind.name(),
+                client.create_time.to_string(),
+                client.name.as_str()
+            );
+            output.answer(&text, &object(client, None))?;
+        }
+    }
+    Ok(())
+}
+
+async fn rotate_secret(
+    who: &str,
+    end_older: bool,
+    store: &Store,
+    config: &Config,
+    output: Output,
+) -> Result<(), Failure> {
+    let client = find(who, store).await?;
+    if client.kind == ClientKind::Public {
+        return Err(Failure::Failed(format!(
+            "`{}` is a public client: it has no secret",
+            client.name.as_str()
+        )));
+    }
+    let secret = clients(store, config).rotate_secret(client.id, end_older).await?;
+    show(&find(&client.id.to_string(), store).await?, Some(&secret), output)
+}
+
+async fn set_active(who: &str, active: bool, store: &Store, output: Output) -> Result<(), Failure> {
+    let client = find(who, store).await?;
+    store.set_client_active(client.id, active, now()).await?;
+    show_again(client.id, store, output).await
+}
+
+async fn show_again(id: ClientId, store: &Store, output: Output) -> Result<(), Failure> {
+    show(&find(&id.to_string(), store).await?, None, output)
+}
+
+async fn find(who: &str, store: &Store) -> Result<Client, Failure> {
+    let found = match (ClientId::parse(who), ClientName::parse(who)) {
+        (Some(id), _) => store.client(id).await?,
+        (None, Ok(name)) => store.client_named(&name).await?,
+        (None, Err(_)) => None,
+    };
+    found.ok_or_else(|| Failure::Failed(format!("there is no client `{who}`")))
+}
+
+fn clients(store: &Store, config: &Config) -> Clients {
+    Clients::new(store.clone(), config.clients(), Clock::system(), Arc::default())
+}
+
+fn now() -> Timestamp {
+    Clock::system().now()
+}
+
+fn read_keys(file: &PathBuf) -> Result<String, Failure> {
+    let refused = |problem: String| Failure::Usage(format!("--public-key: {} {problem}", file.display()));
+    let text = fs::read_to_string(file).map_err(|error| refused(format!("cannot be read: {error}")))?;
+    read_public_keys(&text).map_err(refused)
+}
+
+fn client_name(text: &str) -> Result<ClientName, String> {
+    ClientName::parse(text).map_err(|violation| violation.description)
+}
+
+fn one_name(text: &str) -> Result<String, String> {
+    match NameSet::of([text]) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => {
+            Err("must be a name of printable ASCII, without spaces, quotation marks and backslashes"
+                .to_owned())
+        }
+    }
+}
+
+fn show(client: &Client, secret: Option<&Zeroizing<String>>, output: Output) -> Result<(), Failure> {
+    let or_none = |text: String| if text.is_empty() { "-".to_owned() } else { text };
+    let mut text = format!(
+        "id:           {}\nname:         {}\nstate:        {}\nkind:         {}\nscopes:       {}\naudiences:    {}\nsecrets:      {}\npublic keys:  {}\ncreated:      {}\nupdated:      {}",
+        client.id,
+        client.name.as_str(),
+        state(client),
+        client.kind.name(),
+        or_none(client.scopes.to_string()),
+        or_none(client.audiences.to_string()),
+        client.secrets.len(),
+        or_none(kids(client).join(" ")),
+        client.create_time,
+        client.update_time,
+    );
+    if let Some(secret) = secret {
+        text.push_str("\nsecret:       ");
+        text.push_str(secret);
+        text.push_str("\nKeep the secret now: it is not shown again.");
+    }
+    output.answer(&text, &object(client, secret))
+}
+
+const fn state(client: &Client) -> &'static str {
+    if client.is_active { "active" } else { "disabled" }
+}
+
+/// The ids of the client's keys.
+fn kids(client: &Client) -> Vec<String> {
+    let set: Value =
+        client.jwks.as_deref().and_then(|jwks| serde_json::from_str(jwks).ok()).unwrap_or_default();
+    let keys = set["keys"].as_array().map(Vec::as_slice).unwrap_or_default();
+    keys.iter().filter_map(|key| key["kid"].as_str().map(str::to_owned)).collect()
+}
+
+fn object(client: &Client, secret: Option<&Zeroizing<String>>) -> Value {
+    let mut object = json!({
+        "id": client.id.to_string(),
+        "name": client.name.as_str(),
+        "kind": client.kind.name(),
+        "scopes": client.scopes.iter().collect::<Vec<_>>(),
+        "audiences": client.audiences.iter().collect::<Vec<_>>(),
+        "public_keys": kids(client),
+        "is_active": client.is_active,
+        "create_time": client.create_time.to_string(),
+        "update_time": client.update_time.to_string(),
+    });
+    if let Some(secret) = secret {
+        object["secret"] = Value::from(secret.as_str());
+    }
+    object
+}

@@ -1,0 +1,295 @@
+//! Owns the public keys of clients: reading what an operator registers, and verifying with it.
+
+use std::collections::HashSet;
+
+use aws_lc_rs::{
+    encoding::{AsDer, PublicKeyX509Der},
+    signature::{
+        ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
+        RSA_PSS_2048_8192_SHA256, RsaPublicKeyComponents, VerificationAlgorithm,
+    },
+};
+use base64ct::{Base64UrlUnpadded, Encoding};
+use jsonwebtoken::{
+    Algorithm, DecodingKey,
+    jwk::{
+        AlgorithmParameters, CommonParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, PublicKeyUse,
+        ThumbprintHash,
+    },
+};
+use pkcs8::{ObjectIdentifier, der::Document, spki::SubjectPublicKeyInfoRef};
+use serde_json::Value;
+
+/// How many keys a client may have: an assertion that names none is tried with each.
+const MAX_KEYS: usize = 8;
+
+/// The size of an RSA modulus: at least 2048 bits (RFC 7518 section 3.3), and no more than the verifier takes.
+const RSA_MODULUS_BYTES: std::ops::RangeInclusive<usize> = 256..=1024;
+
+/// The longest `kid` in bytes.
+const KID_MAX_BYTES: usize = 255;
+
+/// The members of a JWK that are secret (RFC 7518 section 6).
+const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
+
+/// `id-ecPublicKey` and `prime256v1` (RFC 5480), `rsaEncryption` (RFC 8017), `id-Ed25519` (RFC 8410).
+const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
+const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+const ED25519_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
+
+/// What assertions may be signed with: one for each kind of key, and PS256 for RSA, too.
+pub const ASSERTION_ALGORITHMS: [&str; 4] = ["ES256", "EdDSA", "RS256", "PS256"];
+
+/// The public keys of a client.
+#[derive(Debug, Default)]
+pub(super) struct ClientKeys(Vec<ClientKey>);
+
+/// A key and the one algorithm that it verifies: an assertion cannot choose another (RFC 8725 section 3.1).
+#[derive(Debug)]
+struct ClientKey {
+    kid: String,
+    alg: KeyAlgorithm,
+    key: ParsedPublicKey,
+}
+
+impl ClientKeys {
+    /// The keys of a JWK Set as [`read_public_keys`] returned it.
+    pub(super) fn from_stored(jwks: &str) -> Result<Self, String> {
+        let set: JwkSet = serde_json::from_str(jwks).map_err(|error| error.to_string())?;
+        set.keys.iter().map(ClientKey::new).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Whether the key `kid`, or without one any key, verifies `signature` of `message` by the algorithm `alg`, which must be the
+    /// key's own.
+    pub(super) fn verify(&self, kid: Option<&str>, alg: &str, message: &[u8], signature: &[u8]) -> bool {
+        self.0
+            .iter()
+            .filter(|key| kid.is_none_or(|kid| kid == key.kid) && key.alg.to_string() == alg)
+            .any(|key| key.key.verify_sig(message, signature).is_ok())
+    }
+}
+
+impl ClientKey {
+    fn new(jwk: &Jwk) -> Result<Self, String> {
+        let (alg, verifying, bytes) = parts(jwk)?;
+        let key = ParsedPublicKey::new(verifying, bytes)
+            .map_err(|_| "is not valid: no point of its curve, or no modulus and exponent")?;
+        let kid = jwk.common.key_id.clone().ok_or("has no `kid`")?;
+        Ok(Self { kid, alg, key })
+    }
+}
+
+/// The public keys that `text` holds, a PEM `PUBLIC KEY`, a JWK or a JWK Set, as a JWK Set in which each key has a `kid` and its one
+/// algorithm. An RSA key that names none gets RS256.
+///
+/// # Errors
+/// What is wrong with it: the rest of a sentence that begins with the file.
+pub fn read_public_keys(text: &str) -> Result<String, String> {
+    let keys = if text.contains("-----BEGIN ") { vec![from_pem(text)?] } else { from_json(text)? };
+    if keys.is_empty() || keys.len() > MAX_KEYS {
+        return Err(format!("must hold 1 to {MAX_KEYS} keys"));
+    }
+    let mut kids = HashSet::new();
+    let mut set = JwkSet { keys: Vec::with_capacity(keys.len()) };
+    for key in keys {
+        let key = normalised(key).map_err(|problem| format!("holds a key that {problem}"))?;
+        if !kids.insert(key.common.key_id.clone()) {
+            return Err("holds two keys with one `kid`".to_owned());
+        }
+        set.keys.push(key);
+    }
+    serde_json::to_string(&set).map_err(|error| error.to_string())
+}
+
+/// The key with nothing but what is needed of it.
+fn normalised(jwk: Jwk) -> Result<Jwk, String> {
+    if jwk.common.public_key_use.as_ref().is_some_and(|usage| *usage != PublicKeyUse::Signature) {
+        return Err("is not for signatures".to_owned());
+    }
+    let (alg, ..) = parts(&jwk)?;
+    let kid = match jwk.common.key_id {
+        Some(kid) if kid.is_empty() || kid.len() > KID_MAX_BYTES => {
+            return Err(format!("has a `kid` of 0 or more than {KID_MAX_BYTES} bytes"));
+        }
+        Some(ref kid) => kid.clone(),
+        None => jwk.thumbprint(ThumbprintHash::SHA256).map_err(|error| error.to_string())?,
+    };
+    let common = CommonParameters {
+        public_key_use: Some(PublicKeyUse::Signature),
+        key_algorithm: Some(alg),
+        key_id: Some(kid),
+        ..CommonParameters::default()
+    };
+    let jwk = Jwk { common, algorithm: jwk.algorithm };
+    ClientKey::new(&jwk)?;
+    Ok(jwk)
+}
+
+/// The one algorithm of a key, what verifies by it, and the key as that takes it.
+fn parts(jwk: &Jwk) -> Result<(KeyAlgorithm, &'static dyn VerificationAlgorithm, Vec<u8>), String> {
+    let named = jwk.common.key_algorithm;
+    let (default, bytes) = match &jwk.algorithm {
+        AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => {
+            // The uncompressed point (SEC 1 section 2.3.3).
+            (KeyAlgorithm::ES256, [&[4][..], &coordinate(&key.x)?, &coordinate(&key.y)?].concat())
+        }
+        AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => {
+            (KeyAlgorithm::EdDSA, coordinate(&key.x)?)
+        }
+        AlgorithmParameters::RSA(key) => {
+            let components = RsaPublicKeyComponents { n: decoded(&key.n)?, e: decoded(&key.e)? };
+            if !RSA_MODULUS_BYTES.contains(&components.n.len()) {
+                return Err("is not of 2048 to 8192 bits".to_owned());
+            }
+            let der: PublicKeyX509Der<'_> = components.as_der().map_err(|_| "is no RSA key")?;
+            (KeyAlgorithm::RS256, der.as_ref().to_vec())
+        }
+        _ => return Err("is neither of P-256, nor Ed25519, nor RSA".to_owned()),
+    };
+    let alg = named.unwrap_or(default);
+    let verifying: &'static dyn VerificationAlgorithm = match (default, alg) {
+        (KeyAlgorithm::ES256, KeyAlgorithm::ES256) => &ECDSA_P256_SHA256_FIXED,
+        (KeyAlgorithm::EdDSA, KeyAlgorithm::EdDSA) => &ED25519,
+        (KeyAlgorithm::RS256, KeyAlgorithm::RS256) => &RSA_PKCS1_2048_8192_SHA256,
+        (KeyAlgorithm::RS256, KeyAlgorithm::PS256) => &RSA_PSS_2048_8192_SHA256,
+        _ => return Err("has an `alg` that is not one of ES256, EdDSA, RS256, PS256 for its kind".to_owned()),
+    };
+    Ok((alg, verifying, bytes))
+}
+
+/// Both curves have coordinates of 32 bytes.
+fn coordinate(text: &str) -> Result<Vec<u8>, String> {
+    decoded(text).ok().filter(|bytes| bytes.len() == 32).ok_or_else(|| "is not of 32 bytes".to_owned())
+}
+
+fn decoded(text: &str) -> Result<Vec<u8>, String> {
+    Base64UrlUnpadded::decode_vec(text).map_err(|_| "is not in base64url".to_owned())
+}
+
+fn from_json(text: &str) -> Result<Vec<Jwk>, String> {
+    let is_neither = || "is neither PEM, nor a JWK, nor a JWK Set".to_owned();
+    let value: Value = serde_json::from_str(text).map_err(|_| is_neither())?;
+    let keys = match value.get("keys") {
+        Some(keys) => keys.as_array().cloned().ok_or_else(is_neither)?,
+        None => vec![value],
+    };
+    if keys.iter().any(|key| PRIVATE_MEMBERS.iter().any(|member| key.get(member).is_some())) {
+        return Err("holds a private or symmetric key: register the public part alone".to_owned());
+    }
+    keys.into_iter().map(|key| serde_json::from_value(key).map_err(|_| is_neither())).collect()
+}
+
+fn from_pem(text: &str) -> Result<Jwk, String> {
+    let (label, document) = Document::from_pem(text).map_err(|error| format!("is not PEM: {error}"))?;
+    if label.contains("PRIVATE") {
+        return Err("holds a private key: register the public part alone (`openssl pkey -pubout`)".to_owned());
+    }
+    if label != "PUBLIC KEY" {
+        return Err(format!("holds a PEM `{label}`, not a `PUBLIC KEY` (`openssl pkey -pubout`)"));
+    }
+    let info: SubjectPublicKeyInfoRef<'_> =
+        document.decode_msg().map_err(|error| format!("is no public key: {error}"))?;
+    let bytes = info.subject_public_key.raw_bytes();
+    let curve = || info.algorithm.parameters_oid().ok();
+    let (key, alg) = if info.algorithm.oid == ED25519_KEY {
+        (DecodingKey::from_ed_der(bytes), Algorithm::EdDSA)
+    } else if info.algorithm.oid == RSA_ENCRYPTION {
+        (DecodingKey::from_rsa_der(bytes), Algorithm::RS256)
+    } else if info.algorithm.oid == EC_PUBLIC_KEY && curve() == Some(P256) {
+        (DecodingKey::from_ec_der(bytes), Algorithm::ES256)
+    } else {
+        return Err("holds a key that is neither of P-256, nor Ed25519, nor RSA".to_owned());
+    };
+    Jwk::from_decoding_key(&key, Some(alg))
+        .map_err(|error| format!("holds a key that cannot be read: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::{
+        rand::SystemRandom,
+        rsa::{KeyPair as RsaKeyPair, KeySize},
+        signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair},
+    };
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn pem(label: &str, der: &[u8]) -> String {
+        let lines: Vec<_> = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, der)
+            .into_bytes()
+            .chunks(64)
+            .map(|line| String::from_utf8_lossy(line).into_owned())
+            .collect();
+        format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
+    }
+
+    fn keys(text: &str) -> Vec<Value> {
+        let set: Value = serde_json::from_str(&read_public_keys(text).unwrap()).unwrap();
+        set["keys"].as_array().unwrap().clone()
+    }
+
+    #[test]
+    fn pem_of_every_kind_is_read_and_gets_its_algorithm() {
+        let random = SystemRandom::new();
+        let private = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
+        let ec = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, private.as_ref()).unwrap();
+        let ed = Ed25519KeyPair::generate().unwrap();
+        let rsa = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
+        let spki: [PublicKeyX509Der<'_>; 3] = [
+            ec.public_key().as_der().unwrap(),
+            ed.public_key().as_der().unwrap(),
+            rsa.public_key().as_der().unwrap(),
+        ];
+        for (der, alg) in spki.iter().zip(["ES256", "EdDSA", "RS256"]) {
+            let keys = keys(&pem("PUBLIC KEY", der.as_ref()));
+            assert_eq!(
+                (keys.len(), keys[0]["alg"].as_str(), keys[0]["use"].as_str()),
+                (1, Some(alg), Some("sig"))
+            );
+            assert_eq!(keys[0]["kid"].as_str().map(str::len), Some(43), "a thumbprint");
+        }
+        for (label, der) in [("PRIVATE KEY", private.as_ref()), ("CERTIFICATE", spki[0].as_ref())] {
+            let problem = read_public_keys(&pem(label, der)).unwrap_err();
+            assert!(problem.contains("public") || problem.contains("PUBLIC KEY"), "{problem}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_usable_public_key_is_refused_with_its_reason() {
+        let x = Base64UrlUnpadded::encode_string(&[7; 32]);
+        let okp = |extra: Value| {
+            let mut key = json!({ "kty": "OKP", "crv": "Ed25519", "x": x });
+            key.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+            key
+        };
+        for (json, problem) in [
+            (okp(json!({ "d": x })), "private"),
+            (json!({ "kty": "oct", "k": x }), "symmetric"),
+            (okp(json!({ "use": "enc" })), "not for signatures"),
+            (okp(json!({ "alg": "RS256" })), "`alg`"),
+            (okp(json!({ "alg": "HS256" })), "`alg`"),
+            (okp(json!({ "kid": "" })), "`kid`"),
+            (json!({ "keys": [okp(json!({ "kid": "a" })), okp(json!({ "kid": "a" }))] }), "one `kid`"),
+            (json!({ "keys": [] }), "1 to 8 keys"),
+            (json!({ "keys": "none" }), "neither PEM"),
+            (json!({ "kty": "EC", "crv": "P-256", "x": x, "y": x }), "its curve"),
+            (json!({ "kty": "EC", "crv": "P-384", "x": x, "y": x }), "neither of P-256"),
+            (json!({ "kty": "RSA", "n": x, "e": "AQAB" }), "2048"),
+            (json!({}), "neither"),
+        ] {
+            let refused = read_public_keys(&json.to_string()).unwrap_err();
+            assert!(refused.contains(problem), "{json}: {refused}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_reading_panic(text in ".{0,200}", pem in any::<bool>()) {
+            let text = if pem { format!("-----BEGIN PUBLIC KEY-----\n{text}\n-----END PUBLIC KEY-----\n") } else { text };
+            let _ = read_public_keys(&text);
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! Owns registered clients: making them, and judging who says to be one.
+
+mod assertion;
+mod keys;
+
+use std::{sync::Arc, time::Duration};
+
+use aws_lc_rs::{constant_time, digest};
+use base64ct::{Base64UrlUnpadded, Encoding};
+use rand::Rng;
+use zeroize::Zeroizing;
+
+use super::{
+    change_feed::Followed,
+    read_cache::{Known, ReadCache},
+};
+use crate::{
+    model::{
+        Client, ClientId, ClientKind, ClientName, Clock, Error, NameSet, claims::FIRST_PARTY_CLIENT, error,
+    },
+    store::Store,
+};
+use assertion::{Assertion, AssertionRules};
+use keys::ClientKeys;
+
+pub use keys::{ASSERTION_ALGORITHMS, read_public_keys};
+
+/// Where the token endpoint is, below the issuer (RFC 6749 section 3.2).
+pub const TOKEN_ENDPOINT: &str = "/oauth2/token";
+
+/// The clients of the service.
+#[derive(Debug)]
+pub struct Clients {
+    store: Store,
+    clock: Clock,
+    leeway: Duration,
+    /// The names by which an assertion may mean this service.
+    audiences: [String; 2],
+    known: ReadCache<ClientId, RegisteredClient>,
+}
+
+/// What clients are judged and remembered by.
+#[derive(Clone, Debug)]
+pub struct ClientSettings {
+    /// Who issues the tokens: whom an assertion must be meant for.
+    pub issuer: String,
+    /// How far a client's clock may be from this one.
+    pub leeway: Duration,
+    /// How many clients are remembered.
+    pub cache_size: usize,
+    /// For how long a client is remembered: how long a change by another process may stay unseen.
+    pub cache_max_age: Duration,
+}
+
+/// A client, ready to be judged.
+#[derive(Debug)]
+pub struct RegisteredClient {
+    client: Client,
+    keys: ClientKeys,
+}
+
+/// What the operator says of a new client.
+#[derive(Clone, Debug)]
+pub struct NewClient {
+    /// What the operator calls it.
+    pub name: ClientName,
+    /// Whether it can keep a secret.
+    pub kind: ClientKind,
+    /// The scopes that it may ask for.
+    pub scopes: NameSet,
+    /// Whom its tokens may be meant for; none stand for the service's own audience.
+    pub audiences: NameSet,
+    /// Its public keys, as [`read_public_keys`] returned them. A confidential client without any gets a secret.
+    pub jwks: Option<String>,
+}
+
+/// What a request says of its client (RFC 6749 section 2.3).
+#[derive(Debug)]
+pub struct ClientAuthentication {
+    /// The `client_id`, if it was said.
+    pub client_id: Option<String>,
+    /// The proof.
+    pub credential: ClientCredential,
+}
+
+/// How a client proves that it is the one it says to be.
+#[derive(Debug)]
+pub enum ClientCredential {
+    /// Not at all: a public client.
+    None,
+    /// By its secret.
+    Secret(Zeroizing<String>),
+    /// By a JWT that it has signed (RFC 7523).
+    Assertion(String),
+}
+
+/// Who asks for a token.
+#[derive(Clone, Debug)]
+pub enum Requester {
+    /// The service's own first-party application.
+    FirstParty,
+    /// A registered client that is enabled, and has proven who it is if it can.
+    Client(Arc<RegisteredClient>),
+}
+
+impl RegisteredClient {
+    /// The client.
+    #[must_use]
+    pub const fn client(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl Requester {
+    /// The `client_id` that tokens carry.
+    #[must_use]
+    pub fn client_id(&self) -> String {
+        match self {
+            Self::FirstParty => FIRST_PARTY_CLIENT.to_owned(),
+            Self::Client(registered) => registered.client.id.to_string(),
+        }
+    }
+}
+
+impl Requester {
+    /// Whether this is a client that has proven who it is, and may have `scope`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidClient`] for who has proven nothing, [`Error::InsufficientScope`].
+    pub fn prove_scope(&self, scope: &str) -> Result<(), Error> {
+        match self {
+            Self::Client(found) if found.client.kind == ClientKind::Confidential => {
+                if found.client.scopes.contains(scope) {
+                    Ok(())
+                } else {
+                    Err(Error::InsufficientScope(scope.to_owned()))
+                }
+            }
+            _ => Err(Error::InvalidClient),
+        }
+    }
+}
+
+impl Clients {
+    /// The clients in `store`.
+    #[must_use]
+    pub fn new(store: Store, settings: ClientSettings, clock: Clock, followed: Arc<Followed>) -> Self {
+        let known = ReadCache::new(settings.cache_size, settings.cache_max_age, clock.clone(), followed);
+        let endpoint = format!("{}{TOKEN_ENDPOINT}", settings.issuer.trim_end_matches('/'));
+        // RFC 7523 section 3 lets the token endpoint's URL stand for the server, and many libraries send it; the issuer alone is what
+        // its successor asks for. Neither means anybody else.
+        Self { store, clock, leeway: settings.leeway, audiences: [settings.issuer, endpoint], known }
+    }
+
+    /// Registers a client, and returns it with its secret if it has one; none if the name is taken.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn register(
+        &self,
+        new: NewClient,
+    ) -> Result<Option<(Client, Option<Zeroizing<String>>)>, Error> {
+        let now = self.clock.now();
+        let secret = (new.kind == ClientKind::Confidential && new.jwks.is_none()).then(random_secret);
+        let client = Client {
+            id: ClientId::new(now, &mut rand::rng()),
+            name: new.name,
+            kind: new.kind,
+            scopes: new.scopes,
+            audiences: new.audiences,
+            secrets: secret.iter().map(|secret| hash(secret)).collect(),
+            jwks: new.jwks,
+            is_active: true,
+            create_time: now,
+            update_time: now,
+        };
+        Ok(self.store.add_client(&client).await?.then_some((client, secret)))
+    }
+
+    /// Makes a new secret for the confidential client `id`. The one before it stays valid, unless `end_older`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn rotate_secret(&self, id: ClientId, end_older: bool) -> Result<Zeroizing<String>, Error> {
+        let secret = random_secret();
+        self.store.rotate_client_secret(id, hash(&secret), end_older, self.clock.now()).await?;
+        self.known.forget(id);
+        Ok(secret)
+    }
+
+    /// Who asks, by what the request says of its client.
+    ///
+    /// # Errors
+    /// [`Error::InvalidClient`], whatever is wrong.
+    pub async fn authenticate(&self, said: Option<ClientAuthentication>) -> Result<Requester, Error> {
+        let Some(ClientAuthentication { client_id, credential }) = said else {
+            return Ok(Requester::FirstParty);
+        };
+        let id = client_id.as_deref().and_then(ClientId::parse);
+        let found = match credential {
+            ClientCredential::None if client_id.as_deref() == Some(FIRST_PARTY_CLIENT) => {
+                return Ok(Requester::FirstParty);
+            }
+            ClientCredential::None => {
+                self.active(id).await?.filter(|found| found.client.kind == ClientKind::Public)
+            }
+            ClientCredential::Secret(secret) => {
+                let hash = hash(&secret);
+                self.active(id).await?.filter(|found| has_secret(&found.client, &hash))
+            }
+            ClientCredential::Assertion(text) => self.assert(client_id.is_some(), id, &text).await?,
+        };
+        found.map(Requester::Client).ok_or(Error::InvalidClient)
+    }
+
+    /// The client that the assertion `text` proves; a request that also names one must name the same.
+    async fn assert(
+        &self,
+        is_named: bool,
+        named: Option<ClientId>,
+        text: &str,
+    ) -> Result<Option<Arc<RegisteredClient>>, Error> {
+        let refused = |why: &str| {
+            // The caller is told nothing; whoever sets a client up needs to know.
+            tracing::debug!(why, "a client's assertion was refused");
+            Ok(None)
+        };
+        let assertion = match Assertion::parse(text) {
+            Ok(assertion) => assertion,
+            Err(why) => return refused(why),
+        };
+        let id = assertion.client_id();
+        if is_named && named != id {
+            return refused("the request names another client");
+        }
+        let Some(found) = self.active(id).await? else { return refused("there is no such client") };
+        if found.client.kind != ClientKind::Confidential {
+            return refused("the client is a public one");
+        }
+        let rules = AssertionRules { audiences: &self.audiences, leeway: self.leeway, now: self.clock.now() };
+        match assertion.verify(&found.keys, &rules) {
+            Ok(once) if self.store.use_assertion(once.hash, once.expire_time).await? => Ok(Some(found)),
+            Ok(_) => refused("it was used before"),
+            Err(why) => refused(why),
+        }
+    }
+
+    /// Whether the client `id` is there and enabled, as it was at most the bound of the cache ago.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn is_active(&self, id: ClientId) -> Result<bool, Error> {
+        Ok(self.active(Some(id)).await?.is_some())
+    }
+
+    async fn active(&self, id: Option<ClientId>) -> Result<Option<Arc<RegisteredClient>>, Error> {
+        let Some(id) = id else { return Ok(None) };
+        Ok(self.find(id).await?.filter(|found| found.client.is_active))
+    }
+
+    async fn find(&self, id: ClientId) -> Result<Option<Arc<RegisteredClient>>, Error> {
+        if let Some(Known(known)) = self.known.get(id) {
+            return Ok(known);
+        }
+        let reading = self.known.begin();
+        let client = self.store.client(id).await?;
+        let registered = client.map(RegisteredClient::try_from).transpose()?.map(Arc::new);
+        self.known.put(id, registered.clone(), reading);
+        Ok(registered)
+    }
+
+    /// Forgets the client `id`, which was changed in the database.
+    pub(super) fn forget(&self, id: ClientId) {
+        self.known.forget(id);
+    }
+
+    /// Forgets every client.
+    pub(super) fn forget_all(&self) {
+        self.known.forget_all();
+    }
+
+    /// Deletes what is remembered of assertions that have expired, every `interval`, until it is dropped.
+    pub async fn sweep(&self, interval: Duration) {
+        loop {
+            tokio::time::sleep(interval).await;
+            if let Err(error) = self.store.delete_expired_assertions(self.clock.now()).await {
+                tracing::warn!(error = %error::chain(&error), "expired assertions stay for now");
+            }
+        }
+    }
+}
+
+impl TryFrom<Client> for RegisteredClient {
+    type Error = Error;
+
+    fn try_from(client: Client) -> Result<Self, Error> {
+        let keys = client.jwks.as_deref().map(ClientKeys::from_stored).transpose();
+        let unreadable = |problem| Error::internal(format!("a key of the client {} {problem}", client.id));
+        Ok(Self { keys: keys.map_err(unreadable)?.unwrap_or_default(), client })
+    }
+}
+
+/// 256 random bits in base64url.
+fn random_secret() -> Zeroizing<String> {
+    let mut bytes = Zeroizing::new([0; 32]);
+    rand::rng().fill_bytes(bytes.as_mut_slice());
+    Zeroizing::new(Base64UrlUnpadded::encode_string(bytes.as_slice()))
+}
+
+fn hash(secret: &str) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest::digest(&digest::SHA256, secret.as_bytes()).as_ref());
+    hash
+}
+
+fn has_secret(client: &Client, hash: &[u8; 32]) -> bool {
+    let matches = |valid: &[u8; 32]| constant_time::verify_slices_are_equal(valid, hash).is_ok();
+    client.kind == ClientKind::Confidential && client.secrets.iter().any(matches)
+}

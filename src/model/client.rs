@@ -1,0 +1,153 @@
+//! Owns what a client is: a service or an application that the operator has registered (RFC 6749 section 2).
+
+use std::fmt;
+
+use rand::Rng;
+use uuid::Uuid;
+
+use super::{FieldReason, NameSet, RuleViolation, Timestamp, claims::FIRST_PARTY_CLIENT, user::uuid_v7};
+
+/// The longest name in characters.
+const NAME_MAX_CHARS: usize = 64;
+
+/// A client's identifier, a UUIDv7: its `client_id`, and the `sub` of its own tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientId(pub Uuid);
+
+impl ClientId {
+    /// A new identifier for a client made at `now`.
+    pub fn new(now: Timestamp, rng: &mut impl Rng) -> Self {
+        Self(uuid_v7(now, rng))
+    }
+
+    /// The identifier that `text` writes; none if it is no UUID, or written in another way than tokens write it.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let id = Uuid::try_parse(text).ok()?;
+        let mut written = Uuid::encode_buffer();
+        (id.hyphenated().encode_lower(&mut written) == text).then_some(Self(id))
+    }
+}
+
+impl fmt::Display for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A client's name, by which the operator calls it: in every database equal to no other, since it has but one case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientName(String);
+
+impl ClientName {
+    /// Checks the form of `text`.
+    ///
+    /// # Errors
+    /// The rule that `text` breaks.
+    pub fn parse(text: &str) -> Result<Self, RuleViolation> {
+        let refused = |reason, rule: &str| Err(RuleViolation::new(reason, rule));
+        if text.is_empty() {
+            return refused(FieldReason::Required, "must not be empty");
+        }
+        if text.len() > NAME_MAX_CHARS {
+            return refused(FieldReason::TooLong, "must have at most 64 characters");
+        }
+        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte);
+        if !text.bytes().all(allowed) {
+            let rule = "must be of lower-case ASCII letters, digits, `-`, `_` and `.`";
+            return refused(FieldReason::ForbiddenCharacter, rule);
+        }
+        if text == FIRST_PARTY_CLIENT || Uuid::try_parse(text).is_ok() {
+            let rule = "must be neither `signet`, which is the service itself, nor a UUID, which is an id";
+            return refused(FieldReason::Malformed, rule);
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// A name that was checked before it was stored.
+    pub(crate) const fn from_stored(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Whether a client can keep a secret (RFC 6749 section 2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientKind {
+    /// It can, and proves who it is.
+    Confidential,
+    /// It cannot: an application on its users' devices. It only says who it is.
+    Public,
+}
+
+impl ClientKind {
+    /// The name that is stored and shown.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Confidential => "confidential",
+            Self::Public => "public",
+        }
+    }
+
+    /// The kind of that name.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
+        [Self::Confidential, Self::Public].into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// A client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// Never changes, never used again.
+    pub id: ClientId,
+    /// What the operator calls it.
+    pub name: ClientName,
+    /// Whether it can keep a secret.
+    pub kind: ClientKind,
+    /// The scopes that it may ask for.
+    pub scopes: NameSet,
+    /// Whom its tokens may be meant for; none stand for the service's own audience.
+    pub audiences: NameSet,
+    /// The SHA-256 of its valid secrets, the newest first: at most two, so that one can be replaced without a pause. They are 256
+    /// random bits, which need no slow hash.
+    pub secrets: Vec<[u8; 32]>,
+    /// The public keys that verify its assertions, as a JWK Set (RFC 7517 section 5).
+    pub jwks: Option<String>,
+    /// False once the operator has disabled it.
+    pub is_active: bool,
+    /// When it was registered.
+    pub create_time: Timestamp,
+    /// When it last changed.
+    pub update_time: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_has_one_case_and_is_never_taken_for_an_id() {
+        for good in ["a", "billing", "billing-api.eu_1", &"x".repeat(64)] {
+            assert_eq!(ClientName::parse(good).unwrap().as_str(), good);
+        }
+        for (bad, reason) in [
+            ("", FieldReason::Required),
+            (&*"x".repeat(65), FieldReason::TooLong),
+            ("Billing", FieldReason::ForbiddenCharacter),
+            ("bill ing", FieldReason::ForbiddenCharacter),
+            ("é", FieldReason::ForbiddenCharacter),
+            ("signet", FieldReason::Malformed),
+            ("01a20a05-adfd-7f0f-a948-424ae62fc105", FieldReason::Malformed),
+            ("01a20a05adfd7f0fa948424ae62fc105", FieldReason::Malformed),
+        ] {
+            assert_eq!(ClientName::parse(bad).unwrap_err().reason, reason, "{bad}");
+        }
+    }
+}

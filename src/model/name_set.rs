@@ -1,0 +1,162 @@
+//! Owns the form of scopes and audiences: sets of names, written separated by spaces.
+
+use std::fmt;
+
+/// The longest set in bytes, as it is written.
+pub const NAME_SET_MAX_BYTES: usize = 1_024;
+
+/// A set of names in the order in which they came: scopes as RFC 6749 section 3.3 writes them, or audiences, whose names take the
+/// same form here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NameSet(String);
+
+/// What is no set of names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "must be names of printable ASCII without spaces, quotation marks and backslashes, separated by single spaces, in at most 1024 bytes"
+)]
+pub struct MalformedNames;
+
+impl NameSet {
+    /// The set that `text` writes: `scope = scope-token *( SP scope-token )`, or nothing. A name that comes twice is in it once.
+    ///
+    /// # Errors
+    /// If `text` is malformed or too long.
+    pub fn parse(text: &str) -> Result<Self, MalformedNames> {
+        if text.is_empty() {
+            return Ok(Self::default());
+        }
+        // Before the text is split: it comes from anybody.
+        if text.len() > NAME_SET_MAX_BYTES {
+            return Err(MalformedNames);
+        }
+        Self::of(text.split(' '))
+    }
+
+    /// The set of `names`.
+    ///
+    /// # Errors
+    /// If one is no name, or the set is too long.
+    pub fn of<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Self, MalformedNames> {
+        let mut set = Self::default();
+        for name in names {
+            if !is_name(name) || set.0.len() + name.len() > NAME_SET_MAX_BYTES {
+                return Err(MalformedNames);
+            }
+            set.add(name);
+        }
+        if set.0.len() > NAME_SET_MAX_BYTES { Err(MalformedNames) } else { Ok(set) }
+    }
+
+    /// A set that was checked before it was stored.
+    pub(crate) const fn from_stored(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The names.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.split(' ').filter(|name| !name.is_empty())
+    }
+
+    /// Whether `name` is one of them.
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
+        self.iter().any(|held| held == name)
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Those that `other` does not have.
+    #[must_use]
+    pub fn without(&self, other: &Self) -> Self {
+        let mut set = Self::default();
+        self.iter().filter(|name| !other.contains(name)).for_each(|name| set.add(name));
+        set
+    }
+
+    /// All but `name`.
+    #[must_use]
+    pub fn without_name(&self, name: &str) -> Self {
+        self.without(&Self(name.to_owned()))
+    }
+
+    /// How the set is written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn add(&mut self, name: &str) {
+        if !self.contains(name) {
+            if !self.0.is_empty() {
+                self.0.push(' ');
+            }
+            self.0.push_str(name);
+        }
+    }
+}
+
+impl fmt::Display for NameSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// `scope-token = 1*( %x21 / %x23-5B / %x5D-7E )` (RFC 6749 section 3.3).
+#[must_use]
+pub fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\')
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_form_is_that_of_rfc_6749() {
+        for good in ["", "a", "a b", "orders:read https://api.example/orders", "!", "~", "a'b"] {
+            assert_eq!(NameSet::parse(good).unwrap().as_str(), good);
+        }
+        for bad in [" ", "a  b", " a", "a ", "a\tb", "a\nb", "\"a\"", "a\\b", "é", "a\u{7f}", "a\0"] {
+            assert_eq!(NameSet::parse(bad), Err(MalformedNames), "{bad:?}");
+        }
+        assert_eq!(NameSet::parse("b a b a").unwrap().as_str(), "b a");
+        assert!(NameSet::parse(&"x".repeat(NAME_SET_MAX_BYTES)).is_ok());
+        assert!(NameSet::parse(&"x".repeat(NAME_SET_MAX_BYTES + 1)).is_err());
+        assert_eq!(NameSet::of(["a b"]), Err(MalformedNames), "one name, not two");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_read_is_written_and_read_again(text in r#"[ -~é"\\]{0,40}"#) {
+            let valid = text.is_empty() || text.split(' ').all(is_name);
+            let parsed = NameSet::parse(&text);
+            prop_assert_eq!(parsed.is_ok(), valid);
+            if let Ok(set) = parsed {
+                prop_assert_eq!(NameSet::parse(set.as_str()), Ok(set.clone()));
+                prop_assert!(text.split(' ').filter(|name| !name.is_empty()).all(|name| set.contains(name)));
+                prop_assert!(set.without(&set).is_empty());
+            }
+        }
+
+        #[test]
+        fn what_is_left_without_another_set_is_in_the_first_and_not_in_the_other(
+            names in prop::collection::vec("[a-d]{1,2}", 0..8),
+            others in prop::collection::vec("[a-d]{1,2}", 0..8),
+        ) {
+            let set = NameSet::of(names.iter().map(String::as_str)).unwrap();
+            let other = NameSet::of(others.iter().map(String::as_str)).unwrap();
+            let rest = set.without(&other);
+            for name in set.iter() {
+                prop_assert_eq!(rest.contains(name), !other.contains(name));
+            }
+            prop_assert!(rest.iter().all(|name| set.contains(name)));
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! Owns the table `client_assertions`: which assertions have been used, until they would have expired.
+
+use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter};
+
+use super::{
+    Store,
+    entity::client_assertions::{ActiveModel, Column, Entity},
+    failure,
+};
+use crate::model::{Error, Timestamp};
+
+impl Store {
+    /// Notes that the assertion of SHA-256 `hash` is used, and is to be remembered until `expire_time`; false if it was used
+    /// before. Of any number that do it at once, the database lets one be the first.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn use_assertion(&self, hash: [u8; 32], expire_time: Timestamp) -> Result<bool, Error> {
+        let row = ActiveModel { hash: Set(hash.to_vec()), expire_time: Set(expire_time.as_micros()) };
+        match Entity::insert(row).exec_without_returning(&self.db).await {
+            Ok(_) => Ok(true),
+            Err(error) if failure::is_duplicate(&error) => Ok(false),
+            Err(error) => Err(failure::from(error)),
+        }
+    }
+
+    /// Deletes the assertions that have expired by `now`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn delete_expired_assertions(&self, now: Timestamp) -> Result<(), Error> {
+        Entity::delete_many()
+            .filter(Column::ExpireTime.lte(now.as_micros()))
+            .exec(&self.db)
+            .await
+            .map_err(failure::from)?;
+        Ok(())
+    }
+}

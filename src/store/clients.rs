@@ -1,0 +1,229 @@
+//! Owns the tables `clients` and `client_secrets`.
+
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::Expr,
+};
+
+use super::{
+    Store, changes,
+    entity::{
+        client_secrets as secrets,
+        clients::{ActiveModel, Column, Entity, Model},
+    },
+    failure, sessions,
+};
+use crate::model::{Client, ClientId, ClientKind, ClientName, Error, NameSet, Timestamp};
+
+/// How many secrets of a client are valid at a time: the newest, and the one that it replaces.
+const VALID_SECRETS: usize = 2;
+
+impl Store {
+    /// Adds `client` with its secrets; false if another has its name, decided by the database.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn add_client(&self, client: &Client) -> Result<bool, Error> {
+        let row = ActiveModel {
+            id: Set(client.id.0),
+            name: Set(client.name.as_str().to_owned()),
+            kind: Set(client.kind.name().to_owned()),
+            scopes: Set(client.scopes.as_str().to_owned()),
+            audiences: Set(client.audiences.as_str().to_owned()),
+            jwks: Set(client.jwks.clone()),
+            is_active: Set(client.is_active),
+            create_time: Set(client.create_time.as_micros()),
+            update_time: Set(client.update_time.as_micros()),
+        };
+        let transaction = self.begin_write().await?;
+        match Entity::insert(row).exec_without_returning(&transaction).await {
+            Ok(_) => {}
+            Err(error) if failure::is_duplicate(&error) => return Ok(false),
+            Err(error) => return Err(failure::from(error)),
+        }
+        for (version, hash) in client.secrets.iter().rev().enumerate() {
+            let version = i32::try_from(version).map_err(Error::internal)?;
+            insert_secret(&transaction, client.id, *hash, version, client.create_time).await?;
+        }
+        transaction.commit().await.map_err(failure::from)?;
+        Ok(true)
+    }
+
+    /// The client `id`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn client(&self, id: ClientId) -> Result<Option<Client>, Error> {
+        let row = Entity::find_by_id(id.0).one(&self.db).await.map_err(failure::from)?;
+        self.with_secrets(row).await
+    }
+
+    /// The client of the name `name`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn client_named(&self, name: &ClientName) -> Result<Option<Client>, Error> {
+        let row = Entity::find()
+            .filter(Column::Name.eq(name.as_str()))
+            .one(&self.db)
+            .await
+            .map_err(failure::from)?;
+        self.with_secrets(row).await
+    }
+
+    /// The clients after `after` in the order of their ids, which is the order of their making, without their secrets; at most
+    /// `limit`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn clients(&self, after: Option<ClientId>, limit: u64) -> Result<Vec<Client>, Error> {
+        let mut query = Entity::find().order_by_asc(Column::Id).limit(limit);
+        if let Some(after) = after {
+            query = query.filter(Column::Id.gt(after.0));
+        }
+        let rows = query.all(&self.db).await.map_err(failure::from)?;
+        rows.into_iter().map(|row| client(row, Vec::new())).collect()
+    }
+
+    /// Adds the secret of SHA-256 `hash` to the client `id`. The newest two stay valid, or it alone if `end_older`; false if there is
+    /// no such client.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn rotate_client_secret(
+        &self,
+        id: ClientId,
+        hash: [u8; 32],
+        end_older: bool,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        let transaction = self.begin_write().await?;
+        // The update first: it makes whoever rotates at the same time wait.
+        if !update(&transaction, id, None, now).await? {
+            return Ok(false);
+        }
+        let present = find_secrets(&transaction, id).await?;
+        let version = present.first().map_or(0, |newest| newest.version.saturating_add(1));
+        let stay = if end_older { 0 } else { VALID_SECRETS - 1 };
+        for old in present.into_iter().skip(stay) {
+            secrets::Entity::delete_by_id(old.hash).exec(&transaction).await.map_err(failure::from)?;
+        }
+        insert_secret(&transaction, id, hash, version, now).await?;
+        changes::tell(&transaction, [id.0], now).await?;
+        transaction.commit().await.map_err(failure::from)?;
+        Ok(true)
+    }
+
+    /// Enables or disables the client `id`; false if there is none.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn set_client_active(
+        &self,
+        id: ClientId,
+        is_active: bool,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        let transaction = self.begin_write().await?;
+        let found = update(&transaction, id, Some((Column::IsActive, Expr::value(is_active))), now).await?;
+        changes::tell(&transaction, [id.0], now).await?;
+        transaction.commit().await.map_err(failure::from)?;
+        Ok(found)
+    }
+
+    /// Replaces the public keys of the client `id`; false if there is none.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn set_client_keys(&self, id: ClientId, jwks: String, now: Timestamp) -> Result<bool, Error> {
+        let transaction = self.begin_write().await?;
+        let found = update(&transaction, id, Some((Column::Jwks, Expr::value(jwks))), now).await?;
+        changes::tell(&transaction, [id.0], now).await?;
+        transaction.commit().await.map_err(failure::from)?;
+        Ok(found)
+    }
+
+    /// Deletes the client `id`, its secrets and the sessions that were opened with it; false if there is none.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn delete_client(&self, id: ClientId, now: Timestamp) -> Result<bool, Error> {
+        let transaction = self.begin_write().await?;
+        let done = Entity::delete_by_id(id.0).exec(&transaction).await.map_err(failure::from)?;
+        secrets::Entity::delete_many()
+            .filter(secrets::Column::ClientId.eq(id.0))
+            .exec(&transaction)
+            .await
+            .map_err(failure::from)?;
+        sessions::delete_of_client(&transaction, id).await?;
+        changes::tell(&transaction, [id.0], now).await?;
+        transaction.commit().await.map_err(failure::from)?;
+        Ok(done.rows_affected > 0)
+    }
+
+    async fn with_secrets(&self, row: Option<Model>) -> Result<Option<Client>, Error> {
+        let Some(row) = row else { return Ok(None) };
+        let secrets = find_secrets(&self.db, ClientId(row.id)).await?;
+        client(row, secrets).map(Some)
+    }
+}
+
+/// The secrets of the client `id`, the newest first.
+async fn find_secrets(db: &impl ConnectionTrait, id: ClientId) -> Result<Vec<secrets::Model>, Error> {
+    secrets::Entity::find()
+        .filter(secrets::Column::ClientId.eq(id.0))
+        .order_by_desc(secrets::Column::Version)
+        .all(db)
+        .await
+        .map_err(failure::from)
+}
+
+async fn insert_secret(
+    db: &impl ConnectionTrait,
+    id: ClientId,
+    hash: [u8; 32],
+    version: i32,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let row = secrets::ActiveModel {
+        hash: Set(hash.to_vec()),
+        client_id: Set(id.0),
+        version: Set(version),
+        create_time: Set(now.as_micros()),
+    };
+    secrets::Entity::insert(row).exec_without_returning(db).await.map_err(failure::from)?;
+    Ok(())
+}
+
+/// Sets a column of the client `id`, and when it was changed, within a transaction; false if there is none.
+async fn update(
+    db: &impl ConnectionTrait,
+    id: ClientId,
+    change: Option<(Column, Expr)>,
+    now: Timestamp,
+) -> Result<bool, Error> {
+    let mut update = Entity::update_many().col_expr(Column::UpdateTime, Expr::value(now.as_micros()));
+    if let Some((column, value)) = change {
+        update = update.col_expr(column, value);
+    }
+    let done = update.filter(Column::Id.eq(id.0)).exec(db).await.map_err(failure::from)?;
+    Ok(done.rows_affected > 0)
+}
+
+fn client(row: Model, secrets: Vec<secrets::Model>) -> Result<Client, Error> {
+    let hashes = secrets.into_iter().map(|secret| <[u8; 32]>::try_from(secret.hash));
+    let hashes = hashes.collect::<Result<_, _>>();
+    Ok(Client {
+        id: ClientId(row.id),
+        name: ClientName::from_stored(row.name),
+        kind: ClientKind::of_name(&row.kind)
+            .ok_or_else(|| Error::internal(format!("the client {} is of an unknown kind", row.id)))?,
+        scopes: NameSet::from_stored(row.scopes),
+        audiences: NameSet::from_stored(row.audiences),
+        secrets: hashes.map_err(|_| Error::internal("a client's secret has not the length of a hash"))?,
+        jwks: row.jwks,
+        is_active: row.is_active,
+        create_time: Timestamp::from_micros(row.create_time),
+        update_time: Timestamp::from_micros(row.update_time),
+    })
+}

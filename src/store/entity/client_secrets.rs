@@ -1,0 +1,16 @@
+//! Owns the shape of the table `client_secrets`.
+
+use sea_orm::entity::prelude::*;
+
+#[sea_orm::model]
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "client_secrets")]
+pub(crate) struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub hash: Vec<u8>,
+    pub client_id: Uuid,
+    pub version: i32,
+    pub create_time: i64,
+}
+
+impl ActiveModelBehavior for ActiveModel {}

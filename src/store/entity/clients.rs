@@ -1,0 +1,22 @@
+//! Owns the shape of the table `clients`.
+
+use sea_orm::entity::prelude::*;
+
+#[sea_orm::model]
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "clients")]
+pub(crate) struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: Uuid,
+    #[sea_orm(unique)]
+    pub name: String,
+    pub kind: String,
+    pub scopes: String,
+    pub audiences: String,
+    pub jwks: Option<String>,
+    pub is_active: bool,
+    pub create_time: i64,
+    pub update_time: i64,
+}
+
+impl ActiveModelBehavior for ActiveModel {}

@@ -1,0 +1,154 @@
+//! Owns what machine clients are promised, and what is kept from those who are not.
+
+pub(crate) mod assertions;
+mod grants;
+mod introspection;
+mod scopes;
+
+use signet::{
+    identity::{
+        Clients,
+        clients::{NewClient, read_public_keys},
+    },
+    model::{ClientId, ClientKind, ClientName, NameSet},
+    proto::identity::v1::{
+        ClientAuthentication, ClientCredentialsGrant, IntrospectTokenRequest, IntrospectTokenResponse,
+        IssueTokenRequest, IssueTokenResponse, PasswordGrant, RefreshTokenGrant,
+        client_authentication::Credential, issue_token_request::Grant,
+        token_service_client::TokenServiceClient,
+    },
+    store::Store,
+};
+use tonic::{Status, transport::Channel};
+
+use crate::harness::{Client, PASSWORD, TestServer, config, with_token};
+
+/// The audience of a server that says nothing else.
+const OWN_AUDIENCE: &str = "signet";
+
+/// A registered client, as the operator handed it to whoever runs it.
+#[derive(Clone)]
+pub(crate) struct Registered {
+    pub(crate) id: String,
+    pub(crate) secret: String,
+}
+
+/// What the operator asks for.
+#[derive(Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) scopes: &'a str,
+    pub(crate) audiences: &'a str,
+    pub(crate) kind: ClientKind,
+    pub(crate) public_key: Option<&'a str>,
+}
+
+impl Wanted<'_> {
+    pub(crate) const fn confidential(scopes: &str) -> Wanted<'_> {
+        Wanted { scopes, audiences: "", kind: ClientKind::Confidential, public_key: None }
+    }
+
+    pub(crate) const fn public(scopes: &str) -> Wanted<'_> {
+        Wanted { scopes, audiences: "", kind: ClientKind::Public, public_key: None }
+    }
+}
+
+/// The server and its operator, who is another process.
+pub(crate) struct Service {
+    pub(crate) server: TestServer,
+    store: Store,
+    operator: Clients,
+    client: Client,
+    tokens: TokenServiceClient<Channel>,
+}
+
+impl Service {
+    /// A server that sees what the operator does at once.
+    pub(crate) async fn start() -> Self {
+        Self::start_with(&["--standing-cache-max-age=0s"]).await
+    }
+
+    pub(crate) async fn start_with(args: &[&str]) -> Self {
+        let server = TestServer::start(args).await;
+        let store = server.store().await;
+        let settings = config(server.dir.path(), args).clients();
+        let operator = Clients::new(store.clone(), settings, server.clock.clone(), std::sync::Arc::default());
+        let mut client = server.client().await;
+        client.sign_up("alice", PASSWORD).await.unwrap();
+        let tokens = TokenServiceClient::new(server.channel().await);
+        Self { server, store, operator, client, tokens }
+    }
+
+    pub(crate) async fn register(&self, name: &str, wanted: Wanted<'_>) -> Registered {
+        let new = NewClient {
+            name: ClientName::parse(name).unwrap(),
+            kind: wanted.kind,
+            scopes: NameSet::parse(wanted.scopes).unwrap(),
+            audiences: NameSet::parse(wanted.audiences).unwrap(),
+            jwks: wanted.public_key.map(|text| read_public_keys(text).unwrap()),
+        };
+        let (client, secret) = self.operator.register(new).await.unwrap().unwrap();
+        let secret = secret.map_or_else(String::new, |secret| secret.to_string());
+        Registered { id: client.id.to_string(), secret }
+    }
+
+    async fn issue(&self, request: IssueTokenRequest) -> Result<IssueTokenResponse, Status> {
+        Ok(self.client.clone().0.issue_token(request).await?.into_inner())
+    }
+
+    /// The token of the client itself.
+    async fn token_of(&self, registered: &Registered) -> String {
+        self.issue(registered.own_token()).await.unwrap().access_token
+    }
+
+    async fn introspect(&self, token: &str, bearer: &str) -> Result<IntrospectTokenResponse, Status> {
+        let request = IntrospectTokenRequest { token: token.to_owned() };
+        Ok(self.tokens.clone().introspect_token(with_token(request, bearer)).await?.into_inner())
+    }
+
+    pub(crate) async fn set_active(&self, registered: &Registered, active: bool) {
+        let now = self.server.clock.now();
+        assert!(self.store.set_client_active(registered.client_id(), active, now).await.unwrap());
+    }
+}
+
+impl Registered {
+    fn client_id(&self) -> ClientId {
+        ClientId::parse(&self.id).unwrap()
+    }
+
+    /// Says who it is, and proves it with `credential`.
+    fn with(&self, credential: Option<Credential>) -> ClientAuthentication {
+        ClientAuthentication { client_id: self.id.clone(), credential }
+    }
+
+    fn by_secret(&self) -> ClientAuthentication {
+        self.with(Some(Credential::ClientSecret(self.secret.clone())))
+    }
+
+    fn own_token(&self) -> IssueTokenRequest {
+        request(Grant::ClientCredentials(ClientCredentialsGrant {}), Some(self.by_secret()))
+    }
+}
+
+fn request(grant: Grant, client: Option<ClientAuthentication>) -> IssueTokenRequest {
+    IssueTokenRequest { grant: Some(grant), client, ..IssueTokenRequest::default() }
+}
+
+fn client_credentials(client: ClientAuthentication) -> IssueTokenRequest {
+    request(Grant::ClientCredentials(ClientCredentialsGrant {}), Some(client))
+}
+
+fn alice() -> Grant {
+    Grant::Password(PasswordGrant { username: "alice".to_owned(), password: PASSWORD.to_owned() })
+}
+
+fn refresh(token: &str) -> Grant {
+    Grant::RefreshToken(RefreshTokenGrant { refresh_token: token.to_owned() })
+}
+
+/// The claims of a token, decoded without looking at its signature.
+fn claims(token: &str) -> serde_json::Value {
+    let payload = token.split('.').nth(1).unwrap();
+    let bytes = base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, payload).unwrap();
+    serde_json::from_slice(&bytes).unwrap()
+}

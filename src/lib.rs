@@ -5,17 +5,20 @@
 //! Rooms import downward only:
 //!
 //! ```text
-//! main -> cli -> server -> { rpc, http } -> { identity, limits } -> { store, auth } -> { proto, status } -> model
+//! main -> cli -> server -> { rpc, http } -> { identity, limits } -> { store, auth, audit }
+//!      -> { proto, status, metrics } -> model
 //! ```
 //!
 //! docs/ARCHITECTURE.md tells two requests as stories, file after file.
 
+pub mod audit;
 pub mod auth;
 pub mod cli;
 pub mod config;
 mod http;
 pub mod identity;
 mod limits;
+pub mod metrics;
 pub mod model;
 pub mod proto;
 mod rpc;

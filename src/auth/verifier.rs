@@ -9,7 +9,7 @@ use quick_cache::sync::Cache;
 use serde::{Deserialize, de::IgnoredAny};
 
 use super::keys::{KeySet, Keys, VerifyingKey};
-use crate::model::{Claims, Clock, Error, claims::ACCESS_TOKEN_TYP};
+use crate::model::{Claims, Clock, Error, Tally, claims::ACCESS_TOKEN_TYP};
 
 /// The longest token that is looked at, in bytes: Signet's own stay below 5 KiB, with all the scopes and audiences that a client can
 /// have, and below 1 KiB with few.
@@ -35,6 +35,7 @@ pub struct Verifier<K> {
     clock: Clock,
     settings: VerifierSettings,
     seen: Cache<Fingerprint, Verified>,
+    tally: Tally,
 }
 
 /// The SHA-256 of a token: the token itself is not kept.
@@ -52,7 +53,13 @@ impl<K: Keys> Verifier<K> {
     /// A verifier that trusts `keys`.
     pub fn new(keys: K, clock: Clock, settings: VerifierSettings) -> Self {
         let seen = Cache::new(settings.cache_size);
-        Self { keys, clock, settings, seen }
+        Self { keys, clock, settings, seen, tally: Tally::default() }
+    }
+
+    /// How often a token had been seen before, and how often not.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        self.tally.clone()
     }
 
     /// What `token` says, if it is genuine, meant for this audience, and in time.
@@ -80,7 +87,9 @@ impl<K: Keys> Verifier<K> {
         let fingerprint = fingerprint(token);
         let in_force =
             |key: &Arc<VerifyingKey>| keys.get(&key.kid().0).is_some_and(|current| Arc::ptr_eq(current, key));
-        let claims = if let Some(seen) = self.seen.get(&fingerprint).filter(|seen| in_force(&seen.key)) {
+        let seen = self.seen.get(&fingerprint).filter(|seen| in_force(&seen.key));
+        self.tally.count(seen.is_some());
+        let claims = if let Some(seen) = seen {
             seen.claims
         } else {
             let (signed, signature) = token.rsplit_once('.').ok_or(NOT_A_JWT)?;

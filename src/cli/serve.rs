@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{Failure, Output};
 use crate::{
-    config::Config,
+    config::{Config, Switch},
     model::Clock,
     server::{Server, Started},
     shutdown,
@@ -12,16 +12,17 @@ use crate::{
 
 pub(super) async fn run(config: Config, output: Output) -> Result<(), Failure> {
     let stop = shutdown::on_signal().map_err(|error| Failure::Failed(format!("signals: {error}")))?;
+    let metrics = config.observe.metrics;
     let server = Server::start(config, Clock::system()).await?;
     // Nobody may have been listening, or the disk of who did is full: no reason not to serve.
-    if let Err(problem) = report(server.started(), output) {
+    if let Err(problem) = report(server.started(), metrics, output) {
         tracing::warn!(error = %problem, "what starting did could not be told");
     }
     server.serve(stop).await?;
     Ok(())
 }
 
-fn report(started: &Started, output: Output) -> Result<(), Failure> {
+fn report(started: &Started, metrics: Switch, output: Output) -> Result<(), Failure> {
     let Started { grpc_addr, http_addr, issuer, database, master_key_made, migrations_applied, signing_key } =
         started;
     let master_key = master_key_made.as_ref().map_or_else(String::new, |path| {
@@ -31,12 +32,13 @@ fn report(started: &Started, output: Output) -> Result<(), Failure> {
         0 => String::new(),
         count => format!("Applied {count} migration(s).\n"),
     };
+    let metrics = if metrics == Switch::On { ", /metrics" } else { "" };
     let text = format!(
         r#"{master_key}{migrations}Database:    {database}
 Signing key: {signing_key}
 Issuer:      {issuer}
 gRPC:        {grpc_addr}
-HTTP:        http://{http_addr} (/.well-known/openid-configuration, /livez, /readyz)
+HTTP:        http://{http_addr} (/.well-known/openid-configuration, /livez, /readyz{metrics})
 
 Try it:
   grpcurl -plaintext -d '{{"username":"alice","password":"correct horse"}}' {grpc_addr} identity.v1.IdentityService/SignUp

@@ -15,13 +15,15 @@ use zeroize::Zeroizing;
 
 use super::{Failure, Output};
 use crate::{
+    audit::{Audit, Event},
     config::Config,
     identity::{Accounts, NewAccount, Passwords, passwords::PoolSize},
+    metrics::{HashMetrics, Metrics},
     model::{
         Clock, Deadline, Error, User, UserId, Username,
         profile::{DisplayName, Email},
     },
-    server::open_database,
+    server::{open_audit_log, open_database},
     store::Store,
 };
 
@@ -88,9 +90,11 @@ pub(super) async fn run(command: Command, config: &Config, output: Output) -> Re
     match command {
         Command::Create(create) => make(create, config, output).await,
         Command::Existing(command) => {
+            let audit = audit_log(config)?;
             let store = open(config, true).await?;
-            let result = with_existing(command, &store, output).await;
+            let result = with_existing(command, &store, &audit, output).await;
             store.close().await;
+            flush(&audit).await;
             result
         }
     }
@@ -103,13 +107,30 @@ pub(super) async fn open(config: &Config, must_exist: bool) -> Result<Store, Fai
     Ok(store)
 }
 
-async fn with_existing(command: Existing, store: &Store, output: Output) -> Result<(), Failure> {
+/// The audit log, before anything is changed: what cannot be recorded is not done.
+fn audit_log(config: &Config) -> Result<Audit, Failure> {
+    open_audit_log(config, &Clock::system(), &Metrics::new())
+        .map_err(|error| Failure::Usage(error.to_string()))
+}
+
+async fn flush(audit: &Audit) {
+    if !audit.flush().await {
+        tracing::error!("what was done could not be written to the audit log");
+    }
+}
+
+async fn with_existing(
+    command: Existing,
+    store: &Store,
+    audit: &Audit,
+    output: Output,
+) -> Result<(), Failure> {
     match command {
         Existing::List { limit, after } => list(limit, after.map(UserId), store, output).await,
         Existing::Show(who) => show(&find(&who, store).await?, output),
-        Existing::Disable(who) => set_active(&who, false, store, output).await,
-        Existing::Enable(who) => set_active(&who, true, store, output).await,
-        Existing::Delete(who) => delete(&who, store, output).await,
+        Existing::Disable(who) => set_active(&who, false, store, audit, output).await,
+        Existing::Enable(who) => set_active(&who, true, store, audit, output).await,
+        Existing::Delete(who) => delete(&who, store, audit, output).await,
     }
 }
 
@@ -117,18 +138,28 @@ async fn make(create: Create, config: &Config, output: Output) -> Result<(), Fai
     // What the command line gets wrong is told before anything is made.
     let argon2 = config.passwords.argon2().map_err(|error| Failure::Usage(error.to_string()))?;
     let password = read_password(create.password_file.as_deref())?;
+    let audit = audit_log(config)?;
     let store = open(config, false).await?;
-    let passwords = Passwords::start(argon2, PoolSize { threads: 1, queue: 1 }).map_err(Error::internal)?;
-    let accounts =
-        Accounts::new(store.clone(), passwords, config.accounts(), Clock::system(), Arc::default());
+    let size = PoolSize { threads: 1, queue: 1 };
+    let passwords = Passwords::start(argon2, size, HashMetrics::default()).map_err(Error::internal)?;
+    let accounts = Accounts::new(
+        store.clone(),
+        passwords,
+        config.accounts(),
+        Clock::system(),
+        Arc::default(),
+        audit.clone(),
+    );
     let new = NewAccount {
         username: &create.username,
         password: &password,
         email: create.email.as_deref(),
         display_name: create.display_name.as_deref(),
     };
-    let made = accounts.sign_up(new, Deadline::after(HASH_TIMEOUT)).await;
+    let event = Event::UserCreated.done().by_operator();
+    let made = accounts.create(new, event, Deadline::after(HASH_TIMEOUT)).await;
     store.close().await;
+    flush(&audit).await;
     show(&made?, output)
 }
 
@@ -177,15 +208,26 @@ async fn list(
     Ok(())
 }
 
-async fn set_active(who: &Who, active: bool, store: &Store, output: Output) -> Result<(), Failure> {
+async fn set_active(
+    who: &Who,
+    active: bool,
+    store: &Store,
+    audit: &Audit,
+    output: Output,
+) -> Result<(), Failure> {
     let user = find(who, store).await?;
-    store.set_active(user.id, active, Clock::system().now()).await?;
+    let event = if active { Event::UserEnabled } else { Event::UserDisabled };
+    let pending = audit.begin(event.done().by_operator().user(user.id));
+    // None to be found any more: another command deleted it at the same time.
+    pending.done_if(store.set_active(user.id, active, Clock::system().now()).await?);
     show(&find(&Who { user: user.id.to_string() }, store).await?, output)
 }
 
-async fn delete(who: &Who, store: &Store, output: Output) -> Result<(), Failure> {
+async fn delete(who: &Who, store: &Store, audit: &Audit, output: Output) -> Result<(), Failure> {
     let user = find(who, store).await?;
-    store.delete_user(user.id, Clock::system().now()).await?;
+    let pending = audit.begin(Event::UserDeleted.done().by_operator().user(user.id));
+    let deleted = store.delete_user(user.id, Clock::system().now()).await?.is_some();
+    pending.done_if(deleted);
     output.answer(
         &format!("Deleted {} ({}).", user.username.typed(), user.id),
         &json!({ "deleted": user.id.to_string() }),

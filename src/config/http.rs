@@ -1,6 +1,8 @@
 //! Owns the settings of the OAuth 2.0 endpoints over HTTP.
 
-use clap::{ArgAction, Args};
+use clap::Args;
+
+use super::Switch;
 
 /// What the OAuth 2.0 endpoints do.
 #[derive(Args, Clone, Debug)]
@@ -8,6 +10,6 @@ use clap::{ArgAction, Args};
 pub struct HttpConfig {
     /// Whether passwords are exchanged for tokens at /oauth2/token, for first-party applications; gRPC is not concerned. RFC 9700
     /// section 2.4 advises against it where the application is somebody else's.
-    #[arg(long, env = "SIGNET_HTTP_PASSWORD_GRANT", global = true, value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
-    pub http_password_grant: bool,
+    #[arg(long, env = "SIGNET_HTTP_PASSWORD_GRANT", global = true, value_name = "WHETHER", value_enum, default_value_t = Switch::On)]
+    pub http_password_grant: Switch,
 }

@@ -3,6 +3,7 @@
 mod http;
 mod limits;
 mod log;
+mod observe;
 mod passwords;
 mod storage;
 mod tokens;
@@ -20,6 +21,7 @@ use crate::{
 pub use self::http::HttpConfig;
 pub use limits::LimitConfig;
 pub use log::{LogConfig, LogFormat};
+pub use observe::{ObserveConfig, Switch};
 pub use passwords::PasswordConfig;
 pub use storage::{Database, StorageConfig};
 pub use tokens::TokenConfig;
@@ -39,7 +41,7 @@ pub struct Config {
     )]
     pub grpc_addr: SocketAddr,
 
-    /// Where HTTP (OAuth 2.0, discovery, JWKS and probes) is served. Port 0 takes a free port, which is printed.
+    /// Where HTTP (OAuth 2.0, discovery, JWKS, probes and metrics) is served. Port 0 takes a free port, which is printed.
     #[arg(
         long,
         env = "SIGNET_HTTP_ADDR",
@@ -73,6 +75,10 @@ pub struct Config {
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap would show the text as help")]
     pub log: LogConfig,
+
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap would show the text as help")]
+    pub observe: ObserveConfig,
 }
 
 /// A setting has a value that cannot be used. Shown as one sentence that names the setting.

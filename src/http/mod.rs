@@ -1,8 +1,9 @@
-//! Owns what is served over HTTP: the public keys, discovery, the OAuth 2.0 endpoints, and the probes.
+//! Owns what is served over HTTP: the public keys, discovery, the OAuth 2.0 endpoints, the probes, and the metrics.
 
 mod discovery;
 mod form;
 mod limits;
+pub(crate) mod metrics;
 mod oauth;
 mod refusal;
 
@@ -18,7 +19,7 @@ use axum::{
 };
 use tokio::sync::watch;
 
-use crate::{identity::Keyring, model::Error};
+use crate::{identity::Keyring, metrics::Metrics, model::Error};
 
 pub(crate) use discovery::Discovery;
 pub(crate) use limits::HttpLimits;
@@ -33,12 +34,13 @@ const JWKS: &str = "/.well-known/jwks.json";
 const JWKS_CACHE_CONTROL: &str = "public, max-age=300";
 
 /// The HTTP side of the service. What the issuer's URL leads to is served at that URL's path, for a proxy that hands paths on as
-/// they are, and without it, for one that takes it off.
+/// they are, and without it, for one that takes it off. `metrics` are shown if they are given.
 pub(crate) fn router(
     keyring: Arc<Keyring>,
     ready: watch::Receiver<bool>,
     oauth: OAuth,
     discovery: Discovery,
+    metrics: Option<Arc<Metrics>>,
     limits: HttpLimits,
 ) -> Router {
     let issuer_path = discovery.path();
@@ -54,6 +56,7 @@ pub(crate) fn router(
         .merge(keys.with_state(keyring))
         .merge(discovery::router(discovery))
         .merge(oauth::router(prefixes, oauth, limits.clone()))
+        .merge(metrics.map_or_else(Router::new, metrics::router))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
         .layer(from_fn_with_state(limits, limits::bound_headers))

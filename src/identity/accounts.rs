@@ -8,9 +8,10 @@ use super::{
     read_cache::{Known, ReadCache},
 };
 use crate::{
+    audit::{Audit, Entry, Event, Reason},
     model::{
-        Clock, Deadline, Error, FieldViolation, Password, PasswordRules, RuleViolation, SessionId, User,
-        UserId, Username,
+        Clock, Deadline, Error, FieldViolation, Origin, Password, PasswordRules, RuleViolation, SessionId,
+        Tally, User, UserId, Username,
         profile::{DisplayName, Email},
     },
     store::{Credentials, NewUser, ProfileChange, Store},
@@ -24,6 +25,7 @@ pub struct Accounts {
     rules: PasswordRules,
     users: ReadCache<UserId, User>,
     clock: Clock,
+    audit: Audit,
 }
 
 /// What accounts are judged and remembered by.
@@ -68,6 +70,13 @@ enum Rehash {
     Overtaken,
 }
 
+/// What somebody tries to do with a password, and from where.
+#[derive(Clone, Copy, Debug)]
+struct Attempt<'a> {
+    event: Event,
+    origin: &'a Origin,
+}
+
 /// A new account whose every field satisfies its rules.
 struct Checked {
     username: Username,
@@ -85,16 +94,30 @@ impl Accounts {
         settings: AccountSettings,
         clock: Clock,
         followed: Arc<Followed>,
+        audit: Audit,
     ) -> Self {
         let users = ReadCache::new(settings.cache_size, settings.cache_max_age, clock.clone(), followed);
-        Self { store, passwords, rules: settings.password_rules, users, clock }
+        Self { store, passwords, rules: settings.password_rules, users, clock, audit }
     }
 
-    /// Makes an account.
+    /// Makes an account for somebody who asks for it from `origin`.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub async fn sign_up(
+        &self,
+        new: NewAccount<'_>,
+        origin: &Origin,
+        deadline: Deadline,
+    ) -> Result<User, Error> {
+        self.create(new, Event::SignedUp.done().origin(origin), deadline).await
+    }
+
+    /// Makes an account, and records it as `event`, which says on whose behalf.
     ///
     /// # Errors
     /// [`Error::InvalidFields`] with every violation, [`Error::UsernameTaken`], [`Error::Overloaded`].
-    pub async fn sign_up(&self, new: NewAccount<'_>, deadline: Deadline) -> Result<User, Error> {
+    pub async fn create(&self, new: NewAccount<'_>, event: Entry, deadline: Deadline) -> Result<User, Error> {
         let Checked { username, password, email, display_name } = self.check(new)?;
         self.passwords.has_room(deadline)?;
         // The database decides who gets a name. Asking it first saves the hash when the answer is known.
@@ -112,8 +135,10 @@ impl Accounts {
             create_time: now,
             update_time: now,
         };
-        self.store.add_user(NewUser { user: user.clone(), password_hash }).await?;
-        Ok(user)
+        let pending = self.audit.begin(event.user(user.id));
+        let added = self.store.add_user(NewUser { user: user.clone(), password_hash }).await;
+        pending.settle(added.as_ref().err());
+        added.map(|()| user)
     }
 
     /// The active user whose name and password these are, and the hash that proved it.
@@ -126,18 +151,20 @@ impl Accounts {
         &self,
         username: &str,
         password: &str,
+        origin: &Origin,
         deadline: Deadline,
     ) -> Result<Credentials, Error> {
+        let attempt = Attempt { event: Event::Login, origin };
         self.passwords.has_room(deadline)?;
         let credentials = match Username::parse(username) {
             Ok(username) => self.store.credentials(&username).await?,
             Err(_) => None,
         };
-        let mut credentials = self.judge(credentials, password, deadline).await?;
+        let mut credentials = self.judge(attempt, credentials, password, deadline).await?;
         let outdated = self.passwords.needs_rehash(&credentials.password_hash);
         if outdated && self.rehash(&mut credentials, password, deadline).await == Rehash::Overtaken {
             let current = self.store.credentials_of(credentials.user.id).await?;
-            credentials = self.judge(current, password, deadline).await?;
+            credentials = self.judge(attempt, current, password, deadline).await?;
         }
         Ok(credentials)
     }
@@ -145,15 +172,31 @@ impl Accounts {
     /// `credentials`, if they are those of an active user and `password` is the one. The work is the same if not.
     async fn judge(
         &self,
+        attempt: Attempt<'_>,
         credentials: Option<Credentials>,
         password: &str,
         deadline: Deadline,
     ) -> Result<Credentials, Error> {
         let hash = credentials.as_ref().map(|credentials| credentials.password_hash.clone());
         let matches = self.passwords.verify(Password::for_login(password), hash, deadline).await?;
-        credentials
-            .filter(|credentials| matches && credentials.user.is_active)
-            .ok_or(Error::InvalidCredentials)
+        let (user, reason) = match credentials {
+            Some(found) if matches && found.user.is_active => return Ok(found),
+            Some(found) if matches => (Some(found.user.id), Reason::UserDisabled),
+            Some(found) => (Some(found.user.id), Reason::WrongPassword),
+            None => (None, Reason::UnknownUser),
+        };
+        Err(self.refuse(attempt, user, reason))
+    }
+
+    /// Tells the audit log why, and the caller that its credentials are wrong.
+    fn refuse(&self, Attempt { event, origin }: Attempt<'_>, user: Option<UserId>, reason: Reason) -> Error {
+        let entry = event.refused(reason).origin(origin);
+        self.audit.record(match user {
+            Some(user) => entry.user(user),
+            // Not the name that was typed: it may be a password in the wrong field.
+            None => entry,
+        });
+        Error::InvalidCredentials
     }
 
     /// Replaces the password of the user `id`, who proves to know the `current` one. Returns the sessions that ended with it:
@@ -167,20 +210,28 @@ impl Accounts {
         current: &str,
         new: &str,
         keep: SessionId,
+        origin: &Origin,
         deadline: Deadline,
     ) -> Result<Vec<SessionId>, Error> {
+        let attempt = Attempt { event: Event::PasswordChanged, origin };
         let credentials = self.store.credentials_of(id).await?;
         let username = credentials.as_ref().map(|credentials| credentials.user.username.clone());
         let new = self
             .rules
             .check(new, username.as_ref())
             .map_err(|violation| Error::InvalidFields(vec![violation.at("new_password")]))?;
-        let old = self.judge(credentials, current, deadline).await?.password_hash;
+        let old = self.judge(attempt, credentials, current, deadline).await?.password_hash;
         let new = self.passwords.hash(new, deadline).await?;
+        let pending = self.audit.begin(attempt.event.done().user(id).session(keep).origin(origin));
         let ended = self.store.change_password(id, &old, new, keep, self.clock.now()).await?;
         self.users.forget(id);
-        // None: somebody else changed it while this was hashed, so `current` is current no more.
-        ended.ok_or(Error::InvalidCredentials)
+        let Some(ended) = ended else {
+            pending.dismiss();
+            // Somebody else changed it while this was hashed, so `current` is current no more.
+            return Err(self.refuse(attempt, Some(id), Reason::UserChanged));
+        };
+        pending.done();
+        Ok(ended)
     }
 
     /// Changes what the user `id` says of itself.
@@ -210,11 +261,16 @@ impl Accounts {
         &self,
         id: UserId,
         password: &str,
+        origin: &Origin,
         deadline: Deadline,
     ) -> Result<Vec<SessionId>, Error> {
+        let attempt = Attempt { event: Event::UserDeleted, origin };
         let credentials = self.store.credentials_of(id).await?;
-        self.judge(credentials, password, deadline).await?;
+        self.judge(attempt, credentials, password, deadline).await?;
+        let pending = self.audit.begin(attempt.event.done().user(id).origin(origin));
         let ended = self.store.delete_user(id, self.clock.now()).await?;
+        // None: another call was first, and has told of it.
+        pending.done_if(ended.is_some());
         self.users.forget(id);
         Ok(ended.unwrap_or_default())
     }
@@ -231,6 +287,12 @@ impl Accounts {
         let user = self.store.user(id).await?.map(Arc::new);
         self.users.put(id, user.clone(), reading);
         Ok(user)
+    }
+
+    /// How often a user was known, and how often not.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        self.users.tally()
     }
 
     /// Forgets the user `id`, who was changed in the database.

@@ -9,9 +9,12 @@ use super::{
     clients::{ClientAuthentication, Requester},
     sessions::Opening,
 };
-use crate::model::{
-    ClientKind, Deadline, Error, NameSet, Origin, Subject,
-    claims::{INTROSPECT_SCOPE, USER_SCOPE},
+use crate::{
+    metrics::{GrantMetrics, GrantType, LoginResult, RefreshResult},
+    model::{
+        ClientKind, Deadline, Error, NameSet, Origin, Subject,
+        claims::{INTROSPECT_SCOPE, USER_SCOPE},
+    },
 };
 
 /// Exchanges grants.
@@ -21,6 +24,7 @@ pub struct Grants {
     sessions: Arc<Sessions>,
     clients: Arc<Clients>,
     tokens: Arc<Tokens>,
+    metrics: GrantMetrics,
 }
 
 /// What is asked of the token endpoint, as it came.
@@ -52,6 +56,16 @@ pub enum Grant {
     ClientCredentials,
 }
 
+impl Grant {
+    const fn grant_type(&self) -> GrantType {
+        match self {
+            Self::Password { .. } => GrantType::Password,
+            Self::RefreshToken(_) => GrantType::RefreshToken,
+            Self::ClientCredentials => GrantType::ClientCredentials,
+        }
+    }
+}
+
 /// What a grant was exchanged for (RFC 6749 section 5.1).
 #[derive(Debug)]
 pub struct Granted {
@@ -75,8 +89,9 @@ impl Grants {
         sessions: Arc<Sessions>,
         clients: Arc<Clients>,
         tokens: Arc<Tokens>,
+        metrics: GrantMetrics,
     ) -> Self {
-        Self { accounts, sessions, clients, tokens }
+        Self { accounts, sessions, clients, tokens, metrics }
     }
 
     /// Grants `request`, which came from `origin`.
@@ -86,6 +101,36 @@ impl Grants {
     /// [`Error::RefreshTokenInvalid`], [`Error::RefreshTokenReused`]; [`Error::Overloaded`] if a password cannot be hashed before
     /// `deadline`.
     pub async fn exchange(
+        &self,
+        request: TokenRequest,
+        origin: Origin,
+        deadline: Deadline,
+    ) -> Result<Granted, Error> {
+        let grant_type = request.grant.grant_type();
+        let granted = self.judge(request, origin, deadline).await;
+        self.count(grant_type, granted.as_ref().err());
+        granted
+    }
+
+    /// Counts what came of a grant. [`Sessions::exchange`] has counted the refresh tokens that it knew.
+    fn count(&self, grant: GrantType, refusal: Option<&Error>) {
+        if refusal.is_none() {
+            self.metrics.issued(grant);
+        }
+        match (grant, refusal) {
+            (GrantType::Password, None) => self.metrics.login(LoginResult::Succeeded),
+            (GrantType::Password, Some(Error::InvalidCredentials)) => {
+                self.metrics.login(LoginResult::Refused);
+            }
+            (GrantType::Password, Some(_)) => self.metrics.login(LoginResult::Failed),
+            (GrantType::RefreshToken, Some(Error::RefreshTokenInvalid)) => {
+                self.metrics.refresh(RefreshResult::Refused);
+            }
+            (GrantType::RefreshToken | GrantType::ClientCredentials, _) => {}
+        }
+    }
+
+    async fn judge(
         &self,
         request: TokenRequest,
         origin: Origin,
@@ -101,14 +146,15 @@ impl Grants {
         match grant {
             Grant::Password { username, password } => {
                 let opening = self.opening(&requester, &wish, origin)?;
-                let found = self.accounts.authenticate(&username, &password, deadline).await?;
+                let origin = &opening.origin;
+                let found = self.accounts.authenticate(&username, &password, origin, deadline).await?;
                 let (session, token) = self.sessions.open(&found.user, &found.password_hash, opening).await?;
                 let audience = session.audience.as_ref().unwrap_or(self.tokens.audience());
                 let subject = Subject::User(session.user_id, session.id);
                 let access = self.tokens.issue(subject, &session.client_id, &session.scope, audience)?;
                 Ok(Granted { access, refresh_token: Some(token) })
             }
-            Grant::RefreshToken(text) => self.refresh(&text, &requester, &wish).await,
+            Grant::RefreshToken(text) => self.refresh(&text, &requester, &wish, &origin).await,
             Grant::ClientCredentials => self.client_credentials(&requester, &wish),
         }
     }
@@ -128,7 +174,13 @@ impl Grants {
         Ok(Opening { client_id: requester.client_id(), scope, audience, origin })
     }
 
-    async fn refresh(&self, text: &str, requester: &Requester, wish: &Wish) -> Result<Granted, Error> {
+    async fn refresh(
+        &self,
+        text: &str,
+        requester: &Requester,
+        wish: &Wish,
+        origin: &Origin,
+    ) -> Result<Granted, Error> {
         let token = RefreshToken::parse(text).ok_or(Error::RefreshTokenInvalid)?;
         let presented = self.sessions.present(token).await?;
         let session = presented.session();
@@ -140,7 +192,7 @@ impl Grants {
         let scope = choose(&wish.scope, &session.scope).map_err(Error::InvalidScope)?;
         let granted = session.audience.as_ref().unwrap_or(self.tokens.audience());
         let audience = choose(&wish.audience, granted).map_err(Error::InvalidAudience)?;
-        let (session, next) = self.sessions.exchange(presented).await?;
+        let (session, next) = self.sessions.exchange(presented, origin).await?;
         if !self.accounts.user(session.user_id).await?.is_some_and(|user| user.is_active) {
             return Err(Error::RefreshTokenInvalid);
         }

@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 use super::MasterKey;
 use crate::{
     auth::{KeySet, Keys, VerifyingKey},
-    model::{Claims, Clock, Error, KeyId, SigningAlg, claims::ACCESS_TOKEN_TYP},
+    model::{Claims, Clock, Error, KeyId, SigningAlg, Timestamp, claims::ACCESS_TOKEN_TYP},
     store::{Store, StoredKey},
 };
 
@@ -32,6 +32,7 @@ pub struct Keyring {
 #[derive(Debug)]
 struct State {
     signing: SigningKey,
+    signing_create_time: Timestamp,
     verifying: Arc<KeySet>,
     published: Arc<JwkSet>,
 }
@@ -88,6 +89,12 @@ impl Keyring {
         self.state.load().signing.kid.clone()
     }
 
+    /// When the key that signs at present was made.
+    #[must_use]
+    pub fn signing_key_create_time(&self) -> Timestamp {
+        self.state.load().signing_create_time
+    }
+
     /// The public keys (RFC 7517), for those who verify by themselves. Symmetric keys are never among them.
     #[must_use]
     pub fn published(&self) -> Arc<JwkSet> {
@@ -117,9 +124,11 @@ impl State {
         let published =
             keys.iter().filter(|key| key.alg.is_asymmetric()).map(PrivateKey::published).collect();
         let Some(newest) = keys.iter().rposition(|key| Some(key.alg) == alg) else { return Ok(None) };
+        let signing_create_time = stored[newest].create_time;
         let signing = keys.swap_remove(newest).into_signing_key();
         Ok(Some(Self {
             signing,
+            signing_create_time,
             verifying: Arc::new(verifying),
             published: Arc::new(JwkSet { keys: published }),
         }))

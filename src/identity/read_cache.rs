@@ -12,7 +12,7 @@ use std::{
 use quick_cache::sync::Cache;
 
 use super::change_feed::Followed;
-use crate::model::Clock;
+use crate::model::{Clock, Tally};
 
 /// Rows by their ids, as they were read or as the feed of changes has confirmed them since, neither longer ago than a bound: so
 /// long can a change by another process stay unseen. A change by this process is seen at once.
@@ -24,6 +24,7 @@ pub(super) struct ReadCache<K, V> {
     followed: Arc<Followed>,
     /// How often something was forgotten: what was read before that may be what was changed.
     changes: AtomicU64,
+    tally: Tally,
 }
 
 /// What is known of a row: that it is there, or that it is not.
@@ -46,11 +47,29 @@ struct Entry<V> {
 
 impl<K: Eq + Hash + Copy, V> ReadCache<K, V> {
     pub(super) fn new(capacity: usize, max_age: Duration, clock: Clock, followed: Arc<Followed>) -> Self {
-        Self { entries: Cache::new(capacity), clock, max_age, followed, changes: AtomicU64::new(0) }
+        Self {
+            entries: Cache::new(capacity),
+            clock,
+            max_age,
+            followed,
+            changes: AtomicU64::new(0),
+            tally: Tally::default(),
+        }
     }
 
     /// What is known of the row `id`.
     pub(super) fn get(&self, id: K) -> Option<Known<V>> {
+        let known = self.known(id);
+        self.tally.count(known.is_some());
+        known
+    }
+
+    /// How often a row was known, and how often not.
+    pub(super) fn tally(&self) -> Tally {
+        self.tally.clone()
+    }
+
+    fn known(&self, id: K) -> Option<Known<V>> {
         let entry = self.entries.get(&id)?;
         // Had it changed before the feed was last read, it would have been forgotten.
         let confirmed = entry.begun.max(self.followed.until());

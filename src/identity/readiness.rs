@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, time::timeout};
 
 use super::Keyring;
-use crate::store::Store;
+use crate::{metrics::DatabaseMetrics, store::Store};
 
 /// How long one check may take before it counts as failed.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -16,13 +16,14 @@ pub struct Readiness {
     store: Store,
     keyring: Arc<Keyring>,
     ready: watch::Sender<bool>,
+    metrics: DatabaseMetrics,
 }
 
 impl Readiness {
     /// Nothing is known yet: not ready.
     #[must_use]
-    pub fn new(store: Store, keyring: Arc<Keyring>) -> Self {
-        Self { store, keyring, ready: watch::Sender::new(false) }
+    pub fn new(store: Store, keyring: Arc<Keyring>, metrics: DatabaseMetrics) -> Self {
+        Self { store, keyring, ready: watch::Sender::new(false), metrics }
     }
 
     /// Where the present answer and its changes can be read.
@@ -34,10 +35,11 @@ impl Readiness {
     /// Checks now.
     pub async fn check(&self) {
         let kid = self.keyring.signing_kid();
-        let ready = match timeout(CHECK_TIMEOUT, self.store.has_signing_key(&kid)).await {
-            Ok(Ok(found)) => found,
-            Ok(Err(_)) | Err(_) => false,
+        let (up, ready) = match timeout(CHECK_TIMEOUT, self.store.has_signing_key(&kid)).await {
+            Ok(Ok(found)) => (true, found),
+            Ok(Err(_)) | Err(_) => (false, false),
         };
+        self.metrics.checked(up, ready);
         let changed = self.ready.send_if_modified(|known| std::mem::replace(known, ready) != ready);
         if changed && ready {
             tracing::info!("ready: the database answers and holds the signing key");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Clients, Keyring, RefreshToken, Sessions, clients::ClientAuthentication};
 use crate::{
     auth::Verifier,
-    model::{Error, SessionId, Subject, UserId},
+    model::{Error, Origin, SessionId, Subject, UserId},
 };
 
 /// Revokes tokens.
@@ -27,13 +27,18 @@ impl Revocation {
         Self { verifier, clients, sessions }
     }
 
-    /// Ends the session that `token` belongs to, an access or a refresh token of the client that asks. A token that is unknown is no
-    /// error (section 2.2).
+    /// Ends the session that `token` belongs to, an access or a refresh token of the client that asks, from `origin`. A token that
+    /// is unknown is no error (section 2.2).
     ///
     /// # Errors
     /// [`Error::InvalidClient`]; [`Error::TokenOfAnotherClient`] (section 2.1); [`Error::UnsupportedTokenType`] for a client's own
     /// access token, which has no session to end.
-    pub async fn revoke(&self, token: &str, client: Option<ClientAuthentication>) -> Result<(), Error> {
+    pub async fn revoke(
+        &self,
+        token: &str,
+        client: Option<ClientAuthentication>,
+        origin: &Origin,
+    ) -> Result<(), Error> {
         let requester = self.clients.authenticate(client).await?;
         let found = match RefreshToken::parse(token) {
             // It has no dot: no JWT reads like that.
@@ -44,7 +49,7 @@ impl Revocation {
         if client_id != requester.client_id() {
             return Err(Error::TokenOfAnotherClient);
         }
-        match self.sessions.end(user, session).await {
+        match self.sessions.end(user, session, origin).await {
             Ok(()) | Err(Error::SessionNotFound) => Ok(()),
             Err(error) => Err(error),
         }

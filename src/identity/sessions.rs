@@ -8,8 +8,10 @@ use super::{
     refresh_token::{Place, RefreshToken},
 };
 use crate::{
+    audit::{Audit, Event, Reason},
+    metrics::{GrantMetrics, RefreshResult},
     model::{
-        Clock, Error, NameSet, Origin, Session, SessionId, SessionLifetime, Timestamp, User, UserId,
+        Clock, Error, NameSet, Origin, Session, SessionId, SessionLifetime, Tally, Timestamp, User, UserId,
         user::uuid_v7,
     },
     store::{Store, StoredSession},
@@ -22,6 +24,8 @@ pub struct Sessions {
     clock: Clock,
     settings: SessionSettings,
     known: ReadCache<SessionId, Session>,
+    audit: Audit,
+    metrics: GrantMetrics,
 }
 
 /// How long sessions live and are remembered.
@@ -67,9 +71,16 @@ impl Presented {
 impl Sessions {
     /// The sessions in `store`.
     #[must_use]
-    pub fn new(store: Store, settings: SessionSettings, clock: Clock, followed: Arc<Followed>) -> Self {
+    pub fn new(
+        store: Store,
+        settings: SessionSettings,
+        clock: Clock,
+        followed: Arc<Followed>,
+        audit: Audit,
+        metrics: GrantMetrics,
+    ) -> Self {
         let known = ReadCache::new(settings.cache_size, settings.cache_max_age, clock.clone(), followed);
-        Self { store, clock, settings, known }
+        Self { store, clock, settings, known, audit, metrics }
     }
 
     /// How long sessions live.
@@ -102,9 +113,15 @@ impl Sessions {
         };
         let (token, refresh) = RefreshToken::first(session.id, &mut rand::rng());
         let reading = self.known.begin();
+        let opened = Event::Login.done().user(user.id).session(session.id).origin(&session.origin);
+        let pending = self.audit.begin(opened);
         if !self.store.add_session(&session, &refresh, password_hash).await? {
+            pending.dismiss();
+            let refusal = Event::Login.refused(Reason::UserChanged).user(user.id);
+            self.audit.record(refusal.origin(&session.origin));
             return Err(Error::InvalidCredentials);
         }
+        pending.done();
         // Its tokens are likely to be seen soon.
         self.known.put(session.id, Some(Arc::new(session.clone())), reading);
         Ok((session, token))
@@ -141,16 +158,21 @@ impl Sessions {
         }
     }
 
-    /// Exchanges what was presented for the next token of its session.
+    /// Exchanges what was presented, and came from `origin`, for the next token of its session.
     ///
     /// # Errors
     /// [`Error::RefreshTokenInvalid`]; [`Error::RefreshTokenReused`] for a replay, after which the session has ended.
-    pub async fn exchange(&self, mut presented: Presented) -> Result<(Session, RefreshToken), Error> {
+    pub async fn exchange(
+        &self,
+        mut presented: Presented,
+        origin: &Origin,
+    ) -> Result<(Session, RefreshToken), Error> {
         if presented.place == Place::Newest {
             let Presented { token, stored: StoredSession { session, refresh }, .. } = &presented;
             let next = token.successor(refresh);
             let now = self.clock.now();
             if self.store.rotate_refresh_token(session.id, token.hash(), next.hash(), now).await? {
+                self.metrics.refresh(RefreshResult::Done);
                 return Ok((presented.stored.session, next));
             }
             // Another call exchanged it meanwhile, or ended the session. It will not be the newest again.
@@ -158,15 +180,18 @@ impl Sessions {
         }
         let Presented { token, stored: StoredSession { session, refresh }, place } = presented;
         match place {
-            Place::BeforeNewest => Ok((session, token.successor(&refresh))),
+            Place::BeforeNewest => {
+                self.metrics.refresh(RefreshResult::Repeated);
+                Ok((session, token.successor(&refresh)))
+            }
             Place::Old => {
+                let replay = Event::RefreshReplayed.refused(Reason::TokenReused);
+                let replay = replay.user(session.user_id).session(session.id).origin(origin);
+                let pending = self.audit.begin(replay);
                 self.store.delete_session(session.user_id, session.id, self.clock.now()).await?;
+                pending.done();
                 self.known.forget(session.id);
-                tracing::warn!(
-                    session_id = %session.id,
-                    user_id = %session.user_id,
-                    "a refresh token was used again: the session has been ended"
-                );
+                self.metrics.refresh(RefreshResult::Replayed);
                 Err(Error::RefreshTokenReused)
             }
             Place::Newest | Place::Invented => Err(Error::RefreshTokenInvalid),
@@ -200,24 +225,34 @@ impl Sessions {
         self.store.sessions(user, after, limit).await
     }
 
-    /// Ends the session `id` of `user`.
+    /// Ends the session `id` of `user`, who asks for it from `origin`.
     ///
     /// # Errors
     /// [`Error::SessionNotFound`] if the user has none of that id.
-    pub async fn end(&self, user: UserId, id: SessionId) -> Result<(), Error> {
+    pub async fn end(&self, user: UserId, id: SessionId, origin: &Origin) -> Result<(), Error> {
+        let pending = self.audit.begin(Event::SessionRevoked.done().user(user).session(id).origin(origin));
         if !self.store.delete_session(user, id, self.clock.now()).await? {
+            pending.dismiss();
             return Err(Error::SessionNotFound);
         }
+        pending.done();
         self.known.forget(id);
         Ok(())
     }
 
-    /// Ends every session of `user` but `keep`.
+    /// Ends every session of `user`, who asks for it from `origin`, but `keep`.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn end_all(&self, user: UserId, keep: Option<SessionId>) -> Result<(), Error> {
-        self.forget(&self.store.delete_sessions(user, keep, self.clock.now()).await?);
+    pub async fn end_all(&self, user: UserId, keep: Option<SessionId>, origin: &Origin) -> Result<(), Error> {
+        let all = Event::AllSessionsRevoked.done().user(user).origin(origin);
+        let pending = self.audit.begin(match keep {
+            Some(kept) => all.session(kept),
+            None => all,
+        });
+        let ended = self.store.delete_sessions(user, keep, self.clock.now()).await?;
+        pending.done();
+        self.forget(&ended);
         Ok(())
     }
 
@@ -226,6 +261,12 @@ impl Sessions {
         for id in ended {
             self.known.forget(*id);
         }
+    }
+
+    /// How often a session was known, and how often not.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        self.known.tally()
     }
 
     /// Forgets every session.

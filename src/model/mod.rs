@@ -9,6 +9,7 @@ pub mod name_set;
 pub mod password;
 pub mod profile;
 pub mod session;
+pub mod tally;
 pub mod user;
 pub mod username;
 
@@ -20,5 +21,6 @@ pub use key::{KeyId, SigningAlg};
 pub use name_set::NameSet;
 pub use password::{Password, PasswordRules};
 pub use session::{Origin, Session, SessionId, SessionLifetime};
+pub use tally::Tally;
 pub use user::{User, UserId};
 pub use username::Username;

@@ -50,7 +50,7 @@ impl IdentityRpc {
 #[tonic::async_trait]
 impl IdentityService for IdentityRpc {
     async fn sign_up(&self, request: Request<SignUpRequest>) -> Result<Response<SignUpResponse>, Status> {
-        let deadline = deadline_of(&request);
+        let (deadline, origin) = (deadline_of(&request), origin_of(&request));
         let SignUpRequest { username, password, email, display_name } = request.into_inner();
         let password = Zeroizing::new(password);
         let new = NewAccount {
@@ -59,7 +59,7 @@ impl IdentityService for IdentityRpc {
             email: email.as_deref(),
             display_name: display_name.as_deref(),
         };
-        let user = self.accounts.sign_up(new, deadline).await?;
+        let user = self.accounts.sign_up(new, &origin, deadline).await?;
         Ok(Response::new(SignUpResponse { user: Some(encode::user(&user)) }))
     }
 
@@ -128,11 +128,11 @@ impl IdentityService for IdentityRpc {
         &self,
         request: Request<ChangePasswordRequest>,
     ) -> Result<Response<ChangePasswordResponse>, Status> {
-        let deadline = deadline_of(&request);
+        let (deadline, origin) = (deadline_of(&request), origin_of(&request));
         let (id, keep) = user_of(&request)?;
         let ChangePasswordRequest { current_password, new_password } = request.into_inner();
         let (current, new) = (Zeroizing::new(current_password), Zeroizing::new(new_password));
-        let ended = self.accounts.change_password(id, &current, &new, keep, deadline).await?;
+        let ended = self.accounts.change_password(id, &current, &new, keep, &origin, deadline).await?;
         self.sessions.forget(&ended);
         Ok(Response::new(ChangePasswordResponse {}))
     }
@@ -141,10 +141,10 @@ impl IdentityService for IdentityRpc {
         &self,
         request: Request<DeleteMeRequest>,
     ) -> Result<Response<DeleteMeResponse>, Status> {
-        let deadline = deadline_of(&request);
+        let (deadline, origin) = (deadline_of(&request), origin_of(&request));
         let (id, _) = user_of(&request)?;
         let password = Zeroizing::new(request.into_inner().password);
-        let ended = self.accounts.delete(id, &password, deadline).await?;
+        let ended = self.accounts.delete(id, &password, &origin, deadline).await?;
         self.sessions.forget(&ended);
         Ok(Response::new(DeleteMeResponse {}))
     }
@@ -170,13 +170,13 @@ impl IdentityService for IdentityRpc {
         &self,
         request: Request<RevokeSessionRequest>,
     ) -> Result<Response<RevokeSessionResponse>, Status> {
-        let (user, _) = user_of(&request)?;
+        let ((user, _), origin) = (user_of(&request)?, origin_of(&request));
         let session_id = request.into_inner().session_id;
         if session_id.is_empty() {
             return Err(required("session_id").into());
         }
         let id = Uuid::parse_str(&session_id).map_err(|_| Error::SessionNotFound)?;
-        self.sessions.end(user, SessionId(id)).await?;
+        self.sessions.end(user, SessionId(id), &origin).await?;
         Ok(Response::new(RevokeSessionResponse {}))
     }
 
@@ -184,9 +184,9 @@ impl IdentityService for IdentityRpc {
         &self,
         request: Request<RevokeAllSessionsRequest>,
     ) -> Result<Response<RevokeAllSessionsResponse>, Status> {
-        let (user, current) = user_of(&request)?;
+        let ((user, current), origin) = (user_of(&request)?, origin_of(&request));
         let keep = request.get_ref().keep_current.then_some(current);
-        self.sessions.end_all(user, keep).await?;
+        self.sessions.end_all(user, keep, &origin).await?;
         Ok(Response::new(RevokeAllSessionsResponse {}))
     }
 
@@ -194,12 +194,13 @@ impl IdentityService for IdentityRpc {
         &self,
         request: Request<RevokeTokenRequest>,
     ) -> Result<Response<RevokeTokenResponse>, Status> {
+        let origin = origin_of(&request);
         let RevokeTokenRequest { token, client } = request.into_inner();
         let token = Zeroizing::new(token);
         if token.is_empty() {
             return Err(required("token").into());
         }
-        self.revocation.revoke(&token, client.map(client_of)).await?;
+        self.revocation.revoke(&token, client.map(client_of), &origin).await?;
         Ok(Response::new(RevokeTokenResponse {}))
     }
 }

@@ -5,6 +5,7 @@ pub(crate) mod framework_errors;
 pub(crate) mod health;
 mod identity_service;
 pub(crate) mod limits;
+pub(crate) mod meter;
 mod paging;
 pub(crate) mod protocol;
 mod token_service;

@@ -21,7 +21,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::{Service, ServiceExt};
 
 use super::greeting;
-use crate::config::LimitConfig;
+use crate::{config::LimitConfig, metrics::ListenerMetrics};
 
 /// How long to wait after the system refused a connection (no more file descriptors, say) before asking again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -44,6 +44,7 @@ pub(super) struct Connections {
     protocol: Protocol,
     builder: Builder<TokioExecutor>,
     limits: LimitConfig,
+    metrics: ListenerMetrics,
     /// Cancelled when no more connections are taken and those that are open shall finish.
     draining: CancellationToken,
     /// Cancelled when those still open are cut.
@@ -52,7 +53,7 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    pub(super) fn new(protocol: Protocol, limits: LimitConfig) -> Self {
+    pub(super) fn new(protocol: Protocol, limits: LimitConfig, metrics: ListenerMetrics) -> Self {
         let mut builder = Builder::new(TokioExecutor::new());
         if protocol == Protocol::Http2 {
             builder = builder.http2_only();
@@ -75,6 +76,7 @@ impl Connections {
             protocol,
             builder,
             limits,
+            metrics,
             draining: CancellationToken::new(),
             cut: CancellationToken::new(),
             open: TaskTracker::new(),
@@ -110,12 +112,14 @@ impl Connections {
             };
             // Closing at once tells the client to go elsewhere; leaving it in the backlog would let it hang.
             let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                self.metrics.refused();
                 tracing::debug!("a connection was closed: there are as many as allowed");
                 continue;
             };
+            let counted = self.metrics.accepted();
             let connection = self.connection(stream, at(peer, service.clone()));
             self.open.spawn(async move {
-                let _place = place;
+                let _held = (place, counted);
                 connection.await;
             });
         }

@@ -18,10 +18,21 @@ use crate::{
         },
     },
     rpc::{
-        IdentityRpc, TokenRpc, framework_errors, health::HealthRpc, limits::LimitsLayer,
+        IdentityRpc, TokenRpc, framework_errors,
+        health::HealthRpc,
+        limits::LimitsLayer,
+        meter::{MeterLayer, MeteredBody},
         protocol::ProtocolLayer,
     },
 };
+
+/// Every service that is served.
+const DESCRIPTOR_SETS: [&[u8]; 4] = [
+    DESCRIPTOR_SET,
+    tonic_health::pb::FILE_DESCRIPTOR_SET,
+    tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+    tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+];
 
 /// The gRPC side: every service, behind the layers that every call passes.
 pub(super) fn service(
@@ -30,8 +41,12 @@ pub(super) fn service(
 ) -> Result<
     (
         HealthRpc,
-        impl Service<http::Request<Incoming>, Response = http::Response<Body>, Error = Infallible, Future: Send>
-        + Clone
+        impl Service<
+            http::Request<Incoming>,
+            Response = http::Response<MeteredBody>,
+            Error = Infallible,
+            Future: Send,
+        > + Clone
         + Send
         + Sync
         + 'static,
@@ -56,8 +71,11 @@ pub(super) fn service(
             .add_service(reflection.max_decoding_message_size(max_message_bytes))
             .add_service(reflection_alpha.max_decoding_message_size(max_message_bytes))
             .prepare();
+    let meter = MeterLayer::new(&parts.metrics.calls, parts.clock.clone(), &DESCRIPTOR_SETS);
     let service = ServiceBuilder::new()
-        // Outermost, so that every refusal below has a reason of this API.
+        // Outermost, so that every call is counted with the code that the client gets.
+        .layer(meter.map_err(Error::internal)?)
+        // So that every refusal below has a reason of this API.
         .map_response(move |response| framework_errors::rename(response, max_message_bytes))
         // What is no gRPC request takes no place among the calls.
         .layer(ProtocolLayer::new(config.limits.max_header_bytes))

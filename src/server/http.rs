@@ -8,8 +8,8 @@ use tower::{Service, ServiceExt};
 
 use super::Parts;
 use crate::{
-    config::Config,
-    http::{Discovery, HttpLimits, OAuth, router},
+    config::{Config, Switch},
+    http::{Discovery, HttpLimits, OAuth, metrics, router},
     limits::Places,
 };
 
@@ -22,7 +22,7 @@ pub(super) fn service(
 + Send
 + Sync
 + 'static {
-    let password_grant = config.http.http_password_grant;
+    let password_grant = config.http.http_password_grant == Switch::On;
     let oauth = OAuth {
         grants: Arc::clone(&parts.grants),
         revocation: Arc::clone(&parts.revocation),
@@ -40,6 +40,10 @@ pub(super) fn service(
         config.limits.max_message_bytes,
         config.limits.max_header_bytes,
     );
-    router(Arc::clone(&parts.keyring), parts.readiness.subscribe(), oauth, discovery, limits)
+    let shown = (config.observe.metrics == Switch::On).then(|| Arc::clone(&parts.metrics));
+    let router =
+        router(Arc::clone(&parts.keyring), parts.readiness.subscribe(), oauth, discovery, shown, limits);
+    // Outermost, so that every request is counted with the status that the client gets.
+    metrics::measured(router, Arc::clone(&parts.metrics), parts.clock.clone())
         .map_request(|request: http::Request<Incoming>| request.map(Body::new))
 }

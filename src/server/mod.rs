@@ -13,8 +13,10 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    audit::Audit,
     config::{Config, ConfigError, Database, StorageConfig},
-    identity::{ChangeFeed, Keyring, MasterKey, Passwords, Readiness, keyring::KeyringError},
+    identity::{Keyring, MasterKey, Readiness, keyring::KeyringError},
+    metrics::Metrics,
     model::{Clock, Error, KeyId},
     rpc::health::HealthRpc,
     store::Store,
@@ -23,7 +25,7 @@ use crate::{
 pub use grpc::policy;
 
 use connections::{Connections, Protocol};
-use parts::Parts;
+use parts::{Foundation, Parts};
 
 /// How often readiness is checked: a database that has gone is seen within this time.
 const READINESS_INTERVAL: Duration = Duration::from_secs(1);
@@ -127,19 +129,22 @@ impl Server {
     pub async fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
         raise_open_files_limit(config.limits.max_connections);
         let argon2 = config.passwords.argon2()?;
+        let metrics = Arc::new(Metrics::new());
+        let audit = open_audit_log(&config, &clock, &metrics)?;
         let grpc = bind("--grpc-addr", config.grpc_addr)?;
         let http = bind("--http-addr", config.http_addr)?;
         let OpenDatabase { store, master_key, description, master_key_made } =
             open_database(&config.storage, false).await?;
+        let database = metrics.database.clone();
+        let store = store.observed(move |took, failed| database.statement(took, failed));
         let migrations_applied = store.migrate().await?;
         let keyring = Keyring::open(&store, &master_key, config.tokens.signing_alg, &clock).await;
         let keyring = Arc::new(keyring.map_err(|error| match error {
             KeyringError::WrongMasterKey { .. } => ConfigError::new("--master-key", error.to_string()).into(),
             KeyringError::Failed(error) => StartError::Failed(error),
         })?);
-        let passwords = Passwords::start(argon2, config.passwords.pool()).map_err(Error::internal)?;
-        let changes = ChangeFeed::open(store.clone(), clock.clone()).await?;
-        let parts = Parts::new(store, keyring, passwords, changes, &config, clock);
+        let foundation = Foundation { argon2, store, keyring, audit, metrics, clock };
+        let parts = Parts::build(foundation, &config).await?;
         parts.readiness.check().await;
         let grpc =
             grpc.listen(BACKLOG).map_err(|error| cannot_take("--grpc-addr", config.grpc_addr, &error))?;
@@ -171,8 +176,16 @@ impl Server {
         let Self { grpc, http, parts, config, .. } = self;
         let (health, grpc_service) = grpc::service(&parts, &config)?;
         let http_service = http::service(&parts, &config);
-        let grpc_connections = Connections::new(Protocol::Http2, config.limits.clone());
-        let http_connections = Connections::new(Protocol::Any, config.limits.clone());
+        let grpc_connections = Connections::new(
+            Protocol::Http2,
+            config.limits.clone(),
+            parts.metrics.connections.listener("grpc"),
+        );
+        let http_connections = Connections::new(
+            Protocol::Any,
+            config.limits.clone(),
+            parts.metrics.connections.listener("http"),
+        );
         // Twice within the bound, so that one reading may be late.
         let changes_interval = (config.tokens.standing_cache_max_age / 2).max(MIN_CHANGES_INTERVAL);
         let drained = async {
@@ -208,8 +221,21 @@ impl Server {
             tracing::warn!("stopped: calls that did not finish within --drain-timeout were cut");
         }
         parts.store.close().await;
+        if !parts.audit.flush().await {
+            tracing::error!("the last events of the audit log could not be written");
+        }
         Ok(())
     }
+}
+
+/// The audit log that `config` asks for.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn open_audit_log(config: &Config, clock: &Clock, metrics: &Metrics) -> Result<Audit, ConfigError> {
+    let target = &config.observe.audit_log;
+    Audit::open(target, clock.clone(), metrics.audit.clone())
+        .map_err(|error| ConfigError::new("--audit-log", format!("it cannot be written: {error}")))
 }
 
 /// Passes every change of readiness on to health.

@@ -1,16 +1,18 @@
-//! Owns what a request may meet: the parts of the service, each made of the narrow things that it needs.
+//! Owns the building of the parts, each from the narrow things that it needs.
 
 use std::sync::Arc;
 
 use crate::{
+    audit::Audit,
     auth::{Authenticator, Verifier},
     config::Config,
     identity::{
         Accounts, ChangeFeed, Clients, GoodStanding, Grants, Introspection, Keyring, Passwords, Readiness,
-        Revocation, Sessions, Tokens,
+        Revocation, Sessions, Tokens, passwords::Argon2Params,
     },
     limits::Places,
-    model::Clock,
+    metrics::Metrics,
+    model::{Clock, Error, Timestamp},
     store::Store,
 };
 
@@ -29,26 +31,58 @@ pub(super) struct Parts {
     pub(super) changes: ChangeFeed,
     pub(super) readiness: Readiness,
     pub(super) store: Store,
+    pub(super) audit: Audit,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) clock: Clock,
+}
+
+/// What the parts are built on.
+pub(super) struct Foundation {
+    pub(super) argon2: Argon2Params,
+    pub(super) store: Store,
+    pub(super) keyring: Arc<Keyring>,
+    pub(super) audit: Audit,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) clock: Clock,
 }
 
 impl Parts {
-    pub(super) fn new(
-        store: Store,
-        keyring: Arc<Keyring>,
-        passwords: Passwords,
-        changes: ChangeFeed,
-        config: &Config,
-        clock: Clock,
-    ) -> Self {
+    /// Builds them all.
+    ///
+    /// # Errors
+    /// If the hash threads do not start, or the database does not answer.
+    pub(super) async fn build(foundation: Foundation, config: &Config) -> Result<Self, Error> {
+        let Foundation { argon2, store, keyring, audit, metrics, clock } = foundation;
+        let passwords = Passwords::start(argon2, config.passwords.pool(), metrics.hashing.clone())
+            .map_err(Error::internal)?;
+        let changes = ChangeFeed::open(store.clone(), clock.clone()).await?;
         let followed = || changes.followed();
-        let accounts =
-            Arc::new(Accounts::new(store.clone(), passwords, config.accounts(), clock.clone(), followed()));
-        let sessions = Arc::new(Sessions::new(store.clone(), config.sessions(), clock.clone(), followed()));
+        let accounts = Arc::new(Accounts::new(
+            store.clone(),
+            passwords,
+            config.accounts(),
+            clock.clone(),
+            followed(),
+            audit.clone(),
+        ));
+        let sessions = Arc::new(Sessions::new(
+            store.clone(),
+            config.sessions(),
+            clock.clone(),
+            followed(),
+            audit.clone(),
+            metrics.grants.clone(),
+        ));
         let clients = Arc::new(Clients::new(store.clone(), config.clients(), clock.clone(), followed()));
-        let tokens = Arc::new(Tokens::new(Arc::clone(&keyring), clock.clone(), config.tokens.issuing()));
-        let grants =
-            Arc::new(Grants::new(Arc::clone(&accounts), Arc::clone(&sessions), Arc::clone(&clients), tokens));
-        let verifier = Arc::new(Verifier::new(Arc::clone(&keyring), clock, config.tokens.verifying()));
+        let grants = Arc::new(Grants::new(
+            Arc::clone(&accounts),
+            Arc::clone(&sessions),
+            Arc::clone(&clients),
+            Arc::new(Tokens::new(Arc::clone(&keyring), clock.clone(), config.tokens.issuing())),
+            metrics.grants.clone(),
+        ));
+        let verifier = Verifier::new(Arc::clone(&keyring), clock.clone(), config.tokens.verifying());
+        let verifier = Arc::new(verifier);
         let standing = GoodStanding::new(Arc::clone(&accounts), Arc::clone(&sessions), Arc::clone(&clients));
         let introspection = Arc::new(Introspection::new(
             Arc::clone(&verifier),
@@ -57,12 +91,18 @@ impl Parts {
             Arc::clone(&sessions),
             config.tokens.issuer.clone(),
         ));
+        let readiness = Readiness::new(store.clone(), Arc::clone(&keyring), metrics.database.clone());
+        metrics.watch_caches(vec![
+            ("verified_tokens", verifier.tally()),
+            ("users", accounts.tally()),
+            ("sessions", sessions.tally()),
+            ("clients", clients.tally()),
+        ]);
         let revocation =
             Arc::new(Revocation::new(Arc::clone(&verifier), Arc::clone(&clients), Arc::clone(&sessions)));
         let authenticator = Arc::new(Authenticator::new(verifier, standing));
-        let readiness = Readiness::new(store.clone(), Arc::clone(&keyring));
-        let calls = Places::new(config.limits.max_in_flight_calls);
-        Self {
+        watch(&metrics, &clock, &changes, &keyring);
+        Ok(Self {
             accounts,
             sessions,
             clients,
@@ -70,11 +110,36 @@ impl Parts {
             introspection,
             revocation,
             authenticator,
-            calls,
+            calls: Places::new(config.limits.max_in_flight_calls),
             keyring,
             changes,
             readiness,
             store,
-        }
+            audit,
+            metrics,
+            clock,
+        })
     }
+}
+
+/// Shows what is known anyhow, when somebody reads the metrics.
+fn watch(metrics: &Metrics, clock: &Clock, changes: &ChangeFeed, keyring: &Arc<Keyring>) {
+    let (followed, monotonic) = (changes.followed(), clock.clone());
+    metrics.watch(
+        "signet_change_feed_lag_seconds",
+        "How long ago the changes of other processes were read: so old can be what is remembered.",
+        move || monotonic.monotonic().saturating_sub(followed.until()).as_secs_f64(),
+    );
+    let keyring = Arc::clone(keyring);
+    metrics.watch(
+        "signet_signing_key_created_timestamp_seconds",
+        "When the key that signs was made, in seconds since 1970.",
+        move || seconds(keyring.signing_key_create_time()),
+    );
+}
+
+/// Seconds since 1970, as Prometheus has them.
+#[expect(clippy::cast_precision_loss, reason = "whole seconds stay exact for millions of years")]
+const fn seconds(time: Timestamp) -> f64 {
+    time.as_secs() as f64
 }

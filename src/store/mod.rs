@@ -68,6 +68,13 @@ impl Store {
         Ok(Self { db })
     }
 
+    /// The same database; `told` hears of every statement how long it took, and whether it failed.
+    #[must_use]
+    pub fn observed(mut self, told: impl Fn(Duration, bool) + Send + Sync + 'static) -> Self {
+        self.db.set_metric_callback(move |statement| told(statement.elapsed, statement.failed));
+        self
+    }
+
     /// Begins a transaction that holds SQLite's write lock from the start, so that what it reads cannot change before
     /// it writes, and so that it never fails for having read first.
     async fn begin_write(&self) -> Result<DatabaseTransaction, Error> {

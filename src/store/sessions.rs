@@ -219,21 +219,12 @@ pub(super) async fn delete_of_user(
 
 /// Ends every session that was opened with `client`, within a transaction. Nobody need be told: the client itself is gone.
 pub(super) async fn delete_of_client(db: &impl ConnectionTrait, client: ClientId) -> Result<(), Error> {
-    loop {
-        let ids: Vec<Uuid> = Entity::find()
-            .select_only()
-            .column(Column::Id)
-            .filter(Column::ClientId.eq(client.to_string()))
-            .limit(SWEEP)
-            .into_tuple()
-            .all(db)
-            .await
-            .map_err(failure::from)?;
-        if ids.is_empty() {
-            return Ok(());
-        }
-        delete_rows(db, ids).await?;
-    }
+    Entity::delete_many()
+        .filter(Column::ClientId.eq(client.to_string()))
+        .exec(db)
+        .await
+        .map_err(failure::from)?;
+    Ok(())
 }
 
 /// Deletes sessions, within a transaction.

@@ -27,7 +27,7 @@ pub(crate) const PASSWORD: &str = "correct horse battery";
 const START: Timestamp = Timestamp::from_micros(1_795_435_200_000_000);
 
 /// Hashes that cost next to nothing, on free ports.
-const ARGS: [&str; 9] = [
+const ARGS: [&str; 10] = [
     "signet",
     "--grpc-addr=127.0.0.1:0",
     "--http-addr=127.0.0.1:0",
@@ -37,6 +37,7 @@ const ARGS: [&str; 9] = [
     "--drain-timeout=5s",
     "--log-level=warn",
     "--hash-queue=1000",
+    "--audit-log=off",
 ];
 
 /// A server of the test's own; it ends with the test.

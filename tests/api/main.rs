@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test panics to fail")]
 
 mod access;
+mod audit;
 mod clients;
 mod get_me;
 mod harness;
@@ -11,6 +12,7 @@ mod http;
 mod issue_token;
 mod keys;
 mod limits;
+mod metrics;
 mod own_account;
 mod ready;
 mod sessions;

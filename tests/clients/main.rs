@@ -1,4 +1,4 @@
-//! Drives the real program with the clients that its users have: grpcurl and buf.
+//! Drives the real program with the clients that its users have: grpcurl, buf and promtool.
 //!
 //! `scripts/test` fetches the clients and runs these tests; plain `cargo test`, which needs Rust alone, leaves them out.
 
@@ -10,5 +10,6 @@ mod errors;
 mod grpcurl;
 mod machine_clients;
 mod operator;
+mod prometheus;
 mod signet;
 mod tools;

@@ -27,6 +27,7 @@ pub(crate) struct Signet {
     stdout: Receiver<String>,
     directory: TempDir,
     pub(crate) grpc_addr: String,
+    pub(crate) http_addr: String,
 }
 
 impl Signet {
@@ -41,6 +42,7 @@ impl Signet {
         let started = signet.line();
         let started: Value = serde_json::from_str(&started).expect("--json answers in JSON");
         started["grpc_addr"].as_str().expect("an address").clone_into(&mut signet.grpc_addr);
+        started["http_addr"].as_str().expect("an address").clone_into(&mut signet.http_addr);
         signet
     }
 
@@ -87,7 +89,7 @@ impl Signet {
                 }
             }
         });
-        Self { process, stdout: receiver, directory, grpc_addr: String::new() }
+        Self { process, stdout: receiver, directory, grpc_addr: String::new(), http_addr: String::new() }
     }
 
     /// The next line that the server writes.

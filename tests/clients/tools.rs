@@ -12,6 +12,11 @@ pub(crate) fn buf() -> PathBuf {
     find("SIGNET_TEST_BUF", "buf")
 }
 
+/// promtool: what `SIGNET_TEST_PROMTOOL` names, or else the one on the `PATH`.
+pub(crate) fn promtool() -> PathBuf {
+    find("SIGNET_TEST_PROMTOOL", "promtool")
+}
+
 fn find(variable: &str, name: &str) -> PathBuf {
     if let Some(path) = env::var_os(variable).map(PathBuf::from) {
         assert!(path.is_file(), "{variable} names {}, and there is no such file", path.display());

@@ -6,11 +6,11 @@ mod revoke;
 mod token;
 mod userinfo;
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
-    Router,
-    http::{HeaderValue, header},
+    Extension, Router,
+    http::{HeaderMap, HeaderValue, header},
     middleware::{from_fn_with_state, map_response},
     response::Response,
     routing::{get, post},
@@ -25,7 +25,7 @@ use crate::{
     identity::{
         Accounts, Clients, GoodStanding, Grants, Introspection, Keyring, Revocation, clients::TOKEN_ENDPOINT,
     },
-    model::Error,
+    model::{Error, Origin},
 };
 
 /// Where tokens are issued (RFC 6749 section 3.2).
@@ -77,6 +77,12 @@ pub(super) fn router<'a>(
         .with_state(Arc::new(oauth))
         .layer(from_fn_with_state(limits, admit))
         .layer(map_response(keep_out_of_caches))
+}
+
+/// Where a request comes from, as far as can be seen.
+fn origin_of(headers: &HeaderMap, peer: Option<Extension<SocketAddr>>) -> Origin {
+    let user_agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+    Origin::of(user_agent, peer.map(|Extension(peer)| peer))
 }
 
 /// What these endpoints answer is for one reader alone (RFC 6749 section 5.1).

@@ -2,18 +2,14 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use axum::{
-    Extension, Json,
-    extract::State,
-    http::{HeaderMap, header},
-};
+use axum::{Extension, Json, extract::State, http::HeaderMap};
 use serde::Serialize;
 
-use super::{Error, OAuth, Refusal, client};
+use super::{Error, OAuth, Refusal, client, origin_of};
 use crate::{
     http::form::Form,
     identity::grants::{Grant, Granted, TokenRequest},
-    model::{Deadline, Origin},
+    model::Deadline,
 };
 
 /// The grant type of a username and its password (RFC 6749 section 4.3).
@@ -52,8 +48,7 @@ pub(super) async fn token(
     let audiences = form.any_number("resource");
     form.check()?;
     let request = TokenRequest { grant, client, scope, audiences };
-    let user_agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
-    let origin = Origin::of(user_agent, peer.map(|Extension(peer)| peer));
+    let origin = origin_of(&headers, peer);
     let Granted { access, refresh_token } = oauth.grants.exchange(request, origin, deadline).await?;
     Ok(Json(TokenResponse {
         access_token: access.access_token,

@@ -16,7 +16,8 @@ use super::{
 };
 use crate::{
     model::{
-        Client, ClientId, ClientKind, ClientName, Clock, Error, NameSet, claims::FIRST_PARTY_CLIENT, error,
+        Client, ClientId, ClientKind, ClientName, Clock, Error, NameSet, Tally, claims::FIRST_PARTY_CLIENT,
+        error,
     },
     store::Store,
 };
@@ -243,6 +244,12 @@ impl Clients {
             Ok(_) => refused("it was used before"),
             Err(why) => refused(why),
         }
+    }
+
+    /// How often a client was known, and how often not.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        self.known.tally()
     }
 
     /// Whether the client `id` is there and enabled, as it was at most the bound of the cache ago.

@@ -7,7 +7,10 @@ mod pool;
 pub use argon2id::Argon2Params;
 pub use pool::PoolSize;
 
-use crate::model::{Deadline, Error, Password};
+use crate::{
+    metrics::HashMetrics,
+    model::{Deadline, Error, Password},
+};
 
 use pool::{Outcome, Pool, Task};
 
@@ -23,8 +26,8 @@ impl Passwords {
     ///
     /// # Errors
     /// The operating system's, if it has no room for the threads.
-    pub fn start(params: Argon2Params, size: PoolSize) -> std::io::Result<Self> {
-        Ok(Self { params, pool: Pool::start(params, size)? })
+    pub fn start(params: Argon2Params, size: PoolSize, metrics: HashMetrics) -> std::io::Result<Self> {
+        Ok(Self { params, pool: Pool::start(params, size, metrics)? })
     }
 
     /// The Argon2id hash of `password` under a fresh salt, as a PHC string.

@@ -19,7 +19,10 @@ use super::{
     argon2id::{Argon2Params, Memory},
     imported,
 };
-use crate::model::{Clock, Deadline, Error, Password};
+use crate::{
+    metrics::HashMetrics,
+    model::{Clock, Deadline, Error, Password},
+};
 
 /// When to try again at the earliest: before the first hash is done nobody knows how long one takes.
 const MIN_RETRY_AFTER: Duration = Duration::from_millis(100);
@@ -68,6 +71,7 @@ pub(super) struct Pool {
 struct Shared {
     state: Mutex<State>,
     work: Condvar,
+    metrics: HashMetrics,
 }
 
 #[derive(Debug, Default)]
@@ -81,8 +85,9 @@ pub(super) struct State {
 }
 
 impl Pool {
-    pub(super) fn start(params: Argon2Params, size: PoolSize) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared { state: Mutex::default(), work: Condvar::new() });
+    pub(super) fn start(params: Argon2Params, size: PoolSize, metrics: HashMetrics) -> std::io::Result<Self> {
+        metrics.threads(size.threads);
+        let shared = Arc::new(Shared { state: Mutex::default(), work: Condvar::new(), metrics });
         for number in 0..size.threads {
             let shared = Arc::clone(&shared);
             thread::Builder::new().name(format!("hash-{number}")).spawn(move || shared.serve(params))?;
@@ -103,6 +108,7 @@ impl Pool {
     fn admit(&self, job: Job) -> Result<(), Error> {
         let mut state = self.room(job.deadline)?;
         state.queue.push_back(job);
+        self.shared.metrics.queued(state.queue.len());
         drop(state);
         self.shared.work.notify_one();
         Ok(())
@@ -122,6 +128,7 @@ impl Pool {
         let waits = ahead >= self.size.threads;
         let full = ahead >= self.size.threads + self.size.queue;
         if full || (waits && needed > deadline.remaining()) {
+            self.shared.metrics.refused();
             return Err(Error::Overloaded {
                 what: "passwords to hash",
                 retry_after: needed.max(MIN_RETRY_AFTER),
@@ -165,6 +172,7 @@ impl Shared {
             let result = catch_unwind(AssertUnwindSafe(|| compute(&mut memory, task, params)))
                 .unwrap_or_else(|_| Err(Error::internal("the hash function panicked")));
             let took = clock.monotonic().saturating_sub(started);
+            self.metrics.end(took);
             let mut state = self.lock();
             state.running -= 1;
             // A moving average over some eight jobs: follows a change of load, not a single slow hash.
@@ -182,8 +190,10 @@ impl Shared {
         let mut state = self.lock();
         loop {
             while let Some(job) = state.queue.pop_front() {
+                self.metrics.queued(state.queue.len());
                 if job.is_wanted() {
                     state.running += 1;
+                    self.metrics.begin();
                     return Some(job);
                 }
                 let _ = job.reply.send(Err(Error::DeadlineExceeded));

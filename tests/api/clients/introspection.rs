@@ -90,7 +90,7 @@ async fn of_an_inactive_token_nothing_is_said_whatever_the_cause() {
     let (access, token) = log_in().await;
     let forged = format!("{}x", &access[..access.len() - 1]);
     let unsigned = format!("{}.", access.rsplit_once('.').unwrap().0);
-    for bad in ["x", "a.b.c", "é", &forged, &unsigned, &token[1..], &"A".repeat(43), &"x".repeat(60_000)] {
+    for bad in ["x", "a.b.c", "é", &forged, &unsigned, &token[1..], &"A".repeat(86), &"x".repeat(60_000)] {
         inactive.push(bad.to_owned());
     }
     // A refresh token that has been used.

@@ -190,7 +190,7 @@ async fn grant_types_that_are_not_exchanged_are_refused() {
 
 #[tokio::test]
 async fn passwords_are_not_exchanged_where_that_is_turned_off() {
-    let server = TestServer::start(&["--http-password-grant=false"]).await;
+    let server = TestServer::start(&["--http-password-grant=off"]).await;
     let mut client = server.client().await;
     client.sign_up("alice", PASSWORD).await.unwrap();
     let http = server.http();

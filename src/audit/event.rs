@@ -1,0 +1,213 @@
+//! Owns what can be recorded: the events, their outcomes, and whom they concern.
+
+use crate::model::{KeyId, Origin, SessionId, UserId};
+
+/// How much is kept of what a client calls itself, and of its address, in characters.
+const MAX_CHARS: usize = 255;
+
+/// A closed set of values with stable names.
+macro_rules! named {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name { $($(#[$variant_doc])* $variant,)+ }
+
+        impl $name {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// The name in the log: programs rely on it, so it never changes.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $text,)+ }
+            }
+        }
+    };
+}
+
+named! {
+    /// What happened. A new event is one line here, one in docs/AUDIT.md (a test compares them), and the call that records it.
+    Event {
+        /// Somebody made an account of their own.
+        SignedUp = "user.signed_up",
+        /// Somebody logged in by password, or tried to.
+        Login = "login",
+        /// A refresh token was used again: a copy is at large, and its session has been ended.
+        RefreshReplayed = "refresh_token.replayed",
+        /// A user ended one session.
+        SessionRevoked = "session.revoked",
+        /// A user ended all sessions, or all but the present one.
+        AllSessionsRevoked = "session.all_revoked",
+        /// A user changed the password, or tried to without knowing it; the other sessions ended with it.
+        PasswordChanged = "password.changed",
+        /// An operator made a user.
+        UserCreated = "user.created",
+        /// An operator disabled a user.
+        UserDisabled = "user.disabled",
+        /// An operator enabled a user.
+        UserEnabled = "user.enabled",
+        /// A user (or somebody who did not know the password, in vain) or an operator deleted an account.
+        UserDeleted = "user.deleted",
+    }
+}
+
+named! {
+    /// Whether it came to pass.
+    Outcome {
+        /// It did.
+        Success = "success",
+        /// It was refused.
+        Failure = "failure",
+        /// The client went away, or the database failed, while it was being done: it may have come to pass or not.
+        Unknown = "unknown",
+    }
+}
+
+named! {
+    /// Why it was refused. A client is not told the difference.
+    Reason {
+        /// No user has the name.
+        UnknownUser = "unknown_user",
+        /// The password is another one.
+        WrongPassword = "wrong_password",
+        /// The password is right, and the user is disabled.
+        UserDisabled = "user_disabled",
+        /// The password was changed, or the user disabled or deleted, at the same time.
+        UserChanged = "user_changed",
+        /// The token had been used, and its successor too.
+        TokenReused = "token_reused",
+    }
+}
+
+named! {
+    /// Who did it.
+    Actor {
+        /// Nobody who has been proven to be anybody.
+        Anonymous = "anonymous",
+        /// The user that the entry names.
+        User = "user",
+        /// Whoever may run `signet` on this machine.
+        Operator = "operator",
+    }
+}
+
+/// One event. What it cannot hold, no line can show: names, passwords, tokens, hashes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub(super) event: Event,
+    pub(super) outcome: Outcome,
+    pub(super) reason: Option<Reason>,
+    pub(super) actor: Actor,
+    pub(super) user_id: Option<UserId>,
+    pub(super) session_id: Option<SessionId>,
+    pub(super) client_id: Option<String>,
+    pub(super) key_id: Option<KeyId>,
+    pub(super) address: Option<String>,
+    pub(super) user_agent: Option<String>,
+}
+
+impl Event {
+    /// It happened, by the user's own doing.
+    #[must_use]
+    pub const fn done(self) -> Entry {
+        Entry {
+            event: self,
+            outcome: Outcome::Success,
+            reason: None,
+            actor: Actor::User,
+            user_id: None,
+            session_id: None,
+            client_id: None,
+            key_id: None,
+            address: None,
+            user_agent: None,
+        }
+    }
+
+    /// It was refused; who asked is not known.
+    #[must_use]
+    pub fn refused(self, reason: Reason) -> Entry {
+        Entry { outcome: Outcome::Failure, reason: Some(reason), actor: Actor::Anonymous, ..self.done() }
+    }
+}
+
+impl Entry {
+    /// It was an operator's doing.
+    #[must_use]
+    pub fn by_operator(self) -> Self {
+        Self { actor: Actor::Operator, ..self }
+    }
+
+    /// It concerns `user`.
+    #[must_use]
+    pub fn user(self, user: UserId) -> Self {
+        Self { user_id: Some(user), ..self }
+    }
+
+    /// It concerns `session`.
+    #[must_use]
+    pub fn session(self, session: SessionId) -> Self {
+        Self { session_id: Some(session), ..self }
+    }
+
+    /// It concerns the client `id`: one that is registered, never what a caller says of itself.
+    #[must_use]
+    pub fn client(self, id: impl Into<String>) -> Self {
+        Self { client_id: Some(id.into()), ..self }
+    }
+
+    /// It concerns the signing key `id`.
+    #[must_use]
+    pub fn key(self, id: KeyId) -> Self {
+        Self { key_id: Some(id), ..self }
+    }
+
+    /// It came from `origin`.
+    #[must_use]
+    pub fn origin(self, origin: &Origin) -> Self {
+        Self {
+            address: origin.address.as_deref().map(printable),
+            user_agent: origin.user_agent.as_deref().map(printable),
+            ..self
+        }
+    }
+}
+
+/// `text` without what could begin a line or command the terminal of whoever reads it, and not too long.
+fn printable(text: &str) -> String {
+    let safe = |char: char| {
+        // Line and paragraph separators, and what turns the direction of writing, are no controls to Unicode.
+        let hidden = char.is_control()
+            || matches!(char, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if hidden { char::REPLACEMENT_CHARACTER } else { char }
+    };
+    text.chars().take(MAX_CHARS).map(safe).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LINE_SEPARATOR: char = '\u{2028}';
+    const OVERRIDE: char = '\u{202e}';
+
+    #[test]
+    fn names_are_told_apart() {
+        let mut names: Vec<_> = Event::ALL.iter().map(|event| event.name()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Event::ALL.len());
+    }
+
+    proptest! {
+        #[test]
+        fn what_a_client_says_cannot_forge_a_line(text in any::<String>()) {
+            let kept = printable(&text);
+            let is_safe = |char: char| !char.is_control() && char != LINE_SEPARATOR && char != OVERRIDE;
+            prop_assert!(kept.chars().all(is_safe));
+            prop_assert!(kept.chars().count() <= MAX_CHARS);
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Owns the audit log: one line for each event that matters to security.
+//!
+//! Recording never waits: an event goes into a bounded queue, and a thread of its own writes it. What does not fit is lost, but
+//! never silently: the metrics count it, the log says so, and the audit log itself tells how many lines are missing. The
+//! alternative, to refuse logins while a disk is full, would make a full disk an outage.
+
+mod event;
+mod line;
+mod pending;
+mod repeats;
+mod sink;
+mod writer;
+
+use std::{
+    io,
+    path::PathBuf,
+    str::FromStr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{SyncSender, TrySendError, sync_channel},
+    },
+    thread,
+    time::Duration,
+};
+
+use tokio::sync::oneshot;
+
+use crate::{metrics::AuditMetrics, model::Clock};
+
+pub use event::{Actor, Entry, Event, Outcome, Reason};
+pub use pending::Pending;
+
+use sink::Sink;
+use writer::{Message, Writer};
+
+/// How many events may wait to be written: some seconds of the fastest logins.
+const QUEUE: usize = 4_096;
+
+/// How long the events that wait may take to be written when the process is about to end.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long to wait for room in the queue before asking again.
+const FLUSH_PAUSE: Duration = Duration::from_millis(10);
+
+/// Where the audit log goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AuditLog {
+    /// Nowhere.
+    Off,
+    /// To standard error, among the lines of the log.
+    Stderr,
+    /// To the end of this file.
+    File(PathBuf),
+}
+
+impl FromStr for AuditLog {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "off" => Ok(Self::Off),
+            "stderr" => Ok(Self::Stderr),
+            // A word without one is more likely a mistake (`on`, `stdout`) than the name of a file.
+            path if path.contains('/') => Ok(Self::File(path.into())),
+            _ => Err("must be off, stderr, or the path of a file, such as ./audit.log"),
+        }
+    }
+}
+
+/// Where events are recorded. Clones record in the same log; it ends with the last of them.
+#[derive(Clone, Debug)]
+pub struct Audit {
+    clock: Clock,
+    metrics: AuditMetrics,
+    queue: Option<SyncSender<Message>>,
+    /// Events that were lost since the log last told of such.
+    lost: Arc<AtomicU64>,
+}
+
+impl Audit {
+    /// The audit log at `target`.
+    ///
+    /// # Errors
+    /// If the file cannot be opened for writing, or the system has no room for a thread.
+    pub fn open(target: &AuditLog, clock: Clock, metrics: AuditMetrics) -> io::Result<Self> {
+        let sink = match target {
+            AuditLog::Off => return Ok(Self { clock, metrics, queue: None, lost: Arc::default() }),
+            AuditLog::Stderr => Sink::Stderr,
+            AuditLog::File(path) => Sink::file(path.clone())?,
+        };
+        let (sender, receiver) = sync_channel(QUEUE);
+        let lost = Arc::new(AtomicU64::new(0));
+        let writer = Writer::new(sink, clock.clone(), metrics.clone(), Arc::clone(&lost));
+        thread::Builder::new().name("audit".to_owned()).spawn(move || writer.run(&receiver))?;
+        Ok(Self { clock, metrics, queue: Some(sender), lost })
+    }
+
+    /// Records `entry`, as of now. Does not wait.
+    pub fn record(&self, entry: Entry) {
+        let Some(queue) = &self.queue else { return };
+        if queue.try_send(Message::Record(self.clock.now(), Box::new(entry))).is_err() {
+            self.metrics.lost(1);
+            if self.lost.fetch_add(1, Ordering::SeqCst) == 0 {
+                tracing::error!("the audit log cannot keep up: events are being lost");
+            }
+        }
+    }
+
+    /// Records `entry` when it has come to pass: to be called right before the database is told to make it so. A client that goes
+    /// away at that moment must not leave a change that nobody hears of.
+    pub fn begin(&self, entry: Entry) -> Pending<'_> {
+        Pending::new(self, entry)
+    }
+
+    /// Waits until what was recorded before is written, but not for long. Returns whether it is.
+    pub async fn flush(&self) -> bool {
+        let Some(queue) = &self.queue else { return true };
+        let flushed = async {
+            let (done, written) = oneshot::channel();
+            let mut message = Message::Flush(done);
+            loop {
+                match queue.try_send(message) {
+                    Ok(()) => return written.await.is_ok(),
+                    Err(TrySendError::Full(back)) => message = back,
+                    Err(TrySendError::Disconnected(_)) => return false,
+                }
+                tokio::time::sleep(FLUSH_PAUSE).await;
+            }
+        };
+        tokio::time::timeout(FLUSH_TIMEOUT, flushed).await.unwrap_or(false)
+    }
+}

@@ -1,0 +1,89 @@
+//! Owns an event that is coming to pass: it is told also if nobody waits for its end.
+
+use super::{Audit, Entry, Outcome};
+use crate::model::Error;
+
+/// An event whose outcome is not known yet. Dropped before it is, the event is recorded with the outcome `unknown`: a call
+/// whose client goes away is dropped wherever it waits, and the database may do all the same what it was told.
+#[derive(Debug)]
+#[must_use]
+pub struct Pending<'a> {
+    audit: &'a Audit,
+    /// None once the outcome is known.
+    entry: Option<Entry>,
+}
+
+impl<'a> Pending<'a> {
+    pub(super) const fn new(audit: &'a Audit, entry: Entry) -> Self {
+        Self { audit, entry: Some(entry) }
+    }
+
+    /// It came to pass.
+    pub fn done(mut self) {
+        if let Some(entry) = self.entry.take() {
+            self.audit.record(entry);
+        }
+    }
+
+    /// It did not: there is nothing to tell.
+    pub fn dismiss(mut self) {
+        self.entry = None;
+    }
+
+    /// It came to pass, or not.
+    pub fn done_if(self, came_to_pass: bool) {
+        if came_to_pass {
+            self.done();
+        } else {
+            self.dismiss();
+        }
+    }
+
+    /// It came to pass if there is no `error`, and not if the error says so; others leave it unknown.
+    pub fn settle(self, error: Option<&Error>) {
+        match error {
+            None => self.done(),
+            Some(Error::Unavailable { .. } | Error::Internal(_) | Error::DeadlineExceeded) => drop(self),
+            Some(_) => self.dismiss(),
+        }
+    }
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        if let Some(entry) = self.entry.take() {
+            self.audit.record(Entry { outcome: Outcome::Unknown, ..entry });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        audit::{AuditLog, Event},
+        metrics::AuditMetrics,
+        model::Clock,
+    };
+
+    #[tokio::test]
+    async fn what_is_given_up_half_way_is_told_as_unknown() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("audit.log");
+        let audit =
+            Audit::open(&AuditLog::File(path.clone()), Clock::system(), AuditMetrics::default()).unwrap();
+        audit.begin(Event::SignedUp.done()).settle(None);
+        audit.begin(Event::UserDeleted.done()).settle(Some(&Error::UsernameTaken));
+        audit.begin(Event::UserEnabled.done()).settle(Some(&Error::internal("who knows")));
+        drop(audit.begin(Event::PasswordChanged.done()));
+        assert!(audit.flush().await);
+        let text = std::fs::read_to_string(path).unwrap();
+        let outcomes = text.lines().map(|line| {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            (line["event"].as_str().unwrap().to_owned(), line["outcome"].as_str().unwrap().to_owned())
+        });
+        let expected =
+            [("user.signed_up", "success"), ("user.enabled", "unknown"), ("password.changed", "unknown")];
+        assert!(outcomes.eq(expected.map(|(event, outcome)| (event.to_owned(), outcome.to_owned()))));
+    }
+}

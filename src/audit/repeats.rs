@@ -1,0 +1,158 @@
+//! Owns merging refusals that repeat, so that a flood of them fills no disk and hides nothing.
+//!
+//! The first refusal of a kind is written at once; equal ones are counted, and told in one line when the minute is over.
+//! Successes are never merged.
+
+use std::{collections::HashMap, time::Duration};
+
+use super::{Entry, Event, Outcome, Reason};
+use crate::model::{Timestamp, UserId};
+
+/// For how long equal refusals are counted before they are told.
+const WINDOW: Duration = Duration::from_mins(1);
+
+/// How many kinds of refusals are told apart within the window. Those of users that exist, and those of nobody, have a room
+/// each: who floods with names that nobody has cannot hide what is tried on a user. Beyond it, the user and the
+/// address are not told apart any more. So no flood writes more than some 4,000 lines a minute.
+const KINDS: usize = 1_024;
+
+/// What makes two refusals equal.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Kind {
+    event: Event,
+    outcome: Outcome,
+    reason: Option<Reason>,
+    user_id: Option<UserId>,
+    address: Option<String>,
+}
+
+/// The refusals of the present window.
+#[derive(Debug, Default)]
+pub(super) struct Repeats {
+    /// When the window began; none if nothing was refused.
+    since: Option<Timestamp>,
+    kinds: HashMap<Kind, Repeated>,
+    of_users: usize,
+    of_nobody: usize,
+}
+
+#[derive(Debug)]
+struct Repeated {
+    entry: Entry,
+    count: u64,
+    last: Timestamp,
+}
+
+impl Repeats {
+    /// The entry to write now; none if it was counted as a repetition.
+    pub(super) fn admit(&mut self, time: Timestamp, mut entry: Entry) -> Option<Entry> {
+        if entry.outcome == Outcome::Success {
+            return Some(entry);
+        }
+        self.since.get_or_insert(time);
+        let mut kind = Kind {
+            event: entry.event,
+            outcome: entry.outcome,
+            reason: entry.reason,
+            user_id: entry.user_id,
+            address: entry.address.clone(),
+        };
+        if !self.kinds.contains_key(&kind) {
+            let room = if entry.user_id.is_some() { &mut self.of_users } else { &mut self.of_nobody };
+            if *room < KINDS {
+                *room += 1;
+            } else {
+                (kind.user_id, kind.address) = (None, None);
+                (entry.user_id, entry.session_id) = (None, None);
+                (entry.address, entry.user_agent) = (None, None);
+            }
+        }
+        if let Some(known) = self.kinds.get_mut(&kind) {
+            known.count += 1;
+            known.last = time;
+            return None;
+        }
+        self.kinds.insert(kind, Repeated { entry: entry.clone(), count: 0, last: time });
+        Some(entry)
+    }
+
+    /// Whether repetitions wait to be told.
+    pub(super) fn is_pending(&self) -> bool {
+        self.since.is_some()
+    }
+
+    /// Whether the window is over at `now`.
+    pub(super) fn is_due(&self, now: Timestamp) -> bool {
+        // A clock that was set back ends it too, rather than have it wait for the clock to catch up.
+        self.since.is_some_and(|since| now >= since.after(WINDOW) || now < since)
+    }
+
+    /// Ends the window: what was repeated, how often, and when last, the earliest first.
+    pub(super) fn take(&mut self) -> Vec<(Timestamp, Entry, u64)> {
+        let ended = std::mem::take(self).kinds.into_values().filter(|repeated| repeated.count > 0);
+        let mut told: Vec<_> =
+            ended.map(|repeated| (repeated.last, repeated.entry, repeated.count)).collect();
+        told.sort_by_key(|(last, ..)| *last);
+        told
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::model::Origin;
+
+    fn refusal(user: Option<u128>, address: &str) -> Entry {
+        let origin = Origin { address: Some(address.to_owned()), ..Origin::default() };
+        let entry = Event::Login.refused(Reason::WrongPassword).origin(&origin);
+        match user {
+            Some(user) => entry.user(UserId(Uuid::from_u128(user))),
+            None => entry,
+        }
+    }
+
+    #[test]
+    fn a_repetition_is_told_once_when_the_minute_is_over() {
+        let mut repeats = Repeats::default();
+        let start = Timestamp::from_micros(0);
+        assert!(repeats.admit(start, refusal(Some(1), "a")).is_some());
+        for _ in 0..5 {
+            assert_eq!(repeats.admit(start.after(Duration::from_secs(1)), refusal(Some(1), "a")), None);
+        }
+        assert!(repeats.admit(start, refusal(Some(1), "b")).is_some(), "another address");
+        assert!(repeats.admit(start, refusal(Some(2), "a")).is_some(), "another user");
+        assert!(!repeats.is_due(start.after(Duration::from_secs(59))));
+        assert!(repeats.is_due(start.after(WINDOW)));
+        assert_eq!(
+            repeats.take(),
+            [(start.after(Duration::from_secs(1)), refusal(Some(1), "a"), 5)],
+            "and only what was repeated"
+        );
+        assert!(!repeats.is_pending());
+        assert!(repeats.admit(start, refusal(Some(1), "a")).is_some(), "a new window");
+    }
+
+    #[test]
+    fn successes_are_never_merged() {
+        let mut repeats = Repeats::default();
+        for _ in 0..3 {
+            assert!(repeats.admit(Timestamp::from_micros(0), Event::Login.done()).is_some());
+        }
+        assert!(!repeats.is_pending());
+    }
+
+    #[test]
+    fn a_flood_of_addresses_writes_no_more_than_its_room_and_hides_no_user() {
+        let mut repeats = Repeats::default();
+        let now = Timestamp::from_micros(0);
+        let written =
+            (0..50_000).filter(|number| repeats.admit(now, refusal(None, &number.to_string())).is_some());
+        assert_eq!(written.count(), KINDS + 1);
+        let told = repeats.admit(now, refusal(Some(7), "z")).unwrap();
+        assert_eq!(told, refusal(Some(7), "z"), "a user is still told");
+        let (_, rest, count) = repeats.take().pop().unwrap();
+        assert_eq!((rest.address, count), (None, 50_000 - KINDS as u64 - 1));
+    }
+}

@@ -1,0 +1,126 @@
+//! Owns what is counted and measured, and how Prometheus reads it.
+//!
+//! There is nothing global: each [`Metrics`] has a registry of its own, so that several servers can live in one process. Each part
+//! gets the few handles that it needs, resolved once: counting is an atomic addition. No label ever holds what a caller sent.
+
+mod calls;
+mod parts;
+mod series;
+
+use std::{
+    fmt,
+    sync::{Mutex, PoisonError},
+};
+
+use prometheus::{Registry, TextEncoder};
+
+use crate::model::Tally;
+
+pub use calls::{CallMetrics, MethodMetrics};
+pub use parts::{
+    AuditMetrics, ConnectionMetrics, DatabaseMetrics, GrantMetrics, GrantType, HashMetrics, HttpMetrics,
+    ListenerMetrics, LoginResult, RefreshResult,
+};
+
+/// The media type of the Prometheus text format, version 0.0.4.
+pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
+
+/// Every series of one server.
+pub struct Metrics {
+    /// Calls by gRPC.
+    pub calls: CallMetrics,
+    /// Requests by HTTP.
+    pub http: HttpMetrics,
+    /// Connections of both listeners.
+    pub connections: ConnectionMetrics,
+    /// The hash threads.
+    pub hashing: HashMetrics,
+    /// Logins, refreshes and the tokens that they gave.
+    pub grants: GrantMetrics,
+    /// The audit log.
+    pub audit: AuditMetrics,
+    /// The database.
+    pub database: DatabaseMetrics,
+    registry: Registry,
+    /// What is looked up when somebody reads, and not before.
+    on_read: Mutex<Vec<Box<dyn Fn() + Send>>>,
+}
+
+impl Metrics {
+    /// Every series at zero.
+    #[must_use]
+    pub fn new() -> Self {
+        let registry = Registry::new();
+        series::process(&registry);
+        let build = series::gauges(
+            &registry,
+            "signet_build_info",
+            "Always 1; the label has the version that runs.",
+            &["version"],
+        );
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1.0);
+        Self {
+            calls: CallMetrics::register(&registry),
+            http: HttpMetrics::register(&registry),
+            connections: ConnectionMetrics::register(&registry),
+            hashing: HashMetrics::register(&registry),
+            grants: GrantMetrics::register(&registry),
+            audit: AuditMetrics::register(&registry),
+            database: DatabaseMetrics::register(&registry),
+            registry,
+            on_read: Mutex::default(),
+        }
+    }
+
+    /// Shows what `value` returns at the moment of reading. To be called once for each `name`.
+    pub fn watch(&self, name: &'static str, help: &'static str, value: impl Fn() -> f64 + Send + 'static) {
+        let gauge = series::gauge(&self.registry, name, help);
+        self.on_read(move || gauge.set(value()));
+    }
+
+    /// Shows how often what is remembered was of use: each cache by its name, with its tally.
+    pub fn watch_caches(&self, caches: Vec<(&'static str, Tally)>) {
+        let lookups = series::counters(
+            &self.registry,
+            "signet_cache_lookups_total",
+            "Lookups among what is remembered, by whether they were answered from there.",
+            &["cache", "result"],
+        );
+        for (cache, tally) in caches {
+            let hits = lookups.with_label_values(&[cache, "hit"]);
+            let misses = lookups.with_label_values(&[cache, "miss"]);
+            self.on_read(move || {
+                // Nobody else counts here, and one reads at a time.
+                hits.inc_by(tally.hits().saturating_sub(hits.get()));
+                misses.inc_by(tally.misses().saturating_sub(misses.get()));
+            });
+        }
+    }
+
+    /// Every series, in the text format.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let on_read = self.on_read.lock().unwrap_or_else(PoisonError::into_inner);
+        for look in on_read.iter() {
+            look();
+        }
+        // Every family has a name and a value: nothing else can fail.
+        TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
+    }
+
+    fn on_read(&self, look: impl Fn() + Send + 'static) {
+        self.on_read.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(look));
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Metrics(..)")
+    }
+}

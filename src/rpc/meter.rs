@@ -1,0 +1,191 @@
+//! Owns measuring calls: outermost, so that what any layer refuses is measured too.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use http::{HeaderMap, Request, Response};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use prost_reflect::{DescriptorError, DescriptorPool, MethodDescriptor};
+use tonic::{Code, Status, body::Body};
+use tower::{Layer, Service};
+
+use crate::{
+    metrics::{CallMetrics, MethodMetrics},
+    model::Clock,
+};
+
+/// Measures the calls of a gRPC service.
+#[derive(Clone, Debug)]
+pub(crate) struct MeterLayer(Arc<Meter>);
+
+#[derive(Debug)]
+struct Meter {
+    /// By path: `/package.Service/Method`.
+    methods: HashMap<String, Arc<MethodMetrics>>,
+    /// For every path that is none of them: what a client makes up must not make a series.
+    unknown: Arc<MethodMetrics>,
+    clock: Clock,
+}
+
+/// A gRPC service whose calls are measured.
+#[derive(Clone, Debug)]
+pub(crate) struct MeterService<Inner> {
+    meter: Arc<Meter>,
+    inner: Inner,
+}
+
+/// A call that has begun. Dropped before its end is known, it was given up by the client.
+#[derive(Debug)]
+struct Call {
+    method: Arc<MethodMetrics>,
+    clock: Clock,
+    begun: Duration,
+    ended: bool,
+}
+
+/// The body of an answer whose end is the end of the call.
+#[derive(Debug)]
+pub(crate) struct MeteredBody {
+    inner: Body,
+    /// None once the call has ended.
+    call: Option<Call>,
+}
+
+impl MeterLayer {
+    /// Measures the methods of every service in the encoded `FileDescriptorSet`s.
+    ///
+    /// # Errors
+    /// If a set cannot be read.
+    pub(crate) fn new(
+        metrics: &CallMetrics,
+        clock: Clock,
+        descriptor_sets: &[&[u8]],
+    ) -> Result<Self, DescriptorError> {
+        let mut methods = HashMap::new();
+        for set in descriptor_sets {
+            let pool = DescriptorPool::decode(*set)?;
+            for method in pool.services().flat_map(|service| service.methods().collect::<Vec<_>>()) {
+                let service = method.parent_service().full_name().to_owned();
+                let path = format!("/{service}/{}", method.name());
+                methods.insert(path, Arc::new(metrics.method(kind(&method), &service, method.name())));
+            }
+        }
+        let unknown = Arc::new(metrics.method("unknown", "unknown", "unknown"));
+        Ok(Self(Arc::new(Meter { methods, unknown, clock })))
+    }
+}
+
+fn kind(method: &MethodDescriptor) -> &'static str {
+    match (method.is_client_streaming(), method.is_server_streaming()) {
+        (false, false) => "unary",
+        (true, false) => "client_stream",
+        (false, true) => "server_stream",
+        (true, true) => "bidi_stream",
+    }
+}
+
+impl Meter {
+    fn begin(&self, path: &str) -> Call {
+        let method = Arc::clone(self.methods.get(path).unwrap_or(&self.unknown));
+        method.begin();
+        Call { method, clock: self.clock.clone(), begun: self.clock.monotonic(), ended: false }
+    }
+}
+
+impl Call {
+    fn end(&mut self, code: Code) {
+        if !std::mem::replace(&mut self.ended, true) {
+            let took = self.clock.monotonic().saturating_sub(self.begun);
+            self.method.end(code as usize, took);
+        }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.end(Code::Cancelled);
+    }
+}
+
+/// The code in headers or trailers, if they have one.
+fn code(headers: &HeaderMap) -> Option<Code> {
+    headers.get(Status::GRPC_STATUS).map(|code| Code::from_bytes(code.as_bytes()))
+}
+
+impl HttpBody for MeteredBody {
+    type Data = <Body as HttpBody>::Data;
+    type Error = <Body as HttpBody>::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
+        let ended = match &frame {
+            Some(Ok(frame)) => frame.trailers_ref().map(|trailers| code(trailers).unwrap_or(Code::Unknown)),
+            Some(Err(_)) => Some(Code::Internal),
+            None => Some(Code::Unknown),
+        };
+        if let Some(code) = ended
+            && let Some(mut call) = self.call.take()
+        {
+            call.end(code);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+// ===== the plumbing of tower =====
+
+impl<Inner> Layer<Inner> for MeterLayer {
+    type Service = MeterService<Inner>;
+
+    fn layer(&self, inner: Inner) -> Self::Service {
+        MeterService { meter: Arc::clone(&self.0), inner }
+    }
+}
+
+impl<Inner, B> Service<Request<B>> for MeterService<Inner>
+where
+    Inner: Service<Request<B>, Response = Response<Body>>,
+    Inner::Future: Send + 'static,
+{
+    type Response = Response<MeteredBody>;
+    type Error = Inner::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let mut call = self.meter.begin(request.uri().path());
+        let answer = self.inner.call(request);
+        Box::pin(async move {
+            let (head, inner) = answer.await?.into_parts();
+            // An answer without a message has its status among its headers.
+            let call = match code(&head.headers) {
+                Some(code) => {
+                    call.end(code);
+                    None
+                }
+                None => Some(call),
+            };
+            Ok(Response::from_parts(head, MeteredBody { inner, call }))
+        })
+    }
+}

@@ -1,0 +1,251 @@
+//! Owns what the audit log promises: each event once, with whom and from where, and never a secret.
+
+use std::{fs, path::PathBuf, time::Duration};
+
+use serde_json::Value;
+use signet::{
+    audit::{Actor, Event, Outcome, Reason},
+    model::{UserId, Username},
+    proto::identity::v1::{
+        ChangePasswordRequest, DeleteMeRequest, IssueTokenRequest, IssueTokenResponse, RefreshTokenGrant,
+        RevokeAllSessionsRequest, RevokeSessionRequest, RevokeTokenRequest, issue_token_request::Grant,
+    },
+};
+use tempfile::TempDir;
+use tonic::{Code, Request, Status};
+
+use crate::harness::{Client, PASSWORD, TestServer, assert_refused, eventually, password_grant, with_token};
+
+/// A password that is wrong, and that occurs nowhere else.
+const WRONG: &str = "wrong-staple-battery";
+
+/// A server and its audit log.
+struct Audited {
+    server: TestServer,
+    client: Client,
+    path: PathBuf,
+    _dir: TempDir,
+}
+
+impl Audited {
+    async fn start() -> Self {
+        let dir = TempDir::new().unwrap();
+        let path = dir.path().join("audit.log");
+        let server = TestServer::start(&[&format!("--audit-log={}", path.display())]).await;
+        let client = server.client().await;
+        Self { server, client, path, _dir: dir }
+    }
+
+    fn text(&self) -> String {
+        fs::read_to_string(&self.path).unwrap()
+    }
+
+    fn lines(&self) -> Vec<Value> {
+        self.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// The lines, once there are `count`.
+    async fn wait(&self, count: usize) -> Vec<Value> {
+        eventually("the lines are written", async || self.lines().len() >= count).await;
+        let lines = self.lines();
+        assert_eq!(lines.len(), count, "{lines:#?}");
+        lines
+    }
+
+    async fn refresh(&mut self, token: &str) -> Result<IssueTokenResponse, Status> {
+        let grant = Grant::RefreshToken(RefreshTokenGrant { refresh_token: token.to_owned() });
+        Ok(self
+            .client
+            .0
+            .issue_token(IssueTokenRequest { grant: Some(grant), ..IssueTokenRequest::default() })
+            .await?
+            .into_inner())
+    }
+}
+
+/// What is told of an event, beside when and from where.
+fn told(line: &Value) -> (&str, &str, &str, &str) {
+    let text = |member: &str| line[member].as_str().unwrap_or("-");
+    (text("event"), text("outcome"), text("reason"), text("actor"))
+}
+
+/// The session that an access token belongs to.
+fn session_of(token: &str) -> String {
+    use base64::Engine;
+    let payload = token.split('.').nth(1).unwrap();
+    let payload = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload).unwrap();
+    serde_json::from_slice::<Value>(&payload).unwrap()["sid"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn each_event_is_told_once_with_whom_and_from_where() {
+    let mut audited = Audited::start().await;
+    let client = &mut audited.client;
+    let alice = client.sign_up("alice", PASSWORD).await.unwrap().id;
+    let first = client.log_in("alice", PASSWORD).await.unwrap();
+    assert_refused(client.log_in("alice", WRONG).await, Code::Unauthenticated, "INVALID_CREDENTIALS");
+    assert_refused(client.log_in("nobody", WRONG).await, Code::Unauthenticated, "INVALID_CREDENTIALS");
+    let second = client.log_in("alice", PASSWORD).await.unwrap().access_token;
+    let revoke = RevokeSessionRequest { session_id: session_of(&first.access_token) };
+    client.0.revoke_session(with_token(revoke, &second)).await.unwrap();
+    let third = client.log_in("alice", PASSWORD).await.unwrap();
+    let revoke = RevokeTokenRequest { token: third.refresh_token.unwrap(), client: None };
+    client.0.revoke_token(revoke).await.unwrap();
+    let all = RevokeAllSessionsRequest { keep_current: true };
+    client.0.revoke_all_sessions(with_token(all, &second)).await.unwrap();
+    for current in [WRONG, PASSWORD] {
+        let change = ChangePasswordRequest {
+            current_password: current.to_owned(),
+            new_password: "another one".to_owned(),
+        };
+        let _ = client.0.change_password(with_token(change, &second)).await;
+    }
+    for password in [WRONG, "another one"] {
+        let delete = DeleteMeRequest { password: password.to_owned() };
+        let _ = client.0.delete_me(with_token(delete, &second)).await;
+    }
+
+    let lines = audited.wait(13).await;
+    let (success, failure) = (Outcome::Success.name(), Outcome::Failure.name());
+    let (user, anonymous) = (Actor::User.name(), Actor::Anonymous.name());
+    let wrong = Reason::WrongPassword.name();
+    let expected = [
+        (Event::SignedUp, success, "-", user),
+        (Event::Login, success, "-", user),
+        (Event::Login, failure, wrong, anonymous),
+        (Event::Login, failure, Reason::UnknownUser.name(), anonymous),
+        (Event::Login, success, "-", user),
+        (Event::SessionRevoked, success, "-", user),
+        (Event::Login, success, "-", user),
+        (Event::SessionRevoked, success, "-", user),
+        (Event::AllSessionsRevoked, success, "-", user),
+        (Event::PasswordChanged, failure, wrong, anonymous),
+        (Event::PasswordChanged, success, "-", user),
+        (Event::UserDeleted, failure, wrong, anonymous),
+        (Event::UserDeleted, success, "-", user),
+    ];
+    for (line, (event, outcome, reason, actor)) in lines.iter().zip(expected) {
+        assert_eq!(told(line), (event.name(), outcome, reason, actor), "{line}");
+        assert_eq!((&line["target"], &line["timestamp"]), (&"audit".into(), &"2026-11-23T12:00:00Z".into()));
+        assert_eq!(line["address"], "127.0.0.1", "{line}");
+        assert!(line["user_agent"].as_str().unwrap().starts_with("tonic/"), "{line}");
+        let of_nobody = reason == Reason::UnknownUser.name();
+        assert_eq!(line["user_id"], if of_nobody { Value::Null } else { alice.as_str().into() }, "{line}");
+    }
+    assert_eq!(lines[1]["session_id"], session_of(&first.access_token));
+    assert_eq!(lines[5]["session_id"], session_of(&first.access_token));
+    assert_eq!(lines[7]["session_id"], session_of(&third.access_token));
+    assert_eq!(lines[8]["session_id"], session_of(&second), "the one that was kept");
+}
+
+#[tokio::test]
+async fn a_replayed_refresh_token_is_told() {
+    let mut audited = Audited::start().await;
+    let id = audited.client.sign_up("alice", PASSWORD).await.unwrap().id;
+    let login = audited.client.log_in("alice", PASSWORD).await.unwrap();
+    let first = login.refresh_token.unwrap();
+    let second = audited.refresh(&first).await.unwrap().refresh_token.unwrap();
+    audited.refresh(&second).await.unwrap();
+    assert_refused(audited.refresh(&first).await, Code::Unauthenticated, "REFRESH_TOKEN_REUSED");
+    let lines = audited.wait(3).await;
+    assert_eq!(told(&lines[2]), ("refresh_token.replayed", "failure", "token_reused", "anonymous"));
+    assert_eq!(lines[2]["user_id"], id);
+    assert_eq!(lines[2]["session_id"], session_of(&login.access_token));
+    assert_eq!(lines[2]["address"], "127.0.0.1");
+}
+
+#[tokio::test]
+async fn a_disabled_user_who_knows_the_password_is_told_as_such() {
+    let mut audited = Audited::start().await;
+    let id = audited.client.sign_up("alice", PASSWORD).await.unwrap().id;
+    let store = audited.server.store().await;
+    let user = UserId(id.parse().unwrap());
+    assert!(store.credentials(&Username::parse("alice").unwrap()).await.unwrap().is_some());
+    store.set_active(user, false, audited.server.clock.now()).await.unwrap();
+    assert_refused(
+        audited.client.log_in("alice", PASSWORD).await,
+        Code::Unauthenticated,
+        "INVALID_CREDENTIALS",
+    );
+    let lines = audited.wait(2).await;
+    assert_eq!(told(&lines[1]), ("login", "failure", "user_disabled", "anonymous"));
+    assert_eq!(lines[1]["user_id"], id);
+}
+
+#[tokio::test]
+async fn no_secret_is_told_and_nothing_that_was_typed() {
+    let mut audited = Audited::start().await;
+    audited.client.sign_up("alice", PASSWORD).await.unwrap();
+    let login = audited.client.log_in("alice", PASSWORD).await.unwrap();
+    let first = login.refresh_token.unwrap();
+    let second = audited.refresh(&first).await.unwrap().refresh_token.unwrap();
+    audited.refresh(&second).await.unwrap();
+    let _ = audited.refresh(&first).await;
+    // A password in the field of the name.
+    let _ = audited.client.log_in(WRONG, "alice").await;
+    let _ = audited.client.log_in("alice", WRONG).await;
+    audited.wait(5).await;
+    let text = audited.text();
+    for secret in [PASSWORD, WRONG, "alice", &first, &second, "eyJ", "argon2"] {
+        assert!(!text.contains(secret), "{secret} is told");
+    }
+}
+
+#[tokio::test]
+async fn a_user_agent_forges_no_line() {
+    let audited = Audited::start().await;
+    let mut channel = signet::proto::identity::v1::identity_service_client::IdentityServiceClient::new(
+        tonic::transport::Channel::from_shared(audited.server.uri())
+            .unwrap()
+            .user_agent("a\",\"event\":\"forged\",\"x\":\"\t\\")
+            .unwrap()
+            .connect()
+            .await
+            .unwrap(),
+    );
+    let refused = channel.issue_token(Request::new(password_grant("nobody", WRONG))).await;
+    assert_refused(refused, Code::Unauthenticated, "INVALID_CREDENTIALS");
+    let lines = audited.wait(1).await;
+    assert_eq!(lines[0]["event"], "login");
+}
+
+#[tokio::test]
+async fn a_flood_of_failed_logins_is_told_in_two_lines() {
+    let mut audited = Audited::start().await;
+    audited.client.sign_up("alice", PASSWORD).await.unwrap();
+    for _ in 0..40 {
+        let _ = audited.client.log_in("alice", WRONG).await;
+    }
+    audited.wait(2).await;
+    audited.server.clock.advance(Duration::from_mins(1));
+    let lines = audited.wait(3).await;
+    assert_eq!(told(&lines[2]), ("login", "failure", "wrong_password", "anonymous"));
+    assert_eq!((&lines[1]["repeats"], &lines[2]["repeats"]), (&Value::Null, &39.into()));
+}
+
+#[tokio::test]
+async fn what_cannot_be_written_is_counted_and_stops_nobody() {
+    // Linux has a file that is always full.
+    if !std::path::Path::new("/dev/full").exists() {
+        return;
+    }
+    let server = TestServer::start(&["--audit-log=/dev/full"]).await;
+    let token = server.client().await.token_of_new("alice").await;
+    server.client().await.get_me(&token).await.unwrap();
+    eventually("the loss is counted", async || {
+        let text = server.http_get("/metrics").await.into_body();
+        text.contains("signet_audit_events_total{result=\"lost\"} 2\n")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn every_event_and_reason_is_documented() {
+    let document = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/AUDIT.md");
+    let document = fs::read_to_string(document).unwrap();
+    let names =
+        Event::ALL.iter().map(|event| event.name()).chain(Reason::ALL.iter().map(|reason| reason.name()));
+    for name in names.chain(Actor::ALL.iter().map(|actor| actor.name())) {
+        assert!(document.contains(&format!("| `{name}` |")), "{name}");
+    }
+}

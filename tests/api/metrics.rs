@@ -1,0 +1,275 @@
+//! Owns what the metrics promise: every call is counted under its method and code, and nobody can make a series.
+
+#![allow(clippy::float_cmp, reason = "counts are whole numbers, which a float holds exactly")]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
+
+use signet::proto::identity::v1::{
+    GetMeRequest, IssueTokenRequest, RefreshTokenGrant, issue_token_request::Grant,
+};
+use tonic::{Code, Request, client::Grpc};
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+use tonic_prost::ProstCodec;
+
+use crate::harness::{Client, PASSWORD, TestServer, assert_refused, eventually};
+
+/// What `/metrics` said: each series and its value.
+struct Scrape {
+    text: String,
+    series: BTreeMap<String, f64>,
+}
+
+impl Scrape {
+    /// The sum of the series of `name` that have all these labels.
+    fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        let has = |series: &str| {
+            labels.iter().all(|(label, value)| series.contains(&format!("{label}=\"{value}\"")))
+        };
+        let named = |series: &str| series.split('{').next() == Some(name);
+        self.series.iter().filter(|(series, _)| named(series) && has(series)).map(|(_, value)| value).sum()
+    }
+
+    /// The names of the families, with their types.
+    fn families(&self) -> BTreeMap<&str, &str> {
+        let types = self.text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+        types.map(|line| line.split_once(' ').unwrap()).collect()
+    }
+}
+
+impl TestServer {
+    async fn scrape(&self) -> Scrape {
+        let answer = self.http_get("/metrics").await;
+        assert_eq!(answer.status(), 200);
+        let text = answer.into_body();
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        let series = lines.map(|line| {
+            let (series, value) = line.rsplit_once(' ').unwrap();
+            (series.to_owned(), value.parse().unwrap())
+        });
+        let series = series.collect();
+        Scrape { text, series }
+    }
+}
+
+impl Client {
+    async fn exchange_refresh_token(&mut self, token: &str) -> Option<String> {
+        let grant = Grant::RefreshToken(RefreshTokenGrant { refresh_token: token.to_owned() });
+        let answer = self
+            .0
+            .issue_token(IssueTokenRequest { grant: Some(grant), ..IssueTokenRequest::default() })
+            .await;
+        answer.ok().and_then(|answer| answer.into_inner().refresh_token)
+    }
+}
+
+/// Calls a method that there is not.
+async fn call(server: &TestServer, path: &str) -> Code {
+    let mut grpc = Grpc::new(server.channel().await);
+    grpc.ready().await.unwrap();
+    let codec: ProstCodec<GetMeRequest, GetMeRequest> = ProstCodec::default();
+    grpc.unary(Request::new(GetMeRequest {}), path.parse().unwrap(), codec).await.unwrap_err().code()
+}
+
+#[tokio::test]
+async fn calls_are_counted_by_method_and_code() {
+    let server = TestServer::start(&[]).await;
+    let mut client = server.client().await;
+    let before = server.scrape().await;
+    assert_eq!(before.sum("grpc_server_handled_total", &[("grpc_method", "GetMe")]), 0.0);
+
+    let token = client.token_of_new("alice").await;
+    for _ in 0..3 {
+        client.get_me(&token).await.unwrap();
+    }
+    assert_refused(client.get_me("x").await, Code::Unauthenticated, "TOKEN_INVALID");
+    let after = server.scrape().await;
+    let service = ("grpc_service", "identity.v1.IdentityService");
+    for (method, code, count) in
+        [("SignUp", "OK", 1.0), ("GetMe", "OK", 3.0), ("GetMe", "Unauthenticated", 1.0)]
+    {
+        let labels = [("grpc_type", "unary"), service, ("grpc_method", method), ("grpc_code", code)];
+        assert_eq!(after.sum("grpc_server_handled_total", &labels), count, "{method} {code}");
+    }
+    let get_me = [service, ("grpc_method", "GetMe")];
+    assert_eq!(after.sum("grpc_server_started_total", &get_me), 4.0);
+    assert_eq!(after.sum("grpc_server_handling_seconds_count", &get_me), 4.0);
+    assert_eq!(after.sum("signet_grpc_calls_in_flight", &[]), 0.0);
+    assert_eq!(after.sum("signet_connections_open", &[("listener", "grpc")]), 1.0);
+}
+
+#[tokio::test]
+async fn a_stream_that_its_client_gives_up_is_in_flight_until_then_and_canceled_from_then_on() {
+    let server = TestServer::start(&[]).await;
+    let mut health = HealthClient::new(server.channel().await);
+    let mut watch = health.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
+    watch.message().await.unwrap();
+    assert_eq!(server.scrape().await.sum("signet_grpc_calls_in_flight", &[]), 1.0);
+    drop(watch);
+    let canceled = [("grpc_type", "server_stream"), ("grpc_method", "Watch"), ("grpc_code", "Canceled")];
+    eventually("the call has ended", async || {
+        let scrape = server.scrape().await;
+        scrape.sum("signet_grpc_calls_in_flight", &[]) == 0.0
+            && scrape.sum("grpc_server_handled_total", &canceled) == 1.0
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_client_makes_up_makes_no_series() {
+    let server = TestServer::start(&[]).await;
+    assert_eq!(call(&server, "/made.up/Method").await, Code::Unimplemented);
+    server.http_get("/made/up").await;
+    server.http_get("/metrics").await;
+    let before = server.scrape().await;
+    for number in 0..20 {
+        assert_eq!(call(&server, &format!("/made.up/Method{number}")).await, Code::Unimplemented);
+        assert_eq!(server.http_get(&format!("/made/up/{number}?x={number}")).await.status(), 404);
+    }
+    let after = server.scrape().await;
+    let names = |scrape: &Scrape| scrape.series.keys().cloned().collect::<BTreeSet<_>>();
+    assert_eq!(names(&before), names(&after));
+    assert!(!after.text.contains("made.up") && !after.text.contains("made/up"), "{}", after.text);
+    let unknown = [("grpc_method", "unknown"), ("grpc_code", "Unimplemented")];
+    assert_eq!(after.sum("grpc_server_handled_total", &unknown), 21.0);
+    let unknown = [("route", "unknown"), ("status", "404")];
+    assert_eq!(after.sum("signet_http_requests_total", &unknown), 21.0);
+}
+
+#[tokio::test]
+async fn logins_refreshes_and_hashes_are_counted_by_what_came_of_them() {
+    let server = TestServer::start(&[]).await;
+    let mut client = server.client().await;
+    client.sign_up("alice", PASSWORD).await.unwrap();
+    let first = client.log_in("alice", PASSWORD).await.unwrap().refresh_token.unwrap();
+    for name in ["alice", "nobody"] {
+        assert_refused(client.log_in(name, "wrong").await, Code::Unauthenticated, "INVALID_CREDENTIALS");
+    }
+    let second = client.exchange_refresh_token(&first).await.unwrap();
+    client.exchange_refresh_token(&first).await.unwrap();
+    client.exchange_refresh_token(&second).await.unwrap();
+    assert_eq!(client.exchange_refresh_token(&first).await, None);
+    assert_eq!(client.exchange_refresh_token(&second).await, None);
+
+    let scrape = server.scrape().await;
+    for (result, count) in [("succeeded", 1.0), ("refused", 2.0), ("failed", 0.0)] {
+        assert_eq!(scrape.sum("signet_logins_total", &[("result", result)]), count, "{result}");
+    }
+    for (result, count) in [("done", 2.0), ("repeated", 1.0), ("replayed", 1.0), ("refused", 1.0)] {
+        assert_eq!(scrape.sum("signet_refreshes_total", &[("result", result)]), count, "{result}");
+    }
+    for (grant, count) in [("password", 1.0), ("refresh_token", 3.0)] {
+        assert_eq!(scrape.sum("signet_tokens_issued_total", &[("grant", grant)]), count, "{grant}");
+    }
+    assert_eq!(scrape.sum("signet_hash_seconds_count", &[]), 4.0);
+    assert_eq!(scrape.sum("signet_hash_threads", &[]), 2.0);
+    assert_eq!(scrape.sum("signet_hash_queue_length", &[]), 0.0);
+    assert!(scrape.sum("signet_database_statement_seconds_count", &[]) > 10.0);
+}
+
+#[tokio::test]
+async fn a_password_that_has_no_room_is_counted() {
+    let slow = ["--argon2-memory-kib=65536", "--argon2-iterations=5", "--hash-threads=1", "--hash-queue=1"];
+    let server = TestServer::start(&slow).await;
+    let client = server.client().await;
+    let logins = (0..8).map(|_| {
+        let mut client = client.clone();
+        tokio::spawn(async move { client.log_in("nobody", PASSWORD).await })
+    });
+    let mut refused = 0.0;
+    for login in logins.collect::<Vec<_>>() {
+        if login.await.unwrap().unwrap_err().code() == Code::ResourceExhausted {
+            refused += 1.0;
+        }
+    }
+    let scrape = server.scrape().await;
+    assert!(refused > 0.0);
+    assert_eq!(scrape.sum("signet_hash_refused_total", &[]), refused);
+    assert_eq!(scrape.sum("signet_logins_total", &[("result", "failed")]), refused);
+}
+
+#[tokio::test]
+async fn caches_tell_hits_from_misses() {
+    let server = TestServer::start(&[]).await;
+    let mut client = server.client().await;
+    let token = client.token_of_new("alice").await;
+    for _ in 0..5 {
+        client.get_me(&token).await.unwrap();
+    }
+    let scrape = server.scrape().await;
+    let lookups =
+        |cache, result| scrape.sum("signet_cache_lookups_total", &[("cache", cache), ("result", result)]);
+    assert_eq!((lookups("verified_tokens", "hit"), lookups("verified_tokens", "miss")), (4.0, 1.0));
+    assert_eq!(lookups("users", "miss"), 1.0);
+    assert!(lookups("users", "hit") >= 5.0);
+    assert_eq!((lookups("sessions", "hit"), lookups("sessions", "miss")), (5.0, 0.0));
+}
+
+#[tokio::test]
+async fn what_runs_is_told() {
+    let server = TestServer::start(&[]).await;
+    eventually("the feed has been read", async || {
+        server.scrape().await.sum("signet_change_feed_lag_seconds", &[]) == 0.0
+    })
+    .await;
+    server.clock.advance(std::time::Duration::from_millis(1));
+    let scrape = server.scrape().await;
+    assert_eq!(scrape.sum("signet_build_info", &[("version", env!("CARGO_PKG_VERSION"))]), 1.0);
+    assert_eq!((scrape.sum("signet_database_up", &[]), scrape.sum("signet_ready", &[])), (1.0, 1.0));
+    assert_eq!(scrape.sum("signet_signing_key_created_timestamp_seconds", &[]), 1_795_435_200.0);
+    assert!(scrape.sum("process_resident_memory_bytes", &[]) > 1e6);
+    assert!(scrape.sum("process_open_fds", &[]) > 3.0);
+}
+
+#[tokio::test]
+async fn two_servers_in_one_process_count_apart() {
+    let (one, other) = (TestServer::start(&[]).await, TestServer::start(&[]).await);
+    one.client().await.token_of_new("alice").await;
+    for (server, count) in [(&one, 1.0), (&other, 0.0)] {
+        let scrape = server.scrape().await;
+        assert_eq!(scrape.sum("grpc_server_handled_total", &[("grpc_method", "SignUp")]), count);
+        assert_eq!(scrape.sum("signet_logins_total", &[]), count);
+        assert_eq!(scrape.sum("signet_hash_seconds_count", &[]), 2.0 * count);
+    }
+}
+
+#[tokio::test]
+async fn metrics_are_text_that_prometheus_reads_and_can_be_turned_off() {
+    let server = TestServer::start(&[]).await;
+    let answer = server.http_get("/metrics").await;
+    let header = |name: &str| answer.headers()[name].to_str().unwrap().to_owned();
+    assert!(header("content-type").starts_with("text/plain; version=0.0.4"));
+    assert_eq!(header("cache-control"), "no-store");
+    let scrape = server.scrape().await;
+    for (name, kind) in scrape.families() {
+        // What promtool asks for: a help text each, `_total` for counters alone, base units.
+        assert!(scrape.text.contains(&format!("# HELP {name} ")), "{name}");
+        assert_eq!(name.ends_with("_total"), kind == "counter", "{name}");
+        assert!(name.bytes().all(|byte| byte == b'_' || byte.is_ascii_lowercase()), "{name}");
+        assert!(!name.contains("milli") && !name.contains("micro"), "{name}");
+    }
+
+    let quiet = TestServer::start(&["--metrics=off"]).await;
+    assert_eq!(quiet.http_get("/metrics").await.status(), 404);
+    assert_eq!(quiet.http_get("/livez").await.status(), 200);
+}
+
+#[tokio::test]
+async fn every_series_is_documented_and_every_documented_series_is_served() {
+    let server = TestServer::start(&[]).await;
+    server.client().await.token_of_new("alice").await;
+    server.http_get("/metrics").await;
+    let scrape = server.scrape().await;
+    let told: BTreeSet<_> =
+        scrape.families().into_iter().map(|(name, kind)| (name.to_owned(), kind.to_owned())).collect();
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/METRICS.md");
+    let document = fs::read_to_string(document).unwrap();
+    // A row: | `name` | type | labels | meaning |
+    let rows = document.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
+    let listed: BTreeSet<_> =
+        rows.map(|(name, rest)| (name.to_owned(), rest.split(" | ").next().unwrap().to_owned())).collect();
+    assert_eq!(told, listed);
+}

@@ -39,6 +39,7 @@ struct BareTokens {
 
 /// How the benchmark starts its peer: what it answers, and what a call costs it.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_field_names, reason = "flags of a command line need names of their own")]
 pub(crate) struct Options {
     /// Serve: this encoded `GetMeResponse`, in hexadecimal digits.
     #[arg(long, hide = true)]

@@ -71,7 +71,7 @@ fn assertion(form: &mut Form) -> Option<Zeroizing<String>> {
 type IdAndSecret = (String, Option<Zeroizing<String>>);
 
 /// The client's id and its secret by the scheme `Basic`, both encoded as in a form before (section 2.3.1). An empty secret is none:
-/// so libraries name a public client.
+/// so libraries name a public client; and an empty id beside it names nobody, as browsers' consoles for APIs send it.
 fn basic(headers: &HeaderMap) -> Result<Option<IdAndSecret>, Error> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Ok(None) };
@@ -86,7 +86,11 @@ fn basic(headers: &HeaderMap) -> Result<Option<IdAndSecret>, Error> {
     if values.next().is_some() {
         return Err(more_than_one());
     }
-    read().map(Some).ok_or(Error::InvalidClient)
+    match read() {
+        Some((id, None)) if id.is_empty() => Ok(None),
+        Some(said) => Ok(Some(said)),
+        None => Err(Error::InvalidClient),
+    }
 }
 
 #[cfg(test)]
@@ -131,6 +135,9 @@ mod tests {
             (Some(&*basic_of("x:y").replace("Basic", "bAsIc")), "", said("x", "secret y")),
             (Some(&*basic_of("x:y")), "client_id=x", said("x", "secret y")),
             (Some(&*basic_of("x:")), "", said("x", "none")),
+            (Some(&*basic_of(":")), "", None),
+            (Some(&*basic_of(":")), "client_id=x", said("x", "none")),
+            (Some(&*basic_of(":y")), "", said("", "secret y")),
             // RFC 6749 section 2.3.1: encoded as in a form, so that a colon in the id is none that separates.
             (Some(&*basic_of("a%3Ab+c:%C3%A9:%25")), "", said("a:b c", "secret é:%")),
         ] {

@@ -3,6 +3,7 @@
 pub(crate) mod assertions;
 mod grants;
 mod introspection;
+mod revocation;
 mod scopes;
 
 use signet::{

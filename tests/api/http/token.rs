@@ -41,6 +41,9 @@ async fn a_form_with_empty_and_unknown_parameters_is_taken() {
     ] {
         http.post(TOKEN, &[&password_form("alice", PASSWORD)[..], more].concat()).await.ok();
     }
+    // A browser's console for APIs whose fields for a client are left empty.
+    let request = http.form(TOKEN).header("authorization", "Basic Og==");
+    http.send(request, &encoded(&password_form("alice", PASSWORD))).await.ok();
     let request = http
         .request("POST", TOKEN)
         .header("content-type", "Application/x-www-form-urlencoded; charset=UTF-8");

@@ -4,6 +4,7 @@ use sea_orm_migration::prelude::*;
 
 mod m20261123_000001_users_and_signing_keys;
 mod m20261123_000002_sessions;
+mod m20261123_000003_key_stages;
 mod m20261123_000004_clients;
 
 /// The migrations, oldest first.
@@ -15,6 +16,7 @@ impl MigratorTrait for Migrator {
         vec![
             Box::new(m20261123_000001_users_and_signing_keys::Migration),
             Box::new(m20261123_000002_sessions::Migration),
+            Box::new(m20261123_000003_key_stages::Migration),
             Box::new(m20261123_000004_clients::Migration),
         ]
     }

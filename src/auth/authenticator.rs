@@ -33,9 +33,9 @@ impl<K: Keys, S: Standing> Authenticator<K, S> {
     ///
     /// # Errors
     /// [`Error::TokenMissing`], [`Error::TokenInvalid`], [`Error::TokenExpired`], [`Error::TokenRevoked`];
-    /// [`Error::Unavailable`] if the token's standing cannot be told.
+    /// [`Error::Unavailable`] if the keys in force or the token's standing cannot be told.
     pub async fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, Error> {
-        let claims = self.verifier.verify(bearer_token(headers)?)?;
+        let claims = self.verifier.verify(bearer_token(headers)?).await?;
         self.standing.check(&claims).await?;
         Ok(Caller::new(claims))
     }

@@ -1,15 +1,18 @@
 //! Owns the keys that access tokens are verified with.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, future::Future, sync::Arc};
 
 use jsonwebtoken::{Algorithm, DecodingKey, jwk::Jwk};
 
-use crate::model::{KeyId, SigningAlg};
+use crate::model::{Error, KeyId, SigningAlg};
 
 /// Where the verifier finds the keys in force: the service's own keyring, or another's JWKS.
 pub trait Keys: Send + Sync + 'static {
-    /// The keys in force at this moment. Called for every token, so it must cost next to nothing.
-    fn current(&self) -> Arc<KeySet>;
+    /// The keys in force at this moment. Called for every token, so it must as a rule cost next to nothing.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if it cannot be told which they are.
+    fn current(&self) -> impl Future<Output = Result<Arc<KeySet>, Error>> + Send;
 }
 
 /// The keys in force, by their ids.
@@ -25,9 +28,10 @@ impl KeySet {
     }
 }
 
-impl FromIterator<VerifyingKey> for KeySet {
-    fn from_iter<I: IntoIterator<Item = VerifyingKey>>(keys: I) -> Self {
-        Self(keys.into_iter().map(|key| (key.kid.clone(), Arc::new(key))).collect())
+impl FromIterator<Arc<VerifyingKey>> for KeySet {
+    /// A key that stays in force must stay the same `Arc`: what was verified with another is verified again.
+    fn from_iter<I: IntoIterator<Item = Arc<VerifyingKey>>>(keys: I) -> Self {
+        Self(keys.into_iter().map(|key| (key.kid.clone(), key)).collect())
     }
 }
 

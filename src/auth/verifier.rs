@@ -65,9 +65,9 @@ impl<K: Keys> Verifier<K> {
     /// What `token` says, if it is genuine, meant for this audience, and in time.
     ///
     /// # Errors
-    /// [`Error::TokenInvalid`] or [`Error::TokenExpired`].
-    pub fn verify(&self, token: &str) -> Result<Arc<Claims>, Error> {
-        let claims = self.verify_for_anyone(token)?;
+    /// [`Error::TokenInvalid`] or [`Error::TokenExpired`]; [`Error::Unavailable`] if it cannot be told which keys are in force.
+    pub async fn verify(&self, token: &str) -> Result<Arc<Claims>, Error> {
+        let claims = self.verify_for_anyone(token).await?;
         if !claims.aud.contains(&self.settings.audience) {
             return Err(Error::TokenInvalid("it is meant for another audience"));
         }
@@ -78,12 +78,12 @@ impl<K: Keys> Verifier<K> {
     /// its bearer in.
     ///
     /// # Errors
-    /// [`Error::TokenInvalid`] or [`Error::TokenExpired`].
-    pub fn verify_for_anyone(&self, token: &str) -> Result<Arc<Claims>, Error> {
+    /// [`Error::TokenInvalid`] or [`Error::TokenExpired`]; [`Error::Unavailable`] if it cannot be told which keys are in force.
+    pub async fn verify_for_anyone(&self, token: &str) -> Result<Arc<Claims>, Error> {
         if token.len() > TOKEN_MAX_BYTES {
             return Err(Error::TokenInvalid("it is too long"));
         }
-        let keys = self.keys.current();
+        let keys = self.keys.current().await?;
         let fingerprint = fingerprint(token);
         let in_force =
             |key: &Arc<VerifyingKey>| keys.get(&key.kid().0).is_some_and(|current| Arc::ptr_eq(current, key));

@@ -1,31 +1,166 @@
 //! Owns `signet keys`.
 
-use clap::Subcommand;
+use std::{fs, path::PathBuf};
+
+use clap::{Args, Subcommand};
 use serde_json::json;
+use zeroize::Zeroizing;
 
 use super::{Failure, Output};
-use crate::{config::Config, server::open_database};
+use crate::{
+    config::Config,
+    identity::{
+        KeyRotation, MasterKey,
+        keyring::{KeyringError, NextKey, staged},
+    },
+    model::{Clock, Timestamp},
+    server::{OpenDatabase, StartError, open_database, reseal},
+};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// List the signing keys, the newest last. The newest of the configured --signing-alg signs; all verify.
+    /// List the signing keys in the order in which they sign, each with its stage and its times.
     List,
+    /// Publish the next signing key. It signs after --key-publish-ahead, when whoever verifies has it.
+    Rotate(Rotate),
+    /// Delete a signing key that is compromised: every token that it signed is refused by the service within
+    /// --standing-cache-max-age. Sessions go on: their refresh tokens get new access tokens.
+    ///
+    /// If it is the one that signs, the next one signs at once. Services that verify by themselves accept the revoked key until they
+    /// fetch the key set again (within 5 minutes if they heed Cache-Control), and refuse tokens of a key that they have not got
+    /// until then.
+    Revoke(Revoke),
+    /// Change the master key: every private key is sealed under the new one, all or none.
+    ///
+    /// The embedded database's own master.key is replaced; otherwise start the service with the new master key from then on. A
+    /// service that runs goes on with the keys that it has open, but takes up no other and makes none until it is restarted.
+    Reseal(Reseal),
 }
 
-pub(super) async fn run(command: &Command, config: &Config, output: Output) -> Result<(), Failure> {
-    let Command::List = command;
+#[derive(Args, Debug)]
+pub(super) struct Rotate {
+    /// Sign with it at once. Services that verify by themselves refuse its tokens until they fetch the key set again.
+    #[arg(long)]
+    now: bool,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Revoke {
+    /// The key's id, as `signet keys list` shows it.
+    #[arg(value_name = "KID", allow_hyphen_values = true)]
+    kid: String,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Reseal {
+    /// A file that holds the new master key: 32 bytes as 64 hexadecimal digits. Without it the embedded database makes one.
+    #[arg(long, value_name = "FILE")]
+    new_master_key_file: Option<PathBuf>,
+}
+
+pub(super) async fn run(command: Command, config: &Config, output: Output) -> Result<(), Failure> {
+    match command {
+        Command::List => list(config, output).await,
+        Command::Rotate(Rotate { now }) => rotate(now, config, output).await,
+        Command::Revoke(Revoke { kid }) => revoke(&kid, config, output).await,
+        Command::Reseal(Reseal { new_master_key_file }) => {
+            change_master_key(new_master_key_file, config, output).await
+        }
+    }
+}
+
+async fn list(config: &Config, output: Output) -> Result<(), Failure> {
     let store = open_database(&config.storage, true).await?.store;
+    store.migrate().await?;
     let keys = store.signing_keys().await?;
-    let signing = keys.iter().rposition(|key| key.alg == config.tokens.signing_alg);
-    output.heading(&format!("{:<43}  {:<5}  {:<7}  CREATED", "KEY ID", "ALG", "STATE"))?;
-    for (index, key) in keys.iter().enumerate() {
-        let state = if Some(index) == signing { "signing" } else { "verify" };
-        let text = format!("{:<43}  {:<5}  {state:<7}  {}", key.kid, key.alg, key.create_time);
+    output.heading(&format!(
+        "{:<43}  {:<5}  {:<11}  {:<27}  {:<27}  DELETED AFTER",
+        "KEY ID", "ALG", "STAGE", "SIGNS FROM", "UNTIL"
+    ))?;
+    for key in staged(&keys, Clock::system().now()) {
+        let shown = |time: Option<Timestamp>| time.map_or("-".to_owned(), |time| time.to_string());
+        let text = format!(
+            "{:<43}  {:<5}  {:<11}  {:<27}  {:<27}  {}",
+            key.key.kid,
+            key.key.alg,
+            key.stage,
+            key.key.sign_time.to_string(),
+            shown(key.retire_time),
+            shown(key.expire_time),
+        );
         let object = json!({
-            "kid": key.kid, "alg": key.alg, "state": state, "create_time": key.create_time.to_string(),
+            "kid": key.key.kid,
+            "alg": key.key.alg,
+            "stage": key.stage.to_string(),
+            "create_time": key.key.create_time.to_string(),
+            "sign_time": key.key.sign_time.to_string(),
+            "retire_time": key.retire_time.map(|time| time.to_string()),
+            "expire_time": key.expire_time.map(|time| time.to_string()),
         });
         output.answer(&text, &object)?;
     }
     store.close().await;
     Ok(())
+}
+
+/// The keys of the configured database, its schema up to date, to be changed.
+async fn open(config: &Config) -> Result<KeyRotation, Failure> {
+    let settings = config.tokens.keys().map_err(StartError::from)?;
+    let OpenDatabase { store, master_key, .. } = open_database(&config.storage, true).await?;
+    store.migrate().await?;
+    Ok(KeyRotation::new(store, master_key, settings, Clock::system()))
+}
+
+async fn rotate(now: bool, config: &Config, output: Output) -> Result<(), Failure> {
+    let rotation = open(config).await?;
+    let rotated = rotation.rotate(now).await;
+    rotation.close().await;
+    let NextKey { kid, sign_time } = rotated?;
+    let text = if now {
+        format!("{kid} signs from now on.")
+    } else {
+        format!("Published {kid}: it signs from {sign_time} on.")
+    };
+    output.answer(&text, &json!({ "kid": kid, "sign_time": sign_time.to_string() }))
+}
+
+async fn revoke(kid: &str, config: &Config, output: Output) -> Result<(), Failure> {
+    let rotation = open(config).await?;
+    let revoked = rotation.revoke(kid).await;
+    rotation.close().await;
+    let successor = revoked?.map(|next| next.kid);
+    let signs = successor.as_ref().map_or_else(String::new, |next| format!(" {next} signs from now on."));
+    output.answer(&format!("Revoked {kid}.{signs}"), &json!({ "revoked": kid, "signing_key": successor }))
+}
+
+async fn change_master_key(file: Option<PathBuf>, config: &Config, output: Output) -> Result<(), Failure> {
+    let new = file.map(|file| {
+        let refuse =
+            |problem: String| Failure::Usage(format!("--new-master-key-file: {} {problem}", file.display()));
+        let text = fs::read_to_string(&file).map_err(|error| refuse(format!("cannot be read: {error}")))?;
+        let text = Zeroizing::new(text);
+        MasterKey::from_hex(&text).map_err(refuse)?;
+        Ok::<_, Failure>(text)
+    });
+    let resealed = reseal(config, new.transpose()?).await?;
+    let place = resealed.master_key_file.as_ref().map_or_else(
+        || "Start the service with it from now on.".to_owned(),
+        |file| format!("It is in {file}: keep a copy apart from the database."),
+    );
+    let text = format!(
+        "Sealed {} signing key(s) under the new master key. {place} Services that run take up no other key until they are restarted.",
+        resealed.keys
+    );
+    output.answer(&text, &json!({ "resealed": resealed.keys, "master_key_file": resealed.master_key_file }))
+}
+
+impl From<KeyringError> for Failure {
+    fn from(error: KeyringError) -> Self {
+        match error {
+            KeyringError::NoSuchKey { .. } | KeyringError::AlreadyPublished { .. } => {
+                Self::Failed(error.to_string())
+            }
+            other => StartError::from(other).into(),
+        }
+    }
 }

@@ -138,7 +138,7 @@ async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Migrate(command) => migrate::run(command, &cli.config, output).await,
         Command::Users(command) => users::run(command, &cli.config, output).await,
         Command::Clients(command) => clients::run(command, &cli.config, output).await,
-        Command::Keys(command) => keys::run(&command, &cli.config, output).await,
+        Command::Keys(command) => keys::run(command, &cli.config, output).await,
         Command::Healthcheck => healthcheck::run(&cli.config, output).await,
     }
 }

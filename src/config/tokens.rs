@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use clap::{Args, builder::RangedU64ValueParser};
 
-use super::duration;
+use super::{ConfigError, duration};
 use crate::{
     auth::VerifierSettings,
-    identity::tokens::TokenSettings,
+    identity::{keyring::KeySettings, tokens::TokenSettings},
     model::{
         NameSet, SigningAlg,
         name_set::{NAME_SET_MAX_BYTES, is_name},
@@ -30,9 +30,19 @@ pub struct TokenConfig {
     #[arg(long, env = "SIGNET_ACCESS_TOKEN_TTL", global = true, value_name = "DURATION", default_value = "15m", value_parser = duration::<1, 86_400>)]
     pub access_token_ttl: Duration,
 
-    /// What new tokens are signed with: ES256, EdDSA, RS256 or HS256. HS256 tokens can be verified by this service alone.
+    /// What new tokens are signed with: ES256, EdDSA, RS256 or HS256. HS256 tokens can be verified by this service alone. Starting with
+    /// another algorithm than before publishes a key for it, which takes over after --key-publish-ahead.
     #[arg(long, env = "SIGNET_SIGNING_ALG", global = true, value_name = "ALG", default_value = "ES256")]
     pub signing_alg: SigningAlg,
+
+    /// How long a key signs before the next one takes over (1m to 10 years). Longer than --key-publish-ahead.
+    #[arg(long, env = "SIGNET_KEY_ROTATION_INTERVAL", global = true, value_name = "DURATION", default_value = "30days", value_parser = duration::<60, 315_576_000>)]
+    pub key_rotation_interval: Duration,
+
+    /// How long a key is published before it signs (1s to 30days), so that whoever verifies has it by then: longer than the slowest
+    /// of them keeps the key set. --standing-cache-max-age and --clock-leeway must fit in.
+    #[arg(long, env = "SIGNET_KEY_PUBLISH_AHEAD", global = true, value_name = "DURATION", default_value = "1h", value_parser = duration::<1, 2_592_000>)]
+    pub key_publish_ahead: Duration,
 
     /// How long a session may go without its refresh token being used (1m to 1 year).
     #[arg(long, env = "SIGNET_SESSION_IDLE_TIMEOUT", global = true, value_name = "DURATION", default_value = "14days", value_parser = duration::<60, 31_557_600>)]
@@ -69,6 +79,34 @@ impl TokenConfig {
             audience: NameSet::from_stored(self.audience.clone()),
             access_token_ttl: self.access_token_ttl,
         }
+    }
+
+    /// What the keys are made by.
+    ///
+    /// # Errors
+    /// If the settings do not fit each other.
+    pub fn keys(&self) -> Result<KeySettings, ConfigError> {
+        let Self { key_publish_ahead: ahead, standing_cache_max_age: max_age, clock_leeway: leeway, .. } =
+            self;
+        if *ahead >= self.key_rotation_interval {
+            let problem = "must be longer than --key-publish-ahead";
+            return Err(ConfigError::new("--key-rotation-interval", problem));
+        }
+        if *ahead < *max_age + *leeway {
+            let problem = "must be no shorter than --standing-cache-max-age and --clock-leeway together: other replicas would not \
+                           have the key when it signs";
+            return Err(ConfigError::new("--key-publish-ahead", problem));
+        }
+        Ok(KeySettings {
+            alg: self.signing_alg,
+            rotation_interval: self.key_rotation_interval,
+            publish_ahead: *ahead,
+            // The last token may have been signed by somebody who had not heard of the next key, by a clock that was behind, and be
+            // verified by another that is ahead.
+            retention: self.access_token_ttl + *max_age + *leeway * 2,
+            max_age: *max_age,
+            leeway: *leeway,
+        })
     }
 
     /// What is expected of tokens.

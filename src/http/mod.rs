@@ -2,6 +2,7 @@
 
 mod discovery;
 mod form;
+mod jwks;
 mod limits;
 pub(crate) mod metrics;
 mod oauth;
@@ -10,7 +11,7 @@ mod refusal;
 use std::{collections::BTreeSet, sync::Arc};
 
 use axum::{
-    Json, Router,
+    Router,
     extract::State,
     http::{StatusCode, header},
     middleware::from_fn_with_state,
@@ -30,9 +31,6 @@ use refusal::Refusal;
 /// Where the public keys are.
 const JWKS: &str = "/.well-known/jwks.json";
 
-/// How long verifiers may keep the key set, in seconds. Short enough that a restart with another algorithm is seen soon.
-const JWKS_CACHE_CONTROL: &str = "public, max-age=300";
-
 /// The HTTP side of the service. What the issuer's URL leads to is served at that URL's path, for a proxy that hands paths on as
 /// they are, and without it, for one that takes it off. `metrics` are shown if they are given.
 pub(crate) fn router(
@@ -47,9 +45,9 @@ pub(crate) fn router(
     let prefixes = BTreeSet::from(["", issuer_path.as_str()]);
     let keys = prefixes
         .iter()
-        .fold(Router::new(), |router, prefix| router.route(&format!("{prefix}{JWKS}"), get(jwks)));
-    // Keys, discovery and probes are answered even when every place is taken: they cost next to nothing, and whoever needs them
-    // would do worse without.
+        .fold(Router::new(), |router, prefix| router.route(&format!("{prefix}{JWKS}"), get(jwks::jwks)));
+    // Keys, discovery, probes and metrics are answered even when every place is taken: they cost next to nothing, and whoever
+    // needs them would do worse without.
     Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz).with_state(ready))
@@ -70,13 +68,6 @@ async fn not_found() -> Refusal {
 async fn method_not_allowed() -> Refusal {
     let error = Error::MalformedRequest("its method is not one that this path takes".to_owned());
     Refusal::with_status(error, StatusCode::METHOD_NOT_ALLOWED)
-}
-
-/// The public keys (RFC 7517 section 5).
-async fn jwks(State(keyring): State<Arc<Keyring>>) -> impl IntoResponse {
-    let headers =
-        [(header::CONTENT_TYPE, "application/jwk-set+json"), (header::CACHE_CONTROL, JWKS_CACHE_CONTROL)];
-    (headers, Json(keyring.published().as_ref().clone()))
 }
 
 /// The process answers: it need not be restarted.

@@ -8,10 +8,10 @@ use std::{
     time::Duration,
 };
 
-use super::{Accounts, Clients, Sessions};
+use super::{Accounts, Clients, Keyring, Sessions};
 use crate::{
     model::{ClientId, Clock, Error, SessionId, UserId, error},
-    store::Store,
+    store::{SIGNING_KEYS, Store},
 };
 
 /// How many changes are read at a time.
@@ -75,12 +75,13 @@ impl ChangeFeed {
         accounts: &Accounts,
         sessions: &Sessions,
         clients: &Clients,
+        keyring: &Keyring,
     ) {
         let mut pruned = self.clock.monotonic();
         loop {
             tokio::time::sleep(interval).await;
             // Until it succeeds again, what is remembered grows old and is read anew: nothing stale is served.
-            if let Err(error) = self.read(accounts, sessions, clients).await {
+            if let Err(error) = self.read(accounts, sessions, clients, keyring).await {
                 tracing::warn!(error = %error::chain(&error), "the changes of other processes cannot be read");
             } else if self.clock.monotonic().saturating_sub(pruned) >= PRUNE_INTERVAL {
                 pruned = self.clock.monotonic();
@@ -90,16 +91,26 @@ impl ChangeFeed {
     }
 
     /// Heeds the changes since the last reading.
-    async fn read(&self, accounts: &Accounts, sessions: &Sessions, clients: &Clients) -> Result<(), Error> {
+    async fn read(
+        &self,
+        accounts: &Accounts,
+        sessions: &Sessions,
+        clients: &Clients,
+        keyring: &Keyring,
+    ) -> Result<(), Error> {
         let begun = self.clock.monotonic();
         if begun.saturating_sub(self.followed.until()) > GAP {
             accounts.forget_all();
             sessions.forget_all();
             clients.forget_all();
+            keyring.note_change();
         }
         loop {
             let changes = self.store.changes(self.place.load(Ordering::SeqCst), PAGE).await?;
             for change in &changes {
+                if change.subject == SIGNING_KEYS {
+                    keyring.note_change();
+                }
                 // A UUID is of one of them, and forgetting what is not known costs nothing.
                 accounts.forget(UserId(change.subject));
                 sessions.forget(&[SessionId(change.subject)]);
@@ -110,6 +121,7 @@ impl ChangeFeed {
                 break;
             }
         }
+        keyring.heed().await?;
         self.followed.advance(begun);
         Ok(())
     }

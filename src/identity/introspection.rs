@@ -69,7 +69,11 @@ impl Introspection {
     }
 
     async fn access(&self, token: &str) -> Result<Option<ActiveToken>, Error> {
-        let Ok(claims) = self.verifier.verify_for_anyone(token) else { return Ok(None) };
+        let claims = match self.verifier.verify_for_anyone(token).await {
+            Ok(claims) => claims,
+            Err(Error::TokenInvalid(_) | Error::TokenExpired) => return Ok(None),
+            Err(error) => return Err(error),
+        };
         match self.standing.check(&claims).await {
             Ok(()) => {}
             Err(Error::TokenRevoked) => return Ok(None),

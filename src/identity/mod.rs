@@ -21,7 +21,7 @@ pub use change_feed::ChangeFeed;
 pub use clients::Clients;
 pub use grants::Grants;
 pub use introspection::Introspection;
-pub use keyring::Keyring;
+pub use keyring::{KeyRotation, Keyring};
 pub use master_key::MasterKey;
 pub use passwords::Passwords;
 pub use readiness::Readiness;

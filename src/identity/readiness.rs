@@ -1,11 +1,11 @@
-//! Owns whether the service can serve: its database answers, and holds the key it signs with.
+//! Owns whether the service can serve: its database answers, and the key that signs is there and open.
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::watch, time::timeout};
 
 use super::Keyring;
-use crate::{metrics::DatabaseMetrics, store::Store};
+use crate::metrics::DatabaseMetrics;
 
 /// How long one check may take before it counts as failed.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -13,7 +13,6 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 /// Finds out, again and again, whether the service can serve.
 #[derive(Debug)]
 pub struct Readiness {
-    store: Store,
     keyring: Arc<Keyring>,
     ready: watch::Sender<bool>,
     metrics: DatabaseMetrics,
@@ -22,8 +21,8 @@ pub struct Readiness {
 impl Readiness {
     /// Nothing is known yet: not ready.
     #[must_use]
-    pub fn new(store: Store, keyring: Arc<Keyring>, metrics: DatabaseMetrics) -> Self {
-        Self { store, keyring, ready: watch::Sender::new(false), metrics }
+    pub fn new(keyring: Arc<Keyring>, metrics: DatabaseMetrics) -> Self {
+        Self { keyring, ready: watch::Sender::new(false), metrics }
     }
 
     /// Where the present answer and its changes can be read.
@@ -34,17 +33,18 @@ impl Readiness {
 
     /// Checks now.
     pub async fn check(&self) {
-        let kid = self.keyring.signing_kid();
-        let (up, ready) = match timeout(CHECK_TIMEOUT, self.store.has_signing_key(&kid)).await {
-            Ok(Ok(found)) => (true, found),
+        let (up, ready) = match timeout(CHECK_TIMEOUT, self.keyring.check()).await {
+            Ok(Ok(ready)) => (true, ready),
             Ok(Err(_)) | Err(_) => (false, false),
         };
         self.metrics.checked(up, ready);
         let changed = self.ready.send_if_modified(|known| std::mem::replace(known, ready) != ready);
         if changed && ready {
-            tracing::info!("ready: the database answers and holds the signing key");
+            tracing::info!("ready: the database answers and holds the signing key, which is open");
         } else if changed {
-            tracing::error!("not ready: the database does not answer or lacks the signing key");
+            tracing::error!(
+                "not ready: the database does not answer or lacks the signing key, or the master key does not open it"
+            );
         }
     }
 

@@ -43,7 +43,7 @@ impl Revocation {
         let found = match RefreshToken::parse(token) {
             // It has no dot: no JWT reads like that.
             Some(token) => self.session_of_refresh(token).await?,
-            None => self.session_of_access(token)?,
+            None => self.session_of_access(token).await?,
         };
         let Some((user, session, client_id)) = found else { return Ok(()) };
         if client_id != requester.client_id() {
@@ -66,8 +66,12 @@ impl Revocation {
         }
     }
 
-    fn session_of_access(&self, token: &str) -> Result<Option<Found>, Error> {
-        let Ok(claims) = self.verifier.verify_for_anyone(token) else { return Ok(None) };
+    async fn session_of_access(&self, token: &str) -> Result<Option<Found>, Error> {
+        let claims = match self.verifier.verify_for_anyone(token).await {
+            Ok(claims) => claims,
+            Err(Error::TokenInvalid(_) | Error::TokenExpired) => return Ok(None),
+            Err(error) => return Err(error),
+        };
         match claims.subject() {
             Subject::User(user, session) => Ok(Some((user, session, claims.client_id.clone()))),
             Subject::Client(_) => Err(Error::UnsupportedTokenType),

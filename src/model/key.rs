@@ -1,6 +1,6 @@
 //! Owns what identifies a signing key: its algorithm and its id.
 
-use std::{borrow::Borrow, fmt, str::FromStr};
+use std::{borrow::Borrow, fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +56,11 @@ impl FromStr for SigningAlg {
             .ok_or_else(|| format!("`{name}` is none of ES256, EdDSA, RS256, HS256"))
     }
 }
+
+/// The longest that a key is kept for verifying: the longest lifetime of a token that can be configured (24 hours), the longest that
+/// its successor may be unknown to another process (1 minute), and twice the largest leeway (5 minutes), once for the clock of
+/// whoever signed, once for that of whoever verifies.
+pub const MAX_RETENTION: Duration = Duration::from_mins(24 * 60 + 11);
 
 /// A key's id (`kid`): the SHA-256 thumbprint of its JWK (RFC 7638).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]

@@ -42,6 +42,7 @@ impl TokenService for TokenRpc {
     }
 
     async fn get_jwks(&self, _: Request<GetJwksRequest>) -> Result<Response<GetJwksResponse>, Status> {
+        self.keyring.refresh().await?;
         let keys = self.keyring.published().keys.iter().filter_map(encode::json_web_key).collect();
         Ok(Response::new(GetJwksResponse { keys }))
     }

@@ -5,7 +5,9 @@ mod data_dir;
 mod greeting;
 mod grpc;
 mod http;
+mod master_key_file;
 mod parts;
+mod reseal;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -15,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     audit::Audit,
     config::{Config, ConfigError, Database, StorageConfig},
-    identity::{Keyring, MasterKey, Readiness, keyring::KeyringError},
+    identity::{KeyRotation, MasterKey, Readiness, keyring::KeyringError},
     metrics::Metrics,
     model::{Clock, Error, KeyId},
     rpc::health::HealthRpc,
@@ -23,8 +25,10 @@ use crate::{
 };
 
 pub use grpc::policy;
+pub use reseal::{Resealed, reseal};
 
 use connections::{Connections, Protocol};
+use master_key_file::MasterKeyFile;
 use parts::{Foundation, Parts};
 
 /// How often readiness is checked: a database that has gone is seen within this time.
@@ -32,6 +36,9 @@ const READINESS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often expired sessions and used assertions are deleted: they are refused from their expiry on, and only take up room until then.
 const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
+
+/// How often it is looked whether a key is due: rotation is that late at most.
+const KEYS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// However small the bound on staleness, the feed of changes is not read more often.
 const MIN_CHANGES_INTERVAL: Duration = Duration::from_millis(50);
@@ -81,6 +88,16 @@ pub enum StartError {
     Failed(#[from] Error),
 }
 
+impl From<KeyringError> for StartError {
+    fn from(error: KeyringError) -> Self {
+        match error {
+            KeyringError::Failed(error) => Self::Failed(error),
+            KeyringError::WrongMasterKey { .. } => ConfigError::new("--master-key", error.to_string()).into(),
+            other => Self::Failed(Error::internal(other)),
+        }
+    }
+}
+
 /// A database that is open and of this binary's schema, and the master key of its signing keys.
 pub struct OpenDatabase {
     /// The database.
@@ -91,6 +108,8 @@ pub struct OpenDatabase {
     pub description: String,
     /// The file of the master key, if it was just made.
     pub master_key_made: Option<String>,
+    /// The file of the master key, if the embedded database keeps its own.
+    master_key_file: Option<MasterKeyFile>,
 }
 
 /// Opens the database that `config` names, making it if it is not there and need not be.
@@ -98,10 +117,11 @@ pub struct OpenDatabase {
 /// # Errors
 /// If a setting cannot be used, or the database does not open.
 pub async fn open_database(config: &StorageConfig, must_exist: bool) -> Result<OpenDatabase, StartError> {
-    let (path, master_key, master_key_made, setting) = match config.database()? {
+    let (path, mut master_key, file, made, setting) = match config.database()? {
         Database::Embedded(master_key) => {
             let prepared = data_dir::prepare(&config.data_dir, master_key, must_exist)?;
-            (prepared.database, prepared.master_key, prepared.master_key_made, "--data-dir")
+            let data_dir::Prepared { database, master_key, master_key_file, master_key_made } = prepared;
+            (database, master_key, master_key_file, master_key_made, "--data-dir")
         }
         Database::Sqlite(path, master_key) => {
             if must_exist && !path.exists() {
@@ -109,7 +129,7 @@ pub async fn open_database(config: &StorageConfig, must_exist: bool) -> Result<O
                 return Err(ConfigError::new("--database-url", problem).into());
             }
             data_dir::prepare_file(&path).map_err(|problem| ConfigError::new("--database-url", problem))?;
-            (path, master_key, None, "--database-url")
+            (path, master_key, None, false, "--database-url")
         }
     };
     let description = path.display().to_string();
@@ -117,8 +137,11 @@ pub async fn open_database(config: &StorageConfig, must_exist: bool) -> Result<O
         let cause = crate::model::error::chain(&error);
         ConfigError::new(setting, format!("{description} cannot be opened as a SQLite database: {cause}"))
     })?;
-    let master_key_made = master_key_made.map(|path| path.display().to_string());
-    Ok(OpenDatabase { store, master_key, description, master_key_made })
+    if let Some(file) = &file {
+        master_key = file.settle(&store).await?.map_err(|problem| ConfigError::new(setting, problem))?;
+    }
+    let master_key_made = file.as_ref().filter(|_| made).map(|file| file.path().display().to_string());
+    Ok(OpenDatabase { store, master_key, description, master_key_made, master_key_file: file })
 }
 
 impl Server {
@@ -131,19 +154,16 @@ impl Server {
         let argon2 = config.passwords.argon2()?;
         let metrics = Arc::new(Metrics::new());
         let audit = open_audit_log(&config, &clock, &metrics)?;
+        let keys = config.tokens.keys()?;
         let grpc = bind("--grpc-addr", config.grpc_addr)?;
         let http = bind("--http-addr", config.http_addr)?;
-        let OpenDatabase { store, master_key, description, master_key_made } =
+        let OpenDatabase { store, master_key, description, master_key_made, .. } =
             open_database(&config.storage, false).await?;
         let database = metrics.database.clone();
         let store = store.observed(move |took, failed| database.statement(took, failed));
         let migrations_applied = store.migrate().await?;
-        let keyring = Keyring::open(&store, &master_key, config.tokens.signing_alg, &clock).await;
-        let keyring = Arc::new(keyring.map_err(|error| match error {
-            KeyringError::WrongMasterKey { .. } => ConfigError::new("--master-key", error.to_string()).into(),
-            KeyringError::Failed(error) => StartError::Failed(error),
-        })?);
-        let foundation = Foundation { argon2, store, keyring, audit, metrics, clock };
+        let rotation = KeyRotation::new(store.clone(), master_key, keys, clock.clone());
+        let foundation = Foundation { argon2, store, rotation, audit, metrics, clock };
         let parts = Parts::build(foundation, &config).await?;
         parts.readiness.check().await;
         let grpc =
@@ -157,7 +177,7 @@ impl Server {
             database: description,
             master_key_made,
             migrations_applied,
-            signing_key: parts.keyring.signing_kid(),
+            signing_key: parts.keyring.signing_kid().ok_or_else(|| Error::internal("no key signs"))?,
         };
         Ok(Self { grpc, http, started, parts, config })
     }
@@ -194,7 +214,14 @@ impl Server {
                     parts.readiness.watch(READINESS_INTERVAL),
                     parts.sessions.sweep(SWEEP_INTERVAL),
                     parts.clients.sweep(SWEEP_INTERVAL),
-                    parts.changes.follow(changes_interval, &parts.accounts, &parts.sessions, &parts.clients),
+                    parts.changes.follow(
+                        changes_interval,
+                        &parts.accounts,
+                        &parts.sessions,
+                        &parts.clients,
+                        &parts.keyring,
+                    ),
+                    parts.keyring.tend(KEYS_INTERVAL),
                     tell_health(&parts.readiness, &health),
                 )
             };

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use super::StartError;
 use crate::{
     audit::Audit,
     auth::{Authenticator, Verifier},
     config::Config,
     identity::{
-        Accounts, ChangeFeed, Clients, GoodStanding, Grants, Introspection, Keyring, Passwords, Readiness,
-        Revocation, Sessions, Tokens, passwords::Argon2Params,
+        Accounts, ChangeFeed, Clients, GoodStanding, Grants, Introspection, KeyRotation, Keyring, Passwords,
+        Readiness, Revocation, Sessions, Tokens, passwords::Argon2Params,
     },
     limits::Places,
     metrics::Metrics,
@@ -40,7 +41,7 @@ pub(super) struct Parts {
 pub(super) struct Foundation {
     pub(super) argon2: Argon2Params,
     pub(super) store: Store,
-    pub(super) keyring: Arc<Keyring>,
+    pub(super) rotation: KeyRotation,
     pub(super) audit: Audit,
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: Clock,
@@ -50,13 +51,15 @@ impl Parts {
     /// Builds them all.
     ///
     /// # Errors
-    /// If the hash threads do not start, or the database does not answer.
-    pub(super) async fn build(foundation: Foundation, config: &Config) -> Result<Self, Error> {
-        let Foundation { argon2, store, keyring, audit, metrics, clock } = foundation;
+    /// If the hash threads do not start, the database does not answer, or the master key is not the one of its keys.
+    pub(super) async fn build(foundation: Foundation, config: &Config) -> Result<Self, StartError> {
+        let Foundation { argon2, store, rotation, audit, metrics, clock } = foundation;
         let passwords = Passwords::start(argon2, config.passwords.pool(), metrics.hashing.clone())
             .map_err(Error::internal)?;
+        // Before anything is read that may change.
         let changes = ChangeFeed::open(store.clone(), clock.clone()).await?;
         let followed = || changes.followed();
+        let keyring = Arc::new(Keyring::open(rotation, followed()).await?);
         let accounts = Arc::new(Accounts::new(
             store.clone(),
             passwords,
@@ -91,7 +94,7 @@ impl Parts {
             Arc::clone(&sessions),
             config.tokens.issuer.clone(),
         ));
-        let readiness = Readiness::new(store.clone(), Arc::clone(&keyring), metrics.database.clone());
+        let readiness = Readiness::new(Arc::clone(&keyring), metrics.database.clone());
         metrics.watch_caches(vec![
             ("verified_tokens", verifier.tally()),
             ("users", accounts.tally()),
@@ -133,8 +136,8 @@ fn watch(metrics: &Metrics, clock: &Clock, changes: &ChangeFeed, keyring: &Arc<K
     let keyring = Arc::clone(keyring);
     metrics.watch(
         "signet_signing_key_created_timestamp_seconds",
-        "When the key that signs was made, in seconds since 1970.",
-        move || seconds(keyring.signing_key_create_time()),
+        "When the key that signs was made, in seconds since 1970; 0 if none does.",
+        move || keyring.signing_key_create_time().map_or(0.0, seconds),
     );
 }
 

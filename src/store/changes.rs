@@ -1,4 +1,5 @@
-//! Owns the table `changes`: the feed by which other processes learn which users, sessions and clients were changed or ended.
+//! Owns the table `changes`: the feed by which other processes learn which users, sessions, clients and signing keys were changed
+//! or ended.
 
 use sea_orm::{
     ActiveValue::{NotSet, Set},
@@ -13,12 +14,15 @@ use super::{
 };
 use crate::model::{Error, Timestamp};
 
-/// A user, a session or a client that was changed or ended.
+/// The subject of a change of the signing keys: they are few, and are read anew all at once. Nothing else has this id.
+pub const SIGNING_KEYS: Uuid = Uuid::from_u128(1);
+
+/// A user, a session or a client that was changed or ended, or the signing keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
     /// Its place in the feed.
     pub id: i64,
-    /// The id of the user, the session or the client.
+    /// The id of the user, the session or the client, or [`SIGNING_KEYS`].
     pub subject: Uuid,
 }
 

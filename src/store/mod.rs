@@ -5,6 +5,7 @@ mod client_assertions;
 mod clients;
 mod entity;
 mod failure;
+mod leases;
 mod schema;
 mod sessions;
 mod signing_keys;
@@ -18,10 +19,11 @@ use sea_orm::{
     sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
 };
 
-pub use changes::Change;
+pub use changes::{Change, SIGNING_KEYS};
+pub use leases::Lease;
 pub use schema::MigrationState;
 pub use sessions::{RefreshState, Sha256, StoredSession};
-pub use signing_keys::StoredKey;
+pub use signing_keys::{KeyChange, StoredKey};
 pub use users::{Credentials, NewUser, ProfileChange};
 
 use crate::model::Error;

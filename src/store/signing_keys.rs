@@ -1,93 +1,186 @@
 //! Owns the table `signing_keys`.
 
-use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use std::time::Duration;
+
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect, sea_query::Expr,
+};
 
 use super::{
-    Store,
+    Lease, Store, changes,
     entity::signing_keys::{ActiveModel, Column, Entity, Model},
-    failure,
+    failure, leases,
 };
-use crate::model::{Error, KeyId, SigningAlg, Timestamp};
+use crate::model::{Error, KeyId, Timestamp, key::MAX_RETENTION};
 
 /// A signing key as it is kept: its private part sealed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredKey {
     /// Its id.
     pub kid: KeyId,
-    /// What it signs with.
-    pub alg: SigningAlg,
+    /// The JOSE name of what it signs with. A newer version of this program may know more names than this one.
+    pub alg: String,
     /// The private part, under the master key.
     pub sealed_private_key: Vec<u8>,
     /// When it was made.
     pub create_time: Timestamp,
+    /// From when it signs, until another does.
+    pub sign_time: Timestamp,
+    /// For how long it is kept after another has begun to sign: as long as a token that it signed may be accepted.
+    pub retention: Duration,
+}
+
+/// What is to be changed about the signing keys.
+#[derive(Debug, Default)]
+pub struct KeyChange {
+    /// A key to add.
+    pub insert: Option<StoredKey>,
+    /// A key that is to sign from another time on.
+    pub sign_at: Option<(KeyId, Timestamp)>,
+    /// Keys to delete.
+    pub delete: Vec<KeyId>,
+    /// Private parts that have been sealed anew.
+    pub reseal: Vec<(KeyId, Vec<u8>)>,
+}
+
+impl KeyChange {
+    fn is_empty(&self) -> bool {
+        let Self { insert, sign_at, delete, reseal } = self;
+        insert.is_none() && sign_at.is_none() && delete.is_empty() && reseal.is_empty()
+    }
 }
 
 impl Store {
-    /// Every signing key, the newest last.
+    /// Every signing key, in the order in which they sign.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn signing_keys(&self) -> Result<Vec<StoredKey>, Error> {
-        let rows = Entity::find()
-            .order_by_asc(Column::CreateTime)
-            .order_by_asc(Column::Kid)
-            .all(&self.db)
-            .await
-            .map_err(failure::from)?;
-        rows.into_iter().map(StoredKey::try_from).collect()
+        read(&self.db).await
     }
 
-    /// Adds `key`, unless there is one of its algorithm already: of several processes that start at once, one adds its key.
-    /// Returns whether `key` was added.
+    /// Of every signing key its id, the name of its algorithm, and its sealed private part.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn add_first_signing_key(&self, key: StoredKey) -> Result<bool, Error> {
+    pub async fn sealed_private_keys(&self) -> Result<Vec<(KeyId, String, Vec<u8>)>, Error> {
+        let query =
+            Entity::find().select_only().columns([Column::Kid, Column::Alg, Column::SealedPrivateKey]);
+        let rows: Vec<(String, String, Vec<u8>)> =
+            query.into_tuple().all(&self.db).await.map_err(failure::from)?;
+        Ok(rows.into_iter().map(|(kid, alg, sealed)| (KeyId(kid), alg, sealed)).collect())
+    }
+
+    /// Changes the signing keys as `decide` says when it is shown them, and tells the other processes. Nobody else changes them
+    /// meanwhile. Returns whether anything was changed: nothing is if another process has the lease, or if `decide` wants nothing.
+    ///
+    /// # Errors
+    /// Those of `decide`; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn change_signing_keys<E: From<Error>>(
+        &self,
+        lease: Lease,
+        now: Timestamp,
+        decide: impl FnOnce(&[StoredKey]) -> Result<KeyChange, E> + Send,
+    ) -> Result<bool, E> {
         let transaction = self.begin_write().await?;
-        let present = Entity::find()
-            .filter(Column::Alg.eq(key.alg.name()))
-            .one(&transaction)
-            .await
-            .map_err(failure::from)?;
-        if present.is_some() {
+        if !leases::take(&transaction, leases::SIGNING_KEYS, lease, now).await? {
             return Ok(false);
         }
-        let row = ActiveModel {
-            kid: Set(key.kid.0),
-            alg: Set(key.alg.name().to_owned()),
-            sealed_private_key: Set(key.sealed_private_key),
-            create_time: Set(key.create_time.as_micros()),
-        };
-        Entity::insert(row).exec_without_returning(&transaction).await.map_err(failure::from)?;
+        let keys = read(&transaction).await?;
+        let change = decide(&keys)?;
+        if change.is_empty() {
+            return Ok(false);
+        }
+        apply(&transaction, change).await?;
+        changes::tell(&transaction, [changes::SIGNING_KEYS], now).await?;
         transaction.commit().await.map_err(failure::from)?;
         Ok(true)
     }
 
-    /// Whether the database answers and holds the key `kid`: what readiness asks.
+    /// Has the key `kid` kept for at least `retention` after another has begun to sign.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn has_signing_key(&self, kid: &KeyId) -> Result<bool, Error> {
-        let found = Entity::find_by_id(kid.0.clone())
-            .select_only()
-            .column(Column::Kid)
-            .into_tuple::<String>()
-            .one(&self.db)
+    pub async fn raise_key_retention(&self, kid: &KeyId, retention: Duration) -> Result<(), Error> {
+        let micros = micros(retention);
+        Entity::update_many()
+            .col_expr(Column::Retention, Expr::value(micros))
+            .filter(Column::Kid.eq(kid.0.as_str()))
+            .filter(Column::Retention.lt(micros))
+            .exec(&self.db)
             .await
             .map_err(failure::from)?;
-        Ok(found.is_some())
+        Ok(())
     }
 }
 
-impl TryFrom<Model> for StoredKey {
-    type Error = Error;
+async fn read(db: &impl ConnectionTrait) -> Result<Vec<StoredKey>, Error> {
+    let rows = Entity::find().all(db).await.map_err(failure::from)?;
+    let mut keys: Vec<_> = rows.into_iter().map(StoredKey::from).collect();
+    keys.sort_by(|one, other| {
+        (one.sign_time, one.create_time, &one.kid.0).cmp(&(other.sign_time, other.create_time, &other.kid.0))
+    });
+    Ok(keys)
+}
 
-    fn try_from(row: Model) -> Result<Self, Error> {
-        Ok(Self {
-            alg: row.alg.parse().map_err(|error: String| Error::internal(error))?,
+async fn apply(db: &impl ConnectionTrait, change: KeyChange) -> Result<(), Error> {
+    if !change.delete.is_empty() {
+        let kids = change.delete.into_iter().map(|kid| kid.0);
+        Entity::delete_many().filter(Column::Kid.is_in(kids)).exec(db).await.map_err(failure::from)?;
+    }
+    if let Some((kid, time)) = change.sign_at {
+        update(&kid)
+            .col_expr(Column::SignTime, Expr::value(time.as_micros()))
+            .exec(db)
+            .await
+            .map_err(failure::from)?;
+    }
+    for (kid, sealed) in change.reseal {
+        update(&kid)
+            .col_expr(Column::SealedPrivateKey, Expr::value(sealed))
+            .exec(db)
+            .await
+            .map_err(failure::from)?;
+    }
+    if let Some(key) = change.insert {
+        Entity::insert(ActiveModel::from(key)).exec_without_returning(db).await.map_err(failure::from)?;
+    }
+    Ok(())
+}
+
+fn update(kid: &KeyId) -> sea_orm::UpdateMany<Entity> {
+    Entity::update_many().filter(Column::Kid.eq(kid.0.as_str()))
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+impl From<StoredKey> for ActiveModel {
+    fn from(key: StoredKey) -> Self {
+        Self {
+            kid: Set(key.kid.0),
+            alg: Set(key.alg),
+            sealed_private_key: Set(key.sealed_private_key),
+            create_time: Set(key.create_time.as_micros()),
+            sign_time: Set(Some(key.sign_time.as_micros())),
+            retention: Set(Some(micros(key.retention))),
+        }
+    }
+}
+
+impl From<Model> for StoredKey {
+    fn from(row: Model) -> Self {
+        // A key of the version before, which knew no stages, signs since it was made, and tokens of any lifetime.
+        Self {
             kid: KeyId(row.kid),
+            alg: row.alg,
             sealed_private_key: row.sealed_private_key,
             create_time: Timestamp::from_micros(row.create_time),
-        })
+            sign_time: Timestamp::from_micros(row.sign_time.unwrap_or(row.create_time)),
+            retention: row.retention.map_or(MAX_RETENTION, |micros| {
+                Duration::from_micros(u64::try_from(micros).unwrap_or_default())
+            }),
+        }
     }
 }

@@ -10,6 +10,7 @@ mod concurrent;
 mod crash;
 mod harness;
 mod help;
+mod keys;
 mod live;
 mod logs;
 mod settings;

@@ -4,6 +4,7 @@ pub(super) mod changes;
 pub(super) mod client_assertions;
 pub(super) mod client_secrets;
 pub(super) mod clients;
+pub(super) mod leases;
 pub(super) mod sessions;
 pub(super) mod signing_keys;
 pub(super) mod users;

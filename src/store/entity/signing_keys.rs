@@ -11,6 +11,8 @@ pub struct Model {
     pub alg: String,
     pub sealed_private_key: Vec<u8>,
     pub create_time: i64,
+    pub sign_time: Option<i64>,
+    pub retention: Option<i64>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

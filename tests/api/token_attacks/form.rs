@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use serde_json::json;
 use signet::{
     auth::{Authenticator, Standing, Verifier},
-    identity::{Keyring, MasterKey},
+    identity::{KeyRotation, Keyring, MasterKey},
     model::{Claims, Error, SigningAlg},
     proto::identity::v1::GetMeRequest,
 };
@@ -235,7 +235,9 @@ fn no_bytes_but_a_genuine_token_are_ever_believed() {
         let hex = std::fs::read_to_string(target.server.dir.path().join("master.key")).unwrap();
         let master_key = MasterKey::from_hex(&hex).unwrap();
         let store = target.server.store().await;
-        let keyring = Keyring::open(&store, &master_key, target.alg, &target.server.clock).await.unwrap();
+        let settings = config(target.server.dir.path(), &[]).tokens.keys().unwrap();
+        let rotation = KeyRotation::new(store, master_key, settings, target.server.clock.clone());
+        let keyring = Keyring::open(rotation, Arc::default()).await.unwrap();
         (target, keyring)
     });
     let settings = config(target.server.dir.path(), &[]).tokens.verifying();

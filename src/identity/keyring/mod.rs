@@ -1,0 +1,262 @@
+//! Owns the signing keys that are in force: signing with the present one, telling others how to verify, and keeping up with the
+//! database.
+
+mod private_key;
+mod rotation;
+mod stages;
+mod state;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use jsonwebtoken::jwk::JwkSet;
+use tokio::sync::Mutex;
+
+use super::change_feed::Followed;
+use crate::{
+    auth::{KeySet, Keys},
+    model::{Claims, Error, KeyId, Timestamp, error},
+};
+
+pub use private_key::opens_keys;
+pub use rotation::{KeyRotation, NextKey};
+pub use stages::{KeySettings, Stage, StagedKey, staged};
+
+use state::{Reading, State};
+
+/// How long nothing is tried after changing the stored keys has failed.
+const RETRY_INTERVAL: Duration = Duration::from_secs(30);
+
+/// The keys of the service, in memory, as the database holds them.
+#[derive(Debug)]
+pub struct Keyring {
+    rotation: KeyRotation,
+    followed: Arc<Followed>,
+    state: ArcSwap<State>,
+    /// How many readings of the database have begun. One goes on at a time.
+    readings: AtomicU64,
+    reading: Mutex<()>,
+    /// How many changes of the keys have been noted.
+    changes: AtomicU64,
+}
+
+impl Keyring {
+    /// Opens the stored keys, and makes the first, or the first of the configured algorithm, if it is not there. `followed` must
+    /// belong to a feed that was opened before.
+    ///
+    /// # Errors
+    /// [`KeyringError::WrongMasterKey`] if a stored key does not open.
+    pub async fn open(rotation: KeyRotation, followed: Arc<Followed>) -> Result<Self, KeyringError> {
+        rotation.ensure().await?;
+        let reading = Reading { begun: rotation.clock().monotonic(), ..Reading::default() };
+        let stored = rotation.store().signing_keys().await?;
+        let (state, problem) = State::read(stored, rotation.master_key(), &State::default(), reading);
+        if let Some(problem) = problem {
+            return Err(problem);
+        }
+        let state = ArcSwap::from_pointee(state);
+        let keyring = Self {
+            rotation,
+            followed,
+            state,
+            readings: AtomicU64::new(0),
+            reading: Mutex::default(),
+            changes: AtomicU64::new(0),
+        };
+        // Once more, as from now on: a key of another process may have to be kept for longer than that process thought.
+        keyring.reload().await?;
+        Ok(keyring)
+    }
+
+    /// Signs `claims` into an access token (RFC 9068 section 2.1).
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if no key is open; [`Error::Internal`] if the key does not sign.
+    pub fn sign(&self, claims: &Claims) -> Result<String, Error> {
+        let state = self.state.load();
+        state.signing(self.now()).ok_or_else(no_keys)?.sign(claims)
+    }
+
+    /// The id of the key that signs at present; none if no key is open.
+    #[must_use]
+    pub fn signing_kid(&self) -> Option<KeyId> {
+        self.state.load().signing(self.now()).map(|key| key.kid().clone())
+    }
+
+    /// When the key that signs at present was made; none if no key is open.
+    #[must_use]
+    pub fn signing_key_create_time(&self) -> Option<Timestamp> {
+        let state = self.state.load();
+        let signing = state.signing(self.now())?.kid();
+        state.stored.iter().find(|key| key.kid == *signing).map(|key| key.create_time)
+    }
+
+    /// The public keys (RFC 7517), for those who verify by themselves, those that do not sign yet included. Symmetric keys are never
+    /// among them.
+    #[must_use]
+    pub fn published(&self) -> Arc<JwkSet> {
+        Arc::clone(&self.state.load().published)
+    }
+
+    /// For how long a verifier may keep [`Self::published`].
+    #[must_use]
+    pub fn published_max_age(&self) -> Duration {
+        self.rotation.settings().cache_age()
+    }
+
+    /// Whether this process can sign and verify as the others do: the database answers, and the key that signs is open.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`] if the database does not answer.
+    pub async fn check(&self) -> Result<bool, Error> {
+        self.reload().await?;
+        Ok(self.state.load().is_complete(self.now()))
+    }
+
+    /// Sees to it that what is known of the keys is no older than `--standing-cache-max-age`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`] if it is older, and they cannot be read.
+    pub async fn refresh(&self) -> Result<(), Error> {
+        let confirmed = self.state.load().reading.begun.max(self.followed.until());
+        let age = self.rotation.clock().monotonic().saturating_sub(confirmed);
+        if age < self.rotation.settings().max_age { Ok(()) } else { self.reload().await }
+    }
+
+    /// To be called when another process has changed the keys: they are read anew by [`Self::heed`].
+    pub(super) fn note_change(&self) {
+        self.changes.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Reads the keys if they have changed.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`]: it is to be tried again.
+    pub(super) async fn heed(&self) -> Result<(), Error> {
+        let heeded = self.state.load().reading.changes == self.changes.load(Ordering::SeqCst);
+        if heeded { Ok(()) } else { self.reload().await }
+    }
+
+    /// Publishes the next key when it is time to, and deletes those that no valid token needs; checks that every `interval`, until it
+    /// is dropped.
+    pub async fn tend(&self, interval: Duration) {
+        let mut signing = self.signing_kid();
+        loop {
+            tokio::time::sleep(interval).await;
+            if let Err(error) = Box::pin(self.tend_once()).await {
+                tracing::warn!(error = %error::chain(&error), "the signing keys cannot be changed: they stay as they are for now");
+                tokio::time::sleep(RETRY_INTERVAL).await;
+            }
+            let now = self.signing_kid();
+            if let Some(kid) = now.as_ref().filter(|_| now != signing) {
+                tracing::info!(kid = %kid, "another key signs from now on");
+            }
+            signing = now;
+        }
+    }
+
+    async fn tend_once(&self) -> Result<(), KeyringError> {
+        let state = self.state.load_full();
+        // Whoever has the new master key changes them; that this process has not is in the log already.
+        if state.is_open() && self.rotation.tend(&state.stored).await? {
+            self.reload().await?;
+        }
+        Ok(())
+    }
+
+    /// Reads the stored keys, and takes up what has changed. If they cannot be read, what is known stays in force until it is too old
+    /// for [`Self::refresh`]; a key that cannot be opened is left out and told of in the log.
+    async fn reload(&self) -> Result<(), Error> {
+        let seen = self.readings.load(Ordering::SeqCst);
+        let _one_at_a_time = self.reading.lock().await;
+        if self.state.load().reading.number > seen {
+            return Ok(()); // Somebody else's reading began after this call.
+        }
+        // All of it before the reading, so that a change meanwhile is seen by the next one.
+        let reading = Reading {
+            number: self.readings.fetch_add(1, Ordering::SeqCst) + 1,
+            begun: self.rotation.clock().monotonic(),
+            changes: self.changes.load(Ordering::SeqCst),
+        };
+        // Seldom needed: what it takes is not carried along by every call.
+        Box::pin(self.read(reading)).await
+    }
+
+    async fn read(&self, reading: Reading) -> Result<(), Error> {
+        let store = self.rotation.store();
+        let stored = store.signing_keys().await?;
+        if stored.is_empty() {
+            // Some mistake: revoking the last key makes another.
+            return Err(no_keys());
+        }
+        let retention = self.rotation.settings().retention;
+        for key in staged(&stored, self.now()) {
+            // Before it signs a token that lives longer than whoever made the key thought.
+            if matches!(key.stage, Stage::Published | Stage::Signing) && key.key.retention < retention {
+                store.raise_key_retention(&key.key.kid, retention).await?;
+            }
+        }
+        let known = self.state.load_full();
+        let (state, problem) = State::read(stored, self.rotation.master_key(), &known, reading);
+        if let Some(problem) = problem.filter(|_| known.is_open()) {
+            tracing::error!(
+                error = %error::chain(&problem),
+                "signing keys in the database cannot be opened, and are left out; those that are open stay in force. If \
+                 `signet keys reseal` has changed the master key, restart with the new one"
+            );
+        } else if state.is_open() && !known.is_open() {
+            tracing::info!("every signing key in the database is open again");
+        }
+        self.state.store(Arc::new(state));
+        Ok(())
+    }
+
+    fn now(&self) -> Timestamp {
+        self.rotation.clock().now()
+    }
+}
+
+impl Keys for Arc<Keyring> {
+    async fn current(&self) -> Result<Arc<KeySet>, Error> {
+        self.refresh().await?;
+        Ok(Arc::clone(&self.state.load().verifying))
+    }
+}
+
+fn no_keys() -> Error {
+    Error::Unavailable { what: "signing keys", source: "the database holds none that can be used".into() }
+}
+
+/// The stored keys cannot be used, or not be changed as was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyringError {
+    /// A stored key was sealed with another master key.
+    #[error("the master key does not open the signing key {kid}: it was sealed with another one")]
+    WrongMasterKey {
+        /// The key that does not open.
+        kid: KeyId,
+    },
+    /// There is no such key.
+    #[error("there is no signing key `{kid}`")]
+    NoSuchKey {
+        /// What was asked for.
+        kid: String,
+    },
+    /// The next key is published already.
+    #[error("the next key is published already: {kid} signs from {sign_time} on")]
+    AlreadyPublished {
+        /// The next key.
+        kid: KeyId,
+        /// From when it signs.
+        sign_time: Timestamp,
+    },
+    /// The database, or a key, failed.
+    #[error(transparent)]
+    Failed(#[from] Error),
+}

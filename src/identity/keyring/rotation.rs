@@ -1,0 +1,298 @@
+//! Owns every change of the stored keys: the first one, the next one, revoking, deleting, sealing anew.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::{
+    KeySettings, KeyringError, Stage,
+    private_key::{self, PrivateKey},
+    staged,
+};
+use crate::{
+    identity::MasterKey,
+    model::{Clock, Error, KeyId, SigningAlg, Timestamp, user::uuid_v7},
+    store::{KeyChange, Lease, Store, StoredKey},
+};
+
+/// The least by which times differ: no two keys begin to sign at one moment.
+const INSTANT: Duration = Duration::from_micros(1);
+
+/// Changes the stored keys, each time in one transaction that nobody else can come between.
+#[derive(Debug)]
+pub struct KeyRotation {
+    store: Store,
+    master_key: MasterKey,
+    settings: KeySettings,
+    clock: Clock,
+    /// This process, among those that share the database.
+    id: Uuid,
+}
+
+/// What came of asking for the next key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NextKey {
+    /// The key.
+    pub kid: KeyId,
+    /// From when it signs.
+    pub sign_time: Timestamp,
+}
+
+impl KeyRotation {
+    /// Changes the keys in `store`, which `master_key` seals.
+    #[must_use]
+    pub fn new(store: Store, master_key: MasterKey, settings: KeySettings, clock: Clock) -> Self {
+        let id = uuid_v7(clock.now(), &mut rand::rng());
+        Self { store, master_key, settings, clock, id }
+    }
+
+    pub(super) const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(super) const fn master_key(&self) -> &MasterKey {
+        &self.master_key
+    }
+
+    pub(super) const fn settings(&self) -> &KeySettings {
+        &self.settings
+    }
+
+    pub(super) const fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Sees to it that there is a key, which signs at once, and that the newest is of the configured algorithm: if it is not, one that
+    /// is takes over after having been published. To be called at the start alone, so that replicas with different settings do not
+    /// replace each other's keys for ever.
+    ///
+    /// # Errors
+    /// [`KeyringError::WrongMasterKey`] if a stored key does not open: then nothing is written.
+    pub async fn ensure(&self) -> Result<(), KeyringError> {
+        let alg = self.settings.alg;
+        let of_alg = |key: Option<&StoredKey>| key.is_some_and(|key| key.alg == alg.name());
+        let stored = self.store.signing_keys().await?;
+        self.check_master_key(&stored)?;
+        if of_alg(stored.last()) {
+            return Ok(());
+        }
+        let key = PrivateKey::make(alg).await?;
+        let kid = key.kid.clone();
+        let now = self.clock.now();
+        let made = self.change(Lease::of_operator(self.id), |stored| {
+            if stored.is_empty() {
+                return Ok(KeyChange { insert: Some(self.row(&key, now, now)?), ..KeyChange::default() });
+            }
+            if of_alg(stored.last()) {
+                return Ok(KeyChange::default());
+            }
+            // What is about to sign may have done so already, by another process's clock. What is not has signed nothing.
+            let soon = now.after(self.settings.leeway);
+            let unused = pending(stored, now).filter(|key| key.sign_time > soon).map(|key| key.kid.clone());
+            let unused: Vec<_> = unused.collect();
+            let newest = stored.iter().rfind(|key| !unused.contains(&key.kid));
+            let after_newest = newest.map_or(now, |key| key.sign_time.after(INSTANT));
+            let sign_time = now.after(self.settings.publish_ahead).max(after_newest);
+            Ok(KeyChange {
+                insert: Some(self.row(&key, now, sign_time)?),
+                delete: unused,
+                ..KeyChange::default()
+            })
+        });
+        if made.await? {
+            tracing::info!(kid = %kid, alg = %alg, "made a signing key");
+        }
+        Ok(())
+    }
+
+    /// Publishes the next key if it is time to, and deletes those that no valid token needs. Of several processes one does it.
+    ///
+    /// # Errors
+    /// [`KeyringError::WrongMasterKey`] if the stored keys have been sealed with another master key: a key of this process would
+    /// then open for no other.
+    pub(super) async fn tend(&self, known: &[StoredKey]) -> Result<bool, KeyringError> {
+        let now = self.clock.now();
+        let gone = |stored: &[StoredKey]| -> Vec<KeyId> {
+            staged(stored, now)
+                .iter()
+                .filter(|key| key.stage == Stage::Gone)
+                .map(|key| key.key.kid.clone())
+                .collect()
+        };
+        let due =
+            |stored: &[StoredKey]| stored.last().and_then(|newest| self.settings.next_sign_time(newest, now));
+        if gone(known).is_empty() && due(known).is_none() {
+            return Ok(false);
+        }
+        let next = match (due(known), known.last()) {
+            (Some(_), Some(newest)) => Some(PrivateKey::make(algorithm(newest)?).await?),
+            _ => None,
+        };
+        // The time that a key is published before it signs begins when it is stored, not when it is made.
+        let now = self.clock.now();
+        let (mut published, mut deleted) = (None, Vec::new());
+        let changed = self
+            .change(Lease::of_leader(self.id), |stored| {
+                self.check_master_key(stored)?;
+                deleted = gone(stored);
+                let due = stored.last().and_then(|newest| self.settings.next_sign_time(newest, now));
+                let insert = next
+                    .as_ref()
+                    .zip(due)
+                    .map(|(key, sign_time)| self.row(key, now, sign_time))
+                    .transpose()?;
+                published.clone_from(&insert);
+                Ok(KeyChange { insert, delete: deleted.clone(), ..KeyChange::default() })
+            })
+            .await?;
+        if changed {
+            if let Some(key) = published {
+                tracing::info!(kid = %key.kid, alg = %key.alg, sign_time = %key.sign_time, "published the next signing key");
+            }
+            for kid in deleted {
+                tracing::info!(kid = %kid, "deleted a signing key: every token that it signed has expired");
+            }
+        }
+        Ok(changed)
+    }
+
+    /// Publishes the next key, of the algorithm of the newest, or with `at_once` has it sign from now on.
+    ///
+    /// # Errors
+    /// [`KeyringError::AlreadyPublished`] if the next key is published, and not to sign at once.
+    pub async fn rotate(&self, at_once: bool) -> Result<NextKey, KeyringError> {
+        let spare = self.spare().await?;
+        let now = self.clock.now();
+        let mut answer = None;
+        self.change(Lease::of_operator(self.id), |stored| {
+            self.check_master_key(stored)?;
+            let (next, change) = if at_once {
+                self.successor(stored, now, &spare)?
+            } else if let Some(pending) = pending(stored, now).last() {
+                let (kid, sign_time) = (pending.kid.clone(), pending.sign_time);
+                return Err(KeyringError::AlreadyPublished { kid, sign_time });
+            } else {
+                let row = self.row(&spare, now, now.after(self.settings.publish_ahead))?;
+                let next = NextKey { kid: row.kid.clone(), sign_time: row.sign_time };
+                (next, KeyChange { insert: Some(row), ..KeyChange::default() })
+            };
+            answer = Some(next);
+            Ok(change)
+        })
+        .await?;
+        answer.ok_or_else(|| Error::internal("no next key was chosen").into())
+    }
+
+    /// Deletes the key `kid`, which is compromised. If it is the one that signs, the published one signs from now on, or a new one.
+    /// Returns the key that signs in its place.
+    ///
+    /// # Errors
+    /// [`KeyringError::NoSuchKey`] if there is no such key.
+    pub async fn revoke(&self, kid: &str) -> Result<Option<NextKey>, KeyringError> {
+        let no_such_key = || KeyringError::NoSuchKey { kid: kid.to_owned() };
+        if self.store.signing_keys().await?.iter().all(|key| key.kid.0 != kid) {
+            return Err(no_such_key());
+        }
+        let spare = self.spare().await?;
+        let now = self.clock.now();
+        let mut answer = None;
+        self.change(Lease::of_operator(self.id), |stored| {
+            self.check_master_key(stored)?;
+            let staged = staged(stored, now);
+            let revoked = staged.iter().find(|key| key.key.kid.0 == kid).ok_or_else(no_such_key)?;
+            let mut change = KeyChange::default();
+            if revoked.stage == Stage::Signing {
+                let (next, successor) = self.successor(stored, now, &spare)?;
+                (answer, change) = (Some(next), successor);
+            }
+            change.delete.push(revoked.key.kid.clone());
+            Ok(change)
+        })
+        .await?;
+        Ok(answer)
+    }
+
+    /// Seals every private key under `new`; returns how many there are.
+    ///
+    /// # Errors
+    /// [`KeyringError::WrongMasterKey`] if a stored key does not open with the present one: then nothing is changed.
+    pub async fn reseal(&self, new: &MasterKey) -> Result<usize, KeyringError> {
+        let mut count = 0;
+        self.change(Lease::of_operator(self.id), |stored| {
+            count = stored.len();
+            let sealed =
+                |key: &StoredKey| Ok((key.kid.clone(), private_key::reseal(key, &self.master_key, new)?));
+            let reseal = stored.iter().map(sealed).collect::<Result<_, KeyringError>>()?;
+            Ok(KeyChange { reseal, ..KeyChange::default() })
+        })
+        .await?;
+        Ok(count)
+    }
+
+    /// Closes the database.
+    pub async fn close(self) {
+        self.store.close().await;
+    }
+
+    /// Has another key sign from `now` on: the published one, or else `spare`.
+    fn successor(
+        &self,
+        stored: &[StoredKey],
+        now: Timestamp,
+        spare: &PrivateKey,
+    ) -> Result<(NextKey, KeyChange), KeyringError> {
+        let mut pending: Vec<_> = pending(stored, now).map(|key| key.kid.clone()).collect();
+        // After the one that signs, though that may have begun by a clock that is ahead of this one.
+        let signing = staged(stored, now).into_iter().find(|key| key.stage == Stage::Signing);
+        let sign_time = signing.map_or(now, |key| now.max(key.key.sign_time.after(INSTANT)));
+        let change = match pending.pop() {
+            // Any other that waits would take over from it; it has signed nothing.
+            Some(newest) => {
+                KeyChange { sign_at: Some((newest, sign_time)), delete: pending, ..KeyChange::default() }
+            }
+            None => KeyChange { insert: Some(self.row(spare, now, sign_time)?), ..KeyChange::default() },
+        };
+        let promoted = change.sign_at.as_ref().map(|(kid, _)| kid.clone());
+        Ok((NextKey { kid: promoted.unwrap_or_else(|| spare.kid.clone()), sign_time }, change))
+    }
+
+    /// A key of the algorithm of the newest, in case one is needed: none is made while others wait for the transaction to end.
+    async fn spare(&self) -> Result<PrivateKey, KeyringError> {
+        let stored = self.store.signing_keys().await?;
+        let alg = stored.last().map_or(Ok(self.settings.alg), algorithm)?;
+        Ok(PrivateKey::make(alg).await?)
+    }
+
+    fn row(&self, key: &PrivateKey, now: Timestamp, sign_time: Timestamp) -> Result<StoredKey, Error> {
+        Ok(StoredKey {
+            kid: key.kid.clone(),
+            alg: key.alg.name().to_owned(),
+            sealed_private_key: key.seal(&self.master_key)?,
+            create_time: now,
+            sign_time,
+            retention: self.settings.retention,
+        })
+    }
+
+    /// Refuses if a stored key does not open: whatever this process added would then open for no other.
+    fn check_master_key(&self, stored: &[StoredKey]) -> Result<(), KeyringError> {
+        stored.iter().try_for_each(|key| private_key::unseal(key, &self.master_key).map(drop))
+    }
+
+    async fn change(
+        &self,
+        lease: Lease,
+        decide: impl FnOnce(&[StoredKey]) -> Result<KeyChange, KeyringError> + Send,
+    ) -> Result<bool, KeyringError> {
+        self.store.change_signing_keys(lease, self.clock.now(), decide).await
+    }
+}
+
+/// The keys that do not sign yet, the one that will last.
+fn pending(stored: &[StoredKey], now: Timestamp) -> impl Iterator<Item = &StoredKey> {
+    staged(stored, now).into_iter().filter(|key| key.stage == Stage::Published).map(|key| key.key)
+}
+
+fn algorithm(key: &StoredKey) -> Result<SigningAlg, Error> {
+    key.alg.parse().map_err(|error: String| Error::internal(error))
+}

@@ -1,0 +1,51 @@
+//! Owns changing the master key: every private key is sealed anew, and the embedded database's file of it replaced.
+
+use zeroize::Zeroizing;
+
+use super::{OpenDatabase, StartError, open_database};
+use crate::{
+    config::{Config, ConfigError},
+    identity::{KeyRotation, MasterKey},
+    model::{Clock, Error},
+};
+
+/// What changing the master key did.
+#[derive(Clone, Debug)]
+pub struct Resealed {
+    /// How many private keys are sealed anew.
+    pub keys: usize,
+    /// The file that holds the new master key, if the embedded database keeps its own.
+    pub master_key_file: Option<String>,
+}
+
+/// Seals every private key under `new`, the text of a master key. Without one the embedded database makes its own.
+///
+/// # Errors
+/// If a setting cannot be used, the present master key does not open the keys, or there must be a new one and is none. The keys are
+/// then as they were.
+pub async fn reseal(config: &Config, new: Option<Zeroizing<String>>) -> Result<Resealed, StartError> {
+    let keys = config.tokens.keys()?;
+    let OpenDatabase { store, master_key, master_key_file, .. } =
+        open_database(&config.storage, true).await?;
+    store.migrate().await?;
+    let rotation = |master_key| KeyRotation::new(store.clone(), master_key, keys, Clock::system());
+    let resealed = if let Some(file) = master_key_file {
+        let refuse = |problem| ConfigError::new("--data-dir", problem);
+        let replacing = file.replace().map_err(Error::internal)?;
+        // As it is now that nobody else replaces it.
+        let (present, _) = file.read_or_make(true).map_err(refuse)?;
+        let next = replacing.write_next(new.as_ref().map(|text| text.as_str())).map_err(refuse)?;
+        let count = rotation(present).reseal(&next).await?;
+        // Should this not come to pass, the next start does it.
+        replacing.finish().map_err(Error::internal)?;
+        Resealed { keys: count, master_key_file: Some(file.path().display().to_string()) }
+    } else {
+        let text = new.ok_or_else(|| {
+            ConfigError::new("--master-key", "is given, so the new one must be too: --new-master-key-file")
+        })?;
+        let next = MasterKey::from_hex(&text).map_err(|problem| ConfigError::new("--master-key", problem))?;
+        Resealed { keys: rotation(master_key).reseal(&next).await?, master_key_file: None }
+    };
+    store.close().await;
+    Ok(resealed)
+}

@@ -192,8 +192,3 @@ pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut fact: i
         .await
         .unwrap_or_else(|_| panic!("not in time: {what}"));
 }
-
-/// What HTTP answers at `addr` to a GET.
-pub(crate) async fn http_get(addr: std::net::SocketAddr, path: &str) -> http::Response<String> {
-    HttpClient::new(addr).get(path).await.0
-}

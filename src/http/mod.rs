@@ -46,8 +46,8 @@ pub(crate) fn router(
     let keys = prefixes
         .iter()
         .fold(Router::new(), |router, prefix| router.route(&format!("{prefix}{JWKS}"), get(jwks::jwks)));
-    // Keys, discovery and probes are answered even when every place is taken: they cost next to nothing, and whoever needs them
-    // would do worse without.
+    // Keys, discovery, probes and metrics are answered even when every place is taken: they cost next to nothing, and whoever
+    // needs them would do worse without.
     Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz).with_state(ready))

@@ -30,10 +30,11 @@ impl Username {
         if typed.len() > USERNAME_MAX_BYTES {
             return Err(too_long());
         }
-        let canonical = UsernameCaseMapped::new()
-            .enforce(typed)
-            .map_err(|error| forbidden_character(&error, "RFC 8265, UsernameCaseMapped"))?
-            .into_owned();
+        let profile = UsernameCaseMapped::new();
+        let forbidden = |error| forbidden_character(&error, "RFC 8265, UsernameCaseMapped");
+        let canonical = profile.enforce(typed).map_err(forbidden)?.into_owned();
+        // Lower case is that of a newer Unicode than the tables: it may give a letter that they do not know.
+        profile.enforce(canonical.as_str()).map_err(forbidden)?;
         if canonical.chars().count() > USERNAME_MAX_CHARS || canonical.len() > USERNAME_MAX_BYTES {
             return Err(too_long());
         }

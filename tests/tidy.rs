@@ -30,7 +30,7 @@ const ROOMS: &[Room] = &[
            because: "a handler decodes, asks identity and encodes: deciding and keeping are not its affair" },
     Room { name: "http", may_import: &["identity", "limits", "auth", "status", "metrics", "model"],
            because: "a handler decodes, asks identity and encodes: deciding and keeping are not its affair" },
-    Room { name: "config", may_import: &["identity", "auth", "audit", "model"],
+    Room { name: "config", may_import: &["identity", "store", "auth", "audit", "model"],
            because: "settings are made of the values that the parts take; the parts never look settings up" },
     Room { name: "telemetry", may_import: &["config", "model"],
            because: "the log tells of everything and depends on nothing" },

@@ -6,6 +6,7 @@ mod m20261123_000001_users_and_signing_keys;
 mod m20261123_000002_sessions;
 mod m20261123_000003_key_stages;
 mod m20261123_000004_clients;
+mod table;
 
 /// The migrations, oldest first.
 pub struct Migrator;

@@ -4,6 +4,8 @@
 
 use sea_orm_migration::prelude::*;
 
+use crate::table;
+
 #[derive(DeriveMigrationName)]
 pub(crate) struct Migration;
 
@@ -11,31 +13,30 @@ pub(crate) struct Migration;
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         // SQLite takes one column at a time.
-        for column in [
+        for mut column in [
             // From when it signs. Null: since it was made.
             ColumnDef::new(SigningKeys::SignTime).big_integer().null().take(),
             // For how long it is kept after another has begun to sign, in microseconds. Null: for as long as any token lives.
             ColumnDef::new(SigningKeys::Retention).big_integer().null().take(),
         ] {
-            let table = Table::alter().table(SigningKeys::Table).add_column(column).to_owned();
-            manager.alter_table(table).await?;
+            table::add_column(manager, SigningKeys::Table, &mut column).await?;
         }
-        manager
-            .create_table(
-                Table::create()
-                    .table(Leases::Table)
-                    .col(ColumnDef::new(Leases::Name).string_len(64).not_null().primary_key())
-                    // Null: nobody has taken it yet.
-                    .col(ColumnDef::new(Leases::Holder).uuid().null())
-                    .col(ColumnDef::new(Leases::ExpireTime).big_integer().not_null())
-                    .to_owned(),
-            )
-            .await?;
+        table::create(
+            manager,
+            Table::create()
+                .table(Leases::Table)
+                .col(ColumnDef::new(Leases::Name).string_len(64).not_null().primary_key())
+                // Null: nobody has taken it yet.
+                .col(ColumnDef::new(Leases::Holder).uuid().null())
+                .col(ColumnDef::new(Leases::ExpireTime).big_integer().not_null()),
+        )
+        .await?;
         // The row is there from the start: taking the lease is then an update alone, which every database serializes.
         let row = Query::insert()
             .into_table(Leases::Table)
             .columns([Leases::Name, Leases::ExpireTime])
             .values_panic(["signing_keys".into(), 0_i64.into()])
+            .on_conflict(OnConflict::column(Leases::Name).do_nothing_on([Leases::Name]).to_owned())
             .to_owned();
         manager.execute(row).await
     }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{Failure, Output, users::open};
+use super::{Failure, Output};
 use crate::{
     config::Config,
     identity::{
@@ -15,6 +15,7 @@ use crate::{
         clients::{NewClient, read_public_keys},
     },
     model::{Client, ClientId, ClientKind, ClientName, Clock, NameSet, Timestamp},
+    server::{Missing, OpenDatabase},
     store::Store,
 };
 
@@ -98,13 +99,13 @@ pub(super) async fn run(command: Command, config: &Config, output: Output) -> Re
         Command::Create(create) => {
             // What the command line gets wrong is told before anything is made.
             let new = new_client(create)?;
-            let store = open(config, false).await?;
+            let store = OpenDatabase::for_command(&config.storage, Missing::Made).await?.store;
             let result = make(new, &store, config, output).await;
             store.close().await;
             result
         }
         Command::Existing(command) => {
-            let store = open(config, true).await?;
+            let store = OpenDatabase::for_command(&config.storage, Missing::Refused).await?.store;
             let result = with_existing(command, &store, config, output).await;
             store.close().await;
             result

@@ -14,7 +14,7 @@ use crate::{
         keyring::{KeyringError, NextKey, staged},
     },
     model::{Clock, Timestamp},
-    server::{OpenDatabase, StartError, open_database, reseal},
+    server::{Missing, OpenDatabase, StartError, reseal},
 };
 
 #[derive(Debug, Subcommand)]
@@ -70,8 +70,7 @@ pub(super) async fn run(command: Command, config: &Config, output: Output) -> Re
 }
 
 async fn list(config: &Config, output: Output) -> Result<(), Failure> {
-    let store = open_database(&config.storage, true).await?.store;
-    store.migrate().await?;
+    let store = OpenDatabase::for_command(&config.storage, Missing::Refused).await?.store;
     let keys = store.signing_keys().await?;
     output.heading(&format!(
         "{:<43}  {:<5}  {:<11}  {:<27}  {:<27}  DELETED AFTER",
@@ -106,8 +105,8 @@ async fn list(config: &Config, output: Output) -> Result<(), Failure> {
 /// The keys of the configured database, its schema up to date, to be changed.
 async fn open(config: &Config) -> Result<KeyRotation, Failure> {
     let settings = config.tokens.keys().map_err(StartError::from)?;
-    let OpenDatabase { store, master_key, .. } = open_database(&config.storage, true).await?;
-    store.migrate().await?;
+    let OpenDatabase { store, master_key, .. } =
+        OpenDatabase::for_command(&config.storage, Missing::Refused).await?;
     Ok(KeyRotation::new(store, master_key, settings, Clock::system()))
 }
 

@@ -1,10 +1,15 @@
 //! Owns `signet migrate`.
 
+use std::time::Duration;
+
 use clap::Subcommand;
 use serde_json::json;
 
 use super::{Failure, Output};
-use crate::{config::Config, server::open_database};
+use crate::{
+    config::Config,
+    server::{Missing, OpenDatabase},
+};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -15,9 +20,10 @@ pub(super) enum Command {
 }
 
 pub(super) async fn run(command: Command, config: &Config, output: Output) -> Result<(), Failure> {
+    let storage = &config.storage;
     match command {
         Command::Up => {
-            let store = open_database(&config.storage, false).await?.store;
+            let store = OpenDatabase::open(storage, Missing::Made, storage.database_wait).await?.store;
             let applied = store.migrate().await?;
             let text = match applied.as_slice() {
                 [] => "The schema is up to date.".to_owned(),
@@ -27,7 +33,7 @@ pub(super) async fn run(command: Command, config: &Config, output: Output) -> Re
             store.close().await;
         }
         Command::Status => {
-            let store = open_database(&config.storage, true).await?.store;
+            let store = OpenDatabase::open(storage, Missing::Refused, Duration::ZERO).await?.store;
             for migration in store.migrations().await? {
                 let state = if migration.applied { "applied" } else { "pending" };
                 let text = format!("{state:<8} {}", migration.name);

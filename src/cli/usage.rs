@@ -43,7 +43,7 @@ pub(super) fn sentence(error: &clap::Error) -> String {
 /// variable if it is not.
 fn name(shown: &str) -> String {
     let Some(long) = shown.strip_prefix("--") else { return shown.to_owned() };
-    let long = long.split([' ', '=']).next().unwrap_or(long);
+    let long = long.split([' ', '=', '[']).next().unwrap_or(long);
     let settings = Config::augment_args(clap::Command::new("signet"));
     if settings.get_arguments().any(|arg| arg.get_long() == Some(long)) {
         format!("--{long} ({})", environment_variable(long))

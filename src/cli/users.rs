@@ -23,7 +23,7 @@ use crate::{
         Clock, Deadline, Error, User, UserId, Username,
         profile::{DisplayName, Email},
     },
-    server::{open_audit_log, open_database},
+    server::{Missing, OpenDatabase, open_audit_log},
     store::Store,
 };
 
@@ -91,20 +91,13 @@ pub(super) async fn run(command: Command, config: &Config, output: Output) -> Re
         Command::Create(create) => make(create, config, output).await,
         Command::Existing(command) => {
             let audit = audit_log(config)?;
-            let store = open(config, true).await?;
+            let store = OpenDatabase::for_command(&config.storage, Missing::Refused).await?.store;
             let result = with_existing(command, &store, &audit, output).await;
             store.close().await;
             flush(&audit).await;
             result
         }
     }
-}
-
-/// The database, its schema up to date.
-pub(super) async fn open(config: &Config, must_exist: bool) -> Result<Store, Failure> {
-    let store = open_database(&config.storage, must_exist).await?.store;
-    store.migrate().await?;
-    Ok(store)
 }
 
 /// The audit log, before anything is changed: what cannot be recorded is not done.
@@ -139,7 +132,7 @@ async fn make(create: Create, config: &Config, output: Output) -> Result<(), Fai
     let argon2 = config.passwords.argon2().map_err(|error| Failure::Usage(error.to_string()))?;
     let password = read_password(create.password_file.as_deref())?;
     let audit = audit_log(config)?;
-    let store = open(config, false).await?;
+    let store = OpenDatabase::for_command(&config.storage, Missing::Made).await?.store;
     let size = PoolSize { threads: 1, queue: 1 };
     let passwords = Passwords::start(argon2, size, HashMetrics::default()).map_err(Error::internal)?;
     let accounts = Accounts::new(

@@ -176,7 +176,15 @@ fn ip_and_port(text: &str) -> Result<SocketAddr, String> {
 
 /// A duration such as `90s` or `1h 30m`, from `MIN` to `MAX` seconds.
 fn duration<const MIN: u64, const MAX: u64>(text: &str) -> Result<Duration, String> {
-    let (min, max) = (Duration::from_secs(MIN), Duration::from_secs(MAX));
+    duration_within(Duration::from_secs(MIN), Duration::from_secs(MAX), text)
+}
+
+/// A duration such as `90s` or `750ms`, from `MIN` to `MAX` milliseconds.
+fn duration_in_millis<const MIN: u64, const MAX: u64>(text: &str) -> Result<Duration, String> {
+    duration_within(Duration::from_millis(MIN), Duration::from_millis(MAX), text)
+}
+
+fn duration_within(min: Duration, max: Duration, text: &str) -> Result<Duration, String> {
     let value = humantime::parse_duration(text)
         .map_err(|_| "must be a duration such as `500ms`, `30s` or `15m`".to_owned())?;
     if (min..=max).contains(&value) {

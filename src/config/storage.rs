@@ -1,12 +1,15 @@
 //! Owns the settings of storage: which database, and the master key of what is sealed in it.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
-use clap::Args;
+use clap::{Args, value_parser};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{ConfigError, Secret};
-use crate::identity::MasterKey;
+use super::{ConfigError, Secret, Switch, duration, duration_in_millis};
+use crate::{
+    identity::MasterKey,
+    store::{PoolSettings, ServerUrl},
+};
 
 const MASTER_KEY: Secret = Secret { direct: "--master-key", file: "--master-key-file" };
 const DATABASE_URL: Secret = Secret { direct: "--database-url", file: "--database-url-file" };
@@ -19,7 +22,9 @@ pub struct StorageConfig {
     #[arg(long, env = "SIGNET_DATA_DIR", global = true, value_name = "DIR", default_value = "./signet-data")]
     pub data_dir: PathBuf,
 
-    /// Another database than the embedded one: `sqlite:PATH`. Needs --master-key.
+    /// Another database than the embedded one: `postgres://USER:PASSWORD@HOST/DATABASE`, `mysql://USER:PASSWORD@HOST/DATABASE`
+    /// (MariaDB too), or `sqlite:PATH`. Needs --master-key. TLS: `?sslmode=verify-full&sslrootcert=FILE`, or for MySQL
+    /// `?ssl-mode=VERIFY_IDENTITY&ssl-ca=FILE`.
     #[arg(long, env = "SIGNET_DATABASE_URL", global = true, value_name = "URL", hide_env_values = true)]
     pub database_url: Option<SecretString>,
 
@@ -35,6 +40,45 @@ pub struct StorageConfig {
     /// A file that holds --master-key.
     #[arg(long, env = "SIGNET_MASTER_KEY_FILE", global = true, value_name = "FILE")]
     pub master_key_file: Option<PathBuf>,
+
+    /// Have `serve` apply pending migrations to the database of --database-url. Otherwise it refuses to start until
+    /// `signet migrate up` has. The embedded database is always brought up to date.
+    #[arg(
+        long,
+        env = "SIGNET_AUTO_MIGRATE",
+        global = true,
+        value_name = "WHETHER",
+        value_enum,
+        num_args = 0..=1,
+        require_equals = true,
+        default_value_t = Switch::Off,
+        default_missing_value = "on"
+    )]
+    pub auto_migrate: Switch,
+
+    /// How many connections to a database server this process may open. All processes together must stay below the server's own
+    /// limit (PostgreSQL: 100 unless configured). More than it has cores seldom help it.
+    #[arg(long, env = "SIGNET_DATABASE_POOL_SIZE", global = true, value_name = "COUNT", default_value_t = 16, value_parser = value_parser!(u32).range(1..=1_000))]
+    pub database_pool_size: u32,
+
+    /// How long a call waits for a connection to the database server before it is refused as UNAVAILABLE (10ms to 1m).
+    #[arg(long, env = "SIGNET_DATABASE_ACQUIRE_TIMEOUT", global = true, value_name = "DURATION", default_value = "750ms", value_parser = duration_in_millis::<10, 60_000>)]
+    pub database_acquire_timeout: Duration,
+
+    /// How long one statement may take on the database server, which ends it then; none of this service's takes more than some
+    /// milliseconds by itself. Together with --database-acquire-timeout it bounds an operation as a whole: by default below 2s
+    /// (100ms to 1m).
+    #[arg(long, env = "SIGNET_DATABASE_STATEMENT_TIMEOUT", global = true, value_name = "DURATION", default_value = "1s", value_parser = duration_in_millis::<100, 60_000>)]
+    pub database_statement_timeout: Duration,
+
+    /// After what time a connection to the database server is replaced, so that connections follow a new primary or a new address
+    /// (1s to 24h).
+    #[arg(long, env = "SIGNET_DATABASE_MAX_LIFETIME", global = true, value_name = "DURATION", default_value = "30m", value_parser = duration::<1, 86_400>)]
+    pub database_max_lifetime: Duration,
+
+    /// How long `serve` and `migrate up` wait at their start for a database server that does not answer (0s to 1h).
+    #[arg(long, env = "SIGNET_DATABASE_WAIT", global = true, value_name = "DURATION", default_value = "30s", value_parser = duration::<0, 3_600>)]
+    pub database_wait: Duration,
 }
 
 /// Which database, and where its master key comes from.
@@ -44,6 +88,8 @@ pub enum Database {
     Embedded(Option<MasterKey>),
     /// Another SQLite file.
     Sqlite(PathBuf, MasterKey),
+    /// A database server.
+    Server(Box<ServerUrl>, MasterKey),
 }
 
 impl StorageConfig {
@@ -61,19 +107,43 @@ impl StorageConfig {
         else {
             return Ok(Database::Embedded(master_key));
         };
-        let path =
-            url.expose_secret().strip_prefix("sqlite:").filter(|path| !path.is_empty()).ok_or_else(|| {
-                ConfigError::new(
-                    "--database-url",
-                    "must be `sqlite:` and a path: this version knows no other database",
-                )
-            })?;
+        let location = Location::parse(url.expose_secret())
+            .map_err(|problem| ConfigError::new(DATABASE_URL.direct, problem))?;
         let master_key = master_key.ok_or_else(|| {
             ConfigError::new(
                 "--master-key",
                 "must be set when --database-url is: 32 bytes as 64 hexadecimal digits",
             )
         })?;
-        Ok(Database::Sqlite(PathBuf::from(path), master_key))
+        Ok(match location {
+            Location::File(path) => Database::Sqlite(path, master_key),
+            Location::Server(url) => Database::Server(url, master_key),
+        })
+    }
+
+    /// The connections to a database server.
+    #[must_use]
+    pub const fn pool(&self) -> PoolSettings {
+        PoolSettings {
+            size: self.database_pool_size,
+            acquire_timeout: self.database_acquire_timeout,
+            statement_timeout: self.database_statement_timeout,
+            max_lifetime: self.database_max_lifetime,
+        }
+    }
+}
+
+/// What a database URL names.
+enum Location {
+    File(PathBuf),
+    Server(Box<ServerUrl>),
+}
+
+impl Location {
+    fn parse(url: &str) -> Result<Self, String> {
+        match url.strip_prefix("sqlite:") {
+            Some(path) if !path.is_empty() => Ok(Self::File(PathBuf::from(path))),
+            _ => url.parse().map(|url| Self::Server(Box::new(url))),
+        }
     }
 }

@@ -1,9 +1,10 @@
 //! Owns learning what other processes changed: the feed is read often, and what was remembered of its subjects is forgotten.
 
 use std::{
+    collections::{BTreeSet, VecDeque},
     sync::{
         Arc,
-        atomic::{AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -23,17 +24,45 @@ const RETENTION: Duration = Duration::from_mins(10);
 /// After what time without reading the feed nothing that was remembered counts: changes may have gone from it unread.
 const GAP: Duration = Duration::from_mins(5);
 
+/// By how much earlier than the opening a change must have been made for nothing to come before it any more, however the clocks
+/// of the processes differ.
+const PASSED: Duration = Duration::from_mins(1);
+
 /// How often changes that everybody has read are deleted.
 const PRUNE_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Reads the feed.
+///
+/// On a database server, changes do not come in the order of their places: of two transactions at once the one that took its place
+/// first may be committed last. So each reading begins again where the feed ended some time ago, longer than any transaction takes
+/// that is acknowledged ([`Store::late_changes`]), and heeds what it had not seen. That costs reading each change some ten times.
 #[derive(Debug)]
 pub struct ChangeFeed {
     store: Store,
     clock: Clock,
-    /// The last change that was read.
-    place: AtomicI64,
+    /// When it was opened, and a place that the feed had passed some time before.
+    opened: (Duration, i64),
     followed: Arc<Followed>,
+}
+
+/// How far the feed has been read.
+struct Progress {
+    /// When readings ended, and the last place of each: the oldest is where the next reading begins.
+    ends: VecDeque<(Duration, i64)>,
+    /// The places after that oldest one that have been heeded.
+    heeded: BTreeSet<i64>,
+}
+
+impl Progress {
+    /// Where a reading at `now` has to begin, if changes may come as late as `late`. Forgets what lies before.
+    fn begin(&mut self, now: Duration, late: Duration) -> i64 {
+        while self.ends.get(1).is_some_and(|(ended, _)| *ended + late <= now) {
+            self.ends.pop_front();
+        }
+        let (_, place) = self.ends[0];
+        self.heeded = self.heeded.split_off(&place.saturating_add(1));
+        place
+    }
 }
 
 /// Until when the feed has been read: every change made before that moment of the monotonic clock has been heeded.
@@ -58,8 +87,9 @@ impl ChangeFeed {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn open(store: Store, clock: Clock) -> Result<Self, Error> {
-        let place = AtomicI64::new(store.newest_change().await?);
-        Ok(Self { store, clock, place, followed: Arc::default() })
+        let opened = clock.monotonic();
+        let passed = store.newest_change_before(clock.now().before(PASSED)).await?;
+        Ok(Self { opened: (opened, passed), store, clock, followed: Arc::default() })
     }
 
     /// Until when it has been read, for those who remember.
@@ -78,10 +108,11 @@ impl ChangeFeed {
         keyring: &Keyring,
     ) {
         let mut pruned = self.clock.monotonic();
+        let mut progress = Progress { ends: VecDeque::from([self.opened]), heeded: BTreeSet::new() };
         loop {
             tokio::time::sleep(interval).await;
             // Until it succeeds again, what is remembered grows old and is read anew: nothing stale is served.
-            if let Err(error) = self.read(accounts, sessions, clients, keyring).await {
+            if let Err(error) = self.read(&mut progress, accounts, sessions, clients, keyring).await {
                 tracing::warn!(error = %error::chain(&error), "the changes of other processes cannot be read");
             } else if self.clock.monotonic().saturating_sub(pruned) >= PRUNE_INTERVAL {
                 pruned = self.clock.monotonic();
@@ -93,6 +124,7 @@ impl ChangeFeed {
     /// Heeds the changes since the last reading.
     async fn read(
         &self,
+        progress: &mut Progress,
         accounts: &Accounts,
         sessions: &Sessions,
         clients: &Clients,
@@ -105,9 +137,14 @@ impl ChangeFeed {
             clients.forget_all();
             keyring.note_change();
         }
+        let mut place = progress.begin(begun, self.store.late_changes());
         loop {
-            let changes = self.store.changes(self.place.load(Ordering::SeqCst), PAGE).await?;
+            let changes = self.store.changes(place, PAGE).await?;
             for change in &changes {
+                place = change.id;
+                if !progress.heeded.insert(change.id) {
+                    continue;
+                }
                 if change.subject == SIGNING_KEYS {
                     keyring.note_change();
                 }
@@ -115,14 +152,44 @@ impl ChangeFeed {
                 accounts.forget(UserId(change.subject));
                 sessions.forget(&[SessionId(change.subject)]);
                 clients.forget(ClientId(change.subject));
-                self.place.store(change.id, Ordering::SeqCst);
             }
             if (changes.len() as u64) < PAGE {
                 break;
             }
         }
+        progress.ends.push_back((self.clock.monotonic(), place));
         keyring.heed().await?;
         self.followed.advance(begun);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn s(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_reading_begins_where_the_feed_ended_before_the_latest_change_could_have_taken_its_place() {
+        let mut progress = Progress { ends: VecDeque::from([(s(0), 7)]), heeded: BTreeSet::new() };
+        assert_eq!(progress.begin(s(1), s(5)), 7, "the beginning, for want of anything else");
+        progress.heeded.extend([8, 10]);
+        progress.ends.push_back((s(1), 10));
+        assert_eq!(progress.begin(s(5), s(5)), 7, "9 may yet come");
+        progress.ends.push_back((s(5), 10));
+        assert_eq!(progress.begin(s(6), s(5)), 10);
+        assert!(progress.heeded.is_empty(), "nothing is remembered of what is not read again");
+        assert_eq!(progress.begin(s(100), s(5)), 10);
+        assert_eq!(progress.ends.len(), 1);
+    }
+
+    #[test]
+    fn where_changes_come_in_order_none_is_read_twice() {
+        let mut progress = Progress { ends: VecDeque::from([(s(0), 7)]), heeded: BTreeSet::new() };
+        progress.ends.push_back((s(0), 9));
+        assert_eq!(progress.begin(s(0), Duration::ZERO), 9);
     }
 }

@@ -14,6 +14,9 @@ use quick_cache::sync::Cache;
 use super::change_feed::Followed;
 use crate::model::{Clock, Tally};
 
+/// After what time a row is read anew, whatever the feed says: an end to whatever it should fail to say.
+const MAX_AGE: Duration = Duration::from_mins(1);
+
 /// Rows by their ids, as they were read or as the feed of changes has confirmed them since, neither longer ago than a bound: so
 /// long can a change by another process stay unseen. A change by this process is seen at once.
 #[derive(Debug)]
@@ -73,8 +76,9 @@ impl<K: Eq + Hash + Copy, V> ReadCache<K, V> {
         let entry = self.entries.get(&id)?;
         // Had it changed before the feed was last read, it would have been forgotten.
         let confirmed = entry.begun.max(self.followed.until());
-        let age = self.clock.monotonic().saturating_sub(confirmed);
-        (age < self.max_age).then_some(Known(entry.row))
+        let now = self.clock.monotonic();
+        let fresh = now.saturating_sub(confirmed) < self.max_age && now.saturating_sub(entry.begun) < MAX_AGE;
+        fresh.then_some(Known(entry.row))
     }
 
     /// To be called before the database is asked.
@@ -149,6 +153,20 @@ mod tests {
         }
         clock.advance(Duration::from_secs(1));
         assert_eq!(cache.get(1), None, "nobody reads the feed any more");
+    }
+
+    #[test]
+    fn an_entry_does_not_stay_good_for_ever() {
+        let clock = Clock::manual(Timestamp::from_micros(0));
+        let followed = Arc::new(Followed::default());
+        let cache: ReadCache<u8, &str> =
+            ReadCache::new(8, Duration::from_secs(1), clock.clone(), Arc::clone(&followed));
+        cache.put(1, None, cache.begin());
+        clock.advance(MAX_AGE.saturating_sub(Duration::from_micros(1)));
+        followed.advance(clock.monotonic());
+        assert_eq!(cache.get(1), Some(Known(None)));
+        clock.advance(Duration::from_micros(1));
+        assert_eq!(cache.get(1), None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod connections;
 mod data_dir;
+mod database;
 mod greeting;
 mod grpc;
 mod http;
@@ -16,19 +17,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     audit::Audit,
-    config::{Config, ConfigError, Database, StorageConfig},
-    identity::{KeyRotation, MasterKey, Readiness, keyring::KeyringError},
+    config::{Config, ConfigError, Switch},
+    identity::{KeyRotation, Readiness, keyring::KeyringError},
     metrics::Metrics,
     model::{Clock, Error, KeyId},
     rpc::health::HealthRpc,
-    store::Store,
 };
 
+pub use database::{Missing, OpenDatabase};
 pub use grpc::policy;
 pub use reseal::{Resealed, reseal};
 
 use connections::{Connections, Protocol};
-use master_key_file::MasterKeyFile;
 use parts::{Foundation, Parts};
 
 /// How often readiness is checked: a database that has gone is seen within this time.
@@ -98,54 +98,9 @@ impl From<KeyringError> for StartError {
     }
 }
 
-/// A database that is open and of this binary's schema, and the master key of its signing keys.
-pub struct OpenDatabase {
-    /// The database.
-    pub store: Store,
-    /// The master key.
-    pub master_key: MasterKey,
-    /// Where the data are.
-    pub description: String,
-    /// The file of the master key, if it was just made.
-    pub master_key_made: Option<String>,
-    /// The file of the master key, if the embedded database keeps its own.
-    master_key_file: Option<MasterKeyFile>,
-}
-
-/// Opens the database that `config` names, making it if it is not there and need not be.
-///
-/// # Errors
-/// If a setting cannot be used, or the database does not open.
-pub async fn open_database(config: &StorageConfig, must_exist: bool) -> Result<OpenDatabase, StartError> {
-    let (path, mut master_key, file, made, setting) = match config.database()? {
-        Database::Embedded(master_key) => {
-            let prepared = data_dir::prepare(&config.data_dir, master_key, must_exist)?;
-            let data_dir::Prepared { database, master_key, master_key_file, master_key_made } = prepared;
-            (database, master_key, master_key_file, master_key_made, "--data-dir")
-        }
-        Database::Sqlite(path, master_key) => {
-            if must_exist && !path.exists() {
-                let problem = format!("there is no database at {}", path.display());
-                return Err(ConfigError::new("--database-url", problem).into());
-            }
-            data_dir::prepare_file(&path).map_err(|problem| ConfigError::new("--database-url", problem))?;
-            (path, master_key, None, false, "--database-url")
-        }
-    };
-    let description = path.display().to_string();
-    let store = Store::open_sqlite(path).await.map_err(|error| {
-        let cause = crate::model::error::chain(&error);
-        ConfigError::new(setting, format!("{description} cannot be opened as a SQLite database: {cause}"))
-    })?;
-    if let Some(file) = &file {
-        master_key = file.settle(&store).await?.map_err(|problem| ConfigError::new(setting, problem))?;
-    }
-    let master_key_made = file.as_ref().filter(|_| made).map(|file| file.path().display().to_string());
-    Ok(OpenDatabase { store, master_key, description, master_key_made, master_key_file: file })
-}
-
 impl Server {
-    /// Binds, opens the database, brings its schema up to date, and opens its keys. Nothing listens before all of that is done.
+    /// Binds, opens the database, brings its schema up to date or requires that it is, and opens its keys. Nothing listens before
+    /// all of that is done.
     ///
     /// # Errors
     /// If a setting cannot be used, or something that the service needs fails.
@@ -157,11 +112,12 @@ impl Server {
         let keys = config.tokens.keys()?;
         let grpc = bind("--grpc-addr", config.grpc_addr)?;
         let http = bind("--http-addr", config.http_addr)?;
-        let OpenDatabase { store, master_key, description, master_key_made, .. } =
-            open_database(&config.storage, false).await?;
-        let database = metrics.database.clone();
-        let store = store.observed(move |took, failed| database.statement(took, failed));
-        let migrations_applied = store.migrate().await?;
+        let database =
+            OpenDatabase::open(&config.storage, Missing::Made, config.storage.database_wait).await?;
+        let migrations_applied = database.migrate(config.storage.auto_migrate == Switch::On).await?;
+        let OpenDatabase { store, master_key, description, master_key_made, .. } = database;
+        let statements = metrics.database.clone();
+        let store = store.observed(move |took, failed| statements.statement(took, failed));
         let rotation = KeyRotation::new(store.clone(), master_key, keys, clock.clone());
         let foundation = Foundation { argon2, store, rotation, audit, metrics, clock };
         let parts = Parts::build(foundation, &config).await?;

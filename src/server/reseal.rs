@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::{OpenDatabase, StartError, open_database};
+use super::{Missing, OpenDatabase, StartError};
 use crate::{
     config::{Config, ConfigError},
     identity::{KeyRotation, MasterKey},
@@ -26,8 +26,7 @@ pub struct Resealed {
 pub async fn reseal(config: &Config, new: Option<Zeroizing<String>>) -> Result<Resealed, StartError> {
     let keys = config.tokens.keys()?;
     let OpenDatabase { store, master_key, master_key_file, .. } =
-        open_database(&config.storage, true).await?;
-    store.migrate().await?;
+        OpenDatabase::for_command(&config.storage, Missing::Refused).await?;
     let rotation = |master_key| KeyRotation::new(store.clone(), master_key, keys, Clock::system());
     let resealed = if let Some(file) = master_key_file {
         let refuse = |problem| ConfigError::new("--data-dir", problem);

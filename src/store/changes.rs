@@ -1,16 +1,17 @@
 //! Owns the table `changes`: the feed by which other processes learn which users, sessions, clients and signing keys were changed
 //! or ended.
 
+use std::time::Duration;
+
 use sea_orm::{
     ActiveValue::{NotSet, Set},
-    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
 };
 use uuid::Uuid;
 
 use super::{
-    Store,
+    BATCH, Store,
     entity::changes::{ActiveModel, Column, Entity},
-    failure,
 };
 use crate::model::{Error, Timestamp};
 
@@ -26,13 +27,32 @@ pub struct Change {
     pub subject: Uuid,
 }
 
+/// How much later than on the node where it was made a change may show on another node of one database.
+const REPLICATION_LAG: Duration = Duration::from_secs(3);
+
 impl Store {
-    /// The place of the newest change; zero if there has been none.
+    /// For how long after its place was taken a change may come into the feed, before places that were taken later.
+    ///
+    /// SQLite has one writer at a time: places are taken in the order of the commits. On a server a place is taken when the change
+    /// is written, and the change shows when its transaction is committed, which is acknowledged within the time limit or not at
+    /// all.
+    #[must_use]
+    pub fn late_changes(&self) -> Duration {
+        if self.server.is_some() { self.time_limit + REPLICATION_LAG } else { Duration::ZERO }
+    }
+
+    /// The place of the newest change made before `time`; zero if there is none.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn newest_change(&self) -> Result<i64, Error> {
-        let newest = Entity::find().order_by_desc(Column::Id).one(&self.db).await.map_err(failure::from)?;
+    pub async fn newest_change_before(&self, time: Timestamp) -> Result<i64, Error> {
+        let query = Entity::find().filter(Column::CreateTime.lt(time.as_micros())).order_by_desc(Column::Id);
+        Ok(self.ask(|| query.clone().one(&self.db)).await?.map_or(0, |row| row.id))
+    }
+
+    /// The place of the newest change; zero if there has been none.
+    async fn newest_change(&self) -> Result<i64, Error> {
+        let newest = self.ask(|| Entity::find().order_by_desc(Column::Id).one(&self.db)).await?;
         Ok(newest.map_or(0, |row| row.id))
     }
 
@@ -41,13 +61,8 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn changes(&self, after: i64, limit: u64) -> Result<Vec<Change>, Error> {
-        let rows = Entity::find()
-            .filter(Column::Id.gt(after))
-            .order_by_asc(Column::Id)
-            .limit(limit)
-            .all(&self.db)
-            .await
-            .map_err(failure::from)?;
+        let query = Entity::find().filter(Column::Id.gt(after)).order_by_asc(Column::Id).limit(limit);
+        let rows = self.ask(|| query.clone().all(&self.db)).await?;
         Ok(rows.into_iter().map(|row| Change { id: row.id, subject: row.subject }).collect())
     }
 
@@ -57,29 +72,22 @@ impl Store {
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn delete_changes_before(&self, time: Timestamp) -> Result<(), Error> {
         let newest = self.newest_change().await?;
-        Entity::delete_many()
+        let delete = Entity::delete_many()
             .filter(Column::CreateTime.lt(time.as_micros()))
-            .filter(Column::Id.lt(newest))
-            .exec(&self.db)
-            .await
-            .map_err(failure::from)?;
-        Ok(())
+            .filter(Column::Id.lt(newest));
+        self.ask(|| delete.clone().exec(&self.db)).await.map(drop)
     }
 }
 
 /// Tells the others of changes, in the transaction that makes them.
-pub(super) async fn tell(
-    db: &impl ConnectionTrait,
-    subjects: impl IntoIterator<Item = Uuid>,
-    now: Timestamp,
-) -> Result<(), Error> {
-    let rows: Vec<_> = subjects
-        .into_iter()
-        .map(|subject| ActiveModel { id: NotSet, subject: Set(subject), create_time: Set(now.as_micros()) })
-        .collect();
-    if rows.is_empty() {
-        return Ok(());
+pub(super) async fn tell(db: &impl ConnectionTrait, subjects: &[Uuid], now: Timestamp) -> Result<(), DbErr> {
+    for subjects in subjects.chunks(BATCH) {
+        let rows = subjects.iter().map(|subject| ActiveModel {
+            id: NotSet,
+            subject: Set(*subject),
+            create_time: Set(now.as_micros()),
+        });
+        Entity::insert_many(rows).exec_without_returning(db).await?;
     }
-    Entity::insert_many(rows).exec_without_returning(db).await.map_err(failure::from)?;
     Ok(())
 }

@@ -4,6 +4,7 @@ use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter};
 
 use super::{
     Store,
+    attempts::commit,
     entity::client_assertions::{ActiveModel, Column, Entity},
     failure,
 };
@@ -17,11 +18,15 @@ impl Store {
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn use_assertion(&self, hash: [u8; 32], expire_time: Timestamp) -> Result<bool, Error> {
         let row = ActiveModel { hash: Set(hash.to_vec()), expire_time: Set(expire_time.as_micros()) };
-        match Entity::insert(row).exec_without_returning(&self.db).await {
-            Ok(_) => Ok(true),
-            Err(error) if failure::is_duplicate(&error) => Ok(false),
-            Err(error) => Err(failure::from(error)),
-        }
+        self.write(|| async {
+            let db = self.begin().await?;
+            match Entity::insert(row.clone()).exec_without_returning(&db).await {
+                Ok(_) => commit(db, true).await,
+                Err(error) if failure::is_duplicate(&error) => Ok(false),
+                Err(error) => Err(error.into()),
+            }
+        })
+        .await
     }
 
     /// Deletes the assertions that have expired by `now`.
@@ -29,11 +34,7 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn delete_expired_assertions(&self, now: Timestamp) -> Result<(), Error> {
-        Entity::delete_many()
-            .filter(Column::ExpireTime.lte(now.as_micros()))
-            .exec(&self.db)
-            .await
-            .map_err(failure::from)?;
-        Ok(())
+        let delete = Entity::delete_many().filter(Column::ExpireTime.lte(now.as_micros()));
+        self.ask(|| delete.clone().exec(&self.db)).await.map(drop)
     }
 }

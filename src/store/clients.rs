@@ -1,17 +1,19 @@
 //! Owns the tables `clients` and `client_secrets`.
 
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::Expr,
 };
 
 use super::{
-    Store, changes,
+    Store,
+    attempts::commit,
+    changes,
     entity::{
         client_secrets as secrets,
         clients::{ActiveModel, Column, Entity, Model},
     },
-    failure, sessions,
+    failure,
 };
 use crate::model::{Client, ClientId, ClientKind, ClientName, Error, NameSet, Timestamp};
 
@@ -35,18 +37,19 @@ impl Store {
             create_time: Set(client.create_time.as_micros()),
             update_time: Set(client.update_time.as_micros()),
         };
-        let transaction = self.begin_write().await?;
-        match Entity::insert(row).exec_without_returning(&transaction).await {
-            Ok(_) => {}
-            Err(error) if failure::is_duplicate(&error) => return Ok(false),
-            Err(error) => return Err(failure::from(error)),
-        }
-        for (version, hash) in client.secrets.iter().rev().enumerate() {
-            let version = i32::try_from(version).map_err(Error::internal)?;
-            insert_secret(&transaction, client.id, *hash, version, client.create_time).await?;
-        }
-        transaction.commit().await.map_err(failure::from)?;
-        Ok(true)
+        self.write(|| async {
+            let db = self.begin().await?;
+            match Entity::insert(row.clone()).exec_without_returning(&db).await {
+                Ok(_) => {}
+                Err(error) if failure::is_duplicate(&error) => return Ok(false),
+                Err(error) => return Err(error.into()),
+            }
+            for (version, hash) in (0..).zip(client.secrets.iter().rev()) {
+                insert_secret(&db, client.id, *hash, version, client.create_time).await?;
+            }
+            commit(db, true).await
+        })
+        .await
     }
 
     /// The client `id`.
@@ -54,7 +57,7 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn client(&self, id: ClientId) -> Result<Option<Client>, Error> {
-        let row = Entity::find_by_id(id.0).one(&self.db).await.map_err(failure::from)?;
+        let row = self.ask(|| Entity::find_by_id(id.0).one(&self.db)).await?;
         self.with_secrets(row).await
     }
 
@@ -63,11 +66,8 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn client_named(&self, name: &ClientName) -> Result<Option<Client>, Error> {
-        let row = Entity::find()
-            .filter(Column::Name.eq(name.as_str()))
-            .one(&self.db)
-            .await
-            .map_err(failure::from)?;
+        let query = Entity::find().filter(Column::Name.eq(name.as_str()));
+        let row = self.ask(|| query.clone().one(&self.db)).await?;
         self.with_secrets(row).await
     }
 
@@ -81,7 +81,7 @@ impl Store {
         if let Some(after) = after {
             query = query.filter(Column::Id.gt(after.0));
         }
-        let rows = query.all(&self.db).await.map_err(failure::from)?;
+        let rows = self.ask(|| query.clone().all(&self.db)).await?;
         rows.into_iter().map(|row| client(row, Vec::new())).collect()
     }
 
@@ -97,21 +97,23 @@ impl Store {
         end_older: bool,
         now: Timestamp,
     ) -> Result<bool, Error> {
-        let transaction = self.begin_write().await?;
-        // The update first: it makes whoever rotates at the same time wait.
-        if !update(&transaction, id, None, now).await? {
-            return Ok(false);
-        }
-        let present = find_secrets(&transaction, id).await?;
-        let version = present.first().map_or(0, |newest| newest.version.saturating_add(1));
-        let stay = if end_older { 0 } else { VALID_SECRETS - 1 };
-        for old in present.into_iter().skip(stay) {
-            secrets::Entity::delete_by_id(old.hash).exec(&transaction).await.map_err(failure::from)?;
-        }
-        insert_secret(&transaction, id, hash, version, now).await?;
-        changes::tell(&transaction, [id.0], now).await?;
-        transaction.commit().await.map_err(failure::from)?;
-        Ok(true)
+        self.write(|| async {
+            let db = self.begin().await?;
+            // The update first: it makes whoever rotates at the same time wait.
+            if !update(&db, id, None, now).await? {
+                return Ok(false);
+            }
+            let present = find_secrets(&db, id).await?;
+            let version = present.first().map_or(0, |newest| newest.version.saturating_add(1));
+            let stay = if end_older { 0 } else { VALID_SECRETS - 1 };
+            for old in present.into_iter().skip(stay) {
+                secrets::Entity::delete_by_id(old.hash).exec(&db).await?;
+            }
+            insert_secret(&db, id, hash, version, now).await?;
+            changes::tell(&db, &[id.0], now).await?;
+            commit(db, true).await
+        })
+        .await
     }
 
     /// Enables or disables the client `id`; false if there is none.
@@ -124,11 +126,7 @@ impl Store {
         is_active: bool,
         now: Timestamp,
     ) -> Result<bool, Error> {
-        let transaction = self.begin_write().await?;
-        let found = update(&transaction, id, Some((Column::IsActive, Expr::value(is_active))), now).await?;
-        changes::tell(&transaction, [id.0], now).await?;
-        transaction.commit().await.map_err(failure::from)?;
-        Ok(found)
+        self.change_client(id, Column::IsActive, Expr::value(is_active), now).await
     }
 
     /// Replaces the public keys of the client `id`; false if there is none.
@@ -136,11 +134,7 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn set_client_keys(&self, id: ClientId, jwks: String, now: Timestamp) -> Result<bool, Error> {
-        let transaction = self.begin_write().await?;
-        let found = update(&transaction, id, Some((Column::Jwks, Expr::value(jwks))), now).await?;
-        changes::tell(&transaction, [id.0], now).await?;
-        transaction.commit().await.map_err(failure::from)?;
-        Ok(found)
+        self.change_client(id, Column::Jwks, Expr::value(jwks), now).await
     }
 
     /// Deletes the client `id`, its secrets and the sessions that were opened with it; false if there is none.
@@ -148,34 +142,51 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn delete_client(&self, id: ClientId, now: Timestamp) -> Result<bool, Error> {
-        let transaction = self.begin_write().await?;
-        let done = Entity::delete_by_id(id.0).exec(&transaction).await.map_err(failure::from)?;
-        secrets::Entity::delete_many()
-            .filter(secrets::Column::ClientId.eq(id.0))
-            .exec(&transaction)
-            .await
-            .map_err(failure::from)?;
-        sessions::delete_of_client(&transaction, id).await?;
-        changes::tell(&transaction, [id.0], now).await?;
-        transaction.commit().await.map_err(failure::from)?;
-        Ok(done.rows_affected > 0)
+        let deleted = self
+            .write(|| async {
+                let db = self.begin().await?;
+                let done = Entity::delete_by_id(id.0).exec(&db).await?;
+                secrets::Entity::delete_many().filter(secrets::Column::ClientId.eq(id.0)).exec(&db).await?;
+                changes::tell(&db, &[id.0], now).await?;
+                commit(db, done.rows_affected > 0).await
+            })
+            .await?;
+        // Not in one transaction, for there may be millions of them: none is accepted any more, now that the client is gone.
+        while self.delete_sessions_of_client(id).await? {}
+        Ok(deleted)
+    }
+
+    /// Sets `column` of the client `id`, and tells of it; false if there is none.
+    async fn change_client(
+        &self,
+        id: ClientId,
+        column: Column,
+        value: Expr,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        self.write(|| async {
+            let db = self.begin().await?;
+            let found = update(&db, id, Some((column, value.clone())), now).await?;
+            changes::tell(&db, &[id.0], now).await?;
+            commit(db, found).await
+        })
+        .await
     }
 
     async fn with_secrets(&self, row: Option<Model>) -> Result<Option<Client>, Error> {
         let Some(row) = row else { return Ok(None) };
-        let secrets = find_secrets(&self.db, ClientId(row.id)).await?;
+        let secrets = self.ask(|| find_secrets(&self.db, ClientId(row.id))).await?;
         client(row, secrets).map(Some)
     }
 }
 
 /// The secrets of the client `id`, the newest first.
-async fn find_secrets(db: &impl ConnectionTrait, id: ClientId) -> Result<Vec<secrets::Model>, Error> {
+async fn find_secrets(db: &impl ConnectionTrait, id: ClientId) -> Result<Vec<secrets::Model>, DbErr> {
     secrets::Entity::find()
         .filter(secrets::Column::ClientId.eq(id.0))
         .order_by_desc(secrets::Column::Version)
         .all(db)
         .await
-        .map_err(failure::from)
 }
 
 async fn insert_secret(
@@ -184,14 +195,14 @@ async fn insert_secret(
     hash: [u8; 32],
     version: i32,
     now: Timestamp,
-) -> Result<(), Error> {
+) -> Result<(), DbErr> {
     let row = secrets::ActiveModel {
         hash: Set(hash.to_vec()),
         client_id: Set(id.0),
         version: Set(version),
         create_time: Set(now.as_micros()),
     };
-    secrets::Entity::insert(row).exec_without_returning(db).await.map_err(failure::from)?;
+    secrets::Entity::insert(row).exec_without_returning(db).await?;
     Ok(())
 }
 
@@ -201,12 +212,12 @@ async fn update(
     id: ClientId,
     change: Option<(Column, Expr)>,
     now: Timestamp,
-) -> Result<bool, Error> {
+) -> Result<bool, DbErr> {
     let mut update = Entity::update_many().col_expr(Column::UpdateTime, Expr::value(now.as_micros()));
     if let Some((column, value)) = change {
         update = update.col_expr(column, value);
     }
-    let done = update.filter(Column::Id.eq(id.0)).exec(db).await.map_err(failure::from)?;
+    let done = update.filter(Column::Id.eq(id.0)).exec(db).await?;
     Ok(done.rows_affected > 0)
 }
 

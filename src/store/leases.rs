@@ -2,14 +2,11 @@
 
 use std::time::Duration;
 
-use sea_orm::{ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, sea_query::Expr};
+use sea_orm::{ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, sea_query::Expr};
 use uuid::Uuid;
 
-use super::{
-    entity::leases::{Column, Entity},
-    failure,
-};
-use crate::model::{Error, Timestamp};
+use super::entity::leases::{Column, Entity};
+use crate::model::Timestamp;
 
 /// The lease of whoever changes the signing keys; its row comes with the schema.
 pub(super) const SIGNING_KEYS: &str = "signing_keys";
@@ -48,7 +45,7 @@ pub(super) async fn take(
     name: &str,
     lease: Lease,
     now: Timestamp,
-) -> Result<bool, Error> {
+) -> Result<bool, DbErr> {
     let mut free = Condition::any().add(Column::Holder.eq(lease.holder));
     free = free.add(Column::Holder.is_null()).add(Column::ExpireTime.lte(now.as_micros()));
     let mut update = Entity::update_many()
@@ -58,6 +55,6 @@ pub(super) async fn take(
     if !lease.by_force {
         update = update.filter(free);
     }
-    let taken = update.exec(db).await.map_err(failure::from)?;
+    let taken = update.exec(db).await?;
     Ok(taken.rows_affected > 0)
 }

@@ -1,22 +1,21 @@
 //! Owns the table `sessions`.
 
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, QueryFilter, QueryOrder,
-    QuerySelect, sea_query::Expr,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, QueryFilter, QueryOrder,
+    QuerySelect, Select, sea_query::Expr,
 };
 use uuid::Uuid;
 
 use super::{
-    Store, changes,
+    BATCH, Store,
+    attempts::commit,
+    changes,
     entity::sessions::{ActiveModel, Column, Entity, Model},
-    failure, users,
+    users,
 };
 use crate::model::{
     ClientId, Error, NameSet, Origin, Session, SessionId, SessionLifetime, Timestamp, UserId,
 };
-
-/// How many expired sessions are deleted in one transaction, so that none holds the database for long.
-const SWEEP: u64 = 500;
 
 /// SHA-256 of something that is not kept.
 pub type Sha256 = [u8; 32];
@@ -66,13 +65,15 @@ impl Store {
             refresh_before_newest: Set(refresh.before_newest.map(Vec::from)),
             refresh_salt: Set(refresh.salt.to_vec()),
         };
-        let transaction = self.begin_write().await?;
-        if !users::is_current(&transaction, session.user_id, password_hash).await? {
-            return Ok(false);
-        }
-        Entity::insert(row).exec_without_returning(&transaction).await.map_err(failure::from)?;
-        transaction.commit().await.map_err(failure::from)?;
-        Ok(true)
+        self.write(|| async {
+            let db = self.begin().await?;
+            if !users::log_in(&db, session.user_id, password_hash, session.create_time).await? {
+                return Ok(false);
+            }
+            Entity::insert(row.clone()).exec_without_returning(&db).await?;
+            commit(db, true).await
+        })
+        .await
     }
 
     /// The session `id`, if it has not been ended.
@@ -80,7 +81,7 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn session(&self, id: SessionId) -> Result<Option<Session>, Error> {
-        let row = Entity::find_by_id(id.0).one(&self.db).await.map_err(failure::from)?;
+        let row = self.ask(|| Entity::find_by_id(id.0).one(&self.db)).await?;
         Ok(row.map(Session::from))
     }
 
@@ -89,12 +90,13 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn session_to_refresh(&self, id: SessionId) -> Result<Option<StoredSession>, Error> {
-        let row = Entity::find_by_id(id.0).one(&self.db).await.map_err(failure::from)?;
+        let row = self.ask(|| Entity::find_by_id(id.0).one(&self.db)).await?;
         row.map(StoredSession::try_from).transpose()
     }
 
     /// Puts the refresh token of SHA-256 `next` after `newest`, if that is still the newest of the session `id`: of any number
-    /// that do it at once, one does. One statement, so that it needs no transaction.
+    /// that do it at once, one does. One statement, so that it needs no transaction; done twice, because the answer was lost, it
+    /// returns false.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
@@ -105,16 +107,13 @@ impl Store {
         next: Sha256,
         now: Timestamp,
     ) -> Result<bool, Error> {
-        let done = Entity::update_many()
+        let update = Entity::update_many()
             .col_expr(Column::RefreshNewest, Expr::value(next.to_vec()))
             .col_expr(Column::RefreshBeforeNewest, Expr::value(newest.to_vec()))
             .col_expr(Column::LastUseTime, Expr::value(now.as_micros()))
             .filter(Column::Id.eq(id.0))
-            .filter(Column::RefreshNewest.eq(newest.to_vec()))
-            .exec(&self.db)
-            .await
-            .map_err(failure::from)?;
-        Ok(done.rows_affected > 0)
+            .filter(Column::RefreshNewest.eq(newest.to_vec()));
+        Ok(self.ask(|| update.clone().exec(&self.db)).await?.rows_affected > 0)
     }
 
     /// The sessions of `user` after `after`, the oldest first; at most `limit`.
@@ -132,7 +131,7 @@ impl Store {
         if let Some(after) = after {
             query = query.filter(Column::Id.gt(after.0));
         }
-        let rows = query.all(&self.db).await.map_err(failure::from)?;
+        let rows = self.ask(|| query.clone().all(&self.db)).await?;
         Ok(rows.into_iter().map(Session::from).collect())
     }
 
@@ -146,10 +145,12 @@ impl Store {
         keep: Option<SessionId>,
         now: Timestamp,
     ) -> Result<Vec<SessionId>, Error> {
-        let transaction = self.begin_write().await?;
-        let ended = delete_of_user(&transaction, user, keep, now).await?;
-        transaction.commit().await.map_err(failure::from)?;
-        Ok(ended)
+        self.write(|| async {
+            let db = self.begin().await?;
+            let ended = delete_of_user(&db, user, keep, now).await?;
+            commit(db, ended).await
+        })
+        .await
     }
 
     /// Ends the session `id` of `user`; false if the user has none of that id.
@@ -157,19 +158,26 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn delete_session(&self, user: UserId, id: SessionId, now: Timestamp) -> Result<bool, Error> {
-        let transaction = self.begin_write().await?;
-        let done = Entity::delete_many()
-            .filter(Column::Id.eq(id.0))
-            .filter(Column::UserId.eq(user.0))
-            .exec(&transaction)
-            .await
-            .map_err(failure::from)?;
-        if done.rows_affected == 0 {
-            return Ok(false);
-        }
-        changes::tell(&transaction, [id.0], now).await?;
-        transaction.commit().await.map_err(failure::from)?;
-        Ok(true)
+        let delete = Entity::delete_many().filter(Column::Id.eq(id.0)).filter(Column::UserId.eq(user.0));
+        self.write(|| async {
+            let db = self.begin().await?;
+            if delete.clone().exec(&db).await?.rows_affected == 0 {
+                return Ok(false);
+            }
+            changes::tell(&db, &[id.0], now).await?;
+            commit(db, true).await
+        })
+        .await
+    }
+
+    /// Ends sessions that were opened with `client`, a batch at a time; returns whether there may be more. Nobody is told: it is for
+    /// a client that is gone, whose tokens are refused in any case.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub(super) async fn delete_sessions_of_client(&self, client: ClientId) -> Result<bool, Error> {
+        let opened = Entity::find().select_only().column(Column::Id);
+        self.delete_batch(opened.filter(Column::ClientId.eq(client.to_string()))).await
     }
 
     /// Deletes sessions that have expired by `now`, a batch at a time; returns whether there may be more.
@@ -181,22 +189,21 @@ impl Store {
         lifetime: SessionLifetime,
         now: Timestamp,
     ) -> Result<bool, Error> {
-        let transaction = self.begin_write().await?;
         let idle = Column::LastUseTime.lte(now.before(lifetime.idle).as_micros());
         let aged = Column::CreateTime.lte(now.before(lifetime.absolute).as_micros());
-        let ids: Vec<Uuid> = Entity::find()
-            .select_only()
-            .column(Column::Id)
-            .filter(idle.or(aged))
-            .limit(SWEEP)
-            .into_tuple()
-            .all(&transaction)
-            .await
-            .map_err(failure::from)?;
-        let more = ids.len() as u64 == SWEEP;
-        delete_rows(&transaction, ids).await?;
-        transaction.commit().await.map_err(failure::from)?;
-        Ok(more)
+        self.delete_batch(Entity::find().select_only().column(Column::Id).filter(idle.or(aged))).await
+    }
+
+    /// Deletes at most [`BATCH`] sessions whose ids are `selected`; returns whether there may be more.
+    async fn delete_batch(&self, selected: Select<Entity>) -> Result<bool, Error> {
+        let selected = selected.limit(BATCH as u64);
+        self.write(|| async {
+            let db = self.begin().await?;
+            let ids: Vec<Uuid> = selected.clone().into_tuple().all(&db).await?;
+            delete_rows(&db, &ids).await?;
+            commit(db, ids.len() == BATCH).await
+        })
+        .await
     }
 }
 
@@ -206,33 +213,23 @@ pub(super) async fn delete_of_user(
     user: UserId,
     keep: Option<SessionId>,
     now: Timestamp,
-) -> Result<Vec<SessionId>, Error> {
+) -> Result<Vec<SessionId>, DbErr> {
     let mut query = Entity::find().select_only().column(Column::Id).filter(Column::UserId.eq(user.0));
     if let Some(keep) = keep {
         query = query.filter(Column::Id.ne(keep.0));
     }
-    let ids: Vec<Uuid> = query.into_tuple().all(db).await.map_err(failure::from)?;
-    delete_rows(db, ids.clone()).await?;
-    changes::tell(db, ids.iter().copied(), now).await?;
+    // In one order, so that two that end the same sessions do not wait for each other.
+    let ids: Vec<Uuid> = query.order_by_asc(Column::Id).into_tuple().all(db).await?;
+    delete_rows(db, &ids).await?;
+    changes::tell(db, &ids, now).await?;
     Ok(ids.into_iter().map(SessionId).collect())
 }
 
-/// Ends every session that was opened with `client`, within a transaction. Nobody need be told: the client itself is gone.
-pub(super) async fn delete_of_client(db: &impl ConnectionTrait, client: ClientId) -> Result<(), Error> {
-    Entity::delete_many()
-        .filter(Column::ClientId.eq(client.to_string()))
-        .exec(db)
-        .await
-        .map_err(failure::from)?;
-    Ok(())
-}
-
 /// Deletes sessions, within a transaction.
-async fn delete_rows(db: &impl ConnectionTrait, ids: Vec<Uuid>) -> Result<(), Error> {
-    if ids.is_empty() {
-        return Ok(());
+async fn delete_rows(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<(), DbErr> {
+    for ids in ids.chunks(BATCH) {
+        Entity::delete_many().filter(Column::Id.is_in(ids.iter().copied())).exec(db).await?;
     }
-    Entity::delete_many().filter(Column::Id.is_in(ids)).exec(db).await.map_err(failure::from)?;
     Ok(())
 }
 

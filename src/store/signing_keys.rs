@@ -1,15 +1,21 @@
 //! Owns the table `signing_keys`.
 
-use std::time::Duration;
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect, sea_query::Expr,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect,
+    sea_query::Expr,
 };
 
 use super::{
-    Lease, Store, changes,
+    Lease, Store,
+    attempts::commit,
+    changes,
     entity::signing_keys::{ActiveModel, Column, Entity, Model},
-    failure, leases,
+    leases,
 };
 use crate::model::{Error, KeyId, Timestamp, key::MAX_RETENTION};
 
@@ -56,7 +62,7 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn signing_keys(&self) -> Result<Vec<StoredKey>, Error> {
-        read(&self.db).await
+        self.ask(|| read(&self.db)).await
     }
 
     /// Of every signing key its id, the name of its algorithm, and its sealed private part.
@@ -66,13 +72,13 @@ impl Store {
     pub async fn sealed_private_keys(&self) -> Result<Vec<(KeyId, String, Vec<u8>)>, Error> {
         let query =
             Entity::find().select_only().columns([Column::Kid, Column::Alg, Column::SealedPrivateKey]);
-        let rows: Vec<(String, String, Vec<u8>)> =
-            query.into_tuple().all(&self.db).await.map_err(failure::from)?;
+        let rows = self.ask(|| query.clone().into_tuple::<(String, String, Vec<u8>)>().all(&self.db)).await?;
         Ok(rows.into_iter().map(|(kid, alg, sealed)| (KeyId(kid), alg, sealed)).collect())
     }
 
     /// Changes the signing keys as `decide` says when it is shown them, and tells the other processes. Nobody else changes them
     /// meanwhile. Returns whether anything was changed: nothing is if another process has the lease, or if `decide` wants nothing.
+    /// `decide` may be asked again: its last answer counts.
     ///
     /// # Errors
     /// Those of `decide`; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
@@ -80,21 +86,26 @@ impl Store {
         &self,
         lease: Lease,
         now: Timestamp,
-        decide: impl FnOnce(&[StoredKey]) -> Result<KeyChange, E> + Send,
+        decide: impl FnMut(&[StoredKey]) -> Result<KeyChange, E> + Send,
     ) -> Result<bool, E> {
-        let transaction = self.begin_write().await?;
-        if !leases::take(&transaction, leases::SIGNING_KEYS, lease, now).await? {
-            return Ok(false);
-        }
-        let keys = read(&transaction).await?;
-        let change = decide(&keys)?;
-        if change.is_empty() {
-            return Ok(false);
-        }
-        apply(&transaction, change).await?;
-        changes::tell(&transaction, [changes::SIGNING_KEYS], now).await?;
-        transaction.commit().await.map_err(failure::from)?;
-        Ok(true)
+        let decide = Mutex::new(decide);
+        let changed = self.write(|| async {
+            let db = self.begin().await?;
+            if !leases::take(&db, leases::SIGNING_KEYS, lease, now).await? {
+                return Ok(Ok(false));
+            }
+            let keys = read(&db).await?;
+            let decided = decide.lock().unwrap_or_else(PoisonError::into_inner)(&keys);
+            let change = match decided {
+                Ok(change) if change.is_empty() => return Ok(Ok(false)),
+                Ok(change) => change,
+                Err(error) => return Ok(Err(error)),
+            };
+            apply(&db, change).await?;
+            changes::tell(&db, &[changes::SIGNING_KEYS], now).await?;
+            commit(db, Ok(true)).await
+        });
+        changed.await?
     }
 
     /// Has the key `kid` kept for at least `retention` after another has begun to sign.
@@ -103,19 +114,14 @@ impl Store {
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn raise_key_retention(&self, kid: &KeyId, retention: Duration) -> Result<(), Error> {
         let micros = micros(retention);
-        Entity::update_many()
-            .col_expr(Column::Retention, Expr::value(micros))
-            .filter(Column::Kid.eq(kid.0.as_str()))
-            .filter(Column::Retention.lt(micros))
-            .exec(&self.db)
-            .await
-            .map_err(failure::from)?;
-        Ok(())
+        let raise =
+            update(kid).col_expr(Column::Retention, Expr::value(micros)).filter(Column::Retention.lt(micros));
+        self.ask(|| raise.clone().exec(&self.db)).await.map(drop)
     }
 }
 
-async fn read(db: &impl ConnectionTrait) -> Result<Vec<StoredKey>, Error> {
-    let rows = Entity::find().all(db).await.map_err(failure::from)?;
+async fn read(db: &impl ConnectionTrait) -> Result<Vec<StoredKey>, DbErr> {
+    let rows = Entity::find().all(db).await?;
     let mut keys: Vec<_> = rows.into_iter().map(StoredKey::from).collect();
     keys.sort_by(|one, other| {
         (one.sign_time, one.create_time, &one.kid.0).cmp(&(other.sign_time, other.create_time, &other.kid.0))
@@ -123,27 +129,19 @@ async fn read(db: &impl ConnectionTrait) -> Result<Vec<StoredKey>, Error> {
     Ok(keys)
 }
 
-async fn apply(db: &impl ConnectionTrait, change: KeyChange) -> Result<(), Error> {
+async fn apply(db: &impl ConnectionTrait, change: KeyChange) -> Result<(), DbErr> {
     if !change.delete.is_empty() {
         let kids = change.delete.into_iter().map(|kid| kid.0);
-        Entity::delete_many().filter(Column::Kid.is_in(kids)).exec(db).await.map_err(failure::from)?;
+        Entity::delete_many().filter(Column::Kid.is_in(kids)).exec(db).await?;
     }
     if let Some((kid, time)) = change.sign_at {
-        update(&kid)
-            .col_expr(Column::SignTime, Expr::value(time.as_micros()))
-            .exec(db)
-            .await
-            .map_err(failure::from)?;
+        update(&kid).col_expr(Column::SignTime, Expr::value(time.as_micros())).exec(db).await?;
     }
     for (kid, sealed) in change.reseal {
-        update(&kid)
-            .col_expr(Column::SealedPrivateKey, Expr::value(sealed))
-            .exec(db)
-            .await
-            .map_err(failure::from)?;
+        update(&kid).col_expr(Column::SealedPrivateKey, Expr::value(sealed)).exec(db).await?;
     }
     if let Some(key) = change.insert {
-        Entity::insert(ActiveModel::from(key)).exec_without_returning(db).await.map_err(failure::from)?;
+        Entity::insert(ActiveModel::from(key)).exec_without_returning(db).await?;
     }
     Ok(())
 }

@@ -1,12 +1,14 @@
 //! Owns the table `users`.
 
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::Expr,
 };
 
 use super::{
-    Store, changes,
+    Store,
+    attempts::commit,
+    changes,
     entity::users::{ActiveModel, Column, Entity, Model},
     failure, sessions,
 };
@@ -59,12 +61,19 @@ impl Store {
             is_active: Set(user.is_active),
             create_time: Set(user.create_time.as_micros()),
             update_time: Set(user.update_time.as_micros()),
+            login_time: Set(None),
         };
-        match Entity::insert(row).exec_without_returning(&self.db).await {
-            Ok(_) => Ok(()),
-            Err(error) if failure::is_duplicate(&error) => Err(Error::UsernameTaken),
-            Err(error) => Err(failure::from(error)),
-        }
+        let added = self
+            .write(|| async {
+                let db = self.begin().await?;
+                match Entity::insert(row.clone()).exec_without_returning(&db).await {
+                    Ok(_) => commit(db, true).await,
+                    Err(error) if failure::is_duplicate(&error) => Ok(false),
+                    Err(error) => Err(error.into()),
+                }
+            })
+            .await?;
+        if added { Ok(()) } else { Err(Error::UsernameTaken) }
     }
 
     /// The user `id`.
@@ -80,11 +89,8 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn credentials(&self, username: &Username) -> Result<Option<Credentials>, Error> {
-        let row = Entity::find()
-            .filter(Column::UsernameCanonical.eq(username.canonical()))
-            .one(&self.db)
-            .await
-            .map_err(failure::from)?;
+        let query = Entity::find().filter(Column::UsernameCanonical.eq(username.canonical()));
+        let row = self.ask(|| query.clone().one(&self.db)).await?;
         Ok(row.map(Credentials::from))
     }
 
@@ -93,7 +99,7 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn credentials_of(&self, id: UserId) -> Result<Option<Credentials>, Error> {
-        let row = Entity::find_by_id(id.0).one(&self.db).await.map_err(failure::from)?;
+        let row = self.ask(|| Entity::find_by_id(id.0).one(&self.db)).await?;
         Ok(row.map(Credentials::from))
     }
 
@@ -106,7 +112,7 @@ impl Store {
         if let Some(after) = after {
             query = query.filter(Column::Id.gt(after.0));
         }
-        let rows = query.all(&self.db).await.map_err(failure::from)?;
+        let rows = self.ask(|| query.clone().all(&self.db)).await?;
         Ok(rows.into_iter().map(|row| Credentials::from(row).user).collect())
     }
 
@@ -115,17 +121,18 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn set_active(&self, id: UserId, active: bool, now: Timestamp) -> Result<bool, Error> {
-        let transaction = self.begin_write().await?;
-        let done = Entity::update_many()
-            .col_expr(Column::IsActive, Expr::value(active))
-            .col_expr(Column::UpdateTime, Expr::value(now.as_micros()))
-            .filter(Column::Id.eq(id.0))
-            .exec(&transaction)
-            .await
-            .map_err(failure::from)?;
-        changes::tell(&transaction, [id.0], now).await?;
-        transaction.commit().await.map_err(failure::from)?;
-        Ok(done.rows_affected > 0)
+        self.write(|| async {
+            let db = self.begin().await?;
+            let done = Entity::update_many()
+                .col_expr(Column::IsActive, Expr::value(active))
+                .col_expr(Column::UpdateTime, Expr::value(now.as_micros()))
+                .filter(Column::Id.eq(id.0))
+                .exec(&db)
+                .await?;
+            changes::tell(&db, &[id.0], now).await?;
+            commit(db, done.rows_affected > 0).await
+        })
+        .await
     }
 
     /// Replaces the password hash of the user `id`, if it still is `old`: a password changed meanwhile stays changed.
@@ -133,14 +140,11 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn replace_password_hash(&self, id: UserId, old: &str, new: String) -> Result<bool, Error> {
-        let done = Entity::update_many()
+        let update = Entity::update_many()
             .col_expr(Column::PasswordHash, Expr::value(new))
             .filter(Column::Id.eq(id.0))
-            .filter(Column::PasswordHash.eq(old))
-            .exec(&self.db)
-            .await
-            .map_err(failure::from)?;
-        Ok(done.rows_affected > 0)
+            .filter(Column::PasswordHash.eq(old));
+        Ok(self.ask(|| update.clone().exec(&self.db)).await?.rows_affected > 0)
     }
 
     /// Changes what the user `id` says of itself; false if there is none.
@@ -162,11 +166,14 @@ impl Store {
             update =
                 update.col_expr(Column::DisplayName, Expr::value(name.map(|name| name.as_str().to_owned())));
         }
-        let transaction = self.begin_write().await?;
-        let done = update.filter(Column::Id.eq(id.0)).exec(&transaction).await.map_err(failure::from)?;
-        changes::tell(&transaction, [id.0], now).await?;
-        transaction.commit().await.map_err(failure::from)?;
-        Ok(done.rows_affected > 0)
+        let update = update.filter(Column::Id.eq(id.0));
+        self.write(|| async {
+            let db = self.begin().await?;
+            let done = update.clone().exec(&db).await?;
+            changes::tell(&db, &[id.0], now).await?;
+            commit(db, done.rows_affected > 0).await
+        })
+        .await
     }
 
     /// Sets the password hash of the user `id`, if it still is `old`, and ends the user's other sessions, or neither.
@@ -182,21 +189,21 @@ impl Store {
         keep: SessionId,
         now: Timestamp,
     ) -> Result<Option<Vec<SessionId>>, Error> {
-        let transaction = self.begin_write().await?;
-        let done = Entity::update_many()
+        let update = Entity::update_many()
             .col_expr(Column::PasswordHash, Expr::value(new))
             .col_expr(Column::UpdateTime, Expr::value(now.as_micros()))
             .filter(Column::Id.eq(id.0))
-            .filter(Column::PasswordHash.eq(old))
-            .exec(&transaction)
-            .await
-            .map_err(failure::from)?;
-        if done.rows_affected == 0 {
-            return Ok(None);
-        }
-        let ended = sessions::delete_of_user(&transaction, id, Some(keep), now).await?;
-        transaction.commit().await.map_err(failure::from)?;
-        Ok(Some(ended))
+            .filter(Column::PasswordHash.eq(old));
+        self.write(|| async {
+            let db = self.begin().await?;
+            // From here on nobody opens a session with the old password: who did is seen below, who will finds another hash.
+            if update.clone().exec(&db).await?.rows_affected == 0 {
+                return Ok(None);
+            }
+            let ended = sessions::delete_of_user(&db, id, Some(keep), now).await?;
+            commit(db, Some(ended)).await
+        })
+        .await
     }
 
     /// Deletes the user `id` and its sessions. Returns the sessions that ended; none if there is no such user.
@@ -204,23 +211,34 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn delete_user(&self, id: UserId, now: Timestamp) -> Result<Option<Vec<SessionId>>, Error> {
-        let transaction = self.begin_write().await?;
-        let ended = sessions::delete_of_user(&transaction, id, None, now).await?;
-        let done = Entity::delete_by_id(id.0).exec(&transaction).await.map_err(failure::from)?;
-        changes::tell(&transaction, [id.0], now).await?;
-        transaction.commit().await.map_err(failure::from)?;
-        Ok((done.rows_affected > 0).then_some(ended))
+        self.write(|| async {
+            let db = self.begin().await?;
+            // The user goes first: from here on nobody opens a session for it.
+            let done = Entity::delete_by_id(id.0).exec(&db).await?;
+            let ended = sessions::delete_of_user(&db, id, None, now).await?;
+            changes::tell(&db, &[id.0], now).await?;
+            commit(db, (done.rows_affected > 0).then_some(ended)).await
+        })
+        .await
     }
 }
 
-/// Whether the user `id` is active and has this password hash, within a transaction.
-pub(super) async fn is_current(
+/// Notes a login of the user `id`, if it is active and has this password hash, within a transaction: false if not. Until the
+/// transaction ends nobody disables the user, deletes it or changes its password.
+pub(super) async fn log_in(
     db: &impl ConnectionTrait,
     id: UserId,
     password_hash: &str,
-) -> Result<bool, Error> {
-    let row = Entity::find_by_id(id.0).one(db).await.map_err(failure::from)?;
-    Ok(row.is_some_and(|row| row.is_active && row.password_hash == password_hash))
+    now: Timestamp,
+) -> Result<bool, DbErr> {
+    let done = Entity::update_many()
+        .col_expr(Column::LoginTime, Expr::value(now.as_micros()))
+        .filter(Column::Id.eq(id.0))
+        .filter(Column::PasswordHash.eq(password_hash))
+        .filter(Column::IsActive.eq(true))
+        .exec(db)
+        .await?;
+    Ok(done.rows_affected > 0)
 }
 
 impl From<Model> for Credentials {

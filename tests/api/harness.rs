@@ -1,8 +1,9 @@
 //! Owns starting a server for a test, and reading what it answers.
 
-use std::{path::Path, time::Duration};
+use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use clap::Parser;
+use sea_orm::DatabaseConnection;
 use signet::{
     config::Config,
     model::{Clock, Timestamp},
@@ -10,7 +11,7 @@ use signet::{
         GetMeRequest, IssueTokenRequest, IssueTokenResponse, PasswordGrant, SignUpRequest, User,
         identity_service_client::IdentityServiceClient, issue_token_request::Grant,
     },
-    server::{Server, Started},
+    server::{Missing, OpenDatabase, Server, Started},
     store::Store,
 };
 use tempfile::TempDir;
@@ -19,7 +20,10 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Status, metadata::MetadataValue, transport::Channel};
 use tonic_types::StatusExt;
 
-use crate::http::client::HttpClient;
+use crate::{
+    http::client::HttpClient,
+    support::database::{self, TestDatabase},
+};
 
 pub(crate) const PASSWORD: &str = "correct horse battery";
 
@@ -44,7 +48,7 @@ const ARGS: [&str; 10] = [
 pub(crate) struct TestServer {
     pub(crate) started: Started,
     pub(crate) clock: Clock,
-    pub(crate) dir: TempDir,
+    pub(crate) data: Data,
     stop: CancellationToken,
     serving: JoinHandle<()>,
 }
@@ -55,37 +59,102 @@ struct Args {
     config: Config,
 }
 
+/// Where a server's data are; they go with the last who knows them.
+#[derive(Clone)]
+pub(crate) struct Data {
+    dir: Arc<TempDir>,
+    database: Option<Arc<TestDatabase>>,
+}
+
+impl Data {
+    /// Of the kind that the tests are to be run with.
+    pub(crate) async fn new() -> Self {
+        Self { database: TestDatabase::new().await.map(Arc::new), ..Self::embedded() }
+    }
+
+    /// The embedded database.
+    pub(crate) fn embedded() -> Self {
+        Self { dir: Arc::new(TempDir::new().unwrap()), database: None }
+    }
+
+    pub(crate) fn is_embedded(&self) -> bool {
+        self.database.is_none()
+    }
+
+    /// The URL of the database; none for the embedded one.
+    pub(crate) fn url(&self) -> Option<String> {
+        self.database.as_ref().map(|database| database.url())
+    }
+
+    /// The directory that holds the master key, and the embedded database.
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// A connection behind the service's back.
+    pub(crate) async fn connect(&self) -> DatabaseConnection {
+        database::connect(self.database.as_deref(), self.path()).await
+    }
+
+    /// The database, opened as another process would.
+    pub(crate) async fn store(&self) -> Store {
+        let storage = config(self, &[]).storage;
+        Box::pin(OpenDatabase::open(&storage, Missing::Made, Duration::ZERO)).await.unwrap().store
+    }
+
+    /// What a server on these data is started with.
+    fn args(&self) -> Vec<String> {
+        let mut args = vec![format!("--data-dir={}", self.path().display())];
+        if let Some(database) = &self.database {
+            let master_key = self.path().join("master.key");
+            fs::write(&master_key, database::MASTER_KEY).unwrap();
+            args.push(format!("--database-url={}", database.url()));
+            args.push(format!("--master-key-file={}", master_key.display()));
+            args.push("--auto-migrate".to_owned());
+            // A test is not about how busy the machine is with the other tests.
+            args.push("--database-acquire-timeout=20s".to_owned());
+            args.push("--database-statement-timeout=20s".to_owned());
+        }
+        args
+    }
+}
+
 /// The configuration that `args` give, on top of those of every test.
-pub(crate) fn config(dir: &Path, args: &[&str]) -> Config {
-    let data_dir = format!("--data-dir={}", dir.display());
+pub(crate) fn config(data: &Data, args: &[&str]) -> Config {
+    let of_data = data.args();
     let all: Vec<&str> =
-        ARGS.iter().copied().chain([data_dir.as_str()]).chain(args.iter().copied()).collect();
+        ARGS.iter().copied().chain(of_data.iter().map(String::as_str)).chain(args.iter().copied()).collect();
     // A test may set what is set already: the last one wins.
-    let flag = |arg: &str| arg.split('=').next().unwrap_or_default().to_owned();
+    let flag = |arg: &str| arg.split('=').next().unwrap_or_default().trim_end_matches("-file").to_owned();
     let last = |index: usize| all[index + 1..].iter().all(|later| flag(later) != flag(all[index]));
     Args::parse_from((0..all.len()).filter(|index| last(*index)).map(|index| all[index])).config
 }
 
 impl TestServer {
     pub(crate) async fn start(args: &[&str]) -> Self {
-        Self::start_in(TempDir::new().unwrap(), Clock::manual(START), args).await
+        Self::start_in(Data::new().await, Clock::manual(START), args).await
     }
 
     /// A server on the data of one that was stopped.
-    pub(crate) async fn start_in(dir: TempDir, clock: Clock, args: &[&str]) -> Self {
-        let server = Server::start(config(dir.path(), args), clock.clone()).await.unwrap();
+    pub(crate) async fn start_in(data: Data, clock: Clock, args: &[&str]) -> Self {
+        let server = Box::pin(Server::start(config(&data, args), clock.clone())).await.unwrap();
         let started = server.started().clone();
         let stop = CancellationToken::new();
         let token = stop.clone();
         let serving = tokio::spawn(async move { server.serve(token).await.unwrap() });
-        Self { started, clock, dir, stop, serving }
+        Self { started, clock, data, stop, serving }
+    }
+
+    /// Another server on the same data, with the same clock.
+    pub(crate) async fn replica(&self, args: &[&str]) -> Self {
+        Self::start_in(self.data.clone(), self.clock.clone(), args).await
     }
 
     /// Stops it in an orderly way, and leaves its data.
-    pub(crate) async fn stop(self) -> (TempDir, Clock) {
+    pub(crate) async fn stop(self) -> (Data, Clock) {
         self.stop.cancel();
         self.serving.await.unwrap();
-        (self.dir, self.clock)
+        (self.data, self.clock)
     }
 
     /// Tells it to stop, without waiting.
@@ -107,7 +176,7 @@ impl TestServer {
 
     /// The database, opened beside the server, as another process would.
     pub(crate) async fn store(&self) -> Store {
-        Store::open_sqlite(self.dir.path().join("signet.db")).await.unwrap()
+        self.data.store().await
     }
 
     /// What HTTP answers to a GET: status, headers, body.

@@ -169,9 +169,9 @@ async fn new_parameters_reach_every_hash_at_its_next_login() {
     let server = TestServer::start(&[]).await;
     let mut client = server.client().await;
     client.sign_up("alice", PASSWORD).await.unwrap();
-    let (dir, clock) = server.stop().await;
+    let (data, clock) = server.stop().await;
     let server =
-        TestServer::start_in(dir, clock, &["--argon2-memory-kib=128", "--argon2-parallelism=2"]).await;
+        TestServer::start_in(data, clock, &["--argon2-memory-kib=128", "--argon2-parallelism=2"]).await;
     server.client().await.log_in("alice", PASSWORD).await.unwrap();
     assert!(stored_hash(&server, "alice").await.starts_with("$argon2id$v=19$m=128,t=1,p=2$"));
 }
@@ -193,7 +193,7 @@ async fn a_disabled_user_learns_nothing_of_an_outdated_hash() {
 #[tokio::test]
 async fn refused_logins_take_the_same_time() {
     let server = TestServer::start(&[
-        "--argon2-memory-kib=4096",
+        "--argon2-memory-kib=16384",
         "--argon2-iterations=2",
         "--hash-threads=1",
         "--request-timeout=60s",

@@ -71,8 +71,7 @@ async fn keys_that_cannot_be_confirmed_are_shown_not_to_be_kept_and_no_token_is_
     let mut client = server.client().await;
     let token = client.token_of_new("alice").await;
     client.get_me(&token).await.unwrap();
-    let db = sea_orm::Database::connect(format!("sqlite:{}", server.dir.path().join("signet.db").display()));
-    let db = db.await.unwrap();
+    let db = server.data.connect().await;
     let hide = "ALTER TABLE signing_keys RENAME TO hidden";
     sea_orm::ConnectionTrait::execute_unprepared(&db, hide).await.unwrap();
     // What else the processes tell each other is still read: what confirms the keys goes with it.

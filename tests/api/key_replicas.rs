@@ -6,25 +6,17 @@ use signet::{
     model::{KeyId, Timestamp},
     store::{KeyChange, Lease, Store, StoredKey},
 };
-use tempfile::TempDir;
 use uuid::Uuid;
 
 use crate::{
-    harness::{PASSWORD, TestServer, eventually},
+    harness::{Data, PASSWORD, TestServer, eventually},
     keys::{A_DAY, AN_HOUR, UNTIL_DUE, kid, published},
 };
-
-/// Another replica on the database of `server`, with the same clock.
-async fn beside(server: &TestServer, args: &[&str]) -> TestServer {
-    let data_dir = format!("--data-dir={}", server.dir.path().display());
-    let args: Vec<&str> = args.iter().copied().chain([data_dir.as_str()]).collect();
-    TestServer::start_in(TempDir::new().unwrap(), server.clock.clone(), &args).await
-}
 
 #[tokio::test]
 async fn of_several_replicas_one_makes_the_next_key_and_all_have_it_before_it_signs() {
     let first = TestServer::start(&[]).await;
-    let replicas = [beside(&first, &[]).await, beside(&first, &[]).await, first];
+    let replicas = [first.replica(&[]).await, first.replica(&[]).await, first];
     let store = replicas[2].store().await;
     replicas[2].client().await.sign_up("alice", PASSWORD).await.unwrap();
     for round in 1..=3 {
@@ -57,7 +49,7 @@ async fn of_several_replicas_one_makes_the_next_key_and_all_have_it_before_it_si
 #[tokio::test]
 async fn replicas_with_different_algorithms_do_not_replace_each_others_keys() {
     let one = TestServer::start(&[]).await;
-    let other = beside(&one, &["--signing-alg=EdDSA"]).await;
+    let other = one.replica(&["--signing-alg=EdDSA"]).await;
     let store = one.store().await;
     let algs = async || -> Vec<String> {
         store.signing_keys().await.unwrap().into_iter().map(|key| key.alg).collect()
@@ -90,8 +82,8 @@ async fn insert(store: &Store, lease: Lease, now: Timestamp, number: i64) -> boo
 
 #[tokio::test]
 async fn a_lease_keeps_other_leaders_out_until_its_term_is_over_but_no_operator() {
-    let dir = TempDir::new().unwrap();
-    let store = Store::open_sqlite(dir.path().join("signet.db")).await.unwrap();
+    let data = Data::new().await;
+    let store = data.store().await;
     store.migrate().await.unwrap();
     let [one, other, operator] = [1, 2, 3].map(Uuid::from_u128);
     let at = |seconds: u64| Timestamp::from_micros(0).after(Duration::from_secs(seconds));
@@ -114,8 +106,8 @@ async fn a_lease_keeps_other_leaders_out_until_its_term_is_over_but_no_operator(
 
 #[tokio::test]
 async fn of_leaders_that_all_see_the_same_need_one_meets_it() {
-    let dir = TempDir::new().unwrap();
-    let store = Store::open_sqlite(dir.path().join("signet.db")).await.unwrap();
+    let data = Data::new().await;
+    let store = data.store().await;
     store.migrate().await.unwrap();
     let mut leaders = tokio::task::JoinSet::new();
     for number in 0..8 {

@@ -18,8 +18,8 @@ const BOUND: Duration = Duration::from_secs(1);
 
 /// The keys of `server`, for whoever changes them as another process does.
 async fn elsewhere(server: &TestServer) -> KeyRotation {
-    let hex = fs::read_to_string(server.dir.path().join("master.key")).unwrap();
-    let settings = config(server.dir.path(), &[]).tokens.keys().unwrap();
+    let hex = fs::read_to_string(server.data.path().join("master.key")).unwrap();
+    let settings = config(&server.data, &[]).tokens.keys().unwrap();
     KeyRotation::new(server.store().await, MasterKey::from_hex(&hex).unwrap(), settings, server.clock.clone())
 }
 
@@ -137,7 +137,7 @@ async fn the_feed_tells_of_a_revoked_key_though_nobody_asks_for_it() {
 #[tokio::test]
 async fn keys_are_rotated_and_revoked_with_the_right_master_key_alone() {
     let server = TestServer::start(&[]).await;
-    let settings = config(server.dir.path(), &[]).tokens.keys().unwrap();
+    let settings = config(&server.data, &[]).tokens.keys().unwrap();
     let foreign = MasterKey::from_hex(&"0f".repeat(32)).unwrap();
     let foreign = KeyRotation::new(server.store().await, foreign, settings, server.clock.clone());
     let before = server.store().await.signing_keys().await.unwrap();
@@ -164,7 +164,7 @@ async fn a_service_under_the_old_master_key_goes_on_makes_no_key_and_is_not_read
 
     // A key of its own would open for nobody else, so it makes none though it is time to.
     server.clock.advance(30 * A_DAY);
-    let settings = config(server.dir.path(), &[]).tokens.keys().unwrap();
+    let settings = config(&server.data, &[]).tokens.keys().unwrap();
     let renewed = KeyRotation::new(server.store().await, new, settings, server.clock.clone());
     let next = renewed.rotate(false).await.unwrap();
     server.clock.advance(BOUND);

@@ -7,10 +7,9 @@ use signet::{
     model::Clock,
     server::{Server, StartError},
 };
-use tempfile::TempDir;
 use tonic::Code;
 
-use crate::harness::{PASSWORD, TestServer, assert_refused, config, eventually};
+use crate::harness::{Data, PASSWORD, TestServer, assert_refused, config, eventually};
 
 pub(crate) const A_MINUTE: Duration = Duration::from_mins(1);
 pub(crate) const AN_HOUR: Duration = Duration::from_hours(1);
@@ -69,9 +68,9 @@ async fn a_restart_keeps_users_keys_and_tokens() {
     let server = TestServer::start(&[]).await;
     let token = server.client().await.token_of_new("alice").await;
     let kid = server.started.signing_key.clone();
-    assert!(server.started.master_key_made.is_some());
-    let (dir, clock) = server.stop().await;
-    let server = TestServer::start_in(dir, clock, &[]).await;
+    assert_eq!(server.started.master_key_made.is_some(), server.data.is_embedded());
+    let (data, clock) = server.stop().await;
+    let server = TestServer::start_in(data, clock, &[]).await;
     assert_eq!(server.started.signing_key, kid);
     assert!(server.started.master_key_made.is_none() && server.started.migrations_applied.is_empty());
     let mut client = server.client().await;
@@ -84,8 +83,8 @@ async fn another_algorithm_takes_over_once_it_has_been_published_and_the_old_tok
     let server = TestServer::start(&["--signing-alg=HS256"]).await;
     let old = server.client().await.token_of_new("alice").await;
     let old_kid = server.started.signing_key.clone();
-    let (dir, clock) = server.stop().await;
-    let server = TestServer::start_in(dir, clock, &["--signing-alg=EdDSA"]).await;
+    let (data, clock) = server.stop().await;
+    let server = TestServer::start_in(data, clock, &["--signing-alg=EdDSA"]).await;
     assert_eq!(
         server.started.signing_key, old_kid,
         "the old one signs until the new one is known everywhere"
@@ -96,8 +95,8 @@ async fn another_algorithm_takes_over_once_it_has_been_published_and_the_old_tok
     assert_eq!(kid(&client.log_in("alice", PASSWORD).await.unwrap().access_token), old_kid.0);
 
     // A start meanwhile makes no other.
-    let (dir, clock) = server.stop().await;
-    let server = TestServer::start_in(dir, clock, &["--signing-alg=EdDSA"]).await;
+    let (data, clock) = server.stop().await;
+    let server = TestServer::start_in(data, clock, &["--signing-alg=EdDSA"]).await;
     assert_eq!(published(&server).await, keys);
     let mut client = server.client().await;
     server.clock.advance(Duration::from_secs(3_599));
@@ -113,17 +112,17 @@ async fn another_algorithm_takes_over_once_it_has_been_published_and_the_old_tok
 
 #[tokio::test]
 async fn whoever_changes_the_algorithm_twice_gets_the_one_that_was_asked_for_last() {
-    let (dir, clock) = TestServer::start(&[]).await.stop().await;
-    let (dir, clock) = TestServer::start_in(dir, clock, &["--signing-alg=EdDSA"]).await.stop().await;
-    let server = TestServer::start_in(dir, clock, &["--signing-alg=RS256"]).await;
+    let (data, clock) = TestServer::start(&[]).await.stop().await;
+    let (data, clock) = TestServer::start_in(data, clock, &["--signing-alg=EdDSA"]).await.stop().await;
+    let server = TestServer::start_in(data, clock, &["--signing-alg=RS256"]).await;
     let algs: Vec<_> = published(&server).await.iter().map(|key| key["alg"].clone()).collect();
     assert_eq!(algs, ["ES256", "RS256"], "the one that was not to be signed nothing, and is gone");
     server.clock.advance(AN_HOUR);
     let token = server.client().await.token_of_new("alice").await;
     assert_eq!(kid(&token), published(&server).await[1]["kid"]);
 
-    let (dir, clock) = server.stop().await;
-    let server = TestServer::start_in(dir, clock, &["--signing-alg=ES256"]).await;
+    let (data, clock) = server.stop().await;
+    let server = TestServer::start_in(data, clock, &["--signing-alg=ES256"]).await;
     let algs: Vec<_> = published(&server).await.iter().map(|key| key["alg"].clone()).collect();
     assert_eq!(algs, ["ES256", "RS256", "ES256"], "a key that has retired does not sign again");
 }
@@ -133,9 +132,8 @@ async fn the_keys_of_the_schema_before_go_on_signing_and_are_replaced_in_their_t
     let server = TestServer::start(&[]).await;
     let token = server.client().await.token_of_new("alice").await;
     let kid = server.started.signing_key.clone();
-    let (dir, clock) = server.stop().await;
-    let db = sea_orm::Database::connect(format!("sqlite:{}", dir.path().join("signet.db").display()));
-    let db = db.await.unwrap();
+    let (data, clock) = server.stop().await;
+    let db = data.connect().await;
     for statement in [
         "ALTER TABLE signing_keys DROP COLUMN sign_time",
         "ALTER TABLE signing_keys DROP COLUMN retention",
@@ -146,7 +144,7 @@ async fn the_keys_of_the_schema_before_go_on_signing_and_are_replaced_in_their_t
     }
     db.close().await.unwrap();
 
-    let server = TestServer::start_in(dir, clock, &[]).await;
+    let server = TestServer::start_in(data, clock, &[]).await;
     assert_eq!(server.started.migrations_applied, ["m20261123_000003_key_stages"]);
     assert_eq!(server.started.signing_key, kid);
     let mut client = server.client().await;
@@ -163,8 +161,8 @@ async fn the_keys_of_the_schema_before_go_on_signing_and_are_replaced_in_their_t
     eventually("the old one is gone", async || published(&server).await.len() == 1).await;
 }
 
-async fn refusal(dir: &TempDir, args: &[&str]) -> String {
-    match Server::start(config(dir.path(), args), Clock::system()).await {
+async fn refusal(data: &Data, args: &[&str]) -> String {
+    match Server::start(config(data, args), Clock::system()).await {
         Err(StartError::Config(error)) => error.to_string(),
         Err(StartError::Failed(error)) => panic!("not a setting: {error}"),
         Ok(_) => panic!("it started"),
@@ -172,20 +170,25 @@ async fn refusal(dir: &TempDir, args: &[&str]) -> String {
 }
 
 #[tokio::test]
-async fn a_wrong_or_missing_master_key_is_a_clear_refusal() {
-    let (dir, _) = TestServer::start(&[]).await.stop().await;
+async fn a_wrong_master_key_is_a_clear_refusal() {
+    let (data, _) = TestServer::start(&[]).await.stop().await;
     let other = format!("--master-key={}", "0f".repeat(32));
-    let text = refusal(&dir, &[&other]).await;
+    let text = refusal(&data, &[&other]).await;
     assert!(text.starts_with("--master-key (SIGNET_MASTER_KEY): the master key does not open"), "{text}");
     // Not even a start with another algorithm, which makes a key, writes anything under a wrong master key.
-    let text = refusal(&dir, &[&other, "--signing-alg=EdDSA"]).await;
+    let text = refusal(&data, &[&other, "--signing-alg=EdDSA"]).await;
     assert!(text.starts_with("--master-key"), "{text}");
+}
 
-    let key = dir.path().join("master.key");
+#[tokio::test]
+async fn a_master_key_file_that_is_missing_or_that_others_can_read_is_a_clear_refusal() {
+    let server = TestServer::start_in(Data::embedded(), Clock::system(), &[]).await;
+    let (data, _) = server.stop().await;
+    let key = data.path().join("master.key");
     std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
-    let text = refusal(&dir, &[]).await;
+    let text = refusal(&data, &[]).await;
     assert!(text.contains("can be read by others"), "{text}");
     std::fs::remove_file(&key).unwrap();
-    let text = refusal(&dir, &[]).await;
+    let text = refusal(&data, &[]).await;
     assert!(text.contains("master.key is missing"), "{text}");
 }

@@ -6,6 +6,7 @@
 mod access;
 mod audit;
 mod clients;
+mod databases;
 mod get_me;
 mod harness;
 mod http;
@@ -21,5 +22,7 @@ mod own_account;
 mod ready;
 mod sessions;
 mod sign_up;
+#[path = "../support/mod.rs"]
+mod support;
 mod token_attacks;
 mod wire;

@@ -29,9 +29,7 @@ async fn health_is_told_per_service_and_over_http() {
 async fn a_database_without_its_signing_key_is_not_ready() {
     let server = TestServer::start(&[]).await;
     // Behind the service's back, as an operator's mistake would be.
-    let file = server.dir.path().join("signet.db");
-    let url = format!("sqlite:{}", file.display());
-    let db = sea_orm::Database::connect(url).await.unwrap();
+    let db = server.data.connect().await;
     sea_orm::ConnectionTrait::execute_unprepared(&db, "DELETE FROM signing_keys").await.unwrap();
     eventually("not ready", || async { server.http_get("/readyz").await.status() == 503 }).await;
     let mut health = HealthClient::new(server.channel().await);

@@ -272,8 +272,8 @@ async fn a_session_that_another_process_ends_is_refused_within_the_bound() {
 async fn a_restart_keeps_sessions() {
     let (server, mut client) = server_with_alice(&[]).await;
     let (access, refresh) = client.pair("alice").await;
-    let (dir, clock) = server.stop().await;
-    let server = TestServer::start_in(dir, clock, &[]).await;
+    let (data, clock) = server.stop().await;
+    let server = TestServer::start_in(data, clock, &[]).await;
     let mut client = server.client().await;
     client.get_me(&access).await.unwrap();
     client.refresh(&refresh).await.unwrap();

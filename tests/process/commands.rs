@@ -144,7 +144,7 @@ async fn a_user_that_is_not_there_is_a_failure_in_one_sentence() {
 
 #[tokio::test]
 async fn migrations_are_applied_once_and_their_state_is_shown() {
-    let place = Place::new();
+    let place = Place::on_database().await;
     let up = place.run(&["migrate", "up", "--json"]).await.succeeded().object();
     let applied = up["applied"].as_array().unwrap().clone();
     assert!(!applied.is_empty());
@@ -164,10 +164,9 @@ async fn migrations_are_applied_once_and_their_state_is_shown() {
 
 #[tokio::test]
 async fn a_database_that_a_newer_version_has_changed_is_left_alone() {
-    let place = Place::new();
+    let place = Place::on_database().await;
     place.create_user("alice").await;
-    let url = format!("sqlite:{}", place.data("signet.db").display());
-    let db = sea_orm::Database::connect(url).await.unwrap();
+    let db = place.connect().await;
     let newer =
         "INSERT INTO seaql_migrations VALUES ('m29990101_000001_newer', 0), ('m29990101_000002_newer', 0)";
     sea_orm::ConnectionTrait::execute_unprepared(&db, newer).await.unwrap();
@@ -254,11 +253,10 @@ async fn a_healthcheck_tells_by_its_exit_code_whether_the_service_serves() {
 
 #[tokio::test]
 async fn a_healthcheck_fails_while_the_service_runs_and_is_not_ready() {
-    let place = Place::new();
+    let place = Place::on_database().await;
     let service = place.serve(&[]).await;
     // Behind the service's back, as an operator's mistake would be.
-    let url = format!("sqlite:{}", place.data("signet.db").display());
-    let db = sea_orm::Database::connect(url).await.unwrap();
+    let db = place.connect().await;
     sea_orm::ConnectionTrait::execute_unprepared(&db, "DELETE FROM signing_keys").await.unwrap();
     let flag = format!("--grpc-addr={}", service.grpc_addr());
     let unhealthy = async {

@@ -9,11 +9,15 @@ use std::{
     time::Duration,
 };
 
+use sea_orm::DatabaseConnection;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
 
-use crate::client::Client;
+use crate::{
+    client::Client,
+    support::database::{self, TestDatabase},
+};
 
 /// How long the program may take for anything at all, on a machine that is busy with other tests.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -27,16 +31,35 @@ const ENVIRONMENT: [(&str, &str); 5] = [
     ("SIGNET_HASH_THREADS", "2"),
 ];
 
-/// A directory that the program is run in; it goes with the test. The data are where they are by default: ./signet-data.
-pub(crate) struct Place(TempDir);
+/// A directory that the program is run in; it goes with the test. The data are where they are by default (./signet-data), or in
+/// a database of the test's own.
+pub(crate) struct Place {
+    dir: TempDir,
+    database: Option<TestDatabase>,
+}
 
 impl Place {
+    /// With the embedded database.
     pub(crate) fn new() -> Self {
-        Self(TempDir::new().unwrap())
+        Self { dir: TempDir::new().unwrap(), database: None }
+    }
+
+    /// With a database of the kind that the tests are to be run with.
+    pub(crate) async fn on_database() -> Self {
+        Self { database: TestDatabase::new().await, ..Self::new() }
+    }
+
+    pub(crate) fn is_embedded(&self) -> bool {
+        self.database.is_none()
+    }
+
+    /// A connection behind the service's back.
+    pub(crate) async fn connect(&self) -> DatabaseConnection {
+        database::connect(self.database.as_ref(), &self.path("signet-data")).await
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
+        self.dir.path().join(name)
     }
 
     /// A file or directory in the data directory.
@@ -64,7 +87,15 @@ impl Place {
                 command.env_remove(name);
             }
         }
-        command.args(args).envs(ENVIRONMENT).current_dir(self.0.path());
+        command.args(args).envs(ENVIRONMENT).current_dir(self.dir.path());
+        if let Some(database) = &self.database {
+            command.env("SIGNET_DATABASE_URL", database.url()).env("SIGNET_MASTER_KEY", database::MASTER_KEY);
+            command.env("SIGNET_AUTO_MIGRATE", "on");
+            // A test is not about how busy the machine is with the other tests.
+            command
+                .env("SIGNET_DATABASE_ACQUIRE_TIMEOUT", "20s")
+                .env("SIGNET_DATABASE_STATEMENT_TIMEOUT", "20s");
+        }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         Invocation { command, stdin: None }
     }

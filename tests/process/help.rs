@@ -29,7 +29,8 @@ async fn help_names_every_setting_with_its_environment_variable() {
         assert_eq!(help.stderr, "");
         for flag in every_setting() {
             let variable = environment_variable(&flag);
-            assert!(help.stdout.contains(&format!("\n      {flag} <")), "{args:?} does not name {flag}");
+            let shown = [format!("\n      {flag} <"), format!("\n      {flag}[=<")];
+            assert!(shown.iter().any(|text| help.stdout.contains(text)), "{args:?} does not name {flag}");
             let shown = [format!("[env: {variable}=]"), format!("[env: {variable}]")];
             assert!(shown.iter().any(|text| help.stdout.contains(text)), "{args:?} does not name {variable}");
         }

@@ -16,3 +16,5 @@ mod logs;
 mod settings;
 mod signals;
 mod start;
+#[path = "../support/mod.rs"]
+mod support;

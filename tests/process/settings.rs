@@ -64,6 +64,7 @@ async fn a_wrong_value_is_refused_with_what_would_be_right() {
         ("--http-password-grant", "maybe", "on, off"),
         ("--audience", "", "a name of printable ASCII"),
         ("--audience", "two words", "without spaces"),
+        ("--database-statement-timeout", "99ms", "between 100ms and 1m"),
         ("--max-connections", "many", "invalid digit"),
     ] {
         let finished = place.run(&[flag, value]).await;
@@ -86,7 +87,11 @@ async fn settings_that_do_not_fit_each_other_are_refused() {
         (&["--key-publish-ahead=2h", "--key-rotation-interval=2h"], "--key-rotation-interval"),
         (&["--key-publish-ahead=5s"], "--key-publish-ahead"),
         (&["--key-publish-ahead=5m", "--clock-leeway=5m"], "--key-publish-ahead"),
-        (&["--database-url=postgres://signet:hunter2@db/signet"], "--database-url"),
+        (&["--database-url=postgres://signet:hunter2@db/signet"], "--master-key"),
+        (&["--database-url=postgres://signet:hunter2@db"], "--database-url"),
+        (&["--database-url=postgres://signet:hunter2@db/signet?ssl_mode=verify-full"], "--database-url"),
+        (&["--database-url=mysql://signet:hunter2@db/signet?tls=true"], "--database-url"),
+        (&["--database-url=oracle://signet:hunter2@db/signet"], "--database-url"),
         (&["--database-url=sqlite:", "--master-key", MASTER_KEY], "--database-url"),
         (&["--master-key", MASTER_KEY, "--master-key-file", &key_file], "--master-key"),
         (&["--master-key-file=/dev/null/nothing"], "--master-key-file"),
@@ -236,15 +241,23 @@ async fn a_secret_can_come_from_a_file_that_ends_with_a_newline() {
     let database = place.path("other.db").display().to_string();
     let url = place.write("url", &format!("sqlite:{database}\n"));
     let key = place.write("key", &format!("{MASTER_KEY}\r\n"));
-    let service =
-        place.signet(&["--database-url-file", &url]).env("SIGNET_MASTER_KEY_FILE", &key).serve().await;
+    let signet = |command: &[&str]| {
+        let args = [command, &["--database-url-file", &url]].concat();
+        place.signet(&args).env("SIGNET_MASTER_KEY_FILE", &key)
+    };
+    let refused = signet(&["serve"]).run().await;
+    let rest = refused_for(&refused, "--database-url");
+    assert!(rest.starts_with(&database) && rest.contains("`signet migrate up`"), "{rest}");
+    signet(&["migrate", "up"]).run().await.succeeded();
+    let service = signet(&["serve"]).serve().await;
     assert_eq!(service.started["database"], database);
     assert_eq!(service.started["master_key_made"], Value::Null);
     let signing_key = service.started["signing_key"].clone();
     service.stop().await;
     assert!(!place.has_data(), "the embedded database is not used");
 
-    let direct = ["--database-url", &format!("sqlite:{database}"), "--master-key", MASTER_KEY];
+    let direct =
+        ["--database-url", &format!("sqlite:{database}"), "--master-key", MASTER_KEY, "--auto-migrate"];
     let service = place.serve(&direct).await;
     assert_eq!(service.started["signing_key"], signing_key, "the same database under the same key");
 }

@@ -282,7 +282,7 @@ impl KeyRotation {
     async fn change(
         &self,
         lease: Lease,
-        decide: impl FnOnce(&[StoredKey]) -> Result<KeyChange, KeyringError> + Send,
+        decide: impl FnMut(&[StoredKey]) -> Result<KeyChange, KeyringError> + Send,
     ) -> Result<bool, KeyringError> {
         self.store.change_signing_keys(lease, self.clock.now(), decide).await
     }

@@ -17,6 +17,7 @@ pub struct Model {
     pub is_active: bool,
     pub create_time: i64,
     pub update_time: i64,
+    pub login_time: Option<i64>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

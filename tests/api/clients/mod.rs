@@ -71,7 +71,7 @@ impl Service {
     pub(crate) async fn start_with(args: &[&str]) -> Self {
         let server = TestServer::start(args).await;
         let store = server.store().await;
-        let settings = config(server.dir.path(), args).clients();
+        let settings = config(&server.data, args).clients();
         let operator = Clients::new(store.clone(), settings, server.clock.clone(), std::sync::Arc::default());
         let mut client = server.client().await;
         client.sign_up("alice", PASSWORD).await.unwrap();

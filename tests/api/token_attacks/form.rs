@@ -232,15 +232,15 @@ fn no_bytes_but_a_genuine_token_are_ever_believed() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (target, keyring) = runtime.block_on(async {
         let target = target().await;
-        let hex = std::fs::read_to_string(target.server.dir.path().join("master.key")).unwrap();
+        let hex = std::fs::read_to_string(target.server.data.path().join("master.key")).unwrap();
         let master_key = MasterKey::from_hex(&hex).unwrap();
         let store = target.server.store().await;
-        let settings = config(target.server.dir.path(), &[]).tokens.keys().unwrap();
+        let settings = config(&target.server.data, &[]).tokens.keys().unwrap();
         let rotation = KeyRotation::new(store, master_key, settings, target.server.clock.clone());
         let keyring = Keyring::open(rotation, Arc::default()).await.unwrap();
         (target, keyring)
     });
-    let settings = config(target.server.dir.path(), &[]).tokens.verifying();
+    let settings = config(&target.server.data, &[]).tokens.verifying();
     let verifier = Verifier::new(Arc::new(keyring), target.server.clock.clone(), settings);
     let authenticator = Authenticator::new(Arc::new(verifier), AlwaysGood);
     let authenticate = |value: &[u8]| {

@@ -234,13 +234,12 @@ async fn a_token_does_not_outlive_its_key() {
     let mut client = server.client().await;
     let token = client.token_of_new("alice").await;
     client.get_me(&token).await.unwrap();
-    let (dir, clock) = server.stop().await;
-    let db = sea_orm::Database::connect(format!("sqlite:{}", dir.path().join("signet.db").display()));
-    let db = db.await.unwrap();
+    let (data, clock) = server.stop().await;
+    let db = data.connect().await;
     db.execute_unprepared("DELETE FROM signing_keys").await.unwrap();
     db.close().await.unwrap();
 
-    let server = TestServer::start_in(dir, clock, &[]).await;
+    let server = TestServer::start_in(data, clock, &[]).await;
     let mut client = server.client().await;
     assert_refused(client.get_me(&token).await, Code::Unauthenticated, "TOKEN_INVALID");
     let token = client.log_in("alice", crate::harness::PASSWORD).await.unwrap().access_token;

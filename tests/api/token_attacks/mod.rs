@@ -32,7 +32,7 @@ impl Target {
         let server = TestServer::start(&[&format!("--signing-alg={alg}")]).await;
         let mut client = server.client().await;
         let genuine = client.token_of_new("alice").await;
-        let hex = std::fs::read_to_string(server.dir.path().join("master.key")).unwrap();
+        let hex = std::fs::read_to_string(server.data.path().join("master.key")).unwrap();
         let stored = server.store().await.signing_keys().await.unwrap().pop().unwrap();
         let (kid, context) = (stored.kid.clone(), format!("signet signing key v1 {alg} {}", stored.kid));
         let private_key =

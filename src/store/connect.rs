@@ -1,0 +1,179 @@
+//! Owns opening the database, and what every connection to it agrees on.
+
+use std::{path::PathBuf, time::Duration};
+
+use sea_orm::{
+    ConnectOptions, Database as SeaDatabase, SqlxMySqlConnector, SqlxPostgresConnector,
+    sqlx::{
+        self, ConnectOptions as _, Connection, Executor,
+        mysql::{MySqlConnectOptions, MySqlPoolOptions},
+        pool::PoolOptions,
+        postgres::{PgConnectOptions, PgPoolOptions},
+        sqlite::{SqliteJournalMode, SqliteSynchronous},
+    },
+};
+
+use super::{
+    ServerUrl, Store,
+    failure::{self, Failure},
+    location::Server,
+};
+use crate::model::Error;
+
+/// How many connections SQLite gets: one writes while the others read (WAL), and more than a handful gain nothing.
+const SQLITE_CONNECTIONS: u32 = 8;
+
+/// How long a statement waits for another process's write before the database counts as unavailable.
+const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a call waits for a free connection to SQLite.
+const SQLITE_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a first connection may take before the server counts as one that does not answer.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// By how many times the longest statement the server lets a transaction rest: its process hangs, and others wait for its locks.
+const IDLE_IN_TRANSACTION: u32 = 5;
+
+/// The connections to a database server.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolSettings {
+    /// How many there may be.
+    pub size: u32,
+    /// How long an operation waits for one.
+    pub acquire_timeout: Duration,
+    /// How long one statement may take.
+    pub statement_timeout: Duration,
+    /// After what time one is replaced.
+    pub max_lifetime: Duration,
+}
+
+impl Store {
+    /// Opens the SQLite file at `path`, making it if it is not there.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the file cannot be opened as a database.
+    pub async fn open_sqlite(path: PathBuf) -> Result<Self, Error> {
+        let mut options = ConnectOptions::new("sqlite:");
+        options
+            .max_connections(SQLITE_CONNECTIONS)
+            .acquire_timeout(SQLITE_ACQUIRE_TIMEOUT)
+            // A connection to a local file does not go stale.
+            .test_before_acquire(false)
+            .sqlx_logging(false)
+            .connect_lazy(true)
+            .map_sqlx_sqlite_opts(move |options| {
+                options
+                    .filename(&path)
+                    .create_if_missing(true)
+                    .journal_mode(SqliteJournalMode::Wal)
+                    // Each commit is on the disk before it is acknowledged: it survives a power cut.
+                    .synchronous(SqliteSynchronous::Full)
+                    .busy_timeout(SQLITE_BUSY_TIMEOUT)
+                    .foreign_keys(true)
+            });
+        let db = SeaDatabase::connect(options).await.map_err(failure::from)?;
+        let store = Self { db, server: None, time_limit: SQLITE_ACQUIRE_TIMEOUT + SQLITE_BUSY_TIMEOUT };
+        // Of processes that open a new file at once some are told that it is busy, whatever the busy timeout.
+        store.ask(|| store.db.ping()).await?;
+        Ok(store)
+    }
+
+    /// Connects to the server at `url`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if it does not answer, and may yet; [`Error::Internal`] if it refuses.
+    pub async fn connect(url: &ServerUrl, settings: PoolSettings) -> Result<Self, Error> {
+        let db = match &url.server {
+            Server::Postgres(options) => {
+                let options = postgres(options.clone(), settings);
+                // One connection by itself: a pool would not say why it has none.
+                probe(options.connect()).await?;
+                let pool: PgPoolOptions = pool(settings);
+                SqlxPostgresConnector::from_sqlx_postgres_pool(pool.connect_lazy_with(options))
+            }
+            Server::MySql(options) => {
+                probe(options.connect()).await?;
+                let pool: MySqlPoolOptions = pool(settings);
+                let session = mysql_session(settings);
+                let pool = pool.after_connect(move |connection, _| {
+                    let session = sqlx::AssertSqlSafe(session.clone());
+                    Box::pin(async move { connection.execute(session).await.map(|_| ()) })
+                });
+                let options: MySqlConnectOptions = options.clone();
+                SqlxMySqlConnector::from_sqlx_mysql_pool(pool.connect_lazy_with(options))
+            }
+        };
+        Ok(Self {
+            db,
+            server: Some((url.clone(), settings)),
+            time_limit: settings.acquire_timeout + settings.statement_timeout,
+        })
+    }
+}
+
+async fn probe<C: Connection>(connecting: impl Future<Output = Result<C, sqlx::Error>>) -> Result<(), Error> {
+    let connected = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await.unwrap_or_else(timed_out);
+    let connection = connected.map_err(|error| match failure::judge_cause(&error) {
+        // A wrong password, a database that is not there, a certificate that is not trusted: waiting does not help.
+        Failure::Defect => Error::internal(error),
+        _ => Error::Unavailable { what: "database", source: Box::new(error) },
+    })?;
+    // It has served its purpose; if it does not close, the server will.
+    let _ = connection.close().await;
+    Ok(())
+}
+
+fn timed_out<T>(elapsed: tokio::time::error::Elapsed) -> Result<T, sqlx::Error> {
+    Err(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, elapsed)))
+}
+
+fn pool<DB: sqlx::Database>(settings: PoolSettings) -> PoolOptions<DB> {
+    let patience = settings.statement_timeout;
+    PoolOptions::new()
+        .max_connections(settings.size)
+        .acquire_timeout(settings.acquire_timeout)
+        .max_lifetime(settings.max_lifetime)
+        // A question before each use would cost a round trip. An operation that meets a dead connection is done again on
+        // another one (attempts.rs).
+        .test_before_acquire(false)
+        // A connection whose answer never came would keep its place in the pool for as long as the network says nothing.
+        .after_release(move |connection: &mut DB::Connection, _| {
+            Box::pin(async move {
+                tokio::time::timeout(patience, connection.ping()).await.unwrap_or_else(timed_out)?;
+                Ok(true)
+            })
+        })
+}
+
+/// What every session with PostgreSQL agrees on.
+fn postgres(options: PgConnectOptions, settings: PoolSettings) -> PgConnectOptions {
+    let statement = settings.statement_timeout;
+    let milliseconds = |time: Duration| time.as_millis().to_string();
+    options.options([
+        // What the store's transactions are written for (attempts.rs), whatever the server's default is.
+        ("default_transaction_isolation", "read committed".to_owned()),
+        // The server does not go on with what nobody waits for any more.
+        ("statement_timeout", milliseconds(statement)),
+        ("idle_in_transaction_session_timeout", milliseconds(statement * IDLE_IN_TRANSACTION)),
+    ])
+}
+
+/// What every session with MySQL or MariaDB agrees on, as a statement. The comments are read by MariaDB alone and by MySQL
+/// alone: their names differ.
+fn mysql_session(settings: PoolSettings) -> String {
+    let statement = settings.statement_timeout;
+    // Whole seconds, at least one.
+    let seconds = |time: Duration| time.as_millis().div_ceil(1_000).max(1);
+    format!(
+        // What the store's transactions are written for (attempts.rs). The default would also lock gaps between rows.
+        "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; \
+         SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES'), innodb_lock_wait_timeout = {lock} \
+         /*M!100300 , idle_transaction_timeout = {idle}, max_statement_time = {exact} */ \
+         /*!80000 , max_execution_time = {milliseconds} */",
+        lock = seconds(statement),
+        idle = seconds(statement * IDLE_IN_TRANSACTION),
+        exact = statement.as_secs_f64(),
+        milliseconds = statement.as_millis(),
+    )
+}

@@ -1,0 +1,174 @@
+//! Owns the URL of a database server: which kind, how it is reached, and how it is named without its password.
+
+use std::{fmt, str::FromStr};
+
+use sea_orm::sqlx::{ConnectOptions as _, mysql::MySqlConnectOptions, postgres::PgConnectOptions};
+
+/// What a PostgreSQL URL may say of the connection, with sqlx's other spellings of the same.
+const POSTGRES_PARAMETERS: [&str; 17] = [
+    "sslmode",
+    "ssl-mode",
+    "sslrootcert",
+    "ssl-root-cert",
+    "ssl-ca",
+    "sslcert",
+    "ssl-cert",
+    "sslkey",
+    "ssl-key",
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "application_name",
+    "options",
+];
+
+/// What a MySQL URL may say of the connection, with sqlx's other spellings of the same.
+const MYSQL_PARAMETERS: [&str; 9] =
+    ["sslmode", "ssl-mode", "sslca", "ssl-ca", "sslcert", "ssl-cert", "sslkey", "ssl-key", "socket"];
+
+/// A database server, and the database in it. Its password is shown by nothing.
+#[derive(Clone)]
+pub struct ServerUrl {
+    pub(super) server: Server,
+    shown: String,
+}
+
+#[derive(Clone)]
+pub(super) enum Server {
+    Postgres(PgConnectOptions),
+    MySql(MySqlConnectOptions),
+}
+
+impl FromStr for ServerUrl {
+    type Err = String;
+
+    /// Reads `postgres://USER:PASSWORD@HOST:PORT/DATABASE?PARAMETERS`, `postgresql://...`, `mysql://...` or `mariadb://...`.
+    ///
+    /// A parameter that is not known is refused: a misspelt `sslmode` must not mean a connection without TLS.
+    fn from_str(url: &str) -> Result<Self, String> {
+        let (scheme, rest) = url.split_once("://").ok_or(FORMS)?;
+        let (address, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let keys = || {
+            query
+                .split('&')
+                .filter(|pair| !pair.is_empty())
+                .map(|pair| pair.split('=').next().unwrap_or(pair))
+        };
+        let known = match scheme {
+            "postgres" | "postgresql" => POSTGRES_PARAMETERS.as_slice(),
+            "mysql" | "mariadb" => MYSQL_PARAMETERS.as_slice(),
+            _ => return Err(FORMS.to_owned()),
+        };
+        if let Some(unknown) = keys().find(|key| !known.contains(key) && !key.starts_with("options[")) {
+            return Err(format!(
+                "has the parameter `{unknown}`, which is not known; known are {}",
+                known.join(", ")
+            ));
+        }
+        let database = address.split_once('/').map_or("", |(_, path)| path);
+        if database.is_empty() && !keys().any(|key| key == "dbname") {
+            return Err("names no database: it must end in `/` and the database's name".to_owned());
+        }
+        // What the parser says is of a fixed form: it does not repeat the URL.
+        let unusable = |error: sea_orm::sqlx::Error| format!("cannot be used: {error}");
+        let server = if known == POSTGRES_PARAMETERS {
+            let options = PgConnectOptions::from_str(&format!("postgres://{rest}")).map_err(unusable)?;
+            Server::Postgres(options.disable_statement_logging())
+        } else {
+            let options = MySqlConnectOptions::from_str(&format!("mysql://{rest}")).map_err(unusable)?;
+            Server::MySql(options.disable_statement_logging())
+        };
+        let shown = match &server {
+            Server::Postgres(options) => {
+                format!(
+                    "postgres://{}:{}/{}",
+                    options.get_host(),
+                    options.get_port(),
+                    options.get_database().unwrap_or(database)
+                )
+            }
+            Server::MySql(options) => {
+                format!(
+                    "mysql://{}:{}/{}",
+                    options.get_host(),
+                    options.get_port(),
+                    options.get_database().unwrap_or(database)
+                )
+            }
+        };
+        Ok(Self { server, shown })
+    }
+}
+
+const FORMS: &str = "must be `sqlite:PATH`, `postgres://USER:PASSWORD@HOST/DATABASE` or `mysql://USER:PASSWORD@HOST/DATABASE`";
+
+impl fmt::Display for ServerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+impl fmt::Debug for ServerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ServerUrl({})", self.shown)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_server_is_shown_without_its_user_and_password() {
+        for (url, shown) in [
+            ("postgres://signet:hunter2@db/signet", "postgres://db:5432/signet"),
+            ("postgresql://signet:hunter2@db:1/signet?sslmode=verify-full", "postgres://db:1/signet"),
+            ("postgres://db/?dbname=signet&user=u&password=hunter2", "postgres://db:5432/signet"),
+            ("mysql://signet:hunter2@db/signet?ssl-mode=VERIFY_IDENTITY", "mysql://db:3306/signet"),
+            ("mariadb://signet:hunter2@[::1]:7/signet", "mysql://[::1]:7/signet"),
+        ] {
+            let url: ServerUrl = url.parse().unwrap();
+            assert_eq!(url.to_string(), shown);
+            assert!(!format!("{url:?}").contains("hunter2"));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused() {
+        for (url, problem) in [
+            ("", "must be"),
+            ("oracle://hunter2@db/signet", "must be"),
+            ("postgres://signet:hunter2@db", "names no database"),
+            ("mysql://signet:hunter2@db/", "names no database"),
+            ("postgres://signet:hunter2@db/signet?ssl_mode=verify-full", "`ssl_mode`"),
+            ("postgres://signet:hunter2@db/signet?sslmode=on", "ssl_mode"),
+            ("mysql://signet:hunter2@db/signet?tls=true", "`tls`"),
+            ("mysql://signet:hunter2@db:port/signet", "cannot be used"),
+        ] {
+            let refused = url.parse::<ServerUrl>().unwrap_err();
+            assert!(refused.contains(problem) && !refused.contains("hunter2"), "{url}: {refused}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics_and_no_password_is_repeated(text in any::<String>(), rest in "[ -~]{0,40}") {
+            let _ = text.parse::<ServerUrl>();
+            for scheme in ["postgres", "mysql"] {
+                let url = format!("{scheme}://signet:Zt7pQw@{rest}");
+                match url.parse::<ServerUrl>() {
+                    Ok(url) => {
+                        let shown = format!("{url} {url:?}");
+                        prop_assert!(!shown.contains("Zt7pQw"));
+                    }
+                    Err(problem) => prop_assert!(!problem.contains("Zt7pQw")),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Owns what must be alike on every database: run on SQLite by `cargo test`, and on servers by `scripts/databases`.
+
+mod outage;
+mod races;
+mod values;

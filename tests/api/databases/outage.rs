@@ -1,0 +1,134 @@
+//! Owns what callers see while the database server is away, and afterwards: the server's place is taken by a relay that can be cut.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use signet::model::Clock;
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
+use tonic::Code;
+use tonic_types::StatusExt;
+
+use crate::harness::{Data, PASSWORD, TestServer, assert_refused, eventually};
+
+/// How long a refusal may take: the bound is two seconds, and the machine is busy with other tests.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Line {
+    Open,
+    /// Every connection is closed, and new ones are closed at once.
+    Cut,
+    /// Connections stay, and nothing passes.
+    Silent,
+}
+
+/// Between the service and the database: how the line is, and how often all connections have been cut.
+struct Relay {
+    addr: SocketAddr,
+    state: Arc<watch::Sender<(Line, usize)>>,
+}
+
+impl Relay {
+    async fn to(server: String) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let state = Arc::new(watch::Sender::new((Line::Open, 0)));
+        let states = Arc::clone(&state);
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                tokio::spawn(relay(client, server.clone(), states.subscribe()));
+            }
+        });
+        Self { addr, state }
+    }
+
+    fn set(&self, line: Line) {
+        self.state.send_modify(|state| state.0 = line);
+    }
+
+    /// Closes every connection, once.
+    fn cut(&self) {
+        self.state.send_modify(|state| state.1 += 1);
+    }
+}
+
+async fn relay(mut client: TcpStream, server: String, mut state: watch::Receiver<(Line, usize)>) {
+    let (_, cuts) = *state.borrow();
+    let _ = state.wait_for(|(line, _)| *line != Line::Silent).await;
+    let Ok(mut server) = TcpStream::connect(server).await else { return };
+    loop {
+        let now = *state.borrow_and_update();
+        if now.0 == Line::Cut || now.1 != cuts {
+            return;
+        }
+        let passing = async {
+            match now.0 {
+                Line::Silent => std::future::pending().await,
+                _ => copy_bidirectional(&mut client, &mut server).await,
+            }
+        };
+        tokio::select! {
+            _ = passing => return,
+            _ = state.changed() => {}
+        }
+    }
+}
+
+/// A server whose database is behind a relay; none if the tests run on the embedded one.
+async fn behind_relay() -> Option<(TestServer, Relay)> {
+    let data = Data::new().await;
+    let url = data.url()?;
+    let (scheme, rest) = url.split_once("://").unwrap();
+    let (user, rest) = rest.split_once('@').unwrap();
+    let (server, name) = rest.split_once('/').unwrap();
+    let relay = Relay::to(server.to_owned()).await;
+    let url = format!("--database-url={scheme}://{user}@{}/{name}", relay.addr);
+    let args = [&url, "--database-acquire-timeout=750ms", "--database-statement-timeout=1s"];
+    Some((TestServer::start_in(data, Clock::system(), &args).await, relay))
+}
+
+#[tokio::test]
+async fn calls_are_refused_in_time_while_the_database_is_away_and_served_when_it_is_back() {
+    let Some((server, relay)) = behind_relay().await else { return };
+    let mut client = server.client().await;
+    client.sign_up("alice", PASSWORD).await.unwrap();
+    let token = client.log_in("alice", PASSWORD).await.unwrap().access_token;
+    let clock = Clock::system();
+    for (round, line) in [Line::Cut, Line::Silent].into_iter().enumerate() {
+        relay.set(line);
+        for call in 0..3 {
+            let started = clock.monotonic();
+            let name = format!("user-{round}-{call}");
+            let status = client.sign_up(&name, PASSWORD).await;
+            let took = clock.monotonic().saturating_sub(started);
+            let status = assert_refused(status, Code::Unavailable, "UNAVAILABLE");
+            assert!(status.get_details_retry_info().unwrap().retry_delay.is_some());
+            assert!(took < PATIENCE, "{line:?}: {took:?}");
+        }
+        eventually("not ready", || async { server.http_get("/readyz").await.status() == 503 }).await;
+        assert_eq!(server.http_get("/livez").await.status(), 200, "a restart would not help");
+        // What was known of the session has grown older than the bound: nothing is taken for granted.
+        assert_refused(client.get_me(&token).await, Code::Unavailable, "UNAVAILABLE");
+
+        relay.set(Line::Open);
+        eventually("ready again", || async { server.http_get("/readyz").await.status() == 200 }).await;
+        client.get_me(&token).await.unwrap();
+        client.sign_up(&format!("user-{round}-0"), PASSWORD).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn connections_that_died_unnoticed_cost_no_call() {
+    let Some((server, relay)) = behind_relay().await else { return };
+    let mut client = server.client().await;
+    client.sign_up("alice", PASSWORD).await.unwrap();
+    for round in 0..5 {
+        // As when a standby takes over behind a proxy.
+        relay.cut();
+        client.log_in("alice", PASSWORD).await.unwrap();
+        client.sign_up(&format!("user-{round}"), PASSWORD).await.unwrap();
+    }
+}

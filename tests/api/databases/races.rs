@@ -1,0 +1,163 @@
+//! Owns what happens at once, over several replicas on one database.
+
+use sea_orm::{ConnectionTrait, Statement, TransactionTrait};
+use signet::{
+    model::{SessionId, UserId},
+    proto::identity::v1::{
+        ChangePasswordRequest, IssueTokenRequest, IssueTokenResponse, RefreshTokenGrant,
+        RevokeSessionRequest, issue_token_request::Grant,
+    },
+};
+use tokio::task::JoinSet;
+use tonic::{Code, Status};
+
+use crate::harness::{Client, PASSWORD, TestServer, assert_refused, eventually, with_token};
+
+/// Two replicas, and a client of each.
+async fn replicas() -> ([TestServer; 2], [Client; 2]) {
+    let one = TestServer::start(&[]).await;
+    let other = one.replica(&[]).await;
+    let clients = [one.client().await, other.client().await];
+    ([one, other], clients)
+}
+
+async fn refresh(mut client: Client, token: String) -> Result<IssueTokenResponse, Status> {
+    let grant = Some(Grant::RefreshToken(RefreshTokenGrant { refresh_token: token }));
+    let request = IssueTokenRequest { grant, ..IssueTokenRequest::default() };
+    Ok(client.0.issue_token(request).await?.into_inner())
+}
+
+/// The `sid` of an access token.
+fn session(token: &str) -> SessionId {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
+    let claims: serde_json::Value = serde_json::from_slice(&payload).unwrap();
+    SessionId(claims["sid"].as_str().unwrap().parse().unwrap())
+}
+
+#[tokio::test]
+async fn of_a_hundred_sign_ups_of_one_name_one_wins() {
+    let (servers, clients) = replicas().await;
+    let mut calls = JoinSet::new();
+    for number in 0..100 {
+        let mut client = clients[number % 2].clone();
+        calls.spawn(async move { client.sign_up(["alice", "Alice"][number / 50], PASSWORD).await });
+    }
+    let mut won = 0;
+    while let Some(call) = calls.join_next().await {
+        match call.unwrap() {
+            Ok(_) => won += 1,
+            Err(status) => {
+                assert_refused(Err::<(), _>(status), Code::AlreadyExists, "USERNAME_TAKEN");
+            }
+        }
+    }
+    assert_eq!((won, servers[0].store().await.users(None, 10).await.unwrap().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_refresh_token_exchanged_on_all_replicas_at_once_has_one_successor_and_a_replay_is_found_out() {
+    let (_servers, mut clients) = replicas().await;
+    clients[0].sign_up("alice", PASSWORD).await.unwrap();
+    let first = clients[0].log_in("alice", PASSWORD).await.unwrap().refresh_token.unwrap();
+    let mut calls = JoinSet::new();
+    for number in 0..50 {
+        calls.spawn(refresh(clients[number % 2].clone(), first.clone()));
+    }
+    let mut next: Vec<_> =
+        calls.join_all().await.into_iter().map(|call| call.unwrap().refresh_token.unwrap()).collect();
+    next.dedup();
+    assert_eq!(next.len(), 1);
+    refresh(clients[1].clone(), next[0].clone()).await.unwrap();
+    // Whoever has the first one now has a copy of it: the session ends, once, whichever replicas are asked.
+    let mut calls = JoinSet::new();
+    for number in 0..10 {
+        calls.spawn(refresh(clients[number % 2].clone(), first.clone()));
+    }
+    for call in calls.join_all().await {
+        assert_eq!(call.unwrap_err().code(), Code::Unauthenticated);
+    }
+    let refused = refresh(clients[0].clone(), next[0].clone()).await;
+    assert_refused(refused, Code::Unauthenticated, "REFRESH_TOKEN_INVALID");
+}
+
+#[tokio::test]
+async fn no_login_with_a_password_outlives_its_change() {
+    let (servers, mut clients) = replicas().await;
+    let user = clients[0].sign_up("alice", PASSWORD).await.unwrap();
+    let id = UserId(user.id.parse().unwrap());
+    let mut current = PASSWORD.to_owned();
+    for round in 0..8 {
+        let mine = clients[0].log_in("alice", &current).await.unwrap().access_token;
+        let mut logins = JoinSet::new();
+        for number in 0..8 {
+            let (mut client, password) = (clients[number % 2].clone(), current.clone());
+            logins.spawn(async move { client.log_in("alice", &password).await });
+        }
+        let next = format!("{PASSWORD} {round}");
+        let change = ChangePasswordRequest { current_password: current, new_password: next.clone() };
+        clients[0].0.change_password(with_token(change, &mine)).await.unwrap();
+        // Each login came before the change, and its session has ended with it, or after, and was refused.
+        for login in logins.join_all().await {
+            if let Err(status) = login {
+                assert_refused(Err::<(), _>(status), Code::Unauthenticated, "INVALID_CREDENTIALS");
+            }
+        }
+        let sessions = servers[1].store().await.sessions(id, None, 100).await.unwrap();
+        let ids: Vec<_> = sessions.into_iter().map(|session| session.id).collect();
+        assert_eq!(ids, [session(&mine)], "round {round}");
+        current = next;
+    }
+}
+
+/// The feed of changes is read in the order of its ids, and on a server a transaction that was given an earlier id may be
+/// committed after one that was given a later id. The clocks stand: nothing but the feed makes a replica forget.
+#[tokio::test]
+async fn a_change_that_is_committed_late_is_not_missed() {
+    let (servers, mut clients) = replicas().await;
+    if servers[0].data.is_embedded() {
+        // SQLite's writers take turns.
+        return;
+    }
+    clients[0].sign_up("alice", PASSWORD).await.unwrap();
+    let late = clients[0].log_in("alice", PASSWORD).await.unwrap().access_token;
+    let early = clients[0].log_in("alice", PASSWORD).await.unwrap().access_token;
+    for token in [&late, &early] {
+        clients[1].get_me(token).await.unwrap();
+    }
+
+    let db = servers[0].data.connect().await;
+    let transaction = db.begin().await.unwrap();
+    let postgres = servers[0].started.database.starts_with("postgres");
+    let [delete, insert] = if postgres {
+        [
+            "DELETE FROM sessions WHERE id = $1",
+            "INSERT INTO changes (subject, create_time) VALUES ($1, 1795435200000000)",
+        ]
+    } else {
+        [
+            "DELETE FROM sessions WHERE id = ?",
+            "INSERT INTO changes (subject, create_time) VALUES (?, 1795435200000000)",
+        ]
+    };
+    for sql in [delete, insert] {
+        let statement =
+            Statement::from_sql_and_values(db.get_database_backend(), sql, [session(&late).0.into()]);
+        transaction.execute_raw(statement).await.unwrap();
+    }
+    // The later id is committed, and read by the other replica.
+    let revoke = RevokeSessionRequest { session_id: session(&early).to_string() };
+    clients[0].0.revoke_session(with_token(revoke, &late)).await.unwrap();
+    eventually("the early change is seen", || {
+        let (mut client, early) = (clients[1].clone(), early.clone());
+        async move { client.get_me(&early).await.is_err() }
+    })
+    .await;
+    clients[1].get_me(&late).await.unwrap();
+    transaction.commit().await.unwrap();
+    eventually("the late change is seen", || {
+        let (mut client, late) = (clients[1].clone(), late.clone());
+        async move { client.get_me(&late).await.is_err() }
+    })
+    .await;
+}

@@ -55,7 +55,7 @@ impl Store {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
-        self.db.begin_with_options(options).await
+        self.writer.begin_with_options(options).await
     }
 
     fn no_answer(&self) -> Error {

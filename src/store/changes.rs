@@ -75,7 +75,7 @@ impl Store {
         let delete = Entity::delete_many()
             .filter(Column::CreateTime.lt(time.as_micros()))
             .filter(Column::Id.lt(newest));
-        self.ask(|| delete.clone().exec(&self.db)).await.map(drop)
+        self.ask(|| delete.clone().exec(&self.writer)).await.map(drop)
     }
 }
 

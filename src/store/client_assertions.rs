@@ -35,6 +35,6 @@ impl Store {
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn delete_expired_assertions(&self, now: Timestamp) -> Result<(), Error> {
         let delete = Entity::delete_many().filter(Column::ExpireTime.lte(now.as_micros()));
-        self.ask(|| delete.clone().exec(&self.db)).await.map(drop)
+        self.ask(|| delete.clone().exec(&self.writer)).await.map(drop)
     }
 }

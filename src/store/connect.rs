@@ -20,8 +20,8 @@ use super::{
 };
 use crate::model::Error;
 
-/// How many connections SQLite gets: one writes while the others read (WAL), and more than a handful gain nothing.
-const SQLITE_CONNECTIONS: u32 = 8;
+/// How many connections read from SQLite, while another one writes (WAL): more than a handful gain nothing.
+const SQLITE_READERS: u32 = 8;
 
 /// How long a statement waits for another process's write before the database counts as unavailable.
 const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -54,26 +54,33 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] if the file cannot be opened as a database.
     pub async fn open_sqlite(path: PathBuf) -> Result<Self, Error> {
-        let mut options = ConnectOptions::new("sqlite:");
-        options
-            .max_connections(SQLITE_CONNECTIONS)
-            .acquire_timeout(SQLITE_ACQUIRE_TIMEOUT)
-            // A connection to a local file does not go stale.
-            .test_before_acquire(false)
-            .sqlx_logging(false)
-            .connect_lazy(true)
-            .map_sqlx_sqlite_opts(move |options| {
-                options
-                    .filename(&path)
-                    .create_if_missing(true)
-                    .journal_mode(SqliteJournalMode::Wal)
-                    // Each commit is on the disk before it is acknowledged: it survives a power cut.
-                    .synchronous(SqliteSynchronous::Full)
-                    .busy_timeout(SQLITE_BUSY_TIMEOUT)
-                    .foreign_keys(true)
-            });
-        let db = SeaDatabase::connect(options).await.map_err(failure::from)?;
-        let store = Self { db, server: None, time_limit: SQLITE_ACQUIRE_TIMEOUT + SQLITE_BUSY_TIMEOUT };
+        let connect = async |connections, acquire_timeout| {
+            let path = path.clone();
+            let mut options = ConnectOptions::new("sqlite:");
+            options
+                .max_connections(connections)
+                .acquire_timeout(acquire_timeout)
+                // A connection to a local file does not go stale.
+                .test_before_acquire(false)
+                .sqlx_logging(false)
+                .connect_lazy(true)
+                .map_sqlx_sqlite_opts(move |options| {
+                    options
+                        .filename(&path)
+                        .create_if_missing(true)
+                        .journal_mode(SqliteJournalMode::Wal)
+                        // Each commit is on the disk before it is acknowledged: it survives a power cut.
+                        .synchronous(SqliteSynchronous::Full)
+                        .busy_timeout(SQLITE_BUSY_TIMEOUT)
+                        .foreign_keys(true)
+                });
+            SeaDatabase::connect(options).await.map_err(failure::from)
+        };
+        let db = connect(SQLITE_READERS, SQLITE_ACQUIRE_TIMEOUT).await?;
+        // Whoever waits for the one writer waits for other writes, be they of this process or of another.
+        let writer = connect(1, SQLITE_BUSY_TIMEOUT).await?;
+        let store =
+            Self { db, writer, server: None, time_limit: SQLITE_ACQUIRE_TIMEOUT + SQLITE_BUSY_TIMEOUT };
         // Of processes that open a new file at once some are told that it is busy, whatever the busy timeout.
         store.ask(|| store.db.ping()).await?;
         Ok(store)
@@ -105,6 +112,7 @@ impl Store {
             }
         };
         Ok(Self {
+            writer: db.clone(),
             db,
             server: Some((url.clone(), settings)),
             time_limit: settings.acquire_timeout + settings.statement_timeout,

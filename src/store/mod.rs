@@ -34,6 +34,9 @@ const BATCH: usize = 500;
 #[derive(Clone, Debug)]
 pub struct Store {
     db: DatabaseConnection,
+    /// What writes: on SQLite, which has one writer at a time, a connection of its own, so that writers stand in a fair line here and
+    /// do not sleep and ask again there; the same pool otherwise.
+    writer: DatabaseConnection,
     /// The server that it is on; none for SQLite.
     server: Option<(ServerUrl, PoolSettings)>,
     /// How long one operation may take, whatever it waits for.
@@ -43,15 +46,20 @@ pub struct Store {
 impl Store {
     /// The same database; `told` hears of every statement how long it took, and whether it failed.
     #[must_use]
-    pub fn observed(mut self, told: impl Fn(Duration, bool) + Send + Sync + 'static) -> Self {
-        self.db.set_metric_callback(move |statement| told(statement.elapsed, statement.failed));
+    pub fn observed(mut self, told: impl Fn(Duration, bool) + Clone + Send + Sync + 'static) -> Self {
+        for connection in [&mut self.db, &mut self.writer] {
+            let told = told.clone();
+            connection.set_metric_callback(move |statement| told(statement.elapsed, statement.failed));
+        }
         self
     }
 
     /// Closes every connection, and with the last one SQLite's write-ahead log.
     pub async fn close(self) {
-        if let Err(error) = self.db.close().await {
-            tracing::warn!(error = %error, "the database did not close cleanly");
+        for connection in [self.db, self.writer] {
+            if let Err(error) = connection.close().await {
+                tracing::warn!(error = %error, "the database did not close cleanly");
+            }
         }
     }
 }

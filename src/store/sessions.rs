@@ -113,7 +113,7 @@ impl Store {
             .col_expr(Column::LastUseTime, Expr::value(now.as_micros()))
             .filter(Column::Id.eq(id.0))
             .filter(Column::RefreshNewest.eq(newest.to_vec()));
-        Ok(self.ask(|| update.clone().exec(&self.db)).await?.rows_affected > 0)
+        Ok(self.ask(|| update.clone().exec(&self.writer)).await?.rows_affected > 0)
     }
 
     /// The sessions of `user` after `after`, the oldest first; at most `limit`.

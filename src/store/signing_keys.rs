@@ -116,7 +116,7 @@ impl Store {
         let micros = micros(retention);
         let raise =
             update(kid).col_expr(Column::Retention, Expr::value(micros)).filter(Column::Retention.lt(micros));
-        self.ask(|| raise.clone().exec(&self.db)).await.map(drop)
+        self.ask(|| raise.clone().exec(&self.writer)).await.map(drop)
     }
 }
 

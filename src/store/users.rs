@@ -144,7 +144,7 @@ impl Store {
             .col_expr(Column::PasswordHash, Expr::value(new))
             .filter(Column::Id.eq(id.0))
             .filter(Column::PasswordHash.eq(old));
-        Ok(self.ask(|| update.clone().exec(&self.db)).await?.rows_affected > 0)
+        Ok(self.ask(|| update.clone().exec(&self.writer)).await?.rows_affected > 0)
     }
 
     /// Changes what the user `id` says of itself; false if there is none.

@@ -163,7 +163,7 @@ impl Server {
         let database = metrics.database.clone();
         let store = store.observed(move |took, failed| database.statement(took, failed));
         let migrations_applied = store.migrate().await?;
-        let rotation = KeyRotation::new(store.clone(), master_key, keys, clock.clone());
+        let rotation = KeyRotation::new(store.clone(), master_key, keys, clock.clone(), audit.clone());
         let foundation = Foundation { argon2, store, rotation, audit, metrics, clock };
         let parts = Parts::build(foundation, &config).await?;
         parts.readiness.check().await;

@@ -73,7 +73,8 @@ impl Parts {
             audit.clone(),
             metrics.grants.clone(),
         ));
-        let clients = Arc::new(Clients::new(store.clone(), config.clients(), clock.clone(), followed()));
+        let clients =
+            Arc::new(Clients::new(store.clone(), config.clients(), clock.clone(), followed(), audit.clone()));
         let grants = Arc::new(Grants::new(
             Arc::clone(&accounts),
             Arc::clone(&sessions),

@@ -4,7 +4,9 @@ use std::{path::Path, time::Duration};
 
 use clap::Parser;
 use signet::{
+    audit::{Audit, AuditLog},
     config::Config,
+    metrics::AuditMetrics,
     model::{Clock, Timestamp},
     proto::identity::v1::{
         GetMeRequest, IssueTokenRequest, IssueTokenResponse, PasswordGrant, SignUpRequest, User,
@@ -37,6 +39,11 @@ const ARGS: [&str; 10] = [
     "--hash-queue=1000",
     "--audit-log=off",
 ];
+
+/// For an operator whose doings are recorded nowhere.
+pub(crate) fn unaudited(clock: &Clock) -> Audit {
+    Audit::open(&AuditLog::Off, clock.clone(), AuditMetrics::default()).unwrap()
+}
 
 /// A server of the test's own; it ends with the test.
 pub(crate) struct TestServer {

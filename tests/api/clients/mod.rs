@@ -1,5 +1,6 @@
 //! Owns what machine clients are promised, and what is kept from those who are not.
 
+mod algorithms;
 mod assertions;
 mod audit;
 mod grants;

@@ -1,8 +1,9 @@
 //! Owns the table `sessions`.
 
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, QueryFilter, QueryOrder,
-    QuerySelect, sea_query::Expr,
+    ActiveValue::Set,
+    ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::{Expr, SimpleExpr},
 };
 use uuid::Uuid;
 
@@ -117,7 +118,7 @@ impl Store {
         Ok(done.rows_affected > 0)
     }
 
-    /// The sessions of `user` after `after`, the oldest first; at most `limit`.
+    /// The sessions of `user` after `after` that have not expired by `now`, the oldest first; at most `limit`.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
@@ -126,9 +127,14 @@ impl Store {
         user: UserId,
         after: Option<SessionId>,
         limit: u64,
+        lifetime: SessionLifetime,
+        now: Timestamp,
     ) -> Result<Vec<Session>, Error> {
-        let mut query =
-            Entity::find().filter(Column::UserId.eq(user.0)).order_by_asc(Column::Id).limit(limit);
+        let mut query = Entity::find()
+            .filter(Column::UserId.eq(user.0))
+            .filter(has_expired(lifetime, now).not())
+            .order_by_asc(Column::Id)
+            .limit(limit);
         if let Some(after) = after {
             query = query.filter(Column::Id.gt(after.0));
         }
@@ -182,12 +188,10 @@ impl Store {
         now: Timestamp,
     ) -> Result<bool, Error> {
         let transaction = self.begin_write().await?;
-        let idle = Column::LastUseTime.lte(now.before(lifetime.idle).as_micros());
-        let aged = Column::CreateTime.lte(now.before(lifetime.absolute).as_micros());
         let ids: Vec<Uuid> = Entity::find()
             .select_only()
             .column(Column::Id)
-            .filter(idle.or(aged))
+            .filter(has_expired(lifetime, now))
             .limit(SWEEP)
             .into_tuple()
             .all(&transaction)
@@ -198,6 +202,13 @@ impl Store {
         transaction.commit().await.map_err(failure::from)?;
         Ok(more)
     }
+}
+
+/// [`Session::expire_time`] as a condition: it is not after `now`.
+fn has_expired(lifetime: SessionLifetime, now: Timestamp) -> SimpleExpr {
+    let idle = Column::LastUseTime.lte(now.before(lifetime.idle).as_micros());
+    let aged = Column::CreateTime.lte(now.before(lifetime.absolute).as_micros());
+    idle.or(aged)
 }
 
 /// Ends every session of `user` but `keep`, within a transaction.

@@ -181,11 +181,14 @@ pub(crate) fn assert_refused<T: std::fmt::Debug>(
     status
 }
 
+/// How long to leave the machine to whoever makes a fact true, before asking for it again.
+const PAUSE: Duration = Duration::from_millis(2);
+
 /// Waits for a fact, asking again and again; fails when it has not come true in time.
 pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut fact: impl FnMut() -> F) {
     let waiting = async {
         while !fact().await {
-            tokio::task::yield_now().await;
+            tokio::time::sleep(PAUSE).await;
         }
     };
     tokio::time::timeout(Duration::from_mins(1), waiting)

@@ -315,7 +315,9 @@ impl KeyRotation {
             Ok::<_, KeyringError>(change)
         };
         let changed = self.store.change_signing_keys(lease, self.clock.now(), decide).await?;
-        pending.into_iter().for_each(|event| event.done_if(changed));
+        for event in pending {
+            event.done_if(changed);
+        }
         Ok(changed)
     }
 

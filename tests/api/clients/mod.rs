@@ -2,6 +2,7 @@
 
 mod algorithms;
 mod assertions;
+mod at_rest;
 mod audit;
 mod grants;
 mod introspection;

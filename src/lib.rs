@@ -5,7 +5,8 @@
 //! Rooms import downward only:
 //!
 //! ```text
-//! main -> cli -> server -> { rpc, http } -> identity -> { store, auth, audit } -> { proto, status, metrics } -> model
+//! main -> cli -> server -> { rpc, http } -> { identity, limits } -> { store, auth, audit }
+//!      -> { proto, status, metrics } -> model
 //! ```
 //!
 //! docs/ARCHITECTURE.md tells two requests as stories, file after file.
@@ -16,6 +17,7 @@ pub mod cli;
 pub mod config;
 mod http;
 pub mod identity;
+mod limits;
 pub mod metrics;
 pub mod model;
 pub mod proto;

@@ -1,4 +1,4 @@
-//! Owns how an error looks on the wire: the only place that turns [`Error`] into a gRPC status.
+//! Owns how an error looks on the wire: its gRPC status, and the stable reason that it has over every protocol.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -18,13 +18,15 @@ const UNAVAILABLE_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
-        let (code, reason) = code_and_reason(&error);
-        if code == Code::Internal || code == Code::Unavailable {
-            tracing::error!(reason = reason_name(reason), error = %error::chain(&error), "call failed");
-        }
-        let message = error.to_string();
+        log(&error);
+        let (code, message) = (code_and_reason(&error).0, error.to_string());
+        // An unknown method is gRPC's own affair: it has no reason of this API.
+        let Some(reason) = reason(&error) else { return Self::new(code, message) };
         let mut metadata = HashMap::new();
         let mut details = ErrorDetails::new();
+        if let Some(delay) = retry_after(&error) {
+            details.set_retry_info(Some(delay));
+        }
         match error {
             Error::InvalidFields(violations) => {
                 details.set_bad_request(
@@ -33,7 +35,7 @@ impl From<Error> for Status {
                         .map(|violation| FieldViolation {
                             field: violation.field.to_owned(),
                             description: violation.description,
-                            reason: field_reason_name(violation.reason).to_owned(),
+                            reason: field_reason(violation.reason).to_owned(),
                             localized_message: None,
                         })
                         .collect::<Vec<_>>(),
@@ -50,12 +52,6 @@ impl From<Error> for Status {
             }
             Error::InvalidScope(names) => note_names(&mut metadata, "scope", &names),
             Error::InvalidAudience(names) => note_names(&mut metadata, "audience", &names),
-            Error::Overloaded { retry_after, .. } => {
-                details.set_retry_info(Some(retry_after));
-            }
-            Error::Unavailable { .. } => {
-                details.set_retry_info(Some(UNAVAILABLE_RETRY_AFTER));
-            }
             Error::MalformedRequest(_)
             | Error::UsernameTaken
             | Error::InvalidCredentials
@@ -66,15 +62,45 @@ impl From<Error> for Status {
             | Error::RefreshTokenInvalid
             | Error::RefreshTokenReused
             | Error::SessionNotFound
-            | Error::InvalidClient
             | Error::AccessUndeclared
+            | Error::InvalidClient
+            | Error::TokenOfAnotherClient
+            | Error::UnsupportedTokenType
+            | Error::UnsupportedGrantType
+            | Error::Unimplemented
+            | Error::Overloaded { .. }
             | Error::DeadlineExceeded
+            | Error::Unavailable { .. }
             | Error::Internal(_) => {}
-            // An unknown method is gRPC's own affair: it has no reason of this API.
-            Error::Unimplemented => return Self::new(code, message),
         }
-        details.set_error_info(reason_name(reason), ERROR_DOMAIN, metadata);
+        details.set_error_info(reason, ERROR_DOMAIN, metadata);
         Self::with_error_details(code, message, details)
+    }
+}
+
+/// The stable reason of `error`, the same over every protocol: a name of `ErrorReason` without its prefix (AIP-193). None for
+/// what does not exist.
+#[must_use]
+pub fn reason(error: &Error) -> Option<&'static str> {
+    let (_, reason) = code_and_reason(error);
+    (reason != ErrorReason::Unspecified).then(|| reason.as_str_name().trim_start_matches("ERROR_REASON_"))
+}
+
+/// When it is worth trying again, if it is.
+#[must_use]
+pub fn retry_after(error: &Error) -> Option<Duration> {
+    match error {
+        Error::Overloaded { retry_after, .. } => Some(*retry_after),
+        Error::Unavailable { .. } => Some(UNAVAILABLE_RETRY_AFTER),
+        _ => None,
+    }
+}
+
+/// Logs `error`, if it is a failure of the service itself.
+pub fn log(error: &Error) {
+    let (code, _) = code_and_reason(error);
+    if code == Code::Internal || code == Code::Unavailable {
+        tracing::error!(reason = reason(error), error = %error::chain(error), "call failed");
     }
 }
 
@@ -96,6 +122,9 @@ fn code_and_reason(error: &Error) -> (Code, ErrorReason) {
         Error::InvalidClient => (Code::Unauthenticated, ErrorReason::InvalidClient),
         Error::InvalidScope(_) => (Code::InvalidArgument, ErrorReason::InvalidScope),
         Error::InvalidAudience(_) => (Code::InvalidArgument, ErrorReason::InvalidAudience),
+        Error::TokenOfAnotherClient => (Code::PermissionDenied, ErrorReason::TokenOfAnotherClient),
+        Error::UnsupportedTokenType => (Code::InvalidArgument, ErrorReason::UnsupportedTokenType),
+        Error::UnsupportedGrantType => (Code::InvalidArgument, ErrorReason::UnsupportedGrantType),
         Error::InsufficientScope(_) => (Code::PermissionDenied, ErrorReason::InsufficientScope),
         Error::AccessUndeclared => (Code::PermissionDenied, ErrorReason::AccessUndeclared),
         Error::Unimplemented => (Code::Unimplemented, ErrorReason::Unspecified),
@@ -113,12 +142,9 @@ fn note_names(metadata: &mut HashMap<String, String>, key: &str, names: &NameSet
     }
 }
 
-/// The reason as `ErrorInfo` carries it: AIP-193 wants no prefix.
-fn reason_name(reason: ErrorReason) -> &'static str {
-    reason.as_str_name().trim_start_matches("ERROR_REASON_")
-}
-
-fn field_reason_name(reason: FieldReason) -> &'static str {
+/// The stable reason of a field's violation: a name of `FieldReason` without its prefix.
+#[must_use]
+pub fn field_reason(reason: FieldReason) -> &'static str {
     let wire = match reason {
         FieldReason::Required => WireFieldReason::Required,
         FieldReason::TooShort => WireFieldReason::TooShort,

@@ -28,12 +28,12 @@ pub struct AuthService<K, S, Inner> {
 #[derive(Debug)]
 struct Gate<K, S> {
     policy: Policy,
-    authenticator: Authenticator<K, S>,
+    authenticator: Arc<Authenticator<K, S>>,
 }
 
 impl<K: Keys, S: Standing> AuthLayer<K, S> {
     /// A layer that enforces `policy` with the callers that `authenticator` finds.
-    pub fn new(policy: Policy, authenticator: Authenticator<K, S>) -> Self {
+    pub fn new(policy: Policy, authenticator: Arc<Authenticator<K, S>>) -> Self {
         Self(Arc::new(Gate { policy, authenticator }))
     }
 }

@@ -38,7 +38,7 @@ fn report(started: &Started, metrics: Switch, output: Output) -> Result<(), Fail
 Signing key: {signing_key}
 Issuer:      {issuer}
 gRPC:        {grpc_addr}
-HTTP:        http://{http_addr} (/.well-known/jwks.json, /livez, /readyz{metrics})
+HTTP:        http://{http_addr} (/.well-known/openid-configuration, /livez, /readyz{metrics})
 
 Try it:
   grpcurl -plaintext -d '{{"username":"alice","password":"correct horse"}}' {grpc_addr} identity.v1.IdentityService/SignUp

@@ -14,7 +14,7 @@ pub struct LimitConfig {
     #[arg(long, env = "SIGNET_REQUEST_TIMEOUT", global = true, value_name = "DURATION", default_value = "10s", value_parser = duration::<1, 300>)]
     pub request_timeout: Duration,
 
-    /// The largest request message: no request of this API needs more than a few KiB.
+    /// The largest request message, or body over HTTP: no request of this API needs more than a few KiB.
     #[arg(long, env = "SIGNET_MAX_MESSAGE_BYTES", global = true, value_name = "BYTES", default_value_t = 65_536, value_parser = RangedU64ValueParser::<usize>::new().range(1_024..=16_777_216))]
     pub max_message_bytes: usize,
 
@@ -26,7 +26,8 @@ pub struct LimitConfig {
     #[arg(long, env = "SIGNET_MAX_CONCURRENT_STREAMS", global = true, value_name = "COUNT", default_value_t = 256, value_parser = value_parser!(u32).range(1..=65_536))]
     pub max_concurrent_streams: u32,
 
-    /// How many calls may be in flight over all connections; what comes on top is refused at once (RESOURCE_EXHAUSTED).
+    /// How many calls may be in flight over all connections, those over HTTP among them; what comes on top is refused at once
+    /// (RESOURCE_EXHAUSTED).
     #[arg(long, env = "SIGNET_MAX_IN_FLIGHT_CALLS", global = true, value_name = "COUNT", default_value_t = 4_096, value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
     pub max_in_flight_calls: usize,
 

@@ -1,5 +1,6 @@
 //! Owns the configuration: one struct for flags, environment and `--help`.
 
+mod http;
 mod limits;
 mod log;
 mod observe;
@@ -17,6 +18,7 @@ use crate::{
     model::{PasswordRules, SessionLifetime},
 };
 
+pub use self::http::HttpConfig;
 pub use limits::LimitConfig;
 pub use log::{LogConfig, LogFormat};
 pub use observe::{ObserveConfig, Switch};
@@ -39,7 +41,7 @@ pub struct Config {
     )]
     pub grpc_addr: SocketAddr,
 
-    /// Where HTTP (JWKS, probes and metrics) is served. Port 0 takes a free port, which is printed.
+    /// Where HTTP (OAuth 2.0, discovery, JWKS, probes and metrics) is served. Port 0 takes a free port, which is printed.
     #[arg(
         long,
         env = "SIGNET_HTTP_ADDR",
@@ -61,6 +63,10 @@ pub struct Config {
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap would show the text as help")]
     pub passwords: PasswordConfig,
+
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap would show the text as help")]
+    pub http: HttpConfig,
 
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap would show the text as help")]

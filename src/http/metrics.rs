@@ -19,10 +19,13 @@ use crate::{
 /// What stands for every path that is not served: what a client makes up must not make a series.
 const UNKNOWN_ROUTE: &str = "unknown";
 
-/// `router`, its requests measured, and `/metrics` beside its routes if it is to be `served`.
-pub(crate) fn measured(router: Router, metrics: Arc<Metrics>, clock: Clock, served: bool) -> Router {
-    let router =
-        if served { router.route("/metrics", get(show).with_state(Arc::clone(&metrics))) } else { router };
+/// `/metrics`.
+pub(crate) fn router(metrics: Arc<Metrics>) -> Router {
+    Router::new().route("/metrics", get(show).with_state(metrics))
+}
+
+/// `router`, its requests measured.
+pub(crate) fn measured(router: Router, metrics: Arc<Metrics>, clock: Clock) -> Router {
     router.layer(from_fn_with_state((metrics, clock), measure))
 }
 

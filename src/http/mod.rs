@@ -1,28 +1,73 @@
-//! Owns what is served over HTTP: the public keys, the probes, and the metrics.
+//! Owns what is served over HTTP: the public keys, discovery, the OAuth 2.0 endpoints, the probes, and the metrics.
 
-pub(crate) mod metrics;
-
+mod discovery;
+mod form;
 mod jwks;
+mod limits;
+pub(crate) mod metrics;
+mod oauth;
+mod refusal;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use axum::{
     Router,
     extract::State,
     http::{StatusCode, header},
+    middleware::from_fn_with_state,
     response::IntoResponse,
     routing::get,
 };
 use tokio::sync::watch;
 
-use crate::identity::Keyring;
+use crate::{identity::Keyring, metrics::Metrics, model::Error};
 
-/// The HTTP side of the service.
-pub(crate) fn router(keyring: Arc<Keyring>, ready: watch::Receiver<bool>) -> Router {
+pub(crate) use discovery::Discovery;
+pub(crate) use limits::HttpLimits;
+pub(crate) use oauth::OAuth;
+
+use refusal::Refusal;
+
+/// Where the public keys are.
+const JWKS: &str = "/.well-known/jwks.json";
+
+/// The HTTP side of the service. What the issuer's URL leads to is served at that URL's path, for a proxy that hands paths on as
+/// they are, and without it, for one that takes it off. `metrics` are shown if they are given.
+pub(crate) fn router(
+    keyring: Arc<Keyring>,
+    ready: watch::Receiver<bool>,
+    oauth: OAuth,
+    discovery: Discovery,
+    metrics: Option<Arc<Metrics>>,
+    limits: HttpLimits,
+) -> Router {
+    let issuer_path = discovery.path();
+    let prefixes = BTreeSet::from(["", issuer_path.as_str()]);
+    let keys = prefixes
+        .iter()
+        .fold(Router::new(), |router, prefix| router.route(&format!("{prefix}{JWKS}"), get(jwks::jwks)));
+    // Keys, discovery, probes and metrics are answered even when every place is taken: they cost next to nothing, and whoever
+    // needs them would do worse without.
     Router::new()
-        .route("/.well-known/jwks.json", get(jwks::jwks).with_state(keyring))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz).with_state(ready))
+        .merge(keys.with_state(keyring))
+        .merge(discovery::router(discovery))
+        .merge(oauth::router(prefixes, oauth, limits.clone()))
+        .merge(metrics.map_or_else(Router::new, metrics::router))
+        .method_not_allowed_fallback(method_not_allowed)
+        .fallback(not_found)
+        .layer(from_fn_with_state(limits, limits::bound_headers))
+}
+
+async fn not_found() -> Refusal {
+    Error::Unimplemented.into()
+}
+
+/// The router adds the header `Allow`.
+async fn method_not_allowed() -> Refusal {
+    let error = Error::MalformedRequest("its method is not one that this path takes".to_owned());
+    Refusal::with_status(error, StatusCode::METHOD_NOT_ALLOWED)
 }
 
 /// The process answers: it need not be restarted.

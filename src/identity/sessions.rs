@@ -256,23 +256,6 @@ impl Sessions {
         Ok(())
     }
 
-    /// Ends the session that `token`, which came from `origin`, belongs to, if it is known.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn end_by_token(&self, token: RefreshToken, origin: &Origin) -> Result<(), Error> {
-        let ended = match self.present(token).await {
-            Ok(Presented { stored: StoredSession { session, .. }, .. }) => {
-                self.end(session.user_id, session.id, origin).await
-            }
-            Err(error) => Err(error),
-        };
-        match ended {
-            Ok(()) | Err(Error::SessionNotFound | Error::RefreshTokenInvalid) => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
-
     /// Forgets sessions that were ended in the database.
     pub fn forget(&self, ended: &[SessionId]) {
         for id in ended {

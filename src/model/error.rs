@@ -38,7 +38,7 @@ pub enum Error {
     #[error("the username or the password is wrong")]
     InvalidCredentials,
     /// No token came with the call.
-    #[error("this call needs an access token: send the metadata `authorization: Bearer <access_token>`")]
+    #[error("this call needs an access token: send `authorization: Bearer <access_token>`")]
     TokenMissing,
     /// The token is not one that this service accepts; the text says what is wrong with its form, never why its
     /// signature failed.
@@ -70,14 +70,23 @@ pub enum Error {
     /// The audience asked for goes beyond what may be had, by these names; by none if it is malformed.
     #[error("{}", not_allowed("audience", .0))]
     InvalidAudience(NameSet),
-    /// The token lacks a scope.
-    #[error("the access token lacks the scope `{0}`")]
+    /// The token was issued to another client than the one that asks (RFC 7009 section 2.1).
+    #[error("the token was issued to another client")]
+    TokenOfAnotherClient,
+    /// A client's own access token cannot be revoked (RFC 7009 section 2.2.1).
+    #[error("a client's own access token cannot be revoked: it expires")]
+    UnsupportedTokenType,
+    /// Grants of this type are not exchanged here.
+    #[error("grants of this type are not exchanged here")]
+    UnsupportedGrantType,
+    /// The caller lacks a scope.
+    #[error("the scope `{0}` is needed, and was not granted")]
     InsufficientScope(String),
     /// The RPC declares no access rule.
     #[error("this method declares no access rule, so nobody may call it")]
     AccessUndeclared,
-    /// No such RPC.
-    #[error("this server has no such method")]
+    /// No such RPC, or nothing at the path.
+    #[error("this server has no such method or path")]
     Unimplemented,
     /// There is no room for more work.
     #[error("the server is busy: too many {what} at once")]

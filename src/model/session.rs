@@ -1,10 +1,13 @@
 //! Owns what a login session is, and the refresh token that keeps it going.
 
-use std::{fmt, time::Duration};
+use std::{fmt, net::SocketAddr, time::Duration};
 
 use uuid::Uuid;
 
 use super::{NameSet, Timestamp, UserId};
+
+/// How much of what a client calls itself is kept, in bytes.
+const USER_AGENT_MAX_BYTES: usize = 255;
 
 /// A session's identifier: a UUIDv7 (RFC 9562 section 5.7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,6 +47,16 @@ pub struct Origin {
     pub user_agent: Option<String>,
     /// The network address.
     pub address: Option<String>,
+}
+
+impl Origin {
+    /// The origin of a request that came from `peer` with this `user-agent`.
+    #[must_use]
+    pub fn of(user_agent: Option<&str>, peer: Option<SocketAddr>) -> Self {
+        let user_agent =
+            user_agent.map(|text| text[..text.floor_char_boundary(USER_AGENT_MAX_BYTES)].to_owned());
+        Self { user_agent, address: peer.map(|peer| peer.ip().to_string()) }
+    }
 }
 
 /// How long sessions live.

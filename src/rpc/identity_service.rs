@@ -10,7 +10,7 @@ use super::{TOKEN_TYPE, encode, limits::deadline_of, paging, refused, required};
 use crate::{
     auth::Caller,
     identity::{
-        Accounts, Grants, NewAccount, RefreshToken, Sessions,
+        Accounts, Grants, NewAccount, Revocation, Sessions,
         accounts::NewProfile,
         clients::{ClientAuthentication, ClientCredential},
         grants::{Grant, Granted, TokenRequest},
@@ -27,20 +27,23 @@ use crate::{
     },
 };
 
-/// How much of a client's `user-agent` is kept, in bytes.
-const USER_AGENT_MAX_BYTES: usize = 255;
-
 /// Serves `IdentityService`.
 #[derive(Debug)]
 pub(crate) struct IdentityRpc {
     accounts: Arc<Accounts>,
     sessions: Arc<Sessions>,
     grants: Arc<Grants>,
+    revocation: Arc<Revocation>,
 }
 
 impl IdentityRpc {
-    pub(crate) const fn new(accounts: Arc<Accounts>, sessions: Arc<Sessions>, grants: Arc<Grants>) -> Self {
-        Self { accounts, sessions, grants }
+    pub(crate) const fn new(
+        accounts: Arc<Accounts>,
+        sessions: Arc<Sessions>,
+        grants: Arc<Grants>,
+        revocation: Arc<Revocation>,
+    ) -> Self {
+        Self { accounts, sessions, grants, revocation }
     }
 }
 
@@ -192,13 +195,12 @@ impl IdentityService for IdentityRpc {
         request: Request<RevokeTokenRequest>,
     ) -> Result<Response<RevokeTokenResponse>, Status> {
         let origin = origin_of(&request);
-        let token = Zeroizing::new(request.into_inner().token);
+        let RevokeTokenRequest { token, client } = request.into_inner();
+        let token = Zeroizing::new(token);
         if token.is_empty() {
             return Err(required("token").into());
         }
-        if let Some(token) = RefreshToken::parse(&token) {
-            self.sessions.end_by_token(token, &origin).await?;
-        }
+        self.revocation.revoke(&token, client.map(client_of), &origin).await?;
         Ok(Response::new(RevokeTokenResponse {}))
     }
 }
@@ -227,10 +229,5 @@ fn client_of(said: wire::ClientAuthentication) -> ClientAuthentication {
 /// Where the call comes from, as far as can be seen.
 fn origin_of<T>(request: &Request<T>) -> Origin {
     let user_agent = request.metadata().get("user-agent").and_then(|value| value.to_str().ok());
-    let user_agent = user_agent.map(|text| {
-        // A header value that reads as text is ASCII: every byte is a character.
-        text.get(..USER_AGENT_MAX_BYTES).unwrap_or(text).to_owned()
-    });
-    let address = request.extensions().get::<SocketAddr>().map(|peer| peer.ip().to_string());
-    Origin { user_agent, address }
+    Origin::of(user_agent, request.extensions().get::<SocketAddr>().copied())
 }

@@ -3,28 +3,27 @@
 use std::{
     future::Future,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
 use http::{HeaderMap, Request, Response};
-use tokio::{sync::Semaphore, time::timeout_at};
+use tokio::time::timeout_at;
 use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
-use crate::model::{Deadline, Error};
+use crate::{
+    limits::Places,
+    model::{Deadline, Error},
+};
 
 /// The header by which a gRPC client sets its deadline.
 const GRPC_TIMEOUT: &str = "grpc-timeout";
 
-/// When to try again after all places were taken: a call takes milliseconds.
-const RETRY_AFTER: Duration = Duration::from_millis(100);
-
 /// Gives each call its place and its deadline, or refuses it.
 #[derive(Clone, Debug)]
 pub(crate) struct LimitsLayer {
-    places: Arc<Semaphore>,
+    places: Places,
     request_timeout: Duration,
 }
 
@@ -36,8 +35,8 @@ pub(crate) struct LimitsService<Inner> {
 }
 
 impl LimitsLayer {
-    pub(crate) fn new(max_in_flight_calls: usize, request_timeout: Duration) -> Self {
-        Self { places: Arc::new(Semaphore::new(max_in_flight_calls)), request_timeout }
+    pub(crate) const fn new(places: Places, request_timeout: Duration) -> Self {
+        Self { places, request_timeout }
     }
 
     /// The deadline of a call: the client's, but no later than the server's own.
@@ -104,8 +103,9 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let refuse =
             |error: Error| -> Self::Future { Box::pin(async move { Ok(Status::from(error).into_http()) }) };
-        let Ok(place) = Arc::clone(&self.limits.places).try_acquire_owned() else {
-            return refuse(Error::Overloaded { what: "calls in flight", retry_after: RETRY_AFTER });
+        let place = match self.limits.places.take() {
+            Ok(place) => place,
+            Err(error) => return refuse(error),
         };
         let deadline = match self.limits.deadline(request.headers()) {
             Ok(deadline) => deadline,

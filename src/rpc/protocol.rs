@@ -13,13 +13,10 @@ use http::{
 use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
-use crate::model::Error;
+use crate::{limits::check_headers, model::Error};
 
 /// What every gRPC request's content type begins with.
 const CONTENT_TYPE_PREFIX: &str = "application/grpc";
-
-/// What HTTP/2 adds to the size of each header (RFC 9113 section 6.5.2).
-const HEADER_OVERHEAD_BYTES: usize = 32;
 
 /// Lets gRPC requests through, and refuses everything else as HTTP and as gRPC: a client of HTTP alone must not take the
 /// refusal for a success ("gRPC over HTTP/2", Requests).
@@ -52,10 +49,8 @@ impl ProtocolLayer {
             let error = Error::MalformedRequest(format!("its content type is not `{CONTENT_TYPE_PREFIX}`"));
             return Some(refuse(error, StatusCode::UNSUPPORTED_MEDIA_TYPE));
         }
-        let max_bytes = usize::try_from(self.max_header_bytes).unwrap_or(usize::MAX);
         // 200: the peer speaks gRPC, and reads the status that gRPC has for this.
-        (header_bytes(request) > max_bytes)
-            .then(|| refuse(Error::HeadersTooLarge { max_bytes }, StatusCode::OK))
+        check_headers(request, self.max_header_bytes).err().map(|error| refuse(error, StatusCode::OK))
     }
 }
 
@@ -71,15 +66,6 @@ fn is_grpc(content_type: &HeaderValue) -> bool {
         prefix.eq_ignore_ascii_case(CONTENT_TYPE_PREFIX.as_bytes())
             && matches!(rest.first(), None | Some(b'+' | b';' | b' '))
     })
-}
-
-/// The size of the headers as HTTP/2 counts it, the path among them.
-fn header_bytes<B>(request: &Request<B>) -> usize {
-    let path = request.uri().path_and_query().map_or(0, |path| path.as_str().len() + HEADER_OVERHEAD_BYTES);
-    let headers = request.headers().iter();
-    path + headers
-        .map(|(name, value)| name.as_str().len() + value.len() + HEADER_OVERHEAD_BYTES)
-        .sum::<usize>()
 }
 
 // ===== the plumbing of tower =====

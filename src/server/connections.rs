@@ -26,8 +26,8 @@ use crate::{config::LimitConfig, metrics::ListenerMetrics};
 /// How long to wait after the system refused a connection (no more file descriptors, say) before asking again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// How far beyond their limit headers are still read, as a multiple of it: what HTTP/2 itself refuses, it refuses by a bare
-/// status that gRPC clients can make nothing of, so the layer above must get to see it first.
+/// How far beyond their limit headers are still read, as a multiple of it: what hyper itself refuses, it refuses by a bare
+/// status that clients can make little of, so the layer above must get to see it first.
 const READ_HEADERS_FACTOR: u32 = 4;
 
 /// Which versions of HTTP a listener speaks.
@@ -55,20 +55,23 @@ pub(super) struct Connections {
 impl Connections {
     pub(super) fn new(protocol: Protocol, limits: LimitConfig, metrics: ListenerMetrics) -> Self {
         let mut builder = Builder::new(TokioExecutor::new());
-        let mut max_header_bytes = limits.max_header_bytes;
         if protocol == Protocol::Http2 {
             builder = builder.http2_only();
-            max_header_bytes = max_header_bytes.saturating_mul(READ_HEADERS_FACTOR);
         }
+        let read_header_bytes = limits.max_header_bytes.saturating_mul(READ_HEADERS_FACTOR);
         builder
             .http2()
             .timer(TokioTimer::new())
             .max_concurrent_streams(limits.max_concurrent_streams)
-            .max_header_list_size(max_header_bytes)
+            .max_header_list_size(read_header_bytes)
             .keep_alive_interval(limits.keepalive_interval)
             .keep_alive_timeout(limits.keepalive_timeout);
         // The timer bounds how long a request's head may take.
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.keepalive_timeout);
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.keepalive_timeout)
+            .max_buf_size(usize::try_from(read_header_bytes).unwrap_or(usize::MAX));
         Self {
             protocol,
             builder,

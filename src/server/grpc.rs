@@ -8,7 +8,7 @@ use tower::{Service, ServiceBuilder, ServiceExt};
 
 use super::Parts;
 use crate::{
-    auth::{AuthLayer, Authenticator, Policy, PolicyError},
+    auth::{AuthLayer, Policy, PolicyError},
     config::Config,
     model::Error,
     proto::{
@@ -54,8 +54,12 @@ pub(super) fn service(
     Error,
 > {
     let max_message_bytes = config.limits.max_message_bytes;
-    let identity =
-        IdentityRpc::new(Arc::clone(&parts.accounts), Arc::clone(&parts.sessions), Arc::clone(&parts.grants));
+    let identity = IdentityRpc::new(
+        Arc::clone(&parts.accounts),
+        Arc::clone(&parts.sessions),
+        Arc::clone(&parts.grants),
+        Arc::clone(&parts.revocation),
+    );
     let tokens = TokenRpc::new(Arc::clone(&parts.introspection), Arc::clone(&parts.keyring));
     let (health, health_server) = HealthRpc::new();
     let reflection_alpha = reflection().build_v1alpha().map_err(Error::internal)?;
@@ -68,7 +72,6 @@ pub(super) fn service(
             .add_service(reflection_alpha.max_decoding_message_size(max_message_bytes))
             .prepare();
     let meter = MeterLayer::new(&parts.metrics.calls, parts.clock.clone(), &DESCRIPTOR_SETS);
-    let authenticator = Authenticator::new(Arc::clone(&parts.verifier), parts.standing.clone());
     let service = ServiceBuilder::new()
         // Outermost, so that every call is counted with the code that the client gets.
         .layer(meter.map_err(Error::internal)?)
@@ -77,9 +80,9 @@ pub(super) fn service(
         // What is no gRPC request takes no place among the calls.
         .layer(ProtocolLayer::new(config.limits.max_header_bytes))
         // Before anything that costs: what does not fit is refused for next to nothing.
-        .layer(LimitsLayer::new(config.limits.max_in_flight_calls, config.limits.request_timeout))
+        .layer(LimitsLayer::new(parts.calls.clone(), config.limits.request_timeout))
         // Last before the handlers: none is reached past it.
-        .layer(AuthLayer::new(policy().map_err(Error::internal)?, authenticator))
+        .layer(AuthLayer::new(policy().map_err(Error::internal)?, Arc::clone(&parts.authenticator)))
         .service(routes)
         .map_request(|request: http::Request<Incoming>| request.map(Body::new));
     Ok((health, service))

@@ -4,20 +4,19 @@ mod connections;
 mod data_dir;
 mod greeting;
 mod grpc;
+mod http;
 mod master_key_file;
 mod parts;
 mod reseal;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use hyper::body::Incoming;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt;
 
 use crate::{
     audit::Audit,
-    config::{Config, ConfigError, Database, StorageConfig, Switch},
+    config::{Config, ConfigError, Database, StorageConfig},
     identity::{KeyRotation, MasterKey, Readiness, keyring::KeyringError},
     metrics::Metrics,
     model::{Clock, Error, KeyId},
@@ -196,15 +195,7 @@ impl Server {
     pub async fn serve(self, stop: CancellationToken) -> Result<(), Error> {
         let Self { grpc, http, parts, config, .. } = self;
         let (health, grpc_service) = grpc::service(&parts, &config)?;
-        let http_service = crate::http::router(Arc::clone(&parts.keyring), parts.readiness.subscribe());
-        let http_service = crate::http::metrics::measured(
-            http_service,
-            Arc::clone(&parts.metrics),
-            parts.clock.clone(),
-            config.observe.metrics == Switch::On,
-        );
-        let http_service =
-            http_service.map_request(|request: http::Request<Incoming>| request.map(axum::body::Body::new));
+        let http_service = http::service(&parts, &config);
         let grpc_connections = Connections::new(
             Protocol::Http2,
             config.limits.clone(),

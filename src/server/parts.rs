@@ -5,12 +5,13 @@ use std::sync::Arc;
 use super::StartError;
 use crate::{
     audit::Audit,
-    auth::Verifier,
+    auth::{Authenticator, Verifier},
     config::Config,
     identity::{
         Accounts, ChangeFeed, Clients, GoodStanding, Grants, Introspection, KeyRotation, Keyring, Passwords,
-        Readiness, Sessions, Tokens, passwords::Argon2Params,
+        Readiness, Revocation, Sessions, Tokens, passwords::Argon2Params,
     },
+    limits::Places,
     metrics::Metrics,
     model::{Clock, Error, Timestamp},
     store::Store,
@@ -22,9 +23,11 @@ pub(super) struct Parts {
     pub(super) sessions: Arc<Sessions>,
     pub(super) clients: Arc<Clients>,
     pub(super) grants: Arc<Grants>,
-    pub(super) verifier: Arc<Verifier<Arc<Keyring>>>,
-    pub(super) standing: GoodStanding,
     pub(super) introspection: Arc<Introspection>,
+    pub(super) revocation: Arc<Revocation>,
+    pub(super) authenticator: Arc<Authenticator<Arc<Keyring>, GoodStanding>>,
+    /// Of every protocol.
+    pub(super) calls: Places,
     pub(super) keyring: Arc<Keyring>,
     pub(super) changes: ChangeFeed,
     pub(super) readiness: Readiness,
@@ -93,21 +96,20 @@ impl Parts {
             config.tokens.issuer.clone(),
         ));
         let readiness = Readiness::new(Arc::clone(&keyring), metrics.database.clone());
-        metrics.watch_caches(vec![
-            ("verified_tokens", verifier.tally()),
-            ("users", accounts.tally()),
-            ("sessions", sessions.tally()),
-            ("clients", clients.tally()),
-        ]);
+        watch_caches(&metrics, &verifier, &accounts, &sessions, &clients);
+        let revocation =
+            Arc::new(Revocation::new(Arc::clone(&verifier), Arc::clone(&clients), Arc::clone(&sessions)));
+        let authenticator = Arc::new(Authenticator::new(verifier, standing));
         watch(&metrics, &clock, &changes, &keyring);
         Ok(Self {
             accounts,
             sessions,
             clients,
             grants,
-            verifier,
-            standing,
             introspection,
+            revocation,
+            authenticator,
+            calls: Places::new(config.limits.max_in_flight_calls),
             keyring,
             changes,
             readiness,
@@ -117,6 +119,22 @@ impl Parts {
             clock,
         })
     }
+}
+
+/// Shows how often what is remembered was of use.
+fn watch_caches(
+    metrics: &Metrics,
+    verifier: &Verifier<Arc<Keyring>>,
+    accounts: &Accounts,
+    sessions: &Sessions,
+    clients: &Clients,
+) {
+    metrics.watch_caches(vec![
+        ("verified_tokens", verifier.tally()),
+        ("users", accounts.tally()),
+        ("sessions", sessions.tally()),
+        ("clients", clients.tally()),
+    ]);
 }
 
 /// Shows what is known anyhow, when somebody reads the metrics.

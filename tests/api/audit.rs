@@ -97,7 +97,7 @@ async fn each_event_is_told_once_with_whom_and_from_where() {
     let revoke = RevokeSessionRequest { session_id: session_of(&first.access_token) };
     client.0.revoke_session(with_token(revoke, &second)).await.unwrap();
     let third = client.log_in("alice", PASSWORD).await.unwrap();
-    let revoke = RevokeTokenRequest { token: third.refresh_token.unwrap() };
+    let revoke = RevokeTokenRequest { token: third.refresh_token.unwrap(), client: None };
     client.0.revoke_token(revoke).await.unwrap();
     let all = RevokeAllSessionsRequest { keep_current: true };
     client.0.revoke_all_sessions(with_token(all, &second)).await.unwrap();

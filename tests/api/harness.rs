@@ -21,6 +21,8 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Status, metadata::MetadataValue, transport::Channel};
 use tonic_types::StatusExt;
 
+use crate::http::client::HttpClient;
+
 pub(crate) const PASSWORD: &str = "correct horse battery";
 
 /// 2026-11-23T12:00:00Z: where the hand of a test's clock stands at first.
@@ -117,7 +119,12 @@ impl TestServer {
 
     /// What HTTP answers to a GET: status, headers, body.
     pub(crate) async fn http_get(&self, path: &str) -> http::Response<String> {
-        http_get(self.started.http_addr, path).await
+        self.http().get(path).await.0
+    }
+
+    /// A client of HTTP.
+    pub(crate) fn http(&self) -> HttpClient {
+        HttpClient::new(self.started.http_addr)
     }
 }
 
@@ -194,16 +201,4 @@ pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut fact: i
     tokio::time::timeout(Duration::from_mins(1), waiting)
         .await
         .unwrap_or_else(|_| panic!("not in time: {what}"));
-}
-
-pub(crate) async fn http_get(addr: std::net::SocketAddr, path: &str) -> http::Response<String> {
-    let stream = tokio::net::TcpStream::connect(addr).await.unwrap();
-    let io = hyper_util::rt::TokioIo::new(stream);
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
-    tokio::spawn(connection);
-    let request =
-        http::Request::get(path).header("host", addr.to_string()).body(http_body_util::Empty::<&[u8]>::new());
-    let (head, body) = sender.send_request(request.unwrap()).await.unwrap().into_parts();
-    let bytes = http_body_util::BodyExt::collect(body).await.unwrap().to_bytes();
-    http::Response::from_parts(head, String::from_utf8(bytes.to_vec()).unwrap())
 }

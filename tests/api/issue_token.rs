@@ -215,23 +215,31 @@ async fn refused_logins_take_the_same_time() {
     ];
     let clock = signet::model::Clock::system();
     let mut times = vec![Vec::new(); kinds.len()];
-    for _ in 0..40 {
-        for (kind, (username, password)) in kinds.iter().enumerate() {
-            let started = clock.monotonic();
-            client.log_in(username, password).await.unwrap_err();
-            times[kind].push(clock.monotonic().saturating_sub(started));
+    let mut fast = Vec::new();
+    // Hash threads run when nothing else does: on a busy machine it takes more logins until the fast ones are as fast as they get.
+    // A kind that is not hashed would stay several times faster for ever.
+    for _ in 0..ROUNDS {
+        for _ in 0..20 {
+            for (kind, (username, password)) in kinds.iter().enumerate() {
+                let started = clock.monotonic();
+                client.log_in(username, password).await.unwrap_err();
+                times[kind].push(clock.monotonic().saturating_sub(started));
+            }
+        }
+        for times in &mut times {
+            times.sort();
+        }
+        fast = times.iter().map(|times| times[times.len() / 10]).collect::<Vec<Duration>>();
+        let (fastest, slowest) = (fast.iter().min().unwrap(), fast.iter().max().unwrap());
+        if slowest.as_secs_f64() < fastest.as_secs_f64() * 1.5 {
+            return;
         }
     }
-    let fast: Vec<Duration> = times
-        .into_iter()
-        .map(|mut times| {
-            times.sort();
-            times[times.len() / 10]
-        })
-        .collect();
-    let (fastest, slowest) = (fast.iter().min().unwrap(), fast.iter().max().unwrap());
-    assert!(slowest.as_secs_f64() < fastest.as_secs_f64() * 1.5, "by kind: {fast:?}");
+    panic!("by kind: {fast:?}");
 }
+
+/// How many times twenty logins of each kind are compared before a difference is believed.
+const ROUNDS: usize = 20;
 
 #[test]
 fn a_password_rule_is_no_rule_of_login() {

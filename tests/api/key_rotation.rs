@@ -18,7 +18,8 @@ use tokio::sync::{Mutex, Semaphore};
 use tonic::Code;
 
 use crate::{
-    harness::{Client, PASSWORD, TestServer, assert_refused, eventually, http_get},
+    harness::{Client, PASSWORD, TestServer, assert_refused, eventually},
+    http::client::HttpClient,
     keys::{A_DAY, A_MINUTE, AN_HOUR, UNTIL_DUE, kid, published},
 };
 
@@ -117,7 +118,7 @@ impl Verifier {
         let mut kept = self.kept.lock().await;
         let now = self.clock.now();
         if kept.as_ref().is_none_or(|(until, _)| *until <= now) {
-            let answer = http_get(self.server, "/.well-known/jwks.json").await;
+            let answer = HttpClient::new(self.server).get("/.well-known/jwks.json").await.0;
             let directive = answer.headers()["cache-control"].to_str().unwrap();
             let max_age = directive.strip_prefix("public, max-age=").unwrap().parse().unwrap();
             *kept =

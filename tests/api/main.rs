@@ -8,6 +8,7 @@ mod audit;
 mod clients;
 mod get_me;
 mod harness;
+mod http;
 mod issue_token;
 mod jwks;
 mod key_replicas;

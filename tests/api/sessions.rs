@@ -133,7 +133,7 @@ async fn an_invented_token_of_a_session_does_not_end_it() {
     // The session's id is in its first 21 characters, and every access token tells it; the rest is of another session.
     let invented = format!("{}{}", &first[..24], &other[24..]);
     assert_refused(client.refresh(&invented).await, Code::Unauthenticated, "REFRESH_TOKEN_INVALID");
-    client.0.revoke_token(RevokeTokenRequest { token: invented }).await.unwrap();
+    client.0.revoke_token(RevokeTokenRequest { token: invented, client: None }).await.unwrap();
     client.get_me(&access).await.unwrap();
     // A genuine old one does.
     assert_refused(client.refresh(&first).await, Code::Unauthenticated, "REFRESH_TOKEN_REUSED");
@@ -288,7 +288,7 @@ async fn all_sessions_end_or_all_but_the_current_one() {
 async fn whoever_holds_a_refresh_token_can_log_out_and_an_unknown_one_is_no_error() {
     let (_server, mut client) = server_with_alice(&[]).await;
     let (access, refresh) = client.pair("alice").await;
-    let revoke = |token: &str| RevokeTokenRequest { token: token.to_owned() };
+    let revoke = |token: &str| RevokeTokenRequest { token: token.to_owned(), client: None };
     for unknown in ["nonsense", &"A".repeat(86)] {
         client.0.revoke_token(revoke(unknown)).await.unwrap();
     }

@@ -1,4 +1,5 @@
-//! Drives the real program with the clients that its users have: grpcurl, buf and promtool.
+//! Drives the real program with the clients that its users have: grpcurl, buf, promtool, and the OAuth libraries of Python and
+//! Node.js.
 //!
 //! `scripts/test` fetches the clients and runs these tests; plain `cargo test`, which needs Rust alone, leaves them out.
 
@@ -9,6 +10,7 @@ mod discovery;
 mod errors;
 mod grpcurl;
 mod machine_clients;
+mod oauth;
 mod operator;
 mod prometheus;
 mod signet;

@@ -4,6 +4,7 @@ use std::{
     env,
     fs::{self, File},
     io::{BufRead, BufReader},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     sync::mpsc::{self, Receiver},
     thread,
@@ -20,6 +21,9 @@ const START_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Argon2id as cheap as it gets: what these tests look at is not the hash.
 const CHEAP_HASH: [&str; 4] = ["--argon2-memory-kib", "64", "--argon2-iterations", "1"];
+
+/// Where a server listens that is not told otherwise.
+const FREE_PORTS: [&str; 2] = ["--grpc-addr=127.0.0.1:0", "--http-addr=127.0.0.1:0"];
 
 /// A server that ends with the test.
 pub(crate) struct Signet {
@@ -68,11 +72,23 @@ impl Signet {
         serde_json::from_str(&stdout).expect("--json answers in JSON")
     }
 
+    /// What the server has logged so far.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
+    }
+
+    /// Where the server keeps its data.
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
     fn spawn(flags: &[&str]) -> Self {
         let directory = TempDir::new().expect("a directory for temporary files");
         let log = File::create(directory.path().join("log")).expect("a file in a new directory");
         let mut process = program(&directory)
-            .args(["--grpc-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0"])
+            .args(
+                FREE_PORTS.iter().filter(|free| !flags.iter().any(|flag| free.starts_with(flag_name(flag)))),
+            )
             .args(flags)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -94,10 +110,9 @@ impl Signet {
 
     /// The next line that the server writes.
     fn line(&self) -> String {
-        self.stdout.recv_timeout(START_TIMEOUT).unwrap_or_else(|_| {
-            let log = fs::read_to_string(self.directory.path().join("log")).unwrap_or_default();
-            panic!("signet did not start; its log:\n{log}")
-        })
+        self.stdout
+            .recv_timeout(START_TIMEOUT)
+            .unwrap_or_else(|_| panic!("signet did not start; its log:\n{}", self.log()))
     }
 }
 
@@ -107,6 +122,11 @@ impl Drop for Signet {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// `--http-addr` of `--http-addr=127.0.0.1:0`.
+fn flag_name(flag: &str) -> &str {
+    flag.split('=').next().unwrap_or(flag)
 }
 
 /// The program on the data of `directory`, untouched by the settings of whoever runs the tests.

@@ -17,6 +17,20 @@ pub(crate) fn promtool() -> PathBuf {
     find("SIGNET_TEST_PROMTOOL", "promtool")
 }
 
+/// The Python environment of the OAuth libraries: what `SIGNET_TEST_OAUTH_CLIENTS` names.
+pub(crate) fn oauth_clients() -> PathBuf {
+    let path = env::var_os("SIGNET_TEST_OAUTH_CLIENTS").map(PathBuf::from);
+    let path = path.expect(
+        "SIGNET_TEST_OAUTH_CLIENTS is not set: scripts/test fetches the clients and runs these tests",
+    );
+    assert!(
+        path.is_dir(),
+        "SIGNET_TEST_OAUTH_CLIENTS names {}, and there is no such directory",
+        path.display()
+    );
+    path
+}
+
 fn find(variable: &str, name: &str) -> PathBuf {
     if let Some(path) = env::var_os(variable).map(PathBuf::from) {
         assert!(path.is_file(), "{variable} names {}, and there is no such file", path.display());

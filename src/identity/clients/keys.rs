@@ -38,6 +38,9 @@ const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7
 const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 const ED25519_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 
+/// What assertions may be signed with: one for each kind of key, and PS256 for RSA, too.
+pub const ASSERTION_ALGORITHMS: [&str; 4] = ["ES256", "EdDSA", "RS256", "PS256"];
+
 /// The public keys of a client.
 #[derive(Debug, Default)]
 pub(super) struct ClientKeys(Vec<ClientKey>);

@@ -25,10 +25,10 @@ use crate::{
 use assertion::{Assertion, AssertionRules};
 use keys::ClientKeys;
 
-pub use keys::read_public_keys;
+pub use keys::{ASSERTION_ALGORITHMS, read_public_keys};
 
 /// Where the token endpoint is, below the issuer (RFC 6749 section 3.2).
-const TOKEN_ENDPOINT: &str = "/oauth2/token";
+pub const TOKEN_ENDPOINT: &str = "/oauth2/token";
 
 /// The clients of the service.
 #[derive(Debug)]
@@ -138,6 +138,25 @@ impl Requester {
         match self {
             Self::FirstParty => FIRST_PARTY_CLIENT.to_owned(),
             Self::Client(registered) => registered.client.id.to_string(),
+        }
+    }
+}
+
+impl Requester {
+    /// Whether this is a client that has proven who it is, and may have `scope`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidClient`] for who has proven nothing, [`Error::InsufficientScope`].
+    pub fn prove_scope(&self, scope: &str) -> Result<(), Error> {
+        match self {
+            Self::Client(found) if found.client.kind == ClientKind::Confidential => {
+                if found.client.scopes.contains(scope) {
+                    Ok(())
+                } else {
+                    Err(Error::InsufficientScope(scope.to_owned()))
+                }
+            }
+            _ => Err(Error::InvalidClient),
         }
     }
 }

@@ -27,16 +27,16 @@ use crate::harness::assert_refused;
 const ISSUER: &str = "http://127.0.0.1:8080";
 
 /// A client's key pair.
-struct Pair {
-    private: EncodingKey,
-    jwk: Value,
+pub(crate) struct Pair {
+    pub(crate) private: EncodingKey,
+    pub(crate) jwk: Value,
     pem: String,
     spki: Vec<u8>,
 }
 
 impl Pair {
     /// A pair whose public key is used with `alg`.
-    fn new(alg: Algorithm) -> Self {
+    pub(crate) fn new(alg: Algorithm) -> Self {
         let random = SystemRandom::new();
         let (private, spki): (EncodingKey, PublicKeyX509Der<'_>) = match alg {
             Algorithm::ES256 => {
@@ -135,7 +135,7 @@ impl Signer {
     }
 }
 
-fn sign(header: &Value, claims: &Value, key: &EncodingKey, alg: Algorithm) -> String {
+pub(crate) fn sign(header: &Value, claims: &Value, key: &EncodingKey, alg: Algorithm) -> String {
     let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let message = format!("{}.{}", encode(header), encode(claims));
     let signature = crypto::sign(message.as_bytes(), key, alg).unwrap();

@@ -108,6 +108,30 @@ async fn a_refused_client_is_told_with_the_reason_that_it_is_not_given() {
 }
 
 #[tokio::test]
+async fn clients_that_are_refused_over_http_are_told_too() {
+    let log = Log::new();
+    let service = Service::start_with(&[&log.flag()]).await;
+    let asked = [
+        ("/oauth2/token", ("grant_type", "client_credentials")),
+        ("/oauth2/revoke", ("token", "any")),
+        ("/oauth2/introspect", ("token", "any")),
+    ];
+    for (index, (path, field)) in asked.into_iter().enumerate() {
+        let client = service.register(&format!("client-{index}"), Wanted::confidential("introspect")).await;
+        let fields = [("client_id", client.id.as_str()), ("client_secret", WRONG), field];
+        let answer = service.server.http().post(path, &fields).await;
+        assert_eq!(answer.0.status(), 401, "{path}");
+        let line = log.refusals(index + 1).await.pop().unwrap();
+        assert_eq!(
+            (&line["reason"], &line["client_id"]),
+            (&"wrong_secret".into(), &client.id.into()),
+            "{path}"
+        );
+        assert_eq!(line["address"], "127.0.0.1", "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_refused_assertion_is_told_apart_from_a_replayed_one() {
     let log = Log::new();
     let signer = Signer::with_args(&["--standing-cache-max-age=0s", &log.flag()]).await;

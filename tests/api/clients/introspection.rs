@@ -99,7 +99,7 @@ async fn of_an_inactive_token_nothing_is_said_whatever_the_cause() {
     inactive.push(used);
     // A session that has ended.
     let (access, token) = log_in().await;
-    let end = RevokeTokenRequest { token: token.clone() };
+    let end = RevokeTokenRequest { token: token.clone(), client: None };
     service.client.clone().0.revoke_token(end).await.unwrap();
     inactive.extend([access, token]);
     // A disabled client's: its own, and its users'.

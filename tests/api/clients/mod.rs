@@ -1,11 +1,12 @@
 //! Owns what machine clients are promised, and what is kept from those who are not.
 
 mod algorithms;
-mod assertions;
+pub(crate) mod assertions;
 mod at_rest;
 mod audit;
 mod grants;
 mod introspection;
+mod revocation;
 mod scopes;
 
 use std::sync::Arc;
@@ -33,33 +34,33 @@ const OWN_AUDIENCE: &str = "signet";
 
 /// A registered client, as the operator handed it to whoever runs it.
 #[derive(Clone)]
-struct Registered {
-    id: String,
-    secret: String,
+pub(crate) struct Registered {
+    pub(crate) id: String,
+    pub(crate) secret: String,
 }
 
 /// What the operator asks for.
 #[derive(Clone, Copy)]
-struct Wanted<'a> {
-    scopes: &'a str,
-    audiences: &'a str,
-    kind: ClientKind,
-    public_key: Option<&'a str>,
+pub(crate) struct Wanted<'a> {
+    pub(crate) scopes: &'a str,
+    pub(crate) audiences: &'a str,
+    pub(crate) kind: ClientKind,
+    pub(crate) public_key: Option<&'a str>,
 }
 
 impl Wanted<'_> {
-    const fn confidential(scopes: &str) -> Wanted<'_> {
+    pub(crate) const fn confidential(scopes: &str) -> Wanted<'_> {
         Wanted { scopes, audiences: "", kind: ClientKind::Confidential, public_key: None }
     }
 
-    const fn public(scopes: &str) -> Wanted<'_> {
+    pub(crate) const fn public(scopes: &str) -> Wanted<'_> {
         Wanted { scopes, audiences: "", kind: ClientKind::Public, public_key: None }
     }
 }
 
 /// The server and its operator, who is another process.
-struct Service {
-    server: TestServer,
+pub(crate) struct Service {
+    pub(crate) server: TestServer,
     store: Store,
     operator: Clients,
     client: Client,
@@ -68,11 +69,11 @@ struct Service {
 
 impl Service {
     /// A server that sees what the operator does at once.
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::start_with(&["--standing-cache-max-age=0s"]).await
     }
 
-    async fn start_with(args: &[&str]) -> Self {
+    pub(crate) async fn start_with(args: &[&str]) -> Self {
         let server = TestServer::start(args).await;
         let store = server.store().await;
         let settings = config(server.dir.path(), args).clients();
@@ -84,7 +85,7 @@ impl Service {
         Self { server, store, operator, client, tokens }
     }
 
-    async fn register(&self, name: &str, wanted: Wanted<'_>) -> Registered {
+    pub(crate) async fn register(&self, name: &str, wanted: Wanted<'_>) -> Registered {
         let new = NewClient {
             name: ClientName::parse(name).unwrap(),
             kind: wanted.kind,
@@ -111,7 +112,7 @@ impl Service {
         Ok(self.tokens.clone().introspect_token(with_token(request, bearer)).await?.into_inner())
     }
 
-    async fn set_active(&self, registered: &Registered, active: bool) {
+    pub(crate) async fn set_active(&self, registered: &Registered, active: bool) {
         let now = self.server.clock.now();
         assert!(self.store.set_client_active(registered.client_id(), active, now).await.unwrap());
     }

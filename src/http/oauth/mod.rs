@@ -1,0 +1,94 @@
+//! Owns the OAuth 2.0 endpoints: they decode forms, call `identity` as the RPCs do, and encode JSON.
+
+mod client;
+mod introspect;
+mod revoke;
+mod token;
+mod userinfo;
+
+use std::{net::SocketAddr, sync::Arc};
+
+use axum::{
+    Extension, Router,
+    http::{HeaderMap, HeaderValue, header},
+    middleware::{from_fn_with_state, map_response},
+    response::Response,
+    routing::{get, post},
+};
+
+use super::{
+    limits::{HttpLimits, admit},
+    refusal::Refusal,
+};
+use crate::{
+    auth::Authenticator,
+    identity::{
+        Accounts, Clients, GoodStanding, Grants, Introspection, Keyring, Revocation, clients::TOKEN_ENDPOINT,
+    },
+    model::{Error, Origin},
+};
+
+/// Where tokens are issued (RFC 6749 section 3.2).
+pub(super) const TOKEN: &str = TOKEN_ENDPOINT;
+/// Where tokens are revoked (RFC 7009).
+pub(super) const REVOKE: &str = "/oauth2/revoke";
+/// Where a token's worth is told (RFC 7662).
+pub(super) const INTROSPECT: &str = "/oauth2/introspect";
+/// Where a token's user is told (OpenID Connect Core 1.0 section 5.3).
+pub(super) const USERINFO: &str = "/oauth2/userinfo";
+
+pub(super) use client::PROVING_METHODS;
+pub(super) use token::{CLIENT_CREDENTIALS, PASSWORD, REFRESH_TOKEN};
+pub(super) use userinfo::CLAIMS;
+
+/// What the endpoints ask.
+#[derive(Debug)]
+pub(crate) struct OAuth {
+    /// Who exchanges grants.
+    pub(crate) grants: Arc<Grants>,
+    /// Who ends the sessions of tokens.
+    pub(crate) revocation: Arc<Revocation>,
+    /// Who tells what tokens are worth.
+    pub(crate) introspection: Arc<Introspection>,
+    /// Who knows the clients.
+    pub(crate) clients: Arc<Clients>,
+    /// Who knows the users.
+    pub(crate) accounts: Arc<Accounts>,
+    /// Who recognises callers.
+    pub(crate) authenticator: Arc<Authenticator<Arc<Keyring>, GoodStanding>>,
+    /// Whether passwords are exchanged for tokens here.
+    pub(crate) password_grant: bool,
+}
+
+/// The endpoints below each of `prefixes`.
+pub(super) fn router<'a>(
+    prefixes: impl IntoIterator<Item = &'a str>,
+    oauth: OAuth,
+    limits: HttpLimits,
+) -> Router {
+    let endpoints = prefixes.into_iter().fold(Router::new(), |router, prefix| {
+        router
+            .route(&format!("{prefix}{TOKEN}"), post(token::token))
+            .route(&format!("{prefix}{REVOKE}"), post(revoke::revoke))
+            .route(&format!("{prefix}{INTROSPECT}"), post(introspect::introspect))
+            .route(&format!("{prefix}{USERINFO}"), get(userinfo::userinfo).post(userinfo::userinfo))
+    });
+    endpoints
+        .with_state(Arc::new(oauth))
+        .layer(from_fn_with_state(limits, admit))
+        .layer(map_response(keep_out_of_caches))
+}
+
+/// Where a request comes from, as far as can be seen.
+fn origin_of(headers: &HeaderMap, peer: Option<Extension<SocketAddr>>) -> Origin {
+    let user_agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+    Origin::of(user_agent, peer.map(|Extension(peer)| peer))
+}
+
+/// What these endpoints answer is for one reader alone (RFC 6749 section 5.1).
+async fn keep_out_of_caches(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+    response
+}

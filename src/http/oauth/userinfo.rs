@@ -1,0 +1,71 @@
+//! Owns `/oauth2/userinfo`: `GetMe` in the claims of OpenID Connect.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, Uri},
+};
+use serde::Serialize;
+
+use super::{Error, OAuth, Refusal};
+use crate::model::{User, claims::USER_SCOPE};
+
+/// The standard claims that there are values for (OpenID Connect Core 1.0 section 5.1).
+#[derive(Serialize)]
+pub(super) struct UserInfo {
+    sub: String,
+    preferred_username: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<String>,
+    /// Beside an e-mail address: nobody has verified it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email_verified: Option<bool>,
+    /// In seconds since the epoch.
+    updated_at: i64,
+}
+
+/// The names of the claims, for discovery.
+pub(in crate::http) const CLAIMS: &[&str] =
+    &["sub", "preferred_username", "name", "email", "email_verified", "updated_at"];
+
+pub(super) async fn userinfo(
+    State(oauth): State<Arc<OAuth>>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Json<UserInfo>, Refusal> {
+    refuse_token_in_query(&uri)?;
+    let caller = oauth.authenticator.authenticate(&headers).await?;
+    if !caller.claims().has_scope(USER_SCOPE) {
+        return Err(Error::InsufficientScope(USER_SCOPE.to_owned()).into());
+    }
+    let (id, _) = caller.user().ok_or_else(|| Error::InsufficientScope(USER_SCOPE.to_owned()))?;
+    let user = oauth.accounts.user(id).await?.ok_or(Error::TokenRevoked)?;
+    Ok(Json(UserInfo::from(user.as_ref())))
+}
+
+/// A token in a URL has been logged on its way (RFC 6750 section 5.3): its sender had better hear of it.
+fn refuse_token_in_query(uri: &Uri) -> Result<(), Error> {
+    let mut names = uri.query().unwrap_or_default().split('&').map(|pair| pair.split('=').next());
+    if names.any(|name| name == Some("access_token")) {
+        let problem = "its token belongs in the header `authorization`: URLs are logged";
+        return Err(Error::MalformedRequest(problem.to_owned()));
+    }
+    Ok(())
+}
+
+impl From<&User> for UserInfo {
+    fn from(user: &User) -> Self {
+        Self {
+            sub: user.id.to_string(),
+            preferred_username: user.username.typed().to_owned(),
+            name: user.display_name.as_ref().map(|name| name.as_str().to_owned()),
+            email: user.email.as_ref().map(|email| email.as_str().to_owned()),
+            email_verified: user.email.as_ref().map(|_| false),
+            updated_at: user.update_time.as_secs(),
+        }
+    }
+}

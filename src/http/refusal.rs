@@ -1,0 +1,260 @@
+//! Owns how an error looks over HTTP: its status, its OAuth 2.0 error code, and the headers that belong to it.
+
+use axum::{
+    Json,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+
+use crate::{
+    model::{Error, FieldViolation},
+    status,
+};
+
+/// A request that is refused. Every handler's error.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    error: Error,
+    /// Instead of the error's own status, where HTTP has one that says more.
+    status: Option<StatusCode>,
+}
+
+/// The body of a refusal: RFC 6749 section 5.2, and the stable reason that the RPCs give, too.
+#[derive(Serialize)]
+struct Body<'a> {
+    error: &'static str,
+    error_description: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    field_violations: Vec<Violation<'a>>,
+}
+
+/// One field at fault, as `google.rpc.BadRequest` has it.
+#[derive(Serialize)]
+struct Violation<'a> {
+    field: &'static str,
+    reason: &'static str,
+    description: &'a str,
+}
+
+impl Refusal {
+    /// `error`, answered with `status`.
+    pub(super) const fn with_status(error: Error, status: StatusCode) -> Self {
+        Self { error, status: Some(status) }
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self { error, status: None }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let Self { error, status } = self;
+        status::log(&error);
+        let (own_status, code) = status_and_code(&error);
+        let description = printable(&error.to_string());
+        let field_violations = match &error {
+            Error::InvalidFields(violations) => violations.iter().map(Violation::from).collect(),
+            _ => Vec::new(),
+        };
+        let body = Body {
+            error: code,
+            error_description: &description,
+            reason: status::reason(&error),
+            field_violations,
+        };
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(challenge) = challenge(&error, code, &description) {
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        if let Some(delay) = status::retry_after(&error) {
+            // The header has whole seconds: too late is better than too early.
+            let seconds = delay.as_secs() + u64::from(delay.subsec_nanos() > 0);
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        (status.unwrap_or(own_status), headers, Json(body)).into_response()
+    }
+}
+
+impl<'a> From<&'a FieldViolation> for Violation<'a> {
+    fn from(violation: &'a FieldViolation) -> Self {
+        let reason = status::field_reason(violation.reason);
+        Self { field: violation.field, reason, description: &violation.description }
+    }
+}
+
+/// Each error's status and its code of RFC 6749 section 5.2, RFC 6750 section 3.1, RFC 7009 section 2.2.1 and RFC 8707 section 2;
+/// where these have none, of RFC 6749 section 4.1.2.1, and `not_found`.
+fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
+    match error {
+        Error::InvalidFields(_) | Error::MalformedRequest(_) => (StatusCode::BAD_REQUEST, "invalid_request"),
+        Error::MessageTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "invalid_request"),
+        Error::HeadersTooLarge { .. } => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "invalid_request"),
+        Error::UsernameTaken => (StatusCode::CONFLICT, "invalid_request"),
+        Error::InvalidCredentials
+        | Error::RefreshTokenInvalid
+        | Error::RefreshTokenReused
+        | Error::TokenOfAnotherClient => (StatusCode::BAD_REQUEST, "invalid_grant"),
+        Error::InvalidScope(_) => (StatusCode::BAD_REQUEST, "invalid_scope"),
+        Error::InvalidAudience(_) => (StatusCode::BAD_REQUEST, "invalid_target"),
+        Error::UnsupportedTokenType => (StatusCode::BAD_REQUEST, "unsupported_token_type"),
+        Error::InvalidClient => (StatusCode::UNAUTHORIZED, "invalid_client"),
+        Error::UnsupportedGrantType => (StatusCode::BAD_REQUEST, "unsupported_grant_type"),
+        Error::TokenMissing | Error::TokenInvalid(_) | Error::TokenExpired | Error::TokenRevoked => {
+            (StatusCode::UNAUTHORIZED, "invalid_token")
+        }
+        Error::InsufficientScope(_) => (StatusCode::FORBIDDEN, "insufficient_scope"),
+        Error::AccessUndeclared => (StatusCode::FORBIDDEN, "access_denied"),
+        Error::SessionNotFound | Error::Unimplemented => (StatusCode::NOT_FOUND, "not_found"),
+        Error::Overloaded { .. } => (StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable"),
+        Error::Unavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable"),
+        Error::DeadlineExceeded => (StatusCode::GATEWAY_TIMEOUT, "temporarily_unavailable"),
+        Error::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "server_error"),
+    }
+}
+
+/// What `WWW-Authenticate` says to `error`: RFC 6750 section 3 for tokens, RFC 6749 section 5.2 for clients.
+fn challenge(error: &Error, code: &str, description: &str) -> Option<HeaderValue> {
+    let challenge = match error {
+        // Whoever showed nothing is told nothing but what to show.
+        Error::TokenMissing => r#"Bearer realm="signet""#.to_owned(),
+        Error::TokenInvalid(_) | Error::TokenExpired | Error::TokenRevoked => {
+            format!(r#"Bearer realm="signet", error="{code}", error_description="{description}""#)
+        }
+        Error::InsufficientScope(scope) => {
+            let scope = printable(scope);
+            format!(
+                r#"Bearer realm="signet", error="{code}", error_description="{description}", scope="{scope}""#
+            )
+        }
+        Error::InvalidClient => r#"Basic realm="signet""#.to_owned(),
+        _ => return None,
+    };
+    HeaderValue::from_str(&challenge).ok()
+}
+
+/// `text` in the characters that `error_description` may have: printable ASCII but `"` and `\` (RFC 6749 section 5.2).
+fn printable(text: &str) -> String {
+    let printable = |c| match c {
+        '"' | '\\' => '\'',
+        ' '..='~' => c,
+        _ => '?',
+    };
+    text.chars().map(printable).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::{FieldReason, NameSet, RuleViolation};
+
+    /// An error, and what a client gets: status, code, reason, and how the challenge begins; where there is none, nothing.
+    type Expected = (Error, u16, &'static str, &'static str, &'static str);
+
+    /// Every error there is.
+    fn table() -> Vec<Expected> {
+        let violation = RuleViolation::new(FieldReason::Required, "must be set").at("token");
+        let retry_after = Duration::from_millis(1_001);
+        let names = NameSet::parse("a b").unwrap();
+        let unavailable = Error::Unavailable { what: "database", source: "secret".into() };
+        vec![
+            (Error::InvalidFields(vec![violation]), 400, "invalid_request", "INVALID_FIELDS", ""),
+            (Error::MalformedRequest("x".into()), 400, "invalid_request", "MALFORMED_REQUEST", ""),
+            (Error::MessageTooLarge { max_bytes: 1 }, 413, "invalid_request", "MESSAGE_TOO_LARGE", ""),
+            (Error::HeadersTooLarge { max_bytes: 1 }, 431, "invalid_request", "HEADERS_TOO_LARGE", ""),
+            (Error::UsernameTaken, 409, "invalid_request", "USERNAME_TAKEN", ""),
+            (Error::InvalidCredentials, 400, "invalid_grant", "INVALID_CREDENTIALS", ""),
+            (Error::RefreshTokenInvalid, 400, "invalid_grant", "REFRESH_TOKEN_INVALID", ""),
+            (Error::RefreshTokenReused, 400, "invalid_grant", "REFRESH_TOKEN_REUSED", ""),
+            (Error::TokenOfAnotherClient, 400, "invalid_grant", "TOKEN_OF_ANOTHER_CLIENT", ""),
+            (Error::InvalidScope(names.clone()), 400, "invalid_scope", "INVALID_SCOPE", ""),
+            (Error::InvalidAudience(names), 400, "invalid_target", "INVALID_AUDIENCE", ""),
+            (Error::UnsupportedTokenType, 400, "unsupported_token_type", "UNSUPPORTED_TOKEN_TYPE", ""),
+            (Error::InvalidClient, 401, "invalid_client", "INVALID_CLIENT", "Basic realm="),
+            (Error::UnsupportedGrantType, 400, "unsupported_grant_type", "UNSUPPORTED_GRANT_TYPE", ""),
+            (Error::TokenMissing, 401, "invalid_token", "TOKEN_MISSING", "Bearer realm="),
+            (Error::TokenInvalid("it is bad"), 401, "invalid_token", "TOKEN_INVALID", "Bearer realm="),
+            (Error::TokenExpired, 401, "invalid_token", "TOKEN_EXPIRED", "Bearer realm="),
+            (Error::TokenRevoked, 401, "invalid_token", "TOKEN_REVOKED", "Bearer realm="),
+            (
+                Error::InsufficientScope("a".into()),
+                403,
+                "insufficient_scope",
+                "INSUFFICIENT_SCOPE",
+                "Bearer realm=",
+            ),
+            (Error::AccessUndeclared, 403, "access_denied", "ACCESS_UNDECLARED", ""),
+            (Error::SessionNotFound, 404, "not_found", "SESSION_NOT_FOUND", ""),
+            (Error::Unimplemented, 404, "not_found", "", ""),
+            (Error::Overloaded { what: "x", retry_after }, 429, "temporarily_unavailable", "OVERLOADED", ""),
+            (Error::DeadlineExceeded, 504, "temporarily_unavailable", "DEADLINE_EXCEEDED", ""),
+            (unavailable, 503, "temporarily_unavailable", "UNAVAILABLE", ""),
+            (Error::internal("secret"), 500, "server_error", "INTERNAL", ""),
+        ]
+    }
+
+    async fn answer(error: Error) -> (StatusCode, HeaderMap, serde_json::Value) {
+        let (head, body) = Refusal::from(error).into_response().into_parts();
+        let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+        (head.status, head.headers, serde_json::from_slice(&body).unwrap())
+    }
+
+    #[tokio::test]
+    async fn every_error_has_its_status_its_code_its_reason_and_its_challenge() {
+        for (error, status, code, reason, challenge) in table() {
+            let what = format!("{error:?}");
+            let (retry_after, said) = (status::retry_after(&error), error.to_string());
+            let (got, headers, body) = answer(error).await;
+            let told = body["reason"].as_str().unwrap_or_default();
+            assert_eq!((got.as_u16(), body["error"].as_str(), told), (status, Some(code), reason));
+            assert_eq!(body["error_description"], printable(&said), "{what}");
+            assert!(!body.to_string().contains("secret"), "{what}");
+            assert_eq!(headers[header::CACHE_CONTROL], "no-store");
+            let shown = headers.get(header::WWW_AUTHENTICATE).map(|value| value.to_str().unwrap());
+            assert_eq!(shown.is_some(), !challenge.is_empty(), "{what}");
+            assert!(shown.unwrap_or_default().starts_with(challenge), "{what}: {shown:?}");
+            // RFC 9110 section 15.5.2: a 401 must say how to authenticate.
+            assert!(status != 401 || shown.is_some(), "{what}");
+            assert_eq!(headers.contains_key(header::RETRY_AFTER), retry_after.is_some(), "{what}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_belongs_to_an_error_is_told() {
+        let violation = RuleViolation::new(FieldReason::Required, "must be set").at("token");
+        let (_, _, body) = answer(Error::InvalidFields(vec![violation])).await;
+        let expected =
+            serde_json::json!([{"field": "token", "reason": "REQUIRED", "description": "must be set"}]);
+        assert_eq!(body["field_violations"], expected);
+
+        let retry_after = Duration::from_millis(1_001);
+        let (_, headers, _) = answer(Error::Overloaded { what: "passwords", retry_after }).await;
+        assert_eq!(headers[header::RETRY_AFTER], "2");
+
+        let (_, headers, body) = answer(Error::InsufficientScope("pro\"file".into())).await;
+        let expected = r#"Bearer realm="signet", error="insufficient_scope", error_description="the scope `pro'file` is needed, and was not granted", scope="pro'file""#;
+        assert_eq!(headers[header::WWW_AUTHENTICATE], expected);
+        assert_eq!(body.get("field_violations"), None);
+
+        let (_, headers, _) = answer(Error::TokenMissing).await;
+        assert_eq!(headers[header::WWW_AUTHENTICATE], r#"Bearer realm="signet""#);
+    }
+
+    proptest! {
+        #[test]
+        fn a_description_has_only_the_characters_that_it_may_have(text in any::<String>()) {
+            let allowed = |c: char| matches!(c, ' '..='!' | '#'..='[' | ']'..='~');
+            prop_assert!(printable(&text).chars().all(allowed));
+        }
+    }
+}

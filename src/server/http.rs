@@ -1,0 +1,49 @@
+//! Owns the HTTP side of the composition.
+
+use std::{convert::Infallible, sync::Arc};
+
+use axum::{body::Body, response::Response};
+use hyper::body::Incoming;
+use tower::{Service, ServiceExt};
+
+use super::Parts;
+use crate::{
+    config::{Config, Switch},
+    http::{Discovery, HttpLimits, OAuth, metrics, router},
+    limits::Places,
+};
+
+/// The HTTP side: what does not speak gRPC finds the same service here.
+pub(super) fn service(
+    parts: &Parts,
+    config: &Config,
+) -> impl Service<http::Request<Incoming>, Response = Response, Error = Infallible, Future: Send>
++ Clone
++ Send
++ Sync
++ 'static {
+    let password_grant = config.http.http_password_grant == Switch::On;
+    let oauth = OAuth {
+        grants: Arc::clone(&parts.grants),
+        revocation: Arc::clone(&parts.revocation),
+        introspection: Arc::clone(&parts.introspection),
+        clients: Arc::clone(&parts.clients),
+        accounts: Arc::clone(&parts.accounts),
+        authenticator: Arc::clone(&parts.authenticator),
+        password_grant,
+    };
+    let discovery = Discovery::new(config.tokens.issuer.clone(), password_grant, Arc::clone(&parts.keyring));
+    let limits = HttpLimits::new(
+        parts.calls.clone(),
+        Places::new(config.limits.max_in_flight_calls),
+        config.limits.request_timeout,
+        config.limits.max_message_bytes,
+        config.limits.max_header_bytes,
+    );
+    let shown = (config.observe.metrics == Switch::On).then(|| Arc::clone(&parts.metrics));
+    let router =
+        router(Arc::clone(&parts.keyring), parts.readiness.subscribe(), oauth, discovery, shown, limits);
+    // Outermost, so that every request is counted with the status that the client gets.
+    metrics::measured(router, Arc::clone(&parts.metrics), parts.clock.clone())
+        .map_request(|request: http::Request<Incoming>| request.map(Body::new))
+}

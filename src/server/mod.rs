@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     audit::Audit,
     config::{Config, ConfigError, Database, StorageConfig},
-    identity::{KeyRotation, MasterKey, Readiness, keyring::KeyringError},
+    identity::{KeyRotation, MasterKey, Readiness, keyring::KeyringError, passwords::Argon2Params},
     metrics::Metrics,
     model::{Clock, Error, KeyId},
     rpc::health::HealthRpc,
@@ -154,6 +154,21 @@ impl Server {
         let argon2 = config.passwords.argon2()?;
         let metrics = Arc::new(Metrics::new());
         let audit = open_audit_log(&config, &clock, &metrics)?;
+        let prepared = Box::pin(Self::prepare(config, argon2, audit.clone(), metrics, clock)).await;
+        if prepared.is_err() {
+            // A key may have been made by then.
+            audit.flush().await;
+        }
+        prepared
+    }
+
+    async fn prepare(
+        config: Config,
+        argon2: Argon2Params,
+        audit: Audit,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+    ) -> Result<Self, StartError> {
         let keys = config.tokens.keys()?;
         let grpc = bind("--grpc-addr", config.grpc_addr)?;
         let http = bind("--http-addr", config.http_addr)?;

@@ -139,7 +139,7 @@ async fn an_address_that_cannot_be_taken_is_refused() {
     assert!(!place.has_data());
 
     drop(taken);
-    // It has made its data by then, and a key, of which both logs would tell.
+    // It has made its data by then, and a key, of which both logs tell.
     let quiet = ["--log-level=off", "--audit-log=off"];
     let finished = place.run(&[&["--grpc-addr", &addr, "--http-addr", &addr][..], &quiet[..]].concat()).await;
     assert!(refused_for(&finished, "--http-addr").contains("cannot be taken"));

@@ -48,6 +48,30 @@ named! {
         UserEnabled = "user.enabled",
         /// A user (or somebody who did not know the password, in vain) or an operator deleted an account.
         UserDeleted = "user.deleted",
+        /// Somebody said to be a client, and was refused.
+        ClientRefused = "client.refused",
+        /// An operator registered a client.
+        ClientCreated = "client.created",
+        /// An operator gave a client a new secret.
+        ClientSecretRotated = "client.secret_rotated",
+        /// An operator replaced a client's public keys.
+        ClientKeysReplaced = "client.keys_replaced",
+        /// An operator disabled a client.
+        ClientDisabled = "client.disabled",
+        /// An operator enabled a client.
+        ClientEnabled = "client.enabled",
+        /// An operator deleted a client, and its sessions with it.
+        ClientDeleted = "client.deleted",
+        /// A signing key was made and is published from now on.
+        SigningKeyPublished = "signing_key.published",
+        /// A signing key took over from the one before: by the operator's command, or since a process began to sign with it.
+        SigningKeyRotated = "signing_key.rotated",
+        /// A signing key was deleted: no valid token needs it.
+        SigningKeyDeleted = "signing_key.deleted",
+        /// An operator deleted a signing key that is compromised.
+        SigningKeyRevoked = "signing_key.revoked",
+        /// An operator changed the master key: every signing key was sealed anew.
+        SigningKeysResealed = "signing_keys.resealed",
     }
 }
 
@@ -76,6 +100,18 @@ named! {
         UserChanged = "user_changed",
         /// The token had been used, and its successor too.
         TokenReused = "token_reused",
+        /// No client has the id.
+        UnknownClient = "unknown_client",
+        /// The client proved who it is, or cannot, and is disabled.
+        ClientDisabled = "client_disabled",
+        /// The client is confidential, and proved nothing.
+        MissingProof = "missing_proof",
+        /// The secret is none of the client's.
+        WrongSecret = "wrong_secret",
+        /// The assertion is malformed, signed with no key of the client's, meant for another, or not valid at this time.
+        BadAssertion = "bad_assertion",
+        /// The assertion is good, and was used before.
+        ReplayedAssertion = "replayed_assertion",
     }
 }
 
@@ -88,6 +124,8 @@ named! {
         User = "user",
         /// Whoever may run `signet` on this machine.
         Operator = "operator",
+        /// The service of its own accord.
+        Service = "service",
     }
 }
 
@@ -135,7 +173,13 @@ impl Entry {
     /// It was an operator's doing.
     #[must_use]
     pub fn by_operator(self) -> Self {
-        Self { actor: Actor::Operator, ..self }
+        self.by(Actor::Operator)
+    }
+
+    /// It was the doing of `actor`.
+    #[must_use]
+    pub fn by(self, actor: Actor) -> Self {
+        Self { actor, ..self }
     }
 
     /// It concerns `user`.

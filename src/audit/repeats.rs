@@ -11,9 +11,9 @@ use crate::model::{Timestamp, UserId};
 /// For how long equal refusals are counted before they are told.
 const WINDOW: Duration = Duration::from_mins(1);
 
-/// How many kinds of refusals are told apart within the window. Those of users that exist, and those of nobody, have a room
-/// each: who floods with names that nobody has cannot hide what is tried on a user. Beyond it, the user and the
-/// address are not told apart any more. So no flood writes more than some 4,000 lines a minute.
+/// How many kinds of refusals are told apart within the window. Those of users that exist, of clients that exist, and of nobody
+/// have a room each: who floods with names that nobody has cannot hide what is tried on a user. Beyond it, the user, the client
+/// and the address are not told apart any more. So no flood writes more than some 6,000 lines a minute.
 const KINDS: usize = 1_024;
 
 /// What makes two refusals equal.
@@ -23,6 +23,7 @@ struct Kind {
     outcome: Outcome,
     reason: Option<Reason>,
     user_id: Option<UserId>,
+    client_id: Option<String>,
     address: Option<String>,
 }
 
@@ -33,6 +34,7 @@ pub(super) struct Repeats {
     since: Option<Timestamp>,
     kinds: HashMap<Kind, Repeated>,
     of_users: usize,
+    of_clients: usize,
     of_nobody: usize,
 }
 
@@ -55,15 +57,20 @@ impl Repeats {
             outcome: entry.outcome,
             reason: entry.reason,
             user_id: entry.user_id,
+            client_id: entry.client_id.clone(),
             address: entry.address.clone(),
         };
         if !self.kinds.contains_key(&kind) {
-            let room = if entry.user_id.is_some() { &mut self.of_users } else { &mut self.of_nobody };
+            let room = match (entry.user_id, &entry.client_id) {
+                (Some(_), _) => &mut self.of_users,
+                (None, Some(_)) => &mut self.of_clients,
+                (None, None) => &mut self.of_nobody,
+            };
             if *room < KINDS {
                 *room += 1;
             } else {
-                (kind.user_id, kind.address) = (None, None);
-                (entry.user_id, entry.session_id) = (None, None);
+                (kind.user_id, kind.client_id, kind.address) = (None, None, None);
+                (entry.user_id, entry.client_id, entry.session_id) = (None, None, None);
                 (entry.address, entry.user_agent) = (None, None);
             }
         }

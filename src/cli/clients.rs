@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{Failure, Output};
+use super::{Failure, Output, audit};
 use crate::{
+    audit::{Audit, Entry, Event},
     config::Config,
     identity::{
         Clients,
@@ -99,15 +100,19 @@ pub(super) async fn run(command: Command, config: &Config, output: Output) -> Re
         Command::Create(create) => {
             // What the command line gets wrong is told before anything is made.
             let new = new_client(create)?;
+            let audit = audit::open(config)?;
             let store = OpenDatabase::for_command(&config.storage, Missing::Made).await?.store;
-            let result = make(new, &store, config, output).await;
+            let result = make(new, &clients(&store, config, &audit), output).await;
             store.close().await;
+            audit::flush(&audit).await;
             result
         }
         Command::Existing(command) => {
+            let audit = audit::open(config)?;
             let store = OpenDatabase::for_command(&config.storage, Missing::Refused).await?.store;
-            let result = with_existing(command, &store, config, output).await;
+            let result = with_existing(command, &store, config, &audit, output).await;
             store.close().await;
+            audit::flush(&audit).await;
             result
         }
     }
@@ -117,33 +122,21 @@ async fn with_existing(
     command: Existing,
     store: &Store,
     config: &Config,
+    audit: &Audit,
     output: Output,
 ) -> Result<(), Failure> {
     match command {
         Existing::List { limit, after } => list(limit, after.map(ClientId), store, output).await,
         Existing::Show(who) => show(&find(&who.client, store).await?, None, output),
         Existing::RotateSecret { who, end_older } => {
-            rotate_secret(&who.client, end_older, store, config, output).await
+            rotate_secret(&who.client, end_older, store, &clients(store, config, audit), output).await
         }
         Existing::SetKeys { who, public_key } => {
-            let jwks = read_keys(&public_key)?;
-            let client = find(&who.client, store).await?;
-            if client.kind == ClientKind::Public {
-                return Err(Failure::Failed(format!("`{}` is a public client", client.name.as_str())));
-            }
-            store.set_client_keys(client.id, jwks, now()).await?;
-            show_again(client.id, store, output).await
+            set_keys(&who.client, &public_key, store, audit, output).await
         }
-        Existing::Disable(who) => set_active(&who.client, false, store, output).await,
-        Existing::Enable(who) => set_active(&who.client, true, store, output).await,
-        Existing::Delete(who) => {
-            let client = find(&who.client, store).await?;
-            store.delete_client(client.id, now()).await?;
-            output.answer(
-                &format!("Deleted {} ({}).", client.name.as_str(), client.id),
-                &json!({ "deleted": client.id.to_string() }),
-            )
-        }
+        Existing::Disable(who) => set_active(&who.client, false, store, audit, output).await,
+        Existing::Enable(who) => set_active(&who.client, true, store, audit, output).await,
+        Existing::Delete(who) => delete(&who.client, store, audit, output).await,
     }
 }
 
@@ -166,8 +159,8 @@ fn new_client(create: Create) -> Result<NewClient, Failure> {
     })
 }
 
-async fn make(new: NewClient, store: &Store, config: &Config, output: Output) -> Result<(), Failure> {
-    let made = clients(store, config).register(new).await?;
+async fn make(new: NewClient, clients: &Clients, output: Output) -> Result<(), Failure> {
+    let made = clients.register(new).await?;
     let (client, secret) = made.ok_or_else(|| Failure::Failed("the name is taken".to_owned()))?;
     show(&client, secret.as_ref(), output)
 }
@@ -204,7 +197,7 @@ async fn rotate_secret(
     who: &str,
     end_older: bool,
     store: &Store,
-    config: &Config,
+    clients: &Clients,
     output: Output,
 ) -> Result<(), Failure> {
     let client = find(who, store).await?;
@@ -214,14 +207,54 @@ async fn rotate_secret(
             client.name.as_str()
         )));
     }
-    let secret = clients(store, config).rotate_secret(client.id, end_older).await?;
+    let secret = clients.rotate_secret(client.id, end_older).await?;
     show(&find(&client.id.to_string(), store).await?, Some(&secret), output)
 }
 
-async fn set_active(who: &str, active: bool, store: &Store, output: Output) -> Result<(), Failure> {
+async fn set_keys(
+    who: &str,
+    public_key: &PathBuf,
+    store: &Store,
+    audit: &Audit,
+    output: Output,
+) -> Result<(), Failure> {
+    let jwks = read_keys(public_key)?;
     let client = find(who, store).await?;
-    store.set_client_active(client.id, active, now()).await?;
+    if client.kind == ClientKind::Public {
+        return Err(Failure::Failed(format!("`{}` is a public client", client.name.as_str())));
+    }
+    let pending = audit.begin(event(Event::ClientKeysReplaced, &client));
+    // None to be found any more, here and below: another command deleted it at the same time.
+    pending.done_if(store.set_client_keys(client.id, jwks, now()).await?);
     show_again(client.id, store, output).await
+}
+
+async fn set_active(
+    who: &str,
+    active: bool,
+    store: &Store,
+    audit: &Audit,
+    output: Output,
+) -> Result<(), Failure> {
+    let client = find(who, store).await?;
+    let kind = if active { Event::ClientEnabled } else { Event::ClientDisabled };
+    let pending = audit.begin(event(kind, &client));
+    pending.done_if(store.set_client_active(client.id, active, now()).await?);
+    show_again(client.id, store, output).await
+}
+
+async fn delete(who: &str, store: &Store, audit: &Audit, output: Output) -> Result<(), Failure> {
+    let client = find(who, store).await?;
+    let pending = audit.begin(event(Event::ClientDeleted, &client));
+    pending.done_if(store.delete_client(client.id, now()).await?);
+    output.answer(
+        &format!("Deleted {} ({}).", client.name.as_str(), client.id),
+        &json!({ "deleted": client.id.to_string() }),
+    )
+}
+
+fn event(event: Event, client: &Client) -> Entry {
+    event.done().by_operator().client(client.id.to_string())
 }
 
 async fn show_again(id: ClientId, store: &Store, output: Output) -> Result<(), Failure> {
@@ -237,8 +270,8 @@ async fn find(who: &str, store: &Store) -> Result<Client, Failure> {
     found.ok_or_else(|| Failure::Failed(format!("there is no client `{who}`")))
 }
 
-fn clients(store: &Store, config: &Config) -> Clients {
-    Clients::new(store.clone(), config.clients(), Clock::system(), Arc::default())
+fn clients(store: &Store, config: &Config, audit: &Audit) -> Clients {
+    Clients::new(store.clone(), config.clients(), Clock::system(), Arc::default(), audit.clone())
 }
 
 fn now() -> Timestamp {

@@ -6,8 +6,9 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::{Failure, Output};
+use super::{Failure, Output, audit};
 use crate::{
+    audit::Audit,
     config::Config,
     identity::{
         KeyRotation, MasterKey,
@@ -21,6 +22,13 @@ use crate::{
 pub(super) enum Command {
     /// List the signing keys in the order in which they sign, each with its stage and its times.
     List,
+    #[command(flatten)]
+    Change(Change),
+}
+
+/// What changes the keys.
+#[derive(Debug, Subcommand)]
+pub(super) enum Change {
     /// Publish the next signing key. It signs after --key-publish-ahead, when whoever verifies has it.
     Rotate(Rotate),
     /// Delete a signing key that is compromised: every token that it signed is refused by the service within
@@ -61,10 +69,17 @@ pub(super) struct Reseal {
 pub(super) async fn run(command: Command, config: &Config, output: Output) -> Result<(), Failure> {
     match command {
         Command::List => list(config, output).await,
-        Command::Rotate(Rotate { now }) => rotate(now, config, output).await,
-        Command::Revoke(Revoke { kid }) => revoke(&kid, config, output).await,
-        Command::Reseal(Reseal { new_master_key_file }) => {
-            change_master_key(new_master_key_file, config, output).await
+        Command::Change(command) => {
+            let audit = audit::open(config)?;
+            let result = match command {
+                Change::Rotate(Rotate { now }) => rotate(now, config, &audit, output).await,
+                Change::Revoke(Revoke { kid }) => revoke(&kid, config, &audit, output).await,
+                Change::Reseal(Reseal { new_master_key_file }) => {
+                    change_master_key(new_master_key_file, config, &audit, output).await
+                }
+            };
+            audit::flush(&audit).await;
+            result
         }
     }
 }
@@ -103,15 +118,15 @@ async fn list(config: &Config, output: Output) -> Result<(), Failure> {
 }
 
 /// The keys of the configured database, its schema up to date, to be changed.
-async fn open(config: &Config) -> Result<KeyRotation, Failure> {
+async fn open(config: &Config, audit: &Audit) -> Result<KeyRotation, Failure> {
     let settings = config.tokens.keys().map_err(StartError::from)?;
     let OpenDatabase { store, master_key, .. } =
         OpenDatabase::for_command(&config.storage, Missing::Refused).await?;
-    Ok(KeyRotation::new(store, master_key, settings, Clock::system()))
+    Ok(KeyRotation::new(store, master_key, settings, Clock::system(), audit.clone()))
 }
 
-async fn rotate(now: bool, config: &Config, output: Output) -> Result<(), Failure> {
-    let rotation = open(config).await?;
+async fn rotate(now: bool, config: &Config, audit: &Audit, output: Output) -> Result<(), Failure> {
+    let rotation = open(config, audit).await?;
     let rotated = rotation.rotate(now).await;
     rotation.close().await;
     let NextKey { kid, sign_time } = rotated?;
@@ -123,8 +138,8 @@ async fn rotate(now: bool, config: &Config, output: Output) -> Result<(), Failur
     output.answer(&text, &json!({ "kid": kid, "sign_time": sign_time.to_string() }))
 }
 
-async fn revoke(kid: &str, config: &Config, output: Output) -> Result<(), Failure> {
-    let rotation = open(config).await?;
+async fn revoke(kid: &str, config: &Config, audit: &Audit, output: Output) -> Result<(), Failure> {
+    let rotation = open(config, audit).await?;
     let revoked = rotation.revoke(kid).await;
     rotation.close().await;
     let successor = revoked?.map(|next| next.kid);
@@ -132,7 +147,12 @@ async fn revoke(kid: &str, config: &Config, output: Output) -> Result<(), Failur
     output.answer(&format!("Revoked {kid}.{signs}"), &json!({ "revoked": kid, "signing_key": successor }))
 }
 
-async fn change_master_key(file: Option<PathBuf>, config: &Config, output: Output) -> Result<(), Failure> {
+async fn change_master_key(
+    file: Option<PathBuf>,
+    config: &Config,
+    audit: &Audit,
+    output: Output,
+) -> Result<(), Failure> {
     let new = file.map(|file| {
         let refuse =
             |problem: String| Failure::Usage(format!("--new-master-key-file: {} {problem}", file.display()));
@@ -141,7 +161,7 @@ async fn change_master_key(file: Option<PathBuf>, config: &Config, output: Outpu
         MasterKey::from_hex(&text).map_err(refuse)?;
         Ok::<_, Failure>(text)
     });
-    let resealed = reseal(config, new.transpose()?).await?;
+    let resealed = reseal(config, new.transpose()?, audit).await?;
     let place = resealed.master_key_file.as_ref().map_or_else(
         || "Start the service with it from now on.".to_owned(),
         |file| format!("It is in {file}: keep a copy apart from the database."),

@@ -1,5 +1,6 @@
 //! Owns the command line: what can be asked of the program, and how it answers people and programs.
 
+mod audit;
 mod clients;
 mod healthcheck;
 mod keys;

@@ -13,17 +13,17 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{Failure, Output};
+use super::{Failure, Output, audit};
 use crate::{
     audit::{Audit, Event},
     config::Config,
     identity::{Accounts, NewAccount, Passwords, passwords::PoolSize},
-    metrics::{HashMetrics, Metrics},
+    metrics::HashMetrics,
     model::{
         Clock, Deadline, Error, User, UserId, Username,
         profile::{DisplayName, Email},
     },
-    server::{Missing, OpenDatabase, open_audit_log},
+    server::{Missing, OpenDatabase},
     store::Store,
 };
 
@@ -90,25 +90,13 @@ pub(super) async fn run(command: Command, config: &Config, output: Output) -> Re
     match command {
         Command::Create(create) => make(create, config, output).await,
         Command::Existing(command) => {
-            let audit = audit_log(config)?;
+            let audit = audit::open(config)?;
             let store = OpenDatabase::for_command(&config.storage, Missing::Refused).await?.store;
             let result = with_existing(command, &store, &audit, output).await;
             store.close().await;
-            flush(&audit).await;
+            audit::flush(&audit).await;
             result
         }
-    }
-}
-
-/// The audit log, before anything is changed: what cannot be recorded is not done.
-fn audit_log(config: &Config) -> Result<Audit, Failure> {
-    open_audit_log(config, &Clock::system(), &Metrics::new())
-        .map_err(|error| Failure::Usage(error.to_string()))
-}
-
-async fn flush(audit: &Audit) {
-    if !audit.flush().await {
-        tracing::error!("what was done could not be written to the audit log");
     }
 }
 
@@ -131,7 +119,7 @@ async fn make(create: Create, config: &Config, output: Output) -> Result<(), Fai
     // What the command line gets wrong is told before anything is made.
     let argon2 = config.passwords.argon2().map_err(|error| Failure::Usage(error.to_string()))?;
     let password = read_password(create.password_file.as_deref())?;
-    let audit = audit_log(config)?;
+    let audit = audit::open(config)?;
     let store = OpenDatabase::for_command(&config.storage, Missing::Made).await?.store;
     let size = PoolSize { threads: 1, queue: 1 };
     let passwords = Passwords::start(argon2, size, HashMetrics::default()).map_err(Error::internal)?;
@@ -152,7 +140,7 @@ async fn make(create: Create, config: &Config, output: Output) -> Result<(), Fai
     let event = Event::UserCreated.done().by_operator();
     let made = accounts.create(new, event, Deadline::after(HASH_TIMEOUT)).await;
     store.close().await;
-    flush(&audit).await;
+    audit::flush(&audit).await;
     show(&made?, output)
 }
 

@@ -142,7 +142,7 @@ impl Grants {
             audience: NameSet::of(audiences.iter().map(String::as_str))
                 .map_err(|_| Error::InvalidAudience(NameSet::default()))?,
         };
-        let requester = self.clients.authenticate(client).await?;
+        let requester = self.clients.authenticate(client, &origin).await?;
         match grant {
             Grant::Password { username, password } => {
                 let opening = self.opening(&requester, &wish, origin)?;

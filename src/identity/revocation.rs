@@ -39,7 +39,7 @@ impl Revocation {
         client: Option<ClientAuthentication>,
         origin: &Origin,
     ) -> Result<(), Error> {
-        let requester = self.clients.authenticate(client).await?;
+        let requester = self.clients.authenticate(client, origin).await?;
         let found = match RefreshToken::parse(token) {
             // It has no dot: no JWT reads like that.
             Some(token) => self.session_of_refresh(token).await?,

@@ -212,7 +212,7 @@ impl Sessions {
         Ok(session.is_some())
     }
 
-    /// The sessions of `user` after `after` the oldest first; one that has expired may show until it is swept away; at most `limit`.
+    /// The sessions of `user` after `after` that have not expired, the oldest first; at most `limit`.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
@@ -222,7 +222,7 @@ impl Sessions {
         after: Option<SessionId>,
         limit: u64,
     ) -> Result<Vec<Session>, Error> {
-        self.store.sessions(user, after, limit).await
+        self.store.sessions(user, after, limit, self.settings.lifetime, self.clock.now()).await
     }
 
     /// Ends the session `id` of `user`, who asks for it from `origin`.

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     audit::Audit,
     config::{Config, ConfigError, Switch},
-    identity::{KeyRotation, Readiness, keyring::KeyringError},
+    identity::{KeyRotation, Readiness, keyring::KeyringError, passwords::Argon2Params},
     metrics::Metrics,
     model::{Clock, Error, KeyId},
     rpc::health::HealthRpc,
@@ -109,6 +109,21 @@ impl Server {
         let argon2 = config.passwords.argon2()?;
         let metrics = Arc::new(Metrics::new());
         let audit = open_audit_log(&config, &clock, &metrics)?;
+        let prepared = Box::pin(Self::prepare(config, argon2, audit.clone(), metrics, clock)).await;
+        if prepared.is_err() {
+            // A key may have been made by then.
+            audit.flush().await;
+        }
+        prepared
+    }
+
+    async fn prepare(
+        config: Config,
+        argon2: Argon2Params,
+        audit: Audit,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+    ) -> Result<Self, StartError> {
         let keys = config.tokens.keys()?;
         let grpc = bind("--grpc-addr", config.grpc_addr)?;
         let http = bind("--http-addr", config.http_addr)?;
@@ -118,7 +133,7 @@ impl Server {
         let OpenDatabase { store, master_key, description, master_key_made, .. } = database;
         let statements = metrics.database.clone();
         let store = store.observed(move |took, failed| statements.statement(took, failed));
-        let rotation = KeyRotation::new(store.clone(), master_key, keys, clock.clone());
+        let rotation = KeyRotation::new(store.clone(), master_key, keys, clock.clone(), audit.clone());
         let foundation = Foundation { argon2, store, rotation, audit, metrics, clock };
         let parts = Parts::build(foundation, &config).await?;
         parts.readiness.check().await;

@@ -76,7 +76,8 @@ impl Parts {
             audit.clone(),
             metrics.grants.clone(),
         ));
-        let clients = Arc::new(Clients::new(store.clone(), config.clients(), clock.clone(), followed()));
+        let clients =
+            Arc::new(Clients::new(store.clone(), config.clients(), clock.clone(), followed(), audit.clone()));
         let grants = Arc::new(Grants::new(
             Arc::clone(&accounts),
             Arc::clone(&sessions),
@@ -95,12 +96,7 @@ impl Parts {
             config.tokens.issuer.clone(),
         ));
         let readiness = Readiness::new(Arc::clone(&keyring), metrics.database.clone());
-        metrics.watch_caches(vec![
-            ("verified_tokens", verifier.tally()),
-            ("users", accounts.tally()),
-            ("sessions", sessions.tally()),
-            ("clients", clients.tally()),
-        ]);
+        watch_caches(&metrics, &verifier, &accounts, &sessions, &clients);
         let revocation =
             Arc::new(Revocation::new(Arc::clone(&verifier), Arc::clone(&clients), Arc::clone(&sessions)));
         let authenticator = Arc::new(Authenticator::new(verifier, standing));
@@ -123,6 +119,22 @@ impl Parts {
             clock,
         })
     }
+}
+
+/// Shows how often what is remembered was of use.
+fn watch_caches(
+    metrics: &Metrics,
+    verifier: &Verifier<Arc<Keyring>>,
+    accounts: &Accounts,
+    sessions: &Sessions,
+    clients: &Clients,
+) {
+    metrics.watch_caches(vec![
+        ("verified_tokens", verifier.tally()),
+        ("users", accounts.tally()),
+        ("sessions", sessions.tally()),
+        ("clients", clients.tally()),
+    ]);
 }
 
 /// Shows what is known anyhow, when somebody reads the metrics.

@@ -4,6 +4,7 @@ use zeroize::Zeroizing;
 
 use super::{Missing, OpenDatabase, StartError};
 use crate::{
+    audit::Audit,
     config::{Config, ConfigError},
     identity::{KeyRotation, MasterKey},
     model::{Clock, Error},
@@ -18,16 +19,21 @@ pub struct Resealed {
     pub master_key_file: Option<String>,
 }
 
-/// Seals every private key under `new`, the text of a master key. Without one the embedded database makes its own.
+/// Seals every private key under `new`, the text of a master key. Without one the embedded database makes its own. `audit` is told.
 ///
 /// # Errors
 /// If a setting cannot be used, the present master key does not open the keys, or there must be a new one and is none. The keys are
 /// then as they were.
-pub async fn reseal(config: &Config, new: Option<Zeroizing<String>>) -> Result<Resealed, StartError> {
+pub async fn reseal(
+    config: &Config,
+    new: Option<Zeroizing<String>>,
+    audit: &Audit,
+) -> Result<Resealed, StartError> {
     let keys = config.tokens.keys()?;
     let OpenDatabase { store, master_key, master_key_file, .. } =
         OpenDatabase::for_command(&config.storage, Missing::Refused).await?;
-    let rotation = |master_key| KeyRotation::new(store.clone(), master_key, keys, Clock::system());
+    let rotation =
+        |master_key| KeyRotation::new(store.clone(), master_key, keys, Clock::system(), audit.clone());
     let resealed = if let Some(file) = master_key_file {
         let refuse = |problem| ConfigError::new("--data-dir", problem);
         let replacing = file.replace().map_err(Error::internal)?;

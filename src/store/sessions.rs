@@ -1,8 +1,10 @@
 //! Owns the table `sessions`.
 
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, QueryFilter, QueryOrder,
-    QuerySelect, Select, sea_query::Expr,
+    ActiveValue::Set,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect,
+    Select,
+    sea_query::{Expr, SimpleExpr},
 };
 use uuid::Uuid;
 
@@ -116,7 +118,7 @@ impl Store {
         Ok(self.ask(|| update.clone().exec(&self.writer)).await?.rows_affected > 0)
     }
 
-    /// The sessions of `user` after `after`, the oldest first; at most `limit`.
+    /// The sessions of `user` after `after` that have not expired by `now`, the oldest first; at most `limit`.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
@@ -125,9 +127,14 @@ impl Store {
         user: UserId,
         after: Option<SessionId>,
         limit: u64,
+        lifetime: SessionLifetime,
+        now: Timestamp,
     ) -> Result<Vec<Session>, Error> {
-        let mut query =
-            Entity::find().filter(Column::UserId.eq(user.0)).order_by_asc(Column::Id).limit(limit);
+        let mut query = Entity::find()
+            .filter(Column::UserId.eq(user.0))
+            .filter(has_expired(lifetime, now).not())
+            .order_by_asc(Column::Id)
+            .limit(limit);
         if let Some(after) = after {
             query = query.filter(Column::Id.gt(after.0));
         }
@@ -189,9 +196,8 @@ impl Store {
         lifetime: SessionLifetime,
         now: Timestamp,
     ) -> Result<bool, Error> {
-        let idle = Column::LastUseTime.lte(now.before(lifetime.idle).as_micros());
-        let aged = Column::CreateTime.lte(now.before(lifetime.absolute).as_micros());
-        self.delete_batch(Entity::find().select_only().column(Column::Id).filter(idle.or(aged))).await
+        self.delete_batch(Entity::find().select_only().column(Column::Id).filter(has_expired(lifetime, now)))
+            .await
     }
 
     /// Deletes at most [`BATCH`] sessions whose ids are `selected`; returns whether there may be more.
@@ -205,6 +211,13 @@ impl Store {
         })
         .await
     }
+}
+
+/// [`Session::expire_time`] as a condition: it is not after `now`.
+fn has_expired(lifetime: SessionLifetime, now: Timestamp) -> SimpleExpr {
+    let idle = Column::LastUseTime.lte(now.before(lifetime.idle).as_micros());
+    let aged = Column::CreateTime.lte(now.before(lifetime.absolute).as_micros());
+    idle.or(aged)
 }
 
 /// Ends every session of `user` but `keep`, within a transaction.

@@ -14,7 +14,10 @@ use signet::{
 use tempfile::TempDir;
 use tonic::{Code, Request, Status};
 
-use crate::harness::{Client, PASSWORD, TestServer, assert_refused, eventually, password_grant, with_token};
+use crate::{
+    harness::{Client, PASSWORD, TestServer, assert_refused, eventually, password_grant, with_token},
+    keys::{AN_HOUR, UNTIL_DUE},
+};
 
 /// A password that is wrong, and that occurs nowhere else.
 const WRONG: &str = "wrong-staple-battery";
@@ -40,8 +43,13 @@ impl Audited {
         fs::read_to_string(&self.path).unwrap()
     }
 
-    fn lines(&self) -> Vec<Value> {
+    fn all(&self) -> Vec<Value> {
         self.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// What was done by people: the service's own doings, of which the first comes before everything, are left out.
+    fn lines(&self) -> Vec<Value> {
+        self.all().into_iter().filter(|line| line["actor"] != Actor::Service.name()).collect()
     }
 
     /// The lines, once there are `count`.
@@ -234,9 +242,31 @@ async fn what_cannot_be_written_is_counted_and_stops_nobody() {
     server.client().await.get_me(&token).await.unwrap();
     eventually("the loss is counted", async || {
         let text = server.http_get("/metrics").await.into_body();
-        text.contains("signet_audit_events_total{result=\"lost\"} 2\n")
+        text.contains("signet_audit_events_total{result=\"lost\"} 3\n")
     })
     .await;
+}
+
+#[tokio::test]
+async fn the_service_tells_of_the_keys_that_it_makes_takes_into_use_and_deletes() {
+    let audited = Audited::start().await;
+    let clock = &audited.server.clock;
+    // After how long, what is told, and whether of the second key.
+    let life = [
+        (Duration::ZERO, Event::SigningKeyPublished, false),
+        (UNTIL_DUE, Event::SigningKeyPublished, true),
+        (AN_HOUR, Event::SigningKeyRotated, true),
+        (AN_HOUR, Event::SigningKeyDeleted, false),
+    ];
+    let first = audited.server.started.signing_key.0.clone();
+    for (index, (after, event, of_second)) in life.into_iter().enumerate() {
+        clock.advance(after);
+        eventually("it is told", async || audited.all().len() > index).await;
+        let lines = audited.all();
+        assert_eq!(lines.len(), index + 1, "{lines:#?}");
+        assert_eq!(told(&lines[index]), (event.name(), "success", "-", "service"));
+        assert_eq!(lines[index]["key_id"] != first, of_second, "{lines:#?}");
+    }
 }
 
 #[tokio::test]

@@ -5,7 +5,9 @@ use std::{fs, path::Path, sync::Arc, time::Duration};
 use clap::Parser;
 use sea_orm::DatabaseConnection;
 use signet::{
+    audit::{Audit, AuditLog},
     config::Config,
+    metrics::AuditMetrics,
     model::{Clock, Timestamp},
     proto::identity::v1::{
         GetMeRequest, IssueTokenRequest, IssueTokenResponse, PasswordGrant, SignUpRequest, User,
@@ -43,6 +45,11 @@ const ARGS: [&str; 10] = [
     "--hash-queue=1000",
     "--audit-log=off",
 ];
+
+/// For an operator whose doings are recorded nowhere.
+pub(crate) fn unaudited(clock: &Clock) -> Audit {
+    Audit::open(&AuditLog::Off, clock.clone(), AuditMetrics::default()).unwrap()
+}
 
 /// A server of the test's own; it ends with the test.
 pub(crate) struct TestServer {
@@ -250,11 +257,14 @@ pub(crate) fn assert_refused<T: std::fmt::Debug>(
     status
 }
 
+/// How long to leave the machine to whoever makes a fact true, before asking for it again.
+const PAUSE: Duration = Duration::from_millis(2);
+
 /// Waits for a fact, asking again and again; fails when it has not come true in time.
 pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut fact: impl FnMut() -> F) {
     let waiting = async {
         while !fact().await {
-            tokio::task::yield_now().await;
+            tokio::time::sleep(PAUSE).await;
         }
     };
     tokio::time::timeout(Duration::from_mins(1), waiting)

@@ -9,7 +9,7 @@ use signet::{
 use tonic::Code;
 
 use crate::{
-    harness::{Client, PASSWORD, TestServer, assert_refused, config, eventually},
+    harness::{Client, PASSWORD, TestServer, assert_refused, config, eventually, unaudited},
     keys::{A_DAY, A_MINUTE, AN_HOUR, UNTIL_DUE, kid, published},
 };
 
@@ -19,8 +19,13 @@ const BOUND: Duration = Duration::from_secs(1);
 /// The keys of `server`, for whoever changes them as another process does.
 async fn elsewhere(server: &TestServer) -> KeyRotation {
     let hex = fs::read_to_string(server.data.path().join("master.key")).unwrap();
+    with_master_key(server, MasterKey::from_hex(&hex).unwrap()).await
+}
+
+async fn with_master_key(server: &TestServer, master_key: MasterKey) -> KeyRotation {
     let settings = config(&server.data, &[]).tokens.keys().unwrap();
-    KeyRotation::new(server.store().await, MasterKey::from_hex(&hex).unwrap(), settings, server.clock.clone())
+    let clock = server.clock.clone();
+    KeyRotation::new(server.store().await, master_key, settings, clock, unaudited(&server.clock))
 }
 
 async fn log_in(client: &mut Client) -> (String, String) {
@@ -137,9 +142,7 @@ async fn the_feed_tells_of_a_revoked_key_though_nobody_asks_for_it() {
 #[tokio::test]
 async fn keys_are_rotated_and_revoked_with_the_right_master_key_alone() {
     let server = TestServer::start(&[]).await;
-    let settings = config(&server.data, &[]).tokens.keys().unwrap();
-    let foreign = MasterKey::from_hex(&"0f".repeat(32)).unwrap();
-    let foreign = KeyRotation::new(server.store().await, foreign, settings, server.clock.clone());
+    let foreign = with_master_key(&server, MasterKey::from_hex(&"0f".repeat(32)).unwrap()).await;
     let before = server.store().await.signing_keys().await.unwrap();
     let kid = server.started.signing_key.0.clone();
     let refused = |error: KeyringError| matches!(error, KeyringError::WrongMasterKey { .. });
@@ -164,8 +167,7 @@ async fn a_service_under_the_old_master_key_goes_on_makes_no_key_and_is_not_read
 
     // A key of its own would open for nobody else, so it makes none though it is time to.
     server.clock.advance(30 * A_DAY);
-    let settings = config(&server.data, &[]).tokens.keys().unwrap();
-    let renewed = KeyRotation::new(server.store().await, new, settings, server.clock.clone());
+    let renewed = with_master_key(&server, new).await;
     let next = renewed.rotate(false).await.unwrap();
     server.clock.advance(BOUND);
     eventually("it has seen the key", async || server.http_get("/readyz").await.status() == 200).await;

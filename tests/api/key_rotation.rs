@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
@@ -14,7 +14,7 @@ use signet::{
     model::{Clock, Timestamp},
     proto::identity::v1::{IssueTokenRequest, RefreshTokenGrant, issue_token_request::Grant},
 };
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 use tonic::Code;
 
 use crate::{
@@ -25,44 +25,50 @@ use crate::{
 
 const A_SECOND: Duration = Duration::from_secs(1);
 
+/// How many calls there are, at the least, in each minute of the clock while keys rotate.
+const CALLS_A_MINUTE: u32 = 10;
+
 #[tokio::test]
 async fn a_key_is_published_then_signs_then_verifies_and_then_is_gone() {
-    for alg in ["ES256", "EdDSA", "RS256", "HS256"] {
-        let server = TestServer::start(&[&format!("--signing-alg={alg}")]).await;
-        let (mut client, store) = (server.client().await, server.store().await);
-        client.sign_up("alice", PASSWORD).await.unwrap();
-        let first = server.started.signing_key.0.clone();
-        let kids = async || -> Vec<String> {
-            store.signing_keys().await.unwrap().into_iter().map(|key| key.kid.0).collect()
-        };
-        let shown = usize::from(alg != "HS256");
+    tokio::join!(rotates("ES256"), rotates("EdDSA"), rotates("RS256"), rotates("HS256"));
+}
 
-        server.clock.advance(UNTIL_DUE);
-        eventually("the next is published", async || kids().await.len() == 2).await;
-        let second = kids().await.pop().unwrap();
-        eventually("and shown", async || published(&server).await.len() == 2 * shown).await;
-        server.clock.advance(Duration::from_secs(3_599));
-        let old = client.log_in("alice", PASSWORD).await.unwrap().access_token;
-        assert_eq!(kid(&old), first, "{alg}");
+/// A key of `alg` goes through its whole life, and its successor begins its own.
+async fn rotates(alg: &str) {
+    let server = TestServer::start(&[&format!("--signing-alg={alg}")]).await;
+    let (mut client, store) = (server.client().await, server.store().await);
+    client.sign_up("alice", PASSWORD).await.unwrap();
+    let first = server.started.signing_key.0.clone();
+    let kids = async || -> Vec<String> {
+        store.signing_keys().await.unwrap().into_iter().map(|key| key.kid.0).collect()
+    };
+    let shown = usize::from(alg != "HS256");
 
-        // Its time has come, by the clock alone.
-        server.clock.advance(A_SECOND);
-        let new = client.log_in("alice", PASSWORD).await.unwrap().access_token;
-        assert_eq!(kid(&new), second, "{alg}");
-        client.get_me(&old).await.unwrap();
-        client.get_me(&new).await.unwrap();
+    server.clock.advance(UNTIL_DUE);
+    eventually("the next is published", async || kids().await.len() == 2).await;
+    let second = kids().await.pop().unwrap();
+    eventually("and shown", async || published(&server).await.len() == 2 * shown).await;
+    server.clock.advance(Duration::from_secs(3_599));
+    let old = client.log_in("alice", PASSWORD).await.unwrap().access_token;
+    assert_eq!(kid(&old), first, "{alg}");
 
-        // The old token was signed a second before, and is accepted for the leeway of 5 seconds after its 15 minutes.
-        server.clock.advance(15 * A_MINUTE + 3 * A_SECOND);
-        client.get_me(&old).await.unwrap();
-        server.clock.advance(A_SECOND);
-        assert_refused(client.get_me(&old).await, Code::Unauthenticated, "TOKEN_EXPIRED");
-        server.clock.advance(6 * A_SECOND);
-        assert_eq!(kids().await, [first.clone(), second.clone()], "{alg}: a replica's clock may be behind");
-        server.clock.advance(A_SECOND);
-        eventually("the old one is gone", async || kids().await == [second.clone()]).await;
-        eventually("and not shown any more", async || published(&server).await.len() == shown).await;
-    }
+    // Its time has come, by the clock alone.
+    server.clock.advance(A_SECOND);
+    let new = client.log_in("alice", PASSWORD).await.unwrap().access_token;
+    assert_eq!(kid(&new), second, "{alg}");
+    client.get_me(&old).await.unwrap();
+    client.get_me(&new).await.unwrap();
+
+    // The old token was signed a second before, and is accepted for the leeway of 5 seconds after its 15 minutes.
+    server.clock.advance(15 * A_MINUTE + 3 * A_SECOND);
+    client.get_me(&old).await.unwrap();
+    server.clock.advance(A_SECOND);
+    assert_refused(client.get_me(&old).await, Code::Unauthenticated, "TOKEN_EXPIRED");
+    server.clock.advance(6 * A_SECOND);
+    assert_eq!(kids().await, [first.clone(), second.clone()], "{alg}: a replica's clock may be behind");
+    server.clock.advance(A_SECOND);
+    eventually("the old one is gone", async || kids().await == [second.clone()]).await;
+    eventually("and not shown any more", async || published(&server).await.len() == shown).await;
 }
 
 #[tokio::test]
@@ -142,7 +148,7 @@ async fn use_without_end(mut client: Client, name: String, shared: Arc<Shared>) 
             {
                 client.get_me(&tokens.access_token).await.unwrap();
                 shared.verifier.verify(&tokens.access_token).await;
-                shared.calls.fetch_add(1, Ordering::SeqCst);
+                shared.calls.add_permits(1);
             }
             shared.kids.lock().await.insert(kid(&tokens.access_token));
             let grant = RefreshTokenGrant { refresh_token: tokens.refresh_token.unwrap() };
@@ -156,7 +162,8 @@ async fn use_without_end(mut client: Client, name: String, shared: Arc<Shared>) 
 struct Shared {
     verifier: Verifier,
     kids: Mutex<BTreeSet<String>>,
-    calls: AtomicUsize,
+    /// One permit for each call since the clock was turned.
+    calls: Semaphore,
     stop: AtomicBool,
 }
 
@@ -168,7 +175,7 @@ async fn a_rotation_under_load_refuses_no_token_and_leaves_none_that_others_cann
     let shared = Arc::new(Shared {
         verifier,
         kids: Mutex::default(),
-        calls: AtomicUsize::default(),
+        calls: Semaphore::new(0),
         stop: AtomicBool::default(),
     });
     let mut users = tokio::task::JoinSet::new();
@@ -183,12 +190,9 @@ async fn a_rotation_under_load_refuses_no_token_and_leaves_none_that_others_cann
         shared.kids.lock().await.len() >= 3 && keys.iter().all(|key| key.kid != first)
     };
     while !rotated().await {
-        let until = shared.calls.load(Ordering::SeqCst) + 20;
-        while shared.calls.load(Ordering::SeqCst) < until {
-            if let Some(ended) = users.try_join_next() {
-                panic!("a user saw a failure: {ended:?}");
-            }
-            tokio::task::yield_now().await;
+        tokio::select! {
+            ended = users.join_next() => panic!("a user saw a failure: {ended:?}"),
+            calls = shared.calls.acquire_many(CALLS_A_MINUTE) => calls.unwrap().forget(),
         }
         server.clock.advance(A_MINUTE);
     }

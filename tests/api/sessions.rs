@@ -207,6 +207,48 @@ async fn pages_of_sessions_follow_each_other() {
 }
 
 #[tokio::test]
+async fn a_session_that_has_expired_is_not_listed_and_takes_no_place_on_a_page() {
+    let args = ["--session-idle-timeout=14days", "--session-max-age=30days"];
+    let (server, mut client) = server_with_alice(&args).await;
+    // One that is refreshed until its age ends it, and two that are left alone.
+    let (_, mut aged) = client.pair("alice").await;
+    client.pair("alice").await;
+    server.clock.advance(DAY * 13);
+    aged = tokens(&client.refresh(&aged).await.unwrap()).1;
+    let (access, mut kept) = client.pair("alice").await;
+    client.pair("alice").await;
+    assert_eq!(client.sessions(&access).await.len(), 4);
+    server.clock.advance(DAY.checked_sub(Duration::from_millis(1)).unwrap());
+    let (access, _) = client.pair("alice").await;
+    assert_eq!(client.sessions(&access).await.len(), 5, "nothing has expired yet");
+    server.clock.advance(Duration::from_millis(1));
+    assert_eq!(client.sessions(&access).await.len(), 4, "the one that was left alone for 14 days");
+
+    server.clock.advance(DAY * 12);
+    aged = tokens(&client.refresh(&aged).await.unwrap()).1;
+    kept = tokens(&client.refresh(&kept).await.unwrap()).1;
+    server.clock.advance(DAY * 4);
+    let access = tokens(&client.refresh(&kept).await.unwrap()).0;
+    assert_refused(client.refresh(&aged).await, Code::Unauthenticated, "REFRESH_TOKEN_INVALID");
+    client.pair("alice").await;
+    // Those left: the one that was kept, and the newest. Rows of expired ones lie before and between them.
+    let (mut pages, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let request = with_token(ListSessionsRequest { page_size: 1, page_token }, &access);
+        let page = client.0.list_sessions(request).await.unwrap().into_inner();
+        assert_eq!(page.sessions.len(), 1, "no page is empty");
+        pages.extend(page.sessions);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    let now = server.clock.now().as_secs();
+    assert_eq!(pages.iter().map(|session| session.is_current).collect::<Vec<_>>(), [true, false]);
+    assert!(pages.iter().all(|session| session.expire_time.unwrap().seconds > now), "{pages:?}");
+}
+
+#[tokio::test]
 async fn an_ended_session_is_refused_at_once_and_only_that_one() {
     let (_server, mut client) = server_with_alice(&[]).await;
     let bob = client.token_of_new("bob").await;

@@ -3,10 +3,7 @@
 
 use std::{env, fs, net::TcpListener, os::unix::fs::symlink, path::Path, process::Command};
 
-use aws_lc_rs::{
-    encoding::AsDer,
-    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair},
-};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -88,7 +85,9 @@ fn run(script: &str, alg: &str) {
     let create = ["clients", "create", "signer", "--scope=introspect", "--public-key", &public];
     let with_key = signet.operate(&create);
 
-    let interpreter = tools.join("bin").join(if script.ends_with(".py") { "python" } else { "node" });
+    let interpreter = tools
+        .join("bin")
+        .join(if Path::new(script).extension().is_some_and(|kind| kind == "py") { "python" } else { "node" });
     let output = Command::new(interpreter)
         .arg(work.path().join(script))
         .envs([

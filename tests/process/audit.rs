@@ -7,6 +7,10 @@ use serde_json::Value;
 
 use crate::{client::PASSWORD, harness::Place};
 
+/// The public key of RFC 8037 appendix A.2.
+const PUBLIC_KEY: &str =
+    r#"{ "kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo" }"#;
+
 fn events(text: &str) -> Vec<(String, String)> {
     let member = |line: &Value, name: &str| line[name].as_str().unwrap_or_default().to_owned();
     let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -42,6 +46,78 @@ async fn the_command_line_is_audited() {
 }
 
 #[tokio::test]
+async fn what_is_done_to_clients_is_audited() {
+    let place = Place::new();
+    let log = format!("--audit-log={}", place.path("audit.log").display());
+    let key = place.write("key.json", PUBLIC_KEY);
+    let created = place.run(&["clients", "create", "billing", "--json", &log]).await.succeeded().object();
+    let secret = created["secret"].as_str().unwrap();
+    let taken = place.run(&["clients", "create", "billing", &log]).await;
+    assert_eq!(taken.failed(1), "the name is taken");
+    for command in ["rotate-secret", "disable", "enable", "show", "delete"] {
+        place.run(&["clients", command, "billing", &log]).await.succeeded();
+        if command == "rotate-secret" {
+            place.run(&["clients", "set-keys", "billing", "--public-key", &key, &log]).await.succeeded();
+        }
+    }
+    let text = fs::read_to_string(place.path("audit.log")).unwrap();
+    let expected = [
+        "client.created",
+        "client.secret_rotated",
+        "client.keys_replaced",
+        "client.disabled",
+        "client.enabled",
+        "client.deleted",
+    ];
+    assert_eq!(events(&text), of_operator(&expected));
+    for line in text.lines() {
+        assert_eq!(serde_json::from_str::<Value>(line).unwrap()["client_id"], created["id"], "{line}");
+    }
+    assert!(!text.contains(secret) && !text.contains("billing"), "{text}");
+}
+
+#[tokio::test]
+async fn what_is_done_to_keys_is_audited() {
+    let place = Place::new();
+    let path = place.path("audit.log");
+    let log = format!("--audit-log={}", path.display());
+    // Makes the first key.
+    let service = place.serve(&[&log]).await;
+    let first = service.started["signing_key"].as_str().unwrap().to_owned();
+    service.stop().await;
+    let rotated = place.run(&["keys", "rotate", "--json", &log]).await.succeeded().object();
+    let second = rotated["kid"].as_str().unwrap();
+    place.run(&["keys", "rotate", &log]).await.failed(1);
+    place.run(&["keys", "rotate", "--now", &log]).await.succeeded();
+    place.run(&["keys", "revoke", &first, &log]).await.succeeded();
+    let revoked = place.run(&["keys", "revoke", second, "--json", &log]).await.succeeded().object();
+    let third = revoked["signing_key"].as_str().unwrap();
+    place.run(&["keys", "reseal", &log]).await.succeeded();
+    place.run(&["keys", "list", &log]).await.succeeded();
+
+    let text = fs::read_to_string(&path).unwrap();
+    let told: Vec<_> = text
+        .lines()
+        .map(|line| {
+            let line: Value = serde_json::from_str(line).unwrap();
+            assert_eq!(line["outcome"], "success", "{line}");
+            ["event", "actor", "key_id"].map(|member| line[member].as_str().unwrap_or("-").to_owned())
+        })
+        .collect();
+    let expected = [
+        ["signing_key.published", "service", &first],
+        ["signing_key.published", "operator", second],
+        ["signing_key.rotated", "operator", second],
+        ["signing_key.revoked", "operator", &first],
+        ["signing_key.published", "operator", third],
+        ["signing_key.rotated", "operator", third],
+        ["signing_key.revoked", "operator", second],
+        ["signing_keys.resealed", "operator", "-"],
+    ];
+    assert_eq!(told, expected.map(|line| line.map(str::to_owned)));
+}
+
+#[tokio::test]
 async fn it_goes_to_standard_error_unless_told_otherwise() {
     let place = Place::new();
     let created = place.signet(&["users", "create", "alice"]).password().run().await.succeeded();
@@ -54,14 +130,27 @@ async fn it_goes_to_standard_error_unless_told_otherwise() {
 async fn what_cannot_be_recorded_is_not_done() {
     let place = Place::new();
     place.create_user("alice").await;
+    place.run(&["clients", "create", "billing"]).await.succeeded();
+    place.serve(&[]).await.stop().await;
+    let before = place.run(&["keys", "list", "--json"]).await.succeeded().stdout;
     let log = format!("--audit-log={}", place.path("nowhere/audit.log").display());
-    for args in [&["users", "delete", "alice", &log][..], &["users", "create", "bob", &log], &["serve", &log]]
-    {
+    for args in [
+        &["users", "delete", "alice", &log][..],
+        &["users", "create", "bob", &log],
+        &["clients", "create", "other", &log],
+        &["clients", "delete", "billing", &log],
+        &["keys", "rotate", &log],
+        &["keys", "reseal", &log],
+        &["serve", &log],
+    ] {
         let refused = place.signet(args).password().run().await;
         let sentence = refused.failed(2);
         assert!(sentence.starts_with("--audit-log (SIGNET_AUDIT_LOG): it cannot be written: "), "{sentence}");
     }
     assert_eq!(place.run(&["users", "list", "--json"]).await.objects().len(), 1);
+    let clients = place.run(&["clients", "list", "--json"]).await.objects();
+    assert_eq!((clients.len(), &clients[0]["name"]), (1, &"billing".into()));
+    assert_eq!(place.run(&["keys", "list", "--json"]).await.succeeded().stdout, before);
 }
 
 #[tokio::test]
@@ -71,7 +160,7 @@ async fn the_last_events_are_written_before_the_end_and_a_moved_file_is_made_aga
     let service = place.serve(&["--audit-log", &path.display().to_string()]).await;
     let client = service.client().await;
     client.sign_up("alice").await.unwrap();
-    while fs::metadata(&path).unwrap().len() == 0 {
+    while !fs::read_to_string(&path).unwrap().contains("user.signed_up") {
         tokio::task::yield_now().await;
     }
     fs::rename(&path, &moved).unwrap();
@@ -80,7 +169,7 @@ async fn the_last_events_are_written_before_the_end_and_a_moved_file_is_made_aga
     let _ = client.log_in("alice", "wrong").await;
     service.stop().await;
     let names = |path| events(&fs::read_to_string(path).unwrap()).into_iter().map(|(event, _)| event);
-    assert_eq!(names(moved).collect::<Vec<_>>(), ["user.signed_up"]);
+    assert_eq!(names(moved).collect::<Vec<_>>(), ["signing_key.published", "user.signed_up"]);
     assert_eq!(
         names(path).collect::<Vec<_>>(),
         ["login", "login", "login"],

@@ -8,6 +8,7 @@ mod clients;
 mod commands;
 mod concurrent;
 mod crash;
+mod crash_refresh;
 mod harness;
 mod help;
 mod keys;

@@ -1,19 +1,22 @@
 //! Owns `POST /oauth2/introspect`: `IntrospectToken` for services that speak OAuth 2.0 (RFC 7662).
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::State,
     http::{HeaderMap, HeaderValue, header},
 };
 use serde::Serialize;
 
-use super::{Error, OAuth, Refusal, client, token::TOKEN_TYPE};
+use super::{Error, OAuth, Refusal, client, origin_of, token::TOKEN_TYPE};
 use crate::{
     http::form::Form,
     identity::introspection::ActiveToken,
-    model::claims::{Audience, INTROSPECT_SCOPE},
+    model::{
+        Origin,
+        claims::{Audience, INTROSPECT_SCOPE},
+    },
 };
 
 /// What a token is worth (section 2.2). Of an inactive one nothing is said but that.
@@ -46,10 +49,11 @@ pub(super) struct Description {
 
 pub(super) async fn introspect(
     State(oauth): State<Arc<OAuth>>,
+    peer: Option<Extension<SocketAddr>>,
     headers: HeaderMap,
     mut form: Form,
 ) -> Result<Json<Description>, Refusal> {
-    oauth.admit_inspector(&headers, &mut form).await?;
+    oauth.admit_inspector(&headers, &mut form, &origin_of(&headers, peer)).await?;
     let token = form.required("token");
     form.check()?;
     let active = oauth.introspection.introspect(&token).await?;
@@ -58,9 +62,14 @@ pub(super) async fn introspect(
 
 impl OAuth {
     /// Lets through who may ask: the bearer of a token with the scope `introspect`, or a client that could get one (section 2.1).
-    async fn admit_inspector(&self, headers: &HeaderMap, form: &mut Form) -> Result<(), Error> {
+    async fn admit_inspector(
+        &self,
+        headers: &HeaderMap,
+        form: &mut Form,
+        origin: &Origin,
+    ) -> Result<(), Error> {
         if !is_bearer(headers) {
-            let requester = self.clients.authenticate(client::said(headers, form)?).await?;
+            let requester = self.clients.authenticate(client::said(headers, form)?, origin).await?;
             return requester.prove_scope(INTROSPECT_SCOPE);
         }
         // Whoever shows a token says nothing else of who asks.

@@ -15,9 +15,10 @@ use super::{
     read_cache::{Known, ReadCache},
 };
 use crate::{
+    audit::{Audit, Event, Reason},
     model::{
-        Client, ClientId, ClientKind, ClientName, Clock, Error, NameSet, Tally, claims::FIRST_PARTY_CLIENT,
-        error,
+        Client, ClientId, ClientKind, ClientName, Clock, Error, NameSet, Origin, Tally,
+        claims::FIRST_PARTY_CLIENT, error,
     },
     store::Store,
 };
@@ -38,6 +39,7 @@ pub struct Clients {
     /// The names by which an assertion may mean this service.
     audiences: [String; 2],
     known: ReadCache<ClientId, RegisteredClient>,
+    audit: Audit,
 }
 
 /// What clients are judged and remembered by.
@@ -95,6 +97,13 @@ pub enum ClientCredential {
     Assertion(String),
 }
 
+/// Why a client is refused, and which, if there is one. Whoever says to be it is told neither.
+#[derive(Debug)]
+struct Refusal {
+    reason: Reason,
+    client: Option<ClientId>,
+}
+
 /// Who asks for a token.
 #[derive(Clone, Debug)]
 pub enum Requester {
@@ -109,6 +118,16 @@ impl RegisteredClient {
     #[must_use]
     pub const fn client(&self) -> &Client {
         &self.client
+    }
+
+    const fn refused(&self, reason: Reason) -> Refusal {
+        Refusal { reason, client: Some(self.client.id) }
+    }
+}
+
+impl Refusal {
+    const fn unknown() -> Self {
+        Self { reason: Reason::UnknownClient, client: None }
     }
 }
 
@@ -143,14 +162,20 @@ impl Requester {
 }
 
 impl Clients {
-    /// The clients in `store`.
+    /// The clients in `store`; `audit` is told of those who are refused, and of what an operator does.
     #[must_use]
-    pub fn new(store: Store, settings: ClientSettings, clock: Clock, followed: Arc<Followed>) -> Self {
+    pub fn new(
+        store: Store,
+        settings: ClientSettings,
+        clock: Clock,
+        followed: Arc<Followed>,
+        audit: Audit,
+    ) -> Self {
         let known = ReadCache::new(settings.cache_size, settings.cache_max_age, clock.clone(), followed);
         let endpoint = format!("{}{TOKEN_ENDPOINT}", settings.issuer.trim_end_matches('/'));
         // RFC 7523 section 3 lets the token endpoint's URL stand for the server, and many libraries send it; the issuer alone is what
         // its successor asks for. Neither means anybody else.
-        Self { store, clock, leeway: settings.leeway, audiences: [settings.issuer, endpoint], known }
+        Self { store, clock, leeway: settings.leeway, audiences: [settings.issuer, endpoint], known, audit }
     }
 
     /// Registers a client, and returns it with its secret if it has one; none if the name is taken.
@@ -175,7 +200,11 @@ impl Clients {
             create_time: now,
             update_time: now,
         };
-        Ok(self.store.add_client(&client).await?.then_some((client, secret)))
+        let created = Event::ClientCreated.done().by_operator().client(client.id.to_string());
+        let pending = self.audit.begin(created);
+        let is_added = self.store.add_client(&client).await?;
+        pending.done_if(is_added);
+        Ok(is_added.then_some((client, secret)))
     }
 
     /// Makes a new secret for the confidential client `id`. The one before it stays valid, unless `end_older`.
@@ -184,34 +213,72 @@ impl Clients {
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn rotate_secret(&self, id: ClientId, end_older: bool) -> Result<Zeroizing<String>, Error> {
         let secret = random_secret();
-        self.store.rotate_client_secret(id, hash(&secret), end_older, self.clock.now()).await?;
+        let rotated = Event::ClientSecretRotated.done().by_operator().client(id.to_string());
+        let pending = self.audit.begin(rotated);
+        // None to be found any more: another command deleted it at the same time.
+        pending
+            .done_if(self.store.rotate_client_secret(id, hash(&secret), end_older, self.clock.now()).await?);
         self.known.forget(id);
         Ok(secret)
     }
 
-    /// Who asks, by what the request says of its client.
+    /// Who asks, by what the request, which came from `origin`, says of its client.
     ///
     /// # Errors
     /// [`Error::InvalidClient`], whatever is wrong.
-    pub async fn authenticate(&self, said: Option<ClientAuthentication>) -> Result<Requester, Error> {
+    pub async fn authenticate(
+        &self,
+        said: Option<ClientAuthentication>,
+        origin: &Origin,
+    ) -> Result<Requester, Error> {
         let Some(ClientAuthentication { client_id, credential }) = said else {
             return Ok(Requester::FirstParty);
         };
-        let id = client_id.as_deref().and_then(ClientId::parse);
-        let found = match credential {
-            ClientCredential::None if client_id.as_deref() == Some(FIRST_PARTY_CLIENT) => {
-                return Ok(Requester::FirstParty);
+        if matches!(credential, ClientCredential::None) && client_id.as_deref() == Some(FIRST_PARTY_CLIENT) {
+            return Ok(Requester::FirstParty);
+        }
+        match self.judge(client_id.as_deref(), credential).await? {
+            Ok(found) => Ok(Requester::Client(found)),
+            Err(Refusal { reason, client }) => {
+                let refused = Event::ClientRefused.refused(reason).origin(origin);
+                self.audit.record(match client {
+                    Some(id) => refused.client(id.to_string()),
+                    None => refused,
+                });
+                Err(Error::InvalidClient)
             }
-            ClientCredential::None => {
-                self.active(id).await?.filter(|found| found.client.kind == ClientKind::Public)
-            }
-            ClientCredential::Secret(secret) => {
-                let hash = hash(&secret);
-                self.active(id).await?.filter(|found| has_secret(&found.client, &hash))
-            }
-            ClientCredential::Assertion(text) => self.assert(client_id.is_some(), id, &text).await?,
+        }
+    }
+
+    /// The client that `credential` proves, or that has none to prove itself by.
+    async fn judge(
+        &self,
+        named: Option<&str>,
+        credential: ClientCredential,
+    ) -> Result<Result<Arc<RegisteredClient>, Refusal>, Error> {
+        let id = named.and_then(ClientId::parse);
+        if let ClientCredential::Assertion(text) = credential {
+            return self.assert(named.is_some(), id, &text).await;
+        }
+        let found = match id {
+            Some(id) => self.find(id).await?,
+            None => None,
         };
-        found.map(Requester::Client).ok_or(Error::InvalidClient)
+        let Some(found) = found else { return Ok(Err(Refusal::unknown())) };
+        let proven = match &credential {
+            ClientCredential::None if found.client.kind == ClientKind::Confidential => {
+                Err(Reason::MissingProof)
+            }
+            ClientCredential::Secret(secret) if !has_secret(&found.client, &hash(secret)) => {
+                Err(Reason::WrongSecret)
+            }
+            _ if !found.client.is_active => Err(Reason::ClientDisabled),
+            _ => Ok(()),
+        };
+        Ok(match proven {
+            Ok(()) => Ok(found),
+            Err(reason) => Err(found.refused(reason)),
+        })
     }
 
     /// The client that the assertion `text` proves; a request that also names one must name the same.
@@ -220,30 +287,41 @@ impl Clients {
         is_named: bool,
         named: Option<ClientId>,
         text: &str,
-    ) -> Result<Option<Arc<RegisteredClient>>, Error> {
-        let refused = |why: &str| {
-            // The caller is told nothing; whoever sets a client up needs to know.
-            tracing::debug!(why, "a client's assertion was refused");
-            Ok(None)
-        };
+    ) -> Result<Result<Arc<RegisteredClient>, Refusal>, Error> {
+        // The caller is told nothing; whoever sets a client up needs to know.
+        let note = |why: &str| tracing::debug!(why, "a client's assertion was refused");
         let assertion = match Assertion::parse(text) {
             Ok(assertion) => assertion,
-            Err(why) => return refused(why),
+            Err(why) => {
+                note(why);
+                return Ok(Err(Refusal { reason: Reason::BadAssertion, client: None }));
+            }
         };
-        let id = assertion.client_id();
-        if is_named && named != id {
-            return refused("the request names another client");
-        }
-        let Some(found) = self.active(id).await? else { return refused("there is no such client") };
-        if found.client.kind != ClientKind::Confidential {
-            return refused("the client is a public one");
-        }
+        let Some(id) = assertion.client_id() else { return Ok(Err(Refusal::unknown())) };
+        let Some(found) = self.find(id).await? else { return Ok(Err(Refusal::unknown())) };
         let rules = AssertionRules { audiences: &self.audiences, leeway: self.leeway, now: self.clock.now() };
-        match assertion.verify(&found.keys, &rules) {
-            Ok(once) if self.store.use_assertion(once.hash, once.expire_time).await? => Ok(Some(found)),
-            Ok(_) => refused("it was used before"),
-            Err(why) => refused(why),
-        }
+        let once = if is_named && named != Some(id) {
+            Err("the request names another client")
+        } else if found.client.kind != ClientKind::Confidential {
+            Err("the client is a public one")
+        } else {
+            assertion.verify(&found.keys, &rules)
+        };
+        let once = match once {
+            Ok(once) => once,
+            Err(why) => {
+                note(why);
+                return Ok(Err(found.refused(Reason::BadAssertion)));
+            }
+        };
+        Ok(if !found.client.is_active {
+            Err(found.refused(Reason::ClientDisabled))
+        } else if !self.store.use_assertion(once.hash, once.expire_time).await? {
+            note("it was used before");
+            Err(found.refused(Reason::ReplayedAssertion))
+        } else {
+            Ok(found)
+        })
     }
 
     /// How often a client was known, and how often not.
@@ -257,12 +335,7 @@ impl Clients {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn is_active(&self, id: ClientId) -> Result<bool, Error> {
-        Ok(self.active(Some(id)).await?.is_some())
-    }
-
-    async fn active(&self, id: Option<ClientId>) -> Result<Option<Arc<RegisteredClient>>, Error> {
-        let Some(id) = id else { return Ok(None) };
-        Ok(self.find(id).await?.filter(|found| found.client.is_active))
+        Ok(self.find(id).await?.is_some_and(|found| found.client.is_active))
     }
 
     async fn find(&self, id: ClientId) -> Result<Option<Arc<RegisteredClient>>, Error> {

@@ -20,6 +20,7 @@ use tokio::sync::Mutex;
 
 use super::change_feed::Followed;
 use crate::{
+    audit::{Actor, Event},
     auth::{KeySet, Keys},
     model::{Claims, Error, KeyId, Timestamp, error},
 };
@@ -156,6 +157,8 @@ impl Keyring {
             let now = self.signing_kid();
             if let Some(kid) = now.as_ref().filter(|_| now != signing) {
                 tracing::info!(kid = %kid, "another key signs from now on");
+                let rotated = Event::SigningKeyRotated.done().by(Actor::Service).key(kid.clone());
+                self.rotation.audit().record(rotated);
             }
             signing = now;
         }

@@ -10,6 +10,7 @@ use super::{
     staged,
 };
 use crate::{
+    audit::{Actor, Audit, Entry, Event, Pending},
     identity::MasterKey,
     model::{Clock, Error, KeyId, SigningAlg, Timestamp, user::uuid_v7},
     store::{KeyChange, Lease, Store, StoredKey},
@@ -25,9 +26,20 @@ pub struct KeyRotation {
     master_key: MasterKey,
     settings: KeySettings,
     clock: Clock,
+    audit: Audit,
     /// This process, among those that share the database.
     id: Uuid,
 }
+
+/// Who changes the keys, and which of them is deleted for being compromised.
+#[derive(Clone, Copy, Debug)]
+struct Doing<'a> {
+    actor: Actor,
+    compromised: Option<&'a str>,
+}
+
+const BY_SERVICE: Doing<'_> = Doing { actor: Actor::Service, compromised: None };
+const BY_OPERATOR: Doing<'_> = Doing { actor: Actor::Operator, compromised: None };
 
 /// What came of asking for the next key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,11 +51,17 @@ pub struct NextKey {
 }
 
 impl KeyRotation {
-    /// Changes the keys in `store`, which `master_key` seals.
+    /// Changes the keys in `store`, which `master_key` seals, and tells `audit`.
     #[must_use]
-    pub fn new(store: Store, master_key: MasterKey, settings: KeySettings, clock: Clock) -> Self {
+    pub fn new(
+        store: Store,
+        master_key: MasterKey,
+        settings: KeySettings,
+        clock: Clock,
+        audit: Audit,
+    ) -> Self {
         let id = uuid_v7(clock.now(), &mut rand::rng());
-        Self { store, master_key, settings, clock, id }
+        Self { store, master_key, settings, clock, audit, id }
     }
 
     pub(super) const fn store(&self) -> &Store {
@@ -60,6 +78,10 @@ impl KeyRotation {
 
     pub(super) const fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    pub(super) const fn audit(&self) -> &Audit {
+        &self.audit
     }
 
     /// Sees to it that there is a key, which signs at once, and that the newest is of the configured algorithm: if it is not, one that
@@ -79,7 +101,7 @@ impl KeyRotation {
         let key = PrivateKey::make(alg).await?;
         let kid = key.kid.clone();
         let now = self.clock.now();
-        let made = self.change(Lease::of_operator(self.id), |stored| {
+        let made = self.change(Lease::of_operator(self.id), BY_SERVICE, |stored| {
             if stored.is_empty() {
                 return Ok(KeyChange { insert: Some(self.row(&key, now, now)?), ..KeyChange::default() });
             }
@@ -132,7 +154,7 @@ impl KeyRotation {
         let now = self.clock.now();
         let (mut published, mut deleted) = (None, Vec::new());
         let changed = self
-            .change(Lease::of_leader(self.id), |stored| {
+            .change(Lease::of_leader(self.id), BY_SERVICE, |stored| {
                 self.check_master_key(stored)?;
                 deleted = gone(stored);
                 let due = stored.last().and_then(|newest| self.settings.next_sign_time(newest, now));
@@ -164,7 +186,7 @@ impl KeyRotation {
         let spare = self.spare().await?;
         let now = self.clock.now();
         let mut answer = None;
-        self.change(Lease::of_operator(self.id), |stored| {
+        self.change(Lease::of_operator(self.id), BY_OPERATOR, |stored| {
             self.check_master_key(stored)?;
             let (next, change) = if at_once {
                 self.successor(stored, now, &spare)?
@@ -196,7 +218,8 @@ impl KeyRotation {
         let spare = self.spare().await?;
         let now = self.clock.now();
         let mut answer = None;
-        self.change(Lease::of_operator(self.id), |stored| {
+        let by = Doing { actor: Actor::Operator, compromised: Some(kid) };
+        self.change(Lease::of_operator(self.id), by, |stored| {
             self.check_master_key(stored)?;
             let staged = staged(stored, now);
             let revoked = staged.iter().find(|key| key.key.kid.0 == kid).ok_or_else(no_such_key)?;
@@ -218,7 +241,7 @@ impl KeyRotation {
     /// [`KeyringError::WrongMasterKey`] if a stored key does not open with the present one: then nothing is changed.
     pub async fn reseal(&self, new: &MasterKey) -> Result<usize, KeyringError> {
         let mut count = 0;
-        self.change(Lease::of_operator(self.id), |stored| {
+        self.change(Lease::of_operator(self.id), BY_OPERATOR, |stored| {
             count = stored.len();
             let sealed =
                 |key: &StoredKey| Ok((key.kid.clone(), private_key::reseal(key, &self.master_key, new)?));
@@ -282,9 +305,49 @@ impl KeyRotation {
     async fn change(
         &self,
         lease: Lease,
-        decide: impl FnMut(&[StoredKey]) -> Result<KeyChange, KeyringError> + Send,
+        by: Doing<'_>,
+        mut decide: impl FnMut(&[StoredKey]) -> Result<KeyChange, KeyringError> + Send,
     ) -> Result<bool, KeyringError> {
-        self.store.change_signing_keys(lease, self.clock.now(), decide).await
+        let mut pending: Vec<Pending<'_>> = Vec::new();
+        // Asked again if the database refuses the first attempt: nothing has come of that one.
+        let decide = |stored: &[StoredKey]| {
+            for event in pending.drain(..) {
+                event.dismiss();
+            }
+            let change = decide(stored)?;
+            pending.extend(self.events(&change, stored, by).into_iter().map(|entry| self.audit.begin(entry)));
+            Ok::<_, KeyringError>(change)
+        };
+        let changed = self.store.change_signing_keys(lease, self.clock.now(), decide).await?;
+        for event in pending {
+            event.done_if(changed);
+        }
+        Ok(changed)
+    }
+
+    /// What is told of `change`, made of the keys `stored`.
+    fn events(&self, change: &KeyChange, stored: &[StoredKey], by: Doing<'_>) -> Vec<Entry> {
+        let KeyChange { insert, sign_at, delete, reseal } = change;
+        let mut events = Vec::new();
+        let mut tell = |event: Event, kid: &KeyId| events.push(event.done().by(by.actor).key(kid.clone()));
+        if let Some(key) = insert {
+            tell(Event::SigningKeyPublished, &key.kid);
+            // The first takes over from none.
+            if key.sign_time < key.create_time.after(self.settings.publish_ahead) && !stored.is_empty() {
+                tell(Event::SigningKeyRotated, &key.kid);
+            }
+        }
+        if let Some((kid, _)) = sign_at {
+            tell(Event::SigningKeyRotated, kid);
+        }
+        for kid in delete {
+            let is_compromised = by.compromised == Some(kid.0.as_str());
+            tell(if is_compromised { Event::SigningKeyRevoked } else { Event::SigningKeyDeleted }, kid);
+        }
+        if !reseal.is_empty() {
+            events.push(Event::SigningKeysResealed.done().by(by.actor));
+        }
+        events
     }
 }
 

@@ -73,16 +73,24 @@ impl Pair {
 }
 
 /// A client that signs, and its key.
-struct Signer {
-    service: Service,
-    registered: Registered,
+pub(super) struct Signer {
+    pub(super) service: Service,
+    pub(super) registered: Registered,
     pair: Pair,
     alg: Algorithm,
 }
 
 impl Signer {
     async fn new(alg: Algorithm) -> Self {
-        let service = Service::start().await;
+        Self::of(Service::start().await, alg).await
+    }
+
+    /// On a server that was started with `args`.
+    pub(super) async fn with_args(args: &[&str]) -> Self {
+        Self::of(Service::start_with(args).await, Algorithm::ES256).await
+    }
+
+    async fn of(service: Service, alg: Algorithm) -> Self {
         let pair = Pair::new(alg);
         let text = pair.jwk.to_string();
         let wanted = Wanted { public_key: Some(&text), ..Wanted::confidential("a") };
@@ -92,20 +100,20 @@ impl Signer {
     }
 
     /// What a good assertion says, each time another.
-    fn claims(&self) -> Value {
+    pub(super) fn claims(&self) -> Value {
         let now = self.service.server.clock.now().as_secs();
         let jti = uuid::Uuid::from_u128(rand::random()).to_string();
         let id = &self.registered.id;
         json!({ "iss": id, "sub": id, "aud": ISSUER, "iat": now, "exp": now + 60, "jti": jti })
     }
 
-    fn claims_with(&self, member: &str, value: Value) -> Value {
+    pub(super) fn claims_with(&self, member: &str, value: Value) -> Value {
         let mut claims = self.claims();
         claims[member] = value;
         claims
     }
 
-    fn sign(&self, claims: &Value) -> String {
+    pub(super) fn sign(&self, claims: &Value) -> String {
         sign(&json!({ "alg": self.alg }), claims, &self.pair.private, self.alg)
     }
 

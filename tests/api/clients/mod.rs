@@ -1,10 +1,15 @@
 //! Owns what machine clients are promised, and what is kept from those who are not.
 
+mod algorithms;
 pub(crate) mod assertions;
+mod at_rest;
+mod audit;
 mod grants;
 mod introspection;
 mod revocation;
 mod scopes;
+
+use std::sync::Arc;
 
 use signet::{
     identity::{
@@ -22,7 +27,7 @@ use signet::{
 };
 use tonic::{Status, transport::Channel};
 
-use crate::harness::{Client, PASSWORD, TestServer, config, with_token};
+use crate::harness::{Client, PASSWORD, TestServer, config, unaudited, with_token};
 
 /// The audience of a server that says nothing else.
 const OWN_AUDIENCE: &str = "signet";
@@ -72,7 +77,8 @@ impl Service {
         let server = TestServer::start(args).await;
         let store = server.store().await;
         let settings = config(&server.data, args).clients();
-        let operator = Clients::new(store.clone(), settings, server.clock.clone(), std::sync::Arc::default());
+        let clock = server.clock.clone();
+        let operator = Clients::new(store.clone(), settings, clock, Arc::default(), unaudited(&server.clock));
         let mut client = server.client().await;
         client.sign_up("alice", PASSWORD).await.unwrap();
         let tokens = TokenServiceClient::new(server.channel().await);

@@ -11,7 +11,7 @@ use signet::{
 use tokio::task::JoinSet;
 use tonic::{Code, Status};
 
-use crate::harness::{Client, PASSWORD, TestServer, assert_refused, eventually, with_token};
+use crate::harness::{Client, PASSWORD, TestServer, assert_refused, config, eventually, with_token};
 
 /// Two replicas, and a client of each.
 async fn replicas() -> ([TestServer; 2], [Client; 2]) {
@@ -103,7 +103,9 @@ async fn no_login_with_a_password_outlives_its_change() {
                 assert_refused(Err::<(), _>(status), Code::Unauthenticated, "INVALID_CREDENTIALS");
             }
         }
-        let sessions = servers[1].store().await.sessions(id, None, 100).await.unwrap();
+        let lifetime = config(&servers[1].data, &[]).sessions().lifetime;
+        let now = servers[1].clock.now();
+        let sessions = servers[1].store().await.sessions(id, None, 100, lifetime, now).await.unwrap();
         let ids: Vec<_> = sessions.into_iter().map(|session| session.id).collect();
         assert_eq!(ids, [session(&mine)], "round {round}");
         current = next;

@@ -18,7 +18,7 @@ use tonic::{
 };
 
 use super::Target;
-use crate::harness::{assert_refused, config};
+use crate::harness::{assert_refused, config, unaudited};
 
 async fn target() -> Target {
     Target::new(SigningAlg::Es256).await
@@ -236,7 +236,13 @@ fn no_bytes_but_a_genuine_token_are_ever_believed() {
         let master_key = MasterKey::from_hex(&hex).unwrap();
         let store = target.server.store().await;
         let settings = config(&target.server.data, &[]).tokens.keys().unwrap();
-        let rotation = KeyRotation::new(store, master_key, settings, target.server.clock.clone());
+        let rotation = KeyRotation::new(
+            store,
+            master_key,
+            settings,
+            target.server.clock.clone(),
+            unaudited(&target.server.clock),
+        );
         let keyring = Keyring::open(rotation, Arc::default()).await.unwrap();
         (target, keyring)
     });

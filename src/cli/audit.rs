@@ -1,0 +1,17 @@
+//! Owns how commands that change something record it.
+
+use super::Failure;
+use crate::{audit::Audit, config::Config, metrics::Metrics, model::Clock, server::open_audit_log};
+
+/// The audit log, to be opened before anything is changed: what cannot be recorded is not done.
+pub(super) fn open(config: &Config) -> Result<Audit, Failure> {
+    open_audit_log(config, &Clock::system(), &Metrics::new())
+        .map_err(|error| Failure::Usage(error.to_string()))
+}
+
+/// Waits until what was done is written.
+pub(super) async fn flush(audit: &Audit) {
+    if !audit.flush().await {
+        tracing::error!("what was done could not be written to the audit log");
+    }
+}

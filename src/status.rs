@@ -68,6 +68,7 @@ impl From<Error> for Status {
             | Error::SessionNotFound
             | Error::InvalidClient
             | Error::AccessUndeclared
+            | Error::RouteMisconfigured
             | Error::DeadlineExceeded
             | Error::Internal(_) => {}
             // An unknown method is gRPC's own affair: it has no reason of this API.
@@ -98,6 +99,7 @@ fn code_and_reason(error: &Error) -> (Code, ErrorReason) {
         Error::InvalidAudience(_) => (Code::InvalidArgument, ErrorReason::InvalidAudience),
         Error::InsufficientScope(_) => (Code::PermissionDenied, ErrorReason::InsufficientScope),
         Error::AccessUndeclared => (Code::PermissionDenied, ErrorReason::AccessUndeclared),
+        Error::RouteMisconfigured => (Code::PermissionDenied, ErrorReason::RouteMisconfigured),
         Error::Unimplemented => (Code::Unimplemented, ErrorReason::Unspecified),
         Error::Overloaded { .. } => (Code::ResourceExhausted, ErrorReason::Overloaded),
         Error::DeadlineExceeded => (Code::DeadlineExceeded, ErrorReason::DeadlineExceeded),

@@ -6,6 +6,7 @@
 mod access;
 mod audit;
 mod clients;
+mod ext_authz;
 mod get_me;
 mod harness;
 mod issue_token;

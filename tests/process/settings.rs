@@ -60,6 +60,10 @@ async fn a_wrong_value_is_refused_with_what_would_be_right() {
         ("--audience", "", "a name of printable ASCII"),
         ("--audience", "two words", "without spaces"),
         ("--max-connections", "many", "invalid digit"),
+        ("--ext-authz", "yes", "on, off"),
+        ("--ext-authz-header-prefix", "X-Signet-", "lower-case"),
+        ("--ext-authz-header-prefix", "x_signet_", "lower-case"),
+        ("--ext-authz-header-prefix", ":", "lower-case"),
     ] {
         let finished = place.run(&[flag, value]).await;
         let rest = refused_for(&finished, flag);

@@ -28,22 +28,22 @@ const OWN_AUDIENCE: &str = "signet";
 
 /// A registered client, as the operator handed it to whoever runs it.
 #[derive(Clone)]
-struct Registered {
-    id: String,
+pub(crate) struct Registered {
+    pub(crate) id: String,
     secret: String,
 }
 
 /// What the operator asks for.
 #[derive(Clone, Copy)]
-struct Wanted<'a> {
-    scopes: &'a str,
-    audiences: &'a str,
-    kind: ClientKind,
-    public_key: Option<&'a str>,
+pub(crate) struct Wanted<'a> {
+    pub(crate) scopes: &'a str,
+    pub(crate) audiences: &'a str,
+    pub(crate) kind: ClientKind,
+    pub(crate) public_key: Option<&'a str>,
 }
 
 impl Wanted<'_> {
-    const fn confidential(scopes: &str) -> Wanted<'_> {
+    pub(crate) const fn confidential(scopes: &str) -> Wanted<'_> {
         Wanted { scopes, audiences: "", kind: ClientKind::Confidential, public_key: None }
     }
 
@@ -53,11 +53,11 @@ impl Wanted<'_> {
 }
 
 /// The server and its operator, who is another process.
-struct Service {
-    server: TestServer,
-    store: Store,
+pub(crate) struct Service {
+    pub(crate) server: TestServer,
+    pub(crate) store: Store,
     operator: Clients,
-    client: Client,
+    pub(crate) client: Client,
     tokens: TokenServiceClient<Channel>,
 }
 
@@ -67,7 +67,7 @@ impl Service {
         Self::start_with(&["--standing-cache-max-age=0s"]).await
     }
 
-    async fn start_with(args: &[&str]) -> Self {
+    pub(crate) async fn start_with(args: &[&str]) -> Self {
         let server = TestServer::start(args).await;
         let store = server.store().await;
         let settings = config(server.dir.path(), args).clients();
@@ -78,7 +78,7 @@ impl Service {
         Self { server, store, operator, client, tokens }
     }
 
-    async fn register(&self, name: &str, wanted: Wanted<'_>) -> Registered {
+    pub(crate) async fn register(&self, name: &str, wanted: Wanted<'_>) -> Registered {
         let new = NewClient {
             name: ClientName::parse(name).unwrap(),
             kind: wanted.kind,
@@ -91,12 +91,12 @@ impl Service {
         Registered { id: client.id.to_string(), secret }
     }
 
-    async fn issue(&self, request: IssueTokenRequest) -> Result<IssueTokenResponse, Status> {
+    pub(crate) async fn issue(&self, request: IssueTokenRequest) -> Result<IssueTokenResponse, Status> {
         Ok(self.client.clone().0.issue_token(request).await?.into_inner())
     }
 
     /// The token of the client itself.
-    async fn token_of(&self, registered: &Registered) -> String {
+    pub(crate) async fn token_of(&self, registered: &Registered) -> String {
         self.issue(registered.own_token()).await.unwrap().access_token
     }
 
@@ -105,7 +105,7 @@ impl Service {
         Ok(self.tokens.clone().introspect_token(with_token(request, bearer)).await?.into_inner())
     }
 
-    async fn set_active(&self, registered: &Registered, active: bool) {
+    pub(crate) async fn set_active(&self, registered: &Registered, active: bool) {
         let now = self.server.clock.now();
         assert!(self.store.set_client_active(registered.client_id(), active, now).await.unwrap());
     }
@@ -125,12 +125,12 @@ impl Registered {
         self.with(Some(Credential::ClientSecret(self.secret.clone())))
     }
 
-    fn own_token(&self) -> IssueTokenRequest {
+    pub(crate) fn own_token(&self) -> IssueTokenRequest {
         request(Grant::ClientCredentials(ClientCredentialsGrant {}), Some(self.by_secret()))
     }
 }
 
-fn request(grant: Grant, client: Option<ClientAuthentication>) -> IssueTokenRequest {
+pub(crate) fn request(grant: Grant, client: Option<ClientAuthentication>) -> IssueTokenRequest {
     IssueTokenRequest { grant: Some(grant), client, ..IssueTokenRequest::default() }
 }
 
@@ -138,7 +138,7 @@ fn client_credentials(client: ClientAuthentication) -> IssueTokenRequest {
     request(Grant::ClientCredentials(ClientCredentialsGrant {}), Some(client))
 }
 
-fn alice() -> Grant {
+pub(crate) fn alice() -> Grant {
     Grant::Password(PasswordGrant { username: "alice".to_owned(), password: PASSWORD.to_owned() })
 }
 

@@ -3,6 +3,7 @@
 use std::{convert::Infallible, sync::Arc};
 
 use hyper::body::Incoming;
+use prost_reflect::DescriptorPool;
 use tonic::{body::Body, service::Routes};
 use tower::{Service, ServiceBuilder, ServiceExt};
 
@@ -110,6 +111,19 @@ pub fn policy() -> Result<Policy, PolicyError> {
             tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
             "grpc.reflection.v1alpha.ServerReflection",
         )
+}
+
+/// The encoded `google.protobuf.FileDescriptorSet` for clients and proxies: the API, health, and the error details, so that they can
+/// decode everything.
+///
+/// # Errors
+/// If the sets that it is made of cannot be read, or contradict each other: a defect of the build.
+pub fn descriptor_set() -> Result<Vec<u8>, Error> {
+    let mut pool = DescriptorPool::decode(DESCRIPTOR_SET).map_err(Error::internal)?;
+    for set in [tonic_health::pb::FILE_DESCRIPTOR_SET, tonic_types::pb::FILE_DESCRIPTOR_SET] {
+        pool.decode_file_descriptor_set(set).map_err(Error::internal)?;
+    }
+    Ok(pool.encode_to_vec())
 }
 
 /// Reflection knows the API, health, and the error details, so that a client without the proto can decode everything.

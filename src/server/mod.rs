@@ -25,7 +25,7 @@ use crate::{
     store::Store,
 };
 
-pub use grpc::policy;
+pub use grpc::{descriptor_set, policy};
 pub use reseal::{Resealed, reseal};
 
 use connections::{Connections, Protocol};

@@ -8,6 +8,7 @@ mod clients;
 mod commands;
 mod concurrent;
 mod crash;
+mod descriptor;
 mod harness;
 mod help;
 mod keys;

@@ -15,11 +15,11 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let own = ["identity_service", "token_service", "error_reason"];
     let own = own.map(|name| format!("identity/v1/{name}.proto"));
-    let compiler = compiled(&root, &own)?;
+    let compiler = compiled(&[&root, &third_party], &own)?;
     fs::write(out.join("descriptor_set.bin"), compiler.encode_file_descriptor_set())?;
     tonic_prost_build::configure().compile_fds(compiler.file_descriptor_set())?;
 
-    let compiler = compiled(&third_party, &["envoy/service/auth/v3/external_auth.proto".to_owned()])?;
+    let compiler = compiled(&[&third_party], &["envoy/service/auth/v3/external_auth.proto".to_owned()])?;
     fs::write(out.join("ext_authz_descriptor_set.bin"), compiler.encode_file_descriptor_set())?;
     tonic_prost_build::configure()
         .extern_path(".google.rpc", "::tonic_types::pb")
@@ -29,10 +29,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// `files` under `root` and what they import. The encoded set keeps the custom method options, which prost's own structs drop:
+/// `files` under `roots` and what they import. The encoded set keeps the custom method options, which prost's own structs drop:
 /// reflection and the access policy read these bytes.
-fn compiled(root: &Path, files: &[String]) -> Result<protox::Compiler, protox::Error> {
-    let mut compiler = protox::Compiler::new([root])?;
+fn compiled(roots: &[&Path], files: &[String]) -> Result<protox::Compiler, protox::Error> {
+    let mut compiler = protox::Compiler::new(roots)?;
     compiler.include_imports(true).include_source_info(true).open_files(files)?;
     Ok(compiler)
 }

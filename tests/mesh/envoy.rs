@@ -54,7 +54,13 @@ impl Envoy {
             .spawn()
             .unwrap();
         let mut envoy = Self { process, directory, addr: SocketAddr::from(([127, 0, 0, 1], 0)) };
-        envoy.addr = eventually("Envoy takes requests", async || envoy.listener().await).await;
+        let started = async || {
+            // With a configuration that it does not take it ends at once.
+            let ended = envoy.process.try_wait().unwrap();
+            assert!(ended.is_none(), "Envoy does not start: {ended:?}");
+            envoy.listener().await
+        };
+        envoy.addr = eventually("Envoy takes requests", started).await;
         envoy
     }
 

@@ -8,5 +8,6 @@ mod envoy;
 mod ext_authz;
 mod jwt_authn;
 mod requests;
+mod rest;
 mod signet;
 mod upstream;

@@ -1,6 +1,6 @@
 //! Owns what clients send to the sidecar, and what they get: HTTP byte by byte, and gRPC.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{fmt::Write, net::SocketAddr, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -21,7 +21,10 @@ const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A request of HTTP/1.1, written as it is said: names in any case, as often as wanted.
 #[derive(Clone, Debug)]
-pub(crate) struct Request(String);
+pub(crate) struct Request {
+    head: String,
+    body: String,
+}
 
 /// The answer to it.
 #[derive(Debug)]
@@ -38,11 +41,17 @@ impl Request {
     }
 
     pub(crate) fn of(method: &str, path: &str) -> Self {
-        Self(format!("{method} {path} HTTP/1.1\r\nHost: service.example\r\nConnection: close\r\n"))
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: service.example\r\nConnection: close\r\n");
+        Self { head, body: String::new() }
     }
 
-    pub(crate) fn header(self, name: &str, value: &str) -> Self {
-        Self(format!("{}{name}: {value}\r\n", self.0))
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
+        write!(self.head, "{name}: {value}\r\n").unwrap();
+        self
+    }
+
+    pub(crate) fn body(self, body: &str) -> Self {
+        Self { body: body.to_owned(), ..self.header("Content-Length", &body.len().to_string()) }
     }
 
     pub(crate) fn bearer(self, token: &str) -> Self {
@@ -52,7 +61,7 @@ impl Request {
     /// What `addr` answers; none if it does not.
     pub(crate) async fn send(self, addr: SocketAddr) -> Option<Answer> {
         let mut stream = TcpStream::connect(addr).await.ok()?;
-        stream.write_all(format!("{}\r\n", self.0).as_bytes()).await.ok()?;
+        stream.write_all(format!("{}\r\n{}", self.head, self.body).as_bytes()).await.ok()?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.ok()?;
         let (head, body) = answer.split_once("\r\n\r\n")?;

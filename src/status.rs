@@ -69,6 +69,7 @@ impl From<Error> for Status {
             | Error::UnsupportedGrantType
             | Error::Unimplemented
             | Error::Overloaded { .. }
+            | Error::RouteMisconfigured
             | Error::DeadlineExceeded
             | Error::Unavailable { .. }
             | Error::Internal(_) => {}
@@ -127,6 +128,7 @@ fn code_and_reason(error: &Error) -> (Code, ErrorReason) {
         Error::UnsupportedGrantType => (Code::InvalidArgument, ErrorReason::UnsupportedGrantType),
         Error::InsufficientScope(_) => (Code::PermissionDenied, ErrorReason::InsufficientScope),
         Error::AccessUndeclared => (Code::PermissionDenied, ErrorReason::AccessUndeclared),
+        Error::RouteMisconfigured => (Code::PermissionDenied, ErrorReason::RouteMisconfigured),
         Error::Unimplemented => (Code::Unimplemented, ErrorReason::Unspecified),
         Error::Overloaded { .. } => (Code::ResourceExhausted, ErrorReason::Overloaded),
         Error::DeadlineExceeded => (Code::DeadlineExceeded, ErrorReason::DeadlineExceeded),

@@ -4,11 +4,17 @@ use std::{io::Write, path::PathBuf};
 
 use clap::Args;
 use prost::Message;
-use signet::proto::identity::v1::{
-    self as wire, GetJwksRequest, GetJwksResponse, GetMeRequest, GetMeResponse, IntrospectTokenRequest,
-    IntrospectTokenResponse, IssueTokenRequest, IssueTokenResponse,
-    identity_service_server::{IdentityService, IdentityServiceServer},
-    token_service_server::{TokenService, TokenServiceServer},
+use signet::proto::{
+    envoy::service::auth::v3::{
+        CheckRequest, CheckResponse,
+        authorization_server::{Authorization, AuthorizationServer},
+    },
+    identity::v1::{
+        self as wire, GetJwksRequest, GetJwksResponse, GetMeRequest, GetMeResponse, IntrospectTokenRequest,
+        IntrospectTokenResponse, IssueTokenRequest, IssueTokenResponse,
+        identity_service_server::{IdentityService, IdentityServiceServer},
+        token_service_server::{TokenService, TokenServiceServer},
+    },
 };
 use tokio::net::TcpListener;
 use tonic::{
@@ -37,6 +43,10 @@ struct BareTokens {
     reply: IntrospectTokenResponse,
 }
 
+struct BareAuthorization {
+    reply: CheckResponse,
+}
+
 /// How the benchmark starts its peer: what it answers, and what a call costs it.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_field_names, reason = "flags of a command line need names of their own")]
@@ -48,6 +58,10 @@ pub(crate) struct Options {
     /// And this encoded `IntrospectTokenResponse`.
     #[arg(long, hide = true, default_value = "")]
     bare_introspection: String,
+
+    /// And this encoded `CheckResponse`.
+    #[arg(long, hide = true, default_value = "")]
+    bare_allowed: String,
 
     /// `GetMe` also costs one raw ES256 check.
     #[arg(long, hide = true)]
@@ -70,6 +84,7 @@ pub(crate) fn serve(options: &Options) -> Result<()> {
     let reply = options.bare_reply.as_deref().unwrap_or_default();
     let reply = GetMeResponse::decode(hex::decode(reply)?.as_slice())?;
     let told = IntrospectTokenResponse::decode(hex::decode(&options.bare_introspection)?.as_slice())?;
+    let allowed = CheckResponse::decode(hex::decode(&options.bare_allowed)?.as_slice())?;
     // As Signet's: as many workers as there are cores.
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -84,7 +99,8 @@ pub(crate) fn serve(options: &Options) -> Result<()> {
         let bare = Bare { reply, check, signature: Signature::new()?, commits };
         let server = Server::builder()
             .add_service(IdentityServiceServer::new(bare))
-            .add_service(TokenServiceServer::new(BareTokens { reply: told }));
+            .add_service(TokenServiceServer::new(BareTokens { reply: told }))
+            .add_service(AuthorizationServer::new(BareAuthorization { reply: allowed }));
         Ok(server.serve_with_incoming(incoming).await?)
     })
 }
@@ -103,6 +119,13 @@ impl TokenService for BareTokens {
         _: Request<GetJwksRequest>,
     ) -> std::result::Result<Response<GetJwksResponse>, Status> {
         Err(Status::unimplemented("the bare server has no keys"))
+    }
+}
+
+#[tonic::async_trait]
+impl Authorization for BareAuthorization {
+    async fn check(&self, _: Request<CheckRequest>) -> std::result::Result<Response<CheckResponse>, Status> {
+        Ok(Response::new(self.reply.clone()))
     }
 }
 

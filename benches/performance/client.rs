@@ -2,11 +2,18 @@
 
 use std::net::SocketAddr;
 
-use signet::proto::identity::v1::{
-    ClientAuthentication, ClientCredentialsGrant, GetMeRequest, GetMeResponse, IntrospectTokenRequest,
-    IntrospectTokenResponse, IssueTokenRequest, IssueTokenResponse, PasswordGrant, SignUpRequest,
-    client_authentication::Credential, identity_service_client::IdentityServiceClient,
-    issue_token_request::Grant, token_service_client::TokenServiceClient,
+use signet::proto::{
+    envoy::service::auth::v3::{
+        AttributeContext, CheckRequest, CheckResponse,
+        attribute_context::{HttpRequest, Request as CheckedRequest},
+        authorization_client::AuthorizationClient,
+    },
+    identity::v1::{
+        ClientAuthentication, ClientCredentialsGrant, GetMeRequest, GetMeResponse, IntrospectTokenRequest,
+        IntrospectTokenResponse, IssueTokenRequest, IssueTokenResponse, PasswordGrant, SignUpRequest,
+        client_authentication::Credential, identity_service_client::IdentityServiceClient,
+        issue_token_request::Grant, token_service_client::TokenServiceClient,
+    },
 };
 use tonic::{
     Request, Status,
@@ -107,6 +114,31 @@ pub(crate) async fn introspect(
     let mut request = Request::new(IntrospectTokenRequest { token: token.to_owned() });
     request.metadata_mut().insert("authorization", authorization(asking)?);
     Ok(TokenServiceClient::new(channel).introspect_token(request).await?.into_inner())
+}
+
+/// What Envoy asks of a request with `token`, on a route that requires a scope, with the headers that
+/// `examples/deploy/envoy/ext-authz.yaml` lets it send.
+fn check_request(token: &str) -> CheckRequest {
+    let headers = [("authorization", &*format!("Bearer {token}")), ("content-type", "application/grpc")];
+    let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let http = HttpRequest { headers, header_map: None };
+    let rule = ("signet.require_scope".to_owned(), "profile".to_owned());
+    let attributes = AttributeContext {
+        request: Some(CheckedRequest { http: Some(http) }),
+        context_extensions: [rule].into(),
+    };
+    CheckRequest { attributes: Some(attributes) }
+}
+
+/// What Envoy asks about `token`, and what it is answered: that the request may pass.
+pub(crate) async fn check(addr: SocketAddr, token: &str) -> Result<(CheckRequest, CheckResponse)> {
+    let request = check_request(token);
+    let channel = Endpoint::from_shared(format!("http://{addr}"))?.connect().await?;
+    let answer = AuthorizationClient::new(channel).check(request.clone()).await?.into_inner();
+    if answer.status.as_ref().is_some_and(|status| status.code == 0) {
+        return Ok((request, answer));
+    }
+    Err(format!("Check at {addr} answers {answer:?}").into())
 }
 
 pub(crate) async fn get_me(addr: SocketAddr, token: &str) -> Result<GetMeResponse> {

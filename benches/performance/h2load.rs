@@ -9,7 +9,10 @@ use std::{
 };
 
 use prost::Message;
-use signet::proto::identity::v1::{GetMeRequest, IntrospectTokenRequest};
+use signet::proto::{
+    envoy::service::auth::v3::CheckRequest,
+    identity::v1::{GetMeRequest, IntrospectTokenRequest},
+};
 use tempfile::TempDir;
 
 use crate::{Result, stats::percentile};
@@ -20,25 +23,31 @@ pub(crate) struct Call {
     path: &'static str,
     /// A gRPC frame: whether it is compressed, its length, and the message.
     frame: Vec<u8>,
-    token: String,
+    /// Who asks; none if that has nothing to be proven by.
+    token: Option<String>,
 }
 
 impl Call {
     pub(crate) fn get_me(token: &str) -> Self {
-        Self::new("/identity.v1.IdentityService/GetMe", &GetMeRequest {}, token)
+        Self::new("/identity.v1.IdentityService/GetMe", &GetMeRequest {}, Some(token))
     }
 
     /// `asking`, a service's token, is told what `token` is worth.
     pub(crate) fn introspect(asking: &str, token: &str) -> Self {
         let request = IntrospectTokenRequest { token: token.to_owned() };
-        Self::new("/identity.v1.TokenService/IntrospectToken", &request, asking)
+        Self::new("/identity.v1.TokenService/IntrospectToken", &request, Some(asking))
     }
 
-    fn new(path: &'static str, message: &impl Message, token: &str) -> Self {
+    /// Envoy asks `request`.
+    pub(crate) fn check(request: &CheckRequest) -> Self {
+        Self::new("/envoy.service.auth.v3.Authorization/Check", request, None)
+    }
+
+    fn new(path: &'static str, message: &impl Message, token: Option<&str>) -> Self {
         let message = message.encode_to_vec();
         let length = u32::try_from(message.len()).expect("messages here are short");
         let frame = [&[0], length.to_be_bytes().as_slice(), &message].concat();
-        Self { path, frame, token: token.to_owned() }
+        Self { path, frame, token: token.map(str::to_owned) }
     }
 }
 
@@ -91,7 +100,7 @@ impl H2load {
             .arg(format!("--data={}", body.display()))
             .arg(format!("--log-file={}", log(&folder).display()))
             .args(["--header=content-type: application/grpc", "--header=te: trailers"])
-            .arg(format!("--header=authorization: Bearer {}", call.token))
+            .args(call.token.iter().map(|token| format!("--header=authorization: Bearer {token}")))
             .arg(format!("http://{addr}{}", call.path));
         let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
         let child = child.map_err(|error| format!("h2load (Debian package nghttp2-client): {error}"))?;

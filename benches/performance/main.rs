@@ -93,7 +93,8 @@ fn measure(arguments: &Arguments) -> Result<()> {
     println!("{machine}");
 
     say("start and idle memory");
-    let default_settings = Program::signet(&data.path().join("default"), &[]);
+    // Nothing else is set: the default settings, and Envoy may ask.
+    let default_settings = Program::signet(&data.path().join("default"), &["--ext-authz=on"]);
     let (footprint, signet, account) = footprint::measure(&runtime, &default_settings, plan)?;
 
     say("the bare server: the same replies");
@@ -102,15 +103,17 @@ fn measure(arguments: &Arguments) -> Result<()> {
     let mut client = runtime.block_on(client::connect(signet.grpc_addr))?;
     let asking = runtime.block_on(service.token(&mut client))?;
     let told = runtime.block_on(client::introspect(signet.grpc_addr, &asking, &account.token))?;
-    let bare_program = Program::bare(&reply, &told)?;
+    let (checked, allowed) = runtime.block_on(client::check(signet.grpc_addr, &account.token))?;
+    let bare_program = Program::bare(&reply, &told, &allowed)?;
     let bare = bare_program.start()?;
 
     say("GetMe with a token seen before, in pairs");
     let get_me = throughput::measure(&bare, &signet, &account.token, &reply, plan)?;
     runtime.block_on(client::expect_reply(signet.grpc_addr, &account.token, &reply))?;
 
-    say("introspection of a token seen before, in pairs");
+    say("introspection, and Envoy's Check, of a token seen before, in pairs");
     let introspection = throughput::introspection(&bare, &signet, &asking, &account.token, &told, plan)?;
+    let check = throughput::check(&bare, &signet, &checked, &allowed, plan)?;
 
     say("a token's first sight, in pairs");
     // Every session is remembered since its login: what is measured is the token.
@@ -155,6 +158,7 @@ fn measure(arguments: &Arguments) -> Result<()> {
         footprint,
         get_me,
         introspection,
+        check,
         first_sight,
         grants,
         logins,

@@ -10,7 +10,10 @@ use std::{
 };
 
 use prost::Message;
-use signet::proto::identity::v1::{GetMeResponse, IntrospectTokenResponse};
+use signet::proto::{
+    envoy::service::auth::v3::CheckResponse,
+    identity::v1::{GetMeResponse, IntrospectTokenResponse},
+};
 
 use crate::{Result, client::Service};
 
@@ -41,11 +44,16 @@ impl Program {
         Self { path: env!("CARGO_BIN_EXE_signet").into(), arguments: arguments.collect() }
     }
 
-    /// The bare server: this very program, asked to serve `reply` and `told`.
-    pub(crate) fn bare(reply: &GetMeResponse, told: &IntrospectTokenResponse) -> Result<Self> {
+    /// The bare server: this very program, asked to serve `reply`, `told` and `allowed`.
+    pub(crate) fn bare(
+        reply: &GetMeResponse,
+        told: &IntrospectTokenResponse,
+        allowed: &CheckResponse,
+    ) -> Result<Self> {
         let reply = format!("--bare-reply={}", hex::encode(reply.encode_to_vec()));
         let told = format!("--bare-introspection={}", hex::encode(told.encode_to_vec()));
-        Ok(Self { path: env::current_exe()?, arguments: vec![reply, told] })
+        let allowed = format!("--bare-allowed={}", hex::encode(allowed.encode_to_vec()));
+        Ok(Self { path: env::current_exe()?, arguments: vec![reply, told, allowed] })
     }
 
     /// The same with one raw signature check a `GetMe`.

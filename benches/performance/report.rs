@@ -26,6 +26,7 @@ const MAX_CPU_RATIO: f64 = 1.3;
 const MAX_BEYOND_VERIFICATION_US: f64 = 15.0;
 const MAX_FLOOR_RATIO: f64 = 1.5;
 const MAX_INTROSPECTION_RATIO: f64 = 1.5;
+const MAX_CHECK_RATIO: f64 = 1.5;
 const MIN_LOGIN_SHARE: f64 = 0.9;
 const MAX_P99_RATIO: f64 = 1.5;
 const MIN_SATURATED_SHARE: f64 = 0.1;
@@ -44,6 +45,7 @@ pub(crate) struct Report {
     pub(crate) footprint: Footprint,
     pub(crate) get_me: GetMe,
     pub(crate) introspection: Comparison,
+    pub(crate) check: Comparison,
     pub(crate) first_sight: FirstSight,
     pub(crate) grants: Grants,
     pub(crate) logins: Logins,
@@ -80,13 +82,15 @@ impl Report {
              ### Targets\n\n{}\n\
              ### GetMe with a token seen before\n\n{}\n\
              ### Introspection of a token seen before\n\n{}\n\
+             ### Envoy's Check (ext_authz) of a token seen before\n\n{}\n\
              ### A token's first sight\n\n{}\n\
              ### Grants, {STREAMS} callers at once\n\n{}\n\
              ### Logins and GetMe together\n\n{}",
             self.machine,
             self.targets(),
             self.get_me_table(),
-            self.introspection_table(),
+            comparison_table(&self.introspection),
+            comparison_table(&self.check),
             self.first_sight_table(),
             self.grants_table(),
             self.logins_table(),
@@ -105,8 +109,8 @@ impl Report {
         table
     }
 
-    fn call_targets(&self) -> [Target; 3] {
-        let Self { get_me, introspection, first_sight, .. } = self;
+    fn call_targets(&self) -> [Target; 4] {
+        let Self { get_me, introspection, check, first_sight, .. } = self;
         [
             Target {
                 what: "GetMe, token seen before: CPU per call",
@@ -119,6 +123,12 @@ impl Report {
                 bound: format!("at most {MAX_INTROSPECTION_RATIO} x bare"),
                 measured: format!("{:.2} x", introspection.cpu_ratio),
                 met: introspection.cpu_ratio.median <= MAX_INTROSPECTION_RATIO,
+            },
+            Target {
+                what: "Envoy's Check, token seen before: CPU per call",
+                bound: format!("at most {MAX_CHECK_RATIO} x bare"),
+                measured: format!("{:.2} x", check.cpu_ratio),
+                met: check.cpu_ratio.median <= MAX_CHECK_RATIO,
             },
             Target {
                 what: "GetMe, first sight: CPU beyond a bare call with one raw signature check",
@@ -242,29 +252,6 @@ impl Report {
         table
     }
 
-    fn introspection_table(&self) -> Table {
-        let Comparison { bare, signet, cpu_ratio, rate_ratio } = &self.introspection;
-        let mut table = Table::new(&["server", "requests/s", "p50 us", "p99 us", "server CPU per call, us"]);
-        for (name, Figures { rate, p50_us, p99_us, cpu_us }) in [("bare", bare), ("Signet", signet)] {
-            table.row([
-                name.to_owned(),
-                format!("{rate:.0}"),
-                format!("{p50_us:.0}"),
-                format!("{p99_us:.0}"),
-                format!("{cpu_us:.1}"),
-            ]);
-        }
-        let none = String::new;
-        table.row([
-            "ratio".to_owned(),
-            format!("{rate_ratio:.2}"),
-            none(),
-            none(),
-            format!("{cpu_ratio:.2}"),
-        ]);
-        table
-    }
-
     fn first_sight_table(&self) -> Table {
         let sight = &self.first_sight;
         let mut table = Table::new(&["what", "CPU, us"]);
@@ -326,6 +313,24 @@ impl Report {
         }
         table
     }
+}
+
+/// Both servers under one shape of load.
+fn comparison_table(comparison: &Comparison) -> Table {
+    let Comparison { bare, signet, cpu_ratio, rate_ratio } = comparison;
+    let mut table = Table::new(&["server", "requests/s", "p50 us", "p99 us", "server CPU per call, us"]);
+    for (name, Figures { rate, p50_us, p99_us, cpu_us }) in [("bare", bare), ("Signet", signet)] {
+        table.row([
+            name.to_owned(),
+            format!("{rate:.0}"),
+            format!("{p50_us:.0}"),
+            format!("{p99_us:.0}"),
+            format!("{cpu_us:.1}"),
+        ]);
+    }
+    let none = String::new;
+    table.row(["ratio".to_owned(), format!("{rate_ratio:.2}"), none(), none(), format!("{cpu_ratio:.2}")]);
+    table
 }
 
 /// `page` with the chart and `generated` between its markers.

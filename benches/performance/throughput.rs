@@ -1,7 +1,10 @@
-//! Owns calls with a token seen before, `GetMe` and `IntrospectToken`: Signet beside the bare server, driven by h2load in pairs.
+//! Owns calls with a token seen before, `GetMe`, `IntrospectToken` and Envoy's `Check`: Signet beside the bare server, driven by h2load in pairs.
 
 use prost::Message;
-use signet::proto::identity::v1::{GetMeResponse, IntrospectTokenResponse};
+use signet::proto::{
+    envoy::service::auth::v3::{CheckRequest, CheckResponse},
+    identity::v1::{GetMeResponse, IntrospectTokenResponse},
+};
 
 use crate::{
     Plan, Result,
@@ -90,6 +93,19 @@ pub(crate) fn introspection(
 ) -> Result<Comparison> {
     let call = Call::introspect(asking, token);
     let question = Question { call, reply_bytes: FRAME_HEAD_BYTES + reply.encoded_len() };
+    compare(bare, signet, &question, FULL, plan)
+}
+
+/// Envoy asks `request` again and again, which shows a token that has been seen before.
+pub(crate) fn check(
+    bare: &Server,
+    signet: &Server,
+    request: &CheckRequest,
+    reply: &CheckResponse,
+    plan: Plan,
+) -> Result<Comparison> {
+    let question =
+        Question { call: Call::check(request), reply_bytes: FRAME_HEAD_BYTES + reply.encoded_len() };
     compare(bare, signet, &question, FULL, plan)
 }
 

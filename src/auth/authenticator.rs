@@ -2,7 +2,7 @@
 
 use std::{future::Future, sync::Arc};
 
-use http::{HeaderMap, header::AUTHORIZATION};
+use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 
 use super::{Caller, Keys, Verifier};
 use crate::model::{Claims, Error};
@@ -32,53 +32,68 @@ impl<K: Keys, S: Standing> Authenticator<K, S> {
     /// The caller that the bearer token in `headers` proves (RFC 6750 section 2.1).
     ///
     /// # Errors
-    /// [`Error::TokenMissing`], [`Error::TokenInvalid`], [`Error::TokenExpired`], [`Error::TokenRevoked`];
-    /// [`Error::Unavailable`] if the keys in force or the token's standing cannot be told.
+    /// [`Error::TokenMissing`], and those of [`recognise`](Self::recognise).
     pub async fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, Error> {
-        let claims = self.verifier.verify(bearer_token(headers)?).await?;
+        let values = headers.get_all(AUTHORIZATION).iter().map(HeaderValue::as_bytes);
+        let token = bearer_token(values)?.ok_or(Error::TokenMissing)?;
+        self.recognise(token, self.verifier.audience()).await
+    }
+
+    /// The caller that `token` proves to a service named `audience`.
+    ///
+    /// # Errors
+    /// [`Error::TokenInvalid`], [`Error::TokenExpired`], [`Error::TokenRevoked`]; [`Error::Unavailable`] if the keys in force or
+    /// the token's standing cannot be told.
+    pub async fn recognise(&self, token: &str, audience: &str) -> Result<Caller, Error> {
+        let claims = self.verifier.verify(token, audience).await?;
         self.standing.check(&claims).await?;
         Ok(Caller::new(claims))
     }
+
+    /// The audience of this service itself.
+    #[must_use]
+    pub fn audience(&self) -> &str {
+        self.verifier.audience()
+    }
 }
 
-fn bearer_token(headers: &HeaderMap) -> Result<&str, Error> {
-    let mut values = headers.get_all(AUTHORIZATION).iter();
-    let value = values.next().ok_or(Error::TokenMissing)?;
+/// The bearer token in the `values` of the field `authorization` of one request; none if there is no such field.
+///
+/// # Errors
+/// [`Error::TokenInvalid`] if there is something else in it, or more than one.
+pub fn bearer_token<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Result<Option<&'a str>, Error> {
+    let mut values = values.into_iter();
+    let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
         // Which of two a proxy in front looked at cannot be known.
         return Err(Error::TokenInvalid("there is more than one `authorization`"));
     }
     let malformed = Error::TokenInvalid("`authorization` must be `Bearer <access_token>`");
-    let Some((scheme, token)) = value.to_str().ok().and_then(|text| text.split_once(' ')) else {
+    let text = str::from_utf8(value).ok().filter(|text| text.is_ascii());
+    let Some((scheme, token)) = text.and_then(|text| text.split_once(' ')) else {
         return Err(malformed);
     };
     // The scheme is compared without case (RFC 9110 section 11.1).
     if !scheme.eq_ignore_ascii_case("bearer") || token.is_empty() {
         return Err(malformed);
     }
-    Ok(token)
+    Ok(Some(token))
 }
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
-    fn token(values: &[&'static str]) -> Result<String, Error> {
-        let mut headers = HeaderMap::new();
-        for value in values {
-            headers.append(AUTHORIZATION, HeaderValue::from_static(value));
-        }
-        bearer_token(&headers).map(str::to_owned)
+    fn token<'a>(values: &[&'a str]) -> Result<Option<&'a str>, Error> {
+        bearer_token(values.iter().map(|value| value.as_bytes()))
     }
 
     #[test]
     fn exactly_one_bearer_token_is_read() {
-        assert_eq!(token(&["Bearer abc"]).unwrap(), "abc");
-        assert_eq!(token(&["bearer abc"]).unwrap(), "abc");
-        assert!(matches!(token(&[]), Err(Error::TokenMissing)));
-        for bad in ["Bearer", "Bearer ", "abc", "Basic YTpi", ""] {
+        assert_eq!(token(&["Bearer abc"]).unwrap(), Some("abc"));
+        assert_eq!(token(&["bearer abc"]).unwrap(), Some("abc"));
+        assert_eq!(token(&[]).unwrap(), None);
+        for bad in ["Bearer", "Bearer ", "abc", "Basic YTpi", "", "Bearer é"] {
             assert!(matches!(token(&[bad]), Err(Error::TokenInvalid(_))), "{bad:?}");
         }
         assert!(matches!(token(&["Bearer a", "Bearer b"]), Err(Error::TokenInvalid(_))));

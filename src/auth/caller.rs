@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{Claims, SessionId, Subject, UserId};
+use crate::model::{Claims, Error, SessionId, Subject, UserId};
 
 /// The caller of an RPC, proven by an access token: found in the request's extensions by the handlers of authenticated methods.
 #[derive(Clone, Debug)]
@@ -27,6 +27,17 @@ impl Caller {
         match self.subject() {
             Subject::User(user, session) => Some((user, session)),
             Subject::Client(_) => None,
+        }
+    }
+
+    /// Succeeds if the token carries all of `scopes`.
+    ///
+    /// # Errors
+    /// [`Error::InsufficientScope`] with the first that it lacks.
+    pub fn must_have<'a>(&self, scopes: impl IntoIterator<Item = &'a str>) -> Result<(), Error> {
+        match scopes.into_iter().find(|scope| !self.claims.has_scope(scope)) {
+            Some(lacking) => Err(Error::InsufficientScope(lacking.to_owned())),
+            None => Ok(()),
         }
     }
 

@@ -45,10 +45,8 @@ impl<K: Keys, S: Standing> Gate<K, S> {
             Some(Access::Public) => Ok(None),
             Some(Access::Authenticated { required_scopes }) => {
                 let caller = self.authenticator.authenticate(headers).await?;
-                match required_scopes.iter().find(|scope| !caller.claims().has_scope(scope)) {
-                    Some(lacking) => Err(Error::InsufficientScope(lacking.clone())),
-                    None => Ok(Some(caller)),
-                }
+                caller.must_have(required_scopes.iter().map(String::as_str))?;
+                Ok(Some(caller))
             }
             Some(Access::Undeclared) => Err(Error::AccessUndeclared),
             None => Err(Error::Unimplemented),

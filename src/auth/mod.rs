@@ -9,7 +9,7 @@ mod layer;
 mod policy;
 mod verifier;
 
-pub use authenticator::{Authenticator, Standing};
+pub use authenticator::{Authenticator, Standing, bearer_token};
 pub use caller::Caller;
 pub use keys::{KeySet, Keys, VerifyingKey};
 pub use layer::{AuthLayer, AuthService};

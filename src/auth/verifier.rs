@@ -20,7 +20,7 @@ const TOKEN_MAX_BYTES: usize = 8 * 1024;
 pub struct VerifierSettings {
     /// The one issuer that is trusted (`iss`).
     pub issuer: String,
-    /// Whom the token must be meant for (`aud`).
+    /// Whom a token must be meant for (`aud`) to be shown to this service itself.
     pub audience: String,
     /// How far the issuer's clock may be from this one: `exp` and `nbf` are judged with this allowance.
     pub leeway: Duration,
@@ -62,13 +62,19 @@ impl<K: Keys> Verifier<K> {
         self.tally.clone()
     }
 
-    /// What `token` says, if it is genuine, meant for this audience, and in time.
+    /// Whom a token must be meant for to be shown to this service itself.
+    #[must_use]
+    pub fn audience(&self) -> &str {
+        &self.settings.audience
+    }
+
+    /// What `token` says, if it is genuine, meant for `audience`, and in time.
     ///
     /// # Errors
     /// [`Error::TokenInvalid`] or [`Error::TokenExpired`]; [`Error::Unavailable`] if it cannot be told which keys are in force.
-    pub async fn verify(&self, token: &str) -> Result<Arc<Claims>, Error> {
+    pub async fn verify(&self, token: &str, audience: &str) -> Result<Arc<Claims>, Error> {
         let claims = self.verify_for_anyone(token).await?;
-        if !claims.aud.contains(&self.settings.audience) {
+        if !claims.aud.contains(audience) {
             return Err(Error::TokenInvalid("it is meant for another audience"));
         }
         Ok(claims)

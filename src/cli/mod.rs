@@ -2,6 +2,7 @@
 
 mod audit;
 mod clients;
+mod descriptor;
 mod healthcheck;
 mod keys;
 mod migrate;
@@ -53,6 +54,9 @@ enum Command {
     /// Manage signing keys.
     #[command(subcommand, arg_required_else_help = false)]
     Keys(keys::Command),
+    /// Write the API's descriptor set (google.protobuf.FileDescriptorSet) to standard output: for grpcurl -protoset, Envoy's
+    /// transcoder, and whoever would need protoc otherwise.
+    Descriptor,
     /// Ask the service at --grpc-addr whether it serves: exit code 0 if it does, 1 if not. For container probes.
     Healthcheck,
 }
@@ -140,6 +144,7 @@ async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Users(command) => users::run(command, &cli.config, output).await,
         Command::Clients(command) => clients::run(command, &cli.config, output).await,
         Command::Keys(command) => keys::run(command, &cli.config, output).await,
+        Command::Descriptor => descriptor::run(cli.json, output),
         Command::Healthcheck => healthcheck::run(&cli.config, output).await,
     }
 }

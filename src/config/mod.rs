@@ -3,6 +3,7 @@
 mod http;
 mod limits;
 mod log;
+mod mesh;
 mod observe;
 mod passwords;
 mod storage;
@@ -21,6 +22,7 @@ use crate::{
 pub use self::http::HttpConfig;
 pub use limits::LimitConfig;
 pub use log::{LogConfig, LogFormat};
+pub use mesh::MeshConfig;
 pub use observe::{ObserveConfig, Switch};
 pub use passwords::PasswordConfig;
 pub use storage::{Database, StorageConfig};
@@ -79,6 +81,10 @@ pub struct Config {
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap would show the text as help")]
     pub observe: ObserveConfig,
+
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap would show the text as help")]
+    pub mesh: MeshConfig,
 }
 
 /// A setting has a value that cannot be used. Shown as one sentence that names the setting.

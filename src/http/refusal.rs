@@ -110,7 +110,7 @@ fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
             (StatusCode::UNAUTHORIZED, "invalid_token")
         }
         Error::InsufficientScope(_) => (StatusCode::FORBIDDEN, "insufficient_scope"),
-        Error::AccessUndeclared => (StatusCode::FORBIDDEN, "access_denied"),
+        Error::AccessUndeclared | Error::RouteMisconfigured => (StatusCode::FORBIDDEN, "access_denied"),
         Error::SessionNotFound | Error::Unimplemented => (StatusCode::NOT_FOUND, "not_found"),
         Error::Overloaded { .. } => (StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable"),
         Error::Unavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable"),

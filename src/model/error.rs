@@ -85,6 +85,11 @@ pub enum Error {
     /// The RPC declares no access rule.
     #[error("this method declares no access rule, so nobody may call it")]
     AccessUndeclared,
+    /// A route of a sidecar asks for something that is not understood: what passes is unknown, so nothing does.
+    #[error(
+        "the route's access rule is not understood, so nobody may pass: the log of the authorization server has the cause"
+    )]
+    RouteMisconfigured,
     /// No such RPC, or nothing at the path.
     #[error("this server has no such method or path")]
     Unimplemented,

@@ -1,6 +1,7 @@
 //! Owns the gRPC services: decode and validate, call `identity`, encode; and the limits that every call has.
 
 mod encode;
+mod ext_authz;
 pub(crate) mod framework_errors;
 pub(crate) mod health;
 mod identity_service;
@@ -10,6 +11,7 @@ mod paging;
 pub(crate) mod protocol;
 mod token_service;
 
+pub(crate) use ext_authz::{ExtAuthzRpc, HeaderNames};
 pub(crate) use identity_service::IdentityRpc;
 pub(crate) use token_service::TokenRpc;
 

@@ -25,7 +25,7 @@ use crate::{
 };
 
 pub use database::{Missing, OpenDatabase};
-pub use grpc::policy;
+pub use grpc::{descriptor_set, policy};
 pub use reseal::{Resealed, reseal};
 
 use connections::{Connections, Protocol};

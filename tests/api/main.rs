@@ -7,6 +7,7 @@ mod access;
 mod audit;
 mod clients;
 mod databases;
+mod ext_authz;
 mod get_me;
 mod harness;
 mod http;

@@ -9,6 +9,7 @@ mod commands;
 mod concurrent;
 mod crash;
 mod crash_refresh;
+mod descriptor;
 mod harness;
 mod help;
 mod keys;

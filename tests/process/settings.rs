@@ -66,6 +66,10 @@ async fn a_wrong_value_is_refused_with_what_would_be_right() {
         ("--audience", "two words", "without spaces"),
         ("--database-statement-timeout", "99ms", "between 100ms and 1m"),
         ("--max-connections", "many", "invalid digit"),
+        ("--ext-authz", "yes", "on, off"),
+        ("--ext-authz-header-prefix", "X-Signet-", "lower-case"),
+        ("--ext-authz-header-prefix", "x_signet_", "lower-case"),
+        ("--ext-authz-header-prefix", ":", "lower-case"),
     ] {
         let finished = place.run(&[flag, value]).await;
         let rest = refused_for(&finished, flag);

@@ -61,9 +61,9 @@ impl Wanted<'_> {
 /// The server and its operator, who is another process.
 pub(crate) struct Service {
     pub(crate) server: TestServer,
-    store: Store,
+    pub(crate) store: Store,
     operator: Clients,
-    client: Client,
+    pub(crate) client: Client,
     tokens: TokenServiceClient<Channel>,
 }
 
@@ -98,12 +98,12 @@ impl Service {
         Registered { id: client.id.to_string(), secret }
     }
 
-    async fn issue(&self, request: IssueTokenRequest) -> Result<IssueTokenResponse, Status> {
+    pub(crate) async fn issue(&self, request: IssueTokenRequest) -> Result<IssueTokenResponse, Status> {
         Ok(self.client.clone().0.issue_token(request).await?.into_inner())
     }
 
     /// The token of the client itself.
-    async fn token_of(&self, registered: &Registered) -> String {
+    pub(crate) async fn token_of(&self, registered: &Registered) -> String {
         self.issue(registered.own_token()).await.unwrap().access_token
     }
 
@@ -132,12 +132,12 @@ impl Registered {
         self.with(Some(Credential::ClientSecret(self.secret.clone())))
     }
 
-    fn own_token(&self) -> IssueTokenRequest {
+    pub(crate) fn own_token(&self) -> IssueTokenRequest {
         request(Grant::ClientCredentials(ClientCredentialsGrant {}), Some(self.by_secret()))
     }
 }
 
-fn request(grant: Grant, client: Option<ClientAuthentication>) -> IssueTokenRequest {
+pub(crate) fn request(grant: Grant, client: Option<ClientAuthentication>) -> IssueTokenRequest {
     IssueTokenRequest { grant: Some(grant), client, ..IssueTokenRequest::default() }
 }
 
@@ -145,7 +145,7 @@ fn client_credentials(client: ClientAuthentication) -> IssueTokenRequest {
     request(Grant::ClientCredentials(ClientCredentialsGrant {}), Some(client))
 }
 
-fn alice() -> Grant {
+pub(crate) fn alice() -> Grant {
     Grant::Password(PasswordGrant { username: "alice".to_owned(), password: PASSWORD.to_owned() })
 }
 

@@ -1,0 +1,35 @@
+//! Owns the settings of what sidecars ask.
+
+use clap::Args;
+
+use super::Switch;
+
+/// The longest prefix in bytes.
+const PREFIX_MAX_BYTES: usize = 64;
+
+/// What sidecars may ask, and what they are told.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Mesh")]
+pub struct MeshConfig {
+    /// Whether Envoy's external authorization filter can ask at --grpc-addr if a request may pass. Whoever reaches the address can
+    /// ask then, without a token of their own.
+    #[arg(long, env = "SIGNET_EXT_AUTHZ", global = true, value_name = "WHETHER", value_enum, default_value_t = Switch::Off)]
+    pub ext_authz: Switch,
+
+    /// How the headers begin that tell a service behind Envoy whom a request comes from: subject, username, scope and session follow.
+    #[arg(long, env = "SIGNET_EXT_AUTHZ_HEADER_PREFIX", global = true, value_name = "PREFIX", default_value = "x-signet-", value_parser = header_prefix)]
+    pub ext_authz_header_prefix: String,
+}
+
+/// The beginning of a header's name as HTTP/2 has them: a token in lower case (RFC 9110 section 5.6.2, RFC 9113 section 8.2.1).
+/// Without underscores, which many servers do not tell from hyphens.
+fn header_prefix(text: &str) -> Result<String, String> {
+    let good = text.starts_with(|first: char| first.is_ascii_lowercase())
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        && text.len() <= PREFIX_MAX_BYTES;
+    if good {
+        return Ok(text.to_owned());
+    }
+    Err("must begin with a lower-case letter, and go on with lower-case letters, digits and hyphens"
+        .to_owned())
+}

@@ -1,0 +1,197 @@
+//! Owns what Envoy is answered: the headers of a request that may pass, and the refusal that a client gets.
+
+use std::fmt::Write;
+
+use base64ct::{Base64Unpadded, Encoding};
+use serde_json::json;
+use tonic::Status;
+use tonic_types::{StatusExt, pb};
+
+use super::{Proven, Rule};
+use crate::{
+    model::Error,
+    proto::envoy::{
+        config::core::v3::{HeaderValue, HeaderValueOption, header_value_option::HeaderAppendAction},
+        service::auth::v3::{
+            CheckResponse, DeniedHttpResponse, OkHttpResponse, check_response::HttpResponse,
+        },
+        r#type::v3::{HttpStatus, StatusCode},
+    },
+};
+
+/// What tokens are asked for (RFC 9110 section 11.5): by the issuer, whichever service a route leads to.
+const REALM: &str = "signet";
+
+/// The names of the headers that tell the service behind whom a request comes from.
+#[derive(Debug)]
+pub(crate) struct HeaderNames {
+    subject: String,
+    username: String,
+    scope: String,
+    session: String,
+}
+
+impl HeaderNames {
+    /// The names that begin with `prefix`, which is in lower case.
+    pub(crate) fn new(prefix: &str) -> Self {
+        let name = |rest| format!("{prefix}{rest}");
+        Self {
+            subject: name("subject"),
+            username: name("username"),
+            scope: name("scope"),
+            session: name("session"),
+        }
+    }
+
+    /// Lets a request pass. Each of the headers is overwritten, or removed where there is nothing to say: what a client sent under
+    /// its name never arrives.
+    pub(super) fn allowed(&self, proven: Option<&Proven>) -> CheckResponse {
+        let claims = proven.map(|proven| proven.caller.claims());
+        let username = proven.and_then(|proven| proven.user.as_deref()).map(|user| user.username.typed());
+        let values = [
+            (&self.subject, claims.map(|claims| claims.sub.to_string())),
+            (&self.username, username.map(header_text)),
+            (&self.scope, claims.map(|claims| claims.scope.clone()).filter(|scope| !scope.is_empty())),
+            (&self.session, claims.and_then(|claims| claims.sid).map(|session| session.to_string())),
+        ];
+        let mut allowed = OkHttpResponse { headers: Vec::with_capacity(values.len()), ..Default::default() };
+        for (name, value) in values {
+            match value {
+                Some(value) => allowed.headers.push(header(name.clone(), value)),
+                None => allowed.headers_to_remove.push(name.clone()),
+            }
+        }
+        let status = pb::Status { code: 0, message: String::new(), details: Vec::new() };
+        CheckResponse { status: Some(status), http_response: Some(HttpResponse::OkResponse(allowed)) }
+    }
+}
+
+/// Refuses a request for `error`: in JSON, or in what a gRPC client reads if it `is_grpc`.
+///
+/// # Errors
+/// The status of the call itself, if `error` is no refusal: then nothing is decided.
+pub(super) fn denied(error: Error, rule: &Rule<'_>, is_grpc: bool) -> Result<CheckResponse, Status> {
+    let code = match &error {
+        Error::TokenMissing | Error::TokenInvalid(_) | Error::TokenExpired | Error::TokenRevoked => {
+            StatusCode::Unauthorized
+        }
+        Error::InsufficientScope(_) | Error::RouteMisconfigured => StatusCode::Forbidden,
+        _ => return Err(error.into()),
+    };
+    let challenge = challenge(&error, rule);
+    let status = Status::from(error);
+    let mut headers: Vec<_> =
+        challenge.into_iter().map(|text| header("www-authenticate".to_owned(), text)).collect();
+    // Envoy makes the code of gRPC from that of HTTP, and `grpc-message` from the body.
+    let body = if is_grpc {
+        let details = Base64Unpadded::encode_string(status.details());
+        headers.push(header("grpc-status-details-bin".to_owned(), details));
+        status.message().to_owned()
+    } else {
+        headers.push(header("content-type".to_owned(), "application/json".to_owned()));
+        json_body(&status)
+    };
+    let denied = DeniedHttpResponse { status: Some(HttpStatus { code: code.into() }), headers, body };
+    let message = status.message().to_owned();
+    let status = pb::Status { code: status.code().into(), message, details: Vec::new() };
+    Ok(CheckResponse { status: Some(status), http_response: Some(HttpResponse::DeniedResponse(denied)) })
+}
+
+/// What the client is to do about it (RFC 6750 section 3): no error code if it showed no token. None if it can do nothing.
+fn challenge(error: &Error, rule: &Rule<'_>) -> Option<String> {
+    let code = match error {
+        Error::RouteMisconfigured => return None,
+        Error::TokenMissing => return Some(format!("Bearer realm=\"{REALM}\"")),
+        Error::InsufficientScope(_) => "insufficient_scope",
+        _ => "invalid_token",
+    };
+    let scope = match error {
+        Error::InsufficientScope(_) => format!(", scope=\"{}\"", rule.scopes),
+        _ => String::new(),
+    };
+    // Neither the sentences of errors nor scopes have quotation marks or backslashes.
+    Some(format!("Bearer realm=\"{REALM}\", error=\"{code}\"{scope}, error_description=\"{error}\""))
+}
+
+/// A `google.rpc.Status` in JSON, as Envoy's transcoder writes those of the services themselves.
+fn json_body(status: &Status) -> String {
+    let details = status.get_details_error_info().map(|info| {
+        let mut detail = json!({
+            "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+            "reason": info.reason,
+            "domain": info.domain,
+        });
+        if !info.metadata.is_empty() {
+            detail["metadata"] = json!(info.metadata);
+        }
+        detail
+    });
+    let details: Vec<_> = details.into_iter().collect();
+    json!({ "code": i32::from(status.code()), "message": status.message(), "details": details }).to_string()
+}
+
+fn header(key: String, value: String) -> HeaderValueOption {
+    HeaderValueOption {
+        header: Some(HeaderValue { key, value, raw_value: Vec::new() }),
+        append_action: HeaderAppendAction::OverwriteIfExistsOrAdd.into(),
+    }
+}
+
+/// `text` as every header and all gRPC metadata can carry it: whatever is not visible ASCII, and `%`, is percent-encoded as UTF-8 (RFC
+/// 3986 section 2.1).
+fn header_text(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_graphic() && byte != b'%' {
+            encoded.push(char::from(byte));
+        } else {
+            write!(encoded, "%{byte:02X}").expect("a string takes all that is written to it");
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::NameSet;
+
+    #[test]
+    fn a_username_becomes_visible_ascii_that_stands_for_it_alone() {
+        assert_eq!(header_text("alice.o'hara@x"), "alice.o'hara@x");
+        assert_eq!(header_text("zoë"), "zo%C3%AB");
+        assert_eq!(header_text("zo%C3%AB"), "zo%25C3%25AB");
+    }
+
+    #[test]
+    fn a_challenge_has_the_form_of_rfc_6750() {
+        let rule = Rule { scopes: NameSet::parse("a b").unwrap(), ..Rule::default() };
+        let lacking = Error::InsufficientScope("b".to_owned());
+        assert_eq!(
+            challenge(&lacking, &rule).unwrap(),
+            r#"Bearer realm="signet", error="insufficient_scope", scope="a b", error_description="the access token lacks the scope `b`""#
+        );
+        assert_eq!(challenge(&Error::TokenMissing, &rule).unwrap(), r#"Bearer realm="signet""#);
+        assert_eq!(challenge(&Error::RouteMisconfigured, &rule), None);
+        let refused = [Error::TokenExpired, Error::TokenRevoked, Error::TokenInvalid("it names no key")];
+        for challenge in refused.iter().map(|error| challenge(error, &rule).unwrap()) {
+            let rest = challenge
+                .strip_prefix(r#"Bearer realm="signet", error="invalid_token", error_description=""#);
+            let description = rest.unwrap().strip_suffix('"').unwrap();
+            assert!(description.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()), "{description}");
+            assert!(!description.contains(['"', '\\']), "{description}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_decided_is_no_refusal() {
+        let away = || Error::Unavailable { what: "database", source: "gone".into() };
+        for (error, code) in [
+            (away(), tonic::Code::Unavailable),
+            (Error::internal("defect"), tonic::Code::Internal),
+            (Error::DeadlineExceeded, tonic::Code::DeadlineExceeded),
+        ] {
+            assert_eq!(denied(error, &Rule::default(), false).unwrap_err().code(), code);
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Owns `envoy.service.auth.v3.Authorization`: Envoy asks whether a request to another service may pass.
+
+mod answer;
+mod misconfiguration;
+mod rule;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use tonic::{Request, Response, Status};
+
+pub(crate) use answer::HeaderNames;
+
+use crate::{
+    auth::{Authenticator, Caller, bearer_token},
+    identity::{Accounts, GoodStanding, Keyring},
+    model::{Clock, Error, User},
+    proto::envoy::service::auth::v3::{
+        AttributeContext, CheckRequest, CheckResponse, attribute_context::HttpRequest,
+        authorization_server::Authorization,
+    },
+};
+use misconfiguration::Misconfiguration;
+use rule::Rule;
+
+/// Serves `Authorization`.
+///
+/// Method, path and host of the checked request are not looked at: which rule holds is Envoy's to say, by the route that it has
+/// chosen, so that no path can be read here in another way than there.
+#[derive(Debug)]
+pub(crate) struct ExtAuthzRpc {
+    authenticator: Arc<Authenticator<Arc<Keyring>, GoodStanding>>,
+    accounts: Arc<Accounts>,
+    names: HeaderNames,
+    misconfiguration: Misconfiguration,
+}
+
+/// Whom an allowed request comes from.
+struct Proven {
+    caller: Caller,
+    /// None if it is a client by itself.
+    user: Option<Arc<User>>,
+}
+
+impl ExtAuthzRpc {
+    pub(crate) fn new(
+        authenticator: Arc<Authenticator<Arc<Keyring>, GoodStanding>>,
+        accounts: Arc<Accounts>,
+        names: HeaderNames,
+        clock: Clock,
+    ) -> Self {
+        Self { authenticator, accounts, names, misconfiguration: Misconfiguration::new(clock) }
+    }
+
+    /// Whom the request comes from; none if nobody is said and nobody need be.
+    async fn decide(&self, request: &HttpRequest, rule: &Rule<'_>) -> Result<Option<Proven>, Error> {
+        let Some(token) = bearer_token(fields(request, "authorization"))? else {
+            return if rule.anonymous { Ok(None) } else { Err(Error::TokenMissing) };
+        };
+        // Who shows a token is held to it, also where none is needed: what the service behind would make of a bad one is not known.
+        let audience = rule.audience.unwrap_or_else(|| self.authenticator.audience());
+        let caller = self.authenticator.recognise(token, audience).await?;
+        caller.must_have(rule.scopes.iter())?;
+        let user = match caller.user() {
+            Some((id, _)) => Some(self.accounts.user(id).await?.ok_or(Error::TokenRevoked)?),
+            None => None,
+        };
+        Ok(Some(Proven { caller, user }))
+    }
+
+    async fn answer(
+        &self,
+        request: &HttpRequest,
+        extensions: &BTreeMap<String, String>,
+    ) -> Result<CheckResponse, Status> {
+        let is_grpc = fields(request, "content-type").any(is_grpc_content_type);
+        let rule = match Rule::parse(extensions) {
+            Ok(rule) => rule,
+            Err(broken) => {
+                self.misconfiguration.tell(&broken);
+                return answer::denied(Error::RouteMisconfigured, &Rule::default(), is_grpc);
+            }
+        };
+        match self.decide(request, &rule).await {
+            Ok(proven) => Ok(self.names.allowed(proven.as_ref())),
+            Err(error) => answer::denied(error, &rule, is_grpc),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl Authorization for ExtAuthzRpc {
+    async fn check(&self, request: Request<CheckRequest>) -> Result<Response<CheckResponse>, Status> {
+        let AttributeContext { request, context_extensions } =
+            request.into_inner().attributes.unwrap_or_default();
+        // Without HTTP there are no headers, so no token: what is allowed is what is allowed to everybody.
+        let http = request.and_then(|request| request.http).unwrap_or_default();
+        Ok(Response::new(self.answer(&http, &context_extensions).await?))
+    }
+}
+
+/// The values of the header `name`, which is in lower case. Envoy has joined those of equal names with commas, or with
+/// `encode_raw_headers` has not and sends them apart.
+fn fields<'a>(request: &'a HttpRequest, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
+    let joined = request.headers.iter().map(|(key, value)| (key, value.as_bytes()));
+    let apart = request.header_map.iter().flat_map(|map| &map.headers).map(|header| {
+        let value = if header.raw_value.is_empty() { header.value.as_bytes() } else { &header.raw_value };
+        (&header.key, value)
+    });
+    joined.chain(apart).filter(move |(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+}
+
+/// Whether Envoy takes a request of this content type for gRPC, and so makes its refusals gRPC's.
+fn is_grpc_content_type(value: &[u8]) -> bool {
+    value.strip_prefix(b"application/grpc").is_some_and(|rest| rest.is_empty() || rest[0] == b'+')
+}

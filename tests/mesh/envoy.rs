@@ -1,0 +1,103 @@
+//! Owns a running Envoy.
+
+use std::{
+    env,
+    fs::{self, File},
+    net::SocketAddr,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::requests::{Request, eventually};
+
+/// A sidecar that ends with the test: Envoy gets SIGTERM when the thread that started it ends.
+pub(crate) struct Envoy {
+    process: Child,
+    directory: TempDir,
+    /// Where it takes requests.
+    pub(crate) addr: SocketAddr,
+}
+
+impl Envoy {
+    /// Runs `examples/deploy/envoy/NAME` with other ports than those that stand in it: `ports` are pairs of what stands there and what
+    /// is to stand there; and `changes` made to the text.
+    pub(crate) async fn start(name: &str, ports: &[(u16, u16)], changes: &[(&str, &str)]) -> Self {
+        let example = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("examples/deploy/envoy").join(name);
+        let mut config = fs::read_to_string(example).unwrap();
+        let mut change = |from: &str, to: &str| {
+            assert!(config.contains(from), "{name} does not say {from:?}");
+            config = config.replace(from, to);
+        };
+        for (from, to) in [&[(9901, 0), (10000, 0)], ports].concat() {
+            change(&format!("port_value: {from}}}"), &format!("port_value: {to}}}"));
+        }
+        for (from, to) in changes {
+            change(from, to);
+        }
+
+        let directory = TempDir::new().unwrap();
+        let file = |name| directory.path().join(name);
+        fs::write(file("envoy.yaml"), config).unwrap();
+        let process = Command::new(program())
+            .arg("-c")
+            .arg(file("envoy.yaml"))
+            .arg("--admin-address-path")
+            .arg(file("admin"))
+            .args(["--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(File::create(file("log")).unwrap())
+            .spawn()
+            .unwrap();
+        let mut envoy = Self { process, directory, addr: SocketAddr::from(([127, 0, 0, 1], 0)) };
+        let started = async || {
+            // With a configuration that it does not take it ends at once.
+            let ended = envoy.process.try_wait().unwrap();
+            assert!(ended.is_none(), "Envoy does not start: {ended:?}");
+            envoy.listener().await
+        };
+        envoy.addr = eventually("Envoy takes requests", started).await;
+        envoy
+    }
+
+    /// Where Envoy listens, once it does.
+    async fn listener(&self) -> Option<SocketAddr> {
+        let admin = fs::read_to_string(self.directory.path().join("admin")).ok()?.parse().ok()?;
+        let answer = Request::get("/listeners?format=json").send(admin).await?;
+        let listeners: Value = serde_json::from_str(&answer.body).ok()?;
+        let address = &listeners["listener_statuses"][0]["local_address"]["socket_address"];
+        let port = address["port_value"].as_u64()?;
+        Some(SocketAddr::from(([127, 0, 0, 1], u16::try_from(port).ok()?)))
+    }
+}
+
+impl Drop for Envoy {
+    fn drop(&mut self) {
+        // It may have ended already; then there is nothing to end.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        if std::thread::panicking() {
+            let log = fs::read_to_string(self.directory.path().join("log")).unwrap_or_default();
+            eprintln!("Envoy's log:\n{log}");
+        }
+    }
+}
+
+/// Envoy: what `SIGNET_TEST_ENVOY` names, or else the one on the `PATH`.
+fn program() -> PathBuf {
+    if let Some(path) = env::var_os("SIGNET_TEST_ENVOY").map(PathBuf::from) {
+        assert!(path.is_file(), "SIGNET_TEST_ENVOY names {}, and there is no such file", path.display());
+        return path;
+    }
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).map(|directory| directory.join("envoy")).find(|path| path.is_file()).expect(
+        "envoy is neither on the PATH nor named by SIGNET_TEST_ENVOY: scripts/test fetches it and runs these tests",
+    )
+}
+
+/// How often it is looked whether something has come true.
+pub(crate) const PAUSE: Duration = Duration::from_millis(20);

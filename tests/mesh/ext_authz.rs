@@ -1,0 +1,198 @@
+//! Owns what a mesh gets whose Envoy asks Signet about every request.
+
+use serde_json::Value;
+use tonic::Code;
+use tonic_types::StatusExt;
+
+use crate::{
+    envoy::Envoy,
+    requests::{Answer, Request, eventually, grpc, told},
+    signet::Signet,
+    upstream::Upstream,
+};
+
+/// A sidecar before a service, and the Signet that it asks.
+struct Mesh {
+    signet: Signet,
+    envoy: Envoy,
+    _upstream: Upstream,
+}
+
+impl Mesh {
+    async fn start() -> Self {
+        let signet = Signet::start(&["--ext-authz=on"]);
+        let upstream = Upstream::start().await;
+        let ports = [(8081, upstream.addr.port()), (50051, signet.grpc.port())];
+        let envoy = Envoy::start("ext-authz.yaml", &ports, &[]).await;
+        Self { signet, envoy, _upstream: upstream }
+    }
+
+    async fn send(&self, request: Request) -> Answer {
+        request.send(self.envoy.addr).await.expect("Envoy answers")
+    }
+
+    async fn get(&self, path: &str, token: &str) -> Answer {
+        self.send(Request::get(path).bearer(token)).await
+    }
+}
+
+/// A request that claims to be somebody, in every way that HTTP/1.1 has.
+fn spoofed(request: Request) -> Request {
+    ["X-Signet-Subject", "x-signet-subject", "X-SIGNET-SUBJECT", "x-signet-username", "X-Signet-Username"]
+        .into_iter()
+        .chain(["x-signet-scope", "X-Signet-Scope", "x-signet-session", "X-sIGNET-sESSION"])
+        .fold(request, |request, name| request.header(name, "root"))
+}
+
+fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+fn reason(answer: &Answer) -> String {
+    assert_eq!(answer.header("content-type"), Some("application/json"), "{answer:?}");
+    let body: Value = serde_json::from_str(&answer.body).unwrap();
+    body["details"][0]["reason"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn the_service_is_told_who_is_calling_by_signet_alone() {
+    let mesh = Mesh::start().await;
+    let (alice, token) = mesh.signet.sign_up().await;
+
+    let seen = told(mesh.send(spoofed(Request::get("/x").bearer(&token))).await.arrived());
+    let session = seen.iter().find(|(name, _)| name == "x-signet-session").unwrap().1.clone();
+    assert_eq!(session.len(), 36);
+    let expected = pairs(&[
+        ("x-signet-scope", "profile"),
+        ("x-signet-session", &session),
+        ("x-signet-subject", &alice),
+        ("x-signet-username", "alice"),
+    ]);
+    assert_eq!(seen, expected);
+    let metadata = [
+        ("authorization", &*format!("Bearer {token}")),
+        ("x-signet-subject", "root"),
+        ("x-signet-subject", "root"),
+        ("x-signet-username", "root"),
+    ];
+    assert_eq!(told(grpc(mesh.envoy.addr, "/any.Service/Method", &metadata).await.unwrap()), expected);
+
+    // A client by itself has neither session nor username, and gets none from what it sent.
+    let billing = mesh.signet.token_of_client("billing", &["--scope", "reports.read"]).await;
+    let seen = told(mesh.send(spoofed(Request::get("/reports/1").bearer(&billing))).await.arrived());
+    let names: Vec<_> = seen.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["x-signet-scope", "x-signet-subject"]);
+    assert!(seen.iter().all(|(_, value)| value != "root"), "{seen:?}");
+
+    // Nor has somebody who showed no token.
+    assert_eq!(told(mesh.send(spoofed(Request::get("/public/x"))).await.arrived()), []);
+    let metadata = [("x-signet-subject", "root"), ("x-signet-session", "root")];
+    assert_eq!(told(grpc(mesh.envoy.addr, "/public/Method", &metadata).await.unwrap()), []);
+    let underscores = Request::get("/public/x").header("X_Signet_Subject", "root");
+    assert_eq!(mesh.send(underscores).await.status, 400);
+}
+
+#[tokio::test]
+async fn a_refusal_can_be_read_by_every_client() {
+    let mesh = Mesh::start().await;
+    let (_, token) = mesh.signet.sign_up().await;
+
+    let missing = mesh.send(Request::get("/x")).await;
+    assert_eq!((missing.status, &*reason(&missing)), (401, "TOKEN_MISSING"));
+    assert_eq!(missing.header("www-authenticate"), Some(r#"Bearer realm="signet""#));
+    let forged = mesh.get("/x", "a.b.c").await;
+    assert_eq!((forged.status, &*reason(&forged)), (401, "TOKEN_INVALID"));
+    assert!(forged.header("www-authenticate").unwrap().contains(r#"error="invalid_token""#));
+    let twice = mesh.send(Request::get("/x").bearer(&token).bearer(&token)).await;
+    assert_eq!((twice.status, &*reason(&twice)), (401, "TOKEN_INVALID"), "Envoy joins them with a comma");
+    let open = mesh.get("/public/x", "a.b.c").await;
+    assert_eq!((open.status, &*reason(&open)), (401, "TOKEN_INVALID"), "a token that is shown must be good");
+    let scope = mesh.get("/reports", &token).await;
+    assert_eq!((scope.status, &*reason(&scope)), (403, "INSUFFICIENT_SCOPE"));
+    let challenge = scope.header("www-authenticate").unwrap();
+    assert!(challenge.contains(r#"error="insufficient_scope", scope="reports.read""#), "{challenge}");
+
+    let bearer = format!("Bearer {token}");
+    let authorized = [("authorization", bearer.as_str())];
+    for (path, metadata, code, reason) in [
+        ("/any.Service/Method", &[][..], Code::Unauthenticated, "TOKEN_MISSING"),
+        ("/any.Service/Method", &[("authorization", "Bearer x")], Code::Unauthenticated, "TOKEN_INVALID"),
+        ("/orders.v1.Orders/Get", &authorized, Code::Unauthenticated, "TOKEN_INVALID"),
+        ("/reports/Get", &authorized, Code::PermissionDenied, "INSUFFICIENT_SCOPE"),
+    ] {
+        let status = grpc(mesh.envoy.addr, path, metadata).await.unwrap_err();
+        let info = status.get_details_error_info().unwrap_or_else(|| panic!("no ErrorInfo: {status:?}"));
+        assert_eq!((status.code(), info.reason.as_str()), (code, reason), "{path}: {status:?}");
+        assert!(status.message().contains("access token"), "{status:?}");
+    }
+    let orders = mesh.signet.token_of_client("buyer", &["--allow-audience", "orders"]).await;
+    let metadata = [("authorization", &*format!("Bearer {orders}"))];
+    grpc(mesh.envoy.addr, "/orders.v1.Orders/Get", &metadata).await.unwrap();
+    assert_eq!(mesh.get("/x", &orders).await.status, 401, "it is not meant for Signet");
+}
+
+#[tokio::test]
+async fn a_session_that_has_ended_is_refused_at_once() {
+    let mesh = Mesh::start().await;
+    let (_, token) = mesh.signet.sign_up().await;
+    let other = mesh.signet.log_in().await;
+    mesh.get("/x", &token).await.arrived();
+    mesh.signet.log_out(&other).await;
+    let refused = mesh.get("/x", &token).await;
+    assert_eq!((refused.status, &*reason(&refused)), (401, "TOKEN_REVOKED"));
+}
+
+#[tokio::test]
+async fn no_spelling_of_a_path_widens_access() {
+    let mesh = Mesh::start().await;
+    let (_, token) = mesh.signet.sign_up().await;
+    for path in [
+        "/public/../reports",
+        "/public/%2e%2e/reports",
+        "/public/./../reports",
+        "/public//../reports",
+        "/public%2f..%2freports",
+        "/public/..%2freports",
+        "/public/..;/reports",
+        "/public\\..\\reports",
+        "//public/../reports",
+        "/publicity",
+        "/PUBLIC/x",
+        "/%70ublic/../reports",
+        "/x?/public",
+        "/x#/public",
+        "http://service.example/public/../reports",
+    ] {
+        for method in ["GET", "get", "POST", "REPORTS"] {
+            let answer = mesh.send(Request::of(method, path)).await;
+            let served = answer.status == 200;
+            let arrived = answer.body.lines().next().unwrap_or_default().split(' ').nth(1);
+            // Under /public everybody is served; nobody is elsewhere.
+            let inside = arrived.is_some_and(|path| path.starts_with("/public/") && !path.contains("/../"));
+            assert!(!served || inside, "{method} {path}: {answer:?}");
+        }
+    }
+    // And no spelling lets a token without the scope through to what needs it.
+    for path in ["/reports", "//reports", "/./reports", "/x/../reports", "/%72eports", "/reports/"] {
+        let answer = mesh.get(path, &token).await;
+        let arrived = answer.body.lines().next().unwrap_or_default().split(' ').nth(1);
+        let inside = arrived.is_some_and(|path| path.starts_with("/reports"));
+        assert!(answer.status != 200 || !inside, "{path}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn without_signet_nobody_passes_and_with_it_again_everybody_does() {
+    let mut mesh = Mesh::start().await;
+    let (_, token) = mesh.signet.sign_up().await;
+    mesh.get("/x", &token).await.arrived();
+    mesh.signet.kill();
+    assert_eq!(mesh.get("/x", &token).await.status, 503);
+    assert_eq!(mesh.send(Request::get("/x")).await.status, 503, "whether a token is needed cannot be told");
+    assert_eq!(mesh.send(Request::get("/public")).await.status, 503);
+    let metadata = [("authorization", &*format!("Bearer {token}"))];
+    let status = grpc(mesh.envoy.addr, "/any.Service/Method", &metadata).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+    mesh.signet.start_again();
+    eventually("it passes again", async || (mesh.get("/x", &token).await.status == 200).then_some(())).await;
+}

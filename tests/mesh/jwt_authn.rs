@@ -1,0 +1,94 @@
+//! Owns what a mesh gets whose Envoy verifies tokens by itself.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::{
+    envoy::Envoy,
+    requests::{Request, eventually, told},
+    signet::Signet,
+    upstream::Upstream,
+};
+
+/// A sidecar that fetches the keys of `signet`, and looks again after a second instead of minutes.
+async fn sidecar(signet: &Signet, upstream: &Upstream) -> Envoy {
+    let ports = [(8081, upstream.addr.port()), (8080, signet.http.port())];
+    Envoy::start("jwt-authn.yaml", &ports, &[("cache_duration: 300s", "cache_duration: 1s")]).await
+}
+
+#[tokio::test]
+async fn the_service_is_told_what_the_token_says_and_nothing_that_a_client_made_up() {
+    let (signet, upstream) = (Signet::start(&[]), Upstream::start().await);
+    let envoy = sidecar(&signet, &upstream).await;
+    let (alice, token) = signet.sign_up().await;
+    let names =
+        ["X-Signet-Subject", "x-signet-subject", "x-signet-scope", "x-signet-session", "x-signet-username"];
+    let spoofed = |path| names.iter().fold(Request::get(path), |request, name| request.header(name, "root"));
+
+    let seen = told(spoofed("/x").bearer(&token).send(envoy.addr).await.unwrap().arrived());
+    let [(_, scope), (session_name, _), (_, subject)] = seen.as_slice() else { panic!("{seen:?}") };
+    assert_eq!((scope.as_str(), session_name.as_str(), subject), ("profile", "x-signet-session", &alice));
+    assert_eq!(told(spoofed("/public/x").send(envoy.addr).await.unwrap().arrived()), []);
+    assert_eq!(Request::get("/x").send(envoy.addr).await.unwrap().status, 401);
+    assert_eq!(Request::get("/x").bearer("a.b.c").send(envoy.addr).await.unwrap().status, 401);
+    assert_eq!(Request::get("/public/../x").send(envoy.addr).await.unwrap().status, 401);
+}
+
+/// Between the publication of a key and its first signature Envoy has fetched the keys a few times.
+const AHEAD: &str = "--key-publish-ahead=5s";
+
+#[tokio::test]
+async fn a_rotation_of_keys_refuses_no_valid_token() {
+    let flags = [AHEAD, "--clock-leeway=0s", "--standing-cache-max-age=1s"];
+    let (signet, upstream) = (Signet::start(&flags), Upstream::start().await);
+    let envoy = sidecar(&signet, &upstream).await;
+    let (_, first) = signet.sign_up().await;
+    let rotated = signet.operate(&["keys", "rotate"]);
+    let next = rotated["kid"].as_str().unwrap_or_else(|| panic!("{rotated}")).to_owned();
+
+    // Each token is used at once, by nobody before, while the old ones go on.
+    let (mut requests, mut with_next) = (0, 0);
+    let until = Instant::now() + Duration::from_mins(1);
+    while with_next < 50 {
+        assert!(Instant::now() < until, "the next key does not sign");
+        let fresh = signet.log_in().await;
+        for token in [&fresh, &first] {
+            let answer = Request::get("/x").bearer(token).send(envoy.addr).await.unwrap();
+            assert_eq!(answer.status, 200, "request {requests}: {answer:?}");
+            requests += 1;
+        }
+        with_next += usize::from(kid(&fresh) == next);
+    }
+    assert!(requests > 2 * with_next, "the load began before the change");
+}
+
+#[tokio::test]
+async fn signet_may_be_away_when_envoy_starts_and_while_it_runs() {
+    let (mut signet, upstream) = (Signet::start(&[]), Upstream::start().await);
+    let (_, token) = signet.sign_up().await;
+    signet.kill();
+    let envoy = sidecar(&signet, &upstream).await;
+    let status =
+        async || Request::get("/x").bearer(&token).send(envoy.addr).await.map(|answer| answer.status);
+    assert_eq!(status().await, Some(401), "it has no keys, and lets nobody in");
+    signet.start_again();
+    eventually("it has the keys", async || (status().await == Some(200)).then_some(())).await;
+
+    // Away for longer than the keys are kept: it goes on with those that it has.
+    signet.kill();
+    let until = Instant::now() + Duration::from_secs(3);
+    while Instant::now() < until {
+        assert_eq!(status().await, Some(200));
+    }
+    signet.start_again();
+    assert_eq!(status().await, Some(200));
+}
+
+/// The key that `token` names, read without looking at its signature.
+fn kid(token: &str) -> String {
+    let header = token.split('.').next().unwrap();
+    let bytes = base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, header).unwrap();
+    let header: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+    header["kid"].as_str().unwrap().to_owned()
+}

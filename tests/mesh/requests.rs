@@ -1,0 +1,148 @@
+//! Owns what clients send to the sidecar, and what they get: HTTP byte by byte, and gRPC.
+
+use std::{fmt::Write, net::SocketAddr, time::Duration};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+use tonic::{
+    Status,
+    client::Grpc,
+    codegen::http::uri::PathAndQuery,
+    metadata::{AsciiMetadataKey, MetadataValue},
+    transport::Channel,
+};
+
+use crate::envoy::PAUSE;
+
+/// How long a fact may take on a machine that is busy with other things. Passing it is a failure, never a pace.
+const TIMEOUT: Duration = Duration::from_mins(1);
+
+/// A request of HTTP/1.1, written as it is said: names in any case, as often as wanted.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    head: String,
+    body: String,
+}
+
+/// The answer to it.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    /// Names in lower case.
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: String,
+}
+
+impl Request {
+    pub(crate) fn get(path: &str) -> Self {
+        Self::of("GET", path)
+    }
+
+    pub(crate) fn of(method: &str, path: &str) -> Self {
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: service.example\r\nConnection: close\r\n");
+        Self { head, body: String::new() }
+    }
+
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
+        write!(self.head, "{name}: {value}\r\n").unwrap();
+        self
+    }
+
+    pub(crate) fn body(self, body: &str) -> Self {
+        Self { body: body.to_owned(), ..self.header("Content-Length", &body.len().to_string()) }
+    }
+
+    pub(crate) fn bearer(self, token: &str) -> Self {
+        self.header("Authorization", &format!("Bearer {token}"))
+    }
+
+    /// What `addr` answers; none if it does not.
+    pub(crate) async fn send(self, addr: SocketAddr) -> Option<Answer> {
+        let mut stream = TcpStream::connect(addr).await.ok()?;
+        stream.write_all(format!("{}\r\n{}", self.head, self.body).as_bytes()).await.ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.ok()?;
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        let mut lines = head.lines();
+        let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
+        let headers = lines.filter_map(|line| line.split_once(": "));
+        let headers: Vec<_> =
+            headers.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect();
+        // Envoy's administration writes in chunks.
+        let chunked = headers.iter().any(|(name, _)| name == "transfer-encoding");
+        let body = if chunked { unchunked(body)? } else { body.to_owned() };
+        Some(Answer { status, headers, body })
+    }
+}
+
+fn unchunked(mut rest: &str) -> Option<String> {
+    let mut body = String::new();
+    loop {
+        let (size, after) = rest.split_once("\r\n")?;
+        let size = usize::from_str_radix(size, 16).ok()?;
+        if size == 0 {
+            return Some(body);
+        }
+        body.push_str(after.get(..size)?);
+        rest = after.get(size + 2..)?;
+    }
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The headers that the service saw, if the request arrived there.
+    #[track_caller]
+    pub(crate) fn arrived(&self) -> Vec<(String, String)> {
+        assert_eq!(self.status, 200, "{self:?}");
+        seen(&self.body)
+    }
+}
+
+/// The headers that the service wrote down.
+pub(crate) fn seen(body: &str) -> Vec<(String, String)> {
+    let lines = body.lines().filter_map(|line| line.split_once(": "));
+    lines.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+/// Those by which the service is told who is calling, in the order of their names.
+pub(crate) fn told(mut headers: Vec<(String, String)>) -> Vec<(String, String)> {
+    headers.retain(|(name, _)| name.starts_with("x-signet"));
+    headers.sort();
+    headers
+}
+
+/// Calls the gRPC method `path` by way of the sidecar at `addr`, and returns the headers that the service saw.
+pub(crate) async fn grpc(
+    addr: SocketAddr,
+    path: &'static str,
+    metadata: &[(&str, &str)],
+) -> Result<Vec<(String, String)>, Status> {
+    let channel = Channel::from_shared(format!("http://{addr}")).unwrap().connect().await.unwrap();
+    let mut grpc = Grpc::new(channel);
+    grpc.ready().await.unwrap();
+    let mut request = tonic::Request::new(());
+    for (name, value) in metadata {
+        let name: AsciiMetadataKey = name.parse().unwrap();
+        request.metadata_mut().append(name, MetadataValue::try_from(*value).unwrap());
+    }
+    let codec: tonic_prost::ProstCodec<(), String> = tonic_prost::ProstCodec::default();
+    Ok(seen(grpc.unary(request, PathAndQuery::from_static(path), codec).await?.get_ref()))
+}
+
+/// Waits for a fact, asking again and again; fails when it has not come true in time.
+pub(crate) async fn eventually<T>(what: &str, mut fact: impl AsyncFnMut() -> Option<T>) -> T {
+    let waiting = async {
+        loop {
+            if let Some(found) = fact().await {
+                return found;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    };
+    tokio::time::timeout(TIMEOUT, waiting).await.unwrap_or_else(|_| panic!("not in time: {what}"))
+}

@@ -1,0 +1,151 @@
+//! Owns a running `signet`, and what its users and its operator do.
+
+use std::{
+    env,
+    fs::{self, File},
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    process::{Child, Command, Stdio},
+};
+
+use serde_json::Value;
+use signet::proto::identity::v1::{
+    ClientAuthentication, ClientCredentialsGrant, IssueTokenRequest, PasswordGrant, RevokeAllSessionsRequest,
+    SignUpRequest, client_authentication::Credential, identity_service_client::IdentityServiceClient,
+    issue_token_request::Grant,
+};
+use tempfile::TempDir;
+use tonic::transport::Channel;
+
+const PASSWORD: &str = "correct horse battery";
+
+/// The real program, which ends with the test.
+pub(crate) struct Signet {
+    process: Child,
+    directory: TempDir,
+    flags: Vec<String>,
+    pub(crate) grpc: SocketAddr,
+    pub(crate) http: SocketAddr,
+}
+
+impl Signet {
+    /// A server with the flags `flags`, on an empty data directory and free ports.
+    pub(crate) fn start(flags: &[&str]) -> Self {
+        let directory = TempDir::new().unwrap();
+        let cheap_hash = ["--argon2-memory-kib=64", "--argon2-iterations=1"];
+        let flags: Vec<_> = flags.iter().chain(&cheap_hash).map(|flag| (*flag).to_owned()).collect();
+        let free = SocketAddr::from(([127, 0, 0, 1], 0));
+        let (process, grpc, http) = spawn(&directory, &flags, free, free);
+        Self { process, directory, flags, grpc, http }
+    }
+
+    /// Ends it as a crash does.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    /// Starts it again after [`kill`](Self::kill), on the same data and ports.
+    pub(crate) fn start_again(&mut self) {
+        (self.process, self.grpc, self.http) = spawn(&self.directory, &self.flags, self.grpc, self.http);
+    }
+
+    /// Asks `signet` in another process, as an operator does, and returns its answer.
+    pub(crate) fn operate(&self, arguments: &[&str]) -> Value {
+        let output =
+            program(&self.directory).args(&self.flags).arg("--json").args(arguments).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "signet {arguments:?}: {stderr}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// The token of a new client `name`, made with the flags `flags`.
+    pub(crate) async fn token_of_client(&self, name: &str, flags: &[&str]) -> String {
+        let created = self.operate(&[&["clients", "create", name], flags].concat());
+        let text = |key: &str| created[key].as_str().unwrap_or_else(|| panic!("{key}: {created}")).to_owned();
+        let credential = Some(Credential::ClientSecret(text("secret")));
+        let client = Some(ClientAuthentication { client_id: text("id"), credential });
+        let grant = Some(Grant::ClientCredentials(ClientCredentialsGrant {}));
+        self.issue(IssueTokenRequest { grant, client, ..IssueTokenRequest::default() }).await
+    }
+
+    /// The id of the new user alice, and a token of hers.
+    pub(crate) async fn sign_up(&self) -> (String, String) {
+        let request = SignUpRequest {
+            username: "alice".to_owned(),
+            password: PASSWORD.to_owned(),
+            ..SignUpRequest::default()
+        };
+        let user = self.client().await.sign_up(request).await.unwrap().into_inner().user.unwrap();
+        (user.id, self.log_in().await)
+    }
+
+    /// Another token of alice's.
+    pub(crate) async fn log_in(&self) -> String {
+        let grant = PasswordGrant { username: "alice".to_owned(), password: PASSWORD.to_owned() };
+        let grant = Some(Grant::Password(grant));
+        self.issue(IssueTokenRequest { grant, ..IssueTokenRequest::default() }).await
+    }
+
+    /// Ends the session of `token`, and all others of its user.
+    pub(crate) async fn log_out(&self, token: &str) {
+        let mut request = tonic::Request::new(RevokeAllSessionsRequest::default());
+        request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+        self.client().await.revoke_all_sessions(request).await.unwrap();
+    }
+
+    async fn issue(&self, request: IssueTokenRequest) -> String {
+        self.client().await.issue_token(request).await.unwrap().into_inner().access_token
+    }
+
+    async fn client(&self) -> IdentityServiceClient<Channel> {
+        IdentityServiceClient::connect(format!("http://{}", self.grpc)).await.unwrap()
+    }
+}
+
+impl Drop for Signet {
+    fn drop(&mut self) {
+        // It may have ended already; then there is nothing to end.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        if std::thread::panicking() {
+            let log = fs::read_to_string(self.directory.path().join("log")).unwrap_or_default();
+            eprintln!("Signet's log:\n{log}");
+        }
+    }
+}
+
+fn spawn(
+    directory: &TempDir,
+    flags: &[String],
+    grpc: SocketAddr,
+    http: SocketAddr,
+) -> (Child, SocketAddr, SocketAddr) {
+    let log = File::options().create(true).append(true).open(directory.path().join("log")).unwrap();
+    let mut process = program(directory)
+        .args(flags)
+        .args([format!("--grpc-addr={grpc}"), format!("--http-addr={http}"), "--json".to_owned()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let started: Value = serde_json::from_str(&line).unwrap_or_else(|_| {
+        let log = fs::read_to_string(directory.path().join("log")).unwrap_or_default();
+        panic!("signet did not start; its log:\n{log}")
+    });
+    let addr = |key: &str| started[key].as_str().unwrap().parse().unwrap();
+    (process, addr("grpc_addr"), addr("http_addr"))
+}
+
+/// The program on the data of `directory`, untouched by the settings of whoever runs the tests.
+fn program(directory: &TempDir) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_signet"));
+    for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SIGNET_")) {
+        command.env_remove(name);
+    }
+    command.arg("--data-dir").arg(directory.path().join("data"));
+    command
+}

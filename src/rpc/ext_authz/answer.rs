@@ -169,7 +169,7 @@ mod tests {
         let lacking = Error::InsufficientScope("b".to_owned());
         assert_eq!(
             challenge(&lacking, &rule).unwrap(),
-            r#"Bearer realm="signet", error="insufficient_scope", scope="a b", error_description="the access token lacks the scope `b`""#
+            r#"Bearer realm="signet", error="insufficient_scope", scope="a b", error_description="the scope `b` is needed, and was not granted""#
         );
         assert_eq!(challenge(&Error::TokenMissing, &rule).unwrap(), r#"Bearer realm="signet""#);
         assert_eq!(challenge(&Error::RouteMisconfigured, &rule), None);

@@ -14,7 +14,7 @@ use crate::{
         Clock, Error, NameSet, Origin, Session, SessionId, SessionLifetime, Tally, Timestamp, User, UserId,
         user::uuid_v7,
     },
-    store::{Store, StoredSession},
+    store::{RefreshState, Store, StoredSession},
 };
 
 /// The sessions of the service.
@@ -23,7 +23,7 @@ pub struct Sessions {
     store: Store,
     clock: Clock,
     settings: SessionSettings,
-    known: ReadCache<SessionId, Session>,
+    known: ReadCache<SessionId, StoredSession>,
     audit: Audit,
     metrics: GrantMetrics,
 }
@@ -123,7 +123,8 @@ impl Sessions {
         }
         pending.done();
         // Its tokens are likely to be seen soon.
-        self.known.put(session.id, Some(Arc::new(session.clone())), reading);
+        let stored = StoredSession { session: session.clone(), refresh };
+        self.known.put(session.id, Some(Arc::new(stored)), reading);
         Ok((session, token))
     }
 
@@ -132,7 +133,24 @@ impl Sessions {
     /// # Errors
     /// [`Error::RefreshTokenInvalid`] if the token was never issued, or its session has ended or expired.
     pub async fn present(&self, token: RefreshToken) -> Result<Presented, Error> {
-        let found = self.store.session_to_refresh(token.session_id()).await?;
+        if let Some(Known(Some(known))) = self.known.get(token.session_id()) {
+            // What is remembered may be behind: another replica may have exchanged tokens since. A token that was never issued is
+            // none by that either, and one that is taken for the newest is so only if the database agrees when it is exchanged.
+            match token.place(&known.refresh) {
+                Place::Invented => return Err(Error::RefreshTokenInvalid),
+                Place::Newest if self.clock.now() < known.session.expire_time(self.settings.lifetime) => {
+                    let stored = StoredSession::clone(&known);
+                    return Ok(Presented { token, stored, place: Place::Newest });
+                }
+                _ => {}
+            }
+        }
+        self.find(token).await
+    }
+
+    /// The same, as the database has it.
+    async fn find(&self, token: RefreshToken) -> Result<Presented, Error> {
+        let found = self.store.session(token.session_id()).await?;
         let stored = found.ok_or(Error::RefreshTokenInvalid)?;
         let place = token.place(&stored.refresh);
         if place == Place::Invented || self.clock.now() >= stored.session.expire_time(self.settings.lifetime)
@@ -147,7 +165,7 @@ impl Sessions {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn of_unused(&self, token: RefreshToken) -> Result<Option<(Session, Timestamp)>, Error> {
-        match self.present(token).await {
+        match self.find(token).await {
             Ok(Presented { stored: StoredSession { session, .. }, place: Place::Newest, .. }) => {
                 // The newest token was issued when the session was last used.
                 let issue_time = session.last_use_time;
@@ -170,13 +188,18 @@ impl Sessions {
         if presented.place == Place::Newest {
             let Presented { token, stored: StoredSession { session, refresh }, .. } = &presented;
             let next = token.successor(refresh);
-            let now = self.clock.now();
-            if self.store.rotate_refresh_token(session.id, token.hash(), next.hash(), now).await? {
+            let (id, now) = (session.id, self.clock.now());
+            let rotated = RefreshState { newest: next.hash(), before_newest: Some(token.hash()), ..*refresh };
+            let reading = self.known.begin();
+            if self.store.rotate_refresh_token(id, token.hash(), rotated.newest, now).await? {
                 self.metrics.refresh(RefreshResult::Done);
-                return Ok((presented.stored.session, next));
+                let session = Session { last_use_time: now, ..session.clone() };
+                let stored = StoredSession { session: session.clone(), refresh: rotated };
+                self.known.put(id, Some(Arc::new(stored)), reading);
+                return Ok((session, next));
             }
             // Another call exchanged it meanwhile, or ended the session. It will not be the newest again.
-            presented = self.present(presented.token).await?;
+            presented = self.find(presented.token).await?;
         }
         let Presented { token, stored: StoredSession { session, refresh }, place } = presented;
         match place {

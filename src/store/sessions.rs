@@ -34,7 +34,7 @@ pub struct RefreshState {
 }
 
 /// A session, and what it keeps of its refresh tokens.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct StoredSession {
     /// The session.
     pub session: Session,
@@ -78,20 +78,11 @@ impl Store {
         .await
     }
 
-    /// The session `id`, if it has not been ended.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn session(&self, id: SessionId) -> Result<Option<Session>, Error> {
-        let row = self.ask(|| Entity::find_by_id(id.0).one(&self.db)).await?;
-        Ok(row.map(Session::from))
-    }
-
     /// The session `id`, if it has not been ended, with what it keeps of its refresh tokens.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn session_to_refresh(&self, id: SessionId) -> Result<Option<StoredSession>, Error> {
+    pub async fn session(&self, id: SessionId) -> Result<Option<StoredSession>, Error> {
         let row = self.ask(|| Entity::find_by_id(id.0).one(&self.db)).await?;
         row.map(StoredSession::try_from).transpose()
     }

@@ -124,6 +124,30 @@ async fn what_is_no_refresh_token_is_refused() {
 }
 
 #[tokio::test]
+async fn a_session_is_refreshed_on_one_replica_after_the_other_and_a_replay_is_found_out_on_any() {
+    let (server, mut here) = server_with_alice(&[]).await;
+    let other = server.replica(&[]).await;
+    let mut there = other.client().await;
+    let (_, first) = here.pair("alice").await;
+    // Each replica remembers the session as it was when it exchanged a token of it itself.
+    let mut tokens_in_turn = vec![first];
+    for turn in 0..6 {
+        let client = if turn % 2 == 0 { &mut here } else { &mut there };
+        let newest = tokens_in_turn.last().unwrap().clone();
+        let (_, next) = tokens(&client.refresh(&newest).await.unwrap());
+        assert_eq!(tokens(&client.refresh(&newest).await.unwrap()).1, next, "a repeat gives the same");
+        tokens_in_turn.push(next);
+    }
+    let (access, last) = tokens(&there.refresh(tokens_in_turn.last().unwrap()).await.unwrap());
+    here.get_me(&access).await.unwrap();
+    // What this replica exchanged last, and so remembers as used just before the newest.
+    assert_refused(here.refresh(&tokens_in_turn[5]).await, Code::Unauthenticated, "REFRESH_TOKEN_REUSED");
+    for client in [&mut here, &mut there] {
+        assert_refused(client.refresh(&last).await, Code::Unauthenticated, "REFRESH_TOKEN_INVALID");
+    }
+}
+
+#[tokio::test]
 async fn an_invented_token_of_a_session_does_not_end_it() {
     let (_server, mut client) = server_with_alice(&[]).await;
     let (_, first) = client.pair("alice").await;

@@ -96,7 +96,7 @@ async fn committed(place: &Place, chains: &[Chain]) -> Vec<bool> {
     for chain in chains {
         let token = URL_SAFE_NO_PAD.decode(&chain.newest).unwrap();
         let session = SessionId(Uuid::from_slice(&token[..16]).unwrap());
-        let stored = store.session_to_refresh(session).await.unwrap().expect("the session is there");
+        let stored = store.session(session).await.unwrap().expect("the session is there");
         committed.push(stored.refresh.newest != *digest(&SHA256, &token).as_ref());
     }
     store.close().await;

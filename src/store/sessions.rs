@@ -191,6 +191,14 @@ impl Store {
             .await
     }
 
+    /// Deletes every session and returns how many there were. Nobody is told: it is for a database that nobody else has open.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn delete_all_sessions(&self) -> Result<u64, Error> {
+        Ok(self.ask(|| Entity::delete_many().exec(&self.writer)).await?.rows_affected)
+    }
+
     /// Deletes at most [`BATCH`] sessions whose ids are `selected`; returns whether there may be more.
     async fn delete_batch(&self, selected: Select<Entity>) -> Result<bool, Error> {
         let selected = selected.limit(BATCH as u64);

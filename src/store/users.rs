@@ -1,8 +1,8 @@
 //! Owns the table `users`.
 
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    sea_query::Expr,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter,
+    QueryOrder, QuerySelect, sea_query::Expr,
 };
 
 use super::{
@@ -114,6 +114,14 @@ impl Store {
         }
         let rows = self.ask(|| query.clone().all(&self.db)).await?;
         Ok(rows.into_iter().map(|row| Credentials::from(row).user).collect())
+    }
+
+    /// How many users there are. Counts them one by one.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn user_count(&self) -> Result<u64, Error> {
+        self.ask(|| Entity::find().count(&self.db)).await
     }
 
     /// Enables or disables the user `id`; false if there is none.

@@ -28,7 +28,7 @@ pub use database::{Missing, OpenDatabase};
 pub use grpc::{descriptor_set, policy};
 pub use reseal::{Resealed, reseal};
 
-use connections::{Connections, Protocol};
+use connections::Connections;
 use parts::{Foundation, Parts};
 
 /// How often readiness is checked: a database that has gone is seen within this time.
@@ -167,16 +167,9 @@ impl Server {
         let Self { grpc, http, parts, config, .. } = self;
         let (health, grpc_service) = grpc::service(&parts, &config)?;
         let http_service = http::service(&parts, &config);
-        let grpc_connections = Connections::new(
-            Protocol::Http2,
-            config.limits.clone(),
-            parts.metrics.connections.listener("grpc"),
-        );
-        let http_connections = Connections::new(
-            Protocol::Any,
-            config.limits.clone(),
-            parts.metrics.connections.listener("http"),
-        );
+        let connections =
+            |name| Connections::new(config.limits.clone(), parts.metrics.connections.listener(name));
+        let (grpc_connections, http_connections) = (connections("grpc"), connections("http"));
         // Twice within the bound, so that one reading may be late.
         let changes_interval = (config.tokens.standing_cache_max_age / 2).max(MIN_CHANGES_INTERVAL);
         let drained = async {

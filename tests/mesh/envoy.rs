@@ -64,11 +64,27 @@ impl Envoy {
         envoy
     }
 
+    /// How many endpoints of `cluster` Envoy takes for healthy.
+    pub(crate) async fn healthy(&self, cluster: &str) -> usize {
+        self.gauge(&format!("cluster.{cluster}.membership_healthy")).await
+    }
+
+    /// The value of the counter or gauge `name`.
+    pub(crate) async fn gauge(&self, name: &str) -> usize {
+        let stats = self.admin(&format!("/stats?format=json&filter=^{name}$")).await.expect("Envoy answers");
+        let value = stats["stats"][0]["value"].as_u64().unwrap_or_else(|| panic!("{name}: {stats}"));
+        usize::try_from(value).unwrap()
+    }
+
+    /// What Envoy's administration says at `path`, once it says something.
+    async fn admin(&self, path: &str) -> Option<Value> {
+        let admin = fs::read_to_string(self.directory.path().join("admin")).ok()?.parse().ok()?;
+        serde_json::from_str(&Request::get(path).send(admin).await?.body).ok()
+    }
+
     /// Where Envoy listens, once it does.
     async fn listener(&self) -> Option<SocketAddr> {
-        let admin = fs::read_to_string(self.directory.path().join("admin")).ok()?.parse().ok()?;
-        let answer = Request::get("/listeners?format=json").send(admin).await?;
-        let listeners: Value = serde_json::from_str(&answer.body).ok()?;
+        let listeners = self.admin("/listeners?format=json").await?;
         let address = &listeners["listener_statuses"][0]["local_address"]["socket_address"];
         let port = address["port_value"].as_u64()?;
         Some(SocketAddr::from(([127, 0, 0, 1], u16::try_from(port).ok()?)))

@@ -48,8 +48,9 @@ impl Envoy {
             .arg("--admin-address-path")
             .arg(file("admin"))
             .args(["--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"])
+            .args(["--file-flush-interval-msec", "100"])
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(File::create(file("stdout")).unwrap())
             .stderr(File::create(file("log")).unwrap())
             .spawn()
             .unwrap();
@@ -62,6 +63,13 @@ impl Envoy {
         };
         envoy.addr = eventually("Envoy takes requests", started).await;
         envoy
+    }
+
+    /// The complete lines of the access log that the configuration writes to standard output, in JSON.
+    pub(crate) fn access_log(&self) -> Vec<Value> {
+        let written = fs::read_to_string(self.directory.path().join("stdout")).unwrap();
+        let complete = written.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        complete.map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// How many endpoints of `cluster` Envoy takes for healthy.

@@ -1,8 +1,11 @@
 //! Owns the composition: builds the parts, orders the layers, serves, and drains.
 
+mod backup;
+mod backup_file;
 mod connections;
 mod data_dir;
 mod database;
+mod files;
 mod greeting;
 mod grpc;
 mod http;
@@ -24,6 +27,7 @@ use crate::{
     rpc::health::HealthRpc,
 };
 
+pub use backup::{BackedUp, RestoreOptions, Restored, backup, restore};
 pub use database::{Missing, OpenDatabase};
 pub use grpc::{descriptor_set, policy};
 pub use reseal::{Resealed, reseal};

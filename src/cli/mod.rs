@@ -7,6 +7,7 @@ mod healthcheck;
 mod keys;
 mod migrate;
 mod output;
+mod records;
 mod serve;
 mod usage;
 mod users;

@@ -18,9 +18,6 @@ pub(crate) use token_service::TokenRpc;
 
 use crate::model::{Error, FieldReason, RuleViolation};
 
-/// The only token type there is (RFC 6750).
-const TOKEN_TYPE: &str = "Bearer";
-
 /// The request lacks `field`.
 fn required(field: &'static str) -> Error {
     refused(field, FieldReason::Required, "must be set")

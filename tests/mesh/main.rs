@@ -11,3 +11,4 @@ mod requests;
 mod rest;
 mod signet;
 mod upstream;
+mod web;

@@ -69,7 +69,8 @@ pub(super) fn service(
     let ext_authz = (config.mesh.ext_authz == Switch::On).then(|| {
         let authenticator = Arc::clone(&parts.authenticator);
         let names = HeaderNames::new(&config.mesh.ext_authz_header_prefix);
-        let rpc = ExtAuthzRpc::new(authenticator, Arc::clone(&parts.accounts), names, parts.clock.clone());
+        let rpc = ExtAuthzRpc::new(authenticator, Arc::clone(&parts.accounts), names, parts.clock.clone())
+            .with_dynamic_metadata(config.mesh.ext_authz_dynamic_metadata == Switch::On);
         AuthorizationServer::new(rpc).max_decoding_message_size(max_message_bytes)
     });
     let reflection = || reflection(ext_authz.is_some());

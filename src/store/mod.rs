@@ -10,9 +10,11 @@ mod failure;
 mod leases;
 mod location;
 mod schema;
+mod seen_keys;
 mod sessions;
 mod signing_keys;
 mod users;
+mod users_in_bulk;
 
 use std::time::Duration;
 
@@ -23,12 +25,14 @@ pub use connect::PoolSettings;
 pub use leases::Lease;
 pub use location::ServerUrl;
 pub use schema::MigrationState;
+pub use seen_keys::SeenKeys;
 pub use sessions::{RefreshState, Sha256, StoredSession};
 pub use signing_keys::{KeyChange, StoredKey};
 pub use users::{Credentials, NewUser, ProfileChange};
+pub use users_in_bulk::StoredUser;
 
 /// How many rows one statement names at most: every database has its limit on a statement's length.
-const BATCH: usize = 500;
+pub const BATCH: usize = 500;
 
 /// The database, open.
 #[derive(Clone, Debug)]

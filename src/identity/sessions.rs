@@ -12,7 +12,7 @@ use crate::{
     metrics::{GrantMetrics, RefreshResult},
     model::{
         Clock, Error, NameSet, Origin, Session, SessionId, SessionLifetime, Tally, Timestamp, User, UserId,
-        user::uuid_v7,
+        id::uuid_v7,
     },
     store::{RefreshState, Store, StoredSession},
 };

@@ -7,6 +7,7 @@ mod clients;
 mod connect;
 mod entity;
 mod failure;
+mod foreign_table;
 mod leases;
 mod location;
 mod schema;
@@ -22,8 +23,9 @@ use sea_orm::DatabaseConnection;
 
 pub use changes::{Change, SIGNING_KEYS};
 pub use connect::PoolSettings;
+pub use foreign_table::{ForeignRows, ForeignTable};
 pub use leases::Lease;
-pub use location::ServerUrl;
+pub use location::{Location, ServerUrl};
 pub use schema::MigrationState;
 pub use seen_keys::SeenKeys;
 pub use sessions::{RefreshState, Sha256, StoredSession};

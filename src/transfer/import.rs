@@ -32,6 +32,8 @@ pub struct ImportSettings {
     pub on_conflict: OnConflict,
     /// Whether nothing is written, and only told what would be.
     pub dry_run: bool,
+    /// What the number of a row counts: `line` or `row`.
+    pub place: &'static str,
 }
 
 /// One run.
@@ -128,7 +130,7 @@ impl Import {
         }
         for (met, (index, what)) in self.seen.note(&keys).await?.into_iter().zip(owners) {
             if let Some(place) = met.filter(|_| outcomes[index].is_none()) {
-                let problem = format!("has the same {what} as line {place}");
+                let problem = format!("has the same {what} as {} {place}", self.settings.place);
                 outcomes[index] = Some(Outcome::Refused(Refusal::new(Reason::DuplicateInInput, problem)));
             }
         }

@@ -4,20 +4,26 @@
 //! taken it. What becomes of each is an [`Outcome`].
 
 mod candidate;
+mod columns;
+mod csv;
 mod export;
 mod import;
 mod lines;
 mod ndjson;
 mod outcome;
 mod record;
+mod table;
 
 pub use candidate::{Candidate, Judge};
+pub use columns::Columns;
+pub use csv::read_csv;
 pub use export::{EXPORT_PAGE, Exported};
 pub use import::{Import, ImportSettings, OnConflict};
 pub use lines::MAX_ROW_BYTES;
 pub use ndjson::read_ndjson;
 pub use outcome::{Outcome, Reason, Refusal, Tally};
 pub use record::{Field, Record};
+pub use table::read_table;
 
 /// How many rows are read, judged and written together: what one statement of the store takes.
 pub const BATCH: usize = crate::store::BATCH;

@@ -1,37 +1,27 @@
 //! Owns `signet users import`.
 
-use std::{
-    fs::File,
-    io::{self, BufRead, BufReader},
-    path::{Path, PathBuf},
-    thread,
-};
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use serde_json::json;
-use tokio::sync::mpsc;
 
-use super::report::{Reporter, rate};
+use super::{
+    report::{Reporter, rate},
+    source::{Source, SourceArguments},
+};
 use crate::{
     audit::Event,
     cli::{Failure, Output, records::Records},
     config::Config,
     model::Clock,
     server::Missing,
-    transfer::{Batch, Import, ImportSettings, Judge, OnConflict, Tally, read_ndjson},
+    transfer::{Import, ImportSettings, Judge, OnConflict, Tally},
 };
-
-/// How many batches may be read before they are written.
-const AHEAD: usize = 4;
-
-/// How much of a file is read at once, in bytes.
-const READ_BYTES: usize = 256 * 1024;
 
 #[derive(Args, Debug)]
 pub(in crate::cli) struct Arguments {
-    /// A file of NDJSON, as `signet users export` writes it; `-` for standard input.
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    #[command(flatten)]
+    source: SourceArguments,
     /// What becomes of a row whose user is there with another password, or under another id.
     #[arg(long, value_name = "WHAT", value_enum, default_value_t = Conflict::Skip)]
     on_conflict: Conflict,
@@ -71,17 +61,21 @@ pub(super) async fn run(arguments: Arguments, config: &Config, output: Output) -
     let argon2 = config.passwords.argon2().map_err(|error| Failure::Usage(error.to_string()))?;
     let clock = Clock::system();
     let judge = Judge { argon2, now: clock.now() };
-    let (input, bytes) = open(&arguments.file)?;
+    let source = arguments.source.open()?;
     let mut reporter =
-        Reporter::open(output, arguments.report.as_deref(), arguments.id_map.as_deref(), bytes)?;
+        Reporter::open(output, &source, arguments.report.as_deref(), arguments.id_map.as_deref())?;
     let records = Records::open(config, Missing::Made).await?;
-    let settings = ImportSettings { on_conflict: arguments.on_conflict.into(), dry_run: arguments.dry_run };
+    let settings = ImportSettings {
+        on_conflict: arguments.on_conflict.into(),
+        dry_run: arguments.dry_run,
+        place: source.place(),
+    };
     let started = clock.monotonic();
     let import = Import::begin(records.store.clone(), settings, clock.clone()).await;
     let result = match import {
         Ok(mut import) => {
             let pending = records.audit.begin(Event::UsersImported.done().by_operator());
-            let result = take_all(&mut import, input, judge, &mut reporter).await;
+            let result = take_all(&mut import, source, judge, &mut reporter).await;
             let tally = import.tally();
             let written = if settings.dry_run { 0 } else { tally.added + tally.updated };
             pending.done_if(written > 0);
@@ -94,16 +88,16 @@ pub(super) async fn run(arguments: Arguments, config: &Config, output: Output) -
     answer(result?, settings.dry_run, (clock.monotonic() - started).as_secs_f64(), output)
 }
 
-/// Takes in what `input` holds, while it is being read.
+/// Takes in what `source` holds, while it is being read.
 async fn take_all(
     import: &mut Import,
-    input: Box<dyn BufRead + Send>,
+    source: Source,
     judge: Judge,
     reporter: &mut Reporter,
 ) -> Result<(), Failure> {
-    let mut batches = read(input, judge);
+    let mut batches = source.read(judge);
     while let Some(batch) = batches.recv().await {
-        let batch = batch.map_err(|error| Failure::Failed(format!("the input cannot be read: {error}")))?;
+        let batch = batch?;
         let outcomes = import.take(&batch.rows).await?;
         for (row, outcome) in batch.rows.iter().zip(&outcomes) {
             reporter.tell(row, outcome)?;
@@ -111,34 +105,6 @@ async fn take_all(
         reporter.progress(batch.bytes, import.tally().rows);
     }
     Ok(())
-}
-
-/// Reads `input` on a thread of its own, which nobody waits for: standard input may never end.
-fn read(input: Box<dyn BufRead + Send>, judge: Judge) -> mpsc::Receiver<io::Result<Batch>> {
-    let (sender, receiver) = mpsc::channel(AHEAD);
-    thread::spawn(move || {
-        let read = read_ndjson(input, judge, |batch| sender.blocking_send(Ok(batch)).is_ok());
-        if let Err(error) = read {
-            // If nobody reads any more, another failure has been told.
-            let _ = sender.blocking_send(Err(error));
-        }
-    });
-    receiver
-}
-
-/// The input, and its length if that is known.
-fn open(file: &Path) -> Result<(Box<dyn BufRead + Send>, Option<u64>), Failure> {
-    if file == Path::new("-") {
-        return Ok((Box::new(BufReader::with_capacity(READ_BYTES, io::stdin())), None));
-    }
-    let opened = File::open(file).and_then(|opened| Ok((opened.metadata()?, opened)));
-    let (metadata, opened) =
-        opened.map_err(|error| Failure::Usage(format!("{} cannot be read: {error}", file.display())))?;
-    if metadata.is_dir() {
-        return Err(Failure::Usage(format!("{} is a directory", file.display())));
-    }
-    let bytes = metadata.is_file().then_some(metadata.len());
-    Ok((Box::new(BufReader::with_capacity(READ_BYTES, opened)), bytes))
 }
 
 fn answer(tally: Tally, dry_run: bool, seconds: f64, output: Output) -> Result<(), Failure> {

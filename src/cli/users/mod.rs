@@ -3,6 +3,7 @@
 mod export;
 mod import;
 mod report;
+mod source;
 
 use std::{
     fs,

@@ -10,6 +10,7 @@ use std::{
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
+use super::source::Source;
 use crate::{
     cli::{Failure, Output},
     transfer::{Outcome, Row},
@@ -24,6 +25,8 @@ const TICK: Duration = Duration::from_millis(200);
 /// Where what becomes of each row is told.
 pub(super) struct Reporter {
     output: Output,
+    /// What a row's number counts.
+    place: &'static str,
     report: Option<BufWriter<File>>,
     id_map: Option<BufWriter<File>>,
     bar: ProgressBar,
@@ -31,12 +34,12 @@ pub(super) struct Reporter {
 }
 
 impl Reporter {
-    /// Makes the files anew. `bytes` is the length of the input, if it is known.
+    /// Makes the files anew.
     pub(super) fn open(
         output: Output,
+        source: &Source,
         report: Option<&Path>,
         id_map: Option<&Path>,
-        bytes: Option<u64>,
     ) -> Result<Self, Failure> {
         let make = |path: Option<&Path>| {
             let made = path.map(|path| {
@@ -46,25 +49,21 @@ impl Reporter {
             });
             made.transpose()
         };
-        Ok(Self {
-            output,
-            report: make(report)?,
-            id_map: make(id_map)?,
-            bar: bar(bytes),
-            counts_bytes: bytes.is_some(),
-        })
+        let (place, bytes) = (source.place(), source.bytes());
+        let (report, id_map) = (make(report)?, make(id_map)?);
+        Ok(Self { output, place, report, id_map, bar: bar(bytes), counts_bytes: bytes.is_some() })
     }
 
     /// Tells what became of `row`.
     pub(super) fn tell(&mut self, row: &Row, outcome: &Outcome) -> Result<(), Failure> {
         let object = match outcome {
             Outcome::Refused(refusal) => {
-                let object = object(row, "refused", refusal.reason.name(), &refusal.problem);
-                let line = text(row, &refusal.problem);
+                let object = self.object(row, "refused", refusal.reason.name(), &refusal.problem);
+                let line = self.text(row, &refusal.problem);
                 self.bar.suspend(|| self.output.row_problem(&line, &object));
                 Some(object)
             }
-            Outcome::Skipped(id) => Some(object(
+            Outcome::Skipped(id) => Some(self.object(
                 row,
                 "skipped",
                 "USER_EXISTS",
@@ -97,6 +96,26 @@ impl Reporter {
         }
         Ok(())
     }
+
+    fn object(&self, row: &Row, outcome: &str, reason: &str, problem: &str) -> Value {
+        json!({
+            self.place: row.place,
+            "source_id": row.source_id,
+            "username": row.username.as_deref().map(|name| name.chars().take(SHOWN_CHARS).collect::<String>()),
+            "outcome": outcome,
+            "reason": reason,
+            "problem": problem,
+        })
+    }
+
+    /// What stands before `problem` names the row; nothing in it commands a terminal.
+    fn text(&self, row: &Row, problem: &str) -> String {
+        let name = row.username.as_deref().unwrap_or_default();
+        let name: String = name.chars().take(SHOWN_CHARS).flat_map(char::escape_debug).collect();
+        let source =
+            row.source_id.as_ref().map(|id| format!(", id {}", id.escape_debug())).unwrap_or_default();
+        format!("{} {} (`{name}`{source}): {}", self.place, row.place, problem.escape_debug())
+    }
 }
 
 /// A bar on standard error, if that is a terminal; of rows alone if it is not known how long the input is.
@@ -123,23 +142,4 @@ fn bar(bytes: Option<u64>) -> ProgressBar {
 )]
 pub(super) fn rate(rows: u64, seconds: f64) -> u64 {
     if seconds > 0.0 { (rows as f64 / seconds) as u64 } else { 0 }
-}
-
-fn object(row: &Row, outcome: &str, reason: &str, problem: &str) -> Value {
-    json!({
-        "line": row.place,
-        "source_id": row.source_id,
-        "username": row.username.as_deref().map(|name| name.chars().take(SHOWN_CHARS).collect::<String>()),
-        "outcome": outcome,
-        "reason": reason,
-        "problem": problem,
-    })
-}
-
-/// What stands before `problem` names the row; nothing in it commands a terminal.
-fn text(row: &Row, problem: &str) -> String {
-    let name = row.username.as_deref().unwrap_or_default();
-    let name: String = name.chars().take(SHOWN_CHARS).flat_map(char::escape_debug).collect();
-    let source = row.source_id.as_ref().map(|id| format!(", id {}", id.escape_debug())).unwrap_or_default();
-    format!("line {} (`{name}`{source}): {}", row.place, problem.escape_debug())
 }

@@ -12,3 +12,4 @@ mod requests;
 mod rest;
 mod signet;
 mod upstream;
+mod web;

@@ -58,14 +58,7 @@ impl Site {
         let data_dir = format!("--data-dir={}", folder.display());
         let settings: Vec<&str> = users::CHEAPEST
             .into_iter()
-            .chain([
-                &*url_setting,
-                &*data_dir,
-                MASTER_KEY,
-                "--auto-migrate",
-                "--audit-log=off",
-                "--metrics=off",
-            ])
+            .chain([&*url_setting, &*data_dir, MASTER_KEY, "--auto-migrate"])
             .collect();
         let program = Program::signet_with(settings.iter().copied());
         program.run(&["migrate", "up"])?;
@@ -73,11 +66,7 @@ impl Site {
         let empty_bytes = bytes(&direct).await?;
         let file = folder.join("users.ndjson");
         users::write(&file, count)?;
-        let rows_per_second = if std::env::var_os("INTERIM").is_some() {
-            users::interim(&url, count).await?
-        } else {
-            users::import(&program, &file, count)?
-        };
+        let rows_per_second = users::import(&program, &file, count)?;
         std::fs::remove_file(&file)?;
         let users_bytes = bytes(&direct).await?;
         direct.add_sessions().await?;

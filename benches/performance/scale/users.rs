@@ -4,13 +4,12 @@ use std::{
     fs::File,
     io::{BufWriter, Write},
     path::Path,
-    time::Instant,
 };
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use base64ct::{Base64Unpadded, Encoding};
 
-use crate::{Result, client::PASSWORD, process::Program, stats::float};
+use crate::{Result, client::PASSWORD, process::Program};
 
 /// Argon2id's least memory (KiB), passes and lanes that Signet takes: a login costs what it costs without the hash, and some microseconds.
 pub(crate) const CHEAPEST: [&str; 3] =
@@ -49,37 +48,9 @@ fn password_hash() -> Result<String> {
 
 /// Has `signet` import the file `path` of `count` users, and returns how many rows it took a second.
 pub(crate) fn import(signet: &Program, path: &Path, count: usize) -> Result<f64> {
-    let started = Instant::now();
-    signet.run(&["users", "import", &path.display().to_string()])?;
-    Ok(float(count) / started.elapsed().as_secs_f64())
-}
-
-// INTERIM
-pub(crate) async fn interim(url: &str, count: usize) -> Result<f64> {
-    use sea_orm::ConnectionTrait;
-    let started = Instant::now();
-    let db = sea_orm::Database::connect(url).await?;
-    let hash = password_hash()?;
-    let mut at = 0;
-    while at < count {
-        let mut sql = String::from(
-            "INSERT INTO users (id, username, username_canonical, email, display_name, password_hash, is_active, create_time, update_time) VALUES ",
-        );
-        for n in at..count.min(at + 1000) {
-            if n > at {
-                sql.push(',');
-            }
-            let id = format!("01a20b4e{n:08x}{:016x}", rand::random::<u64>());
-            let lit =
-                if url.starts_with("postgres") { format!("'{}'::uuid", id) } else { format!("X'{id}'") };
-            let name = name(n);
-            let yes = if url.starts_with("postgres") { "true" } else { "1" };
-            sql +=
-                &format!("({lit},'{name}','{name}','{name}@example.com','Alice Example','{hash}',{yes},0,0)");
-        }
-        db.execute_unprepared(&sql).await?;
-        at += 1000;
+    let imported = signet.run(&["users", "import", &path.display().to_string()])?;
+    if imported["added"] != count {
+        return Err(format!("of {count} users: {imported}").into());
     }
-    db.close().await?;
-    Ok(float(count) / started.elapsed().as_secs_f64())
+    Ok(imported["rows_per_second"].as_f64().ok_or("the import does not say how fast it was")?)
 }

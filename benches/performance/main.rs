@@ -26,6 +26,7 @@ mod throughput;
 use std::{fs, path::Path, process::ExitCode, time::Duration};
 
 use clap::Parser;
+use tokio::runtime::Runtime;
 
 use process::Program;
 use report::Report;
@@ -140,18 +141,8 @@ fn measure(arguments: &Arguments) -> Result<()> {
     )?;
 
     say("refresh and client_credentials, in pairs");
-    let commits = data.path().join("floor");
-    fs::create_dir(&commits)?;
-    let grants = {
-        let servers = grants::Servers {
-            committing: &bare_program.clone().committing(&commits).start()?,
-            signing: &bare,
-            signet: &cheap_logins.start()?,
-            forgetful: &forgetful.start()?,
-            service: &cheap_logins.service()?,
-        };
-        grants::measure(&runtime, &servers, plan)?
-    };
+    let grants =
+        measure_grants(&runtime, data.path(), (&bare_program, &bare), (&cheap_logins, &forgetful), plan)?;
 
     say("logins");
     let logins = logins::measure(&runtime, &signet, &account, plan)?;
@@ -181,6 +172,26 @@ fn measure(arguments: &Arguments) -> Result<()> {
     };
     println!("\n{}", report.terminal());
     write(&report, arguments.write)
+}
+
+/// Refresh and `client_credentials`, beside bare servers that commit what they sign to a file of their own.
+fn measure_grants(
+    runtime: &Runtime,
+    folder: &Path,
+    (bare_program, bare): (&Program, &process::Server),
+    (signet, forgetful): (&Program, &Program),
+    plan: Plan,
+) -> Result<grants::Grants> {
+    let commits = folder.join("floor");
+    fs::create_dir(&commits)?;
+    let servers = grants::Servers {
+        committing: &bare_program.clone().committing(&commits).start()?,
+        signing: bare,
+        signet: &signet.start()?,
+        forgetful: &forgetful.start()?,
+        service: &signet.service()?,
+    };
+    grants::measure(runtime, &servers, plan)
 }
 
 /// Puts the table and the chart where they belong.

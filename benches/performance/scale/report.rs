@@ -1,6 +1,6 @@
 //! Owns the tables and the chart of growth.
 
-use std::{fs, path::Path};
+use std::{fmt::Write, fs, path::Path};
 
 use super::{
     Costs, Found, Growth, Kind, SMALL, idle, plan,
@@ -37,13 +37,16 @@ pub(super) struct Report {
 
 impl Report {
     pub(super) fn markdown(&self) -> String {
-        let growth: String = self
-            .found
-            .iter()
-            .map(|found| {
-                format!("### {}, {STREAMS} callers at once\n\n{}\n", found.kind.name(), self.growth(found))
-            })
-            .collect();
+        let mut growth = String::new();
+        for found in &self.found {
+            // Writing to a String never fails.
+            let _ = write!(
+                growth,
+                "### {}, {STREAMS} callers at once\n\n{}\n",
+                found.kind.name(),
+                self.growth(found)
+            );
+        }
         format!(
             "{}.\n\n### Targets\n\n{}\n{growth}### What a user takes\n\n{}\n### Idle replicas\n\n{}\n{}",
             self.machine,

@@ -15,6 +15,7 @@ mod help;
 mod keys;
 mod live;
 mod logs;
+mod replicas;
 mod settings;
 mod signals;
 mod start;

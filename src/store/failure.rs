@@ -56,7 +56,9 @@ pub(super) fn judge(error: &DbErr) -> Failure {
 
 pub(super) fn judge_cause(cause: &sqlx::Error) -> Failure {
     match cause {
-        sqlx::Error::Io(_) => Failure::Disconnected,
+        // What does not keep to the protocol is no database: a proxy with none behind it closes what it has just accepted, which is
+        // told so where PostgreSQL would have answered about TLS.
+        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => Failure::Disconnected,
         sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
             Failure::Unavailable
         }

@@ -1,10 +1,10 @@
 //! Owns the cluster that `scripts/databases` has started, and what happens to its nodes.
 
-use std::{env, path::PathBuf};
+use std::{env, path::PathBuf, process::Command};
 
-use tokio::process::Command;
+use tokio::task::spawn_blocking;
 
-/// The cluster behind HAProxy.
+/// The cluster behind `HAProxy`.
 pub(crate) struct Cluster {
     control: PathBuf,
 }
@@ -17,18 +17,20 @@ impl Cluster {
     }
 
     async fn act(&self, action: &[&str]) -> String {
-        let output = Command::new(&self.control).args(action).output().await.unwrap();
+        let mut command = Command::new(&self.control);
+        command.args(action);
+        let output = spawn_blocking(move || command.output()).await.unwrap().unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{action:?}: {stderr}");
         String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
     }
 
-    /// What the node `node` answers to `statement`; 0 is HAProxy.
+    /// What the node `node` answers to `statement`; 0 is `HAProxy`.
     pub(crate) async fn sql(&self, node: usize, statement: &str) -> String {
         self.act(&["sql", &node.to_string(), statement]).await
     }
 
-    /// The address of the node `node`; 0 is HAProxy.
+    /// The address of the node `node`; 0 is `HAProxy`.
     pub(crate) async fn addr(&self, node: usize) -> String {
         let url = self.act(&["url", &node.to_string()]).await;
         let (_, rest) = url.split_once('@').unwrap();

@@ -27,16 +27,24 @@ pub(crate) const CALL_BOUND: Duration = Duration::from_secs(2 + 2);
 /// How many people there are at each replica.
 const PEOPLE: usize = 3;
 
+/// How many judge at once.
+const JUDGES: usize = 12;
+
 /// How often a life refreshes.
 const REFRESHES: usize = 4;
 
-/// `count` replicas on the database behind HAProxy, as they are by default.
-pub(crate) async fn replicas(place: &Place, count: usize) -> Vec<Service> {
-    let mut services = Vec::new();
-    for _ in 0..count {
-        services.push(by_default(place, &[]).await);
+/// Three replicas on the database behind `HAProxy`.
+pub(crate) async fn replicas(place: &Place) -> [Service; 3] {
+    tokio::join!(by_default(place, &[]), by_default(place, &[]), by_default(place, &[])).into()
+}
+
+/// A client of each.
+pub(crate) async fn clients(services: &[Service]) -> Vec<Client> {
+    let mut clients = Vec::new();
+    for service in services {
+        clients.push(service.client().await);
     }
-    services
+    clients
 }
 
 /// A replica whose time limits are the defaults, which are what is promised.
@@ -117,9 +125,17 @@ impl Load {
         let told: BTreeSet<_> = lives.iter().map(|life| life.name.as_str()).collect();
         assert_eq!(names.len(), unique.len(), "no user is there twice");
         assert_eq!(unique, told, "every acknowledged user is there, and no other");
-        for (number, life) in lives.iter().enumerate() {
-            life.judge(&clients[number % clients.len()]).await;
+        let lives = Arc::new(lives);
+        let mut judges = JoinSet::new();
+        for judge in 0..JUDGES {
+            let (client, lives) = (clients[judge % clients.len()].clone(), Arc::clone(&lives));
+            judges.spawn(async move {
+                for life in lives.iter().skip(judge).step_by(JUDGES) {
+                    life.judge(&client).await;
+                }
+            });
         }
+        judges.join_all().await;
         let longest = Duration::from_micros(self.tally.longest_micros.load(Ordering::Relaxed) as u64);
         let refreshes = lives.iter().map(|life| life.refresh_tokens.len() - 1).sum::<usize>();
         println!(

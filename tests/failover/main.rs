@@ -1,4 +1,4 @@
-//! The program on clusters of database servers whose nodes fail: three replicas behind HAProxy, under load.
+//! The program on clusters of database servers whose nodes fail: three replicas behind `HAProxy`, under load.
 //!
 //! `scripts/test` has `scripts/databases` start the clusters and runs these tests, one after the other; plain `cargo test`, which
 //! needs Rust alone, leaves them out. Those of `postgres` need `postgres-ha`, those of `galera` need `galera`, all others take either.
@@ -13,7 +13,7 @@ mod galera;
 #[path = "../process/harness.rs"]
 mod harness;
 mod load;
+mod outage;
 mod postgres;
-#[expect(dead_code, reason = "as above")]
 #[path = "../support/mod.rs"]
 mod support;

@@ -17,6 +17,7 @@ mod import;
 mod keys;
 mod live;
 mod logs;
+mod replicas;
 mod settings;
 mod signals;
 mod start;

@@ -5,7 +5,7 @@
 //! Rooms import downward only:
 //!
 //! ```text
-//! main -> cli -> server -> { rpc, http } -> { identity, limits } -> { store, auth, audit }
+//! main -> cli -> server -> { rpc, http } -> { identity, limits, peer } -> { store, auth, audit }
 //!      -> { proto, status, metrics } -> model
 //! ```
 //!
@@ -20,6 +20,7 @@ pub mod identity;
 mod limits;
 pub mod metrics;
 pub mod model;
+mod peer;
 pub mod proto;
 mod rpc;
 pub mod server;

@@ -7,6 +7,7 @@ mod mesh;
 mod observe;
 mod passwords;
 mod storage;
+mod tls;
 mod tokens;
 
 use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
@@ -26,6 +27,7 @@ pub use mesh::MeshConfig;
 pub use observe::{ObserveConfig, Switch};
 pub use passwords::PasswordConfig;
 pub use storage::{Database, StorageConfig};
+pub use tls::{TlsConfig, TlsFiles};
 pub use tokens::TokenConfig;
 
 /// Every setting of the service. A flag wins over its environment variable, and that over the default.
@@ -53,6 +55,10 @@ pub struct Config {
         value_parser = ip_and_port
     )]
     pub http_addr: SocketAddr,
+
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap would show the text as help")]
+    pub tls: TlsConfig,
 
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap would show the text as help")]

@@ -19,6 +19,7 @@ use std::time::Duration;
 use sea_orm::DatabaseConnection;
 
 pub use changes::{Change, SIGNING_KEYS};
+pub use clients::ClientTaken;
 pub use connect::PoolSettings;
 pub use leases::Lease;
 pub use location::ServerUrl;

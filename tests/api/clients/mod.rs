@@ -46,15 +46,16 @@ pub(crate) struct Wanted<'a> {
     pub(crate) audiences: &'a str,
     pub(crate) kind: ClientKind,
     pub(crate) public_key: Option<&'a str>,
+    pub(crate) certificate: Option<&'a str>,
 }
 
 impl Wanted<'_> {
     pub(crate) const fn confidential(scopes: &str) -> Wanted<'_> {
-        Wanted { scopes, audiences: "", kind: ClientKind::Confidential, public_key: None }
+        Wanted { scopes, audiences: "", kind: ClientKind::Confidential, public_key: None, certificate: None }
     }
 
     pub(crate) const fn public(scopes: &str) -> Wanted<'_> {
-        Wanted { scopes, audiences: "", kind: ClientKind::Public, public_key: None }
+        Wanted { scopes, audiences: "", kind: ClientKind::Public, public_key: None, certificate: None }
     }
 }
 
@@ -92,6 +93,7 @@ impl Service {
             scopes: NameSet::parse(wanted.scopes).unwrap(),
             audiences: NameSet::parse(wanted.audiences).unwrap(),
             jwks: wanted.public_key.map(|text| read_public_keys(text).unwrap()),
+            certificate: wanted.certificate.map(|subject| subject.parse().unwrap()),
         };
         let (client, secret) = self.operator.register(new).await.unwrap().unwrap();
         let secret = secret.map_or_else(String::new, |secret| secret.to_string());

@@ -16,7 +16,8 @@ use crate::{
         clients::{NewClient, read_public_keys},
     },
     model::{
-        CertificateSubject, Client, ClientId, ClientKind, ClientName, Clock, DnsName, NameSet, SpiffeId, Timestamp,
+        CertificateSubject, Client, ClientId, ClientKind, ClientName, Clock, DnsName, NameSet, SpiffeId,
+        Timestamp,
     },
     server::Missing,
     store::Store,
@@ -94,10 +95,10 @@ pub(super) struct Create {
     #[arg(long = "allow-audience", value_name = "NAME", value_parser = one_name)]
     audiences: Vec<String>,
     /// It cannot keep a secret: an application on its users' devices. It gets no tokens in its own name.
-    #[arg(long, conflicts_with = "public_key")]
+    #[arg(long, conflicts_with_all = ["public_key", "spiffe_id", "tls_san_dns"])]
     public: bool,
     /// A PEM public key, a JWK or a JWK Set: it proves who it is by signing (`private_key_jwt`), and gets no secret.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["spiffe_id", "tls_san_dns"])]
     public_key: Option<PathBuf>,
     #[command(flatten)]
     certificate: Subject,
@@ -107,10 +108,10 @@ pub(super) struct Create {
 #[derive(Args, Debug)]
 pub(super) struct Subject {
     /// A certificate with this SPIFFE ID stands for it (`tls_client_auth`), and for no other client: it gets no secret.
-    #[arg(long, value_name = "spiffe://...", conflicts_with_all = ["public", "public_key", "tls_san_dns"])]
+    #[arg(long, value_name = "spiffe://...", conflicts_with = "tls_san_dns")]
     spiffe_id: Option<SpiffeId>,
     /// A certificate with this DNS name stands for it (`tls_client_auth`): it gets no secret.
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["public", "public_key"])]
+    #[arg(long, value_name = "NAME")]
     tls_san_dns: Option<DnsName>,
 }
 

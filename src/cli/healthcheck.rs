@@ -5,8 +5,8 @@ use std::{
     time::Duration,
 };
 
-use serde_json::json;
 use hyper_util::rt::TokioIo;
+use serde_json::json;
 use tonic::transport::{Endpoint, Uri};
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
@@ -21,8 +21,9 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 pub(super) async fn run(config: &Config, output: Output) -> Result<(), Failure> {
     let addr = reachable(config.grpc_addr);
     let probe = Probe::new(&config.tls).map_err(|error| Failure::Usage(error.to_string()))?;
-    let status =
-        check(addr, probe).await.map_err(|problem| Failure::Failed(format!("{addr} does not serve: {problem}")))?;
+    let status = check(addr, probe)
+        .await
+        .map_err(|problem| Failure::Failed(format!("{addr} does not serve: {problem}")))?;
     if status != ServingStatus::Serving {
         return Err(Failure::Failed(format!("{addr} does not serve: it answers {}", status.as_str_name())));
     }

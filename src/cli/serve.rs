@@ -23,8 +23,16 @@ pub(super) async fn run(config: Config, output: Output) -> Result<(), Failure> {
 }
 
 fn report(started: &Started, metrics: Switch, output: Output) -> Result<(), Failure> {
-    let Started { grpc_addr, http_addr, tls, issuer, database, master_key_made, migrations_applied, signing_key } =
-        started;
+    let Started {
+        grpc_addr,
+        http_addr,
+        tls,
+        issuer,
+        database,
+        master_key_made,
+        migrations_applied,
+        signing_key,
+    } = started;
     let (scheme, by) = match tls {
         TlsUse::Off => ("http", "-plaintext"),
         TlsUse::On => ("https", "-cacert ca.pem"),

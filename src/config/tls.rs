@@ -28,7 +28,13 @@ pub struct TlsConfig {
 
     /// A proxy, by the SPIFFE ID or a DNS name in its certificate, whose header `x-forwarded-client-cert` is believed; repeat for more.
     /// The header of anybody else is ignored. Only for proxies that replace what their clients send (Envoy: SANITIZE_SET).
-    #[arg(long = "trusted-proxy", env = "SIGNET_TRUSTED_PROXY", global = true, value_name = "spiffe://...|NAME", value_delimiter = ',')]
+    #[arg(
+        long = "trusted-proxy",
+        env = "SIGNET_TRUSTED_PROXY",
+        global = true,
+        value_name = "spiffe://...|NAME",
+        value_delimiter = ','
+    )]
     pub trusted_proxies: Vec<CertificateSubject>,
 }
 
@@ -49,7 +55,8 @@ impl TlsConfig {
     /// # Errors
     /// If one is named and another, without which it means nothing, is not.
     pub fn files(&self) -> Result<Option<TlsFiles>, ConfigError> {
-        let lacks = |setting, other: &str| Err(ConfigError::new(setting, format!("must be set when {other} is")));
+        let lacks =
+            |setting, other: &str| Err(ConfigError::new(setting, format!("must be set when {other} is")));
         match (&self.tls_cert, &self.tls_key) {
             (Some(_), None) => return lacks("--tls-key", "--tls-cert"),
             (None, Some(_)) => return lacks("--tls-cert", "--tls-key"),

@@ -146,7 +146,9 @@ impl Grants {
         };
         let certificate = certificate.as_deref();
         let requester = match grant {
-            Grant::ClientCredentials => self.clients.authenticate_registered(client, certificate, &origin).await?,
+            Grant::ClientCredentials => {
+                self.clients.authenticate_registered(client, certificate, &origin).await?
+            }
             _ => self.clients.authenticate(client, certificate, &origin).await?,
         };
         match grant {

@@ -63,7 +63,8 @@ impl FromStr for DnsName {
                 && !label.ends_with('-')
         };
         // The last label of a host's name is no number: what ends in one is an IP address.
-        let last_is_number = text.rsplit('.').next().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit()));
+        let last_is_number =
+            text.rsplit('.').next().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit()));
         let good = text.len() <= DNS_NAME_MAX_BYTES && text.split('.').all(is_label) && !last_is_number;
         good.then(|| Self(text.to_ascii_lowercase())).ok_or(MalformedDnsName)
     }
@@ -137,8 +138,23 @@ mod tests {
         let dns = "Orders.Example.org".parse::<CertificateSubject>().unwrap();
         assert_eq!(dns.to_string(), "orders.example.org");
         for bad in [
-            "", ".", "a..b", "a.", ".a", "-a.b", "a-.b", "*.example.org", "a b", "a_b", "é.example", "127.0.0.1", "a.1",
-            "https://example.org/x", "spiffe://example.org", "example.org:443", "a/b",
+            "",
+            ".",
+            "a..b",
+            "a.",
+            ".a",
+            "-a.b",
+            "a-.b",
+            "*.example.org",
+            "a b",
+            "a_b",
+            "é.example",
+            "127.0.0.1",
+            "a.1",
+            "https://example.org/x",
+            "spiffe://example.org",
+            "example.org:443",
+            "a/b",
             &format!("{}.example", "x".repeat(LABEL_MAX_BYTES + 1)),
             &["abcdefghi."; 26].concat(),
         ] {
@@ -165,7 +181,11 @@ mod tests {
             (names(&[], &["orders.example.org.evil.example"]), false, false),
             (names(&[], &[]), false, false),
         ] {
-            assert_eq!((certificate.is_of(&billing), certificate.is_of(&orders)), (is_billing, is_orders), "{certificate:?}");
+            assert_eq!(
+                (certificate.is_of(&billing), certificate.is_of(&orders)),
+                (is_billing, is_orders),
+                "{certificate:?}"
+            );
         }
     }
 

@@ -6,7 +6,8 @@ use rand::Rng;
 use uuid::Uuid;
 
 use super::{
-    CertificateSubject, FieldReason, NameSet, RuleViolation, Timestamp, claims::FIRST_PARTY_CLIENT, user::uuid_v7,
+    CertificateSubject, FieldReason, NameSet, RuleViolation, Timestamp, claims::FIRST_PARTY_CLIENT,
+    user::uuid_v7,
 };
 
 /// The longest name in characters.

@@ -45,13 +45,16 @@ impl FromStr for SpiffeId {
                 && trust_domain.len() <= TRUST_DOMAIN_MAX_BYTES
                 && trust_domain.bytes().all(|byte| is_allowed(byte) && !byte.is_ascii_uppercase());
             // A segment that leads elsewhere, or to nowhere, would give one workload two names.
-            let is_segment = |segment: &str| {
-                !matches!(segment, "" | "." | "..") && segment.bytes().all(is_allowed)
-            };
+            let is_segment =
+                |segment: &str| !matches!(segment, "" | "." | "..") && segment.bytes().all(is_allowed);
             (is_domain && path.split('/').all(is_segment)).then(|| Self(text.to_owned()))
         };
         // Before the text is split: it may come from anybody.
-        if text.len() > SPIFFE_ID_MAX_BYTES { Err(MalformedSpiffeId) } else { read().ok_or(MalformedSpiffeId) }
+        if text.len() > SPIFFE_ID_MAX_BYTES {
+            Err(MalformedSpiffeId)
+        } else {
+            read().ok_or(MalformedSpiffeId)
+        }
     }
 }
 
@@ -123,7 +126,7 @@ mod tests {
             path in prop::collection::vec("[a-zA-Z0-9_-][a-zA-Z0-9._-]{0,20}", 1..8),
         ) {
             let text = format!("spiffe://{domain}/{}", path.join("/"));
-            prop_assert_eq!(text.parse::<SpiffeId>().unwrap().as_str(), text.as_str());
+            prop_assert_eq!(text.parse::<SpiffeId>().unwrap().to_string(), text);
         }
 
         #[test]

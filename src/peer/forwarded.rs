@@ -105,12 +105,24 @@ mod tests {
         let hash = "468ed33be74eee6556d90c0149c1309e9ba61d6425303443c0748a02dd8de688";
         let frontend = "By=http://frontend.lyft.com";
         for (header, expected) in [
-            (format!("{frontend};Hash={hash};Subject=\"/C=US/ST=CA/L=San Francisco/OU=Lyft/CN=Test Client\";URI=http://testclient.lyft.com"),
-             some(&["http://testclient.lyft.com"], &[])),
-            (format!("{frontend};Hash={hash};URI=http://testclient.lyft.com,By=http://backend.lyft.com;Hash=9ba61d6425303443c0748a02dd8de688468ed33be74eee6556d90c0149c1309e;URI=http://frontend.lyft.com"),
-             some(&["http://frontend.lyft.com"], &[])),
-            (format!("By=http://frontend.lyft.com;Hash={hash};Subject=\"\";URI=http://testclient.lyft.com;DNS=lyft.com;DNS=www.lyft.com"),
-             some(&["http://testclient.lyft.com"], &["lyft.com", "www.lyft.com"])),
+            (
+                format!(
+                    "{frontend};Hash={hash};Subject=\"/C=US/ST=CA/L=San Francisco/OU=Lyft/CN=Test Client\";URI=http://testclient.lyft.com"
+                ),
+                some(&["http://testclient.lyft.com"], &[]),
+            ),
+            (
+                format!(
+                    "{frontend};Hash={hash};URI=http://testclient.lyft.com,By=http://backend.lyft.com;Hash=9ba61d6425303443c0748a02dd8de688468ed33be74eee6556d90c0149c1309e;URI=http://frontend.lyft.com"
+                ),
+                some(&["http://frontend.lyft.com"], &[]),
+            ),
+            (
+                format!(
+                    "By=http://frontend.lyft.com;Hash={hash};Subject=\"\";URI=http://testclient.lyft.com;DNS=lyft.com;DNS=www.lyft.com"
+                ),
+                some(&["http://testclient.lyft.com"], &["lyft.com", "www.lyft.com"]),
+            ),
         ] {
             assert_eq!(read(&header), expected, "{header}");
         }
@@ -143,9 +155,27 @@ mod tests {
     #[test]
     fn what_is_malformed_anywhere_tells_nothing() {
         for header in [
-            "", ",", ";", "URI", "=x", "URI=a,", ",URI=a", "URI=a;", ";URI=a", "URI=a;;DNS=b", "URI=a,,URI=b", r#"URI=""#,
-            r#"URI="a"#, r#"URI="a\""#, r#"URI=a"b""#, r#"URI="a"b"#, r#"URI="a" ;DNS=b"#, "U RI=a", "URI =a,=b",
-            r#"Subject="x,URI=spiffe://a/b"#, "spiffe://a/b",
+            "",
+            ",",
+            ";",
+            "URI",
+            "=x",
+            "URI=a,",
+            ",URI=a",
+            "URI=a;",
+            ";URI=a",
+            "URI=a;;DNS=b",
+            "URI=a,,URI=b",
+            r#"URI=""#,
+            r#"URI="a"#,
+            r#"URI="a\""#,
+            r#"URI=a"b""#,
+            r#"URI="a"b"#,
+            r#"URI="a" ;DNS=b"#,
+            "U RI=a",
+            "URI =a,=b",
+            r#"Subject="x,URI=spiffe://a/b"#,
+            "spiffe://a/b",
         ] {
             assert_eq!(read(header), None, "{header}");
         }

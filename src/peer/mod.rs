@@ -43,7 +43,9 @@ pub(crate) fn certificate(extensions: &Extensions, headers: &HeaderMap) -> Optio
             // Which of several lines the proxy wrote cannot be told.
             let names = if values.next().is_some() { None } else { forwarded::names(value.as_bytes()) };
             if names.is_none() {
-                tracing::debug!("a trusted proxy's `x-forwarded-client-cert` cannot be read: it counts as none");
+                tracing::debug!(
+                    "a trusted proxy's `x-forwarded-client-cert` cannot be read: it counts as none"
+                );
             }
             names.map(Arc::new)
         }
@@ -81,7 +83,9 @@ mod tests {
         let line = format!("Hash=00;URI={BILLING}");
         let billing = Some(vec![BILLING.to_owned()]);
         assert_eq!(found(Some("spiffe://example.org/gateway"), &[&line]), billing);
-        for peer in ["spiffe://example.org/gateway/x", "spiffe://example.org/orders", "spiffe://other.org/gateway"] {
+        for peer in
+            ["spiffe://example.org/gateway/x", "spiffe://example.org/orders", "spiffe://other.org/gateway"]
+        {
             assert_eq!(found(Some(peer), &[&line]), Some(vec![peer.to_owned()]), "{peer} speaks for itself");
         }
         assert_eq!(found(None, &[&line]), None, "nobody who has shown nothing");

@@ -145,7 +145,7 @@ impl Server {
         clock: Clock,
     ) -> Result<Self, StartError> {
         let keys = config.tokens.keys()?;
-        let tls = Tls::open(&config.tls, &clock)?;
+        let tls = Tls::open(&config.tls, &clock, metrics.tls.clone())?;
         let grpc = bind("--grpc-addr", config.grpc_addr)?;
         let http = bind("--http-addr", config.http_addr)?;
         let database =

@@ -17,7 +17,8 @@ use super::{
     failure,
 };
 use crate::model::{
-    CertificateSubject, Client, ClientId, ClientKind, ClientName, DnsName, Error, NameSet, SpiffeId, Timestamp,
+    CertificateSubject, Client, ClientId, ClientKind, ClientName, DnsName, Error, NameSet, SpiffeId,
+    Timestamp,
 };
 
 /// How many secrets of a client are valid at a time: the newest, and the one that it replaces.

@@ -25,5 +25,6 @@ mod sessions;
 mod sign_up;
 #[path = "../support/mod.rs"]
 mod support;
+mod tls;
 mod token_attacks;
 mod wire;

@@ -20,3 +20,4 @@ mod signals;
 mod start;
 #[path = "../support/mod.rs"]
 mod support;
+mod tls;

@@ -10,11 +10,7 @@ use axum::{
 use serde::Serialize;
 
 use super::{Error, OAuth, Refusal, Sender, client};
-use crate::{
-    http::form::Form,
-    identity::introspection::ActiveToken,
-    model::claims::INTROSPECT_SCOPE,
-};
+use crate::{http::form::Form, identity::introspection::ActiveToken, model::claims::INTROSPECT_SCOPE};
 
 /// What a token is worth (section 2.2). Of an inactive one nothing is said but that.
 #[derive(Serialize)]

@@ -17,8 +17,8 @@ use super::{
 use crate::{
     audit::{Audit, Event, Reason},
     model::{
-        CertificateNames, CertificateSubject, Client, ClientId, ClientKind, ClientName, Clock, Error, NameSet,
-        Origin, Tally, claims::FIRST_PARTY_CLIENT, error,
+        CertificateNames, CertificateSubject, Client, ClientId, ClientKind, ClientName, Clock, Error,
+        NameSet, Origin, Tally, claims::FIRST_PARTY_CLIENT, error,
     },
     store::{ClientTaken, Store},
 };
@@ -299,11 +299,11 @@ impl Clients {
             ClientCredential::Secret(secret) if !has_secret(&found.client, &hash(secret)) => {
                 Err(Reason::WrongSecret)
             }
-            _ if !found.client.is_active => Err(Reason::ClientDisabled),
             _ => Ok(()),
         };
         Ok(match proven {
-            Ok(()) => Ok(found),
+            Ok(()) if found.client.is_active => Ok(found),
+            Ok(()) => Err(found.refused(Reason::ClientDisabled)),
             Err(reason) => Err(found.refused(reason)),
         })
     }
@@ -326,7 +326,9 @@ impl Clients {
         certificate: Option<&CertificateNames>,
     ) -> Result<(), Reason> {
         match (&client.certificate, certificate) {
-            (Some(subject), Some(shown)) if shown.is_of(subject) && !shown.has_expired(self.clock.now()) => Ok(()),
+            (Some(subject), Some(shown)) if shown.is_of(subject) && !shown.has_expired(self.clock.now()) => {
+                Ok(())
+            }
             (Some(_), Some(_)) => Err(Reason::WrongCertificate),
             (None, _) | (_, None) => Err(Reason::MissingProof),
         }

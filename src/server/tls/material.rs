@@ -1,6 +1,14 @@
 //! Owns what the files of TLS hold: reading them, and judging whether they belong together.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{
+    fs,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use aws_lc_rs::digest::{Context, SHA256};
 use tokio_rustls::rustls::{
@@ -39,6 +47,8 @@ pub(super) struct Material {
     pub(super) valid_from: Timestamp,
     /// Until when it is.
     pub(super) expire_time: Timestamp,
+    /// Whether it was told that clients will refuse it.
+    warned: AtomicBool,
 }
 
 /// The time by which certificates are judged.
@@ -83,8 +93,9 @@ impl Contents {
     pub(super) fn build(self, files: &TlsFiles, clock: &Clock) -> Result<Material, ConfigError> {
         let digest = self.digest();
         let chain = certificates("--tls-cert", &files.cert, &self.cert)?;
-        let (valid_from, expire_time) = names::validity(&chain[0])
-            .map_err(|error| refused("--tls-cert", &files.cert, &format!("holds no certificate that can be read: {error}")))?;
+        let (valid_from, expire_time) = names::validity(&chain[0]).map_err(|error| {
+            refused("--tls-cert", &files.cert, &format!("holds no certificate that can be read: {error}"))
+        })?;
         let provider = Arc::new(default_provider());
         let verifiers = match (&files.client_ca, &self.client_ca) {
             (Some(path), Some(ca)) => Some(client_verifiers(path, ca, &provider)?),
@@ -94,13 +105,22 @@ impl Contents {
         let config = |verifier| {
             let key = private_key(files, &self.key)?;
             server_config(chain.clone(), key, verifier, &provider, clock).map_err(|error| match error {
-                rustls::Error::InconsistentKeys(_) => {
-                    refused("--tls-key", &files.key, &format!("is not the key of the certificate in {}", files.cert.display()))
-                }
+                rustls::Error::InconsistentKeys(_) => refused(
+                    "--tls-key",
+                    &files.key,
+                    &format!("is not the key of the certificate in {}", files.cert.display()),
+                ),
                 error => refused("--tls-cert", &files.cert, &format!("and its key cannot be used: {error}")),
             })
         };
-        Ok(Material { grpc: config(required)?, http: config(optional)?, digest, valid_from, expire_time })
+        Ok(Material {
+            grpc: config(required)?,
+            http: config(optional)?,
+            digest,
+            valid_from,
+            expire_time,
+            warned: AtomicBool::new(false),
+        })
     }
 }
 
@@ -112,11 +132,25 @@ impl Material {
             Listener::Http => &self.http,
         })
     }
+
+    /// Warns of a certificate that clients refuse at the time `now`, once.
+    pub(super) fn warn_once_of_times(&self, now: Timestamp) {
+        let problem = if now > self.expire_time {
+            "the TLS certificate has expired: clients will refuse it"
+        } else if now < self.valid_from {
+            "the TLS certificate is not valid yet: clients will refuse it"
+        } else {
+            return;
+        };
+        if !self.warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(valid_from = %self.valid_from, expires = %self.expire_time, "{problem}");
+        }
+    }
 }
 
 impl TimeProvider for ClockTime {
     fn current_time(&self) -> Option<UnixTime> {
-        let since_epoch = std::time::Duration::from_millis(self.0.now().as_millis());
+        let since_epoch = Duration::from_millis(self.0.now().as_millis());
         Some(UnixTime::since_unix_epoch(since_epoch))
     }
 }
@@ -129,7 +163,8 @@ fn server_config(
     clock: &Clock,
 ) -> Result<Arc<ServerConfig>, rustls::Error> {
     let time = Arc::new(ClockTime(clock.clone()));
-    let builder = ServerConfig::builder_with_details(Arc::clone(provider), time).with_safe_default_protocol_versions()?;
+    let builder = ServerConfig::builder_with_details(Arc::clone(provider), time)
+        .with_safe_default_protocol_versions()?;
     let mut config = match verifier {
         Some(verifier) => {
             let mut config = builder.with_client_cert_verifier(verifier).with_single_cert(chain, key)?;
@@ -154,7 +189,9 @@ fn client_verifiers(
     let refuse = |problem: &str| refused("--tls-client-ca", path, problem);
     let mut roots = RootCertStore::empty();
     for certificate in certificates("--tls-client-ca", path, pem)? {
-        roots.add(certificate).map_err(|error| refuse(&format!("holds an authority that cannot be used: {error}")))?;
+        roots
+            .add(certificate)
+            .map_err(|error| refuse(&format!("holds an authority that cannot be used: {error}")))?;
     }
     let roots = Arc::new(roots);
     let builder = || WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(provider));

@@ -12,6 +12,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use crate::{
     config::{ConfigError, TlsConfig, TlsFiles},
+    metrics::TlsMetrics,
     model::{CertificateSubject, Clock, Timestamp},
     peer::Peer,
 };
@@ -25,6 +26,7 @@ pub(super) struct Tls {
     files: TlsFiles,
     trusted_proxies: Vec<CertificateSubject>,
     clock: Clock,
+    metrics: TlsMetrics,
     material: ArcSwap<Material>,
 }
 
@@ -49,13 +51,19 @@ impl Tls {
     ///
     /// # Errors
     /// If a setting is missing, or a file cannot be read or used.
-    pub(super) fn open(config: &TlsConfig, clock: &Clock) -> Result<Option<Arc<Self>>, ConfigError> {
+    pub(super) fn open(
+        config: &TlsConfig,
+        clock: &Clock,
+        metrics: TlsMetrics,
+    ) -> Result<Option<Arc<Self>>, ConfigError> {
         let Some(files) = config.files()? else { return Ok(None) };
         let material = Contents::read(&files)?.build(&files, clock)?;
+        material.warn_once_of_times(clock.now());
         Ok(Some(Arc::new(Self {
             files,
             trusted_proxies: config.trusted_proxies.clone(),
             clock: clock.clone(),
+            metrics,
             material: ArcSwap::from_pointee(material),
         })))
     }
@@ -74,13 +82,14 @@ impl Tls {
     pub(super) async fn follow(self: &Arc<Self>, interval: Duration) {
         let mut judged = Ok(self.material.load().digest);
         let mut seen = judged.clone();
-        let mut warned_of = None;
         loop {
-            self.warn_once_of_times(&mut warned_of);
+            self.material.load().warn_once_of_times(self.clock.now());
             tokio::time::sleep(interval).await;
             let tls = Arc::clone(self);
             // A task that was not run says nothing of the files.
-            let Ok(contents) = tokio::task::spawn_blocking(move || Contents::read(&tls.files)).await else { continue };
+            let Ok(contents) = tokio::task::spawn_blocking(move || Contents::read(&tls.files)).await else {
+                continue;
+            };
             let now = contents.as_ref().map(Contents::digest).map_err(ToString::to_string);
             // What is amid being replaced is not judged: the same must be seen twice.
             if now != seen {
@@ -91,7 +100,9 @@ impl Tls {
                 continue;
             }
             judged = now;
-            match contents.and_then(|contents| contents.build(&self.files, &self.clock)) {
+            let built = contents.and_then(|contents| contents.build(&self.files, &self.clock));
+            self.metrics.changed(built.is_ok());
+            match built {
                 Ok(material) => {
                     tracing::info!(expires = %material.expire_time, "the TLS certificate was replaced");
                     self.material.store(Arc::new(material));
@@ -102,22 +113,6 @@ impl Tls {
                 ),
             }
         }
-    }
-
-    /// Warns of a certificate that clients will refuse, once for each.
-    fn warn_once_of_times(&self, warned_of: &mut Option<[u8; 32]>) {
-        let (material, now) = (self.material.load(), self.clock.now());
-        if *warned_of == Some(material.digest) {
-            return;
-        }
-        if now > material.expire_time {
-            tracing::warn!(expired = %material.expire_time, "the TLS certificate has expired: clients will refuse it");
-        } else if now < material.valid_from {
-            tracing::warn!(valid_from = %material.valid_from, "the TLS certificate is not valid yet: clients will refuse it");
-        } else {
-            return;
-        }
-        *warned_of = Some(material.digest);
     }
 }
 
@@ -132,8 +127,9 @@ impl ListenerTls {
         let stream = TlsAcceptor::from(config).accept(stream).await?;
         let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
         let peer = shown.map(|certificate| {
-            let names = names::names(certificate)
-                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("the peer's certificate: {error}")))?;
+            let names = names::names(certificate).map_err(|error| {
+                io::Error::new(io::ErrorKind::InvalidData, format!("the peer's certificate: {error}"))
+            })?;
             Ok::<_, io::Error>(Peer::of(names, &self.tls.trusted_proxies))
         });
         let peer = peer.transpose()?;

@@ -9,7 +9,10 @@ use tokio_rustls::{
     rustls::{
         ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
         client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-        crypto::{WebPkiSupportedAlgorithms, aws_lc_rs::default_provider, verify_tls12_signature, verify_tls13_signature},
+        crypto::{
+            WebPkiSupportedAlgorithms, aws_lc_rs::default_provider, verify_tls12_signature,
+            verify_tls13_signature,
+        },
         pki_types::{CertificateDer, ServerName, UnixTime},
     },
 };
@@ -39,10 +42,8 @@ impl Probe {
         let (cert, key) = Contents::read(&files)?.into_cert_and_key();
         let chain = certificates("--tls-cert", &files.cert, &cert)?;
         let provider = Arc::new(default_provider());
-        let exactly = Exactly {
-            certificate: chain[0].clone(),
-            algorithms: provider.signature_verification_algorithms,
-        };
+        let exactly =
+            Exactly { certificate: chain[0].clone(), algorithms: provider.signature_verification_algorithms };
         let unusable = |error: Error| ConfigError::new("--tls-cert", format!("it cannot be used: {error}"));
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()

@@ -7,7 +7,10 @@ use http::{HeaderMap, Request, Response, StatusCode, Version, header, request::B
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
 
 /// Speaks to one address.
 #[derive(Clone, Copy, Debug)]
@@ -59,8 +62,17 @@ impl HttpClient {
 
     pub(crate) async fn send(&self, request: Builder, body: &str) -> Answer {
         let request = request.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).unwrap();
-        let io = TokioIo::new(TcpStream::connect(self.addr).await.unwrap());
-        let response = if self.version == Version::HTTP_2 {
+        Self::exchange(TcpStream::connect(self.addr).await.unwrap(), self.version, request).await
+    }
+
+    /// Sends `request` by `stream`, which speaks `version`.
+    pub(crate) async fn exchange(
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        version: Version,
+        request: Request<Full<Bytes>>,
+    ) -> Answer {
+        let io = TokioIo::new(stream);
+        let response = if version == Version::HTTP_2 {
             let (mut sender, connection) =
                 hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
             tokio::spawn(connection);

@@ -31,18 +31,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// status that clients can make little of, so the layer above must get to see it first.
 const READ_HEADERS_FACTOR: u32 = 4;
 
-/// Which versions of HTTP a listener speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Protocol {
-    /// HTTP/2 alone: gRPC.
-    Http2,
-    /// HTTP/1.1 and HTTP/2.
-    Any,
-}
-
-/// The connections of one listener.
+/// The connections of one listener, over HTTP/1.1 or HTTP/2: each client chooses.
 pub(super) struct Connections {
-    protocol: Protocol,
     /// None: in plaintext.
     tls: Option<ListenerTls>,
     builder: Builder<TokioExecutor>,
@@ -56,16 +46,8 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    pub(super) fn new(
-        protocol: Protocol,
-        tls: Option<ListenerTls>,
-        limits: LimitConfig,
-        metrics: ListenerMetrics,
-    ) -> Self {
+    pub(super) fn new(tls: Option<ListenerTls>, limits: LimitConfig, metrics: ListenerMetrics) -> Self {
         let mut builder = Builder::new(TokioExecutor::new());
-        if protocol == Protocol::Http2 {
-            builder = builder.http2_only();
-        }
         let read_header_bytes = limits.max_header_bytes.saturating_mul(READ_HEADERS_FACTOR);
         builder
             .http2()
@@ -81,7 +63,6 @@ impl Connections {
             .header_read_timeout(limits.keepalive_timeout)
             .max_buf_size(usize::try_from(read_header_bytes).unwrap_or(usize::MAX));
         Self {
-            protocol,
             tls,
             builder,
             limits,
@@ -164,16 +145,15 @@ impl Connections {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let (builder, draining, cut) = (self.builder.clone(), self.draining.clone(), self.cut.clone());
-        let (protocol, tls, metrics) = (self.protocol, self.tls.clone(), self.metrics.clone());
-        let greeting_timeout = self.limits.keepalive_timeout;
-        let grace = self.limits.drain_timeout;
+        let (tls, metrics) = (self.tls.clone(), self.metrics.clone());
+        let (greeting_timeout, grace) = (self.limits.keepalive_timeout, self.limits.drain_timeout);
         // A tenth more or less, so that connections made together do not end together.
         let age = self.limits.max_connection_age.mul_f64(rand::rng().random_range(0.9..1.1));
         async move {
             // Answers are small and each is wanted at once. Where that cannot be had, it goes without.
             let _ = stream.set_nodelay(true);
             let greeted = tokio::select! {
-                greeted = timeout(greeting_timeout, open(stream, protocol, tls, &metrics)) => greeted,
+                greeted = timeout(greeting_timeout, open(stream, tls, &metrics)) => greeted,
                 // Nothing has been asked yet.
                 () = draining.cancelled() => return,
             };
@@ -207,7 +187,6 @@ impl Connections {
 /// certificate.
 async fn open(
     stream: TcpStream,
-    protocol: Protocol,
     tls: Option<ListenerTls>,
     metrics: &ListenerMetrics,
 ) -> io::Result<(impl AsyncRead + AsyncWrite + Unpin + Send + 'static, Option<Peer>)> {
@@ -225,7 +204,7 @@ async fn open(
             (Either::Right(reader), Either::Right(writer), peer)
         }
     };
-    Ok((greeting::read(reader, writer, protocol).await?, peer))
+    Ok((greeting::read(reader, writer).await?, peer))
 }
 
 /// Tells the handlers from whom the requests of a connection come: as extensions, a `SocketAddr`, and a [`Peer`] if there is a

@@ -27,4 +27,5 @@ mod sign_up;
 mod support;
 mod tls;
 mod token_attacks;
+mod web;
 mod wire;

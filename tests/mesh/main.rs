@@ -7,6 +7,7 @@
 mod envoy;
 mod ext_authz;
 mod jwt_authn;
+mod replicas;
 mod requests;
 mod rest;
 mod signet;

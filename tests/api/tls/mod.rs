@@ -20,7 +20,7 @@ use tonic::Status;
 use crate::{
     clients::{self as registered, Registered, Wanted},
     harness::{Client, TestServer},
-    http::client::{Answer, HttpClient, encoded},
+    http::client::{Answer, encoded, exchange},
     support::pki::{Authority, Dialer, Issued, SERVER},
 };
 
@@ -110,7 +110,7 @@ impl Secured {
 
     async fn exchange(&self, own: Option<&Issued>, request: Request<Full<Bytes>>) -> Answer {
         let stream = self.dialer(own).dial(self.server.started.http_addr).await.unwrap();
-        HttpClient::exchange(stream, Version::HTTP_11, request).await
+        Answer::of(exchange(stream, Version::HTTP_11, request).await)
     }
 }
 

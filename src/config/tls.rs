@@ -56,15 +56,15 @@ impl TlsConfig {
     /// If one is named and another, without which it means nothing, is not.
     pub fn files(&self) -> Result<Option<TlsFiles>, ConfigError> {
         let lacks =
-            |setting, other: &str| Err(ConfigError::new(setting, format!("must be set when {other} is")));
+            |setting, other: &str| Err(ConfigError::new(setting, format!("means nothing without {other}")));
         match (&self.tls_cert, &self.tls_key) {
-            (Some(_), None) => return lacks("--tls-key", "--tls-cert"),
-            (None, Some(_)) => return lacks("--tls-cert", "--tls-key"),
-            (None, None) if self.tls_client_ca.is_some() => return lacks("--tls-cert", "--tls-client-ca"),
+            (Some(_), None) => return lacks("--tls-cert", "--tls-key"),
+            (None, Some(_)) => return lacks("--tls-key", "--tls-cert"),
+            (None, None) if self.tls_client_ca.is_some() => return lacks("--tls-client-ca", "--tls-cert"),
             _ => {}
         }
         if self.tls_client_ca.is_none() && !self.trusted_proxies.is_empty() {
-            return lacks("--tls-client-ca", "--trusted-proxy");
+            return lacks("--trusted-proxy", "--tls-client-ca");
         }
         let files = self.tls_cert.clone().zip(self.tls_key.clone());
         Ok(files.map(|(cert, key)| TlsFiles { cert, key, client_ca: self.tls_client_ca.clone() }))

@@ -132,7 +132,7 @@ mod tests {
         #[test]
         fn one_foreign_character_anywhere_is_refused(
             before in "[a-z0-9]{1,5}/[a-z]{0,5}",
-            foreign in r#"[^a-zA-Z0-9._/-]"#,
+            foreign in r"[^a-zA-Z0-9._/-]",
             after in "[a-z]{0,5}",
         ) {
             let text = format!("spiffe://{before}{foreign}{after}");

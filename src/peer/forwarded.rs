@@ -190,9 +190,9 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_stands_in_other_values_and_before_the_last_element_the_names_are_read(
-            subject in r#"[ -\[\]-~]{0,40}"#,
-            before in prop::collection::vec(r#"[ -\[\]-~]{0,20}"#, 0..3),
-            uri in r#"[!-\[\]-~]{1,30}"#,
+            subject in r"[ -\[\]-~]{0,40}",
+            before in prop::collection::vec(r"[ -\[\]-~]{0,20}", 0..3),
+            uri in r"[!-\[\]-~]{1,30}",
         ) {
             let before: String = before.iter().map(|value| format!("URI={},", quoted(value))).collect();
             let header = format!("{before}Hash=0;Subject={};URI={}", quoted(&subject), quoted(&uri));

@@ -150,6 +150,12 @@ impl Server {
     ) -> Result<Self, StartError> {
         let keys = config.tokens.keys()?;
         let tls = Tls::open(&config.tls, &clock, metrics.tls.clone())?;
+        if tls.is_some() && config.tokens.issuer.starts_with("http://") {
+            tracing::warn!(
+                issuer = config.tokens.issuer,
+                "the issuer is no https URL, though this service speaks TLS: whoever follows it finds nobody; set --issuer"
+            );
+        }
         let grpc = bind("--grpc-addr", config.grpc_addr)?;
         let http = bind("--http-addr", config.http_addr)?;
         let database =

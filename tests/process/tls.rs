@@ -187,15 +187,15 @@ async fn a_start_with_files_that_cannot_be_used_is_refused_with_the_reason() {
     let label = "ENCRYPTED PRIVATE KEY";
     place.write("locked.key", &format!("-----BEGIN {label}-----\nMIIB\n-----END {label}-----\n"));
     for (args, flag, problem) in [
-        (&["--tls-cert=tls.crt"][..], "--tls-key", "must be set when --tls-cert is"),
-        (&["--tls-key=tls.key"], "--tls-cert", "must be set when --tls-key is"),
-        (&["--tls-client-ca=ca.crt"], "--tls-cert", "must be set when --tls-client-ca is"),
+        (&["--tls-cert=tls.crt"][..], "--tls-cert", "means nothing without --tls-key"),
+        (&["--tls-key=tls.key"], "--tls-key", "means nothing without --tls-cert"),
+        (&["--tls-client-ca=ca.crt"], "--tls-client-ca", "means nothing without --tls-cert"),
         (
             &[TLS[0], TLS[1], "--trusted-proxy=spiffe://a/b"],
-            "--tls-client-ca",
-            "must be set when --trusted-proxy is",
+            "--trusted-proxy",
+            "means nothing without --tls-client-ca",
         ),
-        (&["--trusted-proxy=spiffe://a/b"], "--tls-client-ca", "must be set when --trusted-proxy is"),
+        (&["--trusted-proxy=spiffe://a/b"], "--trusted-proxy", "means nothing without --tls-client-ca"),
         (&["--tls-cert=none.crt", TLS[1]], "--tls-cert", "none.crt cannot be read: No such file"),
         (&["--tls-cert=empty.pem", TLS[1]], "--tls-cert", "empty.pem holds no certificate in PEM"),
         (&["--tls-cert=tls.key", TLS[1]], "--tls-cert", "tls.key holds no certificate in PEM"),

@@ -55,6 +55,18 @@ impl Authority {
     /// A certificate that expires as this day of this month of this year begins.
     pub(crate) fn issue_until(&self, names: &[&str], (year, month, day): (i32, u8, u8)) -> Issued {
         let mut params = CertificateParams::default();
+        params.not_after = date_time_ymd(year, month, day);
+        self.sign(params, names)
+    }
+
+    /// A certificate whose subject has the common name `name`.
+    pub(crate) fn issue_to(&self, name: &str, names: &[&str]) -> Issued {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        self.sign(params, names)
+    }
+
+    fn sign(&self, mut params: CertificateParams, names: &[&str]) -> Issued {
         params.subject_alt_names = names
             .iter()
             .map(|name| match name.contains("://") {
@@ -64,7 +76,6 @@ impl Authority {
             .collect();
         params.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-        params.not_after = date_time_ymd(year, month, day);
         let key = KeyPair::generate().unwrap();
         let cert = params.signed_by(&key, &self.issuer).unwrap().pem();
         Issued { cert, key: key.serialize_pem() }

@@ -130,6 +130,7 @@ impl ListenerMetrics {
     }
 
     /// A TLS handshake begins.
+    #[must_use]
     pub fn handshake(&self) -> Handshake<'_> {
         Handshake(Some(self))
     }

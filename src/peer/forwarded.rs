@@ -95,6 +95,7 @@ mod tests {
         names(header.as_bytes()).map(|names| (names.uris, names.dns_names))
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "it is compared with what may be none")]
     fn some(uris: &[&str], dns_names: &[&str]) -> Option<(Vec<String>, Vec<String>)> {
         let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
         Some((owned(uris), owned(dns_names)))
@@ -194,7 +195,7 @@ mod tests {
             before in prop::collection::vec(r"[ -\[\]-~]{0,20}", 0..3),
             uri in r"[!-\[\]-~]{1,30}",
         ) {
-            let before: String = before.iter().map(|value| format!("URI={},", quoted(value))).collect();
+            let before = before.iter().map(|value| format!("URI={},", quoted(value))).collect::<Vec<_>>().concat();
             let header = format!("{before}Hash=0;Subject={};URI={}", quoted(&subject), quoted(&uri));
             prop_assert_eq!(read(&header), some(&[&uri], &[]), "{}", header);
         }

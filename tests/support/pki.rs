@@ -54,9 +54,8 @@ impl Authority {
 
     /// A certificate that expires as this day of this month of this year begins.
     pub(crate) fn issue_until(&self, names: &[&str], (year, month, day): (i32, u8, u8)) -> Issued {
-        let mut params = CertificateParams::default();
-        params.not_after = date_time_ymd(year, month, day);
-        self.sign(params, names)
+        let not_after = date_time_ymd(year, month, day);
+        self.sign(CertificateParams { not_after, ..CertificateParams::default() }, names)
     }
 
     /// A certificate whose subject has the common name `name`.
@@ -69,9 +68,9 @@ impl Authority {
     fn sign(&self, mut params: CertificateParams, names: &[&str]) -> Issued {
         params.subject_alt_names = names
             .iter()
-            .map(|name| match name.contains("://") {
-                true => SanType::URI((*name).try_into().unwrap()),
-                false => SanType::DnsName((*name).try_into().unwrap()),
+            .map(|name| {
+                let written = (*name).try_into().unwrap();
+                if name.contains("://") { SanType::URI(written) } else { SanType::DnsName(written) }
             })
             .collect();
         params.extended_key_usages =

@@ -29,6 +29,9 @@ use crate::{
 /// What ALPN (RFC 7301) offers: HTTP/2 first, and HTTP/1.1.
 const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
+/// Who judges the certificates of clients.
+type ClientVerifier = Arc<dyn ClientCertVerifier>;
+
 /// The bytes of the files.
 pub(super) struct Contents {
     cert: Vec<u8>,
@@ -158,7 +161,7 @@ impl TimeProvider for ClockTime {
 fn server_config(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
-    verifier: Option<Arc<dyn ClientCertVerifier>>,
+    verifier: Option<ClientVerifier>,
     provider: &Arc<CryptoProvider>,
     clock: &Clock,
 ) -> Result<Arc<ServerConfig>, rustls::Error> {
@@ -185,7 +188,7 @@ fn client_verifiers(
     path: &Path,
     pem: &[u8],
     provider: &Arc<CryptoProvider>,
-) -> Result<(Arc<dyn ClientCertVerifier>, Arc<dyn ClientCertVerifier>), ConfigError> {
+) -> Result<(ClientVerifier, ClientVerifier), ConfigError> {
     let refuse = |problem: &str| refused("--tls-client-ca", path, problem);
     let mut roots = RootCertStore::empty();
     for certificate in certificates("--tls-client-ca", path, pem)? {

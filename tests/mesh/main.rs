@@ -7,6 +7,10 @@
 mod envoy;
 mod ext_authz;
 mod jwt_authn;
+mod mtls;
+#[path = "../support/pki.rs"]
+#[allow(dead_code, reason = "each test binary uses its part of it")]
+mod pki;
 mod replicas;
 mod requests;
 mod rest;

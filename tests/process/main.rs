@@ -23,3 +23,4 @@ mod signals;
 mod start;
 #[path = "../support/mod.rs"]
 mod support;
+mod tls;

@@ -12,6 +12,8 @@ mod grpcurl;
 mod machine_clients;
 mod oauth;
 mod operator;
+#[path = "../support/program.rs"]
+mod program;
 mod prometheus;
 mod signet;
 mod tools;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{Failure, Output, audit};
+use super::{Failure, Output, records::Records};
 use crate::{
     audit::{Audit, Entry, Event},
     config::Config,
@@ -16,7 +16,7 @@ use crate::{
         clients::{NewClient, read_public_keys},
     },
     model::{Client, ClientId, ClientKind, ClientName, Clock, NameSet, Timestamp},
-    server::{Missing, OpenDatabase},
+    server::Missing,
     store::Store,
 };
 
@@ -100,19 +100,15 @@ pub(super) async fn run(command: Command, config: &Config, output: Output) -> Re
         Command::Create(create) => {
             // What the command line gets wrong is told before anything is made.
             let new = new_client(create)?;
-            let audit = audit::open(config)?;
-            let store = OpenDatabase::for_command(&config.storage, Missing::Made).await?.store;
-            let result = make(new, &clients(&store, config, &audit), output).await;
-            store.close().await;
-            audit::flush(&audit).await;
+            let records = Records::open(config, Missing::Made).await?;
+            let result = make(new, &clients(&records, config), output).await;
+            records.close().await;
             result
         }
         Command::Existing(command) => {
-            let audit = audit::open(config)?;
-            let store = OpenDatabase::for_command(&config.storage, Missing::Refused).await?.store;
-            let result = with_existing(command, &store, config, &audit, output).await;
-            store.close().await;
-            audit::flush(&audit).await;
+            let records = Records::open(config, Missing::Refused).await?;
+            let result = with_existing(command, &records, config, output).await;
+            records.close().await;
             result
         }
     }
@@ -120,16 +116,16 @@ pub(super) async fn run(command: Command, config: &Config, output: Output) -> Re
 
 async fn with_existing(
     command: Existing,
-    store: &Store,
+    records: &Records,
     config: &Config,
-    audit: &Audit,
     output: Output,
 ) -> Result<(), Failure> {
+    let Records { store, audit } = records;
     match command {
         Existing::List { limit, after } => list(limit, after.map(ClientId), store, output).await,
         Existing::Show(who) => show(&find(&who.client, store).await?, None, output),
         Existing::RotateSecret { who, end_older } => {
-            rotate_secret(&who.client, end_older, store, &clients(store, config, audit), output).await
+            rotate_secret(&who.client, end_older, store, &clients(records, config), output).await
         }
         Existing::SetKeys { who, public_key } => {
             set_keys(&who.client, &public_key, store, audit, output).await
@@ -270,7 +266,8 @@ async fn find(who: &str, store: &Store) -> Result<Client, Failure> {
     found.ok_or_else(|| Failure::Failed(format!("there is no client `{who}`")))
 }
 
-fn clients(store: &Store, config: &Config, audit: &Audit) -> Clients {
+fn clients(records: &Records, config: &Config) -> Clients {
+    let Records { store, audit } = records;
     Clients::new(store.clone(), config.clients(), Clock::system(), Arc::default(), audit.clone())
 }
 

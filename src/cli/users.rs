@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{Failure, Output, audit};
+use super::{Failure, Output, records::Records};
 use crate::{
     audit::{Audit, Event},
     config::Config,
@@ -23,7 +23,7 @@ use crate::{
         Clock, Deadline, Error, User, UserId, Username,
         profile::{DisplayName, Email},
     },
-    server::{Missing, OpenDatabase},
+    server::Missing,
     store::Store,
 };
 
@@ -90,22 +90,16 @@ pub(super) async fn run(command: Command, config: &Config, output: Output) -> Re
     match command {
         Command::Create(create) => make(create, config, output).await,
         Command::Existing(command) => {
-            let audit = audit::open(config)?;
-            let store = OpenDatabase::for_command(&config.storage, Missing::Refused).await?.store;
-            let result = with_existing(command, &store, &audit, output).await;
-            store.close().await;
-            audit::flush(&audit).await;
+            let records = Records::open(config, Missing::Refused).await?;
+            let result = with_existing(command, &records, output).await;
+            records.close().await;
             result
         }
     }
 }
 
-async fn with_existing(
-    command: Existing,
-    store: &Store,
-    audit: &Audit,
-    output: Output,
-) -> Result<(), Failure> {
+async fn with_existing(command: Existing, records: &Records, output: Output) -> Result<(), Failure> {
+    let Records { store, audit } = records;
     match command {
         Existing::List { limit, after } => list(limit, after.map(UserId), store, output).await,
         Existing::Show(who) => show(&find(&who, store).await?, output),
@@ -119,17 +113,16 @@ async fn make(create: Create, config: &Config, output: Output) -> Result<(), Fai
     // What the command line gets wrong is told before anything is made.
     let argon2 = config.passwords.argon2().map_err(|error| Failure::Usage(error.to_string()))?;
     let password = read_password(create.password_file.as_deref())?;
-    let audit = audit::open(config)?;
-    let store = OpenDatabase::for_command(&config.storage, Missing::Made).await?.store;
+    let records = Records::open(config, Missing::Made).await?;
     let size = PoolSize { threads: 1, queue: 1 };
     let passwords = Passwords::start(argon2, size, HashMetrics::default()).map_err(Error::internal)?;
     let accounts = Accounts::new(
-        store.clone(),
+        records.store.clone(),
         passwords,
         config.accounts(),
         Clock::system(),
         Arc::default(),
-        audit.clone(),
+        records.audit.clone(),
     );
     let new = NewAccount {
         username: &create.username,
@@ -139,8 +132,7 @@ async fn make(create: Create, config: &Config, output: Output) -> Result<(), Fai
     };
     let event = Event::UserCreated.done().by_operator();
     let made = accounts.create(new, event, Deadline::after(HASH_TIMEOUT)).await;
-    store.close().await;
-    audit::flush(&audit).await;
+    records.close().await;
     show(&made?, output)
 }
 

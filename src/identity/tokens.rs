@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::Keyring;
-use crate::model::{Audience, Claims, Clock, Error, NameSet, Subject, user::uuid_v7};
+use crate::model::{Audience, Claims, Clock, Error, NameSet, Subject, id::uuid_v7};
 
 /// Issues access tokens in the name of one issuer.
 #[derive(Debug)]

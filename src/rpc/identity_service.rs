@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{TOKEN_TYPE, encode, limits::deadline_of, paging, refused, required};
+use super::{encode, limits::deadline_of, paging, refused, required};
 use crate::{
     auth::Caller,
     identity::{
@@ -15,7 +15,10 @@ use crate::{
         clients::{ClientAuthentication, ClientCredential},
         grants::{Grant, Granted, TokenRequest},
     },
-    model::{Error, FieldReason, Origin, SessionId, UserId, claims::USER_SCOPE},
+    model::{
+        Error, FieldReason, Origin, SessionId, UserId,
+        claims::{TOKEN_TYPE, USER_SCOPE},
+    },
     proto::identity::v1::{
         self as wire, ChangePasswordRequest, ChangePasswordResponse, ClientCredentialsGrant, DeleteMeRequest,
         DeleteMeResponse, GetMeRequest, GetMeResponse, IssueTokenRequest, IssueTokenResponse,

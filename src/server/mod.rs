@@ -1,8 +1,11 @@
 //! Owns the composition: builds the parts, orders the layers, serves, and drains.
 
+mod backup;
+mod backup_file;
 mod connections;
 mod data_dir;
 mod database;
+mod files;
 mod greeting;
 mod grpc;
 mod http;
@@ -24,11 +27,12 @@ use crate::{
     rpc::health::HealthRpc,
 };
 
+pub use backup::{BackedUp, RestoreOptions, Restored, backup, restore};
 pub use database::{Missing, OpenDatabase};
 pub use grpc::{descriptor_set, policy};
 pub use reseal::{Resealed, reseal};
 
-use connections::{Connections, Protocol};
+use connections::Connections;
 use parts::{Foundation, Parts};
 
 /// How often readiness is checked: a database that has gone is seen within this time.
@@ -168,16 +172,9 @@ impl Server {
         let Self { grpc, http, parts, config, .. } = self;
         let (health, grpc_service) = grpc::service(&parts, &config)?;
         let http_service = http::service(&parts, &config);
-        let grpc_connections = Connections::new(
-            Protocol::Http2,
-            config.limits.clone(),
-            parts.metrics.connections.listener("grpc"),
-        );
-        let http_connections = Connections::new(
-            Protocol::Any,
-            config.limits.clone(),
-            parts.metrics.connections.listener("http"),
-        );
+        let connections =
+            |name| Connections::new(config.limits.clone(), parts.metrics.connections.listener(name));
+        let (grpc_connections, http_connections) = (connections("grpc"), connections("http"));
         // Twice within the bound, so that one reading may be late.
         let changes_interval = (config.tokens.standing_cache_max_age / 2).max(MIN_CHANGES_INTERVAL);
         let drained = async {

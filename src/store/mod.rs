@@ -5,8 +5,10 @@ mod changes;
 mod client_assertions;
 mod clients;
 mod connect;
+mod copies;
 mod entity;
 mod failure;
+mod file_use;
 mod leases;
 mod location;
 mod schema;
@@ -14,12 +16,15 @@ mod sessions;
 mod signing_keys;
 mod users;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use sea_orm::DatabaseConnection;
 
+use file_use::FileUse;
+
 pub use changes::{Change, SIGNING_KEYS};
 pub use connect::PoolSettings;
+pub use copies::SoleUse;
 pub use leases::Lease;
 pub use location::ServerUrl;
 pub use schema::MigrationState;
@@ -41,6 +46,9 @@ pub struct Store {
     server: Option<(ServerUrl, PoolSettings)>,
     /// How long one operation may take, whatever it waits for.
     time_limit: Duration,
+    /// Of a SQLite file: that it is used, so that nobody replaces it meanwhile.
+    #[expect(dead_code, reason = "held, not read")]
+    file_use: Option<Arc<FileUse>>,
 }
 
 impl Store {

@@ -19,9 +19,19 @@ pub(crate) fn promtool() -> PathBuf {
     find("SIGNET_TEST_PROMTOOL", "promtool")
 }
 
+/// Chromium: what `SIGNET_TEST_CHROMIUM` names, or else the one on the `PATH`.
+pub(crate) fn chromium() -> PathBuf {
+    find("SIGNET_TEST_CHROMIUM", "chromium")
+}
+
 /// The Python environment of the OAuth libraries: what `SIGNET_TEST_OAUTH_CLIENTS` names.
 pub(crate) fn oauth_clients() -> PathBuf {
     directory("SIGNET_TEST_OAUTH_CLIENTS")
+}
+
+/// What a web page is built with, and Node.js: what `SIGNET_TEST_WEB_CLIENT` names.
+pub(crate) fn web_client() -> PathBuf {
+    directory("SIGNET_TEST_WEB_CLIENT")
 }
 
 /// What a program wrote to `stdout` and `stderr`, as text.

@@ -9,7 +9,7 @@ use super::{Error, OAuth, Refusal, client, origin_of};
 use crate::{
     http::form::Form,
     identity::grants::{Grant, Granted, TokenRequest},
-    model::Deadline,
+    model::{Deadline, claims::TOKEN_TYPE},
 };
 
 /// The grant type of a username and its password (RFC 6749 section 4.3).
@@ -19,9 +19,6 @@ pub(in crate::http) const REFRESH_TOKEN: &str = "refresh_token";
 
 /// The grant type of a client's own credentials (RFC 6749 section 4.4).
 pub(in crate::http) const CLIENT_CREDENTIALS: &str = "client_credentials";
-
-/// The only token type there is (RFC 6750).
-pub(super) const TOKEN_TYPE: &str = "Bearer";
 
 /// What a grant was exchanged for (RFC 6749 section 5.1).
 #[derive(Serialize)]

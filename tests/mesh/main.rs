@@ -16,3 +16,4 @@ mod requests;
 mod rest;
 mod signet;
 mod upstream;
+mod web;

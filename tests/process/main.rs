@@ -14,6 +14,7 @@ mod deploy_files;
 mod descriptor;
 mod harness;
 mod help;
+mod import;
 mod keys;
 mod live;
 mod logs;

@@ -10,6 +10,7 @@ mod commands;
 mod concurrent;
 mod crash;
 mod crash_refresh;
+mod deploy_files;
 mod descriptor;
 mod harness;
 mod help;

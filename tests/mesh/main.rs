@@ -6,9 +6,11 @@
 
 mod envoy;
 mod ext_authz;
+mod in_process;
 mod jwt_authn;
 mod replicas;
 mod requests;
 mod rest;
 mod signet;
+mod stock;
 mod upstream;

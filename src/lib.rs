@@ -5,7 +5,7 @@
 //! Rooms import downward only:
 //!
 //! ```text
-//! main -> cli -> server -> { rpc, http } -> { identity, limits } -> { store, auth, audit }
+//! main -> cli -> { server -> { rpc, http }, transfer } -> { identity, limits } -> { store, auth, audit }
 //!      -> { proto, status, metrics } -> model
 //! ```
 //!
@@ -45,3 +45,5 @@ pub mod shutdown;
 pub mod store;
 #[cfg(feature = "server")]
 pub mod telemetry;
+#[cfg(feature = "server")]
+pub mod transfer;

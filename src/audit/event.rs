@@ -48,6 +48,10 @@ named! {
         UserEnabled = "user.enabled",
         /// A user (or somebody who did not know the password, in vain) or an operator deleted an account.
         UserDeleted = "user.deleted",
+        /// An operator brought users over: they were added or changed.
+        UsersImported = "users.imported",
+        /// An operator wrote out all users and their password hashes.
+        UsersExported = "users.exported",
         /// Somebody said to be a client, and was refused.
         ClientRefused = "client.refused",
         /// An operator registered a client.

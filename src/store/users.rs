@@ -51,18 +51,7 @@ impl Store {
     /// [`Error::UsernameTaken`], decided by the database, so that of two at once only one is added.
     pub async fn add_user(&self, new: NewUser) -> Result<(), Error> {
         let NewUser { user, password_hash } = new;
-        let row = ActiveModel {
-            id: Set(user.id.0),
-            username: Set(user.username.typed().to_owned()),
-            username_canonical: Set(user.username.canonical().to_owned()),
-            email: Set(user.email.map(|email| email.as_str().to_owned())),
-            display_name: Set(user.display_name.map(|name| name.as_str().to_owned())),
-            password_hash: Set(password_hash),
-            is_active: Set(user.is_active),
-            create_time: Set(user.create_time.as_micros()),
-            update_time: Set(user.update_time.as_micros()),
-            login_time: Set(None),
-        };
+        let row = row(&user, password_hash, None);
         let added = self
             .write(|| async {
                 let db = self.begin().await?;
@@ -228,6 +217,22 @@ impl Store {
             commit(db, (done.rows_affected > 0).then_some(ended)).await
         })
         .await
+    }
+}
+
+/// The row of `user`.
+pub(super) fn row(user: &User, password_hash: String, login_time: Option<Timestamp>) -> ActiveModel {
+    ActiveModel {
+        id: Set(user.id.0),
+        username: Set(user.username.typed().to_owned()),
+        username_canonical: Set(user.username.canonical().to_owned()),
+        email: Set(user.email.as_ref().map(|email| email.as_str().to_owned())),
+        display_name: Set(user.display_name.as_ref().map(|name| name.as_str().to_owned())),
+        password_hash: Set(password_hash),
+        is_active: Set(user.is_active),
+        create_time: Set(user.create_time.as_micros()),
+        update_time: Set(user.update_time.as_micros()),
+        login_time: Set(login_time.map(Timestamp::as_micros)),
     }
 }
 

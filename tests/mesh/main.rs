@@ -14,3 +14,4 @@ mod rest;
 mod signet;
 mod stock;
 mod upstream;
+mod web;

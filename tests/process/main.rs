@@ -13,6 +13,7 @@ mod crash_refresh;
 mod descriptor;
 mod harness;
 mod help;
+mod import;
 mod keys;
 mod live;
 mod logs;

@@ -1,6 +1,8 @@
 //! Owns the keys of an issuer elsewhere: fetched over HTTP, kept fresh in the background, kept when the issuer is away.
 
 mod fetch;
+#[cfg(test)]
+mod fetch_tests;
 mod locate;
 mod published;
 mod refresh;

@@ -1,5 +1,10 @@
 //! Owns `signet users`.
 
+mod export;
+mod import;
+mod report;
+mod source;
+
 use std::{
     fs,
     io::{self, IsTerminal},
@@ -37,6 +42,10 @@ const PAGE: u64 = 500;
 pub(super) enum Command {
     /// Make a user. The password is asked for on a terminal, and read from standard input otherwise.
     Create(Create),
+    /// Bring users over from another service, with their password hashes. Safe to be run again.
+    Import(import::Arguments),
+    /// Write all users, with their password hashes, as NDJSON that `users import` takes.
+    Export(export::Arguments),
     #[command(flatten)]
     Existing(Existing),
 }
@@ -89,6 +98,8 @@ pub(super) struct Who {
 pub(super) async fn run(command: Command, config: &Config, output: Output) -> Result<(), Failure> {
     match command {
         Command::Create(create) => make(create, config, output).await,
+        Command::Import(arguments) => import::run(arguments, config, output).await,
+        Command::Export(arguments) => export::run(arguments, config).await,
         Command::Existing(command) => {
             let records = Records::open(config, Missing::Refused).await?;
             let result = with_existing(command, &records, output).await;

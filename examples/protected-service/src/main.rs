@@ -24,7 +24,12 @@ use tonic::{
 use tonic_health::pb::FILE_DESCRIPTOR_SET as HEALTH;
 
 /// The generated code.
-#[allow(unreachable_pub, clippy::pedantic, reason = "generated from proto/")]
+#[allow(
+    unreachable_pub,
+    clippy::pedantic,
+    clippy::allow_attributes_without_reason,
+    reason = "generated from proto/"
+)]
 mod proto {
     tonic::include_proto!("stock.v1");
 

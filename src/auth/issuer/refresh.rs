@@ -87,7 +87,7 @@ impl Wanted {
 pub(super) async fn keep_fresh(
     mut source: impl Source,
     settings: RefreshSettings,
-    state: Arc<watch::Sender<State>>,
+    state: watch::Sender<State>,
     wanted: Arc<Wanted>,
 ) {
     let mut failures = 0;

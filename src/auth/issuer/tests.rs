@@ -298,6 +298,22 @@ async fn who_is_gone_asks_no_more() {
 }
 
 #[test]
+fn when_the_runtime_that_fetched_has_gone_nobody_waits_for_ever() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let fetching = runtime();
+    let keys = fetching.block_on(async {
+        let keys = StandIn::with(&[&key("a")]).start(RefreshSettings::default());
+        keys.ready().await;
+        keys
+    });
+    drop(fetching);
+    runtime().block_on(async {
+        assert!(get(&keys, "a").await.is_some());
+        assert!(is_unavailable(&keys.find("b").await));
+    });
+}
+
+#[test]
 fn without_a_runtime_or_with_settings_that_cannot_be_meant_nothing_starts() {
     let settings = RefreshSettings::default();
     let start = |issuer: &str, uri, settings| RemoteKeys::start(issuer, uri, settings).map(drop).unwrap_err();

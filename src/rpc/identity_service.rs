@@ -216,10 +216,7 @@ const NOT_UPDATABLE: &str = "may name `email`, `display_name` or `*`, and nothin
 /// The user that the auth layer found, and the session. The scope that these methods require keeps clients out; were one let in,
 /// it would end here.
 fn user_of<T>(request: &Request<T>) -> Result<(UserId, SessionId), Error> {
-    let caller = request.extensions().get::<Caller>();
-    let caller =
-        caller.ok_or_else(|| Error::internal("an authenticated method was reached without a caller"))?;
-    caller.user().ok_or_else(|| Error::InsufficientScope(USER_SCOPE.to_owned()))
+    Caller::of(request)?.user().ok_or_else(|| Error::InsufficientScope(USER_SCOPE.to_owned()))
 }
 
 /// What the request says of its client. An empty id is none, as everywhere in protobuf.

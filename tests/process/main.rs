@@ -9,15 +9,18 @@ mod commands;
 mod concurrent;
 mod crash;
 mod crash_refresh;
+mod database_wait;
 mod descriptor;
 mod harness;
 mod help;
 mod keys;
 mod live;
 mod logs;
+mod migrations;
 mod replicas;
 mod settings;
 mod signals;
 mod start;
+mod storage_failures;
 #[path = "../support/mod.rs"]
 mod support;

@@ -12,14 +12,26 @@ fn main() -> Result<(), Box<dyn Error>> {
     let third_party = root.join("third_party");
     let out = PathBuf::from(env::var("OUT_DIR")?);
     println!("cargo::rerun-if-changed=proto");
+    // For the protos of other services, which import identity/v1/access.proto.
+    println!("cargo::metadata=proto={}", root.display());
 
     let own = ["identity_service", "token_service", "error_reason"];
     let own = own.map(|name| format!("identity/v1/{name}.proto"));
     let compiler = compiled(&[&root, &third_party], &own)?;
     fs::write(out.join("descriptor_set.bin"), compiler.encode_file_descriptor_set())?;
-    tonic_prost_build::configure().compile_fds(compiler.file_descriptor_set())?;
+    let is_server = env::var_os("CARGO_FEATURE_SERVER").is_some();
+    // Who only recognises callers opens no connections by these stubs: tonic's transport is left to the choice of that service.
+    tonic_prost_build::configure().build_transport(is_server).compile_fds(compiler.file_descriptor_set())?;
 
-    let compiler = compiled(&[&third_party], &["envoy/service/auth/v3/external_auth.proto".to_owned()])?;
+    if is_server {
+        ext_authz(&third_party, &out)?;
+    }
+    Ok(())
+}
+
+/// What Envoy asks: nobody else needs it.
+fn ext_authz(third_party: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
+    let compiler = compiled(&[third_party], &["envoy/service/auth/v3/external_auth.proto".to_owned()])?;
     fs::write(out.join("ext_authz_descriptor_set.bin"), compiler.encode_file_descriptor_set())?;
     tonic_prost_build::configure()
         .extern_path(".google.rpc", "::tonic_types::pb")

@@ -1,29 +1,51 @@
 //! Signet, a gRPC identity service: the map of the house.
 //!
-//! A request comes in through [`server`] (which orders the layers), is recognised by [`auth`], decoded by `rpc`, decided by
-//! [`identity`], kept by [`store`], and every failure on its way is an [`model::Error`] that [`status`] puts on the wire.
+//! A request comes in through `server` (which orders the layers), is recognised by `auth`, decoded by `rpc`, decided by
+//! `identity`, kept by `store`, and every failure on its way is an [`model::Error`] that [`status`] puts on the wire.
 //! Rooms import downward only:
 //!
 //! ```text
-//! main -> cli -> server -> { rpc, http } -> { identity, limits } -> { store, auth, audit }
+//! main -> cli -> { server -> { rpc, http }, transfer } -> { identity, limits, peer } -> { store, auth, audit }
 //!      -> { proto, status, metrics } -> model
 //! ```
 //!
 //! docs/ARCHITECTURE.md tells two requests as stories, file after file.
+//!
+//! The feature `server`, which is on by default, is the service. Without it, `auth` is what another service recognises its callers
+//! with.
 
-pub mod audit;
-pub mod auth;
-pub mod cli;
-pub mod config;
-mod http;
-pub mod identity;
-mod limits;
-pub mod metrics;
 pub mod model;
 pub mod proto;
-mod rpc;
-pub mod server;
-pub mod shutdown;
 pub mod status;
+
+#[cfg(feature = "auth")]
+pub mod auth;
+
+#[cfg(feature = "server")]
+pub mod audit;
+#[cfg(feature = "server")]
+pub mod cli;
+#[cfg(feature = "server")]
+pub mod config;
+#[cfg(feature = "server")]
+mod http;
+#[cfg(feature = "server")]
+pub mod identity;
+#[cfg(feature = "server")]
+mod limits;
+#[cfg(feature = "server")]
+pub mod metrics;
+#[cfg(feature = "server")]
+mod peer;
+#[cfg(feature = "server")]
+mod rpc;
+#[cfg(feature = "server")]
+pub mod server;
+#[cfg(feature = "server")]
+pub mod shutdown;
+#[cfg(feature = "server")]
 pub mod store;
+#[cfg(feature = "server")]
 pub mod telemetry;
+#[cfg(feature = "server")]
+pub mod transfer;

@@ -10,6 +10,7 @@ pub mod identity {
 }
 
 /// What Envoy asks an authorization server, cut down to what is read and written here. The modules are nested as the packages are.
+#[cfg(feature = "server")]
 #[allow(
     missing_docs,
     clippy::pedantic,
@@ -42,6 +43,7 @@ pub mod envoy {
 pub const DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor_set.bin"));
 
 /// The encoded `google.protobuf.FileDescriptorSet` of `envoy.service.auth.v3.Authorization` and what it imports.
+#[cfg(feature = "server")]
 pub const EXT_AUTHZ_DESCRIPTOR_SET: &[u8] =
     include_bytes!(concat!(env!("OUT_DIR"), "/ext_authz_descriptor_set.bin"));
 

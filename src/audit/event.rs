@@ -48,6 +48,10 @@ named! {
         UserEnabled = "user.enabled",
         /// A user (or somebody who did not know the password, in vain) or an operator deleted an account.
         UserDeleted = "user.deleted",
+        /// An operator brought users over: they were added or changed.
+        UsersImported = "users.imported",
+        /// An operator wrote out all users and their password hashes.
+        UsersExported = "users.exported",
         /// Somebody said to be a client, and was refused.
         ClientRefused = "client.refused",
         /// An operator registered a client.
@@ -58,6 +62,8 @@ named! {
         ClientKeysReplaced = "client.keys_replaced",
         /// An operator disabled a client.
         ClientDisabled = "client.disabled",
+        /// An operator replaced whose certificate stands for a client.
+        ClientCertificateReplaced = "client.certificate_replaced",
         /// An operator enabled a client.
         ClientEnabled = "client.enabled",
         /// An operator deleted a client, and its sessions with it.
@@ -72,6 +78,10 @@ named! {
         SigningKeyRevoked = "signing_key.revoked",
         /// An operator changed the master key: every signing key was sealed anew.
         SigningKeysResealed = "signing_keys.resealed",
+        /// An operator made a backup: a copy of everything, hashes of passwords included.
+        DatabaseBackedUp = "database.backed_up",
+        /// An operator put a backup in the database's place.
+        DatabaseRestored = "database.restored",
     }
 }
 
@@ -106,6 +116,8 @@ named! {
         ClientDisabled = "client_disabled",
         /// The client is confidential, and proved nothing.
         MissingProof = "missing_proof",
+        /// The client's certificate was issued to another than is registered, or has expired.
+        WrongCertificate = "wrong_certificate",
         /// The secret is none of the client's.
         WrongSecret = "wrong_secret",
         /// The assertion is malformed, signed with no key of the client's, meant for another, or not valid at this time.

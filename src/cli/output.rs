@@ -33,6 +33,15 @@ impl Output {
         if self.json { Ok(()) } else { line(text) }
     }
 
+    /// Says on standard error what is wrong with one row of many.
+    pub(super) fn row_problem(self, text: &str, object: &impl Serialize) {
+        if self.json {
+            eprintln!("{}", serde_json::to_string(object).unwrap_or_default());
+        } else {
+            eprintln!("signet: {text}");
+        }
+    }
+
     /// Says on standard error why the command failed.
     pub(super) fn failure(self, problem: &str) {
         if self.json {

@@ -7,7 +7,9 @@ mod mesh;
 mod observe;
 mod passwords;
 mod storage;
+mod tls;
 mod tokens;
+mod web;
 
 use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -26,7 +28,9 @@ pub use mesh::MeshConfig;
 pub use observe::{ObserveConfig, Switch};
 pub use passwords::PasswordConfig;
 pub use storage::{Database, StorageConfig};
+pub use tls::{TlsConfig, TlsFiles};
 pub use tokens::TokenConfig;
+pub use web::WebConfig;
 
 /// Every setting of the service. A flag wins over its environment variable, and that over the default.
 #[derive(Args, Clone, Debug)]
@@ -53,6 +57,10 @@ pub struct Config {
         value_parser = ip_and_port
     )]
     pub http_addr: SocketAddr,
+
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap would show the text as help")]
+    pub tls: TlsConfig,
 
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap would show the text as help")]
@@ -85,6 +93,10 @@ pub struct Config {
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap would show the text as help")]
     pub mesh: MeshConfig,
+
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap would show the text as help")]
+    pub web: WebConfig,
 }
 
 /// A setting has a value that cannot be used. Shown as one sentence that names the setting.

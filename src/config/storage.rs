@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::{ConfigError, Secret, Switch, duration, duration_in_millis};
 use crate::{
     identity::MasterKey,
-    store::{PoolSettings, ServerUrl},
+    store::{Location, PoolSettings, ServerUrl},
 };
 
 const MASTER_KEY: Secret = Secret { direct: "--master-key", file: "--master-key-file" };
@@ -107,8 +107,8 @@ impl StorageConfig {
         else {
             return Ok(Database::Embedded(master_key));
         };
-        let location = Location::parse(url.expose_secret())
-            .map_err(|problem| ConfigError::new(DATABASE_URL.direct, problem))?;
+        let location: Location =
+            url.expose_secret().parse().map_err(|problem| ConfigError::new(DATABASE_URL.direct, problem))?;
         let master_key = master_key.ok_or_else(|| {
             ConfigError::new(
                 "--master-key",
@@ -129,21 +129,6 @@ impl StorageConfig {
             acquire_timeout: self.database_acquire_timeout,
             statement_timeout: self.database_statement_timeout,
             max_lifetime: self.database_max_lifetime,
-        }
-    }
-}
-
-/// What a database URL names.
-enum Location {
-    File(PathBuf),
-    Server(Box<ServerUrl>),
-}
-
-impl Location {
-    fn parse(url: &str) -> Result<Self, String> {
-        match url.strip_prefix("sqlite:") {
-            Some(path) if !path.is_empty() => Ok(Self::File(PathBuf::from(path))),
-            _ => url.parse().map(|url| Self::Server(Box::new(url))),
         }
     }
 }

@@ -2,10 +2,15 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::{Accounts, GoodStanding, Keyring, RefreshToken, Sessions};
 use crate::{
     auth::{Standing, Verifier},
-    model::{Claims, Error, Session, Subject, Timestamp, User},
+    model::{
+        Error, Subject,
+        claims::{Audience, TOKEN_TYPE},
+    },
 };
 
 /// Tells what tokens are worth.
@@ -18,29 +23,37 @@ pub struct Introspection {
     issuer: String,
 }
 
-/// What a good token is.
-#[derive(Debug)]
-pub enum ActiveToken {
-    /// An access token.
-    Access {
-        /// What it says.
-        claims: Arc<Claims>,
-        /// The user that it stands for; none in a client's own.
-        user: Option<Arc<User>>,
-    },
-    /// A refresh token that has not been used.
-    Refresh {
-        /// Who issued it.
-        issuer: String,
-        /// The session that it keeps going.
-        session: Session,
-        /// The user of that.
-        user: Arc<User>,
-        /// When it was issued.
-        issue_time: Timestamp,
-        /// When it expires if it is not used before.
-        expire_time: Timestamp,
-    },
+/// What a good token is, by the members of RFC 7662 section 2.2; times in seconds since the epoch. What a kind of token does
+/// not say is none, and is left out when this is written as JSON.
+#[derive(Debug, Serialize)]
+pub struct ActiveToken {
+    /// What it allows, separated by spaces.
+    pub scope: String,
+    /// The client that it was issued to.
+    pub client_id: String,
+    /// The name of the user that it stands for; none in a client's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// How an access token is shown (RFC 6749 section 7.1); a refresh token has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_type: Option<&'static str>,
+    /// From when on it is refused.
+    pub exp: i64,
+    /// When it was issued.
+    pub iat: i64,
+    /// Before when it is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nbf: Option<i64>,
+    /// The id of the user, or client, that it stands for.
+    pub sub: String,
+    /// Whom it is meant for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub aud: Option<Audience>,
+    /// Who issued it.
+    pub iss: String,
+    /// The token's own id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jti: Option<String>,
 }
 
 impl Introspection {
@@ -79,13 +92,26 @@ impl Introspection {
             Err(Error::TokenRevoked) => return Ok(None),
             Err(error) => return Err(error),
         }
-        match claims.subject() {
-            Subject::Client(_) => Ok(Some(ActiveToken::Access { claims, user: None })),
+        let username = match claims.subject() {
+            Subject::Client(_) => None,
             Subject::User(id, _) => {
-                let user = self.accounts.user(id).await?;
-                Ok(user.map(|user| ActiveToken::Access { claims, user: Some(user) }))
+                let Some(user) = self.accounts.user(id).await? else { return Ok(None) };
+                Some(user.username.typed().to_owned())
             }
-        }
+        };
+        Ok(Some(ActiveToken {
+            scope: claims.scope.clone(),
+            client_id: claims.client_id.clone(),
+            username,
+            token_type: Some(TOKEN_TYPE),
+            exp: claims.exp,
+            iat: claims.iat,
+            nbf: claims.nbf,
+            sub: claims.sub.to_string(),
+            aud: Some(claims.aud.clone()),
+            iss: claims.iss.clone(),
+            jti: Some(claims.jti.to_string()),
+        }))
     }
 
     async fn refresh(&self, token: RefreshToken) -> Result<Option<ActiveToken>, Error> {
@@ -94,8 +120,18 @@ impl Introspection {
             return Ok(None);
         }
         let Some(user) = self.accounts.user(session.user_id).await? else { return Ok(None) };
-        let expire_time = session.expire_time(self.sessions.lifetime());
-        let issuer = self.issuer.clone();
-        Ok(Some(ActiveToken::Refresh { issuer, session, user, issue_time, expire_time }))
+        Ok(Some(ActiveToken {
+            exp: session.expire_time(self.sessions.lifetime()).as_secs(),
+            scope: session.scope.as_str().to_owned(),
+            sub: session.user_id.to_string(),
+            client_id: session.client_id,
+            username: Some(user.username.typed().to_owned()),
+            token_type: None,
+            iat: issue_time.as_secs(),
+            nbf: None,
+            aud: None,
+            iss: self.issuer.clone(),
+            jti: None,
+        }))
     }
 }

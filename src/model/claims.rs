@@ -19,6 +19,9 @@ pub const FIRST_PARTY_CLIENT: &str = "signet";
 /// The `typ` header of an access token (RFC 9068 section 2.1).
 pub const ACCESS_TOKEN_TYP: &str = "at+jwt";
 
+/// How an access token is shown (RFC 6749 section 7.1): the `token_type` in every answer that has one.
+pub const TOKEN_TYPE: &str = "Bearer";
+
 /// The payload of an access token (RFC 9068 section 2.2), times in seconds since the epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {

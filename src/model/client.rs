@@ -1,39 +1,13 @@
 //! Owns what a client is: a service or an application that the operator has registered (RFC 6749 section 2).
 
-use std::fmt;
-
-use rand::Rng;
 use uuid::Uuid;
 
-use super::{FieldReason, NameSet, RuleViolation, Timestamp, claims::FIRST_PARTY_CLIENT, user::uuid_v7};
+use super::{
+    CertificateSubject, ClientId, FieldReason, NameSet, RuleViolation, Timestamp, claims::FIRST_PARTY_CLIENT,
+};
 
 /// The longest name in characters.
 const NAME_MAX_CHARS: usize = 64;
-
-/// A client's identifier, a UUIDv7: its `client_id`, and the `sub` of its own tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ClientId(pub Uuid);
-
-impl ClientId {
-    /// A new identifier for a client made at `now`.
-    pub fn new(now: Timestamp, rng: &mut impl Rng) -> Self {
-        Self(uuid_v7(now, rng))
-    }
-
-    /// The identifier that `text` writes; none if it is no UUID, or written in another way than tokens write it.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let id = Uuid::try_parse(text).ok()?;
-        let mut written = Uuid::encode_buffer();
-        (id.hyphenated().encode_lower(&mut written) == text).then_some(Self(id))
-    }
-}
-
-impl fmt::Display for ClientId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
 
 /// A client's name, by which the operator calls it: in every database equal to no other, since it has but one case.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,6 +94,8 @@ pub struct Client {
     pub secrets: Vec<[u8; 32]>,
     /// The public keys that verify its assertions, as a JWK Set (RFC 7517 section 5).
     pub jwks: Option<String>,
+    /// Whom a certificate must be issued to that stands for this client (`tls_client_auth`, RFC 8705 section 2.1).
+    pub certificate: Option<CertificateSubject>,
     /// False once the operator has disabled it.
     pub is_active: bool,
     /// When it was registered.

@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    str::FromStr,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -70,6 +71,26 @@ impl fmt::Display for Timestamp {
             .and_then(|moment| moment.format(&Rfc3339).ok());
         // Years beyond 9999 have no RFC 3339 form.
         f.write_str(&text.unwrap_or_else(|| format!("{} us", self.0)))
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = &'static str;
+
+    /// Reads RFC 3339, and what databases make of it: a space for the `T`, and UTC where no offset is said. Finer than microseconds is
+    /// cut off.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const PROBLEM: &str = "must be a time such as 2026-11-24T01:02:03.456Z (RFC 3339)";
+        let text = text.trim_end_matches(" UTC").replacen(' ', "T", 1);
+        let time_of_day = text.split_once('T').ok_or(PROBLEM)?.1;
+        let text = match time_of_day.find(['Z', 'z', '+', '-']) {
+            None => format!("{text}Z"),
+            // PostgreSQL leaves out the minutes of an offset when they are none.
+            Some(at) if time_of_day.len() == at + 3 => format!("{text}:00"),
+            Some(_) => text,
+        };
+        let moment = OffsetDateTime::parse(&text, &Rfc3339).map_err(|_| PROBLEM)?;
+        i64::try_from(moment.unix_timestamp_nanos().div_euclid(1_000)).map(Self).map_err(|_| PROBLEM)
     }
 }
 
@@ -171,6 +192,37 @@ mod tests {
         let before = Timestamp::from_micros(-500_000);
         assert_eq!((before.as_secs(), before.subsec_nanos()), (-1, 500_000_000));
         assert_eq!(after.to_string(), "1970-01-01T00:00:01.5Z");
+    }
+
+    #[test]
+    fn times_are_read_as_they_are_written_and_as_databases_write_them() {
+        let micros = |text: &str| text.parse::<Timestamp>().map(Timestamp::as_micros);
+        for micros in [0, 1, -1, 1_500_000, 1_795_472_368_123_456, 253_402_300_799_999_999] {
+            let time = Timestamp::from_micros(micros);
+            assert_eq!(time.to_string().parse(), Ok(time));
+        }
+        for text in [
+            "1970-01-01T00:00:01.500000999Z",
+            "1970-01-01 00:00:01.5",
+            "1970-01-01 02:00:01.5+02",
+            "1970-01-01 02:00:01.5+02:00",
+            "1969-12-31T23:00:01.5-01:00",
+            "1970-01-01 00:00:01.5 UTC",
+        ] {
+            assert_eq!(micros(text), Ok(1_500_000), "{text}");
+        }
+        for text in [
+            "",
+            "now",
+            "1970-01-01",
+            "1970-13-01T00:00:00Z",
+            "1970-01-01T00:00:00+",
+            "1.5",
+            "T",
+            "\u{1F980}T",
+        ] {
+            assert!(micros(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -1,26 +1,46 @@
 //! Owns the values the service speaks of and their rules: no I/O, no framework.
 
 pub mod claims;
-pub mod client;
 pub mod clock;
 pub mod error;
+pub mod id;
 pub mod key;
 pub mod name_set;
-pub mod password;
-pub mod profile;
-pub mod session;
 pub mod tally;
-pub mod user;
-pub mod username;
 
 pub use claims::{Audience, Claims, Subject};
-pub use client::{Client, ClientId, ClientKind, ClientName};
 pub use clock::{Clock, Deadline, Timestamp};
 pub use error::{Error, FieldReason, FieldViolation, RuleViolation};
+pub use id::{ClientId, SessionId, UserId};
 pub use key::{KeyId, SigningAlg};
 pub use name_set::NameSet;
-pub use password::{Password, PasswordRules};
-pub use session::{Origin, Session, SessionId, SessionLifetime};
 pub use tally::Tally;
-pub use user::{User, UserId};
-pub use username::Username;
+
+// What the service keeps: nobody needs it who only recognises callers, nor the tables of Unicode that its rules go by.
+#[cfg(feature = "server")]
+pub mod certificate;
+#[cfg(feature = "server")]
+pub mod client;
+#[cfg(feature = "server")]
+pub mod password;
+#[cfg(feature = "server")]
+pub mod profile;
+#[cfg(feature = "server")]
+pub mod session;
+#[cfg(feature = "server")]
+pub mod spiffe_id;
+#[cfg(feature = "server")]
+pub mod user;
+#[cfg(feature = "server")]
+pub mod username;
+
+#[cfg(feature = "server")]
+pub use self::{
+    certificate::{CertificateNames, CertificateSubject, DnsName},
+    client::{Client, ClientKind, ClientName},
+    password::{Password, PasswordRules},
+    session::{Origin, Session, SessionLifetime},
+    spiffe_id::SpiffeId,
+    user::User,
+    username::Username,
+};

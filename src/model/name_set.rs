@@ -49,6 +49,7 @@ impl NameSet {
     }
 
     /// A set that was checked before it was stored.
+    #[cfg(feature = "server")]
     pub(crate) const fn from_stored(text: String) -> Self {
         Self(text)
     }

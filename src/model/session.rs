@@ -1,23 +1,11 @@
 //! Owns what a login session is, and the refresh token that keeps it going.
 
-use std::{fmt, net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
-use uuid::Uuid;
-
-use super::{NameSet, Timestamp, UserId};
+use super::{NameSet, SessionId, Timestamp, UserId};
 
 /// How much of what a client calls itself is kept, in bytes.
 const USER_AGENT_MAX_BYTES: usize = 255;
-
-/// A session's identifier: a UUIDv7 (RFC 9562 section 5.7).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SessionId(pub Uuid);
-
-impl fmt::Display for SessionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
 
 /// One login.
 #[derive(Clone, Debug, PartialEq, Eq)]

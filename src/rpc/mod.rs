@@ -10,15 +10,13 @@ pub(crate) mod meter;
 mod paging;
 pub(crate) mod protocol;
 mod token_service;
+pub(crate) mod web;
 
 pub(crate) use ext_authz::{ExtAuthzRpc, HeaderNames};
 pub(crate) use identity_service::IdentityRpc;
 pub(crate) use token_service::TokenRpc;
 
 use crate::model::{Error, FieldReason, RuleViolation};
-
-/// The only token type there is (RFC 6750).
-const TOKEN_TYPE: &str = "Bearer";
 
 /// The request lacks `field`.
 fn required(field: &'static str) -> Error {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 use zeroize::Zeroizing;
 
-use super::{TOKEN_TYPE, encode, required};
+use super::{encode, required};
 use crate::{
     identity::{Introspection, Keyring, introspection::ActiveToken},
     proto::identity::v1::{
@@ -49,31 +49,18 @@ impl TokenService for TokenRpc {
 }
 
 fn describe(token: ActiveToken) -> IntrospectTokenResponse {
-    match token {
-        ActiveToken::Access { claims, user } => IntrospectTokenResponse {
-            active: true,
-            scope: Some(claims.scope.clone()),
-            client_id: Some(claims.client_id.clone()),
-            username: user.map(|user| user.username.typed().to_owned()),
-            token_type: Some(TOKEN_TYPE.to_owned()),
-            exp: Some(claims.exp),
-            iat: Some(claims.iat),
-            nbf: claims.nbf,
-            sub: Some(claims.sub.to_string()),
-            aud: claims.aud.names().to_vec(),
-            iss: Some(claims.iss.clone()),
-            jti: Some(claims.jti.to_string()),
-        },
-        ActiveToken::Refresh { issuer, session, user, issue_time, expire_time } => IntrospectTokenResponse {
-            active: true,
-            scope: Some(session.scope.as_str().to_owned()),
-            client_id: Some(session.client_id),
-            username: Some(user.username.typed().to_owned()),
-            exp: Some(expire_time.as_secs()),
-            iat: Some(issue_time.as_secs()),
-            sub: Some(session.user_id.to_string()),
-            iss: Some(issuer),
-            ..IntrospectTokenResponse::default()
-        },
+    IntrospectTokenResponse {
+        active: true,
+        scope: Some(token.scope),
+        client_id: Some(token.client_id),
+        username: token.username,
+        token_type: token.token_type.map(str::to_owned),
+        exp: Some(token.exp),
+        iat: Some(token.iat),
+        nbf: token.nbf,
+        sub: Some(token.sub),
+        aud: token.aud.map(|aud| aud.names().to_vec()).unwrap_or_default(),
+        iss: Some(token.iss),
+        jti: token.jti,
     }
 }

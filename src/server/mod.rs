@@ -1,14 +1,18 @@
 //! Owns the composition: builds the parts, orders the layers, serves, and drains.
 
+mod backup;
+mod backup_file;
 mod connections;
 mod data_dir;
 mod database;
+mod files;
 mod greeting;
 mod grpc;
 mod http;
 mod master_key_file;
 mod parts;
 mod reseal;
+mod tls;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -24,12 +28,15 @@ use crate::{
     rpc::health::HealthRpc,
 };
 
+pub use backup::{BackedUp, RestoreOptions, Restored, backup, restore};
 pub use database::{Missing, OpenDatabase};
 pub use grpc::{descriptor_set, policy};
 pub use reseal::{Resealed, reseal};
+pub use tls::Probe;
 
-use connections::{Connections, Protocol};
+use connections::Connections;
 use parts::{Foundation, Parts};
+use tls::{Listener, Tls};
 
 /// How often readiness is checked: a database that has gone is seen within this time.
 const READINESS_INTERVAL: Duration = Duration::from_secs(1);
@@ -39,6 +46,9 @@ const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
 
 /// How often it is looked whether a key is due: rotation is that late at most.
 const KEYS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often the files of TLS are looked at: what has changed is in use within twice this time.
+const TLS_FILES_INTERVAL: Duration = Duration::from_secs(1);
 
 /// However small the bound on staleness, the feed of changes is not read more often.
 const MIN_CHANGES_INTERVAL: Duration = Duration::from_millis(50);
@@ -53,6 +63,7 @@ const OTHER_FILES: u64 = 64;
 pub struct Server {
     grpc: TcpListener,
     http: TcpListener,
+    tls: Option<Arc<Tls>>,
     started: Started,
     parts: Parts,
     config: Config,
@@ -65,6 +76,8 @@ pub struct Started {
     pub grpc_addr: SocketAddr,
     /// Where HTTP is served.
     pub http_addr: SocketAddr,
+    /// Whom both talk to by TLS.
+    pub tls: TlsUse,
     /// Who issues the tokens.
     pub issuer: String,
     /// Where the data are.
@@ -75,6 +88,17 @@ pub struct Started {
     pub migrations_applied: Vec<String>,
     /// The key that signs.
     pub signing_key: KeyId,
+}
+
+/// Whether the server speaks TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsUse {
+    /// It does not.
+    Off,
+    /// With everybody.
+    On,
+    /// With those who show a certificate, too.
+    Mutual,
 }
 
 /// The server cannot start.
@@ -125,6 +149,13 @@ impl Server {
         clock: Clock,
     ) -> Result<Self, StartError> {
         let keys = config.tokens.keys()?;
+        let tls = Tls::open(&config.tls, &clock, metrics.tls.clone())?;
+        if tls.is_some() && config.tokens.issuer.starts_with("http://") {
+            tracing::warn!(
+                issuer = config.tokens.issuer,
+                "the issuer is no https URL, though this service speaks TLS: whoever follows it finds nobody; set --issuer"
+            );
+        }
         let grpc = bind("--grpc-addr", config.grpc_addr)?;
         let http = bind("--http-addr", config.http_addr)?;
         let database =
@@ -144,13 +175,26 @@ impl Server {
         let started = Started {
             grpc_addr: grpc.local_addr().map_err(Error::internal)?,
             http_addr: http.local_addr().map_err(Error::internal)?,
+            tls: match (&config.tls.tls_cert, &config.tls.tls_client_ca) {
+                (None, _) => TlsUse::Off,
+                (Some(_), None) => TlsUse::On,
+                (Some(_), Some(_)) => TlsUse::Mutual,
+            },
             issuer: config.tokens.issuer.clone(),
             database: description,
             master_key_made,
             migrations_applied,
             signing_key: parts.keyring.signing_kid().ok_or_else(|| Error::internal("no key signs"))?,
         };
-        Ok(Self { grpc, http, started, parts, config })
+        if let Some(tls) = &tls {
+            let tls = Arc::clone(tls);
+            parts.metrics.watch(
+                "signet_tls_certificate_expiry_timestamp_seconds",
+                "When the TLS certificate expires that is shown now, in seconds since 1970.",
+                move || parts::seconds(tls.expire_time()),
+            );
+        }
+        Ok(Self { grpc, http, tls, started, parts, config })
     }
 
     /// What starting did.
@@ -159,30 +203,26 @@ impl Server {
         &self.started
     }
 
-    /// Serves until `stop` is cancelled, and then until the calls in flight are finished or the drain timeout is over.
+    /// Serves until `stop` is cancelled and the shutdown delay has passed, and then until the calls in flight are finished or the
+    /// drain timeout is over.
     ///
     /// # Errors
     /// If the service cannot be composed: a defect.
     pub async fn serve(self, stop: CancellationToken) -> Result<(), Error> {
-        let Self { grpc, http, parts, config, .. } = self;
+        let Self { grpc, http, tls, parts, config, .. } = self;
         let (health, grpc_service) = grpc::service(&parts, &config)?;
         let http_service = http::service(&parts, &config);
-        let grpc_connections = Connections::new(
-            Protocol::Http2,
-            config.limits.clone(),
-            parts.metrics.connections.listener("grpc"),
-        );
-        let http_connections = Connections::new(
-            Protocol::Any,
-            config.limits.clone(),
-            parts.metrics.connections.listener("http"),
-        );
+        let connections = |name, listener| {
+            let tls = tls.as_ref().map(|tls| tls.on(listener));
+            Connections::new(tls, config.limits.clone(), parts.metrics.connections.listener(name))
+        };
+        let grpc_connections = connections("grpc", Listener::Grpc);
+        let http_connections = connections("http", Listener::Http);
         // Twice within the bound, so that one reading may be late.
         let changes_interval = (config.tokens.standing_cache_max_age / 2).max(MIN_CHANGES_INTERVAL);
         let drained = async {
-            let serve = async {
+            let work = async {
                 tokio::join!(
-                    parts.readiness.watch(READINESS_INTERVAL),
                     parts.sessions.sweep(SWEEP_INTERVAL),
                     parts.clients.sweep(SWEEP_INTERVAL),
                     parts.changes.follow(
@@ -193,16 +233,14 @@ impl Server {
                         &parts.keyring,
                     ),
                     parts.keyring.tend(KEYS_INTERVAL),
-                    tell_health(&parts.readiness, &health),
+                    follow(tls.as_ref()),
                 )
             };
             tokio::select! {
-                _ = serve => {}
-                () = stop.cancelled() => {}
+                _ = work => {}
+                () = announce_end(&parts.readiness, &health, &stop, config.limits.shutdown_delay) => {}
             }
-            // Whoever balances load hears of it first; then no more calls are taken; HTTP goes last, so that probes are answered.
-            parts.readiness.stop();
-            health.report(false).await;
+            // No more calls are taken; HTTP goes last, so that probes are answered.
             let (finished, ()) = tokio::join!(grpc_connections.drain(), health.clone().end_watches());
             http_connections.drain().await;
             finished
@@ -234,6 +272,26 @@ pub fn open_audit_log(config: &Config, clock: &Clock, metrics: &Metrics) -> Resu
     let target = &config.observe.audit_log;
     Audit::open(target, clock.clone(), metrics.audit.clone())
         .map_err(|error| ConfigError::new("--audit-log", format!("it cannot be written: {error}")))
+}
+
+/// Follows the files of TLS, if there is TLS.
+async fn follow(tls: Option<&Arc<Tls>>) {
+    if let Some(tls) = tls {
+        tls.follow(TLS_FILES_INTERVAL).await;
+    }
+}
+
+/// Tells of readiness until `stop` is cancelled, and then of the end: `delay` before anything else does end, so that whoever
+/// balances load has heard of it by then.
+async fn announce_end(readiness: &Readiness, health: &HealthRpc, stop: &CancellationToken, delay: Duration) {
+    let told = async { tokio::join!(readiness.watch(READINESS_INTERVAL), tell_health(readiness, health)) };
+    tokio::select! {
+        _ = told => {}
+        () = stop.cancelled() => {}
+    }
+    readiness.stop();
+    health.report(false).await;
+    tokio::time::sleep(delay).await;
 }
 
 /// Passes every change of readiness on to health.

@@ -1,6 +1,6 @@
 //! Owns the URL of a database server: which kind, how it is reached, and how it is named without its password.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, path::PathBuf, str::FromStr};
 
 use sea_orm::sqlx::{ConnectOptions as _, mysql::MySqlConnectOptions, postgres::PgConnectOptions};
 
@@ -29,6 +29,27 @@ const POSTGRES_PARAMETERS: [&str; 17] = [
 const MYSQL_PARAMETERS: [&str; 9] =
     ["sslmode", "ssl-mode", "sslca", "ssl-ca", "sslcert", "ssl-cert", "sslkey", "ssl-key", "socket"];
 
+/// What a database URL names.
+#[derive(Clone, Debug)]
+pub enum Location {
+    /// A SQLite file.
+    File(PathBuf),
+    /// A database server.
+    Server(Box<ServerUrl>),
+}
+
+impl FromStr for Location {
+    type Err = String;
+
+    /// Reads `sqlite:PATH`, or what [`ServerUrl`] reads.
+    fn from_str(url: &str) -> Result<Self, String> {
+        match url.strip_prefix("sqlite:") {
+            Some(path) if !path.is_empty() => Ok(Self::File(PathBuf::from(path))),
+            _ => url.parse().map(|url| Self::Server(Box::new(url))),
+        }
+    }
+}
+
 /// A database server, and the database in it. Its password is shown by nothing.
 #[derive(Clone)]
 pub struct ServerUrl {
@@ -40,6 +61,17 @@ pub struct ServerUrl {
 pub(super) enum Server {
     Postgres(PgConnectOptions),
     MySql(MySqlConnectOptions),
+}
+
+impl ServerUrl {
+    /// The program of the database's own that writes a backup of it.
+    #[must_use]
+    pub const fn dump_program(&self) -> &'static str {
+        match self.server {
+            Server::Postgres(_) => "pg_dump",
+            Server::MySql(_) => "mariadb-dump or mysqldump",
+        }
+    }
 }
 
 impl FromStr for ServerUrl {

@@ -5,30 +5,42 @@ mod changes;
 mod client_assertions;
 mod clients;
 mod connect;
+mod copies;
 mod entity;
 mod failure;
+mod file_use;
+mod foreign_table;
 mod leases;
 mod location;
 mod schema;
+mod seen_keys;
 mod sessions;
 mod signing_keys;
 mod users;
+mod users_in_bulk;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use sea_orm::DatabaseConnection;
 
+use file_use::FileUse;
+
 pub use changes::{Change, SIGNING_KEYS};
+pub use clients::ClientTaken;
 pub use connect::PoolSettings;
+pub use copies::SoleUse;
+pub use foreign_table::{ForeignRows, ForeignTable};
 pub use leases::Lease;
-pub use location::ServerUrl;
+pub use location::{Location, ServerUrl};
 pub use schema::MigrationState;
+pub use seen_keys::SeenKeys;
 pub use sessions::{RefreshState, Sha256, StoredSession};
 pub use signing_keys::{KeyChange, StoredKey};
 pub use users::{Credentials, NewUser, ProfileChange};
+pub use users_in_bulk::StoredUser;
 
 /// How many rows one statement names at most: every database has its limit on a statement's length.
-const BATCH: usize = 500;
+pub const BATCH: usize = 500;
 
 /// The database, open.
 #[derive(Clone, Debug)]
@@ -41,6 +53,9 @@ pub struct Store {
     server: Option<(ServerUrl, PoolSettings)>,
     /// How long one operation may take, whatever it waits for.
     time_limit: Duration,
+    /// Of a SQLite file: that it is used, so that nobody replaces it meanwhile.
+    #[expect(dead_code, reason = "held, not read")]
+    file_use: Option<Arc<FileUse>>,
 }
 
 impl Store {

@@ -1,8 +1,8 @@
 //! Owns the table `users`.
 
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    sea_query::Expr,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter,
+    QueryOrder, QuerySelect, sea_query::Expr,
 };
 
 use super::{
@@ -51,18 +51,7 @@ impl Store {
     /// [`Error::UsernameTaken`], decided by the database, so that of two at once only one is added.
     pub async fn add_user(&self, new: NewUser) -> Result<(), Error> {
         let NewUser { user, password_hash } = new;
-        let row = ActiveModel {
-            id: Set(user.id.0),
-            username: Set(user.username.typed().to_owned()),
-            username_canonical: Set(user.username.canonical().to_owned()),
-            email: Set(user.email.map(|email| email.as_str().to_owned())),
-            display_name: Set(user.display_name.map(|name| name.as_str().to_owned())),
-            password_hash: Set(password_hash),
-            is_active: Set(user.is_active),
-            create_time: Set(user.create_time.as_micros()),
-            update_time: Set(user.update_time.as_micros()),
-            login_time: Set(None),
-        };
+        let row = row(&user, password_hash, None);
         let added = self
             .write(|| async {
                 let db = self.begin().await?;
@@ -113,7 +102,15 @@ impl Store {
             query = query.filter(Column::Id.gt(after.0));
         }
         let rows = self.ask(|| query.clone().all(&self.db)).await?;
-        Ok(rows.into_iter().map(|row| Credentials::from(row).user).collect())
+        Ok(rows.into_iter().map(User::from).collect())
+    }
+
+    /// How many users there are. Counts them one by one.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn user_count(&self) -> Result<u64, Error> {
+        self.ask(|| Entity::find().count(&self.db)).await
     }
 
     /// Enables or disables the user `id`; false if there is none.
@@ -223,6 +220,22 @@ impl Store {
     }
 }
 
+/// The row of `user`.
+pub(super) fn row(user: &User, password_hash: String, login_time: Option<Timestamp>) -> ActiveModel {
+    ActiveModel {
+        id: Set(user.id.0),
+        username: Set(user.username.typed().to_owned()),
+        username_canonical: Set(user.username.canonical().to_owned()),
+        email: Set(user.email.as_ref().map(|email| email.as_str().to_owned())),
+        display_name: Set(user.display_name.as_ref().map(|name| name.as_str().to_owned())),
+        password_hash: Set(password_hash),
+        is_active: Set(user.is_active),
+        create_time: Set(user.create_time.as_micros()),
+        update_time: Set(user.update_time.as_micros()),
+        login_time: Set(login_time.map(Timestamp::as_micros)),
+    }
+}
+
 /// Notes a login of the user `id`, if it is active and has this password hash, within a transaction: false if not. Until the
 /// transaction ends nobody disables the user, deletes it or changes its password.
 pub(super) async fn log_in(
@@ -241,9 +254,9 @@ pub(super) async fn log_in(
     Ok(done.rows_affected > 0)
 }
 
-impl From<Model> for Credentials {
+impl From<Model> for User {
     fn from(row: Model) -> Self {
-        let user = User {
+        Self {
             id: UserId(row.id),
             username: Username::from_stored(row.username, row.username_canonical),
             email: row.email.map(Email::from_stored),
@@ -251,7 +264,13 @@ impl From<Model> for Credentials {
             is_active: row.is_active,
             create_time: Timestamp::from_micros(row.create_time),
             update_time: Timestamp::from_micros(row.update_time),
-        };
-        Self { user, password_hash: row.password_hash }
+        }
+    }
+}
+
+impl From<Model> for Credentials {
+    fn from(mut row: Model) -> Self {
+        let password_hash = std::mem::take(&mut row.password_hash);
+        Self { user: User::from(row), password_hash }
     }
 }

@@ -1,6 +1,8 @@
 //! Owns where the clients are.
 
-use std::{env, path::PathBuf, process::Output};
+use std::{path::PathBuf, process::Output};
+
+use crate::program::{directory, find};
 
 /// grpcurl: what `SIGNET_TEST_GRPCURL` names, or else the one on the `PATH`.
 pub(crate) fn grpcurl() -> PathBuf {
@@ -17,29 +19,19 @@ pub(crate) fn promtool() -> PathBuf {
     find("SIGNET_TEST_PROMTOOL", "promtool")
 }
 
-/// The Python environment of the OAuth libraries: what `SIGNET_TEST_OAUTH_CLIENTS` names.
-pub(crate) fn oauth_clients() -> PathBuf {
-    let path = env::var_os("SIGNET_TEST_OAUTH_CLIENTS").map(PathBuf::from);
-    let path = path.expect(
-        "SIGNET_TEST_OAUTH_CLIENTS is not set: scripts/test fetches the clients and runs these tests",
-    );
-    assert!(
-        path.is_dir(),
-        "SIGNET_TEST_OAUTH_CLIENTS names {}, and there is no such directory",
-        path.display()
-    );
-    path
+/// Chromium: what `SIGNET_TEST_CHROMIUM` names, or else the one on the `PATH`.
+pub(crate) fn chromium() -> PathBuf {
+    find("SIGNET_TEST_CHROMIUM", "chromium")
 }
 
-fn find(variable: &str, name: &str) -> PathBuf {
-    if let Some(path) = env::var_os(variable).map(PathBuf::from) {
-        assert!(path.is_file(), "{variable} names {}, and there is no such file", path.display());
-        return path;
-    }
-    let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path).map(|directory| directory.join(name)).find(|path| path.is_file()).unwrap_or_else(
-        || panic!("{name} is neither on the PATH nor named by {variable}: scripts/test fetches it and runs these tests"),
-    )
+/// The Python environment of the OAuth libraries: what `SIGNET_TEST_OAUTH_CLIENTS` names.
+pub(crate) fn oauth_clients() -> PathBuf {
+    directory("SIGNET_TEST_OAUTH_CLIENTS")
+}
+
+/// What a web page is built with, and Node.js: what `SIGNET_TEST_WEB_CLIENT` names.
+pub(crate) fn web_client() -> PathBuf {
+    directory("SIGNET_TEST_WEB_CLIENT")
 }
 
 /// What a program wrote to `stdout` and `stderr`, as text.

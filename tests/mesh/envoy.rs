@@ -1,7 +1,6 @@
 //! Owns a running Envoy.
 
 use std::{
-    env,
     fs::{self, File},
     net::SocketAddr,
     path::PathBuf,
@@ -12,7 +11,10 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::requests::{Request, eventually};
+use crate::{
+    program::find,
+    requests::{Request, eventually},
+};
 
 /// A sidecar that ends with the test: Envoy gets SIGTERM when the thread that started it ends.
 pub(crate) struct Envoy {
@@ -48,8 +50,9 @@ impl Envoy {
             .arg("--admin-address-path")
             .arg(file("admin"))
             .args(["--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"])
+            .args(["--file-flush-interval-msec", "100"])
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(File::create(file("stdout")).unwrap())
             .stderr(File::create(file("log")).unwrap())
             .spawn()
             .unwrap();
@@ -64,11 +67,34 @@ impl Envoy {
         envoy
     }
 
+    /// The complete lines of the access log that the configuration writes to standard output, in JSON.
+    pub(crate) fn access_log(&self) -> Vec<Value> {
+        let written = fs::read_to_string(self.directory.path().join("stdout")).unwrap();
+        let complete = written.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        complete.map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// How many endpoints of `cluster` Envoy takes for healthy.
+    pub(crate) async fn healthy(&self, cluster: &str) -> usize {
+        self.gauge(&format!("cluster.{cluster}.membership_healthy")).await
+    }
+
+    /// The value of the counter or gauge `name`.
+    pub(crate) async fn gauge(&self, name: &str) -> usize {
+        let stats = self.admin(&format!("/stats?format=json&filter=^{name}$")).await.expect("Envoy answers");
+        let value = stats["stats"][0]["value"].as_u64().unwrap_or_else(|| panic!("{name}: {stats}"));
+        usize::try_from(value).unwrap()
+    }
+
+    /// What Envoy's administration says at `path`, once it says something.
+    async fn admin(&self, path: &str) -> Option<Value> {
+        let admin = fs::read_to_string(self.directory.path().join("admin")).ok()?.parse().ok()?;
+        serde_json::from_str(&Request::get(path).send(admin).await?.body).ok()
+    }
+
     /// Where Envoy listens, once it does.
     async fn listener(&self) -> Option<SocketAddr> {
-        let admin = fs::read_to_string(self.directory.path().join("admin")).ok()?.parse().ok()?;
-        let answer = Request::get("/listeners?format=json").send(admin).await?;
-        let listeners: Value = serde_json::from_str(&answer.body).ok()?;
+        let listeners = self.admin("/listeners?format=json").await?;
         let address = &listeners["listener_statuses"][0]["local_address"]["socket_address"];
         let port = address["port_value"].as_u64()?;
         Some(SocketAddr::from(([127, 0, 0, 1], u16::try_from(port).ok()?)))
@@ -87,16 +113,9 @@ impl Drop for Envoy {
     }
 }
 
-/// Envoy: what `SIGNET_TEST_ENVOY` names, or else the one on the `PATH`.
-fn program() -> PathBuf {
-    if let Some(path) = env::var_os("SIGNET_TEST_ENVOY").map(PathBuf::from) {
-        assert!(path.is_file(), "SIGNET_TEST_ENVOY names {}, and there is no such file", path.display());
-        return path;
-    }
-    let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path).map(|directory| directory.join("envoy")).find(|path| path.is_file()).expect(
-        "envoy is neither on the PATH nor named by SIGNET_TEST_ENVOY: scripts/test fetches it and runs these tests",
-    )
+/// Envoy itself.
+pub(crate) fn program() -> PathBuf {
+    find("SIGNET_TEST_ENVOY", "envoy")
 }
 
 /// How often it is looked whether something has come true.

@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 
 use signet::proto::identity::v1::{
-    GetJwksRequest, GetMeRequest, IssueTokenRequest, IssueTokenResponse, PasswordGrant, RefreshTokenGrant,
-    RevokeAllSessionsRequest, SignUpRequest, User, identity_service_client::IdentityServiceClient,
-    issue_token_request::Grant, token_service_client::TokenServiceClient,
+    ClientCredentialsGrant, GetJwksRequest, GetMeRequest, IssueTokenRequest, IssueTokenResponse,
+    PasswordGrant, RefreshTokenGrant, RevokeAllSessionsRequest, SignUpRequest, User,
+    identity_service_client::IdentityServiceClient, issue_token_request::Grant,
+    token_service_client::TokenServiceClient,
 };
 use tonic::{Request, Status, metadata::MetadataValue, transport::Channel};
 use tonic_health::pb::health_client::HealthClient;
@@ -20,6 +21,17 @@ pub(crate) struct Client(Channel);
 impl Client {
     pub(crate) async fn connect(addr: SocketAddr) -> Self {
         Self(Channel::from_shared(format!("http://{addr}")).unwrap().connect().await.unwrap())
+    }
+
+    /// By a connection that is there.
+    pub(crate) const fn of(channel: Channel) -> Self {
+        Self(channel)
+    }
+
+    /// A token for the client that the connection's certificate stands for.
+    pub(crate) async fn client_credentials(&self) -> Result<IssueTokenResponse, Status> {
+        let grant = Some(Grant::ClientCredentials(ClientCredentialsGrant {}));
+        self.issue(IssueTokenRequest { grant, ..IssueTokenRequest::default() }).await
     }
 
     fn identity(&self) -> IdentityServiceClient<Channel> {

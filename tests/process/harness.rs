@@ -256,6 +256,11 @@ impl Process {
         Service { started: serde_json::from_str(&line).unwrap(), process: self }
     }
 
+    /// Whether it has ended: it says no more.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.stdout.is_finished()
+    }
+
     /// Waits until it has ended.
     pub(crate) async fn finish(mut self) -> Finished {
         let ended = async { ((&mut self.stdout).await.unwrap(), (&mut self.stderr).await.unwrap()) };

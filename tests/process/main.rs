@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test panics to fail")]
 
 mod audit;
+mod backup;
 mod client;
 mod clients;
 mod commands;
@@ -10,9 +11,11 @@ mod concurrent;
 mod crash;
 mod crash_refresh;
 mod database_wait;
+mod deploy_files;
 mod descriptor;
 mod harness;
 mod help;
+mod import;
 mod keys;
 mod live;
 mod logs;
@@ -24,3 +27,4 @@ mod start;
 mod storage_failures;
 #[path = "../support/mod.rs"]
 mod support;
+mod tls;

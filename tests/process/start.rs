@@ -31,6 +31,7 @@ async fn a_start_prints_one_json_line_with_the_real_ports_and_listens_there() {
         "master_key_made",
         "migrations_applied",
         "signing_key",
+        "tls",
     ];
     assert_eq!(members, expected);
     assert!(service.grpc_addr().port() != 0 && service.http_addr().port() != 0, "{started:?}");

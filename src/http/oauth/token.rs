@@ -1,15 +1,15 @@
 //! Owns `POST /oauth2/token`: `IssueToken` for clients of OAuth 2.0 (RFC 6749 section 3.2).
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use axum::{Extension, Json, extract::State, http::HeaderMap};
 use serde::Serialize;
 
-use super::{Error, OAuth, Refusal, client, origin_of};
+use super::{Error, OAuth, Refusal, Sender, client};
 use crate::{
     http::form::Form,
     identity::grants::{Grant, Granted, TokenRequest},
-    model::Deadline,
+    model::{Deadline, claims::TOKEN_TYPE},
 };
 
 /// The grant type of a username and its password (RFC 6749 section 4.3).
@@ -20,15 +20,12 @@ pub(in crate::http) const REFRESH_TOKEN: &str = "refresh_token";
 /// The grant type of a client's own credentials (RFC 6749 section 4.4).
 pub(in crate::http) const CLIENT_CREDENTIALS: &str = "client_credentials";
 
-/// The only token type there is (RFC 6750).
-pub(super) const TOKEN_TYPE: &str = "Bearer";
-
 /// What a grant was exchanged for (RFC 6749 section 5.1).
 #[derive(Serialize)]
 pub(super) struct TokenResponse {
     access_token: String,
     token_type: &'static str,
-    expires_in: i64,
+    expires_in: i32,
     scope: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     refresh_token: Option<String>,
@@ -37,7 +34,7 @@ pub(super) struct TokenResponse {
 pub(super) async fn token(
     State(oauth): State<Arc<OAuth>>,
     Extension(deadline): Extension<Deadline>,
-    peer: Option<Extension<SocketAddr>>,
+    Sender { origin, certificate }: Sender,
     headers: HeaderMap,
     mut form: Form,
 ) -> Result<Json<TokenResponse>, Refusal> {
@@ -47,8 +44,7 @@ pub(super) async fn token(
     // RFC 8707 section 2: more than one may be asked for.
     let audiences = form.any_number("resource");
     form.check()?;
-    let request = TokenRequest { grant, client, scope, audiences };
-    let origin = origin_of(&headers, peer);
+    let request = TokenRequest { grant, client, certificate, scope, audiences };
     let Granted { access, refresh_token } = oauth.grants.exchange(request, origin, deadline).await?;
     Ok(Json(TokenResponse {
         access_token: access.access_token,

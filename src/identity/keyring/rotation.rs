@@ -12,7 +12,7 @@ use super::{
 use crate::{
     audit::{Actor, Audit, Entry, Event, Pending},
     identity::MasterKey,
-    model::{Clock, Error, KeyId, SigningAlg, Timestamp, user::uuid_v7},
+    model::{Clock, Error, KeyId, SigningAlg, Timestamp, id::uuid_v7},
     store::{KeyChange, Lease, Store, StoredKey},
 };
 

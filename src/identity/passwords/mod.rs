@@ -5,6 +5,7 @@ mod imported;
 mod pool;
 
 pub use argon2id::Argon2Params;
+pub use imported::{HashProblem, adopt};
 pub use pool::PoolSize;
 
 use crate::{

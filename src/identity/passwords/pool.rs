@@ -16,8 +16,8 @@ use thread_priority::{
 use tokio::sync::oneshot;
 
 use super::{
-    argon2id::{Argon2Params, Memory},
-    imported,
+    argon2id::{self, Argon2Params, Memory},
+    imported::ImportedHash,
 };
 use crate::{
     metrics::HashMetrics,
@@ -56,6 +56,8 @@ pub(super) enum Outcome {
 #[derive(Debug)]
 struct Job {
     task: Task,
+    /// Whether it takes more memory than the thread has: of these there runs one at a time.
+    heavy: bool,
     deadline: Deadline,
     reply: oneshot::Sender<Result<Outcome, Error>>,
 }
@@ -65,6 +67,7 @@ struct Job {
 pub(super) struct Pool {
     shared: Arc<Shared>,
     size: PoolSize,
+    params: Argon2Params,
 }
 
 #[derive(Debug)]
@@ -79,6 +82,8 @@ pub(super) struct State {
     queue: VecDeque<Job>,
     /// Jobs that are being computed.
     running: usize,
+    /// Whether a heavy one is among them.
+    heavy: bool,
     /// How long a job takes, averaged over the recent ones.
     job_time: Duration,
     closed: bool,
@@ -92,13 +97,14 @@ impl Pool {
             let shared = Arc::clone(&shared);
             thread::Builder::new().name(format!("hash-{number}")).spawn(move || shared.serve(params))?;
         }
-        Ok(Self { shared, size })
+        Ok(Self { shared, size, params })
     }
 
     /// Runs `task` when its turn comes. If the caller goes away meanwhile, its place in the queue is free again.
     pub(super) async fn run(&self, task: Task, deadline: Deadline) -> Result<Outcome, Error> {
         let (reply, answer) = oneshot::channel();
-        self.admit(Job { task, deadline, reply })?;
+        let heavy = task.memory_kib() > u64::from(self.params.memory_kib);
+        self.admit(Job { task, heavy, deadline, reply })?;
         answer.await.unwrap_or_else(|_| {
             Err(Error::Unavailable { what: "hash threads", source: "they have ended".into() })
         })
@@ -138,6 +144,15 @@ impl Pool {
     }
 }
 
+impl State {
+    /// The first job that may run: while one is heavy, the first that is not. The thread that ends a heavy one looks for the next
+    /// itself, so none is left behind.
+    fn pop(&mut self) -> Option<Job> {
+        let place = self.queue.iter().position(|job| !(job.heavy && self.heavy))?;
+        self.queue.remove(place)
+    }
+}
+
 impl Drop for Pool {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
@@ -145,6 +160,14 @@ impl Drop for Pool {
         state.queue.clear();
         drop(state);
         self.shared.work.notify_all();
+    }
+}
+
+impl Task {
+    /// The memory that an imported hash takes; zero for what is computed with the present parameters.
+    fn memory_kib(&self) -> u64 {
+        let Self::Verify(Some(_), Some(hash)) = self else { return 0 };
+        ImportedHash::parse(hash).map_or(0, |hash| hash.memory_kib())
     }
 }
 
@@ -166,15 +189,23 @@ impl Shared {
         yield_to_serving_threads();
         let clock = Clock::system();
         let mut memory = Memory::default();
-        while let Some(Job { task, reply, .. }) = self.next(&mut memory) {
+        while let Some(Job { task, heavy, reply, .. }) = self.next(&mut memory) {
             let started = clock.monotonic();
             // A panic in a hash function must cost one login, not the thread.
-            let result = catch_unwind(AssertUnwindSafe(|| compute(&mut memory, task, params)))
-                .unwrap_or_else(|_| Err(Error::internal("the hash function panicked")));
+            let result = catch_unwind(AssertUnwindSafe(|| {
+                // What a heavy one takes is given back at its end.
+                if heavy {
+                    compute(&mut Memory::default(), task, params)
+                } else {
+                    compute(&mut memory, task, params)
+                }
+            }))
+            .unwrap_or_else(|_| Err(Error::internal("the hash function panicked")));
             let took = clock.monotonic().saturating_sub(started);
             self.metrics.end(took);
             let mut state = self.lock();
             state.running -= 1;
+            state.heavy &= !heavy;
             // A moving average over some eight jobs: follows a change of load, not a single slow hash.
             state.job_time = if state.job_time.is_zero() { took } else { (state.job_time * 7 + took) / 8 };
             drop(state);
@@ -189,10 +220,11 @@ impl Shared {
         let mut wiped = false;
         let mut state = self.lock();
         loop {
-            while let Some(job) = state.queue.pop_front() {
+            while let Some(job) = state.pop() {
                 self.metrics.queued(state.queue.len());
                 if job.is_wanted() {
                     state.running += 1;
+                    state.heavy |= job.heavy;
                     self.metrics.begin();
                     return Some(job);
                 }
@@ -235,12 +267,14 @@ fn compute(memory: &mut Memory, task: Task, params: Argon2Params) -> Result<Outc
             rand::rng().fill_bytes(&mut salt);
             memory.hash(password.prepared(), salt, params).map(Outcome::Hashed)
         }
-        Task::Verify(Some(password), Some(hash)) => if imported::is_bcrypt(&hash) {
-            imported::verify_bcrypt(password.raw(), &hash)
-        } else {
-            memory.verify(password.prepared(), &hash)
+        Task::Verify(Some(password), Some(hash)) => {
+            if argon2id::params_of(&hash) == Some(params) {
+                return memory.verify(password.prepared(), &hash).map(Outcome::Verified);
+            }
+            let hash = ImportedHash::parse(&hash)
+                .map_err(|problem| Error::internal(format!("a stored password hash {problem}")))?;
+            hash.verify(&password, memory).map(Outcome::Verified)
         }
-        .map(Outcome::Verified),
         Task::Verify(password, _) => {
             let password = password.as_ref().map_or(&b"no password at all"[..], Password::prepared);
             memory.hash(password, [0; 16], params)?;

@@ -1,5 +1,10 @@
 //! Owns `signet users`.
 
+mod export;
+mod import;
+mod report;
+mod source;
+
 use std::{
     fs,
     io::{self, IsTerminal},
@@ -13,7 +18,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{Failure, Output, audit};
+use super::{Failure, Output, records::Records};
 use crate::{
     audit::{Audit, Event},
     config::Config,
@@ -23,7 +28,7 @@ use crate::{
         Clock, Deadline, Error, User, UserId, Username,
         profile::{DisplayName, Email},
     },
-    server::{Missing, OpenDatabase},
+    server::Missing,
     store::Store,
 };
 
@@ -37,6 +42,10 @@ const PAGE: u64 = 500;
 pub(super) enum Command {
     /// Make a user. The password is asked for on a terminal, and read from standard input otherwise.
     Create(Create),
+    /// Bring users over from another service, with their password hashes. Safe to be run again.
+    Import(import::Arguments),
+    /// Write all users, with their password hashes, as NDJSON that `users import` takes.
+    Export(export::Arguments),
     #[command(flatten)]
     Existing(Existing),
 }
@@ -89,23 +98,19 @@ pub(super) struct Who {
 pub(super) async fn run(command: Command, config: &Config, output: Output) -> Result<(), Failure> {
     match command {
         Command::Create(create) => make(create, config, output).await,
+        Command::Import(arguments) => import::run(arguments, config, output).await,
+        Command::Export(arguments) => export::run(arguments, config).await,
         Command::Existing(command) => {
-            let audit = audit::open(config)?;
-            let store = OpenDatabase::for_command(&config.storage, Missing::Refused).await?.store;
-            let result = with_existing(command, &store, &audit, output).await;
-            store.close().await;
-            audit::flush(&audit).await;
+            let records = Records::open(config, Missing::Refused).await?;
+            let result = with_existing(command, &records, output).await;
+            records.close().await;
             result
         }
     }
 }
 
-async fn with_existing(
-    command: Existing,
-    store: &Store,
-    audit: &Audit,
-    output: Output,
-) -> Result<(), Failure> {
+async fn with_existing(command: Existing, records: &Records, output: Output) -> Result<(), Failure> {
+    let Records { store, audit } = records;
     match command {
         Existing::List { limit, after } => list(limit, after.map(UserId), store, output).await,
         Existing::Show(who) => show(&find(&who, store).await?, output),
@@ -119,17 +124,16 @@ async fn make(create: Create, config: &Config, output: Output) -> Result<(), Fai
     // What the command line gets wrong is told before anything is made.
     let argon2 = config.passwords.argon2().map_err(|error| Failure::Usage(error.to_string()))?;
     let password = read_password(create.password_file.as_deref())?;
-    let audit = audit::open(config)?;
-    let store = OpenDatabase::for_command(&config.storage, Missing::Made).await?.store;
+    let records = Records::open(config, Missing::Made).await?;
     let size = PoolSize { threads: 1, queue: 1 };
     let passwords = Passwords::start(argon2, size, HashMetrics::default()).map_err(Error::internal)?;
     let accounts = Accounts::new(
-        store.clone(),
+        records.store.clone(),
         passwords,
         config.accounts(),
         Clock::system(),
         Arc::default(),
-        audit.clone(),
+        records.audit.clone(),
     );
     let new = NewAccount {
         username: &create.username,
@@ -139,8 +143,7 @@ async fn make(create: Create, config: &Config, output: Output) -> Result<(), Fai
     };
     let event = Event::UserCreated.done().by_operator();
     let made = accounts.create(new, event, Deadline::after(HASH_TIMEOUT)).await;
-    store.close().await;
-    audit::flush(&audit).await;
+    records.close().await;
     show(&made?, output)
 }
 

@@ -1,0 +1,134 @@
+//! Owns `signet users import`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use super::{
+    report::{Reporter, rate},
+    source::{Source, SourceArguments},
+};
+use crate::{
+    audit::Event,
+    cli::{Failure, Output, records::Records},
+    config::Config,
+    model::Clock,
+    server::Missing,
+    transfer::{Import, ImportSettings, Judge, OnConflict, Tally},
+};
+
+#[derive(Args, Debug)]
+pub(in crate::cli) struct Arguments {
+    #[command(flatten)]
+    source: SourceArguments,
+    /// What becomes of a row whose user is there with another password, or under another id.
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = Conflict::Skip)]
+    on_conflict: Conflict,
+    /// Check everything, and write nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Write each row that was refused or skipped to this file, as NDJSON.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// Write which user each row has become to this file, as NDJSON: for those who know users by the ids of the source.
+    #[arg(long, value_name = "FILE")]
+    id_map: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Conflict {
+    /// The user stays as it is, and the row is counted as skipped.
+    Skip,
+    /// The user stays as it is, and the row is refused.
+    Fail,
+    /// The user takes over the row's password hash, and what else it says; sessions go on.
+    Update,
+}
+
+impl From<Conflict> for OnConflict {
+    fn from(conflict: Conflict) -> Self {
+        match conflict {
+            Conflict::Skip => Self::Skip,
+            Conflict::Fail => Self::Fail,
+            Conflict::Update => Self::Update,
+        }
+    }
+}
+
+pub(super) async fn run(arguments: Arguments, config: &Config, output: Output) -> Result<(), Failure> {
+    // What the command line gets wrong is told before anything is made.
+    let argon2 = config.passwords.argon2().map_err(|error| Failure::Usage(error.to_string()))?;
+    let clock = Clock::system();
+    let judge = Judge { argon2, now: clock.now() };
+    let source = arguments.source.open()?;
+    let mut reporter =
+        Reporter::open(output, &source, arguments.report.as_deref(), arguments.id_map.as_deref())?;
+    let records = Records::open(config, Missing::Made).await?;
+    let settings = ImportSettings {
+        on_conflict: arguments.on_conflict.into(),
+        dry_run: arguments.dry_run,
+        place: source.place(),
+    };
+    let started = clock.monotonic();
+    let import = Import::begin(records.store.clone(), settings, clock.clone()).await;
+    let result = match import {
+        Ok(mut import) => {
+            let pending = records.audit.begin(Event::UsersImported.done().by_operator());
+            let result = take_all(&mut import, source, judge, &mut reporter).await;
+            let tally = import.tally();
+            let written = if settings.dry_run { 0 } else { tally.added + tally.updated };
+            pending.done_if(written > 0);
+            result.map(|()| tally)
+        }
+        Err(error) => Err(error.into()),
+    };
+    records.close().await;
+    reporter.finish()?;
+    answer(result?, settings.dry_run, (clock.monotonic() - started).as_secs_f64(), output)
+}
+
+/// Takes in what `source` holds, while it is being read.
+async fn take_all(
+    import: &mut Import,
+    source: Source,
+    judge: Judge,
+    reporter: &mut Reporter,
+) -> Result<(), Failure> {
+    let mut batches = source.read(judge);
+    while let Some(batch) = batches.recv().await {
+        let batch = batch?;
+        let outcomes = import.take(&batch.rows).await?;
+        for (row, outcome) in batch.rows.iter().zip(&outcomes) {
+            reporter.tell(row, outcome)?;
+        }
+        reporter.progress(batch.bytes, import.tally().rows);
+    }
+    Ok(())
+}
+
+fn answer(tally: Tally, dry_run: bool, seconds: f64, output: Output) -> Result<(), Failure> {
+    let Tally { rows, added, updated, already_there, skipped, refused } = tally;
+    let rate = rate(rows, seconds);
+    let what = if dry_run { "Checked" } else { "Imported" };
+    let text = format!(
+        "{what} {rows} rows in {seconds:.1} s ({rate} rows/s): {added} added, {updated} updated, {already_there} already there, \
+         {skipped} skipped, {refused} refused."
+    );
+    let object = json!({
+        "dry_run": dry_run,
+        "rows": rows,
+        "added": added,
+        "updated": updated,
+        "already_there": already_there,
+        "skipped": skipped,
+        "refused": refused,
+        "seconds": seconds,
+        "rows_per_second": rate,
+    });
+    output.answer(&text, &object)?;
+    if refused > 0 {
+        return Err(Failure::Failed(format!("{refused} of {rows} rows were refused")));
+    }
+    Ok(())
+}

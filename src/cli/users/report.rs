@@ -1,0 +1,145 @@
+//! Owns telling how an import goes: each refused row, the files that say what became of which row, and a bar on a terminal.
+
+use std::{
+    fs::File,
+    io::{BufWriter, Write},
+    path::Path,
+    time::Duration,
+};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+
+use super::source::Source;
+use crate::{
+    cli::{Failure, Output},
+    transfer::{Outcome, Row},
+};
+
+/// How much of a name is shown, in characters: what is refused may be long.
+const SHOWN_CHARS: usize = 64;
+
+/// How often the bar moves at least.
+const TICK: Duration = Duration::from_millis(200);
+
+/// Where what becomes of each row is told.
+pub(super) struct Reporter {
+    output: Output,
+    /// What a row's number counts.
+    place: &'static str,
+    report: Option<BufWriter<File>>,
+    id_map: Option<BufWriter<File>>,
+    bar: ProgressBar,
+    counts_bytes: bool,
+}
+
+impl Reporter {
+    /// Makes the files anew.
+    pub(super) fn open(
+        output: Output,
+        source: &Source,
+        report: Option<&Path>,
+        id_map: Option<&Path>,
+    ) -> Result<Self, Failure> {
+        let make = |path: Option<&Path>| {
+            let made = path.map(|path| {
+                let problem =
+                    |error| Failure::Usage(format!("{} cannot be written: {error}", path.display()));
+                File::create(path).map(BufWriter::new).map_err(problem)
+            });
+            made.transpose()
+        };
+        let (place, bytes) = (source.place(), source.bytes());
+        let (report, id_map) = (make(report)?, make(id_map)?);
+        Ok(Self { output, place, report, id_map, bar: bar(bytes), counts_bytes: bytes.is_some() })
+    }
+
+    /// Tells what became of `row`.
+    pub(super) fn tell(&mut self, row: &Row, outcome: &Outcome) -> Result<(), Failure> {
+        let object = match outcome {
+            Outcome::Refused(refusal) => {
+                let object = self.object(row, "refused", refusal.reason.name(), &refusal.problem);
+                let line = self.text(row, &refusal.problem);
+                self.bar.suspend(|| self.output.row_problem(&line, &object));
+                Some(object)
+            }
+            Outcome::Skipped(id) => Some(self.object(
+                row,
+                "skipped",
+                "USER_EXISTS",
+                &format!("is there, with another password or id ({id})"),
+            )),
+            Outcome::Added(_) | Outcome::Updated(_) | Outcome::AlreadyThere(_) => None,
+        };
+        if let (Some(report), Some(object)) = (&mut self.report, object) {
+            writeln!(report, "{object}")?;
+        }
+        if let (Some(id_map), Some(id)) = (&mut self.id_map, outcome.id()) {
+            let object =
+                json!({ "source_id": row.source_id, "username": row.username, "id": id.to_string() });
+            writeln!(id_map, "{object}")?;
+        }
+        Ok(())
+    }
+
+    /// So much has been read, and so many rows are done.
+    pub(super) fn progress(&self, bytes: u64, rows: u64) {
+        self.bar.set_position(if self.counts_bytes { bytes } else { rows });
+        self.bar.set_message(format!("{rows} rows"));
+    }
+
+    /// Everything has been told.
+    pub(super) fn finish(&mut self) -> Result<(), Failure> {
+        self.bar.finish_and_clear();
+        for file in [&mut self.report, &mut self.id_map].into_iter().flatten() {
+            file.flush()?;
+        }
+        Ok(())
+    }
+
+    fn object(&self, row: &Row, outcome: &str, reason: &str, problem: &str) -> Value {
+        json!({
+            self.place: row.place,
+            "source_id": row.source_id,
+            "username": row.username.as_deref().map(|name| name.chars().take(SHOWN_CHARS).collect::<String>()),
+            "outcome": outcome,
+            "reason": reason,
+            "problem": problem,
+        })
+    }
+
+    /// What stands before `problem` names the row; nothing in it commands a terminal.
+    fn text(&self, row: &Row, problem: &str) -> String {
+        let name = row.username.as_deref().unwrap_or_default();
+        let name: String = name.chars().take(SHOWN_CHARS).flat_map(char::escape_debug).collect();
+        let source =
+            row.source_id.as_ref().map(|id| format!(", id {}", id.escape_debug())).unwrap_or_default();
+        format!("{} {} (`{name}`{source}): {}", self.place, row.place, problem.escape_debug())
+    }
+}
+
+/// A bar on standard error, if that is a terminal; of rows alone if it is not known how long the input is.
+fn bar(bytes: Option<u64>) -> ProgressBar {
+    let bar = bytes.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
+    let template = if bytes.is_some() {
+        "{wide_bar} {bytes}/{total_bytes}, {msg}, {eta} left"
+    } else {
+        "{spinner} {msg}, {per_sec}"
+    };
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(TICK);
+    bar
+}
+
+/// Whole rows in a second.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a rate for people, far below 2^52"
+)]
+pub(super) fn rate(rows: u64, seconds: f64) -> u64 {
+    if seconds > 0.0 { (rows as f64 / seconds) as u64 } else { 0 }
+}

@@ -1,0 +1,259 @@
+//! Owns where `users import` reads: what the command line says of the source, and reading it ahead of the writing.
+
+use std::{
+    fs::{self, File},
+    io::{self, BufRead, BufReader},
+    path::{Path, PathBuf},
+    thread,
+};
+
+use clap::{Args, ValueEnum};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::mpsc;
+
+use crate::{
+    cli::Failure,
+    model::Error,
+    store::{ForeignTable, Location},
+    transfer::{Batch, Columns, Judge, read_csv, read_ndjson, read_table},
+};
+
+/// How many batches may be read before they are written.
+const AHEAD: usize = 4;
+
+/// How much of a file is read at once, in bytes.
+const READ_BYTES: usize = 256 * 1024;
+
+#[derive(Args, Debug)]
+pub(in crate::cli) struct SourceArguments {
+    /// A file of NDJSON, as `signet users export` writes it, or of CSV; `-` for standard input.
+    #[arg(value_name = "FILE", required_unless_present_any = ["from", "from_file"], conflicts_with_all = ["from", "from_file"])]
+    file: Option<PathBuf>,
+    /// What the file holds. By default its name says so: .csv, or NDJSON otherwise.
+    #[arg(long, value_name = "FORMAT", value_enum, conflicts_with_all = ["from", "from_file"])]
+    format: Option<Format>,
+    /// Another service's database: `mysql://USER:PASSWORD@HOST/DATABASE`, `postgres://...` or `sqlite:PATH`; what SQLAlchemy writes
+    /// (`mysql+pymysql://...`, `sqlite:///./app.db`) is understood. It is only read.
+    #[arg(long, env = "SIGNET_IMPORT_FROM", value_name = "URL", hide_env_values = true)]
+    from: Option<SecretString>,
+    /// A file that holds --from.
+    #[arg(long, value_name = "FILE", conflicts_with = "from")]
+    from_file: Option<PathBuf>,
+    /// The table of --from, or `schema.table`.
+    #[arg(long, value_name = "TABLE", default_value = "users")]
+    table: String,
+    #[command(flatten)]
+    columns: ColumnArguments,
+}
+
+/// Names of columns, in a table or the first line of a CSV file. An empty name says that there is no such column.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Columns of the source")]
+struct ColumnArguments {
+    /// Default: id.
+    #[arg(long, value_name = "COLUMN")]
+    column_id: Option<String>,
+    /// Default: username.
+    #[arg(long, value_name = "COLUMN")]
+    column_username: Option<String>,
+    /// Default: hashed_password in a table, password_hash in a file.
+    #[arg(long, value_name = "COLUMN")]
+    column_password_hash: Option<String>,
+    /// Default: is_active. Without it, all are active.
+    #[arg(long, value_name = "COLUMN")]
+    column_is_active: Option<String>,
+    /// Default: none in a table, email in a file.
+    #[arg(long, value_name = "COLUMN")]
+    column_email: Option<String>,
+    /// Default: none in a table, display_name in a file.
+    #[arg(long, value_name = "COLUMN")]
+    column_display_name: Option<String>,
+    /// Default: none in a table, create_time in a file.
+    #[arg(long, value_name = "COLUMN")]
+    column_create_time: Option<String>,
+    /// Default: none in a table, update_time in a file.
+    #[arg(long, value_name = "COLUMN")]
+    column_update_time: Option<String>,
+    /// Default: none in a table, login_time in a file.
+    #[arg(long, value_name = "COLUMN")]
+    column_login_time: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// One JSON object a line.
+    Ndjson,
+    /// A first line that names the columns.
+    Csv,
+}
+
+/// A source that is there.
+pub(super) enum Source {
+    File { input: Box<dyn BufRead + Send>, format: Format, columns: Columns, bytes: Option<u64> },
+    Table { table: ForeignTable, columns: Columns },
+}
+
+impl SourceArguments {
+    /// Opens the source.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`] if there is no such file, or the arguments cannot be meant.
+    pub(super) fn open(self) -> Result<Source, Failure> {
+        let columns = self.columns.columns();
+        let from = match (self.from, &self.from_file) {
+            (Some(url), _) => Some(url),
+            (None, Some(file)) => {
+                let text = fs::read_to_string(file).map_err(|error| unreadable(file, &error))?;
+                Some(text.trim().to_owned().into())
+            }
+            (None, None) => None,
+        };
+        if let Some(url) = from {
+            let location = location(url.expose_secret())
+                .map_err(|problem| Failure::Usage(format!("--from: {problem}")))?;
+            if let Location::File(path) = &location
+                && !path.is_file()
+            {
+                return Err(Failure::Usage(format!("--from: there is no database at {}", path.display())));
+            }
+            if columns.in_table().is_empty() {
+                return Err(Failure::Usage("--column-username: must name a column".to_owned()));
+            }
+            let table = ForeignTable::open(&location, &self.table)?;
+            return Ok(Source::Table { table, columns });
+        }
+        let file = self.file.unwrap_or_else(|| PathBuf::from("-"));
+        let is_csv = file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"));
+        let format = self.format.unwrap_or(if is_csv { Format::Csv } else { Format::Ndjson });
+        if format == Format::Ndjson && !columns.named.is_empty() {
+            let problem = "the names of columns are those of a table or of CSV; the members of NDJSON have one name each";
+            return Err(Failure::Usage(problem.to_owned()));
+        }
+        let (input, bytes) = open_file(&file)?;
+        Ok(Source::File { input, format, columns, bytes })
+    }
+}
+
+impl ColumnArguments {
+    fn columns(self) -> Columns {
+        let named = [
+            ("id", self.column_id),
+            ("username", self.column_username),
+            ("password_hash", self.column_password_hash),
+            ("is_active", self.column_is_active),
+            ("email", self.column_email),
+            ("display_name", self.column_display_name),
+            ("create_time", self.column_create_time),
+            ("update_time", self.column_update_time),
+            ("login_time", self.column_login_time),
+        ];
+        Columns { named: named.into_iter().filter_map(|(field, column)| Some((field, column?))).collect() }
+    }
+}
+
+impl Source {
+    /// What a row's number counts.
+    pub(super) const fn place(&self) -> &'static str {
+        if matches!(self, Self::Table { .. }) { "row" } else { "line" }
+    }
+
+    /// Its length, if that is known.
+    pub(super) const fn bytes(&self) -> Option<u64> {
+        if let Self::File { bytes, .. } = self { *bytes } else { None }
+    }
+
+    /// Reads it, a few batches ahead of whoever takes them.
+    pub(super) fn read(self, judge: Judge) -> mpsc::Receiver<Result<Batch, Failure>> {
+        let (sender, receiver) = mpsc::channel(AHEAD);
+        match self {
+            // On a thread that nobody waits for: standard input may never end.
+            Self::File { input, format, columns, .. } => drop(thread::spawn(move || {
+                let take = |batch| sender.blocking_send(Ok(batch)).is_ok();
+                let read = match format {
+                    Format::Ndjson => read_ndjson(input, judge, take),
+                    Format::Csv => read_csv(input, &columns, judge, take),
+                };
+                if let Err(error) = read {
+                    // If nobody reads any more, another failure has been told.
+                    let _ = sender
+                        .blocking_send(Err(Failure::Failed(format!("the input cannot be read: {error}"))));
+                }
+            })),
+            Self::Table { table, columns } => drop(tokio::spawn(async move {
+                let take = |batch| async { sender.send(Ok(batch)).await.is_ok() };
+                if let Err(error) = read_table(&table, &columns, judge, take).await {
+                    let _ = sender.send(Err(failure(error))).await;
+                }
+            })),
+        }
+        receiver
+    }
+}
+
+/// The source is not the service's own database, so its errors are told as what they are.
+fn failure(error: Error) -> Failure {
+    let cause = match &error {
+        Error::Unavailable { source, .. } | Error::Internal(source) => {
+            crate::model::error::chain(source.as_ref())
+        }
+        other => other.to_string(),
+    };
+    Failure::Failed(format!("the source cannot be read: {cause}"))
+}
+
+/// Where `url` leads: also in the forms of SQLAlchemy, with a driver in the scheme, and with three slashes before a file's path.
+fn location(url: &str) -> Result<Location, String> {
+    let (scheme, rest) = url.split_once(':').unwrap_or((url, ""));
+    let scheme = scheme.split_once('+').map_or(scheme, |(scheme, _driver)| scheme);
+    match rest.strip_prefix("///") {
+        Some(path) if scheme == "sqlite" => format!("sqlite:{path}").parse(),
+        _ => format!("{scheme}:{rest}").parse(),
+    }
+}
+
+/// The file, and its length if that is known.
+fn open_file(file: &Path) -> Result<(Box<dyn BufRead + Send>, Option<u64>), Failure> {
+    if file == Path::new("-") {
+        return Ok((Box::new(BufReader::with_capacity(READ_BYTES, io::stdin())), None));
+    }
+    let opened = File::open(file).and_then(|opened| Ok((opened.metadata()?, opened)));
+    let (metadata, opened) = opened.map_err(|error| unreadable(file, &error))?;
+    if metadata.is_dir() {
+        return Err(Failure::Usage(format!("{} is a directory", file.display())));
+    }
+    let bytes = metadata.is_file().then_some(metadata.len());
+    Ok((Box::new(BufReader::with_capacity(READ_BYTES, opened)), bytes))
+}
+
+fn unreadable(file: &Path, error: &io::Error) -> Failure {
+    Failure::Usage(format!("{} cannot be read: {error}", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_of_sqlalchemy_are_understood() {
+        let shown = |url: &str| match location(url) {
+            Ok(Location::File(path)) => path.display().to_string(),
+            Ok(Location::Server(url)) => url.to_string(),
+            Err(problem) => problem,
+        };
+        for (url, expected) in [
+            ("sqlite:app.db", "app.db"),
+            ("sqlite:///./app.db", "./app.db"),
+            ("sqlite:////var/app.db", "/var/app.db"),
+            ("sqlite+aiosqlite:///app.db", "app.db"),
+            ("mysql+pymysql://u:hunter2@db/app?ssl-mode=REQUIRED", "mysql://db:3306/app"),
+            ("postgresql+asyncpg://u:hunter2@db/app", "postgres://db:5432/app"),
+        ] {
+            assert_eq!(shown(url), expected);
+        }
+        for url in
+            ["", "app.db", "oracle://u:hunter2@db/app", "mysql+pymysql://u:hunter2@db/app?charset=utf8mb4"]
+        {
+            assert!(location(url).is_err_and(|problem| !problem.contains("hunter2")), "{url}");
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Owns what users, sessions and clients are identified by.
+
+use std::fmt;
+
+use rand::Rng;
+use uuid::Uuid;
+
+use super::Timestamp;
+
+/// A user's identifier: a UUIDv7 (RFC 9562 section 5.7), so that rows written together lie together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UserId(pub Uuid);
+
+impl UserId {
+    /// A new identifier for a user made at `now`.
+    pub fn new(now: Timestamp, rng: &mut impl Rng) -> Self {
+        Self(uuid_v7(now, rng))
+    }
+}
+
+impl fmt::Display for UserId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A session's identifier: a UUIDv7 (RFC 9562 section 5.7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(pub Uuid);
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A client's identifier, a UUIDv7: its `client_id`, and the `sub` of its own tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientId(pub Uuid);
+
+impl ClientId {
+    /// A new identifier for a client made at `now`.
+    pub fn new(now: Timestamp, rng: &mut impl Rng) -> Self {
+        Self(uuid_v7(now, rng))
+    }
+
+    /// The identifier that `text` writes; none if it is no UUID, or written in another way than tokens write it.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let id = Uuid::try_parse(text).ok()?;
+        let mut written = Uuid::encode_buffer();
+        (id.hyphenated().encode_lower(&mut written) == text).then_some(Self(id))
+    }
+}
+
+impl fmt::Display for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A new UUIDv7: `now` in milliseconds, then 74 random bits.
+pub fn uuid_v7(now: Timestamp, rng: &mut impl Rng) -> Uuid {
+    let mut random = [0; 10];
+    rng.fill_bytes(&mut random);
+    uuid::Builder::from_unix_timestamp_millis(now.as_millis(), &random).into_uuid()
+}

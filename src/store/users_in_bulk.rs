@@ -1,0 +1,120 @@
+//! Owns the table `users` in bulk: whole rows, many at a time.
+
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+
+use super::{
+    BATCH, Store,
+    attempts::commit,
+    changes,
+    entity::users::{Column, Entity, Model},
+    failure,
+    users::{Credentials, row},
+};
+use crate::model::{Error, Timestamp, User, UserId, Username};
+
+/// Everything that is kept of a user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredUser {
+    /// The user.
+    pub user: User,
+    /// The password's hash: a PHC string, or the form of the system that the user came from.
+    pub password_hash: String,
+    /// When it last logged in; none if it never has.
+    pub login_time: Option<Timestamp>,
+}
+
+impl Store {
+    /// The users after `after` in the order of their ids; at most `limit`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn stored_users(&self, after: Option<UserId>, limit: u64) -> Result<Vec<StoredUser>, Error> {
+        let mut query = Entity::find().order_by_asc(Column::Id).limit(limit);
+        if let Some(after) = after {
+            query = query.filter(Column::Id.gt(after.0));
+        }
+        let rows = self.ask(|| query.clone().all(&self.db)).await?;
+        Ok(rows.into_iter().map(StoredUser::from).collect())
+    }
+
+    /// Those who have one of these names, or one of these ids, in no order.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn users_among(&self, names: &[&Username], ids: &[UserId]) -> Result<Vec<StoredUser>, Error> {
+        let mut found: Vec<Model> = Vec::new();
+        for names in names.chunks(BATCH) {
+            let names = names.iter().map(|name| name.canonical());
+            let query = Entity::find().filter(Column::UsernameCanonical.is_in(names));
+            found.extend(self.ask(|| query.clone().all(&self.db)).await?);
+        }
+        for ids in ids.chunks(BATCH) {
+            let query = Entity::find().filter(Column::Id.is_in(ids.iter().map(|id| id.0)));
+            for row in self.ask(|| query.clone().all(&self.db)).await? {
+                if !found.iter().any(|other| other.id == row.id) {
+                    found.push(row);
+                }
+            }
+        }
+        Ok(found.into_iter().map(StoredUser::from).collect())
+    }
+
+    /// Adds all of `users`, at most [`BATCH`], or none: false if the database has a name or an id of theirs already.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn add_users(&self, users: &[StoredUser]) -> Result<bool, Error> {
+        if users.is_empty() {
+            return Ok(true);
+        }
+        self.write(|| async {
+            let rows = users.iter().map(|new| row(&new.user, new.password_hash.clone(), new.login_time));
+            let db = self.begin().await?;
+            match Entity::insert_many(rows).exec_without_returning(&db).await {
+                Ok(_) => commit(db, true).await,
+                Err(error) if failure::is_duplicate(&error) => Ok(false),
+                Err(error) => Err(error.into()),
+            }
+        })
+        .await
+    }
+
+    /// Replaces each user by the one beside it, who has the same id and name, and tells the other processes; all or none: false
+    /// if one was changed meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn replace_users(
+        &self,
+        users: &[(StoredUser, StoredUser)],
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        let ids: Vec<_> = users.iter().map(|(old, _)| old.user.id.0).collect();
+        self.write(|| async {
+            let db = self.begin().await?;
+            for (old, new) in users {
+                let done = Entity::update_many()
+                    .set(row(&new.user, new.password_hash.clone(), new.login_time))
+                    .filter(Column::Id.eq(old.user.id.0))
+                    .filter(Column::PasswordHash.eq(&old.password_hash))
+                    .filter(Column::UpdateTime.eq(old.user.update_time.as_micros()))
+                    .exec(&db)
+                    .await?;
+                if done.rows_affected == 0 {
+                    return Ok(false);
+                }
+            }
+            changes::tell(&db, &ids, now).await?;
+            commit(db, true).await
+        })
+        .await
+    }
+}
+
+impl From<Model> for StoredUser {
+    fn from(row: Model) -> Self {
+        let login_time = row.login_time.map(Timestamp::from_micros);
+        let Credentials { user, password_hash } = row.into();
+        Self { user, password_hash, login_time }
+    }
+}

@@ -1,0 +1,169 @@
+//! Owns judging a record by itself: the rules of every field, as for an account that is made here, but for the password, of which
+//! there is only the hash.
+
+use uuid::{Uuid, Variant};
+
+use super::{Field, Reason, Record, Refusal, Row};
+use crate::{
+    identity::passwords::{Argon2Params, adopt},
+    model::{
+        RuleViolation, Timestamp, User, UserId, Username,
+        profile::{DisplayName, Email},
+    },
+    store::StoredUser,
+};
+
+/// The longest id of another system that is kept for the map of ids, in bytes.
+const MAX_SOURCE_ID_BYTES: usize = 255;
+
+/// A user who breaks no rule, and may be taken in unless another one stands in the way.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// The user, with what the record leaves open filled in.
+    pub user: StoredUser,
+    /// Which of it the record says itself.
+    pub given: Given,
+}
+
+/// What a record says, other than name and password hash.
+#[derive(Clone, Copy, Debug)]
+pub struct Given {
+    /// The id: otherwise it is a new one.
+    pub id: bool,
+    /// The e-mail address, be it that there is none.
+    pub email: bool,
+    /// The name to show, be it that there is none.
+    pub display_name: bool,
+    /// Whether the user is active.
+    pub is_active: bool,
+    /// When the account was made.
+    pub create_time: bool,
+    /// When it last changed.
+    pub update_time: bool,
+    /// When the user last logged in.
+    pub login_time: bool,
+}
+
+/// Judges records.
+#[derive(Clone, Copy, Debug)]
+pub struct Judge {
+    /// The parameters of this service's own hashes.
+    pub argon2: Argon2Params,
+    /// What stands for a time that a record does not say.
+    pub now: Timestamp,
+}
+
+impl Judge {
+    /// The row at `place` that holds `record`, or could not be read as one.
+    #[must_use]
+    pub fn row(&self, place: u64, record: Result<Record, Refusal>) -> Row {
+        let mut record = match record {
+            Ok(record) => record,
+            Err(refusal) => return Row { place, source_id: None, username: None, candidate: Err(refusal) },
+        };
+        let username = if let Field::Text(name) = &record.username { Some(name.clone()) } else { None };
+        let id = Id::read(std::mem::take(&mut record.id));
+        let source_id = if let Ok(Id::Foreign(id)) = &id { Some(id.clone()) } else { None };
+        let candidate = id.and_then(|id| self.judge(&id, record));
+        Row { place, source_id, username, candidate }
+    }
+
+    fn judge(&self, id: &Id, record: Record) -> Result<Candidate, Refusal> {
+        let username = record.username.clone().text().map_err(|problem| refused("username", problem))?;
+        let username = Username::parse(&username.unwrap_or_default()).map_err(|violation| {
+            Refusal::new(Reason::InvalidUsername, format!("the username {}", violation.description))
+        })?;
+        let is_active = record.is_active.flag().map_err(|problem| refused("is_active", problem))?;
+        let given = Given {
+            id: matches!(id, Id::Own(_)),
+            email: record.email.is_given(),
+            display_name: record.display_name.is_given(),
+            is_active: is_active.is_some(),
+            create_time: time("create_time", &record.create_time)?.is_some(),
+            update_time: time("update_time", &record.update_time)?.is_some(),
+            login_time: record.login_time.is_given(),
+        };
+        let password_hash = self.password_hash(record.password_hash)?;
+        let email = optional("email", record.email, Email::parse)?;
+        let display_name = optional("display_name", record.display_name, DisplayName::parse)?;
+        let create_time = time("create_time", &record.create_time)?.unwrap_or(self.now);
+        let user = User {
+            id: match id {
+                Id::Own(id) => *id,
+                // Ids stand in the order of the accounts' making, as far as that is known.
+                Id::Foreign(_) | Id::None => UserId::new(create_time.min(self.now), &mut rand::rng()),
+            },
+            username,
+            email,
+            display_name,
+            is_active: is_active.unwrap_or(true),
+            create_time,
+            update_time: time("update_time", &record.update_time)?.unwrap_or(create_time),
+        };
+        let login_time = time("login_time", &record.login_time)?;
+        Ok(Candidate { user: StoredUser { user, password_hash, login_time }, given })
+    }
+
+    fn password_hash(&self, field: Field) -> Result<String, Refusal> {
+        let text = field.text().map_err(|problem| refused("password_hash", problem))?;
+        adopt(&text.unwrap_or_default(), self.argon2).map_err(|problem| {
+            Refusal::new(Reason::PasswordHash(problem.name()), format!("the password hash {problem}"))
+        })
+    }
+}
+
+/// What stands in the field `id`.
+enum Id {
+    None,
+    /// An id that is kept.
+    Own(UserId),
+    /// Another system's, such as a number. The user gets a new one.
+    Foreign(String),
+}
+
+impl Id {
+    fn read(field: Field) -> Result<Self, Refusal> {
+        let text = match field {
+            Field::Absent | Field::Null => return Ok(Self::None),
+            Field::Number(number) => return Ok(Self::Foreign(number.to_string())),
+            Field::Text(text) if text.len() <= MAX_SOURCE_ID_BYTES => text,
+            Field::Text(_) => return Err(refused("id", "is longer than 255 bytes")),
+            Field::Flag(_) | Field::Other => {
+                return Err(refused("id", "must be a UUID, another text, or a number"));
+            }
+        };
+        match Uuid::try_parse(&text) {
+            // The nil UUID and the like are nobody's; of those without a version some mean other things here.
+            Ok(id) if id.get_variant() == Variant::RFC4122 && (1..=8).contains(&id.get_version_num()) => {
+                Ok(Self::Own(UserId(id)))
+            }
+            Ok(_) => Err(refused("id", "is a UUID of no version that RFC 9562 knows")),
+            Err(_) => Ok(Self::Foreign(text)),
+        }
+    }
+}
+
+fn refused(field: &str, problem: &str) -> Refusal {
+    Refusal::new(Reason::InvalidField, format!("the {field} {problem}"))
+}
+
+/// The value of a field that may be empty, by the rule `parse`. An empty text says that there is none: CSV has no other word for it.
+fn optional<T>(
+    name: &str,
+    field: Field,
+    parse: impl Fn(&str) -> Result<T, RuleViolation>,
+) -> Result<Option<T>, Refusal> {
+    let text = field.text().map_err(|problem| refused(name, problem))?;
+    let text = text.filter(|text| !text.is_empty());
+    text.map(|text| parse(&text)).transpose().map_err(|violation| refused(name, &violation.description))
+}
+
+fn time(name: &str, field: &Field) -> Result<Option<Timestamp>, Refusal> {
+    let text = match field {
+        Field::Absent | Field::Null => return Ok(None),
+        Field::Text(text) if text.is_empty() => return Ok(None),
+        Field::Text(text) => text,
+        _ => return Err(refused(name, "must be a time, as a text")),
+    };
+    text.parse().map(Some).map_err(|problem: &'static str| refused(name, problem))
+}

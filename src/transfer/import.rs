@@ -1,0 +1,253 @@
+//! Owns taking users in: batch by batch, each in one transaction, so that whatever ends it, it can be begun again.
+
+use std::collections::HashMap;
+
+use super::{Candidate, Outcome, Reason, Refusal, Row, Tally};
+use crate::{
+    model::{Clock, Error, UserId},
+    store::{SeenKeys, Store, StoredUser},
+};
+
+/// How often a batch is tried again when others add or change the same users at the same time.
+const ATTEMPTS: usize = 10;
+
+/// How many users are replaced in one transaction: each is a statement of its own.
+const REPLACED_TOGETHER: usize = 50;
+
+/// What becomes of a row whose user is there with another password hash, or under another id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnConflict {
+    /// The user stays as it is.
+    Skip,
+    /// The user stays as it is, and the row is refused.
+    Fail,
+    /// The user takes over what the row says; but for its id, which never changes.
+    Update,
+}
+
+/// How users are taken in.
+#[derive(Clone, Copy, Debug)]
+pub struct ImportSettings {
+    /// What becomes of users who are there.
+    pub on_conflict: OnConflict,
+    /// Whether nothing is written, and only told what would be.
+    pub dry_run: bool,
+    /// What the number of a row counts: `line` or `row`.
+    pub place: &'static str,
+}
+
+/// One run.
+#[derive(Debug)]
+pub struct Import {
+    store: Store,
+    settings: ImportSettings,
+    clock: Clock,
+    /// Names and ids of the rows so far.
+    seen: SeenKeys,
+    tally: Tally,
+}
+
+/// What is to be done for a candidate, by what is in the database.
+enum Decision {
+    Add,
+    /// The present state, and the one to come.
+    Replace(Box<(StoredUser, StoredUser)>),
+    Nothing(Outcome),
+}
+
+/// A candidate, and where in its batch it stands.
+struct Pending {
+    index: usize,
+    candidate: Candidate,
+}
+
+impl Import {
+    /// A run that takes users into `store`.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if there is no room for a temporary file.
+    pub async fn begin(store: Store, settings: ImportSettings, clock: Clock) -> Result<Self, Error> {
+        Ok(Self { store, settings, clock, seen: SeenKeys::open().await?, tally: Tally::default() })
+    }
+
+    /// What came of all rows so far.
+    #[must_use]
+    pub const fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    /// Takes in one batch, and says of each row in turn what became of it.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause; the batches before are there.
+    pub async fn take(&mut self, rows: &[Row]) -> Result<Vec<Outcome>, Error> {
+        let mut outcomes: Vec<Option<Outcome>> = rows
+            .iter()
+            .map(|row| row.candidate.as_ref().err().map(|refusal| Outcome::Refused(refusal.clone())))
+            .collect();
+        self.refuse_duplicates(rows, &mut outcomes).await?;
+        let pending = |outcomes: &[Option<Outcome>]| -> Vec<Pending> {
+            let open = rows.iter().enumerate().filter(|(index, _)| outcomes[*index].is_none());
+            open.filter_map(|(index, row)| {
+                row.candidate.as_ref().ok().map(|candidate| Pending { index, candidate: candidate.clone() })
+            })
+            .collect()
+        };
+        // Most batches are of new users alone.
+        let mut waiting = pending(&outcomes);
+        if !self.settings.dry_run && self.add(&waiting, &mut outcomes).await? {
+            waiting.clear();
+        }
+        let mut attempts = ATTEMPTS;
+        while !waiting.is_empty() {
+            self.settle(waiting, &mut outcomes).await?;
+            waiting = pending(&outcomes);
+            attempts -= 1;
+            if attempts == 0 && !waiting.is_empty() {
+                return Err(Error::internal("others go on adding and changing the same users: try again"));
+            }
+        }
+        let outcomes: Vec<_> = outcomes.into_iter().flatten().collect();
+        outcomes.iter().for_each(|outcome| self.tally.count(outcome));
+        Ok(outcomes)
+    }
+
+    /// Refuses whoever has a name or an id of an earlier row.
+    async fn refuse_duplicates(
+        &mut self,
+        rows: &[Row],
+        outcomes: &mut [Option<Outcome>],
+    ) -> Result<(), Error> {
+        let (mut keys, mut owners) = (Vec::new(), Vec::new());
+        for (index, row) in rows.iter().enumerate() {
+            let Ok(Candidate { user, given }) = &row.candidate else { continue };
+            keys.push((format!("name {}", user.user.username.canonical()), row.place));
+            owners.push((index, "name, by the rules of RFC 8265,"));
+            if given.id {
+                keys.push((format!("id {}", user.user.id), row.place));
+                owners.push((index, "id"));
+            }
+        }
+        for (met, (index, what)) in self.seen.note(&keys).await?.into_iter().zip(owners) {
+            if let Some(place) = met.filter(|_| outcomes[index].is_none()) {
+                let problem = format!("has the same {what} as {} {place}", self.settings.place);
+                outcomes[index] = Some(Outcome::Refused(Refusal::new(Reason::DuplicateInInput, problem)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds all of `new`; false if somebody stands in the way, and none was added.
+    async fn add(&self, new: &[Pending], outcomes: &mut [Option<Outcome>]) -> Result<bool, Error> {
+        let users: Vec<_> = new.iter().map(|pending| pending.candidate.user.clone()).collect();
+        let added = self.settings.dry_run || self.store.add_users(&users).await?;
+        if added {
+            for Pending { index, candidate } in new {
+                outcomes[*index] = Some(Outcome::Added(candidate.user.user.id));
+            }
+        }
+        Ok(added)
+    }
+
+    /// Does what is to be done for each of `waiting`. What somebody else changed meanwhile stays open.
+    async fn settle(&self, waiting: Vec<Pending>, outcomes: &mut [Option<Outcome>]) -> Result<(), Error> {
+        let names: Vec<_> = waiting.iter().map(|pending| &pending.candidate.user.user.username).collect();
+        let ids: Vec<_> = waiting.iter().map(|pending| pending.candidate.user.user.id).collect();
+        let there = self.store.users_among(&names, &ids).await?;
+        let by_name: HashMap<&str, &StoredUser> =
+            there.iter().map(|found| (found.user.username.canonical(), found)).collect();
+        let by_id: HashMap<UserId, &StoredUser> = there.iter().map(|found| (found.user.id, found)).collect();
+        let (mut new, mut replaced) = (Vec::new(), Vec::new());
+        for pending in waiting {
+            let user = &pending.candidate.user.user;
+            let (same_name, same_id) = (by_name.get(user.username.canonical()), by_id.get(&user.id));
+            match self.decide(&pending.candidate, same_name.copied(), same_id.copied()) {
+                Decision::Add => new.push(pending),
+                Decision::Replace(change) => replaced.push((pending.index, *change)),
+                Decision::Nothing(outcome) => outcomes[pending.index] = Some(outcome),
+            }
+        }
+        self.add(&new, outcomes).await?;
+        for changes in replaced.chunks(REPLACED_TOGETHER) {
+            let pairs: Vec<_> = changes.iter().map(|(_, pair)| pair.clone()).collect();
+            if self.settings.dry_run || self.store.replace_users(&pairs, self.clock.now()).await? {
+                for (index, (old, _)) in changes {
+                    outcomes[*index] = Some(Outcome::Updated(old.user.id));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn decide(
+        &self,
+        candidate: &Candidate,
+        same_name: Option<&StoredUser>,
+        same_id: Option<&StoredUser>,
+    ) -> Decision {
+        let refused =
+            |reason, problem: String| Decision::Nothing(Outcome::Refused(Refusal::new(reason, problem)));
+        let Candidate { user: new, given } = candidate;
+        let Some(old) = same_name else {
+            return match same_id {
+                Some(other) => {
+                    let name = other.user.username.typed().escape_debug();
+                    refused(Reason::IdTaken, format!("has the id of the user `{name}`, who is there"))
+                }
+                None => Decision::Add,
+            };
+        };
+        let id = old.user.id;
+        if old.user.username.typed() != new.user.username.typed() {
+            let name = old.user.username.typed().escape_debug();
+            let problem = format!("has the name of the user `{name}` ({id}), by the rules of RFC 8265");
+            return refused(Reason::UsernameCollision, problem);
+        }
+        let other_id = given.id && new.user.id != id;
+        let same = !other_id && (given.id || old.password_hash == new.password_hash);
+        match self.settings.on_conflict {
+            OnConflict::Skip | OnConflict::Fail if same => Decision::Nothing(Outcome::AlreadyThere(id)),
+            OnConflict::Skip => Decision::Nothing(Outcome::Skipped(id)),
+            OnConflict::Fail if other_id => refused(Reason::IdDiffers, format!("is there under the id {id}")),
+            OnConflict::Fail => {
+                refused(Reason::UserExists, format!("is there, with another password ({id})"))
+            }
+            OnConflict::Update if other_id => {
+                refused(Reason::IdDiffers, format!("is there under the id {id}"))
+            }
+            OnConflict::Update => self.update(old, candidate),
+        }
+    }
+
+    /// `old` with what the row says.
+    fn update(&self, old: &StoredUser, candidate: &Candidate) -> Decision {
+        let Candidate { user: new, given } = candidate;
+        let mut next = old.clone();
+        next.password_hash.clone_from(&new.password_hash);
+        if given.email {
+            next.user.email.clone_from(&new.user.email);
+        }
+        if given.display_name {
+            next.user.display_name.clone_from(&new.user.display_name);
+        }
+        if given.is_active {
+            next.user.is_active = new.user.is_active;
+        }
+        if given.create_time {
+            next.user.create_time = new.user.create_time;
+        }
+        if given.login_time {
+            next.login_time = new.login_time;
+        }
+        if given.update_time {
+            next.user.update_time = new.user.update_time;
+        }
+        if next == *old {
+            return Decision::Nothing(Outcome::AlreadyThere(old.user.id));
+        }
+        if !given.update_time {
+            next.user.update_time = self.clock.now();
+        }
+        Decision::Replace(Box::new((old.clone(), next)))
+    }
+}

@@ -1,0 +1,51 @@
+//! Owns users on the move: bringing them in from a file or another service's table, and writing them out.
+//!
+//! One user is a [`Record`] as it stands outside, a [`Candidate`] once every rule has been asked, and a row when the database has
+//! taken it. What becomes of each is an [`Outcome`].
+
+mod candidate;
+mod columns;
+mod csv;
+mod export;
+mod import;
+mod lines;
+mod ndjson;
+mod outcome;
+mod record;
+mod table;
+
+pub use candidate::{Candidate, Judge};
+pub use columns::Columns;
+pub use csv::read_csv;
+pub use export::{EXPORT_PAGE, Exported};
+pub use import::{Import, ImportSettings, OnConflict};
+pub use lines::MAX_ROW_BYTES;
+pub use ndjson::read_ndjson;
+pub use outcome::{Outcome, Reason, Refusal, Tally};
+pub use record::{Field, Record};
+pub use table::read_table;
+
+/// How many rows are read, judged and written together: what one statement of the store takes.
+pub const BATCH: usize = crate::store::BATCH;
+
+/// A row of the input, judged by itself.
+#[derive(Debug)]
+pub struct Row {
+    /// The number of its line, or of the row in a table: from 1.
+    pub place: u64,
+    /// Its id in the source, if that is none of ours.
+    pub source_id: Option<String>,
+    /// Its name as it came.
+    pub username: Option<String>,
+    /// The user, if no rule is broken.
+    pub candidate: Result<Candidate, Refusal>,
+}
+
+/// Rows that are read together.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// The rows.
+    pub rows: Vec<Row>,
+    /// How much of the input has been read, in bytes.
+    pub bytes: u64,
+}

@@ -1,0 +1,117 @@
+//! Owns what can become of a row, and how often each did.
+
+use crate::model::UserId;
+
+/// Why a row was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// It cannot be read as a record.
+    MalformedRow,
+    /// The username is missing or breaks a rule.
+    InvalidUsername,
+    /// Another field breaks its rule.
+    InvalidField,
+    /// The password's hash cannot be taken over; the name says why (`PASSWORD_HASH_...`).
+    PasswordHash(&'static str),
+    /// An earlier row of the input has the same name, by RFC 8265, or the same id.
+    DuplicateInInput,
+    /// A user that is there has a name that is equal by RFC 8265, and written otherwise.
+    UsernameCollision,
+    /// The user is there under another id.
+    IdDiffers,
+    /// The id is another user's.
+    IdTaken,
+    /// The user is there with another password, and conflicts are to be refused.
+    UserExists,
+}
+
+impl Reason {
+    /// The name in reports: programs rely on it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::MalformedRow => "MALFORMED_ROW",
+            Self::InvalidUsername => "INVALID_USERNAME",
+            Self::InvalidField => "INVALID_FIELD",
+            Self::PasswordHash(name) => name,
+            Self::DuplicateInInput => "DUPLICATE_IN_INPUT",
+            Self::UsernameCollision => "USERNAME_COLLISION",
+            Self::IdDiffers => "ID_DIFFERS",
+            Self::IdTaken => "ID_TAKEN",
+            Self::UserExists => "USER_EXISTS",
+        }
+    }
+}
+
+/// A row that was refused, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Why, for programs.
+    pub reason: Reason,
+    /// Why, for people: the rest of a sentence that begins with the row. Never repeats a hash.
+    pub problem: String,
+}
+
+impl Refusal {
+    /// A refusal for `reason`, which `problem` describes.
+    pub fn new(reason: Reason, problem: impl Into<String>) -> Self {
+        Self { reason, problem: problem.into() }
+    }
+}
+
+/// What became of a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The user is new.
+    Added(UserId),
+    /// The user that is there took over what the row says.
+    Updated(UserId),
+    /// The user was there, with all that the row says.
+    AlreadyThere(UserId),
+    /// The user is there with another password or id, and stays as it is.
+    Skipped(UserId),
+    /// Nothing was written.
+    Refused(Refusal),
+}
+
+impl Outcome {
+    /// The id under which the user is there now, if it is.
+    #[must_use]
+    pub const fn id(&self) -> Option<UserId> {
+        match self {
+            Self::Added(id) | Self::Updated(id) | Self::AlreadyThere(id) | Self::Skipped(id) => Some(*id),
+            Self::Refused(_) => None,
+        }
+    }
+}
+
+/// How many rows came to what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// All of them.
+    pub rows: u64,
+    /// New users.
+    pub added: u64,
+    /// Users who took over what their rows say.
+    pub updated: u64,
+    /// Users who were there with all that their rows say.
+    pub already_there: u64,
+    /// Users who were there otherwise, and stay so.
+    pub skipped: u64,
+    /// Rows of which nothing was written.
+    pub refused: u64,
+}
+
+impl Tally {
+    /// Counts one row more.
+    pub fn count(&mut self, outcome: &Outcome) {
+        self.rows += 1;
+        *match outcome {
+            Outcome::Added(_) => &mut self.added,
+            Outcome::Updated(_) => &mut self.updated,
+            Outcome::AlreadyThere(_) => &mut self.already_there,
+            Outcome::Skipped(_) => &mut self.skipped,
+            Outcome::Refused(_) => &mut self.refused,
+        } += 1;
+    }
+}

@@ -5,13 +5,13 @@
 //! Rooms import downward only:
 //!
 //! ```text
-//! main -> cli -> { server -> { rpc, http }, transfer } -> { identity, limits } -> { store, auth, audit }
+//! main -> cli -> { server -> { rpc, http }, transfer } -> { identity, limits, peer } -> { store, auth, audit }
 //!      -> { proto, status, metrics } -> model
 //! ```
 //!
 //! docs/ARCHITECTURE.md tells two requests as stories, file after file.
 //!
-//! The feature `server`, which is on by default, is the service. Without it, `auth` is what another service recognises its callers
+//! The feature `server`, which is on by default, is the service. Without it, [`auth`] is what another service recognises its callers
 //! with.
 
 pub mod model;
@@ -35,6 +35,8 @@ pub mod identity;
 mod limits;
 #[cfg(feature = "server")]
 pub mod metrics;
+#[cfg(feature = "server")]
+mod peer;
 #[cfg(feature = "server")]
 mod rpc;
 #[cfg(feature = "server")]

@@ -12,7 +12,14 @@ mod grpcurl;
 mod machine_clients;
 mod oauth;
 mod operator;
+#[path = "../support/pki.rs"]
+#[allow(dead_code, reason = "each test binary uses its part of it")]
+#[allow(clippy::unwrap_used, reason = "a test panics to fail")]
+mod pki;
+#[path = "../support/program.rs"]
+mod program;
 mod prometheus;
 mod signet;
+mod tls;
 mod tools;
 mod web;

@@ -27,7 +27,6 @@ mod throughput;
 use std::{fs, path::Path, process::ExitCode, time::Duration};
 
 use clap::Parser;
-use tokio::runtime::Runtime;
 
 use process::Program;
 use report::Report;

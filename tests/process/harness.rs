@@ -58,6 +58,12 @@ impl Place {
         database::connect(self.database.as_ref(), &self.path("signet-data")).await
     }
 
+    /// Where the data are, as whoever reads them behind the service's back is told.
+    pub(crate) fn database_url(&self) -> String {
+        let embedded = || format!("sqlite:{}", self.data("signet.db").display());
+        self.database.as_ref().map_or_else(embedded, TestDatabase::url)
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }

@@ -70,6 +70,7 @@ impl From<Error> for Status {
             | Error::Unimplemented
             | Error::Overloaded { .. }
             | Error::RouteMisconfigured
+            | Error::OriginNotAllowed
             | Error::DeadlineExceeded
             | Error::Unavailable { .. }
             | Error::Internal(_) => {}
@@ -129,6 +130,7 @@ fn code_and_reason(error: &Error) -> (Code, ErrorReason) {
         Error::InsufficientScope(_) => (Code::PermissionDenied, ErrorReason::InsufficientScope),
         Error::AccessUndeclared => (Code::PermissionDenied, ErrorReason::AccessUndeclared),
         Error::RouteMisconfigured => (Code::PermissionDenied, ErrorReason::RouteMisconfigured),
+        Error::OriginNotAllowed => (Code::PermissionDenied, ErrorReason::OriginNotAllowed),
         Error::Unimplemented => (Code::Unimplemented, ErrorReason::Unspecified),
         Error::Overloaded { .. } => (Code::ResourceExhausted, ErrorReason::Overloaded),
         Error::DeadlineExceeded => (Code::DeadlineExceeded, ErrorReason::DeadlineExceeded),

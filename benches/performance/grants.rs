@@ -22,6 +22,8 @@ pub(crate) const STREAMS: usize = 16;
 pub(crate) struct Grants {
     /// Beside one signature and one durable commit.
     pub(crate) refresh: Comparison,
+    /// The same of a Signet that remembers no session and no user.
+    pub(crate) refresh_unknown: Comparison,
     /// Beside the same.
     pub(crate) client_credentials: Comparison,
     /// What one signature costs without a commit.
@@ -53,6 +55,8 @@ pub(crate) struct Servers<'a> {
     /// One signature.
     pub(crate) signing: &'a Server,
     pub(crate) signet: &'a Server,
+    /// The same on the same data, remembering no session and no user.
+    pub(crate) forgetful: &'a Server,
     pub(crate) service: &'a Service,
 }
 
@@ -66,13 +70,14 @@ struct Round {
 type Requests = Vec<IssueTokenRequest>;
 
 pub(crate) fn measure(runtime: &Runtime, servers: &Servers<'_>, plan: Plan) -> Result<Grants> {
-    let Servers { committing, signing, signet, service } = servers;
+    let Servers { committing, signing, signet, forgetful, service } = servers;
     let mut client = runtime.block_on(client::connect(signet.grpc_addr))?;
     runtime.block_on(client::sign_up(&mut client, "refresh"))?;
-    let mut refreshes = Requests::new();
-    for _ in 0..STREAMS {
-        refreshes.push(refresh(runtime.block_on(client::session(&mut client, "refresh"))?));
-    }
+    let mut refreshes = || -> Result<Requests> {
+        let login = |_| Ok(refresh(runtime.block_on(client::session(&mut client, "refresh"))?));
+        (0..STREAMS).map(login).collect()
+    };
+    let (known, unknown) = (refreshes()?, refreshes()?);
     let grant = Grant::ClientCredentials(ClientCredentialsGrant {});
     let request = IssueTokenRequest {
         grant: Some(grant),
@@ -85,7 +90,8 @@ pub(crate) fn measure(runtime: &Runtime, servers: &Servers<'_>, plan: Plan) -> R
         alone.push(run(runtime, signing, &mut credentials.clone(), plan.round / 3)?);
     }
     Ok(Grants {
-        refresh: compare(runtime, committing, signet, refreshes, plan)?,
+        refresh: compare(runtime, committing, signet, known, plan)?,
+        refresh_unknown: compare(runtime, committing, forgetful, unknown, plan)?,
         client_credentials: compare(runtime, committing, signet, credentials, plan)?,
         signature_alone: cost(&alone),
     })

@@ -19,6 +19,7 @@ mod process;
 mod report;
 mod stats;
 mod svg;
+mod table;
 mod throughput;
 
 use std::{fs, path::Path, process::ExitCode, time::Duration};
@@ -117,8 +118,12 @@ fn measure(arguments: &Arguments) -> Result<()> {
 
     say("a token's first sight, in pairs");
     // Every session is remembered since its login: what is measured is the token.
-    let settings = ["--argon2-memory-kib=8", "--argon2-iterations=1", "--standing-cache-size=1000000"];
-    let cheap_logins = Program::signet(&data.path().join("tokens"), &settings);
+    let cheap = |cache| {
+        let settings = ["--argon2-memory-kib=8", "--argon2-iterations=1", cache];
+        Program::signet(&data.path().join("tokens"), &settings)
+    };
+    let (cheap_logins, forgetful) =
+        (cheap("--standing-cache-size=1000000"), cheap("--standing-cache-size=0"));
     let first_sight = first_sight::measure(
         &runtime,
         &bare,
@@ -135,6 +140,7 @@ fn measure(arguments: &Arguments) -> Result<()> {
             committing: &bare_program.clone().committing(&commits).start()?,
             signing: &bare,
             signet: &cheap_logins.start()?,
+            forgetful: &forgetful.start()?,
             service: &cheap_logins.service()?,
         };
         grants::measure(&runtime, &servers, plan)?

@@ -76,6 +76,10 @@ named! {
         SigningKeyRevoked = "signing_key.revoked",
         /// An operator changed the master key: every signing key was sealed anew.
         SigningKeysResealed = "signing_keys.resealed",
+        /// An operator made a backup: a copy of everything, hashes of passwords included.
+        DatabaseBackedUp = "database.backed_up",
+        /// An operator put a backup in the database's place.
+        DatabaseRestored = "database.restored",
     }
 }
 

@@ -1,6 +1,7 @@
 //! Owns the command line: what can be asked of the program, and how it answers people and programs.
 
 mod audit;
+mod backup;
 mod clients;
 mod descriptor;
 mod healthcheck;
@@ -55,6 +56,15 @@ enum Command {
     /// Manage signing keys.
     #[command(subcommand, arg_required_else_help = false)]
     Keys(keys::Command),
+    /// Back the SQLite database up into a file, also while the service runs. What was acknowledged before is in it.
+    ///
+    /// The master key is not in it: without a copy of that, kept apart, a backup cannot be used.
+    Backup(backup::Backup),
+    /// Put a backup in the place of the SQLite database, while no service runs. A crash leaves the one or the other, whole.
+    ///
+    /// The master key must be the one of the time of the backup: in the data directory's master.key, or given. What was changed
+    /// since then is undone: users that were disabled, signing keys that were revoked, sessions that were ended.
+    Restore(backup::Restore),
     /// Write the API's descriptor set (google.protobuf.FileDescriptorSet) to standard output: for grpcurl -protoset, Envoy's
     /// transcoder, and whoever would need protoc otherwise.
     Descriptor,
@@ -151,6 +161,8 @@ async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Users(command) => users::run(command, &cli.config, output).await,
         Command::Clients(command) => clients::run(command, &cli.config, output).await,
         Command::Keys(command) => keys::run(command, &cli.config, output).await,
+        Command::Backup(command) => backup::back_up(command, &cli.config, output).await,
+        Command::Restore(command) => backup::restore(command, &cli.config, output).await,
         Command::Descriptor => descriptor::run(cli.json, output),
         Command::Healthcheck => healthcheck::run(&cli.config, output).await,
     }

@@ -19,6 +19,11 @@ pub struct MeshConfig {
     /// How the headers begin that tell a service behind Envoy whom a request comes from: subject, username, scope and session follow.
     #[arg(long, env = "SIGNET_EXT_AUTHZ_HEADER_PREFIX", global = true, value_name = "PREFIX", default_value = "x-signet-", value_parser = header_prefix)]
     pub ext_authz_header_prefix: String,
+
+    /// Whether Envoy is told the same as dynamic metadata too (subject, username, scope, session, client), for its access log and its
+    /// other filters.
+    #[arg(long, env = "SIGNET_EXT_AUTHZ_DYNAMIC_METADATA", global = true, value_name = "WHETHER", value_enum, default_value_t = Switch::Off)]
+    pub ext_authz_dynamic_metadata: Switch,
 }
 
 /// The beginning of a header's name as HTTP/2 has them: a token in lower case (RFC 9110 section 5.6.2, RFC 9113 section 8.2.1).

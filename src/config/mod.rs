@@ -8,6 +8,7 @@ mod observe;
 mod passwords;
 mod storage;
 mod tokens;
+mod web;
 
 use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -27,6 +28,7 @@ pub use observe::{ObserveConfig, Switch};
 pub use passwords::PasswordConfig;
 pub use storage::{Database, StorageConfig};
 pub use tokens::TokenConfig;
+pub use web::WebConfig;
 
 /// Every setting of the service. A flag wins over its environment variable, and that over the default.
 #[derive(Args, Clone, Debug)]
@@ -85,6 +87,10 @@ pub struct Config {
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap would show the text as help")]
     pub mesh: MeshConfig,
+
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap would show the text as help")]
+    pub web: WebConfig,
 }
 
 /// A setting has a value that cannot be used. Shown as one sentence that names the setting.

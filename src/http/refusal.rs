@@ -110,7 +110,9 @@ fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
             (StatusCode::UNAUTHORIZED, "invalid_token")
         }
         Error::InsufficientScope(_) => (StatusCode::FORBIDDEN, "insufficient_scope"),
-        Error::AccessUndeclared | Error::RouteMisconfigured => (StatusCode::FORBIDDEN, "access_denied"),
+        Error::AccessUndeclared | Error::RouteMisconfigured | Error::OriginNotAllowed => {
+            (StatusCode::FORBIDDEN, "access_denied")
+        }
         Error::SessionNotFound | Error::Unimplemented => (StatusCode::NOT_FOUND, "not_found"),
         Error::Overloaded { .. } => (StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable"),
         Error::Unavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable"),
@@ -194,6 +196,8 @@ mod tests {
                 "Bearer realm=",
             ),
             (Error::AccessUndeclared, 403, "access_denied", "ACCESS_UNDECLARED", ""),
+            (Error::RouteMisconfigured, 403, "access_denied", "ROUTE_MISCONFIGURED", ""),
+            (Error::OriginNotAllowed, 403, "access_denied", "ORIGIN_NOT_ALLOWED", ""),
             (Error::SessionNotFound, 404, "not_found", "SESSION_NOT_FOUND", ""),
             (Error::Unimplemented, 404, "not_found", "", ""),
             (Error::Overloaded { what: "x", retry_after }, 429, "temporarily_unavailable", "OVERLOADED", ""),

@@ -192,8 +192,14 @@ impl Grants {
         let scope = choose(&wish.scope, &session.scope).map_err(Error::InvalidScope)?;
         let granted = session.audience.as_ref().unwrap_or(self.tokens.audience());
         let audience = choose(&wish.audience, granted).map_err(Error::InvalidAudience)?;
+        let read = presented.user_is_active();
+        // Also of a user who is disabled: a replay ends the session all the same.
         let (session, next) = self.sessions.exchange(presented, origin).await?;
-        if !self.accounts.user(session.user_id).await?.is_some_and(|user| user.is_active) {
+        let user_is_active = match read {
+            Some(active) => active,
+            None => self.accounts.user(session.user_id).await?.is_some_and(|user| user.is_active),
+        };
+        if !user_is_active {
             return Err(Error::RefreshTokenInvalid);
         }
         let subject = Subject::User(session.user_id, session.id);

@@ -67,6 +67,11 @@ impl<K: Eq + Hash + Copy, V> ReadCache<K, V> {
         known
     }
 
+    /// The row `id` as it was once, however long ago: for those who have what they take from it confirmed by the database.
+    pub(super) fn once(&self, id: K) -> Option<Arc<V>> {
+        self.entries.get(&id)?.row
+    }
+
     /// How often a row was known, and how often not.
     pub(super) fn tally(&self) -> Tally {
         self.tally.clone()
@@ -136,6 +141,17 @@ mod tests {
         assert_eq!(cache.get(1), Some(Known(None)));
         clock.advance(Duration::from_millis(1));
         assert_eq!(cache.get(1), None);
+    }
+
+    #[test]
+    fn what_a_row_was_once_is_told_until_it_is_forgotten() {
+        let (cache, clock) = cache();
+        assert_eq!(cache.once(1), None);
+        cache.put(1, Some(Arc::new("row")), cache.begin());
+        clock.advance(Duration::from_hours(1));
+        assert_eq!((cache.get(1), cache.once(1)), (None, Some(Arc::new("row"))));
+        cache.forget(1);
+        assert_eq!(cache.once(1), None);
     }
 
     #[test]

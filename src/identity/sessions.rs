@@ -58,6 +58,8 @@ pub struct Presented {
     token: RefreshToken,
     stored: StoredSession,
     place: Place,
+    /// Whether its user is there and active, if that has just been read.
+    user_is_active: Option<bool>,
 }
 
 impl Presented {
@@ -65,6 +67,12 @@ impl Presented {
     #[must_use]
     pub const fn session(&self) -> &Session {
         &self.stored.session
+    }
+
+    /// Whether its user is there and active, if the database has just said so.
+    #[must_use]
+    pub const fn user_is_active(&self) -> Option<bool> {
+        self.user_is_active
     }
 }
 
@@ -133,14 +141,15 @@ impl Sessions {
     /// # Errors
     /// [`Error::RefreshTokenInvalid`] if the token was never issued, or its session has ended or expired.
     pub async fn present(&self, token: RefreshToken) -> Result<Presented, Error> {
-        if let Some(Known(Some(known))) = self.known.get(token.session_id()) {
-            // What is remembered may be behind: another replica may have exchanged tokens since. A token that was never issued is
-            // none by that either, and one that is taken for the newest is so only if the database agrees when it is exchanged.
+        if let Some(known) = self.known.once(token.session_id()) {
+            // However long ago that was, and whatever other replicas did since: a token that was never issued is none by that
+            // either, and one that is taken for the newest is so only if the database agrees when it is exchanged. If it does, the
+            // row is the one that is remembered, since each exchange writes another newest token, and nothing else in it changes.
             match token.place(&known.refresh) {
                 Place::Invented => return Err(Error::RefreshTokenInvalid),
                 Place::Newest if self.clock.now() < known.session.expire_time(self.settings.lifetime) => {
                     let stored = StoredSession::clone(&known);
-                    return Ok(Presented { token, stored, place: Place::Newest });
+                    return Ok(Presented { token, stored, place: Place::Newest, user_is_active: None });
                 }
                 _ => {}
             }
@@ -150,14 +159,15 @@ impl Sessions {
 
     /// The same, as the database has it.
     async fn find(&self, token: RefreshToken) -> Result<Presented, Error> {
-        let found = self.store.session(token.session_id()).await?;
-        let stored = found.ok_or(Error::RefreshTokenInvalid)?;
+        let found = self.store.session_and_user(token.session_id()).await?;
+        let (stored, user) = found.ok_or(Error::RefreshTokenInvalid)?;
         let place = token.place(&stored.refresh);
         if place == Place::Invented || self.clock.now() >= stored.session.expire_time(self.settings.lifetime)
         {
             return Err(Error::RefreshTokenInvalid);
         }
-        Ok(Presented { token, stored, place })
+        let user_is_active = Some(user.is_some_and(|user| user.is_active));
+        Ok(Presented { token, stored, place, user_is_active })
     }
 
     /// The session of `token` and when the token was issued, if it is one and has not been used.
@@ -201,7 +211,7 @@ impl Sessions {
             // Another call exchanged it meanwhile, or ended the session. It will not be the newest again.
             presented = self.find(presented.token).await?;
         }
-        let Presented { token, stored: StoredSession { session, refresh }, place } = presented;
+        let Presented { token, stored: StoredSession { session, refresh }, place, .. } = presented;
         match place {
             Place::BeforeNewest => {
                 self.metrics.refresh(RefreshResult::Repeated);

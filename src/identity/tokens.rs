@@ -30,7 +30,7 @@ pub struct IssuedToken {
     /// The signed token.
     pub access_token: String,
     /// Its lifetime in seconds.
-    pub expires_in: i64,
+    pub expires_in: i32,
     /// Its scopes, separated by spaces.
     pub scope: String,
 }
@@ -60,7 +60,7 @@ impl Tokens {
         audience: &NameSet,
     ) -> Result<IssuedToken, Error> {
         let now = self.clock.now();
-        let expires_in = i64::try_from(self.settings.access_token_ttl.as_secs()).map_err(Error::internal)?;
+        let expires_in = i32::try_from(self.settings.access_token_ttl.as_secs()).map_err(Error::internal)?;
         let (sub, sid) = match subject {
             Subject::User(user, session) => (user.0, Some(session.0)),
             Subject::Client(client) => (client.0, None),
@@ -69,7 +69,7 @@ impl Tokens {
             iss: self.settings.issuer.clone(),
             sub,
             aud: Audience::from(audience),
-            exp: now.as_secs().saturating_add(expires_in),
+            exp: now.as_secs().saturating_add(expires_in.into()),
             iat: now.as_secs(),
             nbf: None,
             jti: uuid_v7(now, &mut rand::rng()),

@@ -90,6 +90,9 @@ pub enum Error {
         "the route's access rule is not understood, so nobody may pass: the log of the authorization server has the cause"
     )]
     RouteMisconfigured,
+    /// A web page calls whose origin is not among those that may.
+    #[error("pages of this origin may not call this server: its operator has not allowed the origin")]
+    OriginNotAllowed,
     /// No such RPC, or nothing at the path.
     #[error("this server has no such method or path")]
     Unimplemented,

@@ -57,6 +57,16 @@ pub(crate) struct MeteredBody {
     call: Option<Call>,
 }
 
+/// What measures a call until its answer begins.
+pub(crate) type MeteredFuture<E> = Pin<Box<dyn Future<Output = Result<Response<MeteredBody>, E>> + Send>>;
+
+/// A body that another one measures, or that is of no call.
+impl From<Body> for MeteredBody {
+    fn from(inner: Body) -> Self {
+        Self { inner, call: None }
+    }
+}
+
 impl MeterLayer {
     /// Measures the methods of every service in the encoded `FileDescriptorSet`s.
     ///
@@ -166,7 +176,7 @@ where
 {
     type Response = Response<MeteredBody>;
     type Error = Inner::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+    type Future = MeteredFuture<Self::Error>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(context)

@@ -10,6 +10,7 @@ pub(crate) mod meter;
 mod paging;
 pub(crate) mod protocol;
 mod token_service;
+pub(crate) mod web;
 
 pub(crate) use ext_authz::{ExtAuthzRpc, HeaderNames};
 pub(crate) use identity_service::IdentityRpc;

@@ -7,16 +7,23 @@ use std::{
 };
 
 use http::{
-    HeaderValue, Method, Request, Response, StatusCode,
-    header::{ALLOW, CONTENT_TYPE},
+    HeaderValue, Method, Request, Response, StatusCode, Version,
+    header::{ALLOW, CONTENT_TYPE, ORIGIN},
 };
+use http_body_util::Full;
+use hyper::body::Bytes;
 use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
+use super::web::is_grpc_web;
 use crate::{limits::check_headers, model::Error};
 
 /// What every gRPC request's content type begins with.
 const CONTENT_TYPE_PREFIX: &str = "application/grpc";
+
+/// For whoever is at the wrong address: what this one is for.
+const SPOKEN_HERE: &str =
+    "This address speaks gRPC, over HTTP/2, and gRPC-Web; OAuth 2.0 and JSON are at --http-addr.";
 
 /// Lets gRPC requests through, and refuses everything else as HTTP and as gRPC: a client of HTTP alone must not take the
 /// refusal for a success ("gRPC over HTTP/2", Requests).
@@ -37,26 +44,46 @@ impl ProtocolLayer {
         Self { max_header_bytes }
     }
 
-    /// The refusal of `request`, if it is to be refused.
-    fn refusal<B>(self, request: &Request<B>) -> Option<Response<Body>> {
+    /// Whether `request` is gRPC; if not, why, and what HTTP calls that.
+    fn check<B>(self, request: &Request<B>) -> Result<(), (Error, StatusCode)> {
         if request.method() != Method::POST {
             let error = Error::MalformedRequest("a gRPC request is a POST".to_owned());
-            let mut response = refuse(error, StatusCode::METHOD_NOT_ALLOWED);
-            response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
-            return Some(response);
+            return Err((error, StatusCode::METHOD_NOT_ALLOWED));
         }
-        if !request.headers().get(CONTENT_TYPE).is_some_and(is_grpc) {
-            let error = Error::MalformedRequest(format!("its content type is not `{CONTENT_TYPE_PREFIX}`"));
-            return Some(refuse(error, StatusCode::UNSUPPORTED_MEDIA_TYPE));
+        let headers = request.headers();
+        if !headers.get(CONTENT_TYPE).is_some_and(is_grpc) {
+            // Had its page been one that may call, it would have been translated on its way here.
+            if is_grpc_web(headers) && headers.contains_key(ORIGIN) {
+                return Err((Error::OriginNotAllowed, StatusCode::FORBIDDEN));
+            }
+            let error = Error::MalformedRequest(format!(
+                "its content type is neither `{CONTENT_TYPE_PREFIX}` nor one of gRPC-Web"
+            ));
+            return Err((error, StatusCode::UNSUPPORTED_MEDIA_TYPE));
+        }
+        if request.version() != Version::HTTP_2 {
+            let error =
+                Error::MalformedRequest("gRPC is spoken over HTTP/2, and gRPC-Web over any".to_owned());
+            return Err((error, StatusCode::HTTP_VERSION_NOT_SUPPORTED));
         }
         // 200: the peer speaks gRPC, and reads the status that gRPC has for this.
-        check_headers(request, self.max_header_bytes).err().map(|error| refuse(error, StatusCode::OK))
+        check_headers(request, self.max_header_bytes).map_err(|error| (error, StatusCode::OK))
     }
 }
 
-fn refuse(error: Error, http_status: StatusCode) -> Response<Body> {
+/// The refusal of a request that came by `version`.
+fn refuse(error: Error, http_status: StatusCode, version: Version) -> Response<Body> {
+    let message = error.to_string();
     let mut response = Status::from(error).into_http();
     *response.status_mut() = http_status;
+    if http_status == StatusCode::METHOD_NOT_ALLOWED {
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+    }
+    // No gRPC client speaks HTTP/1.1: somebody reads this.
+    if version != Version::HTTP_2 {
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        *response.body_mut() = Body::new(Full::<Bytes>::from(format!("{message}\n{SPOKEN_HERE}\n")));
+    }
     response
 }
 
@@ -93,9 +120,9 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        match self.rules.refusal(&request) {
-            Some(response) => Box::pin(ready(Ok(response))),
-            None => Box::pin(self.inner.call(request)),
+        match self.rules.check(&request) {
+            Err((error, status)) => Box::pin(ready(Ok(refuse(error, status, request.version())))),
+            Ok(()) => Box::pin(self.inner.call(request)),
         }
     }
 }

@@ -30,18 +30,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// status that clients can make little of, so the layer above must get to see it first.
 const READ_HEADERS_FACTOR: u32 = 4;
 
-/// Which versions of HTTP a listener speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Protocol {
-    /// HTTP/2 alone: gRPC.
-    Http2,
-    /// HTTP/1.1 and HTTP/2.
-    Any,
-}
-
-/// The connections of one listener.
+/// The connections of one listener, over HTTP/1.1 or HTTP/2: each client chooses.
 pub(super) struct Connections {
-    protocol: Protocol,
     builder: Builder<TokioExecutor>,
     limits: LimitConfig,
     metrics: ListenerMetrics,
@@ -53,11 +43,8 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    pub(super) fn new(protocol: Protocol, limits: LimitConfig, metrics: ListenerMetrics) -> Self {
+    pub(super) fn new(limits: LimitConfig, metrics: ListenerMetrics) -> Self {
         let mut builder = Builder::new(TokioExecutor::new());
-        if protocol == Protocol::Http2 {
-            builder = builder.http2_only();
-        }
         let read_header_bytes = limits.max_header_bytes.saturating_mul(READ_HEADERS_FACTOR);
         builder
             .http2()
@@ -73,7 +60,6 @@ impl Connections {
             .header_read_timeout(limits.keepalive_timeout)
             .max_buf_size(usize::try_from(read_header_bytes).unwrap_or(usize::MAX));
         Self {
-            protocol,
             builder,
             limits,
             metrics,
@@ -150,15 +136,14 @@ impl Connections {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let (builder, draining, cut) = (self.builder.clone(), self.draining.clone(), self.cut.clone());
-        let (protocol, greeting_timeout) = (self.protocol, self.limits.keepalive_timeout);
-        let grace = self.limits.drain_timeout;
+        let (greeting_timeout, grace) = (self.limits.keepalive_timeout, self.limits.drain_timeout);
         // A tenth more or less, so that connections made together do not end together.
         let age = self.limits.max_connection_age.mul_f64(rand::rng().random_range(0.9..1.1));
         async move {
             // Answers are small and each is wanted at once. Where that cannot be had, it goes without.
             let _ = stream.set_nodelay(true);
             let greeted = tokio::select! {
-                greeted = timeout(greeting_timeout, greeting::read(stream, protocol)) => greeted,
+                greeted = timeout(greeting_timeout, greeting::read(stream)) => greeted,
                 // Nothing has been asked yet.
                 () = draining.cancelled() => return,
             };

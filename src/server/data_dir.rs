@@ -7,11 +7,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::master_key_file::MasterKeyFile;
+use super::{files::PRIVATE_FILE, master_key_file::MasterKeyFile};
 use crate::{config::ConfigError, identity::MasterKey};
 
-/// For this user alone.
-pub(super) const PRIVATE_FILE: u32 = 0o600;
 const PRIVATE_DIR: u32 = 0o700;
 
 /// A data directory that can be used.
@@ -31,18 +29,12 @@ pub(super) fn prepare(
     must_exist: bool,
 ) -> Result<Prepared, ConfigError> {
     let refuse = |problem: String| ConfigError::new("--data-dir", problem);
-    let database = dir.join("signet.db");
+    let database = database(dir);
     if must_exist && !database.exists() {
         let hint = "start the service or `signet migrate up` to make one";
         return Err(refuse(format!("there is no database in {}: {hint}", dir.display())));
     }
-    DirBuilder::new().recursive(true).mode(PRIVATE_DIR).create(dir).map_err(|error| {
-        let problem = match error.kind() {
-            io::ErrorKind::AlreadyExists => "it is not a directory".to_owned(),
-            _ => error.to_string(),
-        };
-        refuse(format!("{} cannot be made: {problem}", dir.display()))
-    })?;
+    make(dir).map_err(refuse)?;
     let (master_key_file, (master_key, master_key_made)) = if let Some(key) = given {
         (None, (key, false))
     } else {
@@ -52,6 +44,22 @@ pub(super) fn prepare(
     };
     prepare_file(&database).map_err(refuse)?;
     Ok(Prepared { database, master_key, master_key_file, master_key_made })
+}
+
+/// The database in the data directory `dir`.
+pub(super) fn database(dir: &Path) -> PathBuf {
+    dir.join("signet.db")
+}
+
+/// Makes the data directory `dir` for this user alone, if it is not there.
+pub(super) fn make(dir: &Path) -> Result<(), String> {
+    DirBuilder::new().recursive(true).mode(PRIVATE_DIR).create(dir).map_err(|error| {
+        let problem = match error.kind() {
+            io::ErrorKind::AlreadyExists => "it is not a directory".to_owned(),
+            _ => error.to_string(),
+        };
+        format!("{} cannot be made: {problem}", dir.display())
+    })
 }
 
 /// Makes the database file `path` for this user alone, if it is not there. SQLite gives its other files the same mode.

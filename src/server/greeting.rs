@@ -1,4 +1,4 @@
-//! Owns what a client says first: whoever says nothing, or speaks another protocol, does not keep a place for long.
+//! Owns what a client says first: whoever says nothing does not keep a place for long.
 
 use std::io::{self, Cursor};
 
@@ -6,8 +6,6 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, join},
     net::TcpStream,
 };
-
-use super::connections::Protocol;
 
 /// What every HTTP/2 connection begins with (RFC 9113 section 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -17,10 +15,9 @@ const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// hyper waits for the greeting without end, and its own timeouts begin behind it: the caller bounds the wait.
 ///
 /// # Errors
-/// If the client closes before, or does not speak `protocol`.
+/// If the client closes before.
 pub(super) async fn read(
     mut stream: TcpStream,
-    protocol: Protocol,
 ) -> io::Result<impl AsyncRead + AsyncWrite + Unpin + Send + 'static> {
     let mut said = Vec::with_capacity(PREFACE.len());
     while said.len() < PREFACE.len() && PREFACE.starts_with(&said) {
@@ -28,9 +25,6 @@ pub(super) async fn read(
         if (&mut stream).take(missing as u64).read_buf(&mut said).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-    }
-    if protocol == Protocol::Http2 && said != PREFACE {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "not HTTP/2"));
     }
     let (reader, writer) = stream.into_split();
     Ok(join(Cursor::new(said).chain(reader), writer))

@@ -25,6 +25,7 @@ use crate::{
         limits::LimitsLayer,
         meter::{MeterLayer, MeteredBody},
         protocol::ProtocolLayer,
+        web::WebLayer,
     },
 };
 
@@ -68,7 +69,8 @@ pub(super) fn service(
     let ext_authz = (config.mesh.ext_authz == Switch::On).then(|| {
         let authenticator = Arc::clone(&parts.authenticator);
         let names = HeaderNames::new(&config.mesh.ext_authz_header_prefix);
-        let rpc = ExtAuthzRpc::new(authenticator, Arc::clone(&parts.accounts), names, parts.clock.clone());
+        let rpc = ExtAuthzRpc::new(authenticator, Arc::clone(&parts.accounts), names, parts.clock.clone())
+            .with_dynamic_metadata(config.mesh.ext_authz_dynamic_metadata == Switch::On);
         AuthorizationServer::new(rpc).max_decoding_message_size(max_message_bytes)
     });
     let reflection = || reflection(ext_authz.is_some());
@@ -85,7 +87,10 @@ pub(super) fn service(
     }
     let meter = MeterLayer::new(&parts.metrics.calls, parts.clock.clone(), &DESCRIPTOR_SETS);
     let service = ServiceBuilder::new()
-        // Outermost, so that every call is counted with the code that the client gets.
+        // Outermost: further in, there is gRPC alone. The meter could not find the status in a body of gRPC-Web, and what a
+        // browser asks before it calls is no call.
+        .layer(WebLayer::new(config.web.grpc_web_origins.clone()))
+        // Around all of gRPC, so that every call is counted with the code that the client gets.
         .layer(meter.map_err(Error::internal)?)
         // So that every refusal below has a reason of this API.
         .map_response(move |response| framework_errors::rename(response, max_message_bytes))

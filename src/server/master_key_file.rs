@@ -12,7 +12,7 @@ use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::data_dir::PRIVATE_FILE;
+use super::files::{PRIVATE_FILE, remove, sync_dir};
 use crate::{
     identity::{MasterKey, keyring::opens_keys},
     model::Error,
@@ -183,15 +183,4 @@ fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
     fs::remove_file(&draft)?;
     linked?;
     sync_dir(path)
-}
-
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed.and_then(|()| sync_dir(path)),
-    }
-}
-
-fn sync_dir(path: &Path) -> io::Result<()> {
-    path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
 }

@@ -1,8 +1,11 @@
 //! Owns the composition: builds the parts, orders the layers, serves, and drains.
 
+mod backup;
+mod backup_file;
 mod connections;
 mod data_dir;
 mod database;
+mod files;
 mod greeting;
 mod grpc;
 mod http;
@@ -24,11 +27,12 @@ use crate::{
     rpc::health::HealthRpc,
 };
 
+pub use backup::{BackedUp, RestoreOptions, Restored, backup, restore};
 pub use database::{Missing, OpenDatabase};
 pub use grpc::{descriptor_set, policy};
 pub use reseal::{Resealed, reseal};
 
-use connections::{Connections, Protocol};
+use connections::Connections;
 use parts::{Foundation, Parts};
 
 /// How often readiness is checked: a database that has gone is seen within this time.
@@ -159,7 +163,8 @@ impl Server {
         &self.started
     }
 
-    /// Serves until `stop` is cancelled, and then until the calls in flight are finished or the drain timeout is over.
+    /// Serves until `stop` is cancelled and the shutdown delay has passed, and then until the calls in flight are finished or the
+    /// drain timeout is over.
     ///
     /// # Errors
     /// If the service cannot be composed: a defect.
@@ -167,22 +172,14 @@ impl Server {
         let Self { grpc, http, parts, config, .. } = self;
         let (health, grpc_service) = grpc::service(&parts, &config)?;
         let http_service = http::service(&parts, &config);
-        let grpc_connections = Connections::new(
-            Protocol::Http2,
-            config.limits.clone(),
-            parts.metrics.connections.listener("grpc"),
-        );
-        let http_connections = Connections::new(
-            Protocol::Any,
-            config.limits.clone(),
-            parts.metrics.connections.listener("http"),
-        );
+        let connections =
+            |name| Connections::new(config.limits.clone(), parts.metrics.connections.listener(name));
+        let (grpc_connections, http_connections) = (connections("grpc"), connections("http"));
         // Twice within the bound, so that one reading may be late.
         let changes_interval = (config.tokens.standing_cache_max_age / 2).max(MIN_CHANGES_INTERVAL);
         let drained = async {
-            let serve = async {
+            let work = async {
                 tokio::join!(
-                    parts.readiness.watch(READINESS_INTERVAL),
                     parts.sessions.sweep(SWEEP_INTERVAL),
                     parts.clients.sweep(SWEEP_INTERVAL),
                     parts.changes.follow(
@@ -193,16 +190,13 @@ impl Server {
                         &parts.keyring,
                     ),
                     parts.keyring.tend(KEYS_INTERVAL),
-                    tell_health(&parts.readiness, &health),
                 )
             };
             tokio::select! {
-                _ = serve => {}
-                () = stop.cancelled() => {}
+                _ = work => {}
+                () = announce_end(&parts.readiness, &health, &stop, config.limits.shutdown_delay) => {}
             }
-            // Whoever balances load hears of it first; then no more calls are taken; HTTP goes last, so that probes are answered.
-            parts.readiness.stop();
-            health.report(false).await;
+            // No more calls are taken; HTTP goes last, so that probes are answered.
             let (finished, ()) = tokio::join!(grpc_connections.drain(), health.clone().end_watches());
             http_connections.drain().await;
             finished
@@ -234,6 +228,19 @@ pub fn open_audit_log(config: &Config, clock: &Clock, metrics: &Metrics) -> Resu
     let target = &config.observe.audit_log;
     Audit::open(target, clock.clone(), metrics.audit.clone())
         .map_err(|error| ConfigError::new("--audit-log", format!("it cannot be written: {error}")))
+}
+
+/// Tells of readiness until `stop` is cancelled, and then of the end: `delay` before anything else does end, so that whoever
+/// balances load has heard of it by then.
+async fn announce_end(readiness: &Readiness, health: &HealthRpc, stop: &CancellationToken, delay: Duration) {
+    let told = async { tokio::join!(readiness.watch(READINESS_INTERVAL), tell_health(readiness, health)) };
+    tokio::select! {
+        _ = told => {}
+        () = stop.cancelled() => {}
+    }
+    readiness.stop();
+    health.report(false).await;
+    tokio::time::sleep(delay).await;
 }
 
 /// Passes every change of readiness on to health.

@@ -1,6 +1,6 @@
 //! Owns opening the database, and what every connection to it agrees on.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use sea_orm::{
     SqlxMySqlConnector, SqlxPostgresConnector, SqlxSqliteConnector,
@@ -16,6 +16,7 @@ use sea_orm::{
 use super::{
     ServerUrl, Store,
     failure::{self, Failure},
+    file_use::FileUse,
     location::Server,
 };
 use crate::model::Error;
@@ -24,10 +25,10 @@ use crate::model::Error;
 const SQLITE_READERS: u32 = 8;
 
 /// How long a statement waits for another process's write before the database counts as unavailable.
-const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a call waits for a free connection to SQLite.
-const SQLITE_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const SQLITE_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long a first connection may take before the server counts as one that does not answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -54,6 +55,8 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] if the file cannot be opened as a database.
     pub async fn open_sqlite(path: PathBuf) -> Result<Self, Error> {
+        let file_use = FileUse::shared(&path)
+            .map_err(|error| Error::Unavailable { what: "database", source: Box::new(error) })?;
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
@@ -78,6 +81,7 @@ impl Store {
             writer: pool(1, SQLITE_BUSY_TIMEOUT),
             server: None,
             time_limit: SQLITE_ACQUIRE_TIMEOUT + SQLITE_BUSY_TIMEOUT,
+            file_use: Some(Arc::new(file_use)),
         };
         // Of processes that open a new file at once some are told that it is busy, whatever the busy timeout: it is asked again.
         store.ask(|| store.db.ping()).await?;
@@ -115,6 +119,7 @@ impl Store {
             db,
             server: Some((url.clone(), settings)),
             time_limit: settings.acquire_timeout + settings.statement_timeout,
+            file_use: None,
         })
     }
 }

@@ -63,6 +63,17 @@ pub(super) enum Server {
     MySql(MySqlConnectOptions),
 }
 
+impl ServerUrl {
+    /// The program of the database's own that writes a backup of it.
+    #[must_use]
+    pub const fn dump_program(&self) -> &'static str {
+        match self.server {
+            Server::Postgres(_) => "pg_dump",
+            Server::MySql(_) => "mariadb-dump or mysqldump",
+        }
+    }
+}
+
 impl FromStr for ServerUrl {
     type Err = String;
 

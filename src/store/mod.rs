@@ -5,8 +5,10 @@ mod changes;
 mod client_assertions;
 mod clients;
 mod connect;
+mod copies;
 mod entity;
 mod failure;
+mod file_use;
 mod foreign_table;
 mod leases;
 mod location;
@@ -17,12 +19,15 @@ mod signing_keys;
 mod users;
 mod users_in_bulk;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use sea_orm::DatabaseConnection;
 
+use file_use::FileUse;
+
 pub use changes::{Change, SIGNING_KEYS};
 pub use connect::PoolSettings;
+pub use copies::SoleUse;
 pub use foreign_table::{ForeignRows, ForeignTable};
 pub use leases::Lease;
 pub use location::{Location, ServerUrl};
@@ -47,6 +52,9 @@ pub struct Store {
     server: Option<(ServerUrl, PoolSettings)>,
     /// How long one operation may take, whatever it waits for.
     time_limit: Duration,
+    /// Of a SQLite file: that it is used, so that nobody replaces it meanwhile.
+    #[expect(dead_code, reason = "held, not read")]
+    file_use: Option<Arc<FileUse>>,
 }
 
 impl Store {

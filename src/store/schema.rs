@@ -9,7 +9,7 @@ use super::{PoolSettings, Store, failure};
 use crate::model::Error;
 
 /// How long one step of a migration may take on a database server, and how long one process waits for another's migration.
-const MIGRATION_TIMEOUT: Duration = Duration::from_hours(1);
+pub(super) const MIGRATION_TIMEOUT: Duration = Duration::from_hours(1);
 
 /// The lock that a migration holds: of a number on PostgreSQL, of a name on MySQL. Nothing else must use it in the same server.
 const POSTGRES_LOCK: &str = "SELECT pg_advisory_xact_lock(6001423587713271412)";

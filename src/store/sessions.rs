@@ -2,8 +2,8 @@
 
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect,
-    Select,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, JoinType, QueryFilter, QueryOrder,
+    QuerySelect, Select,
     sea_query::{Expr, SimpleExpr},
 };
 use uuid::Uuid;
@@ -12,11 +12,14 @@ use super::{
     BATCH, Store,
     attempts::commit,
     changes,
-    entity::sessions::{ActiveModel, Column, Entity, Model},
+    entity::{
+        sessions::{ActiveModel, Column, Entity, Model},
+        users::{Column as UserColumn, Entity as UserEntity},
+    },
     users,
 };
 use crate::model::{
-    ClientId, Error, NameSet, Origin, Session, SessionId, SessionLifetime, Timestamp, UserId,
+    ClientId, Error, NameSet, Origin, Session, SessionId, SessionLifetime, Timestamp, User, UserId,
 };
 
 /// SHA-256 of something that is not kept.
@@ -85,6 +88,21 @@ impl Store {
     pub async fn session(&self, id: SessionId) -> Result<Option<StoredSession>, Error> {
         let row = self.ask(|| Entity::find_by_id(id.0).one(&self.db)).await?;
         row.map(StoredSession::try_from).transpose()
+    }
+
+    /// The same, and its user, if there is one, in one question.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn session_and_user(
+        &self,
+        id: SessionId,
+    ) -> Result<Option<(StoredSession, Option<User>)>, Error> {
+        let its_user = Entity::belongs_to(UserEntity).from(Column::UserId).to(UserColumn::Id);
+        let query =
+            Entity::find_by_id(id.0).join(JoinType::LeftJoin, its_user.into()).select_also(UserEntity);
+        let Some((session, user)) = self.ask(|| query.clone().one(&self.db)).await? else { return Ok(None) };
+        Ok(Some((session.try_into()?, user.map(User::from))))
     }
 
     /// Puts the refresh token of SHA-256 `next` after `newest`, if that is still the newest of the session `id`: of any number
@@ -189,6 +207,14 @@ impl Store {
     ) -> Result<bool, Error> {
         self.delete_batch(Entity::find().select_only().column(Column::Id).filter(has_expired(lifetime, now)))
             .await
+    }
+
+    /// Deletes every session and returns how many there were. Nobody is told: it is for a database that nobody else has open.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn delete_all_sessions(&self) -> Result<u64, Error> {
+        Ok(self.ask(|| Entity::delete_many().exec(&self.writer)).await?.rows_affected)
     }
 
     /// Deletes at most [`BATCH`] sessions whose ids are `selected`; returns whether there may be more.

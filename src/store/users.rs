@@ -1,8 +1,8 @@
 //! Owns the table `users`.
 
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    sea_query::Expr,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter,
+    QueryOrder, QuerySelect, sea_query::Expr,
 };
 
 use super::{
@@ -102,7 +102,15 @@ impl Store {
             query = query.filter(Column::Id.gt(after.0));
         }
         let rows = self.ask(|| query.clone().all(&self.db)).await?;
-        Ok(rows.into_iter().map(|row| Credentials::from(row).user).collect())
+        Ok(rows.into_iter().map(User::from).collect())
+    }
+
+    /// How many users there are. Counts them one by one.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn user_count(&self) -> Result<u64, Error> {
+        self.ask(|| Entity::find().count(&self.db)).await
     }
 
     /// Enables or disables the user `id`; false if there is none.
@@ -246,9 +254,9 @@ pub(super) async fn log_in(
     Ok(done.rows_affected > 0)
 }
 
-impl From<Model> for Credentials {
+impl From<Model> for User {
     fn from(row: Model) -> Self {
-        let user = User {
+        Self {
             id: UserId(row.id),
             username: Username::from_stored(row.username, row.username_canonical),
             email: row.email.map(Email::from_stored),
@@ -256,7 +264,13 @@ impl From<Model> for Credentials {
             is_active: row.is_active,
             create_time: Timestamp::from_micros(row.create_time),
             update_time: Timestamp::from_micros(row.update_time),
-        };
-        Self { user, password_hash: row.password_hash }
+        }
+    }
+}
+
+impl From<Model> for Credentials {
+    fn from(mut row: Model) -> Self {
+        let password_hash = std::mem::take(&mut row.password_hash);
+        Self { user: User::from(row), password_hash }
     }
 }

@@ -51,23 +51,30 @@ impl Sidecar {
     }
 
     async fn ask(&self, http: HttpRequest, extensions: &[(&str, &str)]) -> Result<Verdict, Status> {
+        self.answer(http, extensions).await.map(verdict)
+    }
+
+    async fn answer(&self, http: HttpRequest, extensions: &[(&str, &str)]) -> Result<CheckResponse, Status> {
         let attributes = AttributeContext {
             request: Some(Request { http: Some(http) }),
             context_extensions: texts(extensions),
         };
         let request = CheckRequest { attributes: Some(attributes) };
-        Ok(verdict(self.0.clone().check(request).await?.into_inner()))
+        Ok(self.0.clone().check(request).await?.into_inner())
     }
 
     /// Asks about a request with `headers`, on a route with the rules `extensions`.
     async fn check(&self, headers: &[(&str, &str)], extensions: &[(&str, &str)]) -> Verdict {
-        let http = HttpRequest { headers: texts(headers), header_map: None };
-        self.ask(http, extensions).await.unwrap()
+        self.ask(http(headers), extensions).await.unwrap()
     }
 
     async fn check_token(&self, token: &str, extensions: &[(&str, &str)]) -> Verdict {
         self.check(&[("authorization", &format!("Bearer {token}"))], extensions).await
     }
+}
+
+fn http(headers: &[(&str, &str)]) -> HttpRequest {
+    HttpRequest { headers: texts(headers), header_map: None }
 }
 
 fn texts(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -175,6 +182,46 @@ async fn a_user_and_a_client_are_told_by_headers_that_overwrite_what_a_client_se
     let spoofed = [("x-signet-session", "s"), ("x-signet-username", "root"), ("authorization", &*bearer)];
     let told = sidecar.check(&spoofed, &[]).await.allowed();
     assert_eq!(told, texts(&[("x-signet-subject", &billing.id), ("x-signet-scope", "a b")]));
+}
+
+#[tokio::test]
+async fn envoy_itself_is_told_by_metadata_where_that_is_wanted() {
+    let [wanted, unwanted] = [&[ON[0], ON[1], "--ext-authz-dynamic-metadata=on"][..], &ON];
+    let service = Service::start_with(wanted).await;
+    let sidecar = Sidecar::of(&service.server).await;
+    let told = async |sidecar: &Sidecar, headers: &[(&str, &str)], extensions: &[(&str, &str)]| {
+        let metadata = sidecar.answer(http(headers), extensions).await.unwrap().dynamic_metadata?;
+        let text = |value: prost_types::Value| match value.kind {
+            Some(prost_types::value::Kind::StringValue(text)) => text,
+            other => panic!("{other:?}"),
+        };
+        Some(metadata.fields.into_iter().map(|(name, value)| (name, text(value))).collect::<BTreeMap<_, _>>())
+    };
+
+    let mut client = service.client.clone();
+    let issued = client.token_of_new("Zoë").await;
+    let bearer = format!("Bearer {issued}");
+    let headers = sidecar.check_token(&issued, &[]).await.allowed();
+    let expected = texts(&[
+        ("subject", &headers["x-signet-subject"]),
+        ("username", "Zoë"),
+        ("scope", "profile"),
+        ("session", &headers["x-signet-session"]),
+        ("client", "signet"),
+    ]);
+    assert_eq!(told(&sidecar, &[("authorization", &bearer)], &[]).await, Some(expected));
+    let billing = service.register("billing", Wanted::confidential("a b")).await;
+    let clients = format!("Bearer {}", service.token_of(&billing).await);
+    let expected = texts(&[("subject", &billing.id), ("scope", "a b"), ("client", &billing.id)]);
+    assert_eq!(told(&sidecar, &[("authorization", &clients)], &[]).await, Some(expected));
+
+    // Of nobody there is nothing to tell, and whoever is refused has proven nothing.
+    assert_eq!(told(&sidecar, &[], &[("signet.anonymous", "allow")]).await, None);
+    assert_eq!(told(&sidecar, &[("authorization", &bearer)], &[ORDERS]).await, None);
+    assert_eq!(told(&sidecar, &[("authorization", &bearer)], &[("signet.require_scope", "a")]).await, None);
+    let server = TestServer::start(unwanted).await;
+    let bearer = format!("Bearer {}", server.client().await.token_of_new("alice").await);
+    assert_eq!(told(&Sidecar::of(&server).await, &[("authorization", &bearer)], &[]).await, None);
 }
 
 #[tokio::test]

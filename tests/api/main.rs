@@ -26,4 +26,5 @@ mod sign_up;
 #[path = "../support/mod.rs"]
 mod support;
 mod token_attacks;
+mod web;
 mod wire;

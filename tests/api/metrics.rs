@@ -18,14 +18,14 @@ use tonic_prost::ProstCodec;
 use crate::harness::{Client, PASSWORD, TestServer, assert_refused, eventually};
 
 /// What `/metrics` said: each series and its value.
-struct Scrape {
+pub(crate) struct Scrape {
     text: String,
     series: BTreeMap<String, f64>,
 }
 
 impl Scrape {
     /// The sum of the series of `name` that have all these labels.
-    fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+    pub(crate) fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         let has = |series: &str| {
             labels.iter().all(|(label, value)| series.contains(&format!("{label}=\"{value}\"")))
         };
@@ -41,7 +41,8 @@ impl Scrape {
 }
 
 impl TestServer {
-    async fn scrape(&self) -> Scrape {
+    /// What `/metrics` says now.
+    pub(crate) async fn scrape(&self) -> Scrape {
         let answer = self.http_get("/metrics").await;
         assert_eq!(answer.status(), 200);
         let text = answer.into_body();

@@ -334,6 +334,31 @@ async fn a_session_that_another_process_ends_is_refused_within_the_bound() {
     assert_refused(client.get_me(&access).await, Code::Unauthenticated, "TOKEN_REVOKED");
 }
 
+/// Whether the session was remembered or not: what is remembered of it may be of any age.
+#[tokio::test]
+async fn a_refresh_after_a_while_is_refused_to_a_disabled_user_and_of_an_ended_session() {
+    for cache in ["--standing-cache-size=10000", "--standing-cache-size=0"] {
+        let (server, mut client) = server_with_alice(&[cache]).await;
+        let (access, refresh) = client.pair("alice").await;
+        let user = signet::model::UserId(client.get_me(&access).await.unwrap().id.parse().unwrap());
+        let store = server.store().await;
+        server.clock.advance(Duration::from_mins(15));
+        let (_, refresh) = tokens(&client.refresh(&refresh).await.unwrap());
+
+        server.clock.advance(Duration::from_mins(15));
+        store.set_active(user, false, server.clock.now()).await.unwrap();
+        assert_refused(client.refresh(&refresh).await, Code::Unauthenticated, "REFRESH_TOKEN_INVALID");
+        store.set_active(user, true, server.clock.now()).await.unwrap();
+        server.clock.advance(Duration::from_secs(1));
+        // The refusal may have used it up; that is no harm.
+        let (_, refresh) = tokens(&client.refresh(&refresh).await.unwrap());
+
+        server.clock.advance(Duration::from_mins(15));
+        store.delete_sessions(user, None, server.clock.now()).await.unwrap();
+        assert_refused(client.refresh(&refresh).await, Code::Unauthenticated, "REFRESH_TOKEN_INVALID");
+    }
+}
+
 #[tokio::test]
 async fn a_restart_keeps_sessions() {
     let (server, mut client) = server_with_alice(&[]).await;

@@ -14,7 +14,7 @@ fn a_service_gets_a_token_and_introspects_a_users() {
     let issued = grpcurl::call(&signet, None, "IssueToken", &request).expect("the secret is right");
     let token = issued["accessToken"].as_str().expect("a token");
     let rest =
-        json!({ "accessToken": token, "tokenType": "Bearer", "expiresIn": "900", "scope": "introspect" });
+        json!({ "accessToken": token, "tokenType": "Bearer", "expiresIn": 900, "scope": "introspect" });
     assert_eq!(issued, rest);
 
     let user = grpcurl::sign_up(&signet, "alice", "correct horse");

@@ -1,5 +1,5 @@
-//! Drives the real program with the clients that its users have: grpcurl, buf, promtool, and the OAuth libraries of Python and
-//! Node.js.
+//! Drives the real program with the clients that its users have: grpcurl, buf, promtool, the OAuth libraries of Python and
+//! Node.js, and a browser.
 //!
 //! `scripts/test` fetches the clients and runs these tests; plain `cargo test`, which needs Rust alone, leaves them out.
 
@@ -15,3 +15,4 @@ mod operator;
 mod prometheus;
 mod signet;
 mod tools;
+mod web;

@@ -1,7 +1,7 @@
 //! Owns OAuth 2.0 and JWKS as standard libraries use them: each script of tests/clients/oauth, against a server of its own,
 //! through a rotation of keys.
 
-use std::{env, fs, net::TcpListener, os::unix::fs::symlink, path::Path, process::Command};
+use std::{env, fs, os::unix::fs::symlink, path::Path, process::Command};
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::{
     grpcurl,
-    signet::Signet,
+    signet::{Signet, free_addr},
     tools::{oauth_clients, texts},
 };
 
@@ -68,6 +68,7 @@ fn run(script: &str, alg: &str) {
     // Node.js looks for packages beside the script.
     symlink(tools.join("node_modules"), work.path().join("node_modules")).expect("a new name");
 
+    // The issuer's URL must be known before the server starts.
     let issuer = format!("http://{}", free_addr());
     let mut flags = vec![
         "--argon2-memory-kib=64".to_owned(),
@@ -116,12 +117,6 @@ fn run(script: &str, alg: &str) {
 
 fn scripts() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/oauth")
-}
-
-/// An address that nobody listens on. The issuer's URL must be known before the server starts.
-fn free_addr() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
-    listener.local_addr().expect("it is bound").to_string()
 }
 
 /// The files of a new key: its private half as PKCS#8 in PEM, its public half as a JWK.

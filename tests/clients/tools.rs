@@ -17,17 +17,27 @@ pub(crate) fn promtool() -> PathBuf {
     find("SIGNET_TEST_PROMTOOL", "promtool")
 }
 
+/// Chromium: what `SIGNET_TEST_CHROMIUM` names, or else the one on the `PATH`.
+pub(crate) fn chromium() -> PathBuf {
+    find("SIGNET_TEST_CHROMIUM", "chromium")
+}
+
 /// The Python environment of the OAuth libraries: what `SIGNET_TEST_OAUTH_CLIENTS` names.
 pub(crate) fn oauth_clients() -> PathBuf {
-    let path = env::var_os("SIGNET_TEST_OAUTH_CLIENTS").map(PathBuf::from);
-    let path = path.expect(
-        "SIGNET_TEST_OAUTH_CLIENTS is not set: scripts/test fetches the clients and runs these tests",
-    );
-    assert!(
-        path.is_dir(),
-        "SIGNET_TEST_OAUTH_CLIENTS names {}, and there is no such directory",
-        path.display()
-    );
+    directory("SIGNET_TEST_OAUTH_CLIENTS")
+}
+
+/// What a web page is built with, and Node.js: what `SIGNET_TEST_WEB_CLIENT` names.
+pub(crate) fn web_client() -> PathBuf {
+    directory("SIGNET_TEST_WEB_CLIENT")
+}
+
+fn directory(variable: &str) -> PathBuf {
+    let path = env::var_os(variable).map(PathBuf::from);
+    let path = path.unwrap_or_else(|| {
+        panic!("{variable} is not set: scripts/test fetches the clients and runs these tests")
+    });
+    assert!(path.is_dir(), "{variable} names {}, and there is no such directory", path.display());
     path
 }
 

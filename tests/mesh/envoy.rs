@@ -48,8 +48,9 @@ impl Envoy {
             .arg("--admin-address-path")
             .arg(file("admin"))
             .args(["--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"])
+            .args(["--file-flush-interval-msec", "100"])
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(File::create(file("stdout")).unwrap())
             .stderr(File::create(file("log")).unwrap())
             .spawn()
             .unwrap();
@@ -64,11 +65,34 @@ impl Envoy {
         envoy
     }
 
+    /// The complete lines of the access log that the configuration writes to standard output, in JSON.
+    pub(crate) fn access_log(&self) -> Vec<Value> {
+        let written = fs::read_to_string(self.directory.path().join("stdout")).unwrap();
+        let complete = written.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        complete.map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// How many endpoints of `cluster` Envoy takes for healthy.
+    pub(crate) async fn healthy(&self, cluster: &str) -> usize {
+        self.gauge(&format!("cluster.{cluster}.membership_healthy")).await
+    }
+
+    /// The value of the counter or gauge `name`.
+    pub(crate) async fn gauge(&self, name: &str) -> usize {
+        let stats = self.admin(&format!("/stats?format=json&filter=^{name}$")).await.expect("Envoy answers");
+        let value = stats["stats"][0]["value"].as_u64().unwrap_or_else(|| panic!("{name}: {stats}"));
+        usize::try_from(value).unwrap()
+    }
+
+    /// What Envoy's administration says at `path`, once it says something.
+    async fn admin(&self, path: &str) -> Option<Value> {
+        let admin = fs::read_to_string(self.directory.path().join("admin")).ok()?.parse().ok()?;
+        serde_json::from_str(&Request::get(path).send(admin).await?.body).ok()
+    }
+
     /// Where Envoy listens, once it does.
     async fn listener(&self) -> Option<SocketAddr> {
-        let admin = fs::read_to_string(self.directory.path().join("admin")).ok()?.parse().ok()?;
-        let answer = Request::get("/listeners?format=json").send(admin).await?;
-        let listeners: Value = serde_json::from_str(&answer.body).ok()?;
+        let listeners = self.admin("/listeners?format=json").await?;
         let address = &listeners["listener_statuses"][0]["local_address"]["socket_address"];
         let port = address["port_value"].as_u64()?;
         Some(SocketAddr::from(([127, 0, 0, 1], u16::try_from(port).ok()?)))

@@ -1,6 +1,6 @@
 //! Owns what a mesh gets whose Envoy asks Signet about every request.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tonic::Code;
 use tonic_types::StatusExt;
 
@@ -20,7 +20,7 @@ struct Mesh {
 
 impl Mesh {
     async fn start() -> Self {
-        let signet = Signet::start(&["--ext-authz=on"]);
+        let signet = Signet::start(&["--ext-authz=on", "--ext-authz-dynamic-metadata=on"]);
         let upstream = Upstream::start().await;
         let ports = [(8081, upstream.addr.port()), (50051, signet.grpc.port())];
         let envoy = Envoy::start("ext-authz.yaml", &ports, &[]).await;
@@ -90,6 +90,25 @@ async fn the_service_is_told_who_is_calling_by_signet_alone() {
     assert_eq!(told(grpc(mesh.envoy.addr, "/public/Method", &metadata).await.unwrap()), []);
     let underscores = Request::get("/public/x").header("X_Signet_Subject", "root");
     assert_eq!(mesh.send(underscores).await.status, 400);
+}
+
+#[tokio::test]
+async fn envoy_itself_learns_who_is_calling_for_its_access_log() {
+    let mesh = Mesh::start().await;
+    let (alice, token) = mesh.signet.sign_up().await;
+    mesh.get("/x?of=alice", &token).await.arrived();
+    mesh.send(spoofed(Request::get("/public/x"))).await.arrived();
+    mesh.send(Request::get("/x")).await;
+    let logged = async || Some(mesh.envoy.access_log()).filter(|lines| lines.len() == 3);
+    let logged = eventually("the access log has every request", logged).await;
+    let told: Vec<_> = logged
+        .iter()
+        .map(|line| ["path", "status", "subject", "username", "client"].map(|key| line[key].clone()))
+        .collect();
+    let anonymous =
+        |path: &str, status: u16| [json!(path), json!(status), json!(null), json!(null), json!(null)];
+    let alices = [json!("/x"), json!(200), json!(alice), json!("alice"), json!("signet")];
+    assert_eq!(told, [alices, anonymous("/public/x", 200), anonymous("/x", 401)]);
 }
 
 #[tokio::test]

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tonic::Code;
 
 use crate::{
     envoy::Envoy,
-    requests::{Request, eventually, told},
+    requests::{Request, eventually, grpc, told},
     signet::Signet,
     upstream::Upstream,
 };
@@ -33,6 +34,48 @@ async fn the_service_is_told_what_the_token_says_and_nothing_that_a_client_made_
     assert_eq!(Request::get("/x").send(envoy.addr).await.unwrap().status, 401);
     assert_eq!(Request::get("/x").bearer("a.b.c").send(envoy.addr).await.unwrap().status, 401);
     assert_eq!(Request::get("/public/../x").send(envoy.addr).await.unwrap().status, 401);
+}
+
+#[tokio::test]
+async fn a_route_may_ask_for_scopes() {
+    let (signet, upstream) = (Signet::start(&[]), Upstream::start().await);
+    let envoy = sidecar(&signet, &upstream).await;
+    let mut made = 0;
+    let mut token_with = async |scopes: &str| {
+        made += 1;
+        let flags: Vec<_> = scopes.split(' ').flat_map(|scope| ["--scope", scope]).collect();
+        signet.token_of_client(&format!("client-{made}"), &flags).await
+    };
+    let status = async |path: &str, token: &str| {
+        Request::get(path).bearer(token).send(envoy.addr).await.unwrap().status
+    };
+    for scopes in ["reports.read", "a reports.read", "reports.read z", "a reports.read z"] {
+        assert_eq!(status("/reports", &token_with(scopes).await).await, 200, "{scopes}");
+    }
+    let (_, alices) = signet.sign_up().await;
+    for near in ["reportsXread", "reports.reader", "xreports.read", "a.reports.read reports.read.b"] {
+        let token = token_with(near).await;
+        assert_eq!(status("/reports", &token).await, 403, "{near}");
+        assert_eq!(status("/x", &token).await, 200, "elsewhere any scope will do");
+    }
+    for path in ["/reports", "/reports/1", "//reports", "/x/../reports", "/./reports/", "/%72eports"] {
+        let answer = Request::get(path).bearer(&alices).send(envoy.addr).await.unwrap();
+        let inside = answer.body.lines().next().is_some_and(|line| line.starts_with("GET /reports"));
+        assert!(answer.status != 200 || !inside, "{path}: {answer:?}");
+    }
+    assert_eq!(Request::get("/reports").send(envoy.addr).await.unwrap().status, 401, "the token comes first");
+
+    let call = async |path: &'static str, token: &str| {
+        let metadata = [("authorization", &*format!("Bearer {token}"))];
+        grpc(envoy.addr, path, &metadata).await.map(drop).map_err(|status| status.code())
+    };
+    let both = token_with("orders.read orders.write").await;
+    assert_eq!(call("/orders.v1.Orders/Cancel", &both).await, Ok(()));
+    for one in ["orders.read", "orders.write"] {
+        let token = token_with(one).await;
+        assert_eq!(call("/orders.v1.Orders/Cancel", &token).await, Err(Code::PermissionDenied), "{one}");
+        assert_eq!(call("/orders.v1.Orders/Get", &token).await, Ok(()), "an RPC without a rule");
+    }
 }
 
 /// Between the publication of a key and its first signature Envoy has fetched the keys a few times.

@@ -7,7 +7,9 @@
 mod envoy;
 mod ext_authz;
 mod jwt_authn;
+mod replicas;
 mod requests;
 mod rest;
 mod signet;
 mod upstream;
+mod web;

@@ -1,5 +1,7 @@
 //! Owns what clients get who speak REST and JSON through Envoy's transcoder.
 
+use std::{env, path::Path, process::Command};
+
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
@@ -11,7 +13,7 @@ use crate::{
 
 /// A transcoder before Signet.
 struct Rest {
-    _signet: Signet,
+    signet: Signet,
     envoy: Envoy,
 }
 
@@ -23,9 +25,10 @@ impl Rest {
         let directory = tempfile::TempDir::new().unwrap();
         let file = directory.path().join("api.binpb");
         std::fs::write(&file, set).unwrap();
+        let ports = [(50051, signet.grpc.port()), (8080, signet.http.port())];
         let change = ("proto_descriptor: api.binpb", &*format!("proto_descriptor: {}", file.display()));
-        let envoy = Envoy::start("rest.yaml", &[(50051, signet.grpc.port())], &[change]).await;
-        Self { _signet: signet, envoy }
+        let envoy = Envoy::start("rest.yaml", &ports, &[change]).await;
+        Self { signet, envoy }
     }
 
     async fn send(&self, request: Request) -> (u16, Value) {
@@ -37,6 +40,11 @@ impl Rest {
         let request = Request::of("POST", path).header("Content-Type", "application/json");
         self.send(request.body(&body.to_string())).await
     }
+
+    /// Posts a form, as `content_type`.
+    async fn post_form(&self, content_type: &str, form: &str) -> (u16, Value) {
+        self.send(Request::of("POST", "/auth/token").header("Content-Type", content_type).body(form)).await
+    }
 }
 
 fn reason(body: &Value) -> &str {
@@ -47,21 +55,87 @@ fn reason(body: &Value) -> &str {
 async fn a_client_signs_up_gets_a_token_and_is_recognised() {
     let rest = Rest::start().await;
     let account = json!({ "username": "alice", "password": "correct horse", "email": "alice@example.com" });
-    let (status, mut made) = rest.post("/auth/signup", &account).await;
-    let user = made["user"].take();
+    let (status, user) = rest.post("/auth/signup", &account).await;
     assert_eq!(
         (status, &user["username"], &user["email"]),
         (200, &json!("alice"), &account["email"]),
         "{user}"
     );
     assert!(user["id"].is_string() && user["create_time"].is_string() && user.get("password").is_none());
+    assert_eq!(user["is_active"], json!(true));
 
     let grant = json!({ "password": { "username": "alice", "password": "correct horse" } });
     let (status, token) = rest.post("/auth/token", &grant).await;
     assert_eq!((status, &token["token_type"]), (200, &json!("Bearer")), "{token}");
+    assert_eq!(token["expires_in"], json!(900), "a number, as OAuth has it");
     let access_token = token["access_token"].as_str().unwrap();
     let (status, me) = rest.send(Request::get("/users/me").bearer(access_token)).await;
-    assert_eq!((status, &me["user"]), (200, &user));
+    assert_eq!((status, &me), (200, &user));
+}
+
+/// Clients that were written for another service, the one that FastAPI's tutorial builds: all they are given is where Signet is.
+#[tokio::test]
+async fn clients_of_a_fastapi_service_work_unchanged() {
+    let rest = Rest::start().await;
+    let python = env::var_os("SIGNET_TEST_OAUTH_CLIENTS").expect(
+        "SIGNET_TEST_OAUTH_CLIENTS is not set: scripts/test fetches the clients and runs these tests",
+    );
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/mesh/rest/fastapi_clients.py");
+    let output = Command::new(Path::new(&python).join("bin/python"))
+        .arg(script)
+        .arg(format!("http://{}", rest.envoy.addr))
+        .output()
+        .expect("Python runs");
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{stdout}{stderr}");
+    println!("{stdout}");
+}
+
+#[tokio::test]
+async fn a_form_is_a_token_request_in_every_spelling_and_nothing_else_is() {
+    let rest = Rest::start().await;
+    rest.signet.sign_up().await;
+    let good = "username=alice&password=correct+horse+battery";
+    for content_type in [
+        "application/x-www-form-urlencoded",
+        "application/x-www-form-urlencoded; charset=utf-8",
+        "Application/X-WWW-Form-URLEncoded",
+    ] {
+        for form in [
+            good.to_owned(),
+            format!("grant_type=password&{good}"),
+            format!("{good}&grant_type=password"),
+            // As the page sends it that FastAPI makes of a service.
+            format!("grant_type=password&{good}&scope=&client_id=&client_secret="),
+        ] {
+            let (status, token) = rest.post_form(content_type, &form).await;
+            assert_eq!((status, &token["token_type"]), (200, &json!("Bearer")), "{form}: {token}");
+            assert!(token["access_token"].is_string() && token["refresh_token"].is_string(), "{token}");
+        }
+    }
+    let form = "application/x-www-form-urlencoded";
+    for (body, status, reason) in [
+        ("", 400, "INVALID_FIELDS"),
+        ("grant_type=&username=alice", 400, "INVALID_FIELDS"),
+        ("username=alice&password=wrong", 400, "INVALID_CREDENTIALS"),
+        ("username=alice&password=grant_type=x", 400, "INVALID_CREDENTIALS"),
+        ("grant_type=implicit&username=alice", 400, "UNSUPPORTED_GRANT_TYPE"),
+        ("grant_type=password&grant_type=password&username=alice&password=x", 400, "INVALID_FIELDS"),
+        ("username=%FF", 400, "MALFORMED_REQUEST"),
+    ] {
+        let (got, answer) = rest.post_form(form, body).await;
+        assert_eq!((got, answer["reason"].as_str()), (status, Some(reason)), "{body}: {answer}");
+        assert!(answer["error"].is_string() && answer["error_description"].is_string(), "{answer}");
+    }
+    // The form's route leads to one place.
+    for path in ["/auth/token/../introspect", "/oauth2/token", "/oauth2/introspect", "/metrics"] {
+        let request = Request::of("POST", path).header("Content-Type", form).body("token=x");
+        assert_eq!(rest.send(request).await.0, 404, "{path}");
+    }
+    for method in ["GET", "PUT"] {
+        let request = Request::of(method, "/auth/token").header("Content-Type", form);
+        assert_eq!(rest.send(request).await.0, 405, "{method}");
+    }
 }
 
 #[tokio::test]

@@ -4,8 +4,9 @@ use std::{
     env,
     fs::{self, File},
     io::{BufRead, BufReader},
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     process::{Child, Command, Stdio},
+    sync::Arc,
 };
 
 use serde_json::Value;
@@ -17,12 +18,15 @@ use signet::proto::identity::v1::{
 use tempfile::TempDir;
 use tonic::transport::Channel;
 
-const PASSWORD: &str = "correct horse battery";
+pub(crate) const PASSWORD: &str = "correct horse battery";
+
+const FREE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// The real program, which ends with the test.
 pub(crate) struct Signet {
     process: Child,
-    directory: TempDir,
+    /// Replicas share it.
+    directory: Arc<TempDir>,
     flags: Vec<String>,
     pub(crate) grpc: SocketAddr,
     pub(crate) http: SocketAddr,
@@ -31,12 +35,27 @@ pub(crate) struct Signet {
 impl Signet {
     /// A server with the flags `flags`, on an empty data directory and free ports.
     pub(crate) fn start(flags: &[&str]) -> Self {
-        let directory = TempDir::new().unwrap();
+        let directory = Arc::new(TempDir::new().unwrap());
         let cheap_hash = ["--argon2-memory-kib=64", "--argon2-iterations=1"];
         let flags: Vec<_> = flags.iter().chain(&cheap_hash).map(|flag| (*flag).to_owned()).collect();
-        let free = SocketAddr::from(([127, 0, 0, 1], 0));
-        let (process, grpc, http) = spawn(&directory, &flags, free, free);
+        let (process, grpc, http) = spawn(&directory, &flags, FREE, FREE);
         Self { process, directory, flags, grpc, http }
+    }
+
+    /// Another server with the same flags on the same data.
+    pub(crate) fn replica(&self) -> Self {
+        let (directory, flags) = (Arc::clone(&self.directory), self.flags.clone());
+        let (process, grpc, http) = spawn(&directory, &flags, FREE, FREE);
+        Self { process, directory, flags, grpc, http }
+    }
+
+    /// Ends it as an operator does, and waits until it has ended.
+    #[track_caller]
+    pub(crate) fn stop(&mut self) {
+        let kill =
+            Command::new("kill").args(["-s", "TERM", &self.process.id().to_string()]).status().unwrap();
+        assert!(kill.success());
+        assert_eq!(self.process.wait().unwrap().code(), Some(0));
     }
 
     /// Ends it as a crash does.
@@ -45,7 +64,7 @@ impl Signet {
         self.process.wait().unwrap();
     }
 
-    /// Starts it again after [`kill`](Self::kill), on the same data and ports.
+    /// Starts it again after [`kill`](Self::kill) or [`stop`](Self::stop), on the same data and ports.
     pub(crate) fn start_again(&mut self) {
         (self.process, self.grpc, self.http) = spawn(&self.directory, &self.flags, self.grpc, self.http);
     }

@@ -46,6 +46,18 @@ async fn the_command_line_is_audited() {
 }
 
 #[tokio::test]
+async fn a_backup_and_its_restoration_are_audited() {
+    let place = Place::new();
+    place.create_user("alice").await;
+    let log = format!("--audit-log={}", place.path("audit.log").display());
+    place.run(&["backup", "backup", &log]).await.succeeded();
+    assert!(place.run(&["restore", "backup", &log]).await.failed(1).contains("--replace"));
+    place.run(&["restore", "backup", "--replace", &log]).await.succeeded();
+    let text = fs::read_to_string(place.path("audit.log")).unwrap();
+    assert_eq!(events(&text), of_operator(&["database.backed_up", "database.restored"]));
+}
+
+#[tokio::test]
 async fn what_is_done_to_clients_is_audited() {
     let place = Place::new();
     let log = format!("--audit-log={}", place.path("audit.log").display());

@@ -27,7 +27,7 @@ async fn services_that_start_at_once_on_fresh_data_share_one_key_and_accept_each
                 fs::read_dir(place.data("")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
             names.retain(|name| name != "signet.db-wal" && name != "signet.db-shm");
             names.sort();
-            assert_eq!(names, ["master.key", "signet.db"], "no draft is left");
+            assert_eq!(names, ["master.key", "signet.db", "signet.db.lock"], "no draft is left");
         }
 
         let (one, other) = (one.client().await, other.client().await);

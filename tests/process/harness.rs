@@ -218,6 +218,11 @@ impl Process {
         timeout(PATIENCE, self.lines.recv()).await.expect("a line, or the end, in time")
     }
 
+    /// Whether it has ended: it says no more.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.stdout.is_finished()
+    }
+
     /// Waits until it has ended.
     pub(crate) async fn finish(mut self) -> Finished {
         let ended = async { ((&mut self.stdout).await.unwrap(), (&mut self.stderr).await.unwrap()) };

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test panics to fail")]
 
 mod audit;
+mod backup;
 mod client;
 mod clients;
 mod commands;

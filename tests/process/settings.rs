@@ -70,6 +70,10 @@ async fn a_wrong_value_is_refused_with_what_would_be_right() {
         ("--ext-authz-header-prefix", "X-Signet-", "lower-case"),
         ("--ext-authz-header-prefix", "x_signet_", "lower-case"),
         ("--ext-authz-header-prefix", ":", "lower-case"),
+        ("--grpc-web-origins", "*", "an origin such as"),
+        ("--grpc-web-origins", "null", "without wildcards"),
+        ("--grpc-web-origins", "https://*.app.example", "without wildcards"),
+        ("--grpc-web-origins", "https://App.Example/", "as browsers write it: `https://app.example`"),
     ] {
         let finished = place.run(&[flag, value]).await;
         let rest = refused_for(&finished, flag);

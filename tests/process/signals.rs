@@ -80,3 +80,29 @@ async fn a_second_signal_ends_at_once_with_the_code_that_a_shell_gives_it() {
         place.serve(&[]).await.stop().await;
     }
 }
+
+#[tokio::test]
+async fn until_the_shutdown_delay_is_over_it_says_not_serving_and_serves() {
+    let place = Place::new();
+    place.create_user("alice").await;
+    let service = place.serve(&["--shutdown-delay=5m"]).await;
+    let mut watch = watch(&service.client().await).await;
+    service.signal("TERM");
+    assert_eq!(next(&mut watch).await, Some(ServingStatus::NotServing));
+
+    // Also over connections that are made now.
+    let client = service.client().await;
+    let token = client.log_in("alice", PASSWORD).await.unwrap();
+    client.get_me(&token).await.unwrap();
+    let asked = client.health().check(HealthCheckRequest::default()).await.unwrap().into_inner();
+    assert_eq!(asked.status(), ServingStatus::NotServing);
+    service.signal("TERM");
+    assert_eq!(service.finish().await.code, Some(143), "who is in a hurry need not wait");
+}
+
+#[tokio::test]
+async fn after_the_shutdown_delay_it_ends_as_without() {
+    let place = Place::new();
+    let finished = place.serve(&["--shutdown-delay=1s"]).await.stop().await;
+    assert!(finished.stderr.contains("every call in flight was finished"), "{finished:?}");
+}

@@ -25,7 +25,7 @@ pub(in crate::http) const CLIENT_CREDENTIALS: &str = "client_credentials";
 pub(super) struct TokenResponse {
     access_token: String,
     token_type: &'static str,
-    expires_in: i64,
+    expires_in: i32,
     scope: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     refresh_token: Option<String>,

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use base64ct::{Base64Unpadded, Encoding};
+use prost_types::{Struct, Value, value::Kind};
 use serde_json::json;
 use tonic::Status;
 use tonic_types::{StatusExt, pb};
@@ -62,8 +63,27 @@ impl HeaderNames {
             }
         }
         let status = pb::Status { code: 0, message: String::new(), details: Vec::new() };
-        CheckResponse { status: Some(status), http_response: Some(HttpResponse::OkResponse(allowed)) }
+        let http_response = Some(HttpResponse::OkResponse(allowed));
+        CheckResponse { status: Some(status), http_response, dynamic_metadata: None }
     }
+}
+
+/// What Envoy is told of a request that may pass, for its access log and its other filters. Strings all of them, as they are: they
+/// become no headers.
+pub(super) fn metadata(proven: &Proven) -> Struct {
+    let claims = proven.caller.claims();
+    let username = proven.user.as_deref().map(|user| user.username.typed().to_owned());
+    let values = [
+        ("subject", Some(claims.sub.to_string())),
+        ("username", username),
+        ("scope", Some(claims.scope.clone()).filter(|scope| !scope.is_empty())),
+        ("session", claims.sid.map(|session| session.to_string())),
+        ("client", Some(claims.client_id.clone())),
+    ];
+    let fields = values
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), Value { kind: Some(Kind::StringValue(value?)) })));
+    Struct { fields: fields.collect() }
 }
 
 /// Refuses a request for `error`: in JSON, or in what a gRPC client reads if it `is_grpc`.
@@ -94,7 +114,8 @@ pub(super) fn denied(error: Error, rule: &Rule<'_>, is_grpc: bool) -> Result<Che
     let denied = DeniedHttpResponse { status: Some(HttpStatus { code: code.into() }), headers, body };
     let message = status.message().to_owned();
     let status = pb::Status { code: status.code().into(), message, details: Vec::new() };
-    Ok(CheckResponse { status: Some(status), http_response: Some(HttpResponse::DeniedResponse(denied)) })
+    let http_response = Some(HttpResponse::DeniedResponse(denied));
+    Ok(CheckResponse { status: Some(status), http_response, dynamic_metadata: None })
 }
 
 /// What the client is to do about it (RFC 6750 section 3): no error code if it showed no token. None if it can do nothing.

@@ -31,6 +31,8 @@ pub(crate) struct ExtAuthzRpc {
     authenticator: Arc<Authenticator<Arc<Keyring>, GoodStanding>>,
     accounts: Arc<Accounts>,
     names: HeaderNames,
+    /// Whether Envoy itself is told whom a request comes from, beside the service behind it.
+    dynamic_metadata: bool,
     misconfiguration: Misconfiguration,
 }
 
@@ -48,7 +50,13 @@ impl ExtAuthzRpc {
         names: HeaderNames,
         clock: Clock,
     ) -> Self {
-        Self { authenticator, accounts, names, misconfiguration: Misconfiguration::new(clock) }
+        let misconfiguration = Misconfiguration::new(clock);
+        Self { authenticator, accounts, names, dynamic_metadata: false, misconfiguration }
+    }
+
+    /// The same, with dynamic metadata in its answers if it is `wanted`.
+    pub(crate) fn with_dynamic_metadata(self, wanted: bool) -> Self {
+        Self { dynamic_metadata: wanted, ..self }
     }
 
     /// Whom the request comes from; none if nobody is said and nobody need be.
@@ -81,7 +89,11 @@ impl ExtAuthzRpc {
             }
         };
         match self.decide(request, &rule).await {
-            Ok(proven) => Ok(self.names.allowed(proven.as_ref())),
+            Ok(proven) => {
+                let allowed = self.names.allowed(proven.as_ref());
+                let told = proven.filter(|_| self.dynamic_metadata);
+                Ok(CheckResponse { dynamic_metadata: told.as_ref().map(answer::metadata), ..allowed })
+            }
             Err(error) => answer::denied(error, &rule, is_grpc),
         }
     }

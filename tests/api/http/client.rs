@@ -58,7 +58,13 @@ impl HttpClient {
     }
 
     pub(crate) async fn send(&self, request: Builder, body: &str) -> Answer {
-        let request = request.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).unwrap();
+        let answer = self.exchange(request, Bytes::copy_from_slice(body.as_bytes())).await;
+        Answer(answer.map(|body| String::from_utf8(body.to_vec()).unwrap()))
+    }
+
+    /// Of a body that is no text.
+    pub(crate) async fn exchange(&self, request: Builder, body: Bytes) -> Response<Bytes> {
+        let request = request.body(Full::new(body)).unwrap();
         let io = TokioIo::new(TcpStream::connect(self.addr).await.unwrap());
         let response = if self.version == Version::HTTP_2 {
             let (mut sender, connection) =
@@ -71,8 +77,7 @@ impl HttpClient {
             sender.send_request(request).await
         };
         let (head, body) = response.unwrap().into_parts();
-        let bytes = body.collect().await.unwrap().to_bytes();
-        Answer(Response::from_parts(head, String::from_utf8(bytes.to_vec()).unwrap()))
+        Response::from_parts(head, body.collect().await.unwrap().to_bytes())
     }
 }
 

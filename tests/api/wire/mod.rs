@@ -135,11 +135,11 @@ impl Answer {
 }
 
 /// `message` in a gRPC frame.
-fn frame(message: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(message: &[u8]) -> Vec<u8> {
     frame_that_says(0, u32::try_from(message.len()).unwrap(), message)
 }
 
 /// A gRPC frame whose head says what it likes.
-fn frame_that_says(flag: u8, length: u32, message: &[u8]) -> Vec<u8> {
+pub(crate) fn frame_that_says(flag: u8, length: u32, message: &[u8]) -> Vec<u8> {
     [&[flag][..], &length.to_be_bytes(), message].concat()
 }

@@ -24,8 +24,8 @@ async fn what_is_not_grpc_by_its_content_type_is_refused_as_http_and_as_grpc() {
         "application/x-www-form-urlencoded",
         "text/plain",
         "application/grpcx",
-        "application/grpc-web",
-        "application/grpc-web-text",
+        "application/grpc-web+json",
+        "application/grpc-web; charset=utf-8",
         "multipart/form-data; boundary=application/grpc",
     ] {
         requests.push((content_type, bare().header("content-type", content_type)));

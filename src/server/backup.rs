@@ -1,0 +1,186 @@
+//! Owns backups of a SQLite database: making one while the service runs, and restoring one while none does.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::{
+    Missing, OpenDatabase, StartError,
+    backup_file::{self, BackupFile},
+    data_dir,
+    files::{Draft, sync_dir},
+    master_key_file::MasterKeyFile,
+};
+use crate::{
+    config::{ConfigError, Database, StorageConfig},
+    identity::{MasterKey, keyring::opens_keys},
+    model::Error,
+    store::{ServerUrl, SoleUse, Store},
+};
+
+/// What making a backup did.
+#[derive(Clone, Debug)]
+pub struct BackedUp {
+    /// The database.
+    pub database: String,
+    /// How many users the backup has.
+    pub users: u64,
+    /// Its length.
+    pub bytes: u64,
+    /// The file of the master key without which the backup is of no use, if the embedded database keeps its own.
+    pub master_key_file: Option<String>,
+}
+
+/// Whether, and how, a backup takes the database's place.
+#[derive(Clone, Copy, Debug)]
+pub struct RestoreOptions {
+    /// A database that is there is replaced.
+    pub replace: bool,
+    /// No session of the backup goes on.
+    pub end_sessions: bool,
+}
+
+/// What restoring a backup did.
+#[derive(Clone, Debug)]
+pub struct Restored {
+    /// The database.
+    pub database: String,
+    /// How many users it has.
+    pub users: u64,
+    /// The migrations that were applied, since the backup was an older version's.
+    pub migrations_applied: Vec<String>,
+    /// How many sessions were ended.
+    pub sessions_ended: u64,
+}
+
+/// Backs the database of `config` up into the file `to`. A backup that is there is replaced only if it may `replace` it; any other
+/// file is not.
+///
+/// # Errors
+/// If a setting cannot be used, it is not SQLite, or something fails. There is no new file then.
+pub async fn backup(config: &StorageConfig, to: &Path, replace: bool) -> Result<BackedUp, StartError> {
+    if let Database::Server(url, _) = config.database()? {
+        return Err(not_ours(&url));
+    }
+    judge_target(to, replace).map_err(Error::internal)?;
+    let OpenDatabase { store, description, master_key_file, .. } =
+        OpenDatabase::open(config, Missing::Refused, Duration::ZERO).await?;
+    let unwritable =
+        |error: io::Error| Error::internal(format!("{} cannot be written: {error}", to.display()));
+    let mut draft = Draft::of(to).map_err(unwritable)?;
+    store.copy_to(draft.path()).await?;
+    store.close().await;
+    let copy = Store::open_copy(draft.path()).await?;
+    copy.check_integrity().await?;
+    let users = copy.user_count().await?;
+    copy.close().await;
+    backup_file::seal(draft.file()).map_err(unwritable)?;
+    let bytes = draft.file().metadata().map_err(unwritable)?.len();
+    draft.put(to, replace).map_err(unwritable)?;
+    let master_key_file = master_key_file.map(|file| file.path().display().to_string());
+    Ok(BackedUp { database: description, users, bytes, master_key_file })
+}
+
+/// Puts the backup `from` in the place of the database of `config`, its schema up to date. The master key is the one that `serve`
+/// would take, and must open the signing keys in the backup.
+///
+/// # Errors
+/// If a setting cannot be used, it is not SQLite, somebody has the database open, the backup cannot be used, or something fails. What
+/// was there is there then.
+pub async fn restore(
+    config: &StorageConfig,
+    from: &Path,
+    options: RestoreOptions,
+) -> Result<Restored, StartError> {
+    let shown = from.display();
+    let unreadable = |error: io::Error| Error::internal(format!("{shown} cannot be read: {error}"));
+    let configured = config.database()?;
+    if let Database::Server(url, _) = &configured {
+        return Err(not_ours(url));
+    }
+    let backup = BackupFile::open(from).map_err(unreadable)?.ok_or_else(|| {
+        Error::internal(format!("{shown} is no backup that `signet backup` made, or its end is missing"))
+    })?;
+    let place = Place::of(configured, &config.data_dir)?;
+    let database = place.path.display().to_string();
+    let unusable = |error: io::Error| Error::internal(format!("{database} cannot be restored: {error}"));
+    let sole = SoleUse::of(&place.path).map_err(unusable)?;
+    if place.path.exists() && !options.replace {
+        let problem =
+            format!("{database} is there already: with --replace it gives way, and what is in it is lost");
+        return Err(Error::internal(problem).into());
+    }
+    let mut draft = Draft::of(&place.path).map_err(unusable)?;
+    if !backup.extract(draft.file()).map_err(unusable)? {
+        let problem = format!("{shown} is damaged: its SHA-256 is not the one that it was written with");
+        return Err(Error::internal(problem).into());
+    }
+    let restored = bring_up(&draft, &place, options.end_sessions).await?;
+    draft.file().sync_all().map_err(unusable)?;
+    sole.replace_with(draft.path()).await?;
+    sync_dir(&place.path).map_err(unusable)?;
+    Ok(restored)
+}
+
+/// Checks the database in `draft`, and makes it what is to take its `place`.
+async fn bring_up(draft: &Draft, place: &Place, end_sessions: bool) -> Result<Restored, StartError> {
+    let store = Store::open_copy(draft.path()).await?;
+    store.check_integrity().await?;
+    let migrations_applied = store.migrate().await?;
+    if !opens_keys(&store, &place.master_key).await? {
+        let problem =
+            "does not open the signing keys in the backup: restore with the one of the time when it was made";
+        return Err(ConfigError::new("--master-key", problem).into());
+    }
+    let sessions_ended = if end_sessions { store.delete_all_sessions().await? } else { 0 };
+    let users = store.user_count().await?;
+    store.close().await;
+    Ok(Restored { database: place.path.display().to_string(), users, migrations_applied, sessions_ended })
+}
+
+/// Where a database is to be, and the master key that is in force there.
+struct Place {
+    path: PathBuf,
+    master_key: MasterKey,
+}
+
+impl Place {
+    /// Of `database`; the embedded one's in `dir`, whose master key is not made: a new one would open nothing.
+    fn of(database: Database, dir: &Path) -> Result<Self, StartError> {
+        let given = match database {
+            Database::Server(url, _) => return Err(not_ours(&url)),
+            Database::Sqlite(path, master_key) => return Ok(Self { path, master_key }),
+            Database::Embedded(given) => given,
+        };
+        let refuse = |problem| ConfigError::new("--data-dir", problem);
+        data_dir::make(dir).map_err(refuse)?;
+        let master_key = match given {
+            Some(key) => key,
+            None => MasterKeyFile::in_dir(dir).read_or_make(true).map_err(refuse)?.0,
+        };
+        Ok(Self { path: data_dir::database(dir), master_key })
+    }
+}
+
+/// Refuses a file that must not be written over.
+fn judge_target(to: &Path, replace: bool) -> Result<(), String> {
+    let shown = to.display();
+    match BackupFile::open(to) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(format!("{shown} cannot be written: {error}")),
+        Ok(Some(_)) if replace => Ok(()),
+        Ok(None) if replace => Err(format!("{shown} is there already, and is no backup: it is not replaced")),
+        Ok(_) => Err(format!("{shown} is there already: with --replace a new backup takes its place")),
+    }
+}
+
+/// Why nothing is done with a database server.
+fn not_ours(url: &ServerUrl) -> StartError {
+    let problem = format!(
+        "{url} is a database server: back it up and restore it with its own programs ({}), and keep the master key apart",
+        url.dump_program()
+    );
+    ConfigError::new("--database-url", problem).into()
+}

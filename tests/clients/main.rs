@@ -10,9 +10,12 @@ mod discovery;
 mod errors;
 mod grpcurl;
 mod machine_clients;
+mod moving_over;
 mod oauth;
 mod operator;
 mod prometheus;
 mod signet;
+#[path = "../support/mod.rs"]
+mod support;
 mod tools;
 mod web;

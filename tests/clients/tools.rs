@@ -32,6 +32,11 @@ pub(crate) fn web_client() -> PathBuf {
     directory("SIGNET_TEST_WEB_CLIENT")
 }
 
+/// The Python environment of a hand-written service: what `SIGNET_TEST_OLD_SERVICE` names.
+pub(crate) fn old_service() -> PathBuf {
+    directory("SIGNET_TEST_OLD_SERVICE")
+}
+
 fn directory(variable: &str) -> PathBuf {
     let path = env::var_os(variable).map(PathBuf::from);
     let path = path.unwrap_or_else(|| {

@@ -2,7 +2,7 @@
 
 Makes the table `users` at the URL that is given (of SQLAlchemy), with a user for each scheme of passlib, Django and Werkzeug that
 Signet knows, and prints one JSON object a line for each: username, password, whether active. The costs are low, so that a test is
-quick; one of each family is as it comes by default.
+quick, but for passlib's bcrypt and Django's Argon2, which are as they come.
 """
 
 import json
@@ -47,20 +47,20 @@ SCHEMES = {
     "bcrypt.2y": lambda password: cheap_context.handler("bcrypt").using(rounds=4, ident="2y").hash(password),
     "bcrypt_sha256.v1": bcrypt_sha256.using(rounds=4, version=1).hash,
     "bcrypt_sha256": bcrypt_sha256.using(rounds=4).hash,
-    "argon2": argon2.hash,
+    "argon2": argon2.using(memory_cost=4096, time_cost=1).hash,
     "argon2i": argon2.using(type="I", memory_cost=256, time_cost=2, parallelism=4).hash,
     "argon2d": argon2.using(type="D", memory_cost=256, time_cost=2, parallelism=2).hash,
-    "scrypt": scrypt.hash,
+    "scrypt": scrypt.using(rounds=10).hash,
     "pbkdf2_sha1": pbkdf2_sha1.using(rounds=1000).hash,
-    "pbkdf2_sha256": pbkdf2_sha256.hash,
+    "pbkdf2_sha256": pbkdf2_sha256.using(rounds=1000).hash,
     "pbkdf2_sha512": pbkdf2_sha512.using(rounds=1000).hash,
-    "django.pbkdf2": django_hasher(hashers.PBKDF2PasswordHasher),
+    "django.pbkdf2": django_hasher(hashers.PBKDF2PasswordHasher, iterations=1000),
     "django.pbkdf2_sha1": django_hasher(hashers.PBKDF2SHA1PasswordHasher, iterations=1000),
     "django.argon2": django_hasher(hashers.Argon2PasswordHasher),
     "django.bcrypt": django_hasher(hashers.BCryptPasswordHasher, rounds=4),
     "django.bcrypt_sha256": django_hasher(hashers.BCryptSHA256PasswordHasher, rounds=4),
-    "django.scrypt": django_hasher(hashers.ScryptPasswordHasher),
-    "werkzeug.scrypt": generate_password_hash,
+    "django.scrypt": django_hasher(hashers.ScryptPasswordHasher, work_factor=1024),
+    "werkzeug.scrypt": lambda password: generate_password_hash(password, "scrypt:1024:8:1"),
     "werkzeug.pbkdf2": lambda password: generate_password_hash(password, "pbkdf2:sha256:1000"),
 }
 

@@ -12,6 +12,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let third_party = root.join("third_party");
     let out = PathBuf::from(env::var("OUT_DIR")?);
     println!("cargo::rerun-if-changed=proto");
+    // For the protos of other services, which import identity/v1/access.proto.
+    println!("cargo::metadata=proto={}", root.display());
 
     let own = ["identity_service", "token_service", "error_reason"];
     let own = own.map(|name| format!("identity/v1/{name}.proto"));

@@ -5,7 +5,7 @@
 //! Rooms import downward only:
 //!
 //! ```text
-//! main -> cli -> { server -> { rpc, http }, transfer } -> { identity, limits } -> { store, auth, audit }
+//! main -> cli -> { server -> { rpc, http }, transfer } -> { identity, limits, peer } -> { store, auth, audit }
 //!      -> { proto, status, metrics } -> model
 //! ```
 //!
@@ -35,6 +35,8 @@ pub mod identity;
 mod limits;
 #[cfg(feature = "server")]
 pub mod metrics;
+#[cfg(feature = "server")]
+mod peer;
 #[cfg(feature = "server")]
 mod rpc;
 #[cfg(feature = "server")]

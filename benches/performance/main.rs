@@ -7,6 +7,7 @@
 mod bare;
 mod client;
 mod contention;
+mod envoy;
 mod first_sight;
 mod floor;
 mod footprint;
@@ -116,35 +117,10 @@ fn measure(arguments: &Arguments) -> Result<()> {
     let introspection = throughput::introspection(&bare, &signet, &asking, &account.token, &told, plan)?;
     let check = throughput::check(&bare, &signet, &checked, &allowed, plan)?;
 
-    say("a token's first sight, in pairs");
-    // Every session is remembered since its login: what is measured is the token.
-    let cheap = |cache| {
-        let settings = ["--argon2-memory-kib=8", "--argon2-iterations=1", cache];
-        Program::signet(&data.path().join("tokens"), &settings)
-    };
-    let (cheap_logins, forgetful) =
-        (cheap("--standing-cache-size=1000000"), cheap("--standing-cache-size=0"));
-    let first_sight = first_sight::measure(
-        &runtime,
-        &bare,
-        &bare_program.clone().checking().start()?,
-        &cheap_logins.start()?,
-        plan,
-    )?;
+    say("requests through Envoy");
+    let through_envoy = envoy::measure(&runtime, &bare, &signet, &account.token, &reply, plan)?;
 
-    say("refresh and client_credentials, in pairs");
-    let commits = data.path().join("floor");
-    fs::create_dir(&commits)?;
-    let grants = {
-        let servers = grants::Servers {
-            committing: &bare_program.clone().committing(&commits).start()?,
-            signing: &bare,
-            signet: &cheap_logins.start()?,
-            forgetful: &forgetful.start()?,
-            service: &cheap_logins.service()?,
-        };
-        grants::measure(&runtime, &servers, plan)?
-    };
+    let (first_sight, grants) = measure_new_tokens(&runtime, data.path(), &bare_program, &bare, plan)?;
 
     say("logins");
     let logins = logins::measure(&runtime, &signet, &account, plan)?;
@@ -165,6 +141,7 @@ fn measure(arguments: &Arguments) -> Result<()> {
         get_me,
         introspection,
         check,
+        through_envoy,
         first_sight,
         grants,
         logins,
@@ -174,6 +151,46 @@ fn measure(arguments: &Arguments) -> Result<()> {
     };
     println!("\n{}", report.terminal());
     write(&report, arguments.write)
+}
+
+/// What needs thousands of tokens: their first sight, and being issued. Beside `bare`, which `bare_program` has started.
+fn measure_new_tokens(
+    runtime: &tokio::runtime::Runtime,
+    data: &Path,
+    bare_program: &Program,
+    bare: &process::Server,
+    plan: Plan,
+) -> Result<(first_sight::FirstSight, grants::Grants)> {
+    say("a token's first sight, in pairs");
+    // Every session is remembered since its login: what is measured is the token.
+    let cheap = |cache| {
+        let settings = ["--argon2-memory-kib=8", "--argon2-iterations=1", cache];
+        Program::signet(&data.join("tokens"), &settings)
+    };
+    let (cheap_logins, forgetful) =
+        (cheap("--standing-cache-size=1000000"), cheap("--standing-cache-size=0"));
+    let first_sight = first_sight::measure(
+        runtime,
+        bare,
+        &bare_program.clone().checking().start()?,
+        &cheap_logins.start()?,
+        plan,
+    )?;
+
+    say("refresh and client_credentials, in pairs");
+    let commits = data.join("floor");
+    fs::create_dir(&commits)?;
+    let grants = {
+        let servers = grants::Servers {
+            committing: &bare_program.clone().committing(&commits).start()?,
+            signing: bare,
+            signet: &cheap_logins.start()?,
+            forgetful: &forgetful.start()?,
+            service: &cheap_logins.service()?,
+        };
+        grants::measure(runtime, &servers, plan)?
+    };
+    Ok((first_sight, grants))
 }
 
 /// Puts the table and the chart where they belong.

@@ -31,6 +31,8 @@ pub(crate) struct Program {
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) grpc_addr: SocketAddr,
+    /// None if it serves gRPC alone.
+    pub(crate) http_addr: Option<SocketAddr>,
     child: Child,
 }
 
@@ -88,16 +90,21 @@ impl Program {
             BufReader::new(output).read_line(&mut line)?;
         }
         let started: Option<serde_json::Value> = serde_json::from_str(&line).ok();
-        let addr = started.as_ref().and_then(|started| started.get("grpc_addr")?.as_str()).map(str::to_owned);
-        let Some(addr) = addr else {
+        let addr = |member| started.as_ref().and_then(|started| started.get(member)?.as_str()?.parse().ok());
+        let Some(grpc_addr) = addr("grpc_addr") else {
             let _ = child.kill();
             return Err(format!("{} did not say where it serves", self.path.display()).into());
         };
-        Ok(Server { grpc_addr: addr.parse()?, child })
+        Ok(Server { grpc_addr, http_addr: addr("http_addr"), child })
     }
 }
 
 impl Server {
+    /// Another program, `child`, that takes gRPC at `grpc_addr`.
+    pub(crate) const fn of(child: Child, grpc_addr: SocketAddr) -> Self {
+        Self { grpc_addr, http_addr: None, child }
+    }
+
     /// The CPU time that the process has taken, in user and kernel mode.
     pub(crate) fn cpu(&self) -> Result<Duration> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;

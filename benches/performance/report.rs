@@ -3,6 +3,7 @@
 use crate::{
     Plan, Result,
     contention::{Saturation, Storm},
+    envoy::ThroughEnvoy,
     first_sight::FirstSight,
     footprint::{Footprint, USERS},
     grants::{Cost, Grants, STREAMS},
@@ -45,6 +46,7 @@ pub(crate) struct Report {
     pub(crate) get_me: GetMe,
     pub(crate) introspection: Comparison,
     pub(crate) check: Comparison,
+    pub(crate) through_envoy: ThroughEnvoy,
     pub(crate) first_sight: FirstSight,
     pub(crate) grants: Grants,
     pub(crate) logins: Logins,
@@ -71,6 +73,7 @@ impl Report {
              ### GetMe with a token seen before\n\n{}\n\
              ### Introspection of a token seen before\n\n{}\n\
              ### Envoy's Check (ext_authz) of a token seen before\n\n{}\n\
+             ### Through Envoy to a service that does nothing\n\n{}\n\
              ### A token's first sight\n\n{}\n\
              ### Grants, {STREAMS} callers at once\n\n{}\n\
              ### Logins and GetMe together\n\n{}",
@@ -79,6 +82,7 @@ impl Report {
             self.get_me_table(),
             comparison_table(&self.introspection),
             comparison_table(&self.check),
+            self.through_envoy.table(),
             self.first_sight_table(),
             self.grants_table(),
             self.logins_table(),

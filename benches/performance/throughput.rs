@@ -52,17 +52,17 @@ pub(crate) struct Figures {
 }
 
 /// One run of h2load.
-struct Run {
-    rate: f64,
+pub(crate) struct Run {
+    pub(crate) rate: f64,
     p50_us: f64,
     p99_us: f64,
     cpu_us: f64,
 }
 
 /// What h2load asks, and what must come back.
-struct Question {
-    call: Call,
-    reply_bytes: usize,
+pub(crate) struct Question {
+    pub(crate) call: Call,
+    pub(crate) reply_bytes: usize,
 }
 
 pub(crate) fn measure(
@@ -116,10 +116,9 @@ fn compare(
     shape: Shape,
     plan: Plan,
 ) -> Result<Comparison> {
-    // A first run warms both up, and says how many requests fill a round. Both then get the same number.
-    let warm_up = Length::Time(std::time::Duration::from_secs(1));
-    H2load::start(signet.grpc_addr, &question.call, shape, warm_up)?.finish()?;
-    let rate = H2load::start(bare.grpc_addr, &question.call, shape, warm_up)?.finish()?.requests_per_second;
+    // Both get the same number of requests.
+    warm_up(signet, question, shape)?;
+    let rate = warm_up(bare, question, shape)?;
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -140,7 +139,13 @@ fn compare(
     })
 }
 
-fn run(server: &Server, question: &Question, shape: Shape, requests: u64) -> Result<Run> {
+/// A first run warms a server up, and says by its requests/s how many fill a round.
+pub(crate) fn warm_up(server: &Server, question: &Question, shape: Shape) -> Result<f64> {
+    let length = Length::Time(std::time::Duration::from_secs(1));
+    Ok(H2load::start(server.grpc_addr, &question.call, shape, length)?.finish()?.requests_per_second)
+}
+
+pub(crate) fn run(server: &Server, question: &Question, shape: Shape, requests: u64) -> Result<Run> {
     let cpu_before = server.cpu()?;
     let found =
         H2load::start(server.grpc_addr, &question.call, shape, Length::Requests(requests))?.finish()?;
@@ -155,11 +160,12 @@ fn run(server: &Server, question: &Question, shape: Shape, requests: u64) -> Res
     Ok(Run { rate: found.requests_per_second, p50_us: found.p50_us, p99_us: found.p99_us, cpu_us })
 }
 
-fn figures(runs: &[Run]) -> Figures {
+pub(crate) fn figures(runs: &[Run]) -> Figures {
+    let spread = |of: fn(&Run) -> f64| Spread::of(runs.iter().map(of));
     Figures {
-        rate: Spread::of(runs.iter().map(|run| run.rate)),
-        p50_us: Spread::of(runs.iter().map(|run| run.p50_us)),
-        p99_us: Spread::of(runs.iter().map(|run| run.p99_us)),
-        cpu_us: Spread::of(runs.iter().map(|run| run.cpu_us)),
+        rate: spread(|run| run.rate),
+        p50_us: spread(|run| run.p50_us),
+        p99_us: spread(|run| run.p99_us),
+        cpu_us: spread(|run| run.cpu_us),
     }
 }

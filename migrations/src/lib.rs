@@ -6,6 +6,7 @@ mod m20261123_000001_users_and_signing_keys;
 mod m20261123_000002_sessions;
 mod m20261123_000003_key_stages;
 mod m20261123_000004_clients;
+mod m20261124_000005_client_certificates;
 mod table;
 
 /// The migrations, oldest first.
@@ -19,6 +20,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000002_sessions::Migration),
             Box::new(m20261123_000003_key_stages::Migration),
             Box::new(m20261123_000004_clients::Migration),
+            Box::new(m20261124_000005_client_certificates::Migration),
         ]
     }
 }

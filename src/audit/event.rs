@@ -62,6 +62,8 @@ named! {
         ClientKeysReplaced = "client.keys_replaced",
         /// An operator disabled a client.
         ClientDisabled = "client.disabled",
+        /// An operator replaced whose certificate stands for a client.
+        ClientCertificateReplaced = "client.certificate_replaced",
         /// An operator enabled a client.
         ClientEnabled = "client.enabled",
         /// An operator deleted a client, and its sessions with it.
@@ -114,6 +116,8 @@ named! {
         ClientDisabled = "client_disabled",
         /// The client is confidential, and proved nothing.
         MissingProof = "missing_proof",
+        /// The client's certificate was issued to another than is registered, or has expired.
+        WrongCertificate = "wrong_certificate",
         /// The secret is none of the client's.
         WrongSecret = "wrong_secret",
         /// The assertion is malformed, signed with no key of the client's, meant for another, or not valid at this time.

@@ -15,6 +15,15 @@ impl Caller {
         Self { claims }
     }
 
+    /// The caller of `request`, as the layer found it.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if the method is public, or no layer stands before it: a defect of the service.
+    pub fn of<T>(request: &tonic::Request<T>) -> Result<&Self, Error> {
+        let caller = request.extensions().get();
+        caller.ok_or_else(|| Error::internal("a handler asked for the caller of a method that needs none"))
+    }
+
     /// Whom the token stands for: a user, or a client by itself.
     #[must_use]
     pub fn subject(&self) -> Subject {

@@ -13,6 +13,17 @@ pub trait Keys: Send + Sync + 'static {
     /// # Errors
     /// [`Error::Unavailable`] if it cannot be told which they are.
     fn current(&self) -> impl Future<Output = Result<Arc<KeySet>, Error>> + Send;
+
+    /// The key `kid`, which is not among [`Self::current`]: where keys come from afar, it may be newer than what is known here. None
+    /// if it is not in force, and always where nothing is known later than it counts. Anybody can make up ids: whoever looks further
+    /// bounds what that costs.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if it cannot be told, [`Error::Overloaded`] if too many calls wait for that.
+    fn find(&self, kid: &str) -> impl Future<Output = Result<Option<Arc<VerifyingKey>>, Error>> + Send {
+        let _ = kid;
+        std::future::ready(Ok(None))
+    }
 }
 
 /// The keys in force, by their ids.

@@ -23,7 +23,11 @@ pub enum Access {
 
 /// Who may call which method, by the method's path `/package.Service/Method`.
 #[derive(Clone, Debug, Default)]
-pub struct Policy(HashMap<String, Access>);
+pub struct Policy {
+    methods: HashMap<String, Access>,
+    /// Who may call what is not among them; none if there is no such method.
+    others: Option<Access>,
+}
 
 /// The descriptor set cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +41,8 @@ pub enum PolicyError {
 }
 
 impl Policy {
-    /// What the services in the encoded `FileDescriptorSet` declare.
+    /// What the services in the encoded `FileDescriptorSet` declare, each method by the option `(identity.v1.access)`. A method that
+    /// declares nothing is denied, and a set whose options were lost on its way (prost's own structs drop them) denies everything.
     ///
     /// # Errors
     /// If the set cannot be read, or lacks the option that declares access.
@@ -45,17 +50,26 @@ impl Policy {
         let pool = DescriptorPool::decode(encoded)?;
         let option = pool.get_extension_by_name(ACCESS_OPTION).ok_or(PolicyError::NoAccessOption)?;
         let methods = pool.services().flat_map(|service| service.methods().collect::<Vec<_>>());
-        Ok(Self(methods.map(|method| (path(&method), declared(&method, &option))).collect()))
+        let methods = methods.map(|method| (path(&method), declared(&method, &option))).collect();
+        Ok(Self { methods, others: None })
     }
 
-    /// Declares every method of a service public that is not Signet's to annotate: reflection, health.
+    /// For services that declare nothing: every method needs a valid token, and the handler looks for scopes
+    /// ([`Caller::must_have`](super::Caller::must_have)). Only the methods at the paths `public`, as `/grpc.health.v1.Health/Check`,
+    /// are everybody's. A path that is misspelt is public to nobody.
+    pub fn authenticated_except<'a>(public: impl IntoIterator<Item = &'a str>) -> Self {
+        let methods = public.into_iter().map(|path| (path.to_owned(), Access::Public)).collect();
+        Self { methods, others: Some(Access::Authenticated { required_scopes: Vec::new() }) }
+    }
+
+    /// Declares every method of a service public that is not one's own to annotate: reflection, health.
     ///
     /// # Errors
     /// If the set cannot be read.
     pub fn with_public(mut self, encoded: &[u8], service: &str) -> Result<Self, PolicyError> {
         let pool = DescriptorPool::decode(encoded)?;
         let methods = pool.get_service_by_name(service).into_iter();
-        self.0.extend(methods.flat_map(|service| {
+        self.methods.extend(methods.flat_map(|service| {
             service.methods().map(|method| (path(&method), Access::Public)).collect::<Vec<_>>()
         }));
         Ok(self)
@@ -64,12 +78,12 @@ impl Policy {
     /// Who may call the method at `path`; none if there is no such method.
     #[must_use]
     pub fn access(&self, path: &str) -> Option<&Access> {
-        self.0.get(path)
+        self.methods.get(path).or(self.others.as_ref())
     }
 
     /// Every method and its rule.
     pub fn methods(&self) -> impl Iterator<Item = (&str, &Access)> {
-        self.0.iter().map(|(path, access)| (path.as_str(), access))
+        self.methods.iter().map(|(path, access)| (path.as_str(), access))
     }
 }
 

@@ -8,7 +8,7 @@ use jsonwebtoken::crypto;
 use quick_cache::sync::Cache;
 use serde::{Deserialize, de::IgnoredAny};
 
-use super::keys::{KeySet, Keys, VerifyingKey};
+use super::keys::{Keys, VerifyingKey};
 use crate::model::{Claims, Clock, Error, Tally, claims::ACCESS_TOKEN_TYP};
 
 /// The longest token that is looked at, in bytes: Signet's own stay below 5 KiB, with all the scopes and audiences that a client can
@@ -100,7 +100,14 @@ impl<K: Keys> Verifier<K> {
         } else {
             let (signed, signature) = token.rsplit_once('.').ok_or(NOT_A_JWT)?;
             let (header, payload) = signed.split_once('.').ok_or(NOT_A_JWT)?;
-            let key = choose_key(&keys, header)?;
+            let named = NamedKey::read(header)?;
+            let key = match keys.get(&named.kid) {
+                Some(key) => Arc::clone(key),
+                None => self.keys.find(&named.kid).await?.ok_or(Error::TokenInvalid("its key is unknown"))?,
+            };
+            if named.alg != key.algorithm_name() {
+                return Err(Error::TokenInvalid("its algorithm is not the one of its key"));
+            }
             match crypto::verify(signature, signed.as_bytes(), key.decoding_key(), key.algorithm()) {
                 Ok(true) => {}
                 // How a forgery failed is nobody's business.
@@ -108,7 +115,7 @@ impl<K: Keys> Verifier<K> {
             }
             let claims = Arc::new(self.check_claims(payload)?);
             self.check_time(&claims)?;
-            self.seen.insert(fingerprint, Verified { claims: Arc::clone(&claims), key: Arc::clone(key) });
+            self.seen.insert(fingerprint, Verified { claims: Arc::clone(&claims), key });
             return Ok(claims);
         };
         self.check_time(&claims)?;
@@ -171,22 +178,26 @@ struct JoseHeader {
     crit: Option<IgnoredAny>,
 }
 
-/// The key in force that the header names, if the token is of the right type and claims the key's own algorithm.
-fn choose_key<'a>(keys: &'a KeySet, header: &str) -> Result<&'a Arc<VerifyingKey>, Error> {
-    let header: JoseHeader = serde_json::from_slice(&decoded(header)?).map_err(|_| NOT_A_JWT)?;
-    if !header.typ.as_deref().is_some_and(is_access_token_type) {
-        return Err(Error::TokenInvalid("its `typ` is not `at+jwt`"));
+/// Which key a token names, and for which algorithm.
+struct NamedKey {
+    kid: String,
+    alg: String,
+}
+
+impl NamedKey {
+    /// What the header of a token of the right type names.
+    fn read(header: &str) -> Result<Self, Error> {
+        let header: JoseHeader = serde_json::from_slice(&decoded(header)?).map_err(|_| NOT_A_JWT)?;
+        if !header.typ.as_deref().is_some_and(is_access_token_type) {
+            return Err(Error::TokenInvalid("its `typ` is not `at+jwt`"));
+        }
+        if header.crit.is_some() {
+            // RFC 7515 section 4.1.11: an extension that is critical and not understood.
+            return Err(Error::TokenInvalid("it has critical header extensions"));
+        }
+        let kid = header.kid.ok_or(Error::TokenInvalid("it names no key"))?;
+        Ok(Self { kid, alg: header.alg })
     }
-    if header.crit.is_some() {
-        // RFC 7515 section 4.1.11: an extension that is critical and not understood.
-        return Err(Error::TokenInvalid("it has critical header extensions"));
-    }
-    let kid = header.kid.ok_or(Error::TokenInvalid("it names no key"))?;
-    let key = keys.get(&kid).ok_or(Error::TokenInvalid("its key is unknown"))?;
-    if header.alg != key.algorithm_name() {
-        return Err(Error::TokenInvalid("its algorithm is not the one of its key"));
-    }
-    Ok(key)
 }
 
 const NOT_A_JWT: Error = Error::TokenInvalid("it is not a JWT");

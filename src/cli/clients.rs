@@ -15,7 +15,10 @@ use crate::{
         Clients,
         clients::{NewClient, read_public_keys},
     },
-    model::{Client, ClientId, ClientKind, ClientName, Clock, NameSet, Timestamp},
+    model::{
+        CertificateSubject, Client, ClientId, ClientKind, ClientName, Clock, DnsName, NameSet, SpiffeId,
+        Timestamp,
+    },
     server::Missing,
     store::Store,
 };
@@ -25,7 +28,8 @@ const PAGE: u64 = 500;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Register a client. One that is confidential and has no public key gets a secret, which is shown this once.
+    /// Register a client. One that is confidential and has neither public key nor certificate gets a secret, which is shown this
+    /// once.
     Create(Create),
     #[command(flatten)]
     Existing(Existing),
@@ -61,6 +65,16 @@ pub(super) enum Existing {
         #[arg(long, value_name = "FILE")]
         public_key: PathBuf,
     },
+    /// Replace whose certificate stands for the client. Its secrets stay valid.
+    SetCertificate {
+        #[command(flatten)]
+        who: Who,
+        #[command(flatten)]
+        subject: Subject,
+        /// Nobody's any more.
+        #[arg(long, conflicts_with_all = ["spiffe_id", "tls_san_dns"], required_unless_present_any = ["spiffe_id", "tls_san_dns"])]
+        none: bool,
+    },
     /// Disable a client: no tokens from now on, and those issued to it or with it are refused.
     Disable(Who),
     /// Enable a client again.
@@ -81,11 +95,31 @@ pub(super) struct Create {
     #[arg(long = "allow-audience", value_name = "NAME", value_parser = one_name)]
     audiences: Vec<String>,
     /// It cannot keep a secret: an application on its users' devices. It gets no tokens in its own name.
-    #[arg(long, conflicts_with = "public_key")]
+    #[arg(long, conflicts_with_all = ["public_key", "spiffe_id", "tls_san_dns"])]
     public: bool,
     /// A PEM public key, a JWK or a JWK Set: it proves who it is by signing (`private_key_jwt`), and gets no secret.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["spiffe_id", "tls_san_dns"])]
     public_key: Option<PathBuf>,
+    #[command(flatten)]
+    certificate: Subject,
+}
+
+/// Whose certificate stands for a client, at a service with --tls-client-ca.
+#[derive(Args, Debug)]
+pub(super) struct Subject {
+    /// A certificate with this SPIFFE ID stands for it (`tls_client_auth`), and for no other client: it gets no secret.
+    #[arg(long, value_name = "spiffe://...", conflicts_with = "tls_san_dns")]
+    spiffe_id: Option<SpiffeId>,
+    /// A certificate with this DNS name stands for it (`tls_client_auth`): it gets no secret.
+    #[arg(long, value_name = "NAME")]
+    tls_san_dns: Option<DnsName>,
+}
+
+impl Subject {
+    fn into_certificate(self) -> Option<CertificateSubject> {
+        let by_name = self.tls_san_dns.map(CertificateSubject::DnsName);
+        self.spiffe_id.map(CertificateSubject::SpiffeId).or(by_name)
+    }
 }
 
 #[derive(Args, Debug)]
@@ -130,6 +164,9 @@ async fn with_existing(
         Existing::SetKeys { who, public_key } => {
             set_keys(&who.client, &public_key, store, audit, output).await
         }
+        Existing::SetCertificate { who, subject, none: _ } => {
+            set_certificate(&who.client, subject.into_certificate(), store, audit, output).await
+        }
         Existing::Disable(who) => set_active(&who.client, false, store, audit, output).await,
         Existing::Enable(who) => set_active(&who.client, true, store, audit, output).await,
         Existing::Delete(who) => delete(&who.client, store, audit, output).await,
@@ -152,12 +189,13 @@ fn new_client(create: Create) -> Result<NewClient, Failure> {
         scopes: set("--scope", &create.scopes)?,
         audiences: set("--allow-audience", &create.audiences)?,
         jwks: create.public_key.as_ref().map(read_keys).transpose()?,
+        certificate: create.certificate.into_certificate(),
     })
 }
 
 async fn make(new: NewClient, clients: &Clients, output: Output) -> Result<(), Failure> {
     let made = clients.register(new).await?;
-    let (client, secret) = made.ok_or_else(|| Failure::Failed("the name is taken".to_owned()))?;
+    let (client, secret) = made.map_err(|taken| Failure::Failed(taken.to_string()))?;
     show(&client, secret.as_ref(), output)
 }
 
@@ -215,13 +253,25 @@ async fn set_keys(
     output: Output,
 ) -> Result<(), Failure> {
     let jwks = read_keys(public_key)?;
-    let client = find(who, store).await?;
-    if client.kind == ClientKind::Public {
-        return Err(Failure::Failed(format!("`{}` is a public client", client.name.as_str())));
-    }
+    let client = find_confidential(who, store).await?;
     let pending = audit.begin(event(Event::ClientKeysReplaced, &client));
     // None to be found any more, here and below: another command deleted it at the same time.
     pending.done_if(store.set_client_keys(client.id, jwks, now()).await?);
+    show_again(client.id, store, output).await
+}
+
+async fn set_certificate(
+    who: &str,
+    subject: Option<CertificateSubject>,
+    store: &Store,
+    audit: &Audit,
+    output: Output,
+) -> Result<(), Failure> {
+    let client = find_confidential(who, store).await?;
+    let pending = audit.begin(event(Event::ClientCertificateReplaced, &client));
+    let set = store.set_client_certificate(client.id, subject.as_ref(), now()).await?;
+    pending.done_if(set == Ok(true));
+    set.map_err(|taken| Failure::Failed(taken.to_string()))?;
     show_again(client.id, store, output).await
 }
 
@@ -255,6 +305,14 @@ fn event(event: Event, client: &Client) -> Entry {
 
 async fn show_again(id: ClientId, store: &Store, output: Output) -> Result<(), Failure> {
     show(&find(&id.to_string(), store).await?, None, output)
+}
+
+async fn find_confidential(who: &str, store: &Store) -> Result<Client, Failure> {
+    let client = find(who, store).await?;
+    if client.kind == ClientKind::Public {
+        return Err(Failure::Failed(format!("`{}` is a public client", client.name.as_str())));
+    }
+    Ok(client)
 }
 
 async fn find(who: &str, store: &Store) -> Result<Client, Failure> {
@@ -298,7 +356,7 @@ fn one_name(text: &str) -> Result<String, String> {
 fn show(client: &Client, secret: Option<&Zeroizing<String>>, output: Output) -> Result<(), Failure> {
     let or_none = |text: String| if text.is_empty() { "-".to_owned() } else { text };
     let mut text = format!(
-        "id:           {}\nname:         {}\nstate:        {}\nkind:         {}\nscopes:       {}\naudiences:    {}\nsecrets:      {}\npublic keys:  {}\ncreated:      {}\nupdated:      {}",
+        "id:           {}\nname:         {}\nstate:        {}\nkind:         {}\nscopes:       {}\naudiences:    {}\nsecrets:      {}\npublic keys:  {}\ncertificate:  {}\ncreated:      {}\nupdated:      {}",
         client.id,
         client.name.as_str(),
         state(client),
@@ -307,6 +365,7 @@ fn show(client: &Client, secret: Option<&Zeroizing<String>>, output: Output) -> 
         or_none(client.audiences.to_string()),
         client.secrets.len(),
         or_none(kids(client).join(" ")),
+        or_none(certificate(client)),
         client.create_time,
         client.update_time,
     );
@@ -320,6 +379,11 @@ fn show(client: &Client, secret: Option<&Zeroizing<String>>, output: Output) -> 
 
 const fn state(client: &Client) -> &'static str {
     if client.is_active { "active" } else { "disabled" }
+}
+
+/// Whose certificate stands for the client; empty if nobody's does.
+fn certificate(client: &Client) -> String {
+    client.certificate.as_ref().map(ToString::to_string).unwrap_or_default()
 }
 
 /// The ids of the client's keys.
@@ -342,6 +406,11 @@ fn object(client: &Client, secret: Option<&Zeroizing<String>>) -> Value {
         "create_time": client.create_time.to_string(),
         "update_time": client.update_time.to_string(),
     });
+    match &client.certificate {
+        Some(CertificateSubject::SpiffeId(id)) => object["spiffe_id"] = Value::from(id.as_str()),
+        Some(CertificateSubject::DnsName(name)) => object["tls_san_dns"] = Value::from(name.as_str()),
+        None => {}
+    }
     if let Some(secret) = secret {
         object["secret"] = Value::from(secret.as_str());
     }

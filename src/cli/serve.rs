@@ -6,7 +6,7 @@ use super::{Failure, Output};
 use crate::{
     config::{Config, Switch},
     model::Clock,
-    server::{Server, Started},
+    server::{Server, Started, TlsUse},
     shutdown,
 };
 
@@ -23,8 +23,21 @@ pub(super) async fn run(config: Config, output: Output) -> Result<(), Failure> {
 }
 
 fn report(started: &Started, metrics: Switch, output: Output) -> Result<(), Failure> {
-    let Started { grpc_addr, http_addr, issuer, database, master_key_made, migrations_applied, signing_key } =
-        started;
+    let Started {
+        grpc_addr,
+        http_addr,
+        tls,
+        issuer,
+        database,
+        master_key_made,
+        migrations_applied,
+        signing_key,
+    } = started;
+    let (scheme, by) = match tls {
+        TlsUse::Off => ("http", "-plaintext"),
+        TlsUse::On => ("https", "-cacert ca.pem"),
+        TlsUse::Mutual => ("https", "-cacert ca.pem -cert client.pem -key client.key"),
+    };
     let master_key = master_key_made.as_ref().map_or_else(String::new, |path| {
         format!("Made the master key {path}: keep a copy apart from the database.\n")
     });
@@ -38,17 +51,18 @@ fn report(started: &Started, metrics: Switch, output: Output) -> Result<(), Fail
 Signing key: {signing_key}
 Issuer:      {issuer}
 gRPC:        {grpc_addr}
-HTTP:        http://{http_addr} (/.well-known/openid-configuration, /livez, /readyz{metrics})
+HTTP:        {scheme}://{http_addr} (/.well-known/openid-configuration, /livez, /readyz{metrics})
 
 Try it:
-  grpcurl -plaintext -d '{{"username":"alice","password":"correct horse"}}' {grpc_addr} identity.v1.IdentityService/SignUp
-  grpcurl -plaintext -d '{{"password":{{"username":"alice","password":"correct horse"}}}}' {grpc_addr} identity.v1.IdentityService/IssueToken
-  grpcurl -plaintext -H 'authorization: Bearer <access_token>' {grpc_addr} identity.v1.IdentityService/GetMe
+  grpcurl {by} -d '{{"username":"alice","password":"correct horse"}}' {grpc_addr} identity.v1.IdentityService/SignUp
+  grpcurl {by} -d '{{"password":{{"username":"alice","password":"correct horse"}}}}' {grpc_addr} identity.v1.IdentityService/IssueToken
+  grpcurl {by} -H 'authorization: Bearer <access_token>' {grpc_addr} identity.v1.IdentityService/GetMe
 "#
     );
     let object = json!({
         "grpc_addr": grpc_addr,
         "http_addr": http_addr,
+        "tls": *tls != TlsUse::Off,
         "issuer": issuer,
         "database": database,
         "master_key_made": master_key_made,

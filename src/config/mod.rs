@@ -7,6 +7,7 @@ mod mesh;
 mod observe;
 mod passwords;
 mod storage;
+mod tls;
 mod tokens;
 mod web;
 
@@ -27,6 +28,7 @@ pub use mesh::MeshConfig;
 pub use observe::{ObserveConfig, Switch};
 pub use passwords::PasswordConfig;
 pub use storage::{Database, StorageConfig};
+pub use tls::{TlsConfig, TlsFiles};
 pub use tokens::TokenConfig;
 pub use web::WebConfig;
 
@@ -55,6 +57,10 @@ pub struct Config {
         value_parser = ip_and_port
     )]
     pub http_addr: SocketAddr,
+
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap would show the text as help")]
+    pub tls: TlsConfig,
 
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap would show the text as help")]

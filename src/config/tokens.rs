@@ -6,7 +6,7 @@ use clap::{Args, builder::RangedU64ValueParser};
 
 use super::{ConfigError, duration};
 use crate::{
-    auth::VerifierSettings,
+    auth::{VerifierSettings, issuer_identifier},
     identity::{keyring::KeySettings, tokens::TokenSettings},
     model::{
         NameSet, SigningAlg,
@@ -19,7 +19,7 @@ use crate::{
 #[command(next_help_heading = "Tokens")]
 pub struct TokenConfig {
     /// Who issues the tokens (`iss`): the URL by which verifiers know this service (RFC 8414 section 2).
-    #[arg(long, env = "SIGNET_ISSUER", global = true, value_name = "URL", default_value = "http://127.0.0.1:8080", value_parser = issuer)]
+    #[arg(long, env = "SIGNET_ISSUER", global = true, value_name = "URL", default_value = "http://127.0.0.1:8080", value_parser = issuer_identifier)]
     pub issuer: String,
 
     /// Whom the tokens are meant for (`aud`).
@@ -127,22 +127,4 @@ fn audience(text: &str) -> Result<String, String> {
         return Ok(text.to_owned());
     }
     Err("must be a name of printable ASCII, without spaces, quotation marks and backslashes".to_owned())
-}
-
-/// An issuer identifier: an http or https URL without query or fragment (RFC 8414 section 2), of whose path nobody can hold two
-/// opinions, since discovery and every endpoint are served below it.
-fn issuer(text: &str) -> Result<String, String> {
-    let parsed = text.parse::<http::Uri>().ok().filter(|uri| {
-        matches!(uri.scheme_str(), Some("https" | "http")) && uri.host().is_some() && uri.query().is_none()
-    });
-    let Some(uri) = parsed.filter(|_| !text.contains('#')) else {
-        return Err("must be an http or https URL without query or fragment (RFC 8414)".to_owned());
-    };
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.~".contains(c);
-    let path = uri.path().trim_end_matches('/');
-    let mut segments = path.split('/').skip(1);
-    if segments.any(|name| name.is_empty() || name.starts_with('.') || !name.chars().all(is_plain)) {
-        return Err("must have a path of letters, digits, `-`, `_`, `.` and `~`, if any".to_owned());
-    }
-    Ok(text.to_owned())
 }

@@ -22,6 +22,8 @@ const OAUTH_AUTHORIZATION_SERVER: &str = "/.well-known/oauth-authorization-serve
 pub(crate) struct Discovery {
     issuer: String,
     password_grant: bool,
+    /// Whether certificates stand for clients.
+    tls_client_auth: bool,
     keyring: Arc<Keyring>,
 }
 
@@ -54,8 +56,13 @@ struct Metadata {
 
 impl Discovery {
     /// `issuer` and nothing of the request says where everything is: a forged `Host` must not lead clients elsewhere.
-    pub(crate) const fn new(issuer: String, password_grant: bool, keyring: Arc<Keyring>) -> Self {
-        Self { issuer, password_grant, keyring }
+    pub(crate) const fn new(
+        issuer: String,
+        password_grant: bool,
+        tls_client_auth: bool,
+        keyring: Arc<Keyring>,
+    ) -> Self {
+        Self { issuer, password_grant, tls_client_auth, keyring }
     }
 
     /// The path of the issuer: empty, or without a slash at its end.
@@ -67,7 +74,9 @@ impl Discovery {
     fn metadata(&self) -> Metadata {
         let at = |path| format!("{}{path}", self.issuer.trim_end_matches('/'));
         let password = self.password_grant.then_some(oauth::PASSWORD);
-        let proving_or = |other| oauth::PROVING_METHODS.into_iter().chain([other]).collect();
+        let by_certificate = self.tls_client_auth.then_some(oauth::TLS_CLIENT_AUTH);
+        let proving_or =
+            |other| oauth::PROVING_METHODS.into_iter().chain(by_certificate).chain([other]).collect();
         let published = self.keyring.published();
         let algorithms = published.keys.iter().filter_map(|key| key.common.key_algorithm);
         Metadata {

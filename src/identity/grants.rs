@@ -12,7 +12,7 @@ use super::{
 use crate::{
     metrics::{GrantMetrics, GrantType, LoginResult, RefreshResult},
     model::{
-        ClientKind, Deadline, Error, NameSet, Origin, Subject,
+        CertificateNames, ClientKind, Deadline, Error, NameSet, Origin, Subject,
         claims::{INTROSPECT_SCOPE, USER_SCOPE},
     },
 };
@@ -34,6 +34,8 @@ pub struct TokenRequest {
     pub grant: Grant,
     /// What the request says of its client; nothing for the service's own first-party application.
     pub client: Option<ClientAuthentication>,
+    /// The verified certificate of who sent it.
+    pub certificate: Option<Arc<CertificateNames>>,
     /// The scopes asked for, separated by spaces (RFC 6749 section 3.3); empty for all that may be had.
     pub scope: String,
     /// Whom the access token shall be meant for (RFC 8707); empty for all that may be had.
@@ -136,13 +138,19 @@ impl Grants {
         origin: Origin,
         deadline: Deadline,
     ) -> Result<Granted, Error> {
-        let TokenRequest { grant, client, scope, audiences } = request;
+        let TokenRequest { grant, client, certificate, scope, audiences } = request;
         let wish = Wish {
             scope: NameSet::parse(&scope).map_err(|_| Error::InvalidScope(NameSet::default()))?,
             audience: NameSet::of(audiences.iter().map(String::as_str))
                 .map_err(|_| Error::InvalidAudience(NameSet::default()))?,
         };
-        let requester = self.clients.authenticate(client, &origin).await?;
+        let certificate = certificate.as_deref();
+        let requester = match grant {
+            Grant::ClientCredentials => {
+                self.clients.authenticate_registered(client, certificate, &origin).await?
+            }
+            _ => self.clients.authenticate(client, certificate, &origin).await?,
+        };
         match grant {
             Grant::Password { username, password } => {
                 let opening = self.opening(&requester, &wish, origin)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Clients, Keyring, RefreshToken, Sessions, clients::ClientAuthentication};
 use crate::{
     auth::Verifier,
-    model::{Error, Origin, SessionId, Subject, UserId},
+    model::{CertificateNames, Error, Origin, SessionId, Subject, UserId},
 };
 
 /// Revokes tokens.
@@ -27,8 +27,8 @@ impl Revocation {
         Self { verifier, clients, sessions }
     }
 
-    /// Ends the session that `token` belongs to, an access or a refresh token of the client that asks, from `origin`. A token that
-    /// is unknown is no error (section 2.2).
+    /// Ends the session that `token` belongs to, an access or a refresh token of the client that asks, from `origin`, with
+    /// `certificate` if it has shown one. A token that is unknown is no error (section 2.2).
     ///
     /// # Errors
     /// [`Error::InvalidClient`]; [`Error::TokenOfAnotherClient`] (section 2.1); [`Error::UnsupportedTokenType`] for a client's own
@@ -37,9 +37,10 @@ impl Revocation {
         &self,
         token: &str,
         client: Option<ClientAuthentication>,
+        certificate: Option<&CertificateNames>,
         origin: &Origin,
     ) -> Result<(), Error> {
-        let requester = self.clients.authenticate(client, origin).await?;
+        let requester = self.clients.authenticate(client, certificate, origin).await?;
         let found = match RefreshToken::parse(token) {
             // It has no dot: no JWT reads like that.
             Some(token) => self.session_of_refresh(token).await?,

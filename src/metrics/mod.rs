@@ -6,6 +6,7 @@
 mod calls;
 mod parts;
 mod series;
+mod tls;
 
 use std::{
     fmt,
@@ -21,6 +22,7 @@ pub use parts::{
     AuditMetrics, ConnectionMetrics, DatabaseMetrics, GrantMetrics, GrantType, HashMetrics, HttpMetrics,
     ListenerMetrics, LoginResult, RefreshResult,
 };
+pub use tls::TlsMetrics;
 
 /// The media type of the Prometheus text format, version 0.0.4.
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -37,6 +39,8 @@ pub struct Metrics {
     pub hashing: HashMetrics,
     /// Logins, refreshes and the tokens that they gave.
     pub grants: GrantMetrics,
+    /// The files of TLS.
+    pub tls: TlsMetrics,
     /// The audit log.
     pub audit: AuditMetrics,
     /// The database.
@@ -65,6 +69,7 @@ impl Metrics {
             connections: ConnectionMetrics::register(&registry),
             hashing: HashMetrics::register(&registry),
             grants: GrantMetrics::register(&registry),
+            tls: TlsMetrics::register(&registry),
             audit: AuditMetrics::register(&registry),
             database: DatabaseMetrics::register(&registry),
             registry,

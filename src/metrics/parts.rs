@@ -55,6 +55,7 @@ pub struct ConnectionMetrics {
     open: IntGaugeVec,
     accepted: IntCounterVec,
     refused: IntCounterVec,
+    handshakes: IntCounterVec,
 }
 
 /// Connections of one listener.
@@ -63,7 +64,13 @@ pub struct ListenerMetrics {
     open: IntGauge,
     accepted: IntCounter,
     refused: IntCounter,
+    shaken: IntCounter,
+    not_shaken: IntCounter,
 }
+
+/// A TLS handshake that has begun: dropped before it [`Self::succeeded`], it failed.
+#[derive(Debug)]
+pub struct Handshake<'a>(Option<&'a ListenerMetrics>);
 
 /// A connection that is open until this is dropped.
 #[derive(Debug)]
@@ -91,6 +98,12 @@ impl ConnectionMetrics {
                 "Connections that were closed at once, since there were as many as --max-connections.",
                 label,
             ),
+            handshakes: series::counters(
+                registry,
+                "signet_tls_handshakes_total",
+                "TLS handshakes that were begun, by how they ended.",
+                &["listener", "result"],
+            ),
         }
     }
 
@@ -101,6 +114,8 @@ impl ConnectionMetrics {
             open: self.open.with_label_values(&[name]),
             accepted: self.accepted.with_label_values(&[name]),
             refused: self.refused.with_label_values(&[name]),
+            shaken: self.handshakes.with_label_values(&[name, "succeeded"]),
+            not_shaken: self.handshakes.with_label_values(&[name, "failed"]),
         }
     }
 }
@@ -114,9 +129,32 @@ impl ListenerMetrics {
         OpenConnection(self.open.clone())
     }
 
+    /// A TLS handshake begins.
+    #[must_use]
+    pub fn handshake(&self) -> Handshake<'_> {
+        Handshake(Some(self))
+    }
+
     /// A connection was closed at once.
     pub fn refused(&self) {
         self.refused.inc();
+    }
+}
+
+impl Handshake<'_> {
+    /// It came to its end.
+    pub fn succeeded(mut self) {
+        if let Some(metrics) = self.0.take() {
+            metrics.shaken.inc();
+        }
+    }
+}
+
+impl Drop for Handshake<'_> {
+    fn drop(&mut self) {
+        if let Some(metrics) = self.0.take() {
+            metrics.not_shaken.inc();
+        }
     }
 }
 

@@ -2,7 +2,9 @@
 
 use uuid::Uuid;
 
-use super::{ClientId, FieldReason, NameSet, RuleViolation, Timestamp, claims::FIRST_PARTY_CLIENT};
+use super::{
+    CertificateSubject, ClientId, FieldReason, NameSet, RuleViolation, Timestamp, claims::FIRST_PARTY_CLIENT,
+};
 
 /// The longest name in characters.
 const NAME_MAX_CHARS: usize = 64;
@@ -92,6 +94,8 @@ pub struct Client {
     pub secrets: Vec<[u8; 32]>,
     /// The public keys that verify its assertions, as a JWK Set (RFC 7517 section 5).
     pub jwks: Option<String>,
+    /// Whom a certificate must be issued to that stands for this client (`tls_client_auth`, RFC 8705 section 2.1).
+    pub certificate: Option<CertificateSubject>,
     /// False once the operator has disabled it.
     pub is_active: bool,
     /// When it was registered.

@@ -18,6 +18,8 @@ pub use tally::Tally;
 
 // What the service keeps: nobody needs it who only recognises callers, nor the tables of Unicode that its rules go by.
 #[cfg(feature = "server")]
+pub mod certificate;
+#[cfg(feature = "server")]
 pub mod client;
 #[cfg(feature = "server")]
 pub mod password;
@@ -26,15 +28,19 @@ pub mod profile;
 #[cfg(feature = "server")]
 pub mod session;
 #[cfg(feature = "server")]
+pub mod spiffe_id;
+#[cfg(feature = "server")]
 pub mod user;
 #[cfg(feature = "server")]
 pub mod username;
 
 #[cfg(feature = "server")]
 pub use self::{
+    certificate::{CertificateNames, CertificateSubject, DnsName},
     client::{Client, ClientKind, ClientName},
     password::{Password, PasswordRules},
     session::{Origin, Session, SessionLifetime},
+    spiffe_id::SpiffeId,
     user::User,
     username::Username,
 };

@@ -16,9 +16,10 @@ use crate::{
         grants::{Grant, Granted, TokenRequest},
     },
     model::{
-        Error, FieldReason, Origin, SessionId, UserId,
+        CertificateNames, Error, FieldReason, Origin, SessionId, UserId,
         claims::{TOKEN_TYPE, USER_SCOPE},
     },
+    peer,
     proto::identity::v1::{
         self as wire, ChangePasswordRequest, ChangePasswordResponse, ClientCredentialsGrant, DeleteMeRequest,
         DeleteMeResponse, GetMeRequest, GetMeResponse, IssueTokenRequest, IssueTokenResponse,
@@ -70,7 +71,8 @@ impl IdentityService for IdentityRpc {
         &self,
         request: Request<IssueTokenRequest>,
     ) -> Result<Response<IssueTokenResponse>, Status> {
-        let (deadline, origin) = (deadline_of(&request), origin_of(&request));
+        let (deadline, origin, certificate) =
+            (deadline_of(&request), origin_of(&request), certificate_of(&request));
         let IssueTokenRequest { grant, client, scope, audiences } = request.into_inner();
         let grant = match grant.ok_or_else(|| required("grant"))? {
             WireGrant::Password(PasswordGrant { username, password }) => {
@@ -81,7 +83,7 @@ impl IdentityService for IdentityRpc {
             }
             WireGrant::ClientCredentials(ClientCredentialsGrant {}) => Grant::ClientCredentials,
         };
-        let request = TokenRequest { grant, client: client.map(client_of), scope, audiences };
+        let request = TokenRequest { grant, client: client.map(client_of), certificate, scope, audiences };
         let Granted { access, refresh_token } = self.grants.exchange(request, origin, deadline).await?;
         Ok(Response::new(IssueTokenResponse {
             access_token: access.access_token,
@@ -197,13 +199,14 @@ impl IdentityService for IdentityRpc {
         &self,
         request: Request<RevokeTokenRequest>,
     ) -> Result<Response<RevokeTokenResponse>, Status> {
-        let origin = origin_of(&request);
+        let (origin, certificate) = (origin_of(&request), certificate_of(&request));
         let RevokeTokenRequest { token, client } = request.into_inner();
         let token = Zeroizing::new(token);
         if token.is_empty() {
             return Err(required("token").into());
         }
-        self.revocation.revoke(&token, client.map(client_of), &origin).await?;
+        let client = client.map(client_of);
+        self.revocation.revoke(&token, client, certificate.as_deref(), &origin).await?;
         Ok(Response::new(RevokeTokenResponse {}))
     }
 }
@@ -213,10 +216,7 @@ const NOT_UPDATABLE: &str = "may name `email`, `display_name` or `*`, and nothin
 /// The user that the auth layer found, and the session. The scope that these methods require keeps clients out; were one let in,
 /// it would end here.
 fn user_of<T>(request: &Request<T>) -> Result<(UserId, SessionId), Error> {
-    let caller = request.extensions().get::<Caller>();
-    let caller =
-        caller.ok_or_else(|| Error::internal("an authenticated method was reached without a caller"))?;
-    caller.user().ok_or_else(|| Error::InsufficientScope(USER_SCOPE.to_owned()))
+    Caller::of(request)?.user().ok_or_else(|| Error::InsufficientScope(USER_SCOPE.to_owned()))
 }
 
 /// What the request says of its client. An empty id is none, as everywhere in protobuf.
@@ -227,6 +227,11 @@ fn client_of(said: wire::ClientAuthentication) -> ClientAuthentication {
         Some(Credential::ClientAssertion(assertion)) => ClientCredential::Assertion(assertion),
     };
     ClientAuthentication { client_id: Some(said.client_id).filter(|id| !id.is_empty()), credential }
+}
+
+/// The verified certificate of who calls.
+fn certificate_of<T>(request: &Request<T>) -> Option<Arc<CertificateNames>> {
+    peer::certificate(request.extensions(), request.metadata().as_ref())
 }
 
 /// Where the call comes from, as far as can be seen.

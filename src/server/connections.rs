@@ -2,7 +2,7 @@
 //!
 //! tonic's own accept loop gives a connection no age with jitter, no cap and no deadline for its drain.
 
-use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -13,15 +13,16 @@ use hyper_util::{
 };
 use rand::RngExt;
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::Semaphore,
     time::{sleep, timeout},
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{either::Either, sync::CancellationToken, task::TaskTracker};
 use tower::{Service, ServiceExt};
 
-use super::greeting;
-use crate::{config::LimitConfig, metrics::ListenerMetrics};
+use super::{greeting, tls::ListenerTls};
+use crate::{config::LimitConfig, metrics::ListenerMetrics, peer::Peer};
 
 /// How long to wait after the system refused a connection (no more file descriptors, say) before asking again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -32,6 +33,8 @@ const READ_HEADERS_FACTOR: u32 = 4;
 
 /// The connections of one listener, over HTTP/1.1 or HTTP/2: each client chooses.
 pub(super) struct Connections {
+    /// None: in plaintext.
+    tls: Option<ListenerTls>,
     builder: Builder<TokioExecutor>,
     limits: LimitConfig,
     metrics: ListenerMetrics,
@@ -43,7 +46,7 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    pub(super) fn new(limits: LimitConfig, metrics: ListenerMetrics) -> Self {
+    pub(super) fn new(tls: Option<ListenerTls>, limits: LimitConfig, metrics: ListenerMetrics) -> Self {
         let mut builder = Builder::new(TokioExecutor::new());
         let read_header_bytes = limits.max_header_bytes.saturating_mul(READ_HEADERS_FACTOR);
         builder
@@ -60,6 +63,7 @@ impl Connections {
             .header_read_timeout(limits.keepalive_timeout)
             .max_buf_size(usize::try_from(read_header_bytes).unwrap_or(usize::MAX));
         Self {
+            tls,
             builder,
             limits,
             metrics,
@@ -103,7 +107,7 @@ impl Connections {
                 continue;
             };
             let counted = self.metrics.accepted();
-            let connection = self.connection(stream, at(peer, service.clone()));
+            let connection = self.connection(stream, peer, service.clone());
             self.open.spawn(async move {
                 let _held = (place, counted);
                 connection.await;
@@ -123,7 +127,12 @@ impl Connections {
     }
 
     /// The life of one connection.
-    fn connection<S, B>(&self, stream: TcpStream, service: S) -> impl Future<Output = ()> + Send + use<S, B>
+    fn connection<S, B>(
+        &self,
+        stream: TcpStream,
+        addr: SocketAddr,
+        service: S,
+    ) -> impl Future<Output = ()> + Send + use<S, B>
     where
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
             + Clone
@@ -136,6 +145,7 @@ impl Connections {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let (builder, draining, cut) = (self.builder.clone(), self.draining.clone(), self.cut.clone());
+        let (tls, metrics) = (self.tls.clone(), self.metrics.clone());
         let (greeting_timeout, grace) = (self.limits.keepalive_timeout, self.limits.drain_timeout);
         // A tenth more or less, so that connections made together do not end together.
         let age = self.limits.max_connection_age.mul_f64(rand::rng().random_range(0.9..1.1));
@@ -143,11 +153,19 @@ impl Connections {
             // Answers are small and each is wanted at once. Where that cannot be had, it goes without.
             let _ = stream.set_nodelay(true);
             let greeted = tokio::select! {
-                greeted = timeout(greeting_timeout, greeting::read(stream)) => greeted,
+                greeted = timeout(greeting_timeout, open(stream, tls, &metrics)) => greeted,
                 // Nothing has been asked yet.
                 () = draining.cancelled() => return,
             };
-            let Ok(Ok(stream)) = greeted else { return };
+            let (stream, peer) = match greeted {
+                Ok(Ok(opened)) => opened,
+                Ok(Err(error)) => {
+                    tracing::debug!(peer = %addr, error = %error, "a connection did not come about");
+                    return;
+                }
+                Err(_) => return,
+            };
+            let service = from(addr, peer, service);
             let mut connection =
                 pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)));
             tokio::select! {
@@ -165,9 +183,35 @@ impl Connections {
     }
 }
 
-/// Tells the handlers from which address the requests of a connection come: as an extension, a `SocketAddr`.
-fn at<S, B>(
-    peer: SocketAddr,
+/// Reads the greeting of a connection, after the handshake if there is TLS. Returns who is at its other end, if that has shown a
+/// certificate.
+async fn open(
+    stream: TcpStream,
+    tls: Option<ListenerTls>,
+    metrics: &ListenerMetrics,
+) -> io::Result<(impl AsyncRead + AsyncWrite + Unpin + Send + 'static, Option<Peer>)> {
+    let (reader, writer, peer) = match tls {
+        None => {
+            let (reader, writer) = stream.into_split();
+            (Either::Left(reader), Either::Left(writer), None)
+        }
+        Some(tls) => {
+            let handshake = metrics.handshake();
+            // On the heap: connections in plaintext have no use for its room.
+            let (stream, peer) = Box::pin(tls.accept(stream)).await?;
+            handshake.succeeded();
+            let (reader, writer) = tokio::io::split(stream);
+            (Either::Right(reader), Either::Right(writer), peer)
+        }
+    };
+    Ok((greeting::read(reader, writer).await?, peer))
+}
+
+/// Tells the handlers from whom the requests of a connection come: as extensions, a `SocketAddr`, and a [`Peer`] if there is a
+/// certificate.
+fn from<S, B>(
+    addr: SocketAddr,
+    peer: Option<Peer>,
     service: S,
 ) -> impl Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send>
 + Clone
@@ -179,7 +223,10 @@ where
     S::Future: Send,
 {
     service.map_request(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(addr);
+        if let Some(peer) = &peer {
+            request.extensions_mut().insert(peer.clone());
+        }
         request
     })
 }

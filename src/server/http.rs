@@ -32,7 +32,9 @@ pub(super) fn service(
         authenticator: Arc::clone(&parts.authenticator),
         password_grant,
     };
-    let discovery = Discovery::new(config.tokens.issuer.clone(), password_grant, Arc::clone(&parts.keyring));
+    let tls_client_auth = config.tls.tls_client_ca.is_some();
+    let issuer = config.tokens.issuer.clone();
+    let discovery = Discovery::new(issuer, password_grant, tls_client_auth, Arc::clone(&parts.keyring));
     let limits = HttpLimits::new(
         parts.calls.clone(),
         Places::new(config.limits.max_in_flight_calls),

@@ -12,6 +12,7 @@ mod http;
 mod master_key_file;
 mod parts;
 mod reseal;
+mod tls;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -31,9 +32,11 @@ pub use backup::{BackedUp, RestoreOptions, Restored, backup, restore};
 pub use database::{Missing, OpenDatabase};
 pub use grpc::{descriptor_set, policy};
 pub use reseal::{Resealed, reseal};
+pub use tls::Probe;
 
 use connections::Connections;
 use parts::{Foundation, Parts};
+use tls::{Listener, Tls};
 
 /// How often readiness is checked: a database that has gone is seen within this time.
 const READINESS_INTERVAL: Duration = Duration::from_secs(1);
@@ -43,6 +46,9 @@ const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
 
 /// How often it is looked whether a key is due: rotation is that late at most.
 const KEYS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often the files of TLS are looked at: what has changed is in use within twice this time.
+const TLS_FILES_INTERVAL: Duration = Duration::from_secs(1);
 
 /// However small the bound on staleness, the feed of changes is not read more often.
 const MIN_CHANGES_INTERVAL: Duration = Duration::from_millis(50);
@@ -57,6 +63,7 @@ const OTHER_FILES: u64 = 64;
 pub struct Server {
     grpc: TcpListener,
     http: TcpListener,
+    tls: Option<Arc<Tls>>,
     started: Started,
     parts: Parts,
     config: Config,
@@ -69,6 +76,8 @@ pub struct Started {
     pub grpc_addr: SocketAddr,
     /// Where HTTP is served.
     pub http_addr: SocketAddr,
+    /// Whom both talk to by TLS.
+    pub tls: TlsUse,
     /// Who issues the tokens.
     pub issuer: String,
     /// Where the data are.
@@ -79,6 +88,17 @@ pub struct Started {
     pub migrations_applied: Vec<String>,
     /// The key that signs.
     pub signing_key: KeyId,
+}
+
+/// Whether the server speaks TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsUse {
+    /// It does not.
+    Off,
+    /// With everybody.
+    On,
+    /// With those who show a certificate, too.
+    Mutual,
 }
 
 /// The server cannot start.
@@ -129,6 +149,13 @@ impl Server {
         clock: Clock,
     ) -> Result<Self, StartError> {
         let keys = config.tokens.keys()?;
+        let tls = Tls::open(&config.tls, &clock, metrics.tls.clone())?;
+        if tls.is_some() && config.tokens.issuer.starts_with("http://") {
+            tracing::warn!(
+                issuer = config.tokens.issuer,
+                "the issuer is no https URL, though this service speaks TLS: whoever follows it finds nobody; set --issuer"
+            );
+        }
         let grpc = bind("--grpc-addr", config.grpc_addr)?;
         let http = bind("--http-addr", config.http_addr)?;
         let database =
@@ -148,13 +175,26 @@ impl Server {
         let started = Started {
             grpc_addr: grpc.local_addr().map_err(Error::internal)?,
             http_addr: http.local_addr().map_err(Error::internal)?,
+            tls: match (&config.tls.tls_cert, &config.tls.tls_client_ca) {
+                (None, _) => TlsUse::Off,
+                (Some(_), None) => TlsUse::On,
+                (Some(_), Some(_)) => TlsUse::Mutual,
+            },
             issuer: config.tokens.issuer.clone(),
             database: description,
             master_key_made,
             migrations_applied,
             signing_key: parts.keyring.signing_kid().ok_or_else(|| Error::internal("no key signs"))?,
         };
-        Ok(Self { grpc, http, started, parts, config })
+        if let Some(tls) = &tls {
+            let tls = Arc::clone(tls);
+            parts.metrics.watch(
+                "signet_tls_certificate_expiry_timestamp_seconds",
+                "When the TLS certificate expires that is shown now, in seconds since 1970.",
+                move || parts::seconds(tls.expire_time()),
+            );
+        }
+        Ok(Self { grpc, http, tls, started, parts, config })
     }
 
     /// What starting did.
@@ -169,12 +209,15 @@ impl Server {
     /// # Errors
     /// If the service cannot be composed: a defect.
     pub async fn serve(self, stop: CancellationToken) -> Result<(), Error> {
-        let Self { grpc, http, parts, config, .. } = self;
+        let Self { grpc, http, tls, parts, config, .. } = self;
         let (health, grpc_service) = grpc::service(&parts, &config)?;
         let http_service = http::service(&parts, &config);
-        let connections =
-            |name| Connections::new(config.limits.clone(), parts.metrics.connections.listener(name));
-        let (grpc_connections, http_connections) = (connections("grpc"), connections("http"));
+        let connections = |name, listener| {
+            let tls = tls.as_ref().map(|tls| tls.on(listener));
+            Connections::new(tls, config.limits.clone(), parts.metrics.connections.listener(name))
+        };
+        let grpc_connections = connections("grpc", Listener::Grpc);
+        let http_connections = connections("http", Listener::Http);
         // Twice within the bound, so that one reading may be late.
         let changes_interval = (config.tokens.standing_cache_max_age / 2).max(MIN_CHANGES_INTERVAL);
         let drained = async {
@@ -190,6 +233,7 @@ impl Server {
                         &parts.keyring,
                     ),
                     parts.keyring.tend(KEYS_INTERVAL),
+                    follow(tls.as_ref()),
                 )
             };
             tokio::select! {
@@ -228,6 +272,13 @@ pub fn open_audit_log(config: &Config, clock: &Clock, metrics: &Metrics) -> Resu
     let target = &config.observe.audit_log;
     Audit::open(target, clock.clone(), metrics.audit.clone())
         .map_err(|error| ConfigError::new("--audit-log", format!("it cannot be written: {error}")))
+}
+
+/// Follows the files of TLS, if there is TLS.
+async fn follow(tls: Option<&Arc<Tls>>) {
+    if let Some(tls) = tls {
+        tls.follow(TLS_FILES_INTERVAL).await;
+    }
 }
 
 /// Tells of readiness until `stop` is cancelled, and then of the end: `delay` before anything else does end, so that whoever

@@ -155,6 +155,6 @@ fn watch(metrics: &Metrics, clock: &Clock, changes: &ChangeFeed, keyring: &Arc<K
 
 /// Seconds since 1970, as Prometheus has them.
 #[expect(clippy::cast_precision_loss, reason = "whole seconds stay exact for millions of years")]
-const fn seconds(time: Timestamp) -> f64 {
+pub(super) const fn seconds(time: Timestamp) -> f64 {
     time.as_secs() as f64
 }

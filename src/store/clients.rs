@@ -1,5 +1,6 @@
 //! Owns the tables `clients` and `client_secrets`.
 
+use aws_lc_rs::digest::{SHA256, digest};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::Expr,
@@ -15,17 +16,61 @@ use super::{
     },
     failure,
 };
-use crate::model::{Client, ClientId, ClientKind, ClientName, Error, NameSet, Timestamp};
+use crate::model::{
+    CertificateSubject, Client, ClientId, ClientKind, ClientName, DnsName, Error, NameSet, SpiffeId,
+    Timestamp,
+};
 
 /// How many secrets of a client are valid at a time: the newest, and the one that it replaces.
 const VALID_SECRETS: usize = 2;
 
+/// What of a client another one has, though it may be had but once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClientTaken {
+    /// The name.
+    #[error("the name is taken")]
+    Name,
+    /// The SPIFFE ID.
+    #[error("another client has this SPIFFE ID")]
+    SpiffeId,
+}
+
+/// What of a certificate is kept.
+#[derive(Clone)]
+struct SubjectColumns {
+    spiffe_id: Option<String>,
+    /// SHA-256: an ID may be longer than what MySQL and PostgreSQL can index.
+    spiffe_id_hash: Option<Vec<u8>>,
+    tls_san_dns: Option<String>,
+}
+
+impl SubjectColumns {
+    fn of(subject: Option<&CertificateSubject>) -> Self {
+        let (spiffe_id, tls_san_dns) = match subject {
+            Some(CertificateSubject::SpiffeId(id)) => (Some(id), None),
+            Some(CertificateSubject::DnsName(name)) => (None, Some(name.as_str().to_owned())),
+            None => (None, None),
+        };
+        Self {
+            spiffe_id: spiffe_id.map(|id| id.as_str().to_owned()),
+            spiffe_id_hash: spiffe_id.map(spiffe_id_hash),
+            tls_san_dns,
+        }
+    }
+}
+
+fn spiffe_id_hash(id: &SpiffeId) -> Vec<u8> {
+    digest(&SHA256, id.as_str().as_bytes()).as_ref().to_vec()
+}
+
 impl Store {
-    /// Adds `client` with its secrets; false if another has its name, decided by the database.
+    /// Adds `client` with its secrets, unless another has what may be had but once: the database decides that.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn add_client(&self, client: &Client) -> Result<bool, Error> {
+    pub async fn add_client(&self, client: &Client) -> Result<Result<(), ClientTaken>, Error> {
+        let SubjectColumns { spiffe_id, spiffe_id_hash, tls_san_dns } =
+            SubjectColumns::of(client.certificate.as_ref());
         let row = ActiveModel {
             id: Set(client.id.0),
             name: Set(client.name.as_str().to_owned()),
@@ -33,11 +78,14 @@ impl Store {
             scopes: Set(client.scopes.as_str().to_owned()),
             audiences: Set(client.audiences.as_str().to_owned()),
             jwks: Set(client.jwks.clone()),
+            spiffe_id: Set(spiffe_id),
+            spiffe_id_hash: Set(spiffe_id_hash),
+            tls_san_dns: Set(tls_san_dns),
             is_active: Set(client.is_active),
             create_time: Set(client.create_time.as_micros()),
             update_time: Set(client.update_time.as_micros()),
         };
-        self.write(|| async {
+        let added = self.write(|| async {
             let db = self.begin().await?;
             match Entity::insert(row.clone()).exec_without_returning(&db).await {
                 Ok(_) => {}
@@ -48,8 +96,22 @@ impl Store {
                 insert_secret(&db, client.id, *hash, version, client.create_time).await?;
             }
             commit(db, true).await
-        })
-        .await
+        });
+        if added.await? {
+            return Ok(Ok(()));
+        }
+        let taken = self.client_named(&client.name).await?;
+        Ok(Err(taken.map_or(ClientTaken::SpiffeId, |_| ClientTaken::Name)))
+    }
+
+    /// The client that is registered by the SPIFFE ID `spiffe_id`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn client_of_spiffe_id(&self, spiffe_id: &SpiffeId) -> Result<Option<ClientId>, Error> {
+        let query = Entity::find().filter(Column::SpiffeIdHash.eq(spiffe_id_hash(spiffe_id)));
+        let row = self.ask(|| query.clone().one(&self.db)).await?;
+        Ok(row.map(|row| ClientId(row.id)))
     }
 
     /// The client `id`.
@@ -100,7 +162,7 @@ impl Store {
         self.write(|| async {
             let db = self.begin().await?;
             // The update first: it makes whoever rotates at the same time wait.
-            if !update(&db, id, None, now).await? {
+            if !update(&db, id, &[], now).await? {
                 return Ok(false);
             }
             let present = find_secrets(&db, id).await?;
@@ -126,7 +188,7 @@ impl Store {
         is_active: bool,
         now: Timestamp,
     ) -> Result<bool, Error> {
-        self.change_client(id, Column::IsActive, Expr::value(is_active), now).await
+        self.change_client(id, &[(Column::IsActive, Expr::value(is_active))], now).await
     }
 
     /// Replaces the public keys of the client `id`; false if there is none.
@@ -134,7 +196,37 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn set_client_keys(&self, id: ClientId, jwks: String, now: Timestamp) -> Result<bool, Error> {
-        self.change_client(id, Column::Jwks, Expr::value(jwks), now).await
+        self.change_client(id, &[(Column::Jwks, Expr::value(jwks))], now).await
+    }
+
+    /// Replaces whose certificate stands for the client `id`, unless another client has the SPIFFE ID; false if there is no such
+    /// client.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn set_client_certificate(
+        &self,
+        id: ClientId,
+        subject: Option<&CertificateSubject>,
+        now: Timestamp,
+    ) -> Result<Result<bool, ClientTaken>, Error> {
+        let SubjectColumns { spiffe_id, spiffe_id_hash, tls_san_dns } = SubjectColumns::of(subject);
+        let columns = [
+            (Column::SpiffeId, Expr::value(spiffe_id)),
+            (Column::SpiffeIdHash, Expr::value(spiffe_id_hash)),
+            (Column::TlsSanDns, Expr::value(tls_san_dns)),
+        ];
+        self.write(|| async {
+            let db = self.begin().await?;
+            let found = match update(&db, id, &columns, now).await {
+                Ok(found) => found,
+                Err(error) if failure::is_duplicate(&error) => return Ok(Err(ClientTaken::SpiffeId)),
+                Err(error) => return Err(error.into()),
+            };
+            changes::tell(&db, &[id.0], now).await?;
+            commit(db, Ok(found)).await
+        })
+        .await
     }
 
     /// Deletes the client `id`, its secrets and the sessions that were opened with it; false if there is none.
@@ -156,17 +248,16 @@ impl Store {
         Ok(deleted)
     }
 
-    /// Sets `column` of the client `id`, and tells of it; false if there is none.
+    /// Sets `columns` of the client `id`, and tells of it; false if there is none.
     async fn change_client(
         &self,
         id: ClientId,
-        column: Column,
-        value: Expr,
+        columns: &[(Column, Expr)],
         now: Timestamp,
     ) -> Result<bool, Error> {
         self.write(|| async {
             let db = self.begin().await?;
-            let found = update(&db, id, Some((column, value.clone())), now).await?;
+            let found = update(&db, id, columns, now).await?;
             changes::tell(&db, &[id.0], now).await?;
             commit(db, found).await
         })
@@ -206,16 +297,16 @@ async fn insert_secret(
     Ok(())
 }
 
-/// Sets a column of the client `id`, and when it was changed, within a transaction; false if there is none.
+/// Sets `columns` of the client `id`, and when it was changed, within a transaction; false if there is none.
 async fn update(
     db: &impl ConnectionTrait,
     id: ClientId,
-    change: Option<(Column, Expr)>,
+    columns: &[(Column, Expr)],
     now: Timestamp,
 ) -> Result<bool, DbErr> {
     let mut update = Entity::update_many().col_expr(Column::UpdateTime, Expr::value(now.as_micros()));
-    if let Some((column, value)) = change {
-        update = update.col_expr(column, value);
+    for (column, value) in columns {
+        update = update.col_expr(*column, value.clone());
     }
     let done = update.filter(Column::Id.eq(id.0)).exec(db).await?;
     Ok(done.rows_affected > 0)
@@ -224,6 +315,11 @@ async fn update(
 fn client(row: Model, secrets: Vec<secrets::Model>) -> Result<Client, Error> {
     let hashes = secrets.into_iter().map(|secret| <[u8; 32]>::try_from(secret.hash));
     let hashes = hashes.collect::<Result<_, _>>();
+    let certificate = match (row.spiffe_id, row.tls_san_dns) {
+        (Some(id), _) => Some(CertificateSubject::SpiffeId(SpiffeId::from_stored(id))),
+        (None, Some(name)) => Some(CertificateSubject::DnsName(DnsName::from_stored(name))),
+        (None, None) => None,
+    };
     Ok(Client {
         id: ClientId(row.id),
         name: ClientName::from_stored(row.name),
@@ -233,6 +329,7 @@ fn client(row: Model, secrets: Vec<secrets::Model>) -> Result<Client, Error> {
         audiences: NameSet::from_stored(row.audiences),
         secrets: hashes.map_err(|_| Error::internal("a client's secret has not the length of a hash"))?,
         jwks: row.jwks,
+        certificate,
         is_active: row.is_active,
         create_time: Timestamp::from_micros(row.create_time),
         update_time: Timestamp::from_micros(row.update_time),

@@ -6,7 +6,7 @@ use sea_orm::{
     SqlxMySqlConnector, SqlxPostgresConnector, SqlxSqliteConnector,
     sqlx::{
         self, ConnectOptions as _, Connection, Executor,
-        mysql::{MySqlConnectOptions, MySqlPoolOptions},
+        mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlPoolOptions},
         pool::PoolOptions,
         postgres::{PgConnectOptions, PgPoolOptions},
         sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
@@ -108,7 +108,10 @@ impl Store {
                 let session = mysql_session(settings);
                 let pool = pool.after_connect(move |connection, _| {
                     let session = sqlx::AssertSqlSafe(session.clone());
-                    Box::pin(async move { connection.execute(session).await.map(|_| ()) })
+                    Box::pin(async move {
+                        connection.execute(session).await?;
+                        see_all_of_galera(connection).await
+                    })
                 });
                 let options: MySqlConnectOptions = options.clone();
                 SqlxMySqlConnector::from_sqlx_mysql_pool(pool.connect_lazy_with(options))
@@ -191,4 +194,24 @@ fn mysql_session(settings: PoolSettings) -> String {
         exact = statement.as_secs_f64(),
         milliseconds = statement.as_millis(),
     )
+}
+
+/// Has a node of Galera wait, before it reads (1), updates or deletes (2), or inserts (4), until it has applied what any node had
+/// acknowledged by then. Else one that is behind would take a refresh token that another node has just given out for a copy of an
+/// old one, and a session that was just opened for one that has ended. Within a transaction only its begin waits.
+///
+/// <https://mariadb.com/docs/galera-cluster/reference/galera-cluster-system-variables#wsrep_sync_wait>
+async fn see_all_of_galera(connection: &mut MySqlConnection) -> Result<(), sqlx::Error> {
+    /// `ER_UNKNOWN_SYSTEM_VARIABLE`: a server that knows of no cluster.
+    const UNKNOWN_VARIABLE: u16 = 1193;
+    match connection.execute("SET SESSION wsrep_sync_wait = 7").await {
+        Err(sqlx::Error::Database(error))
+            if error
+                .try_downcast_ref::<MySqlDatabaseError>()
+                .is_some_and(|error| error.number() == UNKNOWN_VARIABLE) =>
+        {
+            Ok(())
+        }
+        other => other.map(drop),
+    }
 }

@@ -12,7 +12,8 @@ use crate::model::Error;
 /// What a failure of the database means for what was being done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
-    /// The database took back the transaction in favour of another one: done again, it may well succeed.
+    /// The database took back the transaction in favour of another one, or refused it for the moment: done again, it may well
+    /// succeed.
     Conflict,
     /// The connection is gone, and with it a transaction that was not yet being committed.
     Disconnected,
@@ -55,7 +56,9 @@ pub(super) fn judge(error: &DbErr) -> Failure {
 
 pub(super) fn judge_cause(cause: &sqlx::Error) -> Failure {
     match cause {
-        sqlx::Error::Io(_) => Failure::Disconnected,
+        // What does not keep to the protocol is no database: a proxy with none behind it closes what it has just accepted, which is
+        // told so where PostgreSQL would have answered about TLS.
+        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => Failure::Disconnected,
         sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
             Failure::Unavailable
         }
@@ -110,13 +113,13 @@ fn judge_sqlstate(code: &str) -> Failure {
 fn judge_mysql(number: u16) -> Failure {
     match number {
         // Lock wait timeout, deadlock (Galera's failed certification too), a row changed since it was read.
-        1205 | 1213 | 1020 => Failure::Conflict,
+        1205 | 1213 | 1020
+        // A node of Galera that is not ready, and did nothing: it, or the one that a proxy leads to next, may soon be.
+        | 1047 => Failure::Conflict,
         // Shutting down, aborted, network errors, a connection that was killed or was idle for too long.
         1053 | 1152 | 1158..=1161 | 1184 | 1927 | 4031 => Failure::Disconnected,
         // Out of memory, disk, connections; errors in reading and writing files.
         1021 | 1026 | 1030 | 1037 | 1040 | 1041 | 1114 | 1129 | 1135 | 1180 | 1203 | 1226 | 1878
-        // A Galera node without a quorum.
-        | 1047
         // Read-only, by any of its names.
         | 1223 | 1290 | 1792 | 1836
         // Interrupted, or took too long.
@@ -168,7 +171,7 @@ mod tests {
                 Failure::Conflict,
                 Failure::Disconnected,
                 Failure::Unavailable,
-                Failure::Unavailable,
+                Failure::Conflict,
                 Failure::Unavailable,
                 Failure::Defect,
                 Failure::Defect,

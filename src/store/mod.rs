@@ -26,6 +26,7 @@ use sea_orm::DatabaseConnection;
 use file_use::FileUse;
 
 pub use changes::{Change, SIGNING_KEYS};
+pub use clients::ClientTaken;
 pub use connect::PoolSettings;
 pub use copies::SoleUse;
 pub use foreign_table::{ForeignRows, ForeignTable};

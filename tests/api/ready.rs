@@ -40,8 +40,13 @@ async fn a_database_without_its_signing_key_is_not_ready() {
 
 #[tokio::test]
 async fn a_stop_turns_health_and_finishes_the_calls_in_flight() {
-    let args =
-        ["--argon2-memory-kib=65536", "--argon2-iterations=10", "--hash-threads=1", "--drain-timeout=60s"];
+    let args = [
+        "--argon2-memory-kib=65536",
+        "--argon2-iterations=10",
+        "--hash-threads=1",
+        "--drain-timeout=60s",
+        "--request-timeout=5m",
+    ];
     let server = TestServer::start(&args).await;
     let mut client = server.client().await;
     client.sign_up("alice", PASSWORD).await.unwrap();

@@ -5,6 +5,10 @@
 
 mod accounts;
 mod banner;
+#[path = "../support/database.rs"]
+#[allow(dead_code, reason = "each test binary uses its part of it")]
+#[allow(clippy::unwrap_used, reason = "a test panics to fail")]
+mod database;
 mod deadlines;
 mod discovery;
 mod errors;
@@ -13,9 +17,14 @@ mod machine_clients;
 mod moving_over;
 mod oauth;
 mod operator;
+#[path = "../support/pki.rs"]
+#[allow(dead_code, reason = "each test binary uses its part of it")]
+#[allow(clippy::unwrap_used, reason = "a test panics to fail")]
+mod pki;
+#[path = "../support/program.rs"]
+mod program;
 mod prometheus;
 mod signet;
-#[path = "../support/mod.rs"]
-mod support;
+mod tls;
 mod tools;
 mod web;

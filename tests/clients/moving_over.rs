@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
+    database::TestDatabase,
     grpcurl,
     signet::Signet,
-    support::database::TestDatabase,
     tools::{old_service, texts},
 };
 

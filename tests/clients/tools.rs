@@ -1,6 +1,8 @@
 //! Owns where the clients are.
 
-use std::{env, path::PathBuf, process::Output};
+use std::{path::PathBuf, process::Output};
+
+use crate::program::{directory, find};
 
 /// grpcurl: what `SIGNET_TEST_GRPCURL` names, or else the one on the `PATH`.
 pub(crate) fn grpcurl() -> PathBuf {
@@ -35,26 +37,6 @@ pub(crate) fn web_client() -> PathBuf {
 /// The Python environment of a hand-written service: what `SIGNET_TEST_OLD_SERVICE` names.
 pub(crate) fn old_service() -> PathBuf {
     directory("SIGNET_TEST_OLD_SERVICE")
-}
-
-fn directory(variable: &str) -> PathBuf {
-    let path = env::var_os(variable).map(PathBuf::from);
-    let path = path.unwrap_or_else(|| {
-        panic!("{variable} is not set: scripts/test fetches the clients and runs these tests")
-    });
-    assert!(path.is_dir(), "{variable} names {}, and there is no such directory", path.display());
-    path
-}
-
-fn find(variable: &str, name: &str) -> PathBuf {
-    if let Some(path) = env::var_os(variable).map(PathBuf::from) {
-        assert!(path.is_file(), "{variable} names {}, and there is no such file", path.display());
-        return path;
-    }
-    let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path).map(|directory| directory.join(name)).find(|path| path.is_file()).unwrap_or_else(
-        || panic!("{name} is neither on the PATH nor named by {variable}: scripts/test fetches it and runs these tests"),
-    )
 }
 
 /// What a program wrote to `stdout` and `stderr`, as text.

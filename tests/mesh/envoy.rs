@@ -1,7 +1,6 @@
 //! Owns a running Envoy.
 
 use std::{
-    env,
     fs::{self, File},
     net::SocketAddr,
     path::PathBuf,
@@ -12,7 +11,10 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::requests::{Request, eventually};
+use crate::{
+    program::find,
+    requests::{Request, eventually},
+};
 
 /// A sidecar that ends with the test: Envoy gets SIGTERM when the thread that started it ends.
 pub(crate) struct Envoy {
@@ -111,16 +113,9 @@ impl Drop for Envoy {
     }
 }
 
-/// Envoy: what `SIGNET_TEST_ENVOY` names, or else the one on the `PATH`.
-fn program() -> PathBuf {
-    if let Some(path) = env::var_os("SIGNET_TEST_ENVOY").map(PathBuf::from) {
-        assert!(path.is_file(), "SIGNET_TEST_ENVOY names {}, and there is no such file", path.display());
-        return path;
-    }
-    let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path).map(|directory| directory.join("envoy")).find(|path| path.is_file()).expect(
-        "envoy is neither on the PATH nor named by SIGNET_TEST_ENVOY: scripts/test fetches it and runs these tests",
-    )
+/// Envoy itself.
+pub(crate) fn program() -> PathBuf {
+    find("SIGNET_TEST_ENVOY", "envoy")
 }
 
 /// How often it is looked whether something has come true.

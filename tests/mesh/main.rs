@@ -1,12 +1,20 @@
-//! Signet in a mesh: the real program, a real Envoy with the configurations of `examples/deploy/envoy/`, and a service behind it.
+//! Signet in a mesh: the real program, a real Envoy with the configurations of `examples/deploy/envoy/`, and a service behind it. And
+//! the other files of `examples/deploy`, as far as they can be judged where there is neither a cluster nor a container engine.
 //!
 //! `scripts/test` fetches Envoy and runs these tests; plain `cargo test`, which needs Rust alone, leaves them out.
 
 #![allow(clippy::unwrap_used, reason = "a test panics to fail")]
 
+mod deploy;
 mod envoy;
 mod ext_authz;
 mod jwt_authn;
+mod mtls;
+#[path = "../support/pki.rs"]
+#[allow(dead_code, reason = "each test binary uses its part of it")]
+mod pki;
+#[path = "../support/program.rs"]
+mod program;
 mod replicas;
 mod requests;
 mod rest;

@@ -44,7 +44,8 @@ impl Cluster {
             (8080, first.http.port()),
             (8082, second.http.port()),
         ];
-        let envoy = Envoy::start("replicas.yaml", &ports, &[]).await;
+        let envoy =
+            Envoy::start("replicas.yaml", &ports, &[("address: 0.0.0.0", "address: 127.0.0.1")]).await;
         let cluster = Self { replicas: [first, second], envoy };
         cluster.replicas[0].sign_up().await;
         cluster.all_are_healthy().await;

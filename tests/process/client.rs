@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 
 use signet::proto::identity::v1::{
-    GetMeRequest, IssueTokenRequest, IssueTokenResponse, PasswordGrant, SignUpRequest, User,
+    ClientCredentialsGrant, GetJwksRequest, GetMeRequest, IssueTokenRequest, IssueTokenResponse, PasswordGrant,
+    RefreshTokenGrant, RevokeAllSessionsRequest, SignUpRequest, User,
     identity_service_client::IdentityServiceClient, issue_token_request::Grant,
+    token_service_client::TokenServiceClient,
 };
 use tonic::{Request, Status, metadata::MetadataValue, transport::Channel};
 use tonic_health::pb::health_client::HealthClient;
@@ -19,6 +21,17 @@ pub(crate) struct Client(Channel);
 impl Client {
     pub(crate) async fn connect(addr: SocketAddr) -> Self {
         Self(Channel::from_shared(format!("http://{addr}")).unwrap().connect().await.unwrap())
+    }
+
+    /// By a connection that is there.
+    pub(crate) const fn of(channel: Channel) -> Self {
+        Self(channel)
+    }
+
+    /// A token for the client that the connection's certificate stands for.
+    pub(crate) async fn client_credentials(&self) -> Result<IssueTokenResponse, Status> {
+        let grant = Some(Grant::ClientCredentials(ClientCredentialsGrant {}));
+        self.issue(IssueTokenRequest { grant, ..IssueTokenRequest::default() }).await
     }
 
     fn identity(&self) -> IdentityServiceClient<Channel> {
@@ -40,10 +53,37 @@ impl Client {
 
     /// The access token for `username` and `password`.
     pub(crate) async fn log_in(&self, username: &str, password: &str) -> Result<String, Status> {
+        Ok(self.open_session(username, password).await?.access_token)
+    }
+
+    /// Both tokens for `username` and `password`.
+    pub(crate) async fn open_session(
+        &self,
+        username: &str,
+        password: &str,
+    ) -> Result<IssueTokenResponse, Status> {
         let grant = PasswordGrant { username: username.to_owned(), password: password.to_owned() };
-        let request =
-            IssueTokenRequest { grant: Some(Grant::Password(grant)), ..IssueTokenRequest::default() };
-        Ok(self.identity().issue_token(request).await?.into_inner().access_token)
+        self.issue(IssueTokenRequest { grant: Some(Grant::Password(grant)), ..IssueTokenRequest::default() })
+            .await
+    }
+
+    /// What comes for the refresh token `token`.
+    pub(crate) async fn refresh(&self, token: &str) -> Result<IssueTokenResponse, Status> {
+        let grant = Grant::RefreshToken(RefreshTokenGrant { refresh_token: token.to_owned() });
+        self.issue(IssueTokenRequest { grant: Some(grant), ..IssueTokenRequest::default() }).await
+    }
+
+    /// Ends every session of the user of the access token `token`.
+    pub(crate) async fn revoke_all(&self, token: &str) -> Result<(), Status> {
+        let request = with_token(RevokeAllSessionsRequest::default(), token);
+        self.identity().revoke_all_sessions(request).await.map(drop)
+    }
+
+    /// The ids of the keys that others verify with.
+    pub(crate) async fn published_kids(&self) -> Vec<String> {
+        let mut tokens = TokenServiceClient::new(self.0.clone());
+        let keys = tokens.get_jwks(GetJwksRequest {}).await.unwrap().into_inner().keys;
+        keys.into_iter().map(|key| key.kid).collect()
     }
 
     /// What `IssueToken` answers to `request`.
@@ -52,11 +92,16 @@ impl Client {
     }
 
     pub(crate) async fn get_me(&self, token: &str) -> Result<User, Status> {
-        let mut request = Request::new(GetMeRequest {});
-        let value = MetadataValue::try_from(format!("Bearer {token}")).unwrap();
-        request.metadata_mut().insert("authorization", value);
+        let request = with_token(GetMeRequest {}, token);
         Ok(self.identity().get_me(request).await?.into_inner().user.unwrap())
     }
+}
+
+fn with_token<T>(message: T, token: &str) -> Request<T> {
+    let mut request = Request::new(message);
+    let value = MetadataValue::try_from(format!("Bearer {token}")).unwrap();
+    request.metadata_mut().insert("authorization", value);
+    request
 }
 
 /// The stable reason of a refusal; of success, "OK".

@@ -4,16 +4,9 @@ use std::{fs, path::Path};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use signet::{
-    model::SessionId,
-    proto::identity::v1::{
-        IssueTokenRequest, IssueTokenResponse, PasswordGrant, RefreshTokenGrant, issue_token_request::Grant,
-    },
-    store::Store,
-};
+use signet::{model::SessionId, store::Store};
 use tempfile::TempDir;
 use tokio::{sync::mpsc, task::JoinSet};
-use tonic::Status;
 use uuid::Uuid;
 
 use crate::{
@@ -28,20 +21,6 @@ const KILL_AFTER: [usize; 6] = [1, 2, 5, 17, 40, 90];
 
 /// A kill hits a refresh before its commit or after it, as chance has it. The rounds go on until both have been seen.
 const MAX_ROUNDS: usize = 60;
-
-impl Client {
-    /// Logs in.
-    async fn refresh_token_of(&self, username: &str) -> String {
-        let grant = PasswordGrant { username: username.to_owned(), password: PASSWORD.to_owned() };
-        let login = IssueTokenRequest { grant: Some(Grant::Password(grant)), ..IssueTokenRequest::default() };
-        self.issue(login).await.unwrap().refresh_token.unwrap()
-    }
-
-    async fn refresh(&self, token: &str) -> Result<IssueTokenResponse, Status> {
-        let grant = Grant::RefreshToken(RefreshTokenGrant { refresh_token: token.to_owned() });
-        self.issue(IssueTokenRequest { grant: Some(grant), ..IssueTokenRequest::default() }).await
-    }
-}
 
 /// The refresh tokens that a client was answered with last.
 struct Chain {
@@ -67,7 +46,7 @@ async fn killed_amid_refreshes(service: Service, answers: usize) -> Vec<Chain> {
     let mut logins = Vec::new();
     for _ in 0..CLIENTS {
         let client = service.client().await;
-        let token = client.refresh_token_of("alice").await;
+        let token = client.open_session("alice", PASSWORD).await.unwrap().refresh_token.unwrap();
         logins.push((client, token));
     }
     let (sender, mut answered) = mpsc::unbounded_channel();

@@ -64,6 +64,14 @@ impl Place {
         self.database.as_ref().map_or_else(embedded, TestDatabase::url)
     }
 
+    /// The URL of its database at another address of the server, `HOST:PORT`.
+    pub(crate) fn url_at(&self, addr: &str) -> String {
+        let url = self.database.as_ref().expect("a server").url();
+        let (before, rest) = url.split_once('@').expect("a user");
+        let (_, name) = rest.split_once('/').expect("a name");
+        format!("{before}@{addr}/{name}")
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
@@ -299,6 +307,17 @@ impl Service {
 
     pub(crate) async fn client(&self) -> Client {
         Client::connect(self.grpc_addr()).await
+    }
+
+    /// What HTTP answers to a GET of `path`.
+    pub(crate) async fn http_status(&self, path: &str) -> u16 {
+        let stream = tokio::net::TcpStream::connect(self.http_addr()).await.unwrap();
+        let io = hyper_util::rt::TokioIo::new(stream);
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
+        tokio::spawn(connection);
+        let request =
+            http::Request::get(path).header("host", "signet").body(http_body_util::Empty::<&[u8]>::new());
+        sender.send_request(request.unwrap()).await.unwrap().status().as_u16()
     }
 
     /// Sends it the signal `name`: TERM, INT.

@@ -10,6 +10,7 @@ mod commands;
 mod concurrent;
 mod crash;
 mod crash_refresh;
+mod deploy_files;
 mod descriptor;
 mod harness;
 mod help;
@@ -17,8 +18,10 @@ mod import;
 mod keys;
 mod live;
 mod logs;
+mod replicas;
 mod settings;
 mod signals;
 mod start;
 #[path = "../support/mod.rs"]
 mod support;
+mod tls;

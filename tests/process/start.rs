@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     client::PASSWORD,
-    harness::{Place, Service},
+    harness::Place,
 };
 
 fn mode(path: &Path) -> u32 {
@@ -18,16 +18,6 @@ fn names(dir: &Path) -> Vec<String> {
         fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
-}
-
-async fn http_status(service: &Service, path: &str) -> u16 {
-    let stream = tokio::net::TcpStream::connect(service.http_addr()).await.unwrap();
-    let io = hyper_util::rt::TokioIo::new(stream);
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
-    tokio::spawn(connection);
-    let request =
-        http::Request::get(path).header("host", "signet").body(http_body_util::Empty::<&[u8]>::new());
-    sender.send_request(request.unwrap()).await.unwrap().status().as_u16()
 }
 
 #[tokio::test]
@@ -44,6 +34,7 @@ async fn a_start_prints_one_json_line_with_the_real_ports_and_listens_there() {
         "master_key_made",
         "migrations_applied",
         "signing_key",
+        "tls",
     ];
     assert_eq!(members, expected);
     assert!(service.grpc_addr().port() != 0 && service.http_addr().port() != 0, "{started:?}");
@@ -54,7 +45,7 @@ async fn a_start_prints_one_json_line_with_the_real_ports_and_listens_there() {
     let client = service.client().await;
     client.sign_up("alice").await.unwrap();
     for path in ["/livez", "/readyz", "/.well-known/jwks.json"] {
-        assert_eq!(http_status(&service, path).await, 200, "{path}");
+        assert_eq!(service.http_status(path).await, 200, "{path}");
     }
     let finished = service.stop().await;
     assert_eq!(finished.stdout.lines().count(), 1, "{finished:?}");

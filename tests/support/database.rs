@@ -1,12 +1,15 @@
 //! Owns the database of one test: the embedded one, or a fresh one on the server that `SIGNET_TEST_DATABASE_URL` names
 //! (`scripts/databases` starts one).
 
-use std::{env, path::Path};
+use std::{env, path::Path, time::Duration};
 
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection};
 
 /// What the private servers of the tests are told to seal keys with.
 pub(crate) const MASTER_KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+
+/// How long a database may take to go.
+const DROP_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A database on a server; it goes with the test.
 pub(crate) struct TestDatabase {
@@ -49,10 +52,12 @@ impl Drop for TestDatabase {
             // The test's own runtime may be the one that is ending.
             let dropped = scope.spawn(|| {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-                runtime.block_on(async {
+                let dropping = async {
                     let db = Database::connect(&self.admin).await.unwrap();
                     db.execute_unprepared(&drop).await.unwrap();
-                });
+                };
+                // A server that a failed test has left without its standby would not answer for ever.
+                runtime.block_on(async { tokio::time::timeout(DROP_TIMEOUT, dropping).await }).unwrap();
             });
             // What stays is gone with the server.
             let _ = dropped.join();

@@ -1,3 +1,4 @@
-//! Owns what several test binaries need: databases of the tests' own.
+//! Owns what several test binaries need: databases and certificates of the tests' own.
 
 pub(crate) mod database;
+pub(crate) mod pki;

@@ -14,6 +14,9 @@ use crate::{
 pub(in crate::http) const PROVING_METHODS: [&str; 3] =
     ["client_secret_basic", "client_secret_post", "private_key_jwt"];
 
+/// By the certificate of the connection, where there are such: the request says nothing but its `client_id` (RFC 8705 section 2.1).
+pub(in crate::http) const TLS_CLIENT_AUTH: &str = "tls_client_auth";
+
 /// The only type of assertion there is (RFC 7523 section 2.2).
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 

@@ -1,20 +1,16 @@
 //! Owns `POST /oauth2/introspect`: `IntrospectToken` for services that speak OAuth 2.0 (RFC 7662).
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
-    Extension, Json,
+    Json,
     extract::State,
     http::{HeaderMap, HeaderValue, header},
 };
 use serde::Serialize;
 
-use super::{Error, OAuth, Refusal, client, origin_of};
-use crate::{
-    http::form::Form,
-    identity::introspection::ActiveToken,
-    model::{Origin, claims::INTROSPECT_SCOPE},
-};
+use super::{Error, OAuth, Refusal, Sender, client};
+use crate::{http::form::Form, identity::introspection::ActiveToken, model::claims::INTROSPECT_SCOPE};
 
 /// What a token is worth (section 2.2). Of an inactive one nothing is said but that.
 #[derive(Serialize)]
@@ -26,11 +22,11 @@ pub(super) struct Description {
 
 pub(super) async fn introspect(
     State(oauth): State<Arc<OAuth>>,
-    peer: Option<Extension<SocketAddr>>,
+    sender: Sender,
     headers: HeaderMap,
     mut form: Form,
 ) -> Result<Json<Description>, Refusal> {
-    oauth.admit_inspector(&headers, &mut form, &origin_of(&headers, peer)).await?;
+    oauth.admit_inspector(&headers, &mut form, &sender).await?;
     let token = form.required("token");
     form.check()?;
     let token = oauth.introspection.introspect(&token).await?;
@@ -43,10 +39,12 @@ impl OAuth {
         &self,
         headers: &HeaderMap,
         form: &mut Form,
-        origin: &Origin,
+        sender: &Sender,
     ) -> Result<(), Error> {
         if !is_bearer(headers) {
-            let requester = self.clients.authenticate(client::said(headers, form)?, origin).await?;
+            let said = client::said(headers, form)?;
+            let certificate = sender.certificate.as_deref();
+            let requester = self.clients.authenticate_registered(said, certificate, &sender.origin).await?;
             return requester.prove_scope(INTROSPECT_SCOPE);
         }
         // Whoever shows a token says nothing else of who asks.

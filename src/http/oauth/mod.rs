@@ -6,11 +6,12 @@ mod revoke;
 mod token;
 mod userinfo;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc};
 
 use axum::{
-    Extension, Router,
-    http::{HeaderMap, HeaderValue, header},
+    Router,
+    extract::FromRequestParts,
+    http::{HeaderValue, header, request::Parts},
     middleware::{from_fn_with_state, map_response},
     response::Response,
     routing::{get, post},
@@ -25,7 +26,8 @@ use crate::{
     identity::{
         Accounts, Clients, GoodStanding, Grants, Introspection, Keyring, Revocation, clients::TOKEN_ENDPOINT,
     },
-    model::{Error, Origin},
+    model::{CertificateNames, Error, Origin},
+    peer,
 };
 
 /// Where tokens are issued (RFC 6749 section 3.2).
@@ -37,7 +39,7 @@ pub(super) const INTROSPECT: &str = "/oauth2/introspect";
 /// Where a token's user is told (OpenID Connect Core 1.0 section 5.3).
 pub(super) const USERINFO: &str = "/oauth2/userinfo";
 
-pub(super) use client::PROVING_METHODS;
+pub(super) use client::{PROVING_METHODS, TLS_CLIENT_AUTH};
 pub(super) use token::{CLIENT_CREDENTIALS, PASSWORD, REFRESH_TOKEN};
 pub(super) use userinfo::CLAIMS;
 
@@ -79,10 +81,24 @@ pub(super) fn router<'a>(
         .layer(map_response(keep_out_of_caches))
 }
 
-/// Where a request comes from, as far as can be seen.
-fn origin_of(headers: &HeaderMap, peer: Option<Extension<SocketAddr>>) -> Origin {
-    let user_agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
-    Origin::of(user_agent, peer.map(|Extension(peer)| peer))
+/// Who sent a request, as far as can be seen.
+struct Sender {
+    origin: Origin,
+    /// The verified certificate.
+    certificate: Option<Arc<CertificateNames>>,
+}
+
+impl<S: Sync> FromRequestParts<S> for Sender {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let user_agent = parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+        let address = parts.extensions.get::<SocketAddr>().copied();
+        Ok(Self {
+            origin: Origin::of(user_agent, address),
+            certificate: peer::certificate(&parts.extensions, &parts.headers),
+        })
+    }
 }
 
 /// What these endpoints answer is for one reader alone (RFC 6749 section 5.1).

@@ -1,26 +1,25 @@
 //! Owns `POST /oauth2/revoke`: `RevokeToken` for clients of OAuth 2.0 (RFC 7009).
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
-    Extension,
     extract::State,
     http::{HeaderMap, StatusCode},
 };
 
-use super::{OAuth, Refusal, client, origin_of};
+use super::{OAuth, Refusal, Sender, client};
 use crate::http::form::Form;
 
 /// Answers alike whether the token was known or not (section 2.2). `token_type_hint` is not needed: a token shows its kind.
 pub(super) async fn revoke(
     State(oauth): State<Arc<OAuth>>,
-    peer: Option<Extension<SocketAddr>>,
+    sender: Sender,
     headers: HeaderMap,
     mut form: Form,
 ) -> Result<StatusCode, Refusal> {
     let client = client::said(&headers, &mut form)?;
     let token = form.required("token");
     form.check()?;
-    oauth.revocation.revoke(&token, client, &origin_of(&headers, peer)).await?;
+    oauth.revocation.revoke(&token, client, sender.certificate.as_deref(), &sender.origin).await?;
     Ok(StatusCode::OK)
 }

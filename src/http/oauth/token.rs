@@ -1,11 +1,11 @@
 //! Owns `POST /oauth2/token`: `IssueToken` for clients of OAuth 2.0 (RFC 6749 section 3.2).
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use axum::{Extension, Json, extract::State, http::HeaderMap};
 use serde::Serialize;
 
-use super::{Error, OAuth, Refusal, client, origin_of};
+use super::{Error, OAuth, Refusal, Sender, client};
 use crate::{
     http::form::Form,
     identity::grants::{Grant, Granted, TokenRequest},
@@ -34,7 +34,7 @@ pub(super) struct TokenResponse {
 pub(super) async fn token(
     State(oauth): State<Arc<OAuth>>,
     Extension(deadline): Extension<Deadline>,
-    peer: Option<Extension<SocketAddr>>,
+    Sender { origin, certificate }: Sender,
     headers: HeaderMap,
     mut form: Form,
 ) -> Result<Json<TokenResponse>, Refusal> {
@@ -44,8 +44,7 @@ pub(super) async fn token(
     // RFC 8707 section 2: more than one may be asked for.
     let audiences = form.any_number("resource");
     form.check()?;
-    let request = TokenRequest { grant, client, scope, audiences };
-    let origin = origin_of(&headers, peer);
+    let request = TokenRequest { grant, client, certificate, scope, audiences };
     let Granted { access, refresh_token } = oauth.grants.exchange(request, origin, deadline).await?;
     Ok(Json(TokenResponse {
         access_token: access.access_token,

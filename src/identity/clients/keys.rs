@@ -2,35 +2,17 @@
 
 use std::collections::HashSet;
 
-use aws_lc_rs::{
-    encoding::{AsDer, PublicKeyX509Der},
-    signature::{
-        ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
-        RSA_PSS_2048_8192_SHA256, RsaPublicKeyComponents, VerificationAlgorithm,
-    },
-};
-use base64ct::{Base64UrlUnpadded, Encoding};
 use jsonwebtoken::{
     Algorithm, DecodingKey,
-    jwk::{
-        AlgorithmParameters, CommonParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, PublicKeyUse,
-        ThumbprintHash,
-    },
+    jwk::{CommonParameters, Jwk, JwkSet, PublicKeyUse, ThumbprintHash},
 };
 use pkcs8::{ObjectIdentifier, der::Document, spki::SubjectPublicKeyInfoRef};
 use serde_json::Value;
 
+use crate::auth::public_key::{KID_MAX_BYTES, PublicKey, is_secret};
+
 /// How many keys a client may have: an assertion that names none is tried with each.
 const MAX_KEYS: usize = 8;
-
-/// The size of an RSA modulus: at least 2048 bits (RFC 7518 section 3.3), and no more than the verifier takes.
-const RSA_MODULUS_BYTES: std::ops::RangeInclusive<usize> = 256..=1024;
-
-/// The longest `kid` in bytes.
-const KID_MAX_BYTES: usize = 255;
-
-/// The members of a JWK that are secret (RFC 7518 section 6).
-const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
 /// `id-ecPublicKey` and `prime256v1` (RFC 5480), `rsaEncryption` (RFC 8017), `id-Ed25519` (RFC 8410).
 const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
@@ -45,12 +27,10 @@ pub const ASSERTION_ALGORITHMS: [&str; 4] = ["ES256", "EdDSA", "RS256", "PS256"]
 #[derive(Debug, Default)]
 pub(super) struct ClientKeys(Vec<ClientKey>);
 
-/// A key and the one algorithm that it verifies: an assertion cannot choose another (RFC 8725 section 3.1).
 #[derive(Debug)]
 struct ClientKey {
     kid: String,
-    alg: KeyAlgorithm,
-    key: ParsedPublicKey,
+    key: PublicKey,
 }
 
 impl ClientKeys {
@@ -65,18 +45,16 @@ impl ClientKeys {
     pub(super) fn verify(&self, kid: Option<&str>, alg: &str, message: &[u8], signature: &[u8]) -> bool {
         self.0
             .iter()
-            .filter(|key| kid.is_none_or(|kid| kid == key.kid) && key.alg.to_string() == alg)
-            .any(|key| key.key.verify_sig(message, signature).is_ok())
+            .filter(|key| kid.is_none_or(|kid| kid == key.kid) && key.key.algorithm().to_string() == alg)
+            .any(|key| key.key.verifies(message, signature))
     }
 }
 
 impl ClientKey {
     fn new(jwk: &Jwk) -> Result<Self, String> {
-        let (alg, verifying, bytes) = parts(jwk)?;
-        let key = ParsedPublicKey::new(verifying, bytes)
-            .map_err(|_| "is not valid: no point of its curve, or no modulus and exponent")?;
+        let key = PublicKey::of(jwk)?;
         let kid = jwk.common.key_id.clone().ok_or("has no `kid`")?;
-        Ok(Self { kid, alg, key })
+        Ok(Self { kid, key })
     }
 }
 
@@ -104,10 +82,7 @@ pub fn read_public_keys(text: &str) -> Result<String, String> {
 
 /// The key with nothing but what is needed of it.
 fn normalised(jwk: Jwk) -> Result<Jwk, String> {
-    if jwk.common.public_key_use.as_ref().is_some_and(|usage| *usage != PublicKeyUse::Signature) {
-        return Err("is not for signatures".to_owned());
-    }
-    let (alg, ..) = parts(&jwk)?;
+    let key = PublicKey::of(&jwk)?;
     let kid = match jwk.common.key_id {
         Some(kid) if kid.is_empty() || kid.len() > KID_MAX_BYTES => {
             return Err(format!("has a `kid` of 0 or more than {KID_MAX_BYTES} bytes"));
@@ -117,54 +92,11 @@ fn normalised(jwk: Jwk) -> Result<Jwk, String> {
     };
     let common = CommonParameters {
         public_key_use: Some(PublicKeyUse::Signature),
-        key_algorithm: Some(alg),
+        key_algorithm: Some(key.algorithm()),
         key_id: Some(kid),
         ..CommonParameters::default()
     };
-    let jwk = Jwk { common, algorithm: jwk.algorithm };
-    ClientKey::new(&jwk)?;
-    Ok(jwk)
-}
-
-/// The one algorithm of a key, what verifies by it, and the key as that takes it.
-fn parts(jwk: &Jwk) -> Result<(KeyAlgorithm, &'static dyn VerificationAlgorithm, Vec<u8>), String> {
-    let named = jwk.common.key_algorithm;
-    let (default, bytes) = match &jwk.algorithm {
-        AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => {
-            // The uncompressed point (SEC 1 section 2.3.3).
-            (KeyAlgorithm::ES256, [&[4][..], &coordinate(&key.x)?, &coordinate(&key.y)?].concat())
-        }
-        AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => {
-            (KeyAlgorithm::EdDSA, coordinate(&key.x)?)
-        }
-        AlgorithmParameters::RSA(key) => {
-            let components = RsaPublicKeyComponents { n: decoded(&key.n)?, e: decoded(&key.e)? };
-            if !RSA_MODULUS_BYTES.contains(&components.n.len()) {
-                return Err("is not of 2048 to 8192 bits".to_owned());
-            }
-            let der: PublicKeyX509Der<'_> = components.as_der().map_err(|_| "is no RSA key")?;
-            (KeyAlgorithm::RS256, der.as_ref().to_vec())
-        }
-        _ => return Err("is neither of P-256, nor Ed25519, nor RSA".to_owned()),
-    };
-    let alg = named.unwrap_or(default);
-    let verifying: &'static dyn VerificationAlgorithm = match (default, alg) {
-        (KeyAlgorithm::ES256, KeyAlgorithm::ES256) => &ECDSA_P256_SHA256_FIXED,
-        (KeyAlgorithm::EdDSA, KeyAlgorithm::EdDSA) => &ED25519,
-        (KeyAlgorithm::RS256, KeyAlgorithm::RS256) => &RSA_PKCS1_2048_8192_SHA256,
-        (KeyAlgorithm::RS256, KeyAlgorithm::PS256) => &RSA_PSS_2048_8192_SHA256,
-        _ => return Err("has an `alg` that is not one of ES256, EdDSA, RS256, PS256 for its kind".to_owned()),
-    };
-    Ok((alg, verifying, bytes))
-}
-
-/// Both curves have coordinates of 32 bytes.
-fn coordinate(text: &str) -> Result<Vec<u8>, String> {
-    decoded(text).ok().filter(|bytes| bytes.len() == 32).ok_or_else(|| "is not of 32 bytes".to_owned())
-}
-
-fn decoded(text: &str) -> Result<Vec<u8>, String> {
-    Base64UrlUnpadded::decode_vec(text).map_err(|_| "is not in base64url".to_owned())
+    Ok(Jwk { common, algorithm: jwk.algorithm })
 }
 
 fn from_json(text: &str) -> Result<Vec<Jwk>, String> {
@@ -174,7 +106,7 @@ fn from_json(text: &str) -> Result<Vec<Jwk>, String> {
         Some(keys) => keys.as_array().cloned().ok_or_else(is_neither)?,
         None => vec![value],
     };
-    if keys.iter().any(|key| PRIVATE_MEMBERS.iter().any(|member| key.get(member).is_some())) {
+    if keys.iter().any(is_secret) {
         return Err("holds a private or symmetric key: register the public part alone".to_owned());
     }
     keys.into_iter().map(|key| serde_json::from_value(key).map_err(|_| is_neither())).collect()
@@ -208,10 +140,12 @@ fn from_pem(text: &str) -> Result<Jwk, String> {
 #[cfg(test)]
 mod tests {
     use aws_lc_rs::{
+        encoding::{AsDer, PublicKeyX509Der},
         rand::SystemRandom,
         rsa::{KeyPair as RsaKeyPair, KeySize},
         signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair},
     };
+    use base64ct::{Base64UrlUnpadded, Encoding};
     use proptest::prelude::*;
     use serde_json::json;
 

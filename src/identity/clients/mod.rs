@@ -17,10 +17,10 @@ use super::{
 use crate::{
     audit::{Audit, Event, Reason},
     model::{
-        Client, ClientId, ClientKind, ClientName, Clock, Error, NameSet, Origin, Tally,
-        claims::FIRST_PARTY_CLIENT, error,
+        CertificateNames, CertificateSubject, Client, ClientId, ClientKind, ClientName, Clock, Error,
+        NameSet, Origin, Tally, claims::FIRST_PARTY_CLIENT, error,
     },
-    store::Store,
+    store::{ClientTaken, Store},
 };
 use assertion::{Assertion, AssertionRules};
 use keys::ClientKeys;
@@ -73,12 +73,15 @@ pub struct NewClient {
     pub scopes: NameSet,
     /// Whom its tokens may be meant for; none stand for the service's own audience.
     pub audiences: NameSet,
-    /// Its public keys, as [`read_public_keys`] returned them. A confidential client without any gets a secret.
+    /// Its public keys, as [`read_public_keys`] returned them.
     pub jwks: Option<String>,
+    /// Whose certificate stands for it. A confidential client with neither this nor public keys gets a secret.
+    pub certificate: Option<CertificateSubject>,
 }
 
-/// What a request says of its client (RFC 6749 section 2.3).
-#[derive(Debug)]
+/// What a request says of its client (RFC 6749 section 2.3). Nothing at all, where a client must be told: whose SPIFFE ID its
+/// certificate has.
+#[derive(Debug, Default)]
 pub struct ClientAuthentication {
     /// The `client_id`, if it was said.
     pub client_id: Option<String>,
@@ -86,10 +89,11 @@ pub struct ClientAuthentication {
     pub credential: ClientCredential,
 }
 
-/// How a client proves that it is the one it says to be.
-#[derive(Debug)]
+/// How a client proves, in its request, that it is the one it says to be.
+#[derive(Debug, Default)]
 pub enum ClientCredential {
-    /// Not at all: a public client.
+    /// Not at all: a public client, or one whose certificate stands for it.
+    #[default]
     None,
     /// By its secret.
     Secret(Zeroizing<String>),
@@ -178,16 +182,17 @@ impl Clients {
         Self { store, clock, leeway: settings.leeway, audiences: [settings.issuer, endpoint], known, audit }
     }
 
-    /// Registers a client, and returns it with its secret if it has one; none if the name is taken.
+    /// Registers a client, and returns it with its secret if it has one; or what of it another client has.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn register(
         &self,
         new: NewClient,
-    ) -> Result<Option<(Client, Option<Zeroizing<String>>)>, Error> {
+    ) -> Result<Result<(Client, Option<Zeroizing<String>>), ClientTaken>, Error> {
         let now = self.clock.now();
-        let secret = (new.kind == ClientKind::Confidential && new.jwks.is_none()).then(random_secret);
+        let has_proof = new.jwks.is_some() || new.certificate.is_some();
+        let secret = (new.kind == ClientKind::Confidential && !has_proof).then(random_secret);
         let client = Client {
             id: ClientId::new(now, &mut rand::rng()),
             name: new.name,
@@ -196,15 +201,16 @@ impl Clients {
             audiences: new.audiences,
             secrets: secret.iter().map(|secret| hash(secret)).collect(),
             jwks: new.jwks,
+            certificate: new.certificate,
             is_active: true,
             create_time: now,
             update_time: now,
         };
         let created = Event::ClientCreated.done().by_operator().client(client.id.to_string());
         let pending = self.audit.begin(created);
-        let is_added = self.store.add_client(&client).await?;
-        pending.done_if(is_added);
-        Ok(is_added.then_some((client, secret)))
+        let added = self.store.add_client(&client).await?;
+        pending.done_if(added.is_ok());
+        Ok(added.map(|()| (client, secret)))
     }
 
     /// Makes a new secret for the confidential client `id`. The one before it stays valid, unless `end_older`.
@@ -222,13 +228,14 @@ impl Clients {
         Ok(secret)
     }
 
-    /// Who asks, by what the request, which came from `origin`, says of its client.
+    /// Who asks, by what the request, which came from `origin`, says of its client, and by the certificate of who sent it.
     ///
     /// # Errors
     /// [`Error::InvalidClient`], whatever is wrong.
     pub async fn authenticate(
         &self,
         said: Option<ClientAuthentication>,
+        certificate: Option<&CertificateNames>,
         origin: &Origin,
     ) -> Result<Requester, Error> {
         let Some(ClientAuthentication { client_id, credential }) = said else {
@@ -237,7 +244,7 @@ impl Clients {
         if matches!(credential, ClientCredential::None) && client_id.as_deref() == Some(FIRST_PARTY_CLIENT) {
             return Ok(Requester::FirstParty);
         }
-        match self.judge(client_id.as_deref(), credential).await? {
+        match self.judge(client_id.as_deref(), credential, certificate).await? {
             Ok(found) => Ok(Requester::Client(found)),
             Err(Refusal { reason, client }) => {
                 let refused = Event::ClientRefused.refused(reason).origin(origin);
@@ -250,13 +257,33 @@ impl Clients {
         }
     }
 
-    /// The client that `credential` proves, or that has none to prove itself by.
+    /// Who asks where only a registered client may. What says nothing of its client is then the client of its certificate's SPIFFE
+    /// ID, if there is a certificate.
+    ///
+    /// # Errors
+    /// [`Error::InvalidClient`], whatever is wrong.
+    pub async fn authenticate_registered(
+        &self,
+        said: Option<ClientAuthentication>,
+        certificate: Option<&CertificateNames>,
+        origin: &Origin,
+    ) -> Result<Requester, Error> {
+        let said = said.or_else(|| certificate.map(|_| ClientAuthentication::default()));
+        self.authenticate(said, certificate, origin).await
+    }
+
+    /// The client that `credential` proves, or `certificate`, or that has none to prove itself by.
     async fn judge(
         &self,
         named: Option<&str>,
         credential: ClientCredential,
+        certificate: Option<&CertificateNames>,
     ) -> Result<Result<Arc<RegisteredClient>, Refusal>, Error> {
-        let id = named.and_then(ClientId::parse);
+        let id = match (named, &credential) {
+            (Some(named), _) => ClientId::parse(named),
+            (None, ClientCredential::None) => self.of_certificate(certificate).await?,
+            (None, _) => None,
+        };
         if let ClientCredential::Assertion(text) = credential {
             return self.assert(named.is_some(), id, &text).await;
         }
@@ -267,18 +294,44 @@ impl Clients {
         let Some(found) = found else { return Ok(Err(Refusal::unknown())) };
         let proven = match &credential {
             ClientCredential::None if found.client.kind == ClientKind::Confidential => {
-                Err(Reason::MissingProof)
+                self.judge_certificate(&found.client, certificate)
             }
             ClientCredential::Secret(secret) if !has_secret(&found.client, &hash(secret)) => {
                 Err(Reason::WrongSecret)
             }
-            _ if !found.client.is_active => Err(Reason::ClientDisabled),
             _ => Ok(()),
         };
         Ok(match proven {
-            Ok(()) => Ok(found),
+            Ok(()) if found.client.is_active => Ok(found),
+            Ok(()) => Err(found.refused(Reason::ClientDisabled)),
             Err(reason) => Err(found.refused(reason)),
         })
+    }
+
+    /// The client that is registered by the SPIFFE ID of `certificate`.
+    async fn of_certificate(
+        &self,
+        certificate: Option<&CertificateNames>,
+    ) -> Result<Option<ClientId>, Error> {
+        match certificate.and_then(CertificateNames::spiffe_id) {
+            Some(id) => self.store.client_of_spiffe_id(&id).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Whether `certificate` stands for `client` (RFC 8705 section 2.1).
+    fn judge_certificate(
+        &self,
+        client: &Client,
+        certificate: Option<&CertificateNames>,
+    ) -> Result<(), Reason> {
+        match (&client.certificate, certificate) {
+            (Some(subject), Some(shown)) if shown.is_of(subject) && !shown.has_expired(self.clock.now()) => {
+                Ok(())
+            }
+            (Some(_), Some(_)) => Err(Reason::WrongCertificate),
+            (None, _) | (_, None) => Err(Reason::MissingProof),
+        }
     }
 
     /// The client that the assertion `text` proves; a request that also names one must name the same.

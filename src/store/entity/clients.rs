@@ -14,6 +14,10 @@ pub(crate) struct Model {
     pub scopes: String,
     pub audiences: String,
     pub jwks: Option<String>,
+    pub spiffe_id: Option<String>,
+    #[sea_orm(unique)]
+    pub spiffe_id_hash: Option<Vec<u8>>,
+    pub tls_san_dns: Option<String>,
     pub is_active: bool,
     pub create_time: i64,
     pub update_time: i64,

@@ -14,14 +14,14 @@ use crate::harness::{assert_refused, eventually};
 const WRONG: &str = "a-secret-that-nobody-has";
 
 /// A place for an audit log, and the flag that names it.
-struct Log(TempDir);
+pub(crate) struct Log(TempDir);
 
 impl Log {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(TempDir::new().unwrap())
     }
 
-    fn flag(&self) -> String {
+    pub(crate) fn flag(&self) -> String {
         format!("--audit-log={}", self.path().display())
     }
 
@@ -30,7 +30,7 @@ impl Log {
     }
 
     /// The lines that tell of refused clients, once there are `count`.
-    async fn refusals(&self, count: usize) -> Vec<Value> {
+    pub(crate) async fn refusals(&self, count: usize) -> Vec<Value> {
         let read = || -> Vec<Value> {
             let text = fs::read_to_string(self.path()).unwrap();
             let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
@@ -45,7 +45,7 @@ impl Log {
 
 /// Asserts that `line` tells why `client` was refused.
 #[track_caller]
-fn tells(line: &Value, reason: Reason, client: Option<&str>) {
+pub(crate) fn tells(line: &Value, reason: Reason, client: Option<&str>) {
     let told = |member: &str| line[member].as_str();
     assert_eq!(
         (told("outcome"), told("reason"), told("actor")),

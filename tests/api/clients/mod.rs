@@ -3,7 +3,7 @@
 mod algorithms;
 pub(crate) mod assertions;
 mod at_rest;
-mod audit;
+pub(crate) mod audit;
 mod grants;
 mod introspection;
 mod revocation;
@@ -23,7 +23,7 @@ use signet::{
         client_authentication::Credential, issue_token_request::Grant,
         token_service_client::TokenServiceClient,
     },
-    store::Store,
+    store::{ClientTaken, Store},
 };
 use tonic::{Status, transport::Channel};
 
@@ -46,15 +46,16 @@ pub(crate) struct Wanted<'a> {
     pub(crate) audiences: &'a str,
     pub(crate) kind: ClientKind,
     pub(crate) public_key: Option<&'a str>,
+    pub(crate) certificate: Option<&'a str>,
 }
 
 impl Wanted<'_> {
     pub(crate) const fn confidential(scopes: &str) -> Wanted<'_> {
-        Wanted { scopes, audiences: "", kind: ClientKind::Confidential, public_key: None }
+        Wanted { scopes, audiences: "", kind: ClientKind::Confidential, public_key: None, certificate: None }
     }
 
     pub(crate) const fn public(scopes: &str) -> Wanted<'_> {
-        Wanted { scopes, audiences: "", kind: ClientKind::Public, public_key: None }
+        Wanted { scopes, audiences: "", kind: ClientKind::Public, public_key: None, certificate: None }
     }
 }
 
@@ -76,9 +77,7 @@ impl Service {
     pub(crate) async fn start_with(args: &[&str]) -> Self {
         let server = TestServer::start(args).await;
         let store = server.store().await;
-        let settings = config(&server.data, args).clients();
-        let clock = server.clock.clone();
-        let operator = Clients::new(store.clone(), settings, clock, Arc::default(), unaudited(&server.clock));
+        let operator = operator(&server, args).await;
         let mut client = server.client().await;
         client.sign_up("alice", PASSWORD).await.unwrap();
         let tokens = TokenServiceClient::new(server.channel().await);
@@ -86,16 +85,7 @@ impl Service {
     }
 
     pub(crate) async fn register(&self, name: &str, wanted: Wanted<'_>) -> Registered {
-        let new = NewClient {
-            name: ClientName::parse(name).unwrap(),
-            kind: wanted.kind,
-            scopes: NameSet::parse(wanted.scopes).unwrap(),
-            audiences: NameSet::parse(wanted.audiences).unwrap(),
-            jwks: wanted.public_key.map(|text| read_public_keys(text).unwrap()),
-        };
-        let (client, secret) = self.operator.register(new).await.unwrap().unwrap();
-        let secret = secret.map_or_else(String::new, |secret| secret.to_string());
-        Registered { id: client.id.to_string(), secret }
+        register(&self.operator, name, wanted).await.unwrap()
     }
 
     pub(crate) async fn issue(&self, request: IssueTokenRequest) -> Result<IssueTokenResponse, Status> {
@@ -118,17 +108,43 @@ impl Service {
     }
 }
 
+/// What the operator of `server`, which was started with `args`, registers clients by.
+pub(crate) async fn operator(server: &TestServer, args: &[&str]) -> Clients {
+    let settings = config(&server.data, args).clients();
+    let clock = server.clock.clone();
+    Clients::new(server.store().await, settings, clock, Arc::default(), unaudited(&server.clock))
+}
+
+/// The new client `name`.
+pub(crate) async fn register(
+    operator: &Clients,
+    name: &str,
+    wanted: Wanted<'_>,
+) -> Result<Registered, ClientTaken> {
+    let new = NewClient {
+        name: ClientName::parse(name).unwrap(),
+        kind: wanted.kind,
+        scopes: NameSet::parse(wanted.scopes).unwrap(),
+        audiences: NameSet::parse(wanted.audiences).unwrap(),
+        jwks: wanted.public_key.map(|text| read_public_keys(text).unwrap()),
+        certificate: wanted.certificate.map(|subject| subject.parse().unwrap()),
+    };
+    let (client, secret) = operator.register(new).await.unwrap()?;
+    let secret = secret.map_or_else(String::new, |secret| secret.to_string());
+    Ok(Registered { id: client.id.to_string(), secret })
+}
+
 impl Registered {
-    fn client_id(&self) -> ClientId {
+    pub(crate) fn client_id(&self) -> ClientId {
         ClientId::parse(&self.id).unwrap()
     }
 
     /// Says who it is, and proves it with `credential`.
-    fn with(&self, credential: Option<Credential>) -> ClientAuthentication {
+    pub(crate) fn with(&self, credential: Option<Credential>) -> ClientAuthentication {
         ClientAuthentication { client_id: self.id.clone(), credential }
     }
 
-    fn by_secret(&self) -> ClientAuthentication {
+    pub(crate) fn by_secret(&self) -> ClientAuthentication {
         self.with(Some(Credential::ClientSecret(self.secret.clone())))
     }
 
@@ -141,7 +157,7 @@ pub(crate) fn request(grant: Grant, client: Option<ClientAuthentication>) -> Iss
     IssueTokenRequest { grant: Some(grant), client, ..IssueTokenRequest::default() }
 }
 
-fn client_credentials(client: ClientAuthentication) -> IssueTokenRequest {
+pub(crate) fn client_credentials(client: ClientAuthentication) -> IssueTokenRequest {
     request(Grant::ClientCredentials(ClientCredentialsGrant {}), Some(client))
 }
 
@@ -154,7 +170,7 @@ fn refresh(token: &str) -> Grant {
 }
 
 /// The claims of a token, decoded without looking at its signature.
-fn claims(token: &str) -> serde_json::Value {
+pub(crate) fn claims(token: &str) -> serde_json::Value {
     let payload = token.split('.').nth(1).unwrap();
     let bytes = base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, payload).unwrap();
     serde_json::from_slice(&bytes).unwrap()

@@ -7,7 +7,10 @@ use http::{HeaderMap, Request, Response, StatusCode, Version, header, request::B
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
 
 /// Speaks to one address.
 #[derive(Clone, Copy, Debug)]
@@ -59,26 +62,35 @@ impl HttpClient {
 
     pub(crate) async fn send(&self, request: Builder, body: &str) -> Answer {
         let answer = self.exchange(request, Bytes::copy_from_slice(body.as_bytes())).await;
-        Answer(answer.map(|body| String::from_utf8(body.to_vec()).unwrap()))
+        Answer::of(answer)
     }
 
     /// Of a body that is no text.
     pub(crate) async fn exchange(&self, request: Builder, body: Bytes) -> Response<Bytes> {
         let request = request.body(Full::new(body)).unwrap();
-        let io = TokioIo::new(TcpStream::connect(self.addr).await.unwrap());
-        let response = if self.version == Version::HTTP_2 {
-            let (mut sender, connection) =
-                hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
-            tokio::spawn(connection);
-            sender.send_request(request).await
-        } else {
-            let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
-            tokio::spawn(connection);
-            sender.send_request(request).await
-        };
-        let (head, body) = response.unwrap().into_parts();
-        Response::from_parts(head, body.collect().await.unwrap().to_bytes())
+        exchange(TcpStream::connect(self.addr).await.unwrap(), self.version, request).await
     }
+}
+
+/// Sends `request` by `stream`, which speaks `version`.
+pub(crate) async fn exchange(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    version: Version,
+    request: Request<Full<Bytes>>,
+) -> Response<Bytes> {
+    let io = TokioIo::new(stream);
+    let response = if version == Version::HTTP_2 {
+        let (mut sender, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
+        tokio::spawn(connection);
+        sender.send_request(request).await
+    } else {
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
+        tokio::spawn(connection);
+        sender.send_request(request).await
+    };
+    let (head, body) = response.unwrap().into_parts();
+    Response::from_parts(head, body.collect().await.unwrap().to_bytes())
 }
 
 /// `fields` as a form.
@@ -87,6 +99,11 @@ pub(crate) fn encoded(fields: &[(&str, &str)]) -> String {
 }
 
 impl Answer {
+    /// `response`, whose body is text.
+    pub(crate) fn of(response: Response<Bytes>) -> Self {
+        Self(response.map(|body| String::from_utf8(body.to_vec()).unwrap()))
+    }
+
     pub(crate) fn status(&self) -> StatusCode {
         self.0.status()
     }

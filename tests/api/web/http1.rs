@@ -119,6 +119,15 @@ async fn a_body_that_never_comes_ends_with_the_servers_deadline() {
 }
 
 #[tokio::test]
+async fn who_says_nothing_more_after_an_answer_is_let_go() {
+    let server = TestServer::start(&["--keepalive-timeout=1s"]).await;
+    let mut stream = connect(&server).await;
+    stream.write_all(format!("{}\0\0\0\0\0", head("content-length: 5\r\n")).as_bytes()).await.unwrap();
+    let answer = closes(&mut stream).await;
+    assert!(answer.contains("grpc-status: 16\r\n"), "{answer}");
+}
+
+#[tokio::test]
 async fn a_stop_waits_for_calls_and_not_for_idle_connections() {
     let slow = ["--argon2-memory-kib=65536", "--argon2-iterations=8", "--drain-timeout=60s"];
     let server = TestServer::start(&slow).await;

@@ -176,8 +176,9 @@ fn header_map(lines: &[u8]) -> HeaderMap {
     let pairs = lines.map(|line| line.split_once(':').unwrap_or_else(|| panic!("{line:?}")));
     pairs
         .map(|(name, value)| {
-            // The protocol wants names in lower case, which is all that this takes.
-            (HeaderName::from_static(name.to_owned().leak()), HeaderValue::from_str(value.trim()).unwrap())
+            // The protocol wants names in lower case.
+            let name = HeaderName::from_lowercase(name.as_bytes()).unwrap();
+            (name, HeaderValue::from_str(value.trim()).unwrap())
         })
         .collect()
 }

@@ -1,0 +1,60 @@
+# shellcheck shell=bash
+# What scripts/databases and scripts/cluster have in common: getting database servers, and running them. Sourced by both.
+
+say() { printf '%s\n' "databases: $*" >&2; }
+die() { say "$*"; exit 1; }
+
+# Debian keeps servers out of the PATH of users.
+PATH="$PATH:/usr/sbin"
+
+# The directory that holds the programs of PostgreSQL's newest version; Debian keeps it out of PATH.
+postgres_programs() {
+    local newest
+    newest="$(find /usr/lib/postgresql -mindepth 3 -maxdepth 3 -path '*/bin/initdb' 2>/dev/null | sort -V | tail -n 1)"
+    [ -n "$newest" ] || newest="$(command -v initdb || true)"
+    [ -n "$newest" ] && dirname "$newest"
+}
+
+# need PACKAGE CHECK...: installs the Debian package unless the command CHECK succeeds.
+need() {
+    local package="$1"
+    shift
+    "$@" >/dev/null && return
+    command -v apt-get >/dev/null || die "$package is missing: install it (Debian names the package so)"
+    [ "$(id -u)" -eq 0 ] || die "the package $package is missing, and only root can install it: sudo apt-get install $package"
+    say "installing the Debian package $package"
+    # The package would start a server for the whole machine: it is told not to.
+    local policy=/usr/sbin/policy-rc.d made=
+    [ -e "$policy" ] || { printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod +x "$policy" && made=1; }
+    local installed=1
+    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$package"; } >&2 ||
+        installed=
+    [ -z "$made" ] || rm -f "$policy"
+    [ -n "$installed" ] || die "the package $package could not be installed: apt-get says why above"
+    "$@" >/dev/null || die "the package $package is installed, and its programs are not to be found"
+}
+
+# No server runs as root: as root, each runs as the user that its package made. Becomes the command: its process is this one.
+become() {
+    local user="$1"
+    shift
+    cd /
+    if [ "$(id -u)" -eq 0 ]; then exec setpriv --reuid="$user" --regid="$user" --init-groups "$@"; else exec "$@"; fi
+}
+
+# give USER DIR: an empty directory of USER's, and nobody else's.
+give() {
+    mkdir --mode=700 "$2"
+    [ "$(id -u)" -ne 0 ] || chown "$1:" "$2"
+}
+
+# free_ports COUNT: as many ports of 127.0.0.1 that nobody listens on, one a line.
+free_ports() {
+    python3 - "$1" <<'PYTHON'
+import socket, sys
+sockets = [socket.socket() for _ in range(int(sys.argv[1]))]
+for s in sockets:
+    s.bind(("127.0.0.1", 0))
+    print(s.getsockname()[1])
+PYTHON
+}

@@ -1,0 +1,218 @@
+//! Owns the keys of an issuer elsewhere: fetched over HTTP, kept fresh in the background, kept when the issuer is away.
+
+mod fetch;
+mod locate;
+mod published;
+mod refresh;
+#[cfg(test)]
+mod tests;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    runtime::Handle,
+    sync::{Semaphore, watch},
+    task::AbortHandle,
+    time::Instant,
+};
+
+use super::{KeySet, Keys, VerifyingKey};
+use crate::model::{Error, error::Cause};
+
+pub use locate::issuer_identifier;
+
+use fetch::HttpSource;
+use refresh::{Source, State, Wanted, keep_fresh};
+
+/// How many calls may wait for keys at once: a flood of made-up key ids must not fill the memory.
+const MAX_WAITING: usize = 1_000;
+
+/// When it is worth trying again after [`MAX_WAITING`] has been reached.
+const WAITING_RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// When an issuer's keys are fetched.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct RefreshSettings {
+    /// The keys are fetched again at least this often, however long the issuer lets them be kept. An hour by default.
+    pub max_interval: Duration,
+    /// The keys are fetched again at most this often, however short the issuer lets them be kept. 30 s by default.
+    pub min_interval: Duration,
+    /// What lies at least between the beginnings of two attempts that calls ask for, by naming a key that is not known. 5 s by
+    /// default; at least 100 ms, since anybody can ask so.
+    pub min_pause: Duration,
+    /// How long an attempt may take as a whole. 5 s by default.
+    pub timeout: Duration,
+    /// For how long the last good keys count when the issuer cannot be asked. `None`, the default: for as long as it takes. A shorter
+    /// time bounds how long a key that the issuer has revoked goes on counting for whoever can keep the issuer from being reached, and
+    /// has the calls of all others refused (`UNAVAILABLE`) when the issuer is away for longer.
+    pub max_staleness: Option<Duration>,
+}
+
+impl Default for RefreshSettings {
+    fn default() -> Self {
+        Self {
+            max_interval: Duration::from_hours(1),
+            min_interval: Duration::from_secs(30),
+            min_pause: Duration::from_secs(5),
+            timeout: Duration::from_secs(5),
+            max_staleness: None,
+        }
+    }
+}
+
+/// The keys that an issuer publishes, known in this process.
+///
+/// They are fetched in the background: when they have become as old as the issuer's `Cache-Control` allows, sooner after a failure, and
+/// when a token names a key that is not known. That token's call waits for the answer, with all others that ask meanwhile; so a key
+/// that has just begun to sign is accepted, and a flood of made-up key ids costs the issuer one request in each
+/// [`RefreshSettings::min_pause`]. While the issuer is away the last good keys go on counting.
+#[derive(Debug)]
+pub struct RemoteKeys {
+    state: Arc<watch::Sender<State>>,
+    wanted: Arc<Wanted>,
+    waiting: Semaphore,
+    settings: RefreshSettings,
+    task: AbortHandle,
+}
+
+/// Why an issuer's keys cannot be fetched at all: a mistake of the settings, or of the machine.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RemoteKeysError {
+    /// A setting breaks its rule.
+    #[error("{setting} {rule}")]
+    Setting {
+        /// Which.
+        setting: &'static str,
+        /// The rule: the rest of the sentence.
+        rule: String,
+    },
+    /// The issuer is to be asked by https, and the system knows no certification authority.
+    #[error(
+        "the system has no certification authorities: install them, or name a file of them in SSL_CERT_FILE"
+    )]
+    NoRoots,
+    /// TLS cannot be set up.
+    #[error("TLS cannot be set up")]
+    Tls(#[source] Cause),
+    /// There is no runtime of tokio to fetch keys in the background.
+    #[error("this must be called within a runtime of tokio")]
+    NoRuntime,
+}
+
+impl RemoteKeys {
+    /// The keys of `issuer`, the value of `iss` in its tokens, fetched from `jwks_uri`; or without one from where the issuer's
+    /// metadata say (RFC 8414, OpenID Connect Discovery 1.0), which must be of that very issuer. Does not wait for them.
+    ///
+    /// Whoever can answer in the issuer's stead can make tokens: use https, or http only where the way is protected otherwise,
+    /// as by the mutual TLS of a mesh.
+    ///
+    /// # Errors
+    /// [`RemoteKeysError`], if this cannot ever work.
+    pub fn start(
+        issuer: &str,
+        jwks_uri: Option<&str>,
+        settings: RefreshSettings,
+    ) -> Result<Self, RemoteKeysError> {
+        let named = |setting| move |rule| RemoteKeysError::Setting { setting, rule };
+        let issuer = issuer_identifier(issuer).map_err(named("the issuer"))?;
+        let jwks_uri = jwks_uri.map(locate::web_address).transpose().map_err(named("the JWKS URI"))?;
+        settings.check()?;
+        Self::start_from(HttpSource::new(issuer, jwks_uri)?, settings)
+    }
+
+    fn start_from(source: impl Source, settings: RefreshSettings) -> Result<Self, RemoteKeysError> {
+        let runtime = Handle::try_current().map_err(|_| RemoteKeysError::NoRuntime)?;
+        let (state, wanted) = (Arc::new(watch::Sender::default()), Arc::new(Wanted::default()));
+        let fetching = keep_fresh(source, settings, Arc::clone(&state), Arc::clone(&wanted));
+        let task = runtime.spawn(fetching).abort_handle();
+        Ok(Self { state, wanted, waiting: Semaphore::new(MAX_WAITING), settings, task })
+    }
+
+    /// Returns when keys are known: at once, but for a service whose issuer is away when it starts.
+    pub async fn ready(&self) {
+        // Fails only if the sender is gone, which this holds.
+        let _ = self.state.subscribe().wait_for(|state| state.confirmed.is_some()).await;
+    }
+
+    /// What `pick` finds in what is known, now or after an attempt that began after this call; none if it finds nothing then.
+    async fn look<T>(&self, pick: impl Fn(&State) -> Option<T>) -> Result<Option<T>, Error> {
+        if let Some(found) = pick(&self.state.borrow()) {
+            return Ok(Some(found));
+        }
+        let _place = self.waiting.try_acquire().map_err(|_| Error::Overloaded {
+            what: "calls that wait for the issuer's keys",
+            retry_after: WAITING_RETRY_AFTER,
+        })?;
+        let mut states = self.state.subscribe();
+        let begun_before = states.borrow().begun;
+        loop {
+            {
+                let state = states.borrow_and_update();
+                if let Some(found) = pick(&state) {
+                    return Ok(Some(found));
+                }
+                let is_answered = state.ended > begun_before;
+                // Whom an answer is owed to need not wait for another try when the last one has just failed.
+                let is_away = state.ended == state.begun
+                    && state.latest.is_some_and(|began| began.elapsed() < self.settings.min_pause);
+                if let Some(failure) = state.failure.as_deref().filter(|_| is_answered || is_away) {
+                    return Err(unavailable(failure));
+                }
+                if is_answered {
+                    return Ok(None);
+                }
+            }
+            self.wanted.raise(begun_before + 1);
+            states.changed().await.map_err(|_| unavailable("fetching them has ended"))?;
+        }
+    }
+
+    fn keys_in_force(&self, state: &State) -> Option<Arc<KeySet>> {
+        let (keys, confirmed) = state.confirmed.as_ref()?;
+        let is_stale = self.settings.max_staleness.is_some_and(|max| is_older(*confirmed, max));
+        (!is_stale).then(|| Arc::clone(keys.set()))
+    }
+}
+
+fn is_older(moment: Instant, than: Duration) -> bool {
+    moment.elapsed() > than
+}
+
+impl Keys for Arc<RemoteKeys> {
+    async fn current(&self) -> Result<Arc<KeySet>, Error> {
+        let keys = self.look(|state| self.keys_in_force(state)).await?;
+        keys.ok_or_else(|| unavailable("there are none"))
+    }
+
+    async fn find(&self, kid: &str) -> Result<Option<Arc<VerifyingKey>>, Error> {
+        self.look(|state| self.keys_in_force(state)?.get(kid).cloned()).await
+    }
+}
+
+impl Drop for RemoteKeys {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl RefreshSettings {
+    fn check(&self) -> Result<(), RemoteKeysError> {
+        let broken = |setting, rule: &str| Err(RemoteKeysError::Setting { setting, rule: rule.to_owned() });
+        if self.min_pause < Duration::from_millis(100) {
+            return broken("min_pause", "must be at least 100 ms");
+        }
+        if self.min_interval < Duration::from_secs(1) || self.max_interval < self.min_interval {
+            return broken("min_interval", "must be at least 1 s, and no more than max_interval");
+        }
+        if self.timeout.is_zero() {
+            return broken("timeout", "must not be zero");
+        }
+        Ok(())
+    }
+}
+
+fn unavailable(cause: &str) -> Error {
+    Error::Unavailable { what: "token issuer", source: cause.into() }
+}

@@ -1,0 +1,160 @@
+//! Owns when an issuer's keys are fetched: before they are stale, soon again after a failure, and when a call needs one that is not
+//! known, but never in a hurry.
+
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use rand::RngExt;
+use tokio::{
+    sync::{Notify, watch},
+    time::{self, Instant},
+};
+
+use super::{RefreshSettings, published::Published};
+
+/// How long keys are kept whose issuer does not say.
+const DEFAULT_MAX_AGE: Duration = Duration::from_mins(5);
+
+/// How long after a failure it is tried again, at first: doubled with each further one.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+
+/// What is waited at most between two tries.
+const LAST_RETRY: Duration = Duration::from_mins(1);
+
+/// Where keys are fetched from: an issuer, or what stands in for one in a test.
+pub(super) trait Source: Send + 'static {
+    /// Asks once.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    fn fetch(&mut self) -> impl Future<Output = Result<Fetched, String>> + Send;
+}
+
+/// An answer of the issuer.
+pub(super) struct Fetched {
+    /// Who answered, for the log.
+    pub(super) from: String,
+    /// The key set.
+    pub(super) document: Vec<u8>,
+    /// For how long it may be kept, if that is said.
+    pub(super) max_age: Option<Duration>,
+}
+
+/// What is known of the keys. Attempts to fetch them are counted from 1, and one goes on at a time.
+#[derive(Clone, Debug, Default)]
+pub(super) struct State {
+    /// How many attempts have begun.
+    pub(super) begun: u64,
+    /// How many have ended.
+    pub(super) ended: u64,
+    /// When the latest began.
+    pub(super) latest: Option<Instant>,
+    /// The keys, and when the attempt began that confirmed them.
+    pub(super) confirmed: Option<(Arc<Published>, Instant)>,
+    /// Why the latest attempt that has ended failed, if it did.
+    pub(super) failure: Option<Arc<str>>,
+}
+
+/// Which attempt the waiting calls need.
+#[derive(Debug, Default)]
+pub(super) struct Wanted {
+    number: AtomicU64,
+    raised: Notify,
+}
+
+impl Wanted {
+    /// Asks for the attempt `number`.
+    pub(super) fn raise(&self, number: u64) {
+        self.number.fetch_max(number, Ordering::SeqCst);
+        self.raised.notify_one();
+    }
+
+    /// Returns when an attempt beyond the first `begun` is asked for.
+    async fn beyond(&self, begun: u64) {
+        while self.number.load(Ordering::SeqCst) <= begun {
+            self.raised.notified().await;
+        }
+    }
+}
+
+/// Fetches the keys from `source` until the task is aborted.
+pub(super) async fn keep_fresh(
+    mut source: impl Source,
+    settings: RefreshSettings,
+    state: Arc<watch::Sender<State>>,
+    wanted: Arc<Wanted>,
+) {
+    let mut failures = 0;
+    loop {
+        let began = Instant::now();
+        let known = state.borrow().confirmed.clone();
+        state.send_if_modified(|state| {
+            state.begun += 1;
+            state.latest = Some(began);
+            false // Nobody waits for a beginning.
+        });
+        let fetched =
+            fetch(&mut source, settings.timeout, known.as_ref().map(|(keys, _)| keys.as_ref())).await;
+        let pause = match &fetched {
+            Ok((_, max_age)) => {
+                if failures > 0 {
+                    tracing::info!("the issuer's keys can be fetched again");
+                }
+                failures = 0;
+                fresh_for(*max_age, &settings)
+            }
+            Err(problem) => {
+                let kept =
+                    if known.is_some() { "those that are known stay in force" } else { "none are known" };
+                tracing::warn!(%problem, "the issuer's keys cannot be fetched: {kept}");
+                failures += 1;
+                retry_after(failures)
+            }
+        };
+        state.send_modify(|state| {
+            state.ended = state.begun;
+            state.failure = fetched.as_ref().err().map(|problem| problem.as_str().into());
+            if let Ok((keys, _)) = fetched {
+                state.confirmed = Some((Arc::new(keys), began));
+            }
+        });
+        let (begun, due) = (state.borrow().begun, Instant::now() + pause);
+        tokio::select! {
+            () = time::sleep_until(due) => {}
+            () = wanted.beyond(begun) => time::sleep_until(due.min(began + settings.min_pause)).await,
+        }
+    }
+}
+
+/// One attempt.
+async fn fetch(
+    source: &mut impl Source,
+    timeout: Duration,
+    known: Option<&Published>,
+) -> Result<(Published, Option<Duration>), String> {
+    let fetched = time::timeout(timeout, source.fetch()).await;
+    let Fetched { from, document, max_age } =
+        fetched.map_err(|_| format!("there was no answer within {timeout:?}"))??;
+    let nothing = Published::default();
+    let keys = Published::read(&document, known.unwrap_or(&nothing));
+    Ok((keys.map_err(|problem| format!("{from} {problem}"))?, max_age))
+}
+
+/// Somewhat less than the issuer allows, so that the replicas of a service do not all ask at one moment.
+fn fresh_for(max_age: Option<Duration>, settings: &RefreshSettings) -> Duration {
+    let bounds = settings.min_interval..=settings.max_interval;
+    let allowed = max_age.unwrap_or(DEFAULT_MAX_AGE).clamp(*bounds.start(), *bounds.end());
+    allowed.mul_f64(rand::rng().random_range(0.8..1.0))
+}
+
+/// After the first failure about a second, doubled with each further one up to a minute; somewhat less each time, as above.
+fn retry_after(failures: u32) -> Duration {
+    let doubled = FIRST_RETRY.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1)));
+    doubled.min(LAST_RETRY).mul_f64(rand::rng().random_range(0.5..1.0))
+}

@@ -1,0 +1,100 @@
+//! Owns what another service protects itself with: callers recognised by the tokens of one issuer.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    AuthLayer, Authenticator, Policy, RefreshSettings, RemoteKeys, RemoteKeysError, Standing, Verifier,
+    VerifierSettings,
+};
+use crate::model::{
+    Claims, Clock, Error,
+    name_set::{NAME_SET_MAX_BYTES, is_name},
+};
+
+/// Whose tokens a service accepts, and how.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ResourceServerSettings {
+    /// The one issuer that is trusted: the value of `iss` in its tokens (`--issuer` of Signet).
+    pub issuer: String,
+    /// Whom a token must be meant for (`aud`): the name of this service. Tokens for another are refused.
+    pub audience: String,
+    /// Where the issuer's keys are, if not where its metadata say: behind another name inside a cluster, for instance.
+    pub jwks_uri: Option<String>,
+    /// When the keys are fetched, and for how long they count.
+    pub refresh: RefreshSettings,
+    /// How far the issuer's clock may be from this one: `exp` and `nbf` are judged with this allowance. 5 s by default.
+    pub leeway: Duration,
+    /// How many verified tokens are remembered, so that they cost no signature check again (about 700 bytes each). 10,000 by default.
+    pub cache_size: usize,
+}
+
+impl ResourceServerSettings {
+    /// Accept the tokens of `issuer` that are meant for `audience`.
+    pub fn new(issuer: impl Into<String>, audience: impl Into<String>) -> Self {
+        Self {
+            issuer: issuer.into(),
+            audience: audience.into(),
+            jwks_uri: None,
+            refresh: RefreshSettings::default(),
+            leeway: Duration::from_secs(5),
+            cache_size: 10_000,
+        }
+    }
+}
+
+/// A service that accepts access tokens (RFC 6749 section 1.1), as far as recognising callers goes. Clones share everything.
+#[derive(Clone, Debug)]
+pub struct ResourceServer {
+    keys: Arc<RemoteKeys>,
+    authenticator: Arc<Authenticator<Arc<RemoteKeys>, UntilExpiry>>,
+}
+
+/// Every genuine token counts until it expires: an ended session, a disabled user or a deleted client is noticed when the token is
+/// not renewed. Where it must count at once, ask Signet: `TokenService/IntrospectToken`, or `ext_authz` in the sidecar.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct UntilExpiry;
+
+impl Standing for UntilExpiry {
+    async fn check(&self, _claims: &Claims) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+impl ResourceServer {
+    /// Begins to fetch the issuer's keys. Does not wait for them: calls that come before are answered when they are there, or with
+    /// `UNAVAILABLE` if the issuer does not answer.
+    ///
+    /// # Errors
+    /// [`RemoteKeysError`], if this cannot ever work: a setting breaks its rule, or there is no runtime of tokio.
+    pub fn start(settings: ResourceServerSettings) -> Result<Self, RemoteKeysError> {
+        let ResourceServerSettings { issuer, audience, jwks_uri, refresh, leeway, cache_size } = settings;
+        if audience.len() > NAME_SET_MAX_BYTES || !is_name(&audience) {
+            let rule = "must be a name of printable ASCII, without spaces, quotation marks and backslashes";
+            return Err(RemoteKeysError::Setting { setting: "the audience", rule: rule.to_owned() });
+        }
+        let keys = Arc::new(RemoteKeys::start(&issuer, jwks_uri.as_deref(), refresh)?);
+        let settings = VerifierSettings { issuer, audience, leeway, cache_size };
+        let verifier = Arc::new(Verifier::new(Arc::clone(&keys), Clock::system(), settings));
+        let authenticator = Arc::new(Authenticator::new(verifier, UntilExpiry));
+        Ok(Self { keys, authenticator })
+    }
+
+    /// The layer that lets a call through to the service behind it only where `policy` says so, with its
+    /// [`Caller`](super::Caller) in the request's extensions.
+    #[must_use]
+    pub fn protect(&self, policy: Policy) -> AuthLayer<Arc<RemoteKeys>, UntilExpiry> {
+        AuthLayer::new(policy, Arc::clone(&self.authenticator))
+    }
+
+    /// What recognises callers, for what is no gRPC service.
+    #[must_use]
+    pub fn authenticator(&self) -> &Authenticator<Arc<RemoteKeys>, UntilExpiry> {
+        &self.authenticator
+    }
+
+    /// Returns when the issuer's keys are known: what a readiness check waits for.
+    pub async fn ready(&self) {
+        self.keys.ready().await;
+    }
+}

@@ -1,0 +1,43 @@
+//! Owns reading what a certificate says: its names and its times.
+
+use x509_cert::{
+    Certificate,
+    der::{Decode, Error},
+    ext::pkix::{SubjectAltName, name::GeneralName},
+    time::Time,
+};
+
+use crate::model::{CertificateNames, Timestamp};
+
+/// The subject alternative names of the certificate `der`. The subject itself is not looked at: RFC 9525 section 2 gives it up.
+///
+/// # Errors
+/// If it is no certificate of RFC 5280.
+pub(super) fn names(der: &[u8]) -> Result<CertificateNames, Error> {
+    let certificate = Certificate::from_der(der)?;
+    let mut names =
+        CertificateNames { expire_time: Some(times(&certificate).1), ..CertificateNames::default() };
+    let found = certificate.tbs_certificate().get_extension::<SubjectAltName>()?;
+    for name in found.map(|(_, SubjectAltName(names))| names).unwrap_or_default() {
+        match name {
+            GeneralName::UniformResourceIdentifier(uri) => names.uris.push(uri.to_string()),
+            GeneralName::DnsName(name) => names.dns_names.push(name.to_string()),
+            _ => {}
+        }
+    }
+    Ok(names)
+}
+
+/// From when and until when the certificate `der` is valid.
+///
+/// # Errors
+/// If it is no certificate of RFC 5280.
+pub(super) fn validity(der: &[u8]) -> Result<(Timestamp, Timestamp), Error> {
+    Certificate::from_der(der).map(|certificate| times(&certificate))
+}
+
+fn times(certificate: &Certificate) -> (Timestamp, Timestamp) {
+    let at = |time: Time| Timestamp::from_micros(0).after(time.to_unix_duration());
+    let validity = certificate.tbs_certificate().validity();
+    (at(validity.not_before), at(validity.not_after))
+}

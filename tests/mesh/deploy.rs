@@ -1,0 +1,136 @@
+//! Owns that the files of `examples/deploy` are what the programs understand that they are written for.
+
+use std::{
+    ffi::OsStr,
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use tempfile::TempDir;
+
+use crate::{
+    envoy,
+    program::{directory, find},
+};
+
+/// The files of `examples/deploy/FOLDER` in YAML.
+fn manifests(folder: &str) -> Vec<PathBuf> {
+    let paths = fs::read_dir(example(folder)).unwrap().map(|entry| entry.unwrap().path());
+    let found: Vec<_> = paths.filter(|path| path.extension() == Some(OsStr::new("yaml"))).collect();
+    assert!(!found.is_empty(), "there are files in {folder}");
+    found
+}
+
+fn example(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/deploy").join(name)
+}
+
+/// What a checker says, if it has nothing against the file.
+type Verdict = Result<String, String>;
+
+fn run(command: &mut Command) -> Verdict {
+    let output = command.output().unwrap();
+    let [said, complained] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+    if output.status.success() { Ok(said) } else { Err(format!("{said}{complained}")) }
+}
+
+/// Asserts that `check` takes the file, and refuses it with any of `mistakes` made: each is what stands there, and what is to.
+#[track_caller]
+fn assert_checked(file: &Path, mistakes: &[(&str, &str)], check: impl Fn(&Path) -> Verdict) {
+    if let Err(problem) = check(file) {
+        panic!("{}: {problem}", file.display());
+    }
+    let directory = TempDir::new().unwrap();
+    let broken = directory.path().join(file.file_name().unwrap());
+    let text = fs::read_to_string(file).unwrap();
+    for (right, wrong) in mistakes {
+        assert!(text.contains(right), "{} does not say {right:?}", file.display());
+        fs::write(&broken, text.replacen(right, wrong, 1)).unwrap();
+        assert!(check(&broken).is_err(), "{}: nobody noticed {wrong:?}", file.display());
+    }
+}
+
+#[test]
+fn envoy_takes_its_configurations() {
+    let work = TempDir::new().unwrap();
+    let descriptors = Command::new(env!("CARGO_BIN_EXE_signet")).arg("descriptor").output().unwrap().stdout;
+    // Where rest.yaml names it.
+    fs::write(work.path().join("api.binpb"), descriptors).unwrap();
+    for file in manifests("envoy") {
+        assert_checked(&file, &[("typed_config", "type_config"), ("port_value", "port")], |file| {
+            let mut envoy = Command::new(envoy::program());
+            run(envoy.args(["--mode", "validate", "--log-level", "error", "-c"]).arg(file).current_dir(&work))
+        });
+    }
+}
+
+#[test]
+fn kubernetes_takes_its_manifests() {
+    let checker = directory("SIGNET_TEST_DEPLOY_CHECKERS").join("bin/kubernetes-validate");
+    for file in manifests("kubernetes") {
+        let mistakes = [("readinessProbe", "readynessProbe"), ("maxUnavailable: 1", "maxUnavailable: [1]")];
+        assert_checked(&file, &mistakes, |file| run(Command::new(&checker).arg("--strict").arg(file)));
+    }
+}
+
+/// Checks what packages have the schemas of.
+fn check_models(file: &Path) -> Verdict {
+    let packages = directory("SIGNET_TEST_DEPLOY_CHECKERS");
+    let work = TempDir::new().unwrap();
+    let script = work.path().join("check.mjs");
+    fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/mesh/deploy/check.mjs"), &script).unwrap();
+    // Node.js looks for packages beside the script.
+    symlink(packages.join("node_modules"), work.path().join("node_modules")).unwrap();
+    run(Command::new(packages.join("bin/node")).arg(script).arg(file))
+}
+
+#[test]
+fn istio_takes_its_manifests() {
+    for (name, mistakes) in [
+        ("jwt.yaml", &[("notValues", "notValuez"), ("action: DENY", "action: REFUSE")][..]),
+        ("ext-authz.yaml", &[("provider:", "providers:")]),
+        ("signet.yaml", &[("attempts: 3", "attempts: three"), ("h2UpgradePolicy", "http2UpgradePolicy")]),
+    ] {
+        assert_checked(&example("istio").join(name), mistakes, |file| {
+            let said = check_models(file)?;
+            assert!(!said.contains("not checked"), "{said}");
+            Ok(said)
+        });
+    }
+}
+
+#[test]
+fn the_gateway_api_takes_what_linkerds_manifests_have_of_it() {
+    for file in manifests("linkerd") {
+        let mistakes = [("type: PathPrefix", "type: Prefix"), ("- method: {service", "- methods: {service")];
+        assert_checked(&file, &mistakes, |file| {
+            let said = check_models(file)?;
+            // No package has the schemas of Linkerd's own kinds.
+            let unchecked: Vec<_> = said.lines().filter(|line| line.starts_with("not checked")).collect();
+            assert!(
+                unchecked.iter().all(|line| line.starts_with("not checked policy.linkerd.io/")),
+                "{unchecked:?}"
+            );
+            Ok(said)
+        });
+    }
+}
+
+#[test]
+fn hadolint_has_nothing_against_the_dockerfile() {
+    let mistakes = [("cc-debian12:nonroot", "cc-debian12"), ("WORKDIR /src", "WORKDIR src")];
+    assert_checked(&example("Dockerfile"), &mistakes, |file| {
+        run(Command::new(find("SIGNET_TEST_HADOLINT", "hadolint")).arg(file))
+    });
+}
+
+#[test]
+fn docker_compose_takes_its_file() {
+    let mistakes = [("depends_on:", "depend_on:"), ("secrets: [master-key", "secrets: [another-key")];
+    assert_checked(&example("compose/compose.yaml"), &mistakes, |file| {
+        let compose = find("SIGNET_TEST_COMPOSE", "docker-compose");
+        run(Command::new(compose).arg("--file").arg(file).args(["config", "--quiet"]))
+    });
+}

@@ -11,7 +11,7 @@
 //!
 //! docs/ARCHITECTURE.md tells two requests as stories, file after file.
 //!
-//! The feature `server`, which is on by default, is the service. Without it, `auth` is what another service recognises its callers
+//! The feature `server`, which is on by default, is the service. Without it, [`auth`] is what another service recognises its callers
 //! with.
 
 pub mod model;

@@ -23,7 +23,7 @@ use tonic::{
 
 use crate::Result;
 
-const PASSWORD: &str = "correct horse battery staple";
+pub(crate) const PASSWORD: &str = "correct horse battery staple";
 
 pub(crate) type Client = IdentityServiceClient<Channel>;
 

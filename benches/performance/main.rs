@@ -18,6 +18,7 @@ mod machine;
 mod operation;
 mod process;
 mod report;
+mod scale;
 mod stats;
 mod svg;
 mod table;
@@ -64,6 +65,9 @@ struct Arguments {
     bench: bool,
 
     #[command(flatten)]
+    scale: scale::ScaleArguments,
+
+    #[command(flatten)]
     bare: bare::Options,
 }
 
@@ -90,6 +94,9 @@ fn main() -> ExitCode {
 fn measure(arguments: &Arguments) -> Result<()> {
     let plan = if arguments.quick { QUICK } else { NORMAL };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    if arguments.scale.scale {
+        return scale::measure(arguments.scale, &runtime, arguments.write);
+    }
     let data = tempfile::tempdir()?;
     let mut machine = machine::Machine::watch()?;
     println!("{machine}");
@@ -199,7 +206,8 @@ fn write(report: &Report, to_docs: bool) -> Result<()> {
     let (page, chart) = if to_docs {
         let page = root.join("docs/PERFORMANCE.md");
         let around = fs::read_to_string(&page)?;
-        fs::write(&page, report::put_between_markers(&around, &report.markdown())?)?;
+        let generated = format!("{}\n\n{}", report::CHART, report.markdown());
+        fs::write(&page, report::put_between_markers(&around, &generated, report::MARKERS)?)?;
         (page, root.join("docs/performance.svg"))
     } else {
         let folder = root.join("target/bench");
@@ -208,11 +216,11 @@ fn write(report: &Report, to_docs: bool) -> Result<()> {
         fs::write(&page, report.markdown())?;
         (page, folder.join("performance.svg"))
     };
-    fs::write(&chart, svg::chart(&report.get_me))?;
+    fs::write(&chart, svg::of_get_me(&report.get_me))?;
     println!("Written: {} and {}", page.display(), chart.display());
     Ok(())
 }
 
-fn say(step: &str) {
+pub(crate) fn say(step: &str) {
     println!("- {step}");
 }

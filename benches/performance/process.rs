@@ -39,11 +39,26 @@ pub(crate) struct Server {
 impl Program {
     /// Signet on `data_dir` and free ports, with its default settings except `settings`.
     pub(crate) fn signet(data_dir: &Path, settings: &[&str]) -> Self {
-        let fixed = ["--json", "--grpc-addr=127.0.0.1:0", "--http-addr=127.0.0.1:0", "--log-level=warn"];
         let data_dir = format!("--data-dir={}", data_dir.display());
-        let arguments =
-            fixed.iter().chain(settings).map(ToString::to_string).chain([data_dir, "serve".to_owned()]);
-        Self { path: env!("CARGO_BIN_EXE_signet").into(), arguments: arguments.collect() }
+        Self::signet_with(settings.iter().copied().chain([&*data_dir]))
+    }
+
+    /// Signet on free ports, with its default settings except `settings`.
+    pub(crate) fn signet_with<'a>(settings: impl IntoIterator<Item = &'a str>) -> Self {
+        let fixed = ["--json", "--grpc-addr=127.0.0.1:0", "--http-addr=127.0.0.1:0", "--log-level=warn"];
+        let arguments = fixed.into_iter().chain(settings).chain(["serve"]);
+        Self { path: env!("CARGO_BIN_EXE_signet").into(), arguments: arguments.map(str::to_owned).collect() }
+    }
+
+    /// Runs the command `command` of the same program with the same settings, and returns its answer.
+    pub(crate) fn run(&self, command: &[&str]) -> Result<serde_json::Value> {
+        let settings = self.arguments.iter().filter(|argument| *argument != "serve");
+        let output = Command::new(&self.path).args(settings).args(command).output()?;
+        if !output.status.success() {
+            let problem = String::from_utf8_lossy(&output.stderr);
+            return Err(format!("signet {}: {}", command.join(" "), problem.trim()).into());
+        }
+        Ok(serde_json::from_slice(&output.stdout)?)
     }
 
     /// The bare server: this very program, asked to serve `reply`, `told` and `allowed`.
@@ -70,12 +85,15 @@ impl Program {
         self
     }
 
+    /// The same with one more `setting`.
+    pub(crate) fn with(mut self, setting: &str) -> Self {
+        self.arguments.push(setting.to_owned());
+        self
+    }
+
     /// Registers a client that may introspect, as an operator does beside the running server.
     pub(crate) fn service(&self) -> Result<Service> {
-        let command = ["clients", "create", "benchmark", "--scope=introspect"];
-        let settings = self.arguments.iter().filter(|argument| *argument != "serve");
-        let output = Command::new(&self.path).args(settings).args(command).output()?;
-        let made: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+        let made = self.run(&["clients", "create", "benchmark", "--scope=introspect"])?;
         let text = |member: &str| made[member].as_str().map(str::to_owned).ok_or("the client was not made");
         Ok(Service { id: text("id")?, secret: text("secret")? })
     }
@@ -107,12 +125,7 @@ impl Server {
 
     /// The CPU time that the process has taken, in user and kernel mode.
     pub(crate) fn cpu(&self) -> Result<Duration> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        // The second field is the program's name in parentheses, and may hold spaces: count from behind it.
-        let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
-        let times = fields.split(' ').skip(11).take(2).map(str::parse::<u32>);
-        let ticks = times.sum::<std::result::Result<u32, _>>()?;
-        Ok(TICK * ticks)
+        cpu_of(self.child.id())
     }
 
     /// The memory that the process holds now.
@@ -139,6 +152,49 @@ impl Server {
         self.child.wait()?;
         Ok(())
     }
+}
+
+/// What the system says of a process.
+struct Stat {
+    parent: u32,
+    /// In user and kernel mode.
+    cpu: Duration,
+    /// That of its children that have ended.
+    ended_children: Duration,
+}
+
+impl Stat {
+    fn read(pid: u32) -> Result<Self> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        // The second field is the program's name in parentheses, and may hold spaces: count from behind it.
+        let fields: Vec<_> = stat.rsplit_once(") ").map_or("", |(_, fields)| fields).split(' ').collect();
+        let field = |index: usize| fields.get(index).map_or(Ok(0), |field| field.parse::<u32>());
+        Ok(Self {
+            parent: field(1)?,
+            cpu: TICK * (field(11)? + field(12)?),
+            ended_children: TICK * (field(13)? + field(14)?),
+        })
+    }
+}
+
+/// The CPU time that a process has taken, in user and kernel mode.
+pub(crate) fn cpu_of(pid: u32) -> Result<Duration> {
+    Ok(Stat::read(pid)?.cpu)
+}
+
+/// The CPU time that a process and its children have taken, also those that have ended.
+pub(crate) fn cpu_of_family(pid: u32) -> Result<Duration> {
+    let parent = Stat::read(pid)?;
+    let mut cpu = parent.cpu + parent.ended_children;
+    for entry in fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        let Some(other) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
+        // One that has ended meanwhile is its parent's next time.
+        if let Some(child) = Stat::read(other).ok().filter(|child| child.parent == pid) {
+            cpu += child.cpu;
+        }
+    }
+    Ok(cpu)
 }
 
 impl Drop for Server {

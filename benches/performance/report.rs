@@ -14,12 +14,19 @@ use crate::{
     throughput::{Comparison, FULL, Figures, GetMe, LIGHT},
 };
 
-/// What the written page has around the generated part.
-const BEGIN: &str = "<!-- scripts/bench begins -->";
-const END: &str = "<!-- scripts/bench ends -->";
+/// What the written page has around a generated part.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Markers {
+    pub(crate) begin: &'static str,
+    pub(crate) end: &'static str,
+}
+
+/// Those around what this page has of the usual run.
+pub(crate) const MARKERS: Markers =
+    Markers { begin: "<!-- scripts/bench begins -->", end: "<!-- scripts/bench ends -->" };
 
 /// The chart stands in the generated part, so that the page shows it only once there is one.
-const CHART: &str =
+pub(crate) const CHART: &str =
     "![Requests per second and CPU per call, Signet beside a bare tonic server](performance.svg)";
 
 const MAX_CPU_RATIO: f64 = 1.3;
@@ -246,9 +253,10 @@ fn comparison_table(comparison: &Comparison) -> Table {
     table
 }
 
-/// `page` with the chart and `generated` between its markers.
-pub(crate) fn put_between_markers(page: &str, generated: &str) -> Result<String> {
-    let cut = page.split_once(BEGIN).and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
-    let (before, after) = cut.ok_or_else(|| format!("the page lacks the markers {BEGIN} and {END}"))?;
-    Ok(format!("{before}{BEGIN}\n\n{CHART}\n\n{generated}\n{END}{after}"))
+/// `page` with `generated` between its `markers`.
+pub(crate) fn put_between_markers(page: &str, generated: &str, markers: Markers) -> Result<String> {
+    let Markers { begin, end } = markers;
+    let cut = page.split_once(begin).and_then(|(before, rest)| Some((before, rest.split_once(end)?.1)));
+    let (before, after) = cut.ok_or_else(|| format!("the page lacks the markers {begin} and {end}"))?;
+    Ok(format!("{before}{begin}\n\n{generated}\n{end}{after}"))
 }

@@ -1,4 +1,4 @@
-//! Owns the chart: requests per second and CPU per call, Signet beside the bare server.
+//! Owns the charts: bars of what was measured, each with its range.
 
 use std::fmt::Write;
 
@@ -9,7 +9,7 @@ use crate::{
 };
 
 const WIDTH: f64 = 760.0;
-const BAR_START: f64 = 250.0;
+const BAR_START: f64 = 270.0;
 const BAR_SPACE: f64 = 380.0;
 const BAR_HEIGHT: f64 = 18.0;
 const BAR_GAP: f64 = 4.0;
@@ -26,36 +26,60 @@ text { font: 13px system-ui, sans-serif; fill: #24292f }
 @media (prefers-color-scheme: dark) { text { fill: #e6edf3 } .range { stroke: #e6edf3 } }";
 
 /// One bar: its label, its class in the style sheet, and its value.
-struct Bar {
-    label: String,
-    class: &'static str,
-    value: Spread,
+pub(crate) struct Bar {
+    pub(crate) label: String,
+    pub(crate) class: &'static str,
+    pub(crate) value: Spread,
 }
 
-pub(crate) fn chart(get_me: &GetMe) -> String {
+/// Bars on one scale, in groups, under a title.
+pub(crate) struct Panel {
+    pub(crate) title: String,
+    pub(crate) groups: Vec<Vec<Bar>>,
+    /// How many decimals a value is shown with.
+    pub(crate) digits: usize,
+}
+
+/// The chart of calls with a token seen before.
+pub(crate) fn of_get_me(get_me: &GetMe) -> String {
     let rate = bars(get_me, |comparison| (comparison.bare.rate, comparison.signet.rate));
     let cpu = bars(get_me, |comparison| (comparison.bare.cpu_us, comparison.signet.cpu_us));
-    let mut body = String::new();
-    let below_rate =
-        panel(&mut body, 8.0, "GetMe, token seen before: requests per second (more is better)", &rate, 0);
-    let height = panel(
-        &mut body,
-        below_rate + GROUP_GAP,
-        "Server CPU per call, microseconds (less is better)",
-        &cpu,
-        1,
-    );
+    let title = |text: &str| text.to_owned();
+    chart(
+        "GetMe: Signet beside a bare tonic server",
+        &[
+            Panel {
+                title: title("GetMe, token seen before: requests per second (more is better)"),
+                groups: rate,
+                digits: 0,
+            },
+            Panel {
+                title: title("Server CPU per call, microseconds (less is better)"),
+                groups: cpu,
+                digits: 1,
+            },
+        ],
+    )
+}
+
+/// One panel below the other.
+pub(crate) fn chart(label: &str, panels: &[Panel]) -> String {
+    let (mut body, mut bottom) = (String::new(), 8.0 - GROUP_GAP);
+    for panel in panels {
+        bottom = draw(&mut body, bottom + GROUP_GAP, panel);
+    }
     format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height:.0}\" role=\"img\" \
-         aria-label=\"GetMe: Signet beside a bare tonic server\">\n<style>\n{STYLE}\n</style>\n{body}</svg>\n"
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {bottom:.0}\" role=\"img\" \
+         aria-label=\"{label}\">\n<style>\n{STYLE}\n</style>\n{body}</svg>\n"
     )
 }
 
 /// Two bars for each shape of load.
-fn bars(get_me: &GetMe, values: impl Fn(&Comparison) -> (Spread, Spread)) -> [[Bar; 2]; 2] {
-    [(FULL, &get_me.full), (LIGHT, &get_me.light)].map(|(Shape { connections, streams }, comparison)| {
+fn bars(get_me: &GetMe, values: impl Fn(&Comparison) -> (Spread, Spread)) -> Vec<Vec<Bar>> {
+    let both = [(FULL, &get_me.full), (LIGHT, &get_me.light)];
+    both.map(|(Shape { connections, streams }, comparison)| {
         let (bare, signet) = values(comparison);
-        [
+        vec![
             Bar { label: format!("bare, {connections} x {streams} streams"), class: "bare", value: bare },
             Bar {
                 label: format!("Signet, {connections} x {streams} streams"),
@@ -64,10 +88,12 @@ fn bars(get_me: &GetMe, values: impl Fn(&Comparison) -> (Spread, Spread)) -> [[B
             },
         ]
     })
+    .into()
 }
 
 /// Draws the bars from `top` on, and returns where they end. A line over the end of each bar spans its smallest to largest value.
-fn panel(body: &mut String, top: f64, title: &str, groups: &[[Bar; 2]; 2], digits: usize) -> f64 {
+fn draw(body: &mut String, top: f64, panel: &Panel) -> f64 {
+    let Panel { title, groups, digits } = panel;
     let largest = groups.iter().flatten().map(|bar| bar.value.max).fold(0.0, f64::max);
     let x = |value: f64| BAR_START + value / largest * BAR_SPACE;
     // Writing to a String never fails.
@@ -84,7 +110,7 @@ fn panel(body: &mut String, top: f64, title: &str, groups: &[[Bar; 2]; 2], digit
                  <line class=\"range\" x1=\"{least:.1}\" x2=\"{most:.1}\" y1=\"{middle:.1}\" y2=\"{middle:.1}\"/>\n\
                  <text x=\"{:.1}\" y=\"{text:.0}\">{}</text>",
                 most.max(x(value.median)) + 8.0,
-                number(value.median, digits),
+                number(value.median, *digits),
             );
             y += BAR_HEIGHT + BAR_GAP;
         }

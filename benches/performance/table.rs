@@ -40,8 +40,8 @@ impl Target {
     pub(crate) fn at_least(what: impl Into<String>, measured: f64, least: f64, unit: &str) -> Self {
         Self {
             what: what.into(),
-            bound: format!("at least {} {unit}", number(least, 0)),
-            measured: format!("{} {unit}", number(measured, 0)),
+            bound: format!("at least {} {unit}", number(least, 0)).trim_end().to_owned(),
+            measured: format!("{} {unit}", number(measured, 0)).trim_end().to_owned(),
             met: measured >= least,
         }
     }

@@ -111,3 +111,38 @@ fn declared(method: &MethodDescriptor, option: &prost_reflect::ExtensionDescript
     let required_scopes = scopes.iter().filter_map(Value::as_str).map(str::to_owned).collect();
     Access::Authenticated { required_scopes }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_declarations_everybody_needs_a_token_but_for_the_exceptions() {
+        let policy = Policy::authenticated_except(["/grpc.health.v1.Health/Check"]);
+        assert_eq!(policy.access("/grpc.health.v1.Health/Check"), Some(&Access::Public));
+        let authenticated = Access::Authenticated { required_scopes: Vec::new() };
+        for path in [
+            "/stock.v1.StockService/TakeItem",
+            "/grpc.health.v1.Health/Watch",
+            "/grpc.health.v1.Health/check",
+            "/grpc.health.v1.Health/Check/",
+            "//grpc.health.v1.Health/Check",
+            "/",
+            "",
+        ] {
+            assert_eq!(policy.access(path), Some(&authenticated), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_set_that_lost_its_options_lets_nobody_in_and_one_that_never_had_them_is_no_policy() {
+        // What prost's own structs make of it: the services are there, their options are not.
+        let decoded: prost_types::FileDescriptorSet =
+            prost::Message::decode(crate::proto::DESCRIPTOR_SET).unwrap();
+        let policy = Policy::from_descriptor_set(&prost::Message::encode_to_vec(&decoded)).unwrap();
+        assert!(policy.methods().count() > 10);
+        assert!(policy.methods().all(|(_, access)| *access == Access::Undeclared));
+        assert_eq!(policy.access("/stock.v1.StockService/TakeItem"), None);
+        assert!(matches!(Policy::from_descriptor_set(&[]), Err(PolicyError::NoAccessOption)));
+    }
+}

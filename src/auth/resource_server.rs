@@ -98,3 +98,22 @@ impl ResourceServer {
         self.keys.ready().await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn nothing_starts_without_an_issuer_and_an_audience() {
+        for (issuer, audience, setting) in [
+            ("https://id.example", "", "the audience"),
+            ("https://id.example", "stock orders", "the audience"),
+            ("", "stock", "the issuer"),
+            ("stock", "https://id.example", "the issuer"),
+        ] {
+            let problem = ResourceServer::start(ResourceServerSettings::new(issuer, audience)).unwrap_err();
+            assert!(problem.to_string().starts_with(setting), "{issuer} {audience}: {problem}");
+        }
+        assert!(ResourceServer::start(ResourceServerSettings::new("http://127.0.0.1:1", "stock")).is_ok());
+    }
+}

@@ -9,7 +9,9 @@ use sea_orm::{
         mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlPoolOptions},
         pool::PoolOptions,
         postgres::{PgConnectOptions, PgPoolOptions},
-        sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+        sqlite::{
+            SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+        },
     },
 };
 
@@ -72,6 +74,7 @@ impl Store {
                 .acquire_timeout(acquire_timeout)
                 // A connection to a local file does not go stale.
                 .test_before_acquire(false)
+                .after_release(|connection, _| Box::pin(is_between_transactions(connection)))
                 .connect_lazy_with(options.clone());
             SqlxSqliteConnector::from_sqlx_sqlite_pool(pool)
         };
@@ -125,6 +128,19 @@ impl Store {
             file_use: None,
         })
     }
+}
+
+/// Whether SQLite and the driver agree that no transaction goes on.
+///
+/// When a disk is full or fails, SQLite may take back the transaction by itself (<https://sqlite.org/lang_transaction.html>, section
+/// 3). The driver's own rollback then fails, and it would nest each later transaction in one that nobody commits: acknowledged, and
+/// gone with the process. Such a connection is closed.
+async fn is_between_transactions(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    if connection.is_in_transaction() {
+        // A rollback that has just begun is done when this is answered.
+        connection.ping().await?;
+    }
+    Ok(!connection.is_in_transaction())
 }
 
 /// Connects once, to hear why not if it fails.

@@ -97,7 +97,11 @@ async fn a_node_that_is_behind_takes_nothing_for_ended_that_another_has_just_mad
     lagging.execute_unprepared("FLUSH TABLES WITH READ LOCK").await.unwrap();
     let token = clients[0].log_in("alice", PASSWORD).await.unwrap();
     assert_eq!(reason(&clients[0].get_me(&token).await), "OK");
-    assert_eq!(reason(&clients[1].get_me(&token).await), "UNAVAILABLE", "what it cannot know it does not judge");
+    assert_eq!(
+        reason(&clients[1].get_me(&token).await),
+        "UNAVAILABLE",
+        "what it cannot know it does not judge"
+    );
     lagging.execute_unprepared("UNLOCK TABLES").await.unwrap();
     let caught_up = async { while reason(&clients[1].get_me(&token).await) != "OK" {} };
     timeout(PATIENCE, caught_up).await.expect("it catches up");
@@ -123,14 +127,16 @@ async fn what_nodes_refuse_because_of_each_other_is_done_again() {
     // One token on all nodes at once.
     for session in sessions.into_iter().take(20) {
         let token = session.refresh_token.unwrap();
-        let calls = tokio::join!(clients[0].refresh(&token), clients[1].refresh(&token), clients[2].refresh(&token));
+        let calls =
+            tokio::join!(clients[0].refresh(&token), clients[1].refresh(&token), clients[2].refresh(&token));
         let next = [calls.0, calls.1, calls.2].map(|call| call.unwrap().refresh_token.unwrap());
         assert!(next.iter().all(|token| *token == next[0]), "there is one successor");
     }
     // One name on all nodes at once.
     for round in 0..20 {
         let name = format!("bob-{round}");
-        let calls = tokio::join!(clients[0].sign_up(&name), clients[1].sign_up(&name), clients[2].sign_up(&name));
+        let calls =
+            tokio::join!(clients[0].sign_up(&name), clients[1].sign_up(&name), clients[2].sign_up(&name));
         let mut reasons = [reason(&calls.0), reason(&calls.1), reason(&calls.2)];
         reasons.sort();
         assert_eq!(reasons, ["OK", "USERNAME_TAKEN", "USERNAME_TAKEN"], "round {round}");

@@ -157,7 +157,11 @@ impl Life {
         if self.is_revoked {
             assert_eq!(reason(&client.refresh(newest).await), "REFRESH_TOKEN_INVALID", "{name}");
         } else {
-            assert_eq!(reason(&client.refresh(newest).await), "OK", "{name}: its last refresh was acknowledged");
+            assert_eq!(
+                reason(&client.refresh(newest).await),
+                "OK",
+                "{name}: its last refresh was acknowledged"
+            );
             // Were it still the newest, the last refresh would have been lost, or there would be two branches.
             let older = &self.refresh_tokens[self.refresh_tokens.len() - 2];
             assert_eq!(reason(&client.refresh(older).await), "REFRESH_TOKEN_REUSED", "{name}");

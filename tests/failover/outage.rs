@@ -41,11 +41,8 @@ pub(crate) async fn service_survives(place: &Place, down: impl Future, up: impl 
     health_becomes(&client, ServingStatus::NotServing).await;
     for call in 0..3 {
         let (start, name) = (Instant::now(), format!("user-{call}"));
-        let results = tokio::join!(
-            client.sign_up(&name),
-            client.log_in("alice", PASSWORD),
-            client.get_me(&token)
-        );
+        let results =
+            tokio::join!(client.sign_up(&name), client.log_in("alice", PASSWORD), client.get_me(&token));
         let took: Duration = start.elapsed();
         assert!(took < CALL_BOUND, "{took:?}");
         for status in [results.0.unwrap_err(), results.1.unwrap_err(), results.2.unwrap_err()] {
@@ -53,7 +50,11 @@ pub(crate) async fn service_survives(place: &Place, down: impl Future, up: impl 
             let retry = status.get_details_retry_info().and_then(|info| info.retry_delay);
             assert!(retry.is_some(), "{status:?}");
         }
-        assert_eq!(reason(&lenient_client.get_me(&token).await), "OK", "what is known counts for as long as was said");
+        assert_eq!(
+            reason(&lenient_client.get_me(&token).await),
+            "OK",
+            "what is known counts for as long as was said"
+        );
         let jwks = service.http_status("/.well-known/jwks.json").await;
         assert_eq!(jwks, 200, "whoever verifies tokens himself goes on");
         assert_eq!(service.http_status("/readyz").await, 503);

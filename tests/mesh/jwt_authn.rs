@@ -129,7 +129,7 @@ async fn signet_may_be_away_when_envoy_starts_and_while_it_runs() {
 }
 
 /// The key that `token` names, read without looking at its signature.
-fn kid(token: &str) -> String {
+pub(crate) fn kid(token: &str) -> String {
     let header = token.split('.').next().unwrap();
     let bytes = base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, header).unwrap();
     let header: serde_json::Value = serde_json::from_slice(&bytes).unwrap();

@@ -8,6 +8,7 @@
 mod deploy;
 mod envoy;
 mod ext_authz;
+mod in_process;
 mod jwt_authn;
 mod mtls;
 #[path = "../support/pki.rs"]
@@ -19,5 +20,6 @@ mod replicas;
 mod requests;
 mod rest;
 mod signet;
+mod stock;
 mod upstream;
 mod web;

@@ -42,6 +42,16 @@ impl Signet {
         Self { process, directory, flags, grpc, http }
     }
 
+    /// A server whose issuer is where it listens, for those who find its keys by its name.
+    pub(crate) fn start_as_issuer(flags: &[&str]) -> Self {
+        let mut signet = Self::start(flags);
+        // Its port is known only now.
+        signet.kill();
+        signet.flags.push(format!("--issuer=http://{}", signet.http));
+        signet.start_again();
+        signet
+    }
+
     /// Another server with the same flags on the same data.
     pub(crate) fn replica(&self) -> Self {
         let (directory, flags) = (Arc::clone(&self.directory), self.flags.clone());

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use signet::proto::identity::v1::{
-    ClientCredentialsGrant, GetJwksRequest, GetMeRequest, IssueTokenRequest, IssueTokenResponse, PasswordGrant,
-    RefreshTokenGrant, RevokeAllSessionsRequest, SignUpRequest, User,
+    ClientCredentialsGrant, GetJwksRequest, GetMeRequest, IssueTokenRequest, IssueTokenResponse,
+    PasswordGrant, RefreshTokenGrant, RevokeAllSessionsRequest, SignUpRequest, User,
     identity_service_client::IdentityServiceClient, issue_token_request::Grant,
     token_service_client::TokenServiceClient,
 };

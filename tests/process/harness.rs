@@ -64,12 +64,22 @@ impl Place {
         self.database.as_ref().map_or_else(embedded, TestDatabase::url)
     }
 
-    /// The URL of its database at another address of the server, `HOST:PORT`.
-    pub(crate) fn url_at(&self, addr: &str) -> String {
+    /// The kind of the server that its database is on: `postgres` or `mysql`; none of the embedded one.
+    pub(crate) fn server_kind(&self) -> Option<&'static str> {
+        let url = self.database.as_ref()?.url();
+        Some(if url.starts_with("postgres") { "postgres" } else { "mysql" })
+    }
+
+    /// The server that its database is on, as `HOST:PORT`.
+    pub(crate) fn server(&self) -> String {
         let url = self.database.as_ref().expect("a server").url();
-        let (before, rest) = url.split_once('@').expect("a user");
-        let (_, name) = rest.split_once('/').expect("a name");
-        format!("{before}@{addr}/{name}")
+        let (_, rest) = url.split_once('@').expect("a user");
+        rest.split_once('/').expect("a name").0.to_owned()
+    }
+
+    /// The URL of its database, if the server were at `addr`, which is `HOST:PORT`.
+    pub(crate) fn url_at(&self, addr: &str) -> String {
+        self.database.as_ref().expect("a server").url().replacen(&self.server(), addr, 1)
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -154,6 +164,22 @@ impl Invocation {
         self
     }
 
+    /// Run by another program, which is given its path and its arguments.
+    pub(crate) fn through(mut self, program: &[&str]) -> Self {
+        let mut command = Command::new(program[0]);
+        command.args(&program[1..]).arg(self.command.get_program()).args(self.command.get_args());
+        for (name, value) in self.command.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command.current_dir(self.command.get_current_dir().expect("the place"));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        self.command = command;
+        self
+    }
+
     /// Sends its answer to `to`, where the test does not read it.
     pub(crate) fn stdout(mut self, to: impl Into<Stdio>) -> Self {
         self.command.stdout(to);
@@ -172,9 +198,10 @@ impl Invocation {
             let _ = stdin.write_all(text.as_bytes());
         }
         let (sender, lines) = mpsc::unbounded_channel();
-        let stdout = read(child.stdout.take(), Some(sender));
-        let stderr = read(child.stderr.take(), None);
-        Process { child, lines, stdout, stderr }
+        let stdout = read(child.stdout.take(), sender);
+        let (sender, error_lines) = mpsc::unbounded_channel();
+        let stderr = read(child.stderr.take(), sender);
+        Process { child, lines, error_lines, stdout, stderr }
     }
 
     /// Runs it to its end.
@@ -185,18 +212,14 @@ impl Invocation {
     /// Starts the service, and waits until it serves.
     pub(crate) async fn serve(mut self) -> Service {
         self.command.arg("--json");
-        let mut process = self.start();
-        let Some(line) = process.line().await else {
-            panic!("the service did not start: {:?}", process.finish().await);
-        };
-        Service { started: serde_json::from_str(&line).unwrap(), process }
+        self.start().serving().await
     }
 }
 
 /// Reads all of `stream`, and tells its lines as they come.
 fn read(
     stream: Option<impl Read + Send + 'static>,
-    lines: Option<mpsc::UnboundedSender<String>>,
+    lines: mpsc::UnboundedSender<String>,
 ) -> JoinHandle<String> {
     tokio::task::spawn_blocking(move || {
         let mut all = String::new();
@@ -204,9 +227,7 @@ fn read(
         {
             all.push_str(&line);
             all.push('\n');
-            if let Some(lines) = &lines {
-                let _ = lines.send(line);
-            }
+            let _ = lines.send(line);
         }
         all
     })
@@ -216,6 +237,7 @@ fn read(
 pub(crate) struct Process {
     child: Child,
     lines: mpsc::UnboundedReceiver<String>,
+    error_lines: mpsc::UnboundedReceiver<String>,
     stdout: JoinHandle<String>,
     stderr: JoinHandle<String>,
 }
@@ -224,6 +246,20 @@ impl Process {
     /// The next line of its standard output; none once it has ended.
     pub(crate) async fn line(&mut self) -> Option<String> {
         timeout(PATIENCE, self.lines.recv()).await.expect("a line, or the end, in time")
+    }
+
+    /// Waits for a line on its standard error that contains `text`.
+    pub(crate) async fn error_line_with(&mut self, text: &str) {
+        let telling = async { while !self.error_lines.recv().await.expect("it goes on").contains(text) {} };
+        timeout(PATIENCE, telling).await.unwrap_or_else(|_| panic!("nothing is said of {text}"));
+    }
+
+    /// Waits until it serves: it was started with `--json`.
+    pub(crate) async fn serving(mut self) -> Service {
+        let Some(line) = self.line().await else {
+            panic!("the service did not start: {:?}", self.finish().await);
+        };
+        Service { started: serde_json::from_str(&line).unwrap(), process: self }
     }
 
     /// Whether it has ended: it says no more.
@@ -330,6 +366,16 @@ impl Service {
     pub(crate) async fn kill(mut self) {
         self.process.child.kill().unwrap();
         self.process.finish().await;
+    }
+
+    /// Waits for a line in its log that contains `text`.
+    pub(crate) async fn logs(&mut self, text: &str) {
+        self.process.error_line_with(text).await;
+    }
+
+    /// The id of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.child.id()
     }
 
     /// Waits until it has ended.

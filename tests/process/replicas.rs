@@ -100,7 +100,8 @@ async fn a_refresh_token_that_is_used_on_all_replicas_at_once_has_one_successor(
     }
     clients[1].refresh(&token).await.unwrap();
     // By now `used` is a copy that somebody else has: wherever it comes, the session ends, everywhere.
-    let refused = tokio::join!(clients[0].refresh(&used), clients[1].refresh(&used), clients[2].refresh(&used));
+    let refused =
+        tokio::join!(clients[0].refresh(&used), clients[1].refresh(&used), clients[2].refresh(&used));
     let reasons = [reason(&refused.0), reason(&refused.1), reason(&refused.2)];
     assert!(reasons.iter().any(|reason| reason == "REFRESH_TOKEN_REUSED"), "{reasons:?}");
     assert!(reasons.iter().all(|reason| reason.starts_with("REFRESH_TOKEN_")), "{reasons:?}");
@@ -143,9 +144,7 @@ async fn keys_are_made_once_by_one_replica_and_known_to_all_before_they_sign() {
         assert!(present.iter().all(|kid| *kid == present[0]), "{present:?}");
         // As if it had signed for a minute: all replicas find the next one due in the same second.
         db.execute_unprepared("UPDATE signing_keys SET sign_time = sign_time - 61000000").await.unwrap();
-        let changing_over = async {
-            while judged_by_all(&replicas.clients).await.contains(&present[0]) {}
-        };
+        let changing_over = async { while judged_by_all(&replicas.clients).await.contains(&present[0]) {} };
         timeout(PATIENCE, changing_over).await.expect("the next key signs");
         let keys = replicas.place.run(&["keys", "list", "--json"]).await.succeeded().objects();
         assert_eq!(keys.len(), 1 + round, "one key was made for all: {keys:?}");
@@ -157,9 +156,7 @@ async fn keys_are_made_once_by_one_replica_and_known_to_all_before_they_sign() {
 /// How long `client` goes on taking `token`.
 async fn refused_after(client: &Client, token: &str) -> Duration {
     let start = Instant::now();
-    let waiting = async {
-        while reason(&client.get_me(token).await) != "TOKEN_REVOKED" {}
-    };
+    let waiting = async { while reason(&client.get_me(token).await) != "TOKEN_REVOKED" {} };
     timeout(PATIENCE, waiting).await.expect("it is refused at last");
     start.elapsed()
 }
@@ -249,7 +246,11 @@ async fn a_replica_that_is_killed_at_any_moment_costs_the_others_nothing() {
     }
     stop.send_replace(true);
     let steady = others.join_all().await;
-    assert!(steady.iter().all(|names| names.len() > 1), "{:?}", steady.iter().map(Vec::len).collect::<Vec<_>>());
+    assert!(
+        steady.iter().all(|names| names.len() > 1),
+        "{:?}",
+        steady.iter().map(Vec::len).collect::<Vec<_>>()
+    );
     // Whatever it acknowledged is there for the others.
     for name in names.iter().chain(steady.iter().flatten()) {
         assert_eq!(reason(&clients[0].log_in(name, PASSWORD).await), "OK", "{name}");

@@ -4,10 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use serde_json::{Value, json};
 
-use crate::{
-    client::PASSWORD,
-    harness::Place,
-};
+use crate::{client::PASSWORD, harness::Place};
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o7777

@@ -54,18 +54,17 @@ impl Authority {
 
     /// A certificate that expires as this day of this month of this year begins.
     pub(crate) fn issue_until(&self, names: &[&str], (year, month, day): (i32, u8, u8)) -> Issued {
-        let not_after = date_time_ymd(year, month, day);
-        self.sign(CertificateParams { not_after, ..CertificateParams::default() }, names)
+        self.sign(names, |params| params.not_after = date_time_ymd(year, month, day))
     }
 
     /// A certificate whose subject has the common name `name`.
     pub(crate) fn issue_to(&self, name: &str, names: &[&str]) -> Issued {
-        let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, name);
-        self.sign(params, names)
+        self.sign(names, |params| params.distinguished_name.push(DnType::CommonName, name))
     }
 
-    fn sign(&self, mut params: CertificateParams, names: &[&str]) -> Issued {
+    fn sign(&self, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Issued {
+        let mut params = CertificateParams::default();
+        change(&mut params);
         params.subject_alt_names = names
             .iter()
             .map(|name| {

@@ -7,7 +7,7 @@ use std::{
     collections::BTreeMap,
     env,
     error::Error,
-    io::Write,
+    io::{IsTerminal, Write},
     net::SocketAddr,
     sync::{Mutex, PoisonError},
 };
@@ -24,13 +24,17 @@ use tonic::{
 use tonic_health::pb::FILE_DESCRIPTOR_SET as HEALTH;
 
 /// The generated code.
-#[expect(missing_docs, clippy::pedantic, reason = "generated from proto/")]
+#[allow(
+    unreachable_pub,
+    clippy::pedantic,
+    clippy::allow_attributes_without_reason,
+    reason = "generated from proto/"
+)]
 mod proto {
     tonic::include_proto!("stock.v1");
 
     /// The encoded descriptor set, from which the access rules are read.
-    pub(crate) const DESCRIPTOR_SET: &[u8] =
-        include_bytes!(concat!(env!("OUT_DIR"), "/descriptor_set.bin"));
+    pub(crate) const DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor_set.bin"));
 }
 
 use proto::{
@@ -44,11 +48,11 @@ const AUDIENCE: &str = "stock";
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    let to_people = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(to_people).init();
     let set = |name: &str, default: &str| env::var(name).unwrap_or_else(|_| default.to_owned());
     let addr: SocketAddr = set("STOCK_ADDR", "127.0.0.1:50052").parse()?;
-    let mut settings =
-        ResourceServerSettings::new(set("STOCK_ISSUER", "http://127.0.0.1:8080"), AUDIENCE);
+    let mut settings = ResourceServerSettings::new(set("STOCK_ISSUER", "http://127.0.0.1:8080"), AUDIENCE);
     settings.jwks_uri = env::var("STOCK_JWKS_URI").ok();
     serve(addr, settings).await
 }

@@ -48,10 +48,25 @@ impl HttpSource {
     /// # Errors
     /// [`RemoteKeysError::NoRoots`] if https is needed and the system knows no certification authority.
     pub(super) fn new(issuer: String, jwks_uri: Option<Uri>) -> Result<Self, RemoteKeysError> {
+        let mut roots = RootCertStore::empty();
+        // Those that SSL_CERT_FILE and SSL_CERT_DIR name, where they are set.
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        Self::trusting(roots, issuer, jwks_uri)
+    }
+
+    /// The same, with the certification authorities `roots`.
+    pub(super) fn trusting(
+        roots: RootCertStore,
+        issuer: String,
+        jwks_uri: Option<Uri>,
+    ) -> Result<Self, RemoteKeysError> {
         let is_https = jwks_uri
             .as_ref()
             .map_or_else(|| issuer.starts_with("https:"), |uri| uri.scheme_str() == Some("https"));
-        let connector = HttpsConnectorBuilder::new().with_tls_config(tls(is_https)?);
+        if is_https && roots.is_empty() {
+            return Err(RemoteKeysError::NoRoots);
+        }
+        let connector = HttpsConnectorBuilder::new().with_tls_config(tls(roots)?);
         let connector = if is_https { connector.https_only() } else { connector.https_or_http() };
         let client = Client::builder(TokioExecutor::new())
             // Between two fetches lie minutes: a connection that was kept would be found dead.
@@ -122,13 +137,7 @@ impl Source for HttpSource {
     }
 }
 
-/// TLS with the certification authorities that the system trusts, or `SSL_CERT_FILE` and `SSL_CERT_DIR` name, where they are set.
-fn tls(is_needed: bool) -> Result<ClientConfig, RemoteKeysError> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if is_needed && roots.is_empty() {
-        return Err(RemoteKeysError::NoRoots);
-    }
+fn tls(roots: RootCertStore) -> Result<ClientConfig, RemoteKeysError> {
     let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|problem| RemoteKeysError::Tls(Box::new(problem)))?;

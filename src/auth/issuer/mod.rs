@@ -1,6 +1,8 @@
 //! Owns the keys of an issuer elsewhere: fetched over HTTP, kept fresh in the background, kept when the issuer is away.
 
 mod fetch;
+#[cfg(test)]
+mod fetch_tests;
 mod locate;
 mod published;
 mod refresh;
@@ -69,7 +71,7 @@ impl Default for RefreshSettings {
 /// [`RefreshSettings::min_pause`]. While the issuer is away the last good keys go on counting.
 #[derive(Debug)]
 pub struct RemoteKeys {
-    state: Arc<watch::Sender<State>>,
+    state: watch::Receiver<State>,
     wanted: Arc<Wanted>,
     waiting: Semaphore,
     settings: RefreshSettings,
@@ -124,16 +126,20 @@ impl RemoteKeys {
 
     fn start_from(source: impl Source, settings: RefreshSettings) -> Result<Self, RemoteKeysError> {
         let runtime = Handle::try_current().map_err(|_| RemoteKeysError::NoRuntime)?;
-        let (state, wanted) = (Arc::new(watch::Sender::default()), Arc::new(Wanted::default()));
-        let fetching = keep_fresh(source, settings, Arc::clone(&state), Arc::clone(&wanted));
+        // The task alone holds the sender: should it end, nobody waits for it for ever.
+        let (sender, state) = watch::channel(State::default());
+        let wanted = Arc::new(Wanted::default());
+        let fetching = keep_fresh(source, settings, sender, Arc::clone(&wanted));
         let task = runtime.spawn(fetching).abort_handle();
         Ok(Self { state, wanted, waiting: Semaphore::new(MAX_WAITING), settings, task })
     }
 
     /// Returns when keys are known: at once, but for a service whose issuer is away when it starts.
     pub async fn ready(&self) {
-        // Fails only if the sender is gone, which this holds.
-        let _ = self.state.subscribe().wait_for(|state| state.confirmed.is_some()).await;
+        if self.state.clone().wait_for(|state| state.confirmed.is_some()).await.is_err() {
+            // The runtime that fetched them has gone: there will never be any.
+            std::future::pending::<()>().await;
+        }
     }
 
     /// What `pick` finds in what is known, now or after an attempt that began after this call; none if it finds nothing then.
@@ -145,7 +151,7 @@ impl RemoteKeys {
             what: "calls that wait for the issuer's keys",
             retry_after: WAITING_RETRY_AFTER,
         })?;
-        let mut states = self.state.subscribe();
+        let mut states = self.state.clone();
         let begun_before = states.borrow().begun;
         loop {
             {

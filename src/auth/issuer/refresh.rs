@@ -75,9 +75,9 @@ impl Wanted {
         self.raised.notify_one();
     }
 
-    /// Returns when an attempt beyond the first `begun` is asked for.
-    async fn beyond(&self, begun: u64) {
-        while self.number.load(Ordering::SeqCst) <= begun {
+    /// Returns when an attempt beyond the first `attempts` is asked for.
+    async fn beyond(&self, attempts: u64) {
+        while self.number.load(Ordering::SeqCst) <= attempts {
             self.raised.notified().await;
         }
     }
@@ -87,7 +87,7 @@ impl Wanted {
 pub(super) async fn keep_fresh(
     mut source: impl Source,
     settings: RefreshSettings,
-    state: Arc<watch::Sender<State>>,
+    state: watch::Sender<State>,
     wanted: Arc<Wanted>,
 ) {
     let mut failures = 0;
@@ -124,10 +124,10 @@ pub(super) async fn keep_fresh(
                 state.confirmed = Some((Arc::new(keys), began));
             }
         });
-        let (begun, due) = (state.borrow().begun, Instant::now() + pause);
+        let (attempts, due) = (state.borrow().begun, Instant::now() + pause);
         tokio::select! {
             () = time::sleep_until(due) => {}
-            () = wanted.beyond(begun) => time::sleep_until(due.min(began + settings.min_pause)).await,
+            () = wanted.beyond(attempts) => time::sleep_until(due.min(began + settings.min_pause)).await,
         }
     }
 }

@@ -88,7 +88,7 @@ async fn get(keys: &Arc<RemoteKeys>, kid: &str) -> Option<Arc<VerifyingKey>> {
     keys.current().await.unwrap().get(kid).cloned()
 }
 
-fn is_unavailable<T>(result: Result<T, Error>) -> bool {
+fn is_unavailable<T>(result: &Result<T, Error>) -> bool {
     matches!(result, Err(Error::Unavailable { .. }))
 }
 
@@ -217,7 +217,7 @@ async fn while_the_issuer_is_away_known_keys_count_and_of_others_nothing_can_be_
     assert!(Arc::ptr_eq(&before, &get(&keys, "a").await.unwrap()), "a week later");
     let tried = issuer.fetches() - fetches;
     assert!((10_080..20_200).contains(&tried), "once or twice a minute: {tried} in a week");
-    assert!(is_unavailable(keys.find("b").await));
+    assert!(is_unavailable(&keys.find("b").await));
 
     // Nothing but time brings it back.
     issuer.answers(&[&key("b")]);
@@ -231,10 +231,10 @@ async fn an_issuer_that_is_away_at_the_start_is_asked_until_it_answers() {
     let issuer = StandIn::with(&[]);
     issuer.is_away();
     let keys = issuer.start(RefreshSettings::default());
-    assert!(is_unavailable(keys.current().await));
+    assert!(is_unavailable(&keys.current().await));
     let (began, fetches) = (Instant::now(), issuer.fetches());
     for _ in 0..100 {
-        assert!(is_unavailable(keys.current().await));
+        assert!(is_unavailable(&keys.current().await));
     }
     assert!(began.elapsed().is_zero(), "nobody waits for what has just failed");
     assert_eq!(issuer.fetches(), fetches);
@@ -253,7 +253,7 @@ async fn an_issuer_that_does_not_answer_holds_no_call_for_longer_than_an_attempt
     let settings = RefreshSettings { timeout: Duration::from_secs(3), ..RefreshSettings::default() };
     let keys = issuer.start(settings);
     let began = Instant::now();
-    assert!(is_unavailable(keys.current().await));
+    assert!(is_unavailable(&keys.current().await));
     assert!(began.elapsed() <= Duration::from_secs(4), "{:?}", began.elapsed());
 }
 
@@ -268,7 +268,7 @@ async fn keys_count_no_longer_than_they_may_go_unconfirmed_if_that_is_set() {
     tokio::time::sleep(Duration::from_mins(110)).await;
     assert!(get(&keys, "a").await.is_some());
     tokio::time::sleep(Duration::from_mins(20)).await;
-    assert!(is_unavailable(keys.current().await));
+    assert!(is_unavailable(&keys.current().await));
     issuer.answers(&[&key("a")]);
     tokio::time::sleep(MINUTE).await;
     assert!(get(&keys, "a").await.is_some());
@@ -295,6 +295,22 @@ async fn who_is_gone_asks_no_more() {
     let fetches = issuer.fetches();
     tokio::time::sleep(Duration::from_hours(24)).await;
     assert_eq!(issuer.fetches(), fetches);
+}
+
+#[test]
+fn when_the_runtime_that_fetched_has_gone_nobody_waits_for_ever() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let fetching = runtime();
+    let keys = fetching.block_on(async {
+        let keys = StandIn::with(&[&key("a")]).start(RefreshSettings::default());
+        keys.ready().await;
+        keys
+    });
+    drop(fetching);
+    runtime().block_on(async {
+        assert!(get(&keys, "a").await.is_some());
+        assert!(is_unavailable(&keys.find("b").await));
+    });
 }
 
 #[test]

@@ -1,0 +1,112 @@
+//! Owns what a start promises while the database server does not answer yet: it says so, waits as long as it was told to, and no
+//! longer.
+
+use std::time::Duration;
+
+use tokio::{
+    io::{AsyncWriteExt, copy_bidirectional},
+    net::{TcpListener, TcpStream},
+    time::{Instant, timeout},
+};
+
+use crate::{
+    client::PASSWORD,
+    harness::{PATIENCE, Place},
+    support::database::MASTER_KEY,
+};
+
+/// An address where nobody listens.
+async fn nobodys_address() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    listener.local_addr().unwrap().to_string()
+}
+
+/// A proxy that has no server behind it: it closes every connection as soon as the program has spoken, or before.
+async fn proxy_without_server() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((mut program, _)) = listener.accept().await {
+            let _ = program.shutdown().await;
+        }
+    });
+    addr
+}
+
+#[tokio::test]
+async fn a_start_waits_for_a_database_as_long_as_it_was_told_to_and_says_so() {
+    for scheme in ["postgres", "mysql"] {
+        for addr in [nobodys_address().await, proxy_without_server().await] {
+            for command in [&["serve"][..], &["migrate", "up"]] {
+                let place = Place::new();
+                let url = format!("--database-url={scheme}://signet:hunter2@{addr}/signet");
+                let key = format!("--master-key={MASTER_KEY}");
+                let args = [command, &[&url, &key, "--database-wait=2s", "--audit-log=off"]].concat();
+                let start = Instant::now();
+                let finished = place.run(&args).await;
+                let took = start.elapsed();
+                assert_eq!((finished.code, finished.stdout.as_str()), (Some(2), ""), "{finished:?}");
+                let lines: Vec<_> = finished.stderr.lines().collect();
+                assert_eq!(lines.len(), 2, "it says so once, and why it ends: {lines:?}");
+                for part in ["waiting for the database to answer", &addr, "at_most=2s"] {
+                    assert!(lines[0].contains(part), "{part}: {lines:?}");
+                }
+                let refusal = format!(
+                    "signet: --database-url (SIGNET_DATABASE_URL): {scheme}://{addr}/signet cannot be used: "
+                );
+                assert!(lines[1].starts_with(&refusal), "{lines:?}");
+                assert!(!finished.stderr.contains("hunter2"), "{lines:?}");
+                // It asks once a second, and not after the time is over.
+                assert!(took >= Duration::from_secs(1) && took < PATIENCE, "{took:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_command_of_an_operator_does_not_wait() {
+    let place = Place::new();
+    let url = format!("--database-url=postgres://signet@{}/signet", nobodys_address().await);
+    let key = format!("--master-key={MASTER_KEY}");
+    let start = Instant::now();
+    let finished = place.run(&["users", "list", &url, &key, "--database-wait=1h"]).await;
+    assert!(finished.failed(2).contains("cannot be used: "), "{finished:?}");
+    assert!(start.elapsed() < PATIENCE);
+}
+
+#[tokio::test]
+async fn a_start_goes_on_when_the_database_is_there() {
+    let place = Place::on_database().await;
+    if place.is_embedded() {
+        return; // It is there.
+    }
+    let addr = nobodys_address().await;
+    let url = format!("--database-url={}", place.url_at(&addr));
+    let mut process = place.signet(&["--json", &url, "--database-wait=1h"]).start();
+    process.error_line_with("waiting for the database to answer").await;
+    let (listener, server) = (TcpListener::bind(&addr).await.unwrap(), place.server());
+    tokio::spawn(async move {
+        while let Ok((mut program, _)) = listener.accept().await {
+            let mut server = TcpStream::connect(&server).await.unwrap();
+            tokio::spawn(async move { copy_bidirectional(&mut program, &mut server).await });
+        }
+    });
+    let service = timeout(PATIENCE, process.serving()).await.unwrap();
+    let client = service.client().await;
+    client.sign_up("alice").await.unwrap();
+    client.log_in("alice", PASSWORD).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_waiting_does_not_mend_is_refused_at_once() {
+    let place = Place::on_database().await;
+    if place.is_embedded() {
+        return; // It has no name and no password to be wrong.
+    }
+    let url = place.url_at(&place.server()).replace("/signet_", "/no_such_database_");
+    let start = Instant::now();
+    let refused =
+        place.run(&["serve", "--database-wait=1h", "--database-url", &url, "--audit-log=off"]).await;
+    assert!(refused.failed(2).contains("no_such_database"), "{refused:?}");
+    assert!(start.elapsed() < PATIENCE);
+}

@@ -17,7 +17,7 @@ const PASSWORD: &str = "correct horse battery staple";
 
 /// The lines of `records` as NDJSON.
 fn ndjson(records: &[Value]) -> String {
-    records.iter().map(|record| format!("{record}\n")).collect()
+    records.iter().map(Value::to_string).collect::<Vec<_>>().join("\n")
 }
 
 fn user(username: &str) -> Value {
@@ -109,9 +109,8 @@ async fn import_of_an_export_is_the_identity() {
     assert_eq!(fresh.export().await, exported);
 }
 
-#[tokio::test]
-async fn whoever_does_not_come_over_is_told_with_line_and_reason_and_the_others_come() {
-    let place = Place::on_database().await;
+/// Two users who come over, in the first line and the last, and rows that do not.
+fn refused_rows() -> Vec<String> {
     let with = |name: &str, value: Value| {
         let mut record = user("somebody.else");
         record[name] = value;
@@ -119,7 +118,7 @@ async fn whoever_does_not_come_over_is_told_with_line_and_reason_and_the_others_
     };
     let costly = BCRYPT.replace("$04$", "$15$");
     let long = format!("{{\"username\":\"{}\"}}", "x".repeat(70_000));
-    let lines = [
+    vec![
         user("Alice").to_string(),
         String::new(),
         user("alice").to_string(),
@@ -142,8 +141,36 @@ async fn whoever_does_not_come_over_is_told_with_line_and_reason_and_the_others_
         "{\"username\":".to_owned(),
         long,
         user("bob").to_string(),
-    ];
-    let file = place.write("users.ndjson", &lines.join("\n"));
+    ]
+}
+
+/// Which lines of those are refused, and why.
+const REFUSED: [(u64, &str); 19] = [
+    (3, "DUPLICATE_IN_INPUT"),
+    (4, "DUPLICATE_IN_INPUT"),
+    (5, "INVALID_USERNAME"),
+    (6, "INVALID_USERNAME"),
+    (7, "PASSWORD_HASH_UNUSABLE"),
+    (8, "PASSWORD_HASH_UNKNOWN"),
+    (9, "PASSWORD_HASH_UNUSABLE"),
+    (10, "PASSWORD_HASH_TOO_COSTLY"),
+    (11, "PASSWORD_HASH_MALFORMED"),
+    (12, "INVALID_FIELD"),
+    (13, "INVALID_FIELD"),
+    (14, "INVALID_FIELD"),
+    (15, "INVALID_FIELD"),
+    (16, "INVALID_FIELD"),
+    (17, "INVALID_FIELD"),
+    (18, "MALFORMED_ROW"),
+    (19, "MALFORMED_ROW"),
+    (20, "MALFORMED_ROW"),
+    (21, "MALFORMED_ROW"),
+];
+
+#[tokio::test]
+async fn whoever_does_not_come_over_is_told_with_line_and_reason_and_the_others_come() {
+    let place = Place::on_database().await;
+    let file = place.write("users.ndjson", &refused_rows().join("\n"));
     let report = place.path("report.ndjson").display().to_string();
     let import = ["--json", "users", "import", &file, "--report", &report];
     let dry = place.run(&[&import[..], &["--dry-run"]].concat()).await;
@@ -155,28 +182,7 @@ async fn whoever_does_not_come_over_is_told_with_line_and_reason_and_the_others_
 
     let imported = place.run(&import).await;
     assert_eq!((imported.code, counts(&imported)), (Some(1), [2, 0, 0, 0, 19]), "{imported:?}");
-    let expected = [
-        (3, "DUPLICATE_IN_INPUT"),
-        (4, "DUPLICATE_IN_INPUT"),
-        (5, "INVALID_USERNAME"),
-        (6, "INVALID_USERNAME"),
-        (7, "PASSWORD_HASH_UNUSABLE"),
-        (8, "PASSWORD_HASH_UNKNOWN"),
-        (9, "PASSWORD_HASH_UNUSABLE"),
-        (10, "PASSWORD_HASH_TOO_COSTLY"),
-        (11, "PASSWORD_HASH_MALFORMED"),
-        (12, "INVALID_FIELD"),
-        (13, "INVALID_FIELD"),
-        (14, "INVALID_FIELD"),
-        (15, "INVALID_FIELD"),
-        (16, "INVALID_FIELD"),
-        (17, "INVALID_FIELD"),
-        (18, "MALFORMED_ROW"),
-        (19, "MALFORMED_ROW"),
-        (20, "MALFORMED_ROW"),
-        (21, "MALFORMED_ROW"),
-    ];
-    let expected = expected.map(|(line, reason)| (line, reason.to_owned()));
+    let expected = REFUSED.map(|(line, reason)| (line, reason.to_owned()));
     assert_eq!(refusals(&imported), expected);
     assert_eq!(refusals(&dry), expected, "a dry run says what a run would");
     let report = fs::read_to_string(report).unwrap();
@@ -213,9 +219,8 @@ async fn a_name_or_an_id_that_is_somebody_elses_is_reported_and_never_merged() {
         let imported = place.import(&rows, &["--on-conflict", mode]).await;
         let reasons: Vec<_> = refusals(&imported).into_iter().map(|(_, reason)| reason).collect();
         // The third row of the input is a second Alice, too.
-        let _ = last;
         assert_eq!(reasons, ["USERNAME_COLLISION", "ID_TAKEN", "DUPLICATE_IN_INPUT"], "{mode}");
-        let imported = place.import(&[other.clone()], &["--on-conflict", mode]).await;
+        let imported = place.import(std::slice::from_ref(&other), &["--on-conflict", mode]).await;
         let reasons: Vec<_> = refusals(&imported).into_iter().map(|(_, reason)| reason).collect();
         assert_eq!(reasons.first().map(String::as_str), last, "{mode}");
     }
@@ -267,7 +272,7 @@ async fn eventually(mut fact: impl AsyncFnMut() -> bool) {
 }
 
 /// Names, ids and hashes of many users.
-fn many(count: usize) -> String {
+fn many(count: u64) -> String {
     let mut lines = String::new();
     for number in 0..count {
         let id = uuid::Uuid::now_v7();
@@ -283,25 +288,25 @@ fn many(count: usize) -> String {
 
 #[tokio::test]
 async fn an_import_that_was_killed_is_run_again_and_nobody_comes_twice() {
-    const USERS: usize = 6_000;
+    const USERS: u64 = 6_000;
     let place = Place::on_database().await;
     place.create_user("somebody").await;
     let file = place.write("users.ndjson", &many(USERS));
     let db = place.connect().await;
     let count = async || {
         let query = sea_orm::Statement::from_string(db.get_database_backend(), "SELECT COUNT(*) FROM users");
-        db.query_one_raw(query).await.unwrap().unwrap().try_get_by_index::<i64>(0).unwrap()
+        db.query_one_raw(query).await.unwrap().unwrap().try_get_by_index::<i64>(0).unwrap().cast_unsigned()
     };
     let import = place.signet(&["users", "import", &file]).start();
     eventually(async || count().await > 1).await;
     drop(import); // By SIGKILL.
     let there = count().await;
-    assert!(there <= USERS as i64 + 1);
+    assert!(there <= USERS + 1);
     let again = place.run(&["--json", "users", "import", &file, "--on-conflict=fail"]).await.succeeded();
     let [added, _, already_there, _, refused] = counts(&again);
-    assert_eq!((added + already_there, refused), (USERS as u64, 0));
-    assert!(already_there + 1 >= there as u64, "what was there stayed: {already_there}, {there}");
-    assert_eq!(count().await, USERS as i64 + 1);
+    assert_eq!((added + already_there, refused), (USERS, 0));
+    assert!(already_there + 1 >= there, "what was there stayed: {already_there}, {there}");
+    assert_eq!(count().await, USERS + 1);
 }
 
 #[tokio::test]

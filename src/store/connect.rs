@@ -143,7 +143,10 @@ async fn is_between_transactions(connection: &mut SqliteConnection) -> Result<bo
     Ok(!connection.is_in_transaction())
 }
 
-async fn probe<C: Connection>(connecting: impl Future<Output = Result<C, sqlx::Error>>) -> Result<(), Error> {
+/// Connects once, to hear why not if it fails.
+pub(super) async fn probe<C: Connection>(
+    connecting: impl Future<Output = Result<C, sqlx::Error>>,
+) -> Result<(), Error> {
     let connected = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await.unwrap_or_else(timed_out);
     let connection = connected.map_err(|error| match failure::judge_cause(&error) {
         // A wrong password, a database that is not there, a certificate that is not trusted: waiting does not help.

@@ -6,16 +6,11 @@ use futures_util::{Stream, StreamExt};
 use sea_orm::{
     DatabaseConnection, DbBackend, DbErr, QueryResult, SqlxMySqlConnector, SqlxPostgresConnector,
     SqlxSqliteConnector, Statement, StreamTrait,
-    sqlx::{
-        ConnectOptions as _,
-        mysql::MySqlPoolOptions,
-        postgres::PgPoolOptions,
-        sqlite::{SqliteConnectOptions, SqlitePoolOptions},
-    },
+    sqlx::{ConnectOptions as _, Database, pool::PoolOptions, sqlite::SqliteConnectOptions},
 };
 use tokio::time::timeout;
 
-use super::{Location, failure, location::Server};
+use super::{Location, connect::probe, failure, location::Server};
 use crate::model::Error;
 
 /// How long the source may take to answer, and for each further row: the first may wait for a sort.
@@ -45,23 +40,23 @@ impl ForeignTable {
     /// The table `name` (or `schema.name`) at `location`.
     ///
     /// # Errors
-    /// [`Error::Internal`] for a name that cannot be one. Whether the source answers shows when it is read.
-    pub fn open(location: &Location, name: &str) -> Result<Self, Error> {
+    /// [`Error::Unavailable`] if a server does not answer; [`Error::Internal`] if it refuses, or for a name that cannot be one.
+    pub async fn open(location: &Location, name: &str) -> Result<Self, Error> {
         let db = match location {
             Location::File(path) => {
                 let options =
                     SqliteConnectOptions::new().filename(path).read_only(true).disable_statement_logging();
-                let pool = SqlitePoolOptions::new().max_connections(1).acquire_timeout(READ_TIMEOUT);
-                SqlxSqliteConnector::from_sqlx_sqlite_pool(pool.connect_lazy_with(options))
+                SqlxSqliteConnector::from_sqlx_sqlite_pool(pool().connect_lazy_with(options))
             }
+            // A connection by itself comes first: a pool would not say why it has none.
             Location::Server(url) => match &url.server {
                 Server::Postgres(options) => {
-                    let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(READ_TIMEOUT);
-                    SqlxPostgresConnector::from_sqlx_postgres_pool(pool.connect_lazy_with(options.clone()))
+                    probe(options.connect()).await?;
+                    SqlxPostgresConnector::from_sqlx_postgres_pool(pool().connect_lazy_with(options.clone()))
                 }
                 Server::MySql(options) => {
-                    let pool = MySqlPoolOptions::new().max_connections(1).acquire_timeout(READ_TIMEOUT);
-                    SqlxMySqlConnector::from_sqlx_mysql_pool(pool.connect_lazy_with(options.clone()))
+                    probe(options.connect()).await?;
+                    SqlxMySqlConnector::from_sqlx_mysql_pool(pool().connect_lazy_with(options.clone()))
                 }
             },
         };
@@ -99,6 +94,11 @@ impl ForeignRows<'_> {
         let values: Result<_, _> = (0..self.columns).map(|column| row.try_get_by_index(column)).collect();
         values.map(Some).map_err(failure::from)
     }
+}
+
+/// One connection: there is one pass.
+fn pool<DB: Database>() -> PoolOptions<DB> {
+    PoolOptions::new().max_connections(1).acquire_timeout(READ_TIMEOUT)
 }
 
 async fn in_time<T>(answer: impl Future<Output = T>) -> Result<T, Error> {

@@ -40,3 +40,77 @@ impl<'a> From<&'a StoredUser> for Exported<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use crate::{
+        identity::passwords::Argon2Params,
+        model::{
+            Timestamp, User, UserId, Username,
+            profile::{DisplayName, Email},
+        },
+        store::StoredUser,
+        transfer::{Judge, read_ndjson},
+    };
+
+    use super::*;
+
+    const HASH: &str =
+        "$argon2id$v=19$m=64,t=1,p=1$MkaIMWZsLaVUypnTmhNibA$gt0w96nqjuOGLWDDiLqd27+8vYhkaG4OtqORkRZpKg4";
+    const JUDGE: Judge = Judge {
+        argon2: Argon2Params { memory_kib: 64, iterations: 1, parallelism: 1 },
+        now: Timestamp::from_micros(1_795_472_368_123_456),
+    };
+
+    /// The whole range of years that RFC 3339 can write.
+    fn time() -> impl Strategy<Value = Timestamp> {
+        (-62_135_596_800_000_000..=253_402_300_799_999_999_i64).prop_map(Timestamp::from_micros)
+    }
+
+    fn users() -> impl Strategy<Value = StoredUser> {
+        let text =
+            ("\\PC{1,20}", proptest::option::of("[a-z]{1,9}@[a-z]{1,9}"), proptest::option::of("\\PC{0,20}"));
+        let rest = (any::<u128>(), any::<bool>(), time(), time(), proptest::option::of(time()));
+        (text, rest).prop_filter_map("rules of fields", |((name, email, display_name), rest)| {
+            let (id, is_active, create_time, update_time, login_time) = rest;
+            let user = User {
+                id: UserId(uuid::Builder::from_random_bytes(id.to_be_bytes()).into_uuid()),
+                username: Username::parse(&name).ok()?,
+                email: email.and_then(|email| Email::parse(&email).ok()),
+                display_name: display_name.and_then(|name| DisplayName::parse(&name).ok()),
+                is_active,
+                create_time,
+                update_time,
+            };
+            Some(StoredUser { user, password_hash: HASH.to_owned(), login_time })
+        })
+    }
+
+    fn line(user: &StoredUser) -> String {
+        serde_json::to_string(&Exported::from(user)).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn whoever_is_written_out_is_taken_back_the_same(users in proptest::collection::vec(users(), 1..5)) {
+            let file: String = users.iter().map(|user| line(user) + "\n").collect();
+            let mut read = Vec::new();
+            read_ndjson(file.as_bytes(), JUDGE, |batch| {
+                read.extend(batch.rows);
+                true
+            })
+            .unwrap();
+            let read: Vec<_> = read.into_iter().map(|row| row.candidate.map(|candidate| candidate.user)).collect();
+            prop_assert_eq!(read, users.into_iter().map(Ok).collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn no_line_panics(line in any::<Vec<u8>>(), text in "[{}\\[\\]\",:a-z0-9_ \\\\]{0,60}") {
+            for line in [&line[..], text.as_bytes(), format!("{{{text}}}").as_bytes()] {
+                read_ndjson(line, JUDGE, |_| true).unwrap();
+            }
+        }
+    }
+}

@@ -5,11 +5,16 @@
 
 mod accounts;
 mod banner;
+#[path = "../support/database.rs"]
+#[allow(dead_code, reason = "each test binary uses its part of it")]
+#[allow(clippy::unwrap_used, reason = "a test panics to fail")]
+mod database;
 mod deadlines;
 mod discovery;
 mod errors;
 mod grpcurl;
 mod machine_clients;
+mod moving_over;
 mod oauth;
 mod operator;
 #[path = "../support/pki.rs"]

@@ -67,10 +67,16 @@ impl Signet {
 
     /// Asks `signet` in another process, as an operator does, and returns its answer.
     pub(crate) fn operate(&self, arguments: &[&str]) -> Value {
-        let output = program(&self.directory).arg("--json").args(arguments).output().expect("signet runs");
+        let answer = self.run(&[&["--json"], arguments].concat());
+        serde_json::from_str(&answer).expect("--json answers in JSON")
+    }
+
+    /// Runs `signet` in another process, as an operator does, and returns what it writes.
+    pub(crate) fn run(&self, arguments: &[&str]) -> String {
+        let output = program(&self.directory).args(arguments).output().expect("signet runs");
         let (stdout, stderr) = texts(&output);
         assert!(output.status.success(), "signet {arguments:?}: {stderr}");
-        serde_json::from_str(&stdout).expect("--json answers in JSON")
+        stdout
     }
 
     /// What the server has logged so far.

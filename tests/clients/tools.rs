@@ -34,6 +34,11 @@ pub(crate) fn web_client() -> PathBuf {
     directory("SIGNET_TEST_WEB_CLIENT")
 }
 
+/// The Python environment of a hand-written service: what `SIGNET_TEST_OLD_SERVICE` names.
+pub(crate) fn old_service() -> PathBuf {
+    directory("SIGNET_TEST_OLD_SERVICE")
+}
+
 /// What a program wrote to `stdout` and `stderr`, as text.
 pub(crate) fn texts(output: &Output) -> (String, String) {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("clients write UTF-8");

@@ -58,6 +58,12 @@ impl Place {
         database::connect(self.database.as_ref(), &self.path("signet-data")).await
     }
 
+    /// Where the data are, as whoever reads them behind the service's back is told.
+    pub(crate) fn database_url(&self) -> String {
+        let embedded = || format!("sqlite:{}", self.data("signet.db").display());
+        self.database.as_ref().map_or_else(embedded, TestDatabase::url)
+    }
+
     /// The kind of the server that its database is on: `postgres` or `mysql`; none of the embedded one.
     pub(crate) fn server_kind(&self) -> Option<&'static str> {
         let url = self.database.as_ref()?.url();

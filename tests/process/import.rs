@@ -1,8 +1,9 @@
 //! Owns what `users import` and `users export` promise: everybody comes over once, whoever does not is told why, and what was
 //! written out comes back the same.
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{fmt::Write, fs, os::unix::fs::PermissionsExt};
 
+use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 
 use crate::{
@@ -106,4 +107,344 @@ async fn import_of_an_export_is_the_identity() {
         .await;
     assert_eq!(counts(&again.succeeded()), [0, 0, 4, 0, 0]);
     assert_eq!(fresh.export().await, exported);
+}
+
+#[tokio::test]
+async fn whoever_does_not_come_over_is_told_with_line_and_reason_and_the_others_come() {
+    let place = Place::on_database().await;
+    let with = |name: &str, value: Value| {
+        let mut record = user("somebody.else");
+        record[name] = value;
+        record.to_string()
+    };
+    let costly = BCRYPT.replace("$04$", "$15$");
+    let long = format!("{{\"username\":\"{}\"}}", "x".repeat(70_000));
+    let lines = [
+        user("Alice").to_string(),
+        String::new(),
+        user("alice").to_string(),
+        user("\u{ff21}LICE").to_string(),
+        user("two words").to_string(),
+        json!({ "password_hash": BCRYPT }).to_string(),
+        json!({ "username": "nohash" }).to_string(),
+        json!({ "username": "plain", "password_hash": "hunter2" }).to_string(),
+        json!({ "username": "unusable", "password_hash": "!x" }).to_string(),
+        json!({ "username": "costly", "password_hash": costly }).to_string(),
+        json!({ "username": "cut", "password_hash": &BCRYPT[..59] }).to_string(),
+        with("email", json!("nobody")),
+        with("display_name", json!("\u{7}")),
+        with("is_active", json!("perhaps")),
+        with("create_time", json!("yesterday")),
+        with("id", json!("00000000-0000-0000-0000-000000000001")),
+        with("username", json!(17)),
+        with("is_activ", json!(false)),
+        format!("\"{BCRYPT}\""),
+        "{\"username\":".to_owned(),
+        long,
+        user("bob").to_string(),
+    ];
+    let file = place.write("users.ndjson", &lines.join("\n"));
+    let report = place.path("report.ndjson").display().to_string();
+    let import = ["--json", "users", "import", &file, "--report", &report];
+    let dry = place.run(&[&import[..], &["--dry-run"]].concat()).await;
+    assert_eq!(dry.code, Some(1), "{dry:?}");
+    assert!(
+        place.run(&["users", "list", "--json"]).await.succeeded().objects().is_empty(),
+        "it was a dry run"
+    );
+
+    let imported = place.run(&import).await;
+    assert_eq!((imported.code, counts(&imported)), (Some(1), [2, 0, 0, 0, 19]), "{imported:?}");
+    let expected = [
+        (3, "DUPLICATE_IN_INPUT"),
+        (4, "DUPLICATE_IN_INPUT"),
+        (5, "INVALID_USERNAME"),
+        (6, "INVALID_USERNAME"),
+        (7, "PASSWORD_HASH_UNUSABLE"),
+        (8, "PASSWORD_HASH_UNKNOWN"),
+        (9, "PASSWORD_HASH_UNUSABLE"),
+        (10, "PASSWORD_HASH_TOO_COSTLY"),
+        (11, "PASSWORD_HASH_MALFORMED"),
+        (12, "INVALID_FIELD"),
+        (13, "INVALID_FIELD"),
+        (14, "INVALID_FIELD"),
+        (15, "INVALID_FIELD"),
+        (16, "INVALID_FIELD"),
+        (17, "INVALID_FIELD"),
+        (18, "MALFORMED_ROW"),
+        (19, "MALFORMED_ROW"),
+        (20, "MALFORMED_ROW"),
+        (21, "MALFORMED_ROW"),
+    ];
+    let expected = expected.map(|(line, reason)| (line, reason.to_owned()));
+    assert_eq!(refusals(&imported), expected);
+    assert_eq!(refusals(&dry), expected, "a dry run says what a run would");
+    let report = fs::read_to_string(report).unwrap();
+    assert_eq!(report.lines().count(), 19);
+    let said = format!("{report}{}{}", imported.stdout, imported.stderr);
+    assert!(said.contains("has the same name, by the rules of RFC 8265, as line 1"), "{said}");
+    assert!(said.contains("`is_activ`") && said.contains("spaces are not allowed"), "{said}");
+    for secret in ["hunter2", &BCRYPT[8..30]] {
+        assert!(!said.contains(secret), "{said}");
+    }
+
+    let for_people = place.run(&["users", "import", &file]).await;
+    assert!(
+        for_people.stdout.ends_with("0 added, 0 updated, 2 already there, 0 skipped, 19 refused.\n"),
+        "{for_people:?}"
+    );
+    assert!(
+        for_people.stderr.contains("signet: line 5 (`two words`): the username has U+0020"),
+        "{for_people:?}"
+    );
+    assert!(for_people.stderr.ends_with("signet: 19 of 21 rows were refused\n"), "{for_people:?}");
+}
+
+#[tokio::test]
+async fn a_name_or_an_id_that_is_somebody_elses_is_reported_and_never_merged() {
+    let place = Place::on_database().await;
+    let alice = place.create_user("Alice").await;
+    let before = place.export().await;
+    let taken = json!({ "id": alice["id"], "username": "mallory", "password_hash": BCRYPT });
+    let other =
+        json!({ "id": "7d4f3c9e-3b1a-4f0e-9a53-6b2b8f0f4c11", "username": "Alice", "password_hash": BCRYPT });
+    for (mode, last) in [("skip", None), ("fail", Some("ID_DIFFERS")), ("update", Some("ID_DIFFERS"))] {
+        let rows = [user("alice"), taken.clone(), other.clone()];
+        let imported = place.import(&rows, &["--on-conflict", mode]).await;
+        let reasons: Vec<_> = refusals(&imported).into_iter().map(|(_, reason)| reason).collect();
+        // The third row of the input is a second Alice, too.
+        let _ = last;
+        assert_eq!(reasons, ["USERNAME_COLLISION", "ID_TAKEN", "DUPLICATE_IN_INPUT"], "{mode}");
+        let imported = place.import(&[other.clone()], &["--on-conflict", mode]).await;
+        let reasons: Vec<_> = refusals(&imported).into_iter().map(|(_, reason)| reason).collect();
+        assert_eq!(reasons.first().map(String::as_str), last, "{mode}");
+    }
+    assert_eq!(place.export().await, before);
+}
+
+#[tokio::test]
+async fn conflicts_are_skipped_refused_or_settled_by_the_row() {
+    let place = Place::on_database().await;
+    let service = place.serve(&[]).await;
+    let client = service.client().await;
+    place.create_user("alice").await;
+    let session = client.log_in("alice", crate::client::PASSWORD).await.unwrap();
+    client.get_me(&session).await.unwrap();
+    let before = place.export().await;
+
+    let row = json!({ "username": "alice", "password_hash": BCRYPT, "display_name": "Alice A." });
+    let skipped = place.import(std::slice::from_ref(&row), &[]).await.succeeded();
+    assert_eq!(counts(&skipped), [0, 0, 0, 1, 0]);
+    let failed = place.import(std::slice::from_ref(&row), &["--on-conflict=fail"]).await;
+    assert_eq!((failed.code, refusals(&failed)), (Some(1), vec![(1, "USER_EXISTS".to_owned())]));
+    let dry =
+        place.import(std::slice::from_ref(&row), &["--on-conflict=update", "--dry-run"]).await.succeeded();
+    assert_eq!(counts(&dry), [0, 1, 0, 0, 0]);
+    assert_eq!(place.export().await, before);
+
+    let updated = place.import(&[row], &["--on-conflict=update"]).await.succeeded();
+    assert_eq!(counts(&updated), [0, 1, 0, 0, 0]);
+    assert_eq!(reason(&client.log_in("alice", crate::client::PASSWORD).await), "INVALID_CREDENTIALS");
+    client.log_in("alice", PASSWORD).await.unwrap();
+    client.get_me(&session).await.expect("sessions go on");
+    eventually(async || client.get_me(&session).await.unwrap().display_name.as_deref() == Some("Alice A."))
+        .await;
+
+    let disabled = json!({ "username": "alice", "password_hash": BCRYPT, "is_active": false });
+    let updated = place.import(&[disabled], &["--on-conflict=update"]).await.succeeded();
+    assert_eq!(counts(&updated), [0, 1, 0, 0, 0]);
+    eventually(async || reason(&client.get_me(&session).await) == "TOKEN_REVOKED").await;
+    assert!(
+        place.export().await.contains("\"display_name\":\"Alice A.\""),
+        "what the row does not say stays"
+    );
+}
+
+/// Asks until it is so. The service hears of a change within a second.
+async fn eventually(mut fact: impl AsyncFnMut() -> bool) {
+    let waiting = async { while !fact().await {} };
+    tokio::time::timeout(crate::harness::PATIENCE, waiting).await.expect("the service hears of it");
+}
+
+/// Names, ids and hashes of many users.
+fn many(count: usize) -> String {
+    let mut lines = String::new();
+    for number in 0..count {
+        let id = uuid::Uuid::now_v7();
+        writeln!(
+            lines,
+            "{}",
+            json!({ "id": id.to_string(), "username": format!("user-{number}"), "password_hash": BCRYPT })
+        )
+        .unwrap();
+    }
+    lines
+}
+
+#[tokio::test]
+async fn an_import_that_was_killed_is_run_again_and_nobody_comes_twice() {
+    const USERS: usize = 6_000;
+    let place = Place::on_database().await;
+    place.create_user("somebody").await;
+    let file = place.write("users.ndjson", &many(USERS));
+    let db = place.connect().await;
+    let count = async || {
+        let query = sea_orm::Statement::from_string(db.get_database_backend(), "SELECT COUNT(*) FROM users");
+        db.query_one_raw(query).await.unwrap().unwrap().try_get_by_index::<i64>(0).unwrap()
+    };
+    let import = place.signet(&["users", "import", &file]).start();
+    eventually(async || count().await > 1).await;
+    drop(import); // By SIGKILL.
+    let there = count().await;
+    assert!(there <= USERS as i64 + 1);
+    let again = place.run(&["--json", "users", "import", &file, "--on-conflict=fail"]).await.succeeded();
+    let [added, _, already_there, _, refused] = counts(&again);
+    assert_eq!((added + already_there, refused), (USERS as u64, 0));
+    assert!(already_there + 1 >= there as u64, "what was there stayed: {already_there}, {there}");
+    assert_eq!(count().await, USERS as i64 + 1);
+}
+
+#[tokio::test]
+async fn imports_of_the_same_users_at_once_bring_each_over_once() {
+    let place = Place::on_database().await;
+    place.create_user("somebody").await;
+    let file = place.write("users.ndjson", &many(1_200));
+    let import =
+        async || place.run(&["--json", "users", "import", &file, "--on-conflict=fail"]).await.succeeded();
+    let (one, two, three) = tokio::join!(import(), import(), import());
+    let counts = [one, two, three].map(|run| counts(&run));
+    assert_eq!(counts.iter().map(|run| run[0]).sum::<u64>(), 1_200, "{counts:?}");
+    assert_eq!(counts.iter().map(|run| run[2]).sum::<u64>(), 2_400, "{counts:?}");
+    assert_eq!(place.export().await.lines().count(), 1_201);
+}
+
+#[tokio::test]
+async fn users_come_from_csv_with_columns_of_any_name() {
+    let place = Place::new();
+    let csv = format!(
+        "\u{feff}login,Hash,mail,is_active,ignored\r\nann,{BCRYPT},,1,x\n\"bob\",{BCRYPT},\"bob@example.com\",false,\"a\nb\"\n\
+         carol,{BCRYPT}\ndan,{BCRYPT},nobody,true,\n"
+    );
+    let file = place.write("users.csv", &csv);
+    let columns = ["--column-username=login", "--column-password-hash=Hash", "--column-email=mail"];
+    let imported = place.run(&[&["--json", "users", "import", &file][..], &columns].concat()).await;
+    assert_eq!(counts(&imported), [2, 0, 0, 0, 2], "{imported:?}");
+    let expected = [(5, "MALFORMED_ROW".to_owned()), (6, "INVALID_FIELD".to_owned())];
+    assert_eq!(refusals(&imported), expected, "lines are counted as an editor does");
+    let bob = place.run(&["users", "show", "bob", "--json"]).await.succeeded().object();
+    assert_eq!((&bob["email"], &bob["is_active"]), (&json!("bob@example.com"), &json!(false)));
+
+    let import = async |text: &str, flags: &[&str]| {
+        let file = place.write("other", text);
+        place.run(&[&["users", "import", &file], flags].concat()).await
+    };
+    let no_column = import("username,hash\nx,y\n", &["--format=csv"]).await;
+    assert!(no_column.stderr.contains("the first line names no column `password_hash`"), "{no_column:?}");
+    let open = format!("username,password_hash\n\"open,{}\n", "x,y\n".repeat(100_000));
+    let open = import(&open, &["--format=csv"]).await;
+    assert!(open.stderr.contains("is a quotation mark not closed?"), "{open:?}");
+    let senseless = import("{}", &["--column-id=x"]).await;
+    assert!(senseless.failed(2).contains("one name each"));
+    let nothing = import("", &["--format=csv"]).await;
+    assert!(nothing.stderr.contains("names no column"), "{nothing:?}");
+    let nothing = import("", &[]).await.succeeded();
+    assert!(nothing.stdout.contains("0 rows"), "{nothing:?}");
+}
+
+#[tokio::test]
+async fn users_come_from_a_table_of_another_service_and_their_ids_are_told() {
+    let place = Place::on_database().await;
+    place.create_user("somebody").await;
+    let db = place.connect().await;
+    let quote = if db.get_database_backend() == sea_orm::DbBackend::MySql { "`" } else { "\"" };
+    let table = format!("{quote}Old users{quote}");
+    db.execute_unprepared(&format!(
+        "CREATE TABLE {table} (id INTEGER PRIMARY KEY, login VARCHAR(80), hashed_password VARCHAR(128), \
+         is_active BOOLEAN, created TIMESTAMP NULL)"
+    ))
+    .await
+    .unwrap();
+    for (id, login, hash, active, created) in [
+        (17, "'ann'", BCRYPT, "TRUE", "'2020-01-02 03:04:05'"),
+        (4, "'bob'", BCRYPT, "FALSE", "NULL"),
+        (5, "'two words'", BCRYPT, "TRUE", "NULL"),
+        (6, "NULL", BCRYPT, "TRUE", "NULL"),
+        (7, "'carol'", "plain", "NULL", "NULL"),
+    ] {
+        let row = format!("INSERT INTO {table} VALUES ({id}, {login}, '{hash}', {active}, {created})");
+        db.execute_unprepared(&row).await.unwrap();
+    }
+    let url = place.database_url();
+    let ids = place.path("ids.ndjson").display().to_string();
+    let import = async |flags: &[&str]| {
+        let run = ["--json", "users", "import", "--column-username=login", "--column-create-time=created"];
+        place
+            .signet(&[&run[..], &["--id-map", &ids], flags].concat())
+            .env("SIGNET_IMPORT_FROM", &url)
+            .run()
+            .await
+    };
+    let imported = import(&["--table=Old users"]).await;
+    assert_eq!(counts(&imported), [2, 0, 0, 0, 3], "{imported:?}");
+    let expected = [(2, "INVALID_USERNAME"), (3, "INVALID_USERNAME"), (4, "PASSWORD_HASH_UNKNOWN")];
+    let rows = imported.stderr.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let rows: Vec<_> = rows.filter(|row| row["outcome"] == "refused").collect();
+    let found: Vec<_> =
+        rows.iter().map(|row| (row["row"].as_u64().unwrap(), row["reason"].as_str().unwrap())).collect();
+    assert_eq!(found, expected);
+    assert_eq!(rows[2]["source_id"], "7");
+
+    let ann = place.run(&["users", "show", "ann", "--json"]).await.succeeded().object();
+    assert_eq!(ann["create_time"], "2020-01-02T03:04:05Z");
+    let bob = place.run(&["users", "show", "bob", "--json"]).await.succeeded().object();
+    assert_eq!(bob["is_active"], false);
+    let told = fs::read_to_string(&ids).unwrap();
+    let told: Vec<Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let expected = [
+        json!({ "source_id": "4", "username": "bob", "id": bob["id"] }),
+        json!({ "source_id": "17", "username": "ann", "id": ann["id"] }),
+    ];
+    assert_eq!(told, expected);
+    let before = place.export().await;
+    assert_eq!(counts(&import(&["--table=Old users"]).await), [0, 0, 2, 0, 3]);
+    assert_eq!(fs::read_to_string(&ids).unwrap().lines().count(), 2, "the map is whole after every run");
+    assert_eq!(place.export().await, before);
+
+    // Names are names, whatever they hold.
+    for (flag, problem) in [
+        ("--table=users; DROP TABLE users", "cannot be read"),
+        ("--table=users\" --", "cannot be the name"),
+        ("--table=users` --", "cannot be the name"),
+        ("--column-email=email FROM users --", "cannot be read"),
+        ("--column-email=nothing", "nothing"),
+        ("--column-email=a\" || \"b", "cannot be the name"),
+    ] {
+        let table = if flag.starts_with("--table") { &[flag][..] } else { &[flag, "--table=Old users"] };
+        let refused = import(table).await;
+        assert_eq!(refused.code, Some(1), "{flag}: {refused:?}");
+        assert!(refused.stderr.contains(problem), "{flag}: {refused:?}");
+    }
+    assert_eq!(place.export().await, before);
+}
+
+#[tokio::test]
+async fn a_source_that_is_not_there_is_told_without_its_password() {
+    let place = Place::new();
+    for url in [
+        "mysql://u:hunter2@127.0.0.1:1/app",
+        "postgresql+psycopg://u:hunter2@127.0.0.1:1/app",
+        "mysql://u:hunter2@127.0.0.1:1/app?charset=utf8",
+        "oracle://u:hunter2@db/app",
+        "sqlite:/nowhere/hunter2.db",
+    ] {
+        let file = place.write("url", &format!("{url}\n"));
+        let refused = place.run(&["users", "import", "--from-file", &file]).await;
+        assert!([Some(1), Some(2)].contains(&refused.code) && refused.stdout.is_empty(), "{refused:?}");
+        assert!(!refused.stderr.contains("u:hunter2"), "{refused:?}");
+        assert!(refused.stderr.contains("signet: "), "{refused:?}");
+    }
+    let both = place.run(&["users", "import", "users.csv", "--from=sqlite:x"]).await;
+    assert_eq!(both.code, Some(2));
+    assert_eq!(place.run(&["users", "import"]).await.code, Some(2));
+    assert_eq!(place.run(&["users", "import", "nothing.csv"]).await.code, Some(2));
 }

@@ -61,7 +61,7 @@ pub(super) async fn run(arguments: Arguments, config: &Config, output: Output) -
     let argon2 = config.passwords.argon2().map_err(|error| Failure::Usage(error.to_string()))?;
     let clock = Clock::system();
     let judge = Judge { argon2, now: clock.now() };
-    let source = arguments.source.open()?;
+    let source = arguments.source.open().await?;
     let mut reporter =
         Reporter::open(output, &source, arguments.report.as_deref(), arguments.id_map.as_deref())?;
     let records = Records::open(config, Missing::Made).await?;

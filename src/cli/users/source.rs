@@ -98,7 +98,7 @@ impl SourceArguments {
     ///
     /// # Errors
     /// [`Failure::Usage`] if there is no such file, or the arguments cannot be meant.
-    pub(super) fn open(self) -> Result<Source, Failure> {
+    pub(super) async fn open(self) -> Result<Source, Failure> {
         let columns = self.columns.columns();
         let from = match (self.from, &self.from_file) {
             (Some(url), _) => Some(url),
@@ -116,10 +116,12 @@ impl SourceArguments {
             {
                 return Err(Failure::Usage(format!("--from: there is no database at {}", path.display())));
             }
-            if columns.in_table().is_empty() {
-                return Err(Failure::Usage("--column-username: must name a column".to_owned()));
+            let has = |field| columns.in_table().iter().any(|(name, _)| *name == field);
+            if !has("username") || !has("password_hash") {
+                let problem = "--column-username and --column-password-hash must name columns";
+                return Err(Failure::Usage(problem.to_owned()));
             }
-            let table = ForeignTable::open(&location, &self.table)?;
+            let table = ForeignTable::open(&location, &self.table).await.map_err(failure)?;
             return Ok(Source::Table { table, columns });
         }
         let file = self.file.unwrap_or_else(|| PathBuf::from("-"));

@@ -190,7 +190,7 @@ async fn what_is_no_setting_and_no_command_is_refused() {
         (&["--grpc-addr"], "--grpc-addr (SIGNET_GRPC_ADDR): needs a value"),
         (&["users", "create"], "<USERNAME>"),
         (&["users", "show"], "<ID|USERNAME>"),
-        (&["users"], "create, list, show, disable, enable, delete"),
+        (&["users"], "create, import, export, list, show, disable, enable, delete"),
         (&["keys"], "list, rotate, revoke, reseal"),
         (&["keys", "revoke"], "<KID>"),
         (&["keys", "rotate", "tomorrow"], "'tomorrow'"),

@@ -27,6 +27,7 @@ pub struct Candidate {
 
 /// What a record says, other than name and password hash.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "a field each: they are no states of one thing")]
 pub struct Given {
     /// The id: otherwise it is a new one.
     pub id: bool,

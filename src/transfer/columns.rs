@@ -20,8 +20,8 @@ impl Columns {
         (named.unwrap_or(field), needed)
     }
 
-    /// The columns of a table, with the fields that they hold: id, username, hashed_password and is_active, as services write them that
-    /// follow FastAPI's tutorial, and what is named beyond.
+    /// The columns of a table, with the fields that they hold: `id`, `username`, `hashed_password` and `is_active`, as services write them that
+    /// follow `FastAPI`'s tutorial, and what is named beyond.
     #[must_use]
     pub fn in_table(&self) -> Vec<(&'static str, String)> {
         let default = |field| match field {

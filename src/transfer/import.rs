@@ -108,7 +108,9 @@ impl Import {
             }
         }
         let outcomes: Vec<_> = outcomes.into_iter().flatten().collect();
-        outcomes.iter().for_each(|outcome| self.tally.count(outcome));
+        for outcome in &outcomes {
+            self.tally.count(outcome);
+        }
         Ok(outcomes)
     }
 

@@ -85,7 +85,7 @@ pub(super) async fn run(arguments: Arguments, config: &Config, output: Output) -
     };
     records.close().await;
     reporter.finish()?;
-    answer(result?, settings.dry_run, (clock.monotonic() - started).as_secs_f64(), output)
+    answer(result?, settings.dry_run, clock.monotonic().saturating_sub(started).as_secs_f64(), output)
 }
 
 /// Takes in what `source` holds, while it is being read.

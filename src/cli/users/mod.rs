@@ -43,7 +43,7 @@ pub(super) enum Command {
     /// Make a user. The password is asked for on a terminal, and read from standard input otherwise.
     Create(Create),
     /// Bring users over from another service, with their password hashes. Safe to be run again.
-    Import(import::Arguments),
+    Import(Box<import::Arguments>),
     /// Write all users, with their password hashes, as NDJSON that `users import` takes.
     Export(export::Arguments),
     #[command(flatten)]
@@ -98,7 +98,7 @@ pub(super) struct Who {
 pub(super) async fn run(command: Command, config: &Config, output: Output) -> Result<(), Failure> {
     match command {
         Command::Create(create) => make(create, config, output).await,
-        Command::Import(arguments) => import::run(arguments, config, output).await,
+        Command::Import(arguments) => import::run(*arguments, config, output).await,
         Command::Export(arguments) => export::run(arguments, config).await,
         Command::Existing(command) => {
             let records = Records::open(config, Missing::Refused).await?;

@@ -48,33 +48,34 @@ pub(in crate::cli) struct SourceArguments {
 
 /// Names of columns, in a table or the first line of a CSV file. An empty name says that there is no such column.
 #[derive(Args, Debug)]
+#[expect(clippy::struct_field_names, reason = "the flags are named so, by the fields of a record")]
 #[command(next_help_heading = "Columns of the source")]
 struct ColumnArguments {
-    /// Default: id.
+    /// Default: `id`.
     #[arg(long, value_name = "COLUMN")]
     column_id: Option<String>,
-    /// Default: username.
+    /// Default: `username`.
     #[arg(long, value_name = "COLUMN")]
     column_username: Option<String>,
-    /// Default: hashed_password in a table, password_hash in a file.
+    /// Default: `hashed_password` in a table, `password_hash` in a file.
     #[arg(long, value_name = "COLUMN")]
     column_password_hash: Option<String>,
-    /// Default: is_active. Without it, all are active.
+    /// Default: `is_active`. Without it, all are active.
     #[arg(long, value_name = "COLUMN")]
     column_is_active: Option<String>,
-    /// Default: none in a table, email in a file.
+    /// Default: none in a table, `email` in a file.
     #[arg(long, value_name = "COLUMN")]
     column_email: Option<String>,
-    /// Default: none in a table, display_name in a file.
+    /// Default: none in a table, `display_name` in a file.
     #[arg(long, value_name = "COLUMN")]
     column_display_name: Option<String>,
-    /// Default: none in a table, create_time in a file.
+    /// Default: none in a table, `create_time` in a file.
     #[arg(long, value_name = "COLUMN")]
     column_create_time: Option<String>,
-    /// Default: none in a table, update_time in a file.
+    /// Default: none in a table, `update_time` in a file.
     #[arg(long, value_name = "COLUMN")]
     column_update_time: Option<String>,
-    /// Default: none in a table, login_time in a file.
+    /// Default: none in a table, `login_time` in a file.
     #[arg(long, value_name = "COLUMN")]
     column_login_time: Option<String>,
 }
@@ -121,7 +122,7 @@ impl SourceArguments {
                 let problem = "--column-username and --column-password-hash must name columns";
                 return Err(Failure::Usage(problem.to_owned()));
             }
-            let table = ForeignTable::open(&location, &self.table).await.map_err(failure)?;
+            let table = ForeignTable::open(&location, &self.table).await.map_err(|error| failure(&error))?;
             return Ok(Source::Table { table, columns });
         }
         let file = self.file.unwrap_or_else(|| PathBuf::from("-"));
@@ -184,7 +185,7 @@ impl Source {
             Self::Table { table, columns } => drop(tokio::spawn(async move {
                 let take = |batch| async { sender.send(Ok(batch)).await.is_ok() };
                 if let Err(error) = read_table(&table, &columns, judge, take).await {
-                    let _ = sender.send(Err(failure(error))).await;
+                    let _ = sender.send(Err(failure(&error))).await;
                 }
             })),
         }
@@ -193,8 +194,8 @@ impl Source {
 }
 
 /// The source is not the service's own database, so its errors are told as what they are.
-fn failure(error: Error) -> Failure {
-    let cause = match &error {
+fn failure(error: &Error) -> Failure {
+    let cause = match error {
         Error::Unavailable { source, .. } | Error::Internal(source) => {
             crate::model::error::chain(source.as_ref())
         }

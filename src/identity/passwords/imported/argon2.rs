@@ -1,6 +1,9 @@
 //! Owns Argon2 hashes that came from elsewhere: PHC strings of any variant and parameters.
 
-use argon2::{Algorithm, Params, Version, password_hash::phc::PasswordHash};
+use argon2::{
+    Algorithm, Params, Version,
+    password_hash::phc::{Output, PasswordHash},
+};
 
 use super::{HashProblem, MIN_OUTPUT_BYTES};
 use crate::{
@@ -35,7 +38,7 @@ impl Argon2Hash {
         if !params.keyid().is_empty() || !params.data().is_empty() {
             return Err(malformed("it needs a secret key, or data, that are not here"));
         }
-        let output = parsed.hash.as_ref().map_or(0, |output| output.len());
+        let output = parsed.hash.as_ref().map_or(0, Output::len);
         if parsed.salt.is_none() || output < MIN_OUTPUT_BYTES {
             return Err(malformed("it has no salt, or an output of fewer than 16 bytes"));
         }

@@ -95,7 +95,7 @@ fn measure(arguments: &Arguments) -> Result<()> {
     let plan = if arguments.quick { QUICK } else { NORMAL };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     if arguments.scale.scale {
-        return scale::measure(arguments.scale, &runtime, arguments.write);
+        return scale::measure(arguments.scale, &runtime, arguments.quick, arguments.write);
     }
     let data = tempfile::tempdir()?;
     let mut machine = machine::Machine::watch()?;

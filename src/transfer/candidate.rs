@@ -27,7 +27,7 @@ pub struct Candidate {
 
 /// What a record says, other than name and password hash.
 #[derive(Clone, Copy, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "a field each: they are no states of one thing")]
+#[expect(clippy::struct_excessive_bools, reason = "each field is given or not, whatever the others are")]
 pub struct Given {
     /// The id: otherwise it is a new one.
     pub id: bool,

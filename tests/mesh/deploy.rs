@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use crate::{
     envoy,
+    pki::Authority,
     program::{directory, find},
 };
 
@@ -58,10 +59,20 @@ fn envoy_takes_its_configurations() {
     let descriptors = Command::new(env!("CARGO_BIN_EXE_signet")).arg("descriptor").output().unwrap().stdout;
     // Where rest.yaml names it.
     fs::write(work.path().join("api.binpb"), descriptors).unwrap();
+    // And what mtls.yaml reads.
+    let authority = Authority::new("an authority");
+    let own = authority.issue(&["gateway.example"]);
+    for (name, text) in [("envoy.crt", &own.cert), ("envoy.key", &own.key), ("ca.crt", &authority.pem)] {
+        fs::write(work.path().join(name), text).unwrap();
+    }
+    let at_work = format!("{}/", work.path().display());
     for file in manifests("envoy") {
         assert_checked(&file, &[("typed_config", "type_config"), ("port_value", "port")], |file| {
+            let config = fs::read_to_string(file).unwrap().replace("/etc/certs/", &at_work);
+            fs::write(work.path().join("envoy.yaml"), config).unwrap();
             let mut envoy = Command::new(envoy::program());
-            run(envoy.args(["--mode", "validate", "--log-level", "error", "-c"]).arg(file).current_dir(&work))
+            let validate = ["--mode", "validate", "--log-level", "error", "-c", "envoy.yaml"];
+            run(envoy.args(validate).current_dir(&work))
         });
     }
 }

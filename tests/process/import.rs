@@ -12,16 +12,12 @@ use crate::{
 };
 
 /// passlib 1.7.4 of "correct horse battery staple".
-pub(crate) const BCRYPT: &str = "$2b$04$K0ykuirb/DK3rwAYY9xmLe.CxfuaV4Qgrmc323vWsq.UAi4S2TpEe";
+const BCRYPT: &str = "$2b$04$K0ykuirb/DK3rwAYY9xmLe.CxfuaV4Qgrmc323vWsq.UAi4S2TpEe";
 const PASSWORD: &str = "correct horse battery staple";
 
 /// The lines of `records` as NDJSON.
 fn ndjson(records: &[Value]) -> String {
-    let mut lines = String::new();
-    for record in records {
-        writeln!(lines, "{record}").unwrap();
-    }
-    lines
+    records.iter().map(Value::to_string).collect::<Vec<_>>().join("\n")
 }
 
 fn user(username: &str) -> Value {
@@ -30,7 +26,7 @@ fn user(username: &str) -> Value {
 
 /// The numbers of a run: added, updated, already there, skipped, refused.
 #[track_caller]
-pub(crate) fn counts(finished: &Finished) -> [u64; 5] {
+fn counts(finished: &Finished) -> [u64; 5] {
     let object = finished.object();
     let count = |name: &str| object[name].as_u64().unwrap();
     let counts = ["added", "updated", "already_there", "skipped", "refused"].map(count);
@@ -39,7 +35,7 @@ pub(crate) fn counts(finished: &Finished) -> [u64; 5] {
 }
 
 /// The reason and the line of each refused row, as standard error tells them.
-pub(crate) fn refusals(finished: &Finished) -> Vec<(u64, String)> {
+fn refusals(finished: &Finished) -> Vec<(u64, String)> {
     let objects = finished.stderr.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let refused = objects.filter(|object| object["outcome"] == "refused");
     refused.map(|row| (row["line"].as_u64().unwrap(), row["reason"].as_str().unwrap().to_owned())).collect()
@@ -52,7 +48,7 @@ impl Place {
         self.run(&[&["--json", "users", "import", &file], flags].concat()).await
     }
 
-    pub(crate) async fn export(&self) -> String {
+    async fn export(&self) -> String {
         self.run(&["users", "export"]).await.succeeded().stdout
     }
 }
@@ -113,51 +109,68 @@ async fn import_of_an_export_is_the_identity() {
     assert_eq!(fresh.export().await, exported);
 }
 
-/// Lines of a file, and for which reason each is refused, if it is.
-fn faulty_lines() -> Vec<(String, Option<&'static str>)> {
+/// Two users who come over, in the first line and the last, and rows that do not.
+fn refused_rows() -> Vec<String> {
     let with = |name: &str, value: Value| {
         let mut record = user("somebody.else");
         record[name] = value;
-        (record.to_string(), Some("INVALID_FIELD"))
+        record.to_string()
     };
-    let named = |name: &str, reason| (user(name).to_string(), reason);
-    let hashed =
-        |hash: &str, reason| (json!({ "username": "x", "password_hash": hash }).to_string(), Some(reason));
-    let line = |text: &str, reason| (text.to_owned(), Some(reason));
+    let costly = BCRYPT.replace("$04$", "$15$");
+    let long = format!("{{\"username\":\"{}\"}}", "x".repeat(70_000));
     vec![
-        named("Alice", None),
-        (String::new(), None),
-        named("alice", Some("DUPLICATE_IN_INPUT")),
-        named("\u{ff21}LICE", Some("DUPLICATE_IN_INPUT")),
-        named("two words", Some("INVALID_USERNAME")),
-        line("{\"password_hash\":\"x\"}", "INVALID_USERNAME"),
-        line("{\"username\":\"nohash\"}", "PASSWORD_HASH_UNUSABLE"),
-        hashed("hunter2", "PASSWORD_HASH_UNKNOWN"),
-        hashed("!x", "PASSWORD_HASH_UNUSABLE"),
-        hashed(&BCRYPT.replace("$04$", "$15$"), "PASSWORD_HASH_TOO_COSTLY"),
-        hashed(&BCRYPT[..59], "PASSWORD_HASH_MALFORMED"),
+        user("Alice").to_string(),
+        String::new(),
+        user("alice").to_string(),
+        user("\u{ff21}LICE").to_string(),
+        user("two words").to_string(),
+        json!({ "password_hash": BCRYPT }).to_string(),
+        json!({ "username": "nohash" }).to_string(),
+        json!({ "username": "plain", "password_hash": "hunter2" }).to_string(),
+        json!({ "username": "unusable", "password_hash": "!x" }).to_string(),
+        json!({ "username": "costly", "password_hash": costly }).to_string(),
+        json!({ "username": "cut", "password_hash": &BCRYPT[..59] }).to_string(),
         with("email", json!("nobody")),
         with("display_name", json!("\u{7}")),
         with("is_active", json!("perhaps")),
         with("create_time", json!("yesterday")),
         with("id", json!("00000000-0000-0000-0000-000000000001")),
         with("username", json!(17)),
-        (with("is_activ", json!(false)).0, Some("MALFORMED_ROW")),
-        line(&format!("\"{BCRYPT}\""), "MALFORMED_ROW"),
-        line("{\"username\":", "MALFORMED_ROW"),
-        line(&format!("{{\"username\":\"{}\"}}", "x".repeat(70_000)), "MALFORMED_ROW"),
-        named("bob", None),
+        with("is_activ", json!(false)),
+        format!("\"{BCRYPT}\""),
+        "{\"username\":".to_owned(),
+        long,
+        user("bob").to_string(),
     ]
 }
+
+/// Which lines of those are refused, and why.
+const REFUSED: [(u64, &str); 19] = [
+    (3, "DUPLICATE_IN_INPUT"),
+    (4, "DUPLICATE_IN_INPUT"),
+    (5, "INVALID_USERNAME"),
+    (6, "INVALID_USERNAME"),
+    (7, "PASSWORD_HASH_UNUSABLE"),
+    (8, "PASSWORD_HASH_UNKNOWN"),
+    (9, "PASSWORD_HASH_UNUSABLE"),
+    (10, "PASSWORD_HASH_TOO_COSTLY"),
+    (11, "PASSWORD_HASH_MALFORMED"),
+    (12, "INVALID_FIELD"),
+    (13, "INVALID_FIELD"),
+    (14, "INVALID_FIELD"),
+    (15, "INVALID_FIELD"),
+    (16, "INVALID_FIELD"),
+    (17, "INVALID_FIELD"),
+    (18, "MALFORMED_ROW"),
+    (19, "MALFORMED_ROW"),
+    (20, "MALFORMED_ROW"),
+    (21, "MALFORMED_ROW"),
+];
 
 #[tokio::test]
 async fn whoever_does_not_come_over_is_told_with_line_and_reason_and_the_others_come() {
     let place = Place::on_database().await;
-    let (lines, reasons): (Vec<_>, Vec<_>) = faulty_lines().into_iter().unzip();
-    let expected: Vec<_> =
-        (1..).zip(reasons).filter_map(|(line, reason)| Some((line, reason?.to_owned()))).collect();
-    assert_eq!(expected.len(), 19);
-    let file = place.write("users.ndjson", &lines.join("\n"));
+    let file = place.write("users.ndjson", &refused_rows().join("\n"));
     let report = place.path("report.ndjson").display().to_string();
     let import = ["--json", "users", "import", &file, "--report", &report];
     let dry = place.run(&[&import[..], &["--dry-run"]].concat()).await;
@@ -169,6 +182,7 @@ async fn whoever_does_not_come_over_is_told_with_line_and_reason_and_the_others_
 
     let imported = place.run(&import).await;
     assert_eq!((imported.code, counts(&imported)), (Some(1), [2, 0, 0, 0, 19]), "{imported:?}");
+    let expected = REFUSED.map(|(line, reason)| (line, reason.to_owned()));
     assert_eq!(refusals(&imported), expected);
     assert_eq!(refusals(&dry), expected, "a dry run says what a run would");
     let report = fs::read_to_string(report).unwrap();
@@ -181,10 +195,14 @@ async fn whoever_does_not_come_over_is_told_with_line_and_reason_and_the_others_
     }
 
     let for_people = place.run(&["users", "import", &file]).await;
-    let counted = "0 added, 0 updated, 2 already there, 0 skipped, 19 refused.\n";
-    assert!(for_people.stdout.ends_with(counted), "{for_people:?}");
-    let told = "signet: line 5 (`two words`): the username has U+0020";
-    assert!(for_people.stderr.contains(told), "{for_people:?}");
+    assert!(
+        for_people.stdout.ends_with("0 added, 0 updated, 2 already there, 0 skipped, 19 refused.\n"),
+        "{for_people:?}"
+    );
+    assert!(
+        for_people.stderr.contains("signet: line 5 (`two words`): the username has U+0020"),
+        "{for_people:?}"
+    );
     assert!(for_people.stderr.ends_with("signet: 19 of 21 rows were refused\n"), "{for_people:?}");
 }
 
@@ -200,7 +218,7 @@ async fn a_name_or_an_id_that_is_somebody_elses_is_reported_and_never_merged() {
         let rows = [user("alice"), taken.clone(), other.clone()];
         let imported = place.import(&rows, &["--on-conflict", mode]).await;
         let reasons: Vec<_> = refusals(&imported).into_iter().map(|(_, reason)| reason).collect();
-        // The third row is a second Alice.
+        // The third row of the input is a second Alice, too.
         assert_eq!(reasons, ["USERNAME_COLLISION", "ID_TAKEN", "DUPLICATE_IN_INPUT"], "{mode}");
         let imported = place.import(std::slice::from_ref(&other), &["--on-conflict", mode]).await;
         let reasons: Vec<_> = refusals(&imported).into_iter().map(|(_, reason)| reason).collect();
@@ -254,7 +272,7 @@ async fn eventually(mut fact: impl AsyncFnMut() -> bool) {
 }
 
 /// Names, ids and hashes of many users.
-fn many(count: u32) -> String {
+fn many(count: u64) -> String {
     let mut lines = String::new();
     for number in 0..count {
         let id = uuid::Uuid::now_v7();
@@ -270,25 +288,25 @@ fn many(count: u32) -> String {
 
 #[tokio::test]
 async fn an_import_that_was_killed_is_run_again_and_nobody_comes_twice() {
-    const USERS: u32 = 6_000;
+    const USERS: u64 = 6_000;
     let place = Place::on_database().await;
     place.create_user("somebody").await;
     let file = place.write("users.ndjson", &many(USERS));
     let db = place.connect().await;
     let count = async || {
         let query = sea_orm::Statement::from_string(db.get_database_backend(), "SELECT COUNT(*) FROM users");
-        db.query_one_raw(query).await.unwrap().unwrap().try_get_by_index::<i64>(0).unwrap()
+        db.query_one_raw(query).await.unwrap().unwrap().try_get_by_index::<i64>(0).unwrap().cast_unsigned()
     };
     let import = place.signet(&["users", "import", &file]).start();
     eventually(async || count().await > 1).await;
     drop(import); // By SIGKILL.
     let there = count().await;
-    assert!(there <= i64::from(USERS) + 1);
+    assert!(there <= USERS + 1);
     let again = place.run(&["--json", "users", "import", &file, "--on-conflict=fail"]).await.succeeded();
     let [added, _, already_there, _, refused] = counts(&again);
-    assert_eq!((added + already_there, refused), (u64::from(USERS), 0));
-    assert!(already_there + 1 >= there.cast_unsigned(), "what was there stayed: {already_there}, {there}");
-    assert_eq!(count().await, i64::from(USERS) + 1);
+    assert_eq!((added + already_there, refused), (USERS, 0));
+    assert!(already_there + 1 >= there, "what was there stayed: {already_there}, {there}");
+    assert_eq!(count().await, USERS + 1);
 }
 
 #[tokio::test]
@@ -303,4 +321,135 @@ async fn imports_of_the_same_users_at_once_bring_each_over_once() {
     assert_eq!(counts.iter().map(|run| run[0]).sum::<u64>(), 1_200, "{counts:?}");
     assert_eq!(counts.iter().map(|run| run[2]).sum::<u64>(), 2_400, "{counts:?}");
     assert_eq!(place.export().await.lines().count(), 1_201);
+}
+
+#[tokio::test]
+async fn users_come_from_csv_with_columns_of_any_name() {
+    let place = Place::new();
+    let csv = format!(
+        "\u{feff}login,Hash,mail,is_active,ignored\r\nann,{BCRYPT},,1,x\n\"bob\",{BCRYPT},\"bob@example.com\",false,\"a\nb\"\n\
+         carol,{BCRYPT}\ndan,{BCRYPT},nobody,true,\n"
+    );
+    let file = place.write("users.csv", &csv);
+    let columns = ["--column-username=login", "--column-password-hash=Hash", "--column-email=mail"];
+    let imported = place.run(&[&["--json", "users", "import", &file][..], &columns].concat()).await;
+    assert_eq!(counts(&imported), [2, 0, 0, 0, 2], "{imported:?}");
+    let expected = [(5, "MALFORMED_ROW".to_owned()), (6, "INVALID_FIELD".to_owned())];
+    assert_eq!(refusals(&imported), expected, "lines are counted as an editor does");
+    let bob = place.run(&["users", "show", "bob", "--json"]).await.succeeded().object();
+    assert_eq!((&bob["email"], &bob["is_active"]), (&json!("bob@example.com"), &json!(false)));
+
+    let import = async |text: &str, flags: &[&str]| {
+        let file = place.write("other", text);
+        place.run(&[&["users", "import", &file], flags].concat()).await
+    };
+    let no_column = import("username,hash\nx,y\n", &["--format=csv"]).await;
+    assert!(no_column.stderr.contains("the first line names no column `password_hash`"), "{no_column:?}");
+    let open = format!("username,password_hash\n\"open,{}\n", "x,y\n".repeat(100_000));
+    let open = import(&open, &["--format=csv"]).await;
+    assert!(open.stderr.contains("is a quotation mark not closed?"), "{open:?}");
+    let senseless = import("{}", &["--column-id=x"]).await;
+    assert!(senseless.failed(2).contains("one name each"));
+    let nothing = import("", &["--format=csv"]).await;
+    assert!(nothing.stderr.contains("names no column"), "{nothing:?}");
+    let nothing = import("", &[]).await.succeeded();
+    assert!(nothing.stdout.contains("0 rows"), "{nothing:?}");
+}
+
+#[tokio::test]
+async fn users_come_from_a_table_of_another_service_and_their_ids_are_told() {
+    let place = Place::on_database().await;
+    place.create_user("somebody").await;
+    let db = place.connect().await;
+    let quote = if db.get_database_backend() == sea_orm::DbBackend::MySql { "`" } else { "\"" };
+    let table = format!("{quote}Old users{quote}");
+    db.execute_unprepared(&format!(
+        "CREATE TABLE {table} (id INTEGER PRIMARY KEY, login VARCHAR(80), hashed_password VARCHAR(128), \
+         is_active BOOLEAN, created TIMESTAMP NULL)"
+    ))
+    .await
+    .unwrap();
+    for (id, login, hash, active, created) in [
+        (17, "'ann'", BCRYPT, "TRUE", "'2020-01-02 03:04:05'"),
+        (4, "'bob'", BCRYPT, "FALSE", "NULL"),
+        (5, "'two words'", BCRYPT, "TRUE", "NULL"),
+        (6, "NULL", BCRYPT, "TRUE", "NULL"),
+        (7, "'carol'", "plain", "NULL", "NULL"),
+    ] {
+        let row = format!("INSERT INTO {table} VALUES ({id}, {login}, '{hash}', {active}, {created})");
+        db.execute_unprepared(&row).await.unwrap();
+    }
+    let url = place.database_url();
+    let ids = place.path("ids.ndjson").display().to_string();
+    let import = async |flags: &[&str]| {
+        let run = ["--json", "users", "import", "--column-username=login", "--column-create-time=created"];
+        place
+            .signet(&[&run[..], &["--id-map", &ids], flags].concat())
+            .env("SIGNET_IMPORT_FROM", &url)
+            .run()
+            .await
+    };
+    let imported = import(&["--table=Old users"]).await;
+    assert_eq!(counts(&imported), [2, 0, 0, 0, 3], "{imported:?}");
+    let expected = [(2, "INVALID_USERNAME"), (3, "INVALID_USERNAME"), (4, "PASSWORD_HASH_UNKNOWN")];
+    let rows = imported.stderr.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let rows: Vec<_> = rows.filter(|row| row["outcome"] == "refused").collect();
+    let found: Vec<_> =
+        rows.iter().map(|row| (row["row"].as_u64().unwrap(), row["reason"].as_str().unwrap())).collect();
+    assert_eq!(found, expected);
+    assert_eq!(rows[2]["source_id"], "7");
+
+    let ann = place.run(&["users", "show", "ann", "--json"]).await.succeeded().object();
+    assert_eq!(ann["create_time"], "2020-01-02T03:04:05Z");
+    let bob = place.run(&["users", "show", "bob", "--json"]).await.succeeded().object();
+    assert_eq!(bob["is_active"], false);
+    let told = fs::read_to_string(&ids).unwrap();
+    let told: Vec<Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let expected = [
+        json!({ "source_id": "4", "username": "bob", "id": bob["id"] }),
+        json!({ "source_id": "17", "username": "ann", "id": ann["id"] }),
+    ];
+    assert_eq!(told, expected);
+    let before = place.export().await;
+    assert_eq!(counts(&import(&["--table=Old users"]).await), [0, 0, 2, 0, 3]);
+    assert_eq!(fs::read_to_string(&ids).unwrap().lines().count(), 2, "the map is whole after every run");
+    assert_eq!(place.export().await, before);
+
+    // Names are names, whatever they hold.
+    for (flag, problem) in [
+        ("--table=users; DROP TABLE users", "cannot be read"),
+        ("--table=users\" --", "cannot be the name"),
+        ("--table=users` --", "cannot be the name"),
+        ("--column-email=email FROM users --", "cannot be read"),
+        ("--column-email=nothing", "nothing"),
+        ("--column-email=a\" || \"b", "cannot be the name"),
+    ] {
+        let table = if flag.starts_with("--table") { &[flag][..] } else { &[flag, "--table=Old users"] };
+        let refused = import(table).await;
+        assert_eq!(refused.code, Some(1), "{flag}: {refused:?}");
+        assert!(refused.stderr.contains(problem), "{flag}: {refused:?}");
+    }
+    assert_eq!(place.export().await, before);
+}
+
+#[tokio::test]
+async fn a_source_that_is_not_there_is_told_without_its_password() {
+    let place = Place::new();
+    for url in [
+        "mysql://u:hunter2@127.0.0.1:1/app",
+        "postgresql+psycopg://u:hunter2@127.0.0.1:1/app",
+        "mysql://u:hunter2@127.0.0.1:1/app?charset=utf8",
+        "oracle://u:hunter2@db/app",
+        "sqlite:/nowhere/hunter2.db",
+    ] {
+        let file = place.write("url", &format!("{url}\n"));
+        let refused = place.run(&["users", "import", "--from-file", &file]).await;
+        assert!([Some(1), Some(2)].contains(&refused.code) && refused.stdout.is_empty(), "{refused:?}");
+        assert!(!refused.stderr.contains("u:hunter2"), "{refused:?}");
+        assert!(refused.stderr.contains("signet: "), "{refused:?}");
+    }
+    let both = place.run(&["users", "import", "users.csv", "--from=sqlite:x"]).await;
+    assert_eq!(both.code, Some(2));
+    assert_eq!(place.run(&["users", "import"]).await.code, Some(2));
+    assert_eq!(place.run(&["users", "import", "nothing.csv"]).await.code, Some(2));
 }

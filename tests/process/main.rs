@@ -16,7 +16,6 @@ mod descriptor;
 mod harness;
 mod help;
 mod import;
-mod import_sources;
 mod keys;
 mod live;
 mod logs;

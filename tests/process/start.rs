@@ -92,7 +92,8 @@ async fn the_data_are_made_for_this_user_alone() {
     let digits = key.trim_end();
     assert!(digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()), "the key's form");
     service.stop().await;
-    assert_eq!(names(&place.data("")), ["master.key", "signet.db"], "a stop leaves nothing half done");
+    let left = ["master.key", "signet.db", "signet.db.lock"];
+    assert_eq!(names(&place.data("")), left, "a stop leaves nothing half done");
 }
 
 #[tokio::test]

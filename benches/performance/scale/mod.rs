@@ -25,11 +25,17 @@ use work::{Cost, Operation, Tokens};
 /// How many users the small database has.
 const SMALL: usize = 1_000;
 
-/// How many rounds there are; the median counts.
-const ROUNDS: usize = 5;
+/// How much is measured.
+#[derive(Clone, Copy, Debug)]
+struct Effort {
+    /// How many rounds there are; the median counts.
+    rounds: usize,
+    /// How often each operation is done in a round at each size.
+    calls: usize,
+}
 
-/// How often each operation is done in a round at each size.
-const CALLS: usize = 3_000;
+const NORMAL: Effort = Effort { rounds: 5, calls: 3_000 };
+const QUICK: Effort = Effort { rounds: 2, calls: 320 };
 
 /// A database that has just been filled is left alone until it takes less than this share of a core.
 const QUIET: f64 = 0.05;
@@ -38,7 +44,7 @@ const QUIET: f64 = 0.05;
 const LOOK: Duration = Duration::from_secs(1);
 const LOOKS: usize = 30;
 
-/// How much is measured.
+/// Whether growth is measured, and up to what.
 #[derive(clap::Args, Clone, Copy, Debug)]
 pub(crate) struct ScaleArguments {
     /// Instead of all else, measure what the same work costs with 1,000 users and with 1,000,000, on every database, and write the plan
@@ -94,12 +100,18 @@ struct Memory {
 }
 
 /// The whole run.
-pub(crate) fn measure(options: ScaleArguments, runtime: &Runtime, to_docs: bool) -> Result<()> {
+pub(crate) fn measure(
+    arguments: ScaleArguments,
+    runtime: &Runtime,
+    quick: bool,
+    to_docs: bool,
+) -> Result<()> {
+    let effort = if quick { QUICK } else { NORMAL };
     let mut machine = machine::Machine::watch()?;
     println!("{machine}");
     let mut found = Vec::new();
     for kind in Kind::ALL {
-        found.push(on(kind, options.users, runtime)?);
+        found.push(on(kind, arguments.users, effort, runtime)?);
     }
     let hash_ms = Spread::of(
         (0..3)
@@ -109,13 +121,13 @@ pub(crate) fn measure(options: ScaleArguments, runtime: &Runtime, to_docs: bool)
             .map(|rate| 1e3 / rate),
     );
     machine.end()?;
-    let report = Report { machine, users: options.users, found, hash_ms };
+    let report = Report { machine, users: arguments.users, found, hash_ms };
     println!("\n{}", report.markdown());
     report.write(to_docs)
 }
 
 /// Fills both databases of `kind`, and measures on them.
-fn on(kind: Kind, users: usize, runtime: &Runtime) -> Result<Found> {
+fn on(kind: Kind, users: usize, effort: Effort, runtime: &Runtime) -> Result<Found> {
     let folders = tempfile::tempdir()?;
     let server = DatabaseServer::start(kind)?;
     let fill = |count: usize| -> Result<Site> {
@@ -128,8 +140,9 @@ fn on(kind: Kind, users: usize, runtime: &Runtime) -> Result<Found> {
     wait_until_quiet(&server)?;
     let held_before = large.remembering.resident_mb()?;
     say(&format!("{}: the same work at both sizes, in pairs", kind.name()));
-    let growth = runtime.block_on(grow(&small, &large, &server))?;
-    let per_login = (large.remembering.resident_mb()? - held_before) * 1e6 / float(ROUNDS * CALLS);
+    let growth = runtime.block_on(grow(&small, &large, &server, effort))?;
+    let per_login =
+        (large.remembering.resident_mb()? - held_before) * 1e6 / float((effort.rounds + 1) * effort.calls);
     let memory =
         Memory { small: small.forgetful.resident_mb()?, large: large.forgetful.resident_mb()?, per_login };
     let (rows_per_second, bytes_per_user, bytes_per_session) =
@@ -143,13 +156,13 @@ fn on(kind: Kind, users: usize, runtime: &Runtime) -> Result<Found> {
 }
 
 /// All operations at both sizes, again and again.
-async fn grow(small: &Site, large: &Site, server: &DatabaseServer) -> Result<Vec<Growth>> {
+async fn grow(small: &Site, large: &Site, server: &DatabaseServer, effort: Effort) -> Result<Vec<Growth>> {
     let mut costs = vec![(Vec::new(), Vec::new()); Operation::ALL.len()];
     let (mut small_tokens, mut large_tokens) = (Tokens::default(), Tokens::default());
-    for round in 0..=ROUNDS {
+    for round in 0..=effort.rounds {
         for (operation, (of_small, of_large)) in Operation::ALL.into_iter().zip(&mut costs) {
-            let at_small = work::measure(operation, small, server, &mut small_tokens, CALLS).await?;
-            let at_large = work::measure(operation, large, server, &mut large_tokens, CALLS).await?;
+            let at_small = work::measure(operation, small, server, &mut small_tokens, effort.calls).await?;
+            let at_large = work::measure(operation, large, server, &mut large_tokens, effort.calls).await?;
             // In the first round everything warms up.
             if round > 0 {
                 of_small.push(at_small);

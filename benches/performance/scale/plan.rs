@@ -23,6 +23,9 @@ const USED: f64 = 0.5;
 /// The least number of replicas that lets one be replaced while another fails.
 const MIN_REPLICAS: f64 = 3.0;
 
+/// More than these are no plan.
+const MAX_REPLICAS: f64 = 1_000.0;
+
 /// What the plan comes to, for one way of spreading calls over replicas.
 struct Plan {
     replicas: f64,
@@ -52,8 +55,9 @@ fn refreshes() -> f64 {
     active() / TOKEN_SECONDS
 }
 
-/// `seen_by` is the share of the replicas that see any one user's calls: all of them, or one.
-fn plan(found: &Found, hash_ms: f64, every_replica_sees_everybody: bool) -> Plan {
+/// Any one user's calls are seen by every replica, or by one. None if no number of replicas is enough: each new one has everybody's
+/// rows to read, too.
+fn plan(found: &Found, hash_ms: f64, every_replica_sees_everybody: bool) -> Option<Plan> {
     let load = |operation: Operation, rate: f64| {
         let costs = found.of(operation).large;
         Load {
@@ -63,7 +67,7 @@ fn plan(found: &Found, hash_ms: f64, every_replica_sees_everybody: bool) -> Plan
     };
     let hash_cores = LOGINS_PER_SECOND * hash_ms / 1e3;
     let mut replicas = MIN_REPLICAS;
-    loop {
+    while replicas <= MAX_REPLICAS {
         let seen_by = if every_replica_sees_everybody { replicas } else { 1.0 };
         let first_sights = (refreshes() + LOGINS_PER_SECOND) * seen_by;
         let read_again = active() / REMEMBERED_SECONDS * seen_by;
@@ -78,7 +82,7 @@ fn plan(found: &Found, hash_ms: f64, every_replica_sees_everybody: bool) -> Plan
         let needed = (signet_cores / USED / CORES).ceil().max(MIN_REPLICAS);
         if needed <= replicas {
             let remembered = active() * seen_by / replicas;
-            return Plan {
+            return Some(Plan {
                 replicas,
                 signet_cores,
                 hash_cores,
@@ -87,17 +91,19 @@ fn plan(found: &Found, hash_ms: f64, every_replica_sees_everybody: bool) -> Plan
                 reads_per_second: 2.0 * (first_sights + read_again) + refreshes() + LOGINS_PER_SECOND,
                 commits_per_second: refreshes() + LOGINS_PER_SECOND,
                 memory_gb: (remembered * found.memory.per_login + found.memory.large * 1e6) / 1e9,
-            };
+            });
         }
         replicas = needed;
     }
+    None
 }
 
 pub(super) fn markdown(found: &Found, hash_ms: f64) -> String {
     let (any, one) = (plan(found, hash_ms, true), plan(found, hash_ms, false));
     let mut table = Table::new(&["on paper", "any replica", "each user's calls to one replica", "from"]);
     let mut row = |what: &str, of: fn(&Plan) -> String, from: &str| {
-        table.row([what.to_owned(), of(&any), of(&one), from.to_owned()]);
+        let [any, one] = [&any, &one].map(|plan| plan.as_ref().map_or("none is enough".to_owned(), of));
+        table.row([what.to_owned(), any, one, from.to_owned()]);
     };
     row("cores busy in Signet", |plan| number(plan.signet_cores, 1), "rates x CPU above, and hashes");
     row("of these, hashing", |plan| number(plan.hash_cores, 1), "logins/s x the time of a hash");

@@ -27,6 +27,8 @@ impl SeenKeys {
             .filename("")
             .journal_mode(SqliteJournalMode::Off)
             .synchronous(SqliteSynchronous::Off)
+            // 32 MiB of pages, so that keys in no order do not go to the disk and back for each batch.
+            .pragma("cache_size", "-32768")
             .disable_statement_logging()
             .connect()
             .await

@@ -7,7 +7,7 @@ use super::{Field, Reason, Record, Refusal, Row};
 use crate::{
     identity::passwords::{Argon2Params, adopt},
     model::{
-        RuleViolation, Timestamp, User, UserId, Username,
+        Clock, RuleViolation, Timestamp, User, UserId, Username,
         profile::{DisplayName, Email},
     },
     store::StoredUser,
@@ -46,12 +46,12 @@ pub struct Given {
 }
 
 /// Judges records.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Judge {
     /// The parameters of this service's own hashes.
     pub argon2: Argon2Params,
-    /// What stands for a time that a record does not say.
-    pub now: Timestamp,
+    /// What stands for a time that a record does not say: ids that are made one after the other then lie together in the database.
+    pub clock: Clock,
 }
 
 impl Judge {
@@ -87,12 +87,13 @@ impl Judge {
         let password_hash = self.password_hash(record.password_hash)?;
         let email = optional("email", record.email, Email::parse)?;
         let display_name = optional("display_name", record.display_name, DisplayName::parse)?;
-        let create_time = time("create_time", &record.create_time)?.unwrap_or(self.now);
+        let now = self.clock.now();
+        let create_time = time("create_time", &record.create_time)?.unwrap_or(now);
         let user = User {
             id: match id {
                 Id::Own(id) => *id,
                 // Ids stand in the order of the accounts' making, as far as that is known.
-                Id::Foreign(_) | Id::None => UserId::new(create_time.min(self.now), &mut rand::rng()),
+                Id::Foreign(_) | Id::None => UserId::new(create_time.min(now), &mut rand::rng()),
             },
             username,
             email,

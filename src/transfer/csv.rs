@@ -17,7 +17,7 @@ use super::{BATCH, Batch, Columns, Field, Judge, MAX_ROW_BYTES, Reason, Record, 
 pub fn read_csv(
     input: impl Read,
     columns: &Columns,
-    judge: Judge,
+    judge: &Judge,
     mut take: impl FnMut(Batch) -> bool,
 ) -> io::Result<()> {
     let left = Rc::new(Cell::new(0));

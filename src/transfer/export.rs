@@ -48,7 +48,7 @@ mod tests {
     use crate::{
         identity::passwords::Argon2Params,
         model::{
-            Timestamp, User, UserId, Username,
+            Clock, Timestamp, User, UserId, Username,
             profile::{DisplayName, Email},
         },
         store::StoredUser,
@@ -59,10 +59,11 @@ mod tests {
 
     const HASH: &str =
         "$argon2id$v=19$m=64,t=1,p=1$MkaIMWZsLaVUypnTmhNibA$gt0w96nqjuOGLWDDiLqd27+8vYhkaG4OtqORkRZpKg4";
-    const JUDGE: Judge = Judge {
-        argon2: Argon2Params { memory_kib: 64, iterations: 1, parallelism: 1 },
-        now: Timestamp::from_micros(1_795_472_368_123_456),
-    };
+
+    fn judge() -> Judge {
+        let argon2 = Argon2Params { memory_kib: 64, iterations: 1, parallelism: 1 };
+        Judge { argon2, clock: Clock::manual(Timestamp::from_micros(1_795_472_368_123_456)) }
+    }
 
     /// The whole range of years that RFC 3339 can write.
     fn time() -> impl Strategy<Value = Timestamp> {
@@ -97,7 +98,7 @@ mod tests {
         fn whoever_is_written_out_is_taken_back_the_same(users in proptest::collection::vec(users(), 1..5)) {
             let file: String = users.iter().map(|user| line(user) + "\n").collect();
             let mut read = Vec::new();
-            read_ndjson(file.as_bytes(), JUDGE, |batch| {
+            read_ndjson(file.as_bytes(), &judge(), |batch| {
                 read.extend(batch.rows);
                 true
             })
@@ -109,7 +110,7 @@ mod tests {
         #[test]
         fn no_line_panics(line in any::<Vec<u8>>(), text in "[{}\\[\\]\",:a-z0-9_ \\\\]{0,60}") {
             for line in [&line[..], text.as_bytes(), format!("{{{text}}}").as_bytes()] {
-                read_ndjson(line, JUDGE, |_| true).unwrap();
+                read_ndjson(line, &judge(), |_| true).unwrap();
             }
         }
     }

@@ -67,6 +67,7 @@ impl Import {
     /// # Errors
     /// [`Error::Internal`] if there is no room for a temporary file.
     pub async fn begin(store: Store, settings: ImportSettings, clock: Clock) -> Result<Self, Error> {
+        store.expect_many().await?;
         Ok(Self { store, settings, clock, seen: SeenKeys::open().await?, tally: Tally::default() })
     }
 

@@ -17,7 +17,11 @@ const MAX_PROBLEM_CHARS: usize = 240;
 ///
 /// # Errors
 /// The input's.
-pub fn read_ndjson(input: impl BufRead, judge: Judge, mut take: impl FnMut(Batch) -> bool) -> io::Result<()> {
+pub fn read_ndjson(
+    input: impl BufRead,
+    judge: &Judge,
+    mut take: impl FnMut(Batch) -> bool,
+) -> io::Result<()> {
     let mut lines = Lines::new(input);
     let (mut batch, mut place) = (Batch::default(), 0);
     while let Some(line) = lines.next()? {

@@ -10,7 +10,7 @@ use crate::{model::Error, store::ForeignTable};
 pub async fn read_table<Taken: Future<Output = bool>>(
     table: &ForeignTable,
     columns: &Columns,
-    judge: Judge,
+    judge: &Judge,
     take: impl Fn(Batch) -> Taken,
 ) -> Result<(), Error> {
     let fields: Vec<_> = columns.in_table();

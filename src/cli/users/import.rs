@@ -60,7 +60,7 @@ pub(super) async fn run(arguments: Arguments, config: &Config, output: Output) -
     // What the command line gets wrong is told before anything is made.
     let argon2 = config.passwords.argon2().map_err(|error| Failure::Usage(error.to_string()))?;
     let clock = Clock::system();
-    let judge = Judge { argon2, now: clock.now() };
+    let judge = Judge { argon2, clock: clock.clone() };
     let source = arguments.source.open().await?;
     let mut reporter =
         Reporter::open(output, &source, arguments.report.as_deref(), arguments.id_map.as_deref())?;

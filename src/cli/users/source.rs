@@ -173,8 +173,8 @@ impl Source {
             Self::File { input, format, columns, .. } => drop(thread::spawn(move || {
                 let take = |batch| sender.blocking_send(Ok(batch)).is_ok();
                 let read = match format {
-                    Format::Ndjson => read_ndjson(input, judge, take),
-                    Format::Csv => read_csv(input, &columns, judge, take),
+                    Format::Ndjson => read_ndjson(input, &judge, take),
+                    Format::Csv => read_csv(input, &columns, &judge, take),
                 };
                 if let Err(error) = read {
                     // If nobody reads any more, another failure has been told.
@@ -184,7 +184,7 @@ impl Source {
             })),
             Self::Table { table, columns } => drop(tokio::spawn(async move {
                 let take = |batch| async { sender.send(Ok(batch)).await.is_ok() };
-                if let Err(error) = read_table(&table, &columns, judge, take).await {
+                if let Err(error) = read_table(&table, &columns, &judge, take).await {
                     let _ = sender.send(Err(failure(&error))).await;
                 }
             })),

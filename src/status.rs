@@ -1,12 +1,12 @@
 //! Owns how an error looks on the wire: its gRPC status, and the stable reason that it has over every protocol.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::LazyLock, time::Duration};
 
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use crate::{
-    model::{Error, FieldReason, NameSet, error},
+    model::{Clock, Error, FieldReason, NameSet, Throttle, error},
     proto::{
         ERROR_DOMAIN,
         identity::v1::{ErrorReason, FieldReason as WireFieldReason},
@@ -99,10 +99,22 @@ pub fn retry_after(error: &Error) -> Option<Duration> {
 }
 
 /// Logs `error`, if it is a failure of the service itself.
+///
+/// While something that all calls need is away, all of them fail with [`Code::Unavailable`], and so often that the log would hold
+/// nothing else: one in a second is logged, and how many were not.
 pub fn log(error: &Error) {
-    let (code, _) = code_and_reason(error);
-    if code == Code::Internal || code == Code::Unavailable {
-        tracing::error!(reason = reason(error), error = %error::chain(error), "call failed");
+    static CLOCK: LazyLock<Clock> = LazyLock::new(Clock::system);
+    static UNAVAILABLE: Throttle = Throttle::new(Duration::from_secs(1));
+    let reason = reason(error);
+    match code_and_reason(error).0 {
+        Code::Internal => tracing::error!(reason, error = %error::chain(error), "call failed"),
+        Code::Unavailable => {
+            if let Some(silent) = UNAVAILABLE.pass(CLOCK.monotonic()) {
+                let error = error::chain(error);
+                tracing::error!(reason, error = %error, failed_since_last_told = silent, "call failed");
+            }
+        }
+        _ => {}
     }
 }
 

@@ -127,14 +127,17 @@ impl Error {
     }
 }
 
-/// The error and every cause below it, for the log.
+/// The error and every cause below it, for the log. What an error has said of its cause already is not said again.
 #[must_use]
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
+        let said = inner.to_string();
+        if !text.ends_with(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
         cause = inner.source();
     }
     text
@@ -210,4 +213,22 @@ pub enum FieldReason {
     PasswordIsUsername,
     /// The field cannot be changed, or is none.
     NotUpdatable,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("not written: {0}")]
+    struct SaysItsCause(#[source] std::io::Error);
+
+    #[test]
+    fn a_chain_tells_every_cause_once() {
+        let cause = std::io::Error::other("the disk is full");
+        let error = Error::Unavailable { what: "database", source: Box::new(cause) };
+        assert_eq!(chain(&error), format!("{error}: the disk is full"));
+        let error = SaysItsCause(std::io::Error::other("the disk is full"));
+        assert_eq!(chain(&error), "not written: the disk is full");
+    }
 }

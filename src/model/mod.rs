@@ -7,6 +7,7 @@ pub mod id;
 pub mod key;
 pub mod name_set;
 pub mod tally;
+mod throttle;
 
 pub use claims::{Audience, Claims, Subject};
 pub use clock::{Clock, Deadline, Timestamp};
@@ -15,6 +16,7 @@ pub use id::{ClientId, SessionId, UserId};
 pub use key::{KeyId, SigningAlg};
 pub use name_set::NameSet;
 pub use tally::Tally;
+pub(crate) use throttle::Throttle;
 
 // What the service keeps: nobody needs it who only recognises callers, nor the tables of Unicode that its rules go by.
 #[cfg(feature = "server")]

@@ -87,8 +87,9 @@ impl Store {
             file_use: Some(Arc::new(file_use)),
         };
         // Of processes that open a new file at once some are told that it is busy, whatever the busy timeout: it is asked again.
-        store.ask(|| store.db.ping()).await?;
+        // The writer first: it is the more patient one, and making a file can take a slow disk its time.
         store.ask(|| store.writer.ping()).await?;
+        store.ask(|| store.db.ping()).await?;
         Ok(store)
     }
 

@@ -17,3 +17,4 @@ mod outage;
 mod postgres;
 #[path = "../support/mod.rs"]
 mod support;
+mod tls;

@@ -61,13 +61,13 @@ async fn whoever_has_a_token_for_the_service_is_let_in_and_others_hear_why_not()
     stock.list_items().await.unwrap();
     assert!(stock.is_serving().await, "health asks nobody who he is");
 
-    let (signed, signature) = token.rsplit_once('.').unwrap();
-    let forged = format!("{signed}.{}", signature.chars().rev().collect::<String>());
+    let (content, signature) = token.rsplit_once('.').unwrap();
+    let forged = format!("{content}.{}", signature.chars().rev().collect::<String>());
     let unsigned = with_header(&token, &json!({ "typ": "at+jwt", "alg": "none", "kid": kid(&token) }));
     let hmac = with_header(&token, &json!({ "typ": "at+jwt", "alg": "HS256", "kid": kid(&token) }));
     let unauthenticated = |reason: &str| (Code::Unauthenticated, reason.to_owned());
     assert_eq!(refused(stock.call(GET_ITEM, None).await), unauthenticated("TOKEN_MISSING"));
-    for bad in [&elsewhere, &forged, &unsigned, &hmac, &of_unknown_key(&token), signed, "a.b.c"] {
+    for bad in [&elsewhere, &forged, &unsigned, &hmac, &of_unknown_key(&token), content, "a.b.c"] {
         assert_eq!(refused(stock.call(GET_ITEM, Some(bad)).await), unauthenticated("TOKEN_INVALID"), "{bad}");
     }
     let lacking = refused(stock.call(TAKE_ITEM, Some(&token)).await);

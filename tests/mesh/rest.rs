@@ -73,7 +73,7 @@ async fn a_client_signs_up_gets_a_token_and_is_recognised() {
     assert_eq!((status, &me), (200, &user));
 }
 
-/// Clients that were written for another service, the one that FastAPI's tutorial builds: all they are given is where Signet is.
+/// Clients that were written for another service, the one that `FastAPI`'s tutorial builds: all they are given is where Signet is.
 #[tokio::test]
 async fn clients_of_a_fastapi_service_work_unchanged() {
     let rest = Rest::start().await;

@@ -158,3 +158,36 @@ async fn a_cluster_without_its_majority_serves_nothing_until_it_is_told_to() {
         cluster.start(node).await;
     }
 }
+
+#[tokio::test]
+async fn a_server_that_only_reads_costs_writes_alone_and_its_user_needs_no_more_than_is_said() {
+    let (cluster, place) = (Cluster::new(), Place::on_database().await);
+    place.run(&["migrate", "up"]).await.succeeded();
+    let database = place.url_at("").rsplit_once('/').unwrap().1.to_owned();
+    // A server that only reads lets whoever administers it write all the same.
+    let user = format!(
+        "CREATE OR REPLACE USER server@'127.0.0.1'; GRANT SELECT, INSERT, UPDATE, DELETE ON {database}.* TO server@'127.0.0.1'"
+    );
+    cluster.sql(0, &user).await;
+    let url = place.database_url().replace("root@", "server@");
+    let signet = place.signet(&[]).env("SIGNET_DATABASE_URL", &url).without_env("SIGNET_AUTO_MIGRATE");
+    let mut service = signet.serve().await;
+    let client = service.client().await;
+    client.sign_up("alice").await.unwrap();
+    let token = client.log_in("alice", PASSWORD).await.unwrap();
+
+    for node in NODES {
+        cluster.sql(node, "SET GLOBAL read_only = 1").await;
+    }
+    assert_eq!(reason(&client.sign_up("bob").await), "UNAVAILABLE");
+    assert_eq!(reason(&client.log_in("alice", PASSWORD).await), "UNAVAILABLE");
+    client.get_me(&token).await.unwrap();
+    service.logs("--read-only option").await;
+
+    for node in NODES {
+        cluster.sql(node, "SET GLOBAL read_only = 0").await;
+    }
+    client.sign_up("bob").await.expect("nothing of it had been written");
+    client.log_in("alice", PASSWORD).await.unwrap();
+    service.stop().await;
+}

@@ -87,7 +87,7 @@ async fn a_full_disk_costs_writes_and_nothing_that_was_acknowledged() {
 async fn a_database_that_only_reads_costs_writes_alone() {
     let place = Place::on_database().await;
     if place.server_kind() != Some("postgres") {
-        return; // SQLite's has a test of its own; of MariaDB a server is read-only, and other tests are on it.
+        return; // Of SQLite below, of MariaDB in tests/failover: a whole server is read-only there, and other tests are on this one.
     }
     let mut service = place.serve(&[]).await;
     let client = service.client().await;

@@ -12,7 +12,8 @@ pub struct ObserveConfig {
     #[arg(long, env = "SIGNET_METRICS", global = true, value_name = "WHETHER", value_enum, default_value_t = Switch::On)]
     pub metrics: Switch,
 
-    /// Where the audit log goes, a JSON object a line for each event that matters to security: off, stderr, or the path of a file to append to.
+    /// Where the audit log goes, a JSON object a line for each event that matters to security: off, stderr, or the path of a file to
+    /// append to, which must contain a `/` (./audit.log).
     #[arg(
         long,
         env = "SIGNET_AUDIT_LOG",
@@ -27,8 +28,8 @@ pub struct ObserveConfig {
 /// Whether something is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Switch {
-    /// It is.
+    /// Yes.
     On,
-    /// It is not.
+    /// No.
     Off,
 }

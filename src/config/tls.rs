@@ -26,8 +26,9 @@ pub struct TlsConfig {
     #[arg(long, env = "SIGNET_TLS_CLIENT_CA", global = true, value_name = "FILE")]
     pub tls_client_ca: Option<PathBuf>,
 
-    /// A proxy, by the SPIFFE ID or a DNS name in its certificate, whose header `x-forwarded-client-cert` is believed; repeat for more.
-    /// The header of anybody else is ignored. Only for proxies that replace what their clients send (Envoy: `SANITIZE_SET`).
+    /// A proxy, by the SPIFFE ID or a DNS name in its certificate, whose header `x-forwarded-client-cert` is believed; repeat for more,
+    /// or separate them by commas. The header of anybody else is ignored. Only for proxies that replace what their clients send (Envoy:
+    /// `SANITIZE_SET`).
     #[arg(
         long = "trusted-proxy",
         env = "SIGNET_TRUSTED_PROXY",

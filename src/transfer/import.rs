@@ -1,4 +1,4 @@
-//! Owns taking users in: batch by batch, each in one transaction, so that whatever ends it, it can be begun again.
+//! Owns taking users in, batch by batch: new users in one transaction, replaced ones in several, so that it can be begun again.
 
 use std::collections::HashMap;
 

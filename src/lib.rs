@@ -9,7 +9,7 @@
 //!      -> { proto, status, metrics } -> model
 //! ```
 //!
-//! docs/ARCHITECTURE.md tells two requests as stories, file after file.
+//! docs/ARCHITECTURE.md tells three requests as stories, file after file.
 //!
 //! The feature `server`, which is on by default, is the service. Without it, [`auth`] is what another service recognises its callers
 //! with.

@@ -32,7 +32,6 @@ pub use backup::{BackedUp, RestoreOptions, Restored, backup, restore};
 pub use database::{Missing, OpenDatabase};
 pub use grpc::{descriptor_set, policy};
 pub use reseal::{Resealed, reseal};
-pub use tls::Probe;
 
 use connections::Connections;
 use parts::{Foundation, Parts};

@@ -2,53 +2,59 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
-use hyper_util::rt::TokioIo;
+use http::{StatusCode, Uri};
+use http_body_util::Empty;
+use hyper_rustls::HttpsConnectorBuilder;
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use serde_json::json;
-use tonic::transport::{Endpoint, Uri};
-use tonic_health::pb::{
-    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+use tokio_rustls::rustls::{
+    ClientConfig, DigitallySignedStruct, Error as TlsError, SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::{
+        WebPkiSupportedAlgorithms, aws_lc_rs::default_provider, verify_tls12_signature,
+        verify_tls13_signature,
+    },
+    pki_types::{CertificateDer, ServerName, UnixTime},
 };
 
 use super::{Failure, Output};
-use crate::{config::Config, model::error::chain, server::Probe};
+use crate::{config::Config, model::error::chain};
 
 /// How long the answer may take: container probes give a second or a few.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
+/// Asks `/readyz`. Not `grpc.health.v1`, which says the same: with `--tls-client-ca` that takes a certificate, which a probe does not
+/// have.
 pub(super) async fn run(config: &Config, output: Output) -> Result<(), Failure> {
-    let addr = reachable(config.grpc_addr);
-    let probe = Probe::new(&config.tls).map_err(|error| Failure::Usage(error.to_string()))?;
-    let status = check(addr, probe)
+    let addr = reachable(config.http_addr);
+    let speaks_tls = config.tls.files().map_err(|error| Failure::Usage(error.to_string()))?.is_some();
+    let status = tokio::time::timeout(TIMEOUT, ask(addr, speaks_tls))
         .await
+        .unwrap_or_else(|_| Err(format!("no answer within {TIMEOUT:?}")))
         .map_err(|problem| Failure::Failed(format!("{addr} does not serve: {problem}")))?;
-    if status != ServingStatus::Serving {
-        return Err(Failure::Failed(format!("{addr} does not serve: it answers {}", status.as_str_name())));
+    match status {
+        StatusCode::OK => output.answer(&format!("{addr} serves."), &json!({ "status": "SERVING" })),
+        StatusCode::SERVICE_UNAVAILABLE => {
+            Err(Failure::Failed(format!("{addr} does not serve: it is not ready")))
+        }
+        other => Err(Failure::Failed(format!("{addr} does not serve: it answers {other}"))),
     }
-    output.answer(&format!("{addr} serves."), &json!({ "status": status.as_str_name() }))
 }
 
-async fn check(addr: SocketAddr, probe: Option<Probe>) -> Result<ServingStatus, String> {
-    let endpoint = Endpoint::from_shared(format!("http://{addr}")).map_err(|error| error.to_string())?;
-    let endpoint = endpoint.connect_timeout(TIMEOUT).timeout(TIMEOUT);
-    let channel = match probe {
-        None => endpoint.connect().await,
-        Some(probe) => {
-            let connect = move |_: Uri| {
-                let probe = probe.clone();
-                async move { probe.connect(addr).await.map(TokioIo::new) }
-            };
-            endpoint.connect_with_connector(tower::service_fn(connect)).await
-        }
-    };
-    let channel = channel.map_err(|error| chain(&error))?;
-    let answer = HealthClient::new(channel)
-        .check(HealthCheckRequest::default())
-        .await
-        .map_err(|status| status.message().to_owned())?;
-    Ok(answer.into_inner().status())
+async fn ask(addr: SocketAddr, speaks_tls: bool) -> Result<StatusCode, String> {
+    let scheme = if speaks_tls { "https" } else { "http" };
+    let uri: Uri = format!("{scheme}://{addr}/readyz").parse().map_err(|error| format!("{error}"))?;
+    let connector = HttpsConnectorBuilder::new()
+        .with_tls_config(any_certificate().map_err(|error| chain(&error))?)
+        .https_or_http()
+        .enable_http1()
+        .build();
+    let client = Client::builder(TokioExecutor::new()).build::<_, Empty<&[u8]>>(connector);
+    client.get(uri).await.map(|answer| answer.status()).map_err(|error| chain(&error))
 }
 
 /// A server that listens on every address is asked on this machine's own.
@@ -60,4 +66,53 @@ fn reachable(mut addr: SocketAddr) -> SocketAddr {
         });
     }
     addr
+}
+
+/// TLS with a server that shows any certificate.
+fn any_certificate() -> Result<ClientConfig, TlsError> {
+    let provider = Arc::new(default_provider());
+    let any = AnyCertificate(provider.signature_verification_algorithms);
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(any)).with_no_client_auth())
+}
+
+/// Accepts whatever certificate is shown. A probe tells no secret and asks an address of its own machine. And it must not judge the
+/// certificate: where the files have been replaced by some that cannot be used, the service goes on with what it has, and a probe that
+/// compared would have every replica taken out at once.
+#[derive(Debug)]
+struct AnyCertificate(WebPkiSupportedAlgorithms);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, TlsError> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        verify_tls12_signature(message, certificate, signature, &self.0)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        verify_tls13_signature(message, certificate, signature, &self.0)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_schemes()
+    }
 }

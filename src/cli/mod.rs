@@ -68,7 +68,7 @@ enum Command {
     /// Write the API's descriptor set (google.protobuf.FileDescriptorSet) to standard output: for grpcurl -protoset, Envoy's
     /// transcoder, and whoever would need protoc otherwise.
     Descriptor,
-    /// Ask the service at --grpc-addr whether it serves: exit code 0 if it does, 1 if not. For container probes.
+    /// Ask the service at --http-addr whether it serves: exit code 0 if it does, 1 if not. For container probes.
     Healthcheck,
 }
 

@@ -26,6 +26,7 @@ fn report(started: &Started, metrics: Switch, output: Output) -> Result<(), Fail
     let Started {
         grpc_addr,
         http_addr,
+        ext_authz_addr,
         tls,
         issuer,
         database,
@@ -45,6 +46,7 @@ fn report(started: &Started, metrics: Switch, output: Output) -> Result<(), Fail
         0 => String::new(),
         count => format!("Applied {count} migration(s).\n"),
     };
+    let ext_authz = ext_authz_addr.map_or_else(String::new, |addr| format!("ext_authz:   {addr}\n"));
     let metrics = if metrics == Switch::On { ", /metrics" } else { "" };
     let text = format!(
         r#"{master_key}{migrations}Database:    {database}
@@ -52,7 +54,7 @@ Signing key: {signing_key}
 Issuer:      {issuer}
 gRPC:        {grpc_addr}
 HTTP:        {scheme}://{http_addr} (/.well-known/openid-configuration, /livez, /readyz{metrics})
-
+{ext_authz}
 Try it:
   grpcurl {by} -d '{{"username":"alice","password":"correct horse"}}' {grpc_addr} identity.v1.IdentityService/SignUp
   grpcurl {by} -d '{{"password":{{"username":"alice","password":"correct horse"}}}}' {grpc_addr} identity.v1.IdentityService/IssueToken
@@ -62,6 +64,7 @@ Try it:
     let object = json!({
         "grpc_addr": grpc_addr,
         "http_addr": http_addr,
+        "ext_authz_addr": ext_authz_addr,
         "tls": *tls != TlsUse::Off,
         "issuer": issuer,
         "database": database,

@@ -24,7 +24,7 @@ use crate::{
 pub use self::http::HttpConfig;
 pub use limits::LimitConfig;
 pub use log::{LogConfig, LogFormat};
-pub use mesh::MeshConfig;
+pub use mesh::{ExtAuthzAddr, MeshConfig};
 pub use observe::{ObserveConfig, Switch};
 pub use passwords::PasswordConfig;
 pub use storage::{Database, StorageConfig};

@@ -29,14 +29,14 @@ pub enum CertificateSubject {
 }
 
 /// The subject alternative names of a certificate that a certification authority vouches for (RFC 5280 section 4.2.1.6).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateNames {
     /// Its URIs, as they are written.
     pub uris: Vec<String>,
     /// Its DNS names, as they are written.
     pub dns_names: Vec<String>,
-    /// Until when it is valid, if that is known.
-    pub expire_time: Option<Timestamp>,
+    /// Until when it is valid.
+    pub expire_time: Timestamp,
 }
 
 impl DnsName {
@@ -116,7 +116,7 @@ impl CertificateNames {
     /// Whether the certificate has expired by `now`: a connection may outlive it.
     #[must_use]
     pub fn has_expired(&self, now: Timestamp) -> bool {
-        self.expire_time.is_some_and(|expire_time| now > expire_time)
+        now > self.expire_time
     }
 }
 
@@ -128,7 +128,11 @@ mod tests {
 
     fn names(uris: &[&str], dns_names: &[&str]) -> CertificateNames {
         let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
-        CertificateNames { uris: owned(uris), dns_names: owned(dns_names), expire_time: None }
+        CertificateNames {
+            uris: owned(uris),
+            dns_names: owned(dns_names),
+            expire_time: Timestamp::from_micros(0),
+        }
     }
 
     #[test]

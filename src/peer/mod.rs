@@ -1,6 +1,7 @@
 //! Owns who is at the other end of a connection, by certificate: the peer itself, or whom a trusted proxy speaks for.
 
 mod forwarded;
+mod names;
 
 use std::sync::Arc;
 
@@ -8,6 +9,8 @@ use http::{Extensions, HeaderMap};
 
 use crate::model::{CertificateNames, CertificateSubject};
 use forwarded::FORWARDED_CLIENT_CERT;
+
+pub(crate) use names::{names, validity};
 
 /// Who has shown a certificate on a connection that the configured certification authorities vouch for. An extension of each
 /// request of that connection.
@@ -41,7 +44,7 @@ pub(crate) fn certificate(extensions: &Extensions, headers: &HeaderMap) -> Optio
             let mut values = headers.get_all(FORWARDED_CLIENT_CERT).iter();
             let value = values.next()?;
             // Which of several lines the proxy wrote cannot be told.
-            let names = if values.next().is_some() { None } else { forwarded::names(value.as_bytes()) };
+            let names = if values.next().is_some() { None } else { forwarded::certificate(value.as_bytes()) };
             if names.is_none() {
                 tracing::debug!(
                     "a trusted proxy's `x-forwarded-client-cert` cannot be read: it counts as none"
@@ -57,11 +60,11 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
-
-    const BILLING: &str = "spiffe://example.org/billing";
+    use crate::model::Timestamp;
 
     fn names(uri: &str) -> CertificateNames {
-        CertificateNames { uris: vec![uri.to_owned()], ..CertificateNames::default() }
+        let expire_time = Timestamp::from_micros(i64::MAX);
+        CertificateNames { uris: vec![uri.to_owned()], dns_names: Vec::new(), expire_time }
     }
 
     /// Whom a request is from, of a peer with the certificate of `peer`, and with these header lines.
@@ -80,9 +83,8 @@ mod tests {
 
     #[test]
     fn the_header_counts_from_a_trusted_proxy_alone() {
-        let line = format!("Hash=00;URI={BILLING}");
-        let billing = Some(vec![BILLING.to_owned()]);
-        assert_eq!(found(Some("spiffe://example.org/gateway"), &[&line]), billing);
+        let (line, billing) = forwarded::example();
+        assert_eq!(found(Some("spiffe://example.org/gateway"), &[&line]), Some(vec![billing]));
         for peer in
             ["spiffe://example.org/gateway/x", "spiffe://example.org/orders", "spiffe://other.org/gateway"]
         {
@@ -93,11 +95,11 @@ mod tests {
 
     #[test]
     fn a_proxy_stands_for_nobody_by_itself_and_for_nobody_if_it_is_unclear() {
-        let line = format!("URI={BILLING}");
+        let (line, _) = forwarded::example();
         let gateway = Some("spiffe://example.org/gateway");
         assert_eq!(found(gateway, &[]), None);
         assert_eq!(found(gateway, &[""]), None);
         assert_eq!(found(gateway, &[&line, &line]), None, "two lines");
-        assert_eq!(found(gateway, &["URI=\"unclosed"]), None);
+        assert_eq!(found(gateway, &["Cert=\"unclosed"]), None);
     }
 }

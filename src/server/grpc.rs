@@ -10,7 +10,8 @@ use tower::{Service, ServiceBuilder, ServiceExt};
 use super::Parts;
 use crate::{
     auth::{AuthLayer, Policy, PolicyError},
-    config::{Config, Switch},
+    config::{Config, ExtAuthzAddr, Switch},
+    identity::{GoodStanding, Keyring},
     model::Error,
     proto::{
         DESCRIPTOR_SET, EXT_AUTHZ_DESCRIPTOR_SET,
@@ -29,6 +30,9 @@ use crate::{
     },
 };
 
+/// What Envoy asks.
+const EXT_AUTHZ: &str = "envoy.service.auth.v3.Authorization";
+
 /// Every service that is served, or can be.
 const DESCRIPTOR_SETS: [&[u8]; 5] = [
     DESCRIPTOR_SET,
@@ -38,14 +42,18 @@ const DESCRIPTOR_SETS: [&[u8]; 5] = [
     tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
 ];
 
-/// The gRPC side: every service, behind the layers that every call passes.
-pub(super) fn service(
-    parts: &Parts,
-    config: &Config,
-) -> Result<
-    (
-        HealthRpc,
-        impl Service<
+/// What a listener serves.
+pub(super) trait GrpcService:
+    Service<http::Request<Incoming>, Response = http::Response<MeteredBody>, Error = Infallible, Future: Send>
+    + Clone
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<S> GrpcService for S where
+    S: Service<
             http::Request<Incoming>,
             Response = http::Response<MeteredBody>,
             Error = Infallible,
@@ -53,10 +61,17 @@ pub(super) fn service(
         > + Clone
         + Send
         + Sync
-        + 'static,
-    ),
-    Error,
-> {
+        + 'static
+{
+}
+
+/// The gRPC side: what is served at `--grpc-addr`, and what Envoy asks at an address of its own, which are nothing but that and health;
+/// and what tells the health of both.
+pub(super) fn services(
+    parts: &Parts,
+    config: &Config,
+    ext_authz: ExtAuthzAddr,
+) -> Result<(HealthRpc, impl GrpcService + use<>, impl GrpcService + use<>), Error> {
     let max_message_bytes = config.limits.max_message_bytes;
     let identity = IdentityRpc::new(
         Arc::clone(&parts.accounts),
@@ -65,33 +80,52 @@ pub(super) fn service(
         Arc::clone(&parts.revocation),
     );
     let tokens = TokenRpc::new(Arc::clone(&parts.introspection), Arc::clone(&parts.keyring));
-    let (health, health_server) = HealthRpc::new();
-    let ext_authz = (config.mesh.ext_authz == Switch::On).then(|| {
-        let authenticator = Arc::clone(&parts.authenticator);
-        let names = HeaderNames::new(&config.mesh.ext_authz_header_prefix);
-        let rpc = ExtAuthzRpc::new(authenticator, Arc::clone(&parts.accounts), names, parts.clock.clone())
-            .with_dynamic_metadata(config.mesh.ext_authz_dynamic_metadata == Switch::On);
-        AuthorizationServer::new(rpc).max_decoding_message_size(max_message_bytes)
-    });
-    let reflection = || reflection(ext_authz.is_some());
-    let reflection_alpha = reflection().build_v1alpha().map_err(Error::internal)?;
-    let reflection = reflection().build_v1().map_err(Error::internal)?;
+    let (health, health_server) = HealthRpc::new((ext_authz != ExtAuthzAddr::Off).then_some(EXT_AUTHZ));
+    let health_server = health_server.max_decoding_message_size(max_message_bytes);
+    let authorization = AuthorizationServer::new(ExtAuthzRpc::new(
+        Arc::clone(&parts.authenticator),
+        Arc::clone(&parts.accounts),
+        HeaderNames::new(&config.mesh.ext_authz_header_prefix),
+        config.mesh.ext_authz_dynamic_metadata == Switch::On,
+        parts.clock.clone(),
+    ))
+    .max_decoding_message_size(max_message_bytes);
+    let is_shared = ext_authz == ExtAuthzAddr::Shared;
+    let reflection_alpha = reflection(is_shared).build_v1alpha().map_err(Error::internal)?;
+    let reflection = reflection(is_shared).build_v1().map_err(Error::internal)?;
     let mut routes =
         Routes::new(IdentityServiceServer::new(identity).max_decoding_message_size(max_message_bytes))
             .add_service(TokenServiceServer::new(tokens).max_decoding_message_size(max_message_bytes))
-            .add_service(health_server.max_decoding_message_size(max_message_bytes))
+            .add_service(health_server.clone())
             .add_service(reflection.max_decoding_message_size(max_message_bytes))
             .add_service(reflection_alpha.max_decoding_message_size(max_message_bytes));
-    if let Some(ext_authz) = ext_authz {
-        routes = routes.add_service(ext_authz);
+    if is_shared {
+        routes = routes.add_service(authorization.clone());
     }
+    let for_envoy = Routes::new(authorization).add_service(health_server);
     let meter = MeterLayer::new(&parts.metrics.calls, parts.clock.clone(), &DESCRIPTOR_SETS);
-    let service = ServiceBuilder::new()
+    let meter = meter.map_err(Error::internal)?;
+    let policy = policy().map_err(Error::internal)?;
+    let auth = AuthLayer::new(policy, Arc::clone(&parts.authenticator));
+    let layered = |routes| layered(routes, parts, config, meter.clone(), auth.clone());
+    Ok((health, layered(routes), layered(for_envoy)))
+}
+
+/// `routes`, behind the layers that every call passes.
+fn layered(
+    routes: Routes,
+    parts: &Parts,
+    config: &Config,
+    meter: MeterLayer,
+    auth: AuthLayer<Arc<Keyring>, GoodStanding>,
+) -> impl GrpcService + use<> {
+    let max_message_bytes = config.limits.max_message_bytes;
+    ServiceBuilder::new()
         // Outermost: further in, there is gRPC alone. The meter could not find the status in a body of gRPC-Web, and what a
         // browser asks before it calls is no call.
         .layer(WebLayer::new(config.web.grpc_web_origins.clone()))
         // Around all of gRPC, so that every call is counted with the code that the client gets.
-        .layer(meter.map_err(Error::internal)?)
+        .layer(meter)
         // So that every refusal below has a reason of this API.
         .map_response(move |response| framework_errors::rename(response, max_message_bytes))
         // What is no gRPC request takes no place among the calls.
@@ -99,10 +133,9 @@ pub(super) fn service(
         // Before anything that costs: what does not fit is refused for next to nothing.
         .layer(LimitsLayer::new(parts.calls.clone(), config.limits.request_timeout))
         // Last before the handlers: none is reached past it.
-        .layer(AuthLayer::new(policy().map_err(Error::internal)?, Arc::clone(&parts.authenticator)))
+        .layer(auth)
         .service(routes.prepare())
-        .map_request(|request: http::Request<Incoming>| request.map(Body::new));
-    Ok((health, service))
+        .map_request(|request: http::Request<Incoming>| request.map(Body::new))
 }
 
 /// Who may call which method: what the proto declares, and the services that are everybody's by their nature.
@@ -112,7 +145,7 @@ pub(super) fn service(
 pub fn policy() -> Result<Policy, PolicyError> {
     Policy::from_descriptor_set(DESCRIPTOR_SET)?
         // Envoy has no token of its own to show.
-        .with_public(EXT_AUTHZ_DESCRIPTOR_SET, "envoy.service.auth.v3.Authorization")?
+        .with_public(EXT_AUTHZ_DESCRIPTOR_SET, EXT_AUTHZ)?
         .with_public(tonic_health::pb::FILE_DESCRIPTOR_SET, "grpc.health.v1.Health")?
         .with_public(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET, "grpc.reflection.v1.ServerReflection")?
         .with_public(

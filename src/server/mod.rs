@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     audit::Audit,
-    config::{Config, ConfigError, Switch},
+    config::{Config, ConfigError, ExtAuthzAddr, Switch},
     identity::{KeyRotation, Readiness, keyring::KeyringError, passwords::Argon2Params},
     metrics::Metrics,
     model::{Clock, Error, KeyId},
@@ -32,7 +32,6 @@ pub use backup::{BackedUp, RestoreOptions, Restored, backup, restore};
 pub use database::{Missing, OpenDatabase};
 pub use grpc::{descriptor_set, policy};
 pub use reseal::{Resealed, reseal};
-pub use tls::Probe;
 
 use connections::Connections;
 use parts::{Foundation, Parts};
@@ -63,6 +62,8 @@ const OTHER_FILES: u64 = 64;
 pub struct Server {
     grpc: TcpListener,
     http: TcpListener,
+    /// Where Envoy asks, if that is an address of its own.
+    ext_authz: Option<TcpListener>,
     tls: Option<Arc<Tls>>,
     started: Started,
     parts: Parts,
@@ -76,7 +77,9 @@ pub struct Started {
     pub grpc_addr: SocketAddr,
     /// Where HTTP is served.
     pub http_addr: SocketAddr,
-    /// Whom both talk to by TLS.
+    /// Where Envoy asks, if that is an address of its own.
+    pub ext_authz_addr: Option<SocketAddr>,
+    /// Whom all of them talk to by TLS.
     pub tls: TlsUse,
     /// Who issues the tokens.
     pub issuer: String,
@@ -158,6 +161,10 @@ impl Server {
         }
         let grpc = bind("--grpc-addr", config.grpc_addr)?;
         let http = bind("--http-addr", config.http_addr)?;
+        let ext_authz = match config.mesh.ext_authz_addr()? {
+            ExtAuthzAddr::Own(addr) => Some(bind("--ext-authz-addr", addr)?),
+            ExtAuthzAddr::Off | ExtAuthzAddr::Shared => None,
+        };
         let database =
             OpenDatabase::open(&config.storage, Missing::Made, config.storage.database_wait).await?;
         let migrations_applied = database.migrate(config.storage.auto_migrate == Switch::On).await?;
@@ -168,13 +175,13 @@ impl Server {
         let foundation = Foundation { argon2, store, rotation, audit, metrics, clock };
         let parts = Parts::build(foundation, &config).await?;
         parts.readiness.check().await;
-        let grpc =
-            grpc.listen(BACKLOG).map_err(|error| cannot_take("--grpc-addr", config.grpc_addr, &error))?;
-        let http =
-            http.listen(BACKLOG).map_err(|error| cannot_take("--http-addr", config.http_addr, &error))?;
+        let (grpc, http) = (grpc.listen()?, http.listen()?);
+        let ext_authz = ext_authz.map(Bound::listen).transpose()?;
+        let local_addr = |listener: &TcpListener| listener.local_addr().map_err(Error::internal);
         let started = Started {
-            grpc_addr: grpc.local_addr().map_err(Error::internal)?,
-            http_addr: http.local_addr().map_err(Error::internal)?,
+            grpc_addr: local_addr(&grpc)?,
+            http_addr: local_addr(&http)?,
+            ext_authz_addr: ext_authz.as_ref().map(local_addr).transpose()?,
             tls: match (&config.tls.tls_cert, &config.tls.tls_client_ca) {
                 (None, _) => TlsUse::Off,
                 (Some(_), None) => TlsUse::On,
@@ -194,7 +201,7 @@ impl Server {
                 move || parts::seconds(tls.expire_time()),
             );
         }
-        Ok(Self { grpc, http, tls, started, parts, config })
+        Ok(Self { grpc, http, ext_authz, tls, started, parts, config })
     }
 
     /// What starting did.
@@ -209,8 +216,9 @@ impl Server {
     /// # Errors
     /// If the service cannot be composed: a defect.
     pub async fn serve(self, stop: CancellationToken) -> Result<(), Error> {
-        let Self { grpc, http, tls, parts, config, .. } = self;
-        let (health, grpc_service) = grpc::service(&parts, &config)?;
+        let Self { grpc, http, ext_authz, tls, parts, config, .. } = self;
+        let ext_authz_addr = config.mesh.ext_authz_addr().map_err(Error::internal)?;
+        let (health, grpc_service, ext_authz_service) = grpc::services(&parts, &config, ext_authz_addr)?;
         let http_service = http::service(&parts, &config);
         let connections = |name, listener| {
             let tls = tls.as_ref().map(|tls| tls.on(listener));
@@ -218,6 +226,8 @@ impl Server {
         };
         let grpc_connections = connections("grpc", Listener::Grpc);
         let http_connections = connections("http", Listener::Http);
+        let (ext_authz, ext_authz_connections) =
+            ext_authz.map(|listener| (listener, connections("ext_authz", Listener::Grpc))).unzip();
         // Twice within the bound, so that one reading may be late.
         let changes_interval = (config.tokens.standing_cache_max_age / 2).max(MIN_CHANGES_INTERVAL);
         let drained = async {
@@ -241,15 +251,25 @@ impl Server {
                 () = announce_end(&parts.readiness, &health, &stop, config.limits.shutdown_delay) => {}
             }
             // No more calls are taken; HTTP goes last, so that probes are answered.
-            let (finished, ()) = tokio::join!(grpc_connections.drain(), health.clone().end_watches());
+            let (finished, envoys_finished, ()) = tokio::join!(
+                grpc_connections.drain(),
+                drain(ext_authz_connections.as_ref()),
+                health.clone().end_watches()
+            );
             http_connections.drain().await;
-            finished
+            finished && envoys_finished
         };
-        let (finished, (), ()) = tokio::join!(
+        let serve_envoy = async {
+            if let (Some(connections), Some(listener)) = (&ext_authz_connections, ext_authz) {
+                connections.serve(listener, ext_authz_service).await;
+            }
+        };
+        let (finished, (), (), ()) = tokio::join!(
             // On the heap: the futures of all its tasks would make this one large.
             Box::pin(drained),
             grpc_connections.serve(grpc, grpc_service),
             http_connections.serve(http, http_service),
+            serve_envoy,
         );
         if finished {
             tracing::info!("stopped: every call in flight was finished");
@@ -272,6 +292,14 @@ pub fn open_audit_log(config: &Config, clock: &Clock, metrics: &Metrics) -> Resu
     let target = &config.observe.audit_log;
     Audit::open(target, clock.clone(), metrics.audit.clone())
         .map_err(|error| ConfigError::new("--audit-log", format!("it cannot be written: {error}")))
+}
+
+/// Ends `connections`, if there are any. Returns whether all calls finished.
+async fn drain(connections: Option<&Connections>) -> bool {
+    match connections {
+        Some(connections) => connections.drain().await,
+        None => true,
+    }
 }
 
 /// Follows the files of TLS, if there is TLS.
@@ -306,16 +334,30 @@ async fn tell_health(readiness: &Readiness, health: &HealthRpc) {
     }
 }
 
+/// An address that is taken, and not listened at yet.
+struct Bound {
+    setting: &'static str,
+    addr: SocketAddr,
+    socket: TcpSocket,
+}
+
 /// Takes `addr`, without listening yet.
-fn bind(setting: &'static str, addr: SocketAddr) -> Result<TcpSocket, ConfigError> {
+fn bind(setting: &'static str, addr: SocketAddr) -> Result<Bound, ConfigError> {
     let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
     let bound = socket.and_then(|socket| {
         // A restart need not wait for the connections of the process before.
         socket.set_reuseaddr(true)?;
         socket.bind(addr)?;
-        Ok(socket)
+        Ok(Bound { setting, addr, socket })
     });
     bound.map_err(|error| cannot_take(setting, addr, &error))
+}
+
+impl Bound {
+    fn listen(self) -> Result<TcpListener, ConfigError> {
+        let Self { setting, addr, socket } = self;
+        socket.listen(BACKLOG).map_err(|error| cannot_take(setting, addr, &error))
+    }
 }
 
 /// Why `addr` cannot be taken. Another process that took it after this one bound, and before it listened, is seen last.

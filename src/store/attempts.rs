@@ -36,6 +36,20 @@ impl Store {
         self.repeated(|| async { Ok(statement().await?) }).await
     }
 
+    /// Asks for the row of what is unique by `all`, which asks for every such row.
+    ///
+    /// Not by SeaORM's `one`: it binds a `LIMIT`, and SQLite plans such a statement anew each time (`sqlite3ExprIsInteger` has the
+    /// statement expire with the value), which costs more than the read.
+    ///
+    /// # Errors
+    /// As with [`Store::ask`].
+    pub(super) async fn ask_for_one<T, Asked>(&self, all: impl Fn() -> Asked) -> Result<Option<T>, Error>
+    where
+        Asked: Future<Output = Result<Vec<T>, DbErr>>,
+    {
+        Ok(self.ask(all).await?.pop())
+    }
+
     /// Writes in one transaction, which `attempt` begins by [`Store::begin`] and ends by [`commit`]; without that nothing is written.
     /// `attempt` may be run several times.
     ///

@@ -110,7 +110,7 @@ impl Store {
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn client_of_spiffe_id(&self, spiffe_id: &SpiffeId) -> Result<Option<ClientId>, Error> {
         let query = Entity::find().filter(Column::SpiffeIdHash.eq(spiffe_id_hash(spiffe_id)));
-        let row = self.ask(|| query.clone().one(&self.db)).await?;
+        let row = self.ask_for_one(|| query.clone().all(&self.db)).await?;
         Ok(row.map(|row| ClientId(row.id)))
     }
 
@@ -119,7 +119,7 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn client(&self, id: ClientId) -> Result<Option<Client>, Error> {
-        let row = self.ask(|| Entity::find_by_id(id.0).one(&self.db)).await?;
+        let row = self.ask_for_one(|| Entity::find_by_id(id.0).all(&self.db)).await?;
         self.with_secrets(row).await
     }
 
@@ -129,7 +129,7 @@ impl Store {
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn client_named(&self, name: &ClientName) -> Result<Option<Client>, Error> {
         let query = Entity::find().filter(Column::Name.eq(name.as_str()));
-        let row = self.ask(|| query.clone().one(&self.db)).await?;
+        let row = self.ask_for_one(|| query.clone().all(&self.db)).await?;
         self.with_secrets(row).await
     }
 

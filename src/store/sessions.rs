@@ -86,7 +86,7 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn session(&self, id: SessionId) -> Result<Option<StoredSession>, Error> {
-        let row = self.ask(|| Entity::find_by_id(id.0).one(&self.db)).await?;
+        let row = self.ask_for_one(|| Entity::find_by_id(id.0).all(&self.db)).await?;
         row.map(StoredSession::try_from).transpose()
     }
 
@@ -101,7 +101,9 @@ impl Store {
         let its_user = Entity::belongs_to(UserEntity).from(Column::UserId).to(UserColumn::Id);
         let query =
             Entity::find_by_id(id.0).join(JoinType::LeftJoin, its_user.into()).select_also(UserEntity);
-        let Some((session, user)) = self.ask(|| query.clone().one(&self.db)).await? else { return Ok(None) };
+        let Some((session, user)) = self.ask_for_one(|| query.clone().all(&self.db)).await? else {
+            return Ok(None);
+        };
         Ok(Some((session.try_into()?, user.map(User::from))))
     }
 

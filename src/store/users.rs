@@ -79,7 +79,7 @@ impl Store {
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn credentials(&self, username: &Username) -> Result<Option<Credentials>, Error> {
         let query = Entity::find().filter(Column::UsernameCanonical.eq(username.canonical()));
-        let row = self.ask(|| query.clone().one(&self.db)).await?;
+        let row = self.ask_for_one(|| query.clone().all(&self.db)).await?;
         Ok(row.map(Credentials::from))
     }
 
@@ -88,7 +88,7 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn credentials_of(&self, id: UserId) -> Result<Option<Credentials>, Error> {
-        let row = self.ask(|| Entity::find_by_id(id.0).one(&self.db)).await?;
+        let row = self.ask_for_one(|| Entity::find_by_id(id.0).all(&self.db)).await?;
         Ok(row.map(Credentials::from))
     }
 

@@ -17,10 +17,13 @@ use signet::{
                 check_response::HttpResponse,
             },
         },
-        identity::v1::{RevokeSessionRequest, User},
+        identity::v1::{RevokeSessionRequest, User, identity_service_client::IdentityServiceClient},
     },
 };
 use tonic::{Code, Status, transport::Channel};
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
 
 use crate::{
     clients::{Service, Wanted, alice, request},
@@ -444,7 +447,7 @@ async fn what_cannot_be_decided_is_an_error_of_the_call() {
     for extensions in [&[][..], &[("signet.anonymous", "allow")]] {
         let http = HttpRequest { headers: texts(&[("authorization", &bearer)]), header_map: None };
         let status = sidecar.ask(http, extensions).await.unwrap_err();
-        assert_refused(Err::<(), _>(status), Code::Internal, "INTERNAL");
+        assert_refused(Err::<(), _>(status), Code::Unavailable, "UNAVAILABLE");
     }
 }
 
@@ -462,4 +465,31 @@ async fn the_headers_may_have_another_prefix() {
     let verdict = Sidecar::of(&server).await.check_token(&token, &[]).await;
     let Verdict::Allowed { set, removed } = verdict else { panic!("{verdict:?}") };
     assert_eq!((set["x-auth-request-username"].as_str(), set.len(), removed.len()), ("alice", 4, 0));
+}
+
+#[tokio::test]
+async fn at_an_address_of_its_own_nothing_else_is_served_and_elsewhere_nobody_can_ask() {
+    let server = TestServer::start(&["--ext-authz=on", "--ext-authz-addr=127.0.0.1:0"]).await;
+    let token = server.client().await.token_of_new("alice").await;
+    let addr = server.started.ext_authz_addr.unwrap();
+    let channel = Channel::from_shared(format!("http://{addr}")).unwrap().connect().await.unwrap();
+    let sidecar = Sidecar(AuthorizationClient::new(channel.clone()));
+    let Verdict::Allowed { set, .. } = sidecar.check_token(&token, &[]).await else { panic!("it may pass") };
+    assert_eq!(set["x-signet-username"], "alice");
+    let health = |service: &str| {
+        let request = HealthCheckRequest { service: service.to_owned() };
+        let mut client = HealthClient::new(channel.clone());
+        async move { client.check(request).await.unwrap().into_inner().status() }
+    };
+    for service in ["", "envoy.service.auth.v3.Authorization"] {
+        assert_eq!(health(service).await, ServingStatus::Serving, "{service}");
+    }
+
+    let elsewhere = Sidecar::of(&server).await.ask(http(&[]), &[]).await.unwrap_err();
+    assert_eq!(elsewhere.code(), Code::Unimplemented);
+    let mut other = Client(IdentityServiceClient::new(channel));
+    assert_eq!(other.get_me(&token).await.unwrap_err().code(), Code::Unimplemented);
+    assert_eq!(other.log_in("alice", PASSWORD).await.unwrap_err().code(), Code::Unimplemented);
+    let metrics = server.http_get("/metrics").await.into_body();
+    assert!(metrics.contains(r#"signet_connections_open{listener="ext_authz"} 1"#), "{metrics}");
 }

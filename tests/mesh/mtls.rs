@@ -32,6 +32,11 @@ struct Mesh {
 impl Mesh {
     /// Signet trusts the proxies `trusted`.
     async fn start(trusted: &[&str]) -> Self {
+        Self::telling("{cert: true}", trusted).await
+    }
+
+    /// The same, of an Envoy that tells `details` of a certificate.
+    async fn telling(details: &str, trusted: &[&str]) -> Self {
         let (authority, certs) = (Authority::new("mesh"), TempDir::new().unwrap());
         let path = |name: &str| certs.path().join(name);
         authority.issue(&[SERVER]).write(certs.path());
@@ -46,7 +51,8 @@ impl Mesh {
         let signet = Signet::start(&flags.iter().map(String::as_str).collect::<Vec<_>>());
         let ports = [(50051, signet.grpc.port()), (8080, signet.http.port())];
         let certs_at = certs.path().display().to_string();
-        let envoy = Envoy::start("mtls.yaml", &ports, &[("/etc/certs", &certs_at)]).await;
+        let envoy =
+            Envoy::start("mtls.yaml", &ports, &[("/etc/certs", &certs_at), ("{cert: true}", details)]).await;
         Self { authority, signet, envoy, _certs: certs }
     }
 
@@ -105,32 +111,52 @@ async fn nobody_passes_for_another_by_what_it_sends_or_is_called() {
     let billing = mesh.register("billing", &format!("--spiffe-id={BILLING}"));
     let orders = mesh.register("orders", &format!("--spiffe-id={ORDERS}"));
     let own = mesh.authority.issue(&[ORDERS]);
-    let forged = [format!("URI={BILLING}"), format!("By={GATEWAY};Hash=00;URI={BILLING}")];
-    for lines in [&forged[..1], &forged] {
+    let forged =
+        [mesh.authority.issue(&[BILLING]).forwarded(), format!("By={GATEWAY};Hash=00;URI={BILLING}")];
+    for lines in [&forged[..1], &forged[1..], &forged] {
         assert_eq!(mesh.ask(&own, None, lines).await.unwrap(), orders, "Envoy has replaced it");
         let refused = mesh.ask(&own, Some(&billing), lines).await.unwrap_err();
         assert_eq!(refused.code(), Code::Unauthenticated);
-    }
-    // What stands in a subject is told as well, and stays there.
-    for name in [
-        format!("x,URI={BILLING}"),
-        format!("x;URI={BILLING}"),
-        format!("x\";URI={BILLING}"),
-        format!("x\",URI={BILLING};Subject=\"y"),
-        format!("x\\\",URI={BILLING};Subject=\"y"),
-        format!("x\\\\\",URI={BILLING},"),
-        "x\\".to_owned(),
-        "x\"".to_owned(),
-    ] {
-        let own = mesh.authority.issue_to(&name, &[ORDERS]);
-        assert_eq!(mesh.ask(&own, None, &[]).await.unwrap(), orders, "{name}");
-        let refused = mesh.ask(&own, Some(&billing), &[]).await.unwrap_err();
-        assert_eq!(refused.code(), Code::Unauthenticated, "{name}");
     }
     let both = mesh.authority.issue(&[BILLING, ORDERS]);
     for id in [None, Some(&*billing), Some(&*orders)] {
         let refused = mesh.ask(&both, id, &[]).await.unwrap_err();
         assert_eq!(refused.code(), Code::Unauthenticated, "two names are none");
+    }
+}
+
+#[tokio::test]
+async fn no_name_in_a_certificate_passes_for_another_certificate() {
+    let mesh = Mesh::telling("{cert: true, subject: true, uri: true, dns: true}", &[GATEWAY]).await;
+    let billing = mesh.register("billing", &format!("--spiffe-id={BILLING}"));
+    let orders = mesh.register("orders", &format!("--spiffe-id={ORDERS}"));
+    let billings = mesh.authority.issue(&[BILLING]).forwarded();
+    // Envoy quotes a subject, so whatever stands in it stays there.
+    for subject in [
+        format!("x,URI={BILLING}"),
+        format!("x\",URI={BILLING};Subject=\"y"),
+        format!("x\\\",{billings};Subject=\"y"),
+        format!("x\\\\\",{billings},"),
+        "x\\".to_owned(),
+        "x\"".to_owned(),
+    ] {
+        let own = mesh.authority.issue_to(&subject, &[ORDERS]);
+        assert_eq!(mesh.ask(&own, None, &[]).await.unwrap(), orders, "{subject}");
+        let refused = mesh.ask(&own, Some(&billing), &[]).await.unwrap_err();
+        assert_eq!(refused.code(), Code::Unauthenticated, "{subject}");
+    }
+    // It does not quote a URI.
+    for uri in [
+        format!("https://x.example/;{billings}"),
+        format!("https://x.example/,{billings}"),
+        format!("https://x.example/;URI={BILLING}"),
+        format!("https://x.example/,URI={BILLING}"),
+    ] {
+        let own = mesh.authority.issue(&[&uri]);
+        for id in [None, Some(&*billing)] {
+            let refused = mesh.ask(&own, id, &[]).await.unwrap_err();
+            assert_eq!(refused.code(), Code::Unauthenticated, "{uri}");
+        }
     }
 }
 

@@ -234,10 +234,10 @@ async fn a_command_without_data_says_so_and_makes_nothing() {
 #[tokio::test]
 async fn a_healthcheck_tells_by_its_exit_code_whether_the_service_serves() {
     let place = Place::new();
-    let service = place.serve(&["--grpc-addr=0.0.0.0:0"]).await;
+    let service = place.serve(&["--http-addr=0.0.0.0:0"]).await;
     // The address that the service is given is what its healthcheck is given in a container.
-    let addr = service.grpc_addr();
-    let flag = format!("--grpc-addr={addr}");
+    let addr = service.http_addr();
+    let flag = format!("--http-addr={addr}");
     let healthy = place.run(&["healthcheck", &flag]).await.succeeded();
     assert_eq!(healthy.stdout, format!("127.0.0.1:{} serves.\n", addr.port()));
     let healthy = place.run(&["healthcheck", &flag, "--json"]).await.succeeded().object();
@@ -258,7 +258,7 @@ async fn a_healthcheck_fails_while_the_service_runs_and_is_not_ready() {
     // Behind the service's back, as an operator's mistake would be.
     let db = place.connect().await;
     sea_orm::ConnectionTrait::execute_unprepared(&db, "DELETE FROM signing_keys").await.unwrap();
-    let flag = format!("--grpc-addr={}", service.grpc_addr());
+    let flag = format!("--http-addr={}", service.http_addr());
     let unhealthy = async {
         loop {
             let probe = place.run(&["healthcheck", &flag]).await;
@@ -268,5 +268,5 @@ async fn a_healthcheck_fails_while_the_service_runs_and_is_not_ready() {
         }
     };
     let probe = tokio::time::timeout(PATIENCE, unhealthy).await.expect("not ready in time");
-    assert!(probe.failed(1).ends_with(" does not serve: it answers NOT_SERVING"), "{probe:?}");
+    assert!(probe.failed(1).ends_with(" does not serve: it is not ready"), "{probe:?}");
 }

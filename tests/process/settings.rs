@@ -67,6 +67,7 @@ async fn a_wrong_value_is_refused_with_what_would_be_right() {
         ("--database-statement-timeout", "99ms", "between 100ms and 1m"),
         ("--max-connections", "many", "invalid digit"),
         ("--ext-authz", "yes", "on, off"),
+        ("--ext-authz-addr", "localhost:50053", "must be an IP address and a port"),
         ("--ext-authz-header-prefix", "X-Signet-", "lower-case"),
         ("--ext-authz-header-prefix", "x_signet_", "lower-case"),
         ("--ext-authz-header-prefix", ":", "lower-case"),
@@ -103,6 +104,7 @@ async fn settings_that_do_not_fit_each_other_are_refused() {
         (&["--database-url=sqlite:", "--master-key", MASTER_KEY], "--database-url"),
         (&["--master-key", MASTER_KEY, "--master-key-file", &key_file], "--master-key"),
         (&["--master-key-file=/dev/null/nothing"], "--master-key-file"),
+        (&["--ext-authz-addr=127.0.0.1:0"], "--ext-authz-addr"),
         (&["--database-url-file=/dev/null/nothing"], "--database-url-file"),
     ] {
         let finished = place.run(args).await;

@@ -25,6 +25,7 @@ async fn a_start_prints_one_json_line_with_the_real_ports_and_listens_there() {
     let members: Vec<_> = started.keys().map(String::as_str).collect();
     let expected = [
         "database",
+        "ext_authz_addr",
         "grpc_addr",
         "http_addr",
         "issuer",
@@ -38,6 +39,7 @@ async fn a_start_prints_one_json_line_with_the_real_ports_and_listens_there() {
     assert_eq!(started["database"], "./signet-data/signet.db");
     assert_eq!(started["master_key_made"], "./signet-data/master.key");
     assert_ne!(started["migrations_applied"], json!([]));
+    assert_eq!(started["ext_authz_addr"], json!(null));
 
     let client = service.client().await;
     client.sign_up("alice").await.unwrap();

@@ -86,6 +86,15 @@ impl Issued {
         fs::write(dir.join("tls.key"), &self.key).unwrap();
         fs::write(dir.join("tls.crt"), &self.cert).unwrap();
     }
+
+    /// What Envoy writes into `x-forwarded-client-cert` of a client that has shown this certificate, if it is to tell all of it.
+    pub(crate) fn forwarded(&self) -> String {
+        let der = CertificateDer::from_pem_slice(self.cert.as_bytes()).unwrap();
+        let hash = hex::encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &der));
+        let escapes = [("\n", "%0A"), (" ", "%20"), ("+", "%2B"), ("/", "%2F"), ("=", "%3D")];
+        let cert = escapes.iter().fold(self.cert.clone(), |pem, (from, to)| pem.replace(from, to));
+        format!("By=spiffe://example.org/proxy;Hash={hash};Cert=\"{cert}\"")
+    }
 }
 
 /// How somebody connects: whom it believes, what it shows, and what it speaks.

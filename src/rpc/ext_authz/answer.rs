@@ -89,14 +89,15 @@ pub(super) fn metadata(proven: &Proven) -> Struct {
 /// Refuses a request for `error`: in JSON, or in what a gRPC client reads if it `is_grpc`.
 ///
 /// # Errors
-/// The status of the call itself, if `error` is no refusal: then nothing is decided.
+/// `UNAVAILABLE` for the call itself, whatever the cause, if `error` is no refusal: then nothing is decided.
 pub(super) fn denied(error: Error, rule: &Rule<'_>, is_grpc: bool) -> Result<CheckResponse, Status> {
     let code = match &error {
         Error::TokenMissing | Error::TokenInvalid(_) | Error::TokenExpired | Error::TokenRevoked => {
             StatusCode::Unauthorized
         }
         Error::InsufficientScope(_) | Error::RouteMisconfigured => StatusCode::Forbidden,
-        _ => return Err(error.into()),
+        Error::Unavailable { .. } => return Err(error.into()),
+        _ => return Err(Error::Unavailable { what: "decision", source: Box::new(error) }.into()),
     };
     let challenge = challenge(&error, rule);
     let status = Status::from(error);
@@ -206,13 +207,12 @@ mod tests {
 
     #[test]
     fn what_cannot_be_decided_is_no_refusal() {
-        let away = || Error::Unavailable { what: "database", source: "gone".into() };
-        for (error, code) in [
-            (away(), tonic::Code::Unavailable),
-            (Error::internal("defect"), tonic::Code::Internal),
-            (Error::DeadlineExceeded, tonic::Code::DeadlineExceeded),
-        ] {
-            assert_eq!(denied(error, &Rule::default(), false).unwrap_err().code(), code);
+        let away = Error::Unavailable { what: "database", source: "gone".into() };
+        for error in [away, Error::internal("defect"), Error::DeadlineExceeded] {
+            let status = denied(error, &Rule::default(), false).unwrap_err();
+            assert_eq!(status.code(), tonic::Code::Unavailable);
+            assert_eq!(status.get_details_error_info().unwrap().reason, "UNAVAILABLE");
+            assert!(status.get_details_retry_info().is_some());
         }
     }
 }

@@ -48,15 +48,11 @@ impl ExtAuthzRpc {
         authenticator: Arc<Authenticator<Arc<Keyring>, GoodStanding>>,
         accounts: Arc<Accounts>,
         names: HeaderNames,
+        dynamic_metadata: bool,
         clock: Clock,
     ) -> Self {
         let misconfiguration = Misconfiguration::new(clock);
-        Self { authenticator, accounts, names, dynamic_metadata: false, misconfiguration }
-    }
-
-    /// The same, with dynamic metadata in its answers if it is `wanted`.
-    pub(crate) fn with_dynamic_metadata(self, wanted: bool) -> Self {
-        Self { dynamic_metadata: wanted, ..self }
+        Self { authenticator, accounts, names, dynamic_metadata, misconfiguration }
     }
 
     /// Whom the request comes from; none if nobody is said and nobody need be.

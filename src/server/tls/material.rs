@@ -20,10 +20,11 @@ use tokio_rustls::rustls::{
 };
 use zeroize::Zeroizing;
 
-use super::{Listener, names};
+use super::Listener;
 use crate::{
     config::{ConfigError, TlsFiles},
     model::{Clock, Timestamp},
+    peer,
 };
 
 /// What ALPN (RFC 7301) offers: HTTP/2 first, and HTTP/1.1.
@@ -72,11 +73,6 @@ impl Contents {
         })
     }
 
-    /// The server's certificate and its key.
-    pub(super) fn into_cert_and_key(self) -> (Vec<u8>, Zeroizing<Vec<u8>>) {
-        (self.cert, self.key)
-    }
-
     /// By which it is seen whether they have changed, without keeping them.
     pub(super) fn digest(&self) -> [u8; 32] {
         let mut context = Context::new(&SHA256);
@@ -96,7 +92,7 @@ impl Contents {
     pub(super) fn build(self, files: &TlsFiles, clock: &Clock) -> Result<Material, ConfigError> {
         let digest = self.digest();
         let chain = certificates("--tls-cert", &files.cert, &self.cert)?;
-        let (valid_from, expire_time) = names::validity(&chain[0]).map_err(|error| {
+        let (valid_from, expire_time) = peer::validity(&chain[0]).map_err(|error| {
             refused("--tls-cert", &files.cert, &format!("holds no certificate that can be read: {error}"))
         })?;
         let provider = Arc::new(default_provider());
@@ -205,7 +201,7 @@ fn client_verifiers(
 }
 
 /// The certificates of `pem`, at least one.
-pub(super) fn certificates(
+fn certificates(
     setting: &'static str,
     path: &Path,
     pem: &[u8],
@@ -219,7 +215,7 @@ pub(super) fn certificates(
 }
 
 /// The private key in `pem`: PKCS #8, SEC 1 or PKCS #1.
-pub(super) fn private_key(files: &TlsFiles, pem: &[u8]) -> Result<PrivateKeyDer<'static>, ConfigError> {
+fn private_key(files: &TlsFiles, pem: &[u8]) -> Result<PrivateKeyDer<'static>, ConfigError> {
     let is_encrypted = pem.windows(b"ENCRYPTED".len()).any(|window| window == b"ENCRYPTED");
     PrivateKeyDer::from_pem_slice(pem).map_err(|_| {
         let problem = if is_encrypted {

@@ -1,8 +1,6 @@
 //! Owns TLS on the listeners: the handshake, and following the files of the certificate, its key and the authorities.
 
 mod material;
-mod names;
-mod probe;
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -14,11 +12,9 @@ use crate::{
     config::{ConfigError, TlsConfig, TlsFiles},
     metrics::TlsMetrics,
     model::{CertificateSubject, Clock, Timestamp},
-    peer::Peer,
+    peer::{self, Peer},
 };
 use material::{Contents, Material};
-
-pub use probe::Probe;
 
 /// What the listeners show, and whom they believe: as the files are, or were when they could last be used.
 #[derive(Debug)]
@@ -127,7 +123,7 @@ impl ListenerTls {
         let stream = TlsAcceptor::from(config).accept(stream).await?;
         let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
         let peer = shown.map(|certificate| {
-            let names = names::names(certificate).map_err(|error| {
+            let names = peer::names(certificate).map_err(|error| {
                 io::Error::new(io::ErrorKind::InvalidData, format!("the peer's certificate: {error}"))
             })?;
             Ok::<_, io::Error>(Peer::of(names, &self.tls.trusted_proxies))

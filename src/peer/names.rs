@@ -13,10 +13,10 @@ use crate::model::{CertificateNames, Timestamp};
 ///
 /// # Errors
 /// If it is no certificate of RFC 5280.
-pub(super) fn names(der: &[u8]) -> Result<CertificateNames, Error> {
+pub(crate) fn names(der: &[u8]) -> Result<CertificateNames, Error> {
     let certificate = Certificate::from_der(der)?;
-    let mut names =
-        CertificateNames { expire_time: Some(times(&certificate).1), ..CertificateNames::default() };
+    let expire_time = times(&certificate).1;
+    let mut names = CertificateNames { uris: Vec::new(), dns_names: Vec::new(), expire_time };
     let found = certificate.tbs_certificate().get_extension::<SubjectAltName>()?;
     for name in found.map(|(_, SubjectAltName(names))| names).unwrap_or_default() {
         match name {
@@ -32,7 +32,7 @@ pub(super) fn names(der: &[u8]) -> Result<CertificateNames, Error> {
 ///
 /// # Errors
 /// If it is no certificate of RFC 5280.
-pub(super) fn validity(der: &[u8]) -> Result<(Timestamp, Timestamp), Error> {
+pub(crate) fn validity(der: &[u8]) -> Result<(Timestamp, Timestamp), Error> {
     Certificate::from_der(der).map(|certificate| times(&certificate))
 }
 

@@ -29,13 +29,13 @@ pub(super) enum Command {
 /// What changes the keys.
 #[derive(Debug, Subcommand)]
 pub(super) enum Change {
-    /// Publish the next signing key. It signs after --key-publish-ahead, when whoever verifies has it.
+    /// Publish the next signing key. It signs after --key-publish-ahead, when those who verify have it.
     Rotate(Rotate),
     /// Delete a signing key that is compromised: every token that it signed is refused by the service within
     /// --standing-cache-max-age. Sessions go on: their refresh tokens get new access tokens.
     ///
-    /// If it is the one that signs, the next one signs at once. Services that verify by themselves accept the revoked key until they
-    /// fetch the key set again (within 5 minutes if they heed Cache-Control), and refuse tokens of a key that they have not got
+    /// If it is the one that signs, the next one signs at once. Services that verify tokens themselves accept the revoked key until they
+    /// fetch the key set again (within 5 minutes if they follow Cache-Control), and refuse tokens of a key that they have not got
     /// until then.
     Revoke(Revoke),
     /// Change the master key: every private key is sealed under the new one, all or none.
@@ -47,7 +47,7 @@ pub(super) enum Change {
 
 #[derive(Args, Debug)]
 pub(super) struct Rotate {
-    /// Sign with it at once. Services that verify by themselves refuse its tokens until they fetch the key set again.
+    /// Sign with it at once. Services that verify tokens themselves refuse its tokens until they fetch the key set again.
     #[arg(long)]
     now: bool,
 }

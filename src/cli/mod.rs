@@ -66,7 +66,7 @@ enum Command {
     /// since then is undone: users that were disabled, signing keys that were revoked, sessions that were ended.
     Restore(backup::Restore),
     /// Write the API's descriptor set (google.protobuf.FileDescriptorSet) to standard output: for grpcurl -protoset, Envoy's
-    /// transcoder, and whoever would need protoc otherwise.
+    /// transcoder, and whatever else would need protoc.
     Descriptor,
     /// Ask the service at --http-addr whether it serves: exit code 0 if it does, 1 if not. For container probes.
     Healthcheck,

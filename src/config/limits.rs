@@ -48,12 +48,13 @@ pub struct LimitConfig {
     #[arg(long, env = "SIGNET_MAX_CONNECTION_AGE", global = true, value_name = "DURATION", default_value = "30m", value_parser = duration::<1, 86_400>)]
     pub max_connection_age: Duration,
 
-    /// How long a shutdown goes on taking calls after health has turned `NOT_SERVING`, so that whoever balances load hears of it before
+    /// How long a shutdown goes on taking calls after health has turned `NOT_SERVING`, so that load balancers hear of it before
     /// connections end: longer than the interval of its health checks (0s to 5m).
     #[arg(long, env = "SIGNET_SHUTDOWN_DELAY", global = true, value_name = "DURATION", default_value = "0s", value_parser = duration::<0, 300>)]
     pub shutdown_delay: Duration,
 
-    /// How long calls in flight may take to finish on a shutdown, or on a connection past its age (0s to 1h).
+    /// How long calls in flight may take to finish on a shutdown, first those of gRPC and then those of HTTP, or on a connection past its
+    /// age (0s to 1h).
     #[arg(long, env = "SIGNET_DRAIN_TIMEOUT", global = true, value_name = "DURATION", default_value = "30s", value_parser = duration::<0, 3_600>)]
     pub drain_timeout: Duration,
 }

@@ -7,11 +7,11 @@ use clap::Args;
 use super::ConfigError;
 use crate::model::CertificateSubject;
 
-/// TLS on both addresses, or none.
+/// TLS on every address, or none.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "TLS")]
 pub struct TlsConfig {
-    /// The certificate that both addresses show, in PEM, its own first and then its issuers'. Turns TLS 1.2 and 1.3 on. This file, and
+    /// The certificate that every address shows, in PEM, its own first and then its issuers'. Turns TLS 1.2 and 1.3 on. This file, and
     /// the two below, are read again when they change, without a restart.
     #[arg(long, env = "SIGNET_TLS_CERT", global = true, value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,
@@ -20,7 +20,7 @@ pub struct TlsConfig {
     #[arg(long, env = "SIGNET_TLS_KEY", global = true, value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
 
-    /// The certification authorities whose certificates clients may show, in PEM. With it --grpc-addr takes nobody without such a
+    /// The certification authorities whose certificates clients may show, in PEM. With it --grpc-addr and --ext-authz-addr take nobody without such a
     /// certificate; --http-addr asks for one and does without. Certificates can then stand for clients: `signet clients create
     /// --spiffe-id`.
     #[arg(long, env = "SIGNET_TLS_CLIENT_CA", global = true, value_name = "FILE")]

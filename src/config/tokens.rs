@@ -39,7 +39,7 @@ pub struct TokenConfig {
     #[arg(long, env = "SIGNET_KEY_ROTATION_INTERVAL", global = true, value_name = "DURATION", default_value = "30days", value_parser = duration::<60, 315_576_000>)]
     pub key_rotation_interval: Duration,
 
-    /// How long a key is published before it signs (1s to 30days), so that whoever verifies has it by then: longer than the slowest
+    /// How long a key is published before it signs (1s to 30days), so that those who verify have it by then: longer than the slowest
     /// of them keeps the key set. --standing-cache-max-age and --clock-leeway must fit in.
     #[arg(long, env = "SIGNET_KEY_PUBLISH_AHEAD", global = true, value_name = "DURATION", default_value = "1h", value_parser = duration::<1, 2_592_000>)]
     pub key_publish_ahead: Duration,

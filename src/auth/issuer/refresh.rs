@@ -146,11 +146,10 @@ async fn fetch(
     Ok((keys.map_err(|problem| format!("{from} {problem}"))?, max_age))
 }
 
-/// Somewhat less than the issuer allows, so that the replicas of a service do not all ask at one moment.
+/// Somewhat less than the issuer allows, so that the replicas of a service do not all ask at one moment, but within the settings.
 fn fresh_for(max_age: Option<Duration>, settings: &RefreshSettings) -> Duration {
-    let bounds = settings.min_interval..=settings.max_interval;
-    let allowed = max_age.unwrap_or(DEFAULT_MAX_AGE).clamp(*bounds.start(), *bounds.end());
-    allowed.mul_f64(rand::rng().random_range(0.8..1.0))
+    let allowed = max_age.unwrap_or(DEFAULT_MAX_AGE).min(settings.max_interval);
+    allowed.mul_f64(rand::rng().random_range(0.8..1.0)).max(settings.min_interval)
 }
 
 /// After the first failure about a second, doubled with each further one up to a minute; somewhat less each time, as above.

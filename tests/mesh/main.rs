@@ -10,6 +10,7 @@ mod envoy;
 mod ext_authz;
 mod in_process;
 mod jwt_authn;
+mod load;
 mod mtls;
 #[path = "../support/pki.rs"]
 #[allow(dead_code, reason = "each test binary uses its part of it")]

@@ -7,7 +7,7 @@ use tonic::Code;
 
 use crate::{
     envoy::Envoy,
-    requests::{Request, eventually, grpc, told},
+    requests::{REPORTS_BY_SEMICOLON, Request, eventually, grpc, told},
     signet::Signet,
     upstream::Upstream,
 };
@@ -64,6 +64,13 @@ async fn a_route_may_ask_for_scopes() {
         assert!(answer.status != 200 || !inside, "{path}: {answer:?}");
     }
     assert_eq!(Request::get("/reports").send(envoy.addr).await.unwrap().status, 401, "the token comes first");
+    for path in REPORTS_BY_SEMICOLON {
+        for request in [Request::get(path), Request::get(path).bearer(&alices)] {
+            let answer = request.send(envoy.addr).await.unwrap();
+            assert!([400, 401, 403].contains(&answer.status), "{path}: {answer:?}");
+        }
+    }
+    assert_eq!(status("/x?a=b;c=d%3b", &alices).await, 200, "a query may have semicolons");
 
     let call = async |path: &'static str, token: &str| {
         let metadata = [("authorization", &*format!("Bearer {token}"))];

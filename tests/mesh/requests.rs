@@ -19,6 +19,23 @@ use crate::envoy::PAUSE;
 /// How long a fact may take on a machine that is busy with other things. Passing it is a failure, never a pace.
 const TIMEOUT: Duration = Duration::from_mins(1);
 
+/// What a server that cuts paths off at `;`, some after decoding it, takes for /reports; Envoy, left to itself, takes most for something
+/// else.
+pub(crate) const REPORTS_BY_SEMICOLON: [&str; 12] = [
+    "/reports;x",
+    "/reports;",
+    "/reports;/1",
+    "/reports%3bx",
+    "/reports%3Bx",
+    "/;/reports",
+    "/public/..;/reports",
+    "/public/..;x=y/reports",
+    "/public/..%3b/reports",
+    "/public/..%3B/reports",
+    "/public/%2e%2e;/reports",
+    "/public/.%2E;/reports",
+];
+
 /// A request of HTTP/1.1, written as it is said: names in any case, as often as wanted.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {

@@ -1,12 +1,17 @@
 //! Owns what a mesh gets whose Envoy verifies tokens by itself.
 
-use std::time::Duration;
+use std::{
+    net::SocketAddr,
+    time::{Duration, SystemTime},
+};
 
+use serde_json::{Value, json};
 use tokio::time::Instant;
 use tonic::Code;
 
 use crate::{
     envoy::Envoy,
+    issuer::Issuer,
     requests::{REPORTS_BY_SEMICOLON, Request, eventually, grpc, told},
     signet::Signet,
     upstream::Upstream,
@@ -14,7 +19,12 @@ use crate::{
 
 /// A sidecar that fetches the keys of `signet`, and looks again after a second instead of minutes.
 async fn sidecar(signet: &Signet, upstream: &Upstream) -> Envoy {
-    let ports = [(8081, upstream.addr.port()), (8080, signet.http.port())];
+    sidecar_of(signet.http, upstream).await
+}
+
+/// One that fetches the keys at `issuer`.
+async fn sidecar_of(issuer: SocketAddr, upstream: &Upstream) -> Envoy {
+    let ports = [(8081, upstream.addr.port()), (8080, issuer.port())];
     Envoy::start("jwt-authn.yaml", &ports, &[("cache_duration: 300s", "cache_duration: 1s")]).await
 }
 
@@ -114,6 +124,61 @@ async fn a_rotation_of_keys_refuses_no_valid_token() {
 }
 
 #[tokio::test]
+async fn tokens_of_a_revoked_key_are_refused_once_the_keys_are_fetched_again() {
+    let (signet, upstream) = (Signet::start(&[]), Upstream::start().await);
+    let envoy = sidecar(&signet, &upstream).await;
+    let (_, token) = signet.sign_up().await;
+    let status = async |token: &str| Request::get("/x").bearer(token).send(envoy.addr).await.unwrap().status;
+    // Envoy has seen it, and it has a quarter of an hour left: so it is the key that it is refused for.
+    assert_eq!(status(&token).await, 200);
+    signet.operate(&["keys", "revoke", &kid(&token)]);
+    eventually("it is refused", async || (status(&token).await == 401).then_some(())).await;
+    let fresh = signet.log_in().await;
+    assert_ne!(kid(&fresh), kid(&token));
+    eventually("the next key is known", async || (status(&fresh).await == 200).then_some(())).await;
+    assert_eq!(status(&token).await, 401);
+}
+
+#[tokio::test]
+async fn a_token_must_end_and_soon() {
+    let (issuer, upstream) = (Issuer::start().await, Upstream::start().await);
+    let envoy = sidecar_of(issuer.addr(), &upstream).await;
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let status = async |exp: Value| {
+        let mut claims = json!({ "iss": "http://127.0.0.1:8080", "aud": "signet", "sub": "root" });
+        if !exp.is_null() {
+            claims["exp"] = exp;
+        }
+        let token = issuer.token(&claims);
+        Request::get("/x").bearer(&token).send(envoy.addr).await.unwrap().status
+    };
+    assert_eq!(status(json!(now + 900)).await, 200);
+    assert_eq!(status(json!(null)).await, 401, "it never ends");
+    assert_eq!(status(json!(now + 7200)).await, 401, "Signet issues none for so long");
+    assert_eq!(status(json!(now - 60)).await, 401, "it has ended");
+}
+
+#[tokio::test]
+async fn what_envoy_does_not_take_for_a_token_tells_the_service_nothing() {
+    let (signet, upstream) = (Signet::start(&[]), Upstream::start().await);
+    let envoy = sidecar(&signet, &upstream).await;
+    let (_, token) = signet.sign_up().await;
+    for (query, header) in [
+        (format!("?access_token={token}"), None),
+        (String::new(), Some(format!("bearer {token}"))),
+        (String::new(), Some(token.clone())),
+    ] {
+        let request = |path: &str| {
+            let request = Request::get(&format!("{path}{query}"));
+            header.iter().fold(request, |request, value| request.header("Authorization", value))
+        };
+        let refused = request("/x").send(envoy.addr).await.unwrap();
+        assert_eq!(refused.status, 401, "{query}{header:?}: {refused:?}");
+        assert_eq!(told(request("/public").send(envoy.addr).await.unwrap().arrived()), []);
+    }
+}
+
+#[tokio::test]
 async fn signet_may_be_away_when_envoy_starts_and_while_it_runs() {
     let (mut signet, upstream) = (Signet::start(&[]), Upstream::start().await);
     let (_, token) = signet.sign_up().await;
@@ -125,7 +190,12 @@ async fn signet_may_be_away_when_envoy_starts_and_while_it_runs() {
     signet.start_again();
     eventually("it has the keys", async || (status().await == Some(200)).then_some(())).await;
 
-    // Away for longer than the keys are kept: it goes on with those that it has.
+    // Keys that a request had fetched count for cache_duration alone; those that Envoy fetches by itself, which it tries each second,
+    // go on counting.
+    let fetched = async || envoy.gauge("http.requests.jwt_authn.jwks_fetch_success").await;
+    let before = fetched().await;
+    eventually("it fetches them by itself", async || (fetched().await > before).then_some(())).await;
+    // Away for longer than cache_duration.
     signet.kill();
     let until = Instant::now() + Duration::from_secs(3);
     while Instant::now() < until {

@@ -9,6 +9,7 @@ mod deploy;
 mod envoy;
 mod ext_authz;
 mod in_process;
+mod issuer;
 mod jwt_authn;
 mod load;
 mod mtls;

@@ -1,17 +1,20 @@
 //! Owns what a mesh gets whose Envoy verifies tokens by itself.
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
+    sync::{Arc, Mutex},
     time::{Duration, SystemTime},
 };
 
 use serde_json::{Value, json};
-use tokio::time::Instant;
+use tokio::{task::block_in_place, time::Instant};
 use tonic::Code;
 
 use crate::{
     envoy::Envoy,
     issuer::Issuer,
+    load::{Caller, Load},
     requests::{REPORTS_BY_SEMICOLON, Request, eventually, grpc, told},
     signet::Signet,
     upstream::Upstream,
@@ -98,29 +101,62 @@ async fn a_route_may_ask_for_scopes() {
 /// Between the publication of a key and its first signature Envoy has fetched the keys a few times.
 const AHEAD: &str = "--key-publish-ahead=5s";
 
-#[tokio::test]
-async fn a_rotation_of_keys_refuses_no_valid_token() {
-    let flags = [AHEAD, "--clock-leeway=0s", "--standing-cache-max-age=1s"];
-    let (signet, upstream) = (Signet::start(&flags), Upstream::start().await);
-    let envoy = sidecar(&signet, &upstream).await;
-    let (_, first) = signet.sign_up().await;
-    let rotated = signet.operate(&["keys", "rotate"]);
-    let next = rotated["kid"].as_str().unwrap_or_else(|| panic!("{rotated}")).to_owned();
+/// Each kind.
+const CALLERS: usize = 4;
 
-    // Each token is used at once, by nobody before, while the old ones go on.
-    let (mut requests, mut with_next) = (0, 0);
-    let until = Instant::now() + Duration::from_mins(1);
-    while with_next < 50 {
-        assert!(Instant::now() < until, "the next key does not sign");
-        let fresh = signet.log_in().await;
-        for token in [&fresh, &first] {
-            let answer = Request::get("/x").bearer(token).send(envoy.addr).await.unwrap();
-            assert_eq!(answer.status, 200, "request {requests}: {answer:?}");
-            requests += 1;
+/// Whose tokens are good, and so must never be refused.
+enum Holder {
+    /// Of one token, which the key before has signed.
+    Old { envoy: SocketAddr, token: String },
+    /// Of tokens that each are used once, as soon as they are issued.
+    Fresh { envoy: SocketAddr, signet: Arc<Signet>, accepted: Arc<Accepted> },
+}
+
+/// How many fresh tokens of each key have been accepted.
+type Accepted = Mutex<BTreeMap<String, usize>>;
+
+impl Caller for Holder {
+    async fn call(&mut self) -> Result<(), String> {
+        let (envoy, token) = match self {
+            Self::Old { envoy, token } => (*envoy, token.clone()),
+            Self::Fresh { envoy, signet, .. } => (*envoy, signet.log_in().await),
+        };
+        let answer = Request::get("/x").bearer(&token).send(envoy).await;
+        if answer.as_ref().is_none_or(|answer| answer.status != 200) {
+            return Err(format!("{answer:?}"));
         }
-        with_next += usize::from(kid(&fresh) == next);
+        if let Self::Fresh { accepted, .. } = self {
+            *accepted.lock().unwrap().entry(kid(&token)).or_default() += 1;
+        }
+        Ok(())
     }
-    assert!(requests > 2 * with_next, "the load began before the change");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotation_of_keys_under_load_refuses_no_valid_token() {
+    let flags = [AHEAD, "--clock-leeway=0s", "--standing-cache-max-age=1s"];
+    let (signet, upstream) = (Arc::new(Signet::start(&flags)), Upstream::start().await);
+    let sidecar = sidecar(&signet, &upstream).await;
+    let (_, token) = signet.sign_up().await;
+    let (envoy, accepted) = (sidecar.addr, Arc::new(Accepted::default()));
+    let mut load = Load::default();
+    for _ in 0..CALLERS {
+        load.keep_calling(Holder::Old { envoy, token: token.clone() });
+        let (signet, accepted) = (Arc::clone(&signet), Arc::clone(&accepted));
+        load.keep_calling(Holder::Fresh { envoy, signet, accepted });
+    }
+    load.goes_on().await;
+    let rotated = block_in_place(|| signet.operate(&["keys", "rotate"]));
+    let next = rotated["kid"].as_str().unwrap_or_else(|| panic!("{rotated}")).to_owned();
+    let of_next = async || (accepted.lock().unwrap().get(&next).copied() >= Some(100)).then_some(());
+    eventually("many tokens of the next key are accepted", of_next).await;
+    load.goes_on().await;
+    load.finish().await;
+    let accepted = accepted.lock().unwrap();
+    assert!(
+        accepted.len() == 2 && accepted[&kid(&token)] > 0,
+        "the load began before the change: {accepted:?}"
+    );
 }
 
 #[tokio::test]

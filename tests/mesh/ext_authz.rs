@@ -162,6 +162,28 @@ async fn a_session_that_has_ended_is_refused_at_once() {
 }
 
 #[tokio::test]
+async fn a_disabled_user_is_refused_and_an_enabled_one_let_in_again() {
+    let mesh = Mesh::start().await;
+    let (_, token) = mesh.signet.sign_up().await;
+    mesh.get("/x", &token).await.arrived();
+    let metadata = [("authorization", &*format!("Bearer {token}"))];
+    grpc(mesh.envoy.addr, "/any.Service/Method", &metadata).await.unwrap();
+
+    mesh.signet.operate(&["users", "disable", "alice"]);
+    // The token has a quarter of an hour left; that another process has disabled her Signet learns within --standing-cache-max-age.
+    let refused = async || Some(mesh.get("/x", &token).await).filter(|answer| answer.status != 200);
+    let refused = eventually("she is refused", refused).await;
+    assert_eq!((refused.status, &*reason(&refused)), (401, "TOKEN_REVOKED"));
+    let status = grpc(mesh.envoy.addr, "/any.Service/Method", &metadata).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unauthenticated, "{status:?}");
+    assert_eq!(mesh.get("/public", &token).await.status, 401, "a token that is shown must be good");
+
+    mesh.signet.operate(&["users", "enable", "alice"]);
+    let let_in = async || (mesh.get("/x", &token).await.status == 200).then_some(());
+    eventually("she is let in again", let_in).await;
+}
+
+#[tokio::test]
 async fn no_spelling_of_a_path_widens_access() {
     let mesh = Mesh::start().await;
     let (_, token) = mesh.signet.sign_up().await;

@@ -59,8 +59,12 @@ impl Way {
                 "- name: envoy.filters.http.jwt_authn\n",
                 "- name: envoy.filters.http.jwt_authn\n            disabled: true\n",
             ),
-            Self::JwtAuthnCached => Ok(config),
-            Self::JwtAuthn => replaced(&config, "jwt_cache_config: {jwt_cache_size: 1000}", ""),
+            Self::JwtAuthnCached => replaced(
+                &config,
+                "                  remote_jwks:\n",
+                "                  jwt_cache_config: {jwt_cache_size: 1000}\n                  remote_jwks:\n",
+            ),
+            Self::JwtAuthn => Ok(config),
             Self::ExtAuthz => without_access_log(&config),
         }
     }

@@ -1,20 +1,33 @@
 //! Owns what a mesh gets whose Envoy verifies tokens by itself.
 
-use std::time::Duration;
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::{Duration, SystemTime},
+};
 
-use tokio::time::Instant;
+use serde_json::{Value, json};
+use tokio::{task::block_in_place, time::Instant};
 use tonic::Code;
 
 use crate::{
     envoy::Envoy,
-    requests::{Request, eventually, grpc, told},
+    issuer::Issuer,
+    load::{Caller, Load},
+    requests::{REPORTS_BY_SEMICOLON, Request, eventually, grpc, told},
     signet::Signet,
     upstream::Upstream,
 };
 
 /// A sidecar that fetches the keys of `signet`, and looks again after a second instead of minutes.
 async fn sidecar(signet: &Signet, upstream: &Upstream) -> Envoy {
-    let ports = [(8081, upstream.addr.port()), (8080, signet.http.port())];
+    sidecar_of(signet.http, upstream).await
+}
+
+/// One that fetches the keys at `issuer`.
+async fn sidecar_of(issuer: SocketAddr, upstream: &Upstream) -> Envoy {
+    let ports = [(8081, upstream.addr.port()), (8080, issuer.port())];
     Envoy::start("jwt-authn.yaml", &ports, &[("cache_duration: 300s", "cache_duration: 1s")]).await
 }
 
@@ -64,6 +77,13 @@ async fn a_route_may_ask_for_scopes() {
         assert!(answer.status != 200 || !inside, "{path}: {answer:?}");
     }
     assert_eq!(Request::get("/reports").send(envoy.addr).await.unwrap().status, 401, "the token comes first");
+    for path in REPORTS_BY_SEMICOLON {
+        for request in [Request::get(path), Request::get(path).bearer(&alices)] {
+            let answer = request.send(envoy.addr).await.unwrap();
+            assert!([400, 401, 403].contains(&answer.status), "{path}: {answer:?}");
+        }
+    }
+    assert_eq!(status("/x?a=b;c=d%3b", &alices).await, 200, "a query may have semicolons");
 
     let call = async |path: &'static str, token: &str| {
         let metadata = [("authorization", &*format!("Bearer {token}"))];
@@ -81,29 +101,117 @@ async fn a_route_may_ask_for_scopes() {
 /// Between the publication of a key and its first signature Envoy has fetched the keys a few times.
 const AHEAD: &str = "--key-publish-ahead=5s";
 
-#[tokio::test]
-async fn a_rotation_of_keys_refuses_no_valid_token() {
-    let flags = [AHEAD, "--clock-leeway=0s", "--standing-cache-max-age=1s"];
-    let (signet, upstream) = (Signet::start(&flags), Upstream::start().await);
-    let envoy = sidecar(&signet, &upstream).await;
-    let (_, first) = signet.sign_up().await;
-    let rotated = signet.operate(&["keys", "rotate"]);
-    let next = rotated["kid"].as_str().unwrap_or_else(|| panic!("{rotated}")).to_owned();
+/// Each kind.
+const CALLERS: usize = 4;
 
-    // Each token is used at once, by nobody before, while the old ones go on.
-    let (mut requests, mut with_next) = (0, 0);
-    let until = Instant::now() + Duration::from_mins(1);
-    while with_next < 50 {
-        assert!(Instant::now() < until, "the next key does not sign");
-        let fresh = signet.log_in().await;
-        for token in [&fresh, &first] {
-            let answer = Request::get("/x").bearer(token).send(envoy.addr).await.unwrap();
-            assert_eq!(answer.status, 200, "request {requests}: {answer:?}");
-            requests += 1;
+/// Whose tokens are good, and so must never be refused.
+enum Holder {
+    /// Of one token, which the key before has signed.
+    Old { envoy: SocketAddr, token: String },
+    /// Of tokens that each are used once, as soon as they are issued.
+    Fresh { envoy: SocketAddr, signet: Arc<Signet>, accepted: Arc<Accepted> },
+}
+
+/// How many fresh tokens of each key have been accepted.
+type Accepted = Mutex<BTreeMap<String, usize>>;
+
+impl Caller for Holder {
+    async fn call(&mut self) -> Result<(), String> {
+        let (envoy, token) = match self {
+            Self::Old { envoy, token } => (*envoy, token.clone()),
+            Self::Fresh { envoy, signet, .. } => (*envoy, signet.log_in().await),
+        };
+        let answer = Request::get("/x").bearer(&token).send(envoy).await;
+        if answer.as_ref().is_none_or(|answer| answer.status != 200) {
+            return Err(format!("{answer:?}"));
         }
-        with_next += usize::from(kid(&fresh) == next);
+        if let Self::Fresh { accepted, .. } = self {
+            *accepted.lock().unwrap().entry(kid(&token)).or_default() += 1;
+        }
+        Ok(())
     }
-    assert!(requests > 2 * with_next, "the load began before the change");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotation_of_keys_under_load_refuses_no_valid_token() {
+    let flags = [AHEAD, "--clock-leeway=0s", "--standing-cache-max-age=1s"];
+    let (signet, upstream) = (Arc::new(Signet::start(&flags)), Upstream::start().await);
+    let sidecar = sidecar(&signet, &upstream).await;
+    let (_, token) = signet.sign_up().await;
+    let (envoy, accepted) = (sidecar.addr, Arc::new(Accepted::default()));
+    let mut load = Load::default();
+    for _ in 0..CALLERS {
+        load.keep_calling(Holder::Old { envoy, token: token.clone() });
+        let (signet, accepted) = (Arc::clone(&signet), Arc::clone(&accepted));
+        load.keep_calling(Holder::Fresh { envoy, signet, accepted });
+    }
+    load.goes_on().await;
+    let rotated = block_in_place(|| signet.operate(&["keys", "rotate"]));
+    let next = rotated["kid"].as_str().unwrap_or_else(|| panic!("{rotated}")).to_owned();
+    let of_next = async || (accepted.lock().unwrap().get(&next).copied() >= Some(100)).then_some(());
+    eventually("many tokens of the next key are accepted", of_next).await;
+    load.goes_on().await;
+    load.finish().await;
+    let accepted = accepted.lock().unwrap();
+    assert!(
+        accepted.len() == 2 && accepted[&kid(&token)] > 0,
+        "the load began before the change: {accepted:?}"
+    );
+}
+
+#[tokio::test]
+async fn tokens_of_a_revoked_key_are_refused_once_the_keys_are_fetched_again() {
+    let (signet, upstream) = (Signet::start(&[]), Upstream::start().await);
+    let envoy = sidecar(&signet, &upstream).await;
+    let (_, token) = signet.sign_up().await;
+    let status = async |token: &str| Request::get("/x").bearer(token).send(envoy.addr).await.unwrap().status;
+    // Envoy has seen it, and it has a quarter of an hour left: so it is the key that it is refused for.
+    assert_eq!(status(&token).await, 200);
+    signet.operate(&["keys", "revoke", &kid(&token)]);
+    eventually("it is refused", async || (status(&token).await == 401).then_some(())).await;
+    let fresh = signet.log_in().await;
+    assert_ne!(kid(&fresh), kid(&token));
+    eventually("the next key is known", async || (status(&fresh).await == 200).then_some(())).await;
+    assert_eq!(status(&token).await, 401);
+}
+
+#[tokio::test]
+async fn a_token_must_end_and_soon() {
+    let (issuer, upstream) = (Issuer::start().await, Upstream::start().await);
+    let envoy = sidecar_of(issuer.addr(), &upstream).await;
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let status = async |exp: Value| {
+        let mut claims = json!({ "iss": "http://127.0.0.1:8080", "aud": "signet", "sub": "root" });
+        if !exp.is_null() {
+            claims["exp"] = exp;
+        }
+        let token = issuer.token(&claims);
+        Request::get("/x").bearer(&token).send(envoy.addr).await.unwrap().status
+    };
+    assert_eq!(status(json!(now + 900)).await, 200);
+    assert_eq!(status(json!(null)).await, 401, "it never ends");
+    assert_eq!(status(json!(now + 7200)).await, 401, "Signet issues none for so long");
+    assert_eq!(status(json!(now - 60)).await, 401, "it has ended");
+}
+
+#[tokio::test]
+async fn what_envoy_does_not_take_for_a_token_tells_the_service_nothing() {
+    let (signet, upstream) = (Signet::start(&[]), Upstream::start().await);
+    let envoy = sidecar(&signet, &upstream).await;
+    let (_, token) = signet.sign_up().await;
+    for (query, header) in [
+        (format!("?access_token={token}"), None),
+        (String::new(), Some(format!("bearer {token}"))),
+        (String::new(), Some(token.clone())),
+    ] {
+        let request = |path: &str| {
+            let request = Request::get(&format!("{path}{query}"));
+            header.iter().fold(request, |request, value| request.header("Authorization", value))
+        };
+        let refused = request("/x").send(envoy.addr).await.unwrap();
+        assert_eq!(refused.status, 401, "{query}{header:?}: {refused:?}");
+        assert_eq!(told(request("/public").send(envoy.addr).await.unwrap().arrived()), []);
+    }
 }
 
 #[tokio::test]
@@ -118,7 +226,12 @@ async fn signet_may_be_away_when_envoy_starts_and_while_it_runs() {
     signet.start_again();
     eventually("it has the keys", async || (status().await == Some(200)).then_some(())).await;
 
-    // Away for longer than the keys are kept: it goes on with those that it has.
+    // Keys that a request had fetched count for cache_duration alone; those that Envoy fetches by itself, which it tries each second,
+    // go on counting.
+    let fetched = async || envoy.gauge("http.requests.jwt_authn.jwks_fetch_success").await;
+    let before = fetched().await;
+    eventually("it fetches them by itself", async || (fetched().await > before).then_some(())).await;
+    // Away for longer than cache_duration.
     signet.kill();
     let until = Instant::now() + Duration::from_secs(3);
     while Instant::now() < until {

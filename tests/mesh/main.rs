@@ -9,7 +9,9 @@ mod deploy;
 mod envoy;
 mod ext_authz;
 mod in_process;
+mod issuer;
 mod jwt_authn;
+mod load;
 mod mtls;
 #[path = "../support/pki.rs"]
 #[allow(dead_code, reason = "each test binary uses its part of it")]

@@ -1,32 +1,23 @@
 //! Owns what the callers of two replicas behind Envoy notice while the replicas come and go: nothing.
 
-use std::{
-    net::SocketAddr,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
+use std::net::SocketAddr;
 
 use signet::proto::identity::v1::{
     GetMeRequest, IssueTokenRequest, PasswordGrant, RefreshTokenGrant,
     identity_service_client::IdentityServiceClient, issue_token_request::Grant,
 };
-use tokio::task::{JoinSet, block_in_place};
-use tokio_util::sync::CancellationToken;
+use tokio::task::block_in_place;
 use tonic::{Status, transport::Channel};
 
 use crate::{
     envoy::Envoy,
+    load::{Caller, Load},
     requests::{Request, eventually},
     signet::{PASSWORD, Signet},
 };
 
 /// Each has a connection of its own, and calls in four ways at once.
 const CALLERS: usize = 4;
-
-/// So many answers, over all callers, show that the load goes on.
-const ENOUGH: usize = 100;
 
 /// Two replicas, and Envoy before them.
 struct Cluster {
@@ -65,15 +56,8 @@ impl Cluster {
     }
 }
 
-/// Calls without a pause, through Envoy.
-struct Load {
-    stop: CancellationToken,
-    callers: JoinSet<()>,
-    seen: Arc<Seen>,
-}
-
-/// Calls in one way.
-enum Caller {
+/// In which a caller calls.
+enum Way {
     GetMe {
         client: IdentityServiceClient<Channel>,
         token: String,
@@ -90,83 +74,43 @@ enum Caller {
     },
 }
 
-impl Caller {
-    async fn call(&mut self) -> Result<(), Status> {
+impl Caller for Way {
+    async fn call(&mut self) -> Result<(), String> {
         match self {
             Self::GetMe { client, token } => {
                 let mut request = tonic::Request::new(GetMeRequest {});
                 request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
-                client.get_me(request).await.map(drop)
+                client.get_me(request).await.map(drop).map_err(|status| format!("{status:?}"))
             }
             Self::Refresh { client, refresh_token } => {
                 let grant = RefreshTokenGrant { refresh_token: refresh_token.clone() };
-                (_, *refresh_token) = issue(client, Grant::RefreshToken(grant)).await?;
+                let issued = issue(client, Grant::RefreshToken(grant)).await;
+                (_, *refresh_token) = issued.map_err(|status| format!("{status:?}"))?;
                 Ok(())
             }
             Self::Http { envoy, request } => match request.clone().send(*envoy).await {
                 Some(answer) if answer.status == 200 => Ok(()),
-                answer => Err(Status::unknown(format!("{answer:?}"))),
+                answer => Err(format!("{answer:?}")),
             },
         }
     }
 }
 
-/// What all callers have seen.
-#[derive(Debug, Default)]
-struct Seen {
-    answered: AtomicUsize,
-    failed: Mutex<Vec<Status>>,
-}
-
-impl Load {
-    async fn start(cluster: &Cluster) -> Self {
-        let envoy = cluster.envoy.addr;
-        let mut load = Self { stop: CancellationToken::new(), callers: JoinSet::new(), seen: Arc::default() };
-        for _ in 0..CALLERS {
-            let mut client = IdentityServiceClient::connect(format!("http://{envoy}")).await.unwrap();
-            let grant = PasswordGrant { username: "alice".to_owned(), password: PASSWORD.to_owned() };
-            let (token, refresh_token) = issue(&mut client, Grant::Password(grant)).await.unwrap();
-            let userinfo = Request::get("/oauth2/userinfo").bearer(&token);
-            load.keep_calling(Caller::Http { envoy, request: userinfo });
-            load.keep_calling(Caller::Http { envoy, request: Request::get("/.well-known/jwks.json") });
-            load.keep_calling(Caller::GetMe { client: client.clone(), token });
-            load.keep_calling(Caller::Refresh { client, refresh_token });
-        }
-        load
+/// Callers of all kinds, through Envoy.
+async fn load(cluster: &Cluster) -> Load {
+    let envoy = cluster.envoy.addr;
+    let mut load = Load::default();
+    for _ in 0..CALLERS {
+        let mut client = IdentityServiceClient::connect(format!("http://{envoy}")).await.unwrap();
+        let grant = PasswordGrant { username: "alice".to_owned(), password: PASSWORD.to_owned() };
+        let (token, refresh_token) = issue(&mut client, Grant::Password(grant)).await.unwrap();
+        let userinfo = Request::get("/oauth2/userinfo").bearer(&token);
+        load.keep_calling(Way::Http { envoy, request: userinfo });
+        load.keep_calling(Way::Http { envoy, request: Request::get("/.well-known/jwks.json") });
+        load.keep_calling(Way::GetMe { client: client.clone(), token });
+        load.keep_calling(Way::Refresh { client, refresh_token });
     }
-
-    /// Has `caller` make one call after the other.
-    fn keep_calling(&mut self, mut caller: Caller) {
-        let (stop, seen) = (self.stop.clone(), Arc::clone(&self.seen));
-        self.callers.spawn(async move {
-            while !stop.is_cancelled() {
-                match caller.call().await {
-                    Ok(()) => _ = seen.answered.fetch_add(1, Ordering::Relaxed),
-                    Err(status) => seen.failed.lock().unwrap().push(status),
-                }
-            }
-        });
-    }
-
-    /// Waits until many calls have been answered that began after now.
-    async fn goes_on(&self) {
-        let enough = self.answered() + ENOUGH;
-        eventually("calls are answered", async || (self.answered() >= enough).then_some(())).await;
-    }
-
-    fn answered(&self) -> usize {
-        self.seen.answered.load(Ordering::Relaxed)
-    }
-
-    /// Ends it, and asserts that no call has failed.
-    async fn finish(self) {
-        self.stop.cancel();
-        self.callers.join_all().await;
-        let (answered, failed) =
-            (self.seen.answered.load(Ordering::Relaxed), self.seen.failed.lock().unwrap());
-        let first = failed.first();
-        assert!(failed.is_empty(), "{} calls failed, beside {answered} answered: {first:?}", failed.len());
-    }
+    load
 }
 
 /// An access token and a refresh token.
@@ -182,7 +126,7 @@ async fn issue(
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rolling_restart_under_load_fails_no_call() {
     let mut cluster = Cluster::start(&["--shutdown-delay=3s"]).await;
-    let load = Load::start(&cluster).await;
+    let load = load(&cluster).await;
     for replica in [0, 1, 0, 1] {
         load.goes_on().await;
         block_in_place(|| cluster.replicas[replica].stop());
@@ -198,7 +142,7 @@ async fn a_rolling_restart_under_load_fails_no_call() {
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_that_end_by_their_age_fail_no_call() {
     let cluster = Cluster::start(&["--max-connection-age=1s"]).await;
-    let load = Load::start(&cluster).await;
+    let load = load(&cluster).await;
     for name in ["signet-grpc", "signet-http"] {
         let connections = format!("cluster.{name}.upstream_cx_total");
         let many = async || (cluster.envoy.gauge(&connections).await >= 12).then_some(());

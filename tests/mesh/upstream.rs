@@ -1,4 +1,4 @@
-//! Owns the service behind the sidecar: it answers every request with the headers that it saw.
+//! Owns the service behind the sidecar: it answers every request with the headers that it saw, or with what it is told to say.
 
 use std::{convert::Infallible, fmt::Write, net::SocketAddr};
 
@@ -17,16 +17,31 @@ pub(crate) struct Upstream {
 }
 
 impl Upstream {
+    /// One that answers with the headers that it saw.
     pub(crate) async fn start() -> Self {
+        Self::answering(echo).await
+    }
+
+    /// One that answers `text` to everything.
+    pub(crate) async fn saying(text: String) -> Self {
+        Self::answering(move |_| Response::new(Full::from(text.clone()).boxed())).await
+    }
+
+    async fn answering(answer: impl Fn(&Request<Incoming>) -> Answer + Clone + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let serving = tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
+                let answer = answer.clone();
                 tokio::spawn(async move {
+                    let answer = move |request| {
+                        let answer = answer(&request);
+                        async { Ok::<_, Infallible>(answer) }
+                    };
                     let server = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
                     // The sidecar ends its connections as it likes.
-                    let _ = server.serve_connection(TokioIo::new(stream), service_fn(echo)).await;
+                    let _ = server.serve_connection(TokioIo::new(stream), service_fn(answer)).await;
                 });
             }
         });
@@ -40,14 +55,16 @@ impl Drop for Upstream {
     }
 }
 
-async fn echo(request: Request<Incoming>) -> Result<Response<BoxBody<Bytes, Infallible>>, Infallible> {
+type Answer = Response<BoxBody<Bytes, Infallible>>;
+
+fn echo(request: &Request<Incoming>) -> Answer {
     let mut text = format!("{} {}\n", request.method(), request.uri().path());
     for (name, value) in request.headers() {
         writeln!(text, "{name}: {}", String::from_utf8_lossy(value.as_bytes())).unwrap();
     }
     let content_type = request.headers().get("content-type");
     if content_type.is_none_or(|value| value != "application/grpc") {
-        return Ok(Response::new(Full::from(text).boxed()));
+        return Response::new(Full::from(text).boxed());
     }
     // A message of one string (`google.protobuf.StringValue`), not compressed, with its length before it.
     let message = text.encode_to_vec();
@@ -57,5 +74,5 @@ async fn echo(request: Request<Incoming>) -> Result<Response<BoxBody<Bytes, Infa
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", http::HeaderValue::from_static("0"));
     let body = Full::from(frame).with_trailers(async { Some(Ok(trailers)) });
-    Ok(Response::builder().header("content-type", "application/grpc").body(body.boxed()).unwrap())
+    Response::builder().header("content-type", "application/grpc").body(body.boxed()).unwrap()
 }

@@ -24,10 +24,13 @@ const OTHERS: [&str; 10] = [
     "--username",
 ];
 
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/deploy")
+}
+
 /// The name and the text of every file.
 fn every_file() -> Vec<(String, String)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/deploy");
-    let (mut folders, mut files) = (vec![root], Vec::new());
+    let (mut folders, mut files) = (vec![root()], Vec::new());
     while let Some(folder) = folders.pop() {
         let entries: Vec<PathBuf> =
             fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -103,4 +106,30 @@ async fn every_value_is_one_that_the_setting_takes() {
     assert!(tried > 10, "the values are found");
     let refused = place.signet(&["descriptor"]).env("SIGNET_SHUTDOWN_DELAY", "10").run().await;
     assert_eq!(refused.code, Some(2), "what a setting does not take is refused: {refused:?}");
+}
+
+/// What is made by the commands in the comments of `text`: `... > FILE`.
+fn made(text: &str) -> BTreeSet<&str> {
+    let commands = text.lines().filter(|line| line.starts_with("#   "));
+    commands.filter_map(|command| command.rsplit_once(" > ")).map(|(_, file)| file.trim()).collect()
+}
+
+#[test]
+fn secrets_that_the_files_have_one_make_stay_out_of_the_image() {
+    let read = |name: &str| fs::read_to_string(root().join(name)).unwrap();
+    let (ignored, compose, kubernetes) =
+        (read("Dockerfile.dockerignore"), read("compose/compose.yaml"), read("kubernetes/signet.yaml"));
+    let ignored: BTreeSet<&str> = ignored.lines().collect();
+    let of_compose = made(&compose);
+    assert_eq!(of_compose.len(), 3, "{of_compose:?}");
+    for file in of_compose {
+        assert!(file.starts_with("secrets/"), "{file} is not where the others are");
+    }
+    assert!(ignored.contains("examples/deploy/compose/secrets"), "{ignored:?}");
+    // They are made wherever one is.
+    let of_kubernetes = made(&kubernetes);
+    assert_eq!(of_kubernetes.len(), 2, "{of_kubernetes:?}");
+    for file in of_kubernetes {
+        assert!(ignored.contains(&*format!("**/{file}")), "{file} would be copied into the image's build");
+    }
 }

@@ -405,9 +405,13 @@ impl DatabaseMetrics {
         }
     }
 
-    /// Whether the database answered, and whether that makes the service ready.
-    pub fn checked(&self, up: bool, ready: bool) {
+    /// Whether the database answered.
+    pub fn answered(&self, up: bool) {
         self.up.set(up.into());
+    }
+
+    /// Whether the service can serve.
+    pub fn ready(&self, ready: bool) {
         self.ready.set(ready.into());
     }
 

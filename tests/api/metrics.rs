@@ -226,6 +226,16 @@ async fn what_runs_is_told() {
 }
 
 #[tokio::test]
+async fn a_service_that_is_about_to_end_is_not_ready_though_its_database_is_up() {
+    let server = TestServer::start(&["--shutdown-delay=5m"]).await;
+    assert_eq!(server.scrape().await.sum("signet_ready", &[]), 1.0);
+    server.begin_stop();
+    eventually("not ready", async || server.http_get("/readyz").await.status() == 503).await;
+    let scrape = server.scrape().await;
+    assert_eq!((scrape.sum("signet_database_up", &[]), scrape.sum("signet_ready", &[])), (1.0, 0.0));
+}
+
+#[tokio::test]
 async fn two_servers_in_one_process_count_apart() {
     let (one, other) = (TestServer::start(&[]).await, TestServer::start(&[]).await);
     one.client().await.token_of_new("alice").await;

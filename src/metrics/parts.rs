@@ -242,9 +242,9 @@ impl Default for HashMetrics {
 pub enum LoginResult {
     /// It gave tokens.
     Succeeded,
-    /// The credentials are those of no active user.
+    /// The credentials are those of no active user, or the client is not accepted, or not what it asks for.
     Refused,
-    /// It could not be judged: too much work, no time left, or the database does not answer.
+    /// It could not be judged: too much work, no time left, nobody who waits, or the database does not answer.
     Failed,
 }
 
@@ -257,8 +257,10 @@ pub enum RefreshResult {
     Repeated,
     /// A copy was used: the session has been ended.
     Replayed,
-    /// It stands for no session, or its user is disabled.
+    /// It stands for no session, its user is disabled, or the client is not accepted, or not what it asks for.
     Refused,
+    /// It could not be judged: no time left, nobody who waits, or the database does not answer.
+    Failed,
 }
 
 /// What was exchanged for tokens (the names of RFC 6749).
@@ -276,7 +278,7 @@ pub enum GrantType {
 #[derive(Clone, Debug)]
 pub struct GrantMetrics {
     logins: [IntCounter; 3],
-    refreshes: [IntCounter; 4],
+    refreshes: [IntCounter; 5],
     issued: [IntCounter; 3],
 }
 
@@ -302,7 +304,7 @@ impl GrantMetrics {
         );
         Self {
             logins: ["succeeded", "refused", "failed"].map(|result| logins.with_label_values(&[result])),
-            refreshes: ["done", "repeated", "replayed", "refused"]
+            refreshes: ["done", "repeated", "replayed", "refused", "failed"]
                 .map(|result| refreshes.with_label_values(&[result])),
             issued: ["password", "refresh_token", "client_credentials"]
                 .map(|grant| issued.with_label_values(&[grant])),

@@ -7,7 +7,11 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{Failure, Output, records::Records};
+use super::{
+    Failure, Output,
+    listing::{Listing, state},
+    records::Records,
+};
 use crate::{
     audit::{Audit, Entry, Event},
     config::Config,
@@ -22,9 +26,6 @@ use crate::{
     server::Missing,
     store::Store,
 };
-
-/// How many clients are read at a time.
-const PAGE: u64 = 500;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -156,7 +157,9 @@ async fn with_existing(
 ) -> Result<(), Failure> {
     let Records { store, audit } = records;
     match command {
-        Existing::List { limit, after } => list(limit, after.map(ClientId), store, output).await,
+        Existing::List { limit, after } => {
+            list(Listing { limit, after: after.map(ClientId) }, store, output).await
+        }
         Existing::Show(who) => show(&find(&who.client, store).await?, None, output),
         Existing::RotateSecret { who, end_older } => {
             rotate_secret(&who.client, end_older, store, &clients(records, config), output).await
@@ -199,32 +202,20 @@ async fn make(new: NewClient, clients: &Clients, output: Output) -> Result<(), F
     show(&client, secret.as_ref(), output)
 }
 
-async fn list(
-    limit: Option<u64>,
-    mut after: Option<ClientId>,
-    store: &Store,
-    output: Output,
-) -> Result<(), Failure> {
+async fn list(listing: Listing<ClientId>, store: &Store, output: Output) -> Result<(), Failure> {
     output.heading(&format!("{:<36}  {:<8}  {:<12}  {:<27}  NAME", "ID", "STATE", "KIND", "CREATED"))?;
-    let mut left = limit.unwrap_or(u64::MAX);
-    while left > 0 {
-        let page = store.clients(after, left.min(PAGE)).await?;
-        let Some(last) = page.last() else { break };
-        after = Some(last.id);
-        left = left.saturating_sub(page.len() as u64);
-        for client in &page {
-            let text = format!(
-                "{}  {:<8}  {:<12}  {:<27}  {}",
-                client.id,
-                state(client),
-                client.kind.name(),
-                client.create_time.to_string(),
-                client.name.as_str()
-            );
-            output.answer(&text, &object(client, None))?;
-        }
-    }
-    Ok(())
+    let tell = |client: &Client| {
+        let text = format!(
+            "{}  {:<8}  {:<12}  {:<27}  {}",
+            client.id,
+            state(client.is_active),
+            client.kind.name(),
+            client.create_time.to_string(),
+            client.name.as_str()
+        );
+        output.answer(&text, &object(client, None))
+    };
+    listing.each(async |after, limit| store.clients(after, limit).await, |client| client.id, tell).await
 }
 
 async fn rotate_secret(
@@ -359,7 +350,7 @@ fn show(client: &Client, secret: Option<&Zeroizing<String>>, output: Output) -> 
         "id:           {}\nname:         {}\nstate:        {}\nkind:         {}\nscopes:       {}\naudiences:    {}\nsecrets:      {}\npublic keys:  {}\ncertificate:  {}\ncreated:      {}\nupdated:      {}",
         client.id,
         client.name.as_str(),
-        state(client),
+        state(client.is_active),
         client.kind.name(),
         or_none(client.scopes.to_string()),
         or_none(client.audiences.to_string()),
@@ -375,10 +366,6 @@ fn show(client: &Client, secret: Option<&Zeroizing<String>>, output: Output) -> 
         text.push_str("\nKeep the secret now: it is not shown again.");
     }
     output.answer(&text, &object(client, secret))
-}
-
-const fn state(client: &Client) -> &'static str {
-    if client.is_active { "active" } else { "disabled" }
 }
 
 /// Whose certificate stands for the client; empty if nobody's does.

@@ -6,6 +6,7 @@ mod clients;
 mod descriptor;
 mod healthcheck;
 mod keys;
+mod listing;
 mod migrate;
 mod output;
 mod records;

@@ -18,7 +18,11 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{Failure, Output, records::Records};
+use super::{
+    Failure, Output,
+    listing::{Listing, state},
+    records::Records,
+};
 use crate::{
     audit::{Audit, Event},
     config::Config,
@@ -34,9 +38,6 @@ use crate::{
 
 /// How long hashing the one password of `users create` may take, on the slowest of machines.
 const HASH_TIMEOUT: Duration = Duration::from_mins(1);
-
-/// How many users are read at a time.
-const PAGE: u64 = 500;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -112,7 +113,9 @@ pub(super) async fn run(command: Command, config: &Config, output: Output) -> Re
 async fn with_existing(command: Existing, records: &Records, output: Output) -> Result<(), Failure> {
     let Records { store, audit } = records;
     match command {
-        Existing::List { limit, after } => list(limit, after.map(UserId), store, output).await,
+        Existing::List { limit, after } => {
+            list(Listing { limit, after: after.map(UserId) }, store, output).await
+        }
         Existing::Show(who) => show(&find(&who, store).await?, output),
         Existing::Disable(who) => set_active(&who, false, store, audit, output).await,
         Existing::Enable(who) => set_active(&who, true, store, audit, output).await,
@@ -165,31 +168,19 @@ fn read_password(file: Option<&Path>) -> Result<Zeroizing<String>, Failure> {
     Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
 }
 
-async fn list(
-    limit: Option<u64>,
-    after: Option<UserId>,
-    store: &Store,
-    output: Output,
-) -> Result<(), Failure> {
+async fn list(listing: Listing<UserId>, store: &Store, output: Output) -> Result<(), Failure> {
     output.heading(&format!("{:<36}  {:<8}  {:<27}  USERNAME", "ID", "STATE", "CREATED"))?;
-    let (mut left, mut after) = (limit.unwrap_or(u64::MAX), after);
-    while left > 0 {
-        let page = store.users(after, left.min(PAGE)).await?;
-        let Some(last) = page.last() else { break };
-        after = Some(last.id);
-        left = left.saturating_sub(page.len() as u64);
-        for user in &page {
-            let text = format!(
-                "{}  {:<8}  {:<27}  {}",
-                user.id,
-                state(user),
-                user.create_time.to_string(),
-                user.username.typed()
-            );
-            output.answer(&text, &object(user))?;
-        }
-    }
-    Ok(())
+    let tell = |user: &User| {
+        let text = format!(
+            "{}  {:<8}  {:<27}  {}",
+            user.id,
+            state(user.is_active),
+            user.create_time.to_string(),
+            user.username.typed()
+        );
+        output.answer(&text, &object(user))
+    };
+    listing.each(async |after, limit| store.users(after, limit).await, |user| user.id, tell).await
 }
 
 async fn set_active(
@@ -233,17 +224,13 @@ fn show(user: &User, output: Output) -> Result<(), Failure> {
         "id:           {}\nusername:     {}\nstate:        {}\nemail:        {}\ndisplay name: {}\ncreated:      {}\nupdated:      {}",
         user.id,
         user.username.typed(),
-        state(user),
+        state(user.is_active),
         optional(user.email.as_ref().map(Email::as_str)),
         optional(user.display_name.as_ref().map(DisplayName::as_str)),
         user.create_time,
         user.update_time,
     );
     output.answer(&text, &object(user))
-}
-
-const fn state(user: &User) -> &'static str {
-    if user.is_active { "active" } else { "disabled" }
 }
 
 fn object(user: &User) -> Value {

@@ -1,6 +1,9 @@
 //! Owns `signet clients`.
 
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -13,16 +16,12 @@ use super::{
     records::Records,
 };
 use crate::{
-    audit::{Audit, Entry, Event},
     config::Config,
     identity::{
-        Clients,
-        clients::{NewClient, read_public_keys},
+        ClientRegistry,
+        clients::{ClientProof, NewClient, read_public_keys},
     },
-    model::{
-        CertificateSubject, Client, ClientId, ClientKind, ClientName, Clock, DnsName, NameSet, SpiffeId,
-        Timestamp,
-    },
+    model::{CertificateSubject, Client, ClientId, ClientName, Clock, DnsName, NameSet, SpiffeId},
     server::Missing,
     store::Store,
 };
@@ -136,43 +135,53 @@ pub(super) async fn run(command: Command, config: &Config, output: Output) -> Re
             // What the command line gets wrong is told before anything is made.
             let new = new_client(create)?;
             let records = Records::open(config, Missing::Made).await?;
-            let result = make(new, &clients(&records, config), output).await;
+            let result = make(new, &registry(&records), output).await;
             records.close().await;
             result
         }
         Command::Existing(command) => {
             let records = Records::open(config, Missing::Refused).await?;
-            let result = with_existing(command, &records, config, output).await;
+            let result = with_existing(command, &records, output).await;
             records.close().await;
             result
         }
     }
 }
 
-async fn with_existing(
-    command: Existing,
-    records: &Records,
-    config: &Config,
-    output: Output,
-) -> Result<(), Failure> {
-    let Records { store, audit } = records;
+async fn with_existing(command: Existing, records: &Records, output: Output) -> Result<(), Failure> {
+    let (store, registry) = (&records.store, registry(records));
     match command {
         Existing::List { limit, after } => {
             list(Listing { limit, after: after.map(ClientId) }, store, output).await
         }
-        Existing::Show(who) => show(&find(&who.client, store).await?, None, output),
+        Existing::Show(who) => show(&find(&who, store).await?, None, output),
         Existing::RotateSecret { who, end_older } => {
-            rotate_secret(&who.client, end_older, store, &clients(records, config), output).await
+            let (client, secret) = registry.rotate_secret(find(&who, store).await?.id, end_older).await?;
+            show(&client, Some(&secret), output)
         }
         Existing::SetKeys { who, public_key } => {
-            set_keys(&who.client, &public_key, store, audit, output).await
+            let jwks = read_keys(&public_key)?;
+            show(&registry.set_keys(find(&who, store).await?.id, jwks).await?, None, output)
         }
         Existing::SetCertificate { who, subject, none: _ } => {
-            set_certificate(&who.client, subject.into_certificate(), store, audit, output).await
+            let subject = subject.into_certificate();
+            let id = find(&who, store).await?.id;
+            show(&registry.set_certificate(id, subject.as_ref()).await?, None, output)
         }
-        Existing::Disable(who) => set_active(&who.client, false, store, audit, output).await,
-        Existing::Enable(who) => set_active(&who.client, true, store, audit, output).await,
-        Existing::Delete(who) => delete(&who.client, store, audit, output).await,
+        Existing::Disable(who) => {
+            show(&registry.set_active(find(&who, store).await?.id, false).await?, None, output)
+        }
+        Existing::Enable(who) => {
+            show(&registry.set_active(find(&who, store).await?.id, true).await?, None, output)
+        }
+        Existing::Delete(who) => {
+            let client = find(&who, store).await?;
+            registry.delete(client.id).await?;
+            output.answer(
+                &format!("Deleted {} ({}).", client.name.as_str(), client.id),
+                &json!({ "deleted": client.id.to_string() }),
+            )
+        }
     }
 }
 
@@ -188,17 +197,19 @@ fn new_client(create: Create) -> Result<NewClient, Failure> {
     };
     Ok(NewClient {
         name: create.name,
-        kind: if create.public { ClientKind::Public } else { ClientKind::Confidential },
         scopes: set("--scope", &create.scopes)?,
         audiences: set("--allow-audience", &create.audiences)?,
-        jwks: create.public_key.as_ref().map(read_keys).transpose()?,
-        certificate: create.certificate.into_certificate(),
+        proof: match (create.public, &create.public_key, create.certificate.into_certificate()) {
+            (true, ..) => None,
+            (false, Some(file), _) => Some(ClientProof::Keys(read_keys(file)?)),
+            (false, None, Some(subject)) => Some(ClientProof::Certificate(subject)),
+            (false, None, None) => Some(ClientProof::Secret),
+        },
     })
 }
 
-async fn make(new: NewClient, clients: &Clients, output: Output) -> Result<(), Failure> {
-    let made = clients.register(new).await?;
-    let (client, secret) = made.map_err(|taken| Failure::Failed(taken.to_string()))?;
+async fn make(new: NewClient, registry: &ClientRegistry, output: Output) -> Result<(), Failure> {
+    let (client, secret) = registry.register(new).await?;
     show(&client, secret.as_ref(), output)
 }
 
@@ -218,95 +229,7 @@ async fn list(listing: Listing<ClientId>, store: &Store, output: Output) -> Resu
     listing.each(async |after, limit| store.clients(after, limit).await, |client| client.id, tell).await
 }
 
-async fn rotate_secret(
-    who: &str,
-    end_older: bool,
-    store: &Store,
-    clients: &Clients,
-    output: Output,
-) -> Result<(), Failure> {
-    let client = find(who, store).await?;
-    if client.kind == ClientKind::Public {
-        return Err(Failure::Failed(format!(
-            "`{}` is a public client: it has no secret",
-            client.name.as_str()
-        )));
-    }
-    let secret = clients.rotate_secret(client.id, end_older).await?;
-    show(&find(&client.id.to_string(), store).await?, Some(&secret), output)
-}
-
-async fn set_keys(
-    who: &str,
-    public_key: &PathBuf,
-    store: &Store,
-    audit: &Audit,
-    output: Output,
-) -> Result<(), Failure> {
-    let jwks = read_keys(public_key)?;
-    let client = find_confidential(who, store).await?;
-    let pending = audit.begin(event(Event::ClientKeysReplaced, &client));
-    // None to be found any more, here and below: another command deleted it at the same time.
-    pending.done_if(store.set_client_keys(client.id, jwks, now()).await?);
-    show_again(client.id, store, output).await
-}
-
-async fn set_certificate(
-    who: &str,
-    subject: Option<CertificateSubject>,
-    store: &Store,
-    audit: &Audit,
-    output: Output,
-) -> Result<(), Failure> {
-    let client = find_confidential(who, store).await?;
-    let pending = audit.begin(event(Event::ClientCertificateReplaced, &client));
-    let set = store.set_client_certificate(client.id, subject.as_ref(), now()).await?;
-    pending.done_if(set == Ok(true));
-    set.map_err(|taken| Failure::Failed(taken.to_string()))?;
-    show_again(client.id, store, output).await
-}
-
-async fn set_active(
-    who: &str,
-    active: bool,
-    store: &Store,
-    audit: &Audit,
-    output: Output,
-) -> Result<(), Failure> {
-    let client = find(who, store).await?;
-    let kind = if active { Event::ClientEnabled } else { Event::ClientDisabled };
-    let pending = audit.begin(event(kind, &client));
-    pending.done_if(store.set_client_active(client.id, active, now()).await?);
-    show_again(client.id, store, output).await
-}
-
-async fn delete(who: &str, store: &Store, audit: &Audit, output: Output) -> Result<(), Failure> {
-    let client = find(who, store).await?;
-    let pending = audit.begin(event(Event::ClientDeleted, &client));
-    pending.done_if(store.delete_client(client.id, now()).await?);
-    output.answer(
-        &format!("Deleted {} ({}).", client.name.as_str(), client.id),
-        &json!({ "deleted": client.id.to_string() }),
-    )
-}
-
-fn event(event: Event, client: &Client) -> Entry {
-    event.done().by_operator().client(client.id.to_string())
-}
-
-async fn show_again(id: ClientId, store: &Store, output: Output) -> Result<(), Failure> {
-    show(&find(&id.to_string(), store).await?, None, output)
-}
-
-async fn find_confidential(who: &str, store: &Store) -> Result<Client, Failure> {
-    let client = find(who, store).await?;
-    if client.kind == ClientKind::Public {
-        return Err(Failure::Failed(format!("`{}` is a public client", client.name.as_str())));
-    }
-    Ok(client)
-}
-
-async fn find(who: &str, store: &Store) -> Result<Client, Failure> {
+async fn find(Who { client: who }: &Who, store: &Store) -> Result<Client, Failure> {
     let found = match (ClientId::parse(who), ClientName::parse(who)) {
         (Some(id), _) => store.client(id).await?,
         (None, Ok(name)) => store.client_named(&name).await?,
@@ -315,16 +238,11 @@ async fn find(who: &str, store: &Store) -> Result<Client, Failure> {
     found.ok_or_else(|| Failure::Failed(format!("there is no client `{who}`")))
 }
 
-fn clients(records: &Records, config: &Config) -> Clients {
-    let Records { store, audit } = records;
-    Clients::new(store.clone(), config.clients(), Clock::system(), Arc::default(), audit.clone())
+fn registry(Records { store, audit }: &Records) -> ClientRegistry {
+    ClientRegistry::new(store.clone(), Clock::system(), audit.clone())
 }
 
-fn now() -> Timestamp {
-    Clock::system().now()
-}
-
-fn read_keys(file: &PathBuf) -> Result<String, Failure> {
+fn read_keys(file: &Path) -> Result<String, Failure> {
     let refused = |problem: String| Failure::Usage(format!("--public-key: {} {problem}", file.display()));
     let text = fs::read_to_string(file).map_err(|error| refused(format!("cannot be read: {error}")))?;
     read_public_keys(&text).map_err(refused)

@@ -24,9 +24,9 @@ use super::{
     records::Records,
 };
 use crate::{
-    audit::{Audit, Event},
+    audit::Event,
     config::Config,
-    identity::{Accounts, NewAccount, Passwords, passwords::PoolSize},
+    identity::{Accounts, NewAccount, Passwords, UserRegistry, passwords::PoolSize},
     metrics::HashMetrics,
     model::{
         Clock, Deadline, Error, User, UserId, Username,
@@ -96,6 +96,12 @@ pub(super) struct Who {
     user: String,
 }
 
+impl Who {
+    fn is_nobody(&self) -> Failure {
+        Failure::Failed(format!("there is no user `{}`", self.user))
+    }
+}
+
 pub(super) async fn run(command: Command, config: &Config, output: Output) -> Result<(), Failure> {
     match command {
         Command::Create(create) => make(create, config, output).await,
@@ -112,14 +118,15 @@ pub(super) async fn run(command: Command, config: &Config, output: Output) -> Re
 
 async fn with_existing(command: Existing, records: &Records, output: Output) -> Result<(), Failure> {
     let Records { store, audit } = records;
+    let registry = UserRegistry::new(store.clone(), Clock::system(), audit.clone());
     match command {
         Existing::List { limit, after } => {
             list(Listing { limit, after: after.map(UserId) }, store, output).await
         }
         Existing::Show(who) => show(&find(&who, store).await?, output),
-        Existing::Disable(who) => set_active(&who, false, store, audit, output).await,
-        Existing::Enable(who) => set_active(&who, true, store, audit, output).await,
-        Existing::Delete(who) => delete(&who, store, audit, output).await,
+        Existing::Disable(who) => set_active(&who, false, &registry, store, output).await,
+        Existing::Enable(who) => set_active(&who, true, &registry, store, output).await,
+        Existing::Delete(who) => delete(&who, &registry, store, output).await,
     }
 }
 
@@ -186,23 +193,20 @@ async fn list(listing: Listing<UserId>, store: &Store, output: Output) -> Result
 async fn set_active(
     who: &Who,
     active: bool,
+    registry: &UserRegistry,
     store: &Store,
-    audit: &Audit,
     output: Output,
 ) -> Result<(), Failure> {
     let user = find(who, store).await?;
-    let event = if active { Event::UserEnabled } else { Event::UserDisabled };
-    let pending = audit.begin(event.done().by_operator().user(user.id));
-    // None to be found any more: another command deleted it at the same time.
-    pending.done_if(store.set_active(user.id, active, Clock::system().now()).await?);
-    show(&find(&Who { user: user.id.to_string() }, store).await?, output)
+    let user = registry.set_active(user.id, active).await?;
+    show(&user.ok_or_else(|| who.is_nobody())?, output)
 }
 
-async fn delete(who: &Who, store: &Store, audit: &Audit, output: Output) -> Result<(), Failure> {
+async fn delete(who: &Who, registry: &UserRegistry, store: &Store, output: Output) -> Result<(), Failure> {
     let user = find(who, store).await?;
-    let pending = audit.begin(Event::UserDeleted.done().by_operator().user(user.id));
-    let deleted = store.delete_user(user.id, Clock::system().now()).await?.is_some();
-    pending.done_if(deleted);
+    if !registry.delete(user.id).await? {
+        return Err(who.is_nobody());
+    }
     output.answer(
         &format!("Deleted {} ({}).", user.username.typed(), user.id),
         &json!({ "deleted": user.id.to_string() }),
@@ -215,7 +219,7 @@ async fn find(who: &Who, store: &Store) -> Result<User, Failure> {
         (Err(_), Ok(username)) => store.credentials(&username).await?.map(|found| found.user),
         (Err(_), Err(_)) => None,
     };
-    found.ok_or_else(|| Failure::Failed(format!("there is no user `{}`", who.user)))
+    found.ok_or_else(|| who.is_nobody())
 }
 
 fn show(user: &User, output: Output) -> Result<(), Failure> {

@@ -21,7 +21,10 @@ use crate::{
         ClientRegistry,
         clients::{ClientProof, NewClient, read_public_keys},
     },
-    model::{CertificateSubject, Client, ClientId, ClientName, Clock, DnsName, NameSet, SpiffeId},
+    model::{
+        CertificateSubject, Client, ClientId, ClientName, Clock, DnsName, NameSet, SpiffeId,
+        name_set::one_name,
+    },
     server::Missing,
     store::Store,
 };
@@ -250,16 +253,6 @@ fn read_keys(file: &Path) -> Result<String, Failure> {
 
 fn client_name(text: &str) -> Result<ClientName, String> {
     ClientName::parse(text).map_err(|violation| violation.description)
-}
-
-fn one_name(text: &str) -> Result<String, String> {
-    match NameSet::of([text]) {
-        Ok(_) => Ok(text.to_owned()),
-        Err(_) => {
-            Err("must be a name of printable ASCII, without spaces, quotation marks and backslashes"
-                .to_owned())
-        }
-    }
 }
 
 fn show(client: &Client, secret: Option<&Zeroizing<String>>, output: Output) -> Result<(), Failure> {

@@ -1,29 +1,9 @@
 //! Owns what can be recorded: the events, their outcomes, and whom they concern.
 
-use crate::model::{KeyId, Origin, SessionId, UserId};
+use crate::model::{KeyId, Origin, SessionId, UserId, named::named};
 
 /// How much is kept of what a client calls itself, and of its address, in characters.
 const MAX_CHARS: usize = 255;
-
-/// A closed set of values with stable names.
-macro_rules! named {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal,)+ }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum $name { $($(#[$variant_doc])* $variant,)+ }
-
-        impl $name {
-            /// All of them.
-            pub const ALL: &[Self] = &[$(Self::$variant,)+];
-
-            /// The name in the log: programs rely on it, so it never changes.
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$variant => $text,)+ }
-            }
-        }
-    };
-}
 
 named! {
     /// What happened. A new event is one line here, one in docs/AUDIT.md (a test compares them), and the call that records it.

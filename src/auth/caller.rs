@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{Claims, Error, SessionId, Subject, UserId};
+use crate::model::{Claims, Error, SessionId, Subject, UserId, claims::USER_SCOPE};
 
 /// The caller of an RPC, proven by an access token: found in the request's extensions by the handlers of authenticated methods.
 #[derive(Clone, Debug)]
@@ -37,6 +37,14 @@ impl Caller {
             Subject::User(user, session) => Some((user, session)),
             Subject::Client(_) => None,
         }
+    }
+
+    /// The same, where only a user may call.
+    ///
+    /// # Errors
+    /// [`Error::InsufficientScope`] for a client by itself: it lacks the scope `profile`, which is for users.
+    pub fn must_be_user(&self) -> Result<(UserId, SessionId), Error> {
+        self.user().ok_or_else(|| Error::InsufficientScope(USER_SCOPE.to_owned()))
     }
 
     /// Succeeds if the token carries all of `scopes`.

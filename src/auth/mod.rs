@@ -38,7 +38,7 @@
 //! # }
 //! ```
 //!
-//! An RPC that says nothing is denied. Without options in the proto, [`Policy::authenticated_except`] asks every caller for a token.
+//! An RPC that says nothing is denied.
 //! Refusals are gRPC statuses with the reasons of `identity.v1.ErrorReason`, as Signet's own. A handler learns who is calling from
 //! [`Caller::of`]. The whole is in `examples/protected-service`.
 

@@ -25,8 +25,6 @@ pub enum Access {
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
     methods: HashMap<String, Access>,
-    /// Who may call what is not among them; none if there is no such method.
-    others: Option<Access>,
 }
 
 /// The descriptor set cannot be read.
@@ -51,15 +49,7 @@ impl Policy {
         let option = pool.get_extension_by_name(ACCESS_OPTION).ok_or(PolicyError::NoAccessOption)?;
         let methods = pool.services().flat_map(|service| service.methods().collect::<Vec<_>>());
         let methods = methods.map(|method| (path(&method), declared(&method, &option))).collect();
-        Ok(Self { methods, others: None })
-    }
-
-    /// For services that declare nothing: every method needs a valid token, and the handler looks for scopes
-    /// ([`Caller::must_have`](super::Caller::must_have)). Only the methods at the paths `public`, as `/grpc.health.v1.Health/Check`,
-    /// are everybody's. A path that is misspelt is public to nobody.
-    pub fn authenticated_except<'a>(public: impl IntoIterator<Item = &'a str>) -> Self {
-        let methods = public.into_iter().map(|path| (path.to_owned(), Access::Public)).collect();
-        Self { methods, others: Some(Access::Authenticated { required_scopes: Vec::new() }) }
+        Ok(Self { methods })
     }
 
     /// Declares every method of a service public that is not one's own to annotate: reflection, health.
@@ -78,7 +68,7 @@ impl Policy {
     /// Who may call the method at `path`; none if there is no such method.
     #[must_use]
     pub fn access(&self, path: &str) -> Option<&Access> {
-        self.methods.get(path).or(self.others.as_ref())
+        self.methods.get(path)
     }
 
     /// Every method and its rule.
@@ -115,24 +105,6 @@ fn declared(method: &MethodDescriptor, option: &prost_reflect::ExtensionDescript
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn without_declarations_everybody_needs_a_token_but_for_the_exceptions() {
-        let policy = Policy::authenticated_except(["/grpc.health.v1.Health/Check"]);
-        assert_eq!(policy.access("/grpc.health.v1.Health/Check"), Some(&Access::Public));
-        let authenticated = Access::Authenticated { required_scopes: Vec::new() };
-        for path in [
-            "/stock.v1.StockService/TakeItem",
-            "/grpc.health.v1.Health/Watch",
-            "/grpc.health.v1.Health/check",
-            "/grpc.health.v1.Health/Check/",
-            "//grpc.health.v1.Health/Check",
-            "/",
-            "",
-        ] {
-            assert_eq!(policy.access(path), Some(&authenticated), "{path}");
-        }
-    }
 
     #[test]
     fn a_set_that_lost_its_options_lets_nobody_in_and_one_that_never_had_them_is_no_policy() {

@@ -6,10 +6,7 @@ use super::{
     AuthLayer, Authenticator, Policy, RefreshSettings, RemoteKeys, RemoteKeysError, Standing, Verifier,
     VerifierSettings,
 };
-use crate::model::{
-    Claims, Clock, Error,
-    name_set::{NAME_SET_MAX_BYTES, is_name},
-};
+use crate::model::{Claims, Clock, Error, name_set::one_name};
 
 /// Whose tokens a service accepts, and how.
 #[derive(Clone, Debug)]
@@ -69,10 +66,8 @@ impl ResourceServer {
     /// [`RemoteKeysError`], if this cannot ever work: a setting breaks its rule, or there is no runtime of tokio.
     pub fn start(settings: ResourceServerSettings) -> Result<Self, RemoteKeysError> {
         let ResourceServerSettings { issuer, audience, jwks_uri, refresh, leeway, cache_size } = settings;
-        if audience.len() > NAME_SET_MAX_BYTES || !is_name(&audience) {
-            let rule = "must be a name of printable ASCII, without spaces, quotation marks and backslashes";
-            return Err(RemoteKeysError::Setting { setting: "the audience", rule: rule.to_owned() });
-        }
+        let audience = one_name(&audience)
+            .map_err(|rule| RemoteKeysError::Setting { setting: "the audience", rule: rule.to_string() })?;
         let keys = Arc::new(RemoteKeys::start(&issuer, jwks_uri.as_deref(), refresh)?);
         let settings = VerifierSettings { issuer, audience, leeway, cache_size };
         let verifier = Arc::new(Verifier::new(Arc::clone(&keys), Clock::system(), settings));

@@ -1,30 +1,33 @@
 //! Owns `signet clients`.
 
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{Failure, Output, records::Records};
+use super::{
+    Failure, Output,
+    listing::{Listing, state},
+    records::Records,
+};
 use crate::{
-    audit::{Audit, Entry, Event},
     config::Config,
     identity::{
-        Clients,
-        clients::{NewClient, read_public_keys},
+        ClientRegistry,
+        clients::{ClientProof, NewClient, read_public_keys},
     },
     model::{
-        CertificateSubject, Client, ClientId, ClientKind, ClientName, Clock, DnsName, NameSet, SpiffeId,
-        Timestamp,
+        CertificateSubject, Client, ClientId, ClientName, Clock, DnsName, NameSet, SpiffeId,
+        name_set::one_name,
     },
     server::Missing,
     store::Store,
 };
-
-/// How many clients are read at a time.
-const PAGE: u64 = 500;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -135,41 +138,53 @@ pub(super) async fn run(command: Command, config: &Config, output: Output) -> Re
             // What the command line gets wrong is told before anything is made.
             let new = new_client(create)?;
             let records = Records::open(config, Missing::Made).await?;
-            let result = make(new, &clients(&records, config), output).await;
+            let result = make(new, &registry(&records), output).await;
             records.close().await;
             result
         }
         Command::Existing(command) => {
             let records = Records::open(config, Missing::Refused).await?;
-            let result = with_existing(command, &records, config, output).await;
+            let result = with_existing(command, &records, output).await;
             records.close().await;
             result
         }
     }
 }
 
-async fn with_existing(
-    command: Existing,
-    records: &Records,
-    config: &Config,
-    output: Output,
-) -> Result<(), Failure> {
-    let Records { store, audit } = records;
+async fn with_existing(command: Existing, records: &Records, output: Output) -> Result<(), Failure> {
+    let (store, registry) = (&records.store, registry(records));
     match command {
-        Existing::List { limit, after } => list(limit, after.map(ClientId), store, output).await,
-        Existing::Show(who) => show(&find(&who.client, store).await?, None, output),
+        Existing::List { limit, after } => {
+            list(Listing { limit, after: after.map(ClientId) }, store, output).await
+        }
+        Existing::Show(who) => show(&find(&who, store).await?, None, output),
         Existing::RotateSecret { who, end_older } => {
-            rotate_secret(&who.client, end_older, store, &clients(records, config), output).await
+            let (client, secret) = registry.rotate_secret(find(&who, store).await?.id, end_older).await?;
+            show(&client, Some(&secret), output)
         }
         Existing::SetKeys { who, public_key } => {
-            set_keys(&who.client, &public_key, store, audit, output).await
+            let jwks = read_keys(&public_key)?;
+            show(&registry.set_keys(find(&who, store).await?.id, jwks).await?, None, output)
         }
         Existing::SetCertificate { who, subject, none: _ } => {
-            set_certificate(&who.client, subject.into_certificate(), store, audit, output).await
+            let subject = subject.into_certificate();
+            let id = find(&who, store).await?.id;
+            show(&registry.set_certificate(id, subject.as_ref()).await?, None, output)
         }
-        Existing::Disable(who) => set_active(&who.client, false, store, audit, output).await,
-        Existing::Enable(who) => set_active(&who.client, true, store, audit, output).await,
-        Existing::Delete(who) => delete(&who.client, store, audit, output).await,
+        Existing::Disable(who) => {
+            show(&registry.set_active(find(&who, store).await?.id, false).await?, None, output)
+        }
+        Existing::Enable(who) => {
+            show(&registry.set_active(find(&who, store).await?.id, true).await?, None, output)
+        }
+        Existing::Delete(who) => {
+            let client = find(&who, store).await?;
+            registry.delete(client.id).await?;
+            output.answer(
+                &format!("Deleted {} ({}).", client.name.as_str(), client.id),
+                &json!({ "deleted": client.id.to_string() }),
+            )
+        }
     }
 }
 
@@ -185,137 +200,39 @@ fn new_client(create: Create) -> Result<NewClient, Failure> {
     };
     Ok(NewClient {
         name: create.name,
-        kind: if create.public { ClientKind::Public } else { ClientKind::Confidential },
         scopes: set("--scope", &create.scopes)?,
         audiences: set("--allow-audience", &create.audiences)?,
-        jwks: create.public_key.as_ref().map(read_keys).transpose()?,
-        certificate: create.certificate.into_certificate(),
+        proof: match (create.public, &create.public_key, create.certificate.into_certificate()) {
+            (true, ..) => None,
+            (false, Some(file), _) => Some(ClientProof::Keys(read_keys(file)?)),
+            (false, None, Some(subject)) => Some(ClientProof::Certificate(subject)),
+            (false, None, None) => Some(ClientProof::Secret),
+        },
     })
 }
 
-async fn make(new: NewClient, clients: &Clients, output: Output) -> Result<(), Failure> {
-    let made = clients.register(new).await?;
-    let (client, secret) = made.map_err(|taken| Failure::Failed(taken.to_string()))?;
+async fn make(new: NewClient, registry: &ClientRegistry, output: Output) -> Result<(), Failure> {
+    let (client, secret) = registry.register(new).await?;
     show(&client, secret.as_ref(), output)
 }
 
-async fn list(
-    limit: Option<u64>,
-    mut after: Option<ClientId>,
-    store: &Store,
-    output: Output,
-) -> Result<(), Failure> {
+async fn list(listing: Listing<ClientId>, store: &Store, output: Output) -> Result<(), Failure> {
     output.heading(&format!("{:<36}  {:<8}  {:<12}  {:<27}  NAME", "ID", "STATE", "KIND", "CREATED"))?;
-    let mut left = limit.unwrap_or(u64::MAX);
-    while left > 0 {
-        let page = store.clients(after, left.min(PAGE)).await?;
-        let Some(last) = page.last() else { break };
-        after = Some(last.id);
-        left = left.saturating_sub(page.len() as u64);
-        for client in &page {
-            let text = format!(
-                "{}  {:<8}  {:<12}  {:<27}  {}",
-                client.id,
-                state(client),
-                client.kind.name(),
-                client.create_time.to_string(),
-                client.name.as_str()
-            );
-            output.answer(&text, &object(client, None))?;
-        }
-    }
-    Ok(())
-}
-
-async fn rotate_secret(
-    who: &str,
-    end_older: bool,
-    store: &Store,
-    clients: &Clients,
-    output: Output,
-) -> Result<(), Failure> {
-    let client = find(who, store).await?;
-    if client.kind == ClientKind::Public {
-        return Err(Failure::Failed(format!(
-            "`{}` is a public client: it has no secret",
+    let tell = |client: &Client| {
+        let text = format!(
+            "{}  {:<8}  {:<12}  {:<27}  {}",
+            client.id,
+            state(client.is_active),
+            client.kind.name(),
+            client.create_time.to_string(),
             client.name.as_str()
-        )));
-    }
-    let secret = clients.rotate_secret(client.id, end_older).await?;
-    show(&find(&client.id.to_string(), store).await?, Some(&secret), output)
+        );
+        output.answer(&text, &object(client, None))
+    };
+    listing.each(async |after, limit| store.clients(after, limit).await, |client| client.id, tell).await
 }
 
-async fn set_keys(
-    who: &str,
-    public_key: &PathBuf,
-    store: &Store,
-    audit: &Audit,
-    output: Output,
-) -> Result<(), Failure> {
-    let jwks = read_keys(public_key)?;
-    let client = find_confidential(who, store).await?;
-    let pending = audit.begin(event(Event::ClientKeysReplaced, &client));
-    // None to be found any more, here and below: another command deleted it at the same time.
-    pending.done_if(store.set_client_keys(client.id, jwks, now()).await?);
-    show_again(client.id, store, output).await
-}
-
-async fn set_certificate(
-    who: &str,
-    subject: Option<CertificateSubject>,
-    store: &Store,
-    audit: &Audit,
-    output: Output,
-) -> Result<(), Failure> {
-    let client = find_confidential(who, store).await?;
-    let pending = audit.begin(event(Event::ClientCertificateReplaced, &client));
-    let set = store.set_client_certificate(client.id, subject.as_ref(), now()).await?;
-    pending.done_if(set == Ok(true));
-    set.map_err(|taken| Failure::Failed(taken.to_string()))?;
-    show_again(client.id, store, output).await
-}
-
-async fn set_active(
-    who: &str,
-    active: bool,
-    store: &Store,
-    audit: &Audit,
-    output: Output,
-) -> Result<(), Failure> {
-    let client = find(who, store).await?;
-    let kind = if active { Event::ClientEnabled } else { Event::ClientDisabled };
-    let pending = audit.begin(event(kind, &client));
-    pending.done_if(store.set_client_active(client.id, active, now()).await?);
-    show_again(client.id, store, output).await
-}
-
-async fn delete(who: &str, store: &Store, audit: &Audit, output: Output) -> Result<(), Failure> {
-    let client = find(who, store).await?;
-    let pending = audit.begin(event(Event::ClientDeleted, &client));
-    pending.done_if(store.delete_client(client.id, now()).await?);
-    output.answer(
-        &format!("Deleted {} ({}).", client.name.as_str(), client.id),
-        &json!({ "deleted": client.id.to_string() }),
-    )
-}
-
-fn event(event: Event, client: &Client) -> Entry {
-    event.done().by_operator().client(client.id.to_string())
-}
-
-async fn show_again(id: ClientId, store: &Store, output: Output) -> Result<(), Failure> {
-    show(&find(&id.to_string(), store).await?, None, output)
-}
-
-async fn find_confidential(who: &str, store: &Store) -> Result<Client, Failure> {
-    let client = find(who, store).await?;
-    if client.kind == ClientKind::Public {
-        return Err(Failure::Failed(format!("`{}` is a public client", client.name.as_str())));
-    }
-    Ok(client)
-}
-
-async fn find(who: &str, store: &Store) -> Result<Client, Failure> {
+async fn find(Who { client: who }: &Who, store: &Store) -> Result<Client, Failure> {
     let found = match (ClientId::parse(who), ClientName::parse(who)) {
         (Some(id), _) => store.client(id).await?,
         (None, Ok(name)) => store.client_named(&name).await?,
@@ -324,16 +241,11 @@ async fn find(who: &str, store: &Store) -> Result<Client, Failure> {
     found.ok_or_else(|| Failure::Failed(format!("there is no client `{who}`")))
 }
 
-fn clients(records: &Records, config: &Config) -> Clients {
-    let Records { store, audit } = records;
-    Clients::new(store.clone(), config.clients(), Clock::system(), Arc::default(), audit.clone())
+fn registry(Records { store, audit }: &Records) -> ClientRegistry {
+    ClientRegistry::new(store.clone(), Clock::system(), audit.clone())
 }
 
-fn now() -> Timestamp {
-    Clock::system().now()
-}
-
-fn read_keys(file: &PathBuf) -> Result<String, Failure> {
+fn read_keys(file: &Path) -> Result<String, Failure> {
     let refused = |problem: String| Failure::Usage(format!("--public-key: {} {problem}", file.display()));
     let text = fs::read_to_string(file).map_err(|error| refused(format!("cannot be read: {error}")))?;
     read_public_keys(&text).map_err(refused)
@@ -343,23 +255,13 @@ fn client_name(text: &str) -> Result<ClientName, String> {
     ClientName::parse(text).map_err(|violation| violation.description)
 }
 
-fn one_name(text: &str) -> Result<String, String> {
-    match NameSet::of([text]) {
-        Ok(_) => Ok(text.to_owned()),
-        Err(_) => {
-            Err("must be a name of printable ASCII, without spaces, quotation marks and backslashes"
-                .to_owned())
-        }
-    }
-}
-
 fn show(client: &Client, secret: Option<&Zeroizing<String>>, output: Output) -> Result<(), Failure> {
     let or_none = |text: String| if text.is_empty() { "-".to_owned() } else { text };
     let mut text = format!(
         "id:           {}\nname:         {}\nstate:        {}\nkind:         {}\nscopes:       {}\naudiences:    {}\nsecrets:      {}\npublic keys:  {}\ncertificate:  {}\ncreated:      {}\nupdated:      {}",
         client.id,
         client.name.as_str(),
-        state(client),
+        state(client.is_active),
         client.kind.name(),
         or_none(client.scopes.to_string()),
         or_none(client.audiences.to_string()),
@@ -375,10 +277,6 @@ fn show(client: &Client, secret: Option<&Zeroizing<String>>, output: Output) -> 
         text.push_str("\nKeep the secret now: it is not shown again.");
     }
     output.answer(&text, &object(client, secret))
-}
-
-const fn state(client: &Client) -> &'static str {
-    if client.is_active { "active" } else { "disabled" }
 }
 
 /// Whose certificate stands for the client; empty if nobody's does.

@@ -6,6 +6,7 @@ mod clients;
 mod descriptor;
 mod healthcheck;
 mod keys;
+mod listing;
 mod migrate;
 mod output;
 mod records;
@@ -17,7 +18,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, error::ErrorKind};
 
-use crate::{config::Config, model::Error, server::StartError, telemetry};
+use crate::{config::Config, identity::clients::RegistryError, model::Error, server::StartError, telemetry};
 use output::Output;
 
 /// Exit code for a setting or an argument that cannot be used.
@@ -106,6 +107,15 @@ impl From<Error> for Failure {
             // The operator is told the cause itself; a caller is told that the log has it.
             Error::Internal(cause) => Self::Failed(crate::model::error::chain(cause.as_ref())),
             other => Self::Failed(crate::model::error::chain(&other)),
+        }
+    }
+}
+
+impl From<RegistryError> for Failure {
+    fn from(error: RegistryError) -> Self {
+        match error {
+            RegistryError::Failed(error) => error.into(),
+            refused => Self::Failed(refused.to_string()),
         }
     }
 }

@@ -11,10 +11,9 @@ mod tls;
 mod tokens;
 mod web;
 
-use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
-use clap::Args;
-use secrecy::SecretString;
+use clap::{Args, ValueEnum};
 
 use crate::{
     identity::{accounts::AccountSettings, clients::ClientSettings, sessions::SessionSettings},
@@ -25,7 +24,7 @@ pub use self::http::HttpConfig;
 pub use limits::LimitConfig;
 pub use log::{LogConfig, LogFormat};
 pub use mesh::{ExtAuthzAddr, MeshConfig};
-pub use observe::{ObserveConfig, Switch};
+pub use observe::ObserveConfig;
 pub use passwords::PasswordConfig;
 pub use storage::{Database, StorageConfig};
 pub use tls::{TlsConfig, TlsFiles};
@@ -99,6 +98,15 @@ pub struct Config {
     pub web: WebConfig,
 }
 
+/// Whether something is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// Yes.
+    On,
+    /// No.
+    Off,
+}
+
 /// A setting has a value that cannot be used. Shown as one sentence that names the setting.
 #[derive(Debug, thiserror::Error)]
 #[error("{setting} ({}): {problem}", environment_variable(.setting))]
@@ -154,34 +162,6 @@ impl Config {
             },
             cache_size: self.tokens.standing_cache_size,
             cache_max_age: self.tokens.standing_cache_max_age,
-        }
-    }
-}
-
-/// A secret that is given directly or in a file, but not both: the flags of the two.
-struct Secret {
-    direct: &'static str,
-    file: &'static str,
-}
-
-impl Secret {
-    fn read(
-        &self,
-        direct: Option<&SecretString>,
-        file: Option<&PathBuf>,
-    ) -> Result<Option<SecretString>, ConfigError> {
-        match (direct, file) {
-            (Some(_), Some(_)) => {
-                Err(ConfigError::new(self.direct, format!("is set twice: directly, and by {}", self.file)))
-            }
-            (Some(secret), None) => Ok(Some(secret.clone())),
-            (None, Some(file)) => {
-                let text = fs::read_to_string(file).map_err(|error| {
-                    ConfigError::new(self.file, format!("{} cannot be read: {error}", file.display()))
-                })?;
-                Ok(Some(text.trim().to_owned().into()))
-            }
-            (None, None) => Ok(None),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Owns the settings of what the service tells its operator beside the log: metrics and the audit log.
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
+use super::Switch;
 use crate::audit::AuditLog;
 
 /// What the service tells beside the log.
@@ -23,13 +24,4 @@ pub struct ObserveConfig {
         value_parser = |text: &str| text.parse::<AuditLog>()
     )]
     pub audit_log: AuditLog,
-}
-
-/// Whether something is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Switch {
-    /// Yes.
-    On,
-    /// No.
-    Off,
 }

@@ -1,15 +1,43 @@
 //! Owns the settings of storage: which database, and the master key of what is sealed in it.
 
-use std::{path::PathBuf, time::Duration};
+use std::{fs, path::PathBuf, time::Duration};
 
 use clap::{Args, value_parser};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{ConfigError, Secret, Switch, duration, duration_in_millis};
+use super::{ConfigError, Switch, duration, duration_in_millis};
 use crate::{
     identity::MasterKey,
     store::{Location, PoolSettings, ServerUrl},
 };
+
+/// A secret that is given directly or in a file, but not both: the flags of the two.
+struct Secret {
+    direct: &'static str,
+    file: &'static str,
+}
+
+impl Secret {
+    fn read(
+        &self,
+        direct: Option<&SecretString>,
+        file: Option<&PathBuf>,
+    ) -> Result<Option<SecretString>, ConfigError> {
+        match (direct, file) {
+            (Some(_), Some(_)) => {
+                Err(ConfigError::new(self.direct, format!("is set twice: directly, and by {}", self.file)))
+            }
+            (Some(secret), None) => Ok(Some(secret.clone())),
+            (None, Some(file)) => {
+                let text = fs::read_to_string(file).map_err(|error| {
+                    ConfigError::new(self.file, format!("{} cannot be read: {error}", file.display()))
+                })?;
+                Ok(Some(text.trim().to_owned().into()))
+            }
+            (None, None) => Ok(None),
+        }
+    }
+}
 
 const MASTER_KEY: Secret = Secret { direct: "--master-key", file: "--master-key-file" };
 const DATABASE_URL: Secret = Secret { direct: "--database-url", file: "--database-url-file" };

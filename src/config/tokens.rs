@@ -8,10 +8,7 @@ use super::{ConfigError, duration};
 use crate::{
     auth::{VerifierSettings, issuer_identifier},
     identity::{keyring::KeySettings, tokens::TokenSettings},
-    model::{
-        NameSet, SigningAlg,
-        name_set::{NAME_SET_MAX_BYTES, is_name},
-    },
+    model::{NameSet, SigningAlg, name_set::one_name},
 };
 
 /// What tokens say and how they are signed.
@@ -23,7 +20,7 @@ pub struct TokenConfig {
     pub issuer: String,
 
     /// Whom the tokens are meant for (`aud`).
-    #[arg(long, env = "SIGNET_AUDIENCE", global = true, value_name = "NAME", default_value = "signet", value_parser = audience)]
+    #[arg(long, env = "SIGNET_AUDIENCE", global = true, value_name = "NAME", default_value = "signet", value_parser = one_name)]
     pub audience: String,
 
     /// How long an access token is valid (1s to 24h).
@@ -119,12 +116,4 @@ impl TokenConfig {
             cache_size: self.token_cache_size,
         }
     }
-}
-
-/// One name of the form that clients' audiences have too.
-fn audience(text: &str) -> Result<String, String> {
-    if text.len() <= NAME_SET_MAX_BYTES && is_name(text) {
-        return Ok(text.to_owned());
-    }
-    Err("must be a name of printable ASCII, without spaces, quotation marks and backslashes".to_owned())
 }

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use super::{
     Accounts, Clients, IssuedToken, RefreshToken, Sessions, Tokens,
     clients::{ClientAuthentication, Requester},
-    sessions::Opening,
+    sessions::{Exchanged, Opening},
 };
 use crate::{
     metrics::{GrantMetrics, GrantType, LoginResult, RefreshResult},
@@ -77,6 +77,29 @@ pub struct Granted {
     pub refresh_token: Option<RefreshToken>,
 }
 
+/// What came of a grant, as far as it is counted.
+#[derive(Clone, Copy, Debug)]
+enum Verdict {
+    /// There are tokens for it.
+    Granted,
+    /// There are, once more, for a refresh token that had been exchanged before.
+    Repeated,
+    /// It is a copy of a refresh token: the session has been ended.
+    Replayed,
+    /// It is not accepted, or something that was asked for with it is not.
+    Refused,
+    /// It could not be judged.
+    Failed,
+}
+
+/// A grant that is being judged, and is counted when this is dropped: as failed if there is no verdict by then, since its time is
+/// up or its client has gone away.
+struct Judging<'a> {
+    metrics: &'a GrantMetrics,
+    grant: GrantType,
+    verdict: Verdict,
+}
+
 /// The scope and the audiences asked for, in their form; empty for all that may be had.
 struct Wish {
     scope: NameSet,
@@ -108,28 +131,14 @@ impl Grants {
         origin: Origin,
         deadline: Deadline,
     ) -> Result<Granted, Error> {
-        let grant_type = request.grant.grant_type();
-        let granted = self.judge(request, origin, deadline).await;
-        self.count(grant_type, granted.as_ref().err());
-        granted
-    }
-
-    /// Counts what came of a grant. [`Sessions::exchange`] has counted the refresh tokens that it knew.
-    fn count(&self, grant: GrantType, refusal: Option<&Error>) {
-        if refusal.is_none() {
-            self.metrics.issued(grant);
-        }
-        match (grant, refusal) {
-            (GrantType::Password, None) => self.metrics.login(LoginResult::Succeeded),
-            (GrantType::Password, Some(Error::InvalidCredentials)) => {
-                self.metrics.login(LoginResult::Refused);
-            }
-            (GrantType::Password, Some(_)) => self.metrics.login(LoginResult::Failed),
-            (GrantType::RefreshToken, Some(Error::RefreshTokenInvalid)) => {
-                self.metrics.refresh(RefreshResult::Refused);
-            }
-            (GrantType::RefreshToken | GrantType::ClientCredentials, _) => {}
-        }
+        let grant = request.grant.grant_type();
+        let mut judging = Judging { metrics: &self.metrics, grant, verdict: Verdict::Failed };
+        let judged = self.judge(request, origin, deadline).await;
+        judging.verdict = match &judged {
+            Ok((_, verdict)) => *verdict,
+            Err(error) => Verdict::of(error),
+        };
+        judged.map(|(granted, _)| granted)
     }
 
     async fn judge(
@@ -137,7 +146,7 @@ impl Grants {
         request: TokenRequest,
         origin: Origin,
         deadline: Deadline,
-    ) -> Result<Granted, Error> {
+    ) -> Result<(Granted, Verdict), Error> {
         let TokenRequest { grant, client, certificate, scope, audiences } = request;
         let wish = Wish {
             scope: NameSet::parse(&scope).map_err(|_| Error::InvalidScope(NameSet::default()))?,
@@ -160,7 +169,7 @@ impl Grants {
                 let audience = session.audience.as_ref().unwrap_or(self.tokens.audience());
                 let subject = Subject::User(session.user_id, session.id);
                 let access = self.tokens.issue(subject, &session.client_id, &session.scope, audience)?;
-                Ok(Granted { access, refresh_token: Some(token) })
+                Ok((Granted { access, refresh_token: Some(token) }, Verdict::Granted))
             }
             Grant::RefreshToken(text) => self.refresh(&text, &requester, &wish, &origin).await,
             Grant::ClientCredentials => self.client_credentials(&requester, &wish),
@@ -188,7 +197,7 @@ impl Grants {
         requester: &Requester,
         wish: &Wish,
         origin: &Origin,
-    ) -> Result<Granted, Error> {
+    ) -> Result<(Granted, Verdict), Error> {
         let token = RefreshToken::parse(text).ok_or(Error::RefreshTokenInvalid)?;
         let presented = self.sessions.present(token).await?;
         let session = presented.session();
@@ -202,7 +211,7 @@ impl Grants {
         let audience = choose(&wish.audience, granted).map_err(Error::InvalidAudience)?;
         let read = presented.user_is_active();
         // Also of a user who is disabled: a replay ends the session all the same.
-        let (session, next) = self.sessions.exchange(presented, origin).await?;
+        let Exchanged { session, next, is_repeated } = self.sessions.exchange(presented, origin).await?;
         let user_is_active = match read {
             Some(active) => active,
             None => self.accounts.user(session.user_id).await?.is_some_and(|user| user.is_active),
@@ -212,11 +221,12 @@ impl Grants {
         }
         let subject = Subject::User(session.user_id, session.id);
         let access = self.tokens.issue(subject, &session.client_id, &scope, &audience)?;
-        Ok(Granted { access, refresh_token: Some(next) })
+        let verdict = if is_repeated { Verdict::Repeated } else { Verdict::Granted };
+        Ok((Granted { access, refresh_token: Some(next) }, verdict))
     }
 
     /// A token for the client itself. It needs no refresh token: it can ask again (RFC 6749 section 4.4.3).
-    fn client_credentials(&self, requester: &Requester, wish: &Wish) -> Result<Granted, Error> {
+    fn client_credentials(&self, requester: &Requester, wish: &Wish) -> Result<(Granted, Verdict), Error> {
         let client = match requester {
             Requester::Client(found) if found.client().kind == ClientKind::Confidential => found.client(),
             // Who has proven nothing gets nothing.
@@ -228,7 +238,44 @@ impl Grants {
         let audience = choose(&wish.audience, allowed).map_err(Error::InvalidAudience)?;
         let access =
             self.tokens.issue(Subject::Client(client.id), &requester.client_id(), &scope, &audience)?;
-        Ok(Granted { access, refresh_token: None })
+        Ok((Granted { access, refresh_token: None }, Verdict::Granted))
+    }
+}
+
+impl Verdict {
+    const fn of(error: &Error) -> Self {
+        match error {
+            Error::RefreshTokenReused => Self::Replayed,
+            Error::Overloaded { .. }
+            | Error::DeadlineExceeded
+            | Error::Unavailable { .. }
+            | Error::Internal(_) => Self::Failed,
+            _ => Self::Refused,
+        }
+    }
+}
+
+impl Drop for Judging<'_> {
+    fn drop(&mut self) {
+        let Self { metrics, grant, verdict } = self;
+        if matches!(verdict, Verdict::Granted | Verdict::Repeated) {
+            metrics.issued(*grant);
+        }
+        match grant {
+            GrantType::Password => metrics.login(match verdict {
+                Verdict::Granted | Verdict::Repeated => LoginResult::Succeeded,
+                Verdict::Refused | Verdict::Replayed => LoginResult::Refused,
+                Verdict::Failed => LoginResult::Failed,
+            }),
+            GrantType::RefreshToken => metrics.refresh(match verdict {
+                Verdict::Granted => RefreshResult::Done,
+                Verdict::Repeated => RefreshResult::Repeated,
+                Verdict::Replayed => RefreshResult::Replayed,
+                Verdict::Refused => RefreshResult::Refused,
+                Verdict::Failed => RefreshResult::Failed,
+            }),
+            GrantType::ClientCredentials => {}
+        }
     }
 }
 

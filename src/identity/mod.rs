@@ -15,10 +15,11 @@ mod revocation;
 pub mod sessions;
 mod standing;
 pub mod tokens;
+mod user_registry;
 
 pub use accounts::{Accounts, NewAccount};
 pub use change_feed::ChangeFeed;
-pub use clients::Clients;
+pub use clients::{ClientRegistry, Clients};
 pub use grants::Grants;
 pub use introspection::Introspection;
 pub use keyring::{KeyRotation, Keyring};
@@ -30,3 +31,4 @@ pub use revocation::Revocation;
 pub use sessions::Sessions;
 pub use standing::GoodStanding;
 pub use tokens::{IssuedToken, Tokens};
+pub use user_registry::UserRegistry;

@@ -37,8 +37,8 @@ impl Readiness {
             Ok(Ok(ready)) => (true, ready),
             Ok(Err(_)) | Err(_) => (false, false),
         };
-        self.metrics.checked(up, ready);
-        let changed = self.ready.send_if_modified(|known| std::mem::replace(known, ready) != ready);
+        self.metrics.answered(up);
+        let changed = self.tell(ready);
         if changed && ready {
             tracing::info!("ready: the database answers and holds the signing key, which is open");
         } else if changed {
@@ -50,7 +50,13 @@ impl Readiness {
 
     /// Not ready any more: the service is about to end.
     pub fn stop(&self) {
-        self.ready.send_replace(false);
+        self.tell(false);
+    }
+
+    /// Tells it to whoever asks: health, HTTP and the metrics. Returns whether it is new.
+    fn tell(&self, ready: bool) -> bool {
+        self.metrics.ready(ready);
+        self.ready.send_if_modified(|known| std::mem::replace(known, ready) != ready)
     }
 
     /// Checks every `interval`, until it is dropped.

@@ -9,7 +9,6 @@ use super::{
 };
 use crate::{
     audit::{Audit, Event, Reason},
-    metrics::{GrantMetrics, RefreshResult},
     model::{
         Clock, Error, NameSet, Origin, Session, SessionId, SessionLifetime, Tally, Timestamp, User, UserId,
         id::uuid_v7,
@@ -25,7 +24,6 @@ pub struct Sessions {
     settings: SessionSettings,
     known: ReadCache<SessionId, StoredSession>,
     audit: Audit,
-    metrics: GrantMetrics,
 }
 
 /// How long sessions live and are remembered.
@@ -62,6 +60,17 @@ pub struct Presented {
     user_is_active: Option<bool>,
 }
 
+/// What a refresh token was exchanged for.
+#[derive(Debug)]
+pub struct Exchanged {
+    /// Its session.
+    pub session: Session,
+    /// The next token.
+    pub next: RefreshToken,
+    /// Whether the token had been exchanged before, and the next one not yet used: an answer was lost, or two asked at once.
+    pub is_repeated: bool,
+}
+
 impl Presented {
     /// The session that it is of.
     #[must_use]
@@ -85,10 +94,9 @@ impl Sessions {
         clock: Clock,
         followed: Arc<Followed>,
         audit: Audit,
-        metrics: GrantMetrics,
     ) -> Self {
         let known = ReadCache::new(settings.cache_size, settings.cache_max_age, clock.clone(), followed);
-        Self { store, clock, settings, known, audit, metrics }
+        Self { store, clock, settings, known, audit }
     }
 
     /// How long sessions live.
@@ -190,11 +198,7 @@ impl Sessions {
     ///
     /// # Errors
     /// [`Error::RefreshTokenInvalid`]; [`Error::RefreshTokenReused`] for a replay, after which the session has ended.
-    pub async fn exchange(
-        &self,
-        mut presented: Presented,
-        origin: &Origin,
-    ) -> Result<(Session, RefreshToken), Error> {
+    pub async fn exchange(&self, mut presented: Presented, origin: &Origin) -> Result<Exchanged, Error> {
         if presented.place == Place::Newest {
             let Presented { token, stored: StoredSession { session, refresh }, .. } = &presented;
             let next = token.successor(refresh);
@@ -202,11 +206,10 @@ impl Sessions {
             let rotated = RefreshState { newest: next.hash(), before_newest: Some(token.hash()), ..*refresh };
             let reading = self.known.begin();
             if self.store.rotate_refresh_token(id, token.hash(), rotated.newest, now).await? {
-                self.metrics.refresh(RefreshResult::Done);
                 let session = Session { last_use_time: now, ..session.clone() };
                 let stored = StoredSession { session: session.clone(), refresh: rotated };
                 self.known.put(id, Some(Arc::new(stored)), reading);
-                return Ok((session, next));
+                return Ok(Exchanged { session, next, is_repeated: false });
             }
             // Another call exchanged it meanwhile, or ended the session. It will not be the newest again.
             presented = self.find(presented.token).await?;
@@ -214,8 +217,8 @@ impl Sessions {
         let Presented { token, stored: StoredSession { session, refresh }, place, .. } = presented;
         match place {
             Place::BeforeNewest => {
-                self.metrics.refresh(RefreshResult::Repeated);
-                Ok((session, token.successor(&refresh)))
+                let next = token.successor(&refresh);
+                Ok(Exchanged { session, next, is_repeated: true })
             }
             Place::Old => {
                 let replay = Event::RefreshReplayed.refused(Reason::TokenReused);
@@ -224,7 +227,6 @@ impl Sessions {
                 self.store.delete_session(session.user_id, session.id, self.clock.now()).await?;
                 pending.done();
                 self.known.forget(session.id);
-                self.metrics.refresh(RefreshResult::Replayed);
                 Err(Error::RefreshTokenReused)
             }
             Place::Newest | Place::Invented => Err(Error::RefreshTokenInvalid),

@@ -3,8 +3,13 @@
 //! There is nothing global: each [`Metrics`] has a registry of its own, so that several servers can live in one process. Each part
 //! gets the few handles that it needs, resolved once: counting is an atomic addition. No label ever holds what a caller sent.
 
+mod audit;
 mod calls;
-mod parts;
+mod connections;
+mod database;
+mod grants;
+mod hashing;
+mod http;
 mod series;
 mod tls;
 
@@ -17,11 +22,13 @@ use prometheus::{Registry, TextEncoder};
 
 use crate::model::Tally;
 
+pub use audit::AuditMetrics;
 pub use calls::{CallMetrics, MethodMetrics};
-pub use parts::{
-    AuditMetrics, ConnectionMetrics, DatabaseMetrics, GrantMetrics, GrantType, HashMetrics, HttpMetrics,
-    ListenerMetrics, LoginResult, RefreshResult,
-};
+pub use connections::{ConnectionMetrics, Handshake, ListenerMetrics, OpenConnection};
+pub use database::DatabaseMetrics;
+pub use grants::{GrantMetrics, GrantType, LoginResult, RefreshResult};
+pub use hashing::HashMetrics;
+pub use http::HttpMetrics;
 pub use tls::TlsMetrics;
 
 /// The media type of the Prometheus text format, version 0.0.4.

@@ -2,22 +2,18 @@
 
 use std::{borrow::Borrow, fmt, str::FromStr, time::Duration};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// A JWS algorithm that the service signs with (RFC 7518, RFC 8037).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SigningAlg {
     /// ECDSA on P-256 with SHA-256.
-    #[serde(rename = "ES256")]
     Es256,
     /// Ed25519.
-    #[serde(rename = "EdDSA")]
     EdDsa,
     /// RSASSA-PKCS1-v1_5 with SHA-256, on keys of 2048 bits (RFC 7518 section 3.3).
-    #[serde(rename = "RS256")]
     Rs256,
     /// HMAC with SHA-256. Only the service itself can verify: nothing is published.
-    #[serde(rename = "HS256")]
     Hs256,
 }
 

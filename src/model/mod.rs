@@ -24,6 +24,8 @@ pub mod certificate;
 #[cfg(feature = "server")]
 pub mod client;
 #[cfg(feature = "server")]
+pub(crate) mod named;
+#[cfg(feature = "server")]
 pub mod password;
 #[cfg(feature = "server")]
 pub mod profile;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// The longest set in bytes, as it is written.
-pub const NAME_SET_MAX_BYTES: usize = 1_024;
+const NAME_SET_MAX_BYTES: usize = 1_024;
 
 /// A set of names in the order in which they came: scopes as RFC 6749 section 3.3 writes them, or audiences, whose names take the
 /// same form here.
@@ -16,6 +16,13 @@ pub struct NameSet(String);
     "must be names of printable ASCII without spaces, quotation marks and backslashes, separated by single spaces, in at most 1024 bytes"
 )]
 pub struct MalformedNames;
+
+/// What is no name: the rest of a sentence that begins with the setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "must be a name of printable ASCII without spaces, quotation marks and backslashes, of at most 1024 bytes"
+)]
+pub struct MalformedName;
 
 impl NameSet {
     /// The set that `text` writes: `scope = scope-token *( SP scope-token )`, or nothing. A name that comes twice is in it once.
@@ -107,6 +114,14 @@ impl fmt::Display for NameSet {
     }
 }
 
+/// One name, of a scope or an audience, as a setting has it.
+///
+/// # Errors
+/// If `text` is no name, or is longer than a set may be.
+pub fn one_name(text: &str) -> Result<String, MalformedName> {
+    if is_name(text) && text.len() <= NAME_SET_MAX_BYTES { Ok(text.to_owned()) } else { Err(MalformedName) }
+}
+
 /// `scope-token = 1*( %x21 / %x23-5B / %x5D-7E )` (RFC 6749 section 3.3).
 #[must_use]
 pub fn is_name(text: &str) -> bool {
@@ -131,6 +146,11 @@ mod tests {
         assert!(NameSet::parse(&"x".repeat(NAME_SET_MAX_BYTES)).is_ok());
         assert!(NameSet::parse(&"x".repeat(NAME_SET_MAX_BYTES + 1)).is_err());
         assert_eq!(NameSet::of(["a b"]), Err(MalformedNames), "one name, not two");
+        let longest = "x".repeat(NAME_SET_MAX_BYTES);
+        assert_eq!(one_name(&longest), Ok(longest.clone()));
+        for bad in ["", "a b", "é", &format!("{longest}x")] {
+            assert_eq!(one_name(bad), Err(MalformedName), "{bad:?}");
+        }
     }
 
     proptest! {

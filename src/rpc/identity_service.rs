@@ -15,10 +15,7 @@ use crate::{
         clients::{ClientAuthentication, ClientCredential},
         grants::{Grant, Granted, TokenRequest},
     },
-    model::{
-        CertificateNames, Error, FieldReason, Origin, SessionId, UserId,
-        claims::{TOKEN_TYPE, USER_SCOPE},
-    },
+    model::{CertificateNames, Error, FieldReason, Origin, SessionId, UserId, claims::TOKEN_TYPE},
     peer,
     proto::identity::v1::{
         self as wire, ChangePasswordRequest, ChangePasswordResponse, ClientCredentialsGrant, DeleteMeRequest,
@@ -216,7 +213,7 @@ const NOT_UPDATABLE: &str = "may name `email`, `display_name` or `*`, and nothin
 /// The user that the auth layer found, and the session. The scope that these methods require keeps clients out; were one let in,
 /// it would end here.
 fn user_of<T>(request: &Request<T>) -> Result<(UserId, SessionId), Error> {
-    Caller::of(request)?.user().ok_or_else(|| Error::InsufficientScope(USER_SCOPE.to_owned()))
+    Caller::of(request)?.must_be_user()
 }
 
 /// What the request says of its client. An empty id is none, as everywhere in protobuf.

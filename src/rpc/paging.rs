@@ -3,7 +3,8 @@
 use base64ct::{Base64UrlUnpadded, Encoding};
 use uuid::Uuid;
 
-use crate::model::{Error, FieldReason, RuleViolation};
+use super::refused;
+use crate::model::{Error, FieldReason};
 
 /// How many there are on a page if the caller does not say.
 const DEFAULT_SIZE: u64 = 50;
@@ -26,13 +27,10 @@ impl Page {
     /// # Errors
     /// [`Error::InvalidFields`] for a negative size, or a token that this service did not make.
     pub(super) fn parse(page_size: i32, page_token: &str) -> Result<Self, Error> {
-        let refuse = |field, rule: &str| {
-            Error::InvalidFields(vec![RuleViolation::new(FieldReason::Malformed, rule).at(field)])
-        };
         let size = match u64::try_from(page_size) {
             Ok(0) => DEFAULT_SIZE,
             Ok(size) => size.min(MAX_SIZE),
-            Err(_) => return Err(refuse("page_size", "must not be negative")),
+            Err(_) => return Err(refused("page_size", FieldReason::Malformed, "must not be negative")),
         };
         if page_token.is_empty() {
             return Ok(Self { size, after: None });
@@ -40,7 +38,10 @@ impl Page {
         let mut bytes = [0; 16];
         match Base64UrlUnpadded::decode(page_token, &mut bytes) {
             Ok(decoded) if decoded.len() == 16 => Ok(Self { size, after: Some(Uuid::from_bytes(bytes)) }),
-            _ => Err(refuse("page_token", "must be the `next_page_token` of the page before")),
+            _ => {
+                let rule = "must be the `next_page_token` of the page before";
+                Err(refused("page_token", FieldReason::Malformed, rule))
+            }
         }
     }
 }

@@ -74,7 +74,6 @@ impl Parts {
             clock.clone(),
             followed(),
             audit.clone(),
-            metrics.grants.clone(),
         ));
         let clients =
             Arc::new(Clients::new(store.clone(), config.clients(), clock.clone(), followed(), audit.clone()));

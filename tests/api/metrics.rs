@@ -8,14 +8,17 @@ use std::{
     path::Path,
 };
 
-use signet::proto::identity::v1::{
-    GetMeRequest, IssueTokenRequest, RefreshTokenGrant, issue_token_request::Grant,
+use signet::{
+    model::UserId,
+    proto::identity::v1::{
+        ClientAuthentication, GetMeRequest, IssueTokenRequest, RefreshTokenGrant, issue_token_request::Grant,
+    },
 };
 use tonic::{Code, Request, client::Grpc};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use tonic_prost::ProstCodec;
 
-use crate::harness::{Client, PASSWORD, TestServer, assert_refused, eventually};
+use crate::harness::{Client, PASSWORD, TestServer, assert_refused, eventually, password_grant};
 
 /// What `/metrics` said: each series and its value.
 pub(crate) struct Scrape {
@@ -172,6 +175,68 @@ async fn logins_refreshes_and_hashes_are_counted_by_what_came_of_them() {
 }
 
 #[tokio::test]
+async fn a_login_is_refused_for_its_client_scope_or_audience_too() {
+    let server = TestServer::start(&[]).await;
+    let mut client = server.client().await;
+    client.sign_up("alice", PASSWORD).await.unwrap();
+    let nobody = ClientAuthentication {
+        client_id: "01a20a05-adfd-7f0f-a948-424ae62fc105".to_owned(),
+        ..ClientAuthentication::default()
+    };
+    let login = || password_grant("alice", PASSWORD);
+    for (request, code, reason) in [
+        (IssueTokenRequest { client: Some(nobody), ..login() }, Code::Unauthenticated, "INVALID_CLIENT"),
+        (IssueTokenRequest { scope: "beyond".to_owned(), ..login() }, Code::InvalidArgument, "INVALID_SCOPE"),
+        (
+            IssueTokenRequest { audiences: vec!["beyond".to_owned()], ..login() },
+            Code::InvalidArgument,
+            "INVALID_AUDIENCE",
+        ),
+    ] {
+        assert_refused(client.0.issue_token(request).await, code, reason);
+    }
+    let scrape = server.scrape().await;
+    for (result, count) in [("succeeded", 0.0), ("refused", 3.0), ("failed", 0.0)] {
+        assert_eq!(scrape.sum("signet_logins_total", &[("result", result)]), count, "{result}");
+    }
+}
+
+#[tokio::test]
+async fn a_refresh_of_a_disabled_user_is_counted_once() {
+    let server = TestServer::start(&["--standing-cache-max-age=0s"]).await;
+    let mut client = server.client().await;
+    let alice = client.sign_up("alice", PASSWORD).await.unwrap();
+    let token = client.log_in("alice", PASSWORD).await.unwrap().refresh_token.unwrap();
+    let id = UserId(alice.id.parse().unwrap());
+    server.store().await.set_active(id, false, server.clock.now()).await.unwrap();
+    // The newest, and then the one before the newest.
+    for attempts in [1.0, 2.0] {
+        assert_eq!(client.exchange_refresh_token(&token).await, None);
+        let scrape = server.scrape().await;
+        assert_eq!(scrape.sum("signet_refreshes_total", &[("result", "refused")]), attempts);
+        assert_eq!(scrape.sum("signet_refreshes_total", &[]), attempts);
+    }
+}
+
+#[tokio::test]
+async fn a_login_that_its_client_gives_up_has_failed() {
+    let slow = ["--argon2-memory-kib=65536", "--argon2-iterations=20", "--hash-threads=1"];
+    let server = TestServer::start(&slow).await;
+    let mut client = server.client().await;
+    let login = tokio::spawn(async move { client.log_in("nobody", PASSWORD).await });
+    eventually("the password is hashed", async || {
+        server.scrape().await.sum("signet_hash_threads_busy", &[]) == 1.0
+    })
+    .await;
+    login.abort();
+    eventually("the login has failed", async || {
+        server.scrape().await.sum("signet_logins_total", &[("result", "failed")]) == 1.0
+    })
+    .await;
+    assert_eq!(server.scrape().await.sum("signet_logins_total", &[]), 1.0);
+}
+
+#[tokio::test]
 async fn a_password_that_has_no_room_is_counted() {
     let slow = ["--argon2-memory-kib=65536", "--argon2-iterations=5", "--hash-threads=1", "--hash-queue=1"];
     let server = TestServer::start(&slow).await;
@@ -223,6 +288,16 @@ async fn what_runs_is_told() {
     assert_eq!(scrape.sum("signet_signing_key_created_timestamp_seconds", &[]), 1_795_435_200.0);
     assert!(scrape.sum("process_resident_memory_bytes", &[]) > 1e6);
     assert!(scrape.sum("process_open_fds", &[]) > 3.0);
+}
+
+#[tokio::test]
+async fn a_service_that_is_about_to_end_is_not_ready_though_its_database_is_up() {
+    let server = TestServer::start(&["--shutdown-delay=5m"]).await;
+    assert_eq!(server.scrape().await.sum("signet_ready", &[]), 1.0);
+    server.begin_stop();
+    eventually("not ready", async || server.http_get("/readyz").await.status() == 503).await;
+    let scrape = server.scrape().await;
+    assert_eq!((scrape.sum("signet_database_up", &[]), scrape.sum("signet_ready", &[])), (1.0, 0.0));
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::{client::PASSWORD, harness::Place};
 
 /// The public key of RFC 8037 appendix A.2.
-const PUBLIC_KEY: &str =
+pub(crate) const PUBLIC_KEY: &str =
     r#"{ "kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo" }"#;
 
 fn events(text: &str) -> Vec<(String, String)> {
@@ -70,6 +70,8 @@ async fn what_is_done_to_clients_is_audited() {
         place.run(&["clients", command, "billing", &log]).await.succeeded();
         if command == "rotate-secret" {
             place.run(&["clients", "set-keys", "billing", "--public-key", &key, &log]).await.succeeded();
+            let name = "--tls-san-dns=billing.example";
+            place.run(&["clients", "set-certificate", "billing", name, &log]).await.succeeded();
         }
     }
     let text = fs::read_to_string(place.path("audit.log")).unwrap();
@@ -77,6 +79,7 @@ async fn what_is_done_to_clients_is_audited() {
         "client.created",
         "client.secret_rotated",
         "client.keys_replaced",
+        "client.certificate_replaced",
         "client.disabled",
         "client.enabled",
         "client.deleted",

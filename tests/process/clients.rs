@@ -10,6 +10,7 @@ use signet::proto::identity::v1::{
 use tokio::time::timeout;
 
 use crate::{
+    audit::PUBLIC_KEY,
     client::{Client, reason},
     commands::field,
     harness::Place,
@@ -205,8 +206,17 @@ async fn what_a_client_cannot_be_is_refused_in_a_sentence_and_makes_nothing() {
     place.run(&["clients", "create", "billing"]).await.succeeded();
     assert_eq!(place.run(&["clients", "create", "billing"]).await.failed(1), "the name is taken");
     place.run(&["clients", "create", "app", "--public"]).await.succeeded();
-    let refused = place.run(&["clients", "rotate-secret", "app"]).await;
-    assert_eq!(refused.failed(1), "`app` is a public client: it has no secret");
+    for args in [
+        &["rotate-secret", "app"][..],
+        &["set-keys", "app", "--public-key", &place.write("key.json", PUBLIC_KEY)],
+        &["set-certificate", "app", "--tls-san-dns=app.example"],
+    ] {
+        let refused = place.run(&[&["clients"], args].concat()).await;
+        assert_eq!(
+            refused.failed(1),
+            "`app` is a public client: it has no secret, no public keys and no certificate"
+        );
+    }
     for who in ["nobody", "No Name", "01a20a05-adfd-7f0f-a948-424ae62fc105"] {
         let refused = place.run(&["clients", "disable", who]).await;
         assert_eq!(refused.failed(1), format!("there is no client `{who}`"));

@@ -13,7 +13,7 @@ use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 
 use super::{
     RemoteKeysError,
-    locate::{jwks_address, metadata_addresses},
+    locate::{Issuer, is_https},
     refresh::{Fetched, Source},
 };
 use crate::model::error;
@@ -24,7 +24,7 @@ const ANSWER_MAX_BYTES: usize = 256 * 1024;
 /// Where the keys are fetched from.
 pub(super) struct HttpSource {
     client: Client<HttpsConnector<HttpConnector>, Empty<&'static [u8]>>,
-    issuer: String,
+    issuer: Issuer,
     jwks: JwksAddress,
 }
 
@@ -47,7 +47,7 @@ impl HttpSource {
     ///
     /// # Errors
     /// [`RemoteKeysError::NoRoots`] if https is needed and the system knows no certification authority.
-    pub(super) fn new(issuer: String, jwks_uri: Option<Uri>) -> Result<Self, RemoteKeysError> {
+    pub(super) fn new(issuer: Issuer, jwks_uri: Option<Uri>) -> Result<Self, RemoteKeysError> {
         let mut roots = RootCertStore::empty();
         // Those that SSL_CERT_FILE and SSL_CERT_DIR name, where they are set.
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -57,12 +57,10 @@ impl HttpSource {
     /// The same, with the certification authorities `roots`.
     pub(super) fn trusting(
         roots: RootCertStore,
-        issuer: String,
+        issuer: Issuer,
         jwks_uri: Option<Uri>,
     ) -> Result<Self, RemoteKeysError> {
-        let is_https = jwks_uri
-            .as_ref()
-            .map_or_else(|| issuer.starts_with("https:"), |uri| uri.scheme_str() == Some("https"));
+        let is_https = jwks_uri.as_ref().map_or(issuer.is_https(), is_https);
         if is_https && roots.is_empty() {
             return Err(RemoteKeysError::NoRoots);
         }
@@ -89,11 +87,11 @@ impl HttpSource {
 
     async fn discover(&self) -> Result<Uri, String> {
         let mut problem = String::new();
-        for address in metadata_addresses(&self.issuer) {
+        for address in self.issuer.metadata_addresses() {
             let uri: Uri = address.parse().map_err(|_| format!("{address} is no address"))?;
             match self.get(&uri).await {
                 Ok(answer) => {
-                    return jwks_address(&answer.body, &self.issuer).map_err(|it| format!("{uri} {it}"));
+                    return self.issuer.jwks_address(&answer.body).map_err(|it| format!("{uri} {it}"));
                 }
                 Err(it) => problem = it,
             }

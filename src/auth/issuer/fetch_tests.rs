@@ -23,6 +23,7 @@ use tokio_rustls::TlsAcceptor;
 use super::{
     RefreshSettings, RemoteKeys,
     fetch::HttpSource,
+    locate::Issuer,
     refresh::{Fetched, Source},
 };
 use crate::{auth::Keys, model::Error};
@@ -115,7 +116,11 @@ fn keys() -> String {
 }
 
 fn source(issuer: &str) -> HttpSource {
-    HttpSource::new(issuer.to_owned(), None).unwrap()
+    HttpSource::new(named(issuer), None).unwrap()
+}
+
+fn named(issuer: &str) -> Issuer {
+    Issuer::parse(issuer).unwrap()
 }
 
 async fn problem(source: &mut HttpSource) -> String {
@@ -165,7 +170,7 @@ async fn nothing_is_followed_and_nothing_large_is_read() {
     let elsewhere = Web::start(None).await;
     elsewhere.says(JWKS, ok(&keys()));
     let mut source =
-        HttpSource::new("http://id.example".to_owned(), Some(web.url(JWKS).parse().unwrap())).unwrap();
+        HttpSource::new(named("http://id.example"), Some(web.url(JWKS).parse().unwrap())).unwrap();
     let redirect =
         format!("HTTP/1.1 302 Found\r\nlocation: {}\r\ncontent-length: 0\r\n\r\n", elsewhere.url(JWKS));
     let large = format!("{{\"keys\":[], \"padding\":\"{}\"}}", "x".repeat(300 * 1024));
@@ -207,7 +212,7 @@ async fn over_https_only_whom_a_trusted_authority_vouches_for_is_believed() {
         let mut roots = RootCertStore::empty();
         let other = CertificateParams::new(Vec::new()).unwrap().self_signed(&TlsKey::generate().unwrap());
         roots.add(if is_trusted { authority.der().clone() } else { other.unwrap().der().clone() }).unwrap();
-        HttpSource::trusting(roots, issuer.to_owned(), None).unwrap()
+        HttpSource::trusting(roots, named(issuer), None).unwrap()
     };
     for (name, is_trusted, expected) in [
         ("localhost", true, ""),
@@ -233,9 +238,8 @@ async fn over_https_only_whom_a_trusted_authority_vouches_for_is_believed() {
             Err(problem) => assert!(!expected.is_empty() && problem.contains(expected), "{name}: {problem}"),
         }
     }
-    let roots = RootCertStore::empty();
-    assert!(
-        HttpSource::trusting(roots, "https://id.example".to_owned(), None).is_err(),
-        "nobody can be believed"
-    );
+    for issuer in ["https://id.example", "HTTPS://id.example"] {
+        let source = HttpSource::trusting(RootCertStore::empty(), named(issuer), None);
+        assert!(source.is_err(), "nobody can be believed");
+    }
 }

@@ -1,6 +1,6 @@
 //! Owns the addresses of an issuer: what identifies one, and where its metadata may be (RFC 8414, OpenID Connect Discovery 1.0).
 
-use http::Uri;
+use http::{Uri, uri::Scheme};
 use serde::Deserialize;
 
 /// An issuer's metadata, as far as they are read.
@@ -10,22 +10,26 @@ struct Metadata {
     jwks_uri: String,
 }
 
+/// An issuer.
+#[derive(Clone, Debug)]
+pub(super) struct Issuer {
+    /// Letter for letter as its tokens name it.
+    identifier: String,
+    is_https: bool,
+}
+
 /// The issuer identifier `text`: an http or https URL without query or fragment (RFC 8414 section 2), of whose path nobody can hold
 /// two opinions, since the metadata are found by it.
 ///
 /// # Errors
 /// What is wrong with it: the rest of a sentence that begins with the issuer.
 pub fn issuer_identifier(text: &str) -> Result<String, String> {
-    let Ok(uri) = web_address(text) else {
-        return Err("must be an http or https URL without query or fragment (RFC 8414)".to_owned());
-    };
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.~".contains(c);
-    let path = uri.path().trim_end_matches('/');
-    let mut segments = path.split('/').skip(1);
-    if segments.any(|name| name.is_empty() || name.starts_with('.') || !name.chars().all(is_plain)) {
-        return Err("must have a path of letters, digits, `-`, `_`, `.` and `~`, if any".to_owned());
-    }
-    Ok(text.to_owned())
+    Issuer::parse(text).map(|issuer| issuer.identifier)
+}
+
+/// Whether `uri` is one of https, however its scheme is written.
+pub(super) fn is_https(uri: &Uri) -> bool {
+    uri.scheme() == Some(&Scheme::HTTPS)
 }
 
 /// The http or https URL `text`, without query or fragment.
@@ -42,36 +46,60 @@ pub(super) fn web_address(text: &str) -> Result<Uri, String> {
         .ok_or_else(|| "must be an http or https URL without query or fragment".to_owned())
 }
 
-/// Where the metadata of `issuer` may be, an [`issuer_identifier`], the likeliest first: RFC 8414 section 3.1 puts the issuer's path
-/// behind the well-known one, OpenID Connect Discovery section 4 before it.
-pub(super) fn metadata_addresses(issuer: &str) -> Vec<String> {
-    let trimmed = issuer.trim_end_matches('/');
-    let after_scheme = trimmed.find("://").map_or(0, |at| at + 3);
-    let path_at = trimmed[after_scheme..].find('/').map_or(trimmed.len(), |at| after_scheme + at);
-    let (host, path) = trimmed.split_at(path_at);
-    vec![
-        format!("{host}/.well-known/oauth-authorization-server{path}"),
-        format!("{trimmed}/.well-known/openid-configuration"),
-    ]
-}
+impl Issuer {
+    /// The issuer of the [`issuer_identifier`] `text`.
+    ///
+    /// # Errors
+    /// What is wrong with it: the rest of a sentence that begins with the issuer.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let Ok(uri) = web_address(text) else {
+            return Err("must be an http or https URL without query or fragment (RFC 8414)".to_owned());
+        };
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.~".contains(c);
+        let path = uri.path().trim_end_matches('/');
+        let mut segments = path.split('/').skip(1);
+        if segments.any(|name| name.is_empty() || name.starts_with('.') || !name.chars().all(is_plain)) {
+            return Err("must have a path of letters, digits, `-`, `_`, `.` and `~`, if any".to_owned());
+        }
+        Ok(Self { identifier: text.to_owned(), is_https: is_https(&uri) })
+    }
 
-/// Where the keys of `issuer` are, as its metadata in `document` say.
-///
-/// # Errors
-/// If they are another issuer's (RFC 8414 section 3.3), or would lead from https to http: the rest of a sentence that begins with the
-/// document.
-pub(super) fn jwks_address(document: &[u8], issuer: &str) -> Result<Uri, String> {
-    let metadata: Metadata =
-        serde_json::from_slice(document).map_err(|error| format!("is no metadata of an issuer: {error}"))?;
-    if metadata.issuer != issuer {
-        return Err(format!("is of the issuer {:?}, and not of {issuer:?}", metadata.issuer));
+    /// Whether it is asked by https, unless it is told to be elsewhere.
+    pub(super) const fn is_https(&self) -> bool {
+        self.is_https
     }
-    let address =
-        web_address(&metadata.jwks_uri).map_err(|problem| format!("has a `jwks_uri` that {problem}"))?;
-    if issuer.starts_with("https:") && address.scheme_str() != Some("https") {
-        return Err("has a `jwks_uri` that is not https, though the issuer is".to_owned());
+
+    /// Where its metadata may be, the likeliest first: RFC 8414 section 3.1 puts the issuer's path behind the well-known one, OpenID
+    /// Connect Discovery section 4 before it.
+    pub(super) fn metadata_addresses(&self) -> [String; 2] {
+        let trimmed = self.identifier.trim_end_matches('/');
+        let after_scheme = trimmed.find("://").map_or(0, |at| at + 3);
+        let path_at = trimmed[after_scheme..].find('/').map_or(trimmed.len(), |at| after_scheme + at);
+        let (host, path) = trimmed.split_at(path_at);
+        [
+            format!("{host}/.well-known/oauth-authorization-server{path}"),
+            format!("{trimmed}/.well-known/openid-configuration"),
+        ]
     }
-    Ok(address)
+
+    /// Where its keys are, as its metadata in `document` say.
+    ///
+    /// # Errors
+    /// If they are another issuer's (RFC 8414 section 3.3), or would lead from https to http: the rest of a sentence that begins with
+    /// the document.
+    pub(super) fn jwks_address(&self, document: &[u8]) -> Result<Uri, String> {
+        let metadata: Metadata = serde_json::from_slice(document)
+            .map_err(|error| format!("is no metadata of an issuer: {error}"))?;
+        if metadata.issuer != self.identifier {
+            return Err(format!("is of the issuer {:?}, and not of {:?}", metadata.issuer, self.identifier));
+        }
+        let address =
+            web_address(&metadata.jwks_uri).map_err(|problem| format!("has a `jwks_uri` that {problem}"))?;
+        if self.is_https && !is_https(&address) {
+            return Err("has a `jwks_uri` that is not https, though the issuer is".to_owned());
+        }
+        Ok(address)
+    }
 }
 
 #[cfg(test)]
@@ -94,7 +122,7 @@ mod tests {
                 "http://id.example:8080/a/b/.well-known/openid-configuration",
             ),
         ] {
-            assert_eq!(metadata_addresses(issuer), [first, second]);
+            assert_eq!(Issuer::parse(issuer).unwrap().metadata_addresses(), [first, second]);
         }
     }
 
@@ -124,7 +152,8 @@ mod tests {
     #[test]
     fn metadata_count_only_for_their_own_issuer_and_never_lead_out_of_https() {
         let read = |issuer: &str, said: &str, keys: &str| {
-            jwks_address(json!({ "issuer": said, "jwks_uri": keys }).to_string().as_bytes(), issuer)
+            let document = json!({ "issuer": said, "jwks_uri": keys }).to_string();
+            Issuer::parse(issuer).unwrap().jwks_address(document.as_bytes())
         };
         let (https, http) = ("https://id.example", "http://id.example");
         assert_eq!(read(https, https, "https://keys.example/k").unwrap(), "https://keys.example/k");
@@ -133,12 +162,14 @@ mod tests {
             (https, "https://id.example/", "https://id.example/k", "of the issuer"),
             (https, "https://evil.example", "https://id.example/k", "of the issuer"),
             (https, https, "http://id.example/k", "not https"),
+            ("HTTPS://id.example", "HTTPS://id.example", "http://id.example/k", "not https"),
             (https, https, "file:///etc/passwd", "http or https URL"),
             (https, https, "/k", "http or https URL"),
         ] {
             assert!(read(issuer, said, keys).unwrap_err().contains(problem), "{said} {keys}");
         }
-        assert!(jwks_address(b"{}", https).is_err());
-        assert!(jwks_address(b"<html>", https).is_err());
+        for document in [&b"{}"[..], b"<html>"] {
+            assert!(Issuer::parse(https).unwrap().jwks_address(document).is_err());
+        }
     }
 }

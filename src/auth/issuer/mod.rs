@@ -24,6 +24,7 @@ use crate::model::{Error, error::Cause};
 pub use locate::issuer_identifier;
 
 use fetch::HttpSource;
+use locate::Issuer;
 use refresh::{Source, State, Wanted, keep_fresh};
 
 /// How many calls may wait for keys at once: a flood of made-up key ids must not fill the memory.
@@ -118,7 +119,7 @@ impl RemoteKeys {
         settings: RefreshSettings,
     ) -> Result<Self, RemoteKeysError> {
         let named = |setting| move |rule| RemoteKeysError::Setting { setting, rule };
-        let issuer = issuer_identifier(issuer).map_err(named("the issuer"))?;
+        let issuer = Issuer::parse(issuer).map_err(named("the issuer"))?;
         let jwks_uri = jwks_uri.map(locate::web_address).transpose().map_err(named("the JWKS URI"))?;
         settings.check()?;
         Self::start_from(HttpSource::new(issuer, jwks_uri)?, settings)

@@ -18,11 +18,15 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{Failure, Output, records::Records};
+use super::{
+    Failure, Output,
+    listing::{Listing, state},
+    records::Records,
+};
 use crate::{
-    audit::{Audit, Event},
+    audit::Event,
     config::Config,
-    identity::{Accounts, NewAccount, Passwords, passwords::PoolSize},
+    identity::{Accounts, NewAccount, Passwords, UserRegistry, passwords::PoolSize},
     metrics::HashMetrics,
     model::{
         Clock, Deadline, Error, User, UserId, Username,
@@ -34,9 +38,6 @@ use crate::{
 
 /// How long hashing the one password of `users create` may take, on the slowest of machines.
 const HASH_TIMEOUT: Duration = Duration::from_mins(1);
-
-/// How many users are read at a time.
-const PAGE: u64 = 500;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -95,6 +96,12 @@ pub(super) struct Who {
     user: String,
 }
 
+impl Who {
+    fn is_nobody(&self) -> Failure {
+        Failure::Failed(format!("there is no user `{}`", self.user))
+    }
+}
+
 pub(super) async fn run(command: Command, config: &Config, output: Output) -> Result<(), Failure> {
     match command {
         Command::Create(create) => make(create, config, output).await,
@@ -111,12 +118,15 @@ pub(super) async fn run(command: Command, config: &Config, output: Output) -> Re
 
 async fn with_existing(command: Existing, records: &Records, output: Output) -> Result<(), Failure> {
     let Records { store, audit } = records;
+    let registry = UserRegistry::new(store.clone(), Clock::system(), audit.clone());
     match command {
-        Existing::List { limit, after } => list(limit, after.map(UserId), store, output).await,
+        Existing::List { limit, after } => {
+            list(Listing { limit, after: after.map(UserId) }, store, output).await
+        }
         Existing::Show(who) => show(&find(&who, store).await?, output),
-        Existing::Disable(who) => set_active(&who, false, store, audit, output).await,
-        Existing::Enable(who) => set_active(&who, true, store, audit, output).await,
-        Existing::Delete(who) => delete(&who, store, audit, output).await,
+        Existing::Disable(who) => set_active(&who, false, &registry, store, output).await,
+        Existing::Enable(who) => set_active(&who, true, &registry, store, output).await,
+        Existing::Delete(who) => delete(&who, &registry, store, output).await,
     }
 }
 
@@ -165,53 +175,38 @@ fn read_password(file: Option<&Path>) -> Result<Zeroizing<String>, Failure> {
     Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
 }
 
-async fn list(
-    limit: Option<u64>,
-    after: Option<UserId>,
-    store: &Store,
-    output: Output,
-) -> Result<(), Failure> {
+async fn list(listing: Listing<UserId>, store: &Store, output: Output) -> Result<(), Failure> {
     output.heading(&format!("{:<36}  {:<8}  {:<27}  USERNAME", "ID", "STATE", "CREATED"))?;
-    let (mut left, mut after) = (limit.unwrap_or(u64::MAX), after);
-    while left > 0 {
-        let page = store.users(after, left.min(PAGE)).await?;
-        let Some(last) = page.last() else { break };
-        after = Some(last.id);
-        left = left.saturating_sub(page.len() as u64);
-        for user in &page {
-            let text = format!(
-                "{}  {:<8}  {:<27}  {}",
-                user.id,
-                state(user),
-                user.create_time.to_string(),
-                user.username.typed()
-            );
-            output.answer(&text, &object(user))?;
-        }
-    }
-    Ok(())
+    let tell = |user: &User| {
+        let text = format!(
+            "{}  {:<8}  {:<27}  {}",
+            user.id,
+            state(user.is_active),
+            user.create_time.to_string(),
+            user.username.typed()
+        );
+        output.answer(&text, &object(user))
+    };
+    listing.each(async |after, limit| store.users(after, limit).await, |user| user.id, tell).await
 }
 
 async fn set_active(
     who: &Who,
     active: bool,
+    registry: &UserRegistry,
     store: &Store,
-    audit: &Audit,
     output: Output,
 ) -> Result<(), Failure> {
     let user = find(who, store).await?;
-    let event = if active { Event::UserEnabled } else { Event::UserDisabled };
-    let pending = audit.begin(event.done().by_operator().user(user.id));
-    // None to be found any more: another command deleted it at the same time.
-    pending.done_if(store.set_active(user.id, active, Clock::system().now()).await?);
-    show(&find(&Who { user: user.id.to_string() }, store).await?, output)
+    let user = registry.set_active(user.id, active).await?;
+    show(&user.ok_or_else(|| who.is_nobody())?, output)
 }
 
-async fn delete(who: &Who, store: &Store, audit: &Audit, output: Output) -> Result<(), Failure> {
+async fn delete(who: &Who, registry: &UserRegistry, store: &Store, output: Output) -> Result<(), Failure> {
     let user = find(who, store).await?;
-    let pending = audit.begin(Event::UserDeleted.done().by_operator().user(user.id));
-    let deleted = store.delete_user(user.id, Clock::system().now()).await?.is_some();
-    pending.done_if(deleted);
+    if !registry.delete(user.id).await? {
+        return Err(who.is_nobody());
+    }
     output.answer(
         &format!("Deleted {} ({}).", user.username.typed(), user.id),
         &json!({ "deleted": user.id.to_string() }),
@@ -224,7 +219,7 @@ async fn find(who: &Who, store: &Store) -> Result<User, Failure> {
         (Err(_), Ok(username)) => store.credentials(&username).await?.map(|found| found.user),
         (Err(_), Err(_)) => None,
     };
-    found.ok_or_else(|| Failure::Failed(format!("there is no user `{}`", who.user)))
+    found.ok_or_else(|| who.is_nobody())
 }
 
 fn show(user: &User, output: Output) -> Result<(), Failure> {
@@ -233,17 +228,13 @@ fn show(user: &User, output: Output) -> Result<(), Failure> {
         "id:           {}\nusername:     {}\nstate:        {}\nemail:        {}\ndisplay name: {}\ncreated:      {}\nupdated:      {}",
         user.id,
         user.username.typed(),
-        state(user),
+        state(user.is_active),
         optional(user.email.as_ref().map(Email::as_str)),
         optional(user.display_name.as_ref().map(DisplayName::as_str)),
         user.create_time,
         user.update_time,
     );
     output.answer(&text, &object(user))
-}
-
-const fn state(user: &User) -> &'static str {
-    if user.is_active { "active" } else { "disabled" }
 }
 
 fn object(user: &User) -> Value {

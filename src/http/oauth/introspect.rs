@@ -51,12 +51,7 @@ impl OAuth {
         if client::said(&HeaderMap::new(), form)?.is_some() {
             return Err(client::more_than_one());
         }
-        let caller = self.authenticator.authenticate(headers).await?;
-        if caller.claims().has_scope(INTROSPECT_SCOPE) {
-            Ok(())
-        } else {
-            Err(Error::InsufficientScope(INTROSPECT_SCOPE.to_owned()))
-        }
+        self.authenticator.authenticate(headers).await?.must_have([INTROSPECT_SCOPE])
     }
 }
 

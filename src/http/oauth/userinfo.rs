@@ -39,10 +39,8 @@ pub(super) async fn userinfo(
 ) -> Result<Json<UserInfo>, Refusal> {
     refuse_token_in_query(&uri)?;
     let caller = oauth.authenticator.authenticate(&headers).await?;
-    if !caller.claims().has_scope(USER_SCOPE) {
-        return Err(Error::InsufficientScope(USER_SCOPE.to_owned()).into());
-    }
-    let (id, _) = caller.user().ok_or_else(|| Error::InsufficientScope(USER_SCOPE.to_owned()))?;
+    caller.must_have([USER_SCOPE])?;
+    let (id, _) = caller.must_be_user()?;
     let user = oauth.accounts.user(id).await?.ok_or(Error::TokenRevoked)?;
     Ok(Json(UserInfo::from(user.as_ref())))
 }

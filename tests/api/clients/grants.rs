@@ -103,7 +103,7 @@ async fn two_secrets_are_valid_at_a_time_so_that_one_can_be_replaced_without_a_p
     let service = Service::start().await;
     let first = service.register("billing", Wanted::confidential("a")).await;
     let rotate = async |end_older| {
-        let secret = service.operator.rotate_secret(first.client_id(), end_older).await.unwrap();
+        let secret = service.operator.rotate_secret(first.client_id(), end_older).await.unwrap().1;
         Registered { id: first.id.clone(), secret: secret.to_string() }
     };
     let second = rotate(false).await;

@@ -6,15 +6,14 @@ mod at_rest;
 pub(crate) mod audit;
 mod grants;
 mod introspection;
+mod registry;
 mod revocation;
 mod scopes;
 
-use std::sync::Arc;
-
 use signet::{
     identity::{
-        Clients,
-        clients::{NewClient, read_public_keys},
+        ClientRegistry,
+        clients::{ClientProof, NewClient, RegistryError, read_public_keys},
     },
     model::{ClientId, ClientKind, ClientName, NameSet},
     proto::identity::v1::{
@@ -23,11 +22,11 @@ use signet::{
         client_authentication::Credential, issue_token_request::Grant,
         token_service_client::TokenServiceClient,
     },
-    store::{ClientTaken, Store},
+    store::Store,
 };
 use tonic::{Status, transport::Channel};
 
-use crate::harness::{Client, PASSWORD, TestServer, config, unaudited, with_token};
+use crate::harness::{Client, PASSWORD, TestServer, unaudited, with_token};
 
 /// The audience of a server that says nothing else.
 const OWN_AUDIENCE: &str = "signet";
@@ -63,7 +62,7 @@ impl Wanted<'_> {
 pub(crate) struct Service {
     pub(crate) server: TestServer,
     pub(crate) store: Store,
-    operator: Clients,
+    operator: ClientRegistry,
     pub(crate) client: Client,
     tokens: TokenServiceClient<Channel>,
 }
@@ -77,7 +76,7 @@ impl Service {
     pub(crate) async fn start_with(args: &[&str]) -> Self {
         let server = TestServer::start(args).await;
         let store = server.store().await;
-        let operator = operator(&server, args).await;
+        let operator = operator(&server).await;
         let mut client = server.client().await;
         client.sign_up("alice", PASSWORD).await.unwrap();
         let tokens = TokenServiceClient::new(server.channel().await);
@@ -108,28 +107,30 @@ impl Service {
     }
 }
 
-/// What the operator of `server`, which was started with `args`, registers clients by.
-pub(crate) async fn operator(server: &TestServer, args: &[&str]) -> Clients {
-    let settings = config(&server.data, args).clients();
-    let clock = server.clock.clone();
-    Clients::new(server.store().await, settings, clock, Arc::default(), unaudited(&server.clock))
+/// What the operator of `server` registers clients by.
+pub(crate) async fn operator(server: &TestServer) -> ClientRegistry {
+    ClientRegistry::new(server.store().await, server.clock.clone(), unaudited(&server.clock))
 }
 
 /// The new client `name`.
 pub(crate) async fn register(
-    operator: &Clients,
+    operator: &ClientRegistry,
     name: &str,
     wanted: Wanted<'_>,
-) -> Result<Registered, ClientTaken> {
+) -> Result<Registered, RegistryError> {
+    let proof = match (wanted.kind, wanted.public_key, wanted.certificate) {
+        (ClientKind::Public, ..) => None,
+        (_, Some(text), _) => Some(ClientProof::Keys(read_public_keys(text).unwrap())),
+        (_, None, Some(subject)) => Some(ClientProof::Certificate(subject.parse().unwrap())),
+        (_, None, None) => Some(ClientProof::Secret),
+    };
     let new = NewClient {
         name: ClientName::parse(name).unwrap(),
-        kind: wanted.kind,
         scopes: NameSet::parse(wanted.scopes).unwrap(),
         audiences: NameSet::parse(wanted.audiences).unwrap(),
-        jwks: wanted.public_key.map(|text| read_public_keys(text).unwrap()),
-        certificate: wanted.certificate.map(|subject| subject.parse().unwrap()),
+        proof,
     };
-    let (client, secret) = operator.register(new).await.unwrap()?;
+    let (client, secret) = operator.register(new).await?;
     let secret = secret.map_or_else(String::new, |secret| secret.to_string());
     Ok(Registered { id: client.id.to_string(), secret })
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use signet::{
     audit::Reason,
+    identity::clients::RegistryError,
     proto::identity::v1::{
         ClientAuthentication, ClientCredentialsGrant, IssueTokenRequest, RevokeTokenRequest,
         issue_token_request::Grant,
@@ -135,14 +136,17 @@ async fn a_spiffe_id_belongs_to_one_client() {
     let secured = Secured::mutual(&[]).await;
     let billing = secured.register_by("billing", BILLING).await;
     let orders = secured.register_by("orders", ORDERS).await;
-    assert_eq!(secured.register("second", wanted(BILLING)).await.err(), Some(ClientTaken::SpiffeId));
-    assert_eq!(secured.register("billing", wanted("spiffe://a/b")).await.err(), Some(ClientTaken::Name));
+    for (name, subject, taken) in
+        [("second", BILLING, ClientTaken::SpiffeId), ("billing", "spiffe://a/b", ClientTaken::Name)]
+    {
+        let refused = secured.register(name, wanted(subject)).await.err();
+        assert!(matches!(refused, Some(RegistryError::Taken(it)) if it == taken), "{name}: {refused:?}");
+    }
     // In every database by its bytes: another case is another workload.
     secured.register_by("shouting", &BILLING.replace("billing", "BILLING")).await;
-    let now = secured.server.clock.now();
     let taken = BILLING.parse().unwrap();
-    let set = secured.store.set_client_certificate(orders.client_id(), Some(&taken), now).await.unwrap();
-    assert_eq!(set, Err(ClientTaken::SpiffeId));
+    let set = secured.operator.set_certificate(orders.client_id(), Some(&taken)).await;
+    assert!(matches!(set, Err(RegistryError::Taken(ClientTaken::SpiffeId))), "{set:?}");
     issue(&secured.named(&[ORDERS]).await, nameless()).await.unwrap();
     // As long as they may be, and different at the end alone.
     let long = |end: char| format!("spiffe://example.org/{}{end}", "x".repeat(2_048 - 22));
@@ -150,7 +154,7 @@ async fn a_spiffe_id_belongs_to_one_client() {
     let long_b = secured.register_by("long-b", &long('b')).await;
     let issued = issue(&secured.named(&[&long('b')]).await, nameless()).await.unwrap();
     assert_eq!(crate::clients::claims(&issued.access_token)["sub"], long_b.id);
-    assert!(secured.store.delete_client(billing.client_id(), now).await.unwrap());
+    secured.operator.delete(billing.client_id()).await.unwrap();
     secured.register_by("successor", BILLING).await;
 }
 

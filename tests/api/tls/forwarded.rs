@@ -142,7 +142,7 @@ async fn nobody_else_is_believed() {
 #[tokio::test]
 async fn without_tls_the_header_means_nothing() {
     let server = TestServer::start(&["--standing-cache-max-age=0s"]).await;
-    let operator = crate::clients::operator(&server, &[]).await;
+    let operator = crate::clients::operator(&server).await;
     let billing = crate::clients::register(&operator, "billing", super::wanted(BILLING)).await.unwrap();
     for who in [Some(&billing), None] {
         let line = Authority::new("tests").issue(&[BILLING]).forwarded();

@@ -8,11 +8,11 @@ use bytes::Bytes;
 use http::{Request, Version};
 use http_body_util::Full;
 use signet::{
-    identity::Clients,
+    identity::{ClientRegistry, clients::RegistryError},
     proto::identity::v1::{
         IssueTokenRequest, IssueTokenResponse, identity_service_client::IdentityServiceClient,
     },
-    store::{ClientTaken, Store},
+    store::Store,
 };
 use tempfile::TempDir;
 use tonic::Status;
@@ -29,7 +29,7 @@ struct Secured {
     server: TestServer,
     authority: Authority,
     store: Store,
-    operator: Clients,
+    operator: ClientRegistry,
     _dir: TempDir,
 }
 
@@ -57,11 +57,11 @@ impl Secured {
         }
         let args: Vec<_> = flags.iter().map(String::as_str).chain(args.iter().copied()).collect();
         let server = TestServer::start(&args).await;
-        let (store, operator) = (server.store().await, registered::operator(&server, &args).await);
+        let (store, operator) = (server.store().await, registered::operator(&server).await);
         Self { server, authority, store, operator, _dir: dir }
     }
 
-    async fn register(&self, name: &str, wanted: Wanted<'_>) -> Result<Registered, ClientTaken> {
+    async fn register(&self, name: &str, wanted: Wanted<'_>) -> Result<Registered, RegistryError> {
         registered::register(&self.operator, name, wanted).await
     }
 

@@ -1,0 +1,246 @@
+//! Owns judging who says to be a client.
+
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use super::{
+    Clients, RegisteredClient,
+    assertion::{Assertion, AssertionRules},
+    secret,
+};
+use crate::{
+    audit::{Event, Reason},
+    model::{CertificateNames, Client, ClientId, ClientKind, Error, Origin, claims::FIRST_PARTY_CLIENT},
+};
+
+/// What a request says of its client (RFC 6749 section 2.3). Nothing at all, where a client must be told: whose SPIFFE ID its
+/// certificate has.
+#[derive(Debug, Default)]
+pub struct ClientAuthentication {
+    /// The `client_id`, if it was said.
+    pub client_id: Option<String>,
+    /// The proof.
+    pub credential: ClientCredential,
+}
+
+/// How a client proves, in its request, that it is the one it says to be.
+#[derive(Debug, Default)]
+pub enum ClientCredential {
+    /// Not at all: a public client, or one whose certificate stands for it.
+    #[default]
+    None,
+    /// By its secret.
+    Secret(Zeroizing<String>),
+    /// By a JWT that it has signed (RFC 7523).
+    Assertion(String),
+}
+
+/// Why a client is refused, and which, if there is one. Whoever says to be it is told neither.
+#[derive(Debug)]
+struct Refusal {
+    reason: Reason,
+    client: Option<ClientId>,
+}
+
+/// Who asks for a token.
+#[derive(Clone, Debug)]
+pub enum Requester {
+    /// The service's own first-party application.
+    FirstParty,
+    /// A registered client that is enabled, and has proven who it is if it can.
+    Client(Arc<RegisteredClient>),
+}
+
+impl RegisteredClient {
+    const fn refused(&self, reason: Reason) -> Refusal {
+        Refusal { reason, client: Some(self.client.id) }
+    }
+}
+
+impl Refusal {
+    const fn unknown() -> Self {
+        Self { reason: Reason::UnknownClient, client: None }
+    }
+}
+
+impl Requester {
+    /// The `client_id` that tokens carry.
+    #[must_use]
+    pub fn client_id(&self) -> String {
+        match self {
+            Self::FirstParty => FIRST_PARTY_CLIENT.to_owned(),
+            Self::Client(registered) => registered.client.id.to_string(),
+        }
+    }
+}
+
+impl Requester {
+    /// Whether this is a client that has proven who it is, and may have `scope`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidClient`] for who has proven nothing, [`Error::InsufficientScope`].
+    pub fn prove_scope(&self, scope: &str) -> Result<(), Error> {
+        match self {
+            Self::Client(found) if found.client.kind == ClientKind::Confidential => {
+                if found.client.scopes.contains(scope) {
+                    Ok(())
+                } else {
+                    Err(Error::InsufficientScope(scope.to_owned()))
+                }
+            }
+            _ => Err(Error::InvalidClient),
+        }
+    }
+}
+
+impl Clients {
+    /// Who asks, by what the request, which came from `origin`, says of its client, and by the certificate of who sent it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidClient`], whatever is wrong.
+    pub async fn authenticate(
+        &self,
+        said: Option<ClientAuthentication>,
+        certificate: Option<&CertificateNames>,
+        origin: &Origin,
+    ) -> Result<Requester, Error> {
+        let Some(ClientAuthentication { client_id, credential }) = said else {
+            return Ok(Requester::FirstParty);
+        };
+        if matches!(credential, ClientCredential::None) && client_id.as_deref() == Some(FIRST_PARTY_CLIENT) {
+            return Ok(Requester::FirstParty);
+        }
+        match self.judge(client_id.as_deref(), credential, certificate).await? {
+            Ok(found) => Ok(Requester::Client(found)),
+            Err(Refusal { reason, client }) => {
+                let refused = Event::ClientRefused.refused(reason).origin(origin);
+                self.audit.record(match client {
+                    Some(id) => refused.client(id.to_string()),
+                    None => refused,
+                });
+                Err(Error::InvalidClient)
+            }
+        }
+    }
+
+    /// Who asks where only a registered client may. What says nothing of its client is then the client of its certificate's SPIFFE
+    /// ID, if there is a certificate.
+    ///
+    /// # Errors
+    /// [`Error::InvalidClient`], whatever is wrong.
+    pub async fn authenticate_registered(
+        &self,
+        said: Option<ClientAuthentication>,
+        certificate: Option<&CertificateNames>,
+        origin: &Origin,
+    ) -> Result<Requester, Error> {
+        let said = said.or_else(|| certificate.map(|_| ClientAuthentication::default()));
+        self.authenticate(said, certificate, origin).await
+    }
+
+    /// The client that `credential` proves, or `certificate`, or that has none to prove itself by.
+    async fn judge(
+        &self,
+        named: Option<&str>,
+        credential: ClientCredential,
+        certificate: Option<&CertificateNames>,
+    ) -> Result<Result<Arc<RegisteredClient>, Refusal>, Error> {
+        let id = match (named, &credential) {
+            (Some(named), _) => ClientId::parse(named),
+            (None, ClientCredential::None) => self.of_certificate(certificate).await?,
+            (None, _) => None,
+        };
+        if let ClientCredential::Assertion(text) = credential {
+            return self.assert(named.is_some(), id, &text).await;
+        }
+        let found = match id {
+            Some(id) => self.find(id).await?,
+            None => None,
+        };
+        let Some(found) = found else { return Ok(Err(Refusal::unknown())) };
+        let proven = match &credential {
+            ClientCredential::None if found.client.kind == ClientKind::Confidential => {
+                self.judge_certificate(&found.client, certificate)
+            }
+            ClientCredential::Secret(shown) if !secret::is_of(&found.client, &secret::hash(shown)) => {
+                Err(Reason::WrongSecret)
+            }
+            _ => Ok(()),
+        };
+        Ok(match proven {
+            Ok(()) if found.client.is_active => Ok(found),
+            Ok(()) => Err(found.refused(Reason::ClientDisabled)),
+            Err(reason) => Err(found.refused(reason)),
+        })
+    }
+
+    /// The client that is registered by the SPIFFE ID of `certificate`.
+    async fn of_certificate(
+        &self,
+        certificate: Option<&CertificateNames>,
+    ) -> Result<Option<ClientId>, Error> {
+        match certificate.and_then(CertificateNames::spiffe_id) {
+            Some(id) => self.store.client_of_spiffe_id(&id).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Whether `certificate` stands for `client` (RFC 8705 section 2.1).
+    fn judge_certificate(
+        &self,
+        client: &Client,
+        certificate: Option<&CertificateNames>,
+    ) -> Result<(), Reason> {
+        match (&client.certificate, certificate) {
+            (Some(subject), Some(shown)) if shown.is_of(subject) && !shown.has_expired(self.clock.now()) => {
+                Ok(())
+            }
+            (Some(_), Some(_)) => Err(Reason::WrongCertificate),
+            (None, _) | (_, None) => Err(Reason::MissingProof),
+        }
+    }
+
+    /// The client that the assertion `text` proves; a request that also names one must name the same.
+    async fn assert(
+        &self,
+        is_named: bool,
+        named: Option<ClientId>,
+        text: &str,
+    ) -> Result<Result<Arc<RegisteredClient>, Refusal>, Error> {
+        // The caller is told nothing; whoever sets a client up needs to know.
+        let note = |why: &str| tracing::debug!(why, "a client's assertion was refused");
+        let assertion = match Assertion::parse(text) {
+            Ok(assertion) => assertion,
+            Err(why) => {
+                note(why);
+                return Ok(Err(Refusal { reason: Reason::BadAssertion, client: None }));
+            }
+        };
+        let Some(id) = assertion.client_id() else { return Ok(Err(Refusal::unknown())) };
+        let Some(found) = self.find(id).await? else { return Ok(Err(Refusal::unknown())) };
+        let rules = AssertionRules { audiences: &self.audiences, leeway: self.leeway, now: self.clock.now() };
+        let once = if is_named && named != Some(id) {
+            Err("the request names another client")
+        } else if found.client.kind != ClientKind::Confidential {
+            Err("the client is a public one")
+        } else {
+            assertion.verify(&found.keys, &rules)
+        };
+        let once = match once {
+            Ok(once) => once,
+            Err(why) => {
+                note(why);
+                return Ok(Err(found.refused(Reason::BadAssertion)));
+            }
+        };
+        Ok(if !found.client.is_active {
+            Err(found.refused(Reason::ClientDisabled))
+        } else if !self.store.use_assertion(once.hash, once.expire_time).await? {
+            note("it was used before");
+            Err(found.refused(Reason::ReplayedAssertion))
+        } else {
+            Ok(found)
+        })
+    }
+}

@@ -1,0 +1,28 @@
+//! Owns the secrets of clients: made at random, and kept as their hashes.
+
+use aws_lc_rs::{constant_time, digest};
+use base64ct::{Base64UrlUnpadded, Encoding};
+use rand::Rng;
+use zeroize::Zeroizing;
+
+use crate::model::{Client, ClientKind};
+
+/// 256 random bits in base64url.
+pub(super) fn random() -> Zeroizing<String> {
+    let mut bytes = Zeroizing::new([0; 32]);
+    rand::rng().fill_bytes(bytes.as_mut_slice());
+    Zeroizing::new(Base64UrlUnpadded::encode_string(bytes.as_slice()))
+}
+
+/// What is kept of `secret`.
+pub(super) fn hash(secret: &str) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest::digest(&digest::SHA256, secret.as_bytes()).as_ref());
+    hash
+}
+
+/// Whether `hash` is that of a valid secret of `client`.
+pub(super) fn is_of(client: &Client, hash: &[u8; 32]) -> bool {
+    let matches = |valid: &[u8; 32]| constant_time::verify_slices_are_equal(valid, hash).is_ok();
+    client.kind == ClientKind::Confidential && client.secrets.iter().any(matches)
+}

@@ -1,0 +1,57 @@
+//! Owns what an operator cannot do to clients, whoever asks in the operator's name.
+
+use std::fs;
+
+use signet::{
+    audit::{Audit, AuditLog},
+    identity::{
+        ClientRegistry,
+        clients::{RegistryError, read_public_keys},
+    },
+    metrics::AuditMetrics,
+};
+use tempfile::TempDir;
+
+use super::{Service, Wanted};
+
+/// Of RFC 8037 appendix A.2.
+const PUBLIC_KEY: &str = r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+
+#[tokio::test]
+async fn a_public_client_gets_no_proof_one_that_is_gone_nothing_and_what_is_refused_is_not_recorded() {
+    let service = Service::start().await;
+    let app = service.register("app", Wanted::public("profile")).await.client_id();
+    let gone = service.register("gone", Wanted::confidential("a")).await.client_id();
+    let (dir, clock) = (TempDir::new().unwrap(), service.server.clock.clone());
+    let log = dir.path().join("audit.log");
+    let audit = Audit::open(&AuditLog::File(log.clone()), clock.clone(), AuditMetrics::default()).unwrap();
+    let registry = ClientRegistry::new(service.server.store().await, clock, audit.clone());
+    registry.delete(gone).await.unwrap();
+
+    let (jwks, subject) = (read_public_keys(PUBLIC_KEY).unwrap(), "app.example".parse().unwrap());
+    let before = service.store.client(app).await.unwrap().unwrap();
+    for id in [app, gone] {
+        for refused in [
+            registry.rotate_secret(id, true).await.map(drop),
+            registry.set_keys(id, jwks.clone()).await.map(drop),
+            registry.set_certificate(id, Some(&subject)).await.map(drop),
+        ] {
+            match refused.unwrap_err() {
+                RegistryError::PublicClient(name) => assert_eq!((id, name.as_str()), (app, "app")),
+                RegistryError::NoSuchClient(named) => assert_eq!((id, named), (gone, gone)),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    for refused in [registry.set_active(gone, true).await.map(drop), registry.delete(gone).await] {
+        assert!(matches!(refused, Err(RegistryError::NoSuchClient(id)) if id == gone), "{refused:?}");
+    }
+    assert_eq!(service.store.client(app).await.unwrap().unwrap(), before);
+
+    assert!(audit.flush().await);
+    let lines = fs::read_to_string(log).unwrap();
+    let lines: Vec<serde_json::Value> =
+        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 1, "{lines:#?}");
+    assert_eq!((&lines[0]["event"], &lines[0]["actor"]), (&"client.deleted".into(), &"operator".into()));
+}

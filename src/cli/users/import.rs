@@ -31,8 +31,9 @@ pub(in crate::cli) struct Arguments {
     /// Write each row that was refused or skipped to this file, as NDJSON.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
-    /// Write which user each row has become to this file, as NDJSON: for those who know users by the ids of the source.
-    #[arg(long, value_name = "FILE")]
+    /// Write which user each row has become to this file, as NDJSON: for those who know users by the ids of the source. Not with
+    /// --dry-run, which gives nobody an id.
+    #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
     id_map: Option<PathBuf>,
 }
 

@@ -16,6 +16,7 @@ mod descriptor;
 mod harness;
 mod help;
 mod import;
+mod import_sources;
 mod keys;
 mod live;
 mod logs;

@@ -7,6 +7,8 @@ mod m20261123_000002_sessions;
 mod m20261123_000003_key_stages;
 mod m20261123_000004_clients;
 mod m20261124_000005_client_certificates;
+mod names;
+mod schema;
 mod table;
 
 /// The migrations, oldest first.
@@ -25,4 +27,5 @@ impl MigratorTrait for Migrator {
     }
 }
 
-pub use sea_orm_migration::MigratorTrait;
+pub use schema::{Schema, names};
+pub use sea_orm_migration::{MigratorTrait, migrator::MigratorTraitSelf};

@@ -23,14 +23,19 @@ need() {
     command -v apt-get >/dev/null || die "$package is missing: install it (Debian names the package so)"
     [ "$(id -u)" -eq 0 ] || die "the package $package is missing, and only root can install it: sudo apt-get install $package"
     say "installing the Debian package $package"
-    # The package would start a server for the whole machine: it is told not to.
-    local policy=/usr/sbin/policy-rc.d made=
-    [ -e "$policy" ] || { printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod +x "$policy" && made=1; }
-    local installed=1
-    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$package"; } >&2 ||
-        installed=
-    [ -z "$made" ] || rm -f "$policy"
-    [ -n "$installed" ] || die "the package $package could not be installed: apt-get says why above"
+    # The package would start a server for the whole machine: it is told not to. In a shell of its own, which takes that back
+    # whatever ends it, and leaves the caller's traps alone.
+    (
+        policy=/usr/sbin/policy-rc.d
+        if [ ! -e "$policy" ]; then
+            trap 'rm -f "$policy"' EXIT
+            trap 'exit 130' INT
+            trap 'exit 143' HUP TERM
+            printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod +x "$policy"
+        fi &&
+            apt-get update -qq &&
+            DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$package"
+    ) >&2 || die "the package $package could not be installed: apt-get says why above"
     "$@" >/dev/null || die "the package $package is installed, and its programs are not to be found"
 }
 

@@ -1,6 +1,6 @@
 //! Owns `signet migrate`.
 
-use std::time::Duration;
+use std::{fmt::Write, time::Duration};
 
 use clap::Subcommand;
 use serde_json::json;
@@ -9,6 +9,7 @@ use super::{Failure, Output};
 use crate::{
     config::Config,
     server::{Missing, OpenDatabase},
+    store::{Migrated, MigrationState},
 };
 
 #[derive(Debug, Subcommand)]
@@ -24,20 +25,34 @@ pub(super) async fn run(command: Command, config: &Config, output: Output) -> Re
     match command {
         Command::Up => {
             let store = OpenDatabase::open(storage, Missing::Made, storage.database_wait).await?.store;
-            let applied = store.migrate().await?;
-            let text = match applied.as_slice() {
+            let Migrated { applied, newer } = store.migrate(storage.database_wait).await?;
+            let mut text = match applied.as_slice() {
                 [] => "The schema is up to date.".to_owned(),
                 names => format!("Applied:\n  {}", names.join("\n  ")),
             };
-            output.answer(&text, &json!({ "applied": applied }))?;
+            if !newer.is_empty() {
+                let names = newer.join("\n  ");
+                let _ = write!(
+                    text,
+                    "\nIt is newer than this version, which can use it. What a newer one applied:\n  {names}"
+                );
+            }
+            output.answer(&text, &json!({ "applied": applied, "newer": newer }))?;
             store.close().await;
         }
         Command::Status => {
             let store = OpenDatabase::open(storage, Missing::Refused, Duration::ZERO).await?.store;
             for migration in store.migrations().await? {
-                let state = if migration.applied { "applied" } else { "pending" };
-                let text = format!("{state:<8} {}", migration.name);
-                output.answer(&text, &json!({ "name": migration.name, "applied": migration.applied }))?;
+                let MigrationState { name, applied, known } = migration;
+                let state = match (known, applied) {
+                    (false, _) => "newer",
+                    (true, true) => "applied",
+                    (true, false) => "pending",
+                };
+                output.answer(
+                    &format!("{state:<8} {name}"),
+                    &json!({ "name": name, "applied": applied, "known": known }),
+                )?;
             }
             store.close().await;
         }

@@ -33,7 +33,7 @@ impl Output {
         if self.json { Ok(()) } else { line(text) }
     }
 
-    /// Says on standard error what is wrong with one row of many.
+    /// Says on standard error what is wrong with one row of many, or what is passed over of all.
     pub(super) fn row_problem(self, text: &str, object: &impl Serialize) {
         if self.json {
             eprintln!("{}", serde_json::to_string(object).unwrap_or_default());

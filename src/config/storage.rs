@@ -104,7 +104,8 @@ pub struct StorageConfig {
     #[arg(long, env = "SIGNET_DATABASE_MAX_LIFETIME", global = true, value_name = "DURATION", default_value = "30m", value_parser = duration::<1, 86_400>)]
     pub database_max_lifetime: Duration,
 
-    /// How long `serve` and `migrate up` wait at their start for a database server that does not answer (0s to 1h).
+    /// How long `serve` and `migrate up` wait at their start for a database server that does not answer, and each migration for
+    /// tables that others have locked (0s to 1h).
     #[arg(long, env = "SIGNET_DATABASE_WAIT", global = true, value_name = "DURATION", default_value = "30s", value_parser = duration::<0, 3_600>)]
     pub database_wait: Duration,
 }

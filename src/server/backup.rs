@@ -10,6 +10,7 @@ use super::{
     Missing, OpenDatabase, StartError,
     backup_file::{self, BackupFile},
     data_dir,
+    database::tell_newer,
     files::{Draft, sync_dir},
     master_key_file::MasterKeyFile,
 };
@@ -128,7 +129,10 @@ pub async fn restore(
 async fn bring_up(draft: &Draft, place: &Place, end_sessions: bool) -> Result<Restored, StartError> {
     let store = Store::open_copy(draft.path()).await?;
     store.check_integrity().await?;
-    let migrations_applied = store.migrate().await?;
+    // Nobody else has it open.
+    let migrated = store.migrate(Duration::ZERO).await?;
+    let database = place.path.display().to_string();
+    tell_newer(&database, &migrated.newer);
     if !opens_keys(&store, &place.master_key).await? {
         let problem =
             "does not open the signing keys in the backup: restore with the one of the time when it was made";
@@ -137,7 +141,7 @@ async fn bring_up(draft: &Draft, place: &Place, end_sessions: bool) -> Result<Re
     let sessions_ended = if end_sessions { store.delete_all_sessions().await? } else { 0 };
     let users = store.user_count().await?;
     store.close().await;
-    Ok(Restored { database: place.path.display().to_string(), users, migrations_applied, sessions_ended })
+    Ok(Restored { database, users, migrations_applied: migrated.applied, sessions_ended })
 }
 
 /// Where a database is to be, and the master key that is in force there.

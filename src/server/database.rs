@@ -9,7 +9,7 @@ use crate::{
     config::{ConfigError, Database, StorageConfig, Switch},
     identity::MasterKey,
     model::{Error, error},
-    store::{PoolSettings, ServerUrl, Store},
+    store::{MigrationState, PoolSettings, ServerUrl, Store},
 };
 
 /// How often a server that does not answer is asked again.
@@ -29,6 +29,8 @@ pub struct OpenDatabase {
     pub(super) master_key_file: Option<MasterKeyFile>,
     /// Whether it is the embedded one, whose schema is nobody else's affair.
     embedded: bool,
+    /// How long migrations wait for others to release its tables.
+    patience: Duration,
 }
 
 /// What to do if there is no database where one is named. Servers make none in any case.
@@ -59,7 +61,17 @@ impl OpenDatabase {
                 }
                 let made = master_key_file.as_ref().filter(|_| master_key_made);
                 let master_key_made = made.map(|file| file.path().display().to_string());
-                Ok(Self { store, master_key, description, master_key_made, master_key_file, embedded: true })
+                let patience = config.database_wait;
+                let embedded = true;
+                Ok(Self {
+                    store,
+                    master_key,
+                    description,
+                    master_key_made,
+                    master_key_file,
+                    embedded,
+                    patience,
+                })
             }
             Database::Sqlite(path, master_key) => {
                 if missing == Missing::Refused && !path.exists() {
@@ -70,19 +82,20 @@ impl OpenDatabase {
                     .map_err(|problem| ConfigError::new("--database-url", problem))?;
                 let description = path.display().to_string();
                 let store = open_file(path, "--database-url").await?;
-                Ok(Self::shared(store, master_key, description))
+                Ok(Self::shared(store, master_key, description, config.database_wait))
             }
             Database::Server(url, master_key) => {
                 // Two databases' handshakes, whose state would lie on the stack of whoever starts a server.
                 let store = Box::pin(connect(&url, config.pool(), wait)).await?;
                 let description = url.to_string();
-                Ok(Self::shared(store, master_key, description))
+                Ok(Self::shared(store, master_key, description, config.database_wait))
             }
         }
     }
 
-    fn shared(store: Store, master_key: MasterKey, description: String) -> Self {
-        Self { store, master_key, description, master_key_made: None, master_key_file: None, embedded: false }
+    fn shared(store: Store, master_key: MasterKey, description: String, patience: Duration) -> Self {
+        let (master_key_made, master_key_file, embedded) = (None, None, false);
+        Self { store, master_key, description, master_key_made, master_key_file, embedded, patience }
     }
 
     /// Opens the database that `config` names for a command, with the schema of this version: the embedded one is brought up to
@@ -97,20 +110,24 @@ impl OpenDatabase {
     }
 
     /// Applies pending migrations, if this is the embedded database or `auto_migrate` is set, and returns their names. Otherwise
-    /// refuses a schema that lacks some.
+    /// refuses a schema that lacks some. A newer version's schema that this version can use is one of its own.
     ///
     /// # Errors
     /// [`StartError::Config`] with what to do, if the schema is not this version's.
     pub async fn migrate(&self, auto_migrate: bool) -> Result<Vec<String>, StartError> {
         if self.embedded || auto_migrate {
-            return Ok(self.store.migrate().await?);
+            let migrated = self.store.migrate(self.patience).await?;
+            tell_newer(&self.description, &migrated.newer);
+            return Ok(migrated.applied);
         }
-        let mut pending = self.store.migrations().await?;
-        pending.retain(|migration| !migration.applied);
-        if pending.is_empty() {
-            return Ok(Vec::new());
+        let all = self.store.migrations().await?;
+        let name = |migration: &MigrationState| migration.name.clone();
+        let newer: Vec<_> = all.iter().filter(|migration| !migration.known).map(name).collect();
+        tell_newer(&self.description, &newer);
+        let names: Vec<_> = all.iter().filter(|migration| !migration.applied).map(name).collect();
+        if names.is_empty() {
+            return Ok(names);
         }
-        let names: Vec<_> = pending.into_iter().map(|migration| migration.name).collect();
         let problem = format!(
             "{} lacks {} of this version's migrations ({}): run `signet migrate up`, or set --auto-migrate",
             self.description,
@@ -118,6 +135,18 @@ impl OpenDatabase {
             names.join(", ")
         );
         Err(ConfigError::new("--database-url", problem).into())
+    }
+}
+
+/// Says that `database` has the migrations `newer`, if there are any: whoever upgrades, or goes back, sees how far that is.
+pub(super) fn tell_newer(database: &str, newer: &[String]) {
+    if !newer.is_empty() {
+        let migrations = newer.join(", ");
+        tracing::info!(
+            database,
+            migrations,
+            "a newer version has changed the schema; this version can use it"
+        );
     }
 }
 

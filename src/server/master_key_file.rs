@@ -82,20 +82,7 @@ impl MasterKeyFile {
             Ok(replacing) => replacing,
             Err(error) => return Ok(Err(format!("{} cannot be locked: {error}", self.dir.display()))),
         };
-        match read(&next) {
-            Ok(Some(key)) if opens_keys(store, &key).await? => {
-                tracing::warn!("sealing the signing keys anew was cut off: it is finished now");
-                Ok(replacing.finish().map(|()| key))
-            }
-            Ok(Some(_)) => {
-                tracing::warn!(
-                    "sealing the signing keys anew was cut off before it began: the master key stays"
-                );
-                Ok(replacing.give_up().and_then(|()| self.read_or_make(true)).map(|(key, _)| key))
-            }
-            Ok(None) => Ok(self.read_or_make(true).map(|(key, _)| key)),
-            Err(problem) => Ok(Err(problem)),
-        }
+        replacing.settle(store).await
     }
 
     /// Begins to replace the master key.
@@ -115,7 +102,26 @@ impl MasterKeyFile {
 }
 
 impl Replacing {
-    /// Writes the next master key beside the present one: the one that `text` spells, or a random one.
+    /// As [`MasterKeyFile::settle`], while nobody else replaces it. There is no next master key afterwards.
+    pub(super) async fn settle(&self, store: &Store) -> Result<Result<MasterKey, String>, Error> {
+        let present = || self.file.read_or_make(true).map(|(key, _)| key);
+        match read(&self.file.next()) {
+            Ok(Some(key)) if opens_keys(store, &key).await? => {
+                tracing::warn!("sealing the signing keys anew was cut off: it is finished now");
+                Ok(self.finish().map(|()| key))
+            }
+            Ok(Some(_)) => {
+                tracing::warn!(
+                    "sealing the signing keys anew was cut off before it began: the master key stays"
+                );
+                Ok(self.give_up().and_then(|()| present()))
+            }
+            Ok(None) => Ok(present()),
+            Err(problem) => Ok(Err(problem)),
+        }
+    }
+
+    /// Writes the next master key beside the present one, after [`Replacing::settle`]: the one that `text` spells, or a random one.
     pub(super) fn write_next(&self, text: Option<&str>) -> Result<MasterKey, String> {
         let next = self.file.next();
         let text = match text {
@@ -123,14 +129,14 @@ impl Replacing {
             None => random_key()?,
         };
         let key = parse(&text, &next)?;
-        // What a replacement left that was cut off seals nothing: starting would have finished it.
-        let written = remove(&next).and_then(|()| write_new(&next, text.as_bytes()));
+        // One that is there is never written over: it may be the only key that opens the signing keys.
+        let written = write_new(&next, text.as_bytes());
         written.map_err(|error| format!("{} cannot be written: {error}", next.display()))?;
         Ok(key)
     }
 
     /// Puts the next master key in the place of the present one.
-    pub(super) fn finish(self) -> Result<(), String> {
+    pub(super) fn finish(&self) -> Result<(), String> {
         let (next, path) = (self.file.next(), self.file.path());
         let moved = fs::rename(&next, &path).and_then(|()| sync_dir(&path));
         moved.map_err(|error| {
@@ -138,7 +144,7 @@ impl Replacing {
         })
     }
 
-    fn give_up(self) -> Result<(), String> {
+    fn give_up(&self) -> Result<(), String> {
         let next = self.file.next();
         remove(&next).map_err(|error| format!("{} cannot be deleted: {error}", next.display()))
     }

@@ -37,8 +37,8 @@ pub async fn reseal(
     let resealed = if let Some(file) = master_key_file {
         let refuse = |problem| ConfigError::new("--data-dir", problem);
         let replacing = file.replace().map_err(Error::internal)?;
-        // As it is now that nobody else replaces it.
-        let (present, _) = file.read_or_make(true).map_err(refuse)?;
+        // As it is now that nobody else replaces it: since this process opened the database another one may have been killed here.
+        let present = replacing.settle(&store).await?.map_err(refuse)?;
         let next = replacing.write_next(new.as_ref().map(|text| text.as_str())).map_err(refuse)?;
         let count = rotation(present).reseal(&next).await?;
         // Should this not come to pass, the next start does it.

@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf, str::FromStr};
 
-use sea_orm::sqlx::{ConnectOptions as _, mysql::MySqlConnectOptions, postgres::PgConnectOptions};
+use sea_orm::sqlx::{self, ConnectOptions as _, mysql::MySqlConnectOptions, postgres::PgConnectOptions};
 
 /// What a PostgreSQL URL may say of the connection, with sqlx's other spellings of the same.
 const POSTGRES_PARAMETERS: [&str; 17] = [
@@ -82,6 +82,7 @@ impl FromStr for ServerUrl {
     /// A parameter that is not known is refused: a misspelt `sslmode` must not mean a connection without TLS.
     fn from_str(url: &str) -> Result<Self, String> {
         let (scheme, rest) = url.split_once("://").ok_or(FORMS)?;
+        check_separators(rest)?;
         let (address, query) = rest.split_once('?').unwrap_or((rest, ""));
         let keys = || {
             query
@@ -94,23 +95,28 @@ impl FromStr for ServerUrl {
             "mysql" | "mariadb" => MYSQL_PARAMETERS.as_slice(),
             _ => return Err(FORMS.to_owned()),
         };
-        if let Some(unknown) = keys().find(|key| !known.contains(key) && !key.starts_with("options[")) {
+        if let Some(place) = keys().position(|key| !known.contains(&key) && !key.starts_with("options[")) {
+            // By its place: its name may be what follows an `&` in a password.
             return Err(format!(
-                "has the parameter `{unknown}`, which is not known; known are {}",
+                "has a parameter that is not known, the one at place {} after the `?`; known are {}. {ENCODE}",
+                place + 1,
                 known.join(", ")
             ));
         }
         let database = address.split_once('/').map_or("", |(_, path)| path);
+        if database.contains('/') {
+            return Err(format!("names a database with a `/` in it. {ENCODE}"));
+        }
         if database.is_empty() && !keys().any(|key| key == "dbname") {
             return Err("names no database: it must end in `/` and the database's name".to_owned());
         }
-        // What the parser says is of a fixed form: it does not repeat the URL.
-        let unusable = |error: sea_orm::sqlx::Error| format!("cannot be used: {error}");
         let server = if known == POSTGRES_PARAMETERS {
-            let options = PgConnectOptions::from_str(&format!("postgres://{rest}")).map_err(unusable)?;
+            let options = PgConnectOptions::from_str(&format!("postgres://{rest}"))
+                .map_err(|error| unusable(&error))?;
             Server::Postgres(options.disable_statement_logging())
         } else {
-            let options = MySqlConnectOptions::from_str(&format!("mysql://{rest}")).map_err(unusable)?;
+            let options = MySqlConnectOptions::from_str(&format!("mysql://{rest}"))
+                .map_err(|error| unusable(&error))?;
             Server::MySql(options.disable_statement_logging())
         };
         let shown = match &server {
@@ -134,6 +140,31 @@ impl FromStr for ServerUrl {
         Ok(Self { server, shown })
     }
 }
+
+/// Refuses what would end the password where its writer did not mean it to: the rest of it would be taken for something that is shown.
+fn check_separators(rest: &str) -> Result<(), String> {
+    // What stands after it would be passed over, a `sslmode` too.
+    if rest.contains('#') {
+        return Err(format!("has a `#`. {ENCODE}"));
+    }
+    let after_address = rest.split_once(['/', '?']).map_or("", |(_, after)| after);
+    if after_address.contains('@') {
+        return Err(format!("has an `@` after its first `/` or `?`. {ENCODE}"));
+    }
+    Ok(())
+}
+
+/// Why the driver cannot use a URL. Only what it says of the URL as a whole is of a fixed form: of a parameter it repeats the value.
+fn unusable(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Configuration(cause) if cause.is::<url::ParseError>() => {
+            format!("cannot be used: {cause}")
+        }
+        _ => "cannot be used: a parameter, such as `sslmode`, has a value that is not known".to_owned(),
+    }
+}
+
+const ENCODE: &str = "In a user name, a password or a parameter, write `/` as %2F, `?` as %3F, `#` as %23, `@` as %40 and `&` as %26";
 
 const FORMS: &str = "must be `sqlite:PATH`, `postgres://USER:PASSWORD@HOST/DATABASE` or `mysql://USER:PASSWORD@HOST/DATABASE`";
 
@@ -177,22 +208,52 @@ mod tests {
             ("oracle://hunter2@db/signet", "must be"),
             ("postgres://signet:hunter2@db", "names no database"),
             ("mysql://signet:hunter2@db/", "names no database"),
-            ("postgres://signet:hunter2@db/signet?ssl_mode=verify-full", "`ssl_mode`"),
-            ("postgres://signet:hunter2@db/signet?sslmode=on", "ssl_mode"),
-            ("mysql://signet:hunter2@db/signet?tls=true", "`tls`"),
-            ("mysql://signet:hunter2@db:port/signet", "cannot be used"),
+            ("postgres://signet:hunter2@db/signet?ssl_mode=verify-full", "at place 1 "),
+            ("postgres://signet:x@db/signet?sslmode=hunter2", "`sslmode`"),
+            ("mysql://signet:hunter2@db/signet?ssl-mode=REQUIRED&tls=true", "at place 2 "),
+            ("mysql://signet:hunter2@db:port/signet", "cannot be used: invalid port"),
+            // What a password has in it that must be encoded.
+            ("postgres://signet:abc?hunter2@db/signet", "`?` as %3F"),
+            ("postgres://signet:abc?sslmode=hunter2@db/signet", "`?` as %3F"),
+            ("postgres://signet:12/hunter2@db/signet", "`/` as %2F"),
+            ("mysql://signet:12/hunter2/signet", "`/` as %2F"),
+            ("mysql://signet:abc#hunter2@db/signet", "`#` as %23"),
+            ("postgres://db/signet?password=abc&hunter2", "`&` as %26"),
+            ("postgres://db/signet?password=abc#&hunter2", "`#` as %23"),
+            // What would be passed over.
+            ("postgres://signet:hunter2@db/signet#?sslmode=verify-full", "`#` as %23"),
         ] {
             let refused = url.parse::<ServerUrl>().unwrap_err();
             assert!(refused.contains(problem) && !refused.contains("hunter2"), "{url}: {refused}");
         }
     }
 
+    #[test]
+    fn a_password_that_is_encoded_is_taken_whatever_is_in_it() {
+        for scheme in ["postgres", "mysql"] {
+            let url: ServerUrl =
+                format!("{scheme}://signet:%2F%3F%23%40%26hunter2@db/signet").parse().unwrap();
+            assert!(!format!("{url} {url:?}").contains("hunter2"));
+        }
+    }
+
     proptest! {
         #[test]
-        fn no_text_panics_and_no_password_is_repeated(text in any::<String>(), rest in "[ -~]{0,40}") {
+        fn no_text_panics_and_no_password_is_repeated(
+            text in any::<String>(),
+            (before, after) in ("[a-z0-9?&/#@:=%]{0,4}", "[a-z0-9?&/#@:=%]{0,4}"),
+            rest in "[ -~]{0,40}",
+        ) {
             let _ = text.parse::<ServerUrl>();
-            for scheme in ["postgres", "mysql"] {
-                let url = format!("{scheme}://signet:Zt7pQw@{rest}");
+            let password = format!("{before}Zt7pQw{after}");
+            for url in [
+                format!("postgres://signet:{password}@{rest}"),
+                format!("mysql://signet:{password}@{rest}"),
+                format!("mysql://signet:{password}@db/signet"),
+                format!("postgres://signet:{password}@db/signet"),
+                format!("postgres://db/signet?password={password}"),
+                format!("postgres://db/signet?password={password}&sslmode=require"),
+            ] {
                 match url.parse::<ServerUrl>() {
                     Ok(url) => {
                         let shown = format!("{url} {url:?}");

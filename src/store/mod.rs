@@ -32,7 +32,7 @@ pub use copies::SoleUse;
 pub use foreign_table::{ForeignRows, ForeignTable};
 pub use leases::Lease;
 pub use location::{Location, ServerUrl};
-pub use schema::MigrationState;
+pub use schema::{Migrated, MigrationState};
 pub use seen_keys::SeenKeys;
 pub use sessions::{RefreshState, Sha256, StoredSession};
 pub use signing_keys::{KeyChange, StoredKey};

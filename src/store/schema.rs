@@ -3,99 +3,209 @@
 use std::time::Duration;
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, Statement, TransactionTrait};
-use signet_migrations::{Migrator, MigratorTrait};
+use signet_migrations::{MigratorTraitSelf, Schema, names};
+use tokio::time::{Instant, sleep};
 
-use super::{PoolSettings, Store, failure};
+use super::{
+    PoolSettings, Store,
+    failure::{self, Failure},
+};
 use crate::model::Error;
 
 /// How long one step of a migration may take on a database server, and how long one process waits for another's migration.
 pub(super) const MIGRATION_TIMEOUT: Duration = Duration::from_hours(1);
 
+/// How long a migration rests before it tries again to get a lock: whoever queued behind it goes on meanwhile.
+const LOCK_PAUSE: Duration = Duration::from_secs(1);
+
 /// The lock that a migration holds: of a number on PostgreSQL, of a name on MySQL. Nothing else must use it in the same server.
-const POSTGRES_LOCK: &str = "SELECT pg_advisory_xact_lock(6001423587713271412)";
+///
+/// Once it has that, it waits for the lock of a table only briefly, since every later statement on the table waits behind it: for less
+/// than the service's statements may take by default, or for the least that MySQL has.
+const POSTGRES_LOCK: &str =
+    "SELECT pg_advisory_xact_lock(6001423587713271412); SET LOCAL lock_timeout = '500ms'";
 const MYSQL_LOCK: &str = "SELECT GET_LOCK(CONCAT('signet_migrations_', MD5(DATABASE())), 3600)";
 const MYSQL_UNLOCK: &str = "SELECT RELEASE_LOCK(CONCAT('signet_migrations_', MD5(DATABASE())))";
+const MYSQL_LOCK_WAIT: &str = "SET SESSION lock_wait_timeout = 1, innodb_lock_wait_timeout = 1";
 
-/// One migration and whether the database has it.
+/// One migration and how the database stands to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MigrationState {
     /// Its name, which sorts by age.
     pub name: String,
     /// Whether it has been applied.
     pub applied: bool,
+    /// Whether this binary knows it. If not, it is a newer version's, and this binary can use the schema after it.
+    pub known: bool,
+}
+
+/// What bringing the schema up to date did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Migrated {
+    /// The names of the migrations that were applied.
+    pub applied: Vec<String>,
+    /// The names of those that were there, of newer versions.
+    pub newer: Vec<String>,
+}
+
+/// Why a step was not made.
+enum Stopped {
+    /// The database's doing.
+    Failed(DbErr),
+    /// It must not be made.
+    Refused(Error),
+}
+
+impl From<DbErr> for Stopped {
+    fn from(error: DbErr) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<Stopped> for Error {
+    fn from(stopped: Stopped) -> Self {
+        match stopped {
+            Stopped::Failed(error) => failure::from(error),
+            Stopped::Refused(error) => error,
+        }
+    }
 }
 
 impl Store {
-    /// Applies what is pending, and returns the names of what was applied. SQLite and PostgreSQL apply all of it or nothing;
-    /// MySQL cannot, and goes on after what was applied the next time.
+    /// Applies what is pending: each migration whole or not at all; but MySQL cannot take the first half of one back, and goes on
+    /// after it the next time. If others hold locks on the tables, it is tried again until `patience` has passed for one migration.
     ///
-    /// Safe when several processes do it at once: the others wait, and find nothing left to do.
+    /// Safe when several processes do it at once: each migration is applied by one of them.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn migrate(&self) -> Result<Vec<String>, Error> {
-        let Some((url, settings)) = &self.server else { return self.migrate_here().await };
+    pub async fn migrate(&self, patience: Duration) -> Result<Migrated, Error> {
+        let Some((url, settings)) = &self.server else { return self.migrate_here(patience).await };
         // What bounds a call must not cut a migration, so it gets a connection of its own.
         let patient = PoolSettings { size: 1, statement_timeout: MIGRATION_TIMEOUT, ..*settings };
         let own = Self::connect(url, patient).await?;
-        let applied = own.migrate_here().await;
+        let migrated = own.migrate_here(patience).await;
         own.close().await;
-        applied
+        migrated
     }
 
-    /// Every migration this binary knows, oldest first. Changes nothing.
+    /// Every migration that this binary knows or the database has, oldest first. Changes nothing.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    /// [`Error::Internal`] if a newer version has changed the schema so that this binary cannot use it; otherwise as with
+    /// [`Store::migrate`].
     pub async fn migrations(&self) -> Result<Vec<MigrationState>, Error> {
         let transaction = self.db.begin().await.map_err(failure::from)?;
-        let pending = Migrator::get_pending_migrations_read_only(&transaction).await.map_err(unreadable)?;
+        let states = states(&transaction).await?;
         transaction.rollback().await.map_err(failure::from)?;
-        Ok(Migrator::get_migration_files()
-            .iter()
-            .map(|migration| MigrationState {
-                name: migration.name().to_owned(),
-                applied: pending.iter().all(|other| other.name() != migration.name()),
-            })
-            .collect())
+        Ok(states)
     }
 
-    async fn migrate_here(&self) -> Result<Vec<String>, Error> {
-        let transaction = self.begin().await.map_err(failure::from)?;
-        match transaction.get_database_backend() {
-            DbBackend::Postgres => select(&transaction, POSTGRES_LOCK).await?,
-            // Of the connection, not of the transaction, which ends with the first table that is made.
-            DbBackend::MySql => select(&transaction, MYSQL_LOCK).await?,
-            // SQLite's write lock is held already.
-            _ => {}
+    async fn migrate_here(&self, patience: Duration) -> Result<Migrated, Error> {
+        let mut all = Migrated::default();
+        let (mut until, mut told) = (Instant::now() + patience, false);
+        loop {
+            match self.step().await {
+                Ok(step) => {
+                    all.newer = step.newer;
+                    if step.applied.is_empty() {
+                        return Ok(all);
+                    }
+                    all.applied.extend(step.applied);
+                    until = Instant::now() + patience;
+                }
+                Err(Stopped::Failed(error)) if failure::judge(&error) == Failure::Conflict => {
+                    if Instant::now() + LOCK_PAUSE > until {
+                        return Err(Error::internal(format!(
+                            "the schema could not be changed within {patience:?}, since others use its tables in long transactions, \
+                             such as a backup: run it again when they have ended, or let it wait longer by --database-wait ({error})"
+                        )));
+                    }
+                    if !told {
+                        tracing::warn!(error = %error, at_most = ?patience, "waiting for others to release the database's tables");
+                        told = true;
+                    }
+                    sleep(LOCK_PAUSE).await;
+                }
+                Err(stopped) => return Err(stopped.into()),
+            }
         }
-        let pending = Migrator::get_pending_migrations(&transaction).await.map_err(unreadable)?;
-        let names = pending.iter().map(|migration| migration.name().to_owned()).collect();
-        Migrator::up(&transaction, None).await.map_err(failure::from)?;
+    }
+
+    /// Applies the oldest migration that is pending, if any is, in a transaction of its own: so that no table stays locked while the next
+    /// one waits for another table. On SQLite it applies all, since nobody writes meanwhile.
+    async fn step(&self) -> Result<Migrated, Stopped> {
+        let transaction = self.begin().await?;
+        lock(&transaction).await?;
+        let applied = apply(&transaction).await;
         if transaction.get_database_backend() == DbBackend::MySql {
-            select(&transaction, MYSQL_UNLOCK).await?;
+            // Of the connection, not of the transaction.
+            query(&transaction, MYSQL_UNLOCK).await?;
         }
-        transaction.commit().await.map_err(failure::from)?;
-        Ok(names)
+        let applied = applied?;
+        transaction.commit().await?;
+        Ok(applied)
     }
 }
 
-async fn select(transaction: &DatabaseTransaction, sql: &str) -> Result<(), Error> {
+/// Keeps other processes from migrating; and has the statements that follow wait briefly for other locks.
+async fn lock(transaction: &DatabaseTransaction) -> Result<(), Stopped> {
+    match transaction.get_database_backend() {
+        DbBackend::Postgres => {
+            transaction.execute_unprepared(POSTGRES_LOCK).await?;
+        }
+        DbBackend::MySql => {
+            if query(transaction, MYSQL_LOCK).await? != Some(1) {
+                let problem = "the lock for migrations was not to be had: another process may hold it";
+                return Err(Stopped::Refused(Error::internal(problem)));
+            }
+            transaction.execute_unprepared(MYSQL_LOCK_WAIT).await?;
+        }
+        // SQLite's write lock is held already.
+        _ => {}
+    }
+    Ok(())
+}
+
+async fn apply(transaction: &DatabaseTransaction) -> Result<Migrated, Stopped> {
+    let schema = Schema::read(transaction).await?;
+    check(&schema).map_err(Stopped::Refused)?;
+    let newer = schema.newer().to_vec();
+    let steps =
+        if transaction.get_database_backend() == DbBackend::Sqlite { schema.pending().len() } else { 1 };
+    let applied: Vec<_> = schema.pending().iter().take(steps).cloned().collect();
+    if !applied.is_empty() {
+        schema.up(transaction, u32::try_from(steps).ok()).await?;
+    }
+    Ok(Migrated { applied, newer })
+}
+
+async fn states(transaction: &DatabaseTransaction) -> Result<Vec<MigrationState>, Error> {
+    let schema = Schema::read(transaction).await.map_err(failure::from)?;
+    check(&schema)?;
+    let known = names().into_iter().map(|name| {
+        let applied = !schema.pending().contains(&name);
+        MigrationState { name, applied, known: true }
+    });
+    let newer = schema.newer().iter();
+    let newer = newer.map(|name| MigrationState { name: name.clone(), applied: true, known: false });
+    Ok(known.chain(newer).collect())
+}
+
+/// Refuses a schema that a newer version has changed so that this one cannot use it.
+fn check(schema: &Schema) -> Result<(), Error> {
+    match schema.unusable().as_slice() {
+        [] => Ok(()),
+        names => Err(Error::internal(format!(
+            "a newer version has changed the database's schema ({}): run that version, or one that is newer still",
+            names.join(", ")
+        ))),
+    }
+}
+
+/// The whole number that `sql` answers; none if it is null, or no number.
+async fn query(transaction: &DatabaseTransaction, sql: &str) -> Result<Option<i64>, DbErr> {
     let statement = Statement::from_string(transaction.get_database_backend(), sql);
-    transaction.query_one_raw(statement).await.map(drop).map_err(failure::from)
-}
-
-/// Why the state of the migrations cannot be told. SeaORM's own error is for one thing alone: the database has migrations
-/// that this binary does not know; their names stand in quotes.
-fn unreadable(error: DbErr) -> Error {
-    match error {
-        DbErr::Custom(text) => {
-            let names: Vec<_> = text.split('\'').skip(1).step_by(2).collect();
-            Error::internal(format!(
-                "a newer version has changed the database's schema ({}): run that version, or one that is newer still",
-                names.join(", ")
-            ))
-        }
-        other => failure::from(other),
-    }
+    let row = transaction.query_one_raw(statement).await?;
+    Ok(row.and_then(|row| row.try_get_by_index(0).ok()).flatten())
 }

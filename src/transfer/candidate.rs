@@ -23,6 +23,8 @@ pub struct Candidate {
     pub user: StoredUser,
     /// Which of it the record says itself.
     pub given: Given,
+    /// Whether the user is inactive for the reason that the record has an empty `is_active`.
+    pub is_active_empty: bool,
 }
 
 /// What a record says, other than name and password hash.
@@ -74,6 +76,7 @@ impl Judge {
         let username = Username::parse(&username.unwrap_or_default()).map_err(|violation| {
             Refusal::new(Reason::InvalidUsername, format!("the username {}", violation.description))
         })?;
+        let is_active_empty = record.is_active.is_empty();
         let is_active = record.is_active.flag().map_err(|problem| refused("is_active", problem))?;
         let given = Given {
             id: matches!(id, Id::Own(_)),
@@ -103,7 +106,7 @@ impl Judge {
             update_time: time("update_time", &record.update_time)?.unwrap_or(create_time),
         };
         let login_time = time("login_time", &record.login_time)?;
-        Ok(Candidate { user: StoredUser { user, password_hash, login_time }, given })
+        Ok(Candidate { user: StoredUser { user, password_hash, login_time }, given, is_active_empty })
     }
 
     fn password_hash(&self, field: Field) -> Result<String, Refusal> {

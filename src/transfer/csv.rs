@@ -27,6 +27,7 @@ pub fn read_csv(
     let header = reader.byte_headers().map_err(failure)?.clone();
     let places = places(&header, columns)?;
     let (mut batch, mut row) = (Batch::default(), ByteRecord::new());
+    batch.ignored_columns = ignored(&header, &places);
     loop {
         left.set(LOOK_AHEAD);
         let line = reader.position().line();
@@ -73,11 +74,15 @@ impl<R: Read> Read for Bounded<R> {
     }
 }
 
-/// The fields, each with the place of its column. Columns that nobody asked for are passed over.
+/// The fields, each with the place of its column.
 fn places(header: &ByteRecord, columns: &Columns) -> io::Result<Vec<(&'static str, usize)>> {
     let mut places = Vec::new();
     for field in Record::FIELDS {
         let (name, needed) = columns.in_file(field);
+        // An unnamed column is no field's: pandas begins its files with one.
+        if name.is_empty() {
+            continue;
+        }
         let mut found =
             header.iter().enumerate().filter(|(_, column)| column.trim_ascii() == name.as_bytes());
         match (found.next(), found.next()) {
@@ -90,6 +95,13 @@ fn places(header: &ByteRecord, columns: &Columns) -> io::Result<Vec<(&'static st
         }
     }
     Ok(places)
+}
+
+/// The names of the columns that no field is read from.
+fn ignored(header: &ByteRecord, places: &[(&'static str, usize)]) -> Vec<String> {
+    let is_read = |column: usize| places.iter().any(|(_, place)| *place == column);
+    let ignored = header.iter().enumerate().filter(|(column, _)| !is_read(*column));
+    ignored.map(|(_, name)| String::from_utf8_lossy(name.trim_ascii()).into_owned()).collect()
 }
 
 fn record(row: &ByteRecord, places: &[(&'static str, usize)]) -> Result<Record, Refusal> {

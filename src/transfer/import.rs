@@ -109,8 +109,9 @@ impl Import {
             }
         }
         let outcomes: Vec<_> = outcomes.into_iter().flatten().collect();
-        for outcome in &outcomes {
-            self.tally.count(outcome);
+        for (row, outcome) in rows.iter().zip(&outcomes) {
+            self.tally
+                .count(outcome, row.candidate.as_ref().is_ok_and(|candidate| candidate.is_active_empty));
         }
         Ok(outcomes)
     }
@@ -123,7 +124,7 @@ impl Import {
     ) -> Result<(), Error> {
         let (mut keys, mut owners) = (Vec::new(), Vec::new());
         for (index, row) in rows.iter().enumerate() {
-            let Ok(Candidate { user, given }) = &row.candidate else { continue };
+            let Ok(Candidate { user, given, .. }) = &row.candidate else { continue };
             keys.push((format!("name {}", user.user.username.canonical()), row.place));
             owners.push((index, "name, by the rules of RFC 8265,"));
             if given.id {
@@ -190,7 +191,7 @@ impl Import {
     ) -> Decision {
         let refused =
             |reason, problem: String| Decision::Nothing(Outcome::Refused(Refusal::new(reason, problem)));
-        let Candidate { user: new, given } = candidate;
+        let Candidate { user: new, given, .. } = candidate;
         let Some(old) = same_name else {
             return match same_id {
                 Some(other) => {
@@ -224,7 +225,7 @@ impl Import {
 
     /// `old` with what the row says.
     fn update(&self, old: &StoredUser, candidate: &Candidate) -> Decision {
-        let Candidate { user: new, given } = candidate;
+        let Candidate { user: new, given, .. } = candidate;
         let mut next = old.clone();
         next.password_hash.clone_from(&new.password_hash);
         if given.email {

@@ -48,4 +48,6 @@ pub struct Batch {
     pub rows: Vec<Row>,
     /// How much of the input has been read, in bytes.
     pub bytes: u64,
+    /// The columns of the input that no field is read from; with its first batch.
+    pub ignored_columns: Vec<String>,
 }

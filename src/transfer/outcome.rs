@@ -100,12 +100,17 @@ pub struct Tally {
     pub skipped: u64,
     /// Rows of which nothing was written.
     pub refused: u64,
+    /// Users who are new, or took over what their rows say, and are inactive since `is_active` is empty there.
+    pub inactive_since_empty: u64,
 }
 
 impl Tally {
-    /// Counts one row more.
-    pub fn count(&mut self, outcome: &Outcome) {
+    /// Counts one row more, and whether an empty `is_active` has its user be inactive.
+    pub fn count(&mut self, outcome: &Outcome, is_active_empty: bool) {
         self.rows += 1;
+        if is_active_empty && matches!(outcome, Outcome::Added(_) | Outcome::Updated(_)) {
+            self.inactive_since_empty += 1;
+        }
         *match outcome {
             Outcome::Added(_) => &mut self.added,
             Outcome::Updated(_) => &mut self.updated,

@@ -31,25 +31,32 @@ impl Field {
         }
     }
 
-    /// The truth value; none if there is none. Tables and CSV write it in several ways.
+    /// The truth value; none if the source has no such field. Tables and CSV write it in several ways. One that is empty is false:
+    /// services that ask for it let nobody in where it is NULL.
     ///
     /// # Errors
     /// What is wrong, as the rest of a sentence, if it is neither true nor false.
     pub fn flag(&self) -> Result<Option<bool>, &'static str> {
         match self {
-            Self::Absent | Self::Null => Ok(None),
+            Self::Absent => Ok(None),
+            _ if self.is_empty() => Ok(Some(false)),
             Self::Flag(flag) => Ok(Some(*flag)),
             Self::Number(0) => Ok(Some(false)),
             Self::Number(1) => Ok(Some(true)),
             Self::Text(text) => match text.to_ascii_lowercase().as_str() {
-                "" => Ok(None),
                 // The last two are MySQL's BIT.
                 "true" | "t" | "1" | "\u{1}" => Ok(Some(true)),
                 "false" | "f" | "0" | "\u{0}" => Ok(Some(false)),
                 _ => Err("must be true or false"),
             },
-            Self::Number(_) | Self::Other => Err("must be true or false"),
+            Self::Number(_) | Self::Null | Self::Other => Err("must be true or false"),
         }
+    }
+
+    /// Whether the source has such a field, and nothing in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        matches!(self, Self::Null) || matches!(self, Self::Text(text) if text.is_empty())
     }
 
     /// Whether the source says something of it, be it that there is nothing.

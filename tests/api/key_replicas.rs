@@ -84,7 +84,7 @@ async fn insert(store: &Store, lease: Lease, now: Timestamp, number: i64) -> boo
 async fn a_lease_keeps_other_leaders_out_until_its_term_is_over_but_no_operator() {
     let data = Data::new().await;
     let store = data.store().await;
-    store.migrate().await.unwrap();
+    store.migrate(Duration::ZERO).await.unwrap();
     let [one, other, operator] = [1, 2, 3].map(Uuid::from_u128);
     let at = |seconds: u64| Timestamp::from_micros(0).after(Duration::from_secs(seconds));
     assert!(insert(&store, Lease::of_leader(one), at(1), 1).await);
@@ -108,7 +108,7 @@ async fn a_lease_keeps_other_leaders_out_until_its_term_is_over_but_no_operator(
 async fn of_leaders_that_all_see_the_same_need_one_meets_it() {
     let data = Data::new().await;
     let store = data.store().await;
-    store.migrate().await.unwrap();
+    store.migrate(Duration::ZERO).await.unwrap();
     let mut leaders = tokio::task::JoinSet::new();
     for number in 0..8 {
         let store = store.clone();

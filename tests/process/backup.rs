@@ -238,7 +238,7 @@ async fn sessions_go_on_or_are_ended_as_the_operator_says() {
 }
 
 #[tokio::test]
-async fn a_backup_of_an_older_schema_is_migrated_and_one_of_a_newer_schema_refused() {
+async fn a_backup_of_an_older_schema_is_migrated_and_one_of_a_newer_schema_taken_if_it_can_be_used() {
     let place = Place::new();
     let older = place.path("older.db");
     File::create(&older).unwrap().set_permissions(fs::Permissions::from_mode(0o600)).unwrap();
@@ -261,15 +261,22 @@ async fn a_backup_of_an_older_schema_is_migrated_and_one_of_a_newer_schema_refus
 
     let db =
         sea_orm::Database::connect(format!("sqlite:{}", place.path("target.db").display())).await.unwrap();
-    let newer = "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m29990101_000001_newer', 0)";
-    db.execute_unprepared(newer).await.unwrap();
-    db.close().await.unwrap();
-    let file = place.path("newer").display().to_string();
-    place.run(&["backup", &file, &target, &key]).await.succeeded();
-    let refused = place.run(&["restore", &file, &url, &key, "--replace"]).await;
-    let sentence = refused.failed(1);
-    assert!(sentence.starts_with("a newer version has changed the database's schema"), "{sentence}");
-    assert!(sentence.contains("m29990101_000001_newer"), "{sentence}");
+    let with_newer = async |name: &str| {
+        let newer = format!("INSERT INTO seaql_migrations (version, applied_at) VALUES ('{name}', 0)");
+        db.execute_unprepared(&newer).await.unwrap();
+        let file = place.path(name).display().to_string();
+        place.run(&["backup", &file, &target, &key]).await.succeeded();
+        place.run(&["restore", &file, &url, &key, "--replace", "--json"]).await
+    };
+    let expanded = with_newer("m29990101_000099_expands").await.succeeded();
+    assert_eq!(
+        (&expanded.object()["users"], &expanded.object()["migrations_applied"]),
+        (&json!(1), &json!([]))
+    );
+    assert!(expanded.stderr.contains("m29990101_000099_expands"), "{expanded:?}");
+    let refused = with_newer("m29990101_000100_contracts_needs_000099").await;
+    assert_eq!((refused.code, refused.stdout.as_str()), (Some(1), ""), "{refused:?}");
+    assert!(refused.stderr.contains("(m29990101_000100_contracts_needs_000099)"), "{refused:?}");
 }
 
 #[tokio::test]

@@ -1,17 +1,20 @@
 //! Owns what a crash promises to sessions: whoever was refreshing when it came stays logged in, with one living token.
 
-use std::{fs, path::Path};
+use std::fs;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use signet::{model::SessionId, store::Store};
+use signet::{
+    model::SessionId,
+    store::{PoolSettings, Store},
+};
 use tempfile::TempDir;
 use tokio::{sync::mpsc, task::JoinSet};
 use uuid::Uuid;
 
 use crate::{
     client::{Client, PASSWORD, reason},
-    harness::{Place, Service},
+    harness::{PATIENCE, Place, Service},
 };
 
 const CLIENTS: usize = 8;
@@ -61,8 +64,18 @@ async fn killed_amid_refreshes(service: Service, answers: usize) -> Vec<Chain> {
     clients.join_all().await
 }
 
-/// Whether the exchange of each client's newest token was committed, read from a copy, so that the service itself recovers.
-async fn committed(place: &Place, chains: &[Chain]) -> Vec<bool> {
+/// The database behind the service's back. The embedded one is read from a copy, so that the service itself recovers.
+async fn behind_its_back(place: &Place) -> (Store, Option<TempDir>) {
+    if !place.is_embedded() {
+        let settings = PoolSettings {
+            size: 1,
+            acquire_timeout: PATIENCE,
+            statement_timeout: PATIENCE,
+            max_lifetime: PATIENCE,
+        };
+        let url = place.database_url().parse().unwrap();
+        return (Store::connect(&url, settings).await.unwrap(), None);
+    }
     let copy = TempDir::new().unwrap();
     for file in fs::read_dir(place.data("")).unwrap() {
         let file = file.unwrap();
@@ -70,7 +83,12 @@ async fn committed(place: &Place, chains: &[Chain]) -> Vec<bool> {
             fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
         }
     }
-    let store = Store::open_sqlite(copy.path().join(Path::new("signet.db"))).await.unwrap();
+    (Store::open_sqlite(copy.path().join("signet.db")).await.unwrap(), Some(copy))
+}
+
+/// Whether the exchange of each client's newest token was committed.
+async fn committed(place: &Place, chains: &[Chain]) -> Vec<bool> {
+    let (store, _copy) = behind_its_back(place).await;
     let mut committed = Vec::new();
     for chain in chains {
         let token = URL_SAFE_NO_PAD.decode(&chain.newest).unwrap();
@@ -99,7 +117,7 @@ async fn goes_on(client: &Client, Chain { before, newest }: Chain, is_thief_earl
 
 #[tokio::test]
 async fn nobody_is_logged_out_by_a_kill_between_consuming_and_answering_a_refresh() {
-    let place = Place::new();
+    let place = Place::on_database().await;
     place.create_user("alice").await;
     let mut service = place.serve(&[]).await;
     let (mut rounds, mut before_commit, mut after_commit) = (0, 0, 0);

@@ -262,6 +262,11 @@ impl Process {
         Service { started: serde_json::from_str(&line).unwrap(), process: self }
     }
 
+    /// Its id in the system.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Whether it has ended: it says no more.
     pub(crate) fn has_ended(&self) -> bool {
         self.stdout.is_finished()

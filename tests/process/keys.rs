@@ -2,6 +2,9 @@
 
 use std::{fs, path::Path};
 
+use sea_orm::{
+    ConnectionTrait, DbBackend, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -281,4 +284,45 @@ async fn of_changes_of_the_master_key_at_once_none_loses_a_key() {
     assert!(done >= 1);
     place.run(&["keys", "rotate"]).await.succeeded();
     place.serve(&[]).await.stop().await;
+}
+
+#[tokio::test]
+async fn a_change_of_the_master_key_takes_over_what_another_was_killed_in_since_it_began() {
+    let place = Place::new();
+    let service = place.serve(&[]).await;
+    let kid = service.started["signing_key"].clone();
+    service.stop().await;
+    let [old_key, _, old_database] = contents(&place).map(Option::unwrap_or_default);
+    place.run(&["keys", "reseal"]).await.succeeded();
+    let [new_key, ..] = contents(&place).map(Option::unwrap_or_default);
+    let sealed = "SELECT sealed_private_key FROM signing_keys";
+    let read = Statement::from_string(DbBackend::Sqlite, sealed);
+    let db = place.connect().await;
+    let sealed: Vec<u8> = db.query_one_raw(read).await.unwrap().unwrap().try_get_by_index(0).unwrap();
+    db.close().await.unwrap();
+    write_private(&place.data("master.key"), &old_key);
+    write_private(&place.data("signet.db"), &old_database);
+
+    // Another process seals the key anew, and is killed before it moves the master key that does.
+    let db = place.connect().await;
+    let options = TransactionOptions {
+        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+        ..TransactionOptions::default()
+    };
+    let other = db.begin_with_options(options).await.unwrap();
+    let mut late = place.signet(&["keys", "reseal"]).start();
+    late.error_line_with("waiting for others to release the database's tables").await;
+    let update = "UPDATE signing_keys SET sealed_private_key = ?";
+    other
+        .execute_raw(Statement::from_sql_and_values(DbBackend::Sqlite, update, [sealed.into()]))
+        .await
+        .unwrap();
+    write_private(&place.data("master.key.next"), &new_key);
+    other.commit().await.unwrap();
+    db.close().await.unwrap();
+
+    late.finish().await.succeeded();
+    let [newest_key, next, _] = contents(&place);
+    assert!(newest_key.is_some_and(|key| key != old_key && key != new_key) && next.is_none());
+    assert_eq!(place.serve(&[]).await.started["signing_key"], kid);
 }

@@ -1,6 +1,6 @@
 //! Owns `signet users import`.
 
-use std::path::PathBuf;
+use std::{fmt::Write, path::PathBuf};
 
 use clap::{Args, ValueEnum};
 use serde_json::json;
@@ -31,8 +31,9 @@ pub(in crate::cli) struct Arguments {
     /// Write each row that was refused or skipped to this file, as NDJSON.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
-    /// Write which user each row has become to this file, as NDJSON: for those who know users by the ids of the source.
-    #[arg(long, value_name = "FILE")]
+    /// Write which user each row has become to this file, as NDJSON: for those who know users by the ids of the source. Not with
+    /// --dry-run, which gives nobody an id.
+    #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
     id_map: Option<PathBuf>,
 }
 
@@ -98,6 +99,7 @@ async fn take_all(
     let mut batches = source.read(judge);
     while let Some(batch) = batches.recv().await {
         let batch = batch?;
+        reporter.tell_ignored(&batch.ignored_columns);
         let outcomes = import.take(&batch.rows).await?;
         for (row, outcome) in batch.rows.iter().zip(&outcomes) {
             reporter.tell(row, outcome)?;
@@ -108,13 +110,16 @@ async fn take_all(
 }
 
 fn answer(tally: Tally, dry_run: bool, seconds: f64, output: Output) -> Result<(), Failure> {
-    let Tally { rows, added, updated, already_there, skipped, refused } = tally;
+    let Tally { rows, added, updated, already_there, skipped, refused, inactive_since_empty } = tally;
     let rate = rate(rows, seconds);
     let what = if dry_run { "Checked" } else { "Imported" };
-    let text = format!(
+    let mut text = format!(
         "{what} {rows} rows in {seconds:.1} s ({rate} rows/s): {added} added, {updated} updated, {already_there} already there, \
          {skipped} skipped, {refused} refused."
     );
+    if inactive_since_empty > 0 {
+        let _ = write!(text, " Inactive, since is_active is empty: {inactive_since_empty}.");
+    }
     let object = json!({
         "dry_run": dry_run,
         "rows": rows,
@@ -123,6 +128,7 @@ fn answer(tally: Tally, dry_run: bool, seconds: f64, output: Output) -> Result<(
         "already_there": already_there,
         "skipped": skipped,
         "refused": refused,
+        "inactive_since_empty": inactive_since_empty,
         "seconds": seconds,
         "rows_per_second": rate,
     });

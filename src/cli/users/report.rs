@@ -82,6 +82,20 @@ impl Reporter {
         Ok(())
     }
 
+    /// Tells which `columns` of the input are passed over: a misspelt `is_active` must not go unnoticed.
+    pub(super) fn tell_ignored(&self, columns: &[String]) {
+        if columns.is_empty() {
+            return;
+        }
+        let shown = |name: &String| match name.chars().take(SHOWN_CHARS).collect::<String>() {
+            name if name.is_empty() => "one without a name".to_owned(),
+            name => format!("`{}`", name.escape_debug()),
+        };
+        let names: Vec<_> = columns.iter().map(shown).collect();
+        let line = format!("these columns are passed over: {}", names.join(", "));
+        self.bar.suspend(|| self.output.row_problem(&line, &json!({ "ignored_columns": columns })));
+    }
+
     /// So much has been read, and so many rows are done.
     pub(super) fn progress(&self, bytes: u64, rows: u64) {
         self.bar.set_position(if self.counts_bytes { bytes } else { rows });

@@ -5,7 +5,7 @@ use base64ct::{Base64, Encoding};
 use bcrypt::HashParts;
 use zeroize::Zeroizing;
 
-use super::{HashProblem, number};
+use super::{FORM, HashProblem, number, parts};
 use crate::model::Error;
 
 /// The highest cost: 2^14 rounds, about a second of one core. passlib's and Django's is 12.
@@ -52,7 +52,7 @@ impl Bcrypt {
     }
 
     fn passlib(rest: &str) -> Result<Self, HashProblem> {
-        let [params, salt, output] = rest.split('$').collect::<Vec<_>>().try_into().map_err(|_| FORM)?;
+        let [params, salt, output] = parts(rest, '$')?;
         let (over, variant, cost) = match params.split(',').collect::<Vec<_>>()[..] {
             ["v=2", variant, cost] => {
                 let (variant, cost) = (variant.strip_prefix("t="), cost.strip_prefix("r="));
@@ -98,8 +98,6 @@ impl Bcrypt {
             .map_err(|error| Error::internal(format!("bcrypt: {error}")))
     }
 }
-
-const FORM: HashProblem = HashProblem::Malformed("it has not the parts of a bcrypt hash");
 
 #[cfg(test)]
 mod tests {

@@ -85,6 +85,11 @@ pub fn adopt(text: &str, own: Argon2Params) -> Result<String, HashProblem> {
     if text.len() > MAX_CHARS {
         return Err(HashProblem::Malformed("it is longer than 255 characters"));
     }
+    // Some systems' salts are taken as they are. No system writes such characters, and PostgreSQL keeps no NUL: the whole batch
+    // would fail for one row.
+    if text.chars().any(char::is_control) {
+        return Err(HashProblem::Malformed("it has a control character in it"));
+    }
     let kept = ["argon2$", "bcrypt$$"].iter().find_map(|prefix| text.strip_prefix(prefix));
     // The second `$` of Django's `bcrypt$$2b$` begins the hash.
     let kept = kept.map_or_else(|| text.to_owned(), |rest| format!("${rest}"));
@@ -159,6 +164,14 @@ impl ImportedHash {
 
 fn within(cost: u64, most: u64, rule: &'static str) -> Result<(), HashProblem> {
     if cost > most { Err(HashProblem::TooCostly(rule)) } else { Ok(()) }
+}
+
+/// What is wrong with a hash that begins as one of a form, and does not go on so.
+const FORM: HashProblem = HashProblem::Malformed("its parts are not the ones of its form");
+
+/// Exactly `N` parts, separated by `by`.
+fn parts<const N: usize>(text: &str, by: char) -> Result<[&str; N], HashProblem> {
+    text.split(by).collect::<Vec<_>>().try_into().map_err(|_| FORM)
 }
 
 /// A salt or an output in base64 without padding, or in passlib's variant of it, which has `.` for `+`.
@@ -290,6 +303,28 @@ mod tests {
                 "{malformed}: {:?}",
                 adopt(malformed, OWN)
             );
+        }
+    }
+
+    #[test]
+    fn control_characters_are_in_no_hash_although_some_salts_are_taken_as_they_are() {
+        let salted = |salt: &str| {
+            [
+                format!("pbkdf2_sha256$5${salt}$XP+F0x6xwqGyYxdSLxa3ISRCbssLBNKRXdw/4lx+iGA="),
+                format!(
+                    "pbkdf2:sha256:5${salt}$0d10c1d44c595f5f268b3e404cfb9fb2f71b87fd6a5a8db2f4d8332e1320b372"
+                ),
+                format!("scrypt$16${salt}$8$5$/iBgHgNwQ+gS49pFfHAcDkzT/zE5DMLtvM1ssGdIbOc="),
+                format!(
+                    "scrypt:1024:8:1${salt}$28f6616fdb3a9432929a1ef2f63e06295d8d73f3b2c1e4dd85bba8d21bd30143"
+                ),
+            ]
+        };
+        for hash in salted("NaCl é") {
+            assert_eq!(adopt(&hash, OWN), Ok(hash));
+        }
+        for hash in ["\0", "a\nb", "\u{7f}", "\u{85}"].iter().flat_map(|salt| salted(salt)) {
+            assert!(matches!(adopt(&hash, OWN), Err(HashProblem::Malformed(_))), "{hash:?}");
         }
     }
 

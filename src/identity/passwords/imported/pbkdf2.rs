@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use aws_lc_rs::pbkdf2::{self, PBKDF2_HMAC_SHA1, PBKDF2_HMAC_SHA256, PBKDF2_HMAC_SHA512};
 use base64ct::{Base64, Encoding};
 
-use super::{HashProblem, number, output, unpadded};
+use super::{FORM, HashProblem, number, output, parts, unpadded};
 
 /// The most rounds, counted for each block of the output: twice Django 5.2's, about a second of one core.
 pub(super) const MAX_ROUNDS: u64 = 2_000_000;
@@ -44,7 +44,7 @@ impl Pbkdf2 {
     }
 
     fn phc(rest: &str) -> Result<Self, HashProblem> {
-        let [digest, rounds, salt, expected] = parts(rest)?;
+        let [digest, rounds, salt, expected] = parts(rest, '$')?;
         let algorithm = match digest {
             // passlib's name for the first of them has no digest.
             "" | "-sha1" => Algorithm::Sha1,
@@ -68,13 +68,13 @@ impl Pbkdf2 {
     }
 
     fn django(rest: &str) -> Result<Self, HashProblem> {
-        let [digest, rounds, salt, expected] = parts(rest)?;
+        let [digest, rounds, salt, expected] = parts(rest, '$')?;
         let expected = Base64::decode_vec(expected).map_err(|_| FORM)?;
         Self::new(Algorithm::named(digest)?, rounds, salt.into(), expected)
     }
 
     fn werkzeug(rest: &str) -> Result<Self, HashProblem> {
-        let [params, salt, expected] = parts(rest)?;
+        let [params, salt, expected] = parts(rest, '$')?;
         let (digest, rounds) = params.split_once(':').ok_or(FORM)?;
         let expected = hex::decode(expected).map_err(|_| FORM)?;
         Self::new(Algorithm::named(digest)?, rounds, salt.into(), expected)
@@ -126,9 +126,3 @@ impl Algorithm {
 }
 
 const DIGEST: HashProblem = HashProblem::Malformed("PBKDF2 is known with SHA-1, SHA-256 and SHA-512");
-const FORM: HashProblem = HashProblem::Malformed("it has not the parts of a PBKDF2 hash");
-
-/// Exactly `N` parts, separated by `$`.
-fn parts<const N: usize>(text: &str) -> Result<[&str; N], HashProblem> {
-    text.split('$').collect::<Vec<_>>().try_into().map_err(|_| FORM)
-}

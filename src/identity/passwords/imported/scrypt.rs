@@ -5,7 +5,7 @@ use base64ct::{Base64, Encoding};
 use scrypt::Params;
 use zeroize::Zeroize;
 
-use super::{HashProblem, number, output, unpadded};
+use super::{FORM, HashProblem, number, output, parts, unpadded};
 use crate::model::Error;
 
 /// The largest r and p: the cost has its own bound, and with these no product overflows on the way to it.
@@ -95,13 +95,6 @@ impl Scrypt {
         computed.zeroize();
         Ok(matches)
     }
-}
-
-const FORM: HashProblem = HashProblem::Malformed("it has not the parts of an scrypt hash");
-
-/// Exactly `N` parts, separated by `by`.
-fn parts<const N: usize>(text: &str, by: char) -> Result<[&str; N], HashProblem> {
-    text.split(by).collect::<Vec<_>>().try_into().map_err(|_| FORM)
 }
 
 fn log2(n: u64) -> Result<u8, HashProblem> {

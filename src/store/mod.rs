@@ -69,6 +69,12 @@ impl Store {
         self
     }
 
+    /// How long one operation may take, whatever it waits for.
+    #[must_use]
+    pub const fn time_limit(&self) -> Duration {
+        self.time_limit
+    }
+
     /// Closes every connection, and with the last one SQLite's write-ahead log.
     pub async fn close(self) {
         for connection in [self.db, self.writer] {

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     Passwords,
-    change_feed::Followed,
+    followed::Followed,
     read_cache::{Known, ReadCache},
 };
 use crate::{

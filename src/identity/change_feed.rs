@@ -2,14 +2,11 @@
 
 use std::{
     collections::{BTreeSet, VecDeque},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     time::Duration,
 };
 
-use super::{Accounts, Clients, Keyring, Sessions};
+use super::{Accounts, Clients, Keyring, Sessions, followed::Followed};
 use crate::{
     model::{ClientId, Clock, Error, SessionId, UserId, error},
     store::{SIGNING_KEYS, Store},
@@ -62,22 +59,6 @@ impl Progress {
         let (_, place) = self.ends[0];
         self.heeded = self.heeded.split_off(&place.saturating_add(1));
         place
-    }
-}
-
-/// Until when the feed has been read: every change made before that moment of the monotonic clock has been heeded.
-#[derive(Debug, Default)]
-pub struct Followed(AtomicU64);
-
-impl Followed {
-    /// The moment; zero if the feed has not been read at all.
-    #[must_use]
-    pub fn until(&self) -> Duration {
-        Duration::from_micros(self.0.load(Ordering::SeqCst))
-    }
-
-    pub(super) fn advance(&self, until: Duration) {
-        self.0.store(u64::try_from(until.as_micros()).unwrap_or(u64::MAX), Ordering::SeqCst);
     }
 }
 

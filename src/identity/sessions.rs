@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    change_feed::Followed,
+    followed::Followed,
     read_cache::{Known, ReadCache},
     refresh_token::{Place, RefreshToken},
 };

@@ -11,7 +11,7 @@ use rand::Rng;
 use zeroize::Zeroizing;
 
 use super::{
-    change_feed::Followed,
+    followed::Followed,
     read_cache::{Known, ReadCache},
 };
 use crate::{

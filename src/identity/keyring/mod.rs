@@ -18,7 +18,7 @@ use arc_swap::ArcSwap;
 use jsonwebtoken::jwk::JwkSet;
 use tokio::{sync::Mutex, time::timeout};
 
-use super::change_feed::Followed;
+use super::followed::Followed;
 use crate::{
     audit::{Actor, Event},
     auth::{KeySet, Keys},

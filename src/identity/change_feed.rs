@@ -96,7 +96,7 @@ impl ChangeFeed {
         Arc::clone(&self.followed)
     }
 
-    /// Reads the feed every `interval`, until it is dropped.
+    /// Reads the feed every `interval`, and deletes what everybody has read, until it is dropped.
     pub async fn follow(
         &self,
         interval: Duration,
@@ -105,16 +105,26 @@ impl ChangeFeed {
         clients: &Clients,
         keyring: &Keyring,
     ) {
-        let mut pruned = self.clock.monotonic();
-        let mut progress = Progress::from(self.opened);
+        let reading = async {
+            let mut progress = Progress::from(self.opened);
+            loop {
+                tokio::time::sleep(interval).await;
+                // Until it succeeds again, what is remembered grows old and is read anew: nothing stale is served.
+                if let Err(error) = self.read(&mut progress, accounts, sessions, clients, keyring).await {
+                    tracing::warn!(error = %error::chain(&error), "the changes of other processes cannot be read");
+                }
+            }
+        };
+        // Beside the reading, which is not to wait for it.
+        tokio::join!(reading, self.prune());
+    }
+
+    /// Deletes changes that everybody has read, again and again.
+    async fn prune(&self) {
         loop {
-            tokio::time::sleep(interval).await;
-            // Until it succeeds again, what is remembered grows old and is read anew: nothing stale is served.
-            if let Err(error) = self.read(&mut progress, accounts, sessions, clients, keyring).await {
-                tracing::warn!(error = %error::chain(&error), "the changes of other processes cannot be read");
-            } else if self.clock.monotonic().saturating_sub(pruned) >= PRUNE_INTERVAL {
-                pruned = self.clock.monotonic();
-                let _ = self.store.delete_changes_before(self.clock.now().before(RETENTION)).await;
+            tokio::time::sleep(PRUNE_INTERVAL).await;
+            if let Err(error) = self.store.delete_changes_before(self.clock.now().before(RETENTION)).await {
+                tracing::warn!(error = %error::chain(&error), "changes that everybody has read stay for now");
             }
         }
     }

@@ -12,10 +12,13 @@ use crate::{
     metrics::{GrantMetrics, RefreshResult},
     model::{
         Clock, Error, NameSet, Origin, Session, SessionId, SessionLifetime, Tally, Timestamp, User, UserId,
-        id::uuid_v7,
+        error, id::uuid_v7,
     },
     store::{RefreshState, Store, StoredSession},
 };
+
+/// How long the database is left to the calls between two pages of a sweep: ten million sessions take minutes.
+const SWEEP_PAUSE: Duration = Duration::from_millis(10);
 
 /// The sessions of the service.
 #[derive(Debug)]
@@ -307,20 +310,27 @@ impl Sessions {
         self.known.forget_all();
     }
 
-    /// Deletes expired sessions every `interval`, until it is dropped.
+    /// Deletes expired sessions, and those of clients that are gone, every `interval`, until it is dropped.
     pub async fn sweep(&self, interval: Duration) {
+        let mut swept = None;
         loop {
             tokio::time::sleep(interval).await;
-            loop {
-                match self.store.delete_expired_sessions(self.settings.lifetime, self.clock.now()).await {
-                    Ok(true) => {}
-                    Ok(false) => break,
-                    Err(error) => {
-                        tracing::warn!(error = %crate::model::error::chain(&error), "expired sessions stay for now");
-                        break;
-                    }
-                }
+            if let Err(error) = self.sweep_on(&mut swept).await {
+                tracing::warn!(error = %error::chain(&error), "expired sessions stay for now");
             }
+        }
+    }
+
+    /// Goes on after `swept` to the end. After a failure that is how far it came, so that a sweep comes to the end however often it
+    /// fails.
+    async fn sweep_on(&self, swept: &mut Option<SessionId>) -> Result<(), Error> {
+        loop {
+            let now = self.clock.now();
+            *swept = self.store.sweep_sessions(*swept, self.settings.lifetime, now).await?;
+            if swept.is_none() {
+                return Ok(());
+            }
+            tokio::time::sleep(SWEEP_PAUSE).await;
         }
     }
 }

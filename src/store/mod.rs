@@ -1,6 +1,7 @@
 //! Owns what is kept: the only place that names SeaORM, one file per table.
 
 mod attempts;
+mod batches;
 mod changes;
 mod client_assertions;
 mod clients;

@@ -15,7 +15,7 @@ use crate::harness::{Client, PASSWORD, TestServer, assert_refused, with_token};
 const DAY: Duration = Duration::from_hours(24);
 
 impl Client {
-    async fn refresh(&mut self, token: &str) -> Result<IssueTokenResponse, Status> {
+    pub(crate) async fn refresh(&mut self, token: &str) -> Result<IssueTokenResponse, Status> {
         let grant = Grant::RefreshToken(RefreshTokenGrant { refresh_token: token.to_owned() });
         Ok(self
             .0

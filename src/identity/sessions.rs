@@ -8,7 +8,7 @@ use super::{
     refresh_token::{Place, RefreshToken},
 };
 use crate::{
-    audit::{Audit, Event, Reason},
+    audit::{Actor, Audit, Event, Reason},
     metrics::{GrantMetrics, RefreshResult},
     model::{
         Clock, Error, NameSet, Origin, Session, SessionId, SessionLifetime, Tally, Timestamp, User, UserId,
@@ -16,6 +16,9 @@ use crate::{
     },
     store::{RefreshState, Store, StoredSession},
 };
+
+/// How many sessions a user may have. What ends them all is one transaction, and nobody is to make it fail by opening ever more.
+const MAX_SESSIONS_OF_USER: u64 = 1_000;
 
 /// How long the database is left to the calls between two pages of a sweep: ten million sessions take minutes.
 const SWEEP_PAUSE: Duration = Duration::from_millis(10);
@@ -126,13 +129,18 @@ impl Sessions {
         let reading = self.known.begin();
         let opened = Event::Login.done().user(user.id).session(session.id).origin(&session.origin);
         let pending = self.audit.begin(opened);
-        if !self.store.add_session(&session, &refresh, password_hash).await? {
+        let added = self.store.add_session(&session, &refresh, password_hash, MAX_SESSIONS_OF_USER).await?;
+        let Some(ended) = added else {
             pending.dismiss();
             let refusal = Event::Login.refused(Reason::UserChanged).user(user.id);
             self.audit.record(refusal.origin(&session.origin));
             return Err(Error::InvalidCredentials);
-        }
+        };
         pending.done();
+        for id in &ended {
+            self.audit.record(Event::SessionRevoked.done().by(Actor::Service).user(user.id).session(*id));
+        }
+        self.forget(&ended);
         // Its tokens are likely to be seen soon.
         let stored = StoredSession { session: session.clone(), refresh };
         self.known.put(session.id, Some(Arc::new(stored)), reading);

@@ -46,7 +46,8 @@ pub struct StoredSession {
 }
 
 impl Store {
-    /// Adds a session, if the user is active and still has `password_hash`; false if not.
+    /// Adds a session, if the user is active and still has `password_hash`. Returns the sessions of the user that it ended, so that
+    /// there are not more than `at_most`; none at all if the user is another by now.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
@@ -55,7 +56,8 @@ impl Store {
         session: &Session,
         refresh: &RefreshState,
         password_hash: &str,
-    ) -> Result<bool, Error> {
+        at_most: u64,
+    ) -> Result<Option<Vec<SessionId>>, Error> {
         let row = ActiveModel {
             id: Set(session.id.0),
             user_id: Set(session.user_id.0),
@@ -73,10 +75,11 @@ impl Store {
         self.write(|| async {
             let db = self.begin().await?;
             if !users::log_in(&db, session.user_id, password_hash, session.create_time).await? {
-                return Ok(false);
+                return Ok(None);
             }
+            let ended = make_room(&db, session.user_id, at_most, session.create_time).await?;
             Entity::insert(row.clone()).exec_without_returning(&db).await?;
-            commit(db, true).await
+            commit(db, Some(ended)).await
         })
         .await
     }
@@ -283,6 +286,27 @@ impl Expiry {
     }
 }
 
+/// Ends sessions of `user`, first those that were not used for longest, so that there are fewer than `at_most`, within a transaction.
+/// Not more than [`BATCH`] at a time: there are so many only if the bound was a higher one before.
+async fn make_room(
+    db: &impl ConnectionTrait,
+    user: UserId,
+    at_most: u64,
+    now: Timestamp,
+) -> Result<Vec<SessionId>, DbErr> {
+    let of_user = Entity::find().select_only().column(Column::Id).filter(Column::UserId.eq(user.0));
+    // The index holds both columns, and no more entries are looked at than are allowed, and these.
+    let beyond = of_user.clone().order_by_asc(Column::Id).offset(at_most.saturating_sub(1));
+    let beyond: Vec<Uuid> = beyond.limit(BATCH as u64).into_tuple().all(db).await?;
+    if beyond.is_empty() {
+        return Ok(Vec::new());
+    }
+    let unused = of_user.order_by_asc(Column::LastUseTime).order_by_asc(Column::Id);
+    let mut ids: Vec<Uuid> = unused.limit(beyond.len() as u64).into_tuple().all(db).await?;
+    ids.sort_unstable();
+    end(db, ids, now).await
+}
+
 /// Ends every session of `user` but `keep`, within a transaction.
 pub(super) async fn delete_of_user(
     db: &impl ConnectionTrait,
@@ -295,18 +319,17 @@ pub(super) async fn delete_of_user(
         query = query.filter(Column::Id.ne(keep.0));
     }
     // In one order, so that two that end the same sessions do not wait for each other.
-    let ids: Vec<Uuid> = query.order_by_asc(Column::Id).into_tuple().all(db).await?;
-    delete_rows(db, &ids).await?;
-    changes::tell(db, &ids, now).await?;
-    Ok(ids.into_iter().map(SessionId).collect())
+    let ids = query.order_by_asc(Column::Id).into_tuple().all(db).await?;
+    end(db, ids, now).await
 }
 
-/// Deletes sessions, within a transaction.
-async fn delete_rows(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<(), DbErr> {
+/// Deletes sessions and tells of it, within a transaction.
+async fn end(db: &impl ConnectionTrait, ids: Vec<Uuid>, now: Timestamp) -> Result<Vec<SessionId>, DbErr> {
     for ids in ids.chunks(BATCH) {
         Entity::delete_many().filter(Column::Id.is_in(ids.iter().copied())).exec(db).await?;
     }
-    Ok(())
+    changes::tell(db, &ids, now).await?;
+    Ok(ids.into_iter().map(SessionId).collect())
 }
 
 impl From<Model> for Session {

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use sea_orm::{ConnectionTrait, TransactionTrait};
 use signet::model::Clock;
 use tokio::{
     io::copy_bidirectional,
@@ -17,6 +18,9 @@ use crate::harness::{Data, PASSWORD, TestServer, assert_refused, eventually};
 
 /// How long a refusal may take, as docs/OPERATIONS.md promises.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The defaults, where the tests' own are generous.
+const LIMITS: [&str; 2] = ["--database-acquire-timeout=750ms", "--database-statement-timeout=1s"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Line {
@@ -88,7 +92,7 @@ async fn behind_relay() -> Option<(TestServer, Relay)> {
     let (server, name) = rest.split_once('/').unwrap();
     let relay = Relay::to(server.to_owned()).await;
     let url = format!("--database-url={scheme}://{user}@{}/{name}", relay.addr);
-    let args = [&url, "--database-acquire-timeout=750ms", "--database-statement-timeout=1s"];
+    let args = [&url, LIMITS[0], LIMITS[1]];
     Some((TestServer::start_in(data, Clock::system(), &args).await, relay))
 }
 
@@ -153,6 +157,28 @@ async fn any_number_of_calls_at_once_are_refused_in_time_while_the_database_is_a
         })
         .await;
     }
+}
+
+/// Before the session is added an outdated hash is replaced: what the one did not get done the other is not left to wait for, too.
+#[tokio::test]
+async fn a_login_whose_outdated_hash_cannot_be_replaced_is_refused_in_time() {
+    let data = Data::new().await;
+    if data.is_embedded() {
+        return;
+    }
+    let first = TestServer::start_in(data.clone(), Clock::system(), &[]).await;
+    first.client().await.sign_up("alice", PASSWORD).await.unwrap();
+    let args = [LIMITS[0], LIMITS[1], "--argon2-iterations=2"];
+    let mut client = TestServer::start_in(data.clone(), Clock::system(), &args).await.client().await;
+
+    // The user can be read, and not be written.
+    let db = data.connect().await;
+    let transaction = db.begin().await.unwrap();
+    transaction.execute_unprepared("UPDATE users SET display_name = 'Alice'").await.unwrap();
+    let login = timeout(PATIENCE, client.log_in("alice", PASSWORD)).await.expect("in time");
+    assert_refused(login, Code::Unavailable, "UNAVAILABLE");
+    transaction.rollback().await.unwrap();
+    client.log_in("alice", PASSWORD).await.unwrap();
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     Passwords,
-    change_feed::Followed,
+    followed::Followed,
     read_cache::{Known, ReadCache},
 };
 use crate::{
@@ -162,7 +162,7 @@ impl Accounts {
         };
         let mut credentials = self.judge(attempt, credentials, password, deadline).await?;
         let outdated = self.passwords.needs_rehash(&credentials.password_hash);
-        if outdated && self.rehash(&mut credentials, password, deadline).await == Rehash::Overtaken {
+        if outdated && self.rehash(&mut credentials, password, deadline).await? == Rehash::Overtaken {
             let current = self.store.credentials_of(credentials.user.id).await?;
             credentials = self.judge(attempt, current, password, deadline).await?;
         }
@@ -323,8 +323,17 @@ impl Accounts {
     }
 
     /// Replaces an outdated hash. A login does not fail for it: the next one tries again.
-    async fn rehash(&self, credentials: &mut Credentials, password: &str, deadline: Deadline) -> Rehash {
-        let Some(password) = Password::for_login(password) else { return Rehash::Settled };
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the database does not answer: the session could not be added either, and would be waited for once
+    /// more.
+    async fn rehash(
+        &self,
+        credentials: &mut Credentials,
+        password: &str,
+        deadline: Deadline,
+    ) -> Result<Rehash, Error> {
+        let Some(password) = Password::for_login(password) else { return Ok(Rehash::Settled) };
         let (id, old) = (credentials.user.id, credentials.password_hash.as_str());
         let replaced = match self.passwords.hash(password, deadline).await {
             Ok(new) => {
@@ -336,12 +345,13 @@ impl Accounts {
             Ok(Some(new)) => {
                 tracing::info!(user_id = %id, "replaced an outdated password hash");
                 credentials.password_hash = new;
-                Rehash::Settled
+                Ok(Rehash::Settled)
             }
-            Ok(None) => Rehash::Overtaken,
+            Ok(None) => Ok(Rehash::Overtaken),
+            Err(error @ Error::Unavailable { .. }) => Err(error),
             Err(error) => {
                 tracing::warn!(user_id = %id, error = %error, "an outdated password hash stays for now");
-                Rehash::Settled
+                Ok(Rehash::Settled)
             }
         }
     }

@@ -2,14 +2,11 @@
 
 use std::{
     collections::{BTreeSet, VecDeque},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     time::Duration,
 };
 
-use super::{Accounts, Clients, Keyring, Sessions};
+use super::{Accounts, Clients, Keyring, Sessions, followed::Followed};
 use crate::{
     model::{ClientId, Clock, Error, SessionId, UserId, error},
     store::{SIGNING_KEYS, Store},
@@ -47,37 +44,38 @@ pub struct ChangeFeed {
 
 /// How far the feed has been read.
 struct Progress {
-    /// When readings ended, and the last place of each: the oldest is where the next reading begins.
+    /// When readings ended, and the last place of each: the oldest is where the next reading begins. Up to there every change has
+    /// been heeded.
     ends: VecDeque<(Duration, i64)>,
     /// The places after that oldest one that have been heeded.
     heeded: BTreeSet<i64>,
 }
 
 impl Progress {
-    /// Where a reading at `now` has to begin, if changes may come as late as `late`. Forgets what lies before.
-    fn begin(&mut self, now: Duration, late: Duration) -> i64 {
-        while self.ends.get(1).is_some_and(|(ended, _)| *ended + late <= now) {
+    /// As of the place `passed`, before which nothing comes any more.
+    fn from(passed: (Duration, i64)) -> Self {
+        Self { ends: VecDeque::from([passed]), heeded: BTreeSet::new() }
+    }
+
+    /// Where a reading has to begin.
+    fn begin(&self) -> i64 {
+        self.ends.front().map_or(0, |(_, place)| *place)
+    }
+
+    /// Notes that everything after [`Self::begin`] was read from `begun` to `ended`, up to `place`, if changes may come as late as
+    /// `late`.
+    ///
+    /// What came late before an end is sure to have been seen only by a reading that began when nothing could come there any more:
+    /// not by one that failed, nor by the time that has passed since.
+    fn done(&mut self, begun: Duration, ended: Duration, place: i64, late: Duration) {
+        if late.is_zero() {
+            self.ends.clear(); // Changes come in the order of their places.
+        }
+        self.ends.push_back((ended, place));
+        while self.ends.get(1).is_some_and(|(ended, _)| *ended + late <= begun) {
             self.ends.pop_front();
         }
-        let (_, place) = self.ends[0];
-        self.heeded = self.heeded.split_off(&place.saturating_add(1));
-        place
-    }
-}
-
-/// Until when the feed has been read: every change made before that moment of the monotonic clock has been heeded.
-#[derive(Debug, Default)]
-pub struct Followed(AtomicU64);
-
-impl Followed {
-    /// The moment; zero if the feed has not been read at all.
-    #[must_use]
-    pub fn until(&self) -> Duration {
-        Duration::from_micros(self.0.load(Ordering::SeqCst))
-    }
-
-    pub(super) fn advance(&self, until: Duration) {
-        self.0.store(u64::try_from(until.as_micros()).unwrap_or(u64::MAX), Ordering::SeqCst);
+        self.heeded = self.heeded.split_off(&self.begin().saturating_add(1));
     }
 }
 
@@ -98,7 +96,7 @@ impl ChangeFeed {
         Arc::clone(&self.followed)
     }
 
-    /// Reads the feed every `interval`, until it is dropped.
+    /// Reads the feed every `interval`, and deletes what everybody has read, until it is dropped.
     pub async fn follow(
         &self,
         interval: Duration,
@@ -107,16 +105,26 @@ impl ChangeFeed {
         clients: &Clients,
         keyring: &Keyring,
     ) {
-        let mut pruned = self.clock.monotonic();
-        let mut progress = Progress { ends: VecDeque::from([self.opened]), heeded: BTreeSet::new() };
+        let reading = async {
+            let mut progress = Progress::from(self.opened);
+            loop {
+                tokio::time::sleep(interval).await;
+                // Until it succeeds again, what is remembered grows old and is read anew: nothing stale is served.
+                if let Err(error) = self.read(&mut progress, accounts, sessions, clients, keyring).await {
+                    tracing::warn!(error = %error::chain(&error), "the changes of other processes cannot be read");
+                }
+            }
+        };
+        // Beside the reading, which is not to wait for it.
+        tokio::join!(reading, self.prune());
+    }
+
+    /// Deletes changes that everybody has read, again and again.
+    async fn prune(&self) {
         loop {
-            tokio::time::sleep(interval).await;
-            // Until it succeeds again, what is remembered grows old and is read anew: nothing stale is served.
-            if let Err(error) = self.read(&mut progress, accounts, sessions, clients, keyring).await {
-                tracing::warn!(error = %error::chain(&error), "the changes of other processes cannot be read");
-            } else if self.clock.monotonic().saturating_sub(pruned) >= PRUNE_INTERVAL {
-                pruned = self.clock.monotonic();
-                let _ = self.store.delete_changes_before(self.clock.now().before(RETENTION)).await;
+            tokio::time::sleep(PRUNE_INTERVAL).await;
+            if let Err(error) = self.store.delete_changes_before(self.clock.now().before(RETENTION)).await {
+                tracing::warn!(error = %error::chain(&error), "changes that everybody has read stay for now");
             }
         }
     }
@@ -137,7 +145,7 @@ impl ChangeFeed {
             clients.forget_all();
             keyring.note_change();
         }
-        let mut place = progress.begin(begun, self.store.late_changes());
+        let mut place = progress.begin();
         loop {
             let changes = self.store.changes(place, PAGE).await?;
             for change in &changes {
@@ -157,7 +165,7 @@ impl ChangeFeed {
                 break;
             }
         }
-        progress.ends.push_back((self.clock.monotonic(), place));
+        progress.done(begun, self.clock.monotonic(), place, self.store.late_changes());
         keyring.heed().await?;
         self.followed.advance(begun);
         Ok(())
@@ -173,23 +181,28 @@ mod tests {
     }
 
     #[test]
-    fn a_reading_begins_where_the_feed_ended_before_the_latest_change_could_have_taken_its_place() {
-        let mut progress = Progress { ends: VecDeque::from([(s(0), 7)]), heeded: BTreeSet::new() };
-        assert_eq!(progress.begin(s(1), s(5)), 7, "the beginning, for want of anything else");
+    fn a_reading_begins_before_what_may_yet_come_and_what_may_have_come_since_the_last_one() {
+        let late = s(5);
+        let mut progress = Progress::from((s(0), 7));
+        assert_eq!(progress.begin(), 7);
         progress.heeded.extend([8, 10]);
-        progress.ends.push_back((s(1), 10));
-        assert_eq!(progress.begin(s(5), s(5)), 7, "9 may yet come");
-        progress.ends.push_back((s(5), 10));
-        assert_eq!(progress.begin(s(6), s(5)), 10);
+        progress.done(s(1), s(2), 10, late);
+        assert_eq!(progress.begin(), 7, "9 may yet come");
+        // However long nothing is read: it may have come meanwhile.
+        progress.done(s(6), s(60), 10, late);
+        assert_eq!(progress.begin(), 7, "9 may have come after this reading had passed it");
+        progress.done(s(61), s(61), 10, late);
+        assert_eq!(progress.begin(), 10, "had 9 come, this reading would have seen it");
         assert!(progress.heeded.is_empty(), "nothing is remembered of what is not read again");
-        assert_eq!(progress.begin(s(100), s(5)), 10);
-        assert_eq!(progress.ends.len(), 1);
+        progress.done(s(65), s(65), 12, late);
+        progress.done(s(66), s(66), 12, late);
+        assert_eq!((progress.begin(), progress.ends.len()), (10, 3), "11 may yet come");
     }
 
     #[test]
     fn where_changes_come_in_order_none_is_read_twice() {
-        let mut progress = Progress { ends: VecDeque::from([(s(0), 7)]), heeded: BTreeSet::new() };
-        progress.ends.push_back((s(0), 9));
-        assert_eq!(progress.begin(s(0), Duration::ZERO), 9);
+        let mut progress = Progress::from((s(0), 7));
+        progress.done(s(0), s(0), 9, Duration::ZERO);
+        assert_eq!((progress.begin(), progress.ends.len()), (9, 1));
     }
 }

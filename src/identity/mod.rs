@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod change_feed;
 pub mod clients;
+pub mod followed;
 pub mod grants;
 pub mod introspection;
 pub mod keyring;

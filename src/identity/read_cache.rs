@@ -11,7 +11,7 @@ use std::{
 
 use quick_cache::sync::Cache;
 
-use super::change_feed::Followed;
+use super::followed::Followed;
 use crate::model::{Clock, Tally};
 
 /// After what time a row is read anew, whatever the feed says: an end to whatever it should fail to say.

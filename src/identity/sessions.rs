@@ -3,18 +3,24 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    change_feed::Followed,
+    followed::Followed,
     read_cache::{Known, ReadCache},
     refresh_token::{Place, RefreshToken},
 };
 use crate::{
-    audit::{Audit, Event, Reason},
+    audit::{Actor, Audit, Event, Reason},
     model::{
         Clock, Error, NameSet, Origin, Session, SessionId, SessionLifetime, Tally, Timestamp, User, UserId,
-        id::uuid_v7,
+        error, id::uuid_v7,
     },
     store::{RefreshState, Store, StoredSession},
 };
+
+/// How many sessions a user may have. What ends them all is one transaction, and nobody is to make it fail by opening ever more.
+const MAX_SESSIONS_OF_USER: u64 = 1_000;
+
+/// How long the database is left to the calls between two pages of a sweep: ten million sessions take minutes.
+const SWEEP_PAUSE: Duration = Duration::from_millis(10);
 
 /// The sessions of the service.
 #[derive(Debug)]
@@ -131,13 +137,18 @@ impl Sessions {
         let reading = self.known.begin();
         let opened = Event::Login.done().user(user.id).session(session.id).origin(&session.origin);
         let pending = self.audit.begin(opened);
-        if !self.store.add_session(&session, &refresh, password_hash).await? {
+        let added = self.store.add_session(&session, &refresh, password_hash, MAX_SESSIONS_OF_USER).await?;
+        let Some(ended) = added else {
             pending.dismiss();
             let refusal = Event::Login.refused(Reason::UserChanged).user(user.id);
             self.audit.record(refusal.origin(&session.origin));
             return Err(Error::InvalidCredentials);
-        }
+        };
         pending.done();
+        for id in &ended {
+            self.audit.record(Event::SessionRevoked.done().by(Actor::Service).user(user.id).session(*id));
+        }
+        self.forget(&ended);
         // Its tokens are likely to be seen soon.
         let stored = StoredSession { session: session.clone(), refresh };
         self.known.put(session.id, Some(Arc::new(stored)), reading);
@@ -309,20 +320,27 @@ impl Sessions {
         self.known.forget_all();
     }
 
-    /// Deletes expired sessions every `interval`, until it is dropped.
+    /// Deletes expired sessions, and those of clients that are gone, every `interval`, until it is dropped.
     pub async fn sweep(&self, interval: Duration) {
+        let mut swept = None;
         loop {
             tokio::time::sleep(interval).await;
-            loop {
-                match self.store.delete_expired_sessions(self.settings.lifetime, self.clock.now()).await {
-                    Ok(true) => {}
-                    Ok(false) => break,
-                    Err(error) => {
-                        tracing::warn!(error = %crate::model::error::chain(&error), "expired sessions stay for now");
-                        break;
-                    }
-                }
+            if let Err(error) = self.sweep_on(&mut swept).await {
+                tracing::warn!(error = %error::chain(&error), "expired sessions stay for now");
             }
+        }
+    }
+
+    /// Goes on after `swept` to the end. After a failure that is how far it came, so that a sweep comes to the end however often it
+    /// fails.
+    async fn sweep_on(&self, swept: &mut Option<SessionId>) -> Result<(), Error> {
+        loop {
+            let now = self.clock.now();
+            *swept = self.store.sweep_sessions(*swept, self.settings.lifetime, now).await?;
+            if swept.is_none() {
+                return Ok(());
+            }
+            tokio::time::sleep(SWEEP_PAUSE).await;
         }
     }
 }

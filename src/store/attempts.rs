@@ -47,7 +47,9 @@ impl Store {
     where
         Asked: Future<Output = Result<Vec<T>, DbErr>>,
     {
-        Ok(self.ask(all).await?.pop())
+        let mut rows = self.ask(all).await?;
+        debug_assert!(rows.len() <= 1, "what was asked for is not unique");
+        Ok(rows.pop())
     }
 
     /// Writes in one transaction, which `attempt` begins by [`Store::begin`] and ends by [`commit`]; without that nothing is written.

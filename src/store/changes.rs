@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sea_orm::{
     ActiveValue::{NotSet, Set},
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
 };
 use uuid::Uuid;
 
@@ -72,10 +72,22 @@ impl Store {
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn delete_changes_before(&self, time: Timestamp) -> Result<(), Error> {
         let newest = self.newest_change().await?;
-        let delete = Entity::delete_many()
-            .filter(Column::CreateTime.lt(time.as_micros()))
-            .filter(Column::Id.lt(newest));
-        self.ask(|| delete.clone().exec(&self.writer)).await.map(drop)
+        let rows = Entity::find().select_only().columns([Column::Id, Column::CreateTime]);
+        let rows = rows.filter(Column::Id.lt(newest)).order_by_asc(Column::Id).limit(BATCH as u64);
+        let mut after = 0;
+        loop {
+            let page = rows.clone().filter(Column::Id.gt(after));
+            let page: Vec<(i64, i64)> = self.ask(|| page.clone().into_tuple().all(&self.db)).await?;
+            let old = page.iter().filter(|(_, create_time)| *create_time < time.as_micros());
+            let old: Vec<_> = old.map(|(id, _)| *id).collect();
+            self.delete_rows::<Entity, _>(Column::Id, &old, Condition::all()).await?;
+            match page.last() {
+                // They lie in the order of their making, but for the clocks of the processes: after a page that has no old one
+                // comes none.
+                Some((last, _)) if !old.is_empty() => after = *last,
+                _ => return Ok(()),
+            }
+        }
     }
 }
 

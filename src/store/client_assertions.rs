@@ -1,9 +1,9 @@
 //! Owns the table `client_assertions`: which assertions have been used, until they would have expired.
 
-use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter};
+use sea_orm::{ActiveValue::Set, ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::{
-    Store,
+    BATCH, Store,
     attempts::commit,
     entity::client_assertions::{ActiveModel, Column, Entity},
     failure,
@@ -34,7 +34,15 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn delete_expired_assertions(&self, now: Timestamp) -> Result<(), Error> {
-        let delete = Entity::delete_many().filter(Column::ExpireTime.lte(now.as_micros()));
-        self.ask(|| delete.clone().exec(&self.writer)).await.map(drop)
+        let expired = Entity::find().filter(Column::ExpireTime.lte(now.as_micros()));
+        let page = expired.select_only().column(Column::Hash).order_by_asc(Column::ExpireTime);
+        let page = page.limit(BATCH as u64);
+        loop {
+            let hashes: Vec<Vec<u8>> = self.ask(|| page.clone().into_tuple().all(&self.db)).await?;
+            self.delete_rows::<Entity, _>(Column::Hash, &hashes, Condition::all()).await?;
+            if hashes.len() < BATCH {
+                return Ok(());
+            }
+        }
     }
 }

@@ -1,10 +1,13 @@
 //! Owns the tables `clients` and `client_secrets`.
 
+use std::collections::BTreeSet;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::Expr,
 };
+use uuid::Uuid;
 
 use super::{
     Store,
@@ -229,23 +232,34 @@ impl Store {
         .await
     }
 
-    /// Deletes the client `id`, its secrets and the sessions that were opened with it; false if there is none.
+    /// Deletes the client `id` and its secrets; false if there is none. The sessions that were opened with it are worth nothing from
+    /// then on, and go with the next sweep ([`Store::sweep_sessions`]): there may be millions of them.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn delete_client(&self, id: ClientId, now: Timestamp) -> Result<bool, Error> {
-        let deleted = self
-            .write(|| async {
-                let db = self.begin().await?;
-                let done = Entity::delete_by_id(id.0).exec(&db).await?;
-                secrets::Entity::delete_many().filter(secrets::Column::ClientId.eq(id.0)).exec(&db).await?;
-                changes::tell(&db, &[id.0], now).await?;
-                commit(db, done.rows_affected > 0).await
-            })
-            .await?;
-        // Not in one transaction, for there may be millions of them: none is accepted any more, now that the client is gone.
-        while self.delete_sessions_of_client(id).await? {}
-        Ok(deleted)
+        self.write(|| async {
+            let db = self.begin().await?;
+            let done = Entity::delete_by_id(id.0).exec(&db).await?;
+            secrets::Entity::delete_many().filter(secrets::Column::ClientId.eq(id.0)).exec(&db).await?;
+            changes::tell(&db, &[id.0], now).await?;
+            commit(db, done.rows_affected > 0).await
+        })
+        .await
+    }
+
+    /// Which of these clients there are; at most [`BATCH`](super::BATCH).
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub(super) async fn clients_among(&self, ids: &BTreeSet<ClientId>) -> Result<BTreeSet<ClientId>, Error> {
+        if ids.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let query = Entity::find().select_only().column(Column::Id);
+        let query = query.filter(Column::Id.is_in(ids.iter().map(|id| id.0)));
+        let found: Vec<Uuid> = self.ask(|| query.clone().into_tuple().all(&self.db)).await?;
+        Ok(found.into_iter().map(ClientId).collect())
     }
 
     /// Sets `columns` of the client `id`, and tells of it; false if there is none.

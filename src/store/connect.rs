@@ -172,7 +172,9 @@ fn pool<DB: sqlx::Database>(settings: PoolSettings) -> PoolOptions<DB> {
         // A question before each use would cost a round trip. An operation that meets a dead connection is done again on
         // another one (attempts.rs).
         .test_before_acquire(false)
-        // A connection whose answer never came would keep its place in the pool for as long as the network says nothing.
+        // A connection whose answer never came would keep its place in the pool for as long as the network says nothing: the driver
+        // pings whatever is given back, too, and waits for the answer without a bound. So here it is asked first, with one. That is
+        // a second ping after each operation, which no call waits for.
         .after_release(move |connection: &mut DB::Connection, _| {
             Box::pin(async move {
                 tokio::time::timeout(patience, connection.ping()).await.unwrap_or_else(timed_out)?;

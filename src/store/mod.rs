@@ -1,6 +1,7 @@
 //! Owns what is kept: the only place that names SeaORM, one file per table.
 
 mod attempts;
+mod batches;
 mod changes;
 mod client_assertions;
 mod clients;
@@ -67,6 +68,12 @@ impl Store {
             connection.set_metric_callback(move |statement| told(statement.elapsed, statement.failed));
         }
         self
+    }
+
+    /// How long one operation may take, whatever it waits for.
+    #[must_use]
+    pub const fn time_limit(&self) -> Duration {
+        self.time_limit
     }
 
     /// Closes every connection, and with the last one SQLite's write-ahead log.

@@ -2,9 +2,9 @@
 
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, JoinType, QueryFilter, QueryOrder,
-    QuerySelect, Select,
-    sea_query::{Expr, SimpleExpr},
+    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, ExprTrait, FromQueryResult, JoinType,
+    QueryFilter, QueryOrder, QuerySelect,
+    sea_query::{Expr, IntoCondition, SimpleExpr},
 };
 use uuid::Uuid;
 
@@ -46,7 +46,8 @@ pub struct StoredSession {
 }
 
 impl Store {
-    /// Adds a session, if the user is active and still has `password_hash`; false if not.
+    /// Adds a session, if the user is active and still has `password_hash`. Returns the sessions of the user that it ended, so that
+    /// there are not more than `at_most`; none at all if the user is another by now.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
@@ -55,7 +56,8 @@ impl Store {
         session: &Session,
         refresh: &RefreshState,
         password_hash: &str,
-    ) -> Result<bool, Error> {
+        at_most: u64,
+    ) -> Result<Option<Vec<SessionId>>, Error> {
         let row = ActiveModel {
             id: Set(session.id.0),
             user_id: Set(session.user_id.0),
@@ -73,10 +75,11 @@ impl Store {
         self.write(|| async {
             let db = self.begin().await?;
             if !users::log_in(&db, session.user_id, password_hash, session.create_time).await? {
-                return Ok(false);
+                return Ok(None);
             }
+            let ended = make_room(&db, session.user_id, at_most, session.create_time).await?;
             Entity::insert(row.clone()).exec_without_returning(&db).await?;
-            commit(db, true).await
+            commit(db, Some(ended)).await
         })
         .await
     }
@@ -143,7 +146,7 @@ impl Store {
     ) -> Result<Vec<Session>, Error> {
         let mut query = Entity::find()
             .filter(Column::UserId.eq(user.0))
-            .filter(has_expired(lifetime, now).not())
+            .filter(Expiry::by(now, lifetime).has_come().not())
             .order_by_asc(Column::Id)
             .limit(limit);
         if let Some(after) = after {
@@ -188,27 +191,47 @@ impl Store {
         .await
     }
 
-    /// Ends sessions that were opened with `client`, a batch at a time; returns whether there may be more. Nobody is told: it is for
-    /// a client that is gone, whose tokens are refused in any case.
+    /// Looks at the next [`BATCH`] sessions after `after`, in the order of their ids, and deletes those of them that have expired by
+    /// `now` or were opened with a client that is gone. Returns the last one that it looked at; none if it has come to the end.
+    ///
+    /// There is no index that would find them, since each refresh would have to write it. Nobody is told: their tokens are refused in
+    /// any case.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub(super) async fn delete_sessions_of_client(&self, client: ClientId) -> Result<bool, Error> {
-        let opened = Entity::find().select_only().column(Column::Id);
-        self.delete_batch(opened.filter(Column::ClientId.eq(client.to_string()))).await
-    }
-
-    /// Deletes sessions that have expired by `now`, a batch at a time; returns whether there may be more.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn delete_expired_sessions(
+    pub async fn sweep_sessions(
         &self,
+        after: Option<SessionId>,
         lifetime: SessionLifetime,
         now: Timestamp,
-    ) -> Result<bool, Error> {
-        self.delete_batch(Entity::find().select_only().column(Column::Id).filter(has_expired(lifetime, now)))
-            .await
+    ) -> Result<Option<SessionId>, Error> {
+        let expiry = Expiry::by(now, lifetime);
+        let page = self.sweep_page(after).await?;
+        self.delete_expired(&page, expiry).await?;
+        let others = page.iter().filter(|row| !expiry.has_come_to(row));
+        // Asked after the sessions were read: a client is there before its sessions, and one that is gone does not come back.
+        let clients = others.clone().filter_map(Swept::client).collect();
+        let there = self.clients_among(&clients).await?;
+        let orphans = others.filter(|row| row.client().is_some_and(|client| !there.contains(&client)));
+        let orphans: Vec<_> = orphans.map(|row| row.id).collect();
+        self.delete_rows::<Entity, _>(Column::Id, &orphans, Condition::all()).await?;
+        Ok(page.last().filter(|_| page.len() == BATCH).map(|row| SessionId(row.id)))
+    }
+
+    /// Deletes those of `page` that have expired, unless they were refreshed since it was read, which has been acknowledged.
+    async fn delete_expired(&self, page: &[Swept], expiry: Expiry) -> Result<(), Error> {
+        let expired = page.iter().filter(|row| expiry.has_come_to(row)).map(|row| row.id);
+        let expired: Vec<_> = expired.collect();
+        self.delete_rows::<Entity, _>(Column::Id, &expired, expiry.has_come().into_condition()).await
+    }
+
+    async fn sweep_page(&self, after: Option<SessionId>) -> Result<Vec<Swept>, Error> {
+        let mut query = Entity::find().select_only().order_by_asc(Column::Id).limit(BATCH as u64);
+        query = query.columns([Column::Id, Column::ClientId, Column::CreateTime, Column::LastUseTime]);
+        if let Some(after) = after {
+            query = query.filter(Column::Id.gt(after.0));
+        }
+        self.ask(|| query.clone().into_model().all(&self.db)).await
     }
 
     /// Deletes every session and returns how many there were. Nobody is told: it is for a database that nobody else has open.
@@ -218,25 +241,70 @@ impl Store {
     pub async fn delete_all_sessions(&self) -> Result<u64, Error> {
         Ok(self.ask(|| Entity::delete_many().exec(&self.writer)).await?.rows_affected)
     }
+}
 
-    /// Deletes at most [`BATCH`] sessions whose ids are `selected`; returns whether there may be more.
-    async fn delete_batch(&self, selected: Select<Entity>) -> Result<bool, Error> {
-        let selected = selected.limit(BATCH as u64);
-        self.write(|| async {
-            let db = self.begin().await?;
-            let ids: Vec<Uuid> = selected.clone().into_tuple().all(&db).await?;
-            delete_rows(&db, &ids).await?;
-            commit(db, ids.len() == BATCH).await
-        })
-        .await
+/// What a sweep looks at of a session.
+#[derive(Debug, FromQueryResult)]
+struct Swept {
+    id: Uuid,
+    client_id: String,
+    create_time: i64,
+    last_use_time: i64,
+}
+
+impl Swept {
+    /// The client that it was opened with; none if that is one that need not be registered.
+    fn client(&self) -> Option<ClientId> {
+        Uuid::try_parse(&self.client_id).ok().map(ClientId)
     }
 }
 
-/// [`Session::expire_time`] as a condition: it is not after `now`.
-fn has_expired(lifetime: SessionLifetime, now: Timestamp) -> SimpleExpr {
-    let idle = Column::LastUseTime.lte(now.before(lifetime.idle).as_micros());
-    let aged = Column::CreateTime.lte(now.before(lifetime.absolute).as_micros());
-    idle.or(aged)
+/// [`Session::expire_time`], turned round: since when a session must have been used, and been opened, to go on.
+#[derive(Clone, Copy, Debug)]
+struct Expiry {
+    last_use_time: i64,
+    create_time: i64,
+}
+
+impl Expiry {
+    /// By `now`.
+    fn by(now: Timestamp, lifetime: SessionLifetime) -> Self {
+        Self {
+            last_use_time: now.before(lifetime.idle).as_micros(),
+            create_time: now.before(lifetime.absolute).as_micros(),
+        }
+    }
+
+    /// As a condition.
+    fn has_come(self) -> SimpleExpr {
+        let idle = Column::LastUseTime.lte(self.last_use_time);
+        idle.or(Column::CreateTime.lte(self.create_time))
+    }
+
+    fn has_come_to(self, row: &Swept) -> bool {
+        row.last_use_time <= self.last_use_time || row.create_time <= self.create_time
+    }
+}
+
+/// Ends sessions of `user`, first those that were not used for longest, so that there are fewer than `at_most`, within a transaction.
+/// Not more than [`BATCH`] at a time: there are so many only if the bound was a higher one before.
+async fn make_room(
+    db: &impl ConnectionTrait,
+    user: UserId,
+    at_most: u64,
+    now: Timestamp,
+) -> Result<Vec<SessionId>, DbErr> {
+    let of_user = Entity::find().select_only().column(Column::Id).filter(Column::UserId.eq(user.0));
+    // The index holds both columns, and no more entries are looked at than are allowed, and these.
+    let beyond = of_user.clone().order_by_asc(Column::Id).offset(at_most.saturating_sub(1));
+    let beyond: Vec<Uuid> = beyond.limit(BATCH as u64).into_tuple().all(db).await?;
+    if beyond.is_empty() {
+        return Ok(Vec::new());
+    }
+    let unused = of_user.order_by_asc(Column::LastUseTime).order_by_asc(Column::Id);
+    let mut ids: Vec<Uuid> = unused.limit(beyond.len() as u64).into_tuple().all(db).await?;
+    ids.sort_unstable();
+    end(db, ids, now).await
 }
 
 /// Ends every session of `user` but `keep`, within a transaction.
@@ -251,18 +319,17 @@ pub(super) async fn delete_of_user(
         query = query.filter(Column::Id.ne(keep.0));
     }
     // In one order, so that two that end the same sessions do not wait for each other.
-    let ids: Vec<Uuid> = query.order_by_asc(Column::Id).into_tuple().all(db).await?;
-    delete_rows(db, &ids).await?;
-    changes::tell(db, &ids, now).await?;
-    Ok(ids.into_iter().map(SessionId).collect())
+    let ids = query.order_by_asc(Column::Id).into_tuple().all(db).await?;
+    end(db, ids, now).await
 }
 
-/// Deletes sessions, within a transaction.
-async fn delete_rows(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<(), DbErr> {
+/// Deletes sessions and tells of it, within a transaction.
+async fn end(db: &impl ConnectionTrait, ids: Vec<Uuid>, now: Timestamp) -> Result<Vec<SessionId>, DbErr> {
     for ids in ids.chunks(BATCH) {
         Entity::delete_many().filter(Column::Id.is_in(ids.iter().copied())).exec(db).await?;
     }
-    Ok(())
+    changes::tell(db, &ids, now).await?;
+    Ok(ids.into_iter().map(SessionId).collect())
 }
 
 impl From<Model> for Session {
@@ -296,4 +363,51 @@ impl TryFrom<Model> for StoredSession {
 /// 32 bytes, as they are stored.
 fn sha256(stored: &[u8]) -> Result<Sha256, Error> {
     Sha256::try_from(stored).map_err(|_| Error::internal("a stored value of a session is not of 32 bytes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_session_that_is_refreshed_after_a_sweep_has_read_it_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open_sqlite(dir.path().join("signet.db")).await.unwrap();
+        store.migrate(std::time::Duration::ZERO).await.unwrap();
+        let opened = Timestamp::from_micros(1_000_000);
+        for id in 1..=2 {
+            let row = ActiveModel {
+                id: Set(Uuid::from_u128(id)),
+                user_id: Set(Uuid::from_u128(3)),
+                client_id: Set("signet".to_owned()),
+                scope: Set("profile".to_owned()),
+                audience: Set(None),
+                user_agent: Set(None),
+                address: Set(None),
+                create_time: Set(opened.as_micros()),
+                last_use_time: Set(opened.as_micros()),
+                refresh_newest: Set(vec![1; 32]),
+                refresh_before_newest: Set(None),
+                refresh_salt: Set(vec![0; 32]),
+            };
+            Entity::insert(row).exec_without_returning(&store.writer).await.unwrap();
+        }
+        let lifetime = SessionLifetime { idle: Duration::from_mins(1), absolute: Duration::from_mins(10) };
+        let now = opened.after(lifetime.idle);
+        let page = store.sweep_page(None).await.unwrap();
+        assert!(page.len() == 2 && page.iter().all(|row| Expiry::by(now, lifetime).has_come_to(row)));
+        // By a replica whose clock is a little behind.
+        let refreshed = SessionId(Uuid::from_u128(1));
+        assert!(
+            store
+                .rotate_refresh_token(refreshed, [1; 32], [2; 32], now.before(Duration::from_secs(1)))
+                .await
+                .unwrap()
+        );
+        store.delete_expired(&page, Expiry::by(now, lifetime)).await.unwrap();
+        let left = Entity::find().all(&store.db).await.unwrap();
+        assert_eq!(left.into_iter().map(|row| SessionId(row.id)).collect::<Vec<_>>(), [refreshed]);
+    }
 }

@@ -25,6 +25,7 @@ mod sessions;
 mod sign_up;
 #[path = "../support/mod.rs"]
 mod support;
+mod sweeping;
 mod tls;
 mod token_attacks;
 mod web;

@@ -2,20 +2,27 @@
 
 use std::time::Duration;
 
-use signet::proto::identity::v1::{
-    ChangePasswordRequest, IssueTokenRequest, IssueTokenResponse, ListSessionsRequest, RefreshTokenGrant,
-    RevokeAllSessionsRequest, RevokeSessionRequest, RevokeTokenRequest, Session, issue_token_request::Grant,
+use signet::{
+    model::UserId,
+    proto::identity::v1::{
+        ChangePasswordRequest, IssueTokenRequest, IssueTokenResponse, ListSessionsRequest, RefreshTokenGrant,
+        RevokeAllSessionsRequest, RevokeSessionRequest, RevokeTokenRequest, Session,
+        issue_token_request::Grant,
+    },
 };
 use tokio::task::JoinSet;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::harness::{Client, PASSWORD, TestServer, assert_refused, with_token};
+use crate::{
+    harness::{Client, PASSWORD, TestServer, assert_refused, eventually, with_token},
+    sweeping::insert_sessions,
+};
 
 const DAY: Duration = Duration::from_hours(24);
 
 impl Client {
-    async fn refresh(&mut self, token: &str) -> Result<IssueTokenResponse, Status> {
+    pub(crate) async fn refresh(&mut self, token: &str) -> Result<IssueTokenResponse, Status> {
         let grant = Grant::RefreshToken(RefreshTokenGrant { refresh_token: token.to_owned() });
         Ok(self
             .0
@@ -308,6 +315,52 @@ async fn all_sessions_end_or_all_but_the_current_one() {
     client.get_me(&bob).await.unwrap();
 }
 
+/// So that all of a user's sessions can be ended in one go, whoever opened how many.
+#[tokio::test]
+async fn beyond_a_thousand_sessions_of_a_user_a_login_ends_the_one_that_was_unused_for_longest() {
+    let (server, mut client) = server_with_alice(&[]).await;
+    let mut elsewhere = server.replica(&[]).await.client().await;
+    let (phone, refresh) = client.pair("alice").await;
+    let user = UserId(client.get_me(&phone).await.unwrap().id.parse().unwrap());
+    server.clock.advance(Duration::from_mins(1));
+    let (unused, _) = client.pair("alice").await;
+    elsewhere.get_me(&unused).await.unwrap();
+    let bob = client.token_of_new("bob").await;
+    server.clock.advance(Duration::from_mins(1));
+    insert_sessions(&server, 998, user, "signet").await;
+    server.clock.advance(Duration::from_mins(1));
+    client.refresh(&refresh).await.unwrap();
+    for token in [&phone, &unused] {
+        client.get_me(token).await.unwrap();
+    }
+
+    let (newest, _) = client.pair("alice").await;
+    assert_refused(client.get_me(&unused).await, Code::Unauthenticated, "TOKEN_REVOKED");
+    eventually("the other replica has heard of it", || {
+        let (mut client, unused) = (elsewhere.clone(), unused.clone());
+        async move { client.get_me(&unused).await.is_err() }
+    })
+    .await;
+    client.pair("alice").await;
+    for token in [&phone, &newest, &bob] {
+        client.get_me(token).await.unwrap();
+    }
+    let (mut count, mut page_token) = (0, String::new());
+    loop {
+        let request = with_token(ListSessionsRequest { page_size: 100, page_token }, &phone);
+        let page = client.0.list_sessions(request).await.unwrap().into_inner();
+        count += page.sessions.len();
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(count, 1_000);
+    let all_but = RevokeAllSessionsRequest { keep_current: true };
+    client.0.revoke_all_sessions(with_token(all_but, &phone)).await.unwrap();
+    assert_eq!(client.sessions(&phone).await.len(), 1);
+}
+
 #[tokio::test]
 async fn whoever_holds_a_refresh_token_can_log_out_and_an_unknown_one_is_no_error() {
     let (_server, mut client) = server_with_alice(&[]).await;
@@ -328,7 +381,7 @@ async fn a_session_that_another_process_ends_is_refused_within_the_bound() {
     let (server, mut client) = server_with_alice(&["--standing-cache-max-age=1s"]).await;
     let (access, _) = client.pair("alice").await;
     let user = client.get_me(&access).await.unwrap();
-    let user = signet::model::UserId(user.id.parse().unwrap());
+    let user = UserId(user.id.parse().unwrap());
     server.store().await.delete_sessions(user, None, server.clock.now()).await.unwrap();
     server.clock.advance(Duration::from_secs(1));
     assert_refused(client.get_me(&access).await, Code::Unauthenticated, "TOKEN_REVOKED");
@@ -340,7 +393,7 @@ async fn a_refresh_after_a_while_is_refused_to_a_disabled_user_and_of_an_ended_s
     for cache in ["--standing-cache-size=10000", "--standing-cache-size=0"] {
         let (server, mut client) = server_with_alice(&[cache]).await;
         let (access, refresh) = client.pair("alice").await;
-        let user = signet::model::UserId(client.get_me(&access).await.unwrap().id.parse().unwrap());
+        let user = UserId(client.get_me(&access).await.unwrap().id.parse().unwrap());
         let store = server.store().await;
         server.clock.advance(Duration::from_mins(15));
         let (_, refresh) = tokens(&client.refresh(&refresh).await.unwrap());

@@ -9,7 +9,7 @@ mod secret;
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    change_feed::Followed,
+    followed::Followed,
     read_cache::{Known, ReadCache},
 };
 use crate::{

@@ -16,9 +16,9 @@ use std::{
 
 use arc_swap::ArcSwap;
 use jsonwebtoken::jwk::JwkSet;
-use tokio::sync::Mutex;
+use tokio::{sync::Mutex, time::timeout};
 
-use super::change_feed::Followed;
+use super::followed::Followed;
 use crate::{
     audit::{Actor, Event},
     auth::{KeySet, Keys},
@@ -42,7 +42,10 @@ pub struct Keyring {
     state: ArcSwap<State>,
     /// How many readings of the database have begun. One goes on at a time.
     readings: AtomicU64,
-    reading: Mutex<()>,
+    /// How many of them have failed.
+    failures: AtomicU64,
+    /// Held by the reading that goes on: how the last one failed.
+    reading: Mutex<Option<Arc<Error>>>,
     /// How many changes of the keys have been noted.
     changes: AtomicU64,
 }
@@ -67,6 +70,7 @@ impl Keyring {
             followed,
             state,
             readings: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
             reading: Mutex::default(),
             changes: AtomicU64::new(0),
         };
@@ -175,11 +179,27 @@ impl Keyring {
 
     /// Reads the stored keys, and takes up what has changed. If they cannot be read, what is known stays in force until it is too old
     /// for [`Self::refresh`]; a key that cannot be opened is left out and told of in the log.
+    ///
+    /// Every call may need that at once, and while the database is away each reading takes as long as it may: so nobody waits for
+    /// more than one, and for none longer than it may take.
     async fn reload(&self) -> Result<(), Error> {
-        let seen = self.readings.load(Ordering::SeqCst);
-        let _one_at_a_time = self.reading.lock().await;
+        let limit = self.rotation.store().time_limit();
+        // Seldom needed: what it takes is not carried along by every call.
+        let reloading = Box::pin(self.reload_in_turn());
+        timeout(limit, reloading).await.unwrap_or_else(|_| {
+            let source = format!("no answer within {limit:?}").into();
+            Err(Error::Unavailable { what: "signing keys", source })
+        })
+    }
+
+    async fn reload_in_turn(&self) -> Result<(), Error> {
+        let (seen, failures) = (self.readings.load(Ordering::SeqCst), self.failures.load(Ordering::SeqCst));
+        let mut failure = self.reading.lock().await;
         if self.state.load().reading.number > seen {
             return Ok(()); // Somebody else's reading began after this call.
+        }
+        if let Some(error) = failure.as_ref().filter(|_| self.failures.load(Ordering::SeqCst) > failures) {
+            return Err(shared(error)); // Somebody else's failed after this call had begun.
         }
         // All of it before the reading, so that a change meanwhile is seen by the next one.
         let reading = Reading {
@@ -187,8 +207,11 @@ impl Keyring {
             begun: self.rotation.clock().monotonic(),
             changes: self.changes.load(Ordering::SeqCst),
         };
-        // Seldom needed: what it takes is not carried along by every call.
-        Box::pin(self.read(reading)).await
+        self.read(reading).await.map_err(|error| {
+            let error = failure.insert(Arc::new(error));
+            self.failures.fetch_add(1, Ordering::SeqCst);
+            shared(error)
+        })
     }
 
     async fn read(&self, reading: Reading) -> Result<(), Error> {
@@ -229,6 +252,14 @@ impl Keys for Arc<Keyring> {
     async fn current(&self) -> Result<Arc<KeySet>, Error> {
         self.refresh().await?;
         Ok(Arc::clone(&self.state.load().verifying))
+    }
+}
+
+/// The failure of a reading, for one of those who waited for it.
+fn shared(error: &Arc<Error>) -> Error {
+    match **error {
+        Error::Unavailable { what, .. } => Error::Unavailable { what, source: Box::new(Arc::clone(error)) },
+        _ => Error::internal(Arc::clone(error)),
     }
 }
 

@@ -9,7 +9,7 @@ use signet::proto::identity::v1::{
 use tonic::Code;
 
 use super::{OWN_AUDIENCE, Registered, Service, Wanted, alice, claims, client_credentials, refresh, request};
-use crate::harness::{assert_refused, with_token};
+use crate::harness::{assert_refused, config, with_token};
 
 #[tokio::test]
 async fn a_service_gets_a_token_in_its_own_name() {
@@ -206,6 +206,8 @@ async fn a_disabled_or_deleted_client_is_refused_with_its_tokens_and_its_users()
     client.get_me(&of_user.access_token).await.unwrap();
     service.store.delete_client(billing.client_id(), service.server.clock.now()).await.unwrap();
     refused(&mut client).await;
+    let lifetime = config(&service.server.data, &[]).sessions().lifetime;
+    service.store.sweep_sessions(None, lifetime, service.server.clock.now()).await.unwrap();
     let list = with_token(ListSessionsRequest::default(), &first_party);
     let sessions = client.0.list_sessions(list).await.unwrap().into_inner().sessions;
     assert_eq!(sessions.len(), 1, "the sessions went with the client: {sessions:?}");

@@ -375,7 +375,7 @@ mod tests {
     async fn a_session_that_is_refreshed_after_a_sweep_has_read_it_stays() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open_sqlite(dir.path().join("signet.db")).await.unwrap();
-        store.migrate(std::time::Duration::ZERO).await.unwrap();
+        store.migrate(Duration::ZERO).await.unwrap();
         let opened = Timestamp::from_micros(1_000_000);
         for id in 1..=2 {
             let row = ActiveModel {

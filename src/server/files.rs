@@ -54,11 +54,10 @@ impl Draft {
         self.file.sync_all()?;
         if replace {
             fs::rename(&self.path, place)?;
-            self.moved = true;
         } else {
-            // A link does not replace.
-            fs::hard_link(&self.path, place)?;
+            rename_to_new(&self.path, place)?;
         }
+        self.moved = true;
         sync_dir(place)
     }
 }
@@ -69,6 +68,31 @@ impl Drop for Draft {
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+/// Gives the file `from` the name `to`, which nothing must have.
+///
+/// Some file systems cannot rename so, and some have no links that are hard; one of the two has each that is known.
+pub(super) fn rename_to_new(from: &Path, to: &Path) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::{
+            fs::{CWD, RenameFlags, renameat_with},
+            io::Errno,
+        };
+        match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+            // NFS has no flags, and an old kernel has no such call.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
+            renamed => return renamed.map_err(io::Error::from),
+        }
+    }
+    link_to_new(from, to)
+}
+
+/// As [`rename_to_new`], by a link, which does not replace.
+fn link_to_new(from: &Path, to: &Path) -> io::Result<()> {
+    fs::hard_link(from, to)?;
+    fs::remove_file(from)
 }
 
 fn open_existing(path: &Path) -> io::Result<Option<File>> {
@@ -125,6 +149,24 @@ mod tests {
         assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(fs::read_to_string(&place).unwrap(), "second");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no draft is left");
+    }
+
+    #[test]
+    fn a_file_is_renamed_to_what_has_no_name_yet_with_hard_links_and_without() {
+        let dir = tempfile::tempdir().unwrap();
+        let [from, to] = ["from", "to"].map(|name| dir.path().join(name));
+        for rename in [rename_to_new, link_to_new] {
+            fs::write(&from, "new").unwrap();
+            fs::write(&to, "old").unwrap();
+            assert_eq!(rename(&from, &to).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+            assert_eq!(
+                (fs::read_to_string(&from).unwrap(), fs::read_to_string(&to).unwrap()),
+                ("new".into(), "old".into())
+            );
+            fs::remove_file(&to).unwrap();
+            rename(&from, &to).unwrap();
+            assert_eq!((from.exists(), fs::read_to_string(&to).unwrap()), (false, "new".into()));
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::files::{PRIVATE_FILE, remove, sync_dir};
+use super::files::{PRIVATE_FILE, remove, rename_to_new, sync_dir};
 use crate::{
     identity::{MasterKey, keyring::opens_keys},
     model::Error,
@@ -184,9 +184,10 @@ fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(PRIVATE_FILE).open(&draft)?;
     file.write_all(content)?;
     file.sync_all()?;
-    // A link does not replace: of two processes that start at once, one fails rather than overwrite the other's key.
-    let linked = fs::hard_link(&draft, path);
-    fs::remove_file(&draft)?;
-    linked?;
+    // Of two processes that start at once, one fails rather than overwrite the other's key.
+    if let Err(error) = rename_to_new(&draft, path) {
+        fs::remove_file(&draft)?;
+        return Err(error);
+    }
     sync_dir(path)
 }

@@ -107,16 +107,16 @@ impl Store {
                 SqlxPostgresConnector::from_sqlx_postgres_pool(pool.connect_lazy_with(options))
             }
             Server::MySql(options) => {
-                probe(options.connect()).await?;
-                let pool: MySqlPoolOptions = pool(settings);
                 let session = mysql_session(settings);
-                let pool = pool.after_connect(move |connection, _| {
-                    let session = sqlx::AssertSqlSafe(session.clone());
-                    Box::pin(async move {
-                        connection.execute(session).await?;
-                        see_all_of_galera(connection).await
-                    })
-                });
+                probe(async {
+                    let mut connection = options.connect().await?;
+                    agree(&mut connection, session.clone()).await?;
+                    Ok(connection)
+                })
+                .await?;
+                let pool: MySqlPoolOptions = pool(settings);
+                let pool =
+                    pool.after_connect(move |connection, _| Box::pin(agree(connection, session.clone())));
                 let options: MySqlConnectOptions = options.clone();
                 SqlxMySqlConnector::from_sqlx_mysql_pool(pool.connect_lazy_with(options))
             }
@@ -213,6 +213,12 @@ fn mysql_session(settings: PoolSettings) -> String {
         exact = statement.as_secs_f64(),
         milliseconds = statement.as_millis(),
     )
+}
+
+/// Has the session of a new connection agree on all of it.
+async fn agree(connection: &mut MySqlConnection, session: String) -> Result<(), sqlx::Error> {
+    connection.execute(sqlx::AssertSqlSafe(session)).await?;
+    see_all_of_galera(connection).await
 }
 
 /// Has a node of Galera wait, before it reads (1), updates or deletes (2), or inserts (4), until it has applied what any node had

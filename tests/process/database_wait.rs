@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use tokio::{
-    io::{AsyncWriteExt, copy_bidirectional},
+    io::{AsyncReadExt, AsyncWriteExt, copy, copy_bidirectional},
     net::{TcpListener, TcpStream},
     time::{Instant, timeout},
 };
@@ -109,4 +109,46 @@ async fn what_waiting_does_not_mend_is_refused_at_once() {
         place.run(&["serve", "--database-wait=1h", "--database-url", &url, "--audit-log=off"]).await;
     assert!(refused.failed(2).contains("no_such_database"), "{refused:?}");
     assert!(start.elapsed() < PATIENCE);
+}
+
+/// A way to the database `server` on which every `READ COMMITTED` comes out as another word of that length.
+async fn garbled_way(server: String) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((program, _)) = listener.accept().await {
+            let server = TcpStream::connect(&server).await.unwrap();
+            let (mut requests, mut answers) = program.into_split();
+            let (mut from_server, mut to_server) = server.into_split();
+            tokio::spawn(async move { copy(&mut from_server, &mut answers).await });
+            tokio::spawn(async move {
+                let (wanted, mut message) = (b"READ COMMITTED", vec![0; 65536]);
+                while let Ok(length @ 1..) = requests.read(&mut message).await {
+                    let found = message[..length].windows(wanted.len()).position(|part| part == wanted);
+                    if let Some(at) = found {
+                        message[at..at + wanted.len()].copy_from_slice(b"READ COMPACTED");
+                    }
+                    if to_server.write_all(&message[..length]).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    addr
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_take_what_sessions_agree_on_is_refused_at_once_and_says_why() {
+    let place = Place::on_database().await;
+    // PostgreSQL is told of it as it is connected to.
+    if place.server_kind() != Some("mysql") {
+        return;
+    }
+    let url = place.url_at(&garbled_way(place.server()).await);
+    for command in [&["serve", "--audit-log=off"][..], &["migrate", "status"], &["users", "list"]] {
+        let refused = place.run(&[command, &["--database-wait=1h", "--database-url", &url]].concat()).await;
+        let sentence = refused.failed(2);
+        assert!(sentence.contains("cannot be used: ") && sentence.contains("COMPACTED"), "{sentence}");
+    }
 }

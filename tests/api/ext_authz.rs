@@ -37,7 +37,7 @@ const TOLD: [&str; 4] = ["x-signet-subject", "x-signet-username", "x-signet-scop
 
 /// A sidecar: it asks about one request after the other.
 #[derive(Clone)]
-struct Sidecar(AuthorizationClient<Channel>);
+pub(crate) struct Sidecar(AuthorizationClient<Channel>);
 
 /// The answer, as Envoy reads it.
 #[derive(Debug, PartialEq)]
@@ -49,7 +49,7 @@ enum Verdict {
 }
 
 impl Sidecar {
-    async fn of(server: &TestServer) -> Self {
+    pub(crate) async fn of(server: &TestServer) -> Self {
         Self(AuthorizationClient::new(server.channel().await))
     }
 
@@ -64,6 +64,11 @@ impl Sidecar {
         };
         let request = CheckRequest { attributes: Some(attributes) };
         Ok(self.0.clone().check(request).await?.into_inner())
+    }
+
+    /// Asks about a request with `token`, on a route without rules.
+    pub(crate) async fn ask_of(&self, token: &str) -> Result<CheckResponse, Status> {
+        self.answer(http(&[("authorization", &format!("Bearer {token}"))]), &[]).await
     }
 
     /// Asks about a request with `headers`, on a route with the rules `extensions`.

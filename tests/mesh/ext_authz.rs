@@ -20,9 +20,13 @@ struct Mesh {
 
 impl Mesh {
     async fn start() -> Self {
-        let signet = Signet::start(&["--ext-authz=on", "--ext-authz-dynamic-metadata=on"]);
+        Self::with(Signet::start(&["--ext-authz=on", "--ext-authz-dynamic-metadata=on"])).await
+    }
+
+    async fn with(signet: Signet) -> Self {
         let upstream = Upstream::start().await;
-        let ports = [(8081, upstream.addr.port()), (50051, signet.grpc.port())];
+        let asked = signet.ext_authz.unwrap_or(signet.grpc);
+        let ports = [(8081, upstream.addr.port()), (50051, asked.port())];
         let envoy = Envoy::start("ext-authz.yaml", &ports, &[]).await;
         Self { signet, envoy, _upstream: upstream }
     }
@@ -90,6 +94,15 @@ async fn the_service_is_told_who_is_calling_by_signet_alone() {
     assert_eq!(told(grpc(mesh.envoy.addr, "/public/Method", &metadata).await.unwrap()), []);
     let underscores = Request::get("/public/x").header("X_Signet_Subject", "root");
     assert_eq!(mesh.send(underscores).await.status, 400);
+}
+
+#[tokio::test]
+async fn envoy_may_ask_at_an_address_of_its_own() {
+    let mesh = Mesh::with(Signet::start(&["--ext-authz=on", "--ext-authz-addr=127.0.0.1:0"])).await;
+    let (alice, token) = mesh.signet.sign_up().await;
+    let seen = told(mesh.get("/x", &token).await.arrived());
+    assert!(seen.contains(&("x-signet-subject".to_owned(), alice)), "{seen:?}");
+    assert_eq!(mesh.send(Request::get("/x")).await.status, 401);
 }
 
 #[tokio::test]

@@ -30,6 +30,8 @@ pub(crate) struct Signet {
     flags: Vec<String>,
     pub(crate) grpc: SocketAddr,
     pub(crate) http: SocketAddr,
+    /// Where Envoy asks, if that is an address of its own.
+    pub(crate) ext_authz: Option<SocketAddr>,
 }
 
 impl Signet {
@@ -38,8 +40,7 @@ impl Signet {
         let directory = Arc::new(TempDir::new().unwrap());
         let cheap_hash = ["--argon2-memory-kib=64", "--argon2-iterations=1"];
         let flags: Vec<_> = flags.iter().chain(&cheap_hash).map(|flag| (*flag).to_owned()).collect();
-        let (process, grpc, http) = spawn(&directory, &flags, FREE, FREE);
-        Self { process, directory, flags, grpc, http }
+        Self::spawn(directory, flags, FREE, FREE)
     }
 
     /// A server whose issuer is where it listens, for those who find its keys by its name.
@@ -55,8 +56,14 @@ impl Signet {
     /// Another server with the same flags on the same data.
     pub(crate) fn replica(&self) -> Self {
         let (directory, flags) = (Arc::clone(&self.directory), self.flags.clone());
-        let (process, grpc, http) = spawn(&directory, &flags, FREE, FREE);
-        Self { process, directory, flags, grpc, http }
+        Self::spawn(directory, flags, FREE, FREE)
+    }
+
+    fn spawn(directory: Arc<TempDir>, flags: Vec<String>, grpc: SocketAddr, http: SocketAddr) -> Self {
+        let (process, started) = spawn(&directory, &flags, grpc, http);
+        let addr = |key: &str| started[key].as_str().map(|addr| addr.parse().unwrap());
+        let (grpc, http) = (addr("grpc_addr").unwrap(), addr("http_addr").unwrap());
+        Self { process, directory, flags, grpc, http, ext_authz: addr("ext_authz_addr") }
     }
 
     /// Ends it as an operator does, and waits until it has ended.
@@ -76,7 +83,7 @@ impl Signet {
 
     /// Starts it again after [`kill`](Self::kill) or [`stop`](Self::stop), on the same data and ports.
     pub(crate) fn start_again(&mut self) {
-        (self.process, self.grpc, self.http) = spawn(&self.directory, &self.flags, self.grpc, self.http);
+        (self.process, _) = spawn(&self.directory, &self.flags, self.grpc, self.http);
     }
 
     /// Asks `signet` in another process, as an operator does, and returns its answer.
@@ -144,12 +151,8 @@ impl Drop for Signet {
     }
 }
 
-fn spawn(
-    directory: &TempDir,
-    flags: &[String],
-    grpc: SocketAddr,
-    http: SocketAddr,
-) -> (Child, SocketAddr, SocketAddr) {
+/// Starts the program, and returns what it says of its start.
+fn spawn(directory: &TempDir, flags: &[String], grpc: SocketAddr, http: SocketAddr) -> (Child, Value) {
     let log = File::options().create(true).append(true).open(directory.path().join("log")).unwrap();
     let mut process = program(directory)
         .args(flags)
@@ -161,12 +164,11 @@ fn spawn(
         .unwrap();
     let mut line = String::new();
     BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-    let started: Value = serde_json::from_str(&line).unwrap_or_else(|_| {
+    let started = serde_json::from_str(&line).unwrap_or_else(|_| {
         let log = fs::read_to_string(directory.path().join("log")).unwrap_or_default();
         panic!("signet did not start; its log:\n{log}")
     });
-    let addr = |key: &str| started[key].as_str().unwrap().parse().unwrap();
-    (process, addr("grpc_addr"), addr("http_addr"))
+    (process, started)
 }
 
 /// The program on the data of `directory`, untouched by the settings of whoever runs the tests.

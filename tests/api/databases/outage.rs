@@ -14,7 +14,10 @@ use tokio::{
 use tonic::Code;
 use tonic_types::StatusExt;
 
-use crate::harness::{Data, PASSWORD, TestServer, assert_refused, eventually};
+use crate::{
+    ext_authz::Sidecar,
+    harness::{Data, PASSWORD, TestServer, assert_refused, eventually},
+};
 
 /// How long a refusal may take, as docs/OPERATIONS.md promises.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -92,7 +95,7 @@ async fn behind_relay() -> Option<(TestServer, Relay)> {
     let (server, name) = rest.split_once('/').unwrap();
     let relay = Relay::to(server.to_owned()).await;
     let url = format!("--database-url={scheme}://{user}@{}/{name}", relay.addr);
-    let args = [&url, LIMITS[0], LIMITS[1]];
+    let args = [&url, LIMITS[0], LIMITS[1], "--ext-authz=on"];
     Some((TestServer::start_in(data, Clock::system(), &args).await, relay))
 }
 
@@ -118,10 +121,16 @@ async fn calls_are_refused_in_time_while_the_database_is_away_and_served_when_it
         assert_eq!(server.http_get("/livez").await.status(), 200, "a restart would not help");
         // What was known of the session has grown older than the bound: nothing is taken for granted.
         assert_refused(client.get_me(&token).await, Code::Unavailable, "UNAVAILABLE");
+        // Envoy is told neither yes nor no, also of a token that is none.
+        for token in [&*token, "none"] {
+            let asked = Sidecar::of(&server).await.ask_of(token).await;
+            assert_refused(asked, Code::Unavailable, "UNAVAILABLE");
+        }
 
         relay.set(Line::Open);
         eventually("ready again", || async { server.http_get("/readyz").await.status() == 200 }).await;
         client.get_me(&token).await.unwrap();
+        Sidecar::of(&server).await.ask_of(&token).await.unwrap();
         client.sign_up(&format!("user-{round}-0"), PASSWORD).await.unwrap();
     }
 }

@@ -219,6 +219,24 @@ async fn a_refresh_of_a_disabled_user_is_counted_once() {
 }
 
 #[tokio::test]
+async fn what_the_database_keeps_from_being_judged_has_failed() {
+    let server = TestServer::start(&["--standing-cache-max-age=0s"]).await;
+    let mut client = server.client().await;
+    client.sign_up("alice", PASSWORD).await.unwrap();
+    let token = client.log_in("alice", PASSWORD).await.unwrap().refresh_token.unwrap();
+    // Behind the service's back: what it asks for is not there.
+    let db = server.data.connect().await;
+    sea_orm::ConnectionTrait::execute_unprepared(&db, "ALTER TABLE users RENAME TO others").await.unwrap();
+    assert_refused(client.log_in("alice", PASSWORD).await, Code::Internal, "INTERNAL");
+    assert_eq!(client.exchange_refresh_token(&token).await, None);
+    let scrape = server.scrape().await;
+    for (name, all) in [("signet_logins_total", 2.0), ("signet_refreshes_total", 1.0)] {
+        assert_eq!(scrape.sum(name, &[("result", "failed")]), 1.0, "{name}");
+        assert_eq!(scrape.sum(name, &[]), all, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn a_login_that_its_client_gives_up_has_failed() {
     let slow = ["--argon2-memory-kib=65536", "--argon2-iterations=20", "--hash-threads=1"];
     let server = TestServer::start(&slow).await;

@@ -35,7 +35,7 @@ pub(super) enum Change {
     /// --standing-cache-max-age. Sessions go on: their refresh tokens get new access tokens.
     ///
     /// If it is the one that signs, the next one signs at once. Services that verify tokens themselves accept the revoked key until they
-    /// fetch the key set again (within 5 minutes if they follow Cache-Control; Envoy with jwt_cache_config until a token expires), and
+    /// fetch the key set again (within 5 minutes if they follow Cache-Control; Envoy with its cache of tokens until a token expires), and
     /// refuse tokens of a key that they have not got until then.
     Revoke(Revoke),
     /// Change the master key: every private key is sealed under the new one, all or none.

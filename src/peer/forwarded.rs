@@ -208,7 +208,7 @@ mod tests {
         }
 
         #[test]
-        fn whatever_stands_in_a_uri_it_is_this_certificate_or_none(uri in r#"[!-~]{0,20}([,;](Hash|Cert|URI)=[!-~]{0,20}){0,3}"#) {
+        fn whatever_stands_in_a_uri_it_is_this_certificate_or_none(uri in r"[!-~]{0,20}([,;](Hash|Cert|URI)=[!-~]{0,20}){0,3}") {
             let (hash, cert) = envoys(&[BILLING]);
             let found = read(&format!("Hash={hash};Cert=\"{cert}\";URI={uri}"));
             prop_assert!(found.is_none() || found == Some(vec![BILLING.to_owned()]), "{}", uri);

@@ -208,7 +208,8 @@ impl Sessions {
     /// Exchanges what was presented, and came from `origin`, for the next token of its session.
     ///
     /// # Errors
-    /// [`Error::RefreshTokenInvalid`]; [`Error::RefreshTokenReused`] for a replay, after which the session has ended.
+    /// [`Error::RefreshTokenInvalid`]; [`Error::RefreshTokenReused`] for a replay, after which the session has ended;
+    /// [`Error::Unavailable`].
     pub async fn exchange(&self, mut presented: Presented, origin: &Origin) -> Result<Exchanged, Error> {
         if presented.place == Place::Newest {
             let Presented { token, stored: StoredSession { session, refresh }, .. } = &presented;
@@ -222,7 +223,7 @@ impl Sessions {
                 self.known.put(id, Some(Arc::new(stored)), reading);
                 return Ok(Exchanged { session, next, is_repeated: false });
             }
-            // Another call exchanged it meanwhile, or ended the session. It will not be the newest again.
+            // Another call exchanged it meanwhile, or ended the session.
             presented = self.find(presented.token).await?;
         }
         let Presented { token, stored: StoredSession { session, refresh }, place, .. } = presented;
@@ -240,7 +241,13 @@ impl Sessions {
                 self.known.forget(session.id);
                 Err(Error::RefreshTokenReused)
             }
-            Place::Newest | Place::Invented => Err(Error::RefreshTokenInvalid),
+            // It is the newest still, and was not a moment ago: the node that was asked first is behind the other. Nobody is to be
+            // logged out for that.
+            Place::Newest => {
+                let source = "a node of the database is behind another".into();
+                Err(Error::Unavailable { what: "database", source })
+            }
+            Place::Invented => Err(Error::RefreshTokenInvalid),
         }
     }
 

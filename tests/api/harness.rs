@@ -30,7 +30,7 @@ use crate::{
 pub(crate) const PASSWORD: &str = "correct horse battery";
 
 /// 2026-11-23T12:00:00Z: where the hand of a test's clock stands at first.
-const START: Timestamp = Timestamp::from_micros(1_795_435_200_000_000);
+pub(crate) const START: Timestamp = Timestamp::from_micros(1_795_435_200_000_000);
 
 /// Hashes that cost next to nothing, on free ports.
 const ARGS: [&str; 10] = [

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use signet::{
-    model::UserId,
+    model::{Clock, UserId},
     proto::identity::v1::{
         ChangePasswordRequest, IssueTokenRequest, IssueTokenResponse, ListSessionsRequest, RefreshTokenGrant,
         RevokeAllSessionsRequest, RevokeSessionRequest, RevokeTokenRequest, Session,
@@ -15,7 +15,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use crate::{
-    harness::{Client, PASSWORD, TestServer, assert_refused, eventually, with_token},
+    harness::{Client, Data, PASSWORD, START, TestServer, assert_refused, eventually, with_token},
     sweeping::insert_sessions,
 };
 
@@ -152,6 +152,22 @@ async fn a_session_is_refreshed_on_one_replica_after_the_other_and_a_replay_is_f
     for client in [&mut here, &mut there] {
         assert_refused(client.refresh(&last).await, Code::Unauthenticated, "REFRESH_TOKEN_INVALID");
     }
+}
+
+/// As a node of a cluster does that is behind: what another one has just made the newest is not, and then it is.
+#[tokio::test]
+async fn a_database_that_contradicts_itself_logs_nobody_out() {
+    let server = TestServer::start_in(Data::embedded(), Clock::manual(START), &[]).await;
+    let mut client = server.client().await;
+    client.sign_up("alice", PASSWORD).await.unwrap();
+    let (_, refresh) = client.pair("alice").await;
+    let db = server.data.connect().await;
+    let change = async |sql: &str| sea_orm::ConnectionTrait::execute_unprepared(&db, sql).await.unwrap();
+    change("CREATE TRIGGER behind BEFORE UPDATE ON sessions BEGIN SELECT RAISE(IGNORE); END").await;
+    let status = assert_refused(client.refresh(&refresh).await, Code::Unavailable, "UNAVAILABLE");
+    assert!(status.get_details_retry_info().unwrap().retry_delay.is_some());
+    change("DROP TRIGGER behind").await;
+    client.refresh(&refresh).await.unwrap();
 }
 
 #[tokio::test]

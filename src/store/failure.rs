@@ -38,6 +38,20 @@ pub(super) fn is_duplicate(error: &DbErr) -> bool {
     matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_)))
 }
 
+/// Whether `error` says that what a migration was to make is there already: another process has made it meanwhile.
+pub(super) fn is_made_already(error: &DbErr) -> bool {
+    let (DbErr::Exec(RuntimeErr::SqlxError(cause)) | DbErr::Query(RuntimeErr::SqlxError(cause))) = error
+    else {
+        return false;
+    };
+    let number = cause
+        .as_database_error()
+        .and_then(|answer| answer.try_downcast_ref::<MySqlDatabaseError>())
+        .map(MySqlDatabaseError::number);
+    // A table, a column, an index of that name.
+    is_duplicate(error) || matches!(number, Some(1050 | 1060 | 1061))
+}
+
 pub(super) fn judge(error: &DbErr) -> Failure {
     match error {
         DbErr::Conn(RuntimeErr::SqlxError(cause)) => match judge_cause(cause) {

@@ -24,6 +24,9 @@ const LOCK_PAUSE: Duration = Duration::from_secs(1);
 /// than the service's statements may take by default, or for the least that MySQL has.
 const POSTGRES_LOCK: &str =
     "SELECT pg_advisory_xact_lock(6001423587713271412); SET LOCAL lock_timeout = '500ms'";
+///
+/// On MySQL it is a lock of the server: of a cluster's nodes, each has its own. Who migrates by another node at the same time is then
+/// met in what both make, and begins again from what is there.
 const MYSQL_LOCK: &str = "SELECT GET_LOCK(CONCAT('signet_migrations_', MD5(DATABASE())), 3600)";
 const MYSQL_UNLOCK: &str = "SELECT RELEASE_LOCK(CONCAT('signet_migrations_', MD5(DATABASE())))";
 const MYSQL_LOCK_WAIT: &str = "SET SESSION lock_wait_timeout = 1, innodb_lock_wait_timeout = 1";
@@ -114,7 +117,9 @@ impl Store {
                     all.applied.extend(step.applied);
                     until = Instant::now() + patience;
                 }
-                Err(Stopped::Failed(error)) if failure::judge(&error) == Failure::Conflict => {
+                Err(Stopped::Failed(error))
+                    if failure::judge(&error) == Failure::Conflict || failure::is_made_already(&error) =>
+                {
                     if Instant::now() + LOCK_PAUSE > until {
                         return Err(Error::internal(format!(
                             "the schema could not be changed within {patience:?}, since others use its tables in long transactions, \

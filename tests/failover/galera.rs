@@ -13,12 +13,14 @@ use crate::{
 
 const NODES: [usize; 3] = [1, 2, 3];
 
-/// The one node that `HAProxy` leads all replicas to.
-async fn serving(cluster: &Cluster) -> usize {
+/// The one node that `HAProxy` leads all replicas on `place` to.
+async fn serving(cluster: &Cluster, place: &Place) -> usize {
+    let url = place.database_url();
+    let (_, name) = url.rsplit_once('/').unwrap();
+    let count = format!("SELECT COUNT(*) FROM information_schema.processlist WHERE db = '{name}'");
     let mut serving = Vec::new();
     for node in NODES {
-        let count = "SELECT COUNT(*) FROM information_schema.processlist WHERE db LIKE 'signet%'";
-        if cluster.sql(node, count).await != "0" {
+        if cluster.sql(node, &count).await != "0" {
             serving.push(node);
         }
     }
@@ -32,7 +34,7 @@ async fn a_node_that_is_killed_and_comes_back_costs_nothing_that_was_acknowledge
     let services = replicas(&place).await;
     let load = Load::on(&services).await;
     load.more(20).await;
-    let serving = serving(&cluster).await;
+    let serving = serving(&cluster, &place).await;
     cluster.kill(serving).await;
     load.more(20).await;
     cluster.start(serving).await;
@@ -59,6 +61,23 @@ async fn conflicts(cluster: &Cluster) -> usize {
         conflicts += cluster.sql(node, sum).await.parse::<usize>().unwrap();
     }
     conflicts
+}
+
+#[tokio::test]
+async fn migrations_by_several_nodes_at_once_are_each_applied_once() {
+    let (cluster, place) = (Cluster::new(), Place::on_database().await);
+    let mut urls = Vec::new();
+    for node in NODES {
+        urls.push(format!("--database-url={}", place.url_at(&cluster.addr(node).await)));
+    }
+    let migrate = async |url: &String| {
+        let finished = place.run(&[url, "migrate", "up", "--json"]).await.succeeded();
+        finished.object()["applied"].as_array().unwrap().len()
+    };
+    let (one, two, three) = tokio::join!(migrate(&urls[0]), migrate(&urls[1]), migrate(&urls[2]));
+    let states = place.run(&["migrate", "status", "--json"]).await.succeeded().objects();
+    assert!(states.iter().all(|state| state["applied"] == true), "{states:?}");
+    assert_eq!(one + two + three, states.len());
 }
 
 #[tokio::test]

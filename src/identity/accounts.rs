@@ -156,6 +156,7 @@ impl Accounts {
     ) -> Result<Credentials, Error> {
         let attempt = Attempt { event: Event::Login, origin };
         self.passwords.has_room(deadline)?;
+        let mut reading = self.users.begin();
         let credentials = match Username::parse(username) {
             Ok(username) => self.store.credentials(&username).await?,
             Err(_) => None,
@@ -163,9 +164,12 @@ impl Accounts {
         let mut credentials = self.judge(attempt, credentials, password, deadline).await?;
         let outdated = self.passwords.needs_rehash(&credentials.password_hash);
         if outdated && self.rehash(&mut credentials, password, deadline).await? == Rehash::Overtaken {
+            reading = self.users.begin();
             let current = self.store.credentials_of(credentials.user.id).await?;
             credentials = self.judge(attempt, current, password, deadline).await?;
         }
+        // Its token is likely to be seen soon.
+        self.users.put(credentials.user.id, Some(Arc::new(credentials.user.clone())), reading);
         Ok(credentials)
     }
 

@@ -283,13 +283,23 @@ async fn caches_tell_hits_from_misses() {
     for _ in 0..5 {
         client.get_me(&token).await.unwrap();
     }
-    let scrape = server.scrape().await;
-    let lookups =
-        |cache, result| scrape.sum("signet_cache_lookups_total", &[("cache", cache), ("result", result)]);
-    assert_eq!((lookups("verified_tokens", "hit"), lookups("verified_tokens", "miss")), (4.0, 1.0));
-    assert_eq!(lookups("users", "miss"), 1.0);
-    assert!(lookups("users", "hit") >= 5.0);
-    assert_eq!((lookups("sessions", "hit"), lookups("sessions", "miss")), (5.0, 0.0));
+    let lookups = async || {
+        let scrape = server.scrape().await;
+        ["verified_tokens", "users", "sessions"].map(|cache| {
+            ["hit", "miss"].map(|result| {
+                scrape.sum("signet_cache_lookups_total", &[("cache", cache), ("result", result)])
+            })
+        })
+    };
+    // The login has had the user and the session remembered.
+    let [tokens, users, sessions] = lookups().await;
+    assert_eq!((tokens, sessions), ([4.0, 1.0], [5.0, 0.0]));
+    assert!(users[0] >= 5.0 && users[1] == 0.0, "{users:?}");
+    // After a minute they are read anew, whatever is known of changes.
+    server.clock.advance(std::time::Duration::from_mins(2));
+    client.get_me(&token).await.unwrap();
+    let [tokens, users, sessions] = lookups().await;
+    assert_eq!((tokens, users[1], sessions), ([5.0, 1.0], 1.0, [5.0, 1.0]));
 }
 
 #[tokio::test]

@@ -74,7 +74,7 @@ impl Operation {
             Self::FirstSight => "GetMe, token's first sight",
             Self::SeenAgain => "GetMe, user not remembered",
             Self::RefreshUnknown => "refresh, session not remembered",
-            Self::RefreshKnown => "refresh, session remembered",
+            Self::RefreshKnown => "refresh, all remembered",
             Self::Remembered => "GetMe, all remembered",
             Self::FirstPages => "500 users listed, at the start",
             Self::LastPages => "500 users listed, at the end",
@@ -149,6 +149,7 @@ pub(crate) async fn measure(
             (&site.forgetful, with(&tokens.forgotten, |pair| Call::Refresh(pair.refresh)))
         }
         Operation::RefreshKnown => {
+            // A login has its session and its user remembered.
             tokens.known = run(&site.remembering, database, anybody().map(Call::LogIn).collect()).await?.1;
             (&site.remembering, with(&tokens.known, |pair| Call::Refresh(pair.refresh)))
         }

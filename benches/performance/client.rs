@@ -30,7 +30,7 @@ pub(crate) type Client = IdentityServiceClient<Channel>;
 /// The value of the header `authorization`.
 pub(crate) type Authorization = MetadataValue<Ascii>;
 
-/// Somebody who has signed up and logged in.
+/// Somebody's token, and somebody else who logs in again and again: of a user's sessions those end that are beyond a thousand.
 #[derive(Clone, Debug)]
 pub(crate) struct Account {
     pub(crate) username: String,

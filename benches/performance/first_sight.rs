@@ -41,7 +41,9 @@ pub(crate) fn measure(
     plan: Plan,
 ) -> Result<FirstSight> {
     let mut client = runtime.block_on(client::connect(signet.grpc_addr))?;
-    runtime.block_on(client::sign_up(&mut client, "first-sight"))?;
+    for stream in 0..STREAMS {
+        runtime.block_on(client::sign_up(&mut client, &username(stream)))?;
+    }
     let (mut bare_us, mut checking_us, mut signet_us) = (vec![], vec![], vec![]);
     let (mut raw_us, mut alone_us, mut library_us) = (vec![], vec![], vec![]);
     for _ in 0..plan.rounds {
@@ -66,16 +68,21 @@ pub(crate) fn measure(
     })
 }
 
+/// Who logs in over one of the streams: one user alone must not have so many sessions.
+fn username(stream: usize) -> String {
+    format!("first-sight-{stream}")
+}
+
 /// `count` tokens, each of a login of its own.
 async fn mint(signet: &Server, count: usize) -> Result<Vec<Authorization>> {
     let client = client::connect(signet.grpc_addr).await?;
     let minting: Vec<_> = (0..STREAMS)
-        .map(|_| {
-            let mut client = client.clone();
+        .map(|stream| {
+            let (mut client, username) = (client.clone(), username(stream));
             tokio::spawn(async move {
                 let mut tokens = Vec::new();
                 for _ in 0..count / STREAMS {
-                    tokens.push(client::authorization(&client::login(&mut client, "first-sight").await?)?);
+                    tokens.push(client::authorization(&client::login(&mut client, &username).await?)?);
                 }
                 Result::Ok(tokens)
             })

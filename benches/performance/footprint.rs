@@ -57,7 +57,6 @@ async fn populate(signet: &Server) -> Result<Account> {
     for number in 0..USERS {
         client::sign_up(&mut client, &format!("user-{number}")).await?;
     }
-    let username = "user-0".to_owned();
-    let token = client::login(&mut client, &username).await?;
-    Ok(Account { username, token })
+    let token = client::login(&mut client, "user-0").await?;
+    Ok(Account { username: "user-1".to_owned(), token })
 }

@@ -5,7 +5,7 @@
 //! Rooms import downward only:
 //!
 //! ```text
-//! main -> cli -> { server -> { rpc, http }, transfer } -> { identity, limits, peer } -> { store, auth, audit }
+//! main -> cli -> { server -> { rpc, http }, transfer } -> { identity, admission, peer } -> { store, auth, audit }
 //!      -> { proto, status, metrics } -> model
 //! ```
 //!
@@ -22,6 +22,8 @@ pub mod status;
 pub mod auth;
 
 #[cfg(feature = "server")]
+mod admission;
+#[cfg(feature = "server")]
 pub mod audit;
 #[cfg(feature = "server")]
 pub mod cli;
@@ -31,8 +33,6 @@ pub mod config;
 mod http;
 #[cfg(feature = "server")]
 pub mod identity;
-#[cfg(feature = "server")]
-mod limits;
 #[cfg(feature = "server")]
 pub mod metrics;
 #[cfg(feature = "server")]

@@ -13,7 +13,7 @@ use tokio::time::timeout_at;
 
 use super::refusal::Refusal;
 use crate::{
-    limits::{Places, check_headers},
+    admission::{Places, check_headers},
     model::{Deadline, Error},
 };
 

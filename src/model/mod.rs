@@ -26,6 +26,8 @@ pub mod client;
 #[cfg(feature = "server")]
 pub(crate) mod named;
 #[cfg(feature = "server")]
+pub mod network;
+#[cfg(feature = "server")]
 pub mod password;
 #[cfg(feature = "server")]
 pub mod profile;
@@ -42,6 +44,7 @@ pub mod username;
 pub use self::{
     certificate::{CertificateNames, CertificateSubject, DnsName},
     client::{Client, ClientKind, ClientName},
+    network::Network,
     password::{Password, PasswordRules},
     session::{Origin, Session, SessionLifetime},
     spiffe_id::SpiffeId,

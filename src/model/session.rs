@@ -1,6 +1,6 @@
 //! Owns what a login session is, and the refresh token that keeps it going.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::IpAddr, time::Duration};
 
 use super::{NameSet, SessionId, Timestamp, UserId};
 
@@ -40,10 +40,10 @@ pub struct Origin {
 impl Origin {
     /// The origin of a request that came from `peer` with this `user-agent`.
     #[must_use]
-    pub fn of(user_agent: Option<&str>, peer: Option<SocketAddr>) -> Self {
+    pub fn of(user_agent: Option<&str>, peer: Option<IpAddr>) -> Self {
         let user_agent =
             user_agent.map(|text| text[..text.floor_char_boundary(USER_AGENT_MAX_BYTES)].to_owned());
-        Self { user_agent, address: peer.map(|peer| peer.ip().to_string()) }
+        Self { user_agent, address: peer.map(|peer| peer.to_string()) }
     }
 }
 

@@ -1,5 +1,6 @@
-//! Owns who is at the other end of a connection, by certificate: the peer itself, or whom a trusted proxy speaks for.
+//! Owns who is at the other end of a connection, by address and by certificate: the peer itself, or whom a trusted proxy speaks for.
 
+mod address;
 mod forwarded;
 mod names;
 
@@ -10,6 +11,7 @@ use http::{Extensions, HeaderMap};
 use crate::model::{CertificateNames, CertificateSubject};
 use forwarded::FORWARDED_CLIENT_CERT;
 
+pub(crate) use address::PeerAddress;
 pub(crate) use names::{names, validity};
 
 /// Who has shown a certificate on a connection that the configured certification authorities vouch for. An extension of each

@@ -1,6 +1,6 @@
 //! Owns `identity.v1.IdentityService` on the wire.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
@@ -16,7 +16,7 @@ use crate::{
         grants::{Grant, Granted, TokenRequest},
     },
     model::{CertificateNames, Error, FieldReason, Origin, SessionId, UserId, claims::TOKEN_TYPE},
-    peer,
+    peer::{self, PeerAddress},
     proto::identity::v1::{
         self as wire, ChangePasswordRequest, ChangePasswordResponse, ClientCredentialsGrant, DeleteMeRequest,
         DeleteMeResponse, GetMeRequest, GetMeResponse, IssueTokenRequest, IssueTokenResponse,
@@ -234,5 +234,5 @@ fn certificate_of<T>(request: &Request<T>) -> Option<Arc<CertificateNames>> {
 /// Where the call comes from, as far as can be seen.
 fn origin_of<T>(request: &Request<T>) -> Origin {
     let user_agent = request.metadata().get("user-agent").and_then(|value| value.to_str().ok());
-    Origin::of(user_agent, request.extensions().get::<SocketAddr>().copied())
+    Origin::of(user_agent, request.extensions().get::<PeerAddress>().map(|peer| peer.ip()))
 }

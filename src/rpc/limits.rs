@@ -13,7 +13,7 @@ use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
 use crate::{
-    limits::Places,
+    admission::Places,
     model::{Deadline, Error},
 };
 

@@ -16,7 +16,7 @@ use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
 use super::web::is_grpc_web;
-use crate::{limits::check_headers, model::Error};
+use crate::{admission::check_headers, model::Error};
 
 /// What every gRPC request's content type begins with.
 const CONTENT_TYPE_PREFIX: &str = "application/grpc";

@@ -22,7 +22,11 @@ use tokio_util::{either::Either, sync::CancellationToken, task::TaskTracker};
 use tower::{Service, ServiceExt};
 
 use super::{greeting, tls::ListenerTls};
-use crate::{config::LimitConfig, metrics::ListenerMetrics, peer::Peer};
+use crate::{
+    config::LimitConfig,
+    metrics::ListenerMetrics,
+    peer::{Peer, PeerAddress},
+};
 
 /// How long to wait after the system refused a connection (no more file descriptors, say) before asking again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -207,7 +211,7 @@ async fn open(
     Ok((greeting::read(reader, writer).await?, peer))
 }
 
-/// Tells the handlers from whom the requests of a connection come: as extensions, a `SocketAddr`, and a [`Peer`] if there is a
+/// Tells the handlers from whom the requests of a connection come: as extensions, a [`PeerAddress`], and a [`Peer`] if there is a
 /// certificate.
 fn from<S, B>(
     addr: SocketAddr,
@@ -223,7 +227,7 @@ where
     S::Future: Send,
 {
     service.map_request(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(addr);
+        request.extensions_mut().insert(PeerAddress::of_connection(addr));
         if let Some(peer) = &peer {
             request.extensions_mut().insert(peer.clone());
         }

@@ -8,9 +8,9 @@ use tower::{Service, ServiceExt};
 
 use super::Parts;
 use crate::{
+    admission::Places,
     config::{Config, Switch},
     http::{Discovery, HttpLimits, OAuth, metrics, router},
-    limits::Places,
 };
 
 /// The HTTP side: what does not speak gRPC finds the same service here.

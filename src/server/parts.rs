@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::StartError;
 use crate::{
+    admission::Places,
     audit::Audit,
     auth::{Authenticator, Verifier},
     config::Config,
@@ -11,7 +12,6 @@ use crate::{
         Accounts, ChangeFeed, Clients, GoodStanding, Grants, Introspection, KeyRotation, Keyring, Passwords,
         Readiness, Revocation, Sessions, Tokens, passwords::Argon2Params,
     },
-    limits::Places,
     metrics::Metrics,
     model::{Clock, Error, Timestamp},
     store::Store,

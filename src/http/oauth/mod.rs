@@ -6,7 +6,7 @@ mod revoke;
 mod token;
 mod userinfo;
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc};
+use std::{convert::Infallible, sync::Arc};
 
 use axum::{
     Router,
@@ -27,7 +27,7 @@ use crate::{
         Accounts, Clients, GoodStanding, Grants, Introspection, Keyring, Revocation, clients::TOKEN_ENDPOINT,
     },
     model::{CertificateNames, Error, Origin},
-    peer,
+    peer::{self, PeerAddress},
 };
 
 /// Where tokens are issued (RFC 6749 section 3.2).
@@ -93,7 +93,7 @@ impl<S: Sync> FromRequestParts<S> for Sender {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         let user_agent = parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
-        let address = parts.extensions.get::<SocketAddr>().copied();
+        let address = parts.extensions.get::<PeerAddress>().map(|peer| peer.ip());
         Ok(Self {
             origin: Origin::of(user_agent, address),
             certificate: peer::certificate(&parts.extensions, &parts.headers),

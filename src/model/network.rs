@@ -1,0 +1,61 @@
+//! Owns the unit by which callers are counted: the network that one host can be assumed to hold.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+/// Who counts as one: an IPv4 address, or the IPv6 network that a host is given whole (RFC 6177: a /64 is the smallest, a site has a
+/// /48).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Network(IpAddr);
+
+impl Network {
+    /// The network of `address`: an IPv4 address (also one that is written as IPv6, `::ffff:a.b.c.d`) itself, of IPv6 the /64.
+    #[must_use]
+    pub fn of(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V6(address) => Self::masked(address, 64),
+            v4 @ IpAddr::V4(_) => Self(v4),
+        }
+    }
+
+    /// The site that it belongs to: of IPv6 the /48, which has a larger share; an IPv4 address is its own.
+    #[must_use]
+    pub fn site(self) -> Self {
+        match self.0 {
+            IpAddr::V6(address) => Self::masked(address, 48),
+            IpAddr::V4(_) => self,
+        }
+    }
+
+    fn masked(address: Ipv6Addr, bits: u32) -> Self {
+        let mask = u128::MAX << (128 - bits);
+        Self(IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & mask)))
+    }
+}
+
+impl std::fmt::Display for Network {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network(address: &str) -> String {
+        Network::of(address.parse().unwrap()).to_string()
+    }
+
+    #[test]
+    fn an_ipv4_address_is_one_however_it_is_written() {
+        assert_eq!(network("192.0.2.1"), "192.0.2.1");
+        assert_eq!(network("::ffff:192.0.2.1"), "192.0.2.1");
+        assert_eq!(Network::of("192.0.2.1".parse().unwrap()).site().to_string(), "192.0.2.1");
+    }
+
+    #[test]
+    fn of_ipv6_the_network_counts() {
+        assert_eq!(network("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+        assert_eq!(Network::of("2001:db8:1:2::1".parse().unwrap()).site().to_string(), "2001:db8:1::");
+    }
+}

@@ -1,12 +1,16 @@
 //! Owns what is bounded alike for every request, whichever protocol brings it: the places among the calls in flight, and the
 //! size of the headers.
 
+mod connection;
+
 use std::{sync::Arc, time::Duration};
 
 use http::Request;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::model::Error;
+
+pub(crate) use connection::ConnectionHandle;
 
 /// When to try again after all places were taken: a call takes milliseconds.
 const RETRY_AFTER: Duration = Duration::from_millis(100);

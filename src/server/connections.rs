@@ -23,6 +23,7 @@ use tower::{Service, ServiceExt};
 
 use super::{greeting, tls::ListenerTls};
 use crate::{
+    admission::ConnectionHandle,
     config::LimitConfig,
     metrics::ListenerMetrics,
     peer::{Peer, PeerAddress},
@@ -169,17 +170,20 @@ impl Connections {
                 }
                 Err(_) => return,
             };
-            let service = from(addr, peer, service);
+            let handle = ConnectionHandle::default();
+            let service = from(addr, peer, handle.clone(), service);
             let mut connection =
                 pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)));
             tokio::select! {
                 _ = &mut connection => return,
+                () = handle.closed() => return,
                 () = sleep(age) => {}
                 () = draining.cancelled() => {}
             }
             connection.as_mut().graceful_shutdown();
             tokio::select! {
                 _ = &mut connection => {}
+                () = handle.closed() => {}
                 () = sleep(grace) => tracing::debug!("a connection was cut: its calls did not finish in time"),
                 () = cut.cancelled() => {}
             }
@@ -211,11 +215,12 @@ async fn open(
     Ok((greeting::read(reader, writer).await?, peer))
 }
 
-/// Tells the handlers from whom the requests of a connection come: as extensions, a [`PeerAddress`], and a [`Peer`] if there is a
-/// certificate.
+/// Tells the handlers by which connection a request comes and from whom: as extensions, a [`ConnectionHandle`], a [`PeerAddress`],
+/// and a [`Peer`] if there is a certificate.
 fn from<S, B>(
     addr: SocketAddr,
     peer: Option<Peer>,
+    handle: ConnectionHandle,
     service: S,
 ) -> impl Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send>
 + Clone
@@ -228,6 +233,7 @@ where
 {
     service.map_request(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(PeerAddress::of_connection(addr));
+        request.extensions_mut().insert(handle.clone());
         if let Some(peer) = &peer {
             request.extensions_mut().insert(peer.clone());
         }

@@ -29,6 +29,8 @@ pub mod audit;
 pub mod cli;
 #[cfg(feature = "server")]
 pub mod config;
+#[cfg(all(feature = "server", any(fuzzing, test)))]
+pub mod fuzzing;
 #[cfg(feature = "server")]
 mod http;
 #[cfg(feature = "server")]

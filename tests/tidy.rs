@@ -36,6 +36,8 @@ const ROOMS: &[Room] = &[
            because: "the log tells of everything and depends on nothing" },
     Room { name: "transfer", may_import: &["identity", "store", "model"],
            because: "what users look like outside does not depend on who asks for them, or whom it is told" },
+    Room { name: "fuzzing", may_import: &["rpc", "http", "server", "transfer", "identity", "peer", "store", "auth", "model"],
+           because: "each property stands beside its parser, and no part of the service knows that it is fuzzed" },
     Room { name: "shutdown", may_import: &[],
            because: "when to stop is the operating system's to say" },
     Room { name: "identity", may_import: &["store", "auth", "audit", "metrics", "model"],

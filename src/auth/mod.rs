@@ -59,4 +59,6 @@ pub use keys::{KeySet, Keys, VerifyingKey};
 pub use layer::{AuthLayer, AuthService};
 pub use policy::{Access, Policy, PolicyError};
 pub use resource_server::{ResourceServer, ResourceServerSettings, UntilExpiry};
+#[cfg(all(feature = "server", any(fuzzing, test)))]
+pub(crate) use verifier::fuzz as fuzz_access_token;
 pub use verifier::{Verifier, VerifierSettings};

@@ -206,6 +206,57 @@ fn decoded(part: &str) -> Result<Vec<u8>, Error> {
     Base64UrlUnpadded::decode_vec(part).map_err(|_| NOT_A_JWT)
 }
 
+/// What must hold for any bytes, as a token, as its header, and as its claims: nobody who lacks the key is believed.
+#[cfg(all(feature = "server", any(fuzzing, test)))]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    use futures_util::FutureExt;
+
+    /// One key, whose private part nobody has: its point is that of RFC 7515 appendix A.3.
+    struct OneKey(Arc<super::KeySet>);
+    impl Keys for OneKey {
+        fn current(&self) -> impl Future<Output = Result<Arc<super::KeySet>, Error>> + Send {
+            std::future::ready(Ok(Arc::clone(&self.0)))
+        }
+    }
+    static VERIFIER: std::sync::LazyLock<Verifier<OneKey>> = std::sync::LazyLock::new(|| {
+        let jwk = serde_json::from_str(
+            r#"{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}"#,
+        );
+        let key = VerifyingKey::new(
+            crate::model::KeyId("k".to_owned()),
+            crate::model::SigningAlg::Es256,
+            &jwk.expect("it is a JWK"),
+        );
+        let keys = [Arc::new(key.expect("it is a key"))].into_iter().collect();
+        let settings = VerifierSettings {
+            issuer: "https://id.example".to_owned(),
+            audience: "signet".to_owned(),
+            leeway: Duration::from_mins(1),
+            cache_size: 16,
+        };
+        let clock = Clock::manual(crate::model::Timestamp::from_micros(1_795_435_200_000_000));
+        Verifier::new(OneKey(Arc::new(keys)), clock, settings)
+    });
+
+    let encoded = Base64UrlUnpadded::encode_string(bytes);
+    let of_claims = format!(r"{}.{encoded}.{}", HEADER, "A".repeat(86));
+    let tokens =
+        [str::from_utf8(bytes).unwrap_or_default().to_owned(), format!("{encoded}.{encoded}.AA"), of_claims];
+    for token in tokens {
+        let verified = VERIFIER.verify(&token, "signet").now_or_never();
+        assert!(verified.is_some_and(|verified| verified.is_err()), "{token}");
+    }
+    let _ = NamedKey::read(&encoded);
+    if let Ok(claims) = VERIFIER.check_claims(&encoded) {
+        assert!(claims.are_consistent() && claims.iss == "https://id.example");
+        let _ = (VERIFIER.check_time(&claims), claims.subject(), claims.has_scope("profile"));
+    }
+}
+
+/// `{"typ":"at+jwt","alg":"ES256","kid":"k"}`
+#[cfg(all(feature = "server", any(fuzzing, test)))]
+const HEADER: &str = "eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJFUzI1NiIsImtpZCI6ImsifQ";
+
 #[cfg(test)]
 mod tests {
     use super::*;

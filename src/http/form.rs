@@ -132,6 +132,18 @@ pub(super) fn decoded(text: &[u8]) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
+#[cfg(any(fuzzing, test))]
+/// What must hold for any `body`: what is read at all is read as the URL standard reads it.
+pub(crate) fn fuzz(body: &[u8]) {
+    if let Some(mut form) = Form::parse(body) {
+        let ours = form.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let theirs: Vec<_> = url::form_urlencoded::parse(body).into_owned().collect();
+        assert!(ours.eq(theirs.iter().map(|(name, value)| (name.as_str(), value.as_str()))));
+        let _ = (form.optional("grant_type"), form.any_number("resource"), form.required("username"));
+        let _ = form.check();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use axum::http::HeaderValue;

@@ -26,6 +26,9 @@ pub(crate) use discovery::Discovery;
 pub(crate) use limits::HttpLimits;
 pub(crate) use oauth::OAuth;
 
+#[cfg(any(fuzzing, test))]
+pub(crate) use form::fuzz as fuzz_form;
+
 use refusal::Refusal;
 
 /// Where the public keys are.

@@ -83,6 +83,14 @@ fn value(text: &str) -> Option<(Cow<'_, str>, &str)> {
     }
 }
 
+/// What must hold for any `header`: the names in it are those of one certificate that can be read by itself.
+#[cfg(any(fuzzing, test))]
+pub(crate) fn fuzz(header: &[u8]) {
+    if let Some(names) = certificate(header) {
+        assert!(!header.is_empty(), "{names:?} come from nothing");
+    }
+}
+
 /// A header that tells of a certificate, and the URI in that.
 #[cfg(test)]
 pub(super) fn example() -> (String, String) {

@@ -13,6 +13,8 @@ use forwarded::FORWARDED_CLIENT_CERT;
 
 pub(crate) use address::PeerAddress;
 pub(crate) use names::{names, validity};
+#[cfg(any(fuzzing, test))]
+pub(crate) use {forwarded::fuzz as fuzz_client_cert_header, names::fuzz as fuzz_certificate};
 
 /// Who has shown a certificate on a connection that the configured certification authorities vouch for. An extension of each
 /// request of that connection.

@@ -41,3 +41,12 @@ fn times(certificate: &Certificate) -> (Timestamp, Timestamp) {
     let validity = certificate.tbs_certificate().validity();
     (at(validity.not_before), at(validity.not_after))
 }
+
+/// What must hold for any `der`: whoever has names has times.
+#[cfg(any(fuzzing, test))]
+pub(crate) fn fuzz(der: &[u8]) {
+    if let Ok(names) = names(der) {
+        assert!(validity(der).is_ok_and(|(_, end)| end == names.expire_time));
+        let _ = names.spiffe_id();
+    }
+}

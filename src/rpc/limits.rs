@@ -76,6 +76,14 @@ fn parse_timeout(text: &str) -> Option<Duration> {
     }
 }
 
+/// What must hold for any `text`: a timeout that can be read is at most eight digits of its unit.
+#[cfg(any(fuzzing, test))]
+pub(crate) fn fuzz(text: &[u8]) {
+    if let Some(timeout) = str::from_utf8(text).ok().and_then(parse_timeout) {
+        assert!(text.len() <= 9 && timeout <= Duration::from_hours(99_999_999));
+    }
+}
+
 // ===== the plumbing of tower =====
 
 impl<Inner> Layer<Inner> for LimitsLayer {

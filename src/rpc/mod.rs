@@ -12,6 +12,9 @@ pub(crate) mod protocol;
 mod token_service;
 pub(crate) mod web;
 
+#[cfg(any(fuzzing, test))]
+pub(crate) use {limits::fuzz as fuzz_grpc_timeout, web::fuzz as fuzz_grpc_web};
+
 pub(crate) use ext_authz::{ExtAuthzRpc, HeaderNames};
 pub(crate) use identity_service::IdentityRpc;
 pub(crate) use token_service::TokenRpc;

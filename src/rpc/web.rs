@@ -143,3 +143,30 @@ where
         Box::pin(async move { Ok(answer.await?.map(MeteredBody::from)) })
     }
 }
+
+/// What must hold for any bytes, whose first chooses the content type: a body of gRPC-Web is translated or refused, and ends.
+#[cfg(any(fuzzing, test))]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    use http_body_util::{BodyExt, Full};
+    use tower::ServiceExt;
+
+    let Some((kind, body)) = bytes.split_first() else { return };
+    let echo = tower::service_fn(|request: Request<Body>| -> MeteredFuture<std::convert::Infallible> {
+        Box::pin(async move {
+            let body = match request.into_body().collect().await {
+                Ok(body) => Body::new(Full::new(body.to_bytes())),
+                Err(_) => Body::empty(),
+            };
+            Ok(Response::new(MeteredBody::from(body)))
+        })
+    });
+    let request = Request::post("/identity.v1.IdentityService/SignUp")
+        .header(CONTENT_TYPE, CONTENT_TYPES[usize::from(*kind) % CONTENT_TYPES.len()])
+        .body(Body::new(Full::new(prost::bytes::Bytes::copy_from_slice(body))));
+    let answered = async {
+        let answer = WebLayer::new(Vec::new()).layer(echo).oneshot(request.expect("it is a request")).await;
+        answer.map(http::Response::into_body).expect("nothing fails").collect().await.is_ok()
+    };
+    // All bytes are there, so nothing waits.
+    assert!(futures_util::FutureExt::now_or_never(answered).is_some());
+}

@@ -26,3 +26,18 @@ pub(super) async fn read(
     }
     Ok(join(Cursor::new(said).chain(reader), writer))
 }
+
+/// What must hold for any `said`: a connection that is given back says all of it.
+#[cfg(any(fuzzing, test))]
+pub(crate) fn fuzz(said: &[u8]) {
+    let all = async {
+        let mut stream = read(Cursor::new(said.to_vec()), tokio::io::sink()).await?;
+        let mut heard = Vec::new();
+        stream.read_to_end(&mut heard).await?;
+        io::Result::Ok(heard)
+    };
+    // Nothing in it waits: the bytes are there.
+    if let Some(Ok(heard)) = futures_util::FutureExt::now_or_never(all) {
+        assert_eq!(heard, said);
+    }
+}

@@ -28,6 +28,9 @@ use crate::{
     rpc::health::HealthRpc,
 };
 
+#[cfg(any(fuzzing, test))]
+pub(crate) use greeting::fuzz as fuzz_greeting;
+
 pub use backup::{BackedUp, RestoreOptions, Restored, backup, restore};
 pub use database::{Missing, OpenDatabase};
 pub use grpc::{descriptor_set, policy};

@@ -162,6 +162,18 @@ fn json<T: DeserializeOwned>(part: &str) -> Result<T, &'static str> {
     serde_json::from_slice(&bytes).map_err(|_| "it lacks what an assertion must say")
 }
 
+/// What must hold for any bytes, as an assertion and as its claims: no name comes out of what cannot be read.
+#[cfg(any(fuzzing, test))]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    let encoded = Base64UrlUnpadded::encode_string(bytes);
+    for text in [str::from_utf8(bytes).unwrap_or_default(), &format!("eyJhbGciOiJFUzI1NiJ9.{encoded}.AAAA")] {
+        if let Ok(assertion) = Assertion::parse(text) {
+            assert!(text.len() <= MAX_BYTES && text.starts_with(assertion.signed));
+            let _ = assertion.client_id();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

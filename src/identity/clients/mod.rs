@@ -19,6 +19,8 @@ use crate::{
 };
 use keys::ClientKeys;
 
+#[cfg(any(fuzzing, test))]
+pub(crate) use assertion::fuzz as fuzz_assertion;
 pub use judging::{ClientAuthentication, ClientCredential, Requester};
 pub use keys::{ASSERTION_ALGORITHMS, read_public_keys};
 pub use registry::{ClientProof, ClientRegistry, NewClient, RegistryError};

@@ -1,0 +1,190 @@
+//! Owns the list of what is fuzzed: for each parser of what strangers write, the property that must hold for any bytes.
+//!
+//! `fuzz/` runs them under libFuzzer, by these names. The ordinary tests replay the committed corpus, so that what was found once is
+//! looked for at every change.
+
+use crate::{
+    auth::fuzz_access_token,
+    http::fuzz_form,
+    identity::{
+        RefreshToken,
+        clients::fuzz_assertion,
+        passwords::{Argon2Params, adopt},
+    },
+    model::{
+        Clock, NameSet, Password, PasswordRules, SpiffeId, Timestamp, Username,
+        profile::{DisplayName, Email},
+    },
+    peer::{fuzz_certificate, fuzz_client_cert_header},
+    rpc::{fuzz_grpc_timeout, fuzz_grpc_web},
+    server::fuzz_greeting,
+    store::Location,
+    transfer::{Columns, Judge, MAX_ROW_BYTES, read_csv, read_ndjson},
+};
+
+/// A property of any bytes.
+pub type Target = fn(&[u8]);
+
+/// Every target: each has a program `fuzz/fuzz_targets/NAME.rs` and a folder `fuzz/corpus/NAME`.
+pub const TARGETS: &[(&str, Target)] = &[
+    ("access_token", fuzz_access_token),
+    ("assertion", fuzz_assertion),
+    ("certificate", fuzz_certificate),
+    ("client_cert_header", fuzz_client_cert_header),
+    ("csv", csv),
+    ("database_url", database_url),
+    ("form", fuzz_form),
+    ("greeting", fuzz_greeting),
+    ("grpc_timeout", fuzz_grpc_timeout),
+    ("grpc_web", fuzz_grpc_web),
+    ("name", name),
+    ("ndjson", ndjson),
+    ("password", password),
+    ("password_hash", password_hash),
+    ("scope", scope),
+];
+
+/// Runs the target `name` on `bytes`.
+///
+/// # Panics
+/// If its property does not hold, or if there is no such target.
+pub fn run(name: &str, bytes: &[u8]) {
+    let target = TARGETS.iter().find(|(known, _)| *known == name);
+    target.unwrap_or_else(|| panic!("there is no target {name}")).1(bytes);
+}
+
+/// The parameters of this service's own hashes.
+const ARGON2: Argon2Params = Argon2Params { memory_kib: 19_456, iterations: 2, parallelism: 1 };
+
+fn judge() -> Judge {
+    Judge { argon2: ARGON2, clock: Clock::manual(Timestamp::from_micros(1_795_435_200_000_000)) }
+}
+
+/// A file of users has a row for a line at most, in their order, however it is broken; none is longer than a row may be.
+fn csv(bytes: &[u8]) {
+    let mut last = 0;
+    let read = read_csv(bytes, &Columns::default(), &judge(), |batch| {
+        for row in &batch.rows {
+            assert!(row.place > last, "rows come in their order");
+            last = row.place;
+        }
+        true
+    });
+    assert!(read.is_ok() || last <= bytes.len() as u64);
+}
+
+/// As of CSV; and no username is longer than the line that it stands in.
+fn ndjson(bytes: &[u8]) {
+    let mut last = 0;
+    let read = read_ndjson(bytes, &judge(), |batch| {
+        for row in &batch.rows {
+            assert!(row.place > last, "rows come in their order");
+            assert!(row.username.as_ref().is_none_or(|name| name.len() <= MAX_ROW_BYTES));
+            last = row.place;
+        }
+        true
+    });
+    assert!(read.is_ok(), "bytes in memory can be read");
+}
+
+/// What is taken over can be read again, and stays what it is.
+fn password_hash(bytes: &[u8]) {
+    let Ok(text) = str::from_utf8(bytes) else { return };
+    if let Ok(kept) = adopt(text, ARGON2) {
+        assert!(kept.len() <= 255, "it fits its column");
+        assert_eq!(adopt(&kept, ARGON2).as_ref(), Ok(&kept));
+    }
+}
+
+/// Whatever stands around a password, it is neither shown nor repeated in what is wrong with the URL.
+fn database_url(bytes: &[u8]) {
+    const SECRET: &str = "Zt7pQwX";
+    let Ok(text) = str::from_utf8(bytes) else { return };
+    let _ = text.parse::<Location>();
+    let (around, rest) = text.split_once('\n').unwrap_or((text, "db.example/signet"));
+    for scheme in ["postgres", "mysql"] {
+        let url = format!("{scheme}://signet:{SECRET}{around}{SECRET}@{rest}");
+        let said = match url.parse::<Location>() {
+            Ok(Location::Server(server)) => format!("{server} {server:?}"),
+            Ok(Location::File(path)) => panic!("{url} is the file {}", path.display()),
+            Err(problem) => problem,
+        };
+        assert!(!said.contains(SECRET), "{url}: {said}");
+    }
+}
+
+/// The canonical form of a name is its own; what has been accepted once is accepted again.
+fn name(bytes: &[u8]) {
+    let Ok(text) = str::from_utf8(bytes) else { return };
+    if let Ok(name) = Username::parse(text) {
+        assert!(name.canonical().len() <= 255 && name.typed() == text);
+        assert_eq!(Username::parse(name.canonical()).expect("it is a name").canonical(), name.canonical());
+    }
+    if let Ok(email) = Email::parse(text) {
+        assert_eq!(Email::parse(email.as_str()), Ok(email));
+    }
+    if let Ok(display_name) = DisplayName::parse(text) {
+        assert_eq!(DisplayName::parse(display_name.as_str()), Ok(display_name));
+    }
+}
+
+/// A password that an account may have can be logged in with, and is hashed from the same bytes.
+fn password(bytes: &[u8]) {
+    let Ok(text) = str::from_utf8(bytes) else { return };
+    let login = Password::for_login(text);
+    if let Ok(new) = (PasswordRules { min_chars: 8 }).check(text, None) {
+        let login = login.expect("a password that was taken can be typed");
+        assert!(login.prepared() == new.prepared() && login.raw() == new.raw());
+    }
+}
+
+/// A set of names is read as it is written; a token, an id that has the form of one too.
+fn scope(bytes: &[u8]) {
+    let Ok(text) = str::from_utf8(bytes) else { return };
+    if let Ok(set) = NameSet::parse(text) {
+        assert_eq!(NameSet::parse(set.as_str()), Ok(set));
+    }
+    if let Some(token) = RefreshToken::parse(text) {
+        assert_eq!(token.text(), text);
+    }
+    if let Ok(id) = text.parse::<SpiffeId>() {
+        assert_eq!(id.as_str().parse(), Ok(id));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, fs, path::Path};
+
+    use super::*;
+
+    /// The names of the entries of `folder`, without what follows a dot.
+    fn entries(folder: &str) -> BTreeSet<String> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        entries.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn every_target_has_its_program_and_its_corpus() {
+        let names: BTreeSet<String> = TARGETS.iter().map(|(name, _)| (*name).to_owned()).collect();
+        assert_eq!(entries("fuzz/fuzz_targets"), names);
+        assert_eq!(entries("fuzz/corpus"), names);
+    }
+
+    #[test]
+    fn every_property_holds_for_the_corpus() {
+        let mut replayed = 0;
+        for (name, target) in TARGETS {
+            target(b"");
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(name);
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                println!("{}", path.display());
+                target(&fs::read(path).unwrap());
+                replayed += 1;
+            }
+        }
+        assert!(replayed >= TARGETS.len(), "each has a corpus of its own");
+    }
+}

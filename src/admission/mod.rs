@@ -1,6 +1,7 @@
 //! Owns what is bounded alike for every request, whichever protocol brings it: the places among the calls in flight, and the
 //! size of the headers.
 
+mod bounds;
 mod connection;
 
 use std::{sync::Arc, time::Duration};
@@ -10,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::model::Error;
 
+pub(crate) use bounds::{Bounds, Resources, SetBounds};
 pub(crate) use connection::ConnectionHandle;
 
 /// When to try again after all places were taken: a call takes milliseconds.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use clap::{Args, builder::RangedU64ValueParser, value_parser};
 
 use super::duration;
@@ -10,6 +11,12 @@ use super::duration;
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Limits")]
 pub struct LimitConfig {
+    /// How much memory the process should take, such as `512MiB`. The limits below that are not set follow from it
+    /// (docs/OPERATIONS.md). If it is set, a start whose limits do not fit into it is refused. Default: three quarters of the
+    /// container's limit or, without one, a quarter of the machine's memory, and at least 256MiB.
+    #[arg(long, env = "SIGNET_MEMORY_BUDGET", global = true, value_name = "BYTES", value_parser = memory)]
+    pub memory_budget: Option<ByteSize>,
+
     /// How long a call may take; a shorter deadline of the client's own wins (1s to 5m).
     #[arg(long, env = "SIGNET_REQUEST_TIMEOUT", global = true, value_name = "DURATION", default_value = "10s", value_parser = duration::<1, 300>)]
     pub request_timeout: Duration,
@@ -22,18 +29,25 @@ pub struct LimitConfig {
     #[arg(long, env = "SIGNET_MAX_HEADER_BYTES", global = true, value_name = "BYTES", default_value_t = 16_384, value_parser = value_parser!(u32).range(8_192..=1_048_576))]
     pub max_header_bytes: u32,
 
-    /// How many calls one connection may have open: keeps one client from taking all places.
-    #[arg(long, env = "SIGNET_MAX_CONCURRENT_STREAMS", global = true, value_name = "COUNT", default_value_t = 256, value_parser = value_parser!(u32).range(1..=65_536))]
-    pub max_concurrent_streams: u32,
+    /// How many calls one connection may have open: keeps one client from taking all places. Default: by --memory-budget, at
+    /// most 256.
+    #[arg(long, env = "SIGNET_MAX_CONCURRENT_STREAMS", global = true, value_name = "COUNT", value_parser = value_parser!(u32).range(1..=65_536))]
+    pub max_concurrent_streams: Option<u32>,
 
     /// How many calls may be in flight over all connections, those over HTTP among them; what comes on top is refused at once
-    /// (RESOURCE_EXHAUSTED).
-    #[arg(long, env = "SIGNET_MAX_IN_FLIGHT_CALLS", global = true, value_name = "COUNT", default_value_t = 4_096, value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
-    pub max_in_flight_calls: usize,
+    /// (RESOURCE_EXHAUSTED). Default: by --memory-budget, at most 4096.
+    #[arg(long, env = "SIGNET_MAX_IN_FLIGHT_CALLS", global = true, value_name = "COUNT", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
+    pub max_in_flight_calls: Option<usize>,
 
-    /// How many connections may be open on each address; what comes on top is closed at once. Bounded by the open-files limit.
-    #[arg(long, env = "SIGNET_MAX_CONNECTIONS", global = true, value_name = "COUNT", default_value_t = 8_192, value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
-    pub max_connections: usize,
+    /// How many connections may be open on each address. If there are so many, the one that has been without a call for longest is
+    /// closed for the next. Default: by --memory-budget, at most 8192. Bounded by how many files the system lets the process open.
+    #[arg(long, env = "SIGNET_MAX_CONNECTIONS", global = true, value_name = "COUNT", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
+    pub max_connections: Option<usize>,
+
+    /// How many of them one peer may have, on each address: an IPv4 address or an IPv6 /64; an IPv6 /48 may have twice as many. What
+    /// comes on top is closed at once. Default: a quarter of --max-connections, and at least 16.
+    #[arg(long, env = "SIGNET_MAX_CONNECTIONS_PER_PEER", global = true, value_name = "COUNT", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
+    pub max_connections_per_peer: Option<usize>,
 
     /// How long a connection may be silent before it is pinged: shorter than what common load balancers take for dead (1s to 1h).
     #[arg(long, env = "SIGNET_KEEPALIVE_INTERVAL", global = true, value_name = "DURATION", default_value = "30s", value_parser = duration::<1, 3_600>)]
@@ -57,4 +71,15 @@ pub struct LimitConfig {
     /// age (0s to 1h).
     #[arg(long, env = "SIGNET_DRAIN_TIMEOUT", global = true, value_name = "DURATION", default_value = "30s", value_parser = duration::<0, 3_600>)]
     pub drain_timeout: Duration,
+}
+
+/// An amount of memory, such as `512MiB`.
+fn memory(text: &str) -> Result<ByteSize, String> {
+    // Less than the program itself takes cannot be meant.
+    let least = ByteSize::mib(64);
+    match text.parse::<ByteSize>() {
+        Ok(size) if size >= least => Ok(size),
+        Ok(_) => Err(format!("must be at least {least}")),
+        Err(_) => Err("must be an amount of memory such as `512MiB`, `1GiB` or `536870912`".to_owned()),
+    }
 }

@@ -23,7 +23,7 @@ use tower::{Service, ServiceExt};
 
 use super::{greeting, tls::ListenerTls};
 use crate::{
-    admission::ConnectionHandle,
+    admission::{Bounds, ConnectionHandle},
     config::LimitConfig,
     metrics::ListenerMetrics,
     peer::{Peer, PeerAddress},
@@ -42,6 +42,7 @@ pub(super) struct Connections {
     tls: Option<ListenerTls>,
     builder: Builder<TokioExecutor>,
     limits: LimitConfig,
+    most: usize,
     metrics: ListenerMetrics,
     /// Cancelled when no more connections are taken and those that are open shall finish.
     draining: CancellationToken,
@@ -51,13 +52,18 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    pub(super) fn new(tls: Option<ListenerTls>, limits: LimitConfig, metrics: ListenerMetrics) -> Self {
+    pub(super) fn new(
+        tls: Option<ListenerTls>,
+        limits: LimitConfig,
+        bounds: &Bounds,
+        metrics: ListenerMetrics,
+    ) -> Self {
         let mut builder = Builder::new(TokioExecutor::new());
         let read_header_bytes = limits.max_header_bytes.saturating_mul(READ_HEADERS_FACTOR);
         builder
             .http2()
             .timer(TokioTimer::new())
-            .max_concurrent_streams(limits.max_concurrent_streams)
+            .max_concurrent_streams(bounds.max_concurrent_streams)
             .max_header_list_size(read_header_bytes)
             .keep_alive_interval(limits.keepalive_interval)
             .keep_alive_timeout(limits.keepalive_timeout);
@@ -71,6 +77,7 @@ impl Connections {
             tls,
             builder,
             limits,
+            most: bounds.max_connections,
             metrics,
             draining: CancellationToken::new(),
             cut: CancellationToken::new(),
@@ -91,7 +98,7 @@ impl Connections {
         B::Data: Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let places = Arc::new(Semaphore::new(self.limits.max_connections));
+        let places = Arc::new(Semaphore::new(self.most));
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,

@@ -37,7 +37,7 @@ pub(super) fn service(
     let discovery = Discovery::new(issuer, password_grant, tls_client_auth, Arc::clone(&parts.keyring));
     let limits = HttpLimits::new(
         parts.calls.clone(),
-        Places::new(config.limits.max_in_flight_calls),
+        Places::new(parts.bounds.max_in_flight_calls),
         config.limits.request_timeout,
         config.limits.max_message_bytes,
         config.limits.max_header_bytes,

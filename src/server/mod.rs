@@ -2,6 +2,7 @@
 
 mod backup;
 mod backup_file;
+mod bounds;
 mod connections;
 mod data_dir;
 mod database;
@@ -10,6 +11,7 @@ mod greeting;
 mod grpc;
 mod http;
 mod master_key_file;
+mod memory;
 mod parts;
 mod reseal;
 mod tls;
@@ -20,6 +22,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    admission::Bounds,
     audit::Audit,
     config::{Config, ConfigError, ExtAuthzAddr, Switch},
     identity::{KeyRotation, Readiness, keyring::KeyringError, passwords::Argon2Params},
@@ -57,9 +60,6 @@ const MIN_CHANGES_INTERVAL: Duration = Duration::from_millis(50);
 
 /// How many connections may wait to be accepted.
 const BACKLOG: u32 = 1_024;
-
-/// File descriptors that are not connections: the database, the log, the runtime's own.
-const OTHER_FILES: u64 = 64;
 
 /// A server that is ready to serve: bound, migrated, its keys open.
 pub struct Server {
@@ -135,11 +135,11 @@ impl Server {
     /// # Errors
     /// If a setting cannot be used, or something that the service needs fails.
     pub async fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
-        raise_open_files_limit(config.limits.max_connections);
         let argon2 = config.passwords.argon2()?;
+        let bounds = bounds::fit(&config, &argon2)?;
         let metrics = Arc::new(Metrics::new());
         let audit = open_audit_log(&config, &clock, &metrics)?;
-        let prepared = Box::pin(Self::prepare(config, argon2, audit.clone(), metrics, clock)).await;
+        let prepared = Box::pin(Self::prepare(config, argon2, bounds, audit.clone(), metrics, clock)).await;
         if prepared.is_err() {
             // A key may have been made by then.
             audit.flush().await;
@@ -150,6 +150,7 @@ impl Server {
     async fn prepare(
         config: Config,
         argon2: Argon2Params,
+        bounds: Bounds,
         audit: Audit,
         metrics: Arc<Metrics>,
         clock: Clock,
@@ -175,7 +176,7 @@ impl Server {
         let statements = metrics.database.clone();
         let store = store.observed(move |took, failed| statements.statement(took, failed));
         let rotation = KeyRotation::new(store.clone(), master_key, keys, clock.clone(), audit.clone());
-        let foundation = Foundation { argon2, store, rotation, audit, metrics, clock };
+        let foundation = Foundation { argon2, bounds, store, rotation, audit, metrics, clock };
         let parts = Parts::build(foundation, &config).await?;
         parts.readiness.check().await;
         let (grpc, http) = (grpc.listen()?, http.listen()?);
@@ -204,6 +205,7 @@ impl Server {
                 move || parts::seconds(tls.expire_time()),
             );
         }
+        bounds::tell(&parts.bounds, &config.limits);
         Ok(Self { grpc, http, ext_authz, tls, started, parts, config })
     }
 
@@ -225,7 +227,8 @@ impl Server {
         let http_service = http::service(&parts, &config);
         let connections = |name, listener| {
             let tls = tls.as_ref().map(|tls| tls.on(listener));
-            Connections::new(tls, config.limits.clone(), parts.metrics.connections.listener(name))
+            let metrics = parts.metrics.connections.listener(name);
+            Connections::new(tls, config.limits.clone(), &parts.bounds, metrics)
         };
         let grpc_connections = connections("grpc", Listener::Grpc);
         let http_connections = connections("http", Listener::Http);
@@ -372,18 +375,4 @@ fn cannot_take(setting: &'static str, addr: SocketAddr, error: &io::Error) -> Co
         _ => error.to_string(),
     };
     ConfigError::new(setting, format!("{addr} cannot be taken: {problem}"))
-}
-
-/// Lets the process open as many files as the system allows it, which most systems do not by default.
-fn raise_open_files_limit(max_connections: usize) {
-    let wanted =
-        u64::try_from(max_connections).unwrap_or(u64::MAX).saturating_mul(2).saturating_add(OTHER_FILES);
-    match rlimit::increase_nofile_limit(wanted) {
-        Ok(limit) if limit < wanted => tracing::warn!(
-            open_files_limit = limit,
-            "the system's limit of open files is below what --max-connections may need"
-        ),
-        Ok(_) => {}
-        Err(error) => tracing::warn!(error = %error, "the limit of open files could not be raised"),
-    }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::StartError;
 use crate::{
-    admission::Places,
+    admission::{Bounds, Places},
     audit::Audit,
     auth::{Authenticator, Verifier},
     config::Config,
@@ -26,6 +26,7 @@ pub(super) struct Parts {
     pub(super) introspection: Arc<Introspection>,
     pub(super) revocation: Arc<Revocation>,
     pub(super) authenticator: Arc<Authenticator<Arc<Keyring>, GoodStanding>>,
+    pub(super) bounds: Bounds,
     /// Of every protocol.
     pub(super) calls: Places,
     pub(super) keyring: Arc<Keyring>,
@@ -40,6 +41,7 @@ pub(super) struct Parts {
 /// What the parts are built on.
 pub(super) struct Foundation {
     pub(super) argon2: Argon2Params,
+    pub(super) bounds: Bounds,
     pub(super) store: Store,
     pub(super) rotation: KeyRotation,
     pub(super) audit: Audit,
@@ -53,7 +55,7 @@ impl Parts {
     /// # Errors
     /// If the hash threads do not start, the database does not answer, or the master key is not the one of its keys.
     pub(super) async fn build(foundation: Foundation, config: &Config) -> Result<Self, StartError> {
-        let Foundation { argon2, store, rotation, audit, metrics, clock } = foundation;
+        let Foundation { argon2, bounds, store, rotation, audit, metrics, clock } = foundation;
         let passwords = Passwords::start(argon2, config.passwords.pool(), metrics.hashing.clone())
             .map_err(Error::internal)?;
         // Before anything is read that may change.
@@ -108,7 +110,8 @@ impl Parts {
             introspection,
             revocation,
             authenticator,
-            calls: Places::new(config.limits.max_in_flight_calls),
+            calls: Places::new(bounds.max_in_flight_calls),
+            bounds,
             keyring,
             changes,
             readiness,

@@ -1,0 +1,249 @@
+//! Owns how many connections, calls, streams and bytes fit into the memory that the process may take, and the files that it may open.
+//!
+//! docs/OPERATIONS.md has the same formula for the operator.
+
+/// What one connection takes: 21 KB when it is idle, and room for what is being read and written on it.
+const CONNECTION_BYTES: u64 = 32 * KIB;
+
+/// What one call takes beside its bytes: its stream, its headers, and the state of its handler.
+const CALL_BYTES: u64 = 16 * KIB;
+
+/// What one stream takes that is no call yet, or a call that lasts.
+const STREAM_BYTES: u64 = 8 * KIB;
+
+/// What the process takes before anybody connects, without hash threads, caches and connections to the database.
+const BASE_BYTES: u64 = 24 * MIB;
+
+/// What is left of the budget is divided into so many parts. Two of them nobody gets: allocators keep more than they give.
+const PARTS: u64 = 16;
+const CONNECTION_PARTS: u64 = 6;
+const BYTE_PARTS: u64 = 4;
+const CALL_PARTS: u64 = 2;
+const STREAM_PARTS: u64 = 2;
+
+/// Of each listener, however much memory there is: more would only hide that replicas are missing.
+const MOST: Share = Share { connections: 8_192, calls: 4_096, streams: 65_536, bytes: 256 * MIB };
+
+/// Of each listener, however little memory there is: with less the service is of no use.
+const FEWEST: Share = Share { connections: 64, calls: 64, streams: 256, bytes: MIB };
+
+/// Of a listener's connections one peer may have one in so many, but always [`FEWEST_PER_PEER`].
+const PEERS: usize = 4;
+const FEWEST_PER_PEER: usize = 16;
+
+/// Of a listener's streams one connection may have one in so many, within [`FEWEST_STREAMS`] and [`MOST_STREAMS`].
+const CONNECTIONS_TO_FILL: u64 = 4;
+const FEWEST_STREAMS: u64 = 16;
+const MOST_STREAMS: u64 = 256;
+
+const KIB: u64 = 1_024;
+const MIB: u64 = 1_024 * KIB;
+
+/// What bounds follow from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Resources {
+    /// The bytes of memory that the process may take.
+    pub(crate) memory_budget: u64,
+    /// What hash threads, caches and the database take of them.
+    pub(crate) reserved_bytes: u64,
+    /// How many files may be open for connections; none: as many as are wanted.
+    pub(crate) open_files: Option<u64>,
+    /// How many listeners share all of that.
+    pub(crate) listeners: u64,
+}
+
+/// The bounds that the operator has set: they hold, whatever follows from the resources.
+#[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::struct_field_names, reason = "they are named as the settings are")]
+pub(crate) struct SetBounds {
+    pub(crate) max_connections: Option<usize>,
+    pub(crate) max_connections_per_peer: Option<usize>,
+    pub(crate) max_concurrent_streams: Option<u32>,
+    pub(crate) max_in_flight_calls: Option<usize>,
+}
+
+/// What is bounded, in plain numbers. Each listener has its own: what one of them is full of takes nothing from the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Bounds {
+    /// The bytes of memory that the process may take.
+    pub(crate) memory_budget: u64,
+    /// The bytes that everything comes to if each bound is reached.
+    pub(crate) needed_bytes: u64,
+    /// The connections of one listener.
+    pub(crate) max_connections: usize,
+    /// Of these the connections of one peer: [`crate::model::Network`].
+    pub(crate) max_connections_per_peer: usize,
+    /// Of these the connections of one site: [`crate::model::Network::site`].
+    pub(crate) max_connections_per_site: usize,
+    /// The streams of one connection.
+    pub(crate) max_concurrent_streams: u32,
+    /// The calls in flight of one listener.
+    pub(crate) max_in_flight_calls: usize,
+    /// The streams of one listener that are no calls yet, or last longer than a call.
+    pub(crate) max_streams: usize,
+    /// The bytes of one listener that have arrived of requests that are not complete, or are not sent yet of answers.
+    pub(crate) max_pending_bytes: usize,
+}
+
+/// What one listener gets.
+#[derive(Clone, Copy)]
+struct Share {
+    connections: u64,
+    calls: u64,
+    streams: u64,
+    bytes: u64,
+}
+
+impl Bounds {
+    /// The bounds that follow from `resources`, but for those that are `set`.
+    pub(crate) fn new(resources: &Resources, set: &SetBounds) -> Self {
+        let Resources { memory_budget, reserved_bytes, open_files, listeners } = *resources;
+        let listeners = listeners.max(1);
+        let fixed = reserved_bytes.saturating_add(BASE_BYTES);
+        let left = memory_budget.saturating_sub(fixed) / listeners;
+        let fits =
+            |parts: u64, cost: u64, fewest: u64, most: u64| (left / PARTS * parts / cost).clamp(fewest, most);
+        let derived = Share {
+            connections: fits(CONNECTION_PARTS, CONNECTION_BYTES, FEWEST.connections, MOST.connections),
+            calls: fits(CALL_PARTS, CALL_BYTES, FEWEST.calls, MOST.calls),
+            streams: fits(STREAM_PARTS, STREAM_BYTES, FEWEST.streams, MOST.streams),
+            bytes: fits(BYTE_PARTS, 1, FEWEST.bytes, MOST.bytes),
+        };
+        let files = open_files.map_or(u64::MAX, |files| (files / listeners).max(1));
+        let share = Share {
+            connections: set.max_connections.map_or(derived.connections, wide).min(files),
+            calls: set.max_in_flight_calls.map_or(derived.calls, wide),
+            ..derived
+        };
+        let max_connections = narrow(share.connections);
+        let per_peer =
+            set.max_connections_per_peer.unwrap_or_else(|| (max_connections / PEERS).max(FEWEST_PER_PEER));
+        let streams = (share.streams / CONNECTIONS_TO_FILL).clamp(FEWEST_STREAMS, MOST_STREAMS);
+        Self {
+            memory_budget,
+            needed_bytes: fixed.saturating_add(share.bytes_needed().saturating_mul(listeners)),
+            max_connections,
+            max_connections_per_peer: per_peer.min(max_connections),
+            max_connections_per_site: per_peer.saturating_mul(2).min(max_connections),
+            max_concurrent_streams: set
+                .max_concurrent_streams
+                .unwrap_or_else(|| u32::try_from(streams).unwrap_or(u32::MAX)),
+            max_in_flight_calls: narrow(share.calls),
+            max_streams: narrow(share.streams),
+            max_pending_bytes: narrow(share.bytes),
+        }
+    }
+
+    /// Whether the bounds do not fit into the memory.
+    pub(crate) const fn exceed_budget(&self) -> bool {
+        self.needed_bytes > self.memory_budget
+    }
+}
+
+impl Share {
+    const fn bytes_needed(self) -> u64 {
+        let connections = self.connections.saturating_mul(CONNECTION_BYTES);
+        let calls = self.calls.saturating_mul(CALL_BYTES);
+        let streams = self.streams.saturating_mul(STREAM_BYTES);
+        connections.saturating_add(calls).saturating_add(streams).saturating_add(self.bytes)
+    }
+}
+
+fn wide(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+fn narrow(count: u64) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LISTENERS: u64 = 3;
+
+    fn resources(memory_budget: u64) -> Resources {
+        Resources { memory_budget, reserved_bytes: 64 * MIB, open_files: None, listeners: LISTENERS }
+    }
+
+    fn derived(memory_budget: u64) -> Bounds {
+        Bounds::new(&resources(memory_budget), &SetBounds::default())
+    }
+
+    /// The least budget that the fewest of everything fit into.
+    fn least() -> u64 {
+        64 * MIB + BASE_BYTES + LISTENERS * FEWEST.bytes_needed()
+    }
+
+    #[test]
+    fn a_small_container_and_a_large_machine_get_what_the_documents_say() {
+        let bounds = derived(256 * MIB);
+        assert_eq!((bounds.max_connections, bounds.max_connections_per_peer), (672, 168));
+        assert_eq!((bounds.max_in_flight_calls, bounds.max_streams), (448, 896));
+        assert_eq!((bounds.max_pending_bytes, bounds.max_concurrent_streams), (14_680_064, 224));
+        let bounds = derived(4_096 * MIB);
+        assert_eq!((bounds.max_connections, bounds.max_connections_per_peer), (8_192, 2_048));
+        assert_eq!((bounds.max_in_flight_calls, bounds.max_streams), (4_096, 21_376));
+        assert_eq!((bounds.max_pending_bytes, bounds.max_concurrent_streams), (256 << 20, 256));
+    }
+
+    #[test]
+    fn set_bounds_hold_and_the_sum_tells_that_they_do_not_fit() {
+        let set = SetBounds {
+            max_connections: Some(100_000),
+            max_connections_per_peer: Some(7),
+            max_concurrent_streams: Some(3),
+            max_in_flight_calls: Some(5),
+        };
+        let bounds = Bounds::new(&resources(256 * MIB), &set);
+        assert_eq!((bounds.max_connections, bounds.max_connections_per_peer), (100_000, 7));
+        assert_eq!(bounds.max_connections_per_site, 14);
+        assert_eq!((bounds.max_concurrent_streams, bounds.max_in_flight_calls), (3, 5));
+        assert!(bounds.exceed_budget() && bounds.needed_bytes > 100_000 * CONNECTION_BYTES * LISTENERS);
+    }
+
+    #[test]
+    fn files_bound_connections_alone_and_set_ones_too() {
+        let set = SetBounds { max_connections: Some(1_000), ..SetBounds::default() };
+        for set in [SetBounds::default(), set] {
+            let few = Resources { open_files: Some(150), ..resources(1_024 * MIB) };
+            let bounds = Bounds::new(&few, &set);
+            assert_eq!((bounds.max_connections, bounds.max_connections_per_peer), (50, 16));
+            let all = Bounds::new(&resources(1_024 * MIB), &set);
+            assert_eq!(bounds.max_in_flight_calls, all.max_in_flight_calls);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_derived_fits_into_the_budget(budget in 0_u64..1 << 44) {
+            let bounds = derived(budget);
+            prop_assert_eq!(bounds.exceed_budget(), budget < least(), "{:?}", bounds);
+        }
+
+        #[test]
+        fn more_memory_never_gives_less(budget in 0_u64..1 << 36, more in 0_u64..1 << 36) {
+            let (small, large) = (derived(budget), derived(budget + more));
+            prop_assert!(small.max_connections <= large.max_connections);
+            prop_assert!(small.max_connections_per_peer <= large.max_connections_per_peer);
+            prop_assert!(small.max_connections_per_site <= large.max_connections_per_site);
+            prop_assert!(small.max_concurrent_streams <= large.max_concurrent_streams);
+            prop_assert!(small.max_in_flight_calls <= large.max_in_flight_calls);
+            prop_assert!(small.max_streams <= large.max_streams);
+            prop_assert!(small.max_pending_bytes <= large.max_pending_bytes);
+        }
+
+        #[test]
+        fn a_peer_never_has_more_than_there_is(budget in 0_u64..1 << 40, files in 0_u64..1 << 20, set in proptest::option::of(0_usize..1 << 20)) {
+            let resources = Resources { open_files: Some(files), ..resources(budget) };
+            let set = SetBounds { max_connections_per_peer: set, ..SetBounds::default() };
+            let bounds = Bounds::new(&resources, &set);
+            prop_assert!(bounds.max_connections >= 1);
+            prop_assert!(bounds.max_connections_per_peer <= bounds.max_connections_per_site);
+            prop_assert!(bounds.max_connections_per_site <= bounds.max_connections);
+        }
+    }
+}

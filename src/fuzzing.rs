@@ -15,7 +15,7 @@ use crate::{
         Clock, NameSet, Password, PasswordRules, SpiffeId, Timestamp, Username,
         profile::{DisplayName, Email},
     },
-    peer::{fuzz_certificate, fuzz_client_cert_header},
+    peer::{fuzz_certificate, fuzz_client_cert_header, fuzz_forwarded, fuzz_x_forwarded_for},
     rpc::{fuzz_grpc_timeout, fuzz_grpc_web},
     server::fuzz_greeting,
     store::Location,
@@ -34,6 +34,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("csv", csv),
     ("database_url", database_url),
     ("form", fuzz_form),
+    ("forwarded", fuzz_forwarded),
     ("greeting", fuzz_greeting),
     ("grpc_timeout", fuzz_grpc_timeout),
     ("grpc_web", fuzz_grpc_web),
@@ -42,6 +43,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("password", password),
     ("password_hash", password_hash),
     ("scope", scope),
+    ("x_forwarded_for", fuzz_x_forwarded_for),
 ];
 
 /// Runs the target `name` on `bytes`.

@@ -6,6 +6,7 @@ mod log;
 mod mesh;
 mod observe;
 mod passwords;
+mod proxies;
 mod storage;
 mod tls;
 mod tokens;
@@ -26,6 +27,7 @@ pub use log::{LogConfig, LogFormat};
 pub use mesh::{ExtAuthzAddr, MeshConfig};
 pub use observe::ObserveConfig;
 pub use passwords::PasswordConfig;
+pub use proxies::ProxyConfig;
 pub use storage::{Database, StorageConfig};
 pub use tls::{TlsConfig, TlsFiles};
 pub use tokens::TokenConfig;
@@ -60,6 +62,10 @@ pub struct Config {
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap would show the text as help")]
     pub tls: TlsConfig,
+
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap would show the text as help")]
+    pub proxies: ProxyConfig,
 
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap would show the text as help")]

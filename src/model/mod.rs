@@ -32,6 +32,8 @@ pub mod password;
 #[cfg(feature = "server")]
 pub mod profile;
 #[cfg(feature = "server")]
+pub mod proxy;
+#[cfg(feature = "server")]
 pub mod session;
 #[cfg(feature = "server")]
 pub mod spiffe_id;
@@ -46,6 +48,7 @@ pub use self::{
     client::{Client, ClientKind, ClientName},
     network::Network,
     password::{Password, PasswordRules},
+    proxy::{ForwardedHeader, ProxyNetwork},
     session::{Origin, Session, SessionLifetime},
     spiffe_id::SpiffeId,
     user::User,

@@ -1,19 +1,71 @@
-//! Owns the address by which whoever sent a request is known.
+//! Owns the address that counts as a request's sender.
 
 use std::net::{IpAddr, SocketAddr};
 
-/// The address of whoever sent a request: an extension of each. `::ffff:a.b.c.d` is the IPv4 address that it stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct PeerAddress(IpAddr);
+use crate::model::Network;
 
-impl PeerAddress {
-    /// The address at the other end of a connection.
-    pub(crate) const fn of_connection(addr: SocketAddr) -> Self {
-        Self(addr.ip().to_canonical())
+/// Who is at the other end of a connection, as far as addresses tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ConnectionPeer {
+    address: IpAddr,
+    is_trusted_proxy: bool,
+}
+
+#[allow(dead_code, reason = "shares of connections are counted by it")]
+impl ConnectionPeer {
+    /// The peer with the socket address `addr`. `::ffff:a.b.c.d` is the IPv4 address.
+    pub(super) const fn new(addr: SocketAddr, is_trusted_proxy: bool) -> Self {
+        Self { address: addr.ip().to_canonical(), is_trusted_proxy }
     }
 
-    /// The address itself.
-    pub(crate) const fn ip(self) -> IpAddr {
-        self.0
+    /// Its address.
+    pub(crate) const fn address(self) -> IpAddr {
+        self.address
+    }
+
+    /// The network that it counts under.
+    pub(crate) fn network(self) -> Network {
+        Network::of(self.address)
+    }
+
+    /// Whether it may name the clients for whom it sends requests.
+    pub(crate) const fn is_trusted_proxy(self) -> bool {
+        self.is_trusted_proxy
+    }
+}
+
+/// The address of whoever sent a request: an extension of each request. It is the connection's peer, or the client that a trusted proxy
+/// has named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PeerAddress {
+    connection: ConnectionPeer,
+    named: Option<IpAddr>,
+}
+
+#[allow(dead_code, reason = "shares of calls are counted by it")]
+impl PeerAddress {
+    /// A request of `connection`, which has named the client `named`, if it may and did.
+    pub(super) fn new(connection: ConnectionPeer, named: Option<IpAddr>) -> Self {
+        Self { connection, named: named.map(|address| address.to_canonical()) }
+    }
+
+    /// The address that counts, for sessions, the audit log and shares alike.
+    pub(crate) fn ip(self) -> IpAddr {
+        self.named.unwrap_or(self.connection.address)
+    }
+
+    /// The network that the request counts under.
+    pub(crate) fn network(self) -> Network {
+        Network::of(self.ip())
+    }
+
+    /// The peer of the connection.
+    pub(crate) const fn connection(self) -> ConnectionPeer {
+        self.connection
+    }
+
+    /// Whether the address is one that a trusted proxy has named. If not, it is the connection's peer, be that a proxy or not.
+    pub(crate) const fn is_named_by_proxy(self) -> bool {
+        self.named.is_some()
     }
 }

@@ -2,19 +2,28 @@
 
 mod address;
 mod forwarded;
+mod forwarded_client_cert;
+mod hop;
 mod names;
+mod trusted_proxies;
+mod x_forwarded_for;
 
 use std::sync::Arc;
 
 use http::{Extensions, HeaderMap};
 
 use crate::model::{CertificateNames, CertificateSubject};
-use forwarded::FORWARDED_CLIENT_CERT;
+use forwarded_client_cert::FORWARDED_CLIENT_CERT;
 
-pub(crate) use address::PeerAddress;
+pub(crate) use address::{ConnectionPeer, PeerAddress};
 pub(crate) use names::{names, validity};
+pub(crate) use trusted_proxies::TrustedProxies;
 #[cfg(any(fuzzing, test))]
-pub(crate) use {forwarded::fuzz as fuzz_client_cert_header, names::fuzz as fuzz_certificate};
+pub(crate) use {
+    forwarded_client_cert::fuzz as fuzz_client_cert_header,
+    names::fuzz as fuzz_certificate,
+    trusted_proxies::{fuzz_forwarded, fuzz_x_forwarded_for},
+};
 
 /// Who has shown a certificate on a connection that the configured certification authorities vouch for. An extension of each
 /// request of that connection.
@@ -48,7 +57,11 @@ pub(crate) fn certificate(extensions: &Extensions, headers: &HeaderMap) -> Optio
             let mut values = headers.get_all(FORWARDED_CLIENT_CERT).iter();
             let value = values.next()?;
             // Which of several lines the proxy wrote cannot be told.
-            let names = if values.next().is_some() { None } else { forwarded::certificate(value.as_bytes()) };
+            let names = if values.next().is_some() {
+                None
+            } else {
+                forwarded_client_cert::certificate(value.as_bytes())
+            };
             if names.is_none() {
                 tracing::debug!(
                     "a trusted proxy's `x-forwarded-client-cert` cannot be read: it counts as none"
@@ -87,7 +100,7 @@ mod tests {
 
     #[test]
     fn the_header_counts_from_a_trusted_proxy_alone() {
-        let (line, billing) = forwarded::example();
+        let (line, billing) = forwarded_client_cert::example();
         assert_eq!(found(Some("spiffe://example.org/gateway"), &[&line]), Some(vec![billing]));
         for peer in
             ["spiffe://example.org/gateway/x", "spiffe://example.org/orders", "spiffe://other.org/gateway"]
@@ -99,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_proxy_stands_for_nobody_by_itself_and_for_nobody_if_it_is_unclear() {
-        let (line, _) = forwarded::example();
+        let (line, _) = forwarded_client_cert::example();
         let gateway = Some("spiffe://example.org/gateway");
         assert_eq!(found(gateway, &[]), None);
         assert_eq!(found(gateway, &[""]), None);

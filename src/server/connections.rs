@@ -26,7 +26,7 @@ use crate::{
     admission::{Bounds, ConnectionHandle},
     config::LimitConfig,
     metrics::ListenerMetrics,
-    peer::{Peer, PeerAddress},
+    peer::{ConnectionPeer, Peer, TrustedProxies},
 };
 
 /// How long to wait after the system refused a connection (no more file descriptors, say) before asking again.
@@ -41,6 +41,7 @@ pub(super) struct Connections {
     /// None: in plaintext.
     tls: Option<ListenerTls>,
     builder: Builder<TokioExecutor>,
+    proxies: Arc<TrustedProxies>,
     limits: LimitConfig,
     most: usize,
     metrics: ListenerMetrics,
@@ -54,6 +55,7 @@ pub(super) struct Connections {
 impl Connections {
     pub(super) fn new(
         tls: Option<ListenerTls>,
+        proxies: Arc<TrustedProxies>,
         limits: LimitConfig,
         bounds: &Bounds,
         metrics: ListenerMetrics,
@@ -76,6 +78,7 @@ impl Connections {
         Self {
             tls,
             builder,
+            proxies,
             limits,
             most: bounds.max_connections,
             metrics,
@@ -158,6 +161,7 @@ impl Connections {
     {
         let (builder, draining, cut) = (self.builder.clone(), self.draining.clone(), self.cut.clone());
         let (tls, metrics) = (self.tls.clone(), self.metrics.clone());
+        let proxies = Arc::clone(&self.proxies);
         let (greeting_timeout, grace) = (self.limits.keepalive_timeout, self.limits.drain_timeout);
         // A tenth more or less, so that connections made together do not end together.
         let age = self.limits.max_connection_age.mul_f64(rand::rng().random_range(0.9..1.1));
@@ -178,7 +182,7 @@ impl Connections {
                 Err(_) => return,
             };
             let handle = ConnectionHandle::default();
-            let service = from(addr, peer, handle.clone(), service);
+            let service = from(proxies.connection(addr), proxies, peer, handle.clone(), service);
             let mut connection =
                 pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)));
             tokio::select! {
@@ -222,10 +226,12 @@ async fn open(
     Ok((greeting::read(reader, writer).await?, peer))
 }
 
-/// Tells the handlers by which connection a request comes and from whom: as extensions, a [`ConnectionHandle`], a [`PeerAddress`],
-/// and a [`Peer`] if there is a certificate.
+/// Tells the layers and handlers by which connection a request comes and from whom: as extensions, a [`ConnectionHandle`], a
+/// [`PeerAddress`](crate::peer::PeerAddress), and a [`Peer`] if there is a certificate. Here, since nothing that serves a request is
+/// reached past it.
 fn from<S, B>(
-    addr: SocketAddr,
+    connection: ConnectionPeer,
+    proxies: Arc<TrustedProxies>,
     peer: Option<Peer>,
     handle: ConnectionHandle,
     service: S,
@@ -239,7 +245,8 @@ where
     S::Future: Send,
 {
     service.map_request(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(PeerAddress::of_connection(addr));
+        let sender = proxies.sender(connection, request.headers());
+        request.extensions_mut().insert(sender);
         request.extensions_mut().insert(handle.clone());
         if let Some(peer) = &peer {
             request.extensions_mut().insert(peer.clone());

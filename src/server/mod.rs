@@ -24,10 +24,11 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     admission::Bounds,
     audit::Audit,
-    config::{Config, ConfigError, ExtAuthzAddr, Switch},
+    config::{Config, ConfigError, ExtAuthzAddr, ProxyConfig, Switch},
     identity::{KeyRotation, Readiness, keyring::KeyringError, passwords::Argon2Params},
     metrics::Metrics,
     model::{Clock, Error, KeyId},
+    peer::TrustedProxies,
     rpc::health::HealthRpc,
 };
 
@@ -225,10 +226,11 @@ impl Server {
         let ext_authz_addr = config.mesh.ext_authz_addr().map_err(Error::internal)?;
         let (health, grpc_service, ext_authz_service) = grpc::services(&parts, &config, ext_authz_addr)?;
         let http_service = http::service(&parts, &config);
+        let proxies = trusted_proxies(config.proxies.clone());
         let connections = |name, listener| {
             let tls = tls.as_ref().map(|tls| tls.on(listener));
             let metrics = parts.metrics.connections.listener(name);
-            Connections::new(tls, config.limits.clone(), &parts.bounds, metrics)
+            Connections::new(tls, Arc::clone(&proxies), config.limits.clone(), &parts.bounds, metrics)
         };
         let grpc_connections = connections("grpc", Listener::Grpc);
         let http_connections = connections("http", Listener::Http);
@@ -298,6 +300,12 @@ pub fn open_audit_log(config: &Config, clock: &Clock, metrics: &Metrics) -> Resu
     let target = &config.observe.audit_log;
     Audit::open(target, clock.clone(), metrics.audit.clone())
         .map_err(|error| ConfigError::new("--audit-log", format!("it cannot be written: {error}")))
+}
+
+/// The proxies that may name their clients by address.
+fn trusted_proxies(config: ProxyConfig) -> Arc<TrustedProxies> {
+    let ProxyConfig { trusted_proxy_addresses, trusted_proxy_header } = config;
+    Arc::new(TrustedProxies::new(trusted_proxy_addresses, trusted_proxy_header))
 }
 
 /// Ends `connections`, if there are any. Returns whether all calls finished.

@@ -20,6 +20,7 @@ mod keys;
 mod limits;
 mod metrics;
 mod own_account;
+mod proxies;
 mod ready;
 mod sessions;
 mod sign_up;

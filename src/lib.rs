@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! main -> cli -> { server -> { rpc, http }, transfer } -> { identity, admission, peer } -> { store, auth, audit }
-//!      -> { proto, status, metrics } -> model
+//!      -> { proto, status, metrics, observe } -> model
 //! ```
 //!
 //! docs/ARCHITECTURE.md tells three requests as stories, file after file.
@@ -38,6 +38,8 @@ pub mod identity;
 #[cfg(feature = "server")]
 pub mod metrics;
 #[cfg(feature = "server")]
+pub mod observe;
+#[cfg(feature = "server")]
 mod peer;
 #[cfg(feature = "server")]
 mod rpc;
@@ -47,7 +49,5 @@ pub mod server;
 pub mod shutdown;
 #[cfg(feature = "server")]
 pub mod store;
-#[cfg(feature = "server")]
-pub mod telemetry;
 #[cfg(feature = "server")]
 pub mod transfer;

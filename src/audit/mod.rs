@@ -26,7 +26,10 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use crate::{metrics::AuditMetrics, model::Clock};
+use crate::{
+    metrics::AuditMetrics,
+    model::{Clock, Throttle},
+};
 
 pub use event::{Actor, Entry, Event, Outcome, Reason};
 pub use pending::Pending;
@@ -37,11 +40,11 @@ use writer::{Message, Writer};
 /// How many events may wait to be written: some seconds of the fastest logins.
 const QUEUE: usize = 4_096;
 
-/// How long the events that wait may take to be written when the process is about to end.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// How long to wait for room in the queue before asking again.
 const FLUSH_PAUSE: Duration = Duration::from_millis(10);
+
+/// How often the log is told that events are lost: each reader that is slow for a moment would be another line.
+const TELL_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Where the audit log goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +79,7 @@ pub struct Audit {
     queue: Option<SyncSender<Message>>,
     /// Events that were lost since the log last told of such.
     lost: Arc<AtomicU64>,
+    told_lost: Arc<Throttle>,
 }
 
 impl Audit {
@@ -85,7 +89,7 @@ impl Audit {
     /// If the file cannot be opened for writing, or the system has no room for a thread.
     pub fn open(target: &AuditLog, clock: Clock, metrics: AuditMetrics) -> io::Result<Self> {
         let sink = match target {
-            AuditLog::Off => return Ok(Self { clock, metrics, queue: None, lost: Arc::default() }),
+            AuditLog::Off => return Ok(Self::new(clock, metrics, None, Arc::default())),
             AuditLog::Stderr => Sink::Stderr,
             AuditLog::File(path) => Sink::file(path.clone())?,
         };
@@ -93,7 +97,16 @@ impl Audit {
         let lost = Arc::new(AtomicU64::new(0));
         let writer = Writer::new(sink, clock.clone(), metrics.clone(), Arc::clone(&lost));
         thread::Builder::new().name("audit".to_owned()).spawn(move || writer.run(&receiver))?;
-        Ok(Self { clock, metrics, queue: Some(sender), lost })
+        Ok(Self::new(clock, metrics, Some(sender), lost))
+    }
+
+    fn new(
+        clock: Clock,
+        metrics: AuditMetrics,
+        queue: Option<SyncSender<Message>>,
+        lost: Arc<AtomicU64>,
+    ) -> Self {
+        Self { clock, metrics, queue, lost, told_lost: Arc::new(Throttle::new(TELL_INTERVAL)) }
     }
 
     /// Records `entry`, as of now. Does not wait.
@@ -101,8 +114,9 @@ impl Audit {
         let Some(queue) = &self.queue else { return };
         if queue.try_send(Message::Record(self.clock.now(), Box::new(entry))).is_err() {
             self.metrics.lost(1);
-            if self.lost.fetch_add(1, Ordering::SeqCst) == 0 {
-                tracing::error!("the audit log cannot keep up: events are being lost");
+            self.lost.fetch_add(1, Ordering::SeqCst);
+            if let Some(untold) = self.told_lost.pass(self.clock.monotonic()) {
+                tracing::error!(lost = untold + 1, "the audit log cannot keep up: events are being lost");
             }
         }
     }
@@ -113,8 +127,8 @@ impl Audit {
         Pending::new(self, entry)
     }
 
-    /// Waits until what was recorded before is written, but not for long. Returns whether it is.
-    pub async fn flush(&self) -> bool {
+    /// Waits until what was recorded before is written, but for no longer than `within`. Returns whether it is.
+    pub async fn flush(&self, within: Duration) -> bool {
         let Some(queue) = &self.queue else { return true };
         let flushed = async {
             let (done, written) = oneshot::channel();
@@ -128,6 +142,6 @@ impl Audit {
                 tokio::time::sleep(FLUSH_PAUSE).await;
             }
         };
-        tokio::time::timeout(FLUSH_TIMEOUT, flushed).await.unwrap_or(false)
+        tokio::time::timeout(within, flushed).await.unwrap_or(false)
     }
 }

@@ -59,6 +59,8 @@ impl Drop for Pending<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::{
         audit::{AuditLog, Event},
@@ -76,7 +78,7 @@ mod tests {
         audit.begin(Event::UserDeleted.done()).settle(Some(&Error::UsernameTaken));
         audit.begin(Event::UserEnabled.done()).settle(Some(&Error::internal("who knows")));
         drop(audit.begin(Event::PasswordChanged.done()));
-        assert!(audit.flush().await);
+        assert!(audit.flush(Duration::from_mins(1)).await);
         let text = std::fs::read_to_string(path).unwrap();
         let outcomes = text.lines().map(|line| {
             let line: serde_json::Value = serde_json::from_str(line).unwrap();

@@ -3,9 +3,16 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
+
+use rustix::{
+    fs::{OFlags, fcntl_getfl, fcntl_setfl},
+    io::Errno,
+};
+
+use crate::observe;
 
 /// For this user alone: who may read the events is the operator's to decide.
 const PRIVATE_FILE: u32 = 0o600;
@@ -36,10 +43,10 @@ impl Sink {
         Ok(Self::File(LogFile { path, file, torn: false }))
     }
 
-    /// Writes whole lines.
+    /// Writes whole lines, and waits until they are written.
     pub(super) fn write(&mut self, lines: &[u8]) -> io::Result<()> {
         match self {
-            Self::Stderr => io::stderr().lock().write_all(lines),
+            Self::Stderr => observe::stderr().write(lines),
             Self::File(file) => file.write(lines),
         }
     }
@@ -82,8 +89,22 @@ impl LogFile {
     }
 }
 
+/// Opens the end of `path`. A FIFO that nobody reads is refused: to wait for its reader could take for ever.
 fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).mode(PRIVATE_FILE).open(path)
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let mut options = OpenOptions::new();
+    options.append(true).create(true).mode(PRIVATE_FILE).custom_flags(flags);
+    let file = options.open(path).map_err(|error| match Errno::from_io_error(&error) {
+        Some(Errno::NXIO) => io::Error::new(error.kind(), "nobody reads from it"),
+        _ => error,
+    })?;
+    let kind = file.metadata()?.file_type();
+    if !(kind.is_file() || kind.is_fifo() || kind.is_char_device()) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is neither a file nor a FIFO"));
+    }
+    // From now on the thread waits for a reader that is slow, instead of losing what that could still read.
+    fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
+    Ok(file)
 }
 
 #[cfg(test)]

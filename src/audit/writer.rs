@@ -11,10 +11,10 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::{Entry, line, repeats::Repeats, sink::Sink};
+use super::{Entry, TELL_INTERVAL, line, repeats::Repeats, sink::Sink};
 use crate::{
     metrics::AuditMetrics,
-    model::{Clock, Timestamp},
+    model::{Clock, Throttle, Timestamp},
 };
 
 /// While repetitions wait to be told, how often to see whether it is time.
@@ -43,7 +43,9 @@ pub(super) struct Writer {
     /// Lines that are not written yet, and how many.
     lines: Vec<u8>,
     count: u64,
-    failing: bool,
+    /// Whether the log was told that they cannot be written.
+    told_failing: bool,
+    tell_failing: Throttle,
 }
 
 impl Writer {
@@ -56,7 +58,8 @@ impl Writer {
             repeats: Repeats::default(),
             lines: Vec::new(),
             count: 0,
-            failing: false,
+            told_failing: false,
+            tell_failing: Throttle::new(TELL_INTERVAL),
         }
     }
 
@@ -134,14 +137,15 @@ impl Writer {
         match self.sink.write(&all) {
             Ok(()) => {
                 self.metrics.written(count);
-                if std::mem::replace(&mut self.failing, false) {
+                if std::mem::take(&mut self.told_failing) {
                     tracing::info!("the audit log is written again");
                 }
             }
             Err(error) => {
                 self.metrics.lost(count);
                 self.lost.fetch_add(missing + count, Ordering::SeqCst);
-                if !std::mem::replace(&mut self.failing, true) {
+                if !self.told_failing && self.tell_failing.pass(self.clock.monotonic()).is_some() {
+                    self.told_failing = true;
                     tracing::error!(error = %error, "the audit log cannot be written: events are being lost");
                 }
             }

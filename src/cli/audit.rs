@@ -1,7 +1,12 @@
 //! Owns how commands that change something record it.
 
+use std::time::Duration;
+
 use super::Failure;
 use crate::{audit::Audit, config::Config, metrics::Metrics, model::Clock, server::open_audit_log};
+
+/// How long what was done may take to be written.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The audit log, to be opened before anything is changed: what cannot be recorded is not done.
 pub(super) fn open(config: &Config) -> Result<Audit, Failure> {
@@ -11,7 +16,7 @@ pub(super) fn open(config: &Config) -> Result<Audit, Failure> {
 
 /// Waits until what was done is written.
 pub(super) async fn flush(audit: &Audit) {
-    if !audit.flush().await {
+    if !audit.flush(FLUSH_TIMEOUT).await {
         tracing::error!("what was done could not be written to the audit log");
     }
 }

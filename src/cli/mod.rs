@@ -14,15 +14,27 @@ mod serve;
 mod usage;
 mod users;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand, error::ErrorKind};
 
-use crate::{config::Config, identity::clients::RegistryError, model::Error, server::StartError, telemetry};
+use crate::{
+    config::{Config, LogFormat},
+    identity::clients::RegistryError,
+    model::Error,
+    observe,
+    server::StartError,
+};
 use output::Output;
 
 /// Exit code for a setting or an argument that cannot be used.
 const EXIT_USAGE: u8 = 2;
+
+/// How long the log of a command may take to be written at its end.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// The same for the service, whose end has a bound.
+const LAST_WORDS_OF_SERVICE: Duration = Duration::from_millis(500);
 
 /// A gRPC identity service: people and services sign up, get tokens, and are recognised everywhere in a mesh.
 ///
@@ -142,7 +154,8 @@ pub fn main() -> ExitCode {
             return ExitCode::from(EXIT_USAGE);
         }
     };
-    telemetry::start_log(&cli.config.log);
+    let log = &cli.config.log;
+    observe::start_log(log.log_format == LogFormat::Json, log.log_level.clone());
     let output = Output::new(cli.json);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -151,7 +164,14 @@ pub fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(run(cli, output)) {
+    let last_words = match cli.command {
+        None | Some(Command::Serve) => LAST_WORDS_OF_SERVICE,
+        Some(_) => LAST_WORDS,
+    };
+    let done = runtime.block_on(run(cli, output));
+    // Work that hangs on a thread of the runtime is not waited for: what had to be done was waited for where it was asked.
+    runtime.shutdown_background();
+    let code = match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Usage(problem)) => {
             output.failure(&problem);
@@ -161,7 +181,9 @@ pub fn main() -> ExitCode {
             output.failure(&problem);
             ExitCode::FAILURE
         }
-    }
+    };
+    observe::flush(last_words);
+    code
 }
 
 async fn run(cli: Cli, output: Output) -> Result<(), Failure> {

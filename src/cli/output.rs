@@ -1,10 +1,17 @@
 //! Owns how a command answers: text for people, JSON for programs.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    time::Duration,
+};
 
 use serde::Serialize;
 
 use super::Failure;
+use crate::observe;
+
+/// How long the program waits at its end for who reads its standard error.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Where a command writes its answer.
 #[derive(Clone, Copy, Debug)]
@@ -35,20 +42,24 @@ impl Output {
 
     /// Says on standard error what is wrong with one row of many, or what is passed over of all.
     pub(super) fn row_problem(self, text: &str, object: &impl Serialize) {
-        if self.json {
-            eprintln!("{}", serde_json::to_string(object).unwrap_or_default());
+        let line = if self.json {
+            format!("{}\n", serde_json::to_string(object).unwrap_or_default())
         } else {
-            eprintln!("signet: {text}");
-        }
+            format!("signet: {text}\n")
+        };
+        // Whoever closed standard error does not want to know.
+        let _ = observe::stderr().write(line.as_bytes());
     }
 
     /// Says on standard error why the command failed.
     pub(super) fn failure(self, problem: &str) {
-        if self.json {
-            eprintln!("{}", serde_json::json!({ "error": problem }));
+        let line = if self.json {
+            format!("{}\n", serde_json::json!({ "error": problem }))
         } else {
-            eprintln!("signet: {problem}");
-        }
+            format!("signet: {problem}\n")
+        };
+        // Whoever closed standard error does not want to know.
+        let _ = observe::stderr().write_within(line.as_bytes(), LAST_WORDS);
     }
 }
 

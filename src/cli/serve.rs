@@ -1,23 +1,32 @@
 //! Owns `signet serve`.
 
+use std::thread;
+
 use serde_json::json;
 
 use super::{Failure, Output};
 use crate::{
     config::{Config, Switch},
     model::Clock,
-    server::{Server, Started, TlsUse},
+    server::{END_ALLOWANCE, Server, Started, TlsUse},
     shutdown,
 };
 
 pub(super) async fn run(config: Config, output: Output) -> Result<(), Failure> {
-    let stop = shutdown::on_signal().map_err(|error| Failure::Failed(format!("signals: {error}")))?;
+    let limits = &config.limits;
+    let end_bound = limits.shutdown_delay + limits.drain_timeout + END_ALLOWANCE;
+    let stop =
+        shutdown::on_signal(end_bound).map_err(|error| Failure::Failed(format!("signals: {error}")))?;
     let metrics = config.observe.metrics;
     let server = Server::start(config, Clock::system()).await?;
-    // Nobody may have been listening, or the disk of who did is full: no reason not to serve.
-    if let Err(problem) = report(server.started(), metrics, output) {
-        tracing::warn!(error = %problem, "what starting did could not be told");
-    }
+    let started = server.started().clone();
+    // Nobody may be reading, or the disk of who does is full: no reason not to serve, or to wait.
+    let report = move || {
+        if let Err(problem) = report(&started, metrics, output) {
+            tracing::warn!(error = %problem, "what starting did could not be told");
+        }
+    };
+    thread::Builder::new().name("report".to_owned()).spawn(report)?;
     server.serve(stop).await?;
     Ok(())
 }

@@ -34,6 +34,9 @@ pub use tls::TlsMetrics;
 /// The media type of the Prometheus text format, version 0.0.4.
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 
+/// What is counted elsewhere, and looked up when somebody reads.
+pub type Total = Box<dyn Fn() -> u64 + Send>;
+
 /// Every series of one server.
 pub struct Metrics {
     /// Calls by gRPC.
@@ -106,6 +109,21 @@ impl Metrics {
                 hits.inc_by(tally.hits().saturating_sub(hits.get()));
                 misses.inc_by(tally.misses().saturating_sub(misses.get()));
             });
+        }
+    }
+
+    /// Shows `totals`, which grow elsewhere, each with the value of the label `label` that it stands for.
+    pub fn watch_totals(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        label: &'static str,
+        totals: Vec<(&'static str, Total)>,
+    ) {
+        let counters = series::counters(&self.registry, name, help, &[label]);
+        for (value, total) in totals {
+            let counter = counters.with_label_values(&[value]);
+            self.on_read(move || counter.inc_by(total().saturating_sub(counter.get())));
         }
     }
 

@@ -59,6 +59,12 @@ const TLS_FILES_INTERVAL: Duration = Duration::from_secs(1);
 /// However small the bound on staleness, the feed of changes is not read more often.
 const MIN_CHANGES_INTERVAL: Duration = Duration::from_millis(50);
 
+/// How long the end may take beyond --shutdown-delay and --drain-timeout, whatever hangs.
+pub const END_ALLOWANCE: Duration = Duration::from_secs(5);
+
+/// How long closing the database, and writing the last events of the audit log, may take at the end, both at once.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// How many connections may wait to be accepted.
 const BACKLOG: u32 = 1_024;
 
@@ -143,7 +149,7 @@ impl Server {
         let prepared = Box::pin(Self::prepare(config, argon2, bounds, audit.clone(), metrics, clock)).await;
         if prepared.is_err() {
             // A key may have been made by then.
-            audit.flush().await;
+            audit.flush(CLOSE_TIMEOUT).await;
         }
         prepared
     }
@@ -284,10 +290,7 @@ impl Server {
         } else {
             tracing::warn!("stopped: calls that did not finish within --drain-timeout were cut");
         }
-        parts.store.close().await;
-        if !parts.audit.flush().await {
-            tracing::error!("the last events of the audit log could not be written");
-        }
+        close(parts).await;
         Ok(())
     }
 }
@@ -306,6 +309,19 @@ pub fn open_audit_log(config: &Config, clock: &Clock, metrics: &Metrics) -> Resu
 fn trusted_proxies(config: ProxyConfig) -> Arc<TrustedProxies> {
     let ProxyConfig { trusted_proxy_addresses, trusted_proxy_header } = config;
     Arc::new(TrustedProxies::new(trusted_proxy_addresses, trusted_proxy_header))
+}
+
+/// Closes what `parts` keep open, as far as that can be had in time.
+async fn close(parts: Parts) {
+    let Parts { store, audit, .. } = parts;
+    let closing = tokio::time::timeout(CLOSE_TIMEOUT, store.close());
+    let (closed, flushed) = tokio::join!(closing, audit.flush(CLOSE_TIMEOUT));
+    if closed.is_err() {
+        tracing::warn!("the database does not answer: its connections were not closed");
+    }
+    if !flushed {
+        tracing::error!("the last events of the audit log could not be written");
+    }
 }
 
 /// Ends `connections`, if there are any. Returns whether all calls finished.

@@ -14,6 +14,7 @@ use crate::{
     },
     metrics::Metrics,
     model::{Clock, Error, Timestamp},
+    observe,
     store::Store,
 };
 
@@ -141,6 +142,16 @@ fn watch_caches(
 
 /// Shows what is known anyhow, when somebody reads the metrics.
 fn watch(metrics: &Metrics, clock: &Clock, changes: &ChangeFeed, keyring: &Arc<Keyring>) {
+    metrics.watch_totals(
+        "signet_log_lines_total",
+        "Lines of the log of this process: written, lost, or left out since many like them were written.",
+        "result",
+        vec![
+            ("written", Box::new(|| observe::log_counts().written)),
+            ("lost", Box::new(|| observe::log_counts().lost)),
+            ("left_out", Box::new(|| observe::log_counts().left_out)),
+        ],
+    );
     let (followed, monotonic) = (changes.followed(), clock.clone());
     metrics.watch(
         "signet_change_feed_lag_seconds",

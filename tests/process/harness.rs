@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use http_body_util::BodyExt;
 use sea_orm::DatabaseConnection;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -186,6 +187,12 @@ impl Invocation {
         self
     }
 
+    /// Sends what it complains of to `to`, where the test does not read it.
+    pub(crate) fn stderr(mut self, to: impl Into<Stdio>) -> Self {
+        self.command.stderr(to);
+        self
+    }
+
     /// Types [`crate::client::PASSWORD`].
     pub(crate) fn password(self) -> Self {
         self.stdin(&format!("{}\n", crate::client::PASSWORD))
@@ -265,6 +272,12 @@ impl Process {
     /// Its id in the system.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Sends it the signal `name`: TERM, INT.
+    pub(crate) fn signal(&self, name: &str) {
+        let kill = format!("kill -s {name} {}", self.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
     }
 
     /// Whether it has ended: it says no more.
@@ -350,21 +363,27 @@ impl Service {
         Client::connect(self.grpc_addr()).await
     }
 
-    /// What HTTP answers to a GET of `path`.
+    /// The status that HTTP answers a GET of `path` with.
     pub(crate) async fn http_status(&self, path: &str) -> u16 {
+        self.http_get(path).await.0
+    }
+
+    /// What HTTP answers to a GET of `path`.
+    pub(crate) async fn http_get(&self, path: &str) -> (u16, String) {
         let stream = tokio::net::TcpStream::connect(self.http_addr()).await.unwrap();
         let io = hyper_util::rt::TokioIo::new(stream);
         let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
         tokio::spawn(connection);
         let request =
             http::Request::get(path).header("host", "signet").body(http_body_util::Empty::<&[u8]>::new());
-        sender.send_request(request.unwrap()).await.unwrap().status().as_u16()
+        let (head, body) = sender.send_request(request.unwrap()).await.unwrap().into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        (head.status.as_u16(), String::from_utf8_lossy(&body).into_owned())
     }
 
     /// Sends it the signal `name`: TERM, INT.
     pub(crate) fn signal(&self, name: &str) {
-        let kill = format!("kill -s {name} {}", self.process.child.id());
-        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+        self.process.signal(name);
     }
 
     /// Ends it by SIGKILL: no handler runs, nothing is flushed.

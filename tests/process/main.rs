@@ -23,6 +23,7 @@ mod logs;
 mod migration_locks;
 mod migrations;
 mod newer_schema;
+mod output;
 mod replicas;
 mod settings;
 mod signals;

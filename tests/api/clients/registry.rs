@@ -1,6 +1,6 @@
 //! Owns what an operator cannot do to clients, whoever asks in the operator's name.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use signet::{
     audit::{Audit, AuditLog},
@@ -48,7 +48,7 @@ async fn a_public_client_gets_no_proof_one_that_is_gone_nothing_and_what_is_refu
     }
     assert_eq!(service.store.client(app).await.unwrap().unwrap(), before);
 
-    assert!(audit.flush().await);
+    assert!(audit.flush(Duration::from_mins(1)).await);
     let lines = fs::read_to_string(log).unwrap();
     let lines: Vec<serde_json::Value> =
         lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

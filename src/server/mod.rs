@@ -163,7 +163,7 @@ impl Server {
         clock: Clock,
     ) -> Result<Self, StartError> {
         let keys = config.tokens.keys()?;
-        let tls = Tls::open(&config.tls, &clock, metrics.tls.clone())?;
+        let tls = Tls::open(&config.tls, &clock, metrics.tls.clone()).await?;
         if tls.is_some() && config.tokens.issuer.starts_with("http://") {
             tracing::warn!(
                 issuer = config.tokens.issuer,

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    process::Command,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU32, Ordering},
@@ -176,6 +177,40 @@ async fn what_cannot_be_used_is_told_once_and_the_old_stays() {
         let lines = log.lines().filter(|line| line.contains(told) && line.contains("stays in use")).count();
         assert_eq!(lines, 1, "{told}: {log}");
     }
+}
+
+#[tokio::test]
+async fn a_fifo_in_place_of_a_file_is_told_and_does_not_stop_what_follows_the_files() {
+    let (place, authority) = place();
+    let service = place.serve(&MUTUAL).await;
+    let dialer = Dialer::new(&authority, Some(&authority.issue(&[BILLING])));
+    let first = shown(&service, &dialer).await;
+    for (count, file) in (1..).zip(["tls.crt", "tls.key", "ca.crt"]) {
+        let before = fs::read_to_string(place.path(file)).unwrap();
+        assert!(Command::new("mkfifo").arg(place.path("fifo")).status().unwrap().success());
+        fs::rename(place.path("fifo"), place.path(file)).unwrap();
+        reloaded(&service, &dialer, "failed", count).await;
+        assert_eq!(shown(&service, &dialer).await, first, "{file}");
+        fs::remove_file(place.path(file)).unwrap();
+        place.write(file, &before);
+        // Whether it was seen to be missing depends on the moment.
+        let waiting = async {
+            while !metrics(&service, &dialer).await.contains(&format!("{{result=\"succeeded\"}} {count}\n")) {
+                tokio::time::sleep(PAUSE).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, waiting).await.expect("the file is taken again in time");
+    }
+    let renewed = authority.issue(&[SERVER]);
+    renewed.write(&place.path(""));
+    shows(&service, &dialer, &renewed).await;
+    let log = service.stop().await.stderr;
+    for file in ["tls.crt", "tls.key", "ca.crt"] {
+        let told = format!("{file} is not a regular file");
+        assert_eq!(log.lines().filter(|line| line.contains(&told)).count(), 1, "{log}");
+    }
+    let refused = place.run(&["--tls-cert=/dev/tty", TLS[1]]).await;
+    assert!(refused.failed(2).starts_with("--tls-cert"), "{refused:?}");
 }
 
 #[tokio::test]

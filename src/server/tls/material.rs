@@ -1,7 +1,6 @@
 //! Owns what the files of TLS hold: reading them, and judging whether they belong together.
 
 use std::{
-    fs,
     path::Path,
     sync::{
         Arc,
@@ -20,7 +19,7 @@ use tokio_rustls::rustls::{
 };
 use zeroize::Zeroizing;
 
-use super::Listener;
+use super::{Listener, files};
 use crate::{
     config::{ConfigError, TlsFiles},
     model::{Clock, Timestamp},
@@ -228,7 +227,7 @@ fn private_key(files: &TlsFiles, pem: &[u8]) -> Result<PrivateKeyDer<'static>, C
 }
 
 fn read(setting: &'static str, path: &Path) -> Result<Vec<u8>, ConfigError> {
-    fs::read(path).map_err(|error| refused(setting, path, &format!("cannot be read: {error}")))
+    files::read(path).map_err(|problem| refused(setting, path, &problem))
 }
 
 fn refused(setting: &'static str, path: &Path, problem: &str) -> ConfigError {

@@ -1,11 +1,16 @@
 //! Owns TLS on the listeners: the handshake, and following the files of the certificate, its key and the authorities.
 
+mod files;
 mod material;
 
 use std::{io, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use tokio::net::TcpStream;
+use tokio::{
+    net::TcpStream,
+    sync::oneshot,
+    time::{sleep, timeout},
+};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use crate::{
@@ -14,7 +19,14 @@ use crate::{
     model::{CertificateSubject, Clock, Timestamp},
     peer::{self, Peer},
 };
+use files::Reader;
 use material::{Contents, Material};
+
+/// How long reading the files may take. A file system that has gone answers never.
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a reading that hangs is waited for before another is tried beside it: what is at the path may have been replaced.
+const RETRY_PAUSE: Duration = Duration::from_mins(1);
 
 /// What the listeners show, and whom they believe: as the files are, or were when they could last be used.
 #[derive(Debug)]
@@ -23,6 +35,7 @@ pub(super) struct Tls {
     trusted_proxies: Vec<CertificateSubject>,
     clock: Clock,
     metrics: TlsMetrics,
+    reader: Reader,
     material: ArcSwap<Material>,
 }
 
@@ -42,24 +55,35 @@ pub(super) struct ListenerTls {
     listener: Listener,
 }
 
+/// The files, once they are read.
+type Reading = oneshot::Receiver<Result<Contents, ConfigError>>;
+
 impl Tls {
     /// The TLS that `config` asks for, if it asks for any.
     ///
     /// # Errors
     /// If a setting is missing, or a file cannot be read or used.
-    pub(super) fn open(
+    pub(super) async fn open(
         config: &TlsConfig,
         clock: &Clock,
         metrics: TlsMetrics,
     ) -> Result<Option<Arc<Self>>, ConfigError> {
         let Some(files) = config.files()? else { return Ok(None) };
-        let material = Contents::read(&files)?.build(&files, clock)?;
+        let reader = Reader::default();
+        let refuse = |problem: String| ConfigError::new("--tls-cert", problem);
+        let reading = start(&reader, &files).map_err(|error| refuse(error.to_string()))?;
+        let contents = timeout(READ_TIMEOUT, async { reading?.await.ok() }).await.ok().flatten();
+        let contents = contents.ok_or_else(|| {
+            refuse(format!("reading it, the key and the authorities takes longer than {READ_TIMEOUT:?}"))
+        })?;
+        let material = contents?.build(&files, clock)?;
         material.warn_once_of_times(clock.now());
         Ok(Some(Arc::new(Self {
             files,
             trusted_proxies: config.trusted_proxies.clone(),
             clock: clock.clone(),
             metrics,
+            reader,
             material: ArcSwap::from_pointee(material),
         })))
     }
@@ -74,18 +98,36 @@ impl Tls {
         self.material.load().expire_time
     }
 
+    /// The files as they are now; none if that hangs, which is told once, and noted in `is_hanging`.
+    async fn read(&self, is_hanging: &mut bool) -> Option<Result<Contents, ConfigError>> {
+        // Without room for a thread nothing is known of the files: the next time, then.
+        let mut reading = start(&self.reader, &self.files).ok()?;
+        let mut contents = within(READ_TIMEOUT, &mut reading).await;
+        if contents.is_none() && !std::mem::replace(is_hanging, true) {
+            self.metrics.changed(false);
+            tracing::warn!(
+                longer_than = ?READ_TIMEOUT,
+                "the TLS files cannot be read, since the file system does not answer: what was read before stays in use"
+            );
+        }
+        if contents.is_none() {
+            contents = within(RETRY_PAUSE, &mut reading).await;
+        }
+        if contents.is_some() && std::mem::take(is_hanging) {
+            tracing::info!("the TLS files can be read again");
+        }
+        contents
+    }
+
     /// Looks at the files every `interval` and takes what has changed, until it is dropped. Connections that are open stay.
     pub(super) async fn follow(self: &Arc<Self>, interval: Duration) {
         let mut judged = Ok(self.material.load().digest);
         let mut seen = judged.clone();
+        let mut is_hanging = false;
         loop {
             self.material.load().warn_once_of_times(self.clock.now());
-            tokio::time::sleep(interval).await;
-            let tls = Arc::clone(self);
-            // A task that was not run says nothing of the files.
-            let Ok(contents) = tokio::task::spawn_blocking(move || Contents::read(&tls.files)).await else {
-                continue;
-            };
+            sleep(interval).await;
+            let Some(contents) = self.read(&mut is_hanging).await else { continue };
             let now = contents.as_ref().map(Contents::digest).map_err(ToString::to_string);
             // What is amid being replaced is not judged: the same must be seen twice.
             if now != seen {
@@ -110,6 +152,24 @@ impl Tls {
             }
         }
     }
+}
+
+/// What `reading` gives within `limit`. None if it hangs, or there is none.
+async fn within(limit: Duration, reading: &mut Option<Reading>) -> Option<Result<Contents, ConfigError>> {
+    let Some(receiver) = reading else {
+        sleep(limit).await;
+        return None;
+    };
+    let read = timeout(limit, receiver).await.ok()?;
+    // It has ended, with or without a result.
+    *reading = None;
+    read.ok()
+}
+
+/// Begins to read `files`. None if too many readings hang.
+fn start(reader: &Reader, files: &TlsFiles) -> io::Result<Option<Reading>> {
+    let files = files.clone();
+    reader.start(move || Contents::read(&files))
 }
 
 impl ListenerTls {

@@ -4,6 +4,7 @@
 //! `scripts/test` fetches the clients and runs these tests; plain `cargo test`, which needs Rust alone, leaves them out.
 
 mod accounts;
+mod attack;
 mod banner;
 #[path = "../support/database.rs"]
 #[allow(dead_code, reason = "each test binary uses its part of it")]

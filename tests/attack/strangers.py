@@ -1,0 +1,300 @@
+"""Owns the strangers: connections that say what an attack has them say, again and again, and come back when they are closed."""
+
+import errno
+import select
+import socket
+import struct
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.sharedctypes import Synchronized
+
+import wire
+from loopback import MANY, STRANGER, Address, unconnected
+
+# However long it is left alone, a flood ends by itself after that many seconds.
+LONGEST_FLOOD = 120.0
+
+# How many connections a second are opened for the first time.
+OPENED_PER_SECOND = 2_500
+
+_TICK = 0.02
+_CHUNK = 65_536
+_ENDED = select.EPOLLERR | select.EPOLLHUP | select.EPOLLRDHUP
+
+
+@dataclass
+class Cost:
+    """What the flood has cost the attacker so far, for another process to read."""
+
+    sent_bytes: "Synchronized[int]"
+    opened: "Synchronized[int]"
+    held: "Synchronized[int]"
+
+
+class Stranger:
+    """One connection of a flood, and what it must know to go on."""
+
+    def __init__(self, number: int, source: str) -> None:
+        self.number, self.source = number, source
+        self.forget()
+
+    def forget(self) -> None:
+        """For a new connection."""
+        self.socket: socket.socket | None = None
+        self.pending = memoryview(b"")
+        self.is_open = False
+        self.due = 0.0
+        self._stream = -1
+        # For the attack's own use: how far it has come, and whether it has nothing to say until more of its calls have ended.
+        self.progress = 0
+        self.is_done = False
+        # Its calls that the server has not ended yet, how many it has ended, and how many of these it has replaced. Only known of
+        # those that follow.
+        self.calls: set[int] = set()
+        self.ended = 0
+        self._replaced = 0
+        self.frames: wire.FrameReader | None = None
+        # What the server lets it send, over all streams and for each.
+        self.window = wire.DEFAULT_WINDOW
+        self.stream_window = wire.DEFAULT_WINDOW
+
+    def next_stream(self) -> int:
+        self._stream += 2
+        if self.frames:
+            self.calls.add(self._stream)
+        return self._stream
+
+    def replacements(self) -> list[int]:
+        """A stream for each that has ended."""
+        count, self._replaced = self.ended - self._replaced, self.ended
+        return self.streams(count)
+
+    def streams(self, count: int) -> list[int]:
+        return [self.next_stream() for _ in range(count)]
+
+
+Says = Callable[[Stranger], bytes]
+
+
+@dataclass(frozen=True)
+class Strangers:
+    """What a flood's connections do. This is all that most attacks are made of."""
+
+    # Which of the server's addresses: grpc, http, authz or operations.
+    to: str
+    connections: int
+    # What each says when it is connected; nothing, if it is silent.
+    opening: Says = lambda stranger: b""
+    # What it says after that, `every` so many seconds, or with 0 whenever the server has taken what was said before.
+    again: Says | None = None
+    every: float = 0.0
+    # Whether it reads what the server says. Who does not, lets the server's answers pile up.
+    reads: bool = True
+    # Whether it follows what the server says of windows and ended calls, so that `again` can keep to it.
+    follows: bool = False
+    # How much the system keeps for who does not read, in bytes.
+    receive_buffer: int | None = None
+    # Whether it cuts the connection (RST) as soon as its opening is said, and comes back.
+    hangs_up: bool = False
+    # How many of them a second come back, all together, after they were closed.
+    come_back: int = 200
+    # Whether all of them together say as much when there are more of them, coming from many addresses.
+    shares_rate: bool = False
+    # How many there are if they come from many addresses; none: as many, but at least one from each.
+    connections_of_many: int | None = None
+
+
+class Allowance:
+    """What may happen so many times a second."""
+
+    def __init__(self, each_second: int) -> None:
+        self._each_second, self._left, self._last = each_second, 0.0, time.monotonic()
+
+    def refill(self, now: float) -> None:
+        earned = (now - self._last) * self._each_second
+        self._left, self._last = min(self._left + earned, max(1.0, self._each_second / 5)), now
+
+    def take(self) -> bool:
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
+class Crowd:
+    """The strangers of one kind."""
+
+    def __init__(self, kind: Strangers, sources: tuple[str, ...]) -> None:
+        self.kind = kind
+        count = kind.connections
+        if len(sources) > 1:
+            count = kind.connections_of_many or max(count, len(sources))
+        self.every = kind.every * (count / kind.connections if kind.shares_rate else 1)
+        self.strangers = [Stranger(number, sources[number % len(sources)]) for number in range(count)]
+        self.new = self.strangers[::-1]
+        self.closed: list[Stranger] = []
+        self.may_open = Allowance(OPENED_PER_SECOND)
+        self.may_come_back = Allowance(kind.come_back)
+
+
+class Flood:
+    """Runs several kinds of strangers at once, in this thread."""
+
+    def __init__(self, addresses: dict[str, Address], kinds: tuple[Strangers, ...], many: bool, cost: Cost) -> None:
+        self._addresses, self._cost = addresses, cost
+        self._poll = select.epoll()
+        self._crowds = [Crowd(kind, MANY if many else (STRANGER,)) for kind in kinds]
+        self._by_file: dict[int, tuple[Crowd, Stranger]] = {}
+
+    def run(self, seconds: float = LONGEST_FLOOD) -> None:
+        began, last = time.monotonic(), 0.0
+        while (now := time.monotonic()) < began + min(seconds, LONGEST_FLOOD):
+            if now - last >= _TICK:
+                last = now
+                for crowd in self._crowds:
+                    self._open(crowd, now)
+                    self._say_what_is_due(crowd, now)
+            for file, events in self._poll.poll(_TICK):
+                if file in self._by_file:
+                    self._handle(*self._by_file[file], events)
+
+    # ===== opening and closing =====
+
+    def _open(self, crowd: Crowd, now: float) -> None:
+        for waiting, allowance in ((crowd.new, crowd.may_open), (crowd.closed, crowd.may_come_back)):
+            allowance.refill(now)
+            while waiting and allowance.take():
+                if not self._connect(crowd, waiting[-1]):
+                    break
+                waiting.pop()
+
+    def _connect(self, crowd: Crowd, stranger: Stranger) -> bool:
+        """Whether it is on its way: there may be no more ports or files just now."""
+        stranger.forget()
+        to = self._addresses[crowd.kind.to]
+        try:
+            made = unconnected(stranger.source)
+        except OSError:
+            return False
+        made.setblocking(False)
+        if crowd.kind.receive_buffer:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, crowd.kind.receive_buffer)
+        if made.connect_ex((to.host, to.port)) not in (0, errno.EINPROGRESS):
+            made.close()
+            return False
+        stranger.socket = made
+        self._by_file[made.fileno()] = (crowd, stranger)
+        self._poll.register(made, select.EPOLLOUT)
+        return True
+
+    def _connected(self, crowd: Crowd, stranger: Stranger) -> None:
+        stranger.is_open = True
+        stranger.due = time.monotonic() + crowd.every
+        stranger.frames = wire.FrameReader() if crowd.kind.follows else None
+        self._cost.opened.value += 1
+        self._cost.held.value += 1
+        stranger.pending = memoryview(crowd.kind.opening(stranger))
+        self._send(crowd, stranger)
+
+    def _close(self, crowd: Crowd, stranger: Stranger) -> None:
+        if stranger.socket is None:
+            return
+        del self._by_file[stranger.socket.fileno()]
+        stranger.socket.close()
+        stranger.socket = None
+        if stranger.is_open:
+            self._cost.held.value -= 1
+        stranger.is_open = False
+        crowd.closed.append(stranger)
+
+    # ===== saying and hearing =====
+
+    def _say_what_is_due(self, crowd: Crowd, now: float) -> None:
+        if not (crowd.kind.again and crowd.kind.every):
+            return
+        for stranger in crowd.strangers:
+            if stranger.is_open and now >= stranger.due and not stranger.pending:
+                stranger.due = now + crowd.every
+                self._say(crowd, stranger)
+
+    def _say(self, crowd: Crowd, stranger: Stranger) -> None:
+        assert crowd.kind.again
+        stranger.pending = memoryview(crowd.kind.again(stranger))
+        self._send(crowd, stranger)
+
+    def _handle(self, crowd: Crowd, stranger: Stranger, events: int) -> None:
+        if not stranger.is_open:
+            if events & _ENDED:
+                self._close(crowd, stranger)
+            else:
+                self._connected(crowd, stranger)
+            return
+        if events & select.EPOLLIN and not self._read(crowd, stranger):
+            return
+        if events & _ENDED:
+            self._close(crowd, stranger)
+        elif events & select.EPOLLOUT:
+            if not stranger.pending and crowd.kind.again and not crowd.kind.every:
+                self._say(crowd, stranger)
+            else:
+                self._send(crowd, stranger)
+
+    def _send(self, crowd: Crowd, stranger: Stranger) -> None:
+        assert stranger.socket
+        try:
+            while stranger.pending:
+                sent = stranger.socket.send(stranger.pending[:_CHUNK])
+                self._cost.sent_bytes.value += sent
+                stranger.pending = stranger.pending[sent:]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._close(crowd, stranger)
+            return
+        if crowd.kind.hangs_up and not stranger.pending:
+            stranger.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self._close(crowd, stranger)
+        else:
+            self._wait(crowd, stranger)
+
+    def _wait(self, crowd: Crowd, stranger: Stranger) -> None:
+        """Has the system tell what comes next for the connection; that it has ended is told in any case."""
+        kind = crowd.kind
+        fits = not kind.follows or stranger.window > 0
+        may_say = kind.again is not None and not kind.every and fits and not stranger.is_done
+        events = (select.EPOLLIN if kind.reads else 0) | (select.EPOLLOUT if stranger.pending or may_say else 0)
+        assert stranger.socket
+        self._poll.modify(stranger.socket, events | select.EPOLLRDHUP)
+
+    def _read(self, crowd: Crowd, stranger: Stranger) -> bool:
+        """Whether the connection is still open."""
+        assert stranger.socket
+        try:
+            data = stranger.socket.recv(_CHUNK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            data = b""
+        if not data:
+            self._close(crowd, stranger)
+            return False
+        if stranger.frames:
+            _follow_windows(stranger, stranger.frames, data)
+            self._wait(crowd, stranger)
+        return True
+
+
+def _follow_windows(stranger: Stranger, frames: wire.FrameReader, data: bytes) -> None:
+    for kind, flags, stream, payload in frames.feed(data):
+        if kind == wire.WINDOW_UPDATE and stream == 0:
+            stranger.window += int.from_bytes(payload)
+        elif kind == wire.RST_STREAM or kind in (wire.DATA, wire.HEADERS) and flags & wire.END_STREAM:
+            if stream in stranger.calls:
+                stranger.calls.remove(stream)
+                stranger.ended += 1
+                stranger.is_done = False
+        elif kind == wire.SETTINGS and not flags & wire.ACK:
+            for at in range(0, len(payload), 6):
+                if int.from_bytes(payload[at : at + 2]) == wire.INITIAL_WINDOW_SIZE:
+                    stranger.stream_window = int.from_bytes(payload[at + 2 : at + 6])

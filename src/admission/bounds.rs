@@ -2,8 +2,12 @@
 //!
 //! docs/OPERATIONS.md has the same formula for the operator.
 
-/// What one connection takes: 21 KB when it is idle, and room for what is being read and written on it.
-const CONNECTION_BYTES: u64 = 32 * KIB;
+/// What one connection takes: 21 KB when it is idle. The head of a request that is being read comes on top.
+const CONNECTION_BYTES: u64 = 24 * KIB;
+
+/// How far beyond their limit headers are still read, as a multiple of it: what hyper itself refuses, it refuses by a bare
+/// status that clients can make little of, so the layers above must get to see it first.
+pub(crate) const READ_HEADERS_FACTOR: u32 = 4;
 
 /// What one call takes beside its bytes: its stream, its headers, and the state of its handler.
 const CALL_BYTES: u64 = 16 * KIB;
@@ -46,6 +50,8 @@ pub(crate) struct Resources {
     pub(crate) memory_budget: u64,
     /// What hash threads, caches and the database take of them.
     pub(crate) reserved_bytes: u64,
+    /// The headers that a request may have.
+    pub(crate) max_header_bytes: u32,
     /// How many files may be open for connections; none: as many as are wanted.
     pub(crate) open_files: Option<u64>,
     /// How many listeners share all of that.
@@ -81,7 +87,7 @@ pub(crate) struct Bounds {
     pub(crate) max_in_flight_calls: usize,
     /// The streams of one listener that are no calls yet, or last longer than a call.
     pub(crate) max_streams: usize,
-    /// The bytes of one listener that have arrived of requests that are not complete, or are not sent yet of answers.
+    /// The bytes of one listener that have arrived of requests, their headers among them, or are not sent yet of answers.
     pub(crate) max_pending_bytes: usize,
 }
 
@@ -97,14 +103,15 @@ struct Share {
 impl Bounds {
     /// The bounds that follow from `resources`, but for those that are `set`.
     pub(crate) fn new(resources: &Resources, set: &SetBounds) -> Self {
-        let Resources { memory_budget, reserved_bytes, open_files, listeners } = *resources;
+        let Resources { memory_budget, reserved_bytes, max_header_bytes, open_files, listeners } = *resources;
         let listeners = listeners.max(1);
+        let connection = CONNECTION_BYTES + u64::from(max_header_bytes) * u64::from(READ_HEADERS_FACTOR);
         let fixed = reserved_bytes.saturating_add(BASE_BYTES);
         let left = memory_budget.saturating_sub(fixed) / listeners;
         let fits =
             |parts: u64, cost: u64, fewest: u64, most: u64| (left / PARTS * parts / cost).clamp(fewest, most);
         let derived = Share {
-            connections: fits(CONNECTION_PARTS, CONNECTION_BYTES, FEWEST.connections, MOST.connections),
+            connections: fits(CONNECTION_PARTS, connection, FEWEST.connections, MOST.connections),
             calls: fits(CALL_PARTS, CALL_BYTES, FEWEST.calls, MOST.calls),
             streams: fits(STREAM_PARTS, STREAM_BYTES, FEWEST.streams, MOST.streams),
             bytes: fits(BYTE_PARTS, 1, FEWEST.bytes, MOST.bytes),
@@ -121,7 +128,7 @@ impl Bounds {
         let streams = (share.streams / CONNECTIONS_TO_FILL).clamp(FEWEST_STREAMS, MOST_STREAMS);
         Self {
             memory_budget,
-            needed_bytes: fixed.saturating_add(share.bytes_needed().saturating_mul(listeners)),
+            needed_bytes: fixed.saturating_add(share.bytes_needed(connection).saturating_mul(listeners)),
             max_connections,
             max_connections_per_peer: per_peer.min(max_connections),
             max_connections_per_site: per_peer.saturating_mul(2).min(max_connections),
@@ -141,8 +148,9 @@ impl Bounds {
 }
 
 impl Share {
-    const fn bytes_needed(self) -> u64 {
-        let connections = self.connections.saturating_mul(CONNECTION_BYTES);
+    /// What all of it takes, if a connection takes `connection_bytes`.
+    const fn bytes_needed(self, connection_bytes: u64) -> u64 {
+        let connections = self.connections.saturating_mul(connection_bytes);
         let calls = self.calls.saturating_mul(CALL_BYTES);
         let streams = self.streams.saturating_mul(STREAM_BYTES);
         connections.saturating_add(calls).saturating_add(streams).saturating_add(self.bytes)
@@ -165,8 +173,19 @@ mod tests {
 
     const LISTENERS: u64 = 3;
 
+    const MAX_HEADER_BYTES: u32 = 16_384;
+
+    /// What a connection takes then.
+    const CONNECTION: u64 = 88 * KIB;
+
     fn resources(memory_budget: u64) -> Resources {
-        Resources { memory_budget, reserved_bytes: 64 * MIB, open_files: None, listeners: LISTENERS }
+        Resources {
+            memory_budget,
+            reserved_bytes: 64 * MIB,
+            max_header_bytes: MAX_HEADER_BYTES,
+            open_files: None,
+            listeners: LISTENERS,
+        }
     }
 
     fn derived(memory_budget: u64) -> Bounds {
@@ -175,17 +194,17 @@ mod tests {
 
     /// The least budget that the fewest of everything fit into.
     fn least() -> u64 {
-        64 * MIB + BASE_BYTES + LISTENERS * FEWEST.bytes_needed()
+        64 * MIB + BASE_BYTES + LISTENERS * FEWEST.bytes_needed(CONNECTION)
     }
 
     #[test]
     fn a_small_container_and_a_large_machine_get_what_the_documents_say() {
         let bounds = derived(256 * MIB);
-        assert_eq!((bounds.max_connections, bounds.max_connections_per_peer), (672, 168));
+        assert_eq!((bounds.max_connections, bounds.max_connections_per_peer), (244, 61));
         assert_eq!((bounds.max_in_flight_calls, bounds.max_streams), (448, 896));
         assert_eq!((bounds.max_pending_bytes, bounds.max_concurrent_streams), (14_680_064, 224));
         let bounds = derived(4_096 * MIB);
-        assert_eq!((bounds.max_connections, bounds.max_connections_per_peer), (8_192, 2_048));
+        assert_eq!((bounds.max_connections, bounds.max_connections_per_peer), (5_829, 1_457));
         assert_eq!((bounds.max_in_flight_calls, bounds.max_streams), (4_096, 21_376));
         assert_eq!((bounds.max_pending_bytes, bounds.max_concurrent_streams), (256 << 20, 256));
     }
@@ -202,7 +221,7 @@ mod tests {
         assert_eq!((bounds.max_connections, bounds.max_connections_per_peer), (100_000, 7));
         assert_eq!(bounds.max_connections_per_site, 14);
         assert_eq!((bounds.max_concurrent_streams, bounds.max_in_flight_calls), (3, 5));
-        assert!(bounds.exceed_budget() && bounds.needed_bytes > 100_000 * CONNECTION_BYTES * LISTENERS);
+        assert!(bounds.exceed_budget() && bounds.needed_bytes > 100_000 * CONNECTION * LISTENERS);
     }
 
     #[test]

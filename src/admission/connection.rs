@@ -1,22 +1,174 @@
-//! Owns the handle by which any part of the service ends the connection that a request came by.
+//! Owns what is known of one connection while it is open, and the handle by which any part of the service ends it.
+
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio_util::sync::CancellationToken;
 
+use crate::model::Clock;
+
 /// A connection, as an extension of each of its requests. Clones lead to the same connection.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct ConnectionHandle {
+#[derive(Clone, Debug)]
+pub(crate) struct ConnectionHandle(Arc<Connection>);
+
+#[derive(Debug)]
+struct Connection {
+    clock: Clock,
     closed: CancellationToken,
+    retired: CancellationToken,
+    /// Why it ends, if this service ends it.
+    ending: OnceLock<Ending>,
+    /// The calls whose answers are not complete.
+    calls: AtomicUsize,
+    /// When an answer was given last, or the connection began: milliseconds of the monotonic clock.
+    last_answer: AtomicU64,
+    /// The answers, and pieces of answers, that nobody has taken yet.
+    answers: AtomicU32,
+}
+
+/// Why this service ends a connection before its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// It was idle, and places ran short.
+    Idle,
+    /// Its client sent more frames than its calls are worth.
+    Frames,
+    /// Its client does not read what it is sent.
+    Unread,
+    /// Its client does not send what it has begun.
+    Unsent,
+}
+
+/// A call, until its answer is complete or nobody waits for it.
+#[derive(Debug)]
+pub(crate) struct OpenCall(ConnectionHandle);
+
+impl Ending {
+    /// Its name in the metrics.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Frames => "frames",
+            Self::Unread => "unread",
+            Self::Unsent => "unsent",
+        }
+    }
 }
 
 impl ConnectionHandle {
-    /// Closes the connection at once, with all that is in flight on it.
+    /// A connection that begins now.
+    pub(crate) fn new(clock: Clock) -> Self {
+        let now = millis(clock.monotonic());
+        Self(Arc::new(Connection {
+            clock,
+            closed: CancellationToken::new(),
+            retired: CancellationToken::new(),
+            ending: OnceLock::new(),
+            calls: AtomicUsize::new(0),
+            last_answer: AtomicU64::new(now),
+            answers: AtomicU32::new(0),
+        }))
+    }
+
+    /// Closes the connection at once, with all that is in flight on it, since its client does not send what it has begun.
     #[allow(dead_code, reason = "for whoever bounds what a connection has on its way, and for how long")]
     pub(crate) fn close(&self) {
-        self.closed.cancel();
+        self.end(Ending::Unsent);
+    }
+
+    /// Closes the connection at once, with all that is in flight on it.
+    pub(crate) fn end(&self, why: Ending) {
+        self.note(why);
+        self.0.closed.cancel();
+    }
+
+    /// Notes why the connection is about to end.
+    pub(crate) fn note(&self, why: Ending) {
+        // The first reason is the one that counts.
+        let _ = self.0.ending.set(why);
+    }
+
+    /// Why this service ends it before its time, if it does.
+    pub(crate) fn ending(&self) -> Option<Ending> {
+        self.0.ending.get().copied()
+    }
+
+    /// Whether somebody closes it.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.0.closed.is_cancelled()
     }
 
     /// Waits until somebody closes the connection.
     pub(crate) async fn closed(&self) {
-        self.closed.cancelled().await;
+        self.0.closed.cancelled().await;
     }
+
+    /// Asks the connection to end, since it is idle and places run short: what has begun by then finishes, and the client is told to
+    /// bring no more.
+    pub(crate) fn retire(&self) {
+        self.note(Ending::Idle);
+        self.0.retired.cancel();
+    }
+
+    /// Waits until somebody asks the connection to end.
+    pub(crate) async fn retired(&self) {
+        self.0.retired.cancelled().await;
+    }
+
+    /// Whether it was asked to end.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.0.retired.is_cancelled()
+    }
+
+    /// A call begins.
+    pub(crate) fn call(&self) -> OpenCall {
+        self.0.calls.fetch_add(1, Ordering::Relaxed);
+        OpenCall(self.clone())
+    }
+
+    /// Whether no call is in flight.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.0.calls.load(Ordering::Relaxed) == 0
+    }
+
+    /// How long ago the last answer was given.
+    pub(crate) fn unanswered_for(&self) -> Duration {
+        let last = Duration::from_millis(self.0.last_answer.load(Ordering::Relaxed));
+        self.0.clock.monotonic().saturating_sub(last)
+    }
+
+    /// Takes the answers, and pieces of answers, that were given since this was asked last.
+    pub(crate) fn take_answers(&self) -> u32 {
+        self.0.answers.swap(0, Ordering::Relaxed)
+    }
+
+    /// The clock that it is measured by.
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+}
+
+impl OpenCall {
+    /// An answer begins, or goes on.
+    pub(crate) fn answered(&self) {
+        let Self(ConnectionHandle(connection)) = self;
+        connection.last_answer.store(millis(connection.clock.monotonic()), Ordering::Relaxed);
+        // Nothing else depends on the order in which counts are seen.
+        connection.answers.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for OpenCall {
+    fn drop(&mut self) {
+        self.0.0.calls.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -3,6 +3,7 @@
 
 mod bounds;
 mod connection;
+mod connection_places;
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,8 +12,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::model::Error;
 
-pub(crate) use bounds::{Bounds, Resources, SetBounds};
-pub(crate) use connection::ConnectionHandle;
+pub(crate) use bounds::{Bounds, READ_HEADERS_FACTOR, Resources, SetBounds};
+pub(crate) use connection::{ConnectionHandle, Ending, OpenCall};
+pub(crate) use connection_places::{ConnectionPlaces, NoPlace, PeerShare};
 
 /// When to try again after all places were taken: a call takes milliseconds.
 const RETRY_AFTER: Duration = Duration::from_millis(100);

@@ -53,7 +53,8 @@ pub struct LimitConfig {
     #[arg(long, env = "SIGNET_KEEPALIVE_INTERVAL", global = true, value_name = "DURATION", default_value = "30s", value_parser = duration::<1, 3_600>)]
     pub keepalive_interval: Duration,
 
-    /// How long the answer to a ping, and a new connection's greeting, may take (1s to 5m).
+    /// How long the answer to a ping, a new connection's greeting, the head of a request, and a write that does not move may take (1s
+    /// to 5m).
     #[arg(long, env = "SIGNET_KEEPALIVE_TIMEOUT", global = true, value_name = "DURATION", default_value = "10s", value_parser = duration::<1, 300>)]
     pub keepalive_timeout: Duration,
 

@@ -4,21 +4,30 @@ use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 
 use super::series;
 
+/// Why connections are closed at once.
+const REFUSED: [&str; 2] = ["peer", "listener"];
+
+/// Why connections are ended before their time.
+const ENDED_EARLY: [&str; 4] = ["idle", "frames", "unread", "unsent"];
+
 /// Connections of every listener.
 #[derive(Clone, Debug)]
 pub struct ConnectionMetrics {
     open: IntGaugeVec,
     accepted: IntCounterVec,
     refused: IntCounterVec,
+    ended_early: IntCounterVec,
     handshakes: IntCounterVec,
 }
 
 /// Connections of one listener.
 #[derive(Clone, Debug)]
 pub struct ListenerMetrics {
+    name: &'static str,
     open: IntGauge,
     accepted: IntCounter,
-    refused: IntCounter,
+    refused: IntCounterVec,
+    ended_early: IntCounterVec,
     shaken: IntCounter,
     not_shaken: IntCounter,
 }
@@ -50,8 +59,15 @@ impl ConnectionMetrics {
             refused: series::counters(
                 registry,
                 "signet_connections_refused_total",
-                "Connections that were closed at once, since there were as many as --max-connections.",
-                label,
+                "Connections that were closed at once, since there were as many as --max-connections (reason listener), or as \
+                 --max-connections-per-peer of one peer (reason peer).",
+                &["listener", "reason"],
+            ),
+            ended_early: series::counters(
+                registry,
+                "signet_connections_ended_early_total",
+                "Connections that this service ended before their time.",
+                &["listener", "reason"],
             ),
             handshakes: series::counters(
                 registry,
@@ -65,10 +81,18 @@ impl ConnectionMetrics {
     /// The handles of the listener `name`.
     #[must_use]
     pub fn listener(&self, name: &'static str) -> ListenerMetrics {
+        for (series, reasons) in [(&self.refused, &REFUSED[..]), (&self.ended_early, &ENDED_EARLY[..])] {
+            // A series that begins with its first count has no rate then.
+            for reason in reasons {
+                series.with_label_values(&[name, reason]);
+            }
+        }
         ListenerMetrics {
+            name,
             open: self.open.with_label_values(&[name]),
             accepted: self.accepted.with_label_values(&[name]),
-            refused: self.refused.with_label_values(&[name]),
+            refused: self.refused.clone(),
+            ended_early: self.ended_early.clone(),
             shaken: self.handshakes.with_label_values(&[name, "succeeded"]),
             not_shaken: self.handshakes.with_label_values(&[name, "failed"]),
         }
@@ -90,9 +114,20 @@ impl ListenerMetrics {
         Handshake(Some(self))
     }
 
-    /// A connection was closed at once.
-    pub fn refused(&self) {
-        self.refused.inc();
+    /// A connection was closed at once, for `reason`.
+    pub fn refused(&self, reason: &'static str) {
+        self.refused.with_label_values(&[self.name, reason]).inc();
+    }
+
+    /// A connection was ended before its time, for `reason`.
+    pub fn ended_early(&self, reason: &'static str) {
+        self.ended_early.with_label_values(&[self.name, reason]).inc();
+    }
+
+    /// The name of the listener.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.name
     }
 }
 

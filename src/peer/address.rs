@@ -11,7 +11,6 @@ pub(crate) struct ConnectionPeer {
     is_trusted_proxy: bool,
 }
 
-#[allow(dead_code, reason = "shares of connections are counted by it")]
 impl ConnectionPeer {
     /// The peer with the socket address `addr`. `::ffff:a.b.c.d` is the IPv4 address.
     pub(super) const fn new(addr: SocketAddr, is_trusted_proxy: bool) -> Self {

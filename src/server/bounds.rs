@@ -9,8 +9,9 @@ use crate::{
     identity::passwords::Argon2Params,
 };
 
-/// Files that are neither connections nor the database's: standard streams, logs, certificates, the runtime's own.
-const OTHER_FILES: u64 = 48;
+/// Files that are neither connections of the addresses nor the database's: standard streams, logs, certificates, the runtime's own, and
+/// those of who operates the service.
+const OTHER_FILES: u64 = 64;
 
 /// Of each listener: itself, a connection that is closed at once, and those that are being closed.
 const FILES_PER_LISTENER: u64 = 8;
@@ -50,6 +51,7 @@ pub(super) fn fit(config: &Config, argon2: &Argon2Params) -> Result<Bounds, Conf
     let resources = Resources {
         memory_budget: limits.memory_budget.map_or_else(memory::budget, |budget| budget.as_u64()),
         reserved_bytes: hashing.saturating_add(remembered).saturating_add(database_bytes),
+        max_header_bytes: limits.max_header_bytes,
         open_files: None,
         listeners,
     };

@@ -7,7 +7,6 @@ mod connections;
 mod data_dir;
 mod database;
 mod files;
-mod greeting;
 mod grpc;
 mod http;
 mod master_key_file;
@@ -33,7 +32,7 @@ use crate::{
 };
 
 #[cfg(any(fuzzing, test))]
-pub(crate) use greeting::fuzz as fuzz_greeting;
+pub(crate) use connections::fuzz as fuzz_greeting;
 
 pub use backup::{BackedUp, RestoreOptions, Restored, backup, restore};
 pub use database::{Missing, OpenDatabase};
@@ -228,6 +227,11 @@ impl Server {
     /// # Errors
     /// If the service cannot be composed: a defect.
     pub async fn serve(self, stop: CancellationToken) -> Result<(), Error> {
+        // On the heap: it holds every listener and all of their services.
+        Box::pin(self.serve_until(stop)).await
+    }
+
+    async fn serve_until(self, stop: CancellationToken) -> Result<(), Error> {
         let Self { grpc, http, ext_authz, tls, parts, config, .. } = self;
         let ext_authz_addr = config.mesh.ext_authz_addr().map_err(Error::internal)?;
         let (health, grpc_service, ext_authz_service) = grpc::services(&parts, &config, ext_authz_addr)?;
@@ -236,7 +240,8 @@ impl Server {
         let connections = |name, listener| {
             let tls = tls.as_ref().map(|tls| tls.on(listener));
             let metrics = parts.metrics.connections.listener(name);
-            Connections::new(tls, Arc::clone(&proxies), config.limits.clone(), &parts.bounds, metrics)
+            let proxies = Arc::clone(&proxies);
+            Connections::new(tls, proxies, config.limits.clone(), &parts.bounds, parts.clock.clone(), metrics)
         };
         let grpc_connections = connections("grpc", Listener::Grpc);
         let http_connections = connections("http", Listener::Http);

@@ -23,6 +23,7 @@ mod logs;
 mod migration_locks;
 mod migrations;
 mod newer_schema;
+mod open_files;
 mod output;
 mod replicas;
 mod settings;

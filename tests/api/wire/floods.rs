@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[tokio::test]
 async fn thousands_of_idle_connections_are_held_while_calls_are_served() {
     const IDLE: usize = 3_000;
-    let target = Target::new(&["--max-connections=4000"]).await;
+    let target = Target::new(&["--max-connections=4000", "--max-connections-per-peer=4000"]).await;
     // Both ends of each are in this process.
     let limit = rlimit::increase_nofile_limit(2 * 4_000 + 1_000).unwrap();
     assert!(limit >= 9_000, "the system allows this process {limit} open files only");

@@ -1,9 +1,11 @@
 //! Owns what malformed input gets on every level of the wire: a clear refusal, and a server that goes on serving.
 
+mod calm;
 mod connections;
 mod floods;
 mod frames;
 mod messages;
+mod places;
 mod requests;
 
 use std::cell::Cell;

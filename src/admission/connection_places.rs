@@ -1,0 +1,377 @@
+//! Owns who may have how many connections of one listener, and which of them end for others when places run short.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use super::{Bounds, ConnectionHandle, Ending};
+use crate::model::Network;
+
+/// The last one in so many places is kept free: what is idle is asked to end for it, with time to say so.
+const ASKED_TO_END: usize = 8;
+
+/// The last one in so many places is kept free: what is idle is cut for it.
+const CUT: usize = 16;
+
+/// How many connections are looked at for one that may end: beyond it, a flood would buy too much work by each connection.
+const MOST_LOOKED_AT: usize = 1_024;
+
+/// How many connections a peer may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PeerShare {
+    /// Its share of them.
+    Ordinary,
+    /// All of them: it speaks for many others. If others need room, its connections end last.
+    All,
+}
+
+/// Why there is no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoPlace {
+    /// The peer, or the site that it belongs to, has its share.
+    Peer,
+    /// There are as many connections as allowed, and none of them may end.
+    Listener,
+}
+
+/// The places of one listener; clones share them.
+#[derive(Clone, Debug)]
+pub(crate) struct ConnectionPlaces {
+    max: usize,
+    max_per_peer: usize,
+    max_per_site: usize,
+    /// A connection that has calls in flight, and has answered none for so long, is as good as idle.
+    stale_after: Duration,
+    open: Arc<Mutex<Open>>,
+}
+
+/// The place of a connection, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct ConnectionPlace {
+    open: Arc<Mutex<Open>>,
+    network: Network,
+    id: u64,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    next_id: u64,
+    /// All of them, those that are being cut too.
+    count: usize,
+    peers: HashMap<Network, PeerConnections>,
+    /// How many each site has.
+    sites: HashMap<Network, usize>,
+    /// The peers in the order in which they give connections up: the last one first.
+    order: BTreeSet<(bool, usize, Network)>,
+}
+
+#[derive(Debug)]
+struct PeerConnections {
+    share: PeerShare,
+    connections: HashMap<u64, ConnectionHandle>,
+}
+
+/// What a connection ends for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Need {
+    /// Places run short.
+    Soon,
+    /// There are next to none left.
+    Now,
+}
+
+impl NoPlace {
+    /// Its name in the metrics.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Peer => "peer",
+            Self::Listener => "listener",
+        }
+    }
+}
+
+impl ConnectionPlaces {
+    /// The places by `bounds`. A call takes no longer than `request_timeout`.
+    pub(crate) fn new(bounds: &Bounds, request_timeout: Duration) -> Self {
+        Self {
+            max: bounds.max_connections,
+            max_per_peer: bounds.max_connections_per_peer,
+            max_per_site: bounds.max_connections_per_site,
+            stale_after: request_timeout,
+            open: Arc::default(),
+        }
+    }
+
+    /// A place for `connection`, of the peer `network`. If places run short, another connection that is idle ends for it.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub(crate) fn take(
+        &self,
+        network: Network,
+        share: PeerShare,
+        connection: &ConnectionHandle,
+    ) -> Result<ConnectionPlace, NoPlace> {
+        let mut open = lock(&self.open);
+        let of_peer = open.peers.get(&network).map_or(0, |peer| peer.connections.len());
+        let of_site = open.sites.get(&network.site()).copied().unwrap_or(0);
+        if share == PeerShare::Ordinary && (of_peer >= self.max_per_peer || of_site >= self.max_per_site) {
+            return Err(NoPlace::Peer);
+        }
+        if open.count >= self.max - self.max / CUT {
+            open.end_one(Need::Now, self.stale_after);
+        } else if open.count >= self.max - self.max / ASKED_TO_END {
+            open.end_one(Need::Soon, self.stale_after);
+        }
+        // One that was cut keeps its place until it has gone.
+        if open.count >= self.max {
+            return Err(NoPlace::Listener);
+        }
+        let id = open.add(network, share, connection.clone());
+        Ok(ConnectionPlace { open: Arc::clone(&self.open), network, id })
+    }
+
+    /// Ends a connection that is idle, if there is one: the system has no more room for another.
+    pub(crate) fn make_room(&self) {
+        lock(&self.open).end_one(Need::Now, self.stale_after);
+    }
+
+    /// The peer that has most connections, and how many.
+    pub(crate) fn busiest(&self) -> Option<(Network, usize)> {
+        lock(&self.open)
+            .order
+            .iter()
+            .map(|(_, count, network)| (*network, *count))
+            .max_by_key(|(_, count)| *count)
+    }
+}
+
+impl Drop for ConnectionPlace {
+    fn drop(&mut self) {
+        lock(&self.open).remove(self.network, self.id);
+    }
+}
+
+impl Open {
+    fn add(&mut self, network: Network, share: PeerShare, connection: ConnectionHandle) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        self.count += 1;
+        *self.sites.entry(network.site()).or_default() += 1;
+        let peer = self
+            .peers
+            .entry(network)
+            .or_insert_with(|| PeerConnections { share, connections: HashMap::new() });
+        self.order.remove(&peer.rank(network));
+        peer.connections.insert(id, connection);
+        self.order.insert(peer.rank(network));
+        id
+    }
+
+    fn remove(&mut self, network: Network, id: u64) {
+        let Some(peer) = self.peers.get_mut(&network) else { return };
+        self.order.remove(&peer.rank(network));
+        peer.connections.remove(&id);
+        if peer.connections.is_empty() {
+            self.peers.remove(&network);
+        } else {
+            self.order.insert(peer.rank(network));
+        }
+        self.count -= 1;
+        if let Some(of_site) = self.sites.get_mut(&network.site()) {
+            *of_site -= 1;
+            if *of_site == 0 {
+                self.sites.remove(&network.site());
+            }
+        }
+    }
+
+    /// Ends the connection that is idle for longest, of the peer that has most of them; if none is idle, and one must end now, the one
+    /// that has answered nothing for longest.
+    fn end_one(&self, need: Need, stale_after: Duration) {
+        let mut looked_at = 0;
+        // The longest of a peer, and of all the peers that have as many.
+        let mut idle: Option<(usize, Duration, &ConnectionHandle)> = None;
+        let mut stale: Option<(Duration, &ConnectionHandle)> = None;
+        for (_, count, network) in self.order.iter().rev() {
+            if looked_at >= MOST_LOOKED_AT || idle.is_some_and(|(found, ..)| found > *count) {
+                break;
+            }
+            let Some(peer) = self.peers.get(network) else { continue };
+            for connection in peer.connections.values().take(MOST_LOOKED_AT - looked_at) {
+                looked_at += 1;
+                let since = connection.unanswered_for();
+                if connection.is_closed() || need == Need::Soon && connection.is_retired() {
+                    continue;
+                }
+                if connection.is_idle() {
+                    if idle.is_none_or(|(_, longest, _)| since > longest) {
+                        idle = Some((*count, since, connection));
+                    }
+                } else if since > stale_after && stale.is_none_or(|(longest, _)| since > longest) {
+                    stale = Some((since, connection));
+                }
+            }
+        }
+        match (need, idle, stale) {
+            (Need::Soon, Some((_, _, connection)), _) => connection.retire(),
+            (Need::Now, Some((_, _, connection)), _) | (Need::Now, None, Some((_, connection))) => {
+                connection.end(Ending::Idle);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl PeerConnections {
+    fn rank(&self, network: Network) -> (bool, usize, Network) {
+        (self.share == PeerShare::Ordinary, self.connections.len(), network)
+    }
+}
+
+fn lock(open: &Mutex<Open>) -> MutexGuard<'_, Open> {
+    open.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::{Clock, Timestamp};
+
+    const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+    fn places(max: usize, max_per_peer: usize) -> (ConnectionPlaces, Clock) {
+        let places = ConnectionPlaces {
+            max,
+            max_per_peer,
+            max_per_site: 2 * max_per_peer,
+            stale_after: REQUEST_TIMEOUT,
+            open: Arc::default(),
+        };
+        (places, Clock::manual(Timestamp::from_micros(0)))
+    }
+
+    fn network(address: &str) -> Network {
+        Network::of(address.parse().unwrap())
+    }
+
+    /// A connection of `address`, and its place.
+    fn connect(
+        places: &ConnectionPlaces,
+        clock: &Clock,
+        address: &str,
+    ) -> Result<(ConnectionHandle, ConnectionPlace), NoPlace> {
+        let connection = ConnectionHandle::new(clock.clone());
+        let place = places.take(network(address), PeerShare::Ordinary, &connection)?;
+        Ok((connection, place))
+    }
+
+    #[test]
+    fn a_peer_has_its_share_and_a_site_twice_as_many() {
+        let (places, clock) = places(100, 3);
+        let mut held = Vec::new();
+        for (address, count) in [
+            ("192.0.2.1", 3),
+            ("192.0.2.2", 3),
+            ("2001:db8:0:1::1", 3),
+            ("2001:db8:0:2::1", 3),
+            ("2001:db8:0:3::1", 0),
+        ] {
+            let taken: Vec<_> =
+                std::iter::from_fn(|| connect(&places, &clock, address).ok()).take(50).collect();
+            assert_eq!(taken.len(), count, "{address}");
+            held.push(taken);
+        }
+        let last = held.remove(0).pop();
+        assert_eq!(connect(&places, &clock, "::ffff:192.0.2.1").map(|_| ()), Ok(()), "one has gone");
+        drop(last);
+        let proxy = ConnectionHandle::new(clock);
+        let taken: Vec<_> =
+            (0..10).map(|_| places.take(network("192.0.2.2"), PeerShare::All, &proxy)).collect();
+        assert!(taken.iter().all(Result::is_ok), "who speaks for many has all");
+    }
+
+    #[test]
+    fn when_places_run_short_the_idlest_of_the_peer_with_most_ends() {
+        let (places, clock) = places(32, 32);
+        let mut held = Vec::new();
+        for address in ["192.0.2.1", "192.0.2.2", "192.0.2.2", "192.0.2.3", "192.0.2.3", "192.0.2.3"] {
+            clock.advance(Duration::from_secs(1));
+            held.push(connect(&places, &clock, address).unwrap());
+        }
+        // The oldest of the peer with most has just answered, and the next has a call in flight.
+        held[3].0.call().answered();
+        let call = held[4].0.call();
+        let rest: Vec<_> =
+            (0..22).map(|host| connect(&places, &clock, &format!("198.51.100.{host}")).unwrap()).collect();
+        assert!(held.iter().chain(&rest).all(|(connection, _)| !connection.is_retired()), "there was room");
+
+        let next = connect(&places, &clock, "203.0.113.1").unwrap();
+        let retired = |(connection, _): &(ConnectionHandle, _)| connection.is_retired();
+        let all: Vec<_> = held.iter().map(retired).collect();
+        assert_eq!(all, [false, false, false, false, false, true]);
+        let after = connect(&places, &clock, "203.0.113.2").unwrap();
+        assert!(held[3].0.is_retired() && !held[4].0.is_retired(), "never one with a call in flight");
+        assert!(held.iter().all(|(connection, _)| !connection.is_closed()));
+
+        // Next to none are left: those that were asked are cut.
+        let last = connect(&places, &clock, "203.0.113.3").unwrap();
+        assert_eq!(last.0.ending(), None);
+        let cut: Vec<_> = held.iter().map(|(connection, _)| connection.is_closed()).collect();
+        assert_eq!(cut, [false, false, false, false, false, true]);
+        drop((call, rest, next, after));
+    }
+
+    #[test]
+    fn a_connection_with_calls_ends_only_if_it_has_answered_none_for_the_time_of_a_call() {
+        let (places, clock) = places(16, 16);
+        let mut held = Vec::new();
+        for _ in 0..16 {
+            let (connection, place) = connect(&places, &clock, "192.0.2.1").unwrap();
+            held.push((connection.call(), connection, place));
+        }
+        assert_eq!(connect(&places, &clock, "192.0.2.2").map(|_| ()), Err(NoPlace::Listener));
+        clock.advance(REQUEST_TIMEOUT);
+        assert_eq!(connect(&places, &clock, "192.0.2.2").map(|_| ()), Err(NoPlace::Listener));
+        clock.advance(Duration::from_millis(1));
+        held[1..].iter().for_each(|(call, ..)| call.answered());
+        assert_eq!(
+            connect(&places, &clock, "192.0.2.2").map(|_| ()),
+            Err(NoPlace::Listener),
+            "it has not gone yet"
+        );
+        assert!(held[0].1.is_closed(), "it holds calls that nobody answers");
+        held.remove(0);
+        connect(&places, &clock, "192.0.2.2").unwrap();
+        assert_eq!(places.busiest(), Some((network("192.0.2.1"), 15)));
+    }
+
+    proptest! {
+        #[test]
+        fn places_are_counted_right_whoever_comes_and_goes(
+            max in 1_usize..40,
+            steps in proptest::collection::vec((0_u8..4, any::<bool>(), any::<proptest::sample::Index>()), 0..200),
+        ) {
+            let (places, clock) = places(max, 7);
+            let mut held = Vec::new();
+            for (peer, goes, which) in steps {
+                if goes && !held.is_empty() {
+                    held.swap_remove(which.index(held.len()));
+                } else {
+                    held.extend(connect(&places, &clock, &format!("2001:db8:0:{peer}::1")));
+                    held.retain(|(connection, _)| !connection.is_closed());
+                }
+                let open = lock(&places.open);
+                prop_assert_eq!(open.count, held.len());
+                prop_assert!(open.count <= max);
+                prop_assert_eq!(open.sites.values().sum::<usize>(), open.count);
+                prop_assert_eq!(open.order.iter().map(|(_, count, _)| count).sum::<usize>(), open.count);
+                prop_assert!(open.order.iter().all(|(_, count, _)| (1..=7).contains(count)));
+            }
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Owns a connection's stream as HTTP reads and writes it: what was read ahead comes first, frames are counted, and writes must move.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Sleep, sleep},
+};
+
+use super::{
+    frames::{FrameMeter, calm},
+    greeting::Greeting,
+};
+use crate::admission::{ConnectionHandle, Ending};
+
+/// The stream of one connection, in plaintext.
+pub(super) struct ClientStream<S> {
+    stream: S,
+    connection: ConnectionHandle,
+    /// What is read before the stream goes on, and how much of it was.
+    ahead: Vec<u8>,
+    ahead_read: usize,
+    /// None for HTTP/1.1, where each request is answered before the next is read.
+    frames: Option<FrameMeter>,
+    max_header_list_bytes: u32,
+    /// Nothing more is read.
+    is_over: bool,
+    max_stall: Duration,
+    /// When a write that does not move is given up.
+    stall: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> ClientStream<S> {
+    /// `stream`, of which `greeting` has been read. A write that does not move within `max_stall` ends the connection.
+    pub(super) fn new(
+        stream: S,
+        greeting: Greeting,
+        connection: ConnectionHandle,
+        max_streams: u32,
+        max_header_list_bytes: u32,
+        max_stall: Duration,
+    ) -> Self {
+        Self {
+            stream,
+            frames: greeting.is_http2.then(|| FrameMeter::new(connection.clone(), max_streams)),
+            ahead: greeting.said,
+            ahead_read: 0,
+            connection,
+            max_header_list_bytes,
+            is_over: false,
+            max_stall,
+            stall: None,
+        }
+    }
+
+    /// Hands out what is to be read before the stream goes on. Returns whether that was anything.
+    fn read_ahead(&mut self, buffer: &mut ReadBuf<'_>) -> bool {
+        let rest = &self.ahead[self.ahead_read..];
+        if rest.is_empty() {
+            return false;
+        }
+        let count = rest.len().min(buffer.remaining());
+        buffer.put_slice(&rest[..count]);
+        self.ahead_read += count;
+        if self.ahead_read == self.ahead.len() {
+            // An idle connection keeps nothing of it.
+            (self.ahead, self.ahead_read) = (Vec::new(), 0);
+        }
+        true
+    }
+
+    /// What became of a write: if it has not moved for too long, an error.
+    fn moved<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stall = None;
+            return written;
+        }
+        let max_stall = self.max_stall;
+        ready!(self.stall.get_or_insert_with(|| Box::pin(sleep(max_stall))).as_mut().poll(context));
+        self.connection.end(Ending::Unread);
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client reads nothing")))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for ClientStream<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.read_ahead(buffer) || this.is_over {
+            return Poll::Ready(Ok(()));
+        }
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
+        if let Some(frames) = &mut this.frames
+            && let Err(passed) = frames.read(&buffer.filled()[before..])
+        {
+            this.connection.note(Ending::Frames);
+            this.is_over = true;
+            this.ahead = calm(this.max_header_list_bytes);
+            buffer.set_filled(before + passed);
+            this.read_ahead(buffer);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for ClientStream<S> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write(context, bytes);
+        this.moved(context, written)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let flushed = Pin::new(&mut this.stream).poll_flush(context);
+        this.moved(context, flushed)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let shut_down = Pin::new(&mut this.stream).poll_shutdown(context);
+        this.moved(context, shut_down)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write_vectored(context, pieces);
+        this.moved(context, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+/// What must hold for any `said`: whoever reads the connection hears all of it, or it up to where there were too many frames.
+#[cfg(any(fuzzing, test))]
+pub(crate) fn fuzz(said: &[u8]) {
+    const MAX_HEADER_LIST_BYTES: u32 = 65_536;
+    let connection =
+        ConnectionHandle::new(crate::model::Clock::manual(crate::model::Timestamp::from_micros(0)));
+    let all = async {
+        let mut stream = tokio::io::join(io::Cursor::new(said.to_vec()), tokio::io::sink());
+        let greeting = super::greeting::read(&mut stream).await?;
+        let connection = connection.clone();
+        let stream =
+            ClientStream::new(stream, greeting, connection, 1, MAX_HEADER_LIST_BYTES, Duration::from_secs(1));
+        let mut heard = Vec::new();
+        tokio::io::AsyncReadExt::read_to_end(&mut { stream }, &mut heard).await?;
+        io::Result::Ok(heard)
+    };
+    // Nothing in it waits: the bytes are there.
+    if let Some(Ok(heard)) = futures_util::FutureExt::now_or_never(all) {
+        if connection.ending().is_none() {
+            assert_eq!(heard, said);
+        } else {
+            let before = heard.strip_suffix(&calm(MAX_HEADER_LIST_BYTES)[..]);
+            assert!(before.is_some_and(|before| said.starts_with(before)));
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Owns who may have how many connections, and which of them end for others.
+
+use std::{
+    io::{self, Read},
+    net::SocketAddr,
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpSocket, TcpStream},
+    time::timeout,
+};
+
+use super::{
+    ISSUE_TOKEN, Target,
+    frames::{END_HEADERS, GOAWAY, HEADERS, SETTINGS, header_block, hello, http2_frame},
+};
+use crate::harness::eventually;
+
+/// No more than an upper bound.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A connection from `host` to `to` that has greeted; none if the server closes it at once.
+async fn connect(host: &str, to: SocketAddr) -> Option<TcpStream> {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(format!("{host}:0").parse().unwrap()).unwrap();
+    let mut stream = socket.connect(to).await.unwrap();
+    stream.write_all(&hello()).await.ok()?;
+    // The server's own settings.
+    let mut head = [0; 9];
+    timeout(PATIENCE, stream.read_exact(&mut head)).await.expect("an answer, or the end").ok()?;
+    assert_eq!(head[3], SETTINGS);
+    Some(stream)
+}
+
+/// Whether the server has ended `stream`, and whether it said GOAWAY before. Does not wait.
+fn ended(stream: TcpStream) -> (bool, bool) {
+    let (mut stream, mut seen, mut piece) = (stream.into_std().unwrap(), Vec::new(), [0; 1_024]);
+    let ended = loop {
+        match stream.read(&mut piece) {
+            Ok(count) if count > 0 => seen.extend_from_slice(&piece[..count]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break false,
+            Ok(_) | Err(_) => break true,
+        }
+    };
+    // The head of a GOAWAY: it has eight bytes.
+    let told = seen.windows(4).any(|window| window == [0, 0, 8, GOAWAY]);
+    (ended, told)
+}
+
+#[tokio::test]
+async fn a_peer_has_a_share_of_the_connections_and_the_others_have_the_rest() {
+    let target = Target::new(&["--max-connections=80"]).await;
+    for to in [target.server.started.grpc_addr, target.server.started.http_addr] {
+        let mut held = Vec::new();
+        for _ in 0..20 {
+            held.push(connect("127.0.0.2", to).await.expect("a quarter of them"));
+        }
+        for _ in 0..100 {
+            assert!(connect("127.0.0.2", to).await.is_none());
+        }
+        target.still_serves().await;
+        assert_eq!(target.server.http_get("/livez").await.status(), 200);
+        let other = connect("127.0.0.3", to).await.expect("another peer has its own");
+        held.pop();
+        // Once the server has seen that it is gone.
+        eventually("there is a place again", || async { connect("127.0.0.2", to).await.is_some() }).await;
+        drop(other);
+    }
+    let scrape = target.server.scrape().await;
+    for listener in ["grpc", "http"] {
+        let labels = [("listener", listener), ("reason", "peer")];
+        assert!(scrape.sum("signet_connections_refused_total", &labels) >= 100.0, "{listener}");
+    }
+    assert!(scrape.sum("signet_connections_refused_total", &[("reason", "listener")]) < 0.5);
+}
+
+#[tokio::test]
+async fn idle_connections_of_many_hosts_end_for_others() {
+    const MAX: usize = 64;
+    let target = Target::new(&["--max-connections=64"]).await;
+    let mut client = target.server.client().await;
+    client.get_me(&target.token).await.unwrap();
+    let mut idle = Vec::new();
+    for to in [target.server.started.grpc_addr, target.server.started.http_addr] {
+        for host in 0..3 * MAX {
+            // Each host has two: more than anybody who comes for a call.
+            for _ in 0..2 {
+                idle.extend(connect(&format!("127.0.1.{host}"), to).await);
+            }
+            if host % 8 == 0 {
+                target.still_serves().await;
+                assert_eq!(target.server.http_get("/livez").await.status(), 200);
+            }
+        }
+    }
+    client.get_me(&target.token).await.unwrap();
+    let count = idle.len();
+    let (mut cut, mut told) = (0, 0);
+    for stream in idle {
+        let (is_cut, is_told) = ended(stream);
+        cut += usize::from(is_cut);
+        told += usize::from(is_told);
+    }
+    assert!(count - cut <= 2 * MAX && cut > 4 * MAX, "{count} came, {cut} were ended");
+    assert!(told > 0, "none was told");
+    let scrape = target.server.scrape().await;
+    assert!(scrape.sum("signet_connections_ended_early_total", &[("reason", "idle")]) >= 4.0 * 64.0);
+}
+
+#[tokio::test]
+async fn a_connection_with_a_call_in_flight_does_not_end_for_others() {
+    let target = Target::new(&["--max-connections=32", "--request-timeout=60s"]).await;
+    let mut busy = connect("127.0.0.2", target.server.started.grpc_addr).await.unwrap();
+    busy.write_all(&http2_frame(HEADERS, END_HEADERS, 1, &header_block(ISSUE_TOKEN))).await.unwrap();
+    let in_flight = || async { target.server.scrape().await.sum("signet_grpc_calls_in_flight", &[]) > 0.5 };
+    eventually("it is in flight", in_flight).await;
+    let mut idle = Vec::new();
+    for host in 0..100 {
+        idle.extend(connect(&format!("127.0.1.{host}"), target.server.started.grpc_addr).await);
+    }
+    assert!(in_flight().await, "it went on");
+    let (is_cut, is_told) = ended(busy);
+    assert!(!is_cut && !is_told);
+}

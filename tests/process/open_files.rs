@@ -1,0 +1,76 @@
+//! Owns what holds where the system lets the process open few files: no address, and not the database, suffers from connections to
+//! another.
+
+use std::{io::Read, net::SocketAddr, process::Command, time::Duration};
+
+use tokio::{
+    net::{TcpSocket, TcpStream},
+    time::timeout,
+};
+
+use crate::{client::PASSWORD, harness::Place};
+
+/// No more than an upper bound.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Many connections, of so many hosts that none has more than its share.
+async fn connections(count: usize, to: SocketAddr) -> Vec<TcpStream> {
+    let mut all = Vec::new();
+    for number in 0..count {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(format!("127.0.2.{}:0", number % 40 + 1).parse().unwrap()).unwrap();
+        all.push(timeout(PATIENCE, socket.connect(to)).await.unwrap().unwrap());
+    }
+    all
+}
+
+/// Whether the other end has closed `stream`.
+fn is_closed(stream: TcpStream) -> bool {
+    let read = stream.into_std().unwrap().read(&mut [0; 100]);
+    !matches!(read, Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
+}
+
+#[tokio::test]
+async fn with_256_files_400_connections_to_one_address_starve_neither_the_other_nor_the_database() {
+    let place = Place::new();
+    let few = ["sh", "-c", "ulimit -n 256; exec \"$0\" \"$@\""];
+    // Longer than the test takes: no greeting comes.
+    let service = place.signet(&["--keepalive-timeout=2m"]).through(&few).serve().await;
+    let held = connections(400, service.grpc_addr()).await;
+    assert_eq!(service.http_status("/livez").await, 200);
+    let client = service.client().await;
+    client.sign_up("alice").await.unwrap();
+    let token = client.log_in("alice", PASSWORD).await.unwrap();
+    client.get_me(&token).await.unwrap();
+    for path in ["/livez", "/readyz", "/.well-known/jwks.json"] {
+        assert_eq!(service.http_status(path).await, 200, "{path}");
+    }
+    let open = held.into_iter().filter_map(|stream| (!is_closed(stream)).then_some(())).count();
+    assert!((16..128).contains(&open), "{open} are open");
+    let finished = service.stop().await;
+    assert!(!finished.stderr.contains("could not be accepted"), "{finished:?}");
+}
+
+#[tokio::test]
+async fn when_there_are_no_more_files_idle_connections_end_and_the_log_is_told_once() {
+    let place = Place::new();
+    let mut service = place.signet(&["--keepalive-timeout=2m"]).serve().await;
+    let client = service.client().await;
+    client.sign_up("alice").await.unwrap();
+    let token = client.log_in("alice", PASSWORD).await.unwrap();
+    let mut held = connections(20, service.grpc_addr()).await;
+    // As many files as it has open by now, and two more.
+    let files = std::fs::read_dir(format!("/proc/{}/fd", service.id())).unwrap().count() + 2;
+    let limit = format!("--nofile={files}:{files}");
+    let limited = Command::new("prlimit").args(["--pid", &service.id().to_string(), &limit]).status();
+    assert!(limited.unwrap().success());
+    held.extend(connections(40, service.grpc_addr()).await);
+    service.logs("could not be accepted").await;
+    assert_eq!(timeout(PATIENCE, service.http_status("/livez")).await.unwrap(), 200);
+    service.client().await.get_me(&token).await.unwrap();
+    let finished = service.stop().await;
+    // Once a minute for each address.
+    let told = finished.stderr.matches("could not be accepted").count();
+    assert!((1..=2).contains(&told), "{finished:?}");
+    drop(held);
+}

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.sharedctypes import Synchronized
+from typing import Literal
 
 import wire
 from loopback import MANY, STRANGER, Address, unconnected
@@ -95,8 +96,8 @@ class Strangers:
     follows: bool = False
     # How much the system keeps for who does not read, in bytes.
     receive_buffer: int | None = None
-    # Whether it cuts the connection (RST) as soon as its opening is said, and comes back.
-    hangs_up: bool = False
+    # Whether it cuts the connection (RST) as soon as its opening is said, or answered, and comes back.
+    hangs_up: Literal["", "when said", "when answered"] = ""
     # How many of them a second come back, all together, after they were closed.
     come_back: int = 200
     # Whether all of them together say as much when there are more of them, coming from many addresses.
@@ -252,11 +253,15 @@ class Flood:
         except OSError:
             self._close(crowd, stranger)
             return
-        if crowd.kind.hangs_up and not stranger.pending:
-            stranger.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self._close(crowd, stranger)
+        if crowd.kind.hangs_up == "when said" and not stranger.pending:
+            self._hang_up(crowd, stranger)
         else:
             self._wait(crowd, stranger)
+
+    def _hang_up(self, crowd: Crowd, stranger: Stranger) -> None:
+        assert stranger.socket
+        stranger.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._close(crowd, stranger)
 
     def _wait(self, crowd: Crowd, stranger: Stranger) -> None:
         """Has the system tell what comes next for the connection; that it has ended is told in any case."""
@@ -278,6 +283,9 @@ class Flood:
             data = b""
         if not data:
             self._close(crowd, stranger)
+            return False
+        if crowd.kind.hangs_up == "when answered":
+            self._hang_up(crowd, stranger)
             return False
         if stranger.frames:
             _follow_windows(stranger, stranger.frames, data)

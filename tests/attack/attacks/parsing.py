@@ -31,7 +31,7 @@ def _web_request(path: str, length: int, kind: str = "application/grpc-web+proto
 
 
 def _slow_web(stranger: Stranger) -> bytes:
-    return _web_request(says.GET_ME, 60_000)
+    return _web_request(says.ISSUE_TOKEN, 60_000)
 
 
 def _broken_web() -> bytes:
@@ -58,6 +58,13 @@ _PARAMETERS = _form(b"&".join(b"a=" for _ in range(21_000)))
 _WORDS = _form(b"grant_type=client_credentials&client_id=a&client_secret=b&scope=" + b"a+" * 32_000)
 _ESCAPES = _form(b"grant_type=password&username=" + b"%C3%A9" * 10_000 + b"&password=a")
 _PROOF = _form(b"grant_type=client_credentials", "authorization: Basic " + "YTpi" * 3_000)
+
+
+_CHUNKED = (
+    b"POST /oauth2/token HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-www-form-urlencoded\r\n"
+    b"transfer-encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * 60_000 + b"0\r\n\r\n"
+)
+_PIPELINED = b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n" * 1_000
 
 
 def _http1(said: bytes, each_second: int, to: str = "http") -> Strangers:
@@ -97,4 +104,11 @@ ATTACKS = (
     Attack("form-scope", "200 forms a second with a scope of 32,000 words", (_http1(_WORDS, 200),)),
     Attack("form-escapes", "200 forms a second with a username of 10,000 escaped letters", (_http1(_ESCAPES, 200),)),
     Attack("form-basic", "500 forms a second with 9 KB of Basic credentials", (_http1(_PROOF, 500),)),
+    Attack("form-chunks", "20 forms a second that come in 60,000 chunks of a byte", (_http1(_CHUNKED, 20),)),
+    Attack(
+        "pipelined",
+        "HTTP/1.1: 16 connections that ask for /livez as fast as they can, and wait for no answer",
+        (Strangers("http", 16, says.nothing, says.always(_PIPELINED)),),
+        also_from_many=True,
+    ),
 )

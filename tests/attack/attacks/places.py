@@ -107,6 +107,18 @@ ATTACKS = (
         "The same, each call with another address in `x-forwarded-for` and `forwarded`",
         (_FORWARDED,),
     ),
+    Attack(
+        "heads-health",
+        "The same with calls of Health",
+        (_heads_only("grpc", wire.grpc_request("/grpc.health.v1.Health/Check")),),
+        also_from_many=True,
+    ),
+    Attack(
+        "heads-thin",
+        "The same, on 2,000 connections of 2 calls",
+        (Strangers("grpc", 2_000, says.heads(_CALL, 2), says.new_heads(_CALL), every=0.5, follows=True),),
+        also_from_many=True,
+    ),
     Attack("heads-check", "The same to ext_authz, at its own address", (_heads_only("authz", _CHECK),)),
     Attack(
         "heads-form",

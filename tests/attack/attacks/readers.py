@@ -62,6 +62,15 @@ def _unread_http1(path: str) -> Strangers:
 
 _TRICKLED, _TRICKLE = _one_byte_fits(wire.http_request("GET", says.JWKS))
 
+_ASKED = wire.grpc_request(says.REFLECTION)
+
+
+def _trickled_reflection() -> Strangers:
+    ask = wire.message(wire.field(4, _SYMBOL))
+    more = b"".join(wire.window_update(stream, 1) for stream in range(1, 2 * says.STREAMS, 2))
+    return Strangers("grpc", 16, says.calls(_ASKED, ask, says.STREAMS, says.NOTHING_FITS), says.always(more), every=1.0)
+
+
 ATTACKS = (
     Attack(
         "unread-metrics",
@@ -83,6 +92,11 @@ ATTACKS = (
         "trickled-keys",
         "The keys with windows that grow by a byte each second",
         (Strangers("http", 16, _TRICKLED, _TRICKLE, every=1.0),),
+    ),
+    Attack(
+        "trickled-reflection",
+        "16 x 256 reflection answers with windows that grow by a byte each second",
+        (_trickled_reflection(),),
     ),
     Attack(
         "unread-http1",

@@ -1,20 +1,21 @@
 """Owns attacks on what the server depends on: a log that nobody reads, a database that is far away."""
 
-from . import work
+from . import control, work
 from .attack import Attack
 
 _FAR_MS = 2.0
 
 
 def _by_name(name: str) -> Attack:
-    return next(attack for attack in work.ATTACKS if attack.name == name)
+    return next(attack for attack in (*control.ATTACKS, *work.ATTACKS) if attack.name == name)
 
 
 ATTACKS = (
+    Attack("nothing-far", "Nothing, PostgreSQL being 2 ms away, for comparison", database_ms=_FAR_MS),
     Attack(
         "log-unread",
-        "Standard error is a pipe that nobody reads: 500 sign-ups and 2,000 unknown clients a second, for the audit log",
-        (*_by_name("sign-ups").strangers, *_by_name("clients").strangers),
+        "Standard error is a pipe that nobody reads: `resets-logged` and 2,000 unknown clients a second fill it",
+        (*_by_name("resets-logged").strangers, *_by_name("clients").strangers),
         reads_log=False,
     ),
     Attack(

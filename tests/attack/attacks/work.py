@@ -104,8 +104,9 @@ def _revoke(stranger: Stranger) -> bytes:
 
 
 def _check(stranger: Stranger) -> bytes:
-    """What a sidecar asks for a stranger with a token that nobody signed."""
-    pairs = (("authorization", f"Bearer {_token()}"), ("x-forwarded-for", "198.18.0.1"))
+    """What a sidecar asks for a stranger, each time another one, with a token that nobody signed."""
+    address = ".".join(str(part) for part in (198, 18, *secrets.token_bytes(2)))
+    pairs = (("authorization", f"Bearer {_token()}"), ("x-forwarded-for", address))
     entries = b"".join(wire.field(3, wire.field(1, name) + wire.field(2, value)) for name, value in pairs)
     return wire.field(1, wire.field(4, wire.field(2, entries)))
 
@@ -118,6 +119,24 @@ def _bad_signature(token: str) -> tuple[Strangers, ...]:
         return (("authorization", f"Bearer {unsigned}.{_random(64)}"),)
 
     return (_calls(says.GET_ME, says.nothing, 3_000, metadata=bearer),)
+
+
+def _abandoned_logins(stranger: Stranger) -> bytes:
+    """Each is reset as soon as it is said."""
+    said: list[bytes] = []
+    for stream in stranger.streams(8):
+        fields, payload = wire.grpc_request(says.ISSUE_TOKEN), wire.message(_unknown_login(stranger))
+        said += (says.headers(stream, wire.literal(fields)), says.data(stream, payload, True), wire.reset(stream))
+    return b"".join(said)
+
+
+def _unknown_basic(stranger: Stranger) -> bytes:
+    """A client that there is not, over HTTP/1.1."""
+    proof = base64.b64encode(f"{_random(16)}:{_random(32)}".encode()).decode()
+    return (
+        "POST /oauth2/token HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-www-form-urlencoded\r\n"
+        f"authorization: Basic {proof}\r\ncontent-length: 29\r\n\r\ngrant_type=client_credentials"
+    ).encode()
 
 
 def _one_user(token: str) -> tuple[Strangers, ...]:
@@ -168,7 +187,12 @@ ATTACKS = (
         "ext_authz: 3,000 Check a second with tokens of made-up keys",
         (_calls(says.CHECK, _check, 3_000, "authz"),),
     ),
-    Attack("one-user", "gRPC: a user, 17 x 256 calls without an end and 4,000 whole ones a second", as_user=_one_user),
+    Attack(
+        "one-user",
+        "gRPC: a user, 17 x 256 calls without an end and 4,000 whole ones a second",
+        as_user=_one_user,
+        also_from_many=True,
+    ),
     Attack(
         "refresh-tokens",
         "gRPC: 2,000 made-up refresh tokens a second",
@@ -186,6 +210,17 @@ ATTACKS = (
         "logins",
         "gRPC: 500 logins a second with unknown names",
         (_calls(says.ISSUE_TOKEN, _unknown_login, 500),),
+    ),
+    Attack(
+        "abandoned-logins",
+        "gRPC: 500 logins a second that are reset at once",
+        (Strangers("grpc", 16, says.always(says.EVERYTHING_FITS), _abandoned_logins, 16 * 8 / 500, shares_rate=True),),
+        also_from_many=True,
+    ),
+    Attack(
+        "clients-http",
+        "HTTP/1.1: 2,000 unknown clients a second at the token endpoint",
+        (Strangers("http", 64, says.nothing, _unknown_basic, 64 / 2_000, shares_rate=True),),
     ),
     Attack("sign-ups", "gRPC: 500 sign-ups a second", (_calls(says.SIGN_UP, _sign_up, 500),)),
 )

@@ -68,8 +68,8 @@ pub struct LimitConfig {
     #[arg(long, env = "SIGNET_SHUTDOWN_DELAY", global = true, value_name = "DURATION", default_value = "0s", value_parser = duration::<0, 300>)]
     pub shutdown_delay: Duration,
 
-    /// How long calls in flight may take to finish on a shutdown, first those of gRPC and then those of HTTP, or on a connection past its
-    /// age (0s to 1h).
+    /// How long calls in flight may take to finish on a shutdown, on all addresses at once, or on a connection past its age. The
+    /// process ends within --shutdown-delay, this time and 5s, whatever hangs (0s to 1h).
     #[arg(long, env = "SIGNET_DRAIN_TIMEOUT", global = true, value_name = "DURATION", default_value = "30s", value_parser = duration::<0, 3_600>)]
     pub drain_timeout: Duration,
 }

@@ -1,6 +1,7 @@
 //! Owns what is served over HTTP: the public keys, discovery, the OAuth 2.0 endpoints, the probes, and the metrics.
 
 mod discovery;
+mod draining;
 mod form;
 mod jwks;
 mod limits;
@@ -23,6 +24,7 @@ use tokio::sync::watch;
 use crate::{identity::Keyring, metrics::Metrics, model::Error};
 
 pub(crate) use discovery::Discovery;
+pub(crate) use draining::OAuthDrain;
 pub(crate) use limits::HttpLimits;
 pub(crate) use oauth::OAuth;
 

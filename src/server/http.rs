@@ -10,13 +10,14 @@ use super::Parts;
 use crate::{
     admission::Places,
     config::{Config, Switch},
-    http::{Discovery, HttpLimits, OAuth, metrics, router},
+    http::{Discovery, HttpLimits, OAuth, OAuthDrain, metrics, router},
 };
 
 /// The HTTP side: what does not speak gRPC finds the same service here.
 pub(super) fn service(
     parts: &Parts,
     config: &Config,
+    drain: OAuthDrain,
 ) -> impl Service<http::Request<Incoming>, Response = Response, Error = Infallible, Future: Send>
 + Clone
 + Send
@@ -31,6 +32,7 @@ pub(super) fn service(
         accounts: Arc::clone(&parts.accounts),
         authenticator: Arc::clone(&parts.authenticator),
         password_grant,
+        drain,
     };
     let tls_client_auth = config.tls.tls_client_ca.is_some();
     let issuer = config.tokens.issuer.clone();

@@ -6,6 +6,7 @@ mod bounds;
 mod connections;
 mod data_dir;
 mod database;
+mod end;
 mod files;
 mod grpc;
 mod http;
@@ -24,11 +25,11 @@ use crate::{
     admission::Bounds,
     audit::Audit,
     config::{Config, ConfigError, ExtAuthzAddr, ProxyConfig, Switch},
-    identity::{KeyRotation, Readiness, keyring::KeyringError, passwords::Argon2Params},
+    http::OAuthDrain,
+    identity::{KeyRotation, keyring::KeyringError, passwords::Argon2Params},
     metrics::Metrics,
     model::{Clock, Error, KeyId},
     peer::TrustedProxies,
-    rpc::health::HealthRpc,
 };
 
 #[cfg(any(fuzzing, test))]
@@ -36,10 +37,12 @@ pub(crate) use connections::fuzz as fuzz_greeting;
 
 pub use backup::{BackedUp, RestoreOptions, Restored, backup, restore};
 pub use database::{Missing, OpenDatabase};
+pub use end::END_ALLOWANCE;
 pub use grpc::{descriptor_set, policy};
 pub use reseal::{Resealed, reseal};
 
 use connections::Connections;
+use end::Listeners;
 use parts::{Foundation, Parts};
 use tls::{Listener, Tls};
 
@@ -57,12 +60,6 @@ const TLS_FILES_INTERVAL: Duration = Duration::from_secs(1);
 
 /// However small the bound on staleness, the feed of changes is not read more often.
 const MIN_CHANGES_INTERVAL: Duration = Duration::from_millis(50);
-
-/// How long the end may take beyond --shutdown-delay and --drain-timeout, whatever hangs.
-pub const END_ALLOWANCE: Duration = Duration::from_secs(5);
-
-/// How long closing the database, and writing the last events of the audit log, may take at the end, both at once.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How many connections may wait to be accepted.
 const BACKLOG: u32 = 1_024;
@@ -148,7 +145,7 @@ impl Server {
         let prepared = Box::pin(Self::prepare(config, argon2, bounds, audit.clone(), metrics, clock)).await;
         if prepared.is_err() {
             // A key may have been made by then.
-            audit.flush(CLOSE_TIMEOUT).await;
+            audit.flush(end::CLOSE_TIMEOUT).await;
         }
         prepared
     }
@@ -235,7 +232,8 @@ impl Server {
         let Self { grpc, http, ext_authz, tls, parts, config, .. } = self;
         let ext_authz_addr = config.mesh.ext_authz_addr().map_err(Error::internal)?;
         let (health, grpc_service, ext_authz_service) = grpc::services(&parts, &config, ext_authz_addr)?;
-        let http_service = http::service(&parts, &config);
+        let oauth = OAuthDrain::default();
+        let http_service = http::service(&parts, &config, oauth.clone());
         let proxies = trusted_proxies(config.proxies.clone());
         let connections = |name, listener| {
             let tls = tls.as_ref().map(|tls| tls.on(listener));
@@ -267,16 +265,15 @@ impl Server {
             };
             tokio::select! {
                 _ = work => {}
-                () = announce_end(&parts.readiness, &health, &stop, config.limits.shutdown_delay) => {}
+                () = end::announce(&parts.readiness, &health, &stop, config.limits.shutdown_delay) => {}
             }
-            // No more calls are taken; HTTP goes last, so that probes are answered.
-            let (finished, envoys_finished, ()) = tokio::join!(
-                grpc_connections.drain(),
-                drain(ext_authz_connections.as_ref()),
-                health.clone().end_watches()
-            );
-            http_connections.drain().await;
-            finished && envoys_finished
+            let listeners = Listeners {
+                grpc: &grpc_connections,
+                ext_authz: ext_authz_connections.as_ref(),
+                http: &http_connections,
+                oauth: &oauth,
+            };
+            listeners.drain(&health, config.limits.drain_timeout).await
         };
         let serve_envoy = async {
             if let (Some(connections), Some(listener)) = (&ext_authz_connections, ext_authz) {
@@ -295,7 +292,7 @@ impl Server {
         } else {
             tracing::warn!("stopped: calls that did not finish within --drain-timeout were cut");
         }
-        close(parts).await;
+        end::close(parts).await;
         Ok(())
     }
 }
@@ -316,56 +313,10 @@ fn trusted_proxies(config: ProxyConfig) -> Arc<TrustedProxies> {
     Arc::new(TrustedProxies::new(trusted_proxy_addresses, trusted_proxy_header))
 }
 
-/// Closes what `parts` keep open, as far as that can be had in time.
-async fn close(parts: Parts) {
-    let Parts { store, audit, .. } = parts;
-    let closing = tokio::time::timeout(CLOSE_TIMEOUT, store.close());
-    let (closed, flushed) = tokio::join!(closing, audit.flush(CLOSE_TIMEOUT));
-    if closed.is_err() {
-        tracing::warn!("the database does not answer: its connections were not closed");
-    }
-    if !flushed {
-        tracing::error!("the last events of the audit log could not be written");
-    }
-}
-
-/// Ends `connections`, if there are any. Returns whether all calls finished.
-async fn drain(connections: Option<&Connections>) -> bool {
-    match connections {
-        Some(connections) => connections.drain().await,
-        None => true,
-    }
-}
-
 /// Follows the files of TLS, if there is TLS.
 async fn follow(tls: Option<&Arc<Tls>>) {
     if let Some(tls) = tls {
         tls.follow(TLS_FILES_INTERVAL).await;
-    }
-}
-
-/// Tells of readiness until `stop` is cancelled, and then of the end: `delay` before anything else does end, so that whoever
-/// balances load has heard of it by then.
-async fn announce_end(readiness: &Readiness, health: &HealthRpc, stop: &CancellationToken, delay: Duration) {
-    let told = async { tokio::join!(readiness.watch(READINESS_INTERVAL), tell_health(readiness, health)) };
-    tokio::select! {
-        _ = told => {}
-        () = stop.cancelled() => {}
-    }
-    readiness.stop();
-    health.report(false).await;
-    tokio::time::sleep(delay).await;
-}
-
-/// Passes every change of readiness on to health.
-async fn tell_health(readiness: &Readiness, health: &HealthRpc) {
-    let mut ready = readiness.subscribe();
-    loop {
-        let now = *ready.borrow_and_update();
-        health.report(now).await;
-        if ready.changed().await.is_err() {
-            return;
-        }
     }
 }
 

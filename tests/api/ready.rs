@@ -69,6 +69,31 @@ async fn a_stop_turns_health_and_finishes_the_calls_in_flight() {
 }
 
 #[tokio::test]
+async fn until_the_calls_have_ended_http_answers_keys_discovery_and_probes_and_takes_nothing_else() {
+    let args =
+        ["--argon2-memory-kib=65536", "--argon2-iterations=30", "--hash-threads=1", "--drain-timeout=60s"];
+    let server = TestServer::start(&[&args[..], &["--request-timeout=5m"]].concat()).await;
+    let mut client = server.client().await;
+    let mut call = client.clone();
+    let in_flight = tokio::spawn(async move { call.log_in("nobody", PASSWORD).await });
+    tokio::task::yield_now().await;
+    assert_refused(client.get_me("no token").await, Code::Unauthenticated, "TOKEN_INVALID");
+    server.begin_stop();
+    for http in [server.http(), server.http().h2c()] {
+        let post = async || http.post("/oauth2/token", &[("grant_type", "nothing")]).await;
+        eventually("the OAuth endpoints end", || async { post().await.status() == 503 }).await;
+        post().await.assert_refused(503, "temporarily_unavailable", "UNAVAILABLE");
+        for path in ["/.well-known/jwks.json", "/.well-known/openid-configuration", "/livez"] {
+            assert_eq!(http.get(path).await.status(), 200, "{path}");
+        }
+        assert_eq!(http.get("/readyz").await.status(), 503);
+    }
+    assert!(!in_flight.is_finished(), "all of that was amid the drain");
+    server.stop().await;
+    assert_refused(in_flight.await.unwrap(), Code::Unauthenticated, "INVALID_CREDENTIALS");
+}
+
+#[tokio::test]
 async fn calls_that_do_not_finish_within_the_drain_timeout_are_cut() {
     let args =
         ["--argon2-memory-kib=65536", "--argon2-iterations=100", "--hash-threads=1", "--drain-timeout=0s"];

@@ -1,5 +1,6 @@
 //! Owns what signals promise: the first stops in an orderly way, the second at once.
 
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 use tonic::Code;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus};
 
@@ -79,6 +80,31 @@ async fn a_second_signal_ends_at_once_with_the_code_that_a_shell_gives_it() {
         // The data are as whole as after any other end.
         place.serve(&[]).await.stop().await;
     }
+}
+
+#[tokio::test]
+async fn all_addresses_drain_at_once() {
+    let place = Place::new();
+    let endless = [&ENDLESS[..3], &["--hash-threads=2", "--drain-timeout=6s"]].concat();
+    let service = place.serve(&endless).await;
+    let client = service.client().await;
+    let in_flight = begin_log_in(&client).await;
+    let mut stream = TcpStream::connect(service.http_addr()).await.unwrap();
+    let form = "grant_type=password&username=alice&password=correct+horse";
+    let request = format!(
+        "POST /oauth2/token HTTP/1.1\r\nhost: signet\r\ncontent-type: application/x-www-form-urlencoded\r\n\
+         content-length: {}\r\n\r\n{form}",
+        form.len()
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let begun = "signet_hash_threads_busy 2\n";
+    while !service.http_get("/metrics").await.1.contains(begun) {}
+    service.signal("TERM");
+    // One after the other they would take longer than the whole end may, which would be forced.
+    let finished = service.finish().await;
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    assert!(finished.stderr.contains("within --drain-timeout were cut"), "{finished:?}");
+    assert!(in_flight.await.unwrap().is_err());
 }
 
 #[tokio::test]

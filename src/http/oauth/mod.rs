@@ -18,6 +18,7 @@ use axum::{
 };
 
 use super::{
+    draining::{self, OAuthDrain},
     limits::{HttpLimits, admit},
     refusal::Refusal,
 };
@@ -60,6 +61,8 @@ pub(crate) struct OAuth {
     pub(crate) authenticator: Arc<Authenticator<Arc<Keyring>, GoodStanding>>,
     /// Whether passwords are exchanged for tokens here.
     pub(crate) password_grant: bool,
+    /// How the endpoints end.
+    pub(crate) drain: OAuthDrain,
 }
 
 /// The endpoints below each of `prefixes`.
@@ -75,9 +78,12 @@ pub(super) fn router<'a>(
             .route(&format!("{prefix}{INTROSPECT}"), post(introspect::introspect))
             .route(&format!("{prefix}{USERINFO}"), get(userinfo::userinfo).post(userinfo::userinfo))
     });
+    let drain = oauth.drain.clone();
     endpoints
         .with_state(Arc::new(oauth))
         .layer(from_fn_with_state(limits, admit))
+        // Outside of the limits: what has no place yet is in flight, too.
+        .layer(from_fn_with_state(drain, draining::gate))
         .layer(map_response(keep_out_of_caches))
 }
 

@@ -217,12 +217,12 @@ impl Connections {
         }
     }
 
-    /// Stops accepting, lets the calls in flight finish within the drain timeout, and cuts what is left.
+    /// Stops accepting, lets the calls in flight finish within `within`, and cuts what is left.
     /// Returns whether all finished.
-    pub(super) async fn drain(&self) -> bool {
+    pub(super) async fn drain(&self, within: Duration) -> bool {
         self.draining.cancel();
         self.open.close();
-        let finished = timeout(self.limits.drain_timeout, self.open.wait()).await.is_ok();
+        let finished = timeout(within, self.open.wait()).await.is_ok();
         self.cut.cancel();
         self.open.wait().await;
         // A connection that was asked to end before the drain began was given its time from then on.

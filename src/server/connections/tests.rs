@@ -71,7 +71,7 @@ async fn drained(waited: Duration, has_call: bool) -> bool {
     advance(Duration::from_secs(110)).await;
     tokio::task::yield_now().await;
     advance(waited).await;
-    let finished = connections.drain().await;
+    let finished = connections.drain(Duration::from_secs(10)).await;
     serving.await.unwrap();
     resume();
     finished

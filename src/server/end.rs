@@ -1,0 +1,92 @@
+//! Owns the end of the service: who is told of it, what finishes at once, what goes on until then, and what is closed.
+
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::{READINESS_INTERVAL, connections::Connections, parts::Parts};
+use crate::{http::OAuthDrain, identity::Readiness, model::Deadline, rpc::health::HealthRpc};
+
+/// How long the end may take beyond --shutdown-delay and --drain-timeout, whatever hangs: [`LAST_ANSWERS`], [`CLOSE_TIMEOUT`], and
+/// the last lines of the log.
+pub const END_ALLOWANCE: Duration = Duration::from_secs(5);
+
+/// How long the connections may take to end that were kept open for keys, discovery and probes, if nothing of the drain timeout is
+/// left.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
+/// How long closing the database, and writing the last events of the audit log, may take, both at once.
+pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Tells of readiness until `stop` is cancelled, and then of the end: `delay` before anything else does end, so that whoever
+/// balances load has heard of it by then.
+pub(super) async fn announce(
+    readiness: &Readiness,
+    health: &HealthRpc,
+    stop: &CancellationToken,
+    delay: Duration,
+) {
+    let told = async { tokio::join!(readiness.watch(READINESS_INTERVAL), tell_health(readiness, health)) };
+    tokio::select! {
+        _ = told => {}
+        () = stop.cancelled() => {}
+    }
+    readiness.stop();
+    health.report(false).await;
+    sleep(delay).await;
+}
+
+/// Passes every change of readiness on to health.
+async fn tell_health(readiness: &Readiness, health: &HealthRpc) {
+    let mut ready = readiness.subscribe();
+    loop {
+        let now = *ready.borrow_and_update();
+        health.report(now).await;
+        if ready.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// What is to end.
+pub(super) struct Listeners<'a> {
+    pub(super) grpc: &'a Connections,
+    pub(super) ext_authz: Option<&'a Connections>,
+    pub(super) http: &'a Connections,
+    /// The requests of `http` that end with those of the others.
+    pub(super) oauth: &'a OAuthDrain,
+}
+
+impl Listeners<'_> {
+    /// Takes no more calls, and lets those in flight finish, everywhere at once and within `within`; what is left then is cut. Keys,
+    /// discovery and probes are answered until the calls have ended: those who verify tokens, and who watch over this process, ask
+    /// on. Returns whether all calls finished.
+    pub(super) async fn drain(self, health: &HealthRpc, within: Duration) -> bool {
+        let deadline = Deadline::after(within);
+        let ext_authz = async {
+            match self.ext_authz {
+                Some(connections) => connections.drain(within).await,
+                None => true,
+            }
+        };
+        let oauth = async { timeout(within, self.oauth.drain()).await.is_ok() };
+        let (grpc, ext_authz, oauth, ()) =
+            tokio::join!(self.grpc.drain(within), ext_authz, oauth, health.clone().end_watches());
+        self.http.drain(deadline.remaining().max(LAST_ANSWERS)).await;
+        grpc && ext_authz && oauth
+    }
+}
+
+/// Closes what `parts` keep open, as far as that can be had in time.
+pub(super) async fn close(parts: Parts) {
+    let Parts { store, audit, .. } = parts;
+    let closing = timeout(CLOSE_TIMEOUT, store.close());
+    let (closed, flushed) = tokio::join!(closing, audit.flush(CLOSE_TIMEOUT));
+    if closed.is_err() {
+        tracing::warn!("the database does not answer: its connections were not closed");
+    }
+    if !flushed {
+        tracing::error!("the last events of the audit log could not be written");
+    }
+}

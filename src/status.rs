@@ -1,24 +1,29 @@
 //! Owns how an error looks on the wire: its gRPC status, and the stable reason that it has over every protocol.
 
-use std::{collections::HashMap, sync::LazyLock, time::Duration};
+mod failures;
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use crate::{
-    model::{Clock, Error, FieldReason, NameSet, Throttle, error},
+    model::{Error, FieldReason, NameSet},
     proto::{
         ERROR_DOMAIN,
         identity::v1::{ErrorReason, FieldReason as WireFieldReason},
     },
 };
 
+pub use failures::{Failure, FailureLog};
+
 /// When to try again after something the service needs did not answer.
 const UNAVAILABLE_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 impl From<Error> for Status {
+    /// The [`Failure`], if it is one, is the status' source: for the log of who answers with it.
     fn from(error: Error) -> Self {
-        log(&error);
+        let failure = Failure::of(&error);
         let (code, message) = (code_and_reason(&error).0, error.to_string());
         // An unknown method is gRPC's own affair: it has no reason of this API.
         let Some(reason) = reason(&error) else { return Self::new(code, message) };
@@ -76,7 +81,11 @@ impl From<Error> for Status {
             | Error::Internal(_) => {}
         }
         details.set_error_info(reason, ERROR_DOMAIN, metadata);
-        Self::with_error_details(code, message, details)
+        let mut status = Self::with_error_details(code, message, details);
+        if let Some(failure) = failure {
+            status.set_source(Arc::new(failure));
+        }
+        status
     }
 }
 
@@ -95,26 +104,6 @@ pub fn retry_after(error: &Error) -> Option<Duration> {
         Error::Overloaded { retry_after, .. } => Some(*retry_after),
         Error::Unavailable { .. } => Some(UNAVAILABLE_RETRY_AFTER),
         _ => None,
-    }
-}
-
-/// Logs `error`, if it is a failure of the service itself.
-///
-/// While something that all calls need is away, all of them fail with [`Code::Unavailable`], and so often that the log would hold
-/// nothing else: one in a second is logged, and how many were not.
-pub fn log(error: &Error) {
-    static CLOCK: LazyLock<Clock> = LazyLock::new(Clock::system);
-    static UNAVAILABLE: Throttle = Throttle::new(Duration::from_secs(1));
-    let reason = reason(error);
-    match code_and_reason(error).0 {
-        Code::Internal => tracing::error!(reason, error = %error::chain(error), "call failed"),
-        Code::Unavailable => {
-            if let Some(silent) = UNAVAILABLE.pass(CLOCK.monotonic()) {
-                let error = error::chain(error);
-                tracing::error!(reason, error = %error, failed_since_last_told = silent, "call failed");
-            }
-        }
-        _ => {}
     }
 }
 

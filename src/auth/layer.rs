@@ -12,7 +12,10 @@ use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
 use super::{Access, Authenticator, Caller, Keys, Policy, Standing};
-use crate::model::Error;
+use crate::{
+    model::Error,
+    status::{Failure, FailureLog},
+};
 
 /// Puts the policy and the authenticator before a gRPC service.
 #[derive(Debug)]
@@ -29,12 +32,24 @@ pub struct AuthService<K, S, Inner> {
 struct Gate<K, S> {
     policy: Policy,
     authenticator: Arc<Authenticator<K, S>>,
+    /// None where an outer layer tells of what fails.
+    failures: Option<FailureLog>,
 }
 
 impl<K: Keys, S: Standing> AuthLayer<K, S> {
     /// A layer that enforces `policy` with the callers that `authenticator` finds.
     pub fn new(policy: Policy, authenticator: Arc<Authenticator<K, S>>) -> Self {
-        Self(Arc::new(Gate { policy, authenticator }))
+        Self(Arc::new(Gate { policy, authenticator, failures: None }))
+    }
+
+    /// The same, which tells `failures` of the calls that it cannot judge. Without it, the failure is the source of the
+    /// [`Status`] among the extensions of the answer.
+    pub(super) fn telling(
+        policy: Policy,
+        authenticator: Arc<Authenticator<K, S>>,
+        failures: FailureLog,
+    ) -> Self {
+        Self(Arc::new(Gate { policy, authenticator, failures: Some(failures) }))
     }
 }
 
@@ -50,6 +65,13 @@ impl<K: Keys, S: Standing> Gate<K, S> {
             }
             Some(Access::Undeclared) => Err(Error::AccessUndeclared),
             None => Err(Error::Unimplemented),
+        }
+    }
+
+    /// Tells that a call of `path`, which the policy knows, failed with `status`.
+    fn tell(&self, path: &str, status: &Status) {
+        if let (Some(failures), Some(failure)) = (&self.failures, Failure::of_status(status)) {
+            failures.tell(path, failure);
         }
     }
 }
@@ -103,7 +125,11 @@ where
                     request.extensions_mut().insert(caller);
                 }
                 Ok(None) => {}
-                Err(error) => return Ok(Status::from(error).into_http()),
+                Err(error) => {
+                    let status = Status::from(error);
+                    gate.tell(request.uri().path(), &status);
+                    return Ok(status.into_http());
+                }
             }
             inner.call(request).await
         })

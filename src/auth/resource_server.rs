@@ -6,7 +6,10 @@ use super::{
     AuthLayer, Authenticator, Policy, RefreshSettings, RemoteKeys, RemoteKeysError, Standing, Verifier,
     VerifierSettings,
 };
-use crate::model::{Claims, Clock, Error, name_set::one_name};
+use crate::{
+    model::{Claims, Clock, Error, name_set::one_name},
+    status::FailureLog,
+};
 
 /// Whose tokens a service accepts, and how.
 #[derive(Clone, Debug)]
@@ -79,7 +82,8 @@ impl ResourceServer {
     /// [`Caller`](super::Caller) in the request's extensions.
     #[must_use]
     pub fn protect(&self, policy: Policy) -> AuthLayer<Arc<RemoteKeys>, UntilExpiry> {
-        AuthLayer::new(policy, Arc::clone(&self.authenticator))
+        let failures = FailureLog::new("protected", Clock::system());
+        AuthLayer::telling(policy, Arc::clone(&self.authenticator), failures)
     }
 
     /// What recognises callers, for what is no gRPC service.

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::{
     model::{Error, FieldViolation},
-    status,
+    status::{self, Failure},
 };
 
 /// A request that is refused. Every handler's error.
@@ -55,7 +55,6 @@ impl From<Error> for Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let Self { error, status } = self;
-        status::log(&error);
         let (own_status, code) = status_and_code(&error);
         let description = printable(&error.to_string());
         let field_violations = match &error {
@@ -78,7 +77,12 @@ impl IntoResponse for Refusal {
             let seconds = delay.as_secs() + u64::from(delay.subsec_nanos() > 0);
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
-        (status.unwrap_or(own_status), headers, Json(body)).into_response()
+        let mut response = (status.unwrap_or(own_status), headers, Json(body)).into_response();
+        // For the log, which knows the route.
+        if let Some(failure) = Failure::of(&error) {
+            response.extensions_mut().insert(failure);
+        }
+        response
     }
 }
 

@@ -1,4 +1,4 @@
-//! Owns measuring calls: outermost, so that what any layer refuses is measured too.
+//! Owns measuring calls, and telling of those that fail: outermost, so that what any layer refuses is measured too.
 
 use std::{
     collections::HashMap,
@@ -18,32 +18,43 @@ use tower::{Layer, Service};
 use crate::{
     metrics::{CallMetrics, MethodMetrics},
     model::Clock,
+    status::{Failure, FailureLog},
 };
 
 /// Measures the calls of a gRPC service.
 #[derive(Clone, Debug)]
-pub(crate) struct MeterLayer(Arc<Meter>);
+pub(crate) struct MeterLayer {
+    meter: Arc<Meter>,
+    failures: FailureLog,
+}
 
 #[derive(Debug)]
 struct Meter {
     /// By path: `/package.Service/Method`.
-    methods: HashMap<String, Arc<MethodMetrics>>,
+    methods: HashMap<String, Arc<Method>>,
     /// For every path that is none of them: what a client makes up must not make a series.
-    unknown: Arc<MethodMetrics>,
+    unknown: Arc<Method>,
     clock: Clock,
+}
+
+#[derive(Debug)]
+struct Method {
+    path: String,
+    metrics: MethodMetrics,
 }
 
 /// A gRPC service whose calls are measured.
 #[derive(Clone, Debug)]
 pub(crate) struct MeterService<Inner> {
     meter: Arc<Meter>,
+    failures: FailureLog,
     inner: Inner,
 }
 
 /// A call that has begun. Dropped before its end is known, it was given up by the client.
 #[derive(Debug)]
 struct Call {
-    method: Arc<MethodMetrics>,
+    method: Arc<Method>,
     clock: Clock,
     begun: Duration,
     ended: bool,
@@ -68,13 +79,14 @@ impl From<Body> for MeteredBody {
 }
 
 impl MeterLayer {
-    /// Measures the methods of every service in the encoded `FileDescriptorSet`s.
+    /// Measures the methods of every service in the encoded `FileDescriptorSet`s, and tells `failures` of those that fail.
     ///
     /// # Errors
     /// If a set cannot be read.
     pub(crate) fn new(
         metrics: &CallMetrics,
         clock: Clock,
+        failures: FailureLog,
         descriptor_sets: &[&[u8]],
     ) -> Result<Self, DescriptorError> {
         let mut methods = HashMap::new();
@@ -83,11 +95,18 @@ impl MeterLayer {
             for method in pool.services().flat_map(|service| service.methods().collect::<Vec<_>>()) {
                 let service = method.parent_service().full_name().to_owned();
                 let path = format!("/{service}/{}", method.name());
-                methods.insert(path, Arc::new(metrics.method(kind(&method), &service, method.name())));
+                let metrics = metrics.method(kind(&method), &service, method.name());
+                methods.insert(path.clone(), Arc::new(Method { path, metrics }));
             }
         }
-        let unknown = Arc::new(metrics.method("unknown", "unknown", "unknown"));
-        Ok(Self(Arc::new(Meter { methods, unknown, clock })))
+        let metrics = metrics.method("unknown", "unknown", "unknown");
+        let unknown = Arc::new(Method { path: "unknown".to_owned(), metrics });
+        Ok(Self { meter: Arc::new(Meter { methods, unknown, clock }), failures })
+    }
+
+    /// The same, for another listener.
+    pub(crate) fn telling(&self, failures: FailureLog) -> Self {
+        Self { meter: Arc::clone(&self.meter), failures }
     }
 }
 
@@ -103,7 +122,7 @@ fn kind(method: &MethodDescriptor) -> &'static str {
 impl Meter {
     fn begin(&self, path: &str) -> Call {
         let method = Arc::clone(self.methods.get(path).unwrap_or(&self.unknown));
-        method.begin();
+        method.metrics.begin();
         Call { method, clock: self.clock.clone(), begun: self.clock.monotonic(), ended: false }
     }
 }
@@ -112,7 +131,7 @@ impl Call {
     fn end(&mut self, code: Code) {
         if !std::mem::replace(&mut self.ended, true) {
             let took = self.clock.monotonic().saturating_sub(self.begun);
-            self.method.end(code as usize, took);
+            self.method.metrics.end(code as usize, took);
         }
     }
 }
@@ -165,7 +184,7 @@ impl<Inner> Layer<Inner> for MeterLayer {
     type Service = MeterService<Inner>;
 
     fn layer(&self, inner: Inner) -> Self::Service {
-        MeterService { meter: Arc::clone(&self.0), inner }
+        MeterService { meter: Arc::clone(&self.meter), failures: self.failures.clone(), inner }
     }
 }
 
@@ -184,9 +203,13 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let mut call = self.meter.begin(request.uri().path());
+        let failures = self.failures.clone();
         let answer = self.inner.call(request);
         Box::pin(async move {
             let (head, inner) = answer.await?.into_parts();
+            if let Some(failure) = head.extensions.get::<Status>().and_then(Failure::of_status) {
+                failures.tell(&call.method.path, failure);
+            }
             // An answer without a message has its status among its headers.
             let call = match code(&head.headers) {
                 Some(code) => {

@@ -28,6 +28,7 @@ use crate::{
         protocol::ProtocolLayer,
         web::WebLayer,
     },
+    status::FailureLog,
 };
 
 /// What Envoy asks.
@@ -103,12 +104,15 @@ pub(super) fn services(
         routes = routes.add_service(authorization.clone());
     }
     let for_envoy = Routes::new(authorization).add_service(health_server);
-    let meter = MeterLayer::new(&parts.metrics.calls, parts.clock.clone(), &DESCRIPTOR_SETS);
+    let failures = |listener| FailureLog::new(listener, parts.clock.clone());
+    let meter =
+        MeterLayer::new(&parts.metrics.calls, parts.clock.clone(), failures("grpc"), &DESCRIPTOR_SETS);
     let meter = meter.map_err(Error::internal)?;
+    let meter_for_envoy = meter.telling(failures("ext_authz"));
     let policy = policy().map_err(Error::internal)?;
     let auth = AuthLayer::new(policy, Arc::clone(&parts.authenticator));
-    let layered = |routes| layered(routes, parts, config, meter.clone(), auth.clone());
-    Ok((health, layered(routes), layered(for_envoy)))
+    let layered = |routes, meter| layered(routes, parts, config, meter, auth.clone());
+    Ok((health, layered(routes, meter), layered(for_envoy, meter_for_envoy)))
 }
 
 /// `routes`, behind the layers that every call passes.

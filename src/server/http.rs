@@ -11,6 +11,7 @@ use crate::{
     admission::Places,
     config::{Config, Switch},
     http::{Discovery, HttpLimits, OAuth, OAuthDrain, metrics, router},
+    status::FailureLog,
 };
 
 /// The HTTP side: what does not speak gRPC finds the same service here.
@@ -47,7 +48,8 @@ pub(super) fn service(
     let shown = (config.observe.metrics == Switch::On).then(|| Arc::clone(&parts.metrics));
     let router =
         router(Arc::clone(&parts.keyring), parts.readiness.subscribe(), oauth, discovery, shown, limits);
+    let failures = FailureLog::new("http", parts.clock.clone());
     // Outermost, so that every request is counted with the status that the client gets.
-    metrics::measured(router, Arc::clone(&parts.metrics), parts.clock.clone())
+    metrics::measured(router, Arc::clone(&parts.metrics), parts.clock.clone(), failures)
         .map_request(|request: http::Request<Incoming>| request.map(Body::new))
 }

@@ -11,11 +11,14 @@ use crate::{
     audit::{Audit, Entry, Event, Reason},
     model::{
         Clock, Deadline, Error, FieldViolation, Origin, Password, PasswordRules, RuleViolation, SessionId,
-        Tally, User, UserId, Username,
+        Tally, Throttle, User, UserId, Username,
         profile::{DisplayName, Email},
     },
     store::{Credentials, NewUser, ProfileChange, Store},
 };
+
+/// How often it is told that outdated hashes cannot be replaced: each login would be another line.
+const TELL_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The accounts of the service.
 #[derive(Debug)]
@@ -26,6 +29,7 @@ pub struct Accounts {
     users: ReadCache<UserId, User>,
     clock: Clock,
     audit: Audit,
+    rehash_failures: Throttle,
 }
 
 /// What accounts are judged and remembered by.
@@ -97,7 +101,15 @@ impl Accounts {
         audit: Audit,
     ) -> Self {
         let users = ReadCache::new(settings.cache_size, settings.cache_max_age, clock.clone(), followed);
-        Self { store, passwords, rules: settings.password_rules, users, clock, audit }
+        Self {
+            store,
+            passwords,
+            rules: settings.password_rules,
+            users,
+            clock,
+            audit,
+            rehash_failures: Throttle::new(TELL_INTERVAL),
+        }
     }
 
     /// Makes an account for somebody who asks for it from `origin`.
@@ -354,7 +366,9 @@ impl Accounts {
             Ok(None) => Ok(Rehash::Overtaken),
             Err(error @ Error::Unavailable { .. }) => Err(error),
             Err(error) => {
-                tracing::warn!(user_id = %id, error = %error, "an outdated password hash stays for now");
+                if let Some(untold) = self.rehash_failures.pass(self.clock.monotonic()) {
+                    tracing::warn!(user_id = %id, error = %error, untold, "an outdated password hash stays for now");
+                }
                 Ok(Rehash::Settled)
             }
         }

@@ -8,7 +8,7 @@ use std::{
 
 use super::{Accounts, Clients, Keyring, Sessions, followed::Followed};
 use crate::{
-    model::{ClientId, Clock, Error, SessionId, UserId, error},
+    model::{ClientId, Clock, Error, SessionId, Throttle, UserId, error},
     store::{SIGNING_KEYS, Store},
 };
 
@@ -24,6 +24,9 @@ const GAP: Duration = Duration::from_mins(5);
 /// By how much earlier than the opening a change must have been made for nothing to come before it any more, however the clocks
 /// of the processes differ.
 const PASSED: Duration = Duration::from_mins(1);
+
+/// How often it is told that the feed cannot be read: it is tried many times a second, and strangers may be why.
+const TELL_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How often changes that everybody has read are deleted.
 const PRUNE_INTERVAL: Duration = Duration::from_mins(1);
@@ -107,11 +110,15 @@ impl ChangeFeed {
     ) {
         let reading = async {
             let mut progress = Progress::from(self.opened);
+            let unreadable = Throttle::new(TELL_INTERVAL);
             loop {
                 tokio::time::sleep(interval).await;
                 // Until it succeeds again, what is remembered grows old and is read anew: nothing stale is served.
-                if let Err(error) = self.read(&mut progress, accounts, sessions, clients, keyring).await {
-                    tracing::warn!(error = %error::chain(&error), "the changes of other processes cannot be read");
+                if let Err(error) = self.read(&mut progress, accounts, sessions, clients, keyring).await
+                    && let Some(untold) = unreadable.pass(self.clock.monotonic())
+                {
+                    let error = error::chain(&error);
+                    tracing::warn!(error = %error, untold, "the changes of other processes cannot be read");
                 }
             }
         };

@@ -73,6 +73,8 @@ impl From<Error> for Status {
             | Error::UnsupportedTokenType
             | Error::UnsupportedGrantType
             | Error::Unimplemented
+            | Error::MetricsElsewhere { .. }
+            | Error::HostNotAllowed
             | Error::Overloaded { .. }
             | Error::RouteMisconfigured
             | Error::OriginNotAllowed
@@ -132,7 +134,10 @@ fn code_and_reason(error: &Error) -> (Code, ErrorReason) {
         Error::AccessUndeclared => (Code::PermissionDenied, ErrorReason::AccessUndeclared),
         Error::RouteMisconfigured => (Code::PermissionDenied, ErrorReason::RouteMisconfigured),
         Error::OriginNotAllowed => (Code::PermissionDenied, ErrorReason::OriginNotAllowed),
-        Error::Unimplemented => (Code::Unimplemented, ErrorReason::Unspecified),
+        Error::HostNotAllowed => (Code::PermissionDenied, ErrorReason::HostNotAllowed),
+        Error::Unimplemented | Error::MetricsElsewhere { .. } => {
+            (Code::Unimplemented, ErrorReason::Unspecified)
+        }
         Error::Overloaded { .. } => (Code::ResourceExhausted, ErrorReason::Overloaded),
         Error::DeadlineExceeded => (Code::DeadlineExceeded, ErrorReason::DeadlineExceeded),
         Error::Unavailable { .. } => (Code::Unavailable, ErrorReason::Unavailable),

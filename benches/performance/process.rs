@@ -45,8 +45,9 @@ impl Program {
 
     /// Signet on free ports, with its default settings except `settings`.
     pub(crate) fn signet_with<'a>(settings: impl IntoIterator<Item = &'a str>) -> Self {
-        let fixed = ["--json", "--grpc-addr=127.0.0.1:0", "--http-addr=127.0.0.1:0", "--log-level=warn"];
-        let arguments = fixed.into_iter().chain(settings).chain(["serve"]);
+        let free = ["--grpc-addr=127.0.0.1:0", "--http-addr=127.0.0.1:0", "--operations-addr=127.0.0.1:0"];
+        let fixed = ["--json", "--log-level=warn"].into_iter().chain(free);
+        let arguments = fixed.chain(settings).chain(["serve"]);
         Self { path: env!("CARGO_BIN_EXE_signet").into(), arguments: arguments.map(str::to_owned).collect() }
     }
 

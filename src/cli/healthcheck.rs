@@ -30,19 +30,39 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 /// Asks `/readyz`. Not `grpc.health.v1`, which says the same: with `--tls-client-ca` that takes a certificate, which a probe does not
 /// have.
 pub(super) async fn run(config: &Config, output: Output) -> Result<(), Failure> {
-    let addr = reachable(config.http_addr);
     let speaks_tls = config.tls.files().map_err(|error| Failure::Usage(error.to_string()))?.is_some();
-    let status = tokio::time::timeout(TIMEOUT, ask(addr, speaks_tls))
-        .await
-        .unwrap_or_else(|_| Err(format!("no answer within {TIMEOUT:?}")))
-        .map_err(|problem| Failure::Failed(format!("{addr} does not serve: {problem}")))?;
-    match status {
-        StatusCode::OK => output.answer(&format!("{addr} serves."), &json!({ "status": "SERVING" })),
-        StatusCode::SERVICE_UNAVAILABLE => {
-            Err(Failure::Failed(format!("{addr} does not serve: it is not ready")))
-        }
-        other => Err(Failure::Failed(format!("{addr} does not serve: it answers {other}"))),
+    let addrs = addrs(config);
+    let share = TIMEOUT / u32::try_from(addrs.len()).unwrap_or(1);
+    let mut failure = Failure::Failed("nothing serves".to_owned());
+    for addr in addrs.into_iter().map(reachable) {
+        let status = tokio::time::timeout(share, ask(addr, speaks_tls))
+            .await
+            .unwrap_or_else(|_| Err(format!("no answer within {share:?}")));
+        let problem = match status {
+            Ok(StatusCode::OK) => {
+                return output.answer(&format!("{addr} serves."), &json!({ "status": "SERVING" }));
+            }
+            Ok(StatusCode::SERVICE_UNAVAILABLE) => {
+                return Err(Failure::Failed(format!("{addr} does not serve: it is not ready")));
+            }
+            Ok(other) => format!("it answers {other}"),
+            Err(problem) => problem,
+        };
+        failure = Failure::Failed(format!("{addr} does not serve: {problem}"));
     }
+    Err(failure)
+}
+
+/// Where to ask, one after the other until one says whether it serves. Where nothing is set, the service may have had to start
+/// without its operations address; and where it took any free port, nobody here knows which.
+fn addrs(config: &Config) -> Vec<SocketAddr> {
+    let operations = config.operations.addr().filter(|addr| addr.port() != 0);
+    let http = if config.operations.operations_addr.is_some() && operations.is_some() {
+        None
+    } else {
+        Some(config.http_addr)
+    };
+    operations.into_iter().chain(http).collect()
 }
 
 async fn ask(addr: SocketAddr, speaks_tls: bool) -> Result<StatusCode, String> {

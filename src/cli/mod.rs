@@ -81,7 +81,8 @@ enum Command {
     /// Write the API's descriptor set (google.protobuf.FileDescriptorSet) to standard output: for grpcurl -protoset, Envoy's
     /// transcoder, and whatever else would need protoc.
     Descriptor,
-    /// Ask the service at --http-addr whether it serves: exit code 0 if it does, 1 if not. For container probes.
+    /// Ask the service at --operations-addr (at --http-addr if that is off) whether it serves: exit code 0 if it does, 1 if not. For
+    /// container probes.
     Healthcheck,
 }
 

@@ -36,6 +36,8 @@ fn report(started: &Started, metrics: Switch, output: Output) -> Result<(), Fail
         grpc_addr,
         http_addr,
         ext_authz_addr,
+        operations_addr,
+        operations_problem,
         tls,
         issuer,
         database,
@@ -56,14 +58,21 @@ fn report(started: &Started, metrics: Switch, output: Output) -> Result<(), Fail
         count => format!("Applied {count} migration(s).\n"),
     };
     let ext_authz = ext_authz_addr.map_or_else(String::new, |addr| format!("ext_authz:   {addr}\n"));
-    let metrics = if metrics == Switch::On { ", /metrics" } else { "" };
+    let metrics = if metrics == Switch::On { "/metrics, " } else { "" };
+    let operations = match (operations_addr, operations_problem) {
+        (Some(addr), _) => format!("Operations:  {scheme}://{addr} ({metrics}/livez, /readyz)\n"),
+        (None, Some(problem)) => {
+            format!("Operations:  nowhere: {problem}. Set --operations-addr, or `off`\n")
+        }
+        (None, None) => String::new(),
+    };
     let text = format!(
         r#"{master_key}{migrations}Database:    {database}
 Signing key: {signing_key}
 Issuer:      {issuer}
 gRPC:        {grpc_addr}
-HTTP:        {scheme}://{http_addr} (/.well-known/openid-configuration, /livez, /readyz{metrics})
-{ext_authz}
+HTTP:        {scheme}://{http_addr} (/.well-known/openid-configuration, /livez, /readyz)
+{ext_authz}{operations}
 Try it:
   grpcurl {by} -d '{{"username":"alice","password":"correct horse"}}' {grpc_addr} identity.v1.IdentityService/SignUp
   grpcurl {by} -d '{{"password":{{"username":"alice","password":"correct horse"}}}}' {grpc_addr} identity.v1.IdentityService/IssueToken
@@ -74,6 +83,8 @@ Try it:
         "grpc_addr": grpc_addr,
         "http_addr": http_addr,
         "ext_authz_addr": ext_authz_addr,
+        "operations_addr": operations_addr,
+        "operations_problem": operations_problem,
         "tls": *tls != TlsUse::Off,
         "issuer": issuer,
         "database": database,

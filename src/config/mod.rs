@@ -5,6 +5,7 @@ mod limits;
 mod log;
 mod mesh;
 mod observe;
+mod operations;
 mod passwords;
 mod proxies;
 mod storage;
@@ -26,6 +27,7 @@ pub use limits::LimitConfig;
 pub use log::{LogConfig, LogFormat};
 pub use mesh::{ExtAuthzAddr, MeshConfig};
 pub use observe::ObserveConfig;
+pub use operations::{DEFAULT_OPERATIONS_ADDR, OperationsAddr, OperationsConfig};
 pub use passwords::PasswordConfig;
 pub use proxies::ProxyConfig;
 pub use storage::{Database, StorageConfig};
@@ -48,7 +50,7 @@ pub struct Config {
     )]
     pub grpc_addr: SocketAddr,
 
-    /// Where HTTP (OAuth 2.0, discovery, JWKS, probes and metrics) is served. Port 0 takes a free port, which is printed.
+    /// Where HTTP (OAuth 2.0, discovery, JWKS and probes) is served. Port 0 takes a free port, which is printed.
     #[arg(
         long,
         env = "SIGNET_HTTP_ADDR",
@@ -58,6 +60,10 @@ pub struct Config {
         value_parser = ip_and_port
     )]
     pub http_addr: SocketAddr,
+
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap would show the text as help")]
+    pub operations: OperationsConfig,
 
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap would show the text as help")]

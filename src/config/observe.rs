@@ -9,7 +9,7 @@ use crate::audit::AuditLog;
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Metrics and audit")]
 pub struct ObserveConfig {
-    /// Whether Prometheus can read `/metrics` at --http-addr. It shows counts and times, and no name, id or address.
+    /// Whether Prometheus can read `/metrics` at --operations-addr. It shows counts and times, and no name, id or address.
     #[arg(long, env = "SIGNET_METRICS", global = true, value_name = "WHETHER", value_enum, default_value_t = Switch::On)]
     pub metrics: Switch,
 

@@ -21,7 +21,7 @@ pub struct TlsConfig {
     pub tls_key: Option<PathBuf>,
 
     /// The certification authorities whose certificates clients may show, in PEM. With it --grpc-addr and --ext-authz-addr take nobody without such a
-    /// certificate; --http-addr asks for one and does without. Certificates can then stand for clients: `signet clients create
+    /// certificate; --http-addr and --operations-addr ask for one and do without. Certificates can then stand for clients: `signet clients create
     /// --spiffe-id`.
     #[arg(long, env = "SIGNET_TLS_CLIENT_CA", global = true, value_name = "FILE")]
     pub tls_client_ca: Option<PathBuf>,

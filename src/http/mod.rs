@@ -3,6 +3,7 @@
 mod discovery;
 mod draining;
 mod form;
+mod hosts;
 mod jwks;
 mod limits;
 pub(crate) mod metrics;
@@ -21,7 +22,11 @@ use axum::{
 };
 use tokio::sync::watch;
 
-use crate::{identity::Keyring, metrics::Metrics, model::Error};
+use crate::{
+    identity::Keyring,
+    metrics::Metrics,
+    model::{AllowedHosts, Error},
+};
 
 pub(crate) use discovery::Discovery;
 pub(crate) use draining::OAuthDrain;
@@ -37,13 +42,13 @@ use refusal::Refusal;
 const JWKS: &str = "/.well-known/jwks.json";
 
 /// The HTTP side of the service. What the issuer's URL leads to is served at that URL's path, for a proxy that hands paths on as
-/// they are, and without it, for one that takes it off. `metrics` are shown if they are given.
+/// they are, and without it, for one that takes it off. Metrics are served at the operations address: `metrics_elsewhere` says so.
 pub(crate) fn router(
     keyring: Arc<Keyring>,
     ready: watch::Receiver<bool>,
     oauth: OAuth,
     discovery: Discovery,
-    metrics: Option<Arc<Metrics>>,
+    metrics_elsewhere: Option<Router>,
     limits: HttpLimits,
 ) -> Router {
     let issuer_path = discovery.path();
@@ -51,18 +56,35 @@ pub(crate) fn router(
     let keys = prefixes
         .iter()
         .fold(Router::new(), |router, prefix| router.route(&format!("{prefix}{JWKS}"), get(jwks::jwks)));
-    // Keys, discovery, probes and metrics are answered even when every place is taken: they cost next to nothing, and whoever
-    // needs them would do worse without.
-    Router::new()
-        .route("/livez", get(livez))
-        .route("/readyz", get(readyz).with_state(ready))
+    // Keys, discovery and probes are answered even when every place is taken: they cost next to nothing, and whoever needs them
+    // would do worse without.
+    probes(ready)
         .merge(keys.with_state(keyring))
         .merge(discovery::router(discovery))
         .merge(oauth::router(prefixes, oauth, limits.clone()))
-        .merge(metrics.map_or_else(Router::new, metrics::router))
+        .merge(metrics_elsewhere.unwrap_or_default())
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
         .layer(from_fn_with_state(limits, limits::bound_headers))
+}
+
+/// What is served to operators: probes, and `metrics` if they are given; only to those who ask for one of the `hosts`.
+pub(crate) fn operations_router(
+    ready: watch::Receiver<bool>,
+    metrics: Option<Arc<Metrics>>,
+    hosts: AllowedHosts,
+    limits: HttpLimits,
+) -> Router {
+    probes(ready)
+        .merge(metrics.map_or_else(Router::new, metrics::router))
+        .method_not_allowed_fallback(method_not_allowed)
+        .fallback(not_found)
+        .layer(from_fn_with_state(Arc::new(hosts), hosts::check))
+        .layer(from_fn_with_state(limits, limits::bound_headers))
+}
+
+fn probes(ready: watch::Receiver<bool>) -> Router {
+    Router::new().route("/livez", get(livez)).route("/readyz", get(readyz).with_state(ready))
 }
 
 async fn not_found() -> Refusal {

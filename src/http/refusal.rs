@@ -117,7 +117,10 @@ fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
         Error::AccessUndeclared | Error::RouteMisconfigured | Error::OriginNotAllowed => {
             (StatusCode::FORBIDDEN, "access_denied")
         }
-        Error::SessionNotFound | Error::Unimplemented => (StatusCode::NOT_FOUND, "not_found"),
+        Error::HostNotAllowed => (StatusCode::MISDIRECTED_REQUEST, "access_denied"),
+        Error::SessionNotFound | Error::Unimplemented | Error::MetricsElsewhere { .. } => {
+            (StatusCode::NOT_FOUND, "not_found")
+        }
         Error::Overloaded { .. } => (StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable"),
         Error::Unavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable"),
         Error::DeadlineExceeded => (StatusCode::GATEWAY_TIMEOUT, "temporarily_unavailable"),
@@ -202,6 +205,8 @@ mod tests {
             (Error::AccessUndeclared, 403, "access_denied", "ACCESS_UNDECLARED", ""),
             (Error::RouteMisconfigured, 403, "access_denied", "ROUTE_MISCONFIGURED", ""),
             (Error::OriginNotAllowed, 403, "access_denied", "ORIGIN_NOT_ALLOWED", ""),
+            (Error::HostNotAllowed, 421, "access_denied", "HOST_NOT_ALLOWED", ""),
+            (Error::MetricsElsewhere { operations_addr: None }, 404, "not_found", "", ""),
             (Error::SessionNotFound, 404, "not_found", "SESSION_NOT_FOUND", ""),
             (Error::Unimplemented, 404, "not_found", "", ""),
             (Error::Overloaded { what: "x", retry_after }, 429, "temporarily_unavailable", "OVERLOADED", ""),

@@ -1,6 +1,6 @@
 //! Owns what can go wrong, once for the whole service.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use super::{NameSet, name_set::MalformedNames};
 
@@ -93,6 +93,17 @@ pub enum Error {
     /// A web page calls whose origin is not among those that may.
     #[error("pages of this origin may not call this server: its operator has not allowed the origin")]
     OriginNotAllowed,
+    /// The request asks for a host name that the operations address does not answer to.
+    #[error(
+        "this address does not answer under the host name that was asked for: ask by an IP address, or name the host in --operations-hosts"
+    )]
+    HostNotAllowed,
+    /// Metrics are asked for where they are not served; they are at `operations_addr`, if anywhere.
+    #[error("{}", metrics_elsewhere(*.operations_addr))]
+    MetricsElsewhere {
+        /// Where operators are served.
+        operations_addr: Option<SocketAddr>,
+    },
     /// No such RPC, or nothing at the path.
     #[error("this server has no such method or path")]
     Unimplemented,
@@ -148,6 +159,14 @@ fn not_allowed(what: &str, names: &NameSet) -> String {
         format!("the {what} asked for {MalformedNames}")
     } else {
         format!("the {what} `{names}` is not allowed here")
+    }
+}
+
+fn metrics_elsewhere(operations_addr: Option<SocketAddr>) -> String {
+    match operations_addr {
+        Some(addr) => format!("metrics are not served at this address but at --operations-addr: {addr}"),
+        None => "metrics are not served at this address but at --operations-addr, where nothing listens"
+            .to_owned(),
     }
 }
 

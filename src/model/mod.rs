@@ -24,6 +24,8 @@ pub mod certificate;
 #[cfg(feature = "server")]
 pub mod client;
 #[cfg(feature = "server")]
+pub mod host;
+#[cfg(feature = "server")]
 pub(crate) mod named;
 #[cfg(feature = "server")]
 pub mod network;
@@ -46,6 +48,7 @@ pub mod username;
 pub use self::{
     certificate::{CertificateNames, CertificateSubject, DnsName},
     client::{Client, ClientKind, ClientName},
+    host::{AllowedHosts, Host, HostPattern},
     network::Network,
     password::{Password, PasswordRules},
     proxy::{ForwardedHeader, ProxyNetwork},

@@ -2,7 +2,7 @@
 
 use bytesize::ByteSize;
 
-use super::memory;
+use super::{memory, operations};
 use crate::{
     admission::{Bounds, Resources, SetBounds},
     config::{Config, ConfigError, ExtAuthzAddr, LimitConfig},
@@ -39,6 +39,11 @@ pub(super) fn fit(config: &Config, argon2: &Argon2Params) -> Result<Bounds, Conf
         ExtAuthzAddr::Own(_) => 3,
         ExtAuthzAddr::Off | ExtAuthzAddr::Shared => 2,
     };
+    // What operators may take is set aside, and follows from nothing.
+    let (operators, operators_bytes) = match config.operations.addr() {
+        Some(_) => (wide(operations::MAX_CONNECTIONS) + FILES_PER_LISTENER, operations::MAX_BYTES),
+        None => (0, 0),
+    };
     // The URL is not read here: it may lead to a server, or to a file.
     let server = config.storage.database_url.is_some() || config.storage.database_url_file.is_some();
     let connections = if server { u64::from(config.storage.database_pool_size) } else { 0 };
@@ -50,7 +55,7 @@ pub(super) fn fit(config: &Config, argon2: &Argon2Params) -> Result<Bounds, Conf
         + ROW_CACHES * wide(config.tokens.standing_cache_size) * REMEMBERED_ROW_BYTES;
     let resources = Resources {
         memory_budget: limits.memory_budget.map_or_else(memory::budget, |budget| budget.as_u64()),
-        reserved_bytes: hashing.saturating_add(remembered).saturating_add(database_bytes),
+        reserved_bytes: hashing.saturating_add(remembered + database_bytes + operators_bytes),
         max_header_bytes: limits.max_header_bytes,
         open_files: None,
         listeners,
@@ -62,7 +67,7 @@ pub(super) fn fit(config: &Config, argon2: &Argon2Params) -> Result<Bounds, Conf
         max_in_flight_calls: limits.max_in_flight_calls,
     };
     let wanted = Bounds::new(&resources, &set);
-    let other_files = OTHER_FILES + database_files + listeners * FILES_PER_LISTENER;
+    let other_files = OTHER_FILES + database_files + operators + listeners * FILES_PER_LISTENER;
     let open_files = raise_open_files(other_files + wide(wanted.max_connections).saturating_mul(listeners))
         .map(|limit| limit.saturating_sub(other_files));
     let bounds = Bounds::new(&Resources { open_files, ..resources }, &set);

@@ -54,6 +54,7 @@ pub(super) struct Listeners<'a> {
     pub(super) grpc: &'a Connections,
     pub(super) ext_authz: Option<&'a Connections>,
     pub(super) http: &'a Connections,
+    pub(super) operations: Option<&'a Connections>,
     /// The requests of `http` that end with those of the others.
     pub(super) oauth: &'a OAuthDrain,
 }
@@ -64,17 +65,21 @@ impl Listeners<'_> {
     /// on. Returns whether all calls finished.
     pub(super) async fn drain(self, health: &HealthRpc, within: Duration) -> bool {
         let deadline = Deadline::after(within);
-        let ext_authz = async {
-            match self.ext_authz {
-                Some(connections) => connections.drain(within).await,
-                None => true,
-            }
-        };
+        let ext_authz = drain(self.ext_authz, within);
         let oauth = async { timeout(within, self.oauth.drain()).await.is_ok() };
         let (grpc, ext_authz, oauth, ()) =
             tokio::join!(self.grpc.drain(within), ext_authz, oauth, health.clone().end_watches());
-        self.http.drain(deadline.remaining().max(LAST_ANSWERS)).await;
+        let rest = deadline.remaining().max(LAST_ANSWERS);
+        tokio::join!(self.http.drain(rest), drain(self.operations, rest));
         grpc && ext_authz && oauth
+    }
+}
+
+/// Ends `connections`, if there are any, within `within`. Returns whether all calls finished.
+async fn drain(connections: Option<&Connections>, within: Duration) -> bool {
+    match connections {
+        Some(connections) => connections.drain(within).await,
+        None => true,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Owns the HTTP side of the composition.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc};
 
 use axum::{body::Body, response::Response};
 use hyper::body::Incoming;
@@ -14,11 +14,12 @@ use crate::{
     status::FailureLog,
 };
 
-/// The HTTP side: what does not speak gRPC finds the same service here.
+/// The HTTP side: what does not speak gRPC finds the same service here. Metrics it would find at `operations_addr`, if anywhere.
 pub(super) fn service(
     parts: &Parts,
     config: &Config,
     drain: OAuthDrain,
+    operations_addr: Option<SocketAddr>,
 ) -> impl Service<http::Request<Incoming>, Response = Response, Error = Infallible, Future: Send>
 + Clone
 + Send
@@ -38,18 +39,29 @@ pub(super) fn service(
     let tls_client_auth = config.tls.tls_client_ca.is_some();
     let issuer = config.tokens.issuer.clone();
     let discovery = Discovery::new(issuer, password_grant, tls_client_auth, Arc::clone(&parts.keyring));
-    let limits = HttpLimits::new(
+    let metrics_elsewhere =
+        (config.observe.metrics == Switch::On).then(|| metrics::elsewhere(operations_addr));
+    let router = router(
+        Arc::clone(&parts.keyring),
+        parts.readiness.subscribe(),
+        oauth,
+        discovery,
+        metrics_elsewhere,
+        limits(parts, config),
+    );
+    let failures = FailureLog::new("http", parts.clock.clone());
+    // Outermost, so that every request is counted with the status that the client gets.
+    metrics::measured(router, Arc::clone(&parts.metrics), parts.clock.clone(), failures)
+        .map_request(|request: http::Request<Incoming>| request.map(Body::new))
+}
+
+/// What one request may take.
+pub(super) fn limits(parts: &Parts, config: &Config) -> HttpLimits {
+    HttpLimits::new(
         parts.calls.clone(),
         Places::new(parts.bounds.max_in_flight_calls),
         config.limits.request_timeout,
         config.limits.max_message_bytes,
         config.limits.max_header_bytes,
-    );
-    let shown = (config.observe.metrics == Switch::On).then(|| Arc::clone(&parts.metrics));
-    let router =
-        router(Arc::clone(&parts.keyring), parts.readiness.subscribe(), oauth, discovery, shown, limits);
-    let failures = FailureLog::new("http", parts.clock.clone());
-    // Outermost, so that every request is counted with the status that the client gets.
-    metrics::measured(router, Arc::clone(&parts.metrics), parts.clock.clone(), failures)
-        .map_request(|request: http::Request<Incoming>| request.map(Body::new))
+    )
 }

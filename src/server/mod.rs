@@ -12,6 +12,7 @@ mod grpc;
 mod http;
 mod master_key_file;
 mod memory;
+mod operations;
 mod parts;
 mod reseal;
 mod tls;
@@ -43,6 +44,7 @@ pub use reseal::{Resealed, reseal};
 
 use connections::Connections;
 use end::Listeners;
+use operations::BoundOperations;
 use parts::{Foundation, Parts};
 use tls::{Listener, Tls};
 
@@ -70,6 +72,8 @@ pub struct Server {
     http: TcpListener,
     /// Where Envoy asks, if that is an address of its own.
     ext_authz: Option<TcpListener>,
+    /// Where operators are served.
+    operations: Option<TcpListener>,
     tls: Option<Arc<Tls>>,
     started: Started,
     parts: Parts,
@@ -85,6 +89,10 @@ pub struct Started {
     pub http_addr: SocketAddr,
     /// Where Envoy asks, if that is an address of its own.
     pub ext_authz_addr: Option<SocketAddr>,
+    /// Where metrics and probes are served, if that is not off.
+    pub operations_addr: Option<SocketAddr>,
+    /// Why they are not, where the default could not be had.
+    pub operations_problem: Option<String>,
     /// Whom all of them talk to by TLS.
     pub tls: TlsUse,
     /// Who issues the tokens.
@@ -172,6 +180,7 @@ impl Server {
             ExtAuthzAddr::Own(addr) => Some(bind("--ext-authz-addr", addr)?),
             ExtAuthzAddr::Off | ExtAuthzAddr::Shared => None,
         };
+        let operations = BoundOperations::bind(&config.operations)?;
         let database =
             OpenDatabase::open(&config.storage, Missing::Made, config.storage.database_wait).await?;
         let migrations_applied = database.migrate(config.storage.auto_migrate == Switch::On).await?;
@@ -184,11 +193,15 @@ impl Server {
         parts.readiness.check().await;
         let (grpc, http) = (grpc.listen()?, http.listen()?);
         let ext_authz = ext_authz.map(Bound::listen).transpose()?;
+        let operations = operations.listen()?;
+        let (operations_addr, operations_problem) = operations::told(&operations);
         let local_addr = |listener: &TcpListener| listener.local_addr().map_err(Error::internal);
         let started = Started {
             grpc_addr: local_addr(&grpc)?,
             http_addr: local_addr(&http)?,
             ext_authz_addr: ext_authz.as_ref().map(local_addr).transpose()?,
+            operations_addr,
+            operations_problem,
             tls: match (&config.tls.tls_cert, &config.tls.tls_client_ca) {
                 (None, _) => TlsUse::Off,
                 (Some(_), None) => TlsUse::On,
@@ -209,7 +222,8 @@ impl Server {
             );
         }
         bounds::tell(&parts.bounds, &config.limits);
-        Ok(Self { grpc, http, ext_authz, tls, started, parts, config })
+        let operations = operations.unwrap_or_default();
+        Ok(Self { grpc, http, ext_authz, operations, tls, started, parts, config })
     }
 
     /// What starting did.
@@ -229,48 +243,38 @@ impl Server {
     }
 
     async fn serve_until(self, stop: CancellationToken) -> Result<(), Error> {
-        let Self { grpc, http, ext_authz, tls, parts, config, .. } = self;
+        let Self { grpc, http, ext_authz, operations, tls, started, parts, config } = self;
         let ext_authz_addr = config.mesh.ext_authz_addr().map_err(Error::internal)?;
         let (health, grpc_service, ext_authz_service) = grpc::services(&parts, &config, ext_authz_addr)?;
         let oauth = OAuthDrain::default();
-        let http_service = http::service(&parts, &config, oauth.clone());
+        let http_service = http::service(&parts, &config, oauth.clone(), started.operations_addr);
+        let operations_service = operations::service(&parts, &config);
         let proxies = trusted_proxies(config.proxies.clone());
-        let connections = |name, listener| {
+        let connections = |name, listener, bounds| {
             let tls = tls.as_ref().map(|tls| tls.on(listener));
             let metrics = parts.metrics.connections.listener(name);
             let proxies = Arc::clone(&proxies);
-            Connections::new(tls, proxies, config.limits.clone(), &parts.bounds, parts.clock.clone(), metrics)
+            Connections::new(tls, proxies, config.limits.clone(), bounds, parts.clock.clone(), metrics)
         };
-        let grpc_connections = connections("grpc", Listener::Grpc);
-        let http_connections = connections("http", Listener::Http);
-        let (ext_authz, ext_authz_connections) =
-            ext_authz.map(|listener| (listener, connections("ext_authz", Listener::Grpc))).unzip();
-        // Twice within the bound, so that one reading may be late.
-        let changes_interval = (config.tokens.standing_cache_max_age / 2).max(MIN_CHANGES_INTERVAL);
+        let grpc_connections = connections("grpc", Listener::Grpc, &parts.bounds);
+        let http_connections = connections("http", Listener::Http, &parts.bounds);
+        let (ext_authz, ext_authz_connections) = ext_authz
+            .map(|listener| (listener, connections("ext_authz", Listener::Grpc, &parts.bounds)))
+            .unzip();
+        let operations_bounds = operations::bounds(&parts.bounds);
+        let (operations, operations_connections) = operations
+            .map(|listener| (listener, connections("operations", Listener::Http, &operations_bounds)))
+            .unzip();
         let drained = async {
-            let work = async {
-                tokio::join!(
-                    parts.sessions.sweep(SWEEP_INTERVAL),
-                    parts.clients.sweep(SWEEP_INTERVAL),
-                    parts.changes.follow(
-                        changes_interval,
-                        &parts.accounts,
-                        &parts.sessions,
-                        &parts.clients,
-                        &parts.keyring,
-                    ),
-                    parts.keyring.tend(KEYS_INTERVAL),
-                    follow(tls.as_ref()),
-                )
-            };
             tokio::select! {
-                _ = work => {}
+                () = work(&parts, &config, tls.as_ref()) => {}
                 () = end::announce(&parts.readiness, &health, &stop, config.limits.shutdown_delay) => {}
             }
             let listeners = Listeners {
                 grpc: &grpc_connections,
                 ext_authz: ext_authz_connections.as_ref(),
                 http: &http_connections,
+                operations: operations_connections.as_ref(),
                 oauth: &oauth,
             };
             listeners.drain(&health, config.limits.drain_timeout).await
@@ -280,12 +284,18 @@ impl Server {
                 connections.serve(listener, ext_authz_service).await;
             }
         };
-        let (finished, (), (), ()) = tokio::join!(
+        let serve_operators = async {
+            if let (Some(connections), Some(listener)) = (&operations_connections, operations) {
+                connections.serve(listener, operations_service).await;
+            }
+        };
+        let (finished, (), (), (), ()) = tokio::join!(
             // On the heap: the futures of all its tasks would make this one large.
             Box::pin(drained),
             grpc_connections.serve(grpc, grpc_service),
             http_connections.serve(http, http_service),
             serve_envoy,
+            serve_operators,
         );
         if finished {
             tracing::info!("stopped: every call in flight was finished");
@@ -311,6 +321,25 @@ pub fn open_audit_log(config: &Config, clock: &Clock, metrics: &Metrics) -> Resu
 fn trusted_proxies(config: ProxyConfig) -> Arc<TrustedProxies> {
     let ProxyConfig { trusted_proxy_addresses, trusted_proxy_header } = config;
     Arc::new(TrustedProxies::new(trusted_proxy_addresses, trusted_proxy_header))
+}
+
+/// What the service does by itself while it serves.
+async fn work(parts: &Parts, config: &Config, tls: Option<&Arc<Tls>>) {
+    // Twice within the bound, so that one reading may be late.
+    let changes_interval = (config.tokens.standing_cache_max_age / 2).max(MIN_CHANGES_INTERVAL);
+    tokio::join!(
+        parts.sessions.sweep(SWEEP_INTERVAL),
+        parts.clients.sweep(SWEEP_INTERVAL),
+        parts.changes.follow(
+            changes_interval,
+            &parts.accounts,
+            &parts.sessions,
+            &parts.clients,
+            &parts.keyring,
+        ),
+        parts.keyring.tend(KEYS_INTERVAL),
+        follow(tls),
+    );
 }
 
 /// Follows the files of TLS, if there is TLS.

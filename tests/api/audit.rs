@@ -241,7 +241,7 @@ async fn what_cannot_be_written_is_counted_and_stops_nobody() {
     let token = server.client().await.token_of_new("alice").await;
     server.client().await.get_me(&token).await.unwrap();
     eventually("the loss is counted", async || {
-        let text = server.http_get("/metrics").await.into_body();
+        let text = server.operations_get("/metrics").await.into_body();
         text.contains("signet_audit_events_total{result=\"lost\"} 3\n")
     })
     .await;

@@ -33,10 +33,11 @@ pub(crate) const PASSWORD: &str = "correct horse battery";
 pub(crate) const START: Timestamp = Timestamp::from_micros(1_795_435_200_000_000);
 
 /// Hashes that cost next to nothing, on free ports.
-const ARGS: [&str; 10] = [
+const ARGS: [&str; 11] = [
     "signet",
     "--grpc-addr=127.0.0.1:0",
     "--http-addr=127.0.0.1:0",
+    "--operations-addr=127.0.0.1:0",
     "--argon2-memory-kib=64",
     "--argon2-iterations=1",
     "--hash-threads=2",
@@ -189,6 +190,16 @@ impl TestServer {
     /// What HTTP answers to a GET: status, headers, body.
     pub(crate) async fn http_get(&self, path: &str) -> http::Response<String> {
         self.http().get(path).await.0
+    }
+
+    /// What operators get who GET `path`: status, headers, body.
+    pub(crate) async fn operations_get(&self, path: &str) -> http::Response<String> {
+        self.operations().get(path).await.0
+    }
+
+    /// A client of the operators' address.
+    pub(crate) fn operations(&self) -> HttpClient {
+        HttpClient::new(self.started.operations_addr.unwrap())
     }
 
     /// A client of HTTP.

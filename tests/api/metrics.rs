@@ -46,7 +46,7 @@ impl Scrape {
 impl TestServer {
     /// What `/metrics` says now.
     pub(crate) async fn scrape(&self) -> Scrape {
-        let answer = self.http_get("/metrics").await;
+        let answer = self.operations_get("/metrics").await;
         assert_eq!(answer.status(), 200);
         let text = answer.into_body();
         let lines = text.lines().filter(|line| !line.starts_with('#'));
@@ -127,7 +127,7 @@ async fn what_a_client_makes_up_makes_no_series() {
     let server = TestServer::start(&[]).await;
     assert_eq!(call(&server, "/made.up/Method").await, Code::Unimplemented);
     server.http_get("/made/up").await;
-    server.http_get("/metrics").await;
+    server.operations_get("/metrics").await;
     let before = server.scrape().await;
     for number in 0..20 {
         assert_eq!(call(&server, &format!("/made.up/Method{number}")).await, Code::Unimplemented);
@@ -343,7 +343,7 @@ async fn two_servers_in_one_process_count_apart() {
 #[tokio::test]
 async fn metrics_are_text_that_prometheus_reads_and_can_be_turned_off() {
     let server = TestServer::start(&[]).await;
-    let answer = server.http_get("/metrics").await;
+    let answer = server.operations_get("/metrics").await;
     let header = |name: &str| answer.headers()[name].to_str().unwrap().to_owned();
     assert!(header("content-type").starts_with("text/plain; version=0.0.4"));
     assert_eq!(header("cache-control"), "no-store");
@@ -357,15 +357,18 @@ async fn metrics_are_text_that_prometheus_reads_and_can_be_turned_off() {
     }
 
     let quiet = TestServer::start(&["--metrics=off"]).await;
-    assert_eq!(quiet.http_get("/metrics").await.status(), 404);
-    assert_eq!(quiet.http_get("/livez").await.status(), 200);
+    for answer in [quiet.operations_get("/metrics").await, quiet.http_get("/metrics").await] {
+        assert_eq!(answer.status(), 404);
+        assert!(!answer.body().contains("operations"), "they are nowhere: {answer:?}");
+    }
+    assert_eq!(quiet.operations_get("/livez").await.status(), 200);
 }
 
 #[tokio::test]
 async fn every_series_is_documented_and_every_documented_series_is_served() {
     let server = TestServer::start(&[]).await;
     server.client().await.token_of_new("alice").await;
-    server.http_get("/metrics").await;
+    server.operations_get("/metrics").await;
     let scrape = server.scrape().await;
     // Where there is no TLS, no certificate can expire. The tests of TLS see the series.
     let of_tls = [("signet_tls_certificate_expiry_timestamp_seconds", "gauge")];

@@ -18,7 +18,7 @@ fn promtool_finds_nothing_wrong_with_the_metrics() {
     grpcurl::call(&signet, Some(&token), "GetMe", &json!({})).expect("she is there");
     grpcurl::refusal(&signet, None, "GetMe", &json!({}));
     get(&signet.http_addr, "/livez");
-    let metrics = get(&signet.http_addr, "/metrics");
+    let metrics = get(&signet.operations_addr, "/metrics");
     assert!(metrics.contains("\ngrpc_server_handled_total{"), "{metrics}");
 
     let mut promtool = Command::new(tools::promtool())

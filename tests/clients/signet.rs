@@ -24,7 +24,8 @@ const START_TIMEOUT: Duration = Duration::from_secs(30);
 const CHEAP_HASH: [&str; 4] = ["--argon2-memory-kib", "64", "--argon2-iterations", "1"];
 
 /// Where a server listens that is not told otherwise.
-const FREE_PORTS: [&str; 2] = ["--grpc-addr=127.0.0.1:0", "--http-addr=127.0.0.1:0"];
+const FREE_PORTS: [&str; 3] =
+    ["--grpc-addr=127.0.0.1:0", "--http-addr=127.0.0.1:0", "--operations-addr=127.0.0.1:0"];
 
 /// A server that ends with the test.
 pub(crate) struct Signet {
@@ -33,6 +34,7 @@ pub(crate) struct Signet {
     directory: TempDir,
     pub(crate) grpc_addr: String,
     pub(crate) http_addr: String,
+    pub(crate) operations_addr: String,
 }
 
 impl Signet {
@@ -48,6 +50,7 @@ impl Signet {
         let started: Value = serde_json::from_str(&started).expect("--json answers in JSON");
         started["grpc_addr"].as_str().expect("an address").clone_into(&mut signet.grpc_addr);
         started["http_addr"].as_str().expect("an address").clone_into(&mut signet.http_addr);
+        started["operations_addr"].as_str().expect("an address").clone_into(&mut signet.operations_addr);
         signet
     }
 
@@ -112,7 +115,8 @@ impl Signet {
                 }
             }
         });
-        Self { process, stdout: receiver, directory, grpc_addr: String::new(), http_addr: String::new() }
+        let (grpc_addr, http_addr, operations_addr) = Default::default();
+        Self { process, stdout: receiver, directory, grpc_addr, http_addr, operations_addr }
     }
 
     /// The next line that the server writes.

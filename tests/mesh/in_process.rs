@@ -41,7 +41,7 @@ fn of_unknown_key(token: &str) -> String {
 
 /// How often the keys have been fetched, as their issuer counts.
 async fn fetches(signet: &Signet) -> u64 {
-    let metrics = Request::get("/metrics").send(signet.http).await.unwrap().body;
+    let metrics = Request::get("/metrics").host("localhost").send(signet.operations).await.unwrap().body;
     let of_keys = |line: &&str| {
         line.starts_with("signet_http_requests_total{") && line.contains("route=\"/.well-known/jwks.json\"")
     };

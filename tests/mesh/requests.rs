@@ -62,6 +62,11 @@ impl Request {
         Self { head, body: String::new() }
     }
 
+    /// The same of another host.
+    pub(crate) fn host(self, name: &str) -> Self {
+        Self { head: self.head.replacen("service.example", name, 1), ..self }
+    }
+
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
         write!(self.head, "{name}: {value}\r\n").unwrap();
         self

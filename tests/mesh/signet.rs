@@ -30,6 +30,8 @@ pub(crate) struct Signet {
     flags: Vec<String>,
     pub(crate) grpc: SocketAddr,
     pub(crate) http: SocketAddr,
+    /// Where the metrics are.
+    pub(crate) operations: SocketAddr,
     /// Where Envoy asks, if that is an address of its own.
     pub(crate) ext_authz: Option<SocketAddr>,
 }
@@ -63,7 +65,8 @@ impl Signet {
         let (process, started) = spawn(&directory, &flags, grpc, http);
         let addr = |key: &str| started[key].as_str().map(|addr| addr.parse().unwrap());
         let (grpc, http) = (addr("grpc_addr").unwrap(), addr("http_addr").unwrap());
-        Self { process, directory, flags, grpc, http, ext_authz: addr("ext_authz_addr") }
+        let operations = addr("operations_addr").unwrap();
+        Self { process, directory, flags, grpc, http, operations, ext_authz: addr("ext_authz_addr") }
     }
 
     /// Ends it as an operator does, and waits until it has ended.
@@ -83,7 +86,9 @@ impl Signet {
 
     /// Starts it again after [`kill`](Self::kill) or [`stop`](Self::stop), on the same data and ports.
     pub(crate) fn start_again(&mut self) {
-        (self.process, _) = spawn(&self.directory, &self.flags, self.grpc, self.http);
+        let started;
+        (self.process, started) = spawn(&self.directory, &self.flags, self.grpc, self.http);
+        self.operations = started["operations_addr"].as_str().unwrap().parse().unwrap();
     }
 
     /// Asks `signet` in another process, as an operator does, and returns its answer.
@@ -156,7 +161,8 @@ fn spawn(directory: &TempDir, flags: &[String], grpc: SocketAddr, http: SocketAd
     let log = File::options().create(true).append(true).open(directory.path().join("log")).unwrap();
     let mut process = program(directory)
         .args(flags)
-        .args([format!("--grpc-addr={grpc}"), format!("--http-addr={http}"), "--json".to_owned()])
+        .args([format!("--grpc-addr={grpc}"), format!("--http-addr={http}")])
+        .args(["--operations-addr=127.0.0.1:0", "--json"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log)

@@ -219,10 +219,10 @@ async fn a_command_without_data_says_so_and_makes_nothing() {
 #[tokio::test]
 async fn a_healthcheck_tells_by_its_exit_code_whether_the_service_serves() {
     let place = Place::new();
-    let service = place.serve(&["--http-addr=0.0.0.0:0"]).await;
+    let service = place.serve(&["--operations-addr=0.0.0.0:0"]).await;
     // The address that the service is given is what its healthcheck is given in a container.
-    let addr = service.http_addr();
-    let flag = format!("--http-addr={addr}");
+    let addr = service.operations_addr();
+    let flag = format!("--operations-addr={addr}");
     let healthy = place.run(&["healthcheck", &flag]).await.succeeded();
     assert_eq!(healthy.stdout, format!("127.0.0.1:{} serves.\n", addr.port()));
     let healthy = place.run(&["healthcheck", &flag, "--json"]).await.succeeded().object();
@@ -243,7 +243,7 @@ async fn a_healthcheck_fails_while_the_service_runs_and_is_not_ready() {
     // Behind the service's back, as an operator's mistake would be.
     let db = place.connect().await;
     sea_orm::ConnectionTrait::execute_unprepared(&db, "DELETE FROM signing_keys").await.unwrap();
-    let flag = format!("--http-addr={}", service.http_addr());
+    let flag = format!("--operations-addr={}", service.operations_addr());
     let unhealthy = async {
         loop {
             let probe = place.run(&["healthcheck", &flag]).await;
@@ -254,4 +254,14 @@ async fn a_healthcheck_fails_while_the_service_runs_and_is_not_ready() {
     };
     let probe = tokio::time::timeout(PATIENCE, unhealthy).await.expect("not ready in time");
     assert!(probe.failed(1).ends_with(" does not serve: it is not ready"), "{probe:?}");
+}
+
+#[tokio::test]
+async fn a_healthcheck_asks_at_the_http_address_where_operators_are_served_nowhere() {
+    let place = Place::new();
+    let service = place.serve(&["--operations-addr=off"]).await;
+    let http = format!("--http-addr={}", service.http_addr());
+    let healthy = place.run(&["healthcheck", "--operations-addr=off", &http]).await.succeeded();
+    assert_eq!(healthy.stdout, format!("{} serves.\n", service.http_addr()));
+    service.stop().await;
 }

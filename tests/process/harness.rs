@@ -24,9 +24,10 @@ use crate::{
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Free ports, and hashes that cost next to nothing. A test's own flags win over these.
-const ENVIRONMENT: [(&str, &str); 5] = [
+const ENVIRONMENT: [(&str, &str); 6] = [
     ("SIGNET_GRPC_ADDR", "127.0.0.1:0"),
     ("SIGNET_HTTP_ADDR", "127.0.0.1:0"),
+    ("SIGNET_OPERATIONS_ADDR", "127.0.0.1:0"),
     ("SIGNET_ARGON2_MEMORY_KIB", "64"),
     ("SIGNET_ARGON2_ITERATIONS", "1"),
     ("SIGNET_HASH_THREADS", "2"),
@@ -359,6 +360,10 @@ impl Service {
         self.started["http_addr"].as_str().unwrap().parse().unwrap()
     }
 
+    pub(crate) fn operations_addr(&self) -> SocketAddr {
+        self.started["operations_addr"].as_str().unwrap().parse().unwrap()
+    }
+
     pub(crate) async fn client(&self) -> Client {
         Client::connect(self.grpc_addr()).await
     }
@@ -370,15 +375,12 @@ impl Service {
 
     /// What HTTP answers to a GET of `path`.
     pub(crate) async fn http_get(&self, path: &str) -> (u16, String) {
-        let stream = tokio::net::TcpStream::connect(self.http_addr()).await.unwrap();
-        let io = hyper_util::rt::TokioIo::new(stream);
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
-        tokio::spawn(connection);
-        let request =
-            http::Request::get(path).header("host", "signet").body(http_body_util::Empty::<&[u8]>::new());
-        let (head, body) = sender.send_request(request.unwrap()).await.unwrap().into_parts();
-        let body = body.collect().await.unwrap().to_bytes();
-        (head.status.as_u16(), String::from_utf8_lossy(&body).into_owned())
+        get(self.http_addr(), path).await
+    }
+
+    /// What operators get who GET `path`.
+    pub(crate) async fn operations_get(&self, path: &str) -> (u16, String) {
+        get(self.operations_addr(), path).await
     }
 
     /// Sends it the signal `name`: TERM, INT.
@@ -412,4 +414,16 @@ impl Service {
         self.signal("TERM");
         self.finish().await.succeeded()
     }
+}
+
+/// What `addr` answers to a GET of `path`.
+async fn get(addr: SocketAddr, path: &str) -> (u16, String) {
+    let io = hyper_util::rt::TokioIo::new(tokio::net::TcpStream::connect(addr).await.unwrap());
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
+    tokio::spawn(connection);
+    let request =
+        http::Request::get(path).header("host", addr.to_string()).body(http_body_util::Empty::<&[u8]>::new());
+    let (head, body) = sender.send_request(request.unwrap()).await.unwrap().into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    (head.status.as_u16(), String::from_utf8_lossy(&body).into_owned())
 }

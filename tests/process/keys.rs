@@ -137,7 +137,7 @@ async fn the_master_key_is_changed_while_the_service_runs() {
     // It has the published key open, but not the one that signs after it; so it must not be given calls.
     place.run(&["keys", "rotate", "--now"]).await.succeeded();
     place.run(&["keys", "rotate", "--now"]).await.succeeded();
-    let probe = format!("--http-addr={}", service.http_addr());
+    let probe = format!("--operations-addr={}", service.operations_addr());
     let unready = async { while place.run(&["healthcheck", &probe]).await.code == Some(0) {} };
     tokio::time::timeout(PATIENCE, unready).await.expect("not ready in time");
     let said = service.stop().await.stderr;

@@ -33,7 +33,7 @@ fn full_pipe() -> (PipeReader, PipeWriter) {
 
 /// How many lines `service` has counted in the series `series`.
 async fn counted(service: &Service, series: &str) -> u64 {
-    let (_, text) = service.http_get("/metrics").await;
+    let (_, text) = service.operations_get("/metrics").await;
     let value = text.lines().find_map(|line| line.strip_prefix(series)).unwrap_or_else(|| panic!("{text}"));
     value.trim().parse().unwrap()
 }

@@ -43,6 +43,14 @@ async fn a_wrong_value_is_refused_with_what_would_be_right() {
     for (flag, value, right) in [
         ("--grpc-addr", "localhost", "IP address and a port"),
         ("--http-addr", "127.0.0.1", "IP address and a port"),
+        (
+            "--operations-addr",
+            "on",
+            "IP address and a port, such as `127.0.0.1:50051` or `[::1]:0`; or `off`",
+        ),
+        ("--operations-hosts", "*", "or `*.example` for all names below one"),
+        ("--operations-hosts", "http://signet", "without a scheme and a port"),
+        ("--operations-hosts", "signet:8089", "without a scheme and a port"),
         ("--access-token-ttl", "0s", "between 1s and 1day"),
         ("--access-token-ttl", "25h", "between 1s and 1day"),
         ("--access-token-ttl", "15", "such as `500ms`, `30s` or `15m`"),
@@ -154,7 +162,7 @@ async fn an_address_that_cannot_be_taken_is_refused() {
     let place = Place::new();
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = taken.local_addr().unwrap().to_string();
-    for flag in ["--grpc-addr", "--http-addr"] {
+    for flag in ["--grpc-addr", "--http-addr", "--operations-addr"] {
         let finished = place.run(&[flag, &addr]).await;
         let expected = format!("{addr} cannot be taken: another process listens there");
         assert_eq!(refused_for(&finished, flag), expected);

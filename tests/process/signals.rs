@@ -42,7 +42,7 @@ async fn a_signal_to_stop_turns_health_finishes_the_calls_in_flight_and_exits_wi
         let place = Place::new();
         place.create_user("alice").await;
         let service = place.serve(&SLOW).await;
-        let addr = service.http_addr();
+        let addr = service.operations_addr();
         let client = service.client().await;
         let mut watch = watch(&client).await;
         // Hashed with cheaper settings: the login verifies it, and makes it anew with the slow ones.
@@ -51,7 +51,7 @@ async fn a_signal_to_stop_turns_health_finishes_the_calls_in_flight_and_exits_wi
         assert_eq!(next(&mut watch).await, Some(ServingStatus::NotServing), "{signal}");
         assert_eq!(next(&mut watch).await, None, "who watches is let go");
 
-        let probe = place.run(&["healthcheck", &format!("--http-addr={addr}")]).await;
+        let probe = place.run(&["healthcheck", &format!("--operations-addr={addr}")]).await;
         assert!(probe.failed(1).ends_with("does not serve: it is not ready"), "amid the drain: {probe:?}");
         in_flight.await.unwrap().unwrap();
         let finished = service.finish().await;

@@ -3,6 +3,8 @@
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use serde_json::{Value, json};
+use signet::config::DEFAULT_OPERATIONS_ADDR;
+use tokio::net::TcpListener;
 
 use crate::{client::PASSWORD, harness::Place};
 
@@ -31,6 +33,8 @@ async fn a_start_prints_one_json_line_with_the_real_ports_and_listens_there() {
         "issuer",
         "master_key_made",
         "migrations_applied",
+        "operations_addr",
+        "operations_problem",
         "signing_key",
         "tls",
     ];
@@ -46,6 +50,10 @@ async fn a_start_prints_one_json_line_with_the_real_ports_and_listens_there() {
     for path in ["/livez", "/readyz", "/.well-known/jwks.json"] {
         assert_eq!(service.http_status(path).await, 200, "{path}");
     }
+    for path in ["/livez", "/readyz", "/metrics"] {
+        assert_eq!(service.operations_get(path).await.0, 200, "{path}");
+    }
+    assert_eq!(started["operations_problem"], json!(null));
     let finished = service.stop().await;
     assert_eq!(finished.stdout.lines().count(), 1, "{finished:?}");
 }
@@ -67,6 +75,8 @@ async fn a_start_tells_people_what_it_did_where_it_listens_and_what_to_try() {
         "Signing key: ",
         "gRPC:        127.0.0.1:",
         "HTTP:        http://127.0.0.1:",
+        "Operations:  http://127.0.0.1:",
+        " (/metrics, /livez, /readyz)\n",
         "Try it:\n",
         " identity.v1.IdentityService/SignUp\n",
         " identity.v1.IdentityService/IssueToken\n",
@@ -77,6 +87,52 @@ async fn a_start_tells_people_what_it_did_where_it_listens_and_what_to_try() {
     let tries: Vec<_> = said.lines().filter(|line| line.contains("grpcurl ")).collect();
     assert!(tries.len() == 3 && tries.iter().all(|line| line.contains(&format!(" {grpc} "))), "{tries:?}");
     assert!(!grpc.ends_with(":0"), "{grpc}");
+}
+
+#[tokio::test]
+async fn a_start_goes_on_without_the_default_of_the_operations_address_where_it_is_taken_and_says_so() {
+    let place = Place::new();
+    // If this fails, another program has it: that is all the same.
+    let taken = TcpListener::bind(DEFAULT_OPERATIONS_ADDR).await;
+    let taken = tokio::spawn(async move {
+        let Ok(taken) = taken else { return };
+        while taken.accept().await.is_ok() {}
+    });
+    let problem = format!("{DEFAULT_OPERATIONS_ADDR} cannot be taken: another process listens there");
+    let service = place.signet(&[]).without_env("SIGNET_OPERATIONS_ADDR").serve().await;
+    assert_eq!(service.started["operations_addr"], json!(null));
+    assert_eq!(service.started["operations_problem"], json!(problem));
+    assert_eq!(service.http_status("/readyz").await, 200);
+    let http = format!("--http-addr={}", service.http_addr());
+    let healthy = place.signet(&["healthcheck", &http]).without_env("SIGNET_OPERATIONS_ADDR").run().await;
+    assert_eq!(healthy.succeeded().stdout, format!("{} serves.\n", service.http_addr()));
+    let log = service.stop().await.stderr;
+    assert!(
+        log.contains(" WARN ") && log.contains(&problem) && log.contains("set --operations-addr"),
+        "{log}"
+    );
+
+    let mut process = place.signet(&[]).without_env("SIGNET_OPERATIONS_ADDR").start();
+    let line = loop {
+        let line = process.line().await.expect("it serves");
+        if line.starts_with("Operations:") {
+            break line;
+        }
+    };
+    assert_eq!(line, format!("Operations:  nowhere: {problem}. Set --operations-addr, or `off`"));
+    taken.abort();
+}
+
+#[tokio::test]
+async fn operators_are_served_nowhere_where_that_is_off() {
+    let place = Place::new();
+    let service = place.serve(&["--operations-addr=off"]).await;
+    assert_eq!(service.started["operations_addr"], json!(null));
+    assert_eq!(service.started["operations_problem"], json!(null));
+    assert_eq!(service.http_status("/livez").await, 200);
+    assert_eq!(service.http_status("/metrics").await, 404);
+    let log = service.stop().await.stderr;
+    assert!(!log.contains("operations"), "{log}");
 }
 
 #[tokio::test]

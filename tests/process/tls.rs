@@ -68,12 +68,11 @@ async fn reloaded(service: &Service, dialer: &Dialer, result: &str, count: u32) 
 }
 
 async fn metrics(service: &Service, dialer: &Dialer) -> String {
-    let stream = dialer.dial(service.http_addr()).await.unwrap();
+    let stream = dialer.dial(service.operations_addr()).await.unwrap();
     let (mut sender, connection) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
-    let request =
-        http::Request::get(format!("https://{SERVER}/metrics")).body(Empty::<&[u8]>::new()).unwrap();
+    let request = http::Request::get("https://localhost/metrics").body(Empty::<&[u8]>::new()).unwrap();
     let body = sender.send_request(request).await.unwrap().into_body();
     String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap()
 }
@@ -280,9 +279,10 @@ async fn the_health_check_speaks_tls_and_goes_on_while_the_files_cannot_be_used(
     for args in [&TLS[..], &MUTUAL] {
         let (place, authority) = place();
         let service = place.serve(args).await;
-        let addr = service.http_addr().to_string();
-        let check =
-            async |flags: &[&str]| place.run(&[&["healthcheck", "--http-addr", &addr], flags].concat()).await;
+        let addr = service.operations_addr().to_string();
+        let check = async |flags: &[&str]| {
+            place.run(&[&["healthcheck", "--operations-addr", &addr], flags].concat()).await
+        };
         assert_eq!(check(args).await.succeeded().stdout, format!("{addr} serves.\n"));
         assert!(check(&[]).await.failed(1).contains("does not serve"), "by plaintext nobody answers");
         // A renewal that went wrong reaches all replicas at once: the service goes on with what it has, and so must its probe.

@@ -5,6 +5,7 @@ mod clients;
 mod discovery;
 mod introspect;
 mod limits;
+mod operations;
 mod protocol;
 mod revoke;
 mod token;

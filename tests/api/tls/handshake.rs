@@ -51,6 +51,7 @@ async fn both_addresses_speak_tls_1_2_and_1_3_and_say_by_alpn_what_else() {
         assert!(dialer.dial(http).await.is_err(), "a protocol that is not spoken (RFC 7301 section 3.2)");
     }
     assert_eq!(secured.get("/livez").await.status(), 200);
+    assert_eq!(secured.operations_get("/livez").await.status(), 200);
 }
 
 #[tokio::test]
@@ -76,8 +77,11 @@ async fn who_does_not_shake_hands_is_cut_in_time_and_keeps_nobody_waiting() {
         assert!(said.first().is_none_or(|kind| *kind == 0x15), "nothing but an alert: {said:?}");
     }
     let failed = r#"signet_tls_handshakes_total{listener="grpc",result="failed"} 22"#;
-    eventually("they are counted", async || secured.get("/metrics").await.0.body().contains(failed)).await;
-    let text = secured.get("/metrics").await.0.into_body();
+    eventually("they are counted", async || {
+        secured.operations_get("/metrics").await.0.body().contains(failed)
+    })
+    .await;
+    let text = secured.operations_get("/metrics").await.0.into_body();
     assert!(text.contains(r#"signet_tls_handshakes_total{listener="grpc",result="succeeded"} 1"#), "{text}");
     assert!(text.contains("signet_tls_certificate_expiry_timestamp_seconds 64060588800"), "{text}");
 }

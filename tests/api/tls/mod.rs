@@ -4,6 +4,8 @@ mod clients;
 mod forwarded;
 mod handshake;
 
+use std::net::SocketAddr;
+
 use bytes::Bytes;
 use http::{Request, Version};
 use http_body_util::Full;
@@ -108,8 +110,23 @@ impl Secured {
         self.exchange(None, request).await
     }
 
+    /// What operators get, who show no certificate either.
+    async fn operations_get(&self, path: &str) -> Answer {
+        let request = Request::get(path).header("host", "localhost").body(Full::default()).unwrap();
+        self.exchange_at(self.server.started.operations_addr.unwrap(), None, request).await
+    }
+
     async fn exchange(&self, own: Option<&Issued>, request: Request<Full<Bytes>>) -> Answer {
-        let stream = self.dialer(own).dial(self.server.started.http_addr).await.unwrap();
+        self.exchange_at(self.server.started.http_addr, own, request).await
+    }
+
+    async fn exchange_at(
+        &self,
+        addr: SocketAddr,
+        own: Option<&Issued>,
+        request: Request<Full<Bytes>>,
+    ) -> Answer {
+        let stream = self.dialer(own).dial(addr).await.unwrap();
         Answer::of(exchange(stream, Version::HTTP_11, request).await)
     }
 }

@@ -11,12 +11,14 @@ use signet::config::environment_variable;
 use crate::{harness::Place, settings::every_setting};
 
 /// Flags of other programs that the files call.
-const OTHERS: [&str; 10] = [
+const OTHERS: [&str; 12] = [
     "--bin",
+    "--cert",
     "--chown",
     "--from",
     "--from-file",
     "--interval",
+    "--key",
     "--locked",
     "--mount",
     "--release",

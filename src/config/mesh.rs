@@ -27,6 +27,11 @@ pub struct MeshConfig {
     #[arg(long, env = "SIGNET_EXT_AUTHZ_HEADER_PREFIX", global = true, value_name = "PREFIX", default_value = "x-signet-", value_parser = header_prefix)]
     pub ext_authz_header_prefix: String,
 
+    /// Whether the caller's token goes on to the service behind Envoy, on routes that do not say (`signet.forward_token`). With it a
+    /// service can do at Signet what its caller can, and end the caller's account.
+    #[arg(long, env = "SIGNET_EXT_AUTHZ_FORWARD_TOKEN", global = true, value_name = "WHETHER", value_enum, default_value_t = Switch::Off)]
+    pub ext_authz_forward_token: Switch,
+
     /// Whether Envoy is told the same as dynamic metadata too (subject, username, scope, session, client), for its access log and its
     /// other filters.
     #[arg(long, env = "SIGNET_EXT_AUTHZ_DYNAMIC_METADATA", global = true, value_name = "WHETHER", value_enum, default_value_t = Switch::Off)]

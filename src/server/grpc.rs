@@ -87,6 +87,7 @@ pub(super) fn services(
         Arc::clone(&parts.authenticator),
         Arc::clone(&parts.accounts),
         HeaderNames::new(&config.mesh.ext_authz_header_prefix),
+        config.mesh.ext_authz_forward_token == Switch::On,
         config.mesh.ext_authz_dynamic_metadata == Switch::On,
         parts.clock.clone(),
     ))

@@ -53,11 +53,11 @@ impl Sidecar {
         Self(AuthorizationClient::new(server.channel().await))
     }
 
-    async fn ask(&self, http: HttpRequest, extensions: &[(&str, &str)]) -> Result<Verdict, Status> {
-        self.answer(http, extensions).await.map(verdict)
-    }
-
-    async fn answer(&self, http: HttpRequest, extensions: &[(&str, &str)]) -> Result<CheckResponse, Status> {
+    pub(crate) async fn answer(
+        &self,
+        http: HttpRequest,
+        extensions: &[(&str, &str)],
+    ) -> Result<CheckResponse, Status> {
         let attributes = AttributeContext {
             request: Some(Request { http: Some(http) }),
             context_extensions: texts(extensions),
@@ -73,7 +73,7 @@ impl Sidecar {
 
     /// Asks about a request with `headers`, on a route with the rules `extensions`.
     async fn check(&self, headers: &[(&str, &str)], extensions: &[(&str, &str)]) -> Verdict {
-        self.ask(http(headers), extensions).await.unwrap()
+        verdict(self.answer(http(headers), extensions).await.unwrap())
     }
 
     async fn check_token(&self, token: &str, extensions: &[(&str, &str)]) -> Verdict {
@@ -81,7 +81,7 @@ impl Sidecar {
     }
 }
 
-fn http(headers: &[(&str, &str)]) -> HttpRequest {
+pub(crate) fn http(headers: &[(&str, &str)]) -> HttpRequest {
     HttpRequest { headers: texts(headers), header_map: None }
 }
 
@@ -121,7 +121,7 @@ impl Verdict {
         let mut all: Vec<_> =
             set.keys().map(String::as_str).chain(removed.iter().map(String::as_str)).collect();
         all.sort_unstable();
-        let mut told = TOLD;
+        let mut told = [&TOLD[..], &["authorization"]].concat();
         told.sort_unstable();
         assert_eq!(all, told, "what a client sent under any of the names is overwritten or removed");
         set
@@ -299,7 +299,7 @@ async fn headers_that_envoy_sends_raw_are_read_as_well() {
             ..HeaderValue::default()
         };
         let header_map = Some(HeaderMap { headers: headers.iter().map(header).collect() });
-        sidecar.ask(HttpRequest { header_map, ..HttpRequest::default() }, &[]).await.unwrap()
+        verdict(sidecar.answer(HttpRequest { header_map, ..HttpRequest::default() }, &[]).await.unwrap())
     };
     ask(&[("cookie", b"\xff"), ("authorization", bearer.as_bytes())]).await.allowed();
     for bad in [
@@ -451,7 +451,7 @@ async fn what_cannot_be_decided_is_an_error_of_the_call() {
     let bearer = format!("Bearer {good}");
     for extensions in [&[][..], &[("signet.anonymous", "allow")]] {
         let http = HttpRequest { headers: texts(&[("authorization", &bearer)]), header_map: None };
-        let status = sidecar.ask(http, extensions).await.unwrap_err();
+        let status = sidecar.answer(http, extensions).await.unwrap_err();
         assert_refused(Err::<(), _>(status), Code::Unavailable, "UNAVAILABLE");
     }
 }
@@ -459,7 +459,7 @@ async fn what_cannot_be_decided_is_an_error_of_the_call() {
 #[tokio::test]
 async fn it_is_there_only_when_it_is_asked_for() {
     let server = TestServer::start(&[]).await;
-    let refused = Sidecar::of(&server).await.ask(HttpRequest::default(), &[]).await;
+    let refused = Sidecar::of(&server).await.answer(HttpRequest::default(), &[]).await;
     assert_eq!(refused.unwrap_err().code(), Code::Unimplemented);
 }
 
@@ -469,7 +469,7 @@ async fn the_headers_may_have_another_prefix() {
     let token = server.client().await.token_of_new("alice").await;
     let verdict = Sidecar::of(&server).await.check_token(&token, &[]).await;
     let Verdict::Allowed { set, removed } = verdict else { panic!("{verdict:?}") };
-    assert_eq!((set["x-auth-request-username"].as_str(), set.len(), removed.len()), ("alice", 4, 0));
+    assert_eq!((set["x-auth-request-username"].as_str(), set.len(), removed.len()), ("alice", 4, 1));
 }
 
 #[tokio::test]
@@ -490,11 +490,11 @@ async fn at_an_address_of_its_own_nothing_else_is_served_and_elsewhere_nobody_ca
         assert_eq!(health(service).await, ServingStatus::Serving, "{service}");
     }
 
-    let elsewhere = Sidecar::of(&server).await.ask(http(&[]), &[]).await.unwrap_err();
+    let elsewhere = Sidecar::of(&server).await.answer(http(&[]), &[]).await.unwrap_err();
     assert_eq!(elsewhere.code(), Code::Unimplemented);
     let mut other = Client(IdentityServiceClient::new(channel));
     assert_eq!(other.get_me(&token).await.unwrap_err().code(), Code::Unimplemented);
     assert_eq!(other.log_in("alice", PASSWORD).await.unwrap_err().code(), Code::Unimplemented);
-    let metrics = server.http_get("/metrics").await.into_body();
+    let metrics = server.operations_get("/metrics").await.into_body();
     assert!(metrics.contains(r#"signet_connections_open{listener="ext_authz"} 1"#), "{metrics}");
 }

@@ -8,6 +8,7 @@ mod audit;
 mod clients;
 mod databases;
 mod ext_authz;
+mod forwarded_token;
 mod get_me;
 mod harness;
 mod http;

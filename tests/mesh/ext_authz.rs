@@ -6,7 +6,7 @@ use tonic_types::StatusExt;
 
 use crate::{
     envoy::Envoy,
-    requests::{Answer, REPORTS_BY_SEMICOLON, Request, eventually, grpc, told},
+    requests::{Answer, REPORTS_BY_SEMICOLON, Request, eventually, grpc, told, values},
     signet::Signet,
     upstream::Upstream,
 };
@@ -24,10 +24,15 @@ impl Mesh {
     }
 
     async fn with(signet: Signet) -> Self {
+        Self::changed(signet, &[]).await
+    }
+
+    /// The same with `changes` made to the configuration.
+    async fn changed(signet: Signet, changes: &[(&str, &str)]) -> Self {
         let upstream = Upstream::start().await;
         let asked = signet.ext_authz.unwrap_or(signet.grpc);
         let ports = [(8081, upstream.addr.port()), (50051, asked.port())];
-        let envoy = Envoy::start("ext-authz.yaml", &ports, &[]).await;
+        let envoy = Envoy::start("ext-authz.yaml", &ports, changes).await;
         Self { signet, envoy, _upstream: upstream }
     }
 
@@ -94,6 +99,37 @@ async fn the_service_is_told_who_is_calling_by_signet_alone() {
     assert_eq!(told(grpc(mesh.envoy.addr, "/public/Method", &metadata).await.unwrap()), []);
     let underscores = Request::get("/public/x").header("X_Signet_Subject", "root");
     assert_eq!(mesh.send(underscores).await.status, 400);
+}
+
+#[tokio::test]
+async fn the_service_does_not_get_the_token_unless_its_route_asks_for_it() {
+    let asks = ("{signet.anonymous: allow}", "{signet.anonymous: allow, signet.forward_token: allow}");
+    for (changes, of_public) in [(&[][..], 0), (&[asks], 1)] {
+        let mesh = Mesh::changed(Signet::start(&["--ext-authz=on"]), changes).await;
+        let (alice, token) = mesh.signet.sign_up().await;
+        for (path, count) in [("/x", 0), ("/public/x", of_public)] {
+            let seen = mesh.get(path, &token).await.arrived();
+            assert_eq!(values(&seen, "authorization").len(), count, "{path}: {seen:?}");
+            assert_eq!(values(&seen, "x-signet-subject"), [alice.as_str()], "{path}");
+        }
+        let bearer = format!("Bearer {token}");
+        let metadata = [("authorization", bearer.as_str())];
+        let seen = grpc(mesh.envoy.addr, "/any.Service/Method", &metadata).await.unwrap();
+        assert_eq!(values(&seen, "authorization"), [""; 0]);
+        assert_eq!(values(&seen, "x-signet-subject"), [alice.as_str()]);
+    }
+}
+
+#[tokio::test]
+async fn the_service_is_told_the_address_of_the_client_behind_what_that_claims() {
+    let mesh = Mesh::start().await;
+    let (_, token) = mesh.signet.sign_up().await;
+    let forged = Request::get("/x").bearer(&token).header("X-Forwarded-For", "203.0.113.9");
+    let seen = mesh.send(forged).await.arrived();
+    let [told] = values(&seen, "x-forwarded-for")[..] else { panic!("{seen:?}") };
+    // Of a client on its own machine Envoy tells the machine's address, not the loopback's.
+    let seen_by_envoy = told.strip_prefix("203.0.113.9,").unwrap_or_else(|| panic!("{told}"));
+    assert!(seen_by_envoy.parse::<std::net::IpAddr>().is_ok(), "{told}");
 }
 
 #[tokio::test]

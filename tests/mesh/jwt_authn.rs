@@ -15,7 +15,7 @@ use crate::{
     envoy::Envoy,
     issuer::Issuer,
     load::{Caller, Load},
-    requests::{REPORTS_BY_SEMICOLON, Request, eventually, grpc, told},
+    requests::{REPORTS_BY_SEMICOLON, Request, eventually, grpc, told, values},
     signet::Signet,
     upstream::Upstream,
 };
@@ -47,6 +47,30 @@ async fn the_service_is_told_what_the_token_says_and_nothing_that_a_client_made_
     assert_eq!(Request::get("/x").send(envoy.addr).await.unwrap().status, 401);
     assert_eq!(Request::get("/x").bearer("a.b.c").send(envoy.addr).await.unwrap().status, 401);
     assert_eq!(Request::get("/public/../x").send(envoy.addr).await.unwrap().status, 401);
+}
+
+#[tokio::test]
+async fn the_service_does_not_get_the_token_unless_it_is_asked_for() {
+    let (signet, upstream) = (Signet::start(&[]), Upstream::start().await);
+    let (alice, token) = signet.sign_up().await;
+    let envoy = sidecar(&signet, &upstream).await;
+    for path in ["/x", "/public/x"] {
+        let seen = Request::get(path).bearer(&token).send(envoy.addr).await.unwrap().arrived();
+        assert_eq!(values(&seen, "authorization"), [""; 0], "{path}");
+    }
+    let small = Request::get("/public/x").header("authorization", &format!("bearer {token}"));
+    assert_eq!(values(&small.send(envoy.addr).await.unwrap().arrived(), "authorization"), [""; 0]);
+    let bearer = format!("Bearer {token}");
+    let seen = grpc(envoy.addr, "/any.Service/Method", &[("authorization", &bearer)]).await.unwrap();
+    assert_eq!(values(&seen, "authorization"), [""; 0]);
+    assert_eq!(values(&seen, "x-signet-subject"), [alice.as_str()]);
+
+    let ports = [(8081, upstream.addr.port()), (8080, signet.http.port())];
+    let envoy = Envoy::start("jwt-authn.yaml", &ports, &[("forward: false", "forward: true")]).await;
+    let seen = async || Request::get("/x").bearer(&token).send(envoy.addr).await;
+    let seen = async || seen().await.filter(|answer| answer.status == 200);
+    let seen = eventually("Envoy has the keys", seen).await.arrived();
+    assert_eq!(values(&seen, "authorization"), [bearer.as_str()]);
 }
 
 #[tokio::test]

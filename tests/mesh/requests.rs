@@ -144,6 +144,11 @@ pub(crate) fn seen(body: &str) -> Vec<(String, String)> {
     lines.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
+/// The values of the header `name`.
+pub(crate) fn values<'a>(headers: &'a [(String, String)], name: &str) -> Vec<&'a str> {
+    headers.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str()).collect()
+}
+
 /// Those by which the service is told who is calling, in the order of their names.
 pub(crate) fn told(mut headers: Vec<(String, String)>) -> Vec<(String, String)> {
     headers.retain(|(name, _)| name.starts_with("x-signet"));

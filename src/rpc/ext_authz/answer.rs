@@ -45,8 +45,8 @@ impl HeaderNames {
     }
 
     /// Lets a request pass. Each of the headers is overwritten, or removed where there is nothing to say: what a client sent under
-    /// its name never arrives.
-    pub(super) fn allowed(&self, proven: Option<&Proven>) -> CheckResponse {
+    /// its name never arrives. Nor does the token, unless it is to be forwarded: it would let the service act as its caller.
+    pub(super) fn allowed(&self, proven: Option<&Proven>, forward_token: bool) -> CheckResponse {
         let claims = proven.map(|proven| proven.caller.claims());
         let username = proven.and_then(|proven| proven.user.as_deref()).map(|user| user.username.typed());
         let values = [
@@ -61,6 +61,9 @@ impl HeaderNames {
                 Some(value) => allowed.headers.push(header(name.clone(), value)),
                 None => allowed.headers_to_remove.push(name.clone()),
             }
+        }
+        if !forward_token {
+            allowed.headers_to_remove.push("authorization".to_owned());
         }
         let status = pb::Status { code: 0, message: String::new(), details: Vec::new() };
         let http_response = Some(HttpResponse::OkResponse(allowed));

@@ -31,6 +31,8 @@ pub(crate) struct ExtAuthzRpc {
     authenticator: Arc<Authenticator<Arc<Keyring>, GoodStanding>>,
     accounts: Arc<Accounts>,
     names: HeaderNames,
+    /// Whether the token goes on to the service behind, where the route does not say.
+    forward_token: bool,
     /// Whether Envoy itself is told whom a request comes from, beside the service behind it.
     dynamic_metadata: bool,
     misconfiguration: Misconfiguration,
@@ -48,11 +50,12 @@ impl ExtAuthzRpc {
         authenticator: Arc<Authenticator<Arc<Keyring>, GoodStanding>>,
         accounts: Arc<Accounts>,
         names: HeaderNames,
+        forward_token: bool,
         dynamic_metadata: bool,
         clock: Clock,
     ) -> Self {
         let misconfiguration = Misconfiguration::new(clock);
-        Self { authenticator, accounts, names, dynamic_metadata, misconfiguration }
+        Self { authenticator, accounts, names, forward_token, dynamic_metadata, misconfiguration }
     }
 
     /// Whom the request comes from; none if nobody is said and nobody need be.
@@ -86,7 +89,8 @@ impl ExtAuthzRpc {
         };
         match self.decide(request, &rule).await {
             Ok(proven) => {
-                let allowed = self.names.allowed(proven.as_ref());
+                let forward_token = rule.forward_token.unwrap_or(self.forward_token);
+                let allowed = self.names.allowed(proven.as_ref(), forward_token);
                 let told = proven.filter(|_| self.dynamic_metadata);
                 Ok(CheckResponse { dynamic_metadata: told.as_ref().map(answer::metadata), ..allowed })
             }

@@ -13,6 +13,8 @@ pub(super) struct Rule<'a> {
     pub(super) audience: Option<&'a str>,
     /// `signet.anonymous`: whether a request without a token passes too.
     pub(super) anonymous: bool,
+    /// `signet.forward_token`: whether the service behind gets the token, if the route says.
+    pub(super) forward_token: Option<bool>,
 }
 
 /// An entry that cannot be understood. What it was meant to ask for is unknown, so nothing passes.
@@ -39,12 +41,17 @@ impl<'a> Rule<'a> {
                 }
                 "signet.require_audience" if is_name(value) => rule.audience = Some(value),
                 "signet.require_audience" => return Err(broken("must be one audience")),
-                "signet.anonymous" => {
-                    rule.anonymous = match value.as_str() {
+                "signet.anonymous" | "signet.forward_token" => {
+                    let allow = match value.as_str() {
                         "allow" => true,
                         "deny" => false,
                         _ => return Err(broken("must be `allow` or `deny`")),
                     };
+                    if key == "signet.anonymous" {
+                        rule.anonymous = allow;
+                    } else {
+                        rule.forward_token = Some(allow);
+                    }
                 }
                 _ if is_meant_for_signet(key) => return Err(broken("there is no such rule")),
                 _ => {}
@@ -90,11 +97,14 @@ mod tests {
             ("signet.require_scope", "a b"),
             ("signet.require_audience", "https://orders.example/"),
             ("signet.anonymous", "allow"),
+            ("signet.forward_token", "allow"),
         ]);
         let rule = Rule::parse(&all).unwrap();
-        assert_eq!((rule.scopes.as_str(), rule.anonymous), ("a b", true));
+        assert_eq!((rule.scopes.as_str(), rule.anonymous, rule.forward_token), ("a b", true, Some(true)));
         assert_eq!(rule.audience, Some("https://orders.example/"));
         assert!(!Rule::parse(&extensions(&[("signet.anonymous", "deny")])).unwrap().anonymous);
+        let kept = extensions(&[("signet.forward_token", "deny")]);
+        assert_eq!(Rule::parse(&kept).unwrap().forward_token, Some(false));
     }
 
     #[test]
@@ -108,6 +118,9 @@ mod tests {
             ("signet.anonymous", ""),
             ("signet.anonymous", "Allow"),
             ("signet.anonymous", "true"),
+            ("signet.forward_token", ""),
+            ("signet.forward_token", "true"),
+            ("signet.forward_tokens", "allow"),
             ("signet.require_scopes", "a"),
             ("signet.", "a"),
             ("signet", "a"),
@@ -133,7 +146,10 @@ mod tests {
         fn a_key_of_signets_namespace_is_a_rule_or_refused(key in "signet[ -~]{0,24}", value in "[ -~]{0,12}") {
             let extensions = extensions(&[(&key, &value)]);
             if let Ok(rule) = Rule::parse(&extensions) {
-                let means_something = !rule.scopes.is_empty() || rule.audience.is_some() || key == "signet.anonymous";
+                let means_something = !rule.scopes.is_empty()
+                    || rule.audience.is_some()
+                    || rule.forward_token.is_some()
+                    || key == "signet.anonymous";
                 prop_assert!(means_something, "{key:?} was passed over");
             }
         }

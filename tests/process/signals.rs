@@ -98,7 +98,7 @@ async fn all_addresses_drain_at_once() {
     );
     stream.write_all(request.as_bytes()).await.unwrap();
     let begun = "signet_hash_threads_busy 2\n";
-    while !service.http_get("/metrics").await.1.contains(begun) {}
+    while !service.operations_get("/metrics").await.1.contains(begun) {}
     service.signal("TERM");
     // One after the other they would take longer than the whole end may, which would be forced.
     let finished = service.finish().await;

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! main -> cli -> { server -> { rpc, http }, transfer } -> { identity, admission, peer } -> { store, auth, audit }
-//!      -> { proto, status, metrics, observe } -> model
+//!      -> { proto, status, metrics, observe } -> { model, files }
 //! ```
 //!
 //! docs/ARCHITECTURE.md tells three requests as stories, file after file.
@@ -29,6 +29,8 @@ pub mod audit;
 pub mod cli;
 #[cfg(feature = "server")]
 pub mod config;
+#[cfg(feature = "server")]
+mod files;
 #[cfg(all(feature = "server", any(fuzzing, test)))]
 pub mod fuzzing;
 #[cfg(feature = "server")]

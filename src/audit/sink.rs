@@ -1,21 +1,13 @@
 //! Owns where the lines go: standard error, or the end of a file that may be moved away at any time.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::{self, Write},
-    os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt},
-    path::{Path, PathBuf},
+    os::unix::fs::MetadataExt,
+    path::PathBuf,
 };
 
-use rustix::{
-    fs::{OFlags, fcntl_getfl, fcntl_setfl},
-    io::Errno,
-};
-
-use crate::observe;
-
-/// For this user alone: who may read the events is the operator's to decide.
-const PRIVATE_FILE: u32 = 0o600;
+use crate::{files::open_log, observe};
 
 /// Where the lines go.
 #[derive(Debug)]
@@ -39,7 +31,7 @@ pub(super) struct LogFile {
 impl Sink {
     /// The end of the file `path`, which is made if it is not there.
     pub(super) fn file(path: PathBuf) -> io::Result<Self> {
-        let file = open(&path)?;
+        let file = open_log(&path)?;
         Ok(Self::File(LogFile { path, file, torn: false }))
     }
 
@@ -55,7 +47,7 @@ impl Sink {
 impl LogFile {
     fn write(&mut self, mut lines: &[u8]) -> io::Result<()> {
         if !self.is_in_place()? {
-            self.file = open(&self.path)?;
+            self.file = open_log(&self.path)?;
             self.torn = false;
         }
         if self.torn {
@@ -89,24 +81,6 @@ impl LogFile {
     }
 }
 
-/// Opens the end of `path`. A FIFO that nobody reads is refused: to wait for its reader could take for ever.
-fn open(path: &Path) -> io::Result<File> {
-    let flags = OFlags::NONBLOCK.bits().cast_signed();
-    let mut options = OpenOptions::new();
-    options.append(true).create(true).mode(PRIVATE_FILE).custom_flags(flags);
-    let file = options.open(path).map_err(|error| match Errno::from_io_error(&error) {
-        Some(Errno::NXIO) => io::Error::new(error.kind(), "nobody reads from it"),
-        _ => error,
-    })?;
-    let kind = file.metadata()?.file_type();
-    if !(kind.is_file() || kind.is_fifo() || kind.is_char_device()) {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is neither a file nor a FIFO"));
-    }
-    // From now on the thread waits for a reader that is slow, instead of losing what that could still read.
-    fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
-    Ok(file)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,7 +95,7 @@ mod tests {
         sink.write(b"two\n").unwrap();
         assert_eq!(fs::read_to_string(&moved).unwrap(), "one\n");
         assert_eq!(fs::read_to_string(&path).unwrap(), "two\n");
-        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, PRIVATE_FILE);
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         File::options().write(true).truncate(true).open(&path).unwrap();
         sink.write(b"three\n").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "three\n", "no hole where the lines were");

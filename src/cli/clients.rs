@@ -1,9 +1,6 @@
 //! Owns `signet clients`.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -17,6 +14,7 @@ use super::{
 };
 use crate::{
     config::Config,
+    files::read_text,
     identity::{
         ClientRegistry,
         clients::{ClientProof, NewClient, read_public_keys},
@@ -247,7 +245,7 @@ fn registry(Records { store, audit }: &Records) -> ClientRegistry {
 
 fn read_keys(file: &Path) -> Result<String, Failure> {
     let refused = |problem: String| Failure::Usage(format!("--public-key: {} {problem}", file.display()));
-    let text = fs::read_to_string(file).map_err(|error| refused(format!("cannot be read: {error}")))?;
+    let text = read_text(file).map_err(|error| refused(format!("cannot be read: {error}")))?;
     read_public_keys(&text).map_err(refused)
 }
 

@@ -1,15 +1,15 @@
 //! Owns `signet keys`.
 
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
-use zeroize::Zeroizing;
 
 use super::{Failure, Output, audit};
 use crate::{
     audit::Audit,
     config::Config,
+    files::read_text,
     identity::{
         KeyRotation, MasterKey,
         keyring::{KeyringError, NextKey, staged},
@@ -156,8 +156,7 @@ async fn change_master_key(
     let new = file.map(|file| {
         let refuse =
             |problem: String| Failure::Usage(format!("--new-master-key-file: {} {problem}", file.display()));
-        let text = fs::read_to_string(&file).map_err(|error| refuse(format!("cannot be read: {error}")))?;
-        let text = Zeroizing::new(text);
+        let text = read_text(&file).map_err(|error| refuse(format!("cannot be read: {error}")))?;
         MasterKey::from_hex(&text).map_err(refuse)?;
         Ok::<_, Failure>(text)
     });

@@ -1,12 +1,13 @@
 //! Owns the settings of storage: which database, and the master key of what is sealed in it.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, value_parser};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{ConfigError, Switch, duration, duration_in_millis};
 use crate::{
+    files::read_text,
     identity::MasterKey,
     store::{Location, PoolSettings, ServerUrl},
 };
@@ -29,7 +30,7 @@ impl Secret {
             }
             (Some(secret), None) => Ok(Some(secret.clone())),
             (None, Some(file)) => {
-                let text = fs::read_to_string(file).map_err(|error| {
+                let text = read_text(file).map_err(|error| {
                     ConfigError::new(self.file, format!("{} cannot be read: {error}", file.display()))
                 })?;
                 Ok(Some(text.trim().to_owned().into()))

@@ -11,11 +11,11 @@ use super::{
     backup_file::{self, BackupFile},
     data_dir,
     database::tell_newer,
-    files::{Draft, sync_dir},
     master_key_file::MasterKeyFile,
 };
 use crate::{
     config::{ConfigError, Database, StorageConfig},
+    files::{Draft, check_unopened, sync_dir},
     identity::{MasterKey, keyring::opens_keys},
     model::Error,
     store::{ServerUrl, SoleUse, Store},
@@ -107,6 +107,7 @@ pub async fn restore(
     let place = Place::of(configured, &config.data_dir)?;
     let database = place.path.display().to_string();
     let unusable = |error: io::Error| Error::internal(format!("{database} cannot be restored: {error}"));
+    check_unopened(&place.path).map_err(unusable)?;
     let sole = SoleUse::of(&place.path).map_err(unusable)?;
     if place.path.exists() && !options.replace {
         let problem =

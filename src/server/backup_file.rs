@@ -11,6 +11,8 @@ use std::{
 
 use aws_lc_rs::digest::{Context, SHA256, SHA256_OUTPUT_LEN};
 
+use crate::files::open_input;
+
 /// What stands before the digest, with the version of this form.
 const MARK: &[u8; 16] = b"signet backup 1\n";
 
@@ -32,7 +34,7 @@ pub(super) struct BackupFile {
 impl BackupFile {
     /// Opens the backup `path`; none if the file is none, or its end is missing.
     pub(super) fn open(path: &Path) -> io::Result<Option<Self>> {
-        let mut file = File::open(path)?;
+        let mut file = open_input(path)?;
         let Some(length) = file.metadata()?.len().checked_sub(END) else { return Ok(None) };
         let (mut mark, mut sha256) = ([0; MARK.len()], [0; SHA256_OUTPUT_LEN]);
         file.seek(SeekFrom::Start(length))?;

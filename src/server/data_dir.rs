@@ -3,12 +3,16 @@
 use std::{
     fs::{DirBuilder, OpenOptions},
     io,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
 
-use super::{files::PRIVATE_FILE, master_key_file::MasterKeyFile};
-use crate::{config::ConfigError, identity::MasterKey};
+use super::master_key_file::MasterKeyFile;
+use crate::{
+    config::ConfigError,
+    files::{self, check_directory, check_unopened},
+    identity::MasterKey,
+};
 
 const PRIVATE_DIR: u32 = 0o700;
 
@@ -51,7 +55,7 @@ pub(super) fn database(dir: &Path) -> PathBuf {
     dir.join("signet.db")
 }
 
-/// Makes the data directory `dir` for this user alone, if it is not there.
+/// Creates the data directory `dir` for this user alone, if it is not there; refuses one that is not this user's.
 pub(super) fn make(dir: &Path) -> Result<(), String> {
     DirBuilder::new().recursive(true).mode(PRIVATE_DIR).create(dir).map_err(|error| {
         let problem = match error.kind() {
@@ -59,33 +63,67 @@ pub(super) fn make(dir: &Path) -> Result<(), String> {
             _ => error.to_string(),
         };
         format!("{} cannot be made: {problem}", dir.display())
-    })
+    })?;
+    let warning = check_directory(dir)
+        .map_err(|error| format!("{} cannot be the data directory: {error}", dir.display()))?;
+    if let Some(problem) = warning {
+        tracing::warn!(problem, "the data directory is not kept to this service");
+    }
+    Ok(())
 }
 
-/// Makes the database file `path` for this user alone, if it is not there. SQLite gives its other files the same mode.
+/// Creates the database file `path` for this user alone, if it is not there; refuses it, and what SQLite keeps beside it, if it is
+/// not this user's alone. SQLite gives its other files the same mode.
 pub(super) fn prepare_file(path: &Path) -> Result<(), String> {
-    OpenOptions::new()
-        .read(true)
-        .append(true)
-        .create(true)
-        .mode(PRIVATE_FILE)
-        .open(path)
-        .map(drop)
-        .map_err(|error| format!("{} cannot be opened for writing: {error}", path.display()))
+    let how = &mut OpenOptions::new();
+    files::open(path, how.read(true).append(true).create(true))
+        .map_err(|error| format!("{} cannot be opened as a SQLite database: {error}", path.display()))?;
+    for suffix in ["-wal", "-shm", "-journal"] {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(suffix);
+        let beside = Path::new(&beside);
+        check_unopened(beside).map_err(|error| format!("{} cannot be used: {error}", beside.display()))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
 
+    use uuid::Uuid;
+
     use super::*;
 
+    /// Files that a crash may have left, each with half a key.
+    fn leave_drafts(dir: &Path) -> Vec<PathBuf> {
+        let names = ["master.key.part".to_owned(), format!("master.key.{}", Uuid::now_v7())];
+        let left: Vec<_> = names.iter().map(|name| dir.join(name)).collect();
+        for draft in &left {
+            fs::write(draft, "half of a ke").unwrap();
+            fs::set_permissions(draft, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        }
+        left
+    }
+
     #[test]
-    fn a_draft_that_a_crash_left_behind_does_not_stop_the_next_start() {
+    fn drafts_of_the_key_that_a_crash_left_behind_stop_no_start_and_are_deleted() {
         let dir = tempfile::tempdir().unwrap();
-        let draft = dir.path().join(format!("master.key.{}", std::process::id()));
-        fs::write(draft, "half of a ke").unwrap();
-        let prepared = prepare(dir.path(), None, false).unwrap();
-        assert!(prepared.master_key_made && dir.path().join("master.key").exists());
+        for made in [true, false] {
+            let left = leave_drafts(dir.path());
+            let prepared = prepare(dir.path(), None, false).unwrap();
+            assert_eq!(prepared.master_key_made, made);
+            assert!(dir.path().join("master.key").exists());
+            assert!(left.iter().all(|draft| !draft.exists()), "{left:?}");
+        }
+    }
+
+    #[test]
+    fn a_draft_that_another_process_writes_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        prepare(dir.path(), None, false).unwrap();
+        let draft = files::Draft::of(&dir.path().join("master.key")).unwrap();
+        prepare(dir.path(), None, false).unwrap();
+        assert!(draft.path().exists());
     }
 }

@@ -3,8 +3,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    io::{self, Read, Write},
     path::{Path, PathBuf},
 };
 
@@ -12,12 +11,15 @@ use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::files::{PRIVATE_FILE, remove, rename_to_new, sync_dir};
 use crate::{
+    files::{self, Draft, remove, rename_over},
     identity::{MasterKey, keyring::opens_keys},
     model::Error,
     store::Store,
 };
+
+/// The most that is read of a file: more than a key and the space around it.
+const MAX_BYTES: u64 = 4_096;
 
 /// `master.key`, and while the keys are sealed anew `master.key.next`, whose key takes its place.
 #[derive(Clone, Debug)]
@@ -49,22 +51,54 @@ impl MasterKeyFile {
         let path = self.path();
         let shown = path.display();
         match read(&path)? {
-            Some(key) => Ok((key, false)),
+            Some(key) => {
+                self.remove_left_drafts();
+                Ok((key, false))
+            }
             None if !database_exists => {
                 let text = random_key()?;
                 match write_new(&path, text.as_bytes()) {
                     Ok(()) => {
                         tracing::info!(path = %shown, "made the master key: keep a copy apart from the database");
+                        self.remove_left_drafts();
                         Ok((parse(&text, &path)?, true))
                     }
                     // Another process was first: its key is the one.
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.read_or_make(true),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        Draft::wait_for(&path)
+                            .map_err(|error| format!("{shown} cannot be written: {error}"))?;
+                        self.read_or_make(false)
+                    }
                     Err(error) => Err(format!("{shown} cannot be written: {error}")),
                 }
             }
             None => Err(format!(
                 "{shown} is missing: without it the signing keys in the database cannot be opened; restore it, or set --master-key"
             )),
+        }
+    }
+
+    /// Deletes what a crash left of writing a master key, now that there is one: such a draft sealed nothing. Each holds a lock while it
+    /// is written, and is left alone then.
+    fn remove_left_drafts(&self) {
+        let warn = |path: &Path, error: &io::Error| {
+            tracing::warn!(path = %path.display(), %error, "a draft of a master key, which a crash left, could not be deleted");
+        };
+        let names = match fs::read_dir(&self.dir).and_then(Iterator::collect::<io::Result<Vec<_>>>) {
+            Ok(entries) => entries.into_iter().map(|entry| entry.file_name()),
+            Err(error) => return warn(&self.dir, &error),
+        };
+        for name in names.filter(|name| name.to_str().is_some_and(is_draft)) {
+            let path = self.dir.join(name);
+            match Draft::remove_left(&path) {
+                Ok(true) => {
+                    tracing::warn!(path = %path.display(), "deleted a draft of a master key that a crash had left");
+                }
+                Ok(false) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => warn(&path, &error),
+            }
         }
     }
 
@@ -138,8 +172,7 @@ impl Replacing {
     /// Puts the next master key in the place of the present one.
     pub(super) fn finish(&self) -> Result<(), String> {
         let (next, path) = (self.file.next(), self.file.path());
-        let moved = fs::rename(&next, &path).and_then(|()| sync_dir(&path));
-        moved.map_err(|error| {
+        rename_over(&next, &path).map_err(|error| {
             format!("{} cannot take the place of {}: {error}", next.display(), path.display())
         })
     }
@@ -150,20 +183,22 @@ impl Replacing {
     }
 }
 
-/// The key in the file `path`, if it is there; refused if others can read it.
+/// The key in the file `path`, if it is there; refused if it is not this user's alone.
 fn read(path: &Path) -> Result<Option<MasterKey>, String> {
-    let shown = path.display();
-    let unreadable = |error: io::Error| format!("{shown} cannot be read: {error}");
-    let text = match fs::read_to_string(path).map(Zeroizing::new) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(unreadable(error)),
-    };
-    let mode = fs::metadata(path).map_err(unreadable)?.permissions();
-    if mode.mode() & 0o077 != 0 {
-        return Err(format!("{shown} can be read by others: its mode must be 0600 (chmod 600 {shown})"));
+    let mut text = Zeroizing::new(String::new());
+    let read = files::open(path, OpenOptions::new().read(true))
+        .and_then(|file| file.take(MAX_BYTES).read_to_string(&mut text));
+    match read {
+        Ok(_) => parse(&text, path).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(format!("{} cannot be read: {error}", path.display())),
     }
-    parse(&text, path).map(Some)
+}
+
+/// Whether `name` is one under which a master key is, or by earlier releases was, written before it gets its own.
+fn is_draft(name: &str) -> bool {
+    let rest = name.strip_prefix("master.key.");
+    rest.is_some_and(|rest| matches!(rest, "part" | "next.part") || Uuid::try_parse(rest).is_ok())
 }
 
 fn parse(text: &str, path: &Path) -> Result<MasterKey, String> {
@@ -177,17 +212,10 @@ fn random_key() -> Result<Zeroizing<String>, String> {
     Ok(Zeroizing::new(hex::encode(bytes.as_slice()) + "\n"))
 }
 
-/// Writes a new file so that it is either there whole or not at all, also after a power cut.
+/// Writes a new file so that it is either there whole or not at all, also after a power cut. Of two processes that start at once, one
+/// fails rather than overwrite the other's key.
 fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
-    // A name that nobody has: in containers every process may have the same id, and a draft may have outlived a crash.
-    let draft = path.with_extension(format!("key.{}", Uuid::now_v7()));
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(PRIVATE_FILE).open(&draft)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    // Of two processes that start at once, one fails rather than overwrite the other's key.
-    if let Err(error) = rename_to_new(&draft, path) {
-        fs::remove_file(&draft)?;
-        return Err(error);
-    }
-    sync_dir(path)
+    let mut draft = Draft::of(path)?;
+    draft.file().write_all(content)?;
+    draft.put(path, false)
 }

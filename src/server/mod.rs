@@ -7,7 +7,6 @@ mod connections;
 mod data_dir;
 mod database;
 mod end;
-mod files;
 mod grpc;
 mod http;
 mod master_key_file;

@@ -3,12 +3,10 @@
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io,
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
-/// For this user alone.
-const PRIVATE_FILE: u32 = 0o600;
+use crate::files;
 
 /// A lock on a file beside the database. It ends with the process, however that ends.
 ///
@@ -33,7 +31,8 @@ impl FileUse {
 }
 
 fn lock_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create(true).truncate(false).mode(PRIVATE_FILE).open(beside(path, ".lock"))
+    let how = &mut OpenOptions::new();
+    files::open(&beside(path, ".lock"), how.write(true).create(true).truncate(false))
 }
 
 fn taken(error: TryLockError, by: &str) -> io::Error {

@@ -193,7 +193,7 @@ async fn a_missing_or_exposed_or_foreign_master_key_is_refused_and_nothing_is_ma
     let sentence = refused.failed(2);
     assert!(sentence.starts_with("--master-key (SIGNET_MASTER_KEY): ") && !sentence.contains(&foreign));
 
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
     let refused = place.run(&[]).await;
     assert!(refused.failed(2).contains("chmod 600 ./signet-data/master.key"), "{refused:?}");
 

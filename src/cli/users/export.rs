@@ -1,9 +1,8 @@
 //! Owns `signet users export`.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::File,
     io::{self, BufWriter, Write},
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
@@ -13,6 +12,7 @@ use crate::{
     audit::Event,
     cli::{Failure, records::Records},
     config::Config,
+    files::create_new,
     model::UserId,
     server::Missing,
     store::Store,
@@ -44,7 +44,7 @@ async fn export(path: Option<&Path>, records: &Records) -> Result<(), Failure> {
         return written.map(drop);
     };
     let problem = |error| Failure::Failed(format!("{} cannot be written: {error}", path.display()));
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(problem)?;
+    let file = create_new(path).map_err(problem)?;
     let pending = records.audit.begin(event);
     let written: Result<File, _> = write(&records.store, BufWriter::new(file)).await;
     pending.done();

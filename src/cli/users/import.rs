@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::{
-    report::{Reporter, rate},
+    report::{ReportFiles, Reporter, rate},
     source::{Source, SourceArguments},
 };
 use crate::{
@@ -28,11 +28,11 @@ pub(in crate::cli) struct Arguments {
     /// Check everything, and write nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Write each row that was refused or skipped to this file, as NDJSON.
+    /// Write each row that was refused or skipped to this file, as NDJSON. There must be no file of that name yet.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
-    /// Write which user each row has become to this file, as NDJSON: for those who know users by the ids of the source. Not with
-    /// --dry-run, which gives nobody an id.
+    /// Write which user each row has become to this file, as NDJSON: for those who know users by the ids of the source. There must
+    /// be no file of that name yet. Not with --dry-run, which gives nobody an id.
     #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
     id_map: Option<PathBuf>,
 }
@@ -62,10 +62,11 @@ pub(super) async fn run(arguments: Arguments, config: &Config, output: Output) -
     let argon2 = config.passwords.argon2().map_err(|error| Failure::Usage(error.to_string()))?;
     let clock = Clock::system();
     let judge = Judge { argon2, clock: clock.clone() };
+    arguments.source.check()?;
+    let files = ReportFiles::create(arguments.report.as_deref(), arguments.id_map.as_deref())?;
     let source = arguments.source.open().await?;
-    let mut reporter =
-        Reporter::open(output, &source, arguments.report.as_deref(), arguments.id_map.as_deref())?;
     let records = Records::open(config, Missing::Made).await?;
+    let mut reporter = Reporter::new(output, &source, files);
     let settings = ImportSettings {
         on_conflict: arguments.on_conflict.into(),
         dry_run: arguments.dry_run,

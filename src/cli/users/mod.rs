@@ -6,7 +6,6 @@ mod report;
 mod source;
 
 use std::{
-    fs,
     io::{self, IsTerminal},
     path::{Path, PathBuf},
     sync::Arc,
@@ -26,6 +25,7 @@ use super::{
 use crate::{
     audit::Event,
     config::Config,
+    files::read_text,
     identity::{Accounts, NewAccount, Passwords, UserRegistry, passwords::PoolSize},
     metrics::HashMetrics,
     model::{
@@ -160,17 +160,16 @@ async fn make(create: Create, config: &Config, output: Output) -> Result<(), Fai
 /// The password: never an argument, since other users of the machine see those.
 fn read_password(file: Option<&Path>) -> Result<Zeroizing<String>, Failure> {
     let read = match file {
-        Some(file) => fs::read_to_string(file),
-        None if io::stdin().is_terminal() => rpassword::prompt_password("Password: "),
+        Some(file) => read_text(file),
+        None if io::stdin().is_terminal() => rpassword::prompt_password("Password: ").map(Zeroizing::new),
         None => {
-            let mut line = String::new();
+            let mut line = Zeroizing::new(String::new());
             io::stdin().read_line(&mut line).map(|_| line)
         }
     };
     let source =
         file.map_or("the password".to_owned(), |file| format!("--password-file: {}", file.display()));
     let text = read.map_err(|error| Failure::Usage(format!("{source} cannot be read: {error}")))?;
-    let text = Zeroizing::new(text);
     // The line's end is not the password's; a space is.
     Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
 }

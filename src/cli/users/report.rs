@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io::{BufWriter, Write},
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::source::Source;
 use crate::{
     cli::{Failure, Output},
+    files::{create_new, remove},
     transfer::{Outcome, Row},
 };
 
@@ -33,25 +34,59 @@ pub(super) struct Reporter {
     counts_bytes: bool,
 }
 
+/// The files that say what became of which row, created and still empty. Dropped before the import begins, they are deleted again.
+pub(super) struct ReportFiles {
+    report: Option<NewFile>,
+    id_map: Option<NewFile>,
+}
+
+struct NewFile {
+    path: PathBuf,
+    /// None once it is in use.
+    file: Option<File>,
+}
+
+impl ReportFiles {
+    /// Creates the files that are named.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`] if there is a file of one of the names already: it may be the input, or what an earlier run has told.
+    pub(super) fn create(report: Option<&Path>, id_map: Option<&Path>) -> Result<Self, Failure> {
+        let create = |flag, path: Option<&Path>| path.map(|path| NewFile::create(flag, path)).transpose();
+        Ok(Self { report: create("--report", report)?, id_map: create("--id-map", id_map)? })
+    }
+}
+
+impl NewFile {
+    fn create(flag: &str, path: &Path) -> Result<Self, Failure> {
+        let file = create_new(path).map_err(|error| {
+            Failure::Usage(format!("{flag}: {} cannot be created: {error}", path.display()))
+        })?;
+        Ok(Self { path: path.to_owned(), file: Some(file) })
+    }
+
+    fn into_writer(mut self) -> Option<BufWriter<File>> {
+        self.file.take().map(BufWriter::new)
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if self.file.is_some()
+            && let Err(error) = remove(&self.path)
+        {
+            tracing::warn!(path = %self.path.display(), %error, "an empty file could not be deleted");
+        }
+    }
+}
+
 impl Reporter {
-    /// Makes the files anew.
-    pub(super) fn open(
-        output: Output,
-        source: &Source,
-        report: Option<&Path>,
-        id_map: Option<&Path>,
-    ) -> Result<Self, Failure> {
-        let make = |path: Option<&Path>| {
-            let made = path.map(|path| {
-                let problem =
-                    |error| Failure::Usage(format!("{} cannot be written: {error}", path.display()));
-                File::create(path).map(BufWriter::new).map_err(problem)
-            });
-            made.transpose()
-        };
+    /// Tells what becomes of the rows of `source`, in `files` too.
+    pub(super) fn new(output: Output, source: &Source, files: ReportFiles) -> Self {
         let (place, bytes) = (source.place(), source.bytes());
-        let (report, id_map) = (make(report)?, make(id_map)?);
-        Ok(Self { output, place, report, id_map, bar: bar(bytes), counts_bytes: bytes.is_some() })
+        let writer = |file: Option<NewFile>| file.and_then(NewFile::into_writer);
+        let (report, id_map) = (writer(files.report), writer(files.id_map));
+        Self { output, place, report, id_map, bar: bar(bytes), counts_bytes: bytes.is_some() }
     }
 
     /// Tells what became of `row`.

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     cli::Failure,
+    files::read_text,
     model::Error,
     store::{ForeignTable, Location},
     transfer::{Batch, Columns, Judge, read_csv, read_ndjson, read_table},
@@ -95,6 +96,18 @@ pub(super) enum Source {
 }
 
 impl SourceArguments {
+    /// Looks whether the file is there that is to be read: one that is created later must not be taken for it.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`] if it is not.
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        let files = [self.file.as_deref(), self.from_file.as_deref()].into_iter().flatten();
+        for file in files.filter(|file| *file != Path::new("-")) {
+            fs::metadata(file).map_err(|error| unreadable(file, &error))?;
+        }
+        Ok(())
+    }
+
     /// Opens the source.
     ///
     /// # Errors
@@ -104,7 +117,7 @@ impl SourceArguments {
         let from = match (self.from, &self.from_file) {
             (Some(url), _) => Some(url),
             (None, Some(file)) => {
-                let text = fs::read_to_string(file).map_err(|error| unreadable(file, &error))?;
+                let text = read_text(file).map_err(|error| unreadable(file, &error))?;
                 Some(text.trim().to_owned().into())
             }
             (None, None) => None,

@@ -1,19 +1,18 @@
-//! Owns writing files that are for this user alone, and that are there whole or not at all, also after a power cut.
+//! Owns writing files that are there whole or not at all, also after a power cut.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io,
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
-/// For this user alone.
-pub(super) const PRIVATE_FILE: u32 = 0o600;
+use super::{create_new, open};
 
 /// A file in the making, beside its place. Dropped before it is put there, it is gone; what a crash leaves of one, the next one of
 /// the same place removes.
 #[derive(Debug)]
-pub(super) struct Draft {
+pub(crate) struct Draft {
     path: PathBuf,
     /// Open and locked: nobody else makes a file for the same place meanwhile.
     file: File,
@@ -22,38 +21,66 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    /// An empty one of `place`.
-    pub(super) fn of(place: &Path) -> io::Result<Self> {
-        let mut name = place.as_os_str().to_owned();
-        name.push(".part");
-        let path = PathBuf::from(name);
-        if let Some(left) = open_existing(&path)? {
-            lock(&left)?;
-            remove(&path)?;
-        }
-        let file =
-            OpenOptions::new().read(true).write(true).create_new(true).mode(PRIVATE_FILE).open(&path)?;
+    /// An empty one of `place`; [`io::ErrorKind::WouldBlock`] if another process makes one.
+    pub(crate) fn of(place: &Path) -> io::Result<Self> {
+        let path = Self::path_of(place);
+        Self::remove_left(&path)?;
+        let file = create_new(&path).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => in_the_making(),
+            _ => error,
+        })?;
         lock(&file)?;
         // Between the two, another one may have taken it for what a crash left.
-        if fs::metadata(&path)?.ino() != file.metadata()?.ino() {
-            return Err(in_the_making());
+        let created = file.metadata()?;
+        match fs::symlink_metadata(&path) {
+            Ok(named) if (named.dev(), named.ino()) == (created.dev(), created.ino()) => {}
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(_) | Err(_) => return Err(in_the_making()),
         }
         Ok(Self { path, file, moved: false })
     }
 
-    pub(super) fn path(&self) -> &Path {
+    /// Deletes `path`, a draft that a crash left, if it is there; an error if it is being written now. Returns whether it was there.
+    pub(crate) fn remove_left(path: &Path) -> io::Result<bool> {
+        match open(path, OpenOptions::new().write(true)) {
+            Ok(left) => {
+                lock(&left)?;
+                remove(path).map(|()| true)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Waits until nobody writes a draft of `place` any more.
+    pub(crate) fn wait_for(place: &Path) -> io::Result<()> {
+        match open(&Self::path_of(place), OpenOptions::new().write(true)) {
+            Ok(file) => file.lock(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Where a draft of `place` stands.
+    pub(crate) fn path_of(place: &Path) -> PathBuf {
+        let mut name = place.as_os_str().to_owned();
+        name.push(".part");
+        PathBuf::from(name)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    pub(super) const fn file(&mut self) -> &mut File {
+    pub(crate) const fn file(&mut self) -> &mut File {
         &mut self.file
     }
 
     /// Puts it at `place`, where there must be nothing unless it may `replace` it.
-    pub(super) fn put(mut self, place: &Path, replace: bool) -> io::Result<()> {
+    pub(crate) fn put(mut self, place: &Path, replace: bool) -> io::Result<()> {
         self.file.sync_all()?;
         if replace {
-            fs::rename(&self.path, place)?;
+            rename_over(&self.path, place)?;
         } else {
             rename_to_new(&self.path, place)?;
         }
@@ -64,16 +91,24 @@ impl Draft {
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        if !self.moved {
-            let _ = fs::remove_file(&self.path);
+        if !self.moved
+            && let Err(error) = remove(&self.path)
+        {
+            tracing::warn!(path = %self.path.display(), %error, "a draft could not be deleted");
         }
     }
 }
 
+/// Puts the file `from` in the place of `to`; it survives a power cut. Of a link, the link gives way.
+pub(crate) fn rename_over(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)?;
+    sync_dir(to)
+}
+
 /// Gives the file `from` the name `to`, which nothing must have.
 ///
-/// Some file systems cannot rename so, and some have no links that are hard; one of the two has each that is known.
-pub(super) fn rename_to_new(from: &Path, to: &Path) -> io::Result<()> {
+/// Some file systems cannot rename so, and some have no hard links; each that is known can do one of the two.
+fn rename_to_new(from: &Path, to: &Path) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {
         use rustix::{
@@ -95,14 +130,6 @@ fn link_to_new(from: &Path, to: &Path) -> io::Result<()> {
     fs::remove_file(from)
 }
 
-fn open_existing(path: &Path) -> io::Result<Option<File>> {
-    match OpenOptions::new().write(true).open(path) {
-        Ok(file) => Ok(Some(file)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
 fn lock(file: &File) -> io::Result<()> {
     file.try_lock().map_err(|error| match error {
         TryLockError::WouldBlock => in_the_making(),
@@ -115,7 +142,7 @@ fn in_the_making() -> io::Error {
 }
 
 /// Deletes the file `path`, if it is there.
-pub(super) fn remove(path: &Path) -> io::Result<()> {
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => removed.and_then(|()| sync_dir(path)),
@@ -123,7 +150,7 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
 }
 
 /// Has what was done to the name `path` survive a power cut.
-pub(super) fn sync_dir(path: &Path) -> io::Result<()> {
+pub(crate) fn sync_dir(path: &Path) -> io::Result<()> {
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
     File::open(dir.unwrap_or(Path::new(".")))?.sync_all()
 }
@@ -144,7 +171,7 @@ mod tests {
             draft.put(&place, replace).unwrap();
             assert_eq!(fs::read_to_string(&place).unwrap(), content);
         }
-        assert_eq!(fs::metadata(&place).unwrap().mode() & 0o777, PRIVATE_FILE);
+        assert_eq!(fs::metadata(&place).unwrap().mode() & 0o777, 0o600);
         let refused = Draft::of(&place).unwrap().put(&place, false).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(fs::read_to_string(&place).unwrap(), "second");
@@ -173,7 +200,7 @@ mod tests {
     fn a_draft_that_a_crash_left_is_replaced_and_one_that_is_being_written_is_not() {
         let dir = tempfile::tempdir().unwrap();
         let place = dir.path().join("file");
-        fs::write(dir.path().join("file.part"), "half of a f").unwrap();
+        create_new(&dir.path().join("file.part")).unwrap().write_all(b"half of a f").unwrap();
         let mut draft = Draft::of(&place).unwrap();
         assert_eq!(draft.file().metadata().unwrap().len(), 0);
         assert_eq!(Draft::of(&place).unwrap_err().kind(), io::ErrorKind::WouldBlock);

@@ -4,6 +4,7 @@ mod audit;
 mod backup;
 mod clients;
 mod descriptor;
+mod exposure;
 mod healthcheck;
 mod keys;
 mod listing;
@@ -16,7 +17,7 @@ mod users;
 
 use std::{process::ExitCode, time::Duration};
 
-use clap::{Parser, Subcommand, error::ErrorKind};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
 
 use crate::{
     config::{Config, LogFormat},
@@ -25,6 +26,7 @@ use crate::{
     observe,
     server::StartError,
 };
+use exposure::ExposedSecret;
 use output::Output;
 
 /// Exit code for a setting or an argument that cannot be used.
@@ -142,8 +144,10 @@ impl From<std::io::Error> for Failure {
 /// Runs the program with the process's arguments.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    // Before anything secret is read.
+    let sealed = exposure::seal_memory();
+    let (cli, exposed) = match parse() {
+        Ok(parsed) => parsed,
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             let _ = error.print();
             return ExitCode::SUCCESS;
@@ -157,6 +161,9 @@ pub fn main() -> ExitCode {
     };
     let log = &cli.config.log;
     observe::start_log(log.log_format == LogFormat::Json, log.log_level.clone());
+    if let Err(problem) = sealed {
+        tracing::warn!(problem, "the memory of this process is not kept from others");
+    }
     let output = Output::new(cli.json);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -169,7 +176,7 @@ pub fn main() -> ExitCode {
         None | Some(Command::Serve) => LAST_WORDS_OF_SERVICE,
         Some(_) => LAST_WORDS,
     };
-    let done = runtime.block_on(run(cli, output));
+    let done = runtime.block_on(run(cli, &exposed, output));
     // Work that hangs on a thread of the runtime is not waited for: what had to be done was waited for where it was asked.
     runtime.shutdown_background();
     let code = match done {
@@ -187,9 +194,17 @@ pub fn main() -> ExitCode {
     code
 }
 
-async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
-    match cli.command.unwrap_or(Command::Serve) {
-        Command::Serve => Box::pin(serve::run(cli.config, output)).await,
+/// What the arguments ask for, and the secrets among them.
+fn parse() -> Result<(Cli, Vec<ExposedSecret>), clap::Error> {
+    let mut command = Cli::command();
+    let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+    let exposed = exposure::exposed_secrets(&command, &matches);
+    Cli::from_arg_matches(&matches).map(|cli| (cli, exposed)).map_err(|error| error.format(&mut command))
+}
+
+async fn run(cli: Cli, exposed: &[ExposedSecret], output: Output) -> Result<(), Failure> {
+    let result = match cli.command.unwrap_or(Command::Serve) {
+        Command::Serve => return Box::pin(serve::run(cli.config, exposed, output)).await,
         Command::Migrate(command) => migrate::run(command, &cli.config, output).await,
         Command::Users(command) => users::run(command, &cli.config, output).await,
         Command::Clients(command) => clients::run(command, &cli.config, output).await,
@@ -198,5 +213,10 @@ async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Restore(command) => backup::restore(command, &cli.config, output).await,
         Command::Descriptor => descriptor::run(cli.json, output),
         Command::Healthcheck => healthcheck::run(&cli.config, output).await,
+    };
+    // What cannot be used is told in one sentence, and nothing else with it.
+    if !matches!(result, Err(Failure::Usage(_))) {
+        exposure::warn_of(exposed);
     }
+    result
 }

@@ -13,6 +13,7 @@ mod crash_refresh;
 mod database_wait;
 mod deploy_files;
 mod descriptor;
+mod exposure;
 mod files;
 mod harness;
 mod help;

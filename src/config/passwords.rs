@@ -2,8 +2,12 @@
 
 use clap::{Args, builder::RangedU64ValueParser, value_parser};
 
-use super::ConfigError;
+use super::{ConfigError, Switch};
 use crate::identity::passwords::{Argon2Params, PoolSize};
+
+/// Pairs of memory in KiB and passes that OWASP's Password Storage Cheat Sheet gives for Argon2id with one lane: each as strong as
+/// the others.
+const OWASP_PAIRS: [(u32, u32); 5] = [(47_104, 1), (19_456, 2), (12_288, 3), (9_216, 4), (7_168, 5)];
 
 /// What passwords must satisfy and what a hash costs.
 #[derive(Args, Clone, Debug)]
@@ -13,7 +17,7 @@ pub struct PasswordConfig {
     #[arg(long, env = "SIGNET_PASSWORD_MIN_LENGTH", global = true, value_name = "CHARS", default_value_t = 8, value_parser = RangedU64ValueParser::<usize>::new().range(8..=64))]
     pub password_min_length: usize,
 
-    /// Argon2id memory of one hash, in KiB (OWASP: 19456 with 2 iterations).
+    /// Argon2id memory of one hash, in KiB (OWASP: 19456 with 2 iterations). Not weaker than OWASP's pairs: see --argon2-below-owasp.
     #[arg(long, env = "SIGNET_ARGON2_MEMORY_KIB", global = true, value_name = "KIB", default_value_t = 19_456, value_parser = value_parser!(u32).range(8..=4_194_304))]
     pub argon2_memory_kib: u32,
 
@@ -24,6 +28,21 @@ pub struct PasswordConfig {
     /// Argon2id lanes. One thread computes them all.
     #[arg(long, env = "SIGNET_ARGON2_PARALLELISM", global = true, value_name = "COUNT", default_value_t = 1, value_parser = value_parser!(u32).range(1..=255))]
     pub argon2_parallelism: u32,
+
+    /// Whether Argon2id may be weaker than each of the pairs that OWASP gives (47104 KiB with 1 pass, 19456 with 2, 12288 with 3, 9216
+    /// with 4, 7168 with 5): for tests alone.
+    #[arg(
+        long,
+        env = "SIGNET_ARGON2_BELOW_OWASP",
+        global = true,
+        value_name = "WHETHER",
+        value_enum,
+        num_args = 0..=1,
+        require_equals = true,
+        default_value_t = Switch::Off,
+        default_missing_value = "on"
+    )]
+    pub argon2_below_owasp: Switch,
 
     /// How many passwords are hashed at once, each in memory of its own. Default: one less than there are
     /// cores, so that one is left to those who check tokens.
@@ -39,7 +58,7 @@ impl PasswordConfig {
     /// What one hash costs.
     ///
     /// # Errors
-    /// If Argon2 does not take the combination.
+    /// If Argon2 does not take the combination, or it is weaker than it may be.
     pub fn argon2(&self) -> Result<Argon2Params, ConfigError> {
         let params = Argon2Params {
             memory_kib: self.argon2_memory_kib,
@@ -50,6 +69,16 @@ impl PasswordConfig {
             let problem = format!("does not fit --argon2-parallelism (at least 8 KiB a lane): {error}");
             ConfigError::new("--argon2-memory-kib", problem)
         })?;
+        let Argon2Params { memory_kib, iterations, .. } = params;
+        let is_as_strong = |&(memory, passes): &(u32, u32)| memory_kib >= memory && iterations >= passes;
+        if self.argon2_below_owasp == Switch::Off && !OWASP_PAIRS.iter().any(is_as_strong) {
+            let pairs = OWASP_PAIRS.map(|(memory, passes)| format!("{memory} with {passes}")).join(", ");
+            let problem = format!(
+                "{memory_kib} KiB with {iterations} pass(es) is weaker than each of the pairs that OWASP's Password Storage Cheat Sheet \
+                 gives for Argon2id ({pairs}): raise it or --argon2-iterations, or set --argon2-below-owasp"
+            );
+            return Err(ConfigError::new("--argon2-memory-kib", problem));
+        }
         Ok(params)
     }
 

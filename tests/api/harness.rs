@@ -40,6 +40,7 @@ const ARGS: [&str; 11] = [
     "--operations-addr=127.0.0.1:0",
     "--argon2-memory-kib=64",
     "--argon2-iterations=1",
+    "--argon2-below-owasp",
     "--hash-threads=2",
     "--drain-timeout=5s",
     "--log-level=warn",

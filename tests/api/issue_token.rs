@@ -176,6 +176,45 @@ async fn new_parameters_reach_every_hash_at_its_next_login() {
     assert!(stored_hash(&server, "alice").await.starts_with("$argon2id$v=19$m=128,t=1,p=2$"));
 }
 
+/// The hash of [`PASSWORD`] by `algorithm`, with `memory` KiB and so many `passes`.
+fn argon2(algorithm: argon2::Algorithm, memory: u32, passes: u32) -> String {
+    const SALT: &[u8] = b"0123456789abcdef";
+    let params = argon2::Params::new(memory, passes, 1, Some(32)).unwrap();
+    let mut hash = [0; 32];
+    argon2::Argon2::new(algorithm, argon2::Version::V0x13, params)
+        .hash_password_into(PASSWORD.as_bytes(), SALT, &mut hash)
+        .unwrap();
+    let encoded = |bytes| base64::Engine::encode(&base64::engine::general_purpose::STANDARD_NO_PAD, bytes);
+    let (salt, hash) = (encoded(SALT), encoded(&hash));
+    format!("${algorithm}$v=19$m={memory},t={passes},p=1${salt}${hash}")
+}
+
+#[tokio::test]
+async fn an_argon2id_hash_that_costs_no_less_than_a_new_one_stays_and_any_other_is_replaced() {
+    let server = TestServer::start(&["--argon2-memory-kib=64", "--argon2-iterations=2"]).await;
+    let mut client = server.client().await;
+    let id = argon2::Algorithm::Argon2id;
+    for (number, (hash, stays)) in [
+        (argon2(id, 64, 2), true),
+        (argon2(id, 128, 2), true),
+        (argon2(id, 64, 3), true),
+        (argon2(id, 1_024, 1), false),
+        (argon2(id, 56, 9), false),
+        (argon2(argon2::Algorithm::Argon2i, 128, 3), false),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let username = format!("user-{number}");
+        bring_over(&server, &username, &hash).await;
+        client.log_in(&username, PASSWORD).await.unwrap();
+        let stored = stored_hash(&server, &username).await;
+        assert_eq!(stored == hash, stays, "{hash}");
+        assert!(stays || stored.starts_with("$argon2id$v=19$m=64,t=2,p=1$"), "{stored}");
+        client.log_in(&username, PASSWORD).await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_disabled_user_learns_nothing_of_an_outdated_hash() {
     let server = TestServer::start(&[]).await;

@@ -73,6 +73,7 @@ fn run(script: &str, alg: &str) {
     let mut flags = vec![
         "--argon2-memory-kib=64".to_owned(),
         "--argon2-iterations=1".to_owned(),
+        "--argon2-below-owasp".to_owned(),
         format!("--http-addr={}", issuer.trim_start_matches("http://")),
         format!("--issuer={issuer}"),
         format!("--signing-alg={alg}"),

@@ -23,7 +23,12 @@ const PASSWORD: &str = "correct horse";
 fn a_page_signs_up_logs_in_refreshes_and_is_recognised_and_a_page_of_another_origin_is_refused() {
     let (origin, foreign) = (format!("http://{}", free_addr()), format!("http://{}", free_addr()));
     let origins = format!("--grpc-web-origins={origin}");
-    let signet = Signet::start_with(&["--argon2-memory-kib=64", "--argon2-iterations=1", &origins]);
+    let signet = Signet::start_with(&[
+        "--argon2-memory-kib=64",
+        "--argon2-iterations=1",
+        "--argon2-below-owasp",
+        &origins,
+    ]);
     let place = Place::new();
     place.build(&signet);
     let shown = place.run(

@@ -40,7 +40,7 @@ impl Signet {
     /// A server with the flags `flags`, on an empty data directory and free ports.
     pub(crate) fn start(flags: &[&str]) -> Self {
         let directory = Arc::new(TempDir::new().unwrap());
-        let cheap_hash = ["--argon2-memory-kib=64", "--argon2-iterations=1"];
+        let cheap_hash = ["--argon2-memory-kib=64", "--argon2-iterations=1", "--argon2-below-owasp"];
         let flags: Vec<_> = flags.iter().chain(&cheap_hash).map(|flag| (*flag).to_owned()).collect();
         Self::spawn(directory, flags, FREE, FREE)
     }

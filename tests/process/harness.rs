@@ -30,6 +30,7 @@ const ENVIRONMENT: [(&str, &str); 6] = [
     ("SIGNET_OPERATIONS_ADDR", "127.0.0.1:0"),
     ("SIGNET_ARGON2_MEMORY_KIB", "64"),
     ("SIGNET_ARGON2_ITERATIONS", "1"),
+    ("SIGNET_ARGON2_BELOW_OWASP", "on"),
     ("SIGNET_HASH_THREADS", "2"),
 ];
 

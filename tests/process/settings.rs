@@ -137,6 +137,36 @@ async fn settings_that_do_not_fit_each_other_are_refused() {
 }
 
 #[tokio::test]
+async fn argon2_that_is_weaker_than_each_of_owasps_pairs_is_refused_unless_that_is_meant() {
+    let place = Place::new();
+    let nobody = place.write("nobody.ndjson", "");
+    let import = async |memory: u32, passes: u32, below: &[&str]| {
+        let (memory, passes) =
+            (format!("--argon2-memory-kib={memory}"), format!("--argon2-iterations={passes}"));
+        let args = [&["users", "import", &nobody, "--dry-run", &memory, &passes], below].concat();
+        place.signet(&args).without_env("SIGNET_ARGON2_BELOW_OWASP").run().await
+    };
+    for (memory, passes) in [(47_104, 1), (19_456, 2), (12_288, 3), (9_216, 4), (7_168, 5)] {
+        import(memory, passes, &[]).await.succeeded();
+        import(memory * 2, passes + 1, &[]).await.succeeded();
+        let weaker = import(memory - 1, passes, &[]).await;
+        let rest = refused_for(&weaker, "--argon2-memory-kib");
+        for part in [
+            "OWASP",
+            "47104 with 1, 19456 with 2, 12288 with 3, 9216 with 4, 7168 with 5",
+            "--argon2-below-owasp",
+        ] {
+            assert!(rest.contains(part), "{part}: {rest}");
+        }
+        import(memory - 1, passes, &["--argon2-below-owasp"]).await.succeeded();
+    }
+    refused_for(&import(4_194_304, 0, &["--argon2-below-owasp"]).await, "--argon2-iterations");
+    let start =
+        place.signet(&["--argon2-memory-kib=7168"]).without_env("SIGNET_ARGON2_BELOW_OWASP").run().await;
+    refused_for(&start, "--argon2-memory-kib");
+}
+
+#[tokio::test]
 async fn a_secret_of_the_wrong_form_is_refused_without_being_shown() {
     let place = Place::new();
     let secret = "5ec7e7-of-the-wrong-form";

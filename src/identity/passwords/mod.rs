@@ -70,10 +70,12 @@ impl Passwords {
         self.pool.room(deadline).map(drop)
     }
 
-    /// Whether `hash` should be replaced at the next successful login: made by another scheme, or with other parameters than
-    /// those that are configured.
+    /// Whether `hash` should be replaced at the next successful login: made by another scheme, or with less memory or fewer passes
+    /// than those that are configured. One that costs more stays: replacing it would weaken it.
     #[must_use]
     pub fn needs_rehash(&self, hash: &str) -> bool {
-        argon2id::params_of(hash) != Some(self.params)
+        let (memory, passes) = (self.params.memory_kib, self.params.iterations);
+        !argon2id::params_of(hash)
+            .is_some_and(|found| found.memory_kib >= memory && found.iterations >= passes)
     }
 }

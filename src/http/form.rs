@@ -14,6 +14,9 @@ use crate::model::{Error, FieldReason, FieldViolation, RuleViolation};
 /// The content type of a form.
 const FORM: &str = "application/x-www-form-urlencoded";
 
+/// How many parameters a form may have: more than any request of this API has, with all the audiences that there may be.
+const MAX_PARAMETERS: usize = 256;
+
 /// The parameters of a request, and what has been found wrong with those that were asked for.
 pub(super) struct Form {
     parameters: Vec<(String, Zeroizing<String>)>,
@@ -21,12 +24,15 @@ pub(super) struct Form {
 }
 
 impl Form {
-    /// Reads a form; none if `body` is not one, or not UTF-8.
+    /// Reads a form; none if `body` is not one, or not UTF-8, or has too many parameters.
     ///
     /// Stricter than browsers: a `%` that begins no escape, or bytes that are no UTF-8, could be read in more than one way, and
     /// what is read here are passwords.
     pub(super) fn parse(body: &[u8]) -> Option<Self> {
         let pieces = body.split(|byte| *byte == b'&').filter(|piece| !piece.is_empty());
+        if pieces.clone().nth(MAX_PARAMETERS).is_some() {
+            return None;
+        }
         let parameters = pieces.map(|piece| {
             let (name, value) = match piece.iter().position(|byte| *byte == b'=') {
                 Some(at) => (&piece[..at], &piece[at + 1..]),
@@ -92,7 +98,11 @@ impl<S: Send + Sync> FromRequest<S> for Form {
         }
         // It has been read, and its size bounded, by `limits`.
         let body = body::to_bytes(request.into_body(), usize::MAX).await.map_err(Error::internal)?;
-        let malformed = || Error::MalformedRequest(format!("its body is not `{FORM}` in UTF-8"));
+        let malformed = || {
+            Error::MalformedRequest(format!(
+                "its body is not `{FORM}` in UTF-8, with at most {MAX_PARAMETERS} parameters"
+            ))
+        };
         Ok(Self::parse(&body).ok_or_else(malformed)?)
     }
 }
@@ -195,6 +205,12 @@ mod tests {
         {
             assert!(Form::parse(bad).is_none(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_form_has_not_more_parameters_than_any_request_needs() {
+        let form = |count| Form::parse("a=&".repeat(count).as_bytes());
+        assert!(form(MAX_PARAMETERS).is_some() && form(MAX_PARAMETERS + 1).is_none());
     }
 
     #[test]

@@ -148,17 +148,21 @@ impl Grants {
         deadline: Deadline,
     ) -> Result<(Granted, Verdict), Error> {
         let TokenRequest { grant, client, certificate, scope, audiences } = request;
-        let wish = Wish {
-            scope: NameSet::parse(&scope).map_err(|_| Error::InvalidScope(NameSet::default()))?,
-            audience: NameSet::of(audiences.iter().map(String::as_str))
-                .map_err(|_| Error::InvalidAudience(NameSet::default()))?,
-        };
+        // Whoever asks has proven nothing yet: how long a wish is costs nothing to see, and what is in it is looked at later.
+        if !NameSet::has_room_for(&audiences) {
+            return Err(Error::InvalidAudience(NameSet::default()));
+        }
         let certificate = certificate.as_deref();
         let requester = match grant {
             Grant::ClientCredentials => {
                 self.clients.authenticate_registered(client, certificate, &origin).await?
             }
             _ => self.clients.authenticate(client, certificate, &origin).await?,
+        };
+        let wish = Wish {
+            scope: NameSet::parse(&scope).map_err(|_| Error::InvalidScope(NameSet::default()))?,
+            audience: NameSet::of(audiences.iter().map(String::as_str))
+                .map_err(|_| Error::InvalidAudience(NameSet::default()))?,
         };
         match grant {
             Grant::Password { username, password } => {

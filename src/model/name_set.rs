@@ -1,9 +1,12 @@
 //! Owns the form of scopes and audiences: sets of names, written separated by spaces.
 
-use std::fmt;
+use std::{collections::HashSet, fmt};
 
-/// The longest set in bytes, as it is written.
+/// The longest set in bytes, as it is written, with the names that come more than once.
 const NAME_SET_MAX_BYTES: usize = 1_024;
+
+/// How many names a set may be written with, those that come more than once counted each time.
+const NAME_SET_MAX_NAMES: usize = 128;
 
 /// A set of names in the order in which they came: scopes as RFC 6749 section 3.3 writes them, or audiences, whose names take the
 /// same form here.
@@ -13,7 +16,8 @@ pub struct NameSet(String);
 /// What is no set of names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "must be names of printable ASCII without spaces, quotation marks and backslashes, separated by single spaces, in at most 1024 bytes"
+    "must be at most 128 names of printable ASCII without spaces, quotation marks and backslashes, separated by single spaces, in at \
+     most 1024 bytes"
 )]
 pub struct MalformedNames;
 
@@ -43,16 +47,27 @@ impl NameSet {
     /// The set of `names`.
     ///
     /// # Errors
-    /// If one is no name, or the set is too long.
+    /// If one is no name, or there are too many.
     pub fn of<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Self, MalformedNames> {
-        let mut set = Self::default();
-        for name in names {
-            if !is_name(name) || set.0.len() + name.len() > NAME_SET_MAX_BYTES {
+        let (mut set, mut seen, mut length) = (Self::default(), HashSet::new(), 0);
+        for (count, name) in names.into_iter().enumerate() {
+            // Repeated ones count too: they come from anybody, and each costs a look.
+            length += name.len() + usize::from(count > 0);
+            if count == NAME_SET_MAX_NAMES || length > NAME_SET_MAX_BYTES || !is_name(name) {
                 return Err(MalformedNames);
             }
-            set.add(name);
+            if seen.insert(name) {
+                set.push(name);
+            }
         }
-        if set.0.len() > NAME_SET_MAX_BYTES { Err(MalformedNames) } else { Ok(set) }
+        Ok(set)
+    }
+
+    /// Whether `names` are few and short enough to be looked at. It costs next to nothing.
+    #[cfg(feature = "server")]
+    pub(crate) fn has_room_for(names: &[String]) -> bool {
+        names.len() <= NAME_SET_MAX_NAMES
+            && names.iter().map(|name| name.len() + 1).sum::<usize>() <= NAME_SET_MAX_BYTES + 1
     }
 
     /// A set that was checked before it was stored.
@@ -81,8 +96,9 @@ impl NameSet {
     /// Those that `other` does not have.
     #[must_use]
     pub fn without(&self, other: &Self) -> Self {
+        let others: HashSet<_> = other.iter().collect();
         let mut set = Self::default();
-        self.iter().filter(|name| !other.contains(name)).for_each(|name| set.add(name));
+        self.iter().filter(|name| !others.contains(name)).for_each(|name| set.push(name));
         set
     }
 
@@ -98,13 +114,12 @@ impl NameSet {
         &self.0
     }
 
-    fn add(&mut self, name: &str) {
-        if !self.contains(name) {
-            if !self.0.is_empty() {
-                self.0.push(' ');
-            }
-            self.0.push_str(name);
+    /// Adds `name`, which is not in it.
+    fn push(&mut self, name: &str) {
+        if !self.0.is_empty() {
+            self.0.push(' ');
         }
+        self.0.push_str(name);
     }
 }
 
@@ -146,6 +161,13 @@ mod tests {
         assert!(NameSet::parse(&"x".repeat(NAME_SET_MAX_BYTES)).is_ok());
         assert!(NameSet::parse(&"x".repeat(NAME_SET_MAX_BYTES + 1)).is_err());
         assert_eq!(NameSet::of(["a b"]), Err(MalformedNames), "one name, not two");
+        assert!(NameSet::of(["a"; NAME_SET_MAX_NAMES]).is_ok());
+        assert_eq!(NameSet::of(["a"; NAME_SET_MAX_NAMES + 1]), Err(MalformedNames), "repeated ones count");
+        let long = "x".repeat(NAME_SET_MAX_BYTES / 2);
+        assert_eq!(NameSet::of([long.as_str(); 2]), Err(MalformedNames), "with the space between them");
+        assert!(NameSet::has_room_for(&["x".repeat(NAME_SET_MAX_BYTES)]));
+        assert!(!NameSet::has_room_for(&[long.clone(), long]));
+        assert!(!NameSet::has_room_for(&vec![String::new(); NAME_SET_MAX_NAMES + 1]));
         let longest = "x".repeat(NAME_SET_MAX_BYTES);
         assert_eq!(one_name(&longest), Ok(longest.clone()));
         for bad in ["", "a b", "é", &format!("{longest}x")] {

@@ -2,23 +2,31 @@
 
 use x509_cert::{
     Certificate,
-    der::{Decode, Error},
+    der::{Decode, Error, ErrorKind},
     ext::pkix::{SubjectAltName, name::GeneralName},
     time::Time,
 };
 
 use crate::model::{CertificateNames, Timestamp};
 
+/// How many names a certificate may have. An authority that is trusted has signed them, but each is kept for a connection, and looked at
+/// for each call.
+const MAX_NAMES: usize = 256;
+
 /// The subject alternative names of the certificate `der`. The subject itself is not looked at: RFC 9525 section 2 gives it up.
 ///
 /// # Errors
-/// If it is no certificate of RFC 5280.
+/// If it is no certificate of RFC 5280, or has too many names.
 pub(crate) fn names(der: &[u8]) -> Result<CertificateNames, Error> {
     let certificate = Certificate::from_der(der)?;
     let expire_time = times(&certificate).1;
     let mut names = CertificateNames { uris: Vec::new(), dns_names: Vec::new(), expire_time };
     let found = certificate.tbs_certificate().get_extension::<SubjectAltName>()?;
-    for name in found.map(|(_, SubjectAltName(names))| names).unwrap_or_default() {
+    let found = found.map(|(_, SubjectAltName(names))| names).unwrap_or_default();
+    if found.len() > MAX_NAMES {
+        return Err(ErrorKind::Overlength.into());
+    }
+    for name in found {
         match name {
             GeneralName::UniformResourceIdentifier(uri) => names.uris.push(uri.to_string()),
             GeneralName::DnsName(name) => names.dns_names.push(name.to_string()),

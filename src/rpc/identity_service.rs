@@ -107,6 +107,9 @@ impl IdentityService for IdentityRpc {
         let mut change = NewProfile::default();
         match update_mask.filter(|mask| !mask.paths.is_empty()) {
             None => (change.email, change.display_name) = (email.map(Some), name.map(Some)),
+            Some(mask) if mask.paths.len() > MASK_MAX_PATHS => {
+                return Err(refused("update_mask", FieldReason::TooLong, TOO_MANY_PATHS).into());
+            }
             Some(mask) => {
                 for path in &mask.paths {
                     match path.as_str() {
@@ -207,6 +210,11 @@ impl IdentityService for IdentityRpc {
         Ok(Response::new(RevokeTokenResponse {}))
     }
 }
+
+/// How many paths a mask may have: there are three to name, and a library that adds one twice does no harm.
+const MASK_MAX_PATHS: usize = 16;
+
+const TOO_MANY_PATHS: &str = "may have at most 16 paths";
 
 const NOT_UPDATABLE: &str = "may name `email`, `display_name` or `*`, and nothing else";
 

@@ -5,6 +5,7 @@
 
 mod access;
 mod audit;
+mod bounds;
 mod clients;
 mod databases;
 mod ext_authz;

@@ -10,10 +10,11 @@ use tonic::{Request, Response, Status};
 
 pub(crate) use answer::HeaderNames;
 
+use super::refused;
 use crate::{
     auth::{Authenticator, Caller, bearer_token},
     identity::{Accounts, GoodStanding, Keyring},
-    model::{Clock, Error, User},
+    model::{Clock, Error, FieldReason, User},
     proto::envoy::service::auth::v3::{
         AttributeContext, CheckRequest, CheckResponse, attribute_context::HttpRequest,
         authorization_server::Authorization,
@@ -21,6 +22,10 @@ use crate::{
 };
 use misconfiguration::Misconfiguration;
 use rule::Rule;
+
+/// How many headers, and how many entries of a rule, a question may have: Envoy itself takes at most 100 headers unless it is told to
+/// take more.
+const MAX_ENTRIES: usize = 1_024;
 
 /// Serves `Authorization`.
 ///
@@ -106,6 +111,11 @@ impl Authorization for ExtAuthzRpc {
             request.into_inner().attributes.unwrap_or_default();
         // Without HTTP there are no headers, so no token: what is allowed is what is allowed to everybody.
         let http = request.and_then(|request| request.http).unwrap_or_default();
+        let apart = http.header_map.as_ref().map_or(0, |map| map.headers.len());
+        if [context_extensions.len(), http.headers.len(), apart].iter().any(|count| *count > MAX_ENTRIES) {
+            let rule = format!("must have at most {MAX_ENTRIES} headers and context extensions each");
+            return Err(refused("attributes", FieldReason::TooLong, &rule).into());
+        }
         Ok(Response::new(self.answer(&http, &context_extensions).await?))
     }
 }

@@ -4,6 +4,7 @@ use std::{fmt, sync::LazyLock};
 
 use precis_core::{DerivedPropertyValue, FreeformClass, StringClass, profile::Rules};
 use precis_profiles::OpaqueString;
+use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
 
 use super::{FieldReason, RuleViolation, Username};
@@ -36,7 +37,8 @@ impl Password {
     /// taken as it is.
     #[must_use]
     pub fn for_login(raw: &str) -> Option<Self> {
-        if raw.is_empty() || raw.len() > PASSWORD_MAX_RAW_BYTES {
+        // A text that OpaqueString forbids is not normalised, so it may be short as it was typed.
+        if raw.is_empty() || (is_too_long(raw) && raw.chars().nth(PASSWORD_MAX_CHARS).is_some()) {
             return None;
         }
         let prepared = opaque_string(raw).unwrap_or_else(|_| Zeroizing::new(raw.to_owned()));
@@ -79,7 +81,7 @@ impl PasswordRules {
         if raw.is_empty() {
             return Err(RuleViolation::new(FieldReason::Required, "must not be empty"));
         }
-        if raw.len() > PASSWORD_MAX_RAW_BYTES {
+        if is_too_long(raw) {
             return Err(too_long());
         }
         let prepared = opaque_string(raw)?;
@@ -119,6 +121,12 @@ fn opaque_string(raw: &str) -> Result<Zeroizing<String>, RuleViolation> {
         .and_then(|mapped| profile.normalization_rule(mapped))
         .map(|prepared| Zeroizing::new(prepared.into_owned()))
         .map_err(|error| super::username::forbidden_character(&error, "RFC 8265, OpaqueString"))
+}
+
+/// Whether `raw` cannot become a password that is short enough: seen by its length first, and then by normalising no more of it than a
+/// password may have, before any rule looks at each character.
+fn is_too_long(raw: &str) -> bool {
+    raw.len() > PASSWORD_MAX_RAW_BYTES || raw.nfc().nth(PASSWORD_MAX_CHARS).is_some()
 }
 
 fn too_long() -> RuleViolation {

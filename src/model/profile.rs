@@ -5,6 +5,7 @@ use std::str::FromStr;
 use email_address::EmailAddress;
 use precis_core::profile::Profile;
 use precis_profiles::Nickname;
+use unicode_normalization::UnicodeNormalization;
 
 use super::{FieldReason, RuleViolation};
 
@@ -55,6 +56,33 @@ impl Email {
     }
 }
 
+/// Whether `text` cannot become a name that is short enough: seen by its length first, and then by normalising no more of it than a name
+/// may have. A character may become eighteen (U+FDFA), and the rules of the profile are applied more than once.
+fn is_too_long(text: &str) -> bool {
+    // Normalisation can shrink a text, but not by a factor above four. Spaces alone fall away besides.
+    text.len() > DISPLAY_NAME_MAX_CHARS * 16
+        || text.nfkc().filter(|character| *character != ' ').nth(DISPLAY_NAME_MAX_CHARS).is_some()
+}
+
+/// `text` with a single space for each run of spaces of any kind, as the profile has it too, which looks at each of them more than once.
+fn fold_spaces(text: &str) -> String {
+    let is_space = |character| {
+        matches!(
+            character,
+            ' ' | '\u{a0}' | '\u{1680}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}'
+        )
+    };
+    let mut folded = String::with_capacity(text.len());
+    for character in text.chars() {
+        match is_space(character) {
+            true if folded.ends_with(' ') => {}
+            true => folded.push(' '),
+            false => folded.push(character),
+        }
+    }
+    folded
+}
+
 /// A name to show to people, in the form of RFC 8266 (Nickname): spaces trimmed and folded, NFKC.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DisplayName(String);
@@ -65,11 +93,10 @@ impl DisplayName {
     /// # Errors
     /// The rule that `text` breaks.
     pub fn parse(text: &str) -> Result<Self, RuleViolation> {
-        // Normalisation can shrink a text, but not by a factor above four: what is longer need not be looked at.
-        let name = if text.len() > DISPLAY_NAME_MAX_CHARS * 16 {
+        let name = if is_too_long(text) {
             None
         } else {
-            let enforced = Nickname::new().enforce(text).map_err(|error| match error {
+            let enforced = Nickname::new().enforce(fold_spaces(text)).map_err(|error| match error {
                 precis_core::Error::Invalid => {
                     RuleViolation::new(FieldReason::Required, "must not be empty when it is set")
                 }
@@ -97,6 +124,8 @@ impl DisplayName {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -124,5 +153,30 @@ mod tests {
             assert_eq!(DisplayName::parse(&"x".repeat(long)).unwrap_err().reason, FieldReason::TooLong);
         }
         assert!(DisplayName::parse(&"é".repeat(DISPLAY_NAME_MAX_CHARS)).is_ok());
+    }
+
+    #[test]
+    fn a_name_is_as_long_as_it_is_once_it_is_normalised() {
+        for (text, fits) in [
+            ("\u{fdfa}".repeat(680), false),
+            ("\u{fdfa}".repeat(8), false),
+            ("\u{fdfa}".repeat(7), true),
+            // Four code points that become one character.
+            ("\u{3b1}\u{313}\u{300}\u{345}".repeat(DISPLAY_NAME_MAX_CHARS), true),
+            ("\u{3b1}\u{313}\u{300}\u{345}".repeat(DISPLAY_NAME_MAX_CHARS + 1), false),
+            (format!("{}a{}", " ".repeat(900), "\u{3000}".repeat(300)), true),
+        ] {
+            assert_eq!(DisplayName::parse(&text).is_ok(), fits, "{} bytes", text.len());
+        }
+    }
+
+    proptest! {
+        /// What is refused early would have been refused anyway.
+        #[test]
+        fn whatever_is_normalised_to_a_name_that_fits_is_a_name(text in "[ a\u{301}\u{fdfa}\u{3000}\u{1100}\u{1161}\u{b4}\u{ff76}\u{ff9e}]{0,180}") {
+            let whole = Nickname::new().enforce(text.as_str());
+            let fits = whole.is_ok_and(|name| name.chars().count() <= DISPLAY_NAME_MAX_CHARS);
+            prop_assert_eq!(DisplayName::parse(&text).is_ok(), fits);
+        }
     }
 }

@@ -10,8 +10,8 @@ use signet::proto::{
         authorization_client::AuthorizationClient,
     },
     identity::v1::{
-        ClientAuthentication, ClientCredentialsGrant, IssueTokenRequest, UpdateMeRequest, User,
-        client_authentication::Credential, issue_token_request::Grant,
+        ClientAuthentication, ClientCredentialsGrant, IssueTokenRequest, SignUpRequest, UpdateMeRequest,
+        User, client_authentication::Credential, issue_token_request::Grant,
     },
 };
 use tonic::{Code, Status};
@@ -120,4 +120,32 @@ async fn a_question_of_envoys_has_few_headers() {
         assert_eq!(violations(&status)[0].1, "TOO_LONG");
     }
     envoy.check(question(1_024, 1_024)).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_grows_when_it_is_normalised_is_as_long_as_it_becomes() {
+    let server = TestServer::start(&[]).await;
+    let mut client = server.client().await;
+    // U+FDFA becomes eighteen characters in a display name, U+0958 two in a password.
+    for (password, display_name, expected) in [
+        (PASSWORD.to_owned(), "\u{fdfa}".repeat(680), "display_name"),
+        (PASSWORD.to_owned(), "\u{fdfa}".repeat(8), "display_name"),
+        ("\u{958}".repeat(129), "Alice".to_owned(), "password"),
+        ("\u{958}".repeat(20_000), "Alice".to_owned(), "password"),
+    ] {
+        let request = SignUpRequest {
+            username: "alice".to_owned(),
+            password,
+            display_name: Some(display_name),
+            ..SignUpRequest::default()
+        };
+        let refused = client.0.sign_up(request).await;
+        let status = assert_refused(refused, Code::InvalidArgument, "INVALID_FIELDS");
+        assert_eq!(violations(&status), [(expected.to_owned(), "TOO_LONG".to_owned())]);
+    }
+    let password = "\u{958}".repeat(128);
+    client.sign_up("alice", &password).await.unwrap();
+    client.log_in("alice", &password).await.unwrap();
+    let refused = client.log_in("alice", &"\u{958}".repeat(129)).await;
+    assert_refused(refused, Code::Unauthenticated, "INVALID_CREDENTIALS");
 }

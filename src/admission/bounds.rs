@@ -12,8 +12,8 @@ pub(crate) const READ_HEADERS_FACTOR: u32 = 4;
 /// What one call takes beside its bytes: its stream, its headers, and the state of its handler.
 const CALL_BYTES: u64 = 16 * KIB;
 
-/// What one stream takes that is no call yet, or a call that lasts.
-const STREAM_BYTES: u64 = 8 * KIB;
+/// What one stream takes that is no call yet, or a call that lasts, beside its bytes: 13 KB.
+const STREAM_BYTES: u64 = 16 * KIB;
 
 /// What the process takes before anybody connects, without hash threads, caches and connections to the database.
 const BASE_BYTES: u64 = 24 * MIB;
@@ -201,11 +201,11 @@ mod tests {
     fn a_small_container_and_a_large_machine_get_what_the_documents_say() {
         let bounds = derived(256 * MIB);
         assert_eq!((bounds.max_connections, bounds.max_connections_per_peer), (244, 61));
-        assert_eq!((bounds.max_in_flight_calls, bounds.max_streams), (448, 896));
-        assert_eq!((bounds.max_pending_bytes, bounds.max_concurrent_streams), (14_680_064, 224));
+        assert_eq!((bounds.max_in_flight_calls, bounds.max_streams), (448, 448));
+        assert_eq!((bounds.max_pending_bytes, bounds.max_concurrent_streams), (14_680_064, 112));
         let bounds = derived(4_096 * MIB);
         assert_eq!((bounds.max_connections, bounds.max_connections_per_peer), (5_829, 1_457));
-        assert_eq!((bounds.max_in_flight_calls, bounds.max_streams), (4_096, 21_376));
+        assert_eq!((bounds.max_in_flight_calls, bounds.max_streams), (4_096, 10_688));
         assert_eq!((bounds.max_pending_bytes, bounds.max_concurrent_streams), (256 << 20, 256));
     }
 

@@ -46,7 +46,14 @@ pub(crate) enum Ending {
 
 /// A call, until its answer is complete or nobody waits for it.
 #[derive(Debug)]
-pub(crate) struct OpenCall(ConnectionHandle);
+pub(crate) struct OpenCall {
+    connection: ConnectionHandle,
+    begun: Duration,
+    is_answered: bool,
+}
+
+/// A call that its client gave up after so long was worth as much as one that is answered: its stream was taken meanwhile.
+const PATIENT: Duration = Duration::from_millis(100);
 
 impl Ending {
     /// Its name in the metrics.
@@ -99,6 +106,7 @@ impl ConnectionHandle {
     }
 
     /// Whether somebody closes it.
+    #[cfg(test)]
     pub(crate) fn is_closed(&self) -> bool {
         self.0.closed.is_cancelled()
     }
@@ -128,7 +136,7 @@ impl ConnectionHandle {
     /// A call begins.
     pub(crate) fn call(&self) -> OpenCall {
         self.0.calls.fetch_add(1, Ordering::Relaxed);
-        OpenCall(self.clone())
+        OpenCall { connection: self.clone(), begun: self.0.clock.monotonic(), is_answered: false }
     }
 
     /// Whether no call is in flight.
@@ -136,10 +144,9 @@ impl ConnectionHandle {
         self.0.calls.load(Ordering::Relaxed) == 0
     }
 
-    /// How long ago the last answer was given.
-    pub(crate) fn unanswered_for(&self) -> Duration {
-        let last = Duration::from_millis(self.0.last_answer.load(Ordering::Relaxed));
-        self.0.clock.monotonic().saturating_sub(last)
+    /// How long before `now` the last answer was given.
+    pub(crate) fn unanswered_for(&self, now: Duration) -> Duration {
+        now.saturating_sub(Duration::from_millis(self.0.last_answer.load(Ordering::Relaxed)))
     }
 
     /// Takes the answers, and pieces of answers, that were given since this was asked last.
@@ -155,8 +162,9 @@ impl ConnectionHandle {
 
 impl OpenCall {
     /// An answer begins, or goes on.
-    pub(crate) fn answered(&self) {
-        let Self(ConnectionHandle(connection)) = self;
+    pub(crate) fn answered(&mut self) {
+        self.is_answered = true;
+        let ConnectionHandle(connection) = &self.connection;
         connection.last_answer.store(millis(connection.clock.monotonic()), Ordering::Relaxed);
         // Nothing else depends on the order in which counts are seen.
         connection.answers.fetch_add(1, Ordering::Relaxed);
@@ -165,7 +173,11 @@ impl OpenCall {
 
 impl Drop for OpenCall {
     fn drop(&mut self) {
-        self.0.0.calls.fetch_sub(1, Ordering::Relaxed);
+        let ConnectionHandle(connection) = &self.connection;
+        if !self.is_answered && connection.clock.monotonic().saturating_sub(self.begun) >= PATIENT {
+            connection.answers.fetch_add(1, Ordering::Relaxed);
+        }
+        connection.calls.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use tokio::sync::Notify;
+
 use super::{Bounds, ConnectionHandle, Ending};
 use crate::model::Network;
 
@@ -34,6 +36,8 @@ pub(crate) enum NoPlace {
     Peer,
     /// There are as many connections as allowed, and none of them may end.
     Listener,
+    /// There are as many connections as allowed, and one of them ends at this moment: [`ConnectionPlaces::freed`].
+    NotYet,
 }
 
 /// The places of one listener; clones share them.
@@ -45,12 +49,14 @@ pub(crate) struct ConnectionPlaces {
     /// A connection that has calls in flight, and has answered none for so long, is as good as idle.
     stale_after: Duration,
     open: Arc<Mutex<Open>>,
+    freed: Arc<Notify>,
 }
 
 /// The place of a connection, until this is dropped.
 #[derive(Debug)]
 pub(crate) struct ConnectionPlace {
     open: Arc<Mutex<Open>>,
+    freed: Arc<Notify>,
     network: Network,
     id: u64,
 }
@@ -60,6 +66,8 @@ struct Open {
     next_id: u64,
     /// All of them, those that are being cut too.
     count: usize,
+    /// Those that are being cut.
+    cut: usize,
     peers: HashMap<Network, PeerConnections>,
     /// How many each site has.
     sites: HashMap<Network, usize>,
@@ -70,7 +78,13 @@ struct Open {
 #[derive(Debug)]
 struct PeerConnections {
     share: PeerShare,
-    connections: HashMap<u64, ConnectionHandle>,
+    connections: HashMap<u64, Held>,
+}
+
+#[derive(Debug)]
+struct Held {
+    connection: ConnectionHandle,
+    is_cut: bool,
 }
 
 /// What a connection ends for.
@@ -80,14 +94,19 @@ enum Need {
     Soon,
     /// There are next to none left.
     Now,
+    /// The system has no more files. Who has just come may be about to ask.
+    Files,
 }
+
+/// Who has come so lately is not cut for want of files.
+const JUST_COME: Duration = Duration::from_secs(1);
 
 impl NoPlace {
     /// Its name in the metrics.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Peer => "peer",
-            Self::Listener => "listener",
+            Self::Listener | Self::NotYet => "listener",
         }
     }
 }
@@ -101,6 +120,7 @@ impl ConnectionPlaces {
             max_per_site: bounds.max_connections_per_site,
             stale_after: request_timeout,
             open: Arc::default(),
+            freed: Arc::default(),
         }
     }
 
@@ -114,28 +134,34 @@ impl ConnectionPlaces {
         share: PeerShare,
         connection: &ConnectionHandle,
     ) -> Result<ConnectionPlace, NoPlace> {
+        let now = connection.clock().monotonic();
         let mut open = lock(&self.open);
         let of_peer = open.peers.get(&network).map_or(0, |peer| peer.connections.len());
         let of_site = open.sites.get(&network.site()).copied().unwrap_or(0);
         if share == PeerShare::Ordinary && (of_peer >= self.max_per_peer || of_site >= self.max_per_site) {
             return Err(NoPlace::Peer);
         }
-        if open.count >= self.max - self.max / CUT {
-            open.end_one(Need::Now, self.stale_after);
+        if open.count - open.cut >= self.max - self.max / CUT {
+            open.end_one(Need::Now, now, self.stale_after);
         } else if open.count >= self.max - self.max / ASKED_TO_END {
-            open.end_one(Need::Soon, self.stale_after);
+            open.end_one(Need::Soon, now, self.stale_after);
         }
         // One that was cut keeps its place until it has gone.
         if open.count >= self.max {
-            return Err(NoPlace::Listener);
+            return Err(if open.cut > 0 { NoPlace::NotYet } else { NoPlace::Listener });
         }
         let id = open.add(network, share, connection.clone());
-        Ok(ConnectionPlace { open: Arc::clone(&self.open), network, id })
+        Ok(ConnectionPlace { open: Arc::clone(&self.open), freed: Arc::clone(&self.freed), network, id })
     }
 
-    /// Ends a connection that is idle, if there is one: the system has no more room for another.
-    pub(crate) fn make_room(&self) {
-        lock(&self.open).end_one(Need::Now, self.stale_after);
+    /// Waits until a place has been freed. One waits at a time.
+    pub(crate) async fn freed(&self) {
+        self.freed.notified().await;
+    }
+
+    /// Ends a connection that is idle at `now`, if there is one: the system has no more room for another.
+    pub(crate) fn make_room(&self, now: Duration) {
+        lock(&self.open).end_one(Need::Files, now, self.stale_after);
     }
 
     /// The peer that has most connections, and how many.
@@ -151,6 +177,7 @@ impl ConnectionPlaces {
 impl Drop for ConnectionPlace {
     fn drop(&mut self) {
         lock(&self.open).remove(self.network, self.id);
+        self.freed.notify_one();
     }
 }
 
@@ -165,7 +192,7 @@ impl Open {
             .entry(network)
             .or_insert_with(|| PeerConnections { share, connections: HashMap::new() });
         self.order.remove(&peer.rank(network));
-        peer.connections.insert(id, connection);
+        peer.connections.insert(id, Held { connection, is_cut: false });
         self.order.insert(peer.rank(network));
         id
     }
@@ -173,7 +200,8 @@ impl Open {
     fn remove(&mut self, network: Network, id: u64) {
         let Some(peer) = self.peers.get_mut(&network) else { return };
         self.order.remove(&peer.rank(network));
-        peer.connections.remove(&id);
+        let was_cut = peer.connections.remove(&id).is_some_and(|held| held.is_cut);
+        self.cut -= usize::from(was_cut);
         if peer.connections.is_empty() {
             self.peers.remove(&network);
         } else {
@@ -190,37 +218,46 @@ impl Open {
 
     /// Ends the connection that is idle for longest, of the peer that has most of them; if none is idle, and one must end now, the one
     /// that has answered nothing for longest.
-    fn end_one(&self, need: Need, stale_after: Duration) {
+    fn end_one(&mut self, need: Need, now: Duration, stale_after: Duration) {
         let mut looked_at = 0;
         // The longest of a peer, and of all the peers that have as many.
-        let mut idle: Option<(usize, Duration, &ConnectionHandle)> = None;
-        let mut stale: Option<(Duration, &ConnectionHandle)> = None;
+        let mut idle: Option<(usize, Duration, Network, u64)> = None;
+        let mut stale: Option<(Duration, Network, u64)> = None;
         for (_, count, network) in self.order.iter().rev() {
             if looked_at >= MOST_LOOKED_AT || idle.is_some_and(|(found, ..)| found > *count) {
                 break;
             }
             let Some(peer) = self.peers.get(network) else { continue };
-            for connection in peer.connections.values().take(MOST_LOOKED_AT - looked_at) {
+            for (id, held) in peer.connections.iter().take(MOST_LOOKED_AT - looked_at) {
                 looked_at += 1;
-                let since = connection.unanswered_for();
-                if connection.is_closed() || need == Need::Soon && connection.is_retired() {
+                let since = held.connection.unanswered_for(now);
+                if held.is_cut
+                    || need == Need::Soon && held.connection.is_retired()
+                    || need == Need::Files && since < JUST_COME
+                {
                     continue;
                 }
-                if connection.is_idle() {
-                    if idle.is_none_or(|(_, longest, _)| since > longest) {
-                        idle = Some((*count, since, connection));
+                if held.connection.is_idle() {
+                    if idle.is_none_or(|(_, longest, ..)| since > longest) {
+                        idle = Some((*count, since, *network, *id));
                     }
-                } else if since > stale_after && stale.is_none_or(|(longest, _)| since > longest) {
-                    stale = Some((since, connection));
+                } else if since > stale_after && stale.is_none_or(|(longest, ..)| since > longest) {
+                    stale = Some((since, *network, *id));
                 }
             }
         }
-        match (need, idle, stale) {
-            (Need::Soon, Some((_, _, connection)), _) => connection.retire(),
-            (Need::Now, Some((_, _, connection)), _) | (Need::Now, None, Some((_, connection))) => {
-                connection.end(Ending::Idle);
-            }
-            _ => {}
+        let idle = idle.map(|(_, _, network, id)| (network, id));
+        let stale = stale.map(|(_, network, id)| (network, id)).filter(|_| need != Need::Soon);
+        let Some((network, id)) = idle.or(stale) else { return };
+        let Some(held) = self.peers.get_mut(&network).and_then(|peer| peer.connections.get_mut(&id)) else {
+            return;
+        };
+        if need == Need::Soon {
+            held.connection.retire();
+        } else {
+            held.is_cut = true;
+            held.connection.end(Ending::Idle);
+            self.cut += 1;
         }
     }
 }
@@ -251,6 +288,7 @@ mod tests {
             max_per_site: 2 * max_per_peer,
             stale_after: REQUEST_TIMEOUT,
             open: Arc::default(),
+            freed: Arc::default(),
         };
         (places, Clock::manual(Timestamp::from_micros(0)))
     }
@@ -338,12 +376,8 @@ mod tests {
         clock.advance(REQUEST_TIMEOUT);
         assert_eq!(connect(&places, &clock, "192.0.2.2").map(|_| ()), Err(NoPlace::Listener));
         clock.advance(Duration::from_millis(1));
-        held[1..].iter().for_each(|(call, ..)| call.answered());
-        assert_eq!(
-            connect(&places, &clock, "192.0.2.2").map(|_| ()),
-            Err(NoPlace::Listener),
-            "it has not gone yet"
-        );
+        held[1..].iter_mut().for_each(|(call, ..)| call.answered());
+        assert_eq!(connect(&places, &clock, "192.0.2.2").map(|_| ()), Err(NoPlace::NotYet));
         assert!(held[0].1.is_closed(), "it holds calls that nobody answers");
         held.remove(0);
         connect(&places, &clock, "192.0.2.2").unwrap();

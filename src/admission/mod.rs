@@ -14,7 +14,7 @@ use crate::model::Error;
 
 pub(crate) use bounds::{Bounds, READ_HEADERS_FACTOR, Resources, SetBounds};
 pub(crate) use connection::{ConnectionHandle, Ending, OpenCall};
-pub(crate) use connection_places::{ConnectionPlaces, NoPlace, PeerShare};
+pub(crate) use connection_places::{ConnectionPlace, ConnectionPlaces, NoPlace, PeerShare};
 
 /// When to try again after all places were taken: a call takes milliseconds.
 const RETRY_AFTER: Duration = Duration::from_millis(100);

@@ -74,6 +74,15 @@ pub struct LimitConfig {
     pub drain_timeout: Duration,
 }
 
+#[cfg(test)]
+impl LimitConfig {
+    /// The limits that `args` set, and otherwise the defaults.
+    pub(crate) fn of(args: &[&str]) -> Self {
+        let command = Self::augment_args(clap::Command::new("signet").no_binary_name(true));
+        clap::FromArgMatches::from_arg_matches(&command.get_matches_from(args)).unwrap()
+    }
+}
+
 /// An amount of memory, such as `512MiB`.
 fn memory(text: &str) -> Result<ByteSize, String> {
     // Less than the program itself takes cannot be meant.

@@ -103,6 +103,7 @@ impl Parts {
             Arc::new(Revocation::new(Arc::clone(&verifier), Arc::clone(&clients), Arc::clone(&sessions)));
         let authenticator = Arc::new(Authenticator::new(verifier, standing));
         watch(&metrics, &clock, &changes, &keyring);
+        watch_budget(&metrics, &bounds);
         Ok(Self {
             accounts,
             sessions,
@@ -138,6 +139,17 @@ fn watch_caches(
         ("sessions", sessions.tally()),
         ("clients", clients.tally()),
     ]);
+}
+
+/// Shows the memory that this process should take.
+#[expect(clippy::cast_precision_loss, reason = "whole bytes stay exact up to 8 PiB")]
+fn watch_budget(metrics: &Metrics, bounds: &Bounds) {
+    let budget = bounds.memory_budget as f64;
+    metrics.watch(
+        "signet_memory_budget_bytes",
+        "The memory that this process should take: --memory-budget, or what follows from the container or the machine.",
+        move || budget,
+    );
 }
 
 /// Shows what is known anyhow, when somebody reads the metrics.

@@ -40,7 +40,7 @@ impl Origin {
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
     {
         let Self { connection, peer, proxies, certified } = self;
-        let call = connection.call();
+        let mut call = connection.call();
         let sender = proxies.sender(peer, request.headers());
         let extensions = request.extensions_mut();
         extensions.insert(sender);

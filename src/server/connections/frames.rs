@@ -22,7 +22,7 @@ const GOOD_DATA_BYTES: u32 = 256;
 /// What a frame of SETTINGS costs: h2 walks over all streams, and a client has no need for more than a few.
 const SETTINGS_COST: u32 = 16;
 
-/// What each piece of an answer earns. A call takes some five frames of its client: HEADERS, DATA, windows of the stream and of the
+/// What each piece of an answer earns, or a call that its client has given up after a while. A call takes some five frames of its client: HEADERS, DATA, windows of the stream and of the
 /// connection, a ping to measure the way.
 const EARNED_BY_ANSWER: u32 = 8;
 
@@ -173,9 +173,15 @@ mod tests {
         let mut meter = FrameMeter::new(connection.clone(), 1);
         let ping = frame(PING, 8);
         assert_eq!(taken(&mut meter, &ping), 256);
-        let call = connection.call();
+        let mut call = connection.call();
         call.answered();
         assert_eq!(taken(&mut meter, &ping), 8);
+        drop(connection.call());
+        assert_eq!(taken(&mut meter, &ping), 0, "who gives a call up at once has taken nothing for it");
+        let patient = connection.call();
+        connection.clock().advance(Duration::from_millis(100));
+        drop(patient);
+        assert_eq!(taken(&mut meter, &ping), 9);
         connection.clock().advance(Duration::from_secs(2));
         assert_eq!(taken(&mut meter, &ping), 20);
         connection.clock().advance(Duration::from_millis(50));

@@ -2,6 +2,7 @@
 //!
 //! tonic's own accept loop gives a connection no age with jitter, no cap and no deadline for its drain.
 
+mod acceptor;
 mod calls;
 mod client_stream;
 mod frames;
@@ -37,7 +38,9 @@ use tower::Service;
 
 use super::tls::ListenerTls;
 use crate::{
-    admission::{Bounds, ConnectionHandle, ConnectionPlaces, NoPlace, PeerShare, READ_HEADERS_FACTOR},
+    admission::{
+        Bounds, ConnectionHandle, ConnectionPlace, ConnectionPlaces, NoPlace, PeerShare, READ_HEADERS_FACTOR,
+    },
     config::LimitConfig,
     metrics::ListenerMetrics,
     model::{Clock, Network, Throttle},
@@ -46,12 +49,16 @@ use crate::{
 #[cfg(any(fuzzing, test))]
 pub(crate) use client_stream::fuzz;
 
+use acceptor::{Accepted, Acceptor};
 use calls::Origin;
 use client_stream::ClientStream;
 use greeting::Greeting;
 
 /// How long to wait after the system refused a connection (no more file descriptors, say) before asking again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How often one that was accepted waits for a place.
+const MAX_WAITS: usize = 10;
 
 /// How often the log is told of connections that are refused, of each cause.
 const WARN_INTERVAL: Duration = Duration::from_mins(1);
@@ -94,6 +101,7 @@ pub(super) struct Connections {
 /// Bounds how often the log is told of each cause.
 struct Warnings {
     not_accepted: Throttle,
+    files_ran_out: Throttle,
     peer_full: Throttle,
     listener_full: Throttle,
 }
@@ -170,6 +178,7 @@ impl Connections {
             metrics,
             warnings: Warnings {
                 not_accepted: Throttle::new(WARN_INTERVAL),
+                files_ran_out: Throttle::new(WARN_INTERVAL),
                 peer_full: Throttle::new(WARN_INTERVAL),
                 listener_full: Throttle::new(WARN_INTERVAL),
             },
@@ -182,22 +191,25 @@ impl Connections {
 
     /// Accepts connections and serves them with `service`, until [`Self::drain`] is called.
     pub(super) async fn serve<B: HttpAnswer>(&self, listener: TcpListener, service: impl HttpService<B>) {
+        let mut acceptor = Acceptor::new(listener);
         loop {
             let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
+                accepted = acceptor.accept() => accepted,
                 () = self.draining.cancelled() => return,
             };
-            let (stream, addr) = match accepted {
+            let Accepted { stream, addr, took_spare } = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     self.not_accepted(&error).await;
                     continue;
                 }
             };
+            if took_spare {
+                self.files_ran_out();
+            }
             let (handle, peer) = (ConnectionHandle::new(self.clock.clone()), self.proxies.connection(addr));
-            let share = if peer.is_trusted_proxy() { PeerShare::All } else { PeerShare::Ordinary };
             // Closing at once tells the client to go elsewhere; leaving it in the backlog would let it hang.
-            let place = match self.places.take(peer.network(), share, &handle) {
+            let place = match self.place(peer, &handle).await {
                 Ok(place) => place,
                 Err(why) => {
                     self.refused(why, peer.network());
@@ -229,19 +241,51 @@ impl Connections {
         finished && !self.unfinished.load(Ordering::Relaxed)
     }
 
+    /// A place for the connection `handle` of `peer`. If another is cut for it, waits until that has gone.
+    async fn place(
+        &self,
+        peer: ConnectionPeer,
+        handle: &ConnectionHandle,
+    ) -> Result<ConnectionPlace, NoPlace> {
+        let share = if peer.is_trusted_proxy() { PeerShare::All } else { PeerShare::Ordinary };
+        for _ in 0..MAX_WAITS {
+            match self.places.take(peer.network(), share, handle) {
+                // Its task has only to be run. Should that take longer, it is asked again.
+                Err(NoPlace::NotYet) => drop(timeout(ACCEPT_PAUSE, self.places.freed()).await),
+                taken => return taken,
+            }
+        }
+        Err(NoPlace::Listener)
+    }
+
     /// The system has not let a connection be accepted.
     async fn not_accepted(&self, error: &io::Error) {
         // A client that has gone again says nothing of the next one.
         if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
             return;
         }
-        if let Some(held_back) = self.warnings.not_accepted.pass(self.clock.monotonic()) {
+        let now = self.clock.monotonic();
+        if let Some(held_back) = self.warnings.not_accepted.pass(now) {
             let listener = self.metrics.name();
             tracing::warn!(listener, error = %error, held_back, "a connection could not be accepted");
         }
         // Perhaps there are no more files to open.
-        self.places.make_room();
+        self.places.make_room(now);
         sleep(ACCEPT_PAUSE).await;
+    }
+
+    /// The last file was taken for a connection.
+    fn files_ran_out(&self) {
+        let now = self.clock.monotonic();
+        if let Some(held_back) = self.warnings.files_ran_out.pass(now) {
+            let listener = self.metrics.name();
+            tracing::warn!(
+                listener,
+                held_back,
+                "the process may open no more files: idle connections end for those that come"
+            );
+        }
+        self.places.make_room(now);
     }
 
     /// A connection of `network` was closed at once.
@@ -259,7 +303,7 @@ impl Connections {
                     );
                 }
             }
-            NoPlace::Listener => {
+            NoPlace::Listener | NoPlace::NotYet => {
                 if let Some(held_back) = self.warnings.listener_full.pass(now) {
                     let (peer, connections) = self.places.busiest().unwrap_or((network, 0));
                     tracing::warn!(

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use clap::Parser;
 use http_body_util::Empty;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -14,16 +13,9 @@ use tower::service_fn;
 use super::*;
 use crate::{admission::Resources, admission::SetBounds, metrics::Metrics};
 
-#[derive(Parser)]
-struct Args {
-    #[command(flatten)]
-    config: crate::config::Config,
-}
-
 /// A listener whose connections are asked to end after 100 s, and may take 10 s more.
 async fn listening() -> (Arc<Connections>, TcpListener) {
-    let args = ["signet", "--max-connection-age=100s", "--drain-timeout=10s"];
-    let limits = Args::parse_from(args).config.limits;
+    let limits = LimitConfig::of(&["--max-connection-age=100s", "--drain-timeout=10s"]);
     let resources = Resources {
         memory_budget: 1 << 30,
         reserved_bytes: 0,

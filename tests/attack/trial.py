@@ -119,6 +119,8 @@ def _measure(attack: Attack, many: bool, server: Server, seconds: float) -> Outc
         began = time.monotonic()
         seen = _callers(server, flood, seconds, account, tls)
         took = time.monotonic() - began
+        if strangers and flood.exitcode is not None and flood.exitcode >= 0:
+            raise RuntimeError(f"the flood of `{attack.name}` ended by itself")
         died = not server.is_running()
         memory = 0.0 if died else server.memory_mib()[1]
         cpu = 0.0 if died else server.cpu_seconds() - cpu

@@ -48,8 +48,8 @@ def _reflection(asks: bool, greeting: bytes) -> Strangers:
     new_heads = says.new_heads(fields)
 
     def again(stranger: Stranger) -> bytes:
-        asked = (says.data(stream, question) for stream in stranger.calls) if asks else ()
-        return new_heads(stranger) + b"".join(asked)
+        heads = new_heads(stranger)
+        return heads + b"".join(says.data(stream, question) for stream in stranger.calls if asks)
 
     return Strangers("grpc", 16, says.heads(fields, greeting=greeting), again, every=0.5, follows=True)
 

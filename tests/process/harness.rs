@@ -24,7 +24,7 @@ use crate::{
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Free ports, and hashes that cost next to nothing. A test's own flags win over these.
-const ENVIRONMENT: [(&str, &str); 6] = [
+const ENVIRONMENT: [(&str, &str); 7] = [
     ("SIGNET_GRPC_ADDR", "127.0.0.1:0"),
     ("SIGNET_HTTP_ADDR", "127.0.0.1:0"),
     ("SIGNET_OPERATIONS_ADDR", "127.0.0.1:0"),

@@ -33,7 +33,7 @@ pub(crate) const PASSWORD: &str = "correct horse battery";
 pub(crate) const START: Timestamp = Timestamp::from_micros(1_795_435_200_000_000);
 
 /// Hashes that cost next to nothing, on free ports.
-const ARGS: [&str; 11] = [
+const ARGS: [&str; 12] = [
     "signet",
     "--grpc-addr=127.0.0.1:0",
     "--http-addr=127.0.0.1:0",

@@ -63,3 +63,45 @@ fn line(info: &PanicHookInfo<'_>, place: &str, is_json: bool) -> String {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{env, process::Command};
+
+    use super::*;
+
+    /// Makes the process that runs this test panic on a thread, as the value says.
+    const STYLE: &str = "TEST_OF_PANICS";
+
+    /// Runs this very test in a process of its own, since it is that process' hook that is set.
+    fn told(style: &str) -> String {
+        let own_name = "observe::panics::tests::a_panic_is_one_line_of_the_log";
+        let mut child = Command::new(env::current_exe().unwrap());
+        child.args(["--exact", own_name, "--nocapture"]).env(STYLE, style).env("RUST_BACKTRACE", "0");
+        String::from_utf8(child.output().unwrap().stderr).unwrap()
+    }
+
+    #[test]
+    fn a_panic_is_one_line_of_the_log() {
+        if let Ok(style) = env::var(STYLE) {
+            tell_in_log(style == "json");
+            let thread = thread::Builder::new().name("worker".to_owned());
+            thread.spawn(|| panic!("{} is a defect", 1)).unwrap().join().unwrap_err();
+            assert!(stderr().flush(Duration::from_mins(1)));
+            return;
+        }
+        let json = told("json");
+        let line = json.lines().find(|line| line.starts_with('{')).unwrap_or_else(|| panic!("{json}"));
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!((&line["level"], &line["target"]), (&"ERROR".into(), &TARGET.into()), "{line}");
+        assert_eq!((&line["panic"], &line["thread"]), (&"1 is a defect".into(), &"worker".into()), "{line}");
+        assert!(line["place"].as_str().unwrap().starts_with("src/observe/panics.rs:"), "{line}");
+        let text = told("text");
+        let line =
+            text.lines().find(|line| line.contains("1 is a defect")).unwrap_or_else(|| panic!("{text}"));
+        assert!(
+            line.contains(" ERROR signet::panic: ") && line.contains("in thread worker at src/"),
+            "{line}"
+        );
+    }
+}

@@ -79,7 +79,14 @@ async fn a_full_disk_costs_writes_and_nothing_that_was_acknowledged() {
         );
     }
     client.sign_up(&format!("user-{users}")).await.expect("whoever was refused tries again");
-    service.stop().await;
+    let log = service.stop().await.stderr;
+    let failures: Vec<_> = log.lines().filter(|line| line.contains("call failed")).collect();
+    for method in
+        ["IdentityService/SignUp", "IdentityService/IssueToken", "IdentityService/RevokeAllSessions"]
+    {
+        let is_told = failures.iter().any(|line| line.contains("grpc") && line.contains(method));
+        assert!(is_told, "{method} is not hidden by what failed before: {failures:?}");
+    }
     println!("{users} users before the disk was full");
 }
 

@@ -31,7 +31,7 @@ pub(super) async fn run(config: Config, exposed: &[ExposedSecret], output: Outpu
         }
     };
     thread::Builder::new().name("report".to_owned()).spawn(report)?;
-    server.serve(stop).await?;
+    Box::pin(server.serve(stop)).await?;
     Ok(())
 }
 

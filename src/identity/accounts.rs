@@ -14,7 +14,7 @@ use crate::{
         Tally, Throttle, User, UserId, Username,
         profile::{DisplayName, Email},
     },
-    store::{Credentials, NewUser, ProfileChange, Store},
+    store::{Credentials, NewUser, ProfileChange, Store, Strangers},
 };
 
 /// How often it is told that outdated hashes cannot be replaced: each login would be another line.
@@ -24,6 +24,7 @@ const TELL_INTERVAL: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Accounts {
     store: Store,
+    strangers: Strangers,
     passwords: Passwords,
     rules: PasswordRules,
     users: ReadCache<UserId, User>,
@@ -102,6 +103,7 @@ impl Accounts {
     ) -> Self {
         let users = ReadCache::new(settings.cache_size, settings.cache_max_age, clock.clone(), followed);
         Self {
+            strangers: store.for_strangers(),
             store,
             passwords,
             rules: settings.password_rules,
@@ -133,7 +135,7 @@ impl Accounts {
         let Checked { username, password, email, display_name } = self.check(new)?;
         self.passwords.has_room(deadline)?;
         // The database decides who gets a name. Asking it first saves the hash when the answer is known.
-        if self.store.credentials(&username).await?.is_some() {
+        if self.strangers.credentials(&username).await?.is_some() {
             return Err(Error::UsernameTaken);
         }
         let password_hash = self.passwords.hash(password, deadline).await?;
@@ -170,7 +172,7 @@ impl Accounts {
         self.passwords.has_room(deadline)?;
         let mut reading = self.users.begin();
         let credentials = match Username::parse(username) {
-            Ok(username) => self.store.credentials(&username).await?,
+            Ok(username) => self.strangers.credentials(&username).await?,
             Err(_) => None,
         };
         let mut credentials = self.judge(attempt, credentials, password, deadline).await?;

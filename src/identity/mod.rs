@@ -1,5 +1,6 @@
 //! Owns what the service does: accounts, passwords, clients, tokens and the keys that sign them.
 
+mod absent;
 pub mod accounts;
 pub mod change_feed;
 pub mod clients;

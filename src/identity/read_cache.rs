@@ -11,7 +11,7 @@ use std::{
 
 use quick_cache::sync::Cache;
 
-use super::followed::Followed;
+use super::{absent::Absent, followed::Followed};
 use crate::model::{Clock, Tally};
 
 /// After what time a row is read anew, whatever the feed says: an end to whatever it should fail to say.
@@ -19,9 +19,13 @@ const MAX_AGE: Duration = Duration::from_mins(1);
 
 /// Rows by their ids, as they were read or as the feed of changes has confirmed them since, neither longer ago than a bound: so
 /// long can a change by another process stay unseen. A change by this process is seen at once.
+///
+/// That a row does not exist is remembered apart ([`Absent`]): the feed does not tell of new rows, and what anybody can make up pushes
+/// out no row.
 #[derive(Debug)]
 pub(super) struct ReadCache<K, V> {
     entries: Cache<K, Entry<V>>,
+    absent: Absent<K>,
     clock: Clock,
     max_age: Duration,
     followed: Arc<Followed>,
@@ -44,7 +48,7 @@ pub(super) struct Reading {
 
 #[derive(Debug)]
 struct Entry<V> {
-    row: Option<Arc<V>>,
+    row: Arc<V>,
     begun: Duration,
 }
 
@@ -52,6 +56,7 @@ impl<K: Eq + Hash + Copy, V> ReadCache<K, V> {
     pub(super) fn new(capacity: usize, max_age: Duration, clock: Clock, followed: Arc<Followed>) -> Self {
         Self {
             entries: Cache::new(capacity),
+            absent: Absent::new(max_age, clock.clone()),
             clock,
             max_age,
             followed,
@@ -69,7 +74,7 @@ impl<K: Eq + Hash + Copy, V> ReadCache<K, V> {
 
     /// The row `id` as it was once, however long ago: for those who have what they take from it confirmed by the database.
     pub(super) fn once(&self, id: K) -> Option<Arc<V>> {
-        self.entries.get(&id)?.row
+        Some(self.entries.get(&id)?.row)
     }
 
     /// How often a row was known, and how often not.
@@ -77,13 +82,20 @@ impl<K: Eq + Hash + Copy, V> ReadCache<K, V> {
         self.tally.clone()
     }
 
+    /// Whether the row `id` did not exist a moment ago.
+    pub(super) fn is_absent(&self, id: K) -> bool {
+        self.absent.contains(&id)
+    }
+
     fn known(&self, id: K) -> Option<Known<V>> {
-        let entry = self.entries.get(&id)?;
+        let Some(entry) = self.entries.get(&id) else {
+            return self.absent.contains(&id).then_some(Known(None));
+        };
         // Had it changed before the feed was last read, it would have been forgotten.
         let confirmed = entry.begun.max(self.followed.until());
         let now = self.clock.monotonic();
         let fresh = now.saturating_sub(confirmed) < self.max_age && now.saturating_sub(entry.begun) < MAX_AGE;
-        fresh.then_some(Known(entry.row))
+        fresh.then_some(Known(Some(entry.row)))
     }
 
     /// To be called before the database is asked.
@@ -93,29 +105,49 @@ impl<K: Eq + Hash + Copy, V> ReadCache<K, V> {
 
     /// Remembers what `reading` found, unless something was changed meanwhile.
     pub(super) fn put(&self, id: K, row: Option<Arc<V>>, reading: Reading) {
+        let Some(row) = row else {
+            // Whatever was changed meanwhile: a row that is gone does not come back.
+            self.absent.note(id, reading.begun);
+            self.entries.remove(&id);
+            return;
+        };
+        self.absent.forget(&id);
         self.entries.insert(id, Entry { row, begun: reading.begun });
         // After the insertion, so that a change meanwhile either sees the entry or is seen here.
         if self.changes.load(Ordering::SeqCst) != reading.changes {
-            self.entries.remove(&id);
+            self.remove(id);
         }
     }
 
     /// To be called after the row `id` was changed in the database, before that is acknowledged.
     pub(super) fn forget(&self, id: K) {
         self.changes.fetch_add(1, Ordering::SeqCst);
-        self.entries.remove(&id);
+        self.remove(id);
     }
 
     /// To be called when any row may have changed.
     pub(super) fn forget_all(&self) {
         self.changes.fetch_add(1, Ordering::SeqCst);
         self.entries.clear();
+        self.absent.clear();
+    }
+
+    fn remove(&self, id: K) {
+        self.entries.remove(&id);
+        self.absent.forget(&id);
+    }
+}
+
+impl Reading {
+    /// When it began, on the monotonic clock.
+    pub(super) const fn begun(self) -> Duration {
+        self.begun
     }
 }
 
 impl<V> Clone for Entry<V> {
     fn clone(&self) -> Self {
-        Self { row: self.row.clone(), begun: self.begun }
+        Self { row: Arc::clone(&self.row), begun: self.begun }
     }
 }
 
@@ -133,14 +165,29 @@ mod tests {
     fn an_entry_is_worth_nothing_once_its_reading_is_older_than_the_bound() {
         let (cache, clock) = cache();
         assert_eq!(cache.get(1), None);
-        let reading = cache.begin();
-        clock.advance(Duration::from_millis(600));
-        cache.put(1, None, reading);
-        assert_eq!(cache.get(1), Some(Known(None)));
-        clock.advance(Duration::from_millis(399));
-        assert_eq!(cache.get(1), Some(Known(None)));
-        clock.advance(Duration::from_millis(1));
-        assert_eq!(cache.get(1), None);
+        for row in [None, Some(Arc::new("row"))] {
+            let reading = cache.begin();
+            clock.advance(Duration::from_millis(600));
+            cache.put(1, row.clone(), reading);
+            assert_eq!(cache.get(1), Some(Known(row.clone())));
+            clock.advance(Duration::from_millis(399));
+            assert_eq!(cache.get(1), Some(Known(row)));
+            clock.advance(Duration::from_millis(1));
+            assert_eq!(cache.get(1), None);
+        }
+    }
+
+    #[test]
+    fn rows_that_do_not_exist_push_out_none_that_do() {
+        let (cache, _clock) = cache();
+        cache.put(1, Some(Arc::new("row")), cache.begin());
+        for id in 2..=u8::MAX {
+            cache.put(id, None, cache.begin());
+        }
+        assert_eq!(cache.get(1), Some(Known(Some(Arc::new("row")))));
+        // What exists after all is known at once.
+        cache.put(2, Some(Arc::new("new")), cache.begin());
+        assert_eq!(cache.get(2), Some(Known(Some(Arc::new("new")))));
     }
 
     #[test]
@@ -160,12 +207,12 @@ mod tests {
         let followed = Arc::new(Followed::default());
         let cache: ReadCache<u8, &str> =
             ReadCache::new(8, Duration::from_secs(1), clock.clone(), Arc::clone(&followed));
-        cache.put(1, None, cache.begin());
+        cache.put(1, Some(Arc::new("row")), cache.begin());
         for _ in 0..10 {
             clock.advance(Duration::from_millis(500));
             followed.advance(clock.monotonic());
             clock.advance(Duration::from_millis(499));
-            assert_eq!(cache.get(1), Some(Known(None)));
+            assert_eq!(cache.get(1), Some(Known(Some(Arc::new("row")))));
         }
         clock.advance(Duration::from_secs(1));
         assert_eq!(cache.get(1), None, "nobody reads the feed any more");
@@ -177,10 +224,10 @@ mod tests {
         let followed = Arc::new(Followed::default());
         let cache: ReadCache<u8, &str> =
             ReadCache::new(8, Duration::from_secs(1), clock.clone(), Arc::clone(&followed));
-        cache.put(1, None, cache.begin());
+        cache.put(1, Some(Arc::new("row")), cache.begin());
         clock.advance(MAX_AGE.saturating_sub(Duration::from_micros(1)));
         followed.advance(clock.monotonic());
-        assert_eq!(cache.get(1), Some(Known(None)));
+        assert_eq!(cache.get(1), Some(Known(Some(Arc::new("row")))));
         clock.advance(Duration::from_micros(1));
         assert_eq!(cache.get(1), None);
     }

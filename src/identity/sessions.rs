@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
+    absent::Absent,
     followed::Followed,
     read_cache::{Known, ReadCache},
     refresh_token::{Place, RefreshToken},
@@ -13,7 +14,7 @@ use crate::{
         Clock, Error, NameSet, Origin, Session, SessionId, SessionLifetime, Tally, Timestamp, User, UserId,
         error, id::uuid_v7,
     },
-    store::{RefreshState, Store, StoredSession},
+    store::{RefreshState, Sha256, Store, StoredSession, Strangers},
 };
 
 /// How many sessions a user may have. What ends them all is one transaction, and nobody is to make it fail by opening ever more.
@@ -26,9 +27,13 @@ const SWEEP_PAUSE: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub struct Sessions {
     store: Store,
+    strangers: Strangers,
     clock: Clock,
     settings: SessionSettings,
     known: ReadCache<SessionId, StoredSession>,
+    /// SHA-256 of refresh tokens of which the database said lately that they were never issued, or that their session has ended or
+    /// expired: none of that changes.
+    worthless: Absent<Sha256>,
     audit: Audit,
 }
 
@@ -102,7 +107,9 @@ impl Sessions {
         audit: Audit,
     ) -> Self {
         let known = ReadCache::new(settings.cache_size, settings.cache_max_age, clock.clone(), followed);
-        Self { store, clock, settings, known, audit }
+        let worthless = Absent::new(settings.cache_max_age, clock.clone());
+        let strangers = store.for_strangers();
+        Self { store, strangers, clock, settings, known, worthless, audit }
     }
 
     /// How long sessions live.
@@ -178,11 +185,21 @@ impl Sessions {
 
     /// The same, as the database has it.
     async fn find(&self, token: RefreshToken) -> Result<Presented, Error> {
-        let found = self.store.session_and_user(token.session_id()).await?;
-        let (stored, user) = found.ok_or(Error::RefreshTokenInvalid)?;
+        let (id, hash) = (token.session_id(), token.hash());
+        if self.worthless.contains(&hash) || self.known.is_absent(id) {
+            return Err(Error::RefreshTokenInvalid);
+        }
+        let reading = self.known.begin();
+        let Some((stored, user)) = self.strangers.session_and_user(id).await? else {
+            self.known.put(id, None, reading);
+            return Err(Error::RefreshTokenInvalid);
+        };
+        // Whatever else is presented as a token of this session is judged by that.
+        self.known.put(id, Some(Arc::new(stored.clone())), reading);
         let place = token.place(&stored.refresh);
         if place == Place::Invented || self.clock.now() >= stored.session.expire_time(self.settings.lifetime)
         {
+            self.worthless.note(hash, reading.begun());
             return Err(Error::RefreshTokenInvalid);
         }
         let user_is_active = Some(user.is_some_and(|user| user.is_active));
@@ -325,6 +342,7 @@ impl Sessions {
     /// Forgets every session.
     pub(super) fn forget_all(&self) {
         self.known.forget_all();
+        self.worthless.clear();
     }
 
     /// Deletes expired sessions, and those of clients that are gone, every `interval`, until it is dropped.

@@ -16,8 +16,8 @@ const OTHER_FILES: u64 = 64;
 /// Of each listener: itself, a connection that is closed at once, and those that are being closed.
 const FILES_PER_LISTENER: u64 = 8;
 
-/// Of the embedded database: each connection opens the file, its log and the index of that, and there are eight readers and a writer.
-const EMBEDDED_DATABASE_FILES: u64 = 3 * 10;
+/// Of the embedded database: each connection opens the file, its log and the index of that, and there are eleven readers and a writer.
+const EMBEDDED_DATABASE_FILES: u64 = 3 * 13;
 const EMBEDDED_DATABASE_BYTES: u64 = 24 * 1_024 * 1_024;
 
 /// Of a connection to a database server, with the statements that it has prepared.

@@ -293,8 +293,8 @@ impl Server {
             Box::pin(drained),
             grpc_connections.serve(grpc, grpc_service),
             http_connections.serve(http, http_service),
-            serve_envoy,
-            serve_operators,
+            Box::pin(serve_envoy),
+            Box::pin(serve_operators),
         );
         if finished {
             tracing::info!("stopped: every call in flight was finished");

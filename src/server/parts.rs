@@ -13,7 +13,7 @@ use crate::{
         Readiness, Revocation, Sessions, Tokens, passwords::Argon2Params,
     },
     metrics::Metrics,
-    model::{Clock, Error, Timestamp},
+    model::{Clock, Error, Tally, Timestamp},
     observe,
     store::Store,
 };
@@ -99,6 +99,7 @@ impl Parts {
         ));
         let readiness = Readiness::new(Arc::clone(&keyring), metrics.database.clone());
         watch_caches(&metrics, &verifier, &accounts, &sessions, &clients);
+        watch_strangers(&metrics, store.for_strangers().tally());
         let revocation =
             Arc::new(Revocation::new(Arc::clone(&verifier), Arc::clone(&clients), Arc::clone(&sessions)));
         let authenticator = Arc::new(Authenticator::new(verifier, standing));
@@ -149,6 +150,17 @@ fn watch_budget(metrics: &Metrics, bounds: &Bounds) {
         "signet_memory_budget_bytes",
         "The memory that this process should take: --memory-budget, or what follows from the container or the machine.",
         move || budget,
+    );
+}
+
+/// Shows how many look-ups in the database strangers caused, and how many found no place.
+fn watch_strangers(metrics: &Metrics, lookups: Tally) {
+    let refused = lookups.clone();
+    metrics.watch_totals(
+        "signet_stranger_lookups_total",
+        "Look-ups in the database of what callers named who were not known yet: made, or refused since too many waited.",
+        "result",
+        vec![("made", Box::new(move || lookups.hits())), ("refused", Box::new(move || refused.misses()))],
     );
 }
 

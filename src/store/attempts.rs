@@ -11,7 +11,10 @@
 use std::time::Duration;
 
 use rand::RngExt;
-use sea_orm::{DatabaseTransaction, DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait};
+use sea_orm::{
+    DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode, TransactionOptions,
+    TransactionTrait,
+};
 use tokio::time::{sleep, timeout};
 
 use super::{
@@ -64,14 +67,9 @@ impl Store {
         self.repeated(attempt).await
     }
 
-    /// Begins a transaction. On SQLite it holds the write lock from the start, so that what it reads cannot change before it
-    /// writes, and so that it never fails for having read first.
+    /// Begins a transaction.
     pub(super) async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
-        let options = TransactionOptions {
-            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-            ..TransactionOptions::default()
-        };
-        self.writer.begin_with_options(options).await
+        begin(&self.writer).await
     }
 
     fn no_answer(&self) -> Error {
@@ -105,6 +103,16 @@ impl Store {
             Err(_) => Err(last.map_or_else(|| self.no_answer(), failure::from)),
         }
     }
+}
+
+/// Begins a transaction on `writer`. On SQLite it holds the write lock from the start, so that what it reads cannot change before it
+/// writes, and so that it never fails for having read first.
+pub(super) async fn begin(writer: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
+    let options = TransactionOptions {
+        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+        ..TransactionOptions::default()
+    };
+    writer.begin_with_options(options).await
 }
 
 /// Commits, and returns `value`.

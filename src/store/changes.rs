@@ -47,7 +47,7 @@ impl Store {
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn newest_change_before(&self, time: Timestamp) -> Result<i64, Error> {
         let query = Entity::find().filter(Column::CreateTime.lt(time.as_micros())).order_by_desc(Column::Id);
-        Ok(self.ask(|| query.clone().one(&self.db)).await?.map_or(0, |row| row.id))
+        Ok(self.ask(|| query.clone().one(&self.lanes.service.reader)).await?.map_or(0, |row| row.id))
     }
 
     /// The place of the newest change; zero if there has been none.
@@ -62,7 +62,7 @@ impl Store {
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn changes(&self, after: i64, limit: u64) -> Result<Vec<Change>, Error> {
         let query = Entity::find().filter(Column::Id.gt(after)).order_by_asc(Column::Id).limit(limit);
-        let rows = self.ask(|| query.clone().all(&self.db)).await?;
+        let rows = self.ask(|| query.clone().all(&self.lanes.service.reader)).await?;
         Ok(rows.into_iter().map(|row| Change { id: row.id, subject: row.subject }).collect())
     }
 

@@ -107,11 +107,11 @@ impl Store {
         Ok(Err(taken.map_or(ClientTaken::SpiffeId, |_| ClientTaken::Name)))
     }
 
-    /// The client that is registered by the SPIFFE ID `spiffe_id`.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn client_of_spiffe_id(&self, spiffe_id: &SpiffeId) -> Result<Option<ClientId>, Error> {
+    /// The client that is registered by the SPIFFE ID `spiffe_id`: see [`Strangers`](super::Strangers).
+    pub(super) async fn find_client_of_spiffe_id(
+        &self,
+        spiffe_id: &SpiffeId,
+    ) -> Result<Option<ClientId>, Error> {
         let query = Entity::find().filter(Column::SpiffeIdHash.eq(spiffe_id_hash(spiffe_id)));
         let row = self.ask_for_one(|| query.clone().all(&self.db)).await?;
         Ok(row.map(|row| ClientId(row.id)))

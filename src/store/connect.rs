@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use sea_orm::{
-    SqlxMySqlConnector, SqlxPostgresConnector, SqlxSqliteConnector,
+    DatabaseConnection, SqlxMySqlConnector, SqlxPostgresConnector, SqlxSqliteConnector,
     sqlx::{
         self, ConnectOptions as _, Connection, Executor,
         mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlPoolOptions},
@@ -19,12 +19,17 @@ use super::{
     ServerUrl, Store,
     failure::{self, Failure},
     file_use::FileUse,
+    lanes::{Division, Lane, Lanes},
     location::Server,
 };
 use crate::model::Error;
 
 /// How many connections read from SQLite, while another one writes (WAL): more than a handful gain nothing.
 const SQLITE_READERS: u32 = 8;
+
+/// Beside them, those of the service itself, and those that look up what strangers name: see lanes.rs.
+const SQLITE_SERVICE_READERS: u32 = 1;
+const SQLITE_STRANGERS_READERS: u32 = 2;
 
 /// How long a statement waits for another process's write before the database counts as unavailable.
 pub(super) const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -78,10 +83,16 @@ impl Store {
                 .connect_lazy_with(options.clone());
             SqlxSqliteConnector::from_sqlx_sqlite_pool(pool)
         };
+        // Whoever waits for the one writer waits for other writes, be they of this process or of another.
+        let writer = pool(1, SQLITE_BUSY_TIMEOUT);
+        let readers = |count| pool(count, SQLITE_ACQUIRE_TIMEOUT);
         let store = Self {
-            db: pool(SQLITE_READERS, SQLITE_ACQUIRE_TIMEOUT),
-            // Whoever waits for the one writer waits for other writes, be they of this process or of another.
-            writer: pool(1, SQLITE_BUSY_TIMEOUT),
+            db: readers(SQLITE_READERS),
+            lanes: Lanes::new(
+                Lane { reader: readers(SQLITE_SERVICE_READERS), writer: writer.clone() },
+                readers(SQLITE_STRANGERS_READERS),
+            ),
+            writer,
             server: None,
             time_limit: SQLITE_ACQUIRE_TIMEOUT + SQLITE_BUSY_TIMEOUT,
             file_use: Some(Arc::new(file_use)),
@@ -98,36 +109,62 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] if it does not answer, and may yet; [`Error::Internal`] if it refuses.
     pub async fn connect(url: &ServerUrl, settings: PoolSettings) -> Result<Self, Error> {
-        let db = match &url.server {
-            Server::Postgres(options) => {
-                let options = postgres(options.clone(), settings);
-                // One connection by itself: a pool would not say why it has none.
-                probe(options.connect()).await?;
-                let pool: PgPoolOptions = pool(settings);
-                SqlxPostgresConnector::from_sqlx_postgres_pool(pool.connect_lazy_with(options))
-            }
-            Server::MySql(options) => {
-                let session = mysql_session(settings);
-                probe(async {
-                    let mut connection = options.connect().await?;
-                    agree(&mut connection, session.clone()).await?;
-                    Ok(connection)
-                })
-                .await?;
-                let pool: MySqlPoolOptions = pool(settings);
-                let pool =
-                    pool.after_connect(move |connection, _| Box::pin(agree(connection, session.clone())));
-                let options: MySqlConnectOptions = options.clone();
-                SqlxMySqlConnector::from_sqlx_mysql_pool(pool.connect_lazy_with(options))
-            }
+        // One connection by itself: a pool would not say why it has none.
+        reach(url, settings).await?;
+        let pool = |size| server_pool(url, PoolSettings { size, ..settings });
+        let (db, lanes) = if let Some(Division { service, strangers, calls }) = Division::of(settings.size) {
+            let service = pool(service);
+            let service = Lane { reader: service.clone(), writer: service };
+            (pool(calls), Lanes::new(service, pool(strangers)))
+        } else {
+            let shared = pool(settings.size);
+            let lanes = Lanes::shared(&shared);
+            (shared, lanes)
         };
         Ok(Self {
             writer: db.clone(),
             db,
+            lanes,
             server: Some((url.clone(), settings)),
             time_limit: settings.acquire_timeout + settings.statement_timeout,
             file_use: None,
         })
+    }
+}
+
+/// Connects to the server at `url` once, to hear why not if it fails.
+///
+/// # Errors
+/// As with [`Store::connect`].
+pub(super) async fn reach(url: &ServerUrl, settings: PoolSettings) -> Result<(), Error> {
+    match &url.server {
+        Server::Postgres(options) => probe(postgres(options.clone(), settings).connect()).await,
+        Server::MySql(options) => {
+            probe(async {
+                let mut connection = options.connect().await?;
+                agree(&mut connection, mysql_session(settings)).await?;
+                Ok(connection)
+            })
+            .await
+        }
+    }
+}
+
+/// Connections to the server at `url`, none of which is open yet.
+fn server_pool(url: &ServerUrl, settings: PoolSettings) -> DatabaseConnection {
+    match &url.server {
+        Server::Postgres(options) => {
+            let pool: PgPoolOptions = pool(settings);
+            let options = postgres(options.clone(), settings);
+            SqlxPostgresConnector::from_sqlx_postgres_pool(pool.connect_lazy_with(options))
+        }
+        Server::MySql(options) => {
+            let session = mysql_session(settings);
+            let pool: MySqlPoolOptions = pool(settings);
+            let pool = pool.after_connect(move |connection, _| Box::pin(agree(connection, session.clone())));
+            let options: MySqlConnectOptions = options.clone();
+            SqlxMySqlConnector::from_sqlx_mysql_pool(pool.connect_lazy_with(options))
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use super::{
     connect::{SQLITE_ACQUIRE_TIMEOUT, SQLITE_BUSY_TIMEOUT},
     failure,
     file_use::{FileUse, beside, remove_companions},
+    lanes::Lanes,
     schema::MIGRATION_TIMEOUT,
 };
 use crate::model::Error;
@@ -48,7 +49,8 @@ impl Store {
         let db = SqlxSqliteConnector::from_sqlx_sqlite_pool(pool.connect_lazy_with(one_file(path)));
         // What is done to all of it takes as long as it takes: no caller waits.
         let time_limit = MIGRATION_TIMEOUT;
-        let store = Self { writer: db.clone(), db, server: None, time_limit, file_use: None };
+        let lanes = Lanes::shared(&db);
+        let store = Self { writer: db.clone(), db, lanes, server: None, time_limit, file_use: None };
         store.ask(|| store.db.ping()).await?;
         Ok(store)
     }

@@ -11,6 +11,7 @@ mod entity;
 mod failure;
 mod file_use;
 mod foreign_table;
+mod lanes;
 mod leases;
 mod location;
 mod schema;
@@ -23,14 +24,17 @@ mod users_in_bulk;
 use std::{sync::Arc, time::Duration};
 
 use sea_orm::DatabaseConnection;
+use tokio::time::timeout;
 
 use file_use::FileUse;
+use lanes::Lanes;
 
 pub use changes::{Change, SIGNING_KEYS};
 pub use clients::ClientTaken;
 pub use connect::PoolSettings;
 pub use copies::SoleUse;
 pub use foreign_table::{ForeignRows, ForeignTable};
+pub use lanes::Strangers;
 pub use leases::Lease;
 pub use location::{Location, ServerUrl};
 pub use schema::{Migrated, MigrationState};
@@ -43,6 +47,9 @@ pub use users_in_bulk::StoredUser;
 /// How many rows one statement names at most: every database has its limit on a statement's length.
 pub const BATCH: usize = 500;
 
+/// How long a server may take to say farewell: it ends what is left of a connection that is gone.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// The database, open.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -50,6 +57,8 @@ pub struct Store {
     /// What writes: on SQLite, which has one writer at a time, a connection of its own, so that writers stand in a fair line here and
     /// do not sleep and ask again there; the same pool otherwise.
     writer: DatabaseConnection,
+    /// The connections that ordinary calls do not use.
+    lanes: Box<Lanes>,
     /// The server that it is on; none for SQLite.
     server: Option<(ServerUrl, PoolSettings)>,
     /// How long one operation may take, whatever it waits for.
@@ -63,7 +72,7 @@ impl Store {
     /// The same database; `told` hears of every statement how long it took, and whether it failed.
     #[must_use]
     pub fn observed(mut self, told: impl Fn(Duration, bool) + Clone + Send + Sync + 'static) -> Self {
-        for connection in [&mut self.db, &mut self.writer] {
+        for connection in self.connections() {
             let told = told.clone();
             connection.set_metric_callback(move |statement| told(statement.elapsed, statement.failed));
         }
@@ -76,12 +85,26 @@ impl Store {
         self.time_limit
     }
 
-    /// Closes every connection, and with the last one SQLite's write-ahead log.
-    pub async fn close(self) {
-        for connection in [self.db, self.writer] {
-            if let Err(error) = connection.close().await {
-                tracing::warn!(error = %error, "the database did not close cleanly");
+    /// Closes every connection, and with the last one SQLite's write-ahead log. A server that does not answer is not waited for.
+    pub async fn close(mut self) {
+        let is_file = self.server.is_none();
+        let closing = async {
+            for connection in self.connections().map(|connection| connection.clone()) {
+                if let Err(error) = connection.close().await {
+                    tracing::warn!(error = %error, "the database did not close cleanly");
+                }
             }
+        };
+        if is_file {
+            closing.await;
+        } else if timeout(CLOSE_TIMEOUT, closing).await.is_err() {
+            tracing::debug!("the database did not answer while its connections were being closed");
         }
+    }
+
+    /// Every connection; SQLite's writer last, since whoever closes it folds the log into the file.
+    fn connections(&mut self) -> [&mut DatabaseConnection; 5] {
+        let [strangers, reader, writer] = self.lanes.connections();
+        [&mut self.db, strangers, reader, writer, &mut self.writer]
     }
 }

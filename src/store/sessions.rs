@@ -93,11 +93,8 @@ impl Store {
         row.map(StoredSession::try_from).transpose()
     }
 
-    /// The same, and its user, if there is one, in one question.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn session_and_user(
+    /// The same, and its user, if there is one, in one question: see [`Strangers`](super::Strangers).
+    pub(super) async fn find_session_and_user(
         &self,
         id: SessionId,
     ) -> Result<Option<(StoredSession, Option<User>)>, Error> {

@@ -12,7 +12,7 @@ use sea_orm::{
 
 use super::{
     Lease, Store,
-    attempts::commit,
+    attempts::{begin, commit},
     changes,
     entity::signing_keys::{ActiveModel, Column, Entity, Model},
     leases,
@@ -62,7 +62,7 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn signing_keys(&self) -> Result<Vec<StoredKey>, Error> {
-        self.ask(|| read(&self.db)).await
+        self.ask(|| read(&self.lanes.service.reader)).await
     }
 
     /// Of every signing key its id, the name of its algorithm, and its sealed private part.
@@ -90,7 +90,7 @@ impl Store {
     ) -> Result<bool, E> {
         let decide = Mutex::new(decide);
         let changed = self.write(|| async {
-            let db = self.begin().await?;
+            let db = begin(&self.lanes.service.writer).await?;
             if !leases::take(&db, leases::SIGNING_KEYS, lease, now).await? {
                 return Ok(Ok(false));
             }
@@ -116,7 +116,7 @@ impl Store {
         let micros = micros(retention);
         let raise =
             update(kid).col_expr(Column::Retention, Expr::value(micros)).filter(Column::Retention.lt(micros));
-        self.ask(|| raise.clone().exec(&self.writer)).await.map(drop)
+        self.ask(|| raise.clone().exec(&self.lanes.service.writer)).await.map(drop)
     }
 }
 

@@ -73,11 +73,16 @@ impl Store {
         Ok(self.credentials_of(id).await?.map(|found| found.user))
     }
 
-    /// The user and the password hash under a username's canonical form.
+    /// The user of a username's canonical form, for an operator.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn credentials(&self, username: &Username) -> Result<Option<Credentials>, Error> {
+    pub async fn user_named(&self, username: &Username) -> Result<Option<User>, Error> {
+        Ok(self.find_credentials(username).await?.map(|found| found.user))
+    }
+
+    /// The user and the password hash under a username's canonical form: see [`Strangers`](super::Strangers).
+    pub(super) async fn find_credentials(&self, username: &Username) -> Result<Option<Credentials>, Error> {
         let query = Entity::find().filter(Column::UsernameCanonical.eq(username.canonical()));
         let row = self.ask_for_one(|| query.clone().all(&self.db)).await?;
         Ok(row.map(Credentials::from))

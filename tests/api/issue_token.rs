@@ -132,7 +132,7 @@ async fn bring_over(server: &TestServer, username: &str, password_hash: &str) ->
 
 async fn stored_hash(server: &TestServer, username: &str) -> String {
     let username = Username::parse(username).unwrap();
-    server.store().await.credentials(&username).await.unwrap().unwrap().password_hash
+    server.store().await.for_strangers().credentials(&username).await.unwrap().unwrap().password_hash
 }
 
 #[tokio::test]

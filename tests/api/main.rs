@@ -26,6 +26,7 @@ mod proxies;
 mod ready;
 mod sessions;
 mod sign_up;
+mod strangers;
 #[path = "../support/mod.rs"]
 mod support;
 mod sweeping;

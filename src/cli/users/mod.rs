@@ -215,7 +215,7 @@ async fn delete(who: &Who, registry: &UserRegistry, store: &Store, output: Outpu
 async fn find(who: &Who, store: &Store) -> Result<User, Failure> {
     let found = match (Uuid::parse_str(&who.user), Username::parse(&who.user)) {
         (Ok(id), _) => store.user(UserId(id)).await?,
-        (Err(_), Ok(username)) => store.credentials(&username).await?.map(|found| found.user),
+        (Err(_), Ok(username)) => store.user_named(&username).await?,
         (Err(_), Err(_)) => None,
     };
     found.ok_or_else(|| who.is_nobody())

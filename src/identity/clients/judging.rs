@@ -155,7 +155,7 @@ impl Clients {
             return self.assert(named.is_some(), id, &text).await;
         }
         let found = match id {
-            Some(id) => self.find(id).await?,
+            Some(id) => self.named(id).await?,
             None => None,
         };
         let Some(found) = found else { return Ok(Err(Refusal::unknown())) };
@@ -181,7 +181,7 @@ impl Clients {
         certificate: Option<&CertificateNames>,
     ) -> Result<Option<ClientId>, Error> {
         match certificate.and_then(CertificateNames::spiffe_id) {
-            Some(id) => self.store.client_of_spiffe_id(&id).await,
+            Some(id) => self.strangers.client_of_spiffe_id(&id).await,
             None => Ok(None),
         }
     }
@@ -218,7 +218,7 @@ impl Clients {
             }
         };
         let Some(id) = assertion.client_id() else { return Ok(Err(Refusal::unknown())) };
-        let Some(found) = self.find(id).await? else { return Ok(Err(Refusal::unknown())) };
+        let Some(found) = self.named(id).await? else { return Ok(Err(Refusal::unknown())) };
         let rules = AssertionRules { audiences: &self.audiences, leeway: self.leeway, now: self.clock.now() };
         let once = if is_named && named != Some(id) {
             Err("the request names another client")

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     audit::Audit,
     model::{Client, ClientId, Clock, Error, Tally, error},
-    store::Store,
+    store::{Store, Strangers},
 };
 use keys::ClientKeys;
 
@@ -32,6 +32,7 @@ pub const TOKEN_ENDPOINT: &str = "/oauth2/token";
 #[derive(Debug)]
 pub struct Clients {
     store: Store,
+    strangers: Strangers,
     clock: Clock,
     leeway: Duration,
     /// The names by which an assertion may mean this service.
@@ -82,7 +83,8 @@ impl Clients {
         let endpoint = format!("{}{TOKEN_ENDPOINT}", settings.issuer.trim_end_matches('/'));
         // RFC 7523 section 3 lets the token endpoint's URL stand for the server, and many libraries send it; the issuer alone is what
         // its successor asks for. Neither means anybody else.
-        Self { store, clock, leeway: settings.leeway, audiences: [settings.issuer, endpoint], known, audit }
+        let (strangers, audiences) = (store.for_strangers(), [settings.issuer, endpoint]);
+        Self { store, strangers, clock, leeway: settings.leeway, audiences, known, audit }
     }
 
     /// How often a client was known, and how often not.
@@ -96,15 +98,26 @@ impl Clients {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn is_active(&self, id: ClientId) -> Result<bool, Error> {
-        Ok(self.find(id).await?.is_some_and(|found| found.client.is_active))
+        let found = self.known_or(id, self.store.client(id)).await?;
+        Ok(found.is_some_and(|found| found.client.is_active))
     }
 
-    async fn find(&self, id: ClientId) -> Result<Option<Arc<RegisteredClient>>, Error> {
+    /// The client that somebody says to be, who has not proven it.
+    async fn named(&self, id: ClientId) -> Result<Option<Arc<RegisteredClient>>, Error> {
+        self.known_or(id, self.strangers.client(id)).await
+    }
+
+    /// The client `id`, as it is remembered, or else as `read` finds it.
+    async fn known_or(
+        &self,
+        id: ClientId,
+        read: impl Future<Output = Result<Option<Client>, Error>>,
+    ) -> Result<Option<Arc<RegisteredClient>>, Error> {
         if let Some(Known(known)) = self.known.get(id) {
             return Ok(known);
         }
         let reading = self.known.begin();
-        let client = self.store.client(id).await?;
+        let client = read.await?;
         let registered = client.map(RegisteredClient::try_from).transpose()?.map(Arc::new);
         self.known.put(id, registered.clone(), reading);
         Ok(registered)

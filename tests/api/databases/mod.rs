@@ -2,4 +2,6 @@
 
 mod outage;
 mod races;
+mod relay;
+mod strangers;
 mod values;

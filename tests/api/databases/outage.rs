@@ -1,19 +1,14 @@
 //! Owns what callers see while the database server is away, and afterwards: the server's place is taken by a relay that can be cut.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::time::Duration;
 
 use sea_orm::{ConnectionTrait, TransactionTrait};
 use signet::model::Clock;
-use tokio::{
-    io::copy_bidirectional,
-    net::{TcpListener, TcpStream},
-    sync::watch,
-    task::JoinSet,
-    time::timeout,
-};
+use tokio::{task::JoinSet, time::timeout};
 use tonic::Code;
 use tonic_types::StatusExt;
 
+use super::relay::{LIMITS, Line, Relay, behind_relay};
 use crate::{
     ext_authz::Sidecar,
     harness::{Data, PASSWORD, TestServer, assert_refused, eventually},
@@ -22,86 +17,14 @@ use crate::{
 /// How long a refusal may take, as docs/OPERATIONS.md promises.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The defaults, where the tests' own are generous.
-const LIMITS: [&str; 2] = ["--database-acquire-timeout=750ms", "--database-statement-timeout=1s"];
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Line {
-    Open,
-    /// Every connection is closed, and new ones are closed at once.
-    Cut,
-    /// Connections stay, and nothing passes.
-    Silent,
-}
-
-/// Between the service and the database: how the line is, and how often all connections have been cut.
-struct Relay {
-    addr: SocketAddr,
-    state: Arc<watch::Sender<(Line, usize)>>,
-}
-
-impl Relay {
-    async fn to(server: String) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let addr = listener.local_addr().unwrap();
-        let state = Arc::new(watch::Sender::new((Line::Open, 0)));
-        let states = Arc::clone(&state);
-        tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(relay(client, server.clone(), states.subscribe()));
-            }
-        });
-        Self { addr, state }
-    }
-
-    fn set(&self, line: Line) {
-        self.state.send_modify(|state| state.0 = line);
-    }
-
-    /// Closes every connection, once.
-    fn cut(&self) {
-        self.state.send_modify(|state| state.1 += 1);
-    }
-}
-
-async fn relay(mut client: TcpStream, server: String, mut state: watch::Receiver<(Line, usize)>) {
-    let (_, cuts) = *state.borrow();
-    let _ = state.wait_for(|(line, _)| *line != Line::Silent).await;
-    let Ok(mut server) = TcpStream::connect(server).await else { return };
-    loop {
-        let now = *state.borrow_and_update();
-        if now.0 == Line::Cut || now.1 != cuts {
-            return;
-        }
-        let passing = async {
-            match now.0 {
-                Line::Silent => std::future::pending().await,
-                _ => copy_bidirectional(&mut client, &mut server).await,
-            }
-        };
-        tokio::select! {
-            _ = passing => return,
-            _ = state.changed() => {}
-        }
-    }
-}
-
-/// A server whose database is behind a relay; none if the tests run on the embedded one.
-async fn behind_relay() -> Option<(TestServer, Relay)> {
-    let data = Data::new().await;
-    let url = data.url()?;
-    let (scheme, rest) = url.split_once("://").unwrap();
-    let (user, rest) = rest.split_once('@').unwrap();
-    let (server, name) = rest.split_once('/').unwrap();
-    let relay = Relay::to(server.to_owned()).await;
-    let url = format!("--database-url={scheme}://{user}@{}/{name}", relay.addr);
-    let args = [&url, LIMITS[0], LIMITS[1], "--ext-authz=on"];
-    Some((TestServer::start_in(data, Clock::system(), &args).await, relay))
+/// A server whose database may go away; none if the tests run on the embedded one.
+async fn server() -> Option<(TestServer, Relay)> {
+    behind_relay(Duration::ZERO, &["--ext-authz=on"]).await
 }
 
 #[tokio::test]
 async fn calls_are_refused_in_time_while_the_database_is_away_and_served_when_it_is_back() {
-    let Some((server, relay)) = behind_relay().await else { return };
+    let Some((server, relay)) = server().await else { return };
     let mut client = server.client().await;
     client.sign_up("alice", PASSWORD).await.unwrap();
     let token = client.log_in("alice", PASSWORD).await.unwrap().access_token;
@@ -138,7 +61,7 @@ async fn calls_are_refused_in_time_while_the_database_is_away_and_served_when_it
 /// None waits for another: neither those who bring a good token, nor those whose token is none.
 #[tokio::test]
 async fn any_number_of_calls_at_once_are_refused_in_time_while_the_database_is_away() {
-    let Some((server, relay)) = behind_relay().await else { return };
+    let Some((server, relay)) = server().await else { return };
     let mut client = server.client().await;
     let token = client.token_of_new("alice").await;
     for line in [Line::Cut, Line::Silent] {
@@ -192,7 +115,7 @@ async fn a_login_whose_outdated_hash_cannot_be_replaced_is_refused_in_time() {
 
 #[tokio::test]
 async fn connections_that_died_unnoticed_cost_no_call() {
-    let Some((server, relay)) = behind_relay().await else { return };
+    let Some((server, relay)) = server().await else { return };
     let mut client = server.client().await;
     client.sign_up("alice", PASSWORD).await.unwrap();
     for round in 0..5 {

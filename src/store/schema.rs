@@ -7,13 +7,18 @@ use signet_migrations::{MigratorTraitSelf, Schema, names};
 use tokio::time::{Instant, sleep};
 
 use super::{
-    PoolSettings, Store,
+    PoolSettings, ServerUrl, Store,
+    connect::reach,
     failure::{self, Failure},
 };
 use crate::model::Error;
 
 /// How long one step of a migration may take on a database server, and how long one process waits for another's migration.
 pub(super) const MIGRATION_TIMEOUT: Duration = Duration::from_hours(1);
+
+/// How often a process that migrates makes sure that the server still takes connections, and for how long at least it may not.
+const PRESENCE_INTERVAL: Duration = Duration::from_secs(1);
+const MIN_SILENCE: Duration = Duration::from_secs(5);
 
 /// How long a migration rests before it tries again to get a lock: whoever queued behind it goes on meanwhile.
 const LOCK_PAUSE: Duration = Duration::from_secs(1);
@@ -87,7 +92,10 @@ impl Store {
         // What bounds a call must not cut a migration, so it gets a connection of its own.
         let patient = PoolSettings { size: 1, statement_timeout: MIGRATION_TIMEOUT, ..*settings };
         let own = Self::connect(url, patient).await?;
-        let migrated = own.migrate_here(patience).await;
+        let migrated = tokio::select! {
+            migrated = own.migrate_here(patience) => migrated,
+            silent = silence(url, *settings, patience.max(MIN_SILENCE)) => Err(silent),
+        };
         own.close().await;
         migrated
     }
@@ -98,10 +106,16 @@ impl Store {
     /// [`Error::Internal`] if a newer version has changed the schema so that this binary cannot use it; otherwise as with
     /// [`Store::migrate`].
     pub async fn migrations(&self) -> Result<Vec<MigrationState>, Error> {
-        let transaction = self.db.begin().await.map_err(failure::from)?;
-        let states = states(&transaction).await?;
-        transaction.rollback().await.map_err(failure::from)?;
-        Ok(states)
+        let schema = self
+            .ask(|| async {
+                let transaction = self.db.begin().await?;
+                let schema = Schema::read(&transaction).await?;
+                transaction.rollback().await?;
+                Ok(schema)
+            })
+            .await?;
+        check(&schema)?;
+        Ok(states(&schema))
     }
 
     async fn migrate_here(&self, patience: Duration) -> Result<Migrated, Error> {
@@ -153,6 +167,20 @@ impl Store {
     }
 }
 
+/// Ends when nobody could connect to the server `url` for `patience`. A statement of a migration, or its turn after another process's, may
+/// take an hour: the time that it takes does not tell whether the server is still there.
+async fn silence(url: &ServerUrl, settings: PoolSettings, patience: Duration) -> Error {
+    let mut answered = Instant::now();
+    loop {
+        sleep(PRESENCE_INTERVAL).await;
+        match reach(url, settings).await {
+            Ok(()) => answered = Instant::now(),
+            Err(error) if answered.elapsed() >= patience => return error,
+            Err(error) => tracing::debug!(error = %error, "the database does not answer during a migration"),
+        }
+    }
+}
+
 /// Keeps other processes from migrating; and has the statements that follow wait briefly for other locks.
 async fn lock(transaction: &DatabaseTransaction) -> Result<(), Stopped> {
     match transaction.get_database_backend() {
@@ -185,16 +213,14 @@ async fn apply(transaction: &DatabaseTransaction) -> Result<Migrated, Stopped> {
     Ok(Migrated { applied, newer })
 }
 
-async fn states(transaction: &DatabaseTransaction) -> Result<Vec<MigrationState>, Error> {
-    let schema = Schema::read(transaction).await.map_err(failure::from)?;
-    check(&schema)?;
+fn states(schema: &Schema) -> Vec<MigrationState> {
     let known = names().into_iter().map(|name| {
         let applied = !schema.pending().contains(&name);
         MigrationState { name, applied, known: true }
     });
     let newer = schema.newer().iter();
     let newer = newer.map(|name| MigrationState { name: name.clone(), applied: true, known: false });
-    Ok(known.chain(newer).collect())
+    known.chain(newer).collect()
 }
 
 /// Refuses a schema that a newer version has changed so that this one cannot use it.

@@ -1,11 +1,12 @@
 //! Owns what a start promises while the database server does not answer yet: it says so, waits as long as it was told to, and no
 //! longer.
 
-use std::time::Duration;
+use std::{future::pending, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy, copy_bidirectional},
     net::{TcpListener, TcpStream},
+    sync::watch,
     time::{Instant, timeout},
 };
 
@@ -150,5 +151,75 @@ async fn a_server_that_does_not_take_what_sessions_agree_on_is_refused_at_once_a
         let refused = place.run(&[command, &["--database-wait=1h", "--database-url", &url]].concat()).await;
         let sentence = refused.failed(2);
         assert!(sentence.contains("cannot be used: ") && sentence.contains("COMPACTED"), "{sentence}");
+    }
+}
+
+/// A way to the database `server` that falls silent on every connection, old and new, once `word` has been asked of it.
+async fn way_that_falls_silent(server: String, word: &'static [u8]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap().to_string();
+    let is_silent = watch::Sender::new(false);
+    tokio::spawn(async move {
+        while let Ok((mut program, _)) = listener.accept().await {
+            let (server, is_silent) = (server.clone(), is_silent.clone());
+            tokio::spawn(async move {
+                let mut server = TcpStream::connect(server).await.unwrap();
+                let mut silence = is_silent.subscribe();
+                let passing = async {
+                    let (mut requests, mut answers) = program.split();
+                    let (mut from_server, mut to_server) = server.split();
+                    let asking = async {
+                        let mut message = vec![0; 65536];
+                        while let Ok(length @ 1..) = requests.read(&mut message).await {
+                            if message[..length].windows(word.len()).any(|part| part == word) {
+                                is_silent.send_replace(true);
+                                pending::<()>().await;
+                            }
+                            if to_server.write_all(&message[..length]).await.is_err() {
+                                return;
+                            }
+                        }
+                    };
+                    tokio::select! {
+                        () = asking => {}
+                        _ = copy(&mut from_server, &mut answers) => {}
+                    }
+                };
+                tokio::select! {
+                    () = passing => return,
+                    _ = silence.wait_for(|is_silent| *is_silent) => {}
+                }
+                // The connection stays, and nothing comes; until the program has ended, which the server then sees.
+                let mut message = vec![0; 65536];
+                while let Ok(1..) = program.read(&mut message).await {}
+            });
+        }
+    });
+    addr
+}
+
+#[tokio::test]
+async fn a_database_that_takes_connections_and_then_says_nothing_holds_nobody_for_ever() {
+    let place = Place::on_database().await;
+    if place.is_embedded() {
+        return; // It answers or fails.
+    }
+    place.run(&["migrate", "up"]).await.succeeded();
+    let limits =
+        ["--database-wait=1s", "--database-acquire-timeout=750ms", "--database-statement-timeout=1s"];
+    for command in [
+        &["migrate", "status"][..],
+        &["migrate", "up"],
+        &["serve", "--auto-migrate=off", "--audit-log=off"],
+        &["serve", "--auto-migrate=on", "--audit-log=off"],
+    ] {
+        // The table of the migrations, which is read before anything else.
+        let addr = way_that_falls_silent(place.server(), b"seaql_migrations").await;
+        let url = place.url_at(&addr);
+        let start = Instant::now();
+        let finished = place.run(&[command, &["--database-url", &url], &limits].concat()).await;
+        let sentence = finished.failed(1);
+        assert!(sentence.contains("cannot reach its database"), "{command:?}: {sentence}");
+        assert!(start.elapsed() < PATIENCE, "{command:?}");
     }
 }

@@ -1,6 +1,6 @@
 //! Owns `signet keys`.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -11,9 +11,10 @@ use crate::{
     config::Config,
     files::read_text,
     identity::{
-        KeyRotation, MasterKey,
+        ClockCheck, KeyRotation, MasterKey,
         keyring::{KeyringError, NextKey, staged},
     },
+    metrics::ClockMetrics,
     model::{Clock, Timestamp},
     server::{Missing, OpenDatabase, StartError, reseal},
 };
@@ -122,7 +123,8 @@ async fn open(config: &Config, audit: &Audit) -> Result<KeyRotation, Failure> {
     let settings = config.tokens.keys().map_err(StartError::from)?;
     let OpenDatabase { store, master_key, .. } =
         OpenDatabase::for_command(&config.storage, Missing::Refused).await?;
-    Ok(KeyRotation::new(store, master_key, settings, Clock::system(), audit.clone()))
+    let clocks = ClockCheck::new(store.clone(), Clock::system(), settings.leeway, ClockMetrics::default());
+    Ok(KeyRotation::new(store, master_key, settings, Arc::new(clocks), audit.clone()))
 }
 
 async fn rotate(now: bool, config: &Config, audit: &Audit, output: Output) -> Result<(), Failure> {

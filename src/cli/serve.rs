@@ -13,6 +13,7 @@ use crate::{
     model::Clock,
     server::{END_ALLOWANCE, Server, Started, TlsUse},
     shutdown,
+    store::DatabaseClock,
 };
 
 pub(super) async fn run(config: Config, exposed: &[ExposedSecret], output: Output) -> Result<(), Failure> {
@@ -21,7 +22,7 @@ pub(super) async fn run(config: Config, exposed: &[ExposedSecret], output: Outpu
     let stop =
         shutdown::on_signal(end_bound).map_err(|error| Failure::Failed(format!("signals: {error}")))?;
     let metrics = config.observe.metrics;
-    let server = Server::start(config, Clock::system()).await?;
+    let server = Server::start(config, Clock::system(), DatabaseClock::Own).await?;
     warn_of(exposed);
     let started = server.started().clone();
     // Nobody may be reading, or the disk of who does is full: no reason not to serve, or to wait.

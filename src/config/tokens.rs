@@ -49,7 +49,8 @@ pub struct TokenConfig {
     #[arg(long, env = "SIGNET_SESSION_MAX_AGE", global = true, value_name = "DURATION", default_value = "90days", value_parser = duration::<60, 315_576_000>)]
     pub session_max_age: Duration,
 
-    /// How far the clocks of replicas may be apart when a token's times are judged (0s to 5m).
+    /// How far the clocks of replicas may be apart when a token's times are judged (0s to 5m), and how far this one from the
+    /// database's before it stops deleting what has expired and rotating keys.
     #[arg(long, env = "SIGNET_CLOCK_LEEWAY", global = true, value_name = "DURATION", default_value = "5s", value_parser = duration::<0, 300>)]
     pub clock_leeway: Duration,
 

@@ -6,9 +6,10 @@ use std::{
     time::Duration,
 };
 
-use super::{Accounts, Clients, Keyring, Sessions, followed::Followed};
+use super::{Accounts, Clients, ClockCheck, Keyring, Sessions, followed::Followed};
 use crate::{
-    model::{ClientId, Clock, Error, SessionId, Throttle, UserId, error},
+    metrics::TimedWork,
+    model::{ClientId, Error, SessionId, Throttle, UserId, error},
     store::{SIGNING_KEYS, Store},
 };
 
@@ -39,7 +40,7 @@ const PRUNE_INTERVAL: Duration = Duration::from_mins(1);
 #[derive(Debug)]
 pub struct ChangeFeed {
     store: Store,
-    clock: Clock,
+    clocks: Arc<ClockCheck>,
     /// When it was opened, and a place that the feed had passed some time before.
     opened: (Duration, i64),
     followed: Arc<Followed>,
@@ -87,10 +88,10 @@ impl ChangeFeed {
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn open(store: Store, clock: Clock) -> Result<Self, Error> {
-        let opened = clock.monotonic();
-        let passed = store.newest_change_before(clock.now().before(PASSED)).await?;
-        Ok(Self { opened: (opened, passed), store, clock, followed: Arc::default() })
+    pub async fn open(store: Store, clocks: Arc<ClockCheck>) -> Result<Self, Error> {
+        let opened = clocks.clock().monotonic();
+        let passed = store.newest_change_before(clocks.clock().now().before(PASSED)).await?;
+        Ok(Self { opened: (opened, passed), store, clocks, followed: Arc::default() })
     }
 
     /// Until when it has been read, for those who remember.
@@ -115,7 +116,7 @@ impl ChangeFeed {
                 tokio::time::sleep(interval).await;
                 // Until it succeeds again, what is remembered grows old and is read anew: nothing stale is served.
                 if let Err(error) = self.read(&mut progress, accounts, sessions, clients, keyring).await
-                    && let Some(untold) = unreadable.pass(self.clock.monotonic())
+                    && let Some(untold) = unreadable.pass(self.clocks.clock().monotonic())
                 {
                     let error = error::chain(&error);
                     tracing::warn!(error = %error, untold, "the changes of other processes cannot be read");
@@ -129,8 +130,14 @@ impl ChangeFeed {
     /// Deletes changes that everybody has read, again and again.
     async fn prune(&self) {
         loop {
-            tokio::time::sleep(PRUNE_INTERVAL).await;
-            if let Err(error) = self.store.delete_changes_before(self.clock.now().before(RETENTION)).await {
+            self.clocks.wait(PRUNE_INTERVAL).await;
+            let pruning = async {
+                match self.clocks.agreed_time(TimedWork::Changes).await? {
+                    Ok(now) => self.store.delete_changes_before(now.before(RETENTION)).await,
+                    Err(_) => Ok(()),
+                }
+            };
+            if let Err(error) = pruning.await {
                 tracing::warn!(error = %error::chain(&error), "changes that everybody has read stay for now");
             }
         }
@@ -145,7 +152,7 @@ impl ChangeFeed {
         clients: &Clients,
         keyring: &Keyring,
     ) -> Result<(), Error> {
-        let begun = self.clock.monotonic();
+        let begun = self.clocks.clock().monotonic();
         if begun.saturating_sub(self.followed.until()) > GAP {
             accounts.forget_all();
             sessions.forget_all();
@@ -172,7 +179,7 @@ impl ChangeFeed {
                 break;
             }
         }
-        progress.done(begun, self.clock.monotonic(), place, self.store.late_changes());
+        progress.done(begun, self.clocks.clock().monotonic(), place, self.store.late_changes());
         keyring.heed().await?;
         self.followed.advance(begun);
         Ok(())

@@ -1,11 +1,12 @@
-//! Owns whether the service can serve: its database answers, and the key that signs is there and open.
+//! Owns whether the service can serve: its database answers, the key that signs is there and open, and its clock is not far from the
+//! database's.
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::watch, time::timeout};
 
-use super::Keyring;
-use crate::metrics::DatabaseMetrics;
+use super::{ClockCheck, Keyring, clock_check::ClockOffset};
+use crate::{metrics::DatabaseMetrics, model::Error};
 
 /// How long one check may take before it counts as failed.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -14,15 +15,25 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Readiness {
     keyring: Arc<Keyring>,
+    clocks: Arc<ClockCheck>,
     ready: watch::Sender<bool>,
     metrics: DatabaseMetrics,
+}
+
+/// What a check found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Finding {
+    Ready,
+    NoDatabase,
+    NoKey,
+    WrongClock(ClockOffset),
 }
 
 impl Readiness {
     /// Nothing is known yet: not ready.
     #[must_use]
-    pub fn new(keyring: Arc<Keyring>, metrics: DatabaseMetrics) -> Self {
-        Self { keyring, ready: watch::Sender::new(false), metrics }
+    pub fn new(keyring: Arc<Keyring>, clocks: Arc<ClockCheck>, metrics: DatabaseMetrics) -> Self {
+        Self { keyring, clocks, ready: watch::Sender::new(false), metrics }
     }
 
     /// Where the present answer and its changes can be read.
@@ -33,19 +44,32 @@ impl Readiness {
 
     /// Checks now.
     pub async fn check(&self) {
-        let (up, ready) = match timeout(CHECK_TIMEOUT, self.keyring.check()).await {
-            Ok(Ok(ready)) => (true, ready),
-            Ok(Err(_)) | Err(_) => (false, false),
+        let finding = match timeout(CHECK_TIMEOUT, self.find()).await {
+            Ok(Ok(finding)) => finding,
+            Ok(Err(_)) | Err(_) => Finding::NoDatabase,
         };
-        self.metrics.answered(up);
-        let changed = self.tell(ready);
-        if changed && ready {
-            tracing::info!("ready: the database answers and holds the signing key, which is open");
-        } else if changed {
-            tracing::error!(
-                "not ready: the database does not answer or lacks the signing key, or the master key does not open it"
-            );
+        self.metrics.answered(finding != Finding::NoDatabase);
+        if !self.tell(finding == Finding::Ready) {
+            return;
         }
+        match finding {
+            Finding::Ready => {
+                tracing::info!("ready: the database answers and holds the signing key, which is open");
+            }
+            Finding::NoDatabase | Finding::NoKey => tracing::error!(
+                "not ready: the database does not answer or lacks the signing key, or the master key does not open it"
+            ),
+            Finding::WrongClock(offset) => tracing::error!(
+                "not ready: this machine's clock is {offset}; tokens would be issued and judged by a wrong time"
+            ),
+        }
+    }
+
+    async fn find(&self) -> Result<Finding, Error> {
+        if !self.keyring.check().await? {
+            return Ok(Finding::NoKey);
+        }
+        Ok(self.clocks.unfit().await?.map_or(Finding::Ready, Finding::WrongClock))
     }
 
     /// Not ready any more: the service is about to end.

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
+    ClockCheck,
     absent::Absent,
     followed::Followed,
     read_cache::{Known, ReadCache},
@@ -10,6 +11,7 @@ use super::{
 };
 use crate::{
     audit::{Actor, Audit, Event, Reason},
+    metrics::TimedWork,
     model::{
         Clock, Error, NameSet, Origin, Session, SessionId, SessionLifetime, Tally, Timestamp, User, UserId,
         error, id::uuid_v7,
@@ -346,21 +348,26 @@ impl Sessions {
     }
 
     /// Deletes expired sessions, and those of clients that are gone, every `interval`, until it is dropped.
-    pub async fn sweep(&self, interval: Duration) {
+    pub async fn sweep(&self, interval: Duration, clocks: &ClockCheck) {
         let mut swept = None;
         loop {
-            tokio::time::sleep(interval).await;
-            if let Err(error) = self.sweep_on(&mut swept).await {
+            clocks.wait(interval).await;
+            let sweeping = async {
+                match clocks.agreed_time(TimedWork::Sessions).await? {
+                    Ok(now) => self.sweep_on(&mut swept, now).await,
+                    Err(_) => Ok(()),
+                }
+            };
+            if let Err(error) = sweeping.await {
                 tracing::warn!(error = %error::chain(&error), "expired sessions stay for now");
             }
         }
     }
 
-    /// Goes on after `swept` to the end. After a failure that is how far it came, so that a sweep comes to the end however often it
+    /// Goes on after `swept` to the end, and deletes what had expired by `now`. After a failure that is how far it came, so that a sweep comes to the end however often it
     /// fails.
-    async fn sweep_on(&self, swept: &mut Option<SessionId>) -> Result<(), Error> {
+    async fn sweep_on(&self, swept: &mut Option<SessionId>, now: Timestamp) -> Result<(), Error> {
         loop {
-            let now = self.clock.now();
             *swept = self.store.sweep_sessions(*swept, self.settings.lifetime, now).await?;
             if swept.is_none() {
                 return Ok(());

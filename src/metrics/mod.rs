@@ -5,6 +5,7 @@
 
 mod audit;
 mod calls;
+mod clock;
 mod connections;
 mod database;
 mod grants;
@@ -24,6 +25,7 @@ use crate::model::Tally;
 
 pub use audit::AuditMetrics;
 pub use calls::{CallMetrics, MethodMetrics};
+pub use clock::{ClockMetrics, TimedWork};
 pub use connections::{ConnectionMetrics, Handshake, ListenerMetrics, OpenConnection};
 pub use database::DatabaseMetrics;
 pub use grants::{GrantMetrics, GrantType, LoginResult, RefreshResult};
@@ -55,6 +57,8 @@ pub struct Metrics {
     pub audit: AuditMetrics,
     /// The database.
     pub database: DatabaseMetrics,
+    /// This process's clock, beside the database's.
+    pub clock: ClockMetrics,
     registry: Registry,
     /// What is looked up when somebody reads, and not before.
     on_read: Mutex<Vec<Box<dyn Fn() + Send>>>,
@@ -82,6 +86,7 @@ impl Metrics {
             tls: TlsMetrics::register(&registry),
             audit: AuditMetrics::register(&registry),
             database: DatabaseMetrics::register(&registry),
+            clock: ClockMetrics::register(&registry),
             registry,
             on_read: Mutex::default(),
         }

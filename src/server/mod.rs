@@ -26,10 +26,11 @@ use crate::{
     audit::Audit,
     config::{Config, ConfigError, ExtAuthzAddr, ProxyConfig, Switch},
     http::OAuthDrain,
-    identity::{KeyRotation, keyring::KeyringError, passwords::Argon2Params},
+    identity::{ClockCheck, KeyRotation, keyring::KeyringError, passwords::Argon2Params},
     metrics::Metrics,
     model::{Clock, Error, KeyId},
     peer::TrustedProxies,
+    store::DatabaseClock,
 };
 
 #[cfg(any(fuzzing, test))]
@@ -139,17 +140,22 @@ impl From<KeyringError> for StartError {
 }
 
 impl Server {
-    /// Binds, opens the database, brings its schema up to date or requires that it is, and opens its keys. Nothing listens before
-    /// all of that is done.
+    /// Binds, opens the database, whose time comes from `database_clock`, brings its schema up to date or requires that it is, and opens
+    /// its keys. Nothing listens before all of that is done.
     ///
     /// # Errors
     /// If a setting cannot be used, or something that the service needs fails.
-    pub async fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
+    pub async fn start(
+        config: Config,
+        clock: Clock,
+        database_clock: DatabaseClock,
+    ) -> Result<Self, StartError> {
         let argon2 = config.passwords.argon2()?;
         let bounds = bounds::fit(&config, &argon2)?;
         let metrics = Arc::new(Metrics::new());
         let audit = open_audit_log(&config, &clock, &metrics)?;
-        let prepared = Box::pin(Self::prepare(config, argon2, bounds, audit.clone(), metrics, clock)).await;
+        let prepared = Self::prepare(config, argon2, bounds, audit.clone(), metrics, clock, database_clock);
+        let prepared = Box::pin(prepared).await;
         if prepared.is_err() {
             // A key may have been made by then.
             audit.flush(end::CLOSE_TIMEOUT).await;
@@ -164,6 +170,7 @@ impl Server {
         audit: Audit,
         metrics: Arc<Metrics>,
         clock: Clock,
+        database_clock: DatabaseClock,
     ) -> Result<Self, StartError> {
         let keys = config.tokens.keys()?;
         let tls = Tls::open(&config.tls, &clock, metrics.tls.clone()).await?;
@@ -186,8 +193,11 @@ impl Server {
         let OpenDatabase { store, master_key, description, master_key_made, .. } = database;
         let statements = metrics.database.clone();
         let store = store.observed(move |took, failed| statements.statement(took, failed));
-        let rotation = KeyRotation::new(store.clone(), master_key, keys, clock.clone(), audit.clone());
-        let foundation = Foundation { argon2, bounds, store, rotation, audit, metrics, clock };
+        let store = store.with_clock(database_clock);
+        let clocks = ClockCheck::new(store.clone(), clock.clone(), keys.leeway, metrics.clock.clone());
+        let clocks = Arc::new(clocks);
+        let rotation = KeyRotation::new(store.clone(), master_key, keys, Arc::clone(&clocks), audit.clone());
+        let foundation = Foundation { argon2, bounds, store, rotation, audit, metrics, clock, clocks };
         let parts = Parts::build(foundation, &config).await?;
         parts.readiness.check().await;
         let (grpc, http) = (grpc.listen()?, http.listen()?);
@@ -327,8 +337,8 @@ async fn work(parts: &Parts, config: &Config, tls: Option<&Arc<Tls>>) {
     // Twice within the bound, so that one reading may be late.
     let changes_interval = (config.tokens.standing_cache_max_age / 2).max(MIN_CHANGES_INTERVAL);
     tokio::join!(
-        parts.sessions.sweep(SWEEP_INTERVAL),
-        parts.clients.sweep(SWEEP_INTERVAL),
+        parts.sessions.sweep(SWEEP_INTERVAL, &parts.clocks),
+        parts.clients.sweep(SWEEP_INTERVAL, &parts.clocks),
         parts.changes.follow(
             changes_interval,
             &parts.accounts,

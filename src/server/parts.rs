@@ -9,8 +9,8 @@ use crate::{
     auth::{Authenticator, Verifier},
     config::Config,
     identity::{
-        Accounts, ChangeFeed, Clients, GoodStanding, Grants, Introspection, KeyRotation, Keyring, Passwords,
-        Readiness, Revocation, Sessions, Tokens, passwords::Argon2Params,
+        Accounts, ChangeFeed, Clients, ClockCheck, GoodStanding, Grants, Introspection, KeyRotation, Keyring,
+        Passwords, Readiness, Revocation, Sessions, Tokens, passwords::Argon2Params,
     },
     metrics::Metrics,
     model::{Clock, Error, Tally, Timestamp},
@@ -37,6 +37,7 @@ pub(super) struct Parts {
     pub(super) audit: Audit,
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: Clock,
+    pub(super) clocks: Arc<ClockCheck>,
 }
 
 /// What the parts are built on.
@@ -48,6 +49,7 @@ pub(super) struct Foundation {
     pub(super) audit: Audit,
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: Clock,
+    pub(super) clocks: Arc<ClockCheck>,
 }
 
 impl Parts {
@@ -56,11 +58,11 @@ impl Parts {
     /// # Errors
     /// If the hash threads do not start, the database does not answer, or the master key is not the one of its keys.
     pub(super) async fn build(foundation: Foundation, config: &Config) -> Result<Self, StartError> {
-        let Foundation { argon2, bounds, store, rotation, audit, metrics, clock } = foundation;
+        let Foundation { argon2, bounds, store, rotation, audit, metrics, clock, clocks } = foundation;
         let passwords = Passwords::start(argon2, config.passwords.pool(), metrics.hashing.clone())
             .map_err(Error::internal)?;
         // Before anything is read that may change.
-        let changes = ChangeFeed::open(store.clone(), clock.clone()).await?;
+        let changes = ChangeFeed::open(store.clone(), Arc::clone(&clocks)).await?;
         let followed = || changes.followed();
         let keyring = Arc::new(Keyring::open(rotation, followed()).await?);
         let accounts = Arc::new(Accounts::new(
@@ -97,7 +99,7 @@ impl Parts {
             Arc::clone(&sessions),
             config.tokens.issuer.clone(),
         ));
-        let readiness = Readiness::new(Arc::clone(&keyring), metrics.database.clone());
+        let readiness = Readiness::new(Arc::clone(&keyring), Arc::clone(&clocks), metrics.database.clone());
         watch_caches(&metrics, &verifier, &accounts, &sessions, &clients);
         watch_strangers(&metrics, store.for_strangers().tally());
         let revocation =
@@ -122,6 +124,7 @@ impl Parts {
             audit,
             metrics,
             clock,
+            clocks,
         })
     }
 }

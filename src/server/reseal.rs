@@ -1,12 +1,15 @@
 //! Owns changing the master key: every private key is sealed anew, and the embedded database's file of it replaced.
 
+use std::sync::Arc;
+
 use zeroize::Zeroizing;
 
 use super::{Missing, OpenDatabase, StartError};
 use crate::{
     audit::Audit,
     config::{Config, ConfigError},
-    identity::{KeyRotation, MasterKey},
+    identity::{ClockCheck, KeyRotation, MasterKey},
+    metrics::ClockMetrics,
     model::{Clock, Error},
 };
 
@@ -32,8 +35,10 @@ pub async fn reseal(
     let keys = config.tokens.keys()?;
     let OpenDatabase { store, master_key, master_key_file, .. } =
         OpenDatabase::for_command(&config.storage, Missing::Refused).await?;
+    let clocks = ClockCheck::new(store.clone(), Clock::system(), keys.leeway, ClockMetrics::default());
+    let clocks = Arc::new(clocks);
     let rotation =
-        |master_key| KeyRotation::new(store.clone(), master_key, keys, Clock::system(), audit.clone());
+        |master_key| KeyRotation::new(store.clone(), master_key, keys, Arc::clone(&clocks), audit.clone());
     let resealed = if let Some(file) = master_key_file {
         let refuse = |problem| ConfigError::new("--data-dir", problem);
         let replacing = file.replace().map_err(Error::internal)?;

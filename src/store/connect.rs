@@ -16,7 +16,7 @@ use sea_orm::{
 };
 
 use super::{
-    ServerUrl, Store,
+    DatabaseClock, ServerUrl, Store,
     failure::{self, Failure},
     file_use::FileUse,
     lanes::{Division, Lane, Lanes},
@@ -95,6 +95,7 @@ impl Store {
             writer,
             server: None,
             time_limit: SQLITE_ACQUIRE_TIMEOUT + SQLITE_BUSY_TIMEOUT,
+            clock: DatabaseClock::Own,
             file_use: Some(Arc::new(file_use)),
         };
         // Of processes that open a new file at once some are told that it is busy, whatever the busy timeout: it is asked again.
@@ -127,6 +128,7 @@ impl Store {
             lanes,
             server: Some((url.clone(), settings)),
             time_limit: settings.acquire_timeout + settings.statement_timeout,
+            clock: DatabaseClock::Own,
             file_use: None,
         })
     }

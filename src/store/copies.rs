@@ -14,7 +14,7 @@ use sea_orm::{
 };
 
 use super::{
-    Store,
+    DatabaseClock, Store,
     connect::{SQLITE_ACQUIRE_TIMEOUT, SQLITE_BUSY_TIMEOUT},
     failure,
     file_use::{FileUse, beside, remove_companions},
@@ -50,7 +50,15 @@ impl Store {
         // What is done to all of it takes as long as it takes: no caller waits.
         let time_limit = MIGRATION_TIMEOUT;
         let lanes = Lanes::shared(&db);
-        let store = Self { writer: db.clone(), db, lanes, server: None, time_limit, file_use: None };
+        let store = Self {
+            writer: db.clone(),
+            db,
+            lanes,
+            server: None,
+            clock: DatabaseClock::Own,
+            time_limit,
+            file_use: None,
+        };
         store.ask(|| store.db.ping()).await?;
         Ok(store)
     }

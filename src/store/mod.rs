@@ -5,6 +5,7 @@ mod batches;
 mod changes;
 mod client_assertions;
 mod clients;
+mod clock;
 mod connect;
 mod copies;
 mod entity;
@@ -31,6 +32,7 @@ use lanes::Lanes;
 
 pub use changes::{Change, SIGNING_KEYS};
 pub use clients::ClientTaken;
+pub use clock::DatabaseClock;
 pub use connect::PoolSettings;
 pub use copies::SoleUse;
 pub use foreign_table::{ForeignRows, ForeignTable};
@@ -61,6 +63,8 @@ pub struct Store {
     lanes: Box<Lanes>,
     /// The server that it is on; none for SQLite.
     server: Option<(ServerUrl, PoolSettings)>,
+    /// Where its time comes from.
+    clock: DatabaseClock,
     /// How long one operation may take, whatever it waits for.
     time_limit: Duration,
     /// Of a SQLite file: that it is used, so that nobody replaces it meanwhile.

@@ -7,14 +7,15 @@ use sea_orm::DatabaseConnection;
 use signet::{
     audit::{Audit, AuditLog},
     config::Config,
-    metrics::AuditMetrics,
+    identity::ClockCheck,
+    metrics::{AuditMetrics, ClockMetrics},
     model::{Clock, Timestamp},
     proto::identity::v1::{
         GetMeRequest, IssueTokenRequest, IssueTokenResponse, PasswordGrant, SignUpRequest, User,
         identity_service_client::IdentityServiceClient, issue_token_request::Grant,
     },
     server::{Missing, OpenDatabase, Server, Started},
-    store::Store,
+    store::{DatabaseClock, Store},
 };
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -146,7 +147,20 @@ impl TestServer {
 
     /// A server on the data of one that was stopped.
     pub(crate) async fn start_in(data: Data, clock: Clock, args: &[&str]) -> Self {
-        let server = Box::pin(Server::start(config(&data, args), clock.clone())).await.unwrap();
+        // The hand turns all clocks.
+        let database_clock = DatabaseClock::Given(clock.clone());
+        Self::start_with(data, clock, database_clock, args).await
+    }
+
+    /// The same, with a database whose time comes from `database_clock`.
+    pub(crate) async fn start_with(
+        data: Data,
+        clock: Clock,
+        database_clock: DatabaseClock,
+        args: &[&str],
+    ) -> Self {
+        let starting = Server::start(config(&data, args), clock.clone(), database_clock);
+        let server = Box::pin(starting).await.unwrap();
         let started = server.started().clone();
         let stop = CancellationToken::new();
         let token = stop.clone();
@@ -185,7 +199,13 @@ impl TestServer {
 
     /// The database, opened beside the server, as another process would.
     pub(crate) async fn store(&self) -> Store {
-        self.data.store().await
+        self.data.store().await.with_clock(DatabaseClock::Given(self.clock.clone()))
+    }
+
+    /// Whether the clock of another process, which changes the keys in `store`, agrees with the database's.
+    pub(crate) fn clocks(&self, store: &Store) -> Arc<ClockCheck> {
+        let leeway = config(&self.data, &[]).tokens.clock_leeway;
+        Arc::new(ClockCheck::new(store.clone(), self.clock.clone(), leeway, ClockMetrics::default()))
     }
 
     /// What HTTP answers to a GET: status, headers, body.

@@ -24,8 +24,9 @@ async fn elsewhere(server: &TestServer) -> KeyRotation {
 
 async fn with_master_key(server: &TestServer, master_key: MasterKey) -> KeyRotation {
     let settings = config(&server.data, &[]).tokens.keys().unwrap();
-    let clock = server.clock.clone();
-    KeyRotation::new(server.store().await, master_key, settings, clock, unaudited(&server.clock))
+    let store = server.store().await;
+    let clocks = server.clocks(&store);
+    KeyRotation::new(store, master_key, settings, clocks, unaudited(&server.clock))
 }
 
 async fn log_in(client: &mut Client) -> (String, String) {

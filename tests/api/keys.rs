@@ -6,6 +6,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use signet::{
     model::Clock,
     server::{Server, StartError},
+    store::DatabaseClock,
 };
 use tonic::Code;
 
@@ -162,7 +163,7 @@ async fn the_keys_of_the_schema_before_go_on_signing_and_are_replaced_in_their_t
 }
 
 async fn refusal(data: &Data, args: &[&str]) -> String {
-    match Server::start(config(data, args), Clock::system()).await {
+    match Server::start(config(data, args), Clock::system(), DatabaseClock::Own).await {
         Err(StartError::Config(error)) => error.to_string(),
         Err(StartError::Failed(error)) => panic!("not a setting: {error}"),
         Ok(_) => panic!("it started"),

@@ -20,6 +20,11 @@ async fn update(client: &mut Client, token: &str, user: User, mask: &[&str]) -> 
     Ok(client.0.update_me(request).await?.into_inner().user.unwrap())
 }
 
+/// Changes the name to show, which other processes are told of.
+pub(crate) async fn rename(client: &mut Client, token: &str, name: &str) -> Result<User, Status> {
+    update(client, token, profile(None, Some(name)), &["display_name"]).await
+}
+
 async fn change_password(client: &mut Client, token: &str, current: &str, new: &str) -> Result<(), Status> {
     let request =
         ChangePasswordRequest { current_password: current.to_owned(), new_password: new.to_owned() };

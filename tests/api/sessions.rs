@@ -343,7 +343,7 @@ async fn beyond_a_thousand_sessions_of_a_user_a_login_ends_the_one_that_was_unus
     elsewhere.get_me(&unused).await.unwrap();
     let bob = client.token_of_new("bob").await;
     server.clock.advance(Duration::from_mins(1));
-    insert_sessions(&server, 998, user, "signet").await;
+    insert_sessions(&server.data, server.clock.now(), 998, user, "signet").await;
     server.clock.advance(Duration::from_mins(1));
     client.refresh(&refresh).await.unwrap();
     for token in [&phone, &unused] {

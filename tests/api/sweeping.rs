@@ -7,16 +7,21 @@ use sea_orm::{
     sea_query::{Expr, ExprTrait, Query, SimpleExpr},
 };
 use signet::{
-    model::{UserId, id::uuid_v7},
+    model::{Timestamp, UserId, id::uuid_v7},
     store::BATCH,
 };
 use uuid::Uuid;
 
-use crate::harness::{PASSWORD, TestServer, config};
+use crate::harness::{Data, PASSWORD, TestServer, config};
 
-/// Opens `count` sessions of `user` with the client `client_id` behind the service's back, as of now. Nobody has their tokens.
-pub(crate) async fn insert_sessions(server: &TestServer, count: usize, user: UserId, client_id: &str) {
-    let now = server.clock.now();
+/// Opens `count` sessions of `user` with the client `client_id` behind the service's back, as of `now`. Nobody has their tokens.
+pub(crate) async fn insert_sessions(
+    data: &Data,
+    now: Timestamp,
+    count: usize,
+    user: UserId,
+    client_id: &str,
+) {
     let time = now.as_micros();
     let columns = ["id", "user_id", "client_id", "scope", "create_time", "last_use_time"];
     let rows = (0..count).map(|_| {
@@ -26,7 +31,7 @@ pub(crate) async fn insert_sessions(server: &TestServer, count: usize, user: Use
         row
     });
     let columns = columns.into_iter().chain(["refresh_newest", "refresh_salt"]);
-    insert(&server.data.connect().await, "sessions", &columns.collect::<Vec<_>>(), rows).await;
+    insert(&data.connect().await, "sessions", &columns.collect::<Vec<_>>(), rows).await;
 }
 
 async fn insert(
@@ -57,22 +62,24 @@ async fn a_sweep_looks_at_all_sessions_a_page_at_a_time_and_deletes_those_that_a
     let mut client = server.client().await;
     let alice = client.sign_up("alice", PASSWORD).await.unwrap();
     let user = UserId(alice.id.parse().unwrap());
-    insert_sessions(&server, 700, user, "signet").await;
+    insert_sessions(&server.data, server.clock.now(), 700, user, "signet").await;
     let token = client.log_in("alice", PASSWORD).await.unwrap().refresh_token.unwrap();
     server.clock.advance(Duration::from_hours(10 * 24));
     client.refresh(&token).await.unwrap();
-    insert_sessions(&server, 600, user, "signet").await;
+    // It would sweep, too, when the clock is turned.
+    let (data, clock) = server.stop().await;
+    insert_sessions(&data, clock.now(), 600, user, "signet").await;
     // A client that there is not.
     let gone = Uuid::now_v7().to_string();
-    insert_sessions(&server, 600, user, &gone).await;
-    server.clock.advance(Duration::from_hours(5 * 24));
+    insert_sessions(&data, clock.now(), 600, user, &gone).await;
+    clock.advance(Duration::from_hours(5 * 24));
 
-    let (store, db) = (server.store().await, server.data.connect().await);
-    let lifetime = config(&server.data, &[]).sessions().lifetime;
+    let (store, db) = (data.store().await, data.connect().await);
+    let lifetime = config(&data, &[]).sessions().lifetime;
     let (mut pages, mut after) = (0, None);
     loop {
         let before = count(&db, "sessions", Expr::value(true)).await;
-        after = store.sweep_sessions(after, lifetime, server.clock.now()).await.unwrap();
+        after = store.sweep_sessions(after, lifetime, clock.now()).await.unwrap();
         pages += 1;
         let deleted = before - count(&db, "sessions", Expr::value(true)).await;
         assert!(deleted <= i64::try_from(BATCH).unwrap(), "{deleted}");
@@ -84,7 +91,8 @@ async fn a_sweep_looks_at_all_sessions_a_page_at_a_time_and_deletes_those_that_a
     // Those that were opened later, and the one that was refreshed meanwhile.
     assert_eq!(count(&db, "sessions", Expr::col("client_id").eq("signet")).await, 601);
     assert_eq!(count(&db, "sessions", Expr::col("client_id").eq(gone)).await, 0);
-    assert!(client.log_in("alice", PASSWORD).await.is_ok());
+    let server = TestServer::start_in(data, clock, &[]).await;
+    assert!(server.client().await.log_in("alice", PASSWORD).await.is_ok());
 }
 
 #[tokio::test]

@@ -9,11 +9,13 @@ mod secret;
 use std::{sync::Arc, time::Duration};
 
 use super::{
+    ClockCheck,
     followed::Followed,
     read_cache::{Known, ReadCache},
 };
 use crate::{
     audit::Audit,
+    metrics::TimedWork,
     model::{Client, ClientId, Clock, Error, Tally, error},
     store::{Store, Strangers},
 };
@@ -134,10 +136,16 @@ impl Clients {
     }
 
     /// Deletes what is remembered of assertions that have expired, every `interval`, until it is dropped.
-    pub async fn sweep(&self, interval: Duration) {
+    pub async fn sweep(&self, interval: Duration, clocks: &ClockCheck) {
         loop {
-            tokio::time::sleep(interval).await;
-            if let Err(error) = self.store.delete_expired_assertions(self.clock.now()).await {
+            clocks.wait(interval).await;
+            let sweeping = async {
+                match clocks.agreed_time(TimedWork::Assertions).await? {
+                    Ok(now) => self.store.delete_expired_assertions(now).await,
+                    Err(_) => Ok(()),
+                }
+            };
+            if let Err(error) = sweeping.await {
                 tracing::warn!(error = %error::chain(&error), "expired assertions stay for now");
             }
         }

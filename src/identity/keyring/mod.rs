@@ -18,7 +18,7 @@ use arc_swap::ArcSwap;
 use jsonwebtoken::jwk::JwkSet;
 use tokio::{sync::Mutex, time::timeout};
 
-use super::followed::Followed;
+use super::{clock_check::ClockOffset, followed::Followed};
 use crate::{
     audit::{Actor, Event},
     auth::{KeySet, Keys},
@@ -290,6 +290,9 @@ pub enum KeyringError {
         /// From when it signs.
         sign_time: Timestamp,
     },
+    /// By a wrong time a key would sign too early or too late.
+    #[error("this machine's clock is {0}: no signing key is made until they agree")]
+    WrongClock(ClockOffset),
     /// The database, or a key, failed.
     #[error(transparent)]
     Failed(#[from] Error),

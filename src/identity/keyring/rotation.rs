@@ -1,6 +1,6 @@
 //! Owns every change of the stored keys: the first one, the next one, revoking, deleting, sealing anew.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use uuid::Uuid;
 
@@ -11,7 +11,8 @@ use super::{
 };
 use crate::{
     audit::{Actor, Audit, Entry, Event, Pending},
-    identity::MasterKey,
+    identity::{ClockCheck, MasterKey},
+    metrics::TimedWork,
     model::{Clock, Error, KeyId, SigningAlg, Timestamp, id::uuid_v7},
     store::{KeyChange, Lease, Store, StoredKey},
 };
@@ -25,7 +26,7 @@ pub struct KeyRotation {
     store: Store,
     master_key: MasterKey,
     settings: KeySettings,
-    clock: Clock,
+    clocks: Arc<ClockCheck>,
     audit: Audit,
     /// This process, among those that share the database.
     id: Uuid,
@@ -51,17 +52,17 @@ pub struct NextKey {
 }
 
 impl KeyRotation {
-    /// Changes the keys in `store`, which `master_key` seals, and tells `audit`.
+    /// Changes the keys in `store`, which `master_key` seals, by the time of `clocks`, and tells `audit`.
     #[must_use]
     pub fn new(
         store: Store,
         master_key: MasterKey,
         settings: KeySettings,
-        clock: Clock,
+        clocks: Arc<ClockCheck>,
         audit: Audit,
     ) -> Self {
-        let id = uuid_v7(clock.now(), &mut rand::rng());
-        Self { store, master_key, settings, clock, audit, id }
+        let id = uuid_v7(clocks.clock().now(), &mut rand::rng());
+        Self { store, master_key, settings, clocks, audit, id }
     }
 
     pub(super) const fn store(&self) -> &Store {
@@ -76,8 +77,8 @@ impl KeyRotation {
         &self.settings
     }
 
-    pub(super) const fn clock(&self) -> &Clock {
-        &self.clock
+    pub(super) fn clock(&self) -> &Clock {
+        self.clocks.clock()
     }
 
     pub(super) const fn audit(&self) -> &Audit {
@@ -89,7 +90,8 @@ impl KeyRotation {
     /// replace each other's keys for ever.
     ///
     /// # Errors
-    /// [`KeyringError::WrongMasterKey`] if a stored key does not open: then nothing is written.
+    /// [`KeyringError::WrongMasterKey`] if a stored key does not open, [`KeyringError::WrongClock`] if there is no key and this
+    /// process's clock disagrees with the database's: then nothing is written.
     pub async fn ensure(&self) -> Result<(), KeyringError> {
         let alg = self.settings.alg;
         let of_alg = |key: Option<&StoredKey>| key.is_some_and(|key| key.alg == alg.name());
@@ -98,9 +100,16 @@ impl KeyRotation {
         if of_alg(stored.last()) {
             return Ok(());
         }
+        if let Err(offset) = self.clocks.agreed_time(TimedWork::SigningKeys).await? {
+            if stored.is_empty() {
+                return Err(KeyringError::WrongClock(offset));
+            }
+            tracing::warn!(alg = %alg, "no key of the configured algorithm is made: start again when the clocks agree");
+            return Ok(());
+        }
         let key = PrivateKey::make(alg).await?;
         let kid = key.kid.clone();
-        let now = self.clock.now();
+        let now = self.clock().now();
         let made = self.change(Lease::of_operator(self.id), BY_SERVICE, |stored| {
             if stored.is_empty() {
                 return Ok(KeyChange { insert: Some(self.row(&key, now, now)?), ..KeyChange::default() });
@@ -133,7 +142,7 @@ impl KeyRotation {
     /// [`KeyringError::WrongMasterKey`] if the stored keys have been sealed with another master key: a key of this process would
     /// then open for no other.
     pub(super) async fn tend(&self, known: &[StoredKey]) -> Result<bool, KeyringError> {
-        let now = self.clock.now();
+        let now = self.clock().now();
         let gone = |stored: &[StoredKey]| -> Vec<KeyId> {
             staged(stored, now)
                 .iter()
@@ -146,12 +155,15 @@ impl KeyRotation {
         if gone(known).is_empty() && due(known).is_none() {
             return Ok(false);
         }
+        if self.clocks.agreed_time(TimedWork::SigningKeys).await?.is_err() {
+            return Ok(false);
+        }
         let next = match (due(known), known.last()) {
             (Some(_), Some(newest)) => Some(PrivateKey::make(algorithm(newest)?).await?),
             _ => None,
         };
         // The time that a key is published before it signs begins when it is stored, not when it is made.
-        let now = self.clock.now();
+        let now = self.clock().now();
         let (mut published, mut deleted) = (None, Vec::new());
         let changed = self
             .change(Lease::of_leader(self.id), BY_SERVICE, |stored| {
@@ -181,10 +193,11 @@ impl KeyRotation {
     /// Publishes the next key, of the algorithm of the newest, or with `at_once` has it sign from now on.
     ///
     /// # Errors
-    /// [`KeyringError::AlreadyPublished`] if the next key is published, and not to sign at once.
+    /// [`KeyringError::AlreadyPublished`] if the next key is published, and not to sign at once; [`KeyringError::WrongClock`].
     pub async fn rotate(&self, at_once: bool) -> Result<NextKey, KeyringError> {
+        self.clocks.agreed_time(TimedWork::SigningKeys).await?.map_err(KeyringError::WrongClock)?;
         let spare = self.spare().await?;
-        let now = self.clock.now();
+        let now = self.clock().now();
         let mut answer = None;
         self.change(Lease::of_operator(self.id), BY_OPERATOR, |stored| {
             self.check_master_key(stored)?;
@@ -216,7 +229,7 @@ impl KeyRotation {
             return Err(no_such_key());
         }
         let spare = self.spare().await?;
-        let now = self.clock.now();
+        let now = self.clock().now();
         let mut answer = None;
         let by = Doing { actor: Actor::Operator, compromised: Some(kid) };
         self.change(Lease::of_operator(self.id), by, |stored| {
@@ -318,7 +331,7 @@ impl KeyRotation {
             pending.extend(self.events(&change, stored, by).into_iter().map(|entry| self.audit.begin(entry)));
             Ok::<_, KeyringError>(change)
         };
-        let changed = self.store.change_signing_keys(lease, self.clock.now(), decide).await?;
+        let changed = self.store.change_signing_keys(lease, self.clock().now(), decide).await?;
         for event in pending {
             event.done_if(changed);
         }

@@ -1,5 +1,6 @@
 //! Owns what must be alike on every database: run on SQLite by `cargo test`, and on servers by `scripts/databases`.
 
+mod clocks;
 mod outage;
 mod races;
 mod relay;

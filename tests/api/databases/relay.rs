@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use signet::model::Clock;
+use signet::{model::Clock, store::DatabaseClock};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy},
     net::{TcpListener, TcpStream},
@@ -114,5 +114,6 @@ pub(crate) async fn behind_relay(delay: Duration, args: &[&str]) -> Option<(Test
     let relay = Relay::to(server.to_owned(), delay).await;
     let url = format!("--database-url={scheme}://{user}@{}/{name}", relay.addr);
     let args = [&[url.as_str()], &LIMITS[..], args].concat();
-    Some((TestServer::start_in(data, Clock::system(), &args).await, relay))
+    let server = TestServer::start_with(data, Clock::system(), DatabaseClock::Own, &args).await;
+    Some((server, relay))
 }

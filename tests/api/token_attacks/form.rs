@@ -236,13 +236,9 @@ fn no_bytes_but_a_genuine_token_are_ever_believed() {
         let master_key = MasterKey::from_hex(&hex).unwrap();
         let store = target.server.store().await;
         let settings = config(&target.server.data, &[]).tokens.keys().unwrap();
-        let rotation = KeyRotation::new(
-            store,
-            master_key,
-            settings,
-            target.server.clock.clone(),
-            unaudited(&target.server.clock),
-        );
+        let clocks = target.server.clocks(&store);
+        let audit = unaudited(&target.server.clock);
+        let rotation = KeyRotation::new(store, master_key, settings, clocks, audit);
         let keyring = Keyring::open(rotation, Arc::default()).await.unwrap();
         (target, keyring)
     });

@@ -1,0 +1,76 @@
+//! Owns what is measured of this process's clock beside the database's.
+
+use prometheus::{Gauge, IntCounterVec, Registry};
+
+use super::series;
+
+/// What is not done while the clocks disagree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimedWork {
+    /// Deleting expired sessions.
+    Sessions,
+    /// Deleting expired assertions of clients.
+    Assertions,
+    /// Deleting changes that everybody has read.
+    Changes,
+    /// Publishing the next signing key, and deleting the oldest.
+    SigningKeys,
+}
+
+impl TimedWork {
+    const ALL: [Self; 4] = [Self::Sessions, Self::Assertions, Self::Changes, Self::SigningKeys];
+
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Sessions => "sessions",
+            Self::Assertions => "assertions",
+            Self::Changes => "changes",
+            Self::SigningKeys => "signing_keys",
+        }
+    }
+}
+
+/// The clock.
+#[derive(Clone, Debug)]
+pub struct ClockMetrics {
+    offset: Gauge,
+    withheld: IntCounterVec,
+}
+
+impl ClockMetrics {
+    pub(super) fn register(registry: &Registry) -> Self {
+        let withheld = series::counters(
+            registry,
+            "signet_clock_withheld_total",
+            "Work that was not done since this process's clock and the database's were too far apart.",
+            &["work"],
+        );
+        for work in TimedWork::ALL {
+            withheld.with_label_values(&[work.label()]);
+        }
+        let offset = series::gauge(
+            registry,
+            "signet_clock_offset_seconds",
+            "By how much this process's clock was ahead of the database's when they were last compared, beyond the round trip; \
+             negative if it was behind.",
+        );
+        Self { offset, withheld }
+    }
+
+    /// The clock was found to be ahead by so many seconds, or behind by as many below zero.
+    pub fn offset(&self, seconds: f64) {
+        self.offset.set(seconds);
+    }
+
+    /// `work` was not done.
+    pub fn withheld(&self, work: TimedWork) {
+        self.withheld.with_label_values(&[work.label()]).inc();
+    }
+}
+
+impl Default for ClockMetrics {
+    /// For a clock that nobody watches.
+    fn default() -> Self {
+        Self::register(&Registry::new())
+    }
+}

@@ -53,17 +53,32 @@ struct Progress {
     ends: VecDeque<(Duration, i64)>,
     /// The places after that oldest one that have been heeded.
     heeded: BTreeSet<i64>,
+    /// Where a reading had to begin when the change there was found to be gone.
+    gone: Option<i64>,
 }
 
 impl Progress {
     /// As of the place `passed`, before which nothing comes any more.
     fn from(passed: (Duration, i64)) -> Self {
-        Self { ends: VecDeque::from([passed]), heeded: BTreeSet::new() }
+        Self { ends: VecDeque::from([passed]), heeded: BTreeSet::new(), gone: None }
     }
 
     /// Where a reading has to begin.
     fn begin(&self) -> i64 {
         self.ends.front().map_or(0, |(_, place)| *place)
+    }
+
+    /// Whether changes may have been deleted before they were read, if `first` is the first that there is from [`Self::begin`] on. Says
+    /// so once.
+    ///
+    /// The change where a reading begins has been read before, and stays in the feed as long as whoever reads it is in time
+    /// ([`Store::delete_changes_before`]). Once it is gone, others after it may be, too. No clock tells that as surely: while a machine
+    /// sleeps, or is moved to another, its clocks may stand still.
+    fn has_missed(&mut self, first: Option<i64>) -> bool {
+        let begin = self.begin();
+        // Nothing had been told before.
+        let is_there = begin == 0 || first == Some(begin);
+        !is_there && self.gone.replace(begin) != Some(begin)
     }
 
     /// Notes that everything after [`Self::begin`] was read from `begun` to `ended`, up to `place`, if changes may come as late as
@@ -91,7 +106,10 @@ impl ChangeFeed {
     pub async fn open(store: Store, clocks: Arc<ClockCheck>) -> Result<Self, Error> {
         let opened = clocks.clock().monotonic();
         let passed = store.newest_change_before(clocks.clock().now().before(PASSED)).await?;
-        Ok(Self { opened: (opened, passed), store, clocks, followed: Arc::default() })
+        let followed = Arc::<Followed>::default();
+        // Nothing that is older is remembered.
+        followed.advance(opened);
+        Ok(Self { opened: (opened, passed), store, clocks, followed })
     }
 
     /// Until when it has been read, for those who remember.
@@ -153,18 +171,31 @@ impl ChangeFeed {
         keyring: &Keyring,
     ) -> Result<(), Error> {
         let begun = self.clocks.clock().monotonic();
-        if begun.saturating_sub(self.followed.until()) > GAP {
+        let forget_all = || {
             accounts.forget_all();
             sessions.forget_all();
             clients.forget_all();
             keyring.note_change();
+        };
+        if begun.saturating_sub(self.followed.until()) > GAP {
+            forget_all();
         }
-        let mut place = progress.begin();
+        let resumed = progress.begin();
+        // With the change there, which has been read: should it be gone, others may be.
+        let mut place = resumed.saturating_sub(1);
         loop {
             let changes = self.store.changes(place, PAGE).await?;
+            if place < resumed && progress.has_missed(changes.first().map(|change| change.id)) {
+                tracing::warn!(
+                    "changes of other processes were deleted before this one had read them, as when its machine sleeps: what it \
+                     remembers is read anew"
+                );
+                forget_all();
+            }
+            place = place.max(resumed);
             for change in &changes {
                 place = change.id;
-                if !progress.heeded.insert(change.id) {
+                if change.id == resumed || !progress.heeded.insert(change.id) {
                     continue;
                 }
                 if change.subject == SIGNING_KEYS {
@@ -211,6 +242,19 @@ mod tests {
         progress.done(s(65), s(65), 12, late);
         progress.done(s(66), s(66), 12, late);
         assert_eq!((progress.begin(), progress.ends.len()), (10, 3), "11 may yet come");
+    }
+
+    #[test]
+    fn a_change_that_was_read_and_is_gone_tells_once_that_others_may_have_been_missed() {
+        let mut progress = Progress::from((s(0), 0));
+        assert!(!progress.has_missed(None) && !progress.has_missed(Some(9)), "nothing had been told before");
+        progress.done(s(1), s(1), 9, Duration::ZERO);
+        assert!(!progress.has_missed(Some(9)));
+        assert!(progress.has_missed(Some(12)));
+        assert!(!progress.has_missed(Some(12)), "said before");
+        progress.done(s(2), s(2), 12, Duration::ZERO);
+        assert!(!progress.has_missed(Some(12)));
+        assert!(progress.has_missed(None), "the feed is another one");
     }
 
     #[test]

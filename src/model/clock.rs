@@ -103,7 +103,7 @@ impl FromStr for Timestamp {
 /// Where the time comes from: the machine, or a hand that turns it in tests.
 #[derive(Clone, Debug)]
 pub struct Clock {
-    started: Instant,
+    started: Duration,
     /// Microseconds since the epoch, if a hand turns this clock.
     hand: Option<Arc<AtomicI64>>,
 }
@@ -111,9 +111,8 @@ pub struct Clock {
 impl Clock {
     /// The machine's clock.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "this is the clock that the others are told to take")]
     pub fn system() -> Self {
-        Self { started: Instant::now(), hand: None }
+        Self { started: machine_monotonic(), hand: None }
     }
 
     /// A clock that stands at `start` until [`Self::advance`] turns it.
@@ -141,14 +140,30 @@ impl Clock {
         Timestamp(i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX))
     }
 
-    /// The monotonic clock, for ages: never goes back. Its zero means nothing.
+    /// The monotonic clock, for ages: never goes back, and on Linux goes on while the machine sleeps. Its zero means nothing.
     #[must_use]
     pub fn monotonic(&self) -> Duration {
         self.hand.as_ref().map_or_else(
-            || self.started.elapsed(),
+            || machine_monotonic().saturating_sub(self.started),
             |hand| Duration::from_micros(hand.load(Ordering::SeqCst).unsigned_abs()),
         )
     }
+}
+
+/// The machine's monotonic clock, sleep included: what was remembered before is as old as it is.
+#[cfg(all(target_os = "linux", feature = "auth"))]
+fn machine_monotonic() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default())
+}
+
+/// The machine's monotonic clock.
+#[cfg(not(all(target_os = "linux", feature = "auth")))]
+#[expect(clippy::disallowed_methods, reason = "this is the clock that the others are told to take")]
+fn machine_monotonic() -> Duration {
+    static STARTED: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
+    STARTED.elapsed()
 }
 
 /// The moment by which a call must be answered, on the machine's monotonic clock.
@@ -229,6 +244,19 @@ mod tests {
         ] {
             assert!(micros(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn the_machines_monotonic_clock_goes_on() {
+        let clock = Clock::system();
+        let mut last = clock.monotonic();
+        let begun = last;
+        while last == begun {
+            let now = clock.monotonic();
+            assert!(now >= last);
+            last = now;
+        }
+        assert!(last < Duration::from_mins(1), "it counts from when it was made");
     }
 
     #[test]

@@ -50,12 +50,6 @@ impl Store {
         Ok(self.ask(|| query.clone().one(&self.lanes.service.reader)).await?.map_or(0, |row| row.id))
     }
 
-    /// The place of the newest change; zero if there has been none.
-    async fn newest_change(&self) -> Result<i64, Error> {
-        let newest = self.ask(|| Entity::find().order_by_desc(Column::Id).one(&self.db)).await?;
-        Ok(newest.map_or(0, |row| row.id))
-    }
-
     /// The changes after the place `after`, in their order; at most `limit`.
     ///
     /// # Errors
@@ -66,25 +60,28 @@ impl Store {
         Ok(rows.into_iter().map(|row| Change { id: row.id, subject: row.subject }).collect())
     }
 
-    /// Deletes the changes made before `time`, but never the newest: its place must not be used again.
+    /// Deletes the changes made before `time`, but the newest of them. So the newest of all stays, whose place must not be used again;
+    /// and so does the last one that a process has read, as long as it has read all that were made before `time`.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn delete_changes_before(&self, time: Timestamp) -> Result<(), Error> {
-        let newest = self.newest_change().await?;
         let rows = Entity::find().select_only().columns([Column::Id, Column::CreateTime]);
-        let rows = rows.filter(Column::Id.lt(newest)).order_by_asc(Column::Id).limit(BATCH as u64);
-        let mut after = 0;
+        let rows = rows.order_by_asc(Column::Id).limit(BATCH as u64);
+        let (mut after, mut newest) = (0, None);
         loop {
             let page = rows.clone().filter(Column::Id.gt(after));
             let page: Vec<(i64, i64)> = self.ask(|| page.clone().into_tuple().all(&self.db)).await?;
             let old = page.iter().filter(|(_, create_time)| *create_time < time.as_micros());
-            let old: Vec<_> = old.map(|(id, _)| *id).collect();
+            // The one that was kept so far first, since it is not the newest if there is another.
+            let mut old: Vec<_> = newest.into_iter().chain(old.map(|(id, _)| *id)).collect();
+            let found = old.len() > usize::from(newest.is_some());
+            newest = old.pop();
             self.delete_rows::<Entity, _>(Column::Id, &old, Condition::all()).await?;
             match page.last() {
                 // They lie in the order of their making, but for the clocks of the processes: after a page that has no old one
                 // comes none.
-                Some((last, _)) if !old.is_empty() => after = *last,
+                Some((last, _)) if found => after = *last,
                 _ => return Ok(()),
             }
         }

@@ -96,7 +96,7 @@ async fn a_sweep_looks_at_all_sessions_a_page_at_a_time_and_deletes_those_that_a
 }
 
 #[tokio::test]
-async fn any_number_of_old_changes_goes_from_the_feed_but_never_the_newest() {
+async fn any_number_of_old_changes_goes_from_the_feed_but_never_the_newest_of_them() {
     let server = TestServer::start(&[]).await;
     let (store, db) = (server.store().await, server.data.connect().await);
     let now = server.clock.now();
@@ -106,7 +106,8 @@ async fn any_number_of_old_changes_goes_from_the_feed_but_never_the_newest() {
     let times = (0..1_200).map(|place| if place == 499 { hour(2) } else { hour(0) });
     insert(&db, "changes", &["subject", "create_time"], times.chain([hour(2)]).map(row)).await;
     store.delete_changes_before(now.after(Duration::from_hours(1))).await.unwrap();
-    assert_eq!(count(&db, "changes", Expr::value(true)).await, 2);
+    // The newest of the old, where a process that has read no further goes on, and the two that are not old.
+    assert_eq!(count(&db, "changes", Expr::value(true)).await, 3);
     store.delete_changes_before(now.after(Duration::from_hours(3))).await.unwrap();
     assert_eq!(count(&db, "changes", Expr::value(true)).await, 1);
 }

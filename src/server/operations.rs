@@ -20,11 +20,11 @@ use crate::{
 const SETTING: &str = "--operations-addr";
 
 /// The most connections: a few of Prometheus, of the orchestrator, and of people. They are counted apart from those of callers.
-pub(super) const MAX_CONNECTIONS: usize = 64;
+pub(super) const MAX_CONNECTIONS: usize = 32;
 
 /// Of these those of one peer, and of one site.
 const MAX_CONNECTIONS_PER_PEER: usize = 16;
-const MAX_CONNECTIONS_PER_SITE: usize = 32;
+const MAX_CONNECTIONS_PER_SITE: usize = 24;
 
 /// The most requests that one connection may have open, and that all of them may.
 const MAX_CONCURRENT_STREAMS: u32 = 16;
@@ -34,7 +34,7 @@ const MAX_STREAMS: usize = 256;
 const MAX_PENDING_BYTES: usize = 4 * 1_024 * 1_024;
 
 /// What all of that may come to.
-pub(super) const MAX_BYTES: u64 = 10 * 1_024 * 1_024;
+pub(super) const MAX_BYTES: u64 = 7 * 1_024 * 1_024;
 
 /// The names that lead nowhere but to the machine, or the cluster, of whoever asks.
 const LOCAL_HOSTS: [&str; 3] = ["localhost", "*.svc", "*.svc.cluster.local"];

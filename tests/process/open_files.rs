@@ -46,7 +46,7 @@ async fn with_256_files_400_connections_to_one_address_starve_neither_the_other_
         assert_eq!(service.http_status(path).await, 200, "{path}");
     }
     let open = held.into_iter().filter_map(|stream| (!is_closed(stream)).then_some(())).count();
-    assert!((16..128).contains(&open), "{open} are open");
+    assert!((8..128).contains(&open), "{open} are open");
     let finished = service.stop().await;
     for what in ["the process may open no more files", "could not be accepted"] {
         assert!(!finished.stderr.contains(what), "{finished:?}");

@@ -25,11 +25,16 @@ struct Connection {
     ending: OnceLock<Ending>,
     /// The calls whose answers are not complete.
     calls: AtomicUsize,
+    /// The calls that were answered.
+    answered_calls: AtomicU32,
     /// When an answer was given last, or the connection began: milliseconds of the monotonic clock.
     last_answer: AtomicU64,
     /// The answers, and pieces of answers, that nobody has taken yet.
     answers: AtomicU32,
 }
+
+/// The most that a connection can be worth: whoever makes more calls on it is no more a stranger for that.
+const MOST_WORTH: u32 = 4;
 
 /// Why this service ends a connection before its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +82,7 @@ impl ConnectionHandle {
             retired: CancellationToken::new(),
             ending: OnceLock::new(),
             calls: AtomicUsize::new(0),
+            answered_calls: AtomicU32::new(0),
             last_answer: AtomicU64::new(now),
             answers: AtomicU32::new(0),
         }))
@@ -144,6 +150,12 @@ impl ConnectionHandle {
         self.0.calls.load(Ordering::Relaxed) == 0
     }
 
+    /// What the connection has been good for, from 0 (no call was answered) to [`MOST_WORTH`] (eight or more).
+    pub(crate) fn worth(&self) -> u32 {
+        let answered = self.0.answered_calls.load(Ordering::Relaxed);
+        (u32::BITS - answered.leading_zeros()).min(MOST_WORTH)
+    }
+
     /// How long before `now` the last answer was given.
     pub(crate) fn unanswered_for(&self, now: Duration) -> Duration {
         now.saturating_sub(Duration::from_millis(self.0.last_answer.load(Ordering::Relaxed)))
@@ -174,7 +186,9 @@ impl OpenCall {
 impl Drop for OpenCall {
     fn drop(&mut self) {
         let ConnectionHandle(connection) = &self.connection;
-        if !self.is_answered && connection.clock.monotonic().saturating_sub(self.begun) >= PATIENT {
+        if self.is_answered {
+            connection.answered_calls.fetch_add(1, Ordering::Relaxed);
+        } else if connection.clock.monotonic().saturating_sub(self.begun) >= PATIENT {
             connection.answers.fetch_add(1, Ordering::Relaxed);
         }
         connection.calls.fetch_sub(1, Ordering::Relaxed);

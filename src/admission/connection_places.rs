@@ -1,6 +1,7 @@
 //! Owns who may have how many connections of one listener, and which of them end for others when places run short.
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -16,6 +17,10 @@ const ASKED_TO_END: usize = 8;
 
 /// The last one in so many places is kept free: what is idle is cut for it.
 const CUT: usize = 16;
+
+/// A peer that has more than one in so many places gives up connections before all others. Below that, who has most says little: a host
+/// with ten connections that are used is no worse than two hundred with one each that are not.
+const LARGE_PEER: usize = 16;
 
 /// How many connections are looked at for one that may end: beyond it, a flood would buy too much work by each connection.
 const MOST_LOOKED_AT: usize = 1_024;
@@ -81,6 +86,10 @@ struct PeerConnections {
     connections: HashMap<u64, Held>,
 }
 
+/// Of idle connections the highest ends first: of a peer that has no more than its share; how many connections that has, if it is a
+/// large one; what the connection has been good for; how long it is idle.
+type Rank = (bool, usize, Reverse<u32>, Duration);
+
 #[derive(Debug)]
 struct Held {
     connection: ConnectionHandle,
@@ -142,9 +151,9 @@ impl ConnectionPlaces {
             return Err(NoPlace::Peer);
         }
         if open.count - open.cut >= self.max - self.max / CUT {
-            open.end_one(Need::Now, now, self.stale_after);
+            open.end_one(Need::Now, now, self);
         } else if open.count >= self.max - self.max / ASKED_TO_END {
-            open.end_one(Need::Soon, now, self.stale_after);
+            open.end_one(Need::Soon, now, self);
         }
         // One that was cut keeps its place until it has gone.
         if open.count >= self.max {
@@ -161,7 +170,7 @@ impl ConnectionPlaces {
 
     /// Ends a connection that is idle at `now`, if there is one: the system has no more room for another.
     pub(crate) fn make_room(&self, now: Duration) {
-        lock(&self.open).end_one(Need::Files, now, self.stale_after);
+        lock(&self.open).end_one(Need::Files, now, self);
     }
 
     /// The peer that has most connections, and how many.
@@ -216,37 +225,41 @@ impl Open {
         }
     }
 
-    /// Ends the connection that is idle for longest, of the peer that has most of them; if none is idle, and one must end now, the one
-    /// that has answered nothing for longest.
-    fn end_one(&mut self, need: Need, now: Duration, stale_after: Duration) {
+    /// Ends a connection that is idle: of the large peer that has most of them, or else of all peers; of these the one that has answered
+    /// fewest calls; of these the one that is idle for longest. If none is idle, and one must end now, ends the one that has answered
+    /// nothing for longest.
+    fn end_one(&mut self, need: Need, now: Duration, places: &ConnectionPlaces) {
         let mut looked_at = 0;
-        // The longest of a peer, and of all the peers that have as many.
-        let mut idle: Option<(usize, Duration, Network, u64)> = None;
+        let mut idle: Option<(Rank, Network, u64)> = None;
         let mut stale: Option<(Duration, Network, u64)> = None;
-        for (_, count, network) in self.order.iter().rev() {
-            if looked_at >= MOST_LOOKED_AT || idle.is_some_and(|(found, ..)| found > *count) {
+        for (is_ordinary, count, network) in self.order.iter().rev() {
+            let large = if *count > places.max / LARGE_PEER { *count } else { 0 };
+            let found_larger =
+                idle.is_some_and(|((found, size, ..), ..)| (found, size) > (*is_ordinary, large));
+            if looked_at >= MOST_LOOKED_AT || found_larger {
                 break;
             }
             let Some(peer) = self.peers.get(network) else { continue };
             for (id, held) in peer.connections.iter().take(MOST_LOOKED_AT - looked_at) {
                 looked_at += 1;
-                let since = held.connection.unanswered_for(now);
+                let (connection, since) = (&held.connection, held.connection.unanswered_for(now));
                 if held.is_cut
-                    || need == Need::Soon && held.connection.is_retired()
+                    || need == Need::Soon && connection.is_retired()
                     || need == Need::Files && since < JUST_COME
                 {
                     continue;
                 }
-                if held.connection.is_idle() {
-                    if idle.is_none_or(|(_, longest, ..)| since > longest) {
-                        idle = Some((*count, since, *network, *id));
+                if connection.is_idle() {
+                    let rank = (*is_ordinary, large, Reverse(connection.worth()), since);
+                    if idle.is_none_or(|(highest, ..)| rank > highest) {
+                        idle = Some((rank, *network, *id));
                     }
-                } else if since > stale_after && stale.is_none_or(|(longest, ..)| since > longest) {
+                } else if since > places.stale_after && stale.is_none_or(|(longest, ..)| since > longest) {
                     stale = Some((since, *network, *id));
                 }
             }
         }
-        let idle = idle.map(|(_, _, network, id)| (network, id));
+        let idle = idle.map(|(_, network, id)| (network, id));
         let stale = stale.map(|(_, network, id)| (network, id)).filter(|_| need != Need::Soon);
         let Some((network, id)) = idle.or(stale) else { return };
         let Some(held) = self.peers.get_mut(&network).and_then(|peer| peer.connections.get_mut(&id)) else {
@@ -362,6 +375,22 @@ mod tests {
         let cut: Vec<_> = held.iter().map(|(connection, _)| connection.is_closed()).collect();
         assert_eq!(cut, [false, false, false, false, false, true]);
         drop((call, rest, next, after));
+    }
+
+    #[test]
+    fn of_peers_with_few_connections_those_end_that_were_good_for_nothing() {
+        let (places, clock) = places(64, 64);
+        let used: Vec<_> = (0..4).map(|_| connect(&places, &clock, "192.0.2.1").unwrap()).collect();
+        for (connection, _) in &used {
+            connection.call().answered();
+        }
+        clock.advance(Duration::from_secs(1));
+        let strangers: Vec<_> =
+            (0..52).map(|host| connect(&places, &clock, &format!("198.51.100.{host}")).unwrap()).collect();
+        clock.advance(Duration::from_secs(1));
+        let next = connect(&places, &clock, "203.0.113.1").unwrap();
+        assert_eq!(strangers.iter().filter(|(connection, _)| connection.is_retired()).count(), 1);
+        assert!(used.iter().chain([&next]).all(|(connection, _)| !connection.is_retired()));
     }
 
     #[test]

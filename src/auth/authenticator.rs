@@ -1,6 +1,6 @@
 //! Owns the step from a request's headers to its caller.
 
-use std::{future::Future, sync::Arc};
+use std::{future::Future, net::IpAddr, sync::Arc};
 
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 
@@ -34,9 +34,21 @@ impl<K: Keys, S: Standing> Authenticator<K, S> {
     /// # Errors
     /// [`Error::TokenMissing`], and those of [`recognise`](Self::recognise).
     pub async fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, Error> {
+        self.authenticate_from(headers, None).await
+    }
+
+    /// The same, in a call from the address `caller`: what it may cost to look for keys is shared by address.
+    ///
+    /// # Errors
+    /// As [`Self::authenticate`].
+    pub async fn authenticate_from(
+        &self,
+        headers: &HeaderMap,
+        caller: Option<IpAddr>,
+    ) -> Result<Caller, Error> {
         let values = headers.get_all(AUTHORIZATION).iter().map(HeaderValue::as_bytes);
         let token = bearer_token(values)?.ok_or(Error::TokenMissing)?;
-        self.recognise(token, self.verifier.audience()).await
+        self.check(self.verifier.verify_from(token, self.verifier.audience(), caller).await?).await
     }
 
     /// The caller that `token` proves to a service named `audience`.
@@ -45,7 +57,11 @@ impl<K: Keys, S: Standing> Authenticator<K, S> {
     /// [`Error::TokenInvalid`], [`Error::TokenExpired`], [`Error::TokenRevoked`]; [`Error::Unavailable`] if the keys in force or
     /// the token's standing cannot be told.
     pub async fn recognise(&self, token: &str, audience: &str) -> Result<Caller, Error> {
-        let claims = self.verifier.verify(token, audience).await?;
+        self.check(self.verifier.verify(token, audience).await?).await
+    }
+
+    /// The caller of a genuine token, if what that stands for still stands.
+    async fn check(&self, claims: Arc<Claims>) -> Result<Caller, Error> {
         self.standing.check(&claims).await?;
         Ok(Caller::new(claims))
     }

@@ -1,6 +1,6 @@
 //! Owns the keys that access tokens are verified with.
 
-use std::{collections::HashMap, future::Future, sync::Arc};
+use std::{collections::HashMap, future::Future, net::IpAddr, sync::Arc};
 
 use jsonwebtoken::{Algorithm, DecodingKey, jwk::Jwk};
 
@@ -8,20 +8,25 @@ use crate::model::{Error, KeyId, SigningAlg};
 
 /// Where the verifier finds the keys in force: the service's own keyring, or another's JWKS.
 pub trait Keys: Send + Sync + 'static {
-    /// The keys in force at this moment. Called for every token, so it must as a rule cost next to nothing.
+    /// The keys in force at this moment, for a call from the address `caller`. Called for every token, so it must as a rule cost next to
+    /// nothing.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if it cannot be told which they are.
-    fn current(&self) -> impl Future<Output = Result<Arc<KeySet>, Error>> + Send;
+    fn current(&self, caller: Option<IpAddr>) -> impl Future<Output = Result<Arc<KeySet>, Error>> + Send;
 
     /// The key `kid`, which is not among [`Self::current`]: where keys come from afar, it may be newer than what is known here. None
     /// if it is not in force, and always where nothing is known later than it counts. Anybody can make up ids: whoever looks further
-    /// bounds what that costs.
+    /// bounds what that costs, and what of it a single `caller` can have.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] if it cannot be told, [`Error::Overloaded`] if too many calls wait for that.
-    fn find(&self, kid: &str) -> impl Future<Output = Result<Option<Arc<VerifyingKey>>, Error>> + Send {
-        let _ = kid;
+    /// [`Error::Unavailable`] if it cannot be told, or too many calls wait for that.
+    fn find(
+        &self,
+        kid: &str,
+        caller: Option<IpAddr>,
+    ) -> impl Future<Output = Result<Option<Arc<VerifyingKey>>, Error>> + Send {
+        let _ = (kid, caller);
         std::future::ready(Ok(None))
     }
 }

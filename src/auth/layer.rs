@@ -2,13 +2,18 @@
 
 use std::{
     future::Future,
+    net::IpAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
 
-use http::{HeaderMap, Request, Response};
-use tonic::{Status, body::Body};
+use http::{Extensions, HeaderMap, Request, Response};
+use tonic::{
+    Status,
+    body::Body,
+    transport::server::{TcpConnectInfo, TlsConnectInfo},
+};
 use tower::{Layer, Service};
 
 use super::{Access, Authenticator, Caller, Keys, Policy, Standing};
@@ -16,6 +21,11 @@ use crate::{
     model::Error,
     status::{Failure, FailureLog},
 };
+
+/// The address of a call's sender, as an extension of the request: for a layer in front that knows it better than the connection does, as
+/// behind a proxy. Without it the connection's peer counts, where tonic's own server serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallerAddress(pub IpAddr);
 
 /// Puts the policy and the authenticator before a gRPC service.
 #[derive(Debug)]
@@ -55,11 +65,16 @@ impl<K: Keys, S: Standing> AuthLayer<K, S> {
 
 impl<K: Keys, S: Standing> Gate<K, S> {
     /// The caller, for a method that asks for one; or the reason why the call goes no further.
-    async fn admit(&self, path: &str, headers: &HeaderMap) -> Result<Option<Caller>, Error> {
+    async fn admit(
+        &self,
+        path: &str,
+        headers: &HeaderMap,
+        address: Option<IpAddr>,
+    ) -> Result<Option<Caller>, Error> {
         match self.policy.access(path) {
             Some(Access::Public) => Ok(None),
             Some(Access::Authenticated { required_scopes }) => {
-                let caller = self.authenticator.authenticate(headers).await?;
+                let caller = self.authenticator.authenticate_from(headers, address).await?;
                 caller.must_have(required_scopes.iter().map(String::as_str))?;
                 Ok(Some(caller))
             }
@@ -74,6 +89,14 @@ impl<K: Keys, S: Standing> Gate<K, S> {
             failures.tell(path, failure);
         }
     }
+}
+
+/// The address of whoever sent a request with `extensions`, if it is known.
+fn caller_address(extensions: &Extensions) -> Option<IpAddr> {
+    let told = || extensions.get::<CallerAddress>().map(|address| address.0);
+    let tcp = || extensions.get::<TcpConnectInfo>()?.remote_addr();
+    let tls = || extensions.get::<TlsConnectInfo<TcpConnectInfo>>()?.get_ref().remote_addr();
+    told().or_else(|| tcp().or_else(tls).map(|peer| peer.ip()))
 }
 
 // ===== the plumbing of tower =====
@@ -120,7 +143,8 @@ where
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         Box::pin(async move {
-            match gate.admit(request.uri().path(), request.headers()).await {
+            let address = caller_address(request.extensions());
+            match gate.admit(request.uri().path(), request.headers(), address).await {
                 Ok(Some(caller)) => {
                     request.extensions_mut().insert(caller);
                 }

@@ -56,7 +56,7 @@ pub use authenticator::{Authenticator, Standing, bearer_token};
 pub use caller::Caller;
 pub use issuer::{RefreshSettings, RemoteKeys, RemoteKeysError, issuer_identifier};
 pub use keys::{KeySet, Keys, VerifyingKey};
-pub use layer::{AuthLayer, AuthService};
+pub use layer::{AuthLayer, AuthService, CallerAddress};
 pub use policy::{Access, Policy, PolicyError};
 pub use resource_server::{ResourceServer, ResourceServerSettings, UntilExpiry};
 #[cfg(all(feature = "server", any(fuzzing, test)))]

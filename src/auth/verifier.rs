@@ -1,6 +1,6 @@
 //! Owns the judgement whether a token is genuine and in time: RFC 9068 section 4, RFC 8725.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use aws_lc_rs::digest;
 use base64ct::{Base64UrlUnpadded, Encoding};
@@ -73,7 +73,20 @@ impl<K: Keys> Verifier<K> {
     /// # Errors
     /// [`Error::TokenInvalid`] or [`Error::TokenExpired`]; [`Error::Unavailable`] if it cannot be told which keys are in force.
     pub async fn verify(&self, token: &str, audience: &str) -> Result<Arc<Claims>, Error> {
-        let claims = self.verify_for_anyone(token).await?;
+        self.verify_from(token, audience, None).await
+    }
+
+    /// The same, in a call from the address `caller`: what it may cost to look for keys is shared by address.
+    ///
+    /// # Errors
+    /// As [`Self::verify`].
+    pub async fn verify_from(
+        &self,
+        token: &str,
+        audience: &str,
+        caller: Option<IpAddr>,
+    ) -> Result<Arc<Claims>, Error> {
+        let claims = self.genuine(token, caller).await?;
         if !claims.aud.contains(audience) {
             return Err(Error::TokenInvalid("it is meant for another audience"));
         }
@@ -86,10 +99,14 @@ impl<K: Keys> Verifier<K> {
     /// # Errors
     /// [`Error::TokenInvalid`] or [`Error::TokenExpired`]; [`Error::Unavailable`] if it cannot be told which keys are in force.
     pub async fn verify_for_anyone(&self, token: &str) -> Result<Arc<Claims>, Error> {
+        self.genuine(token, None).await
+    }
+
+    async fn genuine(&self, token: &str, caller: Option<IpAddr>) -> Result<Arc<Claims>, Error> {
         if token.len() > TOKEN_MAX_BYTES {
             return Err(Error::TokenInvalid("it is too long"));
         }
-        let keys = self.keys.current().await?;
+        let keys = self.keys.current(caller).await?;
         let fingerprint = fingerprint(token);
         let in_force =
             |key: &Arc<VerifyingKey>| keys.get(&key.kid().0).is_some_and(|current| Arc::ptr_eq(current, key));
@@ -101,9 +118,11 @@ impl<K: Keys> Verifier<K> {
             let (signed, signature) = token.rsplit_once('.').ok_or(NOT_A_JWT)?;
             let (header, payload) = signed.split_once('.').ok_or(NOT_A_JWT)?;
             let named = NamedKey::read(header)?;
-            let key = match keys.get(&named.kid) {
-                Some(key) => Arc::clone(key),
-                None => self.keys.find(&named.kid).await?.ok_or(Error::TokenInvalid("its key is unknown"))?,
+            let key = if let Some(key) = keys.get(&named.kid) {
+                Arc::clone(key)
+            } else {
+                let found = self.keys.find(&named.kid, caller).await?;
+                found.ok_or(Error::TokenInvalid("its key is unknown"))?
             };
             if named.alg != key.algorithm_name() {
                 return Err(Error::TokenInvalid("its algorithm is not the one of its key"));
@@ -214,7 +233,10 @@ pub(crate) fn fuzz(bytes: &[u8]) {
     /// One key, whose private part nobody has: its point is that of RFC 7515 appendix A.3.
     struct OneKey(Arc<super::KeySet>);
     impl Keys for OneKey {
-        fn current(&self) -> impl Future<Output = Result<Arc<super::KeySet>, Error>> + Send {
+        fn current(
+            &self,
+            _caller: Option<std::net::IpAddr>,
+        ) -> impl Future<Output = Result<Arc<super::KeySet>, Error>> + Send {
             std::future::ready(Ok(Arc::clone(&self.0)))
         }
     }

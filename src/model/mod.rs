@@ -6,6 +6,7 @@ pub mod error;
 pub mod id;
 pub mod key;
 pub mod name_set;
+pub mod network;
 pub mod tally;
 mod throttle;
 
@@ -15,6 +16,7 @@ pub use error::{Error, FieldReason, FieldViolation, RuleViolation};
 pub use id::{ClientId, SessionId, UserId};
 pub use key::{KeyId, SigningAlg};
 pub use name_set::NameSet;
+pub use network::Network;
 pub use tally::Tally;
 pub(crate) use throttle::Throttle;
 
@@ -27,8 +29,6 @@ pub mod client;
 pub mod host;
 #[cfg(feature = "server")]
 pub(crate) mod named;
-#[cfg(feature = "server")]
-pub mod network;
 #[cfg(feature = "server")]
 pub mod password;
 #[cfg(feature = "server")]
@@ -49,7 +49,6 @@ pub use self::{
     certificate::{CertificateNames, CertificateSubject, DnsName},
     client::{Client, ClientKind, ClientName},
     host::{AllowedHosts, Host, HostPattern},
-    network::Network,
     password::{Password, PasswordRules},
     proxy::{ForwardedHeader, ProxyNetwork},
     session::{Origin, Session, SessionLifetime},

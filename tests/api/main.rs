@@ -24,6 +24,7 @@ mod metrics;
 mod own_account;
 mod proxies;
 mod ready;
+mod resource_server;
 mod sessions;
 mod sign_up;
 mod strangers;

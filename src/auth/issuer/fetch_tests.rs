@@ -200,7 +200,7 @@ async fn an_issuer_that_never_ends_its_answer_is_given_up() {
     web.says(JWKS, "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{".to_owned());
     let settings = RefreshSettings { timeout: Duration::from_millis(200), ..RefreshSettings::default() };
     let keys = Arc::new(RemoteKeys::start("http://id.example", Some(&web.url(JWKS)), settings).unwrap());
-    assert!(matches!(keys.current().await, Err(Error::Unavailable { .. })));
+    assert!(matches!(keys.current(None).await, Err(Error::Unavailable { .. })));
 }
 
 #[tokio::test]

@@ -6,17 +6,14 @@ mod fetch_tests;
 mod locate;
 mod published;
 mod refresh;
+mod sightings;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use tokio::{
-    runtime::Handle,
-    sync::{Semaphore, watch},
-    task::AbortHandle,
-    time::Instant,
-};
+use tokio::{runtime::Handle, sync::watch, task::AbortHandle, time::Instant};
 
 use super::{KeySet, Keys, VerifyingKey};
 use crate::model::{Error, error::Cause};
@@ -26,12 +23,8 @@ pub use locate::issuer_identifier;
 use fetch::HttpSource;
 use locate::Issuer;
 use refresh::{Source, State, Wanted, keep_fresh};
-
-/// How many calls may wait for keys at once: a flood of made-up key ids must not fill the memory.
-const MAX_WAITING: usize = 1_000;
-
-/// When it is worth trying again after [`MAX_WAITING`] has been reached.
-const WAITING_RETRY_AFTER: Duration = Duration::from_secs(1);
+use sightings::Sightings;
+use waiting::{WaitingPlace, WaitingPlaces};
 
 /// When an issuer's keys are fetched.
 #[derive(Clone, Copy, Debug)]
@@ -46,9 +39,9 @@ pub struct RefreshSettings {
     pub min_pause: Duration,
     /// How long an attempt may take as a whole. 5 s by default.
     pub timeout: Duration,
-    /// For how long the last good keys count when the issuer cannot be asked. `None`, the default: for as long as it takes. A shorter
-    /// time bounds how long a key that the issuer has revoked goes on counting for whoever can keep the issuer from being reached, and
-    /// has the calls of all others refused (`UNAVAILABLE`) when the issuer is away for longer.
+    /// For how long the last good keys count when the issuer cannot be asked. 24 h by default; `None`: for as long as it takes. It bounds
+    /// how long a key that the issuer has revoked goes on counting for whoever can keep the issuer from being reached. When the issuer is
+    /// away for longer, all calls are refused (`UNAVAILABLE`).
     pub max_staleness: Option<Duration>,
 }
 
@@ -59,7 +52,7 @@ impl Default for RefreshSettings {
             min_interval: Duration::from_secs(30),
             min_pause: Duration::from_secs(5),
             timeout: Duration::from_secs(5),
-            max_staleness: None,
+            max_staleness: Some(Duration::from_hours(24)),
         }
     }
 }
@@ -69,12 +62,15 @@ impl Default for RefreshSettings {
 /// They are fetched in the background: when they have become as old as the issuer's `Cache-Control` allows, sooner after a failure, and
 /// when a token names a key that is not known. That token's call waits for the answer, with all others that ask meanwhile; so a key
 /// that has just begun to sign is accepted, and a flood of made-up key ids costs the issuer one request in each
-/// [`RefreshSettings::min_pause`]. While the issuer is away the last good keys go on counting.
+/// [`RefreshSettings::min_pause`]. An id that was not found by an attempt which began after it was first named is refused at once until
+/// the next attempt may begin. A thousand calls may wait, at most a quarter of them from one network; others are refused as
+/// [`Error::Unavailable`]. While the issuer is away the last good keys go on counting.
 #[derive(Debug)]
 pub struct RemoteKeys {
     state: watch::Receiver<State>,
     wanted: Arc<Wanted>,
-    waiting: Semaphore,
+    waiting: WaitingPlaces,
+    sightings: Sightings,
     settings: RefreshSettings,
     task: AbortHandle,
 }
@@ -132,7 +128,8 @@ impl RemoteKeys {
         let wanted = Arc::new(Wanted::default());
         let fetching = keep_fresh(source, settings, sender, Arc::clone(&wanted));
         let task = runtime.spawn(fetching).abort_handle();
-        Ok(Self { state, wanted, waiting: Semaphore::new(MAX_WAITING), settings, task })
+        let (waiting, sightings) = (WaitingPlaces::default(), Sightings::default());
+        Ok(Self { state, wanted, waiting, sightings, settings, task })
     }
 
     /// Returns when keys are known: at once, but for a service whose issuer is away when it starts.
@@ -143,37 +140,35 @@ impl RemoteKeys {
         }
     }
 
-    /// What `pick` finds in what is known, now or after an attempt that began after this call; none if it finds nothing then.
-    async fn look<T>(&self, pick: impl Fn(&State) -> Option<T>) -> Result<Option<T>, Error> {
-        if let Some(found) = pick(&self.state.borrow()) {
-            return Ok(Some(found));
-        }
-        let _place = self.waiting.try_acquire().map_err(|_| Error::Overloaded {
-            what: "calls that wait for the issuer's keys",
-            retry_after: WAITING_RETRY_AFTER,
-        })?;
+    /// What `pick` finds in what is known, after an attempt beyond the first `since`; none if it finds nothing then.
+    async fn wait<T>(
+        &self,
+        _place: WaitingPlace,
+        since: u64,
+        pick: impl Fn(&State) -> Option<T>,
+    ) -> Result<Option<T>, Error> {
+        let min_pause = self.settings.min_pause;
         let mut states = self.state.clone();
-        let begun_before = states.borrow().begun;
         loop {
             {
                 let state = states.borrow_and_update();
                 if let Some(found) = pick(&state) {
                     return Ok(Some(found));
                 }
-                let is_answered = state.ended > begun_before;
-                // Whom an answer is owed to need not wait for another try when the last one has just failed.
-                let is_away = state.ended == state.begun
-                    && state.latest.is_some_and(|began| began.elapsed() < self.settings.min_pause);
-                if let Some(failure) = state.failure.as_deref().filter(|_| is_answered || is_away) {
-                    return Err(unavailable(failure));
-                }
-                if is_answered {
+                if state.succeeded > since {
                     return Ok(None);
                 }
+                if let Some(failure) = state.failure_for(since, min_pause) {
+                    return Err(unavailable(failure));
+                }
             }
-            self.wanted.raise(begun_before + 1);
+            self.wanted.raise(since + 1);
             states.changed().await.map_err(|_| unavailable("fetching them has ended"))?;
         }
+    }
+
+    fn place(&self, caller: Option<IpAddr>) -> Result<WaitingPlace, Error> {
+        self.waiting.take(caller).ok_or_else(|| unavailable("too many calls wait for its keys"))
     }
 
     fn keys_in_force(&self, state: &State) -> Option<Arc<KeySet>> {
@@ -188,13 +183,35 @@ fn is_older(moment: Instant, than: Duration) -> bool {
 }
 
 impl Keys for Arc<RemoteKeys> {
-    async fn current(&self) -> Result<Arc<KeySet>, Error> {
-        let keys = self.look(|state| self.keys_in_force(state)).await?;
+    async fn current(&self, caller: Option<IpAddr>) -> Result<Arc<KeySet>, Error> {
+        let since = {
+            let state = self.state.borrow();
+            if let Some(keys) = self.keys_in_force(&state) {
+                return Ok(keys);
+            }
+            state.begun
+        };
+        let keys = self.wait(self.place(caller)?, since, |state| self.keys_in_force(state)).await?;
         keys.ok_or_else(|| unavailable("there are none"))
     }
 
-    async fn find(&self, kid: &str) -> Result<Option<Arc<VerifyingKey>>, Error> {
-        self.look(|state| self.keys_in_force(state)?.get(kid).cloned()).await
+    async fn find(&self, kid: &str, caller: Option<IpAddr>) -> Result<Option<Arc<VerifyingKey>>, Error> {
+        let pick = |state: &State| self.keys_in_force(state)?.get(kid).cloned();
+        let since = {
+            let state = self.state.borrow();
+            if let Some(key) = pick(&state) {
+                return Ok(Some(key));
+            }
+            let first = self.sightings.first(kid);
+            match state.decided_after(first, self.settings.min_pause) {
+                Some(since) if sightings::can_be(kid) => since,
+                Some(_) | None => return Ok(None),
+            }
+        };
+        let place = self.place(caller)?;
+        // Only with a place: whoever floods must not push out what others wait for.
+        self.sightings.remember(kid, since);
+        self.wait(place, since, pick).await
     }
 }
 

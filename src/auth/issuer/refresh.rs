@@ -53,12 +53,49 @@ pub(super) struct State {
     pub(super) begun: u64,
     /// How many have ended.
     pub(super) ended: u64,
+    /// The latest that succeeded.
+    pub(super) succeeded: u64,
     /// When the latest began.
     pub(super) latest: Option<Instant>,
     /// The keys, and when the attempt began that confirmed them.
     pub(super) confirmed: Option<(Arc<Published>, Instant)>,
     /// Why the latest attempt that has ended failed, if it did.
     pub(super) failure: Option<Arc<str>>,
+}
+
+impl State {
+    /// Whether an attempt goes on.
+    const fn is_asking(&self) -> bool {
+        self.begun > self.ended
+    }
+
+    /// Whether it is too early for an attempt that calls ask for, and none goes on.
+    fn is_pausing(&self, min_pause: Duration) -> bool {
+        !self.is_asking() && self.latest.is_some_and(|began| began.elapsed() < min_pause)
+    }
+
+    /// After how many attempts have begun the next one decides on a key that is not known, and was first asked for after `first` attempts
+    /// had begun. None if that is decided already, and is not to be asked again yet.
+    pub(super) fn decided_after(&self, first: Option<u64>, min_pause: Duration) -> Option<u64> {
+        match first {
+            // An attempt that began later did not find it.
+            Some(first) if self.succeeded > first => {
+                if self.is_asking() {
+                    Some(self.begun - 1)
+                } else {
+                    (!self.is_pausing(min_pause)).then_some(self.begun)
+                }
+            }
+            Some(first) if self.ended <= first => Some(first),
+            Some(_) | None => Some(self.begun),
+        }
+    }
+
+    /// Why the issuer's answer cannot be waited for by a call that needs an attempt after the first `since`, if so.
+    pub(super) fn failure_for(&self, since: u64, min_pause: Duration) -> Option<&str> {
+        // Whom an answer is owed to need not wait for another try when the last one has just failed.
+        self.failure.as_deref().filter(|_| self.ended > since || self.is_pausing(min_pause))
+    }
 }
 
 /// Which attempt the waiting calls need.
@@ -121,6 +158,7 @@ pub(super) async fn keep_fresh(
             state.ended = state.begun;
             state.failure = fetched.as_ref().err().map(|problem| problem.as_str().into());
             if let Ok((keys, _)) = fetched {
+                state.succeeded = state.begun;
                 state.confirmed = Some((Arc::new(keys), began));
             }
         });

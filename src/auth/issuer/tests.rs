@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::{
     published::Published,
     refresh::{Fetched, Source},
+    waiting::{MAX_WAITING, MAX_WAITING_OF_ONE},
     *,
 };
 
@@ -85,7 +86,7 @@ fn key(kid: &str) -> Value {
 }
 
 async fn get(keys: &Arc<RemoteKeys>, kid: &str) -> Option<Arc<VerifyingKey>> {
-    keys.current().await.unwrap().get(kid).cloned()
+    keys.current(None).await.unwrap().get(kid).cloned()
 }
 
 fn is_unavailable<T>(result: &Result<T, Error>) -> bool {
@@ -93,6 +94,12 @@ fn is_unavailable<T>(result: &Result<T, Error>) -> bool {
 }
 
 const MINUTE: Duration = Duration::from_mins(1);
+
+/// The address of one of many callers.
+fn caller(number: usize) -> IpAddr {
+    let [.., high, low] = number.to_be_bytes();
+    IpAddr::from([192, 0, high, low])
+}
 
 #[tokio::test(start_paused = true)]
 async fn keys_are_fetched_again_before_the_issuer_calls_them_stale_within_bounds() {
@@ -147,7 +154,7 @@ async fn a_key_that_has_just_been_published_is_found_by_all_who_wait_with_one_fe
         let calls: Vec<_> = (0..100)
             .map(|_| {
                 let keys = Arc::clone(&keys);
-                tokio::spawn(async move { keys.find(name).await.unwrap().is_some() })
+                tokio::spawn(async move { keys.find(name, None).await.unwrap().is_some() })
             })
             .collect();
         for call in calls {
@@ -157,12 +164,12 @@ async fn a_key_that_has_just_been_published_is_found_by_all_who_wait_with_one_fe
     }
     let stale = tokio::spawn({
         let keys = Arc::clone(&keys);
-        async move { keys.find("d").await.unwrap().is_some() }
+        async move { keys.find("d", None).await.unwrap().is_some() }
     });
     // It has been asked, has not answered yet, and what it will answer has no such key.
     tokio::time::sleep(Duration::from_millis(5_500)).await;
     issuer.answers(&[&first, &key("e")]);
-    assert!(keys.find("e").await.unwrap().is_some(), "an attempt that began before does not decide");
+    assert!(keys.find("e", None).await.unwrap().is_some(), "an attempt that began before does not decide");
     assert!(!stale.await.unwrap());
 }
 
@@ -174,7 +181,9 @@ async fn a_flood_of_made_up_ids_costs_the_issuer_a_request_in_each_pause() {
     let mut calls = Vec::new();
     for number in 0..6_000 {
         let keys = Arc::clone(&keys);
-        calls.push(tokio::spawn(async move { keys.find(&format!("made-up-{number}")).await }));
+        calls.push(tokio::spawn(async move {
+            keys.find(&format!("made-up-{number}"), Some(caller(number % 100))).await
+        }));
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     for call in calls {
@@ -186,30 +195,125 @@ async fn a_flood_of_made_up_ids_costs_the_issuer_a_request_in_each_pause() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn more_than_can_wait_are_told_so_at_once_and_known_keys_go_on() {
+async fn an_id_that_was_looked_for_in_vain_is_refused_at_once_until_the_next_fetch() {
+    let first = key("a");
+    let issuer = StandIn::with(&[&first]);
+    let keys = issuer.start(RefreshSettings::default());
+    keys.ready().await;
+    assert!(matches!(keys.find("b", None).await, Ok(None)), "it is looked for once");
+    let (fetches, began) = (issuer.fetches(), Instant::now());
+    issuer.takes(Duration::from_secs(1));
+    for _ in 0..10_000 {
+        assert!(matches!(keys.find("b", None).await, Ok(None)));
+    }
+    assert!(began.elapsed().is_zero(), "nobody waits");
+    // What was not looked for yet waits, as before, and is found.
+    issuer.answers(&[&first, &key("b"), &key("c")]);
+    let new = tokio::spawn({
+        let keys = Arc::clone(&keys);
+        async move { keys.find("c", None).await.unwrap().is_some() }
+    });
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert!(matches!(keys.find("b", None).await, Ok(None)), "the next fetch has not begun");
+    assert!(new.await.unwrap());
+    assert_eq!(issuer.fetches(), fetches + 1);
+    assert!(keys.find("b", None).await.unwrap().is_some(), "by then it is known too");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_that_was_refused_has_the_keys_fetched_again_after_the_pause() {
+    let first = key("a");
+    let issuer = StandIn::with(&[&first]);
+    let keys = issuer.start(RefreshSettings::default());
+    keys.ready().await;
+    assert!(matches!(keys.find("b", None).await, Ok(None)));
+    tokio::time::sleep(RefreshSettings::default().min_pause).await;
+    issuer.answers(&[&first, &key("b")]);
+    issuer.takes(Duration::from_secs(1));
+    // All that come while it goes on wait for it.
+    let calls: Vec<_> = (0..10)
+        .map(|_| {
+            let keys = Arc::clone(&keys);
+            tokio::spawn(async move { keys.find("b", None).await.unwrap().is_some() })
+        })
+        .collect();
+    let fetches = issuer.fetches();
+    for call in calls {
+        assert!(call.await.unwrap());
+    }
+    assert_eq!(issuer.fetches(), fetches + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_that_no_key_can_have_is_refused_without_a_fetch() {
     let issuer = StandIn::with(&[&key("a")]);
     let keys = issuer.start(RefreshSettings::default());
     keys.ready().await;
+    let fetches = issuer.fetches();
+    for kid in ["", &"x".repeat(256)] {
+        assert!(matches!(keys.find(kid, None).await, Ok(None)));
+    }
+    assert_eq!(issuer.fetches(), fetches);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_fetch_decides_nothing_about_an_id() {
+    let first = key("a");
+    let issuer = StandIn::with(&[&first]);
+    let keys = issuer.start(RefreshSettings::default());
+    keys.ready().await;
+    issuer.is_away();
+    for _ in 0..2 {
+        assert!(is_unavailable(&keys.find("b", None).await));
+    }
+    issuer.answers(&[&first, &key("b")]);
+    tokio::time::sleep(MINUTE).await;
+    assert!(keys.find("b", None).await.unwrap().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_network_takes_no_more_than_its_share_of_the_waiting_places() {
+    let first = key("a");
+    let issuer = StandIn::with(&[&first]);
+    let keys = issuer.start(RefreshSettings::default());
+    keys.ready().await;
     issuer.takes(Duration::from_secs(3));
-    let calls: Vec<_> = (0..MAX_WAITING)
-        .map(|number| {
-            let keys = Arc::clone(&keys);
-            tokio::spawn(async move { keys.find(&number.to_string()).await })
-        })
-        .collect();
+    issuer.answers(&[&first, &key("b")]);
+    let wait = |number: usize, from: Option<IpAddr>| {
+        let keys = Arc::clone(&keys);
+        tokio::spawn(async move { keys.find(&format!("made-up-{number}"), from).await })
+    };
+    let flood: Vec<_> = (0..MAX_WAITING_OF_ONE).map(|number| wait(number, Some(caller(1)))).collect();
     tokio::time::sleep(Duration::from_millis(1)).await;
-    assert!(matches!(keys.find("one more").await, Err(Error::Overloaded { .. })));
+    // Nothing can be told of its token: it is not called invalid.
+    assert!(is_unavailable(&keys.find("one-more", Some(caller(1))).await));
     assert!(get(&keys, "a").await.is_some());
-    for call in calls {
+    let honest = tokio::spawn({
+        let keys = Arc::clone(&keys);
+        async move { keys.find("b", Some(caller(2))).await.unwrap().is_some() }
+    });
+    // From many networks together no more than all places.
+    let others: Vec<_> =
+        (0..2 * MAX_WAITING).map(|number| wait(1_000 + number, Some(caller(2 + number % 50)))).collect();
+    assert!(honest.await.unwrap(), "another network finds a key that has just been published");
+    for call in flood {
         assert!(matches!(call.await.unwrap(), Ok(None)));
     }
-    assert!(matches!(keys.find("one more").await, Ok(None)), "there is room again");
+    let mut waited = 0;
+    for call in others {
+        match call.await.unwrap() {
+            Ok(None) => waited += 1,
+            refused => assert!(is_unavailable(&refused)),
+        }
+    }
+    assert_eq!(waited, MAX_WAITING - MAX_WAITING_OF_ONE - 1);
+    assert!(matches!(keys.find("one-more", Some(caller(1))).await, Ok(None)), "there is room again");
 }
 
 #[tokio::test(start_paused = true)]
 async fn while_the_issuer_is_away_known_keys_count_and_of_others_nothing_can_be_told() {
     let issuer = StandIn::with(&[&key("a")]);
-    let keys = issuer.start(RefreshSettings::default());
+    let keys = issuer.start(RefreshSettings { max_staleness: None, ..RefreshSettings::default() });
     let before = get(&keys, "a").await.unwrap();
     issuer.is_away();
     let fetches = issuer.fetches();
@@ -217,13 +321,13 @@ async fn while_the_issuer_is_away_known_keys_count_and_of_others_nothing_can_be_
     assert!(Arc::ptr_eq(&before, &get(&keys, "a").await.unwrap()), "a week later");
     let tried = issuer.fetches() - fetches;
     assert!((10_080..20_200).contains(&tried), "once or twice a minute: {tried} in a week");
-    assert!(is_unavailable(&keys.find("b").await));
+    assert!(is_unavailable(&keys.find("b", None).await));
 
     // Nothing but time brings it back.
     issuer.answers(&[&key("b")]);
     tokio::time::sleep(MINUTE).await;
     assert!(get(&keys, "b").await.is_some() && get(&keys, "a").await.is_none());
-    assert!(matches!(keys.find("a").await, Ok(None)), "it can be told again");
+    assert!(matches!(keys.find("a", None).await, Ok(None)), "it can be told again");
 }
 
 #[tokio::test(start_paused = true)]
@@ -231,10 +335,10 @@ async fn an_issuer_that_is_away_at_the_start_is_asked_until_it_answers() {
     let issuer = StandIn::with(&[]);
     issuer.is_away();
     let keys = issuer.start(RefreshSettings::default());
-    assert!(is_unavailable(&keys.current().await));
+    assert!(is_unavailable(&keys.current(None).await));
     let (began, fetches) = (Instant::now(), issuer.fetches());
     for _ in 0..100 {
-        assert!(is_unavailable(&keys.current().await));
+        assert!(is_unavailable(&keys.current(None).await));
     }
     assert!(began.elapsed().is_zero(), "nobody waits for what has just failed");
     assert_eq!(issuer.fetches(), fetches);
@@ -253,25 +357,28 @@ async fn an_issuer_that_does_not_answer_holds_no_call_for_longer_than_an_attempt
     let settings = RefreshSettings { timeout: Duration::from_secs(3), ..RefreshSettings::default() };
     let keys = issuer.start(settings);
     let began = Instant::now();
-    assert!(is_unavailable(&keys.current().await));
+    assert!(is_unavailable(&keys.current(None).await));
     assert!(began.elapsed() <= Duration::from_secs(4), "{:?}", began.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
-async fn keys_count_no_longer_than_they_may_go_unconfirmed_if_that_is_set() {
-    let issuer = StandIn::with(&[&key("a")]);
-    let settings =
-        RefreshSettings { max_staleness: Some(Duration::from_hours(2)), ..RefreshSettings::default() };
-    let keys = issuer.start(settings);
-    assert!(get(&keys, "a").await.is_some());
-    issuer.is_away();
-    tokio::time::sleep(Duration::from_mins(110)).await;
-    assert!(get(&keys, "a").await.is_some());
-    tokio::time::sleep(Duration::from_mins(20)).await;
-    assert!(is_unavailable(&keys.current().await));
-    issuer.answers(&[&key("a")]);
-    tokio::time::sleep(MINUTE).await;
-    assert!(get(&keys, "a").await.is_some());
+async fn keys_count_no_longer_than_they_may_go_unconfirmed() {
+    let default = RefreshSettings::default();
+    assert_eq!(default.max_staleness, Some(Duration::from_hours(24)));
+    for hours in [2, 24] {
+        let max = Duration::from_hours(hours);
+        let issuer = StandIn::with(&[&key("a")]);
+        let keys = issuer.start(RefreshSettings { max_staleness: Some(max), ..default });
+        assert!(get(&keys, "a").await.is_some());
+        issuer.is_away();
+        tokio::time::sleep(Duration::from_mins(60 * hours - 10)).await;
+        assert!(get(&keys, "a").await.is_some());
+        tokio::time::sleep(20 * MINUTE).await;
+        assert!(is_unavailable(&keys.current(None).await));
+        issuer.answers(&[&key("a")]);
+        tokio::time::sleep(MINUTE).await;
+        assert!(get(&keys, "a").await.is_some());
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -309,7 +416,7 @@ fn when_the_runtime_that_fetched_has_gone_nobody_waits_for_ever() {
     drop(fetching);
     runtime().block_on(async {
         assert!(get(&keys, "a").await.is_some());
-        assert!(is_unavailable(&keys.find("b").await));
+        assert!(is_unavailable(&keys.find("b", None).await));
     });
 }
 

@@ -7,6 +7,7 @@ mod stages;
 mod state;
 
 use std::{
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -249,7 +250,7 @@ impl Keyring {
 }
 
 impl Keys for Arc<Keyring> {
-    async fn current(&self) -> Result<Arc<KeySet>, Error> {
+    async fn current(&self, _caller: Option<IpAddr>) -> Result<Arc<KeySet>, Error> {
         self.refresh().await?;
         Ok(Arc::clone(&self.state.load().verifying))
     }

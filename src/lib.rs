@@ -5,7 +5,7 @@
 //! Rooms import downward only:
 //!
 //! ```text
-//! main -> cli -> { server -> { rpc, http }, transfer } -> { identity, admission, peer } -> { store, auth, audit }
+//! main -> cli -> { server -> { rpc, http }, transfer } -> { identity, peer } -> { admission, store, auth, audit }
 //!      -> { proto, status, metrics, observe } -> { model, files }
 //! ```
 //!

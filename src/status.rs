@@ -75,7 +75,9 @@ impl From<Error> for Status {
             | Error::Unimplemented
             | Error::MetricsElsewhere { .. }
             | Error::HostNotAllowed
+            | Error::AddressClaimNotAllowed
             | Error::Overloaded { .. }
+            | Error::TooManyFailures { .. }
             | Error::RouteMisconfigured
             | Error::OriginNotAllowed
             | Error::DeadlineExceeded
@@ -103,7 +105,9 @@ pub fn reason(error: &Error) -> Option<&'static str> {
 #[must_use]
 pub fn retry_after(error: &Error) -> Option<Duration> {
     match error {
-        Error::Overloaded { retry_after, .. } => Some(*retry_after),
+        Error::Overloaded { retry_after, .. } | Error::TooManyFailures { retry_after, .. } => {
+            Some(*retry_after)
+        }
         Error::Unavailable { .. } => Some(UNAVAILABLE_RETRY_AFTER),
         _ => None,
     }
@@ -125,6 +129,8 @@ fn code_and_reason(error: &Error) -> (Code, ErrorReason) {
         Error::RefreshTokenReused => (Code::Unauthenticated, ErrorReason::RefreshTokenReused),
         Error::SessionNotFound => (Code::NotFound, ErrorReason::SessionNotFound),
         Error::InvalidClient => (Code::Unauthenticated, ErrorReason::InvalidClient),
+        Error::AddressClaimNotAllowed => (Code::PermissionDenied, ErrorReason::AddressClaimNotAllowed),
+        Error::TooManyFailures { .. } => (Code::ResourceExhausted, ErrorReason::TooManyFailures),
         Error::InvalidScope(_) => (Code::InvalidArgument, ErrorReason::InvalidScope),
         Error::InvalidAudience(_) => (Code::InvalidArgument, ErrorReason::InvalidAudience),
         Error::TokenOfAnotherClient => (Code::PermissionDenied, ErrorReason::TokenOfAnotherClient),

@@ -38,7 +38,7 @@ const ROOMS: &[Room] = &[
            because: "each property stands beside its parser, and no part of the service knows that it is fuzzed" },
     Room { name: "shutdown", may_import: &["observe"],
            because: "when to stop is the operating system's to say, and the last line of the log says it" },
-    Room { name: "identity", may_import: &["store", "auth", "audit", "metrics", "model"],
+    Room { name: "identity", may_import: &["admission", "store", "auth", "audit", "metrics", "model"],
            because: "what the service decides does not depend on the protocol that asks" },
     Room { name: "admission", may_import: &["model"],
            because: "gRPC and HTTP admit by the same rules, and neither may know the other" },

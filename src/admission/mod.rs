@@ -1,6 +1,7 @@
 //! Owns what is bounded alike for every request, whichever protocol brings it: the places among the calls in flight, and the
 //! size of the headers.
 
+mod allowance;
 mod bounds;
 mod connection;
 mod connection_places;
@@ -12,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::model::Error;
 
+pub(crate) use allowance::{Allowance, Allowances};
 pub(crate) use bounds::{Bounds, READ_HEADERS_FACTOR, Resources, SetBounds};
 pub(crate) use connection::{ConnectionHandle, Ending, OpenCall};
 pub(crate) use connection_places::{ConnectionPlace, ConnectionPlaces, NoPlace, PeerShare};

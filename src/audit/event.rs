@@ -44,6 +44,10 @@ named! {
         ClientDisabled = "client.disabled",
         /// An operator replaced whose certificate stands for a client.
         ClientCertificateReplaced = "client.certificate_replaced",
+        /// An operator let a client tell the addresses of its users.
+        ClientAddressClaimsAllowed = "client.address_claims_allowed",
+        /// An operator no longer lets a client tell the addresses of its users.
+        ClientAddressClaimsForbidden = "client.address_claims_forbidden",
         /// An operator enabled a client.
         ClientEnabled = "client.enabled",
         /// An operator deleted a client, and its sessions with it.
@@ -133,6 +137,7 @@ pub struct Entry {
     pub(super) client_id: Option<String>,
     pub(super) key_id: Option<KeyId>,
     pub(super) address: Option<String>,
+    pub(super) claimed_address: Option<String>,
     pub(super) user_agent: Option<String>,
 }
 
@@ -150,6 +155,7 @@ impl Event {
             client_id: None,
             key_id: None,
             address: None,
+            claimed_address: None,
             user_agent: None,
         }
     }
@@ -203,6 +209,7 @@ impl Entry {
     pub fn origin(self, origin: &Origin) -> Self {
         Self {
             address: origin.address.as_deref().map(printable),
+            claimed_address: origin.claimed_address.as_deref().map(printable),
             user_agent: origin.user_agent.as_deref().map(printable),
             ..self
         }

@@ -29,6 +29,8 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     address: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    claimed_address: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     user_agent: Option<&'a str>,
     /// So many more like this one, up to this moment.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -60,6 +62,7 @@ pub(super) fn event(lines: &mut Vec<u8>, time: Timestamp, entry: &Entry, repeats
             client_id: entry.client_id.as_deref(),
             key_id: entry.key_id.as_ref().map(|id| id.0.as_str()),
             address: entry.address.as_deref(),
+            claimed_address: entry.claimed_address.as_deref(),
             user_agent: entry.user_agent.as_deref(),
             repeats,
         },

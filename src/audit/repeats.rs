@@ -25,6 +25,7 @@ struct Kind {
     user_id: Option<UserId>,
     client_id: Option<String>,
     address: Option<String>,
+    claimed_address: Option<String>,
 }
 
 /// The refusals of the present window.
@@ -59,6 +60,7 @@ impl Repeats {
             user_id: entry.user_id,
             client_id: entry.client_id.clone(),
             address: entry.address.clone(),
+            claimed_address: entry.claimed_address.clone(),
         };
         if !self.kinds.contains_key(&kind) {
             let room = match (entry.user_id, &entry.client_id) {
@@ -69,9 +71,10 @@ impl Repeats {
             if *room < KINDS {
                 *room += 1;
             } else {
-                (kind.user_id, kind.client_id, kind.address) = (None, None, None);
+                (kind.user_id, kind.client_id) = (None, None);
+                (kind.address, kind.claimed_address) = (None, None);
                 (entry.user_id, entry.client_id, entry.session_id) = (None, None, None);
-                (entry.address, entry.user_agent) = (None, None);
+                (entry.address, entry.claimed_address, entry.user_agent) = (None, None, None);
             }
         }
         if let Some(known) = self.kinds.get_mut(&kind) {

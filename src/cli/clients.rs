@@ -13,7 +13,7 @@ use super::{
     records::Records,
 };
 use crate::{
-    config::Config,
+    config::{Config, Switch},
     files::read_text,
     identity::{
         ClientRegistry,
@@ -76,6 +76,14 @@ pub(super) enum Existing {
         #[arg(long, conflicts_with_all = ["spiffe_id", "tls_san_dns"], required_unless_present_any = ["spiffe_id", "tls_san_dns"])]
         none: bool,
     },
+    /// Say whether the client may tell the addresses of the users for whom it asks.
+    SetMayClaimAddress {
+        #[command(flatten)]
+        who: Who,
+        /// Whether it may.
+        #[arg(value_enum, value_name = "WHETHER")]
+        whether: Switch,
+    },
     /// Disable a client: no tokens from now on, and those issued to it or with it are refused.
     Disable(Who),
     /// Enable a client again.
@@ -101,6 +109,10 @@ pub(super) struct Create {
     /// A PEM public key, a JWK or a JWK Set: it proves who it is by signing (`private_key_jwt`), and gets no secret.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["spiffe_id", "tls_san_dns"])]
     public_key: Option<PathBuf>,
+    /// It may tell the addresses of the users for whom it asks (`user_address`), such as the back end of a web page. Its users' failures
+    /// are then counted for it as a whole, too.
+    #[arg(long, conflicts_with = "public")]
+    may_claim_address: bool,
     #[command(flatten)]
     certificate: Subject,
 }
@@ -169,6 +181,10 @@ async fn with_existing(command: Existing, records: &Records, output: Output) -> 
             let id = find(&who, store).await?.id;
             show(&registry.set_certificate(id, subject.as_ref()).await?, None, output)
         }
+        Existing::SetMayClaimAddress { who, whether } => {
+            let id = find(&who, store).await?.id;
+            show(&registry.set_may_claim_address(id, whether == Switch::On).await?, None, output)
+        }
         Existing::Disable(who) => {
             show(&registry.set_active(find(&who, store).await?.id, false).await?, None, output)
         }
@@ -206,6 +222,7 @@ fn new_client(create: Create) -> Result<NewClient, Failure> {
             (false, None, Some(subject)) => Some(ClientProof::Certificate(subject)),
             (false, None, None) => Some(ClientProof::Secret),
         },
+        may_claim_address: create.may_claim_address,
     })
 }
 
@@ -256,7 +273,7 @@ fn client_name(text: &str) -> Result<ClientName, String> {
 fn show(client: &Client, secret: Option<&Zeroizing<String>>, output: Output) -> Result<(), Failure> {
     let or_none = |text: String| if text.is_empty() { "-".to_owned() } else { text };
     let mut text = format!(
-        "id:           {}\nname:         {}\nstate:        {}\nkind:         {}\nscopes:       {}\naudiences:    {}\nsecrets:      {}\npublic keys:  {}\ncertificate:  {}\ncreated:      {}\nupdated:      {}",
+        "id:           {}\nname:         {}\nstate:        {}\nkind:         {}\nscopes:       {}\naudiences:    {}\nsecrets:      {}\npublic keys:  {}\ncertificate:  {}\nuser address: {}\ncreated:      {}\nupdated:      {}",
         client.id,
         client.name.as_str(),
         state(client.is_active),
@@ -266,6 +283,7 @@ fn show(client: &Client, secret: Option<&Zeroizing<String>>, output: Output) -> 
         client.secrets.len(),
         or_none(kids(client).join(" ")),
         or_none(certificate(client)),
+        if client.may_claim_address { "may be told" } else { "-" },
         client.create_time,
         client.update_time,
     );
@@ -298,6 +316,7 @@ fn object(client: &Client, secret: Option<&Zeroizing<String>>) -> Value {
         "scopes": client.scopes.iter().collect::<Vec<_>>(),
         "audiences": client.audiences.iter().collect::<Vec<_>>(),
         "public_keys": kids(client),
+        "may_claim_address": client.may_claim_address,
         "is_active": client.is_active,
         "create_time": client.create_time.to_string(),
         "update_time": client.update_time.to_string(),

@@ -108,6 +108,7 @@ fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
         Error::InvalidScope(_) => (StatusCode::BAD_REQUEST, "invalid_scope"),
         Error::InvalidAudience(_) => (StatusCode::BAD_REQUEST, "invalid_target"),
         Error::UnsupportedTokenType => (StatusCode::BAD_REQUEST, "unsupported_token_type"),
+        Error::AddressClaimNotAllowed => (StatusCode::BAD_REQUEST, "unauthorized_client"),
         Error::InvalidClient => (StatusCode::UNAUTHORIZED, "invalid_client"),
         Error::UnsupportedGrantType => (StatusCode::BAD_REQUEST, "unsupported_grant_type"),
         Error::TokenMissing | Error::TokenInvalid(_) | Error::TokenExpired | Error::TokenRevoked => {
@@ -121,7 +122,9 @@ fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
         Error::SessionNotFound | Error::Unimplemented | Error::MetricsElsewhere { .. } => {
             (StatusCode::NOT_FOUND, "not_found")
         }
-        Error::Overloaded { .. } => (StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable"),
+        Error::Overloaded { .. } | Error::TooManyFailures { .. } => {
+            (StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable")
+        }
         Error::Unavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable"),
         Error::DeadlineExceeded => (StatusCode::GATEWAY_TIMEOUT, "temporarily_unavailable"),
         Error::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "server_error"),
@@ -210,6 +213,14 @@ mod tests {
             (Error::SessionNotFound, 404, "not_found", "SESSION_NOT_FOUND", ""),
             (Error::Unimplemented, 404, "not_found", "", ""),
             (Error::Overloaded { what: "x", retry_after }, 429, "temporarily_unavailable", "OVERLOADED", ""),
+            (Error::AddressClaimNotAllowed, 400, "unauthorized_client", "ADDRESS_CLAIM_NOT_ALLOWED", ""),
+            (
+                Error::TooManyFailures { whose: "x", retry_after },
+                429,
+                "temporarily_unavailable",
+                "TOO_MANY_FAILURES",
+                "",
+            ),
             (Error::DeadlineExceeded, 504, "temporarily_unavailable", "DEADLINE_EXCEEDED", ""),
             (unavailable, 503, "temporarily_unavailable", "UNAVAILABLE", ""),
             (Error::internal("secret"), 500, "server_error", "INTERNAL", ""),

@@ -1,6 +1,6 @@
 //! Owns exchanging a grant for tokens: the token endpoint of RFC 6749, whichever protocol asks.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use zeroize::Zeroizing;
 
@@ -10,12 +10,21 @@ use super::{
     sessions::{Exchanged, Opening},
 };
 use crate::{
+    admission::{Allowance, Allowances},
     metrics::{GrantMetrics, GrantType, LoginResult, RefreshResult},
     model::{
-        CertificateNames, ClientKind, Deadline, Error, NameSet, Origin, Subject,
+        CertificateNames, ClientId, ClientKind, Clock, Deadline, Error, FieldReason, NameSet, Origin,
+        RuleViolation, Subject,
         claims::{INTROSPECT_SCOPE, USER_SCOPE},
     },
 };
+
+/// How often the users of a client may fail whose addresses it tells: what their addresses are worth is in its hands, so it answers for
+/// them as a whole.
+const CLAIMED_FAILURES: Allowance = Allowance { at_once: 1_000, each_second: 10 };
+
+/// How many such clients are told apart. An operator has a few.
+const CLAIMING_CLIENTS: usize = 10_000;
 
 /// Exchanges grants.
 #[derive(Debug)]
@@ -25,6 +34,7 @@ pub struct Grants {
     clients: Arc<Clients>,
     tokens: Arc<Tokens>,
     metrics: GrantMetrics,
+    claimed_failures: Allowances<ClientId>,
 }
 
 /// What is asked of the token endpoint, as it came.
@@ -40,6 +50,8 @@ pub struct TokenRequest {
     pub scope: String,
     /// Whom the access token shall be meant for (RFC 8707); empty for all that may be had.
     pub audiences: Vec<String>,
+    /// The address of the user for whom the client asks, as it tells; empty if it tells nothing.
+    pub user_address: String,
 }
 
 /// What is exchanged for tokens.
@@ -109,21 +121,24 @@ struct Wish {
 impl Grants {
     /// Exchanges what `accounts`, `sessions` and `clients` vouch for; `tokens` signs.
     #[must_use]
-    pub const fn new(
+    pub fn new(
         accounts: Arc<Accounts>,
         sessions: Arc<Sessions>,
         clients: Arc<Clients>,
         tokens: Arc<Tokens>,
         metrics: GrantMetrics,
+        clock: Clock,
     ) -> Self {
-        Self { accounts, sessions, clients, tokens, metrics }
+        let claimed_failures = Allowances::new(CLAIMED_FAILURES, CLAIMING_CLIENTS, clock);
+        Self { accounts, sessions, clients, tokens, metrics, claimed_failures }
     }
 
     /// Grants `request`, which came from `origin`.
     ///
     /// # Errors
     /// [`Error::InvalidClient`], [`Error::InvalidScope`], [`Error::InvalidAudience`], [`Error::InvalidCredentials`],
-    /// [`Error::RefreshTokenInvalid`], [`Error::RefreshTokenReused`]; [`Error::Overloaded`] if a password cannot be hashed before
+    /// [`Error::RefreshTokenInvalid`], [`Error::RefreshTokenReused`]; [`Error::InvalidFields`], [`Error::AddressClaimNotAllowed`] or
+    /// [`Error::TooManyFailures`] if the client tells its user's address; [`Error::Overloaded`] if a password cannot be hashed before
     /// `deadline`.
     pub async fn exchange(
         &self,
@@ -147,7 +162,7 @@ impl Grants {
         origin: Origin,
         deadline: Deadline,
     ) -> Result<(Granted, Verdict), Error> {
-        let TokenRequest { grant, client, certificate, scope, audiences } = request;
+        let TokenRequest { grant, client, certificate, scope, audiences, user_address } = request;
         // Whoever asks has proven nothing yet: how long a wish is costs nothing to see, and what is in it is looked at later.
         if !NameSet::has_room_for(&audiences) {
             return Err(Error::InvalidAudience(NameSet::default()));
@@ -164,9 +179,33 @@ impl Grants {
             audience: NameSet::of(audiences.iter().map(String::as_str))
                 .map_err(|_| Error::InvalidAudience(NameSet::default()))?,
         };
+        let Some(Claim { client, address }) = claim(&requester, &grant, &user_address)? else {
+            return self.decide(grant, &requester, &wish, origin, deadline).await;
+        };
+        // Taken before the outcome is known: guesses that are made at one moment count too.
+        let charge = self.claimed_failures.take(client).map_err(|retry_after| Error::TooManyFailures {
+            whose: "the users of this client",
+            retry_after,
+        })?;
+        let decided = self.decide(grant, &requester, &wish, origin.claiming(address), deadline).await;
+        if !decided.as_ref().is_err_and(is_failure) {
+            charge.give_back();
+        }
+        decided
+    }
+
+    /// Exchanges `grant` for `requester`, which has proven what it can.
+    async fn decide(
+        &self,
+        grant: Grant,
+        requester: &Requester,
+        wish: &Wish,
+        origin: Origin,
+        deadline: Deadline,
+    ) -> Result<(Granted, Verdict), Error> {
         match grant {
             Grant::Password { username, password } => {
-                let opening = self.opening(&requester, &wish, origin)?;
+                let opening = self.opening(requester, wish, origin)?;
                 let origin = &opening.origin;
                 let found = self.accounts.authenticate(&username, &password, origin, deadline).await?;
                 let (session, token) = self.sessions.open(&found.user, &found.password_hash, opening).await?;
@@ -175,8 +214,8 @@ impl Grants {
                 let access = self.tokens.issue(subject, &session.client_id, &session.scope, audience)?;
                 Ok((Granted { access, refresh_token: Some(token) }, Verdict::Granted))
             }
-            Grant::RefreshToken(text) => self.refresh(&text, &requester, &wish, &origin).await,
-            Grant::ClientCredentials => self.client_credentials(&requester, &wish),
+            Grant::RefreshToken(text) => self.refresh(&text, requester, wish, &origin).await,
+            Grant::ClientCredentials => self.client_credentials(requester, wish),
         }
     }
 
@@ -251,6 +290,7 @@ impl Verdict {
         match error {
             Error::RefreshTokenReused => Self::Replayed,
             Error::Overloaded { .. }
+            | Error::TooManyFailures { .. }
             | Error::DeadlineExceeded
             | Error::Unavailable { .. }
             | Error::Internal(_) => Self::Failed,
@@ -281,6 +321,37 @@ impl Drop for Judging<'_> {
             GrantType::ClientCredentials => {}
         }
     }
+}
+
+/// The address of its user that a client tells.
+struct Claim {
+    client: ClientId,
+    address: IpAddr,
+}
+
+/// The address of the user that `requester` tells in `text`; none if it tells nothing.
+fn claim(requester: &Requester, grant: &Grant, text: &str) -> Result<Option<Claim>, Error> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let client = match requester {
+        Requester::Client(found) if found.client().may_claim_address => found.client(),
+        _ => return Err(Error::AddressClaimNotAllowed),
+    };
+    let refused = |rule: &str| {
+        let violation = RuleViolation::new(FieldReason::Malformed, rule);
+        Error::InvalidFields(vec![violation.at("user_address")])
+    };
+    if matches!(grant, Grant::ClientCredentials) {
+        return Err(refused("means nothing with a client's own credentials: there is no user"));
+    }
+    let address: IpAddr = text.parse().map_err(|_| refused("must be an IP address, without a port"))?;
+    Ok(Some(Claim { client: client.id, address: address.to_canonical() }))
+}
+
+/// Whether `error` is that of somebody who may be guessing.
+const fn is_failure(error: &Error) -> bool {
+    matches!(error, Error::InvalidCredentials | Error::RefreshTokenInvalid | Error::RefreshTokenReused)
 }
 
 /// Whom the tokens of `requester` may be meant for.

@@ -96,6 +96,8 @@ pub struct Client {
     pub jwks: Option<String>,
     /// Whom a certificate must be issued to that stands for this client (`tls_client_auth`, RFC 8705 section 2.1).
     pub certificate: Option<CertificateSubject>,
+    /// Whether it may tell the addresses of the users for whom it asks.
+    pub may_claim_address: bool,
     /// False once the operator has disabled it.
     pub is_active: bool,
     /// When it was registered.

@@ -64,6 +64,9 @@ pub enum Error {
     /// The client did not prove that it is one that may ask: one answer, whatever is wrong.
     #[error("the client's credentials are not accepted")]
     InvalidClient,
+    /// The client told the address of its user, and may not.
+    #[error("this client may not tell its users' addresses: its operator has not allowed it")]
+    AddressClaimNotAllowed,
     /// The scope asked for goes beyond what may be had, by these names; by none if it is malformed.
     #[error("{}", not_allowed("scope", .0))]
     InvalidScope(NameSet),
@@ -112,6 +115,14 @@ pub enum Error {
     Overloaded {
         /// What there are too many of, in the plural.
         what: &'static str,
+        /// When it is worth trying again.
+        retry_after: Duration,
+    },
+    /// Too much has failed that could be guessing.
+    #[error("there were too many failures of {whose}: try again later")]
+    TooManyFailures {
+        /// Whose failures.
+        whose: &'static str,
         /// When it is worth trying again.
         retry_after: Duration,
     },

@@ -33,8 +33,10 @@ pub struct Session {
 pub struct Origin {
     /// What the client calls itself.
     pub user_agent: Option<String>,
-    /// The network address.
+    /// The network address that the request came from.
     pub address: Option<String>,
+    /// The address of the user, as the client tells that asks for it, and that the operator lets tell it.
+    pub claimed_address: Option<String>,
 }
 
 impl Origin {
@@ -43,7 +45,19 @@ impl Origin {
     pub fn of(user_agent: Option<&str>, peer: Option<IpAddr>) -> Self {
         let user_agent =
             user_agent.map(|text| text[..text.floor_char_boundary(USER_AGENT_MAX_BYTES)].to_owned());
-        Self { user_agent, address: peer.map(|peer| peer.to_string()) }
+        Self { user_agent, address: peer.map(|peer| peer.to_string()), claimed_address: None }
+    }
+
+    /// The same, on behalf of a user whose address is `address` as the client tells.
+    #[must_use]
+    pub fn claiming(self, address: IpAddr) -> Self {
+        Self { claimed_address: Some(address.to_string()), ..self }
+    }
+
+    /// The address of the user, as far as it is known: the one that the client tells, or else the one that the request came from.
+    #[must_use]
+    pub fn user_address(&self) -> Option<&str> {
+        self.claimed_address.as_deref().or(self.address.as_deref())
     }
 }
 

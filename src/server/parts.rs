@@ -88,6 +88,7 @@ impl Parts {
             Arc::clone(&clients),
             Arc::new(Tokens::new(Arc::clone(&keyring), clock.clone(), config.tokens.issuing())),
             metrics.grants.clone(),
+            clock.clone(),
         ));
         let verifier = Verifier::new(Arc::clone(&keyring), clock.clone(), config.tokens.verifying());
         let verifier = Arc::new(verifier);

@@ -84,6 +84,7 @@ impl Store {
             spiffe_id: Set(spiffe_id),
             spiffe_id_hash: Set(spiffe_id_hash),
             tls_san_dns: Set(tls_san_dns),
+            may_claim_address: Set(client.may_claim_address),
             is_active: Set(client.is_active),
             create_time: Set(client.create_time.as_micros()),
             update_time: Set(client.update_time.as_micros()),
@@ -192,6 +193,19 @@ impl Store {
         now: Timestamp,
     ) -> Result<bool, Error> {
         self.change_client(id, &[(Column::IsActive, Expr::value(is_active))], now).await
+    }
+
+    /// Lets the client `id` tell the addresses of its users, or no longer; false if there is none.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn set_client_may_claim_address(
+        &self,
+        id: ClientId,
+        may: bool,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        self.change_client(id, &[(Column::MayClaimAddress, Expr::value(may))], now).await
     }
 
     /// Replaces the public keys of the client `id`; false if there is none.
@@ -344,6 +358,7 @@ fn client(row: Model, secrets: Vec<secrets::Model>) -> Result<Client, Error> {
         secrets: hashes.map_err(|_| Error::internal("a client's secret has not the length of a hash"))?,
         jwks: row.jwks,
         certificate,
+        may_claim_address: row.may_claim_address,
         is_active: row.is_active,
         create_time: Timestamp::from_micros(row.create_time),
         update_time: Timestamp::from_micros(row.update_time),

@@ -65,7 +65,7 @@ impl Store {
             scope: Set(session.scope.as_str().to_owned()),
             audience: Set(session.audience.as_ref().map(|audience| audience.as_str().to_owned())),
             user_agent: Set(session.origin.user_agent.clone()),
-            address: Set(session.origin.address.clone()),
+            address: Set(session.origin.user_address().map(str::to_owned)),
             create_time: Set(session.create_time.as_micros()),
             last_use_time: Set(session.last_use_time.as_micros()),
             refresh_newest: Set(refresh.newest.to_vec()),
@@ -337,7 +337,7 @@ impl From<Model> for Session {
             client_id: row.client_id,
             scope: NameSet::from_stored(row.scope),
             audience: row.audience.map(NameSet::from_stored),
-            origin: Origin { user_agent: row.user_agent, address: row.address },
+            origin: Origin { user_agent: row.user_agent, address: row.address, claimed_address: None },
             create_time: Timestamp::from_micros(row.create_time),
             last_use_time: Timestamp::from_micros(row.last_use_time),
         }

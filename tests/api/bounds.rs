@@ -35,6 +35,7 @@ fn stranger(scope: &str, audiences: Vec<String>) -> IssueTokenRequest {
         }),
         scope: scope.to_owned(),
         audiences,
+        ..IssueTokenRequest::default()
     }
 }
 

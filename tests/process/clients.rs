@@ -16,8 +16,18 @@ use crate::{
     harness::Place,
 };
 
-const CLIENT_MEMBERS: [&str; 9] =
-    ["audiences", "create_time", "id", "is_active", "kind", "name", "public_keys", "scopes", "update_time"];
+const CLIENT_MEMBERS: [&str; 10] = [
+    "audiences",
+    "create_time",
+    "id",
+    "is_active",
+    "kind",
+    "may_claim_address",
+    "name",
+    "public_keys",
+    "scopes",
+    "update_time",
+];
 
 /// `--standing-cache-max-age` is 1 s; the rest is for a busy machine.
 const BOUND: Duration = Duration::from_secs(5);
@@ -113,6 +123,23 @@ async fn a_client_is_rotated_disabled_enabled_and_deleted_while_the_service_runs
     let gone = place.run(&["clients", "show", "billing"]).await;
     assert_eq!(gone.failed(1), "there is no client `billing`");
     place.run(&["clients", "create", "billing"]).await.succeeded();
+}
+
+#[tokio::test]
+async fn who_may_tell_its_users_addresses_is_said_by_the_operator() {
+    let place = Place::new();
+    let created = place.run(&["clients", "create", "shop", "--json"]).await.succeeded().object();
+    assert_eq!(created["may_claim_address"], false);
+    let created = place.run(&["clients", "create", "gateway", "--json", "--may-claim-address"]).await;
+    assert_eq!(created.succeeded().object()["may_claim_address"], true);
+    for (whether, may) in [("off", false), ("on", true)] {
+        let set = place.run(&["clients", "set-may-claim-address", "gateway", whether, "--json"]).await;
+        assert_eq!(set.succeeded().object()["may_claim_address"], may);
+    }
+    let shown = place.run(&["clients", "show", "gateway"]).await.succeeded();
+    assert!(shown.stdout.contains("\nuser address: may be told\n"), "{shown:?}");
+    let both = ["clients", "create", "app", "--public", "--may-claim-address"];
+    assert!(place.run(&both).await.failed(2).contains("--may-claim-address"));
 }
 
 #[tokio::test]

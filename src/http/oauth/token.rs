@@ -43,8 +43,9 @@ pub(super) async fn token(
     let scope = form.optional("scope").map(|scope| scope.to_string()).unwrap_or_default();
     // RFC 8707 section 2: more than one may be asked for.
     let audiences = form.any_number("resource");
+    let user_address = form.optional("user_address").map(|address| address.to_string()).unwrap_or_default();
     form.check()?;
-    let request = TokenRequest { grant, client, certificate, scope, audiences };
+    let request = TokenRequest { grant, client, certificate, scope, audiences, user_address };
     let Granted { access, refresh_token } = oauth.grants.exchange(request, origin, deadline).await?;
     Ok(Json(TokenResponse {
         access_token: access.access_token,

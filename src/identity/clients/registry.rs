@@ -28,6 +28,8 @@ pub struct NewClient {
     pub audiences: NameSet,
     /// What it proves by that it is the one it says to be. A client that proves nothing is a public one.
     pub proof: Option<ClientProof>,
+    /// Whether it may tell the addresses of the users for whom it asks. For a confidential client alone.
+    pub may_claim_address: bool,
 }
 
 /// What a new client proves by that it is the one it says to be.
@@ -48,7 +50,7 @@ pub enum RegistryError {
     #[error("there is no client `{0}`")]
     NoSuchClient(ClientId),
     /// A public client proves nothing.
-    #[error("`{}` is a public client: it has no secret, no public keys and no certificate", .0.as_str())]
+    #[error("`{}` is a public client: it has no secret, no public keys, no certificate and no say in addresses", .0.as_str())]
     PublicClient(ClientName),
     /// Another client has what may be had but once.
     #[error(transparent)]
@@ -83,6 +85,7 @@ impl ClientRegistry {
             secrets: Vec::new(),
             jwks: None,
             certificate: None,
+            may_claim_address: new.may_claim_address && new.proof.is_some(),
             is_active: true,
             create_time: now,
             update_time: now,
@@ -148,6 +151,17 @@ impl ClientRegistry {
             set.map_err(RegistryError::Taken)
         };
         self.act(Event::ClientCertificateReplaced, id, set).await?;
+        self.find(id).await
+    }
+
+    /// Lets the client `id` tell the addresses of its users, or no longer.
+    ///
+    /// # Errors
+    /// [`RegistryError`], but for [`RegistryError::Taken`].
+    pub async fn set_may_claim_address(&self, id: ClientId, may: bool) -> Result<Client, RegistryError> {
+        self.must_be_confidential(id).await?;
+        let event = if may { Event::ClientAddressClaimsAllowed } else { Event::ClientAddressClaimsForbidden };
+        self.act(event, id, self.store.set_client_may_claim_address(id, may, self.clock.now())).await?;
         self.find(id).await
     }
 

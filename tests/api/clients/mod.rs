@@ -1,5 +1,6 @@
 //! Owns what machine clients are promised, and what is kept from those who are not.
 
+mod address_claims;
 mod algorithms;
 pub(crate) mod assertions;
 mod at_rest;
@@ -46,15 +47,30 @@ pub(crate) struct Wanted<'a> {
     pub(crate) kind: ClientKind,
     pub(crate) public_key: Option<&'a str>,
     pub(crate) certificate: Option<&'a str>,
+    pub(crate) may_claim_address: bool,
 }
 
 impl Wanted<'_> {
     pub(crate) const fn confidential(scopes: &str) -> Wanted<'_> {
-        Wanted { scopes, audiences: "", kind: ClientKind::Confidential, public_key: None, certificate: None }
+        Wanted {
+            scopes,
+            audiences: "",
+            kind: ClientKind::Confidential,
+            public_key: None,
+            certificate: None,
+            may_claim_address: false,
+        }
     }
 
     pub(crate) const fn public(scopes: &str) -> Wanted<'_> {
-        Wanted { scopes, audiences: "", kind: ClientKind::Public, public_key: None, certificate: None }
+        Wanted {
+            scopes,
+            audiences: "",
+            kind: ClientKind::Public,
+            public_key: None,
+            certificate: None,
+            may_claim_address: false,
+        }
     }
 }
 
@@ -129,6 +145,7 @@ pub(crate) async fn register(
         scopes: NameSet::parse(wanted.scopes).unwrap(),
         audiences: NameSet::parse(wanted.audiences).unwrap(),
         proof,
+        may_claim_address: wanted.may_claim_address,
     };
     let (client, secret) = operator.register(new).await?;
     let secret = secret.map_or_else(String::new, |secret| secret.to_string());

@@ -2,7 +2,7 @@
 
 use std::{future::Future, net::IpAddr, sync::Arc};
 
-use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
+use http::{Extensions, HeaderMap, HeaderValue, header::AUTHORIZATION};
 
 use super::{Caller, Keys, Verifier};
 use crate::model::{Claims, Error};
@@ -14,6 +14,19 @@ pub trait Standing: Send + Sync + 'static {
     /// # Errors
     /// [`Error::TokenRevoked`] if it does not, [`Error::Unavailable`] if that cannot be told.
     fn check(&self, claims: &Claims) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
+/// A token whose signature has been verified. As an extension of a request, it is the one in that request's headers, and spares
+/// [`Authenticator::authenticate_request`] another look at it.
+#[derive(Clone, Debug)]
+pub struct VerifiedToken(Arc<Claims>);
+
+impl VerifiedToken {
+    /// What it says. Whether that still stands is not known.
+    #[must_use]
+    pub fn claims(&self) -> &Claims {
+        &self.0
+    }
 }
 
 /// Finds the caller that a request's headers prove.
@@ -49,6 +62,47 @@ impl<K: Keys, S: Standing> Authenticator<K, S> {
         let values = headers.get_all(AUTHORIZATION).iter().map(HeaderValue::as_bytes);
         let token = bearer_token(values)?.ok_or(Error::TokenMissing)?;
         self.check(self.verifier.verify_from(token, self.verifier.audience(), caller).await?).await
+    }
+
+    /// The same as [`Self::authenticate_from`], of a request whose token may have been verified on its way here: then it is among the
+    /// `extensions`.
+    ///
+    /// # Errors
+    /// As [`Self::authenticate`].
+    pub async fn authenticate_request(
+        &self,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+        caller: Option<IpAddr>,
+    ) -> Result<Caller, Error> {
+        match extensions.get::<VerifiedToken>() {
+            Some(token) => self.recognise_verified(token.clone(), self.verifier.audience()).await,
+            None => self.authenticate_from(headers, caller).await,
+        }
+    }
+
+    /// `token`, if it is genuine and in time: whomever it is meant for, and whether or not it still stands.
+    ///
+    /// # Errors
+    /// [`Error::TokenInvalid`], [`Error::TokenExpired`]; [`Error::Unavailable`] if the keys in force cannot be told.
+    pub async fn verify(&self, token: &str) -> Result<VerifiedToken, Error> {
+        self.verifier.verify_for_anyone(token).await.map(VerifiedToken)
+    }
+
+    /// Whether `token` has been verified before, so that [`verify`](Self::verify) costs next to nothing.
+    #[must_use]
+    pub fn remembers(&self, token: &str) -> bool {
+        self.verifier.remembers(token)
+    }
+
+    /// The caller that `token` proves to a service named `audience`.
+    ///
+    /// # Errors
+    /// Those of [`recognise`](Self::recognise).
+    pub async fn recognise_verified(&self, token: VerifiedToken, audience: &str) -> Result<Caller, Error> {
+        let VerifiedToken(claims) = token;
+        self.verifier.check_again(&claims, audience)?;
+        self.check(claims).await
     }
 
     /// The caller that `token` proves to a service named `audience`.

@@ -69,12 +69,15 @@ impl<K: Keys, S: Standing> Gate<K, S> {
         &self,
         path: &str,
         headers: &HeaderMap,
-        address: Option<IpAddr>,
+        extensions: &Extensions,
     ) -> Result<Option<Caller>, Error> {
         match self.policy.access(path) {
             Some(Access::Public) => Ok(None),
             Some(Access::Authenticated { required_scopes }) => {
-                let caller = self.authenticator.authenticate_from(headers, address).await?;
+                let caller = self
+                    .authenticator
+                    .authenticate_request(headers, extensions, caller_address(extensions))
+                    .await?;
                 caller.must_have(required_scopes.iter().map(String::as_str))?;
                 Ok(Some(caller))
             }
@@ -143,8 +146,7 @@ where
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         Box::pin(async move {
-            let address = caller_address(request.extensions());
-            match gate.admit(request.uri().path(), request.headers(), address).await {
+            match gate.admit(request.uri().path(), request.headers(), request.extensions()).await {
                 Ok(Some(caller)) => {
                     request.extensions_mut().insert(caller);
                 }

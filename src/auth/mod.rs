@@ -52,7 +52,7 @@ pub mod public_key;
 mod resource_server;
 mod verifier;
 
-pub use authenticator::{Authenticator, Standing, bearer_token};
+pub use authenticator::{Authenticator, Standing, VerifiedToken, bearer_token};
 pub use caller::Caller;
 pub use issuer::{RefreshSettings, RemoteKeys, RemoteKeysError, issuer_identifier};
 pub use keys::{KeySet, Keys, VerifyingKey};

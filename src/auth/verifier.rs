@@ -88,7 +88,7 @@ impl<K: Keys> Verifier<K> {
     ) -> Result<Arc<Claims>, Error> {
         let claims = self.genuine(token, caller).await?;
         if !claims.aud.contains(audience) {
-            return Err(Error::TokenInvalid("it is meant for another audience"));
+            return Err(ANOTHER_AUDIENCE);
         }
         Ok(claims)
     }
@@ -139,6 +139,19 @@ impl<K: Keys> Verifier<K> {
         };
         self.check_time(&claims)?;
         Ok(claims)
+    }
+
+    /// Whether `token` has been verified before, so that verifying it is cheap.
+    pub(super) fn remembers(&self, token: &str) -> bool {
+        token.len() <= TOKEN_MAX_BYTES && self.seen.get(&fingerprint(token)).is_some()
+    }
+
+    /// Succeeds if `claims`, which were verified a moment ago, are meant for `audience` and still in time.
+    pub(super) fn check_again(&self, claims: &Claims, audience: &str) -> Result<(), Error> {
+        if !claims.aud.contains(audience) {
+            return Err(ANOTHER_AUDIENCE);
+        }
+        self.check_time(claims)
     }
 
     /// What a payload says whose signature has been verified.
@@ -219,6 +232,7 @@ impl NamedKey {
     }
 }
 
+const ANOTHER_AUDIENCE: Error = Error::TokenInvalid("it is meant for another audience");
 const NOT_A_JWT: Error = Error::TokenInvalid("it is not a JWT");
 
 fn decoded(part: &str) -> Result<Vec<u8>, Error> {

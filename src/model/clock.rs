@@ -195,6 +195,13 @@ impl Deadline {
         self.remaining().is_zero()
     }
 
+    /// Whether it has passed for longer than `grace`.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "a deadline bounds real work on the machine's clock")]
+    pub fn passed_by(self, grace: Duration) -> bool {
+        Instant::now().saturating_duration_since(self.0) > grace
+    }
+
     /// The moment itself.
     #[must_use]
     pub const fn instant(self) -> Instant {

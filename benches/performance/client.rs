@@ -124,6 +124,7 @@ fn check_request(token: &str) -> CheckRequest {
     let http = HttpRequest { headers, header_map: None };
     let rule = ("signet.require_scope".to_owned(), "profile".to_owned());
     let attributes = AttributeContext {
+        source: None,
         request: Some(CheckedRequest { http: Some(http) }),
         context_extensions: [rule].into(),
     };

@@ -45,8 +45,6 @@ pub(crate) enum Ending {
     Frames,
     /// Its client does not read what it is sent.
     Unread,
-    /// Its client does not send what it has begun.
-    Unsent,
 }
 
 /// A call, until its answer is complete or nobody waits for it.
@@ -67,7 +65,6 @@ impl Ending {
             Self::Idle => "idle",
             Self::Frames => "frames",
             Self::Unread => "unread",
-            Self::Unsent => "unsent",
         }
     }
 }
@@ -88,12 +85,6 @@ impl ConnectionHandle {
         }))
     }
 
-    /// Closes the connection at once, with all that is in flight on it, since its client does not send what it has begun.
-    #[allow(dead_code, reason = "for whoever bounds what a connection has on its way, and for how long")]
-    pub(crate) fn close(&self) {
-        self.end(Ending::Unsent);
-    }
-
     /// Closes the connection at once, with all that is in flight on it.
     pub(crate) fn end(&self, why: Ending) {
         self.note(why);
@@ -109,6 +100,11 @@ impl ConnectionHandle {
     /// Why this service ends it before its time, if it does.
     pub(crate) fn ending(&self) -> Option<Ending> {
         self.0.ending.get().copied()
+    }
+
+    /// A number that no other connection has as long as this handle, or a clone, is there.
+    pub(crate) fn id(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
     }
 
     /// Whether somebody closes it.

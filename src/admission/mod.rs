@@ -1,15 +1,23 @@
-//! Owns what is bounded alike for every request, whichever protocol brings it: the places among the calls in flight, and the
-//! size of the headers.
+//! Owns who may take a place, how many bytes, and for how long: alike for every request, whichever protocol brings it.
+//!
+//! A call counts once its message is there. Each listener has a [`Pool`]: places for strangers, with a share for each peer, and reserves
+//! for health, for Envoy's questions and for calls with a verified token. A place is held until the answer has been read.
 
 mod allowance;
 mod bounds;
 mod connection;
 mod connection_places;
-
-use std::{sync::Arc, time::Duration};
+mod hold;
+mod lanes;
+mod pool;
+mod receive;
+mod recognise;
+mod share;
+mod source;
+mod stream;
+mod visit;
 
 use http::Request;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::model::Error;
 
@@ -17,39 +25,17 @@ pub(crate) use allowance::{Allowance, Allowances};
 pub(crate) use bounds::{Bounds, READ_HEADERS_FACTOR, Resources, SetBounds};
 pub(crate) use connection::{ConnectionHandle, Ending, OpenCall};
 pub(crate) use connection_places::{ConnectionPlace, ConnectionPlaces, NoPlace, PeerShare};
-
-/// When to try again after all places were taken: a call takes milliseconds.
-const RETRY_AFTER: Duration = Duration::from_millis(100);
+pub(crate) use hold::{HeldBody, Hold};
+pub(crate) use lanes::{CallBounds, LANES, PoolBounds};
+pub(crate) use pool::Pool;
+pub(crate) use receive::Message;
+pub(crate) use recognise::Recognise;
+pub(crate) use source::Source;
+pub(crate) use stream::{Life, StreamAnswers, StreamRequests, over};
+pub(crate) use visit::{Door, Kind, Visit};
 
 /// What HTTP/2 adds to the size of each header (RFC 9113 section 6.5.2).
 const HEADER_OVERHEAD_BYTES: usize = 32;
-
-/// A fixed number of places; clones share them.
-#[derive(Clone, Debug)]
-pub(crate) struct Places(Arc<Semaphore>);
-
-/// A place that is taken, until this is dropped.
-#[derive(Debug)]
-pub(crate) struct Place {
-    _permit: OwnedSemaphorePermit,
-}
-
-impl Places {
-    pub(crate) fn new(count: usize) -> Self {
-        Self(Arc::new(Semaphore::new(count)))
-    }
-
-    /// A place, if one is free: nobody waits for one.
-    ///
-    /// # Errors
-    /// [`Error::Overloaded`].
-    pub(crate) fn take(&self) -> Result<Place, Error> {
-        let permit = Arc::clone(&self.0).try_acquire_owned();
-        permit
-            .map(|permit| Place { _permit: permit })
-            .map_err(|_| Error::Overloaded { what: "calls in flight", retry_after: RETRY_AFTER })
-    }
-}
 
 /// Refuses a request whose headers, the path among them, are larger than `max_bytes` as HTTP/2 counts them.
 ///
@@ -57,11 +43,14 @@ impl Places {
 /// [`Error::HeadersTooLarge`].
 pub(crate) fn check_headers<B>(request: &Request<B>, max_bytes: u32) -> Result<(), Error> {
     let max_bytes = usize::try_from(max_bytes).unwrap_or(usize::MAX);
+    if header_bytes(request) > max_bytes { Err(Error::HeadersTooLarge { max_bytes }) } else { Ok(()) }
+}
+
+/// The size of the headers of `request`, the path among them, as HTTP/2 counts them.
+pub(crate) fn header_bytes<B>(request: &Request<B>) -> usize {
     let path = request.uri().path_and_query().map_or(0, |path| path.as_str().len() + HEADER_OVERHEAD_BYTES);
     let headers = request.headers().iter();
-    let bytes = path
-        + headers
-            .map(|(name, value)| name.as_str().len() + value.len() + HEADER_OVERHEAD_BYTES)
-            .sum::<usize>();
-    if bytes > max_bytes { Err(Error::HeadersTooLarge { max_bytes }) } else { Ok(()) }
+    path + headers
+        .map(|(name, value)| name.as_str().len() + value.len() + HEADER_OVERHEAD_BYTES)
+        .sum::<usize>()
 }

@@ -6,6 +6,7 @@ use bytesize::ByteSize;
 use clap::{Args, builder::RangedU64ValueParser, value_parser};
 
 use super::duration;
+use crate::admission::CallBounds;
 
 /// What one call, one connection and all of them may take.
 #[derive(Args, Clone, Debug)]
@@ -21,6 +22,10 @@ pub struct LimitConfig {
     #[arg(long, env = "SIGNET_REQUEST_TIMEOUT", global = true, value_name = "DURATION", default_value = "10s", value_parser = duration::<1, 300>)]
     pub request_timeout: Duration,
 
+    /// How long a request message, or body over HTTP, may be on its way; a call counts once it is there (1s to 1m).
+    #[arg(long, env = "SIGNET_RECEIVE_TIMEOUT", global = true, value_name = "DURATION", default_value = "5s", value_parser = duration::<1, 60>)]
+    pub receive_timeout: Duration,
+
     /// The largest request message, or body over HTTP: no request of this API needs more than a few KiB.
     #[arg(long, env = "SIGNET_MAX_MESSAGE_BYTES", global = true, value_name = "BYTES", default_value_t = 65_536, value_parser = RangedU64ValueParser::<usize>::new().range(1_024..=16_777_216))]
     pub max_message_bytes: usize,
@@ -34,8 +39,9 @@ pub struct LimitConfig {
     #[arg(long, env = "SIGNET_MAX_CONCURRENT_STREAMS", global = true, value_name = "COUNT", value_parser = value_parser!(u32).range(1..=65_536))]
     pub max_concurrent_streams: Option<u32>,
 
-    /// How many calls may be in flight over all connections, those over HTTP among them; what comes on top is refused at once
-    /// (RESOURCE_EXHAUSTED). Default: by --memory-budget, at most 4096.
+    /// How many calls of strangers may be in flight on each address, one peer's at most a quarter; what comes on top is refused at once
+    /// (RESOURCE_EXHAUSTED). Health, Envoy's Check and calls with a verified token have a reserve beside them. Default: by
+    /// --memory-budget, at most 4096.
     #[arg(long, env = "SIGNET_MAX_IN_FLIGHT_CALLS", global = true, value_name = "COUNT", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
     pub max_in_flight_calls: Option<usize>,
 
@@ -72,6 +78,18 @@ pub struct LimitConfig {
     /// process ends within --shutdown-delay, this time and 5s, whatever hangs (0s to 1h).
     #[arg(long, env = "SIGNET_DRAIN_TIMEOUT", global = true, value_name = "DURATION", default_value = "30s", value_parser = duration::<0, 3_600>)]
     pub drain_timeout: Duration,
+}
+
+impl LimitConfig {
+    /// What one call may take.
+    pub(crate) const fn call_bounds(&self) -> CallBounds {
+        CallBounds {
+            message_bytes: self.max_message_bytes,
+            receive_timeout: self.receive_timeout,
+            request_timeout: self.request_timeout,
+            stream_age: self.max_connection_age,
+        }
+    }
 }
 
 #[cfg(test)]

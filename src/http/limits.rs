@@ -1,62 +1,57 @@
-//! Owns what one request over HTTP may take: its size, its time, and a place among the calls in flight.
+//! Owns what one request over HTTP may take: it counts once its body is there, and holds its place until its answer has been read.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use axum::{
     body::{Body, Bytes, HttpBody},
-    extract::{Request, State},
+    extract::{MatchedPath, Request, State},
+    http::{HeaderValue, header::AUTHORIZATION},
     middleware::Next,
     response::Response,
 };
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body::Frame;
 use tokio::time::timeout_at;
 
 use super::refusal::Refusal;
 use crate::{
-    admission::{Places, check_headers},
+    admission::{HeldBody, Hold, Kind, Message, Pool, Source, Visit, check_headers, header_bytes},
+    auth::bearer_token,
     model::{Deadline, Error},
+    peer::PeerAddress,
 };
 
 /// What one request may take.
 #[derive(Clone, Debug)]
 pub(crate) struct HttpLimits {
-    calls: Places,
-    /// Requests whose bodies are being read hold no place among the calls, so that who sends slowly takes none from others; but
-    /// they take memory, so they are counted, too.
-    reading: Places,
-    request_timeout: Duration,
-    max_body_bytes: usize,
+    pool: Pool,
     max_header_bytes: u32,
 }
 
 impl HttpLimits {
-    /// Each request takes one of `calls`; as many as `reading` may be on their way.
-    pub(crate) const fn new(
-        calls: Places,
-        reading: Places,
-        request_timeout: Duration,
-        max_body_bytes: usize,
-        max_header_bytes: u32,
-    ) -> Self {
-        Self { calls, reading, request_timeout, max_body_bytes, max_header_bytes }
+    /// Requests take their places from `pool`.
+    pub(crate) const fn new(pool: Pool, max_header_bytes: u32) -> Self {
+        Self { pool, max_header_bytes }
     }
 
-    /// All of `body`.
-    async fn read(&self, body: Body) -> Result<Bytes, Error> {
-        if body.is_end_stream() {
-            return Ok(Bytes::new());
+    /// Lets a request in: its body first, then its place.
+    async fn admit(&self, request: Request, deadline: Deadline) -> Result<(Request, Hold), Error> {
+        let kind = kind(request.extensions().get::<MatchedPath>().map(MatchedPath::as_str));
+        let head_bytes = header_bytes(&request);
+        let (mut head, body) = request.into_parts();
+        let peer = head.extensions.get::<PeerAddress>().map(|peer| peer.network());
+        let source = Source::of(peer, &head.extensions);
+        let tokens = head.headers.get_all(AUTHORIZATION).iter().map(HeaderValue::as_bytes);
+        let token = bearer_token(tokens).ok().flatten();
+        let mut visit = Visit::new(&self.pool, kind, source, deadline, token);
+        let max_bytes = self.pool.bounds().call.message_bytes;
+        let Message { bytes, charge } = visit.receive(body, max_bytes, head_bytes).await?;
+        let hold = Hold::of_message(charge);
+        hold.keep(visit.enter().await?);
+        if let Some(token) = visit.verified() {
+            head.extensions.insert(token);
         }
-        let _place = self.reading.take()?;
-        let too_large = Error::MessageTooLarge { max_bytes: self.max_body_bytes };
-        // What is announced to be too large is not waited for.
-        if body.size_hint().lower() > u64::try_from(self.max_body_bytes).unwrap_or(u64::MAX) {
-            return Err(too_large);
-        }
-        match Limited::new(body, self.max_body_bytes).collect().await {
-            Ok(body) => Ok(body.to_bytes()),
-            Err(error) if error.is::<LengthLimitError>() => Err(too_large),
-            Err(_) => Err(Error::MalformedRequest("its body broke off".to_owned())),
-        }
+        head.extensions.insert(deadline);
+        Ok((Request::from_parts(head, bytes.into()), hold))
     }
 }
 
@@ -67,15 +62,36 @@ pub(super) async fn admit(
     request: Request,
     next: Next,
 ) -> Result<Response, Refusal> {
-    let deadline = Deadline::after(limits.request_timeout);
+    let deadline = Deadline::after(limits.pool.bounds().call.request_timeout);
     let answered = timeout_at(deadline.instant().into(), async {
-        let (mut head, body) = request.into_parts();
-        let body = limits.read(body).await?;
-        let _place = limits.calls.take()?;
-        head.extensions.insert(deadline);
-        Ok(next.run(Request::from_parts(head, body.into())).await)
+        let (request, hold) = limits.admit(request, deadline).await?;
+        Ok((next.run(request).await, hold))
     });
-    answered.await.unwrap_or_else(|_| Err(Error::DeadlineExceeded.into()))
+    let (response, hold) = answered.await.unwrap_or(Err(Error::DeadlineExceeded))?;
+    Ok(response.map(|body| {
+        if body.is_end_stream() {
+            body
+        } else {
+            Body::new(HeldBody::new(body, Arc::new(hold), deadline, end))
+        }
+    }))
+}
+
+/// How a request to the route `path` is admitted; none: a path that is not served.
+fn kind(path: Option<&str>) -> Kind {
+    let is_any_of = |ends: &[&str]| path.is_some_and(|path| ends.iter().any(|end| path.ends_with(end)));
+    if is_any_of(&["/livez", "/readyz"]) {
+        Kind::Health
+    } else if path.is_some_and(|path| path.contains("/.well-known/")) || is_any_of(&["/metrics"]) {
+        Kind::Document
+    } else {
+        Kind::Call
+    }
+}
+
+/// Breaks an answer off.
+fn end(error: Option<Error>) -> Result<Frame<Bytes>, axum::Error> {
+    Err(axum::Error::new(error.unwrap_or(Error::DeadlineExceeded)))
 }
 
 /// Refuses headers beyond their limit.

@@ -56,15 +56,15 @@ pub(crate) fn router(
     let keys = prefixes
         .iter()
         .fold(Router::new(), |router, prefix| router.route(&format!("{prefix}{JWKS}"), get(jwks::jwks)));
-    // Keys, discovery and probes are answered even when every place is taken: they cost next to nothing, and whoever needs them
-    // would do worse without.
+    // Keys, discovery and probes have places of their own: they cost next to nothing, and whoever needs them would do worse without.
     probes(ready)
         .merge(keys.with_state(keyring))
         .merge(discovery::router(discovery))
-        .merge(oauth::router(prefixes, oauth, limits.clone()))
         .merge(metrics_elsewhere.unwrap_or_default())
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
+        .layer(from_fn_with_state(limits.clone(), limits::admit))
+        .merge(oauth::router(prefixes, oauth, limits.clone()))
         .layer(from_fn_with_state(limits, limits::bound_headers))
 }
 
@@ -79,6 +79,7 @@ pub(crate) fn operations_router(
         .merge(metrics.map_or_else(Router::new, metrics::router))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
+        .layer(from_fn_with_state(limits.clone(), limits::admit))
         .layer(from_fn_with_state(Arc::new(hosts), hosts::check))
         .layer(from_fn_with_state(limits, limits::bound_headers))
 }

@@ -8,7 +8,7 @@ use super::series;
 const REFUSED: [&str; 2] = ["peer", "listener"];
 
 /// Why connections are ended before their time.
-const ENDED_EARLY: [&str; 4] = ["idle", "frames", "unread", "unsent"];
+const ENDED_EARLY: [&str; 3] = ["idle", "frames", "unread"];
 
 /// Connections of every listener.
 #[derive(Clone, Debug)]

@@ -11,6 +11,7 @@ mod database;
 mod grants;
 mod hashing;
 mod http;
+mod places;
 mod series;
 mod tls;
 
@@ -59,6 +60,7 @@ pub struct Metrics {
     pub database: DatabaseMetrics,
     /// This process's clock, beside the database's.
     pub clock: ClockMetrics,
+    places: places::PlaceMetrics,
     registry: Registry,
     /// What is looked up when somebody reads, and not before.
     on_read: Mutex<Vec<Box<dyn Fn() + Send>>>,
@@ -87,6 +89,7 @@ impl Metrics {
             audit: AuditMetrics::register(&registry),
             database: DatabaseMetrics::register(&registry),
             clock: ClockMetrics::register(&registry),
+            places: places::PlaceMetrics::register(&registry),
             registry,
             on_read: Mutex::default(),
         }

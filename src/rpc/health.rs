@@ -31,11 +31,4 @@ impl HealthRpc {
             self.reporter.set_service_status(service, status).await;
         }
     }
-
-    /// Ends the streams of those who watch, after they have heard the last report: they would keep their connections open.
-    pub(crate) async fn end_watches(mut self) {
-        for service in &self.services {
-            self.reporter.clear_service_status(service).await;
-        }
-    }
 }

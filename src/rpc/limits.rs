@@ -1,30 +1,45 @@
-//! Owns what one call may take: a place among the calls in flight, and a deadline.
+//! Owns what one call may take: it counts once its message is there, and holds its place until its answer has been read.
 
 use std::{
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response, header::AUTHORIZATION};
+use http_body::{Body as _, Frame};
+use http_body_util::Full;
+use hyper::body::Bytes;
+use prost_reflect::DescriptorError;
 use tokio::time::timeout_at;
+use tokio_util::sync::CancellationToken;
 use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
+use super::methods::{Methods, Stream};
 use crate::{
-    admission::Places,
+    admission::{
+        HeldBody, Hold, Kind, Life, Message, Pool, Source, StreamAnswers, StreamRequests, Visit,
+        header_bytes, over,
+    },
+    auth::bearer_token,
     model::{Deadline, Error},
+    peer::PeerAddress,
 };
 
 /// The header by which a gRPC client sets its deadline.
 const GRPC_TIMEOUT: &str = "grpc-timeout";
 
+/// What stands before each message of gRPC: whether it is compressed, and its length.
+const MESSAGE_HEAD_BYTES: usize = 5;
+
 /// Gives each call its place and its deadline, or refuses it.
 #[derive(Clone, Debug)]
 pub(crate) struct LimitsLayer {
-    places: Places,
-    request_timeout: Duration,
+    pool: Pool,
+    methods: Arc<Methods>,
 }
 
 /// A gRPC service within its limits.
@@ -34,22 +49,130 @@ pub(crate) struct LimitsService<Inner> {
     inner: Inner,
 }
 
+/// When a call must be over.
+#[derive(Clone, Copy)]
+struct Time {
+    /// By when its answer must begin.
+    deadline: Deadline,
+    /// Whether the client has set it, so that it is meant for a stream, too.
+    is_clients: bool,
+}
+
+/// A call that has got in.
+struct Admitted {
+    request: Request<Body>,
+    deadline: Deadline,
+    answer: Answer,
+}
+
+/// What an answer holds until it has been read.
+enum Answer {
+    One { hold: Arc<Hold>, deadline: Deadline },
+    Stream { pool: Pool, hold: Arc<Hold>, life: Life, over: CancellationToken },
+}
+
 impl LimitsLayer {
-    pub(crate) const fn new(places: Places, request_timeout: Duration) -> Self {
-        Self { places, request_timeout }
+    /// Calls of the methods in the encoded `FileDescriptorSet`s take their places from `pool`.
+    ///
+    /// # Errors
+    /// If a set cannot be read.
+    pub(crate) fn new(pool: Pool, descriptor_sets: &[&[u8]]) -> Result<Self, DescriptorError> {
+        Ok(Self { pool, methods: Arc::new(Methods::read(descriptor_sets)?) })
     }
 
-    /// The deadline of a call: the client's, but no later than the server's own.
-    fn deadline(&self, headers: &HeaderMap) -> Result<Deadline, Error> {
-        let own = self.request_timeout;
-        let Some(value) = headers.get(GRPC_TIMEOUT) else { return Ok(Deadline::after(own)) };
+    /// The time of a call: the client's, but no longer than the server's own.
+    fn time(&self, headers: &HeaderMap) -> Result<Time, Error> {
+        let own = self.pool.bounds().call.request_timeout;
+        let Some(value) = headers.get(GRPC_TIMEOUT) else {
+            return Ok(Time { deadline: Deadline::after(own), is_clients: false });
+        };
         let timeout = value.to_str().ok().and_then(parse_timeout).ok_or_else(|| {
             Error::MalformedRequest(
                 "`grpc-timeout` must be 1 to 8 digits and a unit (H, M, S, m, u, n)".to_owned(),
             )
         })?;
-        Ok(Deadline::after(timeout.min(own)))
+        let deadline = Deadline::after(timeout.min(own));
+        if deadline.has_passed() {
+            Err(Error::DeadlineExceeded)
+        } else {
+            Ok(Time { deadline, is_clients: timeout < own })
+        }
     }
+
+    /// Lets a call in: its message first, then its place.
+    async fn admit(&self, request: Request<Body>) -> Result<Admitted, Error> {
+        let time = self.time(request.headers())?;
+        let head_bytes = header_bytes(&request);
+        let (mut head, body) = request.into_parts();
+        let method = self.methods.of(head.uri.path());
+        let peer = head.extensions.get::<PeerAddress>().map(|peer| peer.network());
+        let source = Source::of(peer, &head.extensions);
+        let tokens = head.headers.get_all(AUTHORIZATION).iter().map(HeaderValue::as_bytes);
+        let token = bearer_token(tokens).ok().flatten();
+        let mut visit = Visit::new(&self.pool, method.kind, source, time.deadline, token);
+        let (body, charge) = if method.has_one_request {
+            let max_bytes = self.pool.bounds().call.message_bytes.saturating_add(MESSAGE_HEAD_BYTES);
+            let Message { bytes, charge } = visit.receive(body, max_bytes, head_bytes).await?;
+            (Body::new(Full::new(bytes)), charge)
+        } else {
+            (body, None)
+        };
+        let hold = Arc::new(Hold::of_message(charge));
+        head.extensions.insert(time.deadline);
+        if let Some(stream) = method.stream {
+            let life = self.life(stream, time);
+            hold.keep(visit.open_stream(life.deadline)?);
+            let over = over();
+            let body =
+                if method.has_one_request { body } else { Body::new(StreamRequests::new(body, &over)) };
+            let answer = Answer::Stream { pool: self.pool.clone(), hold, life, over };
+            return Ok(Admitted {
+                request: Request::from_parts(head, body),
+                deadline: time.deadline,
+                answer,
+            });
+        }
+        if method.kind == Kind::Check {
+            let door = visit.door(Arc::clone(&hold));
+            head.extensions.insert(door);
+        } else {
+            hold.keep(visit.enter().await?);
+            if let Some(token) = visit.verified() {
+                head.extensions.insert(token);
+            }
+        }
+        let answer = Answer::One { hold, deadline: time.deadline };
+        Ok(Admitted { request: Request::from_parts(head, body), deadline: time.deadline, answer })
+    }
+
+    fn life(&self, stream: Stream, time: Time) -> Life {
+        let age = Deadline::after(self.pool.bounds().call.stream_age);
+        let deadline = if time.is_clients { time.deadline.min(age) } else { age };
+        Life { deadline, idle: stream.idle }
+    }
+}
+
+impl Answer {
+    /// `body`, which holds what its call has taken.
+    fn around(self, body: Body) -> Body {
+        if body.is_end_stream() {
+            return body;
+        }
+        match self {
+            Self::One { hold, deadline } => Body::new(HeldBody::new(body, hold, deadline, end)),
+            Self::Stream { pool, hold, life, over } => {
+                Body::new(StreamAnswers::new(body, &pool, hold, life, over, end))
+            }
+        }
+    }
+}
+
+/// The trailers of a call that ends before its own end.
+fn end(error: Option<Error>) -> Result<Frame<Bytes>, Status> {
+    let status = error.map_or_else(|| Status::ok(""), Status::from);
+    let mut trailers = HeaderMap::new();
+    status.add_header(&mut trailers)?;
+    Ok(Frame::trailers(trailers))
 }
 
 /// The deadline that the layer gave to the call.
@@ -94,10 +217,9 @@ impl<Inner> Layer<Inner> for LimitsLayer {
     }
 }
 
-impl<Inner, B> Service<Request<B>> for LimitsService<Inner>
+impl<Inner> Service<Request<Body>> for LimitsService<Inner>
 where
-    B: Send + 'static,
-    Inner: Service<Request<B>, Response = Response<Body>> + Clone + Send + 'static,
+    Inner: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
     Inner::Future: Send,
 {
     type Response = Response<Body>;
@@ -108,29 +230,19 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let refuse =
-            |error: Error| -> Self::Future { Box::pin(async move { Ok(Status::from(error).into_http()) }) };
-        let place = match self.limits.places.take() {
-            Ok(place) => place,
-            Err(error) => return refuse(error),
-        };
-        let deadline = match self.limits.deadline(request.headers()) {
-            Ok(deadline) => deadline,
-            Err(error) => return refuse(error),
-        };
-        if deadline.has_passed() {
-            return refuse(Error::DeadlineExceeded);
-        }
-        request.extensions_mut().insert(deadline);
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let limits = self.limits.clone();
         // The clone takes the place of the service that was polled ready (tower's own advice).
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         Box::pin(async move {
-            // The place is free again when the call is answered, or when its client goes away.
-            let _place = place;
+            let Admitted { request, deadline, answer } = match limits.admit(request).await {
+                Ok(admitted) => admitted,
+                Err(error) => return Ok(Status::from(error).into_http()),
+            };
+            // If the client goes away, this is dropped, and the place is free.
             match timeout_at(deadline.instant().into(), inner.call(request)).await {
-                Ok(response) => response,
+                Ok(response) => Ok(response?.map(|body| answer.around(body))),
                 Err(_) => Ok(Status::from(Error::DeadlineExceeded).into_http()),
             }
         })

@@ -7,6 +7,7 @@ pub(crate) mod health;
 mod identity_service;
 pub(crate) mod limits;
 pub(crate) mod meter;
+mod methods;
 mod paging;
 pub(crate) mod protocol;
 mod token_service;

@@ -5,7 +5,11 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{READINESS_INTERVAL, connections::Connections, parts::Parts};
+use super::{
+    READINESS_INTERVAL,
+    connections::Connections,
+    parts::{Parts, Pools},
+};
 use crate::{http::OAuthDrain, identity::Readiness, model::Deadline, rpc::health::HealthRpc};
 
 /// How long the end may take beyond --shutdown-delay and --drain-timeout, whatever hangs: [`LAST_ANSWERS`], [`CLOSE_TIMEOUT`], and
@@ -57,18 +61,21 @@ pub(super) struct Listeners<'a> {
     pub(super) operations: Option<&'a Connections>,
     /// The requests of `http` that end with those of the others.
     pub(super) oauth: &'a OAuthDrain,
+    /// The streams of all of them.
+    pub(super) pools: &'a Pools,
 }
 
 impl Listeners<'_> {
     /// Takes no more calls, and lets those in flight finish, everywhere at once and within `within`; what is left then is cut. Keys,
     /// discovery and probes are answered until the calls have ended: those who verify tokens, and who watch over this process, ask
     /// on. Returns whether all calls finished.
-    pub(super) async fn drain(self, health: &HealthRpc, within: Duration) -> bool {
+    pub(super) async fn drain(self, within: Duration) -> bool {
         let deadline = Deadline::after(within);
+        // They have heard the last report of health, and would go on for ever.
+        self.pools.end_streams();
         let ext_authz = drain(self.ext_authz, within);
         let oauth = async { timeout(within, self.oauth.drain()).await.is_ok() };
-        let (grpc, ext_authz, oauth, ()) =
-            tokio::join!(self.grpc.drain(within), ext_authz, oauth, health.clone().end_watches());
+        let (grpc, ext_authz, oauth) = tokio::join!(self.grpc.drain(within), ext_authz, oauth);
         let rest = deadline.remaining().max(LAST_ANSWERS);
         tokio::join!(self.http.drain(rest), drain(self.operations, rest));
         grpc && ext_authz && oauth

@@ -9,6 +9,7 @@ use tower::{Service, ServiceBuilder, ServiceExt};
 
 use super::Parts;
 use crate::{
+    admission::Pool,
     auth::{AuthLayer, Policy, PolicyError},
     config::{Config, ExtAuthzAddr, Switch},
     identity::{GoodStanding, Keyring},
@@ -112,16 +113,18 @@ pub(super) fn services(
     let meter_for_envoy = meter.telling(failures("ext_authz"));
     let policy = policy().map_err(Error::internal)?;
     let auth = AuthLayer::new(policy, Arc::clone(&parts.authenticator));
-    let layered = |routes, meter| layered(routes, parts, config, meter, auth.clone());
-    Ok((health, layered(routes, meter), layered(for_envoy, meter_for_envoy)))
+    let limits = |pool: &Pool| LimitsLayer::new(pool.clone(), &DESCRIPTOR_SETS).map_err(Error::internal);
+    let layered = |routes, meter, limits| layered(routes, config, meter, limits, auth.clone());
+    let (limits, limits_for_envoy) = (limits(&parts.pools.grpc)?, limits(&parts.pools.ext_authz)?);
+    Ok((health, layered(routes, meter, limits), layered(for_envoy, meter_for_envoy, limits_for_envoy)))
 }
 
 /// `routes`, behind the layers that every call passes.
 fn layered(
     routes: Routes,
-    parts: &Parts,
     config: &Config,
     meter: MeterLayer,
+    limits: LimitsLayer,
     auth: AuthLayer<Arc<Keyring>, GoodStanding>,
 ) -> impl GrpcService + use<> {
     let max_message_bytes = config.limits.max_message_bytes;
@@ -136,7 +139,7 @@ fn layered(
         // What is no gRPC request takes no place among the calls.
         .layer(ProtocolLayer::new(config.limits.max_header_bytes))
         // Before anything that costs: what does not fit is refused for next to nothing.
-        .layer(LimitsLayer::new(parts.calls.clone(), config.limits.request_timeout))
+        .layer(limits)
         // Last before the handlers: none is reached past it.
         .layer(auth)
         .service(routes.prepare())

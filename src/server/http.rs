@@ -8,7 +8,6 @@ use tower::{Service, ServiceExt};
 
 use super::Parts;
 use crate::{
-    admission::Places,
     config::{Config, Switch},
     http::{Discovery, HttpLimits, OAuth, OAuthDrain, metrics, router},
     status::FailureLog,
@@ -47,21 +46,10 @@ pub(super) fn service(
         oauth,
         discovery,
         metrics_elsewhere,
-        limits(parts, config),
+        HttpLimits::new(parts.pools.http.clone(), config.limits.max_header_bytes),
     );
     let failures = FailureLog::new("http", parts.clock.clone());
     // Outermost, so that every request is counted with the status that the client gets.
     metrics::measured(router, Arc::clone(&parts.metrics), parts.clock.clone(), failures)
         .map_request(|request: http::Request<Incoming>| request.map(Body::new))
-}
-
-/// What one request may take.
-pub(super) fn limits(parts: &Parts, config: &Config) -> HttpLimits {
-    HttpLimits::new(
-        parts.calls.clone(),
-        Places::new(parts.bounds.max_in_flight_calls),
-        config.limits.request_timeout,
-        config.limits.max_message_bytes,
-        config.limits.max_header_bytes,
-    )
 }

@@ -285,8 +285,9 @@ impl Server {
                 http: &http_connections,
                 operations: operations_connections.as_ref(),
                 oauth: &oauth,
+                pools: &parts.pools,
             };
-            listeners.drain(&health, config.limits.drain_timeout).await
+            listeners.drain(config.limits.drain_timeout).await
         };
         let serve_envoy = async {
             if let (Some(connections), Some(listener)) = (&ext_authz_connections, ext_authz) {
@@ -300,7 +301,7 @@ impl Server {
         };
         let (finished, (), (), (), ()) = tokio::join!(
             // On the heap: the futures of all its tasks would make this one large.
-            Box::pin(drained),
+            Box::pin(parts.pools.tend_until(drained)),
             grpc_connections.serve(grpc, grpc_service),
             http_connections.serve(http, http_service),
             Box::pin(serve_envoy),

@@ -7,11 +7,11 @@ use hyper::body::Incoming;
 use tokio::net::TcpListener;
 use tower::{Service, ServiceExt};
 
-use super::{Bound, Parts, bind, http};
+use super::{Bound, Parts, bind};
 use crate::{
     admission::Bounds,
     config::{Config, ConfigError, OperationsConfig, Switch},
-    http::{metrics, operations_router},
+    http::{HttpLimits, metrics, operations_router},
     model::{AllowedHosts, Host, HostPattern},
     status::FailureLog,
 };
@@ -88,18 +88,19 @@ impl BoundOperations {
 pub(super) fn service(
     parts: &Parts,
     config: &Config,
-) -> impl Service<::http::Request<Incoming>, Response = Response, Error = Infallible, Future: Send>
+) -> impl Service<http::Request<Incoming>, Response = Response, Error = Infallible, Future: Send>
 + Clone
 + Send
 + Sync
 + 'static {
     let shown = (config.observe.metrics == Switch::On).then(|| Arc::clone(&parts.metrics));
     let hosts = hosts(&config.tokens.issuer, &config.operations.operations_hosts);
-    let router = operations_router(parts.readiness.subscribe(), shown, hosts, http::limits(parts, config));
+    let limits = HttpLimits::new(parts.pools.operations.clone(), config.limits.max_header_bytes);
+    let router = operations_router(parts.readiness.subscribe(), shown, hosts, limits);
     let failures = FailureLog::new("operations", parts.clock.clone());
     // Outermost, so that every request is counted with the status that the client gets.
     metrics::measured(router, Arc::clone(&parts.metrics), parts.clock.clone(), failures)
-        .map_request(|request: ::http::Request<Incoming>| request.map(Body::new))
+        .map_request(|request: http::Request<Incoming>| request.map(Body::new))
 }
 
 /// What operators may take, of what a listener of callers may: little, since they are few.
@@ -119,8 +120,8 @@ pub(super) fn bounds(bounds: &Bounds) -> Bounds {
 /// The hosts that operators may ask for: those that are local, the issuer's, and the `named` ones.
 fn hosts(issuer: &str, named: &[HostPattern]) -> AllowedHosts {
     let local = LOCAL_HOSTS.iter().filter_map(|pattern| pattern.parse().ok());
-    let issuer = issuer.parse::<::http::Uri>().ok();
-    let issuer = issuer.as_ref().and_then(::http::Uri::authority).and_then(|host| host.as_str().parse().ok());
+    let issuer = issuer.parse::<http::Uri>().ok();
+    let issuer = issuer.as_ref().and_then(http::Uri::authority).and_then(|host| host.as_str().parse().ok());
     let issuer = issuer.and_then(|host| match host {
         Host::Name(name) => Some(HostPattern::Name(name)),
         Host::Address => None,

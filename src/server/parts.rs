@@ -1,10 +1,10 @@
 //! Owns the building of the parts, each from the narrow things that it needs.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 
-use super::StartError;
+use super::{StartError, operations};
 use crate::{
-    admission::{Bounds, Places},
+    admission::{Bounds, LANES, Pool, PoolBounds},
     audit::Audit,
     auth::{Authenticator, Verifier},
     config::Config,
@@ -28,8 +28,7 @@ pub(super) struct Parts {
     pub(super) revocation: Arc<Revocation>,
     pub(super) authenticator: Arc<Authenticator<Arc<Keyring>, GoodStanding>>,
     pub(super) bounds: Bounds,
-    /// Of every protocol.
-    pub(super) calls: Places,
+    pub(super) pools: Pools,
     pub(super) keyring: Arc<Keyring>,
     pub(super) changes: ChangeFeed,
     pub(super) readiness: Readiness,
@@ -38,6 +37,15 @@ pub(super) struct Parts {
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: Clock,
     pub(super) clocks: Arc<ClockCheck>,
+}
+
+/// The places of each listener: what one of them is full of takes nothing from the others.
+#[derive(Clone)]
+pub(super) struct Pools {
+    pub(super) grpc: Pool,
+    pub(super) http: Pool,
+    pub(super) ext_authz: Pool,
+    pub(super) operations: Pool,
 }
 
 /// What the parts are built on.
@@ -107,7 +115,7 @@ impl Parts {
             Arc::new(Revocation::new(Arc::clone(&verifier), Arc::clone(&clients), Arc::clone(&sessions)));
         let authenticator = Arc::new(Authenticator::new(verifier, standing));
         watch(&metrics, &clock, &changes, &keyring);
-        watch_budget(&metrics, &bounds);
+        let pools = Pools::new(config, &bounds, &clock, &authenticator, &metrics);
         Ok(Self {
             accounts,
             sessions,
@@ -116,8 +124,8 @@ impl Parts {
             introspection,
             revocation,
             authenticator,
-            calls: Places::new(bounds.max_in_flight_calls),
             bounds,
+            pools,
             keyring,
             changes,
             readiness,
@@ -127,6 +135,57 @@ impl Parts {
             clock,
             clocks,
         })
+    }
+}
+
+impl Pools {
+    fn new(
+        config: &Config,
+        bounds: &Bounds,
+        clock: &Clock,
+        authenticator: &Arc<Authenticator<Arc<Keyring>, GoodStanding>>,
+        metrics: &Metrics,
+    ) -> Self {
+        watch_budget(metrics, bounds);
+        let pool = |name, bounds: &Bounds| {
+            let bounds = PoolBounds::derived(bounds, &config.limits.call_bounds());
+            let pool = Pool::new(name, bounds, clock.clone(), Arc::clone(authenticator) as _);
+            for lane in LANES {
+                let watched = pool.clone();
+                metrics.watch_places(name, lane.name(), pool.limit(lane), move || watched.usage(lane));
+            }
+            pool
+        };
+        Self {
+            grpc: pool("grpc", bounds),
+            http: pool("http", bounds),
+            ext_authz: pool("ext_authz", bounds),
+            operations: pool("operations", &operations::bounds(bounds)),
+        }
+    }
+
+    fn all(&self) -> [&Pool; 4] {
+        [&self.grpc, &self.http, &self.ext_authz, &self.operations]
+    }
+
+    /// Closes the connections of those who do not read their answers, until `done`.
+    pub(super) async fn tend_until<F: Future>(&self, done: F) -> F::Output {
+        let mut done = pin!(done);
+        let [grpc, http, ext_authz, operations] = self.all();
+        loop {
+            let tend = async { tokio::join!(grpc.tend(), http.tend(), ext_authz.tend(), operations.tend()) };
+            tokio::select! {
+                output = &mut done => return output,
+                _ = tend => {}
+            }
+        }
+    }
+
+    /// Ends every stream.
+    pub(super) fn end_streams(&self) {
+        for pool in self.all() {
+            pool.end_streams();
+        }
     }
 }
 

@@ -106,6 +106,7 @@ async fn a_question_of_envoys_has_few_headers() {
         |count| (0..count).map(|number| (number.to_string(), String::new())).collect::<HashMap<_, _>>();
     let question = |headers, extensions| CheckRequest {
         attributes: Some(AttributeContext {
+            source: None,
             request: Some(Request {
                 http: Some(HttpRequest {
                     headers: entries(headers).into_iter().collect(),

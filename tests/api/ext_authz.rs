@@ -37,7 +37,7 @@ const TOLD: [&str; 4] = ["x-signet-subject", "x-signet-username", "x-signet-scop
 
 /// A sidecar: it asks about one request after the other.
 #[derive(Clone)]
-pub(crate) struct Sidecar(AuthorizationClient<Channel>);
+pub(crate) struct Sidecar(pub(crate) AuthorizationClient<Channel>);
 
 /// The answer, as Envoy reads it.
 #[derive(Debug, PartialEq)]
@@ -58,12 +58,9 @@ impl Sidecar {
         http: HttpRequest,
         extensions: &[(&str, &str)],
     ) -> Result<CheckResponse, Status> {
-        let attributes = AttributeContext {
-            request: Some(Request { http: Some(http) }),
-            context_extensions: texts(extensions),
-        };
-        let request = CheckRequest { attributes: Some(attributes) };
-        Ok(self.0.clone().check(request).await?.into_inner())
+        let (request, context_extensions) = (Some(Request { http: Some(http) }), texts(extensions));
+        let attributes = Some(AttributeContext { source: None, request, context_extensions });
+        Ok(self.0.clone().check(CheckRequest { attributes }).await?.into_inner())
     }
 
     /// Asks about a request with `token`, on a route without rules.

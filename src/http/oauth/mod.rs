@@ -20,6 +20,7 @@ use axum::{
 use super::{
     draining::{self, OAuthDrain},
     limits::{HttpLimits, admit},
+    method_not_allowed,
     refusal::Refusal,
 };
 use crate::{
@@ -81,6 +82,7 @@ pub(super) fn router<'a>(
     let drain = oauth.drain.clone();
     endpoints
         .with_state(Arc::new(oauth))
+        .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(limits, admit))
         // Outside of the limits: what has no place yet is in flight, too.
         .layer(from_fn_with_state(drain, draining::gate))

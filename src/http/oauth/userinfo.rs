@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     Json,
     extract::State,
-    http::{HeaderMap, Uri},
+    http::{Extensions, HeaderMap, Uri},
 };
 use serde::Serialize;
 
@@ -36,9 +36,10 @@ pub(super) async fn userinfo(
     State(oauth): State<Arc<OAuth>>,
     uri: Uri,
     headers: HeaderMap,
+    extensions: Extensions,
 ) -> Result<Json<UserInfo>, Refusal> {
     refuse_token_in_query(&uri)?;
-    let caller = oauth.authenticator.authenticate(&headers).await?;
+    let caller = oauth.authenticator.authenticate_request(&headers, &extensions, None).await?;
     caller.must_have([USER_SCOPE])?;
     let (id, _) = caller.must_be_user()?;
     let user = oauth.accounts.user(id).await?.ok_or(Error::TokenRevoked)?;

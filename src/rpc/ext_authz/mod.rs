@@ -4,7 +4,7 @@ mod answer;
 mod misconfiguration;
 mod rule;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use tonic::{Request, Response, Status};
 
@@ -12,12 +12,17 @@ pub(crate) use answer::HeaderNames;
 
 use super::refused;
 use crate::{
-    auth::{Authenticator, Caller, bearer_token},
+    admission::Door,
+    auth::{Authenticator, Caller, VerifiedToken, bearer_token},
     identity::{Accounts, GoodStanding, Keyring},
-    model::{Clock, Error, FieldReason, User},
-    proto::envoy::service::auth::v3::{
-        AttributeContext, CheckRequest, CheckResponse, attribute_context::HttpRequest,
-        authorization_server::Authorization,
+    model::{Clock, Error, FieldReason, Network, User},
+    proto::envoy::{
+        config::core::v3::address::Address,
+        service::auth::v3::{
+            AttributeContext, CheckRequest, CheckResponse,
+            attribute_context::{HttpRequest, Peer},
+            authorization_server::Authorization,
+        },
     },
 };
 use misconfiguration::Misconfiguration;
@@ -43,6 +48,14 @@ pub(crate) struct ExtAuthzRpc {
     misconfiguration: Misconfiguration,
 }
 
+/// The token of a request.
+struct Shown<'a> {
+    /// As it stands there.
+    token: Result<Option<&'a str>, Error>,
+    /// The same, if it had to be verified to admit the question.
+    verified: Option<VerifiedToken>,
+}
+
 /// Whom an allowed request comes from.
 struct Proven {
     caller: Caller,
@@ -64,13 +77,16 @@ impl ExtAuthzRpc {
     }
 
     /// Whom the request comes from; none if nobody is said and nobody need be.
-    async fn decide(&self, request: &HttpRequest, rule: &Rule<'_>) -> Result<Option<Proven>, Error> {
-        let Some(token) = bearer_token(fields(request, "authorization"))? else {
+    async fn decide(&self, shown: Shown<'_>, rule: &Rule<'_>) -> Result<Option<Proven>, Error> {
+        let Some(token) = shown.token? else {
             return if rule.anonymous { Ok(None) } else { Err(Error::TokenMissing) };
         };
         // Who shows a token is held to it, also where none is needed: what the service behind would make of a bad one is not known.
         let audience = rule.audience.unwrap_or_else(|| self.authenticator.audience());
-        let caller = self.authenticator.recognise(token, audience).await?;
+        let caller = match shown.verified {
+            Some(token) => self.authenticator.recognise_verified(token, audience).await?,
+            None => self.authenticator.recognise(token, audience).await?,
+        };
         caller.must_have(rule.scopes.iter())?;
         let user = match caller.user() {
             Some((id, _)) => Some(self.accounts.user(id).await?.ok_or(Error::TokenRevoked)?),
@@ -83,6 +99,7 @@ impl ExtAuthzRpc {
         &self,
         request: &HttpRequest,
         extensions: &BTreeMap<String, String>,
+        shown: Shown<'_>,
     ) -> Result<CheckResponse, Status> {
         let is_grpc = fields(request, "content-type").any(is_grpc_content_type);
         let rule = match Rule::parse(extensions) {
@@ -92,7 +109,7 @@ impl ExtAuthzRpc {
                 return answer::denied(Error::RouteMisconfigured, &Rule::default(), is_grpc);
             }
         };
-        match self.decide(request, &rule).await {
+        match self.decide(shown, &rule).await {
             Ok(proven) => {
                 let forward_token = rule.forward_token.unwrap_or(self.forward_token);
                 let allowed = self.names.allowed(proven.as_ref(), forward_token);
@@ -107,8 +124,8 @@ impl ExtAuthzRpc {
 #[tonic::async_trait]
 impl Authorization for ExtAuthzRpc {
     async fn check(&self, request: Request<CheckRequest>) -> Result<Response<CheckResponse>, Status> {
-        let AttributeContext { request, context_extensions } =
-            request.into_inner().attributes.unwrap_or_default();
+        let (_, extensions, message) = request.into_parts();
+        let AttributeContext { source, request, context_extensions } = message.attributes.unwrap_or_default();
         // Without HTTP there are no headers, so no token: what is allowed is what is allowed to everybody.
         let http = request.and_then(|request| request.http).unwrap_or_default();
         let apart = http.header_map.as_ref().map_or(0, |map| map.headers.len());
@@ -116,7 +133,21 @@ impl Authorization for ExtAuthzRpc {
             let rule = format!("must have at most {MAX_ENTRIES} headers and context extensions each");
             return Err(refused("attributes", FieldReason::TooLong, &rule).into());
         }
-        Ok(Response::new(self.answer(&http, &context_extensions).await?))
+        let token = bearer_token(fields(&http, "authorization"));
+        let verified = match extensions.get::<Door>() {
+            Some(door) => {
+                door.enter(source.and_then(network), token.as_ref().ok().copied().flatten()).await?
+            }
+            None => None,
+        };
+        Ok(Response::new(self.answer(&http, &context_extensions, Shown { token, verified }).await?))
+    }
+}
+
+/// The network of the client whose request Envoy asks about.
+fn network(client: Peer) -> Option<Network> {
+    match client.address?.address? {
+        Address::SocketAddress(socket) => socket.address.parse::<IpAddr>().ok().map(Network::of),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Owns what one request over HTTP may take: time, places, and hashes; shared with gRPC, and never those of the probes.
+//! Owns what one request over HTTP may take: time, places, and hashes; and never those of the probes.
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -33,10 +33,10 @@ async fn half_open(server: &TestServer) -> TcpStream {
 }
 
 #[tokio::test]
-async fn the_places_are_those_of_grpc() {
+async fn the_places_are_not_those_of_grpc() {
     let server = TestServer::start(&[&SLOW[..], &["--max-in-flight-calls=1"]].concat()).await;
-    let mut busy = server.client().await;
-    let busy = tokio::spawn(async move { busy.log_in("nobody", PASSWORD).await });
+    let http = server.http();
+    let busy = tokio::spawn(async move { http.post(TOKEN, &password_form("nobody", PASSWORD)).await });
     eventually("the one place is taken", || async {
         let answer = server.http().get(USERINFO).await;
         if answer.status() == 429 {
@@ -47,19 +47,19 @@ async fn the_places_are_those_of_grpc() {
     })
     .await;
     vital_signs(&server).await;
-    assert_refused(busy.await.unwrap(), Code::Unauthenticated, "INVALID_CREDENTIALS");
-
-    let http = server.http();
-    let busy = tokio::spawn(async move { http.post(TOKEN, &password_form("nobody", PASSWORD)).await });
     let mut client = server.client().await;
-    eventually("the one place is taken again", || {
+    assert_refused(client.get_me("x").await, Code::Unauthenticated, "TOKEN_INVALID");
+    busy.await.unwrap().assert_refused(400, "invalid_grant", "INVALID_CREDENTIALS");
+
+    let mut busy = client.clone();
+    let busy = tokio::spawn(async move { busy.log_in("nobody", PASSWORD).await });
+    eventually("the one place of gRPC is taken", || {
         let mut client = client.clone();
         async move { client.get_me("x").await.unwrap_err().code() == Code::ResourceExhausted }
     })
     .await;
-    vital_signs(&server).await;
-    busy.await.unwrap().assert_refused(400, "invalid_grant", "INVALID_CREDENTIALS");
-    assert_refused(client.get_me("x").await, Code::Unauthenticated, "TOKEN_INVALID");
+    server.http().get(USERINFO).await.assert_refused(401, "invalid_token", "TOKEN_MISSING");
+    assert_refused(busy.await.unwrap(), Code::Unauthenticated, "INVALID_CREDENTIALS");
 }
 
 #[tokio::test]
@@ -141,31 +141,33 @@ async fn who_trickles_a_body_is_cut_and_gains_no_time_by_it() {
 #[tokio::test]
 async fn a_flood_of_half_open_bodies_takes_no_place_from_calls() {
     const PLACES: usize = 20;
-    let server =
-        TestServer::start(&["--request-timeout=60s", &format!("--max-in-flight-calls={PLACES}")]).await;
+    let places = format!("--max-in-flight-calls={PLACES}");
+    let server = TestServer::start(&["--request-timeout=60s", "--receive-timeout=60s", &places]).await;
     let mut client = server.client().await;
     let token = client.token_of_new("alice").await;
     let mut flood = Vec::new();
+    let refused = || async {
+        server.scrape().await.sum("signet_places_refused_total", &[("lane", "arriving_strangers")])
+    };
     for _ in 0..2 * PLACES {
         flood.push(half_open(&server).await);
     }
-    let http = server.http();
-    eventually("as many are being read as may be", || async {
-        let answer = http.post(TOKEN, &password_form("alice", PASSWORD)).await;
-        if answer.status() == 429 {
-            answer.assert_refused(429, "temporarily_unavailable", "OVERLOADED");
-        }
-        answer.status() == 429
-    })
-    .await;
+    eventually("as many are on their way as may be", || async { refused().await > 0.0 }).await;
+    let mut answer = String::new();
+    let mut last = half_open(&server).await;
+    let _ = last.read_to_string(&mut answer).await;
+    assert!(answer.starts_with("HTTP/1.1 429 ") && answer.contains("OVERLOADED"), "{answer}");
+    assert!(answer.contains("retry-after: 1"), "{answer}");
     // Whoever sends no body, or speaks gRPC, does not notice.
     client.get_me(&token).await.unwrap();
     client.log_in("alice", PASSWORD).await.unwrap();
+    let http = server.http();
     http.get_with_token(USERINFO, &token).await.ok();
     vital_signs(&server).await;
     drop(flood);
     eventually("the flood is over", || async {
-        http.post(TOKEN, &password_form("alice", PASSWORD)).await.status() == 200
+        server.scrape().await.sum("signet_places_taken", &[("lane", "arriving_strangers")]) == 0.0
     })
     .await;
+    assert_eq!(http.post(TOKEN, &password_form("alice", PASSWORD)).await.status(), 200);
 }

@@ -4,6 +4,7 @@ mod calm;
 mod connections;
 mod floods;
 mod frames;
+mod lanes;
 mod messages;
 mod places;
 mod requests;

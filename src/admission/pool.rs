@@ -1,0 +1,261 @@
+//! Owns the pool of one listener: who has which place, until when, and telling the operator when there is none left.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use slab::Slab;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    ConnectionHandle, Ending, PoolBounds, Recognise,
+    lanes::{LANES, Lane},
+    share::{Holders, Shares},
+};
+use crate::model::{Clock, Deadline, Error, Throttle};
+
+/// When to try again after all places were taken: a call takes milliseconds.
+const RETRY_AFTER: Duration = Duration::from_millis(100);
+
+/// How often a pool that is full is told of.
+const TELL_INTERVAL: Duration = Duration::from_mins(1);
+
+/// How long after its deadline an answer may still be on its way to its reader.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// How often it is looked for answers that nobody reads.
+const TEND_INTERVAL: Duration = Duration::from_millis(500);
+
+/// The places of one listener. Clones share them.
+#[derive(Clone)]
+pub(crate) struct Pool(Arc<Inner>);
+
+struct Inner {
+    name: &'static str,
+    bounds: PoolBounds,
+    clock: Clock,
+    recognise: Arc<dyn Recognise>,
+    full: Throttle,
+    /// Cancelled when streams are to end, since the service does.
+    ending: CancellationToken,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// By the number of its [`Lane`].
+    lanes: [Shares; LANES.len()],
+    /// Places whose holders must be done by a certain time.
+    held: Slab<Held>,
+}
+
+/// A place whose holder must be done by `deadline`.
+struct Held {
+    deadline: Deadline,
+    is_stream: bool,
+    /// None if it is not known: then it cannot be closed.
+    connection: Option<ConnectionHandle>,
+}
+
+/// A part of a lane that is taken, until this is dropped.
+pub(crate) struct Place {
+    pool: Pool,
+    lane: Lane,
+    holders: Holders,
+    amount: u64,
+    /// Where the pool keeps its deadline, if it has one.
+    slot: Option<usize>,
+}
+
+impl Pool {
+    /// The pool of the listener `name`. Who a call is from `recognise` tells, when strangers have no more places.
+    pub(crate) fn new(
+        name: &'static str,
+        bounds: PoolBounds,
+        clock: Clock,
+        recognise: Arc<dyn Recognise>,
+    ) -> Self {
+        let lanes = LANES.map(|lane| Shares::new(bounds.limits(lane)));
+        Self(Arc::new(Inner {
+            name,
+            bounds,
+            clock,
+            recognise,
+            full: Throttle::new(TELL_INTERVAL),
+            ending: CancellationToken::new(),
+            state: Mutex::new(State { lanes, held: Slab::new() }),
+        }))
+    }
+
+    pub(crate) fn bounds(&self) -> &PoolBounds {
+        &self.0.bounds
+    }
+
+    pub(super) fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    pub(super) fn recognise(&self) -> &dyn Recognise {
+        self.0.recognise.as_ref()
+    }
+
+    /// Cancelled when streams are to end.
+    pub(super) fn ending(&self) -> &CancellationToken {
+        &self.0.ending
+    }
+
+    /// Takes `amount` of `lane` for `holders`, if there is room.
+    pub(super) fn take(&self, lane: Lane, holders: Holders, amount: u64) -> Option<Place> {
+        let fits = self.state().lanes[lane as usize].take(&holders, amount);
+        fits.then(|| Place { pool: self.clone(), lane, holders, amount, slot: None })
+    }
+
+    /// Takes a place in `lane` whose holder must be done by `deadline`: if its answer has not been read a moment after that, its
+    /// connection is closed.
+    pub(super) fn take_until(
+        &self,
+        lane: Lane,
+        holders: Holders,
+        deadline: Deadline,
+        connection: Option<&ConnectionHandle>,
+    ) -> Option<Place> {
+        let mut state = self.state();
+        if !state.lanes[lane as usize].take(&holders, 1) {
+            return None;
+        }
+        let is_stream = lane == Lane::Streams;
+        let slot = Some(state.held.insert(Held { deadline, is_stream, connection: connection.cloned() }));
+        drop(state);
+        Some(Place { pool: self.clone(), lane, holders, amount: 1, slot })
+    }
+
+    /// The refusal of whoever found no room in `lane`. It is counted, and told at a bounded rate.
+    pub(super) fn refuse(&self, lane: Lane) -> Error {
+        let mut state = self.state();
+        let shares = &mut state.lanes[lane as usize];
+        shares.count_refusal();
+        if let Some(silent) = self.0.full.pass(self.0.clock.monotonic()) {
+            let (taken, limit, busiest) = (shares.taken(), shares.limit(), shares.busiest_peer());
+            drop(state);
+            let (peer, peer_holds) = busiest.unzip();
+            tracing::warn!(
+                listener = self.0.name,
+                lane = lane.name(),
+                taken,
+                limit,
+                busiest_peer = peer.map(tracing::field::display),
+                busiest_peer_holds = peer_holds,
+                refused_since_last_told = silent,
+                "calls are refused: all places of a listener, or of a caller, are taken"
+            );
+        }
+        Error::Overloaded { what: "calls in flight", retry_after: RETRY_AFTER }
+    }
+
+    /// How much there is of `lane`.
+    pub(crate) fn limit(&self, lane: Lane) -> u64 {
+        self.state().lanes[lane as usize].limit()
+    }
+
+    /// How much of `lane` is taken, and how often there was no room in it.
+    pub(crate) fn usage(&self, lane: Lane) -> (u64, u64) {
+        let state = self.state();
+        let shares = &state.lanes[lane as usize];
+        (shares.taken(), shares.refused())
+    }
+
+    /// Ends every stream: at once, or as soon as its reader is found to read no more.
+    pub(crate) fn end_streams(&self) {
+        self.0.ending.cancel();
+        let by = Deadline::after(Duration::ZERO);
+        for (_, held) in self.state().held.iter_mut().filter(|(_, held)| held.is_stream) {
+            held.deadline = held.deadline.min(by);
+        }
+    }
+
+    /// Closes, again and again, the connections of those who do not read their answers.
+    pub(crate) async fn tend(&self) {
+        let mut interval = tokio::time::interval(TEND_INTERVAL);
+        loop {
+            interval.tick().await;
+            for connection in self.overdue() {
+                tracing::debug!(listener = self.0.name, "a connection was closed: it did not read an answer");
+                connection.end(Ending::Unread);
+            }
+        }
+    }
+
+    /// The connections of those who should have been done a moment ago.
+    fn overdue(&self) -> Vec<ConnectionHandle> {
+        let state = self.state();
+        let is_overdue = |held: &Held| held.deadline.passed_by(GRACE);
+        state
+            .held
+            .iter()
+            .filter(|(_, held)| is_overdue(held))
+            .filter_map(|(_, held)| held.connection.clone())
+            .collect()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    /// Takes as much more as makes it `amount`, if there is room.
+    pub(super) fn grow_to(&mut self, amount: u64) -> bool {
+        let more = amount.saturating_sub(self.amount);
+        let fits = self.pool.state().lanes[self.lane as usize].take(&self.holders, more);
+        if fits {
+            self.amount += more;
+        }
+        fits
+    }
+
+    /// By when its holder must be done from now on.
+    pub(super) fn set_deadline(&self, deadline: Deadline) {
+        let mut state = self.pool.state();
+        if let Some(held) = self.slot.and_then(|slot| state.held.get_mut(slot))
+            // What is to end does not live longer for what it does in the meantime.
+            && !(held.is_stream && self.pool.0.ending.is_cancelled())
+        {
+            held.deadline = deadline;
+        }
+    }
+
+    pub(super) const fn lane(&self) -> Lane {
+        self.lane
+    }
+
+    pub(super) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    pub(super) fn holders(&self) -> Holders {
+        self.holders
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut state = self.pool.state();
+        state.lanes[self.lane as usize].give_back(&self.holders, self.amount);
+        if let Some(slot) = self.slot {
+            state.held.try_remove(slot);
+        }
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pool({})", self.0.name)
+    }
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Place({} of {})", self.amount, self.lane.name())
+    }
+}

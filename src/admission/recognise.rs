@@ -1,0 +1,77 @@
+//! Owns what admission asks about a token: whether it is genuine, and whose it is.
+
+use std::{future::Future, pin::Pin, time::Duration};
+
+use uuid::Uuid;
+
+use crate::{
+    auth::{Authenticator, Keys, Standing, VerifiedToken},
+    model::{Subject, Timestamp},
+};
+
+/// How old an account must be to count as one that somebody uses: whoever signs up many must wait that long.
+const NEW_ACCOUNT_AGE: Duration = Duration::from_hours(24);
+
+/// Tells tokens that are genuine from those that are made up.
+pub(crate) trait Recognise: Send + Sync + 'static {
+    /// Whether `token` has been verified before, so that verifying it costs next to nothing.
+    fn remembers(&self, token: &str) -> bool;
+
+    /// `token`, if its signature verifies.
+    fn verified<'a>(
+        &'a self,
+        token: &'a str,
+    ) -> Pin<Box<dyn Future<Output = Option<VerifiedToken>> + Send + 'a>>;
+}
+
+impl<K: Keys, S: Standing> Recognise for Authenticator<K, S> {
+    fn remembers(&self, token: &str) -> bool {
+        Self::remembers(self, token)
+    }
+
+    fn verified<'a>(
+        &'a self,
+        token: &'a str,
+    ) -> Pin<Box<dyn Future<Output = Option<VerifiedToken>> + Send + 'a>> {
+        Box::pin(async { self.verify(token).await.ok() })
+    }
+}
+
+/// Whom `token` counts for, and whether that is a user whose account is new at `now`.
+pub(super) fn subject(token: &VerifiedToken, now: Timestamp) -> (Uuid, bool) {
+    match token.claims().subject() {
+        Subject::User(user, _) => (user.0, is_new(user.0, now)),
+        Subject::Client(client) => (client.0, false),
+    }
+}
+
+/// Whether the time in a UUIDv7 is less than a day ago. Ids of other versions were imported, so their accounts are old.
+fn is_new(id: Uuid, now: Timestamp) -> bool {
+    let Some((seconds, _)) =
+        id.get_timestamp().filter(|_| id.get_version_num() == 7).map(|time| time.to_unix())
+    else {
+        return false;
+    };
+    let created = i64::try_from(seconds).unwrap_or(i64::MAX);
+    created > now.before(NEW_ACCOUNT_AGE).as_secs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_is_new_for_a_day_by_the_time_in_its_id() {
+        let created = Timestamp::from_micros(1_795_435_200_000_000);
+        let millis = created.as_millis();
+        let id = uuid::Builder::from_unix_timestamp_millis(millis, &[7; 10]).into_uuid();
+        let after = |hours| created.after(Duration::from_hours(hours));
+        assert!(is_new(id, created) && is_new(id, after(23)));
+        assert!(!is_new(id, after(24)) && !is_new(id, after(1_000)));
+        // A clock that is behind the one that made the account.
+        assert!(is_new(id, created.before(Duration::from_hours(1))));
+        let imported = Uuid::from_u128(0x1234_5678_1234_4234_9234_1234_5678_1234);
+        assert_eq!(imported.get_version_num(), 4);
+        assert!(!is_new(imported, created));
+    }
+}

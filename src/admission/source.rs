@@ -1,0 +1,34 @@
+//! Owns where a call comes from: the peer that it is counted for, and the connection that brings it.
+
+use http::Extensions;
+
+use super::ConnectionHandle;
+use crate::model::Network;
+
+/// Where a call comes from.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    peer: Option<Network>,
+    /// None if it is not known: then it cannot be counted, nor closed. It always is.
+    connection: Option<ConnectionHandle>,
+}
+
+impl Source {
+    /// A call of `peer`, by the connection that `extensions` name.
+    pub(crate) fn of(peer: Option<Network>, extensions: &Extensions) -> Self {
+        Self { peer, connection: extensions.get().cloned() }
+    }
+
+    /// The same connection, on behalf of `peer`.
+    pub(crate) fn on_behalf_of(&self, peer: Option<Network>) -> Self {
+        Self { peer: peer.or(self.peer), connection: self.connection.clone() }
+    }
+
+    pub(super) const fn peer(&self) -> Option<Network> {
+        self.peer
+    }
+
+    pub(super) const fn connection(&self) -> Option<&ConnectionHandle> {
+        self.connection.as_ref()
+    }
+}

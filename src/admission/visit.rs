@@ -1,0 +1,176 @@
+//! Owns how one call gets in: in which lane it is looked for a place, and in what order.
+
+use crate::{auth::VerifiedToken, model::Error, model::Network};
+
+use std::sync::Arc;
+
+use super::{Pool, Source, hold::Hold, lanes::Lane, pool::Place, recognise::subject, share::Holders};
+use crate::model::Deadline;
+
+/// What kind of call asks for a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// One that strangers may make, and that has a reserve if its token is verified.
+    Call,
+    /// A question about health.
+    Health,
+    /// A question of Envoy, whose token is in its message.
+    Check,
+    /// A document for everybody.
+    Document,
+}
+
+/// How far a call has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Its message has not arrived whole.
+    Arriving,
+    /// Its message is there.
+    Arrived,
+}
+
+/// One call on its way in.
+#[derive(Debug)]
+pub(crate) struct Visit<'a> {
+    pool: &'a Pool,
+    kind: Kind,
+    source: Source,
+    deadline: Deadline,
+    /// The token that it shows, if any.
+    token: Option<&'a str>,
+    verified: Option<VerifiedToken>,
+}
+
+/// What a handler needs to admit a call itself, since only the message says whose it is: an extension of the request.
+#[derive(Clone, Debug)]
+pub(crate) struct Door {
+    pool: Pool,
+    kind: Kind,
+    source: Source,
+    deadline: Deadline,
+    hold: Arc<Hold>,
+}
+
+impl<'a> Visit<'a> {
+    /// A call to be done by `deadline`, with the `token` that it shows.
+    pub(crate) const fn new(
+        pool: &'a Pool,
+        kind: Kind,
+        source: Source,
+        deadline: Deadline,
+        token: Option<&'a str>,
+    ) -> Self {
+        Self { pool, kind, source, deadline, token, verified: None }
+    }
+
+    /// A place for the call, whose message is there.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`] if there is none: nobody waits for one.
+    pub(crate) async fn enter(&mut self) -> Result<Place, Error> {
+        self.place(Stage::Arrived).await
+    }
+
+    /// A place among the streams, until `deadline`.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`].
+    pub(crate) fn open_stream(&self, deadline: Deadline) -> Result<Place, Error> {
+        let place = self.pool.take_until(Lane::Streams, self.holders(), deadline, self.source.connection());
+        place.ok_or_else(|| self.pool.refuse(Lane::Streams))
+    }
+
+    /// The door for the handler, and what holds the place that it will have taken.
+    pub(crate) fn door(&self, hold: Arc<Hold>) -> Door {
+        let (kind, source, deadline) = (self.kind, self.source.clone(), self.deadline);
+        Door { pool: self.pool.clone(), kind, source, deadline, hold }
+    }
+
+    /// The token, if it had to be verified on the way in.
+    pub(crate) fn verified(self) -> Option<VerifiedToken> {
+        self.verified
+    }
+
+    pub(super) const fn pool(&self) -> &'a Pool {
+        self.pool
+    }
+
+    pub(super) const fn deadline(&self) -> Deadline {
+        self.deadline
+    }
+
+    pub(super) fn holders(&self) -> Holders {
+        Holders::of(&self.source)
+    }
+
+    /// A place for the call at `stage`.
+    pub(super) async fn place(&mut self, stage: Stage) -> Result<Place, Error> {
+        let (strangers, own, with_token) = lanes(self.kind, stage);
+        let holders = self.holders();
+        if let Some(place) = own.and_then(|own| self.take(own, holders)) {
+            return Ok(place);
+        }
+        // Before any token is looked at: while there is room, this costs nothing that the handler will not do.
+        if let Some(place) = self.take(strangers, holders) {
+            return Ok(place);
+        }
+        let Some(reserve) = with_token else { return Err(self.pool.refuse(strangers)) };
+        let Some(token) = self.recognised().await else { return Err(self.pool.refuse(strangers)) };
+        let (subject, is_new) = subject(&token, self.pool.clock().now());
+        let holders = holders.with_subject(subject, is_new);
+        self.take(reserve, holders).ok_or_else(|| self.pool.refuse(reserve))
+    }
+
+    /// The token, if it is genuine. What has not been seen before is verified by no more than a few at a time.
+    async fn recognised(&mut self) -> Option<VerifiedToken> {
+        if self.verified.is_none() {
+            let token = self.token?;
+            let recognise = self.pool.recognise();
+            let _place = if recognise.remembers(token) {
+                None
+            } else {
+                Some(self.pool.take(Lane::Verifying, self.holders(), 1)?)
+            };
+            self.verified = recognise.verified(token).await;
+        }
+        self.verified.clone()
+    }
+
+    fn take(&self, lane: Lane, holders: Holders) -> Option<Place> {
+        self.pool.take_until(lane, holders, self.deadline, self.source.connection())
+    }
+}
+
+impl Door {
+    /// Admits the call for `peer`, if the message names one, and with the `token` in it. Returns the token if it had to be verified for that.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`].
+    pub(crate) async fn enter(
+        &self,
+        peer: Option<Network>,
+        token: Option<&str>,
+    ) -> Result<Option<VerifiedToken>, Error> {
+        let source = self.source.on_behalf_of(peer);
+        let mut visit = Visit::new(&self.pool, self.kind, source, self.deadline, token);
+        let place = visit.enter().await?;
+        self.hold.keep(place);
+        Ok(visit.verified())
+    }
+}
+
+/// The lanes of a call of this `kind` at this `stage`: the strangers', one that is tried before that, and one for those whose token is
+/// verified.
+const fn lanes(kind: Kind, stage: Stage) -> (Lane, Option<Lane>, Option<Lane>) {
+    match (stage, kind) {
+        (Stage::Arrived, Kind::Call) => (Lane::Strangers, None, Some(Lane::Verified)),
+        (Stage::Arrived, Kind::Health) => (Lane::Strangers, Some(Lane::Health), None),
+        (Stage::Arrived, Kind::Check) => (Lane::Strangers, None, Some(Lane::Check)),
+        (Stage::Arrived, Kind::Document) => (Lane::Strangers, Some(Lane::Documents), None),
+        (Stage::Arriving, Kind::Call | Kind::Document) => {
+            (Lane::ArrivingStrangers, None, Some(Lane::ArrivingVerified))
+        }
+        (Stage::Arriving, Kind::Health) => (Lane::ArrivingStrangers, Some(Lane::ArrivingHealth), None),
+        (Stage::Arriving, Kind::Check) => (Lane::ArrivingStrangers, Some(Lane::ArrivingCheck), None),
+    }
+}

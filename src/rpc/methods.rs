@@ -1,0 +1,118 @@
+//! Owns what kind of call each method is, as its descriptor says.
+
+use std::{collections::HashMap, time::Duration};
+
+use prost_reflect::{DescriptorError, DescriptorPool, MethodDescriptor};
+
+use crate::admission::Kind;
+
+/// The service whose calls have places of their own.
+const HEALTH: &str = "grpc.health.v1.Health";
+
+/// The service whose token is in the message.
+const EXT_AUTHZ: &str = "envoy.service.auth.v3.Authorization";
+
+/// How long a stream may go without an answer to its client's requests: that of a person who looks around by reflection.
+const IDLE: Duration = Duration::from_mins(1);
+
+/// What kind of call a method is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Method {
+    /// Where its places are.
+    pub(super) kind: Kind,
+    /// Whether there is exactly one request message, so that it can be waited for.
+    pub(super) has_one_request: bool,
+    /// How its stream lives, if it has one.
+    pub(super) stream: Option<Stream>,
+}
+
+/// How a stream lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stream {
+    /// How long it may go without an answer. None for those who are told of changes: there may be none.
+    pub(super) idle: Option<Duration>,
+}
+
+/// A method that there is not: it is refused, whatever is sent.
+const UNKNOWN: Method = Method { kind: Kind::Call, has_one_request: false, stream: None };
+
+/// The methods by path: `/package.Service/Method`.
+#[derive(Debug)]
+pub(super) struct Methods(HashMap<String, Method>);
+
+impl Methods {
+    /// The methods of every service in the encoded `FileDescriptorSet`s.
+    ///
+    /// # Errors
+    /// If a set cannot be read.
+    pub(super) fn read(descriptor_sets: &[&[u8]]) -> Result<Self, DescriptorError> {
+        let mut methods = HashMap::new();
+        for set in descriptor_sets {
+            let pool = DescriptorPool::decode(*set)?;
+            for method in pool.services().flat_map(|service| service.methods().collect::<Vec<_>>()) {
+                let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
+                methods.insert(path, Method::of(&method));
+            }
+        }
+        Ok(Self(methods))
+    }
+
+    /// What kind of call `path` is.
+    pub(super) fn of(&self, path: &str) -> Method {
+        self.0.get(path).copied().unwrap_or(UNKNOWN)
+    }
+}
+
+impl Method {
+    fn of(method: &MethodDescriptor) -> Self {
+        let kind = match method.parent_service().full_name() {
+            HEALTH => Kind::Health,
+            EXT_AUTHZ => Kind::Check,
+            _ => Kind::Call,
+        };
+        let has_one_request = !method.is_client_streaming();
+        let is_stream = method.is_client_streaming() || method.is_server_streaming();
+        // Who asks again and again has a connection to ask on; who has asked once is told when there is something to tell.
+        let idle = method.is_client_streaming().then_some(IDLE);
+        Self { kind, has_one_request, stream: is_stream.then_some(Stream { idle }) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::{DESCRIPTOR_SET, EXT_AUTHZ_DESCRIPTOR_SET};
+
+    #[test]
+    fn methods_are_what_their_descriptors_say() {
+        let methods = Methods::read(&[
+            DESCRIPTOR_SET,
+            EXT_AUTHZ_DESCRIPTOR_SET,
+            tonic_health::pb::FILE_DESCRIPTOR_SET,
+            tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+        ])
+        .unwrap();
+        let unary = |kind| Method { kind, has_one_request: true, stream: None };
+        let table = [
+            ("/identity.v1.IdentityService/GetMe", unary(Kind::Call)),
+            ("/grpc.health.v1.Health/Check", unary(Kind::Health)),
+            ("/envoy.service.auth.v3.Authorization/Check", unary(Kind::Check)),
+            (
+                "/grpc.health.v1.Health/Watch",
+                Method { stream: Some(Stream { idle: None }), ..unary(Kind::Health) },
+            ),
+            (
+                "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+                Method {
+                    kind: Kind::Call,
+                    has_one_request: false,
+                    stream: Some(Stream { idle: Some(IDLE) }),
+                },
+            ),
+            ("/made.up/Method", UNKNOWN),
+        ];
+        for (path, expected) in table {
+            assert_eq!(methods.of(path), expected, "{path}");
+        }
+    }
+}

@@ -108,7 +108,8 @@ def _check(stranger: Stranger) -> bytes:
     address = ".".join(str(part) for part in (198, 18, *secrets.token_bytes(2)))
     pairs = (("authorization", f"Bearer {_token()}"), ("x-forwarded-for", address))
     entries = b"".join(wire.field(3, wire.field(1, name) + wire.field(2, value)) for name, value in pairs)
-    return wire.field(1, wire.field(4, wire.field(2, entries)))
+    peer = wire.field(1, wire.field(1, wire.field(2, address) + wire.field(3, 50_000)))
+    return wire.field(1, wire.field(1, peer) + wire.field(4, wire.field(2, entries)))
 
 
 def _bad_signature(token: str) -> tuple[Strangers, ...]:

@@ -18,24 +18,24 @@ const STREAM_BYTES: u64 = 16 * KIB;
 /// What the process takes before anybody connects, without hash threads, caches and connections to the database.
 const BASE_BYTES: u64 = 24 * MIB;
 
-/// What is left of the budget is divided into so many parts. Two of them nobody gets: allocators keep more than they give.
+/// How many parts the rest of the budget is divided into. Two of them are not given away: allocators keep more than they give.
 const PARTS: u64 = 16;
 const CONNECTION_PARTS: u64 = 6;
 const BYTE_PARTS: u64 = 4;
 const CALL_PARTS: u64 = 2;
 const STREAM_PARTS: u64 = 2;
 
-/// Of each listener, however much memory there is: more would only hide that replicas are missing.
+/// The largest bounds of a listener, however much memory there is: more would only hide that replicas are missing.
 const MOST: Share = Share { connections: 8_192, calls: 4_096, streams: 65_536, bytes: 256 * MIB };
 
-/// Of each listener, however little memory there is: with less the service is of no use.
+/// The smallest bounds of a listener, however little memory there is: with less the service is of no use.
 const FEWEST: Share = Share { connections: 64, calls: 64, streams: 256, bytes: MIB };
 
-/// Of a listener's connections one peer may have one in so many, but always [`FEWEST_PER_PEER`].
+/// One peer may have one part in [`PEERS`] of a listener's connections, and at least [`FEWEST_PER_PEER`].
 const PEERS: usize = 4;
 const FEWEST_PER_PEER: usize = 16;
 
-/// Of a listener's streams one connection may have one in so many, within [`FEWEST_STREAMS`] and [`MOST_STREAMS`].
+/// One connection may have one part in [`CONNECTIONS_TO_FILL`] of a listener's streams, within [`FEWEST_STREAMS`] and [`MOST_STREAMS`].
 const CONNECTIONS_TO_FILL: u64 = 4;
 const FEWEST_STREAMS: u64 = 16;
 const MOST_STREAMS: u64 = 256;
@@ -43,7 +43,7 @@ const MOST_STREAMS: u64 = 256;
 const KIB: u64 = 1_024;
 const MIB: u64 = 1_024 * KIB;
 
-/// What bounds follow from.
+/// The resources that bounds are derived from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Resources {
     /// The bytes of memory that the process may take.

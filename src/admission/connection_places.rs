@@ -12,13 +12,13 @@ use tokio::sync::Notify;
 use super::{Bounds, ConnectionHandle, Ending};
 use crate::model::Network;
 
-/// The last one in so many places is kept free: what is idle is asked to end for it, with time to say so.
+/// When only one place in [`ASKED_TO_END`] is left, an idle connection is asked to end for each that comes, with time to say so.
 const ASKED_TO_END: usize = 8;
 
-/// The last one in so many places is kept free: what is idle is cut for it.
+/// When only one place in [`CUT`] is left, an idle connection is cut for each that comes.
 const CUT: usize = 16;
 
-/// A peer that has more than one in so many places gives up connections before all others. Below that, who has most says little: a host
+/// A peer that has more than one place in [`LARGE_PEER`] gives up connections before all others. Below that, who has most says little: a host
 /// with ten connections that are used is no worse than two hundred with one each that are not.
 const LARGE_PEER: usize = 16;
 

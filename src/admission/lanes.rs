@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use super::{Bounds, share::Limits};
 
-/// What everybody gets whose turn has come, by a listener of their own.
-///
-/// All lanes of a pool are apart: none takes from another.
+/// A kind of place in the pool of a listener. Each has a number of its own: no lane takes places from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lane {
     /// Calls of whoever has not shown a token that was verified.

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::Source;
 use crate::model::Network;
 
-/// Whoever a part of a bound is counted for.
+/// Somebody who has a share of a bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Holder {
     /// One connection.

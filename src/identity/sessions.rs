@@ -364,8 +364,8 @@ impl Sessions {
         }
     }
 
-    /// Goes on after `swept` to the end, and deletes what had expired by `now`. After a failure that is how far it came, so that a sweep comes to the end however often it
-    /// fails.
+    /// Goes on after `swept` to the end, and deletes the sessions that had expired by `now`. After a failure `swept` is how far it came,
+    /// so that a sweep comes to the end however often it fails.
     async fn sweep_on(&self, swept: &mut Option<SessionId>, now: Timestamp) -> Result<(), Error> {
         loop {
             *swept = self.store.sweep_sessions(*swept, self.settings.lifetime, now).await?;

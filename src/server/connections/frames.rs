@@ -16,14 +16,14 @@ const HEADERS: u8 = 1;
 const SETTINGS: u8 = 4;
 const CONTINUATION: u8 = 9;
 
-/// DATA of so many bytes are worth their frame: what they may come to is bounded in bytes.
+/// A frame of DATA with at least so many bytes costs nothing: its bytes are bounded elsewhere.
 const GOOD_DATA_BYTES: u32 = 256;
 
 /// What a frame of SETTINGS costs: h2 walks over all streams, and a client has no need for more than a few.
 const SETTINGS_COST: u32 = 16;
 
-/// What each piece of an answer earns, or a call that its client has given up after a while. A call takes some five frames of its client: HEADERS, DATA, windows of the stream and of the
-/// connection, a ping to measure the way.
+/// What each piece of an answer earns, or a call that its client has given up after a while. A call takes some five frames of its
+/// client: HEADERS, DATA, windows of the stream and of the connection, a ping to measure the way.
 const EARNED_BY_ANSWER: u32 = 8;
 
 /// What each second earns: pings that keep a connection alive, and the windows of long answers.

@@ -45,8 +45,8 @@ pub struct LimitConfig {
     #[arg(long, env = "SIGNET_MAX_IN_FLIGHT_CALLS", global = true, value_name = "COUNT", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
     pub max_in_flight_calls: Option<usize>,
 
-    /// How many connections may be open on each address. If there are so many, the one that has been without a call for longest is
-    /// closed for the next. Default: by --memory-budget, at most 8192. Bounded by how many files the system lets the process open.
+    /// How many connections may be open on each address. When nearly as many are, one without a call in flight ends for each that comes,
+    /// first of the peer with most. Default: by --memory-budget, at most 8192. Bounded by how many files the system lets the process open.
     #[arg(long, env = "SIGNET_MAX_CONNECTIONS", global = true, value_name = "COUNT", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
     pub max_connections: Option<usize>,
 

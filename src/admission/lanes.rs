@@ -256,7 +256,8 @@ mod tests {
 
     #[test]
     fn the_lanes_have_the_shares_that_are_promised() {
-        let (_, bounds) = bounds(16_384, None);
+        // So much memory that a listener has as many places as it may.
+        let (_, bounds) = bounds(65_536, None);
         let verified = bounds.limits(Lane::Verified);
         assert_eq!((verified.all, verified.subject, verified.peer), (4_096, Some(256), Some(1_024)));
         assert_eq!(verified.new_accounts, Some(2_048));

@@ -50,8 +50,11 @@ pub enum RegistryError {
     #[error("there is no client `{0}`")]
     NoSuchClient(ClientId),
     /// A public client proves nothing.
-    #[error("`{}` is a public client: it has no secret, no public keys, no certificate and no say in addresses", .0.as_str())]
+    #[error("`{}` is a public client: it has no secret, no public keys and no certificate", .0.as_str())]
     PublicClient(ClientName),
+    /// A public client may not tell its users' addresses.
+    #[error("`{}` is a public client: it proves nothing, so it may not tell its users' addresses", .0.as_str())]
+    PublicClaims(ClientName),
     /// Another client has what may be had but once.
     #[error(transparent)]
     Taken(#[from] ClientTaken),
@@ -159,7 +162,10 @@ impl ClientRegistry {
     /// # Errors
     /// [`RegistryError`], but for [`RegistryError::Taken`].
     pub async fn set_may_claim_address(&self, id: ClientId, may: bool) -> Result<Client, RegistryError> {
-        self.must_be_confidential(id).await?;
+        let client = self.find(id).await?;
+        if client.kind == ClientKind::Public {
+            return Err(RegistryError::PublicClaims(client.name));
+        }
         let event = if may { Event::ClientAddressClaimsAllowed } else { Event::ClientAddressClaimsForbidden };
         self.act(event, id, self.store.set_client_may_claim_address(id, may, self.clock.now())).await?;
         self.find(id).await

@@ -25,9 +25,11 @@ struct Connection {
     ending: OnceLock<Ending>,
     /// The calls whose answers are not complete.
     calls: AtomicUsize,
-    /// The calls that were answered.
+    /// Those of them that have a place: their messages are there, and they were not refused.
+    served: AtomicUsize,
+    /// The calls that were served.
     answered_calls: AtomicU32,
-    /// When an answer was given last, or the connection began: milliseconds of the monotonic clock.
+    /// When a call was served last, or the connection began: milliseconds of the monotonic clock.
     last_answer: AtomicU64,
     /// The answers, and pieces of answers, that nobody has taken yet.
     answers: AtomicU32,
@@ -55,6 +57,10 @@ pub(crate) struct OpenCall {
     is_answered: bool,
 }
 
+/// A call that has a place, until its answer has been read.
+#[derive(Debug)]
+pub(crate) struct ServedCall(ConnectionHandle);
+
 /// A call that its client gave up after so long was worth as much as one that is answered: its stream was taken meanwhile.
 const PATIENT: Duration = Duration::from_millis(100);
 
@@ -79,6 +85,7 @@ impl ConnectionHandle {
             retired: CancellationToken::new(),
             ending: OnceLock::new(),
             calls: AtomicUsize::new(0),
+            served: AtomicUsize::new(0),
             answered_calls: AtomicU32::new(0),
             last_answer: AtomicU64::new(now),
             answers: AtomicU32::new(0),
@@ -131,6 +138,7 @@ impl ConnectionHandle {
     }
 
     /// Whether it was asked to end.
+    #[cfg(test)]
     pub(crate) fn is_retired(&self) -> bool {
         self.0.retired.is_cancelled()
     }
@@ -141,12 +149,24 @@ impl ConnectionHandle {
         OpenCall { connection: self.clone(), begun: self.0.clock.monotonic(), is_answered: false }
     }
 
+    /// A call gets a place.
+    pub(crate) fn serve(&self) -> ServedCall {
+        self.0.served.fetch_add(1, Ordering::Relaxed);
+        ServedCall(self.clone())
+    }
+
+    /// Whether no call has a place. What has only begun, or was refused, does not keep a connection from being ended for others: it costs
+    /// its client next to nothing.
+    pub(crate) fn serves_nobody(&self) -> bool {
+        self.0.served.load(Ordering::Relaxed) == 0
+    }
+
     /// Whether no call is in flight.
     pub(crate) fn is_idle(&self) -> bool {
         self.0.calls.load(Ordering::Relaxed) == 0
     }
 
-    /// What the connection has been good for, from 0 (no call was answered) to [`MOST_WORTH`] (eight or more).
+    /// What the connection has been good for, from 0 (no call was served) to [`MOST_WORTH`] (eight or more).
     pub(crate) fn worth(&self) -> u32 {
         let answered = self.0.answered_calls.load(Ordering::Relaxed);
         (u32::BITS - answered.leading_zeros()).min(MOST_WORTH)
@@ -162,6 +182,10 @@ impl ConnectionHandle {
         self.0.answers.swap(0, Ordering::Relaxed)
     }
 
+    fn note_answer(&self) {
+        self.0.last_answer.store(millis(self.0.clock.monotonic()), Ordering::Relaxed);
+    }
+
     /// The clock that it is measured by.
     pub(crate) fn clock(&self) -> &Clock {
         &self.0.clock
@@ -172,22 +196,29 @@ impl OpenCall {
     /// An answer begins, or goes on.
     pub(crate) fn answered(&mut self) {
         self.is_answered = true;
-        let ConnectionHandle(connection) = &self.connection;
-        connection.last_answer.store(millis(connection.clock.monotonic()), Ordering::Relaxed);
         // Nothing else depends on the order in which counts are seen.
-        connection.answers.fetch_add(1, Ordering::Relaxed);
+        self.connection.0.answers.fetch_add(1, Ordering::Relaxed);
+        if !self.connection.serves_nobody() {
+            self.connection.note_answer();
+        }
     }
 }
 
 impl Drop for OpenCall {
     fn drop(&mut self) {
         let ConnectionHandle(connection) = &self.connection;
-        if self.is_answered {
-            connection.answered_calls.fetch_add(1, Ordering::Relaxed);
-        } else if connection.clock.monotonic().saturating_sub(self.begun) >= PATIENT {
+        if !self.is_answered && connection.clock.monotonic().saturating_sub(self.begun) >= PATIENT {
             connection.answers.fetch_add(1, Ordering::Relaxed);
         }
         connection.calls.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for ServedCall {
+    fn drop(&mut self) {
+        self.0.note_answer();
+        self.0.0.answered_calls.fetch_add(1, Ordering::Relaxed);
+        self.0.0.served.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

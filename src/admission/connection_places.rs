@@ -22,6 +22,9 @@ const CUT: usize = 16;
 /// with ten connections that are used is no worse than two hundred with one each that are not.
 const LARGE_PEER: usize = 16;
 
+/// However few places there are, a peer with so many connections is no large one.
+const FEW_CONNECTIONS: usize = 8;
+
 /// How many connections are looked at for one that may end: beyond it, a flood would buy too much work by each connection.
 const MOST_LOOKED_AT: usize = 1_024;
 
@@ -73,6 +76,8 @@ struct Open {
     count: usize,
     /// Those that are being cut.
     cut: usize,
+    /// Those that were asked to end, and are not being cut.
+    retired: usize,
     peers: HashMap<Network, PeerConnections>,
     /// How many each site has.
     sites: HashMap<Network, usize>,
@@ -87,12 +92,13 @@ struct PeerConnections {
 }
 
 /// Of idle connections the highest ends first: of a peer that has no more than its share; how many connections that has, if it is a
-/// large one; what the connection has been good for; how long it is idle.
-type Rank = (bool, usize, Reverse<u32>, Duration);
+/// large one; whether it was asked to end already; what the connection has been good for; how long it is idle.
+type Rank = (bool, usize, bool, Reverse<u32>, Duration);
 
 #[derive(Debug)]
 struct Held {
     connection: ConnectionHandle,
+    is_retired: bool,
     is_cut: bool,
 }
 
@@ -152,7 +158,7 @@ impl ConnectionPlaces {
         }
         if open.count - open.cut >= self.max - self.max / CUT {
             open.end_one(Need::Now, now, self);
-        } else if open.count >= self.max - self.max / ASKED_TO_END {
+        } else if open.count - open.cut - open.retired >= self.max - self.max / ASKED_TO_END {
             open.end_one(Need::Soon, now, self);
         }
         // One that was cut keeps its place until it has gone.
@@ -201,7 +207,7 @@ impl Open {
             .entry(network)
             .or_insert_with(|| PeerConnections { share, connections: HashMap::new() });
         self.order.remove(&peer.rank(network));
-        peer.connections.insert(id, Held { connection, is_cut: false });
+        peer.connections.insert(id, Held { connection, is_retired: false, is_cut: false });
         self.order.insert(peer.rank(network));
         id
     }
@@ -209,8 +215,10 @@ impl Open {
     fn remove(&mut self, network: Network, id: u64) {
         let Some(peer) = self.peers.get_mut(&network) else { return };
         self.order.remove(&peer.rank(network));
-        let was_cut = peer.connections.remove(&id).is_some_and(|held| held.is_cut);
-        self.cut -= usize::from(was_cut);
+        if let Some(held) = peer.connections.remove(&id) {
+            self.cut -= usize::from(held.is_cut);
+            self.retired -= usize::from(held.is_retired && !held.is_cut);
+        }
         if peer.connections.is_empty() {
             self.peers.remove(&network);
         } else {
@@ -229,11 +237,12 @@ impl Open {
     /// fewest calls; of these the one that is idle for longest. If none is idle, and one must end now, ends the one that has answered
     /// nothing for longest.
     fn end_one(&mut self, need: Need, now: Duration, places: &ConnectionPlaces) {
+        let largest_small = (places.max / LARGE_PEER).max(FEW_CONNECTIONS);
         let mut looked_at = 0;
         let mut idle: Option<(Rank, Network, u64)> = None;
         let mut stale: Option<(Duration, Network, u64)> = None;
         for (is_ordinary, count, network) in self.order.iter().rev() {
-            let large = if *count > places.max / LARGE_PEER { *count } else { 0 };
+            let large = if *count > largest_small { *count } else { 0 };
             let found_larger =
                 idle.is_some_and(|((found, size, ..), ..)| (found, size) > (*is_ordinary, large));
             if looked_at >= MOST_LOOKED_AT || found_larger {
@@ -244,13 +253,13 @@ impl Open {
                 looked_at += 1;
                 let (connection, since) = (&held.connection, held.connection.unanswered_for(now));
                 if held.is_cut
-                    || need == Need::Soon && connection.is_retired()
+                    || need == Need::Soon && held.is_retired
                     || need == Need::Files && since < JUST_COME
                 {
                     continue;
                 }
-                if connection.is_idle() {
-                    let rank = (*is_ordinary, large, Reverse(connection.worth()), since);
+                if connection.serves_nobody() {
+                    let rank = (*is_ordinary, large, held.is_retired, Reverse(connection.worth()), since);
                     if idle.is_none_or(|(highest, ..)| rank > highest) {
                         idle = Some((rank, *network, *id));
                     }
@@ -266,11 +275,14 @@ impl Open {
             return;
         };
         if need == Need::Soon {
+            held.is_retired = true;
             held.connection.retire();
+            self.retired += 1;
         } else {
             held.is_cut = true;
             held.connection.end(Ending::Idle);
             self.cut += 1;
+            self.retired -= usize::from(held.is_retired);
         }
     }
 }
@@ -350,31 +362,47 @@ mod tests {
     fn when_places_run_short_the_idlest_of_the_peer_with_most_ends() {
         let (places, clock) = places(32, 32);
         let mut held = Vec::new();
-        for address in ["192.0.2.1", "192.0.2.2", "192.0.2.2", "192.0.2.3", "192.0.2.3", "192.0.2.3"] {
+        for address in [&["192.0.2.1", "192.0.2.2", "192.0.2.2"][..], &["192.0.2.3"; 9]].concat() {
             clock.advance(Duration::from_secs(1));
             held.push(connect(&places, &clock, address).unwrap());
         }
         // The oldest of the peer with most has just answered, and the next has a call in flight.
-        held[3].0.call().answered();
-        let call = held[4].0.call();
+        drop(held[3].0.serve());
+        let call = held[4].0.serve();
         let rest: Vec<_> =
-            (0..22).map(|host| connect(&places, &clock, &format!("198.51.100.{host}")).unwrap()).collect();
+            (0..16).map(|host| connect(&places, &clock, &format!("198.51.100.{host}")).unwrap()).collect();
         assert!(held.iter().chain(&rest).all(|(connection, _)| !connection.is_retired()), "there was room");
 
+        let which = |is: fn(&ConnectionHandle) -> bool| -> Vec<usize> {
+            (0..held.len()).filter(|index| is(&held[*index].0)).collect()
+        };
         let next = connect(&places, &clock, "203.0.113.1").unwrap();
-        let retired = |(connection, _): &(ConnectionHandle, _)| connection.is_retired();
-        let all: Vec<_> = held.iter().map(retired).collect();
-        assert_eq!(all, [false, false, false, false, false, true]);
+        assert_eq!(which(ConnectionHandle::is_retired), [5]);
         let after = connect(&places, &clock, "203.0.113.2").unwrap();
-        assert!(held[3].0.is_retired() && !held[4].0.is_retired(), "never one with a call in flight");
-        assert!(held.iter().all(|(connection, _)| !connection.is_closed()));
-
-        // Next to none are left: those that were asked are cut.
+        assert_eq!(which(ConnectionHandle::is_retired), [5, 6]);
+        assert!(which(ConnectionHandle::is_closed).is_empty());
+        // Next to none are left: of those that were asked one is cut.
         let last = connect(&places, &clock, "203.0.113.3").unwrap();
-        assert_eq!(last.0.ending(), None);
-        let cut: Vec<_> = held.iter().map(|(connection, _)| connection.is_closed()).collect();
-        assert_eq!(cut, [false, false, false, false, false, true]);
-        drop((call, rest, next, after));
+        assert_eq!(which(ConnectionHandle::is_closed), [5]);
+        assert!(rest.iter().chain([&next, &after, &last]).all(|(connection, _)| !connection.is_retired()));
+        drop(call);
+    }
+
+    #[test]
+    fn no_more_are_asked_to_end_than_there_must_be_places() {
+        let (places, clock) = places(64, 64);
+        let mut held: Vec<_> =
+            (0..56).map(|host| connect(&places, &clock, &format!("198.51.100.{host}")).unwrap()).collect();
+        let retired = |held: &Vec<(ConnectionHandle, _)>| {
+            held.iter().filter(|(connection, _)| connection.is_retired()).count()
+        };
+        held.push(connect(&places, &clock, "203.0.113.1").unwrap());
+        assert_eq!(retired(&held), 1);
+        // Strangers who come and go while it takes its time.
+        for _ in 0..100 {
+            drop(connect(&places, &clock, "203.0.113.2").unwrap());
+        }
+        assert!(retired(&held) <= 2, "{}", retired(&held));
     }
 
     #[test]
@@ -382,7 +410,7 @@ mod tests {
         let (places, clock) = places(64, 64);
         let used: Vec<_> = (0..4).map(|_| connect(&places, &clock, "192.0.2.1").unwrap()).collect();
         for (connection, _) in &used {
-            connection.call().answered();
+            drop(connection.serve());
         }
         clock.advance(Duration::from_secs(1));
         let strangers: Vec<_> =
@@ -394,12 +422,32 @@ mod tests {
     }
 
     #[test]
+    fn calls_that_have_only_begun_or_are_refused_keep_no_connection() {
+        let (places, clock) = places(64, 64);
+        let used: Vec<_> = (0..4).map(|_| connect(&places, &clock, "192.0.2.1").unwrap()).collect();
+        for (connection, _) in &used {
+            drop(connection.serve());
+        }
+        clock.advance(Duration::from_secs(1));
+        let begun: Vec<_> = (0..52)
+            .map(|host| {
+                let (connection, place) = connect(&places, &clock, &format!("198.51.100.{host}")).unwrap();
+                (0..20).for_each(|_| connection.call().answered());
+                (connection.call(), connection, place)
+            })
+            .collect();
+        connect(&places, &clock, "203.0.113.1").unwrap();
+        assert_eq!(begun.iter().filter(|(_, connection, _)| connection.is_retired()).count(), 1);
+        assert!(used.iter().all(|(connection, _)| !connection.is_retired()));
+    }
+
+    #[test]
     fn a_connection_with_calls_ends_only_if_it_has_answered_none_for_the_time_of_a_call() {
         let (places, clock) = places(16, 16);
         let mut held = Vec::new();
         for _ in 0..16 {
             let (connection, place) = connect(&places, &clock, "192.0.2.1").unwrap();
-            held.push((connection.call(), connection, place));
+            held.push((connection.call(), connection.serve(), connection, place));
         }
         assert_eq!(connect(&places, &clock, "192.0.2.2").map(|_| ()), Err(NoPlace::Listener));
         clock.advance(REQUEST_TIMEOUT);
@@ -407,7 +455,7 @@ mod tests {
         clock.advance(Duration::from_millis(1));
         held[1..].iter_mut().for_each(|(call, ..)| call.answered());
         assert_eq!(connect(&places, &clock, "192.0.2.2").map(|_| ()), Err(NoPlace::NotYet));
-        assert!(held[0].1.is_closed(), "it holds calls that nobody answers");
+        assert!(held[0].2.is_closed(), "it holds calls that nobody answers");
         held.remove(0);
         connect(&places, &clock, "192.0.2.2").unwrap();
         assert_eq!(places.busiest(), Some((network("192.0.2.1"), 15)));

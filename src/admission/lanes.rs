@@ -27,6 +27,8 @@ pub(crate) enum Lane {
     ArrivingCheck,
     /// Tokens whose signature is verified to find out whether their calls have a reserve.
     Verifying,
+    /// Watches of health.
+    Watches,
     /// Streams: calls whose answer has no end of its own.
     Streams,
     /// Bytes of messages and answers beyond what belongs to a place.
@@ -34,7 +36,7 @@ pub(crate) enum Lane {
 }
 
 /// Every lane, in the order of their numbers.
-pub(crate) const LANES: [Lane; 12] = [
+pub(crate) const LANES: [Lane; 13] = [
     Lane::Strangers,
     Lane::Verified,
     Lane::Health,
@@ -45,11 +47,20 @@ pub(crate) const LANES: [Lane; 12] = [
     Lane::ArrivingHealth,
     Lane::ArrivingCheck,
     Lane::Verifying,
+    Lane::Watches,
     Lane::Streams,
     Lane::Bytes,
 ];
 
 impl Lane {
+    /// Whether it is of messages that have not arrived whole.
+    pub(super) const fn is_arriving(self) -> bool {
+        matches!(
+            self,
+            Self::ArrivingStrangers | Self::ArrivingVerified | Self::ArrivingHealth | Self::ArrivingCheck
+        )
+    }
+
     /// What it is called in metrics and in the log.
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -63,6 +74,7 @@ impl Lane {
             Self::ArrivingHealth => "arriving_health",
             Self::ArrivingCheck => "arriving_check",
             Self::Verifying => "verifying",
+            Self::Watches => "watches",
             Self::Streams => "streams",
             Self::Bytes => "bytes",
         }
@@ -72,7 +84,7 @@ impl Lane {
 /// The headers and the message of a call of ordinary size, in bytes: they belong to its place, and are not charged apart.
 pub(super) const FREE_BYTES: usize = 8 * 1_024;
 
-/// How many places for health there are, for calls and for messages on their way: of 256 hosts that ask, each has two.
+/// How many places for health there are, for calls, for messages on their way and for watches: of 256 hosts that ask, each has two.
 const HEALTH: usize = 512;
 
 /// How many places for health one peer has: two who ask at the same time, from one host.
@@ -87,6 +99,10 @@ const PEER_PART: usize = 4;
 
 /// Into how many parts a lane is cut for each IPv6 site.
 const SITE_PART: usize = 2;
+
+/// Into how many parts the strangers' places are cut for each peer that names other peers in its questions: what it says of them is
+/// believed, but it cannot take all places by naming many.
+const ASKER_PART: usize = 2;
 
 /// Into how many parts the streams are cut for each peer: whoever watches health keeps one open for each connection.
 const STREAMS_PEER_PART: usize = 8;
@@ -196,9 +212,9 @@ impl PoolBounds {
             ..limits
         };
         match lane {
-            Lane::Strangers => by_peer(self.strangers),
+            Lane::Strangers => Limits { asker: part(self.strangers, ASKER_PART), ..by_peer(self.strangers) },
             Lane::Verified => by_subject(self.verified, by_peer(self.verified)),
-            Lane::Health | Lane::ArrivingHealth => Limits {
+            Lane::Health | Lane::ArrivingHealth | Lane::Watches => Limits {
                 all: number(HEALTH),
                 peer: Some(HEALTH_PER_PEER),
                 site: Some(HEALTH_PER_SITE),
@@ -272,8 +288,14 @@ mod tests {
             let (_, bounds) = bounds(256, Some(calls));
             for lane in LANES {
                 let limits = bounds.limits(lane);
-                let shares =
-                    [limits.peer, limits.site, limits.subject, limits.new_accounts, limits.connection];
+                let shares = [
+                    limits.peer,
+                    limits.site,
+                    limits.asker,
+                    limits.subject,
+                    limits.new_accounts,
+                    limits.connection,
+                ];
                 assert!(limits.all > 0 && shares.into_iter().flatten().all(|share| share > 0), "{lane:?}");
                 assert!(limits.peer <= limits.site, "{lane:?} of {calls}");
             }

@@ -1,6 +1,7 @@
 //! Owns the pool of one listener: who has which place, until when, and telling the operator when there is none left.
 
 use std::{
+    collections::HashMap,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -10,7 +11,7 @@ use slab::Slab;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    ConnectionHandle, Ending, PoolBounds, Recognise,
+    ConnectionHandle, Ending, PoolBounds, Recognise, ServedCall,
     lanes::{LANES, Lane},
     share::{Holders, Shares},
 };
@@ -66,6 +67,8 @@ pub(crate) struct Place {
     amount: u64,
     /// Where the pool keeps its deadline, if it has one.
     slot: Option<usize>,
+    /// Its connection serves somebody meanwhile.
+    _served: Option<ServedCall>,
 }
 
 impl Pool {
@@ -108,7 +111,7 @@ impl Pool {
     /// Takes `amount` of `lane` for `holders`, if there is room.
     pub(super) fn take(&self, lane: Lane, holders: Holders, amount: u64) -> Option<Place> {
         let fits = self.state().lanes[lane as usize].take(&holders, amount);
-        fits.then(|| Place { pool: self.clone(), lane, holders, amount, slot: None })
+        fits.then(|| Place { pool: self.clone(), lane, holders, amount, slot: None, _served: None })
     }
 
     /// Takes a place in `lane` whose holder must be done by `deadline`: if its answer has not been read a moment after that, its
@@ -124,10 +127,11 @@ impl Pool {
         if !state.lanes[lane as usize].take(&holders, 1) {
             return None;
         }
-        let is_stream = lane == Lane::Streams;
+        let is_stream = matches!(lane, Lane::Streams | Lane::Watches);
         let slot = Some(state.held.insert(Held { deadline, is_stream, connection: connection.cloned() }));
         drop(state);
-        Some(Place { pool: self.clone(), lane, holders, amount: 1, slot })
+        let served = connection.filter(|_| !lane.is_arriving()).map(ConnectionHandle::serve);
+        Some(Place { pool: self.clone(), lane, holders, amount: 1, slot, _served: served })
     }
 
     /// The refusal of whoever found no room in `lane`. It is counted, and told at a bounded rate.
@@ -189,13 +193,11 @@ impl Pool {
     /// The connections of those who should have been done a moment ago.
     fn overdue(&self) -> Vec<ConnectionHandle> {
         let state = self.state();
-        let is_overdue = |held: &Held| held.deadline.passed_by(GRACE);
-        state
-            .held
-            .iter()
-            .filter(|(_, held)| is_overdue(held))
-            .filter_map(|(_, held)| held.connection.clone())
-            .collect()
+        let overdue = state.held.iter().filter(|(_, held)| held.deadline.passed_by(GRACE));
+        let connections = overdue.filter_map(|(_, held)| Some((held.connection.as_ref()?.id(), held)));
+        // Once each, however many answers it does not read.
+        let connections: HashMap<usize, &Held> = connections.collect();
+        connections.into_values().filter_map(|held| held.connection.clone()).collect()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -16,6 +16,8 @@ pub(super) enum Holder {
     Peer(Network),
     /// All hosts of one IPv6 site.
     Site(Network),
+    /// One host that asks on behalf of peers whom it names.
+    Asker(Network),
     /// One user or client, by a verified token.
     Subject(Uuid),
     /// All users whose accounts are new.
@@ -24,7 +26,7 @@ pub(super) enum Holder {
 
 /// Everybody one call is counted for.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Holders([Option<Holder>; 5]);
+pub(super) struct Holders([Option<Holder>; 6]);
 
 /// How much of a bound may be taken in all, and by each kind of holder; none where a kind is not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,6 +35,7 @@ pub(crate) struct Limits {
     pub(super) connection: Option<u64>,
     pub(super) peer: Option<u64>,
     pub(super) site: Option<u64>,
+    pub(super) asker: Option<u64>,
     pub(super) subject: Option<u64>,
     pub(super) new_accounts: Option<u64>,
 }
@@ -58,6 +61,7 @@ impl Holders {
             site.map(Holder::Site),
             None,
             None,
+            source.asker().map(Holder::Asker),
         ])
     }
 
@@ -79,6 +83,7 @@ impl Limits {
             Holder::Connection(_) => self.connection,
             Holder::Peer(_) => self.peer,
             Holder::Site(_) => self.site,
+            Holder::Asker(_) => self.asker,
             Holder::Subject(_) => self.subject,
             Holder::NewAccounts => self.new_accounts,
         }
@@ -158,6 +163,7 @@ mod tests {
         connection: Some(3),
         peer: Some(4),
         site: Some(6),
+        asker: Some(5),
         subject: Some(1),
         new_accounts: Some(8),
     };
@@ -165,7 +171,7 @@ mod tests {
     fn peer(address: &str) -> Holders {
         let peer = Network::of(address.parse().unwrap());
         let site = Some(peer.site()).filter(|site| *site != peer);
-        Holders([None, Some(Holder::Peer(peer)), site.map(Holder::Site), None, None])
+        Holders([None, Some(Holder::Peer(peer)), site.map(Holder::Site), None, None, None])
     }
 
     /// How many single places `holders` get one after the other.
@@ -180,7 +186,13 @@ mod tests {
             (1..100_u128)
                 .map(move |user| Holders::default().with_subject(Uuid::from_u128(user + 1_000), is_new))
         };
-        let connection = Holders([Some(Holder::Connection(1)), None, None, None, None]);
+        let connection = Holders([Some(Holder::Connection(1)), None, None, None, None, None]);
+        let sidecar = Some(Holder::Asker(Network::of("198.51.100.1".parse().unwrap())));
+        let named = hosts("192.0.2.").map(|host| {
+            let mut holders = peer(&host);
+            holders.0[5] = sidecar;
+            holders
+        });
         let user = Holders::default().with_subject(Uuid::from_u128(1), false);
         let mut table: Vec<(&str, Box<dyn Iterator<Item = Holders>>, u64)> = vec![
             ("all", Box::new(hosts("192.0.2.").map(|host| peer(&host))), 16),
@@ -188,6 +200,7 @@ mod tests {
             ("the same, written as IPv6", Box::new((0..99).map(|_| peer("::ffff:192.0.2.1"))), 4),
             ("one /64", Box::new(hosts("2001:db8:0:1::").map(|host| peer(&host))), 4),
             ("the /64s of one /48", Box::new((1..99).map(|net| peer(&format!("2001:db8:0:{net:x}::1")))), 6),
+            ("whoever one host names", Box::new(named), 5),
             ("one connection", Box::new((0..99).map(|_| connection)), 3),
             ("one user", Box::new((0..99).map(|_| user)), 1),
             ("old accounts", Box::new(users(false)), 16),

@@ -9,6 +9,8 @@ use crate::model::Network;
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
     peer: Option<Network>,
+    /// The peer that named the one above, if that is another.
+    asker: Option<Network>,
     /// None if it is not known: then it cannot be counted, nor closed. It always is.
     connection: Option<ConnectionHandle>,
 }
@@ -16,16 +18,21 @@ pub(crate) struct Source {
 impl Source {
     /// A call of `peer`, by the connection that `extensions` name.
     pub(crate) fn of(peer: Option<Network>, extensions: &Extensions) -> Self {
-        Self { peer, connection: extensions.get().cloned() }
+        Self { peer, asker: None, connection: extensions.get().cloned() }
     }
 
-    /// The same connection, on behalf of `peer`.
+    /// The same connection, on behalf of `peer`, whom its peer names.
     pub(crate) fn on_behalf_of(&self, peer: Option<Network>) -> Self {
-        Self { peer: peer.or(self.peer), connection: self.connection.clone() }
+        let asker = if peer.is_some() { self.peer } else { None };
+        Self { peer: peer.or(self.peer), asker, connection: self.connection.clone() }
     }
 
     pub(super) const fn peer(&self) -> Option<Network> {
         self.peer
+    }
+
+    pub(super) const fn asker(&self) -> Option<Network> {
+        self.asker
     }
 
     pub(super) const fn connection(&self) -> Option<&ConnectionHandle> {

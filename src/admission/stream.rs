@@ -28,6 +28,8 @@ pub(crate) struct Life {
     pub(crate) deadline: Deadline,
     /// How long it may go without an answer, if that is bounded.
     pub(crate) idle: Option<Duration>,
+    /// The same before the first: its client has shown nothing yet but that it can begin a call.
+    pub(crate) first: Duration,
 }
 
 /// The requests of a stream, which end with it.
@@ -103,7 +105,7 @@ impl<B: Body<Data = Bytes> + Unpin> StreamAnswers<B> {
             inner,
             unread: Arc::new(unread),
             life,
-            expiry: Box::pin(sleep_until(life.next_end().instant().into())),
+            expiry: Box::pin(sleep_until(life.first_end().instant().into())),
             ending: Box::pin(pool.ending().clone().cancelled_owned()),
             end,
             ended: false,
@@ -132,6 +134,10 @@ impl<B: Body<Data = Bytes> + Unpin> StreamAnswers<B> {
 }
 
 impl Life {
+    fn first_end(self) -> Deadline {
+        self.idle.map_or(self.deadline, |_| Deadline::after(self.first).min(self.deadline))
+    }
+
     fn next_end(self) -> Deadline {
         self.idle.map_or(self.deadline, |idle| Deadline::after(idle).min(self.deadline))
     }

@@ -71,13 +71,14 @@ impl<'a> Visit<'a> {
         self.place(Stage::Arrived).await
     }
 
-    /// A place among the streams, until `deadline`.
+    /// A place among the streams, until `deadline`; for who watches health, one of its own as long as there are some.
     ///
     /// # Errors
     /// [`Error::Overloaded`].
     pub(crate) fn open_stream(&self, deadline: Deadline) -> Result<Place, Error> {
-        let place = self.pool.take_until(Lane::Streams, self.holders(), deadline, self.source.connection());
-        place.ok_or_else(|| self.pool.refuse(Lane::Streams))
+        let take = |lane| self.pool.take_until(lane, self.holders(), deadline, self.source.connection());
+        let own = if self.kind == Kind::Health { take(Lane::Watches) } else { None };
+        own.or_else(|| take(Lane::Streams)).ok_or_else(|| self.pool.refuse(Lane::Streams))
     }
 
     /// The door for the handler, and what holds the place that it will have taken.

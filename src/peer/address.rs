@@ -41,7 +41,6 @@ pub(crate) struct PeerAddress {
     named: Option<IpAddr>,
 }
 
-#[allow(dead_code, reason = "shares of calls are counted by it")]
 impl PeerAddress {
     /// A request of `connection`, which has named the client `named`, if it may and did.
     pub(super) fn new(connection: ConnectionPeer, named: Option<IpAddr>) -> Self {
@@ -59,11 +58,13 @@ impl PeerAddress {
     }
 
     /// The peer of the connection.
+    #[cfg(any(fuzzing, test))]
     pub(crate) const fn connection(self) -> ConnectionPeer {
         self.connection
     }
 
     /// Whether the address is one that a trusted proxy has named. If not, it is the connection's peer, be that a proxy or not.
+    #[cfg(any(fuzzing, test))]
     pub(crate) const fn is_named_by_proxy(self) -> bool {
         self.named.is_some()
     }

@@ -146,9 +146,10 @@ impl LimitsLayer {
     }
 
     fn life(&self, stream: Stream, time: Time) -> Life {
-        let age = Deadline::after(self.pool.bounds().call.stream_age);
+        let call = &self.pool.bounds().call;
+        let age = Deadline::after(call.stream_age);
         let deadline = if time.is_clients { time.deadline.min(age) } else { age };
-        Life { deadline, idle: stream.idle }
+        Life { deadline, idle: stream.idle, first: call.receive_timeout }
     }
 }
 

@@ -362,7 +362,8 @@ async fn open_streams_do_not_hold_up_a_stop() {
     // A stream that nobody reads.
     let sender = connect([127, 1, 0, 1], target.server.started.grpc_addr, 0).await;
     let _unread = open(&sender, grpc("/grpc.health.v1.Health/Watch", None), Some(frame(b""))).await;
-    wait_for(&target.server, "grpc", "streams", 4.0).await;
+    wait_for(&target.server, "grpc", "streams", 2.0).await;
+    wait_for(&target.server, "grpc", "watches", 2.0).await;
     timeout(PATIENCE, target.server.stop()).await.expect("the streams have been told to stop");
     assert!(answers.message().await.unwrap().is_none());
     assert!(alpha_answers.message().await.unwrap().is_none());
@@ -373,10 +374,10 @@ async fn streams_are_bounded_for_each_peer() {
     let target = Target::new(&[FEW]).await;
     let sender = connect([127, 1, 0, 1], target.server.started.grpc_addr, 65_535).await;
     let mut watches = Vec::new();
-    for _ in 0..3 {
+    for _ in 0..5 {
         watches.push(open(&sender, grpc("/grpc.health.v1.Health/Watch", None), Some(frame(b""))).await);
     }
-    // 16 streams in all: two of them one peer's.
+    // Two places of those who watch are one peer's, and two of 16 streams.
     let refused = Answer::read(watches.pop().unwrap().0).await;
     assert_refused(refused.refusal(), Code::ResourceExhausted, "OVERLOADED");
     let other = connect([127, 1, 0, 2], target.server.started.grpc_addr, 65_535).await;
@@ -389,9 +390,9 @@ async fn a_stream_that_its_client_does_not_read_ends() {
     let target = Target::new(&["--request-timeout=1s"]).await;
     let sender = connect([127, 1, 0, 1], target.server.started.grpc_addr, 0).await;
     let _watch = open(&sender, grpc("/grpc.health.v1.Health/Watch", None), Some(frame(b""))).await;
-    wait_for(&target.server, "grpc", "streams", 1.0).await;
+    wait_for(&target.server, "grpc", "watches", 1.0).await;
     eventually("the stream has ended", async || {
-        target.server.scrape().await.sum("signet_places_taken", &[("lane", "streams")]) == 0.0
+        target.server.scrape().await.sum("signet_places_taken", &[("lane", "watches")]) == 0.0
     })
     .await;
 }

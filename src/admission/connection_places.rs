@@ -93,7 +93,7 @@ struct PeerConnections {
 
 /// Of idle connections the highest ends first: of a peer that has no more than its share; how many connections that has, if it is a
 /// large one; whether it was asked to end already; what the connection has been good for; how long it is idle.
-type Rank = (bool, usize, bool, Reverse<u32>, Duration);
+type Rank = (bool, usize, bool, bool, Reverse<u32>, Duration);
 
 #[derive(Debug)]
 struct Held {
@@ -113,7 +113,7 @@ enum Need {
     Files,
 }
 
-/// Who has come so lately is not cut for want of files.
+/// Who has come so lately is not cut for want of files, and otherwise ends after those who have had the time to make a call.
 const JUST_COME: Duration = Duration::from_secs(1);
 
 impl NoPlace {
@@ -233,9 +233,9 @@ impl Open {
         }
     }
 
-    /// Ends a connection that is idle: of the large peer that has most of them, or else of all peers; of these the one that has answered
-    /// fewest calls; of these the one that is idle for longest. If none is idle, and one must end now, ends the one that has answered
-    /// nothing for longest.
+    /// Ends a connection that is idle: of the large peer that has most of them, or else of all peers; of these one that has not just
+    /// come; of these the one that has answered fewest calls; of these the one that is idle for longest. If none is idle, and one must end
+    /// now, ends the one that has answered nothing for longest.
     fn end_one(&mut self, need: Need, now: Duration, places: &ConnectionPlaces) {
         let largest_small = (places.max / LARGE_PEER).max(FEW_CONNECTIONS);
         let mut looked_at = 0;
@@ -259,7 +259,9 @@ impl Open {
                     continue;
                 }
                 if connection.serves_nobody() {
-                    let rank = (*is_ordinary, large, held.is_retired, Reverse(connection.worth()), since);
+                    let has_settled = since >= JUST_COME;
+                    let worth = Reverse(connection.worth());
+                    let rank = (*is_ordinary, large, has_settled, held.is_retired, worth, since);
                     if idle.is_none_or(|(highest, ..)| rank > highest) {
                         idle = Some((rank, *network, *id));
                     }
@@ -436,9 +438,25 @@ mod tests {
                 (connection.call(), connection, place)
             })
             .collect();
+        clock.advance(JUST_COME);
         connect(&places, &clock, "203.0.113.1").unwrap();
         assert_eq!(begun.iter().filter(|(_, connection, _)| connection.is_retired()).count(), 1);
         assert!(used.iter().all(|(connection, _)| !connection.is_retired()));
+    }
+
+    #[test]
+    fn who_has_just_come_has_the_time_to_make_a_call() {
+        let (places, clock) = places(64, 64);
+        let begun: Vec<_> =
+            (0..60).map(|host| connect(&places, &clock, &format!("198.51.100.{host}")).unwrap()).collect();
+        clock.advance(Duration::from_secs(1));
+        let newcomers: Vec<_> =
+            (0..8).filter_map(|host| connect(&places, &clock, &format!("203.0.113.{host}")).ok()).collect();
+        let ended = |(connection, _): &&(ConnectionHandle, ConnectionPlace)| {
+            connection.is_retired() || connection.is_closed()
+        };
+        assert!(begun.iter().filter(ended).count() > 0);
+        assert_eq!(newcomers.iter().filter(ended).count(), 0);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{http::OAuthDrain, identity::Readiness, model::Deadline, rpc::health::HealthRpc};
 
-/// How long the end may take beyond --shutdown-delay and --drain-timeout, whatever hangs: [`LAST_ANSWERS`], [`CLOSE_TIMEOUT`], and
+/// How long the end may take beyond --shutdown-delay and --drain-timeout, whatever hangs: `LAST_ANSWERS`, `CLOSE_TIMEOUT`, and
 /// the last lines of the log.
 pub const END_ALLOWANCE: Duration = Duration::from_secs(5);
 

@@ -1,0 +1,197 @@
+//! Owns the tests of who has a place for a connection, and who gives it up.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::model::{Clock, Timestamp};
+
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+fn places(max: usize, max_per_peer: usize) -> (ConnectionPlaces, Clock) {
+    let places = ConnectionPlaces {
+        max,
+        max_per_peer,
+        max_per_site: 2 * max_per_peer,
+        stale_after: REQUEST_TIMEOUT,
+        open: Arc::default(),
+        freed: Arc::default(),
+    };
+    (places, Clock::manual(Timestamp::from_micros(0)))
+}
+
+fn network(address: &str) -> Network {
+    Network::of(address.parse().unwrap())
+}
+
+/// A connection of `address`, and its place.
+fn connect(
+    places: &ConnectionPlaces,
+    clock: &Clock,
+    address: &str,
+) -> Result<(ConnectionHandle, ConnectionPlace), NoPlace> {
+    let connection = ConnectionHandle::new(clock.clone());
+    let place = places.take(network(address), PeerShare::Ordinary, &connection)?;
+    Ok((connection, place))
+}
+
+#[test]
+fn a_peer_has_its_share_and_a_site_twice_as_many() {
+    let (places, clock) = places(100, 3);
+    let mut held = Vec::new();
+    for (address, count) in [
+        ("192.0.2.1", 3),
+        ("192.0.2.2", 3),
+        ("2001:db8:0:1::1", 3),
+        ("2001:db8:0:2::1", 3),
+        ("2001:db8:0:3::1", 0),
+    ] {
+        let taken: Vec<_> = std::iter::from_fn(|| connect(&places, &clock, address).ok()).take(50).collect();
+        assert_eq!(taken.len(), count, "{address}");
+        held.push(taken);
+    }
+    let last = held.remove(0).pop();
+    assert_eq!(connect(&places, &clock, "::ffff:192.0.2.1").map(|_| ()), Ok(()), "one has gone");
+    drop(last);
+    let proxy = ConnectionHandle::new(clock);
+    let taken: Vec<_> = (0..10).map(|_| places.take(network("192.0.2.2"), PeerShare::All, &proxy)).collect();
+    assert!(taken.iter().all(Result::is_ok), "who speaks for many has all");
+}
+
+#[test]
+fn when_places_run_short_the_idlest_of_the_peer_with_most_ends() {
+    let (places, clock) = places(32, 32);
+    let mut held = Vec::new();
+    for address in [&["192.0.2.1", "192.0.2.2", "192.0.2.2"][..], &["192.0.2.3"; 9]].concat() {
+        clock.advance(Duration::from_secs(1));
+        held.push(connect(&places, &clock, address).unwrap());
+    }
+    // The oldest of the peer with most has just answered, and the next has a call in flight.
+    drop(held[3].0.serve());
+    let call = held[4].0.serve();
+    let rest: Vec<_> =
+        (0..16).map(|host| connect(&places, &clock, &format!("198.51.100.{host}")).unwrap()).collect();
+    assert!(held.iter().chain(&rest).all(|(connection, _)| !connection.is_retired()), "there was room");
+
+    let which = |is: fn(&ConnectionHandle) -> bool| -> Vec<usize> {
+        (0..held.len()).filter(|index| is(&held[*index].0)).collect()
+    };
+    let next = connect(&places, &clock, "203.0.113.1").unwrap();
+    assert_eq!(which(ConnectionHandle::is_retired), [5]);
+    let after = connect(&places, &clock, "203.0.113.2").unwrap();
+    assert_eq!(which(ConnectionHandle::is_retired), [5, 6]);
+    assert!(which(ConnectionHandle::is_closed).is_empty());
+    // Next to none are left: of those that were asked one is cut.
+    let last = connect(&places, &clock, "203.0.113.3").unwrap();
+    assert_eq!(which(ConnectionHandle::is_closed), [5]);
+    assert!(rest.iter().chain([&next, &after, &last]).all(|(connection, _)| !connection.is_retired()));
+    drop(call);
+}
+
+#[test]
+fn no_more_are_asked_to_end_than_there_must_be_places() {
+    let (places, clock) = places(64, 64);
+    let mut held: Vec<_> =
+        (0..56).map(|host| connect(&places, &clock, &format!("198.51.100.{host}")).unwrap()).collect();
+    let retired = |held: &Vec<(ConnectionHandle, _)>| {
+        held.iter().filter(|(connection, _)| connection.is_retired()).count()
+    };
+    held.push(connect(&places, &clock, "203.0.113.1").unwrap());
+    assert_eq!(retired(&held), 1);
+    // Strangers who come and go while it takes its time.
+    for _ in 0..100 {
+        drop(connect(&places, &clock, "203.0.113.2").unwrap());
+    }
+    assert!(retired(&held) <= 2, "{}", retired(&held));
+}
+
+#[test]
+fn of_peers_with_few_connections_those_end_that_were_good_for_nothing() {
+    let (places, clock) = places(64, 64);
+    let used: Vec<_> = (0..4).map(|_| connect(&places, &clock, "192.0.2.1").unwrap()).collect();
+    used.iter().for_each(|(connection, _)| drop(connection.serve()));
+    clock.advance(Duration::from_secs(1));
+    let strangers: Vec<_> =
+        (0..52).map(|host| connect(&places, &clock, &format!("198.51.100.{host}")).unwrap()).collect();
+    clock.advance(Duration::from_secs(1));
+    let next = connect(&places, &clock, "203.0.113.1").unwrap();
+    assert_eq!(strangers.iter().filter(|(connection, _)| connection.is_retired()).count(), 1);
+    assert!(used.iter().chain([&next]).all(|(connection, _)| !connection.is_retired()));
+}
+
+#[test]
+fn calls_that_have_only_begun_or_are_refused_keep_no_connection() {
+    let (places, clock) = places(64, 64);
+    let used: Vec<_> = (0..4).map(|_| connect(&places, &clock, "192.0.2.1").unwrap()).collect();
+    used.iter().for_each(|(connection, _)| drop(connection.serve()));
+    clock.advance(Duration::from_secs(1));
+    let begun: Vec<_> = (0..52)
+        .map(|host| {
+            let (connection, place) = connect(&places, &clock, &format!("198.51.100.{host}")).unwrap();
+            (0..20).for_each(|_| connection.call().answered());
+            (connection.call(), connection, place)
+        })
+        .collect();
+    clock.advance(JUST_COME);
+    connect(&places, &clock, "203.0.113.1").unwrap();
+    assert_eq!(begun.iter().filter(|(_, connection, _)| connection.is_retired()).count(), 1);
+    assert!(used.iter().all(|(connection, _)| !connection.is_retired()));
+}
+
+#[test]
+fn who_has_just_come_has_the_time_to_make_a_call() {
+    let (places, clock) = places(64, 64);
+    let come = |network: &str, hosts: u8| -> Vec<_> {
+        (0..hosts).filter_map(|host| connect(&places, &clock, &format!("{network}.{host}")).ok()).collect()
+    };
+    let before = come("198.51.100", 60);
+    clock.advance(JUST_COME);
+    let after = come("203.0.113", 8);
+    let has_ended =
+        |(connection, _): &(ConnectionHandle, _)| connection.is_retired() || connection.is_closed();
+    assert!(before.iter().any(has_ended) && !after.iter().any(has_ended));
+}
+
+#[test]
+fn a_connection_with_calls_ends_only_if_it_has_answered_none_for_the_time_of_a_call() {
+    let (places, clock) = places(16, 16);
+    let mut held = Vec::new();
+    for _ in 0..16 {
+        let (connection, place) = connect(&places, &clock, "192.0.2.1").unwrap();
+        held.push((connection.call(), connection.serve(), connection, place));
+    }
+    assert_eq!(connect(&places, &clock, "192.0.2.2").map(|_| ()), Err(NoPlace::Listener));
+    clock.advance(REQUEST_TIMEOUT);
+    assert_eq!(connect(&places, &clock, "192.0.2.2").map(|_| ()), Err(NoPlace::Listener));
+    clock.advance(Duration::from_millis(1));
+    held[1..].iter_mut().for_each(|(call, ..)| call.answered());
+    assert_eq!(connect(&places, &clock, "192.0.2.2").map(|_| ()), Err(NoPlace::NotYet));
+    assert!(held[0].2.is_closed(), "it holds calls that nobody answers");
+    held.remove(0);
+    connect(&places, &clock, "192.0.2.2").unwrap();
+    assert_eq!(places.busiest(), Some((network("192.0.2.1"), 15)));
+}
+
+proptest! {
+    #[test]
+    fn places_are_counted_right_whoever_comes_and_goes(
+        max in 1_usize..40,
+        steps in proptest::collection::vec((0_u8..4, any::<bool>(), any::<proptest::sample::Index>()), 0..200),
+    ) {
+        let (places, clock) = places(max, 7);
+        let mut held = Vec::new();
+        for (peer, goes, which) in steps {
+            if goes && !held.is_empty() {
+                held.swap_remove(which.index(held.len()));
+            } else {
+                held.extend(connect(&places, &clock, &format!("2001:db8:0:{peer}::1")));
+                held.retain(|(connection, _)| !connection.is_closed());
+            }
+            let open = lock(&places.open);
+            prop_assert_eq!(open.count, held.len());
+            prop_assert!(open.count <= max);
+            prop_assert_eq!(open.sites.values().sum::<usize>(), open.count);
+            prop_assert_eq!(open.order.iter().map(|(_, count, _)| count).sum::<usize>(), open.count);
+            prop_assert!(open.order.iter().all(|(_, count, _)| (1..=7).contains(count)));
+        }
+    }
+}

@@ -47,18 +47,16 @@ class Stranger:
         self.is_open = False
         self.due = 0.0
         self._stream = -1
-        # For the attack's own use: how far it has come, and whether it has nothing to say until more of its calls have ended.
-        self.progress = 0
+        # For the attack's own use: what it has sent on each stream, and whether it has nothing to say until calls have ended.
+        self.sent: dict[int, int] = {}
         self.is_done = False
-        # Its calls that the server has not ended yet, how many it has ended, and how many of these it has replaced. Only known of
-        # those that follow.
+        # Its calls that the server has not ended yet, how many it has ended, and how many may be open. Only known of those that follow.
         self.calls: set[int] = set()
         self.ended = 0
-        self._replaced = 0
+        self.most_calls = wire.FEWEST_STREAMS
         self.frames: wire.FrameReader | None = None
-        # What the server lets it send, over all streams and for each.
+        # What the server lets it send, over all streams.
         self.window = wire.DEFAULT_WINDOW
-        self.stream_window = wire.DEFAULT_WINDOW
 
     def next_stream(self) -> int:
         self._stream += 2
@@ -66,10 +64,9 @@ class Stranger:
             self.calls.add(self._stream)
         return self._stream
 
-    def replacements(self) -> list[int]:
-        """A stream for each that has ended."""
-        count, self._replaced = self.ended - self._replaced, self.ended
-        return self.streams(count)
+    def free_streams(self, most: int = wire.LARGEST_WINDOW) -> list[int]:
+        """As many streams as it may still open, so that `most` are."""
+        return self.streams(max(0, min(most, self.most_calls) - len(self.calls)))
 
     def streams(self, count: int) -> list[int]:
         return [self.next_stream() for _ in range(count)]
@@ -92,7 +89,7 @@ class Strangers:
     every: float = 0.0
     # Whether it reads what the server says. Who does not, lets the server's answers pile up.
     reads: bool = True
-    # Whether it follows what the server says of windows and ended calls, so that `again` can keep to it.
+    # Whether it follows what the server says of windows, and of how many calls may be open, so that `again` can keep to it.
     follows: bool = False
     # How much the system keeps for who does not read, in bytes.
     receive_buffer: int | None = None
@@ -304,5 +301,7 @@ def _follow_windows(stranger: Stranger, frames: wire.FrameReader, data: bytes) -
                 stranger.is_done = False
         elif kind == wire.SETTINGS and not flags & wire.ACK:
             for at in range(0, len(payload), 6):
-                if int.from_bytes(payload[at : at + 2]) == wire.INITIAL_WINDOW_SIZE:
-                    stranger.stream_window = int.from_bytes(payload[at + 2 : at + 6])
+                setting, value = int.from_bytes(payload[at : at + 2]), int.from_bytes(payload[at + 2 : at + 6])
+                if setting == wire.MAX_CONCURRENT_STREAMS:
+                    stranger.most_calls = value
+                    stranger.is_done = False

@@ -110,7 +110,7 @@ ATTACKS = (
     ),
     Attack(
         "resets-http",
-        "The same to HTTP",
+        "HTTP: 2,500 connections a second that ask and are reset",
         (Strangers("http", 100, says.always(_GET), hangs_up="when said", come_back=2_500),),
     ),
     Attack(

@@ -17,7 +17,7 @@ def _flood(frames: bytes, opening: bytes = says.EVERYTHING_FITS) -> Strangers:
 
 
 def _flood_of_streams(again: Says, opening: Says | None = None) -> Strangers:
-    return Strangers("grpc", _CONNECTIONS, opening or says.heads(_CALL, 1, ends=True), again)
+    return Strangers("grpc", _CONNECTIONS, opening or says.heads(_CALL, ends=True)[0], again)
 
 
 def _reset_at_once(stranger: Stranger) -> bytes:
@@ -34,7 +34,7 @@ def _made_to_reset(stranger: Stranger) -> bytes:
 
 def _many_resets(stranger: Stranger) -> bytes:
     """More at once than the server takes: it ends the connection, and may say so in its log."""
-    return says.heads(_CALL, 1, ends=True)(stranger) + _reset_at_once(stranger)
+    return says.heads(_CALL, ends=True)[0](stranger) + _reset_at_once(stranger)
 
 
 def _window_toggles() -> bytes:
@@ -43,8 +43,8 @@ def _window_toggles() -> bytes:
 
 def _to_open_streams(kind: int, payload: bytes) -> Strangers:
     """To calls whose rest has not come."""
-    frames = b"".join(wire.frame(kind, 0, stream, payload) for stream in range(1, 2 * says.STREAMS, 2))
-    return _flood_of_streams(says.always(frames * 16), says.heads(_CALL))
+    frames = b"".join(wire.frame(kind, 0, stream, payload) for stream in range(1, 2 * wire.FEWEST_STREAMS, 2))
+    return _flood_of_streams(says.always(frames * 16), says.open_calls(_CALL))
 
 
 def _headers_without_end() -> Strangers:
@@ -62,8 +62,8 @@ def _empty_continuations() -> Strangers:
 ATTACKS = (
     Attack(
         "settings-window",
-        "SETTINGS that open and shut the windows of 256 open calls",
-        (_flood_of_streams(says.always(_window_toggles() * 1_000), says.heads(_CALL)),),
+        "SETTINGS that open and shut the windows of 100 open calls",
+        (_flood_of_streams(says.always(_window_toggles() * 1_000), says.open_calls(_CALL)),),
         also_from_many=True,
     ),
     Attack("settings", "Empty SETTINGS, each of which is answered", (_flood(wire.settings()),)),
@@ -83,15 +83,15 @@ ATTACKS = (
             ),
         ),
     ),
-    Attack("empty-data", "DATA of no byte to 256 open calls", (_to_open_streams(wire.DATA, b""),), also_from_many=True),
+    Attack("empty-data", "DATA of no byte to 100 open calls", (_to_open_streams(wire.DATA, b""),), also_from_many=True),
     Attack("window-update", "WINDOW_UPDATE by 1", (_flood(wire.window_update(0, 1)),)),
-    Attack("window-update-streams", "WINDOW_UPDATE by 1 of 256 open calls", (_to_open_streams(wire.WINDOW_UPDATE, b"\x00\x00\x00\x01"),)),
+    Attack("window-update-streams", "WINDOW_UPDATE by 1 of 100 open calls", (_to_open_streams(wire.WINDOW_UPDATE, b"\x00\x00\x00\x01"),)),
     Attack("priority", "PRIORITY", (_flood(wire.frame(wire.PRIORITY, 0, 1, b"\x00\x00\x00\x03\x10")),)),
     Attack("unknown-frames", "Frames of an unknown kind", (_flood(wire.frame(0xFA, 0, 0, b"")),)),
     Attack("rapid-reset", "Calls that are reset at once", (_flood_of_streams(_reset_at_once),), also_from_many=True),
     Attack(
         "resets-logged",
-        "2,500 connections a second with 500 such calls each",
+        "2,500 connections a second with 500 calls each that are reset at once",
         (Strangers("grpc", 100, _many_resets, come_back=2_500),),
     ),
     Attack(

@@ -22,7 +22,7 @@ def _header_bomb(stranger: Stranger) -> bytes:
 
 def _large_headers(stranger: Stranger) -> bytes:
     block = wire.literal(_LARGE_HEADERS)
-    return b"".join(says.headers(stream, block) for stream in stranger.streams(says.STREAMS))
+    return b"".join(says.headers(stream, block) for stream in stranger.free_streams())
 
 
 def _web_request(path: str, length: int, kind: str = "application/grpc-web+proto") -> bytes:
@@ -81,14 +81,15 @@ ATTACKS = (
     ),
     Attack(
         "large-headers",
-        "gRPC: 16 x 256 calls with headers of 15 KB, and nothing else",
+        "gRPC: 16 connections full of calls that have headers of 15 KB, and nothing else",
         (
             Strangers(
                 "grpc",
                 16,
-                lambda stranger: says.EVERYTHING_FITS + _large_headers(stranger),
+                says.always(says.EVERYTHING_FITS),
                 _large_headers,
-                every=2.0,
+                every=0.5,
+                follows=True,
             ),
         ),
         also_from_many=True,

@@ -16,48 +16,42 @@ _LARGEST = 65_536
 _ALMOST = _LARGEST - 1
 
 
-def _heads_only(to: str, fields: wire.Fields, connections: int = 17) -> Strangers:
+def _heads_only(to: str, fields: wire.Fields) -> Strangers:
     """And new ones, as soon as the server has ended these."""
-    return Strangers(to, connections, says.heads(fields), says.new_heads(fields), every=0.5, follows=True)
+    return Strangers(to, 17, *says.heads(fields), every=0.5, follows=True)
 
 
 def _trickle(to: str, fields: wire.Fields) -> Strangers:
     """A byte each second on every stream, so that none looks idle."""
-    new_heads = says.new_heads(fields)
+    opening, new_heads = says.heads(fields)
 
     def again(stranger: Stranger) -> bytes:
-        return new_heads(stranger) + b"".join(says.data(stream, b"\x00") for stream in stranger.calls)
+        heads = new_heads(stranger)
+        return heads + b"".join(says.data(stream, b"\x00") for stream in stranger.calls)
 
-    return Strangers(to, 17, says.heads(fields), again, every=1.0, follows=True)
+    return Strangers(to, 17, opening, again, every=1.0, follows=True)
 
 
 def _almost_whole(fields: wire.Fields, prefix: bytes) -> tuple[Says, Says]:
-    """Fills stream after stream with a body that lacks its last byte, as fast as the server's windows allow; and once more with
-    new streams, when the server has ended these."""
+    """Fills stream after stream with a body that lacks its last byte, as fast as the server's windows allow."""
     body = prefix + b"\x00" * (_ALMOST - len(prefix))
     pieces = [body[at : at + wire.LARGEST_FRAME] for at in range(0, len(body), wire.LARGEST_FRAME)]
-    whole = says.STREAMS * len(pieces)
-    new_heads = says.new_heads(fields)
+    opening, new_heads = says.heads(fields)
 
     def again(stranger: Stranger) -> bytes:
-        said = bytearray()
-        rounds = stranger.progress // whole
-        if rounds and stranger.progress % whole == 0:
-            stranger.is_done = stranger.ended < rounds * says.STREAMS
-            if stranger.is_done:
-                return b""
-            said += new_heads(stranger)
-        while stranger.window > 0 and len(said) < 1 << 18:
-            stream = stranger.progress // whole * says.STREAMS + stranger.progress % says.STREAMS
-            piece = pieces[stranger.progress % whole // says.STREAMS][: stranger.window]
-            said += says.data(2 * stream + 1, piece)
-            stranger.window -= len(piece)
-            stranger.progress += 1
-            if stranger.progress % whole == 0:
-                break
+        said = bytearray(new_heads(stranger))
+        for stream in sorted(stranger.calls):
+            for number in range(stranger.sent.get(stream, 0), len(pieces)):
+                if stranger.window <= 0 or len(said) > 1 << 18:
+                    return bytes(said)
+                piece = pieces[number][: stranger.window]
+                said += says.data(stream, piece)
+                stranger.window -= len(piece)
+                stranger.sent[stream] = number + 1
+        stranger.is_done = True
         return bytes(said)
 
-    return says.heads(fields), again
+    return opening, again
 
 
 def _large(to: str, fields: wire.Fields, prefix: bytes) -> Strangers:
@@ -89,8 +83,8 @@ def _claims_of_others(stranger: Stranger, streams: list[int]) -> bytes:
 _FORWARDED = Strangers(
     "grpc",
     17,
-    lambda stranger: says.GREETING + _claims_of_others(stranger, stranger.streams(says.STREAMS)),
-    lambda stranger: _claims_of_others(stranger, stranger.replacements()),
+    says.always(says.GREETING),
+    lambda stranger: _claims_of_others(stranger, stranger.free_streams()),
     every=0.5,
     follows=True,
 )
@@ -98,41 +92,45 @@ _FORWARDED = Strangers(
 ATTACKS = (
     Attack(
         "heads",
-        "gRPC: 17 connections of 256 calls that are a HEADERS frame and nothing else",
+        "gRPC: 17 connections full of calls that are a HEADERS frame and nothing else",
         (_heads_only("grpc", _CALL),),
         also_from_many=True,
     ),
     Attack(
         "heads-forwarded",
-        "The same, each call with another address in `x-forwarded-for` and `forwarded`",
+        "gRPC: such calls, each with another address in `x-forwarded-for` and `forwarded`",
         (_FORWARDED,),
     ),
     Attack(
         "heads-health",
-        "The same with calls of Health",
+        "gRPC: such calls of Health",
         (_heads_only("grpc", wire.grpc_request("/grpc.health.v1.Health/Check")),),
         also_from_many=True,
     ),
     Attack(
         "heads-thin",
-        "The same, on 2,000 connections of 2 calls",
-        (Strangers("grpc", 2_000, says.heads(_CALL, 2), says.new_heads(_CALL), every=0.5, follows=True),),
+        "gRPC: such calls, on 2,000 connections of 2",
+        (Strangers("grpc", 2_000, *says.heads(_CALL, most=2), every=0.5, follows=True),),
         also_from_many=True,
     ),
-    Attack("heads-check", "The same to ext_authz, at its own address", (_heads_only("authz", _CHECK),)),
+    Attack("heads-check", "ext_authz: such calls of Check", (_heads_only("authz", _CHECK),)),
     Attack(
         "heads-form",
-        "HTTP/2: 17 connections of 256 `POST /oauth2/token` whose bodies never come",
+        "HTTP/2: 17 connections full of `POST /oauth2/token` whose bodies never come",
         (_heads_only("http", _FORM),),
         also_from_many=True,
     ),
     Attack(
         "trickle",
-        "gRPC: 17 x 256 calls of which a byte arrives each second",
+        "gRPC: 17 connections full of calls of which a byte arrives each second",
         (_trickle("grpc", _CALL),),
         also_from_many=True,
     ),
-    Attack("trickle-form", "The same with `POST /oauth2/token` over HTTP/2", (_trickle("http", _FORM),)),
+    Attack(
+        "trickle-form",
+        "HTTP/2: 17 connections full of `POST /oauth2/token`, a byte of each arriving each second",
+        (_trickle("http", _FORM),),
+    ),
     Attack(
         "slow-form",
         "HTTP/1.1: 1,000 connections, each a `POST /oauth2/token` of which a byte arrives each second",
@@ -146,13 +144,13 @@ ATTACKS = (
     ),
     Attack(
         "almost",
-        "gRPC: 16 x 256 calls with messages of 64 KB that lack their last byte",
+        "gRPC: 16 connections full of calls with messages of 64 KB that lack their last byte",
         (_large("grpc", _CALL, b"\x00" + (_LARGEST - 5).to_bytes(4)),),
         also_from_many=True,
     ),
     Attack(
         "almost-form",
-        "HTTP/2: 16 x 256 `POST /oauth2/token` of 64 KB that lack their last byte",
+        "HTTP/2: 16 connections full of `POST /oauth2/token` of 64 KB that lack their last byte",
         (_large("http", _FORM, b"grant_type="),),
         also_from_many=True,
     ),

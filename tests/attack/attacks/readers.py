@@ -6,52 +6,41 @@ from strangers import Says, Stranger, Strangers
 from . import says
 from .attack import Attack
 
-_SYMBOL = b"identity.v1.IdentityService"
+_REFLECTION = wire.grpc_request(says.REFLECTION)
+_QUESTION = wire.message(wire.field(4, b"identity.v1.IdentityService"))
 
 
-def _unread(to: str, fields: wire.Fields, connections: int = 16) -> Strangers:
+def _unread(to: str, path: str) -> Strangers:
     """Asks on every stream, and lets nothing be sent."""
-    return Strangers(
-        to,
-        connections,
-        says.heads(fields, ends=True, greeting=says.NOTHING_FITS),
-        says.new_heads(fields, ends=True),
-        every=0.5,
-        follows=True,
-    )
+    asking = says.heads(wire.http_request("GET", path), ends=True, greeting=says.NOTHING_FITS)
+    return Strangers(to, 16, *asking, every=0.5, follows=True)
 
 
-def _unread_call(to: str, path: str, payload: bytes = b"", connections: int = 16) -> Strangers:
-    fields, said = wire.grpc_request(path), wire.message(payload)
-    return Strangers(
-        to,
-        connections,
-        says.calls(fields, said, says.STREAMS, says.NOTHING_FITS),
-        says.new_calls(fields, said),
-        every=0.5,
-        follows=True,
-    )
+def _unread_call(to: str, path: str) -> Strangers:
+    calling = says.calls(wire.grpc_request(path), wire.message(), says.NOTHING_FITS)
+    return Strangers(to, 16, *calling, every=0.5, follows=True)
 
 
-def _one_byte_fits(fields: wire.Fields) -> tuple[Says, Says]:
-    """A window of one byte more each second, so that something is always read."""
-    return says.heads(fields, ends=True, greeting=says.NOTHING_FITS), lambda stranger: b"".join(
-        wire.window_update(stream, 1) for stream in range(1, 2 * says.STREAMS, 2)
-    )
+def _trickled(to: str, asking: tuple[Says, Says]) -> Strangers:
+    """Windows that grow by one byte each second, so that something is always read."""
+    opening, ask = asking
+
+    def again(stranger: Stranger) -> bytes:
+        asked = ask(stranger)
+        return asked + b"".join(wire.window_update(stream, 1) for stream in stranger.calls)
+
+    return Strangers(to, 16, opening, again, every=1.0, follows=True)
 
 
 def _reflection(asks: bool, greeting: bytes) -> Strangers:
     """Streams of server reflection that stay open; `asks`, with a question on each twice a second."""
-    fields = wire.grpc_request(says.REFLECTION)
-    question = wire.message(wire.field(4, _SYMBOL))
-
-    new_heads = says.new_heads(fields)
+    opening, new_heads = says.heads(_REFLECTION, greeting=greeting)
 
     def again(stranger: Stranger) -> bytes:
         heads = new_heads(stranger)
-        return heads + b"".join(says.data(stream, question) for stream in stranger.calls if asks)
+        return heads + b"".join(says.data(stream, _QUESTION) for stream in stranger.calls if asks)
 
-    return Strangers("grpc", 16, says.heads(fields, greeting=greeting), again, every=0.5, follows=True)
+    return Strangers("grpc", 16, opening, again, every=0.5, follows=True)
 
 
 def _unread_http1(path: str) -> Strangers:
@@ -60,43 +49,32 @@ def _unread_http1(path: str) -> Strangers:
     return Strangers("http", 256, says.nothing, says.always(request), reads=False, receive_buffer=2_304)
 
 
-_TRICKLED, _TRICKLE = _one_byte_fits(wire.http_request("GET", says.JWKS))
-
-_ASKED = wire.grpc_request(says.REFLECTION)
-
-
-def _trickled_reflection() -> Strangers:
-    ask = wire.message(wire.field(4, _SYMBOL))
-    more = b"".join(wire.window_update(stream, 1) for stream in range(1, 2 * says.STREAMS, 2))
-    return Strangers("grpc", 16, says.calls(_ASKED, ask, says.STREAMS, says.NOTHING_FITS), says.always(more), every=1.0)
-
-
 ATTACKS = (
     Attack(
         "unread-metrics",
-        "HTTP/2: 16 x 256 `GET /metrics`, at the operations address, with a window of 0",
-        (_unread("operations", wire.http_request("GET", "/metrics")),),
+        "HTTP/2: 16 connections full of `GET /metrics`, at the operations address, with a window of 0",
+        (_unread("operations", "/metrics"),),
     ),
     Attack(
         "unread-keys",
-        "HTTP/2: 16 x 256 `GET /.well-known/jwks.json` with a window of 0",
-        (_unread("http", wire.http_request("GET", says.JWKS)),),
+        "HTTP/2: 16 connections full of `GET /.well-known/jwks.json` with a window of 0",
+        (_unread("http", says.JWKS),),
         also_from_many=True,
     ),
     Attack(
         "unread-discovery",
-        "HTTP/2: 16 x 256 `GET /.well-known/openid-configuration` with a window of 0",
-        (_unread("http", wire.http_request("GET", "/.well-known/openid-configuration")),),
+        "HTTP/2: 16 connections full of `GET /.well-known/openid-configuration` with a window of 0",
+        (_unread("http", "/.well-known/openid-configuration"),),
     ),
     Attack(
         "trickled-keys",
-        "The keys with windows that grow by a byte each second",
-        (Strangers("http", 16, _TRICKLED, _TRICKLE, every=1.0),),
+        "HTTP/2: 16 connections full of `GET /.well-known/jwks.json` with windows that grow by a byte each second",
+        (_trickled("http", says.heads(wire.http_request("GET", says.JWKS), ends=True, greeting=says.NOTHING_FITS)),),
     ),
     Attack(
         "trickled-reflection",
-        "16 x 256 reflection answers with windows that grow by a byte each second",
-        (_trickled_reflection(),),
+        "gRPC: 16 connections full of reflection answers with windows that grow by a byte each second",
+        (_trickled("grpc", says.calls(_REFLECTION, _QUESTION, says.NOTHING_FITS)),),
     ),
     Attack(
         "unread-http1",
@@ -106,36 +84,36 @@ ATTACKS = (
     ),
     Attack(
         "unread-reflection",
-        "gRPC: 16 x 256 reflection answers of 29 KB with a window of 0",
+        "gRPC: 16 connections full of reflection answers of 29 KB with a window of 0",
         (_reflection(True, says.NOTHING_FITS),),
         also_from_many=True,
     ),
     Attack(
         "unread-answers",
-        "gRPC: 16 x 256 calls of GetJwks with a window of 0",
+        "gRPC: 16 connections full of calls of GetJwks with a window of 0",
         (_unread_call("grpc", says.GET_JWKS),),
         also_from_many=True,
     ),
     Attack(
         "idle-reflection",
-        "gRPC: 16 x 256 reflection streams that stay open and ask nothing",
+        "gRPC: 16 connections full of reflection streams that stay open and ask nothing",
         (_reflection(False, says.EVERYTHING_FITS),),
         also_from_many=True,
     ),
     Attack(
         "busy-reflection",
-        "gRPC: 16 x 256 reflection streams that each ask twice a second, and read the answers",
+        "gRPC: 16 connections full of reflection streams that each ask twice a second, and read the answers",
         (_reflection(True, says.EVERYTHING_FITS),),
     ),
     Attack(
         "watch",
-        "gRPC: 16 x 256 Health/Watch",
+        "gRPC: 16 connections full of Health/Watch",
         (_unread_call("grpc", says.WATCH),),
         also_from_many=True,
     ),
     Attack(
         "watch-check",
-        "The same at the address of ext_authz",
+        "ext_authz: 16 connections full of Health/Watch",
         (_unread_call("authz", says.WATCH),),
     ),
 )

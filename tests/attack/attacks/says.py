@@ -17,9 +17,6 @@ REFLECTION = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
 TOKEN_ENDPOINT = "/oauth2/token"
 JWKS = "/.well-known/jwks.json"
 
-# As many as one connection may have open.
-STREAMS = 256
-
 GREETING = wire.PREFACE + wire.settings()
 # Nothing may be sent to who says this.
 NOTHING_FITS = wire.PREFACE + wire.settings(window=0)
@@ -53,46 +50,37 @@ def data(stream: int, payload: bytes, ends: bool = False) -> bytes:
     )
 
 
-def heads(fields: wire.Fields, count: int = STREAMS, ends: bool = False, greeting: bytes = GREETING) -> Says:
-    """A greeting, and then on each of so many streams the head of a request; it ends there, or the rest never comes."""
+def heads(fields: wire.Fields, ends: bool = False, greeting: bytes = GREETING, most: int = wire.LARGEST_WINDOW) -> tuple[Says, Says]:
+    """What is said first and then again: the heads of as many requests as may be open. They end there, or the rest never comes."""
 
-    def say(stranger: Stranger) -> bytes:
-        first, *others = stranger.streams(count)
-        said = [greeting, headers(first, wire.remembered(fields), ends)]
+    def opening(stranger: Stranger) -> bytes:
+        return greeting + headers(stranger.next_stream(), wire.remembered(fields), ends)
+
+    def again(stranger: Stranger) -> bytes:
         short = wire.recalled(len(fields))
-        said += (headers(stream, short, ends) for stream in others)
-        return b"".join(said)
+        return b"".join(headers(stream, short, ends) for stream in stranger.free_streams(most))
 
-    return say
-
-
-def new_heads(fields: wire.Fields, ends: bool = False) -> Says:
-    """After `heads`: the same for each that the server has ended."""
-    short = wire.recalled(len(fields))
-    return lambda stranger: b"".join(headers(stream, short, ends) for stream in stranger.replacements())
+    return opening, again
 
 
-def calls(fields: wire.Fields, payload: bytes, count: int, greeting: bytes = EVERYTHING_FITS) -> Says:
-    """A greeting, and so many whole requests."""
-
-    def say(stranger: Stranger) -> bytes:
-        first, *others = stranger.streams(count)
-        said = [greeting, headers(first, wire.remembered(fields)), data(first, payload, True)]
-        for stream in others:
-            said += (headers(stream, wire.recalled(len(fields))), data(stream, payload, True))
-        return b"".join(said)
-
-    return say
+def open_calls(fields: wire.Fields) -> Says:
+    """A greeting, and the heads of as many requests as any server lets be open: for who does not follow what it says."""
+    opening, again = heads(fields, most=wire.FEWEST_STREAMS - 1)
+    return lambda stranger: opening(stranger) + again(stranger)
 
 
-def new_calls(fields: wire.Fields, payload: bytes) -> Says:
-    """After `calls`: the same for each that the server has ended."""
-    short = wire.recalled(len(fields))
+def calls(fields: wire.Fields, payload: bytes, greeting: bytes = EVERYTHING_FITS) -> tuple[Says, Says]:
+    """The same with whole requests."""
 
-    def say(stranger: Stranger) -> bytes:
-        return b"".join(headers(stream, short) + data(stream, payload, True) for stream in stranger.replacements())
+    def opening(stranger: Stranger) -> bytes:
+        stream = stranger.next_stream()
+        return greeting + headers(stream, wire.remembered(fields)) + data(stream, payload, True)
 
-    return say
+    def again(stranger: Stranger) -> bytes:
+        short = wire.recalled(len(fields))
+        return b"".join(headers(stream, short) + data(stream, payload, True) for stream in stranger.free_streams())
+
+    return opening, again
 
 
 def fitting_calls(make: Callable[[Stranger], tuple[wire.Fields, bytes]], count: int) -> Says:

@@ -145,7 +145,7 @@ def _one_user(token: str) -> tuple[Strangers, ...]:
     bearer = ("authorization", f"Bearer {token}")
     fields = wire.grpc_request(says.GET_ME, bearer)
     return (
-        Strangers("grpc", 17, says.heads(fields), says.new_heads(fields), every=0.5, follows=True),
+        Strangers("grpc", 17, *says.heads(fields), every=0.5, follows=True),
         _calls(says.GET_ME, says.nothing, 4_000, metadata=lambda: (bearer,)),
     )
 
@@ -190,7 +190,7 @@ ATTACKS = (
     ),
     Attack(
         "one-user",
-        "gRPC: a user, 17 x 256 calls without an end and 4,000 whole ones a second",
+        "gRPC: a user, 17 connections full of calls without an end and 4,000 whole ones a second",
         as_user=_one_user,
         also_from_many=True,
     ),

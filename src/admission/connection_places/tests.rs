@@ -108,7 +108,9 @@ fn no_more_are_asked_to_end_than_there_must_be_places() {
 fn of_peers_with_few_connections_those_end_that_were_good_for_nothing() {
     let (places, clock) = places(64, 64);
     let used: Vec<_> = (0..4).map(|_| connect(&places, &clock, "192.0.2.1").unwrap()).collect();
-    used.iter().for_each(|(connection, _)| drop(connection.serve()));
+    for (connection, _) in &used {
+        drop(connection.serve());
+    }
     clock.advance(Duration::from_secs(1));
     let strangers: Vec<_> =
         (0..52).map(|host| connect(&places, &clock, &format!("198.51.100.{host}")).unwrap()).collect();
@@ -122,7 +124,9 @@ fn of_peers_with_few_connections_those_end_that_were_good_for_nothing() {
 fn calls_that_have_only_begun_or_are_refused_keep_no_connection() {
     let (places, clock) = places(64, 64);
     let used: Vec<_> = (0..4).map(|_| connect(&places, &clock, "192.0.2.1").unwrap()).collect();
-    used.iter().for_each(|(connection, _)| drop(connection.serve()));
+    for (connection, _) in &used {
+        drop(connection.serve());
+    }
     clock.advance(Duration::from_secs(1));
     let begun: Vec<_> = (0..52)
         .map(|host| {

@@ -53,13 +53,23 @@ give() {
     [ "$(id -u)" -ne 0 ] || chown "$1:" "$2"
 }
 
-# free_ports COUNT: as many ports of 127.0.0.1 that nobody listens on, one a line.
+# free_ports COUNT: as many ports of 127.0.0.1 that nobody listens on, one a line. The kernel gives out none of these by itself, so
+# that nobody takes one while its server restarts.
 free_ports() {
     python3 - "$1" <<'PYTHON'
-import socket, sys
-sockets = [socket.socket() for _ in range(int(sys.argv[1]))]
-for s in sockets:
-    s.bind(("127.0.0.1", 0))
-    print(s.getsockname()[1])
+import random, socket, sys
+wanted = int(sys.argv[1])
+for port in random.sample(range(10_000, 20_000), 10_000):
+    with socket.socket() as s:
+        try:
+            s.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+    print(port)
+    wanted -= 1
+    if not wanted:
+        break
+else:
+    sys.exit("of the ports 10000 to 19999 too few are free")
 PYTHON
 }

@@ -22,6 +22,8 @@ mod operator;
 #[allow(dead_code, reason = "each test binary uses its part of it")]
 #[allow(clippy::unwrap_used, reason = "a test panics to fail")]
 mod pki;
+#[path = "../support/ports.rs"]
+mod ports;
 #[path = "../support/program.rs"]
 mod program;
 mod prometheus;

@@ -10,7 +10,8 @@ use tempfile::TempDir;
 
 use crate::{
     grpcurl,
-    signet::{Signet, free_addr},
+    ports::free_addr,
+    signet::Signet,
     tools::{oauth_clients, texts},
 };
 

@@ -4,7 +4,6 @@ use std::{
     env,
     fs::{self, File},
     io::{BufRead, BufReader},
-    net::TcpListener,
     path::PathBuf,
     process::{Child, Command, Stdio},
     sync::mpsc::{self, Receiver},
@@ -134,12 +133,6 @@ impl Drop for Signet {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
-}
-
-/// An address that nobody listens on.
-pub(crate) fn free_addr() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
-    listener.local_addr().expect("it is bound").to_string()
 }
 
 /// `--http-addr` of `--http-addr=127.0.0.1:0`.

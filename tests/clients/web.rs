@@ -13,7 +13,8 @@ use tempfile::TempDir;
 
 use crate::{
     grpcurl,
-    signet::{Signet, free_addr},
+    ports::free_addr,
+    signet::Signet,
     tools::{buf, chromium, texts, web_client},
 };
 

@@ -16,6 +16,8 @@ mod mtls;
 #[path = "../support/pki.rs"]
 #[allow(dead_code, reason = "each test binary uses its part of it")]
 mod pki;
+#[path = "../support/ports.rs"]
+mod ports;
 #[path = "../support/program.rs"]
 mod program;
 mod replicas;

@@ -4,7 +4,7 @@ use std::{
     env,
     fs::{self, File},
     io::{BufRead, BufReader},
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::SocketAddr,
     process::{Child, Command, Stdio},
     sync::Arc,
 };
@@ -18,9 +18,9 @@ use signet::proto::identity::v1::{
 use tempfile::TempDir;
 use tonic::transport::Channel;
 
-pub(crate) const PASSWORD: &str = "correct horse battery";
+use crate::ports::free_addr;
 
-const FREE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+pub(crate) const PASSWORD: &str = "correct horse battery";
 
 /// The real program, which ends with the test.
 pub(crate) struct Signet {
@@ -39,26 +39,26 @@ pub(crate) struct Signet {
 impl Signet {
     /// A server with the flags `flags`, on an empty data directory and free ports.
     pub(crate) fn start(flags: &[&str]) -> Self {
-        let directory = Arc::new(TempDir::new().unwrap());
-        let cheap_hash = ["--argon2-memory-kib=64", "--argon2-iterations=1", "--argon2-below-owasp"];
-        let flags: Vec<_> = flags.iter().chain(&cheap_hash).map(|flag| (*flag).to_owned()).collect();
-        Self::spawn(directory, flags, FREE, FREE)
+        Self::start_at(free_addr(), flags)
     }
 
     /// A server whose issuer is where it listens, for those who find its keys by its name.
     pub(crate) fn start_as_issuer(flags: &[&str]) -> Self {
-        let mut signet = Self::start(flags);
-        // Its port is known only now.
-        signet.kill();
-        signet.flags.push(format!("--issuer=http://{}", signet.http));
-        signet.start_again();
-        signet
+        let http = free_addr();
+        Self::start_at(http, &[&[&*format!("--issuer=http://{http}")], flags].concat())
+    }
+
+    fn start_at(http: SocketAddr, flags: &[&str]) -> Self {
+        let directory = Arc::new(TempDir::new().unwrap());
+        let cheap_hash = ["--argon2-memory-kib=64", "--argon2-iterations=1", "--argon2-below-owasp"];
+        let flags = flags.iter().chain(&cheap_hash).map(|flag| (*flag).to_owned()).collect();
+        Self::spawn(directory, flags, free_addr(), http)
     }
 
     /// Another server with the same flags on the same data.
     pub(crate) fn replica(&self) -> Self {
         let (directory, flags) = (Arc::clone(&self.directory), self.flags.clone());
-        Self::spawn(directory, flags, FREE, FREE)
+        Self::spawn(directory, flags, free_addr(), free_addr())
     }
 
     fn spawn(directory: Arc<TempDir>, flags: Vec<String>, grpc: SocketAddr, http: SocketAddr) -> Self {

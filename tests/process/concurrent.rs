@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     client::PASSWORD,
     harness::{Place, Process},
+    support::ports::free_addr,
 };
 
 /// How often a race is run: each has another outcome.
@@ -46,9 +47,7 @@ async fn services_that_start_at_once_on_fresh_data_share_one_key_and_accept_each
 
 #[tokio::test]
 async fn of_services_that_start_at_once_on_one_port_one_serves_and_the_others_say_why_not() {
-    let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let addr = free.local_addr().unwrap().to_string();
-    drop(free);
+    let addr = free_addr().to_string();
     let places = [Place::new(), Place::new(), Place::new()];
     let processes: Vec<Process> =
         places.iter().map(|place| place.signet(&["--json", "--grpc-addr", &addr]).start()).collect();

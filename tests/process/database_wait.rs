@@ -13,14 +13,8 @@ use tokio::{
 use crate::{
     client::PASSWORD,
     harness::{PATIENCE, Place},
-    support::database::MASTER_KEY,
+    support::{database::MASTER_KEY, ports::free_addr},
 };
-
-/// An address where nobody listens.
-async fn nobodys_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    listener.local_addr().unwrap().to_string()
-}
 
 /// A proxy that has no server behind it: it closes every connection as soon as the program has spoken, or before.
 async fn proxy_without_server() -> String {
@@ -37,7 +31,7 @@ async fn proxy_without_server() -> String {
 #[tokio::test]
 async fn a_start_waits_for_a_database_as_long_as_it_was_told_to_and_says_so() {
     for scheme in ["postgres", "mysql"] {
-        for addr in [nobodys_address().await, proxy_without_server().await] {
+        for addr in [free_addr().to_string(), proxy_without_server().await] {
             for command in [&["serve"][..], &["migrate", "up"]] {
                 let place = Place::new();
                 let url = format!("--database-url={scheme}://signet:hunter2@{addr}/signet");
@@ -67,7 +61,7 @@ async fn a_start_waits_for_a_database_as_long_as_it_was_told_to_and_says_so() {
 #[tokio::test]
 async fn a_command_of_an_operator_does_not_wait() {
     let place = Place::new();
-    let url = format!("--database-url=postgres://signet@{}/signet", nobodys_address().await);
+    let url = format!("--database-url=postgres://signet@{}/signet", free_addr());
     let key = format!("--master-key={MASTER_KEY}");
     let start = Instant::now();
     let finished = place.run(&["users", "list", &url, &key, "--database-wait=1h"]).await;
@@ -81,11 +75,11 @@ async fn a_start_goes_on_when_the_database_is_there() {
     if place.is_embedded() {
         return; // It is there.
     }
-    let addr = nobodys_address().await;
-    let url = format!("--database-url={}", place.url_at(&addr));
+    let addr = free_addr();
+    let url = format!("--database-url={}", place.url_at(&addr.to_string()));
     let mut process = place.signet(&["--json", &url, "--database-wait=1h"]).start();
     process.error_line_with("waiting for the database to answer").await;
-    let (listener, server) = (TcpListener::bind(&addr).await.unwrap(), place.server());
+    let (listener, server) = (TcpListener::bind(addr).await.unwrap(), place.server());
     tokio::spawn(async move {
         while let Ok((mut program, _)) = listener.accept().await {
             let mut server = TcpStream::connect(&server).await.unwrap();

@@ -3,3 +3,5 @@
 pub(crate) mod database;
 #[allow(dead_code, reason = "each test binary uses its part of it")]
 pub(crate) mod pki;
+#[allow(dead_code, reason = "each test binary uses its part of it")]
+pub(crate) mod ports;

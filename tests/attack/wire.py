@@ -23,6 +23,9 @@ DEFAULT_WINDOW = 65_535
 # The entries that every header table begins with: those of one connection are numbered after them, the newest first.
 STATIC_ENTRIES = 61
 
+# A body of gRPC-Web in Base64.
+WEB_TEXT = "application/grpc-web-text"
+
 Fields = tuple[tuple[str, str], ...]
 Frame = tuple[int, int, int, bytes]
 
@@ -112,6 +115,10 @@ def grpc_request(path: str, *more: tuple[str, str]) -> Fields:
         ("te", "trailers"),
         *more,
     )
+
+
+def web_text_request(path: str) -> Fields:
+    return http_request("POST", path, ("content-type", WEB_TEXT), ("accept", WEB_TEXT))
 
 
 def http_request(method: str, path: str, *more: tuple[str, str]) -> Fields:

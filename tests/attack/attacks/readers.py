@@ -1,5 +1,7 @@
 """Owns attacks of readers who do not read, or who only listen: answers that pile up, and streams without an end."""
 
+import base64
+
 import wire
 from strangers import Says, Stranger, Strangers
 
@@ -19,6 +21,19 @@ def _unread(to: str, path: str) -> Strangers:
 def _unread_call(to: str, path: str) -> Strangers:
     calling = says.calls(wire.grpc_request(path), wire.message(), says.NOTHING_FITS)
     return Strangers(to, 16, *calling, every=0.5, follows=True)
+
+
+def _web_text(path: str, window: int) -> Strangers:
+    """Calls of gRPC-Web whose answers are Base64, and their trailers the last of a body that no more than `window` is ever read of."""
+    asked = base64.b64encode(wire.message(_QUESTION))
+    greeting = wire.PREFACE + wire.settings(window=window)
+    return Strangers("grpc", 16, *says.calls(wire.web_text_request(path), asked, greeting), every=0.5, follows=True)
+
+
+def _web_text_http1(path: str) -> Strangers:
+    asked = base64.b64encode(wire.message(_QUESTION))
+    head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {wire.WEB_TEXT}\r\ncontent-length: {len(asked)}\r\n\r\n"
+    return Strangers("grpc", 256, says.nothing, says.always((head.encode() + asked) * 20), reads=False, receive_buffer=2_304)
 
 
 def _trickled(to: str, asking: tuple[Says, Says]) -> Strangers:
@@ -92,6 +107,23 @@ ATTACKS = (
         "unread-answers",
         "gRPC: 16 connections full of calls of GetJwks with a window of 0",
         (_unread_call("grpc", says.GET_JWKS),),
+        also_from_many=True,
+    ),
+    Attack(
+        "unread-web",
+        "gRPC-Web, as text: 16 connections full of reflection answers of 39 KB with a window of 1",
+        (_web_text(says.REFLECTION, 1),),
+        also_from_many=True,
+    ),
+    Attack(
+        "unread-web-keys",
+        "gRPC-Web, as text: 16 connections full of calls of GetJwks with a window of 1",
+        (_web_text(says.GET_JWKS, 1),),
+    ),
+    Attack(
+        "unread-web-http1",
+        "gRPC-Web over HTTP/1.1, as text: 256 connections that ask for reflection answers without end, and read nothing",
+        (_web_text_http1(says.REFLECTION),),
         also_from_many=True,
     ),
     Attack(

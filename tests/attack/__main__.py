@@ -11,6 +11,8 @@ from pathlib import Path
 import report
 import trial
 from attacks import ALL, Attack
+from games import ALL as GAMES
+from games import Game
 from loopback import Address
 from server import raise_open_files
 
@@ -23,9 +25,11 @@ def main() -> int:
     if arguments.list:
         for attack in ALL:
             print(f"{attack.name:24} {attack.title}{', and from 200 addresses' if attack.also_from_many else ''}")
+        for game in GAMES:
+            print(f"{game.name:24} {game.title}: from {game.source}")
         return 0
     trials = _chosen(arguments)
-    if any(attack.database_ms is not None for attack, _ in trials) and _DATABASE not in os.environ:
+    if any(isinstance(attack, Attack) and attack.database_ms is not None for attack, _ in trials) and _DATABASE not in os.environ:
         # Once more, with a private server of PostgreSQL.
         databases = str(_ROOT / "scripts/databases")
         os.execv(databases, (databases, "postgres", sys.executable, "-B", *sys.argv))
@@ -61,20 +65,19 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
-def _chosen(arguments: argparse.Namespace) -> list[tuple[Attack, bool]]:
-    """The attacks, each from one address and, where that is tried, from 200."""
-    known = {attack.name for attack in ALL}
+def _chosen(arguments: argparse.Namespace) -> list[tuple[Attack | Game, bool]]:
+    """The attacks, each from one address and, where that is tried, from 200; and the games."""
+    known = {trial.name for trial in (*ALL, *GAMES)}
     if unknown := set(arguments.only) - known:
         sys.exit(f"scripts/attack: there is no attack {', '.join(sorted(unknown))}: see --list")
-    trials = [
-        (attack, many)
-        for attack in ALL
-        if not arguments.only or attack.name in arguments.only
-        for many in (False, True)
-        if attack.also_from_many or not many
+    trials: list[tuple[Attack | Game, bool]] = [
+        (attack, many) for attack in ALL for many in (False, True) if attack.also_from_many or not many
     ]
     wanted = {"1": False, "200": True}.get(arguments.sources)
-    return [(attack, many) for attack, many in trials if wanted is None or many == wanted]
+    trials = [(attack, many) for attack, many in trials if wanted is None or many == wanted]
+    if wanted is None:
+        trials += ((game, False) for game in GAMES)
+    return [(attack, many) for attack, many in trials if not arguments.only or attack.name in arguments.only]
 
 
 def _database() -> Address | None:

@@ -38,8 +38,8 @@ class Gone(Exception):
 class GrpcCaller:
     """Unary calls over one connection, as a gRPC client makes them: one that was closed meanwhile is replaced without a word."""
 
-    def __init__(self, address: Address, tls: bool) -> None:
-        self._address, self._tls = address, tls
+    def __init__(self, address: Address, tls: bool, source: str = HONEST) -> None:
+        self._address, self._tls, self._source = address, tls, source
         self._socket: socket.socket | None = None
 
     def close(self) -> None:
@@ -64,7 +64,7 @@ class GrpcCaller:
 
     def _exchange(self, path: str, payload: bytes, ends: float, metadata: tuple[tuple[str, str], ...]) -> bytes:
         if self._socket is None:
-            self._socket = connected(self._address, HONEST, _left(ends), self._tls)
+            self._socket = connected(self._address, self._source, _left(ends), self._tls)
             self._frames, self._stream = wire.FrameReader(), -1
             self._socket.sendall(wire.PREFACE + wire.settings(window=1 << 20) + wire.window_update(0, 1 << 30))
         self._stream += 2
@@ -96,8 +96,8 @@ class GrpcCaller:
 
 
 class HttpCaller:
-    def __init__(self, address: Address, tls: bool) -> None:
-        self._address, self._tls = address, tls
+    def __init__(self, address: Address, tls: bool, source: str = HONEST) -> None:
+        self._address, self._tls, self._source = address, tls, source
         self._connection: http.client.HTTPConnection | None = None
 
     def close(self) -> None:
@@ -122,7 +122,7 @@ class HttpCaller:
     def _exchange(self, method: str, path: str, body: str, headers: dict[str, str], ends: float) -> bytes:
         if self._connection is None:
             self._connection = http.client.HTTPConnection(self._address.host, self._address.port)
-            self._connection.sock = connected(self._address, HONEST, _left(ends), self._tls)
+            self._connection.sock = connected(self._address, self._source, _left(ends), self._tls)
             # Else it would open another one, from another address, when this one has ended.
             self._connection.auto_open = 0
         self._connection.sock.settimeout(_left(ends))
@@ -158,6 +158,8 @@ class Account:
     token: str
     client_id: str
     client_secret: str
+    # The address that they come from.
+    source: str = HONEST
 
 
 @dataclass(frozen=True)
@@ -236,9 +238,15 @@ KINDS = (
 )
 
 
-def open_account(addresses: dict[str, Address], username: str, client: tuple[str, str], tls: frozenset[str]) -> Account:
+def open_account(
+    addresses: dict[str, Address],
+    username: str,
+    client: tuple[str, str],
+    tls: frozenset[str],
+    source: str = HONEST,
+) -> Account:
     """Signs a user up and logs in, before there is any flood; again, if the machine is too busy for that."""
-    caller, password = GrpcCaller(addresses["grpc"], "grpc" in tls), "correct horse battery"
+    caller, password = GrpcCaller(addresses["grpc"], "grpc" in tls, source), "correct horse battery"
     ends = time.monotonic() + PATIENCE
     while True:
         try:
@@ -254,7 +262,7 @@ def open_account(addresses: dict[str, Address], username: str, client: tuple[str
             time.sleep(0.5)
         else:
             caller.close()
-            return Account(username, password, granted[1].decode(), *client)
+            return Account(username, password, granted[1].decode(), *client, source)
 
 
 # ===== all of them at once =====
@@ -314,7 +322,7 @@ def _keep_calling(
 ) -> None:
     pause = kind.limit / kind.callers if kind.name == "login" else 0.5
     due, number = time.monotonic() + share * pause, 0
-    caller = kind.protocol(address, tls)
+    caller = kind.protocol(address, tls, account.source)
     while due < ends:
         time.sleep(max(0.0, due - time.monotonic()))
         if number % 2 == 0:

@@ -4,14 +4,15 @@ from pathlib import Path
 
 import honest
 from server import BUDGET_MIB
-from trial import Outcome
+from games import Gained, Game
+from trial import Outcome, Paid
 
 _BEGIN, _END = "<!-- scripts/attack begins -->", "<!-- scripts/attack ends -->"
 
-_HEAD = (
-    "| Attack | From | Cost to the attacker | Calls of others in time | p99, ms (login) | Memory, MiB |",
-    "|---|---|---|---|---|---|",
-)
+_SEEN = "Calls of others in time | p99, ms (login) | Memory, MiB |"
+_RULE = "|---|---|---|---|---|---|"
+_FLOODS = (f"| Attack | From | Cost to the attacker | {_SEEN}", _RULE)
+_GAMES = (f"| Who guesses, steals or imitates | From | What that gains | {_SEEN}", _RULE)
 
 
 def line(outcome: Outcome) -> str:
@@ -21,14 +22,18 @@ def line(outcome: Outcome) -> str:
     stopped = "-" if outcome.stopped_after is None else f"{outcome.stopped_after:.1f} s"
     told = (
         f"{'ok  ' if not missed else 'MISS'} {outcome.attack.name}{' (200 addresses)' if outcome.many else ''}:"
-        f" {_cost(outcome)}; {_seen(outcome)}; p99 {_slowest(outcome)} ms; {outcome.memory_mib:.0f} MiB;"
+        f" {_paid(outcome)}; {_seen(outcome)}; p99 {_slowest(outcome)} ms; {outcome.memory_mib:.0f} MiB;"
         f" CPU {rate:.2f}; log {outcome.log_bytes / outcome.seconds:.0f} B/s; stops in {stopped}"
     )
     return "\n".join((told, *(f"     - {each}" for each in missed)))
 
 
 def table(outcomes: list[Outcome]) -> str:
-    return "\n".join((*_HEAD, *map(_row, outcomes)))
+    """Two, of floods and of games, if there are both."""
+    games = [_row(outcome) for outcome in outcomes if isinstance(outcome.paid, Gained)]
+    floods = [_row(outcome) for outcome in outcomes if isinstance(outcome.paid, Paid)]
+    tables = ((*head, *rows) for head, rows in ((_FLOODS, floods), (_GAMES, games)) if rows)
+    return "\n\n".join("\n".join(lines) for lines in tables)
 
 
 def write(path: Path, outcomes: list[Outcome], machine: str) -> None:
@@ -44,8 +49,8 @@ def write(path: Path, outcomes: list[Outcome], machine: str) -> None:
 def _row(outcome: Outcome) -> str:
     cells = (
         outcome.attack.title,
-        "200" if outcome.many else "1",
-        _cost(outcome),
+        outcome.attack.source if isinstance(outcome.attack, Game) else "200" if outcome.many else "1",
+        _paid(outcome),
         _seen(outcome),
         _slowest(outcome),
         f"{outcome.memory_mib:.0f} of {BUDGET_MIB}",
@@ -53,12 +58,15 @@ def _row(outcome: Outcome) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _cost(outcome: Outcome) -> str:
-    if not outcome.attack.strangers and not outcome.attack.as_user:
+def _paid(outcome: Outcome) -> str:
+    paid, attack = outcome.paid, outcome.attack
+    if isinstance(paid, Gained):
+        return paid.said
+    if not isinstance(attack, Game) and not attack.strangers and not attack.as_user:
         return "-"
-    said = [_size(outcome.sent_bytes) + "/s", f"{outcome.held:,} connections"]
-    if outcome.opened_anew >= 1:
-        said.append(f"{outcome.opened_anew:,.0f}/s anew")
+    said = [_size(paid.sent_bytes) + "/s", f"{paid.held:,} connections"]
+    if paid.opened_anew >= 1:
+        said.append(f"{paid.opened_anew:,.0f}/s anew")
     return ", ".join(said)
 
 

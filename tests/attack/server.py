@@ -89,8 +89,7 @@ class Server:
         ready, _, _ = select.select([self._process.stdout], [], [], PATIENCE)
         line = self._process.stdout.readline() if ready else b""
         if not line:
-            log = self._log_path.read_text() if self._log_path.exists() else ""
-            raise RuntimeError(f"the server did not start: {log}")
+            raise RuntimeError(f"the server did not start: {self.log()}")
         said = json.loads(line)
         names = {"grpc": "grpc_addr", "http": "http_addr", "authz": "ext_authz_addr", "operations": "operations_addr"}
         # Releases before 1.0 had metrics and probes at --http-addr alone.
@@ -98,17 +97,21 @@ class Server:
 
     def client(self, name: str) -> tuple[str, str]:
         """Registers a client, as the operator does. Returns its id and its secret."""
-        made = subprocess.run(
-            [self._program, "--json", "clients", "create", name],
+        told = json.loads(self.operate("clients", "create", name))
+        return told["client"]["id"] if "client" in told else told["id"], told["secret"]
+
+    def operate(self, *command: str, said: str = "") -> str:
+        """Runs a command of the operator's, who says `said` to it. Returns what it answers, in JSON."""
+        return subprocess.run(
+            [self._program, "--json", *command],
             cwd=self._directory,
             env=self._environment,
+            input=said,
             capture_output=True,
             text=True,
             check=True,
             timeout=PATIENCE,
-        )
-        told = json.loads(made.stdout)
-        return told["client"]["id"] if "client" in told else told["id"], told["secret"]
+        ).stdout
 
     # ===== what it costs =====
 
@@ -124,6 +127,9 @@ class Server:
 
     def log_bytes(self) -> int:
         return self._log_path.stat().st_size if self._log_path.exists() else 0
+
+    def log(self) -> str:
+        return self._log_path.read_text() if self._log_path.exists() else ""
 
     def is_running(self) -> bool:
         return self._process.poll() is None

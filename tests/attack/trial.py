@@ -1,4 +1,4 @@
-"""Owns one trial: a fresh server, a flood, and honest callers beside it."""
+"""Owns one trial: a fresh server, a flood or a game, and honest callers beside it."""
 
 import itertools
 import multiprocessing
@@ -12,7 +12,8 @@ from pathlib import Path
 import honest
 from attacks import Attack
 from distance import Distance
-from loopback import Address
+from games import Field, Gained, Game
+from loopback import HONEST, Address
 from server import BUDGET_MIB, PATIENCE, STOPS_WITHIN, Server, scratch
 from strangers import Cost, Flood, Strangers
 
@@ -33,18 +34,26 @@ _numbers = itertools.count(1)
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What one trial showed."""
+class Paid:
+    """What a flood cost the attacker."""
 
-    attack: Attack
-    many: bool
-    seconds: float
     # Each second, from the flood's beginning.
     sent_bytes: float
     # Connections that replaced others, each second.
     opened_anew: float
     held: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one trial showed."""
+
+    attack: Attack | Game
+    many: bool
+    seconds: float
     seen: dict[str, honest.Seen]
+    # What it cost, or what was gained by it.
+    paid: Paid | Gained
     memory_mib: float
     cpu_seconds: float
     log_bytes: int
@@ -54,7 +63,7 @@ class Outcome:
 
     def misses(self) -> list[str]:
         """What was promised and did not hold."""
-        missed = []
+        missed = list(self.paid.missed) if isinstance(self.paid, Gained) else []
         if self.died:
             missed.append("the server ended")
         for kind in honest.KINDS:
@@ -74,7 +83,9 @@ class Outcome:
         return missed
 
 
-def run(attack: Attack, many: bool, program: Path, seconds: float, database: Address | None) -> Outcome:
+def run(attack: Attack | Game, many: bool, program: Path, seconds: float, database: Address | None) -> Outcome:
+    if isinstance(attack, Game):
+        return _run_game(attack, program, seconds)
     with scratch() as directory:
         options = attack.options + (_certificate(Path(directory)) if attack.tls else ())
         far = None
@@ -92,6 +103,15 @@ def run(attack: Attack, many: bool, program: Path, seconds: float, database: Add
                 far.close()
 
 
+def _run_game(game: Game, program: Path, seconds: float) -> Outcome:
+    with scratch() as directory:
+        server = Server(program, Path(directory), game.options)
+        try:
+            return _measure_game(game, server, max(seconds, game.takes))
+        finally:
+            server.kill()
+
+
 def _certificate(directory: Path) -> tuple[str, ...]:
     """Makes one for 127.0.0.1, and the flags that name it."""
     cert, key = str(directory / "tls.crt"), str(directory / "tls.key")
@@ -102,37 +122,79 @@ def _certificate(directory: Path) -> tuple[str, ...]:
 
 def _measure(attack: Attack, many: bool, server: Server, seconds: float) -> Outcome:
     tls = frozenset(server.addresses if attack.tls else ())
-    # The database may be one that an earlier trial has used.
-    number = f"{os.getpid()}-{next(_numbers)}"
-    account = honest.open_account(server.addresses, f"honest-{number}", server.client(f"honest-{number}"), tls)
+    account = _open_account(server, "honest", tls)
     strangers = attack.strangers
     if attack.as_user:
-        user = honest.open_account(server.addresses, f"hostile-{number}", ("", ""), tls)
-        strangers = attack.as_user(user.token)
+        strangers = attack.as_user(_open_account(server, "hostile", tls).token)
     cost = Cost(_fork.Value("q", 0), _fork.Value("q", 0), _fork.Value("q", 0))
     flood = _fork.Process(target=_flood, args=(server.addresses, strangers, many, cost), daemon=True)
     flood_began = time.monotonic()
     flood.start()
     try:
         _settle(strangers, many, cost)
-        cpu, log_bytes = server.cpu_seconds(), server.log_bytes()
-        began = time.monotonic()
+        watch = _Watch(server)
         seen = _callers(server, flood, seconds, account, tls)
-        took = time.monotonic() - began
         if strangers and flood.exitcode is not None and flood.exitcode >= 0:
             raise RuntimeError(f"the flood of `{attack.name}` ended by itself")
-        died = not server.is_running()
-        memory = 0.0 if died else server.memory_mib()[1]
-        cpu = 0.0 if died else server.cpu_seconds() - cpu
-        log_bytes = server.log_bytes() - log_bytes
         flooded = time.monotonic() - flood_began
-        sent, opened, held = cost.sent_bytes.value / flooded, cost.opened.value, cost.held.value
+        opened, held = cost.opened.value, cost.held.value
+        paid = Paid(cost.sent_bytes.value / flooded, (opened - held) / flooded, held)
         # The flood goes on: it must not hold up the end.
-        stopped_after = None if died else server.stop()
-        return Outcome(attack, many, took, sent, (opened - held) / flooded, held, seen, memory, cpu, log_bytes, stopped_after, died)
+        return watch.outcome(attack, many, seen, paid)
     finally:
         flood.kill()
         flood.join()
+
+
+def _measure_game(game: Game, server: Server, seconds: float) -> Outcome:
+    account = _open_account(server, "honest", frozenset(), game.honest)
+    here, there = _fork.Pipe(duplex=False)
+    field = Field(server, account, time.monotonic() + seconds)
+    player = _fork.Process(target=_play, args=(there, game, field), daemon=True)
+    watch = _Watch(server)
+    player.start()
+    try:
+        seen = _callers(server, player, seconds, account, frozenset())
+        if not here.poll(PATIENCE):
+            raise RuntimeError(f"the game `{game.name}` did not come to an end")
+        gained: Gained = here.recv()
+        return watch.outcome(game, False, seen, gained)
+    finally:
+        player.kill()
+        player.join()
+
+
+def _play(answer: Connection, game: Game, field: Field) -> None:
+    os.nice(_NICENESS)
+    try:
+        gained = game.play(field)
+    except (RuntimeError, OSError, subprocess.SubprocessError) as error:
+        gained = Gained("-", (f"the game ended early: {error}",))
+    answer.send(gained)
+
+
+def _open_account(server: Server, kind: str, tls: frozenset[str], source: str = HONEST) -> honest.Account:
+    # The database may be one that an earlier trial has used.
+    name = f"{kind}-{os.getpid()}-{next(_numbers)}"
+    return honest.open_account(server.addresses, name, server.client(name), tls, source)
+
+
+class _Watch:
+    """Watches what a trial costs the server, from now on."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._cpu, self._log_bytes, self._began = server.cpu_seconds(), server.log_bytes(), time.monotonic()
+
+    def outcome(self, attack: Attack | Game, many: bool, seen: dict[str, honest.Seen], paid: Paid | Gained) -> Outcome:
+        """Stops the server."""
+        server, took = self._server, time.monotonic() - self._began
+        died = not server.is_running()
+        memory = 0.0 if died else server.memory_mib()[1]
+        cpu = 0.0 if died else server.cpu_seconds() - self._cpu
+        log_bytes = server.log_bytes() - self._log_bytes
+        stopped_after = None if died else server.stop()
+        return Outcome(attack, many, took, seen, paid, memory, cpu, log_bytes, stopped_after, died)
 
 
 def _flood(addresses: dict[str, Address], strangers: tuple[Strangers, ...], many: bool, cost: Cost) -> None:

@@ -155,17 +155,32 @@ def _varint(value: int) -> bytes:
 
 
 def parsed(payload: bytes) -> dict[int, bytes]:
-    """The fields of a message that have a length, by their numbers."""
-    found, at = {}, 0
+    """The fields of a message that have a length, by their numbers: of those that are repeated, the last."""
+    return dict(fields(payload))
+
+
+def fields(payload: bytes) -> Iterator[tuple[int, bytes]]:
+    """The fields of a message that have a length."""
+    return ((number, value) for number, value in _all_fields(payload) if isinstance(value, bytes))
+
+
+def numbers(payload: bytes) -> Iterator[tuple[int, int]]:
+    """The fields of a message that are numbers."""
+    return ((number, value) for number, value in _all_fields(payload) if isinstance(value, int))
+
+
+def _all_fields(payload: bytes) -> Iterator[tuple[int, bytes | int]]:
+    at = 0
     while at < len(payload):
         key, at = _read_varint(payload, at)
         length, at = _read_varint(payload, at)
         if key & 7 == 2:
-            found[key >> 3] = payload[at : at + length]
+            yield key >> 3, payload[at : at + length]
             at += length
-        elif key & 7 != 0:
+        elif key & 7 == 0:
+            yield key >> 3, length
+        else:
             raise ValueError("a field of a kind that no answer of this service has")
-    return found
 
 
 def _read_varint(payload: bytes, at: int) -> tuple[int, int]:

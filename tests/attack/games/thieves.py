@@ -1,0 +1,205 @@
+"""Owns games of thieves of refresh tokens: from near and far, who show Signet the access tokens that they get or do not."""
+
+import base64
+import json
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass
+
+import honest
+import wire
+from attacks import says
+
+from . import web
+from .game import Field, Gained, Game
+from .guessing import CHEAP, PROXY
+
+_ROUNDS = 30
+
+# In place of two minutes, so that what comes after it need not wait so long.
+_WINDOW = ("--refresh-repeat-window", "1s")
+_AFTER_WINDOW = 1.3
+
+# How long it may take until an access token that was seen is noted.
+_NOTED_WITHIN = 3.0
+
+# How often a used token is answered within the window.
+_MOST_REPEATS = 10
+
+REUSED, _TOO_OFTEN = "REFRESH_TOKEN_REUSED", "RESOURCE_EXHAUSTED"
+
+
+@dataclass(frozen=True)
+class Place:
+    """From where somebody calls."""
+
+    address: str
+    user_agent: str
+
+
+_HOME = Place("52.0.0.1", "owner/1")
+_AWAY = Place("52.99.0.1", "thief/1")
+
+
+class Holder:
+    """Somebody who has a session's refresh token: its owner or a thief."""
+
+    def __init__(self, field: Field, place: Place, refresh_token: str = "") -> None:
+        self._caller, self.place, self.refresh_token = web.Caller(field.addresses["grpc"]), place, refresh_token
+        self.access_token, self.jtis = "", set[str]()
+
+    def ask(self, path: str, said: bytes, *headers: tuple[str, str]) -> web.Answer:
+        return self._caller.call(path, said, ("user-agent", self.place.user_agent), *headers, client=self.place.address)
+
+    def log_in(self, account: honest.Account) -> "Holder":
+        answer = self.ask(says.ISSUE_TOKEN, honest.password_grant(account.username, account.password))
+        if not answer.is_ok:
+            raise RuntimeError(f"the owner cannot log in: {answer.reason}")
+        return self._keep(answer)
+
+    def refresh(self, token: str = "") -> web.Answer:
+        """With the newest token that it has, or another."""
+        answer = self.ask(says.ISSUE_TOKEN, wire.field(2, wire.field(1, token or self.refresh_token)))
+        if answer.is_ok:
+            self._keep(answer)
+        return answer
+
+    def shows_access_token(self) -> web.Answer:
+        return self.ask(says.GET_ME, b"", honest.bearer(self.access_token))
+
+    def _keep(self, answer: web.Answer) -> "Holder":
+        self.access_token, self.refresh_token = answer.field(1), answer.field(5)
+        self.jtis.add(_jti(self.access_token))
+        return self
+
+
+def _jti(token: str) -> str:
+    claims = token.split(".")[1]
+    return str(json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["jti"])
+
+
+def _rounds(field: Field, place: Place, pause: float = 0.0, is_loud: bool = False) -> tuple[int, Holder, Holder]:
+    """The thief copies a token once, and then refreshes in turn with the owner, the thief first. In which round that was seen, or 0."""
+    owner = Holder(field, _HOME).log_in(field.account)
+    thief = Holder(field, place, owner.refresh_token)
+    for number in range(1, _ROUNDS + 1):
+        for who in (thief, owner):
+            answer = who.refresh()
+            if answer.reason == REUSED:
+                return number, thief, owner
+            if not answer.is_ok:
+                raise RuntimeError(f"{who.place.user_agent} gets {answer.reason} in round {number}")
+            if who is thief and is_loud:
+                thief.shows_access_token()
+                time.sleep(_NOTED_WITHIN)
+            time.sleep(pause)
+        if time.monotonic() > field.ends:
+            break
+    return 0, thief, owner
+
+
+def _seen_in(field: Field, by: int, place: Place, pause: float = 0.0, is_loud: bool = False) -> Gained:
+    number, thief, _ = _rounds(field, place, pause, is_loud)
+    if not number:
+        return Gained(f"{len(thief.jtis)} access tokens, and was not seen", ("the thief was not seen",))
+    missed = [f"seen in round {number}, not {by}"] if number > by else []
+    # What it still has must be worth nothing.
+    if thief.refresh().is_ok or thief.shows_access_token().is_ok:
+        missed.append("the session goes on")
+    tokens = "1 access token" if len(thief.jtis) == 1 else f"{len(thief.jtis)} access tokens"
+    return Gained(f"{tokens}; seen in round {number}, and the session ended", tuple(missed))
+
+
+def _far_silent(field: Field) -> Gained:
+    return _seen_in(field, 2, _AWAY)
+
+
+def _far_loud(field: Field) -> Gained:
+    return _seen_in(field, 1, _AWAY, is_loud=True)
+
+
+def _far_late(field: Field) -> Gained:
+    """Neither from there nor in time: no repeat is answered."""
+    return _seen_in(field, 1, _AWAY, _AFTER_WINDOW)
+
+
+def _near_late(field: Field) -> Gained:
+    return _seen_in(field, 2, _HOME, _AFTER_WINDOW)
+
+
+def _near(field: Field) -> Gained:
+    """The one thief who is not told from a second tab: what is promised is that there is never more than one chain."""
+    number, thief, owner = _rounds(field, _HOME)
+    foreign = len(thief.jtis - owner.jtis)
+    missed = (f"{foreign} access tokens that the owner does not have",) if foreign else ()
+    seen = f"seen in round {number}" if number else "not told from a second tab"
+    return Gained(f"{len(thief.jtis)} access tokens in {_ROUNDS} rounds, the owner's own; {seen}", missed)
+
+
+def _again(field: Field) -> Gained:
+    """A used token, as fast as it goes, from where the exchange came from; the owner has not used the next one."""
+    owner = Holder(field, _HOME).log_in(field.account)
+    thief = Holder(field, _HOME, used := owner.refresh_token)
+    first = owner.refresh()
+    answers: Counter[str] = Counter()
+    ends, without_time = min(field.ends, time.monotonic() + 3.0), 0
+    while time.monotonic() < ends:
+        answer = thief.refresh(used)
+        answers["answered" if answer.is_ok else answer.reason] += 1
+        without_time += answer.status == web.RESOURCE_EXHAUSTED and answer.pushback is None
+    missed = []
+    if not first.is_ok or answers["answered"] > _MOST_REPEATS:
+        missed.append(f"{answers['answered']} repeats were answered, of {_MOST_REPEATS}")
+    if thief.jtis - owner.jtis:
+        missed.append(f"{len(thief.jtis - owner.jtis)} access tokens that the owner does not have")
+    if without_time:
+        missed.append(f"{without_time} refusals did not say when to come back")
+    if answers[REUSED] or not owner.refresh().is_ok:
+        missed.append("the owner's session has ended")
+    tried = sum(answers.values())
+    return Gained(f"{len(thief.jtis)} access token, the owner's own, of {tried:,} tried; the session goes on", tuple(missed))
+
+
+def _tabs(field: Field) -> Gained:
+    """No thief at all: fifty calls of one browser with the same token."""
+    owner = Holder(field, _HOME).log_in(field.account)
+    tabs = [Holder(field, _HOME, owner.refresh_token) for _ in range(50)]
+    answers: list[web.Answer] = []
+    threads = [threading.Thread(target=lambda tab=tab: answers.append(tab.refresh())) for tab in tabs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    good = sum(answer.is_ok for answer in answers)
+    missed = []
+    if any(answer.reason == REUSED for answer in answers):
+        missed.append("a tab was taken for a thief")
+    newest = next((tab for tab in tabs if tab.access_token), None)
+    if newest is None or not newest.refresh().is_ok:
+        missed.append("the session has ended")
+    return Gained(f"{good} of {len(tabs)} tabs answered at once, the others told to come back; the session goes on", tuple(missed))
+
+
+GAMES = (
+    Game(
+        "thief-far",
+        "A refresh token is copied once, thief and owner refresh in turn, and the thief keeps the access tokens to itself",
+        "elsewhere",
+        _far_silent,
+        (*PROXY, *CHEAP),
+    ),
+    Game("thief-far-loud", "The same, and the thief calls GetMe", "elsewhere", _far_loud, (*PROXY, *CHEAP), 8.0),
+    Game(
+        "thief-far-late",
+        "The same, in silence, each after the repeat window (1 s here)",
+        "elsewhere",
+        _far_late,
+        (*PROXY, *CHEAP, *_WINDOW),
+        8.0,
+    ),
+    Game("thief-near-late", "The same", "the owner's address and user agent", _near_late, (*PROXY, *CHEAP, *_WINDOW), 10.0),
+    Game("thief-near", "The same, always within the repeat window", "the owner's address and user agent", _near, (*PROXY, *CHEAP)),
+    Game("used-again", "A used refresh token, again and again for 3 s", "the owner's address and user agent", _again, (*PROXY, *CHEAP)),
+    Game("tabs", "No thief: 50 tabs of a browser refresh at once", "1 address", _tabs, (*PROXY, *CHEAP)),
+)

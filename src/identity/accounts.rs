@@ -3,15 +3,15 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Passwords,
+    HashRequest, Passwords,
     followed::Followed,
     read_cache::{Known, ReadCache},
 };
 use crate::{
     audit::{Audit, Entry, Event, Reason},
     model::{
-        Clock, Deadline, Error, FieldViolation, Origin, Password, PasswordRules, RuleViolation, SessionId,
-        Tally, Throttle, User, UserId, Username,
+        Clock, Deadline, Error, FieldViolation, Network, Origin, Password, PasswordRules, RuleViolation,
+        SessionId, Tally, Throttle, User, UserId, Username,
         profile::{DisplayName, Email},
     },
     store::{Credentials, NewUser, ProfileChange, Store, Strangers},
@@ -124,21 +124,28 @@ impl Accounts {
         origin: &Origin,
         deadline: Deadline,
     ) -> Result<User, Error> {
-        self.create(new, Event::SignedUp.done().origin(origin), deadline).await
+        self.create(new, Event::SignedUp.done().origin(origin), origin.network(), deadline).await
     }
 
-    /// Makes an account, and records it as `event`, which says on whose behalf.
+    /// Makes an account, and records it as `event`, which says on whose behalf. It is asked for from `address`.
     ///
     /// # Errors
     /// [`Error::InvalidFields`] with every violation, [`Error::UsernameTaken`], [`Error::Overloaded`].
-    pub async fn create(&self, new: NewAccount<'_>, event: Entry, deadline: Deadline) -> Result<User, Error> {
+    pub async fn create(
+        &self,
+        new: NewAccount<'_>,
+        event: Entry,
+        address: Option<Network>,
+        deadline: Deadline,
+    ) -> Result<User, Error> {
         let Checked { username, password, email, display_name } = self.check(new)?;
-        self.passwords.has_room(deadline)?;
+        let request = HashRequest::new(Some(username.canonical()), address, deadline);
+        self.passwords.has_room(request)?;
         // The database decides who gets a name. Asking it first saves the hash when the answer is known.
         if self.strangers.credentials(&username).await?.is_some() {
             return Err(Error::UsernameTaken);
         }
-        let password_hash = self.passwords.hash(password, deadline).await?;
+        let password_hash = self.passwords.hash(password, request).await?;
         let now = self.clock.now();
         let user = User {
             id: UserId::new(now, &mut rand::rng()),
@@ -169,18 +176,21 @@ impl Accounts {
         deadline: Deadline,
     ) -> Result<Credentials, Error> {
         let attempt = Attempt { event: Event::Login, origin };
-        self.passwords.has_room(deadline)?;
+        let username = Username::parse(username).ok();
+        let account = username.as_ref().map(Username::canonical);
+        let request = HashRequest::new(account, origin.network(), deadline);
+        self.passwords.has_room(request)?;
         let mut reading = self.users.begin();
-        let credentials = match Username::parse(username) {
-            Ok(username) => self.strangers.credentials(&username).await?,
-            Err(_) => None,
+        let credentials = match &username {
+            Some(username) => self.strangers.credentials(username).await?,
+            None => None,
         };
-        let mut credentials = self.judge(attempt, credentials, password, deadline).await?;
+        let mut credentials = self.judge(attempt, credentials, password, request).await?;
         let outdated = self.passwords.needs_rehash(&credentials.password_hash);
-        if outdated && self.rehash(&mut credentials, password, deadline).await? == Rehash::Overtaken {
+        if outdated && self.rehash(&mut credentials, password, request).await? == Rehash::Overtaken {
             reading = self.users.begin();
             let current = self.store.credentials_of(credentials.user.id).await?;
-            credentials = self.judge(attempt, current, password, deadline).await?;
+            credentials = self.judge(attempt, current, password, request).await?;
         }
         // Its token is likely to be seen soon.
         self.users.put(credentials.user.id, Some(Arc::new(credentials.user.clone())), reading);
@@ -193,10 +203,10 @@ impl Accounts {
         attempt: Attempt<'_>,
         credentials: Option<Credentials>,
         password: &str,
-        deadline: Deadline,
+        request: HashRequest<'_>,
     ) -> Result<Credentials, Error> {
         let hash = credentials.as_ref().map(|credentials| credentials.password_hash.clone());
-        let matches = self.passwords.verify(Password::for_login(password), hash, deadline).await?;
+        let matches = self.passwords.verify(Password::for_login(password), hash, request).await?;
         let (user, reason) = match credentials {
             Some(found) if matches && found.user.is_active => return Ok(found),
             Some(found) if matches => (Some(found.user.id), Reason::UserDisabled),
@@ -238,8 +248,10 @@ impl Accounts {
             .rules
             .check(new, username.as_ref())
             .map_err(|violation| Error::InvalidFields(vec![violation.at("new_password")]))?;
-        let old = self.judge(attempt, credentials, current, deadline).await?.password_hash;
-        let new = self.passwords.hash(new, deadline).await?;
+        let request =
+            HashRequest::new(username.as_ref().map(Username::canonical), origin.network(), deadline);
+        let old = self.judge(attempt, credentials, current, request).await?.password_hash;
+        let new = self.passwords.hash(new, request).await?;
         let pending = self.audit.begin(attempt.event.done().user(id).session(keep).origin(origin));
         let ended = self.store.change_password(id, &old, new, keep, self.clock.now()).await?;
         self.users.forget(id);
@@ -284,7 +296,10 @@ impl Accounts {
     ) -> Result<Vec<SessionId>, Error> {
         let attempt = Attempt { event: Event::UserDeleted, origin };
         let credentials = self.store.credentials_of(id).await?;
-        self.judge(attempt, credentials, password, deadline).await?;
+        let username = credentials.as_ref().map(|credentials| credentials.user.username.clone());
+        let request =
+            HashRequest::new(username.as_ref().map(Username::canonical), origin.network(), deadline);
+        self.judge(attempt, credentials, password, request).await?;
         let pending = self.audit.begin(attempt.event.done().user(id).origin(origin));
         let ended = self.store.delete_user(id, self.clock.now()).await?;
         // None: another call was first, and has told of it.
@@ -349,11 +364,11 @@ impl Accounts {
         &self,
         credentials: &mut Credentials,
         password: &str,
-        deadline: Deadline,
+        request: HashRequest<'_>,
     ) -> Result<Rehash, Error> {
         let Some(password) = Password::for_login(password) else { return Ok(Rehash::Settled) };
         let (id, old) = (credentials.user.id, credentials.password_hash.as_str());
-        let replaced = match self.passwords.hash(password, deadline).await {
+        let replaced = match self.passwords.hash(password, request).await {
             Ok(new) => {
                 self.store.replace_password_hash(id, old, new.clone()).await.map(|done| done.then_some(new))
             }

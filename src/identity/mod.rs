@@ -28,7 +28,7 @@ pub use grants::Grants;
 pub use introspection::Introspection;
 pub use keyring::{KeyRotation, Keyring};
 pub use master_key::MasterKey;
-pub use passwords::Passwords;
+pub use passwords::{HashRequest, Passwords};
 pub use readiness::Readiness;
 pub use refresh_token::RefreshToken;
 pub use revocation::Revocation;

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use super::{NameSet, SessionId, Timestamp, UserId};
+use super::{NameSet, Network, SessionId, Timestamp, UserId};
 
 /// How much of what a client calls itself is kept, in bytes.
 const USER_AGENT_MAX_BYTES: usize = 255;
@@ -58,6 +58,12 @@ impl Origin {
     #[must_use]
     pub fn user_address(&self) -> Option<&str> {
         self.claimed_address.as_deref().or(self.address.as_deref())
+    }
+
+    /// The network of the user, by [`Self::user_address`].
+    #[must_use]
+    pub fn network(&self) -> Option<Network> {
+        self.user_address()?.parse().ok().map(Network::of)
     }
 }
 

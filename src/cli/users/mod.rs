@@ -152,7 +152,7 @@ async fn make(create: Create, config: &Config, output: Output) -> Result<(), Fai
         display_name: create.display_name.as_deref(),
     };
     let event = Event::UserCreated.done().by_operator();
-    let made = accounts.create(new, event, Deadline::after(HASH_TIMEOUT)).await;
+    let made = accounts.create(new, event, None, Deadline::after(HASH_TIMEOUT)).await;
     records.close().await;
     show(&made?, output)
 }

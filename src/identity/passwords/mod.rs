@@ -10,7 +10,7 @@ pub use pool::PoolSize;
 
 use crate::{
     metrics::HashMetrics,
-    model::{Deadline, Error, Password},
+    model::{Deadline, Error, Network, Password},
 };
 
 use pool::{Outcome, Pool, Task};
@@ -20,6 +20,27 @@ use pool::{Outcome, Pool, Task};
 pub struct Passwords {
     params: Argon2Params,
     pool: Pool,
+}
+
+/// Who wants a password hashed, and until when: the hash threads are shared by this.
+#[derive(Clone, Copy, Debug)]
+pub struct HashRequest<'a> {
+    /// The canonical name of the account, whether or not it exists; none if what was typed is no name.
+    pub account: Option<&'a str>,
+    /// The network of the user; none if the request came from no network.
+    pub address: Option<Network>,
+    /// Whether everybody else goes first.
+    pub is_deferred: bool,
+    /// Until when the answer is worth computing.
+    pub deadline: Deadline,
+}
+
+impl<'a> HashRequest<'a> {
+    /// A request that is not deferred.
+    #[must_use]
+    pub const fn new(account: Option<&'a str>, address: Option<Network>, deadline: Deadline) -> Self {
+        Self { account, address, is_deferred: false, deadline }
+    }
 }
 
 impl Passwords {
@@ -36,8 +57,8 @@ impl Passwords {
     /// # Errors
     /// [`Error::Overloaded`] at once, if the queue is full or the deadline cannot be made;
     /// [`Error::DeadlineExceeded`] if it passed all the same.
-    pub async fn hash(&self, password: Password, deadline: Deadline) -> Result<String, Error> {
-        match self.pool.run(Task::Hash(password), deadline).await? {
+    pub async fn hash(&self, password: Password, request: HashRequest<'_>) -> Result<String, Error> {
+        match self.pool.run(Task::Hash(password), request.deadline).await? {
             Outcome::Hashed(hash) => Ok(hash),
             Outcome::Verified(_) => Err(Error::internal("the hash pool verified what it was to hash")),
         }
@@ -53,21 +74,21 @@ impl Passwords {
         &self,
         password: Option<Password>,
         hash: Option<String>,
-        deadline: Deadline,
+        request: HashRequest<'_>,
     ) -> Result<bool, Error> {
-        match self.pool.run(Task::Verify(password, hash), deadline).await? {
+        match self.pool.run(Task::Verify(password, hash), request.deadline).await? {
             Outcome::Verified(matches) => Ok(matches),
             Outcome::Hashed(_) => Err(Error::internal("the hash pool hashed what it was to verify")),
         }
     }
 
-    /// Whether there is room and time for a password now. What is refused here has cost next to nothing: no read of the
+    /// Whether there is room and time for the password of `request` now. What is refused here has cost next to nothing: no read of the
     /// database, above all.
     ///
     /// # Errors
     /// [`Error::Overloaded`].
-    pub fn has_room(&self, deadline: Deadline) -> Result<(), Error> {
-        self.pool.room(deadline).map(drop)
+    pub fn has_room(&self, request: HashRequest<'_>) -> Result<(), Error> {
+        self.pool.room(request.deadline).map(drop)
     }
 
     /// Whether `hash` should be replaced at the next successful login: made by another scheme, or with less memory or fewer passes

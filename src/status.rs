@@ -59,6 +59,7 @@ impl From<Error> for Status {
             Error::InvalidAudience(names) => note_names(&mut metadata, "audience", &names),
             Error::MalformedRequest(_)
             | Error::UsernameTaken
+            | Error::SignUpOff
             | Error::InvalidCredentials
             | Error::TokenMissing
             | Error::TokenInvalid(_)
@@ -120,6 +121,7 @@ fn code_and_reason(error: &Error) -> (Code, ErrorReason) {
         Error::MessageTooLarge { .. } => (Code::ResourceExhausted, ErrorReason::MessageTooLarge),
         Error::HeadersTooLarge { .. } => (Code::ResourceExhausted, ErrorReason::HeadersTooLarge),
         Error::UsernameTaken => (Code::AlreadyExists, ErrorReason::UsernameTaken),
+        Error::SignUpOff => (Code::PermissionDenied, ErrorReason::SignUpOff),
         Error::InvalidCredentials => (Code::Unauthenticated, ErrorReason::InvalidCredentials),
         Error::TokenMissing => (Code::Unauthenticated, ErrorReason::TokenMissing),
         Error::TokenInvalid(_) => (Code::Unauthenticated, ErrorReason::TokenInvalid),

@@ -1,5 +1,6 @@
 //! Owns the configuration: one struct for flags, environment and `--help`.
 
+mod accounts;
 mod http;
 mod limits;
 mod log;
@@ -23,6 +24,7 @@ use crate::{
 };
 
 pub use self::http::HttpConfig;
+pub use accounts::AccountConfig;
 pub use limits::LimitConfig;
 pub use log::{LogConfig, LogFormat};
 pub use mesh::{ExtAuthzAddr, MeshConfig};
@@ -87,6 +89,10 @@ pub struct Config {
 
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap would show the text as help")]
+    pub accounts: AccountConfig,
+
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap would show the text as help")]
     pub http: HttpConfig,
 
     #[command(flatten)]
@@ -147,6 +153,7 @@ impl Config {
     #[must_use]
     pub fn accounts(&self) -> AccountSettings {
         AccountSettings {
+            sign_up: self.accounts.sign_up == Switch::On,
             password_rules: PasswordRules { min_chars: self.passwords.password_min_length },
             cache_size: self.tokens.standing_cache_size,
             cache_max_age: self.tokens.standing_cache_max_age,

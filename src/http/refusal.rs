@@ -115,9 +115,10 @@ fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
             (StatusCode::UNAUTHORIZED, "invalid_token")
         }
         Error::InsufficientScope(_) => (StatusCode::FORBIDDEN, "insufficient_scope"),
-        Error::AccessUndeclared | Error::RouteMisconfigured | Error::OriginNotAllowed => {
-            (StatusCode::FORBIDDEN, "access_denied")
-        }
+        Error::AccessUndeclared
+        | Error::RouteMisconfigured
+        | Error::OriginNotAllowed
+        | Error::SignUpOff => (StatusCode::FORBIDDEN, "access_denied"),
         Error::HostNotAllowed => (StatusCode::MISDIRECTED_REQUEST, "access_denied"),
         Error::SessionNotFound | Error::Unimplemented | Error::MetricsElsewhere { .. } => {
             (StatusCode::NOT_FOUND, "not_found")
@@ -185,6 +186,7 @@ mod tests {
             (Error::MessageTooLarge { max_bytes: 1 }, 413, "invalid_request", "MESSAGE_TOO_LARGE", ""),
             (Error::HeadersTooLarge { max_bytes: 1 }, 431, "invalid_request", "HEADERS_TOO_LARGE", ""),
             (Error::UsernameTaken, 409, "invalid_request", "USERNAME_TAKEN", ""),
+            (Error::SignUpOff, 403, "access_denied", "SIGN_UP_OFF", ""),
             (Error::InvalidCredentials, 400, "invalid_grant", "INVALID_CREDENTIALS", ""),
             (Error::RefreshTokenInvalid, 400, "invalid_grant", "REFRESH_TOKEN_INVALID", ""),
             (Error::RefreshTokenReused, 400, "invalid_grant", "REFRESH_TOKEN_REUSED", ""),

@@ -26,6 +26,7 @@ pub struct Accounts {
     store: Store,
     strangers: Strangers,
     passwords: Passwords,
+    sign_up: bool,
     rules: PasswordRules,
     users: ReadCache<UserId, User>,
     clock: Clock,
@@ -36,6 +37,8 @@ pub struct Accounts {
 /// What accounts are judged and remembered by.
 #[derive(Clone, Copy, Debug)]
 pub struct AccountSettings {
+    /// Whether anybody may sign up.
+    pub sign_up: bool,
     /// What a new password must satisfy.
     pub password_rules: PasswordRules,
     /// How many users are remembered.
@@ -106,6 +109,7 @@ impl Accounts {
             strangers: store.for_strangers(),
             store,
             passwords,
+            sign_up: settings.sign_up,
             rules: settings.password_rules,
             users,
             clock,
@@ -117,13 +121,16 @@ impl Accounts {
     /// Makes an account for somebody who asks for it from `origin`.
     ///
     /// # Errors
-    /// As [`Self::create`].
+    /// [`Error::SignUpOff`], whatever is asked for, if nobody may sign up; otherwise as [`Self::create`].
     pub async fn sign_up(
         &self,
         new: NewAccount<'_>,
         origin: &Origin,
         deadline: Deadline,
     ) -> Result<User, Error> {
+        if !self.sign_up {
+            return Err(Error::SignUpOff);
+        }
         self.create(new, Event::SignedUp.done().origin(origin), origin.network(), deadline).await
     }
 

@@ -34,6 +34,9 @@ pub enum Error {
     /// Another user has the name.
     #[error("the username is taken")]
     UsernameTaken,
+    /// Nobody may sign up.
+    #[error("signing up is turned off: the operator of this service makes its accounts")]
+    SignUpOff,
     /// The credentials belong to no active user.
     #[error("the username or the password is wrong")]
     InvalidCredentials,

@@ -30,6 +30,23 @@ async fn a_new_user_is_answered_as_it_was_given() {
 }
 
 #[tokio::test]
+async fn nobody_signs_up_where_that_is_off_and_whoever_has_an_account_logs_in() {
+    let server = TestServer::start(&[]).await;
+    server.client().await.sign_up("alice", PASSWORD).await.unwrap();
+    let (data, clock) = server.stop().await;
+    let server = TestServer::start_in(data, clock, &["--sign-up=off"]).await;
+    let mut client = server.client().await;
+    // One answer, whatever is asked for: it tells nobody which names are taken, nor what else is wrong.
+    for (name, password) in [("bob", PASSWORD), ("alice", PASSWORD), ("two words", "short"), ("", "")] {
+        let status =
+            assert_refused(client.sign_up(name, password).await, Code::PermissionDenied, "SIGN_UP_OFF");
+        assert!(status.message().contains("signing up is turned off"), "{status:?}");
+    }
+    client.log_in("alice", PASSWORD).await.unwrap();
+    assert_eq!(server.store().await.users(None, 10).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn what_is_not_given_is_absent_and_not_empty() {
     let server = TestServer::start(&[]).await;
     let user = server.client().await.sign_up("alice", PASSWORD).await.unwrap();

@@ -81,6 +81,16 @@ async fn an_error_reaches_a_page_with_its_details() {
 }
 
 #[tokio::test]
+async fn a_page_signs_nobody_up_where_that_is_off() {
+    let server = TestServer::start(&[WITH_ORIGIN, "--sign-up=off"]).await;
+    for content_type in CONTENT_TYPES {
+        let page = Page { content_type, ..Page::of(&server) };
+        let refused = page.sign_up("alice", PASSWORD).await;
+        assert_refused(refused, Code::PermissionDenied, "SIGN_UP_OFF");
+    }
+}
+
+#[tokio::test]
 async fn an_error_behind_messages_comes_in_the_trailers_frame() {
     let server = TestServer::start(&[]).await;
     let ask = |symbol: &str| {

@@ -115,10 +115,9 @@ fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
             (StatusCode::UNAUTHORIZED, "invalid_token")
         }
         Error::InsufficientScope(_) => (StatusCode::FORBIDDEN, "insufficient_scope"),
-        Error::AccessUndeclared
-        | Error::RouteMisconfigured
-        | Error::OriginNotAllowed
-        | Error::SignUpOff => (StatusCode::FORBIDDEN, "access_denied"),
+        Error::AccessUndeclared | Error::RouteMisconfigured | Error::OriginNotAllowed | Error::SignUpOff => {
+            (StatusCode::FORBIDDEN, "access_denied")
+        }
         Error::HostNotAllowed => (StatusCode::MISDIRECTED_REQUEST, "access_denied"),
         Error::SessionNotFound | Error::Unimplemented | Error::MetricsElsewhere { .. } => {
             (StatusCode::NOT_FOUND, "not_found")

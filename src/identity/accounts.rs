@@ -348,7 +348,7 @@ impl Accounts {
     /// The fields of `new`, or every rule that they break.
     fn check(&self, new: NewAccount<'_>) -> Result<Checked, Error> {
         let mut violations = Vec::new();
-        let username = note(Username::parse(new.username), "username", &mut violations);
+        let username = note(Username::parse_new(new.username), "username", &mut violations);
         let password = self.rules.check(new.password, username.as_ref());
         let password = note(password, "password", &mut violations);
         let email = note(new.email.map(Email::parse).transpose(), "email", &mut violations);

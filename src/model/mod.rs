@@ -30,6 +30,8 @@ pub mod host;
 #[cfg(feature = "server")]
 pub(crate) mod named;
 #[cfg(feature = "server")]
+mod new_username;
+#[cfg(feature = "server")]
 pub mod password;
 #[cfg(feature = "server")]
 pub mod profile;

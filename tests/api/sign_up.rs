@@ -120,6 +120,21 @@ async fn equal_names_are_one_name() {
 }
 
 #[tokio::test]
+async fn nobody_signs_up_under_another_users_id() {
+    let server = TestServer::start(&[]).await;
+    let mut client = server.client().await;
+    let id = client.sign_up("alice", PASSWORD).await.unwrap().id;
+    let simple = id.replace('-', "");
+    for name in [&id, &simple, &format!("{{{id}}}"), &format!("urn:uuid:{id}"), &id.to_uppercase()] {
+        let status =
+            assert_refused(client.sign_up(name, PASSWORD).await, Code::InvalidArgument, "INVALID_FIELDS");
+        let violations = status.get_details_bad_request().unwrap().field_violations;
+        assert_eq!((violations[0].field.as_str(), violations[0].reason.as_str()), ("username", "MALFORMED"));
+        assert!(violations[0].description.contains("must not be a UUID"), "{violations:?}");
+    }
+}
+
+#[tokio::test]
 async fn of_a_hundred_at_once_for_one_name_one_wins() {
     let server = TestServer::start(&[]).await;
     let client = server.client().await;

@@ -24,6 +24,7 @@ mod live;
 mod logs;
 mod migration_locks;
 mod migrations;
+mod names;
 mod newer_schema;
 mod open_files;
 mod output;

@@ -91,14 +91,22 @@ pub(super) struct Create {
 
 #[derive(Args, Debug)]
 pub(super) struct Who {
-    /// The user's id or username.
-    #[arg(value_name = "ID|USERNAME")]
-    user: String,
+    /// The user's id or username. What reads as a UUID is an id.
+    #[arg(value_name = "ID|USERNAME", required_unless_present_any = ["id", "name"], conflicts_with_all = ["id", "name"])]
+    user: Option<String>,
+    /// The user with this id, whoever has it as a username.
+    #[arg(long, value_name = "ID", conflicts_with = "name")]
+    id: Option<Uuid>,
+    /// The user with this username, though it reads as an id or as an option: `--name=--help`.
+    #[arg(long, value_name = "USERNAME")]
+    name: Option<String>,
 }
 
 impl Who {
     fn is_nobody(&self) -> Failure {
-        Failure::Failed(format!("there is no user `{}`", self.user))
+        let Self { user, id, name } = self;
+        let said = user.clone().or_else(|| id.map(|id| id.to_string())).or_else(|| name.clone());
+        Failure::Failed(format!("there is no user `{}`", said.unwrap_or_default()))
     }
 }
 
@@ -213,12 +221,32 @@ async fn delete(who: &Who, registry: &UserRegistry, store: &Store, output: Outpu
 }
 
 async fn find(who: &Who, store: &Store) -> Result<User, Failure> {
-    let found = match (Uuid::parse_str(&who.user), Username::parse(&who.user)) {
-        (Ok(id), _) => store.user(UserId(id)).await?,
-        (Err(_), Ok(username)) => store.user_named(&username).await?,
-        (Err(_), Err(_)) => None,
+    let found = match who {
+        Who { id: Some(id), .. } => store.user(UserId(*id)).await?,
+        Who { name: Some(name), .. } => named(name, store).await?,
+        Who { user: Some(said), .. } => match Uuid::parse_str(said) {
+            Ok(id) => {
+                // Such a name comes from an import, or from a time when anybody could have it: whoever chose it wants to be taken for
+                // the other.
+                if let Some(user) = named(said, store).await? {
+                    let problem = format!(
+                        "`{said}` is the username of the user {}, and reads as an id: say --id or --name",
+                        user.id
+                    );
+                    return Err(Failure::Usage(problem));
+                }
+                store.user(UserId(id)).await?
+            }
+            Err(_) => named(said, store).await?,
+        },
+        Who { user: None, .. } => None,
     };
     found.ok_or_else(|| who.is_nobody())
+}
+
+async fn named(name: &str, store: &Store) -> Result<Option<User>, Failure> {
+    let Ok(name) = Username::parse(name) else { return Ok(None) };
+    Ok(store.user_named(&name).await?)
 }
 
 fn show(user: &User, output: Output) -> Result<(), Failure> {

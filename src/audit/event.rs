@@ -18,7 +18,7 @@ named! {
         SessionRevoked = "session.revoked",
         /// A user ended all sessions, or all but the present one.
         AllSessionsRevoked = "session.all_revoked",
-        /// A user changed the password, or tried to without knowing it; the other sessions ended with it.
+        /// A user changed the password, or tried to without knowing it; every session ended with it, and one was opened.
         PasswordChanged = "password.changed",
         /// An operator made a user.
         UserCreated = "user.created",

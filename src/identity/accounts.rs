@@ -1,4 +1,4 @@
-//! Owns accounts: making them, finding them, and judging who logs in to them.
+//! Owns accounts: making them, finding them, and judging who shows a password for them.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,10 +11,10 @@ use crate::{
     audit::{Audit, Entry, Event, Reason},
     model::{
         Clock, Deadline, Error, FieldViolation, Network, Origin, Password, PasswordRules, RuleViolation,
-        SessionId, Tally, Throttle, User, UserId, Username,
+        Tally, Throttle, User, UserId, Username,
         profile::{DisplayName, Email},
     },
-    store::{Credentials, NewUser, ProfileChange, Store, Strangers},
+    store::{Credentials, NewUser, Store, Strangers},
 };
 
 /// How often it is told that outdated hashes cannot be replaced: each login would be another line.
@@ -60,15 +60,6 @@ pub struct NewAccount<'a> {
     pub display_name: Option<&'a str>,
 }
 
-/// What a user changes of what it says of itself, as it came: for each field, nothing, a new value, or none from now on.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NewProfile<'a> {
-    /// The e-mail address.
-    pub email: Option<Option<&'a str>>,
-    /// The name to show.
-    pub display_name: Option<Option<&'a str>>,
-}
-
 /// What came of replacing an outdated hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rehash {
@@ -80,9 +71,9 @@ enum Rehash {
 
 /// What somebody tries to do with a password, and from where.
 #[derive(Clone, Copy, Debug)]
-struct Attempt<'a> {
-    event: Event,
-    origin: &'a Origin,
+pub(super) struct Attempt<'a> {
+    pub(super) event: Event,
+    pub(super) origin: &'a Origin,
 }
 
 /// A new account whose every field satisfies its rules.
@@ -205,7 +196,10 @@ impl Accounts {
     }
 
     /// `credentials`, if they are those of an active user and `password` is the one. The work is the same if not.
-    async fn judge(
+    ///
+    /// # Errors
+    /// [`Error::InvalidCredentials`], [`Error::Overloaded`].
+    pub(super) async fn judge(
         &self,
         attempt: Attempt<'_>,
         credentials: Option<Credentials>,
@@ -224,7 +218,12 @@ impl Accounts {
     }
 
     /// Tells the audit log why, and the caller that its credentials are wrong.
-    fn refuse(&self, Attempt { event, origin }: Attempt<'_>, user: Option<UserId>, reason: Reason) -> Error {
+    pub(super) fn refuse(
+        &self,
+        Attempt { event, origin }: Attempt<'_>,
+        user: Option<UserId>,
+        reason: Reason,
+    ) -> Error {
         let entry = event.refused(reason).origin(origin);
         self.audit.record(match user {
             Some(user) => entry.user(user),
@@ -234,85 +233,26 @@ impl Accounts {
         Error::InvalidCredentials
     }
 
-    /// Replaces the password of the user `id`, who proves to know the `current` one. Returns the sessions that ended with it:
-    /// all but `keep`.
+    /// `new` as the next password of the user of `credentials`, if it satisfies the rules.
     ///
     /// # Errors
-    /// [`Error::InvalidFields`], [`Error::InvalidCredentials`], [`Error::Overloaded`].
-    pub async fn change_password(
+    /// [`Error::InvalidFields`].
+    pub(super) fn check_new_password(
         &self,
-        id: UserId,
-        current: &str,
         new: &str,
-        keep: SessionId,
-        origin: &Origin,
-        deadline: Deadline,
-    ) -> Result<Vec<SessionId>, Error> {
-        let attempt = Attempt { event: Event::PasswordChanged, origin };
-        let credentials = self.store.credentials_of(id).await?;
-        let username = credentials.as_ref().map(|credentials| credentials.user.username.clone());
-        let new = self
-            .rules
-            .check(new, username.as_ref())
-            .map_err(|violation| Error::InvalidFields(vec![violation.at("new_password")]))?;
-        let request =
-            HashRequest::new(username.as_ref().map(Username::canonical), origin.network(), deadline);
-        let old = self.judge(attempt, credentials, current, request).await?.password_hash;
-        let new = self.passwords.hash(new, request).await?;
-        let pending = self.audit.begin(attempt.event.done().user(id).session(keep).origin(origin));
-        let ended = self.store.change_password(id, &old, new, keep, self.clock.now()).await?;
-        self.users.forget(id);
-        let Some(ended) = ended else {
-            pending.dismiss();
-            // Somebody else changed it while this was hashed, so `current` is current no more.
-            return Err(self.refuse(attempt, Some(id), Reason::UserChanged));
-        };
-        pending.done();
-        Ok(ended)
+        credentials: Option<&Credentials>,
+    ) -> Result<Password, Error> {
+        self.rules
+            .check(new, credentials.map(|credentials| &credentials.user.username))
+            .map_err(|violation| Error::InvalidFields(vec![violation.at("new_password")]))
     }
 
-    /// Changes what the user `id` says of itself.
+    /// The hash of `password`, as it is stored.
     ///
     /// # Errors
-    /// [`Error::InvalidFields`] with every violation, [`Error::TokenRevoked`] if there is no such user any more.
-    pub async fn update(&self, id: UserId, change: NewProfile<'_>) -> Result<User, Error> {
-        let mut violations = Vec::new();
-        let email = change.email.map(|email| email.map(Email::parse).transpose());
-        let email = email.map(|email| note(email, "user.email", &mut violations));
-        let name = change.display_name.map(|name| name.map(DisplayName::parse).transpose());
-        let name = name.map(|name| note(name, "user.display_name", &mut violations));
-        if !violations.is_empty() {
-            return Err(Error::InvalidFields(violations));
-        }
-        let change = ProfileChange { email: email.flatten(), display_name: name.flatten() };
-        self.store.update_profile(id, change, self.clock.now()).await?;
-        self.users.forget(id);
-        self.store.user(id).await?.ok_or(Error::TokenRevoked)
-    }
-
-    /// Deletes the user `id`, who proves to know the password. Returns the sessions that ended with it.
-    ///
-    /// # Errors
-    /// [`Error::InvalidCredentials`], [`Error::Overloaded`].
-    pub async fn delete(
-        &self,
-        id: UserId,
-        password: &str,
-        origin: &Origin,
-        deadline: Deadline,
-    ) -> Result<Vec<SessionId>, Error> {
-        let attempt = Attempt { event: Event::UserDeleted, origin };
-        let credentials = self.store.credentials_of(id).await?;
-        let username = credentials.as_ref().map(|credentials| credentials.user.username.clone());
-        let request =
-            HashRequest::new(username.as_ref().map(Username::canonical), origin.network(), deadline);
-        self.judge(attempt, credentials, password, request).await?;
-        let pending = self.audit.begin(attempt.event.done().user(id).origin(origin));
-        let ended = self.store.delete_user(id, self.clock.now()).await?;
-        // None: another call was first, and has told of it.
-        pending.done_if(ended.is_some());
-        self.users.forget(id);
-        Ok(ended.unwrap_or_default())
+    /// [`Error::Overloaded`].
+    pub(super) async fn hash(&self, password: Password, request: HashRequest<'_>) -> Result<String, Error> {
+        self.passwords.hash(password, request).await
     }
 
     /// The user `id`, as it was at most the bound of the cache ago.
@@ -400,7 +340,7 @@ impl Accounts {
 }
 
 /// The value, or a note of the rule that it breaks.
-fn note<T>(
+pub(super) fn note<T>(
     result: Result<T, RuleViolation>,
     field: &'static str,
     violations: &mut Vec<FieldViolation>,

@@ -329,7 +329,7 @@ impl Sessions {
     }
 
     /// Forgets sessions that were ended in the database.
-    pub fn forget(&self, ended: &[SessionId]) {
+    pub(super) fn forget(&self, ended: &[SessionId]) {
         for id in ended {
             self.known.forget(*id);
         }

@@ -10,10 +10,10 @@ use super::{encode, limits::deadline_of, paging, refused, required};
 use crate::{
     auth::Caller,
     identity::{
-        Accounts, Grants, NewAccount, Revocation, Sessions,
-        accounts::NewProfile,
+        Accounts, Grants, NewAccount, OwnAccount, Revocation, Sessions,
         clients::{ClientAuthentication, ClientCredential},
         grants::{Grant, Granted, TokenRequest},
+        own_account::{NewPassword, NewProfile, Reopened},
     },
     model::{CertificateNames, Error, FieldReason, Origin, SessionId, UserId, claims::TOKEN_TYPE},
     peer::{self, PeerAddress},
@@ -32,6 +32,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct IdentityRpc {
     accounts: Arc<Accounts>,
+    own_account: Arc<OwnAccount>,
     sessions: Arc<Sessions>,
     grants: Arc<Grants>,
     revocation: Arc<Revocation>,
@@ -40,11 +41,12 @@ pub(crate) struct IdentityRpc {
 impl IdentityRpc {
     pub(crate) const fn new(
         accounts: Arc<Accounts>,
+        own_account: Arc<OwnAccount>,
         sessions: Arc<Sessions>,
         grants: Arc<Grants>,
         revocation: Arc<Revocation>,
     ) -> Self {
-        Self { accounts, sessions, grants, revocation }
+        Self { accounts, own_account, sessions, grants, revocation }
     }
 }
 
@@ -126,7 +128,7 @@ impl IdentityService for IdentityRpc {
                 }
             }
         }
-        let user = self.accounts.update(id, change).await?;
+        let user = self.own_account.update(id, change).await?;
         Ok(Response::new(UpdateMeResponse { user: Some(encode::user(&user)) }))
     }
 
@@ -135,12 +137,20 @@ impl IdentityService for IdentityRpc {
         request: Request<ChangePasswordRequest>,
     ) -> Result<Response<ChangePasswordResponse>, Status> {
         let (deadline, origin) = (deadline_of(&request), origin_of(&request));
-        let (id, keep) = user_of(&request)?;
+        let caller = Caller::of(&request)?.clone();
         let ChangePasswordRequest { current_password, new_password } = request.into_inner();
         let (current, new) = (Zeroizing::new(current_password), Zeroizing::new(new_password));
-        let ended = self.accounts.change_password(id, &current, &new, keep, &origin, deadline).await?;
-        self.sessions.forget(&ended);
-        Ok(Response::new(ChangePasswordResponse {}))
+        let change = NewPassword { current: &current, new: &new };
+        let user = caller.must_be_user()?;
+        let changed = self.own_account.change_password(caller.claims(), user, change, &origin, deadline);
+        let Reopened { access, refresh_token } = changed.await?;
+        Ok(Response::new(ChangePasswordResponse {
+            access_token: Some(access.access_token),
+            token_type: Some(TOKEN_TYPE.to_owned()),
+            expires_in: Some(access.expires_in),
+            scope: Some(access.scope),
+            refresh_token: Some(refresh_token.text()),
+        }))
     }
 
     async fn delete_me(
@@ -150,8 +160,7 @@ impl IdentityService for IdentityRpc {
         let (deadline, origin) = (deadline_of(&request), origin_of(&request));
         let (id, _) = user_of(&request)?;
         let password = Zeroizing::new(request.into_inner().password);
-        let ended = self.accounts.delete(id, &password, &origin, deadline).await?;
-        self.sessions.forget(&ended);
+        self.own_account.delete(id, &password, &origin, deadline).await?;
         Ok(Response::new(DeleteMeResponse {}))
     }
 

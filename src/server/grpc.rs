@@ -77,6 +77,7 @@ pub(super) fn services(
     let max_message_bytes = config.limits.max_message_bytes;
     let identity = IdentityRpc::new(
         Arc::clone(&parts.accounts),
+        Arc::clone(&parts.own_account),
         Arc::clone(&parts.sessions),
         Arc::clone(&parts.grants),
         Arc::clone(&parts.revocation),

@@ -10,7 +10,7 @@ use crate::{
     config::Config,
     identity::{
         Accounts, ChangeFeed, Clients, ClockCheck, GoodStanding, Grants, Introspection, KeyRotation, Keyring,
-        Passwords, Readiness, Revocation, Sessions, Tokens, passwords::Argon2Params,
+        OwnAccount, Passwords, Readiness, Revocation, Sessions, Tokens, passwords::Argon2Params,
     },
     metrics::Metrics,
     model::{Clock, Error, Tally, Timestamp},
@@ -21,6 +21,7 @@ use crate::{
 /// What a request may meet.
 pub(super) struct Parts {
     pub(super) accounts: Arc<Accounts>,
+    pub(super) own_account: Arc<OwnAccount>,
     pub(super) sessions: Arc<Sessions>,
     pub(super) clients: Arc<Clients>,
     pub(super) grants: Arc<Grants>,
@@ -73,28 +74,23 @@ impl Parts {
         let changes = ChangeFeed::open(store.clone(), Arc::clone(&clocks)).await?;
         let followed = || changes.followed();
         let keyring = Arc::new(Keyring::open(rotation, followed()).await?);
-        let accounts = Arc::new(Accounts::new(
-            store.clone(),
-            passwords,
-            config.accounts(),
-            clock.clone(),
-            followed(),
-            audit.clone(),
-        ));
-        let sessions = Arc::new(Sessions::new(
-            store.clone(),
-            config.sessions(),
-            clock.clone(),
-            followed(),
-            audit.clone(),
-        ));
+        let (accounts, sessions) = people(&store, passwords, config, &clock, &changes, &audit);
         let clients =
             Arc::new(Clients::new(store.clone(), config.clients(), clock.clone(), followed(), audit.clone()));
+        let tokens = Arc::new(Tokens::new(Arc::clone(&keyring), clock.clone(), config.tokens.issuing()));
+        let own_account = Arc::new(OwnAccount::new(
+            store.clone(),
+            Arc::clone(&accounts),
+            Arc::clone(&sessions),
+            Arc::clone(&tokens),
+            clock.clone(),
+            audit.clone(),
+        ));
         let grants = Arc::new(Grants::new(
             Arc::clone(&accounts),
             Arc::clone(&sessions),
             Arc::clone(&clients),
-            Arc::new(Tokens::new(Arc::clone(&keyring), clock.clone(), config.tokens.issuing())),
+            tokens,
             metrics.grants.clone(),
             clock.clone(),
         ));
@@ -118,6 +114,7 @@ impl Parts {
         let pools = Pools::new(config, &bounds, &clock, &authenticator, &metrics);
         Ok(Self {
             accounts,
+            own_account,
             sessions,
             clients,
             grants,
@@ -136,6 +133,22 @@ impl Parts {
             clocks,
         })
     }
+}
+
+/// The accounts and their sessions.
+fn people(
+    store: &Store,
+    passwords: Passwords,
+    config: &Config,
+    clock: &Clock,
+    changes: &ChangeFeed,
+    audit: &Audit,
+) -> (Arc<Accounts>, Arc<Sessions>) {
+    let (accounts, followed) = (config.accounts(), changes.followed());
+    let accounts = Accounts::new(store.clone(), passwords, accounts, clock.clone(), followed, audit.clone());
+    let (sessions, followed) = (config.sessions(), changes.followed());
+    let sessions = Sessions::new(store.clone(), sessions, clock.clone(), followed, audit.clone());
+    (Arc::new(accounts), Arc::new(sessions))
 }
 
 impl Pools {

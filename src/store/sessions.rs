@@ -45,6 +45,19 @@ pub struct StoredSession {
     pub refresh: RefreshState,
 }
 
+/// A session that is opened in the place of another one of the same user.
+#[derive(Clone, Debug)]
+pub struct Replacement {
+    /// The session that ends.
+    pub old: SessionId,
+    /// The id of the new one.
+    pub new: SessionId,
+    /// What the new one keeps of its refresh tokens.
+    pub refresh: RefreshState,
+    /// From where it was asked for.
+    pub origin: Origin,
+}
+
 impl Store {
     /// Adds a session, if the user is active and still has `password_hash`. Returns the sessions of the user that it ended, so that
     /// there are not more than `at_most`; none at all if the user is another by now.
@@ -58,20 +71,7 @@ impl Store {
         password_hash: &str,
         at_most: u64,
     ) -> Result<Option<Vec<SessionId>>, Error> {
-        let row = ActiveModel {
-            id: Set(session.id.0),
-            user_id: Set(session.user_id.0),
-            client_id: Set(session.client_id.clone()),
-            scope: Set(session.scope.as_str().to_owned()),
-            audience: Set(session.audience.as_ref().map(|audience| audience.as_str().to_owned())),
-            user_agent: Set(session.origin.user_agent.clone()),
-            address: Set(session.origin.user_address().map(str::to_owned)),
-            create_time: Set(session.create_time.as_micros()),
-            last_use_time: Set(session.last_use_time.as_micros()),
-            refresh_newest: Set(refresh.newest.to_vec()),
-            refresh_before_newest: Set(refresh.before_newest.map(Vec::from)),
-            refresh_salt: Set(refresh.salt.to_vec()),
-        };
+        let row = row(session, refresh);
         self.write(|| async {
             let db = self.begin().await?;
             if !users::log_in(&db, session.user_id, password_hash, session.create_time).await? {
@@ -302,6 +302,46 @@ async fn make_room(
     let mut ids: Vec<Uuid> = unused.limit(beyond.len() as u64).into_tuple().all(db).await?;
     ids.sort_unstable();
     end(db, ids, now).await
+}
+
+/// The row of `session`.
+fn row(session: &Session, refresh: &RefreshState) -> ActiveModel {
+    ActiveModel {
+        id: Set(session.id.0),
+        user_id: Set(session.user_id.0),
+        client_id: Set(session.client_id.clone()),
+        scope: Set(session.scope.as_str().to_owned()),
+        audience: Set(session.audience.as_ref().map(|audience| audience.as_str().to_owned())),
+        user_agent: Set(session.origin.user_agent.clone()),
+        address: Set(session.origin.user_address().map(str::to_owned)),
+        create_time: Set(session.create_time.as_micros()),
+        last_use_time: Set(session.last_use_time.as_micros()),
+        refresh_newest: Set(refresh.newest.to_vec()),
+        refresh_before_newest: Set(refresh.before_newest.map(Vec::from)),
+        refresh_salt: Set(refresh.salt.to_vec()),
+    }
+}
+
+/// Ends every session of `user`, and opens one in the place of `replacement.old`, with the same client, scope and audience, within a
+/// transaction. None, and nothing is done, if the old one has ended.
+pub(super) async fn replace_of_user(
+    db: &impl ConnectionTrait,
+    user: UserId,
+    replacement: &Replacement,
+    now: Timestamp,
+) -> Result<Option<(Session, Vec<SessionId>)>, DbErr> {
+    let old = Entity::find_by_id(replacement.old.0).filter(Column::UserId.eq(user.0));
+    let Some(old) = old.one(db).await? else { return Ok(None) };
+    let session = Session {
+        id: replacement.new,
+        origin: replacement.origin.clone(),
+        create_time: now,
+        last_use_time: now,
+        ..Session::from(old)
+    };
+    let ended = delete_of_user(db, user, None, now).await?;
+    Entity::insert(row(&session, &replacement.refresh)).exec_without_returning(db).await?;
+    Ok(Some((session, ended)))
 }
 
 /// Ends every session of `user` but `keep`, within a transaction.

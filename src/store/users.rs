@@ -10,10 +10,11 @@ use super::{
     attempts::commit,
     changes,
     entity::users::{ActiveModel, Column, Entity, Model},
-    failure, sessions,
+    failure,
+    sessions::{self, Replacement},
 };
 use crate::model::{
-    Error, SessionId, Timestamp, User, UserId, Username,
+    Error, Session, SessionId, Timestamp, User, UserId, Username,
     profile::{DisplayName, Email},
 };
 
@@ -42,6 +43,22 @@ pub struct Credentials {
     pub user: User,
     /// The password's hash: a PHC string, or the form of the system that the user came from.
     pub password_hash: String,
+}
+
+/// What came of changing a password.
+#[derive(Debug)]
+pub enum PasswordChange {
+    /// It is changed.
+    Done {
+        /// The session that was opened.
+        session: Box<Session>,
+        /// Every session that ended with it.
+        ended: Vec<SessionId>,
+    },
+    /// It was another one already.
+    OtherPassword,
+    /// The session that was to be replaced has ended.
+    SessionEnded,
 }
 
 impl Store {
@@ -178,8 +195,8 @@ impl Store {
         .await
     }
 
-    /// Sets the password hash of the user `id`, if it still is `old`, and ends the user's other sessions, or neither.
-    /// Returns the sessions that it ended; none if the hash was another.
+    /// Sets the password hash of the user `id`, if it still is `old`, ends every session of the user, and opens one in the place of
+    /// that of the call; all of it or nothing.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
@@ -188,9 +205,9 @@ impl Store {
         id: UserId,
         old: &str,
         new: String,
-        keep: SessionId,
+        replacement: &Replacement,
         now: Timestamp,
-    ) -> Result<Option<Vec<SessionId>>, Error> {
+    ) -> Result<PasswordChange, Error> {
         let update = Entity::update_many()
             .col_expr(Column::PasswordHash, Expr::value(new))
             .col_expr(Column::UpdateTime, Expr::value(now.as_micros()))
@@ -200,10 +217,14 @@ impl Store {
             let db = self.begin().await?;
             // From here on nobody opens a session with the old password: who did is seen below, who will finds another hash.
             if update.clone().exec(&db).await?.rows_affected == 0 {
-                return Ok(None);
+                return Ok(PasswordChange::OtherPassword);
             }
-            let ended = sessions::delete_of_user(&db, id, Some(keep), now).await?;
-            commit(db, Some(ended)).await
+            match sessions::replace_of_user(&db, id, replacement, now).await? {
+                Some((session, ended)) => {
+                    commit(db, PasswordChange::Done { session: Box::new(session), ended }).await
+                }
+                None => Ok(PasswordChange::SessionEnded),
+            }
         })
         .await
     }

@@ -101,16 +101,17 @@ async fn each_event_is_told_once_with_whom_and_from_where() {
     client.0.revoke_token(revoke).await.unwrap();
     let all = RevokeAllSessionsRequest { keep_current: true };
     client.0.revoke_all_sessions(with_token(all, &second)).await.unwrap();
-    for current in [WRONG, PASSWORD] {
-        let change = ChangePasswordRequest {
-            current_password: current.to_owned(),
-            new_password: "another one".to_owned(),
-        };
-        let _ = client.0.change_password(with_token(change, &second)).await;
-    }
+    let change = |current: &str| ChangePasswordRequest {
+        current_password: current.to_owned(),
+        new_password: "another one".to_owned(),
+    };
+    let refused = client.0.change_password(with_token(change(WRONG), &second)).await;
+    assert_refused(refused, Code::Unauthenticated, "INVALID_CREDENTIALS");
+    let changed = client.0.change_password(with_token(change(PASSWORD), &second)).await.unwrap();
+    let fourth = changed.into_inner().access_token.unwrap();
     for password in [WRONG, "another one"] {
         let delete = DeleteMeRequest { password: password.to_owned() };
-        let _ = client.0.delete_me(with_token(delete, &second)).await;
+        let _ = client.0.delete_me(with_token(delete, &fourth)).await;
     }
 
     let lines = audited.wait(13).await;
@@ -144,6 +145,7 @@ async fn each_event_is_told_once_with_whom_and_from_where() {
     assert_eq!(lines[5]["session_id"], session_of(&first.access_token));
     assert_eq!(lines[7]["session_id"], session_of(&third.access_token));
     assert_eq!(lines[8]["session_id"], session_of(&second), "the one that was kept");
+    assert_eq!(lines[10]["session_id"], session_of(&fourth), "the one that was opened");
 }
 
 #[tokio::test]

@@ -1,11 +1,17 @@
 //! Owns what users may do to their own accounts: change it, change its password, delete it.
 
 use prost_types::FieldMask;
-use signet::proto::identity::v1::{ChangePasswordRequest, DeleteMeRequest, UpdateMeRequest, User};
+use signet::proto::identity::v1::{
+    ChangePasswordRequest, ChangePasswordResponse, DeleteMeRequest, IssueTokenRequest, RefreshTokenGrant,
+    UpdateMeRequest, User, issue_token_request::Grant,
+};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::harness::{Client, PASSWORD, TestServer, assert_refused, with_token};
+use crate::{
+    clients::{Service, Wanted, alice, request},
+    harness::{Client, PASSWORD, START, TestServer, assert_refused, with_token},
+};
 
 const NEW_PASSWORD: &str = "another good one";
 
@@ -25,10 +31,15 @@ pub(crate) async fn rename(client: &mut Client, token: &str, name: &str) -> Resu
     update(client, token, profile(None, Some(name)), &["display_name"]).await
 }
 
-async fn change_password(client: &mut Client, token: &str, current: &str, new: &str) -> Result<(), Status> {
+async fn change_password(
+    client: &mut Client,
+    token: &str,
+    current: &str,
+    new: &str,
+) -> Result<ChangePasswordResponse, Status> {
     let request =
         ChangePasswordRequest { current_password: current.to_owned(), new_password: new.to_owned() };
-    client.0.change_password(with_token(request, token)).await.map(drop)
+    Ok(client.0.change_password(with_token(request, token)).await?.into_inner())
 }
 
 async fn delete(client: &mut Client, token: &str, password: &str) -> Result<(), Status> {
@@ -91,11 +102,70 @@ async fn a_new_password_needs_the_old_one_and_logs_everybody_else_out() {
     }
     client.get_me(&elsewhere).await.unwrap();
 
-    change_password(&mut client, &here, PASSWORD, NEW_PASSWORD).await.unwrap();
-    client.get_me(&here).await.unwrap();
-    assert_refused(client.get_me(&elsewhere).await, Code::Unauthenticated, "TOKEN_REVOKED");
+    let changed = change_password(&mut client, &here, PASSWORD, NEW_PASSWORD).await.unwrap();
+    client.get_me(&changed.access_token.unwrap()).await.unwrap();
+    for old in [&here, &elsewhere] {
+        assert_refused(client.get_me(old).await, Code::Unauthenticated, "TOKEN_REVOKED");
+    }
     assert_refused(client.log_in("alice", PASSWORD).await, Code::Unauthenticated, "INVALID_CREDENTIALS");
     client.log_in("alice", NEW_PASSWORD).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_new_password_leaves_nothing_to_whoever_copied_tokens_and_gives_the_caller_new_ones() {
+    let server = TestServer::start(&[]).await;
+    let mut client = server.client().await;
+    client.sign_up("alice", PASSWORD).await.unwrap();
+    let login = client.log_in("alice", PASSWORD).await.unwrap();
+    let first = login.refresh_token.unwrap();
+    let second = client.refresh(&first).await.unwrap();
+    let third = client.refresh(second.refresh_token.as_ref().unwrap()).await.unwrap();
+
+    server.clock.advance(std::time::Duration::from_secs(5));
+    let changed = change_password(&mut client, &third.access_token, PASSWORD, NEW_PASSWORD).await.unwrap();
+    let (access, refresh) = (changed.access_token.unwrap(), changed.refresh_token.unwrap());
+    assert_eq!((changed.token_type.as_deref(), changed.expires_in), (Some("Bearer"), Some(900)));
+    assert_eq!(changed.scope.as_deref(), Some("profile"));
+    // Neither the newest token of the old session nor an old one of its chain ends what was opened.
+    for old in [&first, second.refresh_token.as_ref().unwrap(), third.refresh_token.as_ref().unwrap()] {
+        assert_refused(client.refresh(old).await, Code::Unauthenticated, "REFRESH_TOKEN_INVALID");
+    }
+    assert_refused(client.get_me(&third.access_token).await, Code::Unauthenticated, "TOKEN_REVOKED");
+    client.get_me(&access).await.unwrap();
+    let sessions = client.sessions(&access).await;
+    assert_eq!((sessions.len(), sessions[0].is_current), (1, true));
+    assert_eq!(sessions[0].create_time.unwrap().seconds - START.as_secs(), 5);
+    let next = client.refresh(&refresh).await.unwrap();
+    client.get_me(&next.access_token).await.unwrap();
+
+    // The session that a call is made with has to go on until then.
+    assert_refused(
+        change_password(&mut client, &third.access_token, NEW_PASSWORD, PASSWORD).await,
+        Code::Unauthenticated,
+        "TOKEN_REVOKED",
+    );
+}
+
+#[tokio::test]
+async fn a_new_password_gives_no_more_than_the_token_of_the_call_allows() {
+    let service = Service::start().await;
+    let registered = service.register("shop", Wanted::confidential("profile orders")).await;
+    let refresh = |token: String, scope: &str| {
+        let grant = Grant::RefreshToken(RefreshTokenGrant { refresh_token: token });
+        let request = request(grant, Some(registered.by_secret()));
+        service.issue(IssueTokenRequest { scope: scope.to_owned(), ..request })
+    };
+    let login = service.issue(request(alice(), Some(registered.by_secret()))).await.unwrap();
+    assert_eq!(login.scope, "profile orders");
+    let narrow = refresh(login.refresh_token.unwrap(), "profile").await.unwrap();
+
+    let mut client = service.client.clone();
+    let changed = change_password(&mut client, &narrow.access_token, PASSWORD, NEW_PASSWORD).await.unwrap();
+    assert_eq!(changed.scope.as_deref(), Some("profile"));
+    // What the session allows is had by its client, which proves who it is.
+    let token = changed.refresh_token.unwrap();
+    assert_refused(client.refresh(&token).await, Code::Unauthenticated, "REFRESH_TOKEN_INVALID");
+    assert_eq!(refresh(token, "").await.unwrap().scope, "profile orders");
 }
 
 #[tokio::test]

@@ -1,0 +1,167 @@
+//! Owns what users do to their own accounts: change it, change its password, delete it.
+
+use std::sync::Arc;
+
+use super::{
+    Accounts, HashRequest, IssuedToken, RefreshToken, Sessions, Tokens,
+    accounts::{Attempt, note},
+};
+use crate::{
+    audit::{Audit, Event, Reason},
+    model::{
+        Claims, Clock, Deadline, Error, NameSet, Origin, SessionId, Subject, User, UserId, Username,
+        id::uuid_v7,
+        profile::{DisplayName, Email},
+    },
+    store::{PasswordChange, ProfileChange, Replacement, Store},
+};
+
+/// The accounts in the hands of their users.
+#[derive(Debug)]
+pub struct OwnAccount {
+    store: Store,
+    accounts: Arc<Accounts>,
+    sessions: Arc<Sessions>,
+    tokens: Arc<Tokens>,
+    clock: Clock,
+    audit: Audit,
+}
+
+/// What a user changes of what it says of itself, as it came: for each field, nothing, a new value, or none from now on.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NewProfile<'a> {
+    /// The e-mail address.
+    pub email: Option<Option<&'a str>>,
+    /// The name to show.
+    pub display_name: Option<Option<&'a str>>,
+}
+
+/// The passwords of a change, as they came.
+#[derive(Clone, Copy, Debug)]
+pub struct NewPassword<'a> {
+    /// The one that the user has.
+    pub current: &'a str,
+    /// The one that takes its place.
+    pub new: &'a str,
+}
+
+/// The tokens of a session that was opened in the place of another one.
+#[derive(Debug)]
+pub struct Reopened {
+    /// The access token.
+    pub access: IssuedToken,
+    /// What to exchange for the next one.
+    pub refresh_token: RefreshToken,
+}
+
+impl OwnAccount {
+    /// The users in `store`, as `accounts` judges them; `tokens` signs.
+    #[must_use]
+    pub const fn new(
+        store: Store,
+        accounts: Arc<Accounts>,
+        sessions: Arc<Sessions>,
+        tokens: Arc<Tokens>,
+        clock: Clock,
+        audit: Audit,
+    ) -> Self {
+        Self { store, accounts, sessions, tokens, clock, audit }
+    }
+
+    /// Changes what the user `id` says of itself.
+    ///
+    /// # Errors
+    /// [`Error::InvalidFields`] with every violation, [`Error::TokenRevoked`] if there is no such user any more.
+    pub async fn update(&self, id: UserId, change: NewProfile<'_>) -> Result<User, Error> {
+        let mut violations = Vec::new();
+        let email = change.email.map(|email| email.map(Email::parse).transpose());
+        let email = email.map(|email| note(email, "user.email", &mut violations));
+        let name = change.display_name.map(|name| name.map(DisplayName::parse).transpose());
+        let name = name.map(|name| note(name, "user.display_name", &mut violations));
+        if !violations.is_empty() {
+            return Err(Error::InvalidFields(violations));
+        }
+        let change = ProfileChange { email: email.flatten(), display_name: name.flatten() };
+        self.store.update_profile(id, change, self.clock.now()).await?;
+        self.accounts.forget(id);
+        self.store.user(id).await?.ok_or(Error::TokenRevoked)
+    }
+
+    /// Replaces the password of the user of `claims`, who proves to know the current one, and ends every session of the user. One is
+    /// opened in the place of that of `claims`, so that who copied its tokens has nothing that goes on.
+    ///
+    /// # Errors
+    /// [`Error::InvalidFields`], [`Error::InvalidCredentials`], [`Error::Overloaded`]; [`Error::TokenRevoked`] if the session has ended
+    /// meanwhile.
+    pub async fn change_password(
+        &self,
+        claims: &Claims,
+        (id, session): (UserId, SessionId),
+        NewPassword { current, new }: NewPassword<'_>,
+        origin: &Origin,
+        deadline: Deadline,
+    ) -> Result<Reopened, Error> {
+        let attempt = Attempt { event: Event::PasswordChanged, origin };
+        let credentials = self.store.credentials_of(id).await?;
+        let new = self.accounts.check_new_password(new, credentials.as_ref())?;
+        let username = credentials.as_ref().map(|credentials| credentials.user.username.clone());
+        let request =
+            HashRequest::new(username.as_ref().map(Username::canonical), origin.network(), deadline);
+        let old = self.accounts.judge(attempt, credentials, current, request).await?.password_hash;
+        let new = self.accounts.hash(new, request).await?;
+        let now = self.clock.now();
+        let opened = SessionId(uuid_v7(now, &mut rand::rng()));
+        let (refresh_token, refresh) = RefreshToken::first(opened, &mut rand::rng());
+        let replacement = Replacement { old: session, new: opened, refresh, origin: origin.clone() };
+        let pending = self.audit.begin(attempt.event.done().user(id).session(opened).origin(origin));
+        let changed = self.store.change_password(id, &old, new, &replacement, now).await?;
+        self.accounts.forget(id);
+        let (session, ended) = match changed {
+            PasswordChange::Done { session, ended } => (session, ended),
+            PasswordChange::OtherPassword => {
+                pending.dismiss();
+                // Somebody else changed it while this was hashed, so `current` is current no more.
+                return Err(self.accounts.refuse(attempt, Some(id), Reason::UserChanged));
+            }
+            PasswordChange::SessionEnded => {
+                pending.dismiss();
+                return Err(Error::TokenRevoked);
+            }
+        };
+        pending.done();
+        self.sessions.forget(&ended);
+        // Whoever called with less than the session allows gets no more than that.
+        let scope = NameSet::from_stored(claims.scope.clone());
+        let audience = claims.aud.names().iter().map(String::as_str);
+        let audience = NameSet::of(audience).map_err(Error::internal)?;
+        let access =
+            self.tokens.issue(Subject::User(id, session.id), &session.client_id, &scope, &audience)?;
+        Ok(Reopened { access, refresh_token })
+    }
+
+    /// Deletes the user `id`, who proves to know the password, and its sessions.
+    ///
+    /// # Errors
+    /// [`Error::InvalidCredentials`], [`Error::Overloaded`].
+    pub async fn delete(
+        &self,
+        id: UserId,
+        password: &str,
+        origin: &Origin,
+        deadline: Deadline,
+    ) -> Result<(), Error> {
+        let attempt = Attempt { event: Event::UserDeleted, origin };
+        let credentials = self.store.credentials_of(id).await?;
+        let username = credentials.as_ref().map(|credentials| credentials.user.username.clone());
+        let request =
+            HashRequest::new(username.as_ref().map(Username::canonical), origin.network(), deadline);
+        self.accounts.judge(attempt, credentials, password, request).await?;
+        let pending = self.audit.begin(attempt.event.done().user(id).origin(origin));
+        let ended = self.store.delete_user(id, self.clock.now()).await?;
+        // None: another call was first, and has told of it.
+        pending.done_if(ended.is_some());
+        self.accounts.forget(id);
+        self.sessions.forget(&ended.unwrap_or_default());
+        Ok(())
+    }
+}

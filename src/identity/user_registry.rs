@@ -21,7 +21,7 @@ impl UserRegistry {
         Self { store, clock, audit }
     }
 
-    /// Enables or disables the user `id`; none if there is no such user.
+    /// Enables the user `id`, or disables it and ends its sessions; none if there is no such user.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.

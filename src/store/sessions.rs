@@ -165,7 +165,7 @@ impl Store {
     ) -> Result<Vec<SessionId>, Error> {
         self.write(|| async {
             let db = self.begin().await?;
-            let ended = delete_of_user(&db, user, keep, now).await?;
+            let ended = delete_of_users(&db, &[user], keep, now).await?;
             commit(db, ended).await
         })
         .await
@@ -339,19 +339,20 @@ pub(super) async fn replace_of_user(
         last_use_time: now,
         ..Session::from(old)
     };
-    let ended = delete_of_user(db, user, None, now).await?;
+    let ended = delete_of_users(db, &[user], None, now).await?;
     Entity::insert(row(&session, &replacement.refresh)).exec_without_returning(db).await?;
     Ok(Some((session, ended)))
 }
 
-/// Ends every session of `user` but `keep`, within a transaction.
-pub(super) async fn delete_of_user(
+/// Ends every session of `users` but `keep`, within a transaction.
+pub(super) async fn delete_of_users(
     db: &impl ConnectionTrait,
-    user: UserId,
+    users: &[UserId],
     keep: Option<SessionId>,
     now: Timestamp,
 ) -> Result<Vec<SessionId>, DbErr> {
-    let mut query = Entity::find().select_only().column(Column::Id).filter(Column::UserId.eq(user.0));
+    let of_users = Column::UserId.is_in(users.iter().map(|user| user.0));
+    let mut query = Entity::find().select_only().column(Column::Id).filter(of_users);
     if let Some(keep) = keep {
         query = query.filter(Column::Id.ne(keep.0));
     }

@@ -135,7 +135,7 @@ impl Store {
         self.ask(|| Entity::find().count(&self.db)).await
     }
 
-    /// Enables or disables the user `id`; false if there is none.
+    /// Enables the user `id`, or disables it and ends its sessions; false if there is none.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
@@ -148,6 +148,10 @@ impl Store {
                 .filter(Column::Id.eq(id.0))
                 .exec(&db)
                 .await?;
+            if !active {
+                // From here on nobody opens a session: the update waited for who was doing so.
+                sessions::delete_of_users(&db, &[id], None, now).await?;
+            }
             changes::tell(&db, &[id.0], now).await?;
             commit(db, done.rows_affected > 0).await
         })
@@ -238,7 +242,7 @@ impl Store {
             let db = self.begin().await?;
             // The user goes first: from here on nobody opens a session for it.
             let done = Entity::delete_by_id(id.0).exec(&db).await?;
-            let ended = sessions::delete_of_user(&db, id, None, now).await?;
+            let ended = sessions::delete_of_users(&db, &[id], None, now).await?;
             changes::tell(&db, &[id.0], now).await?;
             commit(db, (done.rows_affected > 0).then_some(ended)).await
         })

@@ -7,7 +7,7 @@ use super::{
     attempts::commit,
     changes,
     entity::users::{Column, Entity, Model},
-    failure,
+    failure, sessions,
     users::{Credentials, row},
 };
 use crate::model::{Error, Timestamp, User, UserId, Username};
@@ -27,6 +27,14 @@ pub struct StoredUser {
 /// to keep 64 MiB of pages in memory, not 2, and to carry the log over to the file each 64 MiB, not each 4. Otherwise the same
 /// pages are written again and again.
 const SQLITE_BULK: [&str; 2] = ["PRAGMA cache_size = -65536", "PRAGMA wal_autocheckpoint = 16384"];
+
+impl StoredUser {
+    /// Whether the sessions end when the user becomes `next`: its password is another one, or it is disabled.
+    #[must_use]
+    pub fn loses_sessions_to(&self, next: &Self) -> bool {
+        self.password_hash != next.password_hash || (self.user.is_active && !next.user.is_active)
+    }
+}
 
 impl Store {
     /// Prepares for many users at once, for as long as this is open.
@@ -97,8 +105,8 @@ impl Store {
         .await
     }
 
-    /// Replaces each user by the one beside it, who has the same id and name, and tells the other processes; all or none: false
-    /// if one was changed meanwhile.
+    /// Replaces each user by the one beside it, who has the same id and name, ends the sessions of those who lose them, and tells the
+    /// other processes; all or none: false if one was changed meanwhile.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
@@ -108,6 +116,8 @@ impl Store {
         now: Timestamp,
     ) -> Result<bool, Error> {
         let ids: Vec<_> = users.iter().map(|(old, _)| old.user.id.0).collect();
+        let losers = users.iter().filter(|(old, new)| old.loses_sessions_to(new));
+        let losers: Vec<_> = losers.map(|(old, _)| old.user.id).collect();
         self.write(|| async {
             let db = self.begin().await?;
             for (old, new) in users {
@@ -121,6 +131,9 @@ impl Store {
                 if done.rows_affected == 0 {
                     return Ok(false);
                 }
+            }
+            if !losers.is_empty() {
+                sessions::delete_of_users(&db, &losers, None, now).await?;
             }
             changes::tell(&db, &ids, now).await?;
             commit(db, true).await

@@ -14,6 +14,9 @@ const ATTEMPTS: usize = 10;
 /// How many users are replaced in one transaction: each is a statement of its own.
 const REPLACED_TOGETHER: usize = 50;
 
+/// How many of those whose sessions end with it: each may have a thousand.
+const LOGGED_OUT_TOGETHER: usize = 10;
+
 /// What becomes of a row whose user is there with another password hash, or under another id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnConflict {
@@ -172,7 +175,10 @@ impl Import {
             }
         }
         self.add(&new, outcomes).await?;
-        for changes in replaced.chunks(REPLACED_TOGETHER) {
+        let (losers, others): (Vec<_>, Vec<_>) =
+            replaced.into_iter().partition(|(_, (old, new))| old.loses_sessions_to(new));
+        let losers = losers.chunks(LOGGED_OUT_TOGETHER);
+        for changes in losers.chain(others.chunks(REPLACED_TOGETHER)) {
             let pairs: Vec<_> = changes.iter().map(|(_, pair)| pair.clone()).collect();
             if self.settings.dry_run || self.store.replace_users(&pairs, self.clock.now()).await? {
                 for (index, (old, _)) in changes {

@@ -87,6 +87,7 @@ async fn a_user_that_another_process_disables_or_deletes_is_refused_within_the_b
     assert_refused(client.log_in("alice", PASSWORD).await, Code::Unauthenticated, "INVALID_CREDENTIALS");
 
     store.set_active(id(&alice), true, server.clock.now()).await.unwrap();
+    let token = client.log_in("alice", PASSWORD).await.unwrap().access_token;
     server.clock.advance(Duration::from_secs(1));
     assert!(client.get_me(&token).await.unwrap().is_active);
 

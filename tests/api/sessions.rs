@@ -419,13 +419,28 @@ async fn a_refresh_after_a_while_is_refused_to_a_disabled_user_and_of_an_ended_s
         assert_refused(client.refresh(&refresh).await, Code::Unauthenticated, "REFRESH_TOKEN_INVALID");
         store.set_active(user, true, server.clock.now()).await.unwrap();
         server.clock.advance(Duration::from_secs(1));
-        // The refusal may have used it up; that is no harm.
-        let (_, refresh) = tokens(&client.refresh(&refresh).await.unwrap());
+        let (_, refresh) = client.pair("alice").await;
 
         server.clock.advance(Duration::from_mins(15));
         store.delete_sessions(user, None, server.clock.now()).await.unwrap();
         assert_refused(client.refresh(&refresh).await, Code::Unauthenticated, "REFRESH_TOKEN_INVALID");
     }
+}
+
+#[tokio::test]
+async fn a_user_who_is_disabled_and_enabled_again_has_to_log_in_again() {
+    let (server, mut client) = server_with_alice(&["--standing-cache-max-age=0s"]).await;
+    let id = client.sign_up("bob", PASSWORD).await.unwrap().id;
+    let (access, refresh) = client.pair("bob").await;
+    let (of_alice, _) = client.pair("alice").await;
+    let store = server.store().await;
+    for active in [false, true] {
+        assert!(store.set_active(UserId(id.parse().unwrap()), active, server.clock.now()).await.unwrap());
+        assert_refused(client.get_me(&access).await, Code::Unauthenticated, "TOKEN_REVOKED");
+        assert_refused(client.refresh(&refresh).await, Code::Unauthenticated, "REFRESH_TOKEN_INVALID");
+    }
+    client.pair("bob").await;
+    client.get_me(&of_alice).await.unwrap();
 }
 
 #[tokio::test]

@@ -236,8 +236,8 @@ async fn conflicts_are_skipped_refused_or_settled_by_the_row() {
     let service = place.serve(&[]).await;
     let client = service.client().await;
     place.create_user("alice").await;
-    let session = client.log_in("alice", crate::client::PASSWORD).await.unwrap();
-    client.get_me(&session).await.unwrap();
+    let old = client.open_session("alice", crate::client::PASSWORD).await.unwrap();
+    client.get_me(&old.access_token).await.unwrap();
     let before = place.export().await;
 
     let row = json!({ "username": "alice", "password_hash": BCRYPT, "display_name": "Alice A." });
@@ -253,17 +253,30 @@ async fn conflicts_are_skipped_refused_or_settled_by_the_row() {
     let updated = place.import(&[row], &["--on-conflict=update"]).await.succeeded();
     assert_eq!(counts(&updated), [0, 1, 0, 0, 0]);
     assert_eq!(reason(&client.log_in("alice", crate::client::PASSWORD).await), "INVALID_CREDENTIALS");
-    client.log_in("alice", PASSWORD).await.unwrap();
-    client.get_me(&session).await.expect("sessions go on");
-    eventually(async || client.get_me(&session).await.unwrap().display_name.as_deref() == Some("Alice A."))
+    // Whoever knows the old password has nothing that goes on.
+    eventually(async || reason(&client.get_me(&old.access_token).await) == "TOKEN_REVOKED").await;
+    assert_eq!(reason(&client.refresh(&old.refresh_token.unwrap()).await), "REFRESH_TOKEN_INVALID");
+
+    let session = client.log_in("alice", PASSWORD).await.unwrap();
+    let exported: Value = serde_json::from_str(place.export().await.trim()).unwrap();
+    let row = json!({
+        "username": "alice", "password_hash": exported["password_hash"], "display_name": "Alice B.",
+    });
+    let updated = place.import(&[row], &["--on-conflict=update"]).await.succeeded();
+    assert_eq!(counts(&updated), [0, 1, 0, 0, 0]);
+    client.get_me(&session).await.expect("with the same password, sessions go on");
+    eventually(async || client.get_me(&session).await.unwrap().display_name.as_deref() == Some("Alice B."))
         .await;
 
     let disabled = json!({ "username": "alice", "password_hash": BCRYPT, "is_active": false });
     let updated = place.import(&[disabled], &["--on-conflict=update"]).await.succeeded();
     assert_eq!(counts(&updated), [0, 1, 0, 0, 0]);
     eventually(async || reason(&client.get_me(&session).await) == "TOKEN_REVOKED").await;
+    place.run(&["users", "enable", "alice"]).await.succeeded();
+    client.log_in("alice", PASSWORD).await.unwrap();
+    assert_eq!(reason(&client.get_me(&session).await), "TOKEN_REVOKED", "it has ended for good");
     assert!(
-        place.export().await.contains("\"display_name\":\"Alice A.\""),
+        place.export().await.contains("\"display_name\":\"Alice B.\""),
         "what the row does not say stays"
     );
 }

@@ -43,7 +43,7 @@ enum Conflict {
     Skip,
     /// The user stays as it is, and the row is refused.
     Fail,
-    /// The user takes over the row's password hash, and what else it says; sessions go on.
+    /// The user takes over the row's password hash, and what else it says. Another hash, or being disabled, ends the user's sessions.
     Update,
 }
 

@@ -65,7 +65,7 @@ pub(super) enum Existing {
     },
     /// Show a user.
     Show(Who),
-    /// Disable a user: no tokens from now on, and those issued are refused.
+    /// Disable a user: no tokens from now on, and all sessions end.
     Disable(Who),
     /// Enable a user again.
     Enable(Who),

@@ -102,7 +102,23 @@ impl<K: Keys> Verifier<K> {
         self.genuine(token, None).await
     }
 
+    /// What `token` says, if it is genuine, even if it has expired: for ending what it stands for, never for letting its bearer in.
+    ///
+    /// # Errors
+    /// [`Error::TokenInvalid`], also if the key that signed it is no longer in force; [`Error::Unavailable`] if it cannot be told which
+    /// keys are.
+    pub async fn verify_expired(&self, token: &str) -> Result<Arc<Claims>, Error> {
+        self.signed(token, None).await
+    }
+
     async fn genuine(&self, token: &str, caller: Option<IpAddr>) -> Result<Arc<Claims>, Error> {
+        let claims = self.signed(token, caller).await?;
+        self.check_time(&claims)?;
+        Ok(claims)
+    }
+
+    /// What `token` says, whose signature verifies, at whatever time.
+    async fn signed(&self, token: &str, caller: Option<IpAddr>) -> Result<Arc<Claims>, Error> {
         if token.len() > TOKEN_MAX_BYTES {
             return Err(Error::TokenInvalid("it is too long"));
         }
@@ -112,32 +128,31 @@ impl<K: Keys> Verifier<K> {
             |key: &Arc<VerifyingKey>| keys.get(&key.kid().0).is_some_and(|current| Arc::ptr_eq(current, key));
         let seen = self.seen.get(&fingerprint).filter(|seen| in_force(&seen.key));
         self.tally.count(seen.is_some());
-        let claims = if let Some(seen) = seen {
-            seen.claims
+        if let Some(seen) = seen {
+            return Ok(seen.claims);
+        }
+        let (signed, signature) = token.rsplit_once('.').ok_or(NOT_A_JWT)?;
+        let (header, payload) = signed.split_once('.').ok_or(NOT_A_JWT)?;
+        let named = NamedKey::read(header)?;
+        let key = if let Some(key) = keys.get(&named.kid) {
+            Arc::clone(key)
         } else {
-            let (signed, signature) = token.rsplit_once('.').ok_or(NOT_A_JWT)?;
-            let (header, payload) = signed.split_once('.').ok_or(NOT_A_JWT)?;
-            let named = NamedKey::read(header)?;
-            let key = if let Some(key) = keys.get(&named.kid) {
-                Arc::clone(key)
-            } else {
-                let found = self.keys.find(&named.kid, caller).await?;
-                found.ok_or(Error::TokenInvalid("its key is unknown"))?
-            };
-            if named.alg != key.algorithm_name() {
-                return Err(Error::TokenInvalid("its algorithm is not the one of its key"));
-            }
-            match crypto::verify(signature, signed.as_bytes(), key.decoding_key(), key.algorithm()) {
-                Ok(true) => {}
-                // How a forgery failed is nobody's business.
-                Ok(false) | Err(_) => return Err(Error::TokenInvalid("its signature does not verify")),
-            }
-            let claims = Arc::new(self.check_claims(payload)?);
-            self.check_time(&claims)?;
-            self.seen.insert(fingerprint, Verified { claims: Arc::clone(&claims), key });
-            return Ok(claims);
+            let found = self.keys.find(&named.kid, caller).await?;
+            found.ok_or(Error::TokenInvalid("its key is unknown"))?
         };
-        self.check_time(&claims)?;
+        if named.alg != key.algorithm_name() {
+            return Err(Error::TokenInvalid("its algorithm is not the one of its key"));
+        }
+        match crypto::verify(signature, signed.as_bytes(), key.decoding_key(), key.algorithm()) {
+            Ok(true) => {}
+            // How a forgery failed is nobody's business.
+            Ok(false) | Err(_) => return Err(Error::TokenInvalid("its signature does not verify")),
+        }
+        let claims = Arc::new(self.check_claims(payload)?);
+        // What lets nobody in pushes out nothing that does.
+        if self.check_time(&claims).is_ok() {
+            self.seen.insert(fingerprint, Verified { claims: Arc::clone(&claims), key });
+        }
         Ok(claims)
     }
 

@@ -4,7 +4,9 @@ use std::{fs, time::Duration};
 
 use signet::{
     identity::{KeyRotation, MasterKey, keyring::KeyringError},
-    proto::identity::v1::{IssueTokenRequest, RefreshTokenGrant, issue_token_request::Grant},
+    proto::identity::v1::{
+        IssueTokenRequest, RefreshTokenGrant, RevokeTokenRequest, issue_token_request::Grant,
+    },
 };
 use tonic::Code;
 
@@ -62,6 +64,22 @@ async fn without_the_key_that_signed_it_a_token_is_nothing_and_the_session_goes_
     client.get_me(&renewed).await.unwrap();
     assert_eq!(kids(&server).await, [next.kid.0]);
     assert_eq!(server.http_get("/readyz").await.status(), 200);
+}
+
+#[tokio::test]
+async fn without_the_key_that_signed_it_a_token_ends_no_session() {
+    let server = TestServer::start(&[]).await;
+    let mut client = server.client().await;
+    client.sign_up("alice", PASSWORD).await.unwrap();
+    let (token, refresh_token) = log_in(&mut client).await;
+    elsewhere(&server).await.revoke(&kid(&token)).await.unwrap().expect("another key signs");
+    // Known in time, and expired.
+    for later in [BOUND, AN_HOUR] {
+        server.clock.advance(later);
+        let request = RevokeTokenRequest { token: token.clone(), client: None };
+        client.0.revoke_token(request).await.unwrap();
+    }
+    client.refresh(&refresh_token).await.unwrap();
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Owns what `POST /oauth2/revoke` promises (RFC 7009).
 
+use std::time::Duration;
+
 use super::{REVOKE, TOKEN, USERINFO, log_in_new, password_form, refresh_form, text};
 use crate::{
     clients::{Service, Wanted},
@@ -69,6 +71,27 @@ async fn an_access_token_takes_its_session_along_too() {
     let refused = http.post(TOKEN, &refresh_form(text(&login, "refresh_token"))).await;
     refused.assert_refused(400, "invalid_grant", "REFRESH_TOKEN_INVALID");
     assert_eq!(http.post(REVOKE, &[("token", access)]).await.status(), 200, "its aim is reached");
+}
+
+#[tokio::test]
+async fn an_access_token_that_has_expired_takes_its_session_along_as_well() {
+    let server = TestServer::start(&[]).await;
+    let http = server.http();
+    let (alice, bob) = (log_in_new(&server, "alice").await, log_in_new(&server, "bob").await);
+    server.clock.advance(Duration::from_hours(1));
+    let access = text(&alice, "access_token");
+    http.get_with_token(USERINFO, access).await.assert_refused(401, "invalid_token", "TOKEN_EXPIRED");
+    let (head, signature) = access.rsplit_once('.').unwrap();
+    let forged = format!("{head}.{}", signature.chars().rev().collect::<String>());
+    assert_eq!(http.post(REVOKE, &[("token", &forged)]).await.status(), 200);
+    let alice = http.post(TOKEN, &refresh_form(text(&alice, "refresh_token"))).await.ok();
+
+    for _ in 0..2 {
+        assert_eq!(http.post(REVOKE, &[("token", access)]).await.status(), 200);
+        let refused = http.post(TOKEN, &refresh_form(text(&alice, "refresh_token"))).await;
+        refused.assert_refused(400, "invalid_grant", "REFRESH_TOKEN_INVALID");
+    }
+    http.post(TOKEN, &refresh_form(text(&bob, "refresh_token"))).await.ok();
 }
 
 #[tokio::test]

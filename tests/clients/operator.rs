@@ -51,7 +51,9 @@ fn a_disabled_user_is_refused_and_an_enabled_one_served_again() {
     grpcurl::call(&signet, Some(&other), "GetMe", &json!({})).expect("he is another");
 
     assert_eq!(signet.operate(&["users", "enable", "alice"])["is_active"], true);
-    eventually(&signet, &token, Result::is_ok);
+    let answer = grpcurl::call(&signet, None, "IssueToken", &grant).expect("she is active again");
+    eventually(&signet, answer["accessToken"].as_str().expect("a token"), Result::is_ok);
+    assert!(is_revoked(&grpcurl::call(&signet, Some(&token), "GetMe", &json!({}))), "what she had has ended");
 }
 
 #[test]

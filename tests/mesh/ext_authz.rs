@@ -211,7 +211,7 @@ async fn a_session_that_has_ended_is_refused_at_once() {
 }
 
 #[tokio::test]
-async fn a_disabled_user_is_refused_and_an_enabled_one_let_in_again() {
+async fn a_disabled_user_is_refused_and_an_enabled_one_logs_in_again() {
     let mesh = Mesh::start().await;
     let (_, token) = mesh.signet.sign_up().await;
     mesh.get("/x", &token).await.arrived();
@@ -228,8 +228,10 @@ async fn a_disabled_user_is_refused_and_an_enabled_one_let_in_again() {
     assert_eq!(mesh.get("/public", &token).await.status, 401, "a token that is shown must be good");
 
     mesh.signet.operate(&["users", "enable", "alice"]);
-    let let_in = async || (mesh.get("/x", &token).await.status == 200).then_some(());
+    let again = mesh.signet.log_in().await;
+    let let_in = async || (mesh.get("/x", &again).await.status == 200).then_some(());
     eventually("she is let in again", let_in).await;
+    assert_eq!(mesh.get("/x", &token).await.status, 401, "what she had has ended");
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
-//! Owns a connection's stream as HTTP reads and writes it: what was read ahead comes first, frames are counted, and writes must move.
+//! Owns a connection's stream as HTTP reads and writes it: what was read ahead comes first, frames are counted, calls that have begun come
+//! before more is read, and writes must move.
 
 use std::{
     io::{self, IoSlice},
@@ -9,6 +10,7 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
+    task::coop::{has_budget_remaining, poll_proceed},
     time::{Sleep, sleep},
 };
 
@@ -74,6 +76,15 @@ impl<S> ClientStream<S> {
         true
     }
 
+    /// Ends this turn of the connection's task, for other tasks to come first. Where turns do not count, in a test, it has no end.
+    fn give_way(context: &mut Context<'_>) -> Poll<()> {
+        const MORE_THAN_A_TURN_HAS: u32 = 256;
+        for _ in 0..MORE_THAN_A_TURN_HAS {
+            ready!(poll_proceed(context)).made_progress();
+        }
+        Poll::Ready(())
+    }
+
     /// What became of a write: if it has not moved for too long, an error.
     fn moved<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
@@ -96,6 +107,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for ClientStream<S> {
         let this = self.get_mut();
         if this.read_ahead(buffer) || this.is_over {
             return Poll::Ready(Ok(()));
+        }
+        // TLS could go on with what it has deciphered.
+        if !has_budget_remaining() || this.frames.as_mut().is_some_and(FrameMeter::gives_way) {
+            ready!(Self::give_way(context));
         }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
@@ -170,5 +185,47 @@ pub(crate) fn fuzz(said: &[u8]) {
             let before = heard.strip_suffix(&calm(MAX_HEADER_LIST_BYTES)[..]);
             assert!(before.is_some_and(|before| said.starts_with(before)));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::{io::AsyncReadExt, task::yield_now};
+
+    use super::*;
+    use crate::model::{Clock, Timestamp};
+
+    #[tokio::test]
+    async fn other_tasks_have_their_turn_while_headers_come() {
+        const HEADERS: [u8; 9] = [0, 0x3f, 0xff, 1, 0, 0, 0, 0, 1];
+        let said = [&HEADERS[..], &[0; 0x3fff]].concat().repeat(64);
+        let greeting = Greeting { said: Vec::new(), is_http2: true };
+        let connection = ConnectionHandle::new(Clock::manual(Timestamp::from_micros(0)));
+        let io = tokio::io::join(io::Cursor::new(said.clone()), tokio::io::sink());
+        let mut stream = ClientStream::new(io, greeting, connection, 64, 65_536, Duration::from_secs(1));
+        let mut turns = 0;
+        let mut heard = 0;
+        while heard < said.len() {
+            let mut buffer = [0; 16_384];
+            // One turn: as long as there is something to read.
+            heard += poll_fn(|context| {
+                let mut heard = 0;
+                loop {
+                    let mut buffer = ReadBuf::new(&mut buffer);
+                    match Pin::new(&mut stream).poll_read(context, &mut buffer) {
+                        Poll::Ready(Ok(())) if !buffer.filled().is_empty() => heard += buffer.filled().len(),
+                        Poll::Ready(_) | Poll::Pending => break Poll::Ready(heard),
+                    }
+                }
+            })
+            .await;
+            turns += 1;
+            yield_now().await;
+        }
+        assert_eq!(heard, said.len());
+        assert!(turns >= 64, "{turns}");
+        assert_eq!(stream.read(&mut [0]).await.unwrap(), 0);
     }
 }

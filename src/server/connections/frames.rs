@@ -33,6 +33,10 @@ const EARNED_BY_SECOND: u32 = 10;
 const FRAMES_PER_STREAM: u32 = 4;
 const FEWEST_FRAMES: u32 = 256;
 
+/// How many bytes of headers are read before the calls that they begin are looked at. h2 reads on for as long as there is something to
+/// read, and keeps the headers of all calls that have begun meanwhile: on each connection as many as it may have streams.
+const HEADER_BYTES_IN_A_TURN: usize = 8_192;
+
 /// What h2 takes for one piece of a header list: its largest frame.
 const MAX_FRAME_BYTES: u32 = 16_384;
 
@@ -49,6 +53,8 @@ pub(super) struct FrameMeter {
     head_bytes: usize,
     /// The bytes of the frame's payload that have not come yet.
     payload: u32,
+    /// The bytes of header lists that have come in this turn of the connection's task.
+    header_bytes: usize,
 }
 
 impl FrameMeter {
@@ -56,7 +62,16 @@ impl FrameMeter {
     pub(super) fn new(connection: ConnectionHandle, max_streams: u32) -> Self {
         let most = max_streams.saturating_mul(FRAMES_PER_STREAM).max(FEWEST_FRAMES);
         let looked_at = connection.clock().monotonic();
-        Self { connection, left: most, most, looked_at, head: [0; HEAD], head_bytes: 0, payload: 0 }
+        Self {
+            connection,
+            left: most,
+            most,
+            looked_at,
+            head: [0; HEAD],
+            head_bytes: 0,
+            payload: 0,
+            header_bytes: 0,
+        }
     }
 
     /// Reads `bytes`, which come after those that were read before.
@@ -70,6 +85,10 @@ impl FrameMeter {
             if self.payload > 0 {
                 let skipped = rest.len().min(usize::try_from(self.payload).unwrap_or(usize::MAX));
                 self.payload -= u32::try_from(skipped).unwrap_or(u32::MAX);
+                let [_, _, _, kind, ..] = self.head;
+                if matches!(kind, HEADERS | CONTINUATION) {
+                    self.header_bytes += skipped;
+                }
                 at += skipped;
                 continue;
             }
@@ -85,6 +104,15 @@ impl FrameMeter {
             }
         }
         Ok(())
+    }
+
+    /// Whether so many headers were read that the calls they begin must come first. Counts anew from here on.
+    pub(super) fn gives_way(&mut self) -> bool {
+        let gives_way = self.header_bytes >= HEADER_BYTES_IN_A_TURN;
+        if gives_way {
+            self.header_bytes = 0;
+        }
+        gives_way
     }
 
     /// The head of a frame is complete.
@@ -191,6 +219,19 @@ mod tests {
         connection.clock().advance(Duration::from_hours(1));
         (0..1_000).for_each(|_| call.answered());
         assert_eq!(taken(&mut meter, &ping), 256);
+    }
+
+    #[test]
+    fn many_headers_give_way_to_the_calls_that_they_begin() {
+        let mut meter = FrameMeter::new(connection(), 256);
+        for (kind, gives_way) in [(DATA, false), (HEADERS, true), (CONTINUATION, true), (0x55, false)] {
+            for _ in 0..2 {
+                meter.read(&frame(kind, HEADER_BYTES_IN_A_TURN - 1)).unwrap();
+                assert!(!meter.gives_way());
+                meter.read(&frame(kind, 1)).unwrap();
+                assert_eq!(meter.gives_way(), gives_way, "{kind}");
+            }
+        }
     }
 
     proptest! {

@@ -21,6 +21,9 @@ PROXY = ("--trusted-proxy-addresses", STRANGER)
 # Where it is counted what may be guessed, and not how long it takes: hashes that cost a hundredth.
 CHEAP = ("--argon2-memory-kib", "1024", "--argon2-iterations", "1", "--argon2-below-owasp=on")
 
+_CHANGE_PASSWORD = "/identity.v1.IdentityService/ChangePassword"
+_DELETE_ME = "/identity.v1.IdentityService/DeleteMe"
+
 THROTTLED = "TOO_MANY_ATTEMPTS"
 
 # What is promised of one account, with what it earns meanwhile: of failures at once, of one address, and of all addresses that come
@@ -52,8 +55,14 @@ class Guesser:
     def throttled(self) -> int:
         return self.answers[THROTTLED]
 
-    def guess(self, tries: Iterator[tuple[str, str]], enough: Callable[["Guesser"], bool], ends: float) -> None:
-        """Tries the names from the addresses that `tries` has, until it is `enough`."""
+    def guess(
+        self,
+        tries: Iterator[tuple[str, str]],
+        enough: Callable[["Guesser"], bool],
+        ends: float,
+        ask: Callable[[web.Caller, str, str], web.Answer] | None = None,
+    ) -> None:
+        """Tries the names from the addresses that `tries` has, until it is `enough`: by logging in, or by what else asks for a password."""
 
         def keep_guessing() -> None:
             caller = web.Caller(self._field.addresses["grpc"], self._source)
@@ -64,8 +73,7 @@ class Guesser:
                     name, address = next(tries, ("", ""))
                 if not name:
                     break
-                said = honest.password_grant(name, secrets.token_urlsafe(9))
-                answer = caller.call(says.ISSUE_TOKEN, said, client=address)
+                answer = (ask or _log_in)(caller, name, address)
                 with self._lock:
                     self._count(answer)
             caller.close()
@@ -97,6 +105,10 @@ class Guesser:
         return Gained(f"{self.judged} {what} of {tried:,} tried{more}", tuple(missed))
 
 
+def _log_in(caller: web.Caller, name: str, address: str) -> web.Answer:
+    return caller.call(says.ISSUE_TOKEN, honest.password_grant(name, secrets.token_urlsafe(9)), client=address)
+
+
 def _public(number: int) -> str:
     """One of many addresses that anybody may have."""
     return f"52.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
@@ -116,6 +128,30 @@ def _together(field: Field) -> Gained:
     """Forty at a time, each on a connection of its own: all are on their way before the first is judged."""
     guesser = Guesser(field, together=40)
     guesser.guess(itertools.repeat((field.account.username, _public(1)), 400), lambda it: False, field.ends)
+    return guesser.gained(_OF_ACCOUNT + _EARNED)
+
+
+def _by_all_doors(field: Field) -> Gained:
+    """By everything that asks for a password, with an access token that was stolen."""
+    bearer = honest.bearer(field.account.token)
+    doors = itertools.cycle(range(4))
+
+    def ask(caller: web.Caller, name: str, address: str) -> web.Answer:
+        guess = secrets.token_urlsafe(9)
+        match next(doors):
+            case 0:
+                said = wire.field(1, guess) + wire.field(2, "correct horse battery too")
+                return caller.call(_CHANGE_PASSWORD, said, bearer, client=address)
+            case 1:
+                return caller.call(_DELETE_ME, wire.field(1, guess), bearer, client=address)
+            case 2:
+                form = {"grant_type": "password", "username": name, "password": guess}
+                return web.post_form(field.addresses["http"], says.TOKEN_ENDPOINT, form, address)
+            case _:
+                return _log_in(caller, name, address)
+
+    guesser = Guesser(field)
+    guesser.guess(itertools.repeat((field.account.username, _public(1))), lambda it: it.throttled >= 200, field.ends, ask)
     return guesser.gained(_OF_ACCOUNT + _EARNED)
 
 
@@ -230,6 +266,13 @@ def _sign_ups(field: Field) -> Gained:
 GAMES = (
     Game("guess-one", "An account's password is guessed at, as fast as it goes", "1 address", _from_one, PROXY, 12.0),
     Game("guess-together", "The same, 40 guesses at a time", "1 address", _together, (*PROXY, *CHEAP)),
+    Game(
+        "guess-all-doors",
+        "The same by ChangePassword and DeleteMe with a stolen access token, over HTTP, and by logins",
+        "1 address",
+        _by_all_doors,
+        (*PROXY, *CHEAP),
+    ),
     Game("guess-made-up", "The same at a name that nobody has", "1 address", _made_up, (*PROXY, *CHEAP)),
     Game("guess-1000", "The same, 5 guesses from each address", "1,000 addresses", _from_thousand, (*PROXY, *CHEAP), 15.0),
     Game("guess-site", "The same, a guess from each /64", "an IPv6 /48", _from_site, (*PROXY, *CHEAP), 10.0),

@@ -1,6 +1,7 @@
 """Owns games of thieves of refresh tokens: from near and far, who show Signet the access tokens that they get or do not."""
 
 import base64
+import dataclasses
 import json
 import threading
 import time
@@ -27,7 +28,10 @@ _NOTED_WITHIN = 3.0
 # How often a used token is answered within the window.
 _MOST_REPEATS = 10
 
-REUSED, _TOO_OFTEN = "REFRESH_TOKEN_REUSED", "RESOURCE_EXHAUSTED"
+REUSED = "REFRESH_TOKEN_REUSED"
+
+_CHANGE_PASSWORD = "/identity.v1.IdentityService/ChangePassword"
+_OTHER = "another-user"
 
 
 @dataclass(frozen=True)
@@ -137,6 +141,40 @@ def _near(field: Field) -> Gained:
     return Gained(f"{len(thief.jtis)} access tokens in {_ROUNDS} rounds, the owner's own; {seen}", missed)
 
 
+def _after_change(field: Field) -> Gained:
+    """The owner changes the password in the session that the thief has a copy of."""
+    thief, owner = _stolen_from_another(field)
+    said = wire.field(1, field.account.password) + wire.field(2, "correct horse battery too")
+    if not owner.ask(_CHANGE_PASSWORD, said, honest.bearer(owner.access_token)).is_ok:
+        raise RuntimeError("the owner cannot change the password")
+    return _has_nothing(thief)
+
+
+def _after_disabling(field: Field) -> Gained:
+    """The operator disables the user, and enables them when the password has been changed."""
+    thief, _ = _stolen_from_another(field)
+    for command in ("disable", "enable"):
+        field.server.operate("users", command, _OTHER)
+    return _has_nothing(thief)
+
+
+def _stolen_from_another(field: Field) -> tuple[Holder, Holder]:
+    """A thief, and the owner, who is not the one whose token the honest callers use."""
+    other = Holder(field, _HOME)
+    said = wire.field(1, _OTHER) + wire.field(2, field.account.password)
+    other.ask(says.SIGN_UP, said)
+    other.log_in(dataclasses.replace(field.account, username=_OTHER))
+    thief = Holder(field, _AWAY, other.refresh_token)
+    thief.access_token = other.access_token
+    return thief, other
+
+
+def _has_nothing(thief: Holder) -> Gained:
+    answers = (thief.refresh(), thief.shows_access_token())
+    missed = ("the thief's tokens still work",) if any(answer.is_ok for answer in answers) else ()
+    return Gained(f"{sum(answer.is_ok for answer in answers)} of 2 tokens still work", missed)
+
+
 def _again(field: Field) -> Gained:
     """A used token, as fast as it goes, from where the exchange came from; the owner has not used the next one."""
     owner = Holder(field, _HOME).log_in(field.account)
@@ -200,6 +238,14 @@ GAMES = (
     ),
     Game("thief-near-late", "The same", "the owner's address and user agent", _near_late, (*PROXY, *CHEAP, *_WINDOW), 10.0),
     Game("thief-near", "The same, always within the repeat window", "the owner's address and user agent", _near, (*PROXY, *CHEAP)),
+    Game("thief-password", "A refresh token is copied, and its owner changes the password", "elsewhere", _after_change, (*PROXY, *CHEAP)),
+    Game(
+        "thief-disabled",
+        "A refresh token is copied, and the operator disables the user and enables them again",
+        "elsewhere",
+        _after_disabling,
+        (*PROXY, *CHEAP),
+    ),
     Game("used-again", "A used refresh token, again and again for 3 s", "the owner's address and user agent", _again, (*PROXY, *CHEAP)),
     Game("tabs", "No thief: 50 tabs of a browser refresh at once", "1 address", _tabs, (*PROXY, *CHEAP)),
 )

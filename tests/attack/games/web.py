@@ -3,6 +3,7 @@
 import base64
 import http.client
 import time
+import urllib.parse
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -83,6 +84,24 @@ class Caller:
         if "grpc-status" not in trailers:
             raise http.client.HTTPException(f"no answer of gRPC: {answered.status}")
         return _answer(trailers, message)
+
+
+def post_form(to: Address, path: str, form: dict[str, str], client: str = "") -> Answer:
+    """A form over HTTP, on a connection of its own. Who is to come back later is told so once, by Retry-After."""
+    connection = http.client.HTTPConnection(to.host, to.port)
+    connection.sock = connected(to, STRANGER, PATIENCE)
+    headers = {"content-type": "application/x-www-form-urlencoded"} | ({"x-forwarded-for": client} if client else {})
+    connection.request("POST", path, urllib.parse.urlencode(form), headers)
+    answered = connection.getresponse()
+    body = answered.read()
+    retry_after = answered.getheader("retry-after")
+    connection.close()
+    if answered.status == 200:
+        return Answer(0, body)
+    if answered.status == 429:
+        seconds = float(retry_after) if retry_after else None
+        return Answer(RESOURCE_EXHAUSTED, body, "TOO_MANY_ATTEMPTS", seconds, seconds)
+    return Answer(UNAUTHENTICATED, body, "INVALID_CREDENTIALS" if answered.status == 400 else str(answered.status))
 
 
 def _frames(body: bytes) -> Iterator[tuple[int, bytes]]:

@@ -1,7 +1,8 @@
 //! Owns records as CSV (RFC 4180), with a first line that names the columns.
 
 use std::{
-    cell::Cell,
+    cell::RefCell,
+    collections::VecDeque,
     io::{self, Read},
     rc::Rc,
 };
@@ -20,21 +21,16 @@ pub fn read_csv(
     judge: &Judge,
     mut take: impl FnMut(Batch) -> bool,
 ) -> io::Result<()> {
-    let left = Rc::new(Cell::new(0));
-    let bounded = Bounded { input, left: Rc::clone(&left) };
+    let text = Rc::new(RefCell::new(Text::new()));
+    let bounded = Bounded { input, text: Rc::clone(&text) };
     let mut reader = ReaderBuilder::new().flexible(true).from_reader(bounded);
-    left.set(LOOK_AHEAD);
     let header = reader.byte_headers().map_err(failure)?.clone();
     let places = places(&header, columns)?;
     let (mut batch, mut row) = (Batch::default(), ByteRecord::new());
     batch.ignored_columns = ignored(&header, &places);
-    loop {
-        left.set(LOOK_AHEAD);
-        let line = reader.position().line();
-        if !reader.read_byte_record(&mut row).map_err(failure)? {
-            break;
-        }
-        let line = row.position().map_or(line, csv::Position::line);
+    text.borrow_mut().pass(reader.position().byte());
+    while reader.read_byte_record(&mut row).map_err(failure)? {
+        let line = text.borrow_mut().pass(reader.position().byte());
         let record =
             if row.len() == header.len() { record(&row, &places) } else { Err(wrong_length(&row, &header)) };
         batch.rows.push(judge.row(line, record));
@@ -53,23 +49,60 @@ pub fn read_csv(
 /// How much may be read for one row, in bytes: it, and what the reader takes beyond it.
 const LOOK_AHEAD: usize = MAX_ROW_BYTES + 64 * 1024;
 
+/// What was read of the input and is not known to be part of a row yet.
+///
+/// The reader's own lines are of no use to who looks for a row: after `\r\n` it counts one too few, and a row that follows empty lines
+/// has the line of the first of them.
+struct Text {
+    ahead: VecDeque<u8>,
+    /// How much more may be read for the next row.
+    left: usize,
+    /// Where `ahead` begins: in bytes, in lines, and whether the byte before was a `\r`.
+    byte: u64,
+    line: u64,
+    after_return: bool,
+}
+
+impl Text {
+    fn new() -> Self {
+        Self { ahead: VecDeque::new(), left: LOOK_AHEAD, byte: 0, line: 1, after_return: false }
+    }
+
+    /// Passes the next row, which ends before the byte `end`. Returns the line that it begins in.
+    fn pass(&mut self, end: u64) -> u64 {
+        let count =
+            usize::try_from(end - self.byte).map_or(self.ahead.len(), |count| count.min(self.ahead.len()));
+        let mut begins = None;
+        for byte in self.ahead.drain(..count) {
+            if !matches!(byte, b'\r' | b'\n') {
+                begins.get_or_insert(self.line);
+            } else if byte == b'\r' || !self.after_return {
+                self.line += 1;
+            }
+            self.after_return = byte == b'\r';
+        }
+        (self.byte, self.left) = (end, LOOK_AHEAD);
+        begins.unwrap_or(self.line)
+    }
+}
+
 /// An input that ends with an error when a row does not end: a quotation mark too many would have the rest of the file held in
 /// memory.
 struct Bounded<R> {
     input: R,
-    /// How much may be read before the next row.
-    left: Rc<Cell<usize>>,
+    text: Rc<RefCell<Text>>,
 }
 
 impl<R: Read> Read for Bounded<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = self.left.get();
-        if left == 0 {
+        let mut text = self.text.borrow_mut();
+        if text.left == 0 {
             return Err(invalid("a row is longer than 64 KiB: is a quotation mark not closed?"));
         }
-        let length = buffer.len().min(left);
+        let length = buffer.len().min(text.left);
         let read = self.input.read(&mut buffer[..length])?;
-        self.left.set(left - read);
+        text.left -= read;
+        text.ahead.extend(&buffer[..read]);
         Ok(read)
     }
 }
@@ -134,5 +167,39 @@ fn failure(error: csv::Error) -> io::Error {
     match error.into_kind() {
         ErrorKind::Io(error) => error,
         _ => invalid("it is not CSV"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        identity::passwords::Argon2Params,
+        model::{Clock, Timestamp},
+    };
+
+    /// The lines in which the rows of `text` begin.
+    fn lines(text: &str) -> Vec<u64> {
+        let argon2 = Argon2Params { memory_kib: 19_456, iterations: 2, parallelism: 1 };
+        let judge = Judge { argon2, clock: Clock::manual(Timestamp::from_micros(0)) };
+        let mut lines = Vec::new();
+        let take = |batch: Batch| {
+            lines.extend(batch.rows.iter().map(|row| row.place));
+            true
+        };
+        read_csv(text.as_bytes(), &Columns::default(), &judge, take).unwrap();
+        lines
+    }
+
+    #[test]
+    fn a_row_has_the_line_that_an_editor_shows() {
+        for text in ["a,b\nc,d\ne,f\n", "a,b\r\nc,d\r\ne,f", "a,b\rc,d\re,f\r", "a,b\r\nc,d\ne,f\r"] {
+            let header = "username,password_hash";
+            assert_eq!(lines(&format!("{header}\n{text}")), [2, 3, 4], "{text:?}");
+            assert_eq!(lines(&format!("\u{feff}{header}\r\n{text}")), [2, 3, 4], "{text:?}");
+            assert_eq!(lines(&format!("{header}\r\n\r\n\n{text}")), [4, 5, 6], "{text:?}");
+        }
+        assert_eq!(lines("username,password_hash\r\n\"a\r\nb\nc\",d\r\n\r\ne,f\r\n"), [2, 6]);
+        assert_eq!(lines("username,password_hash"), [0_u64; 0]);
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -14,7 +14,11 @@ use crate::model::Clock;
 
 /// A connection, as an extension of each of its requests. Clones lead to the same connection.
 #[derive(Clone, Debug)]
-pub(crate) struct ConnectionHandle(Arc<Connection>);
+pub(crate) struct ConnectionHandle {
+    connection: Arc<Connection>,
+    /// The call that the request is, if this was given to one.
+    call: Option<Arc<CallState>>,
+}
 
 #[derive(Debug)]
 struct Connection {
@@ -23,14 +27,20 @@ struct Connection {
     retired: CancellationToken,
     /// Why it ends, if this service ends it.
     ending: OnceLock<Ending>,
+    /// When it began: milliseconds of the monotonic clock, as all its times.
+    begun: u64,
     /// The calls whose answers are not complete.
     calls: AtomicUsize,
-    /// Those of them that have a place: their messages are there, and they were not refused.
+    /// The places of calls: their messages are there, they were not refused, and their answers have not been read.
     served: AtomicUsize,
-    /// The calls that were served.
+    /// The calls that have a place, and whose answers have not begun.
+    working: AtomicUsize,
+    /// The calls that were served, and whose answers were read.
     answered_calls: AtomicU32,
-    /// When a call was served last, or the connection began: milliseconds of the monotonic clock.
+    /// When something of an answer to a served call was read last, or the connection began.
     last_answer: AtomicU64,
+    /// Whether a token was verified that one of its calls showed.
+    is_verified: AtomicBool,
     /// The answers, and pieces of answers, that nobody has taken yet.
     answers: AtomicU32,
 }
@@ -49,12 +59,25 @@ pub(crate) enum Ending {
     Unread,
 }
 
+/// How far a call has come: any of the flags below.
+#[derive(Debug, Default)]
+struct CallState(AtomicU8);
+
+/// It had a place.
+const SERVED: u8 = 1;
+/// Its answer has begun.
+const ANSWERED: u8 = 2;
+/// Its answer is complete: all of it was handed over to be written.
+const COMPLETE: u8 = 4;
+/// Its place is free again: all of its answer was written, or nobody waits for it.
+const RELEASED: u8 = 8;
+
 /// A call, until its answer is complete or nobody waits for it.
 #[derive(Debug)]
 pub(crate) struct OpenCall {
     connection: ConnectionHandle,
+    state: Arc<CallState>,
     begun: Duration,
-    is_answered: bool,
 }
 
 /// A call that has a place, until its answer has been read.
@@ -79,136 +102,204 @@ impl ConnectionHandle {
     /// A connection that begins now.
     pub(crate) fn new(clock: Clock) -> Self {
         let now = millis(clock.monotonic());
-        Self(Arc::new(Connection {
+        let connection = Connection {
             clock,
             closed: CancellationToken::new(),
             retired: CancellationToken::new(),
             ending: OnceLock::new(),
+            begun: now,
             calls: AtomicUsize::new(0),
             served: AtomicUsize::new(0),
+            working: AtomicUsize::new(0),
             answered_calls: AtomicU32::new(0),
             last_answer: AtomicU64::new(now),
+            is_verified: AtomicBool::new(false),
             answers: AtomicU32::new(0),
-        }))
+        };
+        Self { connection: Arc::new(connection), call: None }
     }
 
     /// Closes the connection at once, with all that is in flight on it.
     pub(crate) fn end(&self, why: Ending) {
         self.note(why);
-        self.0.closed.cancel();
+        self.connection.closed.cancel();
     }
 
     /// Notes why the connection is about to end.
     pub(crate) fn note(&self, why: Ending) {
         // The first reason is the one that counts.
-        let _ = self.0.ending.set(why);
+        let _ = self.connection.ending.set(why);
     }
 
     /// Why this service ends it before its time, if it does.
     pub(crate) fn ending(&self) -> Option<Ending> {
-        self.0.ending.get().copied()
+        self.connection.ending.get().copied()
     }
 
     /// A number that no other connection has as long as this handle, or a clone, is there.
     pub(crate) fn id(&self) -> usize {
-        Arc::as_ptr(&self.0).addr()
+        Arc::as_ptr(&self.connection).addr()
     }
 
     /// Whether somebody closes it.
     #[cfg(test)]
     pub(crate) fn is_closed(&self) -> bool {
-        self.0.closed.is_cancelled()
+        self.connection.closed.is_cancelled()
     }
 
     /// Waits until somebody closes the connection.
     pub(crate) async fn closed(&self) {
-        self.0.closed.cancelled().await;
+        self.connection.closed.cancelled().await;
     }
 
     /// Asks the connection to end, since it is idle and places run short: what has begun by then finishes, and the client is told to
     /// bring no more.
     pub(crate) fn retire(&self) {
         self.note(Ending::Idle);
-        self.0.retired.cancel();
+        self.connection.retired.cancel();
     }
 
     /// Waits until somebody asks the connection to end.
     pub(crate) async fn retired(&self) {
-        self.0.retired.cancelled().await;
+        self.connection.retired.cancelled().await;
     }
 
     /// Whether it was asked to end.
     #[cfg(test)]
     pub(crate) fn is_retired(&self) -> bool {
-        self.0.retired.is_cancelled()
+        self.connection.retired.is_cancelled()
     }
 
     /// A call begins.
     pub(crate) fn call(&self) -> OpenCall {
-        self.0.calls.fetch_add(1, Ordering::Relaxed);
-        OpenCall { connection: self.clone(), begun: self.0.clock.monotonic(), is_answered: false }
+        self.connection.calls.fetch_add(1, Ordering::Relaxed);
+        let begun = self.connection.clock.monotonic();
+        OpenCall { connection: self.clone(), state: Arc::default(), begun }
     }
 
     /// A call gets a place.
     pub(crate) fn serve(&self) -> ServedCall {
-        self.0.served.fetch_add(1, Ordering::Relaxed);
+        self.connection.served.fetch_add(1, Ordering::Relaxed);
+        if let Some(call) = &self.call {
+            let before = call.reach(SERVED);
+            if before & (SERVED | ANSWERED) == 0 {
+                self.connection.working.fetch_add(1, Ordering::Relaxed);
+            }
+        }
         ServedCall(self.clone())
+    }
+
+    /// Notes that a call of this connection has shown a token that was verified.
+    pub(crate) fn note_verified(&self) {
+        self.connection.is_verified.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a call of this connection has shown a token that was verified.
+    pub(crate) fn is_verified(&self) -> bool {
+        self.connection.is_verified.load(Ordering::Relaxed)
     }
 
     /// Whether no call has a place. What has only begun, or was refused, does not keep a connection from being ended for others: it costs
     /// its client next to nothing.
     pub(crate) fn serves_nobody(&self) -> bool {
-        self.0.served.load(Ordering::Relaxed) == 0
+        self.connection.served.load(Ordering::Relaxed) == 0
+    }
+
+    /// Whether a call has a place whose answer has not begun: the client waits for this service, and not the other way round.
+    pub(crate) fn is_working(&self) -> bool {
+        self.connection.working.load(Ordering::Relaxed) > 0
     }
 
     /// Whether no call is in flight.
     pub(crate) fn is_idle(&self) -> bool {
-        self.0.calls.load(Ordering::Relaxed) == 0
+        self.connection.calls.load(Ordering::Relaxed) == 0
     }
 
-    /// What the connection has been good for, from 0 (no call was served) to [`MOST_WORTH`] (eight or more).
+    /// What the connection has been good for, from 0 (no answer to a served call was read) to [`MOST_WORTH`] (eight or more).
     pub(crate) fn worth(&self) -> u32 {
-        let answered = self.0.answered_calls.load(Ordering::Relaxed);
+        let answered = self.connection.answered_calls.load(Ordering::Relaxed);
         (u32::BITS - answered.leading_zeros()).min(MOST_WORTH)
     }
 
-    /// How long before `now` the last answer was given.
+    /// How old it is at `now`.
+    pub(crate) fn age(&self, now: Duration) -> Duration {
+        now.saturating_sub(Duration::from_millis(self.connection.begun))
+    }
+
+    /// How long before `now` something of an answer was read last.
     pub(crate) fn unanswered_for(&self, now: Duration) -> Duration {
-        now.saturating_sub(Duration::from_millis(self.0.last_answer.load(Ordering::Relaxed)))
+        now.saturating_sub(Duration::from_millis(self.connection.last_answer.load(Ordering::Relaxed)))
     }
 
     /// Takes the answers, and pieces of answers, that were given since this was asked last.
     pub(crate) fn take_answers(&self) -> u32 {
-        self.0.answers.swap(0, Ordering::Relaxed)
+        self.connection.answers.swap(0, Ordering::Relaxed)
+    }
+
+    /// The answer to a served call was read to its end.
+    fn note_read(&self) {
+        self.note_answer();
+        self.connection.answered_calls.fetch_add(1, Ordering::Relaxed);
     }
 
     fn note_answer(&self) {
-        self.0.last_answer.store(millis(self.0.clock.monotonic()), Ordering::Relaxed);
+        self.connection.last_answer.store(millis(self.connection.clock.monotonic()), Ordering::Relaxed);
     }
 
     /// The clock that it is measured by.
     pub(crate) fn clock(&self) -> &Clock {
-        &self.0.clock
+        &self.connection.clock
+    }
+}
+
+impl CallState {
+    /// Adds `flag`. Returns what there was before.
+    fn reach(&self, flag: u8) -> u8 {
+        self.0.fetch_or(flag, Ordering::Relaxed)
     }
 }
 
 impl OpenCall {
+    /// Its connection, as an extension of its request.
+    pub(crate) fn handle(&self) -> ConnectionHandle {
+        ConnectionHandle { call: Some(Arc::clone(&self.state)), ..self.connection.clone() }
+    }
+
     /// An answer begins, or goes on.
     pub(crate) fn answered(&mut self) {
-        self.is_answered = true;
+        let before = self.state.reach(ANSWERED);
+        let connection = &self.connection.connection;
         // Nothing else depends on the order in which counts are seen.
-        self.connection.0.answers.fetch_add(1, Ordering::Relaxed);
-        if !self.connection.serves_nobody() {
+        connection.answers.fetch_add(1, Ordering::Relaxed);
+        if before & SERVED != 0 {
             self.connection.note_answer();
+            if before & ANSWERED == 0 {
+                connection.working.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// All of the answer was handed over to be written.
+    pub(crate) fn completed(&mut self) {
+        let before = self.state.reach(COMPLETE);
+        if before & (RELEASED | COMPLETE) == RELEASED {
+            self.connection.note_read();
         }
     }
 }
 
 impl Drop for OpenCall {
     fn drop(&mut self) {
-        let ConnectionHandle(connection) = &self.connection;
-        if !self.is_answered && connection.clock.monotonic().saturating_sub(self.begun) >= PATIENT {
-            connection.answers.fetch_add(1, Ordering::Relaxed);
+        // From now on no answer can begin.
+        let before = self.state.reach(ANSWERED);
+        let connection = &self.connection.connection;
+        if before & ANSWERED == 0 {
+            if connection.clock.monotonic().saturating_sub(self.begun) >= PATIENT {
+                connection.answers.fetch_add(1, Ordering::Relaxed);
+            }
+            if before & SERVED != 0 {
+                connection.working.fetch_sub(1, Ordering::Relaxed);
+            }
         }
         connection.calls.fetch_sub(1, Ordering::Relaxed);
     }
@@ -216,9 +307,13 @@ impl Drop for OpenCall {
 
 impl Drop for ServedCall {
     fn drop(&mut self) {
-        self.0.note_answer();
-        self.0.0.answered_calls.fetch_add(1, Ordering::Relaxed);
-        self.0.0.served.fetch_sub(1, Ordering::Relaxed);
+        let Self(handle) = self;
+        handle.connection.served.fetch_sub(1, Ordering::Relaxed);
+        if let Some(call) = &handle.call
+            && call.reach(RELEASED) & (COMPLETE | RELEASED) == COMPLETE
+        {
+            handle.note_read();
+        }
     }
 }
 

@@ -28,8 +28,9 @@ const LARGE_PEER: usize = 16;
 /// However few places there are, a peer with so many connections is no large one.
 const FEW_CONNECTIONS: usize = 8;
 
-/// How many connections are looked at for one that may end: beyond it, a flood would buy too much work by each connection.
-const MOST_LOOKED_AT: usize = 1_024;
+/// How many connections are looked at before one that is good for nobody is taken without a search for a better one: a flood must not buy
+/// too much work by each connection. As long as there is none, all are looked at.
+const ENOUGH_LOOKED_AT: usize = 1_024;
 
 /// How many connections a peer may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,9 +95,29 @@ struct PeerConnections {
     connections: HashMap<u64, Held>,
 }
 
-/// Of idle connections the highest ends first: of a peer that has no more than its share; how many connections that has, if it is a
-/// large one; whether it was asked to end already; what the connection has been good for; how long it is idle.
-type Rank = (bool, usize, bool, bool, Reverse<u32>, Duration);
+/// What a connection does for its client at a moment. Those whose end harms nobody come last: of all that may end, the highest ends first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Use {
+    /// A token was verified on it, and nothing is in flight since a moment ago.
+    JustVerified,
+    /// It has just come, and none of its calls has been answered yet.
+    JustCome,
+    /// A token was verified on it, and for a moment nothing has moved.
+    Verified,
+    /// It has calls in flight whose answers have not begun.
+    Working,
+    /// It has calls in flight whose answers are being read.
+    Busy,
+    /// Nothing is in flight since a moment ago.
+    JustServed,
+    /// Nothing is in flight, or only answers that have not been read for a moment.
+    Nothing,
+}
+
+/// Of connections that may end the highest ends first: of a peer that has no more than its share; one whose end harms nobody, before one
+/// that has calls, before one that is kept if that can be; how many connections the peer has, if it is a large one; what the connection
+/// is used for; whether it was asked to end already; what it has been good for; how long ago anything moved.
+type Rank = (bool, u8, usize, Use, bool, Reverse<u32>, Duration);
 
 #[derive(Debug)]
 struct Held {
@@ -112,12 +133,64 @@ enum Need {
     Soon,
     /// There are next to none left.
     Now,
+    /// There are none left.
+    Last,
     /// The system has no more files. Who has just come may be about to ask.
     Files,
 }
 
-/// Who has come so lately is not cut for want of files, and otherwise ends after those who have had the time to make a call.
-const JUST_COME: Duration = Duration::from_secs(1);
+/// A moment: who has come since then has not had the time to make a call, and what has moved since then goes on.
+const MOMENT: Duration = Duration::from_secs(1);
+
+impl Use {
+    /// What `connection` is used for at `now`; none if it must not end. A call takes no longer than `stale_after`.
+    fn of(connection: &ConnectionHandle, now: Duration, stale_after: Duration) -> Option<Self> {
+        let since = connection.unanswered_for(now);
+        let has_moved = since < MOMENT;
+        let is_working = connection.is_working() && since <= stale_after;
+        let is_busy = is_working || !connection.serves_nobody() && has_moved;
+        if connection.is_verified() {
+            return match (is_busy, has_moved) {
+                (true, _) => None,
+                (false, true) => Some(Self::JustVerified),
+                (false, false) => Some(Self::Verified),
+            };
+        }
+        let has_just_come = connection.worth() == 0 && connection.age(now) < MOMENT;
+        match (has_just_come, is_working, is_busy) {
+            (true, true, _) => None,
+            (true, false, _) => Some(Self::JustCome),
+            (false, true, _) => Some(Self::Working),
+            (false, false, true) => Some(Self::Busy),
+            (false, false, false) if has_moved => Some(Self::JustServed),
+            (false, false, false) => Some(Self::Nothing),
+        }
+    }
+
+    /// Whether a connection of this use may end for `need`, if it was asked to end already or not.
+    fn may_end(self, need: Need, is_retired: bool) -> bool {
+        match need {
+            // It is asked, and what is in flight finishes. Whoever has just come would have come in vain.
+            Need::Soon => !is_retired && self >= Self::Verified,
+            // Who is answered has been asked before.
+            Need::Now => {
+                matches!(self, Self::Verified | Self::JustServed | Self::Nothing)
+                    || self == Self::Busy && is_retired
+            }
+            Need::Last => !matches!(self, Self::Working | Self::Busy),
+            Need::Files => matches!(self, Self::Verified | Self::Nothing),
+        }
+    }
+
+    /// Which of the uses end before which, before anything else counts.
+    const fn tier(self) -> u8 {
+        match self {
+            Self::JustVerified | Self::JustCome | Self::Verified => 0,
+            Self::Working | Self::Busy => 1,
+            Self::JustServed | Self::Nothing => 2,
+        }
+    }
+}
 
 impl NoPlace {
     /// Its name in the metrics.
@@ -142,7 +215,7 @@ impl ConnectionPlaces {
         }
     }
 
-    /// A place for `connection`, of the peer `network`. If places run short, another connection that is idle ends for it.
+    /// A place for `connection`, of the peer `network`. If places run short, another connection ends for it.
     ///
     /// # Errors
     /// If there is none.
@@ -160,9 +233,15 @@ impl ConnectionPlaces {
             return Err(NoPlace::Peer);
         }
         if open.count - open.cut >= self.max - self.max / CUT {
-            open.end_one(Need::Now, now, self);
+            if !open.end_one(Need::Now, now, self) {
+                // Whoever is asked now may be cut for the next that comes.
+                open.end_one(Need::Soon, now, self);
+            }
         } else if open.count - open.cut - open.retired >= self.max - self.max / ASKED_TO_END {
             open.end_one(Need::Soon, now, self);
+        }
+        if open.count >= self.max && open.cut == 0 {
+            open.end_one(Need::Last, now, self);
         }
         // One that was cut keeps its place until it has gone.
         if open.count >= self.max {
@@ -236,48 +315,11 @@ impl Open {
         }
     }
 
-    /// Ends a connection that is idle: of the large peer that has most of them, or else of all peers; of these one that has not just
-    /// come; of these the one that has answered fewest calls; of these the one that is idle for longest. If none is idle, and one must end
-    /// now, ends the one that has answered nothing for longest.
-    fn end_one(&mut self, need: Need, now: Duration, places: &ConnectionPlaces) {
-        let largest_small = (places.max / LARGE_PEER).max(FEW_CONNECTIONS);
-        let mut looked_at = 0;
-        let mut idle: Option<(Rank, Network, u64)> = None;
-        let mut stale: Option<(Duration, Network, u64)> = None;
-        for (is_ordinary, count, network) in self.order.iter().rev() {
-            let large = if *count > largest_small { *count } else { 0 };
-            let found_larger =
-                idle.is_some_and(|((found, size, ..), ..)| (found, size) > (*is_ordinary, large));
-            if looked_at >= MOST_LOOKED_AT || found_larger {
-                break;
-            }
-            let Some(peer) = self.peers.get(network) else { continue };
-            for (id, held) in peer.connections.iter().take(MOST_LOOKED_AT - looked_at) {
-                looked_at += 1;
-                let (connection, since) = (&held.connection, held.connection.unanswered_for(now));
-                if held.is_cut
-                    || need == Need::Soon && held.is_retired
-                    || need == Need::Files && since < JUST_COME
-                {
-                    continue;
-                }
-                if connection.serves_nobody() {
-                    let has_settled = since >= JUST_COME;
-                    let worth = Reverse(connection.worth());
-                    let rank = (*is_ordinary, large, has_settled, held.is_retired, worth, since);
-                    if idle.is_none_or(|(highest, ..)| rank > highest) {
-                        idle = Some((rank, *network, *id));
-                    }
-                } else if since > places.stale_after && stale.is_none_or(|(longest, ..)| since > longest) {
-                    stale = Some((since, *network, *id));
-                }
-            }
-        }
-        let idle = idle.map(|(_, network, id)| (network, id));
-        let stale = stale.map(|(_, network, id)| (network, id)).filter(|_| need != Need::Soon);
-        let Some((network, id)) = idle.or(stale) else { return };
+    /// Ends the connection of the highest [`Rank`], if one may end. Returns whether there was one.
+    fn end_one(&mut self, need: Need, now: Duration, places: &ConnectionPlaces) -> bool {
+        let Some((network, id)) = self.find_one(need, now, places) else { return false };
         let Some(held) = self.peers.get_mut(&network).and_then(|peer| peer.connections.get_mut(&id)) else {
-            return;
+            return false;
         };
         if need == Need::Soon {
             held.is_retired = true;
@@ -289,6 +331,41 @@ impl Open {
             self.cut += 1;
             self.retired -= usize::from(held.is_retired);
         }
+        true
+    }
+
+    /// The connection that ends first for `need`.
+    fn find_one(&self, need: Need, now: Duration, places: &ConnectionPlaces) -> Option<(Network, u64)> {
+        let largest_small = (places.max / LARGE_PEER).max(FEW_CONNECTIONS);
+        let mut looked_at = 0;
+        let mut found: Option<(Rank, Network, u64)> = None;
+        for (is_ordinary, count, network) in self.order.iter().rev() {
+            let large = if *count > largest_small { *count } else { 0 };
+            let is_enough = found.is_some_and(|((of_ordinary, tier, size, used, ..), ..)| {
+                // No peer from here on has more connections, and those that speak for many come last.
+                let none_is_before = tier == Use::Nothing.tier() && size > large;
+                let will_do = used == Use::Nothing && looked_at >= ENOUGH_LOOKED_AT;
+                of_ordinary && (!*is_ordinary || none_is_before || will_do)
+            });
+            if is_enough {
+                break;
+            }
+            let Some(peer) = self.peers.get(network) else { continue };
+            for (id, held) in &peer.connections {
+                looked_at += 1;
+                let Some(used) = Use::of(&held.connection, now, places.stale_after) else { continue };
+                if held.is_cut || !used.may_end(need, held.is_retired) {
+                    continue;
+                }
+                let worth = Reverse(held.connection.worth());
+                let since = held.connection.unanswered_for(now);
+                let rank = (*is_ordinary, used.tier(), large, used, held.is_retired, worth, since);
+                if found.is_none_or(|(highest, ..)| rank > highest) {
+                    found = Some((rank, *network, *id));
+                }
+            }
+        }
+        found.map(|(_, network, id)| (network, id))
     }
 }
 

@@ -9,8 +9,8 @@ use tower::{Service, ServiceBuilder, ServiceExt};
 
 use super::Parts;
 use crate::{
-    admission::Pool,
-    auth::{AuthLayer, Policy, PolicyError},
+    admission::{ConnectionHandle, Pool},
+    auth::{AuthLayer, Caller, Policy, PolicyError},
     config::{Config, ExtAuthzAddr, Switch},
     identity::{GoodStanding, Keyring},
     model::Error,
@@ -143,8 +143,18 @@ fn layered(
         .layer(limits)
         // Last before the handlers: none is reached past it.
         .layer(auth)
+        .map_request(note_caller)
         .service(routes.prepare())
         .map_request(|request: http::Request<Incoming>| request.map(Body::new))
+}
+
+/// Tells the connection of a `request` that its caller has shown a token that holds: it is kept when connections must end for others.
+fn note_caller(request: http::Request<Body>) -> http::Request<Body> {
+    let extensions = request.extensions();
+    if let (Some(_), Some(connection)) = (extensions.get::<Caller>(), extensions.get::<ConnectionHandle>()) {
+        connection.note_verified();
+    }
+    request
 }
 
 /// Who may call which method: what the proto declares, and the services that are everybody's by their nature.

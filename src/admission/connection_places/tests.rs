@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::admission::OpenCall;
 use crate::model::{Clock, Timestamp};
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -32,6 +33,15 @@ fn connect(
     let connection = ConnectionHandle::new(clock.clone());
     let place = places.take(network(address), PeerShare::Ordinary, &connection)?;
     Ok((connection, place))
+}
+
+/// A call on `connection` that is served, and whose answer is read.
+fn call_once(connection: &ConnectionHandle) {
+    let mut call = connection.call();
+    let served = call.handle().serve();
+    call.answered();
+    call.completed();
+    drop(served);
 }
 
 #[test]
@@ -66,8 +76,9 @@ fn when_places_run_short_the_idlest_of_the_peer_with_most_ends() {
         held.push(connect(&places, &clock, address).unwrap());
     }
     // The oldest of the peer with most has just answered, and the next has a call in flight.
-    drop(held[3].0.serve());
-    let call = held[4].0.serve();
+    call_once(&held[3].0);
+    let call = held[4].0.call();
+    let served = call.handle().serve();
     let rest: Vec<_> =
         (0..16).map(|host| connect(&places, &clock, &format!("198.51.100.{host}")).unwrap()).collect();
     assert!(held.iter().chain(&rest).all(|(connection, _)| !connection.is_retired()), "there was room");
@@ -84,7 +95,7 @@ fn when_places_run_short_the_idlest_of_the_peer_with_most_ends() {
     let last = connect(&places, &clock, "203.0.113.3").unwrap();
     assert_eq!(which(ConnectionHandle::is_closed), [5]);
     assert!(rest.iter().chain([&next, &after, &last]).all(|(connection, _)| !connection.is_retired()));
-    drop(call);
+    drop((call, served));
 }
 
 #[test]
@@ -92,6 +103,7 @@ fn no_more_are_asked_to_end_than_there_must_be_places() {
     let (places, clock) = places(64, 64);
     let mut held: Vec<_> =
         (0..56).map(|host| connect(&places, &clock, &format!("198.51.100.{host}")).unwrap()).collect();
+    clock.advance(MOMENT);
     let retired = |held: &Vec<(ConnectionHandle, _)>| {
         held.iter().filter(|(connection, _)| connection.is_retired()).count()
     };
@@ -109,7 +121,7 @@ fn of_peers_with_few_connections_those_end_that_were_good_for_nothing() {
     let (places, clock) = places(64, 64);
     let used: Vec<_> = (0..4).map(|_| connect(&places, &clock, "192.0.2.1").unwrap()).collect();
     for (connection, _) in &used {
-        drop(connection.serve());
+        call_once(connection);
     }
     clock.advance(Duration::from_secs(1));
     let strangers: Vec<_> =
@@ -125,7 +137,7 @@ fn calls_that_have_only_begun_or_are_refused_keep_no_connection() {
     let (places, clock) = places(64, 64);
     let used: Vec<_> = (0..4).map(|_| connect(&places, &clock, "192.0.2.1").unwrap()).collect();
     for (connection, _) in &used {
-        drop(connection.serve());
+        call_once(connection);
     }
     clock.advance(Duration::from_secs(1));
     let begun: Vec<_> = (0..52)
@@ -135,7 +147,7 @@ fn calls_that_have_only_begun_or_are_refused_keep_no_connection() {
             (connection.call(), connection, place)
         })
         .collect();
-    clock.advance(JUST_COME);
+    clock.advance(MOMENT);
     connect(&places, &clock, "203.0.113.1").unwrap();
     assert_eq!(begun.iter().filter(|(_, connection, _)| connection.is_retired()).count(), 1);
     assert!(used.iter().all(|(connection, _)| !connection.is_retired()));
@@ -148,7 +160,7 @@ fn who_has_just_come_has_the_time_to_make_a_call() {
         (0..hosts).filter_map(|host| connect(&places, &clock, &format!("{network}.{host}")).ok()).collect()
     };
     let before = come("198.51.100", 60);
-    clock.advance(JUST_COME);
+    clock.advance(MOMENT);
     let after = come("203.0.113", 8);
     let has_ended =
         |(connection, _): &(ConnectionHandle, _)| connection.is_retired() || connection.is_closed();
@@ -161,7 +173,9 @@ fn a_connection_with_calls_ends_only_if_it_has_answered_none_for_the_time_of_a_c
     let mut held = Vec::new();
     for _ in 0..16 {
         let (connection, place) = connect(&places, &clock, "192.0.2.1").unwrap();
-        held.push((connection.call(), connection.serve(), connection, place));
+        let call = connection.call();
+        let served = call.handle().serve();
+        held.push((call, served, connection, place));
     }
     assert_eq!(connect(&places, &clock, "192.0.2.2").map(|_| ()), Err(NoPlace::Listener));
     clock.advance(REQUEST_TIMEOUT);
@@ -173,6 +187,101 @@ fn a_connection_with_calls_ends_only_if_it_has_answered_none_for_the_time_of_a_c
     held.remove(0);
     connect(&places, &clock, "192.0.2.2").unwrap();
     assert_eq!(places.busiest(), Some((network("192.0.2.1"), 15)));
+}
+
+/// Connections of strangers that hold what they can: two calls each, whose answers they do not read, and others that are refused.
+fn hold_unread(
+    places: &ConnectionPlaces,
+    clock: &Clock,
+    count: u8,
+) -> Vec<(ConnectionHandle, impl Sized + use<>)> {
+    let stranger = |host| {
+        let (connection, place) = connect(places, clock, &format!("198.51.100.{host}")).unwrap();
+        let mut calls = [connection.call(), connection.call()];
+        let served = calls.each_ref().map(|call| call.handle().serve());
+        calls.iter_mut().for_each(OpenCall::answered);
+        (connection, (calls, served, place))
+    };
+    (0..count).map(stranger).collect()
+}
+
+#[test]
+fn who_leaves_answers_unread_ends_before_those_who_call_and_read() {
+    let (places, clock) = places(64, 64);
+    let strangers = hold_unread(&places, &clock, 54);
+    clock.advance(MOMENT);
+    let kept: Vec<_> = (0..4).map(|_| connect(&places, &clock, "192.0.2.1").unwrap()).collect();
+    for _ in 0..10 {
+        clock.advance(MOMENT / 2);
+        for (connection, _) in &strangers {
+            // Its other calls are refused: that is an answer, but it serves nobody.
+            connection.call().answered();
+        }
+        for (connection, _) in &kept {
+            call_once(connection);
+            let (fresh, place) = connect(&places, &clock, "192.0.2.1").unwrap();
+            call_once(&fresh);
+            assert!(!fresh.is_retired() && !fresh.is_closed());
+            drop(place);
+        }
+    }
+    assert!(kept.iter().all(|(connection, _)| !connection.is_retired() && !connection.is_closed()));
+    assert!(strangers.iter().any(|(connection, _)| connection.is_retired()));
+}
+
+#[test]
+fn who_has_shown_a_token_ends_after_all_others_but_those_who_have_just_come() {
+    let (places, clock) = places(64, 64);
+    let (known, _known_place) = connect(&places, &clock, "192.0.2.1").unwrap();
+    known.note_verified();
+    call_once(&known);
+    let mut strangers: Vec<_> = (0..63)
+        .map(|host| {
+            let (connection, place) = connect(&places, &clock, &format!("198.51.100.{host}")).unwrap();
+            (0..20).for_each(|_| call_once(&connection));
+            (connection, place)
+        })
+        .collect();
+    clock.advance(2 * MOMENT);
+    let mut fresh = Vec::new();
+    for host in 0..40 {
+        strangers.retain(|(connection, _)| !connection.is_closed());
+        for (connection, _) in &strangers {
+            call_once(connection);
+        }
+        match connect(&places, &clock, &format!("203.0.113.{host}")) {
+            Ok((connection, place)) => {
+                let call = connection.call();
+                fresh.push((call.handle().serve(), call, connection, place));
+            }
+            Err(why) => assert_eq!(why, NoPlace::NotYet),
+        }
+    }
+    assert!(!known.is_retired() && !known.is_closed());
+    assert!(fresh.len() > 20, "{} of them have come", fresh.len());
+    assert!(fresh.iter().all(|(_, _, connection, _)| !connection.is_retired() && !connection.is_closed()));
+}
+
+#[test]
+fn however_many_connections_a_peer_uses_the_idle_ones_of_others_are_found() {
+    let (places, clock) = places(4_096, 4_096);
+    let gateway = network("192.0.2.1");
+    let mut used = Vec::new();
+    for _ in 0..ENOUGH_LOOKED_AT {
+        let connection = ConnectionHandle::new(clock.clone());
+        let place = places.take(gateway, PeerShare::Ordinary, &connection).unwrap();
+        let call = connection.call();
+        used.push((call.handle().serve(), call, connection, place));
+    }
+    let mut idle = Vec::new();
+    for host in 0..4_096 - ENOUGH_LOOKED_AT {
+        let address = format!("198.51.{}.{}", host % 200 / 100, host % 100);
+        idle.extend(connect(&places, &clock, &address));
+    }
+    clock.advance(MOMENT);
+    let next = connect(&places, &clock, "203.0.113.1");
+    assert!(idle.iter().any(|(connection, _)| connection.is_closed()), "{next:?}");
+    assert!(used.iter().all(|(_, _, connection, _)| !connection.is_closed() && !connection.is_retired()));
 }
 
 proptest! {

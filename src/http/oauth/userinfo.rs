@@ -10,7 +10,10 @@ use axum::{
 use serde::Serialize;
 
 use super::{Error, OAuth, Refusal};
-use crate::model::{User, claims::USER_SCOPE};
+use crate::{
+    admission::ConnectionHandle,
+    model::{User, claims::USER_SCOPE},
+};
 
 /// The standard claims that there are values for (OpenID Connect Core 1.0 section 5.1).
 #[derive(Serialize)]
@@ -40,6 +43,9 @@ pub(super) async fn userinfo(
 ) -> Result<Json<UserInfo>, Refusal> {
     refuse_token_in_query(&uri)?;
     let caller = oauth.authenticator.authenticate_request(&headers, &extensions, None).await?;
+    if let Some(connection) = extensions.get::<ConnectionHandle>() {
+        connection.note_verified();
+    }
     caller.must_have([USER_SCOPE])?;
     let (id, _) = caller.must_be_user()?;
     let user = oauth.accounts.user(id).await?.ok_or(Error::TokenRevoked)?;

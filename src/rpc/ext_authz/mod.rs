@@ -12,7 +12,7 @@ pub(crate) use answer::HeaderNames;
 
 use super::refused;
 use crate::{
-    admission::Door,
+    admission::{ConnectionHandle, Door},
     auth::{Authenticator, Caller, VerifiedToken, bearer_token},
     identity::{Accounts, GoodStanding, Keyring},
     model::{Clock, Error, FieldReason, Network, User},
@@ -54,6 +54,8 @@ struct Shown<'a> {
     token: Result<Option<&'a str>, Error>,
     /// The same, if it had to be verified to admit the question.
     verified: Option<VerifiedToken>,
+    /// The connection that brought the question.
+    connection: Option<&'a ConnectionHandle>,
 }
 
 /// Whom an allowed request comes from.
@@ -87,6 +89,9 @@ impl ExtAuthzRpc {
             Some(token) => self.authenticator.recognise_verified(token, audience).await?,
             None => self.authenticator.recognise(token, audience).await?,
         };
+        if let Some(connection) = shown.connection {
+            connection.note_verified();
+        }
         caller.must_have(rule.scopes.iter())?;
         let user = match caller.user() {
             Some((id, _)) => Some(self.accounts.user(id).await?.ok_or(Error::TokenRevoked)?),
@@ -140,7 +145,8 @@ impl Authorization for ExtAuthzRpc {
             }
             None => None,
         };
-        Ok(Response::new(self.answer(&http, &context_extensions, Shown { token, verified }).await?))
+        let shown = Shown { token, verified, connection: extensions.get() };
+        Ok(Response::new(self.answer(&http, &context_extensions, shown).await?))
     }
 }
 

@@ -38,18 +38,22 @@ impl Origin {
     ) -> Result<Response<CountedBody<B>>, Infallible>
     where
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+        B: Body,
     {
         let Self { connection, peer, proxies, certified } = self;
         let mut call = connection.call();
         let sender = proxies.sender(peer, request.headers());
         let extensions = request.extensions_mut();
         extensions.insert(sender);
-        extensions.insert(connection);
+        extensions.insert(call.handle());
         if let Some(certified) = certified {
             extensions.insert(certified);
         }
         let response = service.oneshot(request).await?;
         call.answered();
+        if response.body().is_end_stream() {
+            call.completed();
+        }
         Ok(response.map(|inner| CountedBody { inner, call }))
     }
 }
@@ -71,6 +75,14 @@ impl<B: Body + Unpin> Body for CountedBody<B> {
         let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
         if let Some(Ok(_)) = frame {
             self.call.answered();
+        }
+        let is_last = match &frame {
+            Some(Ok(frame)) => frame.is_trailers() || self.inner.is_end_stream(),
+            Some(Err(_)) => false,
+            None => true,
+        };
+        if is_last {
+            self.call.completed();
         }
         Poll::Ready(frame)
     }

@@ -11,12 +11,15 @@ use tokio::{
     net::{TcpSocket, TcpStream},
     time::timeout,
 };
+use tonic::Code;
 
 use super::{
-    ISSUE_TOKEN, Target,
-    frames::{END_HEADERS, GOAWAY, HEADERS, SETTINGS, header_block, hello, http2_frame},
+    Answer, GET_ME, ISSUE_TOKEN, Target, frame,
+    frames::{DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, SETTINGS, header_block, hello, http2_frame},
 };
 use crate::harness::eventually;
+
+const GET_JWKS: &str = "/identity.v1.TokenService/GetJwks";
 
 /// No more than an upper bound.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -89,6 +92,8 @@ async fn idle_connections_of_many_hosts_end_for_others() {
             for _ in 0..2 {
                 idle.extend(connect(&format!("127.0.1.{host}"), to).await);
             }
+            // Who has just come is given a second.
+            target.server.clock.advance(Duration::from_millis(200));
             if host % 8 == 0 {
                 target.still_serves().await;
                 assert_eq!(target.server.http_get("/livez").await.status(), 200);
@@ -123,4 +128,37 @@ async fn a_connection_with_a_call_in_flight_does_not_end_for_others() {
     assert!(in_flight().await, "it went on");
     let (is_cut, is_told) = ended(busy);
     assert!(!is_cut && !is_told);
+}
+
+#[tokio::test]
+async fn who_leaves_answers_unread_ends_before_who_has_shown_a_token() {
+    let target = Target::new(&["--max-connections=64", "--request-timeout=60s"]).await;
+    let (sender, known) = h2::client::handshake(target.tcp().await).await.unwrap();
+    let known = tokio::spawn(known);
+    let mut sender = sender.ready().await.unwrap();
+    let request = target.request(GET_ME).header("authorization", format!("Bearer {}", target.token));
+    let (response, mut stream) = sender.send_request(request.body(()).unwrap(), false).unwrap();
+    stream.send_data(frame(b"").into(), true).unwrap();
+    assert_eq!(Answer::read(response).await.status().code(), Code::Ok);
+    // As many as may come before anybody is asked to end: each has a call whose answer does not fit.
+    let nothing_fits = http2_frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]);
+    let head = http2_frame(HEADERS, END_HEADERS, 1, &header_block(GET_JWKS));
+    let call = [nothing_fits, head, http2_frame(DATA, END_STREAM, 1, &frame(b""))].concat();
+    let mut strangers = Vec::new();
+    for host in 0..54 {
+        let mut stranger =
+            connect(&format!("127.0.1.{host}"), target.server.started.grpc_addr).await.unwrap();
+        stranger.write_all(&call).await.unwrap();
+        strangers.push(stranger);
+    }
+    let unread = || async { target.server.scrape().await.sum("signet_grpc_calls_in_flight", &[]) > 53.5 };
+    eventually("their calls are in flight", unread).await;
+    target.server.clock.advance(Duration::from_secs(2));
+    for _ in 0..20 {
+        target.still_serves().await;
+    }
+    assert!(!known.is_finished(), "it is asked to end");
+    let told = strangers.into_iter().map(ended).filter(|(_, is_told)| *is_told).count();
+    assert!(told > 0, "none was told");
+    drop(sender);
 }

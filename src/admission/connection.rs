@@ -31,6 +31,8 @@ struct Connection {
     begun: u64,
     /// The calls whose answers are not complete.
     calls: AtomicUsize,
+    /// Those of them whose messages have not arrived whole.
+    arriving: AtomicUsize,
     /// The places of calls: their messages are there, they were not refused, and their answers have not been read.
     served: AtomicUsize,
     /// The calls that have a place, and whose answers have not begun.
@@ -80,6 +82,10 @@ pub(crate) struct OpenCall {
     begun: Duration,
 }
 
+/// A call whose message has not arrived whole, as long as that is so.
+#[derive(Debug)]
+pub(crate) struct ArrivingCall(ConnectionHandle);
+
 /// A call that has a place, until its answer has been read.
 #[derive(Debug)]
 pub(crate) struct ServedCall(ConnectionHandle);
@@ -109,6 +115,7 @@ impl ConnectionHandle {
             ending: OnceLock::new(),
             begun: now,
             calls: AtomicUsize::new(0),
+            arriving: AtomicUsize::new(0),
             served: AtomicUsize::new(0),
             working: AtomicUsize::new(0),
             answered_calls: AtomicU32::new(0),
@@ -177,6 +184,12 @@ impl ConnectionHandle {
         OpenCall { connection: self.clone(), state: Arc::default(), begun }
     }
 
+    /// The message of a call is on its way.
+    pub(crate) fn arrive(&self) -> ArrivingCall {
+        self.connection.arriving.fetch_add(1, Ordering::Relaxed);
+        ArrivingCall(self.clone())
+    }
+
     /// A call gets a place.
     pub(crate) fn serve(&self) -> ServedCall {
         self.connection.served.fetch_add(1, Ordering::Relaxed);
@@ -210,9 +223,15 @@ impl ConnectionHandle {
         self.connection.working.load(Ordering::Relaxed) > 0
     }
 
-    /// Whether no call is in flight.
+    /// Whether no call is in flight, nor on its way.
     pub(crate) fn is_idle(&self) -> bool {
         self.connection.calls.load(Ordering::Relaxed) == 0
+    }
+
+    /// Whether a call is in flight: its message is there, and its answer has not been read.
+    pub(crate) fn has_calls(&self) -> bool {
+        let arriving = self.connection.arriving.load(Ordering::Relaxed);
+        self.connection.calls.load(Ordering::Relaxed) > arriving || !self.serves_nobody()
     }
 
     /// What the connection has been good for, from 0 (no answer to a served call was read) to [`MOST_WORTH`] (eight or more).
@@ -302,6 +321,12 @@ impl Drop for OpenCall {
             }
         }
         connection.calls.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for ArrivingCall {
+    fn drop(&mut self) {
+        self.0.connection.arriving.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

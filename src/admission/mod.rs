@@ -23,7 +23,7 @@ use crate::model::Error;
 
 pub(crate) use allowance::{Allowance, Allowances};
 pub(crate) use bounds::{Bounds, READ_HEADERS_FACTOR, Resources, SetBounds};
-use connection::ServedCall;
+use connection::{ArrivingCall, ServedCall};
 pub(crate) use connection::{ConnectionHandle, Ending, OpenCall};
 pub(crate) use connection_places::{ConnectionPlace, ConnectionPlaces, NoPlace, PeerShare};
 pub(crate) use hold::{HeldBody, Hold};

@@ -11,7 +11,7 @@ use slab::Slab;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    ConnectionHandle, Ending, PoolBounds, Recognise, ServedCall,
+    ArrivingCall, ConnectionHandle, Ending, PoolBounds, Recognise, ServedCall,
     lanes::{LANES, Lane},
     share::{Holders, Shares},
 };
@@ -67,8 +67,9 @@ pub(crate) struct Place {
     amount: u64,
     /// Where the pool keeps its deadline, if it has one.
     slot: Option<usize>,
-    /// Its connection serves somebody meanwhile.
+    /// What its connection does meanwhile: it serves somebody, or waits for a message.
     _served: Option<ServedCall>,
+    _arriving: Option<ArrivingCall>,
 }
 
 impl Pool {
@@ -111,7 +112,15 @@ impl Pool {
     /// Takes `amount` of `lane` for `holders`, if there is room.
     pub(super) fn take(&self, lane: Lane, holders: Holders, amount: u64) -> Option<Place> {
         let fits = self.state().lanes[lane as usize].take(&holders, amount);
-        fits.then(|| Place { pool: self.clone(), lane, holders, amount, slot: None, _served: None })
+        fits.then(|| Place {
+            pool: self.clone(),
+            lane,
+            holders,
+            amount,
+            slot: None,
+            _served: None,
+            _arriving: None,
+        })
     }
 
     /// Takes a place in `lane` whose holder must be done by `deadline`: if its answer has not been read a moment after that, its
@@ -131,7 +140,16 @@ impl Pool {
         let slot = Some(state.held.insert(Held { deadline, is_stream, connection: connection.cloned() }));
         drop(state);
         let served = connection.filter(|_| !lane.is_arriving()).map(ConnectionHandle::serve);
-        Some(Place { pool: self.clone(), lane, holders, amount: 1, slot, _served: served })
+        let arriving = connection.filter(|_| lane.is_arriving()).map(ConnectionHandle::arrive);
+        Some(Place {
+            pool: self.clone(),
+            lane,
+            holders,
+            amount: 1,
+            slot,
+            _served: served,
+            _arriving: arriving,
+        })
     }
 
     /// The refusal of whoever found no room in `lane`. It is counted, and told at a bounded rate.

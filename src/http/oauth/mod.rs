@@ -83,9 +83,9 @@ pub(super) fn router<'a>(
     endpoints
         .with_state(Arc::new(oauth))
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(from_fn_with_state(limits, admit))
-        // Outside of the limits: what has no place yet is in flight, too.
+        // Inside of the limits: what has not arrived whole is not in flight.
         .layer(from_fn_with_state(drain, draining::gate))
+        .layer(from_fn_with_state(limits, admit))
         .layer(map_response(keep_out_of_caches))
 }
 

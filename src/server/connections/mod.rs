@@ -66,6 +66,12 @@ const WARN_INTERVAL: Duration = Duration::from_mins(1);
 /// How long an idle connection that was asked to end may take, before it is closed.
 const IDLE_GRACE: Duration = Duration::from_secs(1);
 
+/// How often it is looked, in the drain, whether a connection has calls in flight.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How often in a row there must be none before it ends: the end of an answer may not be written yet when the call is over.
+const LOOKS: u32 = 2;
+
 /// What a client may send ahead on one stream: the least that HTTP/2 has from its start (RFC 9113 section 6.9.2). Larger messages come
 /// piece by piece, as they are read.
 const STREAM_WINDOW_BYTES: u32 = 65_535;
@@ -229,16 +235,17 @@ impl Connections {
         }
     }
 
-    /// Stops accepting, lets the calls in flight finish within `within`, and cuts what is left.
-    /// Returns whether all finished.
+    /// Stops accepting, lets the calls in flight finish within `within`, and cuts what is left. Connections without such calls are not
+    /// waited for: whether their clients say that they have heard of the end is up to them.
+    /// Returns whether all calls finished.
     pub(super) async fn drain(&self, within: Duration) -> bool {
         self.draining.cancel();
         self.open.close();
-        let finished = timeout(within, self.open.wait()).await.is_ok();
+        // Each connection that is left then knows whether it has calls.
+        let _ = timeout(within, self.open.wait()).await;
         self.cut.cancel();
         self.open.wait().await;
-        // A connection that was asked to end before the drain began was given its time from then on.
-        finished && !self.unfinished.load(Ordering::Relaxed)
+        !self.unfinished.load(Ordering::Relaxed)
     }
 
     /// A place for the connection `handle` of `peer`. If another is cut for it, waits until that has gone.
@@ -365,8 +372,9 @@ impl Connections {
             tokio::select! {
                 _ = &mut connection => {}
                 () = handle.closed() => {}
+                () = life.is_over(&handle) => {}
                 () = life.grace_ends(grace, &handle) => life.tell_that_it_is_cut(&handle),
-                () = life.cut.cancelled() => {}
+                () = life.cut.cancelled() => life.tell_that_it_is_cut(&handle),
             }
         }
     }
@@ -405,9 +413,20 @@ impl Life {
         }
     }
 
-    /// The connection is cut now, by its own time.
+    /// Waits until the drain has begun, and the connection has had no calls in flight for a moment. Who then leaves a message half sent,
+    /// or a PING unanswered, ends nothing later than others do.
+    async fn is_over(&self, handle: &ConnectionHandle) {
+        self.draining.cancelled().await;
+        let mut looks = 0;
+        while looks < LOOKS {
+            sleep(LOOK_INTERVAL).await;
+            looks = if handle.has_calls() { 0 } else { looks + 1 };
+        }
+    }
+
+    /// The connection is cut now, by its own time or since the drain's is over.
     fn tell_that_it_is_cut(&self, handle: &ConnectionHandle) {
-        if handle.is_idle() {
+        if !handle.has_calls() {
             return;
         }
         tracing::debug!("a connection was cut: its calls did not finish in time");

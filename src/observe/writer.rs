@@ -6,7 +6,7 @@ use std::{
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
-        mpsc::{Receiver, SyncSender, sync_channel},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
     thread,
     time::Duration,
@@ -51,7 +51,12 @@ struct Waiting {
     lost: u64,
     /// Who wants to know how it ends.
     waiters: Vec<SyncSender<io::Result<()>>>,
+    /// Whether there is no thread, so that nothing more is written.
+    is_over: bool,
 }
+
+/// The thread's life: when it ends, by whatever, nobody waits for it any more.
+struct Running<'a>(&'a Shared);
 
 impl LineWriter {
     /// A writer to `descriptor`. After each turn its thread calls `after_turn`, with how many lines were lost before.
@@ -62,17 +67,30 @@ impl LineWriter {
         descriptor: impl Write + Send + 'static,
         after_turn: impl FnMut(u64) + Send + 'static,
     ) -> Self {
+        let builder = thread::Builder::new().name(name.to_owned());
+        Self::start_by(|run| builder.spawn(run).map(drop), descriptor, after_turn)
+    }
+
+    /// The same, whose thread `spawn` starts.
+    fn start_by(
+        spawn: impl FnOnce(Box<dyn FnOnce() + Send>) -> io::Result<()>,
+        descriptor: impl Write + Send + 'static,
+        after_turn: impl FnMut(u64) + Send + 'static,
+    ) -> Self {
         let shared = Arc::new(Shared::default());
         let of_thread = Arc::clone(&shared);
         let run = move || of_thread.run(descriptor, after_turn);
-        let _ = thread::Builder::new().name(name.to_owned()).spawn(run);
+        if spawn(Box::new(run)).is_err() {
+            shared.end();
+        }
         Self { shared }
     }
 
     /// Leaves one line, or loses it if too much waits already. Does not wait.
     pub fn leave(&self, line: &[u8]) {
         let mut waiting = self.shared.waiting();
-        if waiting.line_bytes + line.len() > MAX_WAITING_BYTES && !IS_WRITER.get() {
+        let is_too_much = waiting.line_bytes + line.len() > MAX_WAITING_BYTES && !IS_WRITER.get();
+        if waiting.is_over || is_too_much {
             waiting.lost += 1;
             self.shared.lost.fetch_add(1, Ordering::Relaxed);
             return;
@@ -87,7 +105,7 @@ impl LineWriter {
     /// Writes `lines`, and waits until they are written: for threads that serve nobody. What waits here is bounded by their number.
     ///
     /// # Errors
-    /// The system's, if they cannot be written.
+    /// The system's, if they cannot be written; [`io::ErrorKind::BrokenPipe`], if there is no thread to write them.
     pub fn write(&self, lines: &[u8]) -> io::Result<()> {
         self.hand_in(lines).recv().unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))
     }
@@ -95,9 +113,12 @@ impl LineWriter {
     /// As [`Self::write`], and waits for no longer than `within`.
     ///
     /// # Errors
-    /// The system's, if they cannot be written; [`io::ErrorKind::TimedOut`], if that takes longer.
+    /// As with [`Self::write`]; [`io::ErrorKind::TimedOut`], if that takes longer.
     pub fn write_within(&self, lines: &[u8], within: Duration) -> io::Result<()> {
-        self.hand_in(lines).recv_timeout(within).unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        self.hand_in(lines).recv_timeout(within).unwrap_or_else(|error| match error {
+            RecvTimeoutError::Timeout => Err(io::ErrorKind::TimedOut.into()),
+            RecvTimeoutError::Disconnected => Err(io::ErrorKind::BrokenPipe.into()),
+        })
     }
 
     /// Waits until what was left before is written, but for no longer than `within`. Returns whether it is.
@@ -116,6 +137,10 @@ impl LineWriter {
         // With room for the answer, so that the thread does not wait for who has given up.
         let (sender, receiver) = sync_channel(1);
         let mut waiting = self.shared.waiting();
+        if waiting.is_over {
+            // Without its sender, the receiver knows.
+            return receiver;
+        }
         waiting.bytes.extend_from_slice(lines);
         waiting.waiters.push(sender);
         drop(waiting);
@@ -129,9 +154,18 @@ impl Shared {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Nothing more is written: what waits is lost, and whoever waits for it is told.
+    fn end(&self) {
+        let mut waiting = self.waiting();
+        let Waiting { lines, .. } = std::mem::take(&mut *waiting);
+        waiting.is_over = true;
+        self.lost.fetch_add(lines, Ordering::Relaxed);
+    }
+
     /// The life of the thread.
     fn run(&self, mut descriptor: impl Write, mut after_turn: impl FnMut(u64)) {
         IS_WRITER.set(true);
+        let _running = Running(self);
         loop {
             let Waiting { bytes, lines, waiters, .. } = self.take();
             let written = write_all(&mut descriptor, &bytes);
@@ -158,6 +192,12 @@ impl Shared {
         let (mut waiting, _) = waited.unwrap_or_else(PoisonError::into_inner);
         let lost = waiting.lost;
         std::mem::replace(&mut *waiting, Waiting { lost, ..Waiting::default() })
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.end();
     }
 }
 
@@ -256,5 +296,19 @@ mod tests {
         drop(open);
         writer.write(b"again\n").unwrap();
         assert_eq!((taken.recv().unwrap().as_str(), told.recv().unwrap()), ("again\n", 1));
+    }
+
+    #[test]
+    fn nobody_waits_for_a_thread_that_there_is_not() {
+        let refused = LineWriter::start_by(|_| Err(io::ErrorKind::OutOfMemory.into()), io::sink(), |_| {});
+        refused.leave(b"lost\n");
+        assert_eq!(refused.counts(), (0, 1));
+        assert_eq!(refused.write(b"audited\n").unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        assert!(!refused.flush(Duration::from_mins(1)));
+
+        // One that is gone is none either, whatever ended it.
+        let gone = LineWriter::start("test", io::sink(), |_| panic!("this is what ends it"));
+        while gone.write(b"audited\n").is_ok() {}
+        assert_eq!(gone.write(b"audited\n").unwrap_err().kind(), io::ErrorKind::BrokenPipe);
     }
 }

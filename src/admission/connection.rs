@@ -25,6 +25,8 @@ struct Connection {
     clock: Clock,
     closed: CancellationToken,
     retired: CancellationToken,
+    /// Whether it brings the calls of many clients.
+    is_of_many: bool,
     /// Why it ends, if this service ends it.
     ending: OnceLock<Ending>,
     /// When it began: milliseconds of the monotonic clock, as all its times.
@@ -107,11 +109,21 @@ impl Ending {
 impl ConnectionHandle {
     /// A connection that begins now.
     pub(crate) fn new(clock: Clock) -> Self {
+        Self::begun_now(clock, false)
+    }
+
+    /// The same, by which a proxy brings the calls of many clients.
+    pub(crate) fn new_of_many(clock: Clock) -> Self {
+        Self::begun_now(clock, true)
+    }
+
+    fn begun_now(clock: Clock, is_of_many: bool) -> Self {
         let now = millis(clock.monotonic());
         let connection = Connection {
             clock,
             closed: CancellationToken::new(),
             retired: CancellationToken::new(),
+            is_of_many,
             ending: OnceLock::new(),
             begun: now,
             calls: AtomicUsize::new(0),
@@ -124,6 +136,11 @@ impl ConnectionHandle {
             answers: AtomicU32::new(0),
         };
         Self { connection: Arc::new(connection), call: None }
+    }
+
+    /// Whether a proxy brings the calls of many clients by it.
+    pub(crate) fn is_of_many(&self) -> bool {
+        self.connection.is_of_many
     }
 
     /// Closes the connection at once, with all that is in flight on it.
@@ -313,7 +330,9 @@ impl Drop for OpenCall {
         let before = self.state.reach(ANSWERED);
         let connection = &self.connection.connection;
         if before & ANSWERED == 0 {
-            if connection.clock.monotonic().saturating_sub(self.begun) >= PATIENT {
+            let was_patient = connection.clock.monotonic().saturating_sub(self.begun) >= PATIENT;
+            // What one client of a proxy gives up is not the others' fault.
+            if was_patient || connection.is_of_many {
                 connection.answers.fetch_add(1, Ordering::Relaxed);
             }
             if before & SERVED != 0 {

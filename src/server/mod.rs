@@ -268,7 +268,7 @@ impl Server {
         let grpc_connections = connections("grpc", Listener::Grpc, &parts.bounds);
         let http_connections = connections("http", Listener::Http, &parts.bounds);
         let (ext_authz, ext_authz_connections) = ext_authz
-            .map(|listener| (listener, connections("ext_authz", Listener::Grpc, &parts.bounds)))
+            .map(|listener| (listener, connections("ext_authz", Listener::Grpc, &parts.bounds).for_proxies()))
             .unzip();
         let operations_bounds = operations::bounds(&parts.bounds);
         let (operations, operations_connections) = operations

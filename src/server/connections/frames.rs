@@ -29,6 +29,11 @@ const EARNED_BY_ANSWER: u32 = 8;
 /// What each second earns: pings that keep a connection alive, and the windows of long answers.
 const EARNED_BY_SECOND: u32 = 10;
 
+/// The same for a connection that brings the calls of many, as a proxy's does: what one of them does must not end it for all. Their calls
+/// bound what is done for them, and frames cost h2 some microseconds each.
+const EARNED_BY_SECOND_OF_MANY: u32 = 10_000;
+const FEWEST_FRAMES_OF_MANY: u32 = 16_384;
+
 /// How many frames each stream may take before the first answer, and how many there may be at least.
 const FRAMES_PER_STREAM: u32 = 4;
 const FEWEST_FRAMES: u32 = 256;
@@ -47,6 +52,9 @@ pub(super) struct FrameMeter {
     /// How many frames may come before the next answer.
     left: u32,
     most: u32,
+    earned_by_second: u32,
+    /// A frame of DATA with at least so many bytes costs nothing.
+    good_data_bytes: u32,
     /// When it was last looked at what has been earned.
     looked_at: Duration,
     head: [u8; HEAD],
@@ -60,12 +68,19 @@ pub(super) struct FrameMeter {
 impl FrameMeter {
     /// For `connection`, which may have `max_streams` streams.
     pub(super) fn new(connection: ConnectionHandle, max_streams: u32) -> Self {
-        let most = max_streams.saturating_mul(FRAMES_PER_STREAM).max(FEWEST_FRAMES);
+        let (fewest, earned_by_second, good_data_bytes) = if connection.is_of_many() {
+            (FEWEST_FRAMES_OF_MANY, EARNED_BY_SECOND_OF_MANY, 1)
+        } else {
+            (FEWEST_FRAMES, EARNED_BY_SECOND, GOOD_DATA_BYTES)
+        };
+        let most = max_streams.saturating_mul(FRAMES_PER_STREAM).max(fewest);
         let looked_at = connection.clock().monotonic();
         Self {
             connection,
             left: most,
             most,
+            earned_by_second,
+            good_data_bytes,
             looked_at,
             head: [0; HEAD],
             head_bytes: 0,
@@ -121,7 +136,7 @@ impl FrameMeter {
         self.payload = u32::from_be_bytes([0, high, middle, low]);
         self.head_bytes = 0;
         let cost = match kind {
-            DATA if self.payload >= GOOD_DATA_BYTES => 0,
+            DATA if self.payload >= self.good_data_bytes => 0,
             SETTINGS => SETTINGS_COST,
             _ => 1,
         };
@@ -133,7 +148,7 @@ impl FrameMeter {
         let now = self.connection.clock().monotonic();
         let seconds = now.saturating_sub(self.looked_at).as_secs_f64();
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is bounded before")]
-        let by_time = (seconds * f64::from(EARNED_BY_SECOND)).min(f64::from(self.most)) as u32;
+        let by_time = (seconds * f64::from(self.earned_by_second)).min(f64::from(self.most)) as u32;
         if by_time > 0 {
             self.looked_at = now;
         }
@@ -232,6 +247,22 @@ mod tests {
                 assert_eq!(meter.gives_way(), gives_way, "{kind}");
             }
         }
+    }
+
+    #[test]
+    fn one_of_many_does_not_end_the_connection_of_all() {
+        let connection = ConnectionHandle::new_of_many(Clock::manual(Timestamp::from_micros(0)));
+        let mut meter = FrameMeter::new(connection.clone(), 1);
+        let ping = frame(PING, 8);
+        assert_eq!(taken(&mut meter, &ping), 16_384);
+        // Its clients give calls up at once: that is no fault of the proxy.
+        drop(connection.call());
+        assert_eq!(taken(&mut meter, &ping), 8);
+        connection.clock().advance(Duration::from_millis(100));
+        assert_eq!(taken(&mut meter, &ping), 1_000);
+        connection.clock().advance(Duration::from_mins(1));
+        assert_eq!(taken(&mut meter, &frame(DATA, 1)), 1_000_000);
+        assert_eq!(taken(&mut meter, &frame(SETTINGS, 6)), 1_024, "it is bounded all the same");
     }
 
     proptest! {

@@ -79,6 +79,10 @@ const STREAM_WINDOW_BYTES: u32 = 65_535;
 /// What a client may send ahead on all streams of a connection: hyper's own is eight times that.
 const CONNECTION_WINDOW_BYTES: u32 = 2 * STREAM_WINDOW_BYTES;
 
+/// How many streams that were reset before they are looked at a connection may have that brings the calls of many: by default they are
+/// some 20, which one client of a proxy can reach in one go.
+const MAX_RESET_OF_MANY: usize = 2_048;
+
 /// What of an answer waits on a stream to be sent, before more of it is asked for.
 const SEND_BUFFER_BYTES: usize = 65_536;
 
@@ -89,6 +93,8 @@ pub(super) struct Connections {
     builder: Builder<TokioExecutor>,
     proxies: Arc<TrustedProxies>,
     limits: LimitConfig,
+    /// Whether all who connect bring the calls of many clients.
+    is_for_proxies: bool,
     max_streams: u32,
     read_header_bytes: u32,
     places: ConnectionPlaces,
@@ -176,6 +182,7 @@ impl Connections {
             tls,
             builder,
             proxies,
+            is_for_proxies: false,
             max_streams: bounds.max_concurrent_streams,
             read_header_bytes,
             places: ConnectionPlaces::new(bounds, limits.request_timeout),
@@ -193,6 +200,11 @@ impl Connections {
             unfinished: Arc::default(),
             open: TaskTracker::new(),
         }
+    }
+
+    /// The same, for a listener at which proxies ask on behalf of their clients.
+    pub(super) fn for_proxies(self) -> Self {
+        Self { is_for_proxies: true, ..self }
     }
 
     /// Accepts connections and serves them with `service`, until [`Self::drain`] is called.
@@ -213,7 +225,12 @@ impl Connections {
             if took_spare {
                 self.files_ran_out();
             }
-            let (handle, peer) = (ConnectionHandle::new(self.clock.clone()), self.proxies.connection(addr));
+            let peer = self.proxies.connection(addr);
+            let handle = if self.is_for_proxies || peer.is_trusted_proxy() {
+                ConnectionHandle::new_of_many(self.clock.clone())
+            } else {
+                ConnectionHandle::new(self.clock.clone())
+            };
             // Closing at once tells the client to go elsewhere; leaving it in the backlog would let it hang.
             let place = match self.place(peer, &handle).await {
                 Ok(place) => place,
@@ -333,7 +350,10 @@ impl Connections {
         handle: ConnectionHandle,
         service: S,
     ) -> impl Future<Output = ()> + Send + use<S, B> {
-        let (builder, tls, metrics) = (self.builder.clone(), self.tls.clone(), self.metrics.clone());
+        let (mut builder, tls, metrics) = (self.builder.clone(), self.tls.clone(), self.metrics.clone());
+        if handle.is_of_many() {
+            builder.http2().max_pending_accept_reset_streams(MAX_RESET_OF_MANY);
+        }
         let proxies = Arc::clone(&self.proxies);
         let (max_streams, read_header_bytes) = (self.max_streams, self.read_header_bytes);
         let patience = self.limits.keepalive_timeout;

@@ -1,11 +1,9 @@
-//! Owns the arithmetic of shares: how much of one bound each holder may have, and that all of it is given back.
-
-use std::collections::HashMap;
+//! Owns whom a call counts for, and what each of them may have of one bound.
 
 use uuid::Uuid;
 
 use super::Source;
-use crate::model::Network;
+use crate::model::{self, Network};
 
 /// Somebody who has a share of a bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -44,8 +42,7 @@ pub(crate) struct Limits {
 #[derive(Debug)]
 pub(super) struct Shares {
     limits: Limits,
-    taken: u64,
-    held: HashMap<Holder, u64>,
+    held: model::Shares<Holder>,
     refused: u64,
 }
 
@@ -72,7 +69,7 @@ impl Holders {
         self
     }
 
-    fn iter(&self) -> impl Iterator<Item = Holder> {
+    fn iter(&self) -> impl Iterator<Item = Holder> + Clone {
         self.0.iter().flatten().copied()
     }
 }
@@ -92,38 +89,19 @@ impl Limits {
 
 impl Shares {
     pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, taken: 0, held: HashMap::new(), refused: 0 }
+        Self { limits, held: model::Shares::new(limits.all), refused: 0 }
     }
 
     /// Takes `amount` for all of `holders`, or nothing at all. Returns whether it fitted.
     pub(super) fn take(&mut self, holders: &Holders, amount: u64) -> bool {
-        let fits = |held: u64, limit: u64| held.saturating_add(amount) <= limit;
-        let has_room = fits(self.taken, self.limits.all)
-            && holders.iter().all(|holder| {
-                self.limits
-                    .of(holder)
-                    .is_none_or(|limit| fits(self.held.get(&holder).copied().unwrap_or(0), limit))
-            });
-        if has_room {
-            self.taken += amount;
-            for holder in holders.iter().filter(|holder| self.limits.of(*holder).is_some()) {
-                *self.held.entry(holder).or_default() += amount;
-            }
-        }
-        has_room
+        let limits = self.limits;
+        let counted = holders.iter().filter_map(|holder| Some((holder, limits.of(holder)?)));
+        self.held.take(counted, amount)
     }
 
     /// Gives back what was taken for the same `holders`.
     pub(super) fn give_back(&mut self, holders: &Holders, amount: u64) {
-        self.taken = self.taken.saturating_sub(amount);
-        for holder in holders.iter() {
-            if let Some(held) = self.held.get_mut(&holder) {
-                *held = held.saturating_sub(amount);
-                if *held == 0 {
-                    self.held.remove(&holder);
-                }
-            }
-        }
+        self.held.give_back(holders.iter(), amount);
     }
 
     pub(super) const fn count_refusal(&mut self) {
@@ -135,7 +113,7 @@ impl Shares {
     }
 
     pub(super) const fn taken(&self) -> u64 {
-        self.taken
+        self.held.taken()
     }
 
     pub(super) const fn limit(&self) -> u64 {
@@ -144,8 +122,8 @@ impl Shares {
 
     /// The peer that holds most, and how much.
     pub(super) fn busiest_peer(&self) -> Option<(Network, u64)> {
-        let peers = self.held.iter().filter_map(|(holder, held)| match holder {
-            Holder::Peer(peer) => Some((*peer, *held)),
+        let peers = self.held.held().filter_map(|(holder, held)| match holder {
+            Holder::Peer(peer) => Some((peer, held)),
             _ => None,
         });
         peers.max_by_key(|(_, held)| *held)
@@ -217,7 +195,7 @@ mod tests {
         let mut shares = Shares::new(Limits { all: 50, ..Limits::default() });
         assert_eq!(fitting(&mut shares, (0..99).map(|_| peer("192.0.2.1"))), 50);
         assert_eq!(shares.busiest_peer(), None);
-        assert!(shares.held.is_empty());
+        assert_eq!(shares.held.held().count(), 0);
     }
 
     #[test]
@@ -248,17 +226,17 @@ mod tests {
                         taken.push((holders, amount));
                     }
                 }
-                prop_assert_eq!(shares.taken, taken.iter().map(|(_, amount)| amount).sum::<u64>());
-                prop_assert!(shares.taken <= LIMITS.all);
-                for (holder, held) in &shares.held {
-                    prop_assert!(*held <= LIMITS.of(*holder).unwrap());
+                prop_assert_eq!(shares.taken(), taken.iter().map(|(_, amount)| amount).sum::<u64>());
+                prop_assert!(shares.taken() <= LIMITS.all);
+                for (holder, held) in shares.held.held() {
+                    prop_assert!(held <= LIMITS.of(holder).unwrap());
                 }
             }
             for (holders, amount) in taken {
                 shares.give_back(&holders, amount);
             }
-            prop_assert_eq!(shares.taken, 0);
-            prop_assert!(shares.held.is_empty());
+            prop_assert_eq!(shares.taken(), 0);
+            prop_assert_eq!(shares.held.held().count(), 0);
         }
     }
 }

@@ -16,7 +16,7 @@ use super::refusal::Refusal;
 use crate::{
     admission::{HeldBody, Hold, Kind, Message, Pool, Source, Visit, check_headers, header_bytes},
     auth::bearer_token,
-    model::{Deadline, Error},
+    model::{Deadline, Error, for_caller},
     peer::PeerAddress,
 };
 
@@ -64,8 +64,9 @@ pub(super) async fn admit(
 ) -> Result<Response, Refusal> {
     let deadline = Deadline::after(limits.pool.bounds().call.request_timeout);
     let answered = timeout_at(deadline.instant().into(), async {
+        let network = request.extensions().get::<PeerAddress>().map(|peer| peer.network());
         let (request, hold) = limits.admit(request, deadline).await?;
-        Ok((next.run(request).await, hold))
+        Ok((for_caller(network, next.run(request)).await, hold))
     });
     let (response, hold) = answered.await.unwrap_or(Err(Error::DeadlineExceeded))?;
     Ok(response.map(|body| {

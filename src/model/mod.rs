@@ -7,6 +7,8 @@ pub mod id;
 pub mod key;
 pub mod name_set;
 pub mod network;
+mod peer_places;
+mod shares;
 pub mod tally;
 mod throttle;
 
@@ -17,10 +19,13 @@ pub use id::{ClientId, SessionId, UserId};
 pub use key::{KeyId, SigningAlg};
 pub use name_set::NameSet;
 pub use network::Network;
+pub(crate) use peer_places::{PeerPlace, PeerPlaces};
 pub use tally::Tally;
 pub(crate) use throttle::Throttle;
 
 // What the service keeps: nobody needs it who only recognises callers, nor the tables of Unicode that its rules go by.
+#[cfg(feature = "server")]
+mod caller_network;
 #[cfg(feature = "server")]
 pub mod certificate;
 #[cfg(feature = "server")]
@@ -46,6 +51,11 @@ pub mod user;
 #[cfg(feature = "server")]
 pub mod username;
 
+#[cfg(feature = "server")]
+pub(crate) use self::{
+    caller_network::{caller_network, for_caller},
+    shares::Shares,
+};
 #[cfg(feature = "server")]
 pub use self::{
     certificate::{CertificateNames, CertificateSubject, DnsName},

@@ -25,7 +25,7 @@ use crate::{
         header_bytes, over,
     },
     auth::bearer_token,
-    model::{Deadline, Error},
+    model::{Deadline, Error, Network, for_caller},
     peer::PeerAddress,
 };
 
@@ -61,6 +61,7 @@ struct Time {
 /// A call that has got in.
 struct Admitted {
     request: Request<Body>,
+    network: Option<Network>,
     deadline: Deadline,
     answer: Answer,
 }
@@ -128,6 +129,7 @@ impl LimitsLayer {
             let answer = Answer::Stream { pool: self.pool.clone(), hold, life, over };
             return Ok(Admitted {
                 request: Request::from_parts(head, body),
+                network: peer,
                 deadline: time.deadline,
                 answer,
             });
@@ -142,7 +144,8 @@ impl LimitsLayer {
             }
         }
         let answer = Answer::One { hold, deadline: time.deadline };
-        Ok(Admitted { request: Request::from_parts(head, body), deadline: time.deadline, answer })
+        let request = Request::from_parts(head, body);
+        Ok(Admitted { request, network: peer, deadline: time.deadline, answer })
     }
 
     fn life(&self, stream: Stream, time: Time) -> Life {
@@ -237,12 +240,13 @@ where
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         Box::pin(async move {
-            let Admitted { request, deadline, answer } = match limits.admit(request).await {
+            let Admitted { request, network, deadline, answer } = match limits.admit(request).await {
                 Ok(admitted) => admitted,
                 Err(error) => return Ok(Status::from(error).into_http()),
             };
             // If the client goes away, this is dropped, and the place is free.
-            match timeout_at(deadline.instant().into(), inner.call(request)).await {
+            let work = for_caller(network, inner.call(request));
+            match timeout_at(deadline.instant().into(), work).await {
                 Ok(response) => Ok(response?.map(|body| answer.around(body))),
                 Err(_) => Ok(Status::from(Error::DeadlineExceeded).into_http()),
             }

@@ -4,17 +4,21 @@
 //! Each lane has a pool of its own. Permits over one pool would not do: a connection is tested after each use (connect.rs), and would be
 //! occupied by that for longer than by the statement itself, when the permit has long been given back.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use sea_orm::DatabaseConnection;
-use tokio::sync::Semaphore;
 
 use super::{Credentials, Store, StoredSession};
-use crate::model::{Client, ClientId, Error, SessionId, SpiffeId, Tally, User, Username};
+use crate::model::{
+    Client, ClientId, Error, PeerPlaces, SessionId, SpiffeId, Tally, User, Username, caller_network,
+};
 
 /// How many look-ups for strangers go on or wait at a time. Some milliseconds each, so that the last of them has its turn before
 /// `--database-acquire-timeout` is over.
 const STRANGERS: usize = 512;
+
+/// How many of them the callers of one network may have, so that none takes the places of all others.
+const STRANGERS_OF_ONE: usize = STRANGERS / 4;
 
 /// When a stranger who found no place may ask again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -53,14 +57,14 @@ pub(super) struct Lanes {
     pub(super) service: Lane,
     /// What looks up what strangers name.
     strangers: DatabaseConnection,
-    places: Arc<Semaphore>,
+    places: PeerPlaces,
     lookups: Tally,
 }
 
 impl Lanes {
     /// On the heap: every part of the service has a [`Store`], and futures hold the parts.
     pub(super) fn new(service: Lane, strangers: DatabaseConnection) -> Box<Self> {
-        let places = Arc::new(Semaphore::new(STRANGERS));
+        let places = PeerPlaces::new(STRANGERS, STRANGERS_OF_ONE);
         Box::new(Self { service, strangers, places, lookups: Tally::default() })
     }
 
@@ -80,7 +84,8 @@ impl Lanes {
 /// The database for those who are not known yet: it looks up what they name (a username, a refresh token, a client), which anybody can
 /// make up.
 ///
-/// That takes connections of its own, and so at most a share of them. Who finds too many waiting is refused. [`Store`] has no such
+/// That takes connections of its own, and so at most a share of them. Who finds too many waiting, or too many of its own network, is
+/// refused. [`Store`] has no such
 /// question, so that none is asked on other connections by mistake.
 #[derive(Clone, Debug)]
 pub struct Strangers(
@@ -140,7 +145,7 @@ impl Strangers {
 
     async fn look_up<T>(&self, looking: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         let lanes = &self.0.lanes;
-        let place = lanes.places.try_acquire().ok();
+        let place = lanes.places.take(caller_network());
         lanes.lookups.count(place.is_some());
         if place.is_none() {
             let what = "look-ups for callers who are not known yet";

@@ -16,7 +16,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use tokio::{runtime::Handle, sync::watch, task::AbortHandle, time::Instant};
 
 use super::{KeySet, Keys, VerifyingKey};
-use crate::model::{Error, error::Cause};
+use crate::model::{Error, PeerPlace, error::Cause};
 
 pub use locate::issuer_identifier;
 
@@ -24,7 +24,7 @@ use fetch::HttpSource;
 use locate::Issuer;
 use refresh::{Source, State, Wanted, keep_fresh};
 use sightings::Sightings;
-use waiting::{WaitingPlace, WaitingPlaces};
+use waiting::WaitingPlaces;
 
 /// When an issuer's keys are fetched.
 #[derive(Clone, Copy, Debug)]
@@ -143,7 +143,7 @@ impl RemoteKeys {
     /// What `pick` finds in what is known, after an attempt beyond the first `since`; none if it finds nothing then.
     async fn wait<T>(
         &self,
-        _place: WaitingPlace,
+        _place: PeerPlace,
         since: u64,
         pick: impl Fn(&State) -> Option<T>,
     ) -> Result<Option<T>, Error> {
@@ -167,7 +167,7 @@ impl RemoteKeys {
         }
     }
 
-    fn place(&self, caller: Option<IpAddr>) -> Result<WaitingPlace, Error> {
+    fn place(&self, caller: Option<IpAddr>) -> Result<PeerPlace, Error> {
         self.waiting.take(caller).ok_or_else(|| unavailable("too many calls wait for its keys"))
     }
 

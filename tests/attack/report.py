@@ -23,7 +23,7 @@ def line(outcome: Outcome) -> str:
     told = (
         f"{'ok  ' if not missed else 'MISS'} {outcome.attack.name}{' (200 addresses)' if outcome.many else ''}:"
         f" {_paid(outcome)}; {_seen(outcome)}; p99 {_slowest(outcome)} ms; {outcome.memory_mib:.0f} MiB;"
-        f" CPU {rate:.2f}; log {outcome.log_bytes / outcome.seconds:.0f} B/s; stops in {stopped}"
+        f" CPU {rate:.2f}; log {outcome.log_bytes / outcome.seconds:.0f} B/s; audit {outcome.audit_lines} lines; stops in {stopped}"
     )
     return "\n".join((told, *(f"     - {each}" for each in missed)))
 

@@ -47,11 +47,13 @@ class Server:
                 "SIGNET_MASTER_KEY": _MASTER_KEY,
                 "SIGNET_AUTO_MIGRATE": "on",
             }
-        self._log_path = directory / "log"
+        self._log_path, self._audit_path = directory / "log", directory / "audit.log"
         # If nobody is to read it, the log is a pipe whose other end is open until the server has ended.
         self._unread: tuple[int, ...] = ()
         if reads_log:
             log = os.open(self._log_path, os.O_WRONLY | os.O_CREAT, 0o600)
+            # Otherwise it goes where the log does.
+            options += ("--audit-log", str(self._audit_path))
         else:
             unread, log = os.pipe()
             self._unread = (unread, log)
@@ -127,6 +129,9 @@ class Server:
 
     def log_bytes(self) -> int:
         return self._log_path.stat().st_size if self._log_path.exists() else 0
+
+    def audit(self) -> bytes:
+        return self._audit_path.read_bytes() if self._audit_path.exists() else b""
 
     def log(self) -> str:
         return self._log_path.read_text() if self._log_path.exists() else ""

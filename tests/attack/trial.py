@@ -26,6 +26,9 @@ _STOP_MIB = 2_048
 # A gigabyte in half a day.
 _LOG_BYTES_PER_SECOND = 20_000
 
+# What docs/AUDIT.md says of a minute.
+_AUDIT_LINES = 6_000
+
 # The flood's machine is not the server's in earnest.
 _NICENESS = 10
 
@@ -57,6 +60,7 @@ class Outcome:
     memory_mib: float
     cpu_seconds: float
     log_bytes: int
+    audit_lines: int
     # How long it took to stop; none: it did not.
     stopped_after: float | None
     died: bool
@@ -77,6 +81,8 @@ class Outcome:
             missed.append(f"memory {self.memory_mib:.0f} MiB of {BUDGET_MIB}")
         if self.log_bytes > _LOG_BYTES_PER_SECOND * self.seconds:
             missed.append(f"the log grew by {self.log_bytes / self.seconds / 1_000:.0f} KB/s")
+        if self.audit_lines > _AUDIT_LINES * max(1.0, self.seconds / 60):
+            missed.append(f"the audit log grew by {self.audit_lines} lines")
         if not self.died and (self.stopped_after is None or self.stopped_after > STOPS_WITHIN):
             took = "did not stop" if self.stopped_after is None else f"stopped after {self.stopped_after:.1f} s"
             missed.append(f"{took} of {STOPS_WITHIN:.0f}")
@@ -184,7 +190,8 @@ class _Watch:
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._cpu, self._log_bytes, self._began = server.cpu_seconds(), server.log_bytes(), time.monotonic()
+        self._cpu, self._began = server.cpu_seconds(), time.monotonic()
+        self._log_bytes, self._audit_lines = server.log_bytes(), server.audit().count(b"\n")
 
     def outcome(self, attack: Attack | Game, many: bool, seen: dict[str, honest.Seen], paid: Paid | Gained) -> Outcome:
         """Stops the server."""
@@ -193,8 +200,9 @@ class _Watch:
         memory = 0.0 if died else server.memory_mib()[1]
         cpu = 0.0 if died else server.cpu_seconds() - self._cpu
         log_bytes = server.log_bytes() - self._log_bytes
+        audit_lines = server.audit().count(b"\n") - self._audit_lines
         stopped_after = None if died else server.stop()
-        return Outcome(attack, many, took, seen, paid, memory, cpu, log_bytes, stopped_after, died)
+        return Outcome(attack, many, took, seen, paid, memory, cpu, log_bytes, audit_lines, stopped_after, died)
 
 
 def _flood(addresses: dict[str, Address], strangers: tuple[Strangers, ...], many: bool, cost: Cost) -> None:

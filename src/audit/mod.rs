@@ -112,7 +112,9 @@ impl Audit {
     /// Records `entry`, as of now. Does not wait.
     pub fn record(&self, entry: Entry) {
         let Some(queue) = &self.queue else { return };
-        if queue.try_send(Message::Record(self.clock.now(), Box::new(entry))).is_err() {
+        if queue.try_send(Message::Record(self.clock.now(), Box::new(entry))).is_ok() {
+            self.metrics.recorded();
+        } else {
             self.metrics.lost(1);
             self.lost.fetch_add(1, Ordering::SeqCst);
             if let Some(untold) = self.told_lost.pass(self.clock.monotonic()) {

@@ -91,6 +91,11 @@ impl Repeats {
         self.since.is_some()
     }
 
+    /// Whether there were refusals in the present window.
+    pub(super) fn has_refusals(&self) -> bool {
+        !self.kinds.is_empty()
+    }
+
     /// Whether the window is over at `now`.
     pub(super) fn is_due(&self, now: Timestamp) -> bool {
         // A clock that was set back ends it too, rather than have it wait for the clock to catch up.

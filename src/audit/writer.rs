@@ -40,9 +40,11 @@ pub(super) struct Writer {
     metrics: AuditMetrics,
     lost: Arc<AtomicU64>,
     repeats: Repeats,
-    /// Lines that are not written yet, and how many.
+    /// Lines that are not written yet, and how many events they tell.
     lines: Vec<u8>,
     count: u64,
+    /// Events that could not be written, and that the metrics do not count yet.
+    uncounted: u64,
     /// Whether the log was told that they cannot be written.
     told_failing: bool,
     tell_failing: Throttle,
@@ -58,6 +60,7 @@ impl Writer {
             repeats: Repeats::default(),
             lines: Vec::new(),
             count: 0,
+            uncounted: 0,
             told_failing: false,
             tell_failing: Throttle::new(TELL_INTERVAL),
         }
@@ -83,43 +86,53 @@ impl Writer {
                 self.handle(message);
             }
             if self.repeats.is_due(self.clock.now()) {
-                self.tell_repeats();
+                self.end_window();
+            } else {
+                self.write();
+                self.count_lost();
             }
-            self.write();
         }
-        self.tell_repeats();
-        self.write();
+        self.end_window();
     }
 
     fn handle(&mut self, message: Message) {
         match message {
             Message::Record(time, entry) => {
                 if self.repeats.is_due(time) {
-                    self.tell_repeats();
+                    self.end_window();
                 }
-                match self.repeats.admit(time, *entry) {
-                    Some(entry) => self.add(time, &entry, None),
-                    None => self.metrics.merged(),
+                if let Some(entry) = self.repeats.admit(time, *entry) {
+                    self.add(time, &entry, None);
                 }
             }
             Message::Flush(done) => {
-                self.tell_repeats();
-                self.write();
+                self.end_window();
                 // Whoever asked may have given up waiting.
                 let _ = done.send(());
             }
         }
     }
 
-    fn tell_repeats(&mut self) {
+    /// Tells what was repeated, and writes all there is.
+    fn end_window(&mut self) {
         for (last, entry, count) in self.repeats.take() {
             self.add(last, &entry, Some(count));
+        }
+        self.write();
+        self.count_lost();
+    }
+
+    /// Counts what could not be written, once no refusal waits to be told with its equals: one that has a line of its own and one that
+    /// is told with others are then counted at the same moment.
+    fn count_lost(&mut self) {
+        if !self.repeats.has_refusals() {
+            self.metrics.lost(std::mem::take(&mut self.uncounted));
         }
     }
 
     fn add(&mut self, time: Timestamp, entry: &Entry, repeats: Option<u64>) {
         line::event(&mut self.lines, time, entry, repeats);
-        self.count += 1;
+        self.count += repeats.unwrap_or(1);
     }
 
     /// Writes the lines, after one that tells of those that are missing.
@@ -136,13 +149,12 @@ impl Writer {
         let count = std::mem::take(&mut self.count);
         match self.sink.write(&all) {
             Ok(()) => {
-                self.metrics.written(count);
                 if std::mem::take(&mut self.told_failing) {
                     tracing::info!("the audit log is written again");
                 }
             }
             Err(error) => {
-                self.metrics.lost(count);
+                self.uncounted += count;
                 self.lost.fetch_add(missing + count, Ordering::SeqCst);
                 if !self.told_failing && self.tell_failing.pass(self.clock.monotonic()).is_some() {
                     self.told_failing = true;

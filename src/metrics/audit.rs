@@ -4,11 +4,11 @@ use prometheus::{IntCounter, Registry};
 
 use super::series;
 
-/// The audit log.
+/// The audit log. Events are counted, and not lines: whether an event is told in a line of its own or in that of an equal one depends on
+/// what was told before, and on whom it concerns. Whoever reads the metrics could find out from that which names there are.
 #[derive(Clone, Debug)]
 pub struct AuditMetrics {
-    written: IntCounter,
-    merged: IntCounter,
+    recorded: IntCounter,
     lost: IntCounter,
 }
 
@@ -17,22 +17,16 @@ impl AuditMetrics {
         let events = series::counters(
             registry,
             "signet_audit_events_total",
-            "Events for the audit log: written, merged into the line of an equal one, or lost.",
+            "Events for the audit log: recorded, or lost since they did not fit or could not be written.",
             &["result"],
         );
-        let [written, merged, lost] =
-            ["written", "merged", "lost"].map(|result| events.with_label_values(&[result]));
-        Self { written, merged, lost }
+        let [recorded, lost] = ["recorded", "lost"].map(|result| events.with_label_values(&[result]));
+        Self { recorded, lost }
     }
 
-    /// So many lines were written.
-    pub fn written(&self, count: u64) {
-        self.written.inc_by(count);
-    }
-
-    /// An event was merged into the line of an equal one.
-    pub fn merged(&self) {
-        self.merged.inc();
+    /// An event was taken, to be written.
+    pub fn recorded(&self) {
+        self.recorded.inc();
     }
 
     /// So many events were lost: the queue was full, or they could not be written.

@@ -1,5 +1,7 @@
 //! Owns what the audit log promises: each event once, with whom and from where, and never a secret.
 
+#![allow(clippy::float_cmp, reason = "counts are whole numbers, which a float holds exactly")]
+
 use std::{fs, path::PathBuf, time::Duration};
 
 use serde_json::Value;
@@ -247,6 +249,28 @@ async fn what_cannot_be_written_is_counted_and_stops_nobody() {
         text.contains("signet_audit_events_total{result=\"lost\"} 3\n")
     })
     .await;
+}
+
+#[tokio::test]
+async fn of_what_cannot_be_written_each_refusal_is_counted_with_its_equals() {
+    if !std::path::Path::new("/dev/full").exists() {
+        return;
+    }
+    let server = TestServer::start(&["--audit-log=/dev/full"]).await;
+    let mut client = server.client().await;
+    client.sign_up("alice", PASSWORD).await.unwrap();
+    let count =
+        async |result: &str| server.scrape().await.sum("signet_audit_events_total", &[("result", result)]);
+    eventually("what was done before is counted", async || count("lost").await >= 2.0).await;
+    let before = (count("recorded").await, count("lost").await);
+    for name in ["alice", "nobody", "alice", "nobody", "nobody"] {
+        let _ = client.log_in(name, WRONG).await;
+    }
+    assert_eq!(count("recorded").await, before.0 + 5.0);
+    assert_eq!(count("lost").await, before.1, "nobody sees which of them have a line of their own");
+    server.clock.advance(Duration::from_mins(1));
+    eventually("they are counted", async || count("lost").await > before.1).await;
+    assert_eq!(count("lost").await, before.1 + 5.0);
 }
 
 #[tokio::test]

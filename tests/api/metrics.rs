@@ -3,6 +3,7 @@
 #![allow(clippy::float_cmp, reason = "counts are whole numbers, which a float holds exactly")]
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, BTreeSet},
     fs,
     path::Path,
@@ -34,6 +35,24 @@ impl Scrape {
         };
         let named = |series: &str| series.split('{').next() == Some(name);
         self.series.iter().filter(|(series, _)| named(series) && has(series)).map(|(_, value)| value).sum()
+    }
+
+    /// By how much each count has grown since `before`, but for those that grow by scrapes, or by themselves.
+    fn growth_since(&self, before: &Self) -> BTreeMap<String, f64> {
+        let is_count = |series: &str| {
+            let name = series.split('{').next().unwrap_or_default();
+            let is_other = ["process_", "signet_http_", "signet_database_"].iter().any(|other| name.starts_with(other));
+            (name.ends_with("_total") || name.ends_with("_count"))
+                && !is_other
+                && !series.contains("listener=\"operations\"")
+        };
+        let grown = self.series.iter().filter(|(series, _)| is_count(series));
+        grown
+            .map(|(series, value)| {
+                (series.clone(), value - before.series.get(series.as_str()).unwrap_or(&0.0))
+            })
+            .filter(|(_, growth)| *growth != 0.0)
+            .collect()
     }
 
     /// The names of the families, with their types.
@@ -198,6 +217,54 @@ async fn a_login_is_refused_for_its_client_scope_or_audience_too() {
     let scrape = server.scrape().await;
     for (result, count) in [("succeeded", 0.0), ("refused", 3.0), ("failed", 0.0)] {
         assert_eq!(scrape.sum("signet_logins_total", &[("result", result)]), count, "{result}");
+    }
+}
+
+#[tokio::test]
+async fn metrics_tell_nobody_which_names_there_are_or_which_password_of_a_disabled_user_is_right() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("audit.log");
+    let server = TestServer::start(&[&format!("--audit-log={}", log.display())]).await;
+    let mut client = server.client().await;
+    client.sign_up("alice", PASSWORD).await.unwrap();
+    let disabled = client.sign_up("disabled", PASSWORD).await.unwrap();
+    let id = UserId(disabled.id.parse().unwrap());
+    server.store().await.set_active(id, false, server.clock.now()).await.unwrap();
+    let kinds = [
+        ("nobody", "not the password"),
+        ("alice", "not the password"),
+        ("disabled", "not the password"),
+        ("disabled", PASSWORD),
+    ];
+    // What moves with a refused login.
+    let moved = [
+        "grpc_server_handled_total",
+        "grpc_server_handling_seconds_count",
+        "signet_logins_total",
+        "signet_hash_seconds_count",
+        "signet_audit_events_total",
+    ];
+    let expected = RefCell::new(BTreeMap::new());
+    // And again: then each is told with the one before.
+    for (number, (name, password)) in kinds.into_iter().chain(kinds).enumerate() {
+        let before = server.scrape().await;
+        let refused = client.log_in(name, password).await;
+        assert_refused(refused, Code::Unauthenticated, "INVALID_CREDENTIALS");
+        eventually("its line is written", async || {
+            let text = fs::read_to_string(&log).unwrap();
+            text.matches("\"login\"").count() == kinds.len().min(number + 1)
+        })
+        .await;
+        // Some counters move when the answer has been read.
+        eventually(&format!("{name} is counted as the others are"), async || {
+            let growth = server.scrape().await.growth_since(&before);
+            let all = moved.iter().all(|name| growth.keys().any(|series| series.starts_with(name)));
+            if number == 0 && all {
+                *expected.borrow_mut() = growth.clone();
+            }
+            growth == *expected.borrow() && all
+        })
+        .await;
     }
 }
 

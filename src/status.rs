@@ -78,6 +78,7 @@ impl From<Error> for Status {
             | Error::HostNotAllowed
             | Error::AddressClaimNotAllowed
             | Error::Overloaded { .. }
+            | Error::TooManyChanges { .. }
             | Error::TooManyFailures { .. }
             | Error::RouteMisconfigured
             | Error::OriginNotAllowed
@@ -106,9 +107,9 @@ pub fn reason(error: &Error) -> Option<&'static str> {
 #[must_use]
 pub fn retry_after(error: &Error) -> Option<Duration> {
     match error {
-        Error::Overloaded { retry_after, .. } | Error::TooManyFailures { retry_after, .. } => {
-            Some(*retry_after)
-        }
+        Error::TooManyChanges { retry_after }
+        | Error::Overloaded { retry_after, .. }
+        | Error::TooManyFailures { retry_after, .. } => Some(*retry_after),
         Error::Unavailable { .. } => Some(UNAVAILABLE_RETRY_AFTER),
         _ => None,
     }
@@ -147,6 +148,7 @@ fn code_and_reason(error: &Error) -> (Code, ErrorReason) {
             (Code::Unimplemented, ErrorReason::Unspecified)
         }
         Error::Overloaded { .. } => (Code::ResourceExhausted, ErrorReason::Overloaded),
+        Error::TooManyChanges { .. } => (Code::ResourceExhausted, ErrorReason::TooManyChanges),
         Error::DeadlineExceeded => (Code::DeadlineExceeded, ErrorReason::DeadlineExceeded),
         Error::Unavailable { .. } => (Code::Unavailable, ErrorReason::Unavailable),
         Error::Internal(_) => (Code::Internal, ErrorReason::Internal),

@@ -21,7 +21,7 @@ use http::Request;
 
 use crate::model::Error;
 
-pub(crate) use allowance::{Allowance, Allowances};
+pub(crate) use allowance::{Allowance, Allowances, Charge};
 pub(crate) use bounds::{Bounds, READ_HEADERS_FACTOR, Resources, SetBounds};
 use connection::{ArrivingCall, ServedCall};
 pub(crate) use connection::{ConnectionHandle, Ending, OpenCall};

@@ -20,6 +20,8 @@ named! {
         AllSessionsRevoked = "session.all_revoked",
         /// A user changed the password, or tried to without knowing it; every session ended with it, and one was opened.
         PasswordChanged = "password.changed",
+        /// A user changed what it says of itself.
+        UserUpdated = "user.updated",
         /// An operator made a user.
         UserCreated = "user.created",
         /// An operator disabled a user.
@@ -112,6 +114,16 @@ named! {
 }
 
 named! {
+    /// What of an account was changed. Its old and its new value are not told: they are personal, as names are.
+    Field {
+        /// The e-mail address.
+        Email = "email",
+        /// The name to show.
+        DisplayName = "display_name",
+    }
+}
+
+named! {
     /// Who did it.
     Actor {
         /// Nobody who has been proven to be anybody.
@@ -132,6 +144,7 @@ pub struct Entry {
     pub(super) outcome: Outcome,
     pub(super) reason: Option<Reason>,
     pub(super) actor: Actor,
+    pub(super) changed: Vec<Field>,
     pub(super) user_id: Option<UserId>,
     pub(super) session_id: Option<SessionId>,
     pub(super) client_id: Option<String>,
@@ -150,6 +163,7 @@ impl Event {
             outcome: Outcome::Success,
             reason: None,
             actor: Actor::User,
+            changed: Vec::new(),
             user_id: None,
             session_id: None,
             client_id: None,
@@ -178,6 +192,12 @@ impl Entry {
     #[must_use]
     pub fn by(self, actor: Actor) -> Self {
         Self { actor, ..self }
+    }
+
+    /// It changed `fields`.
+    #[must_use]
+    pub fn changed(self, fields: Vec<Field>) -> Self {
+        Self { changed: fields, ..self }
     }
 
     /// It concerns `user`.

@@ -18,6 +18,8 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
     actor: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    changed: Vec<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     user_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -57,6 +59,7 @@ pub(super) fn event(lines: &mut Vec<u8>, time: Timestamp, entry: &Entry, repeats
             outcome: entry.outcome.name(),
             reason: entry.reason.map(super::Reason::name),
             actor: entry.actor.name(),
+            changed: entry.changed.iter().map(|field| field.name()).collect(),
             user_id: entry.user_id.map(|id| id.to_string()),
             session_id: entry.session_id.map(|id| id.to_string()),
             client_id: entry.client_id.as_deref(),

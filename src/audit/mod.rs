@@ -31,7 +31,7 @@ use crate::{
     model::{Clock, Throttle},
 };
 
-pub use event::{Actor, Entry, Event, Outcome, Reason};
+pub use event::{Actor, Entry, Event, Field, Outcome, Reason};
 pub use pending::Pending;
 
 use sink::Sink;

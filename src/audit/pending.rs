@@ -1,6 +1,6 @@
 //! Owns an event that is coming to pass: it is told also if nobody waits for its end.
 
-use super::{Audit, Entry, Outcome};
+use super::{Audit, Entry, Field, Outcome};
 use crate::model::Error;
 
 /// An event whose outcome is not known yet. Dropped before it is, the event is recorded with the outcome `unknown`: a call
@@ -22,6 +22,13 @@ impl<'a> Pending<'a> {
     pub fn done(mut self) {
         if let Some(entry) = self.entry.take() {
             self.audit.record(entry);
+        }
+    }
+
+    /// It came to pass, and changed `fields`: fewer, it may be, than were to be changed.
+    pub fn done_changing(mut self, fields: Vec<Field>) {
+        if let Some(entry) = self.entry.take() {
+            self.audit.record(entry.changed(fields));
         }
     }
 

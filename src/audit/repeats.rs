@@ -1,14 +1,14 @@
-//! Owns merging refusals that repeat, so that a flood of them fills no disk and hides nothing.
+//! Owns merging events that repeat, so that a flood of them fills no disk and hides nothing.
 //!
-//! The first refusal of a kind is written at once; equal ones are counted, and told in one line when the minute is over.
-//! Successes are never merged.
+//! The first refusal of a kind is written at once; equal ones are counted, and told in one line when the minute is over. Of what a user
+//! does with success, the first ten of a kind are written one by one.
 
 use std::{collections::HashMap, time::Duration};
 
-use super::{Entry, Event, Outcome, Reason};
+use super::{Actor, Entry, Event, Field, Outcome, Reason};
 use crate::model::{Timestamp, UserId};
 
-/// For how long equal refusals are counted before they are told.
+/// For how long equal events are counted before they are told.
 const WINDOW: Duration = Duration::from_mins(1);
 
 /// How many kinds of refusals are told apart within the window. Those of users that exist, of clients that exist, and of nobody
@@ -16,24 +16,34 @@ const WINDOW: Duration = Duration::from_mins(1);
 /// and the address are not told apart any more. So no flood writes more than some 6,000 lines a minute.
 const KINDS: usize = 1_024;
 
-/// What makes two refusals equal.
+/// How many equal successes are told one by one in a window: no person does more, and which sessions they concern is of interest.
+const ONE_BY_ONE: u64 = 10;
+
+/// How many kinds of successes are told apart. Beyond it they are told one by one: each has cost somebody a hash, or an account's
+/// allowance.
+const SUCCESS_KINDS: usize = 4_096;
+
+/// What makes two events equal.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Kind {
     event: Event,
     outcome: Outcome,
     reason: Option<Reason>,
+    changed: Vec<Field>,
     user_id: Option<UserId>,
     client_id: Option<String>,
     address: Option<String>,
     claimed_address: Option<String>,
 }
 
-/// The refusals of the present window.
+/// The events of the present window.
 #[derive(Debug, Default)]
 pub(super) struct Repeats {
-    /// When the window began; none if nothing was refused.
+    /// When the window began; none if there was nothing that may repeat.
     since: Option<Timestamp>,
+    /// Refusals, and what nobody knows the end of.
     kinds: HashMap<Kind, Repeated>,
+    successes: HashMap<Kind, Repeated>,
     of_users: usize,
     of_clients: usize,
     of_nobody: usize,
@@ -42,6 +52,9 @@ pub(super) struct Repeats {
 #[derive(Debug)]
 struct Repeated {
     entry: Entry,
+    /// How many were written.
+    told: u64,
+    /// How many were not.
     count: u64,
     last: Timestamp,
 }
@@ -50,18 +63,10 @@ impl Repeats {
     /// The entry to write now; none if it was counted as a repetition.
     pub(super) fn admit(&mut self, time: Timestamp, mut entry: Entry) -> Option<Entry> {
         if entry.outcome == Outcome::Success {
-            return Some(entry);
+            return self.admit_success(time, entry);
         }
         self.since.get_or_insert(time);
-        let mut kind = Kind {
-            event: entry.event,
-            outcome: entry.outcome,
-            reason: entry.reason,
-            user_id: entry.user_id,
-            client_id: entry.client_id.clone(),
-            address: entry.address.clone(),
-            claimed_address: entry.claimed_address.clone(),
-        };
+        let mut kind = Kind::of(&entry);
         if !self.kinds.contains_key(&kind) {
             let room = match (entry.user_id, &entry.client_id) {
                 (Some(_), _) => &mut self.of_users,
@@ -82,7 +87,31 @@ impl Repeats {
             known.last = time;
             return None;
         }
-        self.kinds.insert(kind, Repeated { entry: entry.clone(), count: 0, last: time });
+        self.kinds.insert(kind, Repeated { entry: entry.clone(), told: 1, count: 0, last: time });
+        Some(entry)
+    }
+
+    /// The same, for what has come to pass. What an operator did is told one by one, and so is what concerns no user.
+    fn admit_success(&mut self, time: Timestamp, entry: Entry) -> Option<Entry> {
+        if entry.actor == Actor::Operator || entry.user_id.is_none() {
+            return Some(entry);
+        }
+        let kind = Kind::of(&entry);
+        if let Some(known) = self.successes.get_mut(&kind) {
+            if known.told < ONE_BY_ONE {
+                known.told += 1;
+                return Some(entry);
+            }
+            known.count += 1;
+            known.last = time;
+            return None;
+        }
+        if self.successes.len() < SUCCESS_KINDS {
+            self.since.get_or_insert(time);
+            // The line stands for many, each of which may be of a session of its own.
+            let entry = Entry { session_id: None, ..entry.clone() };
+            self.successes.insert(kind, Repeated { entry, told: 1, count: 0, last: time });
+        }
         Some(entry)
     }
 
@@ -104,11 +133,28 @@ impl Repeats {
 
     /// Ends the window: what was repeated, how often, and when last, the earliest first.
     pub(super) fn take(&mut self) -> Vec<(Timestamp, Entry, u64)> {
-        let ended = std::mem::take(self).kinds.into_values().filter(|repeated| repeated.count > 0);
+        let Self { kinds, successes, .. } = std::mem::take(self);
+        let ended = kinds.into_values().chain(successes.into_values());
+        let ended = ended.filter(|repeated| repeated.count > 0);
         let mut told: Vec<_> =
             ended.map(|repeated| (repeated.last, repeated.entry, repeated.count)).collect();
         told.sort_by_key(|(last, ..)| *last);
         told
+    }
+}
+
+impl Kind {
+    fn of(entry: &Entry) -> Self {
+        Self {
+            event: entry.event,
+            outcome: entry.outcome,
+            reason: entry.reason,
+            changed: entry.changed.clone(),
+            user_id: entry.user_id,
+            client_id: entry.client_id.clone(),
+            address: entry.address.clone(),
+            claimed_address: entry.claimed_address.clone(),
+        }
     }
 }
 
@@ -117,7 +163,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::model::Origin;
+    use crate::model::{Origin, SessionId};
 
     fn refusal(user: Option<u128>, address: &str) -> Entry {
         let origin = Origin { address: Some(address.to_owned()), ..Origin::default() };
@@ -149,13 +195,42 @@ mod tests {
         assert!(repeats.admit(start, refusal(Some(1), "a")).is_some(), "a new window");
     }
 
+    fn success(user: u128, session: u128) -> Entry {
+        let entry = Event::Login.done().user(UserId(Uuid::from_u128(user)));
+        entry.session(SessionId(Uuid::from_u128(session)))
+    }
+
     #[test]
-    fn successes_are_never_merged() {
+    fn ten_successes_of_a_user_are_told_one_by_one_and_more_together() {
         let mut repeats = Repeats::default();
-        for _ in 0..3 {
-            assert!(repeats.admit(Timestamp::from_micros(0), Event::Login.done()).is_some());
+        let now = Timestamp::from_micros(0);
+        for session in 0..10 {
+            assert_eq!(repeats.admit(now, success(1, session)), Some(success(1, session)));
+        }
+        for session in 10..15 {
+            assert_eq!(repeats.admit(now, success(1, session)), None);
+            assert!(repeats.admit(now, success(2, session)).is_some(), "another user");
+        }
+        assert!(!repeats.has_refusals() && repeats.is_pending());
+        assert_eq!(repeats.take(), [(now, Entry { session_id: None, ..success(1, 0) }, 5)]);
+    }
+
+    #[test]
+    fn what_an_operator_does_and_what_users_do_beyond_the_bound_is_told_one_by_one() {
+        let mut repeats = Repeats::default();
+        let now = Timestamp::from_micros(0);
+        for _ in 0..20 {
+            assert!(repeats.admit(now, success(1, 1).by_operator()).is_some());
+            assert!(repeats.admit(now, Event::UsersImported.done()).is_some());
         }
         assert!(!repeats.is_pending());
+        for user in 0..2 * SUCCESS_KINDS as u128 {
+            assert!(repeats.admit(now, success(user, 1)).is_some());
+        }
+        for _ in 0..20 {
+            assert!(repeats.admit(now, success(2 * SUCCESS_KINDS as u128, 1)).is_some());
+        }
+        assert_eq!(repeats.successes.len(), SUCCESS_KINDS);
     }
 
     #[test]

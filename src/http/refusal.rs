@@ -122,7 +122,7 @@ fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
         Error::SessionNotFound | Error::Unimplemented | Error::MetricsElsewhere { .. } => {
             (StatusCode::NOT_FOUND, "not_found")
         }
-        Error::Overloaded { .. } | Error::TooManyFailures { .. } => {
+        Error::Overloaded { .. } | Error::TooManyChanges { .. } | Error::TooManyFailures { .. } => {
             (StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable")
         }
         Error::Unavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable"),
@@ -214,6 +214,7 @@ mod tests {
             (Error::SessionNotFound, 404, "not_found", "SESSION_NOT_FOUND", ""),
             (Error::Unimplemented, 404, "not_found", "", ""),
             (Error::Overloaded { what: "x", retry_after }, 429, "temporarily_unavailable", "OVERLOADED", ""),
+            (Error::TooManyChanges { retry_after }, 429, "temporarily_unavailable", "TOO_MANY_CHANGES", ""),
             (Error::AddressClaimNotAllowed, 400, "unauthorized_client", "ADDRESS_CLAIM_NOT_ALLOWED", ""),
             (
                 Error::TooManyFailures { whose: "x", retry_after },

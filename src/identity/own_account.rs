@@ -1,4 +1,4 @@
-//! Owns what users do to their own accounts: change it, change its password, delete it.
+//! Owns what users do to their own accounts: change it, change its password, end its sessions, delete it.
 
 use std::sync::Arc;
 
@@ -7,14 +7,26 @@ use super::{
     accounts::{Attempt, note},
 };
 use crate::{
-    audit::{Audit, Event, Reason},
+    admission::{Allowance, Allowances, Charge},
+    audit::{Audit, Event, Field, Reason},
     model::{
         Claims, Clock, Deadline, Error, NameSet, Origin, SessionId, Subject, User, UserId, Username,
         id::uuid_v7,
         profile::{DisplayName, Email},
     },
-    store::{PasswordChange, ProfileChange, Replacement, Store},
+    store::{PasswordChange, ProfileChange, Replacement, Store, UpdatedProfile},
 };
+
+/// How often a user may change what it says of itself: each time is a write to the database, and an event of the audit log. Nothing that
+/// a user needs against a thief is charged to it.
+const UPDATES: Allowance = Allowance { at_once: 30, each_second: 1 };
+
+/// How often a session may ask to end sessions, and end none. What ends one is not charged, since it was paid for by a login; and it is
+/// charged to the session that asks, so that whoever stole another one's tokens cannot use up what its owner has.
+const VAIN_ENDS: Allowance = Allowance { at_once: 50, each_second: 1 };
+
+/// How many users, or sessions, are told apart by each: as many as the process can have served lately.
+const KEYS: usize = 10_000;
 
 /// The accounts in the hands of their users.
 #[derive(Debug)]
@@ -25,6 +37,8 @@ pub struct OwnAccount {
     tokens: Arc<Tokens>,
     clock: Clock,
     audit: Audit,
+    updates: Allowances<UserId>,
+    vain_ends: Allowances<SessionId>,
 }
 
 /// What a user changes of what it says of itself, as it came: for each field, nothing, a new value, or none from now on.
@@ -57,7 +71,7 @@ pub struct Reopened {
 impl OwnAccount {
     /// The users in `store`, as `accounts` judges them; `tokens` signs.
     #[must_use]
-    pub const fn new(
+    pub fn new(
         store: Store,
         accounts: Arc<Accounts>,
         sessions: Arc<Sessions>,
@@ -65,14 +79,21 @@ impl OwnAccount {
         clock: Clock,
         audit: Audit,
     ) -> Self {
-        Self { store, accounts, sessions, tokens, clock, audit }
+        let updates = Allowances::new(UPDATES, KEYS, clock.clone());
+        let vain_ends = Allowances::new(VAIN_ENDS, KEYS, clock.clone());
+        Self { store, accounts, sessions, tokens, clock, audit, updates, vain_ends }
     }
 
-    /// Changes what the user `id` says of itself.
+    /// Changes what the user `id` says of itself, in the session `session`.
     ///
     /// # Errors
-    /// [`Error::InvalidFields`] with every violation, [`Error::TokenRevoked`] if there is no such user any more.
-    pub async fn update(&self, id: UserId, change: NewProfile<'_>) -> Result<User, Error> {
+    /// [`Error::InvalidFields`] with every violation, [`Error::TooManyChanges`], [`Error::TokenRevoked`] if there is no such user any more.
+    pub async fn update(
+        &self,
+        (id, session): (UserId, SessionId),
+        change: NewProfile<'_>,
+        origin: &Origin,
+    ) -> Result<User, Error> {
         let mut violations = Vec::new();
         let email = change.email.map(|email| email.map(Email::parse).transpose());
         let email = email.map(|email| note(email, "user.email", &mut violations));
@@ -82,9 +103,62 @@ impl OwnAccount {
             return Err(Error::InvalidFields(violations));
         }
         let change = ProfileChange { email: email.flatten(), display_name: name.flatten() };
-        self.store.update_profile(id, change, self.clock.now()).await?;
-        self.accounts.forget(id);
-        self.store.user(id).await?.ok_or(Error::TokenRevoked)
+        let _charged = self.updates.take(id).map_err(|retry_after| Error::TooManyChanges { retry_after })?;
+        let asked = fields(change.email.is_some(), change.display_name.is_some());
+        let event = Event::UserUpdated.done().user(id).session(session).origin(origin).changed(asked);
+        let pending = self.audit.begin(event);
+        let updated = self.store.update_profile(id, change, self.clock.now()).await?;
+        let Some(UpdatedProfile { user, changed_email, changed_display_name }) = updated else {
+            pending.dismiss();
+            return Err(Error::TokenRevoked);
+        };
+        let changed = fields(changed_email, changed_display_name);
+        if changed.is_empty() {
+            pending.dismiss();
+        } else {
+            pending.done_changing(changed);
+            self.accounts.forget(id);
+        }
+        Ok(user)
+    }
+
+    /// Ends the session `id` of the user who asks for it in the session `current`.
+    ///
+    /// # Errors
+    /// [`Error::SessionNotFound`] if the user has none of that id; [`Error::TooManyChanges`].
+    pub async fn end_session(
+        &self,
+        (user, current): (UserId, SessionId),
+        id: SessionId,
+        origin: &Origin,
+    ) -> Result<(), Error> {
+        let charge = self.charge_end(current)?;
+        let ended = self.sessions.end(user, id, origin).await;
+        if ended.is_ok() {
+            charge.give_back();
+        }
+        ended
+    }
+
+    /// Ends every session of the user who asks for it in the session `current`, but for that one if it is to be kept.
+    ///
+    /// # Errors
+    /// [`Error::TooManyChanges`].
+    pub async fn end_sessions(
+        &self,
+        (user, current): (UserId, SessionId),
+        keep_current: bool,
+        origin: &Origin,
+    ) -> Result<(), Error> {
+        let charge = self.charge_end(current)?;
+        if self.sessions.end_all(user, keep_current.then_some(current), origin).await? {
+            charge.give_back();
+        }
+        Ok(())
+    }
+
+    fn charge_end(&self, current: SessionId) -> Result<Charge<'_, SessionId>, Error> {
+        self.vain_ends.take(current).map_err(|retry_after| Error::TooManyChanges { retry_after })
     }
 
     /// Replaces the password of the user of `claims`, who proves to know the current one, and ends every session of the user. One is
@@ -164,4 +238,10 @@ impl OwnAccount {
         self.sessions.forget(&ended.unwrap_or_default());
         Ok(())
     }
+}
+
+/// The fields that are meant.
+fn fields(email: bool, display_name: bool) -> Vec<Field> {
+    let email = email.then_some(Field::Email);
+    email.into_iter().chain(display_name.then_some(Field::DisplayName)).collect()
 }

@@ -301,7 +301,7 @@ impl Sessions {
     ///
     /// # Errors
     /// [`Error::SessionNotFound`] if the user has none of that id.
-    pub async fn end(&self, user: UserId, id: SessionId, origin: &Origin) -> Result<(), Error> {
+    pub(super) async fn end(&self, user: UserId, id: SessionId, origin: &Origin) -> Result<(), Error> {
         let pending = self.audit.begin(Event::SessionRevoked.done().user(user).session(id).origin(origin));
         if !self.store.delete_session(user, id, self.clock.now()).await? {
             pending.dismiss();
@@ -312,20 +312,26 @@ impl Sessions {
         Ok(())
     }
 
-    /// Ends every session of `user`, who asks for it from `origin`, but `keep`.
+    /// Ends every session of `user`, who asks for it from `origin`, but `keep`. Returns whether there were any.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn end_all(&self, user: UserId, keep: Option<SessionId>, origin: &Origin) -> Result<(), Error> {
+    pub(super) async fn end_all(
+        &self,
+        user: UserId,
+        keep: Option<SessionId>,
+        origin: &Origin,
+    ) -> Result<bool, Error> {
         let all = Event::AllSessionsRevoked.done().user(user).origin(origin);
         let pending = self.audit.begin(match keep {
             Some(kept) => all.session(kept),
             None => all,
         });
         let ended = self.store.delete_sessions(user, keep, self.clock.now()).await?;
-        pending.done();
+        // Who ends nothing has done nothing, and could be told of without end.
+        pending.done_if(!ended.is_empty());
         self.forget(&ended);
-        Ok(())
+        Ok(!ended.is_empty())
     }
 
     /// Forgets sessions that were ended in the database.

@@ -129,6 +129,12 @@ pub enum Error {
         /// When it is worth trying again.
         retry_after: Duration,
     },
+    /// The caller has changed its account too often.
+    #[error("your account was changed too often: try again later")]
+    TooManyChanges {
+        /// When it is worth trying again.
+        retry_after: Duration,
+    },
     /// The call's time is up.
     #[error("the deadline passed before the answer was ready")]
     DeadlineExceeded,

@@ -103,7 +103,7 @@ impl IdentityService for IdentityRpc {
         &self,
         request: Request<UpdateMeRequest>,
     ) -> Result<Response<UpdateMeResponse>, Status> {
-        let (id, _) = user_of(&request)?;
+        let (user_and_session, origin) = (user_of(&request)?, origin_of(&request));
         let UpdateMeRequest { user, update_mask } = request.into_inner();
         let user = user.ok_or_else(|| required("user"))?;
         let (email, name) = (user.email.as_deref(), user.display_name.as_deref());
@@ -128,7 +128,7 @@ impl IdentityService for IdentityRpc {
                 }
             }
         }
-        let user = self.own_account.update(id, change).await?;
+        let user = self.own_account.update(user_and_session, change, &origin).await?;
         Ok(Response::new(UpdateMeResponse { user: Some(encode::user(&user)) }))
     }
 
@@ -185,13 +185,13 @@ impl IdentityService for IdentityRpc {
         &self,
         request: Request<RevokeSessionRequest>,
     ) -> Result<Response<RevokeSessionResponse>, Status> {
-        let ((user, _), origin) = (user_of(&request)?, origin_of(&request));
+        let (user, origin) = (user_of(&request)?, origin_of(&request));
         let session_id = request.into_inner().session_id;
         if session_id.is_empty() {
             return Err(required("session_id").into());
         }
         let id = Uuid::parse_str(&session_id).map_err(|_| Error::SessionNotFound)?;
-        self.sessions.end(user, SessionId(id), &origin).await?;
+        self.own_account.end_session(user, SessionId(id), &origin).await?;
         Ok(Response::new(RevokeSessionResponse {}))
     }
 
@@ -199,9 +199,8 @@ impl IdentityService for IdentityRpc {
         &self,
         request: Request<RevokeAllSessionsRequest>,
     ) -> Result<Response<RevokeAllSessionsResponse>, Status> {
-        let ((user, current), origin) = (user_of(&request)?, origin_of(&request));
-        let keep = request.get_ref().keep_current.then_some(current);
-        self.sessions.end_all(user, keep, &origin).await?;
+        let (user, origin) = (user_of(&request)?, origin_of(&request));
+        self.own_account.end_sessions(user, request.get_ref().keep_current, &origin).await?;
         Ok(Response::new(RevokeAllSessionsResponse {}))
     }
 

@@ -43,7 +43,7 @@ pub use schema::{Migrated, MigrationState};
 pub use seen_keys::SeenKeys;
 pub use sessions::{RefreshState, Replacement, Sha256, StoredSession};
 pub use signing_keys::{KeyChange, StoredKey};
-pub use users::{Credentials, NewUser, PasswordChange, ProfileChange};
+pub use users::{Credentials, NewUser, PasswordChange, ProfileChange, UpdatedProfile};
 pub use users_in_bulk::StoredUser;
 
 /// How many rows one statement names at most: every database has its limit on a statement's length.

@@ -166,6 +166,9 @@ impl Store {
         self.write(|| async {
             let db = self.begin().await?;
             let ended = delete_of_users(&db, &[user], keep, now).await?;
+            if ended.is_empty() {
+                return Ok(ended);
+            }
             commit(db, ended).await
         })
         .await

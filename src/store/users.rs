@@ -28,7 +28,7 @@ pub struct NewUser {
 }
 
 /// What a user changes of what it says of itself: for each field, nothing, or a new value, or none from now on.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct ProfileChange {
     /// The e-mail address.
     pub email: Option<Option<Email>>,
@@ -43,6 +43,17 @@ pub struct Credentials {
     pub user: User,
     /// The password's hash: a PHC string, or the form of the system that the user came from.
     pub password_hash: String,
+}
+
+/// What came of changing what a user says of itself.
+#[derive(Debug)]
+pub struct UpdatedProfile {
+    /// The user as it is now.
+    pub user: User,
+    /// Whether it has another e-mail address than before, or now one or none.
+    pub changed_email: bool,
+    /// Whether it has another name to show.
+    pub changed_display_name: bool,
 }
 
 /// What came of changing a password.
@@ -170,7 +181,7 @@ impl Store {
         Ok(self.ask(|| update.clone().exec(&self.writer)).await?.rows_affected > 0)
     }
 
-    /// Changes what the user `id` says of itself; false if there is none.
+    /// Changes what the user `id` says of itself; none if there is no such user. If it says that already, nothing is written.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
@@ -179,22 +190,34 @@ impl Store {
         id: UserId,
         change: ProfileChange,
         now: Timestamp,
-    ) -> Result<bool, Error> {
-        let mut update = Entity::update_many().col_expr(Column::UpdateTime, Expr::value(now.as_micros()));
-        if let Some(email) = change.email {
-            update =
-                update.col_expr(Column::Email, Expr::value(email.map(|email| email.as_str().to_owned())));
-        }
-        if let Some(name) = change.display_name {
-            update =
-                update.col_expr(Column::DisplayName, Expr::value(name.map(|name| name.as_str().to_owned())));
-        }
-        let update = update.filter(Column::Id.eq(id.0));
+    ) -> Result<Option<UpdatedProfile>, Error> {
         self.write(|| async {
             let db = self.begin().await?;
-            let done = update.clone().exec(&db).await?;
+            // Locked, so that what is told of the change is true of it.
+            let Some(row) = Entity::find_by_id(id.0).lock_exclusive().one(&db).await? else {
+                return Ok(None);
+            };
+            let mut user = User::from(row);
+            let ProfileChange { email, display_name } = change.clone();
+            let email = email.unwrap_or_else(|| user.email.clone());
+            let display_name = display_name.unwrap_or_else(|| user.display_name.clone());
+            let (changed_email, changed_display_name) =
+                (email != user.email, display_name != user.display_name);
+            if !changed_email && !changed_display_name {
+                return Ok(Some(UpdatedProfile { user, changed_email, changed_display_name }));
+            }
+            let text = |email: &Email| email.as_str().to_owned();
+            let name = |name: &DisplayName| name.as_str().to_owned();
+            Entity::update_many()
+                .col_expr(Column::Email, Expr::value(email.as_ref().map(text)))
+                .col_expr(Column::DisplayName, Expr::value(display_name.as_ref().map(name)))
+                .col_expr(Column::UpdateTime, Expr::value(now.as_micros()))
+                .filter(Column::Id.eq(id.0))
+                .exec(&db)
+                .await?;
             changes::tell(&db, &[id.0], now).await?;
-            commit(db, done.rows_affected > 0).await
+            (user.email, user.display_name, user.update_time) = (email, display_name, now);
+            commit(db, Some(UpdatedProfile { user, changed_email, changed_display_name })).await
         })
         .await
     }

@@ -19,6 +19,7 @@ use tonic::{Code, Request, Status};
 use crate::{
     harness::{Client, PASSWORD, TestServer, assert_refused, eventually, password_grant, with_token},
     keys::{AN_HOUR, UNTIL_DUE},
+    own_account::{profile, update},
 };
 
 /// A password that is wrong, and that occurs nowhere else.
@@ -101,8 +102,13 @@ async fn each_event_is_told_once_with_whom_and_from_where() {
     let third = client.log_in("alice", PASSWORD).await.unwrap();
     let revoke = RevokeTokenRequest { token: third.refresh_token.unwrap(), client: None };
     client.0.revoke_token(revoke).await.unwrap();
-    let all = RevokeAllSessionsRequest { keep_current: true };
-    client.0.revoke_all_sessions(with_token(all, &second)).await.unwrap();
+    client.log_in("alice", PASSWORD).await.unwrap();
+    // The second time there is none to end, so nothing is told; nor of an account that stays as it is.
+    for _ in 0..2 {
+        let all = RevokeAllSessionsRequest { keep_current: true };
+        client.0.revoke_all_sessions(with_token(all, &second)).await.unwrap();
+        update(client, &second, profile(Some("a@example.com"), None), &["*"]).await.unwrap();
+    }
     let change = |current: &str| ChangePasswordRequest {
         current_password: current.to_owned(),
         new_password: "another one".to_owned(),
@@ -116,7 +122,7 @@ async fn each_event_is_told_once_with_whom_and_from_where() {
         let _ = client.0.delete_me(with_token(delete, &fourth)).await;
     }
 
-    let lines = audited.wait(13).await;
+    let lines = audited.wait(15).await;
     let (success, failure) = (Outcome::Success.name(), Outcome::Failure.name());
     let (user, anonymous) = (Actor::User.name(), Actor::Anonymous.name());
     let wrong = Reason::WrongPassword.name();
@@ -129,7 +135,9 @@ async fn each_event_is_told_once_with_whom_and_from_where() {
         (Event::SessionRevoked, success, "-", user),
         (Event::Login, success, "-", user),
         (Event::SessionRevoked, success, "-", user),
+        (Event::Login, success, "-", user),
         (Event::AllSessionsRevoked, success, "-", user),
+        (Event::UserUpdated, success, "-", user),
         (Event::PasswordChanged, failure, wrong, anonymous),
         (Event::PasswordChanged, success, "-", user),
         (Event::UserDeleted, failure, wrong, anonymous),
@@ -146,8 +154,11 @@ async fn each_event_is_told_once_with_whom_and_from_where() {
     assert_eq!(lines[1]["session_id"], session_of(&first.access_token));
     assert_eq!(lines[5]["session_id"], session_of(&first.access_token));
     assert_eq!(lines[7]["session_id"], session_of(&third.access_token));
-    assert_eq!(lines[8]["session_id"], session_of(&second), "the one that was kept");
-    assert_eq!(lines[10]["session_id"], session_of(&fourth), "the one that was opened");
+    assert_eq!(lines[9]["session_id"], session_of(&second), "the one that was kept");
+    assert_eq!(lines[10]["session_id"], session_of(&second), "the one in which it was done");
+    assert_eq!(lines[10]["changed"], serde_json::json!(["email"]));
+    assert!(!audited.text().contains("example.com"), "what it was and what it is now is personal");
+    assert_eq!(lines[12]["session_id"], session_of(&fourth), "the one that was opened");
 }
 
 #[tokio::test]
@@ -233,6 +244,25 @@ async fn a_flood_of_failed_logins_is_told_in_two_lines() {
     let lines = audited.wait(3).await;
     assert_eq!(told(&lines[2]), ("login", "failure", "wrong_password", "anonymous"));
     assert_eq!((&lines[1]["repeats"], &lines[2]["repeats"]), (&Value::Null, &39.into()));
+}
+
+#[tokio::test]
+async fn what_a_user_does_again_and_again_is_told_ten_times_and_then_by_its_number() {
+    let mut audited = Audited::start().await;
+    let token = audited.client.token_of_new("alice").await;
+    for number in 0..14 {
+        let name = format!("Alice {number}");
+        update(&mut audited.client, &token, profile(None, Some(&name)), &["display_name"]).await.unwrap();
+    }
+    let email = profile(Some("a@example.com"), None);
+    update(&mut audited.client, &token, email, &["email"]).await.unwrap();
+    let told = audited.wait(2 + 10 + 1).await;
+    assert_eq!(told[12]["changed"], serde_json::json!(["email"]), "something else is told at once");
+    audited.server.clock.advance(Duration::from_mins(1));
+    let lines = audited.wait(2 + 10 + 1 + 1).await;
+    assert_eq!(lines[13]["changed"], serde_json::json!(["display_name"]));
+    assert_eq!((&lines[11]["repeats"], &lines[13]["repeats"]), (&Value::Null, &4.into()));
+    assert_eq!((&lines[13]["user_id"], &lines[13]["session_id"]), (&lines[11]["user_id"], &Value::Null));
 }
 
 #[tokio::test]

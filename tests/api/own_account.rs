@@ -1,9 +1,11 @@
 //! Owns what users may do to their own accounts: change it, change its password, delete it.
 
+use std::time::Duration;
+
 use prost_types::FieldMask;
 use signet::proto::identity::v1::{
     ChangePasswordRequest, ChangePasswordResponse, DeleteMeRequest, IssueTokenRequest, RefreshTokenGrant,
-    UpdateMeRequest, User, issue_token_request::Grant,
+    RevokeAllSessionsRequest, RevokeSessionRequest, UpdateMeRequest, User, issue_token_request::Grant,
 };
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
@@ -15,11 +17,16 @@ use crate::{
 
 const NEW_PASSWORD: &str = "another good one";
 
-fn profile(email: Option<&str>, display_name: Option<&str>) -> User {
+pub(crate) fn profile(email: Option<&str>, display_name: Option<&str>) -> User {
     User { email: email.map(str::to_owned), display_name: display_name.map(str::to_owned), ..User::default() }
 }
 
-async fn update(client: &mut Client, token: &str, user: User, mask: &[&str]) -> Result<User, Status> {
+pub(crate) async fn update(
+    client: &mut Client,
+    token: &str,
+    user: User,
+    mask: &[&str],
+) -> Result<User, Status> {
     let update_mask =
         (!mask.is_empty()).then(|| FieldMask { paths: mask.iter().map(|path| (*path).to_owned()).collect() });
     let request = with_token(UpdateMeRequest { user: Some(user), update_mask }, token);
@@ -55,7 +62,7 @@ async fn the_mask_says_what_is_changed_and_what_is_cleared() {
 
     let user = update(&mut client, &token, both.clone(), &[]).await.unwrap();
     assert_eq!((user.email.as_deref(), user.display_name.as_deref()), (Some("a@example.com"), Some("Alice")));
-    server.clock.advance(std::time::Duration::from_secs(5));
+    server.clock.advance(Duration::from_secs(5));
     let user = update(&mut client, &token, profile(None, Some("Al")), &["display_name"]).await.unwrap();
     assert_eq!((user.email.as_deref(), user.display_name.as_deref()), (Some("a@example.com"), Some("Al")));
     assert_eq!(user.update_time.unwrap().seconds - user.create_time.unwrap().seconds, 5);
@@ -64,6 +71,9 @@ async fn the_mask_says_what_is_changed_and_what_is_cleared() {
     let user = update(&mut client, &token, profile(Some("b@example.com"), None), &["*"]).await.unwrap();
     assert_eq!((user.email.as_deref(), user.display_name.as_deref()), (Some("b@example.com"), None));
     assert_eq!(client.get_me(&token).await.unwrap(), user, "the next call sees it");
+    server.clock.advance(Duration::from_secs(5));
+    let same = update(&mut client, &token, profile(Some("b@example.com"), None), &["*"]).await.unwrap();
+    assert_eq!(same, user, "what says nothing new changes nothing");
 }
 
 #[tokio::test]
@@ -84,6 +94,63 @@ async fn what_may_not_be_changed_is_refused_and_bad_values_are_named() {
         status.get_details_bad_request().unwrap().field_violations.into_iter().map(|it| it.field).collect();
     assert_eq!(fields, ["user.email", "user.display_name"]);
     assert_eq!(client.get_me(&token).await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_user_changes_its_account_thirty_times_at_once_and_then_once_a_second() {
+    let server = TestServer::start(&[]).await;
+    let mut client = server.client().await;
+    let token = client.token_of_new("alice").await;
+    let bob = client.token_of_new("bob").await;
+    for number in 0..30 {
+        rename(&mut client, &token, &format!("Alice {number}")).await.unwrap();
+    }
+    let refused = rename(&mut client, &token, "Alice").await;
+    let status = assert_refused(refused, Code::ResourceExhausted, "TOO_MANY_CHANGES");
+    assert_eq!(status.get_details_retry_info().unwrap().retry_delay, Some(Duration::from_secs(1)));
+    rename(&mut client, &bob, "Bob").await.unwrap();
+    // Nobody who holds a token keeps the user from getting rid of it.
+    let changed = change_password(&mut client, &token, PASSWORD, NEW_PASSWORD).await.unwrap();
+    let token = changed.access_token.unwrap();
+    assert_refused(rename(&mut client, &token, "Alice").await, Code::ResourceExhausted, "TOO_MANY_CHANGES");
+    server.clock.advance(Duration::from_secs(1));
+    rename(&mut client, &token, "Alice").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_session_that_asks_to_end_what_is_not_there_is_slowed_and_no_other() {
+    let server = TestServer::start(&[]).await;
+    let mut client = server.client().await;
+    client.sign_up("alice", PASSWORD).await.unwrap();
+    let thief = client.log_in("alice", PASSWORD).await.unwrap().access_token;
+    let all = |token: &str| with_token(RevokeAllSessionsRequest { keep_current: true }, token);
+    let one = |token: &str, session_id: &str| {
+        with_token(RevokeSessionRequest { session_id: session_id.to_owned() }, token)
+    };
+    let nobody = uuid::Uuid::nil().to_string();
+    for _ in 0..25 {
+        client.0.revoke_all_sessions(all(&thief)).await.unwrap();
+        let missed = client.0.revoke_session(one(&thief, &nobody)).await;
+        assert_refused(missed, Code::NotFound, "SESSION_NOT_FOUND");
+    }
+    let refused = client.0.revoke_all_sessions(all(&thief)).await;
+    let status = assert_refused(refused, Code::ResourceExhausted, "TOO_MANY_CHANGES");
+    assert_eq!(status.get_details_retry_info().unwrap().retry_delay, Some(Duration::from_secs(1)));
+    let refused = client.0.revoke_session(one(&thief, &nobody)).await;
+    assert_refused(refused, Code::ResourceExhausted, "TOO_MANY_CHANGES");
+
+    // What ends something is not charged, and the owner is not the thief.
+    let owner = client.log_in("alice", PASSWORD).await.unwrap().access_token;
+    for _ in 0..60 {
+        client.log_in("alice", PASSWORD).await.unwrap();
+    }
+    for session in client.sessions(&owner).await.into_iter().filter(|session| !session.is_current).take(49) {
+        client.0.revoke_session(one(&owner, &session.id)).await.unwrap();
+    }
+    client.log_in("alice", PASSWORD).await.unwrap();
+    client.0.revoke_all_sessions(all(&owner)).await.unwrap();
+    assert_eq!(client.sessions(&owner).await.len(), 1);
+    assert_refused(client.get_me(&thief).await, Code::Unauthenticated, "TOKEN_REVOKED");
 }
 
 #[tokio::test]
@@ -121,7 +188,7 @@ async fn a_new_password_leaves_nothing_to_whoever_copied_tokens_and_gives_the_ca
     let second = client.refresh(&first).await.unwrap();
     let third = client.refresh(second.refresh_token.as_ref().unwrap()).await.unwrap();
 
-    server.clock.advance(std::time::Duration::from_secs(5));
+    server.clock.advance(Duration::from_secs(5));
     let changed = change_password(&mut client, &third.access_token, PASSWORD, NEW_PASSWORD).await.unwrap();
     let (access, refresh) = (changed.access_token.unwrap(), changed.refresh_token.unwrap());
     assert_eq!((changed.token_type.as_deref(), changed.expires_in), (Some("Bearer"), Some(900)));

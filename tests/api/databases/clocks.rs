@@ -65,8 +65,8 @@ async fn a_replica_whose_clock_is_fifteen_days_ahead_ends_no_session_and_rotates
     let token = client.token_of_new("alice").await;
     let refresh_token = client.log_in("alice", PASSWORD).await.unwrap().refresh_token.unwrap();
     // Each is told in the feed, where it stays for those who have not read it.
-    for _ in 0..3 {
-        rename(&mut client, &token, "Alice").await.unwrap();
+    for number in 0..3 {
+        rename(&mut client, &token, &format!("Alice {number}")).await.unwrap();
     }
     let (keys, told) = (published(&right).await, changes(&right.data).await);
     assert!(is_ready(&wrong).await, "its clock is right so far");

@@ -178,7 +178,7 @@ impl Accounts {
         let account = username.as_ref().map(Username::canonical);
         let request = HashRequest::new(account, origin.network(), deadline);
         self.passwords.has_room(request)?;
-        let mut reading = self.users.begin();
+        let mut reading = self.users.begin_without_id();
         let credentials = match &username {
             Some(username) => self.strangers.credentials(username).await?,
             None => None,
@@ -186,7 +186,7 @@ impl Accounts {
         let mut credentials = self.judge(attempt, credentials, password, request).await?;
         let outdated = self.passwords.needs_rehash(&credentials.password_hash);
         if outdated && self.rehash(&mut credentials, password, request).await? == Rehash::Overtaken {
-            reading = self.users.begin();
+            reading = self.users.begin(credentials.user.id);
             let current = self.store.credentials_of(credentials.user.id).await?;
             credentials = self.judge(attempt, current, password, request).await?;
         }
@@ -263,7 +263,7 @@ impl Accounts {
         if let Some(Known(known)) = self.users.get(id) {
             return Ok(known);
         }
-        let reading = self.users.begin();
+        let reading = self.users.begin(id);
         let user = self.store.user(id).await?.map(Arc::new);
         self.users.put(id, user.clone(), reading);
         Ok(user)

@@ -1,7 +1,7 @@
 //! Owns what was read from the database lately, for as long as it is known not to have changed.
 
 use std::{
-    hash::Hash,
+    hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -17,6 +17,9 @@ use crate::model::{Clock, Tally};
 /// After what time a row is read anew, whatever the feed says: an end to whatever it should fail to say.
 const MAX_AGE: Duration = Duration::from_mins(1);
 
+/// How many marks there are. Rows that share one are read anew when either has changed, which is rare with so many.
+const MARKS: usize = 1_024;
+
 /// Rows by their ids, as they were read or as the feed of changes has confirmed them since, neither longer ago than a bound: so
 /// long can a change by another process stay unseen. A change by this process is seen at once.
 ///
@@ -31,6 +34,9 @@ pub(super) struct ReadCache<K, V> {
     followed: Arc<Followed>,
     /// How often something was forgotten: what was read before that may be what was changed.
     changes: AtomicU64,
+    /// The same, for the rows whose ids fall on each mark. An entry carries the count of its reading, so that one that is put after its row
+    /// was forgotten is never taken for good, not even for a moment.
+    marks: Box<[AtomicU64]>,
     tally: Tally,
 }
 
@@ -43,13 +49,23 @@ pub(super) struct Known<V>(pub(super) Option<Arc<V>>);
 pub(super) struct Reading {
     /// When, on the monotonic clock: what it sees is no older.
     begun: Duration,
-    changes: u64,
+    seen: Seen,
+}
+
+/// What had been forgotten when a reading began.
+#[derive(Clone, Copy, Debug)]
+enum Seen {
+    /// By the mark of the row that is read.
+    OfRow(u64),
+    /// Of all rows, since it is not known yet which one is found.
+    OfAll(u64),
 }
 
 #[derive(Debug)]
 struct Entry<V> {
     row: Arc<V>,
     begun: Duration,
+    mark: u64,
 }
 
 impl<K: Eq + Hash + Copy, V> ReadCache<K, V> {
@@ -61,6 +77,7 @@ impl<K: Eq + Hash + Copy, V> ReadCache<K, V> {
             max_age,
             followed,
             changes: AtomicU64::new(0),
+            marks: (0..MARKS).map(|_| AtomicU64::new(0)).collect(),
             tally: Tally::default(),
         }
     }
@@ -74,7 +91,18 @@ impl<K: Eq + Hash + Copy, V> ReadCache<K, V> {
 
     /// The row `id` as it was once, however long ago: for those who have what they take from it confirmed by the database.
     pub(super) fn once(&self, id: K) -> Option<Arc<V>> {
-        Some(self.entries.get(&id)?.row)
+        Some(self.entry(id)?.row)
+    }
+
+    /// What is remembered of the row `id`, unless it was forgotten since.
+    fn entry(&self, id: K) -> Option<Entry<V>> {
+        self.entries.get(&id).filter(|entry| entry.mark == self.mark(id).load(Ordering::SeqCst))
+    }
+
+    /// How often a row was forgotten whose id falls where `id` does.
+    fn mark(&self, id: K) -> &AtomicU64 {
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(id);
+        &self.marks[usize::try_from(hash % MARKS as u64).unwrap_or_default()]
     }
 
     /// How often a row was known, and how often not.
@@ -88,7 +116,7 @@ impl<K: Eq + Hash + Copy, V> ReadCache<K, V> {
     }
 
     fn known(&self, id: K) -> Option<Known<V>> {
-        let Some(entry) = self.entries.get(&id) else {
+        let Some(entry) = self.entry(id) else {
             return self.absent.contains(&id).then_some(Known(None));
         };
         // Had it changed before the feed was last read, it would have been forgotten.
@@ -98,12 +126,19 @@ impl<K: Eq + Hash + Copy, V> ReadCache<K, V> {
         fresh.then_some(Known(Some(entry.row)))
     }
 
-    /// To be called before the database is asked.
-    pub(super) fn begin(&self) -> Reading {
-        Reading { begun: self.clock.monotonic(), changes: self.changes.load(Ordering::SeqCst) }
+    /// To be called before the database is asked for the row `id`.
+    pub(super) fn begin(&self, id: K) -> Reading {
+        let seen = Seen::OfRow(self.mark(id).load(Ordering::SeqCst));
+        Reading { begun: self.clock.monotonic(), seen }
     }
 
-    /// Remembers what `reading` found, unless something was changed meanwhile.
+    /// To be called before the database is asked for a row by something else than its id.
+    pub(super) fn begin_without_id(&self) -> Reading {
+        let seen = Seen::OfAll(self.changes.load(Ordering::SeqCst));
+        Reading { begun: self.clock.monotonic(), seen }
+    }
+
+    /// Remembers what `reading` found, unless it may have been changed meanwhile.
     pub(super) fn put(&self, id: K, row: Option<Arc<V>>, reading: Reading) {
         let Some(row) = row else {
             // Whatever was changed meanwhile: a row that is gone does not come back.
@@ -111,30 +146,33 @@ impl<K: Eq + Hash + Copy, V> ReadCache<K, V> {
             self.entries.remove(&id);
             return;
         };
+        // Before all changes are asked for: a change that is not seen there has yet to move the mark, and the entry is worth nothing then.
+        let mark = self.mark(id).load(Ordering::SeqCst);
+        let mark = match reading.seen {
+            Seen::OfRow(mark) => mark,
+            Seen::OfAll(changes) if changes == self.changes.load(Ordering::SeqCst) => mark,
+            Seen::OfAll(_) => return,
+        };
         self.absent.forget(&id);
-        self.entries.insert(id, Entry { row, begun: reading.begun });
-        // After the insertion, so that a change meanwhile either sees the entry or is seen here.
-        if self.changes.load(Ordering::SeqCst) != reading.changes {
-            self.remove(id);
-        }
+        self.entries.insert(id, Entry { row, begun: reading.begun, mark });
     }
 
     /// To be called after the row `id` was changed in the database, before that is acknowledged.
     pub(super) fn forget(&self, id: K) {
         self.changes.fetch_add(1, Ordering::SeqCst);
-        self.remove(id);
+        self.mark(id).fetch_add(1, Ordering::SeqCst);
+        self.entries.remove(&id);
+        self.absent.forget(&id);
     }
 
     /// To be called when any row may have changed.
     pub(super) fn forget_all(&self) {
         self.changes.fetch_add(1, Ordering::SeqCst);
+        for mark in &self.marks {
+            mark.fetch_add(1, Ordering::SeqCst);
+        }
         self.entries.clear();
         self.absent.clear();
-    }
-
-    fn remove(&self, id: K) {
-        self.entries.remove(&id);
-        self.absent.forget(&id);
     }
 }
 
@@ -147,7 +185,7 @@ impl Reading {
 
 impl<V> Clone for Entry<V> {
     fn clone(&self) -> Self {
-        Self { row: Arc::clone(&self.row), begun: self.begun }
+        Self { row: Arc::clone(&self.row), begun: self.begun, mark: self.mark }
     }
 }
 
@@ -166,7 +204,7 @@ mod tests {
         let (cache, clock) = cache();
         assert_eq!(cache.get(1), None);
         for row in [None, Some(Arc::new("row"))] {
-            let reading = cache.begin();
+            let reading = cache.begin(1);
             clock.advance(Duration::from_millis(600));
             cache.put(1, row.clone(), reading);
             assert_eq!(cache.get(1), Some(Known(row.clone())));
@@ -180,13 +218,13 @@ mod tests {
     #[test]
     fn rows_that_do_not_exist_push_out_none_that_do() {
         let (cache, _clock) = cache();
-        cache.put(1, Some(Arc::new("row")), cache.begin());
+        cache.put(1, Some(Arc::new("row")), cache.begin(1));
         for id in 2..=u8::MAX {
-            cache.put(id, None, cache.begin());
+            cache.put(id, None, cache.begin(id));
         }
         assert_eq!(cache.get(1), Some(Known(Some(Arc::new("row")))));
         // What exists after all is known at once.
-        cache.put(2, Some(Arc::new("new")), cache.begin());
+        cache.put(2, Some(Arc::new("new")), cache.begin(2));
         assert_eq!(cache.get(2), Some(Known(Some(Arc::new("new")))));
     }
 
@@ -194,7 +232,7 @@ mod tests {
     fn what_a_row_was_once_is_told_until_it_is_forgotten() {
         let (cache, clock) = cache();
         assert_eq!(cache.once(1), None);
-        cache.put(1, Some(Arc::new("row")), cache.begin());
+        cache.put(1, Some(Arc::new("row")), cache.begin(1));
         clock.advance(Duration::from_hours(1));
         assert_eq!((cache.get(1), cache.once(1)), (None, Some(Arc::new("row"))));
         cache.forget(1);
@@ -207,7 +245,7 @@ mod tests {
         let followed = Arc::new(Followed::default());
         let cache: ReadCache<u8, &str> =
             ReadCache::new(8, Duration::from_secs(1), clock.clone(), Arc::clone(&followed));
-        cache.put(1, Some(Arc::new("row")), cache.begin());
+        cache.put(1, Some(Arc::new("row")), cache.begin(1));
         for _ in 0..10 {
             clock.advance(Duration::from_millis(500));
             followed.advance(clock.monotonic());
@@ -224,7 +262,7 @@ mod tests {
         let followed = Arc::new(Followed::default());
         let cache: ReadCache<u8, &str> =
             ReadCache::new(8, Duration::from_secs(1), clock.clone(), Arc::clone(&followed));
-        cache.put(1, Some(Arc::new("row")), cache.begin());
+        cache.put(1, Some(Arc::new("row")), cache.begin(1));
         clock.advance(MAX_AGE.saturating_sub(Duration::from_micros(1)));
         followed.advance(clock.monotonic());
         assert_eq!(cache.get(1), Some(Known(Some(Arc::new("row")))));
@@ -235,11 +273,44 @@ mod tests {
     #[test]
     fn what_was_read_before_a_change_is_not_remembered_after_it() {
         let (cache, _clock) = cache();
-        let reading = cache.begin();
-        cache.forget(1);
-        cache.put(1, Some(Arc::new("before the change")), reading);
-        assert_eq!(cache.get(1), None);
-        cache.put(1, Some(Arc::new("after the change")), cache.begin());
-        assert_eq!(cache.get(1), Some(Known(Some(Arc::new("after the change")))));
+        let readings = || [cache.begin(1), cache.begin_without_id()];
+        for reading in readings() {
+            cache.forget(1);
+            cache.put(1, Some(Arc::new("before the change")), reading);
+            assert_eq!((cache.get(1), cache.once(1)), (None, None));
+        }
+        for reading in readings() {
+            cache.forget_all();
+            cache.put(1, Some(Arc::new("before the change")), reading);
+            assert_eq!(cache.get(1), None);
+        }
+        for reading in readings() {
+            cache.put(1, Some(Arc::new("after the change")), reading);
+            assert_eq!(cache.get(1), Some(Known(Some(Arc::new("after the change")))));
+        }
+    }
+
+    #[test]
+    fn an_entry_that_is_put_between_a_change_and_its_forgetting_is_not_told_for_a_moment() {
+        let (cache, _clock) = cache();
+        for reading in [cache.begin(1), cache.begin_without_id()] {
+            // What `forget` does, up to the removal: the entry that comes then stays among the entries, and is worth nothing.
+            cache.put(1, Some(Arc::new("before the change")), reading);
+            cache.changes.fetch_add(1, Ordering::SeqCst);
+            cache.mark(1).fetch_add(1, Ordering::SeqCst);
+            assert_eq!((cache.get(1), cache.entries.get(&1).is_some()), (None, true));
+        }
+    }
+
+    #[test]
+    fn a_change_of_another_row_costs_a_reading_nothing() {
+        let (cache, _clock) = cache();
+        let other = (2..=u8::MAX).find(|id| !std::ptr::eq(cache.mark(*id), cache.mark(1))).unwrap();
+        let (reading, of_any) = (cache.begin(1), cache.begin_without_id());
+        cache.forget(other);
+        cache.put(1, Some(Arc::new("row")), of_any);
+        assert_eq!(cache.get(1), None, "it may have been this one");
+        cache.put(1, Some(Arc::new("row")), reading);
+        assert_eq!(cache.get(1), Some(Known(Some(Arc::new("row")))));
     }
 }

@@ -143,7 +143,7 @@ impl Sessions {
             last_use_time: now,
         };
         let (token, refresh) = RefreshToken::first(session.id, &mut rand::rng());
-        let reading = self.known.begin();
+        let reading = self.known.begin(session.id);
         let opened = Event::Login.done().user(user.id).session(session.id).origin(&session.origin);
         let pending = self.audit.begin(opened);
         let added = self.store.add_session(&session, &refresh, password_hash, MAX_SESSIONS_OF_USER).await?;
@@ -191,7 +191,7 @@ impl Sessions {
         if self.worthless.contains(&hash) || self.known.is_absent(id) {
             return Err(Error::RefreshTokenInvalid);
         }
-        let reading = self.known.begin();
+        let reading = self.known.begin(id);
         let Some((stored, user)) = self.strangers.session_and_user(id).await? else {
             self.known.put(id, None, reading);
             return Err(Error::RefreshTokenInvalid);
@@ -235,7 +235,7 @@ impl Sessions {
             let next = token.successor(refresh);
             let (id, now) = (session.id, self.clock.now());
             let rotated = RefreshState { newest: next.hash(), before_newest: Some(token.hash()), ..*refresh };
-            let reading = self.known.begin();
+            let reading = self.known.begin(id);
             if self.store.rotate_refresh_token(id, token.hash(), rotated.newest, now).await? {
                 let session = Session { last_use_time: now, ..session.clone() };
                 let stored = StoredSession { session: session.clone(), refresh: rotated };
@@ -278,7 +278,7 @@ impl Sessions {
         if let Some(Known(session)) = self.known.get(id) {
             return Ok(session.is_some());
         }
-        let reading = self.known.begin();
+        let reading = self.known.begin(id);
         let session = self.store.session(id).await?.map(Arc::new);
         self.known.put(id, session.clone(), reading);
         Ok(session.is_some())

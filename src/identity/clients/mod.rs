@@ -118,7 +118,7 @@ impl Clients {
         if let Some(Known(known)) = self.known.get(id) {
             return Ok(known);
         }
-        let reading = self.known.begin();
+        let reading = self.known.begin(id);
         let client = read.await?;
         let registered = client.map(RegisteredClient::try_from).transpose()?.map(Arc::new);
         self.known.put(id, registered.clone(), reading);

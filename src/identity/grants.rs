@@ -6,8 +6,8 @@ use zeroize::Zeroizing;
 
 use super::{
     Accounts, Clients, IssuedToken, RefreshToken, Sessions, Tokens,
-    clients::{ClientAuthentication, Requester},
-    sessions::{Exchanged, Opening},
+    clients::{ClientAuthentication, Proven, Requester},
+    sessions::{Exchanged, Opening, Presented},
 };
 use crate::{
     admission::{Allowance, Allowances},
@@ -168,45 +168,44 @@ impl Grants {
             return Err(Error::InvalidAudience(NameSet::default()));
         }
         let certificate = certificate.as_deref();
-        let requester = match grant {
-            Grant::ClientCredentials => {
-                self.clients.authenticate_registered(client, certificate, &origin).await?
-            }
-            _ => self.clients.authenticate(client, certificate, &origin).await?,
+        let proven = match grant {
+            Grant::ClientCredentials => self.clients.prove_registered(client, certificate, &origin).await?,
+            _ => self.clients.prove(client, certificate, &origin).await?,
         };
         let wish = Wish {
             scope: NameSet::parse(&scope).map_err(|_| Error::InvalidScope(NameSet::default()))?,
             audience: NameSet::of(audiences.iter().map(String::as_str))
                 .map_err(|_| Error::InvalidAudience(NameSet::default()))?,
         };
-        let Some(Claim { client, address }) = claim(&requester, &grant, &user_address)? else {
-            return self.decide(grant, &requester, &wish, origin, deadline).await;
+        let Some(Claim { client, address }) = claim(proven.requester(), &grant, &user_address)? else {
+            return self.decide(grant, proven, &wish, origin, deadline).await;
         };
         // Taken before the outcome is known: guesses that are made at one moment count too.
         let charge = self.claimed_failures.take(client).map_err(|retry_after| Error::TooManyFailures {
             whose: "the users of this client",
             retry_after,
         })?;
-        let decided = self.decide(grant, &requester, &wish, origin.claiming(address), deadline).await;
+        let decided = self.decide(grant, proven, &wish, origin.claiming(address), deadline).await;
         if !decided.as_ref().is_err_and(is_failure) {
             charge.give_back();
         }
         decided
     }
 
-    /// Exchanges `grant` for `requester`, which has proven what it can.
+    /// Exchanges `grant` for who asks, whose proof is used up when all else that was asked for may be had.
     async fn decide(
         &self,
         grant: Grant,
-        requester: &Requester,
+        proven: Proven,
         wish: &Wish,
         origin: Origin,
         deadline: Deadline,
     ) -> Result<(Granted, Verdict), Error> {
         match grant {
             Grant::Password { username, password } => {
-                let opening = self.opening(requester, wish, origin)?;
+                let opening = self.opening(proven.requester(), wish, origin)?;
                 let origin = &opening.origin;
+                self.clients.accept(proven, origin).await?;
                 let found = self.accounts.authenticate(&username, &password, origin, deadline).await?;
                 let (session, token) = self.sessions.open(&found.user, &found.password_hash, opening).await?;
                 let audience = session.audience.as_ref().unwrap_or(self.tokens.audience());
@@ -214,8 +213,8 @@ impl Grants {
                 let access = self.tokens.issue(subject, &session.client_id, &session.scope, audience)?;
                 Ok((Granted { access, refresh_token: Some(token) }, Verdict::Granted))
             }
-            Grant::RefreshToken(text) => self.refresh(&text, requester, wish, &origin).await,
-            Grant::ClientCredentials => self.client_credentials(requester, wish),
+            Grant::RefreshToken(text) => self.refresh(&text, proven, wish, &origin).await,
+            Grant::ClientCredentials => self.client_credentials(proven, wish, &origin).await,
         }
     }
 
@@ -237,21 +236,25 @@ impl Grants {
     async fn refresh(
         &self,
         text: &str,
-        requester: &Requester,
+        proven: Proven,
         wish: &Wish,
         origin: &Origin,
     ) -> Result<(Granted, Verdict), Error> {
-        let token = RefreshToken::parse(text).ok_or(Error::RefreshTokenInvalid)?;
-        let presented = self.sessions.present(token).await?;
-        let session = presented.session();
-        // Another client's: to this one it is worth as little as none, and nothing happens to it.
-        if session.client_id != requester.client_id() {
-            return Err(Error::RefreshTokenInvalid);
-        }
-        // Judged before the token is used up. The session keeps what the login was granted (RFC 6749 section 6).
-        let scope = choose(&wish.scope, &session.scope).map_err(Error::InvalidScope)?;
-        let granted = session.audience.as_ref().unwrap_or(self.tokens.audience());
-        let audience = choose(&wish.audience, granted).map_err(Error::InvalidAudience)?;
+        let presented = self.present(text, proven.requester()).await;
+        // Judged before anything is used up. The session keeps what the login was granted (RFC 6749 section 6).
+        let chosen = match &presented {
+            Ok(presented) => {
+                let session = presented.session();
+                let scope = choose(&wish.scope, &session.scope).map_err(Error::InvalidScope)?;
+                let granted = session.audience.as_ref().unwrap_or(self.tokens.audience());
+                Some((scope, choose(&wish.audience, granted).map_err(Error::InvalidAudience)?))
+            }
+            Err(_) => None,
+        };
+        // Also if the token is none: it may be a guess, for which the client answers that has asked.
+        self.clients.accept(proven, origin).await?;
+        let presented = presented?;
+        let (scope, audience) = chosen.ok_or(Error::RefreshTokenInvalid)?;
         let read = presented.user_is_active();
         // Also of a user who is disabled: a replay ends the session all the same.
         let Exchanged { session, next, is_repeated } = self.sessions.exchange(presented, origin).await?;
@@ -268,8 +271,25 @@ impl Grants {
         Ok((Granted { access, refresh_token: Some(next) }, verdict))
     }
 
+    /// The session of the refresh token `text`, if it is one of `requester`.
+    async fn present(&self, text: &str, requester: &Requester) -> Result<Presented, Error> {
+        let token = RefreshToken::parse(text).ok_or(Error::RefreshTokenInvalid)?;
+        let presented = self.sessions.present(token).await?;
+        // Another client's: to this one it is worth as little as none, and nothing happens to it.
+        if presented.session().client_id != requester.client_id() {
+            return Err(Error::RefreshTokenInvalid);
+        }
+        Ok(presented)
+    }
+
     /// A token for the client itself. It needs no refresh token: it can ask again (RFC 6749 section 4.4.3).
-    fn client_credentials(&self, requester: &Requester, wish: &Wish) -> Result<(Granted, Verdict), Error> {
+    async fn client_credentials(
+        &self,
+        proven: Proven,
+        wish: &Wish,
+        origin: &Origin,
+    ) -> Result<(Granted, Verdict), Error> {
+        let requester = proven.requester();
         let client = match requester {
             Requester::Client(found) if found.client().kind == ClientKind::Confidential => found.client(),
             // Who has proven nothing gets nothing.
@@ -279,8 +299,9 @@ impl Grants {
         let scope = choose(&wish.scope, &allowed).map_err(Error::InvalidScope)?;
         let allowed = allowed_audiences(requester, self.tokens.audience());
         let audience = choose(&wish.audience, allowed).map_err(Error::InvalidAudience)?;
-        let access =
-            self.tokens.issue(Subject::Client(client.id), &requester.client_id(), &scope, &audience)?;
+        let subject = Subject::Client(client.id);
+        let requester = self.clients.accept(proven, origin).await?;
+        let access = self.tokens.issue(subject, &requester.client_id(), &scope, &audience)?;
         Ok((Granted { access, refresh_token: None }, Verdict::Granted))
     }
 }

@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Clients, RegisteredClient,
-    assertion::{Assertion, AssertionRules},
+    assertion::{Assertion, AssertionRules, Use},
     secret,
 };
 use crate::{
@@ -50,6 +50,29 @@ pub enum Requester {
     FirstParty,
     /// A registered client that is enabled, and has proven who it is if it can.
     Client(Arc<RegisteredClient>),
+}
+
+/// Who asks for a token, and the proof that is still to be used up, if it is one that counts once. What else is asked for is judged
+/// before [`Clients::accept`], so that a refusal leaves the proof good.
+#[derive(Debug)]
+#[must_use = "the proof has not been used up"]
+pub struct Proven {
+    requester: Requester,
+    once: Option<Use>,
+}
+
+impl Proven {
+    /// Who asks.
+    #[must_use]
+    pub const fn requester(&self) -> &Requester {
+        &self.requester
+    }
+}
+
+impl From<Requester> for Proven {
+    fn from(requester: Requester) -> Self {
+        Self { requester, once: None }
+    }
 }
 
 impl RegisteredClient {
@@ -105,23 +128,53 @@ impl Clients {
         certificate: Option<&CertificateNames>,
         origin: &Origin,
     ) -> Result<Requester, Error> {
+        let proven = self.prove(said, certificate, origin).await?;
+        self.accept(proven, origin).await
+    }
+
+    /// The same, without using the proof up.
+    ///
+    /// # Errors
+    /// [`Error::InvalidClient`], whatever is wrong.
+    pub async fn prove(
+        &self,
+        said: Option<ClientAuthentication>,
+        certificate: Option<&CertificateNames>,
+        origin: &Origin,
+    ) -> Result<Proven, Error> {
         let Some(ClientAuthentication { client_id, credential }) = said else {
-            return Ok(Requester::FirstParty);
+            return Ok(Requester::FirstParty.into());
         };
         if matches!(credential, ClientCredential::None) && client_id.as_deref() == Some(FIRST_PARTY_CLIENT) {
-            return Ok(Requester::FirstParty);
+            return Ok(Requester::FirstParty.into());
         }
-        match self.judge(client_id.as_deref(), credential, certificate).await? {
-            Ok(found) => Ok(Requester::Client(found)),
-            Err(Refusal { reason, client }) => {
-                let refused = Event::ClientRefused.refused(reason).origin(origin);
-                self.audit.record(match client {
-                    Some(id) => refused.client(id.to_string()),
-                    None => refused,
-                });
-                Err(Error::InvalidClient)
-            }
+        let judged = self.judge(client_id.as_deref(), credential, certificate).await?;
+        judged.map_err(|refusal| self.refuse(refusal, origin))
+    }
+
+    /// Who asks, with the proof used up.
+    ///
+    /// # Errors
+    /// [`Error::InvalidClient`] if it was used up before.
+    pub async fn accept(&self, proven: Proven, origin: &Origin) -> Result<Requester, Error> {
+        let Proven { requester, once } = proven;
+        if let (Some(once), Requester::Client(found)) = (once, &requester)
+            && !self.store.use_assertion(once.hash, once.expire_time).await?
+        {
+            note("it was used before");
+            return Err(self.refuse(found.refused(Reason::ReplayedAssertion), origin));
         }
+        Ok(requester)
+    }
+
+    /// Tells the audit log why, and the caller that it is not accepted.
+    fn refuse(&self, Refusal { reason, client }: Refusal, origin: &Origin) -> Error {
+        let refused = Event::ClientRefused.refused(reason).origin(origin);
+        self.audit.record(match client {
+            Some(id) => refused.client(id.to_string()),
+            None => refused,
+        });
+        Error::InvalidClient
     }
 
     /// Who asks where only a registered client may. What says nothing of its client is then the client of its certificate's SPIFFE
@@ -135,8 +188,22 @@ impl Clients {
         certificate: Option<&CertificateNames>,
         origin: &Origin,
     ) -> Result<Requester, Error> {
+        let proven = self.prove_registered(said, certificate, origin).await?;
+        self.accept(proven, origin).await
+    }
+
+    /// The same, without using the proof up.
+    ///
+    /// # Errors
+    /// [`Error::InvalidClient`], whatever is wrong.
+    pub async fn prove_registered(
+        &self,
+        said: Option<ClientAuthentication>,
+        certificate: Option<&CertificateNames>,
+        origin: &Origin,
+    ) -> Result<Proven, Error> {
         let said = said.or_else(|| certificate.map(|_| ClientAuthentication::default()));
-        self.authenticate(said, certificate, origin).await
+        self.prove(said, certificate, origin).await
     }
 
     /// The client that `credential` proves, or `certificate`, or that has none to prove itself by.
@@ -145,7 +212,7 @@ impl Clients {
         named: Option<&str>,
         credential: ClientCredential,
         certificate: Option<&CertificateNames>,
-    ) -> Result<Result<Arc<RegisteredClient>, Refusal>, Error> {
+    ) -> Result<Result<Proven, Refusal>, Error> {
         let id = match (named, &credential) {
             (Some(named), _) => ClientId::parse(named),
             (None, ClientCredential::None) => self.of_certificate(certificate).await?,
@@ -169,7 +236,7 @@ impl Clients {
             _ => Ok(()),
         };
         Ok(match proven {
-            Ok(()) if found.client.is_active => Ok(found),
+            Ok(()) if found.client.is_active => Ok(Requester::Client(found).into()),
             Ok(()) => Err(found.refused(Reason::ClientDisabled)),
             Err(reason) => Err(found.refused(reason)),
         })
@@ -207,9 +274,7 @@ impl Clients {
         is_named: bool,
         named: Option<ClientId>,
         text: &str,
-    ) -> Result<Result<Arc<RegisteredClient>, Refusal>, Error> {
-        // The caller is told nothing; whoever sets a client up needs to know.
-        let note = |why: &str| tracing::debug!(why, "a client's assertion was refused");
+    ) -> Result<Result<Proven, Refusal>, Error> {
         let assertion = match Assertion::parse(text) {
             Ok(assertion) => assertion,
             Err(why) => {
@@ -234,13 +299,15 @@ impl Clients {
                 return Ok(Err(found.refused(Reason::BadAssertion)));
             }
         };
-        Ok(if !found.client.is_active {
-            Err(found.refused(Reason::ClientDisabled))
-        } else if !self.store.use_assertion(once.hash, once.expire_time).await? {
-            note("it was used before");
-            Err(found.refused(Reason::ReplayedAssertion))
+        Ok(if found.client.is_active {
+            Ok(Proven { requester: Requester::Client(found), once: Some(once) })
         } else {
-            Ok(found)
+            Err(found.refused(Reason::ClientDisabled))
         })
     }
+}
+
+/// Tells why an assertion was refused: the caller is not told, and whoever sets a client up needs to know.
+fn note(why: &str) {
+    tracing::debug!(why, "a client's assertion was refused");
 }

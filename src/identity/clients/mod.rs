@@ -23,7 +23,7 @@ use keys::ClientKeys;
 
 #[cfg(any(fuzzing, test))]
 pub(crate) use assertion::fuzz as fuzz_assertion;
-pub use judging::{ClientAuthentication, ClientCredential, Requester};
+pub use judging::{ClientAuthentication, ClientCredential, Proven, Requester};
 pub use keys::{ASSERTION_ALGORITHMS, read_public_keys};
 pub use registry::{ClientProof, ClientRegistry, NewClient, RegistryError};
 

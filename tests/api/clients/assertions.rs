@@ -16,12 +16,13 @@ use jsonwebtoken::{Algorithm, EncodingKey, crypto, jwk::Jwk};
 use pkcs8::PrivateKeyInfoRef;
 use serde_json::{Value, json};
 use signet::proto::identity::v1::{
-    ClientAuthentication, IssueTokenResponse, client_authentication::Credential,
+    ClientAuthentication, ClientCredentialsGrant, IssueTokenRequest, IssueTokenResponse, PasswordGrant,
+    client_authentication::Credential, issue_token_request::Grant,
 };
 use tokio::task::JoinSet;
 use tonic::{Code, Status};
 
-use super::{Registered, Service, Wanted, client_credentials};
+use super::{Registered, Service, Wanted, alice, client_credentials, refresh, request};
 use crate::harness::assert_refused;
 
 const ISSUER: &str = "http://127.0.0.1:8080";
@@ -155,6 +156,42 @@ async fn a_client_proves_who_it_is_with_every_algorithm_and_says_its_id_or_not()
         let credential = Some(Credential::ClientAssertion(signer.sign(&signer.claims())));
         let refused = signer.service.issue(client_credentials(other.with(credential))).await;
         assert_refused(refused, Code::Unauthenticated, "INVALID_CLIENT");
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_is_refused_for_its_wish_leaves_the_assertion_good() {
+    let service = Service::start().await;
+    let pair = Pair::new(Algorithm::ES256);
+    let text = pair.jwk.to_string();
+    let wanted = Wanted { public_key: Some(&text), ..Wanted::confidential("profile a") };
+    let registered = service.register("signer", wanted).await;
+    let signer = Signer { service, registered, pair, alg: Algorithm::ES256 };
+    let assertion = signer.sign(&signer.claims());
+    let said = |assertion: &str| {
+        let credential = Some(Credential::ClientAssertion(assertion.to_owned()));
+        Some(ClientAuthentication { client_id: String::new(), credential })
+    };
+    let login = signer.service.issue(request(alice(), said(&assertion))).await.unwrap();
+    let own = Grant::ClientCredentials(ClientCredentialsGrant {});
+    for grant in [own, alice(), refresh(&login.refresh_token.unwrap())] {
+        let assertion = signer.sign(&signer.claims());
+        let asked = request(grant, said(&assertion));
+        let scope = IssueTokenRequest { scope: "b".to_owned(), ..asked.clone() };
+        assert_refused(signer.service.issue(scope).await, Code::InvalidArgument, "INVALID_SCOPE");
+        let audiences = IssueTokenRequest { audiences: vec!["elsewhere".to_owned()], ..asked.clone() };
+        assert_refused(signer.service.issue(audiences).await, Code::InvalidArgument, "INVALID_AUDIENCE");
+        signer.service.issue(asked.clone()).await.unwrap();
+        assert_refused(signer.service.issue(asked).await, Code::Unauthenticated, "INVALID_CLIENT");
+    }
+    // A guess needs an assertion of its own, whether it is a password or a refresh token.
+    let wrong = PasswordGrant { username: "alice".to_owned(), password: "wrong".to_owned() };
+    for (grant, reason) in
+        [(Grant::Password(wrong), "INVALID_CREDENTIALS"), (refresh(&"A".repeat(86)), "REFRESH_TOKEN_INVALID")]
+    {
+        let asked = request(grant, said(&signer.sign(&signer.claims())));
+        assert_refused(signer.service.issue(asked.clone()).await, Code::Unauthenticated, reason);
+        assert_refused(signer.service.issue(asked).await, Code::Unauthenticated, "INVALID_CLIENT");
     }
 }
 

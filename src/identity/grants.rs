@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     admission::{Allowance, Allowances},
-    metrics::{GrantMetrics, GrantType, LoginResult, RefreshResult},
+    metrics::{ClientCredentialsResult, GrantMetrics, GrantType, LoginResult, RefreshResult},
     model::{
         CertificateNames, ClientId, ClientKind, Clock, Deadline, Error, FieldReason, NameSet, Origin,
         RuleViolation, Subject,
@@ -339,7 +339,11 @@ impl Drop for Judging<'_> {
                 Verdict::Refused => RefreshResult::Refused,
                 Verdict::Failed => RefreshResult::Failed,
             }),
-            GrantType::ClientCredentials => {}
+            GrantType::ClientCredentials => metrics.client_credentials(match verdict {
+                Verdict::Granted | Verdict::Repeated => ClientCredentialsResult::Succeeded,
+                Verdict::Refused | Verdict::Replayed => ClientCredentialsResult::Refused,
+                Verdict::Failed => ClientCredentialsResult::Failed,
+            }),
         }
     }
 }

@@ -37,6 +37,18 @@ named! {
 }
 
 named! {
+    /// What came of a client's asking for a token of its own.
+    ClientCredentialsResult {
+        /// It got one.
+        Succeeded = "succeeded",
+        /// The client is not accepted, or not what it asks for.
+        Refused = "refused",
+        /// It could not be judged: no time left, nobody who waits, or the database does not answer.
+        Failed = "failed",
+    }
+}
+
+named! {
     /// What was exchanged for tokens (the names of RFC 6749).
     GrantType {
         /// A username and its password.
@@ -54,6 +66,7 @@ pub struct GrantMetrics {
     // In the order of `ALL`, which is that of the numbers of the values.
     logins: Arc<[IntCounter]>,
     refreshes: Arc<[IntCounter]>,
+    client_credentials: Arc<[IntCounter]>,
     issued: Arc<[IntCounter]>,
 }
 
@@ -71,6 +84,12 @@ impl GrantMetrics {
             "Refresh tokens that were shown, by what came of it.",
             &["result"],
         );
+        let client_credentials = series::counters(
+            registry,
+            "signet_client_credentials_total",
+            "Tokens of their own that clients asked for, by what came of it.",
+            &["result"],
+        );
         let issued = series::counters(
             registry,
             "signet_tokens_issued_total",
@@ -81,6 +100,10 @@ impl GrantMetrics {
         Self {
             logins: LoginResult::ALL.iter().map(|result| of(&logins, result.name())).collect(),
             refreshes: RefreshResult::ALL.iter().map(|result| of(&refreshes, result.name())).collect(),
+            client_credentials: ClientCredentialsResult::ALL
+                .iter()
+                .map(|result| of(&client_credentials, result.name()))
+                .collect(),
             issued: GrantType::ALL.iter().map(|grant| of(&issued, grant.name())).collect(),
         }
     }
@@ -93,6 +116,11 @@ impl GrantMetrics {
     /// Counts a refresh.
     pub fn refresh(&self, result: RefreshResult) {
         self.refreshes[result as usize].inc();
+    }
+
+    /// Counts a token of its own that a client asked for.
+    pub fn client_credentials(&self, result: ClientCredentialsResult) {
+        self.client_credentials[result as usize].inc();
     }
 
     /// Counts an access token.

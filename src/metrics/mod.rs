@@ -29,7 +29,7 @@ pub use calls::{CallMetrics, MethodMetrics};
 pub use clock::{ClockMetrics, TimedWork};
 pub use connections::{ConnectionMetrics, Handshake, ListenerMetrics, OpenConnection};
 pub use database::DatabaseMetrics;
-pub use grants::{GrantMetrics, GrantType, LoginResult, RefreshResult};
+pub use grants::{ClientCredentialsResult, GrantMetrics, GrantType, LoginResult, RefreshResult};
 pub use hashing::HashMetrics;
 pub use http::HttpMetrics;
 pub use tls::TlsMetrics;

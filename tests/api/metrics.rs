@@ -19,6 +19,7 @@ use tonic::{Code, Request, client::Grpc};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use tonic_prost::ProstCodec;
 
+use crate::clients::{Service, Wanted, client_credentials};
 use crate::harness::{Client, PASSWORD, TestServer, assert_refused, eventually, password_grant};
 
 /// What `/metrics` said: each series and its value.
@@ -192,6 +193,27 @@ async fn logins_refreshes_and_hashes_are_counted_by_what_came_of_them() {
     assert_eq!(scrape.sum("signet_hash_threads", &[]), 2.0);
     assert_eq!(scrape.sum("signet_hash_queue_length", &[]), 0.0);
     assert!(scrape.sum("signet_database_statement_seconds_count", &[]) > 10.0);
+}
+
+#[tokio::test]
+async fn what_clients_ask_for_themselves_is_counted_by_what_came_of_it() {
+    let service = Service::start().await;
+    let registered = service.register("billing", Wanted::confidential("a")).await;
+    service.token_of(&registered).await;
+    let too_much = IssueTokenRequest { scope: "b".to_owned(), ..registered.own_token() };
+    assert_refused(service.issue(too_much).await, Code::InvalidArgument, "INVALID_SCOPE");
+    let unproven = client_credentials(registered.with(None));
+    assert_refused(service.issue(unproven).await, Code::Unauthenticated, "INVALID_CLIENT");
+    // Behind the service's back: what it asks for is not there.
+    let db = service.server.data.connect().await;
+    let gone = "ALTER TABLE clients RENAME TO others";
+    sea_orm::ConnectionTrait::execute_unprepared(&db, gone).await.unwrap();
+    assert_refused(service.issue(registered.own_token()).await, Code::Internal, "INTERNAL");
+    let scrape = service.server.scrape().await;
+    for (result, count) in [("succeeded", 1.0), ("refused", 2.0), ("failed", 1.0)] {
+        let labels = [("result", result)];
+        assert_eq!(scrape.sum("signet_client_credentials_total", &labels), count, "{result}");
+    }
 }
 
 #[tokio::test]

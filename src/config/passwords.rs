@@ -44,13 +44,15 @@ pub struct PasswordConfig {
     )]
     pub argon2_below_owasp: Switch,
 
-    /// How many passwords are hashed at once, each in memory of its own. Default: one less than there are
-    /// cores, so that one is left to those who check tokens.
+    /// How many passwords are hashed at once, each in memory of its own. Default: one less than there are cores, so that one is left
+    /// to those who check tokens. Hashes that other systems made have at most half of them; if there is one alone, a second one that
+    /// serves nothing else.
     #[arg(long, env = "SIGNET_HASH_THREADS", global = true, value_name = "COUNT", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_024))]
     pub hash_threads: Option<usize>,
 
-    /// How many more passwords may wait to be hashed; what comes on top is refused at once (RESOURCE_EXHAUSTED).
-    #[arg(long, env = "SIGNET_HASH_QUEUE", global = true, value_name = "COUNT", default_value_t = 64, value_parser = RangedU64ValueParser::<usize>::new().range(0..=1_000_000))]
+    /// How many more passwords may wait to be hashed; and as many again with hashes that other systems made. Beyond that, whoever has
+    /// had the most of the threads of late is refused (RESOURCE_EXHAUSTED), by account and by address.
+    #[arg(long, env = "SIGNET_HASH_QUEUE", global = true, value_name = "COUNT", default_value_t = 64, value_parser = RangedU64ValueParser::<usize>::new().range(0..=10_000))]
     pub hash_queue: usize,
 }
 

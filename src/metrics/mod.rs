@@ -30,7 +30,7 @@ pub use clock::{ClockMetrics, TimedWork};
 pub use connections::{ConnectionMetrics, Handshake, ListenerMetrics, OpenConnection};
 pub use database::DatabaseMetrics;
 pub use grants::{ClientCredentialsResult, GrantMetrics, GrantType, LoginResult, RefreshResult};
-pub use hashing::HashMetrics;
+pub use hashing::{HashLane, HashMetrics};
 pub use http::HttpMetrics;
 pub use tls::TlsMetrics;
 

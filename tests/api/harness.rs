@@ -197,6 +197,13 @@ impl TestServer {
         Client(IdentityServiceClient::new(self.channel().await))
     }
 
+    /// A client whose connections come from `address`, one of the loopback network.
+    pub(crate) async fn client_from(&self, address: &str) -> Client {
+        let endpoint = Channel::from_shared(self.uri()).unwrap();
+        let endpoint = endpoint.local_address(Some(address.parse().unwrap()));
+        Client(IdentityServiceClient::new(endpoint.connect().await.unwrap()))
+    }
+
     /// The database, opened beside the server, as another process would.
     pub(crate) async fn store(&self) -> Store {
         self.data.store().await.with_clock(DatabaseClock::Given(self.clock.clone()))

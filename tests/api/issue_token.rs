@@ -113,7 +113,7 @@ async fn a_request_without_a_grant_names_the_field() {
 }
 
 /// Puts a user into the database whose hash another system, or other settings, made.
-async fn bring_over(server: &TestServer, username: &str, password_hash: &str) -> UserId {
+pub(crate) async fn bring_over(server: &TestServer, username: &str, password_hash: &str) -> UserId {
     let now = Timestamp::from_micros(0);
     let id = UserId::new(server.clock.now(), &mut rand::rng());
     let user = User {

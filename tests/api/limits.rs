@@ -11,11 +11,11 @@ use crate::harness::{PASSWORD, TestServer, assert_refused, eventually, password_
 
 /// Hashes of half a second or so, one at a time; and nobody is in a hurry.
 const SLOW: [&str; 4] =
-    ["--argon2-memory-kib=65536", "--argon2-iterations=8", "--hash-threads=1", "--request-timeout=60s"];
+    ["--argon2-memory-kib=65536", "--argon2-iterations=8", "--hash-threads=1", "--request-timeout=5m"];
 
 #[tokio::test]
 async fn hashes_beyond_the_queue_are_refused_at_once_with_a_hint() {
-    let server = TestServer::start(&[&SLOW[..], &["--hash-queue=2", "--request-timeout=60s"]].concat()).await;
+    let server = TestServer::start(&[&SLOW[..], &["--hash-queue=2"]].concat()).await;
     let client = server.client().await;
     let mut logins = JoinSet::new();
     for _ in 0..20 {

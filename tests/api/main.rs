@@ -12,6 +12,7 @@ mod ext_authz;
 mod forwarded_token;
 mod get_me;
 mod harness;
+mod hash_queue;
 mod http;
 mod issue_token;
 mod jwks;

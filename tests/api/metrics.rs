@@ -347,7 +347,7 @@ async fn a_login_that_its_client_gives_up_has_failed() {
 #[tokio::test]
 async fn a_password_that_has_no_room_is_counted() {
     let slow = ["--argon2-memory-kib=65536", "--argon2-iterations=5", "--hash-threads=1", "--hash-queue=1"];
-    let server = TestServer::start(&slow).await;
+    let server = TestServer::start(&[&slow[..], &["--request-timeout=5m"]].concat()).await;
     let client = server.client().await;
     let logins = (0..8).map(|_| {
         let mut client = client.clone();

@@ -9,7 +9,7 @@ use signet::proto::identity::v1::{
     IssueTokenRequest, ListSessionsRequest, identity_service_client::IdentityServiceClient,
 };
 use tempfile::TempDir;
-use tonic::{Code, Request, metadata::MetadataValue, transport::Channel};
+use tonic::{Code, Request, metadata::MetadataValue};
 
 use crate::{
     harness::{Client, PASSWORD, TestServer, assert_refused, eventually, password_grant, with_token},
@@ -46,9 +46,7 @@ impl Behind {
 
     /// A client whose connections come from `address`.
     async fn client_from(&self, address: &str) -> Client {
-        let endpoint = Channel::from_shared(self.server.uri()).unwrap();
-        let endpoint = endpoint.local_address(Some(address.parse().unwrap()));
-        Client(IdentityServiceClient::new(endpoint.connect().await.unwrap()))
+        self.server.client_from(address).await
     }
 
     /// Where a login with `lines` came from, by gRPC over a connection of `peer`.

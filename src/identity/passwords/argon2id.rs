@@ -1,11 +1,14 @@
 //! Owns Argon2id (RFC 9106): parameters, PHC strings, and the memory it works in.
 
+use std::time::Duration;
+
 use argon2::{
     Algorithm, Argon2, Block, Params, Version,
     password_hash::phc::{Output, PasswordHash, Salt},
 };
 use zeroize::Zeroize;
 
+use super::cost;
 use crate::model::Error;
 
 /// Output length in bytes (RFC 9106 section 4 recommends 256 bits).
@@ -32,6 +35,11 @@ impl Argon2Params {
     /// Why Argon2 does not take it.
     pub fn validate(self) -> Result<(), String> {
         self.params().map(drop).map_err(|error| error.to_string())
+    }
+
+    /// What one hash costs by the table.
+    pub(super) fn cost(self) -> Duration {
+        cost::argon2(u64::from(self.memory_kib) * u64::from(self.iterations))
     }
 
     fn params(self) -> Result<Params, argon2::Error> {

@@ -1,8 +1,11 @@
 //! Owns turning passwords into hashes and judging them: which scheme, how much work at once, and how long it may take.
 
 mod argon2id;
+mod cost;
 mod imported;
 mod pool;
+mod queue;
+mod usage;
 
 pub use argon2id::Argon2Params;
 pub use imported::{HashProblem, adopt};
@@ -58,7 +61,7 @@ impl Passwords {
     /// [`Error::Overloaded`] at once, if the queue is full or the deadline cannot be made;
     /// [`Error::DeadlineExceeded`] if it passed all the same.
     pub async fn hash(&self, password: Password, request: HashRequest<'_>) -> Result<String, Error> {
-        match self.pool.run(Task::Hash(password), request.deadline).await? {
+        match self.pool.run(Task::Hash(password), request).await? {
             Outcome::Hashed(hash) => Ok(hash),
             Outcome::Verified(_) => Err(Error::internal("the hash pool verified what it was to hash")),
         }
@@ -76,7 +79,7 @@ impl Passwords {
         hash: Option<String>,
         request: HashRequest<'_>,
     ) -> Result<bool, Error> {
-        match self.pool.run(Task::Verify(password, hash), request.deadline).await? {
+        match self.pool.run(Task::Verify(password, hash), request).await? {
             Outcome::Verified(matches) => Ok(matches),
             Outcome::Hashed(_) => Err(Error::internal("the hash pool hashed what it was to verify")),
         }
@@ -88,7 +91,7 @@ impl Passwords {
     /// # Errors
     /// [`Error::Overloaded`].
     pub fn has_room(&self, request: HashRequest<'_>) -> Result<(), Error> {
-        self.pool.room(request.deadline).map(drop)
+        self.pool.has_room(&request)
     }
 
     /// Whether `hash` should be replaced at the next successful login: made by another scheme, or with less memory or fewer passes

@@ -1,7 +1,7 @@
-//! Owns the hash threads: a fixed number, a bounded queue, and a refusal at once for what cannot be done in time.
+//! Owns the hash threads: a fixed number, a queue that is shared fairly, and a refusal at once for what cannot be done in time.
 
 use std::{
-    collections::VecDeque,
+    hash::{BuildHasher, RandomState},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
@@ -16,24 +16,37 @@ use thread_priority::{
 use tokio::sync::oneshot;
 
 use super::{
+    HashRequest,
     argon2id::{self, Argon2Params, Memory},
     imported::ImportedHash,
+    queue::{Demand, Lane, Queue, Waiting},
+    usage::Sharers,
 };
 use crate::{
-    metrics::HashMetrics,
+    metrics::{HashLane, HashMetrics},
     model::{Clock, Deadline, Error, Password},
 };
 
 /// When to try again at the earliest: before the first hash is done nobody knows how long one takes.
 const MIN_RETRY_AFTER: Duration = Duration::from_millis(100);
 
+/// What an imported hash may take before it counts as one that takes memory, in KiB.
+const LIGHT_KIB: u64 = 1_024;
+
 /// How much work the pool takes.
 #[derive(Clone, Copy, Debug)]
 pub struct PoolSize {
-    /// How many hashes are computed at once, each in its own memory.
+    /// How many hashes of this service are computed at once, each in its own memory.
     pub threads: usize,
-    /// How many more may wait.
+    /// How many more may wait, in each lane.
     pub queue: usize,
+}
+
+impl PoolSize {
+    /// All threads: where there would be one alone, imported hashes have another one, which needs no memory of its own.
+    pub(super) const fn all_threads(self) -> usize {
+        if self.threads < 2 { 2 } else { self.threads }
+    }
 }
 
 /// What a hash thread can be asked.
@@ -56,8 +69,6 @@ pub(super) enum Outcome {
 #[derive(Debug)]
 struct Job {
     task: Task,
-    /// Whether it takes more memory than the thread has: of these there runs one at a time.
-    heavy: bool,
     deadline: Deadline,
     reply: oneshot::Sender<Result<Outcome, Error>>,
 }
@@ -66,90 +77,113 @@ struct Job {
 #[derive(Debug)]
 pub(super) struct Pool {
     shared: Arc<Shared>,
-    size: PoolSize,
     params: Argon2Params,
+    /// Makes of a name what the queue knows an account by.
+    names: RandomState,
 }
 
 #[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
     work: Condvar,
+    size: PoolSize,
     metrics: HashMetrics,
+    clock: Clock,
 }
 
-#[derive(Debug, Default)]
-pub(super) struct State {
-    queue: VecDeque<Job>,
-    /// Jobs that are being computed.
-    running: usize,
-    /// Whether a heavy one is among them.
-    heavy: bool,
-    /// How long a job takes, averaged over the recent ones.
-    job_time: Duration,
+#[derive(Debug)]
+struct State {
+    queue: Queue<Job>,
     closed: bool,
 }
 
 impl Pool {
     pub(super) fn start(params: Argon2Params, size: PoolSize, metrics: HashMetrics) -> std::io::Result<Self> {
-        metrics.threads(size.threads);
-        let shared = Arc::new(Shared { state: Mutex::default(), work: Condvar::new(), metrics });
-        for number in 0..size.threads {
+        metrics.threads(size.all_threads());
+        let state = Mutex::new(State { queue: Queue::new(size), closed: false });
+        let (work, clock) = (Condvar::new(), Clock::system());
+        let shared = Arc::new(Shared { state, work, size, metrics, clock });
+        for number in 0..size.all_threads() {
+            let lane = (size.threads < 2).then_some(if number == 0 { Lane::Own } else { Lane::Imported });
             let shared = Arc::clone(&shared);
-            thread::Builder::new().name(format!("hash-{number}")).spawn(move || shared.serve(params))?;
+            thread::Builder::new()
+                .name(format!("hash-{number}"))
+                .spawn(move || shared.serve(params, lane))?;
         }
-        Ok(Self { shared, size, params })
+        Ok(Self { shared, params, names: RandomState::new() })
     }
 
     /// Runs `task` when its turn comes. If the caller goes away meanwhile, its place in the queue is free again.
-    pub(super) async fn run(&self, task: Task, deadline: Deadline) -> Result<Outcome, Error> {
+    pub(super) async fn run(&self, task: Task, request: HashRequest<'_>) -> Result<Outcome, Error> {
         let (reply, answer) = oneshot::channel();
-        let heavy = task.memory_kib() > u64::from(self.params.memory_kib);
-        self.admit(Job { task, heavy, deadline, reply })?;
+        let demand = self.demand(&task, &request);
+        self.admit(Job { task, deadline: request.deadline, reply }, demand)?;
         answer.await.unwrap_or_else(|_| {
+            // What nobody needs any more goes from a full queue without an answer.
+            if request.deadline.has_passed() {
+                return Err(Error::DeadlineExceeded);
+            }
             Err(Error::Unavailable { what: "hash threads", source: "they have ended".into() })
         })
     }
 
-    /// Queues `job`, if there is room for it and time.
-    fn admit(&self, job: Job) -> Result<(), Error> {
-        let mut state = self.room(job.deadline)?;
-        state.queue.push_back(job);
-        self.shared.metrics.queued(state.queue.len());
+    /// Whether there is room and time for a password of `request` now, of which is not known yet what it costs.
+    pub(super) fn has_room(&self, request: &HashRequest<'_>) -> Result<(), Error> {
+        let mut demand = self.own(request);
+        let now = self.shared.clock.monotonic();
+        let mut state = self.shared.lock();
+        demand.lane = state.queue.likely_lane(&demand.sharers);
+        let checked = state.queue.check(now, &demand, Job::is_wanted);
         drop(state);
-        self.shared.work.notify_one();
+        checked.map_err(|retry_after| self.shared.refuse(demand.lane, retry_after))
+    }
+
+    /// Queues `job`, if there is room for it and time.
+    fn admit(&self, job: Job, demand: Demand) -> Result<(), Error> {
+        let Shared { metrics, work, clock, size, .. } = &*self.shared;
+        let mut state = self.shared.lock();
+        let admitted = state.queue.admit(clock.monotonic(), job, demand, Job::is_wanted);
+        let admitted = admitted.map(|displaced| {
+            displaced.map(|Waiting { job, demand }| (job, state.queue.longest_wait(&demand)))
+        });
+        metrics.queued(state.queue.waiting());
+        drop(state);
+        let displaced = admitted.map_err(|retry_after| self.shared.refuse(demand.lane, retry_after))?;
+        if let Some((job, retry_after)) = displaced {
+            // Its caller may have gone.
+            let _ = job.reply.send(Err(self.shared.refuse(demand.lane, retry_after)));
+        }
+        if size.threads < 2 {
+            // Each of the two threads serves one lane alone.
+            work.notify_all();
+        } else {
+            work.notify_one();
+        }
         Ok(())
     }
 
-    /// The state, if there is room and time now for a job that must be done by `deadline`.
-    pub(super) fn room(&self, deadline: Deadline) -> Result<MutexGuard<'_, State>, Error> {
-        let mut state = self.shared.lock();
-        if state.queue.len() >= self.size.queue {
-            state.queue.retain(Job::is_wanted);
-        }
-        let ahead = state.queue.len() + state.running;
-        let turns = u32::try_from(ahead / self.size.threads + 1).unwrap_or(u32::MAX);
-        let needed = state.job_time.saturating_mul(turns);
-        // A job for an idle thread does not wait, so it is always worth trying: were it refused on the grounds that jobs have
-        // taken too long, no job would ever show that they no longer do.
-        let waits = ahead >= self.size.threads;
-        let full = ahead >= self.size.threads + self.size.queue;
-        if full || (waits && needed > deadline.remaining()) {
-            self.shared.metrics.refused();
-            return Err(Error::Overloaded {
-                what: "passwords to hash",
-                retry_after: needed.max(MIN_RETRY_AFTER),
-            });
-        }
-        Ok(state)
+    /// What is known of a hash with the present parameters.
+    fn own(&self, request: &HashRequest<'_>) -> Demand {
+        let sharers = Sharers {
+            account: request.account.map(|name| self.names.hash_one(name)),
+            address: request.address,
+            is_deferred: request.is_deferred,
+        };
+        let until = self.shared.clock.monotonic().saturating_add(request.deadline.remaining());
+        Demand { sharers, lane: Lane::Own, is_heavy: false, cost: self.params.cost(), until }
     }
-}
 
-impl State {
-    /// The first job that may run: while one is heavy, the first that is not. The thread that ends a heavy one looks for the next
-    /// itself, so none is left behind.
-    fn pop(&mut self) -> Option<Job> {
-        let place = self.queue.iter().position(|job| !(job.heavy && self.heavy))?;
-        self.queue.remove(place)
+    /// What is known of `task` before it is done.
+    fn demand(&self, task: &Task, request: &HashRequest<'_>) -> Demand {
+        let own = self.own(request);
+        let Task::Verify(Some(_), Some(hash)) = task else { return own };
+        match ImportedHash::parse(hash) {
+            Ok(hash) if !hash.fits(self.params) => {
+                let is_heavy = hash.memory_kib() > LIGHT_KIB;
+                Demand { lane: Lane::Imported, is_heavy, cost: hash.cost(), ..own }
+            }
+            _ => own,
+        }
     }
 }
 
@@ -160,14 +194,6 @@ impl Drop for Pool {
         state.queue.clear();
         drop(state);
         self.shared.work.notify_all();
-    }
-}
-
-impl Task {
-    /// The memory that an imported hash takes; zero for what is computed with the present parameters.
-    fn memory_kib(&self) -> u64 {
-        let Self::Verify(Some(_), Some(hash)) = self else { return 0 };
-        ImportedHash::parse(hash).map_or(0, |hash| hash.memory_kib())
     }
 }
 
@@ -184,31 +210,28 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The life of a hash thread.
-    fn serve(&self, params: Argon2Params) {
+    /// The error of who is refused, who may try again after so long.
+    fn refuse(&self, lane: Lane, retry_after: Duration) -> Error {
+        self.metrics.refused(lane.into());
+        Error::Overloaded { what: "passwords to hash", retry_after: retry_after.max(MIN_RETRY_AFTER) }
+    }
+
+    /// The life of a hash thread, which serves `lane` alone if one is given.
+    fn serve(&self, params: Argon2Params, lane: Option<Lane>) {
         yield_to_serving_threads();
-        let clock = Clock::system();
         let mut memory = Memory::default();
-        while let Some(Job { task, heavy, reply, .. }) = self.next(&mut memory) {
-            let started = clock.monotonic();
+        while let Some(Waiting { job: Job { task, reply, .. }, demand }) = self.next(lane, &mut memory) {
+            let started = self.clock.monotonic();
             // A panic in a hash function must cost one login, not the thread.
-            let result = catch_unwind(AssertUnwindSafe(|| {
-                // What a heavy one takes is given back at its end.
-                if heavy {
-                    compute(&mut Memory::default(), task, params)
-                } else {
-                    compute(&mut memory, task, params)
-                }
+            let result = catch_unwind(AssertUnwindSafe(|| match demand.lane {
+                Lane::Own => compute(&mut memory, task, params),
+                // What it takes is given back at its end.
+                Lane::Imported => compute(&mut Memory::default(), task, params),
             }))
             .unwrap_or_else(|_| Err(Error::internal("the hash function panicked")));
-            let took = clock.monotonic().saturating_sub(started);
+            let took = self.clock.monotonic().saturating_sub(started);
             self.metrics.end(took);
-            let mut state = self.lock();
-            state.running -= 1;
-            state.heavy &= !heavy;
-            // A moving average over some eight jobs: follows a change of load, not a single slow hash.
-            state.job_time = if state.job_time.is_zero() { took } else { (state.job_time * 7 + took) / 8 };
-            drop(state);
+            self.lock().queue.end(&demand, took);
             // The caller may have gone: then nobody reads the answer.
             let _ = reply.send(result);
         }
@@ -216,17 +239,21 @@ impl Shared {
 
     /// The next job that somebody waits for; none when the pool has closed. The memory is wiped before the thread waits, and
     /// overwritten by the next hash if it does not.
-    fn next(&self, memory: &mut Memory) -> Option<Job> {
+    fn next(&self, lane: Option<Lane>, memory: &mut Memory) -> Option<Waiting<Job>> {
         let mut wiped = false;
         let mut state = self.lock();
         loop {
-            while let Some(job) = state.pop() {
-                self.metrics.queued(state.queue.len());
+            let now = self.clock.monotonic();
+            while let Some(Waiting { job, demand }) = state.queue.take(now, lane) {
+                self.metrics.queued(state.queue.waiting());
                 if job.is_wanted() {
-                    state.running += 1;
-                    state.heavy |= job.heavy;
+                    state.queue.begin(now, &demand);
                     self.metrics.begin();
-                    return Some(job);
+                    // What has ended in one lane may let the other one go on.
+                    if state.queue.has_turn(now) {
+                        self.work.notify_one();
+                    }
+                    return Some(Waiting { job, demand });
                 }
                 let _ = job.reply.send(Err(Error::DeadlineExceeded));
             }
@@ -241,6 +268,15 @@ impl Shared {
                 continue;
             }
             state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl From<Lane> for HashLane {
+    fn from(lane: Lane) -> Self {
+        match lane {
+            Lane::Own => Self::Own,
+            Lane::Imported => Self::Imported,
         }
     }
 }

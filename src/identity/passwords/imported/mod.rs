@@ -11,7 +11,12 @@ use bcrypt::Bcrypt;
 use pbkdf2::Pbkdf2;
 use scrypt::Scrypt;
 
-use super::argon2id::{Argon2Params, Memory};
+use std::time::Duration;
+
+use super::{
+    argon2id::{Argon2Params, Memory},
+    cost,
+};
 use crate::model::{Error, Password};
 
 /// The most memory that a hash may ask for, in KiB: 256 MiB. The defaults of passlib, Django, argon2-cffi and libsodium's
@@ -137,6 +142,24 @@ impl ImportedHash {
             Scheme::Pbkdf2(hash) => {
                 within(hash.work(), pbkdf2::MAX_ROUNDS, "PBKDF2 makes at most 2,000,000 rounds")
             }
+        }
+    }
+
+    /// What verifying it costs by the table.
+    pub(super) fn cost(&self) -> Duration {
+        match &self.0 {
+            Scheme::Argon2(hash) => cost::argon2(hash.filled_kib()),
+            Scheme::Scrypt(hash) => cost::scrypt(hash.filled_kib()),
+            Scheme::Bcrypt(hash) => cost::bcrypt(hash.cost()),
+            Scheme::Pbkdf2(hash) => cost::pbkdf2(hash.work()),
+        }
+    }
+
+    /// Whether it costs no more than a hash with the parameters `own`, in time and in memory, and is computed in the same way.
+    pub(super) fn fits(&self, own: Argon2Params) -> bool {
+        match &self.0 {
+            Scheme::Argon2(hash) => hash.memory_kib() <= own.memory_kib.into() && self.cost() <= own.cost(),
+            Scheme::Scrypt(_) | Scheme::Bcrypt(_) | Scheme::Pbkdf2(_) => false,
         }
     }
 

@@ -9,7 +9,7 @@ use crate::{
     identity::{
         RefreshToken,
         clients::fuzz_assertion,
-        passwords::{Argon2Params, adopt},
+        passwords::{Argon2Params, DEFAULT_IMPORT_MAX_COST, adopt},
     },
     model::{
         Clock, NameSet, Password, PasswordRules, SpiffeId, Timestamp, Username,
@@ -59,7 +59,8 @@ pub fn run(name: &str, bytes: &[u8]) {
 const ARGON2: Argon2Params = Argon2Params { memory_kib: 19_456, iterations: 2, parallelism: 1 };
 
 fn judge() -> Judge {
-    Judge { argon2: ARGON2, clock: Clock::manual(Timestamp::from_micros(1_795_435_200_000_000)) }
+    let clock = Clock::manual(Timestamp::from_micros(1_795_435_200_000_000));
+    Judge { argon2: ARGON2, import_max_cost: DEFAULT_IMPORT_MAX_COST, clock }
 }
 
 /// A file of users has a row for a line at most, in their order, however it is broken; none is longer than a row may be.
@@ -92,9 +93,9 @@ fn ndjson(bytes: &[u8]) {
 /// What is taken over can be read again, and stays what it is.
 fn password_hash(bytes: &[u8]) {
     let Ok(text) = str::from_utf8(bytes) else { return };
-    if let Ok(kept) = adopt(text, ARGON2) {
+    if let Ok(kept) = adopt(text, ARGON2, DEFAULT_IMPORT_MAX_COST) {
         assert!(kept.len() <= 255, "it fits its column");
-        assert_eq!(adopt(&kept, ARGON2).as_ref(), Ok(&kept));
+        assert_eq!(adopt(&kept, ARGON2, DEFAULT_IMPORT_MAX_COST).as_ref(), Ok(&kept));
     }
 }
 

@@ -197,7 +197,7 @@ fn duration<const MIN: u64, const MAX: u64>(text: &str) -> Result<Duration, Stri
 }
 
 /// A duration such as `90s` or `750ms`, from `MIN` to `MAX` milliseconds.
-fn duration_in_millis<const MIN: u64, const MAX: u64>(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration_in_millis<const MIN: u64, const MAX: u64>(text: &str) -> Result<Duration, String> {
     duration_within(Duration::from_millis(MIN), Duration::from_millis(MAX), text)
 }
 

@@ -1,6 +1,8 @@
 //! Owns judging a record by itself: the rules of every field, as for an account that is made here, but for the password, of which
 //! there is only the hash.
 
+use std::time::Duration;
+
 use uuid::{Uuid, Variant};
 
 use super::{Field, Reason, Record, Refusal, Row};
@@ -52,6 +54,8 @@ pub struct Given {
 pub struct Judge {
     /// The parameters of this service's own hashes.
     pub argon2: Argon2Params,
+    /// What verifying one of the other hashes may cost, by the table.
+    pub import_max_cost: Duration,
     /// What stands for a time that a record does not say: ids that are made one after the other then lie together in the database.
     pub clock: Clock,
 }
@@ -111,7 +115,7 @@ impl Judge {
 
     fn password_hash(&self, field: Field) -> Result<String, Refusal> {
         let text = field.text().map_err(|problem| refused("password_hash", problem))?;
-        adopt(&text.unwrap_or_default(), self.argon2).map_err(|problem| {
+        adopt(&text.unwrap_or_default(), self.argon2, self.import_max_cost).map_err(|problem| {
             Refusal::new(Reason::PasswordHash(problem.name()), format!("the password hash {problem}"))
         })
     }

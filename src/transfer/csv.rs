@@ -174,14 +174,15 @@ fn failure(error: csv::Error) -> io::Error {
 mod tests {
     use super::*;
     use crate::{
-        identity::passwords::Argon2Params,
+        identity::passwords::{Argon2Params, DEFAULT_IMPORT_MAX_COST},
         model::{Clock, Timestamp},
     };
 
     /// The lines in which the rows of `text` begin.
     fn lines(text: &str) -> Vec<u64> {
         let argon2 = Argon2Params { memory_kib: 19_456, iterations: 2, parallelism: 1 };
-        let judge = Judge { argon2, clock: Clock::manual(Timestamp::from_micros(0)) };
+        let clock = Clock::manual(Timestamp::from_micros(0));
+        let judge = Judge { argon2, import_max_cost: DEFAULT_IMPORT_MAX_COST, clock };
         let mut lines = Vec::new();
         let take = |batch: Batch| {
             lines.extend(batch.rows.iter().map(|row| row.place));

@@ -46,7 +46,7 @@ mod tests {
     use proptest::prelude::*;
 
     use crate::{
-        identity::passwords::Argon2Params,
+        identity::passwords::{Argon2Params, DEFAULT_IMPORT_MAX_COST},
         model::{
             Clock, Timestamp, User, UserId, Username,
             profile::{DisplayName, Email},
@@ -62,7 +62,8 @@ mod tests {
 
     fn judge() -> Judge {
         let argon2 = Argon2Params { memory_kib: 64, iterations: 1, parallelism: 1 };
-        Judge { argon2, clock: Clock::manual(Timestamp::from_micros(1_795_472_368_123_456)) }
+        let clock = Clock::manual(Timestamp::from_micros(1_795_472_368_123_456));
+        Judge { argon2, import_max_cost: DEFAULT_IMPORT_MAX_COST, clock }
     }
 
     /// The whole range of years that RFC 3339 can write.

@@ -119,7 +119,7 @@ fn refused_rows() -> Vec<String> {
         record[name] = value;
         record.to_string()
     };
-    let costly = BCRYPT.replace("$04$", "$15$");
+    let costly = BCRYPT.replace("$04$", "$16$");
     let long = format!("{{\"username\":\"{}\"}}", "x".repeat(70_000));
     vec![
         user("Alice").to_string(),
@@ -207,6 +207,24 @@ async fn whoever_does_not_come_over_is_told_with_line_and_reason_and_the_others_
         "{for_people:?}"
     );
     assert!(for_people.stderr.ends_with("signet: 19 of 21 rows were refused\n"), "{for_people:?}");
+}
+
+#[tokio::test]
+async fn what_a_login_may_cost_is_the_operators_to_say_and_follows_from_the_hash_alone() {
+    let place = Place::on_database().await;
+    let costing = |cost: &str| json!({ "username": format!("cost-{cost}"), "password_hash": BCRYPT.replace("$04$", &format!("${cost}$")) });
+    let promised = [costing("04"), costing("12"), costing("14"), costing("16")];
+    let strict = place.import(&promised, &["--import-max-cost=205ms"]).await;
+    assert_eq!(counts(&strict), [2, 0, 0, 0, 2], "{strict:?}");
+    let costly = |line: u64| (line, "PASSWORD_HASH_TOO_COSTLY".to_owned());
+    assert_eq!(refusals(&strict), [costly(3), costly(4)]);
+    let problem = "costs too much to verify: 819 ms by the table, and --import-max-cost is 205 ms";
+    assert!(strict.stderr.contains(problem), "{strict:?}");
+    let by_default = place.import(&promised, &[]).await;
+    assert_eq!(counts(&by_default), [1, 0, 2, 0, 1], "{by_default:?}");
+    assert_eq!(refusals(&by_default), [costly(4)]);
+    let wide = place.import(&promised, &["--import-max-cost=4s"]).await;
+    assert_eq!(counts(&wide), [1, 0, 3, 0, 0], "{wide:?}");
 }
 
 #[tokio::test]

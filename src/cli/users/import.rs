@@ -1,6 +1,6 @@
 //! Owns `signet users import`.
 
-use std::{fmt::Write, path::PathBuf};
+use std::{fmt::Write, path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
 use serde_json::json;
@@ -12,7 +12,7 @@ use super::{
 use crate::{
     audit::Event,
     cli::{Failure, Output, records::Records},
-    config::Config,
+    config::{Config, duration_in_millis},
     model::Clock,
     server::Missing,
     transfer::{Import, ImportSettings, Judge, OnConflict, Tally},
@@ -25,6 +25,10 @@ pub(in crate::cli) struct Arguments {
     /// What becomes of a row whose user is there with another password, or under another id.
     #[arg(long, value_name = "WHAT", value_enum, default_value_t = Conflict::Skip)]
     on_conflict: Conflict,
+    /// What one login with a hash that another system made may cost, by the table in docs/MIGRATING.md. It follows from the hash's
+    /// parameters alone, so one file gets one answer on every machine. Rows beyond it are refused.
+    #[arg(long, value_name = "DURATION", default_value = "3200ms", value_parser = import_cost)]
+    import_max_cost: Duration,
     /// Check everything, and write nothing.
     #[arg(long)]
     dry_run: bool,
@@ -57,11 +61,16 @@ impl From<Conflict> for OnConflict {
     }
 }
 
+/// From the cheapest hash that there is to a minute: no call lives longer than that by default.
+fn import_cost(text: &str) -> Result<Duration, String> {
+    duration_in_millis::<1, 60_000>(text)
+}
+
 pub(super) async fn run(arguments: Arguments, config: &Config, output: Output) -> Result<(), Failure> {
     // What the command line gets wrong is told before anything is made.
     let argon2 = config.passwords.argon2().map_err(|error| Failure::Usage(error.to_string()))?;
     let clock = Clock::system();
-    let judge = Judge { argon2, clock: clock.clone() };
+    let judge = Judge { argon2, import_max_cost: arguments.import_max_cost, clock: clock.clone() };
     arguments.source.check()?;
     let files = ReportFiles::create(arguments.report.as_deref(), arguments.id_map.as_deref())?;
     let source = arguments.source.open().await?;
@@ -138,4 +147,22 @@ fn answer(tally: Tally, dry_run: bool, seconds: f64, output: Output) -> Result<(
         return Err(Failure::Failed(format!("{refused} of {rows} rows were refused")));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::passwords::DEFAULT_IMPORT_MAX_COST;
+
+    #[derive(clap::Parser)]
+    struct Import {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    #[test]
+    fn the_default_cost_is_the_one_that_the_documents_promise() {
+        let import: Import = clap::Parser::parse_from(["import", "users.ndjson"]);
+        assert_eq!(import.arguments.import_max_cost, DEFAULT_IMPORT_MAX_COST);
+    }
 }

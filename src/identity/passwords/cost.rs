@@ -5,6 +5,9 @@
 
 use std::time::Duration;
 
+/// What one login with an imported hash may cost unless the operator says otherwise: what scrypt takes whose lanes fill 1 GiB.
+pub const DEFAULT_IMPORT_MAX_COST: Duration = Duration::from_millis(3_200);
+
 /// Argon2: nanoseconds for each KiB that a pass fills.
 const ARGON2_NANOS_PER_KIB: u64 = 750;
 

@@ -8,6 +8,7 @@ mod queue;
 mod usage;
 
 pub use argon2id::Argon2Params;
+pub use cost::DEFAULT_IMPORT_MAX_COST;
 pub use imported::{HashProblem, adopt};
 pub use pool::PoolSize;
 

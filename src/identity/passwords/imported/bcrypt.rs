@@ -8,9 +8,6 @@ use zeroize::Zeroizing;
 use super::{FORM, HashProblem, number, parts};
 use crate::model::Error;
 
-/// The highest cost: 2^14 rounds, about a second of one core. passlib's and Django's is 12.
-pub(super) const MAX_COST: u32 = 14;
-
 /// A hash of bcrypt.
 #[derive(Debug)]
 pub(super) struct Bcrypt {

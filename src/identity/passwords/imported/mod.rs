@@ -23,9 +23,6 @@ use crate::model::{Error, Password};
 /// "moderate" stay below, and so does OWASP's scrypt (128 MiB).
 const MAX_MEMORY_KIB: u64 = 256 * 1024;
 
-/// The most memory that the passes or lanes of a hash may fill in all, in KiB: 1 GiB, about a second of one core.
-const MAX_FILLED_KIB: u64 = 1024 * 1024;
-
 /// The longest hash, in characters: what the column of the table holds.
 const MAX_CHARS: usize = 255;
 
@@ -47,9 +44,17 @@ pub enum HashProblem {
     /// A known form, and not a hash all the same.
     #[error("is no hash of its form: {0}")]
     Malformed(&'static str),
-    /// To verify it would cost more memory or time than a login may.
+    /// To verify it would take more memory than a login may.
     #[error("costs too much to verify: {0}")]
-    TooCostly(&'static str),
+    TooLarge(&'static str),
+    /// To verify it would take more time than a login may.
+    #[error("costs too much to verify: {} ms by the table, and --import-max-cost is {} ms", .cost.as_millis(), .most.as_millis())]
+    TooSlow {
+        /// What it costs by the table.
+        cost: Duration,
+        /// What it may cost.
+        most: Duration,
+    },
 }
 
 impl HashProblem {
@@ -60,7 +65,7 @@ impl HashProblem {
             Self::Unusable => "PASSWORD_HASH_UNUSABLE",
             Self::UnknownForm => "PASSWORD_HASH_UNKNOWN",
             Self::Malformed(_) => "PASSWORD_HASH_MALFORMED",
-            Self::TooCostly(_) => "PASSWORD_HASH_TOO_COSTLY",
+            Self::TooLarge(_) | Self::TooSlow { .. } => "PASSWORD_HASH_TOO_COSTLY",
         }
     }
 }
@@ -78,11 +83,11 @@ enum Scheme {
 }
 
 /// The form in which the hash `text` is kept: Django's prefixes before hashes that others know too are taken off. `own` are the
-/// parameters of this service, whose own hashes are taken back whatever they cost.
+/// parameters of this service, whose own hashes are taken back whatever they cost; all others may cost `most` by the table.
 ///
 /// # Errors
 /// Why it is not taken over.
-pub fn adopt(text: &str, own: Argon2Params) -> Result<String, HashProblem> {
+pub fn adopt(text: &str, own: Argon2Params, most: Duration) -> Result<String, HashProblem> {
     // Django writes `!` before random characters; others write `*` or `!!` alone, as /etc/shadow has it.
     if text.is_empty() || text.starts_with(['!', '*']) {
         return Err(HashProblem::Unusable);
@@ -99,7 +104,7 @@ pub fn adopt(text: &str, own: Argon2Params) -> Result<String, HashProblem> {
     // The second `$` of Django's `bcrypt$$2b$` begins the hash.
     let kept = kept.map_or_else(|| text.to_owned(), |rest| format!("${rest}"));
     if super::argon2id::params_of(&kept) != Some(own) {
-        ImportedHash::parse(&kept)?.check_cost()?;
+        ImportedHash::parse(&kept)?.check_cost(most)?;
     }
     Ok(kept)
 }
@@ -125,24 +130,12 @@ impl ImportedHash {
     }
 
     /// Whether it stays within the bounds of what a login may cost.
-    fn check_cost(&self) -> Result<(), HashProblem> {
+    fn check_cost(&self, most: Duration) -> Result<(), HashProblem> {
         if self.memory_kib() > MAX_MEMORY_KIB {
-            return Err(HashProblem::TooCostly("at most 256 MiB of memory"));
+            return Err(HashProblem::TooLarge("at most 256 MiB of memory"));
         }
-        match &self.0 {
-            Scheme::Argon2(hash) => {
-                within(hash.filled_kib(), MAX_FILLED_KIB, "Argon2 passes fill at most 1 GiB in all")
-            }
-            Scheme::Scrypt(hash) => {
-                within(hash.filled_kib(), MAX_FILLED_KIB, "scrypt lanes fill at most 1 GiB in all")
-            }
-            Scheme::Bcrypt(hash) => {
-                within(hash.cost().into(), bcrypt::MAX_COST.into(), "bcrypt's cost is at most 14")
-            }
-            Scheme::Pbkdf2(hash) => {
-                within(hash.work(), pbkdf2::MAX_ROUNDS, "PBKDF2 makes at most 2,000,000 rounds")
-            }
-        }
+        let cost = self.cost();
+        if cost > most { Err(HashProblem::TooSlow { cost, most }) } else { Ok(()) }
     }
 
     /// What verifying it costs by the table.
@@ -185,10 +178,6 @@ impl ImportedHash {
     }
 }
 
-fn within(cost: u64, most: u64, rule: &'static str) -> Result<(), HashProblem> {
-    if cost > most { Err(HashProblem::TooCostly(rule)) } else { Ok(()) }
-}
-
 /// What is wrong with a hash that begins as one of a form, and does not go on so.
 const FORM: HashProblem = HashProblem::Malformed("its parts are not the ones of its form");
 
@@ -225,7 +214,7 @@ fn output(bytes: Vec<u8>) -> Result<Vec<u8>, HashProblem> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{super::DEFAULT_IMPORT_MAX_COST, *};
 
     const OWN: Argon2Params = Argon2Params { memory_kib: 64, iterations: 2, parallelism: 1 };
 
@@ -260,10 +249,15 @@ mod tests {
     #[test]
     fn hashes_of_passlib_django_and_werkzeug_verify() {
         for hash in WRITTEN {
-            let kept = adopt(hash, OWN).unwrap_or_else(|problem| panic!("{hash} {problem}"));
+            let kept = adopt(hash, OWN, DEFAULT_IMPORT_MAX_COST)
+                .unwrap_or_else(|problem| panic!("{hash} {problem}"));
             assert!(verifies(&kept, PASSWORD), "{hash}");
             assert!(!verifies(&kept, "pässword 密"), "{hash}");
-            assert_eq!(adopt(&kept, OWN), Ok(kept), "what is written out can be taken back");
+            assert_eq!(
+                adopt(&kept, OWN, DEFAULT_IMPORT_MAX_COST),
+                Ok(kept),
+                "what is written out can be taken back"
+            );
         }
     }
 
@@ -290,7 +284,11 @@ mod tests {
     #[test]
     fn what_fits_no_password_and_what_is_none_is_refused() {
         for unusable in ["", "!", "!9cIupmz4CCSD1fzBCq0HSnovaJVt7HZ7Yjpkb0Ri", "*", "!!"] {
-            assert_eq!(adopt(unusable, OWN), Err(HashProblem::Unusable), "{unusable}");
+            assert_eq!(
+                adopt(unusable, OWN, DEFAULT_IMPORT_MAX_COST),
+                Err(HashProblem::Unusable),
+                "{unusable}"
+            );
         }
         for unknown in [
             "correct horse",
@@ -300,7 +298,11 @@ mod tests {
             "$6$rounds=5$a$b",
             "md5$a$b",
         ] {
-            assert_eq!(adopt(unknown, OWN), Err(HashProblem::UnknownForm), "{unknown}");
+            assert_eq!(
+                adopt(unknown, OWN, DEFAULT_IMPORT_MAX_COST),
+                Err(HashProblem::UnknownForm),
+                "{unknown}"
+            );
         }
         for malformed in [
             "$2b$04$K0ykuirb",
@@ -322,9 +324,9 @@ mod tests {
             "pbkdf2_sha256$5$NaClNaClNaCl$",
         ] {
             assert!(
-                matches!(adopt(malformed, OWN), Err(HashProblem::Malformed(_))),
+                matches!(adopt(malformed, OWN, DEFAULT_IMPORT_MAX_COST), Err(HashProblem::Malformed(_))),
                 "{malformed}: {:?}",
-                adopt(malformed, OWN)
+                adopt(malformed, OWN, DEFAULT_IMPORT_MAX_COST)
             );
         }
     }
@@ -344,10 +346,13 @@ mod tests {
             ]
         };
         for hash in salted("NaCl é") {
-            assert_eq!(adopt(&hash, OWN), Ok(hash));
+            assert_eq!(adopt(&hash, OWN, DEFAULT_IMPORT_MAX_COST), Ok(hash));
         }
         for hash in ["\0", "a\nb", "\u{7f}", "\u{85}"].iter().flat_map(|salt| salted(salt)) {
-            assert!(matches!(adopt(&hash, OWN), Err(HashProblem::Malformed(_))), "{hash:?}");
+            assert!(
+                matches!(adopt(&hash, OWN, DEFAULT_IMPORT_MAX_COST), Err(HashProblem::Malformed(_))),
+                "{hash:?}"
+            );
         }
     }
 
@@ -369,46 +374,70 @@ mod tests {
         };
         for most in [
             argon2("m=262144,t=4,p=8"),
+            argon2("m=262144,t=16,p=1"),
             scrypt("ln=17,r=8,p=8"),
             scrypt("ln=20,r=1,p=1"),
             bcrypt(14),
+            bcrypt(15),
             pbkdf2(2_000_000),
-            pbkdf2(1_000_000),
+            pbkdf2(8_000_000),
         ] {
-            assert!(adopt(&most, OWN).is_ok(), "{most}: {:?}", adopt(&most, OWN));
+            assert!(
+                adopt(&most, OWN, DEFAULT_IMPORT_MAX_COST).is_ok(),
+                "{most}: {:?}",
+                adopt(&most, OWN, DEFAULT_IMPORT_MAX_COST)
+            );
         }
         for beyond in [
             argon2("m=262145,t=1,p=1"),
-            argon2("m=262144,t=5,p=1"),
+            argon2("m=262144,t=17,p=1"),
             argon2("m=4294967295,t=4294967295,p=1"),
             scrypt("ln=18,r=8,p=1"),
             scrypt("ln=17,r=8,p=9"),
             scrypt("ln=63,r=4294967295,p=4294967295"),
             scrypt("ln=1,r=4294967295,p=4294967295"),
-            bcrypt(15),
-            pbkdf2(2_000_001),
+            bcrypt(16),
+            pbkdf2(8_000_001),
             pbkdf2(4_294_967_295),
         ] {
             assert!(
-                matches!(adopt(&beyond, OWN), Err(HashProblem::TooCostly(_))),
+                adopt(&beyond, OWN, DEFAULT_IMPORT_MAX_COST)
+                    .is_err_and(|problem| problem.name() == "PASSWORD_HASH_TOO_COSTLY"),
                 "{beyond}: {:?}",
-                adopt(&beyond, OWN)
+                adopt(&beyond, OWN, DEFAULT_IMPORT_MAX_COST)
             );
         }
         let ours = argon2("m=1048576,t=4,p=1");
-        assert!(adopt(&ours, OWN).is_err());
+        assert!(adopt(&ours, OWN, DEFAULT_IMPORT_MAX_COST).is_err());
         assert_eq!(
-            adopt(&ours, Argon2Params { memory_kib: 1_048_576, iterations: 4, parallelism: 1 }),
+            adopt(
+                &ours,
+                Argon2Params { memory_kib: 1_048_576, iterations: 4, parallelism: 1 },
+                DEFAULT_IMPORT_MAX_COST
+            ),
             Ok(ours)
         );
     }
 
+    #[test]
+    fn the_operator_says_what_a_login_may_cost_and_the_table_what_it_does() {
+        let hash = |cost: u32| format!("$2b${cost:02}$K0ykuirb/DK3rwAYY9xmLe.CxfuaV4Qgrmc323vWsq.UAi4S2TpEe");
+        let most = Duration::from_millis(205);
+        assert!(adopt(&hash(12), OWN, most).is_ok());
+        let problem = adopt(&hash(13), OWN, most).unwrap_err();
+        assert_eq!(
+            problem.to_string(),
+            "costs too much to verify: 409 ms by the table, and --import-max-cost is 205 ms"
+        );
+        assert!(adopt(&hash(13), OWN, most * 2).is_ok());
+    }
+
     /// Whatever a row says is a hash: it is refused, or can be verified at a cost that was judged.
     fn survives(text: &str) {
-        if let Ok(kept) = adopt(text, OWN) {
+        if let Ok(kept) = adopt(text, OWN, DEFAULT_IMPORT_MAX_COST) {
             let hash = ImportedHash::parse(&kept).unwrap();
             assert!(kept.chars().count() <= MAX_CHARS && hash.memory_kib() <= MAX_MEMORY_KIB);
-            assert_eq!(adopt(&kept, OWN).as_deref(), Ok(kept.as_str()));
+            assert_eq!(adopt(&kept, OWN, DEFAULT_IMPORT_MAX_COST).as_deref(), Ok(kept.as_str()));
         }
     }
 
@@ -434,7 +463,7 @@ mod tests {
         ) {
             let hash = WRITTEN[number];
             let cut = hash.floor_char_boundary(hash.len().saturating_sub(cut % 24));
-            if let Ok(hash) = adopt(&hash[..cut], OWN) {
+            if let Ok(hash) = adopt(&hash[..cut], OWN, DEFAULT_IMPORT_MAX_COST) {
                 prop_assert!(!verifies(&hash, &password));
             }
         }

@@ -7,9 +7,6 @@ use base64ct::{Base64, Encoding};
 
 use super::{FORM, HashProblem, number, output, parts, unpadded};
 
-/// The most rounds, counted for each block of the output: twice Django 5.2's, about a second of one core.
-pub(super) const MAX_ROUNDS: u64 = 2_000_000;
-
 /// A hash of PBKDF2.
 #[derive(Debug)]
 pub(super) struct Pbkdf2 {

@@ -69,7 +69,7 @@ impl Scrypt {
 
     fn new(log_n: u8, r: u32, p: u32, salt: Vec<u8>, expected: Vec<u8>) -> Result<Self, HashProblem> {
         if !(1..=MAX_LOG_N).contains(&log_n) || r > MAX_FACTOR || p > MAX_FACTOR {
-            return Err(HashProblem::TooCostly("scrypt's N is at most 2^24, its r and p at most 1,024"));
+            return Err(HashProblem::TooLarge("scrypt's N is at most 2^24, its r and p at most 1,024"));
         }
         Params::new(log_n, r, p)
             .map_err(|_| HashProblem::Malformed("its parameters are none of scrypt's"))?;

@@ -1,6 +1,6 @@
 //! Owns the benchmark's own gRPC calls, which look at every status, as h2load does not.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use signet::proto::{
     envoy::service::auth::v3::{
@@ -42,6 +42,12 @@ pub(crate) async fn connect(addr: SocketAddr) -> Result<Client> {
     Ok(IdentityServiceClient::new(channel))
 }
 
+/// A connection that comes from `local`.
+pub(crate) async fn connect_from(addr: SocketAddr, local: IpAddr) -> Result<Client> {
+    let endpoint = Endpoint::from_shared(format!("http://{addr}"))?.tcp_nodelay(true);
+    Ok(IdentityServiceClient::new(endpoint.local_address(Some(local)).connect().await?))
+}
+
 pub(crate) fn authorization(token: &str) -> Result<Authorization> {
     Ok(format!("Bearer {token}").parse()?)
 }
@@ -66,16 +72,29 @@ pub(crate) async fn sign_up(client: &mut Client, username: &str) -> Result<()> {
 
 /// The access token that the account's password gives.
 pub(crate) async fn login(client: &mut Client, username: &str) -> std::result::Result<String, Status> {
-    Ok(log_in(client, username).await?.access_token)
+    login_with(client, username, PASSWORD).await
+}
+
+/// The access token that `password` gives.
+pub(crate) async fn login_with(
+    client: &mut Client,
+    username: &str,
+    password: &str,
+) -> std::result::Result<String, Status> {
+    Ok(log_in(client, username, password).await?.access_token)
 }
 
 /// The refresh token that the account's password gives.
 pub(crate) async fn session(client: &mut Client, username: &str) -> Result<String> {
-    Ok(log_in(client, username).await?.refresh_token.ok_or("a login without a refresh token")?)
+    Ok(log_in(client, username, PASSWORD).await?.refresh_token.ok_or("a login without a refresh token")?)
 }
 
-async fn log_in(client: &mut Client, username: &str) -> std::result::Result<IssueTokenResponse, Status> {
-    let grant = PasswordGrant { username: username.to_owned(), password: PASSWORD.to_owned() };
+async fn log_in(
+    client: &mut Client,
+    username: &str,
+    password: &str,
+) -> std::result::Result<IssueTokenResponse, Status> {
+    let grant = PasswordGrant { username: username.to_owned(), password: password.to_owned() };
     let request = IssueTokenRequest { grant: Some(Grant::Password(grant)), ..IssueTokenRequest::default() };
     Ok(client.issue_token(request).await?.into_inner())
 }

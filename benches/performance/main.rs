@@ -12,6 +12,7 @@ mod first_sight;
 mod floor;
 mod footprint;
 mod grants;
+mod guesser;
 mod h2load;
 mod logins;
 mod machine;
@@ -68,6 +69,9 @@ struct Arguments {
     scale: scale::ScaleArguments,
 
     #[command(flatten)]
+    guesser: guesser::GuesserArguments,
+
+    #[command(flatten)]
     bare: bare::Options,
 }
 
@@ -96,6 +100,9 @@ fn measure(arguments: &Arguments) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     if arguments.scale.scale {
         return scale::measure(arguments.scale, &runtime, arguments.quick, arguments.write);
+    }
+    if arguments.guesser.guesser {
+        return guesser::measure(&runtime, plan, arguments.write);
     }
     let data = tempfile::tempdir()?;
     let mut machine = machine::Machine::watch()?;

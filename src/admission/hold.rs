@@ -19,14 +19,14 @@ use super::{
     pool::Place,
     share::Holders,
 };
-use crate::model::{Deadline, Error};
+use crate::model::{Deadline, Error, Network};
 
 /// What a call holds.
 #[derive(Debug, Default)]
 pub(crate) struct Hold {
     place: OnceLock<Place>,
     /// The bytes of its message, beyond what belongs to the place.
-    _message: Option<Place>,
+    message: Option<Place>,
 }
 
 /// How a body says that a call ends before its own end, and with which error if that is one: by trailers, or by breaking off.
@@ -53,12 +53,20 @@ struct Piece {
 impl Hold {
     /// What holds the bytes of a message, and will hold a place.
     pub(crate) fn of_message(message: Option<Place>) -> Self {
-        Self { place: OnceLock::new(), _message: message }
+        Self { place: OnceLock::new(), message }
     }
 
     /// Holds `place`, too. A call takes one only.
     pub(crate) fn keep(&self, place: Place) {
         let _ = self.place.set(place);
+    }
+
+    /// Counts the call for `peer` from now on: the peer that has sent it asks on its behalf, as is known only now.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`] if `peer` has no room.
+    pub(crate) fn count_for(&self, peer: Network) -> Result<(), Error> {
+        self.message.iter().chain(self.place()).try_for_each(|place| place.count_for(peer))
     }
 
     pub(super) fn place(&self) -> Option<&Place> {

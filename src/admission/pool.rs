@@ -15,7 +15,7 @@ use super::{
     lanes::{LANES, Lane},
     share::{Holders, Shares},
 };
-use crate::model::{Clock, Deadline, Error, Throttle};
+use crate::model::{Clock, Deadline, Error, Network, Throttle};
 
 /// When to try again after all places were taken: a call takes milliseconds.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
@@ -63,7 +63,8 @@ struct Held {
 pub(crate) struct Place {
     pool: Pool,
     lane: Lane,
-    holders: Holders,
+    /// Locked after the pool's state.
+    holders: Mutex<Holders>,
     amount: u64,
     /// Where the pool keeps its deadline, if it has one.
     slot: Option<usize>,
@@ -115,7 +116,7 @@ impl Pool {
         fits.then(|| Place {
             pool: self.clone(),
             lane,
-            holders,
+            holders: Mutex::new(holders),
             amount,
             slot: None,
             _served: None,
@@ -144,7 +145,7 @@ impl Pool {
         Some(Place {
             pool: self.clone(),
             lane,
-            holders,
+            holders: Mutex::new(holders),
             amount: 1,
             slot,
             _served: served,
@@ -227,7 +228,7 @@ impl Place {
     /// Takes as much more as makes it `amount`, if there is room.
     pub(super) fn grow_to(&mut self, amount: u64) -> bool {
         let more = amount.saturating_sub(self.amount);
-        let fits = self.pool.state().lanes[self.lane as usize].take(&self.holders, more);
+        let fits = self.pool.state().lanes[self.lane as usize].take(&self.holders(), more);
         if fits {
             self.amount += more;
         }
@@ -254,14 +255,34 @@ impl Place {
     }
 
     pub(super) fn holders(&self) -> Holders {
-        self.holders
+        *self.locked_holders()
+    }
+
+    /// Counts it for `peer`, whom the peer that has taken it has named.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`] if `peer` has no room: then it stays counted as it was.
+    pub(super) fn count_for(&self, peer: Network) -> Result<(), Error> {
+        let mut state = self.pool.state();
+        let mut holders = self.locked_holders();
+        let named = holders.on_behalf_of(peer);
+        let fits = state.lanes[self.lane as usize].hand_over(&holders, &named, self.amount);
+        if fits {
+            *holders = named;
+        }
+        drop((state, holders));
+        if fits { Ok(()) } else { Err(self.pool.refuse(self.lane)) }
+    }
+
+    fn locked_holders(&self) -> MutexGuard<'_, Holders> {
+        self.holders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let mut state = self.pool.state();
-        state.lanes[self.lane as usize].give_back(&self.holders, self.amount);
+        state.lanes[self.lane as usize].give_back(&self.holders(), self.amount);
         if let Some(slot) = self.slot {
             state.held.try_remove(slot);
         }

@@ -62,6 +62,17 @@ impl Holders {
         ])
     }
 
+    /// The same, for `peer` in place of their own, which has named it.
+    pub(super) fn on_behalf_of(mut self, peer: Network) -> Self {
+        self.0[5] = self.0[1].map(|asker| match asker {
+            Holder::Peer(asker) => Holder::Asker(asker),
+            other => other,
+        });
+        self.0[1] = Some(Holder::Peer(peer));
+        self.0[2] = Some(peer.site()).filter(|site| *site != peer).map(Holder::Site);
+        self
+    }
+
     /// The same, and the user or client `subject`; `is_new` if that is a user with a new account.
     pub(super) const fn with_subject(mut self, subject: Uuid, is_new: bool) -> Self {
         self.0[3] = Some(Holder::Subject(subject));
@@ -102,6 +113,16 @@ impl Shares {
     /// Gives back what was taken for the same `holders`.
     pub(super) fn give_back(&mut self, holders: &Holders, amount: u64) {
         self.held.give_back(holders.iter(), amount);
+    }
+
+    /// Counts for `new` what was taken for `old`, if there is room. Returns whether there was.
+    pub(super) fn hand_over(&mut self, old: &Holders, new: &Holders, amount: u64) -> bool {
+        self.give_back(old, amount);
+        let fits = self.take(new, amount);
+        if !fits {
+            self.take(old, amount);
+        }
+        fits
     }
 
     pub(super) const fn count_refusal(&mut self) {
@@ -188,6 +209,22 @@ mod tests {
             let mut shares = Shares::new(LIMITS);
             assert_eq!(fitting(&mut shares, holders), *expected, "{what}");
         }
+    }
+
+    #[test]
+    fn what_is_handed_over_counts_for_the_new_holders_or_stays_with_the_old() {
+        let mut shares = Shares::new(LIMITS);
+        let (client, user) = (peer("192.0.2.1"), Network::of("2001:db8::1".parse().unwrap()));
+        for number in 1..=6 {
+            assert!(shares.take(&client, 1));
+            let handed = shares.hand_over(&client, &client.on_behalf_of(user), 1);
+            assert_eq!(handed, number <= 4, "a share of the user's own");
+        }
+        assert_eq!(shares.taken, 6);
+        let held = |holder| shares.held.get(&holder).copied();
+        let of_client = Network::of("192.0.2.1".parse().unwrap());
+        assert_eq!((held(Holder::Peer(user)), held(Holder::Site(user.site()))), (Some(4), Some(4)));
+        assert_eq!((held(Holder::Peer(of_client)), held(Holder::Asker(of_client))), (Some(2), Some(4)));
     }
 
     #[test]

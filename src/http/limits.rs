@@ -34,7 +34,7 @@ impl HttpLimits {
     }
 
     /// Lets a request in: its body first, then its place.
-    async fn admit(&self, request: Request, deadline: Deadline) -> Result<(Request, Hold), Error> {
+    async fn admit(&self, request: Request, deadline: Deadline) -> Result<(Request, Arc<Hold>), Error> {
         let kind = kind(request.extensions().get::<MatchedPath>().map(MatchedPath::as_str));
         let head_bytes = header_bytes(&request);
         let (mut head, body) = request.into_parts();
@@ -45,12 +45,14 @@ impl HttpLimits {
         let mut visit = Visit::new(&self.pool, kind, source, deadline, token);
         let max_bytes = self.pool.bounds().call.message_bytes;
         let Message { bytes, charge } = visit.receive(body, max_bytes, head_bytes).await?;
-        let hold = Hold::of_message(charge);
+        let hold = Arc::new(Hold::of_message(charge));
         hold.keep(visit.enter().await?);
         if let Some(token) = visit.verified() {
             head.extensions.insert(token);
         }
         head.extensions.insert(deadline);
+        // Only the form may say on whose behalf it is sent.
+        head.extensions.insert(Arc::clone(&hold));
         Ok((Request::from_parts(head, bytes.into()), hold))
     }
 }
@@ -70,11 +72,7 @@ pub(super) async fn admit(
     });
     let (response, hold) = answered.await.unwrap_or(Err(Error::DeadlineExceeded))?;
     Ok(response.map(|body| {
-        if body.is_end_stream() {
-            body
-        } else {
-            Body::new(HeldBody::new(body, Arc::new(hold), deadline, end))
-        }
+        if body.is_end_stream() { body } else { Body::new(HeldBody::new(body, hold, deadline, end)) }
     }))
 }
 

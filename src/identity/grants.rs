@@ -10,11 +10,11 @@ use super::{
     sessions::{Exchanged, Opening, Presented},
 };
 use crate::{
-    admission::{Allowance, Allowances},
+    admission::{Allowance, Allowances, Hold},
     metrics::{ClientCredentialsResult, GrantMetrics, GrantType, LoginResult, RefreshResult},
     model::{
-        CertificateNames, ClientId, ClientKind, Clock, Deadline, Error, FieldReason, NameSet, Origin,
-        RuleViolation, Subject,
+        CertificateNames, ClientId, ClientKind, Clock, Deadline, Error, FieldReason, NameSet, Network,
+        Origin, RuleViolation, Subject,
         claims::{INTROSPECT_SCOPE, USER_SCOPE},
     },
 };
@@ -52,6 +52,8 @@ pub struct TokenRequest {
     pub audiences: Vec<String>,
     /// The address of the user for whom the client asks, as it tells; empty if it tells nothing.
     pub user_address: String,
+    /// The place of the call, to be counted for that address.
+    pub(crate) hold: Option<Arc<Hold>>,
 }
 
 /// What is exchanged for tokens.
@@ -139,7 +141,7 @@ impl Grants {
     /// [`Error::InvalidClient`], [`Error::InvalidScope`], [`Error::InvalidAudience`], [`Error::InvalidCredentials`],
     /// [`Error::RefreshTokenInvalid`], [`Error::RefreshTokenReused`]; [`Error::InvalidFields`], [`Error::AddressClaimNotAllowed`] or
     /// [`Error::TooManyFailures`] if the client tells its user's address; [`Error::Overloaded`] if a password cannot be hashed before
-    /// `deadline`.
+    /// `deadline`, or the user's address has no room for another call.
     pub async fn exchange(
         &self,
         request: TokenRequest,
@@ -162,7 +164,7 @@ impl Grants {
         origin: Origin,
         deadline: Deadline,
     ) -> Result<(Granted, Verdict), Error> {
-        let TokenRequest { grant, client, certificate, scope, audiences, user_address } = request;
+        let TokenRequest { grant, client, certificate, scope, audiences, user_address, hold } = request;
         // Whoever asks has proven nothing yet: how long a wish is costs nothing to see, and what is in it is looked at later.
         if !NameSet::has_room_for(&audiences) {
             return Err(Error::InvalidAudience(NameSet::default()));
@@ -180,6 +182,10 @@ impl Grants {
         let Some(Claim { client, address }) = claim(proven.requester(), &grant, &user_address)? else {
             return self.decide(grant, proven, &wish, origin, deadline).await;
         };
+        // In place of the client's own, for which it was counted as long as nobody knew whether the client may say this.
+        if let Some(hold) = hold {
+            hold.count_for(Network::of(address))?;
+        }
         // Taken before the outcome is known: guesses that are made at one moment count too.
         let charge = self.claimed_failures.take(client).map_err(|retry_after| Error::TooManyFailures {
             whose: "the users of this client",

@@ -72,6 +72,7 @@ impl IdentityService for IdentityRpc {
     ) -> Result<Response<IssueTokenResponse>, Status> {
         let (deadline, origin, certificate) =
             (deadline_of(&request), origin_of(&request), certificate_of(&request));
+        let hold = request.extensions().get().cloned();
         let IssueTokenRequest { grant, client, scope, audiences, user_address } = request.into_inner();
         let grant = match grant.ok_or_else(|| required("grant"))? {
             WireGrant::Password(PasswordGrant { username, password }) => {
@@ -83,7 +84,7 @@ impl IdentityService for IdentityRpc {
             WireGrant::ClientCredentials(ClientCredentialsGrant {}) => Grant::ClientCredentials,
         };
         let client = client.map(client_of);
-        let request = TokenRequest { grant, client, certificate, scope, audiences, user_address };
+        let request = TokenRequest { grant, client, certificate, scope, audiences, user_address, hold };
         let Granted { access, refresh_token } = self.grants.exchange(request, origin, deadline).await?;
         Ok(Response::new(IssueTokenResponse {
             access_token: access.access_token,

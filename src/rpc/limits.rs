@@ -142,6 +142,8 @@ impl LimitsLayer {
             if let Some(token) = visit.verified() {
                 head.extensions.insert(token);
             }
+            // Only the message may say on whose behalf it is sent.
+            head.extensions.insert(Arc::clone(&hold));
         }
         let answer = Answer::One { hold, deadline: time.deadline };
         let request = Request::from_parts(head, body);

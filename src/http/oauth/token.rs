@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::{Error, OAuth, Refusal, Sender, client};
 use crate::{
+    admission::Hold,
     http::form::Form,
     identity::grants::{Grant, Granted, TokenRequest},
     model::{Deadline, claims::TOKEN_TYPE},
@@ -34,6 +35,7 @@ pub(super) struct TokenResponse {
 pub(super) async fn token(
     State(oauth): State<Arc<OAuth>>,
     Extension(deadline): Extension<Deadline>,
+    hold: Option<Extension<Arc<Hold>>>,
     Sender { origin, certificate }: Sender,
     headers: HeaderMap,
     mut form: Form,
@@ -45,7 +47,8 @@ pub(super) async fn token(
     let audiences = form.any_number("resource");
     let user_address = form.optional("user_address").map(|address| address.to_string()).unwrap_or_default();
     form.check()?;
-    let request = TokenRequest { grant, client, certificate, scope, audiences, user_address };
+    let hold = hold.map(|Extension(hold)| hold);
+    let request = TokenRequest { grant, client, certificate, scope, audiences, user_address, hold };
     let Granted { access, refresh_token } = oauth.grants.exchange(request, origin, deadline).await?;
     Ok(Json(TokenResponse {
         access_token: access.access_token,

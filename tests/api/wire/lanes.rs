@@ -27,23 +27,23 @@ use crate::{
 };
 
 /// No more than an upper bound.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
-const GET_JWKS: &str = "/identity.v1.TokenService/GetJwks";
+pub(super) const GET_JWKS: &str = "/identity.v1.TokenService/GetJwks";
 const HEALTH: &str = "/grpc.health.v1.Health/Check";
-const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
-const TOKEN: &str = "/oauth2/token";
+pub(super) const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
+pub(super) const TOKEN: &str = "/oauth2/token";
 const USERINFO: &str = "/oauth2/userinfo";
 
 /// With an address for Envoy, and calls that last as long as a test.
-const OPEN: [&str; 4] =
+pub(super) const OPEN: [&str; 4] =
     ["--ext-authz=on", "--ext-authz-addr=127.0.0.1:0", "--request-timeout=60s", "--receive-timeout=60s"];
 
 /// Few places: 16 of strangers in flight, 4 of them one peer's; 16 in the reserve, one of them one user's.
-const FEW: &str = "--max-in-flight-calls=16";
+pub(super) const FEW: &str = "--max-in-flight-calls=16";
 
 /// A connection from an address of its own, whose client reads `window` bytes of each answer.
-async fn connect(from: [u8; 4], to: SocketAddr, window: u32) -> SendRequest<Bytes> {
+pub(super) async fn connect(from: [u8; 4], to: SocketAddr, window: u32) -> SendRequest<Bytes> {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(SocketAddr::from((from, 0))).unwrap();
     let stream = socket.connect(to).await.unwrap();
@@ -53,7 +53,7 @@ async fn connect(from: [u8; 4], to: SocketAddr, window: u32) -> SendRequest<Byte
     sender.ready().await.unwrap()
 }
 
-fn grpc(path: &str, token: Option<&str>) -> Request<()> {
+pub(super) fn grpc(path: &str, token: Option<&str>) -> Request<()> {
     let mut request = Request::post(format!("http://x{path}"))
         .header("content-type", "application/grpc")
         .header("te", "trailers");
@@ -63,16 +63,16 @@ fn grpc(path: &str, token: Option<&str>) -> Request<()> {
     request.body(()).unwrap()
 }
 
-fn form(path: &str) -> Request<()> {
+pub(super) fn form(path: &str) -> Request<()> {
     let kind = "application/x-www-form-urlencoded";
     Request::post(format!("http://x{path}")).header("content-type", kind).body(()).unwrap()
 }
 
 /// A request of which only the headers have been sent, or whose answer is not read.
-struct Open(ResponseFuture, SendStream<Bytes>);
+pub(super) struct Open(pub(super) ResponseFuture, pub(super) SendStream<Bytes>);
 
 /// Sends the headers of `request`, and `body` if there is one.
-async fn open(sender: &SendRequest<Bytes>, request: Request<()>, body: Option<Vec<u8>>) -> Open {
+pub(super) async fn open(sender: &SendRequest<Bytes>, request: Request<()>, body: Option<Vec<u8>>) -> Open {
     let mut sender = sender.clone().ready().await.unwrap();
     let (response, mut stream) = sender.send_request(request, false).unwrap();
     if let Some(body) = body {
@@ -82,7 +82,12 @@ async fn open(sender: &SendRequest<Bytes>, request: Request<()>, body: Option<Ve
 }
 
 /// Takes all places for what `request` begins that `peers` addresses can have, `each` asking so many times.
-async fn flood(to: SocketAddr, peers: u8, each: usize, request: impl Fn() -> Request<()>) -> Vec<Open> {
+pub(super) async fn flood(
+    to: SocketAddr,
+    peers: u8,
+    each: usize,
+    request: impl Fn() -> Request<()>,
+) -> Vec<Open> {
     let mut flood = Vec::new();
     for peer in 0..peers {
         let sender = connect([127, 1, 0, peer + 1], to, 65_535).await;
@@ -94,7 +99,7 @@ async fn flood(to: SocketAddr, peers: u8, each: usize, request: impl Fn() -> Req
 }
 
 /// The same with whole calls for the keys, whose answers nobody reads.
-async fn flood_unread(to: SocketAddr, peers: u8, each: usize) -> Vec<Open> {
+pub(super) async fn flood_unread(to: SocketAddr, peers: u8, each: usize) -> Vec<Open> {
     let mut flood = Vec::new();
     for peer in 0..peers {
         let sender = connect([127, 2, 0, peer + 1], to, 0).await;
@@ -106,7 +111,7 @@ async fn flood_unread(to: SocketAddr, peers: u8, each: usize) -> Vec<Open> {
 }
 
 /// Waits until so many places of `lane` are taken.
-async fn wait_for(server: &TestServer, listener: &str, lane: &str, places: f64) {
+pub(super) async fn wait_for(server: &TestServer, listener: &str, lane: &str, places: f64) {
     eventually(&format!("{places} of {lane} at {listener} are taken"), async || {
         let labels = [("listener", listener), ("lane", lane)];
         server.scrape().await.sum("signet_places_taken", &labels) >= places

@@ -1,6 +1,7 @@
 //! Owns what malformed input gets on every level of the wire: a clear refusal, and a server that goes on serving.
 
 mod calm;
+mod claimed_addresses;
 mod connections;
 mod floods;
 mod frames;

@@ -18,6 +18,7 @@ use super::{
     lanes::{FREE_BYTES, Lane},
     pool::Place,
     share::Holders,
+    stream::Unread,
 };
 use crate::model::{Deadline, Error, Network};
 
@@ -27,6 +28,15 @@ pub(crate) struct Hold {
     place: OnceLock<Place>,
     /// The bytes of its message, beyond what belongs to the place.
     message: Option<Place>,
+}
+
+/// Holds what an answer has taken for copies of it, too: whoever translates a body is done with its pieces before the copies are written.
+#[derive(Clone)]
+pub(crate) enum Keeper {
+    /// Of an answer with an end of its own.
+    Call(Arc<Hold>),
+    /// Of a stream.
+    Stream(Arc<Unread>),
 }
 
 /// How a body says that a call ends before its own end, and with which error if that is one: by trailers, or by breaking off.
@@ -73,6 +83,12 @@ impl Hold {
         self.place.get()
     }
 
+    /// `data` of an answer, with what is held until it is written.
+    fn held(self: &Arc<Self>, data: Bytes) -> Result<Bytes, Error> {
+        let charge = self.charge(data.len())?;
+        Ok(Bytes::from_owner(Piece { data, _hold: Arc::clone(self), _charge: charge }))
+    }
+
     /// Takes bytes of an answer, if they are more than belong to a place. They are given back with what is returned.
     pub(super) fn charge(&self, bytes: usize) -> Result<Option<Place>, Error> {
         // Documents are the same bytes for everybody.
@@ -87,16 +103,23 @@ fn charge(pool: &Pool, holders: Holders, bytes: usize) -> Result<Place, Error> {
     pool.take(Lane::Bytes, holders, amount).ok_or_else(|| pool.refuse(Lane::Bytes))
 }
 
+impl Keeper {
+    /// `copy`, which is counted until it is written.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`] if there is no room for its bytes.
+    pub(crate) fn keep(&self, copy: Bytes) -> Result<Bytes, Error> {
+        match self {
+            Self::Call(hold) => hold.held(copy),
+            Self::Stream(unread) => unread.held(copy),
+        }
+    }
+}
+
 impl<B: Body<Data = Bytes> + Unpin> HeldBody<B> {
     /// `inner`, which holds `hold`, and is over at `deadline`.
     pub(crate) const fn new(inner: B, hold: Arc<Hold>, deadline: Deadline, end: End<B::Error>) -> Self {
         Self { inner, hold, deadline, expiry: None, end, ended: false }
-    }
-
-    /// `data`, with what is held until it is written.
-    fn held(&self, data: Bytes) -> Result<Bytes, Error> {
-        let charge = self.hold.charge(data.len())?;
-        Ok(Bytes::from_owner(Piece { data, _hold: Arc::clone(&self.hold), _charge: charge }))
     }
 
     /// Waits for the deadline.
@@ -128,7 +151,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for HeldBody<B> {
         };
         Poll::Ready(match frame {
             Some(Ok(frame)) => match frame.into_data() {
-                Ok(data) => Some(match self.held(data) {
+                Ok(data) => Some(match self.hold.held(data) {
                     Ok(data) => Ok(Frame::data(data)),
                     Err(error) => {
                         self.ended = true;

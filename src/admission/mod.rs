@@ -26,7 +26,7 @@ pub(crate) use bounds::{Bounds, READ_HEADERS_FACTOR, Resources, SetBounds};
 use connection::{ArrivingCall, ServedCall};
 pub(crate) use connection::{ConnectionHandle, Ending, OpenCall};
 pub(crate) use connection_places::{ConnectionPlace, ConnectionPlaces, NoPlace, PeerShare};
-pub(crate) use hold::{HeldBody, Hold};
+pub(crate) use hold::{HeldBody, Hold, Keeper};
 pub(crate) use lanes::{CallBounds, LANES, PoolBounds};
 pub(crate) use pool::Pool;
 pub(crate) use receive::Message;

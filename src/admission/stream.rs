@@ -16,7 +16,7 @@ use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFutureOw
 
 use super::{
     Pool,
-    hold::{End, Hold},
+    hold::{End, Hold, Keeper},
     pool::Place,
 };
 use crate::model::{Deadline, Error};
@@ -54,7 +54,7 @@ pub(crate) struct StreamAnswers<B: Body> {
 }
 
 /// What has been answered and not been read yet.
-struct Unread {
+pub(crate) struct Unread {
     hold: Arc<Hold>,
     limit: usize,
     /// How long the oldest of it may stay.
@@ -113,11 +113,9 @@ impl<B: Body<Data = Bytes> + Unpin> StreamAnswers<B> {
         }
     }
 
-    /// `data`, counted as unread until it is written.
-    fn unread(&self, data: Bytes) -> Result<Bytes, Error> {
-        let charge = self.unread.hold.charge(data.len())?;
-        self.unread.add(data.len());
-        Ok(Bytes::from_owner(Piece { data, unread: Arc::clone(&self.unread), _charge: charge }))
+    /// What counts copies of the answers.
+    pub(crate) fn keeper(&self) -> Keeper {
+        Keeper::Stream(Arc::clone(&self.unread))
     }
 
     /// Something was answered.
@@ -144,6 +142,13 @@ impl Life {
 }
 
 impl Unread {
+    /// `data`, counted as unread until it is written.
+    pub(super) fn held(self: &Arc<Self>, data: Bytes) -> Result<Bytes, Error> {
+        let charge = self.hold.charge(data.len())?;
+        self.add(data.len());
+        Ok(Bytes::from_owner(Piece { data, unread: Arc::clone(self), _charge: charge }))
+    }
+
     fn add(&self, count: usize) {
         let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
         if *bytes == 0
@@ -214,7 +219,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for StreamAnswers<B> {
         match frame {
             Poll::Ready(Some(Ok(frame))) => {
                 self.moved();
-                match frame.into_data().map(|data| self.unread(data)) {
+                match frame.into_data().map(|data| self.unread.held(data)) {
                     Ok(Ok(data)) => Poll::Ready(Some(Ok(Frame::data(data)))),
                     Ok(Err(error)) => self.finish(Some(error)),
                     Err(trailers) => Poll::Ready(Some(Ok(trailers))),

@@ -18,10 +18,13 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
-use super::methods::{Methods, Stream};
+use super::{
+    methods::{Methods, Stream},
+    web::Translated,
+};
 use crate::{
     admission::{
-        HeldBody, Hold, Kind, Life, Message, Pool, Source, StreamAnswers, StreamRequests, Visit,
+        HeldBody, Hold, Keeper, Kind, Life, Message, Pool, Source, StreamAnswers, StreamRequests, Visit,
         header_bytes, over,
     },
     auth::bearer_token,
@@ -159,17 +162,27 @@ impl LimitsLayer {
 }
 
 impl Answer {
-    /// `body`, which holds what its call has taken.
-    fn around(self, body: Body) -> Body {
-        if body.is_end_stream() {
-            return body;
+    /// `response`, whose body holds what its call has taken; if it `is_translated`, with what holds that for the translation.
+    fn around(self, response: Response<Body>, is_translated: bool) -> Response<Body> {
+        if response.body().is_end_stream() {
+            return response;
         }
-        match self {
-            Self::One { hold, deadline } => Body::new(HeldBody::new(body, hold, deadline, end)),
-            Self::Stream { pool, hold, life, over } => {
-                Body::new(StreamAnswers::new(body, &pool, hold, life, over, end))
+        let (mut head, body) = response.into_parts();
+        let (body, keeper) = match self {
+            Self::One { hold, deadline } => {
+                let keeper = Keeper::Call(Arc::clone(&hold));
+                (Body::new(HeldBody::new(body, hold, deadline, end)), keeper)
             }
+            Self::Stream { pool, hold, life, over } => {
+                let answers = StreamAnswers::new(body, &pool, hold, life, over, end);
+                let keeper = answers.keeper();
+                (Body::new(answers), keeper)
+            }
+        };
+        if is_translated {
+            head.extensions.insert(keeper);
         }
+        Response::from_parts(head, body)
     }
 }
 
@@ -241,6 +254,7 @@ where
         // The clone takes the place of the service that was polled ready (tower's own advice).
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
+        let is_translated = request.extensions().get::<Translated>().is_some();
         Box::pin(async move {
             let Admitted { request, network, deadline, answer } = match limits.admit(request).await {
                 Ok(admitted) => admitted,
@@ -249,7 +263,7 @@ where
             // If the client goes away, this is dropped, and the place is free.
             let work = for_caller(network, inner.call(request));
             match timeout_at(deadline.instant().into(), work).await {
-                Ok(response) => Ok(response?.map(|body| answer.around(body))),
+                Ok(response) => Ok(answer.around(response?, is_translated)),
                 Err(_) => Ok(Status::from(Error::DeadlineExceeded).into_http()),
             }
         })

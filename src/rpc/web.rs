@@ -2,8 +2,9 @@
 //! whose scripts may say it.
 
 use std::{
+    pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -11,12 +12,15 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Version,
     header::{ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, CONTENT_TYPE, ORIGIN},
 };
-use tonic::body::Body;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Bytes;
+use tonic::{Status, body::Body};
 use tonic_web::GrpcWebLayer;
 use tower::{Layer, Service};
 use tower_http::cors::CorsLayer;
 
 use super::meter::{MeteredBody, MeteredFuture};
+use crate::admission::Keeper;
 
 /// The content types of gRPC-Web that can be translated: protobuf in bytes, or in base64.
 const CONTENT_TYPES: [&str; 4] = [
@@ -25,6 +29,9 @@ const CONTENT_TYPES: [&str; 4] = [
     "application/grpc-web-text",
     "application/grpc-web-text+proto",
 ];
+
+/// How the content type of an answer begins whose pieces are encoded anew: in base64.
+const TEXT: &[u8] = b"application/grpc-web-text";
 
 /// What a page may send: what the clients of gRPC-Web do.
 const REQUEST_HEADERS: [HeaderName; 5] = [
@@ -53,6 +60,16 @@ pub(crate) struct WebLayer(Arc<Web>);
 struct Web {
     origins: Vec<HeaderValue>,
     cors: CorsLayer,
+}
+
+/// The request was gRPC-Web, and its answer will be: an extension of the request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Translated;
+
+/// An answer in base64, whose pieces hold what those held that they were made of.
+struct TextBody {
+    inner: Body,
+    keeper: Keeper,
 }
 
 /// A gRPC service that also speaks gRPC-Web.
@@ -102,6 +119,44 @@ pub(super) fn is_grpc_web(headers: &HeaderMap) -> bool {
         .is_some_and(|content_type| CONTENT_TYPES.iter().any(|known| content_type == known))
 }
 
+/// `answer`, whose body holds what its call has taken until it has been read.
+fn kept(mut answer: Response<Body>) -> Response<Body> {
+    let keeper = answer.extensions_mut().remove::<Keeper>();
+    let is_text = answer
+        .headers()
+        .get(CONTENT_TYPE)
+        .is_some_and(|content_type| content_type.as_bytes().starts_with(TEXT));
+    match keeper.filter(|_| is_text) {
+        Some(keeper) => answer.map(|inner| Body::new(TextBody { inner, keeper })),
+        // In binary, the pieces are the same ones.
+        None => answer,
+    }
+}
+
+impl HttpBody for TextBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
+        Poll::Ready(frame.map(|frame| match frame?.into_data() {
+            Ok(data) => Ok(Frame::data(self.keeper.keep(data)?)),
+            Err(trailers) => Ok(trailers),
+        }))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
 // ===== the plumbing of tower =====
 
 impl<Inner> Layer<Inner> for WebLayer {
@@ -136,11 +191,12 @@ where
         }
         // Translated, it is gRPC as any other, which is spoken over HTTP/2 alone.
         *request.version_mut() = Version::HTTP_2;
+        request.extensions_mut().insert(Translated);
         // The clone takes the place of the service that was polled ready (tower's own advice).
         let clone = self.inner.clone();
         let inner = std::mem::replace(&mut self.inner, clone);
         let answer = self.web.cors.layer(GrpcWebLayer::new().layer(inner)).call(request);
-        Box::pin(async move { Ok(answer.await?.map(MeteredBody::from)) })
+        Box::pin(async move { Ok(kept(answer.await?).map(MeteredBody::from)) })
     }
 }
 

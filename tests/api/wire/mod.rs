@@ -9,6 +9,7 @@ mod lanes;
 mod messages;
 mod places;
 mod requests;
+mod web_text;
 
 use std::cell::Cell;
 

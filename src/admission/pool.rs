@@ -1,8 +1,9 @@
 //! Owns the pool of one listener: who has which place, until when, and telling the operator when there is none left.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fmt,
+    future::pending,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -49,6 +50,17 @@ struct State {
     lanes: [Shares; LANES.len()],
     /// Places whose holders must be done by a certain time.
     held: Slab<Held>,
+    /// Places of messages on their way, by the number of their lane and then in the order in which they were taken.
+    arriving: BTreeMap<(usize, u64), Arriving>,
+    /// How many of those there have been.
+    arrivals: u64,
+}
+
+/// A place that another may be given, of a message on its way.
+struct Arriving {
+    slot: usize,
+    holders: Holders,
+    given_away: CancellationToken,
 }
 
 /// A place whose holder must be done by `deadline`.
@@ -68,6 +80,8 @@ pub(crate) struct Place {
     amount: u64,
     /// Where the pool keeps its deadline, if it has one.
     slot: Option<usize>,
+    /// Its number among the messages on their way, if it is of one, and what tells that it was given away.
+    arrival: Option<(u64, CancellationToken)>,
     /// What its connection does meanwhile: it serves somebody, or waits for a message.
     _served: Option<ServedCall>,
     _arriving: Option<ArrivingCall>,
@@ -89,7 +103,7 @@ impl Pool {
             recognise,
             full: Throttle::new(TELL_INTERVAL),
             ending: CancellationToken::new(),
-            state: Mutex::new(State { lanes, held: Slab::new() }),
+            state: Mutex::new(State { lanes, held: Slab::new(), arriving: BTreeMap::new(), arrivals: 0 }),
         }))
     }
 
@@ -119,6 +133,7 @@ impl Pool {
             holders: Mutex::new(holders),
             amount,
             slot: None,
+            arrival: None,
             _served: None,
             _arriving: None,
         })
@@ -126,6 +141,9 @@ impl Pool {
 
     /// Takes a place in `lane` whose holder must be done by `deadline`: if its answer has not been read a moment after that, its
     /// connection is closed.
+    ///
+    /// Of the messages on their way, the oldest gives its place away if there is none left: most come within a moment of their headers,
+    /// and whoever keeps many waiting, from however many addresses, waits longest.
     pub(super) fn take_until(
         &self,
         lane: Lane,
@@ -134,11 +152,14 @@ impl Pool {
         connection: Option<&ConnectionHandle>,
     ) -> Option<Place> {
         let mut state = self.state();
-        if !state.lanes[lane as usize].take(&holders, 1) {
+        let fits = state.lanes[lane as usize].take(&holders, 1)
+            || lane.is_arriving() && state.take_from_oldest(lane, &holders);
+        if !fits {
             return None;
         }
         let is_stream = matches!(lane, Lane::Streams | Lane::Watches);
-        let slot = Some(state.held.insert(Held { deadline, is_stream, connection: connection.cloned() }));
+        let slot = state.held.insert(Held { deadline, is_stream, connection: connection.cloned() });
+        let arrival = lane.is_arriving().then(|| state.arrive(lane, holders, slot));
         drop(state);
         let served = connection.filter(|_| !lane.is_arriving()).map(ConnectionHandle::serve);
         let arriving = connection.filter(|_| lane.is_arriving()).map(ConnectionHandle::arrive);
@@ -147,7 +168,8 @@ impl Pool {
             lane,
             holders: Mutex::new(holders),
             amount: 1,
-            slot,
+            slot: Some(slot),
+            arrival,
             _served: served,
             _arriving: arriving,
         })
@@ -224,7 +246,44 @@ impl Pool {
     }
 }
 
+impl State {
+    /// Remembers that the place `slot` in `lane` is of a message on its way.
+    fn arrive(&mut self, lane: Lane, holders: Holders, slot: usize) -> (u64, CancellationToken) {
+        self.arrivals += 1;
+        let given_away = CancellationToken::new();
+        let arriving = Arriving { slot, holders, given_away: given_away.clone() };
+        self.arriving.insert((lane as usize, self.arrivals), arriving);
+        (self.arrivals, given_away)
+    }
+
+    /// Takes the oldest place in `lane` for `holders`, if they have room in their shares.
+    fn take_from_oldest(&mut self, lane: Lane, holders: &Holders) -> bool {
+        let lane = lane as usize;
+        if !self.lanes[lane].allow(holders, 1) {
+            return false;
+        }
+        let Some(oldest) = self.arriving.range((lane, 0)..=(lane, u64::MAX)).next().map(|(key, _)| *key)
+        else {
+            return false;
+        };
+        if let Some(Arriving { slot, holders, given_away }) = self.arriving.remove(&oldest) {
+            self.held.try_remove(slot);
+            self.lanes[lane].give_back(&holders, 1);
+            given_away.cancel();
+        }
+        self.lanes[lane].take(holders, 1)
+    }
+}
+
 impl Place {
+    /// Waits until it is given away, which may never be.
+    pub(super) async fn given_away(&self) {
+        match &self.arrival {
+            Some((_, given_away)) => given_away.cancelled().await,
+            None => pending().await,
+        }
+    }
+
     /// Takes as much more as makes it `amount`, if there is room.
     pub(super) fn grow_to(&mut self, amount: u64) -> bool {
         let more = amount.saturating_sub(self.amount);
@@ -282,6 +341,11 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut state = self.pool.state();
+        if let Some((number, _)) = &self.arrival
+            && state.arriving.remove(&(self.lane as usize, *number)).is_none()
+        {
+            return; // It is another's.
+        }
         state.lanes[self.lane as usize].give_back(&self.holders(), self.amount);
         if let Some(slot) = self.slot {
             state.held.try_remove(slot);

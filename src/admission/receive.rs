@@ -65,11 +65,16 @@ impl Visit<'_> {
             return Ok(arriving.done());
         }
         let Arriving { body, whole, pieces, charge, .. } = arriving;
-        let _place = self.place(Stage::Arriving).await?;
+        let place = self.place(Stage::Arriving).await?;
         let mut arriving = Arriving { visit: self, body, max_bytes, whole, pieces, head_bytes, charge };
         arriving.unshare()?;
-        let all = timeout_at(receive_by.instant().into(), arriving.take_all());
-        all.await.map_err(|_| Error::DeadlineExceeded)??;
+        tokio::select! {
+            biased;
+            all = timeout_at(receive_by.instant().into(), arriving.take_all()) => {
+                all.map_err(|_| Error::DeadlineExceeded)??;
+            }
+            () = place.given_away() => return Err(place.pool().refuse(place.lane())),
+        }
         Ok(arriving.done())
     }
 }

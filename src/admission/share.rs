@@ -103,6 +103,12 @@ impl Shares {
         Self { limits, held: model::Shares::new(limits.all), refused: 0 }
     }
 
+    /// Whether each of `holders` may have `amount` more, if there is as much.
+    pub(super) fn allow(&self, holders: &Holders, amount: u64) -> bool {
+        let counted = holders.iter().filter_map(|holder| Some((holder, self.limits.of(holder)?)));
+        self.held.allow(counted, amount)
+    }
+
     /// Takes `amount` for all of `holders`, or nothing at all. Returns whether it fitted.
     pub(super) fn take(&mut self, holders: &Holders, amount: u64) -> bool {
         let limits = self.limits;

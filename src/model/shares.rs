@@ -16,12 +16,18 @@ impl<Holder: Copy + Eq + Hash> Shares<Holder> {
         Self { all, taken: 0, held: HashMap::new() }
     }
 
+    /// Whether each of `holders`, with the most that it may have, may have `amount` more, if there is as much.
+    pub(crate) fn allow(&self, mut holders: impl Iterator<Item = (Holder, u64)>, amount: u64) -> bool {
+        holders.all(|(holder, limit)| {
+            let held = self.held.get(&holder).copied().unwrap_or(0);
+            held.saturating_add(amount) <= limit
+        })
+    }
+
     /// Takes `amount` for all of `holders`, each with the most that it may have, or nothing at all. Returns whether it fitted.
     pub(crate) fn take(&mut self, holders: impl Iterator<Item = (Holder, u64)> + Clone, amount: u64) -> bool {
-        let fits = |held: u64, limit: u64| held.saturating_add(amount) <= limit;
-        let held = |holder: Holder| self.held.get(&holder).copied().unwrap_or(0);
         let has_room =
-            fits(self.taken, self.all) && holders.clone().all(|(holder, limit)| fits(held(holder), limit));
+            self.taken.saturating_add(amount) <= self.all && self.allow(holders.clone(), amount);
         if has_room {
             self.taken += amount;
             for (holder, _) in holders {

@@ -188,6 +188,41 @@ async fn messages_that_do_not_come_stop_nobody() {
 }
 
 #[tokio::test]
+async fn of_the_messages_on_their_way_the_oldest_gives_its_place_away() {
+    let target = Target::new(&[&OPEN[..], &[FEW]].concat()).await;
+    let (server, started) = (&target.server, &target.server.started);
+    for (listener, lanes, to, request) in [
+        (
+            "ext_authz",
+            ["arriving_check", "arriving_strangers"],
+            started.ext_authz_addr.unwrap(),
+            grpc(CHECK, None),
+        ),
+        ("grpc", ["arriving_strangers"; 2], started.grpc_addr, grpc(GET_JWKS, None)),
+    ] {
+        let flood = flood(to, 40, 8, || request.clone()).await;
+        for lane in lanes {
+            eventually("the flood has filled it, and more", async || {
+                let scrape = server.scrape().await;
+                let labels = [("listener", listener), ("lane", lane)];
+                let [taken, all] =
+                    ["signet_places_taken", "signet_places"].map(|name| scrape.sum(name, &labels));
+                taken >= all && scrape.sum("signet_places_refused_total", &labels) > 0.0
+            })
+            .await;
+        }
+        let sender = connect([127, 0, 0, 1], to, 65_535).await;
+        let Open(response, mut stream) = open(&sender, request.clone(), None).await;
+        // Answered after those headers were read.
+        let asked = open(&sender, grpc(HEALTH, None), Some(frame(b""))).await;
+        assert_eq!(Answer::read(asked.0).await.status().code(), Code::Ok, "{listener}");
+        stream.send_data(frame(b"").into(), true).unwrap();
+        assert_eq!(Answer::read(response).await.status().code(), Code::Ok, "{listener}");
+        drop(flood);
+    }
+}
+
+#[tokio::test]
 async fn a_message_that_does_not_come_has_a_short_time_of_its_own() {
     let target = Target::new(&["--request-timeout=60s", "--receive-timeout=1s"]).await;
     let sender = target.http2().await;

@@ -2,6 +2,8 @@
 //!
 //! docs/OPERATIONS.md has the same formula for the operator.
 
+use super::lanes::{HEALTH_BYTES, least_bytes};
+
 /// What one connection takes: 21 KB when it is idle. The head of a request that is being read comes on top.
 const CONNECTION_BYTES: u64 = 24 * KIB;
 
@@ -52,6 +54,8 @@ pub(crate) struct Resources {
     pub(crate) reserved_bytes: u64,
     /// The headers that a request may have.
     pub(crate) max_header_bytes: u32,
+    /// The largest message.
+    pub(crate) max_message_bytes: usize,
     /// How many files may be open for connections; none: as many as are wanted.
     pub(crate) open_files: Option<u64>,
     /// How many listeners share all of that.
@@ -103,18 +107,27 @@ struct Share {
 impl Bounds {
     /// The bounds that follow from `resources`, but for those that are `set`.
     pub(crate) fn new(resources: &Resources, set: &SetBounds) -> Self {
-        let Resources { memory_budget, reserved_bytes, max_header_bytes, open_files, listeners } = *resources;
+        let Resources {
+            memory_budget,
+            reserved_bytes,
+            max_header_bytes,
+            max_message_bytes,
+            open_files,
+            listeners,
+        } = *resources;
         let listeners = listeners.max(1);
         let connection = CONNECTION_BYTES + u64::from(max_header_bytes) * u64::from(READ_HEADERS_FACTOR);
         let fixed = reserved_bytes.saturating_add(BASE_BYTES);
-        let left = memory_budget.saturating_sub(fixed) / listeners;
-        let fits =
-            |parts: u64, cost: u64, fewest: u64, most: u64| (left / PARTS * parts / cost).clamp(fewest, most);
+        let left = (memory_budget.saturating_sub(fixed) / listeners).saturating_sub(HEALTH_BYTES);
+        // However little there is, each peer can send messages of the size that the operator has set.
+        let least_bytes = wide(least_bytes(max_message_bytes));
+        let part = (left / PARTS).min(left.saturating_sub(least_bytes) / (PARTS - BYTE_PARTS));
+        let fits = |parts: u64, cost: u64, fewest: u64, most: u64| (part * parts / cost).clamp(fewest, most);
         let derived = Share {
             connections: fits(CONNECTION_PARTS, connection, FEWEST.connections, MOST.connections),
             calls: fits(CALL_PARTS, CALL_BYTES, FEWEST.calls, MOST.calls),
             streams: fits(STREAM_PARTS, STREAM_BYTES, FEWEST.streams, MOST.streams),
-            bytes: fits(BYTE_PARTS, 1, FEWEST.bytes, MOST.bytes),
+            bytes: fits(BYTE_PARTS, 1, FEWEST.bytes, MOST.bytes).max(least_bytes),
         };
         let files = open_files.map_or(u64::MAX, |files| (files / listeners).max(1));
         let share = Share {
@@ -148,12 +161,17 @@ impl Bounds {
 }
 
 impl Share {
-    /// What all of it takes, if a connection takes `connection_bytes`.
+    /// What all of it takes, with what health has besides, if a connection takes `connection_bytes`.
     const fn bytes_needed(self, connection_bytes: u64) -> u64 {
         let connections = self.connections.saturating_mul(connection_bytes);
         let calls = self.calls.saturating_mul(CALL_BYTES);
         let streams = self.streams.saturating_mul(STREAM_BYTES);
-        connections.saturating_add(calls).saturating_add(streams).saturating_add(self.bytes)
+        let health = HEALTH_BYTES;
+        connections
+            .saturating_add(calls)
+            .saturating_add(streams)
+            .saturating_add(self.bytes)
+            .saturating_add(health)
     }
 }
 
@@ -183,6 +201,7 @@ mod tests {
             memory_budget,
             reserved_bytes: 64 * MIB,
             max_header_bytes: MAX_HEADER_BYTES,
+            max_message_bytes: 64 << 10,
             open_files: None,
             listeners: LISTENERS,
         }
@@ -200,12 +219,12 @@ mod tests {
     #[test]
     fn a_small_container_and_a_large_machine_get_what_the_documents_say() {
         let bounds = derived(256 * MIB);
-        assert_eq!((bounds.max_connections, bounds.max_connections_per_peer), (244, 61));
-        assert_eq!((bounds.max_in_flight_calls, bounds.max_streams), (448, 448));
-        assert_eq!((bounds.max_pending_bytes, bounds.max_concurrent_streams), (14_680_064, 112));
+        assert_eq!((bounds.max_connections, bounds.max_connections_per_peer), (205, 51));
+        assert_eq!((bounds.max_in_flight_calls, bounds.max_streams), (376, 376));
+        assert_eq!((bounds.max_pending_bytes, bounds.max_concurrent_streams), (12_320_768, 94));
         let bounds = derived(4_096 * MIB);
-        assert_eq!((bounds.max_connections, bounds.max_connections_per_peer), (5_829, 1_457));
-        assert_eq!((bounds.max_in_flight_calls, bounds.max_streams), (4_096, 10_688));
+        assert_eq!((bounds.max_connections, bounds.max_connections_per_peer), (5_790, 1_447));
+        assert_eq!((bounds.max_in_flight_calls, bounds.max_streams), (4_096, 10_616));
         assert_eq!((bounds.max_pending_bytes, bounds.max_concurrent_streams), (256 << 20, 256));
     }
 
@@ -222,6 +241,18 @@ mod tests {
         assert_eq!(bounds.max_connections_per_site, 14);
         assert_eq!((bounds.max_concurrent_streams, bounds.max_in_flight_calls), (3, 5));
         assert!(bounds.exceed_budget() && bounds.needed_bytes > 100_000 * CONNECTION * LISTENERS);
+    }
+
+    #[test]
+    fn room_for_large_messages_is_in_the_sum() {
+        for (mib, exceeds) in [(1_024, false), (256, true)] {
+            let large = Resources { max_message_bytes: 16 << 20, ..resources(mib * MIB) };
+            let bounds = Bounds::new(&large, &SetBounds::default());
+            // Two from each of four peers.
+            assert_eq!(bounds.max_pending_bytes, 128 << 20);
+            assert_eq!(bounds.exceed_budget(), exceeds, "{bounds:?}");
+            assert!(bounds.needed_bytes > 3 * 128 * MIB);
+        }
     }
 
     #[test]

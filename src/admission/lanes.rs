@@ -84,8 +84,14 @@ impl Lane {
 /// The headers and the message of a call of ordinary size, in bytes: they belong to its place, and are not charged apart.
 pub(super) const FREE_BYTES: usize = 8 * 1_024;
 
-/// How many places for health there are, for calls, for messages on their way and for watches: of 256 hosts that ask, each has two.
+/// How many places for health there are, for calls and as many for watches: of 256 hosts that ask, each has two.
 const HEALTH: usize = 512;
+
+/// How many messages for health may be on their way: they are a few bytes, and the oldest gives way.
+const ARRIVING_HEALTH: usize = 64;
+
+/// What all of that takes: 6 KB for an answer that nobody reads, 13 KB for a stream that is no call yet.
+pub(super) const HEALTH_BYTES: u64 = (2 * HEALTH * 8 + ARRIVING_HEALTH * 16) as u64 * 1_024;
 
 /// How many places for health one peer has: two who ask at the same time, from one host.
 const HEALTH_PER_PEER: u64 = 2;
@@ -161,6 +167,11 @@ pub(crate) struct PoolBounds {
     pub(super) stream_unread_bytes: usize,
 }
 
+/// The fewest bytes of requests and answers that may be on their way: each peer can send two messages of `message_bytes` at once.
+pub(super) const fn least_bytes(message_bytes: usize) -> usize {
+    message_bytes.saturating_mul(2 * PEER_PART)
+}
+
 impl PoolBounds {
     /// The bounds of a pool that has what one listener gets of `all`, for calls that take no more than `call`.
     ///
@@ -182,11 +193,10 @@ impl PoolBounds {
             arriving_check: part(8, PEER_PART),
             arriving_per_connection: usize::try_from(all.max_concurrent_streams).unwrap_or(usize::MAX),
             streams: part(16, SUBJECT_PART),
-            // Each peer can send two of the largest messages at once.
             bytes: all
                 .max_pending_bytes
                 .min(calls.saturating_mul(call.message_bytes))
-                .max(call.message_bytes.saturating_mul(2 * PEER_PART)),
+                .max(least_bytes(call.message_bytes)),
             stream_unread_bytes: STREAM_UNREAD_BYTES,
         }
     }
@@ -207,6 +217,12 @@ impl PoolBounds {
             new_accounts: part(count, NEW_ACCOUNTS_PART),
             ..limits
         };
+        let for_health = |count: usize| Limits {
+            all: number(count),
+            peer: Some(HEALTH_PER_PEER),
+            site: Some(HEALTH_PER_SITE),
+            ..Limits::default()
+        };
         let arriving = |limits: Limits| Limits {
             connection: Some(number(self.arriving_per_connection.max(1))),
             ..limits
@@ -214,12 +230,8 @@ impl PoolBounds {
         match lane {
             Lane::Strangers => Limits { asker: part(self.strangers, ASKER_PART), ..by_peer(self.strangers) },
             Lane::Verified => by_subject(self.verified, by_peer(self.verified)),
-            Lane::Health | Lane::ArrivingHealth | Lane::Watches => Limits {
-                all: number(HEALTH),
-                peer: Some(HEALTH_PER_PEER),
-                site: Some(HEALTH_PER_SITE),
-                ..Limits::default()
-            },
+            Lane::Health | Lane::Watches => for_health(HEALTH),
+            Lane::ArrivingHealth => for_health(ARRIVING_HEALTH),
             // Its peers are the sidecars of a mesh, and each asks for all clients of its service.
             Lane::Check => by_subject(self.check, Limits::default()),
             Lane::Documents => by_peer(self.documents),
@@ -257,6 +269,7 @@ mod tests {
             open_files: None,
             listeners: 2,
             max_header_bytes: 16_384,
+            max_message_bytes: 64 * KIB,
         };
         let all = Bounds::new(&resources, &SetBounds { max_in_flight_calls: calls, ..SetBounds::default() });
         let pool = PoolBounds::derived(&all, &call);

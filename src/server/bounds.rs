@@ -56,6 +56,7 @@ pub(super) fn fit(config: &Config, argon2: &Argon2Params) -> Result<Bounds, Conf
         memory_budget: limits.memory_budget.map_or_else(memory::budget, |budget| budget.as_u64()),
         reserved_bytes: hashing.saturating_add(remembered + database_bytes + operators_bytes),
         max_header_bytes: limits.max_header_bytes,
+        max_message_bytes: limits.max_message_bytes,
         open_files: None,
         listeners,
     };
@@ -73,7 +74,7 @@ pub(super) fn fit(config: &Config, argon2: &Argon2Params) -> Result<Bounds, Conf
     if bounds.exceed_budget() && limits.memory_budget.is_some() {
         let problem = format!(
             "the limits come to {} if each is reached, which is more than {}: set it higher, or set --max-connections, \
-             --max-in-flight-calls, --hash-threads, --argon2-memory-kib or the caches lower",
+             --max-in-flight-calls, --max-message-bytes, --hash-threads, --argon2-memory-kib or the caches lower",
             ByteSize::b(bounds.needed_bytes),
             ByteSize::b(bounds.memory_budget),
         );

@@ -9,7 +9,7 @@ use tower::{Service, ServiceExt};
 
 use super::{Bound, Parts, bind};
 use crate::{
-    admission::Bounds,
+    admission::{Bounds, CallBounds},
     config::{Config, ConfigError, OperationsConfig, Switch},
     http::{HttpLimits, metrics, operations_router},
     model::{AllowedHosts, Host, HostPattern},
@@ -33,8 +33,11 @@ const MAX_STREAMS: usize = 256;
 /// The most bytes of requests and answers on their way.
 const MAX_PENDING_BYTES: usize = 4 * 1_024 * 1_024;
 
+/// The largest body of a request: none has one.
+const MAX_MESSAGE_BYTES: usize = 64 * 1_024;
+
 /// What all of that may come to.
-pub(super) const MAX_BYTES: u64 = 7 * 1_024 * 1_024;
+pub(super) const MAX_BYTES: u64 = 15 * 1_024 * 1_024;
 
 /// The names that lead nowhere but to the machine, or the cluster, of whoever asks.
 const LOCAL_HOSTS: [&str; 3] = ["localhost", "*.svc", "*.svc.cluster.local"];
@@ -101,6 +104,11 @@ pub(super) fn service(
     // Outermost, so that every request is counted with the status that the client gets.
     metrics::measured(router, Arc::clone(&parts.metrics), parts.clock.clone(), failures)
         .map_request(|request: http::Request<Incoming>| request.map(Body::new))
+}
+
+/// What one request of operators may take, if one of callers may take `call`.
+pub(super) fn call_bounds(call: &CallBounds) -> CallBounds {
+    CallBounds { message_bytes: call.message_bytes.min(MAX_MESSAGE_BYTES), ..*call }
 }
 
 /// What operators may take, of what a listener of callers may: little, since they are few.

@@ -4,7 +4,7 @@ use std::{pin::pin, sync::Arc};
 
 use super::{StartError, operations};
 use crate::{
-    admission::{Bounds, LANES, Pool, PoolBounds},
+    admission::{Bounds, CallBounds, LANES, Pool, PoolBounds},
     audit::Audit,
     auth::{Authenticator, Verifier},
     config::Config,
@@ -160,8 +160,9 @@ impl Pools {
         metrics: &Metrics,
     ) -> Self {
         watch_budget(metrics, bounds);
-        let pool = |name, bounds: &Bounds| {
-            let bounds = PoolBounds::derived(bounds, &config.limits.call_bounds());
+        let call = config.limits.call_bounds();
+        let pool = |name, bounds: &Bounds, call: &CallBounds| {
+            let bounds = PoolBounds::derived(bounds, call);
             let pool = Pool::new(name, bounds, clock.clone(), Arc::clone(authenticator) as _);
             for lane in LANES {
                 let watched = pool.clone();
@@ -170,10 +171,10 @@ impl Pools {
             pool
         };
         Self {
-            grpc: pool("grpc", bounds),
-            http: pool("http", bounds),
-            ext_authz: pool("ext_authz", bounds),
-            operations: pool("operations", &operations::bounds(bounds)),
+            grpc: pool("grpc", bounds, &call),
+            http: pool("http", bounds, &call),
+            ext_authz: pool("ext_authz", bounds, &call),
+            operations: pool("operations", &operations::bounds(bounds), &operations::call_bounds(&call)),
         }
     }
 

@@ -20,6 +20,7 @@ async fn listening() -> (Arc<Connections>, TcpListener) {
         memory_budget: 1 << 30,
         reserved_bytes: 0,
         max_header_bytes: limits.max_header_bytes,
+        max_message_bytes: limits.max_message_bytes,
         open_files: None,
         listeners: 1,
     };

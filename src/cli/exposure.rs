@@ -29,12 +29,15 @@ pub(super) struct ExposedSecret {
 }
 
 /// The secrets among the arguments that `matches` were read from, by the rules of `command`: any user of the machine can list them.
+///
+/// Each is named once: clap repeats an argument that is `global` at the level of each subcommand.
 pub(super) fn exposed_secrets(command: &Command, matches: &ArgMatches) -> Vec<ExposedSecret> {
-    let mut exposed = Vec::new();
+    let mut exposed: Vec<ExposedSecret> = Vec::new();
     let mut level = Some((command, matches));
     while let Some((command, matches)) = level {
         for argument in command.get_arguments().filter(|argument| is_exposed(argument, matches)) {
-            exposed.extend(describe(argument, command));
+            let found = describe(argument, command).filter(|found| !exposed.contains(found));
+            exposed.extend(found);
         }
         level =
             matches.subcommand().and_then(|(name, matches)| Some((command.find_subcommand(name)?, matches)));
@@ -102,7 +105,9 @@ mod tests {
         let master_key =
             ("--master-key".to_owned(), "SIGNET_MASTER_KEY".to_owned(), Some("--master-key-file".to_owned()));
         assert_eq!(exposed(&["--master-key", &key]), std::slice::from_ref(&master_key));
-        assert_eq!(exposed(&["keys", "list", "--master-key", &key]), [master_key]);
+        for several in [["keys", "list", "--master-key", &key], ["--master-key", &key, "keys", "list"]] {
+            assert_eq!(exposed(&several), std::slice::from_ref(&master_key), "once");
+        }
         for url in ["postgres://u:hunter2@db/signet", "postgres://u@db/signet?password=hunter2"] {
             assert_eq!(exposed(&["--database-url", url])[0].0, "--database-url", "{url}");
         }

@@ -164,6 +164,8 @@ pub fn main() -> ExitCode {
     if let Err(problem) = sealed {
         tracing::warn!(problem, "the memory of this process is not kept from others");
     }
+    // Before anything is tried: it can be seen already, whatever comes of the command.
+    exposure::warn_of(&exposed);
     let output = Output::new(cli.json);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -176,7 +178,7 @@ pub fn main() -> ExitCode {
         None | Some(Command::Serve) => LAST_WORDS_OF_SERVICE,
         Some(_) => LAST_WORDS,
     };
-    let done = runtime.block_on(run(cli, &exposed, output));
+    let done = runtime.block_on(run(cli, output));
     // Work that hangs on a thread of the runtime is not waited for: what had to be done was waited for where it was asked.
     runtime.shutdown_background();
     let code = match done {
@@ -202,9 +204,9 @@ fn parse() -> Result<(Cli, Vec<ExposedSecret>), clap::Error> {
     Cli::from_arg_matches(&matches).map(|cli| (cli, exposed)).map_err(|error| error.format(&mut command))
 }
 
-async fn run(cli: Cli, exposed: &[ExposedSecret], output: Output) -> Result<(), Failure> {
-    let result = match cli.command.unwrap_or(Command::Serve) {
-        Command::Serve => return Box::pin(serve::run(cli.config, exposed, output)).await,
+async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
+    match cli.command.unwrap_or(Command::Serve) {
+        Command::Serve => Box::pin(serve::run(cli.config, output)).await,
         Command::Migrate(command) => migrate::run(command, &cli.config, output).await,
         Command::Users(command) => users::run(command, &cli.config, output).await,
         Command::Clients(command) => clients::run(command, &cli.config, output).await,
@@ -213,10 +215,5 @@ async fn run(cli: Cli, exposed: &[ExposedSecret], output: Output) -> Result<(), 
         Command::Restore(command) => backup::restore(command, &cli.config, output).await,
         Command::Descriptor => descriptor::run(cli.json, output),
         Command::Healthcheck => healthcheck::run(&cli.config, output).await,
-    };
-    // What cannot be used is told in one sentence, and nothing else with it.
-    if !matches!(result, Err(Failure::Usage(_))) {
-        exposure::warn_of(exposed);
     }
-    result
 }

@@ -4,10 +4,7 @@ use std::thread;
 
 use serde_json::json;
 
-use super::{
-    Failure, Output,
-    exposure::{ExposedSecret, warn_of},
-};
+use super::{Failure, Output};
 use crate::{
     config::{Config, Switch},
     model::Clock,
@@ -16,14 +13,13 @@ use crate::{
     store::DatabaseClock,
 };
 
-pub(super) async fn run(config: Config, exposed: &[ExposedSecret], output: Output) -> Result<(), Failure> {
+pub(super) async fn run(config: Config, output: Output) -> Result<(), Failure> {
     let limits = &config.limits;
     let end_bound = limits.shutdown_delay + limits.drain_timeout + END_ALLOWANCE;
     let stop =
         shutdown::on_signal(end_bound).map_err(|error| Failure::Failed(format!("signals: {error}")))?;
     let metrics = config.observe.metrics;
     let server = Server::start(config, Clock::system(), DatabaseClock::Own).await?;
-    warn_of(exposed);
     let started = server.started().clone();
     // Nobody may be reading, or the disk of who does is full: no reason not to serve, or to wait.
     let report = move || {

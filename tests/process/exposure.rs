@@ -43,9 +43,19 @@ async fn a_secret_on_the_command_line_is_warned_of_and_one_in_the_environment_is
                   or --master-key-file";
     let service = place.serve(&["--master-key", MASTER_KEY]).await;
     let said = service.stop().await.stderr;
-    assert!(said.contains(warned) && said.contains("WARN") && !said.contains(MASTER_KEY), "{said}");
-    let list = place.run(&["users", "list", "--master-key", MASTER_KEY]).await.succeeded();
-    assert!(list.stderr.contains(warned), "{list:?}");
+    assert!(said.contains("WARN") && !said.contains(MASTER_KEY), "{said}");
+    let key = ["--master-key", MASTER_KEY];
+    let list = place.run(&[&["users", "list"], &key[..]].concat()).await.succeeded();
+    let early = place.run(&[&key[..], &["users", "list"]].concat()).await.succeeded();
+    // Refused, and not even tried: it was to be seen all the same.
+    let url = "--database-url=sqlite:./nothing/there.db";
+    let refused = place.run(&[&key[..], &[url]].concat()).await;
+    let wrong = place.run(&["--master-key", "no key"]).await;
+    for (said, code) in [(list, 0), (early, 0), (refused, 2), (wrong, 2)] {
+        assert_eq!(said.code, Some(code), "{said:?}");
+        assert_eq!(said.stderr.matches(warned).count(), 1, "once: {said:?}");
+    }
+    assert_eq!(said.matches(warned).count(), 1, "{said}");
     let from = ["users", "import", "--from=postgres://u:hunter2@127.0.0.1:1/app", "--dry-run"];
     let import = place.run(&from).await;
     assert!(import.stderr.contains("set SIGNET_IMPORT_FROM instead, or --from-file"), "{import:?}");

@@ -323,7 +323,13 @@ impl Finished {
     #[track_caller]
     pub(crate) fn failed(&self, code: i32) -> &str {
         assert_eq!((self.code, self.stdout.as_str()), (Some(code), ""), "{self:?}");
-        let sentence = self.stderr.strip_prefix("signet: ").and_then(|text| text.strip_suffix('\n'));
+        // A secret among the arguments is warned of, whatever comes of them.
+        let is_warning = |line: &&str| line.contains("is on the command line, where every user");
+        let rest = self
+            .stderr
+            .find("signet: ")
+            .filter(|at| self.stderr[..*at].lines().all(|line| is_warning(&line)));
+        let sentence = rest.and_then(|at| self.stderr[at + "signet: ".len()..].strip_suffix('\n'));
         let sentence = sentence.unwrap_or_else(|| panic!("no sentence: {self:?}"));
         assert!(!sentence.is_empty() && !sentence.contains('\n'), "one sentence: {self:?}");
         sentence

@@ -259,7 +259,7 @@ async fn what_is_no_setting_and_no_command_is_refused() {
 async fn programs_are_told_of_an_error_as_one_json_line() {
     let place = Place::new();
     for args in [
-        &["--json", "--master-key=short"][..],
+        &["--json", "--master-key-file=/dev/null/nothing"][..],
         &["--json", "--grpc-addr=nowhere"],
         &["users", "list", "--json"],
         &["--json", "--nothing"],

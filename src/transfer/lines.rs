@@ -5,6 +5,9 @@ use std::io::{self, BufRead, Read};
 /// The longest row of a file, in bytes: every field at its longest fits several times. What is longer is not held in memory.
 pub const MAX_ROW_BYTES: usize = 64 * 1024;
 
+/// How much of one line is passed over: a device, or a file that has no lines, has no end of one.
+const MAX_PASSED_OVER_BYTES: u64 = 64 * 1024 * 1024;
+
 /// A line, without its end.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Line {
@@ -27,7 +30,7 @@ impl<R: BufRead> Lines<R> {
     /// The next line; none at the end.
     ///
     /// # Errors
-    /// The input's.
+    /// The input's; of the kind `InvalidData` if a line does not end.
     pub(super) fn next(&mut self) -> io::Result<Option<Line>> {
         let mut line = Vec::new();
         let read = self.input.by_ref().take(MAX_ROW_BYTES as u64 + 1).read_until(b'\n', &mut line)?;
@@ -49,7 +52,8 @@ impl<R: BufRead> Lines<R> {
 
     /// Goes to the beginning of the next line.
     fn pass_over(&mut self) -> io::Result<()> {
-        loop {
+        let end_by = self.bytes + MAX_PASSED_OVER_BYTES;
+        while self.bytes < end_by {
             let (length, end) = match self.input.fill_buf()? {
                 [] => return Ok(()),
                 buffer => buffer
@@ -63,12 +67,24 @@ impl<R: BufRead> Lines<R> {
                 return Ok(());
             }
         }
+        Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "a line is longer than 64 MiB: it is no file of records",
+        ))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_that_does_not_end_ends_the_input() {
+        let mut lines = Lines::new(io::BufReader::new(io::repeat(0)));
+        assert_eq!(lines.next().unwrap_err().kind(), io::ErrorKind::InvalidData);
+        let mut lines = Lines::new(io::BufReader::new(io::repeat(b'x').take(10 << 20)));
+        assert_eq!((lines.next().unwrap(), lines.next().unwrap()), (Some(Line::TooLong), None));
+    }
 
     #[test]
     fn lines_end_with_either_end_and_long_ones_are_passed_over() {

@@ -200,3 +200,21 @@ async fn an_import_takes_no_more_memory_for_more_rows() {
         assert!(*few > 0 && *many < few + few / 2, "{peaks:?}");
     }
 }
+
+#[tokio::test]
+async fn what_has_no_end_ends_the_import_and_who_waits_for_a_pipe_is_told() {
+    let place = Place::on_database().await;
+    let zero = place.run(&["users", "import", "/dev/zero"]).await;
+    assert_eq!(zero.code, Some(1), "{zero:?}");
+    assert!(zero.stderr.contains("a line is longer than 64 MiB"), "{zero:?}");
+
+    let pipe = place.path("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let mut import = place.signet(&["users", "import", "pipe"]).start();
+    import.error_line_with("nobody writes to this pipe yet").await;
+    let row = json!({ "username": "ann", "password_hash": HASH }).to_string();
+    let writer = std::thread::spawn(move || fs::write(pipe, row).unwrap());
+    let imported = import.finish().await.succeeded();
+    assert!(imported.stdout.contains("1 added"), "{imported:?}");
+    writer.join().unwrap();
+}

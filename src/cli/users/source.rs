@@ -3,8 +3,11 @@
 use std::{
     fs::{self, File},
     io::{self, BufRead, BufReader},
+    os::unix::fs::FileTypeExt,
     path::{Path, PathBuf},
+    sync::mpsc::RecvTimeoutError,
     thread,
+    time::Duration,
 };
 
 use clap::{Args, ValueEnum};
@@ -24,6 +27,9 @@ const AHEAD: usize = 4;
 
 /// How much of a file is read at once, in bytes.
 const READ_BYTES: usize = 256 * 1024;
+
+/// How long nobody is told that a pipe is waited for.
+const UNTOLD: Duration = Duration::from_secs(1);
 
 #[derive(Args, Debug)]
 pub(in crate::cli) struct SourceArguments {
@@ -232,13 +238,31 @@ fn open_file(file: &Path) -> Result<(Box<dyn BufRead + Send>, Option<u64>), Fail
     if file == Path::new("-") {
         return Ok((Box::new(BufReader::with_capacity(READ_BYTES, io::stdin())), None));
     }
-    let opened = File::open(file).and_then(|opened| Ok((opened.metadata()?, opened)));
+    let opened = open_patiently(file).and_then(|opened| Ok((opened.metadata()?, opened)));
     let (metadata, opened) = opened.map_err(|error| unreadable(file, &error))?;
     if metadata.is_dir() {
         return Err(Failure::Usage(format!("{} is a directory", file.display())));
     }
     let bytes = metadata.is_file().then_some(metadata.len());
     Ok((Box::new(BufReader::with_capacity(READ_BYTES, opened)), bytes))
+}
+
+/// Opens `file`. A pipe opens when somebody writes to it, as a shell's does: who waits for that is told.
+fn open_patiently(file: &Path) -> io::Result<File> {
+    if !fs::metadata(file)?.file_type().is_fifo() {
+        return File::open(file);
+    }
+    let (sender, opened) = std::sync::mpsc::channel();
+    let path = file.to_owned();
+    // Nobody may be waiting any more.
+    thread::spawn(move || drop(sender.send(File::open(path))));
+    match opened.recv_timeout(UNTOLD) {
+        Err(RecvTimeoutError::Timeout) => {
+            tracing::warn!(file = %file.display(), "waiting: nobody writes to this pipe yet");
+            opened.recv().unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))
+        }
+        opened => opened.unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into())),
+    }
 }
 
 fn unreadable(file: &Path, error: &io::Error) -> Failure {

@@ -27,6 +27,7 @@ use std::{
 use tokio::sync::oneshot;
 
 use crate::{
+    files::OwnFiles,
     metrics::AuditMetrics,
     model::{Clock, Throttle},
 };
@@ -88,10 +89,23 @@ impl Audit {
     /// # Errors
     /// If the file cannot be opened for writing, or the system has no room for a thread.
     pub fn open(target: &AuditLog, clock: Clock, metrics: AuditMetrics) -> io::Result<Self> {
+        Self::open_apart(target, OwnFiles::default(), clock, metrics)
+    }
+
+    /// The audit log at `target`, which must be none of the service's `own_files`.
+    ///
+    /// # Errors
+    /// As [`Self::open`], or if it is one of them.
+    pub(crate) fn open_apart(
+        target: &AuditLog,
+        own_files: OwnFiles,
+        clock: Clock,
+        metrics: AuditMetrics,
+    ) -> io::Result<Self> {
         let sink = match target {
             AuditLog::Off => return Ok(Self::new(clock, metrics, None, Arc::default())),
             AuditLog::Stderr => Sink::Stderr,
-            AuditLog::File(path) => Sink::file(path.clone())?,
+            AuditLog::File(path) => Sink::file(path.clone(), own_files)?,
         };
         let (sender, receiver) = sync_channel(QUEUE);
         let lost = Arc::new(AtomicU64::new(0));

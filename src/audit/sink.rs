@@ -7,7 +7,10 @@ use std::{
     path::PathBuf,
 };
 
-use crate::{files::open_log, observe};
+use crate::{
+    files::{OwnFiles, open_log},
+    observe,
+};
 
 /// Where the lines go.
 #[derive(Debug)]
@@ -23,16 +26,18 @@ pub(super) enum Sink {
 #[derive(Debug)]
 pub(super) struct LogFile {
     path: PathBuf,
+    /// What it must not be.
+    own_files: OwnFiles,
     file: File,
     /// A write ended in the middle of a line.
     torn: bool,
 }
 
 impl Sink {
-    /// The end of the file `path`, which is made if it is not there.
-    pub(super) fn file(path: PathBuf) -> io::Result<Self> {
-        let file = open_log(&path)?;
-        Ok(Self::File(LogFile { path, file, torn: false }))
+    /// The end of the file `path`, which is made if it is not there, and must be none of `own_files`.
+    pub(super) fn file(path: PathBuf, own_files: OwnFiles) -> io::Result<Self> {
+        let file = open_log(&path, &own_files)?;
+        Ok(Self::File(LogFile { path, own_files, file, torn: false }))
     }
 
     /// Writes whole lines, and waits until they are written.
@@ -47,7 +52,7 @@ impl Sink {
 impl LogFile {
     fn write(&mut self, mut lines: &[u8]) -> io::Result<()> {
         if !self.is_in_place()? {
-            self.file = open_log(&self.path)?;
+            self.file = open_log(&self.path, &self.own_files)?;
             self.torn = false;
         }
         if self.torn {
@@ -89,7 +94,7 @@ mod tests {
     fn a_file_that_is_moved_or_truncated_loses_no_line() {
         let dir = tempfile::tempdir().unwrap();
         let (path, moved) = (dir.path().join("audit"), dir.path().join("audit.1"));
-        let mut sink = Sink::file(path.clone()).unwrap();
+        let mut sink = Sink::file(path.clone(), OwnFiles::default()).unwrap();
         sink.write(b"one\n").unwrap();
         fs::rename(&path, &moved).unwrap();
         sink.write(b"two\n").unwrap();

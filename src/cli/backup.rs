@@ -1,6 +1,6 @@
 //! Owns `signet backup` and `signet restore`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
@@ -37,6 +37,9 @@ pub(super) struct Restore {
 }
 
 pub(super) async fn back_up(command: Backup, config: &Config, output: Output) -> Result<(), Failure> {
+    if command.file == Path::new("-") {
+        return Err(Failure::Usage("a backup must be the name of a file, and not `-`".to_owned()));
+    }
     let audit = audit::open(config)?;
     let pending = audit.begin(Event::DatabaseBackedUp.done().by_operator());
     let made = server::backup(&config.storage, &command.file, command.replace).await;

@@ -2,6 +2,7 @@
 
 mod draft;
 mod judgement;
+mod own;
 
 use std::{
     fs::{File, OpenOptions},
@@ -21,6 +22,7 @@ use zeroize::Zeroizing;
 
 pub(crate) use draft::{Draft, remove, rename_over, sync_dir};
 pub(crate) use judgement::{check_directory, check_unopened};
+pub(crate) use own::OwnFiles;
 
 /// Following no link, and waiting for nobody.
 const CAREFULLY: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
@@ -58,15 +60,20 @@ pub(crate) fn open(path: &Path, how: &mut OpenOptions) -> io::Result<File> {
 
 /// Opens the end of the log `path`, and creates it if it is not there. Who may read it is the operator's to decide.
 ///
-/// It may be a pipe or a device: one that nobody has open for reading is refused, since waiting for a reader could take for ever.
-pub(crate) fn open_log(path: &Path) -> io::Result<File> {
+/// It may be a pipe or a device: one that nobody has open for reading is refused, since waiting for a reader could take for ever. None of
+/// the `own` files is a log.
+pub(crate) fn open_log(path: &Path, own: &OwnFiles) -> io::Result<File> {
+    // Before it is opened: a database that is not there yet must not be created by that.
+    own.refuse_name(path)?;
     let mut how = OpenOptions::new();
     how.append(true).create(true).mode(PRIVATE_FILE).custom_flags(CAREFULLY.bits().cast_signed());
     let file = how.open(path).map_err(|error| match Errno::from_io_error(&error) {
         Some(Errno::NXIO) => io::Error::new(error.kind(), "nobody reads from it"),
         _ => judgement::explained(error, path),
     })?;
-    judgement::check_log(&file.metadata()?, path)?;
+    let found = file.metadata()?;
+    own.refuse_open(&found)?;
+    judgement::check_log(&found, path)?;
     // From now on whoever writes waits for a reader that is slow, instead of losing what that could still read.
     fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
     Ok(file)

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     config::{ConfigError, Database, StorageConfig},
-    files::{Draft, check_unopened, sync_dir},
+    files::{Draft, OwnFiles, check_unopened, sync_dir},
     identity::{MasterKey, keyring::opens_keys},
     model::Error,
     store::{ServerUrl, SoleUse, Store},
@@ -65,6 +65,10 @@ pub async fn backup(config: &StorageConfig, to: &Path, replace: bool) -> Result<
     if let Database::Server(url, _) = config.database()? {
         return Err(not_ours(&url));
     }
+    let own_files = OwnFiles::new(data_dir::own_files(config));
+    own_files
+        .refuse_name(to)
+        .map_err(|error| Error::internal(format!("{} cannot be written: {error}", to.display())))?;
     judge_target(to, replace).map_err(Error::internal)?;
     let OpenDatabase { store, description, master_key_file, .. } =
         OpenDatabase::open(config, Missing::Refused, Duration::ZERO).await?;

@@ -8,10 +8,13 @@ use std::{
 };
 
 use super::master_key_file::MasterKeyFile;
+use secrecy::ExposeSecret;
+
 use crate::{
-    config::ConfigError,
+    config::{ConfigError, StorageConfig},
     files::{self, check_directory, check_unopened},
     identity::MasterKey,
+    store::Location,
 };
 
 const PRIVATE_DIR: u32 = 0o700;
@@ -53,6 +56,25 @@ pub(super) fn prepare(
 /// The database in the data directory `dir`.
 pub(super) fn database(dir: &Path) -> PathBuf {
     dir.join("signet.db")
+}
+
+/// The files of the database and its master key by `config`, whether they are there or not.
+pub(super) fn own_files(config: &StorageConfig) -> Vec<PathBuf> {
+    let location = config.database_url.as_ref().map(|url| url.expose_secret().parse());
+    let database = match location {
+        Some(Ok(Location::File(path))) => path,
+        _ => database(&config.data_dir),
+    };
+    let beside = |suffix: &&str| {
+        let mut path = database.as_os_str().to_owned();
+        path.push(suffix);
+        PathBuf::from(path)
+    };
+    let mut files: Vec<PathBuf> =
+        ["", "-wal", "-shm", "-journal", ".lock", ".part"].iter().map(beside).collect();
+    files.extend(MasterKeyFile::in_dir(&config.data_dir).all());
+    files.extend([&config.master_key_file, &config.database_url_file].into_iter().flatten().cloned());
+    files
 }
 
 /// Creates the data directory `dir` for this user alone, if it is not there; refuses one that is not this user's.

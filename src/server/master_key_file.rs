@@ -42,6 +42,11 @@ impl MasterKeyFile {
         self.dir.join("master.key")
     }
 
+    /// The file, and the one that takes its place.
+    pub(super) fn all(&self) -> [PathBuf; 2] {
+        [self.path(), self.next()]
+    }
+
     fn next(&self) -> PathBuf {
         self.dir.join("master.key.next")
     }

@@ -25,6 +25,7 @@ use crate::{
     admission::Bounds,
     audit::Audit,
     config::{Config, ConfigError, ExtAuthzAddr, ProxyConfig, Switch},
+    files::OwnFiles,
     http::OAuthDrain,
     identity::{ClockCheck, KeyRotation, keyring::KeyringError, passwords::Argon2Params},
     metrics::Metrics,
@@ -323,8 +324,15 @@ impl Server {
 /// If it cannot be written.
 pub fn open_audit_log(config: &Config, clock: &Clock, metrics: &Metrics) -> Result<Audit, ConfigError> {
     let target = &config.observe.audit_log;
-    Audit::open(target, clock.clone(), metrics.audit.clone())
+    Audit::open_apart(target, own_files(config), clock.clone(), metrics.audit.clone())
         .map_err(|error| ConfigError::new("--audit-log", format!("it cannot be written: {error}")))
+}
+
+/// The files that the service needs itself: nothing else may be written to them, or in their place.
+pub(crate) fn own_files(config: &Config) -> OwnFiles {
+    let named = [&config.tls.tls_cert, &config.tls.tls_key, &config.tls.tls_client_ca];
+    let of_storage = data_dir::own_files(&config.storage);
+    OwnFiles::new(of_storage.into_iter().chain(named.into_iter().flatten().cloned()).collect())
 }
 
 /// The proxies that may name their clients by address.

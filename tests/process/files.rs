@@ -195,3 +195,53 @@ async fn a_volume_of_kubernetes_with_a_group_of_its_own_serves_and_so_does_its_s
     symlink("..data/key", place.path("secret/key")).unwrap();
     by_nobody(place.signet(&["--master-key-file=secret/key"])).serve().await.stop().await;
 }
+
+#[tokio::test]
+async fn nothing_else_is_written_to_the_services_own_files_or_in_their_place() {
+    let place = Place::new();
+    let input = place.write("users.ndjson", ROW);
+    let needed = "it is a file that the service itself needs";
+    // Also before they are there: an empty file would be taken for a database or a key.
+    for name in ["signet.db", "signet.db-wal", "master.key", "master.key.next"] {
+        fs::create_dir_all(place.data("")).unwrap();
+        let own = format!("./signet-data/{name}");
+        refused(&place.run(&["--audit-log", &own]).await, needed);
+        refused(&place.run(&["users", "import", &input, "--report", &own]).await, needed);
+        refused(&place.run(&["users", "import", &input, "--id-map", &own]).await, needed);
+        assert!(!place.data(name).exists(), "{name}");
+    }
+    let given = place.write("given.key", &"00".repeat(32));
+    set_mode(Path::new(&given), 0o600);
+    place.serve(&[]).await.stop().await;
+    let key = fs::read(place.data("master.key")).unwrap();
+    fs::hard_link(place.data("master.key"), place.path("link.log")).unwrap();
+    for log in ["./signet-data/master.key", "./signet-data/../signet-data/signet.db", "./link.log"] {
+        refused(&place.run(&["--audit-log", log]).await, needed);
+    }
+    refused(&place.run(&["--audit-log", &given, "--master-key-file", &given]).await, needed);
+    for command in [&["users", "export"][..], &["backup"], &["backup", "--replace"]] {
+        for own in ["./signet-data/signet.db-journal", "./signet-data/master.key.next"] {
+            let finished = place.run(&[command, &[own]].concat()).await;
+            assert!(finished.failed(1).contains(needed), "{command:?}: {finished:?}");
+            assert!(!place.path(own).exists(), "{own}");
+        }
+    }
+    assert_eq!(fs::read(place.data("master.key")).unwrap(), key);
+    assert_eq!(fs::read_to_string(&given).unwrap(), "00".repeat(32));
+    place.serve(&[]).await.stop().await;
+}
+
+#[tokio::test]
+async fn a_hyphen_is_standard_output_or_refused_but_no_file() {
+    let place = Place::new();
+    let input = place.write("users.ndjson", ROW);
+    for command in
+        [&["users", "import", &input, "--report"][..], &["users", "import", &input, "--id-map"], &["backup"]]
+    {
+        refused(&place.run(&[command, &["-"]].concat()).await, "not `-`");
+    }
+    place.run(&["users", "import", &input]).await.succeeded();
+    let export = place.run(&["users", "export", "-"]).await.succeeded();
+    assert!(export.stdout.contains(r#""username":"ann""#), "{export:?}");
+    assert!(!place.path("-").exists());
+}

@@ -14,7 +14,7 @@ use crate::{
     config::Config,
     files::create_new,
     model::UserId,
-    server::Missing,
+    server::{Missing, own_files},
     store::Store,
     transfer::{EXPORT_PAGE, Exported},
 };
@@ -22,14 +22,18 @@ use crate::{
 #[derive(Args, Debug)]
 pub(in crate::cli) struct Arguments {
     /// The file to write, which must not be there yet; it is made for its owner alone, since it holds password hashes. Standard
-    /// output if none is named.
+    /// output if none is named, or `-`.
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
 }
 
 pub(super) async fn run(arguments: Arguments, config: &Config) -> Result<(), Failure> {
+    let path = arguments.file.as_deref().filter(|path| *path != Path::new("-"));
+    if let Some(path) = path {
+        own_files(config).refuse_name(path).map_err(|error| unwritable(path, &error))?;
+    }
     let records = Records::open(config, Missing::Refused).await?;
-    let result = export(arguments.file.as_deref(), &records).await;
+    let result = export(path, &records).await;
     records.close().await;
     result
 }
@@ -43,13 +47,17 @@ async fn export(path: Option<&Path>, records: &Records) -> Result<(), Failure> {
         pending.done();
         return written.map(drop);
     };
-    let problem = |error| Failure::Failed(format!("{} cannot be written: {error}", path.display()));
+    let problem = |error| unwritable(path, &error);
     let file = create_new(path).map_err(problem)?;
     let pending = records.audit.begin(event);
     let written: Result<File, _> = write(&records.store, BufWriter::new(file)).await;
     pending.done();
     // Whoever moves away deletes the database next.
     written?.sync_all().map_err(problem)
+}
+
+fn unwritable(path: &Path, error: &io::Error) -> Failure {
+    Failure::Failed(format!("{} cannot be written: {error}", path.display()))
 }
 
 /// Writes every user, page by page in the order of their ids: each as it is when its page is read.

@@ -14,7 +14,7 @@ use crate::{
     cli::{Failure, Output, records::Records},
     config::{Config, duration_in_millis},
     model::Clock,
-    server::Missing,
+    server::{Missing, own_files},
     transfer::{Import, ImportSettings, Judge, OnConflict, Tally},
 };
 
@@ -72,7 +72,8 @@ pub(super) async fn run(arguments: Arguments, config: &Config, output: Output) -
     let clock = Clock::system();
     let judge = Judge { argon2, import_max_cost: arguments.import_max_cost, clock: clock.clone() };
     arguments.source.check()?;
-    let files = ReportFiles::create(arguments.report.as_deref(), arguments.id_map.as_deref())?;
+    let files =
+        ReportFiles::create(arguments.report.as_deref(), arguments.id_map.as_deref(), &own_files(config))?;
     let source = arguments.source.open().await?;
     let records = Records::open(config, Missing::Made).await?;
     let mut reporter = Reporter::new(output, &source, files);

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::source::Source;
 use crate::{
     cli::{Failure, Output},
-    files::{create_new, remove},
+    files::{OwnFiles, create_new, remove},
     transfer::{Outcome, Row},
 };
 
@@ -50,16 +50,26 @@ impl ReportFiles {
     /// Creates the files that are named.
     ///
     /// # Errors
-    /// [`Failure::Usage`] if there is a file of one of the names already: it may be the input, or what an earlier run has told.
-    pub(super) fn create(report: Option<&Path>, id_map: Option<&Path>) -> Result<Self, Failure> {
-        let create = |flag, path: Option<&Path>| path.map(|path| NewFile::create(flag, path)).transpose();
+    /// [`Failure::Usage`] if there is a file of one of the names already: it may be the input, or what an earlier run has told; or if it
+    /// is the name of one of the service's `own` files.
+    pub(super) fn create(
+        report: Option<&Path>,
+        id_map: Option<&Path>,
+        own: &OwnFiles,
+    ) -> Result<Self, Failure> {
+        let create =
+            |flag, path: Option<&Path>| path.map(|path| NewFile::create(flag, path, own)).transpose();
         Ok(Self { report: create("--report", report)?, id_map: create("--id-map", id_map)? })
     }
 }
 
 impl NewFile {
-    fn create(flag: &str, path: &Path) -> Result<Self, Failure> {
-        let file = create_new(path).map_err(|error| {
+    fn create(flag: &str, path: &Path, own: &OwnFiles) -> Result<Self, Failure> {
+        if path == Path::new("-") {
+            return Err(Failure::Usage(format!("{flag}: must be the name of a new file, and not `-`")));
+        }
+        let created = own.refuse_name(path).and_then(|()| create_new(path));
+        let file = created.map_err(|error| {
             Failure::Usage(format!("{flag}: {} cannot be created: {error}", path.display()))
         })?;
         Ok(Self { path: path.to_owned(), file: Some(file) })

@@ -125,7 +125,7 @@ async fn a_route_may_ask_for_scopes() {
 }
 
 /// Between the publication of a key and its first signature Envoy has fetched the keys a few times.
-const AHEAD: &str = "--key-publish-ahead=5s";
+const AHEAD: &str = "--key-publish-ahead=15s";
 
 /// Each kind.
 const CALLERS: usize = 4;

@@ -6,7 +6,9 @@ use std::{
     io::{BufRead, BufReader},
     net::SocketAddr,
     process::{Child, Command, Stdio},
-    sync::Arc,
+    sync::{Arc, mpsc},
+    thread,
+    time::Duration,
 };
 
 use serde_json::Value;
@@ -19,6 +21,9 @@ use tempfile::TempDir;
 use tonic::transport::Channel;
 
 use crate::ports::free_addr;
+
+/// No more than an upper bound.
+const START_PATIENCE: Duration = Duration::from_mins(2);
 
 pub(crate) const PASSWORD: &str = "correct horse battery";
 
@@ -168,11 +173,19 @@ fn spawn(directory: &TempDir, flags: &[String], grpc: SocketAddr, http: SocketAd
         .stderr(log)
         .spawn()
         .unwrap();
-    let mut line = String::new();
-    BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let (sender, line) = mpsc::channel();
+    let stdout = process.stdout.take().unwrap();
+    thread::spawn(move || {
+        let mut lines = BufReader::new(stdout).lines();
+        let _ = sender.send(lines.next());
+        // What it says later is read, so that it never waits for a reader.
+        lines.for_each(drop);
+    });
+    let line = line.recv_timeout(START_PATIENCE).ok().flatten().and_then(Result::ok).unwrap_or_default();
     let started = serde_json::from_str(&line).unwrap_or_else(|_| {
+        let _ = process.kill();
         let log = fs::read_to_string(directory.path().join("log")).unwrap_or_default();
-        panic!("signet did not start; its log:\n{log}")
+        panic!("signet did not start; it said {line:?}, and its log:\n{log}")
     });
     (process, started)
 }

@@ -9,8 +9,14 @@ use crate::{
     harness::Place,
 };
 
-/// A login takes long enough to be amid it when the signal comes, and not much longer.
-const SLOW: [&str; 3] = ["--argon2-memory-kib=65536", "--argon2-iterations=8", "--hash-threads=1"];
+/// A login takes long enough to be amid it when the signal comes and a probe is run, and not much longer; however long, it is waited for.
+const SLOW: [&str; 5] = [
+    "--argon2-memory-kib=65536",
+    "--argon2-iterations=24",
+    "--hash-threads=1",
+    "--request-timeout=5m",
+    "--drain-timeout=5m",
+];
 
 /// A login takes longer than the test.
 const ENDLESS: [&str; 4] =

@@ -1,5 +1,8 @@
 //! Owns the pool of one listener: who has which place, until when, and telling the operator when there is none left.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,

@@ -3,15 +3,14 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use bytes::Bytes;
-use h2::RecvStream;
-use http::{HeaderMap, Request, Response};
+use http::HeaderMap;
 use prost::Message;
 use signet::proto::identity::v1::IssueTokenRequest;
 use tonic::{Code, Status};
 
 use super::{
     Answer, ISSUE_TOKEN, frame,
-    lanes::{FEW, GET_JWKS, OPEN, TOKEN, connect, form, grpc, open},
+    lanes::{FEW, GET_JWKS, OPEN, TOKEN, connect, form, grpc, head_of, open},
 };
 use crate::{
     clients::{Service, Wanted, alice, request},
@@ -20,12 +19,6 @@ use crate::{
 
 /// Two users, and a third.
 const USERS: [[u8; 4]; 3] = [[127, 8, 0, 1], [127, 8, 0, 2], [127, 8, 0, 3]];
-
-/// The answer to a call that is whole, of which nothing but the head is read: its place is held.
-async fn head_of(from: [u8; 4], to: SocketAddr, request: Request<()>, body: Vec<u8>) -> Response<RecvStream> {
-    let sender = connect(from, to, 0).await;
-    open(&sender, request, Some(body)).await.0.await.unwrap()
-}
 
 /// Whether a stranger's call from `address` finds a place.
 async fn finds_a_place(address: [u8; 4], to: SocketAddr) -> bool {

@@ -5,10 +5,10 @@ use std::{net::SocketAddr, time::Duration};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use h2::{
-    SendStream,
+    RecvStream, SendStream,
     client::{Builder, ResponseFuture, SendRequest},
 };
-use http::Request;
+use http::{Request, Response};
 use prost::Message;
 use signet::proto::{
     envoy::service::auth::v3::authorization_client::AuthorizationClient,
@@ -79,6 +79,17 @@ pub(super) async fn open(sender: &SendRequest<Bytes>, request: Request<()>, body
         stream.send_data(body.into(), true).unwrap();
     }
     Open(response, stream)
+}
+
+/// The answer to a whole call from an address of its own, of which no more than the head is read: its place is held.
+pub(super) async fn head_of(
+    from: [u8; 4],
+    to: SocketAddr,
+    request: Request<()>,
+    body: Vec<u8>,
+) -> Response<RecvStream> {
+    let sender = connect(from, to, 0).await;
+    open(&sender, request, Some(body)).await.0.await.unwrap()
 }
 
 /// Takes all places for what `request` begins that `peers` addresses can have, `each` asking so many times.

@@ -9,6 +9,8 @@ mod lanes;
 mod messages;
 mod places;
 mod requests;
+mod shares;
+mod streams;
 mod web_text;
 
 use std::cell::Cell;

@@ -80,6 +80,21 @@ async fn a_peer_has_a_share_of_the_connections_and_the_others_have_the_rest() {
 }
 
 #[tokio::test]
+async fn a_trusted_proxy_may_have_as_many_connections_as_there_are() {
+    let target = Target::new(&["--max-connections=80", "--trusted-proxy-addresses=127.0.0.2/32"]).await;
+    for to in [target.server.started.grpc_addr, target.server.started.http_addr] {
+        let mut held = Vec::new();
+        for _ in 0..40 {
+            held.push(connect("127.0.0.2", to).await.expect("it stands for many"));
+        }
+        for _ in 0..20 {
+            held.push(connect("127.0.0.3", to).await.expect("a quarter of them"));
+        }
+        assert!(connect("127.0.0.3", to).await.is_none());
+    }
+}
+
+#[tokio::test]
 async fn idle_connections_of_many_hosts_end_for_others() {
     const MAX: usize = 64;
     let target = Target::new(&["--max-connections=64"]).await;

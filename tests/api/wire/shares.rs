@@ -1,0 +1,94 @@
+//! Owns whose share a call takes: of the client that Envoy or a trusted proxy names, and of networks of IPv6.
+
+use h2::RecvStream;
+use http::Response;
+use prost::Message;
+use signet::proto::envoy::{
+    config::core::v3::{Address, SocketAddress, address},
+    service::auth::v3::{AttributeContext, CheckRequest, attribute_context::Peer},
+};
+use tonic::{Code, Status};
+
+use super::{
+    Target, frame,
+    lanes::{CHECK, FEW, GET_JWKS, OPEN, grpc, head_of},
+};
+use crate::harness::assert_refused;
+
+/// Whether it is a refusal, which has nothing but a head.
+fn is_refused(head: &Response<RecvStream>) -> bool {
+    let refused = head.headers().contains_key("grpc-status");
+    if refused {
+        let status = Status::from_header_map(head.headers()).unwrap();
+        assert_refused(Err::<(), _>(status), Code::ResourceExhausted, "OVERLOADED");
+    }
+    refused
+}
+
+#[tokio::test]
+async fn a_check_is_counted_for_the_client_that_envoy_names() {
+    let target = Target::new(&[&OPEN[..], &[FEW]].concat()).await;
+    let to = target.server.started.ext_authz_addr.unwrap();
+    let ask = |sidecar: [u8; 4], client: &str| {
+        let socket = SocketAddress { address: client.to_owned() };
+        let address = Some(Address { address: Some(address::Address::SocketAddress(socket)) });
+        let source = Some(Peer { address });
+        let attributes = Some(AttributeContext { source, ..AttributeContext::default() });
+        let question = frame(&CheckRequest { attributes }.encode_to_vec());
+        head_of(sidecar, to, grpc(CHECK, None), question)
+    };
+    let (sidecar, other) = ([127, 9, 0, 1], [127, 9, 0, 2]);
+    let mut held = Vec::new();
+    for (from, client, refused) in [
+        // A client has a quarter of 16 places, and all clients that one sidecar names a half.
+        (sidecar, "203.0.113.1", false),
+        (sidecar, "203.0.113.1", false),
+        (other, "203.0.113.1", false),
+        (other, "::ffff:203.0.113.1", false),
+        (sidecar, "203.0.113.1", true),
+        (other, "203.0.113.1", true),
+        (sidecar, "203.0.113.2", false),
+        (sidecar, "203.0.113.2", false),
+        (sidecar, "203.0.113.2", false),
+        (sidecar, "203.0.113.3", false),
+        (sidecar, "203.0.113.4", false),
+        (sidecar, "203.0.113.5", false),
+        (sidecar, "203.0.113.6", true),
+        (other, "203.0.113.6", false),
+    ] {
+        let head = ask(from, client).await;
+        assert_eq!(is_refused(&head), refused, "{client} by {from:?}, after {}", held.len());
+        held.push(head);
+    }
+}
+
+#[tokio::test]
+async fn networks_of_ipv6_have_shares_and_so_have_their_sites() {
+    let target = Target::new(&[&OPEN[..], &[FEW, "--trusted-proxy-addresses=127.9.0.1/32"]].concat()).await;
+    let to = target.server.started.grpc_addr;
+    let ask = |client: &str| {
+        let mut request = grpc(GET_JWKS, None);
+        request.headers_mut().insert("x-forwarded-for", client.parse().unwrap());
+        head_of([127, 9, 0, 1], to, request, frame(b""))
+    };
+    let mut held = Vec::new();
+    for (client, refused) in [
+        // A quarter of 16 places for a /64, a half for a /48.
+        ("2001:db8:1:1::1", false),
+        ("2001:db8:1:1::2", false),
+        ("2001:db8:1:1:8000::3", false),
+        ("2001:db8:1:1:ffff:ffff:ffff:ffff", false),
+        ("2001:db8:1:1::5", true),
+        ("2001:db8:1:2::1", false),
+        ("2001:db8:1:3::1", false),
+        ("2001:db8:1:4::1", false),
+        ("2001:db8:1:5::1", false),
+        ("2001:db8:1:6::1", true),
+        ("2001:db8:2:1::1", false),
+        ("203.0.113.1", false),
+    ] {
+        let head = ask(client).await;
+        assert_eq!(is_refused(&head), refused, "{client}, after {}", held.len());
+        held.push(head);
+    }
+}

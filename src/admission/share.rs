@@ -50,8 +50,7 @@ impl Holders {
     /// Those of a call that comes from `source`.
     pub(super) fn of(source: &Source) -> Self {
         let peer = source.peer();
-        // The site of an IPv4 address is the address itself, and counted already.
-        let site = peer.map(Network::site).filter(|site| Some(*site) != peer);
+        let site = peer.and_then(Network::wider);
         Self([
             source.connection().map(|connection| Holder::Connection(connection.id())),
             peer.map(Holder::Peer),
@@ -69,7 +68,7 @@ impl Holders {
             other => other,
         });
         self.0[1] = Some(Holder::Peer(peer));
-        self.0[2] = Some(peer.site()).filter(|site| *site != peer).map(Holder::Site);
+        self.0[2] = peer.wider().map(Holder::Site);
         self
     }
 
@@ -175,8 +174,7 @@ mod tests {
 
     fn peer(address: &str) -> Holders {
         let peer = Network::of(address.parse().unwrap());
-        let site = Some(peer.site()).filter(|site| *site != peer);
-        Holders([None, Some(Holder::Peer(peer)), site.map(Holder::Site), None, None, None])
+        Holders([None, Some(Holder::Peer(peer)), peer.wider().map(Holder::Site), None, None, None])
     }
 
     /// How many single places `holders` get one after the other.
@@ -204,7 +202,7 @@ mod tests {
             ("one IPv4 address", Box::new((0..99).map(|_| peer("192.0.2.1"))), 4),
             ("the same, written as IPv6", Box::new((0..99).map(|_| peer("::ffff:192.0.2.1"))), 4),
             ("one /64", Box::new(hosts("2001:db8:0:1::").map(|host| peer(&host))), 4),
-            ("the /64s of one /48", Box::new((1..99).map(|net| peer(&format!("2001:db8:0:{net:x}::1")))), 6),
+            ("the /64s of one /48", Box::new((0..99).map(|net| peer(&format!("2001:db8:0:{net:x}::1")))), 6),
             ("whoever one host names", Box::new(named), 5),
             ("one connection", Box::new((0..99).map(|_| connection)), 3),
             ("one user", Box::new((0..99).map(|_| user)), 1),

@@ -26,6 +26,12 @@ impl Network {
         }
     }
 
+    /// The site, if it is more than the network itself: an IPv4 address has none. (The first /64 of a /48 begins as the /48 does.)
+    #[must_use]
+    pub fn wider(self) -> Option<Self> {
+        self.0.is_ipv6().then(|| self.site())
+    }
+
     fn masked(address: Ipv6Addr, bits: u32) -> Self {
         let mask = u128::MAX << (128 - bits);
         Self(IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & mask)))

@@ -38,7 +38,7 @@ async fn a_check_is_counted_for_the_client_that_envoy_names() {
         head_of(sidecar, to, grpc(CHECK, None), question)
     };
     let (sidecar, other) = ([127, 9, 0, 1], [127, 9, 0, 2]);
-    let mut held = Vec::new();
+    let mut unread = Vec::new();
     for (from, client, refused) in [
         // A client has a quarter of 16 places, and all clients that one sidecar names a half.
         (sidecar, "203.0.113.1", false),
@@ -57,8 +57,8 @@ async fn a_check_is_counted_for_the_client_that_envoy_names() {
         (other, "203.0.113.6", false),
     ] {
         let head = ask(from, client).await;
-        assert_eq!(is_refused(&head), refused, "{client} by {from:?}, after {}", held.len());
-        held.push(head);
+        assert_eq!(is_refused(&head), refused, "{client} by {from:?}, after {}", unread.len());
+        unread.push(head);
     }
 }
 
@@ -71,7 +71,7 @@ async fn networks_of_ipv6_have_shares_and_so_have_their_sites() {
         request.headers_mut().insert("x-forwarded-for", client.parse().unwrap());
         head_of([127, 9, 0, 1], to, request, frame(b""))
     };
-    let mut held = Vec::new();
+    let mut unread = Vec::new();
     for (client, refused) in [
         // A quarter of 16 places for a /64, a half for a /48.
         ("2001:db8:1:1::1", false),
@@ -79,7 +79,8 @@ async fn networks_of_ipv6_have_shares_and_so_have_their_sites() {
         ("2001:db8:1:1:8000::3", false),
         ("2001:db8:1:1:ffff:ffff:ffff:ffff", false),
         ("2001:db8:1:1::5", true),
-        ("2001:db8:1:2::1", false),
+        // The first /64 of the site begins as the site does.
+        ("2001:db8:1::1", false),
         ("2001:db8:1:3::1", false),
         ("2001:db8:1:4::1", false),
         ("2001:db8:1:5::1", false),
@@ -88,7 +89,7 @@ async fn networks_of_ipv6_have_shares_and_so_have_their_sites() {
         ("203.0.113.1", false),
     ] {
         let head = ask(client).await;
-        assert_eq!(is_refused(&head), refused, "{client}, after {}", held.len());
-        held.push(head);
+        assert_eq!(is_refused(&head), refused, "{client}, after {}", unread.len());
+        unread.push(head);
     }
 }

@@ -224,8 +224,8 @@ mod tests {
             let handed = shares.hand_over(&client, &client.on_behalf_of(user), 1);
             assert_eq!(handed, number <= 4, "a share of the user's own");
         }
-        assert_eq!(shares.taken, 6);
-        let held = |holder| shares.held.get(&holder).copied();
+        assert_eq!(shares.held.taken(), 6);
+        let held = |wanted| shares.held.held().find(|(holder, _)| *holder == wanted).map(|(_, held)| held);
         let of_client = Network::of("192.0.2.1".parse().unwrap());
         assert_eq!((held(Holder::Peer(user)), held(Holder::Site(user.site()))), (Some(4), Some(4)));
         assert_eq!((held(Holder::Peer(of_client)), held(Holder::Asker(of_client))), (Some(2), Some(4)));

@@ -26,8 +26,7 @@ impl<Holder: Copy + Eq + Hash> Shares<Holder> {
 
     /// Takes `amount` for all of `holders`, each with the most that it may have, or nothing at all. Returns whether it fitted.
     pub(crate) fn take(&mut self, holders: impl Iterator<Item = (Holder, u64)> + Clone, amount: u64) -> bool {
-        let has_room =
-            self.taken.saturating_add(amount) <= self.all && self.allow(holders.clone(), amount);
+        let has_room = self.taken.saturating_add(amount) <= self.all && self.allow(holders.clone(), amount);
         if has_room {
             self.taken += amount;
             for (holder, _) in holders {

@@ -31,8 +31,8 @@ async fn a_user_that_is_disabled_or_deleted_on_the_command_line_is_refused_by_th
     assert_eq!(reason(&client.log_in("alice", PASSWORD).await), "INVALID_CREDENTIALS");
 
     place.run(&["users", "enable", "alice"]).await.succeeded();
-    becomes(&client, &token, "OK").await;
-    client.log_in("alice", PASSWORD).await.unwrap();
+    assert_eq!(reason(&client.get_me(&token).await), "TOKEN_REVOKED", "its session has ended");
+    let token = client.log_in("alice", PASSWORD).await.unwrap();
 
     place.run(&["users", "delete", "alice"]).await.succeeded();
     becomes(&client, &token, "TOKEN_REVOKED").await;

@@ -115,7 +115,7 @@ async fn nothing_is_replaced_unasked_and_nothing_but_a_backup_by_a_backup() {
         let refused = place.run(&["backup", precious, "--replace"]).await;
         assert_eq!(
             refused.failed(1),
-            format!("{precious} is there already, and is no backup: it is not replaced")
+            format!("{precious} cannot be written: it is a file that the service itself needs: ./{precious}")
         );
         assert_eq!(fs::read(place.path(precious)).unwrap(), before);
     }

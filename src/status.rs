@@ -4,7 +4,10 @@ mod failures;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use tonic::{Code, Status};
+use tonic::{
+    Code, Status,
+    metadata::{Ascii, MetadataValue},
+};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use crate::{
@@ -16,6 +19,9 @@ use crate::{
 };
 
 pub use failures::{Failure, FailureLog};
+
+/// The trailer that says to gRPC's own retries when to try again, in milliseconds: they read no `RetryInfo` (gRFC A6).
+const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
 /// When to try again after something the service needs did not answer.
 const UNAVAILABLE_RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -29,8 +35,9 @@ impl From<Error> for Status {
         let Some(reason) = reason(&error) else { return Self::new(code, message) };
         let mut metadata = HashMap::new();
         let mut details = ErrorDetails::new();
-        if let Some(delay) = retry_after(&error) {
-            details.set_retry_info(Some(delay));
+        let retry_after = retry_after(&error);
+        if retry_after.is_some() {
+            details.set_retry_info(retry_after);
         }
         match error {
             Error::InvalidFields(violations) => {
@@ -88,6 +95,7 @@ impl From<Error> for Status {
         }
         details.set_error_info(reason, ERROR_DOMAIN, metadata);
         let mut status = Self::with_error_details(code, message, details);
+        tell_retries(&mut status, retry_after);
         if let Some(failure) = failure {
             status.set_source(Arc::new(failure));
         }
@@ -113,6 +121,19 @@ pub fn retry_after(error: &Error) -> Option<Duration> {
         Error::Unavailable { .. } => Some(UNAVAILABLE_RETRY_AFTER),
         _ => None,
     }
+}
+
+/// Says to gRPC's retries what the `RetryInfo` says, if there is one.
+fn tell_retries(status: &mut Status, retry_after: Option<Duration>) {
+    if let Some(delay) = retry_after {
+        status.metadata_mut().insert(PUSHBACK, pushback(delay));
+    }
+}
+
+/// `delay` as gRPC's retries read it: whole milliseconds, of 31 bits. Too late is better than too early.
+fn pushback(delay: Duration) -> MetadataValue<Ascii> {
+    let millis = i32::try_from(delay.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX);
+    millis.into()
 }
 
 fn code_and_reason(error: &Error) -> (Code, ErrorReason) {
@@ -176,4 +197,22 @@ pub fn field_reason(reason: FieldReason) -> &'static str {
         FieldReason::NotUpdatable => WireFieldReason::NotUpdatable,
     };
     wire.as_str_name().trim_start_matches("FIELD_REASON_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retries_are_told_the_time_of_the_retry_info_and_never_too_early() {
+        for (micros, millis) in [(0, 0), (1, 1), (1_000, 1), (1_500_001, 1_501), (u64::MAX, i32::MAX)] {
+            let retry_after = Duration::from_micros(micros);
+            let status = Status::from(Error::Overloaded { what: "tests", retry_after });
+            let told = status.metadata().get(PUSHBACK).unwrap().to_str().unwrap();
+            assert_eq!(told, millis.to_string());
+            assert!(status.get_details_retry_info().is_some());
+        }
+        let status = Status::from(Error::InvalidCredentials);
+        assert!(status.metadata().get(PUSHBACK).is_none() && status.get_details_retry_info().is_none());
+    }
 }

@@ -43,10 +43,11 @@ const REQUEST_HEADERS: [HeaderName; 5] = [
 ];
 
 /// What a page may read: an answer without a message has its status among its headers.
-const RESPONSE_HEADERS: [HeaderName; 3] = [
+const RESPONSE_HEADERS: [HeaderName; 4] = [
     HeaderName::from_static("grpc-status"),
     HeaderName::from_static("grpc-message"),
     HeaderName::from_static("grpc-status-details-bin"),
+    HeaderName::from_static("grpc-retry-pushback-ms"),
 ];
 
 /// For how long a browser need not ask again: as long as Chromium remembers at most.

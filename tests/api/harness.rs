@@ -293,6 +293,12 @@ pub(crate) fn assert_refused<T: std::fmt::Debug>(
     assert_eq!((status.code(), info.reason.as_str()), (code, reason), "{status:?}");
     assert_eq!(info.domain, "identity.v1");
     assert!(!status.message().is_empty());
+    // Wherever there is a time to try again, gRPC's own retries hear of it.
+    let delay = status.get_details_retry_info().and_then(|info| info.retry_delay);
+    assert_eq!(status.get_details_retry_info().is_some(), delay.is_some(), "{status:?}");
+    let told = status.metadata().get("grpc-retry-pushback-ms").map(|millis| millis.to_str().unwrap());
+    let millis = delay.map(|delay| delay.as_nanos().div_ceil(1_000_000).to_string());
+    assert_eq!(told, millis.as_deref(), "{status:?}");
     status
 }
 

@@ -61,7 +61,10 @@ async fn a_page_of_a_configured_origin_is_told_that_it_may() {
                 assert_eq!(answer.status().code() == Code::Ok, password == PASSWORD);
                 let said = pairs(&[
                     ("access-control-allow-origin", origin),
-                    ("access-control-expose-headers", "grpc-status,grpc-message,grpc-status-details-bin"),
+                    (
+                        "access-control-expose-headers",
+                        "grpc-status,grpc-message,grpc-status-details-bin,grpc-retry-pushback-ms",
+                    ),
                 ]);
                 assert_eq!(cors(answer.http.headers()), said);
                 assert!(header(answer.http.headers(), "vary").contains("origin"));

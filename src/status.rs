@@ -86,7 +86,7 @@ impl From<Error> for Status {
             | Error::AddressClaimNotAllowed
             | Error::Overloaded { .. }
             | Error::TooManyChanges { .. }
-            | Error::TooManyFailures { .. }
+            | Error::TooManyAttempts { .. }
             | Error::RouteMisconfigured
             | Error::OriginNotAllowed
             | Error::DeadlineExceeded
@@ -117,7 +117,7 @@ pub fn retry_after(error: &Error) -> Option<Duration> {
     match error {
         Error::TooManyChanges { retry_after }
         | Error::Overloaded { retry_after, .. }
-        | Error::TooManyFailures { retry_after, .. } => Some(*retry_after),
+        | Error::TooManyAttempts { retry_after, .. } => Some(*retry_after),
         Error::Unavailable { .. } => Some(UNAVAILABLE_RETRY_AFTER),
         _ => None,
     }
@@ -154,7 +154,7 @@ fn code_and_reason(error: &Error) -> (Code, ErrorReason) {
         Error::SessionNotFound => (Code::NotFound, ErrorReason::SessionNotFound),
         Error::InvalidClient => (Code::Unauthenticated, ErrorReason::InvalidClient),
         Error::AddressClaimNotAllowed => (Code::PermissionDenied, ErrorReason::AddressClaimNotAllowed),
-        Error::TooManyFailures { .. } => (Code::ResourceExhausted, ErrorReason::TooManyFailures),
+        Error::TooManyAttempts { .. } => (Code::ResourceExhausted, ErrorReason::TooManyAttempts),
         Error::InvalidScope(_) => (Code::InvalidArgument, ErrorReason::InvalidScope),
         Error::InvalidAudience(_) => (Code::InvalidArgument, ErrorReason::InvalidAudience),
         Error::TokenOfAnotherClient => (Code::PermissionDenied, ErrorReason::TokenOfAnotherClient),

@@ -14,15 +14,8 @@ use crate::model::Clock;
 pub(crate) struct Allowance {
     /// How many times at once, by a key that has not done it for long.
     pub(crate) at_once: u32,
-    /// What comes back each second.
-    pub(crate) each_second: u32,
-}
-
-impl Allowance {
     /// After how long one comes back.
-    fn interval(self) -> Duration {
-        Duration::from_secs(1) / self.each_second.max(1)
-    }
+    pub(crate) interval: Duration,
 }
 
 /// An allowance for each key: a token bucket, kept as the moment at which it will be full again.
@@ -57,7 +50,7 @@ impl<K: Clone + Eq + Hash> Allowances<K> {
     /// # Errors
     /// If its allowance is used up: how long it takes until one comes back.
     pub(crate) fn take(&self, key: K) -> Result<Charge<'_, K>, Duration> {
-        let (now, interval) = (self.clock.monotonic(), self.allowance.interval());
+        let (now, interval) = (self.clock.monotonic(), self.allowance.interval);
         let mut full_at = self.lock();
         let known = full_at.get(&key).copied();
         let charged = known.unwrap_or_default().max(now) + interval;
@@ -85,7 +78,7 @@ impl<K: Eq + Hash> Charge<'_, K> {
     /// What was charged did not count.
     pub(crate) fn give_back(self) {
         if let Some(full_at) = self.allowances.lock().get_mut(&self.key) {
-            *full_at = full_at.saturating_sub(self.allowances.allowance.interval());
+            *full_at = full_at.saturating_sub(self.allowances.allowance.interval);
         }
     }
 }
@@ -115,7 +108,7 @@ mod tests {
     use super::*;
     use crate::model::Timestamp;
 
-    const ALLOWANCE: Allowance = Allowance { at_once: 5, each_second: 10 };
+    const ALLOWANCE: Allowance = Allowance { at_once: 5, interval: Duration::from_millis(100) };
 
     fn allowances(capacity: usize) -> (Allowances<u32>, Clock) {
         let clock = Clock::manual(Timestamp::from_micros(1_000_000_000));
@@ -167,7 +160,7 @@ mod tests {
                     (Ok(charge), 0) => charge.give_back(),
                     (Ok(_charged), _) => spent += 1,
                     (Err(retry_after), _) => {
-                        prop_assert!(retry_after <= ALLOWANCE.interval());
+                        prop_assert!(retry_after <= ALLOWANCE.interval);
                         clock.advance(retry_after);
                         passed += u64::try_from(retry_after.as_millis()).unwrap();
                         let again = allowances.take(1);

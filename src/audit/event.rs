@@ -12,6 +12,8 @@ named! {
         SignedUp = "user.signed_up",
         /// Somebody logged in by password, or tried to.
         Login = "login",
+        /// A password was not judged, or a sign-up not taken, since too many had failed.
+        LoginThrottled = "login.throttled",
         /// A refresh token was used again: a copy is at large, and its session has been ended.
         RefreshReplayed = "refresh_token.replayed",
         /// A user ended one session.
@@ -94,6 +96,8 @@ named! {
         UserDisabled = "user_disabled",
         /// The password was changed, or the user disabled or deleted, at the same time.
         UserChanged = "user_changed",
+        /// Too many failures came from the address.
+        AddressFailures = "address_failures",
         /// The token had been used, and its successor too.
         TokenReused = "token_reused",
         /// No client has the id.

@@ -1,6 +1,7 @@
 //! Owns the configuration: one struct for flags, environment and `--help`.
 
 mod accounts;
+mod guessing;
 mod http;
 mod limits;
 mod log;
@@ -25,6 +26,7 @@ use crate::{
 
 pub use self::http::HttpConfig;
 pub use accounts::AccountConfig;
+pub use guessing::GuessConfig;
 pub use limits::LimitConfig;
 pub use log::{LogConfig, LogFormat};
 pub use mesh::{ExtAuthzAddr, MeshConfig};
@@ -90,6 +92,10 @@ pub struct Config {
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap would show the text as help")]
     pub accounts: AccountConfig,
+
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap would show the text as help")]
+    pub guessing: GuessConfig,
 
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap would show the text as help")]

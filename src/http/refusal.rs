@@ -122,7 +122,7 @@ fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
         Error::SessionNotFound | Error::Unimplemented | Error::MetricsElsewhere { .. } => {
             (StatusCode::NOT_FOUND, "not_found")
         }
-        Error::Overloaded { .. } | Error::TooManyChanges { .. } | Error::TooManyFailures { .. } => {
+        Error::Overloaded { .. } | Error::TooManyChanges { .. } | Error::TooManyAttempts { .. } => {
             (StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable")
         }
         Error::Unavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable"),
@@ -217,10 +217,10 @@ mod tests {
             (Error::TooManyChanges { retry_after }, 429, "temporarily_unavailable", "TOO_MANY_CHANGES", ""),
             (Error::AddressClaimNotAllowed, 400, "unauthorized_client", "ADDRESS_CLAIM_NOT_ALLOWED", ""),
             (
-                Error::TooManyFailures { whose: "x", retry_after },
+                Error::TooManyAttempts { whose: "x", retry_after },
                 429,
                 "temporarily_unavailable",
-                "TOO_MANY_FAILURES",
+                "TOO_MANY_ATTEMPTS",
                 "",
             ),
             (Error::DeadlineExceeded, 504, "temporarily_unavailable", "DEADLINE_EXCEEDED", ""),

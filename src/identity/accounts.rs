@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    HashRequest, Passwords,
+    Guessing, HashRequest, Passwords,
     followed::Followed,
     read_cache::{Known, ReadCache},
 };
@@ -27,6 +27,7 @@ pub struct Accounts {
     strangers: Strangers,
     passwords: Passwords,
     sign_up: bool,
+    guessing: Arc<Guessing>,
     rules: PasswordRules,
     users: ReadCache<UserId, User>,
     clock: Clock,
@@ -76,6 +77,15 @@ pub(super) struct Attempt<'a> {
     pub(super) origin: &'a Origin,
 }
 
+/// Who asks for a new account, and until when.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    address: Option<Network>,
+    /// Whether the hashes of everybody else go first.
+    is_deferred: bool,
+    deadline: Deadline,
+}
+
 /// A new account whose every field satisfies its rules.
 struct Checked {
     username: Username,
@@ -90,6 +100,7 @@ impl Accounts {
     pub fn new(
         store: Store,
         passwords: Passwords,
+        guessing: Arc<Guessing>,
         settings: AccountSettings,
         clock: Clock,
         followed: Arc<Followed>,
@@ -101,6 +112,7 @@ impl Accounts {
             store,
             passwords,
             sign_up: settings.sign_up,
+            guessing,
             rules: settings.password_rules,
             users,
             clock,
@@ -112,7 +124,7 @@ impl Accounts {
     /// Makes an account for somebody who asks for it from `origin`.
     ///
     /// # Errors
-    /// [`Error::SignUpOff`], whatever is asked for, if nobody may sign up; otherwise as [`Self::create`].
+    /// [`Error::SignUpOff`], whatever is asked for, if nobody may sign up; [`Error::TooManyAttempts`]; otherwise as [`Self::create`].
     pub async fn sign_up(
         &self,
         new: NewAccount<'_>,
@@ -122,7 +134,10 @@ impl Accounts {
         if !self.sign_up {
             return Err(Error::SignUpOff);
         }
-        self.create(new, Event::SignedUp.done().origin(origin), origin.network(), deadline).await
+        let guess = self.guessing.begin(origin)?;
+        let asked = Asked { address: origin.network(), is_deferred: guess.is_deferred(), deadline };
+        let signed_up = self.make(new, Event::SignedUp.done().origin(origin), asked).await;
+        guess.settle_sign_up(signed_up)
     }
 
     /// Makes an account, and records it as `event`, which says on whose behalf. It is asked for from `address`.
@@ -136,8 +151,14 @@ impl Accounts {
         address: Option<Network>,
         deadline: Deadline,
     ) -> Result<User, Error> {
+        self.make(new, event, Asked { address, is_deferred: false, deadline }).await
+    }
+
+    async fn make(&self, new: NewAccount<'_>, event: Entry, asked: Asked) -> Result<User, Error> {
         let Checked { username, password, email, display_name } = self.check(new)?;
+        let Asked { address, is_deferred, deadline } = asked;
         let request = HashRequest::new(Some(username.canonical()), address, deadline);
+        let request = HashRequest { is_deferred, ..request };
         self.passwords.has_room(request)?;
         // The database decides who gets a name. Asking it first saves the hash when the answer is known.
         if self.strangers.credentials(&username).await?.is_some() {
@@ -165,7 +186,7 @@ impl Accounts {
     /// An unknown name, a wrong, empty or oversized password and a disabled user get the same answer after the same hash.
     ///
     /// # Errors
-    /// [`Error::InvalidCredentials`]; [`Error::Overloaded`] if the hash cannot be computed in time.
+    /// [`Error::InvalidCredentials`]; [`Error::TooManyAttempts`]; [`Error::Overloaded`] if the hash cannot be computed in time.
     pub async fn authenticate(
         &self,
         username: &str,
@@ -178,17 +199,31 @@ impl Accounts {
         let account = username.as_ref().map(Username::canonical);
         let request = HashRequest::new(account, origin.network(), deadline);
         self.passwords.has_room(request)?;
+        let guess = self.guessing.begin(origin)?;
+        let request = HashRequest { is_deferred: guess.is_deferred(), ..request };
+        let found = self.find(attempt, username.as_ref(), password, request).await;
+        guess.settle(found)
+    }
+
+    /// The same, of a password that is charged already.
+    async fn find(
+        &self,
+        attempt: Attempt<'_>,
+        username: Option<&Username>,
+        password: &str,
+        request: HashRequest<'_>,
+    ) -> Result<Credentials, Error> {
         let mut reading = self.users.begin_without_id();
-        let credentials = match &username {
+        let credentials = match username {
             Some(username) => self.strangers.credentials(username).await?,
             None => None,
         };
-        let mut credentials = self.judge(attempt, credentials, password, request).await?;
+        let mut credentials = self.compare(attempt, credentials, password, request).await?;
         let outdated = self.passwords.needs_rehash(&credentials.password_hash);
         if outdated && self.rehash(&mut credentials, password, request).await? == Rehash::Overtaken {
             reading = self.users.begin(credentials.user.id);
             let current = self.store.credentials_of(credentials.user.id).await?;
-            credentials = self.judge(attempt, current, password, request).await?;
+            credentials = self.compare(attempt, current, password, request).await?;
         }
         // Its token is likely to be seen soon.
         self.users.put(credentials.user.id, Some(Arc::new(credentials.user.clone())), reading);
@@ -200,6 +235,20 @@ impl Accounts {
     /// # Errors
     /// [`Error::InvalidCredentials`], [`Error::Overloaded`].
     pub(super) async fn judge(
+        &self,
+        attempt: Attempt<'_>,
+        credentials: Option<Credentials>,
+        password: &str,
+        request: HashRequest<'_>,
+    ) -> Result<Credentials, Error> {
+        let guess = self.guessing.begin(attempt.origin)?;
+        let request = HashRequest { is_deferred: guess.is_deferred(), ..request };
+        let judged = self.compare(attempt, credentials, password, request).await;
+        guess.settle(judged)
+    }
+
+    /// The same, of a password that is charged already.
+    async fn compare(
         &self,
         attempt: Attempt<'_>,
         credentials: Option<Credentials>,

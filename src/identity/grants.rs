@@ -1,6 +1,6 @@
 //! Owns exchanging a grant for tokens: the token endpoint of RFC 6749, whichever protocol asks.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use zeroize::Zeroizing;
 
@@ -21,7 +21,7 @@ use crate::{
 
 /// How often the users of a client may fail whose addresses it tells: what their addresses are worth is in its hands, so it answers for
 /// them as a whole.
-const CLAIMED_FAILURES: Allowance = Allowance { at_once: 1_000, each_second: 10 };
+const CLAIMED_FAILURES: Allowance = Allowance { at_once: 1_000, interval: Duration::from_millis(100) };
 
 /// How many such clients are told apart. An operator has a few.
 const CLAIMING_CLIENTS: usize = 10_000;
@@ -140,7 +140,7 @@ impl Grants {
     /// # Errors
     /// [`Error::InvalidClient`], [`Error::InvalidScope`], [`Error::InvalidAudience`], [`Error::InvalidCredentials`],
     /// [`Error::RefreshTokenInvalid`], [`Error::RefreshTokenReused`]; [`Error::InvalidFields`], [`Error::AddressClaimNotAllowed`] or
-    /// [`Error::TooManyFailures`] if the client tells its user's address; [`Error::Overloaded`] if a password cannot be hashed before
+    /// [`Error::TooManyAttempts`] if the client tells its user's address; [`Error::Overloaded`] if a password cannot be hashed before
     /// `deadline`, or the user's address has no room for another call.
     pub async fn exchange(
         &self,
@@ -187,7 +187,7 @@ impl Grants {
             hold.count_for(Network::of(address))?;
         }
         // Taken before the outcome is known: guesses that are made at one moment count too.
-        let charge = self.claimed_failures.take(client).map_err(|retry_after| Error::TooManyFailures {
+        let charge = self.claimed_failures.take(client).map_err(|retry_after| Error::TooManyAttempts {
             whose: "the users of this client",
             retry_after,
         })?;
@@ -317,7 +317,7 @@ impl Verdict {
         match error {
             Error::RefreshTokenReused => Self::Replayed,
             Error::Overloaded { .. }
-            | Error::TooManyFailures { .. }
+            | Error::TooManyAttempts { .. }
             | Error::DeadlineExceeded
             | Error::Unavailable { .. }
             | Error::Internal(_) => Self::Failed,

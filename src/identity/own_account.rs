@@ -1,6 +1,6 @@
 //! Owns what users do to their own accounts: change it, change its password, end its sessions, delete it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     Accounts, HashRequest, IssuedToken, RefreshToken, Sessions, Tokens,
@@ -19,11 +19,11 @@ use crate::{
 
 /// How often a user may change what it says of itself: each time is a write to the database, and an event of the audit log. Nothing that
 /// a user needs against a thief is charged to it.
-const UPDATES: Allowance = Allowance { at_once: 30, each_second: 1 };
+const UPDATES: Allowance = Allowance { at_once: 30, interval: Duration::from_secs(1) };
 
 /// How often a session may ask to end sessions, and end none. What ends one is not charged, since it was paid for by a login; and it is
 /// charged to the session that asks, so that whoever stole another one's tokens cannot use up what its owner has.
-const VAIN_ENDS: Allowance = Allowance { at_once: 50, each_second: 1 };
+const VAIN_ENDS: Allowance = Allowance { at_once: 50, interval: Duration::from_secs(1) };
 
 /// How many users, or sessions, are told apart by each: as many as the process can have served lately.
 const KEYS: usize = 10_000;

@@ -9,6 +9,7 @@ mod clock;
 mod connections;
 mod database;
 mod grants;
+mod guesses;
 mod hashing;
 mod http;
 mod places;
@@ -30,6 +31,7 @@ pub use clock::{ClockMetrics, TimedWork};
 pub use connections::{ConnectionMetrics, Handshake, ListenerMetrics, OpenConnection};
 pub use database::DatabaseMetrics;
 pub use grants::{ClientCredentialsResult, GrantMetrics, GrantType, LoginResult, RefreshResult};
+pub use guesses::{GuessMetrics, GuessResult};
 pub use hashing::{HashLane, HashMetrics};
 pub use http::HttpMetrics;
 pub use tls::TlsMetrics;
@@ -52,6 +54,8 @@ pub struct Metrics {
     pub hashing: HashMetrics,
     /// Logins, refreshes and the tokens that they gave.
     pub grants: GrantMetrics,
+    /// Passwords that were wrong.
+    pub guesses: GuessMetrics,
     /// The files of TLS.
     pub tls: TlsMetrics,
     /// The audit log.
@@ -85,6 +89,7 @@ impl Metrics {
             connections: ConnectionMetrics::register(&registry),
             hashing: HashMetrics::register(&registry),
             grants: GrantMetrics::register(&registry),
+            guesses: GuessMetrics::register(&registry),
             tls: TlsMetrics::register(&registry),
             audit: AuditMetrics::register(&registry),
             database: DatabaseMetrics::register(&registry),

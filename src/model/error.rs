@@ -122,8 +122,8 @@ pub enum Error {
         retry_after: Duration,
     },
     /// Too much has failed that could be guessing.
-    #[error("there were too many failures of {whose}: try again later")]
-    TooManyFailures {
+    #[error("there were too many failed attempts of {whose}: try again later")]
+    TooManyAttempts {
         /// Whose failures.
         whose: &'static str,
         /// When it is worth trying again.

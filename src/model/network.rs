@@ -32,6 +32,24 @@ impl Network {
         self.0.is_ipv6().then(|| self.site())
     }
 
+    /// Whether only a private network has such addresses (RFC 1918, 3927, 4193, 6598): a proxy in front, and with it everybody who
+    /// comes through it, may have one.
+    #[must_use]
+    pub const fn is_private(self) -> bool {
+        match self.0 {
+            IpAddr::V4(address) => {
+                let [first, second, ..] = address.octets();
+                let is_shared = first == 100 && second & 0xc0 == 64;
+                address.is_private() || address.is_loopback() || address.is_link_local() || is_shared
+            }
+            IpAddr::V6(address) => {
+                // `::1`, as far as a network has it.
+                let is_loopback = address.to_bits() == 0;
+                is_loopback || address.is_unique_local() || address.is_unicast_link_local()
+            }
+        }
+    }
+
     fn masked(address: Ipv6Addr, bits: u32) -> Self {
         let mask = u128::MAX << (128 - bits);
         Self(IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & mask)))
@@ -57,6 +75,33 @@ mod tests {
         assert_eq!(network("192.0.2.1"), "192.0.2.1");
         assert_eq!(network("::ffff:192.0.2.1"), "192.0.2.1");
         assert_eq!(Network::of("192.0.2.1".parse().unwrap()).site().to_string(), "192.0.2.1");
+    }
+
+    #[test]
+    fn private_addresses_are_told_from_those_of_the_internet() {
+        for (addresses, is_private) in [
+            (
+                &[
+                    "127.0.0.1",
+                    "10.1.2.3",
+                    "172.16.0.1",
+                    "192.168.1.1",
+                    "169.254.1.1",
+                    "100.64.0.1",
+                    "100.127.0.1",
+                ][..],
+                true,
+            ),
+            (&["::1", "fd00::1", "fe80::1", "::ffff:10.0.0.1"], true),
+            (
+                &["100.63.0.1", "100.128.0.1", "192.0.2.1", "8.8.8.8", "2001:db8::1", "::ffff:192.0.2.1"],
+                false,
+            ),
+        ] {
+            for address in addresses {
+                assert_eq!(Network::of(address.parse().unwrap()).is_private(), is_private, "{address}");
+            }
+        }
     }
 
     #[test]

@@ -9,8 +9,9 @@ use crate::{
     auth::{Authenticator, Verifier},
     config::Config,
     identity::{
-        Accounts, ChangeFeed, Clients, ClockCheck, GoodStanding, Grants, Introspection, KeyRotation, Keyring,
-        OwnAccount, Passwords, Readiness, Revocation, Sessions, Tokens, passwords::Argon2Params,
+        Accounts, ChangeFeed, Clients, ClockCheck, GoodStanding, Grants, Guessing, Introspection,
+        KeyRotation, Keyring, OwnAccount, Passwords, Readiness, Revocation, Sessions, Tokens,
+        passwords::Argon2Params,
     },
     metrics::Metrics,
     model::{Clock, Error, Tally, Timestamp},
@@ -74,7 +75,8 @@ impl Parts {
         let changes = ChangeFeed::open(store.clone(), Arc::clone(&clocks)).await?;
         let followed = || changes.followed();
         let keyring = Arc::new(Keyring::open(rotation, followed()).await?);
-        let (accounts, sessions) = people(&store, passwords, config, &clock, &changes, &audit);
+        let guessing = Arc::new(guessing(config, &clock, &metrics, &audit));
+        let (accounts, sessions) = people(&store, passwords, guessing, config, &clock, &changes, &audit);
         let clients =
             Arc::new(Clients::new(store.clone(), config.clients(), clock.clone(), followed(), audit.clone()));
         let tokens = Arc::new(Tokens::new(Arc::clone(&keyring), clock.clone(), config.tokens.issuing()));
@@ -139,13 +141,15 @@ impl Parts {
 fn people(
     store: &Store,
     passwords: Passwords,
+    guessing: Arc<Guessing>,
     config: &Config,
     clock: &Clock,
     changes: &ChangeFeed,
     audit: &Audit,
 ) -> (Arc<Accounts>, Arc<Sessions>) {
     let (accounts, followed) = (config.accounts(), changes.followed());
-    let accounts = Accounts::new(store.clone(), passwords, accounts, clock.clone(), followed, audit.clone());
+    let accounts =
+        Accounts::new(store.clone(), passwords, guessing, accounts, clock.clone(), followed, audit.clone());
     let (sessions, followed) = (config.sessions(), changes.followed());
     let sessions = Sessions::new(store.clone(), sessions, clock.clone(), followed, audit.clone());
     (Arc::new(accounts), Arc::new(sessions))
@@ -201,6 +205,11 @@ impl Pools {
             pool.end_streams();
         }
     }
+}
+
+/// What failures cost.
+fn guessing(config: &Config, clock: &Clock, metrics: &Metrics, audit: &Audit) -> Guessing {
+    Guessing::new(&config.guessing.settings(), clock, metrics.guesses.clone(), audit.clone())
 }
 
 /// Shows how often what is remembered was of use.

@@ -11,6 +11,7 @@ mod databases;
 mod ext_authz;
 mod forwarded_token;
 mod get_me;
+mod guessing;
 mod harness;
 mod hash_queue;
 mod http;

@@ -26,8 +26,8 @@ use crate::{
     audit::Event,
     config::Config,
     files::read_text,
-    identity::{Accounts, NewAccount, Passwords, UserRegistry, passwords::PoolSize},
-    metrics::HashMetrics,
+    identity::{Accounts, Guessing, NewAccount, Passwords, UserRegistry, passwords::PoolSize},
+    metrics::{GuessMetrics, HashMetrics},
     model::{
         Clock, Deadline, Error, User, UserId, Username,
         profile::{DisplayName, Email},
@@ -145,9 +145,12 @@ async fn make(create: Create, config: &Config, output: Output) -> Result<(), Fai
     let records = Records::open(config, Missing::Made).await?;
     let size = PoolSize { threads: 1, queue: 1 };
     let passwords = Passwords::start(argon2, size, HashMetrics::default()).map_err(Error::internal)?;
+    let settings = config.guessing.settings();
+    let guessing = Guessing::new(&settings, &Clock::system(), GuessMetrics::default(), records.audit.clone());
     let accounts = Accounts::new(
         records.store.clone(),
         passwords,
+        Arc::new(guessing),
         config.accounts(),
         Clock::system(),
         Arc::default(),

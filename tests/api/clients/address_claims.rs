@@ -154,11 +154,11 @@ async fn its_users_may_fail_so_often_and_then_wait_and_nobody_else_does() {
         assert_refused(service.fail(&gateway_client).await, Code::Unauthenticated, "REFRESH_TOKEN_INVALID");
     }
     let status =
-        assert_refused(service.fail(&gateway_client).await, Code::ResourceExhausted, "TOO_MANY_FAILURES");
+        assert_refused(service.fail(&gateway_client).await, Code::ResourceExhausted, "TOO_MANY_ATTEMPTS");
     let delay = status.get_details_retry_info().unwrap().retry_delay;
     assert_eq!(delay, Some(Duration::from_millis(100)));
     let right = for_user(alice(), Some(gateway_client.by_secret()), USER);
-    assert_refused(service.issue(right.clone()).await, Code::ResourceExhausted, "TOO_MANY_FAILURES");
+    assert_refused(service.issue(right.clone()).await, Code::ResourceExhausted, "TOO_MANY_ATTEMPTS");
     // Others, and what it asks for without telling an address.
     assert_refused(service.fail(&other).await, Code::Unauthenticated, "REFRESH_TOKEN_INVALID");
     service.issue(request(alice(), Some(gateway_client.by_secret()))).await.unwrap();
@@ -168,5 +168,5 @@ async fn its_users_may_fail_so_often_and_then_wait_and_nobody_else_does() {
         service.issue(right.clone()).await.unwrap();
     }
     assert_refused(service.fail(&gateway_client).await, Code::Unauthenticated, "REFRESH_TOKEN_INVALID");
-    assert_refused(service.fail(&gateway_client).await, Code::ResourceExhausted, "TOO_MANY_FAILURES");
+    assert_refused(service.fail(&gateway_client).await, Code::ResourceExhausted, "TOO_MANY_ATTEMPTS");
 }

@@ -8,6 +8,7 @@ mod m20261123_000003_key_stages;
 mod m20261123_000004_clients;
 mod m20261124_000005_client_certificates;
 mod m20261128_000006_address_claims;
+mod m20261128_000007_password_failures;
 mod names;
 mod schema;
 mod table;
@@ -25,6 +26,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000004_clients::Migration),
             Box::new(m20261124_000005_client_certificates::Migration),
             Box::new(m20261128_000006_address_claims::Migration),
+            Box::new(m20261128_000007_password_failures::Migration),
         ]
     }
 }

@@ -14,6 +14,8 @@ named! {
         Login = "login",
         /// A password was not judged, or a sign-up not taken, since too many had failed.
         LoginThrottled = "login.throttled",
+        /// The failures of one account have become many: somebody guesses, or a client goes on with an old password.
+        FailuresHigh = "login.failures_high",
         /// A refresh token was used again: a copy is at large, and its session has been ended.
         RefreshReplayed = "refresh_token.replayed",
         /// A user ended one session.
@@ -98,6 +100,8 @@ named! {
         UserChanged = "user_changed",
         /// Too many failures came from the address.
         AddressFailures = "address_failures",
+        /// Too many failures were made at the account, or many at last.
+        AccountFailures = "account_failures",
         /// The token had been used, and its successor too.
         TokenReused = "token_reused",
         /// No client has the id.

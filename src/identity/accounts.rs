@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{
     Guessing, HashRequest, Passwords,
     followed::Followed,
+    guessing::Guess,
     read_cache::{Known, ReadCache},
 };
 use crate::{
@@ -14,7 +15,7 @@ use crate::{
         Tally, Throttle, User, UserId, Username,
         profile::{DisplayName, Email},
     },
-    store::{Credentials, NewUser, Store, Strangers},
+    store::{Credentials, Login, NewUser, Store, Strangers},
 };
 
 /// How often it is told that outdated hashes cannot be replaced: each login would be another line.
@@ -134,10 +135,10 @@ impl Accounts {
         if !self.sign_up {
             return Err(Error::SignUpOff);
         }
-        let guess = self.guessing.begin(origin)?;
+        let guess = self.guessing.begin_sign_up(origin)?;
         let asked = Asked { address: origin.network(), is_deferred: guess.is_deferred(), deadline };
         let signed_up = self.make(new, Event::SignedUp.done().origin(origin), asked).await;
-        guess.settle_sign_up(signed_up)
+        guess.settle(signed_up)
     }
 
     /// Makes an account, and records it as `event`, which says on whose behalf. It is asked for from `address`.
@@ -195,29 +196,30 @@ impl Accounts {
         deadline: Deadline,
     ) -> Result<Credentials, Error> {
         let attempt = Attempt { event: Event::Login, origin };
-        let username = Username::parse(username).ok();
-        let account = username.as_ref().map(Username::canonical);
+        let parsed = Username::parse(username).ok();
+        let account = parsed.as_ref().map(Username::canonical);
         let request = HashRequest::new(account, origin.network(), deadline);
         self.passwords.has_room(request)?;
-        let guess = self.guessing.begin(origin)?;
+        let mut guess = self.guessing.begin(account.unwrap_or(username), origin)?;
         let request = HashRequest { is_deferred: guess.is_deferred(), ..request };
-        let found = self.find(attempt, username.as_ref(), password, request).await;
-        guess.settle(found)
+        let found = self.find(attempt, &mut guess, account, password, request).await;
+        guess.settle(found).await
     }
 
     /// The same, of a password that is charged already.
     async fn find(
         &self,
         attempt: Attempt<'_>,
-        username: Option<&Username>,
+        guess: &mut Guess<'_>,
+        account: Option<&str>,
         password: &str,
         request: HashRequest<'_>,
     ) -> Result<Credentials, Error> {
         let mut reading = self.users.begin_without_id();
-        let credentials = match username {
-            Some(username) => self.strangers.credentials(username).await?,
-            None => None,
-        };
+        // No user has an empty name.
+        let Login { credentials, failures } =
+            self.strangers.login(account.unwrap_or_default(), guess.keys()).await?;
+        guess.admit(failures, credentials.as_ref().map(|found| found.user.id)).await?;
         let mut credentials = self.compare(attempt, credentials, password, request).await?;
         let outdated = self.passwords.needs_rehash(&credentials.password_hash);
         if outdated && self.rehash(&mut credentials, password, request).await? == Rehash::Overtaken {
@@ -241,10 +243,17 @@ impl Accounts {
         password: &str,
         request: HashRequest<'_>,
     ) -> Result<Credentials, Error> {
-        let guess = self.guessing.begin(attempt.origin)?;
+        let user = credentials.as_ref().map(|found| &found.user);
+        let (name, id) = (user.map_or("", |user| user.username.canonical()), user.map(|user| user.id));
+        let mut guess = self.guessing.begin(name, attempt.origin)?;
         let request = HashRequest { is_deferred: guess.is_deferred(), ..request };
-        let judged = self.compare(attempt, credentials, password, request).await;
-        guess.settle(judged)
+        let judging = async {
+            let failures = self.store.password_failures(guess.keys()).await?;
+            guess.admit(failures, id).await?;
+            self.compare(attempt, credentials, password, request).await
+        };
+        let judged = judging.await;
+        guess.settle(judged).await
     }
 
     /// The same, of a password that is charged already.

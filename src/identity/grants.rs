@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use zeroize::Zeroizing;
 
 use super::{
-    Accounts, Clients, IssuedToken, RefreshToken, Sessions, Tokens,
+    Accounts, Clients, Guessing, IssuedToken, RefreshToken, Sessions, Tokens,
     clients::{ClientAuthentication, Proven, Requester},
     sessions::{Exchanged, Opening, Presented},
 };
@@ -30,6 +30,7 @@ const CLAIMING_CLIENTS: usize = 10_000;
 #[derive(Debug)]
 pub struct Grants {
     accounts: Arc<Accounts>,
+    guessing: Arc<Guessing>,
     sessions: Arc<Sessions>,
     clients: Arc<Clients>,
     tokens: Arc<Tokens>,
@@ -125,6 +126,7 @@ impl Grants {
     #[must_use]
     pub fn new(
         accounts: Arc<Accounts>,
+        guessing: Arc<Guessing>,
         sessions: Arc<Sessions>,
         clients: Arc<Clients>,
         tokens: Arc<Tokens>,
@@ -132,7 +134,7 @@ impl Grants {
         clock: Clock,
     ) -> Self {
         let claimed_failures = Allowances::new(CLAIMED_FAILURES, CLAIMING_CLIENTS, clock);
-        Self { accounts, sessions, clients, tokens, metrics, claimed_failures }
+        Self { accounts, guessing, sessions, clients, tokens, metrics, claimed_failures }
     }
 
     /// Grants `request`, which came from `origin`.
@@ -219,7 +221,13 @@ impl Grants {
                 let access = self.tokens.issue(subject, &session.client_id, &session.scope, audience)?;
                 Ok((Granted { access, refresh_token: Some(token) }, Verdict::Granted))
             }
-            Grant::RefreshToken(text) => self.refresh(&text, proven, wish, &origin).await,
+            Grant::RefreshToken(text) => {
+                let refreshed = self.refresh(&text, proven, wish, &origin).await;
+                if matches!(refreshed, Err(Error::RefreshTokenInvalid)) {
+                    self.guessing.secret_failed(&origin)?;
+                }
+                refreshed
+            }
             Grant::ClientCredentials => self.client_credentials(proven, wish, &origin).await,
         }
     }

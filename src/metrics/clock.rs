@@ -11,6 +11,8 @@ pub enum TimedWork {
     Sessions,
     /// Deleting expired assertions of clients.
     Assertions,
+    /// Deleting failures of passwords that count no longer.
+    PasswordFailures,
     /// Deleting changes that everybody has read.
     Changes,
     /// Publishing the next signing key, and deleting the oldest.
@@ -18,12 +20,14 @@ pub enum TimedWork {
 }
 
 impl TimedWork {
-    const ALL: [Self; 4] = [Self::Sessions, Self::Assertions, Self::Changes, Self::SigningKeys];
+    const ALL: [Self; 5] =
+        [Self::Sessions, Self::Assertions, Self::PasswordFailures, Self::Changes, Self::SigningKeys];
 
     const fn label(self) -> &'static str {
         match self {
             Self::Sessions => "sessions",
             Self::Assertions => "assertions",
+            Self::PasswordFailures => "password_failures",
             Self::Changes => "changes",
             Self::SigningKeys => "signing_keys",
         }

@@ -52,7 +52,7 @@ use tls::{Listener, Tls};
 /// How often readiness is checked: a database that has gone is seen within this time.
 const READINESS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often expired sessions and used assertions are deleted: they are refused from their expiry on, and only take up room until then.
+/// How often expired sessions, used assertions and failures that count no longer are deleted: they are refused from their expiry on, and only take up room until then.
 const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
 
 /// How often it is looked whether a key is due: rotation is that late at most.
@@ -348,6 +348,7 @@ async fn work(parts: &Parts, config: &Config, tls: Option<&Arc<Tls>>) {
     tokio::join!(
         parts.sessions.sweep(SWEEP_INTERVAL, &parts.clocks),
         parts.clients.sweep(SWEEP_INTERVAL, &parts.clocks),
+        parts.guessing.sweep(SWEEP_INTERVAL, &parts.clocks),
         parts.changes.follow(
             changes_interval,
             &parts.accounts,

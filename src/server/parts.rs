@@ -22,6 +22,7 @@ use crate::{
 /// What a request may meet.
 pub(super) struct Parts {
     pub(super) accounts: Arc<Accounts>,
+    pub(super) guessing: Arc<Guessing>,
     pub(super) own_account: Arc<OwnAccount>,
     pub(super) sessions: Arc<Sessions>,
     pub(super) clients: Arc<Clients>,
@@ -75,10 +76,9 @@ impl Parts {
         let changes = ChangeFeed::open(store.clone(), Arc::clone(&clocks)).await?;
         let followed = || changes.followed();
         let keyring = Arc::new(Keyring::open(rotation, followed()).await?);
-        let guessing = Arc::new(guessing(config, &clock, &metrics, &audit));
-        let (accounts, sessions) = people(&store, passwords, guessing, config, &clock, &changes, &audit);
-        let clients =
-            Arc::new(Clients::new(store.clone(), config.clients(), clock.clone(), followed(), audit.clone()));
+        let guessing = guessing(&store, &keyring, config, &clock, &metrics, &audit).await?;
+        let (accounts, sessions) = people(&store, passwords, &guessing, config, &clock, &changes, &audit);
+        let clients = clients(&store, &guessing, config, &clock, &changes, &audit);
         let tokens = Arc::new(Tokens::new(Arc::clone(&keyring), clock.clone(), config.tokens.issuing()));
         let own_account = Arc::new(OwnAccount::new(
             store.clone(),
@@ -90,6 +90,7 @@ impl Parts {
         ));
         let grants = Arc::new(Grants::new(
             Arc::clone(&accounts),
+            Arc::clone(&guessing),
             Arc::clone(&sessions),
             Arc::clone(&clients),
             tokens,
@@ -116,6 +117,7 @@ impl Parts {
         let pools = Pools::new(config, &bounds, &clock, &authenticator, &metrics);
         Ok(Self {
             accounts,
+            guessing,
             own_account,
             sessions,
             clients,
@@ -141,18 +143,33 @@ impl Parts {
 fn people(
     store: &Store,
     passwords: Passwords,
-    guessing: Arc<Guessing>,
+    guessing: &Arc<Guessing>,
     config: &Config,
     clock: &Clock,
     changes: &ChangeFeed,
     audit: &Audit,
 ) -> (Arc<Accounts>, Arc<Sessions>) {
     let (accounts, followed) = (config.accounts(), changes.followed());
+    let guessing = Arc::clone(guessing);
     let accounts =
         Accounts::new(store.clone(), passwords, guessing, accounts, clock.clone(), followed, audit.clone());
     let (sessions, followed) = (config.sessions(), changes.followed());
     let sessions = Sessions::new(store.clone(), sessions, clock.clone(), followed, audit.clone());
     (Arc::new(accounts), Arc::new(sessions))
+}
+
+/// The registered clients.
+fn clients(
+    store: &Store,
+    guessing: &Arc<Guessing>,
+    config: &Config,
+    clock: &Clock,
+    changes: &ChangeFeed,
+    audit: &Audit,
+) -> Arc<Clients> {
+    let (guessing, followed) = (Arc::clone(guessing), changes.followed());
+    let settings = config.clients();
+    Arc::new(Clients::new(store.clone(), guessing, settings, clock.clone(), followed, audit.clone()))
 }
 
 impl Pools {
@@ -208,8 +225,17 @@ impl Pools {
 }
 
 /// What failures cost.
-fn guessing(config: &Config, clock: &Clock, metrics: &Metrics, audit: &Audit) -> Guessing {
-    Guessing::new(&config.guessing.settings(), clock, metrics.guesses.clone(), audit.clone())
+async fn guessing(
+    store: &Store,
+    keyring: &Keyring,
+    config: &Config,
+    clock: &Clock,
+    metrics: &Metrics,
+    audit: &Audit,
+) -> Result<Arc<Guessing>, Error> {
+    let settings = config.guessing.settings(config.sessions().lifetime);
+    let (names, metrics) = (keyring.name_key().await?, metrics.guesses.clone());
+    Ok(Arc::new(Guessing::new(store.clone(), &settings, names, clock, metrics, audit.clone())))
 }
 
 /// Shows how often what is remembered was of use.

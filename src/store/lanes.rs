@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use sea_orm::DatabaseConnection;
 
-use super::{Credentials, Store, StoredSession};
+use super::{Credentials, FailureKeys, Login, NewFailure, Store, StoredSession};
 use crate::model::{
-    Client, ClientId, Error, PeerPlaces, SessionId, SpiffeId, Tally, User, Username, caller_network,
+    Client, ClientId, Error, PeerPlaces, SessionId, SessionLifetime, SpiffeId, Tally, Timestamp, User,
+    UserId, Username, caller_network,
 };
 
 /// How many look-ups for strangers go on or wait at a time. Some milliseconds each, so that the last of them has its turn before
@@ -97,7 +98,10 @@ impl Store {
     /// The same database, for what strangers name.
     #[must_use]
     pub fn for_strangers(&self) -> Strangers {
-        Strangers(Self { db: self.lanes.strangers.clone(), ..self.clone() })
+        let db = self.lanes.strangers.clone();
+        // SQLite has one writer at a time, before which all writers stand in one line.
+        let writer = if self.server.is_some() { db.clone() } else { self.writer.clone() };
+        Strangers(Self { db, writer, ..self.clone() })
     }
 }
 
@@ -108,6 +112,35 @@ impl Strangers {
     /// [`Error::Overloaded`] if too many look-ups wait; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn credentials(&self, username: &Username) -> Result<Option<Credentials>, Error> {
         self.look_up(self.0.find_credentials(username)).await
+    }
+
+    /// The user and the password hash under the canonical name `canonical`, if there is one, and what has failed so far.
+    ///
+    /// # Errors
+    /// As with [`Self::credentials`].
+    pub async fn login(&self, canonical: &str, keys: FailureKeys) -> Result<Login, Error> {
+        self.look_up(self.0.find_login(canonical, keys)).await
+    }
+
+    /// From where the sessions of `user` were opened that have not expired by `now`.
+    ///
+    /// # Errors
+    /// As with [`Self::credentials`].
+    pub async fn session_addresses(
+        &self,
+        user: UserId,
+        lifetime: SessionLifetime,
+        now: Timestamp,
+    ) -> Result<Vec<String>, Error> {
+        self.look_up(self.0.find_session_addresses(user, lifetime, now)).await
+    }
+
+    /// Notes one more failed password. Returns when its account's allowance will be full again, if it was charged.
+    ///
+    /// # Errors
+    /// As with [`Self::credentials`].
+    pub async fn add_failure(&self, new: NewFailure) -> Result<Option<Timestamp>, Error> {
+        self.look_up(self.0.insert_failure(new)).await
     }
 
     /// The session `id`, if it has not been ended, with what it keeps of its refresh tokens, and its user, if there is one.

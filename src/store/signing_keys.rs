@@ -15,7 +15,7 @@ use super::{
     attempts::{begin, commit},
     changes,
     entity::signing_keys::{ActiveModel, Column, Entity, Model},
-    leases,
+    leases, sealed_secrets,
 };
 use crate::model::{Error, KeyId, Timestamp, key::MAX_RETENTION};
 
@@ -47,12 +47,15 @@ pub struct KeyChange {
     pub delete: Vec<KeyId>,
     /// Private parts that have been sealed anew.
     pub reseal: Vec<(KeyId, Vec<u8>)>,
+    /// Other secrets that have been, by their names.
+    pub reseal_secrets: Vec<(String, Vec<u8>)>,
 }
 
 impl KeyChange {
     fn is_empty(&self) -> bool {
-        let Self { insert, sign_at, delete, reseal } = self;
-        insert.is_none() && sign_at.is_none() && delete.is_empty() && reseal.is_empty()
+        let Self { insert, sign_at, delete, reseal, reseal_secrets } = self;
+        let is_resealed = !(reseal.is_empty() && reseal_secrets.is_empty());
+        insert.is_none() && sign_at.is_none() && delete.is_empty() && !is_resealed
     }
 }
 
@@ -140,6 +143,7 @@ async fn apply(db: &impl ConnectionTrait, change: KeyChange) -> Result<(), DbErr
     for (kid, sealed) in change.reseal {
         update(&kid).col_expr(Column::SealedPrivateKey, Expr::value(sealed)).exec(db).await?;
     }
+    sealed_secrets::reseal(db, change.reseal_secrets).await?;
     if let Some(key) = change.insert {
         Entity::insert(ActiveModel::from(key)).exec_without_returning(db).await?;
     }

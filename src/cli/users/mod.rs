@@ -26,7 +26,7 @@ use crate::{
     audit::Event,
     config::Config,
     files::read_text,
-    identity::{Accounts, Guessing, NewAccount, Passwords, UserRegistry, passwords::PoolSize},
+    identity::{Accounts, Guessing, NameKey, NewAccount, Passwords, UserRegistry, passwords::PoolSize},
     metrics::{GuessMetrics, HashMetrics},
     model::{
         Clock, Deadline, Error, User, UserId, Username,
@@ -145,8 +145,16 @@ async fn make(create: Create, config: &Config, output: Output) -> Result<(), Fai
     let records = Records::open(config, Missing::Made).await?;
     let size = PoolSize { threads: 1, queue: 1 };
     let passwords = Passwords::start(argon2, size, HashMetrics::default()).map_err(Error::internal)?;
-    let settings = config.guessing.settings();
-    let guessing = Guessing::new(&settings, &Clock::system(), GuessMetrics::default(), records.audit.clone());
+    let settings = config.guessing.settings(config.sessions().lifetime);
+    // Nobody guesses here.
+    let guessing = Guessing::new(
+        records.store.clone(),
+        &settings,
+        NameKey::random(),
+        &Clock::system(),
+        GuessMetrics::default(),
+        records.audit.clone(),
+    );
     let accounts = Accounts::new(
         records.store.clone(),
         passwords,

@@ -121,7 +121,7 @@ impl Clients {
     /// Who asks, by what the request, which came from `origin`, says of its client, and by the certificate of who sent it.
     ///
     /// # Errors
-    /// [`Error::InvalidClient`], whatever is wrong.
+    /// [`Error::InvalidClient`], whatever is wrong; [`Error::TooManyAttempts`] in its place if that comes too often from one address.
     pub async fn authenticate(
         &self,
         said: Option<ClientAuthentication>,
@@ -174,14 +174,14 @@ impl Clients {
             Some(id) => refused.client(id.to_string()),
             None => refused,
         });
-        Error::InvalidClient
+        self.guessing.secret_failed(origin).err().unwrap_or(Error::InvalidClient)
     }
 
     /// Who asks where only a registered client may. What says nothing of its client is then the client of its certificate's SPIFFE
     /// ID, if there is a certificate.
     ///
     /// # Errors
-    /// [`Error::InvalidClient`], whatever is wrong.
+    /// As [`Self::authenticate`].
     pub async fn authenticate_registered(
         &self,
         said: Option<ClientAuthentication>,

@@ -9,7 +9,7 @@ mod secret;
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    ClockCheck,
+    ClockCheck, Guessing,
     followed::Followed,
     read_cache::{Known, ReadCache},
 };
@@ -35,6 +35,7 @@ pub const TOKEN_ENDPOINT: &str = "/oauth2/token";
 pub struct Clients {
     store: Store,
     strangers: Strangers,
+    guessing: Arc<Guessing>,
     clock: Clock,
     leeway: Duration,
     /// The names by which an assertion may mean this service.
@@ -76,6 +77,7 @@ impl Clients {
     #[must_use]
     pub fn new(
         store: Store,
+        guessing: Arc<Guessing>,
         settings: ClientSettings,
         clock: Clock,
         followed: Arc<Followed>,
@@ -86,7 +88,7 @@ impl Clients {
         // RFC 7523 section 3 lets the token endpoint's URL stand for the server, and many libraries send it; the issuer alone is what
         // its successor asks for. Neither means anybody else.
         let (strangers, audiences) = (store.for_strangers(), [settings.issuer, endpoint]);
-        Self { store, strangers, clock, leeway: settings.leeway, audiences, known, audit }
+        Self { store, strangers, guessing, clock, leeway: settings.leeway, audiences, known, audit }
     }
 
     /// How often a client was known, and how often not.

@@ -1,17 +1,31 @@
-//! Owns how often passwords may be guessed: what a failure costs, and what is left to everybody else meanwhile.
+//! Owns how often passwords may be guessed: what a failure costs its address and its account, and what is left to everybody else
+//! meanwhile.
 
+mod accounts;
 mod addresses;
 
-use std::time::Duration;
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::{ClockCheck, NameKey};
 use crate::{
     admission::Allowance,
     audit::{Audit, Event, Reason},
-    metrics::{GuessMetrics, GuessResult},
-    model::{Clock, Error, Origin},
+    metrics::{GuessMetrics, GuessResult, TimedWork},
+    model::{Clock, Error, Network, Origin, SessionLifetime, UserId, error},
+    store::{FailureKeys, Failures, NewFailure, Payer, Store, Strangers},
 };
 
+use accounts::{Admission, Ahead, DAY, HOUR, Rule, Trying};
 use addresses::{AddressCharge, Addresses};
+
+/// How often a failure is written again that the database did not take, before it is given up. It counts here meanwhile.
+const WRITES: u32 = 60;
+
+/// How long to wait between.
+const WRITE_PAUSE: Duration = Duration::from_secs(1);
 
 /// How often passwords may be wrong.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +34,12 @@ pub struct GuessSettings {
     pub address_failures: u32,
     /// After how long an address has one more.
     pub address_interval: Duration,
+    /// How many failures an account has at once.
+    pub account_failures: u32,
+    /// After how long an account has one more.
+    pub account_interval: Duration,
+    /// How long sessions live: from where an open one came, its user may still try.
+    pub sessions: SessionLifetime,
 }
 
 /// What failures cost.
@@ -29,43 +49,108 @@ pub struct Guessing {
     passwords: Addresses,
     /// Of secrets of 256 bits, which nobody guesses.
     secrets: Addresses,
+    shared: Arc<Shared>,
+}
+
+/// What goes on with a failure when nobody waits for its answer any more.
+#[derive(Debug)]
+struct Shared {
+    rule: Rule,
+    sessions: SessionLifetime,
+    trying: Trying,
+    names: NameKey,
+    store: Store,
+    strangers: Strangers,
+    clock: Clock,
     metrics: GuessMetrics,
     audit: Audit,
 }
 
-/// A password that is about to be judged, or a user about to sign up: charged already, so that any number at one moment are all counted.
-/// It stays charged unless it is given back.
+/// A password that is about to be judged. It is charged already, so that any number at one moment are all counted.
 #[derive(Debug)]
 #[must_use = "it stays charged unless it is settled"]
 pub struct Guess<'a> {
-    guessing: &'a Guessing,
     address: AddressCharge<'a>,
+    begun: Begun,
+}
+
+/// A user who is about to sign up, and is charged already.
+#[derive(Debug)]
+#[must_use = "it stays charged unless it is settled"]
+pub struct SignUpCharge<'a>(AddressCharge<'a>);
+
+/// A password that counts among those that are being tried, until this is dropped.
+#[derive(Debug)]
+struct Begun {
+    shared: Arc<Shared>,
+    keys: FailureKeys,
+    ahead: Ahead,
+    origin: Origin,
+    /// What a failure is charged to; none before that is known.
+    payer: Option<Payer>,
+    user: Option<UserId>,
 }
 
 impl Guessing {
-    /// Nobody has failed yet.
+    /// Of the accounts in `store`, whose names are kept under `names`.
     #[must_use]
-    pub fn new(settings: &GuessSettings, clock: &Clock, metrics: GuessMetrics, audit: Audit) -> Self {
+    pub fn new(
+        store: Store,
+        settings: &GuessSettings,
+        names: NameKey,
+        clock: &Clock,
+        metrics: GuessMetrics,
+        audit: Audit,
+    ) -> Self {
         let allowance = Allowance { at_once: settings.address_failures, interval: settings.address_interval };
         let addresses = || Addresses::new(allowance, clock.clone());
-        Self { passwords: addresses(), secrets: addresses(), metrics, audit }
+        let shared = Shared {
+            rule: Rule { at_once: settings.account_failures, interval: settings.account_interval },
+            sessions: settings.sessions,
+            trying: Trying::default(),
+            names,
+            strangers: store.for_strangers(),
+            store,
+            clock: clock.clone(),
+            metrics,
+            audit,
+        };
+        Self { passwords: addresses(), secrets: addresses(), shared: Arc::new(shared) }
     }
 
-    /// Charges the address of `origin` for a password that is about to be judged: the one that a client tells that may, or else the one
-    /// that the request came from.
+    /// Begins to judge a password for the account `name`, its canonical form if it is one, from `origin`. Its address is charged: the one
+    /// that a client tells that may, or else the one that the request came from.
     ///
     /// # Errors
-    /// [`Error::TooManyAttempts`].
-    pub fn begin(&self, origin: &Origin) -> Result<Guess<'_>, Error> {
-        let address = self.passwords.charge(origin.network()).map_err(|retry_after| {
-            self.metrics.count(GuessResult::AddressThrottled);
-            self.audit.record(Event::LoginThrottled.refused(Reason::AddressFailures).origin(origin));
+    /// [`Error::TooManyAttempts`] if the address has no failures left.
+    pub fn begin(&self, name: &str, origin: &Origin) -> Result<Guess<'_>, Error> {
+        let address = self.charge(origin)?;
+        let shared = Arc::clone(&self.shared);
+        let keys = shared.keys(name, origin.network());
+        let ahead = shared.trying.begin(keys);
+        let origin = origin.clone();
+        Ok(Guess { address, begun: Begun { shared, keys, ahead, origin, payer: None, user: None } })
+    }
+
+    /// Charges the address of `origin` for a sign-up.
+    ///
+    /// # Errors
+    /// [`Error::TooManyAttempts`] if the address has no failures left.
+    pub fn begin_sign_up(&self, origin: &Origin) -> Result<SignUpCharge<'_>, Error> {
+        self.charge(origin).map(SignUpCharge)
+    }
+
+    fn charge(&self, origin: &Origin) -> Result<AddressCharge<'_>, Error> {
+        let Shared { metrics, audit, .. } = &*self.shared;
+        let charged = self.passwords.charge(origin.network()).map_err(|retry_after| {
+            metrics.count(GuessResult::AddressThrottled);
+            audit.record(Event::LoginThrottled.refused(Reason::AddressFailures).origin(origin));
             Error::TooManyAttempts { whose: "this address", retry_after }
         })?;
-        if address.is_deferred() {
-            self.metrics.count(GuessResult::Deferred);
+        if charged.is_deferred() {
+            metrics.count(GuessResult::Deferred);
         }
-        Ok(Guess { guessing: self, address })
+        Ok(charged)
     }
 
     /// Charges the address of `origin` for a secret that was wrong. A right one is never asked about.
@@ -76,6 +161,25 @@ impl Guessing {
         let charged = self.secrets.charge(origin.network()).map(drop);
         charged.map_err(|retry_after| Error::TooManyAttempts { whose: "this address", retry_after })
     }
+
+    /// Deletes failures that count no longer, every `interval`, until it is dropped.
+    pub async fn sweep(&self, interval: Duration, clocks: &ClockCheck) {
+        loop {
+            clocks.wait(interval).await;
+            let sweeping = async {
+                match clocks.agreed_time(TimedWork::PasswordFailures).await? {
+                    Ok(now) => {
+                        let store = &self.shared.store;
+                        store.delete_settled_failures(now, now.before(DAY), now.before(HOUR)).await
+                    }
+                    Err(_) => Ok(()),
+                }
+            };
+            if let Err(error) = sweeping.await {
+                tracing::warn!(error = %error::chain(&error), "failures that count no longer stay for now");
+            }
+        }
+    }
 }
 
 impl Guess<'_> {
@@ -85,27 +189,148 @@ impl Guess<'_> {
         self.address.is_deferred()
     }
 
-    /// What came of it: a failure stays charged, and so does what was given up meanwhile, which has cost a hash.
-    ///
-    /// # Errors
-    /// Those of `judged`.
-    pub fn settle<T>(self, judged: Result<T, Error>) -> Result<T, Error> {
-        if matches!(judged, Err(Error::InvalidCredentials)) {
-            self.guessing.metrics.count(GuessResult::Failed);
-        } else {
-            self.address.give_back();
-        }
-        judged
+    /// The rows that have what has failed so far.
+    #[must_use]
+    pub const fn keys(&self) -> FailureKeys {
+        self.begun.keys
     }
 
-    /// What came of a sign-up: whoever made an account, or heard that a name is taken, is charged.
+    /// Lets the password be judged, for the account of `user`, if that exists, which has these `failures`. The work is the same if not.
+    ///
+    /// # Errors
+    /// [`Error::TooManyAttempts`] if there is nothing left for whoever tries; [`Error::Unavailable`] if that cannot be known.
+    pub async fn admit(&mut self, failures: Failures, user: Option<UserId>) -> Result<(), Error> {
+        self.begun.admit(failures, user).await
+    }
+
+    /// What came of it. Once this is called, a failure is written, whether or not anybody waits for the answer.
+    ///
+    /// # Errors
+    /// Those of `judged`; [`Error::Unavailable`] if a failure could not be written yet.
+    pub async fn settle<T>(self, judged: Result<T, Error>) -> Result<T, Error> {
+        let Self { address, begun } = self;
+        match judged {
+            // Both stay charged.
+            Err(Error::InvalidCredentials) => {
+                begun.shared.metrics.count(GuessResult::Failed);
+                let written = begun.fail();
+                match written.await {
+                    Ok(Err(error)) => Err(error),
+                    // The process ends.
+                    Ok(Ok(())) | Err(_) => Err(Error::InvalidCredentials),
+                }
+            }
+            judged => {
+                address.give_back();
+                judged
+            }
+        }
+    }
+}
+
+impl SignUpCharge<'_> {
+    /// Whether the hashes of everybody else go first.
+    #[must_use]
+    pub const fn is_deferred(&self) -> bool {
+        self.0.is_deferred()
+    }
+
+    /// What came of it: whoever made an account, or heard that a name is taken, stays charged.
     ///
     /// # Errors
     /// Those of `done`.
-    pub fn settle_sign_up<T>(self, done: Result<T, Error>) -> Result<T, Error> {
+    pub fn settle<T>(self, done: Result<T, Error>) -> Result<T, Error> {
         if !matches!(done, Ok(_) | Err(Error::UsernameTaken)) {
-            self.address.give_back();
+            self.0.give_back();
         }
         done
+    }
+}
+
+impl Shared {
+    fn keys(&self, name: &str, network: Option<Network>) -> FailureKeys {
+        let site = network.map(|network| network.site().to_string()).unwrap_or_default();
+        FailureKeys {
+            account: self.names.digest("account", &[name]),
+            from_here: self.names.digest("account and address", &[&site, name]),
+        }
+    }
+
+    /// Whether an open session of `user` came from the site of `network`.
+    async fn is_familiar(&self, user: Option<UserId>, network: Option<Network>) -> Result<bool, Error> {
+        // Asked of a user that does not exist, too: whether there is one must not be heard from how long this takes.
+        let user = user.unwrap_or(UserId(Uuid::nil()));
+        let found = self.strangers.session_addresses(user, self.sessions, self.clock.now()).await?;
+        let site = network.map(Network::site);
+        let mut sites = found.iter().filter_map(|address| address.parse::<IpAddr>().ok());
+        Ok(site.is_some_and(|site| sites.any(|address| Network::of(address).site() == site)))
+    }
+}
+
+impl Begun {
+    async fn admit(&mut self, failures: Failures, user: Option<UserId>) -> Result<(), Error> {
+        self.user = user;
+        let shared = &self.shared;
+        let admission =
+            shared.trying.admit(shared.rule, self.keys, &failures, self.ahead, shared.clock.now());
+        let retry_after = match admission {
+            Admission::Judged(payer) => {
+                self.payer = Some(payer);
+                return Ok(());
+            }
+            Admission::IfFamiliar(_) if shared.is_familiar(user, self.origin.network()).await? => {
+                self.payer = Some(Payer::Address);
+                return Ok(());
+            }
+            Admission::IfFamiliar(retry_after) | Admission::Refused(retry_after) => retry_after,
+        };
+        shared.metrics.count(GuessResult::AccountThrottled);
+        let entry = Event::LoginThrottled.refused(Reason::AccountFailures).origin(&self.origin);
+        shared.audit.record(match user {
+            Some(user) => entry.user(user),
+            None => entry,
+        });
+        Err(Error::TooManyAttempts { whose: "this account", retry_after })
+    }
+
+    /// Writes the failure, on a task of its own: whoever hangs up before the answer is charged like anybody else. It counts among what is
+    /// being tried until it is written. Tells what came of the first attempt.
+    fn fail(self) -> oneshot::Receiver<Result<(), Error>> {
+        let (told, answer) = oneshot::channel();
+        tokio::spawn(async move {
+            let first = self.write().await;
+            let mut is_written = first.is_ok();
+            let _ = told.send(first);
+            for _ in 1..WRITES {
+                if is_written {
+                    return;
+                }
+                tokio::time::sleep(WRITE_PAUSE).await;
+                is_written = self.write().await.is_ok();
+            }
+        });
+        answer
+    }
+
+    async fn write(&self) -> Result<(), Error> {
+        let Self { shared, keys, origin, payer, user, .. } = self;
+        let now = shared.clock.now();
+        let payer = payer.unwrap_or_else(|| shared.rule.payer());
+        let failure = NewFailure { keys: *keys, payer, now, forgotten: now.before(HOUR) };
+        let full_time = shared.strangers.add_failure(failure).await?;
+        if full_time.is_some_and(|full_time| shared.rule.is_telling(full_time, now)) {
+            let entry = Event::FailuresHigh.refused(Reason::AccountFailures).origin(origin);
+            shared.audit.record(match user {
+                Some(user) => entry.user(*user),
+                None => entry,
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        self.shared.trying.end(self.keys, self.payer);
     }
 }

@@ -19,7 +19,7 @@ use arc_swap::ArcSwap;
 use jsonwebtoken::jwk::JwkSet;
 use tokio::{sync::Mutex, time::timeout};
 
-use super::{clock_check::ClockOffset, followed::Followed};
+use super::{NameKey, clock_check::ClockOffset, followed::Followed};
 use crate::{
     audit::{Actor, Event},
     auth::{KeySet, Keys},
@@ -78,6 +78,14 @@ impl Keyring {
         // Once more, as from now on: a key of another process may have to be kept for longer than that process thought.
         keyring.reload().await?;
         Ok(keyring)
+    }
+
+    /// The key under which names are kept that may be none.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn name_key(&self) -> Result<NameKey, Error> {
+        NameKey::open(self.rotation.store(), self.rotation.master_key()).await
     }
 
     /// Signs `claims` into an access token (RFC 9068 section 2.1).

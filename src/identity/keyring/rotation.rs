@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     audit::{Actor, Audit, Entry, Event, Pending},
-    identity::{ClockCheck, MasterKey},
+    identity::{ClockCheck, MasterKey, name_key},
     metrics::TimedWork,
     model::{Clock, Error, KeyId, SigningAlg, Timestamp, id::uuid_v7},
     store::{KeyChange, Lease, Store, StoredKey},
@@ -254,12 +254,13 @@ impl KeyRotation {
     /// [`KeyringError::WrongMasterKey`] if a stored key does not open with the present one: then nothing is changed.
     pub async fn reseal(&self, new: &MasterKey) -> Result<usize, KeyringError> {
         let mut count = 0;
+        let secrets = name_key::reseal(&self.store, &self.master_key, new).await?;
         self.change(Lease::of_operator(self.id), BY_OPERATOR, |stored| {
             count = stored.len();
             let sealed =
                 |key: &StoredKey| Ok((key.kid.clone(), private_key::reseal(key, &self.master_key, new)?));
             let reseal = stored.iter().map(sealed).collect::<Result<_, KeyringError>>()?;
-            Ok(KeyChange { reseal, ..KeyChange::default() })
+            Ok(KeyChange { reseal, reseal_secrets: secrets.clone(), ..KeyChange::default() })
         })
         .await?;
         Ok(count)
@@ -340,7 +341,7 @@ impl KeyRotation {
 
     /// What is told of `change`, made of the keys `stored`.
     fn events(&self, change: &KeyChange, stored: &[StoredKey], by: Doing<'_>) -> Vec<Entry> {
-        let KeyChange { insert, sign_at, delete, reseal } = change;
+        let KeyChange { insert, sign_at, delete, reseal, reseal_secrets: _ } = change;
         let mut events = Vec::new();
         let mut tell = |event: Event, kid: &KeyId| events.push(event.done().by(by.actor).key(kid.clone()));
         if let Some(key) = insert {

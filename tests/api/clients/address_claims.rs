@@ -51,7 +51,9 @@ impl Service {
 
     /// Lets a user of `client` fail.
     async fn fail(&self, client: &Registered) -> Result<(), tonic::Status> {
-        let request = for_user(refresh("made up"), Some(client.by_secret()), USER);
+        // From many addresses, as of many users: no single one of them fails too often.
+        let address = format!("203.0.113.{}", rand::random::<u8>());
+        let request = for_user(refresh("made up"), Some(client.by_secret()), &address);
         self.issue(request).await.map(drop)
     }
 }

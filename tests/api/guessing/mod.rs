@@ -1,6 +1,8 @@
 //! Owns what guessers may do, and what honest people can do meanwhile.
 
+mod accounts;
 mod addresses;
+mod secrets;
 
 use std::{fs, path::PathBuf, time::Duration};
 

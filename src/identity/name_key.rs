@@ -1,0 +1,138 @@
+//! Owns the key under which names are kept that may be none: an HMAC of them, since people type passwords as names, and whoever reads
+//! the database is not to find out which.
+//!
+//! The key is random and stands in the database, sealed by the master key. So it stays what it is when signing keys rotate, and when the
+//! master key is replaced, which seals it anew.
+
+use aws_lc_rs::hmac;
+use rand::Rng;
+use zeroize::Zeroizing;
+
+use super::MasterKey;
+use crate::{
+    model::Error,
+    store::{FailureKey, Store},
+};
+
+/// The name of the secret, and of what it is sealed for.
+const SECRET: &str = "names";
+const CONTEXT: &str = "signet secret v1 names";
+
+/// How often processes that start at one moment may overtake this one.
+const ATTEMPTS: usize = 5;
+
+/// The key.
+pub struct NameKey(hmac::Key);
+
+impl NameKey {
+    /// The key of the service in `store`, which is made if there is none. One that `master_key` does not open was sealed under another by
+    /// a program that did not know of it: a new one takes its place.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn open(store: &Store, master_key: &MasterKey) -> Result<Self, Error> {
+        for _ in 0..ATTEMPTS {
+            let stored = store.sealed_secret(SECRET).await?;
+            if let Some(sealed) = &stored
+                && let Ok(bytes) = master_key.open(sealed, CONTEXT)
+            {
+                return Ok(Self::of(&bytes));
+            }
+            let bytes = random();
+            let sealed = master_key.seal(bytes.as_slice(), CONTEXT).map_err(Error::internal)?;
+            let is_ours = match &stored {
+                Some(old) => store.replace_sealed_secret(SECRET, old, sealed).await?,
+                None => store.add_sealed_secret(SECRET, sealed).await?,
+            };
+            if is_ours {
+                return Ok(Self::of(bytes.as_slice()));
+            }
+        }
+        Err(Error::internal("other processes replace the key of names again and again"))
+    }
+
+    /// A key of this process alone.
+    #[must_use]
+    pub fn random() -> Self {
+        Self::of(random().as_slice())
+    }
+
+    fn of(bytes: &[u8]) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, bytes))
+    }
+
+    /// What stands for `parts`, for the purpose `purpose`. None of them but the last has a zero byte.
+    pub(super) fn digest(&self, purpose: &str, parts: &[&str]) -> FailureKey {
+        let mut context = hmac::Context::with_key(&self.0);
+        context.update(purpose.as_bytes());
+        for part in parts {
+            context.update(&[0]);
+            context.update(part.as_bytes());
+        }
+        let mut digest = FailureKey::default();
+        digest.copy_from_slice(context.sign().as_ref());
+        digest
+    }
+}
+
+/// The secrets in `store`, sealed under `new` instead of `old`. What `old` does not open is left as it is.
+pub(super) async fn reseal(
+    store: &Store,
+    old: &MasterKey,
+    new: &MasterKey,
+) -> Result<Vec<(String, Vec<u8>)>, Error> {
+    let mut resealed = Vec::new();
+    for (name, sealed) in store.sealed_secrets().await? {
+        let context = format!("signet secret v1 {name}");
+        if let Ok(bytes) = old.open(&sealed, &context) {
+            resealed.push((name, new.seal(&bytes, &context).map_err(Error::internal)?));
+        }
+    }
+    Ok(resealed)
+}
+
+fn random() -> Zeroizing<[u8; 32]> {
+    let mut bytes = Zeroizing::new([0; 32]);
+    rand::rng().fill_bytes(bytes.as_mut_slice());
+    bytes
+}
+
+impl std::fmt::Debug for NameKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("NameKey(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn master_key(digit: &str) -> MasterKey {
+        MasterKey::from_hex(&digit.repeat(64)).unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_key_stays_what_it_is_when_the_master_key_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open_sqlite(dir.path().join("signet.db")).await.unwrap();
+        store.migrate(std::time::Duration::ZERO).await.unwrap();
+        let (old, new) = (master_key("a"), master_key("b"));
+        let made = NameKey::open(&store, &old).await.unwrap().digest("account", &["alice"]);
+        assert_eq!(NameKey::open(&store, &old).await.unwrap().digest("account", &["alice"]), made);
+        let resealed = reseal(&store, &old, &new).await.unwrap();
+        let [(name, sealed)] = resealed.as_slice() else { panic!("{}", resealed.len()) };
+        let stored = store.sealed_secret(name).await.unwrap().unwrap();
+        assert!(store.replace_sealed_secret(name, &stored, sealed.clone()).await.unwrap());
+        assert_eq!(NameKey::open(&store, &new).await.unwrap().digest("account", &["alice"]), made);
+        // One that nobody can open is replaced.
+        assert_ne!(NameKey::open(&store, &old).await.unwrap().digest("account", &["alice"]), made);
+    }
+
+    #[test]
+    fn parts_are_told_apart() {
+        let key = NameKey::random();
+        assert_ne!(key.digest("a", &["b", "c"]), key.digest("a", &["bc"]));
+        assert_ne!(key.digest("a", &["b"]), key.digest("ab", &[]));
+        assert_ne!(key.digest("a", &["b"]), NameKey::random().digest("a", &["b"]));
+    }
+}

@@ -1,0 +1,305 @@
+//! Owns the tables `password_failures` and `password_failures_by_address`: what accounts have failed, whether or not they exist, and
+//! from where.
+
+use sea_orm::{
+    ActiveValue::Set,
+    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, ExprTrait, FromQueryResult, Iterable,
+    QueryFilter, QueryOrder, QueryResult, QuerySelect,
+    sea_query::{Expr, OnConflict, Query, SimpleExpr},
+};
+
+use super::{
+    BATCH, Credentials, Store,
+    attempts::commit,
+    entity::{password_failures as accounts, password_failures_by_address as by_address, sessions, users},
+};
+use crate::model::{Error, SessionLifetime, Timestamp, UserId};
+
+/// What stands for an account, or for an account and an address: an HMAC, for people type passwords as names.
+pub type FailureKey = [u8; 32];
+
+/// How many sessions of a user are looked at: as many as it may have.
+const SESSIONS: u64 = 1_000;
+
+/// The rows that a password concerns.
+#[derive(Clone, Copy, Debug)]
+pub struct FailureKeys {
+    /// Of the account.
+    pub account: FailureKey,
+    /// Of the account and the address.
+    pub from_here: FailureKey,
+}
+
+/// How often, and since or until when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Count {
+    /// How often.
+    pub number: u32,
+    /// Since when, or when last.
+    pub time: Timestamp,
+}
+
+/// What an account has failed so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failures {
+    /// When its allowance will be full again.
+    pub full_time: Timestamp,
+    /// How often addresses have failed that had not done so lately while there was none left, since when.
+    pub spare: Count,
+    /// How often the address has failed, and when last.
+    pub from_here: Count,
+}
+
+/// What a login is judged by, read at one moment.
+#[derive(Debug)]
+pub struct Login {
+    /// The user and the hash of its password; none if there is no such user.
+    pub credentials: Option<Credentials>,
+    /// What has failed so far.
+    pub failures: Failures,
+}
+
+/// What a failure is charged to, beside the address at the account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Payer {
+    /// The account: its allowance is full so much later.
+    Account {
+        /// How much.
+        micros: i64,
+    },
+    /// What is left to addresses that have not failed lately; what was used by this time counts no longer.
+    Spare {
+        /// The time.
+        forgotten: Timestamp,
+    },
+    /// The address alone.
+    Address,
+}
+
+/// One more failure.
+#[derive(Clone, Copy, Debug)]
+pub struct NewFailure {
+    /// Whose.
+    pub keys: FailureKeys,
+    /// What it is charged to.
+    pub payer: Payer,
+    /// When.
+    pub now: Timestamp,
+    /// If the address has failed last at this time or before, that counts no longer.
+    pub forgotten: Timestamp,
+}
+
+impl Store {
+    /// The user and the password hash under the canonical name `canonical`, and what has failed so far: in one statement, so that
+    /// neither is known without the other. See [`Strangers`](super::Strangers).
+    pub(super) async fn find_login(&self, canonical: &str, keys: FailureKeys) -> Result<Login, Error> {
+        // A row that is there in any case, so that what is said of a name that nobody has is found too.
+        let always = Query::select().expr_as(Expr::cust("1"), "always").to_owned();
+        let is_of = |id: SimpleExpr, key: FailureKey| id.eq(key.to_vec());
+        let mut query = Query::select();
+        query
+            .from_subquery(always, "asked")
+            .left_join(
+                users::Entity,
+                Expr::col((users::Entity, users::Column::UsernameCanonical)).eq(canonical),
+            )
+            .left_join(
+                accounts::Entity,
+                is_of(Expr::col((accounts::Entity, accounts::Column::Id)), keys.account),
+            )
+            .left_join(
+                by_address::Entity,
+                is_of(Expr::col((by_address::Entity, by_address::Column::Id)), keys.from_here),
+            )
+            .columns(users::Column::iter().map(|column| (users::Entity, column)))
+            .column((accounts::Entity, accounts::Column::FullTime))
+            .column((accounts::Entity, accounts::Column::SpareStartTime))
+            .column((accounts::Entity, accounts::Column::SpareUsed))
+            .column((by_address::Entity, by_address::Column::Failures))
+            .column((by_address::Entity, by_address::Column::LastTime));
+        self.ask(|| async {
+            let row = self.db.query_one(&query).await?;
+            let row = row.ok_or_else(|| DbErr::RecordNotFound("a row that is always there".to_owned()))?;
+            Login::from_row(&row)
+        })
+        .await
+    }
+
+    /// What has failed so far.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn password_failures(&self, keys: FailureKeys) -> Result<Failures, Error> {
+        // No user has an empty name.
+        Ok(self.find_login("", keys).await?.failures)
+    }
+
+    /// Notes one more failure. Returns when the account's allowance will be full again, if it was charged. See
+    /// [`Strangers`](super::Strangers).
+    pub(super) async fn insert_failure(&self, new: NewFailure) -> Result<Option<Timestamp>, Error> {
+        self.write(|| async {
+            let db = self.begin().await?;
+            let mut full_time = None;
+            match new.payer {
+                Payer::Account { micros } => {
+                    charge_account(&db, new.keys.account, new.now, micros).await?;
+                    let found = accounts::Entity::find_by_id(new.keys.account.to_vec()).all(&db).await?;
+                    full_time = found.first().map(|row| Timestamp::from_micros(row.full_time));
+                }
+                Payer::Spare { forgotten } => {
+                    charge_spare(&db, new.keys.account, new.now, forgotten).await?;
+                }
+                Payer::Address => {}
+            }
+            charge_address(&db, new.keys.from_here, new.now, new.forgotten).await?;
+            commit(db, full_time).await
+        })
+        .await
+    }
+
+    /// Deletes what counts no longer: an account whose allowance is full at `now`, and of which nothing was spared since
+    /// `spare_forgotten`; an address that has not failed since `forgotten`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn delete_settled_failures(
+        &self,
+        now: Timestamp,
+        spare_forgotten: Timestamp,
+        forgotten: Timestamp,
+    ) -> Result<(), Error> {
+        let settled = Condition::all()
+            .add(accounts::Column::FullTime.lte(now.as_micros()))
+            .add(accounts::Column::SpareStartTime.lte(spare_forgotten.as_micros()));
+        let page = accounts::Entity::find().filter(settled.clone()).order_by_asc(accounts::Column::FullTime);
+        let page = page.select_only().column(accounts::Column::Id).limit(BATCH as u64);
+        loop {
+            let ids: Vec<Vec<u8>> = self.ask(|| page.clone().into_tuple().all(&self.db)).await?;
+            self.delete_rows::<accounts::Entity, _>(accounts::Column::Id, &ids, settled.clone()).await?;
+            if ids.len() < BATCH {
+                break;
+            }
+        }
+        let settled = Condition::all().add(by_address::Column::LastTime.lte(forgotten.as_micros()));
+        let page = by_address::Entity::find().filter(settled.clone());
+        let page = page.order_by_asc(by_address::Column::LastTime);
+        let page = page.select_only().column(by_address::Column::Id).limit(BATCH as u64);
+        loop {
+            let ids: Vec<Vec<u8>> = self.ask(|| page.clone().into_tuple().all(&self.db)).await?;
+            self.delete_rows::<by_address::Entity, _>(by_address::Column::Id, &ids, settled.clone()).await?;
+            if ids.len() < BATCH {
+                return Ok(());
+            }
+        }
+    }
+
+    /// From where the sessions of `user` were opened that have not expired by `now`. See [`Strangers`](super::Strangers).
+    pub(super) async fn find_session_addresses(
+        &self,
+        user: UserId,
+        lifetime: SessionLifetime,
+        now: Timestamp,
+    ) -> Result<Vec<String>, Error> {
+        let query = sessions::Entity::find()
+            .filter(sessions::Column::UserId.eq(user.0))
+            .filter(sessions::Column::LastUseTime.gt(now.before(lifetime.idle).as_micros()))
+            .filter(sessions::Column::CreateTime.gt(now.before(lifetime.absolute).as_micros()))
+            .select_only()
+            .column(sessions::Column::Address)
+            .limit(SESSIONS);
+        let found: Vec<Option<String>> = self.ask(|| query.clone().into_tuple().all(&self.db)).await?;
+        Ok(found.into_iter().flatten().collect())
+    }
+}
+
+impl Login {
+    fn from_row(row: &QueryResult) -> Result<Self, DbErr> {
+        let user: Option<uuid::Uuid> = row.try_get("", "id")?;
+        let user = user.map(|_| users::Model::from_query_result(row, "")).transpose()?;
+        let time = |column| -> Result<_, DbErr> {
+            Ok(Timestamp::from_micros(row.try_get::<Option<i64>>("", column)?.unwrap_or_default()))
+        };
+        let number = |column| -> Result<_, DbErr> {
+            let number = row.try_get::<Option<i32>>("", column)?.unwrap_or_default();
+            Ok(u32::try_from(number).unwrap_or_default())
+        };
+        let failures = Failures {
+            full_time: time("full_time")?,
+            spare: Count { number: number("spare_used")?, time: time("spare_start_time")? },
+            from_here: Count { number: number("failures")?, time: time("last_time")? },
+        };
+        Ok(Self { credentials: user.map(Credentials::from), failures })
+    }
+}
+
+/// Has the allowance of the account be full `micros` later than it would be, within a transaction.
+async fn charge_account(
+    db: &impl ConnectionTrait,
+    account: FailureKey,
+    now: Timestamp,
+    micros: i64,
+) -> Result<(), DbErr> {
+    let now = now.as_micros();
+    let full_time = || Expr::col((accounts::Entity, accounts::Column::FullTime));
+    let from: SimpleExpr = Expr::case(full_time().gt(now), full_time()).finally(now).into();
+    let row = accounts::ActiveModel {
+        id: Set(account.to_vec()),
+        full_time: Set(now.saturating_add(micros)),
+        spare_start_time: Set(0),
+        spare_used: Set(0),
+    };
+    let again = OnConflict::column(accounts::Column::Id)
+        .value(accounts::Column::FullTime, from.add(micros))
+        .to_owned();
+    accounts::Entity::insert(row).on_conflict(again).exec_without_returning(db).await.map(drop)
+}
+
+/// Charges what is left to addresses that have not failed lately, within a transaction.
+async fn charge_spare(
+    db: &impl ConnectionTrait,
+    account: FailureKey,
+    now: Timestamp,
+    forgotten: Timestamp,
+) -> Result<(), DbErr> {
+    let now = now.as_micros();
+    let column = |column| Expr::col((accounts::Entity, column));
+    let counts = || column(accounts::Column::SpareStartTime).gt(forgotten.as_micros());
+    let used: SimpleExpr = Expr::case(counts(), column(accounts::Column::SpareUsed).add(1)).finally(1).into();
+    let start: SimpleExpr =
+        Expr::case(counts(), column(accounts::Column::SpareStartTime)).finally(now).into();
+    let row = accounts::ActiveModel {
+        id: Set(account.to_vec()),
+        full_time: Set(now),
+        spare_start_time: Set(now),
+        spare_used: Set(1),
+    };
+    // In this order: MySQL sets one after the other, and the first is judged by what the second was.
+    let again = OnConflict::column(accounts::Column::Id)
+        .value(accounts::Column::SpareUsed, used)
+        .value(accounts::Column::SpareStartTime, start)
+        .to_owned();
+    accounts::Entity::insert(row).on_conflict(again).exec_without_returning(db).await.map(drop)
+}
+
+/// Counts a failure of the address at the account, within a transaction.
+async fn charge_address(
+    db: &impl ConnectionTrait,
+    from_here: FailureKey,
+    now: Timestamp,
+    forgotten: Timestamp,
+) -> Result<(), DbErr> {
+    let column = |column| Expr::col((by_address::Entity, column));
+    let counts = column(by_address::Column::LastTime).gt(forgotten.as_micros());
+    let failures: SimpleExpr =
+        Expr::case(counts, column(by_address::Column::Failures).add(1)).finally(1).into();
+    let row = by_address::ActiveModel {
+        id: Set(from_here.to_vec()),
+        failures: Set(1),
+        last_time: Set(now.as_micros()),
+    };
+    let again = OnConflict::column(by_address::Column::Id)
+        .value(by_address::Column::Failures, failures)
+        .value(by_address::Column::LastTime, now.as_micros())
+        .to_owned();
+    by_address::Entity::insert(row).on_conflict(again).exec_without_returning(db).await.map(drop)
+}

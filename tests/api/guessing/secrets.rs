@@ -1,0 +1,51 @@
+//! Owns what happens to who tries secrets that cannot be guessed: a right one is never refused for it.
+
+use std::time::Duration;
+
+use signet::proto::identity::v1::{
+    ClientAuthentication, IssueTokenRequest, RefreshTokenGrant, client_authentication::Credential,
+    issue_token_request::Grant,
+};
+use tonic::{Code, Status};
+
+use super::{Guessed, PASSWORD, Somebody};
+use crate::harness::{assert_refused, password_grant};
+
+const OFFICE: &str = "198.51.100.7";
+
+impl Somebody {
+    async fn refresh(&self, token: &str) -> Result<String, Status> {
+        let grant = Grant::RefreshToken(RefreshTokenGrant { refresh_token: token.to_owned() });
+        let request = IssueTokenRequest { grant: Some(grant), ..IssueTokenRequest::default() };
+        let issued = self.client.clone().0.issue_token(self.says(request)).await?.into_inner();
+        Ok(issued.refresh_token.unwrap())
+    }
+
+    async fn pose_as(&self, client_id: &str) -> Result<(), Status> {
+        let credential = Some(Credential::ClientSecret("made up".to_owned()));
+        let client = Some(ClientAuthentication { client_id: client_id.to_owned(), credential });
+        let request = IssueTokenRequest { client, ..password_grant("alice", PASSWORD) };
+        self.client.clone().0.issue_token(self.says(request)).await.map(drop)
+    }
+}
+
+#[tokio::test]
+async fn wrong_secrets_are_charged_to_the_address_and_right_ones_are_never_refused() {
+    let guessed = Guessed::start(&["--address-failures=10"]).await;
+    let office = guessed.from(OFFICE).await;
+    let token = office.log_in("alice", PASSWORD).await.unwrap().refresh_token.unwrap();
+    for _ in 0..5 {
+        assert_refused(office.refresh("made up").await, Code::Unauthenticated, "REFRESH_TOKEN_INVALID");
+        assert_refused(office.pose_as("made up").await, Code::Unauthenticated, "INVALID_CLIENT");
+    }
+    let second = Duration::from_secs(1);
+    Somebody::assert_throttled(office.refresh("made up").await, second);
+    Somebody::assert_throttled(office.pose_as("made up").await, second);
+    let next = office.refresh(&token).await.unwrap();
+    office.refresh(&next).await.unwrap();
+    // Passwords have an allowance of their own, and other addresses too.
+    office.must_fail("alice").await;
+    office.log_in("alice", PASSWORD).await.unwrap();
+    let another = guessed.from("192.0.2.9").await;
+    assert_refused(another.refresh("made up").await, Code::Unauthenticated, "REFRESH_TOKEN_INVALID");
+}

@@ -12,7 +12,7 @@ use crate::{
         passwords::{Argon2Params, DEFAULT_IMPORT_MAX_COST, adopt},
     },
     model::{
-        Clock, NameSet, Password, PasswordRules, SpiffeId, Timestamp, Username,
+        Clock, NameSet, Password, PasswordRules, ReservedNames, SpiffeId, Timestamp, Username,
         profile::{DisplayName, Email},
     },
     peer::{fuzz_certificate, fuzz_client_cert_header, fuzz_forwarded, fuzz_x_forwarded_for},
@@ -58,9 +58,13 @@ pub fn run(name: &str, bytes: &[u8]) {
 /// The parameters of this service's own hashes.
 const ARGON2: Argon2Params = Argon2Params { memory_kib: 19_456, iterations: 2, parallelism: 1 };
 
+fn reserved() -> ReservedNames {
+    "admin,root".parse().expect("they are names")
+}
+
 fn judge() -> Judge {
     let clock = Clock::manual(Timestamp::from_micros(1_795_435_200_000_000));
-    Judge { argon2: ARGON2, import_max_cost: DEFAULT_IMPORT_MAX_COST, clock }
+    Judge { argon2: ARGON2, import_max_cost: DEFAULT_IMPORT_MAX_COST, reserved: reserved(), clock }
 }
 
 /// A file of users has a row for a line at most, in their order, however it is broken; none is longer than a row may be.
@@ -116,12 +120,21 @@ fn database_url(bytes: &[u8]) {
     }
 }
 
-/// The canonical form of a name is its own; what has been accepted once is accepted again.
+/// The canonical form of a name is its own, and so is the one that is stored; what has been accepted once is accepted again. A new name is
+/// a name, and every spelling of it in its own letters is reserved if it is. Skeletons are bounded.
 fn name(bytes: &[u8]) {
     let Ok(text) = str::from_utf8(bytes) else { return };
+    let _ = text.parse::<ReservedNames>();
     if let Ok(name) = Username::parse(text) {
         assert!(name.canonical().len() <= 255 && name.typed() == text);
-        assert_eq!(Username::parse(name.canonical()).expect("it is a name").canonical(), name.canonical());
+        let canonical = Username::parse(name.canonical()).expect("it is a name");
+        assert_eq!(canonical.canonical(), name.canonical());
+        assert_eq!(canonical.check_new(), name.check_new());
+        let stored = Username::parse(name.stored()).expect("it is a name");
+        assert!(stored.stored() == name.stored() && stored.canonical() == name.canonical());
+        assert_eq!(Username::parse_new(text).is_ok(), name.check_new().is_ok());
+        assert!(name.skeletons().iter().all(|skeleton| skeleton.len() <= 255 * 18));
+        assert!(!reserved().has(&canonical) || reserved().has(&name));
     }
     if let Ok(email) = Email::parse(text) {
         assert_eq!(Email::parse(email.as_str()), Ok(email));

@@ -3,6 +3,10 @@
 use clap::Args;
 
 use super::Switch;
+use crate::model::ReservedNames;
+
+/// Names by which people and programs expect whoever runs a service, RFC 2142's among them.
+const RESERVED_USERNAMES: &str = "abuse,admin,administrator,hostmaster,noreply,no-reply,postmaster,root,security,signet,support,system,webmaster";
 
 /// Who may have an account, and under what name.
 #[derive(Args, Clone, Debug)]
@@ -12,4 +16,8 @@ pub struct AccountConfig {
     /// the accounts.
     #[arg(long, env = "SIGNET_SIGN_UP", global = true, value_name = "WHETHER", value_enum, default_value_t = Switch::On)]
     pub sign_up: Switch,
+
+    /// Names that nobody may sign up with, nor with what looks like them, separated by commas. `signet users create` may have them.
+    #[arg(long, env = "SIGNET_RESERVED_USERNAMES", global = true, value_name = "NAMES", default_value = RESERVED_USERNAMES)]
+    pub reserved_usernames: ReservedNames,
 }

@@ -160,6 +160,7 @@ impl Config {
     pub fn accounts(&self) -> AccountSettings {
         AccountSettings {
             sign_up: self.accounts.sign_up == Switch::On,
+            reserved_usernames: self.accounts.reserved_usernames.clone(),
             password_rules: PasswordRules { min_chars: self.passwords.password_min_length },
             cache_size: self.tokens.standing_cache_size,
             cache_max_age: self.tokens.standing_cache_max_age,

@@ -11,8 +11,8 @@ use super::{
 use crate::{
     audit::{Audit, Entry, Event, Reason},
     model::{
-        Clock, Deadline, Error, FieldViolation, Network, Origin, Password, PasswordRules, RuleViolation,
-        Tally, Throttle, User, UserId, Username,
+        Clock, Deadline, Error, FieldViolation, Network, Origin, Password, PasswordRules, ReservedNames,
+        RuleViolation, Tally, Throttle, User, UserId, Username,
         profile::{DisplayName, Email},
     },
     store::{Credentials, Login, NewUser, Store, Strangers},
@@ -29,6 +29,7 @@ pub struct Accounts {
     passwords: Passwords,
     sign_up: bool,
     guessing: Arc<Guessing>,
+    reserved: ReservedNames,
     rules: PasswordRules,
     users: ReadCache<UserId, User>,
     clock: Clock,
@@ -37,10 +38,12 @@ pub struct Accounts {
 }
 
 /// What accounts are judged and remembered by.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct AccountSettings {
     /// Whether anybody may sign up.
     pub sign_up: bool,
+    /// What nobody may sign up with.
+    pub reserved_usernames: ReservedNames,
     /// What a new password must satisfy.
     pub password_rules: PasswordRules,
     /// How many users are remembered.
@@ -114,6 +117,7 @@ impl Accounts {
             passwords,
             sign_up: settings.sign_up,
             guessing,
+            reserved: settings.reserved_usernames,
             rules: settings.password_rules,
             users,
             clock,
@@ -137,32 +141,34 @@ impl Accounts {
         }
         let guess = self.guessing.begin_sign_up(origin)?;
         let asked = Asked { address: origin.network(), is_deferred: guess.is_deferred(), deadline };
-        let signed_up = self.make(new, Event::SignedUp.done().origin(origin), asked).await;
+        let signing_up = async {
+            let checked = self.check(new)?;
+            // The same answer as for a name that somebody has.
+            if self.reserved.has(&checked.username) {
+                return Err(Error::UsernameTaken);
+            }
+            self.add(checked, Event::SignedUp.done().origin(origin), asked).await
+        };
+        let signed_up = signing_up.await;
         guess.settle(signed_up)
     }
 
-    /// Makes an account, and records it as `event`, which says on whose behalf. It is asked for from `address`.
+    /// Makes an account on behalf of the operator, who may give reserved names; `event` records it.
     ///
     /// # Errors
     /// [`Error::InvalidFields`] with every violation, [`Error::UsernameTaken`], [`Error::Overloaded`].
-    pub async fn create(
-        &self,
-        new: NewAccount<'_>,
-        event: Entry,
-        address: Option<Network>,
-        deadline: Deadline,
-    ) -> Result<User, Error> {
-        self.make(new, event, Asked { address, is_deferred: false, deadline }).await
+    pub async fn create(&self, new: NewAccount<'_>, event: Entry, deadline: Deadline) -> Result<User, Error> {
+        self.add(self.check(new)?, event, Asked { address: None, is_deferred: false, deadline }).await
     }
 
-    async fn make(&self, new: NewAccount<'_>, event: Entry, asked: Asked) -> Result<User, Error> {
-        let Checked { username, password, email, display_name } = self.check(new)?;
+    async fn add(&self, new: Checked, event: Entry, asked: Asked) -> Result<User, Error> {
+        let Checked { username, password, email, display_name } = new;
         let Asked { address, is_deferred, deadline } = asked;
         let request = HashRequest::new(Some(username.canonical()), address, deadline);
         let request = HashRequest { is_deferred, ..request };
         self.passwords.has_room(request)?;
         // The database decides who gets a name. Asking it first saves the hash when the answer is known.
-        if self.strangers.credentials(&username).await?.is_some() {
+        if self.strangers.is_taken(&username).await? {
             return Err(Error::UsernameTaken);
         }
         let password_hash = self.passwords.hash(password, request).await?;
@@ -202,7 +208,7 @@ impl Accounts {
         self.passwords.has_room(request)?;
         let mut guess = self.guessing.begin(account.unwrap_or(username), origin)?;
         let request = HashRequest { is_deferred: guess.is_deferred(), ..request };
-        let found = self.find(attempt, &mut guess, account, password, request).await;
+        let found = self.find(attempt, &mut guess, parsed.as_ref(), password, request).await;
         guess.settle(found).await
     }
 
@@ -211,14 +217,12 @@ impl Accounts {
         &self,
         attempt: Attempt<'_>,
         guess: &mut Guess<'_>,
-        account: Option<&str>,
+        username: Option<&Username>,
         password: &str,
         request: HashRequest<'_>,
     ) -> Result<Credentials, Error> {
         let mut reading = self.users.begin_without_id();
-        // No user has an empty name.
-        let Login { credentials, failures } =
-            self.strangers.login(account.unwrap_or_default(), guess.keys()).await?;
+        let Login { credentials, failures } = self.strangers.login(username, guess.keys()).await?;
         guess.admit(failures, credentials.as_ref().map(|found| found.user.id)).await?;
         let mut credentials = self.compare(attempt, credentials, password, request).await?;
         let outdated = self.passwords.needs_rehash(&credentials.password_hash);

@@ -22,6 +22,7 @@ pub mod sessions;
 mod standing;
 pub mod tokens;
 mod user_registry;
+mod usernames;
 
 pub use accounts::{Accounts, NewAccount};
 pub use change_feed::ChangeFeed;
@@ -42,3 +43,4 @@ pub use sessions::Sessions;
 pub use standing::GoodStanding;
 pub use tokens::{IssuedToken, Tokens};
 pub use user_registry::UserRegistry;
+pub use usernames::Usernames;

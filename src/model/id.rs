@@ -16,6 +16,12 @@ impl UserId {
     pub fn new(now: Timestamp, rng: &mut impl Rng) -> Self {
         Self(uuid_v7(now, rng))
     }
+
+    /// The least identifier of a user made at `time`, which nobody has.
+    #[must_use]
+    pub fn first_at(time: Timestamp) -> Self {
+        Self(uuid::Builder::from_unix_timestamp_millis(time.as_millis(), &[0; 10]).into_uuid())
+    }
 }
 
 impl fmt::Display for UserId {

@@ -33,6 +33,8 @@ pub mod client;
 #[cfg(feature = "server")]
 pub mod host;
 #[cfg(feature = "server")]
+pub mod look;
+#[cfg(feature = "server")]
 pub(crate) mod named;
 #[cfg(feature = "server")]
 mod new_username;
@@ -61,6 +63,7 @@ pub use self::{
     certificate::{CertificateNames, CertificateSubject, DnsName},
     client::{Client, ClientKind, ClientName},
     host::{AllowedHosts, Host, HostPattern},
+    look::ReservedNames,
     password::{Password, PasswordRules},
     proxy::{ForwardedHeader, ProxyNetwork},
     session::{Origin, Session, SessionLifetime},

@@ -94,8 +94,11 @@ impl PasswordRules {
             return Err(too_long());
         }
         let folded = Zeroizing::new(prepared.to_lowercase());
-        if username.is_some_and(|name| *folded == name.canonical() || *folded == name.typed().to_lowercase())
-        {
+        let is_name = |name: &Username| {
+            [name.canonical(), name.stored()].contains(&folded.as_str())
+                || *folded == name.typed().to_lowercase()
+        };
+        if username.is_some_and(is_name) {
             return Err(RuleViolation::new(FieldReason::PasswordIsUsername, "must not be the username"));
         }
         if COMMON.binary_search(&folded.as_str()).is_ok() {

@@ -5,8 +5,8 @@ use precis_profiles::UsernameCaseMapped;
 
 use super::{FieldReason, RuleViolation};
 
-/// The longest username in characters, after case mapping.
-pub const USERNAME_MAX_CHARS: usize = 64;
+/// The longest username in characters, after case mapping: people use e-mail addresses.
+pub const USERNAME_MAX_CHARS: usize = 254;
 
 /// The longest username in bytes, both as typed and mapped: what every database indexes without a prefix.
 pub const USERNAME_MAX_BYTES: usize = 255;
@@ -15,6 +15,7 @@ pub const USERNAME_MAX_BYTES: usize = 255;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Username {
     typed: String,
+    stored: String,
     canonical: String,
 }
 
@@ -32,18 +33,19 @@ impl Username {
         }
         let profile = UsernameCaseMapped::new();
         let forbidden = |error| forbidden_character(&error, "RFC 8265, UsernameCaseMapped");
-        let canonical = profile.enforce(typed).map_err(forbidden)?.into_owned();
+        let stored = profile.enforce(typed).map_err(forbidden)?.into_owned();
         // Lower case is that of a newer Unicode than the tables: it may give a letter that they do not know.
-        profile.enforce(canonical.as_str()).map_err(forbidden)?;
-        if canonical.chars().count() > USERNAME_MAX_CHARS || canonical.len() > USERNAME_MAX_BYTES {
+        profile.enforce(stored.as_str()).map_err(forbidden)?;
+        if stored.chars().count() > USERNAME_MAX_CHARS || stored.len() > USERNAME_MAX_BYTES {
             return Err(too_long());
         }
-        Ok(Self { typed: typed.to_owned(), canonical })
+        Ok(Self::from_stored(typed.to_owned(), stored))
     }
 
     /// A name that was checked before it was stored.
-    pub(crate) fn from_stored(typed: String, canonical: String) -> Self {
-        Self { typed, canonical }
+    pub(crate) fn from_stored(typed: String, stored: String) -> Self {
+        let canonical = without_final_sigma(&stored);
+        Self { typed, stored, canonical }
     }
 
     /// The name as the user typed it.
@@ -52,11 +54,33 @@ impl Username {
         &self.typed
     }
 
-    /// The form by which names are compared and kept unique.
+    /// The form by which names are compared and kept unique: that of RFC 8265, in which a final sigma is a sigma. Small letters have two
+    /// of them and capitals one, so that `ΣΑΣ` and `σας` are one name.
     #[must_use]
     pub fn canonical(&self) -> &str {
         &self.canonical
     }
+
+    /// The form that is stored, and that earlier releases compare by: that of RFC 8265, which leaves a final sigma as it is.
+    #[must_use]
+    pub fn stored(&self) -> &str {
+        &self.stored
+    }
+
+    /// The forms of [`Self::stored`] that people write a name of this canonical form in.
+    #[must_use]
+    pub fn stored_forms(&self) -> [String; 3] {
+        let final_sigma = match self.canonical.strip_suffix('σ') {
+            Some(rest) => format!("{rest}ς"),
+            None => self.canonical.clone(),
+        };
+        [self.stored.clone(), self.canonical.clone(), final_sigma]
+    }
+}
+
+/// `text` with a sigma for each final sigma.
+pub(super) fn without_final_sigma(text: &str) -> String {
+    text.replace('ς', "σ")
 }
 
 fn too_long() -> RuleViolation {
@@ -123,8 +147,19 @@ mod tests {
     }
 
     #[test]
+    fn a_final_sigma_makes_no_other_name() {
+        for same in ["ΣΑΣ", "σας", "σασ", "Σας"] {
+            assert_eq!(canonical(same), "σασ", "{same}");
+        }
+        let [stored, forms] = ["σας", "ΣΑΣ"].map(|typed| Username::parse(typed).unwrap());
+        assert_eq!((stored.stored(), forms.stored()), ("σας", "σασ"), "as earlier releases have them");
+        assert_eq!(stored.stored_forms(), ["σας", "σασ", "σας"]);
+    }
+
+    #[test]
     fn names_that_services_use_are_allowed() {
-        for good in ["a", "alice@example.com", "a.b-c_d+e", "用户", "Иван", "محمد", &"x".repeat(64)]
+        let long = format!("{}@{}.example", "a".repeat(64), "b".repeat(181));
+        for good in ["a", "alice@example.com", "a.b-c_d+e", "用户", "Иван", "محمد", &"x".repeat(254), &long]
         {
             assert!(Username::parse(good).is_ok(), "{good}");
         }
@@ -148,8 +183,11 @@ mod tests {
             assert!(violation.description.contains(rule), "{bad:?}: {}", violation.description);
         }
         assert_eq!(Username::parse("").unwrap_err().reason, FieldReason::Required);
-        assert_eq!(Username::parse(&"x".repeat(65)).unwrap_err().reason, FieldReason::TooLong);
-        assert_eq!(Username::parse(&"用".repeat(64)).unwrap().typed().len(), 192);
+        assert_eq!(Username::parse(&"x".repeat(255)).unwrap_err().reason, FieldReason::TooLong);
+        assert_eq!(Username::parse(&"用".repeat(85)).unwrap().typed().len(), 255);
+        assert_eq!(Username::parse(&"用".repeat(86)).unwrap_err().reason, FieldReason::TooLong);
+        // Eighteen characters each, once they are normalised.
+        assert_eq!(Username::parse(&"\u{fdfa}".repeat(680)).unwrap_err().reason, FieldReason::TooLong);
         assert_eq!(Username::parse(&"x".repeat(1_000_000)).unwrap_err().reason, FieldReason::TooLong);
     }
 
@@ -159,7 +197,23 @@ mod tests {
             if let Ok(name) = Username::parse(&typed) {
                 prop_assert!(name.canonical().chars().count() <= USERNAME_MAX_CHARS);
                 prop_assert_eq!(canonical(name.canonical()), name.canonical());
+                prop_assert_eq!(canonical(name.stored()), name.canonical());
+                let again = Username::parse(name.stored()).unwrap();
+                prop_assert_eq!(again.stored(), name.stored());
+                let from_stored = Username::from_stored(typed.clone(), name.stored().to_owned());
+                prop_assert_eq!(from_stored, name);
             }
+        }
+
+        #[test]
+        fn case_and_width_make_no_other_name(typed in "[a-zA-Zα-ωΑ-ΡΣ-Ωа-яА-Я]{1,30}") {
+            let same = |other: &str| Username::parse(other).unwrap().canonical() == canonical(&typed);
+            prop_assert!(same(&typed.to_lowercase()) && same(&typed.to_uppercase()));
+            let wide: String = typed
+                .chars()
+                .map(|c| if c.is_ascii() { char::from_u32(u32::from(c) + 0xfee0).unwrap() } else { c })
+                .collect();
+            prop_assert!(wide.len() > 255 || same(&wide));
         }
     }
 }

@@ -349,6 +349,7 @@ async fn work(parts: &Parts, config: &Config, tls: Option<&Arc<Tls>>) {
         parts.sessions.sweep(SWEEP_INTERVAL, &parts.clocks),
         parts.clients.sweep(SWEEP_INTERVAL, &parts.clocks),
         parts.guessing.sweep(SWEEP_INTERVAL, &parts.clocks),
+        parts.usernames.tend(&parts.clocks),
         parts.changes.follow(
             changes_interval,
             &parts.accounts,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use sea_orm::DatabaseConnection;
 
-use super::{Credentials, FailureKeys, Login, NewFailure, Store, StoredSession};
+use super::{FailureKeys, Login, NewFailure, Store, StoredSession};
 use crate::model::{
     Client, ClientId, Error, PeerPlaces, SessionId, SessionLifetime, SpiffeId, Tally, Timestamp, User,
     UserId, Username, caller_network,
@@ -106,26 +106,18 @@ impl Store {
 }
 
 impl Strangers {
-    /// The user and the password hash under a username's canonical form.
+    /// The user and the password hash that `name` means, if there is such a user, and what has failed so far.
     ///
     /// # Errors
     /// [`Error::Overloaded`] if too many look-ups wait; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn credentials(&self, username: &Username) -> Result<Option<Credentials>, Error> {
-        self.look_up(self.0.find_credentials(username)).await
-    }
-
-    /// The user and the password hash under the canonical name `canonical`, if there is one, and what has failed so far.
-    ///
-    /// # Errors
-    /// As with [`Self::credentials`].
-    pub async fn login(&self, canonical: &str, keys: FailureKeys) -> Result<Login, Error> {
-        self.look_up(self.0.find_login(canonical, keys)).await
+    pub async fn login(&self, name: Option<&Username>, keys: FailureKeys) -> Result<Login, Error> {
+        self.look_up(self.0.find_login(name, keys)).await
     }
 
     /// From where the sessions of `user` were opened that have not expired by `now`.
     ///
     /// # Errors
-    /// As with [`Self::credentials`].
+    /// As with [`Self::login`].
     pub async fn session_addresses(
         &self,
         user: UserId,
@@ -138,15 +130,23 @@ impl Strangers {
     /// Notes one more failed password. Returns when its account's allowance will be full again, if it was charged.
     ///
     /// # Errors
-    /// As with [`Self::credentials`].
+    /// As with [`Self::login`].
     pub async fn add_failure(&self, new: NewFailure) -> Result<Option<Timestamp>, Error> {
         self.look_up(self.0.insert_failure(new)).await
+    }
+
+    /// Whether a new user cannot have `username`, since another has it, or one that looks like it.
+    ///
+    /// # Errors
+    /// As with [`Self::login`].
+    pub async fn is_taken(&self, username: &Username) -> Result<bool, Error> {
+        self.look_up(self.0.is_taken(username)).await
     }
 
     /// The session `id`, if it has not been ended, with what it keeps of its refresh tokens, and its user, if there is one.
     ///
     /// # Errors
-    /// As with [`Self::credentials`].
+    /// As with [`Self::login`].
     pub async fn session_and_user(
         &self,
         id: SessionId,
@@ -157,7 +157,7 @@ impl Strangers {
     /// The client `id`.
     ///
     /// # Errors
-    /// As with [`Self::credentials`].
+    /// As with [`Self::login`].
     pub async fn client(&self, id: ClientId) -> Result<Option<Client>, Error> {
         self.look_up(self.0.client(id)).await
     }
@@ -165,7 +165,7 @@ impl Strangers {
     /// The client that is registered by the SPIFFE ID `spiffe_id`.
     ///
     /// # Errors
-    /// As with [`Self::credentials`].
+    /// As with [`Self::login`].
     pub async fn client_of_spiffe_id(&self, spiffe_id: &SpiffeId) -> Result<Option<ClientId>, Error> {
         self.look_up(self.0.find_client_of_spiffe_id(spiffe_id)).await
     }

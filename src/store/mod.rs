@@ -21,6 +21,7 @@ mod sealed_secrets;
 mod seen_keys;
 mod sessions;
 mod signing_keys;
+mod usernames;
 mod users;
 mod users_in_bulk;
 
@@ -46,6 +47,7 @@ pub use schema::{Migrated, MigrationState};
 pub use seen_keys::SeenKeys;
 pub use sessions::{RefreshState, Replacement, Sha256, StoredSession};
 pub use signing_keys::{KeyChange, StoredKey};
+pub use usernames::NameCollision;
 pub use users::{Credentials, NewUser, PasswordChange, ProfileChange, UpdatedProfile};
 pub use users_in_bulk::StoredUser;
 

@@ -13,7 +13,7 @@ use super::{
     attempts::commit,
     entity::{password_failures as accounts, password_failures_by_address as by_address, sessions, users},
 };
-use crate::model::{Error, SessionLifetime, Timestamp, UserId};
+use crate::model::{Error, SessionLifetime, Timestamp, UserId, Username};
 
 /// What stands for an account, or for an account and an address: an HMAC, for people type passwords as names.
 pub type FailureKey = [u8; 32];
@@ -90,19 +90,21 @@ pub struct NewFailure {
 }
 
 impl Store {
-    /// The user and the password hash under the canonical name `canonical`, and what has failed so far: in one statement, so that
-    /// neither is known without the other. See [`Strangers`](super::Strangers).
-    pub(super) async fn find_login(&self, canonical: &str, keys: FailureKeys) -> Result<Login, Error> {
+    /// The user and the password hash that `name` means, and what has failed so far: in one statement, so that neither is known without
+    /// the other. See [`Strangers`](super::Strangers).
+    pub(super) async fn find_login(
+        &self,
+        name: Option<&Username>,
+        keys: FailureKeys,
+    ) -> Result<Login, Error> {
+        let meaning = self.meaning(name).await?;
         // A row that is there in any case, so that what is said of a name that nobody has is found too.
         let always = Query::select().expr_as(Expr::cust("1"), "always").to_owned();
         let is_of = |id: SimpleExpr, key: FailureKey| id.eq(key.to_vec());
         let mut query = Query::select();
         query
             .from_subquery(always, "asked")
-            .left_join(
-                users::Entity,
-                Expr::col((users::Entity, users::Column::UsernameCanonical)).eq(canonical),
-            )
+            .left_join(users::Entity, meaning.condition())
             .left_join(
                 accounts::Entity,
                 is_of(Expr::col((accounts::Entity, accounts::Column::Id)), keys.account),
@@ -118,9 +120,12 @@ impl Store {
             .column((by_address::Entity, by_address::Column::Failures))
             .column((by_address::Entity, by_address::Column::LastTime));
         self.ask(|| async {
-            let row = self.db.query_one(&query).await?;
+            let rows = self.db.query_all(&query).await?;
+            let row = rows.first();
             let row = row.ok_or_else(|| DbErr::RecordNotFound("a row that is always there".to_owned()))?;
-            Login::from_row(&row)
+            let users = rows.iter().map(user).collect::<Result<Vec<_>, _>>()?;
+            let credentials = meaning.choose(users.into_iter().flatten()).map(Credentials::from);
+            Ok(Login { credentials, failures: Failures::from_row(row)? })
         })
         .await
     }
@@ -130,8 +135,7 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn password_failures(&self, keys: FailureKeys) -> Result<Failures, Error> {
-        // No user has an empty name.
-        Ok(self.find_login("", keys).await?.failures)
+        Ok(self.find_login(None, keys).await?.failures)
     }
 
     /// Notes one more failure. Returns when the account's allowance will be full again, if it was charged. See
@@ -212,10 +216,14 @@ impl Store {
     }
 }
 
-impl Login {
+/// The row of `users` that is in `row`, if there is one.
+fn user(row: &QueryResult) -> Result<Option<users::Model>, DbErr> {
+    let id: Option<uuid::Uuid> = row.try_get("", "id")?;
+    id.map(|_| users::Model::from_query_result(row, "")).transpose()
+}
+
+impl Failures {
     fn from_row(row: &QueryResult) -> Result<Self, DbErr> {
-        let user: Option<uuid::Uuid> = row.try_get("", "id")?;
-        let user = user.map(|_| users::Model::from_query_result(row, "")).transpose()?;
         let time = |column| -> Result<_, DbErr> {
             Ok(Timestamp::from_micros(row.try_get::<Option<i64>>("", column)?.unwrap_or_default()))
         };
@@ -223,12 +231,11 @@ impl Login {
             let number = row.try_get::<Option<i32>>("", column)?.unwrap_or_default();
             Ok(u32::try_from(number).unwrap_or_default())
         };
-        let failures = Failures {
+        Ok(Self {
             full_time: time("full_time")?,
             spare: Count { number: number("spare_used")?, time: time("spare_start_time")? },
             from_here: Count { number: number("failures")?, time: time("last_time")? },
-        };
-        Ok(Self { credentials: user.map(Credentials::from), failures })
+        })
     }
 }
 

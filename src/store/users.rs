@@ -9,9 +9,13 @@ use super::{
     Store,
     attempts::commit,
     changes,
-    entity::users::{ActiveModel, Column, Entity, Model},
+    entity::{
+        usernames::Entity as UsernameEntity,
+        users::{ActiveModel, Column, Entity, Model},
+    },
     failure,
     sessions::{self, Replacement},
+    usernames,
 };
 use crate::model::{
     Error, Session, SessionId, Timestamp, User, UserId, Username,
@@ -83,14 +87,26 @@ impl Store {
         let added = self
             .write(|| async {
                 let db = self.begin().await?;
-                match Entity::insert(row.clone()).exec_without_returning(&db).await {
-                    Ok(_) => commit(db, true).await,
+                match insert(&db, &user, row.clone()).await {
+                    // What it looks like is asked for once the names that others add now must wait for this one, or have been added.
+                    Ok(()) if usernames::looks_like_another(&db, &user.username, Some(user.id)).await? => {
+                        Ok(false)
+                    }
+                    Ok(()) => commit(db, true).await,
                     Err(error) if failure::is_duplicate(&error) => Ok(false),
                     Err(error) => Err(error.into()),
                 }
             })
             .await?;
         if added { Ok(()) } else { Err(Error::UsernameTaken) }
+    }
+
+    /// Whether a new user cannot have `username`: see [`Strangers`](super::Strangers).
+    pub(super) async fn is_taken(&self, username: &Username) -> Result<bool, Error> {
+        if self.meant(username).await?.is_some() {
+            return Ok(true);
+        }
+        self.ask(|| usernames::looks_like_another(&self.db, username, None)).await
     }
 
     /// The user `id`.
@@ -106,14 +122,7 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn user_named(&self, username: &Username) -> Result<Option<User>, Error> {
-        Ok(self.find_credentials(username).await?.map(|found| found.user))
-    }
-
-    /// The user and the password hash under a username's canonical form: see [`Strangers`](super::Strangers).
-    pub(super) async fn find_credentials(&self, username: &Username) -> Result<Option<Credentials>, Error> {
-        let query = Entity::find().filter(Column::UsernameCanonical.eq(username.canonical()));
-        let row = self.ask_for_one(|| query.clone().all(&self.db)).await?;
-        Ok(row.map(Credentials::from))
+        Ok(self.meant(username).await?.map(|row| Credentials::from(row).user))
     }
 
     /// The user `id` and its password hash.
@@ -265,6 +274,7 @@ impl Store {
             let db = self.begin().await?;
             // The user goes first: from here on nobody opens a session for it.
             let done = Entity::delete_by_id(id.0).exec(&db).await?;
+            UsernameEntity::delete_by_id(id.0).exec(&db).await?;
             let ended = sessions::delete_of_users(&db, &[id], None, now).await?;
             changes::tell(&db, &[id.0], now).await?;
             commit(db, (done.rows_affected > 0).then_some(ended)).await
@@ -273,12 +283,18 @@ impl Store {
     }
 }
 
+/// Adds the rows of `user`, within a transaction.
+async fn insert(db: &impl ConnectionTrait, user: &User, row: ActiveModel) -> Result<(), DbErr> {
+    Entity::insert(row).exec_without_returning(db).await?;
+    usernames::insert(db, user.id, &user.username).await
+}
+
 /// The row of `user`.
 pub(super) fn row(user: &User, password_hash: String, login_time: Option<Timestamp>) -> ActiveModel {
     ActiveModel {
         id: Set(user.id.0),
         username: Set(user.username.typed().to_owned()),
-        username_canonical: Set(user.username.canonical().to_owned()),
+        username_canonical: Set(user.username.stored().to_owned()),
         email: Set(user.email.as_ref().map(|email| email.as_str().to_owned())),
         display_name: Set(user.display_name.as_ref().map(|name| name.as_str().to_owned())),
         password_hash: Set(password_hash),

@@ -1,5 +1,7 @@
 //! Owns the table `users` in bulk: whole rows, many at a time.
 
+use std::collections::HashSet;
+
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::{
@@ -8,6 +10,7 @@ use super::{
     changes,
     entity::users::{Column, Entity, Model},
     failure, sessions,
+    usernames::{self, Contest, Named},
     users::{Credentials, row},
 };
 use crate::model::{Error, Timestamp, User, UserId, Username};
@@ -70,7 +73,7 @@ impl Store {
     pub async fn users_among(&self, names: &[&Username], ids: &[UserId]) -> Result<Vec<StoredUser>, Error> {
         let mut found: Vec<Model> = Vec::new();
         for names in names.chunks(BATCH) {
-            let names = names.iter().map(|name| name.canonical());
+            let names = names.iter().map(|name| name.stored());
             let query = Entity::find().filter(Column::UsernameCanonical.is_in(names));
             found.extend(self.ask(|| query.clone().all(&self.db)).await?);
         }
@@ -85,20 +88,30 @@ impl Store {
         Ok(found.into_iter().map(StoredUser::from).collect())
     }
 
-    /// Adds all of `users`, at most [`BATCH`], or none: false if the database has a name or an id of theirs already.
+    /// Adds all of `users`, at most [`BATCH`], or none: none if the database has a name or an id of theirs already. Returns those whose
+    /// names collide with others': they look like them, or have one canonical form.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn add_users(&self, users: &[StoredUser]) -> Result<bool, Error> {
+    pub async fn add_users(&self, users: &[StoredUser]) -> Result<Option<HashSet<UserId>>, Error> {
         if users.is_empty() {
-            return Ok(true);
+            return Ok(Some(HashSet::new()));
         }
         self.write(|| async {
             let rows = users.iter().map(|new| row(&new.user, new.password_hash.clone(), new.login_time));
             let db = self.begin().await?;
-            match Entity::insert_many(rows).exec_without_returning(&db).await {
-                Ok(_) => commit(db, true).await,
-                Err(error) if failure::is_duplicate(&error) => Ok(false),
+            let added = async {
+                Entity::insert_many(rows).exec_without_returning(&db).await?;
+                let named = users.iter().map(|StoredUser { user, .. }| Named {
+                    id: user.id,
+                    name: &user.username,
+                    create_time: user.create_time,
+                });
+                usernames::add(&db, &named.collect::<Vec<_>>(), Contest::FirstCome).await
+            };
+            match added.await {
+                Ok(collided) => commit(db, Some(collided)).await,
+                Err(error) if failure::is_duplicate(&error) => Ok(None),
                 Err(error) => Err(error.into()),
             }
         })

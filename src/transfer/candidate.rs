@@ -9,7 +9,7 @@ use super::{Field, Reason, Record, Refusal, Row};
 use crate::{
     identity::passwords::{Argon2Params, adopt},
     model::{
-        Clock, RuleViolation, Timestamp, User, UserId, Username,
+        Clock, ReservedNames, RuleViolation, Timestamp, User, UserId, Username,
         profile::{DisplayName, Email},
     },
     store::StoredUser,
@@ -25,6 +25,8 @@ pub struct Candidate {
     pub user: StoredUser,
     /// Which of it the record says itself.
     pub given: Given,
+    /// Which rule of new names the username breaks, if it does: whoever has it from elsewhere keeps it.
+    pub note: Option<Refusal>,
     /// Whether the user is inactive for the reason that the record has an empty `is_active`.
     pub is_active_empty: bool,
 }
@@ -56,6 +58,8 @@ pub struct Judge {
     pub argon2: Argon2Params,
     /// What verifying one of the other hashes may cost, by the table.
     pub import_max_cost: Duration,
+    /// What nobody may sign up with.
+    pub reserved: ReservedNames,
     /// What stands for a time that a record does not say: ids that are made one after the other then lie together in the database.
     pub clock: Clock,
 }
@@ -80,6 +84,7 @@ impl Judge {
         let username = Username::parse(&username.unwrap_or_default()).map_err(|violation| {
             Refusal::new(Reason::InvalidUsername, format!("the username {}", violation.description))
         })?;
+        let note = self.note(&username);
         let is_active_empty = record.is_active.is_empty();
         let is_active = record.is_active.flag().map_err(|problem| refused("is_active", problem))?;
         let given = Given {
@@ -110,7 +115,7 @@ impl Judge {
             update_time: time("update_time", &record.update_time)?.unwrap_or(create_time),
         };
         let login_time = time("login_time", &record.login_time)?;
-        Ok(Candidate { user: StoredUser { user, password_hash, login_time }, given, is_active_empty })
+        Ok(Candidate { user: StoredUser { user, password_hash, login_time }, given, note, is_active_empty })
     }
 
     fn password_hash(&self, field: Field) -> Result<String, Refusal> {
@@ -149,6 +154,20 @@ impl Id {
             Ok(_) => Err(refused("id", "is a UUID of no version that RFC 9562 knows")),
             Err(_) => Ok(Self::Foreign(text)),
         }
+    }
+}
+
+impl Judge {
+    /// Why nobody could sign up with `username`.
+    fn note(&self, username: &Username) -> Option<Refusal> {
+        if let Err(violation) = username.check_new() {
+            return Some(Refusal::new(
+                Reason::UsernameBreaksRule,
+                format!("has a username that {}", violation.description),
+            ));
+        }
+        let problem = "has a username that is reserved, or looks like one that is";
+        self.reserved.has(username).then(|| Refusal::new(Reason::UsernameReserved, problem))
     }
 }
 

@@ -182,7 +182,8 @@ mod tests {
     fn lines(text: &str) -> Vec<u64> {
         let argon2 = Argon2Params { memory_kib: 19_456, iterations: 2, parallelism: 1 };
         let clock = Clock::manual(Timestamp::from_micros(0));
-        let judge = Judge { argon2, import_max_cost: DEFAULT_IMPORT_MAX_COST, clock };
+        let reserved = "admin".parse().unwrap();
+        let judge = Judge { argon2, import_max_cost: DEFAULT_IMPORT_MAX_COST, reserved, clock };
         let mut lines = Vec::new();
         let take = |batch: Batch| {
             lines.extend(batch.rows.iter().map(|row| row.place));

@@ -63,7 +63,8 @@ mod tests {
     fn judge() -> Judge {
         let argon2 = Argon2Params { memory_kib: 64, iterations: 1, parallelism: 1 };
         let clock = Clock::manual(Timestamp::from_micros(1_795_472_368_123_456));
-        Judge { argon2, import_max_cost: DEFAULT_IMPORT_MAX_COST, clock }
+        let reserved = "admin".parse().unwrap();
+        Judge { argon2, import_max_cost: DEFAULT_IMPORT_MAX_COST, reserved, clock }
     }
 
     /// The whole range of years that RFC 3339 can write.

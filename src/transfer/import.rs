@@ -1,6 +1,6 @@
 //! Owns taking users in, batch by batch: new users in one transaction, replaced ones in several, so that it can be begun again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{Candidate, Outcome, Reason, Refusal, Row, Tally};
 use crate::{
@@ -128,7 +128,7 @@ impl Import {
         let (mut keys, mut owners) = (Vec::new(), Vec::new());
         for (index, row) in rows.iter().enumerate() {
             let Ok(Candidate { user, given, .. }) = &row.candidate else { continue };
-            keys.push((format!("name {}", user.user.username.canonical()), row.place));
+            keys.push((format!("name {}", user.user.username.stored()), row.place));
             owners.push((index, "name, by the rules of RFC 8265,"));
             if given.id {
                 keys.push((format!("id {}", user.user.id), row.place));
@@ -147,13 +147,20 @@ impl Import {
     /// Adds all of `new`; false if somebody stands in the way, and none was added.
     async fn add(&self, new: &[Pending], outcomes: &mut [Option<Outcome>]) -> Result<bool, Error> {
         let users: Vec<_> = new.iter().map(|pending| pending.candidate.user.clone()).collect();
-        let added = self.settings.dry_run || self.store.add_users(&users).await?;
-        if added {
-            for Pending { index, candidate } in new {
-                outcomes[*index] = Some(Outcome::Added(candidate.user.user.id));
-            }
+        let added =
+            if self.settings.dry_run { Some(HashSet::new()) } else { self.store.add_users(&users).await? };
+        let Some(collided) = added else { return Ok(false) };
+        for Pending { index, candidate } in new {
+            let id = candidate.user.user.id;
+            let collision = || {
+                let problem = "has a name that looks like another user's, or is one by its canonical form: `signet users list \
+                               --collisions` shows whose";
+                Refusal::new(Reason::UsernameCollides, problem)
+            };
+            let note = candidate.note.clone().or_else(|| collided.contains(&id).then(collision));
+            outcomes[*index] = Some(note.map_or(Outcome::Added(id), |note| Outcome::Noted(id, note)));
         }
-        Ok(added)
+        Ok(true)
     }
 
     /// Does what is to be done for each of `waiting`. What somebody else changed meanwhile stays open.
@@ -162,12 +169,12 @@ impl Import {
         let ids: Vec<_> = waiting.iter().map(|pending| pending.candidate.user.user.id).collect();
         let there = self.store.users_among(&names, &ids).await?;
         let by_name: HashMap<&str, &StoredUser> =
-            there.iter().map(|found| (found.user.username.canonical(), found)).collect();
+            there.iter().map(|found| (found.user.username.stored(), found)).collect();
         let by_id: HashMap<UserId, &StoredUser> = there.iter().map(|found| (found.user.id, found)).collect();
         let (mut new, mut replaced) = (Vec::new(), Vec::new());
         for pending in waiting {
             let user = &pending.candidate.user.user;
-            let (same_name, same_id) = (by_name.get(user.username.canonical()), by_id.get(&user.id));
+            let (same_name, same_id) = (by_name.get(user.username.stored()), by_id.get(&user.id));
             match self.decide(&pending.candidate, same_name.copied(), same_id.copied()) {
                 Decision::Add => new.push(pending),
                 Decision::Replace(change) => replaced.push((pending.index, *change)),

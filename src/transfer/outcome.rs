@@ -23,6 +23,12 @@ pub enum Reason {
     IdTaken,
     /// The user is there with another password, and conflicts are to be refused.
     UserExists,
+    /// Nobody could sign up with the username, since it breaks a rule of new ones.
+    UsernameBreaksRule,
+    /// Nobody could sign up with the username, since it is reserved.
+    UsernameReserved,
+    /// Nobody could sign up with the username, since it passes for that of a user who is there.
+    UsernameCollides,
 }
 
 impl Reason {
@@ -39,6 +45,9 @@ impl Reason {
             Self::IdDiffers => "ID_DIFFERS",
             Self::IdTaken => "ID_TAKEN",
             Self::UserExists => "USER_EXISTS",
+            Self::UsernameBreaksRule => "USERNAME_BREAKS_RULE",
+            Self::UsernameReserved => "USERNAME_RESERVED",
+            Self::UsernameCollides => "USERNAME_COLLIDES",
         }
     }
 }
@@ -64,6 +73,8 @@ impl Refusal {
 pub enum Outcome {
     /// The user is new.
     Added(UserId),
+    /// The user is new, and nobody could sign up with its name.
+    Noted(UserId, Refusal),
     /// The user that is there took over what the row says.
     Updated(UserId),
     /// The user was there, with all that the row says.
@@ -79,7 +90,11 @@ impl Outcome {
     #[must_use]
     pub const fn id(&self) -> Option<UserId> {
         match self {
-            Self::Added(id) | Self::Updated(id) | Self::AlreadyThere(id) | Self::Skipped(id) => Some(*id),
+            Self::Added(id)
+            | Self::Noted(id, _)
+            | Self::Updated(id)
+            | Self::AlreadyThere(id)
+            | Self::Skipped(id) => Some(*id),
             Self::Refused(_) => None,
         }
     }
@@ -92,6 +107,8 @@ pub struct Tally {
     pub rows: u64,
     /// New users.
     pub added: u64,
+    /// Users among them with whose names nobody could sign up.
+    pub noted: u64,
     /// Users who took over what their rows say.
     pub updated: u64,
     /// Users who were there with all that their rows say.
@@ -108,11 +125,15 @@ impl Tally {
     /// Counts one row more, and whether an empty `is_active` has its user be inactive.
     pub fn count(&mut self, outcome: &Outcome, is_active_empty: bool) {
         self.rows += 1;
-        if is_active_empty && matches!(outcome, Outcome::Added(_) | Outcome::Updated(_)) {
+        if is_active_empty && matches!(outcome, Outcome::Added(_) | Outcome::Noted(..) | Outcome::Updated(_))
+        {
             self.inactive_since_empty += 1;
         }
+        if matches!(outcome, Outcome::Noted(..)) {
+            self.noted += 1;
+        }
         *match outcome {
-            Outcome::Added(_) => &mut self.added,
+            Outcome::Added(_) | Outcome::Noted(..) => &mut self.added,
             Outcome::Updated(_) => &mut self.updated,
             Outcome::AlreadyThere(_) => &mut self.already_there,
             Outcome::Skipped(_) => &mut self.skipped,

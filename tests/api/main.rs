@@ -23,6 +23,7 @@ mod key_rotation;
 mod keys;
 mod limits;
 mod metrics;
+mod names;
 mod own_account;
 mod proxies;
 mod ready;

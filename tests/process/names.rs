@@ -1,6 +1,8 @@
 //! Owns what commands promise of names: whoever is named is meant, and nobody else.
 
-use serde_json::json;
+use std::{collections::HashMap, fs, path::Path};
+
+use serde_json::{Value, json};
 
 use crate::harness::Place;
 
@@ -35,4 +37,102 @@ async fn whoever_has_another_users_id_as_a_name_is_never_taken_for_the_other() {
         let refused = place.run(&[&["users", "show"], args].concat()).await;
         assert_eq!(refused.code, Some(2), "{args:?}: {refused:?}");
     }
+}
+
+/// The line and the reason of each row of the report in the file `path`, all of which were added.
+fn noted(path: &Path) -> Vec<(u64, String)> {
+    let report = fs::read_to_string(path).unwrap();
+    let rows = report.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    rows.map(|row| {
+        assert_eq!(row["outcome"], "added");
+        (row["line"].as_u64().unwrap(), row["reason"].as_str().unwrap().to_owned())
+    })
+    .collect()
+}
+
+/// Who can be taken for whom, and whether that user logs in by exactly its spelling.
+async fn collisions(place: &Place) -> Vec<(String, bool, Vec<String>)> {
+    let told = place.run(&["users", "list", "--collisions", "--json"]).await.succeeded().objects();
+    let name = |user: &Value| user["username"].as_str().unwrap().to_owned();
+    let others = |user: &Value| user["collides_with"].as_array().unwrap().iter().map(name).collect();
+    told.iter().map(|user| (name(user), user["needs_exact_spelling"] == true, others(user))).collect()
+}
+
+#[tokio::test]
+async fn names_that_nobody_could_sign_up_with_come_over_and_are_listed() {
+    let place = Place::on_database().await;
+    let service = place.serve(&[]).await;
+    let names = [
+        ("scope", 1),
+        ("\u{455}\u{441}\u{43e}\u{440}\u{435}", 2),
+        // One name in two spellings, the older one later.
+        ("\u{3c2}\u{3b1}\u{3c2}", 4),
+        ("\u{3c3}\u{3b1}\u{3c2}", 3),
+        ("--help", 5),
+        ("\u{430}dmin", 6),
+        ("admin", 7),
+        ("01a20a05adfd7f0fa948424ae62fc105", 8),
+    ];
+    let records = names.map(|(name, day)| {
+        let create_time = format!("2026-01-{day:02}T00:00:00Z");
+        json!({ "username": name, "password_hash": BCRYPT, "create_time": create_time }).to_string()
+    });
+    let file = place.write("users.ndjson", &records.join("\n"));
+    let report = place.path("report.ndjson");
+    let imported = place
+        .run(&["--json", "users", "import", &file, "--report", report.to_str().unwrap()])
+        .await
+        .succeeded();
+    let counts = imported.object();
+    assert_eq!(
+        (&counts["added"], &counts["refused"], &counts["names_noted"]),
+        (&json!(8), &json!(0), &json!(7))
+    );
+    assert_eq!(
+        noted(&report).iter().map(|(line, reason)| (*line, reason.as_str())).collect::<Vec<_>>(),
+        [
+            (2, "USERNAME_COLLIDES"),
+            (3, "USERNAME_COLLIDES"),
+            (4, "USERNAME_COLLIDES"),
+            (5, "USERNAME_BREAKS_RULE"),
+            (6, "USERNAME_BREAKS_RULE"),
+            (7, "USERNAME_RESERVED"),
+            (8, "USERNAME_BREAKS_RULE"),
+        ]
+    );
+    // Everybody logs in. A spelling that is exactly nobody's is the older user's.
+    let client = service.client().await;
+    let mut ids = HashMap::new();
+    for (name, _) in names {
+        let token = client.log_in(name, "correct horse battery staple").await.unwrap();
+        ids.insert(name, client.get_me(&token).await.unwrap().id);
+    }
+    let token = client.log_in("\u{3a3}\u{391}\u{3a3}", "correct horse battery staple").await.unwrap();
+    assert_eq!(client.get_me(&token).await.unwrap().id, ids["\u{3c3}\u{3b1}\u{3c2}"]);
+    // Ordered by ids, which are those of the accounts' making.
+    let user = |name: &str, needs_exact_spelling, other: &str| {
+        (name.to_owned(), needs_exact_spelling, vec![other.to_owned()])
+    };
+    assert_eq!(
+        collisions(&place).await,
+        [
+            user("\u{455}\u{441}\u{43e}\u{440}\u{435}", false, "scope"),
+            user("\u{3c3}\u{3b1}\u{3c2}", false, "\u{3c2}\u{3b1}\u{3c2}"),
+            user("\u{3c2}\u{3b1}\u{3c2}", true, "\u{3c3}\u{3b1}\u{3c2}"),
+            user("\u{430}dmin", false, "admin"),
+        ]
+    );
+    let table = place.run(&["users", "list", "--collisions"]).await.succeeded().stdout;
+    assert!(table.contains("(logs in by exactly this spelling)") && table.contains("\n  like "), "{table}");
+}
+
+#[tokio::test]
+async fn the_operator_gives_reserved_names_and_names_that_look_like_nobody_elses() {
+    let place = Place::on_database().await;
+    place.run(&["migrate", "up"]).await.succeeded();
+    place.create_user("admin").await;
+    place.create_user("scope").await;
+    let taken =
+        place.signet(&["users", "create", "\u{455}\u{441}\u{43e}\u{440}\u{435}"]).password().run().await;
+    assert_eq!(taken.failed(1), "the username is taken");
 }

@@ -32,7 +32,7 @@ pub(in crate::cli) struct Arguments {
     /// Check everything, and write nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Write each row that was refused or skipped to this file, as NDJSON. There must be no file of that name yet.
+    /// Write each row that was refused or skipped, or whose username nobody could sign up with, to this file, as NDJSON. There must be no file of that name yet.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
     /// Write which user each row has become to this file, as NDJSON: for those who know users by the ids of the source. There must
@@ -70,7 +70,8 @@ pub(super) async fn run(arguments: Arguments, config: &Config, output: Output) -
     // What the command line gets wrong is told before anything is made.
     let argon2 = config.passwords.argon2().map_err(|error| Failure::Usage(error.to_string()))?;
     let clock = Clock::system();
-    let judge = Judge { argon2, import_max_cost: arguments.import_max_cost, clock: clock.clone() };
+    let reserved = config.accounts.reserved_usernames.clone();
+    let judge = Judge { argon2, import_max_cost: arguments.import_max_cost, reserved, clock: clock.clone() };
     arguments.source.check()?;
     let files =
         ReportFiles::create(arguments.report.as_deref(), arguments.id_map.as_deref(), &own_files(config))?;
@@ -121,7 +122,7 @@ async fn take_all(
 }
 
 fn answer(tally: Tally, dry_run: bool, seconds: f64, output: Output) -> Result<(), Failure> {
-    let Tally { rows, added, updated, already_there, skipped, refused, inactive_since_empty } = tally;
+    let Tally { rows, added, noted, updated, already_there, skipped, refused, inactive_since_empty } = tally;
     let rate = rate(rows, seconds);
     let what = if dry_run { "Checked" } else { "Imported" };
     let mut text = format!(
@@ -131,10 +132,14 @@ fn answer(tally: Tally, dry_run: bool, seconds: f64, output: Output) -> Result<(
     if inactive_since_empty > 0 {
         let _ = write!(text, " Inactive, since is_active is empty: {inactive_since_empty}.");
     }
+    if noted > 0 {
+        let _ = write!(text, " Added with a name that nobody could sign up with: {noted} (--report).");
+    }
     let object = json!({
         "dry_run": dry_run,
         "rows": rows,
         "added": added,
+        "names_noted": noted,
         "updated": updated,
         "already_there": already_there,
         "skipped": skipped,

@@ -1,5 +1,6 @@
 //! Owns `signet users`.
 
+mod collisions;
 mod export;
 mod import;
 mod report;
@@ -62,6 +63,10 @@ pub(super) enum Existing {
         /// Only those made after the user with this id.
         #[arg(long, value_name = "ID")]
         after: Option<Uuid>,
+        /// Only those whose names can be taken for another user's, and for whose: names with letters beyond ASCII that look like it, or
+        /// are spellings of it.
+        #[arg(long, conflicts_with = "limit")]
+        collisions: bool,
     },
     /// Show a user.
     Show(Who),
@@ -128,7 +133,10 @@ async fn with_existing(command: Existing, records: &Records, output: Output) -> 
     let Records { store, audit } = records;
     let registry = UserRegistry::new(store.clone(), Clock::system(), audit.clone());
     match command {
-        Existing::List { limit, after } => {
+        Existing::List { limit: _, after, collisions: true } => {
+            collisions::list(after.map(UserId), store, output).await
+        }
+        Existing::List { limit, after, collisions: false } => {
             list(Listing { limit, after: after.map(UserId) }, store, output).await
         }
         Existing::Show(who) => show(&find(&who, store).await?, output),
@@ -171,7 +179,7 @@ async fn make(create: Create, config: &Config, output: Output) -> Result<(), Fai
         display_name: create.display_name.as_deref(),
     };
     let event = Event::UserCreated.done().by_operator();
-    let made = accounts.create(new, event, None, Deadline::after(HASH_TIMEOUT)).await;
+    let made = accounts.create(new, event, Deadline::after(HASH_TIMEOUT)).await;
     records.close().await;
     show(&made?, output)
 }

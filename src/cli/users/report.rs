@@ -114,6 +114,7 @@ impl Reporter {
                 "USER_EXISTS",
                 &format!("is there, with another password or id ({id})"),
             )),
+            Outcome::Noted(_, note) => Some(self.object(row, "added", note.reason.name(), &note.problem)),
             Outcome::Added(_) | Outcome::Updated(_) | Outcome::AlreadyThere(_) => None,
         };
         if let (Some(report), Some(object)) = (&mut self.report, object) {

@@ -10,4 +10,5 @@ pub(super) mod password_failures_by_address;
 pub(super) mod sealed_secrets;
 pub(super) mod sessions;
 pub(super) mod signing_keys;
+pub(super) mod usernames;
 pub(super) mod users;

@@ -1,0 +1,186 @@
+//! Owns what signing up promises of names: nobody passes for another, over any number of replicas, whatever earlier releases have left.
+
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection,
+    sea_query::{Expr, Query},
+};
+use signet::proto::identity::v1::DeleteMeRequest;
+use tokio::task::JoinSet;
+use tonic::Code;
+use tonic_types::StatusExt;
+
+use crate::harness::{Client, PASSWORD, TestServer, assert_refused, eventually, with_token};
+
+impl Client {
+    async fn cannot_have(&mut self, username: &str) {
+        let refused = self.sign_up(username, PASSWORD).await.map(|_| username);
+        assert_refused(refused, Code::AlreadyExists, "USERNAME_TAKEN");
+    }
+
+    async fn delete_me(&mut self, username: &str) {
+        let token = self.log_in(username, PASSWORD).await.unwrap().access_token;
+        let request = DeleteMeRequest { password: PASSWORD.to_owned() };
+        self.0.delete_me(with_token(request, &token)).await.unwrap();
+    }
+}
+
+/// How many rows the table of names has, and how many of them are by an old Unicode's tables.
+async fn rows(db: &DatabaseConnection) -> (i64, i64) {
+    let count = async |old: bool| {
+        let mut query = Query::select();
+        query.expr(Expr::cust("COUNT(*)")).from("usernames");
+        if old {
+            query.and_where(Expr::cust("skeleton_version < 100000"));
+        }
+        let row = db.query_one(&query).await.unwrap().unwrap();
+        row.try_get_by_index::<i64>(0).unwrap()
+    };
+    (count(false).await, count(true).await)
+}
+
+#[tokio::test]
+async fn a_name_begins_with_a_letter_or_a_digit_and_is_of_one_writing_system() {
+    let server = TestServer::start(&[]).await;
+    let mut client = server.client().await;
+    for (name, rule) in [
+        ("--help", "must begin with a letter or a digit"),
+        ("../../etc", "must begin with a letter or a digit"),
+        ("$(id)", "must begin with a letter or a digit"),
+        ("<script>", "must begin with a letter or a digit"),
+        ("\u{430}dmin", "mixes letters of scripts"),
+        ("sco\u{440}e", "mixes letters of scripts"),
+    ] {
+        let refused = client.sign_up(name, PASSWORD).await;
+        let status = assert_refused(refused, Code::InvalidArgument, "INVALID_FIELDS");
+        let violation = &status.get_details_bad_request().unwrap().field_violations[0];
+        assert_eq!(
+            (violation.field.as_str(), violation.reason.as_str()),
+            ("username", "FORBIDDEN_CHARACTER")
+        );
+        assert!(violation.description.contains(rule), "{name}: {violation:?}");
+    }
+    let address = format!("{}@{}.example", "a".repeat(64), "b".repeat(181));
+    assert_eq!(address.len(), 254);
+    for name in ["7of9", "иван", "東京tokyo", "ürsula@example.com", &address] {
+        client.sign_up(name, PASSWORD).await.unwrap();
+        client.log_in(name, PASSWORD).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_name_beyond_ascii_looks_like_nobody_elses() {
+    let server = TestServer::start(&[]).await;
+    let mut client = server.client().await;
+    for name in ["scope", "Tom", "corner"] {
+        client.sign_up(name, PASSWORD).await.unwrap();
+    }
+    // Cyrillic, Cyrillic and Greek capitals.
+    for imitation in ["\u{455}\u{441}\u{43e}\u{440}\u{435}", "\u{422}\u{41e}\u{41c}", "\u{3a4}\u{39f}\u{39c}"]
+    {
+        client.cannot_have(imitation).await;
+    }
+    // Whose small letters look otherwise.
+    client.sign_up("\u{442}\u{43e}\u{43c}", PASSWORD).await.unwrap();
+    // Names in ASCII are two people's though they look alike, and nobody blocks one by a look-alike.
+    client.sign_up("comer", PASSWORD).await.unwrap();
+    client.sign_up("\u{435}\u{445}\u{441}\u{435}\u{455}\u{455}", PASSWORD).await.unwrap();
+    client.sign_up("excess", PASSWORD).await.unwrap();
+    // Once it is free, so is what looks like it.
+    client.delete_me("scope").await;
+    client.sign_up("\u{455}\u{441}\u{43e}\u{440}\u{435}", PASSWORD).await.unwrap();
+}
+
+#[tokio::test]
+async fn nobody_signs_up_with_a_reserved_name_or_what_looks_like_one() {
+    let server = TestServer::start(&[]).await;
+    let mut client = server.client().await;
+    for name in ["admin", "ADMIN", "\u{ff41}dmin", "adrnin", "root", "postmaster", "Signet"] {
+        client.cannot_have(name).await;
+    }
+    let (data, clock) = server.stop().await;
+    let server =
+        TestServer::start_in(data, clock, &["--reserved-usernames=Ada, \u{3b6}\u{3b5}\u{3c5}\u{3c2}"]).await;
+    let mut client = server.client().await;
+    client.sign_up("admin", PASSWORD).await.unwrap();
+    for name in ["ada", "\u{396}\u{395}\u{3a5}\u{3a3}"] {
+        client.cannot_have(name).await;
+    }
+    let (data, clock) = server.stop().await;
+    let server = TestServer::start_in(data, clock, &["--reserved-usernames="]).await;
+    server.client().await.sign_up("ada", PASSWORD).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_final_sigma_is_a_sigma() {
+    let server = TestServer::start(&[]).await;
+    let mut client = server.client().await;
+    let (capitals, small, neither) =
+        ("\u{3a3}\u{391}\u{3a3}", "\u{3c3}\u{3b1}\u{3c2}", "\u{3c3}\u{3b1}\u{3c3}");
+    for first in [small, capitals] {
+        let id = client.sign_up(first, PASSWORD).await.unwrap().id;
+        for same in [capitals, small, neither] {
+            client.cannot_have(same).await;
+            let token = client.log_in(same, PASSWORD).await.unwrap().access_token;
+            let me = client.get_me(&token).await.unwrap();
+            assert_eq!((&me.id, me.username.as_str()), (&id, first));
+        }
+        client.delete_me(neither).await;
+    }
+}
+
+#[tokio::test]
+async fn of_a_hundred_at_once_for_names_that_look_alike_one_wins() {
+    let servers = [TestServer::start(&[]).await];
+    let replica = servers[0].replica(&[]).await;
+    let clients = [servers[0].client().await, replica.client().await];
+    for names in [
+        // Cyrillic and Greek capitals; two spellings of one name.
+        ["\u{422}\u{41e}\u{41c}", "\u{3a4}\u{39f}\u{39c}"],
+        ["\u{3a3}\u{391}\u{3a3}", "\u{3c3}\u{3b1}\u{3c2}"],
+    ] {
+        let mut calls = JoinSet::new();
+        for number in 0..100 {
+            let mut client = clients[number % 2].clone();
+            calls.spawn(async move { client.sign_up(names[number / 2 % 2], PASSWORD).await });
+        }
+        let mut won = 0;
+        while let Some(call) = calls.join_next().await {
+            match call.unwrap() {
+                Ok(_) => won += 1,
+                Err(status) => {
+                    assert_refused(Err::<(), _>(status), Code::AlreadyExists, "USERNAME_TAKEN");
+                }
+            }
+        }
+        assert_eq!(won, 1, "{names:?}");
+    }
+    assert_eq!(servers[0].store().await.users(None, 10).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn what_earlier_releases_and_an_older_unicode_have_left_is_put_right() {
+    let server = TestServer::start(&[]).await;
+    let mut client = server.client().await;
+    for name in ["scope", "excess", "\u{438}\u{432}\u{430}\u{43d}"] {
+        client.sign_up(name, PASSWORD).await.unwrap();
+    }
+    let (data, clock) = server.stop().await;
+    let db = data.connect().await;
+    assert_eq!(rows(&db).await, (3, 0));
+    // As after sign-ups by a release that does not know the table; then as after a change of Unicode; then as after its deletions.
+    for change in [
+        "DELETE FROM usernames WHERE user_id IN (SELECT id FROM users WHERE username = 'scope')",
+        "UPDATE usernames SET skeleton_version = 60300, skeleton = own_skeleton WHERE is_beyond_ascii",
+        "DELETE FROM users WHERE username = 'excess'",
+    ] {
+        db.execute_unprepared(change).await.unwrap();
+    }
+    assert_eq!(rows(&db).await, (2, 1));
+    let server = TestServer::start_in(data, clock, &[]).await;
+    eventually("every name has its row again, and no other has one", || async { rows(&db).await == (2, 0) })
+        .await;
+    let mut client = server.client().await;
+    client.cannot_have("\u{455}\u{441}\u{43e}\u{440}\u{435}").await;
+    client.cannot_have("\u{418}\u{412}\u{410}\u{41d}").await;
+    client.sign_up("\u{435}\u{445}\u{441}\u{435}\u{455}\u{455}", PASSWORD).await.unwrap();
+}

@@ -256,7 +256,7 @@ async fn find(Who { client: who }: &Who, store: &Store) -> Result<Client, Failur
     found.ok_or_else(|| Failure::Failed(format!("there is no client `{who}`")))
 }
 
-fn registry(Records { store, audit }: &Records) -> ClientRegistry {
+fn registry(Records { store, audit, .. }: &Records) -> ClientRegistry {
     ClientRegistry::new(store.clone(), Clock::system(), audit.clone())
 }
 

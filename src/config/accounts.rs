@@ -1,8 +1,10 @@
 //! Owns the settings of who may have an account, and under what name.
 
+use std::time::Duration;
+
 use clap::Args;
 
-use super::Switch;
+use super::{Switch, duration};
 use crate::model::ReservedNames;
 
 /// Names by which people and programs expect whoever runs a service, RFC 2142's among them.
@@ -20,4 +22,9 @@ pub struct AccountConfig {
     /// Names that nobody may sign up with, nor with what looks like them, separated by commas. `signet users create` may have them.
     #[arg(long, env = "SIGNET_RESERVED_USERNAMES", global = true, value_name = "NAMES", default_value = RESERVED_USERNAMES)]
     pub reserved_usernames: ReservedNames,
+
+    /// How long nobody can sign up with the username of a deleted user whose account was older than a day, so that nobody is taken for
+    /// that user (0s: not at all; up to 10 years). `signet users create` may have it.
+    #[arg(long, env = "SIGNET_USERNAME_REST", global = true, value_name = "DURATION", default_value = "30days", value_parser = duration::<0, 315_576_000>)]
+    pub username_rest: Duration,
 }

@@ -20,7 +20,9 @@ use std::{net::SocketAddr, time::Duration};
 use clap::{Args, ValueEnum};
 
 use crate::{
-    identity::{accounts::AccountSettings, clients::ClientSettings, sessions::SessionSettings},
+    identity::{
+        UsernameRests, accounts::AccountSettings, clients::ClientSettings, sessions::SessionSettings,
+    },
     model::{PasswordRules, SessionLifetime},
 };
 
@@ -155,12 +157,13 @@ pub fn environment_variable(setting: &str) -> String {
 }
 
 impl Config {
-    /// What accounts are judged and remembered by.
+    /// What accounts are judged and remembered by; the names of those that are deleted by `rests`.
     #[must_use]
-    pub fn accounts(&self) -> AccountSettings {
+    pub fn accounts(&self, rests: UsernameRests) -> AccountSettings {
         AccountSettings {
             sign_up: self.accounts.sign_up == Switch::On,
             reserved_usernames: self.accounts.reserved_usernames.clone(),
+            rests,
             password_rules: PasswordRules { min_chars: self.passwords.password_min_length },
             cache_size: self.tokens.standing_cache_size,
             cache_max_age: self.tokens.standing_cache_max_age,

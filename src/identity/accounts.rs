@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Guessing, HashRequest, Passwords,
+    Guessing, HashRequest, Passwords, UsernameRests,
     followed::Followed,
     guessing::Guess,
     read_cache::{Known, ReadCache},
@@ -15,7 +15,7 @@ use crate::{
         RuleViolation, Tally, Throttle, User, UserId, Username,
         profile::{DisplayName, Email},
     },
-    store::{Credentials, Login, NewUser, Store, Strangers},
+    store::{Credentials, Login, NewUser, Sha256, Store, Strangers},
 };
 
 /// How often it is told that outdated hashes cannot be replaced: each login would be another line.
@@ -30,6 +30,7 @@ pub struct Accounts {
     sign_up: bool,
     guessing: Arc<Guessing>,
     reserved: ReservedNames,
+    rests: UsernameRests,
     rules: PasswordRules,
     users: ReadCache<UserId, User>,
     clock: Clock,
@@ -44,6 +45,8 @@ pub struct AccountSettings {
     pub sign_up: bool,
     /// What nobody may sign up with.
     pub reserved_usernames: ReservedNames,
+    /// How the names of deleted users rest.
+    pub rests: UsernameRests,
     /// What a new password must satisfy.
     pub password_rules: PasswordRules,
     /// How many users are remembered.
@@ -118,6 +121,7 @@ impl Accounts {
             sign_up: settings.sign_up,
             guessing,
             reserved: settings.reserved_usernames,
+            rests: settings.rests,
             rules: settings.password_rules,
             users,
             clock,
@@ -147,28 +151,37 @@ impl Accounts {
             if self.reserved.has(&checked.username) {
                 return Err(Error::UsernameTaken);
             }
-            self.add(checked, Event::SignedUp.done().origin(origin), asked).await
+            let resting = self.rests.mark(&checked.username);
+            self.add(checked, resting, Event::SignedUp.done().origin(origin), asked).await
         };
         let signed_up = signing_up.await;
         guess.settle(signed_up)
     }
 
-    /// Makes an account on behalf of the operator, who may give reserved names; `event` records it.
+    /// Makes an account on behalf of the operator, who may give names that are reserved, or rest; `event` records it.
     ///
     /// # Errors
     /// [`Error::InvalidFields`] with every violation, [`Error::UsernameTaken`], [`Error::Overloaded`].
     pub async fn create(&self, new: NewAccount<'_>, event: Entry, deadline: Deadline) -> Result<User, Error> {
-        self.add(self.check(new)?, event, Asked { address: None, is_deferred: false, deadline }).await
+        let asked = Asked { address: None, is_deferred: false, deadline };
+        self.add(self.check(new)?, None, event, asked).await
     }
 
-    async fn add(&self, new: Checked, event: Entry, asked: Asked) -> Result<User, Error> {
+    /// Adds an account, unless its name rests by the mark `resting`.
+    async fn add(
+        &self,
+        new: Checked,
+        resting: Option<Sha256>,
+        event: Entry,
+        asked: Asked,
+    ) -> Result<User, Error> {
         let Checked { username, password, email, display_name } = new;
         let Asked { address, is_deferred, deadline } = asked;
         let request = HashRequest::new(Some(username.canonical()), address, deadline);
         let request = HashRequest { is_deferred, ..request };
         self.passwords.has_room(request)?;
         // The database decides who gets a name. Asking it first saves the hash when the answer is known.
-        if self.strangers.is_taken(&username).await? {
+        if self.strangers.is_taken(&username, resting, self.clock.now()).await? {
             return Err(Error::UsernameTaken);
         }
         let password_hash = self.passwords.hash(password, request).await?;
@@ -183,7 +196,7 @@ impl Accounts {
             update_time: now,
         };
         let pending = self.audit.begin(event.user(user.id));
-        let added = self.store.add_user(NewUser { user: user.clone(), password_hash }).await;
+        let added = self.store.add_user(NewUser { user: user.clone(), password_hash, resting }).await;
         pending.settle(added.as_ref().err());
         added.map(|()| user)
     }
@@ -340,6 +353,11 @@ impl Accounts {
     /// Forgets the user `id`, who was changed in the database.
     pub(super) fn forget(&self, id: UserId) {
         self.users.forget(id);
+    }
+
+    /// How the names of deleted users rest.
+    pub(super) const fn rests(&self) -> &UsernameRests {
+        &self.rests
     }
 
     /// Forgets everybody.

@@ -22,6 +22,7 @@ pub mod sessions;
 mod standing;
 pub mod tokens;
 mod user_registry;
+mod username_rests;
 mod usernames;
 
 pub use accounts::{Accounts, NewAccount};
@@ -43,4 +44,5 @@ pub use sessions::Sessions;
 pub use standing::GoodStanding;
 pub use tokens::{IssuedToken, Tokens};
 pub use user_registry::UserRegistry;
+pub use username_rests::UsernameRests;
 pub use usernames::Usernames;

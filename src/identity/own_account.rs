@@ -229,9 +229,11 @@ impl OwnAccount {
         let username = credentials.as_ref().map(|credentials| credentials.user.username.clone());
         let request =
             HashRequest::new(username.as_ref().map(Username::canonical), origin.network(), deadline);
-        self.accounts.judge(attempt, credentials, password, request).await?;
+        let user = self.accounts.judge(attempt, credentials, password, request).await?.user;
         let pending = self.audit.begin(attempt.event.done().user(id).origin(origin));
-        let ended = self.store.delete_user(id, self.clock.now()).await?;
+        let now = self.clock.now();
+        let resting = self.accounts.rests().after(&user, now);
+        let ended = self.store.delete_user(id, resting, now).await?;
         // None: another call was first, and has told of it.
         pending.done_if(ended.is_some());
         self.accounts.forget(id);

@@ -1,5 +1,6 @@
 //! Owns what the operator does to users who are there: each act is recorded here.
 
+use super::UsernameRests;
 use crate::{
     audit::{Audit, Event},
     model::{Clock, Error, User, UserId},
@@ -10,6 +11,7 @@ use crate::{
 #[derive(Debug)]
 pub struct UserRegistry {
     store: Store,
+    rests: UsernameRests,
     clock: Clock,
     audit: Audit,
 }
@@ -17,8 +19,8 @@ pub struct UserRegistry {
 impl UserRegistry {
     /// The users in `store`; `audit` is told of each act.
     #[must_use]
-    pub const fn new(store: Store, clock: Clock, audit: Audit) -> Self {
-        Self { store, clock, audit }
+    pub const fn new(store: Store, rests: UsernameRests, clock: Clock, audit: Audit) -> Self {
+        Self { store, rests, clock, audit }
     }
 
     /// Enables the user `id`, or disables it and ends its sessions; none if there is no such user.
@@ -32,13 +34,14 @@ impl UserRegistry {
         self.store.user(id).await
     }
 
-    /// Deletes the user `id`; false if there is no such user.
+    /// Deletes `user`; false if it is gone already.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn delete(&self, id: UserId) -> Result<bool, Error> {
-        let pending = self.audit.begin(Event::UserDeleted.done().by_operator().user(id));
-        let deleted = self.store.delete_user(id, self.clock.now()).await?.is_some();
+    pub async fn delete(&self, user: &User) -> Result<bool, Error> {
+        let pending = self.audit.begin(Event::UserDeleted.done().by_operator().user(user.id));
+        let now = self.clock.now();
+        let deleted = self.store.delete_user(user.id, self.rests.after(user, now), now).await?.is_some();
         pending.done_if(deleted);
         Ok(deleted)
     }

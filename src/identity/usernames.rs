@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::ClockCheck;
 use crate::{
+    metrics::TimedWork,
     model::{Error, UserId, error},
     store::Store,
 };
@@ -69,7 +70,17 @@ impl Usernames {
                     tracing::warn!(error = %error::chain(&error), "what names look like is not looked up for now");
                 }
             }
+            if let Err(error) = self.delete_rested(clocks).await {
+                tracing::warn!(error = %error::chain(&error), "names that rest no longer stay for now");
+            }
             clocks.wait(INTERVAL).await;
+        }
+    }
+
+    async fn delete_rested(&self, clocks: &ClockCheck) -> Result<(), Error> {
+        match clocks.agreed_time(TimedWork::RestingUsernames).await? {
+            Ok(now) => self.store.delete_rested_usernames(now).await,
+            Err(_) => Ok(()),
         }
     }
 

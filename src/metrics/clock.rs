@@ -13,6 +13,8 @@ pub enum TimedWork {
     Assertions,
     /// Deleting failures of passwords that count no longer.
     PasswordFailures,
+    /// Deleting names that rest no longer.
+    RestingUsernames,
     /// Deleting changes that everybody has read.
     Changes,
     /// Publishing the next signing key, and deleting the oldest.
@@ -20,14 +22,21 @@ pub enum TimedWork {
 }
 
 impl TimedWork {
-    const ALL: [Self; 5] =
-        [Self::Sessions, Self::Assertions, Self::PasswordFailures, Self::Changes, Self::SigningKeys];
+    const ALL: [Self; 6] = [
+        Self::Sessions,
+        Self::Assertions,
+        Self::PasswordFailures,
+        Self::RestingUsernames,
+        Self::Changes,
+        Self::SigningKeys,
+    ];
 
     const fn label(self) -> &'static str {
         match self {
             Self::Sessions => "sessions",
             Self::Assertions => "assertions",
             Self::PasswordFailures => "password_failures",
+            Self::RestingUsernames => "resting_usernames",
             Self::Changes => "changes",
             Self::SigningKeys => "signing_keys",
         }

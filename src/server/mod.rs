@@ -27,7 +27,9 @@ use crate::{
     config::{Config, ConfigError, ExtAuthzAddr, ProxyConfig, Switch},
     files::OwnFiles,
     http::OAuthDrain,
-    identity::{ClockCheck, KeyRotation, keyring::KeyringError, passwords::Argon2Params},
+    identity::{
+        ClockCheck, KeyRotation, UsernameRests, Usernames, keyring::KeyringError, passwords::Argon2Params,
+    },
     metrics::Metrics,
     model::{Clock, Error, KeyId},
     peer::TrustedProxies,
@@ -197,8 +199,9 @@ impl Server {
         let store = store.with_clock(database_clock);
         let clocks = ClockCheck::new(store.clone(), clock.clone(), keys.leeway, metrics.clock.clone());
         let clocks = Arc::new(clocks);
+        let rests = UsernameRests::new(&master_key, config.accounts.username_rest);
         let rotation = KeyRotation::new(store.clone(), master_key, keys, Arc::clone(&clocks), audit.clone());
-        let foundation = Foundation { argon2, bounds, store, rotation, audit, metrics, clock, clocks };
+        let foundation = Foundation { argon2, bounds, store, rests, rotation, audit, metrics, clock, clocks };
         let parts = Parts::build(foundation, &config).await?;
         parts.readiness.check().await;
         let (grpc, http) = (grpc.listen()?, http.listen()?);
@@ -344,12 +347,13 @@ fn trusted_proxies(config: ProxyConfig) -> Arc<TrustedProxies> {
 /// What the service does by itself while it serves.
 async fn work(parts: &Parts, config: &Config, tls: Option<&Arc<Tls>>) {
     // Twice within the bound, so that one reading may be late.
+    let usernames = Usernames::new(parts.store.clone());
     let changes_interval = (config.tokens.standing_cache_max_age / 2).max(MIN_CHANGES_INTERVAL);
     tokio::join!(
         parts.sessions.sweep(SWEEP_INTERVAL, &parts.clocks),
         parts.clients.sweep(SWEEP_INTERVAL, &parts.clocks),
         parts.guessing.sweep(SWEEP_INTERVAL, &parts.clocks),
-        parts.usernames.tend(&parts.clocks),
+        usernames.tend(&parts.clocks),
         parts.changes.follow(
             changes_interval,
             &parts.accounts,

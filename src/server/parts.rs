@@ -10,8 +10,8 @@ use crate::{
     config::Config,
     identity::{
         Accounts, ChangeFeed, Clients, ClockCheck, GoodStanding, Grants, Guessing, Introspection,
-        KeyRotation, Keyring, OwnAccount, Passwords, Readiness, Revocation, Sessions, Tokens, Usernames,
-        passwords::Argon2Params,
+        KeyRotation, Keyring, OwnAccount, Passwords, Readiness, Revocation, Sessions, Tokens, UsernameRests,
+        accounts::AccountSettings, passwords::Argon2Params,
     },
     metrics::Metrics,
     model::{Clock, Error, Tally, Timestamp},
@@ -35,7 +35,6 @@ pub(super) struct Parts {
     pub(super) keyring: Arc<Keyring>,
     pub(super) changes: ChangeFeed,
     pub(super) readiness: Readiness,
-    pub(super) usernames: Usernames,
     pub(super) store: Store,
     pub(super) audit: Audit,
     pub(super) metrics: Arc<Metrics>,
@@ -57,6 +56,7 @@ pub(super) struct Foundation {
     pub(super) argon2: Argon2Params,
     pub(super) bounds: Bounds,
     pub(super) store: Store,
+    pub(super) rests: UsernameRests,
     pub(super) rotation: KeyRotation,
     pub(super) audit: Audit,
     pub(super) metrics: Arc<Metrics>,
@@ -70,7 +70,7 @@ impl Parts {
     /// # Errors
     /// If the hash threads do not start, the database does not answer, or the master key is not the one of its keys.
     pub(super) async fn build(foundation: Foundation, config: &Config) -> Result<Self, StartError> {
-        let Foundation { argon2, bounds, store, rotation, audit, metrics, clock, clocks } = foundation;
+        let Foundation { argon2, bounds, store, rests, rotation, audit, metrics, clock, clocks } = foundation;
         let passwords = Passwords::start(argon2, config.passwords.pool(), metrics.hashing.clone())
             .map_err(Error::internal)?;
         // Before anything is read that may change.
@@ -78,7 +78,9 @@ impl Parts {
         let followed = || changes.followed();
         let keyring = Arc::new(Keyring::open(rotation, followed()).await?);
         let guessing = guessing(&store, &keyring, config, &clock, &metrics, &audit).await?;
-        let (accounts, sessions) = people(&store, passwords, &guessing, config, &clock, &changes, &audit);
+        let accounts = config.accounts(rests);
+        let accounts = self::accounts(&store, passwords, &guessing, accounts, &clock, &changes, &audit);
+        let sessions = sessions(&store, config, &clock, &changes, &audit);
         let clients = clients(&store, &guessing, config, &clock, &changes, &audit);
         let tokens = Arc::new(Tokens::new(Arc::clone(&keyring), clock.clone(), config.tokens.issuing()));
         let own_account = Arc::new(OwnAccount::new(
@@ -98,8 +100,8 @@ impl Parts {
             metrics.grants.clone(),
             clock.clone(),
         ));
-        let verifier = Verifier::new(Arc::clone(&keyring), clock.clone(), config.tokens.verifying());
-        let verifier = Arc::new(verifier);
+        let verifier =
+            Arc::new(Verifier::new(Arc::clone(&keyring), clock.clone(), config.tokens.verifying()));
         let standing = GoodStanding::new(Arc::clone(&accounts), Arc::clone(&sessions), Arc::clone(&clients));
         let introspection = Arc::new(Introspection::new(
             Arc::clone(&verifier),
@@ -131,7 +133,6 @@ impl Parts {
             keyring,
             changes,
             readiness,
-            usernames: Usernames::new(store.clone()),
             store,
             audit,
             metrics,
@@ -141,23 +142,31 @@ impl Parts {
     }
 }
 
-/// The accounts and their sessions.
-fn people(
+/// The accounts.
+fn accounts(
     store: &Store,
     passwords: Passwords,
     guessing: &Arc<Guessing>,
+    settings: AccountSettings,
+    clock: &Clock,
+    changes: &ChangeFeed,
+    audit: &Audit,
+) -> Arc<Accounts> {
+    let (guessing, followed) = (Arc::clone(guessing), changes.followed());
+    let (store, clock, audit) = (store.clone(), clock.clone(), audit.clone());
+    Arc::new(Accounts::new(store, passwords, guessing, settings, clock, followed, audit))
+}
+
+/// The sessions of users.
+fn sessions(
+    store: &Store,
     config: &Config,
     clock: &Clock,
     changes: &ChangeFeed,
     audit: &Audit,
-) -> (Arc<Accounts>, Arc<Sessions>) {
-    let (accounts, followed) = (config.accounts(), changes.followed());
-    let guessing = Arc::clone(guessing);
-    let accounts =
-        Accounts::new(store.clone(), passwords, guessing, accounts, clock.clone(), followed, audit.clone());
-    let (sessions, followed) = (config.sessions(), changes.followed());
-    let sessions = Sessions::new(store.clone(), sessions, clock.clone(), followed, audit.clone());
-    (Arc::new(accounts), Arc::new(sessions))
+) -> Arc<Sessions> {
+    let followed = changes.followed();
+    Arc::new(Sessions::new(store.clone(), config.sessions(), clock.clone(), followed, audit.clone()))
 }
 
 /// The registered clients.

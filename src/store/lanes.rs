@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use sea_orm::DatabaseConnection;
 
-use super::{FailureKeys, Login, NewFailure, Store, StoredSession};
+use super::{FailureKeys, Login, NewFailure, Sha256, Store, StoredSession};
 use crate::model::{
     Client, ClientId, Error, PeerPlaces, SessionId, SessionLifetime, SpiffeId, Tally, Timestamp, User,
     UserId, Username, caller_network,
@@ -135,12 +135,18 @@ impl Strangers {
         self.look_up(self.0.insert_failure(new)).await
     }
 
-    /// Whether a new user cannot have `username`, since another has it, or one that looks like it.
+    /// Whether a new user cannot have `username` at `now`, since another has it, or one that looks like it, or since it rests, by the
+    /// mark of a name that does.
     ///
     /// # Errors
     /// As with [`Self::login`].
-    pub async fn is_taken(&self, username: &Username) -> Result<bool, Error> {
-        self.look_up(self.0.is_taken(username)).await
+    pub async fn is_taken(
+        &self,
+        username: &Username,
+        resting: Option<Sha256>,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        self.look_up(self.0.is_taken(username, resting, now)).await
     }
 
     /// The session `id`, if it has not been ended, with what it keeps of its refresh tokens, and its user, if there is one.

@@ -6,14 +6,14 @@ use sea_orm::{
 };
 
 use super::{
-    Store,
+    RestingName, Sha256, Store,
     attempts::commit,
     changes,
     entity::{
         usernames::Entity as UsernameEntity,
         users::{ActiveModel, Column, Entity, Model},
     },
-    failure,
+    failure, resting_usernames,
     sessions::{self, Replacement},
     usernames,
 };
@@ -29,6 +29,8 @@ pub struct NewUser {
     pub user: User,
     /// The password's hash, as a PHC string.
     pub password_hash: String,
+    /// By what it is known whether the name rests; none if it may be had all the same.
+    pub resting: Option<Sha256>,
 }
 
 /// What a user changes of what it says of itself: for each field, nothing, or a new value, or none from now on.
@@ -82,14 +84,17 @@ impl Store {
     /// # Errors
     /// [`Error::UsernameTaken`], decided by the database, so that of two at once only one is added.
     pub async fn add_user(&self, new: NewUser) -> Result<(), Error> {
-        let NewUser { user, password_hash } = new;
+        let NewUser { user, password_hash, resting } = new;
         let row = row(&user, password_hash, None);
         let added = self
             .write(|| async {
                 let db = self.begin().await?;
                 match insert(&db, &user, row.clone()).await {
                     // What it looks like is asked for once the names that others add now must wait for this one, or have been added.
-                    Ok(()) if usernames::looks_like_another(&db, &user.username, Some(user.id)).await? => {
+                    Ok(())
+                        if usernames::looks_like_another(&db, &user.username, Some(user.id)).await?
+                            || resting_usernames::rests(&db, resting, user.create_time).await? =>
+                    {
                         Ok(false)
                     }
                     Ok(()) => commit(db, true).await,
@@ -102,11 +107,20 @@ impl Store {
     }
 
     /// Whether a new user cannot have `username`: see [`Strangers`](super::Strangers).
-    pub(super) async fn is_taken(&self, username: &Username) -> Result<bool, Error> {
+    pub(super) async fn is_taken(
+        &self,
+        username: &Username,
+        resting: Option<Sha256>,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
         if self.meant(username).await?.is_some() {
             return Ok(true);
         }
-        self.ask(|| usernames::looks_like_another(&self.db, username, None)).await
+        self.ask(|| async {
+            Ok(usernames::looks_like_another(&self.db, username, None).await?
+                || resting_usernames::rests(&self.db, resting, now).await?)
+        })
+        .await
     }
 
     /// The user `id`.
@@ -265,16 +279,24 @@ impl Store {
         .await
     }
 
-    /// Deletes the user `id` and its sessions. Returns the sessions that ended; none if there is no such user.
+    /// Deletes the user `id` and its sessions; its name rests as `resting` says, if at all. Returns the sessions that ended; none if there is no such user.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn delete_user(&self, id: UserId, now: Timestamp) -> Result<Option<Vec<SessionId>>, Error> {
+    pub async fn delete_user(
+        &self,
+        id: UserId,
+        resting: Option<RestingName>,
+        now: Timestamp,
+    ) -> Result<Option<Vec<SessionId>>, Error> {
         self.write(|| async {
             let db = self.begin().await?;
             // The user goes first: from here on nobody opens a session for it.
             let done = Entity::delete_by_id(id.0).exec(&db).await?;
             UsernameEntity::delete_by_id(id.0).exec(&db).await?;
+            if let Some(name) = resting.filter(|_| done.rows_affected > 0) {
+                resting_usernames::add(&db, name).await?;
+            }
             let ended = sessions::delete_of_users(&db, &[id], None, now).await?;
             changes::tell(&db, &[id.0], now).await?;
             commit(db, (done.rows_affected > 0).then_some(ended)).await

@@ -91,7 +91,7 @@ async fn a_user_that_another_process_disables_or_deletes_is_refused_within_the_b
     server.clock.advance(Duration::from_secs(1));
     assert!(client.get_me(&token).await.unwrap().is_active);
 
-    store.delete_user(id(&alice), server.clock.now()).await.unwrap();
+    store.delete_user(id(&alice), None, server.clock.now()).await.unwrap();
     server.clock.advance(Duration::from_secs(1));
     assert_refused(client.get_me(&token).await, Code::Unauthenticated, "TOKEN_REVOKED");
 }
@@ -112,7 +112,7 @@ async fn a_name_that_is_used_again_does_not_inherit_tokens() {
     let mut client = server.client().await;
     let token = client.token_of_new("alice").await;
     let alice = client.get_me(&token).await.unwrap();
-    server.store().await.delete_user(id(&alice), server.clock.now()).await.unwrap();
+    server.store().await.delete_user(id(&alice), None, server.clock.now()).await.unwrap();
     client.sign_up("alice", PASSWORD).await.unwrap();
     assert_refused(client.get_me(&token).await, Code::Unauthenticated, "TOKEN_REVOKED");
 }

@@ -125,14 +125,16 @@ pub(crate) async fn bring_over(server: &TestServer, username: &str, password_has
         create_time: now,
         update_time: now,
     };
-    let new = NewUser { user, password_hash: password_hash.to_owned() };
+    let new = NewUser { user, password_hash: password_hash.to_owned(), resting: None };
     server.store().await.add_user(new).await.unwrap();
     id
 }
 
 async fn stored_hash(server: &TestServer, username: &str) -> String {
     let username = Username::parse(username).unwrap();
-    server.store().await.for_strangers().credentials(&username).await.unwrap().unwrap().password_hash
+    let store = server.store().await;
+    let user = store.user_named(&username).await.unwrap().unwrap();
+    store.credentials_of(user.id).await.unwrap().unwrap().password_hash
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Owns what signing up promises of names: nobody passes for another, over any number of replicas, whatever earlier releases have left.
 
+use std::time::Duration;
+
 use sea_orm::{
     ConnectionTrait, DatabaseConnection,
     sea_query::{Expr, Query},
@@ -183,4 +185,52 @@ async fn what_earlier_releases_and_an_older_unicode_have_left_is_put_right() {
     client.cannot_have("\u{455}\u{441}\u{43e}\u{440}\u{435}").await;
     client.cannot_have("\u{418}\u{412}\u{410}\u{41d}").await;
     client.sign_up("\u{435}\u{445}\u{441}\u{435}\u{455}\u{455}", PASSWORD).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_deleted_name_rests_in_every_spelling_if_its_account_was_older_than_a_day() {
+    let server = TestServer::start(&[]).await;
+    let mut client = server.client().await;
+    for name in ["Alice", "bob", "\u{3c3}\u{3b1}\u{3c2}"] {
+        client.sign_up(name, PASSWORD).await.unwrap();
+    }
+    // Nobody is known by the name of a day.
+    client.delete_me("bob").await;
+    client.sign_up("bob", PASSWORD).await.unwrap();
+    server.clock.advance(Duration::from_hours(24) + Duration::from_secs(1));
+    let replica = server.replica(&[]).await;
+    let mut elsewhere = replica.client().await;
+    for name in ["alice", "\u{3c3}\u{3b1}\u{3c3}"] {
+        client.delete_me(name).await;
+    }
+    server.clock.advance(Duration::from_hours(29 * 24));
+    for name in ["alice", "ALICE", "Alice", "\u{3a3}\u{391}\u{3a3}", "\u{3c3}\u{3b1}\u{3c2}"] {
+        client.cannot_have(name).await;
+        elsewhere.cannot_have(name).await;
+    }
+    client.sign_up("alicia", PASSWORD).await.unwrap();
+    server.clock.advance(Duration::from_hours(24));
+    for name in ["alice", "\u{3a3}\u{391}\u{3a3}"] {
+        elsewhere.sign_up(name, PASSWORD).await.unwrap();
+    }
+    let db = server.data.connect().await;
+    eventually("nothing is kept of a name that rests no longer", || async { resting(&db).await == 0 }).await;
+}
+
+#[tokio::test]
+async fn no_name_rests_where_that_is_off() {
+    let server = TestServer::start(&["--username-rest=0s"]).await;
+    let mut client = server.client().await;
+    client.sign_up("alice", PASSWORD).await.unwrap();
+    server.clock.advance(Duration::from_hours(48));
+    client.delete_me("alice").await;
+    client.sign_up("alice", PASSWORD).await.unwrap();
+    assert_eq!(resting(&server.data.connect().await).await, 0);
+}
+
+/// How many names rest.
+async fn resting(db: &DatabaseConnection) -> i64 {
+    let mut query = Query::select();
+    query.expr(Expr::cust("COUNT(*)")).from("resting_usernames");
+    db.query_one(&query).await.unwrap().unwrap().try_get_by_index(0).unwrap()
 }

@@ -122,7 +122,7 @@ async fn a_user_is_shown_disabled_enabled_and_deleted_by_id_and_by_name_in_any_c
     let deleted = place.run(&["users", "delete", "ALICE"]).await.succeeded();
     assert_eq!(deleted.stdout, format!("Deleted Alice ({id}).\n"));
     let again = place.create_user("alice").await;
-    assert_ne!(again["id"], user["id"], "the name is free again, the id is not");
+    assert_ne!(again["id"], user["id"], "the operator may give the name again, the id is another");
     let deleted = place.run(&["users", "delete", "alice", "--json"]).await.succeeded().object();
     assert_eq!(deleted, json!({ "deleted": again["id"] }));
 }

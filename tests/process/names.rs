@@ -4,7 +4,7 @@ use std::{collections::HashMap, fs, path::Path};
 
 use serde_json::{Value, json};
 
-use crate::harness::Place;
+use crate::{client::reason, harness::Place};
 
 /// passlib 1.7.4 of "correct horse battery staple".
 const BCRYPT: &str = "$2b$04$K0ykuirb/DK3rwAYY9xmLe.CxfuaV4Qgrmc323vWsq.UAi4S2TpEe";
@@ -135,4 +135,19 @@ async fn the_operator_gives_reserved_names_and_names_that_look_like_nobody_elses
     let taken =
         place.signet(&["users", "create", "\u{455}\u{441}\u{43e}\u{440}\u{435}"]).password().run().await;
     assert_eq!(taken.failed(1), "the username is taken");
+}
+
+#[tokio::test]
+async fn the_operator_gives_a_name_that_rests() {
+    let place = Place::on_database().await;
+    let service = place.serve(&[]).await;
+    let user = json!({ "username": "alice", "password_hash": BCRYPT, "create_time": "2020-01-01T00:00:00Z" });
+    let file = place.write("users.ndjson", &user.to_string());
+    place.run(&["users", "import", &file]).await.succeeded();
+    place.run(&["users", "delete", "alice"]).await.succeeded();
+    let client = service.client().await;
+    let refused = client.sign_up("Alice").await;
+    assert_eq!(reason(&refused), "USERNAME_TAKEN");
+    let alice = place.create_user("alice").await;
+    assert_eq!(place.run(&["users", "show", "alice", "--json"]).await.succeeded().object(), alice);
 }

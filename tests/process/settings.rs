@@ -62,6 +62,7 @@ async fn a_wrong_value_is_refused_with_what_would_be_right() {
         ("--signing-alg", "es256", "ES256, EdDSA, RS256, HS256"),
         ("--password-min-length", "7", "8..=64"),
         ("--reserved-usernames", "two words", "spaces are not allowed"),
+        ("--username-rest", "11years", "between 0s and "),
         ("--log-level", "loud", "off, error, warn, info, debug, trace"),
         ("--log-level", "warn,signet=loud", "off, error, warn, info, debug, trace"),
         ("--log-format", "xml", "text, json"),

@@ -74,7 +74,7 @@ pub(super) enum Existing {
     Disable(Who),
     /// Enable a user again.
     Enable(Who),
-    /// Delete a user. This cannot be undone; the username is free again.
+    /// Delete a user. This cannot be undone. For --username-rest nobody can sign up with the username; `users create` can have it.
     Delete(Who),
 }
 
@@ -117,7 +117,7 @@ impl Who {
 
 pub(super) async fn run(command: Command, config: &Config, output: Output) -> Result<(), Failure> {
     match command {
-        Command::Create(create) => make(create, config, output).await,
+        Command::Create(create) => Box::pin(make(create, config, output)).await,
         Command::Import(arguments) => import::run(*arguments, config, output).await,
         Command::Export(arguments) => export::run(arguments, config).await,
         Command::Existing(command) => {
@@ -130,8 +130,8 @@ pub(super) async fn run(command: Command, config: &Config, output: Output) -> Re
 }
 
 async fn with_existing(command: Existing, records: &Records, output: Output) -> Result<(), Failure> {
-    let Records { store, audit } = records;
-    let registry = UserRegistry::new(store.clone(), Clock::system(), audit.clone());
+    let Records { store, audit, rests } = records;
+    let registry = UserRegistry::new(store.clone(), rests.clone(), Clock::system(), audit.clone());
     match command {
         Existing::List { limit: _, after, collisions: true } => {
             collisions::list(after.map(UserId), store, output).await
@@ -167,7 +167,7 @@ async fn make(create: Create, config: &Config, output: Output) -> Result<(), Fai
         records.store.clone(),
         passwords,
         Arc::new(guessing),
-        config.accounts(),
+        config.accounts(records.rests.clone()),
         Clock::system(),
         Arc::default(),
         records.audit.clone(),
@@ -230,7 +230,7 @@ async fn set_active(
 
 async fn delete(who: &Who, registry: &UserRegistry, store: &Store, output: Output) -> Result<(), Failure> {
     let user = find(who, store).await?;
-    if !registry.delete(user.id).await? {
+    if !registry.delete(&user).await? {
         return Err(who.is_nobody());
     }
     output.answer(

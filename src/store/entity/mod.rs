@@ -7,6 +7,7 @@ pub(super) mod clients;
 pub(super) mod leases;
 pub(super) mod password_failures;
 pub(super) mod password_failures_by_address;
+pub(super) mod resting_usernames;
 pub(super) mod sealed_secrets;
 pub(super) mod sessions;
 pub(super) mod signing_keys;

@@ -11,7 +11,7 @@ use tonic::{
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use crate::{
-    model::{Error, FieldReason, NameSet},
+    model::{self, Error, FieldReason, NameSet},
     proto::{
         ERROR_DOMAIN,
         identity::v1::{ErrorReason, FieldReason as WireFieldReason},
@@ -41,17 +41,7 @@ impl From<Error> for Status {
         }
         match error {
             Error::InvalidFields(violations) => {
-                details.set_bad_request(
-                    violations
-                        .into_iter()
-                        .map(|violation| FieldViolation {
-                            field: violation.field.to_owned(),
-                            description: violation.description,
-                            reason: field_reason(violation.reason).to_owned(),
-                            localized_message: None,
-                        })
-                        .collect::<Vec<_>>(),
-                );
+                details.set_bad_request(violations.into_iter().map(field_violation).collect::<Vec<_>>());
             }
             Error::MessageTooLarge { max_bytes } => {
                 metadata.insert("max_message_bytes".to_owned(), max_bytes.to_string());
@@ -87,6 +77,7 @@ impl From<Error> for Status {
             | Error::Overloaded { .. }
             | Error::TooManyChanges { .. }
             | Error::TooManyAttempts { .. }
+            | Error::TooManyRepeats { .. }
             | Error::RouteMisconfigured
             | Error::OriginNotAllowed
             | Error::DeadlineExceeded
@@ -103,6 +94,16 @@ impl From<Error> for Status {
     }
 }
 
+/// What google.rpc.BadRequest says of `violation`.
+fn field_violation(violation: model::FieldViolation) -> FieldViolation {
+    FieldViolation {
+        field: violation.field.to_owned(),
+        description: violation.description,
+        reason: field_reason(violation.reason).to_owned(),
+        localized_message: None,
+    }
+}
+
 /// The stable reason of `error`, the same over every protocol: a name of `ErrorReason` without its prefix (AIP-193). None for
 /// what does not exist.
 #[must_use]
@@ -116,6 +117,7 @@ pub fn reason(error: &Error) -> Option<&'static str> {
 pub fn retry_after(error: &Error) -> Option<Duration> {
     match error {
         Error::TooManyChanges { retry_after }
+        | Error::TooManyRepeats { retry_after }
         | Error::Overloaded { retry_after, .. }
         | Error::TooManyAttempts { retry_after, .. } => Some(*retry_after),
         Error::Unavailable { .. } => Some(UNAVAILABLE_RETRY_AFTER),
@@ -155,6 +157,7 @@ fn code_and_reason(error: &Error) -> (Code, ErrorReason) {
         Error::InvalidClient => (Code::Unauthenticated, ErrorReason::InvalidClient),
         Error::AddressClaimNotAllowed => (Code::PermissionDenied, ErrorReason::AddressClaimNotAllowed),
         Error::TooManyAttempts { .. } => (Code::ResourceExhausted, ErrorReason::TooManyAttempts),
+        Error::TooManyRepeats { .. } => (Code::ResourceExhausted, ErrorReason::TooManyRepeats),
         Error::InvalidScope(_) => (Code::InvalidArgument, ErrorReason::InvalidScope),
         Error::InvalidAudience(_) => (Code::InvalidArgument, ErrorReason::InvalidAudience),
         Error::TokenOfAnotherClient => (Code::PermissionDenied, ErrorReason::TokenOfAnotherClient),

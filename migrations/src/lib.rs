@@ -9,6 +9,7 @@ mod m20261123_000004_clients;
 mod m20261124_000005_client_certificates;
 mod m20261128_000006_address_claims;
 mod m20261128_000007_password_failures;
+mod m20261128_000008_refresh_repeats;
 mod m20261128_000009_names;
 mod names;
 mod schema;
@@ -28,6 +29,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000005_client_certificates::Migration),
             Box::new(m20261128_000006_address_claims::Migration),
             Box::new(m20261128_000007_password_failures::Migration),
+            Box::new(m20261128_000008_refresh_repeats::Migration),
             Box::new(m20261128_000009_names::Migration),
         ]
     }

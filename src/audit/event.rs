@@ -16,6 +16,8 @@ named! {
         LoginThrottled = "login.throttled",
         /// The failures of one account have become many: somebody guesses, or a client goes on with an old password.
         FailuresHigh = "login.failures_high",
+        /// An exchange of a refresh token was repeated late or from elsewhere, and answered once more: a copy may be at large.
+        RefreshRepeated = "refresh_token.repeated",
         /// A refresh token was used again: a copy is at large, and its session has been ended.
         RefreshReplayed = "refresh_token.replayed",
         /// A user ended one session.
@@ -102,7 +104,7 @@ named! {
         AddressFailures = "address_failures",
         /// Too many failures were made at the account, or many at last.
         AccountFailures = "account_failures",
-        /// The token had been used, and its successor too.
+        /// The token had been used, and this is no repeat that is answered.
         TokenReused = "token_reused",
         /// No client has the id.
         UnknownClient = "unknown_client",

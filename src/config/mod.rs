@@ -181,17 +181,23 @@ impl Config {
         }
     }
 
-    /// How long sessions live and are remembered.
+    /// How long sessions live.
     #[must_use]
-    pub fn sessions(&self) -> SessionSettings {
-        SessionSettings {
-            lifetime: SessionLifetime {
-                idle: self.tokens.session_idle_timeout,
-                absolute: self.tokens.session_max_age,
-            },
+    pub fn session_lifetime(&self) -> SessionLifetime {
+        SessionLifetime { idle: self.tokens.session_idle_timeout, absolute: self.tokens.session_max_age }
+    }
+
+    /// How long sessions live and are remembered.
+    ///
+    /// # Errors
+    /// If the settings do not fit each other.
+    pub fn sessions(&self) -> Result<SessionSettings, ConfigError> {
+        Ok(SessionSettings {
+            lifetime: self.session_lifetime(),
+            repeat_window: self.tokens.repeat_window()?,
             cache_size: self.tokens.standing_cache_size,
             cache_max_age: self.tokens.standing_cache_max_age,
-        }
+        })
     }
 }
 

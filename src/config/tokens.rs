@@ -11,6 +11,10 @@ use crate::{
     model::{NameSet, SigningAlg, name_set::one_name},
 };
 
+/// For how long an exchange of a refresh token is repeated by default, if access tokens live long enough: a client that gets no answer
+/// asks again within it, and a thief at the owner's own address is seen if the owner comes later.
+const DEFAULT_REPEAT_WINDOW: Duration = Duration::from_mins(2);
+
 /// What tokens say and how they are signed.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Tokens")]
@@ -49,6 +53,11 @@ pub struct TokenConfig {
     #[arg(long, env = "SIGNET_SESSION_MAX_AGE", global = true, value_name = "DURATION", default_value = "90days", value_parser = duration::<60, 315_576_000>)]
     pub session_max_age: Duration,
 
+    /// For how long the exchange of a refresh token may be repeated from the same address with the same user agent, at most 10 times: an
+    /// answer was lost, or a second tab asks (1s to half of --access-token-ttl). By default 2m, or that half if it is less.
+    #[arg(long, env = "SIGNET_REFRESH_REPEAT_WINDOW", global = true, value_name = "DURATION", value_parser = duration::<1, 43_200>)]
+    pub refresh_repeat_window: Option<Duration>,
+
     /// How far the clocks of replicas may be apart when a token's times are judged (0s to 5m), and how far this one from the
     /// database's before it stops deleting what has expired and rotating keys.
     #[arg(long, env = "SIGNET_CLOCK_LEEWAY", global = true, value_name = "DURATION", default_value = "5s", value_parser = duration::<0, 300>)]
@@ -76,6 +85,23 @@ impl TokenConfig {
             issuer: self.issuer.clone(),
             audience: NameSet::from_stored(self.audience.clone()),
             access_token_ttl: self.access_token_ttl,
+        }
+    }
+
+    /// For how long an exchange of a refresh token is repeated.
+    ///
+    /// # Errors
+    /// If it is set, and longer than fits the access tokens.
+    pub fn repeat_window(&self) -> Result<Duration, ConfigError> {
+        let most = self.access_token_ttl / 2;
+        match self.refresh_repeat_window {
+            None => Ok(DEFAULT_REPEAT_WINDOW.min(most)),
+            Some(window) if window <= most => Ok(window),
+            Some(_) => {
+                let problem = "must be at most half of --access-token-ttl: a repeat gives an access token that expires when the first \
+                               one does";
+                Err(ConfigError::new("--refresh-repeat-window", problem))
+            }
         }
     }
 

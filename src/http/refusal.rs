@@ -122,9 +122,10 @@ fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
         Error::SessionNotFound | Error::Unimplemented | Error::MetricsElsewhere { .. } => {
             (StatusCode::NOT_FOUND, "not_found")
         }
-        Error::Overloaded { .. } | Error::TooManyChanges { .. } | Error::TooManyAttempts { .. } => {
-            (StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable")
-        }
+        Error::Overloaded { .. }
+        | Error::TooManyChanges { .. }
+        | Error::TooManyAttempts { .. }
+        | Error::TooManyRepeats { .. } => (StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable"),
         Error::Unavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable"),
         Error::DeadlineExceeded => (StatusCode::GATEWAY_TIMEOUT, "temporarily_unavailable"),
         Error::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "server_error"),
@@ -223,6 +224,7 @@ mod tests {
                 "TOO_MANY_ATTEMPTS",
                 "",
             ),
+            (Error::TooManyRepeats { retry_after }, 429, "temporarily_unavailable", "TOO_MANY_REPEATS", ""),
             (Error::DeadlineExceeded, 504, "temporarily_unavailable", "DEADLINE_EXCEEDED", ""),
             (unavailable, 503, "temporarily_unavailable", "UNAVAILABLE", ""),
             (Error::internal("secret"), 500, "server_error", "INTERNAL", ""),

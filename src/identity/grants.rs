@@ -7,7 +7,9 @@ use zeroize::Zeroizing;
 use super::{
     Accounts, Clients, Guessing, IssuedToken, RefreshToken, Sessions, Tokens,
     clients::{ClientAuthentication, Proven, Requester},
-    sessions::{Exchanged, Opening, Presented},
+    refresh_grant::{RefreshGrant, Shown},
+    sessions::{Opening, Presented},
+    tokens::TokenStamp,
 };
 use crate::{
     admission::{Allowance, Allowances, Hold},
@@ -34,7 +36,9 @@ pub struct Grants {
     sessions: Arc<Sessions>,
     clients: Arc<Clients>,
     tokens: Arc<Tokens>,
+    refresh: RefreshGrant,
     metrics: GrantMetrics,
+    clock: Clock,
     claimed_failures: Allowances<ClientId>,
 }
 
@@ -84,7 +88,7 @@ impl Grant {
 }
 
 /// What a grant was exchanged for (RFC 6749 section 5.1).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Granted {
     /// The access token, and what its recipient is told of it.
     pub access: IssuedToken,
@@ -94,7 +98,7 @@ pub struct Granted {
 
 /// What came of a grant, as far as it is counted.
 #[derive(Clone, Copy, Debug)]
-enum Verdict {
+pub(super) enum Verdict {
     /// There are tokens for it.
     Granted,
     /// There are, once more, for a refresh token that had been exchanged before.
@@ -133,16 +137,17 @@ impl Grants {
         metrics: GrantMetrics,
         clock: Clock,
     ) -> Self {
-        let claimed_failures = Allowances::new(CLAIMED_FAILURES, CLAIMING_CLIENTS, clock);
-        Self { accounts, guessing, sessions, clients, tokens, metrics, claimed_failures }
+        let claimed_failures = Allowances::new(CLAIMED_FAILURES, CLAIMING_CLIENTS, clock.clone());
+        let refresh = RefreshGrant::new(Arc::clone(&accounts), Arc::clone(&sessions), Arc::clone(&tokens));
+        Self { accounts, guessing, sessions, clients, tokens, refresh, metrics, clock, claimed_failures }
     }
 
     /// Grants `request`, which came from `origin`.
     ///
     /// # Errors
     /// [`Error::InvalidClient`], [`Error::InvalidScope`], [`Error::InvalidAudience`], [`Error::InvalidCredentials`],
-    /// [`Error::RefreshTokenInvalid`], [`Error::RefreshTokenReused`]; [`Error::InvalidFields`], [`Error::AddressClaimNotAllowed`] or
-    /// [`Error::TooManyAttempts`] if the client tells its user's address; [`Error::Overloaded`] if a password cannot be hashed before
+    /// [`Error::RefreshTokenInvalid`], [`Error::RefreshTokenReused`], [`Error::TooManyRepeats`]; [`Error::InvalidFields`],
+    /// [`Error::AddressClaimNotAllowed`] or [`Error::TooManyAttempts`] if the client tells its user's address; [`Error::Overloaded`] if a password cannot be hashed before
     /// `deadline`, or the user's address has no room for another call.
     pub async fn exchange(
         &self,
@@ -218,7 +223,9 @@ impl Grants {
                 let (session, token) = self.sessions.open(&found.user, &found.password_hash, opening).await?;
                 let audience = session.audience.as_ref().unwrap_or(self.tokens.audience());
                 let subject = Subject::User(session.user_id, session.id);
-                let access = self.tokens.issue(subject, &session.client_id, &session.scope, audience)?;
+                let stamp = TokenStamp::new(session.create_time);
+                let access =
+                    self.tokens.issue(subject, stamp, &session.client_id, &session.scope, audience)?;
                 Ok((Granted { access, refresh_token: Some(token) }, Verdict::Granted))
             }
             Grant::RefreshToken(text) => {
@@ -269,20 +276,7 @@ impl Grants {
         self.clients.accept(proven, origin).await?;
         let presented = presented?;
         let (scope, audience) = chosen.ok_or(Error::RefreshTokenInvalid)?;
-        let read = presented.user_is_active();
-        // Also of a user who is disabled: a replay ends the session all the same.
-        let Exchanged { session, next, is_repeated } = self.sessions.exchange(presented, origin).await?;
-        let user_is_active = match read {
-            Some(active) => active,
-            None => self.accounts.user(session.user_id).await?.is_some_and(|user| user.is_active),
-        };
-        if !user_is_active {
-            return Err(Error::RefreshTokenInvalid);
-        }
-        let subject = Subject::User(session.user_id, session.id);
-        let access = self.tokens.issue(subject, &session.client_id, &scope, &audience)?;
-        let verdict = if is_repeated { Verdict::Repeated } else { Verdict::Granted };
-        Ok((Granted { access, refresh_token: Some(next) }, verdict))
+        self.refresh.exchange(Shown { presented, scope, audience, origin: origin.clone() }).await
     }
 
     /// The session of the refresh token `text`, if it is one of `requester`.
@@ -313,9 +307,9 @@ impl Grants {
         let scope = choose(&wish.scope, &allowed).map_err(Error::InvalidScope)?;
         let allowed = allowed_audiences(requester, self.tokens.audience());
         let audience = choose(&wish.audience, allowed).map_err(Error::InvalidAudience)?;
-        let subject = Subject::Client(client.id);
+        let (subject, stamp) = (Subject::Client(client.id), TokenStamp::new(self.clock.now()));
         let requester = self.clients.accept(proven, origin).await?;
-        let access = self.tokens.issue(subject, &requester.client_id(), &scope, &audience)?;
+        let access = self.tokens.issue(subject, stamp, &requester.client_id(), &scope, &audience)?;
         Ok((Granted { access, refresh_token: None }, Verdict::Granted))
     }
 }
@@ -326,6 +320,7 @@ impl Verdict {
             Error::RefreshTokenReused => Self::Replayed,
             Error::Overloaded { .. }
             | Error::TooManyAttempts { .. }
+            | Error::TooManyRepeats { .. }
             | Error::DeadlineExceeded
             | Error::Unavailable { .. }
             | Error::Internal(_) => Self::Failed,

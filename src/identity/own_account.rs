@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{
     Accounts, HashRequest, IssuedToken, RefreshToken, Sessions, Tokens,
     accounts::{Attempt, note},
+    tokens::TokenStamp,
 };
 use crate::{
     admission::{Allowance, Allowances, Charge},
@@ -208,8 +209,8 @@ impl OwnAccount {
         let scope = NameSet::from_stored(claims.scope.clone());
         let audience = claims.aud.names().iter().map(String::as_str);
         let audience = NameSet::of(audience).map_err(Error::internal)?;
-        let access =
-            self.tokens.issue(Subject::User(id, session.id), &session.client_id, &scope, &audience)?;
+        let (subject, stamp) = (Subject::User(id, session.id), TokenStamp::new(session.create_time));
+        let access = self.tokens.issue(subject, stamp, &session.client_id, &scope, &audience)?;
         Ok(Reopened { access, refresh_token })
     }
 

@@ -23,6 +23,7 @@ const TAG: usize = 48;
 /// The next secret is made from this one and a salt of the session's own, so that an exchange that is repeated gives the same
 /// token again, and no database ever held it. The tag shows that a token was once issued, so that an old one is told from an
 /// invented one though nothing is kept of it.
+#[derive(Clone)]
 pub struct RefreshToken(Zeroizing<[u8; BYTES]>);
 
 /// What a token is to its session.

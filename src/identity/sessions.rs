@@ -1,12 +1,18 @@
 //! Owns login sessions: opening them, keeping them going by refresh tokens, and ending them.
 
+mod repeats;
+mod seen;
+
 use std::{sync::Arc, time::Duration};
+
+use uuid::Uuid;
 
 use super::{
     ClockCheck,
     absent::Absent,
+    exchange::{exchange_time, origin_digest},
     followed::Followed,
-    read_cache::{Known, ReadCache},
+    read_cache::{Known, ReadCache, Reading},
     refresh_token::{Place, RefreshToken},
 };
 use crate::{
@@ -16,8 +22,10 @@ use crate::{
         Clock, Error, NameSet, Origin, Session, SessionId, SessionLifetime, Tally, Timestamp, User, UserId,
         error, id::uuid_v7,
     },
-    store::{RefreshState, Sha256, Store, StoredSession, Strangers},
+    store::{Exchange, LastExchange, RefreshState, Sha256, Store, StoredSession, Strangers},
 };
+
+use seen::{Remembered, SeenExchanges};
 
 /// How many sessions a user may have. What ends them all is one transaction, and nobody is to make it fail by opening ever more.
 const MAX_SESSIONS_OF_USER: u64 = 1_000;
@@ -32,7 +40,8 @@ pub struct Sessions {
     strangers: Strangers,
     clock: Clock,
     settings: SessionSettings,
-    known: ReadCache<SessionId, StoredSession>,
+    known: ReadCache<SessionId, Remembered>,
+    seen: SeenExchanges,
     /// SHA-256 of refresh tokens of which the database said lately that they were never issued, or that their session has ended or
     /// expired: none of that changes.
     worthless: Absent<Sha256>,
@@ -44,6 +53,8 @@ pub struct Sessions {
 pub struct SessionSettings {
     /// How long they live.
     pub lifetime: SessionLifetime,
+    /// For how long an exchange of a refresh token is repeated from where it came from.
+    pub repeat_window: Duration,
     /// How many are remembered.
     pub cache_size: usize,
     /// For how long one is remembered: how long an end by another process may stay unseen.
@@ -64,7 +75,7 @@ pub struct Opening {
 }
 
 /// A refresh token whose session has been found, and that has not yet been exchanged.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Presented {
     token: RefreshToken,
     stored: StoredSession,
@@ -76,8 +87,10 @@ pub struct Presented {
 /// What a refresh token was exchanged for.
 #[derive(Debug)]
 pub struct Exchanged {
-    /// Its session.
+    /// Its session, which was last used at the time of the exchange.
     pub session: Session,
+    /// What the session keeps of its refresh tokens since.
+    pub refresh: RefreshState,
     /// The next token.
     pub next: RefreshToken,
     /// Whether the token had been exchanged before, and the next one not yet used: an answer was lost, or two asked at once.
@@ -85,6 +98,11 @@ pub struct Exchanged {
 }
 
 impl Presented {
+    /// SHA-256 of the token.
+    pub(super) fn hash(&self) -> Sha256 {
+        self.token.hash()
+    }
+
     /// The session that it is of.
     #[must_use]
     pub const fn session(&self) -> &Session {
@@ -111,7 +129,8 @@ impl Sessions {
         let known = ReadCache::new(settings.cache_size, settings.cache_max_age, clock.clone(), followed);
         let worthless = Absent::new(settings.cache_max_age, clock.clone());
         let strangers = store.for_strangers();
-        Self { store, strangers, clock, settings, known, worthless, audit }
+        let seen = SeenExchanges::default();
+        Self { store, strangers, clock, settings, known, seen, worthless, audit }
     }
 
     /// How long sessions live.
@@ -159,8 +178,8 @@ impl Sessions {
         }
         self.forget(&ended);
         // Its tokens are likely to be seen soon.
-        let stored = StoredSession { session: session.clone(), refresh };
-        self.known.put(session.id, Some(Arc::new(stored)), reading);
+        let exchange = LastExchange::default();
+        self.remember(StoredSession { session: session.clone(), refresh, exchange }, reading);
         Ok((session, token))
     }
 
@@ -173,10 +192,11 @@ impl Sessions {
             // However long ago that was, and whatever other replicas did since: a token that was never issued is none by that
             // either, and one that is taken for the newest is so only if the database agrees when it is exchanged. If it does, the
             // row is the one that is remembered, since each exchange writes another newest token, and nothing else in it changes.
+            let known = &known.stored;
             match token.place(&known.refresh) {
                 Place::Invented => return Err(Error::RefreshTokenInvalid),
                 Place::Newest if self.clock.now() < known.session.expire_time(self.settings.lifetime) => {
-                    let stored = StoredSession::clone(&known);
+                    let stored = known.clone();
                     return Ok(Presented { token, stored, place: Place::Newest, user_is_active: None });
                 }
                 _ => {}
@@ -197,7 +217,7 @@ impl Sessions {
             return Err(Error::RefreshTokenInvalid);
         };
         // Whatever else is presented as a token of this session is judged by that.
-        self.known.put(id, Some(Arc::new(stored.clone())), reading);
+        self.remember(stored.clone(), reading);
         let place = token.place(&stored.refresh);
         if place == Place::Invented || self.clock.now() >= stored.session.expire_time(self.settings.lifetime)
         {
@@ -228,46 +248,35 @@ impl Sessions {
     ///
     /// # Errors
     /// [`Error::RefreshTokenInvalid`]; [`Error::RefreshTokenReused`] for a replay, after which the session has ended;
-    /// [`Error::Unavailable`].
+    /// [`Error::TooManyRepeats`]; [`Error::Unavailable`].
     pub async fn exchange(&self, mut presented: Presented, origin: &Origin) -> Result<Exchanged, Error> {
         if presented.place == Place::Newest {
-            let Presented { token, stored: StoredSession { session, refresh }, .. } = &presented;
+            let Presented { token, stored, .. } = &presented;
+            let (session, refresh) = (&stored.session, &stored.refresh);
             let next = token.successor(refresh);
-            let (id, now) = (session.id, self.clock.now());
-            let rotated = RefreshState { newest: next.hash(), before_newest: Some(token.hash()), ..*refresh };
-            let reading = self.known.begin(id);
-            if self.store.rotate_refresh_token(id, token.hash(), rotated.newest, now).await? {
-                let session = Session { last_use_time: now, ..session.clone() };
-                let stored = StoredSession { session: session.clone(), refresh: rotated };
-                self.known.put(id, Some(Arc::new(stored)), reading);
-                return Ok(Exchanged { session, next, is_repeated: false });
+            let time = exchange_time(self.clock.now(), session.last_use_time);
+            let origin = origin_digest(refresh, origin);
+            let exchange = Exchange { next: next.hash(), time, origin };
+            let refresh =
+                RefreshState { newest: exchange.next, before_newest: Some(token.hash()), ..*refresh };
+            let reading = self.known.begin(session.id);
+            if self.store.exchange_refresh_token(session.id, token.hash(), &exchange).await? {
+                let session = Session { last_use_time: time, ..session.clone() };
+                let odd_repeat_time = stored.exchange.odd_repeat_time;
+                let exchange =
+                    LastExchange { origin: Some(origin), odd_repeat_time, ..LastExchange::default() };
+                self.remember(StoredSession { session: session.clone(), refresh, exchange }, reading);
+                return Ok(Exchanged { session, refresh, next, is_repeated: false });
             }
             // Another call exchanged it meanwhile, or ended the session.
             presented = self.find(presented.token).await?;
         }
-        let Presented { token, stored: StoredSession { session, refresh }, place, .. } = presented;
-        match place {
-            Place::BeforeNewest => {
-                let next = token.successor(&refresh);
-                Ok(Exchanged { session, next, is_repeated: true })
-            }
-            Place::Old => {
-                let replay = Event::RefreshReplayed.refused(Reason::TokenReused);
-                let replay = replay.user(session.user_id).session(session.id).origin(origin);
-                let pending = self.audit.begin(replay);
-                self.store.delete_session(session.user_id, session.id, self.clock.now()).await?;
-                pending.done();
-                self.known.forget(session.id);
-                Err(Error::RefreshTokenReused)
-            }
-            // It is the newest still, and was not a moment ago: the node that was asked first is behind the other. Nobody is to be
-            // logged out for that.
-            Place::Newest => {
-                let source = "a node of the database is behind another".into();
-                Err(Error::Unavailable { what: "database", source })
-            }
-            Place::Invented => Err(Error::RefreshTokenInvalid),
-        }
+        self.repeat(presented, origin).await
+    }
+
+    /// Remembers `stored`, as `reading` found or made it.
+    fn remember(&self, stored: StoredSession, reading: Reading) {
+        self.known.put(stored.session.id, Some(Arc::new(Remembered::new(stored))), reading);
     }
 
     /// Whether the session `id` goes on, as it was at most the bound of the cache ago.
@@ -275,13 +284,26 @@ impl Sessions {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn goes_on(&self, id: SessionId) -> Result<bool, Error> {
+        Ok(self.recall(id).await?.is_some())
+    }
+
+    /// The same for a call with the access token `jti` of the session: if it is the first of its exchange, that it has been seen is noted
+    /// in the background.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn goes_on_for(&self, id: SessionId, jti: Uuid) -> Result<bool, Error> {
+        Ok(self.recall(id).await?.inspect(|session| session.see(jti, &self.seen)).is_some())
+    }
+
+    async fn recall(&self, id: SessionId) -> Result<Option<Arc<Remembered>>, Error> {
         if let Some(Known(session)) = self.known.get(id) {
-            return Ok(session.is_some());
+            return Ok(session);
         }
         let reading = self.known.begin(id);
-        let session = self.store.session(id).await?.map(Arc::new);
+        let session = self.store.session(id).await?.map(Remembered::new).map(Arc::new);
         self.known.put(id, session.clone(), reading);
-        Ok(session.is_some())
+        Ok(session)
     }
 
     /// The sessions of `user` after `after` that have not expired, the oldest first; at most `limit`.

@@ -32,10 +32,10 @@ impl GoodStanding {
         Ok(self.user_is_active(session.user_id).await? && self.client_is_active(&session.client_id).await?)
     }
 
-    async fn user_stands(&self, user: UserId, session: SessionId, client_id: &str) -> Result<bool, Error> {
+    async fn user_stands(&self, user: UserId, session: SessionId, claims: &Claims) -> Result<bool, Error> {
         Ok(self.user_is_active(user).await?
-            && self.sessions.goes_on(session).await?
-            && self.client_is_active(client_id).await?)
+            && self.sessions.goes_on_for(session, claims.jti).await?
+            && self.client_is_active(&claims.client_id).await?)
     }
 
     async fn user_is_active(&self, id: UserId) -> Result<bool, Error> {
@@ -56,7 +56,7 @@ impl GoodStanding {
 impl Standing for GoodStanding {
     async fn check(&self, claims: &Claims) -> Result<(), Error> {
         let stands = match claims.subject() {
-            Subject::User(user, session) => self.user_stands(user, session, &claims.client_id).await?,
+            Subject::User(user, session) => self.user_stands(user, session, claims).await?,
             Subject::Client(id) => self.clients.is_active(id).await?,
         };
         if stands { Ok(()) } else { Err(Error::TokenRevoked) }

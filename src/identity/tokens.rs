@@ -2,8 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
+use uuid::Uuid;
+
 use super::Keyring;
-use crate::model::{Audience, Claims, Clock, Error, NameSet, Subject, id::uuid_v7};
+use crate::model::{Audience, Claims, Clock, Error, NameSet, Subject, Timestamp, id::uuid_v7};
 
 /// Issues access tokens in the name of one issuer.
 #[derive(Debug)]
@@ -24,15 +26,32 @@ pub struct TokenSettings {
     pub access_token_ttl: Duration,
 }
 
+/// When a token is issued, and as which.
+#[derive(Clone, Copy, Debug)]
+pub struct TokenStamp {
+    /// `iat`; `exp` follows from it.
+    pub time: Timestamp,
+    /// `jti`.
+    pub jti: Uuid,
+}
+
 /// A token and what its recipient is told of it (RFC 6749 section 5.1).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct IssuedToken {
     /// The signed token.
     pub access_token: String,
-    /// Its lifetime in seconds.
+    /// For how many seconds from now on it is valid.
     pub expires_in: i32,
     /// Its scopes, separated by spaces.
     pub scope: String,
+}
+
+impl TokenStamp {
+    /// A token of its own, issued at `time`.
+    #[must_use]
+    pub fn new(time: Timestamp) -> Self {
+        Self { time, jti: uuid_v7(time, &mut rand::rng()) }
+    }
 }
 
 impl Tokens {
@@ -48,19 +67,24 @@ impl Tokens {
         &self.settings.audience
     }
 
-    /// An access token for `subject`, asked for by the client `client_id`.
+    /// An access token for `subject`, asked for by the client `client_id`. Two of one stamp differ only in their signatures.
     ///
     /// # Errors
     /// [`Error::Internal`], if the key does not sign.
     pub fn issue(
         &self,
         subject: Subject,
+        stamp: TokenStamp,
         client_id: &str,
         scope: &NameSet,
         audience: &NameSet,
     ) -> Result<IssuedToken, Error> {
-        let now = self.clock.now();
-        let expires_in = i32::try_from(self.settings.access_token_ttl.as_secs()).map_err(Error::internal)?;
+        let lifetime = i32::try_from(self.settings.access_token_ttl.as_secs()).map_err(Error::internal)?;
+        let iat = stamp.time.as_secs();
+        let exp = iat.saturating_add(lifetime.into());
+        // An exchange that is repeated late may give one that has expired.
+        let left = exp.saturating_sub(self.clock.now().as_secs());
+        let expires_in = i32::try_from(left.max(0)).unwrap_or(lifetime).min(lifetime);
         let (sub, sid) = match subject {
             Subject::User(user, session) => (user.0, Some(session.0)),
             Subject::Client(client) => (client.0, None),
@@ -69,10 +93,10 @@ impl Tokens {
             iss: self.settings.issuer.clone(),
             sub,
             aud: Audience::from(audience),
-            exp: now.as_secs().saturating_add(expires_in.into()),
-            iat: now.as_secs(),
+            exp,
+            iat,
             nbf: None,
-            jti: uuid_v7(now, &mut rand::rng()),
+            jti: stamp.jti,
             client_id: client_id.to_owned(),
             scope: scope.as_str().to_owned(),
             sid,

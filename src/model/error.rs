@@ -135,6 +135,14 @@ pub enum Error {
         /// When it is worth trying again.
         retry_after: Duration,
     },
+    /// The exchange of the refresh token has been repeated too often.
+    #[error(
+        "the refresh token was exchanged already, and that was repeated too often: go on with the next one"
+    )]
+    TooManyRepeats {
+        /// When it is worth trying again, with the next one.
+        retry_after: Duration,
+    },
     /// The call's time is up.
     #[error("the deadline passed before the answer was ready")]
     DeadlineExceeded,

@@ -69,5 +69,17 @@ impl fmt::Display for ClientId {
 pub fn uuid_v7(now: Timestamp, rng: &mut impl Rng) -> Uuid {
     let mut random = [0; 10];
     rng.fill_bytes(&mut random);
-    uuid::Builder::from_unix_timestamp_millis(now.as_millis(), &random).into_uuid()
+    uuid_v7_of(now, random)
+}
+
+/// The UUIDv7 of `time` in milliseconds and 74 bits of `random`.
+pub(crate) fn uuid_v7_of(time: Timestamp, random: [u8; 10]) -> Uuid {
+    uuid::Builder::from_unix_timestamp_millis(time.as_millis(), &random).into_uuid()
+}
+
+/// The milliseconds since 1970 that a UUIDv7 tells; none if `id` is none.
+#[cfg(feature = "server")]
+pub(crate) fn millis(id: Uuid) -> Option<u64> {
+    // The first 48 of 128 bits (RFC 9562 section 5.7).
+    (id.get_version_num() == 7).then(|| (id.as_u64_pair().0) >> 16)
 }

@@ -92,7 +92,9 @@ async fn drain(connections: Option<&Connections>, within: Duration) -> bool {
 
 /// Closes what `parts` keep open, as far as that can be had in time.
 pub(super) async fn close(parts: Parts) {
-    let Parts { store, audit, .. } = parts;
+    let Parts { store, audit, sessions, .. } = parts;
+    // What is not written is taken for unseen.
+    let _ = timeout(CLOSE_TIMEOUT, sessions.write_seen()).await;
     let closing = timeout(CLOSE_TIMEOUT, store.close());
     let (closed, flushed) = tokio::join!(closing, audit.flush(CLOSE_TIMEOUT));
     if closed.is_err() {

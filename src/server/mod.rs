@@ -176,6 +176,7 @@ impl Server {
         database_clock: DatabaseClock,
     ) -> Result<Self, StartError> {
         let keys = config.tokens.keys()?;
+        config.sessions()?;
         let tls = Tls::open(&config.tls, &clock, metrics.tls.clone()).await?;
         if tls.is_some() && config.tokens.issuer.starts_with("http://") {
             tracing::warn!(
@@ -351,6 +352,7 @@ async fn work(parts: &Parts, config: &Config, tls: Option<&Arc<Tls>>) {
     let changes_interval = (config.tokens.standing_cache_max_age / 2).max(MIN_CHANGES_INTERVAL);
     tokio::join!(
         parts.sessions.sweep(SWEEP_INTERVAL, &parts.clocks),
+        parts.sessions.note_seen(),
         parts.clients.sweep(SWEEP_INTERVAL, &parts.clocks),
         parts.guessing.sweep(SWEEP_INTERVAL, &parts.clocks),
         usernames.tend(&parts.clocks),

@@ -7,7 +7,7 @@ use crate::{
     admission::{Bounds, CallBounds, LANES, Pool, PoolBounds},
     audit::Audit,
     auth::{Authenticator, Verifier},
-    config::Config,
+    config::{Config, ConfigError},
     identity::{
         Accounts, ChangeFeed, Clients, ClockCheck, GoodStanding, Grants, Guessing, Introspection,
         KeyRotation, Keyring, OwnAccount, Passwords, Readiness, Revocation, Sessions, Tokens, UsernameRests,
@@ -80,7 +80,7 @@ impl Parts {
         let guessing = guessing(&store, &keyring, config, &clock, &metrics, &audit).await?;
         let accounts = config.accounts(rests);
         let accounts = self::accounts(&store, passwords, &guessing, accounts, &clock, &changes, &audit);
-        let sessions = sessions(&store, config, &clock, &changes, &audit);
+        let sessions = sessions(&store, config, &clock, &changes, &audit)?;
         let clients = clients(&store, &guessing, config, &clock, &changes, &audit);
         let tokens = Arc::new(Tokens::new(Arc::clone(&keyring), clock.clone(), config.tokens.issuing()));
         let own_account = Arc::new(OwnAccount::new(
@@ -164,9 +164,10 @@ fn sessions(
     clock: &Clock,
     changes: &ChangeFeed,
     audit: &Audit,
-) -> Arc<Sessions> {
+) -> Result<Arc<Sessions>, ConfigError> {
     let followed = changes.followed();
-    Arc::new(Sessions::new(store.clone(), config.sessions(), clock.clone(), followed, audit.clone()))
+    let settings = config.sessions()?;
+    Ok(Arc::new(Sessions::new(store.clone(), settings, clock.clone(), followed, audit.clone())))
 }
 
 /// The registered clients.
@@ -244,7 +245,7 @@ async fn guessing(
     metrics: &Metrics,
     audit: &Audit,
 ) -> Result<Arc<Guessing>, Error> {
-    let settings = config.guessing.settings(config.sessions().lifetime);
+    let settings = config.guessing.settings(config.session_lifetime());
     let (names, metrics) = (keyring.name_key().await?, metrics.guesses.clone());
     Ok(Arc::new(Guessing::new(store.clone(), &settings, names, clock, metrics, audit.clone())))
 }

@@ -4,7 +4,7 @@ use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, ExprTrait, FromQueryResult, JoinType,
     QueryFilter, QueryOrder, QuerySelect,
-    sea_query::{Expr, IntoCondition, SimpleExpr},
+    sea_query::{IntoCondition, SimpleExpr},
 };
 use uuid::Uuid;
 
@@ -16,6 +16,7 @@ use super::{
         sessions::{ActiveModel, Column, Entity, Model},
         users::{Column as UserColumn, Entity as UserEntity},
     },
+    exchanges::LastExchange,
     users,
 };
 use crate::model::{
@@ -43,6 +44,8 @@ pub struct StoredSession {
     pub session: Session,
     /// Its refresh tokens.
     pub refresh: RefreshState,
+    /// The exchange that made the newest of them.
+    pub exchange: LastExchange,
 }
 
 /// A session that is opened in the place of another one of the same user.
@@ -105,28 +108,6 @@ impl Store {
             return Ok(None);
         };
         Ok(Some((session.try_into()?, user.map(User::from))))
-    }
-
-    /// Puts the refresh token of SHA-256 `next` after `newest`, if that is still the newest of the session `id`: of any number
-    /// that do it at once, one does. One statement, so that it needs no transaction; done twice, because the answer was lost, it
-    /// returns false.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn rotate_refresh_token(
-        &self,
-        id: SessionId,
-        newest: Sha256,
-        next: Sha256,
-        now: Timestamp,
-    ) -> Result<bool, Error> {
-        let update = Entity::update_many()
-            .col_expr(Column::RefreshNewest, Expr::value(next.to_vec()))
-            .col_expr(Column::RefreshBeforeNewest, Expr::value(newest.to_vec()))
-            .col_expr(Column::LastUseTime, Expr::value(now.as_micros()))
-            .filter(Column::Id.eq(id.0))
-            .filter(Column::RefreshNewest.eq(newest.to_vec()));
-        Ok(self.ask(|| update.clone().exec(&self.writer)).await?.rows_affected > 0)
     }
 
     /// The sessions of `user` after `after` that have not expired by `now`, the oldest first; at most `limit`.
@@ -322,6 +303,7 @@ fn row(session: &Session, refresh: &RefreshState) -> ActiveModel {
         refresh_newest: Set(refresh.newest.to_vec()),
         refresh_before_newest: Set(refresh.before_newest.map(Vec::from)),
         refresh_salt: Set(refresh.salt.to_vec()),
+        ..ActiveModel::default()
     }
 }
 
@@ -397,12 +379,13 @@ impl TryFrom<Model> for StoredSession {
             before_newest: row.refresh_before_newest.as_deref().map(sha256).transpose()?,
             salt: sha256(&row.refresh_salt)?,
         };
-        Ok(Self { session: Session::from(row), refresh })
+        let exchange = LastExchange::read(&row)?;
+        Ok(Self { session: Session::from(row), refresh, exchange })
     }
 }
 
 /// 32 bytes, as they are stored.
-fn sha256(stored: &[u8]) -> Result<Sha256, Error> {
+pub(super) fn sha256(stored: &[u8]) -> Result<Sha256, Error> {
     Sha256::try_from(stored).map_err(|_| Error::internal("a stored value of a session is not of 32 bytes"))
 }
 
@@ -411,6 +394,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::store::exchanges::Exchange;
 
     #[tokio::test]
     async fn a_session_that_is_refreshed_after_a_sweep_has_read_it_stays() {
@@ -432,6 +416,7 @@ mod tests {
                 refresh_newest: Set(vec![1; 32]),
                 refresh_before_newest: Set(None),
                 refresh_salt: Set(vec![0; 32]),
+                ..ActiveModel::default()
             };
             Entity::insert(row).exec_without_returning(&store.writer).await.unwrap();
         }
@@ -443,7 +428,11 @@ mod tests {
         let refreshed = SessionId(Uuid::from_u128(1));
         assert!(
             store
-                .rotate_refresh_token(refreshed, [1; 32], [2; 32], now.before(Duration::from_secs(1)))
+                .exchange_refresh_token(
+                    refreshed,
+                    [1; 32],
+                    &Exchange { next: [2; 32], time: now.before(Duration::from_secs(1)), origin: [0; 32] }
+                )
                 .await
                 .unwrap()
         );

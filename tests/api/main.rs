@@ -27,6 +27,7 @@ mod names;
 mod own_account;
 mod proxies;
 mod ready;
+mod refresh_repeats;
 mod resource_server;
 mod sessions;
 mod sign_up;

@@ -75,7 +75,7 @@ async fn a_sweep_looks_at_all_sessions_a_page_at_a_time_and_deletes_those_that_a
     clock.advance(Duration::from_hours(5 * 24));
 
     let (store, db) = (data.store().await, data.connect().await);
-    let lifetime = config(&data, &[]).sessions().lifetime;
+    let lifetime = config(&data, &[]).session_lifetime();
     let (mut pages, mut after) = (0, None);
     loop {
         let before = count(&db, "sessions", Expr::value(true)).await;

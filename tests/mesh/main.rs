@@ -20,6 +20,7 @@ mod pki;
 mod ports;
 #[path = "../support/program.rs"]
 mod program;
+mod repeats;
 mod replicas;
 mod requests;
 mod rest;

@@ -89,7 +89,8 @@ async fn a_refresh_token_that_is_used_on_all_replicas_at_once_has_one_successor(
     let mut used = token.clone();
     for round in 0..10 {
         let mut calls = JoinSet::new();
-        for number in 0..12 {
+        // No more than are repeated, if none are in flight together.
+        for number in 0..9 {
             let (client, token) = (clients[number % REPLICAS].clone(), token.clone());
             calls.spawn(async move { client.refresh(&token).await.unwrap().refresh_token.unwrap() });
         }

@@ -153,7 +153,7 @@ async fn make(create: Create, config: &Config, output: Output) -> Result<(), Fai
     let records = Records::open(config, Missing::Made).await?;
     let size = PoolSize { threads: 1, queue: 1 };
     let passwords = Passwords::start(argon2, size, HashMetrics::default()).map_err(Error::internal)?;
-    let settings = config.guessing.settings(config.sessions().lifetime);
+    let settings = config.guessing.settings(config.session_lifetime());
     // Nobody guesses here.
     let guessing = Guessing::new(
         records.store.clone(),

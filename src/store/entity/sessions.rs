@@ -19,6 +19,11 @@ pub(crate) struct Model {
     pub refresh_newest: Vec<u8>,
     pub refresh_before_newest: Option<Vec<u8>>,
     pub refresh_salt: Vec<u8>,
+    pub exchange_time: Option<i64>,
+    pub exchange_origin: Option<Vec<u8>>,
+    pub exchange_repeats: Option<i32>,
+    pub exchange_seen: Option<i64>,
+    pub odd_repeat_time: Option<i64>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

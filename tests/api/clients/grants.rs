@@ -206,7 +206,7 @@ async fn a_disabled_or_deleted_client_is_refused_with_its_tokens_and_its_users()
     client.get_me(&of_user.access_token).await.unwrap();
     service.store.delete_client(billing.client_id(), service.server.clock.now()).await.unwrap();
     refused(&mut client).await;
-    let lifetime = config(&service.server.data, &[]).sessions().lifetime;
+    let lifetime = config(&service.server.data, &[]).session_lifetime();
     service.store.sweep_sessions(None, lifetime, service.server.clock.now()).await.unwrap();
     let list = with_token(ListSessionsRequest::default(), &first_party);
     let sessions = client.0.list_sessions(list).await.unwrap().into_inner().sessions;

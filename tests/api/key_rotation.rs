@@ -25,8 +25,10 @@ use crate::{
 
 const A_SECOND: Duration = Duration::from_secs(1);
 
-/// How many calls there are, at the least, in each minute of the clock while keys rotate.
-const CALLS_A_MINUTE: u32 = 10;
+/// How many users there are while keys rotate.
+const USERS: usize = 4;
+/// How many calls each of them makes, at the least, in each minute of the clock: none falls so far behind that its token expires.
+const CALLS_A_MINUTE: u32 = 3;
 
 #[tokio::test]
 async fn a_key_is_published_then_signs_then_verifies_and_then_is_gone() {
@@ -136,7 +138,8 @@ impl Verifier {
 }
 
 /// Logs in, calls, refreshes and calls without end; every answer must be good, and every token verify.
-async fn use_without_end(mut client: Client, name: String, shared: Arc<Shared>) {
+async fn use_without_end(mut client: Client, number: usize, shared: Arc<Shared>) {
+    let name = format!("user-{number}");
     client.sign_up(&name, PASSWORD).await.unwrap();
     while !shared.stop.load(Ordering::SeqCst) {
         let mut tokens = client.log_in(&name, PASSWORD).await.unwrap();
@@ -148,7 +151,7 @@ async fn use_without_end(mut client: Client, name: String, shared: Arc<Shared>) 
             {
                 client.get_me(&tokens.access_token).await.unwrap();
                 shared.verifier.verify(&tokens.access_token).await;
-                shared.calls.add_permits(1);
+                shared.calls[number].add_permits(1);
             }
             shared.kids.lock().await.insert(kid(&tokens.access_token));
             let grant = RefreshTokenGrant { refresh_token: tokens.refresh_token.unwrap() };
@@ -162,8 +165,8 @@ async fn use_without_end(mut client: Client, name: String, shared: Arc<Shared>) 
 struct Shared {
     verifier: Verifier,
     kids: Mutex<BTreeSet<String>>,
-    /// One permit for each call since the clock was turned.
-    calls: Semaphore,
+    /// For each user one permit for each call since the clock was turned.
+    calls: [Semaphore; USERS],
     stop: AtomicBool,
 }
 
@@ -175,12 +178,12 @@ async fn a_rotation_under_load_refuses_no_token_and_leaves_none_that_others_cann
     let shared = Arc::new(Shared {
         verifier,
         kids: Mutex::default(),
-        calls: Semaphore::new(0),
+        calls: std::array::from_fn(|_| Semaphore::new(0)),
         stop: AtomicBool::default(),
     });
     let mut users = tokio::task::JoinSet::new();
-    for number in 0..4 {
-        users.spawn(use_without_end(server.client().await, format!("user-{number}"), Arc::clone(&shared)));
+    for number in 0..USERS {
+        users.spawn(use_without_end(server.client().await, number, Arc::clone(&shared)));
     }
     // Time passes with the calls, so that there are many at every stage.
     let store = server.store().await;
@@ -190,11 +193,16 @@ async fn a_rotation_under_load_refuses_no_token_and_leaves_none_that_others_cann
         shared.kids.lock().await.len() >= 3 && keys.iter().all(|key| key.kid != first)
     };
     while !rotated().await {
-        tokio::select! {
-            ended = users.join_next() => panic!("a user saw a failure: {ended:?}"),
-            calls = shared.calls.acquire_many(CALLS_A_MINUTE) => calls.unwrap().forget(),
+        for calls in &shared.calls {
+            tokio::select! {
+                ended = users.join_next() => panic!("a user saw a failure: {ended:?}"),
+                calls = calls.acquire_many(CALLS_A_MINUTE) => calls.unwrap().forget(),
+            }
         }
         server.clock.advance(A_MINUTE);
+        for calls in &shared.calls {
+            calls.forget_permits(calls.available_permits());
+        }
     }
     shared.stop.store(true, Ordering::SeqCst);
     users.join_all().await;

@@ -44,7 +44,8 @@ const LOOKUPS_OF_A_CALL: usize = 150;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Whatever the machine is busy with; and nothing is remembered, so that each call reads.
-const ARGS: [&str; 4] = [
+const ARGS: [&str; 5] = [
+    "--request-timeout=60s",
     "--database-pool-size=4",
     "--database-acquire-timeout=30s",
     "--database-statement-timeout=30s",

@@ -33,8 +33,7 @@ impl From<Error> for Status {
         let (code, message) = (code_and_reason(&error).0, error.to_string());
         // An unknown method is gRPC's own affair: it has no reason of this API.
         let Some(reason) = reason(&error) else { return Self::new(code, message) };
-        let mut metadata = HashMap::new();
-        let mut details = ErrorDetails::new();
+        let (mut metadata, mut details) = (HashMap::new(), ErrorDetails::new());
         let retry_after = retry_after(&error);
         if retry_after.is_some() {
             details.set_retry_info(retry_after);

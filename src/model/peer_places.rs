@@ -42,8 +42,7 @@ impl PeerPlaces {
 
     /// Those for whom a place of `peer` counts, each with the most that it may have.
     fn holders(&self, peer: Option<Network>) -> impl Iterator<Item = (Holder, u64)> + Clone + use<> {
-        // The site of an IPv4 address is the address itself, and counted already.
-        let site = peer.map(Network::site).filter(|site| Some(*site) != peer);
+        let site = peer.and_then(Network::wider);
         let site = site.map(|site| (Holder::Site(site), self.of_one.saturating_mul(2)));
         std::iter::once((Holder::Peer(peer), self.of_one)).chain(site)
     }
@@ -81,7 +80,7 @@ mod tests {
         assert_eq!(of_one.len(), OF_ONE);
         let unknown = all_of(None);
         assert_eq!(unknown.len(), OF_ONE, "the unknown are one");
-        let site: Vec<_> = ["2001:db8:0:1::1", "2001:db8:0:2::1", "2001:db8:0:3::1"]
+        let site: Vec<_> = ["2001:db8::1", "2001:db8:0:2::1", "2001:db8:0:3::1"]
             .into_iter()
             .flat_map(|address| all_of(Some(network(address))))
             .collect();

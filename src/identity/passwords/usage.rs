@@ -67,7 +67,7 @@ pub(super) struct Backlog(HashMap<Sharer, f64>);
 
 impl Sharers {
     pub(super) fn iter(&self) -> impl Iterator<Item = Sharer> {
-        let site = self.address.map(Network::site).filter(|site| Some(*site) != self.address);
+        let site = self.address.and_then(Network::wider);
         let (account, address) = (self.account.map(Sharer::Account), self.address.map(Sharer::Address));
         [account, address, site.map(Sharer::Site)].into_iter().flatten()
     }
@@ -203,9 +203,9 @@ mod tests {
 
     #[test]
     fn a_slash_64_is_one_address_and_a_slash_48_has_four_shares() {
-        let usage = charged(&[(1, "2001:db8:0:1::1")]);
+        let usage = charged(&[(1, "2001:db8::1")]);
         let fresh = standing(&usage, 9, "2001:db8:1::1");
-        assert_eq!(most(standing(&usage, 9, "2001:db8:0:1:ffff::2")), SECOND);
+        assert_eq!(most(standing(&usage, 9, "2001:db8:0:0:ffff::2")), SECOND);
         let sibling = standing(&usage, 9, "2001:db8:0:2::1");
         assert!(fresh < sibling && most(sibling) == SECOND / 4);
     }

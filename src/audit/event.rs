@@ -102,6 +102,8 @@ named! {
         UserChanged = "user_changed",
         /// Too many failures came from the address.
         AddressFailures = "address_failures",
+        /// Too many users failed for whom the client asked.
+        ClientFailures = "client_failures",
         /// Too many failures were made at the account, or many at last.
         AccountFailures = "account_failures",
         /// The token had been used, and this is no repeat that is answered.

@@ -194,9 +194,9 @@ impl Grants {
             hold.count_for(Network::of(address))?;
         }
         // Taken before the outcome is known: guesses that are made at one moment count too.
-        let charge = self.claimed_failures.take(client).map_err(|retry_after| Error::TooManyAttempts {
-            whose: "the users of this client",
-            retry_after,
+        let charge = self.claimed_failures.take(client).map_err(|retry_after| {
+            self.guessing.tell_client_throttled(&origin);
+            Error::TooManyAttempts { whose: "the users of this client", retry_after }
         })?;
         let decided = self.decide(grant, proven, &wish, origin.claiming(address), deadline).await;
         if !decided.as_ref().is_err_and(is_failure) {

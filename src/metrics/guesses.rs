@@ -14,6 +14,8 @@ named! {
         Failed = "failed",
         /// Too many failures came from its address.
         AddressThrottled = "address_throttled",
+        /// Too many users failed for whom its client asked.
+        ClientThrottled = "client_throttled",
         /// Too many failures were made at its account, which may or may not exist.
         AccountThrottled = "account_throttled",
         /// It waits behind the others, since too many failures came from its address, which is a private one.

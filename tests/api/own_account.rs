@@ -236,7 +236,7 @@ async fn a_new_password_gives_no_more_than_the_token_of_the_call_allows() {
 }
 
 #[tokio::test]
-async fn a_deleted_account_is_gone_at_once_and_its_name_is_free() {
+async fn a_deleted_account_is_gone_at_once_and_the_name_of_a_new_one_is_free() {
     let server = TestServer::start(&[]).await;
     let mut client = server.client().await;
     let token = client.token_of_new("alice").await;

@@ -57,10 +57,7 @@ impl Addresses {
     pub(super) fn charge(&self, address: Option<Network>) -> Result<AddressCharge<'_>, Duration> {
         let Some(network) = address else { return Ok(AddressCharge::of(false)) };
         match self.take(network) {
-            Err(_) if network.is_private() => {
-                self.warn(network);
-                Ok(AddressCharge::of(true))
-            }
+            Err(_) if network.is_private() => Ok(AddressCharge::of(true)),
             charged => charged,
         }
     }
@@ -80,7 +77,9 @@ impl Addresses {
         Ok(charge)
     }
 
-    fn warn(&self, network: Network) {
+    /// Tells the operator that passwords from `address`, which is a private one, wait behind all others.
+    pub(super) fn warn(&self, address: Option<Network>) {
+        let Some(network) = address else { return };
         if let Some(untold) = self.warned.pass(self.clock.monotonic()) {
             tracing::warn!(
                 address = %network,

@@ -14,7 +14,9 @@ use crate::{
     admission::Allowance,
     audit::{Audit, Event, Reason},
     metrics::{GuessMetrics, GuessResult, TimedWork},
-    model::{Clock, Error, Network, Origin, SessionLifetime, UserId, error},
+    model::{
+        Clock, Error, Network, Origin, SessionLifetime, Throttle, UserId, caller_network, error, for_caller,
+    },
     store::{FailureKeys, Failures, NewFailure, Payer, Store, Strangers},
 };
 
@@ -23,6 +25,9 @@ use addresses::{AddressCharge, Addresses};
 
 /// How often a failure is written again that the database did not take, before it is given up. It counts here meanwhile.
 const WRITES: u32 = 60;
+
+/// How often it is told that failures could not be written: a database that is away fails them all.
+const TELL_INTERVAL: Duration = Duration::from_mins(1);
 
 /// How long to wait between.
 const WRITE_PAUSE: Duration = Duration::from_secs(1);
@@ -64,6 +69,7 @@ struct Shared {
     clock: Clock,
     metrics: GuessMetrics,
     audit: Audit,
+    unwritten: Throttle,
 }
 
 /// A password that is about to be judged. It is charged already, so that any number at one moment are all counted.
@@ -114,6 +120,7 @@ impl Guessing {
             clock: clock.clone(),
             metrics,
             audit,
+            unwritten: Throttle::new(TELL_INTERVAL),
         };
         Self { passwords: addresses(), secrets: addresses(), shared: Arc::new(shared) }
     }
@@ -149,6 +156,7 @@ impl Guessing {
         })?;
         if charged.is_deferred() {
             metrics.count(GuessResult::Deferred);
+            self.passwords.warn(origin.network());
         }
         Ok(charged)
     }
@@ -160,6 +168,12 @@ impl Guessing {
     pub fn secret_failed(&self, origin: &Origin) -> Result<(), Error> {
         let charged = self.secrets.charge(origin.network()).map(drop);
         charged.map_err(|retry_after| Error::TooManyAttempts { whose: "this address", retry_after })
+    }
+
+    /// Tells that the users of the client that asks from `origin` fail too often for another to be judged.
+    pub fn tell_client_throttled(&self, origin: &Origin) {
+        self.shared.metrics.count(GuessResult::ClientThrottled);
+        self.shared.audit.record(Event::LoginThrottled.refused(Reason::ClientFailures).origin(origin));
     }
 
     /// Deletes failures that count no longer, every `interval`, until it is dropped.
@@ -297,7 +311,8 @@ impl Begun {
     /// being tried until it is written. Tells what came of the first attempt.
     fn fail(self) -> oneshot::Receiver<Result<(), Error>> {
         let (told, answer) = oneshot::channel();
-        tokio::spawn(async move {
+        // The write takes a place of the caller's own, on this task as well.
+        tokio::spawn(for_caller(caller_network(), async move {
             let first = self.write().await;
             let mut is_written = first.is_ok();
             let _ = told.send(first);
@@ -308,7 +323,13 @@ impl Begun {
                 tokio::time::sleep(WRITE_PAUSE).await;
                 is_written = self.write().await.is_ok();
             }
-        });
+            if !is_written && let Some(untold) = self.shared.unwritten.pass(self.shared.clock.monotonic()) {
+                tracing::warn!(
+                    untold,
+                    "a wrong password could not be written and counts for its account no longer"
+                );
+            }
+        }));
         answer
     }
 

@@ -161,6 +161,8 @@ async fn its_users_may_fail_so_often_and_then_wait_and_nobody_else_does() {
     assert_eq!(delay, Some(Duration::from_millis(100)));
     let right = for_user(alice(), Some(gateway_client.by_secret()), USER);
     assert_refused(service.issue(right.clone()).await, Code::ResourceExhausted, "TOO_MANY_ATTEMPTS");
+    let metrics = service.server.operations_get("/metrics").await.into_body();
+    assert!(metrics.contains("signet_password_guesses_total{result=\"client_throttled\"} 2\n"), "{metrics}");
     // Others, and what it asks for without telling an address.
     assert_refused(service.fail(&other).await, Code::Unauthenticated, "REFRESH_TOKEN_INVALID");
     service.issue(request(alice(), Some(gateway_client.by_secret()))).await.unwrap();

@@ -22,6 +22,7 @@ use super::{
         usernames::{Column, Entity, Model},
         users::{Column as UserColumn, Entity as UserEntity, Model as UserModel},
     },
+    failure,
 };
 use crate::model::{Error, Timestamp, User, UserId, Username, look::SKELETON_VERSION};
 
@@ -34,15 +35,12 @@ pub(super) struct Named<'a> {
 
 /// What becomes of a form of a name that another user has.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Contest {
+enum Contest {
     /// It stays that user's.
     FirstCome,
     /// It is the older user's.
     Oldest,
 }
-
-/// The columns `id`, `username`, `username_canonical` and `create_time` of a user, and the version of its row here, if it has one.
-type UserWithVersion = (Uuid, String, String, i64, Option<i32>);
 
 /// Since when a user has a name; of two the one with the lesser id, which was made earlier.
 type Age = (i64, Uuid);
@@ -130,12 +128,7 @@ impl Store {
         let its_row = UserEntity::belongs_to(Entity).from(UserColumn::Id).to(Column::UserId);
         let mut query = UserEntity::find()
             .select_only()
-            .columns([
-                UserColumn::Id,
-                UserColumn::Username,
-                UserColumn::UsernameCanonical,
-                UserColumn::CreateTime,
-            ])
+            .column(UserColumn::Id)
             .column(Column::SkeletonVersion)
             .join(JoinType::LeftJoin, its_row.into())
             .order_by_asc(UserColumn::Id)
@@ -143,31 +136,72 @@ impl Store {
         if let Some(after) = after {
             query = query.filter(UserColumn::Id.gt(after.0));
         }
-        let page: Vec<UserWithVersion> = self.ask(|| query.clone().into_tuple().all(&self.db)).await?;
+        let page: Vec<(Uuid, Option<i32>)> = self.ask(|| query.clone().into_tuple().all(&self.db)).await?;
         let last = page.last().filter(|_| page.len() == BATCH).map(|row| UserId(row.0));
-        let outdated: Vec<_> = page
-            .into_iter()
-            .filter(|(.., version)| version.is_none_or(|version| version < SKELETON_VERSION))
-            .map(|(id, typed, stored, create_time, _)| {
-                (UserId(id), Username::from_stored(typed, stored), Timestamp::from_micros(create_time))
-            })
-            .collect();
-        if !outdated.is_empty() {
-            self.write(|| async {
-                let db = self.begin().await?;
-                let named = outdated.iter().map(|(id, name, create_time)| Named {
-                    id: *id,
-                    name,
-                    create_time: *create_time,
-                });
-                let ids = outdated.iter().map(|(id, ..)| id.0);
-                Entity::delete_many().filter(Column::UserId.is_in(ids)).exec(&db).await?;
-                add(&db, &named.collect::<Vec<_>>(), Contest::Oldest).await?;
-                commit(db, ()).await
-            })
-            .await?;
+        let is_outdated = |version: Option<i32>| version.is_none_or(|version| version < SKELETON_VERSION);
+        let outdated: Vec<_> =
+            page.into_iter().filter(|(_, version)| is_outdated(*version)).map(|(id, _)| id).collect();
+        // Whoever is in the way at the second attempt too is another replica that does the same, or adds users: the next look at them
+        // finds what is left.
+        if !outdated.is_empty() && !self.renew_usernames(&outdated).await? {
+            self.renew_usernames(&outdated).await?;
         }
         Ok(last)
+    }
+
+    /// Makes anew the rows of the users `ids` that are there and have no row of today. False, and nothing is written, if others have
+    /// added such a row or a form of such a name meanwhile.
+    async fn renew_usernames(&self, ids: &[Uuid]) -> Result<bool, Error> {
+        let ids = || ids.iter().copied();
+        self.write(|| async {
+            let db = self.begin().await?;
+            // Locked, so that nobody is deleted before the row is there to be deleted too, and others who do this wait.
+            let users: Vec<(Uuid, String, String, i64)> = UserEntity::find()
+                .select_only()
+                .columns([
+                    UserColumn::Id,
+                    UserColumn::Username,
+                    UserColumn::UsernameCanonical,
+                    UserColumn::CreateTime,
+                ])
+                .filter(UserColumn::Id.is_in(ids()))
+                .order_by_asc(UserColumn::Id)
+                .lock_exclusive()
+                .into_tuple()
+                .all(&db)
+                .await?;
+            let done: Vec<Uuid> = Entity::find()
+                .select_only()
+                .column(Column::UserId)
+                .filter(Column::UserId.is_in(ids()))
+                .filter(Column::SkeletonVersion.gte(SKELETON_VERSION))
+                .into_tuple()
+                .all(&db)
+                .await?;
+            let users: Vec<_> = users
+                .into_iter()
+                .filter(|(id, ..)| !done.contains(id))
+                .map(|(id, typed, stored, create_time)| {
+                    (UserId(id), Username::from_stored(typed, stored), Timestamp::from_micros(create_time))
+                })
+                .collect();
+            if users.is_empty() {
+                return Ok(true);
+            }
+            let old = users.iter().map(|(id, ..)| id.0);
+            Entity::delete_many().filter(Column::UserId.is_in(old)).exec(&db).await?;
+            let named = users.iter().map(|(id, name, create_time)| Named {
+                id: *id,
+                name,
+                create_time: *create_time,
+            });
+            match add_rows(&db, &named.collect::<Vec<_>>(), Contest::Oldest).await {
+                Ok(_) => commit(db, true).await,
+                Err(error) if failure::is_duplicate(&error) => Ok(false),
+                Err(error) => Err(error.into()),
+            }
+        })
+        .await
     }
 
     /// Deletes the rows after `after` whose users are gone; of a page at most. Returns as [`Self::refresh_usernames`] does.
@@ -200,13 +234,21 @@ pub(super) async fn insert(db: &impl ConnectionTrait, id: UserId, name: &Usernam
     Entity::insert(row).exec_without_returning(db).await.map(drop)
 }
 
-/// Adds the rows of `users`, who have none, within a transaction. Returns those of them whose name collides with another's: it looks
-/// like it, or only this spelling is theirs.
-pub(super) async fn add(
+/// Adds the rows of new users, who have no claim on what others have, within a transaction. Returns those of them whose name collides
+/// with another's: it looks like it, or only this spelling is theirs.
+pub(super) async fn add(db: &impl ConnectionTrait, users: &[Named<'_>]) -> Result<HashSet<UserId>, DbErr> {
+    let (rows, mut collided) = add_rows(db, users, Contest::FirstCome).await?;
+    collided.extend(alike(db, &rows).await?.into_keys());
+    Ok(collided)
+}
+
+/// Adds the rows of `users`, who have none, within a transaction. Returns them, and those of the users who do not get their canonical
+/// form, since another has it.
+async fn add_rows(
     db: &impl ConnectionTrait,
     users: &[Named<'_>],
     contest: Contest,
-) -> Result<HashSet<UserId>, DbErr> {
+) -> Result<(Vec<Model>, HashSet<UserId>), DbErr> {
     let mut rows: Vec<Model> = users.iter().map(|user| row(user.id, user.name)).collect();
     let mut collided = HashSet::new();
     if rows.iter().any(|row| row.is_beyond_ascii) {
@@ -253,8 +295,7 @@ pub(super) async fn add(
         let rows = rows.iter().map(|row| row.clone().into_active_model().reset_all());
         Entity::insert_many(rows).exec_without_returning(db).await?;
     }
-    collided.extend(alike(db, &rows).await?.into_keys());
-    Ok(collided)
+    Ok((rows, collided))
 }
 
 /// Who has each form.

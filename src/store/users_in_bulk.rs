@@ -10,7 +10,7 @@ use super::{
     changes,
     entity::users::{Column, Entity, Model},
     failure, sessions,
-    usernames::{self, Contest, Named},
+    usernames::{self, Named},
     users::{Credentials, row},
 };
 use crate::model::{Error, Timestamp, User, UserId, Username};
@@ -107,7 +107,7 @@ impl Store {
                     name: &user.username,
                     create_time: user.create_time,
                 });
-                usernames::add(&db, &named.collect::<Vec<_>>(), Contest::FirstCome).await
+                usernames::add(&db, &named.collect::<Vec<_>>()).await
             };
             match added.await {
                 Ok(collided) => commit(db, Some(collided)).await,

@@ -6,7 +6,7 @@ use sea_orm::{
     ConnectionTrait, DatabaseConnection,
     sea_query::{Expr, Query},
 };
-use signet::proto::identity::v1::DeleteMeRequest;
+use signet::{identity::Usernames, proto::identity::v1::DeleteMeRequest};
 use tokio::task::JoinSet;
 use tonic::Code;
 use tonic_types::StatusExt;
@@ -185,6 +185,31 @@ async fn what_earlier_releases_and_an_older_unicode_have_left_is_put_right() {
     client.cannot_have("\u{455}\u{441}\u{43e}\u{440}\u{435}").await;
     client.cannot_have("\u{418}\u{412}\u{410}\u{41d}").await;
     client.sign_up("\u{435}\u{445}\u{441}\u{435}\u{455}\u{455}", PASSWORD).await.unwrap();
+}
+
+#[tokio::test]
+async fn replicas_that_put_names_right_at_once_do_not_stand_in_each_others_way() {
+    let server = TestServer::start(&[]).await;
+    let mut client = server.client().await;
+    let names = ["scope", "excess", "иван", "мария", "ольга", "ΣΑΣ"];
+    for name in names {
+        client.sign_up(name, PASSWORD).await.unwrap();
+    }
+    let db = server.data.connect().await;
+    for change in
+        ["DELETE FROM usernames", "UPDATE usernames SET skeleton_version = 60300", "DELETE FROM usernames"]
+    {
+        db.execute_unprepared(change).await.unwrap();
+        let mut replicas = JoinSet::new();
+        for _ in 0..8 {
+            let usernames = Usernames::new(server.store().await);
+            replicas.spawn(async move { usernames.refresh().await });
+        }
+        while let Some(refreshed) = replicas.join_next().await {
+            refreshed.unwrap().unwrap();
+        }
+        assert_eq!(rows(&db).await, (i64::try_from(names.len()).unwrap(), 0), "{change}");
+    }
 }
 
 #[tokio::test]

@@ -238,7 +238,7 @@ pub(super) async fn insert(db: &impl ConnectionTrait, id: UserId, name: &Usernam
 /// with another's: it looks like it, or only this spelling is theirs.
 pub(super) async fn add(db: &impl ConnectionTrait, users: &[Named<'_>]) -> Result<HashSet<UserId>, DbErr> {
     let (rows, mut collided) = add_rows(db, users, Contest::FirstCome).await?;
-    collided.extend(alike(db, &rows).await?.into_keys());
+    collided.extend(alike(db, &rows).await?);
     Ok(collided)
 }
 
@@ -346,27 +346,23 @@ async fn holders(
     Ok(held.into_iter().map(|(id, row)| (row, age(&id))).collect())
 }
 
-/// For each of `rows` with letters beyond ASCII that looks like other names: whose they are.
-async fn alike(db: &impl ConnectionTrait, rows: &[Model]) -> Result<HashMap<UserId, Vec<Uuid>>, DbErr> {
+/// Those of `rows`, which are there, that have letters beyond ASCII and look like other names.
+async fn alike(db: &impl ConnectionTrait, rows: &[Model]) -> Result<HashSet<UserId>, DbErr> {
     let rows: Vec<_> = rows.iter().filter(|row| row.is_beyond_ascii).collect();
-    let mut alike: HashMap<UserId, Vec<Uuid>> = HashMap::new();
+    let mut alike = HashSet::new();
     for rows in rows.chunks(BATCH) {
-        let skeletons = rows.iter().map(|row| row.skeleton.clone());
-        let found: Vec<(Uuid, Vec<u8>)> = Entity::find()
+        // One row for each skeleton: anybody may make names in ASCII that look alike, as many as they like.
+        let shared: Vec<Vec<u8>> = Entity::find()
             .select_only()
-            .columns([Column::UserId, Column::Skeleton])
-            .filter(Column::Skeleton.is_in(skeletons))
-            .order_by_asc(Column::UserId)
+            .column(Column::Skeleton)
+            .filter(Column::Skeleton.is_in(rows.iter().map(|row| row.skeleton.clone())))
+            .group_by(Column::Skeleton)
+            .having(Expr::cust("COUNT(*) > 1"))
             .into_tuple()
             .all(db)
             .await?;
-        for row in rows {
-            let others = found.iter().filter(|(id, look)| *id != row.user_id && *look == row.skeleton);
-            let others: Vec<_> = others.map(|(id, _)| *id).collect();
-            if !others.is_empty() {
-                alike.insert(UserId(row.user_id), others);
-            }
-        }
+        let shared: HashSet<_> = shared.into_iter().collect();
+        alike.extend(rows.iter().filter(|row| shared.contains(&row.skeleton)).map(|row| UserId(row.user_id)));
     }
     Ok(alike)
 }
@@ -385,9 +381,12 @@ pub(super) async fn looks_like_another(
     if let Some(id) = id {
         query = query.filter(Column::UserId.ne(id.0));
     }
-    let found: Vec<Uuid> = query.into_tuple().all(db).await?;
+    let found: Vec<Uuid> = query.limit(1).into_tuple().all(db).await?;
     Ok(!found.is_empty())
 }
+
+/// How many users one collision tells of at most.
+const MAX_OTHERS: u64 = 100;
 
 /// A user whose name has letters beyond ASCII, and others that it may be taken for.
 #[derive(Debug)]
@@ -396,7 +395,7 @@ pub struct NameCollision {
     pub user: User,
     /// Whether only this very spelling logs the user in, since an older user has the canonical form.
     pub needs_exact_spelling: bool,
-    /// Whose names look the same, and who has the canonical form.
+    /// Whose names look the same, and who has the canonical form: a hundred at most, and that one.
     pub others: Vec<User>,
 }
 
@@ -418,14 +417,24 @@ impl Store {
         }
         let page = self.ask(|| query.clone().all(&self.db)).await?;
         let last = page.last().filter(|_| page.len() == BATCH).map(|row| UserId(row.user_id));
-        let mut others = self.ask(|| alike(&self.db, &page)).await?;
+        let alike = self.ask(|| alike(&self.db, &page)).await?;
         let ids: Vec<_> = page.iter().map(|row| UserId(row.user_id)).collect();
         let users: HashMap<_, _> =
             self.users_among(&[], &ids).await?.into_iter().map(|found| (found.user.id, found.user)).collect();
         let mut collisions = Vec::new();
         for row in page {
             let Some(user) = users.get(&UserId(row.user_id)) else { continue };
-            let mut others = others.remove(&user.id).unwrap_or_default();
+            let mut others = Vec::new();
+            if alike.contains(&user.id) {
+                let look = Entity::find()
+                    .select_only()
+                    .column(Column::UserId)
+                    .filter(Column::Skeleton.eq(row.skeleton.clone()))
+                    .filter(Column::UserId.ne(row.user_id))
+                    .order_by_asc(Column::UserId)
+                    .limit(MAX_OTHERS);
+                others = self.ask(|| look.clone().into_tuple().all(&self.db)).await?;
+            }
             let needs_exact_spelling = has_variants(&user.username) && row.canonical.is_none();
             if needs_exact_spelling {
                 let holder = Entity::find().filter(Column::Canonical.eq(user.username.canonical()));

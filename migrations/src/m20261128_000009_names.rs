@@ -25,7 +25,7 @@ impl MigrationTrait for Migration {
                 // The same, of names with letters beyond ASCII. Null: an older user has it.
                 .col(ColumnDef::new(Usernames::OwnSkeleton).binary_len(32).unique_key())
                 .col(ColumnDef::new(Usernames::IsBeyondAscii).boolean().not_null())
-                // The version of Unicode's tables: 180000 for 18.0.0.
+                // The version of Unicode's tables, and of the program's own rules: 18000001 for 18.0.0 and the first of those.
                 .col(ColumnDef::new(Usernames::SkeletonVersion).integer().not_null()),
         )
         .await?;

@@ -7,10 +7,14 @@ use unicode_security::{UNICODE_VERSION, skeleton};
 
 use super::{Username, username::without_final_sigma};
 
-/// The version of Unicode by whose tables skeletons are made: 180000 for 18.0.0. Of another version they are made anew.
+/// How often the rules below have changed what [`Username::skeleton`] returns.
+const RULES: i32 = 1;
+
+/// By which version of Unicode's tables, and of the rules here, skeletons are made: 18000001 for 18.0.0 and the first. Those of another
+/// version are made anew.
 #[expect(clippy::cast_possible_truncation, reason = "no part of the version has three digits")]
 pub const SKELETON_VERSION: i32 =
-    (UNICODE_VERSION.0 * 10_000 + UNICODE_VERSION.1 * 100 + UNICODE_VERSION.2) as i32;
+    (UNICODE_VERSION.0 * 1_000_000 + UNICODE_VERSION.1 * 10_000 + UNICODE_VERSION.2 * 100) as i32 + RULES;
 
 impl Username {
     /// Whether the name has letters beyond ASCII, by which it can pass for another.
@@ -22,14 +26,26 @@ impl Username {
     /// What the name looks like, as it was typed: equal for names that people take for each other.
     #[must_use]
     pub fn skeleton(&self) -> String {
-        skeleton(&seen(self.typed())).collect()
+        without_case(&seen(self.typed()))
     }
 
     /// What it looks like as it was typed, and in its canonical form: another script's `ТОМ` looks like `TOM`, its `том` does not.
     #[must_use]
     pub fn skeletons(&self) -> [String; 2] {
-        [self.skeleton(), skeleton(self.canonical()).collect()]
+        [self.skeleton(), without_case(self.canonical())]
     }
+
+    /// What it looks like letter for letter in each case: here small `l` is capital `I`, and never small `i`.
+    fn exact_skeletons(&self) -> [String; 4] {
+        let (typed, canonical) = (self.typed(), self.canonical());
+        [&seen(typed), canonical, typed, &typed.to_uppercase()].map(|form| skeleton(form).collect())
+    }
+}
+
+/// The skeleton of `name` in small letters. The tables hold small l and capital I for one, so here small i is both.
+fn without_case(name: &str) -> String {
+    let look = skeleton(name).collect::<String>().to_ascii_lowercase();
+    skeleton(&look).map(|letter| if letter == 'i' { 'l' } else { letter }).collect()
 }
 
 /// `typed` in lower case by what its letters look like: people hold `TOM` and `tom` for one name, and so whatever looks like `TOM` for
@@ -61,7 +77,7 @@ impl ReservedNames {
     /// Whether `name` is reserved, or looks like one that is.
     #[must_use]
     pub fn has(&self, name: &Username) -> bool {
-        name.skeletons().iter().any(|skeleton| self.0.contains(skeleton))
+        name.exact_skeletons().iter().any(|skeleton| self.0.contains(skeleton))
     }
 }
 
@@ -71,11 +87,13 @@ impl FromStr for ReservedNames {
     /// Reads names that are separated by commas; of none if `text` is empty.
     fn from_str(text: &str) -> Result<Self, String> {
         let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
-        let looks = names.map(|name| match Username::parse(name) {
-            Ok(name) => Ok(name.skeleton()),
-            Err(violation) => Err(format!("`{}` {}", name.escape_debug(), violation.description)),
-        });
-        looks.collect::<Result<_, _>>().map(Self)
+        let mut looks = BTreeSet::new();
+        for name in names {
+            let parsed = Username::parse(name)
+                .map_err(|violation| format!("`{}` {}", name.escape_debug(), violation.description))?;
+            looks.extend(parsed.exact_skeletons());
+        }
+        Ok(Self(looks))
     }
 }
 
@@ -109,6 +127,12 @@ mod tests {
             ("ｔｏｍ", "tom"),
             ("ＴＯＭ", "tom"),
             ("аdmin", "admin"),
+            // Capitals that look like a small l, and like a capital I.
+            ("ΑΙ", "Al"),
+            ("АІ", "Al"),
+            ("АІ", "AI"),
+            ("ΙΑ", "lA"),
+            ("АО", "A0"),
         ] {
             assert!(look_alike(imitation, of), "{imitation} {of}: {:?}", name(imitation).skeletons());
         }
@@ -124,12 +148,30 @@ mod tests {
 
     #[test]
     fn a_reserved_name_is_reserved_in_every_spelling_and_look() {
-        let reserved: ReservedNames = " admin, root,,Ωmega ".parse().unwrap();
-        for has in ["admin", "ADMIN", "ａｄｍｉｎ", "аdmin", "adrnin", "root", "ROOT", "rооt", "ωmega"]
-        {
+        let reserved: ReservedNames = " admin, root,,Ωmega, mail ".parse().unwrap();
+        for has in [
+            "admin",
+            "ADMIN",
+            "ａｄｍｉｎ",
+            "аdmin",
+            "adrnin",
+            "root",
+            "ROOT",
+            "rооt",
+            "ωmega",
+            // A small l, a one and a nought; capitals of other scripts.
+            "ADMlN",
+            "ADM1N",
+            "adm1n",
+            "R00T",
+            "r00t",
+            "Ro0t",
+            "ΑDМІN",
+            "ꓮꓓꓟꓲꓠ",
+        ] {
             assert!(reserved.has(&name(has)), "{has}");
         }
-        for has_not in ["admins", "administrator", "alice", "toor"] {
+        for has_not in ["admins", "administrator", "alice", "toor", "mall", "Mall"] {
             assert!(!reserved.has(&name(has_not)), "{has_not}");
         }
         assert!(!"".parse::<ReservedNames>().unwrap().has(&name("admin")));

@@ -73,12 +73,16 @@ async fn a_name_begins_with_a_letter_or_a_digit_and_is_of_one_writing_system() {
 async fn a_name_beyond_ascii_looks_like_nobody_elses() {
     let server = TestServer::start(&[]).await;
     let mut client = server.client().await;
-    for name in ["scope", "Tom", "corner"] {
+    for name in ["scope", "Tom", "corner", "Al"] {
         client.sign_up(name, PASSWORD).await.unwrap();
     }
     // Cyrillic, Cyrillic and Greek capitals.
     for imitation in ["\u{455}\u{441}\u{43e}\u{440}\u{435}", "\u{422}\u{41e}\u{41c}", "\u{3a4}\u{39f}\u{39c}"]
     {
+        client.cannot_have(imitation).await;
+    }
+    // Greek and Cyrillic capitals that look like a small l.
+    for imitation in ["\u{391}\u{399}", "\u{410}\u{406}"] {
         client.cannot_have(imitation).await;
     }
     // Whose small letters look otherwise.
@@ -96,7 +100,9 @@ async fn a_name_beyond_ascii_looks_like_nobody_elses() {
 async fn nobody_signs_up_with_a_reserved_name_or_what_looks_like_one() {
     let server = TestServer::start(&[]).await;
     let mut client = server.client().await;
-    for name in ["admin", "ADMIN", "\u{ff41}dmin", "adrnin", "root", "postmaster", "Signet"] {
+    for name in
+        ["admin", "ADMIN", "\u{ff41}dmin", "adrnin", "root", "postmaster", "Signet", "ADMlN", "ADM1N", "R00T"]
+    {
         client.cannot_have(name).await;
     }
     let (data, clock) = server.stop().await;

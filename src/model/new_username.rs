@@ -17,6 +17,12 @@ impl Username {
         Ok(name)
     }
 
+    /// Whether the name is a UUID, in any of its forms: that is how users' ids are written.
+    #[must_use]
+    pub fn is_uuid(&self) -> bool {
+        Uuid::try_parse(self.canonical()).is_ok()
+    }
+
     /// Checks the rules of new names.
     ///
     /// # Errors
@@ -24,7 +30,7 @@ impl Username {
     pub fn check_new(&self) -> Result<(), RuleViolation> {
         let name = self.canonical();
         let refused = |reason, rule: &str| Err(RuleViolation::new(reason, rule));
-        if Uuid::try_parse(name).is_ok() {
+        if self.is_uuid() {
             let rule = "must not be a UUID, in any of its forms: that is how users' ids are written";
             return refused(FieldReason::Malformed, rule);
         }

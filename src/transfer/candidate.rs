@@ -84,6 +84,10 @@ impl Judge {
         let username = Username::parse(&username.unwrap_or_default()).map_err(|violation| {
             Refusal::new(Reason::InvalidUsername, format!("the username {}", violation.description))
         })?;
+        if username.is_uuid() {
+            let problem = "the username is a UUID, and so may be another user's id";
+            return Err(Refusal::new(Reason::UsernameIsUuid, problem));
+        }
         let note = self.note(&username);
         let is_active_empty = record.is_active.is_empty();
         let is_active = record.is_active.flag().map_err(|problem| refused("is_active", problem))?;

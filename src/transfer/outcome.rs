@@ -9,6 +9,8 @@ pub enum Reason {
     MalformedRow,
     /// The username is missing or breaks a rule.
     InvalidUsername,
+    /// The username is a UUID, as which users' ids are written.
+    UsernameIsUuid,
     /// Another field breaks its rule.
     InvalidField,
     /// The password's hash cannot be taken over; the name says why (`PASSWORD_HASH_...`).
@@ -38,6 +40,7 @@ impl Reason {
         match self {
             Self::MalformedRow => "MALFORMED_ROW",
             Self::InvalidUsername => "INVALID_USERNAME",
+            Self::UsernameIsUuid => "USERNAME_IS_UUID",
             Self::InvalidField => "INVALID_FIELD",
             Self::PasswordHash(name) => name,
             Self::DuplicateInInput => "DUPLICATE_IN_INPUT",

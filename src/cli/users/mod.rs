@@ -245,8 +245,7 @@ async fn find(who: &Who, store: &Store) -> Result<User, Failure> {
         Who { name: Some(name), .. } => named(name, store).await?,
         Who { user: Some(said), .. } => match Uuid::parse_str(said) {
             Ok(id) => {
-                // Such a name comes from an import, or from a time when anybody could have it: whoever chose it wants to be taken for
-                // the other.
+                // Such a name comes from a time when anybody could have it: whoever chose it wants to be taken for the other.
                 if let Some(user) = named(said, store).await? {
                     let problem = format!(
                         "`{said}` is the username of the user {}, and reads as an id: say --id or --name",

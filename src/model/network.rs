@@ -1,6 +1,9 @@
 //! Owns the unit by which callers are counted: the network that one host can be assumed to hold.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// What NAT64 puts before an IPv4 address, in the first 96 bits (RFC 6052 section 2.1).
+const NAT64: u128 = 0x64_ff9b << 96;
 
 /// Who counts as one: an IPv4 address, or the IPv6 network that a host is given whole (RFC 6177: a /64 is the smallest, a site has a
 /// /48).
@@ -8,10 +11,15 @@ use std::net::{IpAddr, Ipv6Addr};
 pub struct Network(IpAddr);
 
 impl Network {
-    /// The network of `address`: an IPv4 address (also one that is written as IPv6, `::ffff:a.b.c.d`) itself, of IPv6 the /64.
+    /// The network of `address`: an IPv4 address (also one that is written as IPv6, `::ffff:a.b.c.d`, or as NAT64 has it,
+    /// `64:ff9b::a.b.c.d`) itself, of IPv6 the /64.
     #[must_use]
     pub fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
+            IpAddr::V6(address) if address.to_bits() >> 32 == NAT64 >> 32 => {
+                let [.., a, b, c, d] = address.octets();
+                Self(Ipv4Addr::from([a, b, c, d]).into())
+            }
             IpAddr::V6(address) => Self::masked(address, 64),
             v4 @ IpAddr::V4(_) => Self(v4),
         }
@@ -74,6 +82,8 @@ mod tests {
     fn an_ipv4_address_is_one_however_it_is_written() {
         assert_eq!(network("192.0.2.1"), "192.0.2.1");
         assert_eq!(network("::ffff:192.0.2.1"), "192.0.2.1");
+        assert_eq!(network("64:ff9b::192.0.2.1"), "192.0.2.1");
+        assert_eq!(network("64:ff9b:1::192.0.2.1"), "64:ff9b:1::", "a prefix of one network's own");
         assert_eq!(Network::of("192.0.2.1".parse().unwrap()).site().to_string(), "192.0.2.1");
     }
 

@@ -88,10 +88,16 @@ impl Rule {
     /// them are charged to what is left to addresses that have not failed lately.
     fn judge(self, failures: &Failures, ahead: Ahead, spare: u32, now: Timestamp) -> Admission {
         let full = failures.full_time.max(now).after(self.interval * ahead.account.saturating_add(1));
-        let account_wait = full.since(now.after(self.interval * self.at_once));
-        if account_wait.is_zero() {
+        if full.since(now.after(self.interval * self.at_once)).is_zero() {
             return Admission::Judged(self.payer());
         }
+        // What is being tried may turn out to be right, and is not waited for.
+        let account_wait = failures
+            .full_time
+            .max(now)
+            .after(self.interval)
+            .since(now.after(self.interval * self.at_once))
+            .max(Duration::from_secs(1));
         let (here, here_wait) = lately(failures.from_here, HOUR, now);
         let (spared, spare_wait) = lately(failures.spare, DAY, now);
         let here = here.saturating_add(ahead.from_here);

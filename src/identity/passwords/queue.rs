@@ -273,14 +273,16 @@ impl<T> Queue<T> {
         if now.saturating_add(needed) > demand.until { Err(needed) } else { Ok(displaced) }
     }
 
-    /// The one in the lane of `demand` who has had or waits for the most, and for more than whoever asks: of equals the last to come.
+    /// The one in the lane of `demand` whose address has had or waits for the most, and for more than that of whoever asks; where
+    /// addresses are equal, by the accounts too; of equals the last to come.
     fn least_entitled(&self, now: Duration, demand: &Demand) -> Option<usize> {
         let lane = self.lane(demand.lane);
         let backlog = lane.backlog(&demand.sharers, demand.cost);
         let standing = |sharers: &Sharers| self.usage.standing(now, sharers, &backlog);
         let standings = lane.waiting.iter().map(|waiting| standing(&waiting.demand.sharers));
-        let (index, least) = standings.enumerate().max_by_key(|(index, standing)| (*standing, *index))?;
-        (least > standing(&demand.sharers)).then_some(index)
+        let (index, least) =
+            standings.enumerate().max_by(|(a, one), (b, other)| one.by_address(other).then(a.cmp(b)))?;
+        least.by_address(&standing(&demand.sharers)).is_gt().then_some(index)
     }
 
     /// How long a job of this `demand` would take if everybody in its lane went first.

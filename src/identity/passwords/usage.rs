@@ -47,6 +47,8 @@ pub(super) struct Standing {
     most: f64,
     /// That of all: among guesses at one account, its owner's address has had the least.
     sum: f64,
+    /// That of the address or its site, whichever is larger.
+    address: f64,
 }
 
 /// What each sharer has had.
@@ -80,6 +82,15 @@ impl Sharer {
             Self::Account(_) | Self::Address(_) => cost.as_secs_f64(),
             Self::Site(_) => cost.as_secs_f64() / SITE_SHARES,
         }
+    }
+}
+
+impl Standing {
+    /// Who keeps a place in a full queue: the smaller one, by its address first. Others can use up what an account may have, and its
+    /// owner shall not be refused for that.
+    pub(super) fn by_address(&self, other: &Self) -> Ordering {
+        let deferred = self.is_deferred.cmp(&other.is_deferred);
+        deferred.then(self.address.total_cmp(&other.address)).then_with(|| self.cmp(other))
     }
 }
 
@@ -121,13 +132,16 @@ impl Backlog {
 impl Usage {
     /// How `sharers` stand, if each had already been given what `backlog` has of it.
     pub(super) fn standing(&self, now: Duration, sharers: &Sharers, backlog: &Backlog) -> Standing {
-        let (mut most, mut sum) = (0_f64, 0.0);
+        let (mut most, mut sum, mut address) = (0_f64, 0.0, 0_f64);
         for sharer in sharers.iter() {
             let used = self.0.get(&sharer).map_or(0.0, |used| used.left(now)) + backlog.of(sharer);
             most = most.max(used);
             sum += used;
+            if !matches!(sharer, Sharer::Account(_)) {
+                address = address.max(used);
+            }
         }
-        Standing { is_deferred: sharers.is_deferred, most, sum }
+        Standing { is_deferred: sharers.is_deferred, most, sum, address }
     }
 
     /// Notes that a job of `sharers` has a thread.

@@ -108,6 +108,13 @@ impl<'a> Visit<'a> {
     pub(super) async fn place(&mut self, stage: Stage) -> Result<Place, Error> {
         let (strangers, own, with_token) = lanes(self.kind, stage);
         let holders = self.holders();
+        // A place among strangers may be given away while the message is on its way. Who is known takes one of its own.
+        if stage == Stage::Arriving
+            && self.token.is_some_and(|token| self.pool.recognise().remembers(token))
+            && let Some(place) = self.reserved(with_token, holders).await
+        {
+            return Ok(place);
+        }
         if let Some(place) = own.and_then(|own| self.take(own, holders)) {
             return Ok(place);
         }
@@ -115,11 +122,19 @@ impl<'a> Visit<'a> {
         if let Some(place) = self.take(strangers, holders) {
             return Ok(place);
         }
-        let Some(reserve) = with_token else { return Err(self.pool.refuse(strangers)) };
-        let Some(token) = self.recognised().await else { return Err(self.pool.refuse(strangers)) };
+        match self.reserved(with_token, holders).await {
+            Some(place) => Ok(place),
+            None => {
+                Err(self.pool.refuse(with_token.filter(|_| self.verified.is_some()).unwrap_or(strangers)))
+            }
+        }
+    }
+
+    /// A place in `reserve`, if the token is genuine and there is one.
+    async fn reserved(&mut self, reserve: Option<Lane>, holders: Holders) -> Option<Place> {
+        let (reserve, token) = (reserve?, self.recognised().await?);
         let (subject, is_new) = subject(&token, self.pool.clock().now());
-        let holders = holders.with_subject(subject, is_new);
-        self.take(reserve, holders).ok_or_else(|| self.pool.refuse(reserve))
+        self.take(reserve, holders.with_subject(subject, is_new))
     }
 
     /// The token, if it is genuine. What has not been seen before is verified by no more than a few at a time.

@@ -10,10 +10,10 @@ use std::{convert::Infallible, sync::Arc};
 
 use axum::{
     Router,
-    extract::FromRequestParts,
+    extract::{FromRequestParts, Request},
     http::{HeaderValue, header, request::Parts},
-    middleware::{from_fn_with_state, map_response},
-    response::Response,
+    middleware::{Next, from_fn, from_fn_with_state, map_response},
+    response::{IntoResponse, Response},
     routing::{get, post},
 };
 
@@ -86,6 +86,7 @@ pub(super) fn router<'a>(
         // Inside of the limits: what has not arrived whole is not in flight.
         .layer(from_fn_with_state(drain, draining::gate))
         .layer(from_fn_with_state(limits, admit))
+        .layer(from_fn(refuse_other_sites))
         .layer(map_response(keep_out_of_caches))
 }
 
@@ -107,6 +108,16 @@ impl<S: Sync> FromRequestParts<S> for Sender {
             certificate: peer::certificate(&parts.extensions, &parts.headers),
         })
     }
+}
+
+/// Refuses what a page of another site has its reader's browser send (Fetch Metadata, `Sec-Fetch-Site`): it cannot read the answer, but
+/// would guess from the reader's address, and use up what that may fail.
+async fn refuse_other_sites(request: Request, next: Next) -> Response {
+    let site = request.headers().get("sec-fetch-site");
+    if site.is_some_and(|site| site == "cross-site") {
+        return Refusal::from(Error::OriginNotAllowed).into_response();
+    }
+    next.run(request).await
 }
 
 /// What these endpoints answer is for one reader alone (RFC 6749 section 5.1).

@@ -221,3 +221,20 @@ async fn a_client_that_is_not_known_is_refused() {
         assert_eq!(answer.header("www-authenticate"), r#"Basic realm="signet""#);
     }
 }
+
+#[tokio::test]
+async fn a_page_of_another_site_guesses_nothing_from_its_readers_address() {
+    let server = TestServer::start(&[]).await;
+    server.client().await.sign_up("alice", PASSWORD).await.unwrap();
+    let http = server.http();
+    for (site, expected) in [("cross-site", 403), ("same-site", 200), ("same-origin", 200), ("none", 200)] {
+        let request = http::Request::post(TOKEN)
+            .header("content-type", "application/x-www-form-urlencoded")
+            .header("sec-fetch-site", site);
+        let answer = http.send(request, &encoded(&password_form("alice", PASSWORD))).await;
+        assert_eq!(answer.status(), expected, "{site}");
+        if expected == 403 {
+            answer.assert_refused(403, "access_denied", "ORIGIN_NOT_ALLOWED");
+        }
+    }
+}

@@ -1,10 +1,15 @@
 //! Owns the rules of new usernames beyond RFC 8265. Names that were given before them, or are imported, need not satisfy them.
 
-use unicode_normalization::char::is_combining_mark;
-use unicode_security::mixed_script::AugmentedScriptSet;
+use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
+use unicode_security::{
+    GeneralSecurityProfile, general_security_profile::IdentifierType, mixed_script::AugmentedScriptSet,
+};
 use uuid::Uuid;
 
 use super::{FieldReason, RuleViolation, Username};
+
+/// How many marks one letter may have (UTS 39 section 5.4).
+const MAX_MARKS: usize = 4;
 
 impl Username {
     /// Checks `typed` as the name of a new account: by [`Self::parse`], and by the rules that keep it from passing for something else.
@@ -43,8 +48,43 @@ impl Username {
                         Chinese (UTS 39, highly restrictive)";
             return refused(FieldReason::ForbiddenCharacter, rule);
         }
+        if !name.chars().all(|character| character.is_ascii() || is_in_use(character)) {
+            let rule = "has a letter that is in no general use today (UTS 39, Identifier_Type)";
+            return refused(FieldReason::ForbiddenCharacter, rule);
+        }
+        if !marks_are_seen(name) {
+            let rule = "has marks that are not seen, or strike letters through: no more than four on a letter, none twice, and no dot on \
+                        an i";
+            return refused(FieldReason::ForbiddenCharacter, rule);
+        }
         Ok(())
     }
+}
+
+/// Whether people write it today (UTS 39 section 3.1): not what is technical, obsolete, or of a script that few communities use.
+/// Rare letters are, for names have them, and rare marks are not.
+fn is_in_use(character: char) -> bool {
+    use IdentifierType::{Inclusion, Recommended, Uncommon_Use};
+    match character.identifier_type() {
+        Some(Inclusion | Recommended) => true,
+        Some(Uncommon_Use) => !is_combining_mark(character),
+        _ => false,
+    }
+}
+
+/// Whether each mark makes another letter for whoever reads it (UTS 39 section 5.4): none is repeated, hidden in a heap of others or by
+/// the dot that an i has anyway, or strikes its letter through, which fonts draw as they like.
+fn marks_are_seen(name: &str) -> bool {
+    // A dot that makes a letter of its own, as in `ż`, is none of these.
+    let has_hidden_dot = name.chars().any(|character| character == '\u{307}');
+    let (mut marks, mut before) = (0, None);
+    let decomposed_well = name.nfd().all(|character| {
+        marks = if is_combining_mark(character) { marks + 1 } else { 0 };
+        let is_repeated = marks > 1 && before == Some(character);
+        before = Some(character);
+        marks <= MAX_MARKS && !is_repeated && !('\u{335}'..='\u{338}').contains(&character)
+    });
+    decomposed_well && !has_hidden_dot
 }
 
 /// Whether `name` is of one script, or of Latin and those that Japanese, Korean or Chinese is written in: "highly restrictive" (UTS 39
@@ -97,7 +137,7 @@ mod tests {
             "东京tokyo",
             "ひらがなカタカナ漢字abc",
             "한글abc漢字",
-            "ㄅㄆ漢字abc",
+            "漢字abc",
             "محمد",
             "นาย",
         ] {
@@ -120,6 +160,44 @@ mod tests {
             let violation = Username::parse_new(bad).unwrap_err();
             assert_eq!(violation.reason, FieldReason::ForbiddenCharacter, "{bad}");
             assert!(violation.description.contains(rule), "{bad}: {}", violation.description);
+        }
+    }
+
+    #[test]
+    fn what_is_drawn_like_other_letters_is_no_name() {
+        for bad in [
+            "ꓮꓓꓟꓲꓠ",
+            "ᗷᗝᗷ",
+            "ᴀᴅᴍɪɴ",
+            "sɪᴍᴏɴ",
+            "admi\u{307}n",
+            "j\u{307}im",
+            "bob\u{332}",
+            "taylor\u{335}",
+            "zoë\u{308}",
+            &format!("a{}", "\u{301}\u{302}".repeat(40)),
+        ] {
+            assert_eq!(
+                Username::parse_new(bad).unwrap_err().reason,
+                FieldReason::ForbiddenCharacter,
+                "{bad}"
+            );
+        }
+        for good in [
+            "zoë",
+            "żółw",
+            "Nguyễn",
+            "jiří",
+            "שלום",
+            "हिन्दी",
+            "ไทย",
+            "한국",
+            "Ωμέγα",
+            "Übung",
+            "i\u{301}",
+            "ａｌｉｃｅ",
+        ] {
+            assert!(Username::parse_new(good).is_ok(), "{good}: {:?}", Username::parse_new(good));
         }
     }
 }

@@ -11,10 +11,7 @@
 use std::time::Duration;
 
 use rand::RngExt;
-use sea_orm::{
-    DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode, TransactionOptions,
-    TransactionTrait,
-};
+use sea_orm::DbErr;
 use tokio::time::{sleep, timeout};
 
 use super::{
@@ -55,7 +52,7 @@ impl Store {
         Ok(rows.pop())
     }
 
-    /// Writes in one transaction, which `attempt` begins by [`Store::begin`] and ends by [`commit`]; without that nothing is written.
+    /// Writes in one transaction, which `attempt` begins by [`Store::begin`] and ends by [`commit`](super::transaction::commit); without that nothing is written.
     /// `attempt` may be run several times.
     ///
     /// # Errors
@@ -65,11 +62,6 @@ impl Store {
         Attempt: Future<Output = Result<T, Failed>>,
     {
         self.repeated(attempt).await
-    }
-
-    /// Begins a transaction.
-    pub(super) async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
-        begin(&self.writer).await
     }
 
     fn no_answer(&self) -> Error {
@@ -105,29 +97,10 @@ impl Store {
     }
 }
 
-/// Begins a transaction on `writer`. On SQLite it holds the write lock from the start, so that what it reads cannot change before it
-/// writes, and so that it never fails for having read first.
-pub(super) async fn begin(writer: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
-    let options = TransactionOptions {
-        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-        ..TransactionOptions::default()
-    };
-    writer.begin_with_options(options).await
-}
-
-/// Commits, and returns `value`.
-pub(super) async fn commit<T>(transaction: DatabaseTransaction, value: T) -> Result<T, Failed> {
-    match transaction.commit().await {
-        Ok(()) => Ok(value),
-        // Where the answer was lost, nobody knows whether it was committed, so it is not done again.
-        Err(error) => Err(Failed { again: failure::judge(&error) == Failure::Conflict, error }),
-    }
-}
-
 /// An attempt that failed, and whether another one makes sense.
 pub(super) struct Failed {
-    error: DbErr,
-    again: bool,
+    pub(super) error: DbErr,
+    pub(super) again: bool,
 }
 
 /// Before the commit, nothing has been written: neither a conflict nor a lost connection matters to the next attempt.

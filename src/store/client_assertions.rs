@@ -4,9 +4,9 @@ use sea_orm::{ActiveValue::Set, ColumnTrait, Condition, EntityTrait, QueryFilter
 
 use super::{
     BATCH, Store,
-    attempts::commit,
     entity::client_assertions::{ActiveModel, Column, Entity},
     failure,
+    transaction::commit,
 };
 use crate::model::{Error, Timestamp};
 

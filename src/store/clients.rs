@@ -10,14 +10,13 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::{
-    Store,
-    attempts::commit,
-    changes,
+    Store, changes,
     entity::{
         client_secrets as secrets,
         clients::{ActiveModel, Column, Entity, Model},
     },
     failure,
+    transaction::commit,
 };
 use crate::model::{
     CertificateSubject, Client, ClientId, ClientKind, ClientName, DnsName, Error, NameSet, SpiffeId,

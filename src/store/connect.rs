@@ -2,13 +2,14 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use futures_util::future::BoxFuture;
 use sea_orm::{
     DatabaseConnection, SqlxMySqlConnector, SqlxPostgresConnector, SqlxSqliteConnector,
     sqlx::{
-        self, ConnectOptions as _, Connection, Executor,
+        self, ConnectOptions as _, Connection, Executor, Row,
         mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlPoolOptions},
         pool::PoolOptions,
-        postgres::{PgConnectOptions, PgPoolOptions},
+        postgres::{PgConnectOptions, PgConnection, PgPoolOptions},
         sqlite::{
             SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
         },
@@ -21,6 +22,7 @@ use super::{
     file_use::FileUse,
     lanes::{Division, Lane, Lanes},
     location::Server,
+    transaction::{Galera, UNMARK},
 };
 use crate::model::Error;
 
@@ -39,6 +41,13 @@ pub(super) const SQLITE_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long a first connection may take before the server counts as one that does not answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Has a node of Galera wait, before it reads (1), updates or deletes (2), or inserts (4), until it has applied what any node had
+/// acknowledged by then. Else one that is behind would take a refresh token that another node has just given out for a copy of an
+/// old one, and a session that was just opened for one that has ended. Within a transaction only its begin waits.
+///
+/// <https://mariadb.com/docs/galera-cluster/reference/galera-cluster-system-variables#wsrep_sync_wait>
+const SEE_ALL_OF_GALERA: &str = "SET SESSION wsrep_sync_wait = 7";
 
 /// By how many times the longest statement the server lets a transaction rest: its process hangs, and others wait for its locks.
 const IDLE_IN_TRANSACTION: u32 = 5;
@@ -94,6 +103,7 @@ impl Store {
             ),
             writer,
             server: None,
+            galera: Galera::default(),
             time_limit: SQLITE_ACQUIRE_TIMEOUT + SQLITE_BUSY_TIMEOUT,
             clock: DatabaseClock::Own,
             file_use: Some(Arc::new(file_use)),
@@ -112,7 +122,8 @@ impl Store {
     pub async fn connect(url: &ServerUrl, settings: PoolSettings) -> Result<Self, Error> {
         // One connection by itself: a pool would not say why it has none.
         reach(url, settings).await?;
-        let pool = |size| server_pool(url, PoolSettings { size, ..settings });
+        let galera = Galera::default();
+        let pool = |size| server_pool(url, PoolSettings { size, ..settings }, &galera);
         let (db, lanes) = if let Some(Division { service, strangers, calls }) = Division::of(settings.size) {
             let service = pool(service);
             let service = Lane { reader: service.clone(), writer: service };
@@ -127,6 +138,7 @@ impl Store {
             db,
             lanes,
             server: Some((url.clone(), settings)),
+            galera,
             time_limit: settings.acquire_timeout + settings.statement_timeout,
             clock: DatabaseClock::Own,
             file_use: None,
@@ -144,7 +156,7 @@ pub(super) async fn reach(url: &ServerUrl, settings: PoolSettings) -> Result<(),
         Server::MySql(options) => {
             probe(async {
                 let mut connection = options.connect().await?;
-                agree(&mut connection, mysql_session(settings)).await?;
+                agree(&mut connection, mysql_session(settings), &Galera::default()).await?;
                 Ok(connection)
             })
             .await
@@ -153,17 +165,31 @@ pub(super) async fn reach(url: &ServerUrl, settings: PoolSettings) -> Result<(),
 }
 
 /// Connections to the server at `url`, none of which is open yet.
-fn server_pool(url: &ServerUrl, settings: PoolSettings) -> DatabaseConnection {
+fn server_pool(url: &ServerUrl, settings: PoolSettings, galera: &Galera) -> DatabaseConnection {
     match &url.server {
         Server::Postgres(options) => {
-            let pool: PgPoolOptions = pool(settings);
+            let pool: PgPoolOptions =
+                pool(settings, |connection: &mut PgConnection| Box::pin(connection.ping()));
             let options = postgres(options.clone(), settings);
             SqlxPostgresConnector::from_sqlx_postgres_pool(pool.connect_lazy_with(options))
         }
         Server::MySql(options) => {
-            let session = mysql_session(settings);
-            let pool: MySqlPoolOptions = pool(settings);
-            let pool = pool.after_connect(move |connection, _| Box::pin(agree(connection, session.clone())));
+            let (session, noted) = (mysql_session(settings), galera.clone());
+            let pool: MySqlPoolOptions = pool(settings, move |connection: &mut MySqlConnection| {
+                let is_galera = noted.is_noted();
+                Box::pin(async move {
+                    if is_galera {
+                        connection.execute(UNMARK).await.map(drop)
+                    } else {
+                        connection.ping().await
+                    }
+                })
+            });
+            let galera = galera.clone();
+            let pool = pool.after_connect(move |connection, _| {
+                let (session, galera) = (session.clone(), galera.clone());
+                Box::pin(async move { agree(connection, session, &galera).await })
+            });
             let options: MySqlConnectOptions = options.clone();
             SqlxMySqlConnector::from_sqlx_mysql_pool(pool.connect_lazy_with(options))
         }
@@ -202,7 +228,15 @@ fn timed_out<T>(elapsed: tokio::time::error::Elapsed) -> Result<T, sqlx::Error> 
     Err(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, elapsed)))
 }
 
-fn pool<DB: sqlx::Database>(settings: PoolSettings) -> PoolOptions<DB> {
+/// A pool whose connections are asked `ping` after each use.
+fn pool<DB: sqlx::Database>(
+    settings: PoolSettings,
+    ping: impl for<'a> Fn(&'a mut DB::Connection) -> BoxFuture<'a, Result<(), sqlx::Error>>
+    + Send
+    + Sync
+    + 'static,
+) -> PoolOptions<DB> {
+    let ping = Arc::new(ping);
     let patience = settings.statement_timeout;
     PoolOptions::new()
         .max_connections(settings.size)
@@ -215,8 +249,9 @@ fn pool<DB: sqlx::Database>(settings: PoolSettings) -> PoolOptions<DB> {
         // pings whatever is given back, too, and waits for the answer without a bound. So here it is asked first, with one. That is
         // a second ping after each operation, which no call waits for.
         .after_release(move |connection: &mut DB::Connection, _| {
+            let ping = Arc::clone(&ping);
             Box::pin(async move {
-                tokio::time::timeout(patience, connection.ping()).await.unwrap_or_else(timed_out)?;
+                tokio::time::timeout(patience, ping(connection)).await.unwrap_or_else(timed_out)?;
                 Ok(true)
             })
         })
@@ -255,27 +290,31 @@ fn mysql_session(settings: PoolSettings) -> String {
 }
 
 /// Has the session of a new connection agree on all of it.
-async fn agree(connection: &mut MySqlConnection, session: String) -> Result<(), sqlx::Error> {
+async fn agree(
+    connection: &mut MySqlConnection,
+    session: String,
+    galera: &Galera,
+) -> Result<(), sqlx::Error> {
     connection.execute(sqlx::AssertSqlSafe(session)).await?;
-    see_all_of_galera(connection).await
+    if is_galera(connection).await? {
+        galera.note();
+        connection.execute(SEE_ALL_OF_GALERA).await?;
+    }
+    Ok(())
 }
 
-/// Has a node of Galera wait, before it reads (1), updates or deletes (2), or inserts (4), until it has applied what any node had
-/// acknowledged by then. Else one that is behind would take a refresh token that another node has just given out for a copy of an
-/// old one, and a session that was just opened for one that has ended. Within a transaction only its begin waits.
-///
-/// <https://mariadb.com/docs/galera-cluster/reference/galera-cluster-system-variables#wsrep_sync_wait>
-async fn see_all_of_galera(connection: &mut MySqlConnection) -> Result<(), sqlx::Error> {
+async fn is_galera(connection: &mut MySqlConnection) -> Result<bool, sqlx::Error> {
     /// `ER_UNKNOWN_SYSTEM_VARIABLE`: a server that knows of no cluster.
     const UNKNOWN_VARIABLE: u16 = 1193;
-    match connection.execute("SET SESSION wsrep_sync_wait = 7").await {
+    match connection.fetch_one("SELECT @@wsrep_on").await {
+        Ok(row) => row.try_get(0),
         Err(sqlx::Error::Database(error))
             if error
                 .try_downcast_ref::<MySqlDatabaseError>()
                 .is_some_and(|error| error.number() == UNKNOWN_VARIABLE) =>
         {
-            Ok(())
+            Ok(false)
         }
-        other => other.map(drop),
+        Err(error) => Err(error),
     }
 }

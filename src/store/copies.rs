@@ -20,6 +20,7 @@ use super::{
     file_use::{FileUse, beside, remove_companions},
     lanes::Lanes,
     schema::MIGRATION_TIMEOUT,
+    transaction::Galera,
 };
 use crate::model::Error;
 
@@ -55,6 +56,7 @@ impl Store {
             db,
             lanes,
             server: None,
+            galera: Galera::default(),
             clock: DatabaseClock::Own,
             time_limit,
             file_use: None,

@@ -13,9 +13,9 @@ use sea_orm::{
 
 use super::{
     Store,
-    attempts::commit,
     entity::sessions::{Column, Entity, Model},
     sessions::{Sha256, StoredSession, sha256},
+    transaction::commit,
 };
 use crate::model::{Error, SessionId, Timestamp};
 

@@ -128,6 +128,8 @@ fn judge_mysql(number: u16) -> Failure {
     match number {
         // Lock wait timeout, deadlock (Galera's failed certification too), a row changed since it was read.
         1205 | 1213 | 1020
+        // A savepoint that is not there: the transaction that it was in is gone (transaction.rs).
+        | 1305
         // A node of Galera that is not ready, and did nothing: it, or the one that a proxy leads to next, may soon be.
         | 1047 => Failure::Conflict,
         // Shutting down, aborted, network errors, a connection that was killed or was idle for too long.

@@ -23,6 +23,7 @@ mod sealed_secrets;
 mod seen_keys;
 mod sessions;
 mod signing_keys;
+mod transaction;
 mod usernames;
 mod users;
 mod users_in_bulk;
@@ -34,6 +35,7 @@ use tokio::time::timeout;
 
 use file_use::FileUse;
 use lanes::Lanes;
+use transaction::Galera;
 
 pub use changes::{Change, SIGNING_KEYS};
 pub use clients::ClientTaken;
@@ -72,6 +74,8 @@ pub struct Store {
     lanes: Box<Lanes>,
     /// The server that it is on; none for SQLite.
     server: Option<(ServerUrl, PoolSettings)>,
+    /// Whether that is a node of Galera.
+    galera: Galera,
     /// Where its time comes from.
     clock: DatabaseClock,
     /// How long one operation may take, whatever it waits for.

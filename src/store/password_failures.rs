@@ -10,8 +10,8 @@ use sea_orm::{
 
 use super::{
     BATCH, Credentials, Store,
-    attempts::commit,
     entity::{password_failures as accounts, password_failures_by_address as by_address, sessions, users},
+    transaction::commit,
 };
 use crate::model::{Error, SessionLifetime, Timestamp, UserId, Username};
 

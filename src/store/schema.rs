@@ -10,6 +10,7 @@ use super::{
     PoolSettings, ServerUrl, Store,
     connect::reach,
     failure::{self, Failure},
+    transaction::begin_unmarked,
 };
 use crate::model::Error;
 
@@ -154,7 +155,7 @@ impl Store {
     /// Applies the oldest migration that is pending, if any is, in a transaction of its own: so that no table stays locked while the next
     /// one waits for another table. On SQLite it applies all, since nobody writes meanwhile.
     async fn step(&self) -> Result<Migrated, Stopped> {
-        let transaction = self.begin().await?;
+        let transaction = begin_unmarked(&self.writer).await?;
         lock(&transaction).await?;
         let applied = apply(&transaction).await;
         if transaction.get_database_backend() == DbBackend::MySql {

@@ -6,9 +6,9 @@ use sea_orm::{
 
 use super::{
     Store,
-    attempts::commit,
     entity::sealed_secrets::{ActiveModel, Column, Entity},
     failure,
+    transaction::commit,
 };
 use crate::model::Error;
 

@@ -9,14 +9,13 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::{
-    BATCH, Store,
-    attempts::commit,
-    changes,
+    BATCH, Store, changes,
     entity::{
         sessions::{ActiveModel, Column, Entity, Model},
         users::{Column as UserColumn, Entity as UserEntity},
     },
     exchanges::LastExchange,
+    transaction::commit,
     users,
 };
 use crate::model::{

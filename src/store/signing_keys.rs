@@ -11,11 +11,10 @@ use sea_orm::{
 };
 
 use super::{
-    Lease, Store,
-    attempts::{begin, commit},
-    changes,
+    Lease, Store, changes,
     entity::signing_keys::{ActiveModel, Column, Entity, Model},
     leases, sealed_secrets,
+    transaction::commit,
 };
 use crate::model::{Error, KeyId, Timestamp, key::MAX_RETENTION};
 
@@ -93,7 +92,7 @@ impl Store {
     ) -> Result<bool, E> {
         let decide = Mutex::new(decide);
         let changed = self.write(|| async {
-            let db = begin(&self.lanes.service.writer).await?;
+            let db = self.begin_on(&self.lanes.service.writer).await?;
             if !leases::take(&db, leases::SIGNING_KEYS, lease, now).await? {
                 return Ok(Ok(false));
             }

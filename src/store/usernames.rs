@@ -17,12 +17,12 @@ use uuid::Uuid;
 
 use super::{
     BATCH, Store,
-    attempts::commit,
     entity::{
         usernames::{Column, Entity, Model},
         users::{Column as UserColumn, Entity as UserEntity, Model as UserModel},
     },
     failure,
+    transaction::commit,
 };
 use crate::model::{Error, Timestamp, User, UserId, Username, look::SKELETON_VERSION};
 

@@ -6,15 +6,14 @@ use sea_orm::{
 };
 
 use super::{
-    RestingName, Sha256, Store,
-    attempts::commit,
-    changes,
+    RestingName, Sha256, Store, changes,
     entity::{
         usernames::Entity as UsernameEntity,
         users::{ActiveModel, Column, Entity, Model},
     },
     failure, resting_usernames,
     sessions::{self, Replacement},
+    transaction::commit,
     usernames,
 };
 use crate::model::{

@@ -5,11 +5,10 @@ use std::collections::HashSet;
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::{
-    BATCH, Store,
-    attempts::commit,
-    changes,
+    BATCH, Store, changes,
     entity::users::{Column, Entity, Model},
     failure, sessions,
+    transaction::commit,
     usernames::{self, Named},
     users::{Credentials, row},
 };

@@ -2,6 +2,7 @@
 
 mod argon2id;
 mod cost;
+mod dues;
 mod imported;
 mod pool;
 mod queue;
@@ -13,6 +14,7 @@ pub use imported::{HashProblem, adopt};
 pub use pool::PoolSize;
 
 use crate::{
+    admission::Overdue,
     metrics::HashMetrics,
     model::{Deadline, Error, Network, Password},
 };
@@ -54,6 +56,11 @@ impl Passwords {
     /// The operating system's, if it has no room for the threads.
     pub fn start(params: Argon2Params, size: PoolSize, metrics: HashMetrics) -> std::io::Result<Self> {
         Ok(Self { params, pool: Pool::start(params, size, metrics)? })
+    }
+
+    /// Whether a hash is overdue, since calls keep the cores busy.
+    pub(crate) fn overdue(&self) -> Overdue {
+        self.pool.overdue()
     }
 
     /// The Argon2id hash of `password` under a fresh salt, as a PHC string.

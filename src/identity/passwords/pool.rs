@@ -18,11 +18,13 @@ use tokio::sync::oneshot;
 use super::{
     HashRequest,
     argon2id::{self, Argon2Params, Memory},
+    dues::Dues,
     imported::ImportedHash,
     queue::{Demand, Lane, Queue, Waiting},
     usage::Sharers,
 };
 use crate::{
+    admission::Overdue,
     metrics::{HashLane, HashMetrics},
     model::{Clock, Deadline, Error, Password},
 };
@@ -89,28 +91,42 @@ struct Shared {
     size: PoolSize,
     metrics: HashMetrics,
     clock: Clock,
+    overdue: Overdue,
 }
 
 #[derive(Debug)]
 struct State {
     queue: Queue<Job>,
+    dues: Dues,
     closed: bool,
 }
 
 impl Pool {
     pub(super) fn start(params: Argon2Params, size: PoolSize, metrics: HashMetrics) -> std::io::Result<Self> {
-        metrics.threads(size.all_threads());
-        let state = Mutex::new(State { queue: Queue::new(size), closed: false });
-        let (work, clock) = (Condvar::new(), Clock::system());
-        let shared = Arc::new(Shared { state, work, size, metrics, clock });
+        let pool = Self::without_threads(params, size, metrics);
         for number in 0..size.all_threads() {
             let lane = (size.threads < 2).then_some(if number == 0 { Lane::Own } else { Lane::Imported });
-            let shared = Arc::clone(&shared);
+            let shared = Arc::clone(&pool.shared);
             thread::Builder::new()
                 .name(format!("hash-{number}"))
-                .spawn(move || shared.serve(params, lane))?;
+                .spawn(move || shared.serve(params, number, lane))?;
         }
-        Ok(Self { shared, params, names: RandomState::new() })
+        Ok(pool)
+    }
+
+    fn without_threads(params: Argon2Params, size: PoolSize, metrics: HashMetrics) -> Self {
+        metrics.threads(size.all_threads());
+        let (queue, dues) = (Queue::new(size), Dues::of(size.all_threads()));
+        let state = Mutex::new(State { queue, dues, closed: false });
+        let (work, clock) = (Condvar::new(), Clock::system());
+        let overdue = Overdue::new(clock.clone());
+        let shared = Arc::new(Shared { state, work, size, metrics, clock, overdue });
+        Self { shared, params, names: RandomState::new() }
+    }
+
+    /// Whether a hash is overdue.
+    pub(super) fn overdue(&self) -> Overdue {
+        self.shared.overdue.clone()
     }
 
     /// Runs `task` when its turn comes. If the caller goes away meanwhile, its place in the queue is free again.
@@ -142,11 +158,13 @@ impl Pool {
     fn admit(&self, job: Job, demand: Demand) -> Result<(), Error> {
         let Shared { metrics, work, clock, size, .. } = &*self.shared;
         let mut state = self.shared.lock();
-        let admitted = state.queue.admit(clock.monotonic(), job, demand, Job::is_wanted);
+        let now = clock.monotonic();
+        let admitted = state.queue.admit(now, job, demand, Job::is_wanted);
         let admitted = admitted.map(|displaced| {
             displaced.map(|Waiting { job, demand }| (job, state.queue.longest_wait(&demand)))
         });
         metrics.queued(state.queue.waiting());
+        self.shared.expect(now, &mut state);
         drop(state);
         let displaced = admitted.map_err(|retry_after| self.shared.refuse(demand.lane, retry_after))?;
         if let Some((job, retry_after)) = displaced {
@@ -216,12 +234,22 @@ impl Shared {
         Error::Overloaded { what: "passwords to hash", retry_after: retry_after.max(MIN_RETRY_AFTER) }
     }
 
-    /// The life of a hash thread, which serves `lane` alone if one is given.
-    fn serve(&self, params: Argon2Params, lane: Option<Lane>) {
+    /// Tells by when the first hash should be done, after something has changed. Returns whether a thread could begin one.
+    fn expect(&self, now: Duration, state: &mut State) -> bool {
+        let could_begin = state.queue.has_turn(now);
+        state.dues.waits(now, could_begin);
+        self.overdue.expect(state.dues.first(now));
+        could_begin
+    }
+
+    /// The life of the hash thread `number`, which serves `lane` alone if one is given.
+    fn serve(&self, params: Argon2Params, number: usize, lane: Option<Lane>) {
         yield_to_serving_threads();
         let mut memory = Memory::default();
-        while let Some(Waiting { job: Job { task, reply, .. }, demand }) = self.next(lane, &mut memory) {
-            let started = self.clock.monotonic();
+        while let Some(Waiting { job: Job { task, reply, .. }, demand }) =
+            self.next(number, lane, &mut memory)
+        {
+            let (started, had) = (self.clock.monotonic(), core_time());
             // A panic in a hash function must cost one login, not the thread.
             let result = catch_unwind(AssertUnwindSafe(|| match demand.lane {
                 Lane::Own => compute(&mut memory, task, params),
@@ -230,8 +258,13 @@ impl Shared {
             }))
             .unwrap_or_else(|_| Err(Error::internal("the hash function panicked")));
             let took = self.clock.monotonic().saturating_sub(started);
+            let core = core_time().zip(had).map(|(now, before)| now.saturating_sub(before));
             self.metrics.end(took);
-            self.lock().queue.end(&demand, took);
+            let mut state = self.lock();
+            state.queue.end(&demand, took);
+            // It is told once the answer is on its way, too: `next` does.
+            state.dues.end(number, demand.cost, core);
+            drop(state);
             // The caller may have gone: then nobody reads the answer.
             let _ = reply.send(result);
         }
@@ -239,7 +272,7 @@ impl Shared {
 
     /// The next job that somebody waits for; none when the pool has closed. The memory is wiped before the thread waits, and
     /// overwritten by the next hash if it does not.
-    fn next(&self, lane: Option<Lane>, memory: &mut Memory) -> Option<Waiting<Job>> {
+    fn next(&self, number: usize, lane: Option<Lane>, memory: &mut Memory) -> Option<Waiting<Job>> {
         let mut wiped = false;
         let mut state = self.lock();
         loop {
@@ -248,15 +281,17 @@ impl Shared {
                 self.metrics.queued(state.queue.waiting());
                 if job.is_wanted() {
                     state.queue.begin(now, &demand);
+                    state.dues.begin(now, number, demand.cost);
                     self.metrics.begin();
                     // What has ended in one lane may let the other one go on.
-                    if state.queue.has_turn(now) {
+                    if self.expect(now, &mut state) {
                         self.work.notify_one();
                     }
                     return Some(Waiting { job, demand });
                 }
                 let _ = job.reply.send(Err(Error::DeadlineExceeded));
             }
+            self.expect(now, &mut state);
             if state.closed {
                 return None;
             }
@@ -296,6 +331,17 @@ fn yield_to_serving_threads() {
     }
 }
 
+/// For how long this thread has had a core; none where that cannot be known.
+#[cfg(target_os = "linux")]
+fn core_time() -> Option<Duration> {
+    rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime).try_into().ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+const fn core_time() -> Option<Duration> {
+    None
+}
+
 fn compute(memory: &mut Memory, task: Task, params: Argon2Params) -> Result<Outcome, Error> {
     match task {
         Task::Hash(password) => {
@@ -316,5 +362,33 @@ fn compute(memory: &mut Memory, task: Task, params: Argon2Params) -> Result<Outc
             memory.hash(password, [0; 16], params)?;
             Ok(Outcome::Verified(false))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use futures_util::poll;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_hash_is_expected_from_its_coming_until_it_is_done() {
+        let params = Argon2Params { memory_kib: 64, iterations: 1, parallelism: 1 };
+        let size = PoolSize { threads: 1, queue: 8 };
+        let pool = Pool::without_threads(params, size, HashMetrics::default());
+        let overdue = pool.overdue();
+        assert!(!overdue.is_expected());
+        let request = HashRequest::new(Some("alice"), None, Deadline::after(Duration::from_mins(5)));
+        let mut hashing = pin!(pool.run(Task::Verify(None, None), request));
+        assert!(poll!(hashing.as_mut()).is_pending());
+        assert!(overdue.is_expected());
+        // The thread ends when there is nothing more to hash.
+        pool.shared.lock().closed = true;
+        let shared = Arc::clone(&pool.shared);
+        thread::spawn(move || shared.serve(params, 0, None)).join().unwrap();
+        assert!(!overdue.is_expected());
+        assert!(matches!(hashing.await, Ok(Outcome::Verified(false))));
     }
 }

@@ -1,6 +1,6 @@
 """Owns the list of attacks, a family each module. To add one: describe what its strangers do, and put it on its family's list."""
 
-from . import connections, control, parsing, places, readers, surroundings, work
+from . import connections, control, parsing, places, readers, saturating, surroundings, work
 from .attack import Attack
 
 # First what honest callers see while nothing happens, to compare.
@@ -11,6 +11,7 @@ ALL: tuple[Attack, ...] = (
     *connections.ATTACKS,
     *control.ATTACKS,
     *parsing.ATTACKS,
+    *saturating.ATTACKS,
     *work.ATTACKS,
     *surroundings.ATTACKS,
 )

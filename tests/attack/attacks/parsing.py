@@ -64,7 +64,6 @@ _CHUNKED = (
     b"POST /oauth2/token HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-www-form-urlencoded\r\n"
     b"transfer-encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * 60_000 + b"0\r\n\r\n"
 )
-_PIPELINED = b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n" * 1_000
 
 
 def _http1(said: bytes, each_second: int, to: str = "http") -> Strangers:
@@ -106,10 +105,4 @@ ATTACKS = (
     Attack("form-escapes", "200 forms a second with a username of 10,000 escaped letters", (_http1(_ESCAPES, 200),)),
     Attack("form-basic", "500 forms a second with 9 KB of Basic credentials", (_http1(_PROOF, 500),)),
     Attack("form-chunks", "20 forms a second that come in 60,000 chunks of a byte", (_http1(_CHUNKED, 20),)),
-    Attack(
-        "pipelined",
-        "HTTP/1.1: 16 connections that ask for /livez as fast as they can, and wait for no answer",
-        (Strangers("http", 16, says.nothing, says.always(_PIPELINED)),),
-        also_from_many=True,
-    ),
 )

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::MasterKey;
 use crate::{
     model::Error,
-    store::{FailureKey, Store},
+    store::{FailureKey, ResealedSecret, Store},
 };
 
 /// The name of the secret, and of what it is sealed for.
@@ -80,12 +80,13 @@ pub(super) async fn reseal(
     store: &Store,
     old: &MasterKey,
     new: &MasterKey,
-) -> Result<Vec<(String, Vec<u8>)>, Error> {
+) -> Result<Vec<ResealedSecret>, Error> {
     let mut resealed = Vec::new();
     for (name, sealed) in store.sealed_secrets().await? {
         let context = format!("signet secret v1 {name}");
         if let Ok(bytes) = old.open(&sealed, &context) {
-            resealed.push((name, new.seal(&bytes, &context).map_err(Error::internal)?));
+            let new = new.seal(&bytes, &context).map_err(Error::internal)?;
+            resealed.push(ResealedSecret { name, old: sealed, new });
         }
     }
     Ok(resealed)
@@ -120,9 +121,10 @@ mod tests {
         let made = NameKey::open(&store, &old).await.unwrap().digest("account", &["alice"]);
         assert_eq!(NameKey::open(&store, &old).await.unwrap().digest("account", &["alice"]), made);
         let resealed = reseal(&store, &old, &new).await.unwrap();
-        let [(name, sealed)] = resealed.as_slice() else { panic!("{}", resealed.len()) };
-        let stored = store.sealed_secret(name).await.unwrap().unwrap();
-        assert!(store.replace_sealed_secret(name, &stored, sealed.clone()).await.unwrap());
+        let [ResealedSecret { name, old: sealed, new: next }] = resealed.as_slice() else {
+            panic!("{}", resealed.len())
+        };
+        assert!(store.replace_sealed_secret(name, sealed, next.clone()).await.unwrap());
         assert_eq!(NameKey::open(&store, &new).await.unwrap().digest("account", &["alice"]), made);
         // One that nobody can open is replaced.
         assert_ne!(NameKey::open(&store, &old).await.unwrap().digest("account", &["alice"]), made);

@@ -50,6 +50,7 @@ pub use location::{Location, ServerUrl};
 pub use password_failures::{Count, FailureKey, FailureKeys, Failures, Login, NewFailure, Payer};
 pub use resting_usernames::RestingName;
 pub use schema::{Migrated, MigrationState};
+pub use sealed_secrets::ResealedSecret;
 pub use seen_keys::SeenKeys;
 pub use sessions::{RefreshState, Replacement, Sha256, StoredSession};
 pub use signing_keys::{KeyChange, StoredKey};

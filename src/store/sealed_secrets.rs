@@ -1,7 +1,8 @@
 //! Owns the table `sealed_secrets`: random secrets of the service, sealed by the master key as its signing keys are.
 
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, sea_query::Expr,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, UpdateMany,
+    sea_query::Expr,
 };
 
 use super::{
@@ -11,6 +12,17 @@ use super::{
     transaction::commit,
 };
 use crate::model::Error;
+
+/// A secret that has been sealed anew.
+#[derive(Clone, Debug)]
+pub struct ResealedSecret {
+    /// Its name.
+    pub name: String,
+    /// As it was sealed before: if it no longer is, another process has replaced it meanwhile.
+    pub old: Vec<u8>,
+    /// As it is sealed now.
+    pub new: Vec<u8>,
+}
 
 impl Store {
     /// Every secret, by its name.
@@ -53,19 +65,23 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn replace_sealed_secret(&self, name: &str, old: &[u8], new: Vec<u8>) -> Result<bool, Error> {
-        let update = Entity::update_many()
-            .col_expr(Column::Sealed, Expr::value(new))
-            .filter(Column::Name.eq(name))
-            .filter(Column::Sealed.eq(old));
+        let update = replace(name, old, new);
         Ok(self.ask(|| update.clone().exec(&self.writer)).await?.rows_affected > 0)
     }
 }
 
-/// Stores secrets that have been sealed anew, within a transaction.
-pub(super) async fn reseal(db: &impl ConnectionTrait, secrets: Vec<(String, Vec<u8>)>) -> Result<(), DbErr> {
-    for (name, sealed) in secrets {
-        let update = Entity::update_many().col_expr(Column::Sealed, Expr::value(sealed));
-        update.filter(Column::Name.eq(name)).exec(db).await?;
+/// Stores secrets that have been sealed anew, within a transaction; false if one of them is no longer what was sealed anew: then the
+/// transaction is to be given up.
+pub(super) async fn reseal(db: &impl ConnectionTrait, secrets: Vec<ResealedSecret>) -> Result<bool, DbErr> {
+    for ResealedSecret { name, old, new } in secrets {
+        if replace(&name, &old, new).exec(db).await?.rows_affected == 0 {
+            return Ok(false);
+        }
     }
-    Ok(())
+    Ok(true)
+}
+
+fn replace(name: &str, old: &[u8], new: Vec<u8>) -> UpdateMany<Entity> {
+    let update = Entity::update_many().col_expr(Column::Sealed, Expr::value(new));
+    update.filter(Column::Name.eq(name)).filter(Column::Sealed.eq(old))
 }

@@ -11,7 +11,7 @@ use sea_orm::{
 };
 
 use super::{
-    Lease, Store, changes,
+    Lease, ResealedSecret, Store, changes,
     entity::signing_keys::{ActiveModel, Column, Entity, Model},
     leases, sealed_secrets,
     transaction::commit,
@@ -46,8 +46,8 @@ pub struct KeyChange {
     pub delete: Vec<KeyId>,
     /// Private parts that have been sealed anew.
     pub reseal: Vec<(KeyId, Vec<u8>)>,
-    /// Other secrets that have been, by their names.
-    pub reseal_secrets: Vec<(String, Vec<u8>)>,
+    /// Other secrets that have been.
+    pub reseal_secrets: Vec<ResealedSecret>,
 }
 
 impl KeyChange {
@@ -79,8 +79,8 @@ impl Store {
     }
 
     /// Changes the signing keys as `decide` says when it is shown them, and tells the other processes. Nobody else changes them
-    /// meanwhile. Returns whether anything was changed: nothing is if another process has the lease, or if `decide` wants nothing.
-    /// `decide` may be asked again: its last answer counts.
+    /// meanwhile. Returns whether anything was changed: nothing is if another process has the lease, if `decide` wants nothing, or if
+    /// another secret that was sealed anew has been replaced meanwhile. `decide` may be asked again: its last answer counts.
     ///
     /// # Errors
     /// Those of `decide`; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
@@ -103,7 +103,9 @@ impl Store {
                 Ok(change) => change,
                 Err(error) => return Ok(Err(error)),
             };
-            apply(&db, change).await?;
+            if !apply(&db, change).await? {
+                return Ok(Ok(false));
+            }
             changes::tell(&db, &[changes::SIGNING_KEYS], now).await?;
             commit(db, Ok(true)).await
         });
@@ -131,7 +133,8 @@ async fn read(db: &impl ConnectionTrait) -> Result<Vec<StoredKey>, DbErr> {
     Ok(keys)
 }
 
-async fn apply(db: &impl ConnectionTrait, change: KeyChange) -> Result<(), DbErr> {
+/// False if a secret is no longer what was sealed anew.
+async fn apply(db: &impl ConnectionTrait, change: KeyChange) -> Result<bool, DbErr> {
     if !change.delete.is_empty() {
         let kids = change.delete.into_iter().map(|kid| kid.0);
         Entity::delete_many().filter(Column::Kid.is_in(kids)).exec(db).await?;
@@ -142,11 +145,10 @@ async fn apply(db: &impl ConnectionTrait, change: KeyChange) -> Result<(), DbErr
     for (kid, sealed) in change.reseal {
         update(&kid).col_expr(Column::SealedPrivateKey, Expr::value(sealed)).exec(db).await?;
     }
-    sealed_secrets::reseal(db, change.reseal_secrets).await?;
     if let Some(key) = change.insert {
         Entity::insert(ActiveModel::from(key)).exec_without_returning(db).await?;
     }
-    Ok(())
+    sealed_secrets::reseal(db, change.reseal_secrets).await
 }
 
 fn update(kid: &KeyId) -> sea_orm::UpdateMany<Entity> {

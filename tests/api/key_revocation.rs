@@ -4,11 +4,14 @@ use std::{fs, time::Duration};
 
 use signet::{
     identity::{KeyRotation, MasterKey, keyring::KeyringError},
+    model::Error,
     proto::identity::v1::{
         IssueTokenRequest, RefreshTokenGrant, RevokeTokenRequest, issue_token_request::Grant,
     },
+    store::{KeyChange, Lease, ResealedSecret, StoredKey},
 };
 use tonic::Code;
+use uuid::Uuid;
 
 use crate::{
     harness::{Client, PASSWORD, TestServer, assert_refused, config, eventually, unaudited},
@@ -19,7 +22,7 @@ use crate::{
 const BOUND: Duration = Duration::from_secs(1);
 
 /// The keys of `server`, for whoever changes them as another process does.
-async fn elsewhere(server: &TestServer) -> KeyRotation {
+pub(crate) async fn elsewhere(server: &TestServer) -> KeyRotation {
     let hex = fs::read_to_string(server.data.path().join("master.key")).unwrap();
     with_master_key(server, MasterKey::from_hex(&hex).unwrap()).await
 }
@@ -171,6 +174,23 @@ async fn keys_are_rotated_and_revoked_with_the_right_master_key_alone() {
     let other = MasterKey::from_hex(&"0e".repeat(32)).unwrap();
     assert!(refused(foreign.reseal(&other).await.unwrap_err()));
     assert_eq!(server.store().await.signing_keys().await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn no_private_key_is_sealed_anew_while_another_process_replaces_a_secret() {
+    let server = TestServer::start(&[]).await;
+    let store = server.store().await;
+    let stored = async || (store.signing_keys().await.unwrap(), store.sealed_secrets().await.unwrap());
+    let before = stored().await;
+    let overtaken =
+        ResealedSecret { name: before.1[0].0.clone(), old: b"replaced".to_vec(), new: b"anew".to_vec() };
+    let reseal = |keys: &[StoredKey]| {
+        let reseal = keys.iter().map(|key| (key.kid.clone(), b"anew".to_vec())).collect();
+        Ok::<_, Error>(KeyChange { reseal, reseal_secrets: vec![overtaken.clone()], ..KeyChange::default() })
+    };
+    let lease = Lease::of_operator(Uuid::now_v7());
+    assert!(!store.change_signing_keys(lease, server.clock.now(), reseal).await.unwrap());
+    assert_eq!(stored().await, before);
 }
 
 #[tokio::test]

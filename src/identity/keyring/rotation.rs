@@ -39,6 +39,9 @@ struct Doing<'a> {
     compromised: Option<&'a str>,
 }
 
+/// How often processes that replace a secret may overtake a new master key.
+const RESEALS: usize = 5;
+
 const BY_SERVICE: Doing<'_> = Doing { actor: Actor::Service, compromised: None };
 const BY_OPERATOR: Doing<'_> = Doing { actor: Actor::Operator, compromised: None };
 
@@ -254,16 +257,21 @@ impl KeyRotation {
     /// [`KeyringError::WrongMasterKey`] if a stored key does not open with the present one: then nothing is changed.
     pub async fn reseal(&self, new: &MasterKey) -> Result<usize, KeyringError> {
         let mut count = 0;
-        let secrets = name_key::reseal(&self.store, &self.master_key, new).await?;
-        self.change(Lease::of_operator(self.id), BY_OPERATOR, |stored| {
-            count = stored.len();
-            let sealed =
-                |key: &StoredKey| Ok((key.kid.clone(), private_key::reseal(key, &self.master_key, new)?));
-            let reseal = stored.iter().map(sealed).collect::<Result<_, KeyringError>>()?;
-            Ok(KeyChange { reseal, reseal_secrets: secrets.clone(), ..KeyChange::default() })
-        })
-        .await?;
-        Ok(count)
+        for _ in 0..RESEALS {
+            let secrets = name_key::reseal(&self.store, &self.master_key, new).await?;
+            let changed = self.change(Lease::of_operator(self.id), BY_OPERATOR, |stored| {
+                count = stored.len();
+                let sealed =
+                    |key: &StoredKey| Ok((key.kid.clone(), private_key::reseal(key, &self.master_key, new)?));
+                let reseal = stored.iter().map(sealed).collect::<Result<_, KeyringError>>()?;
+                Ok(KeyChange { reseal, reseal_secrets: secrets.clone(), ..KeyChange::default() })
+            });
+            // Without secrets nothing could be replaced meanwhile: then there was no key either.
+            if changed.await? || secrets.is_empty() {
+                return Ok(count);
+            }
+        }
+        Err(Error::internal("other processes replace secrets of the service again and again").into())
     }
 
     /// Closes the database.

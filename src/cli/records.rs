@@ -1,10 +1,12 @@
 //! Owns what commands work on: the database, and the audit log that tells what they changed.
 
+use std::time::Duration;
+
 use super::{Failure, audit};
 use crate::{
     audit::Audit,
     config::Config,
-    identity::UsernameRests,
+    identity::{MasterKey, NameKey, UsernameRests},
     server::{Missing, OpenDatabase},
     store::Store,
 };
@@ -13,8 +15,8 @@ use crate::{
 pub(super) struct Records {
     pub(super) store: Store,
     pub(super) audit: Audit,
-    /// How the names of deleted users rest.
-    pub(super) rests: UsernameRests,
+    master_key: MasterKey,
+    username_rest: Duration,
 }
 
 impl Records {
@@ -23,8 +25,20 @@ impl Records {
         let audit = audit::open(config)?;
         // On the heap: every command waits for this.
         let open = Box::pin(OpenDatabase::for_command(&config.storage, missing)).await?;
-        let rests = UsernameRests::new(&open.master_key, config.accounts.username_rest);
-        Ok(Self { store: open.store, audit, rests })
+        let OpenDatabase { store, master_key, .. } = open;
+        Ok(Self { store, audit, master_key, username_rest: config.accounts.username_rest })
+    }
+
+    /// How the names of deleted users rest.
+    ///
+    /// # Errors
+    /// If the master key is not the one of the service: names that it marked would not rest there.
+    pub(super) async fn rests(&self) -> Result<UsernameRests, Failure> {
+        if self.username_rest.is_zero() {
+            return Ok(UsernameRests::OFF);
+        }
+        let names = NameKey::open_or_add(&self.store, &self.master_key).await?;
+        Ok(UsernameRests::new(names, self.username_rest))
     }
 
     /// Closes both, when everything is written.

@@ -2,25 +2,14 @@
 
 use std::fmt;
 
-use aws_lc_rs::{
-    aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey},
-    hkdf::{HKDF_SHA256, Prk, Salt},
-    hmac,
-};
+use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
 use zeroize::Zeroizing;
 
 /// AES-256-GCM's nonce and tag, in bytes (NIST SP 800-38D).
 const NONCE_BYTES: usize = 12;
 
 /// The key that seals private keys (AES-256-GCM). It never stands in the database.
-pub struct MasterKey {
-    sealing: RandomizedNonceKey,
-    /// What keys for other purposes are derived from (HKDF, RFC 5869).
-    derivation: Prk,
-}
-
-/// Keeps what is derived here apart from whatever else the same key might be used for.
-const DERIVATION_SALT: &[u8] = b"signet master key";
+pub struct MasterKey(RandomizedNonceKey);
 
 impl MasterKey {
     /// Length in bytes; as text, twice as many hexadecimal digits.
@@ -35,21 +24,9 @@ impl MasterKey {
         hex::decode_to_slice(text.trim(), bytes.as_mut_slice()).map_err(|_| {
             format!("must be {} bytes as {} hexadecimal digits", Self::BYTES, Self::BYTES * 2)
         })?;
-        let sealing = RandomizedNonceKey::new(&AES_256_GCM, bytes.as_slice())
-            .map_err(|_| "cannot be used as an AES-256 key".to_owned())?;
-        Ok(Self { sealing, derivation: Salt::new(HKDF_SHA256, DERIVATION_SALT).extract(bytes.as_slice()) })
-    }
-
-    /// The key of an HMAC-SHA-256 for the purpose that `label` names: the same wherever this master key is. Whoever has the database
-    /// alone cannot try out what was signed with it.
-    ///
-    /// # Panics
-    /// Never: HKDF derives far longer keys.
-    #[must_use]
-    pub fn derive(&self, label: &str) -> hmac::Key {
-        let info = [label.as_bytes()];
-        let derived = self.derivation.expand(&info, hmac::HMAC_SHA256);
-        hmac::Key::from(derived.expect("32 bytes can be derived by HKDF-SHA-256"))
+        RandomizedNonceKey::new(&AES_256_GCM, bytes.as_slice())
+            .map(Self)
+            .map_err(|_| "cannot be used as an AES-256 key".to_owned())
     }
 
     /// Seals `plaintext` for the purpose that `context` names: nonce, ciphertext, tag.
@@ -59,7 +36,7 @@ impl MasterKey {
     pub fn seal(&self, plaintext: &[u8], context: &str) -> Result<Vec<u8>, SealError> {
         let mut sealed = plaintext.to_vec();
         let nonce = self
-            .sealing
+            .0
             .seal_in_place_append_tag(Aad::from(context.as_bytes()), &mut sealed)
             .map_err(|_| SealError::Seal)?;
         let mut message = nonce.as_ref().to_vec();
@@ -76,7 +53,7 @@ impl MasterKey {
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| SealError::Open)?;
         let mut buffer = Zeroizing::new(ciphertext.to_vec());
         let opened = self
-            .sealing
+            .0
             .open_in_place(nonce, Aad::from(context.as_bytes()), &mut buffer)
             .map_err(|_| SealError::Open)?
             .len();
@@ -121,17 +98,6 @@ mod tests {
             assert!(key.open(&changed, "key a").is_err(), "byte {index}");
             assert!(key.open(&sealed[..index], "key a").is_err(), "cut at {index}");
         }
-    }
-
-    #[test]
-    fn keys_are_derived_by_the_master_key_and_the_purpose() {
-        let sign = |key: &str, label| {
-            let key = MasterKey::from_hex(&key.repeat(32)).unwrap().derive(label);
-            hmac::sign(&key, b"alice").as_ref().to_vec()
-        };
-        assert_eq!(sign("0f", "a"), sign("0f", "a"));
-        assert_ne!(sign("0f", "a"), sign("0f", "b"));
-        assert_ne!(sign("0f", "a"), sign("0e", "a"));
     }
 
     #[test]

@@ -4,14 +4,16 @@
 //! The key is random and stands in the database, sealed by the master key. So it stays what it is when signing keys rotate, and when the
 //! master key is replaced, which seals it anew.
 
+use std::sync::Arc;
+
 use aws_lc_rs::hmac;
 use rand::Rng;
 use zeroize::Zeroizing;
 
-use super::MasterKey;
+use super::{MasterKey, keyring::KeyringError};
 use crate::{
     model::Error,
-    store::{FailureKey, ResealedSecret, Store},
+    store::{ResealedSecret, Sha256, Store},
 };
 
 /// The name of the secret, and of what it is sealed for.
@@ -22,7 +24,8 @@ const CONTEXT: &str = "signet secret v1 names";
 const ATTEMPTS: usize = 5;
 
 /// The key.
-pub struct NameKey(hmac::Key);
+#[derive(Clone)]
+pub struct NameKey(Arc<hmac::Key>);
 
 impl NameKey {
     /// The key of the service in `store`, which is made if there is none. One that `master_key` does not open was sealed under another by
@@ -51,6 +54,21 @@ impl NameKey {
         Err(Error::internal("other processes replace the key of names again and again"))
     }
 
+    /// The same for a command, which replaces no key: a master key that was mistyped would cost the service its own.
+    ///
+    /// # Errors
+    /// [`KeyringError::WrongNameKey`] if `master_key` does not open it; [`KeyringError::Failed`], with the cause.
+    pub async fn open_or_add(store: &Store, master_key: &MasterKey) -> Result<Self, KeyringError> {
+        if store.sealed_secret(SECRET).await?.is_none() {
+            let sealed = master_key.seal(random().as_slice(), CONTEXT).map_err(Error::internal)?;
+            // If another process was faster, its key is the one.
+            store.add_sealed_secret(SECRET, sealed).await?;
+        }
+        let sealed = store.sealed_secret(SECRET).await?.ok_or(KeyringError::WrongNameKey)?;
+        let bytes = master_key.open(&sealed, CONTEXT).map_err(|_| KeyringError::WrongNameKey)?;
+        Ok(Self::of(&bytes))
+    }
+
     /// A key of this process alone.
     #[must_use]
     pub fn random() -> Self {
@@ -58,18 +76,18 @@ impl NameKey {
     }
 
     fn of(bytes: &[u8]) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, bytes))
+        Self(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, bytes)))
     }
 
     /// What stands for `parts`, for the purpose `purpose`. None of them but the last has a zero byte.
-    pub(super) fn digest(&self, purpose: &str, parts: &[&str]) -> FailureKey {
+    pub(super) fn digest(&self, purpose: &str, parts: &[&str]) -> Sha256 {
         let mut context = hmac::Context::with_key(&self.0);
         context.update(purpose.as_bytes());
         for part in parts {
             context.update(&[0]);
             context.update(part.as_bytes());
         }
-        let mut digest = FailureKey::default();
+        let mut digest = Sha256::default();
         digest.copy_from_slice(context.sign().as_ref());
         digest
     }
@@ -128,6 +146,19 @@ mod tests {
         assert_eq!(NameKey::open(&store, &new).await.unwrap().digest("account", &["alice"]), made);
         // One that nobody can open is replaced.
         assert_ne!(NameKey::open(&store, &old).await.unwrap().digest("account", &["alice"]), made);
+    }
+
+    #[tokio::test]
+    async fn a_command_takes_the_key_of_the_service_and_replaces_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open_sqlite(dir.path().join("signet.db")).await.unwrap();
+        store.migrate(std::time::Duration::ZERO).await.unwrap();
+        let (right, wrong) = (master_key("a"), master_key("b"));
+        let digest = |key: &NameKey| key.digest("account", &["alice"]);
+        let made = digest(&NameKey::open_or_add(&store, &right).await.unwrap());
+        let refused = NameKey::open_or_add(&store, &wrong).await.unwrap_err();
+        assert!(matches!(refused, KeyringError::WrongNameKey), "{refused}");
+        assert_eq!(digest(&NameKey::open(&store, &right).await.unwrap()), made);
     }
 
     #[test]

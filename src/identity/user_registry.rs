@@ -11,7 +11,6 @@ use crate::{
 #[derive(Debug)]
 pub struct UserRegistry {
     store: Store,
-    rests: UsernameRests,
     clock: Clock,
     audit: Audit,
 }
@@ -19,8 +18,8 @@ pub struct UserRegistry {
 impl UserRegistry {
     /// The users in `store`; `audit` is told of each act.
     #[must_use]
-    pub const fn new(store: Store, rests: UsernameRests, clock: Clock, audit: Audit) -> Self {
-        Self { store, rests, clock, audit }
+    pub const fn new(store: Store, clock: Clock, audit: Audit) -> Self {
+        Self { store, clock, audit }
     }
 
     /// Enables the user `id`, or disables it and ends its sessions; none if there is no such user.
@@ -34,14 +33,14 @@ impl UserRegistry {
         self.store.user(id).await
     }
 
-    /// Deletes `user`; false if it is gone already.
+    /// Deletes `user`, whose name rests as `rests` says; false if it is gone already.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn delete(&self, user: &User) -> Result<bool, Error> {
+    pub async fn delete(&self, user: &User, rests: &UsernameRests) -> Result<bool, Error> {
         let pending = self.audit.begin(Event::UserDeleted.done().by_operator().user(user.id));
         let now = self.clock.now();
-        let deleted = self.store.delete_user(user.id, self.rests.after(user, now), now).await?.is_some();
+        let deleted = self.store.delete_user(user.id, rests.after(user, now), now).await?.is_some();
         pending.done_if(deleted);
         Ok(deleted)
     }

@@ -1,62 +1,59 @@
 //! Owns how long the name of a deleted user rests before anybody may take it by signing up: who knew the user might take the next one
 //! for it.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::time::Duration;
 
-use aws_lc_rs::hmac;
-
-use super::MasterKey;
+use super::NameKey;
 use crate::{
     model::{Timestamp, User, Username},
     store::{RestingName, Sha256},
 };
 
-/// What the key of the marks is derived for.
-const LABEL: &str = "signet resting usernames";
+/// What the marks are made for.
+const PURPOSE: &str = "resting username";
 
 /// How old an account must have been: nobody is known by a name that was made and deleted in a day, and nobody has names rest by doing so.
 const MIN_AGE: Duration = Duration::from_hours(24);
 
 /// How long names rest, and what is kept of them: nothing from which somebody who has the database alone could tell who was here.
-#[derive(Clone)]
-pub struct UsernameRests {
-    key: Arc<hmac::Key>,
+#[derive(Clone, Debug)]
+pub struct UsernameRests(
     /// None if no name rests.
-    period: Option<Duration>,
+    Option<Rest>,
+);
+
+#[derive(Clone, Debug)]
+struct Rest {
+    names: NameKey,
+    period: Duration,
 }
 
 impl UsernameRests {
-    /// Names rest for `period`; not at all if that is nothing.
+    /// No name rests.
+    pub const OFF: Self = Self(None);
+
+    /// Names rest for `period`, kept under `names`; not at all if that is nothing.
     #[must_use]
-    pub fn new(master_key: &MasterKey, period: Duration) -> Self {
-        Self {
-            key: Arc::new(master_key.derive(LABEL)),
-            period: Some(period).filter(|period| !period.is_zero()),
-        }
+    pub fn new(names: NameKey, period: Duration) -> Self {
+        Self(Some(Rest { names, period }).filter(|rest| !rest.period.is_zero()))
     }
 
     /// By what it is known whether `name` rests; none if no name does.
     #[must_use]
     pub fn mark(&self, name: &Username) -> Option<Sha256> {
-        self.period.map(|_| self.mark_of(name))
+        self.0.as_ref().map(|rest| rest.mark(name))
     }
 
     /// How the name of `user` rests if the user is deleted at `now`; none if it does not.
     #[must_use]
     pub fn after(&self, user: &User, now: Timestamp) -> Option<RestingName> {
-        let period = self.period.filter(|_| now.since(user.create_time) > MIN_AGE)?;
-        Some(RestingName { mark: self.mark_of(&user.username), until: now.after(period) })
-    }
-
-    fn mark_of(&self, name: &Username) -> Sha256 {
-        let mut mark = Sha256::default();
-        mark.copy_from_slice(hmac::sign(&self.key, name.canonical().as_bytes()).as_ref());
-        mark
+        let rest = self.0.as_ref().filter(|_| now.since(user.create_time) > MIN_AGE)?;
+        Some(RestingName { mark: rest.mark(&user.username), until: now.after(rest.period) })
     }
 }
 
-impl fmt::Debug for UsernameRests {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UsernameRests").field("period", &self.period).finish_non_exhaustive()
+impl Rest {
+    fn mark(&self, name: &Username) -> Sha256 {
+        self.names.digest(PURPOSE, &[name.canonical()])
     }
 }

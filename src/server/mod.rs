@@ -27,9 +27,7 @@ use crate::{
     config::{Config, ConfigError, ExtAuthzAddr, ProxyConfig, Switch},
     files::OwnFiles,
     http::OAuthDrain,
-    identity::{
-        ClockCheck, KeyRotation, UsernameRests, Usernames, keyring::KeyringError, passwords::Argon2Params,
-    },
+    identity::{ClockCheck, KeyRotation, Usernames, keyring::KeyringError, passwords::Argon2Params},
     metrics::Metrics,
     model::{Clock, Error, KeyId},
     peer::TrustedProxies,
@@ -136,7 +134,9 @@ impl From<KeyringError> for StartError {
     fn from(error: KeyringError) -> Self {
         match error {
             KeyringError::Failed(error) => Self::Failed(error),
-            KeyringError::WrongMasterKey { .. } => ConfigError::new("--master-key", error.to_string()).into(),
+            KeyringError::WrongMasterKey { .. } | KeyringError::WrongNameKey => {
+                ConfigError::new("--master-key", error.to_string()).into()
+            }
             other => Self::Failed(Error::internal(other)),
         }
     }
@@ -200,9 +200,8 @@ impl Server {
         let store = store.with_clock(database_clock);
         let clocks = ClockCheck::new(store.clone(), clock.clone(), keys.leeway, metrics.clock.clone());
         let clocks = Arc::new(clocks);
-        let rests = UsernameRests::new(&master_key, config.accounts.username_rest);
         let rotation = KeyRotation::new(store.clone(), master_key, keys, Arc::clone(&clocks), audit.clone());
-        let foundation = Foundation { argon2, bounds, store, rests, rotation, audit, metrics, clock, clocks };
+        let foundation = Foundation { argon2, bounds, store, rotation, audit, metrics, clock, clocks };
         let parts = Parts::build(foundation, &config).await?;
         parts.readiness.check().await;
         let (grpc, http) = (grpc.listen()?, http.listen()?);

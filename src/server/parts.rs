@@ -10,8 +10,8 @@ use crate::{
     config::{Config, ConfigError},
     identity::{
         Accounts, ChangeFeed, Clients, ClockCheck, GoodStanding, Grants, Guessing, Introspection,
-        KeyRotation, Keyring, OwnAccount, Passwords, Readiness, Revocation, Sessions, Tokens, UsernameRests,
-        accounts::AccountSettings, passwords::Argon2Params,
+        KeyRotation, Keyring, NameKey, OwnAccount, Passwords, Readiness, Revocation, Sessions, Tokens,
+        UsernameRests, accounts::AccountSettings, passwords::Argon2Params,
     },
     metrics::Metrics,
     model::{Clock, Error, Tally, Timestamp},
@@ -57,7 +57,6 @@ pub(super) struct Foundation {
     pub(super) argon2: Argon2Params,
     pub(super) bounds: Bounds,
     pub(super) store: Store,
-    pub(super) rests: UsernameRests,
     pub(super) rotation: KeyRotation,
     pub(super) audit: Audit,
     pub(super) metrics: Arc<Metrics>,
@@ -71,15 +70,15 @@ impl Parts {
     /// # Errors
     /// If the hash threads do not start, the database does not answer, or the master key is not the one of its keys.
     pub(super) async fn build(foundation: Foundation, config: &Config) -> Result<Self, StartError> {
-        let Foundation { argon2, bounds, store, rests, rotation, audit, metrics, clock, clocks } = foundation;
+        let Foundation { argon2, bounds, store, rotation, audit, metrics, clock, clocks } = foundation;
         let (passwords, pacing) = hashing(argon2, config, &metrics)?;
         // Before anything is read that may change.
         let changes = ChangeFeed::open(store.clone(), Arc::clone(&clocks)).await?;
-        let followed = || changes.followed();
-        let keyring = Arc::new(Keyring::open(rotation, followed()).await?);
-        let guessing = guessing(&store, &keyring, config, &clock, &metrics, &audit).await?;
-        let accounts = config.accounts(rests);
-        let accounts = self::accounts(&store, passwords, &guessing, accounts, &clock, &changes, &audit);
+        let keyring = Arc::new(Keyring::open(rotation, changes.followed()).await?);
+        let names = keyring.name_key().await?;
+        let settings = config.accounts(UsernameRests::new(names.clone(), config.accounts.username_rest));
+        let guessing = guessing(&store, names, config, &clock, &metrics, &audit);
+        let accounts = accounts(&store, passwords, &guessing, settings, &clock, &changes, &audit);
         let sessions = sessions(&store, config, &clock, &changes, &audit)?;
         let clients = clients(&store, &guessing, config, &clock, &changes, &audit);
         let tokens = Arc::new(Tokens::new(Arc::clone(&keyring), clock.clone(), config.tokens.issuing()));
@@ -246,17 +245,17 @@ impl Pools {
 }
 
 /// What failures cost.
-async fn guessing(
+fn guessing(
     store: &Store,
-    keyring: &Keyring,
+    names: NameKey,
     config: &Config,
     clock: &Clock,
     metrics: &Metrics,
     audit: &Audit,
-) -> Result<Arc<Guessing>, Error> {
+) -> Arc<Guessing> {
     let settings = config.guessing.settings(config.session_lifetime());
-    let (names, metrics) = (keyring.name_key().await?, metrics.guesses.clone());
-    Ok(Arc::new(Guessing::new(store.clone(), &settings, names, clock, metrics, audit.clone())))
+    let metrics = metrics.guesses.clone();
+    Arc::new(Guessing::new(store.clone(), &settings, names, clock, metrics, audit.clone()))
 }
 
 /// Shows how often what is remembered was of use.

@@ -6,12 +6,18 @@ use sea_orm::{
     ConnectionTrait, DatabaseConnection,
     sea_query::{Expr, Query},
 };
-use signet::{identity::Usernames, proto::identity::v1::DeleteMeRequest};
+use signet::{
+    identity::{MasterKey, Usernames},
+    proto::identity::v1::DeleteMeRequest,
+};
 use tokio::task::JoinSet;
 use tonic::Code;
 use tonic_types::StatusExt;
 
-use crate::harness::{Client, PASSWORD, TestServer, assert_refused, eventually, with_token};
+use crate::{
+    harness::{Client, PASSWORD, TestServer, assert_refused, eventually, with_token},
+    key_revocation::elsewhere,
+};
 
 impl Client {
     async fn cannot_have(&mut self, username: &str) {
@@ -246,6 +252,26 @@ async fn a_deleted_name_rests_in_every_spelling_if_its_account_was_older_than_a_
     }
     let db = server.data.connect().await;
     eventually("nothing is kept of a name that rests no longer", || async { resting(&db).await == 0 }).await;
+}
+
+#[tokio::test]
+async fn a_name_rests_on_when_keys_rotate_and_the_master_key_is_replaced() {
+    let server = TestServer::start(&[]).await;
+    let mut client = server.client().await;
+    client.sign_up("alice", PASSWORD).await.unwrap();
+    server.clock.advance(Duration::from_hours(25));
+    client.delete_me("alice").await;
+    let keys = elsewhere(&server).await;
+    keys.rotate(true).await.unwrap();
+    client.cannot_have("Alice").await;
+    let master_key = "0f".repeat(32);
+    keys.reseal(&MasterKey::from_hex(&master_key).unwrap()).await.unwrap();
+    client.cannot_have("Alice").await;
+    let (data, clock) = server.stop().await;
+    let server = TestServer::start_in(data, clock, &[&format!("--master-key={master_key}")]).await;
+    let mut client = server.client().await;
+    client.cannot_have("Alice").await;
+    client.sign_up("alicia", PASSWORD).await.unwrap();
 }
 
 #[tokio::test]

@@ -169,6 +169,12 @@ async fn the_operator_gives_a_name_that_rests() {
     let user = json!({ "username": "alice", "password_hash": BCRYPT, "create_time": "2020-01-01T00:00:00Z" });
     let file = place.write("users.ndjson", &user.to_string());
     place.run(&["users", "import", &file]).await.succeeded();
+    // What the service cannot read would rest nowhere.
+    let refused = place.run(&["users", "delete", "alice", "--master-key", &"0f".repeat(32)]).await;
+    assert_eq!(
+        refused.failed(2),
+        "--master-key (SIGNET_MASTER_KEY): the master key does not open the key of names: it was sealed with another one"
+    );
     place.run(&["users", "delete", "alice"]).await.succeeded();
     let client = service.client().await;
     let refused = client.sign_up("Alice").await;

@@ -27,7 +27,9 @@ use crate::{
     audit::Event,
     config::Config,
     files::read_text,
-    identity::{Accounts, Guessing, NameKey, NewAccount, Passwords, UserRegistry, passwords::PoolSize},
+    identity::{
+        Accounts, Guessing, NameKey, NewAccount, Passwords, UserRegistry, UsernameRests, passwords::PoolSize,
+    },
     metrics::{GuessMetrics, HashMetrics},
     model::{
         Clock, Deadline, Error, User, UserId, Username,
@@ -130,8 +132,8 @@ pub(super) async fn run(command: Command, config: &Config, output: Output) -> Re
 }
 
 async fn with_existing(command: Existing, records: &Records, output: Output) -> Result<(), Failure> {
-    let Records { store, audit, rests } = records;
-    let registry = UserRegistry::new(store.clone(), rests.clone(), Clock::system(), audit.clone());
+    let Records { store, audit, .. } = records;
+    let registry = UserRegistry::new(store.clone(), Clock::system(), audit.clone());
     match command {
         Existing::List { limit: _, after, collisions: true } => {
             collisions::list(after.map(UserId), store, output).await
@@ -142,7 +144,7 @@ async fn with_existing(command: Existing, records: &Records, output: Output) -> 
         Existing::Show(who) => show(&find(&who, store).await?, output),
         Existing::Disable(who) => set_active(&who, false, &registry, store, output).await,
         Existing::Enable(who) => set_active(&who, true, &registry, store, output).await,
-        Existing::Delete(who) => delete(&who, &registry, store, output).await,
+        Existing::Delete(who) => delete(&who, &registry, records, output).await,
     }
 }
 
@@ -167,7 +169,7 @@ async fn make(create: Create, config: &Config, output: Output) -> Result<(), Fai
         records.store.clone(),
         passwords,
         Arc::new(guessing),
-        config.accounts(records.rests.clone()),
+        config.accounts(UsernameRests::OFF),
         Clock::system(),
         Arc::default(),
         records.audit.clone(),
@@ -228,9 +230,14 @@ async fn set_active(
     show(&user.ok_or_else(|| who.is_nobody())?, output)
 }
 
-async fn delete(who: &Who, registry: &UserRegistry, store: &Store, output: Output) -> Result<(), Failure> {
-    let user = find(who, store).await?;
-    if !registry.delete(&user).await? {
+async fn delete(
+    who: &Who,
+    registry: &UserRegistry,
+    records: &Records,
+    output: Output,
+) -> Result<(), Failure> {
+    let user = find(who, &records.store).await?;
+    if !registry.delete(&user, &records.rests().await?).await? {
         return Err(who.is_nobody());
     }
     output.answer(

@@ -285,6 +285,9 @@ pub enum KeyringError {
         /// The key that does not open.
         kid: KeyId,
     },
+    /// The key of names was sealed with another master key.
+    #[error("the master key does not open the key of names: it was sealed with another one")]
+    WrongNameKey,
     /// There is no such key.
     #[error("there is no signing key `{kid}`")]
     NoSuchKey {

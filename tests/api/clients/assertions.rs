@@ -25,7 +25,7 @@ use tonic::{Code, Status};
 use super::{Registered, Service, Wanted, alice, client_credentials, refresh, request};
 use crate::harness::assert_refused;
 
-const ISSUER: &str = "http://127.0.0.1:8080";
+pub(crate) const ISSUER: &str = "http://127.0.0.1:8080";
 
 /// A client's key pair.
 pub(crate) struct Pair {

@@ -2,6 +2,7 @@
 
 mod clocks;
 mod gaps;
+mod locks;
 mod outage;
 mod races;
 mod relay;

@@ -3,15 +3,21 @@
 use std::time::Duration;
 
 use sea_orm::{ConnectionTrait, TransactionTrait};
-use signet::model::Clock;
+use signet::{
+    model::Clock,
+    proto::identity::v1::{ChangePasswordRequest, DeleteMeRequest},
+};
 use tokio::{task::JoinSet, time::timeout};
 use tonic::Code;
 use tonic_types::StatusExt;
 
-use super::relay::{LIMITS, Line, Relay, behind_relay};
+use super::{
+    locks::Lock,
+    relay::{LIMITS, Line, Relay, behind_relay},
+};
 use crate::{
     ext_authz::Sidecar,
-    harness::{Data, PASSWORD, TestServer, assert_refused, eventually},
+    harness::{Data, PASSWORD, TestServer, assert_refused, eventually, with_token},
 };
 
 /// How long a refusal may take: docs/OPERATIONS.md promises 2 s, and a busy machine gets what calls that wait behind one another's
@@ -111,6 +117,34 @@ async fn a_login_whose_outdated_hash_cannot_be_replaced_is_refused_in_time() {
     let login = timeout(PATIENCE, client.log_in("alice", PASSWORD)).await.expect("in time");
     assert_refused(login, Code::Unavailable, "UNAVAILABLE");
     transaction.rollback().await.unwrap();
+    client.log_in("alice", PASSWORD).await.unwrap();
+}
+
+/// What an account has failed is read with its credentials: whoever keeps the one from being read has no guess judged by the other.
+#[tokio::test]
+async fn no_password_is_judged_while_it_cannot_be_read_what_its_account_has_failed() {
+    let Some((server, relay)) = server().await else { return };
+    let mut client = server.client().await;
+    let token = client.token_of_new("alice").await;
+    let lock = Lock::all(&server, "password_failures").await;
+    for (name, password) in [("alice", PASSWORD), ("alice", "wrong staple battery"), ("nobody", PASSWORD)] {
+        let refused = timeout(PATIENCE, client.log_in(name, password)).await.expect("in time");
+        assert_refused(refused, Code::Unavailable, "UNAVAILABLE");
+    }
+    for password in [PASSWORD, "wrong staple battery"] {
+        let new_password = "another horse battery".to_owned();
+        let change = ChangePasswordRequest { current_password: password.to_owned(), new_password };
+        let changed = timeout(PATIENCE, client.0.change_password(with_token(change, &token))).await;
+        assert_refused(changed.expect("in time"), Code::Unavailable, "UNAVAILABLE");
+        let delete = DeleteMeRequest { password: password.to_owned() };
+        let deleted = timeout(PATIENCE, client.0.delete_me(with_token(delete, &token))).await;
+        assert_refused(deleted.expect("in time"), Code::Unavailable, "UNAVAILABLE");
+    }
+    lock.release().await;
+    client.log_in("alice", PASSWORD).await.unwrap();
+    relay.set(Line::Cut);
+    assert_refused(client.log_in("alice", PASSWORD).await, Code::Unavailable, "UNAVAILABLE");
+    relay.set(Line::Open);
     client.log_in("alice", PASSWORD).await.unwrap();
 }
 

@@ -8,16 +8,14 @@ use std::{
     time::Duration,
 };
 
-use hyper_util::client::legacy::connect::HttpConnector;
-use sea_orm::{ConnectionTrait, DbBackend, TransactionTrait};
 use signet::proto::identity::v1::identity_service_client::IdentityServiceClient;
 use tokio::{task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, transport::Channel};
 
-use super::relay::behind_relay;
+use super::{locks::Lock, relay::behind_relay};
 use crate::{
-    harness::{PASSWORD, TestServer, eventually},
+    harness::{PASSWORD, TestServer, assert_refused, eventually},
     strangers::made_up,
 };
 
@@ -51,6 +49,14 @@ const ARGS: [&str; 5] = [
     "--database-statement-timeout=30s",
     "--standing-cache-max-age=0s",
 ];
+
+impl TestServer {
+    /// How many look-ups for strangers were made, or wait.
+    async fn lookups(&self) -> usize {
+        let made = self.scrape().await.sum("signet_stranger_lookups_total", &[("result", "made")]);
+        format!("{made}").parse().unwrap()
+    }
+}
 
 /// Asks without a pause until `stop`, and counts the look-ups that were made.
 async fn flood(channel: Channel, number: usize, made: Arc<AtomicUsize>, stop: CancellationToken) {
@@ -93,54 +99,64 @@ async fn strangers_who_make_up_tokens_and_clients_do_not_stand_in_line_before_ca
     client.log_in("alice", PASSWORD).await.unwrap();
 }
 
-/// Has every look-up of a client hang until the transaction ends.
-async fn lock_clients(server: &TestServer) -> sea_orm::DatabaseTransaction {
-    let locking = server.data.connect().await.begin().await.unwrap();
-    let lock = match locking.get_database_backend() {
-        DbBackend::Postgres => "LOCK TABLE clients IN ACCESS EXCLUSIVE MODE",
-        _ => "LOCK TABLES clients WRITE",
-    };
-    locking.execute_unprepared(lock).await.unwrap();
-    locking
-}
-
 #[tokio::test]
 async fn strangers_whose_look_ups_hang_keep_no_connection_from_callers_with_a_token_or_from_readiness() {
     let Some((server, _relay)) = behind_relay(Duration::ZERO, &ARGS).await else { return };
     let mut client = server.client().await;
     let token = client.token_of_new("alice").await;
-    let locking = lock_clients(&server).await;
-    let before = server.scrape().await.sum("signet_stranger_lookups_total", &[("result", "made")]);
+    let lock = Lock::all(&server, "clients").await;
+    let before = server.lookups().await;
     let (mut strangers, channel) = (JoinSet::new(), server.channel().await);
     for _ in 0..OF_A_CONNECTION {
         let mut stranger = IdentityServiceClient::new(channel.clone());
         strangers.spawn(async move { stranger.issue_token(made_up(true)).await });
     }
-    let wait = |count: usize| {
-        let server = &server;
-        async move {
-            let made = server.scrape().await.sum("signet_stranger_lookups_total", &[("result", "made")]);
-            made - before >= f64::from(u16::try_from(count).unwrap())
-        }
-    };
+    let wait = async |count: usize| server.lookups().await >= before + count;
     eventually("as many wait as may", || wait(OF_ONE_PEER)).await;
     // Another peer has places of its own.
-    let mut other = HttpConnector::new();
-    other.set_local_address(Some([127, 0, 0, 2].into()));
-    let other = Channel::from_shared(server.uri()).unwrap().connect_with_connector(other).await.unwrap();
-    strangers.spawn(async move { IdentityServiceClient::new(other).issue_token(made_up(true)).await });
+    let mut other = server.client_from("127.0.0.2").await;
+    strangers.spawn(async move { other.0.issue_token(made_up(true)).await });
     eventually("the other's waits, too", || wait(OF_ONE_PEER + 1)).await;
     for _ in 0..3 {
         timeout(PATIENCE, client.get_me(&token)).await.expect("in time").unwrap();
         let ready = eventually("ready", || async { server.http_get("/readyz").await.status() == 200 });
         timeout(PATIENCE, ready).await.expect("in time");
     }
-    if locking.get_database_backend() == DbBackend::MySql {
-        locking.execute_unprepared("UNLOCK TABLES").await.unwrap();
-    }
-    locking.rollback().await.unwrap();
+    lock.release().await;
     let answers = strangers.join_all().await.into_iter().map(|answer| answer.unwrap_err().code());
     let (looked_up, refused): (Vec<_>, Vec<_>) = answers.partition(|code| *code == Code::Unauthenticated);
     assert_eq!(looked_up.len(), OF_ONE_PEER + 1);
     assert!(refused.iter().all(|code| *code == Code::ResourceExhausted), "{refused:?}");
+}
+
+/// A failure that is being written holds a place of whoever failed. Else a flood of wrong passwords from one address would have the
+/// connections for all strangers, its share of the look-ups notwithstanding.
+#[tokio::test]
+async fn a_failed_password_is_written_in_its_callers_share_of_look_ups() {
+    let Some((server, _relay)) = behind_relay(Duration::ZERO, &ARGS).await else { return };
+    let mut client = server.client().await;
+    client.sign_up("alice", PASSWORD).await.unwrap();
+    let lock = Lock::writes(&server, "password_failures").await;
+    let before = server.lookups().await;
+    let made = async |count: usize| server.lookups().await >= before + count;
+    let mut owner = client.clone();
+    let failing = tokio::spawn(async move { owner.log_in("alice", "wrong staple battery").await });
+    eventually("it has been looked up, and the failure is being written", || made(2)).await;
+    // That has the only connection for strangers.
+    let (mut strangers, channel) = (JoinSet::new(), server.channel().await);
+    for _ in 1..OF_ONE_PEER {
+        let mut stranger = IdentityServiceClient::new(channel.clone());
+        strangers.spawn(async move { stranger.issue_token(made_up(true)).await });
+    }
+    eventually("as many wait as may", || made(1 + OF_ONE_PEER)).await;
+    let refused = timeout(PATIENCE, client.0.issue_token(made_up(true))).await.expect("in time");
+    assert_refused(refused, Code::ResourceExhausted, "OVERLOADED");
+    let mut other = server.client_from("127.0.0.2").await;
+    strangers.spawn(async move { other.0.issue_token(made_up(true)).await });
+    eventually("another's waits", || made(2 + OF_ONE_PEER)).await;
+    lock.release().await;
+    assert_refused(failing.await.unwrap(), Code::Unauthenticated, "INVALID_CREDENTIALS");
+    for answer in strangers.join_all().await {
+        assert_refused(answer, Code::Unauthenticated, "INVALID_CLIENT");
+    }
 }

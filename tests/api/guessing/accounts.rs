@@ -83,6 +83,32 @@ async fn when_an_account_has_no_failures_left_nobody_is_locked_out() {
 }
 
 #[tokio::test]
+async fn addresses_that_have_not_failed_lately_have_300_tries_a_day_together() {
+    let guessed = Guessed::start(&[FEW]).await;
+    let home = guessed.from(HOME).await;
+    home.log_in("alice", PASSWORD).await.unwrap();
+    guessed.use_up("alice").await;
+    let newcomer = guessed.from(CAFE).await;
+    for number in 0..100 {
+        let one = Somebody { address: format!("192.0.2.{}", 100 + number), ..newcomer.clone() };
+        for _ in 0..3 {
+            one.must_fail("alice").await;
+        }
+    }
+    Somebody::assert_throttled(newcomer.log_in("alice", PASSWORD).await, INTERVAL);
+    // Neither the owner, where a session is open, nor another account is concerned.
+    home.log_in("alice", PASSWORD).await.unwrap();
+    newcomer.must_fail("bob").await;
+    // The account's own allowance comes back meanwhile, and these tries do not.
+    guessed.server.clock.advance(Duration::from_hours(24) - Duration::from_secs(1));
+    guessed.use_up("alice").await;
+    Somebody::assert_throttled(newcomer.log_in("alice", PASSWORD).await, Duration::from_secs(1));
+    guessed.server.clock.advance(Duration::from_secs(1));
+    newcomer.must_fail("alice").await;
+    newcomer.log_in("alice", PASSWORD).await.unwrap();
+}
+
+#[tokio::test]
 async fn networks_of_one_site_are_one_address_to_an_account() {
     let guessed = Guessed::start(&[FEW]).await;
     guessed.use_up("alice").await;

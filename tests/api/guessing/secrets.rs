@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use jsonwebtoken::Algorithm;
+use serde_json::json;
 use signet::proto::identity::v1::{
     ClientAuthentication, IssueTokenRequest, RefreshTokenGrant, client_authentication::Credential,
     issue_token_request::Grant,
@@ -9,7 +11,14 @@ use signet::proto::identity::v1::{
 use tonic::{Code, Status};
 
 use super::{Guessed, PASSWORD, Somebody};
-use crate::harness::{assert_refused, password_grant};
+use crate::{
+    clients::{
+        Registered, Wanted,
+        assertions::{ISSUER, Pair, sign},
+        client_credentials, operator, register,
+    },
+    harness::{assert_refused, password_grant},
+};
 
 const OFFICE: &str = "198.51.100.7";
 
@@ -48,4 +57,32 @@ async fn wrong_secrets_are_charged_to_the_address_and_right_ones_are_never_refus
     office.log_in("alice", PASSWORD).await.unwrap();
     let another = guessed.from("192.0.2.9").await;
     assert_refused(another.refresh("made up").await, Code::Unauthenticated, "REFRESH_TOKEN_INVALID");
+}
+
+#[tokio::test]
+async fn assertions_count_as_secrets_do() {
+    let guessed = Guessed::start(&["--address-failures=10"]).await;
+    let (own, forged) = (Pair::new(Algorithm::ES256), Pair::new(Algorithm::ES256));
+    let public_key = own.jwk.to_string();
+    let wanted = Wanted { public_key: Some(&public_key), ..Wanted::confidential("a") };
+    let Registered { id, .. } = register(&operator(&guessed.server).await, "signer", wanted).await.unwrap();
+    let office = guessed.from(OFFICE).await;
+    let now = guessed.server.clock.now().as_secs();
+    let show = async |pair: &Pair, jti: usize| {
+        let claims = json!({ "iss": id, "sub": id, "aud": ISSUER, "iat": now, "exp": now + 60, "jti": jti.to_string() });
+        let assertion = sign(&json!({ "alg": "ES256" }), &claims, &pair.private, Algorithm::ES256);
+        let credential = Some(Credential::ClientAssertion(assertion));
+        let said = client_credentials(ClientAuthentication { client_id: String::new(), credential });
+        office.client.clone().0.issue_token(office.says(said)).await
+    };
+    for jti in 0..9 {
+        assert_refused(show(&forged, jti).await, Code::Unauthenticated, "INVALID_CLIENT");
+    }
+    // It is one allowance for everything that has 256 bits.
+    assert_refused(office.pose_as("made up").await, Code::Unauthenticated, "INVALID_CLIENT");
+    Somebody::assert_throttled(show(&forged, 9).await, Duration::from_secs(1));
+    show(&own, 10).await.unwrap();
+    // One that was used is wrong.
+    Somebody::assert_throttled(show(&own, 10).await, Duration::from_secs(1));
+    office.log_in("alice", PASSWORD).await.unwrap();
 }

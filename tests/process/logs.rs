@@ -70,3 +70,21 @@ async fn no_secret_is_ever_said_not_even_when_everything_is_logged() {
         }
     }
 }
+
+#[tokio::test]
+async fn an_ingress_that_nobody_has_named_is_told_once_its_guesses_wait_behind_all_others() {
+    let place = Place::new();
+    let service = place.serve(&["--address-failures=10", "--log-format=json"]).await;
+    let client = service.client().await;
+    for _ in 0..12 {
+        assert_eq!(reason(&client.log_in("alice", BAD_PASSWORD).await), "INVALID_CREDENTIALS");
+    }
+    let finished = service.stop().await;
+    let lines = finished.stderr.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let advice = |line: &Value| {
+        line["message"].as_str().is_some_and(|said| said.contains("--trusted-proxy-addresses"))
+    };
+    let advice: Vec<_> = lines.filter(advice).collect();
+    let [advice] = advice.as_slice() else { panic!("{advice:?}") };
+    assert_eq!((&advice["level"], &advice["address"]), (&"WARN".into(), &"127.0.0.1".into()));
+}

@@ -27,6 +27,7 @@ mod ports;
 #[path = "../support/program.rs"]
 mod program;
 mod prometheus;
+mod retries;
 mod signet;
 mod tls;
 mod tools;

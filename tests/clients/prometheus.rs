@@ -35,7 +35,7 @@ fn promtool_finds_nothing_wrong_with_the_metrics() {
 }
 
 /// The body of what HTTP answers.
-fn get(addr: &str, path: &str) -> String {
+pub(crate) fn get(addr: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(addr).expect("it listens");
     write!(stream, "GET {path} HTTP/1.0\r\nhost: {addr}\r\n\r\n").expect("it reads");
     let mut answer = String::new();

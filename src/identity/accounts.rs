@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Guessing, HashRequest, Passwords, UsernameRests,
+    Guessing, HashRequest, Passwords, Turn, UsernameRests,
     followed::Followed,
     guessing::Guess,
     read_cache::{Known, ReadCache},
@@ -88,8 +88,7 @@ pub(super) struct Attempt<'a> {
 #[derive(Clone, Copy, Debug)]
 struct Asked {
     address: Option<Network>,
-    /// Whether the hashes of everybody else go first.
-    is_deferred: bool,
+    turn: Turn,
     deadline: Deadline,
 }
 
@@ -144,7 +143,7 @@ impl Accounts {
             return Err(Error::SignUpOff);
         }
         let guess = self.guessing.begin_sign_up(origin)?;
-        let asked = Asked { address: origin.network(), is_deferred: guess.is_deferred(), deadline };
+        let asked = Asked { address: origin.network(), turn: guess.turn(), deadline };
         let signing_up = async {
             let checked = self.check(new)?;
             // The same answer as for a name that somebody has.
@@ -163,7 +162,7 @@ impl Accounts {
     /// # Errors
     /// [`Error::InvalidFields`] with every violation, [`Error::UsernameTaken`], [`Error::Overloaded`].
     pub async fn create(&self, new: NewAccount<'_>, event: Entry, deadline: Deadline) -> Result<User, Error> {
-        let asked = Asked { address: None, is_deferred: false, deadline };
+        let asked = Asked { address: None, turn: Turn::Fair, deadline };
         self.add(self.check(new)?, None, event, asked).await
     }
 
@@ -176,9 +175,9 @@ impl Accounts {
         asked: Asked,
     ) -> Result<User, Error> {
         let Checked { username, password, email, display_name } = new;
-        let Asked { address, is_deferred, deadline } = asked;
+        let Asked { address, turn, deadline } = asked;
         let request = HashRequest::new(Some(username.canonical()), address, deadline);
-        let request = HashRequest { is_deferred, ..request };
+        let request = HashRequest { turn, ..request };
         self.passwords.has_room(request)?;
         // The database decides who gets a name. Asking it first saves the hash when the answer is known.
         if self.strangers.is_taken(&username, resting, self.clock.now()).await? {
@@ -220,7 +219,6 @@ impl Accounts {
         let request = HashRequest::new(account, origin.network(), deadline);
         self.passwords.has_room(request)?;
         let mut guess = self.guessing.begin(account.unwrap_or(username), origin)?;
-        let request = HashRequest { is_deferred: guess.is_deferred(), ..request };
         let found = self.find(attempt, &mut guess, parsed.as_ref(), password, request).await;
         guess.settle(found).await
     }
@@ -236,7 +234,8 @@ impl Accounts {
     ) -> Result<Credentials, Error> {
         let mut reading = self.users.begin_without_id();
         let Login { credentials, failures } = self.strangers.login(username, guess.keys()).await?;
-        guess.admit(failures, credentials.as_ref().map(|found| found.user.id)).await?;
+        let turn = guess.admit(failures, credentials.as_ref().map(|found| found.user.id)).await?;
+        let request = HashRequest { turn, ..request };
         let mut credentials = self.compare(attempt, credentials, password, request).await?;
         let outdated = self.passwords.needs_rehash(&credentials.password_hash);
         if outdated && self.rehash(&mut credentials, password, request).await? == Rehash::Overtaken {
@@ -263,10 +262,9 @@ impl Accounts {
         let user = credentials.as_ref().map(|found| &found.user);
         let (name, id) = (user.map_or("", |user| user.username.canonical()), user.map(|user| user.id));
         let mut guess = self.guessing.begin(name, attempt.origin)?;
-        let request = HashRequest { is_deferred: guess.is_deferred(), ..request };
         let judging = async {
             let failures = self.store.password_failures(guess.keys()).await?;
-            guess.admit(failures, id).await?;
+            let request = HashRequest { turn: guess.admit(failures, id).await?, ..request };
             self.compare(attempt, credentials, password, request).await
         };
         let judged = judging.await;

@@ -39,7 +39,7 @@ pub use keyring::{KeyRotation, Keyring};
 pub use master_key::MasterKey;
 pub use name_key::NameKey;
 pub use own_account::OwnAccount;
-pub use passwords::{HashRequest, Passwords};
+pub use passwords::{HashRequest, Passwords, Turn};
 pub use readiness::Readiness;
 pub use refresh_token::RefreshToken;
 pub use revocation::Revocation;

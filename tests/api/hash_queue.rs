@@ -53,6 +53,25 @@ async fn count(mut guesses: JoinSet<Code>, code: Code) -> usize {
     count
 }
 
+/// Everybody has one address here: whoever has a session that came from there is told from the names that a guesser makes up.
+#[tokio::test]
+async fn behind_an_ingress_that_nobody_has_named_a_guess_goes_for_an_account_with_a_session() {
+    let server = TestServer::start(&[&SLOW[..], &["--address-failures=10"]].concat()).await;
+    let mut honest = server.client_from(HONEST).await;
+    honest.sign_up("bob", PASSWORD).await.unwrap();
+    honest.sign_up("carol", PASSWORD).await.unwrap();
+    honest.log_in("bob", PASSWORD).await.unwrap();
+    // What the address may fail is used up, without a hash.
+    for _ in 0..10 {
+        assert_refused(honest.sign_up("bob", PASSWORD).await, Code::AlreadyExists, "USERNAME_TAKEN");
+    }
+    let guesses = guesses_that_wait(&server.client_from(HONEST).await, "nobody").await;
+    assert_refused(honest.log_in("carol", PASSWORD).await, Code::ResourceExhausted, "OVERLOADED");
+    honest.log_in("bob", PASSWORD).await.unwrap();
+    assert_eq!(count(guesses, Code::ResourceExhausted).await, 1);
+    honest.log_in("carol", PASSWORD).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_guess_that_waits_goes_for_a_login_or_a_sign_up_from_elsewhere() {
     let server = TestServer::start(&SLOW).await;

@@ -9,7 +9,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::{ClockCheck, NameKey};
+use super::{ClockCheck, NameKey, Turn};
 use crate::{
     admission::Allowance,
     audit::{Audit, Event, Reason},
@@ -197,24 +197,25 @@ impl Guessing {
 }
 
 impl Guess<'_> {
-    /// Whether the hashes of everybody else go first.
-    #[must_use]
-    pub const fn is_deferred(&self) -> bool {
-        self.address.is_deferred()
-    }
-
     /// The rows that have what has failed so far.
     #[must_use]
     pub const fn keys(&self) -> FailureKeys {
         self.begun.keys
     }
 
-    /// Lets the password be judged, for the account of `user`, if that exists, which has these `failures`. The work is the same if not.
+    /// Lets the password be judged, for the account of `user`, if that exists, which has these `failures`, and says when. The work is the
+    /// same if it does not exist.
     ///
     /// # Errors
     /// [`Error::TooManyAttempts`] if there is nothing left for whoever tries; [`Error::Unavailable`] if that cannot be known.
-    pub async fn admit(&mut self, failures: Failures, user: Option<UserId>) -> Result<(), Error> {
-        self.begun.admit(failures, user).await
+    pub async fn admit(&mut self, failures: Failures, user: Option<UserId>) -> Result<Turn, Error> {
+        let Self { address, begun } = self;
+        begun.admit(failures, user).await?;
+        if !address.is_deferred() {
+            return Ok(Turn::Fair);
+        }
+        let is_familiar = begun.shared.is_familiar(user, begun.origin.network()).await?;
+        Ok(if is_familiar { Turn::Familiar } else { Turn::Last })
     }
 
     /// What came of it. Once this is called, a failure is written, whether or not anybody waits for the answer.
@@ -243,10 +244,10 @@ impl Guess<'_> {
 }
 
 impl SignUpCharge<'_> {
-    /// Whether the hashes of everybody else go first.
+    /// When the hash of its password goes.
     #[must_use]
-    pub const fn is_deferred(&self) -> bool {
-        self.0.is_deferred()
+    pub const fn turn(&self) -> Turn {
+        if self.0.is_deferred() { Turn::Last } else { Turn::Fair }
     }
 
     /// What came of it: whoever made an account, or heard that a name is taken, stays charged.

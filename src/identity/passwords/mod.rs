@@ -35,17 +35,31 @@ pub struct HashRequest<'a> {
     pub account: Option<&'a str>,
     /// The network of the user; none if the request came from no network.
     pub address: Option<Network>,
-    /// Whether everybody else goes first.
-    pub is_deferred: bool,
+    /// When it goes.
+    pub turn: Turn,
     /// Until when the answer is worth computing.
     pub deadline: Deadline,
 }
 
+/// When a password goes: those of an earlier turn first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Turn {
+    /// With those of everybody, by what account and address have had.
+    #[default]
+    Fair,
+    /// From an address that may be everybody's, and that guesses come from; an open session of the account came from there as well.
+    /// By what the account has had.
+    Familiar,
+    /// From such an address, for any other account. As they come: names cost nothing, so whoever went by what the account has had would
+    /// prefer made-up ones.
+    Last,
+}
+
 impl<'a> HashRequest<'a> {
-    /// A request that is not deferred.
+    /// A request that goes with those of everybody.
     #[must_use]
     pub const fn new(account: Option<&'a str>, address: Option<Network>, deadline: Deadline) -> Self {
-        Self { account, address, is_deferred: false, deadline }
+        Self { account, address, turn: Turn::Fair, deadline }
     }
 }
 

@@ -185,7 +185,7 @@ impl Pool {
         let sharers = Sharers {
             account: request.account.map(|name| self.names.hash_one(name)),
             address: request.address,
-            is_deferred: request.is_deferred,
+            turn: request.turn,
         };
         let until = self.shared.clock.monotonic().saturating_add(request.deadline.remaining());
         Demand { sharers, lane: Lane::Own, is_heavy: false, cost: self.params.cost(), until }

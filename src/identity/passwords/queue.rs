@@ -1,16 +1,18 @@
 //! Owns who waits for a hash thread, who goes next, and who is refused: values alone, without threads and without a clock.
 //!
-//! Whoever has had the least hashing of late goes first, by account and by address. Passwords whose hashes other systems made have a lane
+//! Whoever has had the least hashing of late goes first, by account and by address; those that are deferred go when nobody else wants
+//! to. Passwords whose hashes other systems made have a lane
 //! of their own, so that what one of them costs, and how many wait, keeps nobody else waiting.
 
 use std::{collections::VecDeque, time::Duration};
 
 use super::{
-    PoolSize,
+    PoolSize, Turn,
     usage::{Backlog, Sharers, Usage},
 };
 
-/// Of so many turns of a lane one goes to whoever has waited longest, so that nobody starves.
+/// Of so many turns of a lane one goes to whoever has waited longest, so that nobody starves: of those that are not deferred, or if none
+/// of these waits, of all.
 const OLDEST_EVERY: u64 = 8;
 
 /// Where a job waits.
@@ -327,16 +329,15 @@ impl<T> Queue<T> {
         }
         let may_begin = |waiting: &Waiting<T>| !(waiting.demand.is_heavy && self.heavy_runs);
         let waiting = || state.waiting.iter().enumerate().filter(|(_, waiting)| may_begin(waiting));
+        let is_deferred = |waiting: &Waiting<T>| waiting.demand.sharers.turn != Turn::Fair;
         if state.turns % OLDEST_EVERY == OLDEST_EVERY - 1 {
-            let oldest = waiting().find(|(_, waiting)| !waiting.demand.sharers.is_deferred);
-            if let Some((index, _)) = oldest {
-                return Some((index, false));
-            }
+            let oldest = waiting().find(|(_, waiting)| !is_deferred(waiting)).or_else(|| waiting().next());
+            return oldest.map(|(index, waiting)| (index, is_deferred(waiting)));
         }
         let nothing = Backlog::default();
         let standing = |sharers: &Sharers| self.usage.standing(now, sharers, &nothing);
         let first = waiting().min_by_key(|(index, waiting)| (standing(&waiting.demand.sharers), *index));
-        first.map(|(index, waiting)| (index, waiting.demand.sharers.is_deferred))
+        first.map(|(index, waiting)| (index, is_deferred(waiting)))
     }
 }
 

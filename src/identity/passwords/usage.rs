@@ -2,7 +2,7 @@
 
 use std::{cmp::Ordering, collections::HashMap, time::Duration};
 
-use super::queue::Lane;
+use super::{Turn, queue::Lane};
 use crate::model::Network;
 
 /// In this time half of a use is forgotten.
@@ -35,17 +35,17 @@ pub(super) struct Sharers {
     pub(super) account: Option<u64>,
     /// Where the user is.
     pub(super) address: Option<Network>,
-    /// Whether everybody else goes first.
-    pub(super) is_deferred: bool,
+    /// When it goes.
+    pub(super) turn: Turn,
 }
 
 /// Who goes first: the smaller one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Standing {
-    is_deferred: bool,
-    /// The use of the sharer with the largest.
+    turn: Turn,
+    /// The use of the sharer with the largest that counts.
     most: f64,
-    /// That of all: among guesses at one account, its owner's address has had the least.
+    /// That of all that count: among guesses at one account, its owner's address has had the least.
     sum: f64,
     /// That of the address or its site, whichever is larger.
     address: f64,
@@ -76,6 +76,14 @@ impl Sharers {
 }
 
 impl Sharer {
+    /// Whether its use has a say in who is next within `turn`: that of an address which may be everybody's has none.
+    const fn counts(self, turn: Turn) -> bool {
+        match (turn, self) {
+            (Turn::Fair, _) | (Turn::Familiar, Self::Account(_)) => true,
+            (Turn::Familiar, Self::Address(_) | Self::Site(_)) | (Turn::Last, _) => false,
+        }
+    }
+
     /// What counts of `cost`, in seconds.
     fn counted(self, cost: Duration) -> f64 {
         match self {
@@ -89,8 +97,7 @@ impl Standing {
     /// Who keeps a place in a full queue: the smaller one, by its address first. Others can use up what an account may have, and its
     /// owner shall not be refused for that.
     pub(super) fn by_address(&self, other: &Self) -> Ordering {
-        let deferred = self.is_deferred.cmp(&other.is_deferred);
-        deferred.then(self.address.total_cmp(&other.address)).then_with(|| self.cmp(other))
+        self.turn.cmp(&other.turn).then(self.address.total_cmp(&other.address)).then_with(|| self.cmp(other))
     }
 }
 
@@ -99,7 +106,7 @@ impl Eq for Standing {}
 impl Ord for Standing {
     fn cmp(&self, other: &Self) -> Ordering {
         let by_use = || self.most.total_cmp(&other.most).then(self.sum.total_cmp(&other.sum));
-        self.is_deferred.cmp(&other.is_deferred).then_with(by_use)
+        self.turn.cmp(&other.turn).then_with(by_use)
     }
 }
 
@@ -133,7 +140,7 @@ impl Usage {
     /// How `sharers` stand, if each had already been given what `backlog` has of it.
     pub(super) fn standing(&self, now: Duration, sharers: &Sharers, backlog: &Backlog) -> Standing {
         let (mut most, mut sum, mut address) = (0_f64, 0.0, 0_f64);
-        for sharer in sharers.iter() {
+        for sharer in sharers.iter().filter(|sharer| sharer.counts(sharers.turn)) {
             let used = self.0.get(&sharer).map_or(0.0, |used| used.left(now)) + backlog.of(sharer);
             most = most.max(used);
             sum += used;
@@ -141,7 +148,7 @@ impl Usage {
                 address = address.max(used);
             }
         }
-        Standing { is_deferred: sharers.is_deferred, most, sum, address }
+        Standing { turn: sharers.turn, most, sum, address }
     }
 
     /// Notes that a job of `sharers` has a thread.
@@ -180,7 +187,7 @@ mod tests {
 
     fn from(account: u64, address: &str) -> Sharers {
         let address = Some(Network::of(address.parse().unwrap()));
-        Sharers { account: Some(account), address, is_deferred: false }
+        Sharers { account: Some(account), address, turn: Turn::Fair }
     }
 
     fn charged(of: &[(u64, &str)]) -> Usage {
@@ -209,7 +216,7 @@ mod tests {
             standing(&usage, 1, "192.0.2.9") < standing(&usage, 1, "192.0.2.1"),
             "the owner of an account that others guess at"
         );
-        let deferred = Sharers { is_deferred: true, ..from(9, "192.0.2.9") };
+        let deferred = Sharers { turn: Turn::Familiar, ..from(9, "192.0.2.9") };
         assert!(
             standing(&usage, 1, "192.0.2.1") < usage.standing(Duration::ZERO, &deferred, &Backlog::default())
         );

@@ -208,6 +208,13 @@ def _through_ingress(field: Field) -> Gained:
     return Gained(f"{guesser.judged:,} guesses at as many names{'; a WARN says to name the proxy' if warned else ''}", tuple(missed))
 
 
+def _one_through_ingress(field: Field) -> Gained:
+    """The same at one account, which is not that of the honest callers."""
+    guesser = Guesser(field, together=24, source=field.account.source)
+    guesser.guess(itertools.repeat(("somebody-else", "")), lambda it: False, field.ends)
+    return guesser.gained(_OF_ACCOUNT + _OF_NEWCOMER + _EARNED)
+
+
 # ===== hashes that cost more =====
 
 
@@ -282,6 +289,14 @@ GAMES = (
         "Another name each time, through an ingress that nobody has named and that honest callers come through",
         "a private address",
         _through_ingress,
+        takes=8.0,
+        honest=STRANGER,
+    ),
+    Game(
+        "guess-ingress-one",
+        "One account, through the same",
+        "a private address",
+        _one_through_ingress,
         takes=8.0,
         honest=STRANGER,
     ),

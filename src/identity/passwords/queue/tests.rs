@@ -18,7 +18,7 @@ fn size(threads: usize, queue: usize) -> PoolSize {
 
 fn from(account: u64, address: &str) -> Sharers {
     let address: IpAddr = address.parse().unwrap();
-    Sharers { account: Some(account), address: Some(Network::of(address)), is_deferred: false }
+    Sharers { account: Some(account), address: Some(Network::of(address)), turn: Turn::Fair }
 }
 
 fn own(sharers: Sharers) -> Demand {
@@ -104,7 +104,7 @@ fn the_hosts_of_one_ipv6_site_share_its_turns() {
 fn the_deferred_go_last_and_go_first_when_there_is_no_room() {
     let mut hand = Hand::new(1, 2);
     let deferred = |address| Demand {
-        sharers: Sharers { is_deferred: true, ..from(1, address) },
+        sharers: Sharers { turn: Turn::Familiar, ..from(1, address) },
         ..own(from(1, address))
     };
     hand.admit("running", own(from(1, "192.0.2.1"))).unwrap();
@@ -116,6 +116,84 @@ fn the_deferred_go_last_and_go_first_when_there_is_no_room() {
     assert!(hand.admit("deferred again", deferred("192.0.2.4")).is_err());
     hand.queue.end(&running, OWN);
     assert_eq!(hand.order(), ["running's next", "deferred"]);
+}
+
+/// A password from an address that may be everybody's, and that guesses come from.
+fn deferred(turn: Turn, account: u64) -> Demand {
+    own(Sharers { turn, ..from(account, "10.0.0.1") })
+}
+
+#[test]
+fn among_the_deferred_familiar_accounts_go_by_what_they_have_had_and_all_others_as_they_come() {
+    let mut hand = Hand::new(1, 64);
+    for _ in 0..3 {
+        hand.admit("alice", deferred(Turn::Familiar, 1)).unwrap();
+        hand.serve();
+    }
+    hand.admit("carol, once", deferred(Turn::Last, 3)).unwrap();
+    hand.serve();
+    hand.admit("a made-up name", deferred(Turn::Last, 100)).unwrap();
+    hand.admit("carol, again", deferred(Turn::Last, 3)).unwrap();
+    hand.admit("another one", deferred(Turn::Last, 101)).unwrap();
+    hand.admit("alice", deferred(Turn::Familiar, 1)).unwrap();
+    hand.admit("bob", deferred(Turn::Familiar, 2)).unwrap();
+    assert_eq!(hand.order(), ["bob", "alice", "a made-up name", "carol, again", "another one"]);
+}
+
+#[test]
+fn in_a_full_queue_a_familiar_account_takes_the_place_of_the_last_that_came_and_a_made_up_name_that_of_nobody()
+ {
+    let mut hand = Hand::new(1, 2);
+    hand.admit("running", deferred(Turn::Last, 100)).unwrap();
+    hand.begin().unwrap();
+    hand.admit("guess", deferred(Turn::Last, 101)).unwrap();
+    hand.admit("another guess", deferred(Turn::Last, 102)).unwrap();
+    assert!(hand.admit("one more", deferred(Turn::Last, 103)).is_err());
+    assert_eq!(hand.admit("alice", deferred(Turn::Familiar, 1)), Ok(Some("another guess")));
+    assert_eq!(hand.admit("bob", deferred(Turn::Familiar, 2)), Ok(Some("guess")));
+    assert!(hand.admit("one more", deferred(Turn::Last, 104)).is_err());
+}
+
+/// How many hashes the slowest of 200 logins by `honest` took, the own one included, while a guesser behind the same ingress keeps 24
+/// of `guess` waiting. One thread; every fourth hash at most is honest.
+fn behind_the_ingress_of_a_guesser(honest: Demand, guess: impl Fn(u64) -> Demand) -> u32 {
+    let (mut hand, mut guesses, mut slowest) = (Hand::new(1, 64), 1_000.., 0);
+    let mut guess = |hand: &mut Hand| {
+        while hand.queue.waiting()[0] < 24 {
+            let demand = guess(guesses.next().unwrap());
+            hand.admit("guess", Demand { until: hand.now + PATIENCE, ..demand }).unwrap();
+        }
+    };
+    for _ in 0..200 {
+        guess(&mut hand);
+        hand.admit("honest", Demand { until: hand.now + PATIENCE, ..honest }).unwrap();
+        let mut hashes = 1;
+        while hand.serve().unwrap() != "honest" {
+            hashes += 1;
+            guess(&mut hand);
+        }
+        slowest = slowest.max(hashes);
+        for _ in 0..3 {
+            hand.serve();
+            guess(&mut hand);
+        }
+    }
+    slowest
+}
+
+#[test]
+fn a_guesser_behind_the_same_ingress_holds_up_familiar_accounts_by_one_guess_and_others_by_those_that_came_before()
+ {
+    let (alice, stranger) = (deferred(Turn::Familiar, 1), deferred(Turn::Last, 2));
+    let made_up = |number| deferred(Turn::Last, number);
+    let at_one_account = |_| deferred(Turn::Last, 3);
+    let at_a_familiar_one = |_| deferred(Turn::Familiar, 3);
+    // One turn in eight is not by what an account has had.
+    assert!(behind_the_ingress_of_a_guesser(alice, made_up) <= 2);
+    assert!(behind_the_ingress_of_a_guesser(alice, at_one_account) <= 2);
+    assert!(behind_the_ingress_of_a_guesser(alice, at_a_familiar_one) <= 2);
+    assert_eq!(behind_the_ingress_of_a_guesser(stranger, made_up), 25);
+    assert_eq!(behind_the_ingress_of_a_guesser(stranger, at_one_account), 25);
 }
 
 #[test]
@@ -316,14 +394,14 @@ proptest! {
     fn the_queue_stays_bounded_and_loses_nobody(
         threads in 1..6_usize,
         room in 0..6_usize,
-        steps in prop::collection::vec((0..3_u64, 0..4_u8, 0..4_u8, any::<bool>(), 0..4_u8), 1..300),
+        steps in prop::collection::vec((0..3_u64, 0..4_u8, 0..4_u8, 0..3_u8, 0..4_u8), 1..300),
     ) {
         let mut queue: Queue<usize> = Queue::new(size(threads, room));
         let (mut now, mut running) = (Duration::ZERO, Vec::new());
         let (mut admitted, mut left) = (0, 0);
-        for (number, (account, host, kind, is_deferred, step)) in steps.into_iter().enumerate() {
+        for (number, (account, host, kind, turn, step)) in steps.into_iter().enumerate() {
             let mut sharers = from(account, &format!("2001:db8:0:{host}::1"));
-            sharers.is_deferred = is_deferred;
+            sharers.turn = [Turn::Fair, Turn::Familiar, Turn::Last][usize::from(turn)];
             let demand = [own, own, imported, heavy][usize::from(kind)](sharers);
             if step == 0 && !running.is_empty() {
                 let demand: Demand = running.swap_remove(number % running.len());

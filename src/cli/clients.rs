@@ -154,7 +154,8 @@ pub(super) async fn run(command: Command, config: &Config, output: Output) -> Re
         }
         Command::Existing(command) => {
             let records = Records::open(config, Missing::Refused).await?;
-            let result = with_existing(command, &records, output).await;
+            // On the heap: it holds what every one of them waits for.
+            let result = Box::pin(with_existing(command, &records, output)).await;
             records.close().await;
             result
         }

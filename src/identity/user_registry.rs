@@ -22,7 +22,7 @@ impl UserRegistry {
         Self { store, clock, audit }
     }
 
-    /// Enables the user `id`, or disables it and ends its sessions; none if there is no such user.
+    /// Enables the user `id`, or disables it and ends its sessions; none if there is no such user. What changes nothing is no event.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.

@@ -181,7 +181,7 @@ impl Store {
         .await
     }
 
-    /// Enables or disables the client `id`; false if there is none.
+    /// Enables or disables the client `id`; false if that changes nothing: it is so already, or there is no such client.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
@@ -191,10 +191,11 @@ impl Store {
         is_active: bool,
         now: Timestamp,
     ) -> Result<bool, Error> {
-        self.change_client(id, &[(Column::IsActive, Expr::value(is_active))], now).await
+        self.set_flag(id, Column::IsActive, is_active, now).await
     }
 
-    /// Lets the client `id` tell the addresses of its users, or no longer; false if there is none.
+    /// Lets the client `id` tell the addresses of its users, or no longer; false if that changes nothing: it is so already, or there is no
+    /// such client.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
@@ -204,7 +205,7 @@ impl Store {
         may: bool,
         now: Timestamp,
     ) -> Result<bool, Error> {
-        self.change_client(id, &[(Column::MayClaimAddress, Expr::value(may))], now).await
+        self.set_flag(id, Column::MayClaimAddress, may, now).await
     }
 
     /// Replaces the public keys of the client `id`; false if there is none.
@@ -276,6 +277,28 @@ impl Store {
     }
 
     /// Sets `columns` of the client `id`, and tells of it; false if there is none.
+    async fn set_flag(
+        &self,
+        id: ClientId,
+        column: Column,
+        value: bool,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        self.write(|| async {
+            let db = self.begin().await?;
+            let update = Entity::update_many()
+                .col_expr(column, Expr::value(value))
+                .col_expr(Column::UpdateTime, Expr::value(now.as_micros()));
+            let done = update.filter(Column::Id.eq(id.0)).filter(column.ne(value)).exec(&db).await?;
+            if done.rows_affected == 0 {
+                return Ok(false);
+            }
+            changes::tell(&db, &[id.0], now).await?;
+            commit(db, true).await
+        })
+        .await
+    }
+
     async fn change_client(
         &self,
         id: ClientId,

@@ -168,7 +168,8 @@ impl Store {
         self.ask(|| Entity::find().count(&self.db)).await
     }
 
-    /// Enables the user `id`, or disables it and ends its sessions; false if there is none.
+    /// Enables the user `id`, or disables it and ends its sessions; false if that changes nothing: it is so already, or there is no such
+    /// user.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
@@ -179,14 +180,19 @@ impl Store {
                 .col_expr(Column::IsActive, Expr::value(active))
                 .col_expr(Column::UpdateTime, Expr::value(now.as_micros()))
                 .filter(Column::Id.eq(id.0))
+                .filter(Column::IsActive.ne(active))
                 .exec(&db)
                 .await?;
+            let mut is_changed = done.rows_affected > 0;
             if !active {
-                // From here on nobody opens a session: the update waited for who was doing so.
-                sessions::delete_of_users(&db, &[id], None, now).await?;
+                // From here on nobody opens a session: the update waited for who was doing so. Earlier releases have left some.
+                is_changed |= !sessions::delete_of_users(&db, &[id], None, now).await?.is_empty();
+            }
+            if !is_changed {
+                return Ok(false);
             }
             changes::tell(&db, &[id.0], now).await?;
-            commit(db, done.rows_affected > 0).await
+            commit(db, true).await
         })
         .await
     }

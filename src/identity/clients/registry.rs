@@ -167,7 +167,7 @@ impl ClientRegistry {
             return Err(RegistryError::PublicClaims(client.name));
         }
         let event = if may { Event::ClientAddressClaimsAllowed } else { Event::ClientAddressClaimsForbidden };
-        self.act(event, id, self.store.set_client_may_claim_address(id, may, self.clock.now())).await?;
+        self.record(event, id, self.store.set_client_may_claim_address(id, may, self.clock.now())).await?;
         self.find(id).await
     }
 
@@ -177,7 +177,7 @@ impl ClientRegistry {
     /// [`RegistryError::NoSuchClient`], [`RegistryError::Failed`].
     pub async fn set_active(&self, id: ClientId, is_active: bool) -> Result<Client, RegistryError> {
         let event = if is_active { Event::ClientEnabled } else { Event::ClientDisabled };
-        self.act(event, id, self.store.set_client_active(id, is_active, self.clock.now())).await?;
+        self.record(event, id, self.store.set_client_active(id, is_active, self.clock.now())).await?;
         self.find(id).await
     }
 
@@ -199,14 +199,27 @@ impl ClientRegistry {
     where
         RegistryError: From<E>,
     {
+        if self.record(event, id, done).await? { Ok(()) } else { Err(RegistryError::NoSuchClient(id)) }
+    }
+
+    /// Does to the client `id` what `done` does, which says whether that changed anything, and if so records it as `event`.
+    async fn record<E>(
+        &self,
+        event: Event,
+        id: ClientId,
+        done: impl Future<Output = Result<bool, E>>,
+    ) -> Result<bool, RegistryError>
+    where
+        RegistryError: From<E>,
+    {
         let pending = self.audit.begin(event.done().by_operator().client(id.to_string()));
         let done = done.await.map_err(RegistryError::from);
         match &done {
-            Ok(found) => pending.done_if(*found),
+            Ok(is_changed) => pending.done_if(*is_changed),
             Err(RegistryError::Failed(error)) => pending.settle(Some(error)),
             Err(_) => pending.dismiss(),
         }
-        if done? { Ok(()) } else { Err(RegistryError::NoSuchClient(id)) }
+        done
     }
 
     async fn must_be_confidential(&self, id: ClientId) -> Result<(), RegistryError> {

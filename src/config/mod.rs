@@ -164,10 +164,16 @@ impl Config {
             sign_up: self.accounts.sign_up == Switch::On,
             reserved_usernames: self.accounts.reserved_usernames.clone(),
             rests,
-            password_rules: PasswordRules { min_chars: self.passwords.password_min_length },
+            password_rules: self.password_rules(),
             cache_size: self.tokens.standing_cache_size,
             cache_max_age: self.tokens.standing_cache_max_age,
         }
+    }
+
+    /// What a new password must satisfy.
+    #[must_use]
+    pub const fn password_rules(&self) -> PasswordRules {
+        PasswordRules { min_chars: self.passwords.password_min_length }
     }
 
     /// What clients are judged and remembered by.

@@ -1,21 +1,21 @@
-//! Owns accounts: making them, finding them, and judging who shows a password for them.
+//! Owns accounts: who may sign up, finding users, and judging who shows a password for one.
 
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Guessing, HashRequest, Passwords, Turn, UsernameRests,
+    Guessing, HashRequest, NewAccount, NewAccounts, Passwords, UsernameRests,
     followed::Followed,
     guessing::Guess,
+    new_accounts::Asked,
     read_cache::{Known, ReadCache},
 };
 use crate::{
-    audit::{Audit, Entry, Event, Reason},
+    audit::{Audit, Event, Reason},
     model::{
-        Clock, Deadline, Error, FieldViolation, Network, Origin, Password, PasswordRules, ReservedNames,
-        RuleViolation, Tally, Throttle, User, UserId, Username,
-        profile::{DisplayName, Email},
+        Clock, Deadline, Error, Origin, Password, PasswordRules, ReservedNames, Tally, Throttle, User,
+        UserId, Username,
     },
-    store::{Credentials, Login, NewUser, Sha256, Store, Strangers},
+    store::{Credentials, Login, Store, Strangers},
 };
 
 /// How often it is told that outdated hashes cannot be replaced: each login would be another line.
@@ -26,7 +26,8 @@ const TELL_INTERVAL: Duration = Duration::from_secs(10);
 pub struct Accounts {
     store: Store,
     strangers: Strangers,
-    passwords: Passwords,
+    passwords: Arc<Passwords>,
+    new: NewAccounts,
     sign_up: bool,
     guessing: Arc<Guessing>,
     reserved: ReservedNames,
@@ -55,19 +56,6 @@ pub struct AccountSettings {
     pub cache_max_age: Duration,
 }
 
-/// What somebody who signs up says of themselves, as it came.
-#[derive(Clone, Copy, Debug)]
-pub struct NewAccount<'a> {
-    /// The login name.
-    pub username: &'a str,
-    /// The password.
-    pub password: &'a str,
-    /// The e-mail address.
-    pub email: Option<&'a str>,
-    /// The name to show.
-    pub display_name: Option<&'a str>,
-}
-
 /// What came of replacing an outdated hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rehash {
@@ -84,22 +72,6 @@ pub(super) struct Attempt<'a> {
     pub(super) origin: &'a Origin,
 }
 
-/// Who asks for a new account, and until when.
-#[derive(Clone, Copy, Debug)]
-struct Asked {
-    address: Option<Network>,
-    turn: Turn,
-    deadline: Deadline,
-}
-
-/// A new account whose every field satisfies its rules.
-struct Checked {
-    username: Username,
-    password: Password,
-    email: Option<Email>,
-    display_name: Option<DisplayName>,
-}
-
 impl Accounts {
     /// The accounts in `store`.
     #[must_use]
@@ -112,11 +84,20 @@ impl Accounts {
         followed: Arc<Followed>,
         audit: Audit,
     ) -> Self {
+        let passwords = Arc::new(passwords);
+        let new = NewAccounts::new(
+            store.clone(),
+            Arc::clone(&passwords),
+            settings.password_rules,
+            clock.clone(),
+            audit.clone(),
+        );
         let users = ReadCache::new(settings.cache_size, settings.cache_max_age, clock.clone(), followed);
         Self {
             strangers: store.for_strangers(),
             store,
             passwords,
+            new,
             sign_up: settings.sign_up,
             guessing,
             reserved: settings.reserved_usernames,
@@ -132,7 +113,7 @@ impl Accounts {
     /// Makes an account for somebody who asks for it from `origin`.
     ///
     /// # Errors
-    /// [`Error::SignUpOff`], whatever is asked for, if nobody may sign up; [`Error::TooManyAttempts`]; otherwise as [`Self::create`].
+    /// [`Error::SignUpOff`], whatever is asked for, if nobody may sign up; [`Error::TooManyAttempts`]; otherwise as [`NewAccounts::create`].
     pub async fn sign_up(
         &self,
         new: NewAccount<'_>,
@@ -145,59 +126,16 @@ impl Accounts {
         let guess = self.guessing.begin_sign_up(origin)?;
         let asked = Asked { address: origin.network(), turn: guess.turn(), deadline };
         let signing_up = async {
-            let checked = self.check(new)?;
+            let checked = self.new.check(new)?;
             // The same answer as for a name that somebody has.
             if self.reserved.has(&checked.username) {
                 return Err(Error::UsernameTaken);
             }
             let resting = self.rests.mark(&checked.username);
-            self.add(checked, resting, Event::SignedUp.done().origin(origin), asked).await
+            self.new.add(checked, resting, Event::SignedUp.done().origin(origin), asked).await
         };
         let signed_up = signing_up.await;
         guess.settle(signed_up)
-    }
-
-    /// Makes an account on behalf of the operator, who may give names that are reserved, or rest; `event` records it.
-    ///
-    /// # Errors
-    /// [`Error::InvalidFields`] with every violation, [`Error::UsernameTaken`], [`Error::Overloaded`].
-    pub async fn create(&self, new: NewAccount<'_>, event: Entry, deadline: Deadline) -> Result<User, Error> {
-        let asked = Asked { address: None, turn: Turn::Fair, deadline };
-        self.add(self.check(new)?, None, event, asked).await
-    }
-
-    /// Adds an account, unless its name rests by the mark `resting`.
-    async fn add(
-        &self,
-        new: Checked,
-        resting: Option<Sha256>,
-        event: Entry,
-        asked: Asked,
-    ) -> Result<User, Error> {
-        let Checked { username, password, email, display_name } = new;
-        let Asked { address, turn, deadline } = asked;
-        let request = HashRequest::new(Some(username.canonical()), address, deadline);
-        let request = HashRequest { turn, ..request };
-        self.passwords.has_room(request)?;
-        // The database decides who gets a name. Asking it first saves the hash when the answer is known.
-        if self.strangers.is_taken(&username, resting, self.clock.now()).await? {
-            return Err(Error::UsernameTaken);
-        }
-        let password_hash = self.passwords.hash(password, request).await?;
-        let now = self.clock.now();
-        let user = User {
-            id: UserId::new(now, &mut rand::rng()),
-            username,
-            email,
-            display_name,
-            is_active: true,
-            create_time: now,
-            update_time: now,
-        };
-        let pending = self.audit.begin(event.user(user.id));
-        let added = self.store.add_user(NewUser { user: user.clone(), password_hash, resting }).await;
-        pending.settle(added.as_ref().err());
-        added.map(|()| user)
     }
 
     /// The active user whose name and password these are, and the hash that proved it.
@@ -223,7 +161,7 @@ impl Accounts {
         guess.settle(found).await
     }
 
-    /// The same, of a password that is charged already.
+    /// The active user whose name and password these are, as `guess` lets it be judged. An outdated hash is replaced.
     async fn find(
         &self,
         attempt: Attempt<'_>,
@@ -271,7 +209,7 @@ impl Accounts {
         guess.settle(judged).await
     }
 
-    /// The same, of a password that is charged already.
+    /// `credentials`, if they are those of an active user and `password` is the one. Whoever asks has charged for it.
     async fn compare(
         &self,
         attempt: Attempt<'_>,
@@ -363,23 +301,6 @@ impl Accounts {
         self.users.forget_all();
     }
 
-    /// The fields of `new`, or every rule that they break.
-    fn check(&self, new: NewAccount<'_>) -> Result<Checked, Error> {
-        let mut violations = Vec::new();
-        let username = note(Username::parse_new(new.username), "username", &mut violations);
-        let password = self.rules.check(new.password, username.as_ref());
-        let password = note(password, "password", &mut violations);
-        let email = note(new.email.map(Email::parse).transpose(), "email", &mut violations);
-        let display_name =
-            note(new.display_name.map(DisplayName::parse).transpose(), "display_name", &mut violations);
-        match (username, password, email, display_name) {
-            (Some(username), Some(password), Some(email), Some(display_name)) => {
-                Ok(Checked { username, password, email, display_name })
-            }
-            _ => Err(Error::InvalidFields(violations)),
-        }
-    }
-
     /// Replaces an outdated hash. A login does not fail for it: the next one tries again.
     ///
     /// # Errors
@@ -415,13 +336,4 @@ impl Accounts {
             }
         }
     }
-}
-
-/// The value, or a note of the rule that it breaks.
-pub(super) fn note<T>(
-    result: Result<T, RuleViolation>,
-    field: &'static str,
-    violations: &mut Vec<FieldViolation>,
-) -> Option<T> {
-    result.map_err(|violation| violations.push(violation.at(field))).ok()
 }

@@ -3,9 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Accounts, HashRequest, IssuedToken, RefreshToken, Sessions, Tokens,
-    accounts::{Attempt, note},
-    tokens::TokenStamp,
+    Accounts, HashRequest, IssuedToken, RefreshToken, Sessions, Tokens, accounts::Attempt,
+    new_accounts::note, tokens::TokenStamp,
 };
 use crate::{
     admission::{Allowance, Allowances, Charge},

@@ -27,10 +27,8 @@ use crate::{
     audit::Event,
     config::Config,
     files::read_text,
-    identity::{
-        Accounts, Guessing, NameKey, NewAccount, Passwords, UserRegistry, UsernameRests, passwords::PoolSize,
-    },
-    metrics::{GuessMetrics, HashMetrics},
+    identity::{NewAccount, NewAccounts, Passwords, UserRegistry, passwords::PoolSize},
+    metrics::HashMetrics,
     model::{
         Clock, Deadline, Error, User, UserId, Username,
         profile::{DisplayName, Email},
@@ -155,23 +153,11 @@ async fn make(create: Create, config: &Config, output: Output) -> Result<(), Fai
     let records = Records::open(config, Missing::Made).await?;
     let size = PoolSize { threads: 1, queue: 1 };
     let passwords = Passwords::start(argon2, size, HashMetrics::default()).map_err(Error::internal)?;
-    let settings = config.guessing.settings(config.session_lifetime());
-    // Nobody guesses here.
-    let guessing = Guessing::new(
+    let accounts = NewAccounts::new(
         records.store.clone(),
-        &settings,
-        NameKey::random(),
-        &Clock::system(),
-        GuessMetrics::default(),
-        records.audit.clone(),
-    );
-    let accounts = Accounts::new(
-        records.store.clone(),
-        passwords,
-        Arc::new(guessing),
-        config.accounts(UsernameRests::OFF),
+        Arc::new(passwords),
+        config.password_rules(),
         Clock::system(),
-        Arc::default(),
         records.audit.clone(),
     );
     let new = NewAccount {

@@ -1,0 +1,137 @@
+//! Owns making accounts: their fields are checked, the password is hashed, and the user is added.
+
+use std::sync::Arc;
+
+use super::{HashRequest, Passwords, Turn};
+use crate::{
+    audit::{Audit, Entry},
+    model::{
+        Clock, Deadline, Error, FieldViolation, Network, Password, PasswordRules, RuleViolation, User,
+        UserId, Username,
+        profile::{DisplayName, Email},
+    },
+    store::{NewUser, Sha256, Store, Strangers},
+};
+
+/// What makes accounts, for whoever may have one.
+#[derive(Debug)]
+pub struct NewAccounts {
+    store: Store,
+    strangers: Strangers,
+    passwords: Arc<Passwords>,
+    rules: PasswordRules,
+    clock: Clock,
+    audit: Audit,
+}
+
+/// What somebody who signs up says of themselves, as it came.
+#[derive(Clone, Copy, Debug)]
+pub struct NewAccount<'a> {
+    /// The login name.
+    pub username: &'a str,
+    /// The password.
+    pub password: &'a str,
+    /// The e-mail address.
+    pub email: Option<&'a str>,
+    /// The name to show.
+    pub display_name: Option<&'a str>,
+}
+
+/// Who asks for a new account, and until when.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    pub(super) address: Option<Network>,
+    pub(super) turn: Turn,
+    pub(super) deadline: Deadline,
+}
+
+/// A new account whose every field satisfies its rules.
+pub(super) struct Checked {
+    pub(super) username: Username,
+    password: Password,
+    email: Option<Email>,
+    display_name: Option<DisplayName>,
+}
+
+impl NewAccounts {
+    /// Makes them in `store`, with passwords that satisfy `rules`.
+    #[must_use]
+    pub fn new(
+        store: Store,
+        passwords: Arc<Passwords>,
+        rules: PasswordRules,
+        clock: Clock,
+        audit: Audit,
+    ) -> Self {
+        Self { strangers: store.for_strangers(), store, passwords, rules, clock, audit }
+    }
+
+    /// Makes an account on behalf of the operator, who may give names that are reserved, or rest; `event` records it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidFields`] with every violation, [`Error::UsernameTaken`], [`Error::Overloaded`].
+    pub async fn create(&self, new: NewAccount<'_>, event: Entry, deadline: Deadline) -> Result<User, Error> {
+        let asked = Asked { address: None, turn: Turn::Fair, deadline };
+        self.add(self.check(new)?, None, event, asked).await
+    }
+
+    /// Adds an account, unless its name rests by the mark `resting`.
+    pub(super) async fn add(
+        &self,
+        new: Checked,
+        resting: Option<Sha256>,
+        event: Entry,
+        asked: Asked,
+    ) -> Result<User, Error> {
+        let Checked { username, password, email, display_name } = new;
+        let Asked { address, turn, deadline } = asked;
+        let request = HashRequest::new(Some(username.canonical()), address, deadline);
+        let request = HashRequest { turn, ..request };
+        self.passwords.has_room(request)?;
+        // The database decides who gets a name. Asking it first saves the hash when the answer is known.
+        if self.strangers.is_taken(&username, resting, self.clock.now()).await? {
+            return Err(Error::UsernameTaken);
+        }
+        let password_hash = self.passwords.hash(password, request).await?;
+        let now = self.clock.now();
+        let user = User {
+            id: UserId::new(now, &mut rand::rng()),
+            username,
+            email,
+            display_name,
+            is_active: true,
+            create_time: now,
+            update_time: now,
+        };
+        let pending = self.audit.begin(event.user(user.id));
+        let added = self.store.add_user(NewUser { user: user.clone(), password_hash, resting }).await;
+        pending.settle(added.as_ref().err());
+        added.map(|()| user)
+    }
+
+    /// The fields of `new`, or every rule that they break.
+    pub(super) fn check(&self, new: NewAccount<'_>) -> Result<Checked, Error> {
+        let mut violations = Vec::new();
+        let username = note(Username::parse_new(new.username), "username", &mut violations);
+        let password = self.rules.check(new.password, username.as_ref());
+        let password = note(password, "password", &mut violations);
+        let email = note(new.email.map(Email::parse).transpose(), "email", &mut violations);
+        let display_name =
+            note(new.display_name.map(DisplayName::parse).transpose(), "display_name", &mut violations);
+        match (username, password, email, display_name) {
+            (Some(username), Some(password), Some(email), Some(display_name)) => {
+                Ok(Checked { username, password, email, display_name })
+            }
+            _ => Err(Error::InvalidFields(violations)),
+        }
+    }
+}
+
+/// The value, or a note of the rule that it breaks.
+pub(super) fn note<T>(
+    result: Result<T, RuleViolation>,
+    field: &'static str,
+    violations: &mut Vec<FieldViolation>,
+) -> Option<T> {
+    result.map_err(|violation| violations.push(violation.at(field))).ok()
+}

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection,
+    ConnectionTrait, DatabaseConnection, DbBackend, Statement, TransactionTrait,
     sea_query::{Expr, Query},
 };
 use signet::{
@@ -222,6 +222,41 @@ async fn replicas_that_put_names_right_at_once_do_not_stand_in_each_others_way()
         }
         assert_eq!(rows(&db).await, (i64::try_from(names.len()).unwrap(), 0), "{change}");
     }
+}
+
+/// Whether a statement on this database waits for a lock.
+async fn waits_for_a_lock(db: &DatabaseConnection) -> bool {
+    let waiting = match db.get_database_backend() {
+        DbBackend::Postgres => {
+            "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        }
+        _ => {
+            "SELECT COUNT(*) FROM information_schema.innodb_trx AS trx JOIN information_schema.processlist AS process \
+             ON process.id = trx.trx_mysql_thread_id WHERE trx.trx_state = 'LOCK WAIT' AND process.db = DATABASE()"
+        }
+    };
+    let row = db.query_one_raw(Statement::from_string(db.get_database_backend(), waiting)).await.unwrap();
+    row.unwrap().try_get_by_index::<i64>(0).unwrap() > 0
+}
+
+/// On SQLite one of the two goes first: there is one writer at a time.
+#[tokio::test]
+async fn nothing_is_stored_of_the_name_of_a_user_who_is_deleted_while_names_are_put_right() {
+    let server = TestServer::start(&[]).await;
+    if server.data.is_embedded() {
+        return;
+    }
+    server.client().await.sign_up("alice", PASSWORD).await.unwrap();
+    let db = server.data.connect().await;
+    db.execute_unprepared("DELETE FROM usernames").await.unwrap();
+    let deleting = server.data.connect().await.begin().await.unwrap();
+    deleting.execute_unprepared("DELETE FROM users").await.unwrap();
+    let store = server.store().await;
+    let refreshing = tokio::spawn(async move { store.refresh_usernames(None).await });
+    eventually("she was seen", async || refreshing.is_finished() || waits_for_a_lock(&db).await).await;
+    deleting.commit().await.unwrap();
+    refreshing.await.unwrap().unwrap();
+    assert_eq!(rows(&db).await, (0, 0));
 }
 
 #[tokio::test]

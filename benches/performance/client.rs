@@ -42,12 +42,6 @@ pub(crate) async fn connect(addr: SocketAddr) -> Result<Client> {
     Ok(IdentityServiceClient::new(channel))
 }
 
-/// A connection that comes from `local`.
-pub(crate) async fn connect_from(addr: SocketAddr, local: IpAddr) -> Result<Client> {
-    let endpoint = Endpoint::from_shared(format!("http://{addr}"))?.tcp_nodelay(true);
-    Ok(IdentityServiceClient::new(endpoint.local_address(Some(local)).connect().await?))
-}
-
 pub(crate) fn authorization(token: &str) -> Result<Authorization> {
     Ok(format!("Bearer {token}").parse()?)
 }
@@ -72,30 +66,40 @@ pub(crate) async fn sign_up(client: &mut Client, username: &str) -> Result<()> {
 
 /// The access token that the account's password gives.
 pub(crate) async fn login(client: &mut Client, username: &str) -> std::result::Result<String, Status> {
-    login_with(client, username, PASSWORD).await
+    Ok(log_in(client, username, PASSWORD, None).await?.access_token)
 }
 
-/// The access token that `password` gives.
-pub(crate) async fn login_with(
+/// The access token that `password` gives to somebody at `address`, as a trusted proxy says.
+pub(crate) async fn login_from(
     client: &mut Client,
+    address: IpAddr,
     username: &str,
     password: &str,
 ) -> std::result::Result<String, Status> {
-    Ok(log_in(client, username, password).await?.access_token)
+    Ok(log_in(client, username, password, Some(address)).await?.access_token)
 }
 
 /// The refresh token that the account's password gives.
 pub(crate) async fn session(client: &mut Client, username: &str) -> Result<String> {
-    Ok(log_in(client, username, PASSWORD).await?.refresh_token.ok_or("a login without a refresh token")?)
+    Ok(log_in(client, username, PASSWORD, None)
+        .await?
+        .refresh_token
+        .ok_or("a login without a refresh token")?)
 }
 
 async fn log_in(
     client: &mut Client,
     username: &str,
     password: &str,
+    address: Option<IpAddr>,
 ) -> std::result::Result<IssueTokenResponse, Status> {
     let grant = PasswordGrant { username: username.to_owned(), password: password.to_owned() };
     let request = IssueTokenRequest { grant: Some(Grant::Password(grant)), ..IssueTokenRequest::default() };
+    let mut request = Request::new(request);
+    if let Some(address) = address {
+        let address = address.to_string().parse().expect("an address is ASCII");
+        request.metadata_mut().insert("x-forwarded-for", address);
+    }
     Ok(client.issue_token(request).await?.into_inner())
 }
 

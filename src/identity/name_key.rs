@@ -118,17 +118,27 @@ impl std::fmt::Debug for NameKey {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tempfile::TempDir;
+
     use super::*;
 
     fn master_key(digit: &str) -> MasterKey {
         MasterKey::from_hex(&digit.repeat(64)).unwrap()
     }
 
-    #[tokio::test]
-    async fn the_key_stays_what_it_is_when_the_master_key_is_replaced() {
+    /// A database without a row, and the directory that it is in.
+    async fn empty_store() -> (TempDir, Store) {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open_sqlite(dir.path().join("signet.db")).await.unwrap();
-        store.migrate(std::time::Duration::ZERO).await.unwrap();
+        store.migrate(Duration::ZERO).await.unwrap();
+        (dir, store)
+    }
+
+    #[tokio::test]
+    async fn the_key_stays_what_it_is_when_the_master_key_is_replaced() {
+        let (_dir, store) = empty_store().await;
         let (old, new) = (master_key("a"), master_key("b"));
         let made = NameKey::open(&store, &old).await.unwrap().digest("account", &["alice"]);
         assert_eq!(NameKey::open(&store, &old).await.unwrap().digest("account", &["alice"]), made);
@@ -144,9 +154,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_command_takes_the_key_of_the_service_and_replaces_none() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open_sqlite(dir.path().join("signet.db")).await.unwrap();
-        store.migrate(std::time::Duration::ZERO).await.unwrap();
+        let (_dir, store) = empty_store().await;
         let (right, wrong) = (master_key("a"), master_key("b"));
         let digest = |key: &NameKey| key.digest("account", &["alice"]);
         let made = digest(&NameKey::open_or_add(&store, &right).await.unwrap());

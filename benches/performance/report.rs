@@ -36,7 +36,7 @@ const MAX_INTROSPECTION_RATIO: f64 = 1.5;
 const MAX_CHECK_RATIO: f64 = 1.5;
 const MIN_LOGIN_SHARE: f64 = 0.9;
 const MAX_P99_RATIO: f64 = 1.5;
-const MIN_SATURATED_SHARE: f64 = 0.1;
+const MIN_SATURATED_SHARE: f64 = 0.3;
 const MAX_BEYOND_HASHING_MB: f64 = 20.0;
 const MAX_IDLE_MB: f64 = 40.0;
 const MAX_START_MS: f64 = 200.0;
@@ -102,7 +102,8 @@ impl Report {
         let Grants { refresh, refresh_unknown, client_credentials, .. } = grants;
         let bare = |what, spread, most| Target::ratio(what, spread, most, "bare");
         let floor = |what, spread| Target::ratio(what, spread, MAX_FLOOR_RATIO, "the floor");
-        let hashing = float(logins.hash_threads) * HASH_MB;
+        // One more: a hash that a flood catches is begun anew beside itself.
+        let hashing = float(logins.hash_threads + 1) * HASH_MB;
         let most_mb = footprint.idle_mb + hashing + MAX_BEYOND_HASHING_MB;
         let (failed, calls) = (storm.failed_calls, number(float(storm.calls), 0));
         let start_ms = footprint.start_ms;

@@ -68,28 +68,6 @@ impl<K: Clone + Eq + Hash> Allowances<K> {
     }
 }
 
-impl<K: Clone + Eq + Hash> Allowances<K> {
-    /// Charges `key` for so many `times`, whether or not they are left: it is in debt then, but by no more than it takes `longest` to pay.
-    pub(crate) fn run_up(&self, key: K, times: u32, longest: Duration) {
-        let (now, Allowance { at_once, interval }) = (self.clock.monotonic(), self.allowance);
-        let mut full_at = self.lock();
-        let known = full_at.get(&key).copied();
-        let most = now + interval * at_once + longest;
-        let charged = (known.unwrap_or_default().max(now) + interval.saturating_mul(times)).min(most);
-        if known.is_none() && full_at.len() >= self.capacity {
-            make_room(&mut full_at, now);
-        }
-        full_at.insert(key, charged);
-    }
-
-    /// How long it takes until `key` has paid its debt; none if it has none.
-    pub(crate) fn debt(&self, key: &K) -> Option<Duration> {
-        let most = self.clock.monotonic() + self.allowance.interval * self.allowance.at_once;
-        let full_at = self.lock().get(key).copied()?;
-        Some(full_at.saturating_sub(most)).filter(|debt| !debt.is_zero())
-    }
-}
-
 impl<K: Eq + Hash> Allowances<K> {
     fn lock(&self) -> MutexGuard<'_, HashMap<K, Duration>> {
         self.full_at.lock().unwrap_or_else(PoisonError::into_inner)
@@ -153,23 +131,6 @@ mod tests {
             assert!(allowances.take(1).is_ok());
         }
         assert!(allowances.take(1).is_err(), "it does not pile up");
-    }
-
-    #[test]
-    fn a_debt_is_paid_by_time_and_has_a_bound() {
-        let (allowances, clock) = allowances(100);
-        let second = Duration::from_secs(1);
-        allowances.run_up(1, 5, second);
-        assert_eq!((allowances.debt(&1), allowances.debt(&2)), (None, None));
-        allowances.run_up(1, 2, second);
-        assert_eq!(allowances.debt(&1), Some(Duration::from_millis(200)));
-        assert!(allowances.take(1).is_err());
-        clock.advance(Duration::from_millis(150));
-        assert_eq!(allowances.debt(&1), Some(Duration::from_millis(50)));
-        allowances.run_up(1, u32::MAX, second);
-        assert_eq!(allowances.debt(&1), Some(second));
-        clock.advance(second);
-        assert_eq!(allowances.debt(&1), None);
     }
 
     #[test]

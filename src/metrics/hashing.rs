@@ -23,6 +23,7 @@ pub enum HashLane {
 pub struct HashMetrics {
     threads: IntGauge,
     busy: IntGauge,
+    competing: IntGauge,
     queued: IntGaugeVec,
     refused: IntCounterVec,
     seconds: Histogram,
@@ -42,11 +43,20 @@ impl HashLane {
 impl HashMetrics {
     pub(super) fn register(registry: &Registry) -> Self {
         let made = Self {
-            threads: series::int_gauge(registry, "signet_hash_threads", "Threads that hash passwords."),
+            threads: series::int_gauge(
+                registry,
+                "signet_hash_threads",
+                "How many passwords are hashed at once at the most.",
+            ),
             busy: series::int_gauge(
                 registry,
                 "signet_hash_threads_busy",
-                "Threads that hash at this moment.",
+                "How many are hashed at this moment.",
+            ),
+            competing: series::int_gauge(
+                registry,
+                "signet_hash_threads_competing",
+                "1 while hash threads compete for the cores, since they would get too little otherwise; 0 while they yield to calls.",
             ),
             queued: series::int_gauges(
                 registry,
@@ -78,6 +88,11 @@ impl HashMetrics {
     /// So many threads there are.
     pub fn threads(&self, count: usize) {
         self.threads.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// Whether they compete for the cores.
+    pub fn competing(&self, is_so: bool) {
+        self.competing.set(is_so.into());
     }
 
     /// So many passwords wait, in the order of the lanes: for hashes of this service, and for imported ones.

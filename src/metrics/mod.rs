@@ -125,18 +125,6 @@ impl Metrics {
         }
     }
 
-    /// Shows the total `total`, which grows elsewhere.
-    pub fn watch_total(
-        &self,
-        name: &'static str,
-        help: &'static str,
-        total: impl Fn() -> u64 + Send + 'static,
-    ) {
-        let counter = series::counter(&self.registry, name, help);
-        // Nobody else counts here, and one reads at a time.
-        self.on_read(move || counter.inc_by(total().saturating_sub(counter.get())));
-    }
-
     /// Shows `totals`, which grow elsewhere, each with the value of the label `label` that it stands for.
     pub fn watch_totals(
         &self,

@@ -267,8 +267,7 @@ impl Server {
             let tls = tls.as_ref().map(|tls| tls.on(listener));
             let metrics = parts.metrics.connections.listener(name);
             let proxies = Arc::clone(&proxies);
-            let (pacing, clock) = (parts.pacing.clone(), parts.clock.clone());
-            Connections::new(tls, proxies, config.limits.clone(), bounds, pacing, clock, metrics)
+            Connections::new(tls, proxies, config.limits.clone(), bounds, parts.clock.clone(), metrics)
         };
         let grpc_connections = connections("grpc", Listener::Grpc, &parts.bounds);
         let http_connections = connections("http", Listener::Http, &parts.bounds);

@@ -4,7 +4,7 @@ use std::{pin::pin, sync::Arc};
 
 use super::{StartError, operations};
 use crate::{
-    admission::{Bounds, CallBounds, LANES, Pacing, Pool, PoolBounds},
+    admission::{Bounds, CallBounds, LANES, Pool, PoolBounds},
     audit::Audit,
     auth::{Authenticator, Verifier},
     config::{Config, ConfigError},
@@ -32,7 +32,6 @@ pub(super) struct Parts {
     pub(super) authenticator: Arc<Authenticator<Arc<Keyring>, GoodStanding>>,
     pub(super) bounds: Bounds,
     pub(super) pools: Pools,
-    pub(super) pacing: Pacing,
     pub(super) keyring: Arc<Keyring>,
     pub(super) changes: ChangeFeed,
     pub(super) readiness: Readiness,
@@ -71,7 +70,7 @@ impl Parts {
     /// If the hash threads do not start, the database does not answer, or the master key is not the one of its keys.
     pub(super) async fn build(foundation: Foundation, config: &Config) -> Result<Self, StartError> {
         let Foundation { argon2, bounds, store, rotation, audit, metrics, clock, clocks } = foundation;
-        let (passwords, pacing) = hashing(argon2, config, &metrics)?;
+        let passwords = hashing(argon2, config, &metrics)?;
         // Before anything is read that may change.
         let changes = ChangeFeed::open(store.clone(), Arc::clone(&clocks)).await?;
         let keyring = Arc::new(Keyring::open(rotation, changes.followed()).await?);
@@ -115,7 +114,7 @@ impl Parts {
         let revocation =
             Arc::new(Revocation::new(Arc::clone(&verifier), Arc::clone(&clients), Arc::clone(&sessions)));
         let authenticator = Arc::new(Authenticator::new(verifier, standing));
-        watch(&metrics, &clock, &changes, &keyring, &pacing);
+        watch(&metrics, &clock, &changes, &keyring);
         let pools = Pools::new(config, &bounds, &clock, &authenticator, &metrics);
         Ok(Self {
             accounts,
@@ -129,7 +128,6 @@ impl Parts {
             authenticator,
             bounds,
             pools,
-            pacing,
             keyring,
             changes,
             readiness,
@@ -142,12 +140,9 @@ impl Parts {
     }
 }
 
-/// The hash threads, and what leaves them time.
-fn hashing(argon2: Argon2Params, config: &Config, metrics: &Metrics) -> Result<(Passwords, Pacing), Error> {
-    let passwords = Passwords::start(argon2, config.passwords.pool(), metrics.hashing.clone())
-        .map_err(Error::internal)?;
-    let pacing = Pacing::new(passwords.overdue());
-    Ok((passwords, pacing))
+/// The hash threads.
+fn hashing(argon2: Argon2Params, config: &Config, metrics: &Metrics) -> Result<Passwords, Error> {
+    Passwords::start(argon2, config.passwords.pool(), metrics.hashing.clone()).map_err(Error::internal)
 }
 
 /// The accounts.
@@ -297,13 +292,7 @@ fn watch_strangers(metrics: &Metrics, lookups: Tally) {
 }
 
 /// Shows what is known anyhow, when somebody reads the metrics.
-fn watch(metrics: &Metrics, clock: &Clock, changes: &ChangeFeed, keyring: &Arc<Keyring>, pacing: &Pacing) {
-    let pacing = pacing.clone();
-    metrics.watch_total(
-        "signet_pacing_waits_total",
-        "How often a connection or a request waited, since its peer asked for much while hashes got no core.",
-        move || pacing.waits(),
-    );
+fn watch(metrics: &Metrics, clock: &Clock, changes: &ChangeFeed, keyring: &Arc<Keyring>) {
     metrics.watch_totals(
         "signet_log_lines_total",
         "Lines of the log of this process: written, lost, or left out since many like them were written.",

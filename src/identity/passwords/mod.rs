@@ -1,11 +1,13 @@
 //! Owns turning passwords into hashes and judging them: which scheme, how much work at once, and how long it may take.
 
 mod argon2id;
+mod contention;
 mod cost;
-mod dues;
 mod imported;
+mod memories;
 mod pool;
 mod queue;
+mod threads;
 mod usage;
 
 pub use argon2id::Argon2Params;
@@ -14,7 +16,6 @@ pub use imported::{HashProblem, adopt};
 pub use pool::PoolSize;
 
 use crate::{
-    admission::Overdue,
     metrics::HashMetrics,
     model::{Deadline, Error, Network, Password},
 };
@@ -70,11 +71,6 @@ impl Passwords {
     /// The operating system's, if it has no room for the threads.
     pub fn start(params: Argon2Params, size: PoolSize, metrics: HashMetrics) -> std::io::Result<Self> {
         Ok(Self { params, pool: Pool::start(params, size, metrics)? })
-    }
-
-    /// Whether a hash is overdue, since calls keep the cores busy.
-    pub(crate) fn overdue(&self) -> Overdue {
-        self.pool.overdue()
     }
 
     /// The Argon2id hash of `password` under a fresh salt, as a PHC string.

@@ -8,6 +8,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use super::{
     PoolSize, Turn,
+    contention::averaged,
     usage::{Backlog, Sharers, Usage},
 };
 
@@ -71,6 +72,11 @@ struct LaneState<T> {
 
 impl Lane {
     const ALL: [Self; 2] = [Self::Own, Self::Imported];
+
+    /// `only` that one; both if none is given.
+    fn of(only: Option<Self>) -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(move |lane| only.is_none_or(|only| only == *lane))
+    }
 
     /// How the lanes share the threads while both have jobs that wait.
     const fn weight(self) -> f64 {
@@ -162,9 +168,8 @@ impl<T> Queue<T> {
 
     /// Takes out the job whose turn it is, if a thread may begin one: of `only` that lane, if one is given.
     pub(super) fn take(&mut self, now: Duration, only: Option<Lane>) -> Option<Waiting<T>> {
-        let lanes = Lane::ALL.into_iter().filter(|lane| only.is_none_or(|only| only == *lane));
         let first = |lane| self.first(now, lane).map(|(index, is_deferred)| (is_deferred, lane, index));
-        let (_, lane, index) = lanes.filter_map(first).min_by(|left, right| {
+        let (_, lane, index) = Lane::of(only).filter_map(first).min_by(|left, right| {
             let served = |lane| self.lane(lane).served.max(self.lanes_served);
             left.0.cmp(&right.0).then_with(|| served(left.1).total_cmp(&served(right.1)))
         })?;
@@ -191,13 +196,12 @@ impl<T> Queue<T> {
         lane.running = lane.running.saturating_sub(1);
         lane.running_cost = lane.running_cost.saturating_sub(demand.cost);
         let pace = took.as_secs_f64() / demand.cost.as_secs_f64().max(1e-6);
-        // A moving average over some eight jobs: follows a change of load, not a single slow hash.
-        lane.pace = Some(lane.pace.map_or(pace, |average| (average * 7.0 + pace) / 8.0));
+        lane.pace = Some(lane.pace.map_or(pace, |average| averaged(average, pace)));
     }
 
-    /// Whether a thread that waits could begin a job.
-    pub(super) fn has_turn(&self, now: Duration) -> bool {
-        Lane::ALL.into_iter().any(|lane| self.first(now, lane).is_some())
+    /// Whether a thread that waits could begin a job: of `only` that lane, if one is given.
+    pub(super) fn has_turn(&self, now: Duration, only: Option<Lane>) -> bool {
+        Lane::of(only).any(|lane| self.first(now, lane).is_some())
     }
 
     /// Takes out everybody who waits.

@@ -7,13 +7,13 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{Request, Response, Version};
+use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tower::{Service, ServiceExt};
 
 use crate::{
-    admission::{ConnectionHandle, OpenCall, Pace},
+    admission::{ConnectionHandle, OpenCall},
     peer::{ConnectionPeer, Peer, TrustedProxies},
 };
 
@@ -23,7 +23,6 @@ use crate::{
 #[derive(Clone)]
 pub(super) struct Origin {
     pub(super) connection: ConnectionHandle,
-    pub(super) pace: Pace,
     pub(super) peer: ConnectionPeer,
     pub(super) proxies: Arc<TrustedProxies>,
     /// Who is at the other end by certificate.
@@ -41,15 +40,9 @@ impl Origin {
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
         B: Body,
     {
-        let Self { connection, pace, peer, proxies, certified } = self;
+        let Self { connection, peer, proxies, certified } = self;
         let mut call = connection.call();
         let sender = proxies.sender(peer, request.headers());
-        // Over HTTP/2 the connection waits, and nothing is read meanwhile: here calls would pile up.
-        if request.version() != Version::HTTP_2
-            && let Some(cost) = pace.cost(&request)
-        {
-            pace.request(sender.network(), cost).await;
-        }
         let extensions = request.extensions_mut();
         extensions.insert(sender);
         extensions.insert(call.handle());

@@ -18,15 +18,12 @@ use super::{
     frames::{FrameMeter, calm},
     greeting::Greeting,
 };
-use crate::admission::{ConnectionHandle, Ending, Pace};
+use crate::admission::{ConnectionHandle, Ending};
 
 /// The stream of one connection, in plaintext.
 pub(super) struct ClientStream<S> {
     stream: S,
     connection: ConnectionHandle,
-    pace: Pace,
-    /// The wait until more may be read.
-    turn: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     /// What is read before the stream goes on, and how much of it was.
     ahead: Vec<u8>,
     ahead_read: usize,
@@ -46,7 +43,6 @@ impl<S> ClientStream<S> {
         stream: S,
         greeting: Greeting,
         connection: ConnectionHandle,
-        pace: Pace,
         max_streams: u32,
         max_header_list_bytes: u32,
         max_stall: Duration,
@@ -57,8 +53,6 @@ impl<S> ClientStream<S> {
             ahead: greeting.said,
             ahead_read: 0,
             connection,
-            pace,
-            turn: None,
             max_header_list_bytes,
             is_over: false,
             max_stall,
@@ -80,19 +74,6 @@ impl<S> ClientStream<S> {
             (self.ahead, self.ahead_read) = (Vec::new(), 0);
         }
         true
-    }
-
-    /// Waits until more frames may be read.
-    fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if self.turn.is_none() && self.pace.must_wait() {
-            let pace = self.pace.clone();
-            self.turn = Some(Box::pin(async move { pace.turn().await }));
-        }
-        if let Some(turn) = &mut self.turn {
-            ready!(turn.as_mut().poll(context));
-            self.turn = None;
-        }
-        Poll::Ready(())
     }
 
     /// Ends this turn of the connection's task, for other tasks to come first. Where turns do not count, in a test, it has no end.
@@ -127,9 +108,6 @@ impl<S: AsyncRead + Unpin> AsyncRead for ClientStream<S> {
         if this.read_ahead(buffer) || this.is_over {
             return Poll::Ready(Ok(()));
         }
-        if this.frames.is_some() {
-            ready!(this.poll_turn(context));
-        }
         // TLS could go on with what it has deciphered.
         if !has_budget_remaining() || this.frames.as_mut().is_some_and(FrameMeter::gives_way) {
             ready!(Self::give_way(context));
@@ -144,9 +122,6 @@ impl<S: AsyncRead + Unpin> AsyncRead for ClientStream<S> {
             this.ahead = calm(this.max_header_list_bytes);
             buffer.set_filled(before + passed);
             this.read_ahead(buffer);
-        }
-        if let Some(frames) = &mut this.frames {
-            this.pace.spend(frames.take_read());
         }
         Poll::Ready(Ok(()))
     }
@@ -190,16 +165,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for ClientStream<S> {
 #[cfg(any(fuzzing, test))]
 pub(crate) fn fuzz(said: &[u8]) {
     const MAX_HEADER_LIST_BYTES: u32 = 65_536;
-    let clock = crate::model::Clock::manual(crate::model::Timestamp::from_micros(0));
-    let connection = ConnectionHandle::new(clock.clone());
-    let pacing = crate::admission::Pacing::new(crate::admission::Overdue::new(clock));
-    let network = crate::model::Network::of([127, 0, 0, 1].into());
+    let connection =
+        ConnectionHandle::new(crate::model::Clock::manual(crate::model::Timestamp::from_micros(0)));
     let all = async {
         let mut stream = tokio::io::join(io::Cursor::new(said.to_vec()), tokio::io::sink());
         let greeting = super::greeting::read(&mut stream).await?;
-        let (connection, pace) = (connection.clone(), pacing.of(connection.clone(), network));
-        let second = Duration::from_secs(1);
-        let stream = ClientStream::new(stream, greeting, connection, pace, 1, MAX_HEADER_LIST_BYTES, second);
+        let connection = connection.clone();
+        let stream =
+            ClientStream::new(stream, greeting, connection, 1, MAX_HEADER_LIST_BYTES, Duration::from_secs(1));
         let mut heard = Vec::new();
         tokio::io::AsyncReadExt::read_to_end(&mut { stream }, &mut heard).await?;
         io::Result::Ok(heard)
@@ -221,53 +194,17 @@ mod tests {
 
     use tokio::{io::AsyncReadExt, task::yield_now};
 
-    use futures_util::FutureExt;
-
     use super::*;
-    use crate::{
-        admission::{Overdue, Pacing},
-        model::{Clock, Network, Timestamp},
-    };
-
-    /// The stream of a client that has said `said` over HTTP/2 and nothing since, and what it leaves time to.
-    fn stream(said: Vec<u8>) -> (ClientStream<impl AsyncRead + AsyncWrite + Unpin>, Overdue) {
-        let greeting = Greeting { said: Vec::new(), is_http2: true };
-        let clock = Clock::manual(Timestamp::from_micros(0));
-        let connection = ConnectionHandle::new(clock.clone());
-        let overdue = Overdue::new(clock);
-        let pacing = Pacing::with_longest_wait(overdue.clone(), Duration::from_hours(1));
-        let pace = pacing.of(connection.clone(), Network::of([127, 0, 0, 1].into()));
-        let io = tokio::io::join(io::Cursor::new(said), tokio::io::sink());
-        let second = Duration::from_secs(1);
-        (ClientStream::new(io, greeting, connection, pace, 4_096, 65_536, second), overdue)
-    }
-
-    #[tokio::test]
-    async fn frames_are_not_read_as_long_as_their_peer_has_to_wait() {
-        const PING: [u8; 17] = [0, 0, 8, 6, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-        const PINGS: usize = 10_000;
-        let (mut stream, overdue) = stream(PING.repeat(PINGS));
-        overdue.expect(Some(Duration::ZERO));
-        let mut buffer = [0; PING.len()];
-        let mut read = 0;
-        while stream.read(&mut buffer).now_or_never().is_some() {
-            yield_now().await;
-            read += 1;
-        }
-        assert_eq!(read, 513, "the last one begins the debt");
-        overdue.expect(None);
-        while read < PINGS {
-            stream.read_exact(&mut buffer).await.unwrap();
-            read += 1;
-        }
-        assert_eq!(stream.read(&mut buffer).await.unwrap(), 0);
-    }
+    use crate::model::{Clock, Timestamp};
 
     #[tokio::test]
     async fn other_tasks_have_their_turn_while_headers_come() {
         const HEADERS: [u8; 9] = [0, 0x3f, 0xff, 1, 0, 0, 0, 0, 1];
         let said = [&HEADERS[..], &[0; 0x3fff]].concat().repeat(64);
-        let (mut stream, _) = stream(said.clone());
+        let greeting = Greeting { said: Vec::new(), is_http2: true };
+        let connection = ConnectionHandle::new(Clock::manual(Timestamp::from_micros(0)));
+        let io = tokio::io::join(io::Cursor::new(said.clone()), tokio::io::sink());
+        let mut stream = ClientStream::new(io, greeting, connection, 64, 65_536, Duration::from_secs(1));
         let mut turns = 0;
         let mut heard = 0;
         while heard < said.len() {

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::admission::{ConnectionHandle, units};
+use crate::admission::ConnectionHandle;
 
 /// The bytes of a frame's head (RFC 9113 section 4.1).
 const HEAD: usize = 9;
@@ -63,8 +63,6 @@ pub(super) struct FrameMeter {
     payload: u32,
     /// The bytes of header lists that have come in this turn of the connection's task.
     header_bytes: usize,
-    /// What was read since that was asked last, in frames.
-    read: u32,
 }
 
 impl FrameMeter {
@@ -88,7 +86,6 @@ impl FrameMeter {
             head_bytes: 0,
             payload: 0,
             header_bytes: 0,
-            read: 0,
         }
     }
 
@@ -144,12 +141,6 @@ impl FrameMeter {
             _ => 1,
         };
         self.left = self.left.saturating_sub(cost);
-        self.read = self.read.saturating_add(cost.max(1)).saturating_add(units(u64::from(self.payload)));
-    }
-
-    /// Takes what was read since this was asked last: in frames, of which one that costs more counts as many.
-    pub(super) fn take_read(&mut self) -> u32 {
-        std::mem::take(&mut self.read)
     }
 
     /// Adds what was earned since this was done last. Returns whether that is anything.

@@ -39,8 +39,7 @@ use tower::Service;
 use super::tls::ListenerTls;
 use crate::{
     admission::{
-        Bounds, ConnectionHandle, ConnectionPlace, ConnectionPlaces, NoPlace, Pace, Pacing, PeerShare,
-        READ_HEADERS_FACTOR,
+        Bounds, ConnectionHandle, ConnectionPlace, ConnectionPlaces, NoPlace, PeerShare, READ_HEADERS_FACTOR,
     },
     config::LimitConfig,
     metrics::ListenerMetrics,
@@ -99,7 +98,6 @@ pub(super) struct Connections {
     max_streams: u32,
     read_header_bytes: u32,
     places: ConnectionPlaces,
-    pacing: Pacing,
     clock: Clock,
     metrics: ListenerMetrics,
     warnings: Warnings,
@@ -159,7 +157,6 @@ impl Connections {
         proxies: Arc<TrustedProxies>,
         limits: LimitConfig,
         bounds: &Bounds,
-        pacing: Pacing,
         clock: Clock,
         metrics: ListenerMetrics,
     ) -> Self {
@@ -189,7 +186,6 @@ impl Connections {
             max_streams: bounds.max_concurrent_streams,
             read_header_bytes,
             places: ConnectionPlaces::new(bounds, limits.request_timeout),
-            pacing,
             limits,
             clock,
             metrics,
@@ -359,7 +355,6 @@ impl Connections {
             builder.http2().max_pending_accept_reset_streams(MAX_RESET_OF_MANY);
         }
         let proxies = Arc::clone(&self.proxies);
-        let pace = self.pacing.of(handle.clone(), peer.network());
         let (max_streams, read_header_bytes) = (self.max_streams, self.read_header_bytes);
         let patience = self.limits.keepalive_timeout;
         let life = self.life();
@@ -367,7 +362,7 @@ impl Connections {
             // Answers are small and each is wanted at once. Where that cannot be had, it goes without.
             let _ = stream.set_nodelay(true);
             let opened = tokio::select! {
-                opened = timeout(patience, open(stream, tls, &pace, &metrics)) => opened,
+                opened = timeout(patience, open(stream, tls, &metrics)) => opened,
                 // Nothing has been asked yet.
                 () = life.draining.cancelled() => return,
                 () = handle.retired() => return,
@@ -381,16 +376,9 @@ impl Connections {
                 }
                 Err(_) => return,
             };
-            let stream = ClientStream::new(
-                stream,
-                greeting,
-                handle.clone(),
-                pace.clone(),
-                max_streams,
-                read_header_bytes,
-                patience,
-            );
-            let origin = Origin { connection: handle.clone(), pace, peer, proxies, certified };
+            let stream =
+                ClientStream::new(stream, greeting, handle.clone(), max_streams, read_header_bytes, patience);
+            let origin = Origin { connection: handle.clone(), peer, proxies, certified };
             let service = service_fn(move |request| origin.clone().call(service.clone(), request));
             let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
             let grace = tokio::select! {
@@ -473,10 +461,8 @@ impl Life {
 async fn open(
     stream: TcpStream,
     tls: Option<ListenerTls>,
-    pace: &Pace,
     metrics: &ListenerMetrics,
 ) -> io::Result<(Either<TcpStream, Box<TlsStream<TcpStream>>>, Greeting, Option<Peer>)> {
-    pace.greet(tls.is_some()).await;
     let (mut stream, peer) = match tls {
         None => (Either::Left(stream), None),
         Some(tls) => {

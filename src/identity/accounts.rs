@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Guessing, HashRequest, NewAccount, NewAccounts, Passwords, UsernameRests,
+    Guessing, HashRequest, NewAccount, NewAccounts, Passwords, Proof, UsernameRests,
     followed::Followed,
     guessing::Guess,
     new_accounts::Asked,
@@ -138,7 +138,7 @@ impl Accounts {
         guess.settle(signed_up)
     }
 
-    /// The active user whose name and password these are, and the hash that proved it.
+    /// The proof that somebody is the active user whose name and password these are.
     ///
     /// An unknown name, a wrong, empty or oversized password and a disabled user get the same answer after the same hash.
     ///
@@ -150,7 +150,7 @@ impl Accounts {
         password: &str,
         origin: &Origin,
         deadline: Deadline,
-    ) -> Result<Credentials, Error> {
+    ) -> Result<Proof, Error> {
         let attempt = Attempt { event: Event::Login, origin };
         let parsed = Username::parse(username).ok();
         let account = parsed.as_ref().map(Username::canonical);
@@ -161,7 +161,7 @@ impl Accounts {
         guess.settle(found).await
     }
 
-    /// The active user whose name and password these are, as `guess` lets it be judged. An outdated hash is replaced.
+    /// The same, as `guess` lets it be judged. An outdated hash is replaced.
     async fn find(
         &self,
         attempt: Attempt<'_>,
@@ -169,7 +169,7 @@ impl Accounts {
         username: Option<&Username>,
         password: &str,
         request: HashRequest<'_>,
-    ) -> Result<Credentials, Error> {
+    ) -> Result<Proof, Error> {
         let mut reading = self.users.begin_without_id();
         let Login { credentials, failures } = self.strangers.login(username, guess.keys()).await?;
         let turn = guess.admit(failures, credentials.as_ref().map(|found| found.user.id)).await?;
@@ -183,10 +183,10 @@ impl Accounts {
         }
         // Its token is likely to be seen soon.
         self.users.put(credentials.user.id, Some(Arc::new(credentials.user.clone())), reading);
-        Ok(credentials)
+        Ok(Proof::by_password(credentials))
     }
 
-    /// `credentials`, if they are those of an active user and `password` is the one. The work is the same if not.
+    /// The proof of `credentials`, if they are those of an active user and `password` is the one. The work is the same if not.
     ///
     /// # Errors
     /// [`Error::InvalidCredentials`], [`Error::Overloaded`].
@@ -196,14 +196,14 @@ impl Accounts {
         credentials: Option<Credentials>,
         password: &str,
         request: HashRequest<'_>,
-    ) -> Result<Credentials, Error> {
+    ) -> Result<Proof, Error> {
         let user = credentials.as_ref().map(|found| &found.user);
         let (name, id) = (user.map_or("", |user| user.username.canonical()), user.map(|user| user.id));
         let mut guess = self.guessing.begin(name, attempt.origin)?;
         let judging = async {
             let failures = self.store.password_failures(guess.keys()).await?;
             let request = HashRequest { turn: guess.admit(failures, id).await?, ..request };
-            self.compare(attempt, credentials, password, request).await
+            self.compare(attempt, credentials, password, request).await.map(Proof::by_password)
         };
         let judged = judging.await;
         guess.settle(judged).await

@@ -219,8 +219,8 @@ impl Grants {
                 let opening = self.opening(proven.requester(), wish, origin)?;
                 let origin = &opening.origin;
                 self.clients.accept(proven, origin).await?;
-                let found = self.accounts.authenticate(&username, &password, origin, deadline).await?;
-                let (session, token) = self.sessions.open(&found.user, &found.password_hash, opening).await?;
+                let proof = self.accounts.authenticate(&username, &password, origin, deadline).await?;
+                let (session, token) = self.sessions.open(&proof, opening).await?;
                 let audience = session.audience.as_ref().unwrap_or(self.tokens.audience());
                 let subject = Subject::User(session.user_id, session.id);
                 let stamp = TokenStamp::new(session.create_time);

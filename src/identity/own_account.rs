@@ -181,14 +181,15 @@ impl OwnAccount {
         let username = credentials.as_ref().map(|credentials| credentials.user.username.clone());
         let request =
             HashRequest::new(username.as_ref().map(Username::canonical), origin.network(), deadline);
-        let old = self.accounts.judge(attempt, credentials, current, request).await?.password_hash;
+        let proof = self.accounts.judge(attempt, credentials, current, request).await?;
         let new = self.accounts.hash(new, request).await?;
         let now = self.clock.now();
         let opened = SessionId(uuid_v7(now, &mut rand::rng()));
         let (refresh_token, refresh) = RefreshToken::first(opened, &mut rand::rng());
         let replacement = Replacement { old: session, new: opened, refresh, origin: origin.clone() };
         let pending = self.audit.begin(attempt.event.done().user(id).session(opened).origin(origin));
-        let changed = self.store.change_password(id, &old, new, &replacement, now).await?;
+        let changed =
+            self.store.change_password(id, &proof.credential_version, new, &replacement, now).await?;
         self.accounts.forget(id);
         let (session, ended) = match changed {
             PasswordChange::Done { session, ended } => (session, ended),

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use uuid::Uuid;
 
 use super::{
-    ClockCheck,
+    ClockCheck, Proof,
     absent::Absent,
     exchange::{exchange_time, origin_digest},
     followed::Followed,
@@ -19,8 +19,8 @@ use crate::{
     audit::{Actor, Audit, Event, Reason},
     metrics::TimedWork,
     model::{
-        Clock, Error, NameSet, Origin, Session, SessionId, SessionLifetime, Tally, Timestamp, User, UserId,
-        error, id::uuid_v7,
+        Clock, Error, NameSet, Origin, Session, SessionId, SessionLifetime, Tally, Timestamp, UserId, error,
+        id::uuid_v7,
     },
     store::{Exchange, LastExchange, RefreshState, Sha256, Store, StoredSession, Strangers},
 };
@@ -139,16 +139,12 @@ impl Sessions {
         self.settings.lifetime
     }
 
-    /// Opens a session for `user`, who has just proven to know the password of `password_hash`.
+    /// Opens a session on `proof`.
     ///
     /// # Errors
     /// [`Error::InvalidCredentials`] if the user was changed meanwhile: a password that was replaced opens nothing.
-    pub async fn open(
-        &self,
-        user: &User,
-        password_hash: &str,
-        opening: Opening,
-    ) -> Result<(Session, RefreshToken), Error> {
+    pub async fn open(&self, proof: &Proof, opening: Opening) -> Result<(Session, RefreshToken), Error> {
+        let Proof { user, credential_version } = proof;
         let now = self.clock.now();
         let Opening { client_id, scope, audience, origin } = opening;
         let session = Session {
@@ -165,7 +161,8 @@ impl Sessions {
         let reading = self.known.begin(session.id);
         let opened = Event::Login.done().user(user.id).session(session.id).origin(&session.origin);
         let pending = self.audit.begin(opened);
-        let added = self.store.add_session(&session, &refresh, password_hash, MAX_SESSIONS_OF_USER).await?;
+        let added =
+            self.store.add_session(&session, &refresh, credential_version, MAX_SESSIONS_OF_USER).await?;
         let Some(ended) = added else {
             pending.dismiss();
             let refusal = Event::Login.refused(Reason::UserChanged).user(user.id);

@@ -8,6 +8,7 @@ mod clients;
 mod clock;
 mod connect;
 mod copies;
+mod credentials;
 mod entity;
 mod exchanges;
 mod failure;
@@ -42,6 +43,7 @@ pub use clients::ClientTaken;
 pub use clock::DatabaseClock;
 pub use connect::PoolSettings;
 pub use copies::SoleUse;
+pub use credentials::{CredentialVersion, Credentials};
 pub use exchanges::{Exchange, LastExchange, SeenExchange};
 pub use foreign_table::{ForeignRows, ForeignTable};
 pub use lanes::Strangers;
@@ -55,7 +57,7 @@ pub use seen_keys::SeenKeys;
 pub use sessions::{RefreshState, Replacement, Sha256, StoredSession};
 pub use signing_keys::{KeyChange, StoredKey};
 pub use usernames::NameCollision;
-pub use users::{Credentials, NewUser, PasswordChange, ProfileChange, UpdatedProfile};
+pub use users::{NewUser, PasswordChange, ProfileChange, UpdatedProfile};
 pub use users_in_bulk::StoredUser;
 
 /// How many rows one statement names at most: every database has its limit on a statement's length.

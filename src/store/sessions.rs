@@ -9,7 +9,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::{
-    BATCH, Store, changes,
+    BATCH, CredentialVersion, Store, changes,
     entity::{
         sessions::{ActiveModel, Column, Entity, Model},
         users::{Column as UserColumn, Entity as UserEntity},
@@ -61,7 +61,7 @@ pub struct Replacement {
 }
 
 impl Store {
-    /// Adds a session, if the user is active and still has `password_hash`. Returns the sessions of the user that it ended, so that
+    /// Adds a session, if the user is active and still has the credentials `proven`. Returns the sessions of the user that it ended, so that
     /// there are not more than `at_most`; none at all if the user is another by now.
     ///
     /// # Errors
@@ -70,13 +70,13 @@ impl Store {
         &self,
         session: &Session,
         refresh: &RefreshState,
-        password_hash: &str,
+        proven: &CredentialVersion,
         at_most: u64,
     ) -> Result<Option<Vec<SessionId>>, Error> {
         let row = row(session, refresh);
         self.write(|| async {
             let db = self.begin().await?;
-            if !users::log_in(&db, session.user_id, password_hash, session.create_time).await? {
+            if !users::log_in(&db, session.user_id, proven, session.create_time).await? {
                 return Ok(None);
             }
             let ended = make_room(&db, session.user_id, at_most, session.create_time).await?;

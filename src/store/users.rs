@@ -6,7 +6,8 @@ use sea_orm::{
 };
 
 use super::{
-    RestingName, Sha256, Store, changes,
+    CredentialVersion, Credentials, RestingName, Sha256, Store, changes,
+    credentials::next_version,
     entity::{
         usernames::Entity as UsernameEntity,
         users::{ActiveModel, Column, Entity, Model},
@@ -39,15 +40,6 @@ pub struct ProfileChange {
     pub email: Option<Option<Email>>,
     /// The name to show.
     pub display_name: Option<Option<DisplayName>>,
-}
-
-/// What a login is judged by.
-#[derive(Debug)]
-pub struct Credentials {
-    /// The user.
-    pub user: User,
-    /// The password's hash: a PHC string, or the form of the system that the user came from.
-    pub password_hash: String,
 }
 
 /// What came of changing what a user says of itself.
@@ -84,7 +76,10 @@ impl Store {
     /// [`Error::UsernameTaken`], decided by the database, so that of two at once only one is added.
     pub async fn add_user(&self, new: NewUser) -> Result<(), Error> {
         let NewUser { user, password_hash, resting } = new;
-        let row = row(&user, password_hash, None);
+        let row = ActiveModel {
+            credential_version: Set(Some(next_version(user.create_time))),
+            ..row(&user, password_hash, None)
+        };
         let added = self
             .write(|| async {
                 let db = self.begin().await?;
@@ -165,7 +160,9 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn user_count(&self) -> Result<u64, Error> {
-        self.ask(|| Entity::find().count(&self.db)).await
+        // Of a backup too, whose schema may be older: it need not have the other columns.
+        let ids = Entity::find().select_only().column(Column::Id);
+        self.ask(|| ids.clone().count(&self.db)).await
     }
 
     /// Enables the user `id`, or disables it and ends its sessions; false if that changes nothing: it is so already, or there is no such
@@ -197,7 +194,8 @@ impl Store {
         .await
     }
 
-    /// Replaces the password hash of the user `id`, if it still is `old`: a password changed meanwhile stays changed.
+    /// Replaces the hash of the password of the user `id`, if it still is `old`: a password changed meanwhile stays changed. The version
+    /// of the credentials stays too, since the password is the same.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
@@ -250,27 +248,28 @@ impl Store {
         .await
     }
 
-    /// Sets the password hash of the user `id`, if it still is `old`, ends every session of the user, and opens one in the place of
-    /// that of the call; all of it or nothing.
+    /// Sets the password hash of the user `id`, if the credentials still are `old`, ends every session of the user, and opens one in the
+    /// place of that of the call; all of it or nothing.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn change_password(
         &self,
         id: UserId,
-        old: &str,
+        old: &CredentialVersion,
         new: String,
         replacement: &Replacement,
         now: Timestamp,
     ) -> Result<PasswordChange, Error> {
         let update = Entity::update_many()
             .col_expr(Column::PasswordHash, Expr::value(new))
+            .col_expr(Column::CredentialVersion, Expr::value(next_version(now)))
             .col_expr(Column::UpdateTime, Expr::value(now.as_micros()))
             .filter(Column::Id.eq(id.0))
-            .filter(Column::PasswordHash.eq(old));
+            .filter(old.is_current());
         self.write(|| async {
             let db = self.begin().await?;
-            // From here on nobody opens a session with the old password: who did is seen below, who will finds another hash.
+            // From here on nobody opens a session with the old password: who did is seen below, who will finds other credentials.
             if update.clone().exec(&db).await?.rows_affected == 0 {
                 return Ok(PasswordChange::OtherPassword);
             }
@@ -316,7 +315,7 @@ async fn insert(db: &impl ConnectionTrait, user: &User, row: ActiveModel) -> Res
     usernames::insert(db, user.id, &user.username).await
 }
 
-/// The row of `user`.
+/// The row of `user`, but for the version of the credentials.
 pub(super) fn row(user: &User, password_hash: String, login_time: Option<Timestamp>) -> ActiveModel {
     ActiveModel {
         id: Set(user.id.0),
@@ -329,21 +328,22 @@ pub(super) fn row(user: &User, password_hash: String, login_time: Option<Timesta
         create_time: Set(user.create_time.as_micros()),
         update_time: Set(user.update_time.as_micros()),
         login_time: Set(login_time.map(Timestamp::as_micros)),
+        ..ActiveModel::default()
     }
 }
 
-/// Notes a login of the user `id`, if it is active and has this password hash, within a transaction: false if not. Until the
-/// transaction ends nobody disables the user, deletes it or changes its password.
+/// Notes a login of the user `id`, if it is active and still has the credentials `proven`, within a transaction: false if not. Until the
+/// transaction ends nobody disables the user, deletes it or changes its credentials.
 pub(super) async fn log_in(
     db: &impl ConnectionTrait,
     id: UserId,
-    password_hash: &str,
+    proven: &CredentialVersion,
     now: Timestamp,
 ) -> Result<bool, DbErr> {
     let done = Entity::update_many()
         .col_expr(Column::LoginTime, Expr::value(now.as_micros()))
         .filter(Column::Id.eq(id.0))
-        .filter(Column::PasswordHash.eq(password_hash))
+        .filter(proven.is_current())
         .filter(Column::IsActive.eq(true))
         .exec(db)
         .await?;
@@ -367,6 +367,7 @@ impl From<Model> for User {
 impl From<Model> for Credentials {
     fn from(mut row: Model) -> Self {
         let password_hash = std::mem::take(&mut row.password_hash);
-        Self { user: User::from(row), password_hash }
+        let version = row.credential_version;
+        Self { user: User::from(row), password_hash, version }
     }
 }

@@ -2,15 +2,18 @@
 
 use std::collections::HashSet;
 
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+};
 
 use super::{
-    BATCH, Store, changes,
-    entity::users::{Column, Entity, Model},
+    BATCH, Credentials, Store, changes,
+    credentials::next_version,
+    entity::users::{ActiveModel, Column, Entity, Model},
     failure, sessions,
     transaction::commit,
     usernames::{self, Named},
-    users::{Credentials, row},
+    users,
 };
 use crate::model::{Error, Timestamp, User, UserId, Username};
 
@@ -34,7 +37,22 @@ impl StoredUser {
     /// Whether the sessions end when the user becomes `next`: its password is another one, or it is disabled.
     #[must_use]
     pub fn loses_sessions_to(&self, next: &Self) -> bool {
-        self.password_hash != next.password_hash || (self.user.is_active && !next.user.is_active)
+        self.has_other_password_than(next) || (self.user.is_active && !next.user.is_active)
+    }
+
+    /// Whether the password hash differs: then the password may differ too.
+    fn has_other_password_than(&self, other: &Self) -> bool {
+        self.password_hash != other.password_hash
+    }
+
+    /// The row, but for the version of the credentials.
+    fn row(&self) -> ActiveModel {
+        users::row(&self.user, self.password_hash.clone(), self.login_time)
+    }
+
+    /// The row, with credentials that change at `now`.
+    fn row_with_new_credentials(&self, now: Timestamp) -> ActiveModel {
+        ActiveModel { credential_version: Set(Some(next_version(now))), ..self.row() }
     }
 }
 
@@ -97,7 +115,7 @@ impl Store {
             return Ok(Some(HashSet::new()));
         }
         self.write(|| async {
-            let rows = users.iter().map(|new| row(&new.user, new.password_hash.clone(), new.login_time));
+            let rows = users.iter().map(|new| new.row_with_new_credentials(new.user.create_time));
             let db = self.begin().await?;
             let added = async {
                 Entity::insert_many(rows).exec_without_returning(&db).await?;
@@ -133,8 +151,10 @@ impl Store {
         self.write(|| async {
             let db = self.begin().await?;
             for (old, new) in users {
+                let is_other = old.has_other_password_than(new);
+                let row = if is_other { new.row_with_new_credentials(now) } else { new.row() };
                 let done = Entity::update_many()
-                    .set(row(&new.user, new.password_hash.clone(), new.login_time))
+                    .set(row)
                     .filter(Column::Id.eq(old.user.id.0))
                     .filter(Column::PasswordHash.eq(&old.password_hash))
                     .filter(Column::UpdateTime.eq(old.user.update_time.as_micros()))
@@ -157,7 +177,7 @@ impl Store {
 impl From<Model> for StoredUser {
     fn from(row: Model) -> Self {
         let login_time = row.login_time.map(Timestamp::from_micros);
-        let Credentials { user, password_hash } = row.into();
+        let Credentials { user, password_hash, .. } = row.into();
         Self { user, password_hash, login_time }
     }
 }

@@ -10,6 +10,7 @@ mod commands;
 mod concurrent;
 mod crash;
 mod crash_refresh;
+mod credentials;
 mod database_wait;
 mod deploy_files;
 mod descriptor;

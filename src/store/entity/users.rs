@@ -18,6 +18,7 @@ pub(crate) struct Model {
     pub create_time: i64,
     pub update_time: i64,
     pub login_time: Option<i64>,
+    pub credential_version: Option<Uuid>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -4,6 +4,7 @@ mod clocks;
 mod gaps;
 mod locks;
 mod outage;
+mod proofs;
 mod races;
 mod relay;
 mod strangers;

@@ -12,6 +12,7 @@ mod m20261128_000007_password_failures;
 mod m20261128_000008_refresh_repeats;
 mod m20261128_000009_names;
 mod m20261129_000010_credential_versions;
+mod m20261129_000011_authentication;
 mod names;
 mod schema;
 mod table;
@@ -33,6 +34,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261128_000008_refresh_repeats::Migration),
             Box::new(m20261128_000009_names::Migration),
             Box::new(m20261129_000010_credential_versions::Migration),
+            Box::new(m20261129_000011_authentication::Migration),
         ]
     }
 }

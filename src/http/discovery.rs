@@ -17,6 +17,9 @@ const CACHE_CONTROL: &str = "public, max-age=300";
 const OPENID_CONFIGURATION: &str = "/.well-known/openid-configuration";
 const OAUTH_AUTHORIZATION_SERVER: &str = "/.well-known/oauth-authorization-server";
 
+/// What access tokens and introspection say of a login, beside the claims of userinfo. `acr` comes with a second level.
+const LOGIN_CLAIMS: [&str; 2] = ["amr", "auth_time"];
+
 /// What this issuer says of itself.
 #[derive(Clone, Debug)]
 pub(crate) struct Discovery {
@@ -46,7 +49,7 @@ struct Metadata {
     introspection_endpoint_auth_methods_supported: Vec<&'static str>,
     introspection_endpoint_auth_signing_alg_values_supported: [&'static str; 4],
     scopes_supported: [&'static str; 2],
-    claims_supported: &'static [&'static str],
+    claims_supported: Vec<&'static str>,
     subject_types_supported: [&'static str; 1],
     /// There are no ID tokens, but the specification requires the member, and verifiers take from it which algorithms access
     /// tokens may be signed with.
@@ -99,7 +102,7 @@ impl Discovery {
             introspection_endpoint_auth_methods_supported: proving_or("Bearer"),
             introspection_endpoint_auth_signing_alg_values_supported: ASSERTION_ALGORITHMS,
             scopes_supported: [USER_SCOPE, INTROSPECT_SCOPE],
-            claims_supported: oauth::CLAIMS,
+            claims_supported: [oauth::CLAIMS, &LOGIN_CLAIMS].concat(),
             subject_types_supported: ["public"],
             id_token_signing_alg_values_supported: algorithms.map(|alg| alg.to_string()).collect(),
         }

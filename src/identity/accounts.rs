@@ -183,7 +183,7 @@ impl Accounts {
         }
         // Its token is likely to be seen soon.
         self.users.put(credentials.user.id, Some(Arc::new(credentials.user.clone())), reading);
-        Ok(Proof::by_password(credentials))
+        Ok(Proof::by_password(credentials, self.clock.now()))
     }
 
     /// The proof of `credentials`, if they are those of an active user and `password` is the one. The work is the same if not.
@@ -203,7 +203,8 @@ impl Accounts {
         let judging = async {
             let failures = self.store.password_failures(guess.keys()).await?;
             let request = HashRequest { turn: guess.admit(failures, id).await?, ..request };
-            self.compare(attempt, credentials, password, request).await.map(Proof::by_password)
+            let credentials = self.compare(attempt, credentials, password, request).await?;
+            Ok(Proof::by_password(credentials, self.clock.now()))
         };
         let judged = judging.await;
         guess.settle(judged).await

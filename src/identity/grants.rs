@@ -9,14 +9,14 @@ use super::{
     clients::{ClientAuthentication, Proven, Requester},
     refresh_grant::{RefreshGrant, Shown},
     sessions::{Opening, Presented},
-    tokens::TokenStamp,
+    tokens::{Holder, TokenStamp},
 };
 use crate::{
     admission::{Allowance, Allowances, Hold},
     metrics::{ClientCredentialsResult, GrantMetrics, GrantType, LoginResult, RefreshResult},
     model::{
         CertificateNames, ClientId, ClientKind, Clock, Deadline, Error, FieldReason, NameSet, Network,
-        Origin, RuleViolation, Subject,
+        Origin, RuleViolation,
         claims::{INTROSPECT_SCOPE, USER_SCOPE},
     },
 };
@@ -222,10 +222,8 @@ impl Grants {
                 let proof = self.accounts.authenticate(&username, &password, origin, deadline).await?;
                 let (session, token) = self.sessions.open(&proof, opening).await?;
                 let audience = session.audience.as_ref().unwrap_or(self.tokens.audience());
-                let subject = Subject::User(session.user_id, session.id);
                 let stamp = TokenStamp::new(session.create_time);
-                let access =
-                    self.tokens.issue(subject, stamp, &session.client_id, &session.scope, audience)?;
+                let access = self.tokens.issue(Holder::User(&session), stamp, &session.scope, audience)?;
                 Ok((Granted { access, refresh_token: Some(token) }, Verdict::Granted))
             }
             Grant::RefreshToken(text) => {
@@ -307,9 +305,9 @@ impl Grants {
         let scope = choose(&wish.scope, &allowed).map_err(Error::InvalidScope)?;
         let allowed = allowed_audiences(requester, self.tokens.audience());
         let audience = choose(&wish.audience, allowed).map_err(Error::InvalidAudience)?;
-        let (subject, stamp) = (Subject::Client(client.id), TokenStamp::new(self.clock.now()));
-        let requester = self.clients.accept(proven, origin).await?;
-        let access = self.tokens.issue(subject, stamp, &requester.client_id(), &scope, &audience)?;
+        let (holder, stamp) = (Holder::Client(client.id), TokenStamp::new(self.clock.now()));
+        self.clients.accept(proven, origin).await?;
+        let access = self.tokens.issue(holder, stamp, &scope, &audience)?;
         Ok((Granted { access, refresh_token: None }, Verdict::Granted))
     }
 }

@@ -8,8 +8,8 @@ use super::{Accounts, GoodStanding, Keyring, RefreshToken, Sessions};
 use crate::{
     auth::{Standing, Verifier},
     model::{
-        Error, Subject,
-        claims::{Audience, TOKEN_TYPE},
+        Authentication, Error, NameSet, Subject,
+        claims::{Audience, TOKEN_TYPE, name_array},
     },
 };
 
@@ -54,6 +54,15 @@ pub struct ActiveToken {
     /// The token's own id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jti: Option<String>,
+    /// By which methods the user logged in (RFC 8176), of a user's token.
+    #[serde(skip_serializing_if = "NameSet::is_empty", serialize_with = "name_array::serialize")]
+    pub amr: NameSet,
+    /// When the user logged in (RFC 9470 section 6.2), of a user's token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth_time: Option<i64>,
+    /// Which level of assurance that reached (RFC 9470 section 6.2), if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acr: Option<String>,
 }
 
 impl Introspection {
@@ -99,7 +108,7 @@ impl Introspection {
                 Some(user.username.typed().to_owned())
             }
         };
-        Ok(Some(ActiveToken {
+        let mut told = ActiveToken {
             scope: claims.scope.clone(),
             client_id: claims.client_id.clone(),
             username,
@@ -111,7 +120,16 @@ impl Introspection {
             aud: Some(claims.aud.clone()),
             iss: claims.iss.clone(),
             jti: Some(claims.jti.to_string()),
-        }))
+            amr: claims.amr.clone(),
+            auth_time: claims.auth_time,
+            acr: claims.acr.clone(),
+        };
+        // A token of the release before says nothing of the login: its session does.
+        if let (Subject::User(_, session), None) = (claims.subject(), claims.auth_time) {
+            let Some(login) = self.sessions.authentication(session).await? else { return Ok(None) };
+            told = told.of_login(login);
+        }
+        Ok(Some(told))
     }
 
     async fn refresh(&self, token: RefreshToken) -> Result<Option<ActiveToken>, Error> {
@@ -120,7 +138,7 @@ impl Introspection {
             return Ok(None);
         }
         let Some(user) = self.accounts.user(session.user_id).await? else { return Ok(None) };
-        Ok(Some(ActiveToken {
+        let told = ActiveToken {
             exp: session.expire_time(self.sessions.lifetime()).as_secs(),
             scope: session.scope.as_str().to_owned(),
             sub: session.user_id.to_string(),
@@ -132,6 +150,18 @@ impl Introspection {
             aud: None,
             iss: self.issuer.clone(),
             jti: None,
-        }))
+            amr: NameSet::default(),
+            auth_time: None,
+            acr: None,
+        };
+        Ok(Some(told.of_login(session.authentication)))
+    }
+}
+
+impl ActiveToken {
+    /// The same, of a session with this login.
+    fn of_login(self, login: Authentication) -> Self {
+        let Authentication { methods, time, level } = login;
+        Self { amr: methods, auth_time: Some(time.as_secs()), acr: level, ..self }
     }
 }

@@ -3,14 +3,16 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Accounts, HashRequest, IssuedToken, RefreshToken, Sessions, Tokens, accounts::Attempt,
-    new_accounts::note, tokens::TokenStamp,
+    Accounts, HashRequest, IssuedToken, RefreshToken, Sessions, Tokens,
+    accounts::Attempt,
+    new_accounts::note,
+    tokens::{Holder, TokenStamp},
 };
 use crate::{
     admission::{Allowance, Allowances, Charge},
     audit::{Audit, Event, Field, Reason},
     model::{
-        Claims, Clock, Deadline, Error, NameSet, Origin, SessionId, Subject, User, UserId, Username,
+        Claims, Clock, Deadline, Error, NameSet, Origin, SessionId, User, UserId, Username,
         id::uuid_v7,
         profile::{DisplayName, Email},
     },
@@ -162,7 +164,8 @@ impl OwnAccount {
     }
 
     /// Replaces the password of the user of `claims`, who proves to know the current one, and ends every session of the user. One is
-    /// opened in the place of that of `claims`, so that who copied its tokens has nothing that goes on.
+    /// opened in the place of that of `claims`, so that who copied its tokens has nothing that goes on. It is a login of this moment, by
+    /// the password alone.
     ///
     /// # Errors
     /// [`Error::InvalidFields`], [`Error::InvalidCredentials`], [`Error::Overloaded`]; [`Error::TokenRevoked`] if the session has ended
@@ -186,7 +189,14 @@ impl OwnAccount {
         let now = self.clock.now();
         let opened = SessionId(uuid_v7(now, &mut rand::rng()));
         let (refresh_token, refresh) = RefreshToken::first(opened, &mut rand::rng());
-        let replacement = Replacement { old: session, new: opened, refresh, origin: origin.clone() };
+        let replacement = Replacement {
+            old: session,
+            new: opened,
+            refresh,
+            origin: origin.clone(),
+            // The session that it replaces may have been opened on more, and longer ago: what has been proven now is what counts.
+            authentication: proof.authentication(),
+        };
         let pending = self.audit.begin(attempt.event.done().user(id).session(opened).origin(origin));
         let changed =
             self.store.change_password(id, &proof.credential_version, new, &replacement, now).await?;
@@ -209,8 +219,8 @@ impl OwnAccount {
         let scope = NameSet::from_stored(claims.scope.clone());
         let audience = claims.aud.names().iter().map(String::as_str);
         let audience = NameSet::of(audience).map_err(Error::internal)?;
-        let (subject, stamp) = (Subject::User(id, session.id), TokenStamp::new(session.create_time));
-        let access = self.tokens.issue(subject, stamp, &session.client_id, &scope, &audience)?;
+        let stamp = TokenStamp::new(session.create_time);
+        let access = self.tokens.issue(Holder::User(&session), stamp, &scope, &audience)?;
         Ok(Reopened { access, refresh_token })
     }
 

@@ -10,10 +10,10 @@ use super::{
     grants::{Granted, Verdict},
     in_flight::{Answer, InFlight},
     sessions::{Exchanged, Presented},
-    tokens::TokenStamp,
+    tokens::{Holder, TokenStamp},
 };
 use crate::{
-    model::{Error, NameSet, Origin, Subject},
+    model::{Error, NameSet, Origin},
     store::Sha256,
 };
 
@@ -111,10 +111,9 @@ impl Parts {
         if !user_is_active {
             return Err(Error::RefreshTokenInvalid);
         }
-        let subject = Subject::User(session.user_id, session.id);
         let time = session.last_use_time;
         let stamp = TokenStamp { time, jti: access_token_id(&refresh, time, &scope, &audience) };
-        let access = self.tokens.issue(subject, stamp, &session.client_id, &scope, &audience)?;
+        let access = self.tokens.issue(Holder::User(&session), stamp, &scope, &audience)?;
         let verdict = if is_repeated { Verdict::Repeated } else { Verdict::Granted };
         Ok((Granted { access, refresh_token: Some(next) }, verdict))
     }

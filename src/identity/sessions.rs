@@ -19,8 +19,8 @@ use crate::{
     audit::{Actor, Audit, Event, Reason},
     metrics::TimedWork,
     model::{
-        Clock, Error, NameSet, Origin, Session, SessionId, SessionLifetime, Tally, Timestamp, UserId, error,
-        id::uuid_v7,
+        Authentication, Clock, Error, NameSet, Origin, Session, SessionId, SessionLifetime, Tally, Timestamp,
+        UserId, error, id::uuid_v7,
     },
     store::{Exchange, LastExchange, RefreshState, Sha256, Store, StoredSession, Strangers},
 };
@@ -144,7 +144,7 @@ impl Sessions {
     /// # Errors
     /// [`Error::InvalidCredentials`] if the user was changed meanwhile: a password that was replaced opens nothing.
     pub async fn open(&self, proof: &Proof, opening: Opening) -> Result<(Session, RefreshToken), Error> {
-        let Proof { user, credential_version } = proof;
+        let Proof { user, credential_version, .. } = proof;
         let now = self.clock.now();
         let Opening { client_id, scope, audience, origin } = opening;
         let session = Session {
@@ -154,6 +154,7 @@ impl Sessions {
             scope,
             audience,
             origin,
+            authentication: proof.authentication(),
             create_time: now,
             last_use_time: now,
         };
@@ -291,6 +292,14 @@ impl Sessions {
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn goes_on_for(&self, id: SessionId, jti: Uuid) -> Result<bool, Error> {
         Ok(self.recall(id).await?.inspect(|session| session.see(jti, &self.seen)).is_some())
+    }
+
+    /// How and when the user of the session `id` logged in; none if it does not go on.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub(super) async fn authentication(&self, id: SessionId) -> Result<Option<Authentication>, Error> {
+        Ok(self.recall(id).await?.map(|session| session.stored.session.authentication.clone()))
     }
 
     async fn recall(&self, id: SessionId) -> Result<Option<Arc<Remembered>>, Error> {

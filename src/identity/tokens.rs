@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use uuid::Uuid;
 
 use super::Keyring;
-use crate::model::{Audience, Claims, Clock, Error, NameSet, Subject, Timestamp, id::uuid_v7};
+use crate::model::{Audience, Claims, ClientId, Clock, Error, NameSet, Session, Timestamp, id::uuid_v7};
 
 /// Issues access tokens in the name of one issuer.
 #[derive(Debug)]
@@ -33,6 +33,15 @@ pub struct TokenStamp {
     pub time: Timestamp,
     /// `jti`.
     pub jti: Uuid,
+}
+
+/// Whom a token stands for.
+#[derive(Clone, Copy, Debug)]
+pub enum Holder<'a> {
+    /// The user of a login session, who logged in with its client. What the session says of the login is said by each of its tokens.
+    User(&'a Session),
+    /// A client by itself, which asks for its own token: nobody logged in.
+    Client(ClientId),
 }
 
 /// A token and what its recipient is told of it (RFC 6749 section 5.1).
@@ -67,15 +76,14 @@ impl Tokens {
         &self.settings.audience
     }
 
-    /// An access token for `subject`, asked for by the client `client_id`. Two of one stamp differ only in their signatures.
+    /// An access token for `holder`. Two of one stamp differ only in their signatures.
     ///
     /// # Errors
     /// [`Error::Internal`], if the key does not sign.
     pub fn issue(
         &self,
-        subject: Subject,
+        holder: Holder<'_>,
         stamp: TokenStamp,
-        client_id: &str,
         scope: &NameSet,
         audience: &NameSet,
     ) -> Result<IssuedToken, Error> {
@@ -85,10 +93,11 @@ impl Tokens {
         // An exchange that is repeated late may give one that has expired.
         let left = exp.saturating_sub(self.clock.now().as_secs());
         let expires_in = i32::try_from(left.max(0)).unwrap_or(lifetime).min(lifetime);
-        let (sub, sid) = match subject {
-            Subject::User(user, session) => (user.0, Some(session.0)),
-            Subject::Client(client) => (client.0, None),
+        let (sub, client_id, session) = match holder {
+            Holder::User(session) => (session.user_id.0, session.client_id.clone(), Some(session)),
+            Holder::Client(id) => (id.0, id.to_string(), None),
         };
+        let login = session.map(|session| session.authentication.clone());
         let claims = Claims {
             iss: self.settings.issuer.clone(),
             sub,
@@ -97,9 +106,12 @@ impl Tokens {
             iat,
             nbf: None,
             jti: stamp.jti,
-            client_id: client_id.to_owned(),
+            client_id,
             scope: scope.as_str().to_owned(),
-            sid,
+            sid: session.map(|session| session.id.0),
+            auth_time: login.as_ref().map(|login| login.time.as_secs()),
+            acr: login.as_ref().and_then(|login| login.level.clone()),
+            amr: login.map(|login| login.methods).unwrap_or_default(),
         };
         Ok(IssuedToken { access_token: self.keyring.sign(&claims)?, expires_in, scope: claims.scope })
     }

@@ -22,7 +22,7 @@ pub const ACCESS_TOKEN_TYP: &str = "at+jwt";
 /// How an access token is shown (RFC 6749 section 7.1): the `token_type` in every answer that has one.
 pub const TOKEN_TYPE: &str = "Bearer";
 
-/// The payload of an access token (RFC 9068 section 2.2), times in seconds since the epoch.
+/// The payload of an access token (RFC 9068 sections 2.2 and 2.2.1), times in seconds since the epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
     /// Who issued it.
@@ -47,6 +47,16 @@ pub struct Claims {
     /// The login session it belongs to: every user's token has one, and no client's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sid: Option<Uuid>,
+    /// The methods by which the user proved who they are at the login (RFC 8176), such as `pwd`. None in a client's own token, and in
+    /// tokens of the release before.
+    #[serde(default, skip_serializing_if = "NameSet::is_empty", with = "name_array")]
+    pub amr: NameSet,
+    /// When that was, however often the session was refreshed since. None where `amr` is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth_time: Option<i64>,
+    /// The level of assurance that it reached. No release issues one yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acr: Option<String>,
 }
 
 /// Whom a token stands for.
@@ -148,6 +158,20 @@ impl<'de> de::Visitor<'de> for AudienceVisitor {
             names.push(name);
         }
         Ok(Audience::Many(names))
+    }
+}
+
+/// A set of names as JSON has it where it is not written as one string: an array of strings.
+pub(crate) mod name_array {
+    use super::{Deserialize, Deserializer, NameSet, Serializer, de::Error};
+
+    pub(crate) fn serialize<S: Serializer>(set: &NameSet, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(set.iter())
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NameSet, D::Error> {
+        let names = Vec::<String>::deserialize(deserializer)?;
+        NameSet::of(names.iter().map(String::as_str)).map_err(D::Error::custom)
     }
 }
 

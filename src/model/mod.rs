@@ -25,6 +25,8 @@ pub(crate) use throttle::Throttle;
 
 // What the service keeps: nobody needs it who only recognises callers, nor the tables of Unicode that its rules go by.
 #[cfg(feature = "server")]
+pub mod authentication;
+#[cfg(feature = "server")]
 mod caller_network;
 #[cfg(feature = "server")]
 pub mod certificate;
@@ -54,12 +56,8 @@ pub mod user;
 pub mod username;
 
 #[cfg(feature = "server")]
-pub(crate) use self::{
-    caller_network::{caller_network, for_caller},
-    shares::Shares,
-};
-#[cfg(feature = "server")]
 pub use self::{
+    authentication::Authentication,
     certificate::{CertificateNames, CertificateSubject, DnsName},
     client::{Client, ClientKind, ClientName},
     host::{AllowedHosts, Host, HostPattern},
@@ -70,4 +68,9 @@ pub use self::{
     spiffe_id::SpiffeId,
     user::User,
     username::Username,
+};
+#[cfg(feature = "server")]
+pub(crate) use self::{
+    caller_network::{caller_network, for_caller},
+    shares::Shares,
 };

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use super::{NameSet, Network, SessionId, Timestamp, UserId};
+use super::{Authentication, NameSet, Network, SessionId, Timestamp, UserId};
 
 /// How much of what a client calls itself is kept, in bytes.
 const USER_AGENT_MAX_BYTES: usize = 255;
@@ -22,7 +22,9 @@ pub struct Session {
     pub audience: Option<NameSet>,
     /// Where the login came from.
     pub origin: Origin,
-    /// When the user logged in.
+    /// How the user proved who they are, and when.
+    pub authentication: Authentication,
+    /// When it was opened: upon the login.
     pub create_time: Timestamp,
     /// When it was last refreshed.
     pub last_use_time: Timestamp,

@@ -62,5 +62,8 @@ fn describe(token: ActiveToken) -> IntrospectTokenResponse {
         aud: token.aud.map(|aud| aud.names().to_vec()).unwrap_or_default(),
         iss: Some(token.iss),
         jti: token.jti,
+        amr: token.amr.iter().map(str::to_owned).collect(),
+        auth_time: token.auth_time,
+        acr: token.acr,
     }
 }

@@ -19,7 +19,8 @@ use super::{
     users,
 };
 use crate::model::{
-    ClientId, Error, NameSet, Origin, Session, SessionId, SessionLifetime, Timestamp, User, UserId,
+    Authentication, ClientId, Error, NameSet, Origin, Session, SessionId, SessionLifetime, Timestamp, User,
+    UserId, authentication,
 };
 
 /// SHA-256 of something that is not kept.
@@ -58,6 +59,8 @@ pub struct Replacement {
     pub refresh: RefreshState,
     /// From where it was asked for.
     pub origin: Origin,
+    /// What it is opened on.
+    pub authentication: Authentication,
 }
 
 impl Store {
@@ -297,6 +300,9 @@ fn row(session: &Session, refresh: &RefreshState) -> ActiveModel {
         audience: Set(session.audience.as_ref().map(|audience| audience.as_str().to_owned())),
         user_agent: Set(session.origin.user_agent.clone()),
         address: Set(session.origin.user_address().map(str::to_owned)),
+        amr: Set(Some(session.authentication.methods.as_str().to_owned())),
+        auth_time: Set(Some(session.authentication.time.as_micros())),
+        acr: Set(session.authentication.level.clone()),
         create_time: Set(session.create_time.as_micros()),
         last_use_time: Set(session.last_use_time.as_micros()),
         refresh_newest: Set(refresh.newest.to_vec()),
@@ -319,6 +325,7 @@ pub(super) async fn replace_of_user(
     let session = Session {
         id: replacement.new,
         origin: replacement.origin.clone(),
+        authentication: replacement.authentication.clone(),
         create_time: now,
         last_use_time: now,
         ..Session::from(old)
@@ -356,6 +363,13 @@ async fn end(db: &impl ConnectionTrait, ids: Vec<Uuid>, now: Timestamp) -> Resul
 
 impl From<Model> for Session {
     fn from(row: Model) -> Self {
+        // Sessions that are older than these columns, or that a replica of the release before has opened, have nothing in them: they
+        // were opened on a password, at once.
+        let authentication = Authentication {
+            methods: row.amr.map_or_else(authentication::by_password, NameSet::from_stored),
+            time: Timestamp::from_micros(row.auth_time.unwrap_or(row.create_time)),
+            level: row.acr,
+        };
         Self {
             id: SessionId(row.id),
             user_id: UserId(row.user_id),
@@ -363,6 +377,7 @@ impl From<Model> for Session {
             scope: NameSet::from_stored(row.scope),
             audience: row.audience.map(NameSet::from_stored),
             origin: Origin { user_agent: row.user_agent, address: row.address, claimed_address: None },
+            authentication,
             create_time: Timestamp::from_micros(row.create_time),
             last_use_time: Timestamp::from_micros(row.last_use_time),
         }

@@ -49,6 +49,8 @@ async fn a_token_is_a_jwt_of_rfc_9068() {
         ("scope", "profile".into()),
         ("iat", now.into()),
         ("exp", (now + 300).into()),
+        ("auth_time", now.into()),
+        ("amr", vec!["pwd"].into()),
     ]);
     for (name, value) in &fixed {
         assert_eq!(&claims[*name], value, "{name}");

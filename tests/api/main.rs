@@ -5,6 +5,7 @@
 
 mod access;
 mod audit;
+mod authentication;
 mod bounds;
 mod clients;
 mod databases;

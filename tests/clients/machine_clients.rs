@@ -25,7 +25,8 @@ fn a_service_gets_a_token_and_introspects_a_users() {
     let expected = json!({
         "active": true, "scope": "profile", "clientId": "signet", "username": "alice", "tokenType": "Bearer",
         "aud": ["signet"], "iss": "http://127.0.0.1:8080",
-        "exp": told["exp"], "iat": told["iat"], "sub": told["sub"], "jti": told["jti"],
+        "exp": told["exp"], "iat": told["iat"], "sub": told["sub"], "jti": told["jti"], "amr": ["pwd"],
+        "authTime": told["authTime"],
     });
     assert_eq!(told, expected);
     assert_eq!(introspect(token, "nonsense").expect("no error"), json!({}));

@@ -9,8 +9,9 @@ use std::{
     },
 };
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement};
-use serde_json::json;
+use serde_json::{Value, json};
 use signet_migrations::{Migrator, MigratorTrait, names};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy},
@@ -91,6 +92,12 @@ async fn schema(db: &DatabaseConnection) -> Vec<String> {
     let mut lines: Vec<String> = rows.iter().map(|row| row.try_get_by_index(0).unwrap()).collect();
     lines.sort();
     lines
+}
+
+/// The claims of a token, decoded without looking at its signature.
+fn claims(token: &str) -> Value {
+    let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
+    serde_json::from_slice(&payload).unwrap()
 }
 
 /// The schema that a migration makes which nothing disturbs.
@@ -221,7 +228,10 @@ async fn users_sessions_and_keys_of_every_schema_that_there_has_been_are_there_a
         client.log_in("alice", PASSWORD).await.unwrap();
         if has_sessions {
             assert_eq!(reason(&client.get_me(&tokens.access_token).await), "OK");
-            assert_eq!(reason(&client.refresh(&tokens.refresh_token.unwrap()).await), "OK");
+            let next = client.refresh(&tokens.refresh_token.unwrap()).await.unwrap();
+            // Whether or not the session of then says how and when it was opened.
+            let (login, next) = (claims(&tokens.access_token), claims(&next.access_token));
+            assert_eq!((&next["amr"], &next["auth_time"]), (&json!(["pwd"]), &login["iat"]));
         }
         timeout(PATIENCE, service.stop()).await.unwrap();
     }

@@ -24,6 +24,9 @@ pub(crate) struct Model {
     pub exchange_repeats: Option<i32>,
     pub exchange_seen: Option<i64>,
     pub odd_repeat_time: Option<i64>,
+    pub amr: Option<String>,
+    pub auth_time: Option<i64>,
+    pub acr: Option<String>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

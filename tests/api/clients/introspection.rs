@@ -40,6 +40,9 @@ async fn a_good_token_is_told_of_in_the_fields_of_rfc_7662() {
         aud: vec!["orders".to_owned(), "stock".to_owned()],
         iss: Some(ISSUER.to_owned()),
         jti: text("jti"),
+        amr: vec!["pwd".to_owned()],
+        auth_time: Some(now),
+        acr: None,
     };
     for _ in 0..2 {
         // At first sight, and from what is remembered; whatever audience it is meant for.

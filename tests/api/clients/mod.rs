@@ -112,7 +112,11 @@ impl Service {
         self.issue(registered.own_token()).await.unwrap().access_token
     }
 
-    async fn introspect(&self, token: &str, bearer: &str) -> Result<IntrospectTokenResponse, Status> {
+    pub(crate) async fn introspect(
+        &self,
+        token: &str,
+        bearer: &str,
+    ) -> Result<IntrospectTokenResponse, Status> {
         let request = IntrospectTokenRequest { token: token.to_owned() };
         Ok(self.tokens.clone().introspect_token(with_token(request, bearer)).await?.into_inner())
     }

@@ -37,18 +37,23 @@ async fn an_active_token_is_described() {
     let expected = json!({
         "active": true, "scope": "profile", "client_id": "signet", "username": "alice", "token_type": "Bearer",
         "exp": now + 900, "iat": now, "sub": user["sub"], "aud": "signet", "iss": "http://127.0.0.1:8080",
-        "jti": null,
+        "jti": null, "amr": ["pwd"], "auth_time": now,
     });
     assert_eq!(body, expected);
 
     let body = ask(&service, &inspector, refresh).await.ok();
-    assert_eq!(body["sub"], user["sub"]);
+    assert_eq!(
+        (&body["sub"], &body["amr"], &body["auth_time"]),
+        (&user["sub"], &json!(["pwd"]), &json!(now))
+    );
     assert_eq!(body.get("token_type"), None, "it is no token to call with");
 
     let other = service.register("other", Wanted { audiences: "x y", ..Wanted::confidential("a") }).await;
     let body = ask(&service, &inspector, &service.own_token(&other).await).await.ok();
     assert_eq!((&body["sub"], &body["aud"]), (&json!(other.id), &json!(["x", "y"])));
-    assert_eq!(body.get("username"), None);
+    for name in ["username", "amr", "auth_time", "acr"] {
+        assert_eq!(body.get(name), None, "there is no user");
+    }
 }
 
 #[tokio::test]

@@ -6,12 +6,16 @@ use serde_json::{Value, json};
 use signet::model::SigningAlg;
 
 use super::Target;
+use crate::clients::{Wanted, operator, register};
 
 /// What a token lives for, in seconds: the default.
 const TTL: i64 = 900;
 
 /// How far clocks may be apart, in seconds: the default.
 const LEEWAY: i64 = 5;
+
+/// What is said of the login since a later release than those whose tokens may still come.
+const OF_THE_LOGIN: [&str; 2] = ["amr", "auth_time"];
 
 async fn target() -> Target {
     Target::new(SigningAlg::Es256).await
@@ -110,10 +114,11 @@ async fn a_token_of_another_issuer_or_for_another_audience_is_refused() {
 #[tokio::test]
 async fn a_token_that_lacks_a_claim_is_refused() {
     let target = target().await;
-    let names: Vec<String> = target.claims().as_object().unwrap().keys().cloned().collect();
+    let mut names: Vec<String> = target.claims().as_object().unwrap().keys().cloned().collect();
     for required in ["exp", "iss", "aud", "sub", "iat", "jti", "client_id", "scope", "sid"] {
         assert!(names.iter().any(|name| name == required), "{required}");
     }
+    names.retain(|name| !OF_THE_LOGIN.contains(&name.as_str()));
     for name in names {
         let mut claims = target.claims();
         claims.as_object_mut().unwrap().remove(&name);
@@ -125,13 +130,33 @@ async fn a_token_that_lacks_a_claim_is_refused() {
     target.still_serves().await;
 }
 
+/// The release before says nothing of the login: of its tokens the session tells.
+#[tokio::test]
+async fn a_token_that_says_nothing_of_the_login_is_believed_and_its_session_is_asked() {
+    let target = target().await;
+    let operator = operator(&target.server).await;
+    let inspector = register(&operator, "inspector", Wanted::confidential("introspect")).await.unwrap();
+    let opened = target.now();
+    target.server.clock.advance(Duration::from_mins(1));
+    let mut claims = target.claims();
+    for name in OF_THE_LOGIN {
+        claims.as_object_mut().unwrap().remove(name).unwrap();
+    }
+    let token = target.signed(&target.header(), &claims);
+    target.accepts(&token).await;
+    let form = [("client_id", &*inspector.id), ("client_secret", &inspector.secret), ("token", &token)];
+    let told = target.server.http().post("/oauth2/introspect", &form).await.ok();
+    assert_eq!((&told["amr"], &told["auth_time"]), (&json!(["pwd"]), &json!(opened)), "{told}");
+    target.still_serves().await;
+}
+
 #[tokio::test]
 async fn a_claim_of_the_wrong_kind_is_refused() {
     let target = target().await;
     let late = target.now() + TTL;
     let not_a_time =
         [json!(late.to_string()), json!(true), json!([late]), json!({}), json!(1e300), json!("")];
-    for time in ["exp", "iat", "nbf"] {
+    for time in ["exp", "iat", "nbf", "auth_time"] {
         for value in &not_a_time {
             let token = target.signed(&target.header(), &target.claims_with(time, value.clone()));
             target.refuses(&token).await;
@@ -148,7 +173,13 @@ async fn a_claim_of_the_wrong_kind_is_refused() {
             target.refuses(&token).await;
         }
     }
-    for text in ["client_id", "scope"] {
+    for value in
+        [json!("pwd"), json!(1), json!({}), json!([1]), json!([["pwd"]]), json!(["p wd"]), json!([""])]
+    {
+        let token = target.signed(&target.header(), &target.claims_with("amr", value));
+        target.refuses(&token).await;
+    }
+    for text in ["client_id", "scope", "acr"] {
         for value in [json!(1), json!(["profile"]), json!({})] {
             let token = target.signed(&target.header(), &target.claims_with(text, value));
             target.refuses(&token).await;

@@ -143,6 +143,7 @@ fn start(data: &Path) -> Result<Server> {
     let hash = "$2b$12$K0ykuirb/DK3rwAYY9xmLe.CxfuaV4Qgrmc323vWsq.UAi4S2TpEe";
     fs::write(&rows, format!("{{\"username\":\"{}\",\"password_hash\":\"{hash}\"}}\n", GUESSED[1]))?;
     let program = Program::signet(&data.join("guesser"), &BEHIND_A_PROXY);
+    program.run(&["migrate", "up"])?;
     program.run(&["users", "import", &rows.display().to_string()])?;
     program.start()
 }

@@ -25,8 +25,19 @@ impl Records {
         let audit = audit::open(config)?;
         // On the heap: every command waits for this.
         let open = Box::pin(OpenDatabase::for_command(&config.storage, missing)).await?;
+        Ok(Self::of(open, audit, config))
+    }
+
+    /// The same of a database that is there, with the schema of this version: neither is made. The audit log is opened last: where nothing is, nothing is left.
+    pub(super) async fn open_as_it_is(config: &Config) -> Result<Self, Failure> {
+        let open = Box::pin(OpenDatabase::as_it_is(&config.storage)).await?;
+        let audit = audit::open(config)?;
+        Ok(Self::of(open, audit, config))
+    }
+
+    fn of(open: OpenDatabase, audit: Audit, config: &Config) -> Self {
         let OpenDatabase { store, master_key, .. } = open;
-        Ok(Self { store, audit, master_key, username_rest: config.accounts.username_rest })
+        Self { store, audit, master_key, username_rest: config.accounts.username_rest }
     }
 
     /// How the names of deleted users rest.

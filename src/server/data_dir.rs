@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::master_key_file::MasterKeyFile;
+use super::{database::HOW_TO_MAKE_ONE, master_key_file::MasterKeyFile};
 use secrecy::ExposeSecret;
 
 use crate::{
@@ -38,8 +38,7 @@ pub(super) fn prepare(
     let refuse = |problem: String| ConfigError::new("--data-dir", problem);
     let database = database(dir);
     if must_exist && !database.exists() {
-        let hint = "start the service or `signet migrate up` to make one";
-        return Err(refuse(format!("there is no database in {}: {hint}", dir.display())));
+        return Err(refuse(format!("there is no database in {}: {HOW_TO_MAKE_ONE}", dir.display())));
     }
     make(dir).map_err(refuse)?;
     let (master_key_file, (master_key, master_key_made)) = if let Some(key) = given {

@@ -15,6 +15,9 @@ use crate::{
 /// How often a server that does not answer is asked again.
 const ASK_INTERVAL: Duration = Duration::from_secs(1);
 
+/// What helps where no database is.
+pub(super) const HOW_TO_MAKE_ONE: &str = "start the service or `signet migrate up` to make one";
+
 /// A database that is open, and the master key of its signing keys.
 pub struct OpenDatabase {
     /// The database.
@@ -75,7 +78,7 @@ impl OpenDatabase {
             }
             Database::Sqlite(path, master_key) => {
                 if missing == Missing::Refused && !path.exists() {
-                    let problem = format!("there is no database at {}", path.display());
+                    let problem = format!("there is no database at {}: {HOW_TO_MAKE_ONE}", path.display());
                     return Err(ConfigError::new("--database-url", problem).into());
                 }
                 data_dir::prepare_file(&path)
@@ -109,6 +112,16 @@ impl OpenDatabase {
         Ok(open)
     }
 
+    /// Opens the database that `config` names for a command that writes nothing: it must be there, with the schema of this version.
+    ///
+    /// # Errors
+    /// As [`OpenDatabase::for_command`].
+    pub async fn as_it_is(config: &StorageConfig) -> Result<Self, StartError> {
+        let open = Self::open(config, Missing::Refused, Duration::ZERO).await?;
+        open.refuse_pending("").await?;
+        Ok(open)
+    }
+
     /// Applies pending migrations, if this is the embedded database or `auto_migrate` is set, and returns their names. Otherwise
     /// refuses a schema that lacks some. A newer version's schema that this version can use is one of its own.
     ///
@@ -120,21 +133,27 @@ impl OpenDatabase {
             tell_newer(&self.description, &migrated.newer);
             return Ok(migrated.applied);
         }
+        self.refuse_pending(", or set --auto-migrate").await.map(|()| Vec::new())
+    }
+
+    /// Refuses a schema that lacks migrations. `or` is what helps besides `signet migrate up`.
+    async fn refuse_pending(&self, or: &str) -> Result<(), StartError> {
         let all = self.store.migrations().await?;
         let name = |migration: &MigrationState| migration.name.clone();
         let newer: Vec<_> = all.iter().filter(|migration| !migration.known).map(name).collect();
         tell_newer(&self.description, &newer);
         let names: Vec<_> = all.iter().filter(|migration| !migration.applied).map(name).collect();
         if names.is_empty() {
-            return Ok(names);
+            return Ok(());
         }
+        let setting = if self.embedded { "--data-dir" } else { "--database-url" };
         let problem = format!(
-            "{} lacks {} of this version's migrations ({}): run `signet migrate up`, or set --auto-migrate",
+            "{} lacks {} of this version's migrations ({}): run `signet migrate up`{or}",
             self.description,
             names.len(),
             names.join(", ")
         );
-        Err(ConfigError::new("--database-url", problem).into())
+        Err(ConfigError::new(setting, problem).into())
     }
 }
 

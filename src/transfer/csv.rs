@@ -28,11 +28,13 @@ pub fn read_csv(
     let places = places(&header, columns)?;
     let (mut batch, mut row) = (Batch::default(), ByteRecord::new());
     batch.ignored_columns = ignored(&header, &places);
+    refuse_unread(&batch.ignored_columns, &places, columns)?;
     text.borrow_mut().pass(reader.position().byte());
     while reader.read_byte_record(&mut row).map_err(failure)? {
         let line = text.borrow_mut().pass(reader.position().byte());
         let record =
             if row.len() == header.len() { record(&row, &places) } else { Err(wrong_length(&row, &header)) };
+        let record = record.map(|record| columns.settle(record));
         batch.rows.push(judge.row(line, record));
         if batch.rows.len() == BATCH {
             batch.bytes = reader.position().byte();
@@ -135,6 +137,18 @@ fn ignored(header: &ByteRecord, places: &[(&'static str, usize)]) -> Vec<String>
     let is_read = |column: usize| places.iter().any(|(_, place)| *place == column);
     let ignored = header.iter().enumerate().filter(|(column, _)| !is_read(*column));
     ignored.map(|(_, name)| String::from_utf8_lossy(name.trim_ascii()).into_owned()).collect()
+}
+
+/// Refuses a file that says who may not log in, in a column that nothing reads: these users could.
+fn refuse_unread(ignored: &[String], places: &[(&'static str, usize)], columns: &Columns) -> io::Result<()> {
+    let read = columns.know_who_is_active() || places.iter().any(|(field, _)| *field == "is_active");
+    match ignored.iter().find(|name| Columns::says_disabled(name)).filter(|_| !read) {
+        Some(name) => Err(invalid(&format!(
+            "the column `{name}` seems to say who may not log in: --column-disabled={name} reads it, and --column-is-active= says that \
+             all may log in"
+        ))),
+        None => Ok(()),
+    }
 }
 
 fn record(row: &ByteRecord, places: &[(&'static str, usize)]) -> Result<Record, Refusal> {

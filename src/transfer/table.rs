@@ -19,7 +19,7 @@ pub async fn read_table<Taken: Future<Output = bool>>(
     let (mut batch, mut place) = (Batch::default(), 0);
     while let Some(values) = rows.next().await? {
         place += 1;
-        batch.rows.push(judge.row(place, record(&fields, values)));
+        batch.rows.push(judge.row(place, record(&fields, values).map(|record| columns.settle(record))));
         if batch.rows.len() == BATCH && !take(std::mem::take(&mut batch)).await {
             return Ok(());
         }

@@ -73,6 +73,7 @@ async fn an_import_tells_what_became_of_its_rows_in_new_files_alone() {
     refused(&place.run(&["users", "import", "--from=sqlite:nothing", "--report", &new]).await, "no database");
     assert!(!Path::new(&new).exists() && !place.has_data(), "nothing was begun");
 
+    place.run(&["migrate", "up"]).await.succeeded();
     let flags = ["users", "import", &input, "--report", &new, "--id-map", &behind];
     place.run(&flags).await.succeeded();
     for file in [&new, &behind] {
@@ -233,7 +234,7 @@ async fn nothing_else_is_written_to_the_services_own_files_or_in_their_place() {
 
 #[tokio::test]
 async fn a_hyphen_is_standard_output_or_refused_but_no_file() {
-    let place = Place::new();
+    let place = Place::embedded().await;
     let input = place.write("users.ndjson", ROW);
     for command in
         [&["users", "import", &input, "--report"][..], &["users", "import", &input, "--id-map"], &["backup"]]

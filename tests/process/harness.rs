@@ -52,6 +52,20 @@ impl Place {
         Self { database: TestDatabase::new().await, ..Self::new() }
     }
 
+    /// The same, with the schema: most commands want one to be there.
+    pub(crate) async fn migrated() -> Self {
+        let place = Self::on_database().await;
+        place.run(&["migrate", "up"]).await.succeeded();
+        place
+    }
+
+    /// With the embedded database, and its schema.
+    pub(crate) async fn embedded() -> Self {
+        let place = Self::new();
+        place.run(&["migrate", "up"]).await.succeeded();
+        place
+    }
+
     pub(crate) fn is_embedded(&self) -> bool {
         self.database.is_none()
     }

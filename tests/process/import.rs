@@ -55,7 +55,7 @@ impl Place {
 
 #[tokio::test]
 async fn imported_users_log_in_with_their_old_password_and_have_argon2id_afterwards() {
-    let place = Place::on_database().await;
+    let place = Place::migrated().await;
     let service = place.serve(&[]).await;
     let imported = place.import(&[user("Ann"), user("bob")], &[]).await.succeeded();
     assert_eq!(counts(&imported), [2, 0, 0, 0, 0]);
@@ -75,7 +75,7 @@ async fn imported_users_log_in_with_their_old_password_and_have_argon2id_afterwa
 
 #[tokio::test]
 async fn import_of_an_export_is_the_identity() {
-    let place = Place::on_database().await;
+    let place = Place::migrated().await;
     let whole = json!({
         "id": "01a20a05-adfd-7f0f-a948-424ae62fc105", "username": "Zoë", "password_hash": BCRYPT, "email": "zoe@example.com",
         "display_name": "Zoë  \u{1d6f3}", "is_active": false, "create_time": "2011-01-02T03:04:05.678901Z",
@@ -96,7 +96,7 @@ async fn import_of_an_export_is_the_identity() {
     let exported = fs::read_to_string(&file).unwrap();
     assert_eq!((exported.lines().count(), place.export().await.as_str()), (4, exported.as_str()));
 
-    let fresh = Place::on_database().await;
+    let fresh = Place::migrated().await;
     let imported = fresh.signet(&["--json", "users", "import", "-"]).stdin(&exported).run().await.succeeded();
     assert_eq!(counts(&imported), [4, 0, 0, 0, 0]);
     assert_eq!(fresh.export().await, exported);
@@ -172,7 +172,7 @@ const REFUSED: [(u64, &str); 19] = [
 
 #[tokio::test]
 async fn whoever_does_not_come_over_is_told_with_line_and_reason_and_the_others_come() {
-    let place = Place::on_database().await;
+    let place = Place::migrated().await;
     let file = place.write("users.ndjson", &refused_rows().join("\n"));
     let report = place.path("report.ndjson").display().to_string();
     let import = ["--json", "users", "import", &file, "--report", &report];
@@ -211,7 +211,7 @@ async fn whoever_does_not_come_over_is_told_with_line_and_reason_and_the_others_
 
 #[tokio::test]
 async fn what_a_login_may_cost_is_the_operators_to_say_and_follows_from_the_hash_alone() {
-    let place = Place::on_database().await;
+    let place = Place::migrated().await;
     let costing = |cost: &str| json!({ "username": format!("cost-{cost}"), "password_hash": BCRYPT.replace("$04$", &format!("${cost}$")) });
     let promised = [costing("04"), costing("12"), costing("14"), costing("16")];
     let strict = place.import(&promised, &["--import-max-cost=205ms"]).await;
@@ -229,7 +229,7 @@ async fn what_a_login_may_cost_is_the_operators_to_say_and_follows_from_the_hash
 
 #[tokio::test]
 async fn a_name_or_an_id_that_is_somebody_elses_is_reported_and_never_merged() {
-    let place = Place::on_database().await;
+    let place = Place::migrated().await;
     let alice = place.create_user("Alice").await;
     let before = place.export().await;
     let taken = json!({ "id": alice["id"], "username": "mallory", "password_hash": BCRYPT });
@@ -250,7 +250,7 @@ async fn a_name_or_an_id_that_is_somebody_elses_is_reported_and_never_merged() {
 
 #[tokio::test]
 async fn conflicts_are_skipped_refused_or_settled_by_the_row() {
-    let place = Place::on_database().await;
+    let place = Place::migrated().await;
     let service = place.serve(&[]).await;
     let client = service.client().await;
     place.create_user("alice").await;
@@ -323,7 +323,7 @@ fn many(count: u64) -> String {
 #[tokio::test]
 async fn an_import_that_was_killed_is_run_again_and_nobody_comes_twice() {
     const USERS: u64 = 6_000;
-    let place = Place::on_database().await;
+    let place = Place::migrated().await;
     place.create_user("somebody").await;
     let file = place.write("users.ndjson", &many(USERS));
     let db = place.connect().await;
@@ -345,7 +345,7 @@ async fn an_import_that_was_killed_is_run_again_and_nobody_comes_twice() {
 
 #[tokio::test]
 async fn imports_of_the_same_users_at_once_bring_each_over_once() {
-    let place = Place::on_database().await;
+    let place = Place::migrated().await;
     place.create_user("somebody").await;
     let file = place.write("users.ndjson", &many(1_200));
     let import =
@@ -359,7 +359,7 @@ async fn imports_of_the_same_users_at_once_bring_each_over_once() {
 
 #[tokio::test]
 async fn users_come_from_csv_with_columns_of_any_name() {
-    let place = Place::new();
+    let place = Place::embedded().await;
     let csv = format!(
         "\u{feff}login,Hash,mail,is_active,ignored\r\nann,{BCRYPT},,1,x\n\"bob\",{BCRYPT},\"bob@example.com\",false,\"a\nb\"\n\
          carol,{BCRYPT}\ndan,{BCRYPT},nobody,true,\n"
@@ -392,7 +392,7 @@ async fn users_come_from_csv_with_columns_of_any_name() {
 
 #[tokio::test]
 async fn users_come_from_a_table_of_another_service_and_their_ids_are_told() {
-    let place = Place::on_database().await;
+    let place = Place::migrated().await;
     place.create_user("somebody").await;
     let db = place.connect().await;
     let quote = if db.get_database_backend() == sea_orm::DbBackend::MySql { "`" } else { "\"" };

@@ -34,7 +34,7 @@ impl Place {
 
 #[tokio::test]
 async fn a_user_whose_is_active_is_empty_cannot_log_in_and_is_counted() {
-    let place = Place::on_database().await;
+    let place = Place::migrated().await;
     let lines = [
         json!({ "username": "ann", "password_hash": HASH }),
         json!({ "username": "bob", "password_hash": HASH, "is_active": null }),
@@ -76,7 +76,7 @@ async fn a_user_whose_is_active_is_empty_cannot_log_in_and_is_counted() {
 
 #[tokio::test]
 async fn columns_of_csv_that_are_passed_over_are_named() {
-    let place = Place::new();
+    let place = Place::embedded().await;
     let csv = format!("username,is_activ,password_hash,\"a\u{1b}b\",\nann,0,{HASH},x,y\n");
     let imported = place.import_text("users.csv", &csv, &[]).await.succeeded();
     let lines = imported.stderr.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -89,7 +89,7 @@ async fn columns_of_csv_that_are_passed_over_are_named() {
 
 #[tokio::test]
 async fn an_unnamed_column_is_no_field_that_is_said_to_have_none() {
-    let place = Place::new();
+    let place = Place::embedded().await;
     // As pandas writes it: the first column counts the rows.
     let csv = format!(",username,password_hash\n0,ann,{HASH}\n1,bob,{HASH}\n");
     let imported = place.import_text("users.csv", &csv, &["--column-is-active="]).await.succeeded();
@@ -112,7 +112,7 @@ async fn a_dry_run_makes_no_map_of_ids_that_nobody_will_have() {
 
 #[tokio::test]
 async fn a_hash_with_a_control_character_is_refused_and_the_other_rows_come() {
-    let place = Place::on_database().await;
+    let place = Place::migrated().await;
     let hash = |salt: &str| format!("pbkdf2_sha256$5${salt}$XP+F0x6xwqGyYxdSLxa3ISRCbssLBNKRXdw/4lx+iGA=");
     let row = |name: &str, salt: &str| json!({ "username": name, "password_hash": hash(salt) }).to_string();
     let ndjson = [row("ann", "NaCl"), row("bob", "Na\0Cl"), row("carol", "NaCl")].join("\n");
@@ -133,7 +133,7 @@ fn write_users(path: &Path, rows: u32) {
 
 #[tokio::test]
 async fn a_bar_is_shown_on_a_terminal_alone_and_is_gone_at_the_end() {
-    let place = Place::new();
+    let place = Place::embedded().await;
     write_users(&place.path("users.ndjson"), 2_000);
     let import = ["users", "import", "users.ndjson", "--log-level=off"];
     // util-linux's `script` runs it on a terminal, and writes what is shown there on its own standard output.
@@ -176,7 +176,7 @@ async fn peak_kib(place: &Place, import: &[&str]) -> u64 {
 async fn an_import_takes_no_more_memory_for_more_rows() {
     const FEW: u32 = 10_000;
     const MANY: u32 = 100_000;
-    let place = Place::new();
+    let place = Place::embedded().await;
     let db = sea_orm::Database::connect(format!("sqlite:{}?mode=rwc", place.path("old.db").display()))
         .await
         .unwrap();
@@ -203,7 +203,7 @@ async fn an_import_takes_no_more_memory_for_more_rows() {
 
 #[tokio::test]
 async fn what_has_no_end_ends_the_import_and_who_waits_for_a_pipe_is_told() {
-    let place = Place::on_database().await;
+    let place = Place::migrated().await;
     let zero = place.run(&["users", "import", "/dev/zero"]).await;
     assert_eq!(zero.code, Some(1), "{zero:?}");
     assert!(zero.stderr.contains("a line is longer than 64 MiB"), "{zero:?}");

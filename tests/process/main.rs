@@ -19,6 +19,7 @@ mod files;
 mod harness;
 mod help;
 mod import;
+mod import_first;
 mod import_sources;
 mod keys;
 mod live;

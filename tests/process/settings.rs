@@ -143,7 +143,7 @@ async fn settings_that_do_not_fit_each_other_are_refused() {
 
 #[tokio::test]
 async fn argon2_that_is_weaker_than_each_of_owasps_pairs_is_refused_unless_that_is_meant() {
-    let place = Place::new();
+    let place = Place::embedded().await;
     let nobody = place.write("nobody.ndjson", "");
     let import = async |memory: u32, passes: u32, below: &[&str]| {
         let (memory, passes) =

@@ -29,7 +29,7 @@ pub(in crate::cli) struct Arguments {
     /// parameters alone, so one file gets one answer on every machine. Rows beyond it are refused.
     #[arg(long, value_name = "DURATION", default_value = "3200ms", value_parser = import_cost)]
     import_max_cost: Duration,
-    /// Check everything, and write nothing.
+    /// Check everything, and write nothing: no user, no database, no migration.
     #[arg(long)]
     dry_run: bool,
     /// Write each row that was refused or skipped, or whose username nobody could sign up with, to this file, as NDJSON. There must be no file of that name yet.
@@ -76,7 +76,12 @@ pub(super) async fn run(arguments: Arguments, config: &Config, output: Output) -
     let files =
         ReportFiles::create(arguments.report.as_deref(), arguments.id_map.as_deref(), &own_files(config))?;
     let source = arguments.source.open().await?;
-    let records = Records::open(config, Missing::Made).await?;
+    // Made here, it would be another than the service's wherever a setting or the directory is another.
+    let records = if arguments.dry_run {
+        Records::open_as_it_is(config).await?
+    } else {
+        Records::open(config, Missing::Refused).await?
+    };
     let mut reporter = Reporter::new(output, &source, files);
     let settings = ImportSettings {
         on_conflict: arguments.on_conflict.into(),
@@ -97,7 +102,7 @@ pub(super) async fn run(arguments: Arguments, config: &Config, output: Output) -
         Err(error) => Err(error.into()),
     };
     records.close().await;
-    reporter.finish()?;
+    reporter.finish(result.is_ok())?;
     answer(result?, settings.dry_run, clock.monotonic().saturating_sub(started).as_secs_f64(), output)
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{BufWriter, Write},
+    io::{self, BufWriter, Write},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -28,13 +28,14 @@ pub(super) struct Reporter {
     output: Output,
     /// What a row's number counts.
     place: &'static str,
-    report: Option<BufWriter<File>>,
-    id_map: Option<BufWriter<File>>,
+    report: Option<NewFile>,
+    id_map: Option<NewFile>,
     bar: ProgressBar,
     counts_bytes: bool,
 }
 
-/// The files that say what became of which row, created and still empty. Dropped before the import begins, they are deleted again.
+/// The files that say what became of which row, created and still empty. What nothing was told in is deleted again, unless the import
+/// came to its end: the next run may have the same names.
 pub(super) struct ReportFiles {
     report: Option<NewFile>,
     id_map: Option<NewFile>,
@@ -42,8 +43,9 @@ pub(super) struct ReportFiles {
 
 struct NewFile {
     path: PathBuf,
-    /// None once it is in use.
-    file: Option<File>,
+    writer: BufWriter<File>,
+    /// Whether it stays when it is dropped.
+    is_kept: bool,
 }
 
 impl ReportFiles {
@@ -72,17 +74,18 @@ impl NewFile {
         let file = created.map_err(|error| {
             Failure::Usage(format!("{flag}: {} cannot be created: {error}", path.display()))
         })?;
-        Ok(Self { path: path.to_owned(), file: Some(file) })
+        Ok(Self { path: path.to_owned(), writer: BufWriter::new(file), is_kept: false })
     }
 
-    fn into_writer(mut self) -> Option<BufWriter<File>> {
-        self.file.take().map(BufWriter::new)
+    fn tell(&mut self, object: &Value) -> io::Result<()> {
+        self.is_kept = true;
+        writeln!(self.writer, "{object}")
     }
 }
 
 impl Drop for NewFile {
     fn drop(&mut self) {
-        if self.file.is_some()
+        if !self.is_kept
             && let Err(error) = remove(&self.path)
         {
             tracing::warn!(path = %self.path.display(), %error, "an empty file could not be deleted");
@@ -94,8 +97,7 @@ impl Reporter {
     /// Tells what becomes of the rows of `source`, in `files` too.
     pub(super) fn new(output: Output, source: &Source, files: ReportFiles) -> Self {
         let (place, bytes) = (source.place(), source.bytes());
-        let writer = |file: Option<NewFile>| file.and_then(NewFile::into_writer);
-        let (report, id_map) = (writer(files.report), writer(files.id_map));
+        let ReportFiles { report, id_map } = files;
         Self { output, place, report, id_map, bar: bar(bytes), counts_bytes: bytes.is_some() }
     }
 
@@ -118,12 +120,12 @@ impl Reporter {
             Outcome::Added(_) | Outcome::Updated(_) | Outcome::AlreadyThere(_) => None,
         };
         if let (Some(report), Some(object)) = (&mut self.report, object) {
-            writeln!(report, "{object}")?;
+            report.tell(&object)?;
         }
         if let (Some(id_map), Some(id)) = (&mut self.id_map, outcome.id()) {
             let object =
                 json!({ "source_id": row.source_id, "username": row.username, "id": id.to_string() });
-            writeln!(id_map, "{object}")?;
+            id_map.tell(&object)?;
         }
         Ok(())
     }
@@ -148,11 +150,12 @@ impl Reporter {
         self.bar.set_message(format!("{rows} rows"));
     }
 
-    /// Everything has been told.
-    pub(super) fn finish(&mut self) -> Result<(), Failure> {
+    /// Everything has been told, up to the source's end if that `is_whole`: then a file stays in which nothing had to be told.
+    pub(super) fn finish(&mut self, is_whole: bool) -> Result<(), Failure> {
         self.bar.finish_and_clear();
         for file in [&mut self.report, &mut self.id_map].into_iter().flatten() {
-            file.flush()?;
+            file.is_kept |= is_whole;
+            file.writer.flush()?;
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::mpsc;
 
@@ -67,9 +67,13 @@ struct ColumnArguments {
     /// Default: `hashed_password` in a table, `password_hash` in a file.
     #[arg(long, value_name = "COLUMN")]
     column_password_hash: Option<String>,
-    /// Default: `is_active`. Without it, all are active.
-    #[arg(long, value_name = "COLUMN")]
+    /// Who may log in. Default: `is_active`, which a table must have and a file may. Empty (`--column-is-active=`): all may.
+    #[arg(long, value_name = "COLUMN", conflicts_with = "column_disabled")]
     column_is_active: Option<String>,
+    /// Who may not log in, in place of --column-is-active: `disabled`, as the service of FastAPI's tutorial has it. Where it is empty or
+    /// NULL, the user may.
+    #[arg(long, value_name = "COLUMN", value_parser = NonEmptyStringValueParser::new())]
+    column_disabled: Option<String>,
     /// Default: none in a table, `email` in a file.
     #[arg(long, value_name = "COLUMN")]
     column_email: Option<String>,
@@ -111,6 +115,14 @@ impl SourceArguments {
         for file in files.filter(|file| *file != Path::new("-")) {
             fs::metadata(file).map_err(|error| unreadable(file, &error))?;
         }
+        if let Some(column) = &self.columns.column_is_active
+            && Columns::says_disabled(column)
+        {
+            let problem = format!(
+                "--column-is-active: `{column}` seems to say who may not log in: --column-disabled={column} reads it so"
+            );
+            return Err(Failure::Usage(problem));
+        }
         Ok(())
     }
 
@@ -147,7 +159,7 @@ impl SourceArguments {
         let file = self.file.unwrap_or_else(|| PathBuf::from("-"));
         let is_csv = file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"));
         let format = self.format.unwrap_or(if is_csv { Format::Csv } else { Format::Ndjson });
-        if format == Format::Ndjson && !columns.named.is_empty() {
+        if format == Format::Ndjson && (!columns.named.is_empty() || columns.disabled.is_some()) {
             let problem = "the names of columns are those of a table or of CSV; the members of NDJSON have one name each";
             return Err(Failure::Usage(problem.to_owned()));
         }
@@ -169,7 +181,8 @@ impl ColumnArguments {
             ("update_time", self.column_update_time),
             ("login_time", self.column_login_time),
         ];
-        Columns { named: named.into_iter().filter_map(|(field, column)| Some((field, column?))).collect() }
+        let named = named.into_iter().filter_map(|(field, column)| Some((field, column?))).collect();
+        Columns { named, disabled: self.column_disabled }
     }
 }
 
@@ -204,7 +217,7 @@ impl Source {
             Self::Table { table, columns } => drop(tokio::spawn(async move {
                 let take = |batch| async { sender.send(Ok(batch)).await.is_ok() };
                 if let Err(error) = read_table(&table, &columns, &judge, take).await {
-                    let _ = sender.send(Err(failure(&error))).await;
+                    let _ = sender.send(Err(advised(failure(&error), &columns))).await;
                 }
             })),
         }
@@ -221,6 +234,31 @@ fn failure(error: &Error) -> Failure {
         other => other.to_string(),
     };
     Failure::Failed(format!("the source cannot be read: {cause}"))
+}
+
+/// `failure` with what to do, if the source says that it has not one of the `columns`.
+fn advised(failure: Failure, columns: &Columns) -> Failure {
+    let Failure::Failed(problem) = failure else { return failure };
+    let lacks = |column: &str| {
+        let named = format!("source.{column}");
+        problem.match_indices(&named).any(|(at, _)| {
+            !problem[at + named.len()..].starts_with(|next: char| next.is_alphanumeric() || next == '_')
+        })
+    };
+    let Some((field, _)) = columns.in_table().into_iter().find(|(_, column)| lacks(column)) else {
+        return Failure::Failed(problem);
+    };
+    let flag = format!("--column-{}", field.replace('_', "-"));
+    let advice = match field {
+        "is_active" => {
+            "--column-disabled=NAME names the column that says who may not log in (FastAPI's tutorial: disabled), --column-is-active=NAME \
+             the one that says who may, and --column-is-active= says that all may"
+                .to_owned()
+        }
+        "username" | "password_hash" => format!("{flag}=NAME names the column that holds it"),
+        _ => format!("{flag}=NAME names the column that holds it, and {flag}= says that there is none"),
+    };
+    Failure::Failed(format!("{problem}: {advice}"))
 }
 
 /// Where `url` leads: also in the forms of SQLAlchemy, with a driver in the scheme, and with three slashes before a file's path.

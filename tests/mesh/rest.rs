@@ -41,9 +41,9 @@ impl Rest {
         self.send(request.body(&body.to_string())).await
     }
 
-    /// Posts a form, as `content_type`.
-    async fn post_form(&self, content_type: &str, form: &str) -> (u16, Value) {
-        self.send(Request::of("POST", "/auth/token").header("Content-Type", content_type).body(form)).await
+    /// Posts a form to `path`, as `content_type`.
+    async fn post_form(&self, path: &str, content_type: &str, form: &str) -> (u16, Value) {
+        self.send(Request::of("POST", path).header("Content-Type", content_type).body(form)).await
     }
 }
 
@@ -108,9 +108,11 @@ async fn a_form_is_a_token_request_in_every_spelling_and_nothing_else_is() {
             // As the page sends it that FastAPI makes of a service.
             format!("grant_type=password&{good}&scope=&client_id=&client_secret="),
         ] {
-            let (status, token) = rest.post_form(content_type, &form).await;
-            assert_eq!((status, &token["token_type"]), (200, &json!("Bearer")), "{form}: {token}");
-            assert!(token["access_token"].is_string() && token["refresh_token"].is_string(), "{token}");
+            for path in ["/auth/token", "/token"] {
+                let (status, token) = rest.post_form(path, content_type, &form).await;
+                assert_eq!((status, &token["token_type"]), (200, &json!("Bearer")), "{form}: {token}");
+                assert!(token["access_token"].is_string() && token["refresh_token"].is_string(), "{token}");
+            }
         }
     }
     let form = "application/x-www-form-urlencoded";
@@ -122,19 +124,38 @@ async fn a_form_is_a_token_request_in_every_spelling_and_nothing_else_is() {
         ("grant_type=implicit&username=alice", 400, "UNSUPPORTED_GRANT_TYPE"),
         ("grant_type=password&grant_type=password&username=alice&password=x", 400, "INVALID_FIELDS"),
         ("username=%FF", 400, "MALFORMED_REQUEST"),
+        // What a service of FastAPI's takes as it comes.
+        ("username=alice&password=correct+horse+battery&scope=me", 400, "INVALID_SCOPE"),
+        ("username=alice&password=correct+horse+battery&client_id=string", 401, "INVALID_CLIENT"),
     ] {
-        let (got, answer) = rest.post_form(form, body).await;
+        let (got, answer) = rest.post_form("/token", form, body).await;
         assert_eq!((got, answer["reason"].as_str()), (status, Some(reason)), "{body}: {answer}");
         assert!(answer["error"].is_string() && answer["error_description"].is_string(), "{answer}");
     }
-    // The form's route leads to one place.
-    for path in ["/auth/token/../introspect", "/oauth2/token", "/oauth2/introspect", "/metrics"] {
+    let parts = "--x\r\nContent-Disposition: form-data; name=\"username\"\r\n\r\nalice\r\n--x--\r\n";
+    let multipart = "multipart/form-data; boundary=x";
+    let (status, answer) = rest.post_form("/token", multipart, parts).await;
+    assert_eq!((status, answer["reason"].as_str()), (415, Some("MALFORMED_REQUEST")), "{answer}");
+    assert_eq!(rest.post_form("/auth/token", multipart, parts).await.0, 400);
+    let (status, answer) = rest.post("/token", &json!({ "username": "alice" })).await;
+    assert_eq!((status, answer["reason"].as_str()), (415, Some("MALFORMED_REQUEST")), "{answer}");
+    // The form's routes lead to one place.
+    for path in [
+        "/auth/token/../introspect",
+        "/token/../oauth2/introspect",
+        "/token/x",
+        "/oauth2/token",
+        "/oauth2/introspect",
+        "/metrics",
+    ] {
         let request = Request::of("POST", path).header("Content-Type", form).body("token=x");
         assert_eq!(rest.send(request).await.0, 404, "{path}");
     }
     for method in ["GET", "PUT"] {
-        let request = Request::of(method, "/auth/token").header("Content-Type", form);
-        assert_eq!(rest.send(request).await.0, 405, "{method}");
+        for path in ["/auth/token", "/token"] {
+            let request = Request::of(method, path).header("Content-Type", form);
+            assert_eq!(rest.send(request).await.0, 405, "{method} {path}");
+        }
     }
 }
 

@@ -64,6 +64,15 @@ assert reason == "USERNAME_TAKEN", reason
 refusal = refused(lambda: stranger.log_in("alice", "wrong"), 400)
 assert (refusal["error"], refusal["reason"]) == ("invalid_grant", "INVALID_CREDENTIALS"), refusal
 
+# One of the tutorial itself, whose service has no sign-up and takes the form at /token; with all the fields that the page sends which
+# FastAPI makes of a service.
+form = {"grant_type": "password", "username": "alice", "password": "correct horse", "scope": "", "client_id": "", "client_secret": ""}
+answer = requests.post(f"{base_url}/token", data=form)
+answer.raise_for_status()
+bearer = {"Authorization": f"{answer.json()['token_type']} {answer.json()['access_token']}"}
+assert requests.get(f"{base_url}/users/me", headers=bearer).json()["username"] == "alice"
+print("tutorial:", answer.json()["token_type"])
+
 # And one that leaves the flow to a library. The tests speak plain HTTP on the loopback interface.
 os.environ["OAUTHLIB_INSECURE_TRANSPORT"] = "1"
 session = OAuth2Session(client=LegacyApplicationClient(client_id=""))

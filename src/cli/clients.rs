@@ -103,7 +103,8 @@ pub(super) struct Create {
     /// Whom its tokens may be meant for; repeat for more. Without any: the service's own --audience.
     #[arg(long = "allow-audience", value_name = "NAME", value_parser = one_name)]
     audiences: Vec<String>,
-    /// It cannot keep a secret: an application on its users' devices. It gets no tokens in its own name.
+    /// It cannot keep a secret: an application on its users' devices. It gets no tokens in its own name; with --scope profile its users'
+    /// tokens are good for what is about the user (GetMe and the like).
     #[arg(long, conflicts_with_all = ["public_key", "spiffe_id", "tls_san_dns"])]
     public: bool,
     /// A PEM public key, a JWK or a JWK Set: it proves who it is by signing (`private_key_jwt`), and gets no secret.
@@ -228,6 +229,12 @@ fn new_client(create: Create) -> Result<NewClient, Failure> {
 }
 
 async fn make(new: NewClient, registry: &ClientRegistry, output: Output) -> Result<(), Failure> {
+    if new.proof.is_none() && !new.scopes.iter().any(|scope| scope == "profile") {
+        tracing::warn!(
+            "users who log in with this client get no `profile`, and their tokens are refused by GetMe and all else that is about the user: \
+             --scope profile allows it"
+        );
+    }
     let (client, secret) = registry.register(new).await?;
     show(&client, secret.as_ref(), output)
 }

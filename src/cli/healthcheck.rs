@@ -11,6 +11,7 @@ use http_body_util::Empty;
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use serde_json::json;
+use tokio::time::{Instant, timeout_at};
 use tokio_rustls::rustls::{
     ClientConfig, DigitallySignedStruct, Error as TlsError, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -33,9 +34,10 @@ pub(super) async fn run(config: &Config, output: Output) -> Result<(), Failure> 
     let speaks_tls = config.tls.files().map_err(|error| Failure::Usage(error.to_string()))?.is_some();
     let addrs = addrs(config);
     let share = TIMEOUT / u32::try_from(addrs.len()).unwrap_or(1);
-    let mut failure = Failure::Failed("nothing serves".to_owned());
+    let mut problems = Vec::new();
     for addr in addrs.into_iter().map(reachable) {
-        let status = tokio::time::timeout(share, ask(addr, speaks_tls))
+        let until = Instant::now() + share;
+        let status = timeout_at(until, ask(addr, speaks_tls))
             .await
             .unwrap_or_else(|_| Err(format!("no answer within {share:?}")));
         let problem = match status {
@@ -46,11 +48,22 @@ pub(super) async fn run(config: &Config, output: Output) -> Result<(), Failure> 
                 return Err(Failure::Failed(format!("{addr} does not serve: it is not ready")));
             }
             Ok(other) => format!("it answers {other}"),
+            Err(_) if matches!(timeout_at(until, ask(addr, !speaks_tls)).await, Ok(Ok(_))) => {
+                let differs = if speaks_tls {
+                    "it speaks plaintext, and the settings here have --tls-cert"
+                } else {
+                    "it speaks TLS, and the settings here have no --tls-cert"
+                };
+                differs.to_owned()
+            }
             Err(problem) => problem,
         };
-        failure = Failure::Failed(format!("{addr} does not serve: {problem}"));
+        problems.push(format!("{addr} does not serve: {problem}"));
     }
-    Err(failure)
+    let problems = problems.join("; ");
+    Err(Failure::Failed(format!(
+        "{problems} (this command needs the service's settings: where it listens, and TLS)"
+    )))
 }
 
 /// Where to ask, one after the other until one says whether it serves. Where nothing is set, the service may have had to start

@@ -84,7 +84,7 @@ enum Command {
     /// transcoder, and whatever else would need protoc.
     Descriptor,
     /// Ask the service at --operations-addr (at --http-addr if that is off) whether it serves: exit code 0 if it does, 1 if not. For
-    /// container probes.
+    /// container probes. Give it the service's settings: where it listens, and TLS.
     Healthcheck,
 }
 

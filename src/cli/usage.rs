@@ -24,7 +24,7 @@ pub(super) fn sentence(error: &clap::Error) -> String {
             }
         }
         (ErrorKind::MissingRequiredArgument, Some(missing)) => {
-            format!("{missing} must be given; see `signet --help`")
+            format!("{missing} must be given; see `{}`", help(error))
         }
         (ErrorKind::MissingSubcommand, _) => {
             let command = context(ContextKind::InvalidSubcommand).unwrap_or_default();
@@ -34,9 +34,21 @@ pub(super) fn sentence(error: &clap::Error) -> String {
         _ => {
             let text = error.to_string();
             let first = text.lines().next().unwrap_or_default();
-            format!("{}; see `signet --help`", first.trim_start_matches("error: "))
+            format!("{}; see `{}`", first.trim_start_matches("error: "), help(error))
         }
     }
+}
+
+/// How to ask for the help of the command that `error` is about: `signet users show --help`.
+fn help(error: &clap::Error) -> String {
+    let usage = error.get(ContextKind::Usage).map(ToString::to_string).unwrap_or_default();
+    let words = usage.trim_start_matches("Usage:").split_whitespace();
+    let is_command = |word: &&str| word.starts_with(|first: char| first.is_ascii_lowercase());
+    let mut words: Vec<_> = words.take_while(is_command).collect();
+    if words.is_empty() {
+        words.push("signet");
+    }
+    format!("{} --help", words.join(" "))
 }
 
 /// The argument that is shown as `--grpc-addr <IP:PORT>`: `--grpc-addr (SIGNET_GRPC_ADDR)` if it is a setting, and without a

@@ -59,7 +59,9 @@ pub enum Error {
     #[error("the refresh token is not accepted: log in again")]
     RefreshTokenInvalid,
     /// A copy of the refresh token is at large; the session has been ended.
-    #[error("the refresh token was used before by somebody else: the session has been ended, log in again")]
+    #[error(
+        "the refresh token was used before, perhaps by somebody else: the session has been ended, log in again"
+    )]
     RefreshTokenReused,
     /// The caller has no such session.
     #[error("there is no such session")]
@@ -97,7 +99,9 @@ pub enum Error {
     )]
     RouteMisconfigured,
     /// A web page calls whose origin is not among those that may.
-    #[error("pages of this origin may not call this server: its operator has not allowed the origin")]
+    #[error(
+        "a page of this origin may not call this: over HTTP no page of another site may, and by gRPC-Web those whose origins the operator allows"
+    )]
     OriginNotAllowed,
     /// The request asks for a host name that the operations address does not answer to.
     #[error(

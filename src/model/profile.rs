@@ -97,8 +97,11 @@ impl DisplayName {
             None
         } else {
             let enforced = Nickname::new().enforce(fold_spaces(text)).map_err(|error| match error {
-                precis_core::Error::Invalid => {
+                precis_core::Error::Invalid if text.is_empty() => {
                     RuleViolation::new(FieldReason::Required, "must not be empty when it is set")
+                }
+                precis_core::Error::Invalid => {
+                    RuleViolation::new(FieldReason::Required, "must not be of spaces alone when it is set")
                 }
                 other => super::username::forbidden_character(&other, "RFC 8266, Nickname"),
             })?;
@@ -147,7 +150,8 @@ mod tests {
     #[test]
     fn a_display_name_is_trimmed_and_bounded() {
         assert_eq!(DisplayName::parse("  Ada   Lovelace ").unwrap().as_str(), "Ada Lovelace");
-        assert_eq!(DisplayName::parse("   ").unwrap_err().reason, FieldReason::Required);
+        let spaces = DisplayName::parse("   ").unwrap_err();
+        assert_eq!((spaces.reason, spaces.description.contains("spaces")), (FieldReason::Required, true));
         assert_eq!(DisplayName::parse("a\u{7}b").unwrap_err().reason, FieldReason::ForbiddenCharacter);
         for long in [DISPLAY_NAME_MAX_CHARS + 1, 1_000_000] {
             assert_eq!(DisplayName::parse(&"x".repeat(long)).unwrap_err().reason, FieldReason::TooLong);

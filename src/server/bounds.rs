@@ -28,6 +28,9 @@ const REMEMBERED_ROW_BYTES: u64 = 500;
 /// Users, sessions, clients.
 const ROW_CACHES: u64 = 3;
 
+/// No setting can ask for more: a search for a budget ends here.
+const MAX_BUDGET_MEBIBYTES: u64 = 1 << 43;
+
 /// The bounds by `config` on this machine. Lets the process open as many files as they ask for, or as the system allows.
 ///
 /// # Errors
@@ -73,14 +76,32 @@ pub(super) fn fit(config: &Config, argon2: &Argon2Params) -> Result<Bounds, Conf
     let bounds = Bounds::new(&Resources { open_files, ..resources }, &set);
     if bounds.exceed_budget() && limits.memory_budget.is_some() {
         let problem = format!(
-            "the limits come to {} if each is reached, which is more than {}: set it higher, or set --max-connections, \
+            "the limits come to {} if each is reached, which is more than {}: set it to {}MiB or more, or set --max-connections, \
              --max-in-flight-calls, --max-message-bytes, --hash-threads, --argon2-memory-kib or the caches lower",
             ByteSize::b(bounds.needed_bytes),
             ByteSize::b(bounds.memory_budget),
+            least_mebibytes(&resources, &set),
         );
         return Err(ConfigError::new("--memory-budget", problem));
     }
     Ok(bounds)
+}
+
+/// The smallest budget that the limits fit into. What a larger one gives is less than what it is larger by, so that the search has one end.
+fn least_mebibytes(resources: &Resources, set: &SetBounds) -> u64 {
+    let fits = |mebibytes: u64| {
+        let memory_budget = mebibytes.saturating_mul(1_024 * 1_024);
+        !Bounds::new(&Resources { memory_budget, ..*resources }, set).exceed_budget()
+    };
+    let (mut too_small, mut enough) = (0, 1);
+    while !fits(enough) && enough < MAX_BUDGET_MEBIBYTES {
+        (too_small, enough) = (enough, enough * 2);
+    }
+    while enough - too_small > 1 {
+        let middle = too_small.midpoint(enough);
+        if fits(middle) { enough = middle } else { too_small = middle }
+    }
+    enough
 }
 
 /// Tells what the bounds are, and which of them are not as `limits` wish them.

@@ -140,7 +140,11 @@ async fn who_may_tell_its_users_addresses_is_said_by_the_operator() {
     assert!(shown.stdout.contains("\nuser address: may be told\n"), "{shown:?}");
     let both = ["clients", "create", "app", "--public", "--may-claim-address"];
     assert!(place.run(&both).await.failed(2).contains("--may-claim-address"));
-    place.run(&["clients", "create", "app", "--public"]).await.succeeded();
+    // Its users would have tokens with which nothing can be done.
+    let created = place.run(&["clients", "create", "app", "--public"]).await.succeeded();
+    assert!(created.stderr.contains("--scope profile"), "{created:?}");
+    let created = place.run(&["clients", "create", "web", "--public", "--scope=profile"]).await.succeeded();
+    assert!(!created.stderr.contains("--scope profile"), "{created:?}");
     let public = place.run(&["clients", "set-may-claim-address", "app", "on"]).await;
     let sentence = "`app` is a public client: it proves nothing, so it may not tell its users' addresses";
     assert_eq!(public.failed(1), sentence);

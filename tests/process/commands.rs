@@ -120,11 +120,11 @@ async fn a_user_is_shown_disabled_enabled_and_deleted_by_id_and_by_name_in_any_c
     assert_eq!(enabled["is_active"], true);
 
     let deleted = place.run(&["users", "delete", "ALICE"]).await.succeeded();
-    assert_eq!(deleted.stdout, format!("Deleted Alice ({id}).\n"));
+    assert_eq!(deleted.stdout, format!("Deleted Alice ({id}). Anybody can sign up with the name.\n"));
     let again = place.create_user("alice").await;
     assert_ne!(again["id"], user["id"], "the operator may give the name again, the id is another");
     let deleted = place.run(&["users", "delete", "alice", "--json"]).await.succeeded().object();
-    assert_eq!(deleted, json!({ "deleted": again["id"] }));
+    assert_eq!(deleted, json!({ "deleted": again["id"], "username_rests_until": null }));
 }
 
 #[tokio::test]
@@ -231,6 +231,15 @@ async fn a_healthcheck_tells_by_its_exit_code_whether_the_service_serves() {
     service.stop().await;
     let refused = place.run(&["healthcheck", &flag]).await;
     assert!(refused.failed(1).contains(" does not serve: "), "{refused:?}");
+    // Where it is not said where the service listens, both places are named that were asked.
+    let http = format!("--http-addr=127.0.0.1:{}", addr.port());
+    let nowhere = place.signet(&["healthcheck", &http]).without_env("SIGNET_OPERATIONS_ADDR").run().await;
+    if nowhere.code != Some(0) {
+        let problem = nowhere.failed(1);
+        for part in ["127.0.0.1:8089 ", &format!("127.0.0.1:{} ", addr.port()), "the service's settings"] {
+            assert!(problem.contains(part), "{problem}");
+        }
+    }
     let refused = place.run(&["healthcheck", &flag, "--json"]).await;
     let error: Value = serde_json::from_str(&refused.stderr).unwrap();
     assert!(refused.code == Some(1) && error["error"].is_string(), "{refused:?}");

@@ -175,7 +175,8 @@ async fn the_operator_gives_a_name_that_rests() {
         refused.failed(2),
         "--master-key (SIGNET_MASTER_KEY): the master key does not open the key of names: it was sealed with another one"
     );
-    place.run(&["users", "delete", "alice"]).await.succeeded();
+    let deleted = place.run(&["users", "delete", "alice"]).await.succeeded();
+    assert!(deleted.stdout.contains("Nobody can sign up with the name until 20"), "{deleted:?}");
     let client = service.client().await;
     let refused = client.sign_up("Alice").await;
     assert_eq!(reason(&refused), "USERNAME_TAKEN");

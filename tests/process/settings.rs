@@ -142,6 +142,21 @@ async fn settings_that_do_not_fit_each_other_are_refused() {
 }
 
 #[tokio::test]
+async fn a_memory_budget_that_is_too_small_names_the_smallest_that_is_not() {
+    let place = Place::new();
+    for flags in [&[][..], &["--max-in-flight-calls=20000"], &["--max-message-bytes=16777216"]] {
+        let refused = place.run(&[flags, &["--memory-budget=80MiB"]].concat()).await;
+        let told = refused_for(&refused, "--memory-budget");
+        let (_, told) = told.split_once("set it to ").unwrap();
+        let least: u64 = told.split_once("MiB or more").unwrap().0.parse().unwrap();
+        let less = format!("--memory-budget={}MiB", least - 1);
+        refused_for(&place.run(&[flags, &[&less]].concat()).await, "--memory-budget");
+        let enough = format!("--memory-budget={least}MiB");
+        place.serve(&[flags, &[&enough]].concat()).await.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn argon2_that_is_weaker_than_each_of_owasps_pairs_is_refused_unless_that_is_meant() {
     let place = Place::embedded().await;
     let nobody = place.write("nobody.ndjson", "");
@@ -235,7 +250,7 @@ async fn a_data_directory_that_cannot_be_used_is_refused() {
 async fn what_is_no_setting_and_no_command_is_refused() {
     let place = Place::new();
     for (args, named) in [
-        (&["--nothing"][..], "'--nothing'"),
+        (&["--nothing"][..], "'--nothing' found; see `signet --help`"),
         (&["--grpc_addr=127.0.0.1:0"], "'--grpc_addr'"),
         (&["nothing"], "'nothing'"),
         (&["users", "nothing"], "'nothing'"),
@@ -244,7 +259,9 @@ async fn what_is_no_setting_and_no_command_is_refused() {
         (&["users", "list", "--after=alice"], "--after: `alice` cannot be used"),
         (&["--grpc-addr"], "--grpc-addr (SIGNET_GRPC_ADDR): needs a value"),
         (&["users", "create"], "<USERNAME>"),
-        (&["users", "show"], "<ID|USERNAME>"),
+        (&["users", "show"], "<ID|USERNAME> must be given; see `signet users show --help`"),
+        (&["users", "show", "--id=bob"], "a username goes by --name"),
+        (&["users", "create", "--nothing"], "see `signet users create --help`"),
         (&["users"], "create, import, export, list, show, disable, enable, delete"),
         (&["keys"], "list, rotate, revoke, reseal"),
         (&["keys", "revoke"], "<KID>"),

@@ -284,7 +284,11 @@ async fn the_health_check_speaks_tls_and_goes_on_while_the_files_cannot_be_used(
             place.run(&[&["healthcheck", "--operations-addr", &addr], flags].concat()).await
         };
         assert_eq!(check(args).await.succeeded().stdout, format!("{addr} serves.\n"));
-        assert!(check(&[]).await.failed(1).contains("does not serve"), "by plaintext nobody answers");
+        let plaintext = check(&[]).await;
+        assert!(
+            plaintext.failed(1).contains("it speaks TLS, and the settings here have no --tls-cert"),
+            "{plaintext:?}"
+        );
         // A renewal that went wrong reaches all replicas at once: the service goes on with what it has, and so must its probe.
         place.write("tls.key", &authority.issue(&[SERVER]).key);
         let dialer = Dialer::new(&authority, Some(&authority.issue(&[BILLING])));

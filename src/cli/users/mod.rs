@@ -74,7 +74,8 @@ pub(super) enum Existing {
     Disable(Who),
     /// Enable a user again.
     Enable(Who),
-    /// Delete a user. This cannot be undone. For --username-rest nobody can sign up with the username; `users create` can have it.
+    /// Delete a user. This cannot be undone. If the account was older than a day, nobody can sign up with the username for --username-rest;
+    /// the answer says until when. `users create` can have it.
     Delete(Who),
 }
 
@@ -100,11 +101,15 @@ pub(super) struct Who {
     #[arg(value_name = "ID|USERNAME", required_unless_present_any = ["id", "name"], conflicts_with_all = ["id", "name"])]
     user: Option<String>,
     /// The user with this id, whoever has it as a username.
-    #[arg(long, value_name = "ID", conflicts_with = "name")]
+    #[arg(long, value_name = "ID", conflicts_with = "name", value_parser = user_id)]
     id: Option<Uuid>,
     /// The user with this username, though it reads as an id or as an option: `--name=--help`.
     #[arg(long, value_name = "USERNAME")]
     name: Option<String>,
+}
+
+fn user_id(text: &str) -> Result<Uuid, String> {
+    Uuid::parse_str(text).map_err(|_| "must be an id, which is a UUID; a username goes by --name".to_owned())
 }
 
 impl Who {
@@ -223,12 +228,20 @@ async fn delete(
     output: Output,
 ) -> Result<(), Failure> {
     let user = find(who, &records.store).await?;
-    if !registry.delete(&user, &records.rests().await?).await? {
+    let rests = records.rests().await?;
+    let until = rests.after(&user, Clock::system().now()).map(|name| name.until.to_string());
+    if !registry.delete(&user, &rests).await? {
         return Err(who.is_nobody());
     }
+    let rest = until.as_ref().map_or_else(
+        || " Anybody can sign up with the name.".to_owned(),
+        |until| {
+            format!(" Nobody can sign up with the name until {until}; `signet users create` can have it.")
+        },
+    );
     output.answer(
-        &format!("Deleted {} ({}).", user.username.typed(), user.id),
-        &json!({ "deleted": user.id.to_string() }),
+        &format!("Deleted {} ({}).{rest}", user.username.typed(), user.id),
+        &json!({ "deleted": user.id.to_string(), "username_rests_until": until }),
     )
 }
 

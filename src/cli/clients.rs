@@ -104,7 +104,7 @@ pub(super) struct Create {
     #[arg(long = "allow-audience", value_name = "NAME", value_parser = one_name)]
     audiences: Vec<String>,
     /// It cannot keep a secret: an application on its users' devices. It gets no tokens in its own name; with --scope profile its users'
-    /// tokens are good for what is about the user (GetMe and the like).
+    /// tokens are good for what is about the user (`GetMe` and the like).
     #[arg(long, conflicts_with_all = ["public_key", "spiffe_id", "tls_san_dns"])]
     public: bool,
     /// A PEM public key, a JWK or a JWK Set: it proves who it is by signing (`private_key_jwt`), and gets no secret.

@@ -6,6 +6,7 @@ mod clients;
 mod descriptor;
 mod exposure;
 mod healthcheck;
+mod help;
 mod keys;
 mod listing;
 mod migrate;
@@ -73,7 +74,8 @@ enum Command {
     Keys(keys::Command),
     /// Back the SQLite database up into a file, also while the service runs. What was acknowledged before is in it.
     ///
-    /// The master key is not in it: without a copy of that, kept apart, a backup cannot be used.
+    /// The master key is not in it: without a copy of that, kept apart, a backup cannot be used. A file that is there is not replaced, unless
+    /// --replace says so. A database server is backed up by its own tools (`pg_dump`, `mariadb-dump`).
     Backup(backup::Backup),
     /// Put a backup in the place of the SQLite database, while no service runs. A crash leaves the one or the other, whole.
     ///
@@ -198,7 +200,7 @@ pub fn main() -> ExitCode {
 
 /// What the arguments ask for, and the secrets among them.
 fn parse() -> Result<(Cli, Vec<ExposedSecret>), clap::Error> {
-    let mut command = Cli::command();
+    let mut command = help::of_commands(Cli::command());
     let matches = command.try_get_matches_from_mut(std::env::args_os())?;
     let exposed = exposure::exposed_secrets(&command, &matches);
     Cli::from_arg_matches(&matches).map(|cli| (cli, exposed)).map_err(|error| error.format(&mut command))

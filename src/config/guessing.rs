@@ -11,9 +11,10 @@ use crate::{identity::guessing::GuessSettings, model::SessionLifetime};
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Guessing")]
 pub struct GuessConfig {
-    /// How many failures an address has at once: wrong passwords, and each sign-up. An address may be an office or a NAT. An IPv6 /64 is
-    /// one address; a /48 has twice as many. What comes on top is refused (RESOURCE_EXHAUSTED), but from a private or loopback address,
-    /// which may be a proxy that is not named in --trusted-proxy-addresses: its logins then wait behind all others (10 to 1000000).
+    /// How many failures an address has at once: wrong passwords, and each sign-up that breaks no rule; and apart from these as many wrong
+    /// client secrets, assertions and refresh tokens. An address may be an office or a NAT. An IPv6 /64 is one address; a /48 has twice as
+    /// many. What comes on top is refused (RESOURCE_EXHAUSTED). Passwords from a private, loopback, link-local or shared address are not:
+    /// it may be a proxy that is not named in --trusted-proxy-addresses, and its logins wait behind all others (10 to 1000000).
     #[arg(long, env = "SIGNET_ADDRESS_FAILURES", global = true, value_name = "COUNT", default_value_t = 100, value_parser = value_parser!(u32).range(10..=1_000_000))]
     pub address_failures: u32,
 

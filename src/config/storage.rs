@@ -70,8 +70,9 @@ pub struct StorageConfig {
     #[arg(long, env = "SIGNET_MASTER_KEY_FILE", global = true, value_name = "FILE")]
     pub master_key_file: Option<PathBuf>,
 
-    /// Have `serve` apply pending migrations to the database of --database-url. Otherwise it refuses to start until
-    /// `signet migrate up` has. The embedded database is always brought up to date.
+    /// Have `serve`, and each command that works on users, clients or keys, apply pending migrations to the database of --database-url.
+    /// Otherwise they refuse until `signet migrate up` has. The embedded database is always brought up to date. `users import --dry-run`
+    /// applies none.
     #[arg(
         long,
         env = "SIGNET_AUTO_MIGRATE",

@@ -95,7 +95,7 @@ fn check_access(found: &Metadata, path: &Path, others: Others) -> io::Result<()>
     if found.mode() & (forbidden | of_group) != 0 {
         let (what, fix) = match others {
             Others::MayNothing => {
-                ("it can be read by others, or written by them: its mode must be 0600", "600")
+                ("it can be read or written by others than this user and the groups of this process", "600")
             }
             Others::MayRead => ("it can be written by others", "go-w"),
         };

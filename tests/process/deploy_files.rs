@@ -10,18 +10,20 @@ use signet::config::environment_variable;
 
 use crate::{harness::Place, settings::every_setting};
 
-/// Flags of other programs that the files call.
-const OTHERS: [&str; 12] = [
+/// Flags of commands, and of other programs, that the files name.
+const OTHERS: [&str; 14] = [
     "--bin",
     "--cert",
     "--chown",
     "--from",
     "--from-file",
+    "--id-map",
     "--interval",
     "--key",
     "--locked",
     "--mount",
     "--release",
+    "--report",
     "--timeout",
     "--username",
 ];

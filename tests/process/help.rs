@@ -24,7 +24,7 @@ async fn help(args: &[&str]) -> Finished {
 
 #[tokio::test]
 async fn help_names_every_setting_with_its_environment_variable() {
-    for args in [&["--help"][..], &["serve", "--help"], &["users", "create", "--help"], &["help", "serve"]] {
+    for args in [&["--help"][..], &["serve", "--help"], &["help", "serve"]] {
         let help = help(args).await;
         assert_eq!(help.stderr, "");
         for flag in every_setting() {
@@ -35,6 +35,53 @@ async fn help_names_every_setting_with_its_environment_variable() {
             assert!(shown.iter().any(|text| help.stdout.contains(text)), "{args:?} does not name {variable}");
         }
     }
+}
+
+#[tokio::test]
+async fn the_help_of_a_command_shows_the_settings_that_it_reads_and_no_others() {
+    let all = every_setting();
+    for (args, read, others) in [
+        (
+            &["users", "create"][..],
+            &["--data-dir", "--database-url", "--audit-log", "--password-min-length"][..],
+            "--grpc-addr",
+        ),
+        (
+            &["users", "create"],
+            &["--argon2-memory-kib", "--argon2-below-owasp", "--log-level"],
+            "--username-rest",
+        ),
+        (
+            &["users", "import"],
+            &["--reserved-usernames", "--argon2-iterations", "--from-file"],
+            "--password-min-length",
+        ),
+        (&["users", "delete"], &["--username-rest", "--master-key-file"], "--argon2-memory-kib"),
+        (&["users", "list"], &["--data-dir", "--limit"], "--username-rest"),
+        (&["users"], &["--data-dir"], "--username-rest"),
+        (&["clients", "create"], &["--master-key", "--scope", "--audit-log"], "--audience"),
+        (&["keys", "rotate"], &["--signing-alg", "--key-publish-ahead"], "--password-min-length"),
+        (&["migrate", "up"], &["--database-wait"], "--audit-log"),
+        (&["backup"], &["--data-dir", "--replace"], "--grpc-addr"),
+        (&["healthcheck"], &["--operations-addr", "--http-addr", "--tls-cert"], "--data-dir"),
+        (&["descriptor"], &["--log-format"], "--data-dir"),
+    ] {
+        let shown = help(&[args, &["--help"]].concat()).await.stdout;
+        let names = |flag: &str| {
+            [" <", "[=<", "\n"].iter().any(|end| shown.contains(&format!("\n      {flag}{end}")))
+        };
+        for flag in read {
+            assert!(names(flag), "{args:?} does not name {flag}: {shown}");
+        }
+        assert!(all.iter().any(|flag| flag == others) && !names(others), "{args:?} names {others}");
+        assert!(shown.contains("`signet --help` has all"), "{args:?}: {shown}");
+    }
+    // What is not shown is taken nevertheless: a command is given the service's environment.
+    let place = Place::new();
+    let args = ["migrate", "up", "--grpc-addr=127.0.0.1:0", "--username-rest=1day"];
+    place.run(&args).await.succeeded();
+    let refused = place.run(&["migrate", "up", "--grpc-addr=nowhere"]).await;
+    assert!(refused.failed(2).starts_with("--grpc-addr (SIGNET_GRPC_ADDR): "), "{refused:?}");
 }
 
 #[tokio::test]

@@ -44,6 +44,19 @@ async fn an_import_makes_no_database_and_a_dry_run_makes_nothing_at_all() {
 }
 
 #[tokio::test]
+async fn a_dry_run_applies_no_migration() {
+    let place = Place::embedded().await;
+    let db = place.connect().await;
+    let forget = "DELETE FROM seaql_migrations WHERE version = (SELECT MAX(version) FROM seaql_migrations)";
+    db.execute_unprepared(forget).await.unwrap();
+    let input = place.write("users.csv", "username,password_hash\n");
+    let refused = place.run(&["users", "import", &input, "--dry-run"]).await;
+    assert!(refused.failed(2).contains("lacks 1 of this version's migrations"), "{refused:?}");
+    place.run(&["users", "import", &input]).await.succeeded();
+    place.run(&["users", "import", &input, "--dry-run"]).await.succeeded();
+}
+
+#[tokio::test]
 async fn a_run_that_fails_leaves_the_names_of_its_files_to_the_next() {
     let place = Place::embedded().await;
     let report = place.path("report");

@@ -70,7 +70,7 @@ struct ColumnArguments {
     /// Who may log in. Default: `is_active`, which a table must have and a file may. Empty (`--column-is-active=`): all may.
     #[arg(long, value_name = "COLUMN", conflicts_with = "column_disabled")]
     column_is_active: Option<String>,
-    /// Who may not log in, in place of --column-is-active: `disabled`, as the service of FastAPI's tutorial has it. Where it is empty or
+    /// Who may not log in, in place of --column-is-active: `disabled`, as `FastAPI`'s tutorial has it. Where it is empty or
     /// NULL, the user may.
     #[arg(long, value_name = "COLUMN", value_parser = NonEmptyStringValueParser::new())]
     column_disabled: Option<String>,

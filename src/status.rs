@@ -77,6 +77,7 @@ impl From<Error> for Status {
             | Error::TooManyChanges { .. }
             | Error::TooManyAttempts { .. }
             | Error::TooManyRepeats { .. }
+            | Error::TooManyRefreshes { .. }
             | Error::RouteMisconfigured
             | Error::OriginNotAllowed
             | Error::DeadlineExceeded
@@ -117,6 +118,7 @@ pub fn retry_after(error: &Error) -> Option<Duration> {
     match error {
         Error::TooManyChanges { retry_after }
         | Error::TooManyRepeats { retry_after }
+        | Error::TooManyRefreshes { retry_after }
         | Error::Overloaded { retry_after, .. }
         | Error::TooManyAttempts { retry_after, .. } => Some(*retry_after),
         Error::Unavailable { .. } => Some(UNAVAILABLE_RETRY_AFTER),
@@ -157,6 +159,7 @@ fn code_and_reason(error: &Error) -> (Code, ErrorReason) {
         Error::AddressClaimNotAllowed => (Code::PermissionDenied, ErrorReason::AddressClaimNotAllowed),
         Error::TooManyAttempts { .. } => (Code::ResourceExhausted, ErrorReason::TooManyAttempts),
         Error::TooManyRepeats { .. } => (Code::ResourceExhausted, ErrorReason::TooManyRepeats),
+        Error::TooManyRefreshes { .. } => (Code::ResourceExhausted, ErrorReason::TooManyRefreshes),
         Error::InvalidScope(_) => (Code::InvalidArgument, ErrorReason::InvalidScope),
         Error::InvalidAudience(_) => (Code::InvalidArgument, ErrorReason::InvalidAudience),
         Error::TokenOfAnotherClient => (Code::PermissionDenied, ErrorReason::TokenOfAnotherClient),

@@ -201,6 +201,7 @@ impl Config {
         Ok(SessionSettings {
             lifetime: self.session_lifetime(),
             repeat_window: self.tokens.repeat_window()?,
+            refreshes: self.tokens.refreshes(),
             cache_size: self.tokens.standing_cache_size,
             cache_max_age: self.tokens.standing_cache_max_age,
         })

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use clap::{Args, builder::RangedU64ValueParser};
+use clap::{Args, builder::RangedU64ValueParser, value_parser};
 
-use super::{ConfigError, duration};
+use super::{ConfigError, duration, duration_in_millis};
 use crate::{
     auth::{VerifierSettings, issuer_identifier},
-    identity::{keyring::KeySettings, tokens::TokenSettings},
+    identity::{keyring::KeySettings, sessions::RefreshSettings, tokens::TokenSettings},
     model::{NameSet, SigningAlg, name_set::one_name},
 };
 
@@ -58,6 +58,15 @@ pub struct TokenConfig {
     #[arg(long, env = "SIGNET_REFRESH_REPEAT_WINDOW", global = true, value_name = "DURATION", value_parser = duration::<1, 43_200>)]
     pub refresh_repeat_window: Option<Duration>,
 
+    /// How many refreshes a user has at once, of all sessions together; one session has half of them. Each writes to the database. What
+    /// comes on top is refused (RESOURCE_EXHAUSTED), and ends nothing (20 to 1000000).
+    #[arg(long, env = "SIGNET_ACCOUNT_REFRESHES", global = true, value_name = "COUNT", default_value_t = 120, value_parser = value_parser!(u32).range(20..=1_000_000))]
+    pub account_refreshes: u32,
+
+    /// After how long a user has one more; one session in twice the time (10ms to 1h).
+    #[arg(long, env = "SIGNET_ACCOUNT_REFRESH_INTERVAL", global = true, value_name = "DURATION", default_value = "1s", value_parser = duration_in_millis::<10, 3_600_000>)]
+    pub account_refresh_interval: Duration,
+
     /// How far the clocks of replicas may be apart when a token's times are judged (0s to 5m), and how far this one from the
     /// database's before it stops deleting what has expired and rotating keys.
     #[arg(long, env = "SIGNET_CLOCK_LEEWAY", global = true, value_name = "DURATION", default_value = "5s", value_parser = duration::<0, 300>)]
@@ -103,6 +112,12 @@ impl TokenConfig {
                 Err(ConfigError::new("--refresh-repeat-window", problem))
             }
         }
+    }
+
+    /// How often a user refreshes.
+    #[must_use]
+    pub const fn refreshes(&self) -> RefreshSettings {
+        RefreshSettings { at_once: self.account_refreshes, interval: self.account_refresh_interval }
     }
 
     /// What the keys are made by.

@@ -125,6 +125,7 @@ fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
         Error::Overloaded { .. }
         | Error::TooManyChanges { .. }
         | Error::TooManyAttempts { .. }
+        | Error::TooManyRefreshes { .. }
         | Error::TooManyRepeats { .. } => (StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable"),
         Error::Unavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable"),
         Error::DeadlineExceeded => (StatusCode::GATEWAY_TIMEOUT, "temporarily_unavailable"),
@@ -225,6 +226,13 @@ mod tests {
                 "",
             ),
             (Error::TooManyRepeats { retry_after }, 429, "temporarily_unavailable", "TOO_MANY_REPEATS", ""),
+            (
+                Error::TooManyRefreshes { retry_after },
+                429,
+                "temporarily_unavailable",
+                "TOO_MANY_REFRESHES",
+                "",
+            ),
             (Error::DeadlineExceeded, 504, "temporarily_unavailable", "DEADLINE_EXCEEDED", ""),
             (unavailable, 503, "temporarily_unavailable", "UNAVAILABLE", ""),
             (Error::internal("secret"), 500, "server_error", "INTERNAL", ""),

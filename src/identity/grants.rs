@@ -146,7 +146,7 @@ impl Grants {
     ///
     /// # Errors
     /// [`Error::InvalidClient`], [`Error::InvalidScope`], [`Error::InvalidAudience`], [`Error::InvalidCredentials`],
-    /// [`Error::RefreshTokenInvalid`], [`Error::RefreshTokenReused`], [`Error::TooManyRepeats`]; [`Error::InvalidFields`],
+    /// [`Error::RefreshTokenInvalid`], [`Error::RefreshTokenReused`], [`Error::TooManyRepeats`], [`Error::TooManyRefreshes`]; [`Error::InvalidFields`],
     /// [`Error::AddressClaimNotAllowed`] or [`Error::TooManyAttempts`] if the client tells its user's address; [`Error::Overloaded`] if a password cannot be hashed before
     /// `deadline`, or the user's address has no room for another call.
     pub async fn exchange(
@@ -319,6 +319,7 @@ impl Verdict {
             Error::Overloaded { .. }
             | Error::TooManyAttempts { .. }
             | Error::TooManyRepeats { .. }
+            | Error::TooManyRefreshes { .. }
             | Error::DeadlineExceeded
             | Error::Unavailable { .. }
             | Error::Internal(_) => Self::Failed,

@@ -52,7 +52,7 @@ impl RefreshGrant {
     /// Exchanges what is `shown`.
     ///
     /// # Errors
-    /// [`Error::RefreshTokenInvalid`], [`Error::RefreshTokenReused`], [`Error::TooManyRepeats`].
+    /// [`Error::RefreshTokenInvalid`], [`Error::RefreshTokenReused`], [`Error::TooManyRepeats`], [`Error::TooManyRefreshes`].
     pub(super) async fn exchange(&self, shown: Shown) -> Result<(Granted, Verdict), Error> {
         let (parts, work) = (Arc::clone(&self.parts), shown.clone());
         let work =

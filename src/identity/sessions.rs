@@ -1,5 +1,6 @@
 //! Owns login sessions: opening them, keeping them going by refresh tokens, and ending them.
 
+mod refresh_allowance;
 mod repeats;
 mod seen;
 
@@ -25,6 +26,9 @@ use crate::{
     store::{Exchange, LastExchange, RefreshState, Sha256, Store, StoredSession, Strangers},
 };
 
+pub use refresh_allowance::RefreshSettings;
+
+use refresh_allowance::RefreshAllowances;
 use seen::{Remembered, SeenExchanges};
 
 /// How many sessions a user may have. What ends them all is one transaction, and nobody is to make it fail by opening ever more.
@@ -42,6 +46,7 @@ pub struct Sessions {
     settings: SessionSettings,
     known: ReadCache<SessionId, Remembered>,
     seen: SeenExchanges,
+    refreshes: RefreshAllowances,
     /// SHA-256 of refresh tokens of which the database said lately that they were never issued, or that their session has ended or
     /// expired: none of that changes.
     worthless: Absent<Sha256>,
@@ -55,6 +60,8 @@ pub struct SessionSettings {
     pub lifetime: SessionLifetime,
     /// For how long an exchange of a refresh token is repeated from where it came from.
     pub repeat_window: Duration,
+    /// How often a user refreshes.
+    pub refreshes: RefreshSettings,
     /// How many are remembered.
     pub cache_size: usize,
     /// For how long one is remembered: how long an end by another process may stay unseen.
@@ -130,7 +137,8 @@ impl Sessions {
         let worthless = Absent::new(settings.cache_max_age, clock.clone());
         let strangers = store.for_strangers();
         let seen = SeenExchanges::default();
-        Self { store, strangers, clock, settings, known, seen, worthless, audit }
+        let refreshes = RefreshAllowances::new(settings.refreshes, &clock);
+        Self { store, strangers, clock, settings, known, seen, refreshes, worthless, audit }
     }
 
     /// How long sessions live.
@@ -246,11 +254,12 @@ impl Sessions {
     ///
     /// # Errors
     /// [`Error::RefreshTokenInvalid`]; [`Error::RefreshTokenReused`] for a replay, after which the session has ended;
-    /// [`Error::TooManyRepeats`]; [`Error::Unavailable`].
+    /// [`Error::TooManyRepeats`], [`Error::TooManyRefreshes`]; [`Error::Unavailable`].
     pub async fn exchange(&self, mut presented: Presented, origin: &Origin) -> Result<Exchanged, Error> {
         if presented.place == Place::Newest {
             let Presented { token, stored, .. } = &presented;
             let (session, refresh) = (&stored.session, &stored.refresh);
+            self.refreshes.charge(session)?;
             let next = token.successor(refresh);
             let time = exchange_time(self.clock.now(), session.last_use_time);
             let origin = origin_digest(refresh, origin);

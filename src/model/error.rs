@@ -147,6 +147,14 @@ pub enum Error {
         /// When it is worth trying again, with the next one.
         retry_after: Duration,
     },
+    /// The user, or one session, has refreshed too often.
+    #[error(
+        "the session was refreshed too often, or others of its user: use the access token, and try again later"
+    )]
+    TooManyRefreshes {
+        /// When it is worth trying again, with the same refresh token.
+        retry_after: Duration,
+    },
     /// The call's time is up.
     #[error("the deadline passed before the answer was ready")]
     DeadlineExceeded,

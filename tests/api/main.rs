@@ -28,6 +28,7 @@ mod names;
 mod own_account;
 mod proxies;
 mod ready;
+mod refresh_allowance;
 mod refresh_repeats;
 mod resource_server;
 mod sessions;

@@ -51,6 +51,7 @@ impl Sessions {
             let (stored, now) = (&presented.stored, self.clock.now());
             let is_noted = match self.judge(&presented, origin, now) {
                 Repeat::Near => {
+                    self.refreshes.charge(&stored.session)?;
                     let from = origin_digest(&stored.refresh, origin);
                     self.store.count_repeat(stored, from, MAX_REPEATS).await?
                 }

@@ -28,6 +28,9 @@ _NOTED_WITHIN = 3.0
 # How often a used token is answered within the window.
 _MOST_REPEATS = 10
 
+# How often a user may refresh at once; and once more each second.
+_REFRESHES = 120
+
 REUSED = "REFRESH_TOKEN_REUSED"
 
 _CHANGE_PASSWORD = "/identity.v1.IdentityService/ChangePassword"
@@ -199,6 +202,32 @@ def _again(field: Field) -> Gained:
     return Gained(f"{len(thief.jtis)} access token, the owner's own, of {tried:,} tried; the session goes on", tuple(missed))
 
 
+def _without_end(field: Field) -> Gained:
+    """A user who has eight sessions refreshes them in turn, as fast as it goes; no other user is to wait for the writes."""
+    stolen, first = _stolen_from_another(field)
+    account = dataclasses.replace(field.account, username=_OTHER)
+    sessions = [first, *(Holder(field, _HOME).log_in(account) for _ in range(7))]
+    started = time.monotonic()
+    ends, answers, without_time = min(field.ends, started + 3.0), Counter[str](), 0
+    while time.monotonic() < ends:
+        for session in sessions:
+            answer = session.refresh()
+            answers["written" if answer.is_ok else answer.reason] += 1
+            without_time += answer.status == web.RESOURCE_EXHAUSTED and answer.pushback is None
+    most = _REFRESHES + int(time.monotonic() - started) + 1
+    missed = []
+    if answers["written"] > most:
+        missed.append(f"{answers['written']} refreshes were written, of {most}")
+    if without_time:
+        missed.append(f"{without_time} refusals did not say when to come back")
+    if set(answers) - {"written", "TOO_MANY_REFRESHES"}:
+        missed.append("a session was refused otherwise")
+    if stolen.refresh().reason != REUSED:
+        missed.append("a thief was not seen meanwhile")
+    tried = sum(answers.values())
+    return Gained(f"{answers['written']} refreshes of {tried:,} tried; the sessions go on", tuple(missed))
+
+
 def _tabs(field: Field) -> Gained:
     """No thief at all: fifty calls of one browser with the same token."""
     owner = Holder(field, _HOME).log_in(field.account)
@@ -247,5 +276,6 @@ GAMES = (
         (*PROXY, *CHEAP),
     ),
     Game("used-again", "A used refresh token, again and again for 3 s", "the owner's address and user agent", _again, (*PROXY, *CHEAP)),
+    Game("refreshes", "A user of 8 sessions refreshes them again and again for 3 s", "1 address", _without_end, (*PROXY, *CHEAP)),
     Game("tabs", "No thief: 50 tabs of a browser refresh at once", "1 address", _tabs, (*PROXY, *CHEAP)),
 )

@@ -13,6 +13,7 @@ mod m20261128_000008_refresh_repeats;
 mod m20261128_000009_names;
 mod m20261129_000010_credential_versions;
 mod m20261129_000011_authentication;
+mod m20261129_000012_familiar_failures;
 mod names;
 mod schema;
 mod table;
@@ -35,6 +36,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261128_000009_names::Migration),
             Box::new(m20261129_000010_credential_versions::Migration),
             Box::new(m20261129_000011_authentication::Migration),
+            Box::new(m20261129_000012_familiar_failures::Migration),
         ]
     }
 }

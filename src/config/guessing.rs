@@ -24,7 +24,7 @@ pub struct GuessConfig {
 
     /// How many failures an account has at once, from all addresses together; names that nobody has as well. Beyond that, passwords are
     /// judged only from addresses that have not failed at it within the hour (3 tries an hour, 300 a day together) or from which an open
-    /// session of the user came (10 an hour), so that nobody is locked out (10 to 1000000).
+    /// session of the user came (10 more an hour), so that nobody is locked out (10 to 1000000).
     #[arg(long, env = "SIGNET_ACCOUNT_FAILURES", global = true, value_name = "COUNT", default_value_t = 100, value_parser = value_parser!(u32).range(10..=1_000_000))]
     pub account_failures: u32,
 

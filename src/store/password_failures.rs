@@ -18,8 +18,8 @@ use crate::model::{Error, SessionLifetime, Timestamp, UserId, Username};
 /// What stands for an account, or for an account and an address: an HMAC, for people type passwords as names.
 pub type FailureKey = [u8; 32];
 
-/// How many sessions of a user are looked at: as many as it may have.
-const SESSIONS: u64 = 1_000;
+/// How many sessions of a user are looked at, the newest first: nobody has as many devices, and each guess may have them read.
+const SESSIONS: u64 = 100;
 
 /// The rows that a password concerns.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +48,8 @@ pub struct Failures {
     pub spare: Count,
     /// How often the address has failed, and when last.
     pub from_here: Count,
+    /// The same, of those failures that were charged to the address alone.
+    pub familiar: Count,
 }
 
 /// What a login is judged by, read at one moment.
@@ -72,7 +74,7 @@ pub enum Payer {
         /// The time.
         forgotten: Timestamp,
     },
-    /// The address alone.
+    /// The address alone, from which an open session of the user came.
     Address,
 }
 
@@ -118,7 +120,9 @@ impl Store {
             .column((accounts::Entity, accounts::Column::SpareStartTime))
             .column((accounts::Entity, accounts::Column::SpareUsed))
             .column((by_address::Entity, by_address::Column::Failures))
-            .column((by_address::Entity, by_address::Column::LastTime));
+            .column((by_address::Entity, by_address::Column::LastTime))
+            .column((by_address::Entity, by_address::Column::FamiliarFailures))
+            .column((by_address::Entity, by_address::Column::FamiliarTime));
         self.ask(|| async {
             let rows = self.db.query_all(&query).await?;
             let row = rows.first();
@@ -155,7 +159,7 @@ impl Store {
                 }
                 Payer::Address => {}
             }
-            charge_address(&db, new.keys.from_here, new.now, new.forgotten).await?;
+            charge_address(&db, &new).await?;
             commit(db, full_time).await
         })
         .await
@@ -197,7 +201,7 @@ impl Store {
         }
     }
 
-    /// From where the sessions of `user` were opened that have not expired by `now`. See [`Strangers`](super::Strangers).
+    /// From where the newest sessions of `user` were opened that have not expired by `now`. See [`Strangers`](super::Strangers).
     pub(super) async fn find_session_addresses(
         &self,
         user: UserId,
@@ -210,6 +214,7 @@ impl Store {
             .filter(sessions::Column::CreateTime.gt(now.before(lifetime.absolute).as_micros()))
             .select_only()
             .column(sessions::Column::Address)
+            .order_by_desc(sessions::Column::Id)
             .limit(SESSIONS);
         let found: Vec<Option<String>> = self.ask(|| query.clone().into_tuple().all(&self.db)).await?;
         Ok(found.into_iter().flatten().collect())
@@ -235,6 +240,7 @@ impl Failures {
             full_time: time("full_time")?,
             spare: Count { number: number("spare_used")?, time: time("spare_start_time")? },
             from_here: Count { number: number("failures")?, time: time("last_time")? },
+            familiar: Count { number: number("familiar_failures")?, time: time("familiar_time")? },
         })
     }
 }
@@ -289,24 +295,32 @@ async fn charge_spare(
 }
 
 /// Counts a failure of the address at the account, within a transaction.
-async fn charge_address(
-    db: &impl ConnectionTrait,
-    from_here: FailureKey,
-    now: Timestamp,
-    forgotten: Timestamp,
-) -> Result<(), DbErr> {
+async fn charge_address(db: &impl ConnectionTrait, new: &NewFailure) -> Result<(), DbErr> {
+    use by_address::Column;
+
+    let now = new.now.as_micros();
     let column = |column| Expr::col((by_address::Entity, column));
-    let counts = column(by_address::Column::LastTime).gt(forgotten.as_micros());
-    let failures: SimpleExpr =
-        Expr::case(counts, column(by_address::Column::Failures).add(1)).finally(1).into();
-    let row = by_address::ActiveModel {
-        id: Set(from_here.to_vec()),
-        failures: Set(1),
-        last_time: Set(now.as_micros()),
+    let one_more = |count: Column, last: Column| -> SimpleExpr {
+        let counts = column(last).gt(new.forgotten.as_micros());
+        Expr::case(counts, column(count).add(1)).finally(1).into()
     };
-    let again = OnConflict::column(by_address::Column::Id)
-        .value(by_address::Column::Failures, failures)
-        .value(by_address::Column::LastTime, now.as_micros())
+    let is_familiar = new.payer == Payer::Address;
+    let row = by_address::ActiveModel {
+        id: Set(new.keys.from_here.to_vec()),
+        failures: Set(1),
+        last_time: Set(now),
+        familiar_failures: Set(is_familiar.then_some(1)),
+        familiar_time: Set(is_familiar.then_some(now)),
+    };
+    // In this order: see above.
+    let mut again = OnConflict::column(Column::Id)
+        .value(Column::Failures, one_more(Column::Failures, Column::LastTime))
+        .value(Column::LastTime, now)
         .to_owned();
+    if is_familiar {
+        again
+            .value(Column::FamiliarFailures, one_more(Column::FamiliarFailures, Column::FamiliarTime))
+            .value(Column::FamiliarTime, now);
+    }
     by_address::Entity::insert(row).on_conflict(again).exec_without_returning(db).await.map(drop)
 }

@@ -20,7 +20,7 @@ const SPARE: u32 = 3;
 /// How often all such addresses together, within [`DAY`].
 const SPARE_OF_ALL: u32 = 300;
 
-/// How often an address from which an open session of the user came.
+/// How often an address from which an open session of the user came, apart from all that it has failed otherwise.
 const FAMILIAR: u32 = 10;
 
 /// How long an address must not have failed at the account.
@@ -42,7 +42,8 @@ pub(super) struct Rule {
 pub(super) enum Admission {
     /// It is judged; a failure is charged to this.
     Judged(Payer),
-    /// It is judged if an open session of the user came from the address; if not, there is one more after this time.
+    /// It is judged if an open session of the user came from the address, and a failure is charged to that alone; if not, there is one
+    /// more after this time.
     IfFamiliar(Duration),
     /// It is not; there is one more after this time.
     Refused(Duration),
@@ -64,6 +65,16 @@ struct Counts {
     accounts: HashMap<FailureKey, u32>,
     from_here: HashMap<FailureKey, u32>,
     spare: HashMap<FailureKey, u32>,
+    familiar: HashMap<FailureKey, u32>,
+}
+
+/// How many passwords are being tried that are charged to something else than the account.
+#[derive(Clone, Copy, Debug, Default)]
+struct Apart {
+    /// To what is left to addresses that have not failed lately.
+    spare: u32,
+    /// To the address alone.
+    familiar: u32,
 }
 
 impl Rule {
@@ -84,9 +95,9 @@ impl Rule {
         used >= telling && used < telling + self.interval
     }
 
-    /// What becomes of a password for an account with these `failures` at `now`, if those `ahead` of it were all wrong, and `spare` of
-    /// them are charged to what is left to addresses that have not failed lately.
-    fn judge(self, failures: &Failures, ahead: Ahead, spare: u32, now: Timestamp) -> Admission {
+    /// What becomes of a password for an account with these `failures` at `now`, if those `ahead` of it were all wrong, and those that are
+    /// charged `apart`.
+    fn judge(self, failures: &Failures, ahead: Ahead, apart: Apart, now: Timestamp) -> Admission {
         let full = failures.full_time.max(now).after(self.interval * ahead.account.saturating_add(1));
         if full.since(now.after(self.interval * self.at_once)).is_zero() {
             return Admission::Judged(self.payer());
@@ -102,13 +113,18 @@ impl Rule {
         let (spared, spare_wait) = lately(failures.spare, DAY, now);
         let here = here.saturating_add(ahead.from_here);
         let is_spared = here < SPARE;
-        let is_left = spared.saturating_add(spare) < SPARE_OF_ALL;
+        let is_left = spared.saturating_add(apart.spare) < SPARE_OF_ALL;
         if is_spared && is_left {
             return Admission::Judged(Payer::Spare { forgotten: now.before(DAY) });
         }
         let wait = if is_spared { spare_wait } else { here_wait };
         let wait = account_wait.min(wait.max(Duration::from_secs(1)));
-        if here < FAMILIAR { Admission::IfFamiliar(wait) } else { Admission::Refused(wait) }
+        let (familiar, familiar_wait) = lately(failures.familiar, HOUR, now);
+        if familiar.saturating_add(apart.familiar) < FAMILIAR {
+            Admission::IfFamiliar(wait)
+        } else {
+            Admission::Refused(wait.min(familiar_wait.max(Duration::from_secs(1))))
+        }
     }
 }
 
@@ -141,10 +157,15 @@ impl Trying {
         now: Timestamp,
     ) -> Admission {
         let mut counts = self.lock();
-        let spare = counts.spare.get(&keys.account).copied().unwrap_or_default();
-        let admission = rule.judge(failures, ahead, spare, now);
-        if matches!(admission, Admission::Judged(Payer::Spare { .. })) {
-            *counts.spare.entry(keys.account).or_default() += 1;
+        let apart = Apart {
+            spare: counts.spare.get(&keys.account).copied().unwrap_or_default(),
+            familiar: counts.familiar.get(&keys.from_here).copied().unwrap_or_default(),
+        };
+        let admission = rule.judge(failures, ahead, apart, now);
+        match admission {
+            Admission::Judged(Payer::Spare { .. }) => *counts.spare.entry(keys.account).or_default() += 1,
+            Admission::IfFamiliar(_) => *counts.familiar.entry(keys.from_here).or_default() += 1,
+            Admission::Judged(_) | Admission::Refused(_) => {}
         }
         admission
     }
@@ -154,8 +175,10 @@ impl Trying {
         let mut counts = self.lock();
         decrease(&mut counts.accounts, keys.account);
         decrease(&mut counts.from_here, keys.from_here);
-        if matches!(payer, Some(Payer::Spare { .. })) {
-            decrease(&mut counts.spare, keys.account);
+        match payer {
+            Some(Payer::Spare { .. }) => decrease(&mut counts.spare, keys.account),
+            Some(Payer::Address) => decrease(&mut counts.familiar, keys.from_here),
+            Some(Payer::Account { .. }) | None => {}
         }
     }
 
@@ -187,7 +210,7 @@ mod tests {
 
     fn none() -> Failures {
         let never = Count { number: 0, time: Timestamp::from_micros(0) };
-        Failures { full_time: Timestamp::from_micros(0), spare: never, from_here: never }
+        Failures { full_time: Timestamp::from_micros(0), spare: never, from_here: never, familiar: never }
     }
 
     fn used_up() -> Failures {
@@ -195,7 +218,7 @@ mod tests {
     }
 
     fn judge(failures: &Failures, account: u32, from_here: u32, spare: u32) -> Admission {
-        RULE.judge(failures, Ahead { account, from_here }, spare, now())
+        RULE.judge(failures, Ahead { account, from_here }, Apart { spare, familiar: 0 }, now())
     }
 
     #[test]
@@ -204,7 +227,9 @@ mod tests {
         assert!(matches!(judge(&none(), 100, 0, 0), Admission::Judged(Payer::Spare { .. })));
         assert!(matches!(judge(&none(), 100, 2, 0), Admission::Judged(Payer::Spare { .. })));
         assert_eq!(judge(&none(), 100, 3, 0), Admission::IfFamiliar(Duration::from_secs(1)));
-        assert_eq!(judge(&none(), 100, 10, 0), Admission::Refused(Duration::from_secs(1)));
+        let familiar = Apart { spare: 300, familiar: 10 };
+        let ahead = Ahead { account: 100, from_here: 0 };
+        assert_eq!(RULE.judge(&none(), ahead, familiar, now()), Admission::Refused(Duration::from_secs(1)));
         assert_eq!(judge(&none(), 100, 0, 300), Admission::IfFamiliar(Duration::from_secs(1)));
     }
 
@@ -217,14 +242,26 @@ mod tests {
         let minute = Duration::from_mins(1);
         assert!(matches!(failed(2, minute), Admission::Judged(Payer::Spare { .. })));
         assert_eq!(failed(3, minute), Admission::IfFamiliar(RULE.interval));
-        assert_eq!(failed(9, minute), Admission::IfFamiliar(RULE.interval));
-        assert_eq!(failed(10, minute), Admission::Refused(RULE.interval));
+        assert_eq!(failed(1_000, minute), Admission::IfFamiliar(RULE.interval));
         assert!(matches!(failed(10, HOUR), Admission::Judged(Payer::Spare { .. })));
         assert_eq!(
             failed(10, Duration::from_secs(3_595)),
-            Admission::Refused(Duration::from_secs(5)),
+            Admission::IfFamiliar(Duration::from_secs(5)),
             "the sooner of the two"
         );
+    }
+
+    #[test]
+    fn an_address_of_an_open_session_has_tries_apart_from_what_it_has_failed_otherwise() {
+        let failed = |number, ago| {
+            let from_here = Count { number: 1_000, time: now() };
+            let familiar = Count { number, time: now().before(ago) };
+            judge(&Failures { from_here, familiar, ..used_up() }, 0, 0, 0)
+        };
+        assert_eq!(failed(9, Duration::ZERO), Admission::IfFamiliar(RULE.interval));
+        assert_eq!(failed(10, Duration::ZERO), Admission::Refused(RULE.interval));
+        assert_eq!(failed(10, Duration::from_secs(3_590)), Admission::Refused(Duration::from_secs(10)));
+        assert_eq!(failed(10, HOUR), Admission::IfFamiliar(RULE.interval));
     }
 
     #[test]
@@ -243,7 +280,7 @@ mod tests {
         let beyond = Failures { full_time: used_up().full_time.after(RULE.interval * 5), ..none() };
         let from_here = Count { number: 10, time: now() };
         let admission = judge(&Failures { from_here, ..beyond }, 0, 0, 0);
-        assert_eq!(admission, Admission::Refused(RULE.interval * 6));
+        assert_eq!(admission, Admission::IfFamiliar(RULE.interval * 6));
     }
 
     #[test]
@@ -255,11 +292,15 @@ mod tests {
         }
         let admitted = trying.admit(RULE, KEYS, &used_up(), Ahead::default(), now());
         let Admission::Judged(payer) = admitted else { panic!("{admitted:?}") };
+        let ahead = Ahead { account: 0, from_here: SPARE };
+        let if_familiar = trying.admit(RULE, KEYS, &used_up(), ahead, now());
+        assert!(matches!(if_familiar, Admission::IfFamiliar(_)), "{if_familiar:?}");
         trying.end(KEYS, Some(payer));
-        trying.end(KEYS, None);
+        trying.end(KEYS, Some(Payer::Address));
         trying.end(KEYS, None);
         let counts = trying.lock();
-        assert!(counts.accounts.is_empty() && counts.from_here.is_empty() && counts.spare.is_empty());
+        assert!(counts.accounts.is_empty() && counts.from_here.is_empty());
+        assert!(counts.spare.is_empty() && counts.familiar.is_empty());
     }
 
     #[test]

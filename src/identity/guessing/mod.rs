@@ -3,11 +3,11 @@
 
 mod accounts;
 mod addresses;
+mod familiar;
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::oneshot;
-use uuid::Uuid;
 
 use super::{ClockCheck, NameKey, Turn};
 use crate::{
@@ -22,6 +22,7 @@ use crate::{
 
 use accounts::{Admission, Ahead, DAY, HOUR, Rule, Trying};
 use addresses::{AddressCharge, Addresses};
+use familiar::FamiliarAddresses;
 
 /// How often a failure is written again that the database did not take, before it is given up. It counts here meanwhile.
 const WRITES: u32 = 60;
@@ -61,8 +62,8 @@ pub struct Guessing {
 #[derive(Debug)]
 struct Shared {
     rule: Rule,
-    sessions: SessionLifetime,
     trying: Trying,
+    familiar: FamiliarAddresses,
     names: NameKey,
     store: Store,
     strangers: Strangers,
@@ -110,12 +111,13 @@ impl Guessing {
     ) -> Self {
         let allowance = Allowance { at_once: settings.address_failures, interval: settings.address_interval };
         let addresses = || Addresses::new(allowance, clock.clone());
+        let strangers = store.for_strangers();
         let shared = Shared {
             rule: Rule { at_once: settings.account_failures, interval: settings.account_interval },
-            sessions: settings.sessions,
             trying: Trying::default(),
+            familiar: FamiliarAddresses::new(strangers.clone(), settings.sessions, clock.clone()),
             names,
-            strangers: store.for_strangers(),
+            strangers,
             store,
             clock: clock.clone(),
             metrics,
@@ -214,8 +216,7 @@ impl Guess<'_> {
         if !address.is_deferred() {
             return Ok(Turn::Fair);
         }
-        let is_familiar = begun.shared.is_familiar(user, begun.origin.network()).await?;
-        Ok(if is_familiar { Turn::Familiar } else { Turn::Last })
+        Ok(if begun.is_familiar().await? { Turn::Familiar } else { Turn::Last })
     }
 
     /// What came of it. Once this is called, a failure is written, whether or not anybody waits for the answer.
@@ -270,16 +271,6 @@ impl Shared {
             from_here: self.names.digest("account and address", &[&site, name]),
         }
     }
-
-    /// Whether an open session of `user` came from the site of `network`.
-    async fn is_familiar(&self, user: Option<UserId>, network: Option<Network>) -> Result<bool, Error> {
-        // Asked of a user that does not exist, too: whether there is one must not be heard from how long this takes.
-        let user = user.unwrap_or(UserId(Uuid::nil()));
-        let found = self.strangers.session_addresses(user, self.sessions, self.clock.now()).await?;
-        let site = network.map(Network::site);
-        let mut sites = found.iter().filter_map(|address| address.parse::<IpAddr>().ok());
-        Ok(site.is_some_and(|site| sites.any(|address| Network::of(address).site() == site)))
-    }
 }
 
 impl Begun {
@@ -293,12 +284,17 @@ impl Begun {
                 self.payer = Some(payer);
                 return Ok(());
             }
-            Admission::IfFamiliar(_) if shared.is_familiar(user, self.origin.network()).await? => {
+            Admission::IfFamiliar(retry_after) => {
+                // It has taken one of the address's tries already, so that any number at one moment are all counted.
                 self.payer = Some(Payer::Address);
-                return Ok(());
+                if self.is_familiar().await? {
+                    return Ok(());
+                }
+                retry_after
             }
-            Admission::IfFamiliar(retry_after) | Admission::Refused(retry_after) => retry_after,
+            Admission::Refused(retry_after) => retry_after,
         };
+        let shared = &self.shared;
         shared.metrics.count(GuessResult::AccountThrottled);
         let entry = Event::LoginThrottled.refused(Reason::AccountFailures).origin(&self.origin);
         shared.audit.record(match user {
@@ -306,6 +302,11 @@ impl Begun {
             None => entry,
         });
         Err(Error::TooManyAttempts { whose: "this account", retry_after })
+    }
+
+    /// Whether an open session of the user came from the same site.
+    async fn is_familiar(&self) -> Result<bool, Error> {
+        self.shared.familiar.has(self.keys.from_here, self.user, self.origin.network()).await
     }
 
     /// Writes the failure, on a task of its own: whoever hangs up before the answer is charged like anybody else. It counts among what is

@@ -10,6 +10,8 @@ pub(crate) struct Model {
     pub id: Vec<u8>,
     pub failures: i32,
     pub last_time: i64,
+    pub familiar_failures: Option<i32>,
+    pub familiar_time: Option<i64>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

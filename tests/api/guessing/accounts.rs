@@ -60,12 +60,12 @@ async fn when_an_account_has_no_failures_left_nobody_is_locked_out() {
     }
     Somebody::assert_throttled(cafe.log_in("nobody", PASSWORD).await, INTERVAL);
     // Its session is open now, so the café is an address from which one came.
-    for _ in 3..10 {
+    for _ in 0..10 {
         cafe.must_fail("alice").await;
     }
     Somebody::assert_throttled(cafe.log_in("alice", PASSWORD).await, INTERVAL);
-    // From where an open session came: ten.
-    for _ in 0..9 {
+    // From where an open session came: three, as from anywhere, and ten apart from those.
+    for _ in 0..12 {
         home.must_fail("alice").await;
     }
     home.log_in("alice", PASSWORD).await.unwrap();
@@ -80,6 +80,45 @@ async fn when_an_account_has_no_failures_left_nobody_is_locked_out() {
     // And an hour later the addresses are as good as new.
     guessed.server.clock.advance(Duration::from_hours(1));
     home.log_in("alice", PASSWORD).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_an_owner_has_failed_before_leaves_all_tries_of_an_open_session() {
+    let guessed = Guessed::start(&[FEW]).await;
+    let home = guessed.from(HOME).await;
+    home.log_in("alice", PASSWORD).await.unwrap();
+    // A program of the owner's that has an old password.
+    for _ in 0..10 {
+        home.must_fail("alice").await;
+    }
+    for _ in 0..9 {
+        home.must_fail("alice").await;
+    }
+    home.log_in("alice", PASSWORD).await.unwrap();
+    home.must_fail("alice").await;
+    Somebody::assert_throttled(home.log_in("alice", PASSWORD).await, INTERVAL);
+    // They come back an hour after the last of them, whatever else fails meanwhile.
+    guessed.server.clock.advance(Duration::from_mins(59));
+    guessed.use_up("alice").await;
+    Somebody::assert_throttled(home.log_in("alice", PASSWORD).await, INTERVAL);
+    guessed.server.clock.advance(Duration::from_mins(1));
+    home.log_in("alice", PASSWORD).await.unwrap();
+}
+
+#[tokio::test]
+async fn tries_side_by_side_from_where_an_open_session_came_are_all_counted() {
+    let guessed = Guessed::start(&[FEW]).await;
+    let home = guessed.from(HOME).await;
+    home.log_in("alice", PASSWORD).await.unwrap();
+    guessed.use_up("alice").await;
+    let mut tries = JoinSet::new();
+    for _ in 0..60 {
+        let home = home.clone();
+        tries.spawn(async move { home.log_in("alice", WRONG).await.unwrap_err().code() });
+    }
+    let codes = tries.join_all().await;
+    let judged = codes.iter().filter(|code| **code == Code::Unauthenticated).count();
+    assert_eq!(judged, 13, "three as from anywhere, and ten more");
 }
 
 #[tokio::test]

@@ -186,23 +186,23 @@ impl Accounts {
         Ok(Proof::by_password(credentials, self.clock.now()))
     }
 
-    /// The proof of `credentials`, if they are those of an active user and `password` is the one. The work is the same if not.
+    /// The proof of the user `id`, whose canonical name is `name`, if that is an active user and `password` is the one. The work is the
+    /// same if not.
     ///
     /// # Errors
-    /// [`Error::InvalidCredentials`], [`Error::Overloaded`].
+    /// [`Error::InvalidCredentials`], [`Error::TooManyAttempts`], [`Error::Overloaded`].
     pub(super) async fn judge(
         &self,
         attempt: Attempt<'_>,
-        credentials: Option<Credentials>,
+        (id, name): (UserId, Option<&str>),
         password: &str,
         request: HashRequest<'_>,
     ) -> Result<Proof, Error> {
-        let user = credentials.as_ref().map(|found| &found.user);
-        let (name, id) = (user.map_or("", |user| user.username.canonical()), user.map(|user| user.id));
-        let mut guess = self.guessing.begin(name, attempt.origin)?;
+        let mut guess = self.guessing.begin(name.unwrap_or_default(), attempt.origin)?;
         let judging = async {
-            let failures = self.store.password_failures(guess.keys()).await?;
-            let request = HashRequest { turn: guess.admit(failures, id).await?, ..request };
+            let Login { credentials, failures } = self.store.login_of(id, guess.keys()).await?;
+            let turn = guess.admit(failures, credentials.as_ref().map(|found| found.user.id)).await?;
+            let request = HashRequest { turn, ..request };
             let credentials = self.compare(attempt, credentials, password, request).await?;
             Ok(Proof::by_password(credentials, self.clock.now()))
         };
@@ -245,17 +245,17 @@ impl Accounts {
         Error::InvalidCredentials
     }
 
-    /// `new` as the next password of the user of `credentials`, if it satisfies the rules.
+    /// `new` as the next password of the user of this name, if it satisfies the rules.
     ///
     /// # Errors
     /// [`Error::InvalidFields`].
     pub(super) fn check_new_password(
         &self,
         new: &str,
-        credentials: Option<&Credentials>,
+        username: Option<&Username>,
     ) -> Result<Password, Error> {
         self.rules
-            .check(new, credentials.map(|credentials| &credentials.user.username))
+            .check(new, username)
             .map_err(|violation| Error::InvalidFields(vec![violation.at("new_password")]))
     }
 

@@ -179,12 +179,13 @@ impl OwnAccount {
         deadline: Deadline,
     ) -> Result<Reopened, Error> {
         let attempt = Attempt { event: Event::PasswordChanged, origin };
-        let credentials = self.store.credentials_of(id).await?;
-        let new = self.accounts.check_new_password(new, credentials.as_ref())?;
-        let username = credentials.as_ref().map(|credentials| credentials.user.username.clone());
-        let request =
-            HashRequest::new(username.as_ref().map(Username::canonical), origin.network(), deadline);
-        let proof = self.accounts.judge(attempt, credentials, current, request).await?;
+        // A name never changes, so it may be remembered.
+        let user = self.accounts.user(id).await?;
+        let username = user.as_ref().map(|user| &user.username);
+        let new = self.accounts.check_new_password(new, username)?;
+        let name = username.map(Username::canonical);
+        let request = HashRequest::new(name, origin.network(), deadline);
+        let proof = self.accounts.judge(attempt, (id, name), current, request).await?;
         let new = self.accounts.hash(new, request).await?;
         let now = self.clock.now();
         let opened = SessionId(uuid_v7(now, &mut rand::rng()));
@@ -236,11 +237,10 @@ impl OwnAccount {
         deadline: Deadline,
     ) -> Result<(), Error> {
         let attempt = Attempt { event: Event::UserDeleted, origin };
-        let credentials = self.store.credentials_of(id).await?;
-        let username = credentials.as_ref().map(|credentials| credentials.user.username.clone());
-        let request =
-            HashRequest::new(username.as_ref().map(Username::canonical), origin.network(), deadline);
-        let user = self.accounts.judge(attempt, credentials, password, request).await?.user;
+        let user = self.accounts.user(id).await?;
+        let name = user.as_ref().map(|user| user.username.canonical());
+        let request = HashRequest::new(name, origin.network(), deadline);
+        let user = self.accounts.judge(attempt, (id, name), password, request).await?.user;
         let pending = self.audit.begin(attempt.event.done().user(id).origin(origin));
         let now = self.clock.now();
         let resting = self.accounts.rests().after(&user, now);

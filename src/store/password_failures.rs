@@ -92,21 +92,40 @@ pub struct NewFailure {
 }
 
 impl Store {
-    /// The user and the password hash that `name` means, and what has failed so far: in one statement, so that neither is known without
-    /// the other. See [`Strangers`](super::Strangers).
+    /// The user and the password hash that `name` means, and what has failed so far. See [`Strangers`](super::Strangers).
     pub(super) async fn find_login(
         &self,
         name: Option<&Username>,
         keys: FailureKeys,
     ) -> Result<Login, Error> {
         let meaning = self.meaning(name).await?;
+        self.read_login(meaning.condition(), keys, |found| meaning.choose(found)).await
+    }
+
+    /// The same of the user `id`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn login_of(&self, id: UserId, keys: FailureKeys) -> Result<Login, Error> {
+        let is_user = Condition::all().add(users::Column::Id.eq(id.0));
+        self.read_login(is_user, keys, |found| found.into_iter().next()).await
+    }
+
+    /// What `choose` takes of the users whom `condition` finds, and what has failed so far: in one statement, so that neither is known
+    /// without the other.
+    async fn read_login(
+        &self,
+        condition: Condition,
+        keys: FailureKeys,
+        choose: impl Fn(Vec<users::Model>) -> Option<users::Model>,
+    ) -> Result<Login, Error> {
         // A row that is there in any case, so that what is said of a name that nobody has is found too.
         let always = Query::select().expr_as(Expr::cust("1"), "always").to_owned();
         let is_of = |id: SimpleExpr, key: FailureKey| id.eq(key.to_vec());
         let mut query = Query::select();
         query
             .from_subquery(always, "asked")
-            .left_join(users::Entity, meaning.condition())
+            .left_join(users::Entity, condition)
             .left_join(
                 accounts::Entity,
                 is_of(Expr::col((accounts::Entity, accounts::Column::Id)), keys.account),
@@ -128,18 +147,10 @@ impl Store {
             let row = rows.first();
             let row = row.ok_or_else(|| DbErr::RecordNotFound("a row that is always there".to_owned()))?;
             let users = rows.iter().map(user).collect::<Result<Vec<_>, _>>()?;
-            let credentials = meaning.choose(users.into_iter().flatten()).map(Credentials::from);
+            let credentials = choose(users.into_iter().flatten().collect()).map(Credentials::from);
             Ok(Login { credentials, failures: Failures::from_row(row)? })
         })
         .await
-    }
-
-    /// What has failed so far.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn password_failures(&self, keys: FailureKeys) -> Result<Failures, Error> {
-        Ok(self.find_login(None, keys).await?.failures)
     }
 
     /// Notes one more failure. Returns when the account's allowance will be full again, if it was charged. See

@@ -155,9 +155,13 @@ impl Accounts {
         let parsed = Username::parse(username).ok();
         let account = parsed.as_ref().map(Username::canonical);
         let request = HashRequest::new(account, origin.network(), deadline);
-        self.passwords.has_room(request)?;
+        // First: whoever has no failures left is refused by that, and no flood of such looks through the queue. If there is no room, what
+        // was charged is given back.
         let mut guess = self.guessing.begin(account.unwrap_or(username), origin)?;
-        let found = self.find(attempt, &mut guess, parsed.as_ref(), password, request).await;
+        let found = match self.passwords.has_room(request) {
+            Ok(()) => self.find(attempt, &mut guess, parsed.as_ref(), password, request).await,
+            Err(error) => Err(error),
+        };
         guess.settle(found).await
     }
 

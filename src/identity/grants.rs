@@ -187,7 +187,8 @@ impl Grants {
                 .map_err(|_| Error::InvalidAudience(NameSet::default()))?,
         };
         let Some(Claim { client, address }) = claim(proven.requester(), &grant, &user_address)? else {
-            return self.decide(grant, proven, &wish, origin, deadline).await;
+            let decided = self.decide(grant, proven, &wish, origin.clone(), deadline).await;
+            return self.charge_address(decided, &origin);
         };
         // In place of the client's own, for which it was counted as long as nobody knew whether the client may say this.
         if let Some(hold) = hold {
@@ -198,9 +199,19 @@ impl Grants {
             self.guessing.tell_client_throttled(&origin);
             Error::TooManyAttempts { whose: "the users of this client", retry_after }
         })?;
-        let decided = self.decide(grant, proven, &wish, origin.claiming(address), deadline).await;
+        let origin = origin.claiming(address);
+        let decided = self.decide(grant, proven, &wish, origin.clone(), deadline).await;
         if !decided.as_ref().is_err_and(is_failure) {
             charge.give_back();
+        }
+        self.charge_address(decided, &origin)
+    }
+
+    /// `decided`, for which the address of `origin` is charged if a refresh token was none. Once it has been decided who else answers for
+    /// that: what an address hears that has nothing left does not say that something failed.
+    fn charge_address<T>(&self, decided: Result<T, Error>, origin: &Origin) -> Result<T, Error> {
+        if matches!(decided, Err(Error::RefreshTokenInvalid)) {
+            self.guessing.secret_failed(origin)?;
         }
         decided
     }
@@ -226,13 +237,7 @@ impl Grants {
                 let access = self.tokens.issue(Holder::User(&session), stamp, &session.scope, audience)?;
                 Ok((Granted { access, refresh_token: Some(token) }, Verdict::Granted))
             }
-            Grant::RefreshToken(text) => {
-                let refreshed = self.refresh(&text, proven, wish, &origin).await;
-                if matches!(refreshed, Err(Error::RefreshTokenInvalid)) {
-                    self.guessing.secret_failed(&origin)?;
-                }
-                refreshed
-            }
+            Grant::RefreshToken(text) => self.refresh(&text, proven, wish, &origin).await,
             Grant::ClientCredentials => self.client_credentials(proven, wish, &origin).await,
         }
     }

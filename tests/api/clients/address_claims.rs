@@ -174,3 +174,24 @@ async fn its_users_may_fail_so_often_and_then_wait_and_nobody_else_does() {
     assert_refused(service.fail(&gateway_client).await, Code::Unauthenticated, "REFRESH_TOKEN_INVALID");
     assert_refused(service.fail(&gateway_client).await, Code::ResourceExhausted, "TOO_MANY_ATTEMPTS");
 }
+
+#[tokio::test]
+async fn what_a_client_fails_for_one_address_alone_is_charged_to_it_too() {
+    let service = Service::start_with(&["--address-failures=10"]).await;
+    let gateway = service.register("gateway", gateway()).await;
+    let fail = || service.issue(for_user(refresh("made up"), Some(gateway.by_secret()), USER));
+    for _ in 0..10 {
+        assert_refused(fail().await, Code::Unauthenticated, "REFRESH_TOKEN_INVALID");
+    }
+    // The answer is another one by now, and the token was looked at all the same.
+    for _ in 10..AT_ONCE {
+        assert_refused(fail().await, Code::ResourceExhausted, "TOO_MANY_ATTEMPTS");
+    }
+    let throttled = async || {
+        let metrics = service.server.operations_get("/metrics").await.into_body();
+        metrics.contains("signet_password_guesses_total{result=\"client_throttled\"} 1\n")
+    };
+    assert!(!throttled().await);
+    assert_refused(fail().await, Code::ResourceExhausted, "TOO_MANY_ATTEMPTS");
+    assert!(throttled().await);
+}

@@ -12,15 +12,17 @@ pub struct Network(IpAddr);
 
 impl Network {
     /// The network of `address`: an IPv4 address (also one that is written as IPv6, `::ffff:a.b.c.d`, or as NAT64 has it,
-    /// `64:ff9b::a.b.c.d`) itself, of IPv6 the /64.
+    /// `64:ff9b::a.b.c.d`) itself, of IPv6 the /64; `::1`, which shares its network with nobody, itself.
+    ///
+    /// NAT64's prefix stands for no private IPv4 address (RFC 6052 section 3.1): whoever has one with such in it may come from anywhere.
     #[must_use]
     pub fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
-            IpAddr::V6(address) if address.to_bits() >> 32 == NAT64 >> 32 => {
-                let [.., a, b, c, d] = address.octets();
-                Self(Ipv4Addr::from([a, b, c, d]).into())
-            }
-            IpAddr::V6(address) => Self::masked(address, 64),
+            IpAddr::V6(Ipv6Addr::LOCALHOST) => Self(address),
+            IpAddr::V6(address) => match behind_nat64(address).map(|behind| Self(behind.into())) {
+                Some(behind) if !behind.is_private() => behind,
+                _ => Self::masked(address, 64),
+            },
             v4 @ IpAddr::V4(_) => Self(v4),
         }
     }
@@ -51,9 +53,7 @@ impl Network {
                 address.is_private() || address.is_loopback() || address.is_link_local() || is_shared
             }
             IpAddr::V6(address) => {
-                // `::1`, as far as a network has it.
-                let is_loopback = address.to_bits() == 0;
-                is_loopback || address.is_unique_local() || address.is_unicast_link_local()
+                address.is_loopback() || address.is_unique_local() || address.is_unicast_link_local()
             }
         }
     }
@@ -62,6 +62,12 @@ impl Network {
         let mask = u128::MAX << (128 - bits);
         Self(IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & mask)))
     }
+}
+
+/// The IPv4 address that NAT64 has put into `address`, if it has.
+fn behind_nat64(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    let [.., a, b, c, d] = address.octets();
+    (address.to_bits() >> 32 == NAT64 >> 32).then(|| Ipv4Addr::from([a, b, c, d]))
 }
 
 impl std::fmt::Display for Network {
@@ -83,6 +89,8 @@ mod tests {
         assert_eq!(network("192.0.2.1"), "192.0.2.1");
         assert_eq!(network("::ffff:192.0.2.1"), "192.0.2.1");
         assert_eq!(network("64:ff9b::192.0.2.1"), "192.0.2.1");
+        assert_eq!(network("64:ff9b::10.0.0.1"), "64:ff9b::", "which is none of NAT64's");
+        assert_eq!((network("::1"), network("::2")), ("::1".to_owned(), "::".to_owned()));
         assert_eq!(network("64:ff9b:1::192.0.2.1"), "64:ff9b:1::", "a prefix of one network's own");
         assert_eq!(Network::of("192.0.2.1".parse().unwrap()).site().to_string(), "192.0.2.1");
     }
@@ -107,6 +115,8 @@ mod tests {
                 &["100.63.0.1", "100.128.0.1", "192.0.2.1", "8.8.8.8", "2001:db8::1", "::ffff:192.0.2.1"],
                 false,
             ),
+            // What only looks like a private one: anybody may have it who is told from others by nothing else.
+            (&["64:ff9b::10.0.0.1", "64:ff9b::127.0.0.1", "::2", "::", "::10.0.0.1", "::1:0:0:1"], false),
         ] {
             for address in addresses {
                 assert_eq!(Network::of(address.parse().unwrap()).is_private(), is_private, "{address}");

@@ -1,12 +1,13 @@
 //! Owns merging events that repeat, so that a flood of them fills no disk and hides nothing.
 //!
 //! The first refusal of a kind is written at once; equal ones are counted, and told in one line when the minute is over. Of what a user
-//! does with success, the first ten of a kind are written one by one.
+//! does with success, the first ten of a kind are written one by one. Where something comes from counts by its network, since one host has
+//! as many addresses of IPv6 as it likes.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, net::IpAddr, time::Duration};
 
 use super::{Actor, Entry, Event, Field, Outcome, Reason};
-use crate::model::{Timestamp, UserId};
+use crate::model::{Network, Timestamp, UserId};
 
 /// For how long equal events are counted before they are told.
 const WINDOW: Duration = Duration::from_mins(1);
@@ -15,6 +16,11 @@ const WINDOW: Duration = Duration::from_mins(1);
 /// have a room each: who floods with names that nobody has cannot hide what is tried on a user. Beyond it, the user, the client
 /// and the address are not told apart any more. So no flood writes more than some 6,000 lines a minute.
 const KINDS: usize = 1_024;
+
+/// How many of these may be of one user, or of one client, and how many of a room may tell addresses at all. Beyond it, the addresses
+/// are not told apart, and so whoever floods one user from everywhere hides neither that user nor any other.
+const KINDS_OF_ONE: usize = 64;
+const KINDS_WITH_ADDRESS: usize = KINDS / 4 * 3;
 
 /// How many equal successes are told one by one in a window: no person does more, and which sessions they concern is of interest.
 const ONE_BY_ONE: u64 = 10;
@@ -32,8 +38,23 @@ struct Kind {
     changed: Vec<Field>,
     user_id: Option<UserId>,
     client_id: Option<String>,
-    address: Option<String>,
-    claimed_address: Option<String>,
+    from: Option<Source>,
+    claimed: Option<Source>,
+}
+
+/// Where an event comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Source {
+    Network(Network),
+    /// What is no address.
+    Text(String),
+}
+
+/// Whom a kind of event is about.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum About {
+    User(UserId),
+    Client(String),
 }
 
 /// The events of the present window.
@@ -47,6 +68,8 @@ pub(super) struct Repeats {
     of_users: usize,
     of_clients: usize,
     of_nobody: usize,
+    /// How many kinds there are of each, of refusals and of successes.
+    of_one: HashMap<(About, Outcome), usize>,
 }
 
 #[derive(Debug)]
@@ -67,20 +90,13 @@ impl Repeats {
         }
         self.since.get_or_insert(time);
         let mut kind = Kind::of(&entry);
-        if !self.kinds.contains_key(&kind) {
-            let room = match (entry.user_id, &entry.client_id) {
-                (Some(_), _) => &mut self.of_users,
-                (None, Some(_)) => &mut self.of_clients,
-                (None, None) => &mut self.of_nobody,
-            };
-            if *room < KINDS {
-                *room += 1;
-            } else {
-                (kind.user_id, kind.client_id) = (None, None);
-                (kind.address, kind.claimed_address) = (None, None);
-                (entry.user_id, entry.client_id, entry.session_id) = (None, None, None);
-                (entry.address, entry.claimed_address, entry.user_agent) = (None, None, None);
-            }
+        if !self.kinds.contains_key(&kind) && !self.has_room_with_address(&kind) {
+            kind.forget_address(&mut entry);
+        }
+        if !self.kinds.contains_key(&kind) && !self.take_room(&kind) {
+            (kind.user_id, kind.client_id) = (None, None);
+            (entry.user_id, entry.client_id, entry.session_id) = (None, None, None);
+            kind.forget_address(&mut entry);
         }
         if let Some(known) = self.kinds.get_mut(&kind) {
             known.count += 1;
@@ -91,12 +107,48 @@ impl Repeats {
         Some(entry)
     }
 
+    /// Whether a new `kind` of refusals may tell where it comes from. Of nobody, that is all there is to tell.
+    fn has_room_with_address(&self, kind: &Kind) -> bool {
+        let Some(about) = kind.about() else { return true };
+        let room = if kind.user_id.is_some() { self.of_users } else { self.of_clients };
+        let of_one = self.of_one.get(&(about, kind.outcome)).copied().unwrap_or_default();
+        room < KINDS_WITH_ADDRESS && of_one < KINDS_OF_ONE
+    }
+
+    /// Takes the room of a new `kind` of refusals; false if there is none.
+    fn take_room(&mut self, kind: &Kind) -> bool {
+        let room = match (kind.user_id, &kind.client_id) {
+            (Some(_), _) => &mut self.of_users,
+            (None, Some(_)) => &mut self.of_clients,
+            (None, None) => &mut self.of_nobody,
+        };
+        if *room >= KINDS {
+            return false;
+        }
+        *room += 1;
+        if let Some(about) = kind.about() {
+            *self.of_one.entry((about, kind.outcome)).or_default() += 1;
+        }
+        true
+    }
+
     /// The same, for what has come to pass. What an operator did is told one by one, and so is what concerns no user.
     fn admit_success(&mut self, time: Timestamp, entry: Entry) -> Option<Entry> {
         if entry.actor == Actor::Operator || entry.user_id.is_none() {
             return Some(entry);
         }
-        let kind = Kind::of(&entry);
+        let mut kind = Kind::of(&entry);
+        let mut told_as = entry.clone();
+        if let Some(about) = kind.about()
+            && !self.successes.contains_key(&kind)
+        {
+            let of_one = self.of_one.entry((about, Outcome::Success)).or_default();
+            if *of_one < KINDS_OF_ONE {
+                *of_one += 1;
+            } else {
+                kind.forget_address(&mut told_as);
+            }
+        }
         if let Some(known) = self.successes.get_mut(&kind) {
             if known.told < ONE_BY_ONE {
                 known.told += 1;
@@ -109,8 +161,8 @@ impl Repeats {
         if self.successes.len() < SUCCESS_KINDS {
             self.since.get_or_insert(time);
             // The line stands for many, each of which may be of a session of its own.
-            let entry = Entry { session_id: None, ..entry.clone() };
-            self.successes.insert(kind, Repeated { entry, told: 1, count: 0, last: time });
+            let told_as = Entry { session_id: None, ..told_as };
+            self.successes.insert(kind, Repeated { entry: told_as, told: 1, count: 0, last: time });
         }
         Some(entry)
     }
@@ -152,9 +204,27 @@ impl Kind {
             changed: entry.changed.clone(),
             user_id: entry.user_id,
             client_id: entry.client_id.clone(),
-            address: entry.address.clone(),
-            claimed_address: entry.claimed_address.clone(),
+            from: entry.address.as_deref().map(Source::of),
+            claimed: entry.claimed_address.as_deref().map(Source::of),
         }
+    }
+
+    fn about(&self) -> Option<About> {
+        let client = || self.client_id.clone().map(About::Client);
+        self.user_id.map(About::User).or_else(client)
+    }
+
+    /// Has the kind, and `entry` which stands for it, come from anywhere.
+    fn forget_address(&mut self, entry: &mut Entry) {
+        (self.from, self.claimed) = (None, None);
+        (entry.address, entry.claimed_address, entry.user_agent) = (None, None, None);
+    }
+}
+
+impl Source {
+    fn of(address: &str) -> Self {
+        let network = address.parse::<IpAddr>().map(Network::of);
+        network.map_or_else(|_| Self::Text(address.to_owned()), Self::Network)
     }
 }
 
@@ -244,5 +314,46 @@ mod tests {
         assert_eq!(told, refusal(Some(7), "z"), "a user is still told");
         let (_, rest, count) = repeats.take().pop().unwrap();
         assert_eq!((rest.address, count), (None, 50_000 - KINDS as u64 - 1));
+    }
+    #[test]
+    fn a_host_that_changes_its_addresses_within_its_network_is_one() {
+        let mut repeats = Repeats::default();
+        let now = Timestamp::from_micros(0);
+        let of_network = |number: u64| format!("2001:db8::{number:x}");
+        let written =
+            (0..5_000).filter(|number| repeats.admit(now, refusal(Some(1), &of_network(*number))).is_some());
+        assert_eq!(written.count(), 1);
+        assert!(repeats.admit(now, refusal(Some(1), "2001:db8:0:1::1")).is_some());
+    }
+
+    #[test]
+    fn a_flood_at_one_user_from_everywhere_hides_neither_that_user_nor_another() {
+        let mut repeats = Repeats::default();
+        let now = Timestamp::from_micros(0);
+        let network = |number: u64| format!("2001:db8:0:{number:x}::");
+        for user in 0..20 {
+            for number in 0..2_000 {
+                if let Some(told) = repeats.admit(now, refusal(Some(user), &network(number))) {
+                    assert!(told.user_id.is_some());
+                }
+            }
+        }
+        let told = repeats.admit(now, refusal(Some(100), "192.0.2.1")).unwrap();
+        assert_eq!(told.user_id, refusal(Some(100), "").user_id, "another user is told of");
+        assert!(repeats.kinds.len() <= KINDS);
+        let first = repeats.kinds.keys().filter(|kind| kind.user_id == Some(UserId(Uuid::from_u128(0))));
+        assert_eq!(first.count(), KINDS_OF_ONE + 1);
+    }
+
+    #[test]
+    fn successes_of_one_user_from_everywhere_are_told_together_in_the_end() {
+        let mut repeats = Repeats::default();
+        let now = Timestamp::from_micros(0);
+        let written = (0..5_000_u64).filter(|number| {
+            let origin = Origin { address: Some(format!("2001:db8:0:{number:x}::")), ..Origin::default() };
+            repeats.admit(now, success(1, 1).origin(&origin)).is_some()
+        });
+        assert_eq!(written.count() as u64, KINDS_OF_ONE as u64 + ONE_BY_ONE);
+        assert_eq!(repeats.successes.len(), KINDS_OF_ONE + 1);
     }
 }

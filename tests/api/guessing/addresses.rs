@@ -104,3 +104,23 @@ async fn over_http_it_is_told_by_429_and_retry_after() {
     let attacker = guessed.from("192.0.2.1").await;
     Somebody::assert_throttled(attacker.log_in("alice", PASSWORD).await, Duration::from_millis(1_500));
 }
+
+#[tokio::test]
+async fn who_changes_addresses_within_a_network_is_told_of_as_one() {
+    let guessed = Guessed::start(&[]).await;
+    let attacker = guessed.from("2001:db8::1").await;
+    for number in 1..=20 {
+        let one = Somebody { address: format!("2001:db8::{number:x}"), ..attacker.clone() };
+        one.must_fail("alice").await;
+        one.log_in("alice", PASSWORD).await.unwrap();
+    }
+    guessed.from("2001:db8:0:1::1").await.must_fail("alice").await;
+    let told = guessed.told("login", 12).await;
+    let of = |outcome: &str| told.iter().filter(|line| line["outcome"] == outcome).count();
+    assert_eq!((of("failure"), of("success")), (2, 10));
+    // The minute is over: what was counted is told.
+    guessed.server.clock.advance(Duration::from_mins(1));
+    let told = guessed.told("login", 14).await;
+    let repeated: Vec<_> = told.iter().filter_map(|line| line["repeats"].as_u64()).collect();
+    assert_eq!(repeated.iter().sum::<u64>(), 19 + 10, "{told:#?}");
+}

@@ -8,8 +8,8 @@ use url::Url;
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Browsers")]
 pub struct WebConfig {
-    /// The web pages that may call --grpc-addr by gRPC-Web: their origins, separated by commas, such as `https://app.example`. None
-    /// unless set. What is no browser may always.
+    /// The web pages that may call --grpc-addr by gRPC-Web, and send forms to /oauth2/*: their origins, separated by commas, such as
+    /// `https://app.example`. None unless set. Clients that are not browsers are always allowed.
     #[arg(long, env = "SIGNET_GRPC_WEB_ORIGINS", global = true, value_name = "ORIGINS", value_delimiter = ',', value_parser = origin)]
     pub grpc_web_origins: Vec<HeaderValue>,
 }

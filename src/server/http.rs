@@ -33,6 +33,7 @@ pub(super) fn service(
         accounts: Arc::clone(&parts.accounts),
         authenticator: Arc::clone(&parts.authenticator),
         password_grant,
+        origins: config.web.grpc_web_origins.clone(),
         drain,
     };
     let tls_client_auth = config.tls.tls_client_ca.is_some();

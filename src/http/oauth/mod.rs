@@ -10,9 +10,9 @@ use std::{convert::Infallible, sync::Arc};
 
 use axum::{
     Router,
-    extract::{FromRequestParts, Request},
+    extract::{FromRequestParts, Request, State},
     http::{HeaderValue, header, request::Parts},
-    middleware::{Next, from_fn, from_fn_with_state, map_response},
+    middleware::{Next, from_fn_with_state, map_response},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -62,6 +62,8 @@ pub(crate) struct OAuth {
     pub(crate) authenticator: Arc<Authenticator<Arc<Keyring>, GoodStanding>>,
     /// Whether passwords are exchanged for tokens here.
     pub(crate) password_grant: bool,
+    /// The origins whose pages may call, each as browsers write it.
+    pub(crate) origins: Vec<HeaderValue>,
     /// How the endpoints end.
     pub(crate) drain: OAuthDrain,
 }
@@ -80,13 +82,14 @@ pub(super) fn router<'a>(
             .route(&format!("{prefix}{USERINFO}"), get(userinfo::userinfo).post(userinfo::userinfo))
     });
     let drain = oauth.drain.clone();
+    let origins: Arc<[HeaderValue]> = oauth.origins.clone().into();
     endpoints
         .with_state(Arc::new(oauth))
         .method_not_allowed_fallback(method_not_allowed)
         // Inside of the limits: what has not arrived whole is not in flight.
         .layer(from_fn_with_state(drain, draining::gate))
         .layer(from_fn_with_state(limits, admit))
-        .layer(from_fn(refuse_other_sites))
+        .layer(from_fn_with_state(origins, refuse_other_pages))
         .layer(map_response(keep_out_of_caches))
 }
 
@@ -110,11 +113,21 @@ impl<S: Sync> FromRequestParts<S> for Sender {
     }
 }
 
-/// Refuses what a page of another site has its reader's browser send (Fetch Metadata, `Sec-Fetch-Site`): it cannot read the answer, but
-/// would guess from the reader's address, and use up what that may fail.
-async fn refuse_other_sites(request: Request, next: Next) -> Response {
-    let site = request.headers().get("sec-fetch-site");
-    if site.is_some_and(|site| site == "cross-site") {
+/// Refuses what a page that may not call has its reader's browser send: it cannot read the answer, but would guess from the reader's
+/// address, and use up what that may fail.
+///
+/// A browser says of each POST whose page sends it (`Origin`), and over TLS whether that is of another site (Fetch Metadata,
+/// `Sec-Fetch-Site`). A page's own origin is allowed no more than others: a stranger's host name can be made to lead here (DNS
+/// rebinding).
+async fn refuse_other_pages(
+    State(origins): State<Arc<[HeaderValue]>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let headers = request.headers();
+    let is_of_another_site = headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site");
+    let is_allowed = headers.get_all(header::ORIGIN).iter().all(|origin| origins.contains(origin));
+    if is_of_another_site || !is_allowed {
         return Refusal::from(Error::OriginNotAllowed).into_response();
     }
     next.run(request).await

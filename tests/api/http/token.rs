@@ -238,3 +238,34 @@ async fn a_page_of_another_site_guesses_nothing_from_its_readers_address() {
         }
     }
 }
+
+/// A browser tells an origin by Fetch Metadata only where the URL is one of TLS, and takes a neighbour's for one of the same site.
+#[tokio::test]
+async fn a_page_whose_origin_is_not_allowed_guesses_nothing_from_its_readers_address() {
+    let server = TestServer::start(&["--grpc-web-origins=https://app.example"]).await;
+    server.client().await.sign_up("alice", PASSWORD).await.unwrap();
+    let http = server.http();
+    for (origin, is_allowed) in [
+        ("https://app.example", true),
+        ("https://evil.example", false),
+        ("https://neighbour.app.example", false),
+        ("http://app.example", false),
+        ("https://app.example.evil.example", false),
+        ("null", false),
+        ("", false),
+        // As a page says whose host name, a stranger's, is made to lead here (DNS rebinding).
+        ("http://127.0.0.1", false),
+    ] {
+        for path in [TOKEN, "/oauth2/revoke", "/oauth2/introspect", "/oauth2/userinfo"] {
+            let request = http.form(path).header("origin", origin).header("sec-fetch-site", "same-site");
+            let answer = http.send(request, &encoded(&password_form("alice", PASSWORD))).await;
+            if is_allowed {
+                assert_ne!(answer.status(), 403, "{origin} {path}");
+            } else {
+                answer.assert_refused(403, "access_denied", "ORIGIN_NOT_ALLOWED");
+            }
+        }
+    }
+    // What is no browser sends none.
+    http.post(TOKEN, &password_form("alice", PASSWORD)).await.ok();
+}

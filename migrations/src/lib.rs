@@ -14,6 +14,7 @@ mod m20261128_000009_names;
 mod m20261129_000010_credential_versions;
 mod m20261129_000011_authentication;
 mod m20261129_000012_familiar_failures;
+mod m20261129_000013_username_looks;
 mod names;
 mod schema;
 mod table;
@@ -37,6 +38,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261129_000010_credential_versions::Migration),
             Box::new(m20261129_000011_authentication::Migration),
             Box::new(m20261129_000012_familiar_failures::Migration),
+            Box::new(m20261129_000013_username_looks::Migration),
         ]
     }
 }

@@ -45,6 +45,13 @@ impl Usernames {
         loop {
             after = self.store.delete_stray_usernames(after).await?;
             if after.is_none() {
+                break;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        loop {
+            after = self.store.delete_stray_looks(after).await?;
+            if after.is_none() {
                 return Ok(());
             }
             tokio::time::sleep(PAUSE).await;

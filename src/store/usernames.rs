@@ -1,7 +1,12 @@
-//! Owns the table `usernames`: by what a name is found beside the form in which it is stored, and what no new name may look like.
+//! Owns the tables `usernames` and `username_looks`: by what a name is found beside the form in which it is stored, and what no new name
+//! may look like.
 //!
-//! A name has one row here, by its user's id. A release that does not know the table leaves rows out, and leaves those of users it
-//! deletes: [`Store::refresh_usernames`] and [`Store::delete_stray_usernames`] put that right.
+//! A name has one row in the first, by its user's id, and if it has letters beyond ASCII one for each of its looks in the other. A release
+//! that does not know a table leaves rows out, and leaves those of users it deletes: [`Store::refresh_usernames`],
+//! [`Store::delete_stray_usernames`] and [`Store::delete_stray_looks`] put that right.
+
+mod collisions;
+mod looks;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -24,7 +29,10 @@ use super::{
     failure,
     transaction::commit,
 };
-use crate::model::{Error, Timestamp, User, UserId, Username, look::SKELETON_VERSION};
+use crate::model::{Error, Timestamp, UserId, Username, look::SKELETON_VERSION};
+
+pub use collisions::NameCollision;
+pub(super) use looks::looks_like_another;
 
 /// A user's name, and since when the user has it.
 pub(super) struct Named<'a> {
@@ -119,7 +127,7 @@ impl Store {
         Ok(meaning.choose(rows))
     }
 
-    /// Makes the rows of users after `after` that have none, or one of an older Unicode's tables; a page of users at most. Returns the
+    /// Makes the rows of users after `after` that have none or not all, or one of an older Unicode's tables; a page of users at most. Returns the
     /// page's last user; none after the last page.
     ///
     /// # Errors
@@ -130,17 +138,24 @@ impl Store {
             .select_only()
             .column(UserColumn::Id)
             .column(Column::SkeletonVersion)
+            .column(Column::IsBeyondAscii)
             .join(JoinType::LeftJoin, its_row.into())
             .order_by_asc(UserColumn::Id)
             .limit(BATCH as u64);
         if let Some(after) = after {
             query = query.filter(UserColumn::Id.gt(after.0));
         }
-        let page: Vec<(Uuid, Option<i32>)> = self.ask(|| query.clone().into_tuple().all(&self.db)).await?;
+        let page: Vec<(Uuid, Option<i32>, Option<bool>)> =
+            self.ask(|| query.clone().into_tuple().all(&self.db)).await?;
         let last = page.last().filter(|_| page.len() == BATCH).map(|row| UserId(row.0));
-        let is_outdated = |version: Option<i32>| version.is_none_or(|version| version < SKELETON_VERSION);
-        let outdated: Vec<_> =
-            page.into_iter().filter(|(_, version)| is_outdated(*version)).map(|(id, _)| id).collect();
+        let beyond_ascii: Vec<_> =
+            page.iter().filter(|(.., beyond)| *beyond == Some(true)).map(|(id, ..)| *id).collect();
+        let seen = self.ask(|| looks::users_among(&self.db, &beyond_ascii)).await?;
+        let is_outdated = |(id, version, beyond): &(Uuid, Option<i32>, Option<bool>)| {
+            version.is_none_or(|version| version < SKELETON_VERSION)
+                || (*beyond == Some(true) && !seen.contains(id))
+        };
+        let outdated: Vec<_> = page.into_iter().filter(is_outdated).map(|(id, ..)| id).collect();
         // Whoever is in the way at the second attempt too is another replica that does the same, or adds users: the next look at them
         // finds what is left.
         if !outdated.is_empty() && !self.renew_usernames(&outdated).await? {
@@ -170,14 +185,17 @@ impl Store {
                 .into_tuple()
                 .all(&db)
                 .await?;
-            let done: Vec<Uuid> = Entity::find()
+            let newest: Vec<(Uuid, bool)> = Entity::find()
                 .select_only()
-                .column(Column::UserId)
+                .columns([Column::UserId, Column::IsBeyondAscii])
                 .filter(Column::UserId.is_in(ids()))
                 .filter(Column::SkeletonVersion.gte(SKELETON_VERSION))
                 .into_tuple()
                 .all(&db)
                 .await?;
+            let seen = looks::users_among(&db, &ids().collect::<Vec<_>>()).await?;
+            let is_done = |(id, beyond): &(Uuid, bool)| !beyond || seen.contains(id);
+            let done: HashSet<Uuid> = newest.into_iter().filter(is_done).map(|(id, _)| id).collect();
             let users: Vec<_> = users
                 .into_iter()
                 .filter(|(id, ..)| !done.contains(id))
@@ -188,8 +206,8 @@ impl Store {
             if users.is_empty() {
                 return Ok(true);
             }
-            let old = users.iter().map(|(id, ..)| id.0);
-            Entity::delete_many().filter(Column::UserId.is_in(old)).exec(&db).await?;
+            let old: Vec<_> = users.iter().map(|(id, ..)| id.0).collect();
+            delete(&db, &old).await?;
             let named = users.iter().map(|(id, name, create_time)| Named {
                 id: *id,
                 name,
@@ -228,17 +246,24 @@ impl Store {
     }
 }
 
-/// Adds the row of a new user within a transaction: a duplicate, if another has a form of the name.
+/// Adds the rows of a new user within a transaction: a duplicate, if another has a form or a look of the name.
 pub(super) async fn insert(db: &impl ConnectionTrait, id: UserId, name: &Username) -> Result<(), DbErr> {
     let row = row(id, name).into_active_model().reset_all();
-    Entity::insert(row).exec_without_returning(db).await.map(drop)
+    Entity::insert(row).exec_without_returning(db).await?;
+    looks::insert(db, id, name).await
+}
+
+/// Deletes the rows of `users` within a transaction.
+pub(super) async fn delete(db: &impl ConnectionTrait, users: &[Uuid]) -> Result<(), DbErr> {
+    Entity::delete_many().filter(Column::UserId.is_in(users.iter().copied())).exec(db).await?;
+    looks::delete(db, users).await
 }
 
 /// Adds the rows of new users, who have no claim on what others have, within a transaction. Returns those of them whose name collides
 /// with another's: it looks like it, or only this spelling is theirs.
 pub(super) async fn add(db: &impl ConnectionTrait, users: &[Named<'_>]) -> Result<HashSet<UserId>, DbErr> {
     let (rows, mut collided) = add_rows(db, users, Contest::FirstCome).await?;
-    collided.extend(alike(db, &rows).await?);
+    collided.extend(looks::shared(db, &rows).await?.into_keys());
     Ok(collided)
 }
 
@@ -295,6 +320,7 @@ async fn add_rows(
         let rows = rows.iter().map(|row| row.clone().into_active_model().reset_all());
         Entity::insert_many(rows).exec_without_returning(db).await?;
     }
+    looks::add(db, users, contest).await?;
     Ok((rows, collided))
 }
 
@@ -326,6 +352,18 @@ async fn holders(
         held.extend(found.into_iter().map(|row| (row.user_id, row)));
     }
     let ids: Vec<_> = held.keys().copied().collect();
+    let ages = ages(db, &ids, contest).await?;
+    // Whoever is gone has no claim.
+    let age = |id: &Uuid| ages.get(id).copied().unwrap_or(i64::MAX);
+    Ok(held.into_iter().map(|(id, row)| (row, age(&id))).collect())
+}
+
+/// How old those of the users `ids` are that are there, and have a form of a name already, for the purpose of `contest`.
+async fn ages(
+    db: &impl ConnectionTrait,
+    ids: &[Uuid],
+    contest: Contest,
+) -> Result<HashMap<Uuid, i64>, DbErr> {
     let mut ages: HashMap<Uuid, i64> = HashMap::new();
     for ids in ids.chunks(BATCH) {
         let found: Vec<(Uuid, i64)> = UserEntity::find()
@@ -337,118 +375,8 @@ async fn holders(
             .await?;
         ages.extend(found);
     }
-    // Whoever is gone has no claim.
-    let age = |id: &Uuid| match ages.get(id) {
-        Some(_) if contest == Contest::FirstCome => i64::MIN,
-        Some(age) => *age,
-        None => i64::MAX,
-    };
-    Ok(held.into_iter().map(|(id, row)| (row, age(&id))).collect())
-}
-
-/// Those of `rows`, which are there, that have letters beyond ASCII and look like other names.
-async fn alike(db: &impl ConnectionTrait, rows: &[Model]) -> Result<HashSet<UserId>, DbErr> {
-    let rows: Vec<_> = rows.iter().filter(|row| row.is_beyond_ascii).collect();
-    let mut alike = HashSet::new();
-    for rows in rows.chunks(BATCH) {
-        // One row for each skeleton: anybody may make names in ASCII that look alike, as many as they like.
-        let shared: Vec<Vec<u8>> = Entity::find()
-            .select_only()
-            .column(Column::Skeleton)
-            .filter(Column::Skeleton.is_in(rows.iter().map(|row| row.skeleton.clone())))
-            .group_by(Column::Skeleton)
-            .having(Expr::cust("COUNT(*) > 1"))
-            .into_tuple()
-            .all(db)
-            .await?;
-        let shared: HashSet<_> = shared.into_iter().collect();
-        alike.extend(rows.iter().filter(|row| shared.contains(&row.skeleton)).map(|row| UserId(row.user_id)));
+    if contest == Contest::FirstCome {
+        ages.values_mut().for_each(|age| *age = i64::MIN);
     }
-    Ok(alike)
-}
-
-/// Whether the name, which has letters beyond ASCII, looks like that of another user than `id`.
-pub(super) async fn looks_like_another(
-    db: &impl ConnectionTrait,
-    name: &Username,
-    id: Option<UserId>,
-) -> Result<bool, DbErr> {
-    if !name.is_beyond_ascii() {
-        return Ok(false);
-    }
-    let looks = name.skeletons().map(|skeleton| hash(&skeleton));
-    let mut query = Entity::find().select_only().column(Column::UserId).filter(Column::Skeleton.is_in(looks));
-    if let Some(id) = id {
-        query = query.filter(Column::UserId.ne(id.0));
-    }
-    let found: Vec<Uuid> = query.limit(1).into_tuple().all(db).await?;
-    Ok(!found.is_empty())
-}
-
-/// How many users one collision tells of at most.
-const MAX_OTHERS: u64 = 100;
-
-/// A user whose name has letters beyond ASCII, and others that it may be taken for.
-#[derive(Debug)]
-pub struct NameCollision {
-    /// The user.
-    pub user: User,
-    /// Whether only this very spelling logs the user in, since an older user has the canonical form.
-    pub needs_exact_spelling: bool,
-    /// Whose names look the same, and who has the canonical form: a hundred at most, and that one.
-    pub others: Vec<User>,
-}
-
-impl Store {
-    /// The collisions of users after `after`, a page at most; and the page's last user, none after the last page.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn name_collisions(
-        &self,
-        after: Option<UserId>,
-    ) -> Result<(Vec<NameCollision>, Option<UserId>), Error> {
-        let mut query = Entity::find()
-            .filter(Column::IsBeyondAscii.eq(true))
-            .order_by_asc(Column::UserId)
-            .limit(BATCH as u64);
-        if let Some(after) = after {
-            query = query.filter(Column::UserId.gt(after.0));
-        }
-        let page = self.ask(|| query.clone().all(&self.db)).await?;
-        let last = page.last().filter(|_| page.len() == BATCH).map(|row| UserId(row.user_id));
-        let alike = self.ask(|| alike(&self.db, &page)).await?;
-        let ids: Vec<_> = page.iter().map(|row| UserId(row.user_id)).collect();
-        let users: HashMap<_, _> =
-            self.users_among(&[], &ids).await?.into_iter().map(|found| (found.user.id, found.user)).collect();
-        let mut collisions = Vec::new();
-        for row in page {
-            let Some(user) = users.get(&UserId(row.user_id)) else { continue };
-            let mut others = Vec::new();
-            if alike.contains(&user.id) {
-                let look = Entity::find()
-                    .select_only()
-                    .column(Column::UserId)
-                    .filter(Column::Skeleton.eq(row.skeleton.clone()))
-                    .filter(Column::UserId.ne(row.user_id))
-                    .order_by_asc(Column::UserId)
-                    .limit(MAX_OTHERS);
-                others = self.ask(|| look.clone().into_tuple().all(&self.db)).await?;
-            }
-            let needs_exact_spelling = has_variants(&user.username) && row.canonical.is_none();
-            if needs_exact_spelling {
-                let holder = Entity::find().filter(Column::Canonical.eq(user.username.canonical()));
-                others.extend(self.ask(|| holder.clone().all(&self.db)).await?.iter().map(|row| row.user_id));
-            }
-            if others.is_empty() {
-                continue;
-            }
-            let ids: Vec<_> = others.into_iter().map(UserId).collect();
-            let mut others: Vec<_> =
-                self.users_among(&[], &ids).await?.into_iter().map(|found| found.user).collect();
-            others.sort_by_key(|other| (other.create_time, other.id));
-            collisions.push(NameCollision { user: user.clone(), needs_exact_spelling, others });
-        }
-        Ok((collisions, last))
-    }
+    Ok(ages)
 }

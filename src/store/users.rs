@@ -8,10 +8,7 @@ use sea_orm::{
 use super::{
     CredentialVersion, Credentials, RestingName, Sha256, Store, changes,
     credentials::next_version,
-    entity::{
-        usernames::Entity as UsernameEntity,
-        users::{ActiveModel, Column, Entity, Model},
-    },
+    entity::users::{ActiveModel, Column, Entity, Model},
     failure, resting_usernames,
     sessions::{self, Replacement},
     transaction::commit,
@@ -84,7 +81,8 @@ impl Store {
             .write(|| async {
                 let db = self.begin().await?;
                 match insert(&db, &user, row.clone()).await {
-                    // What it looks like is asked for once the names that others add now must wait for this one, or have been added.
+                    // What it looks like is asked for once names with such a look that others add now must wait for this one, or have been
+                    // added.
                     Ok(())
                         if usernames::looks_like_another(&db, &user.username, Some(user.id)).await?
                             || resting_usernames::rests(&db, resting, user.create_time).await? =>
@@ -297,7 +295,7 @@ impl Store {
             let db = self.begin().await?;
             // The user goes first: from here on nobody opens a session for it.
             let done = Entity::delete_by_id(id.0).exec(&db).await?;
-            UsernameEntity::delete_by_id(id.0).exec(&db).await?;
+            usernames::delete(&db, &[id.0]).await?;
             if let Some(name) = resting.filter(|_| done.rows_affected > 0) {
                 resting_usernames::add(&db, name).await?;
             }

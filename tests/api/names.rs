@@ -32,6 +32,13 @@ impl Client {
     }
 }
 
+/// How many rows the table of what names look like has.
+async fn looks(db: &DatabaseConnection) -> i64 {
+    let mut query = Query::select();
+    query.expr(Expr::cust("COUNT(*)")).from("username_looks");
+    db.query_one(&query).await.unwrap().unwrap().try_get_by_index(0).unwrap()
+}
+
 /// How many rows the table of names has, and how many of them are by an old Unicode's tables.
 async fn rows(db: &DatabaseConnection) -> (i64, i64) {
     let count = async |old: bool| {
@@ -103,6 +110,20 @@ async fn a_name_beyond_ascii_looks_like_nobody_elses() {
 }
 
 #[tokio::test]
+async fn two_names_beyond_ascii_that_look_alike_are_one_whichever_comes_first() {
+    // Greek capitals, whose small letters look like the Cyrillic ones.
+    let names = ["\u{3a4}\u{39f}", "\u{442}\u{43e}"];
+    for (first, second) in [(names[0], names[1]), (names[1], names[0])] {
+        let server = TestServer::start(&[]).await;
+        let mut client = server.client().await;
+        client.sign_up(first, PASSWORD).await.unwrap();
+        client.cannot_have(second).await;
+        client.delete_me(first).await;
+        client.sign_up(second, PASSWORD).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn nobody_signs_up_with_a_reserved_name_or_what_looks_like_one() {
     let server = TestServer::start(&[]).await;
     let mut client = server.client().await;
@@ -151,6 +172,8 @@ async fn of_a_hundred_at_once_for_names_that_look_alike_one_wins() {
         // Cyrillic and Greek capitals; two spellings of one name.
         ["\u{422}\u{41e}\u{41c}", "\u{3a4}\u{39f}\u{39c}"],
         ["\u{3a3}\u{391}\u{3a3}", "\u{3c3}\u{3b1}\u{3c2}"],
+        // Capitals whose small letters look like the other's.
+        ["\u{3a4}\u{39f}", "\u{442}\u{43e}"],
     ] {
         let mut calls = JoinSet::new();
         for number in 0..100 {
@@ -168,7 +191,7 @@ async fn of_a_hundred_at_once_for_names_that_look_alike_one_wins() {
         }
         assert_eq!(won, 1, "{names:?}");
     }
-    assert_eq!(servers[0].store().await.users(None, 10).await.unwrap().len(), 2);
+    assert_eq!(servers[0].store().await.users(None, 10).await.unwrap().len(), 3);
 }
 
 #[tokio::test]
@@ -197,6 +220,33 @@ async fn what_earlier_releases_and_an_older_unicode_have_left_is_put_right() {
     client.cannot_have("\u{455}\u{441}\u{43e}\u{440}\u{435}").await;
     client.cannot_have("\u{418}\u{412}\u{410}\u{41d}").await;
     client.sign_up("\u{435}\u{445}\u{441}\u{435}\u{455}\u{455}", PASSWORD).await.unwrap();
+}
+
+/// The release before this one knows the first table of names and not the second: it adds users without looks, and leaves those of users
+/// that it deletes.
+#[tokio::test]
+async fn what_the_release_before_has_left_of_looks_is_put_right() {
+    let server = TestServer::start(&[]).await;
+    let mut client = server.client().await;
+    let (capitals, small) = ("\u{3a4}\u{39f}", "\u{442}\u{43e}");
+    client.sign_up(capitals, PASSWORD).await.unwrap();
+    client.sign_up("\u{438}\u{432}\u{430}\u{43d}", PASSWORD).await.unwrap();
+    let (data, clock) = server.stop().await;
+    let db = data.connect().await;
+    assert_eq!(looks(&db).await, 3, "capitals have two looks");
+    for change in [
+        "DELETE FROM username_looks WHERE user_id IN (SELECT id FROM users WHERE username = '\u{3a4}\u{39f}')",
+        "DELETE FROM users WHERE username = '\u{438}\u{432}\u{430}\u{43d}'",
+        "DELETE FROM usernames WHERE user_id NOT IN (SELECT id FROM users)",
+    ] {
+        db.execute_unprepared(change).await.unwrap();
+    }
+    assert_eq!(looks(&db).await, 1);
+    let server = TestServer::start_in(data, clock, &[]).await;
+    let mut client = server.client().await;
+    eventually("the looks are there again, and no others", || async { looks(&db).await == 2 }).await;
+    client.cannot_have(small).await;
+    client.sign_up("\u{418}\u{412}\u{410}\u{41d}", PASSWORD).await.unwrap();
 }
 
 #[tokio::test]

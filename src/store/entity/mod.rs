@@ -11,5 +11,6 @@ pub(super) mod resting_usernames;
 pub(super) mod sealed_secrets;
 pub(super) mod sessions;
 pub(super) mod signing_keys;
+pub(super) mod username_looks;
 pub(super) mod usernames;
 pub(super) mod users;

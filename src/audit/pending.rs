@@ -1,4 +1,4 @@
-//! Owns an event that is coming to pass: it is told also if nobody waits for its end.
+//! Owns audit events whose outcome is not known yet: if dropped, it is unknown.
 
 use super::{Audit, Entry, Field, Outcome};
 use crate::model::Error;

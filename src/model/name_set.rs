@@ -13,7 +13,7 @@ const NAME_SET_MAX_NAMES: usize = 128;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NameSet(String);
 
-/// What is no set of names.
+/// Text that is not a valid set of names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "must be at most 128 names of printable ASCII without spaces, quotation marks and backslashes, separated by single spaces, in at \

@@ -26,7 +26,7 @@ use crate::model::{
 /// How many secrets of a client are valid at a time: the newest, and the one that it replaces.
 const VALID_SECRETS: usize = 2;
 
-/// What of a client another one has, though it may be had but once.
+/// The unique field of a client that is already taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClientTaken {
     /// The name.

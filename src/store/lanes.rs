@@ -56,7 +56,7 @@ impl Division {
 pub(super) struct Lanes {
     /// What the service needs to stay true: the feed of changes and the signing keys. No call can take these connections.
     pub(super) service: Lane,
-    /// What looks up what strangers name.
+    /// What looks up what strangers name, and writes what they fail.
     strangers: DatabaseConnection,
     places: PeerPlaces,
     lookups: Tally,
@@ -83,11 +83,10 @@ impl Lanes {
 }
 
 /// The database for those who are not known yet: it looks up what they name (a username, a refresh token, a client), which anybody can
-/// make up.
+/// make up, and writes down the passwords that failed.
 ///
 /// That takes connections of its own, and so at most a share of them. Who finds too many waiting, or too many of its own network, is
-/// refused. [`Store`] has no such
-/// question, so that none is asked on other connections by mistake.
+/// refused. [`Store`] has no such question, so that none is asked on other connections by mistake.
 #[derive(Clone, Debug)]
 pub struct Strangers(
     /// Whose connections are those of the lane.

@@ -126,12 +126,13 @@ impl Strangers {
         self.look_up(self.0.find_session_addresses(user, lifetime, now)).await
     }
 
-    /// Notes one more failed password. Returns when its account's allowance will be full again, if it was charged.
+    /// Notes `new` failed passwords, all or none, few at a time. Returns of each when its account's allowance will be full again, if it
+    /// was charged.
     ///
     /// # Errors
     /// As with [`Self::login`].
-    pub async fn add_failure(&self, new: NewFailure) -> Result<Option<Timestamp>, Error> {
-        self.look_up(self.0.insert_failure(new)).await
+    pub async fn add_failures(&self, new: Vec<NewFailure>) -> Result<Vec<Option<Timestamp>>, Error> {
+        self.look_up(self.0.insert_failures(&new)).await
     }
 
     /// Whether a new user cannot have `username` at `now`, since another has it, or one that looks like it, or since it rests, by the

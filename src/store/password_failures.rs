@@ -153,25 +153,22 @@ impl Store {
         .await
     }
 
-    /// Notes one more failure. Returns when the account's allowance will be full again, if it was charged. See
+    /// Notes `failures`. Returns of each when the account's allowance will be full again, if it was charged. See
     /// [`Strangers`](super::Strangers).
-    pub(super) async fn insert_failure(&self, new: NewFailure) -> Result<Option<Timestamp>, Error> {
+    pub(super) async fn insert_failures(
+        &self,
+        failures: &[NewFailure],
+    ) -> Result<Vec<Option<Timestamp>>, Error> {
+        // In the order of their rows, so that two who write the same ones do not wait for each other.
+        let mut in_order: Vec<_> = failures.iter().enumerate().collect();
+        in_order.sort_by_key(|(_, new)| (new.keys.account, new.keys.from_here));
         self.write(|| async {
             let db = self.begin().await?;
-            let mut full_time = None;
-            match new.payer {
-                Payer::Account { micros } => {
-                    charge_account(&db, new.keys.account, new.now, micros).await?;
-                    let found = accounts::Entity::find_by_id(new.keys.account.to_vec()).all(&db).await?;
-                    full_time = found.first().map(|row| Timestamp::from_micros(row.full_time));
-                }
-                Payer::Spare { forgotten } => {
-                    charge_spare(&db, new.keys.account, new.now, forgotten).await?;
-                }
-                Payer::Address => {}
+            let mut full_times = vec![None; failures.len()];
+            for (index, new) in &in_order {
+                full_times[*index] = insert_failure(&db, new).await?;
             }
-            charge_address(&db, &new).await?;
-            commit(db, full_time).await
+            commit(db, full_times).await
         })
         .await
     }
@@ -254,6 +251,22 @@ impl Failures {
             familiar: Count { number: number("familiar_failures")?, time: time("familiar_time")? },
         })
     }
+}
+
+/// Notes a failure, within a transaction. Returns when the account's allowance will be full again, if it was charged.
+async fn insert_failure(db: &impl ConnectionTrait, new: &NewFailure) -> Result<Option<Timestamp>, DbErr> {
+    let mut full_time = None;
+    match new.payer {
+        Payer::Account { micros } => {
+            charge_account(db, new.keys.account, new.now, micros).await?;
+            let found = accounts::Entity::find_by_id(new.keys.account.to_vec()).all(db).await?;
+            full_time = found.first().map(|row| Timestamp::from_micros(row.full_time));
+        }
+        Payer::Spare { forgotten } => charge_spare(db, new.keys.account, new.now, forgotten).await?,
+        Payer::Address => {}
+    }
+    charge_address(db, new).await?;
+    Ok(full_time)
 }
 
 /// Has the allowance of the account be full `micros` later than it would be, within a transaction.

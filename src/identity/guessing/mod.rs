@@ -4,6 +4,7 @@
 mod accounts;
 mod addresses;
 mod familiar;
+mod unwritten;
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,24 +15,14 @@ use crate::{
     admission::Allowance,
     audit::{Audit, Event, Reason},
     metrics::{GuessMetrics, GuessResult, TimedWork},
-    model::{
-        Clock, Error, Network, Origin, SessionLifetime, Throttle, UserId, caller_network, error, for_caller,
-    },
+    model::{Clock, Error, Network, Origin, SessionLifetime, UserId, caller_network, error, for_caller},
     store::{FailureKeys, Failures, NewFailure, Payer, Store, Strangers},
 };
 
 use accounts::{Admission, Ahead, DAY, HOUR, Rule, Trying};
 use addresses::{AddressCharge, Addresses};
 use familiar::FamiliarAddresses;
-
-/// How often a failure is written again that the database did not take, before it is given up. It counts here meanwhile.
-const WRITES: u32 = 60;
-
-/// How often it is told that failures could not be written: a database that is away fails them all.
-const TELL_INTERVAL: Duration = Duration::from_mins(1);
-
-/// How long to wait between.
-const WRITE_PAUSE: Duration = Duration::from_secs(1);
+use unwritten::{Unwritten, Waiting};
 
 /// How often passwords may be wrong.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +47,7 @@ pub struct Guessing {
     /// Of secrets of 256 bits, which nobody guesses.
     secrets: Addresses,
     shared: Arc<Shared>,
+    unwritten: Waiting,
 }
 
 /// What goes on with a failure when nobody waits for its answer any more.
@@ -70,7 +62,7 @@ struct Shared {
     clock: Clock,
     metrics: GuessMetrics,
     audit: Audit,
-    unwritten: Throttle,
+    unwritten: Unwritten,
 }
 
 /// A password that is about to be judged. It is charged already, so that any number at one moment are all counted.
@@ -112,6 +104,7 @@ impl Guessing {
         let allowance = Allowance { at_once: settings.address_failures, interval: settings.address_interval };
         let addresses = || Addresses::new(allowance, clock.clone());
         let strangers = store.for_strangers();
+        let (unwritten, waiting) = unwritten::queue();
         let shared = Shared {
             rule: Rule { at_once: settings.account_failures, interval: settings.account_interval },
             trying: Trying::default(),
@@ -122,9 +115,9 @@ impl Guessing {
             clock: clock.clone(),
             metrics,
             audit,
-            unwritten: Throttle::new(TELL_INTERVAL),
+            unwritten,
         };
-        Self { passwords: addresses(), secrets: addresses(), shared: Arc::new(shared) }
+        Self { passwords: addresses(), secrets: addresses(), shared: Arc::new(shared), unwritten: waiting }
     }
 
     /// Begins to judge a password for the account `name`, its canonical form if it is one, from `origin`. Its address is charged: the one
@@ -178,8 +171,13 @@ impl Guessing {
         self.shared.audit.record(Event::LoginThrottled.refused(Reason::ClientFailures).origin(origin));
     }
 
-    /// Deletes failures that count no longer, every `interval`, until it is dropped.
+    /// Deletes failures that count no longer, every `interval`, and writes those that the database did not take at first, until it is
+    /// dropped.
     pub async fn sweep(&self, interval: Duration, clocks: &ClockCheck) {
+        tokio::join!(self.delete_settled(interval, clocks), self.unwritten.write(&self.shared));
+    }
+
+    async fn delete_settled(&self, interval: Duration, clocks: &ClockCheck) {
         loop {
             clocks.wait(interval).await;
             let sweeping = async {
@@ -271,6 +269,28 @@ impl Shared {
             from_here: self.names.digest("account and address", &[&site, name]),
         }
     }
+
+    /// Writes `failures`, all or none.
+    async fn write(&self, failures: &[Begun]) -> Result<(), Error> {
+        let now = self.clock.now();
+        let new = |failure: &Begun| NewFailure {
+            keys: failure.keys,
+            payer: failure.payer.unwrap_or_else(|| self.rule.payer()),
+            now,
+            forgotten: now.before(HOUR),
+        };
+        let full_times = self.strangers.add_failures(failures.iter().map(new).collect()).await?;
+        for (failure, full_time) in failures.iter().zip(full_times) {
+            if full_time.is_some_and(|full_time| self.rule.is_telling(full_time, now)) {
+                let entry = Event::FailuresHigh.refused(Reason::AccountFailures).origin(&failure.origin);
+                self.audit.record(match failure.user {
+                    Some(user) => entry.user(user),
+                    None => entry,
+                });
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Begun {
@@ -310,45 +330,20 @@ impl Begun {
     }
 
     /// Writes the failure, on a task of its own: whoever hangs up before the answer is charged like anybody else. It counts among what is
-    /// being tried until it is written. Tells what came of the first attempt.
+    /// being tried until it is written, if need be with others later. Tells what came of the first attempt.
     fn fail(self) -> oneshot::Receiver<Result<(), Error>> {
         let (told, answer) = oneshot::channel();
         // The write takes a place of the caller's own, on this task as well.
         tokio::spawn(for_caller(caller_network(), async move {
-            let first = self.write().await;
-            let mut is_written = first.is_ok();
+            let first = self.shared.write(std::slice::from_ref(&self)).await;
+            let is_written = first.is_ok();
             let _ = told.send(first);
-            for _ in 1..WRITES {
-                if is_written {
-                    return;
-                }
-                tokio::time::sleep(WRITE_PAUSE).await;
-                is_written = self.write().await.is_ok();
-            }
-            if !is_written && let Some(untold) = self.shared.unwritten.pass(self.shared.clock.monotonic()) {
-                tracing::warn!(
-                    untold,
-                    "a wrong password could not be written and counts for its account no longer"
-                );
+            if !is_written {
+                let shared = Arc::clone(&self.shared);
+                shared.unwritten.keep(self, shared.clock.monotonic());
             }
         }));
         answer
-    }
-
-    async fn write(&self) -> Result<(), Error> {
-        let Self { shared, keys, origin, payer, user, .. } = self;
-        let now = shared.clock.now();
-        let payer = payer.unwrap_or_else(|| shared.rule.payer());
-        let failure = NewFailure { keys: *keys, payer, now, forgotten: now.before(HOUR) };
-        let full_time = shared.strangers.add_failure(failure).await?;
-        if full_time.is_some_and(|full_time| shared.rule.is_telling(full_time, now)) {
-            let entry = Event::FailuresHigh.refused(Reason::AccountFailures).origin(origin);
-            shared.audit.record(match user {
-                Some(user) => entry.user(*user),
-                None => entry,
-            });
-        }
-        Ok(())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sea_orm::{ConnectionTrait, Statement};
+use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use signet::proto::identity::v1::{ChangePasswordRequest, DeleteMeRequest};
 use tokio::task::JoinSet;
 use tonic::{Code, metadata::MetadataValue};
@@ -268,4 +268,37 @@ async fn a_row_goes_when_it_counts_no_longer_and_not_before() {
     guessed.server.clock.advance(Duration::from_hours(1));
     let gone = async || guessed.rows("password_failures_by_address").await == 0;
     eventually("the addresses' rows go", gone).await;
+}
+
+#[tokio::test]
+async fn failures_that_the_database_does_not_take_count_and_are_written_when_it_does() {
+    let guessed = Guessed::start(&[FEW]).await;
+    let db = guessed.server.data.connect().await;
+    let (refuse, take) = match db.get_database_backend() {
+        DbBackend::Sqlite => (
+            "CREATE TRIGGER refuse BEFORE INSERT ON password_failures BEGIN SELECT RAISE(ABORT, 'no'); END",
+            "DROP TRIGGER refuse",
+        ),
+        _ => (
+            "ALTER TABLE password_failures ADD CONSTRAINT refuse CHECK (spare_used < 0)",
+            "ALTER TABLE password_failures DROP CONSTRAINT refuse",
+        ),
+    };
+    db.execute_unprepared(refuse).await.unwrap();
+    let attacker = guessed.from(GUESSER).await;
+    for _ in 0..10 {
+        assert_ne!(attacker.log_in("alice", WRONG).await.unwrap_err().code(), Code::Unauthenticated);
+    }
+    Somebody::assert_throttled(attacker.log_in("alice", PASSWORD).await, Duration::from_secs(1));
+    db.execute_unprepared(take).await.unwrap();
+    let failures = Statement::from_string(
+        db.get_database_backend(),
+        "SELECT failures FROM password_failures_by_address",
+    );
+    eventually("all of them are written", async || {
+        let row = db.query_one_raw(failures.clone()).await.unwrap();
+        row.is_some_and(|row| row.try_get_by_index::<i32>(0).unwrap() == 10)
+    })
+    .await;
+    Somebody::assert_throttled(attacker.log_in("alice", PASSWORD).await, INTERVAL);
 }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     audit::{Actor, Audit, Entry, Event, Pending},
-    identity::{ClockCheck, MasterKey, name_key},
+    identity::{ClockCheck, MasterKey, names::key as name_key},
     metrics::TimedWork,
     model::{Clock, Error, KeyId, SigningAlg, Timestamp, id::uuid_v7},
     store::{KeyChange, Lease, Store, StoredKey},

@@ -10,8 +10,8 @@ use aws_lc_rs::hmac;
 use rand::Rng;
 use zeroize::Zeroizing;
 
-use super::{MasterKey, keyring::KeyringError};
 use crate::{
+    identity::{MasterKey, keyring::KeyringError},
     model::Error,
     store::{ResealedSecret, Sha256, Store},
 };
@@ -74,7 +74,7 @@ impl NameKey {
     }
 
     /// What stands for `parts`, for the purpose `purpose`. None of them but the last has a zero byte.
-    pub(super) fn digest(&self, purpose: &str, parts: &[&str]) -> Sha256 {
+    pub(in crate::identity) fn digest(&self, purpose: &str, parts: &[&str]) -> Sha256 {
         let mut context = hmac::Context::with_key(&self.0);
         context.update(purpose.as_bytes());
         for part in parts {
@@ -88,7 +88,7 @@ impl NameKey {
 }
 
 /// The secrets in `store`, sealed under `new` instead of `old`. What `old` does not open is left as it is.
-pub(super) async fn reseal(
+pub(in crate::identity) async fn reseal(
     store: &Store,
     old: &MasterKey,
     new: &MasterKey,

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use super::ClockCheck;
 use crate::{
+    identity::ClockCheck,
     metrics::TimedWork,
     model::{Error, UserId, error},
     store::Store,

@@ -376,7 +376,9 @@ async fn ages(
         ages.extend(found);
     }
     if contest == Contest::FirstCome {
-        ages.values_mut().for_each(|age| *age = i64::MIN);
+        for age in ages.values_mut() {
+            *age = i64::MIN;
+        }
     }
     Ok(ages)
 }

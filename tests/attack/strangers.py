@@ -1,6 +1,7 @@
 """Owns the strangers: connections that say what an attack has them say, again and again, and come back when they are closed."""
 
 import errno
+import random
 import select
 import socket
 import struct
@@ -19,6 +20,9 @@ LONGEST_FLOOD = 120.0
 # How many connections a second are opened for the first time.
 OPENED_PER_SECOND = 2_500
 
+# Who has something to say says it at most that long after connecting: the server may soon end a connection that says nothing.
+_SPEAKS_WITHIN = 0.2
+
 _TICK = 0.02
 _CHUNK = 65_536
 _ENDED = select.EPOLLERR | select.EPOLLHUP | select.EPOLLRDHUP
@@ -31,6 +35,8 @@ class Cost:
     sent_bytes: "Synchronized[int]"
     opened: "Synchronized[int]"
     held: "Synchronized[int]"
+    # How often those had something to say whose rate is declared.
+    said: "Synchronized[int]"
 
 
 class Stranger:
@@ -38,6 +44,8 @@ class Stranger:
 
     def __init__(self, number: int, source: str) -> None:
         self.number, self.source = number, source
+        # When it says its next, and how long before that it connects.
+        self.due, self.comes_before = 0.0, random.random() * _SPEAKS_WITHIN
         self.forget()
 
     def forget(self) -> None:
@@ -45,7 +53,6 @@ class Stranger:
         self.socket: socket.socket | None = None
         self.pending = memoryview(b"")
         self.is_open = False
-        self.due = 0.0
         self._stream = -1
         # For the attack's own use: what it has sent on each stream, and whether it has nothing to say until calls have ended.
         self.sent: dict[int, int] = {}
@@ -97,10 +104,16 @@ class Strangers:
     hangs_up: Literal["", "when said", "when answered"] = ""
     # How many of them a second come back, all together, after they were closed.
     come_back: int = 200
-    # Whether all of them together say as much when there are more of them, coming from many addresses.
+    # Whether all of them together say as much when there are more of them, coming from many addresses. Each is connected for as long as the
+    # server lets it, and comes back when it has something to say.
     shares_rate: bool = False
     # How many there are if they come from many addresses; none: as many, but at least one from each.
     connections_of_many: int | None = None
+
+    @property
+    def rate(self) -> float:
+        """How often a second all of them together say something, if that is declared."""
+        return self.connections / self.every if self.shares_rate else 0.0
 
 
 class Allowance:
@@ -130,10 +143,21 @@ class Crowd:
             count = kind.connections_of_many or max(count, len(sources))
         self.every = kind.every * (count / kind.connections if kind.shares_rate else 1)
         self.strangers = [Stranger(number, sources[number % len(sources)]) for number in range(count)]
+        if kind.shares_rate:
+            now = time.monotonic()
+            for stranger in self.strangers:
+                stranger.due = now + _SPEAKS_WITHIN + random.random() * self.every
         self.new = self.strangers[::-1]
         self.closed: list[Stranger] = []
         self.may_open = Allowance(OPENED_PER_SECOND)
         self.may_come_back = Allowance(kind.come_back)
+
+    def next_of(self, waiting: list[Stranger], now: float) -> Stranger | None:
+        """Who of those that are not connected comes next, if it is time."""
+        if not self.kind.shares_rate:
+            return waiting[-1]
+        first = min(waiting, key=lambda stranger: stranger.due - stranger.comes_before)
+        return first if now >= first.due - first.comes_before else None
 
 
 class Flood:
@@ -163,9 +187,11 @@ class Flood:
         for waiting, allowance in ((crowd.new, crowd.may_open), (crowd.closed, crowd.may_come_back)):
             allowance.refill(now)
             while waiting and allowance.take():
-                if not self._connect(crowd, waiting[-1]):
+                stranger = crowd.next_of(waiting, now)
+                if not stranger or not self._connect(crowd, stranger):
                     break
-                waiting.pop()
+                # Most often the last one, so look from there.
+                waiting.pop(waiting.index(stranger) if waiting[-1] is not stranger else -1)
 
     def _connect(self, crowd: Crowd, stranger: Stranger) -> bool:
         """Whether it is on its way: there may be no more ports or files just now."""
@@ -188,7 +214,8 @@ class Flood:
 
     def _connected(self, crowd: Crowd, stranger: Stranger) -> None:
         stranger.is_open = True
-        stranger.due = time.monotonic() + crowd.every
+        if not crowd.kind.shares_rate:
+            stranger.due = time.monotonic() + random.random() * min(crowd.every, _SPEAKS_WITHIN)
         stranger.frames = wire.FrameReader() if crowd.kind.follows else None
         self._cost.opened.value += 1
         self._cost.held.value += 1
@@ -212,8 +239,12 @@ class Flood:
         if not (crowd.kind.again and crowd.kind.every):
             return
         for stranger in crowd.strangers:
-            if stranger.is_open and now >= stranger.due and not stranger.pending:
-                stranger.due = now + crowd.every
+            if not stranger.is_open or now < stranger.due or stranger.pending and not crowd.kind.shares_rate:
+                continue
+            stranger.due = now + crowd.every
+            # What the server did not take in time counts as well: that is its own doing.
+            self._cost.said.value += 1 if crowd.kind.shares_rate else 0
+            if not stranger.pending:
                 self._say(crowd, stranger)
 
     def _say(self, crowd: Crowd, stranger: Stranger) -> None:

@@ -29,6 +29,9 @@ _LOG_BYTES_PER_SECOND = 20_000
 # What docs/AUDIT.md says of a minute.
 _AUDIT_LINES = 6_000
 
+# An attack that comes to less of the rate that its title declares shows nothing.
+_LEAST_OF_RATE = 0.5
+
 # The flood's machine is not the server's in earnest.
 _NICENESS = 10
 
@@ -45,6 +48,8 @@ class Paid:
     # Connections that replaced others, each second.
     opened_anew: float
     held: int
+    # What part of the declared rate was said; none if no rate is declared.
+    of_rate: float | None
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,8 @@ class Outcome:
     def misses(self) -> list[str]:
         """What was promised and did not hold."""
         missed = list(self.paid.missed) if isinstance(self.paid, Gained) else []
+        if isinstance(self.paid, Paid) and self.paid.of_rate is not None and self.paid.of_rate < _LEAST_OF_RATE:
+            missed.append(f"the attack came to {self.paid.of_rate:.0%} of its rate, so nothing was shown")
         if self.died:
             missed.append("the server ended")
         for kind in honest.KINDS:
@@ -132,7 +139,7 @@ def _measure(attack: Attack, many: bool, server: Server, seconds: float) -> Outc
     strangers = attack.strangers
     if attack.as_user:
         strangers = attack.as_user(_open_account(server, "hostile", tls).token)
-    cost = Cost(_fork.Value("q", 0), _fork.Value("q", 0), _fork.Value("q", 0))
+    cost = Cost(*(_fork.Value("q", 0) for _ in range(4)))
     flood = _fork.Process(target=_flood, args=(server.addresses, strangers, many, cost), daemon=True)
     flood_began = time.monotonic()
     flood.start()
@@ -144,7 +151,9 @@ def _measure(attack: Attack, many: bool, server: Server, seconds: float) -> Outc
             raise RuntimeError(f"the flood of `{attack.name}` ended by itself")
         flooded = time.monotonic() - flood_began
         opened, held = cost.opened.value, cost.held.value
-        paid = Paid(cost.sent_bytes.value / flooded, (opened - held) / flooded, held)
+        rate = sum(kind.rate for kind in strangers)
+        of_rate = cost.said.value / flooded / rate if rate else None
+        paid = Paid(cost.sent_bytes.value / flooded, (opened - held) / flooded, held, of_rate)
         # The flood goes on: it must not hold up the end.
         return watch.outcome(attack, many, seen, paid)
     finally:

@@ -66,9 +66,10 @@ impl Hold {
         Self { place: OnceLock::new(), message }
     }
 
-    /// Holds `place`, too. A call takes one only.
+    /// Holds `place`, too: the one that its call takes.
     pub(crate) fn keep(&self, place: Place) {
-        let _ = self.place.set(place);
+        let kept = self.place.set(place);
+        debug_assert!(kept.is_ok(), "a call takes one place, and would give the second one up");
     }
 
     /// Counts the call for `peer` from now on: the peer that has sent it asks on its behalf, as is known only now.

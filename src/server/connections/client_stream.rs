@@ -29,6 +29,9 @@ pub(super) struct ClientStream<S> {
     /// What is read before the stream goes on, and how much of it was.
     ahead: Vec<u8>,
     ahead_read: usize,
+    /// What has come that is not to be read before the calls that have begun, and how much of it was.
+    held_back: Vec<u8>,
+    held_back_read: usize,
     /// None for HTTP/1.1, where each request is answered before the next is read.
     frames: Option<FrameMeter>,
     max_header_list_bytes: u32,
@@ -55,6 +58,8 @@ impl<S> ClientStream<S> {
             frames: greeting.is_http2.then(|| FrameMeter::new(connection.clone(), max_streams)),
             ahead: greeting.said,
             ahead_read: 0,
+            held_back: Vec::new(),
+            held_back_read: 0,
             connection,
             calls,
             max_header_list_bytes,
@@ -78,6 +83,33 @@ impl<S> ClientStream<S> {
             (self.ahead, self.ahead_read) = (Vec::new(), 0);
         }
         true
+    }
+
+    /// Reads what was held back, or else what comes.
+    fn poll_bytes(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>>
+    where
+        S: AsyncRead + Unpin,
+    {
+        if self.held_back.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(context, buffer);
+        }
+        let rest = &self.held_back[self.held_back_read..];
+        let count = rest.len().min(buffer.remaining());
+        buffer.put_slice(&rest[..count]);
+        self.held_back_read += count;
+        if self.held_back_read == self.held_back.len() {
+            (self.held_back, self.held_back_read) = (Vec::new(), 0);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Holds back the last `bytes` of what was read.
+    fn hold_back(&mut self, bytes: &[u8]) {
+        if self.held_back.is_empty() {
+            self.held_back = bytes.to_vec();
+        } else {
+            self.held_back_read -= bytes.len();
+        }
     }
 
     /// Ends this turn of the connection's task, for other tasks to come first. Where turns do not count, in a test, it has no end.
@@ -118,15 +150,20 @@ impl<S: AsyncRead + Unpin> AsyncRead for ClientStream<S> {
         }
         this.calls.begin_turn();
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
-        if let Some(frames) = &mut this.frames
-            && let Err(passed) = frames.read(&buffer.filled()[before..])
-        {
-            this.connection.note(Ending::Frames);
-            this.is_over = true;
-            this.ahead = calm(this.max_header_list_bytes);
-            buffer.set_filled(before + passed);
-            this.read_ahead(buffer);
+        ready!(this.poll_bytes(context, buffer))?;
+        match this.frames.as_mut().map(|frames| frames.read(&buffer.filled()[before..])) {
+            None => {}
+            Some(Ok(read)) => {
+                this.hold_back(&buffer.filled()[before + read..]);
+                buffer.set_filled(before + read);
+            }
+            Some(Err(passed)) => {
+                this.connection.note(Ending::Frames);
+                this.is_over = true;
+                this.ahead = calm(this.max_header_list_bytes);
+                buffer.set_filled(before + passed);
+                this.read_ahead(buffer);
+            }
         }
         Poll::Ready(Ok(()))
     }

@@ -42,6 +42,10 @@ const FEWEST_FRAMES: u32 = 256;
 /// read, and keeps the headers of all calls that have begun meanwhile: on each connection as many as it may have streams.
 const HEADER_BYTES_IN_A_TURN: usize = 8_192;
 
+/// How many calls begin in a turn: of many connections each would otherwise put as many calls in the queue as it may have streams, and
+/// whoever asks for little waits for all of them, once for each step of its own call.
+const CALLS_IN_A_TURN: u32 = 16;
+
 /// What h2 takes for one piece of a header list: its largest frame.
 const MAX_FRAME_BYTES: u32 = 16_384;
 
@@ -63,6 +67,8 @@ pub(super) struct FrameMeter {
     payload: u32,
     /// The bytes of header lists that have come in this turn of the connection's task.
     header_bytes: usize,
+    /// The calls that have begun in it.
+    calls: u32,
 }
 
 impl FrameMeter {
@@ -86,16 +92,21 @@ impl FrameMeter {
             head_bytes: 0,
             payload: 0,
             header_bytes: 0,
+            calls: 0,
         }
     }
 
-    /// Reads `bytes`, which come after those that were read before.
+    /// Reads `bytes`, which come after those that were read before, up to where the calls must come first that have begun: see
+    /// [`Self::gives_way`]. Returns how many bytes that are.
     ///
     /// # Errors
     /// If a frame is one too many: how many bytes there are before it.
-    pub(super) fn read(&mut self, bytes: &[u8]) -> Result<(), usize> {
+    pub(super) fn read(&mut self, bytes: &[u8]) -> Result<usize, usize> {
         let mut at = 0;
         while at < bytes.len() {
+            if self.payload == 0 && self.head_bytes == 0 && self.calls >= CALLS_IN_A_TURN {
+                break;
+            }
             let rest = &bytes[at..];
             if self.payload > 0 {
                 let skipped = rest.len().min(usize::try_from(self.payload).unwrap_or(usize::MAX));
@@ -118,14 +129,14 @@ impl FrameMeter {
                 self.charge();
             }
         }
-        Ok(())
+        Ok(at)
     }
 
-    /// Whether so many headers were read that the calls they begin must come first. Counts anew from here on.
+    /// Whether so many headers were read, or calls, that the calls that have begun must come first. Counts anew from here on.
     pub(super) fn gives_way(&mut self) -> bool {
-        let gives_way = self.header_bytes >= HEADER_BYTES_IN_A_TURN;
+        let gives_way = self.header_bytes >= HEADER_BYTES_IN_A_TURN || self.calls >= CALLS_IN_A_TURN;
         if gives_way {
-            self.header_bytes = 0;
+            (self.header_bytes, self.calls) = (0, 0);
         }
         gives_way
     }
@@ -135,6 +146,7 @@ impl FrameMeter {
         let [high, middle, low, kind, ..] = self.head;
         self.payload = u32::from_be_bytes([0, high, middle, low]);
         self.head_bytes = 0;
+        self.calls += u32::from(kind == HEADERS);
         let cost = match kind {
             DATA if self.payload >= self.good_data_bytes => 0,
             SETTINGS => SETTINGS_COST,
@@ -192,7 +204,11 @@ mod tests {
 
     /// How many frames like `frame` are read before one is too many.
     fn taken(meter: &mut FrameMeter, frame: &[u8]) -> usize {
-        (0..1_000_000).take_while(|_| meter.read(frame).is_ok()).count()
+        let mut taken = || {
+            meter.gives_way();
+            meter.read(frame).is_ok()
+        };
+        (0..1_000_000).take_while(|_| taken()).count()
     }
 
     #[test]
@@ -250,6 +266,21 @@ mod tests {
     }
 
     #[test]
+    fn of_many_calls_that_come_at_once_a_few_begin_in_a_turn() {
+        let mut meter = FrameMeter::new(connection(), 256);
+        let call = [frame(HEADERS, 5), frame(DATA, 30)].concat();
+        let said = call.repeat(40);
+        let mut at = 0;
+        for begun in [16, 32, 40] {
+            at += meter.read(&said[at..]).unwrap();
+            // What follows the headers of the last one comes with the next ones.
+            let expected = if begun < 40 { begun * call.len() - 39 } else { said.len() };
+            assert_eq!(at, expected);
+            assert_eq!(meter.gives_way(), begun < 40);
+        }
+    }
+
+    #[test]
     fn one_of_many_does_not_end_the_connection_of_all() {
         let connection = ConnectionHandle::new_of_many(Clock::manual(Timestamp::from_micros(0)));
         let mut meter = FrameMeter::new(connection.clone(), 1);
@@ -282,10 +313,11 @@ mod tests {
                 let mut at = 0;
                 while at < bytes.len() {
                     let next = bytes.len().min(at + cuts.next().unwrap_or(usize::MAX - at));
-                    if let Err(passed) = meter.read(&bytes[at..next]) {
-                        return Some(at + passed);
+                    match meter.read(&bytes[at..next]) {
+                        Ok(read) => at += read,
+                        Err(passed) => return Some(at + passed),
                     }
-                    at = next;
+                    meter.gives_way();
                 }
                 None
             };

@@ -3,14 +3,18 @@
 use std::{
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use tokio_util::sync::CancellationToken;
 
-use crate::model::Clock;
+use super::{
+    protection::{Protection, Protections},
+    recognise::{NamedSubject, named},
+};
+use crate::model::{Clock, Subject};
 
 /// A connection, as an extension of each of its requests. Clones lead to the same connection.
 #[derive(Clone, Debug)]
@@ -43,14 +47,23 @@ struct Connection {
     answered_calls: AtomicU32,
     /// When something of an answer to a served call was read last, or the connection began.
     last_answer: AtomicU64,
-    /// Whether a token was verified that one of its calls showed.
-    is_verified: AtomicBool,
+    /// Who keeps connections for users and clients, where it has a place.
+    protections: OnceLock<Protections>,
+    /// That it is kept for one of them.
+    protection: OnceLock<Protection>,
+    /// When it was last asked for that: milliseconds, or [`NEVER`].
+    asked_to_protect: AtomicU64,
     /// The answers, and pieces of answers, that nobody has taken yet.
     answers: AtomicU32,
 }
 
 /// The most that a connection can be worth: whoever makes more calls on it is no more a stranger for that.
 const MOST_WORTH: u32 = 4;
+
+/// How often it is asked whether a connection can be kept, as long as it cannot: the share of its user or client may have room again.
+const ASK_TO_PROTECT_MILLIS: u64 = 1_000;
+
+const NEVER: u64 = u64::MAX;
 
 /// Why this service ends a connection before its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,7 +145,9 @@ impl ConnectionHandle {
             working: AtomicUsize::new(0),
             answered_calls: AtomicU32::new(0),
             last_answer: AtomicU64::new(now),
-            is_verified: AtomicBool::new(false),
+            protections: OnceLock::new(),
+            protection: OnceLock::new(),
+            asked_to_protect: AtomicU64::new(NEVER),
             answers: AtomicU32::new(0),
         };
         Self { connection: Arc::new(connection), call: None }
@@ -219,14 +234,35 @@ impl ConnectionHandle {
         ServedCall(self.clone())
     }
 
-    /// Notes that a call of this connection has shown a token that was verified.
-    pub(crate) fn note_verified(&self) {
-        self.connection.is_verified.store(true, Ordering::Relaxed);
+    /// Notes that a call of this connection has shown a token of `subject` that was verified: it is kept when others must end, if that
+    /// user or client has room in its share.
+    pub(crate) fn note_caller(&self, subject: Subject) {
+        let Connection { clock, protections, protection, asked_to_protect, .. } = &*self.connection;
+        if protection.get().is_some() {
+            return;
+        }
+        let now = millis(clock.monotonic());
+        let asked = asked_to_protect.load(Ordering::Relaxed);
+        if asked != NEVER && now.saturating_sub(asked) < ASK_TO_PROTECT_MILLIS {
+            return;
+        }
+        asked_to_protect.store(now, Ordering::Relaxed);
+        let NamedSubject { id, is_new } = named(subject, clock.now());
+        if let Some(protected) = protections.get().and_then(|protections| protections.protect(id, is_new)) {
+            // Of two at the same time one is given back.
+            let _ = protection.set(protected);
+        }
     }
 
-    /// Whether a call of this connection has shown a token that was verified.
-    pub(crate) fn is_verified(&self) -> bool {
-        self.connection.is_verified.load(Ordering::Relaxed)
+    /// Says who keeps connections where this one has a place.
+    pub(super) fn set_protections(&self, protections: &Protections) {
+        // It has one place.
+        let _ = self.connection.protections.set(protections.clone());
+    }
+
+    /// Whether it is kept when others must end.
+    pub(super) fn is_protected(&self) -> bool {
+        self.connection.protection.get().is_some()
     }
 
     /// Whether no call has a place. What has only begun, or was refused, does not keep a connection from being ended for others: it costs

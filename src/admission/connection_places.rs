@@ -1,10 +1,10 @@
 //! Owns who may have how many connections of one listener, and which of them end for others when places run short.
 
+mod search;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    cmp::Reverse,
     collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -12,7 +12,9 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::{Bounds, ConnectionHandle, Ending};
+use search::{Found, Need, SEARCHED};
+
+use super::{Bounds, ConnectionHandle, Ending, protection::Protections};
 use crate::model::Network;
 
 /// When only one place in [`ASKED_TO_END`] is left, an idle connection is asked to end for each that comes, with time to say so.
@@ -20,17 +22,6 @@ const ASKED_TO_END: usize = 8;
 
 /// When only one place in [`CUT`] is left, an idle connection is cut for each that comes.
 const CUT: usize = 16;
-
-/// A peer that has more than one place in [`LARGE_PEER`] gives up connections before all others. Below that, who has most says little: a host
-/// with ten connections that are used is no worse than two hundred with one each that are not.
-const LARGE_PEER: usize = 16;
-
-/// However few places there are, a peer with so many connections is no large one.
-const FEW_CONNECTIONS: usize = 8;
-
-/// How many connections are looked at before one that is good for nobody is taken without a search for a better one: a flood must not buy
-/// too much work by each connection. As long as there is none, all are looked at.
-const ENOUGH_LOOKED_AT: usize = 1_024;
 
 /// How many connections a peer may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +51,7 @@ pub(crate) struct ConnectionPlaces {
     max_per_site: usize,
     /// A connection that has calls in flight, and has answered none for so long, is as good as idle.
     stale_after: Duration,
+    protections: Protections,
     open: Arc<Mutex<Open>>,
     freed: Arc<Notify>,
 }
@@ -87,6 +79,8 @@ struct Open {
     sites: HashMap<Network, usize>,
     /// The peers in the order in which they give connections up: the last one first.
     order: BTreeSet<(bool, usize, Network)>,
+    /// What the last search for each [`Need`] has found, by its number.
+    found: [Found; SEARCHED],
 }
 
 #[derive(Debug)]
@@ -95,101 +89,11 @@ struct PeerConnections {
     connections: HashMap<u64, Held>,
 }
 
-/// What a connection does for its client at a moment. Those whose end harms nobody come last: of all that may end, the highest ends first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Use {
-    /// A token was verified on it, and nothing is in flight since a moment ago.
-    JustVerified,
-    /// It has just come, and none of its calls has been answered yet.
-    JustCome,
-    /// A token was verified on it, and for a moment nothing has moved.
-    Verified,
-    /// It has calls in flight whose answers have not begun.
-    Working,
-    /// It has calls in flight whose answers are being read.
-    Busy,
-    /// Nothing is in flight since a moment ago.
-    JustServed,
-    /// Nothing is in flight, or only answers that have not been read for a moment.
-    Nothing,
-}
-
-/// Of connections that may end the highest ends first: of a peer that has no more than its share; one whose end harms nobody, before one
-/// that has calls, before one that is kept if that can be; how many connections the peer has, if it is a large one; what the connection
-/// is used for; whether it was asked to end already; what it has been good for; how long ago anything moved.
-type Rank = (bool, u8, usize, Use, bool, Reverse<u32>, Duration);
-
 #[derive(Debug)]
 struct Held {
     connection: ConnectionHandle,
     is_retired: bool,
     is_cut: bool,
-}
-
-/// What a connection ends for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Need {
-    /// Places run short.
-    Soon,
-    /// There are next to none left.
-    Now,
-    /// There are none left.
-    Last,
-    /// The system has no more files. Who has just come may be about to ask.
-    Files,
-}
-
-/// A moment: who has come since then has not had the time to make a call, and what has moved since then goes on.
-const MOMENT: Duration = Duration::from_secs(1);
-
-impl Use {
-    /// What `connection` is used for at `now`; none if it must not end. A call takes no longer than `stale_after`.
-    fn of(connection: &ConnectionHandle, now: Duration, stale_after: Duration) -> Option<Self> {
-        let since = connection.unanswered_for(now);
-        let has_moved = since < MOMENT;
-        let is_working = connection.is_working() && since <= stale_after;
-        let is_busy = is_working || !connection.serves_nobody() && has_moved;
-        if connection.is_verified() {
-            return match (is_busy, has_moved) {
-                (true, _) => None,
-                (false, true) => Some(Self::JustVerified),
-                (false, false) => Some(Self::Verified),
-            };
-        }
-        let has_just_come = connection.worth() == 0 && connection.age(now) < MOMENT;
-        match (has_just_come, is_working, is_busy) {
-            (true, true, _) => None,
-            (true, false, _) => Some(Self::JustCome),
-            (false, true, _) => Some(Self::Working),
-            (false, false, true) => Some(Self::Busy),
-            (false, false, false) if has_moved => Some(Self::JustServed),
-            (false, false, false) => Some(Self::Nothing),
-        }
-    }
-
-    /// Whether a connection of this use may end for `need`, if it was asked to end already or not.
-    fn may_end(self, need: Need, is_retired: bool) -> bool {
-        match need {
-            // It is asked, and what is in flight finishes. Whoever has just come would have come in vain.
-            Need::Soon => !is_retired && self >= Self::Verified,
-            // Who is answered has been asked before.
-            Need::Now => {
-                matches!(self, Self::Verified | Self::JustServed | Self::Nothing)
-                    || self == Self::Busy && is_retired
-            }
-            Need::Last => !matches!(self, Self::Working | Self::Busy),
-            Need::Files => matches!(self, Self::Verified | Self::Nothing),
-        }
-    }
-
-    /// Which of the uses end before which, before anything else counts.
-    const fn tier(self) -> u8 {
-        match self {
-            Self::JustVerified | Self::JustCome | Self::Verified => 0,
-            Self::Working | Self::Busy => 1,
-            Self::JustServed | Self::Nothing => 2,
-        }
-    }
 }
 
 impl NoPlace {
@@ -210,6 +114,7 @@ impl ConnectionPlaces {
             max_per_peer: bounds.max_connections_per_peer,
             max_per_site: bounds.max_connections_per_site,
             stale_after: request_timeout,
+            protections: Protections::new(bounds.max_connections),
             open: Arc::default(),
             freed: Arc::default(),
         }
@@ -247,6 +152,7 @@ impl ConnectionPlaces {
         if open.count >= self.max {
             return Err(if open.cut > 0 { NoPlace::NotYet } else { NoPlace::Listener });
         }
+        connection.set_protections(&self.protections);
         let id = open.add(network, share, connection.clone());
         Ok(ConnectionPlace { open: Arc::clone(&self.open), freed: Arc::clone(&self.freed), network, id })
     }
@@ -315,9 +221,9 @@ impl Open {
         }
     }
 
-    /// Ends the connection of the highest [`Rank`], if one may end. Returns whether there was one.
+    /// Ends the connection that ends first for `need`, if one may. Returns whether there was one.
     fn end_one(&mut self, need: Need, now: Duration, places: &ConnectionPlaces) -> bool {
-        let Some((network, id)) = self.find_one(need, now, places) else { return false };
+        let Some((network, id)) = search::find_one(self, need, now, places) else { return false };
         let Some(held) = self.peers.get_mut(&network).and_then(|peer| peer.connections.get_mut(&id)) else {
             return false;
         };
@@ -332,40 +238,6 @@ impl Open {
             self.retired -= usize::from(held.is_retired);
         }
         true
-    }
-
-    /// The connection that ends first for `need`.
-    fn find_one(&self, need: Need, now: Duration, places: &ConnectionPlaces) -> Option<(Network, u64)> {
-        let largest_small = (places.max / LARGE_PEER).max(FEW_CONNECTIONS);
-        let mut looked_at = 0;
-        let mut found: Option<(Rank, Network, u64)> = None;
-        for (is_ordinary, count, network) in self.order.iter().rev() {
-            let large = if *count > largest_small { *count } else { 0 };
-            let is_enough = found.is_some_and(|((of_ordinary, tier, size, used, ..), ..)| {
-                // No peer from here on has more connections, and those that speak for many come last.
-                let none_is_before = tier == Use::Nothing.tier() && size > large;
-                let will_do = used == Use::Nothing && looked_at >= ENOUGH_LOOKED_AT;
-                of_ordinary && (!*is_ordinary || none_is_before || will_do)
-            });
-            if is_enough {
-                break;
-            }
-            let Some(peer) = self.peers.get(network) else { continue };
-            for (id, held) in &peer.connections {
-                looked_at += 1;
-                let Some(used) = Use::of(&held.connection, now, places.stale_after) else { continue };
-                if held.is_cut || !used.may_end(need, held.is_retired) {
-                    continue;
-                }
-                let worth = Reverse(held.connection.worth());
-                let since = held.connection.unanswered_for(now);
-                let rank = (*is_ordinary, used.tier(), large, used, held.is_retired, worth, since);
-                if found.is_none_or(|(highest, ..)| rank > highest) {
-                    found = Some((rank, *network, *id));
-                }
-            }
-        }
-        found.map(|(_, network, id)| (network, id))
     }
 }
 

@@ -10,6 +10,7 @@ mod connection_places;
 mod hold;
 mod lanes;
 mod pool;
+mod protection;
 mod receive;
 mod recognise;
 mod share;

@@ -37,11 +37,18 @@ impl<K: Keys, S: Standing> Recognise for Authenticator<K, S> {
     }
 }
 
-/// Whom `token` counts for, and whether that is a user whose account is new at `now`.
-pub(super) fn subject(token: &VerifiedToken, now: Timestamp) -> (Uuid, bool) {
-    match token.claims().subject() {
-        Subject::User(user, _) => (user.0, is_new(user.0, now)),
-        Subject::Client(client) => (client.0, false),
+/// The user or client that a token counts for.
+pub(super) struct NamedSubject {
+    pub(super) id: Uuid,
+    /// Whether it is a user whose account is new.
+    pub(super) is_new: bool,
+}
+
+/// Whom `subject` counts for at `now`.
+pub(super) fn named(subject: Subject, now: Timestamp) -> NamedSubject {
+    match subject {
+        Subject::User(user, _) => NamedSubject { id: user.0, is_new: is_new(user.0, now) },
+        Subject::Client(client) => NamedSubject { id: client.0, is_new: false },
     }
 }
 

@@ -1,11 +1,19 @@
 //! Owns how one call gets in: in which lane it is looked for a place, and in what order.
 
-use crate::{auth::VerifiedToken, model::Error, model::Network};
-
 use std::sync::Arc;
 
-use super::{Pool, Source, hold::Hold, lanes::Lane, pool::Place, recognise::subject, share::Holders};
-use crate::model::Deadline;
+use super::{
+    Pool, Source,
+    hold::Hold,
+    lanes::Lane,
+    pool::Place,
+    recognise::{NamedSubject, named},
+    share::Holders,
+};
+use crate::{
+    auth::VerifiedToken,
+    model::{Deadline, Error, Network},
+};
 
 /// What kind of call asks for a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,8 +141,8 @@ impl<'a> Visit<'a> {
     /// A place in `reserve`, if the token is genuine and there is one.
     async fn reserved(&mut self, reserve: Option<Lane>, holders: Holders) -> Option<Place> {
         let (reserve, token) = (reserve?, self.recognised().await?);
-        let (subject, is_new) = subject(&token, self.pool.clock().now());
-        self.take(reserve, holders.with_subject(subject, is_new))
+        let NamedSubject { id, is_new } = named(token.claims().subject(), self.pool.clock().now());
+        self.take(reserve, holders.with_subject(id, is_new))
     }
 
     /// The token, if it is genuine. What has not been seen before is verified by no more than a few at a time.

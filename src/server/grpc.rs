@@ -151,8 +151,10 @@ fn layered(
 /// Tells the connection of a `request` that its caller has shown a token that holds: it is kept when connections must end for others.
 fn note_caller(request: http::Request<Body>) -> http::Request<Body> {
     let extensions = request.extensions();
-    if let (Some(_), Some(connection)) = (extensions.get::<Caller>(), extensions.get::<ConnectionHandle>()) {
-        connection.note_verified();
+    if let (Some(caller), Some(connection)) =
+        (extensions.get::<Caller>(), extensions.get::<ConnectionHandle>())
+    {
+        connection.note_caller(caller.subject());
     }
     request
 }

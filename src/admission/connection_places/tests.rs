@@ -1,10 +1,16 @@
 //! Owns the tests of who has a place for a connection, and who gives it up.
 
 use proptest::prelude::*;
+use uuid::Uuid;
 
-use super::*;
-use crate::admission::OpenCall;
-use crate::model::{Clock, Timestamp};
+use super::{
+    search::{ENOUGH_LOOKED_AT, MOMENT, SEARCH_INTERVAL},
+    *,
+};
+use crate::{
+    admission::OpenCall,
+    model::{Clock, SessionId, Subject, Timestamp, UserId},
+};
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -14,6 +20,7 @@ fn places(max: usize, max_per_peer: usize) -> (ConnectionPlaces, Clock) {
         max_per_peer,
         max_per_site: 2 * max_per_peer,
         stale_after: REQUEST_TIMEOUT,
+        protections: Protections::new(max),
         open: Arc::default(),
         freed: Arc::default(),
     };
@@ -33,6 +40,11 @@ fn connect(
     let connection = ConnectionHandle::new(clock.clone());
     let place = places.take(network(address), PeerShare::Ordinary, &connection)?;
     Ok((connection, place))
+}
+
+/// The user with this number, whose account is old.
+fn user(number: u128) -> Subject {
+    Subject::User(UserId(Uuid::from_u128(number)), SessionId(Uuid::from_u128(number)))
 }
 
 /// A call on `connection` that is served, and whose answer is read.
@@ -233,7 +245,7 @@ fn who_leaves_answers_unread_ends_before_those_who_call_and_read() {
 fn who_has_shown_a_token_ends_after_all_others_but_those_who_have_just_come() {
     let (places, clock) = places(64, 64);
     let (known, _known_place) = connect(&places, &clock, "192.0.2.1").unwrap();
-    known.note_verified();
+    known.note_caller(user(1));
     call_once(&known);
     let mut strangers: Vec<_> = (0..63)
         .map(|host| {
@@ -260,6 +272,54 @@ fn who_has_shown_a_token_ends_after_all_others_but_those_who_have_just_come() {
     assert!(!known.is_retired() && !known.is_closed());
     assert!(fresh.len() > 20, "{} of them have come", fresh.len());
     assert!(fresh.iter().all(|(_, _, connection, _)| !connection.is_retired() && !connection.is_closed()));
+}
+
+#[test]
+fn one_account_keeps_no_more_connections_than_its_share() {
+    let (places, clock) = places(64, 64);
+    let mut held: Vec<_> = (0..64)
+        .map(|host| {
+            let (connection, place) = connect(&places, &clock, &format!("198.51.100.{host}")).unwrap();
+            connection.note_caller(user(1));
+            let call = connection.call();
+            (call.handle().serve(), call, connection, place)
+        })
+        .collect();
+    // All of them go on being read.
+    let mut come = 0;
+    for host in 0..60 {
+        clock.advance(MOMENT / 4);
+        held.retain_mut(|(_, call, connection, _)| {
+            call.answered();
+            !connection.is_closed()
+        });
+        come += usize::from(connect(&places, &clock, &format!("203.0.113.{host}")).is_ok());
+    }
+    assert!(come > 50, "{come}");
+    let kept = held.iter().filter(|(_, _, connection, _)| !connection.is_retired()).count();
+    assert!((4..60).contains(&kept), "{kept}");
+}
+
+#[test]
+fn a_flood_does_not_buy_a_look_at_all_connections_with_each_of_its_own() {
+    let count = 2 * ENOUGH_LOOKED_AT;
+    let (places, clock) = places(count, count);
+    let mut held = Vec::new();
+    for _ in 0..count {
+        let (connection, place) = connect(&places, &clock, "192.0.2.1").unwrap();
+        let call = connection.call();
+        held.push((call.handle().serve(), call, connection, place));
+    }
+    clock.advance(2 * MOMENT);
+    assert_eq!(connect(&places, &clock, "192.0.2.2").map(|_| ()), Err(NoPlace::Listener));
+    // It has nothing to do any more, which is not looked for again at once.
+    let (served, call, idle, _place) = held.remove(0);
+    drop((served, call));
+    assert_eq!(connect(&places, &clock, "192.0.2.2").map(|_| ()), Err(NoPlace::Listener));
+    assert!(!idle.is_closed());
+    clock.advance(SEARCH_INTERVAL);
+    assert_eq!(connect(&places, &clock, "192.0.2.2").map(|_| ()), Err(NoPlace::NotYet));
+    assert!(idle.is_closed());
 }
 
 #[test]

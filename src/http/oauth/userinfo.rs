@@ -44,7 +44,7 @@ pub(super) async fn userinfo(
     refuse_token_in_query(&uri)?;
     let caller = oauth.authenticator.authenticate_request(&headers, &extensions, None).await?;
     if let Some(connection) = extensions.get::<ConnectionHandle>() {
-        connection.note_verified();
+        connection.note_caller(caller.subject());
     }
     caller.must_have([USER_SCOPE])?;
     let (id, _) = caller.must_be_user()?;

@@ -90,7 +90,7 @@ impl ExtAuthzRpc {
             None => self.authenticator.recognise(token, audience).await?,
         };
         if let Some(connection) = shown.connection {
-            connection.note_verified();
+            connection.note_caller(caller.subject());
         }
         caller.must_have(rule.scopes.iter())?;
         let user = match caller.user() {

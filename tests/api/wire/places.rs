@@ -16,6 +16,7 @@ use tonic::Code;
 use super::{
     Answer, GET_ME, ISSUE_TOKEN, Target, frame,
     frames::{DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, SETTINGS, header_block, hello, http2_frame},
+    lanes::{OPEN, grpc, head_of},
 };
 use crate::harness::eventually;
 
@@ -176,4 +177,22 @@ async fn who_leaves_answers_unread_ends_before_who_has_shown_a_token() {
     let told = strangers.into_iter().map(ended).filter(|(_, is_told)| *is_told).count();
     assert!(told > 0, "none was told");
     drop(sender);
+}
+
+#[tokio::test]
+async fn an_account_with_calls_on_every_connection_keeps_nobody_out() {
+    let target = Target::new(&[&OPEN[..], &["--max-connections=32"]].concat()).await;
+    let to = target.server.started.grpc_addr;
+    let ask = |from, path, token| head_of(from, to, grpc(path, token), frame(b""));
+    // Each shows a good token, and reads no more than the head of its answer. The clock stands, so all of them have just been read.
+    let mut held = Vec::new();
+    for host in 1..=32 {
+        held.push(ask([127, 9, 1, host], GET_ME, Some(target.token.as_str())).await);
+    }
+    let mut others = Vec::new();
+    for host in 1..=8 {
+        let asked = ask([127, 9, 2, host], GET_JWKS, None);
+        others.push(timeout(PATIENCE, asked).await.expect("an answer in time"));
+    }
+    assert!(others.iter().all(|answer| !answer.headers().contains_key("grpc-status")), "{others:?}");
 }

@@ -13,11 +13,18 @@ use crate::model::{CertificateNames, Timestamp};
 /// for each call.
 const MAX_NAMES: usize = 256;
 
+/// How large a certificate may be whose names are read, in bytes: so many names of ordinary length fit in.
+const MAX_BYTES: usize = 32 * 1_024;
+
 /// The subject alternative names of the certificate `der`. The subject itself is not looked at: RFC 9525 section 2 gives it up.
 ///
 /// # Errors
 /// If it is no certificate of RFC 5280, or has too many names.
 pub(crate) fn names(der: &[u8]) -> Result<CertificateNames, Error> {
+    // Before anything is made of each of them.
+    if der.len() > MAX_BYTES {
+        return Err(ErrorKind::Overlength.into());
+    }
     let certificate = Certificate::from_der(der)?;
     let expire_time = times(&certificate).1;
     let mut names = CertificateNames { uris: Vec::new(), dns_names: Vec::new(), expire_time };

@@ -122,6 +122,21 @@ async fn grpc_takes_nobody_without_a_certificate_of_the_authority_and_http_nobod
 }
 
 #[tokio::test]
+async fn a_certificate_has_no_more_names_than_are_looked_at() {
+    let secured = Secured::mutual(&[]).await;
+    let issue = |count: usize, length: usize| {
+        let name = |number| format!("spiffe://example.org/{number:0length$}");
+        let names: Vec<String> = (0..count).map(name).collect();
+        secured.authority.issue(&names.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    for (count, length, is_taken) in [(256, 8, true), (257, 8, false), (40, 1_000, false), (2, 1_000, true)] {
+        let certificate = issue(count, length);
+        let dialer = Dialer::new(&secured.authority, Some(&certificate));
+        assert_eq!(is_let_in(&secured, &dialer, true).await, is_taken, "{count} names of {length}");
+    }
+}
+
+#[tokio::test]
 async fn a_session_with_a_certificate_is_not_taken_up_again() {
     for (is_mutual, kind) in [(true, HandshakeKind::Full), (false, HandshakeKind::Resumed)] {
         let secured = Secured::start(&[], is_mutual).await;

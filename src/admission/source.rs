@@ -11,7 +11,7 @@ pub(crate) struct Source {
     peer: Option<Network>,
     /// The peer that named the one above, if that is another.
     asker: Option<Network>,
-    /// None if it is not known: then it cannot be counted, nor closed. It always is.
+    /// None only where no connection brings calls, as in a test of parts: then none can be counted or closed.
     connection: Option<ConnectionHandle>,
 }
 
@@ -21,7 +21,7 @@ impl Source {
         Self { peer, asker: None, connection: extensions.get().cloned() }
     }
 
-    /// The same connection, on behalf of `peer`, whom its peer names.
+    /// The same connection, on behalf of `peer`, whom its peer names and may name.
     pub(crate) fn on_behalf_of(&self, peer: Option<Network>) -> Self {
         let asker = if peer.is_some() { self.peer } else { None };
         Self { peer: peer.or(self.peer), asker, connection: self.connection.clone() }

@@ -166,7 +166,8 @@ impl<'a> Visit<'a> {
 }
 
 impl Door {
-    /// Admits the call for `peer`, if the message names one, and with the `token` in it. Returns the token if it had to be verified for that.
+    /// Admits the call for `peer`, if its sender names one and may, and with the `token` in it. Returns the token if it had to be
+    /// verified for that.
     ///
     /// # Errors
     /// [`Error::Overloaded`].

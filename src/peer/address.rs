@@ -39,12 +39,24 @@ impl ConnectionPeer {
 pub(crate) struct PeerAddress {
     connection: ConnectionPeer,
     named: Option<IpAddr>,
+    /// Whether the address that counts is a trusted proxy's.
+    is_trusted_proxy: bool,
 }
 
 impl PeerAddress {
-    /// A request of `connection`, which has named the client `named`, if it may and did.
-    pub(super) fn new(connection: ConnectionPeer, named: Option<IpAddr>) -> Self {
-        Self { connection, named: named.map(|address| address.to_canonical()) }
+    /// A request of `connection` itself.
+    pub(super) const fn of(connection: ConnectionPeer) -> Self {
+        Self { connection, named: None, is_trusted_proxy: connection.is_trusted_proxy }
+    }
+
+    /// The same, for `named`, whom it has named and which is another trusted proxy or not.
+    pub(super) fn naming(self, named: IpAddr, is_trusted_proxy: bool) -> Self {
+        Self { named: Some(named.to_canonical()), is_trusted_proxy, ..self }
+    }
+
+    /// Whether a trusted proxy has sent it, and on nobody's behalf: so it may tell whom it asks for.
+    pub(crate) const fn is_trusted_proxy(self) -> bool {
+        self.is_trusted_proxy
     }
 
     /// The address that counts, for sessions, the audit log and shares alike.

@@ -43,7 +43,7 @@ impl TrustedProxies {
     /// counts.
     pub(crate) fn sender(&self, peer: ConnectionPeer, headers: &HeaderMap) -> PeerAddress {
         if !peer.is_trusted_proxy() {
-            return PeerAddress::new(peer, None);
+            return PeerAddress::of(peer);
         }
         let named = match self.header {
             ForwardedHeader::XForwardedFor => {
@@ -55,7 +55,8 @@ impl TrustedProxies {
                 self.furthest(lines.flat_map(|line| forwarded::from_the_right(line.as_bytes())))
             }
         };
-        PeerAddress::new(peer, named)
+        let own = PeerAddress::of(peer);
+        named.map_or(own, |named| own.naming(named, self.are(named)))
     }
 
     /// Of `hops`, the nearest first, the one that counts. None for one that cannot be read.

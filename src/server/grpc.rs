@@ -85,16 +85,17 @@ pub(super) fn services(
     let tokens = TokenRpc::new(Arc::clone(&parts.introspection), Arc::clone(&parts.keyring));
     let (health, health_server) = HealthRpc::new((ext_authz != ExtAuthzAddr::Off).then_some(EXT_AUTHZ));
     let health_server = health_server.max_decoding_message_size(max_message_bytes);
+    let is_shared = ext_authz == ExtAuthzAddr::Shared;
     let authorization = AuthorizationServer::new(ExtAuthzRpc::new(
         Arc::clone(&parts.authenticator),
         Arc::clone(&parts.accounts),
         HeaderNames::new(&config.mesh.ext_authz_header_prefix),
         config.mesh.ext_authz_forward_token == Switch::On,
         config.mesh.ext_authz_dynamic_metadata == Switch::On,
+        is_shared,
         parts.clock.clone(),
     ))
     .max_decoding_message_size(max_message_bytes);
-    let is_shared = ext_authz == ExtAuthzAddr::Shared;
     let reflection_alpha = reflection(is_shared).build_v1alpha().map_err(Error::internal)?;
     let reflection = reflection(is_shared).build_v1().map_err(Error::internal)?;
     let mut routes =

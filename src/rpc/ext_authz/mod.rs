@@ -6,7 +6,7 @@ mod rule;
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
-use tonic::{Request, Response, Status};
+use tonic::{Extensions, Request, Response, Status, metadata::MetadataMap};
 
 pub(crate) use answer::HeaderNames;
 
@@ -16,6 +16,7 @@ use crate::{
     auth::{Authenticator, Caller, VerifiedToken, bearer_token},
     identity::{Accounts, GoodStanding, Keyring},
     model::{Clock, Error, FieldReason, Network, User},
+    peer::{PeerAddress, certificate},
     proto::envoy::{
         config::core::v3::address::Address,
         service::auth::v3::{
@@ -45,6 +46,8 @@ pub(crate) struct ExtAuthzRpc {
     forward_token: bool,
     /// Whether Envoy itself is told whom a request comes from, beside the service behind it.
     dynamic_metadata: bool,
+    /// Whether others than Envoys reach the address, so that not everybody may name the client whom a question is counted for.
+    is_shared: bool,
     misconfiguration: Misconfiguration,
 }
 
@@ -72,10 +75,11 @@ impl ExtAuthzRpc {
         names: HeaderNames,
         forward_token: bool,
         dynamic_metadata: bool,
+        is_shared: bool,
         clock: Clock,
     ) -> Self {
         let misconfiguration = Misconfiguration::new(clock);
-        Self { authenticator, accounts, names, forward_token, dynamic_metadata, misconfiguration }
+        Self { authenticator, accounts, names, forward_token, dynamic_metadata, is_shared, misconfiguration }
     }
 
     /// Whom the request comes from; none if nobody is said and nobody need be.
@@ -129,7 +133,7 @@ impl ExtAuthzRpc {
 #[tonic::async_trait]
 impl Authorization for ExtAuthzRpc {
     async fn check(&self, request: Request<CheckRequest>) -> Result<Response<CheckResponse>, Status> {
-        let (_, extensions, message) = request.into_parts();
+        let (metadata, extensions, message) = request.into_parts();
         let AttributeContext { source, request, context_extensions } = message.attributes.unwrap_or_default();
         // Without HTTP there are no headers, so no token: what is allowed is what is allowed to everybody.
         let http = request.and_then(|request| request.http).unwrap_or_default();
@@ -139,15 +143,22 @@ impl Authorization for ExtAuthzRpc {
             return Err(refused("attributes", FieldReason::TooLong, &rule).into());
         }
         let token = bearer_token(fields(&http, "authorization"));
+        let is_believed = !self.is_shared || may_name_clients(&extensions, metadata);
+        let client = source.filter(|_| is_believed).and_then(network);
         let verified = match extensions.get::<Door>() {
-            Some(door) => {
-                door.enter(source.and_then(network), token.as_ref().ok().copied().flatten()).await?
-            }
+            Some(door) => door.enter(client, token.as_ref().ok().copied().flatten()).await?,
             None => None,
         };
         let shown = Shown { token, verified, connection: extensions.get() };
         Ok(Response::new(self.answer(&http, &context_extensions, shown).await?))
     }
+}
+
+/// Whether who asks may name the client whom the question is counted for: a trusted proxy, or one that has shown a certificate. Anybody
+/// else could name others to take their shares, or none to have more than its own.
+fn may_name_clients(extensions: &Extensions, metadata: MetadataMap) -> bool {
+    extensions.get::<PeerAddress>().is_some_and(|peer| peer.is_trusted_proxy())
+        || certificate(extensions, &metadata.into_headers()).is_some()
 }
 
 /// The network of the client whose request Envoy asks about.

@@ -25,18 +25,20 @@ fn is_refused(head: &Response<RecvStream>) -> bool {
     refused
 }
 
+/// A question about a request of `client`.
+fn question(client: &str) -> Vec<u8> {
+    let socket = SocketAddress { address: client.to_owned() };
+    let address = Some(Address { address: Some(address::Address::SocketAddress(socket)) });
+    let source = Some(Peer { address });
+    let attributes = Some(AttributeContext { source, ..AttributeContext::default() });
+    frame(&CheckRequest { attributes }.encode_to_vec())
+}
+
 #[tokio::test]
 async fn a_check_is_counted_for_the_client_that_envoy_names() {
     let target = Target::new(&[&OPEN[..], &[FEW]].concat()).await;
     let to = target.server.started.ext_authz_addr.unwrap();
-    let ask = |sidecar: [u8; 4], client: &str| {
-        let socket = SocketAddress { address: client.to_owned() };
-        let address = Some(Address { address: Some(address::Address::SocketAddress(socket)) });
-        let source = Some(Peer { address });
-        let attributes = Some(AttributeContext { source, ..AttributeContext::default() });
-        let question = frame(&CheckRequest { attributes }.encode_to_vec());
-        head_of(sidecar, to, grpc(CHECK, None), question)
-    };
+    let ask = |sidecar: [u8; 4], client: &str| head_of(sidecar, to, grpc(CHECK, None), question(client));
     let (sidecar, other) = ([127, 9, 0, 1], [127, 9, 0, 2]);
     let mut unread = Vec::new();
     for (from, client, refused) in [
@@ -58,6 +60,43 @@ async fn a_check_is_counted_for_the_client_that_envoy_names() {
     ] {
         let head = ask(from, client).await;
         assert_eq!(is_refused(&head), refused, "{client} by {from:?}, after {}", unread.len());
+        unread.push(head);
+    }
+}
+
+#[tokio::test]
+async fn where_everybody_calls_only_a_trusted_proxy_names_the_client_of_a_check() {
+    let [on, _, lasting @ ..] = OPEN;
+    let options = [&[on][..], &lasting, &[FEW, "--trusted-proxy-addresses=127.9.0.9/32"]].concat();
+    let target = Target::new(&options).await;
+    let to = target.server.started.grpc_addr;
+    let ask = |from: [u8; 4], forwarded: Option<&str>, client: &str| {
+        let mut request = grpc(CHECK, None);
+        if let Some(forwarded) = forwarded {
+            request.headers_mut().insert("x-forwarded-for", forwarded.parse().unwrap());
+        }
+        head_of(from, to, request, question(client))
+    };
+    let (stranger, other, proxy) = ([127, 9, 0, 1], [127, 9, 0, 2], [127, 9, 0, 9]);
+    let mut unread = Vec::new();
+    for (from, forwarded, client, refused) in [
+        // Whoever a stranger names, it has its own quarter of 16 places.
+        (stranger, None, "203.0.113.1", false),
+        (stranger, None, "203.0.113.2", false),
+        (stranger, None, "127.9.0.2", false),
+        (stranger, Some("203.0.113.4"), "127.9.0.2", false),
+        (stranger, None, "203.0.113.5", true),
+        // So nobody else has less for it.
+        (other, None, "203.0.113.1", false),
+        (other, None, "203.0.113.1", false),
+        // A proxy that brings a question of its client does not ask itself.
+        (proxy, Some("127.9.0.1"), "203.0.113.6", true),
+        (proxy, None, "127.9.0.1", true),
+        (proxy, Some("127.9.0.9"), "127.9.0.1", true),
+        (proxy, None, "203.0.113.6", false),
+    ] {
+        let head = ask(from, forwarded, client).await;
+        assert_eq!(is_refused(&head), refused, "{client} by {from:?} for {forwarded:?}");
         unread.push(head);
     }
 }

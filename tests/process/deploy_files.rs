@@ -112,6 +112,23 @@ async fn every_value_is_one_that_the_setting_takes() {
     assert_eq!(refused.code, Some(2), "what a setting does not take is refused: {refused:?}");
 }
 
+#[test]
+fn a_sidecar_is_trusted_with_addresses_only_if_it_writes_them_itself() {
+    let read = |name: &str| fs::read_to_string(root().join(name)).unwrap();
+    let (istio, linkerd) = (read("istio/signet.yaml"), read("linkerd/signet.yaml"));
+    let trusted = |text: &str| {
+        let named = values(text).find(|(name, _)| *name == "SIGNET_TRUSTED_PROXY_ADDRESSES");
+        named.map(|(_, value)| value.to_owned())
+    };
+    assert_eq!(trusted(&istio).as_deref(), Some("127.0.0.6"));
+    assert!(
+        istio.contains("context: SIDECAR_INBOUND")
+            && istio.contains("\n          use_remote_address: true\n")
+    );
+    assert_eq!(trusted(&linkerd), None, "its clients could name anybody");
+    assert_eq!(trusted(&read("kubernetes/signet.yaml")).as_deref(), Some("127.0.0.6"));
+}
+
 /// What is made by the commands in the comments of `text`: `... > FILE`.
 fn made(text: &str) -> BTreeSet<&str> {
     let commands = text.lines().filter(|line| line.starts_with("#   "));

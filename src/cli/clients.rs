@@ -41,7 +41,7 @@ pub(super) enum Command {
 pub(super) enum Existing {
     /// List clients in the order of their making.
     List {
-        /// At most so many.
+        /// The maximum number of clients to list.
         #[arg(long, value_name = "COUNT")]
         limit: Option<u64>,
         /// Only those made after the client with this id.

@@ -8,7 +8,7 @@ const PAGE: u64 = 500;
 
 /// What is to be listed.
 pub(super) struct Listing<Id> {
-    /// At most so many.
+    /// The maximum number to list.
     pub(super) limit: Option<u64>,
     /// Only those after this one.
     pub(super) after: Option<Id>,

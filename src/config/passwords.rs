@@ -51,7 +51,7 @@ pub struct PasswordConfig {
     pub hash_threads: Option<usize>,
 
     /// How many more passwords may wait to be hashed; and as many again with hashes that other systems made. Beyond that, whoever has
-    /// had the most of the threads of late is refused (RESOURCE_EXHAUSTED), by account and by address.
+    /// had the most of the threads of late is refused (RESOURCE_EXHAUSTED), by address, and by account where addresses have had as much.
     #[arg(long, env = "SIGNET_HASH_QUEUE", global = true, value_name = "COUNT", default_value_t = 64, value_parser = RangedU64ValueParser::<usize>::new().range(0..=1_000))]
     pub hash_queue: usize,
 }

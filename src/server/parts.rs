@@ -291,7 +291,7 @@ fn watch_strangers(metrics: &Metrics, lookups: Tally) {
     );
 }
 
-/// Shows what is known anyhow, when somebody reads the metrics.
+/// Adds metrics that are read only when they are scraped.
 fn watch(metrics: &Metrics, clock: &Clock, changes: &ChangeFeed, keyring: &Arc<Keyring>) {
     metrics.watch_totals(
         "signet_log_lines_total",

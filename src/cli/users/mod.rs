@@ -57,7 +57,7 @@ pub(super) enum Command {
 pub(super) enum Existing {
     /// List users in the order of their making.
     List {
-        /// At most so many.
+        /// The maximum number of users to list.
         #[arg(long, value_name = "COUNT")]
         limit: Option<u64>,
         /// Only those made after the user with this id.

@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn hashes_of_the_reference_implementation_verify() {
-        // From the test vectors of the reference implementation (argon2i, v=19, t=2, m=64 MiB and v=16).
+        // From the test vectors of the reference implementation (v=19, m=256, t=2, p=1).
         let mut memory = Memory::default();
         for hash in [
             "$argon2i$v=19$m=256,t=2,p=1$c29tZXNhbHQ$iekCn0Y3spW+sCcFanM2xBT63UP2sghkUoHLIUpWRS8",

@@ -72,7 +72,7 @@ impl Contents {
         })
     }
 
-    /// By which it is seen whether they have changed, without keeping them.
+    /// A digest, to notice changed files without keeping keys.
     pub(super) fn digest(&self) -> [u8; 32] {
         let mut context = Context::new(&SHA256);
         for file in [&self.cert, &*self.key, self.client_ca.as_ref().unwrap_or(&Vec::new())] {

@@ -3,6 +3,10 @@
 use std::fs;
 
 use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use crate::{
     client::{PASSWORD, reason},
@@ -87,4 +91,56 @@ async fn an_ingress_that_nobody_has_named_is_told_once_its_guesses_wait_behind_a
     let advice: Vec<_> = lines.filter(advice).collect();
     let [advice] = advice.as_slice() else { panic!("{advice:?}") };
     assert_eq!((&advice["level"], &advice["address"]), (&"WARN".into(), &"127.0.0.1".into()));
+}
+
+#[tokio::test]
+async fn full_places_are_told_with_the_busiest_peer_and_counted() {
+    // Four messages may be on their way, and one of each peer.
+    const FEW: [&str; 3] = ["--max-in-flight-calls=4", "--receive-timeout=1m", "--request-timeout=5m"];
+    const BEGUN: &str = "POST /oauth2/token HTTP/1.1\r\nhost: signet\r\ncontent-length: 10\r\n\r\na";
+    let place = Place::new();
+    let service = place.serve(&[&FEW[..], &["--log-format=json"]].concat()).await;
+    let begin = async || {
+        let mut stream = TcpStream::connect(service.http_addr()).await.unwrap();
+        stream.write_all(BEGUN.as_bytes()).await.unwrap();
+        stream
+    };
+    let _kept = begin().await;
+    let taken = "signet_places_taken{lane=\"arriving_strangers\",listener=\"http\"} 1\n";
+    while !service.operations_get("/metrics").await.1.contains(taken) {}
+    for _ in 0..3 {
+        let mut status = [0; 12];
+        begin().await.read_exact(&mut status).await.unwrap();
+        assert_eq!(&status, b"HTTP/1.1 429");
+    }
+    let refused = "signet_places_refused_total{lane=\"arriving_strangers\",listener=\"http\"} 3\n";
+    assert!(service.operations_get("/metrics").await.1.contains(refused));
+    let log = service.stop().await.stderr;
+    let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let told: Vec<_> = lines.filter(|line| line["busiest_peer"].is_string()).collect();
+    let [told] = told.as_slice() else { panic!("once a minute: {told:?}") };
+    for (field, expected) in [
+        ("level", "WARN"),
+        ("listener", "http"),
+        ("lane", "arriving_strangers"),
+        ("busiest_peer", "127.0.0.1"),
+    ] {
+        assert_eq!(told[field], expected, "{told}");
+    }
+}
+
+#[tokio::test]
+async fn bounds_beyond_the_memory_are_told_where_no_budget_was_set() {
+    for (options, is_told) in [(&["--max-in-flight-calls=1000000"][..], true), (&[], false)] {
+        let place = Place::new();
+        let service = place.serve(&[options, &["--log-format=json"]].concat()).await;
+        let log = service.stop().await.stderr;
+        let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let told: Vec<_> =
+            lines.filter(|line| line["level"] == "WARN" && line["needed_bytes"].is_u64()).collect();
+        assert_eq!(told.len(), usize::from(is_told), "{options:?}: {log}");
+        for line in told {
+            assert!(line["needed_bytes"].as_u64() > line["memory_budget_bytes"].as_u64(), "{line}");
+        }
+    }
 }

@@ -16,6 +16,7 @@ mod deploy_files;
 mod descriptor;
 mod exposure;
 mod files;
+mod hanging;
 mod harness;
 mod help;
 mod import;

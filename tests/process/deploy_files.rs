@@ -126,7 +126,6 @@ fn a_sidecar_is_trusted_with_addresses_only_if_it_writes_them_itself() {
             && istio.contains("\n          use_remote_address: true\n")
     );
     assert_eq!(trusted(&linkerd), None, "its clients could name anybody");
-    assert_eq!(trusted(&read("kubernetes/signet.yaml")).as_deref(), Some("127.0.0.6"));
 }
 
 /// What is made by the commands in the comments of `text`: `... > FILE`.

@@ -188,7 +188,7 @@ async fn a_master_key_file_that_is_missing_or_that_others_can_read_is_a_clear_re
     let key = data.path().join("master.key");
     std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
     let text = refusal(&data, &[]).await;
-    assert!(text.contains("can be read by others"), "{text}");
+    assert!(text.contains("can be read or written by others"), "{text}");
     std::fs::remove_file(&key).unwrap();
     let text = refusal(&data, &[]).await;
     assert!(text.contains("master.key is missing"), "{text}");

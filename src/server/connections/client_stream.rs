@@ -43,7 +43,8 @@ pub(super) struct ClientStream<S> {
 }
 
 impl<S> ClientStream<S> {
-    /// `stream`, of which `greeting` has been read, and whose calls run on `calls`. A write that does not move within `max_stall` ends the connection.
+    /// `stream`, of which `greeting` has been read, and whose calls run on `calls`. A write that does not move within `max_stall` ends the
+    /// connection.
     pub(super) fn new(
         stream: S,
         greeting: Greeting,

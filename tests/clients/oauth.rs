@@ -79,6 +79,8 @@ fn run(script: &str, alg: &str) {
         format!("--issuer={issuer}"),
         format!("--signing-alg={alg}"),
     ];
+    // Which they do until the new key signs, without a pause.
+    flags.push("--account-refreshes=1000000".to_owned());
     flags.extend(FAST_ROTATION.map(|(flag, _, value)| format!("{flag}={value}")));
     let signet = Signet::start_with(&flags.iter().map(String::as_str).collect::<Vec<_>>());
     let request = json!({ "username": USERNAME, "password": PASSWORD });

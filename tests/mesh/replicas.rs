@@ -27,7 +27,8 @@ struct Cluster {
 
 impl Cluster {
     async fn start(flags: &[&str]) -> Self {
-        let first = Signet::start(flags);
+        // The callers refresh without a pause.
+        let first = Signet::start(&[flags, &["--account-refreshes=1000000"]].concat());
         let second = first.replica();
         let ports = [
             (50051, first.grpc.port()),

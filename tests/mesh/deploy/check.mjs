@@ -48,11 +48,19 @@ function typeOf(module, kind) {
   return { checker, type: checker.getTypeAtLocation(declaration) };
 }
 
+/** Whether `type` is `{}`. */
+function isEmpty(checker, type) {
+  const isObject = type.flags & ts.TypeFlags.Object && !checker.isArrayType(type);
+  return isObject && type.getProperties().length === 0 && checker.getIndexInfosOfType(type).length === 0;
+}
+
 /** Where `value` has fields that none of `types` has: the validators pass over them, as Kubernetes does. */
 function unknownFields(checker, value, types, place = "") {
   types = types.flatMap((type) => (type.isUnionOrIntersection() ? type.types : [type]));
   if (types.some((type) => type.isUnionOrIntersection())) return unknownFields(checker, value, types, place);
   if (value === null || typeof value !== "object") return [];
+  // A part of Envoy's own configuration, of which the schema says that it is some object.
+  if (types.some((type) => type.flags & ts.TypeFlags.NonPrimitive || isEmpty(checker, type))) return [];
   const index = Array.isArray(value) ? ts.IndexKind.Number : ts.IndexKind.String;
   const elements = types.map((type) => checker.getIndexTypeOfType(type, index)).filter(Boolean);
   return Object.entries(value).flatMap(([name, inner]) => {

@@ -114,15 +114,17 @@ impl Data {
 
     /// What a server on these data is started with.
     fn args(&self) -> Vec<String> {
-        let mut args = vec![format!("--data-dir={}", self.path().display())];
+        // A test is not about how busy the machine is with the other tests.
+        let mut args = vec![
+            format!("--data-dir={}", self.path().display()),
+            "--database-acquire-timeout=20s".to_owned(),
+        ];
         if let Some(database) = &self.database {
             let master_key = self.path().join("master.key");
             fs::write(&master_key, database::MASTER_KEY).unwrap();
             args.push(format!("--database-url={}", database.url()));
             args.push(format!("--master-key-file={}", master_key.display()));
             args.push("--auto-migrate".to_owned());
-            // A test is not about how busy the machine is with the other tests.
-            args.push("--database-acquire-timeout=20s".to_owned());
             args.push("--database-statement-timeout=20s".to_owned());
         }
         args

@@ -30,7 +30,7 @@ const STARVED: f64 = 4.0;
 const PATIENCE: u32 = 2;
 
 /// How much longer: other work on the machine keeps it waiting now and then.
-pub(super) const SLACK: Duration = Duration::from_millis(50);
+const SLACK: Duration = Duration::from_millis(50);
 
 /// Whether hashes get the cores that they need.
 #[derive(Debug)]

@@ -44,6 +44,11 @@ impl Memories {
         None
     }
 
+    /// One that was lent has been given back to the system.
+    pub(super) const fn lose_one(&mut self) {
+        self.lent = self.lent.saturating_sub(1);
+    }
+
     /// Lends one that is to be wiped, if there is any.
     pub(super) fn lend_used(&mut self) -> Option<Memory> {
         let used = self.used.pop()?;

@@ -114,12 +114,6 @@ impl Pool {
         checked.map_err(|retry_after| self.refuse(demand.lane, retry_after))
     }
 
-    /// How many wait.
-    #[cfg(test)]
-    pub(super) fn waiting(&self) -> usize {
-        self.threads.lock().queue.waiting().iter().sum()
-    }
-
     /// Queues `job`, if there is room for it and time.
     fn admit(&self, job: Job, demand: Demand) -> Result<(), Error> {
         let now = self.threads.clock.monotonic();
@@ -128,7 +122,7 @@ impl Pool {
         let admitted = admitted.map(|displaced| {
             displaced.map(|Waiting { job, demand }| (job, state.queue.longest_wait(&demand)))
         });
-        self.threads.queued(now, &mut state);
+        self.threads.queued(&state);
         drop(state);
         let displaced = admitted.map_err(|retry_after| self.refuse(demand.lane, retry_after))?;
         if let Some((job, retry_after)) = displaced {

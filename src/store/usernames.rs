@@ -227,21 +227,31 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn delete_stray_usernames(&self, after: Option<UserId>) -> Result<Option<UserId>, Error> {
-        let its_user = Entity::belongs_to(UserEntity).from(Column::UserId).to(UserColumn::Id);
-        let mut query = Entity::find()
+        self.delete_stray::<Entity>(Column::UserId, after).await
+    }
+
+    /// Deletes the rows of the table `E`, in which users are named by `user_id`, after the user `after` whose users are gone; of a page at
+    /// most. Returns the page's last user; none after the last page.
+    async fn delete_stray<E: EntityTrait>(
+        &self,
+        user_id: E::Column,
+        after: Option<UserId>,
+    ) -> Result<Option<UserId>, Error> {
+        let its_user = E::belongs_to(UserEntity).from(user_id).to(UserColumn::Id);
+        let mut query = E::find()
             .select_only()
-            .column(Column::UserId)
+            .column(user_id)
             .column(UserColumn::CreateTime)
             .join(JoinType::LeftJoin, its_user.into())
-            .order_by_asc(Column::UserId)
+            .order_by_asc(user_id)
             .limit(BATCH as u64);
         if let Some(after) = after {
-            query = query.filter(Column::UserId.gt(after.0));
+            query = query.filter(user_id.gt(after.0));
         }
         let page: Vec<(Uuid, Option<i64>)> = self.ask(|| query.clone().into_tuple().all(&self.db)).await?;
         let last = page.last().filter(|_| page.len() == BATCH).map(|(id, _)| UserId(*id));
         let stray: Vec<_> = page.iter().filter(|(_, user)| user.is_none()).map(|(id, _)| *id).collect();
-        self.delete_rows::<Entity, _>(Column::UserId, &stray, Condition::all()).await?;
+        self.delete_rows::<E, _>(user_id, &stray, Condition::all()).await?;
         Ok(last)
     }
 }

@@ -4,8 +4,8 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel, JoinType,
-    QueryFilter, QueryOrder, QuerySelect, sea_query::Expr,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel, QueryFilter,
+    QueryOrder, QuerySelect, sea_query::Expr,
 };
 use uuid::Uuid;
 
@@ -15,7 +15,6 @@ use crate::{
     store::entity::{
         username_looks::{Column, Entity, Model},
         usernames,
-        users::{Column as UserColumn, Entity as UserEntity},
     },
 };
 
@@ -199,21 +198,6 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn delete_stray_looks(&self, after: Option<UserId>) -> Result<Option<UserId>, Error> {
-        let its_user = Entity::belongs_to(UserEntity).from(Column::UserId).to(UserColumn::Id);
-        let mut query = Entity::find()
-            .select_only()
-            .column(Column::UserId)
-            .column(UserColumn::CreateTime)
-            .join(JoinType::LeftJoin, its_user.into())
-            .order_by_asc(Column::UserId)
-            .limit(BATCH as u64);
-        if let Some(after) = after {
-            query = query.filter(Column::UserId.gt(after.0));
-        }
-        let page: Vec<(Uuid, Option<i64>)> = self.ask(|| query.clone().into_tuple().all(&self.db)).await?;
-        let last = page.last().filter(|_| page.len() == BATCH).map(|(id, _)| UserId(*id));
-        let stray: Vec<_> = page.iter().filter(|(_, user)| user.is_none()).map(|(id, _)| *id).collect();
-        self.delete_rows::<Entity, _>(Column::UserId, &stray, sea_orm::Condition::all()).await?;
-        Ok(last)
+        self.delete_stray::<Entity>(Column::UserId, after).await
     }
 }

@@ -15,7 +15,6 @@ use tokio::{
 };
 
 use super::{
-    executor::CallExecutor,
     frames::{FrameMeter, calm},
     greeting::Greeting,
 };
@@ -25,7 +24,6 @@ use crate::admission::{ConnectionHandle, Ending};
 pub(super) struct ClientStream<S> {
     stream: S,
     connection: ConnectionHandle,
-    calls: CallExecutor,
     /// What is read before the stream goes on, and how much of it was.
     ahead: Vec<u8>,
     ahead_read: usize,
@@ -43,13 +41,11 @@ pub(super) struct ClientStream<S> {
 }
 
 impl<S> ClientStream<S> {
-    /// `stream`, of which `greeting` has been read, and whose calls run on `calls`. A write that does not move within `max_stall` ends the
-    /// connection.
+    /// `stream`, of which `greeting` has been read. A write that does not move within `max_stall` ends the connection.
     pub(super) fn new(
         stream: S,
         greeting: Greeting,
         connection: ConnectionHandle,
-        calls: CallExecutor,
         max_streams: u32,
         max_header_list_bytes: u32,
         max_stall: Duration,
@@ -62,7 +58,6 @@ impl<S> ClientStream<S> {
             held_back: Vec::new(),
             held_back_read: 0,
             connection,
-            calls,
             max_header_list_bytes,
             is_over: false,
             max_stall,
@@ -149,7 +144,6 @@ impl<S: AsyncRead + Unpin> AsyncRead for ClientStream<S> {
         if !has_budget_remaining() || this.frames.as_mut().is_some_and(FrameMeter::gives_way) {
             ready!(Self::give_way(context));
         }
-        this.calls.begin_turn();
         let before = buffer.filled().len();
         ready!(this.poll_bytes(context, buffer))?;
         match this.frames.as_mut().map(|frames| frames.read(&buffer.filled()[before..])) {
@@ -214,15 +208,8 @@ pub(crate) fn fuzz(said: &[u8]) {
         let mut stream = tokio::io::join(io::Cursor::new(said.to_vec()), tokio::io::sink());
         let greeting = super::greeting::read(&mut stream).await?;
         let connection = connection.clone();
-        let stream = ClientStream::new(
-            stream,
-            greeting,
-            connection,
-            CallExecutor::default(),
-            1,
-            MAX_HEADER_LIST_BYTES,
-            Duration::from_secs(1),
-        );
+        let stream =
+            ClientStream::new(stream, greeting, connection, 1, MAX_HEADER_LIST_BYTES, Duration::from_secs(1));
         let mut heard = Vec::new();
         tokio::io::AsyncReadExt::read_to_end(&mut { stream }, &mut heard).await?;
         io::Result::Ok(heard)
@@ -254,15 +241,7 @@ mod tests {
         let greeting = Greeting { said: Vec::new(), is_http2: true };
         let connection = ConnectionHandle::new(Clock::manual(Timestamp::from_micros(0)));
         let io = tokio::io::join(io::Cursor::new(said.clone()), tokio::io::sink());
-        let mut stream = ClientStream::new(
-            io,
-            greeting,
-            connection,
-            CallExecutor::default(),
-            64,
-            65_536,
-            Duration::from_secs(1),
-        );
+        let mut stream = ClientStream::new(io, greeting, connection, 64, 65_536, Duration::from_secs(1));
         let mut turns = 0;
         let mut heard = 0;
         while heard < said.len() {

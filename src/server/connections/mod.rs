@@ -92,6 +92,7 @@ const SEND_BUFFER_BYTES: usize = 65_536;
 pub(super) struct Connections {
     /// None: in plaintext.
     tls: Option<ListenerTls>,
+    builder: Builder<CallExecutor>,
     proxies: Arc<TrustedProxies>,
     limits: LimitConfig,
     /// Whether all who connect bring the calls of many clients.
@@ -161,9 +162,27 @@ impl Connections {
         clock: Clock,
         metrics: ListenerMetrics,
     ) -> Self {
+        let mut builder = Builder::new(CallExecutor);
         let read_header_bytes = limits.max_header_bytes.saturating_mul(READ_HEADERS_FACTOR);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(bounds.max_concurrent_streams)
+            .max_header_list_size(read_header_bytes)
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .max_send_buf_size(SEND_BUFFER_BYTES)
+            .keep_alive_interval(limits.keepalive_interval)
+            .keep_alive_timeout(limits.keepalive_timeout);
+        // The timer bounds how long a request's head may take.
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.keepalive_timeout)
+            .max_buf_size(usize::try_from(read_header_bytes).unwrap_or(usize::MAX));
         Self {
             tls,
+            builder,
             proxies,
             is_for_proxies: false,
             max_streams: bounds.max_concurrent_streams,
@@ -333,9 +352,10 @@ impl Connections {
         handle: ConnectionHandle,
         service: S,
     ) -> impl Future<Output = ()> + Send + use<S, B> {
-        let (tls, metrics) = (self.tls.clone(), self.metrics.clone());
-        let calls = CallExecutor::default();
-        let builder = self.builder(calls.clone(), handle.is_of_many());
+        let (mut builder, tls, metrics) = (self.builder.clone(), self.tls.clone(), self.metrics.clone());
+        if handle.is_of_many() {
+            builder.http2().max_pending_accept_reset_streams(MAX_RESET_OF_MANY);
+        }
         let proxies = Arc::clone(&self.proxies);
         let (max_streams, read_header_bytes) = (self.max_streams, self.read_header_bytes);
         let patience = self.limits.keepalive_timeout;
@@ -358,15 +378,8 @@ impl Connections {
                 }
                 Err(_) => return,
             };
-            let stream = ClientStream::new(
-                stream,
-                greeting,
-                handle.clone(),
-                calls,
-                max_streams,
-                read_header_bytes,
-                patience,
-            );
+            let stream =
+                ClientStream::new(stream, greeting, handle.clone(), max_streams, read_header_bytes, patience);
             let origin = Origin { connection: handle.clone(), peer, proxies, certified };
             let service = service_fn(move |request| origin.clone().call(service.clone(), request));
             let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
@@ -386,31 +399,6 @@ impl Connections {
                 () = life.cut.cancelled() => life.tell_that_it_is_cut(&handle),
             }
         }
-    }
-
-    /// What serves a connection, whose calls run on `calls`, and which brings those of many clients or of one.
-    fn builder(&self, calls: CallExecutor, is_of_many: bool) -> Builder<CallExecutor> {
-        let mut builder = Builder::new(calls);
-        builder
-            .http2()
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(self.max_streams)
-            .max_header_list_size(self.read_header_bytes)
-            .initial_stream_window_size(STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .max_send_buf_size(SEND_BUFFER_BYTES)
-            .keep_alive_interval(self.limits.keepalive_interval)
-            .keep_alive_timeout(self.limits.keepalive_timeout);
-        if is_of_many {
-            builder.http2().max_pending_accept_reset_streams(MAX_RESET_OF_MANY);
-        }
-        // The timer bounds how long a request's head may take.
-        builder
-            .http1()
-            .timer(TokioTimer::new())
-            .header_read_timeout(self.limits.keepalive_timeout)
-            .max_buf_size(usize::try_from(self.read_header_bytes).unwrap_or(usize::MAX));
-        builder
     }
 
     /// How long a new connection may live.

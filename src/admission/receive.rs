@@ -65,7 +65,7 @@ impl Visit<'_> {
             return Ok(arriving.done());
         }
         let Arriving { body, whole, pieces, charge, .. } = arriving;
-        let place = self.place(Stage::Arriving).await?;
+        let place = self.place(Stage::Arriving)?;
         let mut arriving = Arriving { visit: self, body, max_bytes, whole, pieces, head_bytes, charge };
         arriving.unshare()?;
         tokio::select! {

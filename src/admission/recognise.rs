@@ -1,6 +1,6 @@
 //! Owns what admission asks about a token: whether it is genuine, and whose it is.
 
-use std::{future::Future, pin::Pin, time::Duration};
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -12,28 +12,23 @@ use crate::{
 /// How old an account must be to count as one that somebody uses: whoever signs up many must wait that long.
 const NEW_ACCOUNT_AGE: Duration = Duration::from_hours(24);
 
-/// Tells tokens that are genuine from those that are made up.
+/// Tells tokens that are genuine from those that are made up. Nobody is let in by that, so it goes by the keys that were last known: who waits
+/// for a place waits for no database.
 pub(crate) trait Recognise: Send + Sync + 'static {
-    /// Whether `token` has been verified before, so that verifying it costs next to nothing.
-    fn remembers(&self, token: &str) -> bool;
+    /// `token`, if it has been verified before, which costs next to nothing.
+    fn remembered(&self, token: &str) -> Option<VerifiedToken>;
 
     /// `token`, if its signature verifies.
-    fn verified<'a>(
-        &'a self,
-        token: &'a str,
-    ) -> Pin<Box<dyn Future<Output = Option<VerifiedToken>> + Send + 'a>>;
+    fn verified(&self, token: &str) -> Option<VerifiedToken>;
 }
 
 impl<K: Keys, S: Standing> Recognise for Authenticator<K, S> {
-    fn remembers(&self, token: &str) -> bool {
-        Self::remembers(self, token)
+    fn remembered(&self, token: &str) -> Option<VerifiedToken> {
+        Self::remembered(self, token)
     }
 
-    fn verified<'a>(
-        &'a self,
-        token: &'a str,
-    ) -> Pin<Box<dyn Future<Output = Option<VerifiedToken>> + Send + 'a>> {
-        Box::pin(async { self.verify(token).await.ok() })
+    fn verified(&self, token: &str) -> Option<VerifiedToken> {
+        self.verify_at_once(token)
     }
 }
 

@@ -75,8 +75,8 @@ impl<'a> Visit<'a> {
     ///
     /// # Errors
     /// [`Error::Overloaded`] if there is none: nobody waits for one.
-    pub(crate) async fn enter(&mut self) -> Result<Place, Error> {
-        self.place(Stage::Arrived).await
+    pub(crate) fn enter(&mut self) -> Result<Place, Error> {
+        self.place(Stage::Arrived)
     }
 
     /// A place among the streams, until `deadline`; for who watches health, one of its own as long as there are some.
@@ -113,13 +113,13 @@ impl<'a> Visit<'a> {
     }
 
     /// A place for the call at `stage`.
-    pub(super) async fn place(&mut self, stage: Stage) -> Result<Place, Error> {
+    pub(super) fn place(&mut self, stage: Stage) -> Result<Place, Error> {
         let (strangers, own, with_token) = lanes(self.kind, stage);
         let holders = self.holders();
         // A place among strangers may be given away while the message is on its way. Who is known takes one of its own.
         if stage == Stage::Arriving
-            && self.token.is_some_and(|token| self.pool.recognise().remembers(token))
-            && let Some(place) = self.reserved(with_token, holders).await
+            && self.remembered()
+            && let Some(place) = self.reserved(with_token, holders)
         {
             return Ok(place);
         }
@@ -130,7 +130,7 @@ impl<'a> Visit<'a> {
         if let Some(place) = self.take(strangers, holders) {
             return Ok(place);
         }
-        match self.reserved(with_token, holders).await {
+        match self.reserved(with_token, holders) {
             Some(place) => Ok(place),
             None => {
                 Err(self.pool.refuse(with_token.filter(|_| self.verified.is_some()).unwrap_or(strangers)))
@@ -139,25 +139,27 @@ impl<'a> Visit<'a> {
     }
 
     /// A place in `reserve`, if the token is genuine and there is one.
-    async fn reserved(&mut self, reserve: Option<Lane>, holders: Holders) -> Option<Place> {
-        let (reserve, token) = (reserve?, self.recognised().await?);
+    fn reserved(&mut self, reserve: Option<Lane>, holders: Holders) -> Option<Place> {
+        let (reserve, token) = (reserve?, self.recognised()?);
         let NamedSubject { id, is_new } = named(token.claims().subject(), self.pool.clock().now());
         self.take(reserve, holders.with_subject(id, is_new))
     }
 
-    /// The token, if it is genuine. What has not been seen before is verified by no more than a few at a time.
-    async fn recognised(&mut self) -> Option<VerifiedToken> {
+    /// Whether the token has been verified before.
+    fn remembered(&mut self) -> bool {
         if self.verified.is_none() {
-            let token = self.token?;
-            let recognise = self.pool.recognise();
-            let _place = if recognise.remembers(token) {
-                None
-            } else {
-                Some(self.pool.take(Lane::Verifying, self.holders(), 1)?)
-            };
-            self.verified = recognise.verified(token).await;
+            self.verified = self.token.and_then(|token| self.pool.recognise().remembered(token));
         }
-        self.verified.clone()
+        self.verified.is_some()
+    }
+
+    /// The token, if it is genuine. What has not been seen before is verified by no more than a few at a time.
+    fn recognised(&mut self) -> Option<&VerifiedToken> {
+        if !self.remembered() {
+            let _place = self.pool.take(Lane::Verifying, self.holders(), 1)?;
+            self.verified = self.pool.recognise().verified(self.token?);
+        }
+        self.verified.as_ref()
     }
 
     fn take(&self, lane: Lane, holders: Holders) -> Option<Place> {
@@ -171,14 +173,14 @@ impl Door {
     ///
     /// # Errors
     /// [`Error::Overloaded`].
-    pub(crate) async fn enter(
+    pub(crate) fn enter(
         &self,
         peer: Option<Network>,
         token: Option<&str>,
     ) -> Result<Option<VerifiedToken>, Error> {
         let source = self.source.on_behalf_of(peer);
         let mut visit = Visit::new(&self.pool, self.kind, source, self.deadline, token);
-        let place = visit.enter().await?;
+        let place = visit.enter()?;
         self.hold.keep(place);
         Ok(visit.verified())
     }

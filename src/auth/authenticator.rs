@@ -4,7 +4,7 @@ use std::{future::Future, net::IpAddr, sync::Arc};
 
 use http::{Extensions, HeaderMap, HeaderValue, header::AUTHORIZATION};
 
-use super::{Caller, Keys, Verifier};
+use super::{Caller, Keys, VerifiedToken, Verifier};
 use crate::model::{Claims, Error};
 
 /// Whether what a genuine token stands for still stands: its user or client active, its session not ended.
@@ -14,19 +14,6 @@ pub trait Standing: Send + Sync + 'static {
     /// # Errors
     /// [`Error::TokenRevoked`] if it does not, [`Error::Unavailable`] if that cannot be told.
     fn check(&self, claims: &Claims) -> impl Future<Output = Result<(), Error>> + Send;
-}
-
-/// A token whose signature has been verified. As an extension of a request, it is the one in that request's headers, and spares
-/// [`Authenticator::authenticate_request`] another look at it.
-#[derive(Clone, Debug)]
-pub struct VerifiedToken(Arc<Claims>);
-
-impl VerifiedToken {
-    /// What it says. Whether that still stands is not known.
-    #[must_use]
-    pub fn claims(&self) -> &Claims {
-        &self.0
-    }
 }
 
 /// Finds the caller that a request's headers prove.
@@ -76,33 +63,36 @@ impl<K: Keys, S: Standing> Authenticator<K, S> {
         caller: Option<IpAddr>,
     ) -> Result<Caller, Error> {
         match extensions.get::<VerifiedToken>() {
-            Some(token) => self.recognise_verified(token.clone(), self.verifier.audience()).await,
+            Some(token) => self.recognise_verified(token.clone(), self.verifier.audience(), caller).await,
             None => self.authenticate_from(headers, caller).await,
         }
     }
 
-    /// `token`, if it is genuine and in time: whomever it is meant for, and whether or not it still stands.
-    ///
-    /// # Errors
-    /// [`Error::TokenInvalid`], [`Error::TokenExpired`]; [`Error::Unavailable`] if the keys in force cannot be told.
-    pub async fn verify(&self, token: &str) -> Result<VerifiedToken, Error> {
-        self.verifier.verify_for_anyone(token).await.map(VerifiedToken)
+    /// `token`, if it has been verified before, with a key that is in force as far as is known. Costs next to nothing, and waits for
+    /// nothing.
+    #[must_use]
+    pub fn remembered(&self, token: &str) -> Option<VerifiedToken> {
+        self.verifier.remembered(token)
     }
 
-    /// Whether `token` has been verified before, so that [`verify`](Self::verify) costs next to nothing.
+    /// `token`, if it is in time and its signature verifies with a key that is in force as far as is known: whomever it is meant for, and
+    /// whether or not it still stands. Waits for nothing.
     #[must_use]
-    pub fn remembers(&self, token: &str) -> bool {
-        self.verifier.remembers(token)
+    pub fn verify_at_once(&self, token: &str) -> Option<VerifiedToken> {
+        self.verifier.verify_at_once(token)
     }
 
     /// The caller that `token` proves to a service named `audience`.
     ///
     /// # Errors
     /// Those of [`recognise`](Self::recognise).
-    pub async fn recognise_verified(&self, token: VerifiedToken, audience: &str) -> Result<Caller, Error> {
-        let VerifiedToken(claims) = token;
-        self.verifier.check_again(&claims, audience)?;
-        self.check(claims).await
+    pub async fn recognise_verified(
+        &self,
+        token: VerifiedToken,
+        audience: &str,
+        caller: Option<IpAddr>,
+    ) -> Result<Caller, Error> {
+        self.check(self.verifier.check_again(token, audience, caller).await?).await
     }
 
     /// The caller that `token` proves to a service named `audience`.

@@ -15,6 +15,9 @@ pub trait Keys: Send + Sync + 'static {
     /// [`Error::Unavailable`] if it cannot be told which they are.
     fn current(&self, caller: Option<IpAddr>) -> impl Future<Output = Result<Arc<KeySet>, Error>> + Send;
 
+    /// The keys that were in force when that was last known, however long ago: for who must not wait, and lets nobody in by them.
+    fn last_known(&self) -> Arc<KeySet>;
+
     /// The key `kid`, which is not among [`Self::current`]: where keys come from afar, it may be newer than what is known here. None
     /// if it is not in force, and always where nothing is known later than it counts. Anybody can make up ids: whoever looks further
     /// bounds what that costs, and what of it a single `caller` can have.

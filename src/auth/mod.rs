@@ -52,7 +52,7 @@ pub mod public_key;
 mod resource_server;
 mod verifier;
 
-pub use authenticator::{Authenticator, Standing, VerifiedToken, bearer_token};
+pub use authenticator::{Authenticator, Standing, bearer_token};
 pub use caller::Caller;
 pub use issuer::{RefreshSettings, RemoteKeys, RemoteKeysError, issuer_identifier};
 pub use keys::{KeySet, Keys, VerifyingKey};
@@ -61,4 +61,4 @@ pub use policy::{Access, Policy, PolicyError};
 pub use resource_server::{ResourceServer, ResourceServerSettings, UntilExpiry};
 #[cfg(all(feature = "server", any(fuzzing, test)))]
 pub(crate) use verifier::fuzz as fuzz_access_token;
-pub use verifier::{Verifier, VerifierSettings};
+pub use verifier::{VerifiedToken, Verifier, VerifierSettings};

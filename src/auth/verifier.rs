@@ -8,7 +8,7 @@ use jsonwebtoken::crypto;
 use quick_cache::sync::Cache;
 use serde::{Deserialize, de::IgnoredAny};
 
-use super::keys::{Keys, VerifyingKey};
+use super::keys::{KeySet, Keys, VerifyingKey};
 use crate::model::{Claims, Clock, Error, Tally, claims::ACCESS_TOKEN_TYP};
 
 /// The longest token that is looked at, in bytes: Signet's own stay below 5 KiB, with all the scopes and audiences that a client can
@@ -34,19 +34,33 @@ pub struct Verifier<K> {
     keys: K,
     clock: Clock,
     settings: VerifierSettings,
-    seen: Cache<Fingerprint, Verified>,
+    seen: Cache<Fingerprint, VerifiedToken>,
     tally: Tally,
 }
 
 /// The SHA-256 of a token: the token itself is not kept.
 type Fingerprint = [u8; digest::SHA256_OUTPUT_LEN];
 
-/// A token whose signature has been verified.
+/// A token whose signature has been verified, with a key that was in force as far as was known. As an extension of a request, it is the one
+/// in that request's headers, and spares [`Authenticator::authenticate_request`](super::Authenticator::authenticate_request) another look
+/// at it.
 #[derive(Clone, Debug)]
-struct Verified {
+pub struct VerifiedToken {
     claims: Arc<Claims>,
-    /// By which key: once that is no longer in force, the entry is worth nothing.
+    /// Once it is no longer in force, the token is worth nothing.
     key: Arc<VerifyingKey>,
+}
+
+impl VerifiedToken {
+    /// What it says. Whether that still stands is not known.
+    #[must_use]
+    pub fn claims(&self) -> &Claims {
+        &self.claims
+    }
+
+    fn is_of(&self, keys: &KeySet) -> bool {
+        keys.get(&self.key.kid().0).is_some_and(|current| Arc::ptr_eq(current, &self.key))
+    }
 }
 
 impl<K: Keys> Verifier<K> {
@@ -124,49 +138,89 @@ impl<K: Keys> Verifier<K> {
         }
         let keys = self.keys.current(caller).await?;
         let fingerprint = fingerprint(token);
-        let in_force =
-            |key: &Arc<VerifyingKey>| keys.get(&key.kid().0).is_some_and(|current| Arc::ptr_eq(current, key));
-        let seen = self.seen.get(&fingerprint).filter(|seen| in_force(&seen.key));
+        let seen = self.seen_before(&fingerprint, &keys);
         self.tally.count(seen.is_some());
         if let Some(seen) = seen {
             return Ok(seen.claims);
         }
-        let (signed, signature) = token.rsplit_once('.').ok_or(NOT_A_JWT)?;
-        let (header, payload) = signed.split_once('.').ok_or(NOT_A_JWT)?;
-        let named = NamedKey::read(header)?;
-        let key = if let Some(key) = keys.get(&named.kid) {
+        let unverified = Unverified::read(token)?;
+        let key = if let Some(key) = keys.get(&unverified.named.kid) {
             Arc::clone(key)
         } else {
-            let found = self.keys.find(&named.kid, caller).await?;
-            found.ok_or(Error::TokenInvalid("its key is unknown"))?
+            let found = self.keys.find(&unverified.named.kid, caller).await?;
+            found.ok_or(UNKNOWN_KEY)?
         };
-        if named.alg != key.algorithm_name() {
+        Ok(self.check_signature(&unverified, key, fingerprint)?.claims)
+    }
+
+    /// `token`, if it has been verified before, with a key that is in force as far as is known, and is in time: at once.
+    pub(super) fn remembered(&self, token: &str) -> Option<VerifiedToken> {
+        if token.len() > TOKEN_MAX_BYTES {
+            return None;
+        }
+        let seen = self.seen_before(&fingerprint(token), &self.keys.last_known())?;
+        self.check_time(&seen.claims).ok()?;
+        self.tally.count(true);
+        Some(seen)
+    }
+
+    /// `token`, which is not [`remembered`](Self::remembered), if its signature verifies with a key that is in force as far as is known, and
+    /// it is in time: nothing is waited for.
+    pub(super) fn verify_at_once(&self, token: &str) -> Option<VerifiedToken> {
+        if token.len() > TOKEN_MAX_BYTES {
+            return None;
+        }
+        self.tally.count(false);
+        let unverified = Unverified::read(token).ok()?;
+        let key = Arc::clone(self.keys.last_known().get(&unverified.named.kid)?);
+        let verified = self.check_signature(&unverified, key, fingerprint(token)).ok()?;
+        self.check_time(&verified.claims).ok()?;
+        Some(verified)
+    }
+
+    /// What `token` says, if its key is in force, and it is meant for `audience` and in time.
+    pub(super) async fn check_again(
+        &self,
+        token: VerifiedToken,
+        audience: &str,
+        caller: Option<IpAddr>,
+    ) -> Result<Arc<Claims>, Error> {
+        if !token.is_of(&*self.keys.current(caller).await?) {
+            return Err(UNKNOWN_KEY);
+        }
+        if !token.claims.aud.contains(audience) {
+            return Err(ANOTHER_AUDIENCE);
+        }
+        self.check_time(&token.claims)?;
+        Ok(token.claims)
+    }
+
+    /// What was verified before, with one of `keys`.
+    fn seen_before(&self, fingerprint: &Fingerprint, keys: &KeySet) -> Option<VerifiedToken> {
+        self.seen.get(fingerprint).filter(|seen| seen.is_of(keys))
+    }
+
+    fn check_signature(
+        &self,
+        unverified: &Unverified<'_>,
+        key: Arc<VerifyingKey>,
+        fingerprint: Fingerprint,
+    ) -> Result<VerifiedToken, Error> {
+        if unverified.named.alg != key.algorithm_name() {
             return Err(Error::TokenInvalid("its algorithm is not the one of its key"));
         }
-        match crypto::verify(signature, signed.as_bytes(), key.decoding_key(), key.algorithm()) {
+        let signed = unverified.signed.as_bytes();
+        match crypto::verify(unverified.signature, signed, key.decoding_key(), key.algorithm()) {
             Ok(true) => {}
             // How a forgery failed is nobody's business.
             Ok(false) | Err(_) => return Err(Error::TokenInvalid("its signature does not verify")),
         }
-        let claims = Arc::new(self.check_claims(payload)?);
+        let verified = VerifiedToken { claims: Arc::new(self.check_claims(unverified.payload)?), key };
         // What lets nobody in pushes out nothing that does.
-        if self.check_time(&claims).is_ok() {
-            self.seen.insert(fingerprint, Verified { claims: Arc::clone(&claims), key });
+        if self.check_time(&verified.claims).is_ok() {
+            self.seen.insert(fingerprint, verified.clone());
         }
-        Ok(claims)
-    }
-
-    /// Whether `token` has been verified before, so that verifying it is cheap.
-    pub(super) fn remembers(&self, token: &str) -> bool {
-        token.len() <= TOKEN_MAX_BYTES && self.seen.get(&fingerprint(token)).is_some()
-    }
-
-    /// Succeeds if `claims`, which were verified a moment ago, are meant for `audience` and still in time.
-    pub(super) fn check_again(&self, claims: &Claims, audience: &str) -> Result<(), Error> {
-        if !claims.aud.contains(audience) {
-            return Err(ANOTHER_AUDIENCE);
-        }
-        self.check_time(claims)
+        Ok(verified)
     }
 
     /// What a payload says whose signature has been verified.
@@ -225,6 +279,23 @@ struct JoseHeader {
     crit: Option<IgnoredAny>,
 }
 
+/// A token whose signature has yet to be verified.
+struct Unverified<'t> {
+    /// What the signature is of.
+    signed: &'t str,
+    payload: &'t str,
+    signature: &'t str,
+    named: NamedKey,
+}
+
+impl<'t> Unverified<'t> {
+    fn read(token: &'t str) -> Result<Self, Error> {
+        let (signed, signature) = token.rsplit_once('.').ok_or(NOT_A_JWT)?;
+        let (header, payload) = signed.split_once('.').ok_or(NOT_A_JWT)?;
+        Ok(Self { signed, payload, signature, named: NamedKey::read(header)? })
+    }
+}
+
 /// Which key a token names, and for which algorithm.
 struct NamedKey {
     kid: String,
@@ -248,6 +319,7 @@ impl NamedKey {
 }
 
 const ANOTHER_AUDIENCE: Error = Error::TokenInvalid("it is meant for another audience");
+const UNKNOWN_KEY: Error = Error::TokenInvalid("its key is unknown");
 const NOT_A_JWT: Error = Error::TokenInvalid("it is not a JWT");
 
 fn decoded(part: &str) -> Result<Vec<u8>, Error> {
@@ -266,7 +338,11 @@ pub(crate) fn fuzz(bytes: &[u8]) {
             &self,
             _caller: Option<std::net::IpAddr>,
         ) -> impl Future<Output = Result<Arc<super::KeySet>, Error>> + Send {
-            std::future::ready(Ok(Arc::clone(&self.0)))
+            std::future::ready(Ok(self.last_known()))
+        }
+
+        fn last_known(&self) -> Arc<super::KeySet> {
+            Arc::clone(&self.0)
         }
     }
     static VERIFIER: std::sync::LazyLock<Verifier<OneKey>> = std::sync::LazyLock::new(|| {

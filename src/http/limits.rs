@@ -46,7 +46,7 @@ impl HttpLimits {
         let max_bytes = self.pool.bounds().call.message_bytes;
         let Message { bytes, charge } = visit.receive(body, max_bytes, head_bytes).await?;
         let hold = Arc::new(Hold::of_message(charge));
-        hold.keep(visit.enter().await?);
+        hold.keep(visit.enter()?);
         if let Some(token) = visit.verified() {
             head.extensions.insert(token);
         }

@@ -141,7 +141,7 @@ impl LimitsLayer {
             let door = visit.door(Arc::clone(&hold));
             head.extensions.insert(door);
         } else {
-            hold.keep(visit.enter().await?);
+            hold.keep(visit.enter()?);
             if let Some(token) = visit.verified() {
                 head.extensions.insert(token);
             }

@@ -195,6 +195,11 @@ impl Keys for Arc<RemoteKeys> {
         keys.ok_or_else(|| unavailable("there are none"))
     }
 
+    fn last_known(&self) -> Arc<KeySet> {
+        let state = self.state.borrow();
+        state.confirmed.as_ref().map(|(keys, _)| Arc::clone(keys.set())).unwrap_or_default()
+    }
+
     async fn find(&self, kid: &str, caller: Option<IpAddr>) -> Result<Option<Arc<VerifyingKey>>, Error> {
         let pick = |state: &State| self.keys_in_force(state)?.get(kid).cloned();
         let since = {

@@ -260,7 +260,11 @@ impl Keyring {
 impl Keys for Arc<Keyring> {
     async fn current(&self, _caller: Option<IpAddr>) -> Result<Arc<KeySet>, Error> {
         self.refresh().await?;
-        Ok(Arc::clone(&self.state.load().verifying))
+        Ok(self.last_known())
+    }
+
+    fn last_known(&self) -> Arc<KeySet> {
+        Arc::clone(&self.state.load().verifying)
     }
 }
 

@@ -90,7 +90,7 @@ impl ExtAuthzRpc {
         // Who shows a token is held to it, also where none is needed: what the service behind would make of a bad one is not known.
         let audience = rule.audience.unwrap_or_else(|| self.authenticator.audience());
         let caller = match shown.verified {
-            Some(token) => self.authenticator.recognise_verified(token, audience).await?,
+            Some(token) => self.authenticator.recognise_verified(token, audience, None).await?,
             None => self.authenticator.recognise(token, audience).await?,
         };
         if let Some(connection) = shown.connection {
@@ -146,7 +146,7 @@ impl Authorization for ExtAuthzRpc {
         let is_believed = !self.is_shared || may_name_clients(&extensions, metadata);
         let client = source.filter(|_| is_believed).and_then(network);
         let verified = match extensions.get::<Door>() {
-            Some(door) => door.enter(client, token.as_ref().ok().copied().flatten()).await?,
+            Some(door) => door.enter(client, token.as_ref().ok().copied().flatten())?,
             None => None,
         };
         let shown = Shown { token, verified, connection: extensions.get() };

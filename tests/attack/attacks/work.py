@@ -221,7 +221,7 @@ ATTACKS = (
     Attack(
         "clients-http",
         "HTTP/1.1: 2,000 unknown clients a second at the token endpoint",
-        (Strangers("http", 64, says.nothing, _unknown_basic, 64 / 2_000, shares_rate=True),),
+        (Strangers("http", 32, says.nothing, _unknown_basic, 32 / 2_000, shares_rate=True),),
     ),
     Attack("sign-ups", "gRPC: 500 sign-ups a second", (_calls(says.SIGN_UP, _sign_up, 500),)),
 )

@@ -43,10 +43,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Whatever the machine is busy with; and nothing is remembered, so that each call reads.
 const ARGS: [&str; 5] = [
-    "--request-timeout=60s",
+    "--request-timeout=5m",
     "--database-pool-size=4",
-    "--database-acquire-timeout=30s",
-    "--database-statement-timeout=30s",
+    "--database-acquire-timeout=1m",
+    "--database-statement-timeout=1m",
     "--standing-cache-max-age=0s",
 ];
 

@@ -1,12 +1,12 @@
 //! Signet, a gRPC identity service: the map of the house.
 //!
 //! A request comes in through `server` (which orders the layers), is recognised by `auth`, decoded by `rpc`, decided by
-//! `identity`, kept by `store`, and every failure on its way is an [`model::Error`] that [`status`] puts on the wire.
+//! `identity`, kept by `store`, and every failure on its way is a [`model::Error`], of which [`errors`] says what it is over every protocol.
 //! Rooms import downward only:
 //!
 //! ```text
 //! main -> cli -> { server -> { rpc, http }, transfer } -> { identity, peer } -> { admission, store, auth, audit }
-//!      -> { proto, status, metrics, observe } -> { model, files }
+//!      -> errors -> { proto, metrics, observe } -> { model, files }
 //! ```
 //!
 //! docs/ARCHITECTURE.md tells three requests as stories, file after file.
@@ -14,9 +14,9 @@
 //! The feature `server`, which is on by default, is the service. Without it, [`auth`] is what another service recognises its callers
 //! with.
 
+pub mod errors;
 pub mod model;
 pub mod proto;
-pub mod status;
 
 #[cfg(feature = "auth")]
 pub mod auth;

@@ -1,7 +1,7 @@
 //! Owns audit events whose outcome is not known yet: if dropped, it is unknown.
 
 use super::{Audit, Entry, Field, Outcome};
-use crate::model::Error;
+use crate::{errors::Row, model::Error};
 
 /// An event whose outcome is not known yet. Dropped before it is, the event is recorded with the outcome `unknown`: a call
 /// whose client goes away is dropped wherever it waits, and the database may do all the same what it was told.
@@ -50,7 +50,7 @@ impl<'a> Pending<'a> {
     pub fn settle(self, error: Option<&Error>) {
         match error {
             None => self.done(),
-            Some(Error::Unavailable { .. } | Error::Internal(_) | Error::DeadlineExceeded) => drop(self),
+            Some(error) if Row::of(error).leaves_unknown() => drop(self),
             Some(_) => self.dismiss(),
         }
     }

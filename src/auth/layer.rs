@@ -18,8 +18,8 @@ use tower::{Layer, Service};
 
 use super::{Access, Authenticator, Caller, Keys, Policy, Standing};
 use crate::{
+    errors::{Failure, FailureLog},
     model::Error,
-    status::{Failure, FailureLog},
 };
 
 /// The address of a call's sender, as an extension of the request: for a layer in front that knows it better than the connection does, as

@@ -7,8 +7,8 @@ use super::{
     VerifierSettings,
 };
 use crate::{
+    errors::FailureLog,
     model::{Claims, Clock, Error, name_set::one_name},
-    status::FailureLog,
 };
 
 /// Whose tokens a service accepts, and how.

@@ -18,9 +18,9 @@ use tokio::sync::OnceCell;
 
 use super::refusal::Refusal;
 use crate::{
+    errors::{Failure, FailureLog},
     metrics::{CONTENT_TYPE, Metrics},
     model::{Clock, Error},
-    status::{Failure, FailureLog},
 };
 
 /// Where metrics are.

@@ -1,4 +1,4 @@
-//! Owns how an error looks over HTTP: its status, its OAuth 2.0 error code, and the headers that belong to it.
+//! Owns how an error looks over HTTP: the JSON of its row, and the headers that belong to it.
 
 use axum::{
     Json,
@@ -8,8 +8,8 @@ use axum::{
 use serde::Serialize;
 
 use crate::{
+    errors::{Failure, OAuthCode, Row, field_reason},
     model::{Error, FieldViolation},
-    status::{self, Failure},
 };
 
 /// A request that is refused. Every handler's error.
@@ -55,29 +55,29 @@ impl From<Error> for Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let Self { error, status } = self;
-        let (own_status, code) = status_and_code(&error);
+        let row = Row::of(&error);
         let description = printable(&error.to_string());
         let field_violations = match &error {
             Error::InvalidFields(violations) => violations.iter().map(Violation::from).collect(),
             _ => Vec::new(),
         };
         let body = Body {
-            error: code,
+            error: row.oauth.name(),
             error_description: &description,
-            reason: status::reason(&error),
+            reason: row.reason(),
             field_violations,
         };
         let mut headers = HeaderMap::new();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(challenge) = challenge(&error, code, &description) {
+        if let Some(challenge) = challenge(&error, &row, &description) {
             headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
-        if let Some(delay) = status::retry_after(&error) {
+        if let Some(delay) = row.retry_after {
             // The header has whole seconds: too late is better than too early.
             let seconds = delay.as_secs() + u64::from(delay.subsec_nanos() > 0);
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
-        let mut response = (status.unwrap_or(own_status), headers, Json(body)).into_response();
+        let mut response = (status.unwrap_or_else(|| own_status(&row)), headers, Json(body)).into_response();
         // For the log, which knows the route.
         if let Some(failure) = Failure::of(&error) {
             response.extensions_mut().insert(failure);
@@ -88,66 +88,32 @@ impl IntoResponse for Refusal {
 
 impl<'a> From<&'a FieldViolation> for Violation<'a> {
     fn from(violation: &'a FieldViolation) -> Self {
-        let reason = status::field_reason(violation.reason);
+        let reason = field_reason(violation.reason);
         Self { field: violation.field, reason, description: &violation.description }
     }
 }
 
-/// Each error's status and its code of RFC 6749 section 5.2, RFC 6750 section 3.1, RFC 7009 section 2.2.1 and RFC 8707 section 2;
-/// where these have none, of RFC 6749 section 4.1.2.1, and `not_found`.
-fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
-    match error {
-        Error::InvalidFields(_) | Error::MalformedRequest(_) => (StatusCode::BAD_REQUEST, "invalid_request"),
-        Error::MessageTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "invalid_request"),
-        Error::HeadersTooLarge { .. } => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "invalid_request"),
-        Error::UsernameTaken => (StatusCode::CONFLICT, "invalid_request"),
-        Error::InvalidCredentials
-        | Error::RefreshTokenInvalid
-        | Error::RefreshTokenReused
-        | Error::TokenOfAnotherClient => (StatusCode::BAD_REQUEST, "invalid_grant"),
-        Error::InvalidScope(_) => (StatusCode::BAD_REQUEST, "invalid_scope"),
-        Error::InvalidAudience(_) => (StatusCode::BAD_REQUEST, "invalid_target"),
-        Error::UnsupportedTokenType => (StatusCode::BAD_REQUEST, "unsupported_token_type"),
-        Error::AddressClaimNotAllowed => (StatusCode::BAD_REQUEST, "unauthorized_client"),
-        Error::InvalidClient => (StatusCode::UNAUTHORIZED, "invalid_client"),
-        Error::UnsupportedGrantType => (StatusCode::BAD_REQUEST, "unsupported_grant_type"),
-        Error::TokenMissing | Error::TokenInvalid(_) | Error::TokenExpired | Error::TokenRevoked => {
-            (StatusCode::UNAUTHORIZED, "invalid_token")
-        }
-        Error::InsufficientScope(_) => (StatusCode::FORBIDDEN, "insufficient_scope"),
-        Error::AccessUndeclared | Error::RouteMisconfigured | Error::OriginNotAllowed | Error::SignUpOff => {
-            (StatusCode::FORBIDDEN, "access_denied")
-        }
-        Error::HostNotAllowed => (StatusCode::MISDIRECTED_REQUEST, "access_denied"),
-        Error::SessionNotFound | Error::Unimplemented | Error::MetricsElsewhere { .. } => {
-            (StatusCode::NOT_FOUND, "not_found")
-        }
-        Error::Overloaded { .. }
-        | Error::TooManyChanges { .. }
-        | Error::TooManyAttempts { .. }
-        | Error::TooManyRefreshes { .. }
-        | Error::TooManyRepeats { .. } => (StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable"),
-        Error::Unavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable"),
-        Error::DeadlineExceeded => (StatusCode::GATEWAY_TIMEOUT, "temporarily_unavailable"),
-        Error::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "server_error"),
-    }
+/// The status of a row. A test holds that each is one.
+fn own_status(row: &Row<'_>) -> StatusCode {
+    StatusCode::from_u16(row.http_status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 /// What `WWW-Authenticate` says to `error`: RFC 6750 section 3 for tokens, RFC 6749 section 5.2 for clients.
-fn challenge(error: &Error, code: &str, description: &str) -> Option<HeaderValue> {
-    let challenge = match error {
+fn challenge(error: &Error, row: &Row<'_>, description: &str) -> Option<HeaderValue> {
+    let code = row.oauth.name();
+    let challenge = match (error, row.oauth) {
         // Whoever showed nothing is told nothing but what to show.
-        Error::TokenMissing => r#"Bearer realm="signet""#.to_owned(),
-        Error::TokenInvalid(_) | Error::TokenExpired | Error::TokenRevoked => {
+        (Error::TokenMissing, _) => r#"Bearer realm="signet""#.to_owned(),
+        (_, OAuthCode::InvalidToken) => {
             format!(r#"Bearer realm="signet", error="{code}", error_description="{description}""#)
         }
-        Error::InsufficientScope(scope) => {
+        (Error::InsufficientScope(scope), _) => {
             let scope = printable(scope);
             format!(
                 r#"Bearer realm="signet", error="{code}", error_description="{description}", scope="{scope}""#
             )
         }
-        Error::InvalidClient => r#"Basic realm="signet""#.to_owned(),
+        (_, OAuthCode::InvalidClient) => r#"Basic realm="signet""#.to_owned(),
         _ => return None,
     };
     HeaderValue::from_str(&challenge).ok()
@@ -249,7 +215,7 @@ mod tests {
     async fn every_error_has_its_status_its_code_its_reason_and_its_challenge() {
         for (error, status, code, reason, challenge) in table() {
             let what = format!("{error:?}");
-            let (retry_after, said) = (status::retry_after(&error), error.to_string());
+            let (retry_after, said) = (Row::of(&error).retry_after, error.to_string());
             let (got, headers, body) = answer(error).await;
             let told = body["reason"].as_str().unwrap_or_default();
             assert_eq!((got.as_u16(), body["error"].as_str(), told), (status, Some(code), reason));

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     admission::{Allowance, Allowances, Hold},
+    errors::Row,
     metrics::{ClientCredentialsResult, GrantMetrics, GrantType, LoginResult, RefreshResult},
     model::{
         CertificateNames, ClientId, ClientKind, Clock, Deadline, Error, FieldReason, NameSet, Network,
@@ -318,17 +319,11 @@ impl Grants {
 }
 
 impl Verdict {
-    const fn of(error: &Error) -> Self {
+    fn of(error: &Error) -> Self {
         match error {
             Error::RefreshTokenReused => Self::Replayed,
-            Error::Overloaded { .. }
-            | Error::TooManyAttempts { .. }
-            | Error::TooManyRepeats { .. }
-            | Error::TooManyRefreshes { .. }
-            | Error::DeadlineExceeded
-            | Error::Unavailable { .. }
-            | Error::Internal(_) => Self::Failed,
-            _ => Self::Refused,
+            error if Row::of(error).is_refusal() => Self::Refused,
+            _ => Self::Failed,
         }
     }
 }

@@ -9,8 +9,7 @@ pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a call could not be served.
 ///
-/// The text is for people and says nothing of its cause; `status.rs` gives each its gRPC code and
-/// its stable reason.
+/// The text is for people and says nothing of its cause. What each is over every protocol, its row in `errors/rows.rs` says.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Fields of the request break rules: all of them.

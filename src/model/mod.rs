@@ -6,6 +6,7 @@ pub mod error;
 pub mod id;
 pub mod key;
 pub mod name_set;
+pub(crate) mod named;
 pub mod network;
 mod peer_places;
 mod shares;
@@ -36,8 +37,6 @@ pub mod client;
 pub mod host;
 #[cfg(feature = "server")]
 pub mod look;
-#[cfg(feature = "server")]
-pub(crate) mod named;
 #[cfg(feature = "server")]
 mod new_username;
 #[cfg(feature = "server")]

@@ -16,9 +16,9 @@ use tonic::{Code, Status, body::Body};
 use tower::{Layer, Service};
 
 use crate::{
+    errors::{Failure, FailureLog},
     metrics::{CallMetrics, MethodMetrics},
     model::Clock,
-    status::{Failure, FailureLog},
 };
 
 /// Measures the calls of a gRPC service.

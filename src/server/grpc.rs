@@ -12,6 +12,7 @@ use crate::{
     admission::{ConnectionHandle, Pool},
     auth::{AuthLayer, Caller, Policy, PolicyError},
     config::{Config, ExtAuthzAddr, Switch},
+    errors::FailureLog,
     identity::{GoodStanding, Keyring},
     model::Error,
     proto::{
@@ -29,7 +30,6 @@ use crate::{
         protocol::ProtocolLayer,
         web::WebLayer,
     },
-    status::FailureLog,
 };
 
 /// What Envoy asks.

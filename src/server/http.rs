@@ -9,8 +9,8 @@ use tower::{Service, ServiceExt};
 use super::Parts;
 use crate::{
     config::{Config, Switch},
+    errors::FailureLog,
     http::{Discovery, HttpLimits, OAuth, OAuthDrain, metrics, router},
-    status::FailureLog,
 };
 
 /// The HTTP side: what does not speak gRPC finds the same service here. Metrics it would find at `operations_addr`, if anywhere.

@@ -11,9 +11,9 @@ use super::{Bound, Parts, bind};
 use crate::{
     admission::{Bounds, CallBounds},
     config::{Config, ConfigError, OperationsConfig, Switch},
+    errors::FailureLog,
     http::{HttpLimits, metrics, operations_router},
     model::{AllowedHosts, Host, HostPattern},
-    status::FailureLog,
 };
 
 /// The setting.

@@ -10,6 +10,7 @@ use tonic_types::{StatusExt, pb};
 
 use super::{Proven, Rule};
 use crate::{
+    errors::{OAuthCode, Row},
     model::Error,
     proto::envoy::{
         config::core::v3::{HeaderValue, HeaderValueOption, header_value_option::HeaderAppendAction},
@@ -94,12 +95,11 @@ pub(super) fn metadata(proven: &Proven) -> Struct {
 /// # Errors
 /// `UNAVAILABLE` for the call itself, whatever the cause, if `error` is no refusal: then nothing is decided.
 pub(super) fn denied(error: Error, rule: &Rule<'_>, is_grpc: bool) -> Result<CheckResponse, Status> {
-    let code = match &error {
-        Error::TokenMissing | Error::TokenInvalid(_) | Error::TokenExpired | Error::TokenRevoked => {
-            StatusCode::Unauthorized
-        }
-        Error::InsufficientScope(_) | Error::RouteMisconfigured => StatusCode::Forbidden,
-        Error::Unavailable { .. } => return Err(error.into()),
+    let http_status = Row::of(&error).http_status;
+    let code = match (http_status, &error) {
+        (401, _) => StatusCode::Unauthorized,
+        (403, _) => StatusCode::Forbidden,
+        (_, Error::Unavailable { .. }) => return Err(error.into()),
         _ => return Err(Error::Unavailable { what: "decision", source: Box::new(error) }.into()),
     };
     let challenge = challenge(&error, rule);
@@ -124,16 +124,14 @@ pub(super) fn denied(error: Error, rule: &Rule<'_>, is_grpc: bool) -> Result<Che
 
 /// What the client is to do about it (RFC 6750 section 3): no error code if it showed no token. None if it can do nothing.
 fn challenge(error: &Error, rule: &Rule<'_>) -> Option<String> {
-    let code = match error {
-        Error::RouteMisconfigured => return None,
-        Error::TokenMissing => return Some(format!("Bearer realm=\"{REALM}\"")),
-        Error::InsufficientScope(_) => "insufficient_scope",
-        _ => "invalid_token",
+    let oauth = Row::of(error).oauth;
+    let scope = match (error, oauth) {
+        (Error::TokenMissing, _) => return Some(format!("Bearer realm=\"{REALM}\"")),
+        (_, OAuthCode::InvalidToken) => String::new(),
+        (_, OAuthCode::InsufficientScope) => format!(", scope=\"{}\"", rule.scopes),
+        _ => return None,
     };
-    let scope = match error {
-        Error::InsufficientScope(_) => format!(", scope=\"{}\"", rule.scopes),
-        _ => String::new(),
-    };
+    let code = oauth.name();
     // Neither the sentences of errors nor scopes have quotation marks or backslashes.
     Some(format!("Bearer realm=\"{REALM}\", error=\"{code}\"{scope}, error_description=\"{error}\""))
 }

@@ -9,7 +9,7 @@ use std::{
 
 use tonic::{Code, Status};
 
-use super::{code_and_reason, reason};
+use super::Row;
 use crate::model::{Clock, Error, Throttle, error};
 
 /// How often a method is said to fail, while something that it needs is away: then all of its calls fail.
@@ -45,12 +45,8 @@ impl Failure {
     /// What is to be told of `error`. None if it is a refusal, which is the caller's affair.
     #[must_use]
     pub fn of(error: &Error) -> Option<Self> {
-        let code = code_and_reason(error).0;
-        matches!(code, Code::Internal | Code::Unavailable).then(|| Self {
-            code,
-            reason: reason(error),
-            chain: error::chain(error),
-        })
+        let row = Row::of(error);
+        row.is_failure().then(|| Self { code: row.code, reason: row.reason(), chain: error::chain(error) })
     }
 
     /// What is to be told of `status`, if it was made of an [`Error`].

@@ -1,0 +1,179 @@
+//! Owns the table of errors: what each is over every protocol, in one row.
+
+use std::{borrow::Cow, time::Duration};
+
+use tonic::Code;
+
+use super::OAuthCode as OAuth;
+use crate::{
+    model::{Error, NameSet},
+    proto::identity::v1::ErrorReason as Reason,
+};
+
+/// When to try again after something the service needs did not answer.
+const UNAVAILABLE_RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// What an error is over every protocol.
+#[derive(Clone, Debug)]
+pub struct Row<'a> {
+    /// The code of its gRPC status.
+    pub code: Code,
+    reason: Reason,
+    /// Its status over HTTP.
+    pub http_status: u16,
+    /// Its error code over HTTP.
+    pub oauth: OAuth,
+    /// What `ErrorInfo.metadata` has, if anything: a key and its value.
+    pub metadata: Option<(&'static str, Cow<'a, str>)>,
+    /// When it is worth trying again, if it is.
+    pub retry_after: Option<Duration>,
+}
+
+impl<'a> Row<'a> {
+    /// The row of `error`.
+    ///
+    /// A reason stands in one row alone. Only what does not exist has none: that is gRPC's own affair.
+    #[must_use]
+    #[rustfmt::skip]
+    pub fn of(error: &'a Error) -> Self {
+        match error {
+            Error::InvalidFields(_) => row(Code::InvalidArgument, Reason::InvalidFields, 400, OAuth::InvalidRequest),
+            Error::MalformedRequest(_) => row(Code::InvalidArgument, Reason::MalformedRequest, 400, OAuth::InvalidRequest),
+            Error::MessageTooLarge { max_bytes } => row(Code::ResourceExhausted, Reason::MessageTooLarge, 413, OAuth::InvalidRequest)
+                .with("max_message_bytes", max_bytes.to_string()),
+            Error::HeadersTooLarge { max_bytes } => row(Code::ResourceExhausted, Reason::HeadersTooLarge, 431, OAuth::InvalidRequest)
+                .with("max_header_bytes", max_bytes.to_string()),
+            Error::UsernameTaken => row(Code::AlreadyExists, Reason::UsernameTaken, 409, OAuth::InvalidRequest),
+            Error::SignUpOff => row(Code::PermissionDenied, Reason::SignUpOff, 403, OAuth::AccessDenied),
+            Error::InvalidCredentials => row(Code::Unauthenticated, Reason::InvalidCredentials, 400, OAuth::InvalidGrant),
+            Error::TokenMissing => row(Code::Unauthenticated, Reason::TokenMissing, 401, OAuth::InvalidToken),
+            Error::TokenInvalid(_) => row(Code::Unauthenticated, Reason::TokenInvalid, 401, OAuth::InvalidToken),
+            Error::TokenExpired => row(Code::Unauthenticated, Reason::TokenExpired, 401, OAuth::InvalidToken),
+            Error::TokenRevoked => row(Code::Unauthenticated, Reason::TokenRevoked, 401, OAuth::InvalidToken),
+            Error::RefreshTokenInvalid => row(Code::Unauthenticated, Reason::RefreshTokenInvalid, 400, OAuth::InvalidGrant),
+            Error::RefreshTokenReused => row(Code::Unauthenticated, Reason::RefreshTokenReused, 400, OAuth::InvalidGrant),
+            Error::SessionNotFound => row(Code::NotFound, Reason::SessionNotFound, 404, OAuth::NotFound),
+            Error::InvalidClient => row(Code::Unauthenticated, Reason::InvalidClient, 401, OAuth::InvalidClient),
+            Error::AddressClaimNotAllowed => row(Code::PermissionDenied, Reason::AddressClaimNotAllowed, 400, OAuth::UnauthorizedClient),
+            Error::InvalidScope(names) => row(Code::InvalidArgument, Reason::InvalidScope, 400, OAuth::InvalidScope)
+                .with_names("scope", names),
+            Error::InvalidAudience(names) => row(Code::InvalidArgument, Reason::InvalidAudience, 400, OAuth::InvalidTarget)
+                .with_names("audience", names),
+            Error::TokenOfAnotherClient => row(Code::PermissionDenied, Reason::TokenOfAnotherClient, 400, OAuth::InvalidGrant),
+            Error::UnsupportedTokenType => row(Code::InvalidArgument, Reason::UnsupportedTokenType, 400, OAuth::UnsupportedTokenType),
+            Error::UnsupportedGrantType => row(Code::InvalidArgument, Reason::UnsupportedGrantType, 400, OAuth::UnsupportedGrantType),
+            Error::InsufficientScope(scope) => row(Code::PermissionDenied, Reason::InsufficientScope, 403, OAuth::InsufficientScope)
+                .with("required_scope", scope),
+            Error::AccessUndeclared => row(Code::PermissionDenied, Reason::AccessUndeclared, 403, OAuth::AccessDenied),
+            Error::RouteMisconfigured => row(Code::PermissionDenied, Reason::RouteMisconfigured, 403, OAuth::AccessDenied),
+            Error::OriginNotAllowed => row(Code::PermissionDenied, Reason::OriginNotAllowed, 403, OAuth::AccessDenied),
+            Error::HostNotAllowed => row(Code::PermissionDenied, Reason::HostNotAllowed, 421, OAuth::AccessDenied),
+            Error::MetricsElsewhere { .. } | Error::Unimplemented => row(Code::Unimplemented, Reason::Unspecified, 404, OAuth::NotFound),
+            Error::Overloaded { retry_after, .. } => row(Code::ResourceExhausted, Reason::Overloaded, 429, OAuth::TemporarilyUnavailable)
+                .again_after(*retry_after),
+            Error::TooManyAttempts { retry_after, .. } => row(Code::ResourceExhausted, Reason::TooManyAttempts, 429, OAuth::TemporarilyUnavailable)
+                .again_after(*retry_after),
+            Error::TooManyChanges { retry_after } => row(Code::ResourceExhausted, Reason::TooManyChanges, 429, OAuth::TemporarilyUnavailable)
+                .again_after(*retry_after),
+            Error::TooManyRepeats { retry_after } => row(Code::ResourceExhausted, Reason::TooManyRepeats, 429, OAuth::TemporarilyUnavailable)
+                .again_after(*retry_after),
+            Error::TooManyRefreshes { retry_after } => row(Code::ResourceExhausted, Reason::TooManyRefreshes, 429, OAuth::TemporarilyUnavailable)
+                .again_after(*retry_after),
+            Error::DeadlineExceeded => row(Code::DeadlineExceeded, Reason::DeadlineExceeded, 504, OAuth::TemporarilyUnavailable),
+            Error::Unavailable { .. } => row(Code::Unavailable, Reason::Unavailable, 503, OAuth::TemporarilyUnavailable)
+                .again_after(UNAVAILABLE_RETRY_AFTER),
+            Error::Internal(_) => row(Code::Internal, Reason::Internal, 500, OAuth::ServerError),
+        }
+    }
+
+    /// The stable reason, the same over every protocol: a name of the proto's `ErrorReason` without its prefix (AIP-193). None for
+    /// what does not exist.
+    #[must_use]
+    pub fn reason(&self) -> Option<&'static str> {
+        (self.reason != Reason::Unspecified)
+            .then(|| self.reason.as_str_name().trim_start_matches("ERROR_REASON_"))
+    }
+
+    /// Whether the request was judged and is refused. If not, it found no room, or could not be finished.
+    #[must_use]
+    pub const fn is_refusal(&self) -> bool {
+        !(matches!(self.code, Code::ResourceExhausted) || self.leaves_unknown())
+    }
+
+    /// Whether a change that was asked for may have been made in spite of the error.
+    #[must_use]
+    pub const fn leaves_unknown(&self) -> bool {
+        matches!(self.code, Code::DeadlineExceeded) || self.is_failure()
+    }
+
+    /// Whether the service failed for reasons of its own.
+    #[must_use]
+    pub const fn is_failure(&self) -> bool {
+        matches!(self.code, Code::Internal | Code::Unavailable)
+    }
+
+    fn with(self, key: &'static str, value: impl Into<Cow<'a, str>>) -> Self {
+        Self { metadata: Some((key, value.into())), ..self }
+    }
+
+    /// Says which `names` are not allowed, if any were understood.
+    fn with_names(self, key: &'static str, names: &'a NameSet) -> Self {
+        if names.is_empty() { self } else { self.with(key, names.as_str()) }
+    }
+
+    const fn again_after(mut self, delay: Duration) -> Self {
+        self.retry_after = Some(delay);
+        self
+    }
+}
+
+const fn row<'a>(code: Code, reason: Reason, http_status: u16, oauth: OAuth) -> Row<'a> {
+    Row { code, reason, http_status, oauth, metadata: None, retry_after: None }
+}
+
+/// One error of each row, in the order of the rows; the causes among them say "secret". A test counts them.
+#[cfg(test)]
+pub(crate) fn examples() -> Vec<Error> {
+    use crate::model::{FieldReason, RuleViolation};
+
+    let retry_after = Duration::from_millis(1_001);
+    let names = || NameSet::parse("a b").unwrap();
+    vec![
+        Error::InvalidFields(vec![RuleViolation::new(FieldReason::Required, "must be set").at("token")]),
+        Error::MalformedRequest("x".to_owned()),
+        Error::MessageTooLarge { max_bytes: 1 },
+        Error::HeadersTooLarge { max_bytes: 1 },
+        Error::UsernameTaken,
+        Error::SignUpOff,
+        Error::InvalidCredentials,
+        Error::TokenMissing,
+        Error::TokenInvalid("it is bad"),
+        Error::TokenExpired,
+        Error::TokenRevoked,
+        Error::RefreshTokenInvalid,
+        Error::RefreshTokenReused,
+        Error::SessionNotFound,
+        Error::InvalidClient,
+        Error::AddressClaimNotAllowed,
+        Error::InvalidScope(names()),
+        Error::InvalidAudience(names()),
+        Error::TokenOfAnotherClient,
+        Error::UnsupportedTokenType,
+        Error::UnsupportedGrantType,
+        Error::InsufficientScope("a".to_owned()),
+        Error::AccessUndeclared,
+        Error::RouteMisconfigured,
+        Error::OriginNotAllowed,
+        Error::HostNotAllowed,
+        Error::MetricsElsewhere { operations_addr: None },
+        Error::Unimplemented,
+        Error::Overloaded { what: "x", retry_after },
+        Error::TooManyAttempts { whose: "x", retry_after },
+        Error::TooManyChanges { retry_after },
+        Error::TooManyRepeats { retry_after },
+        Error::TooManyRefreshes { retry_after },
+        Error::DeadlineExceeded,
+        Error::Unavailable { what: "database", source: "secret".into() },
+        Error::internal("secret"),
+    ]
+}

@@ -59,8 +59,7 @@ impl OpenDatabase {
                 let description = database.display().to_string();
                 let store = open_file(database, "--data-dir").await?;
                 if let Some(file) = &master_key_file {
-                    let settled = file.settle(&store).await?;
-                    master_key = settled.map_err(|problem| ConfigError::new("--data-dir", problem))?;
+                    master_key = file.settle(&store).await?;
                 }
                 let made = master_key_file.as_ref().filter(|_| master_key_made);
                 let master_key_made = made.map(|file| file.path().display().to_string());

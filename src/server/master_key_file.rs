@@ -11,7 +11,9 @@ use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use super::StartError;
 use crate::{
+    config::ConfigError,
     files::{self, Draft, remove, rename_over},
     identity::{MasterKey, keyring::opens_keys},
     model::Error,
@@ -109,18 +111,16 @@ impl MasterKeyFile {
 
     /// Finishes a replacement that was cut off, and returns the master key that seals the keys in `store`: if they are sealed under
     /// the next one, it takes its place; if not, it is dropped. Waits while a replacement is under way.
-    pub(super) async fn settle(&self, store: &Store) -> Result<Result<MasterKey, String>, Error> {
+    pub(super) async fn settle(&self, store: &Store) -> Result<MasterKey, StartError> {
         let next = self.next();
         if !next.exists() {
-            return Ok(self.read_or_make(true).map(|(key, _)| key));
+            return self.read_or_make(true).map(|(key, _)| key).map_err(refused);
         }
         let waiting = self.clone();
         let locked =
             tokio::task::spawn_blocking(move || waiting.lock(File::lock)).await.map_err(Error::internal)?;
-        let replacing = match locked {
-            Ok(replacing) => replacing,
-            Err(error) => return Ok(Err(format!("{} cannot be locked: {error}", self.dir.display()))),
-        };
+        let replacing =
+            locked.map_err(|error| refused(format!("{} cannot be locked: {error}", self.dir.display())))?;
         replacing.settle(store).await
     }
 
@@ -142,22 +142,23 @@ impl MasterKeyFile {
 
 impl Replacing {
     /// As [`MasterKeyFile::settle`], while nobody else replaces it. There is no next master key afterwards.
-    pub(super) async fn settle(&self, store: &Store) -> Result<Result<MasterKey, String>, Error> {
+    pub(super) async fn settle(&self, store: &Store) -> Result<MasterKey, StartError> {
         let present = || self.file.read_or_make(true).map(|(key, _)| key);
-        match read(&self.file.next()) {
+        let settled = match read(&self.file.next()) {
             Ok(Some(key)) if opens_keys(store, &key).await? => {
                 tracing::warn!("sealing the signing keys anew was cut off: it is finished now");
-                Ok(self.finish().map(|()| key))
+                self.finish().map(|()| key)
             }
             Ok(Some(_)) => {
                 tracing::warn!(
                     "sealing the signing keys anew was cut off before it began: the master key stays"
                 );
-                Ok(self.give_up().and_then(|()| present()))
+                self.give_up().and_then(|()| present())
             }
-            Ok(None) => Ok(present()),
-            Err(problem) => Ok(Err(problem)),
-        }
+            Ok(None) => present(),
+            Err(problem) => Err(problem),
+        };
+        settled.map_err(refused)
     }
 
     /// Writes the next master key beside the present one, after [`Replacing::settle`]: the one that `text` spells, or a random one.
@@ -186,6 +187,11 @@ impl Replacing {
         let next = self.file.next();
         remove(&next).map_err(|error| format!("{} cannot be deleted: {error}", next.display()))
     }
+}
+
+/// What is wrong with the file, or its directory.
+fn refused(problem: String) -> StartError {
+    ConfigError::new("--data-dir", problem).into()
 }
 
 /// The key in the file `path`, if it is there; refused if it is not this user's alone.

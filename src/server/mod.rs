@@ -207,7 +207,7 @@ impl Server {
         let (grpc, http) = (grpc.listen()?, http.listen()?);
         let ext_authz = ext_authz.map(Bound::listen).transpose()?;
         let operations = operations.listen()?;
-        let (operations_addr, operations_problem) = operations::told(&operations);
+        let (operations_addr, operations_problem) = operations.told();
         let local_addr = |listener: &TcpListener| listener.local_addr().map_err(Error::internal);
         let started = Started {
             grpc_addr: local_addr(&grpc)?,
@@ -235,7 +235,7 @@ impl Server {
             );
         }
         bounds::tell(&parts.bounds, &config.limits);
-        let operations = operations.unwrap_or_default();
+        let operations = operations.listener();
         Ok(Self { grpc, http, ext_authz, operations, tls, started, parts, config })
     }
 

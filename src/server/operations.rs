@@ -49,8 +49,13 @@ pub(super) struct BoundOperations {
     is_set: bool,
 }
 
-/// Where operators are served; or why they are not, though they were to be.
-pub(super) type Operations = Result<Option<TcpListener>, ConfigError>;
+/// Where operators are served.
+pub(super) enum Operations {
+    /// Here, if they are to be served at all.
+    Served(Option<TcpListener>),
+    /// Nowhere, though they were to be.
+    Unserved(ConfigError),
+}
 
 impl BoundOperations {
     /// Takes the address that `config` names, without listening yet.
@@ -80,9 +85,28 @@ impl BoundOperations {
                     error = %error,
                     "metrics are served nowhere, and `signet healthcheck` may ask another service: set --operations-addr, or `off`"
                 );
-                Ok(Err(error))
+                Ok(Operations::Unserved(error))
             }
-            listening => Ok(listening),
+            Ok(listener) => Ok(Operations::Served(listener)),
+        }
+    }
+}
+
+impl Operations {
+    /// Where operators are served, and if they are not though nobody has turned it off, why.
+    pub(super) fn told(&self) -> (Option<SocketAddr>, Option<String>) {
+        match self {
+            Self::Served(listener) => {
+                (listener.as_ref().and_then(|listener| listener.local_addr().ok()), None)
+            }
+            Self::Unserved(error) => (None, Some(error.problem.clone())),
+        }
+    }
+
+    pub(super) fn listener(self) -> Option<TcpListener> {
+        match self {
+            Self::Served(listener) => listener,
+            Self::Unserved(_) => None,
         }
     }
 }
@@ -135,14 +159,6 @@ fn hosts(issuer: &str, named: &[HostPattern]) -> AllowedHosts {
         Host::Address => None,
     });
     AllowedHosts::new(local.chain(issuer).chain(named.iter().cloned()).collect())
-}
-
-/// Where operators are served, and if they are not though nobody has turned it off, why.
-pub(super) fn told(operations: &Operations) -> (Option<SocketAddr>, Option<String>) {
-    match operations {
-        Ok(listener) => (listener.as_ref().and_then(|listener| listener.local_addr().ok()), None),
-        Err(error) => (None, Some(error.problem.clone())),
-    }
 }
 
 #[cfg(test)]

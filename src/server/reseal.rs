@@ -43,7 +43,7 @@ pub async fn reseal(
         let refuse = |problem| ConfigError::new("--data-dir", problem);
         let replacing = file.replace().map_err(Error::internal)?;
         // As it is now that nobody else replaces it: since this process opened the database another one may have been killed here.
-        let present = replacing.settle(&store).await?.map_err(refuse)?;
+        let present = replacing.settle(&store).await?;
         let next = replacing.write_next(new.as_ref().map(|text| text.as_str())).map_err(refuse)?;
         let count = rotation(present).reseal(&next).await?;
         // Should this not come to pass, the next start does it.

@@ -37,6 +37,17 @@ pub enum ClientTaken {
     SpiffeId,
 }
 
+/// Why a client was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientWriteError {
+    /// Another client has a field that is unique.
+    #[error(transparent)]
+    Taken(#[from] ClientTaken),
+    /// The database.
+    #[error(transparent)]
+    Failed(#[from] Error),
+}
+
 /// What of a certificate is kept.
 #[derive(Clone)]
 struct SubjectColumns {
@@ -69,8 +80,8 @@ impl Store {
     /// Adds `client` with its secrets, unless another has what may be had but once: the database decides that.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn add_client(&self, client: &Client) -> Result<Result<(), ClientTaken>, Error> {
+    /// [`ClientWriteError`].
+    pub async fn add_client(&self, client: &Client) -> Result<(), ClientWriteError> {
         let SubjectColumns { spiffe_id, spiffe_id_hash, tls_san_dns } =
             SubjectColumns::of(client.certificate.as_ref());
         let row = ActiveModel {
@@ -101,10 +112,10 @@ impl Store {
             commit(db, true).await
         });
         if added.await? {
-            return Ok(Ok(()));
+            return Ok(());
         }
         let taken = self.client_named(&client.name).await?;
-        Ok(Err(taken.map_or(ClientTaken::SpiffeId, |_| ClientTaken::Name)))
+        Err(taken.map_or(ClientTaken::SpiffeId, |_| ClientTaken::Name).into())
     }
 
     /// The client that is registered by the SPIFFE ID `spiffe_id`: see [`Strangers`](super::Strangers).
@@ -220,30 +231,30 @@ impl Store {
     /// client.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    /// [`ClientWriteError`].
     pub async fn set_client_certificate(
         &self,
         id: ClientId,
         subject: Option<&CertificateSubject>,
         now: Timestamp,
-    ) -> Result<Result<bool, ClientTaken>, Error> {
+    ) -> Result<bool, ClientWriteError> {
         let SubjectColumns { spiffe_id, spiffe_id_hash, tls_san_dns } = SubjectColumns::of(subject);
         let columns = [
             (Column::SpiffeId, Expr::value(spiffe_id)),
             (Column::SpiffeIdHash, Expr::value(spiffe_id_hash)),
             (Column::TlsSanDns, Expr::value(tls_san_dns)),
         ];
-        self.write(|| async {
+        let found = self.write(|| async {
             let db = self.begin().await?;
             let found = match update(&db, id, &columns, now).await {
                 Ok(found) => found,
-                Err(error) if failure::is_duplicate(&error) => return Ok(Err(ClientTaken::SpiffeId)),
+                Err(error) if failure::is_duplicate(&error) => return Ok(None),
                 Err(error) => return Err(error.into()),
             };
             changes::tell(&db, &[id.0], now).await?;
-            commit(db, Ok(found)).await
-        })
-        .await
+            commit(db, Some(found)).await
+        });
+        Ok(found.await?.ok_or(ClientTaken::SpiffeId)?)
     }
 
     /// Deletes the client `id` and its secrets; false if there is none. The sessions that were opened with it are worth nothing from

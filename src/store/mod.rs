@@ -39,7 +39,7 @@ use lanes::Lanes;
 use transaction::Galera;
 
 pub use changes::{Change, SIGNING_KEYS};
-pub use clients::ClientTaken;
+pub use clients::{ClientTaken, ClientWriteError};
 pub use clock::DatabaseClock;
 pub use connect::PoolSettings;
 pub use copies::SoleUse;

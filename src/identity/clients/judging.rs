@@ -43,6 +43,15 @@ struct Refusal {
     client: Option<ClientId>,
 }
 
+/// Why nobody is proven to ask.
+#[derive(Debug)]
+enum Unproven {
+    /// The client is refused.
+    Refused(Refusal),
+    /// It could not be judged.
+    Failed(Error),
+}
+
 /// Who asks for a token.
 #[derive(Clone, Debug)]
 pub enum Requester {
@@ -79,11 +88,27 @@ impl RegisteredClient {
     const fn refused(&self, reason: Reason) -> Refusal {
         Refusal { reason, client: Some(self.client.id) }
     }
+
+    fn must_be_active(&self) -> Result<(), Refusal> {
+        if self.client.is_active { Ok(()) } else { Err(self.refused(Reason::ClientDisabled)) }
+    }
 }
 
 impl Refusal {
     const fn unknown() -> Self {
         Self { reason: Reason::UnknownClient, client: None }
+    }
+}
+
+impl From<Refusal> for Unproven {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<Error> for Unproven {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
     }
 }
 
@@ -148,8 +173,11 @@ impl Clients {
         if matches!(credential, ClientCredential::None) && client_id.as_deref() == Some(FIRST_PARTY_CLIENT) {
             return Ok(Requester::FirstParty.into());
         }
-        let judged = self.judge(client_id.as_deref(), credential, certificate).await?;
-        judged.map_err(|refusal| self.refuse(refusal, origin))
+        let judged = self.judge(client_id.as_deref(), credential, certificate).await;
+        judged.map_err(|unproven| match unproven {
+            Unproven::Refused(refusal) => self.refuse(refusal, origin),
+            Unproven::Failed(error) => error,
+        })
     }
 
     /// Who asks, with the proof used up.
@@ -212,7 +240,7 @@ impl Clients {
         named: Option<&str>,
         credential: ClientCredential,
         certificate: Option<&CertificateNames>,
-    ) -> Result<Result<Proven, Refusal>, Error> {
+    ) -> Result<Proven, Unproven> {
         let id = match (named, &credential) {
             (Some(named), _) => ClientId::parse(named),
             (None, ClientCredential::None) => self.of_certificate(certificate).await?,
@@ -225,7 +253,7 @@ impl Clients {
             Some(id) => self.named(id).await?,
             None => None,
         };
-        let Some(found) = found else { return Ok(Err(Refusal::unknown())) };
+        let found = found.ok_or_else(Refusal::unknown)?;
         let proven = match &credential {
             ClientCredential::None if found.client.kind == ClientKind::Confidential => {
                 self.judge_certificate(&found.client, certificate)
@@ -235,11 +263,9 @@ impl Clients {
             }
             _ => Ok(()),
         };
-        Ok(match proven {
-            Ok(()) if found.client.is_active => Ok(Requester::Client(found).into()),
-            Ok(()) => Err(found.refused(Reason::ClientDisabled)),
-            Err(reason) => Err(found.refused(reason)),
-        })
+        proven.map_err(|reason| found.refused(reason))?;
+        found.must_be_active()?;
+        Ok(Requester::Client(found).into())
     }
 
     /// The client that is registered by the SPIFFE ID of `certificate`.
@@ -269,21 +295,13 @@ impl Clients {
     }
 
     /// The client that the assertion `text` proves; a request that also names one must name the same.
-    async fn assert(
-        &self,
-        is_named: bool,
-        named: Option<ClientId>,
-        text: &str,
-    ) -> Result<Result<Proven, Refusal>, Error> {
-        let assertion = match Assertion::parse(text) {
-            Ok(assertion) => assertion,
-            Err(why) => {
-                note(why);
-                return Ok(Err(Refusal { reason: Reason::BadAssertion, client: None }));
-            }
-        };
-        let Some(id) = assertion.client_id() else { return Ok(Err(Refusal::unknown())) };
-        let Some(found) = self.named(id).await? else { return Ok(Err(Refusal::unknown())) };
+    async fn assert(&self, is_named: bool, named: Option<ClientId>, text: &str) -> Result<Proven, Unproven> {
+        let assertion = Assertion::parse(text).map_err(|why| {
+            note(why);
+            Refusal { reason: Reason::BadAssertion, client: None }
+        })?;
+        let id = assertion.client_id().ok_or_else(Refusal::unknown)?;
+        let found = self.named(id).await?.ok_or_else(Refusal::unknown)?;
         let rules = AssertionRules { audiences: &self.audiences, leeway: self.leeway, now: self.clock.now() };
         let once = if is_named && named != Some(id) {
             Err("the request names another client")
@@ -292,18 +310,12 @@ impl Clients {
         } else {
             assertion.verify(&found.keys, &rules)
         };
-        let once = match once {
-            Ok(once) => once,
-            Err(why) => {
-                note(why);
-                return Ok(Err(found.refused(Reason::BadAssertion)));
-            }
-        };
-        Ok(if found.client.is_active {
-            Ok(Proven { requester: Requester::Client(found), once: Some(once) })
-        } else {
-            Err(found.refused(Reason::ClientDisabled))
-        })
+        let once = once.map_err(|why| {
+            note(why);
+            found.refused(Reason::BadAssertion)
+        })?;
+        found.must_be_active()?;
+        Ok(Proven { requester: Requester::Client(found), once: Some(once) })
     }
 }
 

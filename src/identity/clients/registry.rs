@@ -6,7 +6,7 @@ use super::secret;
 use crate::{
     audit::{Audit, Event},
     model::{CertificateSubject, Client, ClientId, ClientKind, ClientName, Clock, Error, NameSet},
-    store::{ClientTaken, Store},
+    store::{ClientTaken, ClientWriteError, Store},
 };
 
 /// The clients in the operator's hands.
@@ -63,6 +63,15 @@ pub enum RegistryError {
     Failed(#[from] Error),
 }
 
+impl From<ClientWriteError> for RegistryError {
+    fn from(error: ClientWriteError) -> Self {
+        match error {
+            ClientWriteError::Taken(taken) => Self::Taken(taken),
+            ClientWriteError::Failed(error) => Self::Failed(error),
+        }
+    }
+}
+
 impl ClientRegistry {
     /// The clients in `store`; `audit` is told of each act.
     #[must_use]
@@ -105,8 +114,12 @@ impl ClientRegistry {
         }
         let created = Event::ClientCreated.done().by_operator().client(client.id.to_string());
         let pending = self.audit.begin(created);
-        let added = self.store.add_client(&client).await?;
-        pending.done_if(added.is_ok());
+        let added = self.store.add_client(&client).await;
+        match &added {
+            Ok(()) => pending.done(),
+            Err(ClientWriteError::Taken(_)) => pending.dismiss(),
+            Err(ClientWriteError::Failed(error)) => pending.settle(Some(error)),
+        }
         added?;
         Ok((client, secret))
     }
@@ -149,10 +162,7 @@ impl ClientRegistry {
         subject: Option<&CertificateSubject>,
     ) -> Result<Client, RegistryError> {
         self.must_be_confidential(id).await?;
-        let set = async {
-            let set = self.store.set_client_certificate(id, subject, self.clock.now()).await?;
-            set.map_err(RegistryError::Taken)
-        };
+        let set = self.store.set_client_certificate(id, subject, self.clock.now());
         self.act(Event::ClientCertificateReplaced, id, set).await?;
         self.find(id).await
     }

@@ -117,15 +117,15 @@ async fn what_has_ended_on_an_open_connection_stands_for_nobody() {
     let now = secured.server.clock.now();
     let other = "spiffe://example.org/other".parse().unwrap();
     let set = |subject| secured.store.set_client_certificate(billing.client_id(), subject, now);
-    assert_eq!(set(Some(&other)).await.unwrap(), Ok(true));
+    assert!(set(Some(&other)).await.unwrap());
     assert_refused(issue(&lasting, nameless()).await, Code::Unauthenticated, "INVALID_CLIENT");
     let renamed = secured.named(&["spiffe://example.org/other"]).await;
     issue(&renamed, nameless()).await.unwrap();
-    assert_eq!(set(None).await.unwrap(), Ok(true));
+    assert!(set(None).await.unwrap());
     let refused = issue(&renamed, client_credentials(billing.with(None))).await;
     assert_refused(refused, Code::Unauthenticated, "INVALID_CLIENT");
 
-    assert_eq!(set(Some(&BILLING.parse().unwrap())).await.unwrap(), Ok(true));
+    assert!(set(Some(&BILLING.parse().unwrap())).await.unwrap());
     issue(&lasting, nameless()).await.unwrap();
     assert!(secured.store.set_client_active(billing.client_id(), false, now).await.unwrap());
     assert_refused(issue(&lasting, nameless()).await, Code::Unauthenticated, "INVALID_CLIENT");

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Accounts, Clients, ClockCheck, Keyring, Sessions, followed::Followed};
+use super::{Accounts, AgreedTime, Clients, ClockCheck, Keyring, Sessions, followed::Followed};
 use crate::{
     metrics::TimedWork,
     model::{ClientId, Error, SessionId, Throttle, UserId, error},
@@ -151,8 +151,8 @@ impl ChangeFeed {
             self.clocks.wait(PRUNE_INTERVAL).await;
             let pruning = async {
                 match self.clocks.agreed_time(TimedWork::Changes).await? {
-                    Ok(now) => self.store.delete_changes_before(now.before(RETENTION)).await,
-                    Err(_) => Ok(()),
+                    AgreedTime::Now(now) => self.store.delete_changes_before(now.before(RETENTION)).await,
+                    AgreedTime::Apart(_) => Ok(()),
                 }
             };
             if let Err(error) = pruning.await {

@@ -49,6 +49,15 @@ pub enum ClockOffset {
     Behind(Duration),
 }
 
+/// The time by which work may be done that goes by the age of rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AgreedTime {
+    /// This one: the clocks agree.
+    Now(Timestamp),
+    /// None: the clocks are too far apart.
+    Apart(ClockOffset),
+}
+
 impl ClockOffset {
     /// None.
     const NONE: Self = Self::Behind(Duration::ZERO);
@@ -102,17 +111,17 @@ impl ClockCheck {
         &self.clock
     }
 
-    /// The time by which `work` may be done, if the clocks agree now; how far they are apart if they do not, which is counted.
+    /// The time by which `work` may be done. If there is none, that is counted.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`] if the database does not tell its time.
-    pub async fn agreed_time(&self, work: TimedWork) -> Result<Result<Timestamp, ClockOffset>, Error> {
+    pub async fn agreed_time(&self, work: TimedWork) -> Result<AgreedTime, Error> {
         let offset = self.compare().await?;
         if offset.size() <= self.leeway {
-            return Ok(Ok(self.clock.now()));
+            return Ok(AgreedTime::Now(self.clock.now()));
         }
         self.metrics.withheld(work);
-        Ok(Err(offset))
+        Ok(AgreedTime::Apart(offset))
     }
 
     /// How far the clocks are apart, if that is too far for this process to serve.

@@ -31,7 +31,7 @@ mod user_registry;
 pub use accounts::Accounts;
 pub use change_feed::ChangeFeed;
 pub use clients::{ClientRegistry, Clients};
-pub use clock_check::ClockCheck;
+pub use clock_check::{AgreedTime, ClockCheck};
 pub use grants::Grants;
 pub use guessing::Guessing;
 pub use introspection::Introspection;

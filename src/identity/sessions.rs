@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use uuid::Uuid;
 
 use super::{
-    ClockCheck, Proof,
+    AgreedTime, ClockCheck, Proof,
     absent::Absent,
     exchange::{exchange_time, origin_digest},
     followed::Followed,
@@ -397,8 +397,8 @@ impl Sessions {
             clocks.wait(interval).await;
             let sweeping = async {
                 match clocks.agreed_time(TimedWork::Sessions).await? {
-                    Ok(now) => self.sweep_on(&mut swept, now).await,
-                    Err(_) => Ok(()),
+                    AgreedTime::Now(now) => self.sweep_on(&mut swept, now).await,
+                    AgreedTime::Apart(_) => Ok(()),
                 }
             };
             if let Err(error) = sweeping.await {

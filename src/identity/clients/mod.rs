@@ -9,7 +9,7 @@ mod secret;
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    ClockCheck, Guessing,
+    AgreedTime, ClockCheck, Guessing,
     followed::Followed,
     read_cache::{Known, ReadCache},
 };
@@ -143,8 +143,8 @@ impl Clients {
             clocks.wait(interval).await;
             let sweeping = async {
                 match clocks.agreed_time(TimedWork::Assertions).await? {
-                    Ok(now) => self.store.delete_expired_assertions(now).await,
-                    Err(_) => Ok(()),
+                    AgreedTime::Now(now) => self.store.delete_expired_assertions(now).await,
+                    AgreedTime::Apart(_) => Ok(()),
                 }
             };
             if let Err(error) = sweeping.await {

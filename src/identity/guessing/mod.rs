@@ -10,7 +10,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::oneshot;
 
-use super::{ClockCheck, NameKey, Turn};
+use super::{AgreedTime, ClockCheck, NameKey, Turn};
 use crate::{
     admission::Allowance,
     audit::{Audit, Event, Reason},
@@ -182,11 +182,11 @@ impl Guessing {
             clocks.wait(interval).await;
             let sweeping = async {
                 match clocks.agreed_time(TimedWork::PasswordFailures).await? {
-                    Ok(now) => {
+                    AgreedTime::Now(now) => {
                         let store = &self.shared.store;
                         store.delete_settled_failures(now, now.before(DAY), now.before(HOUR)).await
                     }
-                    Err(_) => Ok(()),
+                    AgreedTime::Apart(_) => Ok(()),
                 }
             };
             if let Err(error) = sweeping.await {

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     audit::{Actor, Audit, Entry, Event, Pending},
-    identity::{ClockCheck, MasterKey, names::key as name_key},
+    identity::{AgreedTime, ClockCheck, MasterKey, names::key as name_key},
     metrics::TimedWork,
     model::{Clock, Error, KeyId, SigningAlg, Timestamp, id::uuid_v7},
     store::{KeyChange, Lease, Store, StoredKey},
@@ -103,7 +103,7 @@ impl KeyRotation {
         if of_alg(stored.last()) {
             return Ok(());
         }
-        if let Err(offset) = self.clocks.agreed_time(TimedWork::SigningKeys).await? {
+        if let AgreedTime::Apart(offset) = self.clocks.agreed_time(TimedWork::SigningKeys).await? {
             if stored.is_empty() {
                 return Err(KeyringError::WrongClock(offset));
             }
@@ -158,7 +158,7 @@ impl KeyRotation {
         if gone(known).is_empty() && due(known).is_none() {
             return Ok(false);
         }
-        if self.clocks.agreed_time(TimedWork::SigningKeys).await?.is_err() {
+        if let AgreedTime::Apart(_) = self.clocks.agreed_time(TimedWork::SigningKeys).await? {
             return Ok(false);
         }
         let next = match (due(known), known.last()) {
@@ -198,7 +198,9 @@ impl KeyRotation {
     /// # Errors
     /// [`KeyringError::AlreadyPublished`] if the next key is published, and not to sign at once; [`KeyringError::WrongClock`].
     pub async fn rotate(&self, at_once: bool) -> Result<NextKey, KeyringError> {
-        self.clocks.agreed_time(TimedWork::SigningKeys).await?.map_err(KeyringError::WrongClock)?;
+        if let AgreedTime::Apart(offset) = self.clocks.agreed_time(TimedWork::SigningKeys).await? {
+            return Err(KeyringError::WrongClock(offset));
+        }
         let spare = self.spare().await?;
         let now = self.clock().now();
         let mut answer = None;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::{
-    identity::ClockCheck,
+    identity::{AgreedTime, ClockCheck},
     metrics::TimedWork,
     model::{Error, UserId, error},
     store::Store,
@@ -86,8 +86,8 @@ impl Usernames {
 
     async fn delete_rested(&self, clocks: &ClockCheck) -> Result<(), Error> {
         match clocks.agreed_time(TimedWork::RestingUsernames).await? {
-            Ok(now) => self.store.delete_rested_usernames(now).await,
-            Err(_) => Ok(()),
+            AgreedTime::Now(now) => self.store.delete_rested_usernames(now).await,
+            AgreedTime::Apart(_) => Ok(()),
         }
     }
 

@@ -1,49 +1,79 @@
-//! Compiles `proto/` into the gRPC stubs and descriptor sets, without a `protoc` to install.
+//! Compiles the protos into the gRPC stubs and descriptor sets, without a `protoc` to install.
 
 use std::{
     env,
     error::Error,
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
+/// What Envoy asks.
+const EXT_AUTHZ: &str = "envoy/service/auth/v3/external_auth.proto";
+
 fn main() -> Result<(), Box<dyn Error>> {
-    let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("proto");
-    let third_party = root.join("third_party");
+    let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
+    let (own, third_party) = (root.join("proto"), root.join("third_party/proto"));
     let out = PathBuf::from(env::var("OUT_DIR")?);
     println!("cargo::rerun-if-changed=proto");
+    println!("cargo::rerun-if-changed=third_party/proto");
     // For the protos of other services, which import identity/v1/access.proto.
-    println!("cargo::metadata=proto={}", root.display());
+    println!("cargo::metadata=proto={}", own.display());
 
-    let own = ["identity_service", "token_service", "error_reason"];
-    let own = own.map(|name| format!("identity/v1/{name}.proto"));
-    let compiler = compiled(&[&root, &third_party], &own)?;
-    fs::write(out.join("descriptor_set.bin"), compiler.encode_file_descriptor_set())?;
     let is_server = env::var_os("CARGO_FEATURE_SERVER").is_some();
-    // Who only recognises callers opens no connections by these stubs: tonic's transport is left to the choice of that service.
-    tonic_prost_build::configure().build_transport(is_server).compile_fds(compiler.file_descriptor_set())?;
-
+    api(&own, &third_party, &out, is_server)?;
     if is_server {
         ext_authz(&third_party, &out)?;
     }
     Ok(())
 }
 
-/// What Envoy asks: nobody else needs it.
+/// Signet's own API: every file below `proto/`, so that a new one is named nowhere else.
+fn api(own: &Path, third_party: &Path, out: &Path, is_server: bool) -> Result<(), Box<dyn Error>> {
+    let mut files = Vec::new();
+    collect_protos(own, &mut files)?;
+    files.sort();
+    let compiler = compiled(&[own, third_party], &files)?;
+    fs::write(out.join("descriptor_set.bin"), compiler.encode_file_descriptor_set())?;
+    let mut set = compiler.file_descriptor_set();
+    // It is for options, which proxies read: no message of ours has a field of its types.
+    set.file.retain(|file| file.package() != "google.api");
+    tonic_prost_build::configure()
+        // A service that only verifies its callers opens no connections by these stubs: it chooses tonic's transport itself.
+        .build_transport(is_server)
+        .include_file("api.rs")
+        .compile_fds(set)?;
+    Ok(())
+}
+
+/// Envoy's question: only the service answers it.
 fn ext_authz(third_party: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
-    let compiler = compiled(&[third_party], &["envoy/service/auth/v3/external_auth.proto".to_owned()])?;
+    let compiler = compiled(&[third_party], &[third_party.join(EXT_AUTHZ)])?;
     fs::write(out.join("ext_authz_descriptor_set.bin"), compiler.encode_file_descriptor_set())?;
     tonic_prost_build::configure()
         .extern_path(".google.rpc", "::tonic_types::pb")
         // Of the few headers of a request that are looked through once, a tree is quicker than a table to build.
         .btree_map(".envoy")
+        .include_file("ext_authz.rs")
         .compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }
 
-/// `files` under `roots` and what they import. The encoded set keeps the custom method options, which prost's own structs drop:
-/// reflection and the access policy read these bytes.
-fn compiled(roots: &[&Path], files: &[String]) -> Result<protox::Compiler, protox::Error> {
+/// Adds the protos below `dir` to `files`.
+fn collect_protos(dir: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            collect_protos(&path, files)?;
+        } else if path.extension().is_some_and(|extension| extension == "proto") {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// `files`, which are below `roots`, and what they import. The encoded set keeps the custom method options, which prost's own structs
+/// drop: reflection and the access policy read these bytes.
+fn compiled(roots: &[&Path], files: &[PathBuf]) -> Result<protox::Compiler, protox::Error> {
     let mut compiler = protox::Compiler::new(roots)?;
     compiler.include_imports(true).include_source_info(true).open_files(files)?;
     Ok(compiler)

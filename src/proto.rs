@@ -1,42 +1,32 @@
 //! Owns the wire contract: the code generated from `proto/`, and the descriptor sets.
 
-/// The package `identity.v1`.
-pub mod identity {
-    /// The messages and services of `identity.v1`.
-    #[expect(clippy::pedantic, clippy::allow_attributes_without_reason, reason = "generated from proto/")]
-    pub mod v1 {
-        tonic::include_proto!("identity.v1");
-    }
+/// The packages of `proto/`, each a module: `identity::v1` is `identity.v1`.
+#[doc(inline)]
+pub use api::identity;
+/// What Envoy asks an authorization server, cut down to what is read and written here. The modules are nested as the packages are.
+#[cfg(feature = "server")]
+#[doc(inline)]
+pub use ext_authz::envoy;
+
+#[allow(
+    missing_docs,
+    clippy::pedantic,
+    clippy::allow_attributes_without_reason,
+    reason = "generated from proto/, the modules of packages without a comment"
+)]
+mod api {
+    include!(concat!(env!("OUT_DIR"), "/api.rs"));
 }
 
-/// What Envoy asks an authorization server, cut down to what is read and written here. The modules are nested as the packages are.
 #[cfg(feature = "server")]
 #[allow(
     missing_docs,
     clippy::pedantic,
     clippy::allow_attributes_without_reason,
-    reason = "generated from proto/third_party/"
+    reason = "generated from third_party/proto/"
 )]
-pub mod envoy {
-    pub mod config {
-        pub mod core {
-            pub mod v3 {
-                tonic::include_proto!("envoy.config.core.v3");
-            }
-        }
-    }
-    pub mod r#type {
-        pub mod v3 {
-            tonic::include_proto!("envoy.r#type.v3");
-        }
-    }
-    pub mod service {
-        pub mod auth {
-            pub mod v3 {
-                tonic::include_proto!("envoy.service.auth.v3");
-            }
-        }
-    }
+mod ext_authz {
+    include!(concat!(env!("OUT_DIR"), "/ext_authz.rs"));
 }
 
 /// The encoded `google.protobuf.FileDescriptorSet` of Signet's own API and what it imports, custom options included.

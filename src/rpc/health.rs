@@ -2,12 +2,12 @@
 
 use tonic_health::{
     ServingStatus,
-    pb::health_server::{Health, HealthServer},
-    server::HealthReporter,
+    pb::health_server::HealthServer,
+    server::{HealthReporter, HealthService},
 };
 
-/// The services that are always there; the empty name stands for the server as a whole.
-const SERVICES: [&str; 3] = ["", "identity.v1.IdentityService", "identity.v1.TokenService"];
+/// The name of the server as a whole.
+const WHOLE: &str = "";
 
 /// Tells health checks and their watchers.
 #[derive(Clone, Debug)]
@@ -18,10 +18,15 @@ pub(crate) struct HealthRpc {
 }
 
 impl HealthRpc {
-    /// A reporter, and the service that answers what it last heard, of `further` services too.
-    pub(crate) fn new(further: Option<&'static str>) -> (Self, HealthServer<impl Health>) {
-        let (reporter, server) = tonic_health::server::health_reporter();
-        (Self { reporter, services: SERVICES.into_iter().chain(further).collect() }, server)
+    /// Tells the health of the server as a whole, and of these services.
+    pub(crate) fn new(services: impl IntoIterator<Item = &'static str>) -> Self {
+        let services = [WHOLE].into_iter().chain(services).collect();
+        Self { reporter: HealthReporter::new(), services }
+    }
+
+    /// The gRPC service that answers what was reported last.
+    pub(crate) fn server(&self) -> HealthServer<HealthService> {
+        HealthServer::new(HealthService::from_health_reporter(self.reporter.clone()))
     }
 
     /// Tells whether every service can serve.

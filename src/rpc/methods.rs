@@ -3,14 +3,11 @@
 use std::{collections::HashMap, time::Duration};
 
 use prost_reflect::{DescriptorError, DescriptorPool, MethodDescriptor};
+use tonic_health::pb::health_server::SERVICE_NAME as HEALTH;
 
-use crate::admission::Kind;
-
-/// The service whose calls have places of their own.
-const HEALTH: &str = "grpc.health.v1.Health";
-
-/// The service whose token is in the message.
-const EXT_AUTHZ: &str = "envoy.service.auth.v3.Authorization";
+use crate::{
+    admission::Kind, proto::envoy::service::auth::v3::authorization_server::SERVICE_NAME as EXT_AUTHZ,
+};
 
 /// How long a stream may go without an answer to its client's requests: that of a person who looks around by reflection.
 const IDLE: Duration = Duration::from_mins(1);

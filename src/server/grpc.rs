@@ -7,23 +7,20 @@ use prost_reflect::DescriptorPool;
 use tonic::{body::Body, service::Routes};
 use tower::{Service, ServiceBuilder, ServiceExt};
 
-use super::Parts;
+use super::{
+    Parts,
+    served::{self, Building, Callers, GrpcListener, SERVED},
+};
 use crate::{
     admission::{ConnectionHandle, Pool},
     auth::{AuthLayer, Caller, Policy, PolicyError},
-    config::{Config, ExtAuthzAddr, Switch},
+    config::{Config, ExtAuthzAddr},
     errors::FailureLog,
     identity::{GoodStanding, Keyring},
     model::Error,
-    proto::{
-        DESCRIPTOR_SET, EXT_AUTHZ_DESCRIPTOR_SET,
-        envoy::service::auth::v3::authorization_server::AuthorizationServer,
-        identity::v1::{
-            identity_service_server::IdentityServiceServer, token_service_server::TokenServiceServer,
-        },
-    },
+    proto::DESCRIPTOR_SET,
     rpc::{
-        ExtAuthzRpc, HeaderNames, IdentityRpc, TokenRpc, framework_errors,
+        framework_errors,
         health::HealthRpc,
         limits::LimitsLayer,
         meter::{MeterLayer, MeteredBody},
@@ -31,18 +28,6 @@ use crate::{
         web::WebLayer,
     },
 };
-
-/// What Envoy asks.
-const EXT_AUTHZ: &str = "envoy.service.auth.v3.Authorization";
-
-/// Every service that is served, or can be.
-const DESCRIPTOR_SETS: [&[u8]; 5] = [
-    DESCRIPTOR_SET,
-    EXT_AUTHZ_DESCRIPTOR_SET,
-    tonic_health::pb::FILE_DESCRIPTOR_SET,
-    tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
-    tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
-];
 
 /// What a listener serves.
 pub(super) trait GrpcService:
@@ -67,58 +52,27 @@ impl<S> GrpcService for S where
 {
 }
 
-/// The gRPC side: what is served at `--grpc-addr`, and what Envoy asks at an address of its own, which are nothing but that and health;
-/// and what tells the health of both.
+/// The gRPC side: what tells its health, what is served at `--grpc-addr`, and what at `--ext-authz-addr`.
 pub(super) fn services(
     parts: &Parts,
     config: &Config,
     ext_authz: ExtAuthzAddr,
 ) -> Result<(HealthRpc, impl GrpcService + use<>, impl GrpcService + use<>), Error> {
-    let max_message_bytes = config.limits.max_message_bytes;
-    let identity = IdentityRpc::new(
-        Arc::clone(&parts.accounts),
-        Arc::clone(&parts.own_account),
-        Arc::clone(&parts.sessions),
-        Arc::clone(&parts.grants),
-        Arc::clone(&parts.revocation),
-    );
-    let tokens = TokenRpc::new(Arc::clone(&parts.introspection), Arc::clone(&parts.keyring));
-    let (health, health_server) = HealthRpc::new((ext_authz != ExtAuthzAddr::Off).then_some(EXT_AUTHZ));
-    let health_server = health_server.max_decoding_message_size(max_message_bytes);
-    let is_shared = ext_authz == ExtAuthzAddr::Shared;
-    let authorization = AuthorizationServer::new(ExtAuthzRpc::new(
-        Arc::clone(&parts.authenticator),
-        Arc::clone(&parts.accounts),
-        HeaderNames::new(&config.mesh.ext_authz_header_prefix),
-        config.mesh.ext_authz_forward_token == Switch::On,
-        config.mesh.ext_authz_dynamic_metadata == Switch::On,
-        is_shared,
-        parts.clock.clone(),
-    ))
-    .max_decoding_message_size(max_message_bytes);
-    let reflection_alpha = reflection(is_shared).build_v1alpha().map_err(Error::internal)?;
-    let reflection = reflection(is_shared).build_v1().map_err(Error::internal)?;
-    let mut routes =
-        Routes::new(IdentityServiceServer::new(identity).max_decoding_message_size(max_message_bytes))
-            .add_service(TokenServiceServer::new(tokens).max_decoding_message_size(max_message_bytes))
-            .add_service(health_server.clone())
-            .add_service(reflection.max_decoding_message_size(max_message_bytes))
-            .add_service(reflection_alpha.max_decoding_message_size(max_message_bytes));
-    if is_shared {
-        routes = routes.add_service(authorization.clone());
-    }
-    let for_envoy = Routes::new(authorization).add_service(health_server);
+    let health = HealthRpc::new(served::with_health(ext_authz));
+    let building = Building { parts, config, ext_authz, health: &health };
+    let routes = served::routes(GrpcListener::Main, &building)?;
+    let routes_for_envoy = served::routes(GrpcListener::ExtAuthz, &building)?;
+    let sets = served::descriptor_sets();
     let failures = |listener| FailureLog::new(listener, parts.clock.clone());
-    let meter =
-        MeterLayer::new(&parts.metrics.calls, parts.clock.clone(), failures("grpc"), &DESCRIPTOR_SETS);
+    let meter = MeterLayer::new(&parts.metrics.calls, parts.clock.clone(), failures("grpc"), &sets);
     let meter = meter.map_err(Error::internal)?;
     let meter_for_envoy = meter.telling(failures("ext_authz"));
-    let policy = policy().map_err(Error::internal)?;
-    let auth = AuthLayer::new(policy, Arc::clone(&parts.authenticator));
-    let limits = |pool: &Pool| LimitsLayer::new(pool.clone(), &DESCRIPTOR_SETS).map_err(Error::internal);
-    let layered = |routes, meter, limits| layered(routes, config, meter, limits, auth.clone());
+    let auth = AuthLayer::new(policy().map_err(Error::internal)?, Arc::clone(&parts.authenticator));
+    let limits = |pool: &Pool| LimitsLayer::new(pool.clone(), &sets).map_err(Error::internal);
     let (limits, limits_for_envoy) = (limits(&parts.pools.grpc)?, limits(&parts.pools.ext_authz)?);
-    Ok((health, layered(routes, meter, limits), layered(for_envoy, meter_for_envoy, limits_for_envoy)))
+    let layered = |routes, meter, limits| layered(routes, config, meter, limits, auth.clone());
+    let for_envoy = layered(routes_for_envoy, meter_for_envoy, limits_for_envoy);
+    Ok((health, layered(routes, meter, limits), for_envoy))
 }
 
 /// `routes`, behind the layers that every call passes.
@@ -165,15 +119,10 @@ fn note_caller(request: http::Request<Body>) -> http::Request<Body> {
 /// # Errors
 /// If a descriptor set cannot be read: a defect of the build.
 pub fn policy() -> Result<Policy, PolicyError> {
-    Policy::from_descriptor_set(DESCRIPTOR_SET)?
-        // Envoy has no token of its own to show.
-        .with_public(EXT_AUTHZ_DESCRIPTOR_SET, EXT_AUTHZ)?
-        .with_public(tonic_health::pb::FILE_DESCRIPTOR_SET, "grpc.health.v1.Health")?
-        .with_public(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET, "grpc.reflection.v1.ServerReflection")?
-        .with_public(
-            tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
-            "grpc.reflection.v1alpha.ServerReflection",
-        )
+    let everybodys = SERVED.iter().filter(|served| served.callers == Callers::Everybody);
+    everybodys.fold(Policy::from_descriptor_set(DESCRIPTOR_SET), |policy, served| {
+        policy?.with_public(served.descriptors, served.name)
+    })
 }
 
 /// The encoded `google.protobuf.FileDescriptorSet` for clients and proxies: the API, health, and the error details, so that they can
@@ -187,19 +136,4 @@ pub fn descriptor_set() -> Result<Vec<u8>, Error> {
         pool.decode_file_descriptor_set(set).map_err(Error::internal)?;
     }
     Ok(pool.encode_to_vec())
-}
-
-/// Reflection knows the API, health, and the error details, so that a client without the proto can decode everything.
-fn reflection(with_ext_authz: bool) -> tonic_reflection::server::Builder<'static> {
-    let builder = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET);
-    if with_ext_authz {
-        builder.register_encoded_file_descriptor_set(EXT_AUTHZ_DESCRIPTOR_SET)
-    } else {
-        builder
-    }
 }

@@ -14,6 +14,7 @@ mod memory;
 mod operations;
 mod parts;
 mod reseal;
+mod served;
 mod tls;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};

@@ -39,3 +39,68 @@ pub const EXT_AUTHZ_DESCRIPTOR_SET: &[u8] =
 
 /// The domain of `google.rpc.ErrorInfo`: the proto package.
 pub const ERROR_DOMAIN: &str = "identity.v1";
+
+#[cfg(all(test, feature = "auth"))]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use prost_reflect::DescriptorPool;
+    use prost_types::method_options::IdempotencyLevel;
+
+    use super::*;
+
+    /// `identity` is `Identity`.
+    fn pascal(segment: &str) -> String {
+        let (first, rest) = segment.split_at(1);
+        format!("{}{rest}", first.to_uppercase())
+    }
+
+    #[test]
+    fn every_file_names_its_code_in_other_languages_by_its_package_and_one_owner() {
+        let pool = DescriptorPool::decode(DESCRIPTOR_SET).unwrap();
+        let mut owners = BTreeSet::new();
+        for file in pool.files().filter(|file| file.package_name().starts_with("identity.")) {
+            let options = file.file_descriptor_proto().options.clone().unwrap_or_default();
+            let segments: Vec<_> = file.package_name().split('.').collect();
+            let pascal: Vec<_> = segments.iter().map(|segment| pascal(segment)).collect();
+            let names = [
+                (options.go_package(), format!("/{};{}", segments.join("/"), segments.concat())),
+                (options.java_package(), format!(".{}", segments.join("."))),
+                (options.csharp_namespace(), format!(".{}", pascal.join("."))),
+                (options.ruby_package(), format!("::{}", pascal.join("::"))),
+            ];
+            let owner = names.map(|(name, ending)| {
+                let owner = name.strip_suffix(ending.as_str());
+                owner
+                    .unwrap_or_else(|| panic!("{}: `{name}` must end with `{ending}`", file.name()))
+                    .to_owned()
+            });
+            owners.insert(owner);
+            assert!(options.java_multiple_files(), "{}", file.name());
+        }
+        assert_eq!(owners.len(), 1, "{owners:?}");
+    }
+
+    /// Clients send such a call as an HTTP GET: its request stands in the logs of proxies.
+    #[test]
+    fn a_request_that_may_end_up_in_logs_names_no_person_address_token_or_secret() {
+        let pool = DescriptorPool::decode(DESCRIPTOR_SET).unwrap();
+        let methods = pool.services().flat_map(|service| service.methods().collect::<Vec<_>>());
+        let without_effects = methods.filter(|method| {
+            let options = method.method_descriptor_proto().options.clone().unwrap_or_default();
+            options.idempotency_level() == IdempotencyLevel::NoSideEffects
+        });
+        let requests: BTreeMap<_, Vec<_>> = without_effects
+            .map(|method| {
+                let request = method.input();
+                let fields = request.fields().map(|field| field.name().to_owned());
+                (method.name().to_owned(), fields.collect())
+            })
+            .collect();
+        let expected =
+            [("GetJwks", vec![]), ("GetMe", vec![]), ("ListSessions", vec!["page_size", "page_token"])];
+        let expected =
+            expected.map(|(name, fields)| (name.to_owned(), fields.into_iter().map(str::to_owned).collect()));
+        assert_eq!(requests, BTreeMap::from(expected));
+    }
+}

@@ -96,3 +96,14 @@ fn a_method_that_declares_nothing_is_denied() {
     assert_eq!(access("Scoped"), Some(Access::Authenticated { required_scopes: scopes }));
     assert_eq!(access("Missing"), None);
 }
+
+/// `buf breaking` does not look at it.
+#[test]
+fn the_option_that_declares_access_has_the_number_that_was_released() {
+    let released = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/proto/released.binpb")).unwrap();
+    let number = |set: &[u8]| {
+        let pool = DescriptorPool::decode(set).unwrap();
+        pool.get_extension_by_name("identity.v1.access").unwrap().number()
+    };
+    assert_eq!(number(DESCRIPTOR_SET), number(&released));
+}

@@ -9,11 +9,17 @@ use crate::model::{Claims, Error};
 
 /// Whether what a genuine token stands for still stands: its user or client active, its session not ended.
 pub trait Standing: Send + Sync + 'static {
-    /// Succeeds if it does.
+    /// What is found of the caller on the way, such as its user. Handlers have it from [`Caller::found`], and need not read it again.
+    type Found: Send + Sync + 'static;
+
+    /// Succeeds if it does, with what was found of the caller, if there is anything to find.
     ///
     /// # Errors
     /// [`Error::TokenRevoked`] if it does not, [`Error::Unavailable`] if that cannot be told.
-    fn check(&self, claims: &Claims) -> impl Future<Output = Result<(), Error>> + Send;
+    fn check(
+        &self,
+        claims: &Claims,
+    ) -> impl Future<Output = Result<Option<Arc<Self::Found>>, Error>> + Send;
 }
 
 /// Finds the caller that a request's headers prove.
@@ -106,8 +112,8 @@ impl<K: Keys, S: Standing> Authenticator<K, S> {
 
     /// The caller of a genuine token, if what that stands for still stands.
     async fn check(&self, claims: Arc<Claims>) -> Result<Caller, Error> {
-        self.standing.check(&claims).await?;
-        Ok(Caller::new(claims))
+        let found = self.standing.check(&claims).await?;
+        Ok(Caller::new(claims, found))
     }
 
     /// The audience of this service itself.

@@ -1,6 +1,6 @@
 //! Owns who is calling, once it is known.
 
-use std::sync::Arc;
+use std::{any::Any, sync::Arc};
 
 use crate::model::{Claims, Error, SessionId, Subject, UserId, claims::USER_SCOPE};
 
@@ -8,11 +8,13 @@ use crate::model::{Claims, Error, SessionId, Subject, UserId, claims::USER_SCOPE
 #[derive(Clone, Debug)]
 pub struct Caller {
     claims: Arc<Claims>,
+    found: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl Caller {
-    pub(super) fn new(claims: Arc<Claims>) -> Self {
-        Self { claims }
+    /// Whom `claims` stand for, and what the check of their standing `found`.
+    pub(super) fn new<T: Send + Sync + 'static>(claims: Arc<Claims>, found: Option<Arc<T>>) -> Self {
+        Self { claims, found: found.map(|found| -> Arc<dyn Any + Send + Sync> { found }) }
     }
 
     /// The caller of `request`, as the layer found it.
@@ -56,6 +58,13 @@ impl Caller {
             Some(lacking) => Err(Error::InsufficientScope(lacking.to_owned())),
             None => Ok(()),
         }
+    }
+
+    /// What the check of the token's standing found of the caller ([`Standing::Found`](super::Standing::Found)); none if it found
+    /// nothing, or something else than a `T`.
+    #[must_use]
+    pub fn found<T: 'static>(&self) -> Option<&T> {
+        self.found.as_ref()?.downcast_ref()
     }
 
     /// Everything the token says.

@@ -56,8 +56,10 @@ pub struct ResourceServer {
 pub struct UntilExpiry;
 
 impl Standing for UntilExpiry {
-    async fn check(&self, _claims: &Claims) -> Result<(), Error> {
-        Ok(())
+    type Found = ();
+
+    async fn check(&self, _claims: &Claims) -> Result<Option<Arc<()>>, Error> {
+        Ok(None)
     }
 }
 

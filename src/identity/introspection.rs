@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{Accounts, GoodStanding, Keyring, RefreshToken, Sessions};
+use super::{GoodStanding, Keyring, RefreshToken, Sessions};
 use crate::{
     auth::{Standing, Verifier},
     model::{
@@ -18,7 +18,6 @@ use crate::{
 pub struct Introspection {
     verifier: Arc<Verifier<Arc<Keyring>>>,
     standing: GoodStanding,
-    accounts: Arc<Accounts>,
     sessions: Arc<Sessions>,
     issuer: String,
 }
@@ -66,16 +65,15 @@ pub struct ActiveToken {
 }
 
 impl Introspection {
-    /// Believes `verifier`, and asks `standing`, `accounts` and `sessions`; the tokens are those of `issuer`.
+    /// Believes `verifier`, and asks `standing` and `sessions`; the tokens are those of `issuer`.
     #[must_use]
     pub const fn new(
         verifier: Arc<Verifier<Arc<Keyring>>>,
         standing: GoodStanding,
-        accounts: Arc<Accounts>,
         sessions: Arc<Sessions>,
         issuer: String,
     ) -> Self {
-        Self { verifier, standing, accounts, sessions, issuer }
+        Self { verifier, standing, sessions, issuer }
     }
 
     /// What `token` is; none if it is worth nothing, whatever the cause.
@@ -96,22 +94,15 @@ impl Introspection {
             Err(Error::TokenInvalid(_) | Error::TokenExpired) => return Ok(None),
             Err(error) => return Err(error),
         };
-        match self.standing.check(&claims).await {
-            Ok(()) => {}
+        let user = match self.standing.check(&claims).await {
+            Ok(user) => user,
             Err(Error::TokenRevoked) => return Ok(None),
             Err(error) => return Err(error),
-        }
-        let username = match claims.subject() {
-            Subject::Client(_) => None,
-            Subject::User(id, _) => {
-                let Some(user) = self.accounts.user(id).await? else { return Ok(None) };
-                Some(user.username.typed().to_owned())
-            }
         };
         let mut told = ActiveToken {
             scope: claims.scope.clone(),
             client_id: claims.client_id.clone(),
-            username,
+            username: user.map(|user| user.username.typed().to_owned()),
             token_type: Some(TOKEN_TYPE),
             exp: claims.exp,
             iat: claims.iat,
@@ -134,10 +125,7 @@ impl Introspection {
 
     async fn refresh(&self, token: RefreshToken) -> Result<Option<ActiveToken>, Error> {
         let Some((session, issue_time)) = self.sessions.of_unused(token).await? else { return Ok(None) };
-        if !self.standing.of_session(&session).await? {
-            return Ok(None);
-        }
-        let Some(user) = self.accounts.user(session.user_id).await? else { return Ok(None) };
+        let Some(user) = self.standing.user_of_session(&session).await? else { return Ok(None) };
         let told = ActiveToken {
             exp: session.expire_time(self.sessions.lifetime()).as_secs(),
             scope: session.scope.as_str().to_owned(),

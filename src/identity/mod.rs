@@ -46,6 +46,6 @@ pub use readiness::Readiness;
 pub use refresh_token::RefreshToken;
 pub use revocation::Revocation;
 pub use sessions::Sessions;
-pub use standing::GoodStanding;
+pub use standing::{GoodStanding, user_of};
 pub use tokens::{IssuedToken, Tokens};
 pub use user_registry::UserRegistry;

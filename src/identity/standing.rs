@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::{Accounts, Clients, Sessions};
 use crate::{
-    auth::Standing,
-    model::{Claims, ClientId, Error, Session, SessionId, Subject, UserId, claims::FIRST_PARTY_CLIENT},
+    auth::{Caller, Standing},
+    model::{Claims, ClientId, Error, Session, SessionId, Subject, User, UserId, claims::FIRST_PARTY_CLIENT},
 };
 
 /// A user's token stands while its session goes on, its user is there and active, and so is the client that it was got with; a
@@ -24,22 +24,30 @@ impl GoodStanding {
         Self { accounts, sessions, clients }
     }
 
-    /// Whether the user and the client of `session` are in good standing. Whether it goes on is known to who found it.
+    /// The user of `session`, if the user and the client are in good standing. Whether the session goes on is known to who found it.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub(super) async fn of_session(&self, session: &Session) -> Result<bool, Error> {
-        Ok(self.user_is_active(session.user_id).await? && self.client_is_active(&session.client_id).await?)
+    pub(super) async fn user_of_session(&self, session: &Session) -> Result<Option<Arc<User>>, Error> {
+        let Some(user) = self.active_user(session.user_id).await? else { return Ok(None) };
+        Ok(self.client_is_active(&session.client_id).await?.then_some(user))
     }
 
-    async fn user_stands(&self, user: UserId, session: SessionId, claims: &Claims) -> Result<bool, Error> {
-        Ok(self.user_is_active(user).await?
-            && self.sessions.goes_on_for(session, claims.jti).await?
-            && self.client_is_active(&claims.client_id).await?)
+    /// The user of a token, if user, session and client are in good standing.
+    async fn user_of_token(
+        &self,
+        user: UserId,
+        session: SessionId,
+        claims: &Claims,
+    ) -> Result<Option<Arc<User>>, Error> {
+        let Some(user) = self.active_user(user).await? else { return Ok(None) };
+        let stands = self.sessions.goes_on_for(session, claims.jti).await?
+            && self.client_is_active(&claims.client_id).await?;
+        Ok(stands.then_some(user))
     }
 
-    async fn user_is_active(&self, id: UserId) -> Result<bool, Error> {
-        Ok(self.accounts.user(id).await?.is_some_and(|user| user.is_active))
+    async fn active_user(&self, id: UserId) -> Result<Option<Arc<User>>, Error> {
+        Ok(self.accounts.user(id).await?.filter(|user| user.is_active))
     }
 
     async fn client_is_active(&self, client_id: &str) -> Result<bool, Error> {
@@ -54,11 +62,26 @@ impl GoodStanding {
 }
 
 impl Standing for GoodStanding {
-    async fn check(&self, claims: &Claims) -> Result<(), Error> {
-        let stands = match claims.subject() {
-            Subject::User(user, session) => self.user_stands(user, session, claims).await?,
-            Subject::Client(id) => self.clients.is_active(id).await?,
-        };
-        if stands { Ok(()) } else { Err(Error::TokenRevoked) }
+    type Found = User;
+
+    /// Finds the user of a user's token, and nothing of a client's own.
+    async fn check(&self, claims: &Claims) -> Result<Option<Arc<User>>, Error> {
+        match claims.subject() {
+            Subject::User(user, session) => match self.user_of_token(user, session, claims).await? {
+                Some(user) => Ok(Some(user)),
+                None => Err(Error::TokenRevoked),
+            },
+            Subject::Client(id) if self.clients.is_active(id).await? => Ok(None),
+            Subject::Client(_) => Err(Error::TokenRevoked),
+        }
     }
+}
+
+/// The user of `caller`, as [`GoodStanding`] has just found it: as it was at most the bound of the cache ago.
+///
+/// # Errors
+/// [`Error::InsufficientScope`] for a client by itself.
+pub fn user_of(caller: &Caller) -> Result<&User, Error> {
+    caller.must_be_user()?;
+    caller.found().ok_or_else(|| Error::internal("nobody has checked whether the caller's token still stands"))
 }

@@ -10,7 +10,7 @@ use super::{encode, limits::deadline_of, paging, refused, required};
 use crate::{
     auth::Caller,
     identity::{
-        Accounts, Grants, NewAccount, OwnAccount, Revocation, Sessions,
+        self, Accounts, Grants, NewAccount, OwnAccount, Revocation, Sessions,
         clients::{ClientAuthentication, ClientCredential},
         grants::{Grant, Granted, TokenRequest},
         own_account::{NewPassword, NewProfile, Reopened},
@@ -96,8 +96,8 @@ impl IdentityService for IdentityRpc {
     }
 
     async fn get_me(&self, request: Request<GetMeRequest>) -> Result<Response<GetMeResponse>, Status> {
-        let user = self.accounts.user(user_of(&request)?.0).await?.ok_or(Error::TokenRevoked)?;
-        Ok(Response::new(GetMeResponse { user: Some(encode::user(&user)) }))
+        let user = identity::user_of(Caller::of(&request)?)?;
+        Ok(Response::new(GetMeResponse { user: Some(encode::user(user)) }))
     }
 
     async fn update_me(

@@ -30,7 +30,6 @@ pub(super) fn service(
         revocation: Arc::clone(&parts.revocation),
         introspection: Arc::clone(&parts.introspection),
         clients: Arc::clone(&parts.clients),
-        accounts: Arc::clone(&parts.accounts),
         authenticator: Arc::clone(&parts.authenticator),
         password_grant,
         origins: config.web.grpc_web_origins.clone(),

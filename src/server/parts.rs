@@ -104,7 +104,6 @@ impl Parts {
         let introspection = Arc::new(Introspection::new(
             Arc::clone(&verifier),
             standing.clone(),
-            Arc::clone(&accounts),
             Arc::clone(&sessions),
             config.tokens.issuer.clone(),
         ));

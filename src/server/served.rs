@@ -205,7 +205,6 @@ fn ext_authz(building: &Building<'_>) -> AuthorizationServer<ExtAuthzRpc> {
     let (parts, mesh) = (building.parts, &building.config.mesh);
     let rpc = ExtAuthzRpc::new(
         Arc::clone(&parts.authenticator),
-        Arc::clone(&parts.accounts),
         HeaderNames::new(&mesh.ext_authz_header_prefix),
         mesh.ext_authz_forward_token == Switch::On,
         mesh.ext_authz_dynamic_metadata == Switch::On,

@@ -8,7 +8,11 @@ use signet::{
 };
 use tonic::{Code, Request, Status, metadata::MetadataValue};
 
-use crate::harness::{Client, PASSWORD, TestServer, assert_refused};
+use crate::{
+    clients::{Service, Wanted},
+    ext_authz::Sidecar,
+    harness::{Client, PASSWORD, TestServer, assert_refused},
+};
 
 fn id(user: &User) -> UserId {
     UserId(user.id.parse().unwrap())
@@ -115,4 +119,30 @@ async fn a_name_that_is_used_again_does_not_inherit_tokens() {
     server.store().await.delete_user(id(&alice), None, server.clock.now()).await.unwrap();
     client.sign_up("alice", PASSWORD).await.unwrap();
     assert_refused(client.get_me(&token).await, Code::Unauthenticated, "TOKEN_REVOKED");
+}
+
+#[tokio::test]
+async fn of_whoever_is_recognised_the_user_is_asked_for_once() {
+    let service = Service::start_with(&["--ext-authz=on"]).await;
+    let inspector = service.register("inspector", Wanted::confidential("introspect")).await;
+    let inspector = service.token_of(&inspector).await;
+    let (server, mut client) = (&service.server, service.client.clone());
+    let alice = client.log_in("alice", PASSWORD).await.unwrap();
+    let (token, refresh_token) = (alice.access_token, alice.refresh_token.unwrap());
+    let sidecar = Sidecar::of(server).await;
+    let asked = async || server.scrape().await.sum("signet_cache_lookups_total", &[("cache", "users")]);
+
+    let mut told = vec![asked().await];
+    client.get_me(&token).await.unwrap();
+    told.push(asked().await);
+    sidecar.ask_of(&token).await.unwrap();
+    told.push(asked().await);
+    server.http().get_with_token("/oauth2/userinfo", &token).await.ok();
+    told.push(asked().await);
+    for token in [&token, &refresh_token] {
+        assert_eq!(service.introspect(token, &inspector).await.unwrap().username.as_deref(), Some("alice"));
+        told.push(asked().await);
+    }
+    let each: Vec<_> = told.windows(2).map(|pair| format!("{:.0}", pair[1] - pair[0])).collect();
+    assert_eq!(each, ["1"; 5], "by GetMe, Check, userinfo, and introspection of both tokens");
 }

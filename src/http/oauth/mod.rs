@@ -26,7 +26,7 @@ use super::{
 use crate::{
     auth::Authenticator,
     identity::{
-        Accounts, Clients, GoodStanding, Grants, Introspection, Keyring, Revocation, clients::TOKEN_ENDPOINT,
+        Clients, GoodStanding, Grants, Introspection, Keyring, Revocation, clients::TOKEN_ENDPOINT,
     },
     model::{CertificateNames, Error, Origin},
     peer::{self, PeerAddress},
@@ -56,8 +56,6 @@ pub(crate) struct OAuth {
     pub(crate) introspection: Arc<Introspection>,
     /// Who knows the clients.
     pub(crate) clients: Arc<Clients>,
-    /// Who knows the users.
-    pub(crate) accounts: Arc<Accounts>,
     /// Who recognises callers.
     pub(crate) authenticator: Arc<Authenticator<Arc<Keyring>, GoodStanding>>,
     /// Whether passwords are exchanged for tokens here.

@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::{Error, OAuth, Refusal};
 use crate::{
     admission::ConnectionHandle,
+    identity::user_of,
     model::{User, claims::USER_SCOPE},
 };
 
@@ -47,9 +48,7 @@ pub(super) async fn userinfo(
         connection.note_caller(caller.subject());
     }
     caller.must_have([USER_SCOPE])?;
-    let (id, _) = caller.must_be_user()?;
-    let user = oauth.accounts.user(id).await?.ok_or(Error::TokenRevoked)?;
-    Ok(Json(UserInfo::from(user.as_ref())))
+    Ok(Json(UserInfo::from(user_of(&caller)?)))
 }
 
 /// A token in a URL has been logged on its way (RFC 6750 section 5.3): its sender had better hear of it.

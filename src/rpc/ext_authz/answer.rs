@@ -8,10 +8,11 @@ use serde_json::json;
 use tonic::Status;
 use tonic_types::{StatusExt, pb};
 
-use super::{Proven, Rule};
+use super::Rule;
 use crate::{
+    auth::Caller,
     errors::{OAuthCode, Row},
-    model::Error,
+    model::{Error, User},
     proto::envoy::{
         config::core::v3::{HeaderValue, HeaderValueOption, header_value_option::HeaderAppendAction},
         service::auth::v3::{
@@ -47,9 +48,9 @@ impl HeaderNames {
 
     /// Lets a request pass. Each of the headers is overwritten, or removed where there is nothing to say: what a client sent under
     /// its name never arrives. Nor does the token, unless it is to be forwarded: it would let the service act as its caller.
-    pub(super) fn allowed(&self, proven: Option<&Proven>, forward_token: bool) -> CheckResponse {
-        let claims = proven.map(|proven| proven.caller.claims());
-        let username = proven.and_then(|proven| proven.user.as_deref()).map(|user| user.username.typed());
+    pub(super) fn allowed(&self, caller: Option<&Caller>, forward_token: bool) -> CheckResponse {
+        let claims = caller.map(Caller::claims);
+        let username = caller.and_then(username);
         let values = [
             (&self.subject, claims.map(|claims| claims.sub.to_string())),
             (&self.username, username.map(header_text)),
@@ -74,12 +75,11 @@ impl HeaderNames {
 
 /// What Envoy is told of a request that may pass, for its access log and its other filters. Strings all of them, as they are: they
 /// become no headers.
-pub(super) fn metadata(proven: &Proven) -> Struct {
-    let claims = proven.caller.claims();
-    let username = proven.user.as_deref().map(|user| user.username.typed().to_owned());
+pub(super) fn metadata(caller: &Caller) -> Struct {
+    let claims = caller.claims();
     let values = [
         ("subject", Some(claims.sub.to_string())),
-        ("username", username),
+        ("username", username(caller).map(str::to_owned)),
         ("scope", Some(claims.scope.clone()).filter(|scope| !scope.is_empty())),
         ("session", claims.sid.map(|session| session.to_string())),
         ("client", Some(claims.client_id.clone())),
@@ -88,6 +88,11 @@ pub(super) fn metadata(proven: &Proven) -> Struct {
         .into_iter()
         .filter_map(|(name, value)| Some((name.to_owned(), Value { kind: Some(Kind::StringValue(value?)) })));
     Struct { fields: fields.collect() }
+}
+
+/// The name of the caller's user, as the check of its standing found it; none of a client by itself.
+fn username(caller: &Caller) -> Option<&str> {
+    caller.found::<User>().map(|user| user.username.typed())
 }
 
 /// Refuses a request for `error`: in JSON, or in what a gRPC client reads if it `is_grpc`.

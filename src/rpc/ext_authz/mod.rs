@@ -14,8 +14,8 @@ use super::refused;
 use crate::{
     admission::{ConnectionHandle, Door},
     auth::{Authenticator, Caller, VerifiedToken, bearer_token},
-    identity::{Accounts, GoodStanding, Keyring},
-    model::{Clock, Error, FieldReason, Network, User},
+    identity::{GoodStanding, Keyring},
+    model::{Clock, Error, FieldReason, Network},
     peer::{PeerAddress, certificate},
     proto::envoy::{
         config::core::v3::address::Address,
@@ -40,7 +40,6 @@ const MAX_ENTRIES: usize = 1_024;
 #[derive(Debug)]
 pub(crate) struct ExtAuthzRpc {
     authenticator: Arc<Authenticator<Arc<Keyring>, GoodStanding>>,
-    accounts: Arc<Accounts>,
     names: HeaderNames,
     /// Whether the token goes on to the service behind, where the route does not say.
     forward_token: bool,
@@ -61,17 +60,9 @@ struct Shown<'a> {
     connection: Option<&'a ConnectionHandle>,
 }
 
-/// Whom an allowed request comes from.
-struct Proven {
-    caller: Caller,
-    /// None if it is a client by itself.
-    user: Option<Arc<User>>,
-}
-
 impl ExtAuthzRpc {
     pub(crate) fn new(
         authenticator: Arc<Authenticator<Arc<Keyring>, GoodStanding>>,
-        accounts: Arc<Accounts>,
         names: HeaderNames,
         forward_token: bool,
         dynamic_metadata: bool,
@@ -79,11 +70,11 @@ impl ExtAuthzRpc {
         clock: Clock,
     ) -> Self {
         let misconfiguration = Misconfiguration::new(clock);
-        Self { authenticator, accounts, names, forward_token, dynamic_metadata, is_shared, misconfiguration }
+        Self { authenticator, names, forward_token, dynamic_metadata, is_shared, misconfiguration }
     }
 
     /// Whom the request comes from; none if nobody is said and nobody need be.
-    async fn decide(&self, shown: Shown<'_>, rule: &Rule<'_>) -> Result<Option<Proven>, Error> {
+    async fn decide(&self, shown: Shown<'_>, rule: &Rule<'_>) -> Result<Option<Caller>, Error> {
         let Some(token) = shown.token? else {
             return if rule.anonymous { Ok(None) } else { Err(Error::TokenMissing) };
         };
@@ -97,11 +88,7 @@ impl ExtAuthzRpc {
             connection.note_caller(caller.subject());
         }
         caller.must_have(rule.scopes.iter())?;
-        let user = match caller.user() {
-            Some((id, _)) => Some(self.accounts.user(id).await?.ok_or(Error::TokenRevoked)?),
-            None => None,
-        };
-        Ok(Some(Proven { caller, user }))
+        Ok(Some(caller))
     }
 
     async fn answer(
@@ -119,10 +106,10 @@ impl ExtAuthzRpc {
             }
         };
         match self.decide(shown, &rule).await {
-            Ok(proven) => {
+            Ok(caller) => {
                 let forward_token = rule.forward_token.unwrap_or(self.forward_token);
-                let allowed = self.names.allowed(proven.as_ref(), forward_token);
-                let told = proven.filter(|_| self.dynamic_metadata);
+                let allowed = self.names.allowed(caller.as_ref(), forward_token);
+                let told = caller.filter(|_| self.dynamic_metadata);
                 Ok(CheckResponse { dynamic_metadata: told.as_ref().map(answer::metadata), ..allowed })
             }
             Err(error) => answer::denied(error, &rule, is_grpc),

@@ -212,8 +212,10 @@ async fn an_authorization_that_is_not_ascii_is_refused() {
 struct AlwaysGood;
 
 impl Standing for AlwaysGood {
-    async fn check(&self, _: &Claims) -> Result<(), Error> {
-        Ok(())
+    type Found = ();
+
+    async fn check(&self, _: &Claims) -> Result<Option<Arc<()>>, Error> {
+        Ok(None)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Owns what can be recorded: the events, their outcomes, and whom they concern.
 
+use super::Actor;
 use crate::model::{KeyId, Origin, SessionId, UserId, named::named};
 
 /// How much is kept of what a client calls itself, and of its address, in characters.
@@ -135,20 +136,6 @@ named! {
     }
 }
 
-named! {
-    /// Who did it.
-    Actor {
-        /// Nobody who has been proven to be anybody.
-        Anonymous = "anonymous",
-        /// The user that the entry names.
-        User = "user",
-        /// Whoever may run `signet` on this machine.
-        Operator = "operator",
-        /// The service of its own accord.
-        Service = "service",
-    }
-}
-
 /// One event. What it cannot hold, no line can show: names, passwords, tokens, hashes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -167,14 +154,14 @@ pub struct Entry {
 }
 
 impl Event {
-    /// It happened, by the user's own doing.
+    /// It happened, by the doing of the user whom it concerns.
     #[must_use]
     pub const fn done(self) -> Entry {
         Entry {
             event: self,
             outcome: Outcome::Success,
             reason: None,
-            actor: Actor::User,
+            actor: Actor::Oneself,
             changed: Vec::new(),
             user_id: None,
             session_id: None,
@@ -194,10 +181,10 @@ impl Event {
 }
 
 impl Entry {
-    /// It was an operator's doing.
+    /// It was the doing of the operator who runs this process.
     #[must_use]
     pub fn by_operator(self) -> Self {
-        self.by(Actor::Operator)
+        self.by(Actor::operator())
     }
 
     /// It was the doing of `actor`.
@@ -249,7 +236,7 @@ impl Entry {
 }
 
 /// `text` without what could begin a line or command the terminal of whoever reads it, and not too long.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     let safe = |char: char| {
         // Line and paragraph separators, and what turns the direction of writing, are no controls to Unicode.
         let hidden = char.is_control()

@@ -4,6 +4,7 @@
 //! never silently: the metrics count it, the log says so, and the audit log itself tells how many lines are missing. The
 //! alternative, to refuse logins while a disk is full, would make a full disk an outage.
 
+mod actor;
 mod event;
 mod line;
 mod pending;
@@ -32,7 +33,8 @@ use crate::{
     model::{Clock, Throttle},
 };
 
-pub use event::{Actor, Entry, Event, Field, Outcome, Reason};
+pub use actor::{Actor, ActorKind, LocalUser};
+pub use event::{Entry, Event, Field, Outcome, Reason};
 pub use pending::Pending;
 
 use sink::Sink;

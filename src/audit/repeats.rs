@@ -132,9 +132,11 @@ impl Repeats {
         true
     }
 
-    /// The same, for what has come to pass. What an operator did is told one by one, and so is what concerns no user.
+    /// The same, for what has come to pass. What was done to a user by somebody else is told one by one,
+    /// and so is what concerns no user.
     fn admit_success(&mut self, time: Timestamp, entry: Entry) -> Option<Entry> {
-        if entry.actor == Actor::Operator || entry.user_id.is_none() {
+        let is_of_others = matches!(entry.actor, Actor::User(_) | Actor::Client(_) | Actor::Operator(_));
+        if is_of_others || entry.user_id.is_none() {
             return Some(entry);
         }
         let mut kind = Kind::of(&entry);

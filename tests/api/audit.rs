@@ -6,7 +6,7 @@ use std::{fs, path::PathBuf, time::Duration};
 
 use serde_json::Value;
 use signet::{
-    audit::{Actor, Event, Outcome, Reason},
+    audit::{ActorKind, Event, Outcome, Reason},
     model::{UserId, Username},
     proto::identity::v1::{
         ChangePasswordRequest, DeleteMeRequest, IssueTokenRequest, IssueTokenResponse, RefreshTokenGrant,
@@ -52,7 +52,7 @@ impl Audited {
 
     /// What was done by people: the service's own doings, of which the first comes before everything, are left out.
     fn lines(&self) -> Vec<Value> {
-        self.all().into_iter().filter(|line| line["actor"] != Actor::Service.name()).collect()
+        self.all().into_iter().filter(|line| line["actor"] != ActorKind::Service.name()).collect()
     }
 
     /// The lines, once there are `count`.
@@ -124,7 +124,7 @@ async fn each_event_is_told_once_with_whom_and_from_where() {
 
     let lines = audited.wait(15).await;
     let (success, failure) = (Outcome::Success.name(), Outcome::Failure.name());
-    let (user, anonymous) = (Actor::User.name(), Actor::Anonymous.name());
+    let (user, anonymous) = (ActorKind::User.name(), ActorKind::Anonymous.name());
     let wrong = Reason::WrongPassword.name();
     let expected = [
         (Event::SignedUp, success, "-", user),
@@ -331,7 +331,7 @@ async fn every_event_and_reason_is_documented() {
     let document = fs::read_to_string(document).unwrap();
     let names =
         Event::ALL.iter().map(|event| event.name()).chain(Reason::ALL.iter().map(|reason| reason.name()));
-    for name in names.chain(Actor::ALL.iter().map(|actor| actor.name())) {
+    for name in names.chain(ActorKind::ALL.iter().map(|actor| actor.name())) {
         assert!(document.contains(&format!("| `{name}` |")), "{name}");
     }
 }

@@ -33,7 +33,7 @@ pub struct KeyRotation {
 }
 
 /// Who changes the keys, and which of them is deleted for being compromised.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Doing<'a> {
     actor: Actor,
     compromised: Option<&'a str>,
@@ -42,8 +42,7 @@ struct Doing<'a> {
 /// How often processes that replace a secret may overtake a new master key.
 const RESEALS: usize = 5;
 
-const BY_SERVICE: Doing<'_> = Doing { actor: Actor::Service, compromised: None };
-const BY_OPERATOR: Doing<'_> = Doing { actor: Actor::Operator, compromised: None };
+static BY_SERVICE: Doing<'_> = Doing { actor: Actor::Service, compromised: None };
 
 /// What came of asking for the next key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +51,12 @@ pub struct NextKey {
     pub kid: KeyId,
     /// From when it signs.
     pub sign_time: Timestamp,
+}
+
+impl Doing<'_> {
+    fn of_operator() -> Self {
+        Self { actor: Actor::operator(), compromised: None }
+    }
 }
 
 impl KeyRotation {
@@ -113,7 +118,7 @@ impl KeyRotation {
         let key = PrivateKey::make(alg).await?;
         let kid = key.kid.clone();
         let now = self.clock().now();
-        let made = self.change(Lease::of_operator(self.id), BY_SERVICE, |stored| {
+        let made = self.change(Lease::of_operator(self.id), &BY_SERVICE, |stored| {
             if stored.is_empty() {
                 return Ok(KeyChange { insert: Some(self.row(&key, now, now)?), ..KeyChange::default() });
             }
@@ -169,7 +174,7 @@ impl KeyRotation {
         let now = self.clock().now();
         let (mut published, mut deleted) = (None, Vec::new());
         let changed = self
-            .change(Lease::of_leader(self.id), BY_SERVICE, |stored| {
+            .change(Lease::of_leader(self.id), &BY_SERVICE, |stored| {
                 self.check_master_key(stored)?;
                 deleted = gone(stored);
                 let due = stored.last().and_then(|newest| self.settings.next_sign_time(newest, now));
@@ -204,7 +209,7 @@ impl KeyRotation {
         let spare = self.spare().await?;
         let now = self.clock().now();
         let mut answer = None;
-        self.change(Lease::of_operator(self.id), BY_OPERATOR, |stored| {
+        self.change(Lease::of_operator(self.id), &Doing::of_operator(), |stored| {
             self.check_master_key(stored)?;
             let (next, change) = if at_once {
                 self.successor(stored, now, &spare)?
@@ -236,8 +241,8 @@ impl KeyRotation {
         let spare = self.spare().await?;
         let now = self.clock().now();
         let mut answer = None;
-        let by = Doing { actor: Actor::Operator, compromised: Some(kid) };
-        self.change(Lease::of_operator(self.id), by, |stored| {
+        let by = Doing { compromised: Some(kid), ..Doing::of_operator() };
+        self.change(Lease::of_operator(self.id), &by, |stored| {
             self.check_master_key(stored)?;
             let staged = staged(stored, now);
             let revoked = staged.iter().find(|key| key.key.kid.0 == kid).ok_or_else(no_such_key)?;
@@ -258,10 +263,10 @@ impl KeyRotation {
     /// # Errors
     /// [`KeyringError::WrongMasterKey`] if a stored key does not open with the present one: then nothing is changed.
     pub async fn reseal(&self, new: &MasterKey) -> Result<usize, KeyringError> {
-        let mut count = 0;
+        let (mut count, by) = (0, Doing::of_operator());
         for _ in 0..RESEALS {
             let secrets = name_key::reseal(&self.store, &self.master_key, new).await?;
-            let changed = self.change(Lease::of_operator(self.id), BY_OPERATOR, |stored| {
+            let changed = self.change(Lease::of_operator(self.id), &by, |stored| {
                 count = stored.len();
                 let sealed =
                     |key: &StoredKey| Ok((key.kid.clone(), private_key::reseal(key, &self.master_key, new)?));
@@ -329,7 +334,7 @@ impl KeyRotation {
     async fn change(
         &self,
         lease: Lease,
-        by: Doing<'_>,
+        by: &Doing<'_>,
         mut decide: impl FnMut(&[StoredKey]) -> Result<KeyChange, KeyringError> + Send,
     ) -> Result<bool, KeyringError> {
         let mut pending: Vec<Pending<'_>> = Vec::new();
@@ -350,10 +355,10 @@ impl KeyRotation {
     }
 
     /// What is told of `change`, made of the keys `stored`.
-    fn events(&self, change: &KeyChange, stored: &[StoredKey], by: Doing<'_>) -> Vec<Entry> {
+    fn events(&self, change: &KeyChange, stored: &[StoredKey], by: &Doing<'_>) -> Vec<Entry> {
         let KeyChange { insert, sign_at, delete, reseal, reseal_secrets: _ } = change;
         let mut events = Vec::new();
-        let mut tell = |event: Event, kid: &KeyId| events.push(event.done().by(by.actor).key(kid.clone()));
+        let mut tell = |event: Event, kid: &KeyId| events.push(event.done().by(by.actor.clone()).key(kid.clone()));
         if let Some(key) = insert {
             tell(Event::SigningKeyPublished, &key.kid);
             // The first takes over from none.
@@ -369,7 +374,7 @@ impl KeyRotation {
             tell(if is_compromised { Event::SigningKeyRevoked } else { Event::SigningKeyDeleted }, kid);
         }
         if !reseal.is_empty() {
-            events.push(Event::SigningKeysResealed.done().by(by.actor));
+            events.push(Event::SigningKeysResealed.done().by(by.actor.clone()));
         }
         events
     }

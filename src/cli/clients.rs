@@ -16,15 +16,13 @@ use crate::{
     config::{Config, Switch},
     files::read_text,
     identity::{
-        ClientRegistry,
-        clients::{ClientProof, NewClient, read_public_keys},
+        ClientDirectory,
+        clients::{ClientProof, ClientRef, CreatedClient, NewClient, RotatedSecret, read_public_keys},
     },
     model::{
-        CertificateSubject, Client, ClientId, ClientName, Clock, DnsName, NameSet, SpiffeId,
-        name_set::one_name,
+        CertificateSubject, Client, ClientId, ClientName, DnsName, NameSet, SpiffeId, name_set::one_name,
     },
     server::Missing,
-    store::Store,
 };
 
 #[derive(Debug, Subcommand)]
@@ -143,13 +141,19 @@ pub(super) struct Who {
     client: String,
 }
 
+impl From<Who> for ClientRef {
+    fn from(Who { client }: Who) -> Self {
+        client.into()
+    }
+}
+
 pub(super) async fn run(command: Command, config: &Config, output: Output) -> Result<(), Failure> {
     match command {
         Command::Create(create) => {
             // What the command line gets wrong is told before anything is made.
             let new = new_client(create)?;
             let records = Records::open(config, Missing::Made).await?;
-            let result = make(new, &registry(&records), output).await;
+            let result = make(new, &records, output).await;
             records.close().await;
             result
         }
@@ -164,38 +168,32 @@ pub(super) async fn run(command: Command, config: &Config, output: Output) -> Re
 }
 
 async fn with_existing(command: Existing, records: &Records, output: Output) -> Result<(), Failure> {
-    let (store, registry) = (&records.store, registry(records));
+    let (clients, by) = (records.client_registry(), &records.operator);
     match command {
         Existing::List { limit, after } => {
-            list(Listing { limit, after: after.map(ClientId) }, store, output).await
+            list(Listing { limit, after: after.map(ClientId) }, &records.client_directory(), output).await
         }
-        Existing::Show(who) => show(&find(&who, store).await?, None, output),
+        Existing::Show(who) => show(&records.client_directory().find(&who.into()).await?, None, output),
         Existing::RotateSecret { who, end_older } => {
-            let (client, secret) = registry.rotate_secret(find(&who, store).await?.id, end_older).await?;
+            let RotatedSecret { client, secret } = clients.rotate_secret(&who.into(), end_older, by).await?;
             show(&client, Some(&secret), output)
         }
         Existing::SetKeys { who, public_key } => {
             let jwks = read_keys(&public_key)?;
-            show(&registry.set_keys(find(&who, store).await?.id, jwks).await?, None, output)
+            show(&clients.set_keys(&who.into(), jwks, by).await?, None, output)
         }
         Existing::SetCertificate { who, subject, none: _ } => {
             let subject = subject.into_certificate();
-            let id = find(&who, store).await?.id;
-            show(&registry.set_certificate(id, subject.as_ref()).await?, None, output)
+            show(&clients.set_certificate(&who.into(), subject.as_ref(), by).await?, None, output)
         }
         Existing::SetMayClaimAddress { who, whether } => {
-            let id = find(&who, store).await?.id;
-            show(&registry.set_may_claim_address(id, whether == Switch::On).await?, None, output)
+            let may = whether == Switch::On;
+            show(&clients.set_may_claim_address(&who.into(), may, by).await?, None, output)
         }
-        Existing::Disable(who) => {
-            show(&registry.set_active(find(&who, store).await?.id, false).await?, None, output)
-        }
-        Existing::Enable(who) => {
-            show(&registry.set_active(find(&who, store).await?.id, true).await?, None, output)
-        }
+        Existing::Disable(who) => show(&clients.set_active(&who.into(), false, by).await?, None, output),
+        Existing::Enable(who) => show(&clients.set_active(&who.into(), true, by).await?, None, output),
         Existing::Delete(who) => {
-            let client = find(&who, store).await?;
-            registry.delete(client.id).await?;
+            let client = clients.delete(&who.into(), by).await?;
             output.answer(
                 &format!("Deleted {} ({}).", client.name.as_str(), client.id),
                 &json!({ "deleted": client.id.to_string() }),
@@ -228,18 +226,18 @@ fn new_client(create: Create) -> Result<NewClient, Failure> {
     })
 }
 
-async fn make(new: NewClient, registry: &ClientRegistry, output: Output) -> Result<(), Failure> {
+async fn make(new: NewClient, records: &Records, output: Output) -> Result<(), Failure> {
     if new.proof.is_none() && !new.scopes.iter().any(|scope| scope == "profile") {
         tracing::warn!(
             "users who log in with this client get no `profile`, and their tokens are refused by GetMe and all else that is about the user: \
              --scope profile allows it"
         );
     }
-    let (client, secret) = registry.register(new).await?;
+    let CreatedClient { client, secret } = records.client_registry().register(new, &records.operator).await?;
     show(&client, secret.as_ref(), output)
 }
 
-async fn list(listing: Listing<ClientId>, store: &Store, output: Output) -> Result<(), Failure> {
+async fn list(listing: Listing<ClientId>, clients: &ClientDirectory, output: Output) -> Result<(), Failure> {
     output.heading(&format!("{:<36}  {:<8}  {:<12}  {:<27}  NAME", "ID", "STATE", "KIND", "CREATED"))?;
     let tell = |client: &Client| {
         let text = format!(
@@ -252,20 +250,7 @@ async fn list(listing: Listing<ClientId>, store: &Store, output: Output) -> Resu
         );
         output.answer(&text, &object(client, None))
     };
-    listing.each(async |after, limit| store.clients(after, limit).await, |client| client.id, tell).await
-}
-
-async fn find(Who { client: who }: &Who, store: &Store) -> Result<Client, Failure> {
-    let found = match (ClientId::parse(who), ClientName::parse(who)) {
-        (Some(id), _) => store.client(id).await?,
-        (None, Ok(name)) => store.client_named(&name).await?,
-        (None, Err(_)) => None,
-    };
-    found.ok_or_else(|| Failure::Failed(format!("there is no client `{who}`")))
-}
-
-fn registry(Records { store, audit, .. }: &Records) -> ClientRegistry {
-    ClientRegistry::new(store.clone(), Clock::system(), audit.clone())
+    listing.each(async |after, limit| clients.page(after, limit).await, |client| client.id, tell).await
 }
 
 fn read_keys(file: &Path) -> Result<String, Failure> {

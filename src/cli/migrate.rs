@@ -1,16 +1,12 @@
 //! Owns `signet migrate`.
 
-use std::{fmt::Write, time::Duration};
+use std::fmt::Write;
 
 use clap::Subcommand;
 use serde_json::json;
 
 use super::{Failure, Output};
-use crate::{
-    config::Config,
-    server::{Missing, OpenDatabase},
-    store::{Migrated, MigrationState},
-};
+use crate::{config::Config, server};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -21,11 +17,10 @@ pub(super) enum Command {
 }
 
 pub(super) async fn run(command: Command, config: &Config, output: Output) -> Result<(), Failure> {
-    let storage = &config.storage;
     match command {
         Command::Up => {
-            let store = OpenDatabase::open(storage, Missing::Made, storage.database_wait).await?.store;
-            let Migrated { applied, newer } = store.migrate(storage.database_wait).await?;
+            let migrated = server::migrate(&config.storage).await?;
+            let (applied, newer) = (migrated.applied, migrated.newer);
             let mut text = match applied.as_slice() {
                 [] => "The schema is up to date.".to_owned(),
                 names => format!("Applied:\n  {}", names.join("\n  ")),
@@ -37,25 +32,17 @@ pub(super) async fn run(command: Command, config: &Config, output: Output) -> Re
                     "\nIt is newer than this version, which can use it. What a newer one applied:\n  {names}"
                 );
             }
-            output.answer(&text, &json!({ "applied": applied, "newer": newer }))?;
-            store.close().await;
+            output.answer(&text, &json!({ "applied": applied, "newer": newer }))
         }
-        Command::Status => {
-            let store = OpenDatabase::open(storage, Missing::Refused, Duration::ZERO).await?.store;
-            for migration in store.migrations().await? {
-                let MigrationState { name, applied, known } = migration;
-                let state = match (known, applied) {
-                    (false, _) => "newer",
-                    (true, true) => "applied",
-                    (true, false) => "pending",
-                };
-                output.answer(
-                    &format!("{state:<8} {name}"),
-                    &json!({ "name": name, "applied": applied, "known": known }),
-                )?;
-            }
-            store.close().await;
-        }
+        Command::Status => server::migrations(&config.storage).await?.iter().try_for_each(|migration| {
+            let state = match (migration.known, migration.applied) {
+                (false, _) => "newer",
+                (true, true) => "applied",
+                (true, false) => "pending",
+            };
+            let (name, applied, known) = (&migration.name, migration.applied, migration.known);
+            let object = json!({ "name": name, "applied": applied, "known": known });
+            output.answer(&format!("{state:<8} {name}"), &object)
+        }),
     }
-    Ok(())
 }

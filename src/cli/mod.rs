@@ -22,7 +22,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind}
 
 use crate::{
     config::{Config, LogFormat},
-    identity::clients::RegistryError,
+    identity::{clients::RegistryError, users::UserError},
     model::Error,
     observe,
     server::StartError,
@@ -133,6 +133,16 @@ impl From<RegistryError> for Failure {
         match error {
             RegistryError::Failed(error) => error.into(),
             refused => Self::Failed(refused.to_string()),
+        }
+    }
+}
+
+impl From<UserError> for Failure {
+    fn from(error: UserError) -> Self {
+        match error {
+            UserError::Failed(error) => error.into(),
+            UserError::Ambiguous { .. } => Self::Usage(format!("{error}: say --id or --name")),
+            UserError::NoSuchUser(_) => Self::Failed(error.to_string()),
         }
     }
 }

@@ -1,21 +1,26 @@
 //! Owns what commands work on: the database, and the audit log that tells what they changed.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{Failure, audit};
 use crate::{
-    audit::Audit,
+    audit::{Actor, Audit},
     config::Config,
-    identity::{MasterKey, NameKey, UsernameRests},
+    identity::{
+        ClientDirectory, ClientRegistry, NameKey, NewAccounts, Passwords, UserDirectory, UserRegistry,
+        UsernameRests,
+    },
+    model::{Clock, Error, PasswordRules},
     server::{Missing, OpenDatabase},
-    store::Store,
+    transfer::{Export, Import, ImportSettings},
 };
 
 /// The database and the audit log, open.
 pub(super) struct Records {
-    pub(super) store: Store,
-    pub(super) audit: Audit,
-    master_key: MasterKey,
+    database: OpenDatabase,
+    audit: Audit,
+    /// Who runs the command.
+    pub(super) operator: Actor,
     username_rest: Duration,
 }
 
@@ -24,20 +29,59 @@ impl Records {
     pub(super) async fn open(config: &Config, missing: Missing) -> Result<Self, Failure> {
         let audit = audit::open(config)?;
         // On the heap: every command waits for this.
-        let open = Box::pin(OpenDatabase::for_command(&config.storage, missing)).await?;
-        Ok(Self::of(open, audit, config))
+        let database = Box::pin(OpenDatabase::for_command(&config.storage, missing)).await?;
+        Ok(Self::of(database, audit, config))
     }
 
     /// The same of a database that is there, with the schema of this version: neither is made. The audit log is opened last: where nothing is, nothing is left.
     pub(super) async fn open_as_it_is(config: &Config) -> Result<Self, Failure> {
-        let open = Box::pin(OpenDatabase::as_it_is(&config.storage)).await?;
+        let database = Box::pin(OpenDatabase::as_it_is(&config.storage)).await?;
         let audit = audit::open(config)?;
-        Ok(Self::of(open, audit, config))
+        Ok(Self::of(database, audit, config))
     }
 
-    fn of(open: OpenDatabase, audit: Audit, config: &Config) -> Self {
-        let OpenDatabase { store, master_key, .. } = open;
-        Self { store, audit, master_key, username_rest: config.accounts.username_rest }
+    fn of(database: OpenDatabase, audit: Audit, config: &Config) -> Self {
+        Self { database, audit, operator: Actor::operator(), username_rest: config.accounts.username_rest }
+    }
+
+    /// What finds users.
+    pub(super) fn user_directory(&self) -> UserDirectory {
+        UserDirectory::new(self.database.store.clone())
+    }
+
+    /// What changes users.
+    pub(super) fn user_registry(&self) -> UserRegistry {
+        UserRegistry::new(self.database.store.clone(), Clock::system(), self.audit.clone())
+    }
+
+    /// What makes users, with passwords that satisfy `rules`.
+    pub(super) fn new_accounts(&self, passwords: Passwords, rules: PasswordRules) -> NewAccounts {
+        let (store, audit) = (self.database.store.clone(), self.audit.clone());
+        NewAccounts::new(store, Arc::new(passwords), rules, Clock::system(), audit)
+    }
+
+    /// What finds clients.
+    pub(super) fn client_directory(&self) -> ClientDirectory {
+        ClientDirectory::new(self.database.store.clone())
+    }
+
+    /// What registers and changes clients.
+    pub(super) fn client_registry(&self) -> ClientRegistry {
+        ClientRegistry::new(self.database.store.clone(), Clock::system(), self.audit.clone())
+    }
+
+    /// An import of users that begins.
+    ///
+    /// # Errors
+    /// If there is no room for a temporary file.
+    pub(super) async fn import(&self, settings: ImportSettings) -> Result<Import<'_>, Error> {
+        let store = self.database.store.clone();
+        Import::begin(store, settings, Clock::system(), &self.audit, &self.operator).await
+    }
+
+    /// An export of all users that begins.
+    pub(super) fn export(&self) -> Export<'_> {
+        Export::begin(self.database.store.clone(), &self.audit, &self.operator)
     }
 
     /// How the names of deleted users rest.
@@ -48,13 +92,14 @@ impl Records {
         if self.username_rest.is_zero() {
             return Ok(UsernameRests::OFF);
         }
-        let names = NameKey::open_or_add(&self.store, &self.master_key).await?;
+        let OpenDatabase { store, master_key, .. } = &self.database;
+        let names = NameKey::open_or_add(store, master_key).await?;
         Ok(UsernameRests::new(names, self.username_rest))
     }
 
     /// Closes both, when everything is written.
     pub(super) async fn close(self) {
-        self.store.close().await;
+        self.database.store.close().await;
         audit::flush(&self.audit).await;
     }
 }

@@ -8,9 +8,8 @@ use super::{Failure, Output};
 use crate::{
     config::{Config, Switch},
     model::Clock,
-    server::{END_ALLOWANCE, Server, Started, TlsUse},
+    server::{DatabaseClock, END_ALLOWANCE, Server, Started, TlsUse},
     shutdown,
-    store::DatabaseClock,
 };
 
 pub(super) async fn run(config: Config, output: Output) -> Result<(), Failure> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{HashRequest, Passwords, Turn};
 use crate::{
-    audit::{Audit, Entry},
+    audit::{Actor, Audit, Entry, Event},
     model::{
         Clock, Deadline, Error, FieldViolation, Network, Password, PasswordRules, RuleViolation, User,
         UserId, Username,
@@ -66,11 +66,12 @@ impl NewAccounts {
         Self { strangers: store.for_strangers(), store, passwords, rules, clock, audit }
     }
 
-    /// Makes an account on behalf of the operator, who may give names that are reserved, or rest; `event` records it.
+    /// Makes an account for somebody else, as those do who manage users: they may give names that are reserved, or rest.
     ///
     /// # Errors
     /// [`Error::InvalidFields`] with every violation, [`Error::UsernameTaken`], [`Error::Overloaded`].
-    pub async fn create(&self, new: NewAccount<'_>, event: Entry, deadline: Deadline) -> Result<User, Error> {
+    pub async fn create(&self, new: NewAccount<'_>, by: &Actor, deadline: Deadline) -> Result<User, Error> {
+        let event = Event::UserCreated.done().by(by.clone());
         let asked = Asked { address: None, turn: Turn::Fair, deadline };
         self.add(self.check(new)?, None, event, asked).await
     }

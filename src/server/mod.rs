@@ -11,6 +11,7 @@ mod grpc;
 mod http;
 mod master_key_file;
 mod memory;
+mod migrate;
 mod operations;
 mod parts;
 mod reseal;
@@ -32,7 +33,6 @@ use crate::{
     metrics::Metrics,
     model::{Clock, Error, KeyId},
     peer::TrustedProxies,
-    store::DatabaseClock,
 };
 
 #[cfg(any(fuzzing, test))]
@@ -41,7 +41,9 @@ pub(crate) use connections::fuzz as fuzz_greeting;
 pub use backup::{BackedUp, RestoreOptions, Restored, backup, restore};
 pub use database::{Missing, OpenDatabase};
 pub use end::END_ALLOWANCE;
+pub use crate::store::DatabaseClock;
 pub use grpc::{descriptor_set, policy};
+pub use migrate::{migrate, migrations};
 pub use reseal::{Resealed, reseal};
 
 use connections::Connections;

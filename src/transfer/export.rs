@@ -1,18 +1,60 @@
-//! Owns a user as `signet users export` writes it: a line that [`super::read_ndjson`] takes back.
+//! Owns writing all users out: each is a line that [`super::read_ndjson`] takes back.
 
 use serde::Serialize;
 
 use crate::{
-    model::profile::{DisplayName, Email},
-    store::StoredUser,
+    audit::{Actor, Audit, Event, Pending},
+    model::{
+        Error, UserId,
+        profile::{DisplayName, Email},
+    },
+    store::{Store, StoredUser},
 };
 
 /// How many users are read at a time.
-pub const EXPORT_PAGE: u64 = super::BATCH as u64;
+const PAGE: u64 = super::BATCH as u64;
+
+/// One run, which is recorded at its end.
+#[derive(Debug)]
+pub struct Export<'a> {
+    event: Pending<'a>,
+    store: Store,
+    after: Option<UserId>,
+}
+
+impl<'a> Export<'a> {
+    /// A run that reads the users in `store`, and of which `audit` is told.
+    #[must_use]
+    pub fn begin(store: Store, audit: &'a Audit, by: &Actor) -> Self {
+        let event = audit.begin(Event::UsersExported.done().by(by.clone()));
+        Self { event, store, after: None }
+    }
+
+    /// The lines of the next page, in the order of the users' ids: each user as it is when its page is read. None at the end.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn next_page(&mut self) -> Result<Option<Vec<u8>>, Error> {
+        let page = self.store.stored_users(self.after, PAGE).await?;
+        let Some(last) = page.last() else { return Ok(None) };
+        self.after = Some(last.user.id);
+        let mut lines = Vec::new();
+        for user in &page {
+            serde_json::to_writer(&mut lines, &Exported::from(user)).map_err(Error::internal)?;
+            lines.push(b'\n');
+        }
+        Ok(Some(lines))
+    }
+
+    /// Ends the run, which need not have come to the end of the users: what was written before a failure is out all the same.
+    pub fn end(self) {
+        self.event.done();
+    }
+}
 
 /// The members of a line, in their order.
 #[derive(Serialize)]
-pub struct Exported<'a> {
+struct Exported<'a> {
     id: String,
     username: &'a str,
     password_hash: &'a str,

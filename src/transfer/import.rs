@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::{Candidate, Outcome, Reason, Refusal, Row, Tally};
 use crate::{
+    audit::{Actor, Audit, Event, Pending},
     model::{Clock, Error, UserId},
     store::{SeenKeys, Store, StoredUser},
 };
@@ -39,9 +40,10 @@ pub struct ImportSettings {
     pub place: &'static str,
 }
 
-/// One run.
+/// One run, which is recorded at its end.
 #[derive(Debug)]
-pub struct Import {
+pub struct Import<'a> {
+    event: Pending<'a>,
     store: Store,
     settings: ImportSettings,
     clock: Clock,
@@ -59,19 +61,35 @@ enum Decision {
 }
 
 /// A candidate, and where in its batch it stands.
-struct Pending {
+struct Waiting {
     index: usize,
     candidate: Candidate,
 }
 
-impl Import {
-    /// A run that takes users into `store`.
+impl<'a> Import<'a> {
+    /// A run that takes users into `store`, and of which `audit` is told.
     ///
     /// # Errors
     /// [`Error::Internal`] if there is no room for a temporary file.
-    pub async fn begin(store: Store, settings: ImportSettings, clock: Clock) -> Result<Self, Error> {
+    pub async fn begin(
+        store: Store,
+        settings: ImportSettings,
+        clock: Clock,
+        audit: &'a Audit,
+        by: &Actor,
+    ) -> Result<Self, Error> {
         store.expect_many().await?;
-        Ok(Self { store, settings, clock, seen: SeenKeys::open().await?, tally: Tally::default() })
+        let seen = SeenKeys::open().await?;
+        let event = audit.begin(Event::UsersImported.done().by(by.clone()));
+        Ok(Self { event, store, settings, clock, seen, tally: Tally::default() })
+    }
+
+    /// Ends the run, which need not have come to the end of its rows: it is an event if a user was added or changed.
+    #[must_use]
+    pub fn end(self) -> Tally {
+        let Self { event, settings, tally, .. } = self;
+        event.done_if(!settings.dry_run && tally.added + tally.updated > 0);
+        tally
     }
 
     /// What came of all rows so far.
@@ -90,10 +108,10 @@ impl Import {
             .map(|row| row.candidate.as_ref().err().map(|refusal| Outcome::Refused(refusal.clone())))
             .collect();
         self.refuse_duplicates(rows, &mut outcomes).await?;
-        let pending = |outcomes: &[Option<Outcome>]| -> Vec<Pending> {
+        let pending = |outcomes: &[Option<Outcome>]| -> Vec<Waiting> {
             let open = rows.iter().enumerate().filter(|(index, _)| outcomes[*index].is_none());
             open.filter_map(|(index, row)| {
-                row.candidate.as_ref().ok().map(|candidate| Pending { index, candidate: candidate.clone() })
+                row.candidate.as_ref().ok().map(|candidate| Waiting { index, candidate: candidate.clone() })
             })
             .collect()
         };
@@ -145,12 +163,12 @@ impl Import {
     }
 
     /// Adds all of `new`; false if somebody stands in the way, and none was added.
-    async fn add(&self, new: &[Pending], outcomes: &mut [Option<Outcome>]) -> Result<bool, Error> {
+    async fn add(&self, new: &[Waiting], outcomes: &mut [Option<Outcome>]) -> Result<bool, Error> {
         let users: Vec<_> = new.iter().map(|pending| pending.candidate.user.clone()).collect();
         let added =
             if self.settings.dry_run { Some(HashSet::new()) } else { self.store.add_users(&users).await? };
         let Some(collided) = added else { return Ok(false) };
-        for Pending { index, candidate } in new {
+        for Waiting { index, candidate } in new {
             let id = candidate.user.user.id;
             let collision = || {
                 let problem = "has a name that looks like another user's, or is one by its canonical form: `signet users list \
@@ -164,7 +182,7 @@ impl Import {
     }
 
     /// Does what is to be done for each of `waiting`. What somebody else changed meanwhile stays open.
-    async fn settle(&self, waiting: Vec<Pending>, outcomes: &mut [Option<Outcome>]) -> Result<(), Error> {
+    async fn settle(&self, waiting: Vec<Waiting>, outcomes: &mut [Option<Outcome>]) -> Result<(), Error> {
         let names: Vec<_> = waiting.iter().map(|pending| &pending.candidate.user.user.username).collect();
         let ids: Vec<_> = waiting.iter().map(|pending| pending.candidate.user.user.id).collect();
         let there = self.store.users_among(&names, &ids).await?;

@@ -17,13 +17,13 @@ mod table;
 pub use candidate::{Candidate, Judge};
 pub use columns::Columns;
 pub use csv::read_csv;
-pub use export::{EXPORT_PAGE, Exported};
+pub use export::Export;
 pub use import::{Import, ImportSettings, OnConflict};
 pub use lines::MAX_ROW_BYTES;
 pub use ndjson::read_ndjson;
 pub use outcome::{Outcome, Reason, Refusal, Tally};
 pub use record::{Field, Record};
-pub use table::read_table;
+pub use table::{SourceDatabase, SourceTable, read_table};
 
 /// How many rows are read, judged and written together: what one statement of the store takes.
 pub const BATCH: usize = crate::store::BATCH;

@@ -6,7 +6,12 @@ use std::{fs, path::PathBuf, time::Duration};
 
 use serde_json::Value;
 use signet::{
-    audit::{ActorKind, Event, Outcome, Reason},
+    audit::{Actor, ActorKind, Audit, AuditLog, Event, Outcome, Reason},
+    identity::{
+        UserRegistry, UsernameRests,
+        users::{UserError, UserRef},
+    },
+    metrics::AuditMetrics,
     model::{UserId, Username},
     proto::identity::v1::{
         ChangePasswordRequest, DeleteMeRequest, IssueTokenRequest, IssueTokenResponse, RefreshTokenGrant,
@@ -322,6 +327,34 @@ async fn the_service_tells_of_the_keys_that_it_makes_takes_into_use_and_deletes(
         assert_eq!(lines.len(), index + 1, "{lines:#?}");
         assert_eq!(told(&lines[index]), (event.name(), "success", "-", "service"));
         assert_eq!(lines[index]["key_id"] != first, of_second, "{lines:#?}");
+    }
+}
+
+#[tokio::test]
+async fn who_manages_users_is_told_as_who_did_it_and_one_by_one() {
+    let dir = TempDir::new().unwrap();
+    let (server, path) = (TestServer::start(&[]).await, dir.path().join("audit.log"));
+    let mut client = server.client().await;
+    let alice = client.sign_up("alice", PASSWORD).await.unwrap().id;
+    let administrator = client.sign_up("bob", PASSWORD).await.unwrap().id;
+    let target = AuditLog::File(path.clone());
+    let audit = Audit::open(&target, server.clock.clone(), AuditMetrics::default()).unwrap();
+    let users = UserRegistry::new(server.store().await, server.clock.clone(), audit.clone());
+    let (who, by) = (UserRef::Name("alice".to_owned()), Actor::User(UserId(administrator.parse().unwrap())));
+    for active in [false, true].repeat(20) {
+        assert_eq!(users.set_active(&who, active, &by).await.unwrap().is_active, active);
+    }
+    let deleted = users.delete(&who, async { Ok::<_, UserError>(UsernameRests::OFF) }, &by).await.unwrap();
+    assert_eq!((deleted.user.id.to_string(), deleted.name_rests_until), (alice.clone(), None));
+    assert!(matches!(users.set_active(&who, true, &by).await, Err(UserError::NoSuchUser(it)) if it == who));
+
+    assert!(audit.flush(Duration::from_mins(1)).await);
+    let lines = fs::read_to_string(path).unwrap();
+    let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 41, "{lines:#?}");
+    for line in lines {
+        let told = ["actor", "actor_id", "user_id"].map(|member| line[member].as_str().unwrap_or("-"));
+        assert_eq!(told, ["user", &administrator, &alice], "{line}");
     }
 }
 

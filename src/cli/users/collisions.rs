@@ -5,23 +5,21 @@ use serde_json::json;
 use super::object;
 use crate::{
     cli::{Failure, Output, listing::state},
-    identity::Usernames,
+    identity::{UserDirectory, users::NameCollision},
     model::{User, UserId},
-    store::{NameCollision, Store},
 };
 
-pub(super) async fn list(mut after: Option<UserId>, store: &Store, output: Output) -> Result<(), Failure> {
-    // What an earlier release has written is not compared yet.
-    Usernames::new(store.clone()).refresh().await?;
+pub(super) async fn list(
+    after: Option<UserId>,
+    users: &UserDirectory,
+    output: Output,
+) -> Result<(), Failure> {
+    let mut collisions = users.name_collisions(after).await?;
     output.heading(&format!("{:<36}  {:<8}  {:<27}  USERNAME", "ID", "STATE", "CREATED"))?;
-    loop {
-        let (collisions, last) = store.name_collisions(after).await?;
-        collisions.iter().try_for_each(|collision| tell(collision, output))?;
-        after = last;
-        if after.is_none() {
-            return Ok(());
-        }
+    while let Some(page) = collisions.next_page().await? {
+        page.iter().try_for_each(|collision| tell(collision, output))?;
     }
+    Ok(())
 }
 
 fn tell(collision: &NameCollision, output: Output) -> Result<(), Failure> {

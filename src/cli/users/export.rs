@@ -9,14 +9,11 @@ use std::{
 use clap::Args;
 
 use crate::{
-    audit::Event,
     cli::{Failure, records::Records},
     config::Config,
     files::create_new,
-    model::UserId,
     server::{Missing, own_files},
-    store::Store,
-    transfer::{EXPORT_PAGE, Exported},
+    transfer::Export,
 };
 
 #[derive(Args, Debug)]
@@ -39,39 +36,30 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> Result<(), Fai
 }
 
 async fn export(path: Option<&Path>, records: &Records) -> Result<(), Failure> {
-    let event = Event::UsersExported.done().by_operator();
     let Some(path) = path else {
-        let pending = records.audit.begin(event);
-        let written = write(&records.store, BufWriter::new(io::stdout())).await;
-        // What was written before a failure is out all the same.
-        pending.done();
-        return written.map(drop);
+        return write(records.export(), BufWriter::new(io::stdout())).await.map(drop);
     };
     let problem = |error| unwritable(path, &error);
     let file = create_new(path).map_err(problem)?;
-    let pending = records.audit.begin(event);
-    let written: Result<File, _> = write(&records.store, BufWriter::new(file)).await;
-    pending.done();
+    let written: File = write(records.export(), BufWriter::new(file)).await?;
     // Whoever moves away deletes the database next.
-    written?.sync_all().map_err(problem)
+    written.sync_all().map_err(problem)
 }
 
 fn unwritable(path: &Path, error: &io::Error) -> Failure {
     Failure::Failed(format!("{} cannot be written: {error}", path.display()))
 }
 
-/// Writes every user, page by page in the order of their ids: each as it is when its page is read.
-async fn write<W: Write>(store: &Store, mut output: BufWriter<W>) -> Result<W, Failure> {
-    let mut after: Option<UserId> = None;
-    loop {
-        let page = store.stored_users(after, EXPORT_PAGE).await?;
-        let Some(last) = page.last() else { break };
-        after = Some(last.user.id);
-        for user in &page {
-            serde_json::to_writer(&mut output, &Exported::from(user)).map_err(io::Error::from)?;
-            output.write_all(b"\n")?;
+/// Writes every user, and ends the export.
+async fn write<W: Write>(mut export: Export<'_>, mut output: BufWriter<W>) -> Result<W, Failure> {
+    let writing = async {
+        while let Some(lines) = export.next_page().await? {
+            output.write_all(&lines)?;
         }
-    }
-    output.flush()?;
-    output.into_inner().map_err(|error| error.into_error().into())
+        output.flush()?;
+        output.into_inner().map_err(|error| Failure::from(error.into_error()))
+    };
+    let written = writing.await;
+    export.end();
+    written
 }

@@ -10,7 +10,6 @@ use super::{
     source::{Source, SourceArguments},
 };
 use crate::{
-    audit::Event,
     cli::{Failure, Output, records::Records},
     config::{Config, duration_in_millis},
     model::Clock,
@@ -89,14 +88,10 @@ pub(super) async fn run(arguments: Arguments, config: &Config, output: Output) -
         place: source.place(),
     };
     let started = clock.monotonic();
-    let import = Import::begin(records.store.clone(), settings, clock.clone()).await;
-    let result = match import {
+    let result = match records.import(settings).await {
         Ok(mut import) => {
-            let pending = records.audit.begin(Event::UsersImported.done().by_operator());
             let result = take_all(&mut import, source, judge, &mut reporter).await;
-            let tally = import.tally();
-            let written = if settings.dry_run { 0 } else { tally.added + tally.updated };
-            pending.done_if(written > 0);
+            let tally = import.end();
             result.map(|()| tally)
         }
         Err(error) => Err(error.into()),
@@ -108,7 +103,7 @@ pub(super) async fn run(arguments: Arguments, config: &Config, output: Output) -
 
 /// Takes in what `source` holds, while it is being read.
 async fn take_all(
-    import: &mut Import,
+    import: &mut Import<'_>,
     source: Source,
     judge: Judge,
     reporter: &mut Reporter,

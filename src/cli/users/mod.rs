@@ -9,7 +9,6 @@ mod source;
 use std::{
     io::{self, IsTerminal},
     path::{Path, PathBuf},
-    sync::Arc,
     time::Duration,
 };
 
@@ -24,17 +23,19 @@ use super::{
     records::Records,
 };
 use crate::{
-    audit::Event,
     config::Config,
     files::read_text,
-    identity::{NewAccount, NewAccounts, Passwords, UserRegistry, passwords::PoolSize},
+    identity::{
+        NewAccount, Passwords, UserDirectory,
+        passwords::PoolSize,
+        users::{DeletedUser, UserRef},
+    },
     metrics::HashMetrics,
     model::{
-        Clock, Deadline, Error, User, UserId, Username,
+        Deadline, Error, User, UserId,
         profile::{DisplayName, Email},
     },
     server::Missing,
-    store::Store,
 };
 
 /// How long hashing the one password of `users create` may take, on the slowest of machines.
@@ -112,11 +113,13 @@ fn user_id(text: &str) -> Result<Uuid, String> {
     Uuid::parse_str(text).map_err(|_| "must be an id, which is a UUID; a username goes by --name".to_owned())
 }
 
-impl Who {
-    fn is_nobody(&self) -> Failure {
-        let Self { user, id, name } = self;
-        let said = user.clone().or_else(|| id.map(|id| id.to_string())).or_else(|| name.clone());
-        Failure::Failed(format!("there is no user `{}`", said.unwrap_or_default()))
+impl From<Who> for UserRef {
+    fn from(Who { user, id, name }: Who) -> Self {
+        match (id, name) {
+            (Some(id), _) => Self::Id(UserId(id)),
+            (None, Some(name)) => Self::Name(name),
+            (None, None) => Self::IdOrName(user.unwrap_or_default()),
+        }
     }
 }
 
@@ -135,19 +138,24 @@ pub(super) async fn run(command: Command, config: &Config, output: Output) -> Re
 }
 
 async fn with_existing(command: Existing, records: &Records, output: Output) -> Result<(), Failure> {
-    let Records { store, audit, .. } = records;
-    let registry = UserRegistry::new(store.clone(), Clock::system(), audit.clone());
+    let set_active = async |who: Who, active: bool| {
+        let user = records.user_registry().set_active(&who.into(), active, &records.operator).await?;
+        show(&user, output)
+    };
     match command {
         Existing::List { limit: _, after, collisions: true } => {
-            collisions::list(after.map(UserId), store, output).await
+            collisions::list(after.map(UserId), &records.user_directory(), output).await
         }
         Existing::List { limit, after, collisions: false } => {
-            list(Listing { limit, after: after.map(UserId) }, store, output).await
+            list(Listing { limit, after: after.map(UserId) }, &records.user_directory(), output).await
         }
-        Existing::Show(who) => show(&find(&who, store).await?, output),
-        Existing::Disable(who) => set_active(&who, false, &registry, store, output).await,
-        Existing::Enable(who) => set_active(&who, true, &registry, store, output).await,
-        Existing::Delete(who) => delete(&who, &registry, records, output).await,
+        Existing::Show(who) => show(&records.user_directory().find(&who.into()).await?, output),
+        Existing::Disable(who) => set_active(who, false).await,
+        Existing::Enable(who) => set_active(who, true).await,
+        Existing::Delete(who) => {
+            let registry = records.user_registry();
+            show_deleted(&registry.delete(&who.into(), records.rests(), &records.operator).await?, output)
+        }
     }
 }
 
@@ -158,21 +166,14 @@ async fn make(create: Create, config: &Config, output: Output) -> Result<(), Fai
     let records = Records::open(config, Missing::Made).await?;
     let size = PoolSize { threads: 1, queue: 1 };
     let passwords = Passwords::start(argon2, size, HashMetrics::default()).map_err(Error::internal)?;
-    let accounts = NewAccounts::new(
-        records.store.clone(),
-        Arc::new(passwords),
-        config.password_rules(),
-        Clock::system(),
-        records.audit.clone(),
-    );
+    let accounts = records.new_accounts(passwords, config.password_rules());
     let new = NewAccount {
         username: &create.username,
         password: &password,
         email: create.email.as_deref(),
         display_name: create.display_name.as_deref(),
     };
-    let event = Event::UserCreated.done().by_operator();
-    let made = accounts.create(new, event, Deadline::after(HASH_TIMEOUT)).await;
+    let made = accounts.create(new, &records.operator, Deadline::after(HASH_TIMEOUT)).await;
     records.close().await;
     show(&made?, output)
 }
@@ -194,7 +195,7 @@ fn read_password(file: Option<&Path>) -> Result<Zeroizing<String>, Failure> {
     Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
 }
 
-async fn list(listing: Listing<UserId>, store: &Store, output: Output) -> Result<(), Failure> {
+async fn list(listing: Listing<UserId>, users: &UserDirectory, output: Output) -> Result<(), Failure> {
     output.heading(&format!("{:<36}  {:<8}  {:<27}  USERNAME", "ID", "STATE", "CREATED"))?;
     let tell = |user: &User| {
         let text = format!(
@@ -206,33 +207,11 @@ async fn list(listing: Listing<UserId>, store: &Store, output: Output) -> Result
         );
         output.answer(&text, &object(user))
     };
-    listing.each(async |after, limit| store.users(after, limit).await, |user| user.id, tell).await
+    listing.each(async |after, limit| users.page(after, limit).await, |user| user.id, tell).await
 }
 
-async fn set_active(
-    who: &Who,
-    active: bool,
-    registry: &UserRegistry,
-    store: &Store,
-    output: Output,
-) -> Result<(), Failure> {
-    let user = find(who, store).await?;
-    let user = registry.set_active(user.id, active).await?;
-    show(&user.ok_or_else(|| who.is_nobody())?, output)
-}
-
-async fn delete(
-    who: &Who,
-    registry: &UserRegistry,
-    records: &Records,
-    output: Output,
-) -> Result<(), Failure> {
-    let user = find(who, &records.store).await?;
-    let rests = records.rests().await?;
-    let until = rests.after(&user, Clock::system().now()).map(|name| name.until.to_string());
-    if !registry.delete(&user, &rests).await? {
-        return Err(who.is_nobody());
-    }
+fn show_deleted(DeletedUser { user, name_rests_until }: &DeletedUser, output: Output) -> Result<(), Failure> {
+    let until = name_rests_until.map(|until| until.to_string());
     let rest = until.as_ref().map_or_else(
         || " Anybody can sign up with the name.".to_owned(),
         |until| {
@@ -243,34 +222,6 @@ async fn delete(
         &format!("Deleted {} ({}).{rest}", user.username.typed(), user.id),
         &json!({ "deleted": user.id.to_string(), "username_rests_until": until }),
     )
-}
-
-async fn find(who: &Who, store: &Store) -> Result<User, Failure> {
-    let found = match who {
-        Who { id: Some(id), .. } => store.user(UserId(*id)).await?,
-        Who { name: Some(name), .. } => named(name, store).await?,
-        Who { user: Some(said), .. } => match Uuid::parse_str(said) {
-            Ok(id) => {
-                // Such a name comes from a time when anybody could have it: whoever chose it wants to be taken for the other.
-                if let Some(user) = named(said, store).await? {
-                    let problem = format!(
-                        "`{said}` is the username of the user {}, and reads as an id: say --id or --name",
-                        user.id
-                    );
-                    return Err(Failure::Usage(problem));
-                }
-                store.user(UserId(id)).await?
-            }
-            Err(_) => named(said, store).await?,
-        },
-        Who { user: None, .. } => None,
-    };
-    found.ok_or_else(|| who.is_nobody())
-}
-
-async fn named(name: &str, store: &Store) -> Result<Option<User>, Failure> {
-    let Ok(name) = Username::parse(name) else { return Ok(None) };
-    Ok(store.user_named(&name).await?)
 }
 
 fn show(user: &User, output: Output) -> Result<(), Failure> {

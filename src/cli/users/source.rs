@@ -18,8 +18,7 @@ use crate::{
     cli::Failure,
     files::read_text,
     model::Error,
-    store::{ForeignTable, Location},
-    transfer::{Batch, Columns, Judge, read_csv, read_ndjson, read_table},
+    transfer::{Batch, Columns, Judge, SourceDatabase, SourceTable, read_csv, read_ndjson, read_table},
 };
 
 /// How many batches may be read before they are written.
@@ -102,7 +101,7 @@ pub(super) enum Format {
 /// A source that is there.
 pub(super) enum Source {
     File { input: Box<dyn BufRead + Send>, format: Format, columns: Columns, bytes: Option<u64> },
-    Table { table: ForeignTable, columns: Columns },
+    Table { table: SourceTable, columns: Columns },
 }
 
 impl SourceArguments {
@@ -141,19 +140,14 @@ impl SourceArguments {
             (None, None) => None,
         };
         if let Some(url) = from {
-            let location = location(url.expose_secret())
+            let database = SourceDatabase::find(url.expose_secret())
                 .map_err(|problem| Failure::Usage(format!("--from: {problem}")))?;
-            if let Location::File(path) = &location
-                && !path.is_file()
-            {
-                return Err(Failure::Usage(format!("--from: there is no database at {}", path.display())));
-            }
             let has = |field| columns.in_table().iter().any(|(name, _)| *name == field);
             if !has("username") || !has("password_hash") {
                 let problem = "--column-username and --column-password-hash must name columns";
                 return Err(Failure::Usage(problem.to_owned()));
             }
-            let table = ForeignTable::open(&location, &self.table).await.map_err(|error| failure(&error))?;
+            let table = database.table(&self.table).await.map_err(|error| failure(&error))?;
             return Ok(Source::Table { table, columns });
         }
         let file = self.file.unwrap_or_else(|| PathBuf::from("-"));
@@ -261,16 +255,6 @@ fn advised(failure: Failure, columns: &Columns) -> Failure {
     Failure::Failed(format!("{problem}: {advice}"))
 }
 
-/// Where `url` leads: also in the forms of SQLAlchemy, with a driver in the scheme, and with three slashes before a file's path.
-fn location(url: &str) -> Result<Location, String> {
-    let (scheme, rest) = url.split_once(':').unwrap_or((url, ""));
-    let scheme = scheme.split_once('+').map_or(scheme, |(scheme, _driver)| scheme);
-    match rest.strip_prefix("///") {
-        Some(path) if scheme == "sqlite" => format!("sqlite:{path}").parse(),
-        _ => format!("{scheme}:{rest}").parse(),
-    }
-}
-
 /// The file, and its length if that is known.
 fn open_file(file: &Path) -> Result<(Box<dyn BufRead + Send>, Option<u64>), Failure> {
     if file == Path::new("-") {
@@ -305,33 +289,4 @@ fn open_patiently(file: &Path) -> io::Result<File> {
 
 fn unreadable(file: &Path, error: &io::Error) -> Failure {
     Failure::Usage(format!("{} cannot be read: {error}", file.display()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn urls_of_sqlalchemy_are_understood() {
-        let shown = |url: &str| match location(url) {
-            Ok(Location::File(path)) => path.display().to_string(),
-            Ok(Location::Server(url)) => url.to_string(),
-            Err(problem) => problem,
-        };
-        for (url, expected) in [
-            ("sqlite:app.db", "app.db"),
-            ("sqlite:///./app.db", "./app.db"),
-            ("sqlite:////var/app.db", "/var/app.db"),
-            ("sqlite+aiosqlite:///app.db", "app.db"),
-            ("mysql+pymysql://u:hunter2@db/app?ssl-mode=REQUIRED", "mysql://db:3306/app"),
-            ("postgresql+asyncpg://u:hunter2@db/app", "postgres://db:5432/app"),
-        ] {
-            assert_eq!(shown(url), expected);
-        }
-        for url in
-            ["", "app.db", "oracle://u:hunter2@db/app", "mysql+pymysql://u:hunter2@db/app?charset=utf8mb4"]
-        {
-            assert!(location(url).is_err_and(|problem| !problem.contains("hunter2")), "{url}");
-        }
-    }
 }

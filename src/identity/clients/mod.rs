@@ -1,6 +1,7 @@
-//! Owns registered clients: what is known of them, who says to be one, and what the operator does to them.
+//! Owns registered clients: what is known of them, who says to be one, and what is done to them by those who manage them.
 
 mod assertion;
+mod directory;
 mod judging;
 mod keys;
 mod registry;
@@ -23,9 +24,10 @@ use keys::ClientKeys;
 
 #[cfg(any(fuzzing, test))]
 pub(crate) use assertion::fuzz as fuzz_assertion;
+pub use directory::{ClientDirectory, ClientRef};
 pub use judging::{ClientAuthentication, ClientCredential, Proven, Requester};
 pub use keys::{ASSERTION_ALGORITHMS, read_public_keys};
-pub use registry::{ClientProof, ClientRegistry, NewClient, RegistryError};
+pub use registry::{ClientProof, ClientRegistry, CreatedClient, NewClient, RegistryError, RotatedSecret};
 
 /// Where the token endpoint is, below the issuer (RFC 6749 section 3.2).
 pub const TOKEN_ENDPOINT: &str = "/oauth2/token";

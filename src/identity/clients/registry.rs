@@ -1,26 +1,28 @@
-//! Owns registering clients, and what the operator does to them afterwards: the rules are held and each act is recorded here.
+//! Owns registering clients, and what is done to them afterwards by those who manage them: the rules are held here, and each act is
+//! recorded, with who did it.
 
 use zeroize::Zeroizing;
 
-use super::secret;
+use super::{ClientDirectory, ClientRef, secret};
 use crate::{
-    audit::{Audit, Event},
+    audit::{Actor, Audit, Event},
     model::{CertificateSubject, Client, ClientId, ClientKind, ClientName, Clock, Error, NameSet},
     store::{ClientTaken, ClientWriteError, Store},
 };
 
-/// The clients in the operator's hands.
+/// The clients in the hands of those who manage them.
 #[derive(Debug)]
 pub struct ClientRegistry {
+    directory: ClientDirectory,
     store: Store,
     clock: Clock,
     audit: Audit,
 }
 
-/// What the operator says of a new client.
+/// What is said of a new client.
 #[derive(Clone, Debug)]
 pub struct NewClient {
-    /// What the operator calls it.
+    /// What it is called.
     pub name: ClientName,
     /// The scopes that it may ask for.
     pub scopes: NameSet,
@@ -43,12 +45,28 @@ pub enum ClientProof {
     Certificate(CertificateSubject),
 }
 
+/// A client that was registered.
+pub struct CreatedClient {
+    /// The client.
+    pub client: Client,
+    /// Its secret, if it has one: nobody is told it again.
+    pub secret: Option<Zeroizing<String>>,
+}
+
+/// A client that has a new secret.
+pub struct RotatedSecret {
+    /// The client.
+    pub client: Client,
+    /// The secret: nobody is told it again.
+    pub secret: Zeroizing<String>,
+}
+
 /// Why nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
     /// There is no such client.
     #[error("there is no client `{0}`")]
-    NoSuchClient(ClientId),
+    NoSuchClient(ClientRef),
     /// A public client proves nothing.
     #[error("`{}` is a public client: it has no secret, no public keys and no certificate", .0.as_str())]
     PublicClient(ClientName),
@@ -75,18 +93,15 @@ impl From<ClientWriteError> for RegistryError {
 impl ClientRegistry {
     /// The clients in `store`; `audit` is told of each act.
     #[must_use]
-    pub const fn new(store: Store, clock: Clock, audit: Audit) -> Self {
-        Self { store, clock, audit }
+    pub fn new(store: Store, clock: Clock, audit: Audit) -> Self {
+        Self { directory: ClientDirectory::new(store.clone()), store, clock, audit }
     }
 
-    /// Registers a client, and returns it with its secret if it has one.
+    /// Registers a client, and makes its secret if it is to have one.
     ///
     /// # Errors
     /// [`RegistryError::Taken`], [`RegistryError::Failed`].
-    pub async fn register(
-        &self,
-        new: NewClient,
-    ) -> Result<(Client, Option<Zeroizing<String>>), RegistryError> {
+    pub async fn register(&self, new: NewClient, by: &Actor) -> Result<CreatedClient, RegistryError> {
         let now = self.clock.now();
         let mut client = Client {
             id: ClientId::new(now, &mut rand::rng()),
@@ -112,7 +127,7 @@ impl ClientRegistry {
             Some(ClientProof::Certificate(subject)) => client.certificate = Some(subject),
             None => {}
         }
-        let created = Event::ClientCreated.done().by_operator().client(client.id.to_string());
+        let created = Event::ClientCreated.done().by(by.clone()).client(client.id.to_string());
         let pending = self.audit.begin(created);
         let added = self.store.add_client(&client).await;
         match &added {
@@ -121,95 +136,119 @@ impl ClientRegistry {
             Err(ClientWriteError::Failed(error)) => pending.settle(Some(error)),
         }
         added?;
-        Ok((client, secret))
+        Ok(CreatedClient { client, secret })
     }
 
-    /// Makes a new secret for the client `id`, and returns both. The one before it stays valid, unless `end_older`.
+    /// Makes a new secret for the client `who`. The one before it stays valid, unless `end_older`.
     ///
     /// # Errors
     /// [`RegistryError`], but for [`RegistryError::Taken`].
     pub async fn rotate_secret(
         &self,
-        id: ClientId,
+        who: &ClientRef,
         end_older: bool,
-    ) -> Result<(Client, Zeroizing<String>), RegistryError> {
-        self.must_be_confidential(id).await?;
+        by: &Actor,
+    ) -> Result<RotatedSecret, RegistryError> {
+        let id = self.find_confidential(who).await?.id;
         let secret = secret::random();
         let hash = secret::hash(&secret);
         let rotated = self.store.rotate_client_secret(id, hash, end_older, self.clock.now());
-        self.act(Event::ClientSecretRotated, id, rotated).await?;
-        Ok((self.find(id).await?, secret))
+        let client = self.act(Event::ClientSecretRotated, id, by, rotated).await?;
+        Ok(RotatedSecret { client, secret })
     }
 
-    /// Replaces the public keys of the client `id` by `jwks`, which [`read_public_keys`](super::read_public_keys) returned.
+    /// Replaces the public keys of the client `who` by `jwks`, which [`read_public_keys`](super::read_public_keys) returned.
     ///
     /// # Errors
     /// [`RegistryError`], but for [`RegistryError::Taken`].
-    pub async fn set_keys(&self, id: ClientId, jwks: String) -> Result<Client, RegistryError> {
-        self.must_be_confidential(id).await?;
+    pub async fn set_keys(&self, who: &ClientRef, jwks: String, by: &Actor) -> Result<Client, RegistryError> {
+        let id = self.find_confidential(who).await?.id;
         let set = self.store.set_client_keys(id, jwks, self.clock.now());
-        self.act(Event::ClientKeysReplaced, id, set).await?;
-        self.find(id).await
+        self.act(Event::ClientKeysReplaced, id, by, set).await
     }
 
-    /// Replaces whose certificate stands for the client `id`: nobody's, if there is no `subject`.
+    /// Replaces whose certificate stands for the client `who`: nobody's, if there is no `subject`.
     ///
     /// # Errors
     /// [`RegistryError`].
     pub async fn set_certificate(
         &self,
-        id: ClientId,
+        who: &ClientRef,
         subject: Option<&CertificateSubject>,
+        by: &Actor,
     ) -> Result<Client, RegistryError> {
-        self.must_be_confidential(id).await?;
+        let id = self.find_confidential(who).await?.id;
         let set = self.store.set_client_certificate(id, subject, self.clock.now());
-        self.act(Event::ClientCertificateReplaced, id, set).await?;
-        self.find(id).await
+        self.act(Event::ClientCertificateReplaced, id, by, set).await
     }
 
-    /// Lets the client `id` tell the addresses of its users, or no longer.
+    /// Lets the client `who` tell the addresses of its users, or no longer.
     ///
     /// # Errors
     /// [`RegistryError`], but for [`RegistryError::Taken`].
-    pub async fn set_may_claim_address(&self, id: ClientId, may: bool) -> Result<Client, RegistryError> {
-        let client = self.find(id).await?;
+    pub async fn set_may_claim_address(
+        &self,
+        who: &ClientRef,
+        may: bool,
+        by: &Actor,
+    ) -> Result<Client, RegistryError> {
+        let client = self.directory.find(who).await?;
         if client.kind == ClientKind::Public {
             return Err(RegistryError::PublicClaims(client.name));
         }
         let event = if may { Event::ClientAddressClaimsAllowed } else { Event::ClientAddressClaimsForbidden };
-        self.record(event, id, self.store.set_client_may_claim_address(id, may, self.clock.now())).await?;
-        self.find(id).await
+        let set = self.store.set_client_may_claim_address(client.id, may, self.clock.now());
+        self.record(event, client.id, by, set).await?;
+        self.read(client.id).await
     }
 
-    /// Enables or disables the client `id`.
+    /// Enables or disables the client `who`.
     ///
     /// # Errors
     /// [`RegistryError::NoSuchClient`], [`RegistryError::Failed`].
-    pub async fn set_active(&self, id: ClientId, is_active: bool) -> Result<Client, RegistryError> {
+    pub async fn set_active(
+        &self,
+        who: &ClientRef,
+        is_active: bool,
+        by: &Actor,
+    ) -> Result<Client, RegistryError> {
+        let id = self.directory.find(who).await?.id;
         let event = if is_active { Event::ClientEnabled } else { Event::ClientDisabled };
-        self.record(event, id, self.store.set_client_active(id, is_active, self.clock.now())).await?;
-        self.find(id).await
+        self.record(event, id, by, self.store.set_client_active(id, is_active, self.clock.now())).await?;
+        self.read(id).await
     }
 
-    /// Deletes the client `id`, and the sessions that were opened with it.
+    /// Deletes the client `who`, and the sessions that were opened with it. Returns it as it was.
     ///
     /// # Errors
     /// [`RegistryError::NoSuchClient`], [`RegistryError::Failed`].
-    pub async fn delete(&self, id: ClientId) -> Result<(), RegistryError> {
-        self.act(Event::ClientDeleted, id, self.store.delete_client(id, self.clock.now())).await
+    pub async fn delete(&self, who: &ClientRef, by: &Actor) -> Result<Client, RegistryError> {
+        let client = self.directory.find(who).await?;
+        let deleted = self.store.delete_client(client.id, self.clock.now());
+        if self.record(Event::ClientDeleted, client.id, by, deleted).await? {
+            Ok(client)
+        } else {
+            Err(RegistryError::NoSuchClient(who.clone()))
+        }
     }
 
-    /// Does to the client `id` what `done` does, which says whether there is such a client, and records it as `event`.
+    /// Does to the client `id` what `done` does, which says whether there is such a client, and records it as `event`. Returns the client
+    /// as it is then.
     async fn act<E>(
         &self,
         event: Event,
         id: ClientId,
+        by: &Actor,
         done: impl Future<Output = Result<bool, E>>,
-    ) -> Result<(), RegistryError>
+    ) -> Result<Client, RegistryError>
     where
         RegistryError: From<E>,
     {
-        if self.record(event, id, done).await? { Ok(()) } else { Err(RegistryError::NoSuchClient(id)) }
+        if self.record(event, id, by, done).await? {
+            self.read(id).await
+        } else {
+            Err(RegistryError::NoSuchClient(id.into()))
+        }
     }
 
     /// Does to the client `id` what `done` does, which says whether that changed anything, and if so records it as `event`.
@@ -217,12 +256,13 @@ impl ClientRegistry {
         &self,
         event: Event,
         id: ClientId,
+        by: &Actor,
         done: impl Future<Output = Result<bool, E>>,
     ) -> Result<bool, RegistryError>
     where
         RegistryError: From<E>,
     {
-        let pending = self.audit.begin(event.done().by_operator().client(id.to_string()));
+        let pending = self.audit.begin(event.done().by(by.clone()).client(id.to_string()));
         let done = done.await.map_err(RegistryError::from);
         match &done {
             Ok(is_changed) => pending.done_if(*is_changed),
@@ -232,15 +272,15 @@ impl ClientRegistry {
         done
     }
 
-    async fn must_be_confidential(&self, id: ClientId) -> Result<(), RegistryError> {
-        let client = self.find(id).await?;
+    async fn find_confidential(&self, who: &ClientRef) -> Result<Client, RegistryError> {
+        let client = self.directory.find(who).await?;
         match client.kind {
-            ClientKind::Confidential => Ok(()),
+            ClientKind::Confidential => Ok(client),
             ClientKind::Public => Err(RegistryError::PublicClient(client.name)),
         }
     }
 
-    async fn find(&self, id: ClientId) -> Result<Client, RegistryError> {
-        self.store.client(id).await?.ok_or(RegistryError::NoSuchClient(id))
+    async fn read(&self, id: ClientId) -> Result<Client, RegistryError> {
+        self.store.client(id).await?.ok_or_else(|| RegistryError::NoSuchClient(id.into()))
     }
 }

@@ -12,9 +12,10 @@ mod revocation;
 mod scopes;
 
 use signet::{
+    audit::Actor,
     identity::{
         ClientRegistry,
-        clients::{ClientProof, NewClient, RegistryError, read_public_keys},
+        clients::{ClientProof, CreatedClient, NewClient, RegistryError, read_public_keys},
     },
     model::{ClientId, ClientKind, ClientName, NameSet},
     proto::identity::v1::{
@@ -151,7 +152,7 @@ pub(crate) async fn register(
         proof,
         may_claim_address: wanted.may_claim_address,
     };
-    let (client, secret) = operator.register(new).await?;
+    let CreatedClient { client, secret } = operator.register(new, &Actor::operator()).await?;
     let secret = secret.map_or_else(String::new, |secret| secret.to_string());
     Ok(Registered { id: client.id.to_string(), secret })
 }

@@ -3,7 +3,7 @@
 use std::{fs, time::Duration};
 
 use signet::{
-    audit::{Audit, AuditLog},
+    audit::{Actor, Audit, AuditLog},
     identity::{
         ClientRegistry,
         clients::{RegistryError, read_public_keys},
@@ -26,25 +26,27 @@ async fn a_public_client_gets_no_proof_one_that_is_gone_nothing_and_what_is_refu
     let log = dir.path().join("audit.log");
     let audit = Audit::open(&AuditLog::File(log.clone()), clock.clone(), AuditMetrics::default()).unwrap();
     let registry = ClientRegistry::new(service.server.store().await, clock, audit.clone());
-    registry.delete(gone).await.unwrap();
+    let by = Actor::operator();
+    registry.delete(&gone.into(), &by).await.unwrap();
 
     let (jwks, subject) = (read_public_keys(PUBLIC_KEY).unwrap(), "app.example".parse().unwrap());
     let before = service.store.client(app).await.unwrap().unwrap();
     for id in [app, gone] {
         for refused in [
-            registry.rotate_secret(id, true).await.map(drop),
-            registry.set_keys(id, jwks.clone()).await.map(drop),
-            registry.set_certificate(id, Some(&subject)).await.map(drop),
+            registry.rotate_secret(&id.into(), true, &by).await.map(drop),
+            registry.set_keys(&id.into(), jwks.clone(), &by).await.map(drop),
+            registry.set_certificate(&id.into(), Some(&subject), &by).await.map(drop),
         ] {
             match refused.unwrap_err() {
                 RegistryError::PublicClient(name) => assert_eq!((id, name.as_str()), (app, "app")),
-                RegistryError::NoSuchClient(named) => assert_eq!((id, named), (gone, gone)),
+                RegistryError::NoSuchClient(named) => assert_eq!((id, named), (gone, gone.into())),
                 other => panic!("{other:?}"),
             }
         }
     }
-    for refused in [registry.set_active(gone, true).await.map(drop), registry.delete(gone).await] {
-        assert!(matches!(refused, Err(RegistryError::NoSuchClient(id)) if id == gone), "{refused:?}");
+    let who = gone.into();
+    for refused in [registry.set_active(&who, true, &by).await, registry.delete(&who, &by).await] {
+        assert!(matches!(&refused, Err(RegistryError::NoSuchClient(named)) if *named == who), "{refused:?}");
     }
     assert_eq!(service.store.client(app).await.unwrap().unwrap(), before);
 

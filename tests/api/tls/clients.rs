@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use signet::{
-    audit::Reason,
+    audit::{Actor, Reason},
     identity::clients::RegistryError,
     proto::identity::v1::{
         ClientAuthentication, ClientCredentialsGrant, IssueTokenRequest, RevokeTokenRequest,
@@ -144,8 +144,8 @@ async fn a_spiffe_id_belongs_to_one_client() {
     }
     // In every database by its bytes: another case is another workload.
     secured.register_by("shouting", &BILLING.replace("billing", "BILLING")).await;
-    let taken = BILLING.parse().unwrap();
-    let set = secured.operator.set_certificate(orders.client_id(), Some(&taken)).await;
+    let (taken, by) = (BILLING.parse().unwrap(), Actor::operator());
+    let set = secured.operator.set_certificate(&orders.client_id().into(), Some(&taken), &by).await;
     assert!(matches!(set, Err(RegistryError::Taken(ClientTaken::SpiffeId))), "{set:?}");
     issue(&secured.named(&[ORDERS]).await, nameless()).await.unwrap();
     // As long as they may be, and different at the end alone.
@@ -154,7 +154,7 @@ async fn a_spiffe_id_belongs_to_one_client() {
     let long_b = secured.register_by("long-b", &long('b')).await;
     let issued = issue(&secured.named(&[&long('b')]).await, nameless()).await.unwrap();
     assert_eq!(crate::clients::claims(&issued.access_token)["sub"], long_b.id);
-    secured.operator.delete(billing.client_id()).await.unwrap();
+    secured.operator.delete(&billing.client_id().into(), &by).await.unwrap();
     secured.register_by("successor", BILLING).await;
 }
 

@@ -190,21 +190,20 @@ impl Accounts {
         Ok(Proof::by_password(credentials, self.clock.now()))
     }
 
-    /// The proof of the user `id`, whose canonical name is `name`, if that is an active user and `password` is the one. The work is the
-    /// same if not.
+    /// The proof of `user`, if that is an active user and `password` is the one. The work is the same if not.
     ///
     /// # Errors
     /// [`Error::InvalidCredentials`], [`Error::TooManyAttempts`], [`Error::Overloaded`].
     pub(super) async fn judge(
         &self,
         attempt: Attempt<'_>,
-        (id, name): (UserId, Option<&str>),
+        user: &User,
         password: &str,
         request: HashRequest<'_>,
     ) -> Result<Proof, Error> {
-        let mut guess = self.guessing.begin(name.unwrap_or_default(), attempt.origin)?;
+        let mut guess = self.guessing.begin(user.username.canonical(), attempt.origin)?;
         let judging = async {
-            let Login { credentials, failures } = self.store.login_of(id, guess.keys()).await?;
+            let Login { credentials, failures } = self.store.login_of(user.id, guess.keys()).await?;
             let turn = guess.admit(failures, credentials.as_ref().map(|found| found.user.id)).await?;
             let request = HashRequest { turn, ..request };
             let credentials = self.compare(attempt, credentials, password, request).await?;
@@ -256,10 +255,10 @@ impl Accounts {
     pub(super) fn check_new_password(
         &self,
         new: &str,
-        username: Option<&Username>,
+        username: &Username,
     ) -> Result<Password, Error> {
         self.rules
-            .check(new, username)
+            .check(new, Some(username))
             .map_err(|violation| Error::InvalidFields(vec![violation.at("new_password")]))
     }
 

@@ -12,7 +12,7 @@ use crate::{
     admission::{Allowance, Allowances, Charge},
     audit::{Audit, Event, Field, Reason},
     model::{
-        Claims, Clock, Deadline, Error, NameSet, Origin, SessionId, User, UserId, Username,
+        Claims, Clock, Deadline, Error, NameSet, Origin, SessionId, User, UserId,
         id::uuid_v7,
         profile::{DisplayName, Email},
     },
@@ -163,7 +163,7 @@ impl OwnAccount {
         self.vain_ends.take(current).map_err(|retry_after| Error::TooManyChanges { retry_after })
     }
 
-    /// Replaces the password of the user of `claims`, who proves to know the current one, and ends every session of the user. One is
+    /// Replaces the password of `user`, whom `claims` stand for, and who proves to know the current one, and ends every session of the user. One is
     /// opened in the place of that of `claims`, so that who copied its tokens has nothing that goes on. It is a login of this moment, by
     /// the password alone.
     ///
@@ -173,19 +173,16 @@ impl OwnAccount {
     pub async fn change_password(
         &self,
         claims: &Claims,
-        (id, session): (UserId, SessionId),
+        (user, session): (&User, SessionId),
         NewPassword { current, new }: NewPassword<'_>,
         origin: &Origin,
         deadline: Deadline,
     ) -> Result<Reopened, Error> {
         let attempt = Attempt { event: Event::PasswordChanged, origin };
-        // A name never changes, so it may be remembered.
-        let user = self.accounts.user(id).await?;
-        let username = user.as_ref().map(|user| &user.username);
+        let (id, username) = (user.id, &user.username);
         let new = self.accounts.check_new_password(new, username)?;
-        let name = username.map(Username::canonical);
-        let request = HashRequest::new(name, origin.network(), deadline);
-        let proof = self.accounts.judge(attempt, (id, name), current, request).await?;
+        let request = HashRequest::new(Some(username.canonical()), origin.network(), deadline);
+        let proof = self.accounts.judge(attempt, user, current, request).await?;
         let new = self.accounts.hash(new, request).await?;
         let now = self.clock.now();
         let opened = SessionId(uuid_v7(now, &mut rand::rng()));
@@ -225,22 +222,20 @@ impl OwnAccount {
         Ok(Reopened { access, refresh_token })
     }
 
-    /// Deletes the user `id`, who proves to know the password, and its sessions.
+    /// Deletes `user`, who proves to know the password, and its sessions.
     ///
     /// # Errors
     /// [`Error::InvalidCredentials`], [`Error::Overloaded`].
     pub async fn delete(
         &self,
-        id: UserId,
+        user: &User,
         password: &str,
         origin: &Origin,
         deadline: Deadline,
     ) -> Result<(), Error> {
-        let attempt = Attempt { event: Event::UserDeleted, origin };
-        let user = self.accounts.user(id).await?;
-        let name = user.as_ref().map(|user| user.username.canonical());
-        let request = HashRequest::new(name, origin.network(), deadline);
-        let user = self.accounts.judge(attempt, (id, name), password, request).await?.user;
+        let (id, attempt) = (user.id, Attempt { event: Event::UserDeleted, origin });
+        let request = HashRequest::new(Some(user.username.canonical()), origin.network(), deadline);
+        let user = self.accounts.judge(attempt, user, password, request).await?.user;
         let pending = self.audit.begin(attempt.event.done().user(id).origin(origin));
         let now = self.clock.now();
         let resting = self.accounts.rests().after(&user, now);

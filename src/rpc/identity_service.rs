@@ -142,7 +142,8 @@ impl IdentityService for IdentityRpc {
         let ChangePasswordRequest { current_password, new_password } = request.into_inner();
         let (current, new) = (Zeroizing::new(current_password), Zeroizing::new(new_password));
         let change = NewPassword { current: &current, new: &new };
-        let user = caller.must_be_user()?;
+        let (_, session) = caller.must_be_user()?;
+        let user = (identity::user_of(&caller)?, session);
         let changed = self.own_account.change_password(caller.claims(), user, change, &origin, deadline);
         let Reopened { access, refresh_token } = changed.await?;
         Ok(Response::new(ChangePasswordResponse {
@@ -159,9 +160,9 @@ impl IdentityService for IdentityRpc {
         request: Request<DeleteMeRequest>,
     ) -> Result<Response<DeleteMeResponse>, Status> {
         let (deadline, origin) = (deadline_of(&request), origin_of(&request));
-        let (id, _) = user_of(&request)?;
+        let caller = Caller::of(&request)?.clone();
         let password = Zeroizing::new(request.into_inner().password);
-        self.own_account.delete(id, &password, &origin, deadline).await?;
+        self.own_account.delete(identity::user_of(&caller)?, &password, &origin, deadline).await?;
         Ok(Response::new(DeleteMeResponse {}))
     }
 

@@ -94,7 +94,8 @@ mod tests {
 
     #[test]
     fn a_local_user_has_the_name_that_the_machine_has_in_its_file() {
-        let passwd = "root:x:0:0:root:/root:/bin/sh\n# a comment\n\n:x:7::\nbob:x:1000:1000::/:\nbobby:x:1000:1::/:\n";
+        let passwd =
+            "root:x:0:0:root:/root:/bin/sh\n# a comment\n\n:x:7::\nbob:x:1000:1000::/:\nbobby:x:1000:1::/:\n";
         assert_eq!(name_of(0, passwd).as_deref(), Some("root"));
         assert_eq!(name_of(1000, passwd).as_deref(), Some("bob"), "the first of two");
         for unknown in [1, 7, 10_001] {

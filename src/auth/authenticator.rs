@@ -16,10 +16,7 @@ pub trait Standing: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`Error::TokenRevoked`] if it does not, [`Error::Unavailable`] if that cannot be told.
-    fn check(
-        &self,
-        claims: &Claims,
-    ) -> impl Future<Output = Result<Option<Arc<Self::Found>>, Error>> + Send;
+    fn check(&self, claims: &Claims) -> impl Future<Output = Result<Option<Arc<Self::Found>>, Error>> + Send;
 }
 
 /// Finds the caller that a request's headers prove.

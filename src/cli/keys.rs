@@ -1,6 +1,6 @@
 //! Owns `signet keys`.
 
-use std::{path::PathBuf, sync::Arc};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -11,12 +11,11 @@ use crate::{
     config::Config,
     files::read_text,
     identity::{
-        ClockCheck, KeyRotation, MasterKey,
+        MasterKey,
         keyring::{KeyringError, NextKey, staged},
     },
-    metrics::ClockMetrics,
     model::{Clock, Timestamp},
-    server::{Missing, OpenDatabase, StartError, reseal},
+    server::{StartError, key_rotation, reseal, signing_keys},
 };
 
 #[derive(Debug, Subcommand)]
@@ -86,8 +85,7 @@ pub(super) async fn run(command: Command, config: &Config, output: Output) -> Re
 }
 
 async fn list(config: &Config, output: Output) -> Result<(), Failure> {
-    let store = OpenDatabase::for_command(&config.storage, Missing::Refused).await?.store;
-    let keys = store.signing_keys().await?;
+    let keys = signing_keys(&config.storage).await?;
     output.heading(&format!(
         "{:<43}  {:<5}  {:<11}  {:<27}  {:<27}  DELETED AFTER",
         "KEY ID", "ALG", "STAGE", "SIGNS FROM", "UNTIL"
@@ -114,21 +112,11 @@ async fn list(config: &Config, output: Output) -> Result<(), Failure> {
         });
         output.answer(&text, &object)?;
     }
-    store.close().await;
     Ok(())
 }
 
-/// The keys of the configured database, its schema up to date, to be changed.
-async fn open(config: &Config, audit: &Audit) -> Result<KeyRotation, Failure> {
-    let settings = config.tokens.keys().map_err(StartError::from)?;
-    let OpenDatabase { store, master_key, .. } =
-        OpenDatabase::for_command(&config.storage, Missing::Refused).await?;
-    let clocks = ClockCheck::new(store.clone(), Clock::system(), settings.leeway, ClockMetrics::default());
-    Ok(KeyRotation::new(store, master_key, settings, Arc::new(clocks), audit.clone()))
-}
-
 async fn rotate(now: bool, config: &Config, audit: &Audit, output: Output) -> Result<(), Failure> {
-    let rotation = open(config, audit).await?;
+    let rotation = key_rotation(config, audit).await?;
     let rotated = rotation.rotate(now).await;
     rotation.close().await;
     let NextKey { kid, sign_time } = rotated?;
@@ -141,7 +129,7 @@ async fn rotate(now: bool, config: &Config, audit: &Audit, output: Output) -> Re
 }
 
 async fn revoke(kid: &str, config: &Config, audit: &Audit, output: Output) -> Result<(), Failure> {
-    let rotation = open(config, audit).await?;
+    let rotation = key_rotation(config, audit).await?;
     let revoked = rotation.revoke(kid).await;
     rotation.close().await;
     let successor = revoked?.map(|next| next.kid);

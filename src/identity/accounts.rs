@@ -252,11 +252,7 @@ impl Accounts {
     ///
     /// # Errors
     /// [`Error::InvalidFields`].
-    pub(super) fn check_new_password(
-        &self,
-        new: &str,
-        username: &Username,
-    ) -> Result<Password, Error> {
+    pub(super) fn check_new_password(&self, new: &str, username: &Username) -> Result<Password, Error> {
         self.rules
             .check(new, Some(username))
             .map_err(|violation| Error::InvalidFields(vec![violation.at("new_password")]))

@@ -83,5 +83,7 @@ impl Standing for GoodStanding {
 /// [`Error::InsufficientScope`] for a client by itself.
 pub fn user_of(caller: &Caller) -> Result<&User, Error> {
     caller.must_be_user()?;
-    caller.found().ok_or_else(|| Error::internal("nobody has checked whether the caller's token still stands"))
+    caller
+        .found()
+        .ok_or_else(|| Error::internal("nobody has checked whether the caller's token still stands"))
 }

@@ -16,6 +16,7 @@ mod operations;
 mod parts;
 mod reseal;
 mod served;
+mod signing_keys;
 mod tls;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
@@ -38,13 +39,14 @@ use crate::{
 #[cfg(any(fuzzing, test))]
 pub(crate) use connections::fuzz as fuzz_greeting;
 
+pub use crate::store::DatabaseClock;
 pub use backup::{BackedUp, RestoreOptions, Restored, backup, restore};
 pub use database::{Missing, OpenDatabase};
 pub use end::END_ALLOWANCE;
-pub use crate::store::DatabaseClock;
 pub use grpc::{descriptor_set, policy};
 pub use migrate::{migrate, migrations};
 pub use reseal::{Resealed, reseal};
+pub use signing_keys::{key_rotation, signing_keys};
 
 use connections::Connections;
 use end::Listeners;

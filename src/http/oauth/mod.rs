@@ -25,9 +25,7 @@ use super::{
 };
 use crate::{
     auth::Authenticator,
-    identity::{
-        Clients, GoodStanding, Grants, Introspection, Keyring, Revocation, clients::TOKEN_ENDPOINT,
-    },
+    identity::{Clients, GoodStanding, Grants, Introspection, Keyring, Revocation, clients::TOKEN_ENDPOINT},
     model::{CertificateNames, Error, Origin},
     peer::{self, PeerAddress},
 };

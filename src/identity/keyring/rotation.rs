@@ -358,7 +358,8 @@ impl KeyRotation {
     fn events(&self, change: &KeyChange, stored: &[StoredKey], by: &Doing<'_>) -> Vec<Entry> {
         let KeyChange { insert, sign_at, delete, reseal, reseal_secrets: _ } = change;
         let mut events = Vec::new();
-        let mut tell = |event: Event, kid: &KeyId| events.push(event.done().by(by.actor.clone()).key(kid.clone()));
+        let mut tell =
+            |event: Event, kid: &KeyId| events.push(event.done().by(by.actor.clone()).key(kid.clone()));
         if let Some(key) = insert {
             tell(Event::SigningKeyPublished, &key.kid);
             // The first takes over from none.

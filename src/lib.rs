@@ -5,8 +5,8 @@
 //! Rooms import downward only:
 //!
 //! ```text
-//! main -> cli -> { server -> { rpc, http }, transfer } -> { identity, peer } -> { admission, store, auth, audit }
-//!      -> errors -> { proto, metrics, observe } -> { model, files }
+//! main -> cli -> { server -> { rpc, http }, transfer } -> { identity, peer } -> changes
+//!      -> { admission, store, auth, audit } -> errors -> { proto, metrics, observe } -> { model, files }
 //! ```
 //!
 //! docs/ARCHITECTURE.md tells three requests as stories, file after file.
@@ -25,6 +25,8 @@ pub mod auth;
 mod admission;
 #[cfg(feature = "server")]
 pub mod audit;
+#[cfg(feature = "server")]
+pub mod changes;
 #[cfg(feature = "server")]
 pub mod cli;
 #[cfg(feature = "server")]

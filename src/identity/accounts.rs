@@ -2,15 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
+use uuid::Uuid;
+
 use super::{
-    Guessing, HashRequest, NewAccount, NewAccounts, Passwords, Proof, UsernameRests,
-    followed::Followed,
-    guessing::Guess,
+    Guessing, HashRequest, NewAccount, NewAccounts, Passwords, Proof, UsernameRests, guessing::Guess,
     new_accounts::Asked,
-    read_cache::{Known, ReadCache},
 };
 use crate::{
     audit::{Audit, Event, Reason},
+    changes::{Known, RowCache, Subscriber, Watermark},
     model::{
         Clock, Deadline, Error, Origin, Password, PasswordRules, ReservedNames, Tally, Throttle, User,
         UserId, Username,
@@ -33,7 +33,7 @@ pub struct Accounts {
     reserved: ReservedNames,
     rests: UsernameRests,
     rules: PasswordRules,
-    users: ReadCache<UserId, User>,
+    users: RowCache<UserId, User>,
     clock: Clock,
     audit: Audit,
     rehash_failures: Throttle,
@@ -81,7 +81,7 @@ impl Accounts {
         guessing: Arc<Guessing>,
         settings: AccountSettings,
         clock: Clock,
-        followed: Arc<Followed>,
+        watermark: Arc<Watermark>,
         audit: Audit,
     ) -> Self {
         let passwords = Arc::new(passwords);
@@ -92,7 +92,7 @@ impl Accounts {
             clock.clone(),
             audit.clone(),
         );
-        let users = ReadCache::new(settings.cache_size, settings.cache_max_age, clock.clone(), followed);
+        let users = RowCache::new(settings.cache_size, settings.cache_max_age, clock.clone(), watermark);
         Self {
             strangers: store.for_strangers(),
             store,
@@ -296,11 +296,6 @@ impl Accounts {
         &self.rests
     }
 
-    /// Forgets everybody.
-    pub(super) fn forget_all(&self) {
-        self.users.forget_all();
-    }
-
     /// Replaces an outdated hash. A login does not fail for it: the next one tries again.
     ///
     /// # Errors
@@ -335,5 +330,15 @@ impl Accounts {
                 Ok(Rehash::Settled)
             }
         }
+    }
+}
+
+impl Subscriber for Accounts {
+    fn forget_changed(&self, id: Uuid) {
+        self.forget(UserId(id));
+    }
+
+    fn forget_everything(&self) {
+        self.users.forget_all();
     }
 }

@@ -1,12 +1,10 @@
 //! Owns what the service does: accounts, passwords, clients, tokens and the keys that sign them.
 
-mod absent;
 pub mod accounts;
-pub mod change_feed;
 pub mod clients;
 pub mod clock_check;
 mod exchange;
-pub mod followed;
+pub mod feed_pruning;
 pub mod grants;
 pub mod guessing;
 mod in_flight;
@@ -18,7 +16,6 @@ mod new_accounts;
 pub mod own_account;
 pub mod passwords;
 pub mod proof;
-mod read_cache;
 pub mod readiness;
 mod refresh_grant;
 pub mod refresh_token;
@@ -29,7 +26,6 @@ pub mod tokens;
 pub mod users;
 
 pub use accounts::Accounts;
-pub use change_feed::ChangeFeed;
 pub use clients::{ClientDirectory, ClientRegistry, Clients};
 pub use clock_check::{AgreedTime, ClockCheck};
 pub use grants::Grants;

@@ -10,14 +10,12 @@ use uuid::Uuid;
 
 use super::{
     AgreedTime, ClockCheck, Proof,
-    absent::Absent,
     exchange::{exchange_time, origin_digest},
-    followed::Followed,
-    read_cache::{Known, ReadCache, Reading},
     refresh_token::{Place, RefreshToken},
 };
 use crate::{
     audit::{Actor, Audit, Event, Reason},
+    changes::{Fill, Known, NegativeCache, RowCache, Subscriber, Watermark},
     metrics::TimedWork,
     model::{
         Authentication, Clock, Error, NameSet, Origin, Session, SessionId, SessionLifetime, Tally, Timestamp,
@@ -44,12 +42,12 @@ pub struct Sessions {
     strangers: Strangers,
     clock: Clock,
     settings: SessionSettings,
-    known: ReadCache<SessionId, Remembered>,
+    known: RowCache<SessionId, Remembered>,
     seen: SeenExchanges,
     refreshes: RefreshAllowances,
     /// SHA-256 of refresh tokens of which the database said lately that they were never issued, or that their session has ended or
     /// expired: none of that changes.
-    worthless: Absent<Sha256>,
+    worthless: NegativeCache<Sha256>,
     audit: Audit,
 }
 
@@ -130,11 +128,11 @@ impl Sessions {
         store: Store,
         settings: SessionSettings,
         clock: Clock,
-        followed: Arc<Followed>,
+        watermark: Arc<Watermark>,
         audit: Audit,
     ) -> Self {
-        let known = ReadCache::new(settings.cache_size, settings.cache_max_age, clock.clone(), followed);
-        let worthless = Absent::new(settings.cache_max_age, clock.clone());
+        let known = RowCache::new(settings.cache_size, settings.cache_max_age, clock.clone(), watermark);
+        let worthless = NegativeCache::new(settings.cache_max_age, clock.clone());
         let strangers = store.for_strangers();
         let seen = SeenExchanges::default();
         let refreshes = RefreshAllowances::new(settings.refreshes, &clock);
@@ -282,7 +280,7 @@ impl Sessions {
     }
 
     /// Remembers `stored`, as `reading` found or made it.
-    fn remember(&self, stored: StoredSession, reading: Reading) {
+    fn remember(&self, stored: StoredSession, reading: Fill) {
         self.known.put(stored.session.id, Some(Arc::new(Remembered::new(stored))), reading);
     }
 
@@ -384,12 +382,6 @@ impl Sessions {
         self.known.tally()
     }
 
-    /// Forgets every session.
-    pub(super) fn forget_all(&self) {
-        self.known.forget_all();
-        self.worthless.clear();
-    }
-
     /// Deletes expired sessions, and those of clients that are gone, every `interval`, until it is dropped.
     pub async fn sweep(&self, interval: Duration, clocks: &ClockCheck) {
         let mut swept = None;
@@ -417,5 +409,16 @@ impl Sessions {
             }
             tokio::time::sleep(SWEEP_PAUSE).await;
         }
+    }
+}
+
+impl Subscriber for Sessions {
+    fn forget_changed(&self, id: Uuid) {
+        self.known.forget(SessionId(id));
+    }
+
+    fn forget_everything(&self) {
+        self.known.forget_all();
+        self.worthless.clear();
     }
 }

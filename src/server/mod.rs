@@ -30,7 +30,9 @@ use crate::{
     config::{Config, ConfigError, ExtAuthzAddr, ProxyConfig, Switch},
     files::OwnFiles,
     http::OAuthDrain,
-    identity::{ClockCheck, KeyRotation, Usernames, keyring::KeyringError, passwords::Argon2Params},
+    identity::{
+        ClockCheck, KeyRotation, Usernames, feed_pruning, keyring::KeyringError, passwords::Argon2Params,
+    },
     metrics::Metrics,
     model::{Clock, Error, KeyId},
     peer::TrustedProxies,
@@ -354,19 +356,15 @@ async fn work(parts: &Parts, config: &Config, tls: Option<&Arc<Tls>>) {
     // Twice within the bound, so that one reading may be late.
     let usernames = Usernames::new(parts.store.clone());
     let changes_interval = (config.tokens.standing_cache_max_age / 2).max(MIN_CHANGES_INTERVAL);
+    let subscribers = parts.subscribers();
     tokio::join!(
         parts.sessions.sweep(SWEEP_INTERVAL, &parts.clocks),
         parts.sessions.note_seen(),
         parts.clients.sweep(SWEEP_INTERVAL, &parts.clocks),
         parts.guessing.sweep(SWEEP_INTERVAL, &parts.clocks),
         usernames.tend(&parts.clocks),
-        parts.changes.follow(
-            changes_interval,
-            &parts.accounts,
-            &parts.sessions,
-            &parts.clients,
-            &parts.keyring,
-        ),
+        parts.changes.follow(changes_interval, &subscribers),
+        feed_pruning::prune(&parts.changes, &parts.clocks),
         parts.keyring.tend(KEYS_INTERVAL),
         follow(tls),
     );

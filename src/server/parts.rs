@@ -7,11 +7,12 @@ use crate::{
     admission::{Bounds, CallBounds, LANES, Pool, PoolBounds},
     audit::Audit,
     auth::{Authenticator, Verifier},
+    changes::{Feed, Subscriber},
     config::{Config, ConfigError},
     identity::{
-        Accounts, ChangeFeed, Clients, ClockCheck, GoodStanding, Grants, Guessing, Introspection,
-        KeyRotation, Keyring, NameKey, OwnAccount, Passwords, Readiness, Revocation, Sessions, Tokens,
-        UsernameRests, accounts::AccountSettings, passwords::Argon2Params,
+        Accounts, Clients, ClockCheck, GoodStanding, Grants, Guessing, Introspection, KeyRotation, Keyring,
+        NameKey, OwnAccount, Passwords, Readiness, Revocation, Sessions, Tokens, UsernameRests,
+        accounts::AccountSettings, passwords::Argon2Params,
     },
     metrics::Metrics,
     model::{Clock, Error, Tally, Timestamp},
@@ -33,7 +34,7 @@ pub(super) struct Parts {
     pub(super) bounds: Bounds,
     pub(super) pools: Pools,
     pub(super) keyring: Arc<Keyring>,
-    pub(super) changes: ChangeFeed,
+    pub(super) changes: Feed,
     pub(super) readiness: Readiness,
     pub(super) store: Store,
     pub(super) audit: Audit,
@@ -72,8 +73,8 @@ impl Parts {
         let Foundation { argon2, bounds, store, rotation, audit, metrics, clock, clocks } = foundation;
         let passwords = hashing(argon2, config, &metrics)?;
         // Before anything is read that may change.
-        let changes = ChangeFeed::open(store.clone(), Arc::clone(&clocks)).await?;
-        let keyring = Arc::new(Keyring::open(rotation, changes.followed()).await?);
+        let changes = Feed::open(store.clone(), clock.clone()).await?;
+        let keyring = Arc::new(Keyring::open(rotation, changes.watermark()).await?);
         let names = keyring.name_key().await?;
         let settings = config.accounts(UsernameRests::new(names.clone(), config.accounts.username_rest));
         let guessing = guessing(&store, names, config, &clock, &metrics, &audit);
@@ -139,6 +140,13 @@ impl Parts {
     }
 }
 
+impl Parts {
+    /// Everybody who keeps a copy of what other processes may change.
+    pub(super) fn subscribers(&self) -> [&dyn Subscriber; 4] {
+        [&*self.accounts, &*self.sessions, &*self.clients, &*self.keyring]
+    }
+}
+
 /// The hash threads.
 fn hashing(argon2: Argon2Params, config: &Config, metrics: &Metrics) -> Result<Passwords, Error> {
     Passwords::start(argon2, config.passwords.pool(), metrics.hashing.clone()).map_err(Error::internal)
@@ -151,12 +159,12 @@ fn accounts(
     guessing: &Arc<Guessing>,
     settings: AccountSettings,
     clock: &Clock,
-    changes: &ChangeFeed,
+    changes: &Feed,
     audit: &Audit,
 ) -> Arc<Accounts> {
-    let (guessing, followed) = (Arc::clone(guessing), changes.followed());
+    let (guessing, watermark) = (Arc::clone(guessing), changes.watermark());
     let (store, clock, audit) = (store.clone(), clock.clone(), audit.clone());
-    Arc::new(Accounts::new(store, passwords, guessing, settings, clock, followed, audit))
+    Arc::new(Accounts::new(store, passwords, guessing, settings, clock, watermark, audit))
 }
 
 /// The sessions of users.
@@ -164,12 +172,12 @@ fn sessions(
     store: &Store,
     config: &Config,
     clock: &Clock,
-    changes: &ChangeFeed,
+    changes: &Feed,
     audit: &Audit,
 ) -> Result<Arc<Sessions>, ConfigError> {
-    let followed = changes.followed();
+    let watermark = changes.watermark();
     let settings = config.sessions()?;
-    Ok(Arc::new(Sessions::new(store.clone(), settings, clock.clone(), followed, audit.clone())))
+    Ok(Arc::new(Sessions::new(store.clone(), settings, clock.clone(), watermark, audit.clone())))
 }
 
 /// The registered clients.
@@ -178,12 +186,12 @@ fn clients(
     guessing: &Arc<Guessing>,
     config: &Config,
     clock: &Clock,
-    changes: &ChangeFeed,
+    changes: &Feed,
     audit: &Audit,
 ) -> Arc<Clients> {
-    let (guessing, followed) = (Arc::clone(guessing), changes.followed());
+    let (guessing, watermark) = (Arc::clone(guessing), changes.watermark());
     let settings = config.clients();
-    Arc::new(Clients::new(store.clone(), guessing, settings, clock.clone(), followed, audit.clone()))
+    Arc::new(Clients::new(store.clone(), guessing, settings, clock.clone(), watermark, audit.clone()))
 }
 
 impl Pools {
@@ -291,7 +299,7 @@ fn watch_strangers(metrics: &Metrics, lookups: Tally) {
 }
 
 /// Adds metrics that are read only when they are scraped.
-fn watch(metrics: &Metrics, clock: &Clock, changes: &ChangeFeed, keyring: &Arc<Keyring>) {
+fn watch(metrics: &Metrics, clock: &Clock, changes: &Feed, keyring: &Arc<Keyring>) {
     metrics.watch_totals(
         "signet_log_lines_total",
         "Lines of the log of this process: written, lost, or left out since many like them were written.",
@@ -302,11 +310,11 @@ fn watch(metrics: &Metrics, clock: &Clock, changes: &ChangeFeed, keyring: &Arc<K
             ("left_out", Box::new(|| observe::log_counts().left_out)),
         ],
     );
-    let (followed, monotonic) = (changes.followed(), clock.clone());
+    let (watermark, monotonic) = (changes.watermark(), clock.clone());
     metrics.watch(
         "signet_change_feed_lag_seconds",
         "How long ago the changes of other processes were read: so old can be what is remembered.",
-        move || monotonic.monotonic().saturating_sub(followed.until()).as_secs_f64(),
+        move || monotonic.monotonic().saturating_sub(watermark.until()).as_secs_f64(),
     );
     let keyring = Arc::clone(keyring);
     metrics.watch(

@@ -9,13 +9,12 @@ mod secret;
 
 use std::{sync::Arc, time::Duration};
 
-use super::{
-    AgreedTime, ClockCheck, Guessing,
-    followed::Followed,
-    read_cache::{Known, ReadCache},
-};
+use uuid::Uuid;
+
+use super::{AgreedTime, ClockCheck, Guessing};
 use crate::{
     audit::Audit,
+    changes::{Known, RowCache, Subscriber, Watermark},
     metrics::TimedWork,
     model::{Client, ClientId, Clock, Error, Tally, error},
     store::{Store, Strangers},
@@ -42,7 +41,7 @@ pub struct Clients {
     leeway: Duration,
     /// The names by which an assertion may mean this service.
     audiences: [String; 2],
-    known: ReadCache<ClientId, RegisteredClient>,
+    known: RowCache<ClientId, RegisteredClient>,
     audit: Audit,
 }
 
@@ -82,10 +81,10 @@ impl Clients {
         guessing: Arc<Guessing>,
         settings: ClientSettings,
         clock: Clock,
-        followed: Arc<Followed>,
+        watermark: Arc<Watermark>,
         audit: Audit,
     ) -> Self {
-        let known = ReadCache::new(settings.cache_size, settings.cache_max_age, clock.clone(), followed);
+        let known = RowCache::new(settings.cache_size, settings.cache_max_age, clock.clone(), watermark);
         let endpoint = format!("{}{TOKEN_ENDPOINT}", settings.issuer.trim_end_matches('/'));
         // RFC 7523 section 3 lets the token endpoint's URL stand for the server, and many libraries send it; the issuer alone is what
         // its successor asks for. Neither means anybody else.
@@ -129,16 +128,6 @@ impl Clients {
         Ok(registered)
     }
 
-    /// Forgets the client `id`, which was changed in the database.
-    pub(super) fn forget(&self, id: ClientId) {
-        self.known.forget(id);
-    }
-
-    /// Forgets every client.
-    pub(super) fn forget_all(&self) {
-        self.known.forget_all();
-    }
-
     /// Deletes what is remembered of assertions that have expired, every `interval`, until it is dropped.
     pub async fn sweep(&self, interval: Duration, clocks: &ClockCheck) {
         loop {
@@ -153,6 +142,16 @@ impl Clients {
                 tracing::warn!(error = %error::chain(&error), "expired assertions stay for now");
             }
         }
+    }
+}
+
+impl Subscriber for Clients {
+    fn forget_changed(&self, id: Uuid) {
+        self.known.forget(ClientId(id));
+    }
+
+    fn forget_everything(&self) {
+        self.known.forget_all();
     }
 }
 

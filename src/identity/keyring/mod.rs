@@ -16,14 +16,18 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use futures_util::future::BoxFuture;
 use jsonwebtoken::jwk::JwkSet;
 use tokio::{sync::Mutex, time::timeout};
+use uuid::Uuid;
 
-use super::{NameKey, clock_check::ClockOffset, followed::Followed};
+use super::{NameKey, clock_check::ClockOffset};
 use crate::{
     audit::{Actor, Event},
     auth::{KeySet, Keys},
+    changes::{Subscriber, Watermark},
     model::{Claims, Error, KeyId, Timestamp, error},
+    store::SIGNING_KEYS,
 };
 
 pub use private_key::opens_keys;
@@ -39,7 +43,7 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Keyring {
     rotation: KeyRotation,
-    followed: Arc<Followed>,
+    watermark: Arc<Watermark>,
     state: ArcSwap<State>,
     /// How many readings of the database have begun. One goes on at a time.
     readings: AtomicU64,
@@ -52,12 +56,12 @@ pub struct Keyring {
 }
 
 impl Keyring {
-    /// Opens the stored keys, and makes the first, or the first of the configured algorithm, if it is not there. `followed` must
-    /// belong to a feed that was opened before.
+    /// Opens the stored keys, and makes the first, or the first of the configured algorithm, if it is not there. `watermark`
+    /// must belong to a feed that was opened before.
     ///
     /// # Errors
     /// [`KeyringError::WrongMasterKey`] if a stored key does not open.
-    pub async fn open(rotation: KeyRotation, followed: Arc<Followed>) -> Result<Self, KeyringError> {
+    pub async fn open(rotation: KeyRotation, watermark: Arc<Watermark>) -> Result<Self, KeyringError> {
         rotation.ensure().await?;
         let reading = Reading { begun: rotation.clock().monotonic(), ..Reading::default() };
         let stored = rotation.store().signing_keys().await?;
@@ -68,7 +72,7 @@ impl Keyring {
         let state = ArcSwap::from_pointee(state);
         let keyring = Self {
             rotation,
-            followed,
+            watermark,
             state,
             readings: AtomicU64::new(0),
             failures: AtomicU64::new(0),
@@ -138,21 +142,16 @@ impl Keyring {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`] if it is older, and they cannot be read.
     pub async fn refresh(&self) -> Result<(), Error> {
-        let confirmed = self.state.load().reading.begun.max(self.followed.until());
+        let confirmed = self.state.load().reading.begun.max(self.watermark.until());
         let age = self.rotation.clock().monotonic().saturating_sub(confirmed);
         if age < self.rotation.settings().max_age { Ok(()) } else { self.reload().await }
     }
 
-    /// To be called when another process has changed the keys: they are read anew by [`Self::heed`].
-    pub(super) fn note_change(&self) {
-        self.changes.fetch_add(1, Ordering::SeqCst);
-    }
-
-    /// Reads the keys if they have changed.
+    /// Reads the keys if another process has changed them.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`]: it is to be tried again.
-    pub(super) async fn heed(&self) -> Result<(), Error> {
+    async fn heed(&self) -> Result<(), Error> {
         let heeded = self.state.load().reading.changes == self.changes.load(Ordering::SeqCst);
         if heeded { Ok(()) } else { self.reload().await }
     }
@@ -254,6 +253,22 @@ impl Keyring {
 
     fn now(&self) -> Timestamp {
         self.rotation.clock().now()
+    }
+}
+
+impl Subscriber for Keyring {
+    fn forget_changed(&self, id: Uuid) {
+        if id == SIGNING_KEYS {
+            self.forget_everything();
+        }
+    }
+
+    fn forget_everything(&self) {
+        self.changes.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn settle(&self) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(self.heed())
     }
 }
 

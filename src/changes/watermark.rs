@@ -1,4 +1,4 @@
-//! Owns the moment until which the changes of other processes are known, as the one who reads of them tells those who remember.
+//! Owns the watermark of the feed: the moment until which the changes of other processes are known.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -7,9 +7,9 @@ use std::{
 
 /// Until when the feed has been read: every change made before that moment of the monotonic clock has been heeded.
 #[derive(Debug, Default)]
-pub struct Followed(AtomicU64);
+pub struct Watermark(AtomicU64);
 
-impl Followed {
+impl Watermark {
     /// The moment; zero if the feed has not been read at all.
     #[must_use]
     pub fn until(&self) -> Duration {

@@ -1,4 +1,4 @@
-//! Owns learning what other processes changed: the feed is read often, and what was remembered of its subjects is forgotten.
+//! Owns reading the feed of changes: whoever subscribes hears what other processes have changed.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -6,11 +6,10 @@ use std::{
     time::Duration,
 };
 
-use super::{Accounts, AgreedTime, Clients, ClockCheck, Keyring, Sessions, followed::Followed};
+use super::{Subscriber, Watermark};
 use crate::{
-    metrics::TimedWork,
-    model::{ClientId, Error, SessionId, Throttle, UserId, error},
-    store::{SIGNING_KEYS, Store},
+    model::{Clock, Error, Throttle, Timestamp, error},
+    store::Store,
 };
 
 /// How many changes are read at a time.
@@ -29,21 +28,18 @@ const PASSED: Duration = Duration::from_mins(1);
 /// How often it is told that the feed cannot be read: it is tried many times a second, and strangers may be why.
 const TELL_INTERVAL: Duration = Duration::from_secs(10);
 
-/// How often changes that everybody has read are deleted.
-const PRUNE_INTERVAL: Duration = Duration::from_mins(1);
-
-/// Reads the feed.
+/// The feed of changes, as one process reads it.
 ///
 /// On a database server, changes do not come in the order of their places: of two transactions at once the one that took its place
 /// first may be committed last. So each reading begins again where the feed ended some time ago, longer than any transaction takes
 /// that is acknowledged ([`Store::late_changes`]), and heeds what it had not seen. That costs reading each change some ten times.
 #[derive(Debug)]
-pub struct ChangeFeed {
+pub struct Feed {
     store: Store,
-    clocks: Arc<ClockCheck>,
+    clock: Clock,
     /// When it was opened, and a place that the feed had passed some time before.
     opened: (Duration, i64),
-    followed: Arc<Followed>,
+    watermark: Arc<Watermark>,
 }
 
 /// How far the feed has been read.
@@ -98,87 +94,60 @@ impl Progress {
     }
 }
 
-impl ChangeFeed {
+impl Feed {
     /// The feed from here on.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn open(store: Store, clocks: Arc<ClockCheck>) -> Result<Self, Error> {
-        let opened = clocks.clock().monotonic();
-        let passed = store.newest_change_before(clocks.clock().now().before(PASSED)).await?;
-        let followed = Arc::<Followed>::default();
+    pub async fn open(store: Store, clock: Clock) -> Result<Self, Error> {
+        let opened = clock.monotonic();
+        let passed = store.newest_change_before(clock.now().before(PASSED)).await?;
+        let watermark = Arc::<Watermark>::default();
         // Nothing that is older is remembered.
-        followed.advance(opened);
-        Ok(Self { opened: (opened, passed), store, clocks, followed })
+        watermark.advance(opened);
+        Ok(Self { opened: (opened, passed), store, clock, watermark })
     }
 
-    /// Until when it has been read, for those who remember.
+    /// Until when it has been read, for the caches.
     #[must_use]
-    pub fn followed(&self) -> Arc<Followed> {
-        Arc::clone(&self.followed)
+    pub fn watermark(&self) -> Arc<Watermark> {
+        Arc::clone(&self.watermark)
     }
 
-    /// Reads the feed every `interval`, and deletes what everybody has read, until it is dropped.
-    pub async fn follow(
-        &self,
-        interval: Duration,
-        accounts: &Accounts,
-        sessions: &Sessions,
-        clients: &Clients,
-        keyring: &Keyring,
-    ) {
-        let reading = async {
-            let mut progress = Progress::from(self.opened);
-            let unreadable = Throttle::new(TELL_INTERVAL);
-            loop {
-                tokio::time::sleep(interval).await;
-                // Until it succeeds again, what is remembered grows old and is read anew: nothing stale is served.
-                if let Err(error) = self.read(&mut progress, accounts, sessions, clients, keyring).await
-                    && let Some(untold) = unreadable.pass(self.clocks.clock().monotonic())
-                {
-                    let error = error::chain(&error);
-                    tracing::warn!(error = %error, untold, "the changes of other processes cannot be read");
-                }
-            }
-        };
-        // Beside the reading, which is not to wait for it.
-        tokio::join!(reading, self.prune());
-    }
-
-    /// Deletes changes that everybody has read, again and again.
-    async fn prune(&self) {
+    /// Reads the feed every `interval`, and tells `subscribers`, until it is dropped.
+    pub async fn follow(&self, interval: Duration, subscribers: &[&dyn Subscriber]) {
+        let mut progress = Progress::from(self.opened);
+        let unreadable = Throttle::new(TELL_INTERVAL);
         loop {
-            self.clocks.wait(PRUNE_INTERVAL).await;
-            let pruning = async {
-                match self.clocks.agreed_time(TimedWork::Changes).await? {
-                    AgreedTime::Now(now) => self.store.delete_changes_before(now.before(RETENTION)).await,
-                    AgreedTime::Apart(_) => Ok(()),
-                }
-            };
-            if let Err(error) = pruning.await {
-                tracing::warn!(error = %error::chain(&error), "changes that everybody has read stay for now");
+            tokio::time::sleep(interval).await;
+            // Until it succeeds again, what is remembered grows old and is read anew: nothing stale is served.
+            if let Err(error) = self.read(&mut progress, subscribers).await
+                && let Some(untold) = unreadable.pass(self.clock.monotonic())
+            {
+                let error = error::chain(&error);
+                tracing::warn!(error = %error, untold, "the changes of other processes cannot be read");
             }
         }
     }
 
+    /// Deletes changes that every process has read at the time `now`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn delete_read(&self, now: Timestamp) -> Result<(), Error> {
+        self.store.delete_changes_before(now.before(RETENTION)).await
+    }
+
     /// Heeds the changes since the last reading.
-    async fn read(
-        &self,
-        progress: &mut Progress,
-        accounts: &Accounts,
-        sessions: &Sessions,
-        clients: &Clients,
-        keyring: &Keyring,
-    ) -> Result<(), Error> {
-        let begun = self.clocks.clock().monotonic();
-        let forget_all = || {
-            accounts.forget_all();
-            sessions.forget_all();
-            clients.forget_all();
-            keyring.note_change();
+    async fn read(&self, progress: &mut Progress, subscribers: &[&dyn Subscriber]) -> Result<(), Error> {
+        let begun = self.clock.monotonic();
+        let forget_everything = || {
+            for subscriber in subscribers {
+                subscriber.forget_everything();
+            }
         };
-        if begun.saturating_sub(self.followed.until()) > GAP {
-            forget_all();
+        if begun.saturating_sub(self.watermark.until()) > GAP {
+            forget_everything();
         }
         let resumed = progress.begin();
         // With the change there, which has been read: should it be gone, others may be.
@@ -190,7 +159,7 @@ impl ChangeFeed {
                     "changes of other processes were deleted before this one had read them, as when its machine sleeps: what it \
                      remembers is read anew"
                 );
-                forget_all();
+                forget_everything();
             }
             place = place.max(resumed);
             for change in &changes {
@@ -198,21 +167,19 @@ impl ChangeFeed {
                 if change.id == resumed || !progress.heeded.insert(change.id) {
                     continue;
                 }
-                if change.subject == SIGNING_KEYS {
-                    keyring.note_change();
+                for subscriber in subscribers {
+                    subscriber.forget_changed(change.subject);
                 }
-                // A UUID is of one of them, and forgetting what is not known costs nothing.
-                accounts.forget(UserId(change.subject));
-                sessions.forget(&[SessionId(change.subject)]);
-                clients.forget(ClientId(change.subject));
             }
             if (changes.len() as u64) < PAGE {
                 break;
             }
         }
-        progress.done(begun, self.clocks.clock().monotonic(), place, self.store.late_changes());
-        keyring.heed().await?;
-        self.followed.advance(begun);
+        progress.done(begun, self.clock.monotonic(), place, self.store.late_changes());
+        for subscriber in subscribers {
+            subscriber.settle().await?;
+        }
+        self.watermark.advance(begun);
         Ok(())
     }
 }

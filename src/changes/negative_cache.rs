@@ -1,4 +1,4 @@
-//! Owns what the database lately said does not exist, for a moment.
+//! Owns the negative cache: what the database lately said does not exist, for a moment.
 
 use std::{hash::Hash, time::Duration};
 
@@ -19,36 +19,36 @@ const CAPACITY: usize = 4_096;
 /// that will exist later. Where it does happen, an answer is wrong for no longer than the bound on what other processes change, and
 /// not at all for what this process creates.
 #[derive(Debug)]
-pub(super) struct Absent<K> {
+pub(crate) struct NegativeCache<K> {
     readings: Cache<K, Duration>,
     clock: Clock,
     max_age: Duration,
 }
 
-impl<K: Eq + Hash> Absent<K> {
+impl<K: Eq + Hash> NegativeCache<K> {
     /// Nothing yet; never remembered for longer than `bound`.
-    pub(super) fn new(bound: Duration, clock: Clock) -> Self {
+    pub(crate) fn new(bound: Duration, clock: Clock) -> Self {
         Self { readings: Cache::new(CAPACITY), clock, max_age: bound.min(MAX_AGE) }
     }
 
     /// Whether the row `key` did not exist a moment ago.
-    pub(super) fn contains(&self, key: &K) -> bool {
+    pub(crate) fn contains(&self, key: &K) -> bool {
         let begun = self.readings.get(key);
         begun.is_some_and(|begun| self.clock.monotonic().saturating_sub(begun) < self.max_age)
     }
 
     /// Remembers that a reading that had begun at `begun`, on the monotonic clock, did not find the row `key`.
-    pub(super) fn note(&self, key: K, begun: Duration) {
+    pub(crate) fn note(&self, key: K, begun: Duration) {
         self.readings.insert(key, begun);
     }
 
     /// To be called when the row `key` may exist now.
-    pub(super) fn forget(&self, key: &K) {
+    pub(crate) fn forget(&self, key: &K) {
         self.readings.remove(key);
     }
 
     /// To be called when any row may exist now.
-    pub(super) fn clear(&self) {
+    pub(crate) fn clear(&self) {
         self.readings.clear();
     }
 }
@@ -64,14 +64,14 @@ mod tests {
         for (bound, remembered) in
             [(Duration::from_mins(1), MAX_AGE), (Duration::from_millis(200), Duration::from_millis(200))]
         {
-            let absent = Absent::new(bound, clock.clone());
-            absent.note(1, clock.monotonic());
+            let cache = NegativeCache::new(bound, clock.clone());
+            cache.note(1, clock.monotonic());
             clock.advance(remembered.saturating_sub(Duration::from_micros(1)));
-            assert!(absent.contains(&1) && !absent.contains(&2));
+            assert!(cache.contains(&1) && !cache.contains(&2));
             clock.advance(Duration::from_micros(1));
-            assert!(!absent.contains(&1));
+            assert!(!cache.contains(&1));
         }
-        let never = Absent::new(Duration::ZERO, clock.clone());
+        let never = NegativeCache::new(Duration::ZERO, clock.clone());
         never.note(1, clock.monotonic());
         assert!(!never.contains(&1));
     }
@@ -79,23 +79,23 @@ mod tests {
     #[test]
     fn what_exists_now_is_no_longer_absent() {
         let clock = Clock::manual(Timestamp::from_micros(0));
-        let absent = Absent::new(MAX_AGE, clock.clone());
+        let cache = NegativeCache::new(MAX_AGE, clock.clone());
         for key in 1..=3 {
-            absent.note(key, clock.monotonic());
+            cache.note(key, clock.monotonic());
         }
-        absent.forget(&1);
-        assert!(!absent.contains(&1) && absent.contains(&2));
-        absent.clear();
-        assert!(!absent.contains(&2) && !absent.contains(&3));
+        cache.forget(&1);
+        assert!(!cache.contains(&1) && cache.contains(&2));
+        cache.clear();
+        assert!(!cache.contains(&2) && !cache.contains(&3));
     }
 
     #[test]
     fn any_number_of_inventions_takes_no_more_room_than_its_bound() {
         let clock = Clock::manual(Timestamp::from_micros(0));
-        let absent = Absent::new(MAX_AGE, clock.clone());
+        let cache = NegativeCache::new(MAX_AGE, clock.clone());
         for key in 0..10 * CAPACITY {
-            absent.note(key, clock.monotonic());
+            cache.note(key, clock.monotonic());
         }
-        assert!(absent.readings.len() <= CAPACITY, "{}", absent.readings.len());
+        assert!(cache.readings.len() <= CAPACITY, "{}", cache.readings.len());
     }
 }

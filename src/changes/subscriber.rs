@@ -1,0 +1,25 @@
+//! Owns what the feed asks of those who keep a copy of what other processes may change.
+
+use futures_util::{FutureExt, future::BoxFuture};
+use uuid::Uuid;
+
+use crate::model::Error;
+
+/// Keeps a copy of something in the database, and hears from the feed when that was changed by another process.
+///
+/// The composition root lists all subscribers, and hands them to [`Feed::follow`](super::Feed::follow).
+pub trait Subscriber: Send + Sync {
+    /// The row `id` was changed or ended. It may be a row of another kind, which costs nothing to forget.
+    fn forget_changed(&self, id: Uuid);
+
+    /// Any row may have changed: changes were missed.
+    fn forget_everything(&self);
+
+    /// Reads anew at once what cannot wait for the next call that needs it. The feed counts as read once this has succeeded.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`]: it is tried again with the next reading of the feed.
+    fn settle(&self) -> BoxFuture<'_, Result<(), Error>> {
+        std::future::ready(Ok(())).boxed()
+    }
+}

@@ -15,6 +15,7 @@ mod m20261129_000010_credential_versions;
 mod m20261129_000011_authentication;
 mod m20261129_000012_familiar_failures;
 mod m20261129_000013_username_looks;
+mod m20261129_000014_change_kinds;
 mod names;
 mod schema;
 mod table;
@@ -39,6 +40,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261129_000011_authentication::Migration),
             Box::new(m20261129_000012_familiar_failures::Migration),
             Box::new(m20261129_000013_username_looks::Migration),
+            Box::new(m20261129_000014_change_kinds::Migration),
         ]
     }
 }

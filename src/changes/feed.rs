@@ -9,7 +9,7 @@ use std::{
 use super::{Subscriber, Watermark};
 use crate::{
     model::{Clock, Error, Throttle, Timestamp, error},
-    store::Store,
+    store::{Change, Store},
 };
 
 /// How many changes are read at a time.
@@ -167,9 +167,7 @@ impl Feed {
                 if change.id == resumed || !progress.heeded.insert(change.id) {
                     continue;
                 }
-                for subscriber in subscribers {
-                    subscriber.forget_changed(change.subject);
-                }
+                tell(change, subscribers);
             }
             if (changes.len() as u64) < PAGE {
                 break;
@@ -184,9 +182,52 @@ impl Feed {
     }
 }
 
+/// Tells those of `change` who keep things of its kind; everybody if its kind is not known.
+fn tell(change: &Change, subscribers: &[&dyn Subscriber]) {
+    for subscriber in subscribers {
+        if change.kind.is_none_or(|kind| kind == subscriber.kind()) {
+            subscriber.forget_changed(change.subject);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
+    use uuid::Uuid;
+
     use super::*;
+    use crate::store::ChangeKind;
+
+    /// Keeps what it is told.
+    struct Listener(ChangeKind, Mutex<Vec<u128>>);
+
+    impl Subscriber for Listener {
+        fn kind(&self) -> ChangeKind {
+            self.0
+        }
+
+        fn forget_changed(&self, id: Uuid) {
+            self.1.lock().unwrap().push(id.as_u128());
+        }
+
+        fn forget_everything(&self) {}
+    }
+
+    #[test]
+    fn a_change_is_told_to_those_of_its_kind_and_one_of_no_known_kind_to_everybody() {
+        let [users, sessions] =
+            [ChangeKind::User, ChangeKind::Session].map(|kind| Listener(kind, Mutex::default()));
+        let kinds = [Some(ChangeKind::User), Some(ChangeKind::Session), Some(ChangeKind::Client), None];
+        for (id, kind) in (1..).zip(kinds) {
+            let change =
+                Change { id, subject: Uuid::from_u128(id.unsigned_abs().into()), kind, effect: None };
+            tell(&change, &[&users, &sessions]);
+        }
+        assert_eq!(*users.1.lock().unwrap(), [1, 4]);
+        assert_eq!(*sessions.1.lock().unwrap(), [2, 4]);
+    }
 
     const fn s(seconds: u64) -> Duration {
         Duration::from_secs(seconds)

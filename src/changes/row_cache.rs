@@ -32,10 +32,11 @@ pub(crate) struct RowCache<K, V> {
     clock: Clock,
     max_age: Duration,
     watermark: Arc<Watermark>,
-    /// How often something was forgotten: what was read before that may be what was changed.
+    /// How many changes the cache has been told of.
     changes: AtomicU64,
-    /// The same, for the rows whose ids fall on each mark. An entry carries the count of its reading, so that one that is put after its row
-    /// was forgotten is never taken for good, not even for a moment.
+    /// The number of the newest change among the rows whose ids fall on each mark. A read that began before it is not remembered; an entry
+    /// carries the number that it was put under, so that one that is put while its row is forgotten is never taken for good, not even
+    /// for a moment.
     marks: Box<[AtomicU64]>,
     tally: Tally,
 }
@@ -49,16 +50,8 @@ pub(crate) struct Known<V>(pub(crate) Option<Arc<V>>);
 pub(crate) struct Fill {
     /// When, on the monotonic clock: what it sees is no older.
     begun: Duration,
-    seen: Seen,
-}
-
-/// What had been forgotten when a reading began.
-#[derive(Clone, Copy, Debug)]
-enum Seen {
-    /// By the mark of the row that is read.
-    OfRow(u64),
-    /// Of all rows, since it is not known yet which one is found.
-    OfAll(u64),
+    /// How many changes the cache had been told of by then. What it is told of later, the read may not have seen.
+    changes: u64,
 }
 
 #[derive(Debug)]
@@ -99,7 +92,7 @@ impl<K: Eq + Hash + Copy, V> RowCache<K, V> {
         self.entries.get(&id).filter(|entry| entry.mark == self.mark(id).load(Ordering::SeqCst))
     }
 
-    /// How often a row was forgotten whose id falls where `id` does.
+    /// The number of the newest change of a row whose id falls where `id` does.
     fn mark(&self, id: K) -> &AtomicU64 {
         let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(id);
         &self.marks[usize::try_from(hash % MARKS as u64).unwrap_or_default()]
@@ -126,16 +119,9 @@ impl<K: Eq + Hash + Copy, V> RowCache<K, V> {
         fresh.then_some(Known(Some(entry.row)))
     }
 
-    /// To be called before the database is asked for the row `id`.
-    pub(crate) fn begin(&self, id: K) -> Fill {
-        let seen = Seen::OfRow(self.mark(id).load(Ordering::SeqCst));
-        Fill { begun: self.clock.monotonic(), seen }
-    }
-
-    /// To be called before the database is asked for a row by something else than its id.
-    pub(crate) fn begin_without_id(&self) -> Fill {
-        let seen = Seen::OfAll(self.changes.load(Ordering::SeqCst));
-        Fill { begun: self.clock.monotonic(), seen }
+    /// To be called before the database is asked for a row.
+    pub(crate) fn begin(&self) -> Fill {
+        Fill { begun: self.clock.monotonic(), changes: self.changes.load(Ordering::SeqCst) }
     }
 
     /// Remembers what `fill` found, unless it may have been changed meanwhile.
@@ -146,33 +132,35 @@ impl<K: Eq + Hash + Copy, V> RowCache<K, V> {
             self.entries.remove(&id);
             return;
         };
-        // Before all changes are asked for: a change that is not seen there has yet to move the mark, and the entry is worth nothing then.
         let mark = self.mark(id).load(Ordering::SeqCst);
-        let mark = match fill.seen {
-            Seen::OfRow(mark) => mark,
-            Seen::OfAll(changes) if changes == self.changes.load(Ordering::SeqCst) => mark,
-            Seen::OfAll(_) => return,
-        };
+        if mark > fill.changes {
+            return;
+        }
         self.absent.forget(&id);
         self.entries.insert(id, Entry { row, begun: fill.begun, mark });
     }
 
     /// To be called after the row `id` was changed in the database, before that is acknowledged.
     pub(crate) fn forget(&self, id: K) {
-        self.changes.fetch_add(1, Ordering::SeqCst);
-        self.mark(id).fetch_add(1, Ordering::SeqCst);
+        let change = self.next_change();
+        // Two changes at once may come here in either order.
+        self.mark(id).fetch_max(change, Ordering::SeqCst);
         self.entries.remove(&id);
         self.absent.forget(&id);
     }
 
     /// To be called when any row may have changed.
     pub(crate) fn forget_all(&self) {
-        self.changes.fetch_add(1, Ordering::SeqCst);
+        let change = self.next_change();
         for mark in &self.marks {
-            mark.fetch_add(1, Ordering::SeqCst);
+            mark.fetch_max(change, Ordering::SeqCst);
         }
         self.entries.clear();
         self.absent.clear();
+    }
+
+    fn next_change(&self) -> u64 {
+        self.changes.fetch_add(1, Ordering::SeqCst) + 1
     }
 }
 
@@ -204,7 +192,7 @@ mod tests {
         let (cache, clock) = cache();
         assert_eq!(cache.get(1), None);
         for row in [None, Some(Arc::new("row"))] {
-            let fill = cache.begin(1);
+            let fill = cache.begin();
             clock.advance(Duration::from_millis(600));
             cache.put(1, row.clone(), fill);
             assert_eq!(cache.get(1), Some(Known(row.clone())));
@@ -218,13 +206,13 @@ mod tests {
     #[test]
     fn rows_that_do_not_exist_push_out_none_that_do() {
         let (cache, _clock) = cache();
-        cache.put(1, Some(Arc::new("row")), cache.begin(1));
+        cache.put(1, Some(Arc::new("row")), cache.begin());
         for id in 2..=u8::MAX {
-            cache.put(id, None, cache.begin(id));
+            cache.put(id, None, cache.begin());
         }
         assert_eq!(cache.get(1), Some(Known(Some(Arc::new("row")))));
         // What exists after all is known at once.
-        cache.put(2, Some(Arc::new("new")), cache.begin(2));
+        cache.put(2, Some(Arc::new("new")), cache.begin());
         assert_eq!(cache.get(2), Some(Known(Some(Arc::new("new")))));
     }
 
@@ -232,7 +220,7 @@ mod tests {
     fn what_a_row_was_once_is_told_until_it_is_forgotten() {
         let (cache, clock) = cache();
         assert_eq!(cache.once(1), None);
-        cache.put(1, Some(Arc::new("row")), cache.begin(1));
+        cache.put(1, Some(Arc::new("row")), cache.begin());
         clock.advance(Duration::from_hours(1));
         assert_eq!((cache.get(1), cache.once(1)), (None, Some(Arc::new("row"))));
         cache.forget(1);
@@ -245,7 +233,7 @@ mod tests {
         let watermark = Arc::new(Watermark::default());
         let cache: RowCache<u8, &str> =
             RowCache::new(8, Duration::from_secs(1), clock.clone(), Arc::clone(&watermark));
-        cache.put(1, Some(Arc::new("row")), cache.begin(1));
+        cache.put(1, Some(Arc::new("row")), cache.begin());
         for _ in 0..10 {
             clock.advance(Duration::from_millis(500));
             watermark.advance(clock.monotonic());
@@ -262,7 +250,7 @@ mod tests {
         let watermark = Arc::new(Watermark::default());
         let cache: RowCache<u8, &str> =
             RowCache::new(8, Duration::from_secs(1), clock.clone(), Arc::clone(&watermark));
-        cache.put(1, Some(Arc::new("row")), cache.begin(1));
+        cache.put(1, Some(Arc::new("row")), cache.begin());
         clock.advance(MAX_AGE.saturating_sub(Duration::from_micros(1)));
         watermark.advance(clock.monotonic());
         assert_eq!(cache.get(1), Some(Known(Some(Arc::new("row")))));
@@ -273,43 +261,57 @@ mod tests {
     #[test]
     fn what_was_read_before_a_change_is_not_remembered_after_it() {
         let (cache, _clock) = cache();
-        let fills = || [cache.begin(1), cache.begin_without_id()];
-        for fill in fills() {
-            cache.forget(1);
-            cache.put(1, Some(Arc::new("before the change")), fill);
-            assert_eq!((cache.get(1), cache.once(1)), (None, None));
-        }
-        for fill in fills() {
-            cache.forget_all();
-            cache.put(1, Some(Arc::new("before the change")), fill);
-            assert_eq!(cache.get(1), None);
-        }
-        for fill in fills() {
-            cache.put(1, Some(Arc::new("after the change")), fill);
-            assert_eq!(cache.get(1), Some(Known(Some(Arc::new("after the change")))));
+        let fill = cache.begin();
+        cache.forget(1);
+        cache.put(1, Some(Arc::new("before the change")), fill);
+        assert_eq!((cache.get(1), cache.once(1)), (None, None));
+        let fill = cache.begin();
+        cache.forget_all();
+        cache.put(1, Some(Arc::new("before the change")), fill);
+        assert_eq!(cache.get(1), None);
+        let fill = cache.begin();
+        cache.put(1, Some(Arc::new("after the change")), fill);
+        assert_eq!(cache.get(1), Some(Known(Some(Arc::new("after the change")))));
+    }
+
+    #[test]
+    fn an_entry_that_is_put_while_its_row_is_forgotten_is_not_told_for_a_moment() {
+        // What `forget` does, up to the removal. The entry may come before each step; then it stays among the entries, and is worth
+        // nothing.
+        for steps_before in 0..=2 {
+            let (cache, _clock) = cache();
+            let fill = cache.begin();
+            let mut change = 0;
+            for step in 0..=2 {
+                if step == steps_before {
+                    cache.put(1, Some(Arc::new("before the change")), fill);
+                }
+                match step {
+                    0 => change = cache.next_change(),
+                    1 => drop(cache.mark(1).fetch_max(change, Ordering::SeqCst)),
+                    _ => {}
+                }
+            }
+            assert_eq!(cache.get(1), None, "put after {steps_before} steps");
         }
     }
 
     #[test]
-    fn an_entry_that_is_put_between_a_change_and_its_forgetting_is_not_told_for_a_moment() {
+    fn of_two_changes_at_once_the_newer_counts_whichever_marks_the_row_first() {
         let (cache, _clock) = cache();
-        for fill in [cache.begin(1), cache.begin_without_id()] {
-            // What `forget` does, up to the removal: the entry that comes then stays among the entries, and is worth nothing.
-            cache.put(1, Some(Arc::new("before the change")), fill);
-            cache.changes.fetch_add(1, Ordering::SeqCst);
-            cache.mark(1).fetch_add(1, Ordering::SeqCst);
-            assert_eq!((cache.get(1), cache.entries.get(&1).is_some()), (None, true));
-        }
+        let (first, fill, second) = (cache.next_change(), cache.begin(), cache.next_change());
+        cache.mark(1).fetch_max(second, Ordering::SeqCst);
+        cache.mark(1).fetch_max(first, Ordering::SeqCst);
+        cache.put(1, Some(Arc::new("before the second change")), fill);
+        assert_eq!(cache.get(1), None);
     }
 
     #[test]
-    fn a_change_of_another_row_costs_a_reading_nothing() {
+    fn a_change_of_another_row_costs_a_read_in_flight_nothing() {
         let (cache, _clock) = cache();
         let other = (2..=u8::MAX).find(|id| !std::ptr::eq(cache.mark(*id), cache.mark(1))).unwrap();
-        let (fill, of_any) = (cache.begin(1), cache.begin_without_id());
+        let fill = cache.begin();
         cache.forget(other);
-        cache.put(1, Some(Arc::new("row")), of_any);
-        assert_eq!(cache.get(1), None, "it may have been this one");
         cache.put(1, Some(Arc::new("row")), fill);
         assert_eq!(cache.get(1), Some(Known(Some(Arc::new("row")))));
     }

@@ -3,13 +3,16 @@
 use futures_util::{FutureExt, future::BoxFuture};
 use uuid::Uuid;
 
-use crate::model::Error;
+use crate::{model::Error, store::ChangeKind};
 
 /// Keeps a copy of something in the database, and hears from the feed when that was changed by another process.
 ///
 /// The composition root lists all subscribers, and hands them to [`Feed::follow`](super::Feed::follow).
 pub trait Subscriber: Send + Sync {
-    /// The row `id` was changed or ended. It may be a row of another kind, which costs nothing to forget.
+    /// What kind of changes it must hear of.
+    fn kind(&self) -> ChangeKind;
+
+    /// The row `id` was changed or ended. If the release before told of it, it may be a row of another kind.
     fn forget_changed(&self, id: Uuid);
 
     /// Any row may have changed: changes were missed.

@@ -15,7 +15,7 @@ use crate::{
         Clock, Deadline, Error, Origin, Password, PasswordRules, ReservedNames, Tally, Throttle, User,
         UserId, Username,
     },
-    store::{Credentials, Login, Store, Strangers},
+    store::{ChangeKind, Credentials, Login, Store, Strangers},
 };
 
 /// How often it is told that outdated hashes cannot be replaced: each login would be another line.
@@ -174,14 +174,14 @@ impl Accounts {
         password: &str,
         request: HashRequest<'_>,
     ) -> Result<Proof, Error> {
-        let mut reading = self.users.begin_without_id();
+        let mut reading = self.users.begin();
         let Login { credentials, failures } = self.strangers.login(username, guess.keys()).await?;
         let turn = guess.admit(failures, credentials.as_ref().map(|found| found.user.id)).await?;
         let request = HashRequest { turn, ..request };
         let mut credentials = self.compare(attempt, credentials, password, request).await?;
         let outdated = self.passwords.needs_rehash(&credentials.password_hash);
         if outdated && self.rehash(&mut credentials, password, request).await? == Rehash::Overtaken {
-            reading = self.users.begin(credentials.user.id);
+            reading = self.users.begin();
             let current = self.store.credentials_of(credentials.user.id).await?;
             credentials = self.compare(attempt, current, password, request).await?;
         }
@@ -274,7 +274,7 @@ impl Accounts {
         if let Some(Known(known)) = self.users.get(id) {
             return Ok(known);
         }
-        let reading = self.users.begin(id);
+        let reading = self.users.begin();
         let user = self.store.user(id).await?.map(Arc::new);
         self.users.put(id, user.clone(), reading);
         Ok(user)
@@ -334,6 +334,10 @@ impl Accounts {
 }
 
 impl Subscriber for Accounts {
+    fn kind(&self) -> ChangeKind {
+        ChangeKind::User
+    }
+
     fn forget_changed(&self, id: Uuid) {
         self.forget(UserId(id));
     }

@@ -21,7 +21,7 @@ use crate::{
         Authentication, Clock, Error, NameSet, Origin, Session, SessionId, SessionLifetime, Tally, Timestamp,
         UserId, error, id::uuid_v7,
     },
-    store::{Exchange, LastExchange, RefreshState, Sha256, Store, StoredSession, Strangers},
+    store::{ChangeKind, Exchange, LastExchange, RefreshState, Sha256, Store, StoredSession, Strangers},
 };
 
 pub use refresh_allowance::RefreshSettings;
@@ -165,7 +165,7 @@ impl Sessions {
             last_use_time: now,
         };
         let (token, refresh) = RefreshToken::first(session.id, &mut rand::rng());
-        let reading = self.known.begin(session.id);
+        let reading = self.known.begin();
         let opened = Event::Login.done().user(user.id).session(session.id).origin(&session.origin);
         let pending = self.audit.begin(opened);
         let added =
@@ -215,7 +215,7 @@ impl Sessions {
         if self.worthless.contains(&hash) || self.known.is_absent(id) {
             return Err(Error::RefreshTokenInvalid);
         }
-        let reading = self.known.begin(id);
+        let reading = self.known.begin();
         let Some((stored, user)) = self.strangers.session_and_user(id).await? else {
             self.known.put(id, None, reading);
             return Err(Error::RefreshTokenInvalid);
@@ -264,7 +264,7 @@ impl Sessions {
             let exchange = Exchange { next: next.hash(), time, origin };
             let refresh =
                 RefreshState { newest: exchange.next, before_newest: Some(token.hash()), ..*refresh };
-            let reading = self.known.begin(session.id);
+            let reading = self.known.begin();
             if self.store.exchange_refresh_token(session.id, token.hash(), &exchange).await? {
                 let session = Session { last_use_time: time, ..session.clone() };
                 let odd_repeat_time = stored.exchange.odd_repeat_time;
@@ -313,7 +313,7 @@ impl Sessions {
         if let Some(Known(session)) = self.known.get(id) {
             return Ok(session);
         }
-        let reading = self.known.begin(id);
+        let reading = self.known.begin();
         let session = self.store.session(id).await?.map(Remembered::new).map(Arc::new);
         self.known.put(id, session.clone(), reading);
         Ok(session)
@@ -413,6 +413,10 @@ impl Sessions {
 }
 
 impl Subscriber for Sessions {
+    fn kind(&self) -> ChangeKind {
+        ChangeKind::Session
+    }
+
     fn forget_changed(&self, id: Uuid) {
         self.known.forget(SessionId(id));
     }

@@ -11,12 +11,58 @@ use uuid::Uuid;
 
 use super::{
     BATCH, Store,
-    entity::changes::{ActiveModel, Column, Entity},
+    entity::changes::{ActiveModel, Column, Entity, Model},
 };
 use crate::model::{Error, Timestamp};
 
 /// The subject of a change of the signing keys: they are few, and are read anew all at once. Nothing else has this id.
 pub const SIGNING_KEYS: Uuid = Uuid::from_u128(1);
+
+/// What kind of thing was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangeKind {
+    /// A user.
+    User,
+    /// A session.
+    Session,
+    /// A client.
+    Client,
+    /// The signing keys.
+    SigningKeys,
+}
+
+/// What became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangeEffect {
+    /// It exists, and is not what it was.
+    Changed,
+    /// It no longer exists.
+    Ended,
+}
+
+impl ChangeKind {
+    const ALL: [Self; 4] = [Self::User, Self::Session, Self::Client, Self::SigningKeys];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Session => "session",
+            Self::Client => "client",
+            Self::SigningKeys => "signing_keys",
+        }
+    }
+}
+
+impl ChangeEffect {
+    const ALL: [Self; 2] = [Self::Changed, Self::Ended];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Changed => "changed",
+            Self::Ended => "ended",
+        }
+    }
+}
 
 /// A user, a session or a client that was changed or ended, or the signing keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +71,19 @@ pub struct Change {
     pub id: i64,
     /// The id of the user, the session or the client, or [`SIGNING_KEYS`].
     pub subject: Uuid,
+    /// What kind of thing that is; none if another release wrote the row, and it may be any.
+    pub kind: Option<ChangeKind>,
+    /// What became of it; none if another release wrote the row.
+    pub effect: Option<ChangeEffect>,
+}
+
+impl From<Model> for Change {
+    fn from(row: Model) -> Self {
+        let Model { id, subject, kind, effect, create_time: _ } = row;
+        let kind = ChangeKind::ALL.into_iter().find(|known| kind.as_deref() == Some(known.name()));
+        let effect = ChangeEffect::ALL.into_iter().find(|known| effect.as_deref() == Some(known.name()));
+        Self { id, subject, kind, effect }
+    }
 }
 
 /// How much later than on the node where it was made a change may show on another node of one database.
@@ -57,7 +116,7 @@ impl Store {
     pub async fn changes(&self, after: i64, limit: u64) -> Result<Vec<Change>, Error> {
         let query = Entity::find().filter(Column::Id.gt(after)).order_by_asc(Column::Id).limit(limit);
         let rows = self.ask(|| query.clone().all(&self.lanes.service.reader)).await?;
-        Ok(rows.into_iter().map(|row| Change { id: row.id, subject: row.subject }).collect())
+        Ok(rows.into_iter().map(Change::from).collect())
     }
 
     /// Deletes the changes made before `time`, but the newest of them. So the newest of all stays, whose place must not be used again;
@@ -89,14 +148,48 @@ impl Store {
 }
 
 /// Tells the others of changes, in the transaction that makes them.
-pub(super) async fn tell(db: &impl ConnectionTrait, subjects: &[Uuid], now: Timestamp) -> Result<(), DbErr> {
+pub(super) async fn tell(
+    db: &impl ConnectionTrait,
+    (kind, effect): (ChangeKind, ChangeEffect),
+    subjects: &[Uuid],
+    now: Timestamp,
+) -> Result<(), DbErr> {
     for subjects in subjects.chunks(BATCH) {
         let rows = subjects.iter().map(|subject| ActiveModel {
             id: NotSet,
             subject: Set(*subject),
             create_time: Set(now.as_micros()),
+            kind: Set(Some(kind.name().to_owned())),
+            effect: Set(Some(effect.name().to_owned())),
         });
         Entity::insert_many(rows).exec_without_returning(db).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_another_release_wrote_is_of_no_known_kind() {
+        let row = |kind: Option<&str>, effect: Option<&str>| Model {
+            id: 1,
+            subject: Uuid::nil(),
+            create_time: 0,
+            kind: kind.map(str::to_owned),
+            effect: effect.map(str::to_owned),
+        };
+        let read = |kind, effect| {
+            let change = Change::from(row(kind, effect));
+            (change.kind, change.effect)
+        };
+        assert_eq!(read(None, None), (None, None), "the release before");
+        assert_eq!(read(Some("role"), Some("renamed")), (None, None), "a later one");
+        for kind in ChangeKind::ALL {
+            for effect in ChangeEffect::ALL {
+                assert_eq!(read(Some(kind.name()), Some(effect.name())), (Some(kind), Some(effect)));
+            }
+        }
+    }
 }

@@ -10,7 +10,8 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::{
-    Store, changes,
+    Store,
+    changes::{self, ChangeEffect, ChangeKind},
     entity::{
         client_secrets as secrets,
         clients::{ActiveModel, Column, Entity, Model},
@@ -22,6 +23,10 @@ use crate::model::{
     CertificateSubject, Client, ClientId, ClientKind, ClientName, DnsName, Error, NameSet, SpiffeId,
     Timestamp,
 };
+
+/// How the feed is told of a client.
+const CHANGED: (ChangeKind, ChangeEffect) = (ChangeKind::Client, ChangeEffect::Changed);
+const ENDED: (ChangeKind, ChangeEffect) = (ChangeKind::Client, ChangeEffect::Ended);
 
 /// How many secrets of a client are valid at a time: the newest, and the one that it replaces.
 const VALID_SECRETS: usize = 2;
@@ -186,7 +191,7 @@ impl Store {
                 secrets::Entity::delete_by_id(old.hash).exec(&db).await?;
             }
             insert_secret(&db, id, hash, version, now).await?;
-            changes::tell(&db, &[id.0], now).await?;
+            changes::tell(&db, CHANGED, &[id.0], now).await?;
             commit(db, true).await
         })
         .await
@@ -251,7 +256,7 @@ impl Store {
                 Err(error) if failure::is_duplicate(&error) => return Ok(None),
                 Err(error) => return Err(error.into()),
             };
-            changes::tell(&db, &[id.0], now).await?;
+            changes::tell(&db, CHANGED, &[id.0], now).await?;
             commit(db, Some(found)).await
         });
         Ok(found.await?.ok_or(ClientTaken::SpiffeId)?)
@@ -267,7 +272,7 @@ impl Store {
             let db = self.begin().await?;
             let done = Entity::delete_by_id(id.0).exec(&db).await?;
             secrets::Entity::delete_many().filter(secrets::Column::ClientId.eq(id.0)).exec(&db).await?;
-            changes::tell(&db, &[id.0], now).await?;
+            changes::tell(&db, ENDED, &[id.0], now).await?;
             commit(db, done.rows_affected > 0).await
         })
         .await
@@ -304,7 +309,7 @@ impl Store {
             if done.rows_affected == 0 {
                 return Ok(false);
             }
-            changes::tell(&db, &[id.0], now).await?;
+            changes::tell(&db, CHANGED, &[id.0], now).await?;
             commit(db, true).await
         })
         .await
@@ -319,7 +324,7 @@ impl Store {
         self.write(|| async {
             let db = self.begin().await?;
             let found = update(&db, id, columns, now).await?;
-            changes::tell(&db, &[id.0], now).await?;
+            changes::tell(&db, CHANGED, &[id.0], now).await?;
             commit(db, found).await
         })
         .await

@@ -38,7 +38,7 @@ use file_use::FileUse;
 use lanes::Lanes;
 use transaction::Galera;
 
-pub use changes::{Change, SIGNING_KEYS};
+pub use changes::{Change, ChangeEffect, ChangeKind, SIGNING_KEYS};
 pub use clients::{ClientTaken, ClientWriteError};
 pub use clock::DatabaseClock;
 pub use connect::PoolSettings;

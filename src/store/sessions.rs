@@ -9,7 +9,8 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::{
-    BATCH, CredentialVersion, Store, changes,
+    BATCH, CredentialVersion, Store,
+    changes::{self, ChangeEffect, ChangeKind},
     entity::{
         sessions::{ActiveModel, Column, Entity, Model},
         users::{Column as UserColumn, Entity as UserEntity},
@@ -22,6 +23,9 @@ use crate::model::{
     Authentication, ClientId, Error, NameSet, Origin, Session, SessionId, SessionLifetime, Timestamp, User,
     UserId, authentication,
 };
+
+/// How the feed is told that sessions have ended.
+const ENDED: (ChangeKind, ChangeEffect) = (ChangeKind::Session, ChangeEffect::Ended);
 
 /// SHA-256 of something that is not kept.
 pub type Sha256 = [u8; 32];
@@ -168,7 +172,7 @@ impl Store {
             if delete.clone().exec(&db).await?.rows_affected == 0 {
                 return Ok(false);
             }
-            changes::tell(&db, &[id.0], now).await?;
+            changes::tell(&db, ENDED, &[id.0], now).await?;
             commit(db, true).await
         })
         .await
@@ -357,7 +361,7 @@ async fn end(db: &impl ConnectionTrait, ids: Vec<Uuid>, now: Timestamp) -> Resul
     for ids in ids.chunks(BATCH) {
         Entity::delete_many().filter(Column::Id.is_in(ids.iter().copied())).exec(db).await?;
     }
-    changes::tell(db, &ids, now).await?;
+    changes::tell(db, ENDED, &ids, now).await?;
     Ok(ids.into_iter().map(SessionId).collect())
 }
 

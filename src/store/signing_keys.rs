@@ -11,7 +11,8 @@ use sea_orm::{
 };
 
 use super::{
-    Lease, ResealedSecret, Store, changes,
+    Lease, ResealedSecret, Store,
+    changes::{self, ChangeEffect, ChangeKind},
     entity::signing_keys::{ActiveModel, Column, Entity, Model},
     leases, sealed_secrets,
     transaction::commit,
@@ -106,7 +107,8 @@ impl Store {
             if !apply(&db, change).await? {
                 return Ok(Ok(false));
             }
-            changes::tell(&db, &[changes::SIGNING_KEYS], now).await?;
+            let keys = (ChangeKind::SigningKeys, ChangeEffect::Changed);
+            changes::tell(&db, keys, &[changes::SIGNING_KEYS], now).await?;
             commit(db, Ok(true)).await
         });
         changed.await?

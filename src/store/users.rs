@@ -6,7 +6,8 @@ use sea_orm::{
 };
 
 use super::{
-    CredentialVersion, Credentials, RestingName, Sha256, Store, changes,
+    CredentialVersion, Credentials, RestingName, Sha256, Store,
+    changes::{self, ChangeEffect, ChangeKind},
     credentials::next_version,
     entity::users::{ActiveModel, Column, Entity, Model},
     failure, resting_usernames,
@@ -18,6 +19,10 @@ use crate::model::{
     Error, Session, SessionId, Timestamp, User, UserId, Username,
     profile::{DisplayName, Email},
 };
+
+/// How the feed is told of a user.
+const CHANGED: (ChangeKind, ChangeEffect) = (ChangeKind::User, ChangeEffect::Changed);
+const ENDED: (ChangeKind, ChangeEffect) = (ChangeKind::User, ChangeEffect::Ended);
 
 /// A user and the hash of its password, as they are written together.
 #[derive(Debug)]
@@ -186,7 +191,7 @@ impl Store {
             if !is_changed {
                 return Ok(false);
             }
-            changes::tell(&db, &[id.0], now).await?;
+            changes::tell(&db, CHANGED, &[id.0], now).await?;
             commit(db, true).await
         })
         .await
@@ -239,7 +244,7 @@ impl Store {
                 .filter(Column::Id.eq(id.0))
                 .exec(&db)
                 .await?;
-            changes::tell(&db, &[id.0], now).await?;
+            changes::tell(&db, CHANGED, &[id.0], now).await?;
             (user.email, user.display_name, user.update_time) = (email, display_name, now);
             commit(db, Some(UpdatedProfile { user, changed_email, changed_display_name })).await
         })
@@ -273,6 +278,7 @@ impl Store {
             }
             match sessions::replace_of_user(&db, id, replacement, now).await? {
                 Some((session, ended)) => {
+                    changes::tell(&db, CHANGED, &[id.0], now).await?;
                     commit(db, PasswordChange::Done { session: Box::new(session), ended }).await
                 }
                 None => Ok(PasswordChange::SessionEnded),
@@ -300,7 +306,7 @@ impl Store {
                 resting_usernames::add(&db, name).await?;
             }
             let ended = sessions::delete_of_users(&db, &[id], None, now).await?;
-            changes::tell(&db, &[id.0], now).await?;
+            changes::tell(&db, ENDED, &[id.0], now).await?;
             commit(db, (done.rows_affected > 0).then_some(ended)).await
         })
         .await

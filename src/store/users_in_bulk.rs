@@ -7,7 +7,8 @@ use sea_orm::{
 };
 
 use super::{
-    BATCH, Credentials, Store, changes,
+    BATCH, Credentials, Store,
+    changes::{self, ChangeEffect, ChangeKind},
     credentials::next_version,
     entity::users::{ActiveModel, Column, Entity, Model},
     failure, sessions,
@@ -167,7 +168,7 @@ impl Store {
             if !losers.is_empty() {
                 sessions::delete_of_users(&db, &losers, None, now).await?;
             }
-            changes::tell(&db, &ids, now).await?;
+            changes::tell(&db, (ChangeKind::User, ChangeEffect::Changed), &ids, now).await?;
             commit(db, true).await
         })
         .await

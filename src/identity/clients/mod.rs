@@ -17,7 +17,7 @@ use crate::{
     changes::{Known, RowCache, Subscriber, Watermark},
     metrics::TimedWork,
     model::{Client, ClientId, Clock, Error, Tally, error},
-    store::{Store, Strangers},
+    store::{ChangeKind, Store, Strangers},
 };
 use keys::ClientKeys;
 
@@ -121,7 +121,7 @@ impl Clients {
         if let Some(Known(known)) = self.known.get(id) {
             return Ok(known);
         }
-        let reading = self.known.begin(id);
+        let reading = self.known.begin();
         let client = read.await?;
         let registered = client.map(RegisteredClient::try_from).transpose()?.map(Arc::new);
         self.known.put(id, registered.clone(), reading);
@@ -146,6 +146,10 @@ impl Clients {
 }
 
 impl Subscriber for Clients {
+    fn kind(&self) -> ChangeKind {
+        ChangeKind::Client
+    }
+
     fn forget_changed(&self, id: Uuid) {
         self.known.forget(ClientId(id));
     }

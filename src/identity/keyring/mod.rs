@@ -27,7 +27,7 @@ use crate::{
     auth::{KeySet, Keys},
     changes::{Subscriber, Watermark},
     model::{Claims, Error, KeyId, Timestamp, error},
-    store::SIGNING_KEYS,
+    store::{ChangeKind, SIGNING_KEYS},
 };
 
 pub use private_key::opens_keys;
@@ -257,6 +257,10 @@ impl Keyring {
 }
 
 impl Subscriber for Keyring {
+    fn kind(&self) -> ChangeKind {
+        ChangeKind::SigningKeys
+    }
+
     fn forget_changed(&self, id: Uuid) {
         if id == SIGNING_KEYS {
             self.forget_everything();

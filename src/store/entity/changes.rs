@@ -10,6 +10,8 @@ pub(crate) struct Model {
     pub id: i64,
     pub subject: Uuid,
     pub create_time: i64,
+    pub kind: Option<String>,
+    pub effect: Option<String>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -1,6 +1,7 @@
 //! Owns what must be alike on every database: run on SQLite by `cargo test`, and on servers by `scripts/databases`.
 
 mod clocks;
+mod feed;
 mod gaps;
 mod locks;
 mod outage;
@@ -9,3 +10,13 @@ mod races;
 mod relay;
 mod strangers;
 mod values;
+
+use signet::model::SessionId;
+
+/// The `sid` of an access token.
+fn session(token: &str) -> SessionId {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
+    let claims: serde_json::Value = serde_json::from_slice(&payload).unwrap();
+    SessionId(claims["sid"].as_str().unwrap().parse().unwrap())
+}

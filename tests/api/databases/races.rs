@@ -7,7 +7,7 @@ use sea_orm::{
     sea_query::{Expr, ExprTrait, Query},
 };
 use signet::{
-    model::{SessionId, UserId},
+    model::UserId,
     proto::identity::v1::{
         ChangePasswordRequest, IssueTokenRequest, IssueTokenResponse, RefreshTokenGrant,
         RevokeSessionRequest, issue_token_request::Grant,
@@ -16,6 +16,7 @@ use signet::{
 use tokio::task::JoinSet;
 use tonic::{Code, Status};
 
+use super::session;
 use crate::harness::{Client, PASSWORD, TestServer, assert_refused, config, eventually, with_token};
 
 /// Two replicas, and a client of each.
@@ -30,14 +31,6 @@ async fn refresh(mut client: Client, token: String) -> Result<IssueTokenResponse
     let grant = Some(Grant::RefreshToken(RefreshTokenGrant { refresh_token: token }));
     let request = IssueTokenRequest { grant, ..IssueTokenRequest::default() };
     Ok(client.0.issue_token(request).await?.into_inner())
-}
-
-/// The `sid` of an access token.
-fn session(token: &str) -> SessionId {
-    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-    let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
-    let claims: serde_json::Value = serde_json::from_slice(&payload).unwrap();
-    SessionId(claims["sid"].as_str().unwrap().parse().unwrap())
 }
 
 #[tokio::test]

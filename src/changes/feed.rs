@@ -9,7 +9,7 @@ use std::{
 use super::{Subscriber, Watermark};
 use crate::{
     model::{Clock, Error, Throttle, Timestamp, error},
-    store::{Change, Store},
+    store::{Change, ChangeOrder, Store},
 };
 
 /// How many changes are read at a time.
@@ -102,7 +102,14 @@ impl Feed {
     pub async fn open(store: Store, clock: Clock) -> Result<Self, Error> {
         let opened = clock.monotonic();
         let passed = store.newest_change_before(clock.now().before(PASSED)).await?;
-        let watermark = Arc::<Watermark>::default();
+        let order = store.change_order().await?;
+        let watermark = Arc::new(Watermark::new(&order));
+        if let ChangeOrder::Any { version } = order {
+            tracing::info!(
+                database = %version, max_age = ?watermark.max_age(),
+                "this database is not known to give the changes of processes ascending ids: what is remembered is read again after `max_age`"
+            );
+        }
         // Nothing that is older is remembered.
         watermark.advance(opened);
         Ok(Self { opened: (opened, passed), store, clock, watermark })

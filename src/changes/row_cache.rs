@@ -14,9 +14,6 @@ use quick_cache::sync::Cache;
 use super::{NegativeCache, Watermark};
 use crate::model::{Clock, Tally};
 
-/// After what time a row is read anew, whatever the feed says: an end to whatever it should fail to say.
-const MAX_AGE: Duration = Duration::from_mins(1);
-
 /// How many marks there are. Rows that share one are read anew when either has changed, which is rare with so many.
 const MARKS: usize = 1_024;
 
@@ -113,10 +110,8 @@ impl<K: Eq + Hash + Copy, V> RowCache<K, V> {
             return self.absent.contains(&id).then_some(Known(None));
         };
         // Had it changed before the feed was last read, it would have been forgotten.
-        let confirmed = entry.begun.max(self.watermark.until());
-        let now = self.clock.monotonic();
-        let fresh = now.saturating_sub(confirmed) < self.max_age && now.saturating_sub(entry.begun) < MAX_AGE;
-        fresh.then_some(Known(Some(entry.row)))
+        let is_good = self.watermark.vouches_for(entry.begun, self.clock.monotonic(), self.max_age);
+        is_good.then_some(Known(Some(entry.row)))
     }
 
     /// To be called before the database is asked for a row.
@@ -180,11 +175,15 @@ impl<V> Clone for Entry<V> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Timestamp;
+    use crate::{model::Timestamp, store::ChangeOrder};
+
+    fn watermark() -> Arc<Watermark> {
+        Arc::new(Watermark::new(&ChangeOrder::Ascending))
+    }
 
     fn cache() -> (RowCache<u8, &'static str>, Clock) {
         let clock = Clock::manual(Timestamp::from_micros(0));
-        (RowCache::new(8, Duration::from_secs(1), clock.clone(), Arc::default()), clock)
+        (RowCache::new(8, Duration::from_secs(1), clock.clone(), watermark()), clock)
     }
 
     #[test]
@@ -230,7 +229,7 @@ mod tests {
     #[test]
     fn an_entry_stays_good_as_long_as_the_feed_is_followed() {
         let clock = Clock::manual(Timestamp::from_micros(0));
-        let watermark = Arc::new(Watermark::default());
+        let watermark = watermark();
         let cache: RowCache<u8, &str> =
             RowCache::new(8, Duration::from_secs(1), clock.clone(), Arc::clone(&watermark));
         cache.put(1, Some(Arc::new("row")), cache.begin());
@@ -245,17 +244,20 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_does_not_stay_good_for_ever() {
-        let clock = Clock::manual(Timestamp::from_micros(0));
-        let watermark = Arc::new(Watermark::default());
-        let cache: RowCache<u8, &str> =
-            RowCache::new(8, Duration::from_secs(1), clock.clone(), Arc::clone(&watermark));
-        cache.put(1, Some(Arc::new("row")), cache.begin());
-        clock.advance(MAX_AGE.saturating_sub(Duration::from_micros(1)));
-        watermark.advance(clock.monotonic());
-        assert_eq!(cache.get(1), Some(Known(Some(Arc::new("row")))));
-        clock.advance(Duration::from_micros(1));
-        assert_eq!(cache.get(1), None);
+    fn an_entry_does_not_stay_good_for_ever_and_the_less_where_the_feed_may_pass_over_changes() {
+        let any = ChangeOrder::Any { version: "CockroachDB".to_owned() };
+        for (order, minutes) in [(ChangeOrder::Ascending, 15), (any, 1)] {
+            let clock = Clock::manual(Timestamp::from_micros(0));
+            let watermark = Arc::new(Watermark::new(&order));
+            let cache: RowCache<u8, &str> =
+                RowCache::new(8, Duration::from_secs(1), clock.clone(), Arc::clone(&watermark));
+            cache.put(1, Some(Arc::new("row")), cache.begin());
+            clock.advance(Duration::from_mins(minutes).saturating_sub(Duration::from_micros(1)));
+            watermark.advance(clock.monotonic());
+            assert_eq!(cache.get(1), Some(Known(Some(Arc::new("row")))), "{order:?}");
+            clock.advance(Duration::from_micros(1));
+            assert_eq!(cache.get(1), None, "{order:?}");
+        }
     }
 
     #[test]

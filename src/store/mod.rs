@@ -2,6 +2,7 @@
 
 mod attempts;
 mod batches;
+mod change_order;
 mod changes;
 mod client_assertions;
 mod clients;
@@ -38,6 +39,7 @@ use file_use::FileUse;
 use lanes::Lanes;
 use transaction::Galera;
 
+pub use change_order::ChangeOrder;
 pub use changes::{Change, ChangeEffect, ChangeKind, SIGNING_KEYS};
 pub use clients::{ClientTaken, ClientWriteError};
 pub use clock::DatabaseClock;

@@ -142,9 +142,9 @@ impl Keyring {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`] if it is older, and they cannot be read.
     pub async fn refresh(&self) -> Result<(), Error> {
-        let confirmed = self.state.load().reading.begun.max(self.watermark.until());
-        let age = self.rotation.clock().monotonic().saturating_sub(confirmed);
-        if age < self.rotation.settings().max_age { Ok(()) } else { self.reload().await }
+        let (begun, now) = (self.state.load().reading.begun, self.rotation.clock().monotonic());
+        let is_good = self.watermark.vouches_for(begun, now, self.rotation.settings().max_age);
+        if is_good { Ok(()) } else { self.reload().await }
     }
 
     /// Reads the keys if another process has changed them.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sea_orm::{
     ConnectionTrait,
-    sea_query::{Expr, ExprTrait, Query},
+    sea_query::{Expr, ExprTrait, Order, Query},
 };
 use signet::{
     model::UserId,
@@ -22,7 +22,7 @@ impl TestServer {
     async fn feed_of(&self, subject: Uuid) -> Vec<(String, String)> {
         let mut query = Query::select();
         query.columns(["kind", "effect"]).from("changes").and_where(Expr::col("subject").eq(subject));
-        query.order_by("id", sea_orm::Order::Asc);
+        query.order_by("id", Order::Asc);
         let rows = self.data.connect().await.query_all(&query).await.unwrap();
         let text = |row: &sea_orm::QueryResult, column: &str| row.try_get::<String>("", column).unwrap();
         rows.iter().map(|row| (text(row, "kind"), text(row, "effect"))).collect()

@@ -5,6 +5,7 @@ mod feed;
 mod gaps;
 mod locks;
 mod outage;
+mod passed_over;
 mod proofs;
 mod races;
 mod relay;

@@ -8,9 +8,11 @@ use proptest::prelude::*;
 use serde_json::json;
 use signet::{
     auth::{Authenticator, Standing, Verifier},
+    changes::Watermark,
     identity::{KeyRotation, Keyring, MasterKey},
     model::{Claims, Error, SigningAlg},
     proto::identity::v1::GetMeRequest,
+    store::ChangeOrder,
 };
 use tonic::{
     Code, Request,
@@ -241,7 +243,8 @@ fn no_bytes_but_a_genuine_token_are_ever_believed() {
         let clocks = target.server.clocks(&store);
         let audit = unaudited(&target.server.clock);
         let rotation = KeyRotation::new(store, master_key, settings, clocks, audit);
-        let keyring = Keyring::open(rotation, Arc::default()).await.unwrap();
+        let watermark = Arc::new(Watermark::new(&ChangeOrder::Ascending));
+        let keyring = Keyring::open(rotation, watermark).await.unwrap();
         (target, keyring)
     });
     let settings = config(&target.server.data, &[]).tokens.verifying();

@@ -136,74 +136,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::{FieldReason, NameSet, RuleViolation};
-
-    /// An error, and what a client gets: status, code, reason, and how the challenge begins; where there is none, nothing.
-    type Expected = (Error, u16, &'static str, &'static str, &'static str);
-
-    /// Every error there is.
-    fn table() -> Vec<Expected> {
-        let violation = RuleViolation::new(FieldReason::Required, "must be set").at("token");
-        let retry_after = Duration::from_millis(1_001);
-        let names = NameSet::parse("a b").unwrap();
-        let unavailable = Error::Unavailable { what: "database", source: "secret".into() };
-        vec![
-            (Error::InvalidFields(vec![violation]), 400, "invalid_request", "INVALID_FIELDS", ""),
-            (Error::MalformedRequest("x".into()), 400, "invalid_request", "MALFORMED_REQUEST", ""),
-            (Error::MessageTooLarge { max_bytes: 1 }, 413, "invalid_request", "MESSAGE_TOO_LARGE", ""),
-            (Error::HeadersTooLarge { max_bytes: 1 }, 431, "invalid_request", "HEADERS_TOO_LARGE", ""),
-            (Error::UsernameTaken, 409, "invalid_request", "USERNAME_TAKEN", ""),
-            (Error::SignUpOff, 403, "access_denied", "SIGN_UP_OFF", ""),
-            (Error::InvalidCredentials, 400, "invalid_grant", "INVALID_CREDENTIALS", ""),
-            (Error::RefreshTokenInvalid, 400, "invalid_grant", "REFRESH_TOKEN_INVALID", ""),
-            (Error::RefreshTokenReused, 400, "invalid_grant", "REFRESH_TOKEN_REUSED", ""),
-            (Error::TokenOfAnotherClient, 400, "invalid_grant", "TOKEN_OF_ANOTHER_CLIENT", ""),
-            (Error::InvalidScope(names.clone()), 400, "invalid_scope", "INVALID_SCOPE", ""),
-            (Error::InvalidAudience(names), 400, "invalid_target", "INVALID_AUDIENCE", ""),
-            (Error::UnsupportedTokenType, 400, "unsupported_token_type", "UNSUPPORTED_TOKEN_TYPE", ""),
-            (Error::InvalidClient, 401, "invalid_client", "INVALID_CLIENT", "Basic realm="),
-            (Error::UnsupportedGrantType, 400, "unsupported_grant_type", "UNSUPPORTED_GRANT_TYPE", ""),
-            (Error::TokenMissing, 401, "invalid_token", "TOKEN_MISSING", "Bearer realm="),
-            (Error::TokenInvalid("it is bad"), 401, "invalid_token", "TOKEN_INVALID", "Bearer realm="),
-            (Error::TokenExpired, 401, "invalid_token", "TOKEN_EXPIRED", "Bearer realm="),
-            (Error::TokenRevoked, 401, "invalid_token", "TOKEN_REVOKED", "Bearer realm="),
-            (
-                Error::InsufficientScope("a".into()),
-                403,
-                "insufficient_scope",
-                "INSUFFICIENT_SCOPE",
-                "Bearer realm=",
-            ),
-            (Error::AccessUndeclared, 403, "access_denied", "ACCESS_UNDECLARED", ""),
-            (Error::RouteMisconfigured, 403, "access_denied", "ROUTE_MISCONFIGURED", ""),
-            (Error::OriginNotAllowed, 403, "access_denied", "ORIGIN_NOT_ALLOWED", ""),
-            (Error::HostNotAllowed, 421, "access_denied", "HOST_NOT_ALLOWED", ""),
-            (Error::MetricsElsewhere { operations_addr: None }, 404, "not_found", "", ""),
-            (Error::SessionNotFound, 404, "not_found", "SESSION_NOT_FOUND", ""),
-            (Error::Unimplemented, 404, "not_found", "", ""),
-            (Error::Overloaded { what: "x", retry_after }, 429, "temporarily_unavailable", "OVERLOADED", ""),
-            (Error::TooManyChanges { retry_after }, 429, "temporarily_unavailable", "TOO_MANY_CHANGES", ""),
-            (Error::AddressClaimNotAllowed, 400, "unauthorized_client", "ADDRESS_CLAIM_NOT_ALLOWED", ""),
-            (
-                Error::TooManyAttempts { whose: "x", retry_after },
-                429,
-                "temporarily_unavailable",
-                "TOO_MANY_ATTEMPTS",
-                "",
-            ),
-            (Error::TooManyRepeats { retry_after }, 429, "temporarily_unavailable", "TOO_MANY_REPEATS", ""),
-            (
-                Error::TooManyRefreshes { retry_after },
-                429,
-                "temporarily_unavailable",
-                "TOO_MANY_REFRESHES",
-                "",
-            ),
-            (Error::DeadlineExceeded, 504, "temporarily_unavailable", "DEADLINE_EXCEEDED", ""),
-            (unavailable, 503, "temporarily_unavailable", "UNAVAILABLE", ""),
-            (Error::internal("secret"), 500, "server_error", "INTERNAL", ""),
-        ]
-    }
+    use crate::{
+        errors::examples,
+        model::{FieldReason, RuleViolation},
+    };
 
     async fn answer(error: Error) -> (StatusCode, HeaderMap, serde_json::Value) {
         let (head, body) = Refusal::from(error).into_response().into_parts();
@@ -212,21 +148,34 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_error_has_its_status_its_code_its_reason_and_its_challenge() {
-        for (error, status, code, reason, challenge) in table() {
+    async fn every_error_is_answered_by_its_row() {
+        for error in examples() {
             let what = format!("{error:?}");
-            let (retry_after, said) = (Row::of(&error).retry_after, error.to_string());
-            let (got, headers, body) = answer(error).await;
-            let told = body["reason"].as_str().unwrap_or_default();
-            assert_eq!((got.as_u16(), body["error"].as_str(), told), (status, Some(code), reason));
+            let Row { http_status, oauth, retry_after, .. } = Row::of(&error);
+            let (reason, said) = (Row::of(&error).reason(), error.to_string());
+            let (status, headers, body) = answer(error).await;
+            assert_eq!(
+                (status.as_u16(), body["error"].as_str()),
+                (http_status, Some(oauth.name())),
+                "{what}"
+            );
+            assert_eq!(body["reason"].as_str(), reason, "{what}");
             assert_eq!(body["error_description"], printable(&said), "{what}");
             assert!(!body.to_string().contains("secret"), "{what}");
             assert_eq!(headers[header::CACHE_CONTROL], "no-store");
+            let challenge = match oauth {
+                OAuthCode::InvalidClient => Some("Basic realm="),
+                OAuthCode::InvalidToken | OAuthCode::InsufficientScope => Some("Bearer realm="),
+                _ => None,
+            };
             let shown = headers.get(header::WWW_AUTHENTICATE).map(|value| value.to_str().unwrap());
-            assert_eq!(shown.is_some(), !challenge.is_empty(), "{what}");
-            assert!(shown.unwrap_or_default().starts_with(challenge), "{what}: {shown:?}");
+            assert_eq!(shown.is_some(), challenge.is_some(), "{what}");
+            assert!(
+                shown.unwrap_or_default().starts_with(challenge.unwrap_or_default()),
+                "{what}: {shown:?}"
+            );
             // RFC 9110 section 15.5.2: a 401 must say how to authenticate.
-            assert!(status != 401 || shown.is_some(), "{what}");
+            assert!(http_status != 401 || shown.is_some(), "{what}");
             assert_eq!(headers.contains_key(header::RETRY_AFTER), retry_after.is_some(), "{what}");
         }
     }

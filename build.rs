@@ -35,7 +35,7 @@ fn api(own: &Path, third_party: &Path, out: &Path, is_server: bool) -> Result<()
     let compiler = compiled(&[own, third_party], &files)?;
     fs::write(out.join("descriptor_set.bin"), compiler.encode_file_descriptor_set())?;
     let mut set = compiler.file_descriptor_set();
-    // It is for options, which proxies read: no message of ours has a field of its types.
+    // Only options use google.api, and only proxies read them: no stub needs its types.
     set.file.retain(|file| file.package() != "google.api");
     tonic_prost_build::configure()
         // A service that only verifies its callers opens no connections by these stubs: it chooses tonic's transport itself.

@@ -1,4 +1,4 @@
-//! The `signet` program: parses the command line, calls the library, and exits with its code.
+//! The `signet` program: chooses the allocator, calls the library, and exits with its code.
 
 use std::process::ExitCode;
 

@@ -12,7 +12,7 @@ pub use ext_authz::envoy;
     missing_docs,
     clippy::pedantic,
     clippy::allow_attributes_without_reason,
-    reason = "generated from proto/, the modules of packages without a comment"
+    reason = "generated from proto/; the modules of packages have no comment"
 )]
 mod api {
     include!(concat!(env!("OUT_DIR"), "/api.rs"));

@@ -136,7 +136,7 @@ named! {
     }
 }
 
-/// One event. What it cannot hold, no line can show: names, passwords, tokens, hashes.
+/// One event. It has no field for a password, a token, a hash or the name of a user of Signet, so no line can show one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub(super) event: Event,

@@ -18,50 +18,51 @@ const PAGE: u64 = 500;
 /// For how long changes stay in the feed.
 const RETENTION: Duration = Duration::from_mins(10);
 
-/// After what time without reading the feed nothing that was remembered counts: changes may have gone from it unread.
+/// After this time without a reading, everything is forgotten: changes may have been deleted unread.
 const GAP: Duration = Duration::from_mins(5);
 
-/// By how much earlier than the opening a change must have been made for nothing to come before it any more, however the clocks
-/// of the processes differ.
+/// The first reading begins at the newest change that is older than this when the feed is opened. It must exceed how far clocks differ
+/// and how late a change may come.
 const PASSED: Duration = Duration::from_mins(1);
 
-/// How often it is told that the feed cannot be read: it is tried many times a second, and strangers may be why.
+/// The shortest time between two warnings that the feed cannot be read: it is read several times a second, and strangers may cause the
+/// failures.
 const TELL_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The feed of changes, as one process reads it.
 ///
-/// On a database server, changes do not come in the order of their places: of two transactions at once the one that took its place
-/// first may be committed last. So each reading begins again where the feed ended some time ago, longer than any transaction takes
+/// On a database server, changes do not come in the order of their ids: of two transactions at once the one that took its id first
+/// may be committed last. So each reading begins again where the feed ended some time ago, longer than any transaction takes
 /// that is acknowledged ([`Store::late_changes`]), and heeds what it had not seen. That costs reading each change some ten times.
 #[derive(Debug)]
 pub struct Feed {
     store: Store,
     clock: Clock,
-    /// When it was opened, and a place that the feed had passed some time before.
+    /// When it was opened, and an id that the feed had passed some time before.
     opened: (Duration, i64),
     watermark: Arc<Watermark>,
 }
 
 /// How far the feed has been read.
 struct Progress {
-    /// When readings ended, and the last place of each: the oldest is where the next reading begins. Up to there every change has
+    /// When readings ended, and the last id of each: the oldest is where the next reading begins. Up to there every change has
     /// been heeded.
     ends: VecDeque<(Duration, i64)>,
-    /// The places after that oldest one that have been heeded.
+    /// The ids after that oldest one that have been heeded.
     heeded: BTreeSet<i64>,
     /// Where a reading had to begin when the change there was found to be gone.
     gone: Option<i64>,
 }
 
 impl Progress {
-    /// As of the place `passed`, before which nothing comes any more.
+    /// As of the id `passed`, before which nothing comes any more.
     fn from(passed: (Duration, i64)) -> Self {
         Self { ends: VecDeque::from([passed]), heeded: BTreeSet::new(), gone: None }
     }
 
     /// Where a reading has to begin.
     fn begin(&self) -> i64 {
-        self.ends.front().map_or(0, |(_, place)| *place)
+        self.ends.front().map_or(0, |(_, id)| *id)
     }
 
     /// Whether changes may have been deleted before they were read, if `first` is the first that there is from [`Self::begin`] on. Says
@@ -77,16 +78,16 @@ impl Progress {
         !is_there && self.gone.replace(begin) != Some(begin)
     }
 
-    /// Notes that everything after [`Self::begin`] was read from `begun` to `ended`, up to `place`, if changes may come as late as
+    /// Notes that everything after [`Self::begin`] was read from `begun` to `ended`, up to `last_id`, if changes may come as late as
     /// `late`.
     ///
     /// What came late before an end is sure to have been seen only by a reading that began when nothing could come there any more:
     /// not by one that failed, nor by the time that has passed since.
-    fn done(&mut self, begun: Duration, ended: Duration, place: i64, late: Duration) {
+    fn done(&mut self, begun: Duration, ended: Duration, last_id: i64, late: Duration) {
         if late.is_zero() {
-            self.ends.clear(); // Changes come in the order of their places.
+            self.ends.clear(); // Changes come in the order of their ids.
         }
-        self.ends.push_back((ended, place));
+        self.ends.push_back((ended, last_id));
         while self.ends.get(1).is_some_and(|(ended, _)| *ended + late <= begun) {
             self.ends.pop_front();
         }
@@ -137,11 +138,11 @@ impl Feed {
         }
     }
 
-    /// Deletes changes that every process has read at the time `now`.
+    /// Deletes changes that are older than [`RETENTION`] at the time `now`.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn delete_read(&self, now: Timestamp) -> Result<(), Error> {
+    pub async fn delete_old(&self, now: Timestamp) -> Result<(), Error> {
         self.store.delete_changes_before(now.before(RETENTION)).await
     }
 
@@ -158,19 +159,19 @@ impl Feed {
         }
         let resumed = progress.begin();
         // With the change there, which has been read: should it be gone, others may be.
-        let mut place = resumed.saturating_sub(1);
+        let mut last_id = resumed.saturating_sub(1);
         loop {
-            let changes = self.store.changes(place, PAGE).await?;
-            if place < resumed && progress.has_missed(changes.first().map(|change| change.id)) {
+            let changes = self.store.changes(last_id, PAGE).await?;
+            if last_id < resumed && progress.has_missed(changes.first().map(|change| change.id)) {
                 tracing::warn!(
                     "changes of other processes were deleted before this one had read them, as when its machine sleeps: what it \
                      remembers is read anew"
                 );
                 forget_everything();
             }
-            place = place.max(resumed);
+            last_id = last_id.max(resumed);
             for change in &changes {
-                place = change.id;
+                last_id = change.id;
                 if change.id == resumed || !progress.heeded.insert(change.id) {
                     continue;
                 }
@@ -180,7 +181,7 @@ impl Feed {
                 break;
             }
         }
-        progress.done(begun, self.clock.monotonic(), place, self.store.late_changes());
+        progress.done(begun, self.clock.monotonic(), last_id, self.store.late_changes());
         for subscriber in subscribers {
             subscriber.settle().await?;
         }

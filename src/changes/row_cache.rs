@@ -17,8 +17,8 @@ use crate::model::{Clock, Tally};
 /// How many marks there are. Rows that share one are read anew when either has changed, which is rare with so many.
 const MARKS: usize = 1_024;
 
-/// Rows by their ids, as they were read or as the feed of changes has confirmed them since, neither longer ago than a bound: so
-/// long can a change by another process stay unseen. A change by this process is seen at once.
+/// Rows by their ids. A row is good if it was read, or the feed of changes was, less than `max_age` ago, and never for longer than
+/// [`Watermark::max_age`] after it was read. A change by this process is seen at once.
 ///
 /// That a row does not exist is remembered apart ([`NegativeCache`]): the feed does not tell of new rows, and what anybody can make
 /// up pushes out no row.
@@ -31,9 +31,9 @@ pub(crate) struct RowCache<K, V> {
     watermark: Arc<Watermark>,
     /// How many changes the cache has been told of.
     changes: AtomicU64,
-    /// The number of the newest change among the rows whose ids fall on each mark. A read that began before it is not remembered; an entry
-    /// carries the number that it was put under, so that one that is put while its row is forgotten is never taken for good, not even
-    /// for a moment.
+    /// For each mark, the number of the newest change of a row whose id hashes to it. A read that began before that change is not
+    /// remembered. An entry carries the mark's number at its insertion: if the two differ, the row has changed since, and the entry is
+    /// worthless.
     marks: Box<[AtomicU64]>,
     tally: Tally,
 }
@@ -79,8 +79,8 @@ impl<K: Eq + Hash + Copy, V> RowCache<K, V> {
         known
     }
 
-    /// The row `id` as it was once, however long ago: for those who have what they take from it confirmed by the database.
-    pub(crate) fn once(&self, id: K) -> Option<Arc<V>> {
+    /// The row `id` as last read, however old: for callers whose write the database checks against the present row.
+    pub(crate) fn last_read(&self, id: K) -> Option<Arc<V>> {
         Some(self.entry(id)?.row)
     }
 
@@ -122,7 +122,7 @@ impl<K: Eq + Hash + Copy, V> RowCache<K, V> {
     /// Remembers what `fill` found, unless it may have been changed meanwhile.
     pub(crate) fn put(&self, id: K, row: Option<Arc<V>>, fill: Fill) {
         let Some(row) = row else {
-            // Whatever was changed meanwhile: a row that is gone does not come back.
+            // Whatever was changed meanwhile: only an import brings a row back, and then this is wrong for a second at most.
             self.absent.note(id, fill.begun);
             self.entries.remove(&id);
             return;
@@ -218,12 +218,12 @@ mod tests {
     #[test]
     fn what_a_row_was_once_is_told_until_it_is_forgotten() {
         let (cache, clock) = cache();
-        assert_eq!(cache.once(1), None);
+        assert_eq!(cache.last_read(1), None);
         cache.put(1, Some(Arc::new("row")), cache.begin());
         clock.advance(Duration::from_hours(1));
-        assert_eq!((cache.get(1), cache.once(1)), (None, Some(Arc::new("row"))));
+        assert_eq!((cache.get(1), cache.last_read(1)), (None, Some(Arc::new("row"))));
         cache.forget(1);
-        assert_eq!(cache.once(1), None);
+        assert_eq!(cache.last_read(1), None);
     }
 
     #[test]
@@ -266,7 +266,7 @@ mod tests {
         let fill = cache.begin();
         cache.forget(1);
         cache.put(1, Some(Arc::new("before the change")), fill);
-        assert_eq!((cache.get(1), cache.once(1)), (None, None));
+        assert_eq!((cache.get(1), cache.last_read(1)), (None, None));
         let fill = cache.begin();
         cache.forget_all();
         cache.put(1, Some(Arc::new("before the change")), fill);

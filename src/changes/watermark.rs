@@ -7,10 +7,10 @@ use std::{
 
 use crate::store::ChangeOrder;
 
-/// After what time a copy is read again, whatever the feed says: a bound on what the feed should fail to say.
+/// A copy is read again after this time even if the feed does not name it, in case the feed missed a change.
 const MAX_AGE: Duration = Duration::from_mins(15);
 
-/// The same where ids need not ascend: the feed may then pass over a change.
+/// The same for databases whose ids need not ascend, where the feed can miss a change.
 const MAX_AGE_IN_ANY_ORDER: Duration = Duration::from_mins(1);
 
 /// Until when the feed has been read: every change made before that moment of the monotonic clock has been heeded.

@@ -71,6 +71,7 @@ fn line(error: &Error, known: &BTreeMap<String, String>, reasons: &BTreeMap<Stri
         Some(text.split_once(". ").map_or(text.trim_end_matches('.'), |(first, _)| first).to_owned())
     };
     let when = known.get(&reason).cloned().or_else(of_proto).unwrap_or_default();
+    assert!(!when.is_empty(), "{reason}: its comment in the proto must begin with `{code}. `");
     let (details, oauth) = (details.join(", "), row.oauth.name());
     let cells =
         [&reason, &format!("`{code}`"), &row.http_status.to_string(), &format!("`{oauth}`"), &details];

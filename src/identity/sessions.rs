@@ -192,7 +192,7 @@ impl Sessions {
     /// # Errors
     /// [`Error::RefreshTokenInvalid`] if the token was never issued, or its session has ended or expired.
     pub async fn present(&self, token: RefreshToken) -> Result<Presented, Error> {
-        if let Some(known) = self.known.once(token.session_id()) {
+        if let Some(known) = self.known.last_read(token.session_id()) {
             // However long ago that was, and whatever other replicas did since: a token that was never issued is none by that
             // either, and one that is taken for the newest is so only if the database agrees when it is exchanged. If it does, the
             // row is the one that is remembered, since each exchange writes another newest token, and nothing else in it changes.

@@ -104,7 +104,7 @@ impl IdentityService for IdentityRpc {
         &self,
         request: Request<UpdateMeRequest>,
     ) -> Result<Response<UpdateMeResponse>, Status> {
-        let (user_and_session, origin) = (user_of(&request)?, origin_of(&request));
+        let (user_and_session, origin) = (user_and_session_of(&request)?, origin_of(&request));
         let UpdateMeRequest { user, update_mask } = request.into_inner();
         let user = user.ok_or_else(|| required("user"))?;
         let (email, name) = (user.email.as_deref(), user.display_name.as_deref());
@@ -170,7 +170,7 @@ impl IdentityService for IdentityRpc {
         &self,
         request: Request<ListSessionsRequest>,
     ) -> Result<Response<ListSessionsResponse>, Status> {
-        let (user, current) = user_of(&request)?;
+        let (user, current) = user_and_session_of(&request)?;
         let ListSessionsRequest { page_size, page_token } = request.into_inner();
         let page = paging::Page::parse(page_size, &page_token)?;
         // One more than asked for tells whether there is a next page.
@@ -187,7 +187,7 @@ impl IdentityService for IdentityRpc {
         &self,
         request: Request<RevokeSessionRequest>,
     ) -> Result<Response<RevokeSessionResponse>, Status> {
-        let (user, origin) = (user_of(&request)?, origin_of(&request));
+        let (user, origin) = (user_and_session_of(&request)?, origin_of(&request));
         let session_id = request.into_inner().session_id;
         if session_id.is_empty() {
             return Err(required("session_id").into());
@@ -201,7 +201,7 @@ impl IdentityService for IdentityRpc {
         &self,
         request: Request<RevokeAllSessionsRequest>,
     ) -> Result<Response<RevokeAllSessionsResponse>, Status> {
-        let (user, origin) = (user_of(&request)?, origin_of(&request));
+        let (user, origin) = (user_and_session_of(&request)?, origin_of(&request));
         self.own_account.end_sessions(user, request.get_ref().keep_current, &origin).await?;
         Ok(Response::new(RevokeAllSessionsResponse {}))
     }
@@ -231,7 +231,7 @@ const NOT_UPDATABLE: &str = "may name `email`, `display_name` or `*`, and nothin
 
 /// The user that the auth layer found, and the session. The scope that these methods require keeps clients out; were one let in,
 /// it would end here.
-fn user_of<T>(request: &Request<T>) -> Result<(UserId, SessionId), Error> {
+fn user_and_session_of<T>(request: &Request<T>) -> Result<(UserId, SessionId), Error> {
     Caller::of(request)?.must_be_user()
 }
 

@@ -8,7 +8,7 @@ use crate::{
     store::{Migrated, MigrationState},
 };
 
-/// Applies every pending migration to the database of `config`, which is made if it may be.
+/// Applies every pending migration to the database of `config`, and creates the database if it is SQLite and missing.
 ///
 /// # Errors
 /// If a setting cannot be used, the database does not open, or a migration fails.

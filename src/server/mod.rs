@@ -41,6 +41,7 @@ use crate::{
 #[cfg(any(fuzzing, test))]
 pub(crate) use connections::fuzz as fuzz_greeting;
 
+// A value of a setting: who starts a server names it, and nothing else of the store.
 pub use crate::store::DatabaseClock;
 pub use backup::{BackedUp, RestoreOptions, Restored, backup, restore};
 pub use database::{Missing, OpenDatabase};

@@ -67,13 +67,13 @@ impl ChangeEffect {
 /// A user, a session or a client that was changed or ended, or the signing keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// Its place in the feed.
+    /// The id of the row: the feed is read in this order.
     pub id: i64,
     /// The id of the user, the session or the client, or [`SIGNING_KEYS`].
     pub subject: Uuid,
     /// What kind of thing that is; none if another release wrote the row, and it may be any.
     pub kind: Option<ChangeKind>,
-    /// What became of it; none if another release wrote the row.
+    /// What became of it; none if another release wrote the row. The caches forget a row either way: this is for readers to come.
     pub effect: Option<ChangeEffect>,
 }
 
@@ -90,9 +90,9 @@ impl From<Model> for Change {
 const REPLICATION_LAG: Duration = Duration::from_secs(3);
 
 impl Store {
-    /// For how long after its place was taken a change may come into the feed, before places that were taken later.
+    /// For how long after its id was taken a change may come into the feed, before ids that were taken later.
     ///
-    /// SQLite has one writer at a time: places are taken in the order of the commits. On a server a place is taken when the change
+    /// SQLite has one writer at a time: ids are taken in the order of the commits. On a server an id is taken when the change
     /// is written, and the change shows when its transaction is committed, which is acknowledged within the time limit or not at
     /// all.
     #[must_use]
@@ -100,7 +100,7 @@ impl Store {
         if self.server.is_some() { self.time_limit + REPLICATION_LAG } else { Duration::ZERO }
     }
 
-    /// The place of the newest change made before `time`; zero if there is none.
+    /// The id of the newest change made before `time`; zero if there is none.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
@@ -109,7 +109,7 @@ impl Store {
         Ok(self.ask(|| query.clone().one(&self.lanes.service.reader)).await?.map_or(0, |row| row.id))
     }
 
-    /// The changes after the place `after`, in their order; at most `limit`.
+    /// The changes after the id `after`, in their order; at most `limit`.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
@@ -119,7 +119,7 @@ impl Store {
         Ok(rows.into_iter().map(Change::from).collect())
     }
 
-    /// Deletes the changes made before `time`, but the newest of them. So the newest of all stays, whose place must not be used again;
+    /// Deletes the changes made before `time`, but the newest of them. So the newest of all stays, whose id must not be used again;
     /// and so does the last one that a process has read, as long as it has read all that were made before `time`.
     ///
     /// # Errors

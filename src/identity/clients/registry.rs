@@ -73,7 +73,7 @@ pub enum RegistryError {
     /// A public client may not tell its users' addresses.
     #[error("`{}` is a public client: it proves nothing, so it may not tell its users' addresses", .0.as_str())]
     PublicClaims(ClientName),
-    /// Another client has what may be had but once.
+    /// A unique field is already taken.
     #[error(transparent)]
     Taken(#[from] ClientTaken),
     /// The database.

@@ -47,7 +47,7 @@ async fn a_change_that_the_feed_passes_over_is_seen_within_a_quarter_of_an_hour(
     let end = Query::delete().from_table("sessions").and_where(Expr::col("id").eq(id)).to_owned();
     db.execute(&end).await.unwrap();
     server.tell_at(&db, 500, id).await;
-    // So often that the process has no other reason to read the session again.
+    // In steps below five minutes (GAP in changes/feed.rs), beyond which everything is forgotten for another reason.
     for _ in 0..3 {
         server.pass_and_read_the_feed(Duration::from_mins(4)).await;
         client.get_me(&token).await.unwrap();

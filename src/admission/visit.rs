@@ -156,8 +156,9 @@ impl<'a> Visit<'a> {
     /// The token, if it is genuine. What has not been seen before is verified by no more than a few at a time.
     fn recognised(&mut self) -> Option<&VerifiedToken> {
         if !self.remembered() {
+            let token = self.token?;
             let _place = self.pool.take(Lane::Verifying, self.holders(), 1)?;
-            self.verified = self.pool.recognise().verified(self.token?);
+            self.verified = self.pool.recognise().verified(token);
         }
         self.verified.as_ref()
     }

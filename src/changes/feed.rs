@@ -1,10 +1,12 @@
 //! Owns reading the feed of changes: whoever subscribes hears what other processes have changed.
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     sync::Arc,
     time::Duration,
 };
+
+use uuid::Uuid;
 
 use super::{Subscriber, Watermark};
 use crate::{
@@ -21,9 +23,9 @@ const RETENTION: Duration = Duration::from_mins(10);
 /// After this time without a reading, everything is forgotten: changes may have been deleted unread.
 const GAP: Duration = Duration::from_mins(5);
 
-/// The first reading begins at the newest change that is older than this when the feed is opened. It must exceed how far clocks differ
-/// and how late a change may come.
-const PASSED: Duration = Duration::from_mins(1);
+/// The first reading begins at the newest change that is older than this when the feed is opened. It must exceed how far the clocks of
+/// replicas may differ, which is five minutes, and how late a change may come.
+const PASSED: Duration = Duration::from_mins(6);
 
 /// The shortest time between two warnings that the feed cannot be read: it is read several times a second, and strangers may cause the
 /// failures.
@@ -48,16 +50,26 @@ struct Progress {
     /// When readings ended, and the last id of each: the oldest is where the next reading begins. Up to there every change has
     /// been heeded.
     ends: VecDeque<(Duration, i64)>,
-    /// The ids after that oldest one that have been heeded.
-    heeded: BTreeSet<i64>,
-    /// Where a reading had to begin when the change there was found to be gone.
-    gone: Option<i64>,
+    /// The ids from that oldest one on that have been heeded, and what each was of.
+    heeded: BTreeMap<i64, Stamp>,
+}
+
+/// By which it is seen that an id was given once more: whose change it is, and when it was made.
+type Stamp = (Uuid, Timestamp);
+
+/// What a change is to whoever reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sight {
+    New,
+    SeenBefore,
+    /// Another change had this id: the database is an older one than it was.
+    InAnothersPlace,
 }
 
 impl Progress {
     /// As of the id `passed`, before which nothing comes any more.
     fn from(passed: (Duration, i64)) -> Self {
-        Self { ends: VecDeque::from([passed]), heeded: BTreeSet::new(), gone: None }
+        Self { ends: VecDeque::from([passed]), heeded: BTreeMap::new() }
     }
 
     /// Where a reading has to begin.
@@ -65,17 +77,26 @@ impl Progress {
         self.ends.front().map_or(0, |(_, id)| *id)
     }
 
-    /// Whether changes may have been deleted before they were read, if `first` is the first that there is from [`Self::begin`] on. Says
-    /// so once.
+    /// Whether changes may have been deleted before they were read, if `first` is the first that there is from [`Self::begin`] on.
     ///
     /// The change where a reading begins has been read before, and stays in the feed as long as whoever reads it is in time
     /// ([`Store::delete_changes_before`]). Once it is gone, others after it may be, too. No clock tells that as surely: while a machine
     /// sleeps, or is moved to another, its clocks may stand still.
-    fn has_missed(&mut self, first: Option<i64>) -> bool {
-        let begin = self.begin();
-        // Nothing had been told before.
-        let is_there = begin == 0 || first == Some(begin);
-        !is_there && self.gone.replace(begin) != Some(begin)
+    fn has_missed(&self, first: Option<i64>) -> bool {
+        // At zero nothing had been told before.
+        !matches!(self.begin(), 0) && first != Some(self.begin())
+    }
+
+    /// Notes `change`, and says what it is.
+    fn note(&mut self, change: &Change) -> Sight {
+        let stamp = (change.subject, change.create_time);
+        match self.heeded.insert(change.id, stamp) {
+            Some(before) if before == stamp => Sight::SeenBefore,
+            Some(_) => Sight::InAnothersPlace,
+            // It had been passed before anything was remembered.
+            None if change.id == self.begin() => Sight::SeenBefore,
+            None => Sight::New,
+        }
     }
 
     /// Notes that everything after [`Self::begin`] was read from `begun` to `ended`, up to `last_id`, if changes may come as late as
@@ -91,7 +112,7 @@ impl Progress {
         while self.ends.get(1).is_some_and(|(ended, _)| *ended + late <= begun) {
             self.ends.pop_front();
         }
-        self.heeded = self.heeded.split_off(&self.begin().saturating_add(1));
+        self.heeded = self.heeded.split_off(&self.begin());
     }
 }
 
@@ -162,20 +183,26 @@ impl Feed {
         let mut last_id = resumed.saturating_sub(1);
         loop {
             let changes = self.store.changes(last_id, PAGE).await?;
-            if last_id < resumed && progress.has_missed(changes.first().map(|change| change.id)) {
-                tracing::warn!(
-                    "changes of other processes were deleted before this one had read them, as when its machine sleeps: what it \
-                     remembers is read anew"
-                );
-                forget_everything();
-            }
+            let mut missed =
+                last_id < resumed && progress.has_missed(changes.first().map(|change| change.id));
             last_id = last_id.max(resumed);
             for change in &changes {
                 last_id = change.id;
-                if change.id == resumed || !progress.heeded.insert(change.id) {
-                    continue;
+                match progress.note(change) {
+                    Sight::New => tell(change, subscribers),
+                    Sight::SeenBefore => {}
+                    Sight::InAnothersPlace => missed = true,
                 }
-                tell(change, subscribers);
+            }
+            if missed {
+                tracing::warn!(
+                    "changes of other processes are gone that this one has yet to read, as when its machine sleeps, or the database is an \
+                     older one than it was: what it remembers is read anew"
+                );
+                forget_everything();
+                // From the first change that there is: ids may be lower now than those that were read.
+                *progress = Progress::from((begun, 0));
+                return Ok(());
             }
             if (changes.len() as u64) < PAGE {
                 break;
@@ -223,14 +250,18 @@ mod tests {
         fn forget_everything(&self) {}
     }
 
+    fn change(id: i64, subject: u128) -> Change {
+        let subject = Uuid::from_u128(subject);
+        Change { id, subject, kind: None, effect: None, create_time: Timestamp::from_micros(0) }
+    }
+
     #[test]
     fn a_change_is_told_to_those_of_its_kind_and_one_of_no_known_kind_to_everybody() {
         let [users, sessions] =
             [ChangeKind::User, ChangeKind::Session].map(|kind| Listener(kind, Mutex::default()));
         let kinds = [Some(ChangeKind::User), Some(ChangeKind::Session), Some(ChangeKind::Client), None];
         for (id, kind) in (1..).zip(kinds) {
-            let change =
-                Change { id, subject: Uuid::from_u128(id.unsigned_abs().into()), kind, effect: None };
+            let change = Change { kind, ..change(id, id.unsigned_abs().into()) };
             tell(&change, &[&users, &sessions]);
         }
         assert_eq!(*users.1.lock().unwrap(), [1, 4]);
@@ -246,7 +277,9 @@ mod tests {
         let late = s(5);
         let mut progress = Progress::from((s(0), 7));
         assert_eq!(progress.begin(), 7);
-        progress.heeded.extend([8, 10]);
+        for id in [8, 10] {
+            assert_eq!(progress.note(&change(id, 1)), Sight::New);
+        }
         progress.done(s(1), s(2), 10, late);
         assert_eq!(progress.begin(), 7, "9 may yet come");
         // However long nothing is read: it may have come meanwhile.
@@ -254,23 +287,32 @@ mod tests {
         assert_eq!(progress.begin(), 7, "9 may have come after this reading had passed it");
         progress.done(s(61), s(61), 10, late);
         assert_eq!(progress.begin(), 10, "had 9 come, this reading would have seen it");
-        assert!(progress.heeded.is_empty(), "nothing is remembered of what is not read again");
+        assert!(progress.heeded.keys().eq([&10]), "nothing is remembered of what is not read again");
         progress.done(s(65), s(65), 12, late);
         progress.done(s(66), s(66), 12, late);
         assert_eq!((progress.begin(), progress.ends.len()), (10, 3), "11 may yet come");
     }
 
     #[test]
-    fn a_change_that_was_read_and_is_gone_tells_once_that_others_may_have_been_missed() {
+    fn a_change_that_was_read_and_is_gone_tells_that_others_may_have_been_missed() {
         let mut progress = Progress::from((s(0), 0));
         assert!(!progress.has_missed(None) && !progress.has_missed(Some(9)), "nothing had been told before");
         progress.done(s(1), s(1), 9, Duration::ZERO);
         assert!(!progress.has_missed(Some(9)));
         assert!(progress.has_missed(Some(12)));
-        assert!(!progress.has_missed(Some(12)), "said before");
-        progress.done(s(2), s(2), 12, Duration::ZERO);
-        assert!(!progress.has_missed(Some(12)));
         assert!(progress.has_missed(None), "the feed is another one");
+    }
+
+    #[test]
+    fn an_id_that_is_given_once_more_tells_that_the_database_is_an_older_one() {
+        let mut progress = Progress::from((s(0), 7));
+        assert_eq!(progress.note(&change(7, 1)), Sight::SeenBefore, "it was passed before");
+        assert_eq!(progress.note(&change(8, 1)), Sight::New);
+        assert_eq!(progress.note(&change(8, 1)), Sight::SeenBefore);
+        progress.done(s(0), s(0), 8, Duration::ZERO);
+        assert_eq!(progress.note(&change(8, 2)), Sight::InAnothersPlace, "also where a reading begins");
+        let later = Change { create_time: Timestamp::from_micros(1), ..change(8, 2) };
+        assert_eq!(progress.note(&later), Sight::InAnothersPlace, "of the same subject");
     }
 
     #[test]

@@ -18,7 +18,11 @@ pub enum ChangeOrder {
 }
 
 /// What calls itself PostgreSQL, and is a cluster that gives ids in its own way.
-const CLUSTERS_LIKE_POSTGRES: [&str; 5] = ["Cloudberry", "Greenplum", "Postgres-XL", "Redshift", "Yugabyte"];
+const CLUSTERS_LIKE_POSTGRES: [&str; 6] =
+    ["Cloudberry", "GaussDB", "Greenplum", "Postgres-XL", "Redshift", "Yugabyte"];
+
+/// What says in the comment of its version that it is a cluster, whatever the version is.
+const CLUSTERS_LIKE_MYSQL: [&str; 4] = ["MySQL Cluster", "OceanBase", "TiDB", "Vitess"];
 
 /// What may follow the number in the version of MySQL, beside the numbers of a packager. MySQL Cluster and forks say other words.
 const BUILDS_OF_MYSQL: [&str; 8] =
@@ -32,15 +36,16 @@ impl Store {
     pub async fn change_order(&self) -> Result<ChangeOrder, Error> {
         let db = &self.lanes.service.reader;
         let backend = db.get_database_backend();
-        let ascends = match backend {
-            DbBackend::Postgres => ascends_on_postgres,
-            DbBackend::MySql => ascends_on_mysql,
+        let (query, ascends): (_, fn(&str) -> bool) = match backend {
+            DbBackend::Postgres => ("SELECT version()", ascends_on_postgres),
+            // TiDB may be told to give another version (`server-version`), but says its name in the comment.
+            DbBackend::MySql => ("SELECT CONCAT(version(), ' ', @@version_comment)", ascends_on_mysql),
             // SQLite has one writer at a time.
             _ => return Ok(ChangeOrder::Ascending),
         };
         let version: String = self
             .ask(|| async {
-                let row = db.query_one_raw(Statement::from_string(backend, "SELECT version()")).await?;
+                let row = db.query_one_raw(Statement::from_string(backend, query)).await?;
                 row.ok_or_else(|| DbErr::RecordNotFound("the database told no version".to_owned()))?
                     .try_get_by_index(0)
             })
@@ -59,6 +64,10 @@ fn ascends_on_postgres(version: &str) -> bool {
 
 /// Whether `version` is that of MySQL or MariaDB, Galera's nodes included, whoever built it. A name that is not known is not.
 fn ascends_on_mysql(version: &str) -> bool {
+    let (version, comment) = version.split_once(' ').unwrap_or((version, ""));
+    if CLUSTERS_LIKE_MYSQL.iter().any(|name| comment.contains(name)) {
+        return false;
+    }
     let mut parts = version.split('-');
     let is_release = |number: &str| number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     if !parts.next().is_some_and(|number| is_number(number) && is_release(number)) {
@@ -119,6 +128,9 @@ mod tests {
             "11.8.3-MariaDB-0+deb13u1 from Debian",
             "10.11.14-MariaDB-ubu2204-log",
             "11.4.7-MariaDB",
+            "8.4.6 MySQL Community Server - GPL",
+            "8.0.42-33.1 Percona XtraDB Cluster (GPL), Release rel33, WSREP version 26.1.4.3",
+            "11.8.3-MariaDB-0+deb13u1 from Debian -- Please help get to 10k stars at https://github.com/MariaDB/Server",
         ] {
             assert!(ascends_on_mysql(version), "{version}");
         }
@@ -129,6 +141,8 @@ mod tests {
             "8.4.6-Vitess",
             "5.7.25-OceanBase-v4.3.5",
             "8.0.mysql_aurora.3.08.2",
+            "8.0.36 TiDB Server (Apache License 2.0) Community Edition, MySQL 8.0 compatible",
+            "8.0.42-cluster MySQL Cluster Community Server - GPL",
             "",
             "-MariaDB",
             "MariaDB",

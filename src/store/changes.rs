@@ -75,14 +75,16 @@ pub struct Change {
     pub kind: Option<ChangeKind>,
     /// What became of it; none if another release wrote the row. The caches forget a row either way: this is for readers to come.
     pub effect: Option<ChangeEffect>,
+    /// When it was made, by the clock of whoever made it.
+    pub create_time: Timestamp,
 }
 
 impl From<Model> for Change {
     fn from(row: Model) -> Self {
-        let Model { id, subject, kind, effect, create_time: _ } = row;
+        let Model { id, subject, kind, effect, create_time } = row;
         let kind = ChangeKind::ALL.into_iter().find(|known| kind.as_deref() == Some(known.name()));
         let effect = ChangeEffect::ALL.into_iter().find(|known| effect.as_deref() == Some(known.name()));
-        Self { id, subject, kind, effect }
+        Self { id, subject, kind, effect, create_time: Timestamp::from_micros(create_time) }
     }
 }
 
@@ -94,10 +96,11 @@ impl Store {
     ///
     /// SQLite has one writer at a time: ids are taken in the order of the commits. On a server an id is taken when the change
     /// is written, and the change shows when its transaction is committed, which is acknowledged within the time limit or not at
-    /// all.
+    /// all; a process that hung meanwhile may commit it for as long as the server lets a transaction rest.
     #[must_use]
     pub fn late_changes(&self) -> Duration {
-        if self.server.is_some() { self.time_limit + REPLICATION_LAG } else { Duration::ZERO }
+        let rest = self.server.as_ref().map(|(_, settings)| settings.longest_rest());
+        rest.map_or(Duration::ZERO, |rest| self.time_limit.max(rest) + REPLICATION_LAG)
     }
 
     /// The id of the newest change made before `time`; zero if there is none.

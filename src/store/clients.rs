@@ -306,11 +306,9 @@ impl Store {
                 .col_expr(column, Expr::value(value))
                 .col_expr(Column::UpdateTime, Expr::value(now.as_micros()));
             let done = update.filter(Column::Id.eq(id.0)).filter(column.ne(value)).exec(&db).await?;
-            if done.rows_affected == 0 {
-                return Ok(false);
-            }
+            // Also if it was so before: whoever asks again may have seen that a replica does not know.
             changes::tell(&db, CHANGED, &[id.0], now).await?;
-            commit(db, true).await
+            commit(db, done.rows_affected > 0).await
         })
         .await
     }

@@ -65,6 +65,13 @@ pub struct PoolSettings {
     pub max_lifetime: Duration,
 }
 
+impl PoolSettings {
+    /// For how long the server lets a transaction rest whose process does not go on.
+    pub(super) fn longest_rest(&self) -> Duration {
+        self.statement_timeout * IDLE_IN_TRANSACTION
+    }
+}
+
 impl Store {
     /// Opens the SQLite file at `path`, making it if it is not there.
     ///
@@ -266,7 +273,7 @@ fn postgres(options: PgConnectOptions, settings: PoolSettings) -> PgConnectOptio
         ("default_transaction_isolation", "read committed".to_owned()),
         // The server does not go on with what nobody waits for any more.
         ("statement_timeout", milliseconds(statement)),
-        ("idle_in_transaction_session_timeout", milliseconds(statement * IDLE_IN_TRANSACTION)),
+        ("idle_in_transaction_session_timeout", milliseconds(settings.longest_rest())),
     ])
 }
 
@@ -283,7 +290,7 @@ fn mysql_session(settings: PoolSettings) -> String {
          /*M!100300 , idle_transaction_timeout = {idle}, max_statement_time = {exact} */ \
          /*!80000 , max_execution_time = {milliseconds} */",
         lock = seconds(statement),
-        idle = seconds(statement * IDLE_IN_TRANSACTION),
+        idle = seconds(settings.longest_rest()),
         exact = statement.as_secs_f64(),
         milliseconds = statement.as_millis(),
     )

@@ -188,11 +188,9 @@ impl Store {
                 // From here on nobody opens a session: the update waited for who was doing so. Earlier releases have left some.
                 is_changed |= !sessions::delete_of_users(&db, &[id], None, now).await?.is_empty();
             }
-            if !is_changed {
-                return Ok(false);
-            }
+            // Also if it was so before: whoever asks again may have seen that a replica does not know.
             changes::tell(&db, CHANGED, &[id.0], now).await?;
-            commit(db, true).await
+            commit(db, is_changed).await
         })
         .await
     }

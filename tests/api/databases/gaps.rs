@@ -18,7 +18,7 @@ async fn who_missed_changes_that_were_deleted_from_the_feed_forgets_what_it_reme
     let token = client.token_of_new("alice").await;
     rename(&mut client, &token, "Alice").await.unwrap();
     // The other one begins to read behind that.
-    first.clock.advance(Duration::from_mins(2));
+    first.clock.advance(Duration::from_mins(7));
     let other = first.replica(&[]).await;
     let mut client = other.client().await;
     client.get_me(&token).await.unwrap();

@@ -35,7 +35,7 @@ const TELL_INTERVAL: Duration = Duration::from_secs(10);
 ///
 /// On a database server, changes do not come in the order of their ids: of two transactions at once the one that took its id first
 /// may be committed last. So each reading begins again where the feed ended some time ago, longer than any transaction takes
-/// that is acknowledged ([`Store::late_changes`]), and heeds what it had not seen. That costs reading each change some ten times.
+/// that is acknowledged ([`Store::late_changes`]), and heeds what it had not seen. That costs reading each change some sixteen times.
 #[derive(Debug)]
 pub struct Feed {
     store: Store,
@@ -159,7 +159,7 @@ impl Feed {
         }
     }
 
-    /// Deletes changes that are older than [`RETENTION`] at the time `now`.
+    /// Deletes changes that are older than ten minutes at the time `now`.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.

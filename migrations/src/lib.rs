@@ -47,3 +47,13 @@ impl MigratorTrait for Migrator {
 
 pub use schema::{Schema, names};
 pub use sea_orm_migration::{MigratorTrait, migrator::MigratorTraitSelf};
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_readme_says_how_many_a_first_start_applies() {
+        let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
+        let said = format!("Applied {} migration(s).", super::names().len());
+        assert!(readme.contains(&said), "{said}");
+    }
+}

@@ -23,9 +23,9 @@ const RETENTION: Duration = Duration::from_mins(10);
 /// After this time without a reading, everything is forgotten: changes may have been deleted unread.
 const GAP: Duration = Duration::from_mins(5);
 
-/// The first reading begins at the newest change that is older than this when the feed is opened. It must exceed how far the clocks of
-/// replicas may differ, which is five minutes, and how late a change may come.
-const PASSED: Duration = Duration::from_mins(6);
+/// How far the clocks of replicas may differ: the first reading begins at the newest change that is older than this, and than a change may
+/// come late, when the feed is opened.
+const CLOCKS_APART: Duration = Duration::from_mins(5);
 
 /// The shortest time between two warnings that the feed cannot be read: it is read several times a second, and strangers may cause the
 /// failures.
@@ -84,7 +84,8 @@ impl Progress {
     /// sleeps, or is moved to another, its clocks may stand still.
     fn has_missed(&self, first: Option<i64>) -> bool {
         // At zero nothing had been told before.
-        !matches!(self.begin(), 0) && first != Some(self.begin())
+        let begin = self.begin();
+        begin != 0 && first != Some(begin)
     }
 
     /// Notes `change`, and says what it is.
@@ -93,7 +94,7 @@ impl Progress {
         match self.heeded.insert(change.id, stamp) {
             Some(before) if before == stamp => Sight::SeenBefore,
             Some(_) => Sight::InAnothersPlace,
-            // It had been passed before anything was remembered.
+            // It was passed before the feed was opened.
             None if change.id == self.begin() => Sight::SeenBefore,
             None => Sight::New,
         }
@@ -123,7 +124,8 @@ impl Feed {
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn open(store: Store, clock: Clock) -> Result<Self, Error> {
         let opened = clock.monotonic();
-        let passed = store.newest_change_before(clock.now().before(PASSED)).await?;
+        let passed = clock.now().before(CLOCKS_APART + store.late_changes());
+        let passed = store.newest_change_before(passed).await?;
         let order = store.change_order().await?;
         let watermark = Arc::new(Watermark::new(&order));
         if let ChangeOrder::Any { version } = order {

@@ -5,6 +5,7 @@
 
 use crate::{
     auth::fuzz_access_token,
+    base::{Clock, Timestamp},
     http::fuzz_form,
     identity::{
         RefreshToken,
@@ -12,7 +13,7 @@ use crate::{
         passwords::{Argon2Params, DEFAULT_IMPORT_MAX_COST, adopt},
     },
     model::{
-        Clock, NameSet, Password, PasswordRules, ReservedNames, SpiffeId, Timestamp, Username,
+        NameSet, Password, PasswordRules, ReservedNames, SpiffeId, Username,
         profile::{DisplayName, Email},
     },
     peer::{fuzz_certificate, fuzz_client_cert_header, fuzz_forwarded, fuzz_x_forwarded_for},

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! main -> cli -> { server -> { rpc, http }, transfer } -> { identity, peer } -> changes
-//!      -> { admission, store, auth, audit } -> errors -> { proto, metrics, observe } -> { model, files }
+//!      -> { admission, store, auth, audit } -> errors -> { proto, metrics, observe } -> { model, files } -> base
 //! ```
 //!
 //! docs/ARCHITECTURE.md tells three requests and a command as stories, file after file.
@@ -14,6 +14,7 @@
 //! The feature `server`, which is on by default, is the service. Without it, [`auth`] is what another service recognises its callers
 //! with.
 
+pub mod base;
 pub mod errors;
 pub mod model;
 pub mod proto;

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use crate::model::Clock;
+use crate::base::Clock;
 
 /// How often something may be done.
 #[derive(Clone, Copy, Debug)]
@@ -104,7 +104,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::Timestamp;
+    use crate::base::Timestamp;
 
     const ALLOWANCE: Allowance = Allowance { at_once: 5, interval: Duration::from_millis(100) };
 

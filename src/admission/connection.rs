@@ -14,7 +14,7 @@ use super::{
     protection::{Protection, Protections},
     recognise::{NamedSubject, named},
 };
-use crate::model::{Clock, Subject};
+use crate::{base::Clock, model::Subject};
 
 /// A connection, as an extension of each of its requests. Clones lead to the same connection.
 #[derive(Clone, Debug)]

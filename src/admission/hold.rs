@@ -20,7 +20,10 @@ use super::{
     share::Holders,
     stream::Unread,
 };
-use crate::model::{Deadline, Error, Network};
+use crate::{
+    base::Deadline,
+    model::{Error, Network},
+};
 
 /// What a call holds.
 #[derive(Debug, Default)]

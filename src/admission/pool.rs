@@ -19,7 +19,10 @@ use super::{
     lanes::{LANES, Lane},
     share::{Holders, Shares},
 };
-use crate::model::{Clock, Deadline, Error, Network, Throttle};
+use crate::{
+    base::{Clock, Deadline, Throttle},
+    model::{Error, Network},
+};
 
 /// When to try again after all places were taken: a call takes milliseconds.
 const RETRY_AFTER: Duration = Duration::from_millis(100);

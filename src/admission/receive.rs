@@ -12,7 +12,7 @@ use super::{
     pool::Place,
     visit::Stage,
 };
-use crate::model::{Deadline, Error};
+use crate::{base::Deadline, model::Error};
 
 /// The least room that is made for a message that comes in pieces, in bytes.
 const MIN_ROOM: usize = 1_024;

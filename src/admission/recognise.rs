@@ -6,7 +6,8 @@ use uuid::Uuid;
 
 use crate::{
     auth::{Authenticator, Keys, Standing, VerifiedToken},
-    model::{Subject, Timestamp},
+    base::Timestamp,
+    model::Subject,
 };
 
 /// How old an account must be to count as one that somebody uses: whoever signs up many must wait that long.

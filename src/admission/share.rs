@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::Source;
-use crate::model::{self, Network};
+use crate::{base, model::Network};
 
 /// Somebody who has a share of a bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,7 +42,7 @@ pub(crate) struct Limits {
 #[derive(Debug)]
 pub(super) struct Shares {
     limits: Limits,
-    held: model::Shares<Holder>,
+    held: base::Shares<Holder>,
     refused: u64,
 }
 
@@ -99,7 +99,7 @@ impl Limits {
 
 impl Shares {
     pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, held: model::Shares::new(limits.all), refused: 0 }
+        Self { limits, held: base::Shares::new(limits.all), refused: 0 }
     }
 
     /// Whether each of `holders` may have `amount` more, if there is as much.

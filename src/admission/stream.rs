@@ -19,7 +19,7 @@ use super::{
     hold::{End, Hold, Keeper},
     pool::Place,
 };
-use crate::model::{Deadline, Error};
+use crate::{base::Deadline, model::Error};
 
 /// How one stream lives.
 #[derive(Clone, Copy, Debug)]

@@ -12,7 +12,8 @@ use super::{
 };
 use crate::{
     auth::VerifiedToken,
-    model::{Deadline, Error, Network},
+    base::Deadline,
+    model::{Error, Network},
 };
 
 /// What kind of call asks for a place.

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{Actor, Entry};
-use crate::model::Timestamp;
+use crate::base::Timestamp;
 
 /// What stands in every line, so that it can be told from those of the log where both go to standard error.
 const TARGET: &str = "audit";

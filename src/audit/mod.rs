@@ -28,9 +28,9 @@ use std::{
 use tokio::sync::oneshot;
 
 use crate::{
+    base::{Clock, Throttle},
     files::OwnFiles,
     metrics::AuditMetrics,
-    model::{Clock, Throttle},
 };
 
 pub use actor::{Actor, ActorKind, LocalUser};

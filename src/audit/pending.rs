@@ -71,8 +71,8 @@ mod tests {
     use super::*;
     use crate::{
         audit::{AuditLog, Event},
+        base::Clock,
         metrics::AuditMetrics,
-        model::Clock,
     };
 
     #[tokio::test]

@@ -7,7 +7,10 @@
 use std::{collections::HashMap, net::IpAddr, time::Duration};
 
 use super::{Actor, Entry, Event, Field, Outcome, Reason};
-use crate::model::{Network, Timestamp, UserId};
+use crate::{
+    base::Timestamp,
+    model::{Network, UserId},
+};
 
 /// For how long equal events are counted before they are told.
 const WINDOW: Duration = Duration::from_mins(1);

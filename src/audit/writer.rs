@@ -13,8 +13,8 @@ use tokio::sync::oneshot;
 
 use super::{Entry, TELL_INTERVAL, line, repeats::Repeats, sink::Sink};
 use crate::{
+    base::{Clock, Throttle, Timestamp},
     metrics::AuditMetrics,
-    model::{Clock, Throttle, Timestamp},
 };
 
 /// While repetitions wait to be told, how often to see whether it is time.

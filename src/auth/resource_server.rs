@@ -7,8 +7,9 @@ use super::{
     VerifierSettings,
 };
 use crate::{
+    base::Clock,
     errors::FailureLog,
-    model::{Claims, Clock, Error, name_set::one_name},
+    model::{Claims, Error, name_set::one_name},
 };
 
 /// Whose tokens a service accepts, and how.

@@ -9,7 +9,10 @@ use quick_cache::sync::Cache;
 use serde::{Deserialize, de::IgnoredAny};
 
 use super::keys::{KeySet, Keys, VerifyingKey};
-use crate::model::{Claims, Clock, Error, Tally, claims::ACCESS_TOKEN_TYP};
+use crate::{
+    base::{Clock, Tally},
+    model::{Claims, Error, claims::ACCESS_TOKEN_TYP},
+};
 
 /// The longest token that is looked at, in bytes: Signet's own stay below 5 KiB, with all the scopes and audiences that a client can
 /// have, and below 1 KiB with few.
@@ -361,7 +364,7 @@ pub(crate) fn fuzz(bytes: &[u8]) {
             leeway: Duration::from_mins(1),
             cache_size: 16,
         };
-        let clock = Clock::manual(crate::model::Timestamp::from_micros(1_795_435_200_000_000));
+        let clock = Clock::manual(crate::base::Timestamp::from_micros(1_795_435_200_000_000));
         Verifier::new(OneKey(Arc::new(keys)), clock, settings)
     });
 

@@ -10,7 +10,8 @@ use uuid::Uuid;
 
 use super::{Subscriber, Watermark};
 use crate::{
-    model::{Clock, Error, Throttle, Timestamp, error},
+    base::{Clock, Throttle, Timestamp},
+    model::{Error, error},
     store::{Change, ChangeOrder, Store},
 };
 

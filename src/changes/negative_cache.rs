@@ -4,7 +4,7 @@ use std::{hash::Hash, time::Duration};
 
 use quick_cache::sync::Cache;
 
-use crate::model::Clock;
+use crate::base::Clock;
 
 /// For how long it is remembered. Whoever repeats a question without a pause, such as a client with a token that has ended, asks the
 /// database once in this time.
@@ -56,7 +56,7 @@ impl<K: Eq + Hash> NegativeCache<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Timestamp;
+    use crate::base::Timestamp;
 
     #[test]
     fn what_does_not_exist_is_remembered_for_a_moment_and_no_longer_than_the_bound() {

@@ -12,7 +12,7 @@ use std::{
 use quick_cache::sync::Cache;
 
 use super::{NegativeCache, Watermark};
-use crate::model::{Clock, Tally};
+use crate::base::{Clock, Tally};
 
 /// How many marks there are. Rows that share one are read anew when either has changed, which is rare with so many.
 const MARKS: usize = 1_024;
@@ -175,7 +175,7 @@ impl<V> Clone for Entry<V> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{model::Timestamp, store::ChangeOrder};
+    use crate::{base::Timestamp, store::ChangeOrder};
 
     fn watermark() -> Arc<Watermark> {
         Arc::new(Watermark::new(&ChangeOrder::Ascending))

@@ -8,13 +8,13 @@ use serde_json::json;
 use super::{Failure, Output, audit};
 use crate::{
     audit::Audit,
+    base::{Clock, Timestamp},
     config::Config,
     files::read_text,
     identity::{
         MasterKey,
         keyring::{KeyringError, NextKey, staged},
     },
-    model::{Clock, Timestamp},
     server::{StartError, key_rotation, reseal, signing_keys},
 };
 

@@ -5,12 +5,13 @@ use std::{sync::Arc, time::Duration};
 use super::{Failure, audit};
 use crate::{
     audit::{Actor, Audit},
+    base::Clock,
     config::Config,
     identity::{
         ClientDirectory, ClientRegistry, NameKey, NewAccounts, Passwords, UserDirectory, UserRegistry,
         UsernameRests,
     },
-    model::{Clock, Error, PasswordRules},
+    model::{Error, PasswordRules},
     server::{Missing, OpenDatabase},
     transfer::{Export, Import, ImportSettings},
 };

@@ -6,8 +6,8 @@ use serde_json::json;
 
 use super::{Failure, Output};
 use crate::{
+    base::Clock,
     config::{Config, Switch},
-    model::Clock,
     server::{DatabaseClock, END_ALLOWANCE, Server, Started, TlsUse},
     shutdown,
 };

@@ -10,7 +10,10 @@ use std::{
 use tonic::{Code, Status};
 
 use super::Row;
-use crate::model::{Clock, Error, Throttle, error};
+use crate::{
+    base::{Clock, Throttle},
+    model::{Error, error},
+};
 
 /// How often a method is said to fail, while something that it needs is away: then all of its calls fail.
 const UNAVAILABLE_INTERVAL: Duration = Duration::from_secs(10);
@@ -106,7 +109,7 @@ impl FailureLog {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Timestamp;
+    use crate::base::Timestamp;
 
     fn unavailable() -> Failure {
         Failure::of(&Error::Unavailable { what: "database", source: "it is away".into() }).unwrap()

@@ -16,7 +16,8 @@ use super::refusal::Refusal;
 use crate::{
     admission::{HeldBody, Hold, Kind, Message, Pool, Source, Visit, check_headers, header_bytes},
     auth::bearer_token,
-    model::{Deadline, Error, for_caller},
+    base::Deadline,
+    model::{Error, for_caller},
     peer::PeerAddress,
 };
 

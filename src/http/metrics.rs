@@ -18,9 +18,10 @@ use tokio::sync::OnceCell;
 
 use super::refusal::Refusal;
 use crate::{
+    base::Clock,
     errors::{Failure, FailureLog},
     metrics::{CONTENT_TYPE, Metrics},
-    model::{Clock, Error},
+    model::Error,
 };
 
 /// Where metrics are.

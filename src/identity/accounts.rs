@@ -10,11 +10,9 @@ use super::{
 };
 use crate::{
     audit::{Audit, Event, Reason},
+    base::{Clock, Deadline, Tally, Throttle},
     changes::{Known, RowCache, Subscriber, Watermark},
-    model::{
-        Clock, Deadline, Error, Origin, Password, PasswordRules, ReservedNames, Tally, Throttle, User,
-        UserId, Username,
-    },
+    model::{Error, Origin, Password, PasswordRules, ReservedNames, User, UserId, Username},
     store::{ChangeKind, Credentials, Login, Store, Strangers},
 };
 

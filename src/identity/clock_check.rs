@@ -10,8 +10,9 @@ use std::{
 };
 
 use crate::{
+    base::{Clock, Throttle, Timestamp},
     metrics::{ClockMetrics, TimedWork},
-    model::{Clock, Error, Throttle, Timestamp},
+    model::Error,
     store::Store,
 };
 

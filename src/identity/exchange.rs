@@ -6,7 +6,8 @@ use aws_lc_rs::hmac;
 use uuid::Uuid;
 
 use crate::{
-    model::{NameSet, Network, Origin, Timestamp, id},
+    base::Timestamp,
+    model::{NameSet, Network, Origin, id},
     store::{RefreshState, Sha256},
 };
 

@@ -13,11 +13,11 @@ use super::{
 };
 use crate::{
     admission::{Allowance, Allowances, Hold},
+    base::{Clock, Deadline},
     errors::Row,
     metrics::{ClientCredentialsResult, GrantMetrics, GrantType, LoginResult, RefreshResult},
     model::{
-        CertificateNames, ClientId, ClientKind, Clock, Deadline, Error, FieldReason, NameSet, Network,
-        Origin, RuleViolation,
+        CertificateNames, ClientId, ClientKind, Error, FieldReason, NameSet, Network, Origin, RuleViolation,
         claims::{INTROSPECT_SCOPE, USER_SCOPE},
     },
 };

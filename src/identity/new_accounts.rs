@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::{HashRequest, Passwords, Turn};
 use crate::{
     audit::{Actor, Audit, Entry, Event},
+    base::{Clock, Deadline},
     model::{
-        Clock, Deadline, Error, FieldViolation, Network, Password, PasswordRules, RuleViolation, User,
-        UserId, Username,
+        Error, FieldViolation, Network, Password, PasswordRules, RuleViolation, User, UserId, Username,
         profile::{DisplayName, Email},
     },
     store::{NewUser, Sha256, Store, Strangers},

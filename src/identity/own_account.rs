@@ -11,8 +11,9 @@ use super::{
 use crate::{
     admission::{Allowance, Allowances, Charge},
     audit::{Audit, Event, Field, Reason},
+    base::{Clock, Deadline},
     model::{
-        Claims, Clock, Deadline, Error, NameSet, Origin, SessionId, User, UserId,
+        Claims, Error, NameSet, Origin, SessionId, User, UserId,
         id::uuid_v7,
         profile::{DisplayName, Email},
     },

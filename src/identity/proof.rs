@@ -1,7 +1,8 @@
 //! Owns what a session opens on: that a user has just proven who they are.
 
 use crate::{
-    model::{Authentication, NameSet, Timestamp, User, authentication},
+    base::Timestamp,
+    model::{Authentication, NameSet, User, authentication},
     store::{CredentialVersion, Credentials},
 };
 

@@ -15,11 +15,12 @@ use super::{
 };
 use crate::{
     audit::{Actor, Audit, Event, Reason},
+    base::{Clock, Tally, Timestamp},
     changes::{Fill, Known, NegativeCache, RowCache, Subscriber, Watermark},
     metrics::TimedWork,
     model::{
-        Authentication, Clock, Error, NameSet, Origin, Session, SessionId, SessionLifetime, Tally, Timestamp,
-        UserId, error, id::uuid_v7,
+        Authentication, Error, NameSet, Origin, Session, SessionId, SessionLifetime, UserId, error,
+        id::uuid_v7,
     },
     store::{ChangeKind, Exchange, LastExchange, RefreshState, Sha256, Store, StoredSession, Strangers},
 };

@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use uuid::Uuid;
 
 use super::Keyring;
-use crate::model::{Audience, Claims, ClientId, Clock, Error, NameSet, Session, Timestamp, id::uuid_v7};
+use crate::{
+    base::{Clock, Timestamp},
+    model::{Audience, Claims, ClientId, Error, NameSet, Session, id::uuid_v7},
+};
 
 /// Issues access tokens in the name of one issuer.
 #[derive(Debug)]

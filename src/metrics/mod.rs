@@ -23,7 +23,7 @@ use std::{
 
 use prometheus::{Registry, TextEncoder};
 
-use crate::model::Tally;
+use crate::base::Tally;
 
 pub use audit::AuditMetrics;
 pub use calls::{CallMetrics, MethodMetrics};

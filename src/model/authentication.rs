@@ -1,6 +1,7 @@
 //! Owns how and when a user logged in: what tokens say as `amr`, `auth_time` and `acr`.
 
-use super::{NameSet, Timestamp};
+use super::NameSet;
+use crate::base::Timestamp;
 
 /// The method's name for a password (RFC 8176 section 2).
 const PASSWORD: &str = "pwd";

@@ -2,7 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
-use super::{SpiffeId, Timestamp};
+use super::SpiffeId;
+use crate::base::Timestamp;
 
 /// The longest DNS name in characters, as it is written (RFC 1035 section 2.3.4).
 const DNS_NAME_MAX_BYTES: usize = 253;

@@ -2,9 +2,8 @@
 
 use uuid::Uuid;
 
-use super::{
-    CertificateSubject, ClientId, FieldReason, NameSet, RuleViolation, Timestamp, claims::FIRST_PARTY_CLIENT,
-};
+use super::{CertificateSubject, ClientId, FieldReason, NameSet, RuleViolation, claims::FIRST_PARTY_CLIENT};
+use crate::base::Timestamp;
 
 /// The longest name in characters.
 const NAME_MAX_CHARS: usize = 64;

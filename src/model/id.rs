@@ -5,7 +5,7 @@ use std::fmt;
 use rand::Rng;
 use uuid::Uuid;
 
-use super::Timestamp;
+use crate::base::Timestamp;
 
 /// A user's identifier: a UUIDv7 (RFC 9562 section 5.7), so that rows written together lie together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

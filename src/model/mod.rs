@@ -1,7 +1,6 @@
 //! Owns the values the service speaks of and their rules: no I/O, no framework.
 
 pub mod claims;
-pub mod clock;
 pub mod error;
 pub mod id;
 pub mod key;
@@ -9,20 +8,14 @@ pub mod name_set;
 pub(crate) mod named;
 pub mod network;
 mod peer_places;
-mod shares;
-pub mod tally;
-mod throttle;
 
 pub use claims::{Audience, Claims, Subject};
-pub use clock::{Clock, Deadline, Timestamp};
 pub use error::{Error, FieldReason, FieldViolation, RuleViolation};
 pub use id::{ClientId, SessionId, UserId};
 pub use key::{KeyId, SigningAlg};
 pub use name_set::NameSet;
 pub use network::Network;
 pub(crate) use peer_places::{PeerPlace, PeerPlaces};
-pub use tally::Tally;
-pub(crate) use throttle::Throttle;
 
 // What the service keeps: nobody needs it who only recognises callers, nor the tables of Unicode that its rules go by.
 #[cfg(feature = "server")]
@@ -55,6 +48,8 @@ pub mod user;
 pub mod username;
 
 #[cfg(feature = "server")]
+pub(crate) use self::caller_network::{caller_network, for_caller};
+#[cfg(feature = "server")]
 pub use self::{
     authentication::Authentication,
     certificate::{CertificateNames, CertificateSubject, DnsName},
@@ -67,9 +62,4 @@ pub use self::{
     spiffe_id::SpiffeId,
     user::User,
     username::Username,
-};
-#[cfg(feature = "server")]
-pub(crate) use self::{
-    caller_network::{caller_network, for_caller},
-    shares::Shares,
 };

@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Network, shares::Shares};
+use super::Network;
+use crate::base::Shares;
 
 /// The places. Clones share them.
 #[derive(Clone, Debug)]

@@ -2,7 +2,8 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use super::{Authentication, NameSet, Network, SessionId, Timestamp, UserId};
+use super::{Authentication, NameSet, Network, SessionId, UserId};
+use crate::base::Timestamp;
 
 /// How much of what a client calls itself is kept, in bytes.
 const USER_AGENT_MAX_BYTES: usize = 255;

@@ -1,9 +1,10 @@
 //! Owns what a user is.
 
 use super::{
-    Timestamp, UserId, Username,
+    UserId, Username,
     profile::{DisplayName, Email},
 };
+use crate::base::Timestamp;
 
 /// One account.
 #[derive(Clone, Debug, PartialEq, Eq)]

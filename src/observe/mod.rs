@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use crate::model::Clock;
+use crate::base::Clock;
 
 pub use log::start_log;
 pub use writer::LineWriter;

@@ -77,7 +77,7 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
-    use crate::model::Timestamp;
+    use crate::base::Timestamp;
 
     fn names(uri: &str) -> CertificateNames {
         let expire_time = Timestamp::from_micros(i64::MAX);

@@ -7,7 +7,7 @@ use x509_cert::{
     time::Time,
 };
 
-use crate::model::{CertificateNames, Timestamp};
+use crate::{base::Timestamp, model::CertificateNames};
 
 /// How many names a certificate may have. An authority that is trusted has signed them, but each is kept for a connection, and looked at
 /// for each call.

@@ -5,7 +5,8 @@ use prost_types::Timestamp as WireTimestamp;
 use serde_json::Value;
 
 use crate::{
-    model::{Session, SessionId, SessionLifetime, Timestamp, User},
+    base::Timestamp,
+    model::{Session, SessionId, SessionLifetime, User},
     proto::identity::v1 as wire,
 };
 

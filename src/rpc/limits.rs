@@ -28,7 +28,8 @@ use crate::{
         header_bytes, over,
     },
     auth::bearer_token,
-    model::{Deadline, Error, Network, for_caller},
+    base::Deadline,
+    model::{Error, Network, for_caller},
     peer::PeerAddress,
 };
 

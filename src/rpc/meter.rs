@@ -16,9 +16,9 @@ use tonic::{Code, Status, body::Body};
 use tower::{Layer, Service};
 
 use crate::{
+    base::Clock,
     errors::{Failure, FailureLog},
     metrics::{CallMetrics, MethodMetrics},
-    model::Clock,
 };
 
 /// Measures the calls of a gRPC service.

@@ -10,7 +10,7 @@ use super::{
     connections::Connections,
     parts::{Parts, Pools},
 };
-use crate::{http::OAuthDrain, identity::Readiness, model::Deadline, rpc::health::HealthRpc};
+use crate::{base::Deadline, http::OAuthDrain, identity::Readiness, rpc::health::HealthRpc};
 
 /// How long the end may take beyond --shutdown-delay and --drain-timeout, whatever hangs: `LAST_ANSWERS`, `CLOSE_TIMEOUT`, and
 /// the last lines of the log.

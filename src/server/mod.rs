@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     admission::Bounds,
     audit::Audit,
+    base::Clock,
     config::{Config, ConfigError, ExtAuthzAddr, ProxyConfig, Switch},
     files::OwnFiles,
     http::OAuthDrain,
@@ -34,7 +35,7 @@ use crate::{
         ClockCheck, KeyRotation, Usernames, feed_pruning, keyring::KeyringError, passwords::Argon2Params,
     },
     metrics::Metrics,
-    model::{Clock, Error, KeyId},
+    model::{Error, KeyId},
     peer::TrustedProxies,
 };
 

@@ -7,6 +7,7 @@ use crate::{
     admission::{Bounds, CallBounds, LANES, Pool, PoolBounds},
     audit::Audit,
     auth::{Authenticator, Verifier},
+    base::{Clock, Tally, Timestamp},
     changes::{Feed, Subscriber},
     config::{Config, ConfigError},
     identity::{
@@ -15,7 +16,7 @@ use crate::{
         accounts::AccountSettings, passwords::Argon2Params,
     },
     metrics::Metrics,
-    model::{Clock, Error, Tally, Timestamp},
+    model::Error,
     observe,
     store::Store,
 };

@@ -7,10 +7,11 @@ use zeroize::Zeroizing;
 use super::{Missing, OpenDatabase, StartError};
 use crate::{
     audit::Audit,
+    base::Clock,
     config::{Config, ConfigError},
     identity::{ClockCheck, KeyRotation, MasterKey},
     metrics::ClockMetrics,
-    model::{Clock, Error},
+    model::Error,
 };
 
 /// What changing the master key did.

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::{Missing, OpenDatabase, StartError};
 use crate::{
     audit::Audit,
+    base::Clock,
     config::{Config, StorageConfig},
     identity::{ClockCheck, KeyRotation},
     metrics::ClockMetrics,
-    model::Clock,
     store::StoredKey,
 };
 

@@ -13,7 +13,7 @@ use super::{
     BATCH, Store,
     entity::changes::{ActiveModel, Column, Entity, Model},
 };
-use crate::model::{Error, Timestamp};
+use crate::{base::Timestamp, model::Error};
 
 /// The subject of a change of the signing keys: they are few, and are read anew all at once. Nothing else has this id.
 pub const SIGNING_KEYS: Uuid = Uuid::from_u128(1);

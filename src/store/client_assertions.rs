@@ -8,7 +8,7 @@ use super::{
     failure,
     transaction::commit,
 };
-use crate::model::{Error, Timestamp};
+use crate::{base::Timestamp, model::Error};
 
 impl Store {
     /// Notes that the assertion of SHA-256 `hash` is used, and is to be remembered until `expire_time`; false if it was used

@@ -19,9 +19,11 @@ use super::{
     failure,
     transaction::commit,
 };
-use crate::model::{
-    CertificateSubject, Client, ClientId, ClientKind, ClientName, DnsName, Error, NameSet, SpiffeId,
-    Timestamp,
+use crate::{
+    base::Timestamp,
+    model::{
+        CertificateSubject, Client, ClientId, ClientKind, ClientName, DnsName, Error, NameSet, SpiffeId,
+    },
 };
 
 /// How the feed is told of a client.

@@ -3,7 +3,10 @@
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement};
 
 use super::Store;
-use crate::model::{Clock, Error, Timestamp};
+use crate::{
+    base::{Clock, Timestamp},
+    model::Error,
+};
 
 /// Microseconds since 1970 by the clock of the server, now, and not when a transaction began.
 const POSTGRES: &str = "SELECT (EXTRACT(EPOCH FROM clock_timestamp()) * 1000000)::bigint";

@@ -7,7 +7,10 @@ use sea_orm::{ColumnTrait, Condition};
 use uuid::Uuid;
 
 use super::entity::users::Column;
-use crate::model::{Timestamp, User, id::uuid_v7};
+use crate::{
+    base::Timestamp,
+    model::{User, id::uuid_v7},
+};
 
 /// What a login is judged by.
 #[derive(Debug)]

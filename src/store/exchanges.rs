@@ -17,7 +17,10 @@ use super::{
     sessions::{Sha256, StoredSession, sha256},
     transaction::commit,
 };
-use crate::model::{Error, SessionId, Timestamp};
+use crate::{
+    base::Timestamp,
+    model::{Error, SessionId},
+};
 
 /// The exchange that made the newest refresh token of a session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

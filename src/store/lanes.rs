@@ -9,9 +9,12 @@ use std::time::Duration;
 use sea_orm::DatabaseConnection;
 
 use super::{FailureKeys, Login, NewFailure, Sha256, Store, StoredSession};
-use crate::model::{
-    Client, ClientId, Error, PeerPlaces, SessionId, SessionLifetime, SpiffeId, Tally, Timestamp, User,
-    UserId, Username, caller_network,
+use crate::{
+    base::{Tally, Timestamp},
+    model::{
+        Client, ClientId, Error, PeerPlaces, SessionId, SessionLifetime, SpiffeId, User, UserId, Username,
+        caller_network,
+    },
 };
 
 /// How many look-ups for strangers go on or wait at a time. Some milliseconds each, so that the last of them has its turn before

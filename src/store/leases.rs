@@ -6,7 +6,7 @@ use sea_orm::{ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, Query
 use uuid::Uuid;
 
 use super::entity::leases::{Column, Entity};
-use crate::model::Timestamp;
+use crate::base::Timestamp;
 
 /// The lease of whoever changes the signing keys; its row comes with the schema.
 pub(super) const SIGNING_KEYS: &str = "signing_keys";

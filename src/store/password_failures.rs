@@ -13,7 +13,10 @@ use super::{
     entity::{password_failures as accounts, password_failures_by_address as by_address, sessions, users},
     transaction::commit,
 };
-use crate::model::{Error, SessionLifetime, Timestamp, UserId, Username};
+use crate::{
+    base::Timestamp,
+    model::{Error, SessionLifetime, UserId, Username},
+};
 
 /// What stands for an account, or for an account and an address: an HMAC, for people type passwords as names.
 pub type FailureKey = [u8; 32];

@@ -9,7 +9,7 @@ use super::{
     BATCH, Sha256, Store,
     entity::resting_usernames::{ActiveModel, Column, Entity},
 };
-use crate::model::{Error, Timestamp};
+use crate::{base::Timestamp, model::Error};
 
 /// A name that rests.
 #[derive(Clone, Copy, Debug)]

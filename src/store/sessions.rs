@@ -19,9 +19,12 @@ use super::{
     transaction::commit,
     users,
 };
-use crate::model::{
-    Authentication, ClientId, Error, NameSet, Origin, Session, SessionId, SessionLifetime, Timestamp, User,
-    UserId, authentication,
+use crate::{
+    base::Timestamp,
+    model::{
+        Authentication, ClientId, Error, NameSet, Origin, Session, SessionId, SessionLifetime, User, UserId,
+        authentication,
+    },
 };
 
 /// How the feed is told that sessions have ended.

@@ -17,7 +17,10 @@ use super::{
     leases, sealed_secrets,
     transaction::commit,
 };
-use crate::model::{Error, KeyId, Timestamp, key::MAX_RETENTION};
+use crate::{
+    base::Timestamp,
+    model::{Error, KeyId, key::MAX_RETENTION},
+};
 
 /// A signing key as it is kept: its private part sealed.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -29,7 +29,10 @@ use super::{
     failure,
     transaction::commit,
 };
-use crate::model::{Error, Timestamp, UserId, Username, look::SKELETON_VERSION};
+use crate::{
+    base::Timestamp,
+    model::{Error, UserId, Username, look::SKELETON_VERSION},
+};
 
 pub use collisions::NameCollision;
 pub(super) use looks::looks_like_another;

@@ -15,9 +15,12 @@ use super::{
     transaction::commit,
     usernames,
 };
-use crate::model::{
-    Error, Session, SessionId, Timestamp, User, UserId, Username,
-    profile::{DisplayName, Email},
+use crate::{
+    base::Timestamp,
+    model::{
+        Error, Session, SessionId, User, UserId, Username,
+        profile::{DisplayName, Email},
+    },
 };
 
 /// How the feed is told of a user.

@@ -16,7 +16,10 @@ use super::{
     usernames::{self, Named},
     users,
 };
-use crate::model::{Error, Timestamp, User, UserId, Username};
+use crate::{
+    base::Timestamp,
+    model::{Error, User, UserId, Username},
+};
 
 /// Everything that is kept of a user.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,9 +7,10 @@ use uuid::{Uuid, Variant};
 
 use super::{Field, Reason, Record, Refusal, Row};
 use crate::{
+    base::{Clock, Timestamp},
     identity::passwords::{Argon2Params, adopt},
     model::{
-        Clock, ReservedNames, RuleViolation, Timestamp, User, UserId, Username,
+        ReservedNames, RuleViolation, User, UserId, Username,
         profile::{DisplayName, Email},
     },
     store::StoredUser,

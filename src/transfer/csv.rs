@@ -188,8 +188,8 @@ fn failure(error: csv::Error) -> io::Error {
 mod tests {
     use super::*;
     use crate::{
+        base::{Clock, Timestamp},
         identity::passwords::{Argon2Params, DEFAULT_IMPORT_MAX_COST},
-        model::{Clock, Timestamp},
     };
 
     /// The lines in which the rows of `text` begin.

@@ -88,9 +88,10 @@ mod tests {
     use proptest::prelude::*;
 
     use crate::{
+        base::{Clock, Timestamp},
         identity::passwords::{Argon2Params, DEFAULT_IMPORT_MAX_COST},
         model::{
-            Clock, Timestamp, User, UserId, Username,
+            User, UserId, Username,
             profile::{DisplayName, Email},
         },
         store::StoredUser,

@@ -5,7 +5,8 @@ use std::collections::{HashMap, HashSet};
 use super::{Candidate, Outcome, Reason, Refusal, Row, Tally};
 use crate::{
     audit::{Actor, Audit, Event, Pending},
-    model::{Clock, Error, UserId},
+    base::Clock,
+    model::{Error, UserId},
     store::{SeenKeys, Store, StoredUser},
 };
 

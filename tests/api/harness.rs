@@ -6,10 +6,10 @@ use clap::Parser;
 use sea_orm::DatabaseConnection;
 use signet::{
     audit::{Audit, AuditLog},
+    base::{Clock, Timestamp},
     config::Config,
     identity::ClockCheck,
     metrics::{AuditMetrics, ClockMetrics},
-    model::{Clock, Timestamp},
     proto::identity::v1::{
         GetMeRequest, IssueTokenRequest, IssueTokenResponse, PasswordGrant, SignUpRequest, User,
         identity_service_client::IdentityServiceClient, issue_token_request::Grant,

@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use signet::{
-    model::{Password, PasswordRules, Timestamp, User, UserId, Username},
+    base::Timestamp,
+    model::{Password, PasswordRules, User, UserId, Username},
     proto::identity::v1::IssueTokenRequest,
     store::NewUser,
 };
@@ -256,7 +257,7 @@ async fn refused_logins_take_the_same_time() {
         ("alice", &oversized),
         ("not a name", PASSWORD),
     ];
-    let clock = signet::model::Clock::system();
+    let clock = signet::base::Clock::system();
     let mut times = vec![Vec::new(); kinds.len()];
     let mut fast = Vec::new();
     // Hash threads run when nothing else does: on a busy machine it takes more logins until the fast ones are as fast as they get.

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use signet::{
-    model::{KeyId, Timestamp},
+    base::Timestamp,
+    model::KeyId,
     store::{KeyChange, Lease, Store, StoredKey},
 };
 use uuid::Uuid;

@@ -11,7 +11,7 @@ use std::{
 
 use jsonwebtoken::{DecodingKey, crypto, jwk::JwkSet};
 use signet::{
-    model::{Clock, Timestamp},
+    base::{Clock, Timestamp},
     proto::identity::v1::{IssueTokenRequest, RefreshTokenGrant, issue_token_request::Grant},
 };
 use tokio::sync::{Mutex, Semaphore};

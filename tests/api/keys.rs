@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use signet::{
-    model::Clock,
+    base::Clock,
     server::{Server, StartError},
     store::DatabaseClock,
 };

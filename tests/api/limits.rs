@@ -57,7 +57,7 @@ async fn a_call_past_its_deadline_is_told_so_and_its_queued_hash_never_runs() {
         let status = login.unwrap().unwrap_err();
         assert!(matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled), "{status:?}");
     }
-    let clock = signet::model::Clock::system();
+    let clock = signet::base::Clock::system();
     let (started, _) = (clock.monotonic(), first.await.unwrap());
     let one_hash = clock.monotonic().saturating_sub(started).max(Duration::from_millis(100));
     // Had the eight run, this would wait for all of them.

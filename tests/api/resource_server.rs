@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use signet::{
     auth::{Policy, ResourceServer, ResourceServerSettings},
-    model::Clock,
+    base::Clock,
     proto::{
         DESCRIPTOR_SET,
         identity::v1::{GetMeRequest, identity_service_client::IdentityServiceClient},

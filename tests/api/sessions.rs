@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use signet::{
-    model::{Clock, UserId},
+    base::Clock,
+    model::UserId,
     proto::identity::v1::{
         ChangePasswordRequest, IssueTokenRequest, IssueTokenResponse, ListSessionsRequest, RefreshTokenGrant,
         RevokeAllSessionsRequest, RevokeSessionRequest, RevokeTokenRequest, Session,

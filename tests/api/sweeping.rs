@@ -7,7 +7,8 @@ use sea_orm::{
     sea_query::{Expr, ExprTrait, Query, SimpleExpr},
 };
 use signet::{
-    model::{Timestamp, UserId, id::uuid_v7},
+    base::Timestamp,
+    model::{UserId, id::uuid_v7},
     store::BATCH,
 };
 use uuid::Uuid;

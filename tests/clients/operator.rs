@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use signet::model::Clock;
+use signet::base::Clock;
 
 use crate::{
     grpcurl::{self, Refusal},

@@ -125,7 +125,7 @@ impl Direct {
              refresh_newest, refresh_before_newest, refresh_salt) \
              SELECT id, id, 'signet', 'profile', 'grpc-go/1.70.0', '10.1.2.3', {now}, {now}, {random}, {random}, {random} \
              FROM users",
-            now = signet::model::Clock::system().now().as_micros(),
+            now = signet::base::Clock::system().now().as_micros(),
         );
         self.db.execute_unprepared(&add).await?;
         Ok(())

@@ -9,7 +9,8 @@ use super::{
 };
 use crate::{
     admission::OpenCall,
-    model::{Clock, SessionId, Subject, Timestamp, UserId},
+    base::{Clock, Timestamp},
+    model::{SessionId, Subject, UserId},
 };
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);

@@ -8,7 +8,8 @@ use super::*;
 use crate::{
     admission::{Bounds, CallBounds, Resources, SetBounds, Source},
     auth::VerifiedToken,
-    model::{Network, Timestamp},
+    base::Timestamp,
+    model::Network,
 };
 
 /// Believes no token.

@@ -10,9 +10,9 @@ use super::{
     source::{Source, SourceArguments},
 };
 use crate::{
+    base::Clock,
     cli::{Failure, Output, records::Records},
     config::{Config, duration_in_millis},
-    model::Clock,
     server::{Missing, own_files},
     transfer::{Import, ImportSettings, Judge, OnConflict, Tally},
 };

@@ -23,6 +23,7 @@ use super::{
     records::Records,
 };
 use crate::{
+    base::Deadline,
     config::Config,
     files::read_text,
     identity::{
@@ -32,7 +33,7 @@ use crate::{
     },
     metrics::HashMetrics,
     model::{
-        Deadline, Error, User, UserId,
+        Error, User, UserId,
         profile::{DisplayName, Email},
     },
     server::Missing,

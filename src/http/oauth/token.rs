@@ -8,9 +8,10 @@ use serde::Serialize;
 use super::{Error, OAuth, Refusal, Sender, client};
 use crate::{
     admission::Hold,
+    base::Deadline,
     http::form::Form,
     identity::grants::{Grant, Granted, TokenRequest},
-    model::{Deadline, claims::TOKEN_TYPE},
+    model::claims::TOKEN_TYPE,
 };
 
 /// The grant type of a username and its password (RFC 6749 section 4.3).

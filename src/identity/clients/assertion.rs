@@ -7,7 +7,10 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 use serde::{Deserialize, de::DeserializeOwned, de::IgnoredAny};
 
 use super::keys::ClientKeys;
-use crate::model::{Audience, ClientId, Timestamp};
+use crate::{
+    base::Timestamp,
+    model::{Audience, ClientId},
+};
 
 /// The longest assertion that is looked at, in bytes.
 const MAX_BYTES: usize = 8 * 1024;

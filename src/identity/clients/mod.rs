@@ -14,9 +14,10 @@ use uuid::Uuid;
 use super::{AgreedTime, ClockCheck, Guessing};
 use crate::{
     audit::Audit,
+    base::{Clock, Tally},
     changes::{Known, RowCache, Subscriber, Watermark},
     metrics::TimedWork,
-    model::{Client, ClientId, Clock, Error, Tally, error},
+    model::{Client, ClientId, Error, error},
     store::{ChangeKind, Store, Strangers},
 };
 use keys::ClientKeys;

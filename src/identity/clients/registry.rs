@@ -6,7 +6,8 @@ use zeroize::Zeroizing;
 use super::{ClientDirectory, ClientRef, secret};
 use crate::{
     audit::{Actor, Audit, Event},
-    model::{CertificateSubject, Client, ClientId, ClientKind, ClientName, Clock, Error, NameSet},
+    base::Clock,
+    model::{CertificateSubject, Client, ClientId, ClientKind, ClientName, Error, NameSet},
     store::{ClientTaken, ClientWriteError, Store},
 };
 

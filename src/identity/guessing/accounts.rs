@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    model::Timestamp,
+    base::Timestamp,
     store::{FailureKey, FailureKeys, Failures, Payer},
 };
 

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::{
     admission::{Allowance, Allowances, Charge},
-    model::{Clock, Network, Throttle},
+    base::{Clock, Throttle},
+    model::Network,
 };
 
 /// How many are told apart. The hash rate bounds how many have failed lately, so this is far more than are needed.
@@ -112,7 +113,7 @@ impl AddressCharge<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Timestamp;
+    use crate::base::Timestamp;
 
     fn addresses() -> (Addresses, Clock) {
         let clock = Clock::manual(Timestamp::from_micros(0));

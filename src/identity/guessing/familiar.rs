@@ -6,7 +6,8 @@ use quick_cache::sync::Cache;
 use uuid::Uuid;
 
 use crate::{
-    model::{Clock, Error, Network, SessionLifetime, UserId},
+    base::Clock,
+    model::{Error, Network, SessionLifetime, UserId},
     store::{FailureKey, Strangers},
 };
 

@@ -14,8 +14,9 @@ use super::{AgreedTime, ClockCheck, NameKey, Turn};
 use crate::{
     admission::Allowance,
     audit::{Audit, Event, Reason},
+    base::Clock,
     metrics::{GuessMetrics, GuessResult, TimedWork},
-    model::{Clock, Error, Network, Origin, SessionLifetime, UserId, caller_network, error, for_caller},
+    model::{Error, Network, Origin, SessionLifetime, UserId, caller_network, error, for_caller},
     store::{FailureKeys, Failures, NewFailure, Payer, Store, Strangers},
 };
 

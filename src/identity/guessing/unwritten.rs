@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use super::{Begun, Shared};
-use crate::model::Throttle;
+use crate::base::Throttle;
 
 /// How many wait at most. More are given up: they have been answered as failures of the database.
 const CAPACITY: usize = 4_096;

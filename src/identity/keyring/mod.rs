@@ -25,8 +25,9 @@ use super::{NameKey, clock_check::ClockOffset};
 use crate::{
     audit::{Actor, Event},
     auth::{KeySet, Keys},
+    base::Timestamp,
     changes::{Subscriber, Watermark},
-    model::{Claims, Error, KeyId, Timestamp, error},
+    model::{Claims, Error, KeyId, error},
     store::{ChangeKind, SIGNING_KEYS},
 };
 

@@ -11,9 +11,10 @@ use super::{
 };
 use crate::{
     audit::{Actor, Audit, Entry, Event, Pending},
+    base::{Clock, Timestamp},
     identity::{AgreedTime, ClockCheck, MasterKey, names::key as name_key},
     metrics::TimedWork,
-    model::{Clock, Error, KeyId, SigningAlg, Timestamp, id::uuid_v7},
+    model::{Error, KeyId, SigningAlg, id::uuid_v7},
     store::{KeyChange, Lease, Store, StoredKey},
 };
 

@@ -2,10 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::{
-    model::{SigningAlg, Timestamp},
-    store::StoredKey,
-};
+use crate::{base::Timestamp, model::SigningAlg, store::StoredKey};
 
 /// The longest that verifiers are told to keep the key set, so that a revoked key is out everywhere soon.
 const MAX_CACHE_AGE: Duration = Duration::from_mins(5);

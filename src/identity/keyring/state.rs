@@ -9,7 +9,7 @@ use super::{
     private_key::{PrivateKey, ReadyKey, unseal},
     staged,
 };
-use crate::{auth::KeySet, identity::MasterKey, model::Timestamp, store::StoredKey};
+use crate::{auth::KeySet, base::Timestamp, identity::MasterKey, store::StoredKey};
 
 /// The keys as they were read.
 #[derive(Debug, Default)]

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::NameKey;
 use crate::{
-    model::{Timestamp, User, Username},
+    base::Timestamp,
+    model::{User, Username},
     store::{RestingName, Sha256},
 };
 

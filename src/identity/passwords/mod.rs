@@ -16,8 +16,9 @@ pub use imported::{HashProblem, adopt};
 pub use pool::PoolSize;
 
 use crate::{
+    base::Deadline,
     metrics::HashMetrics,
-    model::{Deadline, Error, Network, Password},
+    model::{Error, Network, Password},
 };
 
 use pool::{Outcome, Pool, Task};

@@ -18,8 +18,9 @@ use super::{
     usage::Sharers,
 };
 use crate::{
+    base::{Clock, Deadline},
     metrics::{HashLane, HashMetrics},
-    model::{Clock, Deadline, Error, Password},
+    model::{Error, Password},
 };
 
 /// When to try again at the earliest: before the first hash is done nobody knows how long one takes.

@@ -32,8 +32,9 @@ use super::{
     queue::{Demand, Lane, Queue, Waiting},
 };
 use crate::{
+    base::Clock,
     metrics::HashMetrics,
-    model::{Clock, Error, Password},
+    model::{Error, Password},
 };
 
 /// What the threads share that compete.

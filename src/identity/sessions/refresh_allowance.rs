@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::{
     admission::{Allowance, Allowances},
-    model::{Clock, Error, Session, SessionId, UserId},
+    base::Clock,
+    model::{Error, Session, SessionId, UserId},
 };
 
 /// How many users, and how many sessions, are told apart: who is forgotten has refreshed least of late.

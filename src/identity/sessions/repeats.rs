@@ -5,8 +5,9 @@ use std::time::Duration;
 use super::{Exchanged, Presented, Sessions};
 use crate::{
     audit::{Actor, Event, Reason},
+    base::Timestamp,
     identity::{exchange::origin_digest, refresh_token::Place},
-    model::{Error, Origin, Timestamp},
+    model::{Error, Origin},
     store::SeenExchange,
 };
 

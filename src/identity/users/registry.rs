@@ -3,8 +3,9 @@
 use super::{UserDirectory, UserError, UserRef};
 use crate::{
     audit::{Actor, Audit, Event},
+    base::{Clock, Timestamp},
     identity::UsernameRests,
-    model::{Clock, Timestamp, User},
+    model::User,
     store::Store,
 };
 

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::model::{Clock, Throttle};
+use crate::base::{Clock, Throttle};
 
 /// How often it is told at most: such a route refuses every request, and whoever reaches the port can send any rule.
 const INTERVAL: Duration = Duration::from_secs(10);

@@ -14,8 +14,9 @@ use super::refused;
 use crate::{
     admission::{ConnectionHandle, Door},
     auth::{Authenticator, Caller, VerifiedToken, bearer_token},
+    base::Clock,
     identity::{GoodStanding, Keyring},
-    model::{Clock, Error, FieldReason, Network},
+    model::{Error, FieldReason, Network},
     peer::{PeerAddress, certificate},
     proto::envoy::{
         config::core::v3::address::Address,

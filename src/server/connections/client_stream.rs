@@ -203,7 +203,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for ClientStream<S> {
 pub(crate) fn fuzz(said: &[u8]) {
     const MAX_HEADER_LIST_BYTES: u32 = 65_536;
     let connection =
-        ConnectionHandle::new(crate::model::Clock::manual(crate::model::Timestamp::from_micros(0)));
+        ConnectionHandle::new(crate::base::Clock::manual(crate::base::Timestamp::from_micros(0)));
     let all = async {
         let mut stream = tokio::io::join(io::Cursor::new(said.to_vec()), tokio::io::sink());
         let greeting = super::greeting::read(&mut stream).await?;
@@ -232,7 +232,7 @@ mod tests {
     use tokio::{io::AsyncReadExt, task::yield_now};
 
     use super::*;
-    use crate::model::{Clock, Timestamp};
+    use crate::base::{Clock, Timestamp};
 
     #[tokio::test]
     async fn other_tasks_have_their_turn_while_headers_come() {

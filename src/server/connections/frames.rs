@@ -189,7 +189,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::{Clock, Timestamp};
+    use crate::base::{Clock, Timestamp};
 
     const PING: u8 = 6;
 

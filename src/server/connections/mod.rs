@@ -42,9 +42,10 @@ use crate::{
     admission::{
         Bounds, ConnectionHandle, ConnectionPlace, ConnectionPlaces, NoPlace, PeerShare, READ_HEADERS_FACTOR,
     },
+    base::{Clock, Throttle},
     config::LimitConfig,
     metrics::ListenerMetrics,
-    model::{Clock, Network, Throttle},
+    model::Network,
     peer::{ConnectionPeer, Peer, TrustedProxies},
 };
 #[cfg(any(fuzzing, test))]

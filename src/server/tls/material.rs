@@ -21,8 +21,8 @@ use zeroize::Zeroizing;
 
 use super::{Listener, files};
 use crate::{
+    base::{Clock, Timestamp},
     config::{ConfigError, TlsFiles},
-    model::{Clock, Timestamp},
     peer,
 };
 

@@ -14,9 +14,10 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use crate::{
+    base::{Clock, Timestamp},
     config::{ConfigError, TlsConfig, TlsFiles},
     metrics::TlsMetrics,
-    model::{CertificateSubject, Clock, Timestamp},
+    model::CertificateSubject,
     peer::{self, Peer},
 };
 use files::Reader;

@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use signet::{
-    model::{Clock, Timestamp, error},
+    base::{Clock, Timestamp},
+    model::error,
     server::{Server, StartError},
     store::DatabaseClock,
 };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sea_orm::{ConnectionTrait, TransactionTrait};
 use signet::{
-    model::Clock,
+    base::Clock,
     proto::identity::v1::{ChangePasswordRequest, DeleteMeRequest},
 };
 use tokio::{task::JoinSet, time::timeout};

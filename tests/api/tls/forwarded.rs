@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use signet::{
-    model::Timestamp,
+    base::Timestamp,
     proto::identity::v1::{ClientCredentialsGrant, IssueTokenRequest, issue_token_request::Grant},
 };
 use tonic::{Code, Request};

@@ -4,8 +4,8 @@ use tokio::task::{JoinHandle, yield_now};
 
 use super::*;
 use crate::{
+    base::{Deadline, Timestamp},
     identity::passwords::{HashRequest, pool::Pool},
-    model::{Deadline, Timestamp},
 };
 
 const SIZE: PoolSize = PoolSize { threads: 1, queue: 8 };

@@ -5,7 +5,7 @@
 //! Rooms import downward only:
 //!
 //! ```text
-//! main -> cli -> { server -> { rpc, http }, transfer } -> { identity, peer } -> changes
+//! main -> cli -> { server -> { rpc, http }, transfer } -> install -> { identity, peer } -> changes
 //!      -> { admission, store, auth, audit } -> errors -> { proto, metrics, observe } -> { model, files } -> base
 //! ```
 //!
@@ -40,6 +40,8 @@ pub mod fuzzing;
 mod http;
 #[cfg(feature = "server")]
 pub mod identity;
+#[cfg(feature = "server")]
+pub mod install;
 #[cfg(feature = "server")]
 pub mod metrics;
 #[cfg(feature = "server")]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Failure;
-use crate::{audit::Audit, base::Clock, config::Config, metrics::Metrics, server::open_audit_log};
+use crate::{audit::Audit, base::Clock, config::Config, install::open_audit_log, metrics::Metrics};
 
 /// How long what was done may take to be written.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);

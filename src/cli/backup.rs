@@ -9,7 +9,7 @@ use super::{Failure, Output, audit};
 use crate::{
     audit::Event,
     config::Config,
-    server::{self, RestoreOptions},
+    install::{self, RestoreOptions},
 };
 
 #[derive(Args, Debug)]
@@ -42,7 +42,7 @@ pub(super) async fn back_up(command: Backup, config: &Config, output: Output) ->
     }
     let audit = audit::open(config)?;
     let pending = audit.begin(Event::DatabaseBackedUp.done().by_operator());
-    let made = server::backup(&config.storage, &command.file, command.replace).await;
+    let made = install::backup(&config.storage, &command.file, command.replace).await;
     pending.done_if(made.is_ok());
     audit::flush(&audit).await;
     let made = made?;
@@ -62,7 +62,7 @@ pub(super) async fn restore(command: Restore, config: &Config, output: Output) -
     let audit = audit::open(config)?;
     let pending = audit.begin(Event::DatabaseRestored.done().by_operator());
     let options = RestoreOptions { replace: command.replace, end_sessions: command.end_sessions };
-    let restored = server::restore(&config.storage, &command.file, options).await;
+    let restored = install::restore(&config.storage, &command.file, options).await;
     pending.done_if(restored.is_ok());
     audit::flush(&audit).await;
     let restored = restored?;

@@ -19,10 +19,10 @@ use crate::{
         ClientDirectory,
         clients::{ClientProof, ClientRef, CreatedClient, NewClient, RotatedSecret, read_public_keys},
     },
+    install::Missing,
     model::{
         CertificateSubject, Client, ClientId, ClientName, DnsName, NameSet, SpiffeId, name_set::one_name,
     },
-    server::Missing,
 };
 
 #[derive(Debug, Subcommand)]

@@ -15,7 +15,7 @@ use crate::{
         MasterKey,
         keyring::{KeyringError, NextKey, staged},
     },
-    server::{StartError, key_rotation, reseal, signing_keys},
+    install::{StartError, key_rotation, reseal, signing_keys},
 };
 
 #[derive(Debug, Subcommand)]

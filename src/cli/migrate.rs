@@ -6,7 +6,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::{Failure, Output};
-use crate::{config::Config, server};
+use crate::{config::Config, install};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -19,7 +19,7 @@ pub(super) enum Command {
 pub(super) async fn run(command: Command, config: &Config, output: Output) -> Result<(), Failure> {
     match command {
         Command::Up => {
-            let migrated = server::migrate(&config.storage).await?;
+            let migrated = install::migrate(&config.storage).await?;
             let (applied, newer) = (migrated.applied, migrated.newer);
             let mut text = match applied.as_slice() {
                 [] => "The schema is up to date.".to_owned(),
@@ -34,7 +34,7 @@ pub(super) async fn run(command: Command, config: &Config, output: Output) -> Re
             }
             output.answer(&text, &json!({ "applied": applied, "newer": newer }))
         }
-        Command::Status => server::migrations(&config.storage).await?.iter().try_for_each(|migration| {
+        Command::Status => install::migrations(&config.storage).await?.iter().try_for_each(|migration| {
             let state = match (migration.known, migration.applied) {
                 (false, _) => "newer",
                 (true, true) => "applied",

@@ -23,9 +23,9 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind}
 use crate::{
     config::{Config, LogFormat},
     identity::{clients::RegistryError, users::UserError},
+    install::StartError,
     model::Error,
     observe,
-    server::StartError,
 };
 use exposure::ExposedSecret;
 use output::Output;

@@ -11,8 +11,8 @@ use crate::{
         ClientDirectory, ClientRegistry, NameKey, NewAccounts, Passwords, UserDirectory, UserRegistry,
         UsernameRests,
     },
+    install::{Missing, OpenDatabase},
     model::{Error, PasswordRules},
-    server::{Missing, OpenDatabase},
     transfer::{Export, Import, ImportSettings},
 };
 

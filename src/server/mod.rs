@@ -1,22 +1,14 @@
 //! Owns the composition: builds the parts, orders the layers, serves, and drains.
 
-mod backup;
-mod backup_file;
 mod bounds;
 mod connections;
-mod data_dir;
-mod database;
 mod end;
 mod grpc;
 mod http;
-mod master_key_file;
 mod memory;
-mod migrate;
 mod operations;
 mod parts;
-mod reseal;
 mod served;
-mod signing_keys;
 mod tls;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
@@ -29,11 +21,9 @@ use crate::{
     audit::Audit,
     base::Clock,
     config::{Config, ConfigError, ExtAuthzAddr, ProxyConfig, Switch},
-    files::OwnFiles,
     http::OAuthDrain,
-    identity::{
-        ClockCheck, KeyRotation, Usernames, feed_pruning, keyring::KeyringError, passwords::Argon2Params,
-    },
+    identity::{ClockCheck, KeyRotation, Usernames, feed_pruning, passwords::Argon2Params},
+    install::{Missing, OpenDatabase, StartError, open_audit_log},
     metrics::Metrics,
     model::{Error, KeyId},
     peer::TrustedProxies,
@@ -44,13 +34,8 @@ pub(crate) use connections::fuzz as fuzz_greeting;
 
 // A value of a setting: who starts a server names it, and nothing else of the store.
 pub use crate::store::DatabaseClock;
-pub use backup::{BackedUp, RestoreOptions, Restored, backup, restore};
-pub use database::{Missing, OpenDatabase};
 pub use end::END_ALLOWANCE;
 pub use grpc::{descriptor_set, policy};
-pub use migrate::{migrate, migrations};
-pub use reseal::{Resealed, reseal};
-pub use signing_keys::{key_rotation, signing_keys};
 
 use connections::Connections;
 use end::Listeners;
@@ -126,29 +111,6 @@ pub enum TlsUse {
     On,
     /// With those who show a certificate, too.
     Mutual,
-}
-
-/// The server cannot start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// A setting cannot be used.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// Something else failed.
-    #[error(transparent)]
-    Failed(#[from] Error),
-}
-
-impl From<KeyringError> for StartError {
-    fn from(error: KeyringError) -> Self {
-        match error {
-            KeyringError::Failed(error) => Self::Failed(error),
-            KeyringError::WrongMasterKey { .. } | KeyringError::WrongNameKey => {
-                ConfigError::new("--master-key", error.to_string()).into()
-            }
-            other => Self::Failed(Error::internal(other)),
-        }
-    }
 }
 
 impl Server {
@@ -328,23 +290,6 @@ impl Server {
         end::close(parts).await;
         Ok(())
     }
-}
-
-/// The audit log that `config` asks for.
-///
-/// # Errors
-/// If it cannot be written.
-pub fn open_audit_log(config: &Config, clock: &Clock, metrics: &Metrics) -> Result<Audit, ConfigError> {
-    let target = &config.observe.audit_log;
-    Audit::open_apart(target, own_files(config), clock.clone(), metrics.audit.clone())
-        .map_err(|error| ConfigError::new("--audit-log", format!("it cannot be written: {error}")))
-}
-
-/// The files that the service needs itself: nothing else may be written to them, or in their place.
-pub(crate) fn own_files(config: &Config) -> OwnFiles {
-    let named = [&config.tls.tls_cert, &config.tls.tls_key, &config.tls.tls_client_ca];
-    let of_storage = data_dir::own_files(&config.storage);
-    OwnFiles::new(of_storage.into_iter().chain(named.into_iter().flatten().cloned()).collect())
 }
 
 /// The proxies that may name their clients by address.

@@ -2,7 +2,7 @@
 
 use std::{pin::pin, sync::Arc};
 
-use super::{StartError, operations};
+use super::operations;
 use crate::{
     admission::{Bounds, CallBounds, LANES, Pool, PoolBounds},
     audit::Audit,
@@ -15,6 +15,7 @@ use crate::{
         NameKey, OwnAccount, Passwords, Readiness, Revocation, Sessions, Tokens, UsernameRests,
         accounts::AccountSettings, passwords::Argon2Params,
     },
+    install::StartError,
     metrics::Metrics,
     model::Error,
     observe,

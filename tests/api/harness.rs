@@ -9,12 +9,13 @@ use signet::{
     base::{Clock, Timestamp},
     config::Config,
     identity::ClockCheck,
+    install::{Missing, OpenDatabase},
     metrics::{AuditMetrics, ClockMetrics},
     proto::identity::v1::{
         GetMeRequest, IssueTokenRequest, IssueTokenResponse, PasswordGrant, SignUpRequest, User,
         identity_service_client::IdentityServiceClient, issue_token_request::Grant,
     },
-    server::{Missing, OpenDatabase, Server, Started},
+    server::{Server, Started},
     store::{DatabaseClock, Store},
 };
 use tempfile::TempDir;

@@ -3,11 +3,7 @@
 use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use signet::{
-    base::Clock,
-    server::{Server, StartError},
-    store::DatabaseClock,
-};
+use signet::{base::Clock, install::StartError, server::Server, store::DatabaseClock};
 use tonic::Code;
 
 use crate::harness::{Data, PASSWORD, TestServer, assert_refused, config, eventually};

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use signet::{
     config::Config,
+    install::{Missing, OpenDatabase},
     model::UserId,
-    server::{Missing, OpenDatabase},
     store::Store,
 };
 

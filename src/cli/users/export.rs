@@ -12,7 +12,7 @@ use crate::{
     cli::{Failure, records::Records},
     config::Config,
     files::create_new,
-    server::{Missing, own_files},
+    install::{Missing, own_files},
     transfer::Export,
 };
 

@@ -13,7 +13,7 @@ use crate::{
     base::Clock,
     cli::{Failure, Output, records::Records},
     config::{Config, duration_in_millis},
-    server::{Missing, own_files},
+    install::{Missing, own_files},
     transfer::{Import, ImportSettings, Judge, OnConflict, Tally},
 };
 

@@ -31,12 +31,12 @@ use crate::{
         passwords::PoolSize,
         users::{DeletedUser, UserRef},
     },
+    install::Missing,
     metrics::HashMetrics,
     model::{
         Error, User, UserId,
         profile::{DisplayName, Email},
     },
-    server::Missing,
 };
 
 /// How long hashing the one password of `users create` may take, on the slowest of machines.

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use signet::{
     base::{Clock, Timestamp},
+    install::StartError,
     model::error,
-    server::{Server, StartError},
+    server::Server,
     store::DatabaseClock,
 };
 

@@ -1,0 +1,66 @@
+//! Owns an installation: the data directory, the master key, the database, its backup, and what an operator does to them as a whole.
+
+mod backup;
+mod backup_file;
+mod data_dir;
+mod database;
+mod master_key_file;
+mod migrate;
+mod reseal;
+mod signing_keys;
+
+use crate::{
+    audit::Audit,
+    base::Clock,
+    config::{Config, ConfigError},
+    files::OwnFiles,
+    identity::keyring::KeyringError,
+    metrics::Metrics,
+    model::Error,
+};
+
+pub use backup::{BackedUp, RestoreOptions, Restored, backup, restore};
+pub use database::{Missing, OpenDatabase};
+pub use migrate::{migrate, migrations};
+pub use reseal::{Resealed, reseal};
+pub use signing_keys::{key_rotation, signing_keys};
+
+/// An installation cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A setting cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Something else failed.
+    #[error(transparent)]
+    Failed(#[from] Error),
+}
+
+impl From<KeyringError> for StartError {
+    fn from(error: KeyringError) -> Self {
+        match error {
+            KeyringError::Failed(error) => Self::Failed(error),
+            KeyringError::WrongMasterKey { .. } | KeyringError::WrongNameKey => {
+                ConfigError::new("--master-key", error.to_string()).into()
+            }
+            other => Self::Failed(Error::internal(other)),
+        }
+    }
+}
+
+/// The audit log that `config` asks for.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn open_audit_log(config: &Config, clock: &Clock, metrics: &Metrics) -> Result<Audit, ConfigError> {
+    let target = &config.observe.audit_log;
+    Audit::open_apart(target, own_files(config), clock.clone(), metrics.audit.clone())
+        .map_err(|error| ConfigError::new("--audit-log", format!("it cannot be written: {error}")))
+}
+
+/// The files that the service needs itself: nothing else may be written to them, or in their place.
+pub(crate) fn own_files(config: &Config) -> OwnFiles {
+    let named = [&config.tls.tls_cert, &config.tls.tls_key, &config.tls.tls_client_ca];
+    let of_storage = data_dir::own_files(&config.storage);
+    OwnFiles::new(of_storage.into_iter().chain(named.into_iter().flatten().cloned()).collect())
+}

@@ -6,10 +6,9 @@ use aws_lc_rs::digest;
 
 use super::{
     Accounts, Sessions, Tokens,
-    exchange::access_token_id,
     grants::{Granted, Verdict},
     in_flight::{Answer, InFlight},
-    sessions::{Exchanged, Presented},
+    sessions::{Exchanged, Presented, access_token_id},
     tokens::{Holder, TokenStamp},
 };
 use crate::{

@@ -6,7 +6,7 @@ use super::{Exchanged, Presented, Sessions};
 use crate::{
     audit::{Actor, Event, Reason},
     base::Timestamp,
-    identity::{exchange::origin_digest, refresh_token::Place},
+    identity::sessions::{exchange::origin_digest, refresh_token::Place},
     model::{Error, Origin},
     store::SeenExchange,
 };

@@ -41,7 +41,7 @@ pub(super) enum Place {
 
 impl RefreshToken {
     /// The first token of a session, and what the session keeps of it.
-    pub(super) fn first(session: SessionId, rng: &mut impl Rng) -> (Self, RefreshState) {
+    pub(in crate::identity) fn first(session: SessionId, rng: &mut impl Rng) -> (Self, RefreshState) {
         let mut salt = [0; 32];
         rng.fill_bytes(&mut salt);
         let mut secret = Zeroizing::new([0; TAG - SECRET]);

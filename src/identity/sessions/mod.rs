@@ -1,6 +1,8 @@
 //! Owns login sessions: opening them, keeping them going by refresh tokens, and ending them.
 
+mod exchange;
 mod refresh_allowance;
+mod refresh_token;
 mod repeats;
 mod seen;
 
@@ -8,11 +10,7 @@ use std::{sync::Arc, time::Duration};
 
 use uuid::Uuid;
 
-use super::{
-    AgreedTime, ClockCheck, Proof,
-    exchange::{exchange_time, origin_digest},
-    refresh_token::{Place, RefreshToken},
-};
+use super::{AgreedTime, ClockCheck, Proof};
 use crate::{
     audit::{Actor, Audit, Event, Reason},
     base::{Clock, Tally, Timestamp},
@@ -26,8 +24,13 @@ use crate::{
 };
 
 pub use refresh_allowance::RefreshSettings;
+pub use refresh_token::RefreshToken;
 
+pub(super) use exchange::access_token_id;
+
+use exchange::{exchange_time, origin_digest};
 use refresh_allowance::RefreshAllowances;
+use refresh_token::Place;
 use seen::{Remembered, SeenExchanges};
 
 /// How many sessions a user may have. What ends them all is one transaction, and nobody is to make it fail by opening ever more.

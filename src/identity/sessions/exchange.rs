@@ -45,7 +45,7 @@ pub(super) fn origin_digest(state: &RefreshState, origin: &Origin) -> Sha256 {
 
 /// The `jti` of the access token that the exchange at `time`, which made the newest token of `state`, gives with `scope` for `audience`: the
 /// same however often it is repeated.
-pub(super) fn access_token_id(
+pub(in crate::identity) fn access_token_id(
     state: &RefreshState,
     time: Timestamp,
     scope: &NameSet,

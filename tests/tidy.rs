@@ -70,6 +70,14 @@ const ROOMS: &[Room] = &[
            because: "time and counting mean nothing of what the service speaks of, so that every room may build on them" },
 ];
 
+/// The floors of the store: each, and the floors whose modules it may not name.
+const FLOORS_OF_STORE: &[(&str, &[&str])] = &[
+    ("engine", &["tables", "bulk", "sqlite"]),
+    ("tables", &["bulk", "sqlite"]),
+    ("bulk", &["sqlite"]),
+    ("sqlite", &["bulk"]),
+];
+
 /// Crates that only some rooms may name.
 struct Walled {
     /// Each with all crates whose names go on after it with an underscore.
@@ -136,6 +144,9 @@ fn import_violations(module: &[String], text: &str) -> Vec<String> {
             let because = room.because;
             violations.insert(format!("`{path}`: {room_name} may import only [{allowed}], since {because}"));
         }
+        if let Some(floor) = floor_violation(module, &path) {
+            violations.insert(floor);
+        }
         for walled in WALLED.iter().filter(|walled| !walled.rooms.contains(&room_name)) {
             if walled.crates.iter().any(|name| is_of_family(&path[0], name)) {
                 let (name, rooms, because) = (&path[0], walled.rooms.join(", "), walled.because);
@@ -147,6 +158,17 @@ fn import_violations(module: &[String], text: &str) -> Vec<String> {
         }
     }
     violations.into_iter().collect()
+}
+
+/// That `path`, in the file of `module`, leads to a higher floor of the store.
+fn floor_violation(module: &[String], path: &[String]) -> Option<String> {
+    let [room, floor, ..] = module else { return None };
+    let (_, higher) = FLOORS_OF_STORE.iter().find(|(name, _)| room == "store" && name == floor)?;
+    let [origin, store, target, ..] = path else { return None };
+    (origin == "crate" && store == "store" && higher.contains(&target.as_str())).then(|| {
+        let (path, higher) = (path.join("::"), higher.join(", "));
+        format!("`{path}`: store/{floor} may not name [{higher}], since floors stand on those below")
+    })
 }
 
 /// The room that `path` leads to, written in the file of `module`; none if it leads out of the crate, or stays in the module.
@@ -403,6 +425,8 @@ fn crates_are_named_only_where_they_may_be() {
     assert_eq!(violations_in("identity::accounts", "use sea_orm::{DbErr, entity::prelude::*};").len(), 2);
     assert_eq!(violations_in("identity", "fn f() -> Result<(), ::sqlx::Error> { Ok(()) }").len(), 1);
     assert_eq!(violations_in("store", "use {sea_orm::DbErr, tonic::Status};").len(), 1);
+    assert_eq!(violations_in("store::engine::lanes", "use crate::store::{Store, tables::users};").len(), 1);
+    assert_eq!(violations_in("store::bulk::users", "use crate::store::{Store, tables::users};").len(), 0);
     assert_eq!(violations_in("model::error", "use tonic_types::ErrorDetails;").len(), 1);
     assert_eq!(violations_in("model::error", "#[tonic::async_trait] trait T {}").len(), 1);
     assert_eq!(violations_in("model", "use tonics::Water; fn f(x: X) { x.tonic::<u8>(); }").len(), 0);

@@ -1,66 +1,41 @@
-//! Owns what is kept: the only place that names SeaORM, one file per table.
+//! Owns what is kept: the only place that names SeaORM.
 
-mod attempts;
-mod batches;
-mod change_order;
-mod changes;
-mod client_assertions;
-mod clients;
-mod clock;
-mod connect;
-mod copies;
-mod credentials;
-mod entity;
-mod exchanges;
-mod failure;
-mod file_use;
-mod foreign_table;
-mod lanes;
-mod leases;
-mod location;
-mod password_failures;
-mod resting_usernames;
-mod schema;
-mod sealed_secrets;
-mod seen_keys;
-mod sessions;
-mod signing_keys;
-mod transaction;
-mod usernames;
-mod users;
-mod users_in_bulk;
+mod bulk;
+mod engine;
+mod sqlite;
+mod tables;
 
 use std::{sync::Arc, time::Duration};
 
 use sea_orm::DatabaseConnection;
 use tokio::time::timeout;
 
-use file_use::FileUse;
-use lanes::Lanes;
-use transaction::Galera;
+use engine::file_use::FileUse;
+use engine::lanes::Lanes;
+use engine::transaction::Galera;
 
-pub use change_order::ChangeOrder;
-pub use changes::{Change, ChangeEffect, ChangeKind, SIGNING_KEYS};
-pub use clients::{ClientTaken, ClientWriteError};
-pub use clock::DatabaseClock;
-pub use connect::PoolSettings;
-pub use copies::SoleUse;
-pub use credentials::{CredentialVersion, Credentials};
-pub use exchanges::{Exchange, LastExchange, SeenExchange};
-pub use foreign_table::{ForeignRows, ForeignTable};
-pub use lanes::Strangers;
-pub use leases::Lease;
-pub use location::{Location, ServerUrl};
-pub use password_failures::{Count, FailureKey, FailureKeys, Failures, Login, NewFailure, Payer};
-pub use resting_usernames::RestingName;
-pub use schema::{Migrated, MigrationState};
-pub use sealed_secrets::ResealedSecret;
-pub use seen_keys::SeenKeys;
-pub use sessions::{RefreshState, Replacement, Sha256, StoredSession};
-pub use signing_keys::{KeyChange, StoredKey};
-pub use usernames::NameCollision;
-pub use users::{NewUser, PasswordChange, ProfileChange, UpdatedProfile};
-pub use users_in_bulk::StoredUser;
+pub use bulk::foreign_table::{ForeignRows, ForeignTable};
+pub use bulk::seen_keys::SeenKeys;
+pub use bulk::users::StoredUser;
+pub use engine::change_order::ChangeOrder;
+pub use engine::clock::DatabaseClock;
+pub use engine::connect::PoolSettings;
+pub use engine::lanes::Strangers;
+pub use engine::location::{Location, ServerUrl};
+pub use engine::schema::{Migrated, MigrationState};
+pub use sqlite::copies::SoleUse;
+pub use tables::changes::{Change, ChangeEffect, ChangeKind, SIGNING_KEYS};
+pub use tables::clients::{ClientTaken, ClientWriteError};
+pub use tables::credentials::{CredentialVersion, Credentials};
+pub use tables::exchanges::{Exchange, LastExchange, SeenExchange};
+pub use tables::leases::Lease;
+pub use tables::password_failures::{Count, FailureKey, FailureKeys, Failures, Login, NewFailure, Payer};
+pub use tables::resting_usernames::RestingName;
+pub use tables::sealed_secrets::ResealedSecret;
+pub use tables::sessions::{RefreshState, Replacement, Sha256, StoredSession};
+pub use tables::signing_keys::{KeyChange, StoredKey};
+pub use tables::usernames::NameCollision;
+pub use tables::users::{NewUser, PasswordChange, ProfileChange, UpdatedProfile};
 
 /// How many rows one statement names at most: every database has its limit on a statement's length.
 pub const BATCH: usize = 500;

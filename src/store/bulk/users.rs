@@ -1,0 +1,189 @@
+//! Owns the table `users` in bulk: whole rows, many at a time.
+
+use std::collections::HashSet;
+
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+};
+
+use crate::store::{
+    BATCH, Credentials, Store,
+    engine::{failure, transaction::commit},
+    tables::{
+        changes::{self, ChangeEffect, ChangeKind},
+        credentials::next_version,
+        entity::users::{ActiveModel, Column, Entity, Model},
+        sessions,
+        usernames::{self, Named},
+        users,
+    },
+};
+use crate::{
+    base::Timestamp,
+    model::{Error, User, UserId, Username},
+};
+
+/// Everything that is kept of a user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredUser {
+    /// The user.
+    pub user: User,
+    /// The password's hash: a PHC string, or the form of the system that the user came from.
+    pub password_hash: String,
+    /// When it last logged in; none if it never has.
+    pub login_time: Option<Timestamp>,
+}
+
+/// What the connection that writes to SQLite is told when rows come in by the hundred thousand, each to another place of the indices:
+/// to keep 64 MiB of pages in memory, not 2, and to carry the log over to the file each 64 MiB, not each 4. Otherwise the same
+/// pages are written again and again.
+const SQLITE_BULK: [&str; 2] = ["PRAGMA cache_size = -65536", "PRAGMA wal_autocheckpoint = 16384"];
+
+impl StoredUser {
+    /// Whether the sessions end when the user becomes `next`: its password is another one, or it is disabled.
+    #[must_use]
+    pub fn loses_sessions_to(&self, next: &Self) -> bool {
+        self.has_other_password_than(next) || (self.user.is_active && !next.user.is_active)
+    }
+
+    /// Whether the password hash differs: then the password may differ too.
+    fn has_other_password_than(&self, other: &Self) -> bool {
+        self.password_hash != other.password_hash
+    }
+
+    /// The row, but for the version of the credentials.
+    fn row(&self) -> ActiveModel {
+        users::row(&self.user, self.password_hash.clone(), self.login_time)
+    }
+
+    /// The row, with credentials that change at `now`.
+    fn row_with_new_credentials(&self, now: Timestamp) -> ActiveModel {
+        ActiveModel { credential_version: Set(Some(next_version(now))), ..self.row() }
+    }
+}
+
+impl Store {
+    /// Prepares for many users at once, for as long as this is open.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn expect_many(&self) -> Result<(), Error> {
+        if self.server.is_none() {
+            for pragma in SQLITE_BULK {
+                self.ask(|| self.writer.execute_unprepared(pragma)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The users after `after` in the order of their ids; at most `limit`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn stored_users(&self, after: Option<UserId>, limit: u64) -> Result<Vec<StoredUser>, Error> {
+        let mut query = Entity::find().order_by_asc(Column::Id).limit(limit);
+        if let Some(after) = after {
+            query = query.filter(Column::Id.gt(after.0));
+        }
+        let rows = self.ask(|| query.clone().all(&self.db)).await?;
+        Ok(rows.into_iter().map(StoredUser::from).collect())
+    }
+
+    /// Those who have one of these names, or one of these ids, in no order.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn users_among(&self, names: &[&Username], ids: &[UserId]) -> Result<Vec<StoredUser>, Error> {
+        let mut found: Vec<Model> = Vec::new();
+        for names in names.chunks(BATCH) {
+            let names = names.iter().map(|name| name.stored());
+            let query = Entity::find().filter(Column::UsernameCanonical.is_in(names));
+            found.extend(self.ask(|| query.clone().all(&self.db)).await?);
+        }
+        for ids in ids.chunks(BATCH) {
+            let query = Entity::find().filter(Column::Id.is_in(ids.iter().map(|id| id.0)));
+            for row in self.ask(|| query.clone().all(&self.db)).await? {
+                if !found.iter().any(|other| other.id == row.id) {
+                    found.push(row);
+                }
+            }
+        }
+        Ok(found.into_iter().map(StoredUser::from).collect())
+    }
+
+    /// Adds all of `users`, at most [`BATCH`], or none: none if the database has a name or an id of theirs already. Returns those whose
+    /// names collide with others': they look like them, or have one canonical form.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn add_users(&self, users: &[StoredUser]) -> Result<Option<HashSet<UserId>>, Error> {
+        if users.is_empty() {
+            return Ok(Some(HashSet::new()));
+        }
+        self.write(|| async {
+            let rows = users.iter().map(|new| new.row_with_new_credentials(new.user.create_time));
+            let db = self.begin().await?;
+            let added = async {
+                Entity::insert_many(rows).exec_without_returning(&db).await?;
+                let named = users.iter().map(|StoredUser { user, .. }| Named {
+                    id: user.id,
+                    name: &user.username,
+                    create_time: user.create_time,
+                });
+                usernames::add(&db, &named.collect::<Vec<_>>()).await
+            };
+            match added.await {
+                Ok(collided) => commit(db, Some(collided)).await,
+                Err(error) if failure::is_duplicate(&error) => Ok(None),
+                Err(error) => Err(error.into()),
+            }
+        })
+        .await
+    }
+
+    /// Replaces each user by the one beside it, who has the same id and name, ends the sessions of those who lose them, and tells the
+    /// other processes; all or none: false if one was changed meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn replace_users(
+        &self,
+        users: &[(StoredUser, StoredUser)],
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        let ids: Vec<_> = users.iter().map(|(old, _)| old.user.id.0).collect();
+        let losers = users.iter().filter(|(old, new)| old.loses_sessions_to(new));
+        let losers: Vec<_> = losers.map(|(old, _)| old.user.id).collect();
+        self.write(|| async {
+            let db = self.begin().await?;
+            for (old, new) in users {
+                let is_other = old.has_other_password_than(new);
+                let row = if is_other { new.row_with_new_credentials(now) } else { new.row() };
+                let done = Entity::update_many()
+                    .set(row)
+                    .filter(Column::Id.eq(old.user.id.0))
+                    .filter(Column::PasswordHash.eq(&old.password_hash))
+                    .filter(Column::UpdateTime.eq(old.user.update_time.as_micros()))
+                    .exec(&db)
+                    .await?;
+                if done.rows_affected == 0 {
+                    return Ok(false);
+                }
+            }
+            if !losers.is_empty() {
+                sessions::delete_of_users(&db, &losers, None, now).await?;
+            }
+            changes::tell(&db, (ChangeKind::User, ChangeEffect::Changed), &ids, now).await?;
+            commit(db, true).await
+        })
+        .await
+    }
+}
+
+impl From<Model> for StoredUser {
+    fn from(row: Model) -> Self {
+        let login_time = row.login_time.map(Timestamp::from_micros);
+        let Credentials { user, password_hash, .. } = row.into();
+        Self { user, password_hash, login_time }
+    }
+}

@@ -1,0 +1,30 @@
+//! Owns deleting any number of rows: a batch at a time, each by a statement of its own. So none takes long, and what is done stays
+//! done when the next one fails.
+
+use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, sea_query::Value};
+
+use crate::model::Error;
+use crate::store::{BATCH, Store};
+
+impl Store {
+    /// Deletes the rows with these `keys`, if they are `still` what is to be deleted: they may have changed since they were read.
+    ///
+    /// # Errors
+    /// As with [`Store::ask`].
+    pub(in crate::store) async fn delete_rows<E, K>(
+        &self,
+        key: E::Column,
+        keys: &[K],
+        still: Condition,
+    ) -> Result<(), Error>
+    where
+        E: EntityTrait,
+        K: Into<Value> + Clone + Sync,
+    {
+        for keys in keys.chunks(BATCH) {
+            let delete = E::delete_many().filter(key.is_in(keys.iter().cloned())).filter(still.clone());
+            self.ask(|| delete.clone().exec(&self.writer)).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,197 @@
+//! Owns the judgement which database failures pass, after which of them to try again, and which are defects.
+
+use sea_orm::{
+    DbErr, RuntimeErr, SqlErr,
+    sqlx::{
+        self, error::DatabaseError, mysql::MySqlDatabaseError, postgres::PgDatabaseError, sqlite::SqliteError,
+    },
+};
+
+use crate::model::Error;
+
+/// What a failure of the database means for what was being done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) enum Failure {
+    /// The database took back the transaction in favour of another one, or refused it for the moment: done again, it may well
+    /// succeed.
+    Conflict,
+    /// The connection is gone, and with it a transaction that was not yet being committed.
+    Disconnected,
+    /// The database cannot serve at the moment.
+    Unavailable,
+    /// Not a failure of the database.
+    Defect,
+}
+
+/// The error that a caller gets for `error`.
+pub(in crate::store) fn from(error: DbErr) -> Error {
+    match judge(&error) {
+        Failure::Defect => Error::Internal(Box::new(error)),
+        Failure::Conflict | Failure::Disconnected | Failure::Unavailable => {
+            Error::Unavailable { what: "database", source: Box::new(error) }
+        }
+    }
+}
+
+/// Whether `error` says that a unique value is there already.
+pub(in crate::store) fn is_duplicate(error: &DbErr) -> bool {
+    matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_)))
+}
+
+/// Whether `error` says that what a migration was to make is there already: another process has made it meanwhile.
+pub(in crate::store) fn is_made_already(error: &DbErr) -> bool {
+    let (DbErr::Exec(RuntimeErr::SqlxError(cause)) | DbErr::Query(RuntimeErr::SqlxError(cause))) = error
+    else {
+        return false;
+    };
+    let number = cause
+        .as_database_error()
+        .and_then(|answer| answer.try_downcast_ref::<MySqlDatabaseError>())
+        .map(MySqlDatabaseError::number);
+    // A table, a column, an index of that name.
+    is_duplicate(error) || matches!(number, Some(1050 | 1060 | 1061))
+}
+
+pub(in crate::store) fn judge(error: &DbErr) -> Failure {
+    match error {
+        DbErr::Conn(RuntimeErr::SqlxError(cause)) => match judge_cause(cause) {
+            // What the server says of a new connection, such as of its password, concerns no statement.
+            Failure::Defect => Failure::Unavailable,
+            other => other,
+        },
+        // There is no connection to be had: the pool has tried for as long as it may.
+        DbErr::Conn(_) | DbErr::ConnectionAcquire(_) => Failure::Unavailable,
+        DbErr::Exec(RuntimeErr::SqlxError(cause)) | DbErr::Query(RuntimeErr::SqlxError(cause)) => {
+            judge_cause(cause)
+        }
+        _ => Failure::Defect,
+    }
+}
+
+pub(in crate::store) fn judge_cause(cause: &sqlx::Error) -> Failure {
+    match cause {
+        // What does not keep to the protocol is no database: a proxy with none behind it closes what it has just accepted, which is
+        // told so where PostgreSQL would have answered about TLS.
+        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => Failure::Disconnected,
+        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
+            Failure::Unavailable
+        }
+        sqlx::Error::Database(cause) => judge_answer(cause.as_ref()),
+        _ => Failure::Defect,
+    }
+}
+
+fn judge_answer(answer: &dyn DatabaseError) -> Failure {
+    if let Some(answer) = answer.try_downcast_ref::<PgDatabaseError>() {
+        judge_sqlstate(answer.code())
+    } else if let Some(answer) = answer.try_downcast_ref::<MySqlDatabaseError>() {
+        judge_mysql(answer.number())
+    } else if answer.try_downcast_ref::<SqliteError>().is_some() {
+        answer.code().and_then(|code| code.parse().ok()).map_or(Failure::Defect, judge_sqlite)
+    } else {
+        Failure::Defect
+    }
+}
+
+/// By the result codes of SQLite (<https://sqlite.org/rescode.html>).
+const fn judge_sqlite(code: i32) -> Failure {
+    // An extended code carries its primary code in its low byte.
+    match code & 0xff {
+        // BUSY: another process writes, or opens the database for the first time.
+        5 => Failure::Conflict,
+        // LOCKED, NOMEM, READONLY, IOERR, FULL, CANTOPEN, PROTOCOL.
+        6..=8 | 10 | 13..=15 => Failure::Unavailable,
+        _ => Failure::Defect,
+    }
+}
+
+/// By the codes of PostgreSQL, appendix A.
+fn judge_sqlstate(code: &str) -> Failure {
+    match code {
+        // Serialization failure, deadlock, a lock that was not to be had.
+        "40001" | "40P01" | "55P03" => Failure::Conflict,
+        // The administrator, a crash, or the start ends connections; so do limits on idle ones.
+        "57P01" | "57P02" | "57P03" | "57P05" | "25P03" => Failure::Disconnected,
+        // A statement that took too long; a standby, which only reads.
+        "57014" | "25006" => Failure::Unavailable,
+        _ => match code.get(..2) {
+            Some("08") => Failure::Disconnected,
+            // Out of disk, memory or connections; the operating system failed.
+            Some("53" | "58") => Failure::Unavailable,
+            _ => Failure::Defect,
+        },
+    }
+}
+
+/// By the error numbers of MySQL and MariaDB.
+fn judge_mysql(number: u16) -> Failure {
+    match number {
+        // Lock wait timeout, deadlock (Galera's failed certification too), a row changed since it was read.
+        1205 | 1213 | 1020
+        // A savepoint that is not there: the transaction that it was in is gone (transaction.rs).
+        | 1305
+        // A node of Galera that is not ready, and did nothing: it, or the one that a proxy leads to next, may soon be.
+        | 1047 => Failure::Conflict,
+        // Shutting down, aborted, network errors, a connection that was killed or was idle for too long.
+        1053 | 1152 | 1158..=1161 | 1184 | 1927 | 4031 => Failure::Disconnected,
+        // Out of memory, disk, connections; errors in reading and writing files.
+        1021 | 1026 | 1030 | 1037 | 1040 | 1041 | 1114 | 1129 | 1135 | 1180 | 1203 | 1226 | 1878
+        // Read-only, by any of its names.
+        | 1223 | 1290 | 1792 | 1836
+        // Interrupted, or took too long.
+        | 1317 | 1969 | 3024 => Failure::Unavailable,
+        _ => Failure::Defect,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_is_never_a_defect_and_a_defect_is_never_tried_again() {
+        let failures =
+            ["40001", "40P01", "57P01", "08006", "53100", "57014", "25006", "23505", "42P01", "", "5"];
+        assert_eq!(
+            failures.map(judge_sqlstate),
+            [
+                Failure::Conflict,
+                Failure::Conflict,
+                Failure::Disconnected,
+                Failure::Disconnected,
+                Failure::Unavailable,
+                Failure::Unavailable,
+                Failure::Unavailable,
+                Failure::Defect,
+                Failure::Defect,
+                Failure::Defect,
+                Failure::Defect,
+            ]
+        );
+        // BUSY, BUSY_SNAPSHOT, FULL, READONLY_DBMOVED; CONSTRAINT_UNIQUE, NOTADB.
+        assert_eq!(
+            [5, 517, 13, 1032, 2067, 26].map(judge_sqlite),
+            [
+                Failure::Conflict,
+                Failure::Conflict,
+                Failure::Unavailable,
+                Failure::Unavailable,
+                Failure::Defect,
+                Failure::Defect,
+            ]
+        );
+        assert_eq!(
+            [1213, 1205, 1053, 1021, 1047, 1290, 1062, 1146].map(judge_mysql),
+            [
+                Failure::Conflict,
+                Failure::Conflict,
+                Failure::Disconnected,
+                Failure::Unavailable,
+                Failure::Conflict,
+                Failure::Unavailable,
+                Failure::Defect,
+                Failure::Defect,
+            ]
+        );
+    }
+}

@@ -1,0 +1,16 @@
+//! Owns the shape of the tables, for `store` alone.
+
+pub(super) mod changes;
+pub(super) mod client_assertions;
+pub(super) mod client_secrets;
+pub(super) mod clients;
+pub(super) mod leases;
+pub(super) mod password_failures;
+pub(super) mod password_failures_by_address;
+pub(super) mod resting_usernames;
+pub(super) mod sealed_secrets;
+pub(super) mod sessions;
+pub(super) mod signing_keys;
+pub(super) mod username_looks;
+pub(super) mod usernames;
+pub(in crate::store) mod users;

@@ -1,0 +1,60 @@
+//! Owns the table `leases`: which process does what only one may do, and that two never do it at once.
+
+use std::time::Duration;
+
+use sea_orm::{ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, sea_query::Expr};
+use uuid::Uuid;
+
+use super::entity::leases::{Column, Entity};
+use crate::base::Timestamp;
+
+/// The lease of whoever changes the signing keys; its row comes with the schema.
+pub(in crate::store) const SIGNING_KEYS: &str = "signing_keys";
+
+/// How long a lease that was taken and not given back keeps the others from it.
+const TERM: Duration = Duration::from_mins(1);
+
+/// Who asks for a lease.
+#[derive(Clone, Copy, Debug)]
+pub struct Lease {
+    holder: Uuid,
+    /// Whether it is taken from whoever has it.
+    by_force: bool,
+}
+
+impl Lease {
+    /// Asked for by one of several processes that would all do the same: not had while another holds it.
+    #[must_use]
+    pub const fn of_leader(holder: Uuid) -> Self {
+        Self { holder, by_force: false }
+    }
+
+    /// Asked for by an operator, who need not wait until a leader's term is over.
+    #[must_use]
+    pub const fn of_operator(holder: Uuid) -> Self {
+        Self { holder, by_force: true }
+    }
+}
+
+/// Takes the lease `name` for `lease`; false if another holds it.
+///
+/// To be called first in a transaction. It changes the row, so that whoever does the same waits until the transaction has ended, and
+/// sees what it did; a cluster that lets both go on (Galera) finds the conflict when they commit, and undoes one.
+pub(in crate::store) async fn take(
+    db: &impl ConnectionTrait,
+    name: &str,
+    lease: Lease,
+    now: Timestamp,
+) -> Result<bool, DbErr> {
+    let mut free = Condition::any().add(Column::Holder.eq(lease.holder));
+    free = free.add(Column::Holder.is_null()).add(Column::ExpireTime.lte(now.as_micros()));
+    let mut update = Entity::update_many()
+        .col_expr(Column::Holder, Expr::value(lease.holder))
+        .col_expr(Column::ExpireTime, Expr::value(now.after(TERM).as_micros()))
+        .filter(Column::Name.eq(name));
+    if !lease.by_force {
+        update = update.filter(free);
+    }
+    let taken = update.exec(db).await?;
+    Ok(taken.rows_affected > 0)
+}

@@ -1,0 +1,61 @@
+//! Owns the table `resting_usernames`: names of deleted users that nobody may take by signing up yet.
+
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect,
+};
+
+use crate::store::{
+    BATCH, Sha256, Store,
+    tables::entity::resting_usernames::{ActiveModel, Column, Entity},
+};
+use crate::{base::Timestamp, model::Error};
+
+/// A name that rests.
+#[derive(Clone, Copy, Debug)]
+pub struct RestingName {
+    /// What it is known by.
+    pub mark: Sha256,
+    /// From when on it may be taken.
+    pub until: Timestamp,
+}
+
+impl Store {
+    /// Deletes the names that rest no longer at `now`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn delete_rested_usernames(&self, now: Timestamp) -> Result<(), Error> {
+        let rested = Condition::all().add(Column::ExpireTime.lte(now.as_micros()));
+        let page = Entity::find().filter(rested.clone()).select_only().column(Column::Mark);
+        let page = page.order_by_asc(Column::ExpireTime).limit(BATCH as u64);
+        loop {
+            let marks: Vec<Vec<u8>> = self.ask(|| page.clone().into_tuple().all(&self.db)).await?;
+            // One may have begun to rest anew.
+            self.delete_rows::<Entity, _>(Column::Mark, &marks, rested.clone()).await?;
+            if marks.len() < BATCH {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Has a name rest, within a transaction.
+pub(in crate::store) async fn add(db: &impl ConnectionTrait, name: RestingName) -> Result<(), DbErr> {
+    let mark = name.mark.to_vec();
+    // It may have rested, been given by the operator and been deleted again.
+    Entity::delete_by_id(mark.clone()).exec(db).await?;
+    let row = ActiveModel { mark: Set(mark), expire_time: Set(name.until.as_micros()) };
+    Entity::insert(row).exec_without_returning(db).await.map(drop)
+}
+
+/// Whether the name of this mark rests at `now`; without one it does not.
+pub(in crate::store) async fn rests(
+    db: &impl ConnectionTrait,
+    mark: Option<Sha256>,
+    now: Timestamp,
+) -> Result<bool, DbErr> {
+    let Some(mark) = mark else { return Ok(false) };
+    let rows = Entity::find_by_id(mark.to_vec()).all(db).await?;
+    Ok(rows.iter().any(|row| row.expire_time > now.as_micros()))
+}

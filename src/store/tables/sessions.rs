@@ -1,0 +1,466 @@
+//! Owns the table `sessions`.
+
+use sea_orm::{
+    ActiveValue::Set,
+    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, ExprTrait, FromQueryResult, JoinType,
+    QueryFilter, QueryOrder, QuerySelect,
+    sea_query::{IntoCondition, SimpleExpr},
+};
+use uuid::Uuid;
+
+use crate::store::{
+    BATCH, CredentialVersion, Store,
+    engine::transaction::commit,
+    tables::{
+        changes::{self, ChangeEffect, ChangeKind},
+        entity::{
+            sessions::{ActiveModel, Column, Entity, Model},
+            users::{Column as UserColumn, Entity as UserEntity},
+        },
+        exchanges::LastExchange,
+        users,
+    },
+};
+use crate::{
+    base::Timestamp,
+    model::{
+        Authentication, ClientId, Error, NameSet, Origin, Session, SessionId, SessionLifetime, User, UserId,
+        authentication,
+    },
+};
+
+/// How the feed is told that sessions have ended.
+const ENDED: (ChangeKind, ChangeEffect) = (ChangeKind::Session, ChangeEffect::Ended);
+
+/// SHA-256 of something that is not kept.
+pub type Sha256 = [u8; 32];
+
+/// What a session keeps of its refresh tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RefreshState {
+    /// SHA-256 of the token that has not been used.
+    pub newest: Sha256,
+    /// SHA-256 of the token that was exchanged for it.
+    pub before_newest: Option<Sha256>,
+    /// Random: what makes the next token of the newest, together with that token.
+    pub salt: [u8; 32],
+}
+
+/// A session, and what it keeps of its refresh tokens.
+#[derive(Clone, Debug)]
+pub struct StoredSession {
+    /// The session.
+    pub session: Session,
+    /// Its refresh tokens.
+    pub refresh: RefreshState,
+    /// The exchange that made the newest of them.
+    pub exchange: LastExchange,
+}
+
+/// A session that is opened in the place of another one of the same user.
+#[derive(Clone, Debug)]
+pub struct Replacement {
+    /// The session that ends.
+    pub old: SessionId,
+    /// The id of the new one.
+    pub new: SessionId,
+    /// What the new one keeps of its refresh tokens.
+    pub refresh: RefreshState,
+    /// From where it was asked for.
+    pub origin: Origin,
+    /// What it is opened on.
+    pub authentication: Authentication,
+}
+
+impl Store {
+    /// Adds a session, if the user is active and still has the credentials `proven`. Returns the sessions of the user that it ended, so that
+    /// there are not more than `at_most`; none at all if the user is another by now.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn add_session(
+        &self,
+        session: &Session,
+        refresh: &RefreshState,
+        proven: &CredentialVersion,
+        at_most: u64,
+    ) -> Result<Option<Vec<SessionId>>, Error> {
+        let row = row(session, refresh);
+        self.write(|| async {
+            let db = self.begin().await?;
+            if !users::log_in(&db, session.user_id, proven, session.create_time).await? {
+                return Ok(None);
+            }
+            let ended = make_room(&db, session.user_id, at_most, session.create_time).await?;
+            Entity::insert(row.clone()).exec_without_returning(&db).await?;
+            commit(db, Some(ended)).await
+        })
+        .await
+    }
+
+    /// The session `id`, if it has not been ended, with what it keeps of its refresh tokens.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn session(&self, id: SessionId) -> Result<Option<StoredSession>, Error> {
+        let row = self.ask_for_one(|| Entity::find_by_id(id.0).all(&self.db)).await?;
+        row.map(StoredSession::try_from).transpose()
+    }
+
+    /// The same, and its user, if there is one, in one question: see [`Strangers`](crate::store::Strangers).
+    pub(in crate::store) async fn find_session_and_user(
+        &self,
+        id: SessionId,
+    ) -> Result<Option<(StoredSession, Option<User>)>, Error> {
+        let its_user = Entity::belongs_to(UserEntity).from(Column::UserId).to(UserColumn::Id);
+        let query =
+            Entity::find_by_id(id.0).join(JoinType::LeftJoin, its_user.into()).select_also(UserEntity);
+        let Some((session, user)) = self.ask_for_one(|| query.clone().all(&self.db)).await? else {
+            return Ok(None);
+        };
+        Ok(Some((session.try_into()?, user.map(User::from))))
+    }
+
+    /// The sessions of `user` after `after` that have not expired by `now`, the oldest first; at most `limit`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn sessions(
+        &self,
+        user: UserId,
+        after: Option<SessionId>,
+        limit: u64,
+        lifetime: SessionLifetime,
+        now: Timestamp,
+    ) -> Result<Vec<Session>, Error> {
+        let mut query = Entity::find()
+            .filter(Column::UserId.eq(user.0))
+            .filter(Expiry::by(now, lifetime).has_come().not())
+            .order_by_asc(Column::Id)
+            .limit(limit);
+        if let Some(after) = after {
+            query = query.filter(Column::Id.gt(after.0));
+        }
+        let rows = self.ask(|| query.clone().all(&self.db)).await?;
+        Ok(rows.into_iter().map(Session::from).collect())
+    }
+
+    /// Ends every session of `user` but `keep`, and returns those that it ended.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn delete_sessions(
+        &self,
+        user: UserId,
+        keep: Option<SessionId>,
+        now: Timestamp,
+    ) -> Result<Vec<SessionId>, Error> {
+        self.write(|| async {
+            let db = self.begin().await?;
+            let ended = delete_of_users(&db, &[user], keep, now).await?;
+            if ended.is_empty() {
+                return Ok(ended);
+            }
+            commit(db, ended).await
+        })
+        .await
+    }
+
+    /// Ends the session `id` of `user`; false if the user has none of that id.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn delete_session(&self, user: UserId, id: SessionId, now: Timestamp) -> Result<bool, Error> {
+        let delete = Entity::delete_many().filter(Column::Id.eq(id.0)).filter(Column::UserId.eq(user.0));
+        self.write(|| async {
+            let db = self.begin().await?;
+            if delete.clone().exec(&db).await?.rows_affected == 0 {
+                return Ok(false);
+            }
+            changes::tell(&db, ENDED, &[id.0], now).await?;
+            commit(db, true).await
+        })
+        .await
+    }
+
+    /// Looks at the next [`BATCH`] sessions after `after`, in the order of their ids, and deletes those of them that have expired by
+    /// `now` or were opened with a client that is gone. Returns the last one that it looked at; none if it has come to the end.
+    ///
+    /// There is no index that would find them, since each refresh would have to write it. Nobody is told: their tokens are refused in
+    /// any case.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn sweep_sessions(
+        &self,
+        after: Option<SessionId>,
+        lifetime: SessionLifetime,
+        now: Timestamp,
+    ) -> Result<Option<SessionId>, Error> {
+        let expiry = Expiry::by(now, lifetime);
+        let page = self.sweep_page(after).await?;
+        self.delete_expired(&page, expiry).await?;
+        let others = page.iter().filter(|row| !expiry.has_come_to(row));
+        // Asked after the sessions were read: a client is there before its sessions, and one that is gone does not come back.
+        let clients = others.clone().filter_map(Swept::client).collect();
+        let there = self.clients_among(&clients).await?;
+        let orphans = others.filter(|row| row.client().is_some_and(|client| !there.contains(&client)));
+        let orphans: Vec<_> = orphans.map(|row| row.id).collect();
+        self.delete_rows::<Entity, _>(Column::Id, &orphans, Condition::all()).await?;
+        Ok(page.last().filter(|_| page.len() == BATCH).map(|row| SessionId(row.id)))
+    }
+
+    /// Deletes those of `page` that have expired, unless they were refreshed since it was read, which has been acknowledged.
+    async fn delete_expired(&self, page: &[Swept], expiry: Expiry) -> Result<(), Error> {
+        let expired = page.iter().filter(|row| expiry.has_come_to(row)).map(|row| row.id);
+        let expired: Vec<_> = expired.collect();
+        self.delete_rows::<Entity, _>(Column::Id, &expired, expiry.has_come().into_condition()).await
+    }
+
+    async fn sweep_page(&self, after: Option<SessionId>) -> Result<Vec<Swept>, Error> {
+        let mut query = Entity::find().select_only().order_by_asc(Column::Id).limit(BATCH as u64);
+        query = query.columns([Column::Id, Column::ClientId, Column::CreateTime, Column::LastUseTime]);
+        if let Some(after) = after {
+            query = query.filter(Column::Id.gt(after.0));
+        }
+        self.ask(|| query.clone().into_model().all(&self.db)).await
+    }
+
+    /// Deletes every session and returns how many there were. Nobody is told: it is for a database that nobody else has open.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn delete_all_sessions(&self) -> Result<u64, Error> {
+        Ok(self.ask(|| Entity::delete_many().exec(&self.writer)).await?.rows_affected)
+    }
+}
+
+/// What a sweep looks at of a session.
+#[derive(Debug, FromQueryResult)]
+struct Swept {
+    id: Uuid,
+    client_id: String,
+    create_time: i64,
+    last_use_time: i64,
+}
+
+impl Swept {
+    /// The client that it was opened with; none if that is one that need not be registered.
+    fn client(&self) -> Option<ClientId> {
+        Uuid::try_parse(&self.client_id).ok().map(ClientId)
+    }
+}
+
+/// [`Session::expire_time`], turned round: since when a session must have been used, and been opened, to go on.
+#[derive(Clone, Copy, Debug)]
+struct Expiry {
+    last_use_time: i64,
+    create_time: i64,
+}
+
+impl Expiry {
+    /// By `now`.
+    fn by(now: Timestamp, lifetime: SessionLifetime) -> Self {
+        Self {
+            last_use_time: now.before(lifetime.idle).as_micros(),
+            create_time: now.before(lifetime.absolute).as_micros(),
+        }
+    }
+
+    /// As a condition.
+    fn has_come(self) -> SimpleExpr {
+        let idle = Column::LastUseTime.lte(self.last_use_time);
+        idle.or(Column::CreateTime.lte(self.create_time))
+    }
+
+    fn has_come_to(self, row: &Swept) -> bool {
+        row.last_use_time <= self.last_use_time || row.create_time <= self.create_time
+    }
+}
+
+/// Ends sessions of `user`, first those that were not used for longest, so that there are fewer than `at_most`, within a transaction.
+/// Not more than [`BATCH`] at a time: there are so many only if the bound was a higher one before.
+async fn make_room(
+    db: &impl ConnectionTrait,
+    user: UserId,
+    at_most: u64,
+    now: Timestamp,
+) -> Result<Vec<SessionId>, DbErr> {
+    let of_user = Entity::find().select_only().column(Column::Id).filter(Column::UserId.eq(user.0));
+    // The index holds both columns, and no more entries are looked at than are allowed, and these.
+    let beyond = of_user.clone().order_by_asc(Column::Id).offset(at_most.saturating_sub(1));
+    let beyond: Vec<Uuid> = beyond.limit(BATCH as u64).into_tuple().all(db).await?;
+    if beyond.is_empty() {
+        return Ok(Vec::new());
+    }
+    let unused = of_user.order_by_asc(Column::LastUseTime).order_by_asc(Column::Id);
+    let mut ids: Vec<Uuid> = unused.limit(beyond.len() as u64).into_tuple().all(db).await?;
+    ids.sort_unstable();
+    end(db, ids, now).await
+}
+
+/// The row of `session`.
+fn row(session: &Session, refresh: &RefreshState) -> ActiveModel {
+    ActiveModel {
+        id: Set(session.id.0),
+        user_id: Set(session.user_id.0),
+        client_id: Set(session.client_id.clone()),
+        scope: Set(session.scope.as_str().to_owned()),
+        audience: Set(session.audience.as_ref().map(|audience| audience.as_str().to_owned())),
+        user_agent: Set(session.origin.user_agent.clone()),
+        address: Set(session.origin.user_address().map(str::to_owned)),
+        amr: Set(Some(session.authentication.methods.as_str().to_owned())),
+        auth_time: Set(Some(session.authentication.time.as_micros())),
+        acr: Set(session.authentication.level.clone()),
+        create_time: Set(session.create_time.as_micros()),
+        last_use_time: Set(session.last_use_time.as_micros()),
+        refresh_newest: Set(refresh.newest.to_vec()),
+        refresh_before_newest: Set(refresh.before_newest.map(Vec::from)),
+        refresh_salt: Set(refresh.salt.to_vec()),
+        ..ActiveModel::default()
+    }
+}
+
+/// Ends every session of `user`, and opens one in the place of `replacement.old`, with the same client, scope and audience, within a
+/// transaction. None, and nothing is done, if the old one has ended.
+pub(in crate::store) async fn replace_of_user(
+    db: &impl ConnectionTrait,
+    user: UserId,
+    replacement: &Replacement,
+    now: Timestamp,
+) -> Result<Option<(Session, Vec<SessionId>)>, DbErr> {
+    let old = Entity::find_by_id(replacement.old.0).filter(Column::UserId.eq(user.0));
+    let Some(old) = old.one(db).await? else { return Ok(None) };
+    let session = Session {
+        id: replacement.new,
+        origin: replacement.origin.clone(),
+        authentication: replacement.authentication.clone(),
+        create_time: now,
+        last_use_time: now,
+        ..Session::from(old)
+    };
+    let ended = delete_of_users(db, &[user], None, now).await?;
+    Entity::insert(row(&session, &replacement.refresh)).exec_without_returning(db).await?;
+    Ok(Some((session, ended)))
+}
+
+/// Ends every session of `users` but `keep`, within a transaction.
+pub(in crate::store) async fn delete_of_users(
+    db: &impl ConnectionTrait,
+    users: &[UserId],
+    keep: Option<SessionId>,
+    now: Timestamp,
+) -> Result<Vec<SessionId>, DbErr> {
+    let of_users = Column::UserId.is_in(users.iter().map(|user| user.0));
+    let mut query = Entity::find().select_only().column(Column::Id).filter(of_users);
+    if let Some(keep) = keep {
+        query = query.filter(Column::Id.ne(keep.0));
+    }
+    // In one order, so that two that end the same sessions do not wait for each other.
+    let ids = query.order_by_asc(Column::Id).into_tuple().all(db).await?;
+    end(db, ids, now).await
+}
+
+/// Deletes sessions and tells of it, within a transaction.
+async fn end(db: &impl ConnectionTrait, ids: Vec<Uuid>, now: Timestamp) -> Result<Vec<SessionId>, DbErr> {
+    for ids in ids.chunks(BATCH) {
+        Entity::delete_many().filter(Column::Id.is_in(ids.iter().copied())).exec(db).await?;
+    }
+    changes::tell(db, ENDED, &ids, now).await?;
+    Ok(ids.into_iter().map(SessionId).collect())
+}
+
+impl From<Model> for Session {
+    fn from(row: Model) -> Self {
+        // Sessions that are older than these columns, or that a replica of the release before has opened, have nothing in them: they
+        // were opened on a password, at once.
+        let authentication = Authentication {
+            methods: row.amr.map_or_else(authentication::by_password, NameSet::from_stored),
+            time: Timestamp::from_micros(row.auth_time.unwrap_or(row.create_time)),
+            level: row.acr,
+        };
+        Self {
+            id: SessionId(row.id),
+            user_id: UserId(row.user_id),
+            client_id: row.client_id,
+            scope: NameSet::from_stored(row.scope),
+            audience: row.audience.map(NameSet::from_stored),
+            origin: Origin { user_agent: row.user_agent, address: row.address, claimed_address: None },
+            authentication,
+            create_time: Timestamp::from_micros(row.create_time),
+            last_use_time: Timestamp::from_micros(row.last_use_time),
+        }
+    }
+}
+
+impl TryFrom<Model> for StoredSession {
+    type Error = Error;
+
+    fn try_from(row: Model) -> Result<Self, Error> {
+        let refresh = RefreshState {
+            newest: sha256(&row.refresh_newest)?,
+            before_newest: row.refresh_before_newest.as_deref().map(sha256).transpose()?,
+            salt: sha256(&row.refresh_salt)?,
+        };
+        let exchange = LastExchange::read(&row)?;
+        Ok(Self { session: Session::from(row), refresh, exchange })
+    }
+}
+
+/// 32 bytes, as they are stored.
+pub(in crate::store) fn sha256(stored: &[u8]) -> Result<Sha256, Error> {
+    Sha256::try_from(stored).map_err(|_| Error::internal("a stored value of a session is not of 32 bytes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::store::tables::exchanges::Exchange;
+
+    #[tokio::test]
+    async fn a_session_that_is_refreshed_after_a_sweep_has_read_it_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open_sqlite(dir.path().join("signet.db")).await.unwrap();
+        store.migrate(Duration::ZERO).await.unwrap();
+        let opened = Timestamp::from_micros(1_000_000);
+        for id in 1..=2 {
+            let row = ActiveModel {
+                id: Set(Uuid::from_u128(id)),
+                user_id: Set(Uuid::from_u128(3)),
+                client_id: Set("signet".to_owned()),
+                scope: Set("profile".to_owned()),
+                audience: Set(None),
+                user_agent: Set(None),
+                address: Set(None),
+                create_time: Set(opened.as_micros()),
+                last_use_time: Set(opened.as_micros()),
+                refresh_newest: Set(vec![1; 32]),
+                refresh_before_newest: Set(None),
+                refresh_salt: Set(vec![0; 32]),
+                ..ActiveModel::default()
+            };
+            Entity::insert(row).exec_without_returning(&store.writer).await.unwrap();
+        }
+        let lifetime = SessionLifetime { idle: Duration::from_mins(1), absolute: Duration::from_mins(10) };
+        let now = opened.after(lifetime.idle);
+        let page = store.sweep_page(None).await.unwrap();
+        assert!(page.len() == 2 && page.iter().all(|row| Expiry::by(now, lifetime).has_come_to(row)));
+        // By a replica whose clock is a little behind.
+        let refreshed = SessionId(Uuid::from_u128(1));
+        assert!(
+            store
+                .exchange_refresh_token(
+                    refreshed,
+                    [1; 32],
+                    &Exchange { next: [2; 32], time: now.before(Duration::from_secs(1)), origin: [0; 32] }
+                )
+                .await
+                .unwrap()
+        );
+        store.delete_expired(&page, Expiry::by(now, lifetime)).await.unwrap();
+        let left = Entity::find().all(&store.db).await.unwrap();
+        assert_eq!(left.into_iter().map(|row| SessionId(row.id)).collect::<Vec<_>>(), [refreshed]);
+    }
+}

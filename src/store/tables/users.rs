@@ -1,0 +1,384 @@
+//! Owns the table `users`.
+
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter,
+    QueryOrder, QuerySelect, sea_query::Expr,
+};
+
+use crate::store::{
+    CredentialVersion, Credentials, RestingName, Sha256, Store,
+    engine::{failure, transaction::commit},
+    tables::{
+        changes::{self, ChangeEffect, ChangeKind},
+        credentials::next_version,
+        entity::users::{ActiveModel, Column, Entity, Model},
+        resting_usernames,
+        sessions::{self, Replacement},
+        usernames,
+    },
+};
+use crate::{
+    base::Timestamp,
+    model::{
+        Error, Session, SessionId, User, UserId, Username,
+        profile::{DisplayName, Email},
+    },
+};
+
+/// How the feed is told of a user.
+const CHANGED: (ChangeKind, ChangeEffect) = (ChangeKind::User, ChangeEffect::Changed);
+const ENDED: (ChangeKind, ChangeEffect) = (ChangeKind::User, ChangeEffect::Ended);
+
+/// A user and the hash of its password, as they are written together.
+#[derive(Debug)]
+pub struct NewUser {
+    /// The user.
+    pub user: User,
+    /// The password's hash, as a PHC string.
+    pub password_hash: String,
+    /// By what it is known whether the name rests; none if it may be had all the same.
+    pub resting: Option<Sha256>,
+}
+
+/// What a user changes of what it says of itself: for each field, nothing, or a new value, or none from now on.
+#[derive(Clone, Debug, Default)]
+pub struct ProfileChange {
+    /// The e-mail address.
+    pub email: Option<Option<Email>>,
+    /// The name to show.
+    pub display_name: Option<Option<DisplayName>>,
+}
+
+/// What came of changing what a user says of itself.
+#[derive(Debug)]
+pub struct UpdatedProfile {
+    /// The user as it is now.
+    pub user: User,
+    /// Whether it has another e-mail address than before, or now one or none.
+    pub changed_email: bool,
+    /// Whether it has another name to show.
+    pub changed_display_name: bool,
+}
+
+/// What came of changing a password.
+#[derive(Debug)]
+pub enum PasswordChange {
+    /// It is changed.
+    Done {
+        /// The session that was opened.
+        session: Box<Session>,
+        /// Every session that ended with it.
+        ended: Vec<SessionId>,
+    },
+    /// It was another one already.
+    OtherPassword,
+    /// The session that was to be replaced has ended.
+    SessionEnded,
+}
+
+impl Store {
+    /// Adds a user.
+    ///
+    /// # Errors
+    /// [`Error::UsernameTaken`], decided by the database, so that of two at once only one is added.
+    pub async fn add_user(&self, new: NewUser) -> Result<(), Error> {
+        let NewUser { user, password_hash, resting } = new;
+        let row = ActiveModel {
+            credential_version: Set(Some(next_version(user.create_time))),
+            ..row(&user, password_hash, None)
+        };
+        let added = self
+            .write(|| async {
+                let db = self.begin().await?;
+                match insert(&db, &user, row.clone()).await {
+                    // What it looks like is asked for once names with such a look that others add now must wait for this one, or have been
+                    // added.
+                    Ok(())
+                        if usernames::looks_like_another(&db, &user.username, Some(user.id)).await?
+                            || resting_usernames::rests(&db, resting, user.create_time).await? =>
+                    {
+                        Ok(false)
+                    }
+                    Ok(()) => commit(db, true).await,
+                    Err(error) if failure::is_duplicate(&error) => Ok(false),
+                    Err(error) => Err(error.into()),
+                }
+            })
+            .await?;
+        if added { Ok(()) } else { Err(Error::UsernameTaken) }
+    }
+
+    /// Whether a new user cannot have `username`: see [`Strangers`](crate::store::Strangers).
+    pub(in crate::store) async fn is_taken(
+        &self,
+        username: &Username,
+        resting: Option<Sha256>,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        if self.meant(username).await?.is_some() {
+            return Ok(true);
+        }
+        self.ask(|| async {
+            Ok(usernames::looks_like_another(&self.db, username, None).await?
+                || resting_usernames::rests(&self.db, resting, now).await?)
+        })
+        .await
+    }
+
+    /// The user `id`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn user(&self, id: UserId) -> Result<Option<User>, Error> {
+        Ok(self.credentials_of(id).await?.map(|found| found.user))
+    }
+
+    /// The user of a username's canonical form, for an operator.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn user_named(&self, username: &Username) -> Result<Option<User>, Error> {
+        Ok(self.meant(username).await?.map(|row| Credentials::from(row).user))
+    }
+
+    /// The user `id` and its password hash.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn credentials_of(&self, id: UserId) -> Result<Option<Credentials>, Error> {
+        let row = self.ask_for_one(|| Entity::find_by_id(id.0).all(&self.db)).await?;
+        Ok(row.map(Credentials::from))
+    }
+
+    /// The users after `after` in the order of their ids, which is the order of their making; at most `limit`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn users(&self, after: Option<UserId>, limit: u64) -> Result<Vec<User>, Error> {
+        let mut query = Entity::find().order_by_asc(Column::Id).limit(limit);
+        if let Some(after) = after {
+            query = query.filter(Column::Id.gt(after.0));
+        }
+        let rows = self.ask(|| query.clone().all(&self.db)).await?;
+        Ok(rows.into_iter().map(User::from).collect())
+    }
+
+    /// How many users there are. Counts them one by one.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn user_count(&self) -> Result<u64, Error> {
+        // Of a backup too, whose schema may be older: it need not have the other columns.
+        let ids = Entity::find().select_only().column(Column::Id);
+        self.ask(|| ids.clone().count(&self.db)).await
+    }
+
+    /// Enables the user `id`, or disables it and ends its sessions; false if that changes nothing: it is so already, or there is no such
+    /// user.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn set_active(&self, id: UserId, active: bool, now: Timestamp) -> Result<bool, Error> {
+        self.write(|| async {
+            let db = self.begin().await?;
+            let done = Entity::update_many()
+                .col_expr(Column::IsActive, Expr::value(active))
+                .col_expr(Column::UpdateTime, Expr::value(now.as_micros()))
+                .filter(Column::Id.eq(id.0))
+                .filter(Column::IsActive.ne(active))
+                .exec(&db)
+                .await?;
+            let mut is_changed = done.rows_affected > 0;
+            if !active {
+                // From here on nobody opens a session: the update waited for who was doing so. Earlier releases have left some.
+                is_changed |= !sessions::delete_of_users(&db, &[id], None, now).await?.is_empty();
+            }
+            // Also if it was so before: whoever asks again may have seen that a replica does not know.
+            changes::tell(&db, CHANGED, &[id.0], now).await?;
+            commit(db, is_changed).await
+        })
+        .await
+    }
+
+    /// Replaces the hash of the password of the user `id`, if it still is `old`: a password changed meanwhile stays changed. The version
+    /// of the credentials stays too, since the password is the same.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn replace_password_hash(&self, id: UserId, old: &str, new: String) -> Result<bool, Error> {
+        let update = Entity::update_many()
+            .col_expr(Column::PasswordHash, Expr::value(new))
+            .filter(Column::Id.eq(id.0))
+            .filter(Column::PasswordHash.eq(old));
+        Ok(self.ask(|| update.clone().exec(&self.writer)).await?.rows_affected > 0)
+    }
+
+    /// Changes what the user `id` says of itself; none if there is no such user. If it says that already, nothing is written.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn update_profile(
+        &self,
+        id: UserId,
+        change: ProfileChange,
+        now: Timestamp,
+    ) -> Result<Option<UpdatedProfile>, Error> {
+        self.write(|| async {
+            let db = self.begin().await?;
+            // Locked, so that what is told of the change is true of it.
+            let Some(row) = Entity::find_by_id(id.0).lock_exclusive().one(&db).await? else {
+                return Ok(None);
+            };
+            let mut user = User::from(row);
+            let ProfileChange { email, display_name } = change.clone();
+            let email = email.unwrap_or_else(|| user.email.clone());
+            let display_name = display_name.unwrap_or_else(|| user.display_name.clone());
+            let (changed_email, changed_display_name) =
+                (email != user.email, display_name != user.display_name);
+            if !changed_email && !changed_display_name {
+                return Ok(Some(UpdatedProfile { user, changed_email, changed_display_name }));
+            }
+            let text = |email: &Email| email.as_str().to_owned();
+            let name = |name: &DisplayName| name.as_str().to_owned();
+            Entity::update_many()
+                .col_expr(Column::Email, Expr::value(email.as_ref().map(text)))
+                .col_expr(Column::DisplayName, Expr::value(display_name.as_ref().map(name)))
+                .col_expr(Column::UpdateTime, Expr::value(now.as_micros()))
+                .filter(Column::Id.eq(id.0))
+                .exec(&db)
+                .await?;
+            changes::tell(&db, CHANGED, &[id.0], now).await?;
+            (user.email, user.display_name, user.update_time) = (email, display_name, now);
+            commit(db, Some(UpdatedProfile { user, changed_email, changed_display_name })).await
+        })
+        .await
+    }
+
+    /// Sets the password hash of the user `id`, if the credentials still are `old`, ends every session of the user, and opens one in the
+    /// place of that of the call; all of it or nothing.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn change_password(
+        &self,
+        id: UserId,
+        old: &CredentialVersion,
+        new: String,
+        replacement: &Replacement,
+        now: Timestamp,
+    ) -> Result<PasswordChange, Error> {
+        let update = Entity::update_many()
+            .col_expr(Column::PasswordHash, Expr::value(new))
+            .col_expr(Column::CredentialVersion, Expr::value(next_version(now)))
+            .col_expr(Column::UpdateTime, Expr::value(now.as_micros()))
+            .filter(Column::Id.eq(id.0))
+            .filter(old.is_current());
+        self.write(|| async {
+            let db = self.begin().await?;
+            // From here on nobody opens a session with the old password: who did is seen below, who will finds other credentials.
+            if update.clone().exec(&db).await?.rows_affected == 0 {
+                return Ok(PasswordChange::OtherPassword);
+            }
+            match sessions::replace_of_user(&db, id, replacement, now).await? {
+                Some((session, ended)) => {
+                    changes::tell(&db, CHANGED, &[id.0], now).await?;
+                    commit(db, PasswordChange::Done { session: Box::new(session), ended }).await
+                }
+                None => Ok(PasswordChange::SessionEnded),
+            }
+        })
+        .await
+    }
+
+    /// Deletes the user `id` and its sessions; its name rests as `resting` says, if at all. Returns the sessions that ended; none if there is no such user.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn delete_user(
+        &self,
+        id: UserId,
+        resting: Option<RestingName>,
+        now: Timestamp,
+    ) -> Result<Option<Vec<SessionId>>, Error> {
+        self.write(|| async {
+            let db = self.begin().await?;
+            // The user goes first: from here on nobody opens a session for it.
+            let done = Entity::delete_by_id(id.0).exec(&db).await?;
+            usernames::delete(&db, &[id.0]).await?;
+            if let Some(name) = resting.filter(|_| done.rows_affected > 0) {
+                resting_usernames::add(&db, name).await?;
+            }
+            let ended = sessions::delete_of_users(&db, &[id], None, now).await?;
+            changes::tell(&db, ENDED, &[id.0], now).await?;
+            commit(db, (done.rows_affected > 0).then_some(ended)).await
+        })
+        .await
+    }
+}
+
+/// Adds the rows of `user`, within a transaction.
+async fn insert(db: &impl ConnectionTrait, user: &User, row: ActiveModel) -> Result<(), DbErr> {
+    Entity::insert(row).exec_without_returning(db).await?;
+    usernames::insert(db, user.id, &user.username).await
+}
+
+/// The row of `user`, but for the version of the credentials.
+pub(in crate::store) fn row(
+    user: &User,
+    password_hash: String,
+    login_time: Option<Timestamp>,
+) -> ActiveModel {
+    ActiveModel {
+        id: Set(user.id.0),
+        username: Set(user.username.typed().to_owned()),
+        username_canonical: Set(user.username.stored().to_owned()),
+        email: Set(user.email.as_ref().map(|email| email.as_str().to_owned())),
+        display_name: Set(user.display_name.as_ref().map(|name| name.as_str().to_owned())),
+        password_hash: Set(password_hash),
+        is_active: Set(user.is_active),
+        create_time: Set(user.create_time.as_micros()),
+        update_time: Set(user.update_time.as_micros()),
+        login_time: Set(login_time.map(Timestamp::as_micros)),
+        ..ActiveModel::default()
+    }
+}
+
+/// Notes a login of the user `id`, if it is active and still has the credentials `proven`, within a transaction: false if not. Until the
+/// transaction ends nobody disables the user, deletes it or changes its credentials.
+pub(in crate::store) async fn log_in(
+    db: &impl ConnectionTrait,
+    id: UserId,
+    proven: &CredentialVersion,
+    now: Timestamp,
+) -> Result<bool, DbErr> {
+    let done = Entity::update_many()
+        .col_expr(Column::LoginTime, Expr::value(now.as_micros()))
+        .filter(Column::Id.eq(id.0))
+        .filter(proven.is_current())
+        .filter(Column::IsActive.eq(true))
+        .exec(db)
+        .await?;
+    Ok(done.rows_affected > 0)
+}
+
+impl From<Model> for User {
+    fn from(row: Model) -> Self {
+        Self {
+            id: UserId(row.id),
+            username: Username::from_stored(row.username, row.username_canonical),
+            email: row.email.map(Email::from_stored),
+            display_name: row.display_name.map(DisplayName::from_stored),
+            is_active: row.is_active,
+            create_time: Timestamp::from_micros(row.create_time),
+            update_time: Timestamp::from_micros(row.update_time),
+        }
+    }
+}
+
+impl From<Model> for Credentials {
+    fn from(mut row: Model) -> Self {
+        let password_hash = std::mem::take(&mut row.password_hash);
+        let version = row.credential_version;
+        Self { user: User::from(row), password_hash, version }
+    }
+}

@@ -20,7 +20,7 @@ use crate::{
     rpc::{fuzz_grpc_timeout, fuzz_grpc_web},
     server::fuzz_greeting,
     store::Location,
-    transfer::{Columns, Judge, MAX_ROW_BYTES, read_csv, read_ndjson},
+    transfer::{Columns, MAX_ROW_BYTES, RowRules, read_csv, read_ndjson},
 };
 
 /// A property of any bytes.
@@ -63,15 +63,15 @@ fn reserved() -> ReservedNames {
     "admin,root".parse().expect("they are names")
 }
 
-fn judge() -> Judge {
+fn rules() -> RowRules {
     let clock = Clock::manual(Timestamp::from_micros(1_795_435_200_000_000));
-    Judge { argon2: ARGON2, import_max_cost: DEFAULT_IMPORT_MAX_COST, reserved: reserved(), clock }
+    RowRules { argon2: ARGON2, import_max_cost: DEFAULT_IMPORT_MAX_COST, reserved: reserved(), clock }
 }
 
 /// A file of users has a row for a line at most, in their order, however it is broken; none is longer than a row may be.
 fn csv(bytes: &[u8]) {
     let mut last = 0;
-    let read = read_csv(bytes, &Columns::default(), &judge(), |batch| {
+    let read = read_csv(bytes, &Columns::default(), &rules(), |batch| {
         for row in &batch.rows {
             assert!(row.place > last, "rows come in their order");
             last = row.place;
@@ -84,7 +84,7 @@ fn csv(bytes: &[u8]) {
 /// As of CSV; and no username is longer than the line that it stands in.
 fn ndjson(bytes: &[u8]) {
     let mut last = 0;
-    let read = read_ndjson(bytes, &judge(), |batch| {
+    let read = read_ndjson(bytes, &rules(), |batch| {
         for row in &batch.rows {
             assert!(row.place > last, "rows come in their order");
             assert!(row.username.as_ref().is_none_or(|name| name.len() <= MAX_ROW_BYTES));

@@ -10,7 +10,7 @@ use super::{
     Visit,
     lanes::{FREE_BYTES, Lane},
     pool::Place,
-    visit::Stage,
+    visit::Arrival,
 };
 use crate::{base::Deadline, model::Error};
 
@@ -65,7 +65,7 @@ impl Visit<'_> {
             return Ok(arriving.done());
         }
         let Arriving { body, whole, pieces, charge, .. } = arriving;
-        let place = self.place(Stage::Arriving)?;
+        let place = self.place(Arrival::Arriving)?;
         let mut arriving = Arriving { visit: self, body, max_bytes, whole, pieces, head_bytes, charge };
         arriving.unshare()?;
         tokio::select! {

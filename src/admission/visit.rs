@@ -31,7 +31,7 @@ pub(crate) enum Kind {
 
 /// How far a call has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
+pub(super) enum Arrival {
     /// Its message has not arrived whole.
     Arriving,
     /// Its message is there.
@@ -77,7 +77,7 @@ impl<'a> Visit<'a> {
     /// # Errors
     /// [`Error::Overloaded`] if there is none: nobody waits for one.
     pub(crate) fn enter(&mut self) -> Result<Place, Error> {
-        self.place(Stage::Arrived)
+        self.place(Arrival::Arrived)
     }
 
     /// A place among the streams, until `deadline`; for who watches health, one of its own as long as there are some.
@@ -113,12 +113,12 @@ impl<'a> Visit<'a> {
         Holders::of(&self.source)
     }
 
-    /// A place for the call at `stage`.
-    pub(super) fn place(&mut self, stage: Stage) -> Result<Place, Error> {
-        let (strangers, own, with_token) = lanes(self.kind, stage);
+    /// A place for the call at `arrival`.
+    pub(super) fn place(&mut self, arrival: Arrival) -> Result<Place, Error> {
+        let (strangers, own, with_token) = lanes(self.kind, arrival);
         let holders = self.holders();
         // A place among strangers may be given away while the message is on its way. Who is known takes one of its own.
-        if stage == Stage::Arriving
+        if arrival == Arrival::Arriving
             && self.remembered()
             && let Some(place) = self.reserved(with_token, holders)
         {
@@ -188,18 +188,18 @@ impl Door {
     }
 }
 
-/// The lanes of a call of this `kind` at this `stage`: the strangers', one that is tried before that, and one for those whose token is
+/// The lanes of a call of this `kind` at this `arrival`: the strangers', one that is tried before that, and one for those whose token is
 /// verified.
-const fn lanes(kind: Kind, stage: Stage) -> (Lane, Option<Lane>, Option<Lane>) {
-    match (stage, kind) {
-        (Stage::Arrived, Kind::Call) => (Lane::Strangers, None, Some(Lane::Verified)),
-        (Stage::Arrived, Kind::Health) => (Lane::Strangers, Some(Lane::Health), None),
-        (Stage::Arrived, Kind::Check) => (Lane::Strangers, None, Some(Lane::Check)),
-        (Stage::Arrived, Kind::Document) => (Lane::Strangers, Some(Lane::Documents), None),
-        (Stage::Arriving, Kind::Call | Kind::Document) => {
+const fn lanes(kind: Kind, arrival: Arrival) -> (Lane, Option<Lane>, Option<Lane>) {
+    match (arrival, kind) {
+        (Arrival::Arrived, Kind::Call) => (Lane::Strangers, None, Some(Lane::Verified)),
+        (Arrival::Arrived, Kind::Health) => (Lane::Strangers, Some(Lane::Health), None),
+        (Arrival::Arrived, Kind::Check) => (Lane::Strangers, None, Some(Lane::Check)),
+        (Arrival::Arrived, Kind::Document) => (Lane::Strangers, Some(Lane::Documents), None),
+        (Arrival::Arriving, Kind::Call | Kind::Document) => {
             (Lane::ArrivingStrangers, None, Some(Lane::ArrivingVerified))
         }
-        (Stage::Arriving, Kind::Health) => (Lane::ArrivingStrangers, Some(Lane::ArrivingHealth), None),
-        (Stage::Arriving, Kind::Check) => (Lane::ArrivingStrangers, Some(Lane::ArrivingCheck), None),
+        (Arrival::Arriving, Kind::Health) => (Lane::ArrivingStrangers, Some(Lane::ArrivingHealth), None),
+        (Arrival::Arriving, Kind::Check) => (Lane::ArrivingStrangers, Some(Lane::ArrivingCheck), None),
     }
 }

@@ -54,7 +54,7 @@ mod verifier;
 
 pub use authenticator::{Authenticator, Standing, bearer_token};
 pub use caller::Caller;
-pub use issuer::{RefreshSettings, RemoteKeys, RemoteKeysError, issuer_identifier};
+pub use issuer::{FetchSettings, RemoteKeys, RemoteKeysError, issuer_identifier};
 pub use keys::{KeySet, Keys, VerifyingKey};
 pub use layer::{AuthLayer, AuthService, CallerAddress};
 pub use policy::{Access, Policy, PolicyError};

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    AuthLayer, Authenticator, Policy, RefreshSettings, RemoteKeys, RemoteKeysError, Standing, Verifier,
+    AuthLayer, Authenticator, FetchSettings, Policy, RemoteKeys, RemoteKeysError, Standing, Verifier,
     VerifierSettings,
 };
 use crate::{
@@ -23,7 +23,7 @@ pub struct ResourceServerSettings {
     /// Where the issuer's keys are, if not where its metadata say: behind another name inside a cluster, for instance.
     pub jwks_uri: Option<String>,
     /// When the keys are fetched, and for how long they count.
-    pub refresh: RefreshSettings,
+    pub refresh: FetchSettings,
     /// How far the issuer's clock may be from this one: `exp` and `nbf` are judged with this allowance. 5 s by default.
     pub leeway: Duration,
     /// How many verified tokens are remembered, so that they cost no signature check again (about 700 bytes each). 10,000 by default.
@@ -37,7 +37,7 @@ impl ResourceServerSettings {
             issuer: issuer.into(),
             audience: audience.into(),
             jwks_uri: None,
-            refresh: RefreshSettings::default(),
+            refresh: FetchSettings::default(),
             leeway: Duration::from_secs(5),
             cache_size: 10_000,
         }

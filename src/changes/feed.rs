@@ -239,9 +239,9 @@ mod tests {
     use crate::store::ChangeKind;
 
     /// Keeps what it is told.
-    struct Listener(ChangeKind, Mutex<Vec<u128>>);
+    struct Recorder(ChangeKind, Mutex<Vec<u128>>);
 
-    impl Subscriber for Listener {
+    impl Subscriber for Recorder {
         fn kind(&self) -> ChangeKind {
             self.0
         }
@@ -261,7 +261,7 @@ mod tests {
     #[test]
     fn a_change_is_told_to_those_of_its_kind_and_one_of_no_known_kind_to_everybody() {
         let [users, sessions] =
-            [ChangeKind::User, ChangeKind::Session].map(|kind| Listener(kind, Mutex::default()));
+            [ChangeKind::User, ChangeKind::Session].map(|kind| Recorder(kind, Mutex::default()));
         let kinds = [Some(ChangeKind::User), Some(ChangeKind::Session), Some(ChangeKind::Client), None];
         for (id, kind) in (1..).zip(kinds) {
             let change = Change { kind, ..change(id, id.unsigned_abs().into()) };

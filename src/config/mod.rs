@@ -176,7 +176,7 @@ impl Config {
         PasswordRules { min_chars: self.passwords.password_min_length }
     }
 
-    /// What clients are judged and remembered by.
+    /// What clients are authenticated and remembered by.
     #[must_use]
     pub fn clients(&self) -> ClientSettings {
         ClientSettings {

@@ -67,7 +67,7 @@ pub struct TokenConfig {
     #[arg(long, env = "SIGNET_ACCOUNT_REFRESH_INTERVAL", global = true, value_name = "DURATION", default_value = "1s", value_parser = duration_in_millis::<10, 3_600_000>)]
     pub account_refresh_interval: Duration,
 
-    /// How far the clocks of replicas may be apart when a token's times are judged (0s to 5m), and how far this one from the
+    /// How far the clocks of replicas may be apart when a token's times are checked (0s to 5m), and how far this one from the
     /// database's before it stops deleting what has expired and rotating keys.
     #[arg(long, env = "SIGNET_CLOCK_LEEWAY", global = true, value_name = "DURATION", default_value = "5s", value_parser = duration::<0, 300>)]
     pub clock_leeway: Duration,

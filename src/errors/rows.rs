@@ -94,7 +94,7 @@ impl<'a> Row<'a> {
             .then(|| self.reason.as_str_name().trim_start_matches("ERROR_REASON_"))
     }
 
-    /// Whether the request was judged and is refused. If not, it was too large or too much, or could not be finished.
+    /// Whether the request was decided and is refused. If not, it was too large or too much, or could not be finished.
     #[must_use]
     pub const fn is_refusal(&self) -> bool {
         !(matches!(self.code, Code::ResourceExhausted) || self.leaves_unknown())

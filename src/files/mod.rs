@@ -1,7 +1,7 @@
-//! Owns opening and creating the service's own files: for this user alone, never through a link, judged while they are open.
+//! Owns opening and creating the service's own files: for this user alone, never through a link, checked while they are open.
 
+mod check;
 mod draft;
-mod judgement;
 mod own;
 
 use std::{
@@ -20,8 +20,8 @@ use rustix::{
 };
 use zeroize::Zeroizing;
 
+pub(crate) use check::{check_directory, check_unopened};
 pub(crate) use draft::{Draft, remove, rename_over, sync_dir};
-pub(crate) use judgement::{check_directory, check_unopened};
 pub(crate) use own::OwnFiles;
 
 /// Following no link, and waiting for nobody.
@@ -50,11 +50,11 @@ pub(crate) fn create_new(path: &Path) -> io::Result<File> {
 /// Opens the file `path` of the service's own as `how` says. If that creates it, it is for this user alone.
 ///
 /// A symbolic link is refused, and so is whatever is not an ordinary file, without waiting for the other end of a pipe. Who owns the
-/// open file, and whether others can use it, is judged too.
+/// open file, and whether others can use it, is checked too.
 pub(crate) fn open(path: &Path, how: &mut OpenOptions) -> io::Result<File> {
     let opened = how.mode(PRIVATE_FILE).custom_flags(CAREFULLY.bits().cast_signed()).open(path);
-    let file = opened.map_err(|error| judgement::explained(error, path))?;
-    judgement::check(&file.metadata()?, path)?;
+    let file = opened.map_err(|error| check::explained(error, path))?;
+    check::check(&file.metadata()?, path)?;
     Ok(file)
 }
 
@@ -69,11 +69,11 @@ pub(crate) fn open_log(path: &Path, own: &OwnFiles) -> io::Result<File> {
     how.append(true).create(true).mode(PRIVATE_FILE).custom_flags(CAREFULLY.bits().cast_signed());
     let file = how.open(path).map_err(|error| match Errno::from_io_error(&error) {
         Some(Errno::NXIO) => io::Error::new(error.kind(), "nobody reads from it"),
-        _ => judgement::explained(error, path),
+        _ => check::explained(error, path),
     })?;
     let found = file.metadata()?;
     own.refuse_open(&found)?;
-    judgement::check_log(&found, path)?;
+    check::check_log(&found, path)?;
     // From now on whoever writes waits for a reader that is slow, instead of losing what that could still read.
     fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
     Ok(file)
@@ -83,7 +83,7 @@ pub(crate) fn open_log(path: &Path, own: &OwnFiles) -> io::Result<File> {
 pub(crate) fn open_input(path: &Path) -> io::Result<File> {
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
-    judgement::check_kind(&file.metadata()?)?;
+    check::check_kind(&file.metadata()?)?;
     Ok(file)
 }
 

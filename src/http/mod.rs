@@ -1,11 +1,11 @@
 //! Owns what is served over HTTP: the public keys, discovery, the OAuth 2.0 endpoints, the probes, and the metrics.
 
+mod admit;
 mod discovery;
 mod draining;
 mod form;
 mod hosts;
 mod jwks;
-mod limits;
 pub(crate) mod metrics;
 mod oauth;
 mod refusal;
@@ -28,9 +28,9 @@ use crate::{
     model::{AllowedHosts, Error},
 };
 
+pub(crate) use admit::HttpAdmission;
 pub(crate) use discovery::Discovery;
 pub(crate) use draining::OAuthDrain;
-pub(crate) use limits::HttpLimits;
 pub(crate) use oauth::OAuth;
 
 #[cfg(any(fuzzing, test))]
@@ -49,7 +49,7 @@ pub(crate) fn router(
     oauth: OAuth,
     discovery: Discovery,
     metrics_elsewhere: Option<Router>,
-    limits: HttpLimits,
+    limits: HttpAdmission,
 ) -> Router {
     let issuer_path = discovery.path();
     let prefixes = BTreeSet::from(["", issuer_path.as_str()]);
@@ -63,9 +63,9 @@ pub(crate) fn router(
         .merge(metrics_elsewhere.unwrap_or_default())
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
-        .layer(from_fn_with_state(limits.clone(), limits::admit))
+        .layer(from_fn_with_state(limits.clone(), admit::admit))
         .merge(oauth::router(prefixes, oauth, limits.clone()))
-        .layer(from_fn_with_state(limits, limits::bound_headers))
+        .layer(from_fn_with_state(limits, admit::bound_headers))
 }
 
 /// What is served to operators: probes, and `metrics` if they are given; only to those who ask for one of the `hosts`.
@@ -73,15 +73,15 @@ pub(crate) fn operations_router(
     ready: watch::Receiver<bool>,
     metrics: Option<Arc<Metrics>>,
     hosts: AllowedHosts,
-    limits: HttpLimits,
+    limits: HttpAdmission,
 ) -> Router {
     probes(ready)
         .merge(metrics.map_or_else(Router::new, metrics::router))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
-        .layer(from_fn_with_state(limits.clone(), limits::admit))
+        .layer(from_fn_with_state(limits.clone(), admit::admit))
         .layer(from_fn_with_state(Arc::new(hosts), hosts::check))
-        .layer(from_fn_with_state(limits, limits::bound_headers))
+        .layer(from_fn_with_state(limits, admit::bound_headers))
 }
 
 fn probes(ready: watch::Receiver<bool>) -> Router {

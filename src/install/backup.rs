@@ -69,7 +69,7 @@ pub async fn backup(config: &StorageConfig, to: &Path, replace: bool) -> Result<
     own_files
         .refuse_name(to)
         .map_err(|error| Error::internal(format!("{} cannot be written: {error}", to.display())))?;
-    judge_target(to, replace).map_err(Error::internal)?;
+    check_target(to, replace).map_err(Error::internal)?;
     let OpenDatabase { store, description, master_key_file, .. } =
         OpenDatabase::open(config, Missing::Refused, Duration::ZERO).await?;
     let unwritable =
@@ -108,7 +108,7 @@ pub async fn restore(
     let backup = BackupFile::open(from).map_err(unreadable)?.ok_or_else(|| {
         Error::internal(format!("{shown} is no backup that `signet backup` made, or its end is missing"))
     })?;
-    let place = Place::of(configured, &config.data_dir)?;
+    let place = Destination::of(configured, &config.data_dir)?;
     let database = place.path.display().to_string();
     let unusable = |error: io::Error| Error::internal(format!("{database} cannot be restored: {error}"));
     check_unopened(&place.path).map_err(unusable)?;
@@ -131,7 +131,7 @@ pub async fn restore(
 }
 
 /// Checks the database in `draft`, and makes it what is to take its `place`.
-async fn bring_up(draft: &Draft, place: &Place, end_sessions: bool) -> Result<Restored, StartError> {
+async fn bring_up(draft: &Draft, place: &Destination, end_sessions: bool) -> Result<Restored, StartError> {
     let store = Store::open_copy(draft.path()).await?;
     store.check_integrity().await?;
     // Nobody else has it open.
@@ -150,12 +150,12 @@ async fn bring_up(draft: &Draft, place: &Place, end_sessions: bool) -> Result<Re
 }
 
 /// Where a database is to be, and the master key that is in force there.
-struct Place {
+struct Destination {
     path: PathBuf,
     master_key: MasterKey,
 }
 
-impl Place {
+impl Destination {
     /// Of `database`; the embedded one's in `dir`, whose master key is not made: a new one would open nothing.
     fn of(database: Database, dir: &Path) -> Result<Self, StartError> {
         let given = match database {
@@ -174,7 +174,7 @@ impl Place {
 }
 
 /// Refuses a file that must not be written over.
-fn judge_target(to: &Path, replace: bool) -> Result<(), String> {
+fn check_target(to: &Path, replace: bool) -> Result<(), String> {
     let shown = to.display();
     match BackupFile::open(to) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

@@ -15,7 +15,7 @@ named! {
         Succeeded = "succeeded",
         /// The credentials are those of no active user, or the client is not accepted, or not what it asks for.
         Refused = "refused",
-        /// It could not be judged: too much work, no time left, nobody who waits, or the database does not answer.
+        /// It could not be decided: too much work, no time left, nobody who waits, or the database does not answer.
         Failed = "failed",
     }
 }
@@ -31,7 +31,7 @@ named! {
         Replayed = "replayed",
         /// It stands for no session, its user is disabled, or the client is not accepted, or not what it asks for.
         Refused = "refused",
-        /// It could not be judged: no time left, nobody who waits, or the database does not answer.
+        /// It could not be decided: no time left, nobody who waits, or the database does not answer.
         Failed = "failed",
     }
 }
@@ -43,7 +43,7 @@ named! {
         Succeeded = "succeeded",
         /// The client is not accepted, or not what it asks for.
         Refused = "refused",
-        /// It could not be judged: no time left, nobody who waits, or the database does not answer.
+        /// It could not be decided: no time left, nobody who waits, or the database does not answer.
         Failed = "failed",
     }
 }

@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{encode, limits::deadline_of, paging, refused, required};
+use super::{admit::deadline_of, encode, paging, refused, required};
 use crate::{
     auth::Caller,
     identity::{

@@ -1,11 +1,11 @@
 //! Owns the gRPC services: decode and validate, call `identity`, encode; and the limits that every call has.
 
+pub(crate) mod admit;
 mod encode;
 mod ext_authz;
 pub(crate) mod framework_errors;
 pub(crate) mod health;
 mod identity_service;
-pub(crate) mod limits;
 pub(crate) mod meter;
 mod methods;
 mod paging;
@@ -14,7 +14,7 @@ mod token_service;
 pub(crate) mod web;
 
 #[cfg(any(fuzzing, test))]
-pub(crate) use {limits::fuzz as fuzz_grpc_timeout, web::fuzz as fuzz_grpc_web};
+pub(crate) use {admit::fuzz as fuzz_grpc_timeout, web::fuzz as fuzz_grpc_web};
 
 pub(crate) use ext_authz::{ExtAuthzRpc, HeaderNames};
 pub(crate) use identity_service::IdentityRpc;

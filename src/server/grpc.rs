@@ -20,9 +20,9 @@ use crate::{
     model::Error,
     proto::DESCRIPTOR_SET,
     rpc::{
+        admit::AdmitLayer,
         framework_errors,
         health::HealthRpc,
-        limits::LimitsLayer,
         meter::{MeterLayer, MeteredBody},
         protocol::ProtocolLayer,
         web::WebLayer,
@@ -68,7 +68,7 @@ pub(super) fn services(
     let meter = meter.map_err(Error::internal)?;
     let meter_for_envoy = meter.telling(failures("ext_authz"));
     let auth = AuthLayer::new(policy().map_err(Error::internal)?, Arc::clone(&parts.authenticator));
-    let limits = |pool: &Pool| LimitsLayer::new(pool.clone(), &sets).map_err(Error::internal);
+    let limits = |pool: &Pool| AdmitLayer::new(pool.clone(), &sets).map_err(Error::internal);
     let (limits, limits_for_envoy) = (limits(&parts.pools.grpc)?, limits(&parts.pools.ext_authz)?);
     let layered = |routes, meter, limits| layered(routes, config, meter, limits, auth.clone());
     let for_envoy = layered(routes_for_envoy, meter_for_envoy, limits_for_envoy);
@@ -80,7 +80,7 @@ fn layered(
     routes: Routes,
     config: &Config,
     meter: MeterLayer,
-    limits: LimitsLayer,
+    limits: AdmitLayer,
     auth: AuthLayer<Arc<Keyring>, GoodStanding>,
 ) -> impl GrpcService + use<> {
     let max_message_bytes = config.limits.max_message_bytes;

@@ -10,7 +10,7 @@ use super::Parts;
 use crate::{
     config::{Config, Switch},
     errors::FailureLog,
-    http::{Discovery, HttpLimits, OAuth, OAuthDrain, metrics, router},
+    http::{Discovery, HttpAdmission, OAuth, OAuthDrain, metrics, router},
 };
 
 /// The HTTP side: what does not speak gRPC finds the same service here. Metrics it would find at `operations_addr`, if anywhere.
@@ -46,7 +46,7 @@ pub(super) fn service(
         oauth,
         discovery,
         metrics_elsewhere,
-        HttpLimits::new(parts.pools.http.clone(), config.limits.max_header_bytes),
+        HttpAdmission::new(parts.pools.http.clone(), config.limits.max_header_bytes),
     );
     let failures = FailureLog::new("http", parts.clock.clone());
     // Outermost, so that every request is counted with the status that the client gets.

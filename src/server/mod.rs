@@ -1,6 +1,6 @@
 //! Owns the composition: builds the parts, orders the layers, serves, and drains.
 
-mod bounds;
+mod budget;
 mod connections;
 mod end;
 mod grpc;
@@ -125,7 +125,7 @@ impl Server {
         database_clock: DatabaseClock,
     ) -> Result<Self, StartError> {
         let argon2 = config.passwords.argon2()?;
-        let bounds = bounds::fit(&config, &argon2)?;
+        let bounds = budget::fit(&config, &argon2)?;
         let metrics = Arc::new(Metrics::new());
         let audit = open_audit_log(&config, &clock, &metrics)?;
         let prepared = Self::prepare(config, argon2, bounds, audit.clone(), metrics, clock, database_clock);
@@ -205,7 +205,7 @@ impl Server {
                 move || parts::seconds(tls.expire_time()),
             );
         }
-        bounds::tell(&parts.bounds, &config.limits);
+        budget::tell(&parts.bounds, &config.limits);
         let operations = operations.listener();
         Ok(Self { grpc, http, ext_authz, operations, tls, started, parts, config })
     }

@@ -12,7 +12,7 @@ use crate::{
     admission::{Bounds, CallBounds},
     config::{Config, ConfigError, OperationsConfig, Switch},
     errors::FailureLog,
-    http::{HttpLimits, metrics, operations_router},
+    http::{HttpAdmission, metrics, operations_router},
     model::{AllowedHosts, Host, HostPattern},
 };
 
@@ -122,7 +122,7 @@ pub(super) fn service(
 + 'static {
     let shown = (config.observe.metrics == Switch::On).then(|| Arc::clone(&parts.metrics));
     let hosts = hosts(&config.tokens.issuer, &config.operations.operations_hosts);
-    let limits = HttpLimits::new(parts.pools.operations.clone(), config.limits.max_header_bytes);
+    let limits = HttpAdmission::new(parts.pools.operations.clone(), config.limits.max_header_bytes);
     let router = operations_router(parts.readiness.subscribe(), shown, hosts, limits);
     let failures = FailureLog::new("operations", parts.clock.clone());
     // Outermost, so that every request is counted with the status that the client gets.

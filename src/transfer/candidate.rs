@@ -1,11 +1,11 @@
-//! Owns judging a record by itself: the rules of every field, as for an account that is made here, but for the password, of which
+//! Owns checking a record by itself: the rules of every field, as for an account that is made here, but for the password, of which
 //! there is only the hash.
 
 use std::time::Duration;
 
 use uuid::{Uuid, Variant};
 
-use super::{Field, Reason, Record, Refusal, Row};
+use super::{Field, Reason, Record, RefusedRow, Row};
 use crate::{
     base::{Clock, Timestamp},
     identity::passwords::{Argon2Params, adopt},
@@ -27,7 +27,7 @@ pub struct Candidate {
     /// Which of it the record says itself.
     pub given: Given,
     /// Which rule of new names the username breaks, if it does: whoever has it from elsewhere keeps it.
-    pub note: Option<Refusal>,
+    pub note: Option<RefusedRow>,
     /// Whether the user is inactive for the reason that the record has an empty `is_active`.
     pub is_active_empty: bool,
 }
@@ -52,9 +52,9 @@ pub struct Given {
     pub login_time: bool,
 }
 
-/// Judges records.
+/// What a record must satisfy.
 #[derive(Clone, Debug)]
-pub struct Judge {
+pub struct RowRules {
     /// The parameters of this service's own hashes.
     pub argon2: Argon2Params,
     /// What verifying one of the other hashes may cost, by the table.
@@ -65,10 +65,10 @@ pub struct Judge {
     pub clock: Clock,
 }
 
-impl Judge {
+impl RowRules {
     /// The row at `place` that holds `record`, or could not be read as one.
     #[must_use]
-    pub fn row(&self, place: u64, record: Result<Record, Refusal>) -> Row {
+    pub fn row(&self, place: u64, record: Result<Record, RefusedRow>) -> Row {
         let mut record = match record {
             Ok(record) => record,
             Err(refusal) => return Row { place, source_id: None, username: None, candidate: Err(refusal) },
@@ -76,18 +76,18 @@ impl Judge {
         let username = if let Field::Text(name) = &record.username { Some(name.clone()) } else { None };
         let id = Id::read(std::mem::take(&mut record.id));
         let source_id = if let Ok(Id::Foreign(id)) = &id { Some(id.clone()) } else { None };
-        let candidate = id.and_then(|id| self.judge(&id, record));
+        let candidate = id.and_then(|id| self.check(&id, record));
         Row { place, source_id, username, candidate }
     }
 
-    fn judge(&self, id: &Id, record: Record) -> Result<Candidate, Refusal> {
+    fn check(&self, id: &Id, record: Record) -> Result<Candidate, RefusedRow> {
         let username = record.username.clone().text().map_err(|problem| refused("username", problem))?;
         let username = Username::parse(&username.unwrap_or_default()).map_err(|violation| {
-            Refusal::new(Reason::InvalidUsername, format!("the username {}", violation.description))
+            RefusedRow::new(Reason::InvalidUsername, format!("the username {}", violation.description))
         })?;
         if username.is_uuid() {
             let problem = "the username is a UUID, and so may be another user's id";
-            return Err(Refusal::new(Reason::UsernameIsUuid, problem));
+            return Err(RefusedRow::new(Reason::UsernameIsUuid, problem));
         }
         let note = self.note(&username);
         let is_active_empty = record.is_active.is_empty();
@@ -123,10 +123,10 @@ impl Judge {
         Ok(Candidate { user: StoredUser { user, password_hash, login_time }, given, note, is_active_empty })
     }
 
-    fn password_hash(&self, field: Field) -> Result<String, Refusal> {
+    fn password_hash(&self, field: Field) -> Result<String, RefusedRow> {
         let text = field.text().map_err(|problem| refused("password_hash", problem))?;
         adopt(&text.unwrap_or_default(), self.argon2, self.import_max_cost).map_err(|problem| {
-            Refusal::new(Reason::PasswordHash(problem.name()), format!("the password hash {problem}"))
+            RefusedRow::new(Reason::PasswordHash(problem.name()), format!("the password hash {problem}"))
         })
     }
 }
@@ -141,7 +141,7 @@ enum Id {
 }
 
 impl Id {
-    fn read(field: Field) -> Result<Self, Refusal> {
+    fn read(field: Field) -> Result<Self, RefusedRow> {
         let text = match field {
             Field::Absent | Field::Null => return Ok(Self::None),
             Field::Number(number) => return Ok(Self::Foreign(number.to_string())),
@@ -162,22 +162,22 @@ impl Id {
     }
 }
 
-impl Judge {
+impl RowRules {
     /// Why nobody could sign up with `username`.
-    fn note(&self, username: &Username) -> Option<Refusal> {
+    fn note(&self, username: &Username) -> Option<RefusedRow> {
         if let Err(violation) = username.check_new() {
-            return Some(Refusal::new(
+            return Some(RefusedRow::new(
                 Reason::UsernameBreaksRule,
                 format!("has a username that {}", violation.description),
             ));
         }
         let problem = "has a username that is reserved, or looks like one that is";
-        self.reserved.has(username).then(|| Refusal::new(Reason::UsernameReserved, problem))
+        self.reserved.has(username).then(|| RefusedRow::new(Reason::UsernameReserved, problem))
     }
 }
 
-fn refused(field: &str, problem: &str) -> Refusal {
-    Refusal::new(Reason::InvalidField, format!("the {field} {problem}"))
+fn refused(field: &str, problem: &str) -> RefusedRow {
+    RefusedRow::new(Reason::InvalidField, format!("the {field} {problem}"))
 }
 
 /// The value of a field that may be empty, by the rule `parse`. An empty text says that there is none: CSV has no other word for it.
@@ -185,13 +185,13 @@ fn optional<T>(
     name: &str,
     field: Field,
     parse: impl Fn(&str) -> Result<T, RuleViolation>,
-) -> Result<Option<T>, Refusal> {
+) -> Result<Option<T>, RefusedRow> {
     let text = field.text().map_err(|problem| refused(name, problem))?;
     let text = text.filter(|text| !text.is_empty());
     text.map(|text| parse(&text)).transpose().map_err(|violation| refused(name, &violation.description))
 }
 
-fn time(name: &str, field: &Field) -> Result<Option<Timestamp>, Refusal> {
+fn time(name: &str, field: &Field) -> Result<Option<Timestamp>, RefusedRow> {
     let text = match field {
         Field::Absent | Field::Null => return Ok(None),
         Field::Text(text) if text.is_empty() => return Ok(None),

@@ -9,7 +9,7 @@ use std::{
 
 use csv::{ByteRecord, ErrorKind, ReaderBuilder};
 
-use super::{BATCH, Batch, Columns, Field, Judge, MAX_ROW_BYTES, Reason, Record, Refusal};
+use super::{BATCH, Batch, Columns, Field, MAX_ROW_BYTES, Reason, Record, RefusedRow, RowRules};
 
 /// Reads `input` to its end, and gives `take` its rows in batches; until it wants no more.
 ///
@@ -18,7 +18,7 @@ use super::{BATCH, Batch, Columns, Field, Judge, MAX_ROW_BYTES, Reason, Record, 
 pub fn read_csv(
     input: impl Read,
     columns: &Columns,
-    judge: &Judge,
+    rules: &RowRules,
     mut take: impl FnMut(Batch) -> bool,
 ) -> io::Result<()> {
     let text = Rc::new(RefCell::new(Text::new()));
@@ -35,7 +35,7 @@ pub fn read_csv(
         let record =
             if row.len() == header.len() { record(&row, &places) } else { Err(wrong_length(&row, &header)) };
         let record = record.map(|record| columns.settle(record));
-        batch.rows.push(judge.row(line, record));
+        batch.rows.push(rules.row(line, record));
         if batch.rows.len() == BATCH {
             batch.bytes = reader.position().byte();
             if !take(std::mem::take(&mut batch)) {
@@ -151,7 +151,7 @@ fn refuse_unread(ignored: &[String], places: &[(&'static str, usize)], columns: 
     }
 }
 
-fn record(row: &ByteRecord, places: &[(&'static str, usize)]) -> Result<Record, Refusal> {
+fn record(row: &ByteRecord, places: &[(&'static str, usize)]) -> Result<Record, RefusedRow> {
     let mut record = Record::default();
     for (name, place) in places {
         let value = row.get(*place).unwrap_or_default();
@@ -163,14 +163,14 @@ fn record(row: &ByteRecord, places: &[(&'static str, usize)]) -> Result<Record, 
     Ok(record)
 }
 
-pub(super) fn text(name: &str, value: &[u8]) -> Result<String, Refusal> {
+pub(super) fn text(name: &str, value: &[u8]) -> Result<String, RefusedRow> {
     let text = std::str::from_utf8(value).map(str::to_owned);
-    text.map_err(|_| Refusal::new(Reason::MalformedRow, format!("the {name} is not UTF-8")))
+    text.map_err(|_| RefusedRow::new(Reason::MalformedRow, format!("the {name} is not UTF-8")))
 }
 
-fn wrong_length(row: &ByteRecord, header: &ByteRecord) -> Refusal {
+fn wrong_length(row: &ByteRecord, header: &ByteRecord) -> RefusedRow {
     let problem = format!("has {} columns, and the first line names {}", row.len(), header.len());
-    Refusal::new(Reason::MalformedRow, problem)
+    RefusedRow::new(Reason::MalformedRow, problem)
 }
 
 fn invalid(problem: &str) -> io::Error {
@@ -197,13 +197,13 @@ mod tests {
         let argon2 = Argon2Params { memory_kib: 19_456, iterations: 2, parallelism: 1 };
         let clock = Clock::manual(Timestamp::from_micros(0));
         let reserved = "admin".parse().unwrap();
-        let judge = Judge { argon2, import_max_cost: DEFAULT_IMPORT_MAX_COST, reserved, clock };
+        let rules = RowRules { argon2, import_max_cost: DEFAULT_IMPORT_MAX_COST, reserved, clock };
         let mut lines = Vec::new();
         let take = |batch: Batch| {
             lines.extend(batch.rows.iter().map(|row| row.place));
             true
         };
-        read_csv(text.as_bytes(), &Columns::default(), &judge, take).unwrap();
+        read_csv(text.as_bytes(), &Columns::default(), &rules, take).unwrap();
         lines
     }
 

@@ -95,7 +95,7 @@ mod tests {
             profile::{DisplayName, Email},
         },
         store::StoredUser,
-        transfer::{Judge, read_ndjson},
+        transfer::{RowRules, read_ndjson},
     };
 
     use super::*;
@@ -103,11 +103,11 @@ mod tests {
     const HASH: &str =
         "$argon2id$v=19$m=64,t=1,p=1$MkaIMWZsLaVUypnTmhNibA$gt0w96nqjuOGLWDDiLqd27+8vYhkaG4OtqORkRZpKg4";
 
-    fn judge() -> Judge {
+    fn rules() -> RowRules {
         let argon2 = Argon2Params { memory_kib: 64, iterations: 1, parallelism: 1 };
         let clock = Clock::manual(Timestamp::from_micros(1_795_472_368_123_456));
         let reserved = "admin".parse().unwrap();
-        Judge { argon2, import_max_cost: DEFAULT_IMPORT_MAX_COST, reserved, clock }
+        RowRules { argon2, import_max_cost: DEFAULT_IMPORT_MAX_COST, reserved, clock }
     }
 
     /// The whole range of years that RFC 3339 can write.
@@ -143,7 +143,7 @@ mod tests {
         fn whoever_is_written_out_is_taken_back_the_same(users in proptest::collection::vec(users(), 1..5)) {
             let file: String = users.iter().map(|user| line(user) + "\n").collect();
             let mut read = Vec::new();
-            read_ndjson(file.as_bytes(), &judge(), |batch| {
+            read_ndjson(file.as_bytes(), &rules(), |batch| {
                 read.extend(batch.rows);
                 true
             })
@@ -155,7 +155,7 @@ mod tests {
         #[test]
         fn no_line_panics(line in any::<Vec<u8>>(), text in "[{}\\[\\]\",:a-z0-9_ \\\\]{0,60}") {
             for line in [&line[..], text.as_bytes(), format!("{{{text}}}").as_bytes()] {
-                read_ndjson(line, &judge(), |_| true).unwrap();
+                read_ndjson(line, &rules(), |_| true).unwrap();
             }
         }
     }

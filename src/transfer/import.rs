@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Candidate, Outcome, Reason, Refusal, Row, Tally};
+use super::{Candidate, ImportCounts, Outcome, Reason, RefusedRow, Row};
 use crate::{
     audit::{Actor, Audit, Event, Pending},
     base::Clock,
@@ -50,7 +50,7 @@ pub struct Import<'a> {
     clock: Clock,
     /// Names and ids of the rows so far.
     seen: SeenKeys,
-    tally: Tally,
+    tally: ImportCounts,
 }
 
 /// What is to be done for a candidate, by what is in the database.
@@ -82,12 +82,12 @@ impl<'a> Import<'a> {
         store.expect_many().await?;
         let seen = SeenKeys::open().await?;
         let event = audit.begin(Event::UsersImported.done().by(by.clone()));
-        Ok(Self { event, store, settings, clock, seen, tally: Tally::default() })
+        Ok(Self { event, store, settings, clock, seen, tally: ImportCounts::default() })
     }
 
     /// Ends the run, which need not have come to the end of its rows: it is an event if a user was added or changed.
     #[must_use]
-    pub fn end(self) -> Tally {
+    pub fn end(self) -> ImportCounts {
         let Self { event, settings, tally, .. } = self;
         event.done_if(!settings.dry_run && tally.added + tally.updated > 0);
         tally
@@ -95,7 +95,7 @@ impl<'a> Import<'a> {
 
     /// What came of all rows so far.
     #[must_use]
-    pub const fn tally(&self) -> Tally {
+    pub const fn tally(&self) -> ImportCounts {
         self.tally
     }
 
@@ -157,7 +157,7 @@ impl<'a> Import<'a> {
         for (met, (index, what)) in self.seen.note(&keys).await?.into_iter().zip(owners) {
             if let Some(place) = met.filter(|_| outcomes[index].is_none()) {
                 let problem = format!("has the same {what} as {} {place}", self.settings.place);
-                outcomes[index] = Some(Outcome::Refused(Refusal::new(Reason::DuplicateInInput, problem)));
+                outcomes[index] = Some(Outcome::Refused(RefusedRow::new(Reason::DuplicateInInput, problem)));
             }
         }
         Ok(())
@@ -174,7 +174,7 @@ impl<'a> Import<'a> {
             let collision = || {
                 let problem = "has a name that looks like another user's, or is one by its canonical form: `signet users list \
                                --collisions` shows whose";
-                Refusal::new(Reason::UsernameCollides, problem)
+                RefusedRow::new(Reason::UsernameCollides, problem)
             };
             let note = candidate.note.clone().or_else(|| collided.contains(&id).then(collision));
             outcomes[*index] = Some(note.map_or(Outcome::Added(id), |note| Outcome::Noted(id, note)));
@@ -222,7 +222,7 @@ impl<'a> Import<'a> {
         same_id: Option<&StoredUser>,
     ) -> Decision {
         let refused =
-            |reason, problem: String| Decision::Nothing(Outcome::Refused(Refusal::new(reason, problem)));
+            |reason, problem: String| Decision::Nothing(Outcome::Refused(RefusedRow::new(reason, problem)));
         let Candidate { user: new, given, .. } = candidate;
         let Some(old) = same_name else {
             return match same_id {

@@ -14,21 +14,21 @@ mod outcome;
 mod record;
 mod table;
 
-pub use candidate::{Candidate, Judge};
+pub use candidate::{Candidate, RowRules};
 pub use columns::Columns;
 pub use csv::read_csv;
 pub use export::Export;
 pub use import::{Import, ImportSettings, OnConflict};
 pub use lines::MAX_ROW_BYTES;
 pub use ndjson::read_ndjson;
-pub use outcome::{Outcome, Reason, Refusal, Tally};
+pub use outcome::{ImportCounts, Outcome, Reason, RefusedRow};
 pub use record::{Field, Record};
 pub use table::{SourceDatabase, SourceTable, read_table};
 
-/// How many rows are read, judged and written together: what one statement of the store takes.
+/// How many rows are read, checked and written together: what one statement of the store takes.
 pub const BATCH: usize = crate::store::BATCH;
 
-/// A row of the input, judged by itself.
+/// A row of the input, checked by itself.
 #[derive(Debug)]
 pub struct Row {
     /// The number of its line, or of the row in a table: from 1.
@@ -38,7 +38,7 @@ pub struct Row {
     /// Its name as it came.
     pub username: Option<String>,
     /// The user, if no rule is broken.
-    pub candidate: Result<Candidate, Refusal>,
+    pub candidate: Result<Candidate, RefusedRow>,
 }
 
 /// Rows that are read together.

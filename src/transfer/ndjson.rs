@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::{
-    BATCH, Batch, Field, Judge, Reason, Record, Refusal,
+    BATCH, Batch, Field, Reason, Record, RefusedRow, RowRules,
     lines::{Line, Lines},
 };
 
@@ -19,7 +19,7 @@ const MAX_PROBLEM_CHARS: usize = 240;
 /// The input's.
 pub fn read_ndjson(
     input: impl BufRead,
-    judge: &Judge,
+    rules: &RowRules,
     mut take: impl FnMut(Batch) -> bool,
 ) -> io::Result<()> {
     let mut lines = Lines::new(input);
@@ -32,7 +32,7 @@ pub fn read_ndjson(
             Line::Whole(line) if line.iter().all(u8::is_ascii_whitespace) => continue,
             Line::Whole(line) => parse(if place == 1 { without_mark(line) } else { line }),
         };
-        batch.rows.push(judge.row(place, record));
+        batch.rows.push(rules.row(place, record));
         if batch.rows.len() == BATCH {
             batch.bytes = lines.bytes;
             if !take(std::mem::take(&mut batch)) {
@@ -81,7 +81,7 @@ impl<'de> Deserialize<'de> for Member {
     }
 }
 
-fn parse(line: &[u8]) -> Result<Record, Refusal> {
+fn parse(line: &[u8]) -> Result<Record, RefusedRow> {
     if line.trim_ascii_start().first() != Some(&b'{') {
         return Err(malformed("is not a JSON object"));
     }
@@ -108,6 +108,6 @@ fn parse(line: &[u8]) -> Result<Record, Refusal> {
     })
 }
 
-fn malformed(problem: &str) -> Refusal {
-    Refusal::new(Reason::MalformedRow, problem)
+fn malformed(problem: &str) -> RefusedRow {
+    RefusedRow::new(Reason::MalformedRow, problem)
 }

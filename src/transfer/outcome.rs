@@ -57,14 +57,14 @@ impl Reason {
 
 /// A row that was refused, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct RefusedRow {
     /// Why, for programs.
     pub reason: Reason,
     /// Why, for people: the rest of a sentence that begins with the row. Never repeats a hash.
     pub problem: String,
 }
 
-impl Refusal {
+impl RefusedRow {
     /// A refusal for `reason`, which `problem` describes.
     pub fn new(reason: Reason, problem: impl Into<String>) -> Self {
         Self { reason, problem: problem.into() }
@@ -77,7 +77,7 @@ pub enum Outcome {
     /// The user is new.
     Added(UserId),
     /// The user is new, and nobody could sign up with its name.
-    Noted(UserId, Refusal),
+    Noted(UserId, RefusedRow),
     /// The user that is there took over what the row says.
     Updated(UserId),
     /// The user was there, with all that the row says.
@@ -85,7 +85,7 @@ pub enum Outcome {
     /// The user is there with another password or id, and stays as it is.
     Skipped(UserId),
     /// Nothing was written.
-    Refused(Refusal),
+    Refused(RefusedRow),
 }
 
 impl Outcome {
@@ -105,7 +105,7 @@ impl Outcome {
 
 /// How many rows came to what.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct ImportCounts {
     /// All of them.
     pub rows: u64,
     /// New users.
@@ -124,7 +124,7 @@ pub struct Tally {
     pub inactive_since_empty: u64,
 }
 
-impl Tally {
+impl ImportCounts {
     /// Counts one row more, and whether an empty `is_active` has its user be inactive.
     pub fn count(&mut self, outcome: &Outcome, is_active_empty: bool) {
         self.rows += 1;

@@ -1,6 +1,6 @@
 //! Owns records as rows of another service's table, and where that is.
 
-use super::{BATCH, Batch, Columns, Field, Judge, Record, Refusal, csv::text};
+use super::{BATCH, Batch, Columns, Field, Record, RefusedRow, RowRules, csv::text};
 use crate::{
     model::Error,
     store::{ForeignTable, Location},
@@ -45,7 +45,7 @@ impl SourceDatabase {
 pub async fn read_table<Taken: Future<Output = bool>>(
     SourceTable(table): &SourceTable,
     columns: &Columns,
-    judge: &Judge,
+    rules: &RowRules,
     take: impl Fn(Batch) -> Taken,
 ) -> Result<(), Error> {
     let fields: Vec<_> = columns.in_table();
@@ -54,7 +54,7 @@ pub async fn read_table<Taken: Future<Output = bool>>(
     let (mut batch, mut place) = (Batch::default(), 0);
     while let Some(values) = rows.next().await? {
         place += 1;
-        batch.rows.push(judge.row(place, record(&fields, values).map(|record| columns.settle(record))));
+        batch.rows.push(rules.row(place, record(&fields, values).map(|record| columns.settle(record))));
         if batch.rows.len() == BATCH && !take(std::mem::take(&mut batch)).await {
             return Ok(());
         }
@@ -63,7 +63,7 @@ pub async fn read_table<Taken: Future<Output = bool>>(
     Ok(())
 }
 
-fn record(fields: &[(&'static str, String)], values: Vec<Option<Vec<u8>>>) -> Result<Record, Refusal> {
+fn record(fields: &[(&'static str, String)], values: Vec<Option<Vec<u8>>>) -> Result<Record, RefusedRow> {
     let mut record = Record::default();
     for ((name, _), value) in fields.iter().zip(values) {
         if let Some(field) = record.field(name) {

@@ -21,7 +21,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use super::{
-    RefreshSettings, RemoteKeys,
+    FetchSettings, RemoteKeys,
     fetch::HttpSource,
     locate::Issuer,
     refresh::{Fetched, Source},
@@ -198,7 +198,7 @@ async fn nothing_is_followed_and_nothing_large_is_read() {
 async fn an_issuer_that_never_ends_its_answer_is_given_up() {
     let web = Web::start(None).await;
     web.says(JWKS, "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{".to_owned());
-    let settings = RefreshSettings { timeout: Duration::from_millis(200), ..RefreshSettings::default() };
+    let settings = FetchSettings { timeout: Duration::from_millis(200), ..FetchSettings::default() };
     let keys = Arc::new(RemoteKeys::start("http://id.example", Some(&web.url(JWKS)), settings).unwrap());
     assert!(matches!(keys.current(None).await, Err(Error::Unavailable { .. })));
 }

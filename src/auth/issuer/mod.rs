@@ -29,7 +29,7 @@ use waiting::WaitingPlaces;
 /// When an issuer's keys are fetched.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub struct RefreshSettings {
+pub struct FetchSettings {
     /// The keys are fetched again at least this often, however long the issuer lets them be kept. An hour by default.
     pub max_interval: Duration,
     /// The keys are fetched again at most this often, however short the issuer lets them be kept. 30 s by default.
@@ -45,7 +45,7 @@ pub struct RefreshSettings {
     pub max_staleness: Option<Duration>,
 }
 
-impl Default for RefreshSettings {
+impl Default for FetchSettings {
     fn default() -> Self {
         Self {
             max_interval: Duration::from_hours(1),
@@ -62,7 +62,7 @@ impl Default for RefreshSettings {
 /// They are fetched in the background: when they have become as old as the issuer's `Cache-Control` allows, sooner after a failure, and
 /// when a token names a key that is not known. That token's call waits for the answer, with all others that ask meanwhile; so a key
 /// that has just begun to sign is accepted, and a flood of made-up key ids costs the issuer one request in each
-/// [`RefreshSettings::min_pause`]. An id that was not found by an attempt which began after it was first named is refused at once until
+/// [`FetchSettings::min_pause`]. An id that was not found by an attempt which began after it was first named is refused at once until
 /// the next attempt may begin. A thousand calls may wait, at most a quarter of them from one network; others are refused as
 /// [`Error::Unavailable`]. While the issuer is away the last good keys go on counting.
 #[derive(Debug)]
@@ -71,7 +71,7 @@ pub struct RemoteKeys {
     wanted: Arc<Wanted>,
     waiting: WaitingPlaces,
     sightings: Sightings,
-    settings: RefreshSettings,
+    settings: FetchSettings,
     task: AbortHandle,
 }
 
@@ -112,7 +112,7 @@ impl RemoteKeys {
     pub fn start(
         issuer: &str,
         jwks_uri: Option<&str>,
-        settings: RefreshSettings,
+        settings: FetchSettings,
     ) -> Result<Self, RemoteKeysError> {
         let named = |setting| move |rule| RemoteKeysError::Setting { setting, rule };
         let issuer = Issuer::parse(issuer).map_err(named("the issuer"))?;
@@ -121,7 +121,7 @@ impl RemoteKeys {
         Self::start_from(HttpSource::new(issuer, jwks_uri)?, settings)
     }
 
-    fn start_from(source: impl Source, settings: RefreshSettings) -> Result<Self, RemoteKeysError> {
+    fn start_from(source: impl Source, settings: FetchSettings) -> Result<Self, RemoteKeysError> {
         let runtime = Handle::try_current().map_err(|_| RemoteKeysError::NoRuntime)?;
         // The task alone holds the sender: should it end, nobody waits for it for ever.
         let (sender, state) = watch::channel(State::default());
@@ -226,7 +226,7 @@ impl Drop for RemoteKeys {
     }
 }
 
-impl RefreshSettings {
+impl FetchSettings {
     fn check(&self) -> Result<(), RemoteKeysError> {
         let broken = |setting, rule: &str| Err(RemoteKeysError::Setting { setting, rule: rule.to_owned() });
         if self.min_pause < Duration::from_millis(100) {

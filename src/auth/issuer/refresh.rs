@@ -16,7 +16,7 @@ use tokio::{
     time::{self, Instant},
 };
 
-use super::{RefreshSettings, published::Published};
+use super::{FetchSettings, published::Published};
 
 /// How long keys are kept whose issuer does not say.
 const DEFAULT_MAX_AGE: Duration = Duration::from_mins(5);
@@ -123,7 +123,7 @@ impl Wanted {
 /// Fetches the keys from `source` until the task is aborted.
 pub(super) async fn keep_fresh(
     mut source: impl Source,
-    settings: RefreshSettings,
+    settings: FetchSettings,
     state: watch::Sender<State>,
     wanted: Arc<Wanted>,
 ) {
@@ -185,7 +185,7 @@ async fn fetch(
 }
 
 /// Somewhat less than the issuer allows, so that the replicas of a service do not all ask at one moment, but within the settings.
-fn fresh_for(max_age: Option<Duration>, settings: &RefreshSettings) -> Duration {
+fn fresh_for(max_age: Option<Duration>, settings: &FetchSettings) -> Duration {
     let allowed = max_age.unwrap_or(DEFAULT_MAX_AGE).min(settings.max_interval);
     allowed.mul_f64(rand::rng().random_range(0.8..1.0)).max(settings.min_interval)
 }

@@ -59,7 +59,7 @@ impl StandIn {
         self.0.fetches.load(Ordering::SeqCst)
     }
 
-    fn start(&self, settings: RefreshSettings) -> Arc<RemoteKeys> {
+    fn start(&self, settings: FetchSettings) -> Arc<RemoteKeys> {
         Arc::new(RemoteKeys::start_from(self.clone(), settings).unwrap())
     }
 }
@@ -111,7 +111,7 @@ async fn keys_are_fetched_again_before_the_issuer_calls_them_stale_within_bounds
         if let Some(seconds) = max_age {
             issuer.max_age(seconds);
         }
-        let keys = issuer.start(RefreshSettings::default());
+        let keys = issuer.start(FetchSettings::default());
         tokio::time::sleep(Duration::from_hours(24)).await;
         let fetches = issuer.fetches();
         assert!((least..=most).contains(&fetches), "max-age {max_age:?}: {fetches} a day");
@@ -123,7 +123,7 @@ async fn keys_are_fetched_again_before_the_issuer_calls_them_stale_within_bounds
 async fn a_key_that_stays_stays_the_same_and_one_that_goes_is_gone() {
     let (first, second) = (key("a"), key("b"));
     let issuer = StandIn::with(&[&first, &second]);
-    let keys = issuer.start(RefreshSettings::default());
+    let keys = issuer.start(FetchSettings::default());
     let (before, gone) = (get(&keys, "a").await.unwrap(), get(&keys, "b").await);
     assert!(gone.is_some());
 
@@ -144,7 +144,7 @@ async fn a_key_that_stays_stays_the_same_and_one_that_goes_is_gone() {
 async fn a_key_that_has_just_been_published_is_found_by_all_who_wait_with_one_fetch() {
     let first = key("a");
     let issuer = StandIn::with(&[&first]);
-    let keys = issuer.start(RefreshSettings::default());
+    let keys = issuer.start(FetchSettings::default());
     keys.ready().await;
     // Directly after a fetch, and while one goes on that began before.
     issuer.takes(Duration::from_secs(1));
@@ -176,7 +176,7 @@ async fn a_key_that_has_just_been_published_is_found_by_all_who_wait_with_one_fe
 #[tokio::test(start_paused = true)]
 async fn a_flood_of_made_up_ids_costs_the_issuer_a_request_in_each_pause() {
     let issuer = StandIn::with(&[&key("a")]);
-    let keys = issuer.start(RefreshSettings::default());
+    let keys = issuer.start(FetchSettings::default());
     keys.ready().await;
     let mut calls = Vec::new();
     for number in 0..6_000 {
@@ -198,7 +198,7 @@ async fn a_flood_of_made_up_ids_costs_the_issuer_a_request_in_each_pause() {
 async fn an_id_that_was_looked_for_in_vain_is_refused_at_once_until_the_next_fetch() {
     let first = key("a");
     let issuer = StandIn::with(&[&first]);
-    let keys = issuer.start(RefreshSettings::default());
+    let keys = issuer.start(FetchSettings::default());
     keys.ready().await;
     assert!(matches!(keys.find("b", None).await, Ok(None)), "it is looked for once");
     let (fetches, began) = (issuer.fetches(), Instant::now());
@@ -224,10 +224,10 @@ async fn an_id_that_was_looked_for_in_vain_is_refused_at_once_until_the_next_fet
 async fn an_id_that_was_refused_has_the_keys_fetched_again_after_the_pause() {
     let first = key("a");
     let issuer = StandIn::with(&[&first]);
-    let keys = issuer.start(RefreshSettings::default());
+    let keys = issuer.start(FetchSettings::default());
     keys.ready().await;
     assert!(matches!(keys.find("b", None).await, Ok(None)));
-    tokio::time::sleep(RefreshSettings::default().min_pause).await;
+    tokio::time::sleep(FetchSettings::default().min_pause).await;
     issuer.answers(&[&first, &key("b")]);
     issuer.takes(Duration::from_secs(1));
     // All that come while it goes on wait for it.
@@ -247,7 +247,7 @@ async fn an_id_that_was_refused_has_the_keys_fetched_again_after_the_pause() {
 #[tokio::test(start_paused = true)]
 async fn an_id_that_no_key_can_have_is_refused_without_a_fetch() {
     let issuer = StandIn::with(&[&key("a")]);
-    let keys = issuer.start(RefreshSettings::default());
+    let keys = issuer.start(FetchSettings::default());
     keys.ready().await;
     let fetches = issuer.fetches();
     for kid in ["", &"x".repeat(256)] {
@@ -260,7 +260,7 @@ async fn an_id_that_no_key_can_have_is_refused_without_a_fetch() {
 async fn a_failed_fetch_decides_nothing_about_an_id() {
     let first = key("a");
     let issuer = StandIn::with(&[&first]);
-    let keys = issuer.start(RefreshSettings::default());
+    let keys = issuer.start(FetchSettings::default());
     keys.ready().await;
     issuer.is_away();
     for _ in 0..2 {
@@ -275,7 +275,7 @@ async fn a_failed_fetch_decides_nothing_about_an_id() {
 async fn one_network_takes_no_more_than_its_share_of_the_waiting_places() {
     let first = key("a");
     let issuer = StandIn::with(&[&first]);
-    let keys = issuer.start(RefreshSettings::default());
+    let keys = issuer.start(FetchSettings::default());
     keys.ready().await;
     issuer.takes(Duration::from_secs(3));
     issuer.answers(&[&first, &key("b")]);
@@ -313,7 +313,7 @@ async fn one_network_takes_no_more_than_its_share_of_the_waiting_places() {
 #[tokio::test(start_paused = true)]
 async fn while_the_issuer_is_away_known_keys_count_and_of_others_nothing_can_be_told() {
     let issuer = StandIn::with(&[&key("a")]);
-    let keys = issuer.start(RefreshSettings { max_staleness: None, ..RefreshSettings::default() });
+    let keys = issuer.start(FetchSettings { max_staleness: None, ..FetchSettings::default() });
     let before = get(&keys, "a").await.unwrap();
     issuer.is_away();
     let fetches = issuer.fetches();
@@ -334,7 +334,7 @@ async fn while_the_issuer_is_away_known_keys_count_and_of_others_nothing_can_be_
 async fn an_issuer_that_is_away_at_the_start_is_asked_until_it_answers() {
     let issuer = StandIn::with(&[]);
     issuer.is_away();
-    let keys = issuer.start(RefreshSettings::default());
+    let keys = issuer.start(FetchSettings::default());
     assert!(is_unavailable(&keys.current(None).await));
     let (began, fetches) = (Instant::now(), issuer.fetches());
     for _ in 0..100 {
@@ -354,7 +354,7 @@ async fn an_issuer_that_is_away_at_the_start_is_asked_until_it_answers() {
 async fn an_issuer_that_does_not_answer_holds_no_call_for_longer_than_an_attempt() {
     let issuer = StandIn::with(&[&key("a")]);
     issuer.takes(Duration::from_hours(1));
-    let settings = RefreshSettings { timeout: Duration::from_secs(3), ..RefreshSettings::default() };
+    let settings = FetchSettings { timeout: Duration::from_secs(3), ..FetchSettings::default() };
     let keys = issuer.start(settings);
     let began = Instant::now();
     assert!(is_unavailable(&keys.current(None).await));
@@ -363,12 +363,12 @@ async fn an_issuer_that_does_not_answer_holds_no_call_for_longer_than_an_attempt
 
 #[tokio::test(start_paused = true)]
 async fn keys_count_no_longer_than_they_may_go_unconfirmed() {
-    let default = RefreshSettings::default();
+    let default = FetchSettings::default();
     assert_eq!(default.max_staleness, Some(Duration::from_hours(24)));
     for hours in [2, 24] {
         let max = Duration::from_hours(hours);
         let issuer = StandIn::with(&[&key("a")]);
-        let keys = issuer.start(RefreshSettings { max_staleness: Some(max), ..default });
+        let keys = issuer.start(FetchSettings { max_staleness: Some(max), ..default });
         assert!(get(&keys, "a").await.is_some());
         issuer.is_away();
         tokio::time::sleep(Duration::from_mins(60 * hours - 10)).await;
@@ -384,7 +384,7 @@ async fn keys_count_no_longer_than_they_may_go_unconfirmed() {
 #[tokio::test(start_paused = true)]
 async fn a_set_without_a_usable_key_does_not_take_the_place_of_one_that_has() {
     let issuer = StandIn::with(&[&key("a")]);
-    let keys = issuer.start(RefreshSettings::default());
+    let keys = issuer.start(FetchSettings::default());
     keys.ready().await;
     for bad in [set(&[]), "<html>".to_owned(), "{}".to_owned(), set(&[&json!({ "kty": "oct", "k": "AA" })])] {
         *issuer.0.answer.lock().unwrap() = Ok(bad);
@@ -396,7 +396,7 @@ async fn a_set_without_a_usable_key_does_not_take_the_place_of_one_that_has() {
 #[tokio::test(start_paused = true)]
 async fn who_is_gone_asks_no_more() {
     let issuer = StandIn::with(&[&key("a")]);
-    let keys = issuer.start(RefreshSettings::default());
+    let keys = issuer.start(FetchSettings::default());
     keys.ready().await;
     drop(keys);
     let fetches = issuer.fetches();
@@ -409,7 +409,7 @@ fn when_the_runtime_that_fetched_has_gone_nobody_waits_for_ever() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let fetching = runtime();
     let keys = fetching.block_on(async {
-        let keys = StandIn::with(&[&key("a")]).start(RefreshSettings::default());
+        let keys = StandIn::with(&[&key("a")]).start(FetchSettings::default());
         keys.ready().await;
         keys
     });
@@ -422,12 +422,12 @@ fn when_the_runtime_that_fetched_has_gone_nobody_waits_for_ever() {
 
 #[test]
 fn without_a_runtime_or_with_settings_that_cannot_be_meant_nothing_starts() {
-    let settings = RefreshSettings::default();
+    let settings = FetchSettings::default();
     let start = |issuer: &str, uri, settings| RemoteKeys::start(issuer, uri, settings).map(drop).unwrap_err();
     assert!(matches!(start("http://id.example", None, settings), RemoteKeysError::NoRuntime));
-    let pause = RefreshSettings { min_pause: Duration::ZERO, ..settings };
-    let turned = RefreshSettings { min_interval: Duration::from_hours(2), ..settings };
-    let timeout = RefreshSettings { timeout: Duration::ZERO, ..settings };
+    let pause = FetchSettings { min_pause: Duration::ZERO, ..settings };
+    let turned = FetchSettings { min_interval: Duration::from_hours(2), ..settings };
+    let timeout = FetchSettings { timeout: Duration::ZERO, ..settings };
     for (issuer, uri, settings) in [
         ("id.example", None, settings),
         ("http://id.example", Some("jwks.json"), settings),

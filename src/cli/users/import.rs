@@ -14,7 +14,7 @@ use crate::{
     cli::{Failure, Output, records::Records},
     config::{Config, duration_in_millis},
     install::{Missing, own_files},
-    transfer::{Import, ImportSettings, Judge, OnConflict, Tally},
+    transfer::{Import, ImportCounts, ImportSettings, OnConflict, RowRules},
 };
 
 #[derive(Args, Debug)]
@@ -70,7 +70,8 @@ pub(super) async fn run(arguments: Arguments, config: &Config, output: Output) -
     let argon2 = config.passwords.argon2().map_err(|error| Failure::Usage(error.to_string()))?;
     let clock = Clock::system();
     let reserved = config.accounts.reserved_usernames.clone();
-    let judge = Judge { argon2, import_max_cost: arguments.import_max_cost, reserved, clock: clock.clone() };
+    let rules =
+        RowRules { argon2, import_max_cost: arguments.import_max_cost, reserved, clock: clock.clone() };
     arguments.source.check()?;
     let files =
         ReportFiles::create(arguments.report.as_deref(), arguments.id_map.as_deref(), &own_files(config))?;
@@ -90,7 +91,7 @@ pub(super) async fn run(arguments: Arguments, config: &Config, output: Output) -
     let started = clock.monotonic();
     let result = match records.import(settings).await {
         Ok(mut import) => {
-            let result = take_all(&mut import, source, judge, &mut reporter).await;
+            let result = take_all(&mut import, source, rules, &mut reporter).await;
             let tally = import.end();
             result.map(|()| tally)
         }
@@ -105,10 +106,10 @@ pub(super) async fn run(arguments: Arguments, config: &Config, output: Output) -
 async fn take_all(
     import: &mut Import<'_>,
     source: Source,
-    judge: Judge,
+    rules: RowRules,
     reporter: &mut Reporter,
 ) -> Result<(), Failure> {
-    let mut batches = source.read(judge);
+    let mut batches = source.read(rules);
     while let Some(batch) = batches.recv().await {
         let batch = batch?;
         reporter.tell_ignored(&batch.ignored_columns);
@@ -121,8 +122,9 @@ async fn take_all(
     Ok(())
 }
 
-fn answer(tally: Tally, dry_run: bool, seconds: f64, output: Output) -> Result<(), Failure> {
-    let Tally { rows, added, noted, updated, already_there, skipped, refused, inactive_since_empty } = tally;
+fn answer(tally: ImportCounts, dry_run: bool, seconds: f64, output: Output) -> Result<(), Failure> {
+    let ImportCounts { rows, added, noted, updated, already_there, skipped, refused, inactive_since_empty } =
+        tally;
     let rate = rate(rows, seconds);
     let what = if dry_run { "Checked" } else { "Imported" };
     let mut text = format!(

@@ -18,7 +18,7 @@ use crate::{
     cli::Failure,
     files::read_text,
     model::Error,
-    transfer::{Batch, Columns, Judge, SourceDatabase, SourceTable, read_csv, read_ndjson, read_table},
+    transfer::{Batch, Columns, RowRules, SourceDatabase, SourceTable, read_csv, read_ndjson, read_table},
 };
 
 /// How many batches may be read before they are written.
@@ -192,15 +192,15 @@ impl Source {
     }
 
     /// Reads it, a few batches ahead of whoever takes them.
-    pub(super) fn read(self, judge: Judge) -> mpsc::Receiver<Result<Batch, Failure>> {
+    pub(super) fn read(self, rules: RowRules) -> mpsc::Receiver<Result<Batch, Failure>> {
         let (sender, receiver) = mpsc::channel(AHEAD);
         match self {
             // On a thread that nobody waits for: standard input may never end.
             Self::File { input, format, columns, .. } => drop(thread::spawn(move || {
                 let take = |batch| sender.blocking_send(Ok(batch)).is_ok();
                 let read = match format {
-                    Format::Ndjson => read_ndjson(input, &judge, take),
-                    Format::Csv => read_csv(input, &columns, &judge, take),
+                    Format::Ndjson => read_ndjson(input, &rules, take),
+                    Format::Csv => read_csv(input, &columns, &rules, take),
                 };
                 if let Err(error) = read {
                     // If nobody reads any more, another failure has been told.
@@ -210,7 +210,7 @@ impl Source {
             })),
             Self::Table { table, columns } => drop(tokio::spawn(async move {
                 let take = |batch| async { sender.send(Ok(batch)).await.is_ok() };
-                if let Err(error) = read_table(&table, &columns, &judge, take).await {
+                if let Err(error) = read_table(&table, &columns, &rules, take).await {
                     let _ = sender.send(Err(advised(failure(&error), &columns))).await;
                 }
             })),

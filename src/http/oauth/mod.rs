@@ -18,8 +18,8 @@ use axum::{
 };
 
 use super::{
+    admit::{HttpAdmission, admit},
     draining::{self, OAuthDrain},
-    limits::{HttpLimits, admit},
     method_not_allowed,
     refusal::Refusal,
 };
@@ -68,7 +68,7 @@ pub(crate) struct OAuth {
 pub(super) fn router<'a>(
     prefixes: impl IntoIterator<Item = &'a str>,
     oauth: OAuth,
-    limits: HttpLimits,
+    limits: HttpAdmission,
 ) -> Router {
     let endpoints = prefixes.into_iter().fold(Router::new(), |router, prefix| {
         router

@@ -1,4 +1,4 @@
-//! Owns the judgement of a client's assertion: `private_key_jwt`, RFC 7523 section 3 and RFC 8725.
+//! Owns checking a client's assertion: `private_key_jwt`, RFC 7523 section 3 and RFC 8725.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ pub(super) struct AssertionRules<'a> {
     pub(super) audiences: &'a [String],
     /// How far the client's clock may be from this one.
     pub(super) leeway: Duration,
-    /// When it is judged.
+    /// When it is checked.
     pub(super) now: Timestamp,
 }
 
@@ -99,7 +99,7 @@ impl<'a> Assertion<'a> {
         ClientId::parse(&self.claims.sub).filter(|_| self.claims.iss == self.claims.sub)
     }
 
-    /// Judges it with the keys of the client that it names.
+    /// Checks it with the keys of the client that it names.
     ///
     /// # Errors
     /// Why it is refused, for the log.

@@ -1,8 +1,8 @@
 //! Owns registered clients: what is known of them, who says to be one, and what is done to them by those who manage them.
 
 mod assertion;
+mod authentication;
 mod directory;
-mod judging;
 mod keys;
 mod registry;
 mod secret;
@@ -24,8 +24,8 @@ use keys::ClientKeys;
 
 #[cfg(any(fuzzing, test))]
 pub(crate) use assertion::fuzz as fuzz_assertion;
+pub use authentication::{ClientAuthentication, ClientCredential, Proven, Requester};
 pub use directory::{ClientDirectory, ClientRef};
-pub use judging::{ClientAuthentication, ClientCredential, Proven, Requester};
 pub use keys::{ASSERTION_ALGORITHMS, read_public_keys};
 pub use registry::{ClientProof, ClientRegistry, CreatedClient, NewClient, RegistryError, RotatedSecret};
 
@@ -46,7 +46,7 @@ pub struct Clients {
     audit: Audit,
 }
 
-/// What clients are judged and remembered by.
+/// What clients are authenticated and remembered by.
 #[derive(Clone, Debug)]
 pub struct ClientSettings {
     /// Who issues the tokens: whom an assertion must be meant for.
@@ -59,7 +59,7 @@ pub struct ClientSettings {
     pub cache_max_age: Duration,
 }
 
-/// A client, ready to be judged.
+/// A client, ready to be authenticated.
 #[derive(Debug)]
 pub struct RegisteredClient {
     client: Client,

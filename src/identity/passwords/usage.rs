@@ -41,7 +41,7 @@ pub(super) struct Sharers {
 
 /// Who goes first: the smaller one.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Standing {
+pub(super) struct Precedence {
     turn: Turn,
     /// The use of the sharer with the largest that counts.
     most: f64,
@@ -93,7 +93,7 @@ impl Sharer {
     }
 }
 
-impl Standing {
+impl Precedence {
     /// Who keeps a place in a full queue: the smaller one, by its address first. Others can use up what an account may have, and its
     /// owner shall not be refused for that.
     pub(super) fn by_address(&self, other: &Self) -> Ordering {
@@ -101,16 +101,16 @@ impl Standing {
     }
 }
 
-impl Eq for Standing {}
+impl Eq for Precedence {}
 
-impl Ord for Standing {
+impl Ord for Precedence {
     fn cmp(&self, other: &Self) -> Ordering {
         let by_use = || self.most.total_cmp(&other.most).then(self.sum.total_cmp(&other.sum));
         self.turn.cmp(&other.turn).then_with(by_use)
     }
 }
 
-impl PartialOrd for Standing {
+impl PartialOrd for Precedence {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
@@ -138,7 +138,7 @@ impl Backlog {
 
 impl Usage {
     /// How `sharers` stand, if each had already been given what `backlog` has of it.
-    pub(super) fn standing(&self, now: Duration, sharers: &Sharers, backlog: &Backlog) -> Standing {
+    pub(super) fn standing(&self, now: Duration, sharers: &Sharers, backlog: &Backlog) -> Precedence {
         let (mut most, mut sum, mut address) = (0_f64, 0.0, 0_f64);
         for sharer in sharers.iter().filter(|sharer| sharer.counts(sharers.turn)) {
             let used = self.0.get(&sharer).map_or(0.0, |used| used.left(now)) + backlog.of(sharer);
@@ -148,7 +148,7 @@ impl Usage {
                 address = address.max(used);
             }
         }
-        Standing { turn: sharers.turn, most, sum, address }
+        Precedence { turn: sharers.turn, most, sum, address }
     }
 
     /// Notes that a job of `sharers` has a thread.
@@ -198,11 +198,11 @@ mod tests {
         usage
     }
 
-    fn standing(usage: &Usage, account: u64, address: &str) -> Standing {
+    fn standing(usage: &Usage, account: u64, address: &str) -> Precedence {
         usage.standing(Duration::ZERO, &from(account, address), &Backlog::default())
     }
 
-    fn most(standing: Standing) -> Duration {
+    fn most(standing: Precedence) -> Duration {
         Duration::from_secs_f64(standing.most)
     }
 

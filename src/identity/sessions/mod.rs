@@ -30,7 +30,7 @@ pub(super) use exchange::access_token_id;
 
 use exchange::{exchange_time, origin_digest};
 use refresh_allowance::RefreshAllowances;
-use refresh_token::Place;
+use refresh_token::Generation;
 use seen::{Remembered, SeenExchanges};
 
 /// How many sessions a user may have. What ends them all is one transaction, and nobody is to make it fail by opening ever more.
@@ -88,7 +88,7 @@ pub struct Opening {
 pub struct Presented {
     token: RefreshToken,
     stored: StoredSession,
-    place: Place,
+    place: Generation,
     /// Whether its user is there and active, if that has just been read.
     user_is_active: Option<bool>,
 }
@@ -202,10 +202,12 @@ impl Sessions {
             // row is the one that is remembered, since each exchange writes another newest token, and nothing else in it changes.
             let known = &known.stored;
             match token.place(&known.refresh) {
-                Place::Invented => return Err(Error::RefreshTokenInvalid),
-                Place::Newest if self.clock.now() < known.session.expire_time(self.settings.lifetime) => {
+                Generation::Invented => return Err(Error::RefreshTokenInvalid),
+                Generation::Newest
+                    if self.clock.now() < known.session.expire_time(self.settings.lifetime) =>
+                {
                     let stored = known.clone();
-                    return Ok(Presented { token, stored, place: Place::Newest, user_is_active: None });
+                    return Ok(Presented { token, stored, place: Generation::Newest, user_is_active: None });
                 }
                 _ => {}
             }
@@ -227,7 +229,8 @@ impl Sessions {
         // Whatever else is presented as a token of this session is judged by that.
         self.remember(stored.clone(), reading);
         let place = token.place(&stored.refresh);
-        if place == Place::Invented || self.clock.now() >= stored.session.expire_time(self.settings.lifetime)
+        if place == Generation::Invented
+            || self.clock.now() >= stored.session.expire_time(self.settings.lifetime)
         {
             self.worthless.note(hash, reading.begun());
             return Err(Error::RefreshTokenInvalid);
@@ -242,7 +245,7 @@ impl Sessions {
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn of_unused(&self, token: RefreshToken) -> Result<Option<(Session, Timestamp)>, Error> {
         match self.find(token).await {
-            Ok(Presented { stored: StoredSession { session, .. }, place: Place::Newest, .. }) => {
+            Ok(Presented { stored: StoredSession { session, .. }, place: Generation::Newest, .. }) => {
                 // The newest token was issued when the session was last used.
                 let issue_time = session.last_use_time;
                 Ok(Some((session, issue_time)))
@@ -258,7 +261,7 @@ impl Sessions {
     /// [`Error::RefreshTokenInvalid`]; [`Error::RefreshTokenReused`] for a replay, after which the session has ended;
     /// [`Error::TooManyRepeats`], [`Error::TooManyRefreshes`]; [`Error::Unavailable`].
     pub async fn exchange(&self, mut presented: Presented, origin: &Origin) -> Result<Exchanged, Error> {
-        if presented.place == Place::Newest {
+        if presented.place == Generation::Newest {
             let Presented { token, stored, .. } = &presented;
             let (session, refresh) = (&stored.session, &stored.refresh);
             self.refreshes.charge(session)?;

@@ -28,7 +28,7 @@ pub struct RefreshToken(Zeroizing<[u8; BYTES]>);
 
 /// What a token is to its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Generation {
     /// The newest: not used so far.
     Newest,
     /// The one before the newest: it was used, its successor was not.
@@ -95,16 +95,16 @@ impl RefreshToken {
     }
 
     /// What the token is to the session whose `state` this is.
-    pub(super) fn place(&self, state: &RefreshState) -> Place {
+    pub(super) fn place(&self, state: &RefreshState) -> Generation {
         let hash = self.hash();
         if same(&hash, &state.newest) {
-            Place::Newest
+            Generation::Newest
         } else if state.before_newest.is_some_and(|before| same(&hash, &before)) {
-            Place::BeforeNewest
+            Generation::BeforeNewest
         } else if same(&tag(&self.0[..TAG], &state.salt).as_ref()[..BYTES - TAG], &self.0[TAG..]) {
-            Place::Old
+            Generation::Old
         } else {
-            Place::Invented
+            Generation::Invented
         }
     }
 }
@@ -147,14 +147,17 @@ mod tests {
     #[test]
     fn a_token_is_known_by_its_place_in_the_session() {
         let (token, mut state) = first();
-        assert_eq!(token.place(&state), Place::Newest);
+        assert_eq!(token.place(&state), Generation::Newest);
         let second = token.successor(&state);
         state = RefreshState { newest: second.hash(), before_newest: Some(token.hash()), ..state };
-        assert_eq!((token.place(&state), second.place(&state)), (Place::BeforeNewest, Place::Newest));
+        assert_eq!(
+            (token.place(&state), second.place(&state)),
+            (Generation::BeforeNewest, Generation::Newest)
+        );
         let third = second.successor(&state);
         state = RefreshState { newest: third.hash(), before_newest: Some(second.hash()), ..state };
-        assert_eq!((token.place(&state), second.place(&state)), (Place::Old, Place::BeforeNewest));
-        assert_eq!(first().0.place(&state), Place::Invented, "of another session with the same id");
+        assert_eq!((token.place(&state), second.place(&state)), (Generation::Old, Generation::BeforeNewest));
+        assert_eq!(first().0.place(&state), Generation::Invented, "of another session with the same id");
     }
 
     proptest! {
@@ -170,7 +173,7 @@ mod tests {
             let (token, state) = first();
             let mut bytes = token.0.clone();
             bytes[bit / 8] ^= 1 << (bit % 8);
-            prop_assert_eq!(RefreshToken(bytes).place(&state), Place::Invented);
+            prop_assert_eq!(RefreshToken(bytes).place(&state), Generation::Invented);
         }
     }
 }

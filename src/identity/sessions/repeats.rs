@@ -6,7 +6,7 @@ use super::{Exchanged, Presented, Sessions};
 use crate::{
     audit::{Actor, Event, Reason},
     base::Timestamp,
-    identity::sessions::{exchange::origin_digest, refresh_token::Place},
+    identity::sessions::{exchange::origin_digest, refresh_token::Generation},
     model::{Error, Origin},
     store::SeenExchange,
 };
@@ -42,15 +42,15 @@ impl Sessions {
     pub(super) async fn repeat(&self, mut presented: Presented, origin: &Origin) -> Result<Exchanged, Error> {
         for _ in 0..MAX_JUDGEMENTS {
             match presented.place {
-                Place::BeforeNewest => {}
-                Place::Old => return Err(self.end_replayed(&presented, origin).await?),
+                Generation::BeforeNewest => {}
+                Generation::Old => return Err(self.end_replayed(&presented, origin).await?),
                 // It is the newest still, and was not a moment ago: the node that was asked first is behind the other. Nobody is to
                 // be logged out for that.
-                Place::Newest => return Err(behind()),
-                Place::Invented => return Err(Error::RefreshTokenInvalid),
+                Generation::Newest => return Err(behind()),
+                Generation::Invented => return Err(Error::RefreshTokenInvalid),
             }
             let (stored, now) = (&presented.stored, self.clock.now());
-            let is_noted = match self.judge(&presented, origin, now) {
+            let is_noted = match self.repeat_of(&presented, origin, now) {
                 Repeat::Near => {
                     self.refreshes.charge(&stored.session)?;
                     let from = origin_digest(&stored.refresh, origin);
@@ -76,7 +76,7 @@ impl Sessions {
         Err(behind())
     }
 
-    fn judge(&self, presented: &Presented, origin: &Origin, now: Timestamp) -> Repeat {
+    fn repeat_of(&self, presented: &Presented, origin: &Origin, now: Timestamp) -> Repeat {
         let stored = &presented.stored;
         let exchange = &stored.exchange;
         let is_within = now.since(stored.session.last_use_time) <= self.settings.repeat_window;

@@ -21,7 +21,7 @@ use crate::{
 /// [`PeerAddress`](crate::peer::PeerAddress), and a [`Peer`] if there is a certificate. Here, since nothing that serves a request is
 /// reached past it.
 #[derive(Clone)]
-pub(super) struct Origin {
+pub(super) struct CallOrigin {
     pub(super) connection: ConnectionHandle,
     pub(super) peer: ConnectionPeer,
     pub(super) proxies: Arc<TrustedProxies>,
@@ -29,7 +29,7 @@ pub(super) struct Origin {
     pub(super) certified: Option<Peer>,
 }
 
-impl Origin {
+impl CallOrigin {
     /// Has `service` answer `request`.
     pub(super) async fn call<S, B>(
         self,

@@ -52,7 +52,7 @@ use crate::{
 pub(crate) use client_stream::fuzz;
 
 use acceptor::{Accepted, Acceptor};
-use calls::Origin;
+use calls::CallOrigin;
 use client_stream::ClientStream;
 use executor::CallExecutor;
 use greeting::Greeting;
@@ -381,7 +381,7 @@ impl Connections {
             };
             let stream =
                 ClientStream::new(stream, greeting, handle.clone(), max_streams, read_header_bytes, patience);
-            let origin = Origin { connection: handle.clone(), peer, proxies, certified };
+            let origin = CallOrigin { connection: handle.clone(), peer, proxies, certified };
             let service = service_fn(move |request| origin.clone().call(service.clone(), request));
             let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
             let grace = tokio::select! {

@@ -1,4 +1,4 @@
-//! Owns what the files of TLS hold: reading them, and judging whether they belong together.
+//! Owns what the files of TLS hold: reading them, and checking whether they belong together.
 
 use std::{
     path::Path,
@@ -29,7 +29,7 @@ use crate::{
 /// What ALPN (RFC 7301) offers: HTTP/2 first, and HTTP/1.1.
 const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
-/// Who judges the certificates of clients.
+/// What checks the certificates of clients.
 type ClientVerifier = Arc<dyn ClientCertVerifier>;
 
 /// The bytes of the files.
@@ -54,7 +54,7 @@ pub(super) struct Material {
     warned: AtomicBool,
 }
 
-/// The time by which certificates are judged.
+/// The time by which certificates are checked.
 #[derive(Debug)]
 struct ClockTime(Clock);
 
@@ -84,7 +84,7 @@ impl Contents {
         digest
     }
 
-    /// What they give for handshakes, judged by `clock`. `files` name them in what is said.
+    /// What they give for handshakes, checked by `clock`. `files` name them in what is said.
     ///
     /// # Errors
     /// If they are not what they should be, or do not belong together.
@@ -178,7 +178,7 @@ fn server_config(
     Ok(Arc::new(config))
 }
 
-/// Who judges the certificates of clients by the authorities in `pem`: where there must be one, and where there may.
+/// What checks the certificates of clients by the authorities in `pem`: where there must be one, and where there may.
 fn client_verifiers(
     path: &Path,
     pem: &[u8],

@@ -122,23 +122,23 @@ impl Tls {
 
     /// Looks at the files every `interval` and takes what has changed, until it is dropped. Connections that are open stay.
     pub(super) async fn follow(self: &Arc<Self>, interval: Duration) {
-        let mut judged = Ok(self.material.load().digest);
-        let mut seen = judged.clone();
+        let mut checked = Ok(self.material.load().digest);
+        let mut seen = checked.clone();
         let mut is_hanging = false;
         loop {
             self.material.load().warn_once_of_times(self.clock.now());
             sleep(interval).await;
             let Some(contents) = self.read(&mut is_hanging).await else { continue };
             let now = contents.as_ref().map(Contents::digest).map_err(ToString::to_string);
-            // What is amid being replaced is not judged: the same must be seen twice.
+            // What is amid being replaced is not looked at: the same must be seen twice.
             if now != seen {
                 seen = now;
                 continue;
             }
-            if now == judged {
+            if now == checked {
                 continue;
             }
-            judged = now;
+            checked = now;
             let built = contents.and_then(|contents| contents.build(&self.files, &self.clock));
             self.metrics.changed(built.is_ok());
             match built {

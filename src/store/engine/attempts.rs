@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 use crate::model::Error;
 use crate::store::{
     Store,
-    engine::failure::{self, Failure},
+    engine::failure::{self, FailureClass},
 };
 
 /// The longest pause before another attempt: each is random, and twice as long as the last at most.
@@ -109,7 +109,7 @@ pub(in crate::store) struct Failed {
 /// Before the commit, nothing has been written: neither a conflict nor a lost connection matters to the next attempt.
 impl From<DbErr> for Failed {
     fn from(error: DbErr) -> Self {
-        let again = matches!(failure::judge(&error), Failure::Conflict | Failure::Disconnected);
+        let again = matches!(failure::classify(&error), FailureClass::Conflict | FailureClass::Disconnected);
         Self { error, again }
     }
 }

@@ -21,7 +21,7 @@ use crate::store::{
     DatabaseClock, ServerUrl, Store,
     engine::file_use::FileUse,
     engine::{
-        failure::{self, Failure},
+        failure::{self, FailureClass},
         lanes::{Division, Lane, Lanes},
         location::Server,
         transaction::{Galera, UNMARK},
@@ -223,9 +223,9 @@ pub(in crate::store) async fn probe<C: Connection>(
     connecting: impl Future<Output = Result<C, sqlx::Error>>,
 ) -> Result<(), Error> {
     let connected = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await.unwrap_or_else(timed_out);
-    let connection = connected.map_err(|error| match failure::judge_cause(&error) {
+    let connection = connected.map_err(|error| match failure::classify_cause(&error) {
         // A wrong password, a database that is not there, a certificate that is not trusted: waiting does not help.
-        Failure::Defect => Error::internal(error),
+        FailureClass::Defect => Error::internal(error),
         _ => Error::Unavailable { what: "database", source: Box::new(error) },
     })?;
     // It has served its purpose; if it does not close, the server will.

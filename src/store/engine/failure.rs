@@ -1,4 +1,4 @@
-//! Owns the judgement which database failures pass, after which of them to try again, and which are defects.
+//! Owns the classifyment which database failures pass, after which of them to try again, and which are defects.
 
 use sea_orm::{
     DbErr, RuntimeErr, SqlErr,
@@ -11,7 +11,7 @@ use crate::model::Error;
 
 /// What a failure of the database means for what was being done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::store) enum Failure {
+pub(in crate::store) enum FailureClass {
     /// The database took back the transaction in favour of another one, or refused it for the moment: done again, it may well
     /// succeed.
     Conflict,
@@ -25,9 +25,9 @@ pub(in crate::store) enum Failure {
 
 /// The error that a caller gets for `error`.
 pub(in crate::store) fn from(error: DbErr) -> Error {
-    match judge(&error) {
-        Failure::Defect => Error::Internal(Box::new(error)),
-        Failure::Conflict | Failure::Disconnected | Failure::Unavailable => {
+    match classify(&error) {
+        FailureClass::Defect => Error::Internal(Box::new(error)),
+        FailureClass::Conflict | FailureClass::Disconnected | FailureClass::Unavailable => {
             Error::Unavailable { what: "database", source: Box::new(error) }
         }
     }
@@ -52,95 +52,95 @@ pub(in crate::store) fn is_made_already(error: &DbErr) -> bool {
     is_duplicate(error) || matches!(number, Some(1050 | 1060 | 1061))
 }
 
-pub(in crate::store) fn judge(error: &DbErr) -> Failure {
+pub(in crate::store) fn classify(error: &DbErr) -> FailureClass {
     match error {
-        DbErr::Conn(RuntimeErr::SqlxError(cause)) => match judge_cause(cause) {
+        DbErr::Conn(RuntimeErr::SqlxError(cause)) => match classify_cause(cause) {
             // What the server says of a new connection, such as of its password, concerns no statement.
-            Failure::Defect => Failure::Unavailable,
+            FailureClass::Defect => FailureClass::Unavailable,
             other => other,
         },
         // There is no connection to be had: the pool has tried for as long as it may.
-        DbErr::Conn(_) | DbErr::ConnectionAcquire(_) => Failure::Unavailable,
+        DbErr::Conn(_) | DbErr::ConnectionAcquire(_) => FailureClass::Unavailable,
         DbErr::Exec(RuntimeErr::SqlxError(cause)) | DbErr::Query(RuntimeErr::SqlxError(cause)) => {
-            judge_cause(cause)
+            classify_cause(cause)
         }
-        _ => Failure::Defect,
+        _ => FailureClass::Defect,
     }
 }
 
-pub(in crate::store) fn judge_cause(cause: &sqlx::Error) -> Failure {
+pub(in crate::store) fn classify_cause(cause: &sqlx::Error) -> FailureClass {
     match cause {
         // What does not keep to the protocol is no database: a proxy with none behind it closes what it has just accepted, which is
         // told so where PostgreSQL would have answered about TLS.
-        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => Failure::Disconnected,
+        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => FailureClass::Disconnected,
         sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
-            Failure::Unavailable
+            FailureClass::Unavailable
         }
-        sqlx::Error::Database(cause) => judge_answer(cause.as_ref()),
-        _ => Failure::Defect,
+        sqlx::Error::Database(cause) => classify_answer(cause.as_ref()),
+        _ => FailureClass::Defect,
     }
 }
 
-fn judge_answer(answer: &dyn DatabaseError) -> Failure {
+fn classify_answer(answer: &dyn DatabaseError) -> FailureClass {
     if let Some(answer) = answer.try_downcast_ref::<PgDatabaseError>() {
-        judge_sqlstate(answer.code())
+        classify_sqlstate(answer.code())
     } else if let Some(answer) = answer.try_downcast_ref::<MySqlDatabaseError>() {
-        judge_mysql(answer.number())
+        classify_mysql(answer.number())
     } else if answer.try_downcast_ref::<SqliteError>().is_some() {
-        answer.code().and_then(|code| code.parse().ok()).map_or(Failure::Defect, judge_sqlite)
+        answer.code().and_then(|code| code.parse().ok()).map_or(FailureClass::Defect, classify_sqlite)
     } else {
-        Failure::Defect
+        FailureClass::Defect
     }
 }
 
 /// By the result codes of SQLite (<https://sqlite.org/rescode.html>).
-const fn judge_sqlite(code: i32) -> Failure {
+const fn classify_sqlite(code: i32) -> FailureClass {
     // An extended code carries its primary code in its low byte.
     match code & 0xff {
         // BUSY: another process writes, or opens the database for the first time.
-        5 => Failure::Conflict,
+        5 => FailureClass::Conflict,
         // LOCKED, NOMEM, READONLY, IOERR, FULL, CANTOPEN, PROTOCOL.
-        6..=8 | 10 | 13..=15 => Failure::Unavailable,
-        _ => Failure::Defect,
+        6..=8 | 10 | 13..=15 => FailureClass::Unavailable,
+        _ => FailureClass::Defect,
     }
 }
 
 /// By the codes of PostgreSQL, appendix A.
-fn judge_sqlstate(code: &str) -> Failure {
+fn classify_sqlstate(code: &str) -> FailureClass {
     match code {
         // Serialization failure, deadlock, a lock that was not to be had.
-        "40001" | "40P01" | "55P03" => Failure::Conflict,
+        "40001" | "40P01" | "55P03" => FailureClass::Conflict,
         // The administrator, a crash, or the start ends connections; so do limits on idle ones.
-        "57P01" | "57P02" | "57P03" | "57P05" | "25P03" => Failure::Disconnected,
+        "57P01" | "57P02" | "57P03" | "57P05" | "25P03" => FailureClass::Disconnected,
         // A statement that took too long; a standby, which only reads.
-        "57014" | "25006" => Failure::Unavailable,
+        "57014" | "25006" => FailureClass::Unavailable,
         _ => match code.get(..2) {
-            Some("08") => Failure::Disconnected,
+            Some("08") => FailureClass::Disconnected,
             // Out of disk, memory or connections; the operating system failed.
-            Some("53" | "58") => Failure::Unavailable,
-            _ => Failure::Defect,
+            Some("53" | "58") => FailureClass::Unavailable,
+            _ => FailureClass::Defect,
         },
     }
 }
 
 /// By the error numbers of MySQL and MariaDB.
-fn judge_mysql(number: u16) -> Failure {
+fn classify_mysql(number: u16) -> FailureClass {
     match number {
         // Lock wait timeout, deadlock (Galera's failed certification too), a row changed since it was read.
         1205 | 1213 | 1020
         // A savepoint that is not there: the transaction that it was in is gone (transaction.rs).
         | 1305
         // A node of Galera that is not ready, and did nothing: it, or the one that a proxy leads to next, may soon be.
-        | 1047 => Failure::Conflict,
+        | 1047 => FailureClass::Conflict,
         // Shutting down, aborted, network errors, a connection that was killed or was idle for too long.
-        1053 | 1152 | 1158..=1161 | 1184 | 1927 | 4031 => Failure::Disconnected,
+        1053 | 1152 | 1158..=1161 | 1184 | 1927 | 4031 => FailureClass::Disconnected,
         // Out of memory, disk, connections; errors in reading and writing files.
         1021 | 1026 | 1030 | 1037 | 1040 | 1041 | 1114 | 1129 | 1135 | 1180 | 1203 | 1226 | 1878
         // Read-only, by any of its names.
         | 1223 | 1290 | 1792 | 1836
         // Interrupted, or took too long.
-        | 1317 | 1969 | 3024 => Failure::Unavailable,
-        _ => Failure::Defect,
+        | 1317 | 1969 | 3024 => FailureClass::Unavailable,
+        _ => FailureClass::Defect,
     }
 }
 
@@ -153,44 +153,44 @@ mod tests {
         let failures =
             ["40001", "40P01", "57P01", "08006", "53100", "57014", "25006", "23505", "42P01", "", "5"];
         assert_eq!(
-            failures.map(judge_sqlstate),
+            failures.map(classify_sqlstate),
             [
-                Failure::Conflict,
-                Failure::Conflict,
-                Failure::Disconnected,
-                Failure::Disconnected,
-                Failure::Unavailable,
-                Failure::Unavailable,
-                Failure::Unavailable,
-                Failure::Defect,
-                Failure::Defect,
-                Failure::Defect,
-                Failure::Defect,
+                FailureClass::Conflict,
+                FailureClass::Conflict,
+                FailureClass::Disconnected,
+                FailureClass::Disconnected,
+                FailureClass::Unavailable,
+                FailureClass::Unavailable,
+                FailureClass::Unavailable,
+                FailureClass::Defect,
+                FailureClass::Defect,
+                FailureClass::Defect,
+                FailureClass::Defect,
             ]
         );
         // BUSY, BUSY_SNAPSHOT, FULL, READONLY_DBMOVED; CONSTRAINT_UNIQUE, NOTADB.
         assert_eq!(
-            [5, 517, 13, 1032, 2067, 26].map(judge_sqlite),
+            [5, 517, 13, 1032, 2067, 26].map(classify_sqlite),
             [
-                Failure::Conflict,
-                Failure::Conflict,
-                Failure::Unavailable,
-                Failure::Unavailable,
-                Failure::Defect,
-                Failure::Defect,
+                FailureClass::Conflict,
+                FailureClass::Conflict,
+                FailureClass::Unavailable,
+                FailureClass::Unavailable,
+                FailureClass::Defect,
+                FailureClass::Defect,
             ]
         );
         assert_eq!(
-            [1213, 1205, 1053, 1021, 1047, 1290, 1062, 1146].map(judge_mysql),
+            [1213, 1205, 1053, 1021, 1047, 1290, 1062, 1146].map(classify_mysql),
             [
-                Failure::Conflict,
-                Failure::Conflict,
-                Failure::Disconnected,
-                Failure::Unavailable,
-                Failure::Conflict,
-                Failure::Unavailable,
-                Failure::Defect,
-                Failure::Defect,
+                FailureClass::Conflict,
+                FailureClass::Conflict,
+                FailureClass::Disconnected,
+                FailureClass::Unavailable,
+                FailureClass::Conflict,
+                FailureClass::Unavailable,
+                FailureClass::Defect,
+                FailureClass::Defect,
             ]
         );
     }

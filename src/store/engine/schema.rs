@@ -11,7 +11,7 @@ use crate::store::{
     PoolSettings, ServerUrl, Store,
     engine::{
         connect::reach,
-        failure::{self, Failure},
+        failure::{self, FailureClass},
         transaction::begin_unmarked,
     },
 };
@@ -135,7 +135,8 @@ impl Store {
                     until = Instant::now() + patience;
                 }
                 Err(Stopped::Failed(error))
-                    if failure::judge(&error) == Failure::Conflict || failure::is_made_already(&error) =>
+                    if failure::classify(&error) == FailureClass::Conflict
+                        || failure::is_made_already(&error) =>
                 {
                     if Instant::now() + LOCK_PAUSE > until {
                         return Err(Error::internal(format!(

@@ -14,7 +14,7 @@ use crate::store::{
     Store,
     engine::{
         attempts::Failed,
-        failure::{self, Failure},
+        failure::{self, FailureClass},
     },
 };
 
@@ -91,7 +91,7 @@ pub(in crate::store) async fn commit<T>(transaction: Transaction, value: T) -> R
     match inner.commit().await {
         Ok(()) => Ok(value),
         // Where the answer was lost, nobody knows whether it was committed, so it is not done again.
-        Err(error) => Err(Failed { again: failure::judge(&error) == Failure::Conflict, error }),
+        Err(error) => Err(Failed { again: failure::classify(&error) == FailureClass::Conflict, error }),
     }
 }
 

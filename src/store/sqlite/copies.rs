@@ -1,4 +1,4 @@
-//! Owns whole copies of a SQLite database: making one while the database is used, judging one, and putting one in a database's place.
+//! Owns whole copies of a SQLite database: making one while the database is used, checking one, and putting one in a database's place.
 
 use std::{
     fs, io,

@@ -41,15 +41,15 @@ const MESSAGE_HEAD_BYTES: usize = 5;
 
 /// Gives each call its place and its deadline, or refuses it.
 #[derive(Clone, Debug)]
-pub(crate) struct LimitsLayer {
+pub(crate) struct AdmitLayer {
     pool: Pool,
     methods: Arc<Methods>,
 }
 
 /// A gRPC service within its limits.
 #[derive(Clone, Debug)]
-pub(crate) struct LimitsService<Inner> {
-    limits: LimitsLayer,
+pub(crate) struct AdmitService<Inner> {
+    limits: AdmitLayer,
     inner: Inner,
 }
 
@@ -76,7 +76,7 @@ enum Answer {
     Stream { pool: Pool, hold: Arc<Hold>, life: Life, over: CancellationToken },
 }
 
-impl LimitsLayer {
+impl AdmitLayer {
     /// Calls of the methods in the encoded `FileDescriptorSet`s take their places from `pool`.
     ///
     /// # Errors
@@ -229,15 +229,15 @@ pub(crate) fn fuzz(text: &[u8]) {
 
 // ===== the plumbing of tower =====
 
-impl<Inner> Layer<Inner> for LimitsLayer {
-    type Service = LimitsService<Inner>;
+impl<Inner> Layer<Inner> for AdmitLayer {
+    type Service = AdmitService<Inner>;
 
     fn layer(&self, inner: Inner) -> Self::Service {
-        LimitsService { limits: self.clone(), inner }
+        AdmitService { limits: self.clone(), inner }
     }
 }
 
-impl<Inner> Service<Request<Body>> for LimitsService<Inner>
+impl<Inner> Service<Request<Body>> for AdmitService<Inner>
 where
     Inner: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
     Inner::Future: Send,

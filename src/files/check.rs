@@ -1,4 +1,4 @@
-//! Owns judging the service's own files and their directory: what kind they are, whose they are, and who else may use them.
+//! Owns checking the service's own files and their directory: what kind they are, whose they are, and who else may use them.
 
 use std::{
     fs::{File, Metadata, OpenOptions},
@@ -39,7 +39,7 @@ const NAME_ONLY: OFlags = OFlags::PATH;
 #[cfg(not(target_os = "linux"))]
 const NAME_ONLY: OFlags = OFlags::NONBLOCK;
 
-/// Judges the file `path`, if it is there, without opening it: SQLite will, and it follows no link there.
+/// Checks the file `path`, if it is there, without opening it: SQLite will, and it follows no link there.
 pub(crate) fn check_unopened(path: &Path) -> io::Result<()> {
     let flags = OFlags::NOFOLLOW | NAME_ONLY;
     match OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path) {
@@ -49,7 +49,7 @@ pub(crate) fn check_unopened(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Judges the directory `path`, and returns a warning if it cannot be kept to this process: it is root's, and anybody may write to it,
+/// Checks the directory `path`, and returns a warning if it cannot be kept to this process: it is root's, and anybody may write to it,
 /// as to a new `emptyDir` of Kubernetes.
 pub(crate) fn check_directory(path: &Path) -> io::Result<Option<String>> {
     let flags = OFlags::DIRECTORY | OFlags::NONBLOCK;
@@ -70,13 +70,13 @@ pub(crate) fn check_directory(path: &Path) -> io::Result<Option<String>> {
     Ok(Some(format!("{shown}: {problem}")))
 }
 
-/// Judges an open file.
+/// Checks an open file.
 pub(super) fn check(found: &Metadata, path: &Path) -> io::Result<()> {
     check_kind(found)?;
     check_access(found, path, Others::MayNothing)
 }
 
-/// Judges an open log. A device is everybody's.
+/// Checks an open log. A device is everybody's.
 pub(super) fn check_log(found: &Metadata, path: &Path) -> io::Result<()> {
     let kind = found.file_type();
     if kind.is_char_device() {

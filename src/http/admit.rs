@@ -23,12 +23,12 @@ use crate::{
 
 /// What one request may take.
 #[derive(Clone, Debug)]
-pub(crate) struct HttpLimits {
+pub(crate) struct HttpAdmission {
     pool: Pool,
     max_header_bytes: u32,
 }
 
-impl HttpLimits {
+impl HttpAdmission {
     /// Requests take their places from `pool`.
     pub(crate) const fn new(pool: Pool, max_header_bytes: u32) -> Self {
         Self { pool, max_header_bytes }
@@ -61,7 +61,7 @@ impl HttpLimits {
 /// Lets a request on once its body is there and it has a place, and cuts it when its time is over. If its client goes away, it is
 /// dropped, and its place is free.
 pub(super) async fn admit(
-    State(limits): State<HttpLimits>,
+    State(limits): State<HttpAdmission>,
     request: Request,
     next: Next,
 ) -> Result<Response, Refusal> {
@@ -96,7 +96,7 @@ fn end(error: Option<Error>) -> Result<Frame<Bytes>, axum::Error> {
 
 /// Refuses headers beyond their limit.
 pub(super) async fn bound_headers(
-    State(limits): State<HttpLimits>,
+    State(limits): State<HttpAdmission>,
     request: Request,
     next: Next,
 ) -> Result<Response, Refusal> {

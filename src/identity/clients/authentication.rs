@@ -1,4 +1,4 @@
-//! Owns judging who says to be a client.
+//! Owns authenticating clients: whether who says to be one is.
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ pub enum ClientCredential {
 
 /// Why a client is refused, and which, if there is one. Whoever says to be it is told neither.
 #[derive(Debug)]
-struct Refusal {
+struct ClientRefusal {
     reason: Reason,
     client: Option<ClientId>,
 }
@@ -47,8 +47,8 @@ struct Refusal {
 #[derive(Debug)]
 enum Unproven {
     /// The client is refused.
-    Refused(Refusal),
-    /// It could not be judged.
+    Refused(ClientRefusal),
+    /// It could not be checked.
     Failed(Error),
 }
 
@@ -85,23 +85,23 @@ impl From<Requester> for Proven {
 }
 
 impl RegisteredClient {
-    const fn refused(&self, reason: Reason) -> Refusal {
-        Refusal { reason, client: Some(self.client.id) }
+    const fn refused(&self, reason: Reason) -> ClientRefusal {
+        ClientRefusal { reason, client: Some(self.client.id) }
     }
 
-    fn must_be_active(&self) -> Result<(), Refusal> {
+    fn must_be_active(&self) -> Result<(), ClientRefusal> {
         if self.client.is_active { Ok(()) } else { Err(self.refused(Reason::ClientDisabled)) }
     }
 }
 
-impl Refusal {
+impl ClientRefusal {
     const fn unknown() -> Self {
         Self { reason: Reason::UnknownClient, client: None }
     }
 }
 
-impl From<Refusal> for Unproven {
-    fn from(refusal: Refusal) -> Self {
+impl From<ClientRefusal> for Unproven {
+    fn from(refusal: ClientRefusal) -> Self {
         Self::Refused(refusal)
     }
 }
@@ -173,8 +173,8 @@ impl Clients {
         if matches!(credential, ClientCredential::None) && client_id.as_deref() == Some(FIRST_PARTY_CLIENT) {
             return Ok(Requester::FirstParty.into());
         }
-        let judged = self.judge(client_id.as_deref(), credential, certificate).await;
-        judged.map_err(|unproven| match unproven {
+        let proven = self.proven_by(client_id.as_deref(), credential, certificate).await;
+        proven.map_err(|unproven| match unproven {
             Unproven::Refused(refusal) => self.refuse(refusal, origin),
             Unproven::Failed(error) => error,
         })
@@ -196,7 +196,7 @@ impl Clients {
     }
 
     /// Tells the audit log why, and the caller that it is not accepted.
-    fn refuse(&self, Refusal { reason, client }: Refusal, origin: &Origin) -> Error {
+    fn refuse(&self, ClientRefusal { reason, client }: ClientRefusal, origin: &Origin) -> Error {
         let refused = Event::ClientRefused.refused(reason).origin(origin);
         self.audit.record(match client {
             Some(id) => refused.client(id.to_string()),
@@ -235,7 +235,7 @@ impl Clients {
     }
 
     /// The client that `credential` proves, or `certificate`, or that has none to prove itself by.
-    async fn judge(
+    async fn proven_by(
         &self,
         named: Option<&str>,
         credential: ClientCredential,
@@ -253,10 +253,10 @@ impl Clients {
             Some(id) => self.named(id).await?,
             None => None,
         };
-        let found = found.ok_or_else(Refusal::unknown)?;
+        let found = found.ok_or_else(ClientRefusal::unknown)?;
         let proven = match &credential {
             ClientCredential::None if found.client.kind == ClientKind::Confidential => {
-                self.judge_certificate(&found.client, certificate)
+                self.check_certificate(&found.client, certificate)
             }
             ClientCredential::Secret(shown) if !secret::is_of(&found.client, &secret::hash(shown)) => {
                 Err(Reason::WrongSecret)
@@ -280,7 +280,7 @@ impl Clients {
     }
 
     /// Whether `certificate` stands for `client` (RFC 8705 section 2.1).
-    fn judge_certificate(
+    fn check_certificate(
         &self,
         client: &Client,
         certificate: Option<&CertificateNames>,
@@ -298,10 +298,10 @@ impl Clients {
     async fn assert(&self, is_named: bool, named: Option<ClientId>, text: &str) -> Result<Proven, Unproven> {
         let assertion = Assertion::parse(text).map_err(|why| {
             note(why);
-            Refusal { reason: Reason::BadAssertion, client: None }
+            ClientRefusal { reason: Reason::BadAssertion, client: None }
         })?;
-        let id = assertion.client_id().ok_or_else(Refusal::unknown)?;
-        let found = self.named(id).await?.ok_or_else(Refusal::unknown)?;
+        let id = assertion.client_id().ok_or_else(ClientRefusal::unknown)?;
+        let found = self.named(id).await?.ok_or_else(ClientRefusal::unknown)?;
         let rules = AssertionRules { audiences: &self.audiences, leeway: self.leeway, now: self.clock.now() };
         let once = if is_named && named != Some(id) {
             Err("the request names another client")

@@ -76,7 +76,6 @@ impl Discovery {
 
     fn metadata(&self) -> Metadata {
         let at = |path| format!("{}{path}", self.issuer.trim_end_matches('/'));
-        let password = self.password_grant.then_some(oauth::PASSWORD);
         let by_certificate = self.tls_client_auth.then_some(oauth::TLS_CLIENT_AUTH);
         let proving_or =
             |other| oauth::PROVING_METHODS.into_iter().chain(by_certificate).chain([other]).collect();
@@ -89,10 +88,7 @@ impl Discovery {
             introspection_endpoint: at(oauth::INTROSPECT),
             userinfo_endpoint: at(oauth::USERINFO),
             jwks_uri: at(JWKS),
-            grant_types_supported: password
-                .into_iter()
-                .chain([oauth::REFRESH_TOKEN, oauth::CLIENT_CREDENTIALS])
-                .collect(),
+            grant_types_supported: oauth::grant_types(self.password_grant),
             response_types_supported: [],
             token_endpoint_auth_methods_supported: proving_or("none"),
             token_endpoint_auth_signing_alg_values_supported: ASSERTION_ALGORITHMS,

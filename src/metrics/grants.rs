@@ -1,52 +1,11 @@
-//! Owns what is counted of grants: logins, refreshes and the tokens that they gave.
+//! Owns what is counted of grants: each by what came of it, and the tokens that they gave.
 
 use std::sync::Arc;
 
-use prometheus::{IntCounter, IntCounterVec, Registry};
+use prometheus::{IntCounter, Registry};
 
 use super::series;
 use crate::model::named::named;
-
-named! {
-    /// What came of a login. Whether the name or the password was wrong is not said: whoever reads the metrics could find out
-    /// which names there are.
-    LoginResult {
-        /// It gave tokens.
-        Succeeded = "succeeded",
-        /// The credentials are those of no active user, or the client is not accepted, or not what it asks for.
-        Refused = "refused",
-        /// It could not be decided: too much work, no time left, nobody who waits, or the database does not answer.
-        Failed = "failed",
-    }
-}
-
-named! {
-    /// What came of exchanging a refresh token.
-    RefreshResult {
-        /// It was exchanged for the next.
-        Done = "done",
-        /// It was exchanged once more: an answer was lost, or two asked at once.
-        Repeated = "repeated",
-        /// A copy was used: the session has been ended.
-        Replayed = "replayed",
-        /// It stands for no session, its user is disabled, or the client is not accepted, or not what it asks for.
-        Refused = "refused",
-        /// It could not be decided: no time left, nobody who waits, or the database does not answer.
-        Failed = "failed",
-    }
-}
-
-named! {
-    /// What came of a client's asking for a token of its own.
-    ClientCredentialsResult {
-        /// It got one.
-        Succeeded = "succeeded",
-        /// The client is not accepted, or not what it asks for.
-        Refused = "refused",
-        /// It could not be decided: no time left, nobody who waits, or the database does not answer.
-        Failed = "failed",
-    }
-}
 
 named! {
     /// What was exchanged for tokens (the names of RFC 6749).
@@ -60,71 +19,96 @@ named! {
     }
 }
 
-/// Logins, refreshes and the tokens that they gave.
+/// What came of a grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GrantResult {
+    /// It gave tokens.
+    Granted,
+    /// It gave them once more: an answer was lost, or two asked at once.
+    Repeated,
+    /// A copy of a refresh token was used: the session has been ended.
+    Replayed,
+    /// It is not accepted, or the client is not, or not what it asks for. Whether a name or its password was wrong is not said:
+    /// whoever reads the metrics could find out which names there are.
+    Refused,
+    /// It could not be decided: too much work, no time left, nobody who waits, or the database does not answer.
+    Failed,
+}
+
+/// How the results of a grant are counted.
+struct Series {
+    name: &'static str,
+    help: &'static str,
+    /// The label `result` of each [`GrantResult`], in their order.
+    results: [&'static str; 5],
+}
+
+/// For grants that are not repeated.
+const ONCE: [&str; 5] = ["succeeded", "succeeded", "refused", "refused", "failed"];
+
+impl GrantType {
+    /// The series of each grant.
+    const fn series(self) -> Series {
+        match self {
+            Self::Password => Series {
+                name: "signet_logins_total",
+                help: "Logins by password, by what came of them.",
+                results: ONCE,
+            },
+            Self::RefreshToken => Series {
+                name: "signet_refreshes_total",
+                help: "Refresh tokens that were shown, by what came of it.",
+                results: ["done", "repeated", "replayed", "refused", "failed"],
+            },
+            Self::ClientCredentials => Series {
+                name: "signet_client_credentials_total",
+                help: "Tokens of their own that clients asked for, by what came of it.",
+                results: ONCE,
+            },
+        }
+    }
+}
+
+/// Grants and the tokens that they gave.
 #[derive(Clone, Debug)]
 pub struct GrantMetrics {
     // In the order of `ALL`, which is that of the numbers of the values.
-    logins: Arc<[IntCounter]>,
-    refreshes: Arc<[IntCounter]>,
-    client_credentials: Arc<[IntCounter]>,
-    issued: Arc<[IntCounter]>,
+    grants: Arc<[Counters]>,
+}
+
+/// One grant.
+#[derive(Debug)]
+struct Counters {
+    /// By the number of the result.
+    results: [IntCounter; 5],
+    issued: IntCounter,
 }
 
 impl GrantMetrics {
     pub(super) fn register(registry: &Registry) -> Self {
-        let logins = series::counters(
-            registry,
-            "signet_logins_total",
-            "Logins by password, by what came of them.",
-            &["result"],
-        );
-        let refreshes = series::counters(
-            registry,
-            "signet_refreshes_total",
-            "Refresh tokens that were shown, by what came of it.",
-            &["result"],
-        );
-        let client_credentials = series::counters(
-            registry,
-            "signet_client_credentials_total",
-            "Tokens of their own that clients asked for, by what came of it.",
-            &["result"],
-        );
         let issued = series::counters(
             registry,
             "signet_tokens_issued_total",
             "Access tokens that were issued, by the grant that was exchanged for them.",
             &["grant"],
         );
-        let of = |counters: &IntCounterVec, name: &str| counters.with_label_values(&[name]);
-        Self {
-            logins: LoginResult::ALL.iter().map(|result| of(&logins, result.name())).collect(),
-            refreshes: RefreshResult::ALL.iter().map(|result| of(&refreshes, result.name())).collect(),
-            client_credentials: ClientCredentialsResult::ALL
-                .iter()
-                .map(|result| of(&client_credentials, result.name()))
-                .collect(),
-            issued: GrantType::ALL.iter().map(|grant| of(&issued, grant.name())).collect(),
+        let counters = |grant: &GrantType| {
+            let Series { name, help, results } = grant.series();
+            let counted = series::counters(registry, name, help, &["result"]);
+            Counters {
+                results: results.map(|result| counted.with_label_values(&[result])),
+                issued: issued.with_label_values(&[grant.name()]),
+            }
+        };
+        Self { grants: GrantType::ALL.iter().map(counters).collect() }
+    }
+
+    /// Counts what came of a grant, and the access token if it gave one.
+    pub fn count(&self, grant: GrantType, result: GrantResult) {
+        let counters = &self.grants[grant as usize];
+        counters.results[result as usize].inc();
+        if matches!(result, GrantResult::Granted | GrantResult::Repeated) {
+            counters.issued.inc();
         }
-    }
-
-    /// Counts a login.
-    pub fn login(&self, result: LoginResult) {
-        self.logins[result as usize].inc();
-    }
-
-    /// Counts a refresh.
-    pub fn refresh(&self, result: RefreshResult) {
-        self.refreshes[result as usize].inc();
-    }
-
-    /// Counts a token of its own that a client asked for.
-    pub fn client_credentials(&self, result: ClientCredentialsResult) {
-        self.client_credentials[result as usize].inc();
-    }
-
-    /// Counts an access token.
-    pub fn issued(&self, grant: GrantType) {
-        self.issued[grant as usize].inc();
     }
 }

@@ -30,7 +30,7 @@ pub use calls::{CallMetrics, MethodMetrics};
 pub use clock::{ClockMetrics, TimedWork};
 pub use connections::{ConnectionMetrics, Handshake, ListenerMetrics, OpenConnection};
 pub use database::DatabaseMetrics;
-pub use grants::{ClientCredentialsResult, GrantMetrics, GrantType, LoginResult, RefreshResult};
+pub use grants::{GrantMetrics, GrantResult, GrantType};
 pub use guesses::{GuessMetrics, GuessResult};
 pub use hashing::{HashLane, HashMetrics};
 pub use http::HttpMetrics;

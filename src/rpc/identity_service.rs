@@ -12,19 +12,18 @@ use crate::{
     identity::{
         self, Accounts, Grants, NewAccount, OwnAccount, Revocation, Sessions,
         clients::{ClientAuthentication, ClientCredential},
-        grants::{Grant, Granted, TokenRequest},
+        grants::{ClientCredentialsGrant, Grant, Granted, PasswordGrant, RefreshTokenGrant, TokenRequest},
         own_account::{NewPassword, NewProfile, Reopened},
     },
     model::{CertificateNames, Error, FieldReason, Origin, SessionId, UserId, claims::TOKEN_TYPE},
     peer::{self, PeerAddress},
     proto::identity::v1::{
-        self as wire, ChangePasswordRequest, ChangePasswordResponse, ClientCredentialsGrant, DeleteMeRequest,
-        DeleteMeResponse, GetMeRequest, GetMeResponse, IssueTokenRequest, IssueTokenResponse,
-        ListSessionsRequest, ListSessionsResponse, PasswordGrant, RefreshTokenGrant,
-        RevokeAllSessionsRequest, RevokeAllSessionsResponse, RevokeSessionRequest, RevokeSessionResponse,
-        RevokeTokenRequest, RevokeTokenResponse, SignUpRequest, SignUpResponse, UpdateMeRequest,
-        UpdateMeResponse, client_authentication::Credential, identity_service_server::IdentityService,
-        issue_token_request::Grant as WireGrant,
+        self as wire, ChangePasswordRequest, ChangePasswordResponse, DeleteMeRequest, DeleteMeResponse,
+        GetMeRequest, GetMeResponse, IssueTokenRequest, IssueTokenResponse, ListSessionsRequest,
+        ListSessionsResponse, RevokeAllSessionsRequest, RevokeAllSessionsResponse, RevokeSessionRequest,
+        RevokeSessionResponse, RevokeTokenRequest, RevokeTokenResponse, SignUpRequest, SignUpResponse,
+        UpdateMeRequest, UpdateMeResponse, client_authentication::Credential,
+        identity_service_server::IdentityService, issue_token_request::Grant as WireGrant,
     },
 };
 
@@ -74,18 +73,10 @@ impl IdentityService for IdentityRpc {
             (deadline_of(&request), origin_of(&request), certificate_of(&request));
         let hold = request.extensions().get().cloned();
         let IssueTokenRequest { grant, client, scope, audiences, user_address } = request.into_inner();
-        let grant = match grant.ok_or_else(|| required("grant"))? {
-            WireGrant::Password(PasswordGrant { username, password }) => {
-                Grant::Password { username, password: Zeroizing::new(password) }
-            }
-            WireGrant::RefreshToken(RefreshTokenGrant { refresh_token }) => {
-                Grant::RefreshToken(Zeroizing::new(refresh_token))
-            }
-            WireGrant::ClientCredentials(ClientCredentialsGrant {}) => Grant::ClientCredentials,
-        };
+        let grant = grant_of(grant.ok_or_else(|| required("grant"))?);
         let client = client.map(client_of);
         let request = TokenRequest { grant, client, certificate, scope, audiences, user_address, hold };
-        let Granted { access, refresh_token } = self.grants.exchange(request, origin, deadline).await?;
+        let Granted { access, refresh_token, .. } = self.grants.exchange(request, origin, deadline).await?;
         Ok(Response::new(IssueTokenResponse {
             access_token: access.access_token,
             token_type: TOKEN_TYPE.to_owned(),
@@ -233,6 +224,19 @@ const NOT_UPDATABLE: &str = "may name `email`, `display_name` or `*`, and nothin
 /// it would end here.
 fn user_and_session_of<T>(request: &Request<T>) -> Result<(UserId, SessionId), Error> {
     Caller::of(request)?.must_be_user()
+}
+
+/// The grant that a request shows.
+fn grant_of(grant: WireGrant) -> Box<dyn Grant> {
+    match grant {
+        WireGrant::Password(wire::PasswordGrant { username, password }) => {
+            Box::new(PasswordGrant { username, password: Zeroizing::new(password) })
+        }
+        WireGrant::RefreshToken(wire::RefreshTokenGrant { refresh_token }) => {
+            Box::new(RefreshTokenGrant(Zeroizing::new(refresh_token)))
+        }
+        WireGrant::ClientCredentials(wire::ClientCredentialsGrant {}) => Box::new(ClientCredentialsGrant),
+    }
 }
 
 /// What the request says of its client. An empty id is none, as everywhere in protobuf.

@@ -40,7 +40,7 @@ pub(super) const INTROSPECT: &str = "/oauth2/introspect";
 pub(super) const USERINFO: &str = "/oauth2/userinfo";
 
 pub(super) use client::{PROVING_METHODS, TLS_CLIENT_AUTH};
-pub(super) use token::{CLIENT_CREDENTIALS, PASSWORD, REFRESH_TOKEN};
+pub(super) use token::grant_types;
 pub(super) use userinfo::CLAIMS;
 
 /// What the endpoints ask.

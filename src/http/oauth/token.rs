@@ -10,17 +10,53 @@ use crate::{
     admission::Hold,
     base::Deadline,
     http::form::Form,
-    identity::grants::{Grant, Granted, TokenRequest},
+    identity::grants::{
+        ClientCredentialsGrant, Grant, Granted, PasswordGrant, RefreshTokenGrant, TokenRequest,
+    },
     model::claims::TOKEN_TYPE,
 };
 
-/// The grant type of a username and its password (RFC 6749 section 4.3).
-pub(in crate::http) const PASSWORD: &str = "password";
-/// The grant type of a refresh token (RFC 6749 section 6).
-pub(in crate::http) const REFRESH_TOKEN: &str = "refresh_token";
+/// A grant of this endpoint.
+struct FormGrant {
+    /// Its name as `grant_type`, and in discovery.
+    name: &'static str,
+    /// Reads what it shows.
+    read: fn(&mut Form) -> Box<dyn Grant>,
+    /// Whether `--http-password-grant` must be on.
+    shows_password: bool,
+}
 
-/// The grant type of a client's own credentials (RFC 6749 section 4.4).
-pub(in crate::http) const CLIENT_CREDENTIALS: &str = "client_credentials";
+/// Every grant of this endpoint.
+const GRANTS: [FormGrant; 3] = [
+    FormGrant {
+        name: "password",
+        read: |form| {
+            let username = form.required("username").to_string();
+            Box::new(PasswordGrant { username, password: form.required("password") })
+        },
+        shows_password: true,
+    },
+    FormGrant {
+        name: "refresh_token",
+        read: |form| Box::new(RefreshTokenGrant(form.required("refresh_token"))),
+        shows_password: false,
+    },
+    FormGrant {
+        name: "client_credentials",
+        read: |_| Box::new(ClientCredentialsGrant),
+        shows_password: false,
+    },
+];
+
+/// The grants that are served, of which a user's password is one only if `password_grant` says so.
+fn served(password_grant: bool) -> impl Iterator<Item = &'static FormGrant> {
+    GRANTS.iter().filter(move |grant| password_grant || !grant.shows_password)
+}
+
+/// The names of the grants that are served, for discovery.
+pub(in crate::http) fn grant_types(password_grant: bool) -> Vec<&'static str> {
+    served(password_grant).map(|grant| grant.name).collect()
+}
 
 /// What a grant was exchanged for (RFC 6749 section 5.1).
 #[derive(Serialize)]
@@ -50,7 +86,7 @@ pub(super) async fn token(
     form.check()?;
     let hold = hold.map(|Extension(hold)| hold);
     let request = TokenRequest { grant, client, certificate, scope, audiences, user_address, hold };
-    let Granted { access, refresh_token } = oauth.grants.exchange(request, origin, deadline).await?;
+    let Granted { access, refresh_token, .. } = oauth.grants.exchange(request, origin, deadline).await?;
     Ok(Json(TokenResponse {
         access_token: access.access_token,
         token_type: TOKEN_TYPE,
@@ -62,18 +98,11 @@ pub(super) async fn token(
 
 impl OAuth {
     /// The grant that `form` holds.
-    fn grant(&self, form: &mut Form) -> Result<Grant, Error> {
+    fn grant(&self, form: &mut Form) -> Result<Box<dyn Grant>, Error> {
         let grant_type = form.required("grant_type");
         form.check()?;
-        let grant = match grant_type.as_str() {
-            PASSWORD if self.password_grant => Grant::Password {
-                username: form.required("username").to_string(),
-                password: form.required("password"),
-            },
-            CLIENT_CREDENTIALS => Grant::ClientCredentials,
-            REFRESH_TOKEN => Grant::RefreshToken(form.required("refresh_token")),
-            _ => return Err(Error::UnsupportedGrantType),
-        };
+        let found = served(self.password_grant).find(|grant| grant.name == grant_type.as_str());
+        let grant = (found.ok_or(Error::UnsupportedGrantType)?.read)(form);
         form.check()?;
         Ok(grant)
     }

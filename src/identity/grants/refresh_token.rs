@@ -1,26 +1,35 @@
-//! Owns exchanging a refresh token for tokens: once for all calls in flight that show the same one from the same place.
+//! Owns the refresh token grant (RFC 6749 section 6): a refresh token, for the next one and an access token of its session.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::digest;
+use zeroize::Zeroizing;
 
 use super::{
-    Accounts, Sessions, Tokens,
-    grants::{Granted, Verdict},
+    Asked, Grant, Granted, Granting, Grants,
     in_flight::{Answer, InFlight},
-    sessions::{Exchanged, Presented, access_token_id},
-    tokens::{Holder, TokenStamp},
+    scope::{Allowed, Terms},
 };
 use crate::{
-    model::{Error, NameSet, Origin},
+    identity::{
+        Accounts, RefreshToken, Sessions, Tokens,
+        clients::Requester,
+        sessions::{Exchanged, Presented, access_token_id},
+        tokens::{Holder, TokenStamp},
+    },
+    metrics::GrantType,
+    model::{Error, Origin},
     store::Sha256,
 };
 
-/// Exchanges refresh tokens.
+/// A refresh token, as text.
+pub(crate) struct RefreshTokenGrant(pub(crate) Zeroizing<String>);
+
+/// Exchanges refresh tokens that were found: once for all calls in flight that show the same one from the same place.
 #[derive(Debug)]
-pub(super) struct RefreshGrant {
+pub(super) struct RefreshTokens {
     parts: Arc<Parts>,
-    in_flight: InFlight<Result<(Granted, Verdict), SharedError>>,
+    in_flight: InFlight<Result<Granted, SharedError>>,
 }
 
 #[derive(Debug)]
@@ -32,17 +41,56 @@ struct Parts {
 
 /// A refresh token that has been found, whose client has proven what it can, and what it is to be exchanged for.
 #[derive(Clone, Debug)]
-pub(super) struct Shown {
-    pub(super) presented: Presented,
-    pub(super) scope: NameSet,
-    pub(super) audience: NameSet,
-    pub(super) origin: Origin,
+struct Shown {
+    presented: Presented,
+    terms: Terms,
+    origin: Origin,
 }
 
 /// An error, for the first who takes it: its cause is in the log once.
 type SharedError = Arc<Mutex<Option<Error>>>;
 
-impl RefreshGrant {
+impl Grant for RefreshTokenGrant {
+    fn kind(&self) -> GrantType {
+        GrantType::RefreshToken
+    }
+
+    fn exchange(self: Box<Self>, grants: &Grants, asked: Asked) -> Granting<'_> {
+        Box::pin(self.refresh(grants, asked))
+    }
+}
+
+impl RefreshTokenGrant {
+    async fn refresh(self: Box<Self>, grants: &Grants, asked: Asked) -> Result<Granted, Error> {
+        let Asked { proven, wish, origin, .. } = asked;
+        let presented = self.present(&grants.sessions, proven.requester()).await;
+        // Judged before anything is used up.
+        let terms = match &presented {
+            Ok(presented) => {
+                Some(wish.within(&Allowed::for_session(presented.session(), grants.tokens.audience()))?)
+            }
+            Err(_) => None,
+        };
+        // Also if the token is none: it may be a guess, for which the client answers that has asked.
+        grants.clients.accept(proven, &origin).await?;
+        let presented = presented?;
+        let terms = terms.ok_or(Error::RefreshTokenInvalid)?;
+        grants.refresh_tokens.exchange(Shown { presented, terms, origin }).await
+    }
+
+    /// The session that the token is of, if it is one of `requester`.
+    async fn present(&self, sessions: &Sessions, requester: &Requester) -> Result<Presented, Error> {
+        let token = RefreshToken::parse(&self.0).ok_or(Error::RefreshTokenInvalid)?;
+        let presented = sessions.present(token).await?;
+        // Another client's: to this one it is worth as little as none, and nothing happens to it.
+        if presented.session().client_id != requester.client_id() {
+            return Err(Error::RefreshTokenInvalid);
+        }
+        Ok(presented)
+    }
+}
+
+impl RefreshTokens {
     /// Exchanges refresh tokens of `sessions`, whose users are in `accounts`; `tokens` signs.
     pub(super) fn new(accounts: Arc<Accounts>, sessions: Arc<Sessions>, tokens: Arc<Tokens>) -> Self {
         Self { parts: Arc::new(Parts { accounts, sessions, tokens }), in_flight: InFlight::default() }
@@ -52,14 +100,13 @@ impl RefreshGrant {
     ///
     /// # Errors
     /// [`Error::RefreshTokenInvalid`], [`Error::RefreshTokenReused`], [`Error::TooManyRepeats`], [`Error::TooManyRefreshes`].
-    pub(super) async fn exchange(&self, shown: Shown) -> Result<(Granted, Verdict), Error> {
+    async fn exchange(&self, shown: Shown) -> Result<Granted, Error> {
         let (parts, work) = (Arc::clone(&self.parts), shown.clone());
         let work =
             async move { parts.exchange(work).await.map_err(|error| Arc::new(Mutex::new(Some(error)))) };
         let Answer { value, is_shared } = self.in_flight.share(shown.key(), work).await;
         match value {
-            Ok((granted, _)) if is_shared => Ok((granted, Verdict::Repeated)),
-            Ok(answer) => Ok(answer),
+            Ok(granted) => Ok(Granted { is_repeated: granted.is_repeated || is_shared, ..granted }),
             Err(shared) => {
                 let error = shared.lock().unwrap_or_else(PoisonError::into_inner).take();
                 match error {
@@ -76,12 +123,12 @@ impl Shown {
     /// What is the same for two calls that may have one answer.
     fn key(&self) -> Sha256 {
         // The token is one client's alone.
-        let Self { presented, scope, audience, origin } = self;
+        let Self { presented, terms, origin } = self;
         let mut context = digest::Context::new(&digest::SHA256);
         context.update(&presented.hash());
         let texts = [
-            scope.as_str(),
-            audience.as_str(),
+            terms.scope.as_str(),
+            terms.audience.as_str(),
             origin.address.as_deref().unwrap_or_default(),
             origin.claimed_address.as_deref().unwrap_or_default(),
             origin.user_agent.as_deref().unwrap_or_default(),
@@ -97,8 +144,8 @@ impl Shown {
 }
 
 impl Parts {
-    async fn exchange(&self, shown: Shown) -> Result<(Granted, Verdict), Error> {
-        let Shown { presented, scope, audience, origin } = shown;
+    async fn exchange(&self, shown: Shown) -> Result<Granted, Error> {
+        let Shown { presented, terms: Terms { scope, audience }, origin } = shown;
         let read = presented.user_is_active();
         // Also of a user who is disabled: a replay ends the session all the same.
         let Exchanged { session, refresh, next, is_repeated } =
@@ -113,7 +160,6 @@ impl Parts {
         let time = session.last_use_time;
         let stamp = TokenStamp { time, jti: access_token_id(&refresh, time, &scope, &audience) };
         let access = self.tokens.issue(Holder::User(&session), stamp, &scope, &audience)?;
-        let verdict = if is_repeated { Verdict::Repeated } else { Verdict::Granted };
-        Ok((Granted { access, refresh_token: Some(next) }, verdict))
+        Ok(Granted { access, refresh_token: Some(next), is_repeated })
     }
 }

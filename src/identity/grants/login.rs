@@ -1,0 +1,46 @@
+//! Owns what every grant ends in that logs a user in: a session, and its first tokens.
+
+use super::{
+    Granted, Grants,
+    scope::{Allowed, Terms, Wish},
+};
+use crate::{
+    identity::{
+        Proof,
+        clients::Requester,
+        sessions::Opening,
+        tokens::{Holder, TokenStamp},
+    },
+    model::{Error, Origin},
+};
+
+impl Grants {
+    /// What a login with `requester` opens, if its client may have what `wish` asks for.
+    ///
+    /// # Errors
+    /// [`Error::InvalidScope`], [`Error::InvalidAudience`].
+    pub(super) fn opening(
+        &self,
+        requester: &Requester,
+        wish: &Wish,
+        origin: Origin,
+    ) -> Result<Opening, Error> {
+        let own = self.tokens.audience();
+        let Terms { scope, audience } = wish.within(&Allowed::for_user_of(requester, own))?;
+        // What means the service itself goes on meaning it when its name is changed.
+        let audience = (audience != *own).then_some(audience);
+        Ok(Opening { client_id: requester.client_id(), scope, audience, origin })
+    }
+
+    /// The first tokens of the session that `opening` describes, and `proof` opens.
+    ///
+    /// # Errors
+    /// [`Error::InvalidCredentials`] if the user was changed meanwhile.
+    pub(super) async fn log_in(&self, proof: &Proof, opening: Opening) -> Result<Granted, Error> {
+        let (session, token) = self.sessions.open(proof, opening).await?;
+        let audience = session.audience.as_ref().unwrap_or(self.tokens.audience());
+        let stamp = TokenStamp::new(session.create_time);
+        let access = self.tokens.issue(Holder::User(&session), stamp, &session.scope, audience)?;
+        Ok(Granted { access, refresh_token: Some(token), is_repeated: false })
+    }
+}

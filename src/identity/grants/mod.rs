@@ -1,0 +1,219 @@
+//! Owns exchanging a grant for tokens: the token endpoint of RFC 6749, whichever protocol asks.
+//!
+//! Each grant is a file of this folder: what a request shows, and what that is exchanged for. To add one, add its file, and its row to the
+//! table of `metrics/grants.rs`. What they have in common is here: client authentication, the negotiation of scopes (`scope.rs`), opening
+//! a session (`login.rs`), the user's address that a client tells (`user_address.rs`), and the counting.
+
+mod client_credentials;
+mod in_flight;
+mod login;
+mod password;
+mod refresh_token;
+mod scope;
+mod user_address;
+
+use std::{pin::Pin, sync::Arc};
+
+use super::{
+    Accounts, Clients, Guessing, IssuedToken, RefreshToken, Sessions, Tokens,
+    clients::{ClientAuthentication, Proven},
+};
+use crate::{
+    admission::Hold,
+    base::{Clock, Deadline},
+    errors::Row,
+    metrics::{GrantMetrics, GrantResult, GrantType},
+    model::{CertificateNames, Error, Network, Origin},
+};
+
+pub(crate) use client_credentials::ClientCredentialsGrant;
+pub(crate) use password::PasswordGrant;
+pub(crate) use refresh_token::RefreshTokenGrant;
+
+use refresh_token::RefreshTokens;
+use scope::Wish;
+use user_address::{AddressClaim, ClaimedFailures};
+
+/// Exchanges grants.
+#[derive(Debug)]
+pub struct Grants {
+    accounts: Arc<Accounts>,
+    guessing: Arc<Guessing>,
+    sessions: Arc<Sessions>,
+    clients: Arc<Clients>,
+    tokens: Arc<Tokens>,
+    refresh_tokens: RefreshTokens,
+    claimed_failures: ClaimedFailures,
+    metrics: GrantMetrics,
+    clock: Clock,
+}
+
+/// What a request shows to get tokens.
+pub(crate) trait Grant: Send {
+    /// Which grant it is.
+    fn kind(&self) -> GrantType;
+
+    /// Whether the tokens are a user's. If not, they are the client's own, and only a registered client may ask.
+    fn is_for_a_user(&self) -> bool {
+        true
+    }
+
+    /// Exchanges it for what was `asked`. The proof of the client is to be used up (`Clients::accept`) once everything else that was asked
+    /// for may be had, and before anything is tried that might be a guess.
+    fn exchange(self: Box<Self>, grants: &Grants, asked: Asked) -> Granting<'_>;
+}
+
+/// A grant that is being exchanged.
+pub(crate) type Granting<'a> = Pin<Box<dyn Future<Output = Result<Granted, Error>> + Send + 'a>>;
+
+/// What is asked of the token endpoint, as it came.
+pub(crate) struct TokenRequest {
+    /// What is exchanged.
+    pub(crate) grant: Box<dyn Grant>,
+    /// What the request says of its client; nothing for the service's own first-party application.
+    pub(crate) client: Option<ClientAuthentication>,
+    /// The verified certificate of who sent it.
+    pub(crate) certificate: Option<Arc<CertificateNames>>,
+    /// The scopes asked for, separated by spaces (RFC 6749 section 3.3); empty for all that may be had.
+    pub(crate) scope: String,
+    /// Whom the access token shall be meant for (RFC 8707); empty for all that may be had.
+    pub(crate) audiences: Vec<String>,
+    /// The address of the user for whom the client asks, as it tells; empty if it tells nothing.
+    pub(crate) user_address: String,
+    /// The place of the call, to be counted for that address.
+    pub(crate) hold: Option<Arc<Hold>>,
+}
+
+/// What is asked for with a grant, by a client that has proven what it can.
+pub(crate) struct Asked {
+    proven: Proven,
+    wish: Wish,
+    origin: Origin,
+    deadline: Deadline,
+}
+
+/// What a grant was exchanged for (RFC 6749 section 5.1).
+#[derive(Clone, Debug)]
+pub(crate) struct Granted {
+    /// The access token, and what its recipient is told of it.
+    pub(crate) access: IssuedToken,
+    /// What to exchange for the next one; a client in its own name has none.
+    pub(crate) refresh_token: Option<RefreshToken>,
+    /// Whether the same was granted before: for a refresh token whose answer was lost, or that two showed at once.
+    is_repeated: bool,
+}
+
+/// A grant that is counted when this is dropped: as failed if there is no result by then, since its time is up or its client has gone
+/// away.
+struct Counting<'a> {
+    metrics: &'a GrantMetrics,
+    grant: GrantType,
+    result: GrantResult,
+}
+
+impl Grants {
+    /// Exchanges what `accounts`, `sessions` and `clients` vouch for; `tokens` signs.
+    #[must_use]
+    pub fn new(
+        accounts: Arc<Accounts>,
+        guessing: Arc<Guessing>,
+        sessions: Arc<Sessions>,
+        clients: Arc<Clients>,
+        tokens: Arc<Tokens>,
+        metrics: GrantMetrics,
+        clock: Clock,
+    ) -> Self {
+        let claimed_failures = ClaimedFailures::new(Arc::clone(&guessing), clock.clone());
+        let refresh_tokens =
+            RefreshTokens::new(Arc::clone(&accounts), Arc::clone(&sessions), Arc::clone(&tokens));
+        Self {
+            accounts,
+            guessing,
+            sessions,
+            clients,
+            tokens,
+            refresh_tokens,
+            claimed_failures,
+            metrics,
+            clock,
+        }
+    }
+
+    /// Grants `request`, which came from `origin`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidClient`], [`Error::InvalidScope`], [`Error::InvalidAudience`], [`Error::InvalidCredentials`],
+    /// [`Error::RefreshTokenInvalid`], [`Error::RefreshTokenReused`], [`Error::TooManyRepeats`], [`Error::TooManyRefreshes`];
+    /// [`Error::InvalidFields`], [`Error::AddressClaimNotAllowed`] or [`Error::TooManyAttempts`] if the client tells its user's address;
+    /// [`Error::Overloaded`] if a password cannot be hashed before `deadline`, or the user's address has no room for another call.
+    pub(crate) async fn exchange(
+        &self,
+        request: TokenRequest,
+        origin: Origin,
+        deadline: Deadline,
+    ) -> Result<Granted, Error> {
+        let grant = request.grant.kind();
+        let mut counting = Counting { metrics: &self.metrics, grant, result: GrantResult::Failed };
+        let decided = self.decide(request, origin, deadline).await;
+        counting.result = result_of(&decided);
+        decided
+    }
+
+    async fn decide(
+        &self,
+        request: TokenRequest,
+        origin: Origin,
+        deadline: Deadline,
+    ) -> Result<Granted, Error> {
+        let TokenRequest { grant, client, certificate, scope, audiences, user_address, hold } = request;
+        // Whoever asks has proven nothing yet: what is in the wish is looked at later.
+        Wish::check_length(&audiences)?;
+        let certificate = certificate.as_deref();
+        let proven = if grant.is_for_a_user() {
+            self.clients.prove(client, certificate, &origin).await?
+        } else {
+            self.clients.prove_registered(client, certificate, &origin).await?
+        };
+        let wish = Wish::parse(&scope, &audiences)?;
+        let claim = AddressClaim::of(proven.requester(), &*grant, &user_address)?;
+        let asked = |origin| Asked { proven, wish, origin, deadline };
+        let Some(claim) = claim else {
+            let decided = grant.exchange(self, asked(origin.clone())).await;
+            return self.charge_address(decided, &origin);
+        };
+        // In place of the client's own, for which it was counted as long as nobody knew whether the client may say this.
+        if let Some(hold) = hold {
+            hold.count_for(Network::of(claim.address))?;
+        }
+        let told = origin.clone().claiming(claim.address);
+        let deciding = grant.exchange(self, asked(told.clone()));
+        let decided = self.claimed_failures.charge(&claim, &origin, deciding).await;
+        self.charge_address(decided, &told)
+    }
+
+    /// `decided`, for which the address of `origin` is charged if a refresh token was none. Once it has been decided who else answers for
+    /// that: what an address hears that has nothing left does not say that something failed.
+    fn charge_address<T>(&self, decided: Result<T, Error>, origin: &Origin) -> Result<T, Error> {
+        if matches!(decided, Err(Error::RefreshTokenInvalid)) {
+            self.guessing.secret_failed(origin)?;
+        }
+        decided
+    }
+}
+
+/// What came of a grant.
+fn result_of(decided: &Result<Granted, Error>) -> GrantResult {
+    match decided {
+        Ok(granted) if granted.is_repeated => GrantResult::Repeated,
+        Ok(_) => GrantResult::Granted,
+        Err(Error::RefreshTokenReused) => GrantResult::Replayed,
+        Err(error) if Row::of(error).is_refusal() => GrantResult::Refused,
+        Err(_) => GrantResult::Failed,
+    }
+}
+
+impl Drop for Counting<'_> {
+    fn drop(&mut self) {
+        self.metrics.count(self.grant, self.result);
+    }
+}

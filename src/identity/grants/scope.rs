@@ -1,0 +1,155 @@
+//! Owns the negotiation of scopes and audiences: what was asked for, out of what may be had. Every grant goes through it.
+
+use std::borrow::Cow;
+
+use crate::{
+    identity::clients::{RegisteredClient, Requester},
+    model::{
+        Error, NameSet, Session,
+        claims::{INTROSPECT_SCOPE, USER_SCOPE},
+    },
+};
+
+/// The scopes and audiences that a request asks for. An empty set asks for all that may be had.
+#[derive(Debug)]
+pub(super) struct Wish {
+    scope: NameSet,
+    audience: NameSet,
+}
+
+/// The scopes and audiences that may be had at most.
+#[derive(Debug)]
+pub(super) struct Allowed<'a> {
+    scope: Cow<'a, NameSet>,
+    audience: &'a NameSet,
+}
+
+/// The scopes and audiences that are granted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Terms {
+    pub(super) scope: NameSet,
+    pub(super) audience: NameSet,
+}
+
+impl Wish {
+    /// Refuses a wish that is too long to be read. It costs next to nothing: whoever asks has proven nothing yet.
+    ///
+    /// # Errors
+    /// [`Error::InvalidAudience`]. The scopes are one text, whose length [`Self::parse`] looks at first.
+    pub(super) fn check_length(audiences: &[String]) -> Result<(), Error> {
+        if NameSet::has_room_for(audiences) { Ok(()) } else { Err(malformed_audience()) }
+    }
+
+    /// The wish for `scope`, names separated by spaces, and `audiences`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidScope`], [`Error::InvalidAudience`] if they are malformed.
+    pub(super) fn parse(scope: &str, audiences: &[String]) -> Result<Self, Error> {
+        let scope = NameSet::parse(scope).map_err(|_| Error::InvalidScope(NameSet::default()))?;
+        let audience = NameSet::of(audiences.iter().map(String::as_str));
+        Ok(Self { scope, audience: audience.map_err(|_| malformed_audience())? })
+    }
+
+    /// What is granted of `allowed`: the wish, or all of it where there is no wish.
+    ///
+    /// # Errors
+    /// [`Error::InvalidScope`], [`Error::InvalidAudience`], with the names that go beyond it.
+    pub(super) fn within(&self, allowed: &Allowed<'_>) -> Result<Terms, Error> {
+        Ok(Terms {
+            scope: choose(&self.scope, &allowed.scope).map_err(Error::InvalidScope)?,
+            audience: choose(&self.audience, allowed.audience).map_err(Error::InvalidAudience)?,
+        })
+    }
+}
+
+impl<'a> Allowed<'a> {
+    /// For a user who logs in with `requester`. `own` is the service's own audience.
+    pub(super) fn for_user_of(requester: &'a Requester, own: &'a NameSet) -> Self {
+        let scope = match requester {
+            Requester::FirstParty => NameSet::from_stored(USER_SCOPE.to_owned()),
+            Requester::Client(found) => found.client().scopes.without_name(INTROSPECT_SCOPE),
+        };
+        let audience = match requester {
+            Requester::FirstParty => own,
+            Requester::Client(found) => audiences(found, own),
+        };
+        Self { scope: Cow::Owned(scope), audience }
+    }
+
+    /// For a session that goes on: it keeps what its login was granted (RFC 6749 section 6).
+    pub(super) fn for_session(session: &'a Session, own: &'a NameSet) -> Self {
+        Self { scope: Cow::Borrowed(&session.scope), audience: session.audience.as_ref().unwrap_or(own) }
+    }
+
+    /// For a client in its own name.
+    pub(super) fn for_client(found: &'a RegisteredClient, own: &'a NameSet) -> Self {
+        let scope = found.client().scopes.without_name(USER_SCOPE);
+        Self { scope: Cow::Owned(scope), audience: audiences(found, own) }
+    }
+}
+
+/// Whom the tokens of a client may be meant for: the service itself, if nothing else is registered.
+fn audiences<'a>(found: &'a RegisteredClient, own: &'a NameSet) -> &'a NameSet {
+    let registered = &found.client().audiences;
+    if registered.is_empty() { own } else { registered }
+}
+
+/// `wish`, or all of `allowed` if it is empty; what goes beyond `allowed` if something does.
+fn choose(wish: &NameSet, allowed: &NameSet) -> Result<NameSet, NameSet> {
+    let beyond = wish.without(allowed);
+    match (beyond.is_empty(), wish.is_empty()) {
+        (false, _) => Err(beyond),
+        (true, true) => Ok(allowed.clone()),
+        (true, false) => Ok(wish.clone()),
+    }
+}
+
+fn malformed_audience() -> Error {
+    Error::InvalidAudience(NameSet::default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(text: &str) -> NameSet {
+        NameSet::parse(text).unwrap()
+    }
+
+    /// What is granted to the wish for `scope` and `audience`, where `a b` and `x y` may be had.
+    fn granted(scope: &str, audience: &[&str]) -> Result<(String, String), String> {
+        let audiences: Vec<String> = audience.iter().map(|&name| name.to_owned()).collect();
+        let (scopes, all) = (names("a b"), names("x y"));
+        let allowed = Allowed { scope: Cow::Borrowed(&scopes), audience: &all };
+        match Wish::parse(scope, &audiences).and_then(|wish| wish.within(&allowed)) {
+            Ok(terms) => Ok((terms.scope.to_string(), terms.audience.to_string())),
+            Err(Error::InvalidScope(beyond)) => Err(format!("scope {beyond}")),
+            Err(Error::InvalidAudience(beyond)) => Err(format!("audience {beyond}")),
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_wish_is_granted_as_far_as_it_goes_or_refused_with_what_goes_beyond() {
+        let ok = |scope: &str, audience: &str| Ok((scope.to_owned(), audience.to_owned()));
+        assert_eq!(granted("", &[]), ok("a b", "x y"));
+        assert_eq!(granted("b", &[]), ok("b", "x y"));
+        assert_eq!(granted("b a", &["y", "x"]), ok("b a", "y x"));
+        assert_eq!(granted("c a d", &[]), Err("scope c d".to_owned()));
+        assert_eq!(granted("a", &["z", "x"]), Err("audience z".to_owned()));
+        assert_eq!(granted("c", &["z"]), Err("scope c".to_owned()));
+    }
+
+    #[test]
+    fn a_malformed_wish_names_nothing() {
+        assert_eq!(granted("a  b", &[]), Err("scope ".to_owned()));
+        assert_eq!(granted("a", &["x y"]), Err("audience ".to_owned()));
+    }
+
+    #[test]
+    fn a_wish_that_is_too_long_is_refused_before_it_is_read() {
+        assert!(Wish::check_length(&vec!["x".to_owned(); 128]).is_ok());
+        assert!(Wish::check_length(&vec!["x".to_owned(); 129]).is_err());
+        assert!(Wish::check_length(&["x".repeat(1_025)]).is_err());
+    }
+}

@@ -31,7 +31,7 @@ use crate::{
 pub(crate) use admit::HttpAdmission;
 pub(crate) use discovery::Discovery;
 pub(crate) use draining::OAuthDrain;
-pub(crate) use oauth::OAuth;
+pub(crate) use oauth::{Endpoints, Entrance, IntrospectEndpoint, TokenEndpoint};
 
 #[cfg(any(fuzzing, test))]
 pub(crate) use form::fuzz as fuzz_form;
@@ -46,8 +46,9 @@ const JWKS: &str = "/.well-known/jwks.json";
 pub(crate) fn router(
     keyring: Arc<Keyring>,
     ready: watch::Receiver<bool>,
-    oauth: OAuth,
     discovery: Discovery,
+    endpoints: &Endpoints,
+    entrance: Entrance,
     metrics_elsewhere: Option<Router>,
     limits: HttpAdmission,
 ) -> Router {
@@ -64,7 +65,7 @@ pub(crate) fn router(
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
         .layer(from_fn_with_state(limits.clone(), admit::admit))
-        .merge(oauth::router(prefixes, oauth, limits.clone()))
+        .merge(oauth::router(prefixes, endpoints, entrance, limits.clone()))
         .layer(from_fn_with_state(limits, admit::bound_headers))
 }
 

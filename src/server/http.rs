@@ -10,7 +10,10 @@ use super::Parts;
 use crate::{
     config::{Config, Switch},
     errors::FailureLog,
-    http::{Discovery, HttpAdmission, OAuth, OAuthDrain, metrics, router},
+    http::{
+        Discovery, Endpoints, Entrance, HttpAdmission, IntrospectEndpoint, OAuthDrain, TokenEndpoint,
+        metrics, router,
+    },
 };
 
 /// The HTTP side: what does not speak gRPC finds the same service here. Metrics it would find at `operations_addr`, if anywhere.
@@ -25,16 +28,17 @@ pub(super) fn service(
 + Sync
 + 'static {
     let password_grant = config.http.http_password_grant == Switch::On;
-    let oauth = OAuth {
-        grants: Arc::clone(&parts.grants),
-        revocation: Arc::clone(&parts.revocation),
-        introspection: Arc::clone(&parts.introspection),
-        clients: Arc::clone(&parts.clients),
-        authenticator: Arc::clone(&parts.authenticator),
-        password_grant,
-        origins: config.web.grpc_web_origins.clone(),
-        drain,
+    let endpoints = Endpoints {
+        token: TokenEndpoint { grants: Arc::clone(&parts.grants), password_grant },
+        revoke: Arc::clone(&parts.revocation),
+        introspect: IntrospectEndpoint {
+            introspection: Arc::clone(&parts.introspection),
+            clients: Arc::clone(&parts.clients),
+            authenticator: Arc::clone(&parts.authenticator),
+        },
+        userinfo: Arc::clone(&parts.authenticator),
     };
+    let entrance = Entrance { origins: config.web.grpc_web_origins.clone(), drain };
     let tls_client_auth = config.tls.tls_client_ca.is_some();
     let issuer = config.tokens.issuer.clone();
     let discovery = Discovery::new(issuer, password_grant, tls_client_auth, Arc::clone(&parts.keyring));
@@ -43,8 +47,9 @@ pub(super) fn service(
     let router = router(
         Arc::clone(&parts.keyring),
         parts.readiness.subscribe(),
-        oauth,
         discovery,
+        &endpoints,
+        entrance,
         metrics_elsewhere,
         HttpAdmission::new(parts.pools.http.clone(), config.limits.max_header_bytes),
     );

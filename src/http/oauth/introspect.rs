@@ -9,8 +9,23 @@ use axum::{
 };
 use serde::Serialize;
 
-use super::{Error, OAuth, Refusal, Sender, client};
-use crate::{http::form::Form, identity::introspection::ActiveToken, model::claims::INTROSPECT_SCOPE};
+use super::{Error, Recogniser, Refusal, Sender, client};
+use crate::{
+    http::form::Form,
+    identity::{Clients, Introspection, introspection::ActiveToken},
+    model::claims::INTROSPECT_SCOPE,
+};
+
+/// The endpoint.
+#[derive(Clone, Debug)]
+pub(crate) struct IntrospectEndpoint {
+    /// Who tells what tokens are worth.
+    pub(crate) introspection: Arc<Introspection>,
+    /// Who knows the clients that may ask.
+    pub(crate) clients: Arc<Clients>,
+    /// Who recognises the bearers of tokens that may.
+    pub(crate) authenticator: Recogniser,
+}
 
 /// What a token is worth (section 2.2). Of an inactive one nothing is said but that.
 #[derive(Serialize)]
@@ -21,19 +36,19 @@ pub(super) struct Description {
 }
 
 pub(super) async fn introspect(
-    State(oauth): State<Arc<OAuth>>,
+    State(endpoint): State<IntrospectEndpoint>,
     sender: Sender,
     headers: HeaderMap,
     mut form: Form,
 ) -> Result<Json<Description>, Refusal> {
-    oauth.admit_inspector(&headers, &mut form, &sender).await?;
+    endpoint.admit_inspector(&headers, &mut form, &sender).await?;
     let token = form.required("token");
     form.check()?;
-    let token = oauth.introspection.introspect(&token).await?;
+    let token = endpoint.introspection.introspect(&token).await?;
     Ok(Json(Description { active: token.is_some(), token }))
 }
 
-impl OAuth {
+impl IntrospectEndpoint {
     /// Lets through who may ask: the bearer of a token with the scope `introspect`, or a client that could get one (section 2.1).
     async fn admit_inspector(
         &self,

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     auth::Authenticator,
-    identity::{Clients, GoodStanding, Grants, Introspection, Keyring, Revocation, clients::TOKEN_ENDPOINT},
+    identity::{GoodStanding, Keyring, Revocation, clients::TOKEN_ENDPOINT},
     model::{CertificateNames, Error, Origin},
     peer::{self, PeerAddress},
 };
@@ -40,51 +40,60 @@ pub(super) const INTROSPECT: &str = "/oauth2/introspect";
 pub(super) const USERINFO: &str = "/oauth2/userinfo";
 
 pub(super) use client::{PROVING_METHODS, TLS_CLIENT_AUTH};
+pub(crate) use introspect::IntrospectEndpoint;
+pub(crate) use token::TokenEndpoint;
 pub(super) use token::grant_types;
 pub(super) use userinfo::CLAIMS;
 
-/// What the endpoints ask.
+/// Who recognises callers by their tokens.
+type Recogniser = Arc<Authenticator<Arc<Keyring>, GoodStanding>>;
+
+/// The endpoints, each with what it asks.
+#[derive(Clone, Debug)]
+pub(crate) struct Endpoints {
+    /// Exchanges grants for tokens.
+    pub(crate) token: TokenEndpoint,
+    /// Ends the sessions of tokens.
+    pub(crate) revoke: Arc<Revocation>,
+    /// Tells what tokens are worth.
+    pub(crate) introspect: IntrospectEndpoint,
+    /// Tells the users of tokens.
+    pub(crate) userinfo: Recogniser,
+}
+
+/// Which requests get as far as the endpoints.
 #[derive(Debug)]
-pub(crate) struct OAuth {
-    /// Who exchanges grants.
-    pub(crate) grants: Arc<Grants>,
-    /// Who ends the sessions of tokens.
-    pub(crate) revocation: Arc<Revocation>,
-    /// Who tells what tokens are worth.
-    pub(crate) introspection: Arc<Introspection>,
-    /// Who knows the clients.
-    pub(crate) clients: Arc<Clients>,
-    /// Who recognises callers.
-    pub(crate) authenticator: Arc<Authenticator<Arc<Keyring>, GoodStanding>>,
-    /// Whether passwords are exchanged for tokens here.
-    pub(crate) password_grant: bool,
+pub(crate) struct Entrance {
     /// The origins whose pages may call, each as browsers write it.
     pub(crate) origins: Vec<HeaderValue>,
     /// How the endpoints end.
     pub(crate) drain: OAuthDrain,
 }
 
-/// The endpoints below each of `prefixes`.
+/// The `endpoints` below each of `prefixes`, behind the `entrance`.
 pub(super) fn router<'a>(
     prefixes: impl IntoIterator<Item = &'a str>,
-    oauth: OAuth,
+    endpoints: &Endpoints,
+    Entrance { origins, drain }: Entrance,
     limits: HttpAdmission,
 ) -> Router {
-    let endpoints = prefixes.into_iter().fold(Router::new(), |router, prefix| {
+    let routes = prefixes.into_iter().fold(Router::new(), |router, prefix| {
+        let Endpoints { token, revoke, introspect, userinfo } = endpoints.clone();
+        let userinfo = get(userinfo::userinfo).post(userinfo::userinfo).with_state(userinfo);
         router
-            .route(&format!("{prefix}{TOKEN}"), post(token::token))
-            .route(&format!("{prefix}{REVOKE}"), post(revoke::revoke))
-            .route(&format!("{prefix}{INTROSPECT}"), post(introspect::introspect))
-            .route(&format!("{prefix}{USERINFO}"), get(userinfo::userinfo).post(userinfo::userinfo))
+            .route(&format!("{prefix}{TOKEN}"), post(token::token).with_state(token))
+            .route(&format!("{prefix}{REVOKE}"), post(revoke::revoke).with_state(revoke))
+            .route(&format!("{prefix}{INTROSPECT}"), post(introspect::introspect).with_state(introspect))
+            .route(&format!("{prefix}{USERINFO}"), userinfo)
     });
-    let drain = oauth.drain.clone();
-    let origins: Arc<[HeaderValue]> = oauth.origins.clone().into();
-    endpoints
-        .with_state(Arc::new(oauth))
+    let origins: Arc<[HeaderValue]> = origins.into();
+    routes
         .method_not_allowed_fallback(method_not_allowed)
         // Inside of the limits: what has not arrived whole is not in flight.
         .layer(from_fn_with_state(drain, draining::gate))
+        // Inside of the check of origins: what another site's page sends takes no place.
         .layer(from_fn_with_state(limits, admit))
+        // Inside of the headers that keep answers out of caches, so that refusals have them, too.
         .layer(from_fn_with_state(origins, refuse_other_pages))
         .layer(map_response(keep_out_of_caches))
 }

@@ -7,12 +7,12 @@ use axum::{
     http::{HeaderMap, StatusCode},
 };
 
-use super::{OAuth, Refusal, Sender, client};
-use crate::http::form::Form;
+use super::{Refusal, Sender, client};
+use crate::{http::form::Form, identity::Revocation};
 
 /// Answers alike whether the token was known or not (section 2.2). `token_type_hint` is not needed: a token shows its kind.
 pub(super) async fn revoke(
-    State(oauth): State<Arc<OAuth>>,
+    State(revocation): State<Arc<Revocation>>,
     sender: Sender,
     headers: HeaderMap,
     mut form: Form,
@@ -20,6 +20,6 @@ pub(super) async fn revoke(
     let client = client::said(&headers, &mut form)?;
     let token = form.required("token");
     form.check()?;
-    oauth.revocation.revoke(&token, client, sender.certificate.as_deref(), &sender.origin).await?;
+    revocation.revoke(&token, client, sender.certificate.as_deref(), &sender.origin).await?;
     Ok(StatusCode::OK)
 }

@@ -5,16 +5,26 @@ use std::sync::Arc;
 use axum::{Extension, Json, extract::State, http::HeaderMap};
 use serde::Serialize;
 
-use super::{Error, OAuth, Refusal, Sender, client};
+use super::{Error, Refusal, Sender, client};
 use crate::{
     admission::Hold,
     base::Deadline,
     http::form::Form,
-    identity::grants::{
-        ClientCredentialsGrant, Grant, Granted, PasswordGrant, RefreshTokenGrant, TokenRequest,
+    identity::{
+        Grants,
+        grants::{ClientCredentialsGrant, Grant, Granted, PasswordGrant, RefreshTokenGrant, TokenRequest},
     },
     model::claims::TOKEN_TYPE,
 };
+
+/// The endpoint.
+#[derive(Clone, Debug)]
+pub(crate) struct TokenEndpoint {
+    /// Who exchanges grants.
+    pub(crate) grants: Arc<Grants>,
+    /// Whether passwords are exchanged for tokens here.
+    pub(crate) password_grant: bool,
+}
 
 /// A grant of this endpoint.
 struct FormGrant {
@@ -70,7 +80,7 @@ pub(super) struct TokenResponse {
 }
 
 pub(super) async fn token(
-    State(oauth): State<Arc<OAuth>>,
+    State(endpoint): State<TokenEndpoint>,
     Extension(deadline): Extension<Deadline>,
     hold: Option<Extension<Arc<Hold>>>,
     Sender { origin, certificate }: Sender,
@@ -78,7 +88,7 @@ pub(super) async fn token(
     mut form: Form,
 ) -> Result<Json<TokenResponse>, Refusal> {
     let client = client::said(&headers, &mut form)?;
-    let grant = oauth.grant(&mut form)?;
+    let grant = endpoint.grant(&mut form)?;
     let scope = form.optional("scope").map(|scope| scope.to_string()).unwrap_or_default();
     // RFC 8707 section 2: more than one may be asked for.
     let audiences = form.any_number("resource");
@@ -86,7 +96,7 @@ pub(super) async fn token(
     form.check()?;
     let hold = hold.map(|Extension(hold)| hold);
     let request = TokenRequest { grant, client, certificate, scope, audiences, user_address, hold };
-    let Granted { access, refresh_token, .. } = oauth.grants.exchange(request, origin, deadline).await?;
+    let Granted { access, refresh_token, .. } = endpoint.grants.exchange(request, origin, deadline).await?;
     Ok(Json(TokenResponse {
         access_token: access.access_token,
         token_type: TOKEN_TYPE,
@@ -96,7 +106,7 @@ pub(super) async fn token(
     }))
 }
 
-impl OAuth {
+impl TokenEndpoint {
     /// The grant that `form` holds.
     fn grant(&self, form: &mut Form) -> Result<Box<dyn Grant>, Error> {
         let grant_type = form.required("grant_type");

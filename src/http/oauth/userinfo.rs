@@ -1,7 +1,5 @@
 //! Owns `/oauth2/userinfo`: `GetMe` in the claims of OpenID Connect.
 
-use std::sync::Arc;
-
 use axum::{
     Json,
     extract::State,
@@ -9,7 +7,7 @@ use axum::{
 };
 use serde::Serialize;
 
-use super::{Error, OAuth, Refusal};
+use super::{Error, Recogniser, Refusal};
 use crate::{
     admission::ConnectionHandle,
     identity::user_of,
@@ -37,13 +35,13 @@ pub(in crate::http) const CLAIMS: &[&str] =
     &["sub", "preferred_username", "name", "email", "email_verified", "updated_at"];
 
 pub(super) async fn userinfo(
-    State(oauth): State<Arc<OAuth>>,
+    State(authenticator): State<Recogniser>,
     uri: Uri,
     headers: HeaderMap,
     extensions: Extensions,
 ) -> Result<Json<UserInfo>, Refusal> {
     refuse_token_in_query(&uri)?;
-    let caller = oauth.authenticator.authenticate_request(&headers, &extensions, None).await?;
+    let caller = authenticator.authenticate_request(&headers, &extensions, None).await?;
     if let Some(connection) = extensions.get::<ConnectionHandle>() {
         connection.note_caller(caller.subject());
     }

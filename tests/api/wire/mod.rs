@@ -6,6 +6,7 @@ mod connections;
 mod floods;
 mod frames;
 mod lanes;
+mod layers;
 mod messages;
 mod places;
 mod requests;

@@ -5,7 +5,7 @@
 
 use crate::{
     auth::fuzz_access_token,
-    base::{Clock, Timestamp},
+    base::{Clock, Entropy, Timestamp},
     http::fuzz_form,
     identity::{
         RefreshToken,
@@ -65,7 +65,13 @@ fn reserved() -> ReservedNames {
 
 fn rules() -> RowRules {
     let clock = Clock::manual(Timestamp::from_micros(1_795_435_200_000_000));
-    RowRules { argon2: ARGON2, import_max_cost: DEFAULT_IMPORT_MAX_COST, reserved: reserved(), clock }
+    RowRules {
+        argon2: ARGON2,
+        import_max_cost: DEFAULT_IMPORT_MAX_COST,
+        reserved: reserved(),
+        clock,
+        entropy: Entropy::system(),
+    }
 }
 
 /// A file of users has a row for a line at most, in their order, however it is broken; none is longer than a row may be.

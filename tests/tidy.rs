@@ -1,4 +1,5 @@
-//! Holds the walls that the compiler does not: who may import whom, how long a file gets, what it opens with.
+//! Holds the walls that the compiler does not: who may import whom, how long a file gets, what it opens with, where its randomness
+//! comes from.
 //!
 //! What clippy holds is not repeated here: how long a function gets, and that time is a parameter (clippy.toml).
 
@@ -7,6 +8,9 @@ use std::{
     fs,
     path::{Path, PathBuf},
 };
+
+#[path = "tidy/randomness.rs"]
+mod randomness;
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 

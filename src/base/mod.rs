@@ -1,11 +1,17 @@
-//! Owns what every room builds on and what is no value of the domain: time, counting, and the arithmetic of bounds.
+//! Owns what every room builds on and what is no value of the domain: time, randomness, counting, and the arithmetic of bounds.
 
 pub mod clock;
+mod entropy;
 mod shares;
+#[cfg(feature = "server")]
+mod system_random;
 mod tally;
 mod throttle;
 
 pub use clock::{Clock, Deadline, Timestamp};
+pub use entropy::Entropy;
 pub(crate) use shares::Shares;
+#[cfg(feature = "server")]
+pub(crate) use system_random::fill_from_system;
 pub use tally::Tally;
 pub(crate) use throttle::Throttle;

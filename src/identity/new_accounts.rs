@@ -96,7 +96,7 @@ impl NewAccounts {
         let password_hash = self.passwords.hash(password, request).await?;
         let now = self.clock.now();
         let user = User {
-            id: UserId::new(now, &mut rand::rng()),
+            id: UserId::new(now, self.store.entropy()),
             username,
             email,
             display_name,

@@ -186,8 +186,8 @@ impl OwnAccount {
         let proof = self.accounts.judge(attempt, user, current, request).await?;
         let new = self.accounts.hash(new, request).await?;
         let now = self.clock.now();
-        let opened = SessionId(uuid_v7(now, &mut rand::rng()));
-        let (refresh_token, refresh) = RefreshToken::first(opened, &mut rand::rng());
+        let opened = SessionId(uuid_v7(now, self.store.entropy()));
+        let (refresh_token, refresh) = RefreshToken::first(opened);
         let replacement = Replacement {
             old: session,
             new: opened,

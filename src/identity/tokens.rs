@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use super::Keyring;
 use crate::{
-    base::{Clock, Timestamp},
-    model::{Audience, Claims, ClientId, Error, NameSet, Session, id::uuid_v7},
+    base::{Clock, Timestamp, fill_from_system},
+    model::{Audience, Claims, ClientId, Error, NameSet, Session, id::uuid_v7_of},
 };
 
 /// Issues access tokens in the name of one issuer.
@@ -62,7 +62,9 @@ impl TokenStamp {
     /// A token of its own, issued at `time`.
     #[must_use]
     pub fn new(time: Timestamp) -> Self {
-        Self { time, jti: uuid_v7(time, &mut rand::rng()) }
+        let mut random = [0; 10];
+        fill_from_system(&mut random);
+        Self { time, jti: uuid_v7_of(time, random) }
     }
 }
 

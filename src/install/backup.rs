@@ -14,6 +14,7 @@ use super::{
     master_key_file::MasterKeyFile,
 };
 use crate::{
+    base::Entropy,
     config::{ConfigError, Database, StorageConfig},
     files::{Draft, OwnFiles, check_unopened, sync_dir},
     identity::{MasterKey, keyring::opens_keys},
@@ -77,7 +78,7 @@ pub async fn backup(config: &StorageConfig, to: &Path, replace: bool) -> Result<
     let mut draft = Draft::of(to).map_err(unwritable)?;
     store.copy_to(draft.path()).await?;
     store.close().await;
-    let copy = Store::open_copy(draft.path()).await?;
+    let copy = Store::open_copy(draft.path(), Entropy::system()).await?;
     copy.check_integrity().await?;
     let users = copy.user_count().await?;
     copy.close().await;
@@ -132,7 +133,7 @@ pub async fn restore(
 
 /// Checks the database in `draft`, and makes it what is to take its `place`.
 async fn bring_up(draft: &Draft, place: &Destination, end_sessions: bool) -> Result<Restored, StartError> {
-    let store = Store::open_copy(draft.path()).await?;
+    let store = Store::open_copy(draft.path(), Entropy::system()).await?;
     store.check_integrity().await?;
     // Nobody else has it open.
     let migrated = store.migrate(Duration::ZERO).await?;

@@ -118,7 +118,7 @@ mod tests {
 
     /// Files that a crash may have left, each with half a key.
     fn leave_drafts(dir: &Path) -> Vec<PathBuf> {
-        let names = ["master.key.part".to_owned(), format!("master.key.{}", Uuid::now_v7())];
+        let names = ["master.key.part".to_owned(), format!("master.key.{}", Uuid::from_u128(7))];
         let left: Vec<_> = names.iter().map(|name| dir.join(name)).collect();
         for draft in &left {
             fs::write(draft, "half of a ke").unwrap();

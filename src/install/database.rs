@@ -6,6 +6,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{StartError, data_dir, master_key_file::MasterKeyFile};
 use crate::{
+    base::Entropy,
     config::{ConfigError, Database, StorageConfig, Switch},
     identity::MasterKey,
     model::{Error, error},
@@ -170,7 +171,7 @@ pub(super) fn tell_newer(database: &str, newer: &[String]) {
 
 async fn open_file(path: PathBuf, setting: &'static str) -> Result<Store, ConfigError> {
     let shown = path.display().to_string();
-    Store::open_sqlite(path).await.map_err(|error| {
+    Store::open_sqlite(path, Entropy::system()).await.map_err(|error| {
         let cause = error::chain(&error);
         ConfigError::new(setting, format!("{shown} cannot be opened as a SQLite database: {cause}"))
     })
@@ -180,7 +181,7 @@ async fn connect(url: &ServerUrl, settings: PoolSettings, wait: Duration) -> Res
     let until = Instant::now() + wait;
     let mut told = false;
     loop {
-        let (cause, may_come) = match Store::connect(url, settings).await {
+        let (cause, may_come) = match Store::connect(url, settings, Entropy::system()).await {
             Ok(store) => return Ok(store),
             Err(Error::Unavailable { source, .. }) => (error::chain(source.as_ref()), true),
             Err(Error::Internal(source)) => (error::chain(source.as_ref()), false),

@@ -2,10 +2,9 @@
 
 use std::fmt;
 
-use rand::Rng;
 use uuid::Uuid;
 
-use crate::base::Timestamp;
+use crate::base::{Entropy, Timestamp};
 
 /// A user's identifier: a UUIDv7 (RFC 9562 section 5.7), so that rows written together lie together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -13,8 +12,9 @@ pub struct UserId(pub Uuid);
 
 impl UserId {
     /// A new identifier for a user made at `now`.
-    pub fn new(now: Timestamp, rng: &mut impl Rng) -> Self {
-        Self(uuid_v7(now, rng))
+    #[must_use]
+    pub fn new(now: Timestamp, entropy: &Entropy) -> Self {
+        Self(uuid_v7(now, entropy))
     }
 
     /// The least identifier of a user made at `time`, which nobody has.
@@ -46,8 +46,9 @@ pub struct ClientId(pub Uuid);
 
 impl ClientId {
     /// A new identifier for a client made at `now`.
-    pub fn new(now: Timestamp, rng: &mut impl Rng) -> Self {
-        Self(uuid_v7(now, rng))
+    #[must_use]
+    pub fn new(now: Timestamp, entropy: &Entropy) -> Self {
+        Self(uuid_v7(now, entropy))
     }
 
     /// The identifier that `text` writes; none if it is no UUID, or written in another way than tokens write it.
@@ -66,10 +67,9 @@ impl fmt::Display for ClientId {
 }
 
 /// A new UUIDv7: `now` in milliseconds, then 74 random bits.
-pub fn uuid_v7(now: Timestamp, rng: &mut impl Rng) -> Uuid {
-    let mut random = [0; 10];
-    rng.fill_bytes(&mut random);
-    uuid_v7_of(now, random)
+#[must_use]
+pub fn uuid_v7(now: Timestamp, entropy: &Entropy) -> Uuid {
+    uuid_v7_of(now, entropy.bytes())
 }
 
 /// The UUIDv7 of `time` in milliseconds and 74 bits of `random`.

@@ -238,7 +238,8 @@ impl Server {
             let tls = tls.as_ref().map(|tls| tls.on(listener));
             let metrics = parts.metrics.connections.listener(name);
             let proxies = Arc::clone(&proxies);
-            Connections::new(tls, proxies, config.limits.clone(), bounds, parts.clock.clone(), metrics)
+            let (clock, entropy) = (parts.clock.clone(), parts.store.entropy().clone());
+            Connections::new(tls, proxies, config.limits.clone(), bounds, clock, entropy, metrics)
         };
         let grpc_connections = connections("grpc", Listener::Grpc, &parts.bounds);
         let http_connections = connections("http", Listener::Http, &parts.bounds);

@@ -10,6 +10,7 @@ use std::{sync::Arc, time::Duration};
 use sea_orm::DatabaseConnection;
 use tokio::time::timeout;
 
+use crate::base::Entropy;
 use engine::file_use::FileUse;
 use engine::lanes::Lanes;
 use engine::transaction::Galera;
@@ -58,6 +59,8 @@ pub struct Store {
     galera: Galera,
     /// Where its time comes from.
     clock: DatabaseClock,
+    /// What the ids of new rows, and pauses between attempts, are made of.
+    entropy: Entropy,
     /// How long one operation may take, whatever it waits for.
     time_limit: Duration,
     /// Of a SQLite file: that it is used, so that nobody replaces it meanwhile.
@@ -74,6 +77,12 @@ impl Store {
             connection.set_metric_callback(move |statement| told(statement.elapsed, statement.failed));
         }
         self
+    }
+
+    /// What the ids of new rows are made of.
+    #[must_use]
+    pub const fn entropy(&self) -> &Entropy {
+        &self.entropy
     }
 
     /// How long one operation may take, whatever it waits for.

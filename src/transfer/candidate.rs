@@ -7,7 +7,7 @@ use uuid::{Uuid, Variant};
 
 use super::{Field, Reason, Record, RefusedRow, Row};
 use crate::{
-    base::{Clock, Timestamp},
+    base::{Clock, Entropy, Timestamp},
     identity::passwords::{Argon2Params, adopt},
     model::{
         ReservedNames, RuleViolation, User, UserId, Username,
@@ -63,6 +63,8 @@ pub struct RowRules {
     pub reserved: ReservedNames,
     /// What stands for a time that a record does not say: ids that are made one after the other then lie together in the database.
     pub clock: Clock,
+    /// What the ids are made of that records do not say.
+    pub entropy: Entropy,
 }
 
 impl RowRules {
@@ -110,7 +112,7 @@ impl RowRules {
             id: match id {
                 Id::Own(id) => *id,
                 // Ids stand in the order of the accounts' making, as far as that is known.
-                Id::Foreign(_) | Id::None => UserId::new(create_time.min(now), &mut rand::rng()),
+                Id::Foreign(_) | Id::None => UserId::new(create_time.min(now), &self.entropy),
             },
             username,
             email,

@@ -188,7 +188,7 @@ fn failure(error: csv::Error) -> io::Error {
 mod tests {
     use super::*;
     use crate::{
-        base::{Clock, Timestamp},
+        base::{Clock, Entropy, Timestamp},
         identity::passwords::{Argon2Params, DEFAULT_IMPORT_MAX_COST},
     };
 
@@ -197,7 +197,13 @@ mod tests {
         let argon2 = Argon2Params { memory_kib: 19_456, iterations: 2, parallelism: 1 };
         let clock = Clock::manual(Timestamp::from_micros(0));
         let reserved = "admin".parse().unwrap();
-        let rules = RowRules { argon2, import_max_cost: DEFAULT_IMPORT_MAX_COST, reserved, clock };
+        let rules = RowRules {
+            argon2,
+            import_max_cost: DEFAULT_IMPORT_MAX_COST,
+            reserved,
+            clock,
+            entropy: Entropy::system(),
+        };
         let mut lines = Vec::new();
         let take = |batch: Batch| {
             lines.extend(batch.rows.iter().map(|row| row.place));

@@ -88,7 +88,7 @@ mod tests {
     use proptest::prelude::*;
 
     use crate::{
-        base::{Clock, Timestamp},
+        base::{Clock, Entropy, Timestamp},
         identity::passwords::{Argon2Params, DEFAULT_IMPORT_MAX_COST},
         model::{
             User, UserId, Username,
@@ -107,7 +107,13 @@ mod tests {
         let argon2 = Argon2Params { memory_kib: 64, iterations: 1, parallelism: 1 };
         let clock = Clock::manual(Timestamp::from_micros(1_795_472_368_123_456));
         let reserved = "admin".parse().unwrap();
-        RowRules { argon2, import_max_cost: DEFAULT_IMPORT_MAX_COST, reserved, clock }
+        RowRules {
+            argon2,
+            import_max_cost: DEFAULT_IMPORT_MAX_COST,
+            reserved,
+            clock,
+            entropy: Entropy::system(),
+        }
     }
 
     /// The whole range of years that RFC 3339 can write.

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use signet::{
-    base::Timestamp,
+    base::{Entropy, Timestamp},
     model::{Password, PasswordRules, User, UserId, Username},
     proto::identity::v1::IssueTokenRequest,
     store::NewUser,
@@ -118,7 +118,7 @@ async fn a_request_without_a_grant_names_the_field() {
 /// Puts a user into the database whose hash another system, or other settings, made.
 pub(crate) async fn bring_over(server: &TestServer, username: &str, password_hash: &str) -> UserId {
     let now = Timestamp::from_micros(0);
-    let id = UserId::new(server.clock.now(), &mut rand::rng());
+    let id = UserId::new(server.clock.now(), &Entropy::system());
     let user = User {
         id,
         username: Username::parse(username).unwrap(),

@@ -7,7 +7,7 @@ use sea_orm::{
     sea_query::{Expr, ExprTrait, Query, SimpleExpr},
 };
 use signet::{
-    base::Timestamp,
+    base::{Entropy, Timestamp},
     model::{UserId, id::uuid_v7},
     store::BATCH,
 };
@@ -26,7 +26,7 @@ pub(crate) async fn insert_sessions(
     let time = now.as_micros();
     let columns = ["id", "user_id", "client_id", "scope", "create_time", "last_use_time"];
     let rows = (0..count).map(|_| {
-        let id = uuid_v7(now, &mut rand::rng());
+        let id = uuid_v7(now, &Entropy::system());
         let mut row = vec![id.into(), user.0.into(), client_id.into(), "profile".into()];
         row.extend([time.into(), time.into(), vec![0_u8; 32].into(), vec![0_u8; 32].into()]);
         row

@@ -5,6 +5,7 @@ use std::fs;
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use signet::{
+    base::Entropy,
     model::SessionId,
     store::{PoolSettings, Store},
 };
@@ -74,7 +75,7 @@ async fn behind_its_back(place: &Place) -> (Store, Option<TempDir>) {
             max_lifetime: PATIENCE,
         };
         let url = place.database_url().parse().unwrap();
-        return (Store::connect(&url, settings).await.unwrap(), None);
+        return (Store::connect(&url, settings, Entropy::system()).await.unwrap(), None);
     }
     let copy = TempDir::new().unwrap();
     for file in fs::read_dir(place.data("")).unwrap() {
@@ -83,7 +84,7 @@ async fn behind_its_back(place: &Place) -> (Store, Option<TempDir>) {
             fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
         }
     }
-    (Store::open_sqlite(copy.path().join("signet.db")).await.unwrap(), Some(copy))
+    (Store::open_sqlite(copy.path().join("signet.db"), Entropy::system()).await.unwrap(), Some(copy))
 }
 
 /// Whether the exchange of each client's newest token was committed.

@@ -16,7 +16,10 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use tokio::{runtime::Handle, sync::watch, task::AbortHandle, time::Instant};
 
 use super::{KeySet, Keys, VerifyingKey};
-use crate::model::{Error, PeerPlace, error::Cause};
+use crate::{
+    base::Entropy,
+    model::{Error, PeerPlace, error::Cause},
+};
 
 pub use locate::issuer_identifier;
 
@@ -126,7 +129,7 @@ impl RemoteKeys {
         // The task alone holds the sender: should it end, nobody waits for it for ever.
         let (sender, state) = watch::channel(State::default());
         let wanted = Arc::new(Wanted::default());
-        let fetching = keep_fresh(source, settings, sender, Arc::clone(&wanted));
+        let fetching = keep_fresh(source, settings, Entropy::system(), sender, Arc::clone(&wanted));
         let task = runtime.spawn(fetching).abort_handle();
         let (waiting, sightings) = (WaitingPlaces::default(), Sightings::default());
         Ok(Self { state, wanted, waiting, sightings, settings, task })

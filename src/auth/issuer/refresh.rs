@@ -10,13 +10,13 @@ use std::{
     time::Duration,
 };
 
-use rand::RngExt;
 use tokio::{
     sync::{Notify, watch},
     time::{self, Instant},
 };
 
 use super::{FetchSettings, published::Published};
+use crate::base::Entropy;
 
 /// How long keys are kept whose issuer does not say.
 const DEFAULT_MAX_AGE: Duration = Duration::from_mins(5);
@@ -124,6 +124,7 @@ impl Wanted {
 pub(super) async fn keep_fresh(
     mut source: impl Source,
     settings: FetchSettings,
+    entropy: Entropy,
     state: watch::Sender<State>,
     wanted: Arc<Wanted>,
 ) {
@@ -144,14 +145,14 @@ pub(super) async fn keep_fresh(
                     tracing::info!("the issuer's keys can be fetched again");
                 }
                 failures = 0;
-                fresh_for(*max_age, &settings)
+                fresh_for(*max_age, &settings, &entropy)
             }
             Err(problem) => {
                 let kept =
                     if known.is_some() { "those that are known stay in force" } else { "none are known" };
                 tracing::warn!(%problem, "the issuer's keys cannot be fetched: {kept}");
                 failures += 1;
-                retry_after(failures)
+                retry_after(failures, &entropy)
             }
         };
         state.send_modify(|state| {
@@ -185,13 +186,37 @@ async fn fetch(
 }
 
 /// Somewhat less than the issuer allows, so that the replicas of a service do not all ask at one moment, but within the settings.
-fn fresh_for(max_age: Option<Duration>, settings: &FetchSettings) -> Duration {
+fn fresh_for(max_age: Option<Duration>, settings: &FetchSettings, entropy: &Entropy) -> Duration {
     let allowed = max_age.unwrap_or(DEFAULT_MAX_AGE).min(settings.max_interval);
-    allowed.mul_f64(rand::rng().random_range(0.8..1.0)).max(settings.min_interval)
+    entropy.part_of(allowed, 0.8..1.0).max(settings.min_interval)
 }
 
 /// After the first failure about a second, doubled with each further one up to a minute; somewhat less each time, as above.
-fn retry_after(failures: u32) -> Duration {
+fn retry_after(failures: u32, entropy: &Entropy) -> Duration {
     let doubled = FIRST_RETRY.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1)));
-    doubled.min(LAST_RETRY).mul_f64(rand::rng().random_range(0.5..1.0))
+    entropy.part_of(doubled.min(LAST_RETRY), 0.5..1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_are_spread_and_repeat_by_a_seed() {
+        let settings = FetchSettings::default();
+        let pauses = |seed| {
+            let entropy = Entropy::seeded(seed);
+            let fresh = fresh_for(Some(Duration::from_secs(1_000)), &settings, &entropy);
+            let retries: Vec<_> = (1..=10).map(|failures| retry_after(failures, &entropy)).collect();
+            (fresh, retries)
+        };
+        for seed in 0..20 {
+            let (fresh, retries) = pauses(seed);
+            assert_eq!(pauses(seed), (fresh, retries.clone()));
+            assert!((Duration::from_secs(800)..=Duration::from_secs(1_000)).contains(&fresh), "{fresh:?}");
+            assert!((FIRST_RETRY / 2..=FIRST_RETRY).contains(&retries[0]), "{retries:?}");
+            assert!((LAST_RETRY / 2..=LAST_RETRY).contains(&retries[9]), "{retries:?}");
+        }
+        assert_ne!(pauses(0), pauses(1), "two replicas do not ask at one moment");
+    }
 }

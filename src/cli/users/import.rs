@@ -10,7 +10,7 @@ use super::{
     source::{Source, SourceArguments},
 };
 use crate::{
-    base::Clock,
+    base::{Clock, Entropy},
     cli::{Failure, Output, records::Records},
     config::{Config, duration_in_millis},
     install::{Missing, own_files},
@@ -70,8 +70,13 @@ pub(super) async fn run(arguments: Arguments, config: &Config, output: Output) -
     let argon2 = config.passwords.argon2().map_err(|error| Failure::Usage(error.to_string()))?;
     let clock = Clock::system();
     let reserved = config.accounts.reserved_usernames.clone();
-    let rules =
-        RowRules { argon2, import_max_cost: arguments.import_max_cost, reserved, clock: clock.clone() };
+    let rules = RowRules {
+        argon2,
+        import_max_cost: arguments.import_max_cost,
+        reserved,
+        clock: clock.clone(),
+        entropy: Entropy::system(),
+    };
     arguments.source.check()?;
     let files =
         ReportFiles::create(arguments.report.as_deref(), arguments.id_map.as_deref(), &own_files(config))?;

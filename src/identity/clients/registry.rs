@@ -105,7 +105,7 @@ impl ClientRegistry {
     pub async fn register(&self, new: NewClient, by: &Actor) -> Result<CreatedClient, RegistryError> {
         let now = self.clock.now();
         let mut client = Client {
-            id: ClientId::new(now, &mut rand::rng()),
+            id: ClientId::new(now, self.store.entropy()),
             name: new.name,
             kind: if new.proof.is_some() { ClientKind::Confidential } else { ClientKind::Public },
             scopes: new.scopes,
@@ -283,5 +283,38 @@ impl ClientRegistry {
 
     async fn read(&self, id: ClientId) -> Result<Client, RegistryError> {
         self.store.client(id).await?.ok_or_else(|| RegistryError::NoSuchClient(id.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{audit::AuditLog, base::Entropy, metrics::AuditMetrics};
+
+    /// What a client is given that is registered in a new database, with randomness that repeats by `seed`.
+    async fn registered(seed: u64) -> CreatedClient {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open_sqlite(dir.path().join("signet.db"), Entropy::seeded(seed)).await.unwrap();
+        store.migrate(Duration::ZERO).await.unwrap();
+        let clock = Clock::manual(crate::base::Timestamp::from_micros(1_795_435_200_000_000));
+        let audit = Audit::open(&AuditLog::Off, clock.clone(), AuditMetrics::default()).unwrap();
+        let new = NewClient {
+            name: ClientName::parse("billing").unwrap(),
+            scopes: NameSet::default(),
+            audiences: NameSet::default(),
+            proof: Some(ClientProof::Secret),
+            may_claim_address: false,
+        };
+        ClientRegistry::new(store, clock, audit).register(new, &Actor::Service).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn by_a_seed_ids_repeat_and_secrets_never_do() {
+        let (first, again, other) = (registered(7).await, registered(7).await, registered(8).await);
+        assert_eq!(first.client.id, again.client.id);
+        assert_ne!(first.client.id, other.client.id);
+        assert_ne!(first.secret.unwrap(), again.secret.unwrap());
     }
 }

@@ -2,15 +2,17 @@
 
 use aws_lc_rs::{constant_time, digest};
 use base64ct::{Base64UrlUnpadded, Encoding};
-use rand::Rng;
 use zeroize::Zeroizing;
 
-use crate::model::{Client, ClientKind};
+use crate::{
+    base::fill_from_system,
+    model::{Client, ClientKind},
+};
 
 /// 256 random bits in base64url.
 pub(super) fn random() -> Zeroizing<String> {
     let mut bytes = Zeroizing::new([0; 32]);
-    rand::rng().fill_bytes(bytes.as_mut_slice());
+    fill_from_system(bytes.as_mut_slice());
     Zeroizing::new(Base64UrlUnpadded::encode_string(bytes.as_slice()))
 }
 

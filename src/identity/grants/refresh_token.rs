@@ -25,7 +25,7 @@ use crate::{
 /// A refresh token, as text.
 pub(crate) struct RefreshTokenGrant(pub(crate) Zeroizing<String>);
 
-/// Exchanges refresh tokens that were found: once for all calls in flight that show the same one from the same place.
+/// Exchanges refresh tokens that were found: once for all calls in flight that show the same one from the same origin.
 #[derive(Debug)]
 pub(super) struct RefreshTokens {
     parts: Arc<Parts>,
@@ -64,7 +64,7 @@ impl RefreshTokenGrant {
     async fn refresh(self: Box<Self>, grants: &Grants, asked: Asked) -> Result<Granted, Error> {
         let Asked { proven, wish, origin, .. } = asked;
         let presented = self.present(&grants.sessions, proven.requester()).await;
-        // Judged before anything is used up.
+        // Decided before anything is used up.
         let terms = match &presented {
             Ok(presented) => {
                 Some(wish.within(&Allowed::for_session(presented.session(), grants.tokens.audience()))?)

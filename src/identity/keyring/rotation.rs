@@ -70,7 +70,7 @@ impl KeyRotation {
         clocks: Arc<ClockCheck>,
         audit: Audit,
     ) -> Self {
-        let id = uuid_v7(clocks.clock().now(), &mut rand::rng());
+        let id = uuid_v7(clocks.clock().now(), store.entropy());
         Self { store, master_key, settings, clocks, audit, id }
     }
 

@@ -7,10 +7,10 @@
 use std::sync::Arc;
 
 use aws_lc_rs::hmac;
-use rand::Rng;
 use zeroize::Zeroizing;
 
 use crate::{
+    base::fill_from_system,
     identity::{MasterKey, keyring::KeyringError},
     model::Error,
     store::{ResealedSecret, Sha256, Store},
@@ -106,7 +106,7 @@ pub(in crate::identity) async fn reseal(
 
 fn random() -> Zeroizing<[u8; 32]> {
     let mut bytes = Zeroizing::new([0; 32]);
-    rand::rng().fill_bytes(bytes.as_mut_slice());
+    fill_from_system(bytes.as_mut_slice());
     bytes
 }
 
@@ -123,6 +123,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::base::Entropy;
 
     fn master_key(digit: &str) -> MasterKey {
         MasterKey::from_hex(&digit.repeat(64)).unwrap()
@@ -131,7 +132,7 @@ mod tests {
     /// A database without a row, and the directory that it is in.
     async fn empty_store() -> (TempDir, Store) {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open_sqlite(dir.path().join("signet.db")).await.unwrap();
+        let store = Store::open_sqlite(dir.path().join("signet.db"), Entropy::system()).await.unwrap();
         store.migrate(Duration::ZERO).await.unwrap();
         (dir, store)
     }

@@ -16,7 +16,6 @@ use std::{
     time::Duration,
 };
 
-use rand::Rng;
 use thread_priority::{
     NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy,
     thread_native_id,
@@ -32,7 +31,7 @@ use super::{
     queue::{Demand, Lane, Queue, Waiting},
 };
 use crate::{
-    base::Clock,
+    base::{Clock, fill_from_system},
     metrics::HashMetrics,
     model::{Error, Password},
 };
@@ -338,7 +337,7 @@ fn compute(memory: &mut Memory, task: &Task, params: Argon2Params) -> Result<Out
     match task {
         Task::Hash(password) => {
             let mut salt = [0; 16];
-            rand::rng().fill_bytes(&mut salt);
+            fill_from_system(&mut salt);
             memory.hash(password.prepared(), salt, params).map(Outcome::Hashed)
         }
         Task::Verify(Some(password), Some(hash)) => {

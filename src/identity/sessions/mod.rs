@@ -158,7 +158,7 @@ impl Sessions {
         let now = self.clock.now();
         let Opening { client_id, scope, audience, origin } = opening;
         let session = Session {
-            id: SessionId(uuid_v7(now, &mut rand::rng())),
+            id: SessionId(uuid_v7(now, self.store.entropy())),
             user_id: user.id,
             client_id,
             scope,
@@ -168,7 +168,7 @@ impl Sessions {
             create_time: now,
             last_use_time: now,
         };
-        let (token, refresh) = RefreshToken::first(session.id, &mut rand::rng());
+        let (token, refresh) = RefreshToken::first(session.id);
         let reading = self.known.begin();
         let opened = Event::Login.done().user(user.id).session(session.id).origin(&session.origin);
         let pending = self.audit.begin(opened);

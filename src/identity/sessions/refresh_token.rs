@@ -4,11 +4,11 @@ use std::fmt;
 
 use aws_lc_rs::{constant_time, digest, hmac};
 use base64ct::{Base64UrlUnpadded, Encoding};
-use rand::Rng;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::{
+    base::fill_from_system,
     model::SessionId,
     store::{RefreshState, Sha256},
 };
@@ -41,11 +41,11 @@ pub(super) enum Generation {
 
 impl RefreshToken {
     /// The first token of a session, and what the session keeps of it.
-    pub(in crate::identity) fn first(session: SessionId, rng: &mut impl Rng) -> (Self, RefreshState) {
+    pub(in crate::identity) fn first(session: SessionId) -> (Self, RefreshState) {
         let mut salt = [0; 32];
-        rng.fill_bytes(&mut salt);
+        fill_from_system(&mut salt);
         let mut secret = Zeroizing::new([0; TAG - SECRET]);
-        rng.fill_bytes(secret.as_mut_slice());
+        fill_from_system(secret.as_mut_slice());
         let token = Self::assemble(session, secret.as_slice(), &salt);
         let state = RefreshState { newest: token.hash(), before_newest: None, salt };
         (token, state)
@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     fn first() -> (RefreshToken, RefreshState) {
-        RefreshToken::first(SessionId(Uuid::from_u128(7)), &mut rand::rng())
+        RefreshToken::first(SessionId(Uuid::from_u128(7)))
     }
 
     #[test]

@@ -28,7 +28,6 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::conn::auto::Builder,
 };
-use rand::RngExt;
 use tokio::{
     net::{TcpListener, TcpStream},
     time::{sleep, timeout},
@@ -42,7 +41,7 @@ use crate::{
     admission::{
         Bounds, ConnectionHandle, ConnectionPlace, ConnectionPlaces, NoPlace, PeerShare, READ_HEADERS_FACTOR,
     },
-    base::{Clock, Throttle},
+    base::{Clock, Entropy, Throttle},
     config::LimitConfig,
     metrics::ListenerMetrics,
     model::Network,
@@ -102,6 +101,7 @@ pub(super) struct Connections {
     read_header_bytes: u32,
     places: ConnectionPlaces,
     clock: Clock,
+    entropy: Entropy,
     metrics: ListenerMetrics,
     warnings: Warnings,
     /// Cancelled when no more connections are taken and those that are open shall finish.
@@ -161,6 +161,7 @@ impl Connections {
         limits: LimitConfig,
         bounds: &Bounds,
         clock: Clock,
+        entropy: Entropy,
         metrics: ListenerMetrics,
     ) -> Self {
         let mut builder = Builder::new(CallExecutor);
@@ -191,6 +192,7 @@ impl Connections {
             places: ConnectionPlaces::new(bounds, limits.request_timeout),
             limits,
             clock,
+            entropy,
             metrics,
             warnings: Warnings {
                 not_accepted: Throttle::new(WARN_INTERVAL),
@@ -406,7 +408,7 @@ impl Connections {
     fn life(&self) -> Life {
         Life {
             // A tenth more or less, so that connections made together do not end together.
-            age: self.limits.max_connection_age.mul_f64(rand::rng().random_range(0.9..1.1)),
+            age: self.entropy.part_of(self.limits.max_connection_age, 0.9..1.1),
             grace: self.limits.drain_timeout,
             draining: self.draining.clone(),
             cut: self.cut.clone(),

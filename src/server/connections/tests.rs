@@ -1,4 +1,4 @@
-//! Owns what the drain says of connections that were asked to end before it began.
+//! Owns how long connections live, and what the drain says of those that were asked to end before it began.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::*;
 use crate::{admission::Resources, admission::SetBounds, metrics::Metrics};
 
 /// A listener whose connections are asked to end after 100 s, and may take 10 s more.
-async fn listening() -> (Arc<Connections>, TcpListener) {
+async fn listening(entropy: Entropy) -> (Arc<Connections>, TcpListener) {
     let limits = LimitConfig::of(&["--max-connection-age=100s", "--drain-timeout=10s"]);
     let resources = Resources {
         memory_budget: 1 << 30,
@@ -26,14 +26,27 @@ async fn listening() -> (Arc<Connections>, TcpListener) {
     };
     let bounds = Bounds::new(&resources, &SetBounds::default());
     let metrics = Metrics::new().connections.listener("grpc");
-    let connections = Connections::new(None, Arc::default(), limits, &bounds, Clock::system(), metrics);
+    let connections =
+        Connections::new(None, Arc::default(), limits, &bounds, Clock::system(), entropy, metrics);
     (Arc::new(connections), TcpListener::bind("127.0.0.1:0").await.unwrap())
+}
+
+#[tokio::test]
+async fn ages_are_spread_and_repeat_by_a_seed() {
+    let ages = async |seed| {
+        let (connections, _) = listening(Entropy::seeded(seed)).await;
+        (0..10).map(|_| connections.life().age).collect::<Vec<_>>()
+    };
+    let first = ages(1).await;
+    assert_eq!(ages(1).await, first);
+    assert_ne!(ages(2).await, first);
+    assert!(first.iter().all(|age| (90..=110).contains(&age.as_secs())), "{first:?}");
 }
 
 /// Whether the drain says that all calls finished, if it begins when a connection has been asked to end for `waited` and has a call
 /// that never ends (or none).
 async fn drained(waited: Duration, has_call: bool) -> bool {
-    let (connections, listener) = listening().await;
+    let (connections, listener) = listening(Entropy::system()).await;
     let addr = listener.local_addr().unwrap();
     let called = Arc::new(Notify::new());
     let service = {

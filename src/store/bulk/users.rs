@@ -19,7 +19,7 @@ use crate::store::{
     },
 };
 use crate::{
-    base::Timestamp,
+    base::{Entropy, Timestamp},
     model::{Error, User, UserId, Username},
 };
 
@@ -57,8 +57,8 @@ impl StoredUser {
     }
 
     /// The row, with credentials that change at `now`.
-    fn row_with_new_credentials(&self, now: Timestamp) -> ActiveModel {
-        ActiveModel { credential_version: Set(Some(next_version(now))), ..self.row() }
+    fn row_with_new_credentials(&self, now: Timestamp, entropy: &Entropy) -> ActiveModel {
+        ActiveModel { credential_version: Set(Some(next_version(now, entropy))), ..self.row() }
     }
 }
 
@@ -121,7 +121,8 @@ impl Store {
             return Ok(Some(HashSet::new()));
         }
         self.write(|| async {
-            let rows = users.iter().map(|new| new.row_with_new_credentials(new.user.create_time));
+            let rows =
+                users.iter().map(|new| new.row_with_new_credentials(new.user.create_time, &self.entropy));
             let db = self.begin().await?;
             let added = async {
                 Entity::insert_many(rows).exec_without_returning(&db).await?;
@@ -158,7 +159,7 @@ impl Store {
             let db = self.begin().await?;
             for (old, new) in users {
                 let is_other = old.has_other_password_than(new);
-                let row = if is_other { new.row_with_new_credentials(now) } else { new.row() };
+                let row = if is_other { new.row_with_new_credentials(now, &self.entropy) } else { new.row() };
                 let done = Entity::update_many()
                     .set(row)
                     .filter(Column::Id.eq(old.user.id.0))

@@ -10,15 +10,14 @@
 
 use std::time::Duration;
 
-use rand::RngExt;
 use sea_orm::DbErr;
 use tokio::time::{sleep, timeout};
 
-use crate::model::Error;
 use crate::store::{
     Store,
     engine::failure::{self, FailureClass},
 };
+use crate::{base::Entropy, model::Error};
 
 /// The longest pause before another attempt: each is random, and twice as long as the last at most.
 const MAX_PAUSE: Duration = Duration::from_millis(64);
@@ -78,7 +77,7 @@ impl Store {
     {
         let mut last = None;
         let attempts = async {
-            let mut pause = Duration::from_millis(1);
+            let mut pauses = Pauses::new(&self.entropy);
             loop {
                 match attempt().await {
                     Ok(value) => return Ok(value),
@@ -88,15 +87,32 @@ impl Store {
                         last = Some(error);
                     }
                 }
-                let random = rand::rng().random_range(Duration::ZERO..=pause);
-                sleep(random).await;
-                pause = (pause * 2).min(MAX_PAUSE);
+                sleep(pauses.draw()).await;
             }
         };
         match timeout(self.time_limit, attempts).await {
             Ok(result) => result,
             Err(_) => Err(last.map_or_else(|| self.no_answer(), failure::from)),
         }
+    }
+}
+
+/// The pauses between attempts.
+struct Pauses<'a> {
+    entropy: &'a Entropy,
+    longest: Duration,
+}
+
+impl<'a> Pauses<'a> {
+    const fn new(entropy: &'a Entropy) -> Self {
+        Self { entropy, longest: Duration::from_millis(1) }
+    }
+
+    /// The next one: at random, so that two who collided do not meet again.
+    fn draw(&mut self) -> Duration {
+        let pause = self.entropy.part_of(self.longest, 0.0..1.0);
+        self.longest = (self.longest * 2).min(MAX_PAUSE);
+        pause
     }
 }
 
@@ -111,5 +127,27 @@ impl From<DbErr> for Failed {
     fn from(error: DbErr) -> Self {
         let again = matches!(failure::classify(&error), FailureClass::Conflict | FailureClass::Disconnected);
         Self { error, again }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pauses(seed: u64) -> Vec<Duration> {
+        let entropy = Entropy::seeded(seed);
+        let mut pauses = Pauses::new(&entropy);
+        (0..10).map(|_| pauses.draw()).collect()
+    }
+
+    #[test]
+    fn pauses_repeat_by_a_seed_and_two_who_collide_do_not_collide_again() {
+        for seed in 0..20 {
+            let first = pauses(seed);
+            assert_eq!(pauses(seed), first);
+            assert_ne!(pauses(seed + 1), first);
+            let bounds = [1, 2, 4, 8, 16, 32, 64, 64, 64, 64].map(Duration::from_millis);
+            assert!(first.iter().zip(bounds).all(|(pause, bound)| *pause <= bound), "{first:?}");
+        }
     }
 }

@@ -16,7 +16,6 @@ use sea_orm::{
     },
 };
 
-use crate::model::Error;
 use crate::store::{
     DatabaseClock, ServerUrl, Store,
     engine::file_use::FileUse,
@@ -27,6 +26,7 @@ use crate::store::{
         transaction::{Galera, UNMARK},
     },
 };
+use crate::{base::Entropy, model::Error};
 
 /// How many connections read from SQLite, while another one writes (WAL): more than a handful gain nothing.
 const SQLITE_READERS: u32 = 8;
@@ -75,11 +75,11 @@ impl PoolSettings {
 }
 
 impl Store {
-    /// Opens the SQLite file at `path`, making it if it is not there.
+    /// Opens the SQLite file at `path`, making it if it is not there. New ids and pauses are made of `entropy`.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if the file cannot be opened as a database.
-    pub async fn open_sqlite(path: PathBuf) -> Result<Self, Error> {
+    pub async fn open_sqlite(path: PathBuf, entropy: Entropy) -> Result<Self, Error> {
         let file_use = FileUse::shared(&path)
             .map_err(|error| Error::Unavailable { what: "database", source: Box::new(error) })?;
         let options = SqliteConnectOptions::new()
@@ -115,6 +115,7 @@ impl Store {
             galera: Galera::default(),
             time_limit: SQLITE_ACQUIRE_TIMEOUT + SQLITE_BUSY_TIMEOUT,
             clock: DatabaseClock::Own,
+            entropy,
             file_use: Some(Arc::new(file_use)),
         };
         // Of processes that open a new file at once some are told that it is busy, whatever the busy timeout: it is asked again.
@@ -124,11 +125,11 @@ impl Store {
         Ok(store)
     }
 
-    /// Connects to the server at `url`.
+    /// Connects to the server at `url`. New ids and pauses are made of `entropy`.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if it does not answer, and may yet; [`Error::Internal`] if it refuses.
-    pub async fn connect(url: &ServerUrl, settings: PoolSettings) -> Result<Self, Error> {
+    pub async fn connect(url: &ServerUrl, settings: PoolSettings, entropy: Entropy) -> Result<Self, Error> {
         // One connection by itself: a pool would not say why it has none.
         reach(url, settings).await?;
         let galera = Galera::default();
@@ -150,6 +151,7 @@ impl Store {
             galera,
             time_limit: settings.acquire_timeout + settings.statement_timeout,
             clock: DatabaseClock::Own,
+            entropy,
             file_use: None,
         })
     }

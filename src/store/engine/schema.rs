@@ -94,7 +94,7 @@ impl Store {
         let Some((url, settings)) = &self.server else { return self.migrate_here(patience).await };
         // What bounds a call must not cut a migration, so it gets a connection of its own.
         let patient = PoolSettings { size: 1, statement_timeout: MIGRATION_TIMEOUT, ..*settings };
-        let own = Self::connect(url, patient).await?;
+        let own = Self::connect(url, patient, self.entropy.clone()).await?;
         let migrated = tokio::select! {
             migrated = own.migrate_here(patience) => migrated,
             silent = silence(url, *settings, patience.max(MIN_SILENCE)) => Err(silent),

@@ -13,7 +13,6 @@ use sea_orm::{
     },
 };
 
-use crate::model::Error;
 use crate::store::{
     DatabaseClock, Store,
     engine::file_use::{FileUse, beside, remove_companions},
@@ -25,6 +24,7 @@ use crate::store::{
         transaction::Galera,
     },
 };
+use crate::{base::Entropy, model::Error};
 
 impl Store {
     /// Writes the database as it is at this moment into `path`, an empty file, without waiting for those who write or having
@@ -46,7 +46,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn open_copy(path: &Path) -> Result<Self, Error> {
+    pub async fn open_copy(path: &Path, entropy: Entropy) -> Result<Self, Error> {
         remove_companions(path).map_err(Error::internal)?;
         let pool = SqlitePoolOptions::new().max_connections(1).acquire_timeout(SQLITE_ACQUIRE_TIMEOUT);
         let db = SqlxSqliteConnector::from_sqlx_sqlite_pool(pool.connect_lazy_with(one_file(path)));
@@ -60,6 +60,7 @@ impl Store {
             server: None,
             galera: Galera::default(),
             clock: DatabaseClock::Own,
+            entropy,
             time_limit,
             file_use: None,
         };

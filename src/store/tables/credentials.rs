@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::store::tables::entity::users::Column;
 use crate::{
-    base::Timestamp,
+    base::{Entropy, Timestamp},
     model::{User, id::uuid_v7},
 };
 
@@ -56,6 +56,6 @@ impl CredentialVersion {
 
 /// A new version, for credentials that change at `now`. No user has had it before, nor a deleted user with the same id, so an old proof
 /// never fits new credentials.
-pub(in crate::store) fn next_version(now: Timestamp) -> Uuid {
-    uuid_v7(now, &mut rand::rng())
+pub(in crate::store) fn next_version(now: Timestamp, entropy: &Entropy) -> Uuid {
+    uuid_v7(now, entropy)
 }

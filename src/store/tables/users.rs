@@ -84,7 +84,7 @@ impl Store {
     pub async fn add_user(&self, new: NewUser) -> Result<(), Error> {
         let NewUser { user, password_hash, resting } = new;
         let row = ActiveModel {
-            credential_version: Set(Some(next_version(user.create_time))),
+            credential_version: Set(Some(next_version(user.create_time, &self.entropy))),
             ..row(&user, password_hash, None)
         };
         let added = self
@@ -269,7 +269,7 @@ impl Store {
     ) -> Result<PasswordChange, Error> {
         let update = Entity::update_many()
             .col_expr(Column::PasswordHash, Expr::value(new))
-            .col_expr(Column::CredentialVersion, Expr::value(next_version(now)))
+            .col_expr(Column::CredentialVersion, Expr::value(next_version(now, &self.entropy)))
             .col_expr(Column::UpdateTime, Expr::value(now.as_micros()))
             .filter(Column::Id.eq(id.0))
             .filter(old.is_current());

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! main -> cli -> { server -> { rpc, http }, transfer } -> install -> { identity, peer } -> changes
-//!      -> { admission, store, auth, audit } -> errors -> { proto, metrics, observe } -> { model, files } -> base
+//!      -> { admission, store, auth, audit } -> { jose, errors } -> { proto, metrics, observe } -> { model, files } -> base
 //! ```
 //!
 //! docs/ARCHITECTURE.md tells three requests and a command as stories, file after file.
@@ -21,6 +21,8 @@ pub mod proto;
 
 #[cfg(feature = "auth")]
 pub mod auth;
+#[cfg(feature = "auth")]
+pub mod jose;
 
 #[cfg(feature = "server")]
 mod admission;

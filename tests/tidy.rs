@@ -32,9 +32,9 @@ const ROOMS: &[Room] = &[
            because: "the composition knows every part, but not who asked for it" },
     Room { name: "install", may_import: &["config", "identity", "store", "audit", "metrics", "model", "base", "files"],
            because: "a command opens an installation, moves it and mends it with no server running" },
-    Room { name: "rpc", may_import: &["identity", "admission", "peer", "auth", "proto", "errors", "metrics", "model", "base"],
+    Room { name: "rpc", may_import: &["identity", "admission", "peer", "auth", "jose", "proto", "errors", "metrics", "model", "base"],
            because: "a handler decodes, asks identity and encodes: deciding and keeping are not its affair" },
-    Room { name: "http", may_import: &["identity", "admission", "peer", "auth", "errors", "metrics", "model", "base"],
+    Room { name: "http", may_import: &["identity", "admission", "peer", "auth", "jose", "errors", "metrics", "model", "base"],
            because: "a handler decodes, asks identity and encodes: deciding and keeping are not its affair" },
     Room { name: "config", may_import: &["identity", "admission", "store", "auth", "audit", "model", "base", "files"],
            because: "settings are made of the values that the parts take; the parts never look settings up" },
@@ -44,7 +44,7 @@ const ROOMS: &[Room] = &[
            because: "each property stands beside its parser, and no part of the service knows that it is fuzzed" },
     Room { name: "shutdown", may_import: &["observe"],
            because: "when to stop is the operating system's to say, and the last line of the log says it" },
-    Room { name: "identity", may_import: &["changes", "admission", "store", "auth", "audit", "errors", "metrics", "model", "base"],
+    Room { name: "identity", may_import: &["changes", "admission", "store", "auth", "audit", "jose", "errors", "metrics", "model", "base"],
            because: "what the service decides does not depend on the protocol that asks" },
     Room { name: "changes", may_import: &["store", "model", "base"],
            because: "the feed's reader knows nothing of those who subscribe, so that another one is a line in the composition" },
@@ -54,10 +54,12 @@ const ROOMS: &[Room] = &[
            because: "who sent a request gRPC and HTTP ask alike, and neither may know the other" },
     Room { name: "store", may_import: &["model", "base", "files"],
            because: "the store keeps and finds; it decides nothing" },
-    Room { name: "auth", may_import: &["proto", "errors", "model", "base"],
+    Room { name: "auth", may_import: &["jose", "proto", "errors", "model", "base"],
            because: "any tonic service can then verify callers with it; what it needs beyond that it states as traits" },
     Room { name: "audit", may_import: &["observe", "errors", "metrics", "model", "base", "files"],
            because: "an event is recorded wherever it happens, so all who decide stand above it" },
+    Room { name: "jose", may_import: &["model", "base"],
+           because: "what a signature and a key are does not depend on whose they are, so that every kind of token is read by one code" },
     Room { name: "errors", may_import: &["proto", "model", "base"],
            because: "an error is the same over every protocol, so all who refuse stand above the table that says what it is" },
     Room { name: "proto", may_import: &[],
@@ -100,6 +102,11 @@ const WALLED: &[Walled] = &[
         crates: &["tonic"],
         rooms: &["rpc", "auth", "errors", "proto", "server", "cli"],
         because: "only what stands at the wire speaks gRPC; the rest must be callable without it",
+    },
+    Walled {
+        crates: &["jsonwebtoken"],
+        rooms: &["jose"],
+        because: "how a token is taken apart, signed and verified is decided once, whoever issued it and whoever asks",
     },
     Walled {
         crates: &["axum"],
@@ -433,6 +440,8 @@ fn crates_are_named_only_where_they_may_be() {
     assert_eq!(violations_in("store::bulk::users", "use crate::store::{Store, tables::users};").len(), 0);
     assert_eq!(violations_in("model::error", "use tonic_types::ErrorDetails;").len(), 1);
     assert_eq!(violations_in("model::error", "#[tonic::async_trait] trait T {}").len(), 1);
+    assert_eq!(violations_in("auth::verifier", "use jsonwebtoken::crypto;").len(), 1);
+    assert_eq!(violations_in("jose::jwk", "use jsonwebtoken::jwk::Jwk;").len(), 0);
     assert_eq!(violations_in("model", "use tonics::Water; fn f(x: X) { x.tonic::<u8>(); }").len(), 0);
     assert_eq!(violations_in("auth::layer", "use tonic::Status; use crate::identity::Tokens;").len(), 1);
     assert_eq!(violations_in("garage", "").len(), 1, "a room without a place");

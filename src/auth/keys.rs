@@ -1,10 +1,11 @@
-//! Owns the keys that access tokens are verified with.
+//! Owns what the verifier asks of the keys in force: which they are, wherever they come from.
 
-use std::{collections::HashMap, future::Future, net::IpAddr, sync::Arc};
+use std::{future::Future, net::IpAddr, sync::Arc};
 
-use jsonwebtoken::{Algorithm, DecodingKey, jwk::Jwk};
-
-use crate::model::{Error, KeyId, SigningAlg};
+use crate::{
+    jose::{KeySet, VerifyingKey},
+    model::Error,
+};
 
 /// Where the verifier finds the keys in force: the service's own keyring, or another's JWKS.
 pub trait Keys: Send + Sync + 'static {
@@ -31,76 +32,5 @@ pub trait Keys: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Option<Arc<VerifyingKey>>, Error>> + Send {
         let _ = (kid, caller);
         std::future::ready(Ok(None))
-    }
-}
-
-/// The keys in force, by their ids.
-#[derive(Debug, Default)]
-pub struct KeySet(HashMap<KeyId, Arc<VerifyingKey>>);
-
-impl KeySet {
-    /// The key `kid`, if it is in force.
-    #[must_use]
-    pub fn get(&self, kid: &str) -> Option<&Arc<VerifyingKey>> {
-        // Not every string is a key id, but every key id is looked up by its string.
-        self.0.get(kid)
-    }
-}
-
-impl FromIterator<Arc<VerifyingKey>> for KeySet {
-    /// A key that stays in force must stay the same `Arc`: what was verified with another is verified again.
-    fn from_iter<I: IntoIterator<Item = Arc<VerifyingKey>>>(keys: I) -> Self {
-        Self(keys.into_iter().map(|key| (key.kid.clone(), key)).collect())
-    }
-}
-
-/// A key and the one algorithm that it verifies: a token cannot choose another (RFC 8725 section 3.1).
-#[derive(Debug)]
-pub struct VerifyingKey {
-    kid: KeyId,
-    alg: SigningAlg,
-    key: DecodingKey,
-}
-
-impl VerifyingKey {
-    /// The key that `jwk` holds, for `alg` alone.
-    ///
-    /// # Errors
-    /// If `jwk` is not a key.
-    pub fn new(kid: KeyId, alg: SigningAlg, jwk: &Jwk) -> Result<Self, jsonwebtoken::errors::Error> {
-        Ok(Self { kid, alg, key: DecodingKey::from_jwk(jwk)? })
-    }
-
-    /// The key's id.
-    #[must_use]
-    pub fn kid(&self) -> &KeyId {
-        &self.kid
-    }
-
-    /// The algorithm it is bound to.
-    #[must_use]
-    pub fn algorithm(&self) -> Algorithm {
-        self.alg.into()
-    }
-
-    /// The algorithm's name in JOSE headers.
-    #[must_use]
-    pub const fn algorithm_name(&self) -> &'static str {
-        self.alg.name()
-    }
-
-    pub(super) fn decoding_key(&self) -> &DecodingKey {
-        &self.key
-    }
-}
-
-impl From<SigningAlg> for Algorithm {
-    fn from(alg: SigningAlg) -> Self {
-        match alg {
-            SigningAlg::Es256 => Self::ES256,
-            SigningAlg::EdDsa => Self::EdDSA,
-            SigningAlg::Rs256 => Self::RS256,
-            SigningAlg::Hs256 => Self::HS256,
-        }
     }
 }

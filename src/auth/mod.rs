@@ -48,14 +48,14 @@ mod issuer;
 mod keys;
 mod layer;
 mod policy;
-pub mod public_key;
 mod resource_server;
 mod verifier;
 
+pub use crate::jose::{KeySet, VerifyingKey};
 pub use authenticator::{Authenticator, Standing, bearer_token};
 pub use caller::Caller;
 pub use issuer::{FetchSettings, RemoteKeys, RemoteKeysError, issuer_identifier};
-pub use keys::{KeySet, Keys, VerifyingKey};
+pub use keys::Keys;
 pub use layer::{AuthLayer, AuthService, CallerAddress};
 pub use policy::{Access, Policy, PolicyError};
 pub use resource_server::{ResourceServer, ResourceServerSettings, UntilExpiry};

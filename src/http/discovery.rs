@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::{JWKS, oauth};
 use crate::{
     identity::{Keyring, clients::ASSERTION_ALGORITHMS},
+    jose::Jwk,
     model::claims::{INTROSPECT_SCOPE, USER_SCOPE},
 };
 
@@ -80,7 +81,7 @@ impl Discovery {
         let proving_or =
             |other| oauth::PROVING_METHODS.into_iter().chain(by_certificate).chain([other]).collect();
         let published = self.keyring.published();
-        let algorithms = published.keys.iter().filter_map(|key| key.common.key_algorithm);
+        let algorithms = published.keys.iter().filter_map(Jwk::signing_alg);
         Metadata {
             issuer: self.issuer.clone(),
             token_endpoint: at(oauth::TOKEN),

@@ -1,11 +1,11 @@
 //! Owns how the model's values look on the wire.
 
-use jsonwebtoken::jwk::Jwk;
 use prost_types::Timestamp as WireTimestamp;
 use serde_json::Value;
 
 use crate::{
     base::Timestamp,
+    jose::Jwk,
     model::{Session, SessionId, SessionLifetime, User},
     proto::identity::v1 as wire,
 };

@@ -2,16 +2,12 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use jsonwebtoken::jwk::Jwk;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
-    auth::{
-        KeySet, VerifyingKey,
-        public_key::{KID_MAX_BYTES, PublicKey, is_secret},
-    },
-    model::{KeyId, SigningAlg},
+    jose::{Jwk, KID_MAX_BYTES, KeySet, PublicKey, VerifyingKey, is_secret},
+    model::KeyId,
 };
 
 /// The most keys that are read: an issuer has a handful, and each takes memory here.
@@ -20,14 +16,8 @@ const MAX_KEYS: usize = 100;
 /// The keys of an issuer, as it published them last.
 #[derive(Debug, Default)]
 pub(super) struct Published {
-    keys: Vec<PublishedKey>,
+    keys: Vec<Arc<VerifyingKey>>,
     set: Arc<KeySet>,
-}
-
-#[derive(Debug)]
-struct PublishedKey {
-    bytes: Vec<u8>,
-    key: Arc<VerifyingKey>,
 }
 
 #[derive(Deserialize)]
@@ -51,17 +41,17 @@ impl Published {
         let (mut keys, mut kids) = (Vec::new(), HashSet::new());
         for value in document.keys {
             match usable(value) {
-                Ok((kid, ..)) if !kids.insert(kid.clone()) => {
-                    return Err(format!("holds two keys with the `kid` {kid:?}"));
+                Ok(key) if !kids.insert(key.kid().clone()) => {
+                    return Err(format!("holds two keys with the `kid` {:?}", key.kid().0));
                 }
-                Ok((kid, alg, public, jwk)) => keys.push(known.same_or_new(kid, alg, &public, &jwk)?),
+                Ok(key) => keys.push(known.same_or(key)),
                 Err(problem) => tracing::debug!("a key of the issuer is left out: it {problem}"),
             }
         }
         if keys.is_empty() {
             return Err("holds no public key for ES256, EdDSA or RS256 with a `kid`".to_owned());
         }
-        let set = keys.iter().map(|key: &PublishedKey| Arc::clone(&key.key)).collect();
+        let set = keys.iter().map(Arc::clone).collect();
         Ok(Self { keys, set: Arc::new(set) })
     }
 
@@ -70,34 +60,19 @@ impl Published {
         &self.set
     }
 
-    fn same_or_new(
-        &self,
-        kid: String,
-        alg: SigningAlg,
-        public: &PublicKey,
-        jwk: &Jwk,
-    ) -> Result<PublishedKey, String> {
-        let same = |known: &&PublishedKey| {
-            known.key.kid().0 == kid
-                && known.key.algorithm_name() == alg.name()
-                && known.bytes == public.bytes()
-        };
-        let key = match self.keys.iter().find(same) {
-            Some(known) => Arc::clone(&known.key),
-            None => Arc::new(VerifyingKey::new(KeyId(kid), alg, jwk).map_err(|error| error.to_string())?),
-        };
-        Ok(PublishedKey { bytes: public.bytes().to_vec(), key })
+    /// The key of these that is the same as `key`, or else `key`.
+    fn same_or(&self, key: VerifyingKey) -> Arc<VerifyingKey> {
+        self.keys.iter().find(|known| known.is_same(&key)).map_or_else(|| Arc::new(key), Arc::clone)
     }
 }
 
 /// The key that `value` holds, if it verifies access tokens.
-fn usable(value: Value) -> Result<(String, SigningAlg, PublicKey, Jwk), String> {
+fn usable(value: Value) -> Result<VerifyingKey, String> {
     if is_secret(&value) {
         return Err("is secret".to_owned());
     }
     let jwk: Jwk = serde_json::from_value(value).map_err(|error| format!("is not understood: {error}"))?;
     let public = PublicKey::of(&jwk)?;
-    let alg: SigningAlg = public.algorithm().to_string().parse()?;
-    let kid = jwk.common.key_id.clone().filter(|kid| !kid.is_empty() && kid.len() <= KID_MAX_BYTES);
-    Ok((kid.ok_or("has no `kid` that a token could name")?, alg, public, jwk))
+    let kid = jwk.kid().filter(|kid| !kid.is_empty() && kid.len() <= KID_MAX_BYTES);
+    VerifyingKey::new(KeyId(kid.ok_or("has no `kid` that a token could name")?.to_owned()), public)
 }

@@ -2,7 +2,7 @@
 
 use quick_cache::sync::Cache;
 
-use crate::auth::public_key::KID_MAX_BYTES;
+use crate::jose::KID_MAX_BYTES;
 
 /// How many ids are remembered (at most 255 bytes each). More than that are made up, and then it does not matter which are forgotten: a
 /// forgotten id waits for one attempt more.

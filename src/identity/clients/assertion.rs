@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use aws_lc_rs::digest;
-use base64ct::{Base64UrlUnpadded, Encoding};
-use serde::{Deserialize, de::DeserializeOwned, de::IgnoredAny};
+use serde::Deserialize;
 
 use super::keys::ClientKeys;
 use crate::{
     base::Timestamp,
+    jose::{CompactJws, Malformed},
     model::{Audience, ClientId},
 };
 
@@ -24,9 +24,8 @@ const JTI_MAX_BYTES: usize = 255;
 /// An assertion, read and not yet believed.
 #[derive(Debug)]
 pub(super) struct Assertion<'a> {
-    header: JoseHeader,
+    jws: CompactJws<'a>,
     claims: AssertionClaims,
-    signed: &'a str,
     signature: Vec<u8>,
 }
 
@@ -48,18 +47,6 @@ pub(super) struct Use {
     pub(super) hash: [u8; 32],
     /// Until when it must be remembered.
     pub(super) expire_time: Timestamp,
-}
-
-/// What is read of the header. `jwk`, `jku`, `x5u` and `x5c` are not: an assertion does not bring its own key.
-#[derive(Debug, Deserialize)]
-struct JoseHeader {
-    alg: String,
-    #[serde(default)]
-    typ: Option<String>,
-    #[serde(default)]
-    kid: Option<String>,
-    #[serde(default)]
-    crit: Option<IgnoredAny>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -84,14 +71,9 @@ impl<'a> Assertion<'a> {
         if text.len() > MAX_BYTES {
             return Err("it is too long");
         }
-        let (signed, signature) = text.rsplit_once('.').ok_or("it is not a JWT")?;
-        let (header, payload) = signed.split_once('.').ok_or("it is not a JWT")?;
-        Ok(Self {
-            header: json(header)?,
-            claims: json(payload)?,
-            signed,
-            signature: Base64UrlUnpadded::decode_vec(signature).map_err(|_| "it is not a JWT")?,
-        })
+        let jws = CompactJws::parse(text).map_err(problem)?;
+        let (claims, signature) = (jws.payload().map_err(problem)?, jws.signature().map_err(problem)?);
+        Ok(Self { jws, claims, signature })
     }
 
     /// The client that it names: `iss` and `sub` both (RFC 7523 section 3).
@@ -104,18 +86,23 @@ impl<'a> Assertion<'a> {
     /// # Errors
     /// Why it is refused, for the log.
     pub(super) fn verify(&self, keys: &ClientKeys, rules: &AssertionRules<'_>) -> Result<Use, &'static str> {
-        let JoseHeader { alg, typ, kid, crit } = &self.header;
-        if crit.is_some() {
+        let header = self.jws.header();
+        if header.has_critical_extensions() {
             return Err("it has critical header extensions");
         }
         // Where a type is said it must be one of assertions, so that no other JWT of the client passes for one (RFC 8725 3.11).
         let is_assertion = |typ: &str| {
             ["JWT", "client-authentication+jwt"].iter().any(|known| typ.eq_ignore_ascii_case(known))
         };
-        if !typ.as_deref().is_none_or(is_assertion) {
+        if !header.typ.as_deref().is_none_or(is_assertion) {
             return Err("its `typ` is another");
         }
-        if !keys.verify(kid.as_deref(), alg, self.signed.as_bytes(), &self.signature) {
+        if !keys.verify(
+            header.kid.as_deref(),
+            &header.alg,
+            self.jws.signing_input().as_bytes(),
+            &self.signature,
+        ) {
             return Err("no registered key verifies it");
         }
         let AssertionClaims { aud, exp, nbf, iat, jti, .. } = &self.claims;
@@ -160,18 +147,22 @@ fn seconds(time: Timestamp) -> f64 {
     time.as_micros() as f64 / 1e6
 }
 
-fn json<T: DeserializeOwned>(part: &str) -> Result<T, &'static str> {
-    let bytes = Base64UrlUnpadded::decode_vec(part).map_err(|_| "it is not a JWT")?;
-    serde_json::from_slice(&bytes).map_err(|_| "it lacks what an assertion must say")
+const fn problem(malformed: Malformed) -> &'static str {
+    match malformed {
+        Malformed::NotCompact => "it is not a JWT",
+        Malformed::OtherJson => "it lacks what an assertion must say",
+    }
 }
 
 /// What must hold for any bytes, as an assertion and as its claims: no name comes out of what cannot be read.
 #[cfg(any(fuzzing, test))]
 pub(crate) fn fuzz(bytes: &[u8]) {
+    use base64ct::{Base64UrlUnpadded, Encoding};
+
     let encoded = Base64UrlUnpadded::encode_string(bytes);
     for text in [str::from_utf8(bytes).unwrap_or_default(), &format!("eyJhbGciOiJFUzI1NiJ9.{encoded}.AAAA")] {
         if let Ok(assertion) = Assertion::parse(text) {
-            assert!(text.len() <= MAX_BYTES && text.starts_with(assertion.signed));
+            assert!(text.len() <= MAX_BYTES && text.starts_with(assertion.jws.signing_input()));
             let _ = assertion.client_id();
         }
     }
@@ -179,6 +170,7 @@ pub(crate) fn fuzz(bytes: &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    use base64ct::{Base64UrlUnpadded, Encoding};
     use proptest::prelude::*;
 
     use super::*;

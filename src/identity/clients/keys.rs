@@ -2,26 +2,13 @@
 
 use std::collections::HashSet;
 
-use jsonwebtoken::{
-    Algorithm, DecodingKey,
-    jwk::{CommonParameters, Jwk, JwkSet, PublicKeyUse, ThumbprintHash},
-};
-use pkcs8::{ObjectIdentifier, der::Document, spki::SubjectPublicKeyInfoRef};
+use pkcs8::der::Document;
 use serde_json::Value;
 
-use crate::auth::public_key::{KID_MAX_BYTES, PublicKey, is_secret};
+use crate::jose::{Jwk, JwkSet, KID_MAX_BYTES, PublicKey, is_secret};
 
 /// How many keys a client may have: an assertion that names none is tried with each.
 const MAX_KEYS: usize = 8;
-
-/// `id-ecPublicKey` and `prime256v1` (RFC 5480), `rsaEncryption` (RFC 8017), `id-Ed25519` (RFC 8410).
-const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
-const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
-const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
-const ED25519_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
-
-/// What assertions may be signed with: one for each kind of key, and PS256 for RSA, too.
-pub const ASSERTION_ALGORITHMS: [&str; 4] = ["ES256", "EdDSA", "RS256", "PS256"];
 
 /// The public keys of a client.
 #[derive(Debug, Default)]
@@ -45,7 +32,7 @@ impl ClientKeys {
     pub(super) fn verify(&self, kid: Option<&str>, alg: &str, message: &[u8], signature: &[u8]) -> bool {
         self.0
             .iter()
-            .filter(|key| kid.is_none_or(|kid| kid == key.kid) && key.key.algorithm().to_string() == alg)
+            .filter(|key| kid.is_none_or(|kid| kid == key.kid) && key.key.algorithm_name() == alg)
             .any(|key| key.key.verifies(message, signature))
     }
 }
@@ -53,8 +40,8 @@ impl ClientKeys {
 impl ClientKey {
     fn new(jwk: &Jwk) -> Result<Self, String> {
         let key = PublicKey::of(jwk)?;
-        let kid = jwk.common.key_id.clone().ok_or("has no `kid`")?;
-        Ok(Self { kid, key })
+        let kid = jwk.kid().ok_or("has no `kid`")?;
+        Ok(Self { kid: kid.to_owned(), key })
     }
 }
 
@@ -72,7 +59,7 @@ pub fn read_public_keys(text: &str) -> Result<String, String> {
     let mut set = JwkSet { keys: Vec::with_capacity(keys.len()) };
     for key in keys {
         let key = normalised(key).map_err(|problem| format!("holds a key that {problem}"))?;
-        if !kids.insert(key.common.key_id.clone()) {
+        if !kids.insert(key.kid().map(str::to_owned)) {
             return Err("holds two keys with one `kid`".to_owned());
         }
         set.keys.push(key);
@@ -83,20 +70,14 @@ pub fn read_public_keys(text: &str) -> Result<String, String> {
 /// The key with nothing but what is needed of it.
 fn normalised(jwk: Jwk) -> Result<Jwk, String> {
     let key = PublicKey::of(&jwk)?;
-    let kid = match jwk.common.key_id {
+    let kid = match jwk.kid() {
         Some(kid) if kid.is_empty() || kid.len() > KID_MAX_BYTES => {
             return Err(format!("has a `kid` of 0 or more than {KID_MAX_BYTES} bytes"));
         }
-        Some(ref kid) => kid.clone(),
-        None => jwk.thumbprint(ThumbprintHash::SHA256).map_err(|error| error.to_string())?,
+        Some(kid) => kid.to_owned(),
+        None => jwk.thumbprint()?.0,
     };
-    let common = CommonParameters {
-        public_key_use: Some(PublicKeyUse::Signature),
-        key_algorithm: Some(key.algorithm()),
-        key_id: Some(kid),
-        ..CommonParameters::default()
-    };
-    Ok(Jwk { common, algorithm: jwk.algorithm })
+    Ok(jwk.for_signatures(&key, kid))
 }
 
 fn from_json(text: &str) -> Result<Vec<Jwk>, String> {
@@ -120,21 +101,7 @@ fn from_pem(text: &str) -> Result<Jwk, String> {
     if label != "PUBLIC KEY" {
         return Err(format!("holds a PEM `{label}`, not a `PUBLIC KEY` (`openssl pkey -pubout`)"));
     }
-    let info: SubjectPublicKeyInfoRef<'_> =
-        document.decode_msg().map_err(|error| format!("is no public key: {error}"))?;
-    let bytes = info.subject_public_key.raw_bytes();
-    let curve = || info.algorithm.parameters_oid().ok();
-    let (key, alg) = if info.algorithm.oid == ED25519_KEY {
-        (DecodingKey::from_ed_der(bytes), Algorithm::EdDSA)
-    } else if info.algorithm.oid == RSA_ENCRYPTION {
-        (DecodingKey::from_rsa_der(bytes), Algorithm::RS256)
-    } else if info.algorithm.oid == EC_PUBLIC_KEY && curve() == Some(P256) {
-        (DecodingKey::from_ec_der(bytes), Algorithm::ES256)
-    } else {
-        return Err("holds a key that is neither of P-256, nor Ed25519, nor RSA".to_owned());
-    };
-    Jwk::from_decoding_key(&key, Some(alg))
-        .map_err(|error| format!("holds a key that cannot be read: {error}"))
+    Jwk::from_spki(document.as_bytes())
 }
 
 #[cfg(test)]

@@ -22,11 +22,13 @@ use crate::{
 };
 use keys::ClientKeys;
 
+/// What assertions may be signed with.
+pub use crate::jose::PUBLIC_KEY_ALGORITHMS as ASSERTION_ALGORITHMS;
 #[cfg(any(fuzzing, test))]
 pub(crate) use assertion::fuzz as fuzz_assertion;
 pub use authentication::{ClientAuthentication, ClientCredential, Proven, Requester};
 pub use directory::{ClientDirectory, ClientRef};
-pub use keys::{ASSERTION_ALGORITHMS, read_public_keys};
+pub use keys::read_public_keys;
 pub use registry::{ClientProof, ClientRegistry, CreatedClient, NewClient, RegistryError, RotatedSecret};
 
 /// Where the token endpoint is, below the issuer (RFC 6749 section 3.2).

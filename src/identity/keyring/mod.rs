@@ -1,8 +1,12 @@
 //! Owns the signing keys that are in force: signing with the present one, telling others how to verify, and keeping up with the
 //! database.
+//!
+//! To be read in this order: `stages` (what a key does at a moment), `sealed_key` (a key as it is kept), `ready_key` (a key that is open),
+//! `state` (all keys as they were read), this file (keeping up), `rotation` (every change).
 
-mod private_key;
+mod ready_key;
 mod rotation;
+mod sealed_key;
 mod stages;
 mod state;
 
@@ -17,22 +21,22 @@ use std::{
 
 use arc_swap::ArcSwap;
 use futures_util::future::BoxFuture;
-use jsonwebtoken::jwk::JwkSet;
 use tokio::{sync::Mutex, time::timeout};
 use uuid::Uuid;
 
 use super::{NameKey, clock_check::ClockOffset};
 use crate::{
     audit::{Actor, Event},
-    auth::{KeySet, Keys},
+    auth::Keys,
     base::Timestamp,
     changes::{Subscriber, Watermark},
+    jose::{JwkSet, KeySet},
     model::{Claims, Error, KeyId, error},
     store::{ChangeKind, SIGNING_KEYS},
 };
 
-pub use private_key::opens_keys;
 pub use rotation::{KeyRotation, NextKey};
+pub use sealed_key::opens_keys;
 pub use stages::{KeySettings, Stage, StagedKey, staged};
 
 use state::{Reading, State};

@@ -4,15 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use uuid::Uuid;
 
-use super::{
-    KeySettings, KeyringError, Stage,
-    private_key::{self, PrivateKey},
-    staged,
-};
+use super::{KeySettings, KeyringError, Stage, sealed_key, staged};
 use crate::{
     audit::{Actor, Audit, Entry, Event, Pending},
     base::{Clock, Timestamp},
     identity::{AgreedTime, ClockCheck, MasterKey, names::key as name_key},
+    jose::PrivateKey,
     metrics::TimedWork,
     model::{Error, KeyId, SigningAlg, id::uuid_v7},
     store::{KeyChange, Lease, Store, StoredKey},
@@ -116,8 +113,8 @@ impl KeyRotation {
             tracing::warn!(alg = %alg, "no key of the configured algorithm is made: start again when the clocks agree");
             return Ok(());
         }
-        let key = PrivateKey::make(alg).await?;
-        let kid = key.kid.clone();
+        let key = make(alg).await?;
+        let kid = key.kid().clone();
         let now = self.clock().now();
         let made = self.change(Lease::of_operator(self.id), &BY_SERVICE, |stored| {
             if stored.is_empty() {
@@ -168,7 +165,7 @@ impl KeyRotation {
             return Ok(false);
         }
         let next = match (due(known), known.last()) {
-            (Some(_), Some(newest)) => Some(PrivateKey::make(algorithm(newest)?).await?),
+            (Some(_), Some(newest)) => Some(make(algorithm(newest)?).await?),
             _ => None,
         };
         // The time that a key is published before it signs begins when it is stored, not when it is made.
@@ -270,7 +267,7 @@ impl KeyRotation {
             let changed = self.change(Lease::of_operator(self.id), &by, |stored| {
                 count = stored.len();
                 let sealed =
-                    |key: &StoredKey| Ok((key.kid.clone(), private_key::reseal(key, &self.master_key, new)?));
+                    |key: &StoredKey| Ok((key.kid.clone(), sealed_key::reseal(key, &self.master_key, new)?));
                 let reseal = stored.iter().map(sealed).collect::<Result<_, KeyringError>>()?;
                 Ok(KeyChange { reseal, reseal_secrets: secrets.clone(), ..KeyChange::default() })
             });
@@ -306,21 +303,21 @@ impl KeyRotation {
             None => KeyChange { insert: Some(self.row(spare, now, sign_time)?), ..KeyChange::default() },
         };
         let promoted = change.sign_at.as_ref().map(|(kid, _)| kid.clone());
-        Ok((NextKey { kid: promoted.unwrap_or_else(|| spare.kid.clone()), sign_time }, change))
+        Ok((NextKey { kid: promoted.unwrap_or_else(|| spare.kid().clone()), sign_time }, change))
     }
 
     /// A key of the algorithm of the newest, in case one is needed: none is made while others wait for the transaction to end.
     async fn spare(&self) -> Result<PrivateKey, KeyringError> {
         let stored = self.store.signing_keys().await?;
         let alg = stored.last().map_or(Ok(self.settings.alg), algorithm)?;
-        Ok(PrivateKey::make(alg).await?)
+        Ok(make(alg).await?)
     }
 
     fn row(&self, key: &PrivateKey, now: Timestamp, sign_time: Timestamp) -> Result<StoredKey, Error> {
         Ok(StoredKey {
-            kid: key.kid.clone(),
-            alg: key.alg.name().to_owned(),
-            sealed_private_key: key.seal(&self.master_key)?,
+            kid: key.kid().clone(),
+            alg: key.algorithm().name().to_owned(),
+            sealed_private_key: sealed_key::seal(key, &self.master_key)?,
             create_time: now,
             sign_time,
             retention: self.settings.retention,
@@ -329,7 +326,7 @@ impl KeyRotation {
 
     /// Refuses if a stored key does not open: whatever this process added would then open for no other.
     fn check_master_key(&self, stored: &[StoredKey]) -> Result<(), KeyringError> {
-        stored.iter().try_for_each(|key| private_key::unseal(key, &self.master_key).map(drop))
+        stored.iter().try_for_each(|key| sealed_key::unseal(key, &self.master_key).map(drop))
     }
 
     async fn change(
@@ -385,6 +382,11 @@ impl KeyRotation {
 /// The keys that do not sign yet, the one that will last.
 fn pending(stored: &[StoredKey], now: Timestamp) -> impl Iterator<Item = &StoredKey> {
     staged(stored, now).into_iter().filter(|key| key.stage == Stage::Published).map(|key| key.key)
+}
+
+/// A new key, made on a thread of its own: an RSA key takes a second of computing.
+async fn make(alg: SigningAlg) -> Result<PrivateKey, Error> {
+    tokio::task::spawn_blocking(move || PrivateKey::generate(alg)).await.map_err(Error::internal)?
 }
 
 fn algorithm(key: &StoredKey) -> Result<SigningAlg, Error> {

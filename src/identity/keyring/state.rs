@@ -2,14 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use jsonwebtoken::jwk::JwkSet;
-
-use super::{
-    KeyringError, Stage,
-    private_key::{PrivateKey, ReadyKey, unseal},
-    staged,
+use super::{KeyringError, Stage, ready_key::ReadyKey, sealed_key, staged};
+use crate::{
+    base::Timestamp,
+    identity::MasterKey,
+    jose::{JwkSet, KeySet},
+    store::StoredKey,
 };
-use crate::{auth::KeySet, base::Timestamp, identity::MasterKey, store::StoredKey};
 
 /// The keys as they were read.
 #[derive(Debug, Default)]
@@ -54,13 +53,13 @@ impl State {
                     let sealed = if sealed == key.sealed_private_key {
                         Ok(())
                     } else {
-                        unseal(key, master_key).map(drop)
+                        sealed_key::unseal(key, master_key).map(drop)
                     };
                     open.push(ready);
                     sealed
                 }
-                None => PrivateKey::open(key, master_key)
-                    .and_then(|key| Ok(key.ready()?))
+                None => sealed_key::open(key, master_key)
+                    .and_then(|key| Ok(ReadyKey::new(&key)?))
                     .map(|ready| open.push(Arc::new(ready))),
             };
             if let Err(error) = opened {
@@ -113,28 +112,28 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::model::SigningAlg;
+    use crate::{jose::PrivateKey, model::SigningAlg};
 
     fn master_key(byte: &str) -> MasterKey {
         MasterKey::from_hex(&byte.repeat(32)).unwrap()
     }
 
-    async fn row(sign_time: i64, master_key: &MasterKey) -> StoredKey {
-        let key = PrivateKey::make(SigningAlg::Es256).await.unwrap();
+    fn row(sign_time: i64, master_key: &MasterKey) -> StoredKey {
+        let key = PrivateKey::generate(SigningAlg::Es256).unwrap();
         StoredKey {
-            kid: key.kid.clone(),
-            alg: key.alg.name().to_owned(),
-            sealed_private_key: key.seal(master_key).unwrap(),
+            kid: key.kid().clone(),
+            alg: key.algorithm().name().to_owned(),
+            sealed_private_key: sealed_key::seal(&key, master_key).unwrap(),
             create_time: Timestamp::from_micros(0),
             sign_time: Timestamp::from_micros(sign_time),
             retention: Duration::from_secs(1),
         }
     }
 
-    #[tokio::test]
-    async fn a_key_that_stays_is_the_same_also_when_others_come_and_go_and_it_is_sealed_anew() {
+    #[test]
+    fn a_key_that_stays_is_the_same_also_when_others_come_and_go_and_it_is_sealed_anew() {
         let (old, new) = (master_key("0f"), master_key("0e"));
-        let (first, second) = (row(0, &old).await, row(1, &old).await);
+        let (first, second) = (row(0, &old), row(1, &old));
         let read = |rows: &[&StoredKey], master_key: &MasterKey, known: &State| {
             let rows = rows.iter().map(|row| (*row).clone()).collect();
             State::read(rows, master_key, known, Reading::default())
@@ -146,14 +145,14 @@ mod tests {
         let (state, problem) = read(&[&first, &second], &old, &State::default());
         assert!(problem.is_none() && state.verifying.get(&first.kid.0).is_some());
 
-        let third = row(2, &old).await;
+        let third = row(2, &old);
         let (rotated, problem) = read(&[&second, &third], &old, &state);
         assert!(problem.is_none() && same(&state, &rotated) && rotated.verifying.get(&first.kid.0).is_none());
 
         // Another process seals them anew, and adds one that the old master key does not open.
-        let resealed = super::super::private_key::reseal(&second, &old, &new).unwrap();
+        let resealed = sealed_key::reseal(&second, &old, &new).unwrap();
         let resealed = StoredKey { sealed_private_key: resealed, ..second.clone() };
-        let foreign = row(3, &new).await;
+        let foreign = row(3, &new);
         let (after, problem) = read(&[&resealed, &foreign], &old, &rotated);
         assert!(matches!(problem, Some(KeyringError::WrongMasterKey { .. })) && !after.is_open());
         assert!(same(&rotated, &after) && after.verifying.get(&foreign.kid.0).is_none());
@@ -164,11 +163,11 @@ mod tests {
         assert_eq!(*signing.kid(), second.kid, "the newest that is open");
     }
 
-    #[tokio::test]
-    async fn a_key_of_an_algorithm_that_is_not_known_yet_is_left_out() {
+    #[test]
+    fn a_key_of_an_algorithm_that_is_not_known_yet_is_left_out() {
         let master_key = master_key("0f");
-        let known = row(0, &master_key).await;
-        let unknown = StoredKey { alg: "ES999".to_owned(), ..row(1, &master_key).await };
+        let known = row(0, &master_key);
+        let unknown = StoredKey { alg: "ES999".to_owned(), ..row(1, &master_key) };
         let (state, problem) =
             State::read(vec![known.clone(), unknown], &master_key, &State::default(), Reading::default());
         assert!(problem.is_some() && state.verifying.get(&known.kid.0).is_some());

@@ -1,0 +1,58 @@
+//! Owns private keys as they are kept: sealed by the master key, each bound to its row.
+
+use zeroize::Zeroizing;
+
+use super::KeyringError;
+use crate::{
+    identity::MasterKey,
+    jose::PrivateKey,
+    model::{Error, KeyId},
+    store::{Store, StoredKey},
+};
+
+/// The private part of `key`, sealed.
+pub(super) fn seal(key: &PrivateKey, master_key: &MasterKey) -> Result<Vec<u8>, Error> {
+    let context = seal_context(key.kid(), key.algorithm().name());
+    master_key.seal(key.bytes(), &context).map_err(Error::internal)
+}
+
+/// The key in the row `stored`.
+pub(super) fn open(stored: &StoredKey, master_key: &MasterKey) -> Result<PrivateKey, KeyringError> {
+    let bytes = unseal(stored, master_key)?;
+    let alg = stored.alg.parse().map_err(|error: String| Error::internal(error))?;
+    let key = PrivateKey::from_bytes(alg, bytes)?;
+    // The seal binds the key to its row; the thumbprint binds the row to the key.
+    if *key.kid() != stored.kid {
+        return Err(Error::internal(format!("the signing key {} is not what its id says", stored.kid)).into());
+    }
+    Ok(key)
+}
+
+/// The private part of the row `stored`.
+pub(super) fn unseal(stored: &StoredKey, master_key: &MasterKey) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
+    let StoredKey { kid, alg, sealed_private_key, .. } = stored;
+    master_key
+        .open(sealed_private_key, &seal_context(kid, alg))
+        .map_err(|_| KeyringError::WrongMasterKey { kid: kid.clone() })
+}
+
+/// The private part of the row `stored`, under `new` instead of `old`.
+pub(super) fn reseal(stored: &StoredKey, old: &MasterKey, new: &MasterKey) -> Result<Vec<u8>, KeyringError> {
+    let bytes = unseal(stored, old)?;
+    Ok(new.seal(&bytes, &seal_context(&stored.kid, &stored.alg)).map_err(Error::internal)?)
+}
+
+/// Whether `master_key` opens the stored keys; true if there are none. Asks for nothing that the first schema did not have, since it is
+/// asked before the schema is brought up to date.
+///
+/// # Errors
+/// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+pub async fn opens_keys(store: &Store, master_key: &MasterKey) -> Result<bool, Error> {
+    let sealed = store.sealed_private_keys().await?;
+    Ok(sealed.iter().all(|(kid, alg, sealed)| master_key.open(sealed, &seal_context(kid, alg)).is_ok()))
+}
+
+/// What a sealed key is bound to: it opens for no other row and no other use.
+fn seal_context(kid: &KeyId, alg: &str) -> String {
+    format!("signet signing key v1 {alg} {kid}")
+}

@@ -13,9 +13,9 @@ use crate::{
     files::read_text,
     identity::{
         MasterKey,
-        keyring::{KeyringError, NextKey, staged},
+        keyring::{NextKey, staged},
     },
-    install::{StartError, key_rotation, reseal, signing_keys},
+    install::{key_rotation, reseal, signing_keys},
 };
 
 #[derive(Debug, Subcommand)]
@@ -160,15 +160,4 @@ async fn change_master_key(
         resealed.keys
     );
     output.answer(&text, &json!({ "resealed": resealed.keys, "master_key_file": resealed.master_key_file }))
-}
-
-impl From<KeyringError> for Failure {
-    fn from(error: KeyringError) -> Self {
-        match error {
-            KeyringError::NoSuchKey { .. } | KeyringError::AlreadyPublished { .. } => {
-                Self::Failed(error.to_string())
-            }
-            other => StartError::from(other).into(),
-        }
-    }
 }

@@ -22,7 +22,6 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind}
 
 use crate::{
     config::{Config, LogFormat},
-    identity::{clients::RegistryError, users::UserError},
     install::StartError,
     model::Error,
     observe,
@@ -121,28 +120,12 @@ impl From<Error> for Failure {
                     .collect();
                 Self::Usage(rules.join("; "))
             }
+            Error::UserAmbiguous { .. } => Self::Usage(format!("{error}: say --id or --name")),
+            // It is a setting's.
+            Error::WrongMasterKey { .. } => StartError::from(error).into(),
             // The operator is told the cause itself; a caller is told that the log has it.
             Error::Internal(cause) => Self::Failed(crate::model::error::chain(cause.as_ref())),
             other => Self::Failed(crate::model::error::chain(&other)),
-        }
-    }
-}
-
-impl From<RegistryError> for Failure {
-    fn from(error: RegistryError) -> Self {
-        match error {
-            RegistryError::Failed(error) => error.into(),
-            refused => Self::Failed(refused.to_string()),
-        }
-    }
-}
-
-impl From<UserError> for Failure {
-    fn from(error: UserError) -> Self {
-        match error {
-            UserError::Failed(error) => error.into(),
-            UserError::Ambiguous { .. } => Self::Usage(format!("{error}: say --id or --name")),
-            UserError::NoSuchUser(_) => Self::Failed(error.to_string()),
         }
     }
 }

@@ -22,6 +22,7 @@ impl From<Error> for Status {
     fn from(error: Error) -> Self {
         let (failure, message) = (Failure::of(&error), error.to_string());
         let row = Row::of(&error);
+        debug_assert!(row.is_released(), "an RPC answers it, so its reason belongs into the proto: {row:?}");
         // What does not exist is gRPC's own affair: it has no reason of this API, and so no details.
         let Some(reason) = row.reason() else { return Self::new(row.code, message) };
         let (code, retry_after) = (row.code, row.retry_after);

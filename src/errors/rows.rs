@@ -19,6 +19,8 @@ pub struct Row<'a> {
     /// The code of its gRPC status.
     pub code: Code,
     reason: Reason,
+    /// The reason that no RPC answers yet, if it is one.
+    unreleased: Option<&'static str>,
     /// Its status over HTTP.
     pub http_status: u16,
     /// Its error code over HTTP.
@@ -68,6 +70,18 @@ impl<'a> Row<'a> {
             Error::RouteMisconfigured => row(Code::PermissionDenied, Reason::RouteMisconfigured, 403, OAuth::AccessDenied),
             Error::OriginNotAllowed => row(Code::PermissionDenied, Reason::OriginNotAllowed, 403, OAuth::AccessDenied),
             Error::HostNotAllowed => row(Code::PermissionDenied, Reason::HostNotAllowed, 421, OAuth::AccessDenied),
+            Error::UserNotFound(_) => unreleased(Code::NotFound, "USER_NOT_FOUND", 404, OAuth::NotFound),
+            Error::UserAmbiguous { named, .. } => unreleased(Code::InvalidArgument, "USER_AMBIGUOUS", 400, OAuth::InvalidRequest)
+                .with("user_id", named.to_string()),
+            Error::ClientNotFound(_) => unreleased(Code::NotFound, "CLIENT_NOT_FOUND", 404, OAuth::NotFound),
+            Error::PublicClient { .. } => unreleased(Code::FailedPrecondition, "PUBLIC_CLIENT", 400, OAuth::InvalidRequest),
+            Error::ClientNameTaken => unreleased(Code::AlreadyExists, "CLIENT_NAME_TAKEN", 409, OAuth::InvalidRequest),
+            Error::SpiffeIdTaken => unreleased(Code::AlreadyExists, "SPIFFE_ID_TAKEN", 409, OAuth::InvalidRequest),
+            Error::SigningKeyNotFound(_) => unreleased(Code::NotFound, "SIGNING_KEY_NOT_FOUND", 404, OAuth::NotFound),
+            Error::NextKeyPublished { kid, .. } => unreleased(Code::FailedPrecondition, "NEXT_KEY_PUBLISHED", 400, OAuth::InvalidRequest)
+                .with("kid", kid.0.as_str()),
+            Error::ClocksApart { .. } => unreleased(Code::FailedPrecondition, "CLOCKS_APART", 400, OAuth::InvalidRequest),
+            Error::WrongMasterKey { .. } => unreleased(Code::FailedPrecondition, "WRONG_MASTER_KEY", 400, OAuth::InvalidRequest),
             Error::MetricsElsewhere { .. } | Error::Unimplemented => row(Code::Unimplemented, Reason::Unspecified, 404, OAuth::NotFound),
             Error::Overloaded { retry_after, .. } => row(Code::ResourceExhausted, Reason::Overloaded, 429, OAuth::TemporarilyUnavailable)
                 .again_after(*retry_after),
@@ -86,12 +100,19 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// The stable reason, the same over every protocol: a name of the proto's `ErrorReason` without its prefix (AIP-193). None for
-    /// what does not exist.
+    /// The stable reason, the same over every protocol: a name of the proto's `ErrorReason` without its prefix (AIP-193), or one that
+    /// is not released yet. None for what does not exist.
     #[must_use]
     pub fn reason(&self) -> Option<&'static str> {
-        (self.reason != Reason::Unspecified)
-            .then(|| self.reason.as_str_name().trim_start_matches("ERROR_REASON_"))
+        let of_proto = || self.reason.as_str_name().trim_start_matches("ERROR_REASON_");
+        self.unreleased.or_else(|| (self.reason != Reason::Unspecified).then(of_proto))
+    }
+
+    /// Whether an RPC can answer the error. The others are answers to commands alone: a reason in the proto is a promise to whoever
+    /// generates code from it, so it gets there with the first RPC that gives it.
+    #[must_use]
+    pub const fn is_released(&self) -> bool {
+        self.unreleased.is_none()
     }
 
     /// Whether the request was decided and is refused. If not, it was too large or too much, or could not be finished.
@@ -128,13 +149,23 @@ impl<'a> Row<'a> {
 }
 
 const fn row<'a>(code: Code, reason: Reason, http_status: u16, oauth: OAuth) -> Row<'a> {
-    Row { code, reason, http_status, oauth, metadata: None, retry_after: None }
+    Row { code, reason, unreleased: None, http_status, oauth, metadata: None, retry_after: None }
+}
+
+/// The row of what no RPC answers yet. The first that does writes `reason` into the proto, and [`row`] here.
+fn unreleased<'a>(code: Code, reason: &'static str, http_status: u16, oauth: OAuth) -> Row<'a> {
+    Row { unreleased: Some(reason), ..row(code, Reason::Unspecified, http_status, oauth) }
 }
 
 /// One error of each row, in the order of the rows; the causes among them say "secret". A test counts them.
 #[cfg(test)]
 pub(crate) fn examples() -> Vec<Error> {
-    use crate::model::{FieldReason, RuleViolation};
+    use uuid::Uuid;
+
+    use crate::{
+        base::Timestamp,
+        model::{FieldReason, KeyId, RuleViolation, UserId},
+    };
 
     let retry_after = Duration::from_millis(1_001);
     let names = || NameSet::parse("a b").unwrap();
@@ -165,6 +196,16 @@ pub(crate) fn examples() -> Vec<Error> {
         Error::RouteMisconfigured,
         Error::OriginNotAllowed,
         Error::HostNotAllowed,
+        Error::UserNotFound("x".to_owned()),
+        Error::UserAmbiguous { said: "x".to_owned(), named: UserId(Uuid::nil()) },
+        Error::ClientNotFound("x".to_owned()),
+        Error::PublicClient { client: "x".to_owned(), because: "it has none" },
+        Error::ClientNameTaken,
+        Error::SpiffeIdTaken,
+        Error::SigningKeyNotFound("x".to_owned()),
+        Error::NextKeyPublished { kid: KeyId("x".to_owned()), sign_time: Timestamp::from_micros(0) },
+        Error::ClocksApart { offset: "1s behind the database's".to_owned() },
+        Error::WrongMasterKey { what: "signing key x".to_owned() },
         Error::MetricsElsewhere { operations_addr: None },
         Error::Unimplemented,
         Error::Overloaded { what: "x", retry_after },

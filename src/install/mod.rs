@@ -14,7 +14,6 @@ use crate::{
     base::Clock,
     config::{Config, ConfigError},
     files::OwnFiles,
-    identity::keyring::KeyringError,
     metrics::Metrics,
     model::Error,
 };
@@ -33,17 +32,14 @@ pub enum StartError {
     Config(#[from] ConfigError),
     /// Something else failed.
     #[error(transparent)]
-    Failed(#[from] Error),
+    Failed(Error),
 }
 
-impl From<KeyringError> for StartError {
-    fn from(error: KeyringError) -> Self {
+impl From<Error> for StartError {
+    fn from(error: Error) -> Self {
         match error {
-            KeyringError::Failed(error) => Self::Failed(error),
-            KeyringError::WrongMasterKey { .. } | KeyringError::WrongNameKey => {
-                ConfigError::new("--master-key", error.to_string()).into()
-            }
-            other => Self::Failed(Error::internal(other)),
+            Error::WrongMasterKey { .. } => ConfigError::new("--master-key", error.to_string()).into(),
+            other => Self::Failed(other),
         }
     }
 }

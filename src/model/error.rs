@@ -2,12 +2,13 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use super::{NameSet, name_set::MalformedNames};
+use super::{KeyId, NameSet, UserId, name_set::MalformedNames};
+use crate::base::Timestamp;
 
 /// The cause behind a failure of the service itself: logged in full, never shown to a caller.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why a call could not be served.
+/// Why a call, or a command, could not be served.
 ///
 /// The text is for people and says nothing of its cause. What each is over every protocol, its row in `errors/rows.rs` says.
 #[derive(Debug, thiserror::Error)]
@@ -107,6 +108,57 @@ pub enum Error {
         "this address does not answer under the host name that was asked for: ask by an IP address, or name the host in --operations-hosts"
     )]
     HostNotAllowed,
+    /// There is no such user, by id or by name.
+    #[error("there is no user `{0}`")]
+    UserNotFound(String),
+    /// What was said reads as an id, and is the username of a user, too.
+    #[error("`{said}` is the username of the user {named}, and reads as an id")]
+    UserAmbiguous {
+        /// What was said.
+        said: String,
+        /// The user whose name it is.
+        named: UserId,
+    },
+    /// There is no such client, by id or by name.
+    #[error("there is no client `{0}`")]
+    ClientNotFound(String),
+    /// The client is a public one, for which this cannot be done.
+    #[error("`{client}` is a public client: {because}")]
+    PublicClient {
+        /// The client's name.
+        client: String,
+        /// What a public client lacks.
+        because: &'static str,
+    },
+    /// Another client has the name.
+    #[error("the name is taken")]
+    ClientNameTaken,
+    /// Another client is registered by the SPIFFE ID.
+    #[error("another client has this SPIFFE ID")]
+    SpiffeIdTaken,
+    /// There is no such signing key.
+    #[error("there is no signing key `{0}`")]
+    SigningKeyNotFound(String),
+    /// The next signing key is published, and another one was asked for.
+    #[error("the next key is published already: {kid} signs from {sign_time} on")]
+    NextKeyPublished {
+        /// The next key.
+        kid: KeyId,
+        /// From when it signs.
+        sign_time: Timestamp,
+    },
+    /// By a wrong time a key would sign too early or too late.
+    #[error("this machine's clock is {offset}: no signing key is made until they agree")]
+    ClocksApart {
+        /// How far the clock is from the database's, in words.
+        offset: String,
+    },
+    /// What is stored was sealed with another master key.
+    #[error("the master key does not open the {what}: it was sealed with another one")]
+    WrongMasterKey {
+        /// What does not open.
+        what: String,
+    },
     /// Metrics are asked for where they are not served; they are at `operations_addr`, if anywhere.
     #[error("{}", metrics_elsewhere(*.operations_addr))]
     MetricsElsewhere {

@@ -26,7 +26,6 @@ pub use engine::location::{Location, ServerUrl};
 pub use engine::schema::{Migrated, MigrationState};
 pub use sqlite::copies::SoleUse;
 pub use tables::changes::{Change, ChangeEffect, ChangeKind, SIGNING_KEYS};
-pub use tables::clients::{ClientTaken, ClientWriteError};
 pub use tables::credentials::{CredentialVersion, Credentials};
 pub use tables::exchanges::{Exchange, LastExchange, SeenExchange};
 pub use tables::leases::Lease;

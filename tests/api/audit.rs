@@ -7,12 +7,9 @@ use std::{fs, path::PathBuf, time::Duration};
 use serde_json::Value;
 use signet::{
     audit::{Actor, ActorKind, Audit, AuditLog, Event, Outcome, Reason},
-    identity::{
-        UserRegistry, UsernameRests,
-        users::{UserError, UserRef},
-    },
+    identity::{UserRegistry, UsernameRests, users::UserRef},
     metrics::AuditMetrics,
-    model::{UserId, Username},
+    model::{Error, UserId, Username},
     proto::identity::v1::{
         ChangePasswordRequest, DeleteMeRequest, IssueTokenRequest, IssueTokenResponse, RefreshTokenGrant,
         RevokeAllSessionsRequest, RevokeSessionRequest, RevokeTokenRequest, issue_token_request::Grant,
@@ -344,9 +341,11 @@ async fn who_manages_users_is_told_as_who_did_it_and_one_by_one() {
     for active in [false, true].repeat(20) {
         assert_eq!(users.set_active(&who, active, &by).await.unwrap().is_active, active);
     }
-    let deleted = users.delete(&who, async { Ok::<_, UserError>(UsernameRests::OFF) }, &by).await.unwrap();
+    let deleted = users.delete(&who, async { Ok::<_, Error>(UsernameRests::OFF) }, &by).await.unwrap();
     assert_eq!((deleted.user.id.to_string(), deleted.name_rests_until), (alice.clone(), None));
-    assert!(matches!(users.set_active(&who, true, &by).await, Err(UserError::NoSuchUser(it)) if it == who));
+    assert!(
+        matches!(users.set_active(&who, true, &by).await, Err(Error::UserNotFound(said)) if said == "alice")
+    );
 
     assert!(audit.flush(Duration::from_mins(1)).await);
     let lines = fs::read_to_string(path).unwrap();

@@ -3,7 +3,7 @@
 use std::{fs, time::Duration};
 
 use signet::{
-    identity::{KeyRotation, MasterKey, keyring::KeyringError},
+    identity::{KeyRotation, MasterKey},
     model::Error,
     proto::identity::v1::{
         IssueTokenRequest, RefreshTokenGrant, RevokeTokenRequest, issue_token_request::Grant,
@@ -167,7 +167,7 @@ async fn keys_are_rotated_and_revoked_with_the_right_master_key_alone() {
     let foreign = with_master_key(&server, MasterKey::from_hex(&"0f".repeat(32)).unwrap()).await;
     let before = server.store().await.signing_keys().await.unwrap();
     let kid = server.started.signing_key.0.clone();
-    let refused = |error: KeyringError| matches!(error, KeyringError::WrongMasterKey { .. });
+    let refused = |error: Error| matches!(error, Error::WrongMasterKey { .. });
     assert!(refused(foreign.rotate(false).await.unwrap_err()));
     assert!(refused(foreign.rotate(true).await.unwrap_err()));
     assert!(refused(foreign.revoke(&kid).await.unwrap_err()));

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use super::RegistryError;
 use crate::{
     model::{Client, ClientId, ClientName, Error},
     store::Store,
@@ -28,14 +27,14 @@ impl ClientDirectory {
     /// The client `who`.
     ///
     /// # Errors
-    /// [`RegistryError::NoSuchClient`], [`RegistryError::Failed`].
-    pub async fn find(&self, who: &ClientRef) -> Result<Client, RegistryError> {
+    /// [`Error::ClientNotFound`]; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn find(&self, who: &ClientRef) -> Result<Client, Error> {
         let found = match (ClientId::parse(&who.0), ClientName::parse(&who.0)) {
             (Some(id), _) => self.store.client(id).await?,
             (None, Ok(name)) => self.store.client_named(&name).await?,
             (None, Err(_)) => None,
         };
-        found.ok_or_else(|| RegistryError::NoSuchClient(who.clone()))
+        found.ok_or_else(|| who.not_found())
     }
 
     /// The clients after `after` in the order of their ids, which is the order of their making, without their secrets; at most `limit`.
@@ -44,6 +43,13 @@ impl ClientDirectory {
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn page(&self, after: Option<ClientId>, limit: u64) -> Result<Vec<Client>, Error> {
         self.store.clients(after, limit).await
+    }
+}
+
+impl ClientRef {
+    /// That there is no such client.
+    pub(super) fn not_found(&self) -> Error {
+        Error::ClientNotFound(self.to_string())
     }
 }
 

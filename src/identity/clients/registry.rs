@@ -8,7 +8,7 @@ use crate::{
     audit::{Actor, Audit, Event},
     base::Clock,
     model::{CertificateSubject, Client, ClientId, ClientKind, ClientName, Error, NameSet},
-    store::{ClientTaken, ClientWriteError, Store},
+    store::Store,
 };
 
 /// The clients in the hands of those who manage them.
@@ -62,35 +62,6 @@ pub struct RotatedSecret {
     pub secret: Zeroizing<String>,
 }
 
-/// Why nothing was changed.
-#[derive(Debug, thiserror::Error)]
-pub enum RegistryError {
-    /// There is no such client.
-    #[error("there is no client `{0}`")]
-    NoSuchClient(ClientRef),
-    /// A public client proves nothing.
-    #[error("`{}` is a public client: it has no secret, no public keys and no certificate", .0.as_str())]
-    PublicClient(ClientName),
-    /// A public client may not tell its users' addresses.
-    #[error("`{}` is a public client: it proves nothing, so it may not tell its users' addresses", .0.as_str())]
-    PublicClaims(ClientName),
-    /// A unique field is already taken.
-    #[error(transparent)]
-    Taken(#[from] ClientTaken),
-    /// The database.
-    #[error(transparent)]
-    Failed(#[from] Error),
-}
-
-impl From<ClientWriteError> for RegistryError {
-    fn from(error: ClientWriteError) -> Self {
-        match error {
-            ClientWriteError::Taken(taken) => Self::Taken(taken),
-            ClientWriteError::Failed(error) => Self::Failed(error),
-        }
-    }
-}
-
 impl ClientRegistry {
     /// The clients in `store`; `audit` is told of each act.
     #[must_use]
@@ -101,8 +72,8 @@ impl ClientRegistry {
     /// Registers a client, and makes its secret if it is to have one.
     ///
     /// # Errors
-    /// [`RegistryError::Taken`], [`RegistryError::Failed`].
-    pub async fn register(&self, new: NewClient, by: &Actor) -> Result<CreatedClient, RegistryError> {
+    /// [`Error::ClientNameTaken`], [`Error::SpiffeIdTaken`]; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn register(&self, new: NewClient, by: &Actor) -> Result<CreatedClient, Error> {
         let now = self.clock.now();
         let mut client = Client {
             id: ClientId::new(now, self.store.entropy()),
@@ -131,11 +102,7 @@ impl ClientRegistry {
         let created = Event::ClientCreated.done().by(by.clone()).client(client.id.to_string());
         let pending = self.audit.begin(created);
         let added = self.store.add_client(&client).await;
-        match &added {
-            Ok(()) => pending.done(),
-            Err(ClientWriteError::Taken(_)) => pending.dismiss(),
-            Err(ClientWriteError::Failed(error)) => pending.settle(Some(error)),
-        }
+        pending.settle(added.as_ref().err());
         added?;
         Ok(CreatedClient { client, secret })
     }
@@ -143,13 +110,13 @@ impl ClientRegistry {
     /// Makes a new secret for the client `who`. The one before it stays valid, unless `end_older`.
     ///
     /// # Errors
-    /// [`RegistryError`], but for [`RegistryError::Taken`].
+    /// [`Error::ClientNotFound`], [`Error::PublicClient`]; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn rotate_secret(
         &self,
         who: &ClientRef,
         end_older: bool,
         by: &Actor,
-    ) -> Result<RotatedSecret, RegistryError> {
+    ) -> Result<RotatedSecret, Error> {
         let id = self.find_confidential(who).await?.id;
         let secret = secret::random();
         let hash = secret::hash(&secret);
@@ -161,8 +128,8 @@ impl ClientRegistry {
     /// Replaces the public keys of the client `who` by `jwks`, which [`read_public_keys`](super::read_public_keys) returned.
     ///
     /// # Errors
-    /// [`RegistryError`], but for [`RegistryError::Taken`].
-    pub async fn set_keys(&self, who: &ClientRef, jwks: String, by: &Actor) -> Result<Client, RegistryError> {
+    /// [`Error::ClientNotFound`], [`Error::PublicClient`]; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn set_keys(&self, who: &ClientRef, jwks: String, by: &Actor) -> Result<Client, Error> {
         let id = self.find_confidential(who).await?.id;
         let set = self.store.set_client_keys(id, jwks, self.clock.now());
         self.act(Event::ClientKeysReplaced, id, by, set).await
@@ -171,13 +138,14 @@ impl ClientRegistry {
     /// Replaces whose certificate stands for the client `who`: nobody's, if there is no `subject`.
     ///
     /// # Errors
-    /// [`RegistryError`].
+    /// [`Error::ClientNotFound`], [`Error::PublicClient`], [`Error::SpiffeIdTaken`]; [`Error::Unavailable`] or [`Error::Internal`], with
+    /// the cause.
     pub async fn set_certificate(
         &self,
         who: &ClientRef,
         subject: Option<&CertificateSubject>,
         by: &Actor,
-    ) -> Result<Client, RegistryError> {
+    ) -> Result<Client, Error> {
         let id = self.find_confidential(who).await?.id;
         let set = self.store.set_client_certificate(id, subject, self.clock.now());
         self.act(Event::ClientCertificateReplaced, id, by, set).await
@@ -186,16 +154,16 @@ impl ClientRegistry {
     /// Lets the client `who` tell the addresses of its users, or no longer.
     ///
     /// # Errors
-    /// [`RegistryError`], but for [`RegistryError::Taken`].
+    /// [`Error::ClientNotFound`], [`Error::PublicClient`]; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn set_may_claim_address(
         &self,
         who: &ClientRef,
         may: bool,
         by: &Actor,
-    ) -> Result<Client, RegistryError> {
+    ) -> Result<Client, Error> {
         let client = self.directory.find(who).await?;
         if client.kind == ClientKind::Public {
-            return Err(RegistryError::PublicClaims(client.name));
+            return Err(public(&client, "it proves nothing, so it may not tell its users' addresses"));
         }
         let event = if may { Event::ClientAddressClaimsAllowed } else { Event::ClientAddressClaimsForbidden };
         let set = self.store.set_client_may_claim_address(client.id, may, self.clock.now());
@@ -206,13 +174,8 @@ impl ClientRegistry {
     /// Enables or disables the client `who`.
     ///
     /// # Errors
-    /// [`RegistryError::NoSuchClient`], [`RegistryError::Failed`].
-    pub async fn set_active(
-        &self,
-        who: &ClientRef,
-        is_active: bool,
-        by: &Actor,
-    ) -> Result<Client, RegistryError> {
+    /// [`Error::ClientNotFound`]; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn set_active(&self, who: &ClientRef, is_active: bool, by: &Actor) -> Result<Client, Error> {
         let id = self.directory.find(who).await?.id;
         let event = if is_active { Event::ClientEnabled } else { Event::ClientDisabled };
         self.record(event, id, by, self.store.set_client_active(id, is_active, self.clock.now())).await?;
@@ -222,68 +185,65 @@ impl ClientRegistry {
     /// Deletes the client `who`, and the sessions that were opened with it. Returns it as it was.
     ///
     /// # Errors
-    /// [`RegistryError::NoSuchClient`], [`RegistryError::Failed`].
-    pub async fn delete(&self, who: &ClientRef, by: &Actor) -> Result<Client, RegistryError> {
+    /// [`Error::ClientNotFound`]; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn delete(&self, who: &ClientRef, by: &Actor) -> Result<Client, Error> {
         let client = self.directory.find(who).await?;
         let deleted = self.store.delete_client(client.id, self.clock.now());
         if self.record(Event::ClientDeleted, client.id, by, deleted).await? {
             Ok(client)
         } else {
-            Err(RegistryError::NoSuchClient(who.clone()))
+            Err(who.not_found())
         }
     }
 
     /// Does to the client `id` what `done` does, which says whether there is such a client, and records it as `event`. Returns the client
     /// as it is then.
-    async fn act<E>(
+    async fn act(
         &self,
         event: Event,
         id: ClientId,
         by: &Actor,
-        done: impl Future<Output = Result<bool, E>>,
-    ) -> Result<Client, RegistryError>
-    where
-        RegistryError: From<E>,
-    {
+        done: impl Future<Output = Result<bool, Error>>,
+    ) -> Result<Client, Error> {
         if self.record(event, id, by, done).await? {
             self.read(id).await
         } else {
-            Err(RegistryError::NoSuchClient(id.into()))
+            Err(ClientRef::from(id).not_found())
         }
     }
 
     /// Does to the client `id` what `done` does, which says whether that changed anything, and if so records it as `event`.
-    async fn record<E>(
+    async fn record(
         &self,
         event: Event,
         id: ClientId,
         by: &Actor,
-        done: impl Future<Output = Result<bool, E>>,
-    ) -> Result<bool, RegistryError>
-    where
-        RegistryError: From<E>,
-    {
+        done: impl Future<Output = Result<bool, Error>>,
+    ) -> Result<bool, Error> {
         let pending = self.audit.begin(event.done().by(by.clone()).client(id.to_string()));
-        let done = done.await.map_err(RegistryError::from);
+        let done = done.await;
         match &done {
             Ok(is_changed) => pending.done_if(*is_changed),
-            Err(RegistryError::Failed(error)) => pending.settle(Some(error)),
-            Err(_) => pending.dismiss(),
+            Err(error) => pending.settle(Some(error)),
         }
         done
     }
 
-    async fn find_confidential(&self, who: &ClientRef) -> Result<Client, RegistryError> {
+    async fn find_confidential(&self, who: &ClientRef) -> Result<Client, Error> {
         let client = self.directory.find(who).await?;
         match client.kind {
             ClientKind::Confidential => Ok(client),
-            ClientKind::Public => Err(RegistryError::PublicClient(client.name)),
+            ClientKind::Public => Err(public(&client, "it has no secret, no public keys and no certificate")),
         }
     }
 
-    async fn read(&self, id: ClientId) -> Result<Client, RegistryError> {
-        self.store.client(id).await?.ok_or_else(|| RegistryError::NoSuchClient(id.into()))
+    async fn read(&self, id: ClientId) -> Result<Client, Error> {
+        self.store.client(id).await?.ok_or_else(|| ClientRef::from(id).not_found())
     }
+}
+
+fn public(client: &Client, because: &'static str) -> Error {
+    Error::PublicClient { client: client.name.as_str().to_owned(), because }
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ use futures_util::future::BoxFuture;
 use tokio::{sync::Mutex, time::timeout};
 use uuid::Uuid;
 
-use super::{NameKey, clock_check::ClockOffset};
+use super::NameKey;
 use crate::{
     audit::{Actor, Event},
     auth::Keys,
@@ -65,8 +65,8 @@ impl Keyring {
     /// must belong to a feed that was opened before.
     ///
     /// # Errors
-    /// [`KeyringError::WrongMasterKey`] if a stored key does not open.
-    pub async fn open(rotation: KeyRotation, watermark: Arc<Watermark>) -> Result<Self, KeyringError> {
+    /// [`Error::WrongMasterKey`] if a stored key does not open.
+    pub async fn open(rotation: KeyRotation, watermark: Arc<Watermark>) -> Result<Self, Error> {
         rotation.ensure().await?;
         let reading = Reading { begun: rotation.clock().monotonic(), ..Reading::default() };
         let stored = rotation.store().signing_keys().await?;
@@ -181,7 +181,7 @@ impl Keyring {
         }
     }
 
-    async fn tend_once(&self) -> Result<(), KeyringError> {
+    async fn tend_once(&self) -> Result<(), Error> {
         let state = self.state.load_full();
         // Whoever has the new master key changes them; that this process has not is in the log already.
         if state.is_open() && self.rotation.tend(&state.stored).await? {
@@ -302,38 +302,4 @@ fn shared(error: &Arc<Error>) -> Error {
 
 fn no_keys() -> Error {
     Error::Unavailable { what: "signing keys", source: "the database holds none that can be used".into() }
-}
-
-/// The stored keys cannot be used, or not be changed as was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum KeyringError {
-    /// A stored key was sealed with another master key.
-    #[error("the master key does not open the signing key {kid}: it was sealed with another one")]
-    WrongMasterKey {
-        /// The key that does not open.
-        kid: KeyId,
-    },
-    /// The key of names was sealed with another master key.
-    #[error("the master key does not open the key of names: it was sealed with another one")]
-    WrongNameKey,
-    /// There is no such key.
-    #[error("there is no signing key `{kid}`")]
-    NoSuchKey {
-        /// What was asked for.
-        kid: String,
-    },
-    /// The next key is published already.
-    #[error("the next key is published already: {kid} signs from {sign_time} on")]
-    AlreadyPublished {
-        /// The next key.
-        kid: KeyId,
-        /// From when it signs.
-        sign_time: Timestamp,
-    },
-    /// By a wrong time a key would sign too early or too late.
-    #[error("this machine's clock is {0}: no signing key is made until they agree")]
-    WrongClock(ClockOffset),
-    /// The database, or a key, failed.
-    #[error(transparent)]
-    Failed(#[from] Error),
 }

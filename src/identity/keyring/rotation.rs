@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use uuid::Uuid;
 
-use super::{KeySettings, KeyringError, Stage, sealed_key, staged};
+use super::{KeySettings, Stage, sealed_key, staged};
 use crate::{
     audit::{Actor, Audit, Entry, Event, Pending},
     base::{Clock, Timestamp},
@@ -96,9 +96,9 @@ impl KeyRotation {
     /// replace each other's keys for ever.
     ///
     /// # Errors
-    /// [`KeyringError::WrongMasterKey`] if a stored key does not open, [`KeyringError::WrongClock`] if there is no key and this
+    /// [`Error::WrongMasterKey`] if a stored key does not open, [`Error::ClocksApart`] if there is no key and this
     /// process's clock disagrees with the database's: then nothing is written.
-    pub async fn ensure(&self) -> Result<(), KeyringError> {
+    pub async fn ensure(&self) -> Result<(), Error> {
         let alg = self.settings.alg;
         let of_alg = |key: Option<&StoredKey>| key.is_some_and(|key| key.alg == alg.name());
         let stored = self.store.signing_keys().await?;
@@ -108,7 +108,7 @@ impl KeyRotation {
         }
         if let AgreedTime::Apart(offset) = self.clocks.agreed_time(TimedWork::SigningKeys).await? {
             if stored.is_empty() {
-                return Err(KeyringError::WrongClock(offset));
+                return Err(Error::ClocksApart { offset: offset.to_string() });
             }
             tracing::warn!(alg = %alg, "no key of the configured algorithm is made: start again when the clocks agree");
             return Ok(());
@@ -145,9 +145,9 @@ impl KeyRotation {
     /// Publishes the next key if it is time to, and deletes those that no valid token needs. Of several processes one does it.
     ///
     /// # Errors
-    /// [`KeyringError::WrongMasterKey`] if the stored keys have been sealed with another master key: a key of this process would
+    /// [`Error::WrongMasterKey`] if the stored keys have been sealed with another master key: a key of this process would
     /// then open for no other.
-    pub(super) async fn tend(&self, known: &[StoredKey]) -> Result<bool, KeyringError> {
+    pub(super) async fn tend(&self, known: &[StoredKey]) -> Result<bool, Error> {
         let now = self.clock().now();
         let gone = |stored: &[StoredKey]| -> Vec<KeyId> {
             staged(stored, now)
@@ -199,10 +199,10 @@ impl KeyRotation {
     /// Publishes the next key, of the algorithm of the newest, or with `at_once` has it sign from now on.
     ///
     /// # Errors
-    /// [`KeyringError::AlreadyPublished`] if the next key is published, and not to sign at once; [`KeyringError::WrongClock`].
-    pub async fn rotate(&self, at_once: bool) -> Result<NextKey, KeyringError> {
+    /// [`Error::NextKeyPublished`] if the next key is published, and not to sign at once; [`Error::ClocksApart`].
+    pub async fn rotate(&self, at_once: bool) -> Result<NextKey, Error> {
         if let AgreedTime::Apart(offset) = self.clocks.agreed_time(TimedWork::SigningKeys).await? {
-            return Err(KeyringError::WrongClock(offset));
+            return Err(Error::ClocksApart { offset: offset.to_string() });
         }
         let spare = self.spare().await?;
         let now = self.clock().now();
@@ -213,7 +213,7 @@ impl KeyRotation {
                 self.successor(stored, now, &spare)?
             } else if let Some(pending) = pending(stored, now).last() {
                 let (kid, sign_time) = (pending.kid.clone(), pending.sign_time);
-                return Err(KeyringError::AlreadyPublished { kid, sign_time });
+                return Err(Error::NextKeyPublished { kid, sign_time });
             } else {
                 let row = self.row(&spare, now, now.after(self.settings.publish_ahead))?;
                 let next = NextKey { kid: row.kid.clone(), sign_time: row.sign_time };
@@ -223,16 +223,16 @@ impl KeyRotation {
             Ok(change)
         })
         .await?;
-        answer.ok_or_else(|| Error::internal("no next key was chosen").into())
+        answer.ok_or_else(|| Error::internal("no next key was chosen"))
     }
 
     /// Deletes the key `kid`, which is compromised. If it is the one that signs, the published one signs from now on, or a new one.
     /// Returns the key that signs in its place.
     ///
     /// # Errors
-    /// [`KeyringError::NoSuchKey`] if there is no such key.
-    pub async fn revoke(&self, kid: &str) -> Result<Option<NextKey>, KeyringError> {
-        let no_such_key = || KeyringError::NoSuchKey { kid: kid.to_owned() };
+    /// [`Error::SigningKeyNotFound`] if there is no such key.
+    pub async fn revoke(&self, kid: &str) -> Result<Option<NextKey>, Error> {
+        let no_such_key = || Error::SigningKeyNotFound(kid.to_owned());
         if self.store.signing_keys().await?.iter().all(|key| key.kid.0 != kid) {
             return Err(no_such_key());
         }
@@ -259,8 +259,8 @@ impl KeyRotation {
     /// Seals every private key under `new`; returns how many there are.
     ///
     /// # Errors
-    /// [`KeyringError::WrongMasterKey`] if a stored key does not open with the present one: then nothing is changed.
-    pub async fn reseal(&self, new: &MasterKey) -> Result<usize, KeyringError> {
+    /// [`Error::WrongMasterKey`] if a stored key does not open with the present one: then nothing is changed.
+    pub async fn reseal(&self, new: &MasterKey) -> Result<usize, Error> {
         let (mut count, by) = (0, Doing::of_operator());
         for _ in 0..RESEALS {
             let secrets = name_key::reseal(&self.store, &self.master_key, new).await?;
@@ -268,7 +268,7 @@ impl KeyRotation {
                 count = stored.len();
                 let sealed =
                     |key: &StoredKey| Ok((key.kid.clone(), sealed_key::reseal(key, &self.master_key, new)?));
-                let reseal = stored.iter().map(sealed).collect::<Result<_, KeyringError>>()?;
+                let reseal = stored.iter().map(sealed).collect::<Result<_, Error>>()?;
                 Ok(KeyChange { reseal, reseal_secrets: secrets.clone(), ..KeyChange::default() })
             });
             // Without secrets nothing could be replaced meanwhile: then there was no key either.
@@ -276,7 +276,7 @@ impl KeyRotation {
                 return Ok(count);
             }
         }
-        Err(Error::internal("other processes replace secrets of the service again and again").into())
+        Err(Error::internal("other processes replace secrets of the service again and again"))
     }
 
     /// Closes the database.
@@ -290,7 +290,7 @@ impl KeyRotation {
         stored: &[StoredKey],
         now: Timestamp,
         spare: &PrivateKey,
-    ) -> Result<(NextKey, KeyChange), KeyringError> {
+    ) -> Result<(NextKey, KeyChange), Error> {
         let mut pending: Vec<_> = pending(stored, now).map(|key| key.kid.clone()).collect();
         // After the one that signs, though that may have begun by a clock that is ahead of this one.
         let signing = staged(stored, now).into_iter().find(|key| key.stage == Stage::Signing);
@@ -307,10 +307,10 @@ impl KeyRotation {
     }
 
     /// A key of the algorithm of the newest, in case one is needed: none is made while others wait for the transaction to end.
-    async fn spare(&self) -> Result<PrivateKey, KeyringError> {
+    async fn spare(&self) -> Result<PrivateKey, Error> {
         let stored = self.store.signing_keys().await?;
         let alg = stored.last().map_or(Ok(self.settings.alg), algorithm)?;
-        Ok(make(alg).await?)
+        make(alg).await
     }
 
     fn row(&self, key: &PrivateKey, now: Timestamp, sign_time: Timestamp) -> Result<StoredKey, Error> {
@@ -325,7 +325,7 @@ impl KeyRotation {
     }
 
     /// Refuses if a stored key does not open: whatever this process added would then open for no other.
-    fn check_master_key(&self, stored: &[StoredKey]) -> Result<(), KeyringError> {
+    fn check_master_key(&self, stored: &[StoredKey]) -> Result<(), Error> {
         stored.iter().try_for_each(|key| sealed_key::unseal(key, &self.master_key).map(drop))
     }
 
@@ -333,8 +333,8 @@ impl KeyRotation {
         &self,
         lease: Lease,
         by: &Doing<'_>,
-        mut decide: impl FnMut(&[StoredKey]) -> Result<KeyChange, KeyringError> + Send,
-    ) -> Result<bool, KeyringError> {
+        mut decide: impl FnMut(&[StoredKey]) -> Result<KeyChange, Error> + Send,
+    ) -> Result<bool, Error> {
         let mut pending: Vec<Pending<'_>> = Vec::new();
         // Asked again if the database refuses the first attempt: nothing has come of that one.
         let decide = |stored: &[StoredKey]| {
@@ -343,7 +343,7 @@ impl KeyRotation {
             }
             let change = decide(stored)?;
             pending.extend(self.events(&change, stored, by).into_iter().map(|entry| self.audit.begin(entry)));
-            Ok::<_, KeyringError>(change)
+            Ok(change)
         };
         let changed = self.store.change_signing_keys(lease, self.clock().now(), decide).await?;
         for event in pending {

@@ -2,7 +2,6 @@
 
 use zeroize::Zeroizing;
 
-use super::KeyringError;
 use crate::{
     identity::MasterKey,
     jose::PrivateKey,
@@ -17,29 +16,29 @@ pub(super) fn seal(key: &PrivateKey, master_key: &MasterKey) -> Result<Vec<u8>, 
 }
 
 /// The key in the row `stored`.
-pub(super) fn open(stored: &StoredKey, master_key: &MasterKey) -> Result<PrivateKey, KeyringError> {
+pub(super) fn open(stored: &StoredKey, master_key: &MasterKey) -> Result<PrivateKey, Error> {
     let bytes = unseal(stored, master_key)?;
     let alg = stored.alg.parse().map_err(|error: String| Error::internal(error))?;
     let key = PrivateKey::from_bytes(alg, bytes)?;
     // The seal binds the key to its row; the thumbprint binds the row to the key.
     if *key.kid() != stored.kid {
-        return Err(Error::internal(format!("the signing key {} is not what its id says", stored.kid)).into());
+        return Err(Error::internal(format!("the signing key {} is not what its id says", stored.kid)));
     }
     Ok(key)
 }
 
 /// The private part of the row `stored`.
-pub(super) fn unseal(stored: &StoredKey, master_key: &MasterKey) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
+pub(super) fn unseal(stored: &StoredKey, master_key: &MasterKey) -> Result<Zeroizing<Vec<u8>>, Error> {
     let StoredKey { kid, alg, sealed_private_key, .. } = stored;
     master_key
         .open(sealed_private_key, &seal_context(kid, alg))
-        .map_err(|_| KeyringError::WrongMasterKey { kid: kid.clone() })
+        .map_err(|_| Error::WrongMasterKey { what: format!("signing key {kid}") })
 }
 
 /// The private part of the row `stored`, under `new` instead of `old`.
-pub(super) fn reseal(stored: &StoredKey, old: &MasterKey, new: &MasterKey) -> Result<Vec<u8>, KeyringError> {
+pub(super) fn reseal(stored: &StoredKey, old: &MasterKey, new: &MasterKey) -> Result<Vec<u8>, Error> {
     let bytes = unseal(stored, old)?;
-    Ok(new.seal(&bytes, &seal_context(&stored.kid, &stored.alg)).map_err(Error::internal)?)
+    new.seal(&bytes, &seal_context(&stored.kid, &stored.alg)).map_err(Error::internal)
 }
 
 /// Whether `master_key` opens the stored keys; true if there are none. Asks for nothing that the first schema did not have, since it is

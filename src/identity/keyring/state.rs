@@ -2,11 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{KeyringError, Stage, ready_key::ReadyKey, sealed_key, staged};
+use super::{Stage, ready_key::ReadyKey, sealed_key, staged};
 use crate::{
     base::Timestamp,
     identity::MasterKey,
     jose::{JwkSet, KeySet},
+    model::Error,
     store::StoredKey,
 };
 
@@ -43,7 +44,7 @@ impl State {
         master_key: &MasterKey,
         known: &Self,
         reading: Reading,
-    ) -> (Self, Option<KeyringError>) {
+    ) -> (Self, Option<Error>) {
         let mut problem = None;
         let mut open = Vec::with_capacity(stored.len());
         for key in &stored {
@@ -59,7 +60,7 @@ impl State {
                     sealed
                 }
                 None => sealed_key::open(key, master_key)
-                    .and_then(|key| Ok(ReadyKey::new(&key)?))
+                    .and_then(|key| ReadyKey::new(&key))
                     .map(|ready| open.push(Arc::new(ready))),
             };
             if let Err(error) = opened {
@@ -154,7 +155,7 @@ mod tests {
         let resealed = StoredKey { sealed_private_key: resealed, ..second.clone() };
         let foreign = row(3, &new);
         let (after, problem) = read(&[&resealed, &foreign], &old, &rotated);
-        assert!(matches!(problem, Some(KeyringError::WrongMasterKey { .. })) && !after.is_open());
+        assert!(matches!(problem, Some(Error::WrongMasterKey { .. })) && !after.is_open());
         assert!(same(&rotated, &after) && after.verifying.get(&foreign.kid.0).is_none());
         assert!(
             after.is_complete(Timestamp::from_micros(2)) && !after.is_complete(Timestamp::from_micros(3))

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     base::fill_from_system,
-    identity::{MasterKey, keyring::KeyringError},
+    identity::MasterKey,
     model::Error,
     store::{ResealedSecret, Sha256, Store},
 };
@@ -57,15 +57,15 @@ impl NameKey {
     /// The same for a command, which replaces no key: a master key that was mistyped would cost the service its own.
     ///
     /// # Errors
-    /// [`KeyringError::WrongNameKey`] if `master_key` does not open it; [`KeyringError::Failed`], with the cause.
-    pub async fn open_or_add(store: &Store, master_key: &MasterKey) -> Result<Self, KeyringError> {
+    /// [`Error::WrongMasterKey`] if `master_key` does not open it; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn open_or_add(store: &Store, master_key: &MasterKey) -> Result<Self, Error> {
         if store.sealed_secret(SECRET).await?.is_none() {
             let sealed = master_key.seal(random().as_slice(), CONTEXT).map_err(Error::internal)?;
             // If another process was faster, its key is the one.
             store.add_sealed_secret(SECRET, sealed).await?;
         }
-        let sealed = store.sealed_secret(SECRET).await?.ok_or(KeyringError::WrongNameKey)?;
-        let bytes = master_key.open(&sealed, CONTEXT).map_err(|_| KeyringError::WrongNameKey)?;
+        let sealed = store.sealed_secret(SECRET).await?.ok_or_else(wrong_master_key)?;
+        let bytes = master_key.open(&sealed, CONTEXT).map_err(|_| wrong_master_key())?;
         Ok(Self::of(&bytes))
     }
 
@@ -116,6 +116,10 @@ impl std::fmt::Debug for NameKey {
     }
 }
 
+fn wrong_master_key() -> Error {
+    Error::WrongMasterKey { what: "key of names".to_owned() }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -160,7 +164,7 @@ mod tests {
         let digest = |key: &NameKey| key.digest("account", &["alice"]);
         let made = digest(&NameKey::open_or_add(&store, &right).await.unwrap());
         let refused = NameKey::open_or_add(&store, &wrong).await.unwrap_err();
-        assert!(matches!(refused, KeyringError::WrongNameKey), "{refused}");
+        assert!(matches!(refused, Error::WrongMasterKey { .. }), "{refused}");
         assert_eq!(digest(&NameKey::open(&store, &right).await.unwrap()), made);
     }
 

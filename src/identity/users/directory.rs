@@ -28,25 +28,6 @@ pub enum UserRef {
     IdOrName(String),
 }
 
-/// Why nothing was done with a user.
-#[derive(Debug, thiserror::Error)]
-pub enum UserError {
-    /// There is no such user.
-    #[error("there is no user `{0}`")]
-    NoSuchUser(UserRef),
-    /// It reads as an id, and is the username of a user, too.
-    #[error("`{said}` is the username of the user {named}, and reads as an id")]
-    Ambiguous {
-        /// What was said.
-        said: String,
-        /// The user whose name it is.
-        named: UserId,
-    },
-    /// The database.
-    #[error(transparent)]
-    Failed(#[from] Error),
-}
-
 /// The users whose names can be taken for another user's, page by page.
 #[derive(Debug)]
 pub struct NameCollisions {
@@ -65,8 +46,8 @@ impl UserDirectory {
     /// The user `who`.
     ///
     /// # Errors
-    /// [`UserError`].
-    pub async fn find(&self, who: &UserRef) -> Result<User, UserError> {
+    /// [`Error::UserNotFound`], [`Error::UserAmbiguous`]; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn find(&self, who: &UserRef) -> Result<User, Error> {
         let found = match who {
             UserRef::Id(id) => self.store.user(*id).await?,
             UserRef::Name(name) => self.named(name).await?,
@@ -74,14 +55,14 @@ impl UserDirectory {
                 Ok(id) => {
                     // Such a name comes from a time when anybody could have it: whoever chose it wants to be taken for the other.
                     if let Some(named) = self.named(said).await? {
-                        return Err(UserError::Ambiguous { said: said.clone(), named: named.id });
+                        return Err(Error::UserAmbiguous { said: said.clone(), named: named.id });
                     }
                     self.store.user(UserId(id)).await?
                 }
                 Err(_) => self.named(said).await?,
             },
         };
-        found.ok_or_else(|| UserError::NoSuchUser(who.clone()))
+        found.ok_or_else(|| who.not_found())
     }
 
     /// The users after `after` in the order of their ids, which is the order of their making; at most `limit`.
@@ -121,6 +102,13 @@ impl NameCollisions {
         let (page, last) = self.store.name_collisions(self.after).await?;
         (self.after, self.is_over) = (last, last.is_none());
         Ok(Some(page))
+    }
+}
+
+impl UserRef {
+    /// That there is no such user.
+    pub(super) fn not_found(&self) -> Error {
+        Error::UserNotFound(self.to_string())
     }
 }
 

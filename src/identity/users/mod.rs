@@ -5,5 +5,5 @@ mod registry;
 
 // A value that the store fills: whoever lists collisions gets it from here, and does not import the store.
 pub use crate::store::NameCollision;
-pub use directory::{NameCollisions, UserDirectory, UserError, UserRef};
+pub use directory::{NameCollisions, UserDirectory, UserRef};
 pub use registry::{DeletedUser, UserRegistry};

@@ -1,11 +1,11 @@
 //! Owns what is done to users by those who manage them: each act is recorded here, with who did it.
 
-use super::{UserDirectory, UserError, UserRef};
+use super::{UserDirectory, UserRef};
 use crate::{
     audit::{Actor, Audit, Event},
     base::{Clock, Timestamp},
     identity::UsernameRests,
-    model::User,
+    model::{Error, User},
     store::Store,
 };
 
@@ -37,20 +37,20 @@ impl UserRegistry {
     /// Enables the user `who`, or disables it and ends its sessions. What changes nothing is no event.
     ///
     /// # Errors
-    /// [`UserError`].
-    pub async fn set_active(&self, who: &UserRef, is_active: bool, by: &Actor) -> Result<User, UserError> {
+    /// As [`UserDirectory::find`].
+    pub async fn set_active(&self, who: &UserRef, is_active: bool, by: &Actor) -> Result<User, Error> {
         let id = self.directory.find(who).await?.id;
         let event = if is_active { Event::UserEnabled } else { Event::UserDisabled };
         let pending = self.audit.begin(event.done().by(by.clone()).user(id));
         pending.done_if(self.store.set_active(id, is_active, self.clock.now()).await?);
-        self.store.user(id).await?.ok_or_else(|| UserError::NoSuchUser(who.clone()))
+        self.store.user(id).await?.ok_or_else(|| who.not_found())
     }
 
     /// Deletes the user `who`, and its sessions. Its name rests as `rests` says.
     ///
     /// # Errors
-    /// [`UserError`]; what `rests` fails with, which is asked for once there is such a user.
-    pub async fn delete<E: From<UserError>>(
+    /// As [`UserDirectory::find`]; what `rests` fails with, which is asked for once there is such a user.
+    pub async fn delete<E: From<Error>>(
         &self,
         who: &UserRef,
         rests: impl Future<Output = Result<UsernameRests, E>>,
@@ -62,11 +62,11 @@ impl UserRegistry {
         let now = self.clock.now();
         let resting = rests.after(&user, now);
         let name_rests_until = resting.as_ref().map(|name| name.until);
-        let deleted = self.store.delete_user(user.id, resting, now).await.map_err(UserError::from)?;
+        let deleted = self.store.delete_user(user.id, resting, now).await?;
         pending.done_if(deleted.is_some());
         match deleted {
             Some(_) => Ok(DeletedUser { user, name_rests_until }),
-            None => Err(UserError::NoSuchUser(who.clone()).into()),
+            None => Err(who.not_found().into()),
         }
     }
 }

@@ -58,7 +58,8 @@ impl Store {
     /// `attempt` may be run several times.
     ///
     /// # Errors
-    /// As with [`Store::ask`]. If the connection is lost amid the commit, [`Error::Unavailable`] may stand for either outcome.
+    /// As with [`Store::ask`], and what `attempt` refuses with. If the connection is lost amid the commit, [`Error::Unavailable`] may
+    /// stand for either outcome.
     pub(in crate::store) async fn write<T, Attempt>(&self, attempt: impl Fn() -> Attempt) -> Result<T, Error>
     where
         Attempt: Future<Output = Result<T, Failed>>,
@@ -81,8 +82,9 @@ impl Store {
             loop {
                 match attempt().await {
                     Ok(value) => return Ok(value),
-                    Err(Failed { error, again: false }) => return Err(failure::from(error)),
-                    Err(Failed { error, again: true }) => {
+                    Err(Failed::Refused(error)) => return Err(error),
+                    Err(Failed::Database { error, again: false }) => return Err(failure::from(error)),
+                    Err(Failed::Database { error, again: true }) => {
                         tracing::debug!(error = %error, "the database is asked again");
                         last = Some(error);
                     }
@@ -116,17 +118,25 @@ impl<'a> Pauses<'a> {
     }
 }
 
-/// An attempt that failed, and whether another one makes sense.
-pub(in crate::store) struct Failed {
-    pub(in crate::store) error: DbErr,
-    pub(in crate::store) again: bool,
+/// Why an attempt failed.
+pub(in crate::store) enum Failed {
+    /// The database failed, and another attempt makes sense, or does not.
+    Database { error: DbErr, again: bool },
+    /// What the database holds does not allow it: nothing is written, and it is not tried again.
+    Refused(Error),
 }
 
 /// Before the commit, nothing has been written: neither a conflict nor a lost connection matters to the next attempt.
 impl From<DbErr> for Failed {
     fn from(error: DbErr) -> Self {
         let again = matches!(failure::classify(&error), FailureClass::Conflict | FailureClass::Disconnected);
-        Self { error, again }
+        Self::Database { error, again }
+    }
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self::Refused(error)
     }
 }
 

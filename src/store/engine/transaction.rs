@@ -91,7 +91,9 @@ pub(in crate::store) async fn commit<T>(transaction: Transaction, value: T) -> R
     match inner.commit().await {
         Ok(()) => Ok(value),
         // Where the answer was lost, nobody knows whether it was committed, so it is not done again.
-        Err(error) => Err(Failed { again: failure::classify(&error) == FailureClass::Conflict, error }),
+        Err(error) => {
+            Err(Failed::Database { again: failure::classify(&error) == FailureClass::Conflict, error })
+        }
     }
 }
 

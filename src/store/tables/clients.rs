@@ -34,28 +34,6 @@ const ENDED: (ChangeKind, ChangeEffect) = (ChangeKind::Client, ChangeEffect::End
 /// How many secrets of a client are valid at a time: the newest, and the one that it replaces.
 const VALID_SECRETS: usize = 2;
 
-/// The unique field of a client that is already taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ClientTaken {
-    /// The name.
-    #[error("the name is taken")]
-    Name,
-    /// The SPIFFE ID.
-    #[error("another client has this SPIFFE ID")]
-    SpiffeId,
-}
-
-/// Why a client was not written.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientWriteError {
-    /// Another client has a field that is unique.
-    #[error(transparent)]
-    Taken(#[from] ClientTaken),
-    /// The database.
-    #[error(transparent)]
-    Failed(#[from] Error),
-}
-
 /// What of a certificate is kept.
 #[derive(Clone)]
 struct SubjectColumns {
@@ -88,8 +66,8 @@ impl Store {
     /// Adds `client` with its secrets, unless another has what may be had but once: the database decides that.
     ///
     /// # Errors
-    /// [`ClientWriteError`].
-    pub async fn add_client(&self, client: &Client) -> Result<(), ClientWriteError> {
+    /// [`Error::ClientNameTaken`], [`Error::SpiffeIdTaken`]; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn add_client(&self, client: &Client) -> Result<(), Error> {
         let SubjectColumns { spiffe_id, spiffe_id_hash, tls_san_dns } =
             SubjectColumns::of(client.certificate.as_ref());
         let row = ActiveModel {
@@ -122,8 +100,8 @@ impl Store {
         if added.await? {
             return Ok(());
         }
-        let taken = self.client_named(&client.name).await?;
-        Err(taken.map_or(ClientTaken::SpiffeId, |_| ClientTaken::Name).into())
+        let namesake = self.client_named(&client.name).await?;
+        Err(namesake.map_or(Error::SpiffeIdTaken, |_| Error::ClientNameTaken))
     }
 
     /// The client that is registered by the SPIFFE ID `spiffe_id`: see [`Strangers`](crate::store::Strangers).
@@ -239,30 +217,30 @@ impl Store {
     /// client.
     ///
     /// # Errors
-    /// [`ClientWriteError`].
+    /// [`Error::SpiffeIdTaken`]; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn set_client_certificate(
         &self,
         id: ClientId,
         subject: Option<&CertificateSubject>,
         now: Timestamp,
-    ) -> Result<bool, ClientWriteError> {
+    ) -> Result<bool, Error> {
         let SubjectColumns { spiffe_id, spiffe_id_hash, tls_san_dns } = SubjectColumns::of(subject);
         let columns = [
             (Column::SpiffeId, Expr::value(spiffe_id)),
             (Column::SpiffeIdHash, Expr::value(spiffe_id_hash)),
             (Column::TlsSanDns, Expr::value(tls_san_dns)),
         ];
-        let found = self.write(|| async {
+        self.write(|| async {
             let db = self.begin().await?;
             let found = match update(&db, id, &columns, now).await {
                 Ok(found) => found,
-                Err(error) if failure::is_duplicate(&error) => return Ok(None),
+                Err(error) if failure::is_duplicate(&error) => return Err(Error::SpiffeIdTaken.into()),
                 Err(error) => return Err(error.into()),
             };
             changes::tell(&db, CHANGED, &[id.0], now).await?;
-            commit(db, Some(found)).await
-        });
-        Ok(found.await?.ok_or(ClientTaken::SpiffeId)?)
+            commit(db, found).await
+        })
+        .await
     }
 
     /// Deletes the client `id` and its secrets; false if there is none. The sessions that were opened with it are worth nothing from

@@ -90,34 +90,29 @@ impl Store {
     /// another secret that was sealed anew has been replaced meanwhile. `decide` may be asked again: its last answer counts.
     ///
     /// # Errors
-    /// Those of `decide`; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn change_signing_keys<E: From<Error>>(
+    /// What `decide` refuses with; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn change_signing_keys(
         &self,
         lease: Lease,
         now: Timestamp,
-        decide: impl FnMut(&[StoredKey]) -> Result<KeyChange, E> + Send,
-    ) -> Result<bool, E> {
+        decide: impl FnMut(&[StoredKey]) -> Result<KeyChange, Error> + Send,
+    ) -> Result<bool, Error> {
         let decide = Mutex::new(decide);
-        let changed = self.write(|| async {
+        self.write(|| async {
             let db = self.begin_on(&self.lanes.service.writer).await?;
             if !leases::take(&db, leases::SIGNING_KEYS, lease, now).await? {
-                return Ok(Ok(false));
+                return Ok(false);
             }
             let keys = read(&db).await?;
-            let decided = decide.lock().unwrap_or_else(PoisonError::into_inner)(&keys);
-            let change = match decided {
-                Ok(change) if change.is_empty() => return Ok(Ok(false)),
-                Ok(change) => change,
-                Err(error) => return Ok(Err(error)),
-            };
-            if !apply(&db, change).await? {
-                return Ok(Ok(false));
+            let change = decide.lock().unwrap_or_else(PoisonError::into_inner)(&keys)?;
+            if change.is_empty() || !apply(&db, change).await? {
+                return Ok(false);
             }
             let keys = (ChangeKind::SigningKeys, ChangeEffect::Changed);
             changes::tell(&db, keys, &[changes::SIGNING_KEYS], now).await?;
-            commit(db, Ok(true)).await
-        });
-        changed.await?
+            commit(db, true).await
+        })
+        .await
     }
 
     /// Has the key `kid` kept for at least `retention` after another has begun to sign.

@@ -87,25 +87,22 @@ impl Store {
             credential_version: Set(Some(next_version(user.create_time, &self.entropy))),
             ..row(&user, password_hash, None)
         };
-        let added = self
-            .write(|| async {
-                let db = self.begin().await?;
-                match insert(&db, &user, row.clone()).await {
-                    // What it looks like is asked for once names with such a look that others add now must wait for this one, or have been
-                    // added.
-                    Ok(())
-                        if usernames::looks_like_another(&db, &user.username, Some(user.id)).await?
-                            || resting_usernames::rests(&db, resting, user.create_time).await? =>
-                    {
-                        Ok(false)
-                    }
-                    Ok(()) => commit(db, true).await,
-                    Err(error) if failure::is_duplicate(&error) => Ok(false),
-                    Err(error) => Err(error.into()),
-                }
-            })
-            .await?;
-        if added { Ok(()) } else { Err(Error::UsernameTaken) }
+        self.write(|| async {
+            let db = self.begin().await?;
+            match insert(&db, &user, row.clone()).await {
+                Ok(()) => {}
+                Err(error) if failure::is_duplicate(&error) => return Err(Error::UsernameTaken.into()),
+                Err(error) => return Err(error.into()),
+            }
+            // What it looks like is asked for once names with such a look that others add now must wait for this one, or have been added.
+            if usernames::looks_like_another(&db, &user.username, Some(user.id)).await?
+                || resting_usernames::rests(&db, resting, user.create_time).await?
+            {
+                return Err(Error::UsernameTaken.into());
+            }
+            commit(db, ()).await
+        })
+        .await
     }
 
     /// Whether a new user cannot have `username`: see [`Strangers`](crate::store::Strangers).

@@ -15,9 +15,9 @@ use signet::{
     audit::Actor,
     identity::{
         ClientRegistry,
-        clients::{ClientProof, CreatedClient, NewClient, RegistryError, read_public_keys},
+        clients::{ClientProof, CreatedClient, NewClient, read_public_keys},
     },
-    model::{ClientId, ClientKind, ClientName, NameSet},
+    model::{ClientId, ClientKind, ClientName, Error, NameSet},
     proto::identity::v1::{
         ClientAuthentication, ClientCredentialsGrant, IntrospectTokenRequest, IntrospectTokenResponse,
         IssueTokenRequest, IssueTokenResponse, PasswordGrant, RefreshTokenGrant,
@@ -138,7 +138,7 @@ pub(crate) async fn register(
     operator: &ClientRegistry,
     name: &str,
     wanted: Wanted<'_>,
-) -> Result<Registered, RegistryError> {
+) -> Result<Registered, Error> {
     let proof = match (wanted.kind, wanted.public_key, wanted.certificate) {
         (ClientKind::Public, ..) => None,
         (_, Some(text), _) => Some(ClientProof::Keys(read_public_keys(text).unwrap())),

@@ -4,11 +4,9 @@ use std::{fs, time::Duration};
 
 use signet::{
     audit::{Actor, Audit, AuditLog},
-    identity::{
-        ClientRegistry,
-        clients::{RegistryError, read_public_keys},
-    },
+    identity::{ClientRegistry, clients::read_public_keys},
     metrics::AuditMetrics,
+    model::Error,
 };
 use tempfile::TempDir;
 
@@ -38,15 +36,18 @@ async fn a_public_client_gets_no_proof_one_that_is_gone_nothing_and_what_is_refu
             registry.set_certificate(&id.into(), Some(&subject), &by).await.map(drop),
         ] {
             match refused.unwrap_err() {
-                RegistryError::PublicClient(name) => assert_eq!((id, name.as_str()), (app, "app")),
-                RegistryError::NoSuchClient(named) => assert_eq!((id, named), (gone, gone.into())),
+                Error::PublicClient { client, .. } => assert_eq!((id, client.as_str()), (app, "app")),
+                Error::ClientNotFound(said) => assert_eq!((id, said), (gone, gone.to_string())),
                 other => panic!("{other:?}"),
             }
         }
     }
     let who = gone.into();
     for refused in [registry.set_active(&who, true, &by).await, registry.delete(&who, &by).await] {
-        assert!(matches!(&refused, Err(RegistryError::NoSuchClient(named)) if *named == who), "{refused:?}");
+        assert!(
+            matches!(&refused, Err(Error::ClientNotFound(said)) if *said == gone.to_string()),
+            "{refused:?}"
+        );
     }
     assert_eq!(service.store.client(app).await.unwrap().unwrap(), before);
 

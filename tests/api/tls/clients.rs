@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use signet::{
     audit::{Actor, Reason},
-    identity::clients::RegistryError,
+    model::Error,
     proto::identity::v1::{
         ClientAuthentication, ClientCredentialsGrant, IssueTokenRequest, RevokeTokenRequest,
         issue_token_request::Grant,
     },
-    store::ClientTaken,
 };
 use tonic::Code;
 
@@ -136,17 +135,15 @@ async fn a_spiffe_id_belongs_to_one_client() {
     let secured = Secured::mutual(&[]).await;
     let billing = secured.register_by("billing", BILLING).await;
     let orders = secured.register_by("orders", ORDERS).await;
-    for (name, subject, taken) in
-        [("second", BILLING, ClientTaken::SpiffeId), ("billing", "spiffe://a/b", ClientTaken::Name)]
-    {
-        let refused = secured.register(name, wanted(subject)).await.err();
-        assert!(matches!(refused, Some(RegistryError::Taken(it)) if it == taken), "{name}: {refused:?}");
-    }
+    let refused = secured.register("second", wanted(BILLING)).await.err();
+    assert!(matches!(refused, Some(Error::SpiffeIdTaken)), "{refused:?}");
+    let refused = secured.register("billing", wanted("spiffe://a/b")).await.err();
+    assert!(matches!(refused, Some(Error::ClientNameTaken)), "{refused:?}");
     // In every database by its bytes: another case is another workload.
     secured.register_by("shouting", &BILLING.replace("billing", "BILLING")).await;
     let (taken, by) = (BILLING.parse().unwrap(), Actor::operator());
     let set = secured.operator.set_certificate(&orders.client_id().into(), Some(&taken), &by).await;
-    assert!(matches!(set, Err(RegistryError::Taken(ClientTaken::SpiffeId))), "{set:?}");
+    assert!(matches!(set, Err(Error::SpiffeIdTaken)), "{set:?}");
     issue(&secured.named(&[ORDERS]).await, nameless()).await.unwrap();
     // As long as they may be, and different at the end alone.
     let long = |end: char| format!("spiffe://example.org/{}{end}", "x".repeat(2_048 - 22));

@@ -10,7 +10,8 @@ use bytes::Bytes;
 use http::{Request, Version};
 use http_body_util::Full;
 use signet::{
-    identity::{ClientRegistry, clients::RegistryError},
+    identity::ClientRegistry,
+    model::Error,
     proto::identity::v1::{
         IssueTokenRequest, IssueTokenResponse, identity_service_client::IdentityServiceClient,
     },
@@ -63,7 +64,7 @@ impl Secured {
         Self { server, authority, store, operator, _dir: dir }
     }
 
-    async fn register(&self, name: &str, wanted: Wanted<'_>) -> Result<Registered, RegistryError> {
+    async fn register(&self, name: &str, wanted: Wanted<'_>) -> Result<Registered, Error> {
         registered::register(&self.operator, name, wanted).await
     }
 

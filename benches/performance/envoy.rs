@@ -4,7 +4,7 @@ use std::{
     env, fs,
     net::TcpListener,
     path::Path,
-    process::{Command, Stdio},
+    process::Stdio,
     thread,
     time::{Duration, Instant},
 };
@@ -18,6 +18,7 @@ use crate::{
     Plan, Result, client,
     h2load::Call,
     process::Server,
+    runner::Invocation,
     stats::{Spread, float, micros},
     table::Table,
     throughput::{FRAME_HEAD_BYTES, FULL, Figures, Question, Run, figures, run, warm_up},
@@ -115,14 +116,12 @@ impl Envoy {
         fs::write(&file, config)?;
         let program =
             env::var_os("SIGNET_TEST_ENVOY").ok_or("SIGNET_TEST_ENVOY is not set: run scripts/bench")?;
-        let child = Command::new(program)
-            .arg("-c")
-            .arg(&file)
+        let envoy = Invocation::of(program)
+            .args(["-c".as_ref(), file.as_os_str()])
             .args(["--disable-hot-restart", "--concurrency", "1", "--log-level", "error"])
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()?;
-        Ok(Self { server: Server::of(child, addr), _directory: directory })
+            .stderr(Stdio::null());
+        Ok(Self { server: Server::of(envoy.start(), addr), _directory: directory })
     }
 
     /// Waits until a request passes.

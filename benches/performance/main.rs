@@ -19,6 +19,10 @@ mod machine;
 mod operation;
 mod process;
 mod report;
+#[path = "../../tests/support/runner.rs"]
+#[allow(dead_code, reason = "each program uses its part of it")]
+#[allow(clippy::unwrap_used, reason = "a measurement that cannot be made ends the run")]
+mod runner;
 mod scale;
 mod stats;
 mod svg;

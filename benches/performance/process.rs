@@ -1,13 +1,6 @@
 //! Owns the server processes: starting them, and reading what they take.
 
-use std::{
-    env, fs,
-    io::{BufRead, BufReader},
-    net::SocketAddr,
-    path::Path,
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::{env, fs, net::SocketAddr, path::Path, process::Stdio, time::Duration};
 
 use prost::Message;
 use signet::proto::{
@@ -15,10 +8,17 @@ use signet::proto::{
     identity::v1::{GetMeResponse, IntrospectTokenResponse},
 };
 
-use crate::{Result, client::Service};
+use crate::{
+    Result,
+    client::Service,
+    runner::{Invocation, Process},
+};
 
 /// The unit of /proc/PID/stat, the same on every Linux: `USER_HZ` is 100.
 const TICK: Duration = Duration::from_millis(10);
+
+/// How long a command may take: some import millions of users.
+const PATIENCE: Duration = Duration::from_hours(4);
 
 /// A server that can be started, again and again.
 #[derive(Clone, Debug)]
@@ -33,7 +33,7 @@ pub(crate) struct Server {
     pub(crate) grpc_addr: SocketAddr,
     /// None if it serves gRPC alone.
     pub(crate) http_addr: Option<SocketAddr>,
-    child: Child,
+    process: Process,
 }
 
 impl Program {
@@ -45,21 +45,22 @@ impl Program {
 
     /// Signet on free ports, with its default settings except `settings`.
     pub(crate) fn signet_with<'a>(settings: impl IntoIterator<Item = &'a str>) -> Self {
-        let free = ["--grpc-addr=127.0.0.1:0", "--http-addr=127.0.0.1:0", "--operations-addr=127.0.0.1:0"];
-        let fixed = ["--json", "--log-level=warn"].into_iter().chain(free);
-        let arguments = fixed.chain(settings).chain(["serve"]);
+        let arguments = ["--json", "--log-level=warn"].into_iter().chain(settings).chain(["serve"]);
         Self { path: env!("CARGO_BIN_EXE_signet").into(), arguments: arguments.map(str::to_owned).collect() }
+    }
+
+    fn invocation(&self) -> Invocation {
+        Invocation::of(&self.path).without_settings("SIGNET_").on_free_ports().with_patience(PATIENCE)
     }
 
     /// Runs the command `command` of the same program with the same settings, and returns its answer.
     pub(crate) fn run(&self, command: &[&str]) -> Result<serde_json::Value> {
         let settings = self.arguments.iter().filter(|argument| *argument != "serve");
-        let output = Command::new(&self.path).args(settings).args(command).output()?;
-        if !output.status.success() {
-            let problem = String::from_utf8_lossy(&output.stderr);
-            return Err(format!("signet {}: {}", command.join(" "), problem.trim()).into());
+        let finished = self.invocation().args(settings).args(command).run_now();
+        if finished.code != Some(0) {
+            return Err(format!("signet {}: {}", command.join(" "), finished.stderr.trim()).into());
         }
-        Ok(serde_json::from_slice(&output.stdout)?)
+        Ok(serde_json::from_str(&finished.stdout)?)
     }
 
     /// The bare server: this very program, asked to serve `reply`, `told` and `allowed`.
@@ -101,32 +102,27 @@ impl Program {
 
     /// Starts it, and waits for the line on standard output that says where it serves.
     pub(crate) fn start(&self) -> Result<Server> {
-        let mut command = Command::new(&self.path);
         // On standard error stands the audit log: a line for each login.
-        let mut child = command.args(&self.arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
-        let mut line = String::new();
-        if let Some(output) = child.stdout.take() {
-            BufReader::new(output).read_line(&mut line)?;
-        }
+        let mut process = self.invocation().args(&self.arguments).stderr(Stdio::null()).start();
+        let line = process.line_now().unwrap_or_default();
         let started: Option<serde_json::Value> = serde_json::from_str(&line).ok();
         let addr = |member| started.as_ref().and_then(|started| started.get(member)?.as_str()?.parse().ok());
         let Some(grpc_addr) = addr("grpc_addr") else {
-            let _ = child.kill();
             return Err(format!("{} did not say where it serves", self.path.display()).into());
         };
-        Ok(Server { grpc_addr, http_addr: addr("http_addr"), child })
+        Ok(Server { grpc_addr, http_addr: addr("http_addr"), process })
     }
 }
 
 impl Server {
-    /// Another program, `child`, that takes gRPC at `grpc_addr`.
-    pub(crate) const fn of(child: Child, grpc_addr: SocketAddr) -> Self {
-        Self { grpc_addr, http_addr: None, child }
+    /// Another program, `process`, that takes gRPC at `grpc_addr`.
+    pub(crate) const fn of(process: Process, grpc_addr: SocketAddr) -> Self {
+        Self { grpc_addr, http_addr: None, process }
     }
 
     /// The CPU time that the process has taken, in user and kernel mode.
     pub(crate) fn cpu(&self) -> Result<Duration> {
-        cpu_of(self.child.id())
+        cpu_of(self.process.id())
     }
 
     /// The memory that the process holds now.
@@ -140,7 +136,7 @@ impl Server {
     }
 
     fn memory_mb(&self, field: &str) -> Result<f64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix(field));
         let kib: f64 =
             line.ok_or("no such field in /proc/PID/status")?.trim().trim_end_matches(" kB").parse()?;
@@ -148,10 +144,8 @@ impl Server {
     }
 
     /// Asks the process to stop, and waits until it has.
-    pub(crate) fn stop(mut self) -> Result<()> {
-        Command::new("sh").arg("-c").arg(format!("kill -TERM {}", self.child.id())).status()?;
-        self.child.wait()?;
-        Ok(())
+    pub(crate) fn stop(mut self) {
+        self.process.stop_now();
     }
 }
 
@@ -196,12 +190,4 @@ pub(crate) fn cpu_of_family(pid: u32) -> Result<Duration> {
         }
     }
     Ok(cpu)
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // After `stop` there is nothing left to kill.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }

@@ -6,10 +6,6 @@
 mod accounts;
 mod attack;
 mod banner;
-#[path = "../support/database.rs"]
-#[allow(dead_code, reason = "each test binary uses its part of it")]
-#[allow(clippy::unwrap_used, reason = "a test panics to fail")]
-mod database;
 mod deadlines;
 mod discovery;
 mod errors;
@@ -18,17 +14,11 @@ mod machine_clients;
 mod moving_over;
 mod oauth;
 mod operator;
-#[path = "../support/pki.rs"]
-#[allow(dead_code, reason = "each test binary uses its part of it")]
-#[allow(clippy::unwrap_used, reason = "a test panics to fail")]
-mod pki;
-#[path = "../support/ports.rs"]
-mod ports;
-#[path = "../support/program.rs"]
-mod program;
 mod prometheus;
 mod retries;
 mod signet;
+#[path = "../support/mod.rs"]
+mod support;
 mod tls;
 mod tools;
 mod web;

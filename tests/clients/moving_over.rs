@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
-    database::TestDatabase,
     grpcurl,
     signet::Signet,
+    support::database::TestDatabase,
     tools::{old_service, texts},
 };
 
@@ -64,9 +64,7 @@ fn users_of_a_hand_written_service_log_in_with_their_old_passwords_and_are_rehas
     let old = OldDatabase::new();
     let users = old.users();
     // Hashes as others made them, on threads that give way to everything else, on a machine that is busy with other tests.
-    let flags =
-        ["--argon2-memory-kib=64", "--argon2-iterations=1", "--argon2-below-owasp", "--request-timeout=5m"];
-    let signet = Signet::start_with(&flags);
+    let signet = Signet::start_with(&["--request-timeout=5m"]);
     let import = ["users", "import", "--table=users", "--from"];
     let count = |answer: &Value, name: &str| answer[name].as_u64().expect("a count");
 

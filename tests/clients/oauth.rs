@@ -10,8 +10,8 @@ use tempfile::TempDir;
 
 use crate::{
     grpcurl,
-    ports::free_addr,
     signet::Signet,
+    support::ports::free_addr,
     tools::{oauth_clients, texts},
 };
 
@@ -72,9 +72,6 @@ fn run(script: &str, alg: &str) {
     // The issuer's URL must be known before the server starts.
     let issuer = format!("http://{}", free_addr());
     let mut flags = vec![
-        "--argon2-memory-kib=64".to_owned(),
-        "--argon2-iterations=1".to_owned(),
-        "--argon2-below-owasp".to_owned(),
         format!("--http-addr={}", issuer.trim_start_matches("http://")),
         format!("--issuer={issuer}"),
         format!("--signing-alg={alg}"),

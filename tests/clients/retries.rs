@@ -84,9 +84,6 @@ fn log_in(target: &str, password: &str) -> Output {
 #[test]
 fn a_retry_policy_waits_for_as_long_as_it_is_told_to() {
     let signet = Signet::start_with(&[
-        "--argon2-memory-kib=64",
-        "--argon2-iterations=1",
-        "--argon2-below-owasp",
         "--trusted-proxy-addresses=127.0.0.1",
         "--address-failures=10",
         "--address-failure-interval=8s",

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
-    pki::{Authority, SERVER},
     signet::Signet,
+    support::pki::{Authority, SERVER},
     tools::{self, texts},
 };
 

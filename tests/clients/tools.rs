@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, process::Output};
 
-use crate::program::{directory, find};
+use crate::support::program::{directory, find};
 
 /// grpcurl: what `SIGNET_TEST_GRPCURL` names, or else the one on the `PATH`.
 pub(crate) fn grpcurl() -> PathBuf {

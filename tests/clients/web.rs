@@ -13,8 +13,8 @@ use tempfile::TempDir;
 
 use crate::{
     grpcurl,
-    ports::free_addr,
     signet::Signet,
+    support::ports::free_addr,
     tools::{buf, chromium, texts, web_client},
 };
 
@@ -24,12 +24,7 @@ const PASSWORD: &str = "correct horse";
 fn a_page_signs_up_logs_in_refreshes_and_is_recognised_and_a_page_of_another_origin_is_refused() {
     let (origin, foreign) = (format!("http://{}", free_addr()), format!("http://{}", free_addr()));
     let origins = format!("--grpc-web-origins={origin}");
-    let signet = Signet::start_with(&[
-        "--argon2-memory-kib=64",
-        "--argon2-iterations=1",
-        "--argon2-below-owasp",
-        &origins,
-    ]);
+    let signet = Signet::start_with(&[&origins]);
     let place = Place::new();
     place.build(&signet);
     let shown = place.run(

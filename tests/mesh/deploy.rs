@@ -12,8 +12,8 @@ use tempfile::TempDir;
 
 use crate::{
     envoy,
-    pki::Authority,
-    program::{directory, find},
+    support::pki::Authority,
+    support::program::{directory, find},
 };
 
 /// The files of `examples/deploy/FOLDER` in YAML.

@@ -12,8 +12,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
-    program::find,
     requests::{Request, eventually},
+    support::program::find,
 };
 
 /// A sidecar that ends with the test: Envoy gets SIGTERM when the thread that started it ends.

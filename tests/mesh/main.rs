@@ -13,18 +13,13 @@ mod issuer;
 mod jwt_authn;
 mod load;
 mod mtls;
-#[path = "../support/pki.rs"]
-#[allow(dead_code, reason = "each test binary uses its part of it")]
-mod pki;
-#[path = "../support/ports.rs"]
-mod ports;
-#[path = "../support/program.rs"]
-mod program;
 mod repeats;
 mod replicas;
 mod requests;
 mod rest;
 mod signet;
 mod stock;
+#[path = "../support/mod.rs"]
+mod support;
 mod upstream;
 mod web;

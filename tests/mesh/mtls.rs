@@ -13,8 +13,8 @@ use tonic::{Code, Request, Status};
 
 use crate::{
     envoy::Envoy,
-    pki::{Authority, Dialer, Issued, SERVER},
     signet::Signet,
+    support::pki::{Authority, Dialer, Issued, SERVER},
 };
 
 const GATEWAY: &str = "spiffe://example.org/gateway";

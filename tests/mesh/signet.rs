@@ -1,15 +1,6 @@
 //! Owns a running `signet`, and what its users and its operator do.
 
-use std::{
-    env,
-    fs::{self, File},
-    io::{BufRead, BufReader},
-    net::SocketAddr,
-    process::{Child, Command, Stdio},
-    sync::{Arc, mpsc},
-    thread,
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc};
 
 use serde_json::Value;
 use signet::proto::identity::v1::{
@@ -20,16 +11,16 @@ use signet::proto::identity::v1::{
 use tempfile::TempDir;
 use tonic::transport::Channel;
 
-use crate::ports::free_addr;
-
-/// No more than an upper bound.
-const START_PATIENCE: Duration = Duration::from_mins(2);
+use crate::support::{
+    ports::free_addr,
+    runner::{Invocation, Service},
+};
 
 pub(crate) const PASSWORD: &str = "correct horse battery";
 
 /// The real program, which ends with the test.
 pub(crate) struct Signet {
-    process: Child,
+    service: Service,
     /// Replicas share it.
     directory: Arc<TempDir>,
     flags: Vec<String>,
@@ -55,8 +46,7 @@ impl Signet {
 
     fn start_at(http: SocketAddr, flags: &[&str]) -> Self {
         let directory = Arc::new(TempDir::new().unwrap());
-        let cheap_hash = ["--argon2-memory-kib=64", "--argon2-iterations=1", "--argon2-below-owasp"];
-        let flags = flags.iter().chain(&cheap_hash).map(|flag| (*flag).to_owned()).collect();
+        let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
         Self::spawn(directory, flags, free_addr(), http)
     }
 
@@ -67,42 +57,32 @@ impl Signet {
     }
 
     fn spawn(directory: Arc<TempDir>, flags: Vec<String>, grpc: SocketAddr, http: SocketAddr) -> Self {
-        let (process, started) = spawn(&directory, &flags, grpc, http);
-        let addr = |key: &str| started[key].as_str().map(|addr| addr.parse().unwrap());
-        let (grpc, http) = (addr("grpc_addr").unwrap(), addr("http_addr").unwrap());
-        let operations = addr("operations_addr").unwrap();
-        Self { process, directory, flags, grpc, http, operations, ext_authz: addr("ext_authz_addr") }
+        let service = serve(&directory, &flags, grpc, http);
+        let (grpc, http, operations) = (service.grpc_addr(), service.http_addr(), service.operations_addr());
+        let ext_authz = service.addr("ext_authz_addr");
+        Self { service, directory, flags, grpc, http, operations, ext_authz }
     }
 
     /// Ends it as an operator does, and waits until it has ended.
-    #[track_caller]
     pub(crate) fn stop(&mut self) {
-        let kill =
-            Command::new("kill").args(["-s", "TERM", &self.process.id().to_string()]).status().unwrap();
-        assert!(kill.success());
-        assert_eq!(self.process.wait().unwrap().code(), Some(0));
+        self.service.process.stop_now().succeeded();
     }
 
     /// Ends it as a crash does.
     pub(crate) fn kill(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
+        self.service.process.kill_now();
     }
 
     /// Starts it again after [`kill`](Self::kill) or [`stop`](Self::stop), on the same data and ports.
     pub(crate) fn start_again(&mut self) {
-        let started;
-        (self.process, started) = spawn(&self.directory, &self.flags, self.grpc, self.http);
-        self.operations = started["operations_addr"].as_str().unwrap().parse().unwrap();
+        self.service = serve(&self.directory, &self.flags, self.grpc, self.http);
+        self.operations = self.service.operations_addr();
     }
 
     /// Asks `signet` in another process, as an operator does, and returns its answer.
     pub(crate) fn operate(&self, arguments: &[&str]) -> Value {
-        let output =
-            program(&self.directory).args(&self.flags).arg("--json").args(arguments).output().unwrap();
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "signet {arguments:?}: {stderr}");
-        serde_json::from_slice(&output.stdout).unwrap()
+        let signet = program(&self.directory).args(&self.flags).args(["--json"]).args(arguments);
+        signet.run_now().succeeded().object()
     }
 
     /// The token of a new client `name`, made with the flags `flags`.
@@ -149,53 +129,14 @@ impl Signet {
     }
 }
 
-impl Drop for Signet {
-    fn drop(&mut self) {
-        // It may have ended already; then there is nothing to end.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-        if std::thread::panicking() {
-            let log = fs::read_to_string(self.directory.path().join("log")).unwrap_or_default();
-            eprintln!("Signet's log:\n{log}");
-        }
-    }
+/// Starts the program, and waits until it serves.
+fn serve(directory: &TempDir, flags: &[String], grpc: SocketAddr, http: SocketAddr) -> Service {
+    let addrs = [format!("--grpc-addr={grpc}"), format!("--http-addr={http}")];
+    program(directory).args(flags).args(addrs).serve_now()
 }
 
-/// Starts the program, and returns what it says of its start.
-fn spawn(directory: &TempDir, flags: &[String], grpc: SocketAddr, http: SocketAddr) -> (Child, Value) {
-    let log = File::options().create(true).append(true).open(directory.path().join("log")).unwrap();
-    let mut process = program(directory)
-        .args(flags)
-        .args([format!("--grpc-addr={grpc}"), format!("--http-addr={http}")])
-        .args(["--operations-addr=127.0.0.1:0", "--json"])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(log)
-        .spawn()
-        .unwrap();
-    let (sender, line) = mpsc::channel();
-    let stdout = process.stdout.take().unwrap();
-    thread::spawn(move || {
-        let mut lines = BufReader::new(stdout).lines();
-        let _ = sender.send(lines.next());
-        // What it says later is read, so that it never waits for a reader.
-        lines.for_each(drop);
-    });
-    let line = line.recv_timeout(START_PATIENCE).ok().flatten().and_then(Result::ok).unwrap_or_default();
-    let started = serde_json::from_str(&line).unwrap_or_else(|_| {
-        let _ = process.kill();
-        let log = fs::read_to_string(directory.path().join("log")).unwrap_or_default();
-        panic!("signet did not start; it said {line:?}, and its log:\n{log}")
-    });
-    (process, started)
-}
-
-/// The program on the data of `directory`, untouched by the settings of whoever runs the tests.
-fn program(directory: &TempDir) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_signet"));
-    for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SIGNET_")) {
-        command.env_remove(name);
-    }
-    command.arg("--data-dir").arg(directory.path().join("data"));
-    command
+/// The program on the data of `directory`.
+fn program(directory: &TempDir) -> Invocation {
+    let data = directory.path().join("data");
+    Invocation::signet().with_cheap_hashes().args([format!("--data-dir={}", data.display())])
 }

@@ -1,12 +1,6 @@
 //! Owns the running `examples/protected-service`, and what its callers are answered.
 
-use std::{
-    env,
-    io::{BufRead, BufReader},
-    net::SocketAddr,
-    path::Path,
-    process::{Child, Command, Stdio},
-};
+use std::{net::SocketAddr, path::Path};
 
 use tonic::{Code, Status, client::Grpc, codegen::http::uri::PathAndQuery, transport::Channel};
 use tonic_health::pb::{
@@ -15,12 +9,14 @@ use tonic_health::pb::{
 use tonic_prost::ProstCodec;
 use tonic_types::StatusExt;
 
+use crate::support::runner::{Invocation, Process};
+
 pub(crate) const GET_ITEM: &str = "/stock.v1.StockService/GetItem";
 pub(crate) const TAKE_ITEM: &str = "/stock.v1.StockService/TakeItem";
 
 /// The service, which ends with the test.
 pub(crate) struct Stock {
-    process: Child,
+    _process: Process,
     channel: Channel,
 }
 
@@ -42,17 +38,12 @@ impl Stock {
             "there is no {}: run scripts/test, or `cargo build --package protected-service`",
             program.display()
         );
-        let mut command = Command::new(program);
-        for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("STOCK_")) {
-            command.env_remove(name);
-        }
-        command.env("STOCK_ADDR", "127.0.0.1:0").env("STOCK_ISSUER", format!("http://{issuer}"));
-        let mut process = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        let addr: SocketAddr = line.trim().parse().unwrap_or_else(|_| panic!("it did not start: {line:?}"));
+        let stock = Invocation::of(program).without_settings("STOCK_").env("STOCK_ADDR", "127.0.0.1:0");
+        let mut process = stock.env("STOCK_ISSUER", &format!("http://{issuer}")).start();
+        let line = process.line().await.unwrap_or_default();
+        let addr: SocketAddr = line.parse().unwrap_or_else(|_| panic!("it did not start: {line:?}"));
         let channel = Channel::from_shared(format!("http://{addr}")).unwrap().connect().await.unwrap();
-        Self { process, channel }
+        Self { _process: process, channel }
     }
 
     /// The answer to a question about bolts, asked with `token`.
@@ -86,14 +77,6 @@ impl Stock {
         let request = HealthCheckRequest { service: "stock.v1.StockService".to_owned() };
         let answer = HealthClient::new(self.channel.clone()).check(request).await.unwrap();
         answer.get_ref().status == ServingStatus::Serving as i32
-    }
-}
-
-impl Drop for Stock {
-    fn drop(&mut self) {
-        // It may have ended already; then there is nothing to end.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 

@@ -1,7 +1,9 @@
-//! Owns what several test binaries need: databases and certificates of the tests' own.
+//! Owns what several test binaries need: databases and certificates of the tests' own, and running programs.
+#![allow(clippy::unwrap_used, reason = "a test panics to fail")]
+#![allow(dead_code, reason = "each test binary uses its part of it")]
 
 pub(crate) mod database;
-#[allow(dead_code, reason = "each test binary uses its part of it")]
 pub(crate) mod pki;
-#[allow(dead_code, reason = "each test binary uses its part of it")]
 pub(crate) mod ports;
+pub(crate) mod program;
+pub(crate) mod runner;

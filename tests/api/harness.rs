@@ -80,12 +80,17 @@ pub(crate) struct Data {
 impl Data {
     /// Of the kind that the tests are to be run with.
     pub(crate) async fn new() -> Self {
-        Self { database: TestDatabase::new().await.map(Arc::new), ..Self::embedded() }
+        match Box::pin(TestDatabase::migrated()).await.map(Arc::new) {
+            None => Self::embedded().await,
+            database => Self { dir: Arc::new(TempDir::new().unwrap()), database },
+        }
     }
 
     /// The embedded database.
-    pub(crate) fn embedded() -> Self {
-        Self { dir: Arc::new(TempDir::new().unwrap()), database: None }
+    pub(crate) async fn embedded() -> Self {
+        let dir = Arc::new(TempDir::new().unwrap());
+        database::embed(dir.path()).await;
+        Self { dir, database: None }
     }
 
     pub(crate) fn is_embedded(&self) -> bool {

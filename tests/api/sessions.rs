@@ -141,7 +141,7 @@ async fn a_session_is_refreshed_on_one_replica_after_the_other_and_a_replay_is_f
 /// As a node of a cluster does that is behind: what another one has just made the newest is not, and then it is.
 #[tokio::test]
 async fn a_database_that_contradicts_itself_logs_nobody_out() {
-    let server = TestServer::start_in(Data::embedded(), Clock::manual(START), &[]).await;
+    let server = TestServer::start_in(Data::embedded().await, Clock::manual(START), &[]).await;
     let mut client = server.client().await;
     client.sign_up("alice", PASSWORD).await.unwrap();
     let (_, refresh) = client.pair("alice").await;

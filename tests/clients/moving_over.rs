@@ -24,7 +24,7 @@ struct OldDatabase {
 impl OldDatabase {
     fn new() -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let server = runtime.expect("a runtime").block_on(TestDatabase::new());
+        let server = runtime.expect("a runtime").block_on(TestDatabase::empty());
         let directory = TempDir::new().expect("a directory for temporary files");
         let file = directory.path().join("old.db");
         let (url, sqlalchemy_url) = match server.as_ref().map(TestDatabase::url) {

@@ -247,7 +247,7 @@ async fn a_healthcheck_tells_by_its_exit_code_whether_the_service_serves() {
 
 #[tokio::test]
 async fn a_healthcheck_fails_while_the_service_runs_and_is_not_ready() {
-    let place = Place::on_database().await;
+    let place = Place::migrated().await;
     let service = place.serve(&[]).await;
     // Behind the service's back, as an operator's mistake would be.
     let db = place.connect().await;

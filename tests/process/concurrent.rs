@@ -72,7 +72,7 @@ fn taken(addr: &str) -> String {
 #[tokio::test]
 async fn of_commands_that_make_one_name_at_once_one_wins() {
     for _ in 0..ROUNDS {
-        let place = Place::on_database().await;
+        let place = Place::migrated().await;
         let usernames = ["alice", "Alice", "ALICE", "aLiCe"];
         let processes: Vec<Process> = usernames
             .iter()

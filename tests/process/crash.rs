@@ -34,7 +34,7 @@ async fn sign_up_without_end(service: &Service, round: usize) -> mpsc::Unbounded
 
 #[tokio::test]
 async fn every_user_that_was_acknowledged_logs_in_after_a_kill() {
-    let place = Place::on_database().await;
+    let place = Place::migrated().await;
     let mut acknowledged = Vec::new();
     let mut service = place.serve(&[]).await;
     for (round, kill_after) in ROUNDS.into_iter().enumerate() {

@@ -118,7 +118,7 @@ async fn goes_on(client: &Client, Chain { before, newest }: Chain, is_thief_earl
 
 #[tokio::test]
 async fn nobody_is_logged_out_by_a_kill_between_consuming_and_answering_a_refresh() {
-    let place = Place::on_database().await;
+    let place = Place::migrated().await;
     place.create_user("alice").await;
     let mut service = place.serve(&[]).await;
     let (mut rounds, mut before_commit, mut after_commit) = (0, 0, 0);

@@ -30,7 +30,7 @@ impl Place {
 
 #[tokio::test]
 async fn an_import_changes_the_version_of_whom_it_gives_another_hash_and_of_nobody_else() {
-    let place = Place::on_database().await;
+    let place = Place::migrated().await;
     place.create_user("alice").await;
     let mut versions = vec![place.credential_version().await];
     // The third brings the first hash back, which a login may just have judged; the version does not come back with it.

@@ -196,11 +196,10 @@ async fn way_that_falls_silent(server: String, word: &'static [u8]) -> String {
 
 #[tokio::test]
 async fn a_database_that_takes_connections_and_then_says_nothing_holds_nobody_for_ever() {
-    let place = Place::on_database().await;
+    let place = Place::migrated().await;
     if place.is_embedded() {
         return; // It answers or fails.
     }
-    place.run(&["migrate", "up"]).await.succeeded();
     let limits =
         ["--database-wait=1s", "--database-acquire-timeout=750ms", "--database-statement-timeout=1s"];
     for command in [

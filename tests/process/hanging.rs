@@ -39,7 +39,7 @@ async fn way(server: String) -> (String, watch::Sender<bool>) {
 
 #[tokio::test]
 async fn a_signal_ends_who_serves_while_the_database_and_a_file_hang() {
-    let place = Place::on_database().await;
+    let place = Place::migrated().await;
     if place.is_embedded() {
         return; // It is no server that could hang.
     }

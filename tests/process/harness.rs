@@ -21,27 +21,28 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// With the embedded database.
+    /// Where nothing is yet; the database will be the embedded one.
     pub(crate) fn new() -> Self {
         Self { dir: TempDir::new().unwrap(), database: None }
     }
 
-    /// With a database of the kind that the tests are to be run with.
+    /// With an empty database of the kind that the tests are to be run with.
     pub(crate) async fn on_database() -> Self {
-        Self { database: TestDatabase::new().await, ..Self::new() }
+        Self { database: TestDatabase::empty().await, ..Self::new() }
     }
 
     /// The same, with the schema: most commands want one to be there.
     pub(crate) async fn migrated() -> Self {
-        let place = Self::on_database().await;
-        place.run(&["migrate", "up"]).await.succeeded();
-        place
+        match TestDatabase::migrated().await {
+            Some(database) => Self { database: Some(database), ..Self::new() },
+            None => Self::embedded().await,
+        }
     }
 
     /// With the embedded database, and its schema.
     pub(crate) async fn embedded() -> Self {
         let place = Self::new();
-        place.run(&["migrate", "up"]).await.succeeded();
+        database::embed(&place.path("signet-data")).await;
         place
     }
 

@@ -22,9 +22,8 @@ const PENDING: usize = 4;
 /// A database whose newest migrations are pending; and a transaction that has read `sessions`, as a backup does. None for the embedded
 /// database, where nobody writes while a migration does.
 async fn locked() -> Option<(Place, DatabaseTransaction)> {
-    let place = Place::on_database().await;
+    let place = Place::migrated().await;
     place.server_kind()?;
-    place.run(&["migrate", "up"]).await.succeeded();
     let db = place.connect().await;
     Migrator::down(&db, u32::try_from(PENDING).ok()).await.unwrap();
     let backup = db.begin().await.unwrap();

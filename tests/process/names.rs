@@ -12,8 +12,7 @@ const BCRYPT: &str = "$2b$04$K0ykuirb/DK3rwAYY9xmLe.CxfuaV4Qgrmc323vWsq.UAi4S2Tp
 
 #[tokio::test]
 async fn whoever_has_another_users_id_as_a_name_is_never_taken_for_the_other() {
-    let place = Place::on_database().await;
-    place.run(&["migrate", "up"]).await.succeeded();
+    let place = Place::migrated().await;
     let alice = place.create_user("alice").await;
     let id = alice["id"].as_str().unwrap();
     // From a time when anybody could have such a name.
@@ -44,8 +43,7 @@ async fn whoever_has_another_users_id_as_a_name_is_never_taken_for_the_other() {
 
 #[tokio::test]
 async fn nobody_comes_over_with_a_uuid_as_a_name() {
-    let place = Place::on_database().await;
-    place.run(&["migrate", "up"]).await.succeeded();
+    let place = Place::migrated().await;
     let id = place.create_user("alice").await["id"].as_str().unwrap().to_owned();
     let simple = id.replace('-', "");
     let names = [&id, &simple, &format!("{{{id}}}"), &format!("urn:uuid:{id}"), &simple.to_uppercase()];
@@ -87,7 +85,7 @@ async fn collisions(place: &Place) -> Vec<(String, bool, Vec<String>)> {
 
 #[tokio::test]
 async fn names_that_nobody_could_sign_up_with_come_over_and_are_listed() {
-    let place = Place::on_database().await;
+    let place = Place::migrated().await;
     let service = place.serve(&[]).await;
     let names = [
         ("scope", 1),
@@ -153,8 +151,7 @@ async fn names_that_nobody_could_sign_up_with_come_over_and_are_listed() {
 
 #[tokio::test]
 async fn the_operator_gives_reserved_names_and_names_that_look_like_nobody_elses() {
-    let place = Place::on_database().await;
-    place.run(&["migrate", "up"]).await.succeeded();
+    let place = Place::migrated().await;
     place.create_user("admin").await;
     place.create_user("scope").await;
     let taken =
@@ -164,7 +161,7 @@ async fn the_operator_gives_reserved_names_and_names_that_look_like_nobody_elses
 
 #[tokio::test]
 async fn the_operator_gives_a_name_that_rests() {
-    let place = Place::on_database().await;
+    let place = Place::migrated().await;
     let service = place.serve(&[]).await;
     let user = json!({ "username": "alice", "password_hash": BCRYPT, "create_time": "2020-01-01T00:00:00Z" });
     let file = place.write("users.ndjson", &user.to_string());

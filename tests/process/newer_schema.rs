@@ -31,7 +31,7 @@ impl Place {
 
 #[tokio::test]
 async fn a_schema_that_a_newer_version_has_expanded_is_served() {
-    let place = Place::on_database().await;
+    let place = Place::migrated().await;
     place.create_user("alice").await;
     let db = place.connect().await;
     for change in ["ALTER TABLE users ADD COLUMN pet_id INTEGER NULL", "CREATE TABLE pets (id INTEGER)"] {
@@ -67,7 +67,7 @@ async fn a_schema_that_a_newer_version_has_expanded_is_served() {
 
 #[tokio::test]
 async fn a_schema_that_a_newer_version_has_made_unusable_is_left_alone() {
-    let place = Place::on_database().await;
+    let place = Place::migrated().await;
     place.create_user("alice").await;
     let next = newest() + 1;
     // What the second says of older versions cannot be read.

@@ -34,7 +34,7 @@ struct Replicas {
 impl Replicas {
     /// Each with `args`, and an audit log of its own.
     async fn start(args: &[&str]) -> Self {
-        let place = Place::on_database().await;
+        let place = Place::migrated().await;
         let logs: Vec<_> = (0..REPLICAS).map(|number| Self::audit_log(&place, number)).collect();
         let with_log = |number: usize| [args, &[logs[number].as_str()]].concat();
         let [first, second, third] = [with_log(0), with_log(1), with_log(2)];

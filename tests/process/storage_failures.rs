@@ -92,7 +92,7 @@ async fn a_full_disk_costs_writes_and_nothing_that_was_acknowledged() {
 
 #[tokio::test]
 async fn a_database_that_only_reads_costs_writes_alone() {
-    let place = Place::on_database().await;
+    let place = Place::migrated().await;
     if place.server_kind() != Some("postgres") {
         return; // Of SQLite below, of MariaDB in tests/failover: a whole server is read-only there, and other tests are on this one.
     }

@@ -1,9 +1,12 @@
 //! Owns the database of one test: the embedded one, or a fresh one on the server that `SIGNET_TEST_DATABASE_URL` names
 //! (`scripts/databases` starts one).
 
-use std::{env, path::Path, time::Duration};
+use std::{env, mem, path::Path, time::Duration};
 
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection};
+
+use super::template;
+pub(crate) use template::embed;
 
 /// What the private servers of the tests are told to seal keys with.
 pub(crate) const MASTER_KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
@@ -18,14 +21,35 @@ pub(crate) struct TestDatabase {
 }
 
 impl TestDatabase {
-    /// A fresh database, if the tests are to use a server.
-    pub(crate) async fn new() -> Option<Self> {
+    /// An empty database, if the tests are to use a server.
+    pub(crate) async fn empty() -> Option<Self> {
         let admin = env::var("SIGNET_TEST_DATABASE_URL").ok()?;
-        // A name that no other test has, in this process or another.
-        let name = format!("signet_{}", uuid::Uuid::now_v7().simple());
-        let database = Self { admin, name };
-        database.administer("CREATE DATABASE").await;
+        let database = Self::unmade(admin);
+        database.administer(&format!("CREATE DATABASE {}", database.name)).await;
         Some(database)
+    }
+
+    /// A database with the schema of this version, if the tests are to use a server.
+    pub(crate) async fn migrated() -> Option<Self> {
+        let admin = env::var("SIGNET_TEST_DATABASE_URL").ok()?;
+        let database = Self::unmade(admin);
+        if database.admin.starts_with("postgres") {
+            let template = template::postgres(&database.admin).await;
+            database.administer(&format!("CREATE DATABASE {} TEMPLATE {template}", database.name)).await;
+        } else {
+            let (name, schema) = (&database.name, template::mysql().await);
+            database.administer(&format!("CREATE DATABASE {name}; USE {name}; {schema}")).await;
+        }
+        Some(database)
+    }
+
+    fn unmade(admin: String) -> Self {
+        // A name that no other test has, in this process or another.
+        Self { admin, name: format!("signet_{}", uuid::Uuid::now_v7().simple()) }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 
     /// Its URL.
@@ -35,10 +59,15 @@ impl TestDatabase {
         format!("{server}/{}", self.name)
     }
 
-    async fn administer(&self, what: &str) {
+    /// Leaves it on the server.
+    pub(super) fn keep(self) {
+        mem::forget(self);
+    }
+
+    async fn administer(&self, statements: &str) {
         let db =
             Database::connect(&self.admin).await.expect("the server of SIGNET_TEST_DATABASE_URL answers");
-        db.execute_unprepared(&format!("{what} {}", self.name)).await.expect(what);
+        db.execute_unprepared(statements).await.expect(statements);
         db.close().await.unwrap();
     }
 }

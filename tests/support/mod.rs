@@ -7,3 +7,4 @@ pub(crate) mod pki;
 pub(crate) mod ports;
 pub(crate) mod program;
 pub(crate) mod runner;
+mod template;

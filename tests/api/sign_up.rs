@@ -142,7 +142,7 @@ async fn of_a_hundred_at_once_for_one_name_one_wins() {
     for number in 0..100 {
         let mut client = client.clone();
         let name = if number % 2 == 0 { "Alice" } else { "alice" };
-        attempts.spawn(async move { client.sign_up(name, PASSWORD).await });
+        attempts.spawn(async move { client.sign_up_in_the_end(name, PASSWORD).await });
     }
     let mut won = 0;
     while let Some(attempt) = attempts.join_next().await {

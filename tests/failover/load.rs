@@ -21,8 +21,9 @@ use crate::{
     harness::{PATIENCE, Place, Service},
 };
 
-/// How long any call may take: two seconds, and as much for a machine that is busy with the databases themselves.
-pub(crate) const CALL_BOUND: Duration = Duration::from_secs(2 + 2);
+/// How long any call may take: two seconds, and thrice as much for a machine that is busy with the databases themselves. What hangs would
+/// be ended by `--request-timeout` after ten.
+pub(crate) const CALL_BOUND: Duration = Duration::from_secs(2 + 6);
 
 /// How many people there are at each replica.
 const PEOPLE: usize = 3;
@@ -50,8 +51,9 @@ pub(crate) async fn clients(services: &[Service]) -> Vec<Client> {
 /// A replica whose time limits are the defaults, which are what is promised.
 pub(crate) async fn by_default(place: &Place, args: &[&str]) -> Service {
     let signet = place.signet(args);
-    let signet = signet.without_env("SIGNET_DATABASE_ACQUIRE_TIMEOUT");
-    signet.without_env("SIGNET_DATABASE_STATEMENT_TIMEOUT").serve().await
+    let limits = ["DATABASE_ACQUIRE_TIMEOUT", "DATABASE_STATEMENT_TIMEOUT", "REQUEST_TIMEOUT"];
+    let signet = limits.iter().fold(signet, |signet, name| signet.without_env(&format!("SIGNET_{name}")));
+    signet.serve().await
 }
 
 /// What somebody was told.

@@ -1,7 +1,5 @@
 //! Owns what `signet clients` promises, to people and with --json to programs, while the service runs.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 use signet::proto::identity::v1::{
     ClientAuthentication, ClientCredentialsGrant, IssueTokenRequest, client_authentication::Credential,
@@ -13,7 +11,7 @@ use crate::{
     audit::PUBLIC_KEY,
     client::{Client, reason},
     commands::field,
-    harness::Place,
+    harness::{PATIENCE, Place},
 };
 
 const CLIENT_MEMBERS: [&str; 10] = [
@@ -29,9 +27,6 @@ const CLIENT_MEMBERS: [&str; 10] = [
     "update_time",
 ];
 
-/// `--standing-cache-max-age` is 1 s; the rest is for a busy machine.
-const BOUND: Duration = Duration::from_secs(5);
-
 fn request(id: &str, secret: &str) -> IssueTokenRequest {
     let credential = Some(Credential::ClientSecret(secret.to_owned()));
     IssueTokenRequest {
@@ -44,7 +39,7 @@ fn request(id: &str, secret: &str) -> IssueTokenRequest {
 /// Waits until the client with this secret is answered with `expected`.
 async fn becomes(client: &Client, id: &str, secret: &str, expected: &str) {
     let waiting = async { while reason(&client.issue(request(id, secret)).await) != expected {} };
-    timeout(BOUND, waiting).await.unwrap_or_else(|_| panic!("not {expected} within {BOUND:?}"));
+    timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("it does not become {expected}"));
 }
 
 fn text<'a>(object: &'a Value, name: &str) -> &'a str {

@@ -101,14 +101,14 @@ impl Place {
 
     /// `signet` with `args`, ready to be run here.
     pub(crate) fn signet(&self, args: &[&str]) -> Invocation {
-        let signet = Invocation::signet().with_cheap_hashes().env("SIGNET_HASH_THREADS", "2");
-        let signet = signet.args(args).within(self.dir.path());
+        let signet = Invocation::signet().with_cheap_hashes().args(args).within(self.dir.path());
+        // A test is not about how busy the machine is with the other tests.
+        let signet = signet.envs([("SIGNET_HASH_THREADS", "2"), ("SIGNET_REQUEST_TIMEOUT", "1m")]);
         let Some(database) = &self.database else { return signet };
         signet.envs([
             ("SIGNET_DATABASE_URL", &*database.url()),
             ("SIGNET_MASTER_KEY", database::MASTER_KEY),
             ("SIGNET_AUTO_MIGRATE", "on"),
-            // A test is not about how busy the machine is with the other tests.
             ("SIGNET_DATABASE_ACQUIRE_TIMEOUT", "20s"),
             ("SIGNET_DATABASE_STATEMENT_TIMEOUT", "20s"),
         ])

@@ -1,20 +1,15 @@
-//! Owns what a command promises to a service that runs: it takes effect there within the bound that is stated.
-
-use std::time::Duration;
+//! Owns what a command promises to a service that runs: it takes effect there. How soon is told in tests/api, by a clock that is turned.
 
 use tokio::time::timeout;
 
 use crate::{
     client::{Client, PASSWORD, reason},
-    harness::Place,
+    harness::{PATIENCE, Place},
 };
-
-/// `--standing-cache-max-age` is 1 s; the rest is for a busy machine.
-const BOUND: Duration = Duration::from_secs(3);
 
 async fn becomes(client: &Client, token: &str, expected: &str) {
     let waiting = async { while reason(&client.get_me(token).await) != expected {} };
-    timeout(BOUND, waiting).await.unwrap_or_else(|_| panic!("GetMe is not {expected} within {BOUND:?}"));
+    timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("GetMe does not become {expected}"));
 }
 
 #[tokio::test]

@@ -1,17 +1,12 @@
 //! Owns what a migration promises to those who use the database meanwhile: it waits for the lock of a table briefly and again, so that
 //! nobody else waits long behind it.
 
-use std::time::Duration;
-
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, Statement, TransactionTrait};
 use serde_json::json;
 use signet_migrations::{Migrator, MigratorTrait};
 use tokio::time::timeout;
 
 use crate::harness::{PATIENCE, Place};
-
-/// How long a reader may wait behind a migration: it waits for a lock for a second at most; the rest is for a busy machine.
-const READ_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How often others are asked to read while a migration waits.
 const READS: usize = 3;
@@ -60,7 +55,8 @@ async fn nobody_waits_long_behind_a_migration_that_waits_for_a_backup() {
     let others = place.connect().await;
     for _ in 0..READS {
         somebody_waits(&others).await;
-        timeout(READ_PATIENCE, read(&others)).await.expect("others read while the migration waits");
+        // Behind a migration that waited on, they would wait for the backup's end, which is below.
+        timeout(PATIENCE, read(&others)).await.expect("others read while the migration waits");
     }
     assert!(!migration.has_ended(), "the backup goes on");
     backup.commit().await.unwrap();

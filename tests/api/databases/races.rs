@@ -39,7 +39,8 @@ async fn of_a_hundred_sign_ups_of_one_name_one_wins() {
     let mut calls = JoinSet::new();
     for number in 0..100 {
         let mut client = clients[number % 2].clone();
-        calls.spawn(async move { client.sign_up(["alice", "Alice"][number / 50], PASSWORD).await });
+        let name = ["alice", "Alice"][number / 50];
+        calls.spawn(async move { client.sign_up_in_the_end(name, PASSWORD).await });
     }
     let mut won = 0;
     while let Some(call) = calls.join_next().await {

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// No more than an upper bound: far beyond what is promised.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(25);
 
 #[tokio::test]
 async fn both_addresses_speak_tls_1_2_and_1_3_and_say_by_alpn_what_else() {

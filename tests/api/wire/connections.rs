@@ -21,7 +21,7 @@ use super::{
 use crate::harness::{PASSWORD, eventually, password_grant};
 
 /// No more than an upper bound: far beyond what is promised.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(25);
 
 /// Reads until the server closes, which it must do.
 async fn closes(mut stream: TcpStream, what: &str) -> Vec<u8> {

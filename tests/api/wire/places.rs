@@ -23,7 +23,7 @@ use crate::harness::eventually;
 const GET_JWKS: &str = "/identity.v1.TokenService/GetJwks";
 
 /// No more than an upper bound.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(25);
 
 /// A connection from `host` to `to` that has greeted; none if the server closes it at once.
 async fn connect(host: &str, to: SocketAddr) -> Option<TcpStream> {

@@ -1,8 +1,8 @@
 //! Signet, a gRPC identity service: the map of the house.
 //!
 //! A request comes in through `server` (which orders the layers), is recognised by `auth`, decoded by `rpc`, decided by
-//! `identity`, kept by `store`, and every failure on its way is a [`model::Error`], of which [`errors`] says what it is over every protocol.
-//! Rooms import downward only:
+//! `identity`, kept by `store`, and every failure on its way is a [`model::Error`], of which [`errors`] says what it is over every
+//! protocol. Rooms import downward only:
 //!
 //! ```text
 //! main -> cli -> { server -> { rpc, http }, transfer } -> install -> { identity, peer } -> changes

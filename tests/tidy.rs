@@ -1,5 +1,5 @@
-//! Holds the walls that the compiler does not: who may import whom, how long a file gets, what it opens with, where its randomness
-//! comes from.
+//! Holds the walls that the compiler does not: who may import whom, how long a file and a line get, what a file opens with, where its
+//! randomness comes from, and that something leads to it.
 //!
 //! What clippy holds is not repeated here: how long a function gets, and that time is a parameter (clippy.toml).
 
@@ -9,10 +9,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
+#[path = "tidy/dead.rs"]
+mod dead;
+#[path = "tidy/paths.rs"]
+mod paths;
 #[path = "tidy/randomness.rs"]
 mod randomness;
+#[path = "tidy/width.rs"]
+mod width;
 
-use proc_macro2::{Delimiter, TokenStream, TokenTree};
+use paths::paths;
 
 /// A room of the house: a top-level module, and the rooms that it may import.
 struct Room {
@@ -128,6 +134,19 @@ const WALLED: &[Walled] = &[
 /// The most lines of a file: beyond it, it owns more than one thing.
 const MAX_LINES: usize = 500;
 
+/// Folders of what is made here, or is no text.
+const MADE: &[&str] = &[
+    ".git",
+    "target",
+    "artifacts",
+    "corpus",
+    "found",
+    "node_modules",
+    "secrets",
+    "signet-data",
+    "__pycache__",
+];
+
 /// Names by which a migration would take hold of an entity.
 const ENTITY_NAMES: &[&str] =
     &["entity", "EntityTrait", "DeriveEntityModel", "ActiveModelTrait", "ActiveModelBehavior"];
@@ -235,98 +254,33 @@ fn opening_violation(text: &str) -> Option<String> {
     })
 }
 
-// ===== reading Rust =====
-
-/// Every path that `text` names, with the braces of `use` multiplied out: `a::{b, c::d}` is `a::b` and `a::c::d`.
-/// Comments and strings hold none.
-fn paths(text: &str) -> Vec<Vec<String>> {
-    let tokens: TokenStream = text.parse().expect("the compiler has read this file before");
-    let mut found = Vec::new();
-    collect(tokens, &mut found);
-    found
-}
-
-fn collect(tokens: TokenStream, found: &mut Vec<Vec<String>>) {
-    let tokens: Vec<_> = tokens.into_iter().collect();
-    let is_dot = |index: Option<usize>| index.is_some_and(|index| is_punct(&tokens, index, '.'));
-    let mut at = 0;
-    while at < tokens.len() {
-        match &tokens[at] {
-            TokenTree::Group(group) => collect(group.stream(), found),
-            // `value.tonic` is a field; `..tonic::LIMIT` is a path.
-            TokenTree::Ident(_) if is_dot(at.checked_sub(1)) && !is_dot(at.checked_sub(2)) => {}
-            TokenTree::Ident(_) => {
-                at = path(&tokens, at, &[], found);
-                continue;
-            }
-            TokenTree::Punct(_) | TokenTree::Literal(_) => {}
-        }
-        at += 1;
-    }
-}
-
-/// Reads the path that begins at `at`, below `prefix`, and returns the place after it.
-fn path(tokens: &[TokenTree], mut at: usize, prefix: &[String], found: &mut Vec<Vec<String>>) -> usize {
-    let mut segments = prefix.to_vec();
-    loop {
-        match tokens.get(at) {
-            Some(TokenTree::Ident(name)) => segments.push(name.to_string()),
-            Some(TokenTree::Punct(star)) if star.as_char() == '*' => segments.push("*".to_owned()),
-            Some(TokenTree::Group(group))
-                if group.delimiter() == Delimiter::Brace && !segments.is_empty() =>
-            {
-                use_list(&group.stream().into_iter().collect::<Vec<_>>(), &segments, found);
-                return at + 1;
-            }
-            // `name::<T>` and the end of the file.
-            _ => break,
-        }
-        at += 1;
-        if !(is_punct(tokens, at, ':') && is_punct(tokens, at + 1, ':')) {
-            break;
-        }
-        at += 2;
-    }
-    found.push(segments);
-    at
-}
-
-/// Reads what stands between the braces of a `use`.
-fn use_list(tokens: &[TokenTree], prefix: &[String], found: &mut Vec<Vec<String>>) {
-    for item in tokens.split(|token| matches!(token, TokenTree::Punct(comma) if comma.as_char() == ',')) {
-        if !item.is_empty() {
-            path(item, 0, prefix, found); // What follows it is `as name`.
-        }
-    }
-}
-
-fn is_punct(tokens: &[TokenTree], at: usize, wanted: char) -> bool {
-    matches!(tokens.get(at), Some(TokenTree::Punct(punct)) if punct.as_char() == wanted)
-}
-
 // ===== the files =====
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Every Rust file below `directory`, and its text.
-fn rust_files(directory: &str) -> Vec<(PathBuf, String)> {
-    let (mut files, mut directories) = (Vec::new(), vec![root().join(directory)]);
+/// Every text file below `directory`, and its text.
+fn files(directory: &str) -> dead::Files {
+    let (mut files, mut directories) = (dead::Files::new(), vec![root().join(directory)]);
     while let Some(directory) = directories.pop() {
-        let Ok(entries) = fs::read_dir(&directory) else { continue };
-        for entry in entries {
+        for entry in fs::read_dir(&directory).expect("a directory of the repository") {
             let path = entry.expect("a file of the repository").path();
-            if path.is_dir() {
+            let is_made = |name: &&str| path.ends_with(name);
+            if path.is_dir() && !MADE.iter().any(is_made) {
                 directories.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let text = fs::read_to_string(&path).expect("a file of the repository");
-                files.push((path.strip_prefix(root()).expect("it is below").to_owned(), text));
+            } else if let Ok(text) = fs::read_to_string(&path) {
+                files.insert(path.strip_prefix(root()).expect("it is below").to_owned(), text);
             }
         }
     }
-    files.sort();
     files
+}
+
+/// Every Rust file below `directory`, and its text.
+fn rust_files(directory: &str) -> Vec<(PathBuf, String)> {
+    let is_rust = |path: &Path| path.extension().is_some_and(|extension| extension == "rs");
+    files(directory).into_iter().filter(|(path, _)| is_rust(path)).collect()
 }
 
 /// `src/rpc/admit.rs` is the module `rpc::admit`, and `src/rpc/mod.rs` the module `rpc`; src/lib.rs is the root.
@@ -366,6 +320,27 @@ fn migrations_import_no_entity() {
 fn files_end_before_they_own_two_things() {
     let all = ["src", "migrations", "tests", "benches", "examples", "fuzz"];
     hold(&all, |_, text| length_violation(text).into_iter().collect());
+}
+
+#[test]
+fn something_leads_to_every_file() {
+    let dead = dead::violations(&files(""));
+    assert!(dead.is_empty(), "\n{}\n", dead.join("\n"));
+}
+
+#[test]
+fn lines_end_before_they_leave_the_window() {
+    let mut long = Vec::new();
+    for (file, text) in files("") {
+        // Tables and links of pages go on, and what programs write is as they write it.
+        let is_prose = |kind: &&str| file.extension() == Some(kind.as_ref());
+        if !["md", "svg", "json", "lock", "txt", "toml"].iter().any(is_prose) {
+            long.extend(
+                width::violations(&file, &text).into_iter().map(|one| format!("{}: {one}", file.display())),
+            );
+        }
+    }
+    assert!(long.is_empty(), "\n{}\n", long.join("\n"));
 }
 
 #[test]

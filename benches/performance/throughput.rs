@@ -1,4 +1,5 @@
-//! Owns calls with a token seen before, `GetMe`, `IntrospectToken` and Envoy's `Check`: Signet beside the bare server, driven by h2load in pairs.
+//! Owns calls with a token seen before, `GetMe`, `IntrospectToken` and Envoy's `Check`: Signet beside the bare server, driven by h2load in
+//! pairs.
 
 use prost::Message;
 use signet::proto::{

@@ -287,7 +287,11 @@ mod tests {
         }
 
         #[test]
-        fn a_peer_never_has_more_than_there_is(budget in 0_u64..1 << 40, files in 0_u64..1 << 20, set in proptest::option::of(0_usize..1 << 20)) {
+        fn a_peer_never_has_more_than_there_is(
+            budget in 0_u64..1 << 40,
+            files in 0_u64..1 << 20,
+            set in proptest::option::of(0_usize..1 << 20),
+        ) {
             let resources = Resources { open_files: Some(files), ..resources(budget) };
             let set = SetBounds { max_connections_per_peer: set, ..SetBounds::default() };
             let bounds = Bounds::new(&resources, &set);

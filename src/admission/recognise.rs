@@ -13,8 +13,8 @@ use crate::{
 /// How old an account must be to count as one that somebody uses: whoever signs up many must wait that long.
 const NEW_ACCOUNT_AGE: Duration = Duration::from_hours(24);
 
-/// Tells tokens that are genuine from those that are made up. Nobody is let in by that, so it goes by the keys that were last known: who waits
-/// for a place waits for no database.
+/// Tells tokens that are genuine from those that are made up. Nobody is let in by that, so it goes by the keys that were last known: who
+/// waits for a place waits for no database.
 pub(crate) trait Recognise: Send + Sync + 'static {
     /// `token`, if it has been verified before, which costs next to nothing.
     fn remembered(&self, token: &str) -> Option<VerifiedToken>;

@@ -165,8 +165,8 @@ impl<K: Keys> Verifier<K> {
         Some(seen)
     }
 
-    /// `token`, which is not [`remembered`](Self::remembered), if its signature verifies with a key that is in force as far as is known, and
-    /// it is in time: nothing is waited for.
+    /// `token`, which is not [`remembered`](Self::remembered), if its signature verifies with a key that is in force as far as is known,
+    /// and it is in time: nothing is waited for.
     pub(super) fn verify_at_once(&self, token: &str) -> Option<VerifiedToken> {
         if token.len() > TOKEN_MAX_BYTES {
             return None;

@@ -73,8 +73,8 @@ enum Command {
     Keys(keys::Command),
     /// Back the SQLite database up into a file, also while the service runs. What was acknowledged before is in it.
     ///
-    /// The master key is not in it: without a copy of that, kept apart, a backup cannot be used. A file that is there is not replaced, unless
-    /// --replace says so. A database server is backed up by its own tools (`pg_dump`, `mariadb-dump`).
+    /// The master key is not in it: without a copy of that, kept apart, a backup cannot be used. A file that is there is not replaced,
+    /// unless --replace says so. A database server is backed up by its own tools (`pg_dump`, `mariadb-dump`).
     Backup(backup::Backup),
     /// Put a backup in the place of the SQLite database, while no service runs. A crash leaves the one or the other, whole.
     ///

@@ -34,7 +34,8 @@ impl Records {
         Ok(Self::of(database, audit, config))
     }
 
-    /// The same of a database that is there, with the schema of this version: neither is made. The audit log is opened last: where nothing is, nothing is left.
+    /// The same of a database that is there, with the schema of this version: neither is made. The audit log is opened last: where nothing
+    /// is, nothing is left.
     pub(super) async fn open_as_it_is(config: &Config) -> Result<Self, Failure> {
         let database = Box::pin(OpenDatabase::as_it_is(&config.storage)).await?;
         let audit = audit::open(config)?;

@@ -14,8 +14,8 @@ const RESERVED_USERNAMES: &str = "abuse,admin,administrator,hostmaster,noreply,n
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Accounts")]
 pub struct AccountConfig {
-    /// Whether anybody may sign up. Off: `SignUp` is refused over every protocol (`SIGN_UP_OFF`), and `signet users create` and `import` make
-    /// the accounts.
+    /// Whether anybody may sign up. Off: `SignUp` is refused over every protocol (`SIGN_UP_OFF`), and `signet users create` and `import`
+    /// make the accounts.
     #[arg(long, env = "SIGNET_SIGN_UP", global = true, value_name = "WHETHER", value_enum, default_value_t = Switch::On)]
     pub sign_up: Switch,
 

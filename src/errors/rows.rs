@@ -85,14 +85,14 @@ impl<'a> Row<'a> {
             Error::MetricsElsewhere { .. } | Error::Unimplemented => row(Code::Unimplemented, Reason::Unspecified, 404, OAuth::NotFound),
             Error::Overloaded { retry_after, .. } => row(Code::ResourceExhausted, Reason::Overloaded, 429, OAuth::TemporarilyUnavailable)
                 .again_after(*retry_after),
-            Error::TooManyAttempts { retry_after, .. } => row(Code::ResourceExhausted, Reason::TooManyAttempts, 429, OAuth::TemporarilyUnavailable)
-                .again_after(*retry_after),
-            Error::TooManyChanges { retry_after } => row(Code::ResourceExhausted, Reason::TooManyChanges, 429, OAuth::TemporarilyUnavailable)
-                .again_after(*retry_after),
-            Error::TooManyRepeats { retry_after } => row(Code::ResourceExhausted, Reason::TooManyRepeats, 429, OAuth::TemporarilyUnavailable)
-                .again_after(*retry_after),
-            Error::TooManyRefreshes { retry_after } => row(Code::ResourceExhausted, Reason::TooManyRefreshes, 429, OAuth::TemporarilyUnavailable)
-                .again_after(*retry_after),
+            Error::TooManyAttempts { retry_after, .. } =>
+                row(Code::ResourceExhausted, Reason::TooManyAttempts, 429, OAuth::TemporarilyUnavailable).again_after(*retry_after),
+            Error::TooManyChanges { retry_after } =>
+                row(Code::ResourceExhausted, Reason::TooManyChanges, 429, OAuth::TemporarilyUnavailable).again_after(*retry_after),
+            Error::TooManyRepeats { retry_after } =>
+                row(Code::ResourceExhausted, Reason::TooManyRepeats, 429, OAuth::TemporarilyUnavailable).again_after(*retry_after),
+            Error::TooManyRefreshes { retry_after } =>
+                row(Code::ResourceExhausted, Reason::TooManyRefreshes, 429, OAuth::TemporarilyUnavailable).again_after(*retry_after),
             Error::DeadlineExceeded => row(Code::DeadlineExceeded, Reason::DeadlineExceeded, 504, OAuth::TemporarilyUnavailable),
             Error::Unavailable { .. } => row(Code::Unavailable, Reason::Unavailable, 503, OAuth::TemporarilyUnavailable)
                 .again_after(UNAVAILABLE_RETRY_AFTER),

@@ -111,7 +111,8 @@ impl Accounts {
     /// Makes an account for somebody who asks for it from `origin`.
     ///
     /// # Errors
-    /// [`Error::SignUpOff`], whatever is asked for, if nobody may sign up; [`Error::TooManyAttempts`]; otherwise as [`NewAccounts::create`].
+    /// [`Error::SignUpOff`], whatever is asked for, if nobody may sign up; [`Error::TooManyAttempts`]; otherwise as
+    /// [`NewAccounts::create`].
     pub async fn sign_up(
         &self,
         new: NewAccount<'_>,

@@ -164,9 +164,9 @@ impl OwnAccount {
         self.vain_ends.take(current).map_err(|retry_after| Error::TooManyChanges { retry_after })
     }
 
-    /// Replaces the password of `user`, whom `claims` stand for, and who proves to know the current one, and ends every session of the user. One is
-    /// opened in the place of that of `claims`, so that who copied its tokens has nothing that goes on. It is a login of this moment, by
-    /// the password alone.
+    /// Replaces the password of `user`, whom `claims` stand for, and who proves to know the current one, and ends every session of the
+    /// user. One is opened in the place of that of `claims`, so that who copied its tokens has nothing that goes on. It is a login of this
+    /// moment, by the password alone.
     ///
     /// # Errors
     /// [`Error::InvalidFields`], [`Error::InvalidCredentials`], [`Error::Overloaded`]; [`Error::TokenRevoked`] if the session has ended

@@ -46,7 +46,8 @@ use tls::{Listener, Tls};
 /// How often readiness is checked: a database that has gone is seen within this time.
 const READINESS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often expired sessions, used assertions and failures that count no longer are deleted: they are refused from their expiry on, and only take up room until then.
+/// How often expired sessions, used assertions and failures that count no longer are deleted: they are refused from their expiry on, and
+/// only take up room until then.
 const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
 
 /// How often it is looked whether a key is due: rotation is that late at most.

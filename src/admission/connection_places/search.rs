@@ -5,8 +5,8 @@ use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
 use super::{ConnectionPlaces, Held, Open};
 use crate::{admission::ConnectionHandle, model::Network};
 
-/// A peer that has more than one place in [`LARGE_PEER`] gives up connections before all others. Below that, who has most says little: a host
-/// with ten connections that are used is no worse than two hundred with one each that are not.
+/// A peer that has more than one place in [`LARGE_PEER`] gives up connections before all others. Below that, who has most says little: a
+/// host with ten connections that are used is no worse than two hundred with one each that are not.
 const LARGE_PEER: usize = 16;
 
 /// However few places there are, a peer with so many connections is no large one.

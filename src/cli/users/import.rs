@@ -31,7 +31,8 @@ pub(in crate::cli) struct Arguments {
     /// Check everything, and write nothing: no user, no database, no migration.
     #[arg(long)]
     dry_run: bool,
-    /// Write each row that was refused or skipped, or whose username nobody could sign up with, to this file, as NDJSON. There must be no file of that name yet.
+    /// Write each row that was refused or skipped, or whose username nobody could sign up with, to this file, as NDJSON. There must be no
+    /// file of that name yet.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
     /// Write which user each row has become to this file, as NDJSON: for those who know users by the ids of the source. There must

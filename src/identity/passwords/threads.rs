@@ -1,9 +1,9 @@
 //! Owns the hash threads: what each of them hashes next, and that a hash which gets no core is begun anew where it has one.
 //!
-//! For each hash that may run at once there are two threads. One competes for the cores, like those that serve calls: it takes what is next,
-//! and hashes it itself, or has its partner do it, which yields its core to all others. (A thread that yields could be told to compete by
-//! a privileged process alone.) Partners touch nothing that others wait for: whoever had a lock when its core was taken would keep all
-//! of them waiting.
+//! For each hash that may run at once there are two threads. One competes for the cores, like those that serve calls: it takes what is
+//! next, and hashes it itself, or has its partner do it, which yields its core to all others. (A thread that yields could be told to
+//! compete by a privileged process alone.) Partners touch nothing that others wait for: whoever had a lock when its core was taken would
+//! keep all of them waiting.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},

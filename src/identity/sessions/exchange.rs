@@ -43,8 +43,8 @@ pub(super) fn origin_digest(state: &RefreshState, origin: &Origin) -> Sha256 {
     digest
 }
 
-/// The `jti` of the access token that the exchange at `time`, which made the newest token of `state`, gives with `scope` for `audience`: the
-/// same however often it is repeated.
+/// The `jti` of the access token that the exchange at `time`, which made the newest token of `state`, gives with `scope` for `audience`:
+/// the same however often it is repeated.
 pub(in crate::identity) fn access_token_id(
     state: &RefreshState,
     time: Timestamp,

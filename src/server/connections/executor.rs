@@ -1,4 +1,5 @@
-//! Owns where calls over HTTP/2 run: on their connection's task as long as they wait for nothing, and each on a task of its own from then on.
+//! Owns where calls over HTTP/2 run: on their connection's task as long as they wait for nothing, and each on a task of its own from then
+//! on.
 //!
 //! Most calls wait for nothing: what they need is remembered. A task for each of them would cost its making, and have two threads meet at
 //! the lock that h2 has for the streams of a connection. How many begin before other connections have their turn, `frames.rs` bounds.

@@ -54,8 +54,8 @@ impl Store {
         Ok(rows.pop())
     }
 
-    /// Writes in one transaction, which `attempt` begins by [`Store::begin`] and ends by [`commit`](crate::store::engine::transaction::commit); without that nothing is written.
-    /// `attempt` may be run several times.
+    /// Writes in one transaction, which `attempt` begins by [`Store::begin`] and ends by
+    /// [`commit`](crate::store::engine::transaction::commit); without that nothing is written. `attempt` may be run several times.
     ///
     /// # Errors
     /// As with [`Store::ask`], and what `attempt` refuses with. If the connection is lost amid the commit, [`Error::Unavailable`] may

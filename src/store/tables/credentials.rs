@@ -27,8 +27,8 @@ pub struct Credentials {
 ///
 /// The release before does not know the version, and changes passwords without a new one. Its replicas may run beside this release, so
 /// here the credentials are the same only if both the version and the hash are. They cannot run beside the next release, which may compare
-/// the version alone: a login is then no longer refused because another one has replaced the hash meanwhile, and a credential without a hash
-/// opens a session too.
+/// the version alone: a login is then no longer refused because another one has replaced the hash meanwhile, and a credential without a
+/// hash opens a session too.
 #[derive(Clone, Debug)]
 pub struct CredentialVersion {
     version: Option<Uuid>,

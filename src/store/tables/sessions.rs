@@ -73,8 +73,8 @@ pub struct Replacement {
 }
 
 impl Store {
-    /// Adds a session, if the user is active and still has the credentials `proven`. Returns the sessions of the user that it ended, so that
-    /// there are not more than `at_most`; none at all if the user is another by now.
+    /// Adds a session, if the user is active and still has the credentials `proven`. Returns the sessions of the user that it ended, so
+    /// that there are not more than `at_most`; none at all if the user is another by now.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.

@@ -132,8 +132,8 @@ impl Store {
         Ok(meaning.choose(rows))
     }
 
-    /// Makes the rows of users after `after` that have none or not all, or one of an older Unicode's tables; a page of users at most. Returns the
-    /// page's last user; none after the last page.
+    /// Makes the rows of users after `after` that have none or not all, or one of an older Unicode's tables; a page of users at most.
+    /// Returns the page's last user; none after the last page.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.

@@ -287,7 +287,8 @@ impl Store {
         .await
     }
 
-    /// Deletes the user `id` and its sessions; its name rests as `resting` says, if at all. Returns the sessions that ended; none if there is no such user.
+    /// Deletes the user `id` and its sessions; its name rests as `resting` says, if at all. Returns the sessions that ended; none if there
+    /// is no such user.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.

@@ -1,4 +1,5 @@
-// Checks manifests of Istio and of the Gateway API: by the validators that are made of their schemas, and for fields that do not exist. For each document it prints "checked" or "not checked", with its kind.
+// Checks manifests of Istio and of the Gateway API: by the validators that are made of their schemas, and for fields that do not exist. For
+// each document it prints "checked" or "not checked", with its kind.
 //
 //   node check.mjs MANIFEST...       with the packages of package.json beside it
 

@@ -16,6 +16,7 @@ mod m20261129_000011_authentication;
 mod m20261129_000012_familiar_failures;
 mod m20261129_000013_username_looks;
 mod m20261129_000014_change_kinds;
+mod m20261129_000015_job_runs;
 mod names;
 mod schema;
 mod table;
@@ -41,6 +42,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261129_000012_familiar_failures::Migration),
             Box::new(m20261129_000013_username_looks::Migration),
             Box::new(m20261129_000014_change_kinds::Migration),
+            Box::new(m20261129_000015_job_runs::Migration),
         ]
     }
 }

@@ -9,10 +9,10 @@ use super::entity::leases::{Column, Entity};
 use crate::base::Timestamp;
 
 /// The lease of whoever changes the signing keys; its row comes with the schema.
-pub(in crate::store) const SIGNING_KEYS: &str = "signing_keys";
+pub const SIGNING_KEYS: &str = "signing_keys";
 
 /// How long a lease that was taken and not given back keeps the others from it.
-const TERM: Duration = Duration::from_mins(1);
+pub(in crate::store) const TERM: Duration = Duration::from_mins(1);
 
 /// Who asks for a lease.
 #[derive(Clone, Copy, Debug)]

@@ -6,6 +6,7 @@ pub(in crate::store) mod clients;
 pub(in crate::store) mod credentials;
 pub(in crate::store) mod entity;
 pub(in crate::store) mod exchanges;
+pub(in crate::store) mod job_runs;
 pub(in crate::store) mod leases;
 pub(in crate::store) mod password_failures;
 pub(in crate::store) mod resting_usernames;

@@ -10,6 +10,12 @@ pub(crate) struct Model {
     pub name: String,
     pub holder: Option<Uuid>,
     pub expire_time: i64,
+    pub begin_time: Option<i64>,
+    pub end_time: Option<i64>,
+    pub result: Option<String>,
+    pub problem: Option<String>,
+    pub process_id: Option<Uuid>,
+    pub process_name: Option<String>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -5,7 +5,7 @@
 //! protocol. Rooms import downward only:
 //!
 //! ```text
-//! main -> cli -> { server -> { rpc, http }, transfer } -> install -> { identity, peer } -> changes
+//! main -> cli -> { server -> { rpc, http, jobs }, transfer } -> install -> { identity, peer } -> changes
 //!      -> { admission, store, auth, audit } -> { jose, errors } -> { proto, metrics, observe } -> { model, files } -> base
 //! ```
 //!
@@ -44,6 +44,8 @@ mod http;
 pub mod identity;
 #[cfg(feature = "server")]
 pub mod install;
+#[cfg(feature = "server")]
+pub mod jobs;
 #[cfg(feature = "server")]
 pub mod metrics;
 #[cfg(feature = "server")]

@@ -33,9 +33,6 @@ const TELL_INTERVAL: Duration = Duration::from_mins(1);
 /// How long after its deadline an answer may still be on its way to its reader.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// How often it is looked for answers that nobody reads.
-const TEND_INTERVAL: Duration = Duration::from_millis(500);
-
 /// The places of one listener. Clones share them.
 #[derive(Clone)]
 pub(crate) struct Pool(Arc<Inner>);
@@ -225,15 +222,11 @@ impl Pool {
         }
     }
 
-    /// Closes, again and again, the connections of those who do not read their answers.
-    pub(crate) async fn tend(&self) {
-        let mut interval = tokio::time::interval(TEND_INTERVAL);
-        loop {
-            interval.tick().await;
-            for connection in self.overdue() {
-                tracing::debug!(listener = self.0.name, "a connection was closed: it did not read an answer");
-                connection.end(Ending::Unread);
-            }
+    /// Closes the connections of those who do not read their answers.
+    pub(crate) fn close_unread(&self) {
+        for connection in self.overdue() {
+            tracing::debug!(listener = self.0.name, "a connection was closed: it did not read an answer");
+            connection.end(Ending::Unread);
         }
     }
 

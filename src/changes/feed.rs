@@ -6,12 +6,13 @@ use std::{
     time::Duration,
 };
 
+use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::{Subscriber, Watermark};
 use crate::{
-    base::{Clock, Throttle, Timestamp},
-    model::{Error, error},
+    base::{Clock, Timestamp},
+    model::Error,
     store::{Change, ChangeOrder, Store},
 };
 
@@ -28,10 +29,6 @@ const GAP: Duration = Duration::from_mins(5);
 /// come late, when the feed is opened.
 const CLOCKS_APART: Duration = Duration::from_mins(5);
 
-/// The shortest time between two warnings that the feed cannot be read: it is read several times a second, and strangers may cause the
-/// failures.
-const TELL_INTERVAL: Duration = Duration::from_secs(10);
-
 /// The feed of changes, as one process reads it.
 ///
 /// On a database server, changes do not come in the order of their ids: of two transactions at once the one that took its id first
@@ -41,12 +38,13 @@ const TELL_INTERVAL: Duration = Duration::from_secs(10);
 pub struct Feed {
     store: Store,
     clock: Clock,
-    /// When it was opened, and an id that the feed had passed some time before.
-    opened: (Duration, i64),
+    /// How far it has been read; none if that is not known. At first from where it was opened, at an id that it had passed some time before.
+    progress: Mutex<Option<Progress>>,
     watermark: Arc<Watermark>,
 }
 
 /// How far the feed has been read.
+#[derive(Debug)]
 struct Progress {
     /// When readings ended, and the last id of each: the oldest is where the next reading begins. Up to there every change has
     /// been heeded.
@@ -137,7 +135,8 @@ impl Feed {
         }
         // Nothing that is older is remembered.
         watermark.advance(opened);
-        Ok(Self { opened: (opened, passed), store, clock, watermark })
+        let progress = Mutex::new(Some(Progress::from((opened, passed))));
+        Ok(Self { store, clock, progress, watermark })
     }
 
     /// Until when it has been read, for the caches.
@@ -146,20 +145,21 @@ impl Feed {
         Arc::clone(&self.watermark)
     }
 
-    /// Reads the feed every `interval`, and tells `subscribers`, until it is dropped.
-    pub async fn follow(&self, interval: Duration, subscribers: &[&dyn Subscriber]) {
-        let mut progress = Progress::from(self.opened);
-        let unreadable = Throttle::new(TELL_INTERVAL);
-        loop {
-            tokio::time::sleep(interval).await;
-            // Until it succeeds again, what is remembered grows old and is read anew: nothing stale is served.
-            if let Err(error) = self.read(&mut progress, subscribers).await
-                && let Some(untold) = unreadable.pass(self.clock.monotonic())
-            {
-                let error = error::chain(&error);
-                tracing::warn!(error = %error, untold, "the changes of other processes cannot be read");
-            }
-        }
+    /// Reads what has been added, and tells `subscribers`. Until that succeeds again, what is remembered grows old and is read anew: nothing
+    /// stale is served.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn follow(&self, subscribers: &[Arc<dyn Subscriber>]) -> Result<(), Error> {
+        let mut kept = self.progress.lock().await;
+        // Taken out, so that a reading that ends by a panic leaves none: what it had noted it may not have told.
+        let mut progress = kept.take().unwrap_or_else(|| {
+            forget_everything(subscribers);
+            Progress::from((self.clock.monotonic(), 0))
+        });
+        let read = self.read(&mut progress, subscribers).await;
+        *kept = Some(progress);
+        read
     }
 
     /// Deletes changes that are older than ten minutes at the time `now`.
@@ -171,15 +171,10 @@ impl Feed {
     }
 
     /// Heeds the changes since the last reading.
-    async fn read(&self, progress: &mut Progress, subscribers: &[&dyn Subscriber]) -> Result<(), Error> {
+    async fn read(&self, progress: &mut Progress, subscribers: &[Arc<dyn Subscriber>]) -> Result<(), Error> {
         let begun = self.clock.monotonic();
-        let forget_everything = || {
-            for subscriber in subscribers {
-                subscriber.forget_everything();
-            }
-        };
         if begun.saturating_sub(self.watermark.until()) > GAP {
-            forget_everything();
+            forget_everything(subscribers);
         }
         let resumed = progress.begin();
         // With the change there, which has been read: should it be gone, others may be.
@@ -202,7 +197,7 @@ impl Feed {
                     "changes of other processes are gone that this one has yet to read, as when its machine sleeps, or the database is an \
                      older one than it was: what it remembers is read anew"
                 );
-                forget_everything();
+                forget_everything(subscribers);
                 // From the first change that there is: ids may be lower now than those that were read.
                 *progress = Progress::from((begun, 0));
                 return Ok(());
@@ -220,8 +215,15 @@ impl Feed {
     }
 }
 
+/// Tells everybody that changes were missed.
+fn forget_everything(subscribers: &[Arc<dyn Subscriber>]) {
+    for subscriber in subscribers {
+        subscriber.forget_everything();
+    }
+}
+
 /// Tells those of `change` who keep things of its kind; everybody if its kind is not known.
-fn tell(change: &Change, subscribers: &[&dyn Subscriber]) {
+fn tell(change: &Change, subscribers: &[Arc<dyn Subscriber>]) {
     for subscriber in subscribers {
         if change.kind.is_none_or(|kind| kind == subscriber.kind()) {
             subscriber.forget_changed(change.subject);
@@ -261,11 +263,12 @@ mod tests {
     #[test]
     fn a_change_is_told_to_those_of_its_kind_and_one_of_no_known_kind_to_everybody() {
         let [users, sessions] =
-            [ChangeKind::User, ChangeKind::Session].map(|kind| Recorder(kind, Mutex::default()));
+            [ChangeKind::User, ChangeKind::Session].map(|kind| Arc::new(Recorder(kind, Mutex::default())));
+        let subscribers: [Arc<dyn Subscriber>; 2] = [users.clone(), sessions.clone()];
         let kinds = [Some(ChangeKind::User), Some(ChangeKind::Session), Some(ChangeKind::Client), None];
         for (id, kind) in (1..).zip(kinds) {
             let change = Change { kind, ..change(id, id.unsigned_abs().into()) };
-            tell(&change, &[&users, &sessions]);
+            tell(&change, &subscribers);
         }
         assert_eq!(*users.1.lock().unwrap(), [1, 4]);
         assert_eq!(*sessions.1.lock().unwrap(), [2, 4]);

@@ -7,6 +7,7 @@ mod descriptor;
 mod exposure;
 mod healthcheck;
 mod help;
+mod jobs;
 mod keys;
 mod listing;
 mod migrate;
@@ -71,6 +72,11 @@ enum Command {
     /// Manage signing keys.
     #[command(subcommand, arg_required_else_help = false)]
     Keys(keys::Command),
+    /// List what the service does by itself, and only one process at a time: when each job last ran, where, with what result, and when it
+    /// is due again.
+    ///
+    /// What each process does for itself is in its metrics alone (`signet_job_runs_total`).
+    Jobs,
     /// Back the SQLite database up into a file, also while the service runs. What was acknowledged before is in it.
     ///
     /// The master key is not in it: without a copy of that, kept apart, a backup cannot be used. A file that is there is not replaced,
@@ -206,6 +212,7 @@ async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Users(command) => users::run(command, &cli.config, output).await,
         Command::Clients(command) => clients::run(command, &cli.config, output).await,
         Command::Keys(command) => keys::run(command, &cli.config, output).await,
+        Command::Jobs => jobs::run(&cli.config, output).await,
         Command::Backup(command) => backup::back_up(command, &cli.config, output).await,
         Command::Restore(command) => backup::restore(command, &cli.config, output).await,
         Command::Descriptor => descriptor::run(cli.json, output),

@@ -26,9 +26,6 @@ const COMPARE_INTERVAL: Duration = Duration::from_secs(10);
 /// How often the log is told that the clocks disagree.
 const WARN_INTERVAL: Duration = Duration::from_mins(10);
 
-/// How often it is looked whether the time of a repeated work has come. So the time for which a machine slept counts.
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-
 /// Compares this process's clock with the database's.
 #[derive(Debug)]
 pub struct ClockCheck {
@@ -57,6 +54,15 @@ pub enum AgreedTime {
     Now(Timestamp),
     /// None: the clocks are too far apart.
     Apart(ClockOffset),
+}
+
+/// What time it is for all processes that share the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CommonTime {
+    /// The database's time; this process's, if the database has none of its own.
+    pub now: Timestamp,
+    /// Whether this process's clock agrees with it.
+    pub is_agreed: bool,
 }
 
 impl ClockOffset {
@@ -117,7 +123,7 @@ impl ClockCheck {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`] if the database does not tell its time.
     pub async fn agreed_time(&self, work: TimedWork) -> Result<AgreedTime, Error> {
-        let offset = self.compare().await?;
+        let (_, offset) = self.compare().await?;
         if offset.size() <= self.leeway {
             return Ok(AgreedTime::Now(self.clock.now()));
         }
@@ -138,20 +144,29 @@ impl ClockCheck {
             {
                 offset
             }
-            _ => self.compare().await?,
+            _ => self.compare().await?.1,
         };
         Ok(Some(offset).filter(|offset| offset.size() > MAX_APART))
     }
 
-    /// Waits until `interval` has passed on this process's clock.
-    pub(super) async fn wait(&self, interval: Duration) {
-        let begun = self.clock.monotonic();
-        while self.clock.monotonic().saturating_sub(begun) < interval {
-            tokio::time::sleep(LOOK_INTERVAL.min(interval)).await;
-        }
+    /// The time by which all processes agree whose turn it is.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`] if the database does not tell its time.
+    pub async fn common_time(&self) -> Result<CommonTime, Error> {
+        let (time, offset) = self.compare().await?;
+        Ok(CommonTime {
+            now: time.unwrap_or_else(|| self.clock.now()),
+            is_agreed: offset.size() <= self.leeway,
+        })
     }
 
-    async fn compare(&self) -> Result<ClockOffset, Error> {
+    /// Counts that `work` is not done, since the clocks disagree.
+    pub fn withhold(&self, work: TimedWork) {
+        self.metrics.withheld(work);
+    }
+
+    async fn compare(&self) -> Result<(Option<Timestamp>, ClockOffset), Error> {
         let asked = self.clock.now();
         let time = self.store.time().await?;
         let offset = time.map_or(ClockOffset::NONE, |time| ClockOffset::of(asked, time, self.clock.now()));
@@ -164,7 +179,7 @@ impl ClockCheck {
                  signing key"
             );
         }
-        Ok(offset)
+        Ok((time, offset))
     }
 }
 

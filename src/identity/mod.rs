@@ -3,7 +3,6 @@
 pub mod accounts;
 pub mod clients;
 pub mod clock_check;
-pub mod feed_pruning;
 pub mod grants;
 pub mod guessing;
 pub mod introspection;
@@ -23,7 +22,7 @@ pub mod users;
 
 pub use accounts::Accounts;
 pub use clients::{ClientDirectory, ClientRegistry, Clients};
-pub use clock_check::{AgreedTime, ClockCheck};
+pub use clock_check::{AgreedTime, ClockCheck, CommonTime};
 pub use grants::Grants;
 pub use guessing::Guessing;
 pub use introspection::Introspection;

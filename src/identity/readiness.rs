@@ -1,7 +1,13 @@
 //! Owns whether the service can serve: its database answers, the key that signs is there and open, and its clock is not far from the
 //! database's.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::{sync::watch, time::timeout};
 
@@ -17,6 +23,8 @@ pub struct Readiness {
     keyring: Arc<Keyring>,
     clocks: Arc<ClockCheck>,
     ready: watch::Sender<bool>,
+    /// Whether the service is about to end.
+    is_ending: AtomicBool,
     metrics: DatabaseMetrics,
 }
 
@@ -33,7 +41,7 @@ impl Readiness {
     /// Nothing is known yet: not ready.
     #[must_use]
     pub fn new(keyring: Arc<Keyring>, clocks: Arc<ClockCheck>, metrics: DatabaseMetrics) -> Self {
-        Self { keyring, clocks, ready: watch::Sender::new(false), metrics }
+        Self { keyring, clocks, ready: watch::Sender::new(false), is_ending: AtomicBool::new(false), metrics }
     }
 
     /// Where the present answer and its changes can be read.
@@ -72,22 +80,19 @@ impl Readiness {
         Ok(self.clocks.unfit().await?.map_or(Finding::Ready, Finding::WrongClock))
     }
 
-    /// Not ready any more: the service is about to end.
+    /// Not ready any more, whatever a check finds: the service is about to end.
     pub fn stop(&self) {
+        self.is_ending.store(true, Ordering::SeqCst);
         self.tell(false);
     }
 
     /// Tells it to whoever asks: health, HTTP and the metrics. Returns whether it is new.
     fn tell(&self, ready: bool) -> bool {
-        self.metrics.ready(ready);
-        self.ready.send_if_modified(|known| std::mem::replace(known, ready) != ready)
-    }
-
-    /// Checks every `interval`, until it is dropped.
-    pub async fn watch(&self, interval: Duration) {
-        loop {
-            tokio::time::sleep(interval).await;
-            self.check().await;
-        }
+        // Looked at where it is told, so that no check that was under way comes after the end.
+        self.ready.send_if_modified(|known| {
+            let ready = ready && !self.is_ending.load(Ordering::SeqCst);
+            self.metrics.ready(ready);
+            std::mem::replace(known, ready) != ready
+        })
     }
 }

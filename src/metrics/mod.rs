@@ -12,6 +12,7 @@ mod grants;
 mod guesses;
 mod hashing;
 mod http;
+mod jobs;
 mod places;
 mod series;
 mod tls;
@@ -34,6 +35,7 @@ pub use grants::{GrantMetrics, GrantResult, GrantType};
 pub use guesses::{GuessMetrics, GuessResult};
 pub use hashing::{HashLane, HashMetrics};
 pub use http::HttpMetrics;
+pub use jobs::{JobMeter, JobMetrics, JobResult};
 pub use tls::TlsMetrics;
 
 /// The media type of the Prometheus text format, version 0.0.4.
@@ -64,6 +66,8 @@ pub struct Metrics {
     pub database: DatabaseMetrics,
     /// This process's clock, beside the database's.
     pub clock: ClockMetrics,
+    /// What this process does by itself.
+    pub jobs: JobMetrics,
     places: places::PlaceMetrics,
     registry: Registry,
     /// What is looked up when somebody reads, and not before.
@@ -94,6 +98,7 @@ impl Metrics {
             audit: AuditMetrics::register(&registry),
             database: DatabaseMetrics::register(&registry),
             clock: ClockMetrics::register(&registry),
+            jobs: JobMetrics::register(&registry),
             places: places::PlaceMetrics::register(&registry),
             registry,
             on_read: Mutex::default(),

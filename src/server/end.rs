@@ -6,7 +6,6 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    READINESS_INTERVAL,
     connections::Connections,
     parts::{Parts, Pools},
 };
@@ -31,9 +30,8 @@ pub(super) async fn announce(
     stop: &CancellationToken,
     delay: Duration,
 ) {
-    let told = async { tokio::join!(readiness.watch(READINESS_INTERVAL), tell_health(readiness, health)) };
     tokio::select! {
-        _ = told => {}
+        () = tell_health(readiness, health) => {}
         () = stop.cancelled() => {}
     }
     readiness.stop();

@@ -10,8 +10,9 @@ mod operations;
 mod parts;
 mod served;
 mod tls;
+mod work;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc};
 
 use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
@@ -22,8 +23,9 @@ use crate::{
     base::Clock,
     config::{Config, ConfigError, ExtAuthzAddr, ProxyConfig, Switch},
     http::OAuthDrain,
-    identity::{ClockCheck, KeyRotation, Usernames, feed_pruning, passwords::Argon2Params},
+    identity::{ClockCheck, KeyRotation, passwords::Argon2Params},
     install::{Missing, OpenDatabase, StartError, open_audit_log},
+    jobs::SharedJobs,
     metrics::Metrics,
     model::{Error, KeyId},
     peer::TrustedProxies,
@@ -42,22 +44,7 @@ use end::Listeners;
 use operations::BoundOperations;
 use parts::{Foundation, Parts};
 use tls::{Listener, Tls};
-
-/// How often readiness is checked: a database that has gone is seen within this time.
-const READINESS_INTERVAL: Duration = Duration::from_secs(1);
-
-/// How often expired sessions, used assertions and failures that count no longer are deleted: they are refused from their expiry on, and
-/// only take up room until then.
-const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
-
-/// How often it is looked whether a key is due: rotation is that late at most.
-const KEYS_INTERVAL: Duration = Duration::from_secs(1);
-
-/// How often the files of TLS are looked at: what has changed is in use within twice this time.
-const TLS_FILES_INTERVAL: Duration = Duration::from_secs(1);
-
-/// However small the bound on staleness, the feed of changes is not read more often.
-const MIN_CHANGES_INTERVAL: Duration = Duration::from_millis(50);
+use work::Work;
 
 /// How many connections may wait to be accepted.
 const BACKLOG: u32 = 1_024;
@@ -73,6 +60,7 @@ pub struct Server {
     tls: Option<Arc<Tls>>,
     started: Started,
     parts: Parts,
+    shared_jobs: Arc<SharedJobs>,
     config: Config,
 }
 
@@ -176,6 +164,7 @@ impl Server {
         let foundation = Foundation { argon2, bounds, store, rotation, audit, metrics, clock, clocks };
         let parts = Parts::build(foundation, &config).await?;
         parts.readiness.check().await;
+        let shared_jobs = work::shared(&parts).await?;
         let (grpc, http) = (grpc.listen()?, http.listen()?);
         let ext_authz = ext_authz.map(Bound::listen).transpose()?;
         let operations = operations.listen()?;
@@ -208,7 +197,7 @@ impl Server {
         }
         budget::tell(&parts.bounds, &config.limits);
         let operations = operations.listener();
-        Ok(Self { grpc, http, ext_authz, operations, tls, started, parts, config })
+        Ok(Self { grpc, http, ext_authz, operations, tls, started, parts, shared_jobs, config })
     }
 
     /// What starting did.
@@ -228,7 +217,7 @@ impl Server {
     }
 
     async fn serve_until(self, stop: CancellationToken) -> Result<(), Error> {
-        let Self { grpc, http, ext_authz, operations, tls, started, parts, config } = self;
+        let Self { grpc, http, ext_authz, operations, tls, started, parts, shared_jobs, config } = self;
         let ext_authz_addr = config.mesh.ext_authz_addr().map_err(Error::internal)?;
         let (health, grpc_service, ext_authz_service) = grpc::services(&parts, &config, ext_authz_addr)?;
         let oauth = OAuthDrain::default();
@@ -251,11 +240,10 @@ impl Server {
         let (operations, operations_connections) = operations
             .map(|listener| (listener, connections("operations", Listener::Http, &operations_bounds)))
             .unzip();
+        let unread_answers = work::unread_answers(&parts.pools, &parts);
         let drained = async {
-            tokio::select! {
-                () = work(&parts, &config, tls.as_ref()) => {}
-                () = end::announce(&parts.readiness, &health, &stop, config.limits.shutdown_delay) => {}
-            }
+            let work = Work::start(&parts, &config, tls.as_ref(), shared_jobs);
+            end::announce(&parts.readiness, &health, &stop, config.limits.shutdown_delay).await;
             let listeners = Listeners {
                 grpc: &grpc_connections,
                 ext_authz: ext_authz_connections.as_ref(),
@@ -264,7 +252,9 @@ impl Server {
                 oauth: &oauth,
                 pools: &parts.pools,
             };
-            listeners.drain(config.limits.drain_timeout).await
+            let (finished, ()) = tokio::join!(listeners.drain(config.limits.drain_timeout), work.stop());
+            unread_answers.stop().await;
+            finished
         };
         let serve_envoy = async {
             if let (Some(connections), Some(listener)) = (&ext_authz_connections, ext_authz) {
@@ -278,7 +268,7 @@ impl Server {
         };
         let (finished, (), (), (), ()) = tokio::join!(
             // On the heap: the futures of all its tasks would make this one large.
-            Box::pin(parts.pools.tend_until(drained)),
+            Box::pin(drained),
             grpc_connections.serve(grpc, grpc_service),
             http_connections.serve(http, http_service),
             Box::pin(serve_envoy),
@@ -298,32 +288,6 @@ impl Server {
 fn trusted_proxies(config: ProxyConfig) -> Arc<TrustedProxies> {
     let ProxyConfig { trusted_proxy_addresses, trusted_proxy_header } = config;
     Arc::new(TrustedProxies::new(trusted_proxy_addresses, trusted_proxy_header))
-}
-
-/// What the service does by itself while it serves.
-async fn work(parts: &Parts, config: &Config, tls: Option<&Arc<Tls>>) {
-    // Twice within the bound, so that one reading may be late.
-    let usernames = Usernames::new(parts.store.clone());
-    let changes_interval = (config.tokens.standing_cache_max_age / 2).max(MIN_CHANGES_INTERVAL);
-    let subscribers = parts.subscribers();
-    tokio::join!(
-        parts.sessions.sweep(SWEEP_INTERVAL, &parts.clocks),
-        parts.sessions.note_seen(),
-        parts.clients.sweep(SWEEP_INTERVAL, &parts.clocks),
-        parts.guessing.sweep(SWEEP_INTERVAL, &parts.clocks),
-        usernames.tend(&parts.clocks),
-        parts.changes.follow(changes_interval, &subscribers),
-        feed_pruning::prune(&parts.changes, &parts.clocks),
-        parts.keyring.tend(KEYS_INTERVAL),
-        follow(tls),
-    );
-}
-
-/// Follows the files of TLS, if there is TLS.
-async fn follow(tls: Option<&Arc<Tls>>) {
-    if let Some(tls) = tls {
-        tls.follow(TLS_FILES_INTERVAL).await;
-    }
 }
 
 /// An address that is taken, and not listened at yet.

@@ -1,6 +1,6 @@
 //! Owns the building of the parts, each from the narrow things that it needs.
 
-use std::{pin::pin, sync::Arc};
+use std::sync::Arc;
 
 use super::operations;
 use crate::{
@@ -36,8 +36,8 @@ pub(super) struct Parts {
     pub(super) bounds: Bounds,
     pub(super) pools: Pools,
     pub(super) keyring: Arc<Keyring>,
-    pub(super) changes: Feed,
-    pub(super) readiness: Readiness,
+    pub(super) changes: Arc<Feed>,
+    pub(super) readiness: Arc<Readiness>,
     pub(super) store: Store,
     pub(super) audit: Audit,
     pub(super) metrics: Arc<Metrics>,
@@ -75,7 +75,7 @@ impl Parts {
         let Foundation { argon2, bounds, store, rotation, audit, metrics, clock, clocks } = foundation;
         let passwords = hashing(argon2, config, &metrics)?;
         // Before anything is read that may change.
-        let changes = Feed::open(store.clone(), clock.clone()).await?;
+        let changes = Arc::new(Feed::open(store.clone(), clock.clone()).await?);
         let keyring = Arc::new(Keyring::open(rotation, changes.watermark()).await?);
         let names = keyring.name_key().await?;
         let settings = config.accounts(UsernameRests::new(names.clone(), config.accounts.username_rest));
@@ -111,6 +111,7 @@ impl Parts {
             config.tokens.issuer.clone(),
         ));
         let readiness = Readiness::new(Arc::clone(&keyring), Arc::clone(&clocks), metrics.database.clone());
+        let readiness = Arc::new(readiness);
         watch_caches(&metrics, &verifier, &accounts, &sessions, &clients);
         watch_strangers(&metrics, store.for_strangers().tally());
         let revocation =
@@ -144,8 +145,9 @@ impl Parts {
 
 impl Parts {
     /// Everybody who keeps a copy of what other processes may change.
-    pub(super) fn subscribers(&self) -> [&dyn Subscriber; 4] {
-        [&*self.accounts, &*self.sessions, &*self.clients, &*self.keyring]
+    pub(super) fn subscribers(&self) -> [Arc<dyn Subscriber>; 4] {
+        let (accounts, sessions) = (Arc::clone(&self.accounts), Arc::clone(&self.sessions));
+        [accounts, sessions, Arc::clone(&self.clients) as _, Arc::clone(&self.keyring) as _]
     }
 }
 
@@ -227,16 +229,10 @@ impl Pools {
         [&self.grpc, &self.http, &self.ext_authz, &self.operations]
     }
 
-    /// Closes the connections of those who do not read their answers, until `done`.
-    pub(super) async fn tend_until<F: Future>(&self, done: F) -> F::Output {
-        let mut done = pin!(done);
-        let [grpc, http, ext_authz, operations] = self.all();
-        loop {
-            let tend = async { tokio::join!(grpc.tend(), http.tend(), ext_authz.tend(), operations.tend()) };
-            tokio::select! {
-                output = &mut done => return output,
-                _ = tend => {}
-            }
+    /// Closes the connections of those who do not read their answers.
+    pub(super) fn close_unread(&self) {
+        for pool in self.all() {
+            pool.close_unread();
         }
     }
 

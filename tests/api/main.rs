@@ -17,6 +17,7 @@ mod harness;
 mod hash_queue;
 mod http;
 mod issue_token;
+mod jobs;
 mod jwks;
 mod key_replicas;
 mod key_revocation;

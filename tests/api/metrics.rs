@@ -42,8 +42,9 @@ impl Scrape {
     fn growth_since(&self, before: &Self) -> BTreeMap<String, f64> {
         let is_count = |series: &str| {
             let name = series.split('{').next().unwrap_or_default();
-            let is_other =
-                ["process_", "signet_http_", "signet_database_"].iter().any(|other| name.starts_with(other));
+            let is_other = ["process_", "signet_http_", "signet_database_", "signet_job_"]
+                .iter()
+                .any(|other| name.starts_with(other));
             (name.ends_with("_total") || name.ends_with("_count"))
                 && !is_other
                 && !series.contains("listener=\"operations\"")

@@ -22,6 +22,7 @@ mod help;
 mod import;
 mod import_first;
 mod import_sources;
+mod jobs;
 mod keys;
 mod live;
 mod logs;

@@ -11,13 +11,12 @@ use std::{sync::Arc, time::Duration};
 
 use uuid::Uuid;
 
-use super::{AgreedTime, ClockCheck, Guessing};
+use super::Guessing;
 use crate::{
     audit::Audit,
-    base::{Clock, Tally},
+    base::{Clock, Tally, Timestamp},
     changes::{Known, RowCache, Subscriber, Watermark},
-    metrics::TimedWork,
-    model::{Client, ClientId, Error, error},
+    model::{Client, ClientId, Error},
     store::{ChangeKind, Store, Strangers},
 };
 use keys::ClientKeys;
@@ -131,20 +130,12 @@ impl Clients {
         Ok(registered)
     }
 
-    /// Deletes what is remembered of assertions that have expired, every `interval`, until it is dropped.
-    pub async fn sweep(&self, interval: Duration, clocks: &ClockCheck) {
-        loop {
-            clocks.wait(interval).await;
-            let sweeping = async {
-                match clocks.agreed_time(TimedWork::Assertions).await? {
-                    AgreedTime::Now(now) => self.store.delete_expired_assertions(now).await,
-                    AgreedTime::Apart(_) => Ok(()),
-                }
-            };
-            if let Err(error) = sweeping.await {
-                tracing::warn!(error = %error::chain(&error), "expired assertions stay for now");
-            }
-        }
+    /// Deletes what is remembered of assertions that had expired by `now`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn sweep(&self, now: Timestamp) -> Result<(), Error> {
+        self.store.delete_expired_assertions(now).await
     }
 }
 

@@ -10,13 +10,13 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::oneshot;
 
-use super::{AgreedTime, ClockCheck, NameKey, Turn};
+use super::{NameKey, Turn};
 use crate::{
     admission::Allowance,
     audit::{Audit, Event, Reason},
-    base::Clock,
-    metrics::{GuessMetrics, GuessResult, TimedWork},
-    model::{Error, Network, Origin, SessionLifetime, UserId, caller_network, error, for_caller},
+    base::{Clock, Timestamp},
+    metrics::{GuessMetrics, GuessResult},
+    model::{Error, Network, Origin, SessionLifetime, UserId, caller_network, for_caller},
     store::{FailureKeys, Failures, NewFailure, Payer, Store, Strangers},
 };
 
@@ -172,28 +172,20 @@ impl Guessing {
         self.shared.audit.record(Event::LoginThrottled.refused(Reason::ClientFailures).origin(origin));
     }
 
-    /// Deletes failures that count no longer, every `interval`, and writes those that the database did not take at first, until it is
-    /// dropped.
-    pub async fn sweep(&self, interval: Duration, clocks: &ClockCheck) {
-        tokio::join!(self.delete_settled(interval, clocks), self.unwritten.write(&self.shared));
+    /// Deletes the failures that count no longer at `now`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn sweep(&self, now: Timestamp) -> Result<(), Error> {
+        self.shared.store.delete_settled_failures(now, now.before(DAY), now.before(HOUR)).await
     }
 
-    async fn delete_settled(&self, interval: Duration, clocks: &ClockCheck) {
-        loop {
-            clocks.wait(interval).await;
-            let sweeping = async {
-                match clocks.agreed_time(TimedWork::PasswordFailures).await? {
-                    AgreedTime::Now(now) => {
-                        let store = &self.shared.store;
-                        store.delete_settled_failures(now, now.before(DAY), now.before(HOUR)).await
-                    }
-                    AgreedTime::Apart(_) => Ok(()),
-                }
-            };
-            if let Err(error) = sweeping.await {
-                tracing::warn!(error = %error::chain(&error), "failures that count no longer stay for now");
-            }
-        }
+    /// Waits for failures that the database did not take at first, and writes them.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause: they are the first to be written the next time.
+    pub async fn write_failures(&self) -> Result<(), Error> {
+        self.unwritten.write(&self.shared).await
     }
 }
 

@@ -2,26 +2,19 @@
 
 use std::time::Duration;
 
-use tokio::{
-    sync::{
-        Mutex,
-        mpsc::{Receiver, Sender, channel},
-    },
-    time::sleep,
+use tokio::sync::{
+    Mutex,
+    mpsc::{Receiver, Sender, channel},
 };
 
 use super::{Begun, Shared};
-use crate::base::Throttle;
+use crate::{base::Throttle, model::Error};
 
 /// How many wait at most. More are given up: they have been answered as failures of the database.
 const CAPACITY: usize = 4_096;
 
 /// How many are written together.
 const BATCH: usize = 100;
-
-/// How long to wait before another attempt: twice as long each time, so that a database that comes back is left in peace.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// How often it is told that failures are given up.
 const TELL_INTERVAL: Duration = Duration::from_mins(1);
@@ -33,13 +26,13 @@ pub(super) struct Unwritten {
     told: Throttle,
 }
 
-/// The other end, for one task. When it goes, so do they.
+/// The other end, for one task, and those that are amid being written. When it goes, so do they.
 #[derive(Debug)]
-pub(super) struct Waiting(Mutex<Receiver<Begun>>);
+pub(super) struct Waiting(Mutex<(Receiver<Begun>, Vec<Begun>)>);
 
 pub(super) fn queue() -> (Unwritten, Waiting) {
     let (waiting, receiver) = channel(CAPACITY);
-    (Unwritten { waiting, told: Throttle::new(TELL_INTERVAL) }, Waiting(Mutex::new(receiver)))
+    (Unwritten { waiting, told: Throttle::new(TELL_INTERVAL) }, Waiting(Mutex::new((receiver, Vec::new()))))
 }
 
 impl Unwritten {
@@ -57,17 +50,15 @@ impl Unwritten {
 }
 
 impl Waiting {
-    /// Writes them, for as long as it is awaited.
-    pub(super) async fn write(&self, shared: &Shared) {
+    /// Waits until there are some, and writes them, or those that an attempt before could not write.
+    pub(super) async fn write(&self, shared: &Shared) -> Result<(), Error> {
         let mut waiting = self.0.lock().await;
-        let (mut batch, mut pause) = (Vec::new(), FIRST_PAUSE);
-        while waiting.recv_many(&mut batch, BATCH).await > 0 {
-            while shared.write(&batch).await.is_err() {
-                sleep(pause).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
-            }
-            batch.clear();
-            pause = FIRST_PAUSE;
+        let (receiver, batch) = &mut *waiting;
+        if batch.is_empty() {
+            receiver.recv_many(batch, BATCH).await;
         }
+        shared.write(batch).await?;
+        batch.clear();
+        Ok(())
     }
 }

@@ -13,7 +13,7 @@ mod state;
 use std::{
     net::IpAddr,
     sync::{
-        Arc,
+        Arc, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -41,9 +41,6 @@ pub use stages::{KeySettings, Stage, StagedKey, staged};
 
 use state::{Reading, State};
 
-/// How long nothing is tried after changing the stored keys has failed.
-const RETRY_INTERVAL: Duration = Duration::from_secs(30);
-
 /// The keys of the service, in memory, as the database holds them.
 #[derive(Debug)]
 pub struct Keyring {
@@ -58,6 +55,8 @@ pub struct Keyring {
     reading: Mutex<Option<Arc<Error>>>,
     /// How many changes of the keys have been noted.
     changes: AtomicU64,
+    /// The key of which was last told that it signs.
+    told: std::sync::Mutex<Option<KeyId>>,
 }
 
 impl Keyring {
@@ -83,10 +82,18 @@ impl Keyring {
             failures: AtomicU64::new(0),
             reading: Mutex::default(),
             changes: AtomicU64::new(0),
+            told: std::sync::Mutex::default(),
         };
         // Once more, as from now on: a key of another process may have to be kept for longer than that process thought.
         keyring.reload().await?;
+        *keyring.told.lock().unwrap_or_else(PoisonError::into_inner) = keyring.signing_kid();
         Ok(keyring)
+    }
+
+    /// What this process is known by among those that change the keys.
+    #[must_use]
+    pub const fn process_id(&self) -> Uuid {
+        self.rotation.id()
     }
 
     /// The key under which names are kept that may be none.
@@ -161,33 +168,36 @@ impl Keyring {
         if heeded { Ok(()) } else { self.reload().await }
     }
 
-    /// Publishes the next key when it is time to, and deletes those that no valid token needs; checks that every `interval`, until it
-    /// is dropped.
-    pub async fn tend(&self, interval: Duration) {
-        let mut signing = self.signing_kid();
-        loop {
-            tokio::time::sleep(interval).await;
-            if let Err(error) = Box::pin(self.tend_once()).await {
-                tracing::warn!(error = %error::chain(&error), "the signing keys cannot be changed: they stay as they are for now");
-                tokio::time::sleep(RETRY_INTERVAL).await;
-            }
-            let now = self.signing_kid();
-            if let Some(kid) = now.as_ref().filter(|_| now != signing) {
-                tracing::info!(kid = %kid, "another key signs from now on");
-                let rotated = Event::SigningKeyRotated.done().by(Actor::Service).key(kid.clone());
-                self.rotation.audit().record(rotated);
-            }
-            signing = now;
-        }
+    /// Publishes the next key if it is time to, and deletes those that no valid token needs. Returns whether it changed anything.
+    ///
+    /// # Errors
+    /// [`Error::WrongMasterKey`] if the stored keys have been sealed with another master key, and those of the database.
+    pub async fn tend(&self) -> Result<bool, Error> {
+        let tended = Box::pin(self.tend_once()).await;
+        self.tell_successor();
+        tended
     }
 
-    async fn tend_once(&self) -> Result<(), Error> {
+    /// Tells the log and the audit log of another key that has begun to sign.
+    fn tell_successor(&self) {
+        let now = self.signing_kid();
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kid) = now.as_ref().filter(|_| now != *told) {
+            tracing::info!(kid = %kid, "another key signs from now on");
+            let rotated = Event::SigningKeyRotated.done().by(Actor::Service).key(kid.clone());
+            self.rotation.audit().record(rotated);
+        }
+        *told = now;
+    }
+
+    async fn tend_once(&self) -> Result<bool, Error> {
         let state = self.state.load_full();
         // Whoever has the new master key changes them; that this process has not is in the log already.
-        if state.is_open() && self.rotation.tend(&state.stored).await? {
+        let changed = state.is_open() && self.rotation.tend(&state.stored).await?;
+        if changed {
             self.reload().await?;
         }
-        Ok(())
+        Ok(changed)
     }
 
     /// Reads the stored keys, and takes up what has changed. If they cannot be read, what is known stays in force until it is too old

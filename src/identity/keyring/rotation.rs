@@ -71,6 +71,10 @@ impl KeyRotation {
         Self { store, master_key, settings, clocks, audit, id }
     }
 
+    pub(super) const fn id(&self) -> Uuid {
+        self.id
+    }
+
     pub(super) const fn store(&self) -> &Store {
         &self.store
     }

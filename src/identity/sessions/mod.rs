@@ -6,19 +6,20 @@ mod refresh_token;
 mod repeats;
 mod seen;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use uuid::Uuid;
 
-use super::{AgreedTime, ClockCheck, Proof};
+use super::Proof;
 use crate::{
     audit::{Actor, Audit, Event, Reason},
     base::{Clock, Tally, Timestamp},
     changes::{Fill, Known, NegativeCache, RowCache, Subscriber, Watermark},
-    metrics::TimedWork,
     model::{
-        Authentication, Error, NameSet, Origin, Session, SessionId, SessionLifetime, UserId, error,
-        id::uuid_v7,
+        Authentication, Error, NameSet, Origin, Session, SessionId, SessionLifetime, UserId, id::uuid_v7,
     },
     store::{ChangeKind, Exchange, LastExchange, RefreshState, Sha256, Store, StoredSession, Strangers},
 };
@@ -48,6 +49,8 @@ pub struct Sessions {
     settings: SessionSettings,
     known: RowCache<SessionId, Remembered>,
     seen: SeenExchanges,
+    /// How far a sweep came that failed, so that one comes to the end however often they fail.
+    swept: Mutex<Option<SessionId>>,
     refreshes: RefreshAllowances,
     /// SHA-256 of refresh tokens of which the database said lately that they were never issued, or that their session has ended or
     /// expired: none of that changes.
@@ -140,7 +143,8 @@ impl Sessions {
         let strangers = store.for_strangers();
         let seen = SeenExchanges::default();
         let refreshes = RefreshAllowances::new(settings.refreshes, &clock);
-        Self { store, strangers, clock, settings, known, seen, refreshes, worthless, audit }
+        let swept = Mutex::default();
+        Self { store, strangers, clock, settings, known, seen, swept, refreshes, worthless, audit }
     }
 
     /// How long sessions live.
@@ -389,29 +393,16 @@ impl Sessions {
         self.known.tally()
     }
 
-    /// Deletes expired sessions, and those of clients that are gone, every `interval`, until it is dropped.
-    pub async fn sweep(&self, interval: Duration, clocks: &ClockCheck) {
-        let mut swept = None;
+    /// Deletes the sessions that had expired by `now`, and those of clients that are gone.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause; the next sweep goes on there.
+    pub async fn sweep(&self, now: Timestamp) -> Result<(), Error> {
         loop {
-            clocks.wait(interval).await;
-            let sweeping = async {
-                match clocks.agreed_time(TimedWork::Sessions).await? {
-                    AgreedTime::Now(now) => self.sweep_on(&mut swept, now).await,
-                    AgreedTime::Apart(_) => Ok(()),
-                }
-            };
-            if let Err(error) = sweeping.await {
-                tracing::warn!(error = %error::chain(&error), "expired sessions stay for now");
-            }
-        }
-    }
-
-    /// Goes on after `swept` to the end, and deletes the sessions that had expired by `now`. After a failure `swept` is how far it came,
-    /// so that a sweep comes to the end however often it fails.
-    async fn sweep_on(&self, swept: &mut Option<SessionId>, now: Timestamp) -> Result<(), Error> {
-        loop {
-            *swept = self.store.sweep_sessions(*swept, self.settings.lifetime, now).await?;
-            if swept.is_none() {
+            let after = *self.swept.lock().unwrap_or_else(PoisonError::into_inner);
+            let after = self.store.sweep_sessions(after, self.settings.lifetime, now).await?;
+            *self.swept.lock().unwrap_or_else(PoisonError::into_inner) = after;
+            if after.is_none() {
                 return Ok(());
             }
             tokio::time::sleep(SWEEP_PAUSE).await;

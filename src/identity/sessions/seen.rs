@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::Sessions;
 use crate::{
-    model::{SessionId, error, id},
+    model::{SessionId, id},
     store::{SeenExchange, StoredSession},
 };
 
@@ -26,9 +26,6 @@ const BATCH: usize = 200;
 
 /// How long to gather what is written together. So long can a thief take a seen token for an unseen one at another replica.
 const GATHER: Duration = Duration::from_millis(200);
-
-/// When to try again after the database has not answered.
-const RETRY_PAUSE: Duration = Duration::from_secs(10);
 
 /// Exchanges that are to be noted as seen.
 #[derive(Debug, Default)]
@@ -106,16 +103,19 @@ impl SeenExchanges {
 }
 
 impl Sessions {
-    /// Writes of which exchanges an access token has been seen, until it is dropped.
-    pub async fn note_seen(&self) {
-        loop {
-            self.seen.filled.notified().await;
-            sleep(GATHER).await;
-            while let Err(error) = self.write_seen().await {
-                tracing::warn!(error = %error::chain(&error), "access tokens that were seen are noted later");
-                sleep(RETRY_PAUSE).await;
-            }
+    /// Waits until access tokens have been seen that are to be noted, and writes of which exchanges they are.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`](crate::model::Error::Unavailable) or [`Error::Internal`](crate::model::Error::Internal), with the cause: they
+    /// are written the next time.
+    pub async fn note_seen(&self) -> Result<(), crate::model::Error> {
+        self.seen.filled.notified().await;
+        sleep(GATHER).await;
+        let written = self.write_seen().await;
+        if written.is_err() {
+            self.seen.filled.notify_one();
         }
+        written
     }
 
     /// Writes what waits.

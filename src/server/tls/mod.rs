@@ -8,7 +8,7 @@ use std::{io, sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 use tokio::{
     net::TcpStream,
-    sync::oneshot,
+    sync::{Mutex, oneshot},
     time::{sleep, timeout},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
@@ -38,6 +38,18 @@ pub(super) struct Tls {
     metrics: TlsMetrics,
     reader: Reader,
     material: ArcSwap<Material>,
+    sight: Mutex<Sight>,
+}
+
+/// What looks at the files have found.
+#[derive(Debug)]
+struct Sight {
+    /// What was last used, or found not to be usable.
+    checked: Result<[u8; 32], String>,
+    /// What was last seen.
+    seen: Result<[u8; 32], String>,
+    /// Whether the last reading hung.
+    is_hanging: bool,
 }
 
 /// Which of the two listeners.
@@ -79,6 +91,8 @@ impl Tls {
         })?;
         let material = contents?.build(&files, clock)?;
         material.warn_once_of_times(clock.now());
+        let checked = Ok(material.digest);
+        let sight = Mutex::new(Sight { seen: checked.clone(), checked, is_hanging: false });
         Ok(Some(Arc::new(Self {
             files,
             trusted_proxies: config.trusted_proxies.clone(),
@@ -86,6 +100,7 @@ impl Tls {
             metrics,
             reader,
             material: ArcSwap::from_pointee(material),
+            sight,
         })))
     }
 
@@ -120,38 +135,31 @@ impl Tls {
         contents
     }
 
-    /// Looks at the files every `interval` and takes what has changed, until it is dropped. Connections that are open stay.
-    pub(super) async fn follow(self: &Arc<Self>, interval: Duration) {
-        let mut checked = Ok(self.material.load().digest);
-        let mut seen = checked.clone();
-        let mut is_hanging = false;
-        loop {
-            self.material.load().warn_once_of_times(self.clock.now());
-            sleep(interval).await;
-            let Some(contents) = self.read(&mut is_hanging).await else { continue };
-            let now = contents.as_ref().map(Contents::digest).map_err(ToString::to_string);
-            // What is amid being replaced is not looked at: the same must be seen twice.
-            if now != seen {
-                seen = now;
-                continue;
-            }
-            if now == checked {
-                continue;
-            }
-            checked = now;
-            let built = contents.and_then(|contents| contents.build(&self.files, &self.clock));
-            self.metrics.changed(built.is_ok());
-            match built {
-                Ok(material) => {
-                    tracing::info!(expires = %material.expire_time, "the TLS certificate was replaced");
-                    self.material.store(Arc::new(material));
-                }
-                Err(error) => tracing::warn!(
-                    error = %error,
-                    "the changed TLS files cannot be used: what was read before stays in use"
-                ),
-            }
+    /// Looks at the files, and takes what has changed. Connections that are open stay.
+    ///
+    /// # Errors
+    /// If what has changed cannot be used.
+    pub(super) async fn look(&self) -> Result<(), ConfigError> {
+        let mut sight = self.sight.lock().await;
+        let Sight { checked, seen, is_hanging } = &mut *sight;
+        self.material.load().warn_once_of_times(self.clock.now());
+        let Some(contents) = self.read(is_hanging).await else { return Ok(()) };
+        let now = contents.as_ref().map(Contents::digest).map_err(ToString::to_string);
+        // What is amid being replaced is not looked at: the same must be seen twice.
+        if now != *seen {
+            *seen = now;
+            return Ok(());
         }
+        if now == *checked {
+            return Ok(());
+        }
+        *checked = now;
+        let built = contents.and_then(|contents| contents.build(&self.files, &self.clock));
+        self.metrics.changed(built.is_ok());
+        let material = built?;
+        tracing::info!(expires = %material.expire_time, "the TLS certificate was replaced");
+        self.material.store(Arc::new(material));
+        Ok(())
     }
 }
 

@@ -1,0 +1,128 @@
+//! Owns how a run ended: a panic is caught, and what came of the run is logged and counted.
+
+use std::{panic::AssertUnwindSafe, time::Duration};
+
+use futures_util::FutureExt;
+
+use crate::{
+    base::{Clock, Throttle},
+    metrics::{JobMeter, JobMetrics, JobResult},
+    model::error,
+};
+
+/// The shortest time between two lines of the log that say that a job fails.
+pub(super) const TELL_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Why a run failed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// For whoever reads the database: without a cause, and so without what a cause may quote.
+    pub(super) sentence: String,
+    /// For the log.
+    chain: String,
+}
+
+impl<E: std::error::Error + 'static> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self { sentence: error.to_string(), chain: error::chain(&error) }
+    }
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub(super) enum RunResult {
+    Succeeded,
+    Failed(Failure),
+    Panicked,
+}
+
+impl RunResult {
+    pub(super) fn failed(error: &(impl std::error::Error + 'static)) -> Self {
+        Self::Failed(Failure { sentence: error.to_string(), chain: error::chain(error) })
+    }
+
+    pub(super) const fn result(&self) -> JobResult {
+        match self {
+            Self::Succeeded => JobResult::Succeeded,
+            Self::Failed(_) => JobResult::Failed,
+            Self::Panicked => JobResult::Panicked,
+        }
+    }
+
+    /// Why it did not succeed, in a sentence.
+    pub(super) fn problem(&self) -> Option<String> {
+        match self {
+            Self::Succeeded => None,
+            Self::Failed(failure) => Some(failure.sentence.clone()),
+            Self::Panicked => Some("a defect of the service: the log of the process has it".to_owned()),
+        }
+    }
+}
+
+/// What comes of `run`. A panic ends it alone, and is in the log by then.
+pub(super) async fn caught(run: impl Future<Output = Result<(), Failure>>) -> RunResult {
+    // What a run shares with others stays whole when it is dropped at any point, as at the end of the service.
+    match AssertUnwindSafe(run).catch_unwind().await {
+        Ok(Ok(())) => RunResult::Succeeded,
+        Ok(Err(failure)) => RunResult::Failed(failure),
+        Err(_) => RunResult::Panicked,
+    }
+}
+
+/// Tells how the runs of one job end.
+#[derive(Debug)]
+pub(super) struct Report {
+    job: &'static str,
+    /// What it means that it fails.
+    failing: &'static str,
+    clock: Clock,
+    meter: JobMeter,
+    told: Throttle,
+}
+
+impl Report {
+    pub(super) fn new(
+        job: &'static str,
+        failing: &'static str,
+        tell_interval: Duration,
+        clock: &Clock,
+        metrics: &JobMetrics,
+    ) -> Self {
+        let (clock, meter) = (clock.clone(), metrics.of(job));
+        Self { job, failing, clock, meter, told: Throttle::new(tell_interval) }
+    }
+
+    /// Logs and counts that a run has ended.
+    #[expect(clippy::cast_precision_loss, reason = "whole seconds stay exact for millions of years")]
+    pub(super) fn tell(&self, ended: &RunResult) {
+        self.meter.ended(ended.result(), self.clock.now().as_secs() as f64);
+        let chain = match ended {
+            RunResult::Succeeded => return,
+            RunResult::Failed(failure) => &failure.chain,
+            RunResult::Panicked => "a panic, which the log tells beside this line",
+        };
+        if let Some(untold) = self.told.pass(self.clock.monotonic()) {
+            tracing::warn!(job = self.job, error = chain, untold, "{}", self.failing);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Error;
+
+    #[tokio::test]
+    async fn a_failure_is_kept_as_its_sentence_without_the_cause() {
+        let refused = caught(async { Err(Error::internal("the password is hunter2").into()) }).await;
+        assert_eq!(refused.result(), JobResult::Failed);
+        assert!(!refused.problem().unwrap().contains("hunter2"), "{refused:?}");
+    }
+
+    #[tokio::test]
+    async fn a_panic_ends_its_run_alone() {
+        let panicked = caught(async { panic!("of a test") }).await;
+        assert_eq!(panicked.result(), JobResult::Panicked);
+        assert_eq!(caught(async { Ok(()) }).await.result(), JobResult::Succeeded);
+    }
+}

@@ -1,0 +1,240 @@
+//! Owns running shared jobs: each process looks which are due, and the one that gets the lease runs the job.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    pin, select,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    report::{Report, RunResult, TELL_INTERVAL, caught},
+    table::{SHARED, SharedJob, Upkeep},
+};
+use crate::{
+    base::Timestamp,
+    identity::{ClockCheck, CommonTime},
+    metrics::JobMetrics,
+    model::{Error, error},
+    store::{JobRow, Process, RENEW_INTERVAL, RunEnd, Store},
+};
+
+/// How often a process looks whether a job is due.
+pub(crate) const LOOK_INTERVAL: Duration = Duration::from_secs(15);
+
+/// How long giving a lease back may take at the end of the service.
+const GIVE_BACK_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How far in the future a run may seem to have begun, since nodes of one database differ. What is later was told by a clock that was
+/// wrong.
+const CLOCKS_APART: Duration = Duration::from_mins(1);
+
+/// How a run ended that the end of its process cut short: another process begins it at once.
+const STOPPED: &str = "stopped";
+
+/// The shared jobs, as one process runs them.
+pub(crate) struct SharedJobs {
+    upkeep: Upkeep,
+    store: Store,
+    clocks: Arc<ClockCheck>,
+    process: Process,
+    /// When this process started, by the common time.
+    start_time: Timestamp,
+    jobs: Vec<Arc<State>>,
+    tasks: Mutex<JoinSet<()>>,
+    stop: CancellationToken,
+}
+
+/// What a process knows of a shared job.
+struct State {
+    job: &'static SharedJob,
+    report: Report,
+    is_running: AtomicBool,
+    /// Whether it is yet to run for having been started.
+    is_owed: AtomicBool,
+    /// When, on the monotonic clock, it was last looked at by a right clock, or counted as withheld.
+    considered: Mutex<Duration>,
+}
+
+/// Says that a job runs, until it is dropped.
+struct Running(Arc<State>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.is_running.store(false, Ordering::SeqCst);
+    }
+}
+
+/// Whether the newest run of `row` has ended.
+pub(super) fn has_ended(row: &JobRow) -> bool {
+    row.end_time.is_some_and(|end_time| row.begin_time.is_some_and(|begin_time| begin_time <= end_time))
+}
+
+/// From when on the job of `row` is to run again, if its lease is free. One that never ran waits for its period like any other.
+pub(super) fn due_time(row: &JobRow, period: Duration) -> Timestamp {
+    match (row.begin_time, row.end_time) {
+        (None, _) => row.expire_time.after(period),
+        (Some(_), Some(end_time)) if has_ended(row) && row.result.as_deref() == Some(STOPPED) => end_time,
+        (Some(begin_time), _) if has_ended(row) => begin_time.after(period),
+        // It goes on, or was cut off: then until the lease is over.
+        (Some(_), _) => row.expire_time,
+    }
+}
+
+/// What is kept of a run that `ended` at `time`.
+pub(super) fn run_end(ended: &RunResult, time: Timestamp) -> RunEnd {
+    RunEnd { time, result: ended.result().name(), problem: ended.problem() }
+}
+
+impl State {
+    fn new(job: &'static SharedJob, clocks: &ClockCheck, metrics: &JobMetrics) -> Arc<Self> {
+        let clock = clocks.clock();
+        Arc::new(Self {
+            job,
+            report: Report::new(job.name, job.failing, TELL_INTERVAL, clock, metrics),
+            is_running: AtomicBool::new(false),
+            is_owed: AtomicBool::new(job.at_start),
+            considered: Mutex::new(clock.monotonic()),
+        })
+    }
+
+    /// Whether this process must leave the job to others, since its clock is wrong; at `now` on the monotonic one. That is counted once in
+    /// each period.
+    fn is_withheld(&self, time: CommonTime, now: Duration, clocks: &ClockCheck) -> bool {
+        let Some(work) = self.job.by_age else { return false };
+        let mut considered = self.considered.lock().unwrap_or_else(PoisonError::into_inner);
+        if time.is_agreed {
+            *considered = now;
+        } else if now.saturating_sub(*considered) >= self.job.period {
+            *considered = now;
+            clocks.withhold(work);
+        }
+        !time.is_agreed
+    }
+
+    /// Whether the job of `row` is to run at `now`, in a process that started at `start_time`.
+    fn is_due(&self, row: &JobRow, now: Timestamp, start_time: Timestamp) -> bool {
+        let is_owed = self.is_owed.load(Ordering::SeqCst)
+            && row.begin_time.is_none_or(|begin_time| begin_time <= start_time);
+        let latest = now.after(CLOCKS_APART + RENEW_INTERVAL * 3);
+        let is_told_wrong = row.begin_time.is_some_and(|begin_time| begin_time > latest)
+            || (row.expire_time > latest && !row.is_held(now));
+        is_owed || is_told_wrong || due_time(row, self.job.period) <= now
+    }
+}
+
+impl SharedJobs {
+    /// The shared jobs that `process` runs on `upkeep`, which is in `store`. Their leases exist from now on.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub(crate) async fn open(
+        upkeep: Upkeep,
+        store: Store,
+        clocks: Arc<ClockCheck>,
+        process: Process,
+        metrics: &JobMetrics,
+    ) -> Result<Arc<Self>, Error> {
+        let start_time = clocks.common_time().await?.now;
+        store.add_jobs(&SHARED.each_ref().map(|job| job.name), start_time).await?;
+        let jobs = SHARED.iter().map(|job| State::new(job, &clocks, metrics)).collect();
+        let (tasks, stop) = (Mutex::default(), CancellationToken::new());
+        Ok(Arc::new(Self { upkeep, store, clocks, process, start_time, jobs, tasks, stop }))
+    }
+
+    /// The process that runs them.
+    pub(crate) const fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// Begins each job that is due and that no other process runs.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub(crate) async fn look(self: &Arc<Self>) -> Result<(), Error> {
+        while self.tasks.lock().unwrap_or_else(PoisonError::into_inner).try_join_next().is_some() {}
+        // Before the time is asked for, in case the clock is set meanwhile.
+        let begun = self.clocks.clock().monotonic();
+        let time = self.clocks.common_time().await?;
+        let rows = self.store.jobs().await?;
+        for state in &self.jobs {
+            let Some(row) = rows.iter().find(|row| row.name == state.job.name) else { continue };
+            let is_anothers = row.is_held(time.now) && row.holder != Some(self.process.id);
+            let is_running = state.is_running.load(Ordering::SeqCst);
+            if state.is_withheld(time, begun, &self.clocks) || is_running || is_anothers {
+                continue;
+            }
+            if state.is_due(row, time.now, self.start_time)
+                && self.store.begin_run(row, &self.process, time.now).await?
+            {
+                self.begin(state, time.now);
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends what runs, and gives the leases back.
+    pub(crate) async fn stop(&self) {
+        self.stop.cancel();
+        let mut tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        while tasks.join_next().await.is_some() {}
+    }
+
+    /// Runs a job, whose lease was taken at `begin_time`, on a task of its own.
+    fn begin(self: &Arc<Self>, state: &Arc<State>, begin_time: Timestamp) {
+        state.is_owed.store(false, Ordering::SeqCst);
+        state.is_running.store(true, Ordering::SeqCst);
+        let (jobs, running) = (Arc::clone(self), Running(Arc::clone(state)));
+        let run = async move { jobs.run(&running.0, begin_time).await };
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).spawn(run);
+    }
+
+    async fn run(&self, state: &State, begin_time: Timestamp) {
+        let SharedJob { name, failing, run, .. } = *state.job;
+        let run = caught(async { Ok(run(&self.upkeep, begin_time).await?) });
+        pin!(run);
+        loop {
+            select! {
+                ended = &mut run => {
+                    state.report.tell(&ended);
+                    let end = run_end(&ended, self.now().await.max(begin_time));
+                    return self.end(name, begin_time, end).await;
+                }
+                () = self.stop.cancelled() => {
+                    let time = self.clocks.clock().now().max(begin_time);
+                    let end = RunEnd { time, result: STOPPED, problem: None };
+                    let _ = timeout(GIVE_BACK_TIMEOUT, self.end(name, begin_time, end)).await;
+                    return;
+                }
+                () = sleep(RENEW_INTERVAL) => {}
+            }
+            let renewed = self.store.renew_run(name, &self.process, begin_time, self.now().await).await;
+            // While the database does not answer, the run does not get on either.
+            if matches!(renewed, Ok(false)) {
+                tracing::warn!(job = name, "another process has taken the lease, and goes on: {failing}");
+                return;
+            }
+        }
+    }
+
+    async fn end(&self, job: &str, begin_time: Timestamp, end: RunEnd) {
+        if let Err(error) = self.store.end_run(job, &self.process, begin_time, end).await {
+            // Once the lease is over, some process begins anew.
+            tracing::debug!(job, error = %error::chain(&error), "the end of a run is not noted");
+        }
+    }
+
+    /// The common time; while the database does not tell it, this process's.
+    async fn now(&self) -> Timestamp {
+        let time = self.clocks.common_time().await;
+        time.map_or_else(|_| self.clocks.clock().now(), |time| time.now)
+    }
+}

@@ -1,0 +1,89 @@
+//! Owns what is counted of jobs: what this process does by itself, again and again.
+
+use prometheus::{Gauge, GaugeVec, IntCounter, IntCounterVec, Registry};
+
+use super::series;
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobResult {
+    /// It did all that it had to do.
+    Succeeded,
+    /// It met an error.
+    Failed,
+    /// It met a defect.
+    Panicked,
+}
+
+/// The jobs of this process.
+#[derive(Clone, Debug)]
+pub struct JobMetrics {
+    runs: IntCounterVec,
+    last_success: GaugeVec,
+}
+
+/// One of them.
+#[derive(Clone, Debug)]
+pub struct JobMeter {
+    succeeded: IntCounter,
+    failed: IntCounter,
+    panicked: IntCounter,
+    last_success: Gauge,
+}
+
+impl JobResult {
+    /// Its word, in metrics and in the database.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Panicked => "panicked",
+        }
+    }
+}
+
+impl JobMetrics {
+    pub(super) fn register(registry: &Registry) -> Self {
+        Self {
+            runs: series::counters(
+                registry,
+                "signet_job_runs_total",
+                "Runs of what the service does by itself that ended in this process.",
+                &["job", "result"],
+            ),
+            last_success: series::gauges(
+                registry,
+                "signet_job_last_success_timestamp_seconds",
+                "When the last run of the job in this process succeeded, in seconds since 1970; 0 if none has.",
+                &["job"],
+            ),
+        }
+    }
+
+    /// Those of `job`: at zero until it has run.
+    #[must_use]
+    pub fn of(&self, job: &str) -> JobMeter {
+        let runs = |result: JobResult| self.runs.with_label_values(&[job, result.name()]);
+        JobMeter {
+            succeeded: runs(JobResult::Succeeded),
+            failed: runs(JobResult::Failed),
+            panicked: runs(JobResult::Panicked),
+            last_success: self.last_success.with_label_values(&[job]),
+        }
+    }
+}
+
+impl JobMeter {
+    /// A run ended with `result`, `seconds` after 1970.
+    pub fn ended(&self, result: JobResult, seconds: f64) {
+        match result {
+            JobResult::Succeeded => {
+                self.succeeded.inc();
+                self.last_success.set(seconds);
+            }
+            JobResult::Failed => self.failed.inc(),
+            JobResult::Panicked => self.panicked.inc(),
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Owns what runs by itself for all that share the database: one process at a time runs a job, when it is due, and its row tells of it.
+
+#![allow(clippy::float_cmp, reason = "counts are whole numbers, which a float holds exactly")]
+
+use std::time::Duration;
+
+use sea_orm::{
+    ConnectionTrait, TransactionTrait,
+    sea_query::{Expr, ExprTrait, Query, SimpleExpr},
+};
+use signet::{jobs::ListedJob, store::JobRow};
+use uuid::Uuid;
+
+use crate::{
+    harness::{TestServer, eventually},
+    keys::UNTIL_DUE,
+};
+
+/// After how long the slower jobs are due again.
+const PERIOD: Duration = Duration::from_mins(10);
+
+impl TestServer {
+    async fn row(&self, job: &str) -> JobRow {
+        let rows = self.store().await.jobs().await.unwrap();
+        rows.into_iter().find(|row| row.name == job).unwrap()
+    }
+
+    async fn listed(&self, job: &str) -> ListedJob {
+        let jobs = signet::jobs::list(&self.store().await, &self.clock).await.unwrap();
+        jobs.into_iter().find(|listed| listed.name == job).unwrap()
+    }
+
+    /// How many runs of `job` have ended in this process with `result`.
+    async fn runs(&self, job: &str, result: &str) -> f64 {
+        self.scrape().await.sum("signet_job_runs_total", &[("job", job), ("result", result)])
+    }
+
+    /// Waits until it has looked `times` times which jobs are due. While the clock stands, it does not look again.
+    async fn has_looked(&self, times: f64) {
+        eventually("it looks", async || self.runs("shared_jobs", "succeeded").await == times).await;
+    }
+
+    /// Changes the row of `job` behind its back.
+    async fn change_row(&self, job: &str, values: Vec<(&'static str, SimpleExpr)>) {
+        let update =
+            Query::update().table("leases").values(values).and_where(Expr::col("name").eq(job)).to_owned();
+        self.data.connect().await.execute(&update).await.unwrap();
+    }
+
+    async fn rename_table(&self, from: &str, to: &str) {
+        let rename = format!("ALTER TABLE {from} RENAME TO {to}");
+        self.data.connect().await.execute_unprepared(&rename).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn of_several_replicas_one_runs_a_job_that_is_due_and_its_row_tells_which() {
+    let one = TestServer::start(&[]).await;
+    let other = one.replica(&[]).await;
+    let both = [&one, &other];
+    for replica in both {
+        replica.has_looked(1.0).await;
+    }
+    let never = one.listed("sessions").await;
+    assert_eq!((never.result.as_str(), never.due_time), ("never", Some(one.clock.now().after(PERIOD))));
+    for round in 1..=3 {
+        let begin_time = one.clock.now().after(PERIOD);
+        one.clock.advance(PERIOD);
+        for replica in both {
+            replica.has_looked(f64::from(round + 1)).await;
+        }
+        eventually("one has run it", async || one.row("sessions").await.result.is_some()).await;
+        let row = one.row("sessions").await;
+        let (result, holder) = (row.result.as_deref(), row.process.map(|process| process.id));
+        assert_eq!((row.begin_time, result, row.holder), (Some(begin_time), Some("succeeded"), holder));
+        let mut runs = 0.0;
+        for replica in both {
+            runs += replica.runs("sessions", "succeeded").await;
+        }
+        assert_eq!(runs, f64::from(round));
+        let listed = one.listed("sessions").await;
+        assert_eq!((listed.holder, listed.due_time), (None, Some(begin_time.after(PERIOD))));
+        one.change_row("sessions", vec![("result", Expr::value(None::<String>))]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_another_process_runs_is_left_to_it_until_its_lease_is_over() {
+    let server = TestServer::start(&[]).await;
+    server.has_looked(1.0).await;
+    let other = Uuid::now_v7();
+    let begin_time = server.clock.now().after(PERIOD);
+    let of_other = vec![
+        ("holder", other.into()),
+        ("expire_time", begin_time.after(Duration::from_mins(1)).as_micros().into()),
+        ("begin_time", begin_time.as_micros().into()),
+        ("process_id", other.into()),
+        ("process_name", "other:7".into()),
+    ];
+    server.change_row("sessions", of_other).await;
+    server.clock.advance(PERIOD);
+    server.has_looked(2.0).await;
+    eventually("the others are run", async || server.runs("assertions", "succeeded").await == 1.0).await;
+    let listed = server.listed("sessions").await;
+    assert_eq!((listed.result.as_str(), listed.holder.as_deref()), ("running", Some("other:7")));
+    assert_eq!(server.runs("sessions", "succeeded").await, 0.0);
+
+    // It has ended without a word: whoever looks next begins anew.
+    server.clock.advance(Duration::from_mins(1));
+    eventually("it is run", async || server.runs("sessions", "succeeded").await == 1.0).await;
+    eventually("its end is kept", async || server.listed("sessions").await.result == "succeeded").await;
+}
+
+#[tokio::test]
+async fn a_job_that_fails_shows_its_failure_and_is_tried_again_when_it_is_due() {
+    let server = TestServer::start(&[]).await;
+    server.has_looked(1.0).await;
+    server.rename_table("client_assertions", "gone").await;
+    server.clock.advance(PERIOD);
+    eventually("it fails", async || server.listed("assertions").await.result == "failed").await;
+    let failed = server.listed("assertions").await;
+    let problem = failed.problem.unwrap();
+    // The cause, which may quote anything, is in the log alone.
+    assert!(!problem.is_empty() && !problem.contains("client_assertions"), "{problem}");
+    assert_eq!(failed.due_time, Some(server.clock.now().after(PERIOD)));
+    assert_eq!(server.runs("assertions", "failed").await, 1.0);
+    eventually("the others are run", async || server.listed("sessions").await.result == "succeeded").await;
+
+    server.rename_table("gone", "client_assertions").await;
+    server.clock.advance(PERIOD);
+    eventually("it succeeds", async || server.listed("assertions").await.result == "succeeded").await;
+    assert_eq!(server.listed("assertions").await.problem, None);
+}
+
+#[tokio::test]
+async fn a_run_that_the_end_of_its_process_cuts_short_is_begun_anew_by_another() {
+    let server = TestServer::start(&[]).await;
+    if server.data.is_embedded() {
+        return; // Who locks a row there locks out whoever gives a lease back.
+    }
+    server.has_looked(1.0).await;
+    let db = server.data.connect().await;
+    let insert = format!(
+        "INSERT INTO resting_usernames (mark, expire_time) VALUES ({}, 0)",
+        if server.data.url().unwrap().starts_with("postgres") { "'\\x01'" } else { "x'01'" }
+    );
+    db.execute_unprepared(&insert).await.unwrap();
+    let lock = db.begin().await.unwrap();
+    lock.execute_unprepared("UPDATE resting_usernames SET expire_time = 1").await.unwrap();
+    server.clock.advance(Duration::from_mins(1));
+    eventually("it waits", async || server.listed("resting_usernames").await.result == "running").await;
+    let replica = server.replica(&[]).await;
+    replica.has_looked(1.0).await;
+    server.stop().await;
+    assert_eq!(replica.listed("resting_usernames").await.result, "stopped");
+    lock.rollback().await.unwrap();
+    replica.clock.advance(Duration::from_secs(15));
+    eventually("it is run", async || replica.runs("resting_usernames", "succeeded").await == 1.0).await;
+}
+
+#[tokio::test]
+async fn a_change_of_the_signing_keys_is_a_run_of_its_job() {
+    let server = TestServer::start(&[]).await;
+    assert_eq!(
+        server.listed("signing_keys").await.result,
+        "unknown",
+        "an operator or a start made the first"
+    );
+    server.clock.advance(UNTIL_DUE);
+    eventually("the next is published", async || server.listed("signing_keys").await.result == "succeeded")
+        .await;
+    let listed = server.listed("signing_keys").await;
+    assert_eq!((listed.begin_time, listed.due_time), (Some(server.clock.now()), None));
+    assert_eq!(listed.holder, listed.process, "for a minute");
+}

@@ -2,10 +2,20 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+#[cfg(feature = "server")]
+use http::HeaderMap;
+#[cfg(feature = "server")]
+use prost::Message;
+#[cfg(feature = "server")]
+use prost_types::Any;
+#[cfg(feature = "server")]
+use tonic::Code;
 use tonic::{
     Status,
     metadata::{Ascii, MetadataValue},
 };
+#[cfg(feature = "server")]
+use tonic_types::pb;
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use super::{Failure, Row, field_reason};
@@ -13,6 +23,10 @@ use crate::{
     model::{self, Error},
     proto::ERROR_DOMAIN,
 };
+
+/// What a `google.rpc.RequestInfo` is called where it stands among other details.
+#[cfg(feature = "server")]
+const REQUEST_INFO: &str = "type.googleapis.com/google.rpc.RequestInfo";
 
 /// The trailer that says to gRPC's own retries when to try again, in milliseconds: they read no `RetryInfo` (gRFC A6).
 const PUSHBACK: &str = "grpc-retry-pushback-ms";
@@ -67,6 +81,34 @@ fn pushback(delay: Duration) -> MetadataValue<Ascii> {
     millis.into()
 }
 
+/// Has the error in `headers`, of an answer or its trailers, tell the `request_id` among its details: whoever raised it knows nothing of
+/// the request, as tonic does not, or its health service. Where there is no error, nothing is told.
+#[cfg(feature = "server")]
+pub(crate) fn tell_request_id(headers: &mut HeaderMap, request_id: &str) {
+    let Some(status) = Status::from_header_map(headers).filter(|status| status.code() != Code::Ok) else {
+        return;
+    };
+    let details = details_telling(&status, request_id);
+    let told = Status::with_details(status.code(), status.message(), details.into());
+    // It has been read from headers, so that it can be written to them. If not, the error stays as it is.
+    let _ = told.add_header(headers);
+}
+
+/// The details of `status`, which tell the `request_id`, too.
+#[cfg(feature = "server")]
+fn details_telling(status: &Status, request_id: &str) -> Vec<u8> {
+    let info = pb::RequestInfo { request_id: request_id.to_owned(), serving_data: String::new() };
+    let detail = Any { type_url: REQUEST_INFO.to_owned(), value: info.encode_to_vec() };
+    let mut details = status.details().to_vec();
+    if details.is_empty() {
+        let (code, message) = (status.code().into(), status.message().to_owned());
+        details = pb::Status { code, message, details: Vec::new() }.encode_to_vec();
+    }
+    // What is encoded twice is merged when it is read, and a list then has the elements of both (protobuf's encoding, "Last One Wins").
+    details.extend(pb::Status { details: vec![detail], ..pb::Status::default() }.encode_to_vec());
+    details
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,5 +124,45 @@ mod tests {
         }
         let status = Status::from(Error::InvalidCredentials);
         assert!(status.metadata().get(PUSHBACK).is_none() && status.get_details_retry_info().is_none());
+    }
+
+    /// What a client reads of `status`, once the id of its request has been added.
+    fn with_id(status: &Status) -> Status {
+        let mut headers = HeaderMap::new();
+        status.add_header(&mut headers).unwrap();
+        tell_request_id(&mut headers, "an-id");
+        Status::from_header_map(&headers).unwrap()
+    }
+
+    #[test]
+    fn an_error_tells_the_request_beside_what_it_told_before() {
+        let violation = model::RuleViolation::new(model::FieldReason::Required, "must be set").at("username");
+        for status in [
+            Status::from(Error::InvalidFields(vec![violation])),
+            Status::from(Error::Overloaded { what: "tests", retry_after: Duration::from_secs(1) }),
+            // Of others than this service, and of what has no reason.
+            Status::from(Error::Unimplemented),
+            Status::not_found("ein Wort: \u{fc}ber 100 %"),
+        ] {
+            let (before, told) = (status.get_error_details(), with_id(&status));
+            assert_eq!((told.code(), told.message()), (status.code(), status.message()));
+            let mut expected = before.clone();
+            expected.set_request_info("an-id", "");
+            assert_eq!(format!("{:?}", told.get_error_details()), format!("{expected:?}"));
+            let inner = pb::Status::decode(told.details()).unwrap();
+            assert_eq!((inner.code, inner.message.as_str()), (status.code().into(), status.message()));
+        }
+    }
+
+    #[test]
+    fn a_success_tells_nothing_in_its_status() {
+        let mut none = HeaderMap::new();
+        tell_request_id(&mut none, "an-id");
+        assert!(none.is_empty());
+        let mut ok = HeaderMap::new();
+        Status::ok("").add_header(&mut ok).unwrap();
+        let before = ok.clone();
+        tell_request_id(&mut ok, "an-id");
+        assert_eq!(ok, before);
     }
 }

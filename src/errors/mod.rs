@@ -10,6 +10,8 @@ mod rows;
 
 pub use failures::{Failure, FailureLog};
 pub use fields::field_reason;
+#[cfg(feature = "server")]
+pub(crate) use grpc::tell_request_id;
 pub use oauth::OAuthCode;
 pub use rows::Row;
 #[cfg(test)]

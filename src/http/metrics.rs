@@ -15,6 +15,7 @@ use axum::{
     routing::get,
 };
 use tokio::sync::OnceCell;
+use tracing::Instrument;
 
 use super::refusal::Refusal;
 use crate::{
@@ -22,6 +23,7 @@ use crate::{
     errors::{Failure, FailureLog},
     metrics::{CONTENT_TYPE, Metrics},
     model::Error,
+    observe::call_span,
 };
 
 /// Where metrics are.
@@ -94,9 +96,10 @@ impl Exposition {
 async fn measure(State(meter): State<Meter>, request: Request, next: Next) -> Response {
     let Meter { metrics, clock, failures } = meter;
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let begun = clock.monotonic();
-    let response = next.run(request).await;
     let route = route.as_ref().map_or(UNKNOWN_ROUTE, MatchedPath::as_str);
+    let span = call_span(route, request.extensions().get());
+    let begun = clock.monotonic();
+    let response = next.run(request).instrument(span).await;
     let took = clock.monotonic().saturating_sub(begun);
     if let Some(failure) = response.extensions().get::<Failure>() {
         failures.tell(route, failure);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{report::RunResult, shared::run_end};
 use crate::{
     base::Clock,
-    identity::{Keyring, keyring::KeyringError},
+    identity::Keyring,
     model::error,
     store::{Process, SIGNING_KEYS_LEASE, Store},
 };
@@ -28,7 +28,7 @@ impl Rotation {
     ///
     /// # Errors
     /// Those of the rotation.
-    pub(crate) async fn look(&self) -> Result<(), KeyringError> {
+    pub(crate) async fn look(&self) -> Result<(), Error> {
         let begin_time = self.clock.now();
         let (ended, looked) = match self.keyring.tend().await {
             Ok(false) => return Ok(()),

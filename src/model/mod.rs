@@ -39,6 +39,8 @@ pub mod profile;
 #[cfg(feature = "server")]
 pub mod proxy;
 #[cfg(feature = "server")]
+mod request_id;
+#[cfg(feature = "server")]
 pub mod session;
 #[cfg(feature = "server")]
 pub mod spiffe_id;
@@ -48,8 +50,6 @@ pub mod user;
 pub mod username;
 
 #[cfg(feature = "server")]
-pub(crate) use self::caller_network::{caller_network, for_caller};
-#[cfg(feature = "server")]
 pub use self::{
     authentication::Authentication,
     certificate::{CertificateNames, CertificateSubject, DnsName},
@@ -58,8 +58,14 @@ pub use self::{
     look::ReservedNames,
     password::{Password, PasswordRules},
     proxy::{ForwardedHeader, ProxyNetwork},
+    request_id::{REQUEST_ID_HEADER, RequestId},
     session::{Origin, Session, SessionLifetime},
     spiffe_id::SpiffeId,
     user::User,
     username::Username,
+};
+#[cfg(feature = "server")]
+pub(crate) use self::{
+    caller_network::{caller_network, for_caller},
+    request_id::{at_once_for_request, current_request, for_request, for_same_request},
 };

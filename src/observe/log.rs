@@ -3,22 +3,31 @@
 use std::io;
 
 use tracing_subscriber::{
-    Layer, filter::Targets, fmt::MakeWriter, layer::SubscriberExt, util::SubscriberInitExt,
+    Layer,
+    filter::{Targets, filter_fn},
+    fmt::MakeWriter,
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
 };
 
-use super::{LIMITS, LineWriter, panics, stderr};
+use super::{LIMITS, LineWriter, panics, request_lines::RequestLines, span, stderr};
 
 /// Sends log lines to standard error from now on, as JSON if `is_json`, and panics with them. Standard output is for what a command
 /// answers.
 pub fn start_log(is_json: bool, level: Targets) {
     let lines = tracing_subscriber::fmt::layer().with_writer(stderr());
     let lines = if is_json {
-        lines.json().flatten_event(true).boxed()
+        let lines = lines.json().flatten_event(true);
+        lines.map_event_format(|format| RequestLines::new(format, true)).boxed()
     } else {
-        lines.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).boxed()
+        let is_ansi = io::IsTerminal::is_terminal(&io::stderr());
+        let lines = lines.with_ansi(is_ansi);
+        lines.map_event_format(|format| RequestLines::new(format.with_ansi(is_ansi), false)).boxed()
     };
+    // Until an exporter keeps the spans of calls: it takes this filter's place.
+    let no_calls = filter_fn(span::is_of_no_call);
     // A second start in one process (tests) keeps the first.
-    let _ = tracing_subscriber::registry().with(level).with(&LIMITS).with(lines).try_init();
+    let _ = tracing_subscriber::registry().with(level).with(no_calls).with(&LIMITS).with(lines).try_init();
     panics::tell_in_log(is_json);
 }
 

@@ -6,6 +6,8 @@
 mod line_limits;
 mod log;
 mod panics;
+mod request_lines;
+mod span;
 mod writer;
 
 use std::{
@@ -19,6 +21,7 @@ use std::{
 use crate::base::Clock;
 
 pub use log::start_log;
+pub(crate) use span::call_span;
 pub use writer::LineWriter;
 
 use line_limits::LineLimits;

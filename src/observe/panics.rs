@@ -10,6 +10,7 @@ use std::{
 use serde_json::json;
 
 use super::{CLOCK, LIMITS, line_limits::Cause, stderr};
+use crate::model::current_request;
 
 /// What such lines are said to come from.
 const TARGET: &str = "signet::panic";
@@ -40,6 +41,7 @@ fn line(info: &PanicHookInfo<'_>, place: &str, is_json: bool) -> String {
     let (now, message) = (CLOCK.now().to_string(), info.payload_as_str().unwrap_or("(no message)"));
     let current = thread::current();
     let thread = current.name().unwrap_or("(no name)");
+    let request_id = current_request();
     let backtrace = Backtrace::capture();
     let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
     if is_json {
@@ -55,11 +57,15 @@ fn line(info: &PanicHookInfo<'_>, place: &str, is_json: bool) -> String {
         if let Some(backtrace) = backtrace {
             line["backtrace"] = backtrace.into();
         }
+        if let Some(id) = request_id {
+            line["request_id"] = id.as_str().into();
+        }
         format!("{line}\n")
     } else {
         let backtrace = backtrace.unwrap_or_default();
+        let request_id = request_id.map(|id| format!(" request_id={id}")).unwrap_or_default();
         format!(
-            "{now} ERROR {TARGET}: a panic: a defect of the service, in thread {thread} at {place}: {message}\n{backtrace}"
+            "{now} ERROR {TARGET}: a panic: a defect of the service, in thread {thread} at {place}: {message}{request_id}\n{backtrace}"
         )
     }
 }

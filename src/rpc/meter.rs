@@ -1,4 +1,5 @@
-//! Owns measuring calls, and telling of those that fail: outermost, so that what any layer refuses is measured too.
+//! Owns measuring calls, and telling of those that fail, to the log and to the client: outermost, so that what any layer refuses is
+//! measured, and tells its request, too.
 
 use std::{
     collections::HashMap,
@@ -14,11 +15,14 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use prost_reflect::{DescriptorError, DescriptorPool, MethodDescriptor};
 use tonic::{Code, Status, body::Body};
 use tower::{Layer, Service};
+use tracing::Instrument;
 
 use crate::{
     base::Clock,
-    errors::{Failure, FailureLog},
+    errors::{Failure, FailureLog, tell_request_id},
     metrics::{CallMetrics, MethodMetrics},
+    model::RequestId,
+    observe::call_span,
 };
 
 /// Measures the calls of a gRPC service.
@@ -58,6 +62,8 @@ struct Call {
     clock: Clock,
     begun: Duration,
     ended: bool,
+    /// None in a test without a connection.
+    request_id: Option<RequestId>,
 }
 
 /// The body of an answer whose end is the end of the call.
@@ -120,10 +126,12 @@ fn kind(method: &MethodDescriptor) -> &'static str {
 }
 
 impl Meter {
-    fn begin(&self, path: &str) -> Call {
+    fn begin<B>(&self, request: &Request<B>) -> Call {
+        let path = request.uri().path();
         let method = Arc::clone(self.methods.get(path).unwrap_or(&self.unknown));
         method.metrics.begin();
-        Call { method, clock: self.clock.clone(), begun: self.clock.monotonic(), ended: false }
+        let request_id = request.extensions().get().copied();
+        Call { method, clock: self.clock.clone(), begun: self.clock.monotonic(), ended: false, request_id }
     }
 }
 
@@ -132,6 +140,13 @@ impl Call {
         if !std::mem::replace(&mut self.ended, true) {
             let took = self.clock.monotonic().saturating_sub(self.begun);
             self.method.metrics.end(code as usize, took);
+        }
+    }
+
+    /// Has the error in `headers`, if there is one, tell which request it is about.
+    fn identify(&self, headers: &mut HeaderMap) {
+        if let Some(id) = &self.request_id {
+            tell_request_id(headers, id.as_str());
         }
     }
 }
@@ -155,7 +170,12 @@ impl HttpBody for MeteredBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
+        let mut frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
+        if let Some(Ok(frame)) = &mut frame
+            && let (Some(trailers), Some(call)) = (frame.trailers_mut(), &self.call)
+        {
+            call.identify(trailers);
+        }
         let ended = match &frame {
             Some(Ok(frame)) => frame.trailers_ref().map(|trailers| code(trailers).unwrap_or(Code::Unknown)),
             Some(Err(_)) => Some(Code::Internal),
@@ -202,11 +222,12 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let mut call = self.meter.begin(request.uri().path());
+        let mut call = self.meter.begin(&request);
+        let span = call_span(&call.method.path, call.request_id.as_ref());
         let failures = self.failures.clone();
-        let answer = self.inner.call(request);
-        Box::pin(async move {
-            let (head, inner) = answer.await?.into_parts();
+        let answer = span.in_scope(|| self.inner.call(request));
+        let measured = async move {
+            let (mut head, inner) = answer.await?.into_parts();
             if let Some(failure) = head.extensions.get::<Status>().and_then(Failure::of_status) {
                 failures.tell(&call.method.path, failure);
             }
@@ -214,11 +235,13 @@ where
             let call = match code(&head.headers) {
                 Some(code) => {
                     call.end(code);
+                    call.identify(&mut head.headers);
                     None
                 }
                 None => Some(call),
             };
             Ok(Response::from_parts(head, MeteredBody { inner, call }))
-        })
+        };
+        Box::pin(measured.instrument(span))
     }
 }

@@ -20,7 +20,7 @@ use tower::{Layer, Service};
 use tower_http::cors::CorsLayer;
 
 use super::meter::{MeteredBody, MeteredFuture};
-use crate::admission::Keeper;
+use crate::{admission::Keeper, model::REQUEST_ID_HEADER};
 
 /// The content types of gRPC-Web that can be translated: protobuf in bytes, or in base64.
 const CONTENT_TYPES: [&str; 4] = [
@@ -34,20 +34,22 @@ const CONTENT_TYPES: [&str; 4] = [
 const TEXT: &[u8] = b"application/grpc-web-text";
 
 /// What a page may send: what the clients of gRPC-Web do.
-const REQUEST_HEADERS: [HeaderName; 5] = [
+const REQUEST_HEADERS: [HeaderName; 6] = [
     AUTHORIZATION,
     CONTENT_TYPE,
     HeaderName::from_static("grpc-timeout"),
     HeaderName::from_static("x-grpc-web"),
     HeaderName::from_static("x-user-agent"),
+    HeaderName::from_static(REQUEST_ID_HEADER),
 ];
 
-/// What a page may read: an answer without a message has its status among its headers.
-const RESPONSE_HEADERS: [HeaderName; 4] = [
+/// What a page may read: an answer without a message has its status among its headers, and every answer tells the id of its request.
+const RESPONSE_HEADERS: [HeaderName; 5] = [
     HeaderName::from_static("grpc-status"),
     HeaderName::from_static("grpc-message"),
     HeaderName::from_static("grpc-status-details-bin"),
     HeaderName::from_static("grpc-retry-pushback-ms"),
+    HeaderName::from_static(REQUEST_ID_HEADER),
 ];
 
 /// For how long a browser need not ask again: as long as Chromium remembers at most.

@@ -323,7 +323,18 @@ pub(crate) fn assert_refused<T: std::fmt::Debug>(
     let told = status.metadata().get("grpc-retry-pushback-ms").map(|millis| millis.to_str().unwrap());
     let millis = delay.map(|delay| delay.as_nanos().div_ceil(1_000_000).to_string());
     assert_eq!(told, millis.as_deref(), "{status:?}");
+    // Whoever answers tells which request it was, among the headers and in the details alike.
+    let answered = status.metadata().get("x-request-id").map(|id| id.to_str().unwrap().to_owned());
+    let detail = status.get_details_request_info().map(|info| info.request_id);
+    assert!(answered.is_none() || answered == detail, "{status:?}");
     status
+}
+
+/// What the details of `status` say, but for which request it was.
+pub(crate) fn details(status: &Status) -> String {
+    let mut details = status.get_error_details();
+    details.set_request_info("", "");
+    format!("{details:?}")
 }
 
 /// How long to leave the machine to whoever makes a fact true, before asking for it again.

@@ -31,6 +31,7 @@ mod proxies;
 mod ready;
 mod refresh_allowance;
 mod refresh_repeats;
+mod request_ids;
 mod resource_server;
 mod sessions;
 mod sign_up;

@@ -33,6 +33,7 @@ mod newer_schema;
 mod open_files;
 mod output;
 mod replicas;
+mod request_ids;
 mod settings;
 mod signals;
 mod start;

@@ -16,7 +16,9 @@ use crate::{
     audit::{Audit, Event, Reason},
     base::{Clock, Timestamp},
     metrics::{GuessMetrics, GuessResult},
-    model::{Error, Network, Origin, SessionLifetime, UserId, caller_network, for_caller},
+    model::{
+        Error, Network, Origin, SessionLifetime, UserId, caller_network, for_caller, for_same_request,
+    },
     store::{FailureKeys, Failures, NewFailure, Payer, Store, Strangers},
 };
 
@@ -327,7 +329,7 @@ impl Begun {
     fn fail(self) -> oneshot::Receiver<Result<(), Error>> {
         let (told, answer) = oneshot::channel();
         // The write takes a place of the caller's own, on this task as well.
-        tokio::spawn(for_caller(caller_network(), async move {
+        tokio::spawn(for_same_request(for_caller(caller_network(), async move {
             let first = self.shared.write(std::slice::from_ref(&self)).await;
             let is_written = first.is_ok();
             let _ = told.send(first);
@@ -335,7 +337,7 @@ impl Begun {
                 let shared = Arc::clone(&self.shared);
                 shared.unwritten.keep(self, shared.clock.monotonic());
             }
-        }));
+        })));
         answer
     }
 }

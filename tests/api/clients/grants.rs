@@ -12,7 +12,7 @@ use signet::{
 use tonic::Code;
 
 use super::{OWN_AUDIENCE, Registered, Service, Wanted, alice, claims, client_credentials, refresh, request};
-use crate::harness::{assert_refused, config, with_token};
+use crate::harness::{assert_refused, config, details, with_token};
 
 #[tokio::test]
 async fn a_service_gets_a_token_in_its_own_name() {
@@ -76,11 +76,11 @@ async fn whatever_is_wrong_with_a_client_the_answer_is_the_same() {
     ] {
         let refused = service.issue(client_credentials(said.clone())).await;
         let status = assert_refused(refused, Code::Unauthenticated, "INVALID_CLIENT");
-        answers.insert((status.message().to_owned(), status.details().to_vec()));
+        answers.insert((status.message().to_owned(), details(&status)));
     }
     let nobody = service.issue(request(Grant::ClientCredentials(ClientCredentialsGrant {}), None)).await;
     let status = assert_refused(nobody, Code::Unauthenticated, "INVALID_CLIENT");
-    answers.insert((status.message().to_owned(), status.details().to_vec()));
+    answers.insert((status.message().to_owned(), details(&status)));
     assert_eq!(answers.len(), 1, "{answers:?}");
     service.token_of(&billing).await;
 }

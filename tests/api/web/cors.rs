@@ -46,7 +46,7 @@ async fn a_page_of_a_configured_origin_is_told_that_it_may() {
             let said = pairs(&[
                 (
                     "access-control-allow-headers",
-                    "authorization,content-type,grpc-timeout,x-grpc-web,x-user-agent",
+                    "authorization,content-type,grpc-timeout,x-grpc-web,x-user-agent,x-request-id",
                 ),
                 ("access-control-allow-methods", "POST"),
                 ("access-control-allow-origin", origin),
@@ -63,7 +63,7 @@ async fn a_page_of_a_configured_origin_is_told_that_it_may() {
                     ("access-control-allow-origin", origin),
                     (
                         "access-control-expose-headers",
-                        "grpc-status,grpc-message,grpc-status-details-bin,grpc-retry-pushback-ms",
+                        "grpc-status,grpc-message,grpc-status-details-bin,grpc-retry-pushback-ms,x-request-id",
                     ),
                 ]);
                 assert_eq!(cors(answer.http.headers()), said);

@@ -5,6 +5,7 @@ use prost::Message;
 use tokio::time::timeout;
 use tonic::Code;
 use tonic_reflection::pb::v1::{ServerReflectionRequest, server_reflection_request::MessageRequest};
+use tonic_types::StatusExt;
 
 use super::{
     Answer, Target, frame,
@@ -46,7 +47,9 @@ async fn a_stream_ends_at_its_clients_deadline_and_says_so() {
     let watch = open(&sender, request, Some(frame(b""))).await;
     let answer = timeout(PATIENCE, Answer::read(watch.0)).await.expect("it ends");
     assert!(answer.trailers.is_some() && !answer.body.is_empty(), "{answer:?}");
-    assert_refused(answer.refusal(), Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
+    let status = assert_refused(answer.refusal(), Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
+    let told = status.get_details_request_info().unwrap().request_id;
+    assert_eq!(answer.headers["x-request-id"], told, "the trailers tell what the headers did");
     wait_for_none(&target, "watches").await;
 }
 

@@ -1,0 +1,158 @@
+//! Owns the id of a request: which ones senders may choose, how others are made, and the one that the running task works for.
+
+use std::{cell::Cell, fmt};
+
+use rand::Rng;
+use uuid::{Uuid, fmt::Hyphenated};
+
+use super::id::uuid_v7;
+use crate::base::Timestamp;
+
+/// The header that tells the id, in requests and in answers.
+pub const REQUEST_ID_HEADER: &str = "x-request-id";
+
+/// The longest id.
+const MAX_BYTES: usize = 64;
+
+tokio::task_local! {
+    static REQUEST: Cell<RequestId>;
+}
+
+/// The id of one request, by which its answer, its error and its lines in the log are found. Its sender may choose it, as often as they
+/// like the same, so nothing is looked up or merged by it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct RequestId {
+    bytes: [u8; MAX_BYTES],
+    length: u8,
+}
+
+impl RequestId {
+    /// The id that a sender has chosen; none if it is not 1 to 64 of `A-Z a-z 0-9 . _ -`: such an id needs no escape anywhere.
+    #[must_use]
+    pub fn parse(chosen: &[u8]) -> Option<Self> {
+        let may_have = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+        let length = u8::try_from(chosen.len()).ok().filter(|length| *length > 0)?;
+        let mut bytes = [0; MAX_BYTES];
+        bytes.get_mut(..chosen.len())?.copy_from_slice(chosen);
+        chosen.iter().all(may_have).then_some(Self { bytes, length })
+    }
+
+    /// A new id for a request that came at `now`: a UUIDv7.
+    #[must_use]
+    pub fn new(now: Timestamp, rng: &mut impl Rng) -> Self {
+        Self::of(uuid_v7(now, rng))
+    }
+
+    fn of(id: Uuid) -> Self {
+        let mut bytes = [0; MAX_BYTES];
+        id.hyphenated().encode_lower(&mut bytes);
+        Self { bytes, length: u8::try_from(Hyphenated::LENGTH).unwrap_or_default() }
+    }
+
+    /// The id as it is written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        // It is ASCII, whoever chose it.
+        str::from_utf8(&self.bytes[..usize::from(self.length)]).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Does `work` for the request `id`: the lines of the log that it causes tell the id.
+pub(crate) async fn for_request<Work: Future>(id: RequestId, work: Work) -> Work::Output {
+    REQUEST.scope(Cell::new(id), work).await
+}
+
+/// `work` for the request that this task works for, whichever task will do it.
+pub(crate) fn for_same_request<Work: Future>(work: Work) -> impl Future<Output = Work::Output> {
+    let id = current_request();
+    async move {
+        match id {
+            Some(id) => for_request(id, work).await,
+            None => work.await,
+        }
+    }
+}
+
+/// The same as [`for_request`], for work that does not wait.
+pub(crate) fn at_once_for_request<Answer>(id: RequestId, work: impl FnOnce() -> Answer) -> Answer {
+    REQUEST.sync_scope(Cell::new(id), work)
+}
+
+/// The request that the running task works for, if it is one.
+pub(crate) fn current_request() -> Option<RequestId> {
+    REQUEST.try_with(Cell::get).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn an_id_has_up_to_64_characters_that_need_no_escape() {
+        let longest = "a".repeat(MAX_BYTES);
+        for good in ["a", "-", "01a20a05-adfd-7f0f-a948-424ae62fc105", "A.Z_0-9", &longest] {
+            assert_eq!(RequestId::parse(good.as_bytes()).unwrap().as_str(), good);
+        }
+        let too_long = "a".repeat(MAX_BYTES + 1);
+        let far_too_long = "a".repeat(256 + 1);
+        for bad in
+            ["", " ", "a b", "a,b", "a\n", "\0", "a\"", "%0a", "a/b", "a:b", "é", &too_long, &far_too_long]
+        {
+            assert_eq!(RequestId::parse(bad.as_bytes()), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_new_id_is_a_uuid_of_its_time_and_of_nobody_else() {
+        let now = Timestamp::from_micros(1_795_435_200_000_000);
+        let [one, other] = [(); 2].map(|()| RequestId::new(now, &mut rand::rng()));
+        assert_ne!(one, other);
+        let id = Uuid::try_parse(one.as_str()).unwrap();
+        assert_eq!((id.get_version_num(), one.as_str().len()), (7, 36));
+        assert_eq!(super::super::id::millis(id), Some(now.as_millis()));
+        assert_eq!(RequestId::parse(one.as_str().as_bytes()), Some(one), "it may be sent on");
+    }
+
+    #[tokio::test]
+    async fn work_is_done_for_the_request_that_it_was_begun_for() {
+        let id = |text: &str| RequestId::parse(text.as_bytes());
+        let [one, other] = ["one", "other"].map(|text| id(text).unwrap());
+        assert_eq!(current_request(), None);
+        let work = |id| {
+            for_request(id, async {
+                tokio::task::yield_now().await;
+                current_request()
+            })
+        };
+        assert_eq!(tokio::join!(work(one), work(other)), (Some(one), Some(other)));
+        assert_eq!(at_once_for_request(one, current_request), Some(one));
+        let here = || async { current_request() };
+        let elsewhere = for_request(one, async { tokio::spawn(for_same_request(here())).await.unwrap() });
+        assert_eq!(elsewhere.await, Some(one));
+        assert_eq!(tokio::spawn(for_same_request(here())).await.unwrap(), None);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_taken_is_told_as_it_is_and_nothing_else_is_taken(chosen in proptest::collection::vec(any::<u8>(), 0..80)) {
+            if let Some(id) = RequestId::parse(&chosen) {
+                prop_assert_eq!(id.as_str().as_bytes(), &chosen);
+                prop_assert!(id.as_str().bytes().all(|byte| byte.is_ascii_graphic() && !b"\"'\\,;=%/".contains(&byte)));
+            }
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Owns what operators find by a request's id: the lines of the log that it has caused.
+
+use std::net::SocketAddr;
+
+use prost::Message;
+use sea_orm::ConnectionTrait;
+use serde_json::Value;
+use signet::proto::identity::v1::SignUpRequest;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::{
+    client::PASSWORD,
+    harness::{Place, Service},
+};
+
+const SIGN_UP: &str = "/identity.v1.IdentityService/SignUp";
+
+/// What `addr` answers to a POST with the id `request_id`, written as it is said.
+async fn post(addr: SocketAddr, path: &str, content_type: &str, request_id: &[u8], body: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: {content_type}\r\ncontent-length: {}\r\nx-request-id: ",
+        body.len()
+    );
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    stream.write_all(&[head.as_bytes(), request_id, b"\r\n\r\n", body].concat()).await.unwrap();
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    answer
+}
+
+/// Signs up by gRPC-Web.
+async fn sign_up(service: &Service, username: &str, request_id: &[u8]) -> Vec<u8> {
+    let (username, password) = (username.to_owned(), PASSWORD.to_owned());
+    let message = SignUpRequest { username, password, ..SignUpRequest::default() }.encode_to_vec();
+    let body = [&[0][..], &u32::try_from(message.len()).unwrap().to_be_bytes(), &message].concat();
+    post(service.grpc_addr(), SIGN_UP, "application/grpc-web+proto", request_id, &body).await
+}
+
+/// Logs in over HTTP.
+async fn log_in(service: &Service, username: &str, request_id: &[u8]) -> Vec<u8> {
+    let form = format!("grant_type=password&username={username}&password=wrong-staple-battery");
+    let content_type = "application/x-www-form-urlencoded";
+    post(service.http_addr(), "/oauth2/token", content_type, request_id, form.as_bytes()).await
+}
+
+fn lines(stderr: &str) -> Vec<Value> {
+    stderr.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect()
+}
+
+#[tokio::test]
+async fn a_failed_call_is_told_with_its_method_and_its_id() {
+    for format in ["json", "text"] {
+        let place = Place::new();
+        let service = place.serve(&["--log-level=warn,signet=debug", "--log-format", format]).await;
+        sign_up(&service, "alice", b"before").await;
+        // Behind the service's back: what it asks for is not there.
+        place.connect().await.execute_unprepared("ALTER TABLE users RENAME TO others").await.unwrap();
+        let answer = sign_up(&service, "bob", b"by-grpc").await;
+        assert!(String::from_utf8_lossy(&answer).contains("grpc-status: 13\r\n"), "{answer:?}");
+        let answer = log_in(&service, "alice", b"by-http").await;
+        assert!(answer.starts_with(b"HTTP/1.1 500 "), "{answer:?}");
+        let log = service.stop().await.stderr;
+        for (listener, method, id) in [("grpc", SIGN_UP, "by-grpc"), ("http", "/oauth2/token", "by-http")] {
+            if format == "json" {
+                let lines = lines(&log);
+                let is_of = |line: &&Value| line["message"] == "call failed" && line["listener"] == listener;
+                let failed = lines.iter().find(is_of).unwrap_or_else(|| panic!("{log}"));
+                assert_eq!(
+                    (&failed["method"], &failed["request_id"]),
+                    (&method.into(), &id.into()),
+                    "{failed}"
+                );
+                assert_eq!((&failed["level"], &failed["reason"]), (&"ERROR".into(), &"INTERNAL".into()));
+            } else {
+                let is_of = |line: &&str| line.contains("call failed") && line.contains(listener);
+                let failed = log.lines().find(is_of).unwrap_or_else(|| panic!("{log}"));
+                let method = format!("method=\"{method}\"");
+                assert!(
+                    failed.contains(&method) && failed.ends_with(&format!(" request_id={id}")),
+                    "{failed}"
+                );
+            }
+        }
+        // No call has caused what the service does by itself.
+        let own = log.lines().find(|line| line.contains("ready: the database answers")).unwrap();
+        assert!(!own.contains("request_id"), "{own}");
+    }
+}
+
+#[tokio::test]
+async fn what_may_not_be_an_id_never_reaches_a_log() {
+    let place = Place::new();
+    let service = place.serve(&["--log-level=debug", "--log-format=json"]).await;
+    for (number, unfit) in [
+        &b"evil\r\n {\"event\":\"evil\"}"[..],
+        b"evil\n{\"event\":\"evil\"}",
+        b"evil\",\"level\":\"ERROR",
+        "evil\u{202e}".as_bytes(),
+        b"evil\x1b[2J",
+        b"evil\xff",
+        &b"evil".repeat(17),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let answer = log_in(&service, &format!("user-{number}"), unfit).await;
+        assert!(!String::from_utf8_lossy(&answer).contains("evil"), "{answer:?}");
+    }
+    let log = service.stop().await.stderr;
+    assert!(!log.contains("evil"), "{log}");
+}

@@ -1,7 +1,7 @@
 //! Owns what can be recorded: the events, their outcomes, and whom they concern.
 
 use super::Actor;
-use crate::model::{KeyId, Origin, SessionId, UserId, named::named};
+use crate::model::{KeyId, Origin, RequestId, SessionId, UserId, named::named};
 
 /// How much is kept of what a client calls itself, and of its address, in characters.
 const MAX_CHARS: usize = 255;
@@ -151,6 +151,7 @@ pub struct Entry {
     pub(super) address: Option<String>,
     pub(super) claimed_address: Option<String>,
     pub(super) user_agent: Option<String>,
+    pub(super) request_id: Option<RequestId>,
 }
 
 impl Event {
@@ -170,6 +171,7 @@ impl Event {
             address: None,
             claimed_address: None,
             user_agent: None,
+            request_id: None,
         }
     }
 
@@ -230,6 +232,7 @@ impl Entry {
             address: origin.address.as_deref().map(printable),
             claimed_address: origin.claimed_address.as_deref().map(printable),
             user_agent: origin.user_agent.as_deref().map(printable),
+            request_id: origin.request_id,
             ..self
         }
     }

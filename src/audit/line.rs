@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{Actor, Entry};
-use crate::base::Timestamp;
+use crate::{base::Timestamp, model::RequestId};
 
 /// What stands in every line, so that it can be told from those of the log where both go to standard error.
 const TARGET: &str = "audit";
@@ -40,6 +40,8 @@ struct Line<'a> {
     claimed_address: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     user_agent: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
     /// So many more like this one, up to this moment.
     #[serde(skip_serializing_if = "Option::is_none")]
     repeats: Option<u64>,
@@ -82,6 +84,7 @@ pub(super) fn event(lines: &mut Vec<u8>, time: Timestamp, entry: &Entry, repeats
             address: entry.address.as_deref(),
             claimed_address: entry.claimed_address.as_deref(),
             user_agent: entry.user_agent.as_deref(),
+            request_id: entry.request_id.as_ref().map(RequestId::as_str),
             repeats,
         },
     );
@@ -137,7 +140,8 @@ mod tests {
     #[test]
     fn every_member_of_a_line_is_documented() {
         let text = || Some("a".to_owned());
-        let origin = Origin { address: text(), claimed_address: text(), user_agent: text() };
+        let request_id = RequestId::parse(b"a");
+        let origin = Origin { address: text(), claimed_address: text(), user_agent: text(), request_id };
         let entry = Event::Login.refused(Reason::WrongPassword).origin(&origin);
         let entry = entry.user(UserId(Uuid::nil())).session(SessionId(Uuid::nil()));
         let entry = entry.client("c").key(KeyId("k".to_owned())).changed(vec![Field::Email]);

@@ -106,7 +106,9 @@ impl Repeats {
             known.last = time;
             return None;
         }
-        self.kinds.insert(kind, Repeated { entry: entry.clone(), told: 1, count: 0, last: time });
+        // The line stands for many, each of which is of a request of its own.
+        let told_as = Entry { request_id: None, ..entry.clone() };
+        self.kinds.insert(kind, Repeated { entry: told_as, told: 1, count: 0, last: time });
         Some(entry)
     }
 
@@ -165,8 +167,8 @@ impl Repeats {
         }
         if self.successes.len() < SUCCESS_KINDS {
             self.since.get_or_insert(time);
-            // The line stands for many, each of which may be of a session of its own.
-            let told_as = Entry { session_id: None, ..told_as };
+            // The line stands for many, each of which is of a request, and may be of a session, of its own.
+            let told_as = Entry { session_id: None, request_id: None, ..told_as };
             self.successes.insert(kind, Repeated { entry: told_as, told: 1, count: 0, last: time });
         }
         Some(entry)

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use super::{Authentication, NameSet, Network, SessionId, UserId};
+use super::{Authentication, NameSet, Network, RequestId, SessionId, UserId};
 use crate::base::Timestamp;
 
 /// How much of what a client calls itself is kept, in bytes.
@@ -40,6 +40,8 @@ pub struct Origin {
     pub address: Option<String>,
     /// The address of the user, as the client tells that asks for it, and that the operator lets tell it.
     pub claimed_address: Option<String>,
+    /// Which request it was. It is told, and not kept.
+    pub request_id: Option<RequestId>,
 }
 
 impl Origin {
@@ -48,7 +50,14 @@ impl Origin {
     pub fn of(user_agent: Option<&str>, peer: Option<IpAddr>) -> Self {
         let user_agent =
             user_agent.map(|text| text[..text.floor_char_boundary(USER_AGENT_MAX_BYTES)].to_owned());
-        Self { user_agent, address: peer.map(|peer| peer.to_string()), claimed_address: None }
+        let address = peer.map(|peer| peer.to_string());
+        Self { user_agent, address, claimed_address: None, request_id: None }
+    }
+
+    /// The same, of the request `id`.
+    #[must_use]
+    pub fn of_request(self, id: Option<RequestId>) -> Self {
+        Self { request_id: id, ..self }
     }
 
     /// The same, on behalf of a user whose address is `address` as the client tells.

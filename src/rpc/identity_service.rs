@@ -257,5 +257,7 @@ fn certificate_of<T>(request: &Request<T>) -> Option<Arc<CertificateNames>> {
 /// Where the call comes from, as far as can be seen.
 fn origin_of<T>(request: &Request<T>) -> Origin {
     let user_agent = request.metadata().get("user-agent").and_then(|value| value.to_str().ok());
-    Origin::of(user_agent, request.extensions().get::<PeerAddress>().map(|peer| peer.ip()))
+    let extensions = request.extensions();
+    let origin = Origin::of(user_agent, extensions.get::<PeerAddress>().map(|peer| peer.ip()));
+    origin.of_request(extensions.get().copied())
 }

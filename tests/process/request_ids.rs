@@ -1,4 +1,4 @@
-//! Owns what operators find by a request's id: the lines of the log that it has caused.
+//! Owns what operators find by a request's id: the lines of the log and of the audit log that it has caused.
 
 use std::net::SocketAddr;
 
@@ -91,6 +91,24 @@ async fn a_failed_call_is_told_with_its_method_and_its_id() {
 }
 
 #[tokio::test]
+async fn an_event_of_the_audit_log_has_the_id_of_its_request() {
+    let place = Place::new();
+    let service = place.serve(&["--log-format=json"]).await;
+    sign_up(&service, "alice", b"sign-up-1").await;
+    log_in(&service, "alice", b"login-1").await;
+    // The same again: it is counted, and nothing is merged or kept apart by the id.
+    log_in(&service, "alice", b"login-2").await;
+    let lines = lines(&service.stop().await.stderr);
+    let of = |event: &str| lines.iter().filter(|line| line["event"] == event).cloned().collect::<Vec<_>>();
+    let ids = |event: &str| of(event).into_iter().map(|line| line["request_id"].clone()).collect::<Vec<_>>();
+    assert_eq!(ids("user.signed_up"), ["sign-up-1"]);
+    assert_eq!(ids("login"), [Value::from("login-1"), Value::Null]);
+    assert_eq!(of("login")[1]["repeats"], 1, "it stands for requests of other ids");
+    // What no request has caused has none.
+    assert_eq!(ids("signing_key.published"), [Value::Null]);
+}
+
+#[tokio::test]
 async fn what_may_not_be_an_id_never_reaches_a_log() {
     let place = Place::new();
     let service = place.serve(&["--log-level=debug", "--log-format=json"]).await;
@@ -111,4 +129,10 @@ async fn what_may_not_be_an_id_never_reaches_a_log() {
     }
     let log = service.stop().await.stderr;
     assert!(!log.contains("evil"), "{log}");
+    // They were told all the same, by ids that were made here.
+    let logins: Vec<_> = lines(&log).into_iter().filter(|line| line["event"] == "login").collect();
+    assert!(!logins.is_empty());
+    for login in logins {
+        assert!(login["repeats"].is_u64() || login["request_id"].as_str().unwrap().len() == 36, "{login}");
+    }
 }

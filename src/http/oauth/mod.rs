@@ -112,7 +112,7 @@ impl<S: Sync> FromRequestParts<S> for Sender {
         let user_agent = parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
         let address = parts.extensions.get::<PeerAddress>().map(|peer| peer.ip());
         Ok(Self {
-            origin: Origin::of(user_agent, address),
+            origin: Origin::of(user_agent, address).of_request(parts.extensions.get().copied()),
             certificate: peer::certificate(&parts.extensions, &parts.headers),
         })
     }

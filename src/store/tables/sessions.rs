@@ -385,7 +385,7 @@ impl From<Model> for Session {
             client_id: row.client_id,
             scope: NameSet::from_stored(row.scope),
             audience: row.audience.map(NameSet::from_stored),
-            origin: Origin { user_agent: row.user_agent, address: row.address, claimed_address: None },
+            origin: Origin { user_agent: row.user_agent, address: row.address, ..Origin::default() },
             authentication,
             create_time: Timestamp::from_micros(row.create_time),
             last_use_time: Timestamp::from_micros(row.last_use_time),

@@ -96,7 +96,7 @@ pub(crate) fn tell_request_id(headers: &mut HeaderMap, request_id: &str) {
 
 /// The details of `status`, which tell the `request_id`, too.
 #[cfg(feature = "server")]
-fn details_telling(status: &Status, request_id: &str) -> Vec<u8> {
+pub(crate) fn details_telling(status: &Status, request_id: &str) -> Vec<u8> {
     let info = pb::RequestInfo { request_id: request_id.to_owned(), serving_data: String::new() };
     let detail = Any { type_url: REQUEST_INFO.to_owned(), value: info.encode_to_vec() };
     let mut details = status.details().to_vec();

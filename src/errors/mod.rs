@@ -11,7 +11,7 @@ mod rows;
 pub use failures::{Failure, FailureLog};
 pub use fields::field_reason;
 #[cfg(feature = "server")]
-pub(crate) use grpc::tell_request_id;
+pub(crate) use grpc::{details_telling, tell_request_id};
 pub use oauth::OAuthCode;
 pub use rows::Row;
 #[cfg(test)]

@@ -67,5 +67,5 @@ pub use self::{
 #[cfg(feature = "server")]
 pub(crate) use self::{
     caller_network::{caller_network, for_caller},
-    request_id::{at_once_for_request, current_request, for_request, for_same_request},
+    request_id::{at_once_for_request, current_request, for_request, for_same_request, works_for_request},
 };

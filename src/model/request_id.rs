@@ -90,6 +90,12 @@ pub(crate) fn at_once_for_request<Answer>(id: RequestId, work: impl FnOnce() -> 
     REQUEST.sync_scope(Cell::new(id), work)
 }
 
+/// The running task turns out to work for the request `id`, about which somebody else asks.
+pub(crate) fn works_for_request(id: RequestId) {
+    // Who works for no request, as a test may, has nobody to tell.
+    let _ = REQUEST.try_with(|request| request.set(id));
+}
+
 /// The request that the running task works for, if it is one.
 pub(crate) fn current_request() -> Option<RequestId> {
     REQUEST.try_with(Cell::get).ok()
@@ -130,7 +136,9 @@ mod tests {
     #[tokio::test]
     async fn work_is_done_for_the_request_that_it_was_begun_for() {
         let id = |text: &str| RequestId::parse(text.as_bytes());
-        let [one, other] = ["one", "other"].map(|text| id(text).unwrap());
+        let [one, other, third] = ["one", "other", "third"].map(|text| id(text).unwrap());
+        assert_eq!(current_request(), None);
+        works_for_request(one);
         assert_eq!(current_request(), None);
         let work = |id| {
             for_request(id, async {
@@ -139,6 +147,12 @@ mod tests {
             })
         };
         assert_eq!(tokio::join!(work(one), work(other)), (Some(one), Some(other)));
+        let turned_out = for_request(one, async {
+            works_for_request(third);
+            tokio::task::yield_now().await;
+            current_request()
+        });
+        assert_eq!(turned_out.await, Some(third));
         assert_eq!(at_once_for_request(one, current_request), Some(one));
         let here = || async { current_request() };
         let elsewhere = for_request(one, async { tokio::spawn(for_same_request(here())).await.unwrap() });

@@ -4,7 +4,12 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, request::Builder};
-use signet::proto::identity::v1::{GetMeRequest, SignUpRequest};
+use signet::proto::{
+    envoy::service::auth::v3::{
+        AttributeContext, CheckRequest, attribute_context::Request as Checked, check_response::HttpResponse,
+    },
+    identity::v1::{GetMeRequest, SignUpRequest},
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -17,6 +22,7 @@ use tonic_types::StatusExt;
 use uuid::Uuid;
 
 use crate::{
+    ext_authz::{Sidecar, http as checked},
     harness::{PASSWORD, TestServer, assert_refused, eventually, with_token},
     http::client::HttpClient,
     wire::frame,
@@ -296,6 +302,50 @@ async fn who_finds_no_place_is_told_the_id() {
         let answer = raw(addr, begun.as_bytes()).await;
         assert!(answer.contains("OVERLOADED") || answer.contains("grpc-status: 8\r\n"), "{answer}");
         assert!(answer.contains(&format!("\r\n{HEADER}: {CHOSEN}\r\n")), "{answer}");
+    }
+}
+
+/// What the client of a checked request gets that sends `request_id`: the id among the headers, and in the details of the refusal.
+async fn denied(sidecar: &Sidecar, request_id: Option<&str>, is_grpc: bool) -> (String, String) {
+    let mut headers = vec![("content-type", if is_grpc { "application/grpc" } else { "text/plain" })];
+    headers.extend(request_id.map(|id| (HEADER, id)));
+    let request = Some(Checked { http: Some(checked(&headers)) });
+    let attributes = Some(AttributeContext { request, ..AttributeContext::default() });
+    let mut asked = Request::new(CheckRequest { attributes });
+    asked.metadata_mut().insert(HEADER, MetadataValue::from_static("of-the-question"));
+    let answer = sidecar.0.clone().check(asked).await.unwrap();
+    assert_eq!(said(answer.metadata()), "of-the-question");
+    let Some(HttpResponse::DeniedResponse(denied)) = answer.into_inner().http_response else {
+        panic!("denied")
+    };
+    let header = |name: &str| {
+        let mut values = denied.headers.iter().filter_map(|option| option.header.as_ref());
+        values.find(|header| header.key == name).map(|header| header.value.clone())
+    };
+    let detail = if is_grpc {
+        let mut headers = HeaderMap::new();
+        headers.insert("grpc-status", HeaderValue::from_static("16"));
+        let details = header("grpc-status-details-bin").unwrap();
+        headers.insert("grpc-status-details-bin", HeaderValue::from_str(&details).unwrap());
+        told(&Status::from_header_map(&headers).unwrap())
+    } else {
+        let body: serde_json::Value = serde_json::from_str(&denied.body).unwrap();
+        assert_eq!(body["details"][1]["@type"], "type.googleapis.com/google.rpc.RequestInfo", "{body}");
+        body["details"][1]["requestId"].as_str().unwrap().to_owned()
+    };
+    (header(HEADER).unwrap(), detail)
+}
+
+#[tokio::test]
+async fn who_is_refused_by_envoy_is_told_the_id_of_their_own_request() {
+    let server = TestServer::start(&["--ext-authz=on"]).await;
+    let sidecar = Sidecar::of(&server).await;
+    for is_grpc in [false, true] {
+        let twice = |id: &str| (id.to_owned(), id.to_owned());
+        assert_eq!(denied(&sidecar, Some(CHOSEN), is_grpc).await, twice(CHOSEN));
+        for unfit in [None, Some(""), Some("a,b"), Some("a\r\nevil: 1")] {
+            assert_eq!(denied(&sidecar, unfit, is_grpc).await, twice("of-the-question"), "{unfit:?}");
+        }
     }
 }
 

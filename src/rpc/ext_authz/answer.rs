@@ -11,8 +11,8 @@ use tonic_types::{StatusExt, pb};
 use super::Rule;
 use crate::{
     auth::Caller,
-    errors::{OAuthCode, Row},
-    model::{Error, User},
+    errors::{OAuthCode, Row, details_telling},
+    model::{Error, REQUEST_ID_HEADER, RequestId, User},
     proto::envoy::{
         config::core::v3::{HeaderValue, HeaderValueOption, header_value_option::HeaderAppendAction},
         service::auth::v3::{
@@ -95,11 +95,21 @@ fn username(caller: &Caller) -> Option<&str> {
     caller.found::<User>().map(|user| user.username.typed())
 }
 
-/// Refuses a request for `error`: in JSON, or in what a gRPC client reads if it `is_grpc`.
+/// The client of a request that Envoy asks about.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Client {
+    /// Whether it reads gRPC.
+    pub(super) is_grpc: bool,
+    /// The id of its request; if that has none, the id of Envoy's question.
+    pub(super) request_id: Option<RequestId>,
+}
+
+/// Refuses the request of `client` for `error`: in JSON, or in what a gRPC client reads.
 ///
 /// # Errors
 /// `UNAVAILABLE` for the call itself, whatever the cause, if `error` is no refusal: then nothing is decided.
-pub(super) fn denied(error: Error, rule: &Rule<'_>, is_grpc: bool) -> Result<CheckResponse, Status> {
+pub(super) fn denied(error: Error, rule: &Rule<'_>, client: Client) -> Result<CheckResponse, Status> {
+    let Client { is_grpc, request_id } = client;
     let http_status = Row::of(&error).http_status;
     let code = match (http_status, &error) {
         (401, _) => StatusCode::Unauthorized,
@@ -111,14 +121,17 @@ pub(super) fn denied(error: Error, rule: &Rule<'_>, is_grpc: bool) -> Result<Che
     let status = Status::from(error);
     let mut headers: Vec<_> =
         challenge.into_iter().map(|text| header("www-authenticate".to_owned(), text)).collect();
+    headers.extend(request_id.map(|id| header(REQUEST_ID_HEADER.to_owned(), id.to_string())));
     // Envoy makes the code of gRPC from that of HTTP, and `grpc-message` from the body.
     let body = if is_grpc {
-        let details = Base64Unpadded::encode_string(status.details());
+        let own = || status.details().to_vec();
+        let details = request_id.map_or_else(own, |id| details_telling(&status, id.as_str()));
+        let details = Base64Unpadded::encode_string(&details);
         headers.push(header("grpc-status-details-bin".to_owned(), details));
         status.message().to_owned()
     } else {
         headers.push(header("content-type".to_owned(), "application/json".to_owned()));
-        json_body(&status)
+        json_body(&status, request_id)
     };
     let denied = DeniedHttpResponse { status: Some(HttpStatus { code: code.into() }), headers, body };
     let message = status.message().to_owned();
@@ -142,8 +155,8 @@ fn challenge(error: &Error, rule: &Rule<'_>) -> Option<String> {
 }
 
 /// A `google.rpc.Status` in JSON, as Envoy's transcoder writes those of the services themselves.
-fn json_body(status: &Status) -> String {
-    let details = status.get_details_error_info().map(|info| {
+fn json_body(status: &Status, request_id: Option<RequestId>) -> String {
+    let reason = status.get_details_error_info().map(|info| {
         let mut detail = json!({
             "@type": "type.googleapis.com/google.rpc.ErrorInfo",
             "reason": info.reason,
@@ -154,7 +167,9 @@ fn json_body(status: &Status) -> String {
         }
         detail
     });
-    let details: Vec<_> = details.into_iter().collect();
+    let request = request_id
+        .map(|id| json!({ "@type": "type.googleapis.com/google.rpc.RequestInfo", "requestId": id.as_str() }));
+    let details: Vec<_> = reason.into_iter().chain(request).collect();
     json!({ "code": i32::from(status.code()), "message": status.message(), "details": details }).to_string()
 }
 
@@ -215,7 +230,7 @@ mod tests {
     fn what_cannot_be_decided_is_no_refusal() {
         let away = Error::Unavailable { what: "database", source: "gone".into() };
         for error in [away, Error::internal("defect"), Error::DeadlineExceeded] {
-            let status = denied(error, &Rule::default(), false).unwrap_err();
+            let status = denied(error, &Rule::default(), Client::default()).unwrap_err();
             assert_eq!(status.code(), tonic::Code::Unavailable);
             assert_eq!(status.get_details_error_info().unwrap().reason, "UNAVAILABLE");
             assert!(status.get_details_retry_info().is_some());

@@ -16,7 +16,7 @@ use crate::{
     auth::{Authenticator, Caller, VerifiedToken, bearer_token},
     base::Clock,
     identity::{GoodStanding, Keyring},
-    model::{Error, FieldReason, Network},
+    model::{Error, FieldReason, Network, REQUEST_ID_HEADER, RequestId, works_for_request},
     peer::{PeerAddress, certificate},
     proto::envoy::{
         config::core::v3::address::Address,
@@ -97,13 +97,15 @@ impl ExtAuthzRpc {
         request: &HttpRequest,
         extensions: &BTreeMap<String, String>,
         shown: Shown<'_>,
+        request_id: Option<RequestId>,
     ) -> Result<CheckResponse, Status> {
         let is_grpc = fields(request, "content-type").any(is_grpc_content_type);
+        let client = answer::Client { is_grpc, request_id };
         let rule = match Rule::parse(extensions) {
             Ok(rule) => rule,
             Err(broken) => {
                 self.misconfiguration.tell(&broken);
-                return answer::denied(Error::RouteMisconfigured, &Rule::default(), is_grpc);
+                return answer::denied(Error::RouteMisconfigured, &Rule::default(), client);
             }
         };
         match self.decide(shown, &rule).await {
@@ -113,7 +115,7 @@ impl ExtAuthzRpc {
                 let told = caller.filter(|_| self.dynamic_metadata);
                 Ok(CheckResponse { dynamic_metadata: told.as_ref().map(answer::metadata), ..allowed })
             }
-            Err(error) => answer::denied(error, &rule, is_grpc),
+            Err(error) => answer::denied(error, &rule, client),
         }
     }
 }
@@ -130,6 +132,11 @@ impl Authorization for ExtAuthzRpc {
             let rule = format!("must have at most {MAX_ENTRIES} headers and context extensions each");
             return Err(refused("attributes", FieldReason::TooLong, &rule).into());
         }
+        // Who reads the log has the id of the request, which Envoy's own log and the service behind have, too.
+        let checked = request_id(&http);
+        if let Some(id) = checked {
+            works_for_request(id);
+        }
         let token = bearer_token(fields(&http, "authorization"));
         let is_believed = !self.is_shared || may_name_clients(&extensions, metadata);
         let client = source.filter(|_| is_believed).and_then(network);
@@ -138,7 +145,8 @@ impl Authorization for ExtAuthzRpc {
             None => None,
         };
         let shown = Shown { token, verified, connection: extensions.get() };
-        Ok(Response::new(self.answer(&http, &context_extensions, shown).await?))
+        let request_id = checked.or_else(|| extensions.get().copied());
+        Ok(Response::new(self.answer(&http, &context_extensions, shown, request_id).await?))
     }
 }
 
@@ -165,6 +173,13 @@ fn fields<'a>(request: &'a HttpRequest, name: &'static str) -> impl Iterator<Ite
         (&header.key, value)
     });
     joined.chain(apart).filter(move |(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+}
+
+/// The id of the request, if it has one that it may have.
+fn request_id(request: &HttpRequest) -> Option<RequestId> {
+    let mut sent = fields(request, REQUEST_ID_HEADER);
+    let only = sent.next().filter(|_| sent.next().is_none());
+    only.and_then(RequestId::parse)
 }
 
 /// Whether Envoy takes a request of this content type for gRPC, and so makes its refusals gRPC's.

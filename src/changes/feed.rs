@@ -38,7 +38,8 @@ const CLOCKS_APART: Duration = Duration::from_mins(5);
 pub struct Feed {
     store: Store,
     clock: Clock,
-    /// How far it has been read; none if that is not known. At first from where it was opened, at an id that it had passed some time before.
+    /// How far it has been read; none if that is not known. At first from where it was opened, at an id that it had passed some time
+    /// before.
     progress: Mutex<Option<Progress>>,
     watermark: Arc<Watermark>,
 }
@@ -145,8 +146,8 @@ impl Feed {
         Arc::clone(&self.watermark)
     }
 
-    /// Reads what has been added, and tells `subscribers`. Until that succeeds again, what is remembered grows old and is read anew: nothing
-    /// stale is served.
+    /// Reads what has been added, and tells `subscribers`. Until that succeeds again, what is remembered grows old and is read anew:
+    /// nothing stale is served.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.

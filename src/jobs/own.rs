@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use futures_util::{FutureExt, future::BoxFuture};
-use rand::RngExt;
 use tokio::{task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::report::{Failure, Report, RunResult, TELL_INTERVAL, caught};
-use crate::{base::Clock, metrics::JobMetrics};
+use crate::{
+    base::{Clock, Entropy},
+    metrics::JobMetrics,
+};
 
 /// How often it is looked at most whether a time has passed on the clock. So the time for which a machine slept counts.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -81,7 +83,7 @@ impl OwnJob {
         Self { tell_interval: Duration::ZERO, ..self }
     }
 
-    async fn go_on(self, clock: Clock, report: Report) {
+    async fn go_on(self, clock: Clock, entropy: Entropy, report: Report) {
         let mut failures = 0;
         loop {
             let begun = clock.monotonic();
@@ -91,7 +93,7 @@ impl OwnJob {
             let retry_after = if failures > 0 { self.retry_after } else { Duration::ZERO };
             match self.pace {
                 Pace::Slept(period) => sleep(period.max(retry_after)).await,
-                Pace::Clock(period) => wait(&clock, begun, period.max(retry_after)).await,
+                Pace::Clock(period) => wait(&clock, &entropy, begun, period.max(retry_after)).await,
                 Pace::AsWorkComes if failures > 0 => sleep(pause(failures).max(retry_after)).await,
                 Pace::AsWorkComes => {}
             }
@@ -105,12 +107,11 @@ fn pause(failures: u32) -> Duration {
     FIRST_PAUSE.saturating_mul(factor).min(LONGEST_PAUSE)
 }
 
-/// Waits until `period` has passed on `clock` since `begun`, and then for up to a second, so that processes that began at one moment do not all ask the
-/// database at one moment.
-async fn wait(clock: &Clock, begun: Duration, period: Duration) {
+/// Waits until `period` has passed on `clock` since `begun`, and then for up to a second, so that processes that began at one moment do
+/// not all ask the database at one moment.
+async fn wait(clock: &Clock, entropy: &Entropy, begun: Duration, period: Duration) {
     loop {
-        let random = rand::rng().random_range(LOOK_INTERVAL / 2..=LOOK_INTERVAL);
-        sleep(random).await;
+        sleep(entropy.part_of(LOOK_INTERVAL, 0.5..1.0)).await;
         if clock.monotonic().saturating_sub(begun) >= period {
             return;
         }
@@ -119,13 +120,13 @@ async fn wait(clock: &Clock, begun: Duration, period: Duration) {
 
 impl OwnJobs {
     /// Starts `jobs`, each on a task of its own, so that none holds up another.
-    pub(crate) fn start(jobs: Vec<OwnJob>, clock: &Clock, metrics: &JobMetrics) -> Self {
+    pub(crate) fn start(jobs: Vec<OwnJob>, clock: &Clock, entropy: &Entropy, metrics: &JobMetrics) -> Self {
         let (mut tasks, stop) = (JoinSet::new(), CancellationToken::new());
         for job in jobs {
             let report = Report::new(job.name, job.failing, job.tell_interval, clock, metrics);
-            let (clock, stop) = (clock.clone(), stop.clone());
+            let (clock, entropy, stop) = (clock.clone(), entropy.clone(), stop.clone());
             tasks.spawn(async move {
-                let _ = stop.run_until_cancelled(job.go_on(clock, report)).await;
+                let _ = stop.run_until_cancelled(job.go_on(clock, entropy, report)).await;
             });
         }
         Self { tasks, stop }
@@ -171,7 +172,7 @@ mod tests {
         let clock = Clock::manual(Timestamp::from_micros(7_000_000));
         let (metrics, runs) = (Metrics::new(), Arc::new(Semaphore::new(0)));
         let jobs = vec![clumsy(Pace::Slept(LOOK_INTERVAL), &runs)];
-        let jobs = OwnJobs::start(jobs, &clock, &metrics.jobs);
+        let jobs = OwnJobs::start(jobs, &clock, &Entropy::system(), &metrics.jobs);
         runs.acquire_many(4).await.unwrap().forget();
         jobs.stop().await;
         let text = metrics.text();
@@ -189,7 +190,7 @@ mod tests {
         let clock = Clock::manual(Timestamp::from_micros(0));
         let (metrics, runs) = (Metrics::new(), Arc::new(Semaphore::new(0)));
         let jobs = vec![clumsy(Pace::Clock(Duration::from_mins(10)), &runs)];
-        let jobs = OwnJobs::start(jobs, &clock, &metrics.jobs);
+        let jobs = OwnJobs::start(jobs, &clock, &Entropy::system(), &metrics.jobs);
         runs.acquire().await.unwrap().forget();
         clock.advance(Duration::from_mins(9));
         sleep(LONGEST_PAUSE).await;

@@ -6,7 +6,7 @@ use super::{report::RunResult, shared::run_end};
 use crate::{
     base::Clock,
     identity::Keyring,
-    model::error,
+    model::{Error, error},
     store::{Process, SIGNING_KEYS_LEASE, Store},
 };
 

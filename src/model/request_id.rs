@@ -2,11 +2,10 @@
 
 use std::{cell::Cell, fmt};
 
-use rand::Rng;
 use uuid::{Uuid, fmt::Hyphenated};
 
 use super::id::uuid_v7;
-use crate::base::Timestamp;
+use crate::base::{Entropy, Timestamp};
 
 /// The header that tells the id, in requests and in answers.
 pub const REQUEST_ID_HEADER: &str = "x-request-id";
@@ -39,8 +38,8 @@ impl RequestId {
 
     /// A new id for a request that came at `now`: a UUIDv7.
     #[must_use]
-    pub fn new(now: Timestamp, rng: &mut impl Rng) -> Self {
-        Self::of(uuid_v7(now, rng))
+    pub fn new(now: Timestamp, entropy: &Entropy) -> Self {
+        Self::of(uuid_v7(now, entropy))
     }
 
     fn of(id: Uuid) -> Self {
@@ -125,7 +124,7 @@ mod tests {
     #[test]
     fn a_new_id_is_a_uuid_of_its_time_and_of_nobody_else() {
         let now = Timestamp::from_micros(1_795_435_200_000_000);
-        let [one, other] = [(); 2].map(|()| RequestId::new(now, &mut rand::rng()));
+        let [one, other] = [(); 2].map(|()| RequestId::new(now, &Entropy::system()));
         assert_ne!(one, other);
         let id = Uuid::try_parse(one.as_str()).unwrap();
         assert_eq!((id.get_version_num(), one.as_str().len()), (7, 36));

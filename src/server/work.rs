@@ -72,7 +72,7 @@ impl Work {
         shared: Arc<SharedJobs>,
     ) -> Self {
         let jobs = own(parts, config, &shared).into_iter().chain(tls.map(tls_files)).collect();
-        Self { own: OwnJobs::start(jobs, &parts.clock, &parts.metrics.jobs), shared }
+        Self { own: OwnJobs::start(jobs, &parts.clock, parts.store.entropy(), &parts.metrics.jobs), shared }
     }
 
     /// Ends them: what runs is cut short, and leases are given back.
@@ -159,7 +159,7 @@ pub(super) fn unread_answers(pools: &Pools, parts: &Parts) -> OwnJobs {
     });
     let failing = "connections whose answers nobody reads stay open for now";
     let job = OwnJob::new("unread_answers", Pace::Slept(UNREAD_INTERVAL), failing, close);
-    OwnJobs::start(vec![job], &parts.clock, &parts.metrics.jobs)
+    OwnJobs::start(vec![job], &parts.clock, parts.store.entropy(), &parts.metrics.jobs)
 }
 
 /// What has `part` do `once`, again and again.

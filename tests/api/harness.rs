@@ -26,7 +26,10 @@ use tonic_types::StatusExt;
 
 use crate::{
     http::client::HttpClient,
-    support::database::{self, TestDatabase},
+    support::{
+        database::{self, TestDatabase},
+        template,
+    },
 };
 
 pub(crate) const PASSWORD: &str = "correct horse battery";
@@ -90,7 +93,7 @@ impl Data {
     /// The embedded database.
     pub(crate) async fn embedded() -> Self {
         let dir = Arc::new(TempDir::new().unwrap());
-        database::embed(dir.path()).await;
+        template::embed(dir.path()).await;
         Self { dir, database: None }
     }
 

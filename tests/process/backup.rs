@@ -18,7 +18,8 @@ use tokio::task::{JoinSet, yield_now};
 
 use crate::{
     client::{PASSWORD, reason},
-    harness::{Place, Process},
+    harness::Place,
+    support::runner::Process,
 };
 
 /// Enough rows for a copy to take longer than it takes to kill it.

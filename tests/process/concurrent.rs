@@ -4,11 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::{
-    client::PASSWORD,
-    harness::{Place, Process},
-    support::ports::free_addr,
-};
+use crate::{client::PASSWORD, harness::Place, support::ports::free_addr, support::runner::Process};
 
 /// How often a race is run: each has another outcome.
 const ROUNDS: usize = 3;

@@ -7,10 +7,13 @@ use sea_orm::DatabaseConnection;
 use serde_json::Value;
 use tempfile::TempDir;
 
-pub(crate) use crate::support::runner::{Finished, Invocation, PATIENCE, Process, Service};
+pub(crate) use crate::support::runner::{Finished, Invocation, PATIENCE, Service};
 use crate::{
     client::Client,
-    support::database::{self, TestDatabase},
+    support::{
+        database::{self, TestDatabase},
+        template,
+    },
 };
 
 /// A directory that the program is run in; it goes with the test. The data are where they are by default (./signet-data), or in
@@ -42,7 +45,7 @@ impl Place {
     /// With the embedded database, and its schema.
     pub(crate) async fn embedded() -> Self {
         let place = Self::new();
-        database::embed(&place.path("signet-data")).await;
+        template::embed(&place.path("signet-data")).await;
         place
     }
 

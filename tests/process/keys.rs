@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use crate::{
     client::{Client, PASSWORD, reason},
-    harness::{PATIENCE, Place, Process},
+    harness::{PATIENCE, Place},
+    support::runner::Process,
 };
 
 /// Another master key, as text.

@@ -23,7 +23,8 @@ use tokio::{
 
 use crate::{
     client::{PASSWORD, reason},
-    harness::{PATIENCE, Place, Process},
+    harness::{PATIENCE, Place},
+    support::runner::Process,
 };
 
 /// How many migrations are killed at the same time.

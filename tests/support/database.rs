@@ -6,7 +6,6 @@ use std::{env, mem, path::Path, time::Duration};
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection};
 
 use super::template;
-pub(crate) use template::embed;
 
 /// What the private servers of the tests are told to seal keys with.
 pub(crate) const MASTER_KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";

@@ -7,4 +7,4 @@ pub(crate) mod pki;
 pub(crate) mod ports;
 pub(crate) mod program;
 pub(crate) mod runner;
-mod template;
+pub(crate) mod template;

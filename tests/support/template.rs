@@ -11,7 +11,10 @@ use std::{
 
 use aws_lc_rs::digest::{Context, SHA256};
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection, Statement};
-use signet::store::{Location, PoolSettings, Store};
+use signet::{
+    base::Entropy,
+    store::{Location, PoolSettings, Store},
+};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
@@ -29,7 +32,7 @@ pub(crate) async fn embed(data_dir: &Path) {
         Box::pin(async {
             let directory = TempDir::new().unwrap();
             let path = directory.path().join("signet.db");
-            let store = Store::open_sqlite(path.clone()).await.unwrap();
+            let store = Store::open_sqlite(path.clone(), Entropy::system()).await.unwrap();
             store.migrate(PATIENCE).await.unwrap();
             // All is in the one file then.
             store.close().await;
@@ -111,7 +114,7 @@ async fn made() -> TestDatabase {
         statement_timeout: PATIENCE,
         max_lifetime: PATIENCE,
     };
-    let store = Store::connect(&url, settings).await.unwrap();
+    let store = Store::connect(&url, settings, Entropy::system()).await.unwrap();
     store.migrate(PATIENCE).await.unwrap();
     store.close().await;
     made

@@ -20,12 +20,12 @@ const SECRETS: [&str; 10] = [
     "src/base/system_random.rs",
     "src/identity/clients/keys.rs",
     "src/identity/clients/secret.rs",
-    "src/identity/keyring/private_key.rs",
     "src/identity/names/key.rs",
     "src/identity/passwords/threads.rs",
     "src/identity/sessions/refresh_token.rs",
     "src/identity/tokens.rs",
     "src/install/master_key_file.rs",
+    "src/jose/private_key.rs",
 ];
 
 /// What `text`, the file `file`, draws from and may not.

@@ -16,9 +16,7 @@ use crate::{
     audit::{Audit, Event, Reason},
     base::{Clock, Timestamp},
     metrics::{GuessMetrics, GuessResult},
-    model::{
-        Error, Network, Origin, SessionLifetime, UserId, caller_network, for_caller, for_same_request,
-    },
+    model::{Error, Network, Origin, SessionLifetime, UserId, caller_network, for_caller, for_same_request},
     store::{FailureKeys, Failures, NewFailure, Payer, Store, Strangers},
 };
 

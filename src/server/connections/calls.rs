@@ -14,7 +14,7 @@ use tower::{Service, ServiceExt};
 
 use crate::{
     admission::{ConnectionHandle, OpenCall},
-    base::Clock,
+    base::{Clock, Entropy},
     model::{REQUEST_ID_HEADER, RequestId, at_once_for_request, for_request},
     peer::{ConnectionPeer, Peer, TrustedProxies},
 };
@@ -33,6 +33,8 @@ pub(super) struct CallOrigin {
     pub(super) certified: Option<Peer>,
     /// By which a request is dated that brings no id.
     pub(super) clock: Clock,
+    /// Of which its id is made.
+    pub(super) entropy: Entropy,
 }
 
 impl CallOrigin {
@@ -46,9 +48,9 @@ impl CallOrigin {
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
         B: Body,
     {
-        let Self { connection, peer, proxies, certified, clock } = self;
+        let Self { connection, peer, proxies, certified, clock, entropy } = self;
         let mut call = connection.call();
-        let id = request_id(request.headers(), &clock);
+        let id = request_id(request.headers(), &clock, &entropy);
         let sender = at_once_for_request(id, || proxies.sender(peer, request.headers()));
         let extensions = request.extensions_mut();
         extensions.insert(sender);
@@ -68,12 +70,11 @@ impl CallOrigin {
 }
 
 /// The id that the sender has chosen, or a new one. Of several it is not known which one is meant, or was looked at by a proxy in front.
-fn request_id(headers: &HeaderMap, clock: &Clock) -> RequestId {
+fn request_id(headers: &HeaderMap, clock: &Clock, entropy: &Entropy) -> RequestId {
     let mut sent = headers.get_all(REQUEST_ID).iter();
     let chosen = sent.next().filter(|_| sent.next().is_none());
     let chosen = chosen.and_then(|id| RequestId::parse(id.as_bytes()));
-    // The generator is of this thread: no request waits for the system's.
-    chosen.unwrap_or_else(|| RequestId::new(clock.now(), &mut rand::rng()))
+    chosen.unwrap_or_else(|| RequestId::new(clock.now(), entropy))
 }
 
 /// Has an answer with these `headers` tell `id`.

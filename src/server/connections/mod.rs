@@ -359,7 +359,7 @@ impl Connections {
         if handle.is_of_many() {
             builder.http2().max_pending_accept_reset_streams(MAX_RESET_OF_MANY);
         }
-        let (proxies, clock) = (Arc::clone(&self.proxies), self.clock.clone());
+        let (proxies, clock, entropy) = (Arc::clone(&self.proxies), self.clock.clone(), self.entropy.clone());
         let (max_streams, read_header_bytes) = (self.max_streams, self.read_header_bytes);
         let patience = self.limits.keepalive_timeout;
         let life = self.life();
@@ -383,7 +383,7 @@ impl Connections {
             };
             let stream =
                 ClientStream::new(stream, greeting, handle.clone(), max_streams, read_header_bytes, patience);
-            let origin = CallOrigin { connection: handle.clone(), peer, proxies, certified, clock };
+            let origin = CallOrigin { connection: handle.clone(), peer, proxies, certified, clock, entropy };
             let service = service_fn(move |request| origin.clone().call(service.clone(), request));
             let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
             let grace = tokio::select! {

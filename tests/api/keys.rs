@@ -134,14 +134,17 @@ async fn the_keys_of_the_schema_before_go_on_signing_and_are_replaced_in_their_t
         "ALTER TABLE signing_keys DROP COLUMN sign_time",
         "ALTER TABLE signing_keys DROP COLUMN retention",
         "DROP TABLE leases",
-        "DELETE FROM seaql_migrations WHERE version = 'm20261123_000003_key_stages'",
+        "DELETE FROM seaql_migrations WHERE version IN ('m20261123_000003_key_stages', 'm20261129_000015_job_runs')",
     ] {
         sea_orm::ConnectionTrait::execute_unprepared(&db, statement).await.unwrap();
     }
     db.close().await.unwrap();
 
     let server = TestServer::start_in(data, clock, &[]).await;
-    assert_eq!(server.started.migrations_applied, ["m20261123_000003_key_stages"]);
+    assert_eq!(
+        server.started.migrations_applied,
+        ["m20261123_000003_key_stages", "m20261129_000015_job_runs"]
+    );
     assert_eq!(server.started.signing_key, kid);
     let mut client = server.client().await;
     client.get_me(&token).await.unwrap();

@@ -122,7 +122,7 @@ impl Accounts {
         if !self.sign_up {
             return Err(Error::SignUpOff);
         }
-        let guess = self.guessing.begin_sign_up(origin).await?;
+        let guess = self.guessing.begin_sign_up(origin)?;
         let asked = Asked { address: origin.network(), turn: guess.turn(), deadline };
         let signing_up = async {
             let checked = self.new.check(new)?;
@@ -156,7 +156,7 @@ impl Accounts {
         let request = HashRequest::new(account, origin.network(), deadline);
         // First: whoever has no failures left is refused by that, and no flood of such looks through the queue. If there is no room, what
         // was charged is given back.
-        let mut guess = self.guessing.begin(account.unwrap_or(username), origin).await?;
+        let mut guess = self.guessing.begin(account.unwrap_or(username), origin)?;
         let found = match self.passwords.has_room(request) {
             Ok(()) => self.find(attempt, &mut guess, parsed.as_ref(), password, request).await,
             Err(error) => Err(error),
@@ -200,7 +200,7 @@ impl Accounts {
         password: &str,
         request: HashRequest<'_>,
     ) -> Result<Proof, Error> {
-        let mut guess = self.guessing.begin(user.username.canonical(), attempt.origin).await?;
+        let mut guess = self.guessing.begin(user.username.canonical(), attempt.origin)?;
         let judging = async {
             let Login { credentials, failures } = self.store.login_of(user.id, guess.keys()).await?;
             let turn = guess.admit(failures, credentials.as_ref().map(|found| found.user.id)).await?;

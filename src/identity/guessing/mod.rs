@@ -8,7 +8,7 @@ mod unwritten;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::oneshot, time::sleep};
+use tokio::sync::oneshot;
 
 use super::{NameKey, Turn};
 use crate::{
@@ -24,11 +24,6 @@ use accounts::{Admission, Ahead, DAY, HOUR, Rule, Trying};
 use addresses::{AddressCharge, Addresses};
 use familiar::FamiliarAddresses;
 use unwritten::{Unwritten, Waiting};
-
-/// How long it takes to be refused. Whoever guesses on as soon as it hears is refused ten times a second for each guess that it keeps open,
-/// and does not take the cores from the hashes of those who log in. A call that waits for it has a place in its peer's share, as one that
-/// waits for a hash has.
-const REFUSAL_PAUSE: Duration = Duration::from_millis(100);
 
 /// How often passwords may be wrong.
 #[derive(Clone, Copy, Debug)]
@@ -130,9 +125,9 @@ impl Guessing {
     /// that a client tells that may, or else the one that the request came from.
     ///
     /// # Errors
-    /// [`Error::TooManyAttempts`] if the address has no failures left, after a pause.
-    pub async fn begin(&self, name: &str, origin: &Origin) -> Result<Guess<'_>, Error> {
-        let address = paused(self.charge(origin)).await?;
+    /// [`Error::TooManyAttempts`] if the address has no failures left.
+    pub fn begin(&self, name: &str, origin: &Origin) -> Result<Guess<'_>, Error> {
+        let address = self.charge(origin)?;
         let shared = Arc::clone(&self.shared);
         let keys = shared.keys(name, origin.network());
         let ahead = shared.trying.begin(keys);
@@ -143,9 +138,9 @@ impl Guessing {
     /// Charges the address of `origin` for a sign-up.
     ///
     /// # Errors
-    /// [`Error::TooManyAttempts`] if the address has no failures left, after a pause.
-    pub async fn begin_sign_up(&self, origin: &Origin) -> Result<SignUpCharge<'_>, Error> {
-        paused(self.charge(origin)).await.map(SignUpCharge)
+    /// [`Error::TooManyAttempts`] if the address has no failures left.
+    pub fn begin_sign_up(&self, origin: &Origin) -> Result<SignUpCharge<'_>, Error> {
+        self.charge(origin).map(SignUpCharge)
     }
 
     fn charge(&self, origin: &Origin) -> Result<AddressCharge<'_>, Error> {
@@ -218,7 +213,7 @@ impl Guess<'_> {
     /// What came of it. Once this is called, a failure is written, whether or not anybody waits for the answer.
     ///
     /// # Errors
-    /// Those of `judged`, [`Error::TooManyAttempts`] after a pause; [`Error::Unavailable`] if a failure could not be written yet.
+    /// Those of `judged`; [`Error::Unavailable`] if a failure could not be written yet.
     pub async fn settle<T>(self, judged: Result<T, Error>) -> Result<T, Error> {
         let Self { address, begun } = self;
         match judged {
@@ -234,20 +229,10 @@ impl Guess<'_> {
             }
             judged => {
                 address.give_back();
-                // It counts among those that are being tried no longer, so that nobody is refused for one that waits.
-                drop(begun);
-                paused(judged).await
+                judged
             }
         }
     }
-}
-
-/// `result`, after the pause if it is a refusal of one who has tried too often.
-async fn paused<T>(result: Result<T, Error>) -> Result<T, Error> {
-    if matches!(result, Err(Error::TooManyAttempts { .. })) {
-        sleep(REFUSAL_PAUSE).await;
-    }
-    result
 }
 
 impl SignUpCharge<'_> {

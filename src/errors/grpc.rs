@@ -127,6 +127,7 @@ mod tests {
     }
 
     /// What a client reads of `status`, once the id of its request has been added.
+    #[cfg(feature = "server")]
     fn with_id(status: &Status) -> Status {
         let mut headers = HeaderMap::new();
         status.add_header(&mut headers).unwrap();
@@ -134,6 +135,7 @@ mod tests {
         Status::from_header_map(&headers).unwrap()
     }
 
+    #[cfg(feature = "server")]
     #[test]
     fn an_error_tells_the_request_beside_what_it_told_before() {
         let violation = model::RuleViolation::new(model::FieldReason::Required, "must be set").at("username");
@@ -154,6 +156,7 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "server")]
     #[test]
     fn a_success_tells_nothing_in_its_status() {
         let mut none = HeaderMap::new();

@@ -1,6 +1,6 @@
 //! Owns what runs by itself: each job has a name, a pace, a last result and a metric, and goes on after a panic.
 //!
-//! What one process does for all that share the database is a *shared* job: a line in [`table`]. It runs under the lease of its name,
+//! What one process does for all that share the database is a *shared* job: a line in `table.rs`. It runs under the lease of its name,
 //! whose row keeps its last run, and `signet jobs` lists it. What each process does for itself is an *own* job: a line in
 //! `server/work.rs`. It shows in metrics alone.
 

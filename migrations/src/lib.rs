@@ -17,6 +17,7 @@ mod m20261129_000012_familiar_failures;
 mod m20261129_000013_username_looks;
 mod m20261129_000014_change_kinds;
 mod m20261129_000015_job_runs;
+mod m20261129_000016_roles;
 mod names;
 mod schema;
 mod table;
@@ -43,6 +44,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261129_000013_username_looks::Migration),
             Box::new(m20261129_000014_change_kinds::Migration),
             Box::new(m20261129_000015_job_runs::Migration),
+            Box::new(m20261129_000016_roles::Migration),
         ]
     }
 }

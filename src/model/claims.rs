@@ -10,6 +10,12 @@ use super::{ClientId, NameSet, SessionId, UserId};
 /// The scope that a user's own login carries: to read and manage the user's own account. No client carries it in its own name.
 pub const USER_SCOPE: &str = "profile";
 
+/// The scope that changes the user's own account, once RPCs ask for it: until then `profile` does. No client carries it in its own name.
+pub const ACCOUNT_SCOPE: &str = "account";
+
+/// What the names of scopes begin with that administer the service itself.
+pub const ADMIN_SCOPE_PREFIX: &str = "signet.";
+
 /// The scope that lets a client ask what tokens are worth. No user carries it.
 pub const INTROSPECT_SCOPE: &str = "introspect";
 

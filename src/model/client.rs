@@ -18,22 +18,7 @@ impl ClientName {
     /// # Errors
     /// The rule that `text` breaks.
     pub fn parse(text: &str) -> Result<Self, RuleViolation> {
-        let refused = |reason, rule: &str| Err(RuleViolation::new(reason, rule));
-        if text.is_empty() {
-            return refused(FieldReason::Required, "must not be empty");
-        }
-        if text.len() > NAME_MAX_CHARS {
-            return refused(FieldReason::TooLong, "must have at most 64 characters");
-        }
-        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte);
-        if !text.bytes().all(allowed) {
-            let rule = "must be of lower-case ASCII letters, digits, `-`, `_` and `.`";
-            return refused(FieldReason::ForbiddenCharacter, rule);
-        }
-        if text == FIRST_PARTY_CLIENT || Uuid::try_parse(text).is_ok() {
-            let rule = "must be neither `signet`, which is the service itself, nor a UUID, which is an id";
-            return refused(FieldReason::Malformed, rule);
-        }
+        check_name(text)?;
         Ok(Self(text.to_owned()))
     }
 
@@ -47,6 +32,27 @@ impl ClientName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Checks that `text` has the form of a name that the operator gives: of a client, a role or a group.
+pub(super) fn check_name(text: &str) -> Result<(), RuleViolation> {
+    let refused = |reason, rule: &str| Err(RuleViolation::new(reason, rule));
+    if text.is_empty() {
+        return refused(FieldReason::Required, "must not be empty");
+    }
+    if text.len() > NAME_MAX_CHARS {
+        return refused(FieldReason::TooLong, "must have at most 64 characters");
+    }
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte);
+    if !text.bytes().all(allowed) {
+        let rule = "must be of lower-case ASCII letters, digits, `-`, `_` and `.`";
+        return refused(FieldReason::ForbiddenCharacter, rule);
+    }
+    if text == FIRST_PARTY_CLIENT || Uuid::try_parse(text).is_ok() {
+        let rule = "must be neither `signet`, which is the service itself, nor a UUID, which is an id";
+        return refused(FieldReason::Malformed, rule);
+    }
+    Ok(())
 }
 
 /// Whether a client can keep a secret (RFC 6749 section 2.1).

@@ -1,4 +1,4 @@
-//! Owns what users, sessions and clients are identified by.
+//! Owns what users, sessions, clients, roles, groups and bindings are identified by.
 
 use std::fmt;
 
@@ -64,6 +64,38 @@ impl fmt::Display for ClientId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
+}
+
+/// Identifiers that are nothing but a UUIDv7.
+macro_rules! identifiers {
+    ($($(#[$doc:meta])* $name:ident,)+) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub Uuid);
+
+        impl $name {
+            /// A new identifier for what is made at `now`.
+            #[must_use]
+            pub fn new(now: Timestamp, entropy: &Entropy) -> Self {
+                Self(uuid_v7(now, entropy))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    )+};
+}
+
+identifiers! {
+    /// A role's identifier.
+    RoleId,
+    /// A group's identifier.
+    GroupId,
+    /// A binding's identifier.
+    BindingId,
 }
 
 /// A new UUIDv7: `now` in milliseconds, then 74 random bits.

@@ -11,7 +11,7 @@ mod peer_places;
 
 pub use claims::{Audience, Claims, Subject};
 pub use error::{Error, FieldReason, FieldViolation, RuleViolation};
-pub use id::{ClientId, SessionId, UserId};
+pub use id::{BindingId, ClientId, GroupId, RoleId, SessionId, UserId};
 pub use key::{KeyId, SigningAlg};
 pub use name_set::NameSet;
 pub use network::Network;
@@ -19,13 +19,19 @@ pub(crate) use peer_places::{PeerPlace, PeerPlaces};
 
 // What the service keeps: nobody needs it who only recognises callers, nor the tables of Unicode that its rules go by.
 #[cfg(feature = "server")]
+pub mod audience;
+#[cfg(feature = "server")]
 pub mod authentication;
+#[cfg(feature = "server")]
+pub mod binding;
 #[cfg(feature = "server")]
 mod caller_network;
 #[cfg(feature = "server")]
 pub mod certificate;
 #[cfg(feature = "server")]
 pub mod client;
+#[cfg(feature = "server")]
+pub mod group;
 #[cfg(feature = "server")]
 pub mod host;
 #[cfg(feature = "server")]
@@ -41,6 +47,8 @@ pub mod proxy;
 #[cfg(feature = "server")]
 mod request_id;
 #[cfg(feature = "server")]
+pub mod role;
+#[cfg(feature = "server")]
 pub mod session;
 #[cfg(feature = "server")]
 pub mod spiffe_id;
@@ -51,14 +59,18 @@ pub mod username;
 
 #[cfg(feature = "server")]
 pub use self::{
+    audience::{AudienceName, OwnedAudience},
     authentication::Authentication,
+    binding::{Binding, Grant, Principal},
     certificate::{CertificateNames, CertificateSubject, DnsName},
     client::{Client, ClientKind, ClientName},
+    group::{Group, GroupName, Membership},
     host::{AllowedHosts, Host, HostPattern},
     look::ReservedNames,
     password::{Password, PasswordRules},
     proxy::{ForwardedHeader, ProxyNetwork},
     request_id::{REQUEST_ID_HEADER, RequestId},
+    role::{Role, RoleDescription, RoleName},
     session::{Origin, Session, SessionLifetime},
     spiffe_id::SpiffeId,
     user::User,

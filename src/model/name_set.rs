@@ -108,6 +108,16 @@ impl NameSet {
         self.without(&Self(name.to_owned()))
     }
 
+    /// These, and `name`, last if it is new.
+    #[cfg(feature = "server")]
+    #[must_use]
+    pub(crate) fn with_name(mut self, name: &str) -> Self {
+        if !self.contains(name) {
+            self.push(name);
+        }
+        self
+    }
+
     /// How the set is written.
     #[must_use]
     pub fn as_str(&self) -> &str {

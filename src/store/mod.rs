@@ -25,6 +25,8 @@ pub use engine::lanes::Strangers;
 pub use engine::location::{Location, ServerUrl};
 pub use engine::schema::{Migrated, MigrationState};
 pub use sqlite::copies::SoleUse;
+pub use tables::access::AccessWriteError;
+pub use tables::bindings::{BindingFilter, Bound};
 pub use tables::changes::{Change, ChangeEffect, ChangeKind, SIGNING_KEYS};
 pub use tables::credentials::{CredentialVersion, Credentials};
 pub use tables::exchanges::{Exchange, LastExchange, SeenExchange};

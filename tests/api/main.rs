@@ -33,6 +33,7 @@ mod refresh_allowance;
 mod refresh_repeats;
 mod request_ids;
 mod resource_server;
+mod roles;
 mod sessions;
 mod sign_up;
 mod strangers;

@@ -1,5 +1,5 @@
-//! Owns the table `changes`: the feed by which other processes learn which users, sessions, clients and signing keys were changed
-//! or ended.
+//! Owns the table `changes`: the feed by which other processes learn which users, sessions, clients, signing keys, roles, groups and
+//! bindings were changed or ended.
 
 use std::time::Duration;
 
@@ -29,6 +29,14 @@ pub enum ChangeKind {
     Client,
     /// The signing keys.
     SigningKeys,
+    /// A role: it was made, gives other scopes, is bound for the first time, or no longer exists. It concerns whoever has it.
+    Role,
+    /// A group: it was made, is bound to other roles, or no longer exists. It concerns whoever is in it.
+    Group,
+    /// Who is in groups: the subject is the user who came into one or left it.
+    Membership,
+    /// What somebody is bound to: the subject is the user or the client. What a group is bound to is a change of the group.
+    Binding,
 }
 
 /// What became of it.
@@ -41,7 +49,16 @@ pub enum ChangeEffect {
 }
 
 impl ChangeKind {
-    const ALL: [Self; 4] = [Self::User, Self::Session, Self::Client, Self::SigningKeys];
+    const ALL: [Self; 8] = [
+        Self::User,
+        Self::Session,
+        Self::Client,
+        Self::SigningKeys,
+        Self::Role,
+        Self::Group,
+        Self::Membership,
+        Self::Binding,
+    ];
 
     const fn name(self) -> &'static str {
         match self {
@@ -49,6 +66,10 @@ impl ChangeKind {
             Self::Session => "session",
             Self::Client => "client",
             Self::SigningKeys => "signing_keys",
+            Self::Role => "role",
+            Self::Group => "group",
+            Self::Membership => "membership",
+            Self::Binding => "binding",
         }
     }
 }
@@ -64,12 +85,12 @@ impl ChangeEffect {
     }
 }
 
-/// A user, a session or a client that was changed or ended, or the signing keys.
+/// Something that was changed or ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
     /// The id of the row: the feed is read in this order.
     pub id: i64,
-    /// The id of the user, the session or the client, or [`SIGNING_KEYS`].
+    /// The id of the user, the session, the client, the role or the group, or [`SIGNING_KEYS`].
     pub subject: Uuid,
     /// What kind of thing that is; none if another release wrote the row, and it may be any.
     pub kind: Option<ChangeKind>,
@@ -188,7 +209,7 @@ mod tests {
             (change.kind, change.effect)
         };
         assert_eq!(read(None, None), (None, None), "the release before");
-        assert_eq!(read(Some("role"), Some("renamed")), (None, None), "a later one");
+        assert_eq!(read(Some("attribute"), Some("renamed")), (None, None), "a later one");
         for kind in ChangeKind::ALL {
             for effect in ChangeEffect::ALL {
                 assert_eq!(read(Some(kind.name()), Some(effect.name())), (Some(kind), Some(effect)));

@@ -13,6 +13,7 @@ use crate::store::{
     Store,
     engine::{failure, transaction::commit},
     tables::{
+        access, audiences,
         changes::{self, ChangeEffect, ChangeKind},
         entity::{
             client_secrets as secrets,
@@ -23,7 +24,8 @@ use crate::store::{
 use crate::{
     base::Timestamp,
     model::{
-        CertificateSubject, Client, ClientId, ClientKind, ClientName, DnsName, Error, NameSet, SpiffeId,
+        CertificateSubject, Client, ClientId, ClientKind, ClientName, DnsName, Error, NameSet, Principal,
+        SpiffeId,
     },
 };
 
@@ -92,6 +94,7 @@ impl Store {
                 Err(error) if failure::is_duplicate(&error) => return Ok(false),
                 Err(error) => return Err(error.into()),
             }
+            audiences::ensure_all(&db, &client.audiences, client.create_time, self.entropy()).await?;
             for (version, hash) in (0..).zip(client.secrets.iter().rev()) {
                 insert_secret(&db, client.id, *hash, version, client.create_time).await?;
             }
@@ -243,8 +246,46 @@ impl Store {
         .await
     }
 
-    /// Deletes the client `id` and its secrets; false if there is none. The sessions that were opened with it are worth nothing from
-    /// then on, and go with the next sweep ([`Store::sweep_sessions`]): there may be millions of them.
+    /// Replaces the name, the scopes and the audiences of the client `id` by what `change` makes of it, and returns it as it was and as it
+    /// is; none if there is no such client. What `change` refuses is not written, and neither is what it leaves as it was.
+    ///
+    /// # Errors
+    /// What `change` refuses with; [`Error::ClientNameTaken`]; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn update_client(
+        &self,
+        id: ClientId,
+        change: impl Fn(&Client) -> Result<Client, Error>,
+        now: Timestamp,
+    ) -> Result<Option<(Client, Client)>, Error> {
+        self.write(|| async {
+            let db = self.begin().await?;
+            let row = Entity::find_by_id(id.0).lock_exclusive().all(&db).await?;
+            let Some(row) = row.into_iter().next() else { return Ok(None) };
+            let old = client(row, find_secrets(&db, id).await?)?;
+            let new = change(&old)?;
+            if new == old {
+                return Ok(Some((old, new)));
+            }
+            let new = Client { update_time: now, ..new };
+            let columns = [
+                (Column::Name, Expr::value(new.name.as_str())),
+                (Column::Scopes, Expr::value(new.scopes.as_str())),
+                (Column::Audiences, Expr::value(new.audiences.as_str())),
+            ];
+            match update(&db, id, &columns, now).await {
+                Ok(_) => {}
+                Err(error) if failure::is_duplicate(&error) => return Err(Error::ClientNameTaken.into()),
+                Err(error) => return Err(error.into()),
+            }
+            audiences::ensure_all(&db, &new.audiences, now, self.entropy()).await?;
+            changes::tell(&db, CHANGED, &[id.0], now).await?;
+            commit(db, Some((old, new))).await
+        })
+        .await
+    }
+
+    /// Deletes the client `id`, its secrets and all that gives it roles; false if there is none. The sessions that were opened with it are
+    /// worth nothing from then on, and go with the next sweep ([`Store::sweep_sessions`]): there may be millions of them.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
@@ -252,6 +293,7 @@ impl Store {
         self.write(|| async {
             let db = self.begin().await?;
             let done = Entity::delete_by_id(id.0).exec(&db).await?;
+            access::take_all(&db, Principal::Client(id)).await?;
             secrets::Entity::delete_many().filter(secrets::Column::ClientId.eq(id.0)).exec(&db).await?;
             changes::tell(&db, ENDED, &[id.0], now).await?;
             commit(db, done.rows_affected > 0).await

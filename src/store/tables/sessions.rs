@@ -26,6 +26,7 @@ use crate::{
     model::{
         Authentication, ClientId, Error, NameSet, Origin, Session, SessionId, SessionLifetime, User, UserId,
         authentication,
+        claims::{ACCOUNT_SCOPE, USER_SCOPE},
     },
 };
 
@@ -306,6 +307,7 @@ fn row(session: &Session, refresh: &RefreshState) -> ActiveModel {
         user_id: Set(session.user_id.0),
         client_id: Set(session.client_id.clone()),
         scope: Set(session.scope.as_str().to_owned()),
+        asked_scope: Set(Some(session.scope.as_str().to_owned())),
         audience: Set(session.audience.as_ref().map(|audience| audience.as_str().to_owned())),
         user_agent: Set(session.origin.user_agent.clone()),
         address: Set(session.origin.user_address().map(str::to_owned)),
@@ -383,7 +385,7 @@ impl From<Model> for Session {
             id: SessionId(row.id),
             user_id: UserId(row.user_id),
             client_id: row.client_id,
-            scope: NameSet::from_stored(row.scope),
+            scope: scope(row.scope, row.asked_scope.is_some()),
             audience: row.audience.map(NameSet::from_stored),
             origin: Origin { user_agent: row.user_agent, address: row.address, ..Origin::default() },
             authentication,
@@ -391,6 +393,13 @@ impl From<Model> for Session {
             last_use_time: Timestamp::from_micros(row.last_use_time),
         }
     }
+}
+
+/// What the tokens of a session allow whose row has `stored`. A session that the release before opened did not ask: what it has by
+/// `profile` it has by `account` from now on, too.
+fn scope(stored: String, has_asked: bool) -> NameSet {
+    let scope = NameSet::from_stored(stored);
+    if !has_asked && scope.contains(USER_SCOPE) { scope.with_name(ACCOUNT_SCOPE) } else { scope }
 }
 
 impl TryFrom<Model> for StoredSession {

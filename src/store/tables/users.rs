@@ -9,6 +9,7 @@ use crate::store::{
     CredentialVersion, Credentials, RestingName, Sha256, Store,
     engine::{failure, transaction::commit},
     tables::{
+        access,
         changes::{self, ChangeEffect, ChangeKind},
         credentials::next_version,
         entity::users::{ActiveModel, Column, Entity, Model},
@@ -20,7 +21,7 @@ use crate::store::{
 use crate::{
     base::Timestamp,
     model::{
-        Error, Session, SessionId, User, UserId, Username,
+        Error, Principal, Session, SessionId, User, UserId, Username,
         profile::{DisplayName, Email},
     },
 };
@@ -287,8 +288,8 @@ impl Store {
         .await
     }
 
-    /// Deletes the user `id` and its sessions; its name rests as `resting` says, if at all. Returns the sessions that ended; none if there
-    /// is no such user.
+    /// Deletes the user `id`, its sessions and all that gives it roles; its name rests as `resting` says, if at all. Returns the sessions
+    /// that ended; none if there is no such user.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
@@ -306,6 +307,7 @@ impl Store {
             if let Some(name) = resting.filter(|_| done.rows_affected > 0) {
                 resting_usernames::add(&db, name).await?;
             }
+            access::take_all(&db, Principal::User(id)).await?;
             let ended = sessions::delete_of_users(&db, &[id], None, now).await?;
             changes::tell(&db, ENDED, &[id.0], now).await?;
             commit(db, (done.rows_affected > 0).then_some(ended)).await

@@ -1,13 +1,19 @@
 //! Owns the shape of the tables, for `store` alone.
 
+pub(super) mod audience_owners;
+pub(super) mod audiences;
+pub(super) mod bindings;
 pub(super) mod changes;
 pub(super) mod client_assertions;
 pub(super) mod client_secrets;
 pub(super) mod clients;
+pub(super) mod groups;
 pub(super) mod leases;
+pub(super) mod memberships;
 pub(super) mod password_failures;
 pub(super) mod password_failures_by_address;
 pub(super) mod resting_usernames;
+pub(super) mod roles;
 pub(super) mod sealed_secrets;
 pub(super) mod sessions;
 pub(super) mod signing_keys;

@@ -27,6 +27,7 @@ pub(crate) struct Model {
     pub amr: Option<String>,
     pub auth_time: Option<i64>,
     pub acr: Option<String>,
+    pub asked_scope: Option<String>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -1,0 +1,173 @@
+//! Owns what a role is: a named set of scopes of one audience.
+
+use super::{
+    AudienceName, FieldReason, NameSet, RoleId, RuleViolation, claims::ADMIN_SCOPE_PREFIX, client::check_name,
+};
+use crate::base::Timestamp;
+
+/// The longest description in characters.
+const DESCRIPTION_MAX_CHARS: usize = 256;
+
+/// How many roles an audience has at most.
+pub const AUDIENCE_MAX_ROLES: u64 = 1_000;
+
+/// The names of the roles of the service's own audience that the program itself is to have. Nobody else makes such a role there.
+const BUILT_IN: [&str; 3] = ["admin", "user-manager", "auditor"];
+
+/// A role's name, which no other role of its audience has.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RoleName(String);
+
+/// What a role is for, in words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RoleDescription(String);
+
+/// A role.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Role {
+    /// Never changes, never used again.
+    pub id: RoleId,
+    /// What the operator calls it.
+    pub name: RoleName,
+    /// The audience whose scopes they are.
+    pub audience: AudienceName,
+    /// The scopes that it gives.
+    pub scopes: NameSet,
+    /// What it is for.
+    pub description: RoleDescription,
+    /// When it was made.
+    pub create_time: Timestamp,
+    /// When it last changed.
+    pub update_time: Timestamp,
+}
+
+impl RoleName {
+    /// The role that each audience has: what every user has there without a binding.
+    pub const EVERYONE: &'static str = "everyone";
+
+    /// Checks the form of `text`: that of a client's name.
+    ///
+    /// # Errors
+    /// The rule that `text` breaks.
+    pub fn parse(text: &str) -> Result<Self, RuleViolation> {
+        check_name(text)?;
+        if text.starts_with(ADMIN_SCOPE_PREFIX) {
+            let rule = "must not begin with `signet.`, which is what administers the service itself";
+            return Err(RuleViolation::new(FieldReason::Malformed, rule));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// What every user has.
+    #[must_use]
+    pub fn everyone() -> Self {
+        Self(Self::EVERYONE.to_owned())
+    }
+
+    /// A name that was checked before it was stored.
+    pub(crate) const fn from_stored(text: String) -> Self {
+        Self(text)
+    }
+
+    /// Whether it is that of the role that every user has.
+    #[must_use]
+    pub fn is_everyone(&self) -> bool {
+        self.0 == Self::EVERYONE
+    }
+
+    /// Whether the program itself is to have the role of this name of `audience`.
+    #[must_use]
+    pub fn is_built_in(&self, audience: &AudienceName) -> bool {
+        audience.is_signet() && BUILT_IN.contains(&self.0.as_str())
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl RoleDescription {
+    /// Checks the form of `text`: one line.
+    ///
+    /// # Errors
+    /// The rule that `text` breaks.
+    pub fn parse(text: &str) -> Result<Self, RuleViolation> {
+        if text.chars().count() > DESCRIPTION_MAX_CHARS {
+            return Err(RuleViolation::new(FieldReason::TooLong, "must have at most 256 characters"));
+        }
+        if text.chars().any(char::is_control) {
+            let rule = "must be one line, without control characters";
+            return Err(RuleViolation::new(FieldReason::ForbiddenCharacter, rule));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// A description that was checked before it was stored.
+    pub(crate) const fn from_stored(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The text; empty if there is none.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Role {
+    /// Whether every user has it.
+    #[must_use]
+    pub fn is_everyone(&self) -> bool {
+        self.name.is_everyone()
+    }
+}
+
+/// The scopes of `scopes` that administer the service itself: no role has them that somebody makes.
+#[must_use]
+pub fn admin_scopes(scopes: &NameSet) -> Vec<&str> {
+    scopes.iter().filter(|scope| scope.starts_with(ADMIN_SCOPE_PREFIX)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_has_the_form_of_a_clients_and_begins_like_no_scope_of_the_service() {
+        assert_eq!(RoleName::parse("stock.picker-2").unwrap().as_str(), "stock.picker-2");
+        for (bad, reason) in [
+            ("", FieldReason::Required),
+            ("Picker", FieldReason::ForbiddenCharacter),
+            ("signet", FieldReason::Malformed),
+            ("signet.admin", FieldReason::Malformed),
+            ("01a20a05-adfd-7f0f-a948-424ae62fc105", FieldReason::Malformed),
+        ] {
+            assert_eq!(RoleName::parse(bad).unwrap_err().reason, reason, "{bad}");
+        }
+        assert!(RoleName::parse("everyone").unwrap().is_everyone());
+    }
+
+    #[test]
+    fn built_in_names_are_reserved_at_the_service_itself_alone() {
+        let stock = AudienceName::parse("stock").unwrap();
+        for name in ["admin", "user-manager", "auditor"] {
+            let name = RoleName::parse(name).unwrap();
+            assert!(name.is_built_in(&AudienceName::signet()) && !name.is_built_in(&stock));
+        }
+        assert!(!RoleName::parse("admins").unwrap().is_built_in(&AudienceName::signet()));
+    }
+
+    #[test]
+    fn a_description_is_one_line_of_256_characters() {
+        for good in ["", "Picks what was sold.", &"é".repeat(256)] {
+            assert_eq!(RoleDescription::parse(good).unwrap().as_str(), good);
+        }
+        for (bad, reason) in
+            [("a\nb", FieldReason::ForbiddenCharacter), (&*"é".repeat(257), FieldReason::TooLong)]
+        {
+            assert_eq!(RoleDescription::parse(bad).unwrap_err().reason, reason);
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Owns what the tables of roles, groups, bindings and audiences have in common: whose rows they are, why one is not written, and the names
+//! of those who have roles.
+
+use std::collections::HashMap;
+
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PrimaryKeyTrait, QueryFilter, QuerySelect, Select,
+};
+use uuid::Uuid;
+
+use crate::model::{ClientId, Error, GroupId, Principal, UserId};
+use crate::store::{
+    BATCH, Store,
+    tables::{
+        bindings,
+        entity::{audience_owners, clients, groups, memberships, users},
+    },
+};
+
+/// Whose the rows are: the whole instance's. There are no organisations yet.
+pub(super) const INSTANCE: Uuid = Uuid::nil();
+
+/// Why a role, a group, a membership, a binding or an owner was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum AccessWriteError {
+    /// Another has the name.
+    #[error("the name is taken")]
+    NameTaken,
+    /// There is no such role, group, user, client or audience any more.
+    #[error("one of the two no longer exists")]
+    Gone,
+    /// There would be too many; how many there may be.
+    #[error("there are {0} already, which is the most")]
+    TooMany(u64),
+    /// The database.
+    #[error(transparent)]
+    Failed(#[from] Error),
+}
+
+impl Store {
+    /// What `principals` are called, of those who are there.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn names_of(&self, principals: &[Principal]) -> Result<HashMap<Principal, String>, Error> {
+        let (mut users, mut groups, mut clients) = (Vec::new(), Vec::new(), Vec::new());
+        for principal in principals {
+            match principal {
+                Principal::User(UserId(id)) => users.push(*id),
+                Principal::Group(GroupId(id)) => groups.push(*id),
+                Principal::Client(ClientId(id)) => clients.push(*id),
+            }
+        }
+        let mut names = HashMap::new();
+        for ids in users.chunks(BATCH) {
+            let query = users::Entity::find().filter(users::Column::Id.is_in(ids.iter().copied()));
+            let query = query.select_only().columns([users::Column::Id, users::Column::Username]);
+            let found: Vec<(Uuid, String)> = self.ask(|| query.clone().into_tuple().all(&self.db)).await?;
+            names.extend(found.into_iter().map(|(id, name)| (Principal::User(UserId(id)), name)));
+        }
+        for ids in groups.chunks(BATCH) {
+            let query = groups::Entity::find().filter(groups::Column::OrganizationId.eq(INSTANCE));
+            let query = query.filter(groups::Column::Id.is_in(ids.iter().copied()));
+            let query = query.select_only().columns([groups::Column::Id, groups::Column::Name]);
+            let found: Vec<(Uuid, String)> = self.ask(|| query.clone().into_tuple().all(&self.db)).await?;
+            names.extend(found.into_iter().map(|(id, name)| (Principal::Group(GroupId(id)), name)));
+        }
+        for ids in clients.chunks(BATCH) {
+            let query = clients::Entity::find().filter(clients::Column::Id.is_in(ids.iter().copied()));
+            let query = query.select_only().columns([clients::Column::Id, clients::Column::Name]);
+            let found: Vec<(Uuid, String)> = self.ask(|| query.clone().into_tuple().all(&self.db)).await?;
+            names.extend(found.into_iter().map(|(id, name)| (Principal::Client(ClientId(id)), name)));
+        }
+        Ok(names)
+    }
+}
+
+/// Locks the row of `principal` until the transaction ends, so that nobody deletes it meanwhile; false if there is none.
+///
+/// It is not written: on two nodes of Galera one may delete it all the same. Then a row is left that is nobody's, and gives nothing.
+pub(super) async fn lock(db: &impl ConnectionTrait, principal: Principal) -> Result<bool, DbErr> {
+    match principal {
+        Principal::User(UserId(id)) => is_locked(db, users::Entity::find_by_id(id), users::Column::Id).await,
+        Principal::Group(GroupId(id)) => {
+            is_locked(db, groups::Entity::find_by_id((INSTANCE, id)), groups::Column::Id).await
+        }
+        Principal::Client(ClientId(id)) => {
+            is_locked(db, clients::Entity::find_by_id(id), clients::Column::Id).await
+        }
+    }
+}
+
+/// Locks the one row that `row` finds; false if it finds none.
+pub(super) async fn is_locked<E: EntityTrait>(
+    db: &impl ConnectionTrait,
+    row: Select<E>,
+    id: E::Column,
+) -> Result<bool, DbErr>
+where
+    E::PrimaryKey: PrimaryKeyTrait,
+{
+    let found: Vec<Uuid> = row.select_only().column(id).lock_exclusive().into_tuple().all(db).await?;
+    Ok(!found.is_empty())
+}
+
+/// Takes everything from `principal` that it has by a binding, a group or as an owner, within the transaction that deletes it. Whoever
+/// remembers what it has is told of its end.
+pub(super) async fn take_all(db: &impl ConnectionTrait, principal: Principal) -> Result<(), DbErr> {
+    bindings::delete_of(db, principal).await?;
+    audience_owners::Entity::delete_many()
+        .filter(audience_owners::Column::OrganizationId.eq(INSTANCE))
+        .filter(audience_owners::Column::OwnerKind.eq(principal.kind()))
+        .filter(audience_owners::Column::OwnerId.eq(principal.id()))
+        .exec(db)
+        .await?;
+    let column = match principal {
+        Principal::User(_) => memberships::Column::UserId,
+        Principal::Group(_) => memberships::Column::GroupId,
+        Principal::Client(_) => return Ok(()),
+    };
+    let memberships = memberships::Entity::delete_many()
+        .filter(memberships::Column::OrganizationId.eq(INSTANCE))
+        .filter(column.eq(principal.id()));
+    memberships.exec(db).await?;
+    Ok(())
+}

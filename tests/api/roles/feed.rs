@@ -1,0 +1,73 @@
+//! Owns what other processes hear of roles: of whom to forget what they remember.
+
+use signet::{
+    model::{self, NameSet, Principal},
+    store::{ChangeEffect, ChangeKind},
+};
+use uuid::Uuid;
+
+use super::Roles;
+use crate::harness::START;
+
+type Told = (ChangeKind, ChangeEffect, Uuid);
+
+impl Roles {
+    /// What the feed has said of roles since it was asked last.
+    async fn told(&self, after: &mut i64) -> Vec<Told> {
+        let changes = self.store.changes(*after, 500).await.unwrap();
+        *after = changes.last().map_or(*after, |change| change.id);
+        changes
+            .iter()
+            .map(|change| (change.kind.unwrap(), change.effect.unwrap(), change.subject))
+            .filter(|(kind, ..)| *kind != ChangeKind::SigningKeys)
+            .collect()
+    }
+}
+
+#[tokio::test]
+async fn the_feed_names_whom_a_change_concerns() {
+    use ChangeEffect::{Changed, Ended};
+    use ChangeKind::{Binding, Group, Membership, Role, User};
+
+    let mut roles = Roles::start().await;
+    let alice = roles.user("alice").await;
+    let mut after = 0;
+    let picker = roles.role("stock", "picker", "pick").await;
+    let group = roles.group("night").await;
+    let told = [(Role, Changed, picker.id.0), (Group, Changed, group.id.0)];
+    assert_eq!(roles.told(&mut after).await, told);
+
+    roles.bind(&picker, Principal::User(alice), None).await;
+    let told = [(Role, Changed, picker.id.0), (Binding, Changed, alice.0)];
+    assert_eq!(roles.told(&mut after).await, told, "its scopes are known from now on");
+    roles.bind(&picker, Principal::User(alice), None).await;
+    assert_eq!(roles.told(&mut after).await, [], "nothing has changed");
+    roles.bind(&picker, Principal::User(alice), Some(START)).await;
+    assert_eq!(roles.told(&mut after).await, [(Binding, Changed, alice.0)]);
+    roles.bind(&picker, Principal::Group(group.id), None).await;
+    assert_eq!(roles.told(&mut after).await, [(Group, Changed, group.id.0)], "its members, whoever they are");
+
+    roles.store.add_member(group.id, alice, START).await.unwrap();
+    roles.store.remove_member(group.id, alice, START).await.unwrap();
+    let told = [(Membership, Changed, alice.0), (Membership, Ended, alice.0)];
+    assert_eq!(roles.told(&mut after).await, told);
+    roles.store.unbind(picker.id, Principal::User(alice), START).await.unwrap();
+    roles.store.unbind(picker.id, Principal::Group(group.id), START).await.unwrap();
+    let told = [(Binding, Ended, alice.0), (Group, Changed, group.id.0)];
+    assert_eq!(roles.told(&mut after).await, told);
+
+    let nothing =
+        |role: &model::Role| Ok::<_, ()>(model::Role { scopes: NameSet::default(), ..role.clone() });
+    let update = roles.store.update_role(picker.id, nothing);
+    update.await.unwrap().unwrap().unwrap();
+    roles.store.delete_role(picker.id, START).await.unwrap();
+    roles.store.delete_group(group.id, START).await.unwrap();
+    roles.store.delete_user(alice, None, START).await.unwrap();
+    let told = [
+        (Role, Changed, picker.id.0),
+        (Role, Ended, picker.id.0),
+        (Group, Ended, group.id.0),
+        (User, Ended, alice.0),
+    ];
+    assert_eq!(roles.told(&mut after).await, told);
+}

@@ -1,7 +1,7 @@
 //! Owns what can be recorded: the events, their outcomes, and whom they concern.
 
 use super::Actor;
-use crate::model::{KeyId, Origin, RequestId, SessionId, UserId, named::named};
+use crate::model::{GroupId, KeyId, Origin, Principal, RequestId, RoleId, SessionId, UserId, named::named};
 
 /// How much is kept of what a client calls itself, and of its address, in characters.
 const MAX_CHARS: usize = 255;
@@ -59,8 +59,32 @@ named! {
         ClientAddressClaimsForbidden = "client.address_claims_forbidden",
         /// An operator enabled a client.
         ClientEnabled = "client.enabled",
+        /// An operator changed a client's name, scopes or audiences.
+        ClientUpdated = "client.updated",
         /// An operator deleted a client, and its sessions with it.
         ClientDeleted = "client.deleted",
+        /// An operator made a role.
+        RoleCreated = "role.created",
+        /// An operator changed what a role gives, or what it is for.
+        RoleUpdated = "role.updated",
+        /// An operator deleted a role, and its bindings with it.
+        RoleDeleted = "role.deleted",
+        /// An operator gave somebody a role, or the role that it had another end.
+        RoleBound = "role.bound",
+        /// An operator took a role from somebody.
+        RoleUnbound = "role.unbound",
+        /// An operator made a group.
+        GroupCreated = "group.created",
+        /// An operator deleted a group, and its bindings with it.
+        GroupDeleted = "group.deleted",
+        /// An operator added a user to a group.
+        GroupMemberAdded = "group.member_added",
+        /// An operator took a user out of a group.
+        GroupMemberRemoved = "group.member_removed",
+        /// An operator named an owner of an audience.
+        AudienceOwnerAdded = "audience.owner_added",
+        /// An operator took an audience from an owner.
+        AudienceOwnerRemoved = "audience.owner_removed",
         /// A signing key was made and is published from now on.
         SigningKeyPublished = "signing_key.published",
         /// A signing key took over from the one before: by the operator's command, or since a process began to sign with it.
@@ -127,12 +151,21 @@ named! {
 }
 
 named! {
-    /// What of an account was changed. Its old and its new value are not told: they are personal, as names are.
+    /// What of an account, a client or a role was changed. Its old and its new value are not told: of an account they are personal, as
+    /// names are.
     Field {
         /// The e-mail address.
         Email = "email",
         /// The name to show.
         DisplayName = "display_name",
+        /// What the operator calls it.
+        Name = "name",
+        /// The scopes that it may ask for, or that it gives.
+        Scopes = "scopes",
+        /// Whom its tokens may be meant for.
+        Audiences = "audiences",
+        /// What it is for.
+        Description = "description",
     }
 }
 
@@ -148,6 +181,9 @@ pub struct Entry {
     pub(super) session_id: Option<SessionId>,
     pub(super) client_id: Option<String>,
     pub(super) key_id: Option<KeyId>,
+    pub(super) role_id: Option<RoleId>,
+    pub(super) group_id: Option<GroupId>,
+    pub(super) audience: Option<String>,
     pub(super) address: Option<String>,
     pub(super) claimed_address: Option<String>,
     pub(super) user_agent: Option<String>,
@@ -168,6 +204,9 @@ impl Event {
             session_id: None,
             client_id: None,
             key_id: None,
+            role_id: None,
+            group_id: None,
+            audience: None,
             address: None,
             claimed_address: None,
             user_agent: None,
@@ -223,6 +262,34 @@ impl Entry {
     #[must_use]
     pub fn key(self, id: KeyId) -> Self {
         Self { key_id: Some(id), ..self }
+    }
+
+    /// It concerns the role `id`.
+    #[must_use]
+    pub fn role(self, id: RoleId) -> Self {
+        Self { role_id: Some(id), ..self }
+    }
+
+    /// It concerns the group `id`.
+    #[must_use]
+    pub fn group(self, id: GroupId) -> Self {
+        Self { group_id: Some(id), ..self }
+    }
+
+    /// It concerns the audience `name`.
+    #[must_use]
+    pub fn audience(self, name: &str) -> Self {
+        Self { audience: Some(name.to_owned()), ..self }
+    }
+
+    /// It concerns `principal`.
+    #[must_use]
+    pub fn principal(self, principal: Principal) -> Self {
+        match principal {
+            Principal::User(id) => self.user(id),
+            Principal::Group(id) => self.group(id),
+            Principal::Client(id) => self.client(id.to_string()),
+        }
     }
 
     /// It came from `origin`.

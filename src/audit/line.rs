@@ -35,6 +35,12 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     key_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    role_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audience: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     address: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     claimed_address: Option<&'a str>,
@@ -81,6 +87,9 @@ pub(super) fn event(lines: &mut Vec<u8>, time: Timestamp, entry: &Entry, repeats
             session_id: entry.session_id.map(|id| id.to_string()),
             client_id: entry.client_id.as_deref(),
             key_id: entry.key_id.as_ref().map(|id| id.0.as_str()),
+            role_id: entry.role_id.map(|id| id.to_string()),
+            group_id: entry.group_id.map(|id| id.to_string()),
+            audience: entry.audience.as_deref(),
             address: entry.address.as_deref(),
             claimed_address: entry.claimed_address.as_deref(),
             user_agent: entry.user_agent.as_deref(),
@@ -109,7 +118,7 @@ mod tests {
     use super::*;
     use crate::{
         audit::{Event, Field, LocalUser, Reason},
-        model::{ClientId, KeyId, Origin, SessionId, UserId},
+        model::{ClientId, GroupId, KeyId, Origin, RoleId, SessionId, UserId},
     };
 
     fn line(entry: &Entry) -> Value {
@@ -145,6 +154,7 @@ mod tests {
         let entry = Event::Login.refused(Reason::WrongPassword).origin(&origin);
         let entry = entry.user(UserId(Uuid::nil())).session(SessionId(Uuid::nil()));
         let entry = entry.client("c").key(KeyId("k".to_owned())).changed(vec![Field::Email]);
+        let entry = entry.role(RoleId(Uuid::nil())).group(GroupId(Uuid::nil())).audience("a");
         let local = LocalUser { uid: 0, name: text() };
         let lines = [Actor::Operator(local), Actor::User(UserId(Uuid::nil()))];
         let document =

@@ -1,5 +1,6 @@
 //! Owns what the service does: accounts, passwords, clients, tokens and the keys that sign them.
 
+pub mod access;
 pub mod accounts;
 pub mod clients;
 pub mod clock_check;
@@ -20,6 +21,7 @@ mod standing;
 pub mod tokens;
 pub mod users;
 
+pub use access::{AccessDirectory, AccessRegistry};
 pub use accounts::Accounts;
 pub use clients::{ClientDirectory, ClientRegistry, Clients};
 pub use clock_check::{AgreedTime, ClockCheck, CommonTime};

@@ -28,7 +28,7 @@ pub(crate) use assertion::fuzz as fuzz_assertion;
 pub use authentication::{ClientAuthentication, ClientCredential, Proven, Requester};
 pub use directory::{ClientDirectory, ClientRef};
 pub use keys::read_public_keys;
-pub use registry::{ClientProof, ClientRegistry, CreatedClient, NewClient, RotatedSecret};
+pub use registry::{ClientChange, ClientProof, ClientRegistry, CreatedClient, NewClient, RotatedSecret};
 
 /// Where the token endpoint is, below the issuer (RFC 6749 section 3.2).
 pub const TOKEN_ENDPOINT: &str = "/oauth2/token";

@@ -5,9 +5,12 @@ use zeroize::Zeroizing;
 
 use super::{ClientDirectory, ClientRef, secret};
 use crate::{
-    audit::{Actor, Audit, Event},
+    audit::{Actor, Audit, Event, Field},
     base::Clock,
-    model::{CertificateSubject, Client, ClientId, ClientKind, ClientName, Error, NameSet},
+    model::{
+        AudienceName, CertificateSubject, Client, ClientId, ClientKind, ClientName, Error, FieldReason,
+        NameSet, RuleViolation,
+    },
     store::Store,
 };
 
@@ -62,6 +65,21 @@ pub struct RotatedSecret {
     pub secret: Zeroizing<String>,
 }
 
+/// What of a client is changed.
+#[derive(Clone, Debug, Default)]
+pub struct ClientChange {
+    /// What it is called, if that is changed.
+    pub name: Option<ClientName>,
+    /// Scopes that it may ask for from now on.
+    pub add_scopes: NameSet,
+    /// Scopes that it may no longer ask for.
+    pub remove_scopes: NameSet,
+    /// Whom its tokens may be meant for from now on.
+    pub add_audiences: NameSet,
+    /// Whom its tokens may no longer be meant for.
+    pub remove_audiences: NameSet,
+}
+
 impl ClientRegistry {
     /// The clients in `store`; `audit` is told of each act.
     #[must_use]
@@ -72,8 +90,10 @@ impl ClientRegistry {
     /// Registers a client, and makes its secret if it is to have one.
     ///
     /// # Errors
-    /// [`Error::ClientNameTaken`], [`Error::SpiffeIdTaken`]; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    /// [`Error::InvalidFields`] for an audience whose name is none; [`Error::ClientNameTaken`], [`Error::SpiffeIdTaken`];
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn register(&self, new: NewClient, by: &Actor) -> Result<CreatedClient, Error> {
+        check_audiences(&new.audiences)?;
         let now = self.clock.now();
         let mut client = Client {
             id: ClientId::new(now, self.store.entropy()),
@@ -105,6 +125,41 @@ impl ClientRegistry {
         pending.settle(added.as_ref().err());
         added?;
         Ok(CreatedClient { client, secret })
+    }
+
+    /// Changes the name, the scopes and the audiences of the client `who`. No session ends by that.
+    ///
+    /// # Errors
+    /// [`Error::ClientNotFound`], [`Error::ClientNameTaken`], [`Error::InvalidFields`]; [`Error::Unavailable`] or [`Error::Internal`],
+    /// with the cause.
+    pub async fn update(&self, who: &ClientRef, change: &ClientChange, by: &Actor) -> Result<Client, Error> {
+        check_audiences(&change.add_audiences)?;
+        let id = self.directory.find(who).await?.id;
+        let pending = self.audit.begin(Event::ClientUpdated.done().by(by.clone()).client(id.to_string()));
+        match self.store.update_client(id, |old| changed(old, change), self.clock.now()).await {
+            Ok(Some((old, new))) => {
+                let fields = [
+                    (Field::Name, old.name != new.name),
+                    (Field::Scopes, old.scopes != new.scopes),
+                    (Field::Audiences, old.audiences != new.audiences),
+                ];
+                let fields: Vec<_> = fields.iter().filter(|(_, is)| *is).map(|(field, _)| *field).collect();
+                if fields.is_empty() {
+                    pending.dismiss();
+                } else {
+                    pending.done_changing(fields);
+                }
+                Ok(new)
+            }
+            Ok(None) => {
+                pending.dismiss();
+                Err(who.not_found())
+            }
+            Err(error) => {
+                pending.settle(Some(&error));
+                Err(error)
+            }
+        }
     }
 
     /// Makes a new secret for the client `who`. The one before it stays valid, unless `end_older`.
@@ -244,6 +299,39 @@ impl ClientRegistry {
 
 fn public(client: &Client, because: &'static str) -> Error {
     Error::PublicClient { client: client.name.as_str().to_owned(), because }
+}
+
+/// The client `old` after `change`.
+fn changed(old: &Client, change: &ClientChange) -> Result<Client, Error> {
+    let set = |field, old: &NameSet, add: &NameSet, remove: &NameSet| {
+        let kept = old.without(remove);
+        NameSet::of(kept.iter().chain(add.iter())).map_err(|error| {
+            let violation = RuleViolation::new(FieldReason::TooLong, error.to_string());
+            Error::InvalidFields(vec![violation.at(field)])
+        })
+    };
+    let audiences = set("audiences", &old.audiences, &change.add_audiences, &change.remove_audiences)?;
+    if audiences.is_empty() && !old.audiences.is_empty() {
+        let rule =
+            "must not all go, since none means the service itself: add its own --audience if that is meant";
+        let violation = RuleViolation::new(FieldReason::Required, rule);
+        return Err(Error::InvalidFields(vec![violation.at("audiences")]));
+    }
+    Ok(Client {
+        name: change.name.clone().unwrap_or_else(|| old.name.clone()),
+        scopes: set("scopes", &old.scopes, &change.add_scopes, &change.remove_scopes)?,
+        audiences,
+        ..old.clone()
+    })
+}
+
+/// Refuses what is too long for the name of an audience: each has roles, which are found by it.
+fn check_audiences(names: &NameSet) -> Result<(), Error> {
+    for name in names.iter() {
+        AudienceName::parse(name)
+            .map_err(|violation| Error::InvalidFields(vec![violation.at("audiences")]))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,0 +1,22 @@
+//! Owns who may do what, in the hands of those who manage it: roles, groups, bindings, and the owners of audiences.
+
+mod audiences;
+mod bindings;
+mod directory;
+mod error;
+mod groups;
+mod holder;
+mod registry;
+mod roles;
+mod upgrade;
+mod ways;
+
+// Values that the store fills: whoever lists bindings gets them from here, and does not import the store.
+pub use crate::store::{BindingFilter, Bound};
+pub use directory::{AccessDirectory, ListedBinding};
+pub use error::AccessError;
+pub use holder::{GroupRef, NamedPrincipal, PrincipalRef, RoleRef};
+pub use registry::AccessRegistry;
+pub use roles::{NewRole, RoleChange};
+pub use upgrade::{Upgrade, after_upgrade};
+pub use ways::{ScopeAccess, Way};

@@ -1,0 +1,91 @@
+//! Owns the answer to why somebody may do something: each scope, and all that gives it.
+
+use std::collections::BTreeMap;
+
+use super::{AccessDirectory, AccessError, PrincipalRef};
+use crate::{
+    base::Timestamp,
+    model::{
+        AudienceName, Grant, NameSet, Principal,
+        claims::{ACCOUNT_SCOPE, INTROSPECT_SCOPE, USER_SCOPE},
+    },
+};
+
+/// A scope that somebody has at an audience, and all that gives it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScopeAccess {
+    /// The scope.
+    pub scope: String,
+    /// What gives it: if one is taken away, the others still do.
+    pub ways: Vec<Way>,
+}
+
+/// What gives a scope.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Every user has it.
+    Everyone,
+    /// The client is registered with it.
+    Registered,
+    /// A role, by a binding of one's own or of a group.
+    Role(Box<Grant>),
+}
+
+impl AccessDirectory {
+    /// What `who` may have at `audience` at `now`, in the order of the scopes' names. Whether a token carries it is another matter: a
+    /// user's has no more than the client that it is got with may ask for.
+    ///
+    /// # Errors
+    /// [`AccessError`]: no such user or client; of a group there is no such answer, but for its bindings.
+    pub async fn access(
+        &self,
+        who: &PrincipalRef,
+        audience: &AudienceName,
+        now: Timestamp,
+    ) -> Result<Vec<ScopeAccess>, AccessError> {
+        let principal = self.principal(who).await?.principal;
+        let mut ways: BTreeMap<String, Vec<Way>> = BTreeMap::new();
+        let mut give = |scopes: &NameSet, way: &Way| {
+            for scope in scopes.iter().filter(|scope| may_have(principal, scope)) {
+                ways.entry(scope.to_owned()).or_default().push(way.clone());
+            }
+        };
+        let grants = match principal {
+            Principal::User(id) => {
+                for role in self.store.everyone(std::slice::from_ref(audience)).await? {
+                    give(&role.scopes, &Way::Everyone);
+                }
+                self.store.grants_of_user(id).await?
+            }
+            Principal::Client(id) => {
+                if let Some(client) =
+                    self.store.client(id).await?.filter(|client| is_for(&client.audiences, audience))
+                {
+                    give(&client.scopes, &Way::Registered);
+                }
+                self.store.grants_of_client(id).await?
+            }
+            Principal::Group(_) => Vec::new(),
+        };
+        for grant in
+            grants.into_iter().filter(|grant| grant.role.audience == *audience && grant.holds_at(now))
+        {
+            let scopes = grant.role.scopes.clone();
+            give(&scopes, &Way::Role(Box::new(grant)));
+        }
+        Ok(ways.into_iter().map(|(scope, ways)| ScopeAccess { scope, ways }).collect())
+    }
+}
+
+/// Whether a client's own tokens may be meant for `audience`, which is registered with `audiences`.
+fn is_for(audiences: &NameSet, audience: &AudienceName) -> bool {
+    if audiences.is_empty() { audience.is_signet() } else { audiences.contains(audience.as_str()) }
+}
+
+/// Whether `principal` can have `scope` at all, whatever a role says: a client has no account, and a user does not judge tokens.
+fn may_have(principal: Principal, scope: &str) -> bool {
+    match principal {
+        Principal::User(_) | Principal::Group(_) => scope != INTROSPECT_SCOPE,
+        Principal::Client(_) => scope != USER_SCOPE && scope != ACCOUNT_SCOPE,
+    }
+}

@@ -11,18 +11,19 @@ use super::{
     Failure, Output,
     listing::{Listing, state},
     records::Records,
+    roles::set,
 };
 use crate::{
     config::{Config, Switch},
     files::read_text,
     identity::{
         ClientDirectory,
-        clients::{ClientProof, ClientRef, CreatedClient, NewClient, RotatedSecret, read_public_keys},
+        clients::{
+            ClientChange, ClientProof, ClientRef, CreatedClient, NewClient, RotatedSecret, read_public_keys,
+        },
     },
     install::Missing,
-    model::{
-        CertificateSubject, Client, ClientId, ClientName, DnsName, NameSet, SpiffeId, name_set::one_name,
-    },
+    model::{CertificateSubject, Client, ClientId, ClientName, DnsName, SpiffeId, name_set::one_name},
 };
 
 #[derive(Debug, Subcommand)]
@@ -82,6 +83,8 @@ pub(super) enum Existing {
         #[arg(value_enum, value_name = "WHETHER")]
         whether: Switch,
     },
+    /// Change a client's name, scopes or audiences. No session and no secret ends by that.
+    Update(Box<Update>),
     /// Disable a client: no tokens from now on, and those issued to it or with it are refused.
     Disable(Who),
     /// Enable a client again.
@@ -114,6 +117,28 @@ pub(super) struct Create {
     may_claim_address: bool,
     #[command(flatten)]
     certificate: Subject,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Update {
+    #[command(flatten)]
+    who: Who,
+    /// What to call it from now on.
+    #[arg(long, value_name = "NAME", value_parser = client_name)]
+    name: Option<ClientName>,
+    /// A scope that it may ask for from now on; repeat for more.
+    #[arg(long = "add-scope", value_name = "SCOPE", value_parser = one_name)]
+    add_scopes: Vec<String>,
+    /// A scope that it may no longer ask for; repeat for more.
+    #[arg(long = "remove-scope", value_name = "SCOPE", value_parser = one_name)]
+    remove_scopes: Vec<String>,
+    /// Whom its tokens may be meant for from now on; repeat for more. The first one takes the place of the service's own --audience, which
+    /// a client has that names none.
+    #[arg(long = "add-audience", value_name = "NAME", value_parser = one_name)]
+    add_audiences: Vec<String>,
+    /// Whom its tokens may no longer be meant for; repeat for more.
+    #[arg(long = "remove-audience", value_name = "NAME", value_parser = one_name)]
+    remove_audiences: Vec<String>,
 }
 
 /// Whose certificate stands for a client, at a service with --tls-client-ca.
@@ -190,6 +215,10 @@ async fn with_existing(command: Existing, records: &Records, output: Output) -> 
             let may = whether == Switch::On;
             show(&clients.set_may_claim_address(&who.into(), may, by).await?, None, output)
         }
+        Existing::Update(update) => {
+            let (who, change) = change(*update)?;
+            show(&clients.update(&who, &change, by).await?, None, output)
+        }
         Existing::Disable(who) => show(&clients.set_active(&who.into(), false, by).await?, None, output),
         Existing::Enable(who) => show(&clients.set_active(&who.into(), true, by).await?, None, output),
         Existing::Delete(who) => {
@@ -208,10 +237,6 @@ fn new_client(create: Create) -> Result<NewClient, Failure> {
         let problem = "--audience: is the service's own; a client's are given by --allow-audience";
         return Err(Failure::Usage(problem.to_owned()));
     }
-    let set = |flag: &str, names: &[String]| {
-        let names = NameSet::of(names.iter().map(String::as_str));
-        names.map_err(|_| Failure::Usage(format!("{flag}: all together must have at most 1024 bytes")))
-    };
     Ok(NewClient {
         name: create.name,
         scopes: set("--scope", &create.scopes)?,
@@ -224,6 +249,17 @@ fn new_client(create: Create) -> Result<NewClient, Failure> {
         },
         may_claim_address: create.may_claim_address,
     })
+}
+
+fn change(update: Update) -> Result<(ClientRef, ClientChange), Failure> {
+    let change = ClientChange {
+        name: update.name,
+        add_scopes: set("--add-scope", &update.add_scopes)?,
+        remove_scopes: set("--remove-scope", &update.remove_scopes)?,
+        add_audiences: set("--add-audience", &update.add_audiences)?,
+        remove_audiences: set("--remove-audience", &update.remove_audiences)?,
+    };
+    Ok((update.who.into(), change))
 }
 
 async fn make(new: NewClient, records: &Records, output: Output) -> Result<(), Failure> {

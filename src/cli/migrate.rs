@@ -3,10 +3,15 @@
 use std::fmt::Write;
 
 use clap::Subcommand;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Failure, Output};
-use crate::{config::Config, install};
+use super::{Failure, Output, roles};
+use crate::{
+    config::Config,
+    identity::access::Upgrade,
+    install::{self, SchemaUpdate},
+    model::{ClientName, NameSet},
+};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -19,8 +24,7 @@ pub(super) enum Command {
 pub(super) async fn run(command: Command, config: &Config, output: Output) -> Result<(), Failure> {
     match command {
         Command::Up => {
-            let migrated = install::migrate(&config.storage).await?;
-            let (applied, newer) = (migrated.applied, migrated.newer);
+            let SchemaUpdate { applied, newer, access } = install::migrate(&config.storage).await?;
             let mut text = match applied.as_slice() {
                 [] => "The schema is up to date.".to_owned(),
                 names => format!("Applied:\n  {}", names.join("\n  ")),
@@ -32,7 +36,13 @@ pub(super) async fn run(command: Command, config: &Config, output: Output) -> Re
                     "\nIt is newer than this version, which can use it. What a newer one applied:\n  {names}"
                 );
             }
-            output.answer(&text, &json!({ "applied": applied, "newer": newer }))
+            tell_access(&mut text, &access);
+            let mut object = json!({ "applied": applied, "newer": newer });
+            if !access.is_empty() {
+                object["everyone"] = access.everyone.iter().map(roles::object).collect();
+                object["losing"] = access.losing.iter().map(losing).collect();
+            }
+            output.answer(&text, &object)
         }
         Command::Status => install::migrations(&config.storage).await?.iter().try_for_each(|migration| {
             let state = match (migration.known, migration.applied) {
@@ -45,4 +55,28 @@ pub(super) async fn run(command: Command, config: &Config, output: Output) -> Re
             output.answer(&format!("{state:<8} {name}"), &object)
         }),
     }
+}
+
+/// Tells what users have now that roles have come.
+fn tell_access(text: &mut String, Upgrade { everyone, losing }: &Upgrade) {
+    if !everyone.is_empty() {
+        text.push_str("\nEvery user has from now on, until the role `everyone` of the audience is changed:");
+    }
+    for role in everyone {
+        let _ = write!(text, "\n  {}: {}", role.audience.as_str(), role.scopes);
+    }
+    if !losing.is_empty() {
+        text.push_str(
+            "\nOf these clients users will no longer have these scopes, since no role of the service's own audience gives them \
+             (`signet roles update everyone --add-scope SCOPE`):",
+        );
+    }
+    for (client, scopes) in losing {
+        let _ = write!(text, "\n  {}: {scopes}", client.as_str());
+    }
+}
+
+/// A client whose users lose scopes, for programs.
+fn losing((client, scopes): &(ClientName, NameSet)) -> Value {
+    json!({ "client": client.as_str(), "scopes": scopes.iter().collect::<Vec<_>>() })
 }

@@ -1,10 +1,14 @@
 //! Owns the command line: what can be asked of the program, and how it answers people and programs.
 
+mod access;
+mod audiences;
 mod audit;
 mod backup;
+mod bindings;
 mod clients;
 mod descriptor;
 mod exposure;
+mod groups;
 mod healthcheck;
 mod help;
 mod jobs;
@@ -12,7 +16,9 @@ mod keys;
 mod listing;
 mod migrate;
 mod output;
+mod principal;
 mod records;
+mod roles;
 mod serve;
 mod usage;
 mod users;
@@ -69,6 +75,21 @@ enum Command {
     /// Manage clients: services and applications that ask for tokens.
     #[command(subcommand, arg_required_else_help = false)]
     Clients(clients::Command),
+    /// Manage roles: what users, groups and clients may do at an audience.
+    #[command(subcommand, arg_required_else_help = false)]
+    Roles(roles::Command),
+    /// Manage groups of users.
+    #[command(subcommand, arg_required_else_help = false)]
+    Groups(groups::Command),
+    /// Show who has which role.
+    #[command(subcommand, arg_required_else_help = false)]
+    Bindings(bindings::Command),
+    /// Manage audiences: the services that tokens are meant for, and who owns them.
+    #[command(subcommand, arg_required_else_help = false)]
+    Audiences(audiences::Command),
+    /// Show what somebody may do, and why.
+    #[command(subcommand, arg_required_else_help = false)]
+    Access(access::Command),
     /// Manage signing keys.
     #[command(subcommand, arg_required_else_help = false)]
     Keys(keys::Command),
@@ -211,6 +232,11 @@ async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Migrate(command) => migrate::run(command, &cli.config, output).await,
         Command::Users(command) => users::run(command, &cli.config, output).await,
         Command::Clients(command) => clients::run(command, &cli.config, output).await,
+        Command::Roles(command) => roles::run(command, &cli.config, output).await,
+        Command::Groups(command) => groups::run(command, &cli.config, output).await,
+        Command::Bindings(command) => bindings::run(command, &cli.config, output).await,
+        Command::Audiences(command) => audiences::run(command, &cli.config, output).await,
+        Command::Access(command) => access::run(command, &cli.config, output).await,
         Command::Keys(command) => keys::run(command, &cli.config, output).await,
         Command::Jobs => jobs::run(&cli.config, output).await,
         Command::Backup(command) => backup::back_up(command, &cli.config, output).await,

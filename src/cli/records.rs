@@ -8,8 +8,8 @@ use crate::{
     base::Clock,
     config::Config,
     identity::{
-        ClientDirectory, ClientRegistry, NameKey, NewAccounts, Passwords, UserDirectory, UserRegistry,
-        UsernameRests,
+        AccessDirectory, AccessRegistry, ClientDirectory, ClientRegistry, NameKey, NewAccounts, Passwords,
+        UserDirectory, UserRegistry, UsernameRests,
     },
     install::{Missing, OpenDatabase},
     model::{Error, PasswordRules},
@@ -70,6 +70,16 @@ impl Records {
     /// What registers and changes clients.
     pub(super) fn client_registry(&self) -> ClientRegistry {
         ClientRegistry::new(self.database.store.clone(), Clock::system(), self.audit.clone())
+    }
+
+    /// What finds roles, groups, bindings and audiences.
+    pub(super) fn access_directory(&self) -> AccessDirectory {
+        AccessDirectory::new(self.database.store.clone())
+    }
+
+    /// What makes and changes roles, groups and bindings.
+    pub(super) fn access_registry(&self) -> AccessRegistry {
+        AccessRegistry::new(self.database.store.clone(), Clock::system(), self.audit.clone())
     }
 
     /// An import of users that begins.

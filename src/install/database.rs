@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use tokio::time::{Instant, sleep};
 
-use super::{StartError, data_dir, master_key_file::MasterKeyFile};
+use super::{StartError, data_dir, master_key_file::MasterKeyFile, migrate};
 use crate::{
     base::Entropy,
     config::{ConfigError, Database, StorageConfig, Switch},
@@ -131,6 +131,7 @@ impl OpenDatabase {
         if self.embedded || auto_migrate {
             let migrated = self.store.migrate(self.patience).await?;
             tell_newer(&self.description, &migrated.newer);
+            migrate::tell_access(&migrate::access_after(&self.store, &migrated.applied).await?);
             return Ok(migrated.applied);
         }
         self.refuse_pending(", or set --auto-migrate").await.map(|()| Vec::new())

@@ -5,18 +5,61 @@ use std::time::Duration;
 use super::{Missing, OpenDatabase, StartError};
 use crate::{
     config::StorageConfig,
-    store::{Migrated, MigrationState},
+    identity::access::{Upgrade, after_upgrade},
+    model::Error,
+    store::{MigrationState, Store},
 };
+
+/// The number of the migration by which roles come into a database.
+const ROLES: &str = "_000016_";
+
+/// What bringing a schema up to date did.
+#[derive(Clone, Debug, Default)]
+pub struct SchemaUpdate {
+    /// The names of the migrations that were applied.
+    pub applied: Vec<String>,
+    /// The names of those that were there, of newer versions.
+    pub newer: Vec<String>,
+    /// What users have from now on, if roles have come.
+    pub access: Upgrade,
+}
 
 /// Applies every pending migration to the database of `config`, and creates the database if it is SQLite and missing.
 ///
 /// # Errors
 /// If a setting cannot be used, the database does not open, or a migration fails.
-pub async fn migrate(config: &StorageConfig) -> Result<Migrated, StartError> {
+pub async fn migrate(config: &StorageConfig) -> Result<SchemaUpdate, StartError> {
     let store = OpenDatabase::open(config, Missing::Made, config.database_wait).await?.store;
     let migrated = store.migrate(config.database_wait).await?;
+    let access = access_after(&store, &migrated.applied).await?;
     store.close().await;
-    Ok(migrated)
+    Ok(SchemaUpdate { applied: migrated.applied, newer: migrated.newer, access })
+}
+
+/// What users have in `store`, if roles are among the migrations that were `applied`.
+pub(super) async fn access_after(store: &Store, applied: &[String]) -> Result<Upgrade, Error> {
+    let has_come = applied.iter().any(|name| name.contains(ROLES));
+    if has_come { after_upgrade(store).await } else { Ok(Upgrade::default()) }
+}
+
+/// Tells of it in the log.
+pub(super) fn tell_access(access: &Upgrade) {
+    for role in &access.everyone {
+        let (audience, scopes) = (role.audience.as_str(), role.scopes.as_str());
+        tracing::info!(
+            audience,
+            scopes,
+            "every user has these scopes there, until the role `everyone` is changed"
+        );
+    }
+    for (client, scopes) in &access.losing {
+        let (client, scopes) = (client.as_str(), scopes.as_str());
+        tracing::warn!(
+            client,
+            scopes,
+            "users of this client have these scopes by no role of the service's own audience"
+        );
+    }
 }
 
 /// The migrations that the database of `config` has, and those that it lacks.

@@ -20,7 +20,7 @@ use crate::{
 
 pub use backup::{BackedUp, RestoreOptions, Restored, backup, restore};
 pub use database::{Missing, OpenDatabase};
-pub use migrate::{migrate, migrations};
+pub use migrate::{SchemaUpdate, migrate, migrations};
 pub use reseal::{Resealed, reseal};
 pub use signing_keys::{key_rotation, signing_keys};
 

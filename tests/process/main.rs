@@ -34,6 +34,7 @@ mod open_files;
 mod output;
 mod replicas;
 mod request_ids;
+mod roles;
 mod settings;
 mod signals;
 mod start;

@@ -1,0 +1,92 @@
+//! Owns `signet access`.
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::{Failure, Output, principal::OfAudience, records::Records};
+use crate::{
+    base::Clock,
+    config::Config,
+    identity::{
+        access::{PrincipalRef, ScopeAccess, Way},
+        users::UserRef,
+    },
+    install::Missing,
+};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Show what a user or a client may do at an audience: each scope, and all that gives it.
+    Show(Show),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Show {
+    /// The user's id or username.
+    #[arg(value_name = "ID|USERNAME", required_unless_present = "client", conflicts_with = "client")]
+    user: Option<String>,
+    /// The client with this id or name, in its own name.
+    #[arg(long, value_name = "ID|NAME")]
+    client: Option<String>,
+    #[command(flatten)]
+    audience: OfAudience,
+}
+
+pub(super) async fn run(command: Command, config: &Config, output: Output) -> Result<(), Failure> {
+    let Command::Show(show) = command;
+    let who = match (show.user, show.client) {
+        (Some(user), _) => PrincipalRef::User(UserRef::IdOrName(user)),
+        (None, client) => PrincipalRef::Client(client.unwrap_or_default().into()),
+    };
+    let audience = show.audience.or_signet()?;
+    let records = Records::open(config, Missing::Refused).await?;
+    let access = records.access_directory().access(&who, &audience, Clock::system().now()).await;
+    records.close().await;
+    let access = access?;
+    output.heading(&format!("{:<24}  GIVEN BY", "SCOPE"))?;
+    access.iter().try_for_each(|access| tell(access, output))
+}
+
+fn tell(access: &ScopeAccess, output: Output) -> Result<(), Failure> {
+    let ways: Vec<_> = access.ways.iter().map(in_words).collect();
+    let object = json!({
+        "scope": &access.scope,
+        "ways": access.ways.iter().map(object).collect::<Vec<_>>(),
+    });
+    output.answer(&format!("{:<24}  {}", access.scope, ways.join("; ")), &object)
+}
+
+fn in_words(way: &Way) -> String {
+    match way {
+        Way::Everyone => "everyone".to_owned(),
+        Way::Registered => "the client's registration".to_owned(),
+        Way::Role(grant) => {
+            let mut text = grant.role.name.as_str().to_owned();
+            if let Some(group) = &grant.group {
+                text.push_str(" by the group ");
+                text.push_str(group.name.as_str());
+            }
+            if let Some(end) = grant.expire_time {
+                text.push_str(" until ");
+                text.push_str(&end.to_string());
+            }
+            text
+        }
+    }
+}
+
+fn object(way: &Way) -> Value {
+    match way {
+        Way::Everyone => json!({ "by": "everyone" }),
+        Way::Registered => json!({ "by": "registration" }),
+        Way::Role(grant) => json!({
+            "by": if grant.group.is_some() { "group" } else { "binding" },
+            "role": grant.role.name.as_str(),
+            "role_id": grant.role.id.to_string(),
+            "binding_id": grant.binding.to_string(),
+            "group": grant.group.as_ref().map(|group| group.name.as_str()),
+            "group_id": grant.group.as_ref().map(|group| group.id.to_string()),
+            "expire_time": grant.expire_time.map(|end| end.to_string()),
+        }),
+    }
+}

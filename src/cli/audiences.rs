@@ -1,0 +1,103 @@
+//! Owns `signet audiences`.
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::{
+    Failure, Output,
+    listing::Listing,
+    principal::{Who, audience},
+    records::Records,
+};
+use crate::{
+    config::Config,
+    identity::access::{AccessDirectory, NamedPrincipal},
+    install::Missing,
+    model::{AudienceName, OwnedAudience, name_set::one_name},
+};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// List audiences in the order of their names: services that tokens are meant for. The first role or client that names one makes it.
+    List {
+        /// The maximum number of audiences to list.
+        #[arg(long, value_name = "COUNT")]
+        limit: Option<u64>,
+        /// Only those after this name.
+        #[arg(long, value_name = "NAME", value_parser = one_name)]
+        after: Option<String>,
+    },
+    /// Name an owner of an audience. Owners will decide on its roles by the admin API, once there is one.
+    AddOwner(Owner),
+    /// Take an audience from an owner.
+    RemoveOwner(Owner),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Owner {
+    /// The audience, by the name that stands in the `aud` of tokens; `signet` is the service itself.
+    #[arg(value_name = "AUDIENCE", value_parser = one_name)]
+    of: String,
+    #[command(flatten)]
+    who: Who,
+}
+
+pub(super) async fn run(command: Command, config: &Config, output: Output) -> Result<(), Failure> {
+    let records = Records::open(config, Missing::Refused).await?;
+    // On the heap: it holds what every one of them waits for.
+    let result = Box::pin(with_audiences(command, &records, output)).await;
+    records.close().await;
+    result
+}
+
+async fn with_audiences(command: Command, records: &Records, output: Output) -> Result<(), Failure> {
+    let (registry, by) = (records.access_registry(), &records.operator);
+    match command {
+        Command::List { limit, after } => {
+            let after = after.as_deref().map(audience).transpose()?;
+            list(Listing { limit, after }, &records.access_directory(), output).await
+        }
+        Command::AddOwner(Owner { of, who }) => {
+            let name = audience(&of)?;
+            tell("owns", &name, &registry.add_owner(&name, &who.into(), by).await?, output)
+        }
+        Command::RemoveOwner(Owner { of, who }) => {
+            let name = audience(&of)?;
+            tell("no longer owns", &name, &registry.remove_owner(&name, &who.into(), by).await?, output)
+        }
+    }
+}
+
+fn tell(what: &str, name: &AudienceName, owner: &NamedPrincipal, output: Output) -> Result<(), Failure> {
+    let (kind, name) = (owner.principal.kind(), name.as_str());
+    let text = format!("The {kind} {} {what} {name}.", owner.name);
+    output.answer(&text, &json!({ "audience": name, "owner": principal(owner) }))
+}
+
+async fn list(
+    listing: Listing<AudienceName>,
+    audiences: &AccessDirectory,
+    output: Output,
+) -> Result<(), Failure> {
+    output.heading(&format!("{:<27}  {:<24}  OWNERS", "CREATED", "AUDIENCE"))?;
+    let show = |(audience, owners): &(OwnedAudience, Vec<NamedPrincipal>)| {
+        let (created, name) = (audience.create_time.to_string(), audience.name.as_str());
+        let shown: Vec<_> =
+            owners.iter().map(|owner| format!("{} {}", owner.principal.kind(), owner.name)).collect();
+        let shown = if shown.is_empty() { "-".to_owned() } else { shown.join(", ") };
+        let object = json!({
+            "name": name,
+            "owners": owners.iter().map(principal).collect::<Vec<_>>(),
+            "create_time": &created,
+        });
+        output.answer(&format!("{created:<27}  {name:<24}  {shown}"), &object)
+    };
+    let read = async |after: Option<AudienceName>, limit| audiences.audiences(after.as_ref(), limit).await;
+    listing.each(read, |(audience, _)| audience.name.clone(), show).await
+}
+
+/// Somebody, for programs.
+fn principal(named: &NamedPrincipal) -> Value {
+    let NamedPrincipal { principal, name } = named;
+    json!({ "kind": principal.kind(), "id": principal.id().to_string(), "name": name })
+}

@@ -1,0 +1,178 @@
+//! Owns `signet groups`.
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{Failure, Output, listing::Listing, records::Records};
+use crate::{
+    config::Config,
+    identity::{
+        access::{AccessDirectory, GroupRef, NamedPrincipal},
+        users::UserRef,
+    },
+    install::Missing,
+    model::{Group, GroupId, GroupName, Membership, User, UserId},
+};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Make a group: users who get roles together. Groups do not nest.
+    Create {
+        /// What to call it: lower-case letters, digits, `-`, `_` and `.`.
+        #[arg(value_name = "NAME", value_parser = group_name)]
+        name: GroupName,
+    },
+    /// Add a user to a group.
+    Add(Member),
+    /// Take a user out of a group.
+    Remove(Member),
+    /// Delete a group, with its bindings. Its members lose what it gave them. This cannot be undone.
+    Delete(Which),
+    /// List groups in the order of their making.
+    List {
+        /// Only those that the user with this id or username is in.
+        #[arg(long, value_name = "ID|USERNAME")]
+        user: Option<String>,
+        /// The maximum number of groups to list.
+        #[arg(long, value_name = "COUNT")]
+        limit: Option<u64>,
+        /// Only those made after the group with this id.
+        #[arg(long, value_name = "ID")]
+        after: Option<Uuid>,
+    },
+    /// List the members of a group, in the order in which the users were made.
+    Members {
+        #[command(flatten)]
+        which: Which,
+        /// The maximum number of users to list.
+        #[arg(long, value_name = "COUNT")]
+        limit: Option<u64>,
+        /// Only those made after the user with this id.
+        #[arg(long, value_name = "ID")]
+        after: Option<Uuid>,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Which {
+    /// The group's id or name.
+    #[arg(value_name = "ID|NAME")]
+    group: String,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Member {
+    #[command(flatten)]
+    which: Which,
+    /// The user's id or username.
+    #[arg(long, value_name = "ID|USERNAME")]
+    user: String,
+}
+
+impl From<Which> for GroupRef {
+    fn from(Which { group }: Which) -> Self {
+        Self(group)
+    }
+}
+
+pub(super) async fn run(command: Command, config: &Config, output: Output) -> Result<(), Failure> {
+    let records = Records::open(config, Missing::Refused).await?;
+    // On the heap: it holds what every one of them waits for.
+    let result = Box::pin(with_groups(command, &records, output)).await;
+    records.close().await;
+    result
+}
+
+async fn with_groups(command: Command, records: &Records, output: Output) -> Result<(), Failure> {
+    let (registry, directory) = (records.access_registry(), records.access_directory());
+    let by = &records.operator;
+    match command {
+        Command::Create { name } => show(&registry.create_group(name, by).await?, output),
+        Command::Add(Member { which, user }) => {
+            let (group, user) = registry.add_member(&which.into(), &UserRef::IdOrName(user), by).await?;
+            tell_member("is in", &group, &user, output)
+        }
+        Command::Remove(Member { which, user }) => {
+            let (group, user) = registry.remove_member(&which.into(), &UserRef::IdOrName(user), by).await?;
+            tell_member("is no longer in", &group, &user, output)
+        }
+        Command::Delete(which) => {
+            let group = registry.delete_group(&which.into(), by).await?;
+            output.answer(
+                &format!("Deleted {} ({}).", group.name.as_str(), group.id),
+                &json!({ "deleted": group.id.to_string() }),
+            )
+        }
+        Command::List { user, limit, after } => {
+            let user = match user {
+                Some(user) => Some(records.user_directory().find(&UserRef::IdOrName(user)).await?.id),
+                None => None,
+            };
+            list(Listing { limit, after: after.map(GroupId) }, user, &directory, output).await
+        }
+        Command::Members { which, limit, after } => {
+            let group = directory.group(&which.into()).await?;
+            list_members(Listing { limit, after: after.map(UserId) }, &group, &directory, output).await
+        }
+    }
+}
+
+fn tell_member(what: &str, group: &Group, user: &NamedPrincipal, output: Output) -> Result<(), Failure> {
+    let text = format!("{} {what} {}.", user.name, group.name.as_str());
+    let ids = json!({ "group_id": group.id.to_string(), "user_id": user.principal.id().to_string() });
+    output.answer(&text, &ids)
+}
+
+async fn list(
+    listing: Listing<GroupId>,
+    user: Option<UserId>,
+    groups: &AccessDirectory,
+    output: Output,
+) -> Result<(), Failure> {
+    output.heading(&format!("{:<36}  {:<27}  NAME", "ID", "CREATED"))?;
+    let tell = |group: &Group| {
+        let created = group.create_time.to_string();
+        output.answer(&format!("{}  {created:<27}  {}", group.id, group.name.as_str()), &object(group))
+    };
+    let read = async |after, limit| groups.groups(user, after, limit).await;
+    listing.each(read, |group| group.id, tell).await
+}
+
+async fn list_members(
+    listing: Listing<UserId>,
+    group: &Group,
+    groups: &AccessDirectory,
+    output: Output,
+) -> Result<(), Failure> {
+    output.heading(&format!("{:<36}  {:<27}  USERNAME", "ID", "SINCE"))?;
+    let tell = |(membership, user): &(Membership, User)| {
+        let since = membership.create_time.to_string();
+        let object = json!({
+            "user_id": user.id.to_string(),
+            "username": user.username.typed(),
+            "group_id": membership.group.to_string(),
+            "create_time": &since,
+        });
+        output.answer(&format!("{}  {since:<27}  {}", user.id, user.username.typed()), &object)
+    };
+    let read = async |after, limit| groups.members(group.id, after, limit).await;
+    listing.each(read, |(_, user)| user.id, tell).await
+}
+
+fn group_name(text: &str) -> Result<GroupName, String> {
+    GroupName::parse(text).map_err(|violation| violation.description)
+}
+
+fn show(group: &Group, output: Output) -> Result<(), Failure> {
+    let (name, created) = (group.name.as_str(), group.create_time);
+    output.answer(&format!("id:      {}\nname:    {name}\ncreated: {created}", group.id), &object(group))
+}
+
+fn object(group: &Group) -> Value {
+    json!({
+        "id": group.id.to_string(),
+        "name": group.name.as_str(),
+        "create_time": group.create_time.to_string(),
+    })
+}

@@ -1,0 +1,194 @@
+//! Owns `signet roles`.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{
+    Failure, Output, bindings,
+    listing::Listing,
+    principal::{OfAudience, WhichRole, Who},
+    records::Records,
+};
+use crate::{
+    base::Clock,
+    config::{Config, duration_in_millis},
+    identity::access::{AccessDirectory, AccessError, NewRole, RoleChange},
+    install::Missing,
+    model::{AudienceName, NameSet, Role, RoleDescription, RoleId, name_set::one_name},
+};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Make a role: a named set of scopes of one audience.
+    Create {
+        #[command(flatten)]
+        role: WhichRole,
+        /// A scope that it gives; repeat for more.
+        #[arg(long = "scope", value_name = "SCOPE", value_parser = one_name)]
+        scopes: Vec<String>,
+        /// What it is for.
+        #[arg(long, value_name = "TEXT", value_parser = description)]
+        description: Option<RoleDescription>,
+    },
+    /// Change what a role gives, to all who have it at once. The role `everyone` is what every user has at an audience.
+    Update(Update),
+    /// Delete a role and all its bindings. This cannot be undone.
+    Delete(WhichRole),
+    /// List roles in the order of their making.
+    List {
+        #[command(flatten)]
+        audience: OfAudience,
+        /// The maximum number of roles to list.
+        #[arg(long, value_name = "COUNT")]
+        limit: Option<u64>,
+        /// Only those made after the role with this id.
+        #[arg(long, value_name = "ID")]
+        after: Option<Uuid>,
+    },
+    /// Give a role to a user, a group or a client.
+    Bind {
+        #[command(flatten)]
+        role: WhichRole,
+        #[command(flatten)]
+        who: Who,
+        /// For how long (1m to 10 years), from now on; without it for ever. Said again, it counts from then on.
+        #[arg(long, value_name = "DURATION", value_parser = duration_in_millis::<60_000, 315_576_000_000>)]
+        expires: Option<Duration>,
+    },
+    /// Take a role from a user, a group or a client. A user may have it by a group all the same: see `signet access show`.
+    Unbind {
+        #[command(flatten)]
+        role: WhichRole,
+        #[command(flatten)]
+        who: Who,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Update {
+    #[command(flatten)]
+    role: WhichRole,
+    /// A scope that it gives from now on; repeat for more.
+    #[arg(long = "add-scope", value_name = "SCOPE", value_parser = one_name)]
+    add: Vec<String>,
+    /// A scope that it no longer gives; repeat for more.
+    #[arg(long = "remove-scope", value_name = "SCOPE", value_parser = one_name)]
+    remove: Vec<String>,
+    /// What it is for.
+    #[arg(long, value_name = "TEXT", value_parser = description)]
+    description: Option<RoleDescription>,
+}
+
+pub(super) async fn run(command: Command, config: &Config, output: Output) -> Result<(), Failure> {
+    let records = Records::open(config, Missing::Refused).await?;
+    // On the heap: it holds what every one of them waits for.
+    let result = Box::pin(with_roles(command, &records, output)).await;
+    records.close().await;
+    result
+}
+
+async fn with_roles(command: Command, records: &Records, output: Output) -> Result<(), Failure> {
+    let (registry, by) = (records.access_registry(), &records.operator);
+    match command {
+        Command::Create { role, scopes, description } => {
+            let (scopes, description) = (set("--scope", &scopes)?, description.unwrap_or_default());
+            let new = NewRole { role: role.try_into()?, scopes, description };
+            show(&registry.create_role(new, by).await?, output)
+        }
+        Command::Update(Update { role, add, remove, description }) => {
+            let (add, remove) = (set("--add-scope", &add)?, set("--remove-scope", &remove)?);
+            let change = RoleChange { add, remove, description };
+            show(&registry.update_role(&role.try_into()?, &change, by).await?, output)
+        }
+        Command::Delete(role) => {
+            let role = registry.delete_role(&role.try_into()?, by).await?;
+            let (name, audience) = (role.name.as_str(), role.audience.as_str());
+            output.answer(
+                &format!("Deleted {name} of the audience {audience} ({}).", role.id),
+                &json!({ "deleted": role.id.to_string() }),
+            )
+        }
+        Command::List { audience, limit, after } => {
+            let listing = Listing { limit, after: after.map(RoleId) };
+            list(listing, audience.if_said()?.as_ref(), &records.access_directory(), output).await
+        }
+        Command::Bind { role, who, expires } => {
+            let end = expires.map(|after| Clock::system().now().after(after));
+            bindings::show(&registry.bind(&role.try_into()?, &who.into(), end, by).await?, output)
+        }
+        Command::Unbind { role, who } => {
+            let taken = registry.unbind(&role.try_into()?, &who.into(), by).await?;
+            let (subject, role) = (&taken.subject, taken.role.name.as_str());
+            output.answer(
+                &format!("Took {role} from {subject} ({}).", taken.binding.id),
+                &json!({ "deleted": taken.binding.id.to_string() }),
+            )
+        }
+    }
+}
+
+async fn list(
+    listing: Listing<RoleId>,
+    audience: Option<&AudienceName>,
+    roles: &AccessDirectory,
+    output: Output,
+) -> Result<(), Failure> {
+    output.heading(&format!("{:<36}  {:<16}  {:<20}  SCOPES", "ID", "AUDIENCE", "NAME"))?;
+    let tell = |role: &Role| {
+        let (audience, name) = (role.audience.as_str(), role.name.as_str());
+        let text = format!("{}  {audience:<16}  {name:<20}  {}", role.id, role.scopes);
+        output.answer(&text, &object(role))
+    };
+    let read = async |after, limit| roles.roles(audience, after, limit).await;
+    listing.each(read, |role| role.id, tell).await
+}
+
+/// The set of `names`, which were given by `flag`.
+pub(super) fn set(flag: &str, names: &[String]) -> Result<NameSet, Failure> {
+    let names = NameSet::of(names.iter().map(String::as_str));
+    names.map_err(|_| Failure::Usage(format!("{flag}: all together must have at most 1024 bytes")))
+}
+
+fn description(text: &str) -> Result<RoleDescription, String> {
+    RoleDescription::parse(text).map_err(|violation| violation.description)
+}
+
+fn show(role: &Role, output: Output) -> Result<(), Failure> {
+    let or_none = |text: &str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
+    let text = format!(
+        "id:          {}\nname:        {}\naudience:    {}\nscopes:      {}\ndescription: {}\ncreated:     {}\nupdated:     {}",
+        role.id,
+        role.name.as_str(),
+        role.audience.as_str(),
+        or_none(role.scopes.as_str()),
+        or_none(role.description.as_str()),
+        role.create_time,
+        role.update_time,
+    );
+    output.answer(&text, &object(role))
+}
+
+/// A role, for programs.
+pub(super) fn object(role: &Role) -> Value {
+    json!({
+        "id": role.id.to_string(),
+        "name": role.name.as_str(),
+        "audience": role.audience.as_str(),
+        "scopes": role.scopes.iter().collect::<Vec<_>>(),
+        "description": role.description.as_str(),
+        "create_time": role.create_time.to_string(),
+        "update_time": role.update_time.to_string(),
+    })
+}
+
+impl From<AccessError> for Failure {
+    fn from(error: AccessError) -> Self {
+        match error {
+            AccessError::Failed(error) => error.into(),
+            refused => Self::Failed(refused.to_string()),
+        }
+    }
+}

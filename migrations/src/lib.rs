@@ -18,6 +18,7 @@ mod m20261129_000013_username_looks;
 mod m20261129_000014_change_kinds;
 mod m20261129_000015_job_runs;
 mod m20261129_000016_roles;
+mod m20261129_000017_token_claims;
 mod names;
 mod schema;
 mod table;
@@ -45,6 +46,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261129_000014_change_kinds::Migration),
             Box::new(m20261129_000015_job_runs::Migration),
             Box::new(m20261129_000016_roles::Migration),
+            Box::new(m20261129_000017_token_claims::Migration),
         ]
     }
 }

@@ -5,18 +5,35 @@ use std::{future::Future, net::IpAddr, sync::Arc};
 use http::{Extensions, HeaderMap, HeaderValue, header::AUTHORIZATION};
 
 use super::{Caller, Keys, VerifiedToken, Verifier};
-use crate::model::{Claims, Error};
+use crate::model::{Claims, Error, NameSet};
+
+/// What is found where a token stands.
+#[derive(Debug)]
+pub struct Stands<T> {
+    /// What is found of the caller on the way, such as its user; none if there is nothing to find.
+    pub found: Option<Arc<T>>,
+    /// What is left of the token's scopes, if the caller no longer has all of them.
+    pub left: Option<NameSet>,
+}
+
+impl<T> Stands<T> {
+    /// With all of its scopes.
+    #[must_use]
+    pub const fn whole(found: Option<Arc<T>>) -> Self {
+        Self { found, left: None }
+    }
+}
 
 /// Whether what a genuine token stands for still stands: its user or client active, its session not ended.
 pub trait Standing: Send + Sync + 'static {
     /// What is found of the caller on the way, such as its user. Handlers have it from [`Caller::found`], and need not read it again.
     type Found: Send + Sync + 'static;
 
-    /// Succeeds if it does, with what was found of the caller, if there is anything to find.
+    /// Succeeds if it does, with what was found of the caller, and with what is left of the token's scopes.
     ///
     /// # Errors
     /// [`Error::TokenRevoked`] if it does not, [`Error::Unavailable`] if that cannot be told.
-    fn check(&self, claims: &Claims) -> impl Future<Output = Result<Option<Arc<Self::Found>>, Error>> + Send;
+    fn check(&self, claims: &Claims) -> impl Future<Output = Result<Stands<Self::Found>, Error>> + Send;
 }
 
 /// Finds the caller that a request's headers prove.
@@ -109,8 +126,8 @@ impl<K: Keys, S: Standing> Authenticator<K, S> {
 
     /// The caller of a genuine token, if what that stands for still stands.
     async fn check(&self, claims: Arc<Claims>) -> Result<Caller, Error> {
-        let found = self.standing.check(&claims).await?;
-        Ok(Caller::new(claims, found))
+        let stands = self.standing.check(&claims).await?;
+        Ok(Caller::new(claims, stands))
     }
 
     /// The audience of this service itself.

@@ -2,6 +2,7 @@
 
 use std::{any::Any, sync::Arc};
 
+use super::Stands;
 use crate::model::{Claims, Error, SessionId, Subject, UserId, claims::USER_SCOPE};
 
 /// The caller of an RPC, proven by an access token: found in the request's extensions by the handlers of authenticated methods.
@@ -12,8 +13,13 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// Whom `claims` stand for, and what the check of their standing `found`.
-    pub(super) fn new<T: Send + Sync + 'static>(claims: Arc<Claims>, found: Option<Arc<T>>) -> Self {
+    /// Whom `claims` stand for, and what the check of their standing has found.
+    pub(super) fn new<T: Send + Sync + 'static>(claims: Arc<Claims>, stands: Stands<T>) -> Self {
+        let Stands { found, left } = stands;
+        let claims = match left {
+            Some(left) => Arc::new(Claims { scope: left.as_str().to_owned(), ..Claims::clone(&claims) }),
+            None => claims,
+        };
         Self { claims, found: found.map(|found| -> Arc<dyn Any + Send + Sync> { found }) }
     }
 
@@ -49,7 +55,7 @@ impl Caller {
         self.user().ok_or_else(|| Error::InsufficientScope(USER_SCOPE.to_owned()))
     }
 
-    /// Succeeds if the token carries all of `scopes`.
+    /// Succeeds if the token carries all of `scopes`, and the caller has them still.
     ///
     /// # Errors
     /// [`Error::InsufficientScope`] with the first that it lacks.
@@ -67,7 +73,7 @@ impl Caller {
         self.found.as_ref()?.downcast_ref()
     }
 
-    /// Everything the token says.
+    /// Everything the token says; of its scopes those that the caller has still.
     #[must_use]
     pub fn claims(&self) -> &Claims {
         &self.claims

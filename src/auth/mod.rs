@@ -52,7 +52,7 @@ mod resource_server;
 mod verifier;
 
 pub use crate::jose::{KeySet, VerifyingKey};
-pub use authenticator::{Authenticator, Standing, bearer_token};
+pub use authenticator::{Authenticator, Standing, Stands, bearer_token};
 pub use caller::Caller;
 pub use issuer::{FetchSettings, RemoteKeys, RemoteKeysError, issuer_identifier};
 pub use keys::Keys;

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    AuthLayer, Authenticator, FetchSettings, Policy, RemoteKeys, RemoteKeysError, Standing, Verifier,
+    AuthLayer, Authenticator, FetchSettings, Policy, RemoteKeys, RemoteKeysError, Standing, Stands, Verifier,
     VerifierSettings,
 };
 use crate::{
@@ -59,8 +59,8 @@ pub struct UntilExpiry;
 impl Standing for UntilExpiry {
     type Found = ();
 
-    async fn check(&self, _claims: &Claims) -> Result<Option<Arc<()>>, Error> {
-        Ok(None)
+    async fn check(&self, _claims: &Claims) -> Result<Stands<()>, Error> {
+        Ok(Stands::whole(None))
     }
 }
 

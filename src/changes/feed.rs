@@ -226,7 +226,11 @@ fn forget_everything(subscribers: &[Arc<dyn Subscriber>]) {
 /// Tells those of `change` who keep things of its kind; everybody if its kind is not known.
 fn tell(change: &Change, subscribers: &[Arc<dyn Subscriber>]) {
     for subscriber in subscribers {
-        if change.kind.is_none_or(|kind| kind == subscriber.kind()) {
+        let concerns = match change.kind {
+            Some(kind) => kind == subscriber.kind(),
+            None => !change.is_unnamed || subscriber.hears_unnamed(),
+        };
+        if concerns {
             subscriber.forget_changed(change.subject);
         }
     }
@@ -258,7 +262,14 @@ mod tests {
 
     fn change(id: i64, subject: u128) -> Change {
         let subject = Uuid::from_u128(subject);
-        Change { id, subject, kind: None, effect: None, create_time: Timestamp::from_micros(0) }
+        Change {
+            id,
+            subject,
+            kind: None,
+            is_unnamed: true,
+            effect: None,
+            create_time: Timestamp::from_micros(0),
+        }
     }
 
     #[test]

@@ -12,6 +12,11 @@ pub trait Subscriber: Send + Sync {
     /// What kind of changes it must hear of.
     fn kind(&self) -> ChangeKind;
 
+    /// Whether an earlier release knew of that kind, which told of changes without their kind.
+    fn hears_unnamed(&self) -> bool {
+        true
+    }
+
     /// The row `id` was changed or ended. If the release before told of it, it may be a row of another kind.
     fn forget_changed(&self, id: Uuid);
 

@@ -21,6 +21,7 @@ use crate::{
         clients::{
             ClientChange, ClientProof, ClientRef, CreatedClient, NewClient, RotatedSecret, read_public_keys,
         },
+        permissions::{GROUPS_CLAIM, ROLES_CLAIM},
     },
     install::Missing,
     model::{CertificateSubject, Client, ClientId, ClientName, DnsName, SpiffeId, name_set::one_name},
@@ -115,6 +116,10 @@ pub(super) struct Create {
     /// are then counted for it as a whole, too.
     #[arg(long, conflicts_with = "public")]
     may_claim_address: bool,
+    /// What its tokens say of their user's, or its own, roles at their audience: `roles`, `groups`; repeat for both. Without it their
+    /// scopes alone.
+    #[arg(long = "token-claim", value_name = "CLAIM", value_parser = [ROLES_CLAIM, GROUPS_CLAIM])]
+    token_claims: Vec<String>,
     #[command(flatten)]
     certificate: Subject,
 }
@@ -248,6 +253,7 @@ fn new_client(create: Create) -> Result<NewClient, Failure> {
             (false, None, None) => Some(ClientProof::Secret),
         },
         may_claim_address: create.may_claim_address,
+        token_claims: set("--token-claim", &create.token_claims)?,
     })
 }
 
@@ -302,7 +308,7 @@ fn client_name(text: &str) -> Result<ClientName, String> {
 fn show(client: &Client, secret: Option<&Zeroizing<String>>, output: Output) -> Result<(), Failure> {
     let or_none = |text: String| if text.is_empty() { "-".to_owned() } else { text };
     let mut text = format!(
-        "id:           {}\nname:         {}\nstate:        {}\nkind:         {}\nscopes:       {}\naudiences:    {}\nsecrets:      {}\npublic keys:  {}\ncertificate:  {}\nuser address: {}\ncreated:      {}\nupdated:      {}",
+        "id:           {}\nname:         {}\nstate:        {}\nkind:         {}\nscopes:       {}\naudiences:    {}\nsecrets:      {}\npublic keys:  {}\ncertificate:  {}\nuser address: {}\ntoken claims: {}\ncreated:      {}\nupdated:      {}",
         client.id,
         client.name.as_str(),
         state(client.is_active),
@@ -313,6 +319,7 @@ fn show(client: &Client, secret: Option<&Zeroizing<String>>, output: Output) -> 
         or_none(kids(client).join(" ")),
         or_none(certificate(client)),
         if client.may_claim_address { "may be told" } else { "-" },
+        or_none(client.token_claims.to_string()),
         client.create_time,
         client.update_time,
     );
@@ -346,6 +353,7 @@ fn object(client: &Client, secret: Option<&Zeroizing<String>>) -> Value {
         "audiences": client.audiences.iter().collect::<Vec<_>>(),
         "public_keys": kids(client),
         "may_claim_address": client.may_claim_address,
+        "token_claims": client.token_claims.iter().collect::<Vec<_>>(),
         "is_active": client.is_active,
         "create_time": client.create_time.to_string(),
         "update_time": client.update_time.to_string(),

@@ -21,7 +21,8 @@ use clap::{Args, ValueEnum};
 
 use crate::{
     identity::{
-        UsernameRests, accounts::AccountSettings, clients::ClientSettings, sessions::SessionSettings,
+        UsernameRests, accounts::AccountSettings, clients::ClientSettings, permissions::PermissionSettings,
+        sessions::SessionSettings,
     },
     model::{PasswordRules, SessionLifetime},
 };
@@ -182,6 +183,15 @@ impl Config {
         ClientSettings {
             issuer: self.tokens.issuer.clone(),
             leeway: self.tokens.clock_leeway,
+            cache_size: self.tokens.standing_cache_size,
+            cache_max_age: self.tokens.standing_cache_max_age,
+        }
+    }
+
+    /// How much is remembered of who may do what.
+    #[must_use]
+    pub const fn permissions(&self) -> PermissionSettings {
+        PermissionSettings {
             cache_size: self.tokens.standing_cache_size,
             cache_max_age: self.tokens.standing_cache_max_age,
         }

@@ -76,7 +76,7 @@ pub struct TokenConfig {
     #[arg(long, env = "SIGNET_TOKEN_CACHE_SIZE", global = true, value_name = "COUNT", default_value_t = 10_000, value_parser = RangedU64ValueParser::<usize>::new().range(0..=100_000_000))]
     pub token_cache_size: usize,
 
-    /// How many users, how many sessions and how many clients are remembered (about 500 bytes each).
+    /// How many users, how many sessions and how many clients are remembered, and of how many of them the roles (about 500 bytes each).
     #[arg(long, env = "SIGNET_STANDING_CACHE_SIZE", global = true, value_name = "COUNT", default_value_t = 10_000, value_parser = RangedU64ValueParser::<usize>::new().range(0..=100_000_000))]
     pub standing_cache_size: usize,
 

@@ -9,7 +9,7 @@ use super::{JWKS, oauth};
 use crate::{
     identity::{Keyring, clients::ASSERTION_ALGORITHMS},
     jose::Jwk,
-    model::claims::{INTROSPECT_SCOPE, USER_SCOPE},
+    model::claims::{ACCOUNT_SCOPE, INTROSPECT_SCOPE, USER_SCOPE},
 };
 
 /// How long clients may keep what they read here. Only a restart with other settings changes it.
@@ -49,7 +49,7 @@ struct Metadata {
     revocation_endpoint_auth_signing_alg_values_supported: [&'static str; 4],
     introspection_endpoint_auth_methods_supported: Vec<&'static str>,
     introspection_endpoint_auth_signing_alg_values_supported: [&'static str; 4],
-    scopes_supported: [&'static str; 2],
+    scopes_supported: [&'static str; 3],
     claims_supported: Vec<&'static str>,
     subject_types_supported: [&'static str; 1],
     /// There are no ID tokens, but the specification requires the member, and verifiers take from it which algorithms access
@@ -98,7 +98,7 @@ impl Discovery {
             // RFC 8414 section 2: also the type of an access token that may be shown.
             introspection_endpoint_auth_methods_supported: proving_or("Bearer"),
             introspection_endpoint_auth_signing_alg_values_supported: ASSERTION_ALGORITHMS,
-            scopes_supported: [USER_SCOPE, INTROSPECT_SCOPE],
+            scopes_supported: [USER_SCOPE, ACCOUNT_SCOPE, INTROSPECT_SCOPE],
             claims_supported: [oauth::CLAIMS, &LOGIN_CLAIMS].concat(),
             subject_types_supported: ["public"],
             id_token_signing_alg_values_supported: algorithms.map(|alg| alg.to_string()).collect(),

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{GoodStanding, Keyring, RefreshToken, Sessions};
+use super::{GoodStanding, Keyring, RefreshToken, RoleNames, Sessions};
 use crate::{
-    auth::{Standing, Verifier},
+    auth::{Standing, Stands, Verifier},
     model::{
         Authentication, Error, NameSet, Subject,
         claims::{Audience, TOKEN_TYPE, name_array},
@@ -20,6 +20,7 @@ pub struct Introspection {
     standing: GoodStanding,
     sessions: Arc<Sessions>,
     issuer: String,
+    audience: NameSet,
 }
 
 /// What a good token is, by the members of RFC 7662 section 2.2; times in seconds since the epoch. What a kind of token does
@@ -62,18 +63,25 @@ pub struct ActiveToken {
     /// Which level of assurance that reached (RFC 9470 section 6.2), if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub acr: Option<String>,
+    /// The roles that its holder has now at its audience, if that is one (RFC 9068 section 2.2.3.1), of an access token.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<String>,
+    /// The groups by which one of these roles comes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
 }
 
 impl Introspection {
-    /// Believes `verifier`, and asks `standing` and `sessions`; the tokens are those of `issuer`.
+    /// Believes `verifier`, and asks `standing` and `sessions`; the tokens are those of `issuer`, whose own audience is `audience`.
     #[must_use]
     pub const fn new(
         verifier: Arc<Verifier<Arc<Keyring>>>,
         standing: GoodStanding,
         sessions: Arc<Sessions>,
         issuer: String,
+        audience: NameSet,
     ) -> Self {
-        Self { verifier, standing, sessions, issuer }
+        Self { verifier, standing, sessions, issuer, audience }
     }
 
     /// What `token` is; none if it is worth nothing, whatever the cause.
@@ -94,13 +102,19 @@ impl Introspection {
             Err(Error::TokenInvalid(_) | Error::TokenExpired) => return Ok(None),
             Err(error) => return Err(error),
         };
-        let user = match self.standing.check(&claims).await {
-            Ok(user) => user,
+        let Stands { found, left } = match self.standing.check(&claims).await {
+            Ok(stands) => stands,
             Err(Error::TokenRevoked) => return Ok(None),
             Err(error) => return Err(error),
         };
+        let user = found.as_ref().and_then(|found| found.user());
+        let names = match (&found, claims.aud.names()) {
+            (Some(found), [only]) => RoleNames::clone(&found.roles_at(only)),
+            // Whose roles they are could not be told among several.
+            _ => RoleNames::default(),
+        };
         let mut told = ActiveToken {
-            scope: claims.scope.clone(),
+            scope: left.map_or_else(|| claims.scope.clone(), |left| left.as_str().to_owned()),
             client_id: claims.client_id.clone(),
             username: user.map(|user| user.username.typed().to_owned()),
             token_type: Some(TOKEN_TYPE),
@@ -114,6 +128,8 @@ impl Introspection {
             amr: claims.amr.clone(),
             auth_time: claims.auth_time,
             acr: claims.acr.clone(),
+            roles: names.roles,
+            groups: names.groups,
         };
         // A token of the release before says nothing of the login: its session does.
         if let (Subject::User(_, session), None) = (claims.subject(), claims.auth_time) {
@@ -125,10 +141,13 @@ impl Introspection {
 
     async fn refresh(&self, token: RefreshToken) -> Result<Option<ActiveToken>, Error> {
         let Some((session, issue_time)) = self.sessions.of_unused(token).await? else { return Ok(None) };
-        let Some(user) = self.standing.user_of_session(&session).await? else { return Ok(None) };
+        let audience = session.audience.as_ref().unwrap_or(&self.audience);
+        let Some((user, scope)) = self.standing.of_session(&session, audience).await? else {
+            return Ok(None);
+        };
         let told = ActiveToken {
             exp: session.expire_time(self.sessions.lifetime()).as_secs(),
-            scope: session.scope.as_str().to_owned(),
+            scope: scope.as_str().to_owned(),
             sub: session.user_id.to_string(),
             client_id: session.client_id,
             username: Some(user.username.typed().to_owned()),
@@ -141,6 +160,8 @@ impl Introspection {
             amr: NameSet::default(),
             auth_time: None,
             acr: None,
+            roles: Vec::new(),
+            groups: Vec::new(),
         };
         Ok(Some(told.of_login(session.authentication)))
     }

@@ -3,9 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Accounts, HashRequest, IssuedToken, RefreshToken, Sessions, Tokens,
+    Accounts, Clients, HashRequest, IssuedToken, Permissions, RefreshToken, Sessions, Tokens,
     accounts::Attempt,
+    grants::Vouching,
     new_accounts::note,
+    permissions::Recipient,
     tokens::{Holder, TokenStamp},
 };
 use crate::{
@@ -37,6 +39,8 @@ pub struct OwnAccount {
     store: Store,
     accounts: Arc<Accounts>,
     sessions: Arc<Sessions>,
+    clients: Arc<Clients>,
+    permissions: Arc<Permissions>,
     tokens: Arc<Tokens>,
     clock: Clock,
     audit: Audit,
@@ -72,19 +76,13 @@ pub struct Reopened {
 }
 
 impl OwnAccount {
-    /// The users in `store`, as `accounts` judges them; `tokens` signs.
+    /// The users in `store`, as `vouching` knows them.
     #[must_use]
-    pub fn new(
-        store: Store,
-        accounts: Arc<Accounts>,
-        sessions: Arc<Sessions>,
-        tokens: Arc<Tokens>,
-        clock: Clock,
-        audit: Audit,
-    ) -> Self {
+    pub fn new(store: Store, vouching: Vouching, clock: Clock, audit: Audit) -> Self {
+        let Vouching { accounts, sessions, clients, permissions, tokens } = vouching;
         let updates = Allowances::new(UPDATES, KEYS, clock.clone());
         let vain_ends = Allowances::new(VAIN_ENDS, KEYS, clock.clone());
-        Self { store, accounts, sessions, tokens, clock, audit, updates, vain_ends }
+        Self { store, accounts, sessions, clients, permissions, tokens, clock, audit, updates, vain_ends }
     }
 
     /// Changes what the user `id` says of itself, in the session `session`.
@@ -182,6 +180,13 @@ impl OwnAccount {
         let attempt = Attempt { event: Event::PasswordChanged, origin };
         let (id, username) = (user.id, &user.username);
         let new = self.accounts.check_new_password(new, username)?;
+        // Whoever called with less than the session allows gets no more than that.
+        let scope = NameSet::from_stored(claims.scope.clone());
+        let audience = claims.aud.names().iter().map(String::as_str);
+        let audience = NameSet::of(audience).map_err(Error::internal)?;
+        let recipient =
+            Recipient { audience: &audience, claims: &self.clients.token_claims(&claims.client_id).await? };
+        let given = self.permissions.for_user(id, &scope, recipient).await?;
         let request = HashRequest::new(Some(username.canonical()), origin.network(), deadline);
         let proof = self.accounts.judge(attempt, user, current, request).await?;
         let new = self.accounts.hash(new, request).await?;
@@ -214,12 +219,8 @@ impl OwnAccount {
         };
         pending.done();
         self.sessions.forget(&ended);
-        // Whoever called with less than the session allows gets no more than that.
-        let scope = NameSet::from_stored(claims.scope.clone());
-        let audience = claims.aud.names().iter().map(String::as_str);
-        let audience = NameSet::of(audience).map_err(Error::internal)?;
         let stamp = TokenStamp::new(session.create_time);
-        let access = self.tokens.issue(Holder::User(&session), stamp, &scope, &audience)?;
+        let access = self.tokens.issue(Holder::User(&session), stamp, &given, &audience)?;
         Ok(Reopened { access, refresh_token })
     }
 

@@ -1,79 +1,159 @@
-//! Owns the answer to whether what a genuine token stands for still stands.
+//! Owns the answer to whether what a genuine token stands for still stands, and what of its scopes its holder still has.
 
 use std::sync::Arc;
 
-use super::{Accounts, Clients, Sessions};
+use super::{
+    Accounts, Clients, Permissions, RoleNames, Sessions,
+    clients::RegisteredClient,
+    permissions::{HeldRoles, Left},
+};
 use crate::{
-    auth::{Caller, Standing},
-    model::{Claims, ClientId, Error, Session, SessionId, Subject, User, UserId, claims::FIRST_PARTY_CLIENT},
+    auth::{Caller, Standing, Stands},
+    model::{
+        Claims, ClientId, Error, NameSet, Session, SessionId, Subject, User, UserId,
+        claims::FIRST_PARTY_CLIENT,
+    },
 };
 
 /// A user's token stands while its session goes on, its user is there and active, and so is the client that it was got with; a
-/// client's own token while the client is there and active.
+/// client's own token while the client is there and active. Its scopes count as far as its user, or client, has them.
 #[derive(Clone, Debug)]
 pub struct GoodStanding {
     accounts: Arc<Accounts>,
     sessions: Arc<Sessions>,
     clients: Arc<Clients>,
+    permissions: Arc<Permissions>,
+}
+
+/// A caller who is in good standing.
+#[derive(Debug)]
+pub struct Recognised {
+    /// None if it is a client by itself.
+    user: Option<Arc<User>>,
+    held: Arc<HeldRoles>,
+    permissions: Arc<Permissions>,
+}
+
+/// The client that a token was got with, which is there and active: the built-in one, or a registered one.
+#[derive(Debug)]
+enum ActiveClient {
+    BuiltIn,
+    Registered(Arc<RegisteredClient>),
+}
+
+impl ActiveClient {
+    const fn registered(&self) -> Option<&Arc<RegisteredClient>> {
+        match self {
+            Self::BuiltIn => None,
+            Self::Registered(client) => Some(client),
+        }
+    }
+}
+
+impl Recognised {
+    /// The user, as it was at most the bound of the cache ago; none of a client by itself.
+    #[must_use]
+    pub fn user(&self) -> Option<&User> {
+        self.user.as_deref()
+    }
+
+    /// The names of the roles, and of the groups by which they come, at `audience` as it stands in `aud`: those of this moment, whatever
+    /// the token says.
+    #[must_use]
+    pub fn roles_at(&self, audience: &str) -> Arc<RoleNames> {
+        self.permissions.names_at(&self.held, audience)
+    }
 }
 
 impl GoodStanding {
-    /// Asks `accounts`, `sessions` and `clients`.
+    /// Asks `accounts`, `sessions`, `clients` and `permissions`.
     #[must_use]
-    pub const fn new(accounts: Arc<Accounts>, sessions: Arc<Sessions>, clients: Arc<Clients>) -> Self {
-        Self { accounts, sessions, clients }
+    pub const fn new(
+        accounts: Arc<Accounts>,
+        sessions: Arc<Sessions>,
+        clients: Arc<Clients>,
+        permissions: Arc<Permissions>,
+    ) -> Self {
+        Self { accounts, sessions, clients, permissions }
     }
 
-    /// The user of `session`, if the user and the client are in good standing. Whether the session goes on is known to who found it.
+    /// The user of `session`, and the scopes that a token of it would have now, if the user and the client are in good standing. Whether
+    /// the session goes on is known to who found it.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub(super) async fn user_of_session(&self, session: &Session) -> Result<Option<Arc<User>>, Error> {
+    pub(super) async fn of_session(
+        &self,
+        session: &Session,
+        audience: &NameSet,
+    ) -> Result<Option<(Arc<User>, NameSet)>, Error> {
         let Some(user) = self.active_user(session.user_id).await? else { return Ok(None) };
-        Ok(self.client_is_active(&session.client_id).await?.then_some(user))
+        let Some(client) = self.active_client(&session.client_id).await? else { return Ok(None) };
+        let (id, asked) = (session.user_id, &session.asked_scope);
+        let left = self.permissions.left_of_session(id, asked, audience, client.registered()).await?;
+        Ok(Some((user, left)))
     }
 
-    /// The user of a token, if user, session and client are in good standing.
-    async fn user_of_token(
+    async fn check_user(
         &self,
         user: UserId,
         session: SessionId,
         claims: &Claims,
-    ) -> Result<Option<Arc<User>>, Error> {
+    ) -> Result<Option<Stands<Recognised>>, Error> {
         let Some(user) = self.active_user(user).await? else { return Ok(None) };
-        let stands = self.sessions.goes_on_for(session, claims.jti).await?
-            && self.client_is_active(&claims.client_id).await?;
-        Ok(stands.then_some(user))
+        if !self.sessions.goes_on_for(session, claims.jti).await? {
+            return Ok(None);
+        }
+        let Some(client) = self.active_client(&claims.client_id).await? else { return Ok(None) };
+        let held = self.permissions.of_user(user.id).await?;
+        self.cut(Some(user), held, claims, &client).await.map(Some)
+    }
+
+    async fn check_client(&self, id: ClientId, claims: &Claims) -> Result<Option<Stands<Recognised>>, Error> {
+        let Some(client) = self.clients.active(id).await? else { return Ok(None) };
+        let held = self.permissions.of_client(id).await?;
+        self.cut(None, held, claims, &ActiveClient::Registered(client)).await.map(Some)
+    }
+
+    async fn cut(
+        &self,
+        user: Option<Arc<User>>,
+        held: Arc<HeldRoles>,
+        claims: &Claims,
+        client: &ActiveClient,
+    ) -> Result<Stands<Recognised>, Error> {
+        let left = match self.permissions.left_of(&held, claims, client.registered()).await? {
+            Left::All => None,
+            Left::Only(left) => Some(left),
+        };
+        let permissions = Arc::clone(&self.permissions);
+        Ok(Stands { found: Some(Arc::new(Recognised { user, held, permissions })), left })
     }
 
     async fn active_user(&self, id: UserId) -> Result<Option<Arc<User>>, Error> {
         Ok(self.accounts.user(id).await?.filter(|user| user.is_active))
     }
 
-    async fn client_is_active(&self, client_id: &str) -> Result<bool, Error> {
+    async fn active_client(&self, client_id: &str) -> Result<Option<ActiveClient>, Error> {
         if client_id == FIRST_PARTY_CLIENT {
-            return Ok(true);
+            return Ok(Some(ActiveClient::BuiltIn));
         }
         match ClientId::parse(client_id) {
-            Some(id) => self.clients.is_active(id).await,
-            None => Ok(false),
+            Some(id) => Ok(self.clients.active(id).await?.map(ActiveClient::Registered)),
+            None => Ok(None),
         }
     }
 }
 
 impl Standing for GoodStanding {
-    type Found = User;
+    type Found = Recognised;
 
-    /// Finds the user of a user's token, and nothing of a client's own.
-    async fn check(&self, claims: &Claims) -> Result<Option<Arc<User>>, Error> {
-        match claims.subject() {
-            Subject::User(user, session) => match self.user_of_token(user, session, claims).await? {
-                Some(user) => Ok(Some(user)),
-                None => Err(Error::TokenRevoked),
-            },
-            Subject::Client(id) if self.clients.is_active(id).await? => Ok(None),
-            Subject::Client(_) => Err(Error::TokenRevoked),
-        }
+    async fn check(&self, claims: &Claims) -> Result<Stands<Recognised>, Error> {
+        let stands = match claims.subject() {
+            Subject::User(user, session) => self.check_user(user, session, claims).await?,
+            Subject::Client(id) => self.check_client(id, claims).await?,
+        };
+        stands.ok_or(Error::TokenRevoked)
     }
 }
 
@@ -83,7 +163,21 @@ impl Standing for GoodStanding {
 /// [`Error::InsufficientScope`] for a client by itself.
 pub fn user_of(caller: &Caller) -> Result<&User, Error> {
     caller.must_be_user()?;
-    caller
-        .found()
-        .ok_or_else(|| Error::internal("nobody has checked whether the caller's token still stands"))
+    recognised(caller)?.user().ok_or_else(unchecked)
+}
+
+/// The names of the roles that `caller` has now at `audience`, as it stands in `aud`.
+///
+/// # Errors
+/// [`Error::Internal`], if nobody has checked whether the token still stands: a defect of the service.
+pub fn roles_at(caller: &Caller, audience: &str) -> Result<Arc<RoleNames>, Error> {
+    Ok(recognised(caller)?.roles_at(audience))
+}
+
+fn recognised(caller: &Caller) -> Result<&Recognised, Error> {
+    caller.found().ok_or_else(unchecked)
+}
+
+fn unchecked() -> Error {
+    Error::internal("nobody has checked whether the caller's token still stands")
 }

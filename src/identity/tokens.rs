@@ -4,11 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use uuid::Uuid;
 
-use super::Keyring;
+use super::{Keyring, permissions::Given};
 use crate::{
     base::{Clock, Timestamp, fill_from_system},
     model::{Audience, Claims, ClientId, Error, NameSet, Session, id::uuid_v7_of},
 };
+
+/// The longest token that says something of roles: gRPC in Java takes 8 KiB for all metadata of a call.
+const TOKEN_MAX_BYTES: usize = 4_096;
 
 /// Issues access tokens in the name of one issuer.
 #[derive(Debug)]
@@ -81,20 +84,21 @@ impl Tokens {
         &self.settings.audience
     }
 
-    /// An access token for `holder`. Two of one stamp differ only in their signatures.
+    /// An access token for `holder`, that is `given` this. Two of one stamp differ only in their signatures.
     ///
     /// # Errors
     /// [`Error::Internal`], if the key does not sign.
-    pub fn issue(
+    pub(crate) fn issue(
         &self,
         holder: Holder<'_>,
         stamp: TokenStamp,
-        scope: &NameSet,
+        given: &Given,
         audience: &NameSet,
     ) -> Result<IssuedToken, Error> {
         let lifetime = i32::try_from(self.settings.access_token_ttl.as_secs()).map_err(Error::internal)?;
         let iat = stamp.time.as_secs();
         let exp = iat.saturating_add(lifetime.into());
+        let exp = given.end.map_or(exp, |end| exp.min(end.as_secs()));
         // An exchange that is repeated late may give one that has expired.
         let left = exp.saturating_sub(self.clock.now().as_secs());
         let expires_in = i32::try_from(left.max(0)).unwrap_or(lifetime).min(lifetime);
@@ -112,12 +116,34 @@ impl Tokens {
             nbf: None,
             jti: stamp.jti,
             client_id,
-            scope: scope.as_str().to_owned(),
+            scope: given.scope.as_str().to_owned(),
             sid: session.map(|session| session.id.0),
             auth_time: login.as_ref().map(|login| login.time.as_secs()),
             acr: login.as_ref().and_then(|login| login.level.clone()),
             amr: login.map(|login| login.methods).unwrap_or_default(),
+            roles: given.names.roles.clone(),
+            groups: given.names.groups.clone(),
+            roles_omitted: false,
+            groups_omitted: false,
         };
-        Ok(IssuedToken { access_token: self.keyring.sign(&claims)?, expires_in, scope: claims.scope })
+        let scope = claims.scope.clone();
+        Ok(IssuedToken { access_token: self.sign(claims)?, expires_in, scope })
+    }
+
+    /// The token that says `claims`, without the groups, and then the roles, for which it has no room.
+    fn sign(&self, mut claims: Claims) -> Result<String, Error> {
+        loop {
+            let token = self.keyring.sign(&claims)?;
+            if token.len() <= TOKEN_MAX_BYTES {
+                return Ok(token);
+            }
+            if !claims.groups.is_empty() {
+                claims = Claims { groups: Vec::new(), groups_omitted: true, ..claims };
+            } else if !claims.roles.is_empty() {
+                claims = Claims { roles: Vec::new(), roles_omitted: true, ..claims };
+            } else {
+                return Ok(token);
+            }
+        }
     }
 }

@@ -63,6 +63,18 @@ pub struct Claims {
     /// The level of assurance that it reached. No release issues one yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acr: Option<String>,
+    /// The roles that its holder has at its audience (section 2.2.3.1), by their names; said where the client wants it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<String>,
+    /// The groups by which one of these roles comes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
+    /// Whether there was no room for the roles.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub roles_omitted: bool,
+    /// Whether there was no room for the groups.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub groups_omitted: bool,
 }
 
 /// Whom a token stands for.
@@ -121,6 +133,11 @@ impl Audience {
     pub fn contains(&self, name: &str) -> bool {
         self.names().iter().any(|meant| meant == name)
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it so")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 impl From<&NameSet> for Audience {

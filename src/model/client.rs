@@ -103,6 +103,8 @@ pub struct Client {
     pub certificate: Option<CertificateSubject>,
     /// Whether it may tell the addresses of the users for whom it asks.
     pub may_claim_address: bool,
+    /// What its tokens say of roles, by the names of the claims: `roles`, `groups`.
+    pub token_claims: NameSet,
     /// False once the operator has disabled it.
     pub is_active: bool,
     /// When it was registered.

@@ -102,6 +102,47 @@ impl NameSet {
         set
     }
 
+    /// Those of which `keep` says so.
+    #[must_use]
+    pub fn keeping(&self, keep: impl Fn(&str) -> bool) -> Self {
+        let mut set = Self::default();
+        self.iter().filter(|name| keep(name)).for_each(|name| set.push(name));
+        set
+    }
+
+    /// Those that `other` has too.
+    #[must_use]
+    pub fn within(&self, other: &Self) -> Self {
+        let others: HashSet<_> = other.iter().collect();
+        self.keeping(|name| others.contains(name))
+    }
+
+    /// These, and those of `names` that are not among them.
+    #[must_use]
+    pub fn with<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut seen: HashSet<_> = self.iter().map(str::to_owned).collect();
+        let mut set = self.clone();
+        for name in names {
+            if seen.insert(name.to_owned()) {
+                set.push(name);
+            }
+        }
+        set
+    }
+
+    /// The first of them, as many as one set may be written with.
+    #[must_use]
+    pub fn as_far_as_fits(&self) -> Self {
+        let mut set = Self::default();
+        for name in self.iter().take(NAME_SET_MAX_NAMES) {
+            if set.0.len() + 1 + name.len() > NAME_SET_MAX_BYTES {
+                break;
+            }
+            set.push(name);
+        }
+        set
+    }
+
     /// All but `name`.
     #[must_use]
     pub fn without_name(&self, name: &str) -> Self {
@@ -191,6 +232,17 @@ mod tests {
         assert!(!NameSet::has_room_for(&vec![String::new(); NAME_SET_MAX_NAMES + 1]));
     }
 
+    #[test]
+    fn of_too_many_names_the_first_are_kept() {
+        let names: Vec<_> = (0..200).map(|number| format!("n{number}")).collect();
+        let set = NameSet::default().with(names.iter().map(String::as_str)).as_far_as_fits();
+        assert!(NameSet::parse(set.as_str()).is_ok_and(|read| read == set));
+        assert_eq!(set.iter().count(), NAME_SET_MAX_NAMES);
+        let long = "x".repeat(NAME_SET_MAX_BYTES / 2);
+        let set = NameSet::default().with(["a", long.as_str(), "b", &format!("y{long}")]).as_far_as_fits();
+        assert_eq!(set.iter().count(), 3);
+    }
+
     proptest! {
         #[test]
         fn what_is_read_is_written_and_read_again(text in r#"[ -~é"\\]{0,40}"#) {
@@ -216,6 +268,13 @@ mod tests {
                 prop_assert_eq!(rest.contains(name), !other.contains(name));
             }
             prop_assert!(rest.iter().all(|name| set.contains(name)));
+            // The rest and what both have are the first set again; with the other, all of both.
+            let both = set.within(&other);
+            prop_assert_eq!(set.without(&both), rest.clone());
+            prop_assert!(both.iter().all(|name| set.contains(name) && other.contains(name)));
+            let all = other.with(set.iter());
+            prop_assert_eq!(all.iter().count(), other.iter().count() + rest.iter().count());
+            prop_assert!(set.without(&all).is_empty() && other.without(&all).is_empty());
         }
     }
 }

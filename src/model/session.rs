@@ -17,8 +17,10 @@ pub struct Session {
     pub user_id: UserId,
     /// With which client.
     pub client_id: String,
-    /// What its tokens allow.
+    /// What its first token was given, which the release before gives all of its tokens.
     pub scope: NameSet,
+    /// What its login asked for, of which each of its tokens is given what its client may have and its user has at that moment.
+    pub asked_scope: NameSet,
     /// Whom its tokens are meant for; the service's own audience if nothing is said.
     pub audience: Option<NameSet>,
     /// Where the login came from.

@@ -65,5 +65,7 @@ fn describe(token: ActiveToken) -> IntrospectTokenResponse {
         amr: token.amr.iter().map(str::to_owned).collect(),
         auth_time: token.auth_time,
         acr: token.acr,
+        roles: token.roles,
+        groups: token.groups,
     }
 }

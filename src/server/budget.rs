@@ -22,11 +22,11 @@ const EMBEDDED_DATABASE_BYTES: u64 = 24 * 1_024 * 1_024;
 /// Of a connection to a database server, with the statements that it has prepared.
 const DATABASE_CONNECTION_BYTES: u64 = 256 * 1_024;
 
-/// What is remembered of one verified token, and of one user, session or client.
+/// What is remembered of one verified token, and of one user, session or client, or of the roles of one.
 const REMEMBERED_TOKEN_BYTES: u64 = 700;
 const REMEMBERED_ROW_BYTES: u64 = 500;
-/// Users, sessions, clients.
-const ROW_CACHES: u64 = 3;
+/// Users, sessions, clients, and the roles of users and clients.
+const ROW_CACHES: u64 = 4;
 
 /// No setting can ask for more: a search for a budget ends here.
 const MAX_BUDGET_MEBIBYTES: u64 = 1 << 43;

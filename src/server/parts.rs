@@ -12,8 +12,8 @@ use crate::{
     config::{Config, ConfigError},
     identity::{
         Accounts, Clients, ClockCheck, GoodStanding, Grants, Guessing, Introspection, KeyRotation, Keyring,
-        NameKey, OwnAccount, Passwords, Readiness, Revocation, Sessions, Tokens, UsernameRests,
-        accounts::AccountSettings, passwords::Argon2Params,
+        NameKey, OwnAccount, Passwords, Permissions, Readiness, Revocation, Sessions, Tokens, UsernameRests,
+        accounts::AccountSettings, grants::Vouching, passwords::Argon2Params,
     },
     install::StartError,
     metrics::Metrics,
@@ -29,6 +29,7 @@ pub(super) struct Parts {
     pub(super) own_account: Arc<OwnAccount>,
     pub(super) sessions: Arc<Sessions>,
     pub(super) clients: Arc<Clients>,
+    permissions: Arc<Permissions>,
     pub(super) grants: Arc<Grants>,
     pub(super) introspection: Arc<Introspection>,
     pub(super) revocation: Arc<Revocation>,
@@ -84,35 +85,35 @@ impl Parts {
         let sessions = sessions(&store, config, &clock, &changes, &audit)?;
         let clients = clients(&store, &guessing, config, &clock, &changes, &audit);
         let tokens = Arc::new(Tokens::new(Arc::clone(&keyring), clock.clone(), config.tokens.issuing()));
-        let own_account = Arc::new(OwnAccount::new(
-            store.clone(),
-            Arc::clone(&accounts),
-            Arc::clone(&sessions),
-            Arc::clone(&tokens),
-            clock.clone(),
-            audit.clone(),
-        ));
-        let grants = Arc::new(Grants::new(
-            Arc::clone(&accounts),
-            Arc::clone(&guessing),
-            Arc::clone(&sessions),
-            Arc::clone(&clients),
+        let permissions = permissions(&store, config, &clock, &changes);
+        let vouching = Vouching {
+            accounts: Arc::clone(&accounts),
+            sessions: Arc::clone(&sessions),
+            clients: Arc::clone(&clients),
+            permissions: Arc::clone(&permissions),
             tokens,
-            metrics.grants.clone(),
-            clock.clone(),
-        ));
+        };
+        let own_account = OwnAccount::new(store.clone(), vouching.clone(), clock.clone(), audit.clone());
+        let grants = Grants::new(vouching, Arc::clone(&guessing), metrics.grants.clone(), clock.clone());
+        let (own_account, grants) = (Arc::new(own_account), Arc::new(grants));
         let verifier =
             Arc::new(Verifier::new(Arc::clone(&keyring), clock.clone(), config.tokens.verifying()));
-        let standing = GoodStanding::new(Arc::clone(&accounts), Arc::clone(&sessions), Arc::clone(&clients));
+        let standing = GoodStanding::new(
+            Arc::clone(&accounts),
+            Arc::clone(&sessions),
+            Arc::clone(&clients),
+            Arc::clone(&permissions),
+        );
         let introspection = Arc::new(Introspection::new(
             Arc::clone(&verifier),
             standing.clone(),
             Arc::clone(&sessions),
             config.tokens.issuer.clone(),
+            config.tokens.issuing().audience,
         ));
         let readiness = Readiness::new(Arc::clone(&keyring), Arc::clone(&clocks), metrics.database.clone());
         let readiness = Arc::new(readiness);
-        watch_caches(&metrics, &verifier, &accounts, &sessions, &clients);
+        watch_caches(&metrics, &verifier, &accounts, &sessions, &clients, &permissions);
         watch_strangers(&metrics, store.for_strangers().tally());
         let revocation =
             Arc::new(Revocation::new(Arc::clone(&verifier), Arc::clone(&clients), Arc::clone(&sessions)));
@@ -125,6 +126,7 @@ impl Parts {
             own_account,
             sessions,
             clients,
+            permissions,
             grants,
             introspection,
             revocation,
@@ -145,9 +147,14 @@ impl Parts {
 
 impl Parts {
     /// Everybody who keeps a copy of what other processes may change.
-    pub(super) fn subscribers(&self) -> [Arc<dyn Subscriber>; 4] {
+    pub(super) fn subscribers(&self) -> Vec<Arc<dyn Subscriber>> {
         let (accounts, sessions) = (Arc::clone(&self.accounts), Arc::clone(&self.sessions));
-        [accounts, sessions, Arc::clone(&self.clients) as _, Arc::clone(&self.keyring) as _]
+        let mut all: Vec<Arc<dyn Subscriber>> =
+            vec![accounts, sessions, Arc::clone(&self.clients) as _, Arc::clone(&self.keyring) as _];
+        for kind in Permissions::KINDS {
+            all.push(Arc::new(Arc::clone(&self.permissions).hearing(kind)));
+        }
+        all
     }
 }
 
@@ -196,6 +203,12 @@ fn clients(
     let (guessing, watermark) = (Arc::clone(guessing), changes.watermark());
     let settings = config.clients();
     Arc::new(Clients::new(store.clone(), guessing, settings, clock.clone(), watermark, audit.clone()))
+}
+
+/// What users and clients may do.
+fn permissions(store: &Store, config: &Config, clock: &Clock, changes: &Feed) -> Arc<Permissions> {
+    let (own, settings) = (config.tokens.issuing().audience, config.permissions());
+    Arc::new(Permissions::new(store.clone(), own, settings, clock.clone(), changes.watermark()))
 }
 
 impl Pools {
@@ -265,12 +278,14 @@ fn watch_caches(
     accounts: &Accounts,
     sessions: &Sessions,
     clients: &Clients,
+    permissions: &Permissions,
 ) {
     metrics.watch_caches(vec![
         ("verified_tokens", verifier.tally()),
         ("users", accounts.tally()),
         ("sessions", sessions.tally()),
         ("clients", clients.tally()),
+        ("permissions", permissions.tally()),
     ]);
 }
 

@@ -86,7 +86,7 @@ impl Work {
 fn own(parts: &Parts, config: &Config, shared: &Arc<SharedJobs>) -> Vec<OwnJob> {
     // Twice within the bound, so that one reading may be late.
     let changes_interval = (config.tokens.standing_cache_max_age / 2).max(MIN_CHANGES_INTERVAL);
-    let (feed, subscribers): (_, [Arc<dyn Subscriber>; 4]) =
+    let (feed, subscribers): (_, Vec<Arc<dyn Subscriber>>) =
         (Arc::clone(&parts.changes), parts.subscribers());
     let follow = move || {
         let (feed, subscribers) = (Arc::clone(&feed), subscribers.clone());

@@ -35,7 +35,7 @@ async fn a_token_is_a_jwt_of_rfc_9068() {
     let user = client.sign_up("alice", PASSWORD).await.unwrap();
     let response = client.log_in("ALICE", PASSWORD).await.unwrap();
     assert_eq!((response.token_type.as_str(), response.expires_in), ("Bearer", 300));
-    assert_eq!(response.scope, "profile");
+    assert_eq!(response.scope, "profile account");
 
     let (header, claims) = decoded(&response.access_token);
     assert_eq!((&header["typ"], &header["alg"]), (&"at+jwt".into(), &"ES256".into()));
@@ -47,7 +47,7 @@ async fn a_token_is_a_jwt_of_rfc_9068() {
         ("aud", "api.example".into()),
         ("sub", user.id.clone().into()),
         ("client_id", "signet".into()),
-        ("scope", "profile".into()),
+        ("scope", "profile account".into()),
         ("iat", now.into()),
         ("exp", (now + 300).into()),
         ("auth_time", now.into()),

@@ -27,6 +27,7 @@ mod limits;
 mod metrics;
 mod names;
 mod own_account;
+mod permissions;
 mod proxies;
 mod ready;
 mod refresh_allowance;

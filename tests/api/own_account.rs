@@ -192,7 +192,7 @@ async fn a_new_password_leaves_nothing_to_whoever_copied_tokens_and_gives_the_ca
     let changed = change_password(&mut client, &third.access_token, PASSWORD, NEW_PASSWORD).await.unwrap();
     let (access, refresh) = (changed.access_token.unwrap(), changed.refresh_token.unwrap());
     assert_eq!((changed.token_type.as_deref(), changed.expires_in), (Some("Bearer"), Some(900)));
-    assert_eq!(changed.scope.as_deref(), Some("profile"));
+    assert_eq!(changed.scope.as_deref(), Some("profile account"));
     // Neither the newest token of the old session nor an old one of its chain ends what was opened.
     for old in [&first, second.refresh_token.as_ref().unwrap(), third.refresh_token.as_ref().unwrap()] {
         assert_refused(client.refresh(old).await, Code::Unauthenticated, "REFRESH_TOKEN_INVALID");
@@ -216,23 +216,23 @@ async fn a_new_password_leaves_nothing_to_whoever_copied_tokens_and_gives_the_ca
 #[tokio::test]
 async fn a_new_password_gives_no_more_than_the_token_of_the_call_allows() {
     let service = Service::start().await;
-    let registered = service.register("shop", Wanted::confidential("profile orders")).await;
+    let registered = service.register("shop", Wanted::confidential("profile account orders")).await;
     let refresh = |token: String, scope: &str| {
         let grant = Grant::RefreshToken(RefreshTokenGrant { refresh_token: token });
         let request = request(grant, Some(registered.by_secret()));
         service.issue(IssueTokenRequest { scope: scope.to_owned(), ..request })
     };
     let login = service.issue(request(alice(), Some(registered.by_secret()))).await.unwrap();
-    assert_eq!(login.scope, "profile orders");
-    let narrow = refresh(login.refresh_token.unwrap(), "profile").await.unwrap();
+    assert_eq!(login.scope, "profile account orders");
+    let narrow = refresh(login.refresh_token.unwrap(), "account").await.unwrap();
 
     let mut client = service.client.clone();
     let changed = change_password(&mut client, &narrow.access_token, PASSWORD, NEW_PASSWORD).await.unwrap();
-    assert_eq!(changed.scope.as_deref(), Some("profile"));
+    assert_eq!(changed.scope.as_deref(), Some("account"));
     // What the session allows is had by its client, which proves who it is.
     let token = changed.refresh_token.unwrap();
     assert_refused(client.refresh(&token).await, Code::Unauthenticated, "REFRESH_TOKEN_INVALID");
-    assert_eq!(refresh(token, "").await.unwrap().scope, "profile orders");
+    assert_eq!(refresh(token, "").await.unwrap().scope, "profile account orders");
 }
 
 #[tokio::test]

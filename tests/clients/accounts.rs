@@ -32,7 +32,7 @@ fn a_user_signs_up_gets_a_token_and_is_recognised() {
     // An int64 is a string in protobuf's JSON.
     let refresh_token = issued["refreshToken"].as_str().expect("a refresh token");
     let rest = json!({
-        "accessToken": token, "tokenType": "Bearer", "expiresIn": 900, "scope": "profile",
+        "accessToken": token, "tokenType": "Bearer", "expiresIn": 900, "scope": "profile account",
         "refreshToken": refresh_token,
     });
     assert_eq!(issued, rest);

@@ -23,7 +23,7 @@ fn a_service_gets_a_token_and_introspects_a_users() {
     };
     let told = introspect(token, &user).expect("the client has the scope");
     let expected = json!({
-        "active": true, "scope": "profile", "clientId": "signet", "username": "alice", "tokenType": "Bearer",
+        "active": true, "scope": "profile account", "clientId": "signet", "username": "alice", "tokenType": "Bearer",
         "aud": ["signet"], "iss": "http://127.0.0.1:8080",
         "exp": told["exp"], "iat": told["iat"], "sub": told["sub"], "jti": told["jti"], "amr": ["pwd"],
         "authTime": told["authTime"],

@@ -72,7 +72,7 @@ async fn the_service_is_told_who_is_calling_by_signet_alone() {
     let session = seen.iter().find(|(name, _)| name == "x-signet-session").unwrap().1.clone();
     assert_eq!(session.len(), 36);
     let expected = pairs(&[
-        ("x-signet-scope", "profile"),
+        ("x-signet-scope", "profile account"),
         ("x-signet-session", &session),
         ("x-signet-subject", &alice),
         ("x-signet-username", "alice"),

@@ -14,7 +14,7 @@ use crate::{
     harness::{PATIENCE, Place},
 };
 
-const CLIENT_MEMBERS: [&str; 10] = [
+const CLIENT_MEMBERS: [&str; 11] = [
     "audiences",
     "create_time",
     "id",
@@ -24,6 +24,7 @@ const CLIENT_MEMBERS: [&str; 10] = [
     "name",
     "public_keys",
     "scopes",
+    "token_claims",
     "update_time",
 ];
 

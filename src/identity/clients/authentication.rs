@@ -11,7 +11,9 @@ use super::{
 };
 use crate::{
     audit::{Event, Reason},
-    model::{CertificateNames, Client, ClientId, ClientKind, Error, Origin, claims::FIRST_PARTY_CLIENT},
+    model::{
+        CertificateNames, Client, ClientId, ClientKind, Error, NameSet, Origin, claims::FIRST_PARTY_CLIENT,
+    },
 };
 
 /// What a request says of its client (RFC 6749 section 2.3). Nothing at all, where a client must be told: whose SPIFFE ID its
@@ -124,6 +126,21 @@ impl Requester {
 }
 
 impl Requester {
+    /// The registered client; none if it is the service's own first-party application.
+    #[must_use]
+    pub const fn registered(&self) -> Option<&Arc<RegisteredClient>> {
+        match self {
+            Self::FirstParty => None,
+            Self::Client(found) => Some(found),
+        }
+    }
+
+    /// What its tokens say of roles, by the names of the claims.
+    #[must_use]
+    pub fn token_claims(&self) -> NameSet {
+        self.registered().map(|found| found.client.token_claims.clone()).unwrap_or_default()
+    }
+
     /// Whether this is a client that has proven who it is, and may have `scope`.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use crate::{
     audit::Audit,
     base::{Clock, Tally, Timestamp},
     changes::{Known, RowCache, Subscriber, Watermark},
-    model::{Client, ClientId, Error},
+    model::{Client, ClientId, Error, NameSet},
     store::{ChangeKind, Store, Strangers},
 };
 use keys::ClientKeys;
@@ -100,13 +100,22 @@ impl Clients {
         self.known.tally()
     }
 
-    /// Whether the client `id` is there and enabled, as it was at most the bound of the cache ago.
+    /// The client `id`, if it is there and enabled, as it was at most the bound of the cache ago.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn is_active(&self, id: ClientId) -> Result<bool, Error> {
+    pub async fn active(&self, id: ClientId) -> Result<Option<Arc<RegisteredClient>>, Error> {
         let found = self.known_or(id, self.store.client(id)).await?;
-        Ok(found.is_some_and(|found| found.client.is_active))
+        Ok(found.filter(|found| found.client.is_active))
+    }
+
+    /// What the tokens of the client `client_id` say of roles, by the names of the claims.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub(super) async fn token_claims(&self, client_id: &str) -> Result<NameSet, Error> {
+        let Some(id) = ClientId::parse(client_id) else { return Ok(NameSet::default()) };
+        Ok(self.active(id).await?.map(|found| found.client.token_claims.clone()).unwrap_or_default())
     }
 
     /// The client that somebody says to be, who has not proven it.

@@ -36,6 +36,9 @@ pub struct NewClient {
     pub proof: Option<ClientProof>,
     /// Whether it may tell the addresses of the users for whom it asks. For a confidential client alone.
     pub may_claim_address: bool,
+    /// What its tokens say of roles: [`ROLES_CLAIM`](crate::identity::permissions::ROLES_CLAIM) and
+    /// [`GROUPS_CLAIM`](crate::identity::permissions::GROUPS_CLAIM), or nothing.
+    pub token_claims: NameSet,
 }
 
 /// What a new client proves by that it is the one it says to be.
@@ -105,6 +108,7 @@ impl ClientRegistry {
             jwks: None,
             certificate: None,
             may_claim_address: new.may_claim_address && new.proof.is_some(),
+            token_claims: new.token_claims,
             is_active: true,
             create_time: now,
             update_time: now,
@@ -354,6 +358,7 @@ mod tests {
             audiences: NameSet::default(),
             proof: Some(ClientProof::Secret),
             may_claim_address: false,
+            token_claims: NameSet::default(),
         };
         ClientRegistry::new(store, clock, audit).register(new, &Actor::Service).await.unwrap()
     }

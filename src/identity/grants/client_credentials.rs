@@ -1,9 +1,10 @@
 //! Owns the client credentials grant (RFC 6749 section 4.4): a client's own credentials, for a token in its own name.
 
-use super::{Asked, Grant, Granted, Granting, Grants, scope::Allowed};
+use super::{Asked, Grant, Granted, Granting, Grants};
 use crate::{
     identity::{
         clients::Requester,
+        permissions::Recipient,
         tokens::{Holder, TokenStamp},
     },
     metrics::GrantType,
@@ -35,9 +36,12 @@ async fn exchange(grants: &Grants, asked: Asked) -> Result<Granted, Error> {
         // Who has proven nothing gets nothing.
         _ => return Err(Error::InvalidClient),
     };
-    let terms = wish.within(&Allowed::for_client(found, grants.tokens.audience()))?;
-    let (holder, stamp) = (Holder::Client(found.client().id), TokenStamp::new(grants.clock.now()));
+    let client = found.client();
+    let audience = wish.audience_of_client(found, grants.tokens.audience())?;
+    let recipient = Recipient { audience: &audience, claims: &client.token_claims };
+    let given = grants.permissions.for_client(client, wish.scope(), recipient).await?;
+    let (holder, stamp) = (Holder::Client(client.id), TokenStamp::new(grants.clock.now()));
     grants.clients.accept(proven, &origin).await?;
-    let access = grants.tokens.issue(holder, stamp, &terms.scope, &terms.audience)?;
+    let access = grants.tokens.issue(holder, stamp, &given, &audience)?;
     Ok(Granted { access, refresh_token: None, is_repeated: false })
 }

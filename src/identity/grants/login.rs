@@ -8,6 +8,7 @@ use crate::{
     identity::{
         Proof,
         clients::Requester,
+        permissions::Recipient,
         sessions::Opening,
         tokens::{Holder, TokenStamp},
     },
@@ -26,10 +27,11 @@ impl Grants {
         origin: Origin,
     ) -> Result<Opening, Error> {
         let own = self.tokens.audience();
-        let Terms { scope, audience } = wish.within(&Allowed::for_user_of(requester, own))?;
+        let Terms { scope: asked_scope, audience } = wish.within(&Allowed::for_user_of(requester, own))?;
         // What means the service itself goes on meaning it when its name is changed.
         let audience = (audience != *own).then_some(audience);
-        Ok(Opening { client_id: requester.client_id(), scope, audience, origin })
+        let token_claims = requester.token_claims();
+        Ok(Opening { client_id: requester.client_id(), asked_scope, audience, token_claims, origin })
     }
 
     /// The first tokens of the session that `opening` describes, and `proof` opens.
@@ -37,10 +39,13 @@ impl Grants {
     /// # Errors
     /// [`Error::InvalidCredentials`] if the user was changed meanwhile.
     pub(super) async fn log_in(&self, proof: &Proof, opening: Opening) -> Result<Granted, Error> {
-        let (session, token) = self.sessions.open(proof, opening).await?;
-        let audience = session.audience.as_ref().unwrap_or(self.tokens.audience());
+        let audience = opening.audience.clone();
+        let audience = audience.as_ref().unwrap_or(self.tokens.audience());
+        let recipient = Recipient { audience, claims: &opening.token_claims };
+        let given = self.permissions.for_user(proof.user.id, &opening.asked_scope, recipient).await?;
+        let (session, token) = self.sessions.open(proof, opening, &given.scope).await?;
         let stamp = TokenStamp::new(session.create_time);
-        let access = self.tokens.issue(Holder::User(&session), stamp, &session.scope, audience)?;
+        let access = self.tokens.issue(Holder::User(&session), stamp, &given, audience)?;
         Ok(Granted { access, refresh_token: Some(token), is_repeated: false })
     }
 }

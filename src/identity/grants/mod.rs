@@ -15,7 +15,7 @@ mod user_address;
 use std::{pin::Pin, sync::Arc};
 
 use super::{
-    Accounts, Clients, Guessing, IssuedToken, RefreshToken, Sessions, Tokens,
+    Accounts, Clients, Guessing, IssuedToken, Permissions, RefreshToken, Sessions, Tokens,
     clients::{ClientAuthentication, Proven},
 };
 use crate::{
@@ -41,11 +41,27 @@ pub struct Grants {
     guessing: Arc<Guessing>,
     sessions: Arc<Sessions>,
     clients: Arc<Clients>,
+    permissions: Arc<Permissions>,
     tokens: Arc<Tokens>,
     refresh_tokens: RefreshTokens,
     claimed_failures: ClaimedFailures,
     metrics: GrantMetrics,
     clock: Clock,
+}
+
+/// What vouches for those who ask for tokens, and what signs them.
+#[derive(Clone, Debug)]
+pub struct Vouching {
+    /// The users.
+    pub accounts: Arc<Accounts>,
+    /// Their sessions.
+    pub sessions: Arc<Sessions>,
+    /// The clients.
+    pub clients: Arc<Clients>,
+    /// What users and clients may do.
+    pub permissions: Arc<Permissions>,
+    /// What signs.
+    pub tokens: Arc<Tokens>,
 }
 
 /// What a request shows to get tokens.
@@ -112,25 +128,23 @@ struct Counting<'a> {
 }
 
 impl Grants {
-    /// Exchanges what `accounts`, `sessions` and `clients` vouch for; `tokens` signs.
+    /// Exchanges what `vouching` vouches for, and charges failures to `guessing`.
     #[must_use]
-    pub fn new(
-        accounts: Arc<Accounts>,
-        guessing: Arc<Guessing>,
-        sessions: Arc<Sessions>,
-        clients: Arc<Clients>,
-        tokens: Arc<Tokens>,
-        metrics: GrantMetrics,
-        clock: Clock,
-    ) -> Self {
+    pub fn new(vouching: Vouching, guessing: Arc<Guessing>, metrics: GrantMetrics, clock: Clock) -> Self {
+        let Vouching { accounts, sessions, clients, permissions, tokens } = vouching;
         let claimed_failures = ClaimedFailures::new(Arc::clone(&guessing), clock.clone());
-        let refresh_tokens =
-            RefreshTokens::new(Arc::clone(&accounts), Arc::clone(&sessions), Arc::clone(&tokens));
+        let refresh_tokens = RefreshTokens::new(
+            Arc::clone(&accounts),
+            Arc::clone(&sessions),
+            Arc::clone(&permissions),
+            Arc::clone(&tokens),
+        );
         Self {
             accounts,
             guessing,
             sessions,
             clients,
+            permissions,
             tokens,
             refresh_tokens,
             claimed_failures,

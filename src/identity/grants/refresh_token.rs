@@ -12,13 +12,14 @@ use super::{
 };
 use crate::{
     identity::{
-        Accounts, RefreshToken, Sessions, Tokens,
+        Accounts, Permissions, RefreshToken, Sessions, Tokens,
         clients::Requester,
+        permissions::Recipient,
         sessions::{Exchanged, Presented, access_token_id},
         tokens::{Holder, TokenStamp},
     },
     metrics::GrantType,
-    model::{Error, Origin},
+    model::{Error, NameSet, Origin},
     store::Sha256,
 };
 
@@ -36,6 +37,7 @@ pub(super) struct RefreshTokens {
 struct Parts {
     accounts: Arc<Accounts>,
     sessions: Arc<Sessions>,
+    permissions: Arc<Permissions>,
     tokens: Arc<Tokens>,
 }
 
@@ -44,6 +46,7 @@ struct Parts {
 struct Shown {
     presented: Presented,
     terms: Terms,
+    token_claims: NameSet,
     origin: Origin,
 }
 
@@ -67,15 +70,17 @@ impl RefreshTokenGrant {
         // Decided before anything is used up.
         let terms = match &presented {
             Ok(presented) => {
-                Some(wish.within(&Allowed::for_session(presented.session(), grants.tokens.audience()))?)
+                let (requester, own) = (proven.requester(), grants.tokens.audience());
+                Some(wish.within(&Allowed::for_session(requester, presented.session(), own))?)
             }
             Err(_) => None,
         };
+        let token_claims = proven.requester().token_claims();
         // Also if the token is none: it may be a guess, for which the client answers that has asked.
         grants.clients.accept(proven, &origin).await?;
         let presented = presented?;
         let terms = terms.ok_or(Error::RefreshTokenInvalid)?;
-        grants.refresh_tokens.exchange(Shown { presented, terms, origin }).await
+        grants.refresh_tokens.exchange(Shown { presented, terms, token_claims, origin }).await
     }
 
     /// The session that the token is of, if it is one of `requester`.
@@ -91,9 +96,15 @@ impl RefreshTokenGrant {
 }
 
 impl RefreshTokens {
-    /// Exchanges refresh tokens of `sessions`, whose users are in `accounts`; `tokens` signs.
-    pub(super) fn new(accounts: Arc<Accounts>, sessions: Arc<Sessions>, tokens: Arc<Tokens>) -> Self {
-        Self { parts: Arc::new(Parts { accounts, sessions, tokens }), in_flight: InFlight::default() }
+    /// Exchanges refresh tokens of `sessions`, whose users are in `accounts` and have what `permissions` say; `tokens` signs.
+    pub(super) fn new(
+        accounts: Arc<Accounts>,
+        sessions: Arc<Sessions>,
+        permissions: Arc<Permissions>,
+        tokens: Arc<Tokens>,
+    ) -> Self {
+        let parts = Parts { accounts, sessions, permissions, tokens };
+        Self { parts: Arc::new(parts), in_flight: InFlight::default() }
     }
 
     /// Exchanges what is `shown`.
@@ -123,7 +134,7 @@ impl Shown {
     /// What is the same for two calls that may have one answer.
     fn key(&self) -> Sha256 {
         // The token is one client's alone.
-        let Self { presented, terms, origin } = self;
+        let Self { presented, terms, token_claims: _, origin } = self;
         let mut context = digest::Context::new(&digest::SHA256);
         context.update(&presented.hash());
         let texts = [
@@ -145,8 +156,11 @@ impl Shown {
 
 impl Parts {
     async fn exchange(&self, shown: Shown) -> Result<Granted, Error> {
-        let Shown { presented, terms: Terms { scope, audience }, origin } = shown;
+        let Shown { presented, terms: Terms { scope, audience }, token_claims, origin } = shown;
         let read = presented.user_is_active();
+        // Before anything is used up: it may fail.
+        let recipient = Recipient { audience: &audience, claims: &token_claims };
+        let given = self.permissions.for_user(presented.session().user_id, &scope, recipient).await?;
         // Also of a user who is disabled: a replay ends the session all the same.
         let Exchanged { session, refresh, next, is_repeated } =
             self.sessions.exchange(presented, &origin).await?;
@@ -158,8 +172,8 @@ impl Parts {
             return Err(Error::RefreshTokenInvalid);
         }
         let time = session.last_use_time;
-        let stamp = TokenStamp { time, jti: access_token_id(&refresh, time, &scope, &audience) };
-        let access = self.tokens.issue(Holder::User(&session), stamp, &scope, &audience)?;
+        let stamp = TokenStamp { time, jti: access_token_id(&refresh, time, &given.scope, &audience) };
+        let access = self.tokens.issue(Holder::User(&session), stamp, &given, &audience)?;
         Ok(Granted { access, refresh_token: Some(next), is_repeated })
     }
 }

@@ -1,13 +1,11 @@
 //! Owns the negotiation of scopes and audiences: what was asked for, out of what may be had. Every grant goes through it.
 
-use std::borrow::Cow;
-
 use crate::{
-    identity::clients::{RegisteredClient, Requester},
-    model::{
-        Error, NameSet, Session,
-        claims::{INTROSPECT_SCOPE, USER_SCOPE},
+    identity::{
+        clients::{RegisteredClient, Requester},
+        permissions,
     },
+    model::{Error, NameSet, Session},
 };
 
 /// The scopes and audiences that a request asks for. An empty set asks for all that may be had.
@@ -17,14 +15,16 @@ pub(super) struct Wish {
     audience: NameSet,
 }
 
-/// The scopes and audiences that may be had at most.
+/// The scopes and audiences that a client may have for a user at most. What the user has of the scopes is another matter.
 #[derive(Debug)]
 pub(super) struct Allowed<'a> {
-    scope: Cow<'a, NameSet>,
+    scope: NameSet,
+    /// What is meant of the scopes where nothing is asked for.
+    unasked: NameSet,
     audience: &'a NameSet,
 }
 
-/// The scopes and audiences that are granted.
+/// The scopes that are asked for and that the client may have, and the audiences that are granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Terms {
     pub(super) scope: NameSet,
@@ -50,41 +50,49 @@ impl Wish {
         Ok(Self { scope, audience: audience.map_err(|_| malformed_audience())? })
     }
 
-    /// What is granted of `allowed`: the wish, or all of it where there is no wish.
+    /// What may be had of `allowed`: the wish, or what is meant where there is no wish.
     ///
     /// # Errors
     /// [`Error::InvalidScope`], [`Error::InvalidAudience`], with the names that go beyond it.
     pub(super) fn within(&self, allowed: &Allowed<'_>) -> Result<Terms, Error> {
+        let Allowed { scope, unasked, audience } = allowed;
         Ok(Terms {
-            scope: choose(&self.scope, &allowed.scope).map_err(Error::InvalidScope)?,
-            audience: choose(&self.audience, allowed.audience).map_err(Error::InvalidAudience)?,
+            scope: choose(&self.scope, scope, unasked).map_err(Error::InvalidScope)?,
+            audience: choose(&self.audience, audience, audience).map_err(Error::InvalidAudience)?,
         })
+    }
+
+    /// The scopes asked for; none for all that may be had.
+    pub(super) const fn scope(&self) -> &NameSet {
+        &self.scope
+    }
+
+    /// Whom a token of the client itself is meant for. `own` is the service's own audience.
+    ///
+    /// # Errors
+    /// [`Error::InvalidAudience`], with the names that it may not name.
+    pub(super) fn audience_of_client(
+        &self,
+        found: &RegisteredClient,
+        own: &NameSet,
+    ) -> Result<NameSet, Error> {
+        let registered = audiences(found, own);
+        choose(&self.audience, registered, registered).map_err(Error::InvalidAudience)
     }
 }
 
 impl<'a> Allowed<'a> {
     /// For a user who logs in with `requester`. `own` is the service's own audience.
     pub(super) fn for_user_of(requester: &'a Requester, own: &'a NameSet) -> Self {
-        let scope = match requester {
-            Requester::FirstParty => NameSet::from_stored(USER_SCOPE.to_owned()),
-            Requester::Client(found) => found.client().scopes.without_name(INTROSPECT_SCOPE),
-        };
-        let audience = match requester {
-            Requester::FirstParty => own,
-            Requester::Client(found) => audiences(found, own),
-        };
-        Self { scope: Cow::Owned(scope), audience }
+        let scope = permissions::for_users(requester.registered());
+        let audience = requester.registered().map_or(own, |found| audiences(found, own));
+        Self { unasked: permissions::unasked(&scope), scope, audience }
     }
 
-    /// For a session that goes on: it keeps what its login was granted (RFC 6749 section 6).
-    pub(super) fn for_session(session: &'a Session, own: &'a NameSet) -> Self {
-        Self { scope: Cow::Borrowed(&session.scope), audience: session.audience.as_ref().unwrap_or(own) }
-    }
-
-    /// For a client in its own name.
-    pub(super) fn for_client(found: &'a RegisteredClient, own: &'a NameSet) -> Self {
-        let scope = found.client().scopes.without_name(USER_SCOPE);
-        Self { scope: Cow::Owned(scope), audience: audiences(found, own) }
+    /// For a session that goes on with `requester`: it keeps what its login asked for, as far as its client may have it now.
+    pub(super) fn for_session(requester: &Requester, session: &'a Session, own: &'a NameSet) -> Self {
+        let scope = session.asked_scope.within(&permissions::for_users(requester.registered()));
+        Self { unasked: scope.clone(), scope, audience: session.audience.as_ref().unwrap_or(own) }
     }
 }
 
@@ -94,12 +102,12 @@ fn audiences<'a>(found: &'a RegisteredClient, own: &'a NameSet) -> &'a NameSet {
     if registered.is_empty() { own } else { registered }
 }
 
-/// `wish`, or all of `allowed` if it is empty; what goes beyond `allowed` if something does.
-fn choose(wish: &NameSet, allowed: &NameSet) -> Result<NameSet, NameSet> {
+/// `wish`, or `unasked` if it is empty; what goes beyond `allowed` if something does.
+fn choose(wish: &NameSet, allowed: &NameSet, unasked: &NameSet) -> Result<NameSet, NameSet> {
     let beyond = wish.without(allowed);
     match (beyond.is_empty(), wish.is_empty()) {
         (false, _) => Err(beyond),
-        (true, true) => Ok(allowed.clone()),
+        (true, true) => Ok(unasked.clone()),
         (true, false) => Ok(wish.clone()),
     }
 }
@@ -116,11 +124,12 @@ mod tests {
         NameSet::parse(text).unwrap()
     }
 
-    /// What is granted to the wish for `scope` and `audience`, where `a b` and `x y` may be had.
+    /// What is granted to the wish for `scope` and `audience`, where `a b` and `x y` may be had, and of the scopes `a` is meant where
+    /// nothing is asked for.
     fn granted(scope: &str, audience: &[&str]) -> Result<(String, String), String> {
         let audiences: Vec<String> = audience.iter().map(|&name| name.to_owned()).collect();
         let (scopes, all) = (names("a b"), names("x y"));
-        let allowed = Allowed { scope: Cow::Borrowed(&scopes), audience: &all };
+        let allowed = Allowed { scope: scopes, unasked: names("a"), audience: &all };
         match Wish::parse(scope, &audiences).and_then(|wish| wish.within(&allowed)) {
             Ok(terms) => Ok((terms.scope.to_string(), terms.audience.to_string())),
             Err(Error::InvalidScope(beyond)) => Err(format!("scope {beyond}")),
@@ -132,7 +141,7 @@ mod tests {
     #[test]
     fn a_wish_is_granted_as_far_as_it_goes_or_refused_with_what_goes_beyond() {
         let ok = |scope: &str, audience: &str| Ok((scope.to_owned(), audience.to_owned()));
-        assert_eq!(granted("", &[]), ok("a b", "x y"));
+        assert_eq!(granted("", &[]), ok("a", "x y"));
         assert_eq!(granted("b", &[]), ok("b", "x y"));
         assert_eq!(granted("b a", &["y", "x"]), ok("b a", "y x"));
         assert_eq!(granted("c a d", &[]), Err("scope c d".to_owned()));

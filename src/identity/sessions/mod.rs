@@ -13,7 +13,7 @@ use std::{
 
 use uuid::Uuid;
 
-use super::Proof;
+use super::{Proof, permissions};
 use crate::{
     audit::{Actor, Audit, Event, Reason},
     base::{Clock, Tally, Timestamp},
@@ -78,10 +78,12 @@ pub struct SessionSettings {
 pub struct Opening {
     /// With which client.
     pub client_id: String,
-    /// What its tokens allow.
-    pub scope: NameSet,
+    /// What was asked for, as far as the client may have it.
+    pub asked_scope: NameSet,
     /// Whom its tokens are meant for; the service's own audience if nothing is said.
     pub audience: Option<NameSet>,
+    /// What its tokens say of roles.
+    pub token_claims: NameSet,
     /// Where the login came from.
     pub origin: Origin,
 }
@@ -153,19 +155,25 @@ impl Sessions {
         self.settings.lifetime
     }
 
-    /// Opens a session on `proof`.
+    /// Opens a session on `proof`, whose first token is `given` these scopes.
     ///
     /// # Errors
     /// [`Error::InvalidCredentials`] if the user was changed meanwhile: a password that was replaced opens nothing.
-    pub async fn open(&self, proof: &Proof, opening: Opening) -> Result<(Session, RefreshToken), Error> {
+    pub async fn open(
+        &self,
+        proof: &Proof,
+        opening: Opening,
+        given: &NameSet,
+    ) -> Result<(Session, RefreshToken), Error> {
         let Proof { user, credential_version, .. } = proof;
         let now = self.clock.now();
-        let Opening { client_id, scope, audience, origin } = opening;
+        let Opening { client_id, asked_scope, audience, origin, .. } = opening;
         let session = Session {
             id: SessionId(uuid_v7(now, self.store.entropy())),
             user_id: user.id,
             client_id,
-            scope,
+            scope: given.clone(),
+            asked_scope: permissions::kept(&asked_scope, given),
             audience,
             origin,
             authentication: proof.authentication(),

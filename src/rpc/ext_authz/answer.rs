@@ -12,7 +12,8 @@ use super::Rule;
 use crate::{
     auth::Caller,
     errors::{OAuthCode, Row, details_telling},
-    model::{Error, REQUEST_ID_HEADER, RequestId, User},
+    identity::Recognised,
+    model::{Error, REQUEST_ID_HEADER, RequestId},
     proto::envoy::{
         config::core::v3::{HeaderValue, HeaderValueOption, header_value_option::HeaderAppendAction},
         service::auth::v3::{
@@ -92,7 +93,7 @@ pub(super) fn metadata(caller: &Caller) -> Struct {
 
 /// The name of the caller's user, as the check of its standing found it; none of a client by itself.
 fn username(caller: &Caller) -> Option<&str> {
-    caller.found::<User>().map(|user| user.username.typed())
+    caller.found::<Recognised>()?.user().map(|user| user.username.typed())
 }
 
 /// The client of a request that Envoy asks about.

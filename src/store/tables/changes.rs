@@ -94,6 +94,8 @@ pub struct Change {
     pub subject: Uuid,
     /// What kind of thing that is; none if another release wrote the row, and it may be any.
     pub kind: Option<ChangeKind>,
+    /// Whether the row names no kind at all: an earlier release wrote it, which knew users, sessions, clients and signing keys alone.
+    pub is_unnamed: bool,
     /// What became of it; none if another release wrote the row. The caches forget a row either way: this is for readers to come.
     pub effect: Option<ChangeEffect>,
     /// When it was made, by the clock of whoever made it.
@@ -103,9 +105,10 @@ pub struct Change {
 impl From<Model> for Change {
     fn from(row: Model) -> Self {
         let Model { id, subject, kind, effect, create_time } = row;
+        let is_unnamed = kind.is_none();
         let kind = ChangeKind::ALL.into_iter().find(|known| kind.as_deref() == Some(known.name()));
         let effect = ChangeEffect::ALL.into_iter().find(|known| effect.as_deref() == Some(known.name()));
-        Self { id, subject, kind, effect, create_time: Timestamp::from_micros(create_time) }
+        Self { id, subject, kind, is_unnamed, effect, create_time: Timestamp::from_micros(create_time) }
     }
 }
 

@@ -83,6 +83,7 @@ impl Store {
             spiffe_id_hash: Set(spiffe_id_hash),
             tls_san_dns: Set(tls_san_dns),
             may_claim_address: Set(client.may_claim_address),
+            token_claims: Set(Some(client.token_claims.as_str().to_owned())),
             is_active: Set(client.is_active),
             create_time: Set(client.create_time.as_micros()),
             update_time: Set(client.update_time.as_micros()),
@@ -246,7 +247,7 @@ impl Store {
         .await
     }
 
-    /// Replaces the name, the scopes and the audiences of the client `id` by what `change` makes of it, and returns it as it was and as it
+    /// Replaces the name, the scopes, the audiences and the claims of the client `id` by what `change` makes of it, and returns it as it was and as it
     /// is; none if there is no such client. What `change` refuses is not written, and neither is what it leaves as it was.
     ///
     /// # Errors
@@ -271,6 +272,7 @@ impl Store {
                 (Column::Name, Expr::value(new.name.as_str())),
                 (Column::Scopes, Expr::value(new.scopes.as_str())),
                 (Column::Audiences, Expr::value(new.audiences.as_str())),
+                (Column::TokenClaims, Expr::value(new.token_claims.as_str())),
             ];
             match update(&db, id, &columns, now).await {
                 Ok(_) => {}
@@ -421,6 +423,7 @@ fn client(row: Model, secrets: Vec<secrets::Model>) -> Result<Client, Error> {
         jwks: row.jwks,
         certificate,
         may_claim_address: row.may_claim_address,
+        token_claims: row.token_claims.map(NameSet::from_stored).unwrap_or_default(),
         is_active: row.is_active,
         create_time: Timestamp::from_micros(row.create_time),
         update_time: Timestamp::from_micros(row.update_time),

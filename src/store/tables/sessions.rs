@@ -307,7 +307,7 @@ fn row(session: &Session, refresh: &RefreshState) -> ActiveModel {
         user_id: Set(session.user_id.0),
         client_id: Set(session.client_id.clone()),
         scope: Set(session.scope.as_str().to_owned()),
-        asked_scope: Set(Some(session.scope.as_str().to_owned())),
+        asked_scope: Set(Some(session.asked_scope.as_str().to_owned())),
         audience: Set(session.audience.as_ref().map(|audience| audience.as_str().to_owned())),
         user_agent: Set(session.origin.user_agent.clone()),
         address: Set(session.origin.user_address().map(str::to_owned)),
@@ -381,11 +381,13 @@ impl From<Model> for Session {
             time: Timestamp::from_micros(row.auth_time.unwrap_or(row.create_time)),
             level: row.acr,
         };
+        let scope = scope(row.scope, row.asked_scope.is_some());
         Self {
             id: SessionId(row.id),
             user_id: UserId(row.user_id),
             client_id: row.client_id,
-            scope: scope(row.scope, row.asked_scope.is_some()),
+            asked_scope: row.asked_scope.map_or_else(|| scope.clone(), NameSet::from_stored),
+            scope,
             audience: row.audience.map(NameSet::from_stored),
             origin: Origin { user_agent: row.user_agent, address: row.address, ..Origin::default() },
             authentication,

@@ -43,6 +43,8 @@ async fn a_good_token_is_told_of_in_the_fields_of_rfc_7662() {
         amr: vec!["pwd".to_owned()],
         auth_time: Some(now),
         acr: None,
+        roles: Vec::new(),
+        groups: Vec::new(),
     };
     for _ in 0..2 {
         // At first sight, and from what is remembered; whatever audience it is meant for.

@@ -28,7 +28,10 @@ use signet::{
 };
 use tonic::{Status, transport::Channel};
 
-use crate::harness::{Client, PASSWORD, TestServer, unaudited, with_token};
+use crate::{
+    harness::{Client, PASSWORD, TestServer, unaudited, with_token},
+    permissions::Operator,
+};
 
 /// The audience of a server that says nothing else.
 const OWN_AUDIENCE: &str = "signet";
@@ -49,6 +52,7 @@ pub(crate) struct Wanted<'a> {
     pub(crate) public_key: Option<&'a str>,
     pub(crate) certificate: Option<&'a str>,
     pub(crate) may_claim_address: bool,
+    pub(crate) token_claims: &'a str,
 }
 
 impl Wanted<'_> {
@@ -60,6 +64,7 @@ impl Wanted<'_> {
             public_key: None,
             certificate: None,
             may_claim_address: false,
+            token_claims: "",
         }
     }
 
@@ -71,6 +76,7 @@ impl Wanted<'_> {
             public_key: None,
             certificate: None,
             may_claim_address: false,
+            token_claims: "",
         }
     }
 }
@@ -100,7 +106,18 @@ impl Service {
         Self { server, store, operator, client, tokens }
     }
 
+    /// The new client `name`, whose users may all have what it may.
     pub(crate) async fn register(&self, name: &str, wanted: Wanted<'_>) -> Registered {
+        let registered = self.register_alone(name, wanted).await;
+        let audiences = if wanted.audiences.is_empty() { OWN_AUDIENCE } else { wanted.audiences };
+        for audience in audiences.split(' ').filter(|_| !wanted.scopes.is_empty()) {
+            Operator::of(self).give_everyone(audience, wanted.scopes).await;
+        }
+        registered
+    }
+
+    /// The same, whose users have no more than before.
+    pub(crate) async fn register_alone(&self, name: &str, wanted: Wanted<'_>) -> Registered {
         register(&self.operator, name, wanted).await.unwrap()
     }
 
@@ -151,6 +168,7 @@ pub(crate) async fn register(
         audiences: NameSet::parse(wanted.audiences).unwrap(),
         proof,
         may_claim_address: wanted.may_claim_address,
+        token_claims: NameSet::parse(wanted.token_claims).unwrap(),
     };
     let CreatedClient { client, secret } = operator.register(new, &Actor::operator()).await?;
     let secret = secret.map_or_else(String::new, |secret| secret.to_string());
@@ -188,7 +206,7 @@ pub(crate) fn alice() -> Grant {
     Grant::Password(PasswordGrant { username: "alice".to_owned(), password: PASSWORD.to_owned() })
 }
 
-fn refresh(token: &str) -> Grant {
+pub(crate) fn refresh(token: &str) -> Grant {
     Grant::RefreshToken(RefreshTokenGrant { refresh_token: token.to_owned() })
 }
 

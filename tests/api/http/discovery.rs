@@ -28,7 +28,7 @@ async fn what_is_said_is_what_is_served() {
         "introspection_endpoint_auth_methods_supported":
             ["client_secret_basic", "client_secret_post", "private_key_jwt", "Bearer"],
         "introspection_endpoint_auth_signing_alg_values_supported": ["ES256", "EdDSA", "RS256", "PS256"],
-        "scopes_supported": ["profile", "introspect"],
+        "scopes_supported": ["profile", "account", "introspect"],
         "claims_supported":
             ["sub", "preferred_username", "name", "email", "email_verified", "updated_at", "amr", "auth_time"],
         "subject_types_supported": ["public"],

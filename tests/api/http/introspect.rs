@@ -35,7 +35,7 @@ async fn an_active_token_is_described() {
     assert_eq!(answer.header("cache-control"), "no-store");
     assert!(body["jti"].take().is_string());
     let expected = json!({
-        "active": true, "scope": "profile", "client_id": "signet", "username": "alice", "token_type": "Bearer",
+        "active": true, "scope": "profile account", "client_id": "signet", "username": "alice", "token_type": "Bearer",
         "exp": now + 900, "iat": now, "sub": user["sub"], "aud": "signet", "iss": "http://127.0.0.1:8080",
         "jti": null, "amr": ["pwd"], "auth_time": now,
     });

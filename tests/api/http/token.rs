@@ -17,7 +17,7 @@ async fn a_password_is_exchanged_as_rfc_6749_says() {
         let answer = client.post(TOKEN, &password_form("Alice", PASSWORD)).await;
         let body = answer.ok();
         assert_eq!((&body["token_type"], &body["expires_in"]), (&"Bearer".into(), &300.into()));
-        assert_eq!(body["scope"], "profile");
+        assert_eq!(body["scope"], "profile account");
         assert_eq!(body.as_object().unwrap().len(), 5, "nothing else is told: {body}");
         assert_eq!(answer.header("cache-control"), "no-store");
         assert_eq!(answer.header("pragma"), "no-cache");

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 use proptest::prelude::*;
 use serde_json::json;
 use signet::{
-    auth::{Authenticator, Standing, Verifier},
+    auth::{Authenticator, Standing, Stands, Verifier},
     changes::Watermark,
     identity::{KeyRotation, Keyring, MasterKey},
     model::{Claims, Error, SigningAlg},
@@ -216,8 +216,8 @@ struct AlwaysGood;
 impl Standing for AlwaysGood {
     type Found = ();
 
-    async fn check(&self, _: &Claims) -> Result<Option<Arc<()>>, Error> {
-        Ok(None)
+    async fn check(&self, _: &Claims) -> Result<Stands<()>, Error> {
+        Ok(Stands::whole(None))
     }
 }
 

@@ -19,7 +19,7 @@ user = OAuth2Session(
     token_updater=saved.append,
 )
 token = user.fetch_token(TOKEN_URL, username=USERNAME, password=PASSWORD)
-assert token["token_type"] == "Bearer" and token["scope"] == ["profile"], token
+assert token["token_type"] == "Bearer" and token["scope"] == ["profile", "account"], token
 me = user.get(USERINFO_URL)
 assert me.status_code == 200 and me.json()["preferred_username"] == USERNAME, me.text
 

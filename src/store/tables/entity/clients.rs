@@ -19,6 +19,7 @@ pub(crate) struct Model {
     pub spiffe_id_hash: Option<Vec<u8>>,
     pub tls_san_dns: Option<String>,
     pub may_claim_address: bool,
+    pub token_claims: Option<String>,
     pub is_active: bool,
     pub create_time: i64,
     pub update_time: i64,

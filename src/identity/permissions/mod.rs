@@ -1,0 +1,290 @@
+//! Owns what users and clients may do at this moment: by the roles that they have, which are remembered until the feed names them.
+
+mod audience_rules;
+mod hearing;
+mod held_roles;
+mod resolve;
+
+use std::{sync::Arc, time::Duration};
+
+use quick_cache::sync::Cache;
+use uuid::Uuid;
+
+use super::clients::RegisteredClient;
+use crate::{
+    base::{Clock, Tally, Timestamp},
+    changes::{Known, RowCache, Watermark},
+    model::{
+        Audience, AudienceName, Claims, Client, ClientId, Error, Grant, NameSet, RoleId, UserId,
+        claims::{ACCOUNT_SCOPE, USER_SCOPE},
+    },
+    store::Store,
+};
+
+pub use hearing::Hearing;
+pub(crate) use held_roles::{HeldRoles, Left};
+pub use resolve::RoleNames;
+pub(super) use resolve::{kept, unasked};
+
+use audience_rules::{AudienceRules, Rules};
+use hearing::Heard;
+use held_roles::{Kept, Shown};
+use resolve::{HeldRole, Holding, Moment, RoleScopes};
+
+/// The scopes that the built-in client may have for its users.
+const FIRST_PARTY_SCOPES: [&str; 2] = [USER_SCOPE, ACCOUNT_SCOPE];
+
+/// How many roles are kept to be shared.
+const MAX_ROLES: usize = 10_000;
+
+/// What tokens may say of roles, by the names that a client's setting has.
+pub const ROLES_CLAIM: &str = "roles";
+
+/// The same of groups.
+pub const GROUPS_CLAIM: &str = "groups";
+
+/// The permissions of users and clients.
+///
+/// A call whose token was seen before costs one look at what is remembered of its user, which has the answer for that token beside the
+/// roles. Changes of one user's bindings have that user forgotten; those of roles and groups, which can concern anybody, are counted, and
+/// what was read before the last one is read anew.
+#[derive(Debug)]
+pub struct Permissions {
+    store: Store,
+    clock: Clock,
+    /// The service's own audience.
+    own: NameSet,
+    max_age: Duration,
+    watermark: Arc<Watermark>,
+    held: RowCache<Uuid, HeldRoles>,
+    audiences: AudienceRules,
+    /// Roles as they were read last, so that a thousand users who have one share it.
+    roles: Cache<RoleId, Arc<RoleScopes>>,
+    heard: Heard,
+}
+
+/// How much is remembered, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub struct PermissionSettings {
+    /// Of how many users and clients.
+    pub cache_size: usize,
+    /// For how long: how long a change by another process may stay unseen.
+    pub cache_max_age: Duration,
+}
+
+/// What a token is given.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Given {
+    /// Its scopes.
+    pub(crate) scope: NameSet,
+    /// The earliest end of a binding by which it has something.
+    pub(crate) end: Option<Timestamp>,
+    /// What it says of its holder's roles.
+    pub(crate) names: RoleNames,
+}
+
+/// Whom a token is for: what decides what it is given.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Recipient<'a> {
+    /// Whom it is meant for.
+    pub(crate) audience: &'a NameSet,
+    /// What it shall say of roles: [`ROLES_CLAIM`], [`GROUPS_CLAIM`].
+    pub(crate) claims: &'a NameSet,
+}
+
+impl Permissions {
+    /// By the roles in `store`; `own` is the service's own audience.
+    #[must_use]
+    pub fn new(
+        store: Store,
+        own: NameSet,
+        settings: PermissionSettings,
+        clock: Clock,
+        watermark: Arc<Watermark>,
+    ) -> Self {
+        let PermissionSettings { cache_size, cache_max_age: max_age } = settings;
+        let held = RowCache::new(cache_size, max_age, clock.clone(), Arc::clone(&watermark));
+        Self {
+            store,
+            clock,
+            own,
+            max_age,
+            watermark,
+            held,
+            audiences: AudienceRules::default(),
+            roles: Cache::new(MAX_ROLES),
+            heard: Heard::default(),
+        }
+    }
+
+    /// How often the roles of a user or client were known, and how often not.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        self.held.tally()
+    }
+
+    /// What a user's token is given of `asked`, all of which its client may have.
+    pub(crate) async fn for_user(
+        &self,
+        user: UserId,
+        asked: &NameSet,
+        recipient: Recipient<'_>,
+    ) -> Result<Given, Error> {
+        let held = self.of_user(user).await?;
+        let rules = self.rules(recipient.audience.iter()).await?;
+        let (holdings, moment) = (held.at(&rules), Moment::Issued(self.clock.now()));
+        let scope = resolve::of_user(asked, &holdings, moment);
+        Ok(given(scope, &holdings, recipient.claims, moment))
+    }
+
+    /// What a client's own token is given of what is wished for.
+    ///
+    /// # Errors
+    /// [`Error::InvalidScope`] with what it may not have.
+    pub(crate) async fn for_client(
+        &self,
+        client: &Client,
+        wish: &NameSet,
+        recipient: Recipient<'_>,
+    ) -> Result<Given, Error> {
+        let held = self.of_client(client.id).await?;
+        let rules = self.rules(recipient.audience.iter()).await?;
+        let (holdings, moment) = (held.at(&rules), Moment::Issued(self.clock.now()));
+        let may = resolve::of_client(&client.scopes, &holdings, moment);
+        let scope = resolve::asked(wish, &may).map_err(Error::InvalidScope)?;
+        Ok(given(scope, &holdings, recipient.claims, moment))
+    }
+
+    /// What is left of the scope of a token whose holder has `held`. `client` is the one that asked for it; none if
+    /// that is the built-in one.
+    pub(super) async fn left_of(
+        &self,
+        held: &HeldRoles,
+        claims: &Claims,
+        client: Option<&Arc<RegisteredClient>>,
+    ) -> Result<Left, Error> {
+        let shown = Shown { client, scope: &claims.scope, audience: &claims.aud };
+        if let Some(left) = held.recall(&shown, |kept| self.still_holds(kept)) {
+            return Ok(left);
+        }
+        let rules = self.rules(claims.aud.names().iter().map(String::as_str)).await?;
+        let (holdings, moment) = (held.at(&rules), Moment::Shown(self.clock.now()));
+        let scope = NameSet::from_stored(claims.scope.clone());
+        let holds = match (claims.sid, client) {
+            (Some(_), client) => resolve::of_user(&scope.within(&for_users(client)), &holdings, moment),
+            (None, Some(client)) => {
+                scope.within(&resolve::of_client(&client.client().scopes, &holdings, moment))
+            }
+            (None, None) => NameSet::default(),
+        };
+        let left = if holds == scope { Left::All } else { Left::Only(holds) };
+        let until = resolve::earliest_end(&scope, &holdings, true, moment);
+        held.keep(&shown, Kept::new(&rules, until, left.clone()));
+        Ok(left)
+    }
+
+    /// What would be left of a session's scope in a token of this moment.
+    pub(super) async fn left_of_session(
+        &self,
+        user: UserId,
+        asked: &NameSet,
+        audience: &NameSet,
+        client: Option<&Arc<RegisteredClient>>,
+    ) -> Result<NameSet, Error> {
+        let held = self.of_user(user).await?;
+        let rules = self.rules(audience.iter()).await?;
+        let moment = Moment::Shown(self.clock.now());
+        Ok(resolve::of_user(&asked.within(&for_users(client)), &held.at(&rules), moment))
+    }
+
+    /// The names of the roles and groups that `held` has at `audience`, as it stands in `aud`.
+    pub(crate) fn names_at(&self, held: &HeldRoles, audience: &str) -> Arc<RoleNames> {
+        held.names_at(&AudienceName::of(audience, &self.own), self.clock.now())
+    }
+
+    /// The roles of the user `id`, as they were at most the bound of the cache ago.
+    pub(crate) async fn of_user(&self, id: UserId) -> Result<Arc<HeldRoles>, Error> {
+        self.known_or(id.0, || self.store.grants_of_user(id)).await
+    }
+
+    /// The roles of the client `id`, as they were at most the bound of the cache ago.
+    pub(crate) async fn of_client(&self, id: ClientId) -> Result<Arc<HeldRoles>, Error> {
+        self.known_or(id.0, || self.store.grants_of_client(id)).await
+    }
+
+    async fn known_or<F: Future<Output = Result<Vec<Grant>, Error>>>(
+        &self,
+        id: Uuid,
+        read: impl FnOnce() -> F,
+    ) -> Result<Arc<HeldRoles>, Error> {
+        if let Some(Known(Some(held))) = self.held.get(id)
+            && held.was_read_after(&self.heard)
+        {
+            return Ok(held);
+        }
+        // Before the reading: what is heard of later, it may not have seen.
+        let (heard, reading) = (self.heard.counts(), self.held.begin());
+        let roles = read().await?.into_iter().map(|grant| self.shared(grant)).collect();
+        let held = Arc::new(HeldRoles::new(roles, heard));
+        self.held.put(id, Some(Arc::clone(&held)), reading);
+        Ok(held)
+    }
+
+    /// What `grant` gives, with the role that others have, too, kept once.
+    fn shared(&self, grant: Grant) -> HeldRole {
+        let Grant { role, group, expire_time: end, .. } = grant;
+        let read = RoleScopes { name: role.name, audience: role.audience, scopes: role.scopes };
+        let known = self.roles.get(&role.id).filter(|known| **known == read);
+        let role = known.unwrap_or_else(|| {
+            let role_scopes = Arc::new(read);
+            self.roles.insert(role.id, Arc::clone(&role_scopes));
+            role_scopes
+        });
+        HeldRole { role, group: group.map(|group| group.name), end }
+    }
+
+    /// What holds at `audiences`, as they stand in `aud`.
+    async fn rules(&self, audiences: impl Iterator<Item = &str>) -> Result<Rules, Error> {
+        let names = audiences.map(|name| AudienceName::of(name, &self.own)).collect();
+        let (heard, begun) = (self.heard.counts(), self.clock.monotonic());
+        let is_good = |read: &audience_rules::Reading| self.vouches_for(*read);
+        self.audiences
+            .find(names, audience_rules::Reading { begun, roles: heard.roles }, is_good, &self.store)
+            .await
+    }
+
+    /// Whether nothing is known to have changed at an audience since it was read.
+    fn vouches_for(&self, read: audience_rules::Reading) -> bool {
+        read.roles == self.heard.counts().roles
+            && self.watermark.vouches_for(read.begun, self.clock.monotonic(), self.max_age)
+    }
+
+    fn still_holds(&self, kept: &Kept) -> bool {
+        self.vouches_for(kept.read) && kept.until.is_none_or(|until| self.clock.now() < until)
+    }
+}
+
+/// What `client` may have for its users; the built-in one if there is none.
+pub(super) fn for_users(client: Option<&Arc<RegisteredClient>>) -> NameSet {
+    match client {
+        Some(client) => resolve::for_users(&client.client().scopes),
+        None => NameSet::from_stored(FIRST_PARTY_SCOPES.join(" ")),
+    }
+}
+
+fn given(scope: NameSet, holdings: &[Holding<'_>], claims: &NameSet, moment: Moment) -> Given {
+    let names = match holdings {
+        // Whose roles they are could not be told among several.
+        [only] if !claims.is_empty() => {
+            let RoleNames { roles, groups } = resolve::role_names(only, moment);
+            let wants = |claim| claims.contains(claim);
+            RoleNames {
+                roles: if wants(ROLES_CLAIM) { roles } else { Vec::new() },
+                groups: if wants(GROUPS_CLAIM) { groups } else { Vec::new() },
+            }
+        }
+        _ => RoleNames::default(),
+    };
+    let end = resolve::earliest_end(&scope, holdings, !names.is_empty(), moment);
+    Given { scope, end, names }
+}

@@ -1,0 +1,222 @@
+//! Owns the rule of what a token has: what was asked for, what the client may have, and what roles give.
+
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use crate::{
+    base::Timestamp,
+    model::{
+        AudienceName, GroupName, NameSet, RoleName,
+        claims::{ACCOUNT_SCOPE, ADMIN_SCOPE_PREFIX, INTROSPECT_SCOPE, USER_SCOPE},
+    },
+};
+
+/// How long a binding must still last to give something to a new token: with less, its user would get tokens of seconds, one after the other.
+const LEAST_LEFT: Duration = Duration::from_mins(1);
+
+/// A role, as far as tokens go. Whoever has it shares it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct RoleScopes {
+    /// Its name, which no other role of its audience has.
+    pub(crate) name: RoleName,
+    /// The audience whose scopes they are.
+    pub(crate) audience: AudienceName,
+    /// What it gives there.
+    pub(crate) scopes: NameSet,
+}
+
+/// One way by which a user or a client has a role: a binding of its own, or one of a group that the user is in.
+#[derive(Clone, Debug)]
+pub(crate) struct HeldRole {
+    pub(crate) role: Arc<RoleScopes>,
+    /// The group that it comes by; none if the binding is the holder's own.
+    pub(crate) group: Option<GroupName>,
+    /// When the binding ends, if it does.
+    pub(crate) end: Option<Timestamp>,
+}
+
+/// What holds at one audience, whoever the token stands for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct AudienceRule {
+    /// Whether it is Signet itself.
+    pub(crate) is_signet: bool,
+    /// The scopes of its role `everyone`: what each user has there.
+    pub(crate) everyone: BTreeSet<String>,
+    /// The scopes of the roles that are bound to somebody there. Who does not have one of them lacks it.
+    pub(crate) known: BTreeSet<String>,
+}
+
+/// One audience of a token, and the roles that whoever the token stands for has there.
+#[derive(Clone, Debug)]
+pub(crate) struct Holding<'a> {
+    pub(crate) audience: &'a AudienceRule,
+    pub(crate) roles: Vec<&'a HeldRole>,
+}
+
+/// Which bindings count.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Moment {
+    /// For a token that is issued now: those that last for a minute more.
+    Issued(Timestamp),
+    /// For a token that is shown now: those that have not ended.
+    Shown(Timestamp),
+}
+
+/// What tokens say of roles besides the scopes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RoleNames {
+    /// The names of the roles, in their order.
+    pub roles: Vec<String>,
+    /// The names of the groups by which one of them comes, in their order.
+    pub groups: Vec<String>,
+}
+
+impl RoleNames {
+    /// Whether the role `name` is among them.
+    #[must_use]
+    pub fn has_role(&self, name: &str) -> bool {
+        self.roles.binary_search_by(|role| role.as_str().cmp(name)).is_ok()
+    }
+
+    /// Whether there is nothing to say.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.roles.is_empty() && self.groups.is_empty()
+    }
+}
+
+impl Moment {
+    /// Whether a binding counts that ends at `end`.
+    fn counts(self, end: Option<Timestamp>) -> bool {
+        end.is_none_or(|end| match self {
+            Self::Issued(now) => end >= now.after(LEAST_LEFT),
+            Self::Shown(now) => end > now,
+        })
+    }
+}
+
+/// What `wish` asks for of what may be had.
+///
+/// # Errors
+/// What is asked for and may not be had.
+pub(crate) fn asked(wish: &NameSet, may: &NameSet) -> Result<NameSet, NameSet> {
+    if wish.is_empty() {
+        return Ok(unasked(may));
+    }
+    let beyond = wish.without(may);
+    if beyond.is_empty() { Ok(wish.clone()) } else { Err(beyond) }
+}
+
+/// What of `may` is meant where nothing is asked for: all that is not given by name alone.
+pub(crate) fn unasked(may: &NameSet) -> NameSet {
+    may.keeping(|scope| !is_admin(scope)).as_far_as_fits()
+}
+
+/// What a session keeps for its refreshes of what its login `asked` for and was `given`: what roles give later it may get later, but what
+/// administers Signet needs another login.
+pub(crate) fn kept(asked: &NameSet, given: &NameSet) -> NameSet {
+    asked.keeping(|scope| !is_admin(scope) || given.contains(scope))
+}
+
+/// What a client may ask for in the name of its users, of the scopes that it is registered with.
+pub(crate) fn for_users(registered: &NameSet) -> NameSet {
+    registered.keeping(|scope| scope != INTROSPECT_SCOPE)
+}
+
+/// What a user's token for the audiences of `holdings` has of `asked`, all of which the client may have.
+pub(crate) fn of_user(asked: &NameSet, holdings: &[Holding<'_>], moment: Moment) -> NameSet {
+    let is_held = |scope: &str, holding: &Holding<'_>| {
+        holding.audience.gives_everyone(scope) || holding.has_role_with(scope, moment)
+    };
+    asked.keeping(|scope| scope != INTROSPECT_SCOPE && comes(scope, holdings, |at| is_held(scope, at)))
+}
+
+/// What a client's own token for the audiences of `holdings` may have: what it is `registered` with, and what the roles give that are
+/// bound to it.
+pub(crate) fn of_client(registered: &NameSet, holdings: &[Holding<'_>], moment: Moment) -> NameSet {
+    let may = |scope: &str| {
+        let is_for_users = scope == USER_SCOPE || scope == ACCOUNT_SCOPE;
+        !is_for_users && (!is_admin(scope) || are_signet_alone(holdings))
+    };
+    let own = registered.keeping(may);
+    let roles = holdings.iter().flat_map(|at| at.live_roles(moment)).flat_map(|held| held.role.scopes.iter());
+    let bound =
+        roles.filter(|scope| may(scope) && comes(scope, holdings, |at| at.has_role_with(scope, moment)));
+    own.with(bound)
+}
+
+/// The names of the roles at `holding`, and of the groups by which they come.
+pub(crate) fn role_names(holding: &Holding<'_>, moment: Moment) -> RoleNames {
+    let live = || holding.live_roles(moment);
+    let roles: BTreeSet<_> = live().map(|held| held.role.name.as_str()).collect();
+    let groups: BTreeSet<_> = live().filter_map(|held| held.group.as_ref()).map(GroupName::as_str).collect();
+    let owned = |names: BTreeSet<&str>| names.into_iter().map(str::to_owned).collect();
+    RoleNames { roles: owned(roles), groups: owned(groups) }
+}
+
+/// The earliest end of the bindings that give a scope of `scope`, or that count for any scope if `any` is set, since the token names
+/// their roles; none if none of them ends.
+pub(crate) fn earliest_end(
+    scope: &NameSet,
+    holdings: &[Holding<'_>],
+    any: bool,
+    moment: Moment,
+) -> Option<Timestamp> {
+    let scopes: HashSet<_> = scope.iter().collect();
+    let gives = |held: &&HeldRole| any || held.role.scopes.iter().any(|scope| scopes.contains(scope));
+    holdings.iter().flat_map(|at| at.live_roles(moment)).filter(gives).filter_map(|held| held.end).min()
+}
+
+/// Whether `scope` administers Signet: it is given by name alone, for Signet's audience alone, and never to everybody.
+pub(crate) fn is_admin(scope: &str) -> bool {
+    scope.starts_with(ADMIN_SCOPE_PREFIX)
+}
+
+/// Whether `scope` comes into a token for the audiences of `holdings`, at each of which `is_held` says whether it is held: it must be at
+/// one of them, and at each one that knows it. A name that two services use for two things so never comes by one of them alone (RFC 9068
+/// sections 2.2.3 and 5).
+fn comes(scope: &str, holdings: &[Holding<'_>], is_held: impl Fn(&Holding<'_>) -> bool) -> bool {
+    if is_admin(scope) && !are_signet_alone(holdings) {
+        return false;
+    }
+    let mut held_somewhere = false;
+    for at in holdings {
+        let held = is_held(at);
+        if !held && at.audience.knows(scope) {
+            return false;
+        }
+        held_somewhere |= held;
+    }
+    held_somewhere
+}
+
+fn are_signet_alone(holdings: &[Holding<'_>]) -> bool {
+    matches!(holdings, [only] if only.audience.is_signet)
+}
+
+impl AudienceRule {
+    fn gives_everyone(&self, scope: &str) -> bool {
+        !is_admin(scope) && self.everyone.contains(scope)
+    }
+
+    /// Whether `scope` means something here, so that who has it elsewhere must have it here too.
+    fn knows(&self, scope: &str) -> bool {
+        self.known.contains(scope) || self.everyone.contains(scope)
+    }
+}
+
+impl<'a> Holding<'a> {
+    fn live_roles(&self, moment: Moment) -> impl Iterator<Item = &'a HeldRole> {
+        self.roles.iter().copied().filter(move |held| moment.counts(held.end))
+    }
+
+    fn has_role_with(&self, scope: &str, moment: Moment) -> bool {
+        self.live_roles(moment).any(|held| held.role.scopes.contains(scope))
+    }
+}
+
+#[cfg(test)]
+mod tests;

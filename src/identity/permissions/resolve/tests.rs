@@ -1,0 +1,275 @@
+//! Owns that a token has what the rule says, for any roles.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const NOW: Timestamp = Timestamp::from_micros(1_795_435_200_000_000);
+
+/// Scopes of services, of Signet's own RPCs, and of its administration.
+const SCOPES: [&str; 7] = ["a", "b", "c", "profile", "account", "introspect", "signet.users.read"];
+
+fn set(names: &str) -> NameSet {
+    NameSet::parse(names).unwrap()
+}
+
+fn rule(everyone: &str, known: &str) -> AudienceRule {
+    let names = |text| set(text).iter().map(str::to_owned).collect();
+    AudienceRule { is_signet: false, everyone: names(everyone), known: names(known) }
+}
+
+fn signet(known: &str) -> AudienceRule {
+    AudienceRule { is_signet: true, ..rule("profile account", known) }
+}
+
+fn held(name: &str, scopes: &str) -> HeldRole {
+    let role = RoleScopes {
+        name: RoleName::parse(name).unwrap(),
+        audience: AudienceName::parse("stock").unwrap(),
+        scopes: set(scopes),
+    };
+    HeldRole { role: Arc::new(role), group: None, end: None }
+}
+
+fn at<'a>(audience: &'a AudienceRule, roles: &[&'a HeldRole]) -> Holding<'a> {
+    Holding { audience, roles: roles.to_vec() }
+}
+
+const ISSUED: Moment = Moment::Issued(NOW);
+
+#[test]
+fn nothing_asked_for_is_all_that_is_not_given_by_name_alone_and_what_may_not_be_had_is_named() {
+    let may = set("a signet.users.read b");
+    assert_eq!(asked(&set(""), &may), Ok(set("a b")));
+    assert_eq!(asked(&set("b signet.users.read"), &may), Ok(set("b signet.users.read")));
+    assert_eq!(asked(&set("c a d"), &may), Err(set("c d")));
+    assert_eq!(for_users(&set("a introspect profile")), set("a profile"));
+    // A later role may give a session more of what it asked for, but nothing that administers.
+    assert_eq!(kept(&set("a signet.users.read b"), &set("b")), set("a b"));
+    assert_eq!(kept(&set("a signet.users.read"), &set("signet.users.read")), set("a signet.users.read"));
+}
+
+#[test]
+fn a_user_has_what_everyone_has_and_what_roles_give() {
+    let (stock, picker) = (rule("stock.read", "stock.pick"), held("picker", "stock.pick"));
+    let all = set("stock.read stock.pick stock.write");
+    assert_eq!(of_user(&all, &[at(&stock, &[])], ISSUED), set("stock.read"));
+    assert_eq!(of_user(&all, &[at(&stock, &[&picker])], ISSUED), set("stock.read stock.pick"));
+    assert_eq!(of_user(&set("stock.pick"), &[at(&stock, &[&picker])], ISSUED), set("stock.pick"));
+}
+
+#[test]
+fn a_name_that_two_services_know_comes_by_neither_alone() {
+    let (orders, stock) = (rule("", "write"), rule("", "write"));
+    let writer = held("writer", "write");
+    let wish = set("write");
+    let of = |holdings: &[Holding<'_>]| of_user(&wish, holdings, ISSUED);
+    assert_eq!(of(&[at(&orders, &[&writer])]), wish);
+    assert_eq!(of(&[at(&orders, &[&writer]), at(&stock, &[])]), set(""));
+    assert_eq!(of(&[at(&orders, &[&writer]), at(&stock, &[&writer])]), wish);
+    // Where nobody knows the name it means nothing.
+    let other = rule("", "read");
+    assert_eq!(of(&[at(&orders, &[&writer]), at(&other, &[])]), wish);
+}
+
+#[test]
+fn scopes_that_administer_come_for_signet_alone_and_by_roles_alone() {
+    let admin = held("admin", "signet.users.read");
+    let wish = set("signet.users.read profile");
+    let (own, stock) = (signet("signet.users.read"), rule("", ""));
+    assert_eq!(of_user(&wish, &[at(&own, &[&admin])], ISSUED), wish);
+    assert_eq!(of_user(&wish, &[at(&own, &[&admin]), at(&stock, &[])], ISSUED), set("profile"));
+    assert_eq!(of_user(&wish, &[at(&stock, &[&admin])], ISSUED), set(""));
+    let generous = AudienceRule { is_signet: true, ..rule("profile signet.users.read", "") };
+    assert_eq!(of_user(&wish, &[at(&generous, &[])], ISSUED), set("profile"));
+}
+
+#[test]
+fn a_client_has_what_it_is_registered_with_and_what_its_roles_give() {
+    let (stock, picker) = (rule("read", "pick"), held("picker", "pick profile"));
+    assert_eq!(
+        of_client(&set("write introspect profile account"), &[at(&stock, &[])], ISSUED),
+        set("write introspect")
+    );
+    assert_eq!(of_client(&set("write"), &[at(&stock, &[&picker])], ISSUED), set("write pick"));
+    // What it is registered with it has wherever it goes, as ever; what a role gives is the role's audience's.
+    let other = rule("", "pick");
+    assert_eq!(of_client(&set("pick"), &[at(&other, &[]), at(&stock, &[])], ISSUED), set("pick"));
+    assert_eq!(of_client(&set(""), &[at(&other, &[]), at(&stock, &[&picker])], ISSUED), set(""));
+}
+
+#[test]
+fn a_binding_that_ends_within_a_minute_gives_no_token_and_one_that_has_ended_counts_no_more() {
+    let stock = rule("", "pick");
+    let of = |left: u64, moment: Moment| {
+        let held = HeldRole { end: Some(NOW.after(Duration::from_secs(left))), ..held("picker", "pick") };
+        !of_user(&set("pick"), &[at(&stock, &[&held])], moment).is_empty()
+    };
+    assert!(of(60, ISSUED) && !of(59, ISSUED));
+    assert!(of(59, Moment::Shown(NOW)) && of(1, Moment::Shown(NOW)) && !of(0, Moment::Shown(NOW)));
+}
+
+#[test]
+fn the_end_is_that_of_the_binding_that_ends_first_of_those_that_give_something() {
+    let stock = rule("read", "pick pack");
+    let after = |minutes| Some(NOW.after(Duration::from_mins(minutes)));
+    let picker = HeldRole { end: after(9), ..held("picker", "pick") };
+    let loader = HeldRole { end: after(5), ..held("loader", "pack") };
+    let gone = HeldRole { end: Some(NOW), ..held("gone", "pick pack") };
+    let holdings = [at(&stock, &[&picker, &loader, &gone])];
+    let end = |scope, any| earliest_end(&set(scope), &holdings, any, ISSUED);
+    assert_eq!((end("read", false), end("pick", false), end("pick pack", false)), (None, after(9), after(5)));
+    assert_eq!(end("pick", true), after(5), "the token names the other role too");
+}
+
+#[test]
+fn roles_and_the_groups_by_which_they_come_are_named_once() {
+    let stock = rule("", "");
+    let group = |name| Some(GroupName::parse(name).unwrap());
+    let by = |name, role| HeldRole { group: group(name), ..held(role, "") };
+    let roles = [by("night", "picker"), held("picker", ""), by("day", "picker"), held("guard", "")];
+    let gone = HeldRole { end: Some(NOW), ..by("old", "king") };
+    let holding = at(&stock, &roles.iter().chain([&gone]).collect::<Vec<_>>());
+    let names = role_names(&holding, ISSUED);
+    assert!(names.has_role("guard") && !names.has_role("king") && !names.is_empty());
+    assert_eq!(
+        (names.roles, names.groups),
+        (vec!["guard".to_owned(), "picker".to_owned()], vec!["day".to_owned(), "night".to_owned()],)
+    );
+}
+
+/// What is drawn: for each audience what everyone has, what is known, and the roles of the holder with what is left of their bindings.
+type Drawn = Vec<(NameSet, BTreeSet<String>, Vec<HeldRole>)>;
+
+fn scopes() -> impl Strategy<Value = NameSet> {
+    prop::collection::vec(prop::sample::select(&SCOPES[..]), 0..5)
+        .prop_map(|names| NameSet::of(names).unwrap())
+}
+
+fn roles() -> impl Strategy<Value = Vec<HeldRole>> {
+    let left = prop::option::of(prop::sample::select(&[0_u64, 30, 59, 60, 61, 600][..]));
+    let one = (scopes(), left).prop_map(|(scopes, left)| HeldRole {
+        end: left.map(|left| NOW.after(Duration::from_secs(left))),
+        ..held("role", scopes.as_str())
+    });
+    prop::collection::vec(one, 0..4)
+}
+
+fn drawn() -> impl Strategy<Value = Drawn> {
+    // Whatever the holder's own roles have is known, since they are bound to somebody.
+    let one = (scopes(), scopes(), roles()).prop_map(|(everyone, others, roles)| {
+        let of_roles = roles.iter().flat_map(|held| held.role.scopes.iter());
+        let known = others.iter().chain(of_roles).map(str::to_owned).collect();
+        (everyone, known, roles)
+    });
+    prop::collection::vec(one, 1..4)
+}
+
+/// The rules of what was drawn, the first of them Signet's if it `has_signet`.
+fn rules(drawn: &Drawn, has_signet: bool) -> Vec<AudienceRule> {
+    let rule = |(index, (everyone, known, _)): (usize, &(NameSet, BTreeSet<String>, Vec<HeldRole>))| {
+        let everyone = everyone.iter().map(str::to_owned).collect();
+        AudienceRule { is_signet: has_signet && index == 0, everyone, known: known.clone() }
+    };
+    drawn.iter().enumerate().map(rule).collect()
+}
+
+fn holdings<'a>(drawn: &'a Drawn, rules: &'a [AudienceRule]) -> Vec<Holding<'a>> {
+    let pairs = drawn.iter().zip(rules);
+    pairs.map(|((_, _, roles), audience)| Holding { audience, roles: roles.iter().collect() }).collect()
+}
+
+/// The rule once more, scope by scope, in the words of docs/TOKENS.md.
+fn as_it_reads(scope: &str, holdings: &[Holding<'_>], now: Timestamp) -> bool {
+    let by_role = |at: &Holding<'_>| {
+        at.roles.iter().any(|held| {
+            held.end.is_none_or(|end| end.as_micros() - now.as_micros() >= 60_000_000)
+                && held.role.scopes.contains(scope)
+        })
+    };
+    if scope == "introspect" {
+        return false;
+    }
+    if scope.starts_with("signet.") {
+        return holdings.len() == 1 && holdings[0].audience.is_signet && by_role(&holdings[0]);
+    }
+    let has = |at: &Holding<'_>| at.audience.everyone.contains(scope) || by_role(at);
+    let lacks = |at: &Holding<'_>| at.audience.known.contains(scope) && !has(at);
+    holdings.iter().any(has) && !holdings.iter().any(lacks)
+}
+
+proptest! {
+    #[test]
+    fn a_users_token_has_what_the_rule_says_and_nothing_else(
+        asked in scopes(), drawn in drawn(), has_signet: bool,
+    ) {
+        let rules = rules(&drawn, has_signet);
+        let holdings = holdings(&drawn, &rules);
+        let given = of_user(&asked, &holdings, ISSUED);
+        for scope in SCOPES {
+            let expected = asked.contains(scope) && as_it_reads(scope, &holdings, NOW);
+            prop_assert_eq!(given.contains(scope), expected, "{}", scope);
+        }
+    }
+
+    #[test]
+    fn a_token_for_several_audiences_has_nothing_that_no_token_for_one_would_have(
+        asked in scopes(), drawn in drawn(), has_signet: bool,
+    ) {
+        let rules = rules(&drawn, has_signet);
+        let holdings = holdings(&drawn, &rules);
+        for scope in of_user(&asked, &holdings, ISSUED).iter() {
+            let alone = |at: &Holding<'_>| of_user(&asked, std::slice::from_ref(at), ISSUED).contains(scope);
+            prop_assert!(holdings.iter().any(alone), "{}", scope);
+            // And whoever knows the name agrees.
+            let agrees = |at: &Holding<'_>| alone(at) || !at.audience.known.contains(scope);
+            prop_assert!(holdings.iter().all(agrees), "{}", scope);
+        }
+    }
+
+    #[test]
+    fn a_role_less_never_gives_more(asked in scopes(), drawn in drawn(), has_signet: bool) {
+        let rules = rules(&drawn, has_signet);
+        let before = of_user(&asked, &holdings(&drawn, &rules), ISSUED);
+        for audience in 0..drawn.len() {
+            for role in 0..drawn[audience].2.len() {
+                let mut fewer = drawn.clone();
+                fewer[audience].2.remove(role);
+                let after = of_user(&asked, &holdings(&fewer, &rules), ISSUED);
+                prop_assert!(after.without(&before).is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_token_was_given_is_held_until_the_earliest_end(
+        wish in scopes(), drawn in drawn(), has_signet: bool, is_client: bool,
+    ) {
+        let rules = rules(&drawn, has_signet);
+        let holdings = holdings(&drawn, &rules);
+        let of = |moment| if is_client { of_client(&wish, &holdings, moment) } else { of_user(&wish, &holdings, moment) };
+        let given = of(ISSUED);
+        let end = earliest_end(&given, &holdings, false, ISSUED);
+        let last = end.map_or(NOW.after(Duration::from_hours(1)), |end| end.before(Duration::from_micros(1)));
+        prop_assert!(end.is_none_or(|end| end >= NOW.after(LEAST_LEFT)));
+        prop_assert!(given.without(&of(Moment::Shown(NOW))).is_empty());
+        prop_assert!(given.without(&of(Moment::Shown(last))).is_empty());
+    }
+
+    #[test]
+    fn a_client_without_a_binding_has_what_it_is_registered_with_and_never_what_is_for_users(
+        registered in scopes(), drawn in drawn(), has_signet: bool,
+    ) {
+        let rules = rules(&drawn, has_signet);
+        let given = of_client(&registered, &holdings(&drawn, &rules), ISSUED);
+        prop_assert!(!given.contains("profile") && !given.contains("account"));
+        let bare: Drawn = drawn.iter().map(|(all, known, _)| (all.clone(), known.clone(), Vec::new())).collect();
+        let given = of_client(&registered, &holdings(&bare, &rules), ISSUED);
+        for scope in SCOPES {
+            let is_for_users = ["profile", "account"].contains(&scope);
+            let is_far = scope.starts_with("signet.") && !(has_signet && drawn.len() == 1);
+            let expected = registered.contains(scope) && !is_for_users && !is_far;
+            prop_assert_eq!(given.contains(scope), expected, "{}", scope);
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Owns what users and clients may do by their roles: what their tokens get, and what is left of it once a role is gone.
+
+mod account;
+mod clients;
+mod refreshes;
+mod role_claims;
+mod taken_away;
+mod users;
+
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use signet::{
+    base::{Clock, Timestamp},
+    model::{
+        AudienceName, Binding, BindingId, ClientId, Group, GroupId, GroupName, NameSet, Principal, Role,
+        RoleDescription, RoleId, RoleName, UserId,
+    },
+    proto::identity::v1::{IssueTokenRequest, IssueTokenResponse, PasswordGrant, issue_token_request::Grant},
+    store::Store,
+};
+use tonic::Status;
+use uuid::Uuid;
+
+use crate::{
+    clients::{Registered, Service, Wanted, request},
+    harness::PASSWORD,
+};
+
+/// What the operator does to roles, in another process.
+#[derive(Clone)]
+pub(crate) struct Operator {
+    store: Store,
+    clock: Clock,
+}
+
+impl Operator {
+    pub(crate) fn of(service: &Service) -> Self {
+        Self { store: service.store.clone(), clock: service.server.clock.clone() }
+    }
+
+    /// Lets everyone have `scopes` at `audience`, beside what everyone has.
+    pub(crate) async fn give_everyone(&self, audience: &str, scopes: &str) {
+        let audience = AudienceName::parse(audience).unwrap();
+        let scopes = NameSet::parse(scopes).unwrap();
+        let now = self.clock.now();
+        match self.store.everyone(std::slice::from_ref(&audience)).await.unwrap().pop() {
+            Some(role) => {
+                let wider = |role: &Role| {
+                    Ok::<_, ()>(Role {
+                        scopes: role.scopes.with(scopes.iter()),
+                        update_time: now,
+                        ..role.clone()
+                    })
+                };
+                assert!(self.store.update_role(role.id, wider).await.unwrap().unwrap().is_some());
+            }
+            None => self.store.add_role(&self.new_role(audience, "everyone", scopes)).await.unwrap(),
+        }
+    }
+
+    /// Takes `scope` from everyone at `audience`.
+    async fn take_from_everyone(&self, audience: &str, scope: &str) {
+        let audience = AudienceName::parse(audience).unwrap();
+        let role = self.store.everyone(&[audience]).await.unwrap().pop().unwrap();
+        self.change_role(role.id, |scopes| scopes.without_name(scope)).await;
+    }
+
+    async fn change_role(&self, id: RoleId, change: impl Fn(&NameSet) -> NameSet) {
+        let now = self.clock.now();
+        let changed = |role: &Role| {
+            Ok::<_, ()>(Role { scopes: change(&role.scopes), update_time: now, ..role.clone() })
+        };
+        assert!(self.store.update_role(id, changed).await.unwrap().unwrap().is_some());
+    }
+
+    async fn role(&self, audience: &str, name: &str, scopes: &str) -> RoleId {
+        let role =
+            self.new_role(AudienceName::parse(audience).unwrap(), name, NameSet::parse(scopes).unwrap());
+        self.store.add_role(&role).await.unwrap();
+        role.id
+    }
+
+    fn new_role(&self, audience: AudienceName, name: &str, scopes: NameSet) -> Role {
+        let now = self.clock.now();
+        Role {
+            id: RoleId(new_id()),
+            name: RoleName::parse(name).unwrap(),
+            audience,
+            scopes,
+            description: RoleDescription::default(),
+            create_time: now,
+            update_time: now,
+        }
+    }
+
+    async fn bind(&self, role: RoleId, subject: Principal) {
+        self.bind_until(role, subject, None).await;
+    }
+
+    async fn bind_for(&self, role: RoleId, subject: Principal, time: Duration) {
+        self.bind_until(role, subject, Some(self.clock.now().after(time))).await;
+    }
+
+    async fn bind_until(&self, role: RoleId, subject: Principal, expire_time: Option<Timestamp>) {
+        let (id, create_time) = (BindingId(new_id()), self.clock.now());
+        self.store.bind(&Binding { id, role, subject, expire_time, create_time }).await.unwrap();
+    }
+
+    async fn unbind(&self, role: RoleId, subject: Principal) {
+        assert!(self.store.unbind(role, subject, self.clock.now()).await.unwrap().is_some());
+    }
+
+    /// The new group `name`, with `user` in it.
+    async fn group_of(&self, name: &str, user: UserId) -> GroupId {
+        let (id, create_time) = (GroupId(new_id()), self.clock.now());
+        let name = GroupName::parse(name).unwrap();
+        self.store.add_group(&Group { id, name, create_time }).await.unwrap();
+        assert!(self.store.add_member(id, user, create_time).await.unwrap());
+        id
+    }
+}
+
+/// An id that nothing else has in a test.
+fn new_id() -> Uuid {
+    static COUNT: AtomicU32 = AtomicU32::new(1);
+    let mut bytes = [0; 10];
+    bytes[..4].copy_from_slice(&COUNT.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+    uuid::Builder::from_unix_timestamp_millis(1_795_435_200_000, &bytes).into_uuid()
+}
+
+/// A client of a shop, whose users log in with it to its stock.
+pub(crate) struct Shop {
+    pub(crate) service: Service,
+    operator: Operator,
+    app: Registered,
+    alice: UserId,
+}
+
+/// What the client may have for its users.
+const SCOPES: &str = "stock.read stock.pick stock.write profile account introspect";
+
+impl Shop {
+    async fn open() -> Self {
+        Self::open_with(&["--standing-cache-max-age=0s"]).await
+    }
+
+    /// Everyone may read the stock, and nobody may do more.
+    async fn open_with(args: &[&str]) -> Self {
+        let service = Service::start_with(args).await;
+        let operator = Operator::of(&service);
+        operator.give_everyone("stock", "stock.read").await;
+        let wanted = Wanted { audiences: "stock orders signet", ..Wanted::confidential(SCOPES) };
+        let app = service.register_alone("shop", wanted).await;
+        let token = service.client.clone().log_in("alice", PASSWORD).await.unwrap().access_token;
+        let user = service.client.clone().get_me(&token).await.unwrap();
+        Self { service, operator, app, alice: UserId(user.id.parse().unwrap()) }
+    }
+
+    fn principal(&self) -> Principal {
+        Principal::User(self.alice)
+    }
+
+    fn client_id(&self) -> ClientId {
+        self.app.client_id()
+    }
+
+    /// A login of `username` for `scope` at `audiences`.
+    async fn log_in(
+        &self,
+        username: &str,
+        scope: &str,
+        audiences: &[&str],
+    ) -> Result<IssueTokenResponse, Status> {
+        let password = PasswordGrant { username: username.to_owned(), password: PASSWORD.to_owned() };
+        let asked = request(Grant::Password(password), Some(self.app.by_secret()));
+        self.service.issue(asking(asked, scope, audiences)).await
+    }
+
+    async fn refresh(&self, refresh_token: &str, scope: &str) -> Result<IssueTokenResponse, Status> {
+        let asked = request(crate::clients::refresh(refresh_token), Some(self.app.by_secret()));
+        self.service.issue(asking(asked, scope, &[])).await
+    }
+}
+
+/// `request`, asking for `scope` and `audiences`.
+fn asking(request: IssueTokenRequest, scope: &str, audiences: &[&str]) -> IssueTokenRequest {
+    let audiences = audiences.iter().map(|name| (*name).to_owned()).collect();
+    IssueTokenRequest { scope: scope.to_owned(), audiences, ..request }
+}

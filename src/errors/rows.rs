@@ -66,6 +66,8 @@ impl<'a> Row<'a> {
             Error::UnsupportedGrantType => row(Code::InvalidArgument, Reason::UnsupportedGrantType, 400, OAuth::UnsupportedGrantType),
             Error::InsufficientScope(scope) => row(Code::PermissionDenied, Reason::InsufficientScope, 403, OAuth::InsufficientScope)
                 .with("required_scope", scope),
+            Error::InsufficientRole(role) => row(Code::PermissionDenied, Reason::InsufficientRole, 403, OAuth::AccessDenied)
+                .with("required_role", role),
             Error::AccessUndeclared => row(Code::PermissionDenied, Reason::AccessUndeclared, 403, OAuth::AccessDenied),
             Error::RouteMisconfigured => row(Code::PermissionDenied, Reason::RouteMisconfigured, 403, OAuth::AccessDenied),
             Error::OriginNotAllowed => row(Code::PermissionDenied, Reason::OriginNotAllowed, 403, OAuth::AccessDenied),
@@ -192,6 +194,7 @@ pub(crate) fn examples() -> Vec<Error> {
         Error::UnsupportedTokenType,
         Error::UnsupportedGrantType,
         Error::InsufficientScope("a".to_owned()),
+        Error::InsufficientRole("a".to_owned()),
         Error::AccessUndeclared,
         Error::RouteMisconfigured,
         Error::OriginNotAllowed,

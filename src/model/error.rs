@@ -90,6 +90,9 @@ pub enum Error {
     /// The caller lacks a scope.
     #[error("the scope `{0}` is needed, and was not granted")]
     InsufficientScope(String),
+    /// The caller lacks a role that a route requires.
+    #[error("the role `{0}` is needed, and was not given")]
+    InsufficientRole(String),
     /// The RPC declares no access rule.
     #[error("this method declares no access rule, so nobody may call it")]
     AccessUndeclared,

@@ -50,6 +50,7 @@ fn spoofed(request: Request) -> Request {
     ["X-Signet-Subject", "x-signet-subject", "X-SIGNET-SUBJECT", "x-signet-username", "X-Signet-Username"]
         .into_iter()
         .chain(["x-signet-scope", "X-Signet-Scope", "x-signet-session", "X-sIGNET-sESSION"])
+        .chain(["x-signet-roles", "X-Signet-Roles", "X-SIGNET-ROLES", "x-signet-client", "X-Signet-Client"])
         .fold(request, |request, name| request.header(name, "root"))
 }
 
@@ -72,6 +73,7 @@ async fn the_service_is_told_who_is_calling_by_signet_alone() {
     let session = seen.iter().find(|(name, _)| name == "x-signet-session").unwrap().1.clone();
     assert_eq!(session.len(), 36);
     let expected = pairs(&[
+        ("x-signet-client", "signet"),
         ("x-signet-scope", "profile account"),
         ("x-signet-session", &session),
         ("x-signet-subject", &alice),
@@ -83,6 +85,8 @@ async fn the_service_is_told_who_is_calling_by_signet_alone() {
         ("x-signet-subject", "root"),
         ("x-signet-subject", "root"),
         ("x-signet-username", "root"),
+        ("x-signet-roles", "root"),
+        ("x-signet-client", "root"),
     ];
     assert_eq!(told(grpc(mesh.envoy.addr, "/any.Service/Method", &metadata).await.unwrap()), expected);
 
@@ -90,15 +94,28 @@ async fn the_service_is_told_who_is_calling_by_signet_alone() {
     let billing = mesh.signet.token_of_client("billing", &["--scope", "reports.read"]).await;
     let seen = told(mesh.send(spoofed(Request::get("/reports/1").bearer(&billing))).await.arrived());
     let names: Vec<_> = seen.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, ["x-signet-scope", "x-signet-subject"]);
+    assert_eq!(names, ["x-signet-client", "x-signet-scope", "x-signet-subject"]);
     assert!(seen.iter().all(|(_, value)| value != "root"), "{seen:?}");
 
     // Nor has somebody who showed no token.
     assert_eq!(told(mesh.send(spoofed(Request::get("/public/x"))).await.arrived()), []);
     let metadata = [("x-signet-subject", "root"), ("x-signet-session", "root")];
     assert_eq!(told(grpc(mesh.envoy.addr, "/public/Method", &metadata).await.unwrap()), []);
-    let underscores = Request::get("/public/x").header("X_Signet_Subject", "root");
-    assert_eq!(mesh.send(underscores).await.status, 400);
+    for name in ["X_Signet_Subject", "x_signet_roles", "x-signet_roles", "x_signet-client", "X_Signet_Client"]
+    {
+        assert_eq!(mesh.send(Request::get("/public/x").header(name, "root")).await.status, 400, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_signet_of_the_release_before_says_nothing_of_no_client_can_say() {
+    // One that is not asked at all says less than that.
+    let unasked = ("check_settings: {context_extensions: {signet.anonymous: allow}}", "disabled: true");
+    let mesh = Mesh::changed(Signet::start(&["--ext-authz=on"]), &[unasked]).await;
+    let seen = told(mesh.send(spoofed(Request::get("/public/x"))).await.arrived());
+    let names: Vec<_> = seen.iter().map(|(name, _)| name.as_str()).collect();
+    assert!(names.contains(&"x-signet-subject"), "nobody has overwritten what was sent: {names:?}");
+    assert!(!names.contains(&"x-signet-roles") && !names.contains(&"x-signet-client"), "{names:?}");
 }
 
 #[tokio::test]

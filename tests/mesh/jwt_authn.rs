@@ -36,13 +36,24 @@ async fn the_service_is_told_what_the_token_says_and_nothing_that_a_client_made_
     let (signet, upstream) = (Signet::start(&[]), Upstream::start().await);
     let envoy = sidecar(&signet, &upstream).await;
     let (alice, token) = signet.sign_up().await;
-    let names =
-        ["X-Signet-Subject", "x-signet-subject", "x-signet-scope", "x-signet-session", "x-signet-username"];
+    let names = [
+        "X-Signet-Subject",
+        "x-signet-subject",
+        "x-signet-scope",
+        "x-signet-session",
+        "x-signet-username",
+        "x-signet-roles",
+        "X-Signet-Roles",
+        "x-signet-client",
+    ];
     let spoofed = |path| names.iter().fold(Request::get(path), |request, name| request.header(name, "root"));
 
     let seen = told(spoofed("/x").bearer(&token).send(envoy.addr).await.unwrap().arrived());
     let [(_, scope), (session_name, _), (_, subject)] = seen.as_slice() else { panic!("{seen:?}") };
-    assert_eq!((scope.as_str(), session_name.as_str(), subject), ("profile account", "x-signet-session", &alice));
+    assert_eq!(
+        (scope.as_str(), session_name.as_str(), subject),
+        ("profile account", "x-signet-session", &alice)
+    );
     assert_eq!(told(spoofed("/public/x").send(envoy.addr).await.unwrap().arrived()), []);
     assert_eq!(Request::get("/x").send(envoy.addr).await.unwrap().status, 401);
     assert_eq!(Request::get("/x").bearer("a.b.c").send(envoy.addr).await.unwrap().status, 401);

@@ -112,6 +112,21 @@ async fn every_value_is_one_that_the_setting_takes() {
     assert_eq!(refused.code, Some(2), "what a setting does not take is refused: {refused:?}");
 }
 
+/// The headers by which Signet tells the service behind a sidecar who is calling.
+const TOLD: [&str; 6] = ["subject", "username", "scope", "session", "roles", "client"];
+
+#[test]
+fn istio_removes_every_spelling_of_what_signet_alone_says() {
+    let text = fs::read_to_string(root().join("istio/headers.yaml")).unwrap();
+    let removed: BTreeSet<_> = text.lines().filter_map(|line| line.trim().strip_prefix("- ")).collect();
+    for name in TOLD {
+        for spelling in [["-", "-"], ["_", "_"], ["-", "_"], ["_", "-"]] {
+            let header = format!("x{}signet{}{name}", spelling[0], spelling[1]);
+            assert!(removed.contains(header.as_str()), "{header}");
+        }
+    }
+}
+
 #[test]
 fn a_sidecar_is_trusted_with_addresses_only_if_it_writes_them_itself() {
     let read = |name: &str| fs::read_to_string(root().join(name)).unwrap();

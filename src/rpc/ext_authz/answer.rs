@@ -26,6 +26,9 @@ use crate::{
 /// What tokens are asked for (RFC 9110 section 11.5): by the issuer, whichever service a route leads to.
 const REALM: &str = "signet";
 
+/// The longest list of roles that a header has: gRPC in Java, and many servers of HTTP, take 8 KiB for all headers together.
+const ROLES_MAX_BYTES: usize = 4_096;
+
 /// The names of the headers that tell the service behind whom a request comes from.
 #[derive(Debug)]
 pub(crate) struct HeaderNames {
@@ -33,6 +36,14 @@ pub(crate) struct HeaderNames {
     username: String,
     scope: String,
     session: String,
+    roles: String,
+    client: String,
+}
+
+/// Who has shown a token, and has at the audience of the route the roles `roles`.
+pub(super) struct Told<'a> {
+    pub(super) caller: &'a Caller,
+    pub(super) roles: &'a [String],
 }
 
 impl HeaderNames {
@@ -44,19 +55,23 @@ impl HeaderNames {
             username: name("username"),
             scope: name("scope"),
             session: name("session"),
+            roles: name("roles"),
+            client: name("client"),
         }
     }
 
     /// Lets a request pass. Each of the headers is overwritten, or removed where there is nothing to say: what a client sent under
     /// its name never arrives. Nor does the token, unless it is to be forwarded: it would let the service act as its caller.
-    pub(super) fn allowed(&self, caller: Option<&Caller>, forward_token: bool) -> CheckResponse {
-        let claims = caller.map(Caller::claims);
-        let username = caller.and_then(username);
+    pub(super) fn allowed(&self, told: Option<&Told<'_>>, forward_token: bool) -> CheckResponse {
+        let claims = told.map(|told| told.caller.claims());
+        let username = told.and_then(|told| username(told.caller));
         let values = [
             (&self.subject, claims.map(|claims| claims.sub.to_string())),
             (&self.username, username.map(header_text)),
             (&self.scope, claims.map(|claims| claims.scope.clone()).filter(|scope| !scope.is_empty())),
             (&self.session, claims.and_then(|claims| claims.sid).map(|session| session.to_string())),
+            (&self.roles, told.and_then(|told| roles_text(told.roles))),
+            (&self.client, claims.map(|claims| claims.client_id.clone())),
         ];
         let mut allowed = OkHttpResponse { headers: Vec::with_capacity(values.len()), ..Default::default() };
         for (name, value) in values {
@@ -74,9 +89,16 @@ impl HeaderNames {
     }
 }
 
+/// `roles` in one header; none if there are none, or more than a service behind can be expected to take.
+fn roles_text(roles: &[String]) -> Option<String> {
+    let length = roles.iter().map(|role| role.len() + 1).sum::<usize>();
+    (!roles.is_empty() && length <= ROLES_MAX_BYTES).then(|| roles.join(" "))
+}
+
 /// What Envoy is told of a request that may pass, for its access log and its other filters. Strings all of them, as they are: they
 /// become no headers.
-pub(super) fn metadata(caller: &Caller) -> Struct {
+pub(super) fn metadata(told: &Told<'_>) -> Struct {
+    let Told { caller, roles } = told;
     let claims = caller.claims();
     let values = [
         ("subject", Some(claims.sub.to_string())),
@@ -84,6 +106,7 @@ pub(super) fn metadata(caller: &Caller) -> Struct {
         ("scope", Some(claims.scope.clone()).filter(|scope| !scope.is_empty())),
         ("session", claims.sid.map(|session| session.to_string())),
         ("client", Some(claims.client_id.clone())),
+        ("roles", roles_text(roles)),
     ];
     let fields = values
         .into_iter()
@@ -205,6 +228,14 @@ mod tests {
         assert_eq!(header_text("alice.o'hara@x"), "alice.o'hara@x");
         assert_eq!(header_text("zoë"), "zo%C3%AB");
         assert_eq!(header_text("zo%C3%AB"), "zo%25C3%25AB");
+    }
+
+    #[test]
+    fn roles_that_are_too_many_for_a_header_are_not_told() {
+        let roles = |count| vec!["x".repeat(63); count];
+        assert_eq!(roles_text(&[]), None);
+        assert_eq!(roles_text(&["a".to_owned(), "b".to_owned()]), Some("a b".to_owned()));
+        assert!(roles_text(&roles(64)).is_some() && roles_text(&roles(65)).is_none());
     }
 
     #[test]

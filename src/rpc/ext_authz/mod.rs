@@ -9,13 +9,14 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 use tonic::{Extensions, Request, Response, Status, metadata::MetadataMap};
 
 pub(crate) use answer::HeaderNames;
+use answer::Told;
 
 use super::refused;
 use crate::{
     admission::{ConnectionHandle, Door},
     auth::{Authenticator, Caller, VerifiedToken, bearer_token},
     base::Clock,
-    identity::{GoodStanding, Keyring},
+    identity::{GoodStanding, Keyring, RoleNames, roles_at},
     model::{Error, FieldReason, Network, REQUEST_ID_HEADER, RequestId, works_for_request},
     peer::{PeerAddress, certificate},
     proto::envoy::{
@@ -74,8 +75,12 @@ impl ExtAuthzRpc {
         Self { authenticator, names, forward_token, dynamic_metadata, is_shared, misconfiguration }
     }
 
-    /// Whom the request comes from; none if nobody is said and nobody need be.
-    async fn decide(&self, shown: Shown<'_>, rule: &Rule<'_>) -> Result<Option<Caller>, Error> {
+    /// Whom the request comes from, and the roles there at the audience of the route; none if nobody is said and nobody need be.
+    async fn decide(
+        &self,
+        shown: Shown<'_>,
+        rule: &Rule<'_>,
+    ) -> Result<Option<(Caller, Arc<RoleNames>)>, Error> {
         let Some(token) = shown.token? else {
             return if rule.anonymous { Ok(None) } else { Err(Error::TokenMissing) };
         };
@@ -89,7 +94,11 @@ impl ExtAuthzRpc {
             connection.note_caller(caller.subject());
         }
         caller.must_have(rule.scopes.iter())?;
-        Ok(Some(caller))
+        let roles = roles_at(&caller, audience)?;
+        if let Some(lacking) = rule.role.filter(|role| !roles.has_role(role)) {
+            return Err(Error::InsufficientRole(lacking.to_owned()));
+        }
+        Ok(Some((caller, roles)))
     }
 
     async fn answer(
@@ -109,10 +118,11 @@ impl ExtAuthzRpc {
             }
         };
         match self.decide(shown, &rule).await {
-            Ok(caller) => {
+            Ok(found) => {
                 let forward_token = rule.forward_token.unwrap_or(self.forward_token);
-                let allowed = self.names.allowed(caller.as_ref(), forward_token);
-                let told = caller.filter(|_| self.dynamic_metadata);
+                let told = found.as_ref().map(|(caller, roles)| Told { caller, roles: &roles.roles });
+                let allowed = self.names.allowed(told.as_ref(), forward_token);
+                let told = told.filter(|_| self.dynamic_metadata);
                 Ok(CheckResponse { dynamic_metadata: told.as_ref().map(answer::metadata), ..allowed })
             }
             Err(error) => answer::denied(error, &rule, client),

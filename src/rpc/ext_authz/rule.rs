@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use crate::model::{NameSet, name_set::is_name};
+use crate::model::{NameSet, RoleName, name_set::is_name};
 
 /// What a request must prove to pass. By default: a token that is meant for Signet itself, with any scope.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub(super) struct Rule<'a> {
     pub(super) scopes: NameSet,
     /// `signet.require_audience`: whom the token must be meant for, if that is not Signet itself.
     pub(super) audience: Option<&'a str>,
+    /// `signet.require_role`: the role that whoever the token stands for must have at that audience.
+    pub(super) role: Option<&'a str>,
     /// `signet.anonymous`: whether a request without a token passes too.
     pub(super) anonymous: bool,
     /// `signet.forward_token`: whether the service behind gets the token, if the route says.
@@ -41,6 +43,13 @@ impl<'a> Rule<'a> {
                 }
                 "signet.require_audience" if is_name(value) => rule.audience = Some(value),
                 "signet.require_audience" => return Err(broken("must be one audience")),
+                "signet.require_role" => {
+                    let is_role = RoleName::parse(value).is_ok_and(|role| !role.is_everyone());
+                    rule.role = Some(value.as_str()).filter(|_| is_role);
+                    if rule.role.is_none() {
+                        return Err(broken("must be the name of one role, and not `everyone`"));
+                    }
+                }
                 "signet.anonymous" | "signet.forward_token" => {
                     let allow = match value.as_str() {
                         "allow" => true,
@@ -57,7 +66,14 @@ impl<'a> Rule<'a> {
                 _ => {}
             }
         }
-        Ok(rule)
+        match rule {
+            // A role is one of an audience: which is meant must not hang on how this server is called.
+            Self { role: Some(value), audience: None, .. } => {
+                let problem = "needs `signet.require_audience` beside it";
+                Err(BrokenRule { key: "signet.require_role", value, problem })
+            }
+            rule => Ok(rule),
+        }
     }
 }
 
@@ -96,12 +112,13 @@ mod tests {
         let all = extensions(&[
             ("signet.require_scope", "a b"),
             ("signet.require_audience", "https://orders.example/"),
+            ("signet.require_role", "order-desk"),
             ("signet.anonymous", "allow"),
             ("signet.forward_token", "allow"),
         ]);
         let rule = Rule::parse(&all).unwrap();
         assert_eq!((rule.scopes.as_str(), rule.anonymous, rule.forward_token), ("a b", true, Some(true)));
-        assert_eq!(rule.audience, Some("https://orders.example/"));
+        assert_eq!((rule.audience, rule.role), (Some("https://orders.example/"), Some("order-desk")));
         assert!(!Rule::parse(&extensions(&[("signet.anonymous", "deny")])).unwrap().anonymous);
         let kept = extensions(&[("signet.forward_token", "deny")]);
         assert_eq!(Rule::parse(&kept).unwrap().forward_token, Some(false));
@@ -132,6 +149,20 @@ mod tests {
         ] {
             assert!(Rule::parse(&extensions(&[(key, value)])).is_err(), "{key:?}: {value:?}");
         }
+    }
+
+    #[test]
+    fn a_role_is_one_of_an_audience_that_is_named() {
+        let parsed = |role, audience: &[(&str, &str)]| {
+            let entries = [&[("signet.require_role", role)], audience].concat();
+            Rule::parse(&extensions(&entries)).map(|_| ()).map_err(|broken| broken.to_string())
+        };
+        let orders = [("signet.require_audience", "orders")];
+        assert_eq!(parsed("desk", &orders), Ok(()));
+        for bad in ["", "everyone", "desk clerk", "Desk", "signet", "signet.admin", "é"] {
+            assert!(parsed(bad, &orders).is_err(), "{bad:?}");
+        }
+        assert!(parsed("desk", &[]).unwrap_err().contains("require_audience"));
     }
 
     #[test]

@@ -66,15 +66,24 @@ async fn a_user_and_a_client_are_told_by_headers_that_overwrite_what_a_client_se
         ("x-signet-username", "alice"),
         ("x-signet-scope", "profile account"),
         ("x-signet-session", session),
+        ("x-signet-client", "signet"),
     ]);
     assert_eq!((&told, session.len()), (&expected, 36));
     assert_eq!(sidecar.check_token(&alices, &[]).await.allowed(), told, "a token seen before");
 
     let billing = service.register("billing", Wanted::confidential("a b")).await;
     let bearer = format!("Bearer {}", service.token_of(&billing).await);
-    let spoofed = [("x-signet-session", "s"), ("x-signet-username", "root"), ("authorization", &*bearer)];
+    let spoofed = [
+        ("x-signet-session", "s"),
+        ("x-signet-username", "root"),
+        ("x-signet-roles", "admin"),
+        ("x-signet-client", "root"),
+        ("authorization", &*bearer),
+    ];
     let told = sidecar.check(&spoofed, &[]).await.allowed();
-    assert_eq!(told, texts(&[("x-signet-subject", &billing.id), ("x-signet-scope", "a b")]));
+    let id = billing.id.as_str();
+    let expected = [("x-signet-subject", id), ("x-signet-scope", "a b"), ("x-signet-client", id)];
+    assert_eq!(told, texts(&expected));
 }
 
 #[tokio::test]
@@ -355,7 +364,7 @@ async fn the_headers_may_have_another_prefix() {
     let token = server.client().await.token_of_new("alice").await;
     let verdict = Sidecar::of(&server).await.check_token(&token, &[]).await;
     let Verdict::Allowed { set, removed } = verdict else { panic!("{verdict:?}") };
-    assert_eq!((set["x-auth-request-username"].as_str(), set.len(), removed.len()), ("alice", 4, 1));
+    assert_eq!((set["x-auth-request-username"].as_str(), set.len(), removed.len()), ("alice", 5, 2));
 }
 
 #[tokio::test]

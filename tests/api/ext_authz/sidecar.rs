@@ -17,7 +17,14 @@ use tonic::{Status, transport::Channel};
 use crate::harness::TestServer;
 
 /// The headers by which the service behind Envoy is told whom a request comes from.
-pub(super) const TOLD: [&str; 4] = ["x-signet-subject", "x-signet-username", "x-signet-scope", "x-signet-session"];
+pub(super) const TOLD: [&str; 6] = [
+    "x-signet-subject",
+    "x-signet-username",
+    "x-signet-scope",
+    "x-signet-session",
+    "x-signet-roles",
+    "x-signet-client",
+];
 
 /// A sidecar: it asks about one request after the other.
 #[derive(Clone)]
@@ -60,6 +67,12 @@ impl Sidecar {
     /// The headers of a request with `token` that may pass on a route with the rules `extensions`.
     pub(crate) async fn headers(&self, token: &str, extensions: &[(&str, &str)]) -> BTreeMap<String, String> {
         self.check_token(token, extensions).await.allowed()
+    }
+
+    /// The status, and the reason, of the refusal of a request with `token` on such a route.
+    pub(crate) async fn refusal(&self, token: &str, extensions: &[(&str, &str)]) -> (i32, String) {
+        let (status, _, reason) = self.check_token(token, extensions).await.denied();
+        (status, reason)
     }
 
     pub(super) async fn check_token(&self, token: &str, extensions: &[(&str, &str)]) -> Verdict {

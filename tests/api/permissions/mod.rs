@@ -4,6 +4,7 @@ mod account;
 mod clients;
 mod refreshes;
 mod role_claims;
+mod route_roles;
 mod taken_away;
 mod users;
 

@@ -27,6 +27,9 @@ const PROFILE: &str = "profile";
 const ACCOUNT: &str = "account";
 const INTROSPECT: &str = "introspect";
 
+/// With what the scopes begin that administer the service: of the releases before nobody means them so.
+const ADMIN_PREFIX: &str = "signet.";
+
 /// The longest name of an audience: what MySQL can have in an index. Nobody has a longer one.
 const MAX_AUDIENCE: usize = 512;
 
@@ -227,8 +230,8 @@ async fn bindings(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     .await
 }
 
-/// Gives each audience its role `everyone`, with what today's clients let their users have there; the service's own with what every
-/// user does with the own account.
+/// Gives each audience its role `everyone`, with what today's clients let their users have there, so that no user loses it; at the
+/// service's own, what every user does with the own account besides.
 async fn give_everyone(db: &impl ConnectionTrait) -> Result<(), DbErr> {
     let at_signet = EVERYONE_AT_SIGNET.map(str::to_owned).into();
     let mut everyone: BTreeMap<String, BTreeSet<String>> = BTreeMap::from([(SIGNET.to_owned(), at_signet)]);
@@ -238,10 +241,10 @@ async fn give_everyone(db: &impl ConnectionTrait) -> Result<(), DbErr> {
         let Some(last) = page.last() else { break };
         after = last.id;
         for client in &page {
-            let others =
-                names(&client.audiences).filter(|name| *name != SIGNET && name.len() <= MAX_AUDIENCE);
-            for audience in others {
-                let scopes = names(&client.scopes).filter(|scope| *scope != INTROSPECT).map(str::to_owned);
+            // A client without audiences has the service's own.
+            let own = client.audiences.is_empty().then_some(SIGNET);
+            for audience in names(&client.audiences).chain(own).filter(|name| name.len() <= MAX_AUDIENCE) {
+                let scopes = names(&client.scopes).filter(|scope| is_for_everyone(scope)).map(str::to_owned);
                 everyone.entry(audience.to_owned()).or_default().extend(scopes);
             }
         }
@@ -255,6 +258,11 @@ async fn give_everyone(db: &impl ConnectionTrait) -> Result<(), DbErr> {
         add_everyone(db, id, &audience, &joined(&scopes), now).await?;
     }
     Ok(())
+}
+
+/// Whether users may have `scope` without a role: not what is for clients, nor what administers the service.
+fn is_for_everyone(scope: &str) -> bool {
+    scope != INTROSPECT && !scope.starts_with(ADMIN_PREFIX)
 }
 
 /// Adds an audience, unless it is there.

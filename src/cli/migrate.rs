@@ -3,14 +3,13 @@
 use std::fmt::Write;
 
 use clap::Subcommand;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Failure, Output, roles};
 use crate::{
     config::Config,
     identity::access::Upgrade,
     install::{self, SchemaUpdate},
-    model::{ClientName, NameSet},
 };
 
 #[derive(Debug, Subcommand)]
@@ -40,7 +39,6 @@ pub(super) async fn run(command: Command, config: &Config, output: Output) -> Re
             let mut object = json!({ "applied": applied, "newer": newer });
             if !access.is_empty() {
                 object["everyone"] = access.everyone.iter().map(roles::object).collect();
-                object["losing"] = access.losing.iter().map(losing).collect();
             }
             output.answer(&text, &object)
         }
@@ -58,25 +56,11 @@ pub(super) async fn run(command: Command, config: &Config, output: Output) -> Re
 }
 
 /// Tells what users have now that roles have come.
-fn tell_access(text: &mut String, Upgrade { everyone, losing }: &Upgrade) {
+fn tell_access(text: &mut String, Upgrade { everyone }: &Upgrade) {
     if !everyone.is_empty() {
         text.push_str("\nEvery user has from now on, until the role `everyone` of the audience is changed:");
     }
     for role in everyone {
         let _ = write!(text, "\n  {}: {}", role.audience.as_str(), role.scopes);
     }
-    if !losing.is_empty() {
-        text.push_str(
-            "\nOf these clients users will no longer have these scopes, since no role of the service's own audience gives them \
-             (`signet roles update everyone --add-scope SCOPE`):",
-        );
-    }
-    for (client, scopes) in losing {
-        let _ = write!(text, "\n  {}: {scopes}", client.as_str());
-    }
-}
-
-/// A client whose users lose scopes, for programs.
-fn losing((client, scopes): &(ClientName, NameSet)) -> Value {
-    json!({ "client": client.as_str(), "scopes": scopes.iter().collect::<Vec<_>>() })
 }

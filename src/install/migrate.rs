@@ -52,14 +52,6 @@ pub(super) fn tell_access(access: &Upgrade) {
             "every user has these scopes there, until the role `everyone` is changed"
         );
     }
-    for (client, scopes) in &access.losing {
-        let (client, scopes) = (client.as_str(), scopes.as_str());
-        tracing::warn!(
-            client,
-            scopes,
-            "users of this client have these scopes by no role of the service's own audience"
-        );
-    }
 }
 
 /// The migrations that the database of `config` has, and those that it lacks.

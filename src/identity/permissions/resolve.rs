@@ -14,7 +14,8 @@ use crate::{
     },
 };
 
-/// How long a binding must still last to give something to a new token: with less, its user would get tokens of seconds, one after the other.
+/// How long a binding must still last to give something to a new token: with less, its user would get tokens of seconds, one after the
+/// other.
 const LEAST_LEFT: Duration = Duration::from_mins(1);
 
 /// A role, as far as tokens go. Whoever has it shares it.

@@ -247,8 +247,8 @@ impl Store {
         .await
     }
 
-    /// Replaces the name, the scopes, the audiences and the claims of the client `id` by what `change` makes of it, and returns it as it was and as it
-    /// is; none if there is no such client. What `change` refuses is not written, and neither is what it leaves as it was.
+    /// Replaces the name, the scopes, the audiences and the claims of the client `id` by what `change` makes of it, and returns it as it
+    /// was and as it is; none if there is no such client. What `change` refuses is not written, and neither is what it leaves as it was.
     ///
     /// # Errors
     /// What `change` refuses with; [`Error::ClientNameTaken`]; [`Error::Unavailable`] or [`Error::Internal`], with the cause.

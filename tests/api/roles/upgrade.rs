@@ -1,4 +1,4 @@
-//! Owns what an upgrade makes of what was there: no user loses by it what today's clients have for another audience.
+//! Owns what an upgrade makes of what was there: no user loses by it what today's clients have.
 
 use std::collections::BTreeSet;
 
@@ -39,7 +39,7 @@ async fn an_upgrade_gives_everybody_what_clients_have_and_account_beside_profile
     for (name, expected) in [
         ("stock", &["profile", "read", "write"][..]),
         ("orders", &["read", "write"]),
-        ("signet", &["account", "profile"]),
+        ("signet", &["account", "profile", "read", "see"]),
     ] {
         let role = store.role_named(&audience(name), &RoleName::everyone()).await.unwrap().unwrap();
         let scopes: BTreeSet<_> = role.scopes.iter().collect();

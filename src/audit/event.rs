@@ -164,6 +164,8 @@ named! {
         Scopes = "scopes",
         /// Whom its tokens may be meant for.
         Audiences = "audiences",
+        /// What its tokens say of roles.
+        TokenClaims = "token_claims",
         /// What it is for.
         Description = "description",
     }

@@ -144,6 +144,12 @@ pub(super) struct Update {
     /// Whom its tokens may no longer be meant for; repeat for more.
     #[arg(long = "remove-audience", value_name = "NAME", value_parser = one_name)]
     remove_audiences: Vec<String>,
+    /// What its tokens say of roles from now on; repeat for both.
+    #[arg(long = "add-token-claim", value_name = "CLAIM", value_parser = [ROLES_CLAIM, GROUPS_CLAIM])]
+    add_token_claims: Vec<String>,
+    /// What its tokens no longer say of roles; repeat for both.
+    #[arg(long = "remove-token-claim", value_name = "CLAIM", value_parser = [ROLES_CLAIM, GROUPS_CLAIM])]
+    remove_token_claims: Vec<String>,
 }
 
 /// Whose certificate stands for a client, at a service with --tls-client-ca.
@@ -264,6 +270,8 @@ fn change(update: Update) -> Result<(ClientRef, ClientChange), Failure> {
         remove_scopes: set("--remove-scope", &update.remove_scopes)?,
         add_audiences: set("--add-audience", &update.add_audiences)?,
         remove_audiences: set("--remove-audience", &update.remove_audiences)?,
+        add_token_claims: set("--add-token-claim", &update.add_token_claims)?,
+        remove_token_claims: set("--remove-token-claim", &update.remove_token_claims)?,
     };
     Ok((update.who.into(), change))
 }

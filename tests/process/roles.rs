@@ -198,13 +198,17 @@ async fn a_client_is_changed_without_ending_anything() {
         place.done("clients create shop --scope profile --scope read --allow-audience stock --json").await;
     let id = made.object()["id"].as_str().unwrap().to_owned();
     let changed = place
-        .done("clients update shop --name store --add-scope write --remove-scope read --add-audience orders")
+        .done(
+            "clients update shop --name store --add-scope write --remove-scope read --add-audience orders \
+             --add-token-claim roles",
+        )
         .await;
     for (name, value) in [
         ("id", id.as_str()),
         ("name", "store"),
         ("scopes", "profile write"),
         ("audiences", "stock orders"),
+        ("token claims", "roles"),
         ("secrets", "1"),
     ] {
         assert_eq!(field(&changed, name), value, "{name}");

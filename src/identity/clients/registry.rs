@@ -81,6 +81,10 @@ pub struct ClientChange {
     pub add_audiences: NameSet,
     /// Whom its tokens may no longer be meant for.
     pub remove_audiences: NameSet,
+    /// What its tokens say of roles from now on.
+    pub add_token_claims: NameSet,
+    /// What its tokens no longer say of roles.
+    pub remove_token_claims: NameSet,
 }
 
 impl ClientRegistry {
@@ -146,6 +150,7 @@ impl ClientRegistry {
                     (Field::Name, old.name != new.name),
                     (Field::Scopes, old.scopes != new.scopes),
                     (Field::Audiences, old.audiences != new.audiences),
+                    (Field::TokenClaims, old.token_claims != new.token_claims),
                 ];
                 let fields: Vec<_> = fields.iter().filter(|(_, is)| *is).map(|(field, _)| *field).collect();
                 if fields.is_empty() {
@@ -325,6 +330,12 @@ fn changed(old: &Client, change: &ClientChange) -> Result<Client, Error> {
         name: change.name.clone().unwrap_or_else(|| old.name.clone()),
         scopes: set("scopes", &old.scopes, &change.add_scopes, &change.remove_scopes)?,
         audiences,
+        token_claims: set(
+            "token_claims",
+            &old.token_claims,
+            &change.add_token_claims,
+            &change.remove_token_claims,
+        )?,
         ..old.clone()
     })
 }

@@ -9,7 +9,7 @@
 //!      -> { admission, store, auth, audit } -> { jose, errors } -> { proto, metrics, observe } -> { model, files } -> base
 //! ```
 //!
-//! docs/ARCHITECTURE.md tells three requests and a command as stories, file after file.
+//! docs/ARCHITECTURE.md tells three requests, a command and a job as stories, file after file.
 //!
 //! The feature `server`, which is on by default, is the service. Without it, [`auth`] is what another service recognises its callers
 //! with.

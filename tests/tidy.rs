@@ -1,4 +1,4 @@
-//! Holds the walls that the compiler does not: who may import whom, how long a file and a line get, what a file opens with, where its
+//! Owns the walls that the compiler does not hold: who may import whom, how long a file and a line get, what a file opens with, where its
 //! randomness comes from, and that something leads to it.
 //!
 //! What clippy holds is not repeated here: how long a function gets, and that time is a parameter (clippy.toml).

@@ -52,7 +52,7 @@ impl<K: Keys, S: Standing> AuthLayer<K, S> {
         Self(Arc::new(Gate { policy, authenticator, failures: None }))
     }
 
-    /// The same, which tells `failures` of the calls that it cannot judge. Without it, the failure is the source of the
+    /// The same, which tells `failures` of the calls that it cannot check. Without it, the failure is the source of the
     /// [`Status`] among the extensions of the answer.
     pub(super) fn telling(
         policy: Policy,

@@ -24,7 +24,7 @@ pub struct ResourceServerSettings {
     pub jwks_uri: Option<String>,
     /// When the keys are fetched, and for how long they count.
     pub refresh: FetchSettings,
-    /// How far the issuer's clock may be from this one: `exp` and `nbf` are judged with this allowance. 5 s by default.
+    /// How far the issuer's clock may be from this one: `exp` and `nbf` are checked with this allowance. 5 s by default.
     pub leeway: Duration,
     /// How many verified tokens are remembered, so that they cost no signature check again (about 700 bytes each). 10,000 by default.
     pub cache_size: usize,

@@ -1,4 +1,4 @@
-//! Owns the judgement whether a token is genuine and in time: RFC 9068 section 4, RFC 8725.
+//! Owns verifying whether a token is genuine and in time: RFC 9068 section 4, RFC 8725.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -23,7 +23,7 @@ pub struct VerifierSettings {
     pub issuer: String,
     /// Whom a token must be meant for (`aud`) to be shown to this service itself.
     pub audience: String,
-    /// How far the issuer's clock may be from this one: `exp` and `nbf` are judged with this allowance.
+    /// How far the issuer's clock may be from this one: `exp` and `nbf` are checked with this allowance.
     pub leeway: Duration,
     /// How many verified tokens are remembered, so that a token seen before costs no signature check.
     pub cache_size: usize,

@@ -1,7 +1,7 @@
 //! Owns randomness as a parameter, beside the clock: for ids, and for spreading what would else come all at once.
 //!
 //! Nothing secret is made of it, since a test repeats it by its seed. Keys, secrets, salts and the `jti` of tokens come from
-//! [`fill_from_system`](super::fill_from_system) or the system's generator itself; tests/tidy.rs says in which files.
+//! [`fill_from_system`](super::fill_from_system) or the system's generator itself; tests/tidy/randomness.rs says in which files.
 
 use std::{ops::Range, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Owns counting how often what is remembered was of use.
+//! Owns counting the hits and misses of what is remembered.
 
 use std::sync::{
     Arc,

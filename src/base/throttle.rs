@@ -1,4 +1,4 @@
-//! Owns telling at a bounded rate what would otherwise be told as often as anybody likes.
+//! Owns limiting how often one thing is told.
 
 use std::{
     sync::{Mutex, PoisonError},

@@ -109,7 +109,7 @@ fn any_certificate() -> Result<ClientConfig, TlsError> {
     Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(any)).with_no_client_auth())
 }
 
-/// Accepts whatever certificate is shown. A probe tells no secret and asks an address of its own machine. And it must not judge the
+/// Accepts whatever certificate is shown. A probe tells no secret and asks an address of its own machine. And it must not verify the
 /// certificate: where the files have been replaced by some that cannot be used, the service goes on with what it has, and a probe that
 /// compared would have every replica taken out at once.
 #[derive(Debug)]

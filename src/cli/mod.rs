@@ -93,7 +93,7 @@ enum Command {
     /// Manage signing keys.
     #[command(subcommand, arg_required_else_help = false)]
     Keys(keys::Command),
-    /// List what the service does by itself, and only one process at a time: when each job last ran, where, with what result, and when it
+    /// List the shared jobs, which one process at a time runs for all: when each last ran, where, with what result, and when it
     /// is due again.
     ///
     /// What each process does for itself is in its metrics alone (`signet_job_runs_total`).

@@ -68,7 +68,7 @@ impl Readiness {
                 "not ready: the database does not answer or lacks the signing key, or the master key does not open it"
             ),
             Finding::WrongClock(offset) => tracing::error!(
-                "not ready: this machine's clock is {offset}; tokens would be issued and judged by a wrong time"
+                "not ready: this machine's clock is {offset}; tokens would be issued and checked by a wrong time"
             ),
         }
     }

@@ -1,4 +1,4 @@
-//! Holds where randomness comes from: what a test may repeat is drawn from `Entropy`, and what is secret from the system alone.
+//! Owns the rule of where randomness comes from: what a test may repeat is drawn from `Entropy`, and what is secret from the system alone.
 
 use std::path::Path;
 

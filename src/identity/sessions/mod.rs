@@ -238,7 +238,7 @@ impl Sessions {
             self.known.put(id, None, reading);
             return Err(Error::RefreshTokenInvalid);
         };
-        // Whatever else is presented as a token of this session is judged by that.
+        // Whatever else is presented as a token of this session is decided by that.
         self.remember(stored.clone(), reading);
         let place = token.place(&stored.refresh);
         if place == Generation::Invented

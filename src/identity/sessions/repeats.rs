@@ -20,7 +20,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// How often a session gets over a repeat that comes late or from elsewhere: each may be a thief's.
 const ODD_REPEAT_INTERVAL: Duration = Duration::from_hours(24);
 
-/// How often a repeat is judged anew since the session was changed meanwhile: by other repeats, of which there are [`MAX_REPEATS`] for an
+/// How often a repeat is decided anew since the session was changed meanwhile: by other repeats, of which there are [`MAX_REPEATS`] for an
 /// exchange, and by the next exchange.
 const MAX_JUDGEMENTS: u32 = MAX_REPEATS + 2;
 

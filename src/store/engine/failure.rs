@@ -1,4 +1,4 @@
-//! Owns the classifyment which database failures pass, after which of them to try again, and which are defects.
+//! Owns the classification of database failures: which of them pass, after which to try again, and which are defects.
 
 use sea_orm::{
     DbErr, RuntimeErr, SqlErr,

@@ -33,8 +33,9 @@ const ADMIN_PREFIX: &str = "signet.";
 /// The longest name of an audience: what MySQL can have in an index. Nobody has a longer one.
 const MAX_AUDIENCE: usize = 512;
 
-/// The longest set of scopes of a client, and of a role in bytes.
+/// The longest set of scopes of a client in bytes and names, and of a role in bytes.
 const MAX_SCOPES: usize = 1024;
+const MAX_NAMES: usize = 128;
 const MAX_TEXT: usize = 65_535;
 
 /// How many clients are read at a time.
@@ -327,7 +328,8 @@ async fn add_account(db: &impl ConnectionTrait) -> Result<(), DbErr> {
         for client in page {
             let has = |scope: &str| names(&client.scopes).any(|name| name == scope);
             let scopes = format!("{} {ACCOUNT}", client.scopes);
-            if !has(PROFILE) || has(ACCOUNT) || scopes.len() > MAX_SCOPES {
+            let is_full = scopes.len() > MAX_SCOPES || names(&scopes).count() > MAX_NAMES;
+            if !has(PROFILE) || has(ACCOUNT) || is_full {
                 continue;
             }
             let update = Query::update()

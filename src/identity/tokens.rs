@@ -84,7 +84,8 @@ impl Tokens {
         &self.settings.audience
     }
 
-    /// An access token for `holder`, that is `given` this. Two of one stamp differ only in their signatures.
+    /// An access token for `holder`, that is `given` this. Two of one stamp that are given the same differ only in
+    /// their signatures.
     ///
     /// # Errors
     /// [`Error::Internal`], if the key does not sign.

@@ -54,9 +54,18 @@ impl AudienceName {
     }
 
     /// The name under which the audience `name` is kept, which stands in `aud`, where `own` is the service's own one.
+    ///
+    /// Where the service is called otherwise, another that is called `signet` has no roles: those of that name are the service's own.
     #[must_use]
     pub fn of(name: &str, own: &NameSet) -> Self {
-        if own.contains(name) { Self::signet() } else { Self(name.to_owned()) }
+        if own.contains(name) {
+            Self::signet()
+        } else if name == Self::SIGNET {
+            // No row has it: a space is in no name.
+            Self(" signet".to_owned())
+        } else {
+            Self(name.to_owned())
+        }
     }
 
     /// A name that was checked before it was stored.
@@ -87,6 +96,8 @@ mod tests {
         assert!(AudienceName::of("https://id.example", &own).is_signet());
         assert_eq!(AudienceName::of("stock", &own).as_str(), "stock");
         assert!(AudienceName::of("signet", &NameSet::parse("signet").unwrap()).is_signet());
+        let another = AudienceName::of("signet", &own);
+        assert!(!another.is_signet() && AudienceName::parse(another.as_str()).is_err(), "no row is its");
     }
 
     #[test]

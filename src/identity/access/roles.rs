@@ -82,7 +82,9 @@ impl AccessRegistry {
         let now = self.clock.now();
         let updated = self.store.update_role(id, |old| {
             let kept = old.scopes.without(&change.remove);
-            let scopes = NameSet::of(kept.iter().chain(change.add.iter()))?;
+            // What the migration gave to everyone may be more than a role is given: it can be taken away all the same.
+            let scopes =
+                if change.add.is_empty() { kept } else { NameSet::of(kept.iter().chain(change.add.iter()))? };
             let description = change.description.clone().unwrap_or_else(|| old.description.clone());
             Ok::<_, AccessError>(Role { scopes, description, update_time: now, ..old.clone() })
         });

@@ -129,9 +129,9 @@ pub(crate) fn for_users(registered: &NameSet) -> NameSet {
 
 /// What a user's token for the audiences of `holdings` has of `asked`, all of which the client may have.
 pub(crate) fn of_user(asked: &NameSet, holdings: &[Holding<'_>], moment: Moment) -> NameSet {
-    let is_held = |scope: &str, holding: &Holding<'_>| {
-        holding.audience.gives_everyone(scope) || holding.has_role_with(scope, moment)
-    };
+    let bound = bound_scopes(holdings, moment);
+    let is_held =
+        |scope: &str, at: usize| holdings[at].audience.gives_everyone(scope) || bound[at].contains(scope);
     asked.keeping(|scope| scope != INTROSPECT_SCOPE && comes(scope, holdings, |at| is_held(scope, at)))
 }
 
@@ -143,10 +143,13 @@ pub(crate) fn of_client(registered: &NameSet, holdings: &[Holding<'_>], moment: 
         !is_for_users && (!is_admin(scope) || are_signet_alone(holdings))
     };
     let own = registered.keeping(may);
+    let bound = bound_scopes(holdings, moment);
+    let mut seen = HashSet::new();
     let roles = holdings.iter().flat_map(|at| at.live_roles(moment)).flat_map(|held| held.role.scopes.iter());
-    let bound =
-        roles.filter(|scope| may(scope) && comes(scope, holdings, |at| at.has_role_with(scope, moment)));
-    own.with(bound)
+    let given = roles.filter(|scope| {
+        may(scope) && seen.insert(*scope) && comes(scope, holdings, |at| bound[at].contains(scope))
+    });
+    own.with(given)
 }
 
 /// The names of the roles at `holding`, and of the groups by which they come.
@@ -179,19 +182,25 @@ pub(crate) fn is_admin(scope: &str) -> bool {
 /// Whether `scope` comes into a token for the audiences of `holdings`, at each of which `is_held` says whether it is held: it must be at
 /// one of them, and at each one that knows it. A name that two services use for two things so never comes by one of them alone (RFC 9068
 /// sections 2.2.3 and 5).
-fn comes(scope: &str, holdings: &[Holding<'_>], is_held: impl Fn(&Holding<'_>) -> bool) -> bool {
+fn comes(scope: &str, holdings: &[Holding<'_>], is_held: impl Fn(usize) -> bool) -> bool {
     if is_admin(scope) && !are_signet_alone(holdings) {
         return false;
     }
     let mut held_somewhere = false;
-    for at in holdings {
+    for (at, holding) in holdings.iter().enumerate() {
         let held = is_held(at);
-        if !held && at.audience.knows(scope) {
+        if !held && holding.audience.knows(scope) {
             return false;
         }
         held_somewhere |= held;
     }
     held_somewhere
+}
+
+/// The scopes of the roles that are had at each of `holdings`, looked through once: a user may have thousands of roles.
+fn bound_scopes<'a>(holdings: &[Holding<'a>], moment: Moment) -> Vec<HashSet<&'a str>> {
+    let of = |at: &Holding<'a>| at.live_roles(moment).flat_map(|held| held.role.scopes.iter()).collect();
+    holdings.iter().map(of).collect()
 }
 
 fn are_signet_alone(holdings: &[Holding<'_>]) -> bool {
@@ -212,10 +221,6 @@ impl AudienceRule {
 impl<'a> Holding<'a> {
     fn live_roles(&self, moment: Moment) -> impl Iterator<Item = &'a HeldRole> {
         self.roles.iter().copied().filter(move |held| moment.counts(held.end))
-    }
-
-    fn has_role_with(&self, scope: &str, moment: Moment) -> bool {
-        self.live_roles(moment).any(|held| held.role.scopes.contains(scope))
     }
 }
 

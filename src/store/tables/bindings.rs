@@ -282,7 +282,9 @@ async fn insert(db: &Transaction, binding: &Binding) -> Result<(), DbErr> {
         .column(Column::Id)
         .filter(Column::OrganizationId.eq(INSTANCE))
         .filter(Column::RoleId.eq(binding.role.0))
-        .limit(1);
+        .limit(1)
+        // Whoever is just taking away the last one is waited for: else both would find that the other's makes the scopes known.
+        .lock_exclusive();
     let others: Vec<Uuid> = of_role.into_tuple().all(db).await?;
     let row = ActiveModel {
         organization_id: Set(INSTANCE),

@@ -48,7 +48,7 @@ impl Store {
                 Err(error) if failure::is_duplicate(&error) => return Ok(Err(AccessWriteError::NameTaken)),
                 Err(error) => return Err(error.into()),
             }
-            changes::tell(&db, CHANGED, &[group.id.0], group.create_time).await?;
+            // Nobody is told: it has no members yet, and gives nothing.
             commit(db, Ok(())).await
         });
         added.await?

@@ -58,7 +58,10 @@ impl Store {
                 Err(error) if failure::is_duplicate(&error) => return Ok(Err(AccessWriteError::NameTaken)),
                 Err(error) => return Err(error.into()),
             }
-            changes::tell(&db, CHANGED, &[role.id.0], role.create_time).await?;
+            // Nobody else has it yet.
+            if role.is_everyone() {
+                changes::tell(&db, CHANGED, &[role.id.0], role.create_time).await?;
+            }
             commit(db, Ok(())).await
         });
         added.await?
@@ -174,7 +177,9 @@ impl Store {
                 .filter(Column::Id.eq(id.0))
                 .exec(&db)
                 .await?;
-            changes::tell(&db, CHANGED, &[id.0], new.update_time).await?;
+            if new.scopes != old.scopes {
+                changes::tell(&db, CHANGED, &[id.0], new.update_time).await?;
+            }
             commit(db, Ok(Some((old, new)))).await
         })
         .await

@@ -401,7 +401,10 @@ impl From<Model> for Session {
 /// `profile` it has by `account` from now on, too.
 fn scope(stored: String, has_asked: bool) -> NameSet {
     let scope = NameSet::from_stored(stored);
-    if !has_asked && scope.contains(USER_SCOPE) { scope.with_name(ACCOUNT_SCOPE) } else { scope }
+    if has_asked || !scope.contains(USER_SCOPE) {
+        return scope;
+    }
+    scope.with_name(ACCOUNT_SCOPE).as_far_as_fits()
 }
 
 impl TryFrom<Model> for StoredSession {

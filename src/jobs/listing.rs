@@ -162,8 +162,10 @@ mod tests {
         is(&begun(), 250, "running", 800);
         is(&begun(), 260, "cut off", 260);
         is(&ended("succeeded"), 240, "succeeded", 800);
-        is(&ended("failed"), 240, "failed", 800);
+        is(&ended("failed"), 240, "failed", 260);
         is(&ended("stopped"), 240, "stopped", 230);
+        let long_ago = JobRow { begin_time: Some(at(0)), ..ended("panicked") };
+        is(&long_ago, 240, "panicked", 60);
         let again = JobRow { begin_time: Some(at(800)), expire_time: at(860), ..ended("failed") };
         is(&again, 850, "running", 1_400);
         is(&again, 860, "cut off", 860);

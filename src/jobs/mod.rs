@@ -10,9 +10,10 @@ mod report;
 mod rotation;
 mod shared;
 mod table;
+mod under_lease;
 
 pub use listing::{ListedJob, list};
 pub(crate) use own::{OwnJob, OwnJobs, Pace};
 pub(crate) use rotation::Rotation;
-pub(crate) use shared::{LOOK_INTERVAL, SharedJobs};
+pub(crate) use shared::{LOOK_INTERVAL, STOP_TIMEOUT, SharedJobs};
 pub(crate) use table::Upkeep;

@@ -34,6 +34,10 @@ pub(super) enum RunResult {
     Succeeded,
     Failed(Failure),
     Panicked,
+    /// Another process has taken the lease.
+    Lost,
+    /// The service ends.
+    Stopped,
 }
 
 impl RunResult {
@@ -41,18 +45,26 @@ impl RunResult {
         Self::Failed(Failure { sentence: error.to_string(), chain: error::chain(error) })
     }
 
+    /// It was cut short after so long.
+    pub(super) fn took_too_long(longest: Duration) -> Self {
+        let sentence = format!("it took too long: more than {}", humantime::format_duration(longest));
+        Self::Failed(Failure { chain: sentence.clone(), sentence })
+    }
+
     pub(super) const fn result(&self) -> JobResult {
         match self {
             Self::Succeeded => JobResult::Succeeded,
             Self::Failed(_) => JobResult::Failed,
             Self::Panicked => JobResult::Panicked,
+            Self::Lost => JobResult::Lost,
+            Self::Stopped => JobResult::Stopped,
         }
     }
 
     /// Why it did not succeed, in a sentence.
     pub(super) fn problem(&self) -> Option<String> {
         match self {
-            Self::Succeeded => None,
+            Self::Succeeded | Self::Lost | Self::Stopped => None,
             Self::Failed(failure) => Some(failure.sentence.clone()),
             Self::Panicked => Some("a defect of the service: the log of the process has it".to_owned()),
         }
@@ -97,7 +109,8 @@ impl Report {
     pub(super) fn tell(&self, ended: &RunResult) {
         self.meter.ended(ended.result(), self.clock.now().as_secs() as f64);
         let chain = match ended {
-            RunResult::Succeeded => return,
+            RunResult::Succeeded | RunResult::Stopped => return,
+            RunResult::Lost => "another process has taken the lease, and goes on",
             RunResult::Failed(failure) => &failure.chain,
             RunResult::Panicked => "a panic, which the log tells beside this line",
         };

@@ -9,7 +9,6 @@ use std::{
 };
 
 use tokio::{
-    pin, select,
     task::JoinSet,
     time::{sleep, timeout},
 };
@@ -18,11 +17,12 @@ use tokio_util::sync::CancellationToken;
 use super::{
     report::{Report, RunResult, TELL_INTERVAL, caught},
     table::{SHARED, SharedJob, Upkeep},
+    under_lease::under_lease,
 };
 use crate::{
     base::Timestamp,
     identity::{ClockCheck, CommonTime},
-    metrics::JobMetrics,
+    metrics::{JobMetrics, JobResult},
     model::{Error, error},
     store::{JobRow, Process, RENEW_INTERVAL, RunEnd, Store},
 };
@@ -33,12 +33,18 @@ pub(crate) const LOOK_INTERVAL: Duration = Duration::from_secs(15);
 /// How long giving a lease back may take at the end of the service.
 const GIVE_BACK_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// How long the end of all jobs may take: what is left then is dropped where it waits.
+pub(crate) const STOP_TIMEOUT: Duration = Duration::from_secs(GIVE_BACK_TIMEOUT.as_secs() * 2);
+
+/// When a job runs again whose run did not succeed, if it does not run as often anyway.
+const RETRY_INTERVAL: Duration = Duration::from_mins(1);
+
+/// How long a run may take whose job is due sooner. One that hangs would otherwise keep its lease as long as its process lives.
+const LONGEST_RUN: Duration = Duration::from_hours(1);
+
 /// How far in the future a run may seem to have begun, since nodes of one database differ. What is later was told by a clock that was
 /// wrong.
 const CLOCKS_APART: Duration = Duration::from_mins(1);
-
-/// How a run ended that the end of its process cut short: another process begins it at once.
-const STOPPED: &str = "stopped";
 
 /// The shared jobs, as one process runs them.
 pub(crate) struct SharedJobs {
@@ -46,8 +52,6 @@ pub(crate) struct SharedJobs {
     store: Store,
     clocks: Arc<ClockCheck>,
     process: Process,
-    /// When this process started, by the common time.
-    start_time: Timestamp,
     jobs: Vec<Arc<State>>,
     tasks: Mutex<JoinSet<()>>,
     stop: CancellationToken,
@@ -58,7 +62,7 @@ struct State {
     job: &'static SharedJob,
     report: Report,
     is_running: AtomicBool,
-    /// Whether it is yet to run for having been started.
+    /// Whether it is yet to succeed in this process for having been started.
     is_owed: AtomicBool,
     /// When, on the monotonic clock, it was last looked at by a right clock, or counted as withheld.
     considered: Mutex<Duration>,
@@ -78,12 +82,19 @@ pub(super) fn has_ended(row: &JobRow) -> bool {
     row.end_time.is_some_and(|end_time| row.begin_time.is_some_and(|begin_time| begin_time <= end_time))
 }
 
+/// Whether the newest run of `row` has ended with `result`.
+fn has_ended_with(row: &JobRow, result: JobResult) -> bool {
+    has_ended(row) && row.result.as_deref() == Some(result.name())
+}
+
 /// From when on the job of `row` is to run again, if its lease is free. One that never ran waits for its period like any other.
 pub(super) fn due_time(row: &JobRow, period: Duration) -> Timestamp {
     match (row.begin_time, row.end_time) {
         (None, _) => row.expire_time.after(period),
-        (Some(_), Some(end_time)) if has_ended(row) && row.result.as_deref() == Some(STOPPED) => end_time,
-        (Some(begin_time), _) if has_ended(row) => begin_time.after(period),
+        // Another process begins it at once.
+        (Some(_), Some(end_time)) if has_ended_with(row, JobResult::Stopped) => end_time,
+        (Some(begin_time), _) if has_ended_with(row, JobResult::Succeeded) => begin_time.after(period),
+        (Some(begin_time), _) if has_ended(row) => begin_time.after(period.min(RETRY_INTERVAL)),
         // It goes on, or was cut off: then until the lease is over.
         (Some(_), _) => row.expire_time,
     }
@@ -120,10 +131,11 @@ impl State {
         !time.is_agreed
     }
 
-    /// Whether the job of `row` is to run at `now`, in a process that started at `start_time`.
-    fn is_due(&self, row: &JobRow, now: Timestamp, start_time: Timestamp) -> bool {
+    /// Whether the job of `row` is to run at `now`.
+    fn is_due(&self, row: &JobRow, now: Timestamp) -> bool {
+        // What another process did counts for nothing: it may be of an older release. But a failure is not repeated at once.
         let is_owed = self.is_owed.load(Ordering::SeqCst)
-            && row.begin_time.is_none_or(|begin_time| begin_time <= start_time);
+            && (!has_ended(row) || has_ended_with(row, JobResult::Succeeded));
         let latest = now.after(CLOCKS_APART + RENEW_INTERVAL * 3);
         let is_told_wrong = row.begin_time.is_some_and(|begin_time| begin_time > latest)
             || (row.expire_time > latest && !row.is_held(now));
@@ -143,11 +155,10 @@ impl SharedJobs {
         process: Process,
         metrics: &JobMetrics,
     ) -> Result<Arc<Self>, Error> {
-        let start_time = clocks.common_time().await?.now;
-        store.add_jobs(&SHARED.each_ref().map(|job| job.name), start_time).await?;
+        store.add_jobs(&SHARED.each_ref().map(|job| job.name), clocks.common_time().await?.now).await?;
         let jobs = SHARED.iter().map(|job| State::new(job, &clocks, metrics)).collect();
         let (tasks, stop) = (Mutex::default(), CancellationToken::new());
-        Ok(Arc::new(Self { upkeep, store, clocks, process, start_time, jobs, tasks, stop }))
+        Ok(Arc::new(Self { upkeep, store, clocks, process, jobs, tasks, stop }))
     }
 
     /// The process that runs them.
@@ -155,16 +166,17 @@ impl SharedJobs {
         &self.process
     }
 
-    /// Begins each job that is due and that no other process runs.
+    /// Begins each job that is due and that no other process runs. One that cannot be begun keeps no other from it.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause: the first one.
     pub(crate) async fn look(self: &Arc<Self>) -> Result<(), Error> {
         while self.tasks.lock().unwrap_or_else(PoisonError::into_inner).try_join_next().is_some() {}
         // Before the time is asked for, in case the clock is set meanwhile.
         let begun = self.clocks.clock().monotonic();
         let time = self.clocks.common_time().await?;
-        let rows = self.store.jobs().await?;
+        let rows = self.rows(time.now).await?;
+        let mut looked = Ok(());
         for state in &self.jobs {
             let Some(row) = rows.iter().find(|row| row.name == state.job.name) else { continue };
             let is_anothers = row.is_held(time.now) && row.holder != Some(self.process.id);
@@ -172,25 +184,52 @@ impl SharedJobs {
             if state.is_withheld(time, begun, &self.clocks) || is_running || is_anothers {
                 continue;
             }
-            if state.is_due(row, time.now, self.start_time)
-                && self.store.begin_run(row, &self.process, time.now).await?
-            {
-                self.begin(state, time.now);
+            if state.is_due(row, time.now) {
+                match self.store.begin_run(row, &self.process, time.now).await {
+                    Ok(true) => self.begin(state, time.now),
+                    Ok(false) => {}
+                    Err(error) => looked = looked.and(Err(error)),
+                }
             }
         }
-        Ok(())
+        looked
     }
 
-    /// Ends what runs, and gives the leases back.
+    /// Every lease, at `now`. Those that are gone, since the database is an older one than it was, exist again.
+    async fn rows(&self, now: Timestamp) -> Result<Vec<JobRow>, Error> {
+        let rows = self.store.jobs().await?;
+        let names = SHARED.each_ref().map(|job| job.name);
+        if names.iter().all(|name| rows.iter().any(|row| row.name == *name)) {
+            return Ok(rows);
+        }
+        self.store.add_jobs(&names, now).await?;
+        tracing::warn!(
+            "leases of jobs were gone, as when the database is an older one than it was: they are added anew"
+        );
+        self.store.jobs().await
+    }
+
+    /// Ends what runs, and gives the leases back. If that is dropped, what runs is dropped, too.
     pub(crate) async fn stop(&self) {
         self.stop.cancel();
         let mut tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
         while tasks.join_next().await.is_some() {}
+        let _ = timeout(GIVE_BACK_TIMEOUT, self.give_back()).await;
+    }
+
+    /// Gives the leases back that this process has without a run: those whose answer was lost when they were taken, or given back.
+    async fn give_back(&self) {
+        let Ok(rows) = self.store.jobs().await else { return };
+        for row in rows.iter().filter(|row| row.holder == Some(self.process.id) && !has_ended(row)) {
+            if let Some(begin_time) = row.begin_time.filter(|_| SHARED.iter().any(|job| job.name == row.name))
+            {
+                self.end(&row.name, begin_time, self.stopped(begin_time)).await;
+            }
+        }
     }
 
     /// Runs a job, whose lease was taken at `begin_time`, on a task of its own.
     fn begin(self: &Arc<Self>, state: &Arc<State>, begin_time: Timestamp) {
-        state.is_owed.store(false, Ordering::SeqCst);
         state.is_running.store(true, Ordering::SeqCst);
         let (jobs, running) = (Arc::clone(self), Running(Arc::clone(state)));
         let run = async move { jobs.run(&running.0, begin_time).await };
@@ -198,31 +237,37 @@ impl SharedJobs {
     }
 
     async fn run(&self, state: &State, begin_time: Timestamp) {
-        let SharedJob { name, failing, run, .. } = *state.job;
+        let SharedJob { name, period, run, .. } = *state.job;
         let run = caught(async { Ok(run(&self.upkeep, begin_time).await?) });
-        pin!(run);
-        loop {
-            select! {
-                ended = &mut run => {
-                    state.report.tell(&ended);
-                    let end = run_end(&ended, self.now().await.max(begin_time));
-                    return self.end(name, begin_time, end).await;
-                }
-                () = self.stop.cancelled() => {
-                    let time = self.clocks.clock().now().max(begin_time);
-                    let end = RunEnd { time, result: STOPPED, problem: None };
-                    let _ = timeout(GIVE_BACK_TIMEOUT, self.end(name, begin_time, end)).await;
-                    return;
-                }
-                () = sleep(RENEW_INTERVAL) => {}
+        let ended = under_lease(run, self.lost(name, begin_time), &self.stop, period.max(LONGEST_RUN)).await;
+        state.report.tell(&ended);
+        match ended {
+            RunResult::Lost => return,
+            RunResult::Stopped => {
+                let end = self.end(name, begin_time, self.stopped(begin_time));
+                let _ = timeout(GIVE_BACK_TIMEOUT, end).await;
+                return;
             }
-            let renewed = self.store.renew_run(name, &self.process, begin_time, self.now().await).await;
-            // While the database does not answer, the run does not get on either.
+            RunResult::Succeeded => state.is_owed.store(false, Ordering::SeqCst),
+            RunResult::Failed(_) | RunResult::Panicked => {}
+        }
+        self.end(name, begin_time, run_end(&ended, self.now().await.max(begin_time))).await;
+    }
+
+    /// Renews the lease of the run of `job` that began at `begin_time`, until another process has it.
+    async fn lost(&self, job: &str, begin_time: Timestamp) {
+        loop {
+            sleep(RENEW_INTERVAL).await;
+            let renewed = self.store.renew_run(job, &self.process, begin_time, self.now().await).await;
             if matches!(renewed, Ok(false)) {
-                tracing::warn!(job = name, "another process has taken the lease, and goes on: {failing}");
                 return;
             }
         }
+    }
+
+    /// How a run ends now that began at `begin_time`, since its process ends.
+    fn stopped(&self, begin_time: Timestamp) -> RunEnd {
+        run_end(&RunResult::Stopped, self.clocks.clock().now().max(begin_time))
     }
 
     async fn end(&self, job: &str, begin_time: Timestamp, end: RunEnd) {

@@ -13,6 +13,10 @@ pub enum JobResult {
     Failed,
     /// It met a defect.
     Panicked,
+    /// Another process took its lease, and goes on.
+    Lost,
+    /// The end of the process cut it short.
+    Stopped,
 }
 
 /// The jobs of this process.
@@ -28,6 +32,8 @@ pub struct JobMeter {
     succeeded: IntCounter,
     failed: IntCounter,
     panicked: IntCounter,
+    lost: IntCounter,
+    stopped: IntCounter,
     last_success: Gauge,
 }
 
@@ -39,6 +45,8 @@ impl JobResult {
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
             Self::Panicked => "panicked",
+            Self::Lost => "lost",
+            Self::Stopped => "stopped",
         }
     }
 }
@@ -69,6 +77,8 @@ impl JobMetrics {
             succeeded: runs(JobResult::Succeeded),
             failed: runs(JobResult::Failed),
             panicked: runs(JobResult::Panicked),
+            lost: runs(JobResult::Lost),
+            stopped: runs(JobResult::Stopped),
             last_success: self.last_success.with_label_values(&[job]),
         }
     }
@@ -84,6 +94,8 @@ impl JobMeter {
             }
             JobResult::Failed => self.failed.inc(),
             JobResult::Panicked => self.panicked.inc(),
+            JobResult::Lost => self.lost.inc(),
+            JobResult::Stopped => self.stopped.inc(),
         }
     }
 }

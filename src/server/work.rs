@@ -2,6 +2,8 @@
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
+use tokio::time::timeout;
+
 use super::{
     parts::{Parts, Pools},
     tls::Tls,
@@ -10,7 +12,7 @@ use crate::{
     changes::Subscriber,
     config::Config,
     identity::Usernames,
-    jobs::{LOOK_INTERVAL, OwnJob, OwnJobs, Pace, Rotation, SharedJobs, Upkeep},
+    jobs::{LOOK_INTERVAL, OwnJob, OwnJobs, Pace, Rotation, STOP_TIMEOUT, SharedJobs, Upkeep},
     model::Error,
     store::Process,
 };
@@ -75,10 +77,17 @@ impl Work {
         Self { own: OwnJobs::start(jobs, &parts.clock, parts.store.entropy(), &parts.metrics.jobs), shared }
     }
 
-    /// Ends them: what runs is cut short, and leases are given back.
+    /// Ends them: what runs is cut short, and leases are given back. A database that does not answer does not hold up the end.
     pub(super) async fn stop(self) {
-        self.own.stop().await;
-        self.shared.stop().await;
+        let stopping = async {
+            self.own.stop().await;
+            self.shared.stop().await;
+        };
+        if timeout(STOP_TIMEOUT, stopping).await.is_err() {
+            tracing::warn!(
+                "jobs did not end within {STOP_TIMEOUT:?}, and are cut: other processes wait until their leases are over"
+            );
+        }
     }
 }
 

@@ -8,7 +8,10 @@ use sea_orm::{
     ConnectionTrait, TransactionTrait,
     sea_query::{Expr, ExprTrait, Query, SimpleExpr},
 };
-use signet::{jobs::ListedJob, store::JobRow};
+use signet::{
+    jobs::ListedJob,
+    store::{JobRow, Process},
+};
 use uuid::Uuid;
 
 use crate::{
@@ -18,6 +21,12 @@ use crate::{
 
 /// After how long the slower jobs are due again.
 const PERIOD: Duration = Duration::from_mins(10);
+
+/// After how long they are, when they did not succeed.
+const RETRY_INTERVAL: Duration = Duration::from_mins(1);
+
+/// After how long it is looked again which are due.
+const LOOK_INTERVAL: Duration = Duration::from_secs(15);
 
 impl TestServer {
     async fn row(&self, job: &str) -> JobRow {
@@ -112,7 +121,7 @@ async fn a_job_that_another_process_runs_is_left_to_it_until_its_lease_is_over()
 }
 
 #[tokio::test]
-async fn a_job_that_fails_shows_its_failure_and_is_tried_again_when_it_is_due() {
+async fn a_job_that_fails_shows_its_failure_and_is_tried_again_after_a_minute() {
     let server = TestServer::start(&[]).await;
     server.has_looked(1.0).await;
     server.rename_table("client_assertions", "gone").await;
@@ -122,14 +131,90 @@ async fn a_job_that_fails_shows_its_failure_and_is_tried_again_when_it_is_due() 
     let problem = failed.problem.unwrap();
     // The cause, which may quote anything, is in the log alone.
     assert!(!problem.is_empty() && !problem.contains("client_assertions"), "{problem}");
-    assert_eq!(failed.due_time, Some(server.clock.now().after(PERIOD)));
+    assert_eq!(failed.due_time, Some(server.clock.now().after(RETRY_INTERVAL)));
     assert_eq!(server.runs("assertions", "failed").await, 1.0);
     eventually("the others are run", async || server.listed("sessions").await.result == "succeeded").await;
 
     server.rename_table("gone", "client_assertions").await;
-    server.clock.advance(PERIOD);
+    server.clock.advance(RETRY_INTERVAL);
     eventually("it succeeds", async || server.listed("assertions").await.result == "succeeded").await;
     assert_eq!(server.listed("assertions").await.problem, None);
+}
+
+#[tokio::test]
+async fn a_run_that_a_process_owes_for_having_started_is_its_own_whatever_another_release_has_run() {
+    let server = TestServer::start(&[]).await;
+    eventually("it runs at the start", async || server.runs("usernames", "succeeded").await == 1.0).await;
+    let other = Uuid::now_v7();
+    let begin_time = server.clock.now().after(LOOK_INTERVAL);
+    let of_other = vec![
+        ("holder", other.into()),
+        ("expire_time", begin_time.after(RETRY_INTERVAL).as_micros().into()),
+        ("begin_time", begin_time.as_micros().into()),
+        ("process_id", other.into()),
+        ("process_name", "other:7".into()),
+    ];
+    server.change_row("usernames", of_other).await;
+    // It starts while a process of the release before runs the job, which ends later than that began.
+    let replica = server.replica(&[]).await;
+    replica.has_looked(1.0).await;
+    let end_time = begin_time.as_micros() + 1;
+    let ended =
+        vec![("expire_time", end_time.into()), ("end_time", end_time.into()), ("result", "succeeded".into())];
+    server.change_row("usernames", ended).await;
+    replica.clock.advance(LOOK_INTERVAL * 2);
+    eventually("it is run", async || replica.runs("usernames", "succeeded").await == 1.0).await;
+    server.has_looked(2.0).await;
+    assert_eq!(server.runs("usernames", "succeeded").await, 1.0, "that owes nothing");
+}
+
+#[tokio::test]
+async fn the_daily_job_is_tried_again_after_a_minute_when_it_fails() {
+    let server = TestServer::start(&[]).await;
+    eventually("it runs at the start", async || server.listed("usernames").await.result == "succeeded").await;
+    server.rename_table("usernames", "gone").await;
+    server.clock.advance(Duration::from_hours(24));
+    eventually("it fails", async || server.listed("usernames").await.result == "failed").await;
+    server.rename_table("gone", "usernames").await;
+    let failed = server.listed("usernames").await;
+    assert_eq!(failed.due_time, Some(server.clock.now().after(RETRY_INTERVAL)));
+    server.clock.advance(RETRY_INTERVAL);
+    eventually("it succeeds", async || server.listed("usernames").await.result == "succeeded").await;
+}
+
+#[tokio::test]
+async fn jobs_whose_rows_are_gone_run_again() {
+    let server = TestServer::start(&[]).await;
+    server.has_looked(1.0).await;
+    let all = Query::delete().from_table("leases").and_where(Expr::col("name").ne("signing_keys")).to_owned();
+    server.data.connect().await.execute(&all).await.unwrap();
+    server.clock.advance(LOOK_INTERVAL);
+    server.has_looked(2.0).await;
+    assert_eq!(server.listed("sessions").await.due_time, Some(server.clock.now().after(PERIOD)));
+    server.clock.advance(PERIOD);
+    eventually("it is run", async || server.runs("sessions", "succeeded").await == 1.0).await;
+}
+
+#[tokio::test]
+async fn a_lease_whose_answer_was_lost_is_had_and_is_given_back_at_the_end_of_the_process() {
+    let server = TestServer::start(&[]).await;
+    server.has_looked(1.0).await;
+    eventually("it has run a job", async || server.row("usernames").await.result.is_some()).await;
+    let process = server.row("usernames").await.process.unwrap();
+    let other = Process { id: Uuid::now_v7(), name: "other:7".into() };
+    let (store, row, now) = (server.store().await, server.row("sessions").await, server.clock.now());
+    // Asked twice by the same process, of which the first answer was lost, and once by another.
+    for is_asked_again in [false, true] {
+        assert!(store.begin_run(&row, &process, now).await.unwrap(), "again: {is_asked_again}");
+    }
+    assert!(!store.begin_run(&row, &other, now).await.unwrap());
+    let later = now.after(Duration::from_secs(1));
+    assert!(!store.begin_run(&row, &process, later).await.unwrap(), "that is another run");
+    let replica = server.replica(&[]).await;
+    server.stop().await;
+    let row = replica.row("sessions").await;
+    assert_eq!((row.result.as_deref(), row.begin_time), (Some("stopped"), Some(now)));
+    assert!(!row.is_held(now));
 }
 
 #[tokio::test]

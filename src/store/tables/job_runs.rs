@@ -129,7 +129,7 @@ impl Store {
     }
 
     /// Takes the lease of `row`, as it was read, for a run of `process` that begins at `now`. False if another process has it, or has
-    /// begun a run meanwhile.
+    /// begun a run meanwhile; true if this run has it already, since the answer was lost.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
@@ -150,7 +150,15 @@ impl Store {
             .filter(Column::Name.eq(row.name.as_str()))
             .filter(unchanged)
             .filter(free);
-        self.changes_one(&update).await
+        if self.changes_one(&update).await? {
+            return Ok(true);
+        }
+        let is_ours = Entity::find()
+            .filter(Column::Name.eq(row.name.as_str()))
+            .filter(Column::Holder.eq(process.id))
+            .filter(Column::BeginTime.eq(now.as_micros()));
+        let found = self.ask_for_one(|| is_ours.clone().all(&self.lanes.service.writer)).await?;
+        Ok(found.is_some())
     }
 
     /// Keeps the lease of the run of `job` that `process` began at `begin_time`, from `now` on. False if another process has taken it.

@@ -29,7 +29,7 @@ pub use clock_check::{AgreedTime, ClockCheck, CommonTime};
 pub use grants::Grants;
 pub use guessing::Guessing;
 pub use introspection::Introspection;
-pub use keyring::{KeyRotation, Keyring};
+pub use keyring::{KeyRotation, Keyring, Tended};
 pub use master_key::MasterKey;
 pub use names::{NameKey, UsernameRests, Usernames};
 pub use new_accounts::{NewAccount, NewAccounts};

@@ -9,8 +9,9 @@ use sea_orm::{
     sea_query::{Expr, ExprTrait, Query, SimpleExpr},
 };
 use signet::{
+    base::Timestamp,
     jobs::ListedJob,
-    store::{JobRow, Process},
+    store::{JobRow, Lease, Process, RunEnd},
 };
 use uuid::Uuid;
 
@@ -215,6 +216,26 @@ async fn a_lease_whose_answer_was_lost_is_had_and_is_given_back_at_the_end_of_th
     let row = replica.row("sessions").await;
     assert_eq!((row.result.as_deref(), row.begin_time), (Some("stopped"), Some(now)));
     assert!(!row.is_held(now));
+}
+
+#[tokio::test]
+async fn a_process_without_the_lease_does_not_overwrite_the_result_of_a_later_run() {
+    let server = TestServer::start(&[]).await;
+    server.has_looked(1.0).await;
+    let [one, other] = [1, 2].map(|id| Process { id: Uuid::from_u128(id), name: format!("{id}:7").into() });
+    let (store, now) = (server.store().await, server.clock.now());
+    let lease = Lease::of_operator(one.id);
+    assert!(store.take_lease("signing_keys", lease, now).await.unwrap());
+    let at = |seconds: u64| now.after(Duration::from_secs(seconds));
+    let note = async |process: &Process, time: Timestamp, result: &'static str| {
+        let end = RunEnd { time, result, problem: None };
+        store.note_run("signing_keys", process, time, end).await.unwrap();
+        server.row("signing_keys").await.result.unwrap()
+    };
+    assert_eq!(note(&one, at(2), "succeeded").await, "succeeded");
+    assert_eq!(note(&other, at(1), "failed").await, "succeeded", "its run was an earlier one");
+    assert_eq!(note(&one, at(1), "panicked").await, "panicked", "who has the lease knows");
+    assert_eq!(note(&other, at(3), "failed").await, "failed", "its run was a later one");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use signet::{
     base::Timestamp,
     model::KeyId,
-    store::{KeyChange, Lease, Store, StoredKey},
+    store::{KeyChange, Lease, SIGNING_KEYS_LEASE, Store, StoredKey},
 };
 use uuid::Uuid;
 
@@ -97,6 +97,16 @@ async fn a_lease_keeps_other_leaders_out_until_its_term_is_over_but_no_operator(
     assert!(!insert(&store, Lease::of_leader(other), at(65), 7).await);
     let kids: Vec<_> = store.signing_keys().await.unwrap().into_iter().map(|key| key.kid.0).collect();
     assert_eq!(kids, ["key-1", "key-2", "key-4", "key-6"]);
+
+    // A clock far ahead has taken it.
+    assert!(insert(&store, Lease::of_leader(one), at(100_000), 9).await);
+    assert!(insert(&store, Lease::of_leader(other), at(150), 10).await);
+    assert!(!insert(&store, Lease::of_leader(one), at(151), 11).await);
+    // Given back, it is free.
+    store.give_back_lease(SIGNING_KEYS_LEASE, Lease::of_leader(one), at(152)).await.unwrap();
+    assert!(!store.take_lease(SIGNING_KEYS_LEASE, Lease::of_leader(one), at(153)).await.unwrap());
+    store.give_back_lease(SIGNING_KEYS_LEASE, Lease::of_leader(other), at(154)).await.unwrap();
+    assert!(store.take_lease(SIGNING_KEYS_LEASE, Lease::of_leader(one), at(155)).await.unwrap());
 
     // Whoever wants nothing keeps nothing.
     let nothing = |_: &[StoredKey]| Ok::<_, signet::model::Error>(KeyChange::default());

@@ -35,7 +35,7 @@ use crate::{
     store::{ChangeKind, SIGNING_KEYS},
 };
 
-pub use rotation::{KeyRotation, NextKey};
+pub use rotation::{KeyRotation, NextKey, Tended};
 pub use sealed_key::opens_keys;
 pub use stages::{KeySettings, Stage, StagedKey, staged};
 
@@ -168,14 +168,30 @@ impl Keyring {
         if heeded { Ok(()) } else { self.reload().await }
     }
 
-    /// Publishes the next key if it is time to, and deletes those that no valid token needs. Returns whether it changed anything.
+    /// Publishes the next key if it is time to, and deletes those that no valid token needs. If that has changed anything,
+    /// [`Self::take_up`] is to follow.
     ///
     /// # Errors
-    /// [`Error::WrongMasterKey`] if the stored keys have been sealed with another master key, and those of the database.
-    pub async fn tend(&self) -> Result<bool, Error> {
-        let tended = Box::pin(self.tend_once()).await;
+    /// Those of the database before this process had the lease; later ones are in [`Tended::Failed`].
+    pub async fn tend(&self) -> Result<Tended, Error> {
+        let state = self.state.load_full();
+        // Whoever has the new master key changes them; that this process has not is in the log already.
+        let tending = async {
+            if state.is_open() { self.rotation.tend(&state.stored).await } else { Ok(Tended::Idle) }
+        };
+        let tended = Box::pin(tending).await;
         self.tell_successor();
         tended
+    }
+
+    /// Reads the keys that this process has changed.
+    ///
+    /// # Errors
+    /// Those of the database: the feed of changes has them read.
+    pub async fn take_up(&self) -> Result<(), Error> {
+        let taken_up = self.reload().await;
+        self.tell_successor();
+        taken_up
     }
 
     /// Tells the log and the audit log of another key that has begun to sign.
@@ -188,16 +204,6 @@ impl Keyring {
             self.rotation.audit().record(rotated);
         }
         *told = now;
-    }
-
-    async fn tend_once(&self) -> Result<bool, Error> {
-        let state = self.state.load_full();
-        // Whoever has the new master key changes them; that this process has not is in the log already.
-        let changed = state.is_open() && self.rotation.tend(&state.stored).await?;
-        if changed {
-            self.reload().await?;
-        }
-        Ok(changed)
     }
 
     /// Reads the stored keys, and takes up what has changed. If they cannot be read, what is known stays in force until it is too old

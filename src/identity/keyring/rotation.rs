@@ -1,6 +1,12 @@
 //! Owns every change of the stored keys: the first one, the next one, revoking, deleting, sealing anew.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use uuid::Uuid;
 
@@ -11,8 +17,8 @@ use crate::{
     identity::{AgreedTime, ClockCheck, MasterKey, names::key as name_key},
     jose::PrivateKey,
     metrics::TimedWork,
-    model::{Error, KeyId, SigningAlg, id::uuid_v7},
-    store::{KeyChange, Lease, Store, StoredKey},
+    model::{Error, KeyId, SigningAlg, error, id::uuid_v7},
+    store::{KeyChange, Lease, SIGNING_KEYS_LEASE, Store, StoredKey},
 };
 
 /// The least by which times differ: no two keys begin to sign at one moment.
@@ -28,6 +34,19 @@ pub struct KeyRotation {
     audit: Audit,
     /// This process, among those that share the database.
     id: Uuid,
+    /// Whether another process has the lease that this one needs, and the log tells of that.
+    is_kept_out: AtomicBool,
+}
+
+/// What came of looking after the keys.
+#[derive(Debug)]
+pub enum Tended {
+    /// There is nothing to do, or another process does it.
+    Idle,
+    /// This process has changed the stored keys, and is to read them.
+    Changed,
+    /// This process had the lease, and failed.
+    Failed(Error),
 }
 
 /// Who changes the keys, and which of them is deleted for being compromised.
@@ -68,7 +87,7 @@ impl KeyRotation {
         audit: Audit,
     ) -> Self {
         let id = uuid_v7(clocks.clock().now(), store.entropy());
-        Self { store, master_key, settings, clocks, audit, id }
+        Self { store, master_key, settings, clocks, audit, id, is_kept_out: AtomicBool::new(false) }
     }
 
     pub(super) const fn id(&self) -> Uuid {
@@ -149,36 +168,59 @@ impl KeyRotation {
     /// Publishes the next key if it is time to, and deletes those that no valid token needs. Of several processes one does it.
     ///
     /// # Errors
-    /// [`Error::WrongMasterKey`] if the stored keys have been sealed with another master key: a key of this process would
-    /// then open for no other.
-    pub(super) async fn tend(&self, known: &[StoredKey]) -> Result<bool, Error> {
+    /// [`Error::Unavailable`] or [`Error::Internal`] before it is known whether this process has the lease.
+    pub(super) async fn tend(&self, known: &[StoredKey]) -> Result<Tended, Error> {
         let now = self.clock().now();
-        let gone = |stored: &[StoredKey]| -> Vec<KeyId> {
-            staged(stored, now)
-                .iter()
-                .filter(|key| key.stage == Stage::Gone)
-                .map(|key| key.key.kid.clone())
-                .collect()
-        };
-        let due =
-            |stored: &[StoredKey]| stored.last().and_then(|newest| self.settings.next_sign_time(newest, now));
-        if gone(known).is_empty() && due(known).is_none() {
-            return Ok(false);
+        let is_due = known.last().is_some_and(|newest| self.settings.next_sign_time(newest, now).is_some());
+        if !is_due && gone(known, now).is_empty() {
+            return Ok(Tended::Idle);
         }
         if let AgreedTime::Apart(_) = self.clocks.agreed_time(TimedWork::SigningKeys).await? {
-            return Ok(false);
+            return Ok(Tended::Idle);
         }
-        let next = match (due(known), known.last()) {
-            (Some(_), Some(newest)) => Some(make(algorithm(newest)?).await?),
+        // Before a key is made, which takes a second of computing: of several processes one makes it.
+        let lease = Lease::of_leader(self.id);
+        let is_kept_out = !self.store.take_lease(SIGNING_KEYS_LEASE, lease, now).await?;
+        if is_kept_out && !self.is_kept_out.load(Ordering::Relaxed) {
+            tracing::info!(
+                "the signing keys are to be changed, and another process has the lease: it changes them"
+            );
+        }
+        self.is_kept_out.store(is_kept_out, Ordering::Relaxed);
+        if is_kept_out {
+            return Ok(Tended::Idle);
+        }
+        let tended = match self.tend_leased(lease, known, now).await {
+            Ok(true) => return Ok(Tended::Changed),
+            Ok(false) => Tended::Idle,
+            Err(error) => Tended::Failed(error),
+        };
+        // Another process may be able to, at once.
+        if let Err(error) = self.store.give_back_lease(SIGNING_KEYS_LEASE, lease, now).await {
+            tracing::debug!(error = %error::chain(&error), "the lease of the signing keys is not given back");
+        }
+        Ok(tended)
+    }
+
+    /// Does that as of `now`, as the holder of `lease`. False if there is nothing to do after all.
+    ///
+    /// # Errors
+    /// [`Error::WrongMasterKey`] if the stored keys have been sealed with another master key: a key of this process would
+    /// then open for no other.
+    async fn tend_leased(&self, lease: Lease, known: &[StoredKey], now: Timestamp) -> Result<bool, Error> {
+        let next = match known.last() {
+            Some(newest) if self.settings.next_sign_time(newest, now).is_some() => {
+                Some(make(algorithm(newest)?).await?)
+            }
             _ => None,
         };
         // The time that a key is published before it signs begins when it is stored, not when it is made.
         let now = self.clock().now();
         let (mut published, mut deleted) = (None, Vec::new());
         let changed = self
-            .change(Lease::of_leader(self.id), &BY_SERVICE, |stored| {
+            .change(lease, &BY_SERVICE, |stored| {
                 self.check_master_key(stored)?;
-                deleted = gone(stored);
+                deleted = gone(stored, now);
                 let due = stored.last().and_then(|newest| self.settings.next_sign_time(newest, now));
                 let insert = next
                     .as_ref()
@@ -381,6 +423,12 @@ impl KeyRotation {
         }
         events
     }
+}
+
+/// The keys that no valid token needs at `now`.
+fn gone(stored: &[StoredKey], now: Timestamp) -> Vec<KeyId> {
+    let gone = staged(stored, now).into_iter().filter(|key| key.stage == Stage::Gone);
+    gone.map(|key| key.key.kid.clone()).collect()
 }
 
 /// The keys that do not sign yet, the one that will last.

@@ -193,7 +193,8 @@ impl Store {
         self.changes_one(&update.col_expr(Column::ExpireTime, expired)).await
     }
 
-    /// Notes a run of `job` by `process` from `begin_time` on, whose lease was taken for a part of it, in a transaction of its own.
+    /// Notes a run of `job` by `process` from `begin_time` on, whose lease was taken for a part of it, unless another process has the lease
+    /// by now and has begun a run since.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
@@ -204,9 +205,14 @@ impl Store {
         begin_time: Timestamp,
         end: RunEnd,
     ) -> Result<(), Error> {
+        let newest = Condition::any()
+            .add(Column::Holder.eq(process.id))
+            .add(Column::BeginTime.is_null())
+            .add(Column::BeginTime.lt(begin_time.as_micros()));
         let update = ended(told_of(process), end)
             .col_expr(Column::BeginTime, Expr::value(begin_time.as_micros()))
-            .filter(Column::Name.eq(job));
+            .filter(Column::Name.eq(job))
+            .filter(newest);
         self.changes_one(&update).await.map(drop)
     }
 

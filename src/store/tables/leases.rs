@@ -6,7 +6,7 @@ use sea_orm::{ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, Query
 use uuid::Uuid;
 
 use super::entity::leases::{Column, Entity};
-use crate::base::Timestamp;
+use crate::{base::Timestamp, model::Error, store::Store};
 
 /// The lease of whoever changes the signing keys; its row comes with the schema.
 pub const SIGNING_KEYS: &str = "signing_keys";
@@ -36,7 +36,30 @@ impl Lease {
     }
 }
 
-/// Takes the lease `name` for `lease`; false if another holds it.
+impl Store {
+    /// Takes the lease `name` for `lease`, as of `now`, by itself; false if another holds it.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn take_lease(&self, name: &str, lease: Lease, now: Timestamp) -> Result<bool, Error> {
+        self.ask(|| take(&self.lanes.service.writer, name, lease, now)).await
+    }
+
+    /// Gives the lease `name` back at `now`, if the holder of `lease` has it.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn give_back_lease(&self, name: &str, lease: Lease, now: Timestamp) -> Result<(), Error> {
+        let update = Entity::update_many()
+            .col_expr(Column::ExpireTime, Expr::value(now.as_micros()))
+            .filter(Column::Name.eq(name))
+            .filter(Column::Holder.eq(lease.holder));
+        self.ask(|| update.clone().exec(&self.lanes.service.writer)).await.map(drop)
+    }
+}
+
+/// Takes the lease `name` for `lease`; false if another holds it. One that would keep others out for longer than any lease is given for
+/// was taken by a clock that was wrong, and is free.
 ///
 /// To be called first in a transaction. It changes the row, so that whoever does the same waits until the transaction has ended, and
 /// sees what it did; a cluster that lets both go on (Galera) finds the conflict when they commit, and undoes one.
@@ -46,8 +69,11 @@ pub(in crate::store) async fn take(
     lease: Lease,
     now: Timestamp,
 ) -> Result<bool, DbErr> {
-    let mut free = Condition::any().add(Column::Holder.eq(lease.holder));
-    free = free.add(Column::Holder.is_null()).add(Column::ExpireTime.lte(now.as_micros()));
+    let free = Condition::any()
+        .add(Column::Holder.eq(lease.holder))
+        .add(Column::Holder.is_null())
+        .add(Column::ExpireTime.lte(now.as_micros()))
+        .add(Column::ExpireTime.gt(now.after(TERM * 2).as_micros()));
     let mut update = Entity::update_many()
         .col_expr(Column::Holder, Expr::value(lease.holder))
         .col_expr(Column::ExpireTime, Expr::value(now.after(TERM).as_micros()))

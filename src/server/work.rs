@@ -32,6 +32,9 @@ const TLS_FILES_INTERVAL: Duration = Duration::from_secs(1);
 /// However small the bound on staleness, the feed of changes is not read more often.
 const MIN_CHANGES_INTERVAL: Duration = Duration::from_millis(50);
 
+/// How long the feed is not read at least after that has failed: after a panic everything that is remembered is read anew.
+const CHANGES_RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
 /// How often it is looked for answers that nobody reads.
 const UNREAD_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -124,7 +127,8 @@ fn own(parts: &Parts, config: &Config, shared: &Arc<SharedJobs>) -> Vec<OwnJob> 
             Pace::Slept(changes_interval),
             "the changes of other processes cannot be read",
             follow,
-        ),
+        )
+        .retried_after(CHANGES_RETRY_INTERVAL),
         OwnJob::new(
             "signing_keys",
             Pace::Slept(KEYS_INTERVAL),

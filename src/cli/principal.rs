@@ -87,7 +87,9 @@ pub(super) fn audience(name: &str) -> Result<AudienceName, Failure> {
         .map_err(|violation| Failure::Usage(format!("the audience {}", violation.description)))?;
     // Of the service's own only the environment tells: the flag of that name is the role's here.
     let own = std::env::var("SIGNET_AUDIENCE").ok().and_then(|own| NameSet::parse(&own).ok());
-    Ok(own.map_or(checked, |own| AudienceName::of(name, &own)))
+    // `signet` is the service's own, too, however that is called.
+    let is_own = own.is_some_and(|own| own.contains(name));
+    Ok(if is_own { AudienceName::signet() } else { checked })
 }
 
 /// Whether the command line has the option `flag`.

@@ -301,3 +301,21 @@ async fn an_upgrade_prints_what_every_user_has() {
     assert_eq!(field(&place.done("clients show app").await, "scopes"), "profile pay account");
     assert_eq!(place.done("migrate up").await.stdout, "The schema is up to date.\n");
 }
+
+#[tokio::test]
+async fn what_an_upgrade_gives_everybody_can_be_taken_away_however_much_it_is() {
+    let place = Place::migrated().await;
+    for (name, numbers) in [("shop", 0..100), ("depot", 100..200)] {
+        let scopes: Vec<_> = numbers.map(|number| format!("--scope s{number}")).collect();
+        place.done(&format!("clients create {name} --allow-audience stock {}", scopes.join(" "))).await;
+    }
+    let db = place.connect().await;
+    Migrator::down(&db, Some(2)).await.unwrap();
+    db.close().await.unwrap();
+    place.done("migrate up").await;
+    place.done("roles update everyone --audience stock --remove-scope s7").await;
+    let listed = place.done("roles list --audience stock --json").await.object();
+    let scopes = listed["scopes"].as_array().unwrap();
+    assert_eq!(scopes.len(), 199, "of 200, more than a role is given");
+    assert!(!scopes.contains(&json!("s7")));
+}

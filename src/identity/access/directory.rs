@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::{AccessError, GroupRef, NamedPrincipal, PrincipalRef, RoleRef};
 use crate::{
-    identity::{ClientDirectory, UserDirectory},
+    identity::{ClientDirectory, UserDirectory, users::UserRef},
     model::{
         AudienceName, Binding, BindingId, Error, Group, GroupId, GroupName, Membership, OwnedAudience,
         Principal, Role, RoleId, User, UserId, role::AUDIENCE_MAX_ROLES,
@@ -67,10 +67,7 @@ impl AccessDirectory {
     /// [`AccessError::NoSuchGroup`], [`AccessError::Failed`].
     pub async fn principal(&self, who: &PrincipalRef) -> Result<NamedPrincipal, AccessError> {
         let (principal, name) = match who {
-            PrincipalRef::User(who) => {
-                let user = self.users.find(who).await?;
-                (Principal::User(user.id), user.username.typed().to_owned())
-            }
+            PrincipalRef::User(who) => return Ok(self.user(who).await?.1),
             PrincipalRef::Group(which) => {
                 let group = self.group(which).await?;
                 (Principal::Group(group.id), group.name.as_str().to_owned())
@@ -81,6 +78,13 @@ impl AccessDirectory {
             }
         };
         Ok(NamedPrincipal { principal, name })
+    }
+
+    /// The user that `who` names, as a principal too.
+    pub(super) async fn user(&self, who: &UserRef) -> Result<(UserId, NamedPrincipal), AccessError> {
+        let user = self.users.find(who).await?;
+        let (principal, name) = (Principal::User(user.id), user.username.typed().to_owned());
+        Ok((user.id, NamedPrincipal { principal, name }))
     }
 
     /// The roles after `after` in the order of their ids, which is the order of their making, of `audience` if one is named; at most

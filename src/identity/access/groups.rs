@@ -1,10 +1,10 @@
 //! Owns making and deleting groups, and who is in them.
 
-use super::{AccessError, AccessRegistry, GroupRef, NamedPrincipal, PrincipalRef, registry::settled};
+use super::{AccessError, AccessRegistry, GroupRef, NamedPrincipal, registry::settled};
 use crate::{
     audit::{Actor, Event},
     identity::users::UserRef,
-    model::{Group, GroupId, GroupName, Principal},
+    model::{Group, GroupId, GroupName, UserId},
 };
 
 impl AccessRegistry {
@@ -49,8 +49,7 @@ impl AccessRegistry {
         who: &UserRef,
         by: &Actor,
     ) -> Result<(Group, NamedPrincipal), AccessError> {
-        let (group, user) = self.group_and_user(which, who).await?;
-        let Principal::User(id) = user.principal else { return Err(AccessError::Gone(user.to_string())) };
+        let (group, id, user) = self.group_and_user(which, who).await?;
         let pending = self.begin(Event::GroupMemberAdded.done().group(group.id).user(id), by);
         let added = self.store.add_member(group.id, id, self.clock.now()).await.map_err(|error| {
             let taken = || AccessError::GroupTaken(group.name.clone());
@@ -75,8 +74,7 @@ impl AccessRegistry {
         who: &UserRef,
         by: &Actor,
     ) -> Result<(Group, NamedPrincipal), AccessError> {
-        let (group, user) = self.group_and_user(which, who).await?;
-        let Principal::User(id) = user.principal else { return Err(AccessError::Gone(user.to_string())) };
+        let (group, id, user) = self.group_and_user(which, who).await?;
         let pending = self.begin(Event::GroupMemberRemoved.done().group(group.id).user(id), by);
         let removed = self.store.remove_member(group.id, id, self.clock.now()).await;
         if settled(pending, removed.map_err(AccessError::from), |removed| *removed)? {
@@ -90,9 +88,9 @@ impl AccessRegistry {
         &self,
         which: &GroupRef,
         who: &UserRef,
-    ) -> Result<(Group, NamedPrincipal), AccessError> {
+    ) -> Result<(Group, UserId, NamedPrincipal), AccessError> {
         let group = self.directory.group(which).await?;
-        let user = self.directory.principal(&PrincipalRef::User(who.clone())).await?;
-        Ok((group, user))
+        let (id, user) = self.directory.user(who).await?;
+        Ok((group, id, user))
     }
 }

@@ -230,9 +230,10 @@ async fn users_sessions_and_keys_of_every_schema_that_there_has_been_are_there_a
         if has_sessions {
             assert_eq!(reason(&client.get_me(&tokens.access_token).await), "OK");
             let next = client.refresh(&tokens.refresh_token.unwrap()).await.unwrap();
-            // Whether or not the session of then says how and when it was opened.
             let (login, next) = (claims(&tokens.access_token), claims(&next.access_token));
-            assert_eq!((&next["amr"], &next["auth_time"]), (&json!(["pwd"]), &login["iat"]));
+            assert_eq!(next["amr"], json!(["pwd"]));
+            // A session of then that does not say when the password was shown was opened right after: in the next second, maybe.
+            assert!([&login["auth_time"], &login["iat"]].contains(&&next["auth_time"]), "{login} {next}");
         }
         timeout(PATIENCE, service.stop()).await.unwrap();
     }

@@ -42,6 +42,12 @@ impl Place {
         }
     }
 
+    /// Another one, whose database on a server is a copy of this one's.
+    pub(crate) async fn copy(&self) -> Self {
+        let database = self.database.as_ref().expect("a server").copy().await;
+        Self { database: Some(database), ..Self::new() }
+    }
+
     /// With the embedded database, and its schema.
     pub(crate) async fn embedded() -> Self {
         let place = Self::new();

@@ -2,9 +2,10 @@
 //! every schema that there has been.
 
 use std::{
+    collections::BTreeSet,
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -27,7 +28,14 @@ use crate::{
     support::runner::Process,
 };
 
-/// How many migrations are killed at the same time.
+/// How many of the newest migrations are killed before each of their messages to the database.
+const NEWEST: usize = 2;
+
+/// How many kills all migrations get from an empty database on: before messages that are equally far apart, and others for each number of
+/// migrations, so that in time it is each. `usize::MAX` kills before all of them at once: for a change of what all migrations share.
+const SPREAD_KILLS: usize = 12;
+
+/// How many are killed, or lifted from an old schema, at the same time.
 const AT_ONCE: usize = 4;
 
 /// How many kills SQLite's migration is given, at moments that are spread over what it takes.
@@ -36,6 +44,7 @@ const SQLITE_KILLS: u32 = 16;
 /// Between a program and its database: passes the program's first messages, and no more.
 struct Gate {
     addr: SocketAddr,
+    passed: Arc<AtomicUsize>,
     shut: Arc<Notify>,
 }
 
@@ -43,14 +52,15 @@ impl Gate {
     async fn before(server: String, messages: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (addr, shut) = (listener.local_addr().unwrap(), Arc::new(Notify::new()));
-        let (passed, told) = (Arc::new(AtomicUsize::new(0)), Arc::clone(&shut));
+        let passed = Arc::new(AtomicUsize::new(0));
+        let (counted, told) = (Arc::clone(&passed), Arc::clone(&shut));
         tokio::spawn(async move {
             while let Ok((program, _)) = listener.accept().await {
                 let server = TcpStream::connect(&server).await.unwrap();
                 let (mut requests, mut answers) = program.into_split();
                 let (mut from_server, mut to_server) = server.into_split();
                 tokio::spawn(async move { copy(&mut from_server, &mut answers).await });
-                let (passed, told) = (Arc::clone(&passed), Arc::clone(&told));
+                let (passed, told) = (Arc::clone(&counted), Arc::clone(&told));
                 tokio::spawn(async move {
                     let mut message = vec![0; 65536];
                     while let Ok(length @ 1..) = requests.read(&mut message).await {
@@ -64,7 +74,7 @@ impl Gate {
                 });
             }
         });
-        Self { addr, shut }
+        Self { addr, passed, shut }
     }
 }
 
@@ -101,57 +111,100 @@ fn claims(token: &str) -> Value {
     serde_json::from_slice(&payload).unwrap()
 }
 
-/// The schema that a migration makes which nothing disturbs.
-async fn undisturbed() -> Vec<String> {
-    let place = Place::on_database().await;
-    place.run(&["migrate", "up"]).await.succeeded();
-    schema(&place.connect().await).await
+/// The schema, and how many rows each table has: what is there after the migrations.
+async fn outcome(place: &Place) -> Vec<String> {
+    let db = place.connect().await;
+    let mut lines = schema(&db).await;
+    let tables: BTreeSet<String> =
+        lines.iter().filter_map(|line| Some(line.split_once('.')?.0.to_owned())).collect();
+    for table in tables.iter().filter(|table| !table.contains(' ')) {
+        let count = format!("SELECT count(*) FROM {table}");
+        let counted =
+            db.query_one_raw(Statement::from_string(db.get_database_backend(), count)).await.unwrap();
+        lines.push(format!("{table}: {} rows", counted.unwrap().try_get_by_index::<i64>(0).unwrap()));
+    }
+    db.close().await.unwrap();
+    lines
 }
 
 /// Asserts that a migration that was cut off goes on, and leaves what an undisturbed one does.
 async fn goes_on(place: &Place, expected: &[String]) {
     place.run(&["migrate", "up"]).await.succeeded();
-    assert_eq!(schema(&place.connect().await).await, expected);
-    place.create_user("alice").await;
+    assert_eq!(outcome(place).await, expected);
 }
 
-/// Kills a migration when it is about to send its message after the first `messages`; false if it had been done by then.
-async fn killed_after(messages: usize, expected: &[String]) -> bool {
-    let place = Place::on_database().await;
+/// Kills the migration of `place` when it is about to send its message after the first `messages`; false if it had been done by then.
+async fn killed_after(messages: usize, place: &Place) -> bool {
     let gate = Gate::before(place.server(), messages).await;
     let url = format!("--database-url={}", place.url_at(&gate.addr.to_string()));
     let migration = place.signet(&["migrate", "up", "--json", &url]).start();
-    let is_cut = tokio::select! {
+    tokio::select! {
         () = gate.shut.notified() => true,
         finished = migration.finish() => {
             finished.succeeded();
             false
         }
-    };
+    }
     // Letting go of the process has killed it: SIGKILL.
-    goes_on(&place, expected).await;
-    is_cut
 }
 
-#[tokio::test]
-async fn a_migration_that_is_killed_anywhere_is_finished_by_the_next() {
-    let expected = undisturbed().await;
-    if Place::on_database().await.is_embedded() {
-        return killed_at_moments(&expected).await;
-    }
-    let expected = Arc::new(expected);
-    let next = Arc::new(AtomicUsize::new(0));
+/// Kills the migration of a copy of `start` before each message of `messages`, until it has no more; returns how many it had.
+async fn killed_before_each(
+    messages: impl Iterator<Item = usize> + Send + 'static,
+    start: &Arc<Place>,
+    expected: &Arc<Vec<String>>,
+) -> usize {
+    let (messages, kills) = (Arc::new(Mutex::new(messages)), Arc::new(AtomicUsize::new(0)));
     let mut killing = JoinSet::new();
     for _ in 0..AT_ONCE {
-        let (expected, next) = (Arc::clone(&expected), Arc::clone(&next));
-        killing.spawn(
-            async move { while killed_after(next.fetch_add(1, Ordering::Relaxed), &expected).await {} },
-        );
+        let (start, expected) = (Arc::clone(start), Arc::clone(expected));
+        let (messages, kills) = (Arc::clone(&messages), Arc::clone(&kills));
+        killing.spawn(async move {
+            loop {
+                let Some(next) = messages.lock().unwrap().next() else { return };
+                let place = start.copy().await;
+                let is_cut = killed_after(next, &place).await;
+                goes_on(&place, &expected).await;
+                if !is_cut {
+                    return;
+                }
+                kills.fetch_add(1, Ordering::Relaxed);
+            }
+        });
     }
     killing.join_all().await;
-    let kills = next.load(Ordering::Relaxed) - AT_ONCE;
-    assert!(kills > 20, "only {kills} messages make a schema?");
-    println!("killed before each of {kills} messages");
+    kills.load(Ordering::Relaxed)
+}
+
+/// The newest are killed before each message, as each migration was that is older: it does not change any more. What it shares with others
+/// may, so all of them are killed now and then.
+#[tokio::test]
+async fn a_migration_that_is_killed_anywhere_is_finished_by_the_next() {
+    let migrated = Place::migrated().await;
+    let expected = Arc::new(outcome(&migrated).await);
+    if migrated.is_embedded() {
+        return killed_at_moments(&expected).await;
+    }
+    let names = names();
+    let older = Place::on_database().await;
+    let db = older.connect().await;
+    Migrator::up(&db, Some(u32::try_from(names.len() - NEWEST).unwrap())).await.unwrap();
+    db.close().await.unwrap();
+    let kills = killed_before_each(0.., &Arc::new(older), &expected).await;
+    assert!(kills > 20, "only {kills} messages make {NEWEST} migrations?");
+    println!("killed before each of {kills} messages of the newest {NEWEST} migrations");
+
+    // From nothing on, as a first start has it.
+    let (undisturbed, empty) = (Place::on_database().await, Arc::new(Place::on_database().await));
+    let gate = Gate::before(undisturbed.server(), usize::MAX).await;
+    let url = format!("--database-url={}", undisturbed.url_at(&gate.addr.to_string()));
+    undisturbed.run(&["migrate", "up", &url]).await.succeeded();
+    assert_eq!(outcome(&undisturbed).await, *expected);
+    let messages = gate.passed.load(Ordering::Relaxed);
+    let apart = (messages / SPREAD_KILLS).max(1);
+    let first = names.len() % apart;
+    killed_before_each((first..messages).step_by(apart), &empty, &expected).await;
+    println!("killed before each {apart}th of all {messages} messages, from message {first} on");
 }
 
 /// SQLite has no messages to count: its migration is killed after one part of its time, after two, and so on.
@@ -185,56 +238,101 @@ async fn of_migrations_at_once_each_is_applied_by_one_process_and_all_succeed() 
     assert_eq!(applied, names());
 }
 
+/// The schemas that there have been, by the number of their migrations, from an empty one on.
+async fn schemas() -> Vec<Vec<String>> {
+    let place = Place::on_database().await;
+    let db = if place.is_embedded() {
+        Database::connect("sqlite::memory:").await.unwrap()
+    } else {
+        place.connect().await
+    };
+    let mut schemas = vec![Vec::new()];
+    for _ in names() {
+        Migrator::up(&db, Some(1)).await.unwrap();
+        schemas.push(schema(&db).await);
+    }
+    db.close().await.unwrap();
+    schemas
+}
+
+#[tokio::test]
+async fn taking_migrations_back_leads_to_each_schema_that_there_has_been() {
+    let (place, mut schemas) = (Place::migrated().await, schemas().await);
+    let db = place.connect().await;
+    assert_eq!(schema(&db).await, schemas.pop().unwrap());
+    while schemas.len() > 1 {
+        Migrator::down(&db, Some(1)).await.unwrap();
+        assert_eq!(schema(&db).await, schemas.pop().unwrap(), "with {} migrations", schemas.len());
+    }
+}
+
+/// The columns of the tables in which users, sessions and keys are, of a schema.
+fn accounts(schema: &[String]) -> Vec<&String> {
+    let tables = ["users.", "usernames.", "sessions.", "signing_keys."];
+    schema.iter().filter(|line| tables.iter().any(|table| line.starts_with(table))).collect()
+}
+
+/// From each schema in which users, sessions or keys were kept in another way than in the one before it, and from the newest but one. What
+/// is between two of these is on the way from the older one.
 #[tokio::test]
 async fn users_sessions_and_keys_of_every_schema_that_there_has_been_are_there_after_its_migration() {
-    let expected = undisturbed().await;
-    let names = names();
-    for age in 1..names.len() {
-        let (place, fresh) = (Place::on_database().await, Place::on_database().await);
-        let service = place.serve(&[]).await;
-        let client = service.client().await;
-        client.sign_up("alice").await.unwrap();
-        let tokens = client.open_session("alice", PASSWORD).await.unwrap();
-        let key = service.started["signing_key"].clone();
-        service.stop().await;
-
-        let db = place.connect().await;
-        Migrator::down(&db, Some(u32::try_from(age).unwrap())).await.unwrap();
-        let newly = if place.is_embedded() {
-            Database::connect("sqlite::memory:").await.unwrap()
-        } else {
-            fresh.connect().await
-        };
-        Migrator::up(&newly, Some(u32::try_from(names.len() - age).unwrap())).await.unwrap();
-        let of_then = schema(&newly).await;
-        assert_eq!(schema(&db).await, of_then, "{age} migrations ago");
-        let has_sessions = of_then.iter().any(|line| line.starts_with("sessions.refresh_newest"));
-        db.close().await.unwrap();
-
-        // Who waits for the migration is told which are missing; the embedded database does not wait.
-        if !place.is_embedded() {
-            let refused = place.signet(&["users", "list", "--auto-migrate=off"]).run().await;
-            let sentence = refused.failed(2);
-            assert!(
-                sentence.contains(names.last().unwrap()) && sentence.contains("signet migrate up"),
-                "{sentence}"
-            );
-        }
-        let applied = place.run(&["migrate", "up", "--json"]).await.succeeded().object()["applied"].clone();
-        assert_eq!(applied, json!(names[names.len() - age..]));
-        assert_eq!(schema(&place.connect().await).await, expected);
-        let service = place.serve(&[]).await;
-        assert_eq!(service.started["signing_key"], key);
-        let client = service.client().await;
-        client.log_in("alice", PASSWORD).await.unwrap();
-        if has_sessions {
-            assert_eq!(reason(&client.get_me(&tokens.access_token).await), "OK");
-            let next = client.refresh(&tokens.refresh_token.unwrap()).await.unwrap();
-            let (login, next) = (claims(&tokens.access_token), claims(&next.access_token));
-            assert_eq!(next["amr"], json!(["pwd"]));
-            // A session of then that does not say when the password was shown was opened right after: in the next second, maybe.
-            assert!([&login["auth_time"], &login["iat"]].contains(&&next["auth_time"]), "{login} {next}");
-        }
-        timeout(PATIENCE, service.stop()).await.unwrap();
+    let schemas = Arc::new(schemas().await);
+    let newest = names().len();
+    let other =
+        (1..newest).filter(|&at| at == newest - 1 || accounts(&schemas[at]) != accounts(&schemas[at - 1]));
+    let lifted = Arc::new(Mutex::new(other.collect::<Vec<_>>()));
+    let mut lifting = JoinSet::new();
+    for _ in 0..AT_ONCE {
+        let (lifted, schemas) = (Arc::clone(&lifted), Arc::clone(&schemas));
+        lifting.spawn(async move {
+            loop {
+                let Some(at) = lifted.lock().unwrap().pop() else { return };
+                lifted_from(at, &schemas).await;
+            }
+        });
     }
+    lifting.join_all().await;
+}
+
+/// Asserts that what the service has written is there after it went back to the schema with `migrations`, and on from there.
+async fn lifted_from(migrations: usize, schemas: &[Vec<String>]) {
+    let (names, place) = (names(), Place::migrated().await);
+    let service = place.serve(&[]).await;
+    let client = service.client().await;
+    client.sign_up("alice").await.unwrap();
+    let tokens = client.open_session("alice", PASSWORD).await.unwrap();
+    let key = service.started["signing_key"].clone();
+    service.stop().await;
+
+    let db = place.connect().await;
+    Migrator::down(&db, Some(u32::try_from(names.len() - migrations).unwrap())).await.unwrap();
+    assert_eq!(schema(&db).await, schemas[migrations], "with {migrations} migrations");
+    let has_sessions = schemas[migrations].iter().any(|line| line.starts_with("sessions.refresh_newest"));
+    db.close().await.unwrap();
+
+    // Who waits for the migration is told which are missing; the embedded database does not wait.
+    if !place.is_embedded() {
+        let refused = place.signet(&["users", "list", "--auto-migrate=off"]).run().await;
+        let sentence = refused.failed(2);
+        assert!(
+            sentence.contains(names.last().unwrap()) && sentence.contains("signet migrate up"),
+            "{sentence}"
+        );
+    }
+    let applied = place.run(&["migrate", "up", "--json"]).await.succeeded().object()["applied"].clone();
+    assert_eq!(applied, json!(names[migrations..]));
+    assert_eq!(&schema(&place.connect().await).await, schemas.last().unwrap());
+    let service = place.serve(&[]).await;
+    assert_eq!(service.started["signing_key"], key);
+    let client = service.client().await;
+    client.log_in("alice", PASSWORD).await.unwrap();
+    if has_sessions {
+        assert_eq!(reason(&client.get_me(&tokens.access_token).await), "OK");
+        let next = client.refresh(&tokens.refresh_token.unwrap()).await.unwrap();
+        let (login, next) = (claims(&tokens.access_token), claims(&next.access_token));
+        assert_eq!(next["amr"], json!(["pwd"]));
+        // A session of then that does not say when the password was shown was opened right after: in the next second, maybe.
+        assert!([&login["auth_time"], &login["iat"]].contains(&&next["auth_time"]), "{login} {next}");
+    }
+    timeout(PATIENCE, service.stop()).await.unwrap();
 }

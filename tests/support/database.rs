@@ -31,15 +31,37 @@ impl TestDatabase {
     /// A database with the schema of this version, if the tests are to use a server.
     pub(crate) async fn migrated() -> Option<Self> {
         let admin = env::var("SIGNET_TEST_DATABASE_URL").ok()?;
-        let database = Self::unmade(admin);
-        if database.admin.starts_with("postgres") {
-            let template = template::postgres(&database.admin).await;
-            database.administer(&format!("CREATE DATABASE {} TEMPLATE {template}", database.name)).await;
+        Some(if admin.starts_with("postgres") {
+            let template = template::postgres(&admin).await;
+            Self::cut(admin, template).await
         } else {
-            let (name, schema) = (&database.name, template::mysql().await);
-            database.administer(&format!("CREATE DATABASE {name}; USE {name}; {schema}")).await;
+            Self::filled(admin, template::mysql().await).await
+        })
+    }
+
+    /// A copy of this one, which nobody may be connected to; on MySQL, of the schema and what the migrations have written.
+    pub(crate) async fn copy(&self) -> Self {
+        let admin = self.admin.clone();
+        if admin.starts_with("postgres") {
+            Self::cut(admin, &self.name).await
+        } else {
+            Self::filled(admin, &template::statements(&self.url()).await).await
         }
-        Some(database)
+    }
+
+    /// A copy of PostgreSQL's database `template`.
+    async fn cut(admin: String, template: &str) -> Self {
+        let database = Self::unmade(admin);
+        database.administer(&format!("CREATE DATABASE {} TEMPLATE {template}", database.name)).await;
+        database
+    }
+
+    /// A database of MySQL's that `statements` fill.
+    async fn filled(admin: String, statements: &str) -> Self {
+        let database = Self::unmade(admin);
+        let name = &database.name;
+        database.administer(&format!("CREATE DATABASE {name}; USE {name}; {statements}")).await;
+        database
     }
 
     fn unmade(admin: String) -> Self {

@@ -76,32 +76,29 @@ pub(super) async fn postgres(admin: &str) -> &'static str {
 /// The statements by which MySQL gets the schema at once: it copies no database.
 pub(super) async fn mysql() -> &'static str {
     static STATEMENTS: OnceCell<String> = OnceCell::const_new();
-    let statements = STATEMENTS.get_or_init(|| {
-        Box::pin(async {
-            let made = made().await;
-            let db = Database::connect(made.url()).await.unwrap();
-            let mut statements = vec!["SET foreign_key_checks = 0".to_owned()];
-            let tables = "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()";
-            for table in column::<String>(&db, tables).await {
-                let show =
-                    Statement::from_string(db.get_database_backend(), format!("SHOW CREATE TABLE {table}"));
-                let shown = db.query_one_raw(show).await.unwrap().expect("the table");
-                statements.push(shown.try_get_by_index(1).unwrap());
-                // What the migrations have written.
-                let columns = format!(
-                    "SELECT GROUP_CONCAT(CONCAT('QUOTE(', column_name, ')') ORDER BY ordinal_position) \
-                 FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = '{table}'"
-                );
-                let quoted = column::<String>(&db, &columns).await.concat();
-                let rows = format!("SELECT CONVERT(CONCAT_WS(',', {quoted}) USING utf8mb4) FROM {table}");
-                let rows = column::<String>(&db, &rows).await.into_iter();
-                statements.extend(rows.map(|row| format!("INSERT INTO {table} VALUES ({row})")));
-            }
-            db.close().await.unwrap();
-            statements.join(";\n")
-        })
-    });
-    statements.await
+    STATEMENTS.get_or_init(|| Box::pin(async { statements(&made().await.url()).await })).await
+}
+
+/// The statements that make what MySQL's database at `url` has: its tables, and what the migrations have written.
+pub(super) async fn statements(url: &str) -> String {
+    let db = Database::connect(url).await.unwrap();
+    let mut statements = vec!["SET foreign_key_checks = 0".to_owned()];
+    let tables = "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()";
+    for table in column::<String>(&db, tables).await {
+        let show = Statement::from_string(db.get_database_backend(), format!("SHOW CREATE TABLE {table}"));
+        let shown = db.query_one_raw(show).await.unwrap().expect("the table");
+        statements.push(shown.try_get_by_index(1).unwrap());
+        let columns = format!(
+            "SELECT GROUP_CONCAT(CONCAT('QUOTE(', column_name, ')') ORDER BY ordinal_position) \
+             FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = '{table}'"
+        );
+        let quoted = column::<String>(&db, &columns).await.concat();
+        let rows = format!("SELECT CONVERT(CONCAT_WS(',', {quoted}) USING utf8mb4) FROM {table}");
+        let rows = column::<String>(&db, &rows).await.into_iter();
+        statements.extend(rows.map(|row| format!("INSERT INTO {table} VALUES ({row})")));
+    }
+    db.close().await.unwrap();
+    statements.join(";\n")
 }
 
 /// A new database to which the migrations were applied.

@@ -130,7 +130,8 @@ async fn judged_by_all(clients: &[Client]) -> Vec<String> {
 
 #[tokio::test]
 async fn keys_are_made_once_by_one_replica_and_known_to_all_before_they_sign() {
-    let args = ["--key-rotation-interval=1m", "--key-publish-ahead=4s", "--clock-leeway=0s"];
+    // Longer than the test may take, or one more key would be due on a slow machine; and not as long as tokens live, with which keys go.
+    let args = ["--key-rotation-interval=10m", "--key-publish-ahead=4s", "--clock-leeway=0s"];
     let replicas = Replicas::start(&args).await;
     let first = &replicas.services[0].started["signing_key"];
     assert!(replicas.services.iter().all(|service| service.started["signing_key"] == *first));
@@ -139,8 +140,8 @@ async fn keys_are_made_once_by_one_replica_and_known_to_all_before_they_sign() {
     for round in 1..=2 {
         let present = judged_by_all(&replicas.clients).await;
         assert!(present.iter().all(|kid| *kid == present[0]), "{present:?}");
-        // As if it had signed for a minute: all replicas find the next one due in the same second.
-        db.execute_unprepared("UPDATE signing_keys SET sign_time = sign_time - 61000000").await.unwrap();
+        // As if it had signed for ten minutes: all replicas find the next one due in the same second.
+        db.execute_unprepared("UPDATE signing_keys SET sign_time = sign_time - 601000000").await.unwrap();
         let changing_over = async { while judged_by_all(&replicas.clients).await.contains(&present[0]) {} };
         timeout(PATIENCE, changing_over).await.expect("the next key signs");
         let keys = replicas.place.run(&["keys", "list", "--json"]).await.succeeded().objects();

@@ -172,7 +172,7 @@ struct Shared {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rotation_under_load_refuses_no_token_and_leaves_none_that_others_cannot_verify() {
-    let server = TestServer::start(&["--key-rotation-interval=3h", "--key-publish-ahead=2h"]).await;
+    let server = TestServer::start(&["--key-rotation-interval=1h", "--key-publish-ahead=20m"]).await;
     let verifier =
         Verifier { server: server.started.http_addr, clock: server.clock.clone(), kept: Mutex::default() };
     let shared = Arc::new(Shared {

@@ -4,11 +4,12 @@ use std::{
     fs::{self, File},
     io::{BufWriter, Write},
     path::Path,
+    time::Duration,
 };
 
 use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::harness::{Finished, PATIENCE, Place};
 
@@ -152,6 +153,9 @@ async fn a_bar_is_shown_on_a_terminal_alone_and_is_gone_at_the_end() {
     assert!(piped.stdout.starts_with("Imported 2000 rows") && piped.stdout.lines().count() == 1, "{piped:?}");
 }
 
+/// How long it is waited between two looks.
+const PAUSE: Duration = Duration::from_millis(10);
+
 /// How much memory `import` takes at most, in KiB.
 async fn peak_kib(place: &Place, import: &[&str]) -> u64 {
     let import = place.signet(import).start();
@@ -164,7 +168,8 @@ async fn peak_kib(place: &Place, import: &[&str]) -> u64 {
             // A process that has just ended has no memory.
             let now = line.and_then(|line| line.trim().strip_suffix(" kB")).and_then(|kib| kib.parse().ok());
             peak = peak.max(now.unwrap_or(0));
-            tokio::task::yield_now().await;
+            // The kernel keeps the highest: it need not be watched all the time, in the place of what is watched.
+            sleep(PAUSE).await;
         }
     };
     timeout(PATIENCE * 4, watching).await.expect("it ends");
@@ -176,6 +181,9 @@ async fn peak_kib(place: &Place, import: &[&str]) -> u64 {
 async fn an_import_takes_no_more_memory_for_more_rows() {
     const FEW: u32 = 10_000;
     const MANY: u32 = 100_000;
+    if !Place::on_database().await.is_embedded() {
+        return; // What it reads and checks is the same, wherever it would be written.
+    }
     let place = Place::embedded().await;
     let db = sea_orm::Database::connect(format!("sqlite:{}?mode=rwc", place.path("old.db").display()))
         .await

@@ -32,7 +32,7 @@ const OF_A_CONNECTION: usize = 150;
 const OF_ONE_PEER: usize = 128;
 
 /// How often the honest one asks.
-const CALLS: usize = 50;
+const CALLS: usize = 20;
 
 /// How many look-ups for strangers the database may do for one honest call. Were the honest one's reads to wait in one line with them, it
 /// would do nearly as many for each read as there are strangers.

@@ -1,5 +1,7 @@
 //! Owns JSON Web Keys and sets of them (RFC 7517), and their thumbprints (RFC 7638).
 
+use std::fmt;
+
 use jsonwebtoken::{
     Algorithm,
     jwk::{self, CommonParameters, KeyAlgorithm, PublicKeyUse, ThumbprintHash},
@@ -17,7 +19,7 @@ pub const KID_MAX_BYTES: usize = 255;
 const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
 /// A JSON Web Key. That it is a key of its kind, [`PublicKey::of`] finds out.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Jwk(pub(super) jwk::Jwk);
 
@@ -26,6 +28,14 @@ pub struct Jwk(pub(super) jwk::Jwk);
 pub struct JwkSet {
     /// The keys.
     pub keys: Vec<Jwk>,
+}
+
+/// Without what the key is made of: of a symmetric one that is the secret.
+impl fmt::Debug for Jwk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let alg = self.0.common.key_algorithm;
+        f.debug_struct("Jwk").field("kid", &self.kid()).field("alg", &alg).finish_non_exhaustive()
+    }
 }
 
 impl Jwk {
@@ -110,6 +120,16 @@ mod tests {
             let jwk: Jwk = serde_json::from_value(jwk).unwrap();
             assert_eq!(jwk.thumbprint().unwrap().0, thumbprint);
         }
+    }
+
+    #[test]
+    fn a_log_that_is_told_a_key_has_no_secret_of_it() {
+        let secret = "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow";
+        let jwk = json!({ "kty": "oct", "alg": "HS256", "kid": "ours", "k": secret });
+        let keys = JwkSet { keys: vec![serde_json::from_value(jwk).unwrap()] };
+        let told = format!("{keys:?}");
+        assert!(told.contains("ours") && told.contains("HS256"), "{told}");
+        assert!(!told.contains(secret), "{told}");
     }
 
     #[test]

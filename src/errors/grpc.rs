@@ -3,7 +3,9 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 #[cfg(feature = "server")]
-use http::HeaderMap;
+use base64ct::{Base64Unpadded, Encoding};
+#[cfg(feature = "server")]
+use http::{HeaderMap, HeaderValue};
 #[cfg(feature = "server")]
 use prost::Message;
 #[cfg(feature = "server")]
@@ -27,6 +29,10 @@ use crate::{
 /// What a `google.rpc.RequestInfo` is called where it stands among other details.
 #[cfg(feature = "server")]
 const REQUEST_INFO: &str = "type.googleapis.com/google.rpc.RequestInfo";
+
+/// The trailer with the details of an error: a `google.rpc.Status`, in base64.
+#[cfg(feature = "server")]
+const DETAILS: &str = "grpc-status-details-bin";
 
 /// The trailer that says to gRPC's own retries when to try again, in milliseconds: they read no `RetryInfo` (gRFC A6).
 const PUSHBACK: &str = "grpc-retry-pushback-ms";
@@ -85,28 +91,51 @@ fn pushback(delay: Duration) -> MetadataValue<Ascii> {
 /// the request, as tonic does not, or its health service. Where there is no error, nothing is told.
 #[cfg(feature = "server")]
 pub(crate) fn tell_request_id(headers: &mut HeaderMap, request_id: &str) {
-    let Some(status) = Status::from_header_map(headers).filter(|status| status.code() != Code::Ok) else {
+    let code = headers.get(Status::GRPC_STATUS).map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes()));
+    if code == Code::Ok {
         return;
+    }
+    let told = match headers.get(DETAILS) {
+        Some(details) => extended(details, &request_info(request_id)),
+        None => Status::from_header_map(headers)
+            .map(|status| Base64Unpadded::encode_string(&details_telling(&status, request_id))),
     };
-    let details = details_telling(&status, request_id);
-    let told = Status::with_details(status.code(), status.message(), details.into());
-    // It has been read from headers, so that it can be written to them. If not, the error stays as it is.
-    let _ = told.add_header(headers);
+    // What cannot be read as details stays as it is.
+    if let Some(told) = told.and_then(|told| HeaderValue::try_from(told).ok()) {
+        headers.insert(DETAILS, told);
+    }
+}
+
+/// The text `details` in base64, with `more` at its end. Only what is left of them after the last whole group of three bytes is encoded
+/// anew, so that telling the request does not encode every refusal twice.
+#[cfg(feature = "server")]
+fn extended(details: &HeaderValue, more: &[u8]) -> Option<String> {
+    let text = details.to_str().ok()?.trim_end_matches('=');
+    let (whole, rest) = text.split_at(text.len() - text.len() % 4);
+    let mut end = Base64Unpadded::decode_vec(rest).ok()?;
+    end.extend_from_slice(more);
+    Some(format!("{whole}{}", Base64Unpadded::encode_string(&end)))
 }
 
 /// The details of `status`, which tell the `request_id`, too.
 #[cfg(feature = "server")]
 pub(crate) fn details_telling(status: &Status, request_id: &str) -> Vec<u8> {
-    let info = pb::RequestInfo { request_id: request_id.to_owned(), serving_data: String::new() };
-    let detail = Any { type_url: REQUEST_INFO.to_owned(), value: info.encode_to_vec() };
     let mut details = status.details().to_vec();
     if details.is_empty() {
         let (code, message) = (status.code().into(), status.message().to_owned());
         details = pb::Status { code, message, details: Vec::new() }.encode_to_vec();
     }
-    // What is encoded twice is merged when it is read, and a list then has the elements of both (protobuf's encoding, "Last One Wins").
-    details.extend(pb::Status { details: vec![detail], ..pb::Status::default() }.encode_to_vec());
+    details.extend(request_info(request_id));
     details
+}
+
+/// What stands at the end of details that tell the `request_id`. What is encoded twice is merged when it is read, and a list then has the
+/// elements of both (protobuf's encoding, "Last One Wins").
+#[cfg(feature = "server")]
+fn request_info(request_id: &str) -> Vec<u8> {
+    let info = pb::RequestInfo { request_id: request_id.to_owned(), serving_data: String::new() };
+    let detail = Any { type_url: REQUEST_INFO.to_owned(), value: info.encode_to_vec() };
+    pb::Status { details: vec![detail], ..pb::Status::default() }.encode_to_vec()
 }
 
 #[cfg(test)]
@@ -153,6 +182,24 @@ mod tests {
             assert_eq!(format!("{:?}", told.get_error_details()), format!("{expected:?}"));
             let inner = pb::Status::decode(told.details()).unwrap();
             assert_eq!((inner.code, inner.message.as_str()), (status.code().into(), status.message()));
+        }
+    }
+
+    #[cfg(feature = "server")]
+    #[test]
+    fn details_are_extended_whatever_their_length_and_what_are_none_stay_as_they_are() {
+        for length in 0..7 {
+            let status = pb::Status { message: "x".repeat(length), ..pb::Status::default() };
+            let status = Status::with_details(Code::NotFound, "no", status.encode_to_vec().into());
+            assert_eq!(with_id(&status).details(), details_telling(&status, "an-id"), "{length}");
+        }
+        for none in ["A", "\u{e4}", "AB\u{e4}D"] {
+            let mut headers = HeaderMap::new();
+            headers.insert(Status::GRPC_STATUS, HeaderValue::from_static("5"));
+            headers.insert(DETAILS, HeaderValue::from_bytes(none.as_bytes()).unwrap());
+            let before = headers.clone();
+            tell_request_id(&mut headers, "an-id");
+            assert_eq!(headers, before);
         }
     }
 

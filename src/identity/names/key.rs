@@ -69,7 +69,7 @@ impl NameKey {
         Ok(Self::of(&bytes))
     }
 
-    fn of(bytes: &[u8]) -> Self {
+    pub(in crate::identity) fn of(bytes: &[u8]) -> Self {
         Self(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, bytes)))
     }
 

@@ -149,7 +149,7 @@ mod tests {
         },
     };
 
-    use tokio::sync::Semaphore;
+    use tokio::{sync::Semaphore, time::Instant};
 
     use super::*;
     use crate::{base::Timestamp, metrics::Metrics};
@@ -197,6 +197,22 @@ mod tests {
         assert_eq!(runs.available_permits(), 0, "too early");
         clock.advance(Duration::from_mins(1));
         runs.acquire().await.unwrap().forget();
+        jobs.stop().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_panics_or_fails_pauses_before_it_is_tried_again() {
+        let clock = Clock::manual(Timestamp::from_micros(0));
+        let (metrics, runs) = (Metrics::new(), Arc::new(Semaphore::new(0)));
+        let (often, pause) = (Duration::from_millis(50), Duration::from_secs(1));
+        let jobs = vec![clumsy(Pace::Slept(often), &runs).retried_after(pause)];
+        let jobs = OwnJobs::start(jobs, &clock, &Entropy::system(), &metrics.jobs);
+        let start = Instant::now();
+        // After the panic, after the failure, and after it has succeeded.
+        for expected in [Duration::ZERO, pause, pause * 2, pause * 2 + often] {
+            runs.acquire().await.unwrap().forget();
+            assert_eq!(start.elapsed().as_millis(), expected.as_millis());
+        }
         jobs.stop().await;
     }
 

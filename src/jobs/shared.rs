@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::{FutureExt, future::BoxFuture};
 use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
@@ -46,9 +47,12 @@ const LONGEST_RUN: Duration = Duration::from_hours(1);
 /// wrong.
 const CLOCKS_APART: Duration = Duration::from_mins(1);
 
+/// What runs a job, as of a moment.
+type Run = dyn Fn(&'static SharedJob, Timestamp) -> BoxFuture<'static, Result<(), Error>> + Send + Sync;
+
 /// The shared jobs, as one process runs them.
 pub(crate) struct SharedJobs {
-    upkeep: Upkeep,
+    run: Box<Run>,
     store: Store,
     clocks: Arc<ClockCheck>,
     process: Process,
@@ -155,10 +159,26 @@ impl SharedJobs {
         process: Process,
         metrics: &JobMetrics,
     ) -> Result<Arc<Self>, Error> {
+        let upkeep = Arc::new(upkeep);
+        let run = move |job: &'static SharedJob, time| {
+            let upkeep = Arc::clone(&upkeep);
+            async move { (job.run)(&upkeep, time).await }.boxed()
+        };
+        Self::of(Box::new(run), store, clocks, process, metrics).await
+    }
+
+    /// The same, where `run` runs them.
+    async fn of(
+        run: Box<Run>,
+        store: Store,
+        clocks: Arc<ClockCheck>,
+        process: Process,
+        metrics: &JobMetrics,
+    ) -> Result<Arc<Self>, Error> {
         store.add_jobs(&SHARED.each_ref().map(|job| job.name), clocks.common_time().await?.now).await?;
         let jobs = SHARED.iter().map(|job| State::new(job, &clocks, metrics)).collect();
         let (tasks, stop) = (Mutex::default(), CancellationToken::new());
-        Ok(Arc::new(Self { upkeep, store, clocks, process, jobs, tasks, stop }))
+        Ok(Arc::new(Self { run, store, clocks, process, jobs, tasks, stop }))
     }
 
     /// The process that runs them.
@@ -237,8 +257,8 @@ impl SharedJobs {
     }
 
     async fn run(&self, state: &State, begin_time: Timestamp) {
-        let SharedJob { name, period, run, .. } = *state.job;
-        let run = caught(async { Ok(run(&self.upkeep, begin_time).await?) });
+        let SharedJob { name, period, .. } = *state.job;
+        let run = caught(async { Ok((self.run)(state.job, begin_time).await?) });
         let ended = under_lease(run, self.lost(name, begin_time), &self.stop, period.max(LONGEST_RUN)).await;
         state.report.tell(&ended);
         match ended {
@@ -281,5 +301,63 @@ impl SharedJobs {
     async fn now(&self) -> Timestamp {
         let time = self.clocks.common_time().await;
         time.map_or_else(|_| self.clocks.clock().now(), |time| time.now)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::future::ready;
+
+    use super::*;
+    use crate::{
+        base::{Clock, Entropy},
+        metrics::Metrics,
+    };
+
+    /// The jobs of a process that `run` runs, in a database of their own, all due.
+    async fn due(run: Box<Run>) -> (Arc<SharedJobs>, Metrics, tempfile::TempDir) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open_sqlite(dir.path().join("signet.db"), Entropy::system()).await.unwrap();
+        store.migrate(Duration::ZERO).await.unwrap();
+        let (metrics, clock) = (Metrics::new(), Clock::manual(Timestamp::from_micros(1_795_435_200_000_000)));
+        let clocks =
+            ClockCheck::new(store.clone(), clock.clone(), Duration::from_mins(1), metrics.clock.clone());
+        let process = Process { id: uuid::Uuid::from_u128(1), name: "one:7".into() };
+        let jobs = SharedJobs::of(run, store, Arc::new(clocks), process, &metrics.jobs).await.unwrap();
+        clock.advance(Duration::from_hours(24));
+        (jobs, metrics, dir)
+    }
+
+    /// Jobs of which each succeeds at once.
+    pub(crate) async fn easy() -> (Arc<SharedJobs>, Metrics, tempfile::TempDir) {
+        due(Box::new(|_, _| ready(Ok(())).boxed())).await
+    }
+
+    /// How each job has ended that has.
+    async fn results(jobs: &SharedJobs) -> Vec<(String, String)> {
+        let rows = jobs.store.jobs().await.unwrap();
+        rows.into_iter().filter_map(|row| Some((row.name, row.result?))).collect()
+    }
+
+    #[tokio::test]
+    async fn one_that_panics_or_fails_keeps_no_other_from_running() {
+        let run = |job: &'static SharedJob, _| match job.name {
+            "sessions" => async { panic!("of a test") }.boxed(),
+            "assertions" => ready(Err(Error::internal("of a test"))).boxed(),
+            _ => ready(Ok(())).boxed(),
+        };
+        let (jobs, metrics, _dir) = due(Box::new(run)).await;
+        jobs.look().await.unwrap();
+        while results(&jobs).await.len() < SHARED.len() {}
+        for (name, result) in results(&jobs).await {
+            let expected = match name.as_str() {
+                "sessions" => "panicked",
+                "assertions" => "failed",
+                _ => "succeeded",
+            };
+            assert_eq!(result, expected, "{name}");
+            let line = format!("signet_job_runs_total{{job=\"{name}\",result=\"{expected}\"}} 1");
+            assert!(metrics.text().contains(&line), "{line}");
+        }
     }
 }

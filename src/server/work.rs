@@ -179,3 +179,48 @@ pub(super) fn unread_answers(pools: &Pools, parts: &Parts) -> OwnJobs {
 fn run<T: ?Sized, F>(part: Arc<T>, once: fn(Arc<T>) -> F) -> impl Fn() -> F {
     move || once(Arc::clone(&part))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        future::ready,
+        sync::{
+            Mutex,
+            atomic::{AtomicBool, Ordering},
+            mpsc,
+        },
+    };
+
+    use tokio::sync::Semaphore;
+
+    use super::*;
+    use crate::{
+        base::{Clock, Entropy, Timestamp},
+        jobs::easy_shared_jobs,
+    };
+
+    /// Longer than the end may take by far.
+    const PATIENCE: Duration = Duration::from_mins(1);
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_job_that_does_not_end_holds_up_the_end_no_longer_than_the_bound() {
+        let (shared, metrics, _dir) = easy_shared_jobs().await;
+        let (begun, has_ended) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicBool::new(false)));
+        let (release, held) = mpsc::channel::<()>();
+        let (held, told, ended) = (Mutex::new(held), Arc::clone(&begun), Arc::clone(&has_ended));
+        let hang = move || {
+            told.add_permits(1);
+            // It waits in its thread, where nothing can drop it.
+            let _ = held.lock().unwrap().recv();
+            ended.store(true, Ordering::SeqCst);
+            ready(Ok::<_, Infallible>(()))
+        };
+        let job = OwnJob::new("test", Pace::Slept(PATIENCE), "nothing happens", hang);
+        let clock = Clock::manual(Timestamp::from_micros(0));
+        let own = OwnJobs::start(vec![job], &clock, &Entropy::system(), &metrics.jobs);
+        begun.acquire().await.unwrap().forget();
+        timeout(PATIENCE, Work { own, shared }.stop()).await.expect("the end has a bound");
+        assert!(!has_ended.load(Ordering::SeqCst), "nobody has waited for it");
+        drop(release);
+    }
+}

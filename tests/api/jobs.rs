@@ -9,7 +9,7 @@ use sea_orm::{
     sea_query::{Expr, ExprTrait, Query, SimpleExpr},
 };
 use signet::{
-    base::Timestamp,
+    base::{Clock, Timestamp},
     jobs::ListedJob,
     store::{JobRow, Lease, Process, RunEnd},
 };
@@ -140,6 +140,41 @@ async fn a_job_that_fails_shows_its_failure_and_is_tried_again_after_a_minute() 
     server.clock.advance(RETRY_INTERVAL);
     eventually("it succeeds", async || server.listed("assertions").await.result == "succeeded").await;
     assert_eq!(server.listed("assertions").await.problem, None);
+}
+
+#[tokio::test]
+async fn one_that_cannot_be_begun_keeps_no_later_one_from_it() {
+    let server = TestServer::start(&[]).await;
+    server.has_looked(1.0).await;
+    let refuse = if server.data.is_embedded() {
+        "CREATE TRIGGER refused BEFORE UPDATE ON leases WHEN NEW.name = 'assertions' BEGIN SELECT RAISE(ABORT, 'of a test'); END"
+    } else {
+        "ALTER TABLE leases ADD CONSTRAINT refused CHECK (name <> 'assertions' OR begin_time IS NULL)"
+    };
+    server.data.connect().await.execute_unprepared(refuse).await.unwrap();
+    server.clock.advance(PERIOD);
+    eventually("the look fails", async || server.runs("shared_jobs", "failed").await == 1.0).await;
+    // One that is looked at before it, and one after it.
+    for job in ["sessions", "password_failures"] {
+        eventually("it is run", async || server.listed(job).await.result == "succeeded").await;
+    }
+    assert_eq!(server.listed("assertions").await.result, "never");
+}
+
+#[tokio::test]
+async fn the_feed_of_changes_is_not_read_again_at_once_when_it_cannot_be_read() {
+    let server = TestServer::start(&["--standing-cache-max-age=100ms"]).await;
+    let (system, failures) = (Clock::system(), async || server.runs("change_feed", "failed").await);
+    let start = system.monotonic();
+    server.rename_table("changes", "gone").await;
+    eventually("it fails again and again", async || failures().await >= 3.0).await;
+    // Each reading that fails is a second from the next, however fast or slow the machine is.
+    let (failed, seconds) = (failures().await, system.monotonic().saturating_sub(start).as_secs_f64());
+    assert!(failed <= seconds + 1.0, "{failed} in {seconds} s");
+    server.rename_table("gone", "changes").await;
+    let succeeded = async || server.runs("change_feed", "succeeded").await;
+    let before = succeeded().await;
+    eventually("it is read", async || succeeded().await > before).await;
 }
 
 #[tokio::test]

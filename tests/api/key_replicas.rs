@@ -116,6 +116,52 @@ async fn a_lease_keeps_other_leaders_out_until_its_term_is_over_but_no_operator(
 }
 
 #[tokio::test]
+async fn a_key_is_not_written_if_its_maker_has_lost_the_lease_since() {
+    let data = Data::new().await;
+    let store = data.store().await;
+    store.migrate(Duration::ZERO).await.unwrap();
+    let [one, other, operator] = [1, 2, 3].map(Uuid::from_u128);
+    let at = |seconds: u64| Timestamp::from_micros(0).after(Duration::from_secs(seconds));
+    let take = async |leader, time| {
+        store.take_lease(SIGNING_KEYS_LEASE, Lease::of_leader(leader), time).await.unwrap()
+    };
+    // Making a key takes as long as it takes: here longer than the lease.
+    assert!(take(one, at(1)).await);
+    assert!(!take(other, at(60)).await);
+    assert!(take(other, at(61)).await);
+    assert!(!insert(&store, Lease::of_leader(one), at(62), 1).await);
+    assert!(insert(&store, Lease::of_leader(other), at(63), 2).await);
+
+    // An operator comes between.
+    assert!(take(other, at(64)).await);
+    assert!(insert(&store, Lease::of_operator(operator), at(65), 3).await);
+    assert!(!insert(&store, Lease::of_leader(other), at(66), 4).await);
+    let kids: Vec<_> = store.signing_keys().await.unwrap().into_iter().map(|key| key.kid.0).collect();
+    assert_eq!(kids, ["key-2", "key-3"]);
+}
+
+#[tokio::test]
+async fn a_key_that_is_due_while_another_process_has_the_lease_is_made_when_that_is_over() {
+    let server = TestServer::start(&[]).await;
+    let store = server.store().await;
+    let other = Lease::of_operator(Uuid::now_v7());
+    let due = server.clock.now().after(UNTIL_DUE);
+    assert!(store.take_lease(SIGNING_KEYS_LEASE, other, due).await.unwrap());
+    server.clock.advance(UNTIL_DUE);
+    let looks = async || {
+        server
+            .scrape()
+            .await
+            .sum("signet_job_runs_total", &[("job", "signing_keys"), ("result", "succeeded")])
+    };
+    let before = looks().await;
+    eventually("it looks, and looks again", async || looks().await >= before + 2.0).await;
+    assert_eq!(published(&server).await.len(), 1, "it leaves it to the other");
+    server.clock.advance(Duration::from_mins(1));
+    eventually("it makes the key", async || published(&server).await.len() == 2).await;
+}
+
+#[tokio::test]
 async fn of_leaders_that_all_see_the_same_need_one_meets_it() {
     let data = Data::new().await;
     let store = data.store().await;

@@ -11,13 +11,15 @@ use sea_orm::{
 use signet::{
     base::{Clock, Timestamp},
     jobs::ListedJob,
-    store::{JobRow, Lease, Process, RunEnd},
+    model::UserId,
+    store::{BATCH, JobRow, Lease, Process, RunEnd},
 };
 use uuid::Uuid;
 
 use crate::{
     harness::{TestServer, eventually},
     keys::UNTIL_DUE,
+    sweeping::{count, insert_sessions},
 };
 
 /// After how long the slower jobs are due again.
@@ -175,6 +177,29 @@ async fn the_feed_of_changes_is_not_read_again_at_once_when_it_cannot_be_read() 
     let succeeded = async || server.runs("change_feed", "succeeded").await;
     let before = succeeded().await;
     eventually("it is read", async || succeeded().await > before).await;
+}
+
+#[tokio::test]
+async fn a_sweep_after_one_that_failed_begins_at_the_oldest_session_again() {
+    let server = TestServer::start(&[]).await;
+    if !server.data.is_embedded() {
+        return; // SQLite's trigger stands for whatever fails amid a sweep, on any database.
+    }
+    server.has_looked(1.0).await;
+    let (db, opened, user) = (server.data.connect().await, server.clock.now(), UserId(Uuid::now_v7()));
+    insert_sessions(&server.data, opened, BATCH + 100, user, "signet").await;
+    let refuse = "CREATE TRIGGER refused BEFORE DELETE ON sessions WHEN OLD.id = (SELECT MAX(id) FROM sessions) \
+                  BEGIN SELECT RAISE(ABORT, 'of a test'); END";
+    db.execute_unprepared(refuse).await.unwrap();
+    server.clock.advance(Duration::from_hours(365 * 24));
+    eventually("it fails", async || server.listed("sessions").await.result == "failed").await;
+    assert_eq!(count(&db, "sessions", Expr::value(true)).await, 100, "up to there it came");
+    // Other processes may have done what they do meanwhile, and this one knows nothing of how far they came.
+    insert_sessions(&server.data, opened.before(Duration::from_hours(1)), 1, user, "signet").await;
+    db.execute_unprepared("DROP TRIGGER refused").await.unwrap();
+    server.clock.advance(RETRY_INTERVAL);
+    eventually("it succeeds", async || server.listed("sessions").await.result == "succeeded").await;
+    assert_eq!(count(&db, "sessions", Expr::value(true)).await, 0);
 }
 
 #[tokio::test]

@@ -51,7 +51,7 @@ async fn insert(
 }
 
 /// How many rows of `table` satisfy `condition`.
-async fn count(db: &DatabaseConnection, table: &'static str, condition: SimpleExpr) -> i64 {
+pub(crate) async fn count(db: &DatabaseConnection, table: &'static str, condition: SimpleExpr) -> i64 {
     let mut query = Query::select();
     query.expr(Expr::cust("COUNT(*)")).from(table).and_where(condition);
     db.query_one(&query).await.unwrap().unwrap().try_get_by_index(0).unwrap()

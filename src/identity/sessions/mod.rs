@@ -6,10 +6,7 @@ mod refresh_token;
 mod repeats;
 mod seen;
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use uuid::Uuid;
 
@@ -49,8 +46,6 @@ pub struct Sessions {
     settings: SessionSettings,
     known: RowCache<SessionId, Remembered>,
     seen: SeenExchanges,
-    /// How far a sweep came that failed, so that one comes to the end however often they fail.
-    swept: Mutex<Option<SessionId>>,
     refreshes: RefreshAllowances,
     /// SHA-256 of refresh tokens of which the database said lately that they were never issued, or that their session has ended or
     /// expired: none of that changes.
@@ -145,8 +140,7 @@ impl Sessions {
         let strangers = store.for_strangers();
         let seen = SeenExchanges::default();
         let refreshes = RefreshAllowances::new(settings.refreshes, &clock);
-        let swept = Mutex::default();
-        Self { store, strangers, clock, settings, known, seen, swept, refreshes, worthless, audit }
+        Self { store, strangers, clock, settings, known, seen, refreshes, worthless, audit }
     }
 
     /// How long sessions live.
@@ -403,13 +397,15 @@ impl Sessions {
 
     /// Deletes the sessions that had expired by `now`, and those of clients that are gone.
     ///
+    /// Each sweep begins at the oldest session: those are the likeliest to have expired, and how far one came that failed only its process
+    /// would know.
+    ///
     /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause; the next sweep goes on there.
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause; what was deleted before stays deleted.
     pub async fn sweep(&self, now: Timestamp) -> Result<(), Error> {
+        let mut after = None;
         loop {
-            let after = *self.swept.lock().unwrap_or_else(PoisonError::into_inner);
-            let after = self.store.sweep_sessions(after, self.settings.lifetime, now).await?;
-            *self.swept.lock().unwrap_or_else(PoisonError::into_inner) = after;
+            after = self.store.sweep_sessions(after, self.settings.lifetime, now).await?;
             if after.is_none() {
                 return Ok(());
             }

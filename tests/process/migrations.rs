@@ -115,9 +115,11 @@ fn claims(token: &str) -> Value {
 async fn outcome(place: &Place) -> Vec<String> {
     let db = place.connect().await;
     let mut lines = schema(&db).await;
-    let tables: BTreeSet<String> =
-        lines.iter().filter_map(|line| Some(line.split_once('.')?.0.to_owned())).collect();
-    for table in tables.iter().filter(|table| !table.contains(' ')) {
+    // What has columns is a table: an index, which SQLite lists among them, has none.
+    let columns = lines.iter().filter_map(|line| line.split_once('.'));
+    let columns = columns.filter(|(table, column)| !table.contains(' ') && !column.starts_with(' '));
+    let tables: BTreeSet<String> = columns.map(|(table, _)| table.to_owned()).collect();
+    for table in &tables {
         let count = format!("SELECT count(*) FROM {table}");
         let counted =
             db.query_one_raw(Statement::from_string(db.get_database_backend(), count)).await.unwrap();

@@ -314,6 +314,9 @@ pub(crate) mod tests {
         metrics::Metrics,
     };
 
+    /// Longer than all jobs may take by far.
+    const PATIENCE: Duration = Duration::from_mins(1);
+
     /// The jobs of a process that `run` runs, in a database of their own, all due.
     async fn due(run: Box<Run>) -> (Arc<SharedJobs>, Metrics, tempfile::TempDir) {
         let dir = tempfile::tempdir().unwrap();
@@ -348,7 +351,8 @@ pub(crate) mod tests {
         };
         let (jobs, metrics, _dir) = due(Box::new(run)).await;
         jobs.look().await.unwrap();
-        while results(&jobs).await.len() < SHARED.len() {}
+        let ending = async { while results(&jobs).await.len() < SHARED.len() {} };
+        timeout(PATIENCE, ending).await.expect("each ends");
         for (name, result) in results(&jobs).await {
             let expected = match name.as_str() {
                 "sessions" => "panicked",

@@ -63,6 +63,24 @@ async fn replicas_with_different_algorithms_do_not_replace_each_others_keys() {
         .await;
 }
 
+/// A database that has no key yet.
+async fn migrated() -> (Data, Store) {
+    let data = Data::new().await;
+    let store = data.store().await;
+    store.migrate(Duration::ZERO).await.unwrap();
+    (data, store)
+}
+
+/// A moment.
+fn at(seconds: u64) -> Timestamp {
+    Timestamp::from_micros(0).after(Duration::from_secs(seconds))
+}
+
+/// The keys that are there.
+async fn kids(store: &Store) -> Vec<String> {
+    store.signing_keys().await.unwrap().into_iter().map(|key| key.kid.0).collect()
+}
+
 fn row(number: i64) -> StoredKey {
     StoredKey {
         kid: KeyId(format!("key-{number}")),
@@ -83,11 +101,8 @@ async fn insert(store: &Store, lease: Lease, now: Timestamp, number: i64) -> boo
 
 #[tokio::test]
 async fn a_lease_keeps_other_leaders_out_until_its_term_is_over_but_no_operator() {
-    let data = Data::new().await;
-    let store = data.store().await;
-    store.migrate(Duration::ZERO).await.unwrap();
+    let (_data, store) = migrated().await;
     let [one, other, operator] = [1, 2, 3].map(Uuid::from_u128);
-    let at = |seconds: u64| Timestamp::from_micros(0).after(Duration::from_secs(seconds));
     assert!(insert(&store, Lease::of_leader(one), at(1), 1).await);
     assert!(insert(&store, Lease::of_leader(one), at(2), 2).await, "who has it goes on");
     assert!(!insert(&store, Lease::of_leader(other), at(61), 3).await);
@@ -95,8 +110,7 @@ async fn a_lease_keeps_other_leaders_out_until_its_term_is_over_but_no_operator(
     assert!(!insert(&store, Lease::of_leader(one), at(63), 5).await);
     assert!(insert(&store, Lease::of_operator(operator), at(64), 6).await);
     assert!(!insert(&store, Lease::of_leader(other), at(65), 7).await);
-    let kids: Vec<_> = store.signing_keys().await.unwrap().into_iter().map(|key| key.kid.0).collect();
-    assert_eq!(kids, ["key-1", "key-2", "key-4", "key-6"]);
+    assert_eq!(kids(&store).await, ["key-1", "key-2", "key-4", "key-6"]);
 
     // A clock far ahead has taken it.
     assert!(insert(&store, Lease::of_leader(one), at(100_000), 9).await);
@@ -117,11 +131,8 @@ async fn a_lease_keeps_other_leaders_out_until_its_term_is_over_but_no_operator(
 
 #[tokio::test]
 async fn a_key_is_not_written_if_its_maker_has_lost_the_lease_since() {
-    let data = Data::new().await;
-    let store = data.store().await;
-    store.migrate(Duration::ZERO).await.unwrap();
+    let (_data, store) = migrated().await;
     let [one, other, operator] = [1, 2, 3].map(Uuid::from_u128);
-    let at = |seconds: u64| Timestamp::from_micros(0).after(Duration::from_secs(seconds));
     let take = async |leader, time| {
         store.take_lease(SIGNING_KEYS_LEASE, Lease::of_leader(leader), time).await.unwrap()
     };
@@ -136,8 +147,7 @@ async fn a_key_is_not_written_if_its_maker_has_lost_the_lease_since() {
     assert!(take(other, at(64)).await);
     assert!(insert(&store, Lease::of_operator(operator), at(65), 3).await);
     assert!(!insert(&store, Lease::of_leader(other), at(66), 4).await);
-    let kids: Vec<_> = store.signing_keys().await.unwrap().into_iter().map(|key| key.kid.0).collect();
-    assert_eq!(kids, ["key-2", "key-3"]);
+    assert_eq!(kids(&store).await, ["key-2", "key-3"]);
 }
 
 #[tokio::test]
@@ -163,9 +173,7 @@ async fn a_key_that_is_due_while_another_process_has_the_lease_is_made_when_that
 
 #[tokio::test]
 async fn of_leaders_that_all_see_the_same_need_one_meets_it() {
-    let data = Data::new().await;
-    let store = data.store().await;
-    store.migrate(Duration::ZERO).await.unwrap();
+    let (_data, store) = migrated().await;
     let mut leaders = tokio::task::JoinSet::new();
     for number in 0..8 {
         let store = store.clone();

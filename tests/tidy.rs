@@ -60,7 +60,7 @@ const ROOMS: &[Room] = &[
            because: "gRPC and HTTP admit by the same rules, and neither may know the other" },
     Room { name: "peer", may_import: &["model", "base"],
            because: "who sent a request gRPC and HTTP ask alike, and neither may know the other" },
-    Room { name: "store", may_import: &["model", "base", "files"],
+    Room { name: "store", may_import: &["audit", "model", "base", "files"],
            because: "the store keeps and finds; it decides nothing" },
     Room { name: "auth", may_import: &["jose", "proto", "errors", "model", "base"],
            because: "any tonic service can then verify callers with it; what it needs beyond that it states as traits" },

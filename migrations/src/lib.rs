@@ -19,6 +19,7 @@ mod m20261129_000014_change_kinds;
 mod m20261129_000015_job_runs;
 mod m20261129_000016_roles;
 mod m20261129_000017_token_claims;
+mod m20261129_000018_administration;
 mod names;
 mod schema;
 mod table;
@@ -47,6 +48,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261129_000015_job_runs::Migration),
             Box::new(m20261129_000016_roles::Migration),
             Box::new(m20261129_000017_token_claims::Migration),
+            Box::new(m20261129_000018_administration::Migration),
         ]
     }
 }

@@ -168,6 +168,35 @@ named! {
         TokenClaims = "token_claims",
         /// What it is for.
         Description = "description",
+        /// From when on it counts no longer.
+        ExpireTime = "expire_time",
+    }
+}
+
+/// What of something was changed, and from what into what where that may be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldChange {
+    /// What was changed.
+    pub field: Field,
+    /// What it was; none if there was nothing, or if it is not told.
+    pub old: Option<String>,
+    /// What it is now.
+    pub new: Option<String>,
+}
+
+impl From<Field> for FieldChange {
+    /// That it was changed, and nothing more.
+    fn from(field: Field) -> Self {
+        Self { field, old: None, new: None }
+    }
+}
+
+impl FieldChange {
+    /// What has become of `field`; none if it is what it was.
+    #[must_use]
+    pub fn of(field: Field, old: &str, new: &str) -> Option<Self> {
+        let told = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        (old != new).then(|| Self { field, old: told(old), new: told(new) })
     }
 }
 
@@ -178,7 +207,7 @@ pub struct Entry {
     pub(super) outcome: Outcome,
     pub(super) reason: Option<Reason>,
     pub(super) actor: Actor,
-    pub(super) changed: Vec<Field>,
+    pub(super) changed: Vec<FieldChange>,
     pub(super) user_id: Option<UserId>,
     pub(super) session_id: Option<SessionId>,
     pub(super) client_id: Option<String>,
@@ -238,8 +267,8 @@ impl Entry {
 
     /// It changed `fields`.
     #[must_use]
-    pub fn changed(self, fields: Vec<Field>) -> Self {
-        Self { changed: fields, ..self }
+    pub fn changed(self, fields: impl IntoIterator<Item = impl Into<FieldChange>>) -> Self {
+        Self { changed: fields.into_iter().map(Into::into).collect(), ..self }
     }
 
     /// It concerns `user`.

@@ -82,7 +82,7 @@ pub(super) fn event(lines: &mut Vec<u8>, time: Timestamp, entry: &Entry, repeats
             actor_id,
             local_uid: operator.map(|local| local.uid),
             local_user: operator.and_then(|local| local.name.as_deref()),
-            changed: entry.changed.iter().map(|field| field.name()).collect(),
+            changed: entry.changed.iter().map(|change| change.field.name()).collect(),
             user_id: entry.user_id.map(|id| id.to_string()),
             session_id: entry.session_id.map(|id| id.to_string()),
             client_id: entry.client_id.as_deref(),

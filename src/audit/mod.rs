@@ -34,7 +34,7 @@ use crate::{
 };
 
 pub use actor::{Actor, ActorKind, LocalUser};
-pub use event::{Entry, Event, Field, Outcome, Reason};
+pub use event::{Entry, Event, Field, FieldChange, Outcome, Reason};
 pub use pending::Pending;
 
 use sink::Sink;

@@ -1,6 +1,6 @@
 //! Owns audit events whose outcome is not known yet: if dropped, it is unknown.
 
-use super::{Audit, Entry, Field, Outcome};
+use super::{Audit, Entry, FieldChange, Outcome};
 use crate::{errors::Row, model::Error};
 
 /// An event whose outcome is not known yet. Dropped before it is, the event is recorded with the outcome `unknown`: a call
@@ -26,7 +26,7 @@ impl<'a> Pending<'a> {
     }
 
     /// It came to pass, and changed `fields`: fewer, it may be, than were to be changed.
-    pub fn done_changing(mut self, fields: Vec<Field>) {
+    pub fn done_changing(mut self, fields: impl IntoIterator<Item = impl Into<FieldChange>>) {
         if let Some(entry) = self.entry.take() {
             self.audit.record(entry.changed(fields));
         }

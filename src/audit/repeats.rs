@@ -208,7 +208,7 @@ impl Kind {
             event: entry.event,
             outcome: entry.outcome,
             reason: entry.reason,
-            changed: entry.changed.clone(),
+            changed: entry.changed.iter().map(|change| change.field).collect(),
             user_id: entry.user_id,
             client_id: entry.client_id.clone(),
             from: entry.address.as_deref().map(Source::of),

@@ -4,12 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use super::{Failure, audit};
 use crate::{
-    audit::{Actor, Audit},
+    audit::Audit,
     base::Clock,
     config::Config,
     identity::{
-        AccessDirectory, AccessRegistry, ClientDirectory, ClientRegistry, NameKey, NewAccounts, Passwords,
-        UserDirectory, UserRegistry, UsernameRests,
+        AccessDirectory, AccessRegistry, Administrator, ClientDirectory, ClientRegistry, NameKey,
+        NewAccounts, Passwords, UserDirectory, UserRegistry, UsernameRests,
     },
     install::{Missing, OpenDatabase},
     model::{Error, PasswordRules},
@@ -21,7 +21,7 @@ pub(super) struct Records {
     database: OpenDatabase,
     audit: Audit,
     /// Who runs the command.
-    pub(super) operator: Actor,
+    pub(super) operator: Administrator,
     username_rest: Duration,
 }
 
@@ -43,7 +43,12 @@ impl Records {
     }
 
     fn of(database: OpenDatabase, audit: Audit, config: &Config) -> Self {
-        Self { database, audit, operator: Actor::operator(), username_rest: config.accounts.username_rest }
+        Self {
+            database,
+            audit,
+            operator: Administrator::operator(),
+            username_rest: config.accounts.username_rest,
+        }
     }
 
     /// What finds users.
@@ -88,12 +93,12 @@ impl Records {
     /// If there is no room for a temporary file.
     pub(super) async fn import(&self, settings: ImportSettings) -> Result<Import<'_>, Error> {
         let store = self.database.store.clone();
-        Import::begin(store, settings, Clock::system(), &self.audit, &self.operator).await
+        Import::begin(store, settings, Clock::system(), &self.audit, self.operator.actor()).await
     }
 
     /// An export of all users that begins.
     pub(super) fn export(&self) -> Export<'_> {
-        Export::begin(self.database.store.clone(), &self.audit, &self.operator)
+        Export::begin(self.database.store.clone(), &self.audit, self.operator.actor())
     }
 
     /// How the names of deleted users rest.

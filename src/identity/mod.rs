@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod accounts;
+mod administrator;
 pub mod clients;
 pub mod clock_check;
 pub mod grants;
@@ -24,6 +25,7 @@ pub mod users;
 
 pub use access::{AccessDirectory, AccessRegistry};
 pub use accounts::Accounts;
+pub use administrator::Administrator;
 pub use clients::{ClientDirectory, ClientRegistry, Clients};
 pub use clock_check::{AgreedTime, ClockCheck, CommonTime};
 pub use grants::Grants;

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{HashRequest, Passwords, Turn};
+use super::{Administrator, HashRequest, Passwords, Turn};
 use crate::{
-    audit::{Actor, Audit, Entry, Event},
+    audit::{Audit, Entry, Event},
     base::{Clock, Deadline},
     model::{
         Error, FieldViolation, Network, Password, PasswordRules, RuleViolation, User, UserId, Username,
@@ -70,8 +70,13 @@ impl NewAccounts {
     ///
     /// # Errors
     /// [`Error::InvalidFields`] with every violation, [`Error::UsernameTaken`], [`Error::Overloaded`].
-    pub async fn create(&self, new: NewAccount<'_>, by: &Actor, deadline: Deadline) -> Result<User, Error> {
-        let event = Event::UserCreated.done().by(by.clone());
+    pub async fn create(
+        &self,
+        new: NewAccount<'_>,
+        by: &Administrator,
+        deadline: Deadline,
+    ) -> Result<User, Error> {
+        let event = by.entry(Event::UserCreated.done());
         let asked = Asked { address: None, turn: Turn::Fair, deadline };
         self.add(self.check(new)?, None, event, asked).await
     }

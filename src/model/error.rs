@@ -93,6 +93,26 @@ pub enum Error {
     /// The caller lacks a role that a route requires.
     #[error("the role `{0}` is needed, and was not given")]
     InsufficientRole(String),
+    /// Somebody was to be given scopes that administer the service, and whoever gives them lacks them.
+    #[error("only who has them gives scopes that administer the service: `{0}`")]
+    GrantNotHeld(NameSet),
+    /// Whoever was to be changed may do more to the service than whoever changes it.
+    #[error("who has scopes that administer the service is changed only by who has them, too: `{0}`")]
+    HoldsMore(NameSet),
+    /// The roles and bindings of an audience are its owners' to change.
+    #[error(
+        "the roles and bindings of the audience `{0}` are changed by its owners, with a token for this service alone, and by who has `signet.bindings.write`"
+    )]
+    NotOwner(String),
+    /// Nobody would be left who administers.
+    #[error("no other active user would be an admin without an end")]
+    LastAdmin,
+    /// The resource has changed since it was read.
+    #[error("it has changed since it was read: read it again, and change that")]
+    EtagMismatch,
+    /// The id of a request came with another request before.
+    #[error("the request id was used for another request: a new request has a new id")]
+    RequestIdReused,
     /// The RPC declares no access rule.
     #[error("this method declares no access rule, so nobody may call it")]
     AccessUndeclared,

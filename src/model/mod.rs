@@ -19,9 +19,13 @@ pub(crate) use peer_places::{PeerPlace, PeerPlaces};
 
 // What the service keeps: nobody needs it who only recognises callers, nor the tables of Unicode that its rules go by.
 #[cfg(feature = "server")]
+pub mod admin_scope;
+#[cfg(feature = "server")]
 pub mod audience;
 #[cfg(feature = "server")]
 pub mod authentication;
+#[cfg(feature = "server")]
+pub mod authority;
 #[cfg(feature = "server")]
 pub mod binding;
 #[cfg(feature = "server")]
@@ -30,6 +34,8 @@ mod caller_network;
 pub mod certificate;
 #[cfg(feature = "server")]
 pub mod client;
+#[cfg(feature = "server")]
+pub mod etag;
 #[cfg(feature = "server")]
 pub mod group;
 #[cfg(feature = "server")]
@@ -59,11 +65,14 @@ pub mod username;
 
 #[cfg(feature = "server")]
 pub use self::{
+    admin_scope::{AdminScope, BuiltInRole},
     audience::{AudienceName, OwnedAudience},
     authentication::Authentication,
+    authority::{Authority, Rights},
     binding::{Binding, Grant, Principal},
     certificate::{CertificateNames, CertificateSubject, DnsName},
     client::{Client, ClientKind, ClientName},
+    etag::Etag,
     group::{Group, GroupName, Membership},
     host::{AllowedHosts, Host, HostPattern},
     look::ReservedNames,

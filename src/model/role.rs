@@ -1,7 +1,8 @@
 //! Owns what a role is: a named set of scopes of one audience.
 
 use super::{
-    AudienceName, FieldReason, NameSet, RoleId, RuleViolation, claims::ADMIN_SCOPE_PREFIX, client::check_name,
+    AudienceName, BuiltInRole, FieldReason, NameSet, RoleId, RuleViolation, claims::ADMIN_SCOPE_PREFIX,
+    client::check_name,
 };
 use crate::base::Timestamp;
 
@@ -10,9 +11,6 @@ const DESCRIPTION_MAX_CHARS: usize = 256;
 
 /// How many roles an audience has at most.
 pub const AUDIENCE_MAX_ROLES: u64 = 1_000;
-
-/// The names of the roles of the service's own audience that the program itself is to have. Nobody else makes such a role there.
-const BUILT_IN: [&str; 3] = ["admin", "user-manager", "auditor"];
 
 /// A role's name, which no other role of its audience has.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,10 +73,10 @@ impl RoleName {
         self.0 == Self::EVERYONE
     }
 
-    /// Whether the program itself is to have the role of this name of `audience`.
+    /// Whether the program itself has the role of this name of `audience`: nobody else makes, changes or deletes it.
     #[must_use]
     pub fn is_built_in(&self, audience: &AudienceName) -> bool {
-        audience.is_signet() && BUILT_IN.contains(&self.0.as_str())
+        audience.is_signet() && BuiltInRole::ALL.iter().any(|role| role.name() == self.0)
     }
 
     /// The name.

@@ -26,6 +26,8 @@ pub use engine::location::{Location, ServerUrl};
 pub use engine::schema::{Migrated, MigrationState};
 pub use sqlite::copies::SoleUse;
 pub use tables::access::AccessWriteError;
+pub use tables::admin_requests::RequestKey;
+pub use tables::administration::{AdminChange, Applied};
 pub use tables::bindings::{BindingFilter, Bound};
 pub use tables::changes::{Change, ChangeEffect, ChangeKind, SIGNING_KEYS};
 pub use tables::credentials::{CredentialVersion, Credentials};

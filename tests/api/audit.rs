@@ -7,9 +7,9 @@ use std::{fs, path::PathBuf, time::Duration};
 use serde_json::Value;
 use signet::{
     audit::{Actor, ActorKind, Audit, AuditLog, Event, Outcome, Reason},
-    identity::{UserRegistry, UsernameRests, users::UserRef},
+    identity::{Administrator, UserRegistry, UsernameRests, users::UserRef},
     metrics::AuditMetrics,
-    model::{Error, UserId, Username},
+    model::{Authority, Error, Origin, UserId, Username},
     proto::identity::v1::{
         ChangePasswordRequest, DeleteMeRequest, IssueTokenRequest, IssueTokenResponse, RefreshTokenGrant,
         RevokeAllSessionsRequest, RevokeSessionRequest, RevokeTokenRequest, issue_token_request::Grant,
@@ -337,7 +337,14 @@ async fn who_manages_users_is_told_as_who_did_it_and_one_by_one() {
     let target = AuditLog::File(path.clone());
     let audit = Audit::open(&target, server.clock.clone(), AuditMetrics::default()).unwrap();
     let users = UserRegistry::new(server.store().await, server.clock.clone(), audit.clone());
-    let (who, by) = (UserRef::Name("alice".to_owned()), Actor::User(UserId(administrator.parse().unwrap())));
+    let (who, by) = (
+        UserRef::Name("alice".to_owned()),
+        Administrator::new(
+            Actor::User(UserId(administrator.parse().unwrap())),
+            Authority::Operator,
+            Origin::default(),
+        ),
+    );
     for active in [false, true].repeat(20) {
         assert_eq!(users.set_active(&who, active, &by).await.unwrap().is_active, active);
     }

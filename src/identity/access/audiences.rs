@@ -1,10 +1,7 @@
 //! Owns who owns an audience.
 
 use super::{AccessError, AccessRegistry, NamedPrincipal, PrincipalRef, registry::settled};
-use crate::{
-    audit::{Actor, Event},
-    model::AudienceName,
-};
+use crate::{audit::Event, identity::Administrator, model::AudienceName};
 
 impl AccessRegistry {
     /// Adds `who` to the owners of the audience `name`. If it is one already, nothing is done.
@@ -16,7 +13,7 @@ impl AccessRegistry {
         &self,
         name: &AudienceName,
         who: &PrincipalRef,
-        by: &Actor,
+        by: &Administrator,
     ) -> Result<NamedPrincipal, AccessError> {
         self.find(name).await?;
         let owner = self.directory.principal(who).await?;
@@ -40,7 +37,7 @@ impl AccessRegistry {
         &self,
         name: &AudienceName,
         who: &PrincipalRef,
-        by: &Actor,
+        by: &Administrator,
     ) -> Result<NamedPrincipal, AccessError> {
         self.find(name).await?;
         let owner = self.directory.principal(who).await?;

@@ -2,10 +2,11 @@
 
 use super::{AccessError, AccessRegistry, ListedBinding, PrincipalRef, RoleRef, registry::settled};
 use crate::{
-    audit::{Actor, Event},
+    audit::Event,
     base::Timestamp,
+    identity::Administrator,
     model::{Binding, BindingId},
-    store::Bound,
+    store::{Applied, Bound},
 };
 
 impl AccessRegistry {
@@ -20,7 +21,7 @@ impl AccessRegistry {
         which: &RoleRef,
         who: &PrincipalRef,
         expire_time: Option<Timestamp>,
-        by: &Actor,
+        by: &Administrator,
     ) -> Result<ListedBinding, AccessError> {
         if which.name.is_everyone() {
             return Err(AccessError::Everyone);
@@ -32,8 +33,9 @@ impl AccessRegistry {
         let binding =
             Binding { id, role: role.id, subject: subject.principal, expire_time, create_time: now };
         let entry = Event::RoleBound.done().role(role.id).audience(role.audience.as_str());
-        let pending = self.begin(entry.principal(subject.principal), by);
-        let bound = self.store.bind(&binding).await.map_err(|error| {
+        let entry = by.entry(entry.principal(subject.principal));
+        let pending = self.audit.begin(entry.clone());
+        let bound = self.store.bind(&binding, by.change(&entry, now)).await.map_err(|error| {
             AccessError::not_written(
                 error,
                 || AccessError::RoleTaken(which.clone()),
@@ -41,9 +43,15 @@ impl AccessRegistry {
                 &format!("{subject} or the role `{}`", which.name.as_str()),
             )
         });
-        let bound = settled(pending, bound, |bound| !matches!(bound, Bound::AsItWas(_)))?;
-        let (Bound::Made(binding) | Bound::Changed(binding) | Bound::AsItWas(binding)) = bound;
-        Ok(ListedBinding { binding, role, subject })
+        let is_changed = |bound: &Applied<Bound>| {
+            !by.only_validates() && matches!(bound, Applied::Now(Bound::Made(_) | Bound::Changed(_)))
+        };
+        match settled(pending, bound, is_changed)? {
+            Applied::Now(Bound::Made(binding) | Bound::Changed(binding) | Bound::AsItWas(binding)) => {
+                Ok(ListedBinding { binding, role, subject })
+            }
+            Applied::Before(id) => self.directory.binding(BindingId(id)).await,
+        }
     }
 
     /// Takes the role `which` from `who`, who may have it by a group all the same. Returns the binding as it was.
@@ -54,16 +62,20 @@ impl AccessRegistry {
         &self,
         which: &RoleRef,
         who: &PrincipalRef,
-        by: &Actor,
+        by: &Administrator,
     ) -> Result<ListedBinding, AccessError> {
         let role = self.directory.role(which).await?;
         let subject = self.directory.principal(who).await?;
         let entry = Event::RoleUnbound.done().role(role.id).audience(role.audience.as_str());
-        let pending = self.begin(entry.principal(subject.principal), by);
-        let unbound = self.store.unbind(role.id, subject.principal, self.clock.now()).await;
-        match settled(pending, unbound.map_err(AccessError::from), Option::is_some)? {
-            Some(binding) => Ok(ListedBinding { binding, role, subject }),
-            None => Err(AccessError::NotBound(subject, role.name)),
+        let entry = by.entry(entry.principal(subject.principal));
+        let pending = self.audit.begin(entry.clone());
+        let change = by.change(&entry, self.clock.now());
+        let unbound = self.store.unbind(&role, subject.principal, change).await;
+        let is_changed =
+            |unbound: &Applied<_>| !by.only_validates() && matches!(unbound, Applied::Now(Some(_)));
+        match settled(pending, unbound.map_err(AccessError::from), is_changed)? {
+            Applied::Now(Some(binding)) => Ok(ListedBinding { binding, role, subject }),
+            Applied::Now(None) | Applied::Before(_) => Err(AccessError::NotBound(subject, role.name)),
         }
     }
 }

@@ -140,6 +140,17 @@ impl AccessDirectory {
         Ok(roles.iter().filter(|role| role.scopes.contains(scope)).map(|role| role.id).collect())
     }
 
+    /// The binding `id`.
+    ///
+    /// # Errors
+    /// [`AccessError::NoSuchBinding`], [`AccessError::Failed`].
+    pub async fn binding(&self, id: BindingId) -> Result<ListedBinding, AccessError> {
+        let found = self.store.binding(id).await?;
+        let Some((binding, role)) = found else { return Err(AccessError::NoSuchBinding(id)) };
+        let subject = self.named(&[binding.subject]).await?.swap_remove(0);
+        Ok(ListedBinding { binding, role, subject })
+    }
+
     /// The bindings after `after` in the order of their ids, which is the order of their making; at most `limit`.
     ///
     /// # Errors

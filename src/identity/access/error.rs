@@ -2,7 +2,7 @@
 
 use super::{GroupRef, NamedPrincipal, RoleRef};
 use crate::{
-    model::{AudienceName, Error, GroupName, RoleName, name_set::MalformedNames},
+    model::{AudienceName, BindingId, Error, GroupName, RoleName, name_set::MalformedNames},
     store::AccessWriteError,
 };
 
@@ -48,6 +48,9 @@ pub enum AccessError {
         /// How many there may be.
         most: u64,
     },
+    /// There is no such binding.
+    #[error("there is no binding `{0}`")]
+    NoSuchBinding(BindingId),
     /// Nobody gave the role.
     #[error("{} does not have the role `{}` by a binding of its own", .0, .1.as_str())]
     NotBound(NamedPrincipal, RoleName),

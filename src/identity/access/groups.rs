@@ -2,8 +2,8 @@
 
 use super::{AccessError, AccessRegistry, GroupRef, NamedPrincipal, registry::settled};
 use crate::{
-    audit::{Actor, Event},
-    identity::users::UserRef,
+    audit::Event,
+    identity::{Administrator, users::UserRef},
     model::{Group, GroupId, GroupName, UserId},
 };
 
@@ -12,7 +12,7 @@ impl AccessRegistry {
     ///
     /// # Errors
     /// [`AccessError::GroupTaken`], [`AccessError::Failed`].
-    pub async fn create_group(&self, name: GroupName, by: &Actor) -> Result<Group, AccessError> {
+    pub async fn create_group(&self, name: GroupName, by: &Administrator) -> Result<Group, AccessError> {
         let now = self.clock.now();
         let group = Group { id: GroupId::new(now, self.store.entropy()), name, create_time: now };
         let pending = self.begin(Event::GroupCreated.done().group(group.id), by);
@@ -28,7 +28,7 @@ impl AccessRegistry {
     ///
     /// # Errors
     /// [`AccessError::NoSuchGroup`], [`AccessError::Failed`].
-    pub async fn delete_group(&self, which: &GroupRef, by: &Actor) -> Result<Group, AccessError> {
+    pub async fn delete_group(&self, which: &GroupRef, by: &Administrator) -> Result<Group, AccessError> {
         let group = self.directory.group(which).await?;
         let pending = self.begin(Event::GroupDeleted.done().group(group.id), by);
         let deleted = self.store.delete_group(group.id, self.clock.now()).await.map_err(AccessError::from);
@@ -47,7 +47,7 @@ impl AccessRegistry {
         &self,
         which: &GroupRef,
         who: &UserRef,
-        by: &Actor,
+        by: &Administrator,
     ) -> Result<(Group, NamedPrincipal), AccessError> {
         let (group, id, user) = self.group_and_user(which, who).await?;
         let pending = self.begin(Event::GroupMemberAdded.done().group(group.id).user(id), by);
@@ -72,7 +72,7 @@ impl AccessRegistry {
         &self,
         which: &GroupRef,
         who: &UserRef,
-        by: &Actor,
+        by: &Administrator,
     ) -> Result<(Group, NamedPrincipal), AccessError> {
         let (group, id, user) = self.group_and_user(which, who).await?;
         let pending = self.begin(Event::GroupMemberRemoved.done().group(group.id).user(id), by);

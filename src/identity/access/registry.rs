@@ -2,8 +2,9 @@
 
 use super::{AccessDirectory, AccessError};
 use crate::{
-    audit::{Actor, Audit, Entry, Pending},
+    audit::{Audit, Entry, Pending},
     base::Clock,
+    identity::Administrator,
     store::Store,
 };
 
@@ -13,7 +14,7 @@ pub struct AccessRegistry {
     pub(super) directory: AccessDirectory,
     pub(super) store: Store,
     pub(super) clock: Clock,
-    audit: Audit,
+    pub(super) audit: Audit,
 }
 
 impl AccessRegistry {
@@ -24,8 +25,8 @@ impl AccessRegistry {
     }
 
     /// Begins to record `entry`, the doing of `by`.
-    pub(super) fn begin(&self, entry: Entry, by: &Actor) -> Pending<'_> {
-        self.audit.begin(entry.by(by.clone()))
+    pub(super) fn begin(&self, entry: Entry, by: &Administrator) -> Pending<'_> {
+        self.audit.begin(by.entry(entry))
     }
 }
 

@@ -2,7 +2,8 @@
 
 use super::{AccessError, AccessRegistry, RoleRef, registry::settled};
 use crate::{
-    audit::{Actor, Event, Field},
+    audit::{Event, Field},
+    identity::Administrator,
     model::{NameSet, Role, RoleDescription, RoleId, role::admin_scopes},
 };
 
@@ -34,7 +35,7 @@ impl AccessRegistry {
     /// # Errors
     /// [`AccessError::Reserved`], [`AccessError::AdminScopes`], [`AccessError::RoleTaken`], [`AccessError::TooMany`],
     /// [`AccessError::Failed`].
-    pub async fn create_role(&self, new: NewRole, by: &Actor) -> Result<Role, AccessError> {
+    pub async fn create_role(&self, new: NewRole, by: &Administrator) -> Result<Role, AccessError> {
         let NewRole { role: which, scopes, description } = new;
         if which.name.is_built_in(&which.audience) {
             return Err(AccessError::Reserved(which.name));
@@ -73,7 +74,7 @@ impl AccessRegistry {
         &self,
         which: &RoleRef,
         change: &RoleChange,
-        by: &Actor,
+        by: &Administrator,
     ) -> Result<Role, AccessError> {
         refuse_admin_scopes(&change.add)?;
         let id = self.directory.role(which).await?.id;
@@ -112,7 +113,7 @@ impl AccessRegistry {
     ///
     /// # Errors
     /// [`AccessError::Everyone`], [`AccessError::NoSuchRole`], [`AccessError::Failed`].
-    pub async fn delete_role(&self, which: &RoleRef, by: &Actor) -> Result<Role, AccessError> {
+    pub async fn delete_role(&self, which: &RoleRef, by: &Administrator) -> Result<Role, AccessError> {
         if which.name.is_everyone() {
             return Err(AccessError::Everyone);
         }

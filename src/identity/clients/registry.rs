@@ -5,8 +5,9 @@ use zeroize::Zeroizing;
 
 use super::{ClientDirectory, ClientRef, secret};
 use crate::{
-    audit::{Actor, Audit, Event, Field},
+    audit::{Audit, Event, Field},
     base::Clock,
+    identity::Administrator,
     model::{
         AudienceName, CertificateSubject, Client, ClientId, ClientKind, ClientName, Error, FieldReason,
         NameSet, RuleViolation,
@@ -99,7 +100,7 @@ impl ClientRegistry {
     /// # Errors
     /// [`Error::InvalidFields`] for an audience whose name is none; [`Error::ClientNameTaken`], [`Error::SpiffeIdTaken`];
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn register(&self, new: NewClient, by: &Actor) -> Result<CreatedClient, Error> {
+    pub async fn register(&self, new: NewClient, by: &Administrator) -> Result<CreatedClient, Error> {
         check_audiences(&new.audiences)?;
         let now = self.clock.now();
         let mut client = Client {
@@ -127,7 +128,7 @@ impl ClientRegistry {
             Some(ClientProof::Certificate(subject)) => client.certificate = Some(subject),
             None => {}
         }
-        let created = Event::ClientCreated.done().by(by.clone()).client(client.id.to_string());
+        let created = by.entry(Event::ClientCreated.done().client(client.id.to_string()));
         let pending = self.audit.begin(created);
         let added = self.store.add_client(&client).await;
         pending.settle(added.as_ref().err());
@@ -140,10 +141,15 @@ impl ClientRegistry {
     /// # Errors
     /// [`Error::ClientNotFound`], [`Error::ClientNameTaken`], [`Error::InvalidFields`]; [`Error::Unavailable`] or [`Error::Internal`],
     /// with the cause.
-    pub async fn update(&self, who: &ClientRef, change: &ClientChange, by: &Actor) -> Result<Client, Error> {
+    pub async fn update(
+        &self,
+        who: &ClientRef,
+        change: &ClientChange,
+        by: &Administrator,
+    ) -> Result<Client, Error> {
         check_audiences(&change.add_audiences)?;
         let id = self.directory.find(who).await?.id;
-        let pending = self.audit.begin(Event::ClientUpdated.done().by(by.clone()).client(id.to_string()));
+        let pending = self.audit.begin(by.entry(Event::ClientUpdated.done().client(id.to_string())));
         match self.store.update_client(id, |old| changed(old, change), self.clock.now()).await {
             Ok(Some((old, new))) => {
                 let fields = [
@@ -179,7 +185,7 @@ impl ClientRegistry {
         &self,
         who: &ClientRef,
         end_older: bool,
-        by: &Actor,
+        by: &Administrator,
     ) -> Result<RotatedSecret, Error> {
         let id = self.find_confidential(who).await?.id;
         let secret = secret::random();
@@ -193,7 +199,7 @@ impl ClientRegistry {
     ///
     /// # Errors
     /// [`Error::ClientNotFound`], [`Error::PublicClient`]; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn set_keys(&self, who: &ClientRef, jwks: String, by: &Actor) -> Result<Client, Error> {
+    pub async fn set_keys(&self, who: &ClientRef, jwks: String, by: &Administrator) -> Result<Client, Error> {
         let id = self.find_confidential(who).await?.id;
         let set = self.store.set_client_keys(id, jwks, self.clock.now());
         self.act(Event::ClientKeysReplaced, id, by, set).await
@@ -208,7 +214,7 @@ impl ClientRegistry {
         &self,
         who: &ClientRef,
         subject: Option<&CertificateSubject>,
-        by: &Actor,
+        by: &Administrator,
     ) -> Result<Client, Error> {
         let id = self.find_confidential(who).await?.id;
         let set = self.store.set_client_certificate(id, subject, self.clock.now());
@@ -223,7 +229,7 @@ impl ClientRegistry {
         &self,
         who: &ClientRef,
         may: bool,
-        by: &Actor,
+        by: &Administrator,
     ) -> Result<Client, Error> {
         let client = self.directory.find(who).await?;
         if client.kind == ClientKind::Public {
@@ -239,7 +245,12 @@ impl ClientRegistry {
     ///
     /// # Errors
     /// [`Error::ClientNotFound`]; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn set_active(&self, who: &ClientRef, is_active: bool, by: &Actor) -> Result<Client, Error> {
+    pub async fn set_active(
+        &self,
+        who: &ClientRef,
+        is_active: bool,
+        by: &Administrator,
+    ) -> Result<Client, Error> {
         let id = self.directory.find(who).await?.id;
         let event = if is_active { Event::ClientEnabled } else { Event::ClientDisabled };
         self.record(event, id, by, self.store.set_client_active(id, is_active, self.clock.now())).await?;
@@ -250,7 +261,7 @@ impl ClientRegistry {
     ///
     /// # Errors
     /// [`Error::ClientNotFound`]; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn delete(&self, who: &ClientRef, by: &Actor) -> Result<Client, Error> {
+    pub async fn delete(&self, who: &ClientRef, by: &Administrator) -> Result<Client, Error> {
         let client = self.directory.find(who).await?;
         let deleted = self.store.delete_client(client.id, self.clock.now());
         if self.record(Event::ClientDeleted, client.id, by, deleted).await? {
@@ -266,7 +277,7 @@ impl ClientRegistry {
         &self,
         event: Event,
         id: ClientId,
-        by: &Actor,
+        by: &Administrator,
         done: impl Future<Output = Result<bool, Error>>,
     ) -> Result<Client, Error> {
         if self.record(event, id, by, done).await? {
@@ -281,10 +292,10 @@ impl ClientRegistry {
         &self,
         event: Event,
         id: ClientId,
-        by: &Actor,
+        by: &Administrator,
         done: impl Future<Output = Result<bool, Error>>,
     ) -> Result<bool, Error> {
-        let pending = self.audit.begin(event.done().by(by.clone()).client(id.to_string()));
+        let pending = self.audit.begin(by.entry(event.done().client(id.to_string())));
         let done = done.await;
         match &done {
             Ok(is_changed) => pending.done_if(*is_changed),
@@ -371,7 +382,7 @@ mod tests {
             may_claim_address: false,
             token_claims: NameSet::default(),
         };
-        ClientRegistry::new(store, clock, audit).register(new, &Actor::Service).await.unwrap()
+        ClientRegistry::new(store, clock, audit).register(new, &Administrator::operator()).await.unwrap()
     }
 
     #[tokio::test]

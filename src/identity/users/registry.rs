@@ -2,11 +2,11 @@
 
 use super::{UserDirectory, UserRef};
 use crate::{
-    audit::{Actor, Audit, Event},
+    audit::{Audit, Event},
     base::{Clock, Timestamp},
-    identity::UsernameRests,
+    identity::{Administrator, UsernameRests},
     model::{Error, User},
-    store::Store,
+    store::{Applied, Store},
 };
 
 /// The users in the hands of those who manage them. [`NewAccounts`](crate::identity::NewAccounts) makes them, since that takes a password.
@@ -38,11 +38,25 @@ impl UserRegistry {
     ///
     /// # Errors
     /// As [`UserDirectory::find`].
-    pub async fn set_active(&self, who: &UserRef, is_active: bool, by: &Actor) -> Result<User, Error> {
+    pub async fn set_active(
+        &self,
+        who: &UserRef,
+        is_active: bool,
+        by: &Administrator,
+    ) -> Result<User, Error> {
         let id = self.directory.find(who).await?.id;
         let event = if is_active { Event::UserEnabled } else { Event::UserDisabled };
-        let pending = self.audit.begin(event.done().by(by.clone()).user(id));
-        pending.done_if(self.store.set_active(id, is_active, self.clock.now()).await?);
+        let entry = by.entry(event.done().user(id));
+        let pending = self.audit.begin(entry.clone());
+        let change = by.change(&entry, self.clock.now());
+        let applied = match self.store.set_active(id, is_active, change).await {
+            Ok(applied) => applied,
+            Err(error) => {
+                pending.settle(Some(&error));
+                return Err(error);
+            }
+        };
+        pending.done_if(!by.only_validates() && applied == Applied::Now(true));
         self.store.user(id).await?.ok_or_else(|| who.not_found())
     }
 
@@ -54,11 +68,11 @@ impl UserRegistry {
         &self,
         who: &UserRef,
         rests: impl Future<Output = Result<UsernameRests, E>>,
-        by: &Actor,
+        by: &Administrator,
     ) -> Result<DeletedUser, E> {
         let user = self.directory.find(who).await?;
         let rests = rests.await?;
-        let pending = self.audit.begin(Event::UserDeleted.done().by(by.clone()).user(user.id));
+        let pending = self.audit.begin(by.entry(Event::UserDeleted.done().user(user.id)));
         let now = self.clock.now();
         let resting = rests.after(&user, now);
         let name_rests_until = resting.as_ref().map(|name| name.until);

@@ -172,6 +172,7 @@ pub(super) async fn add(
         organization_id: Set(INSTANCE),
         name: Set(name.as_str().to_owned()),
         create_time: Set(now.as_micros()),
+        revision: Set(0),
     };
     again_if_taken(Entity::insert(row).exec_without_returning(db).await.map(drop))?;
     Ok(true)

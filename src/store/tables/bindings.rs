@@ -10,9 +10,10 @@ use uuid::Uuid;
 
 use crate::store::{
     Store,
-    engine::transaction::{Transaction, commit},
+    engine::transaction::Transaction,
     tables::{
         access::{self, AccessWriteError, INSTANCE},
+        administration::{AdminChange, Applied, Begun},
         changes::{self, ChangeEffect, ChangeKind},
         entity::{
             bindings::{ActiveModel, Column, Entity, Model},
@@ -24,6 +25,7 @@ use crate::store::{
     },
 };
 use crate::{
+    audit::{Field, FieldChange},
     base::Timestamp,
     model::{
         AudienceName, Binding, BindingId, ClientId, Error, Grant, Group, GroupId, GroupName, Principal, Role,
@@ -86,47 +88,58 @@ impl Store {
     /// Gives `binding.subject` the role `binding.role`, or another end to what gives it already.
     ///
     /// # Errors
-    /// [`AccessWriteError::Gone`], [`AccessWriteError::TooMany`], [`AccessWriteError::Failed`].
-    pub async fn bind(&self, binding: &Binding) -> Result<Bound, AccessWriteError> {
-        let now = binding.create_time;
-        let role = RoleEntity::find_by_id((INSTANCE, binding.role.0));
+    /// [`AccessWriteError::Gone`], [`AccessWriteError::TooMany`]; [`AccessWriteError::Failed`], with why whoever changes it may not, too.
+    pub async fn bind(
+        &self,
+        binding: &Binding,
+        change: AdminChange<'_>,
+    ) -> Result<Applied<Bound>, AccessWriteError> {
+        let role = RoleEntity::find_by_id((INSTANCE, binding.role.0)).lock_exclusive();
         let bound = self.write(|| async {
-            let db = self.begin().await?;
-            // The subject's row makes whoever else gives it a role wait, so that they count each other.
-            if !access::lock(&db, binding.subject).await?
-                || !access::is_locked(&db, role.clone(), RoleColumn::Id).await?
-            {
-                return Ok(Err(AccessWriteError::Gone));
-            }
+            let db = match self.begin_change(change).await? {
+                Begun::Now(db) => db,
+                Begun::Before(id) => return Ok(Ok(Applied::Before(id))),
+            };
+            // The subject's row, so that nobody deletes it meanwhile.
+            let is_there = access::lock(&*db, binding.subject).await?;
+            let role = role.clone().all(&*db).await?.pop().map(Role::from);
+            let Some(role) = role.filter(|_| is_there) else { return Ok(Err(AccessWriteError::Gone)) };
+            db.may_change_roles_of(&role.audience).await?;
+            db.rights().must_have_to_grant(&role.scopes)?;
             let of_role = of_subject(binding.subject).filter(Column::RoleId.eq(binding.role.0));
-            let bound = match of_role.all(&db).await?.first().and_then(read) {
-                Some(old) if old.expire_time == binding.expire_time => return Ok(Ok(Bound::AsItWas(old))),
+            let (bound, changes) = match of_role.all(&*db).await?.first().and_then(read) {
+                Some(old) if old.expire_time == binding.expire_time => {
+                    return Ok(Ok(db.done(old.id.0, [], Bound::AsItWas(old)).await?));
+                }
                 Some(old) => {
-                    Entity::update_many()
-                        .col_expr(
-                            Column::ExpireTime,
-                            Expr::value(binding.expire_time.map(Timestamp::as_micros)),
-                        )
-                        .filter(Column::OrganizationId.eq(INSTANCE))
-                        .filter(Column::Id.eq(old.id.0))
-                        .exec(&db)
-                        .await?;
-                    Bound::Changed(Binding { expire_time: binding.expire_time, ..old })
+                    set_end(&db, old.id, binding.expire_time).await?;
+                    // Who was an admin without an end may be one no longer.
+                    db.must_leave_an_admin_if(role.id).await?;
+                    let end = FieldChange::of(
+                        Field::ExpireTime,
+                        &text(old.expire_time),
+                        &text(binding.expire_time),
+                    );
+                    (Bound::Changed(Binding { expire_time: binding.expire_time, ..old }), end)
                 }
                 None => {
                     let no_end_yet = Condition::any()
                         .add(Column::ExpireTime.is_null())
-                        .add(Column::ExpireTime.gt(now.as_micros()));
-                    let count = of_subject(binding.subject).filter(no_end_yet).count(&db).await?;
+                        .add(Column::ExpireTime.gt(change.now.as_micros()));
+                    let count = of_subject(binding.subject).filter(no_end_yet).count(&*db).await?;
                     if count >= SUBJECT_MAX_BINDINGS {
                         return Ok(Err(AccessWriteError::TooMany(SUBJECT_MAX_BINDINGS)));
                     }
                     insert(&db, binding).await?;
-                    Bound::Made(*binding)
+                    (
+                        Bound::Made(*binding),
+                        FieldChange::of(Field::ExpireTime, "", &text(binding.expire_time)),
+                    )
                 }
             };
-            tell(&db, BOUND, binding.subject, now).await?;
-            commit(db, Ok(bound)).await
+            tell(&db, BOUND, binding.subject, change.now).await?;
+            let (Bound::Made(now) | Bound::Changed(now) | Bound::AsItWas(now)) = bound;
+            Ok(Ok(db.done(now.id.0, changes, bound).await?))
         });
         bound.await?
     }
@@ -134,24 +147,40 @@ impl Store {
     /// Takes the role `role` from `subject`, and returns the binding that gave it; none if none did.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause; why whoever changes it may not.
     pub async fn unbind(
         &self,
-        role: RoleId,
+        role: &Role,
         subject: Principal,
-        now: Timestamp,
-    ) -> Result<Option<Binding>, Error> {
+        change: AdminChange<'_>,
+    ) -> Result<Applied<Option<Binding>>, Error> {
         self.write(|| async {
-            let db = self.begin().await?;
-            let query = of_subject(subject).filter(Column::RoleId.eq(role.0)).lock_exclusive();
-            let Some(old) = query.all(&db).await?.first().and_then(read) else {
-                return Ok(None);
+            let db = match self.begin_change(change).await? {
+                Begun::Now(db) => db,
+                Begun::Before(id) => return Ok(Applied::Before(id)),
             };
-            Entity::delete_by_id((INSTANCE, old.id.0)).exec(&db).await?;
-            tell(&db, UNBOUND, subject, now).await?;
-            commit(db, Some(old)).await
+            db.may_change_roles_of(&role.audience).await?;
+            db.rights().must_equal(&role.scopes)?;
+            let query = of_subject(subject).filter(Column::RoleId.eq(role.id.0)).lock_exclusive();
+            let Some(old) = query.all(&*db).await?.first().and_then(read) else {
+                return Ok(Applied::Now(None));
+            };
+            Entity::delete_by_id((INSTANCE, old.id.0)).exec(&*db).await?;
+            db.must_leave_an_admin_if(role.id).await?;
+            tell(&db, UNBOUND, subject, change.now).await?;
+            db.done(old.id.0, FieldChange::of(Field::ExpireTime, &text(old.expire_time), ""), Some(old)).await
         })
         .await
+    }
+
+    /// The binding `id`, with its role.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn binding(&self, id: BindingId) -> Result<Option<(Binding, Role)>, Error> {
+        let query = with_role(Entity::find_by_id((INSTANCE, id.0))).select_also(RoleEntity);
+        let row = self.ask_for_one(|| query.clone().all(&self.db)).await?;
+        Ok(row.and_then(|(row, role)| Some((read(&row)?, Role::from(role?)))))
     }
 
     /// The bindings after `after` in the order of their ids, which is the order of their making, with their roles; at most `limit`.
@@ -192,11 +221,7 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn grants_of_user(&self, user: UserId) -> Result<Vec<Grant>, Error> {
-        // Two statements, each a walk along indices: one with an `OR` for both would have MySQL read all bindings.
-        let mut grants = self.own_grants(Principal::User(user)).await?;
-        let query = by_groups(user);
-        let rows = self.ask(|| query.clone().into_model::<GroupGrantRow>().all(&self.db)).await?;
-        grants.extend(rows.into_iter().map(Grant::from));
+        let mut grants = self.ask(|| grants_in(&self.db, Principal::User(user))).await?;
         grants.sort_unstable_by_key(|grant| (grant.role.id, grant.binding));
         Ok(grants)
     }
@@ -206,16 +231,22 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn grants_of_client(&self, client: ClientId) -> Result<Vec<Grant>, Error> {
-        let mut grants = self.own_grants(Principal::Client(client)).await?;
+        let mut grants = self.ask(|| grants_in(&self.db, Principal::Client(client))).await?;
         grants.sort_unstable_by_key(|grant| (grant.role.id, grant.binding));
         Ok(grants)
     }
+}
 
-    async fn own_grants(&self, subject: Principal) -> Result<Vec<Grant>, Error> {
-        let query = grant_columns(with_role(of_subject(subject)));
-        let rows = self.ask(|| query.clone().into_model::<GrantRow>().all(&self.db)).await?;
-        Ok(rows.into_iter().map(|row| row.into_grant(None)).collect())
+/// What `subject` is bound to, and a user by its groups too, in no order.
+pub(super) async fn grants_in(db: &impl ConnectionTrait, subject: Principal) -> Result<Vec<Grant>, DbErr> {
+    let own = grant_columns(with_role(of_subject(subject))).into_model::<GrantRow>().all(db).await?;
+    let mut grants: Vec<_> = own.into_iter().map(|row| row.into_grant(None)).collect();
+    // Two statements, each a walk along indices: one with an `OR` for both would have MySQL read all bindings.
+    if let Principal::User(user) = subject {
+        let rows = by_groups(user).into_model::<GroupGrantRow>().all(db).await?;
+        grants.extend(rows.into_iter().map(Grant::from));
     }
+    Ok(grants)
 }
 
 /// The bindings of `subject`.
@@ -263,6 +294,22 @@ fn grant_columns(query: Select<Entity>) -> Select<Entity> {
         .column_as(RoleColumn::Description, "description")
         .column_as(RoleColumn::CreateTime, "create_time")
         .column_as(RoleColumn::UpdateTime, "update_time")
+}
+
+/// Gives the binding `id` another end, or none.
+async fn set_end(db: &Transaction, id: BindingId, end: Option<Timestamp>) -> Result<(), DbErr> {
+    Entity::update_many()
+        .col_expr(Column::ExpireTime, Expr::value(end.map(Timestamp::as_micros)))
+        .filter(Column::OrganizationId.eq(INSTANCE))
+        .filter(Column::Id.eq(id.0))
+        .exec(db)
+        .await
+        .map(drop)
+}
+
+/// A time as it is recorded; empty if there is none.
+fn text(time: Option<Timestamp>) -> String {
+    time.map(|time| time.to_string()).unwrap_or_default()
 }
 
 /// Tells of what `subject` is bound to. What a group has its members have, whoever they are.

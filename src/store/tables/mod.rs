@@ -1,6 +1,8 @@
 //! Owns the tables, each with what is asked of it.
 
 pub(in crate::store) mod access;
+pub(in crate::store) mod admin_requests;
+pub(in crate::store) mod administration;
 pub(in crate::store) mod audiences;
 pub(in crate::store) mod bindings;
 pub(in crate::store) mod changes;

@@ -25,7 +25,8 @@ use crate::store::{
 use crate::{
     base::{Entropy, Timestamp},
     model::{
-        AudienceName, Error, NameSet, Role, RoleDescription, RoleId, RoleName, role::AUDIENCE_MAX_ROLES,
+        AudienceName, BuiltInRole, Error, NameSet, Role, RoleDescription, RoleId, RoleName,
+        role::AUDIENCE_MAX_ROLES,
     },
 };
 
@@ -231,13 +232,18 @@ pub(super) fn everyone_of(audience: &AudienceName, now: Timestamp, entropy: &Ent
 }
 
 impl From<Model> for Role {
+    /// Of a role that the program has, the row is there to be bound: what it gives, the running release says.
     fn from(row: Model) -> Self {
+        let (scopes, description) = match BuiltInRole::with_id(RoleId(row.id)) {
+            Some(role) => (role.scopes(), role.description().to_owned()),
+            None => (NameSet::from_stored(row.scopes), row.description),
+        };
         Self {
             id: RoleId(row.id),
             name: RoleName::from_stored(row.name),
             audience: AudienceName::from_stored(row.audience),
-            scopes: NameSet::from_stored(row.scopes),
-            description: RoleDescription::from_stored(row.description),
+            scopes,
+            description: RoleDescription::from_stored(description),
             create_time: Timestamp::from_micros(row.create_time),
             update_time: Timestamp::from_micros(row.update_time),
         }

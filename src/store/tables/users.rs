@@ -10,6 +10,7 @@ use crate::store::{
     engine::{failure, transaction::commit},
     tables::{
         access,
+        administration::{AdminChange, Applied, Begun},
         changes::{self, ChangeEffect, ChangeKind},
         credentials::next_version,
         entity::users::{ActiveModel, Column, Entity, Model},
@@ -175,25 +176,38 @@ impl Store {
     /// user.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn set_active(&self, id: UserId, active: bool, now: Timestamp) -> Result<bool, Error> {
+    /// [`Error::HoldsMore`], [`Error::LastAdmin`]; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn set_active(
+        &self,
+        id: UserId,
+        active: bool,
+        change: AdminChange<'_>,
+    ) -> Result<Applied<bool>, Error> {
         self.write(|| async {
-            let db = self.begin().await?;
+            let db = match self.begin_change(change).await? {
+                Begun::Now(db) => db,
+                Begun::Before(id) => return Ok(Applied::Before(id)),
+            };
+            db.may_change(Principal::User(id)).await?;
+            let (is_admin, now) = (!active && db.is_admin(id).await?, change.now);
             let done = Entity::update_many()
                 .col_expr(Column::IsActive, Expr::value(active))
                 .col_expr(Column::UpdateTime, Expr::value(now.as_micros()))
                 .filter(Column::Id.eq(id.0))
                 .filter(Column::IsActive.ne(active))
-                .exec(&db)
+                .exec(&*db)
                 .await?;
+            if is_admin {
+                db.must_leave_an_admin().await?;
+            }
             let mut is_changed = done.rows_affected > 0;
             if !active {
                 // From here on nobody opens a session: the update waited for who was doing so. Earlier releases have left some.
-                is_changed |= !sessions::delete_of_users(&db, &[id], None, now).await?.is_empty();
+                is_changed |= !sessions::delete_of_users(&*db, &[id], None, now).await?.is_empty();
             }
             // Also if it was so before: whoever asks again may have seen that a replica does not know.
-            changes::tell(&db, CHANGED, &[id.0], now).await?;
-            commit(db, is_changed).await
+            changes::tell(&*db, CHANGED, &[id.0], now).await?;
+            db.done(id.0, [], is_changed).await
         })
         .await
     }

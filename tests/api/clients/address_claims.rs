@@ -3,11 +3,9 @@
 use std::{fs, time::Duration};
 
 use serde_json::Value;
-use signet::{
-    audit::Actor,
-    proto::identity::v1::{
-        ClientAuthentication, IssueTokenRequest, ListSessionsRequest, issue_token_request::Grant,
-    },
+use signet::identity::Administrator;
+use signet::proto::identity::v1::{
+    ClientAuthentication, IssueTokenRequest, ListSessionsRequest, issue_token_request::Grant,
 };
 use tempfile::TempDir;
 use tonic::Code;
@@ -128,7 +126,7 @@ async fn who_may_not_tell_it_is_refused_and_so_is_what_is_no_address() {
     assert_refused(service.issue(own).await, Code::InvalidArgument, "INVALID_FIELDS");
 
     // What the operator takes back counts no longer.
-    let by = Actor::operator();
+    let by = Administrator::operator();
     service.operator.set_may_claim_address(&gateway.client_id().into(), false, &by).await.unwrap();
     let refused = service.issue(for_user(alice(), Some(gateway.by_secret()), USER)).await;
     assert_refused(refused, Code::PermissionDenied, "ADDRESS_CLAIM_NOT_ALLOWED");

@@ -2,12 +2,10 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use signet::{
-    audit::Actor,
-    proto::identity::v1::{
-        ClientAuthentication, ClientCredentialsGrant, ListSessionsRequest, client_authentication::Credential,
-        issue_token_request::Grant,
-    },
+use signet::identity::Administrator;
+use signet::proto::identity::v1::{
+    ClientAuthentication, ClientCredentialsGrant, ListSessionsRequest, client_authentication::Credential,
+    issue_token_request::Grant,
 };
 use tonic::Code;
 
@@ -106,7 +104,7 @@ async fn two_secrets_are_valid_at_a_time_so_that_one_can_be_replaced_without_a_p
     let service = Service::start().await;
     let first = service.register("billing", Wanted::confidential("a")).await;
     let rotate = async |end_older| {
-        let (who, by) = (first.client_id().into(), Actor::operator());
+        let (who, by) = (first.client_id().into(), Administrator::operator());
         let secret = service.operator.rotate_secret(&who, end_older, &by).await.unwrap().secret;
         Registered { id: first.id.clone(), secret: secret.to_string() }
     };

@@ -12,9 +12,8 @@ mod revocation;
 mod scopes;
 
 use signet::{
-    audit::Actor,
     identity::{
-        ClientRegistry,
+        Administrator, ClientRegistry,
         clients::{ClientProof, CreatedClient, NewClient, read_public_keys},
     },
     model::{ClientId, ClientKind, ClientName, Error, NameSet},
@@ -170,7 +169,7 @@ pub(crate) async fn register(
         may_claim_address: wanted.may_claim_address,
         token_claims: NameSet::parse(wanted.token_claims).unwrap(),
     };
-    let CreatedClient { client, secret } = operator.register(new, &Actor::operator()).await?;
+    let CreatedClient { client, secret } = operator.register(new, &Administrator::operator()).await?;
     let secret = secret.map_or_else(String::new, |secret| secret.to_string());
     Ok(Registered { id: client.id.to_string(), secret })
 }

@@ -3,8 +3,8 @@
 use std::{fs, time::Duration};
 
 use signet::{
-    audit::{Actor, Audit, AuditLog},
-    identity::{ClientRegistry, clients::read_public_keys},
+    audit::{Audit, AuditLog},
+    identity::{Administrator, ClientRegistry, clients::read_public_keys},
     metrics::AuditMetrics,
     model::Error,
 };
@@ -24,7 +24,7 @@ async fn a_public_client_gets_no_proof_one_that_is_gone_nothing_and_what_is_refu
     let log = dir.path().join("audit.log");
     let audit = Audit::open(&AuditLog::File(log.clone()), clock.clone(), AuditMetrics::default()).unwrap();
     let registry = ClientRegistry::new(service.server.store().await, clock, audit.clone());
-    let by = Actor::operator();
+    let by = Administrator::operator();
     registry.delete(&gone.into(), &by).await.unwrap();
 
     let (jwks, subject) = (read_public_keys(PUBLIC_KEY).unwrap(), "app.example".parse().unwrap());

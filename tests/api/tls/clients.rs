@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use signet::{
-    audit::{Actor, Reason},
+    audit::Reason,
+    identity::Administrator,
     model::Error,
     proto::identity::v1::{
         ClientAuthentication, ClientCredentialsGrant, IssueTokenRequest, RevokeTokenRequest,
@@ -141,7 +142,7 @@ async fn a_spiffe_id_belongs_to_one_client() {
     assert!(matches!(refused, Some(Error::ClientNameTaken)), "{refused:?}");
     // In every database by its bytes: another case is another workload.
     secured.register_by("shouting", &BILLING.replace("billing", "BILLING")).await;
-    let (taken, by) = (BILLING.parse().unwrap(), Actor::operator());
+    let (taken, by) = (BILLING.parse().unwrap(), Administrator::operator());
     let set = secured.operator.set_certificate(&orders.client_id().into(), Some(&taken), &by).await;
     assert!(matches!(set, Err(Error::SpiffeIdTaken)), "{set:?}");
     issue(&secured.named(&[ORDERS]).await, nameless()).await.unwrap();

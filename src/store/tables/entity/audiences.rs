@@ -11,6 +11,7 @@ pub(crate) struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub name: String,
     pub create_time: i64,
+    pub revision: i64,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

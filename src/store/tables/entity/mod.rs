@@ -1,5 +1,6 @@
 //! Owns the shape of the tables, for `store` alone.
 
+pub(super) mod admin_requests;
 pub(super) mod audience_owners;
 pub(super) mod audiences;
 pub(super) mod bindings;

@@ -1,0 +1,95 @@
+//! Owns who administers: for the audit log, and for what it may.
+
+use crate::{
+    audit::{Actor, Entry},
+    auth::Caller,
+    base::Timestamp,
+    model::{Authority, NameSet, Origin, Principal, Subject},
+    store::{AdminChange, RequestKey},
+};
+
+/// Whoever administers, and how the change is asked for.
+#[derive(Clone, Debug)]
+pub struct Administrator {
+    actor: Actor,
+    authority: Authority,
+    origin: Origin,
+    request: Option<RequestKey>,
+    validate_only: bool,
+}
+
+impl Administrator {
+    /// `actor`, who asks by this `authority`.
+    #[must_use]
+    pub const fn new(actor: Actor, authority: Authority, origin: Origin) -> Self {
+        Self { actor, authority, origin, request: None, validate_only: false }
+    }
+
+    /// The operator who runs this process.
+    #[must_use]
+    pub fn operator() -> Self {
+        Self::new(Actor::operator(), Authority::Operator, Origin::default())
+    }
+
+    /// The caller of an RPC.
+    #[must_use]
+    pub fn of_caller(caller: &Caller, origin: Origin) -> Self {
+        let (actor, who) = match caller.subject() {
+            Subject::User(user, _) => (Actor::User(user), Principal::User(user)),
+            Subject::Client(client) => (Actor::Client(client), Principal::Client(client)),
+        };
+        let scopes = NameSet::from_stored(caller.claims().scope.clone());
+        Self::new(actor, Authority::Caller { who, scopes }, origin)
+    }
+
+    /// The same, whose request a repetition of is known by `request`.
+    #[must_use]
+    pub fn repeatable(self, request: Option<RequestKey>) -> Self {
+        Self { request, ..self }
+    }
+
+    /// The same, who only wants to know whether it could be done.
+    #[must_use]
+    pub fn validating(self, validate_only: bool) -> Self {
+        Self { validate_only, ..self }
+    }
+
+    /// Who it is to the audit log.
+    #[must_use]
+    pub const fn actor(&self) -> &Actor {
+        &self.actor
+    }
+
+    /// Who it is; none of the operator.
+    #[must_use]
+    pub const fn principal(&self) -> Option<Principal> {
+        match &self.authority {
+            Authority::Operator => None,
+            Authority::Caller { who, .. } => Some(*who),
+        }
+    }
+
+    /// Whether nothing is to be done: only to be judged.
+    #[must_use]
+    pub const fn only_validates(&self) -> bool {
+        self.validate_only
+    }
+
+    /// `entry`, as the doing of this administrator.
+    #[must_use]
+    pub fn entry(&self, entry: Entry) -> Entry {
+        entry.by(self.actor.clone()).origin(&self.origin)
+    }
+
+    /// The change that `entry` tells of, as this administrator asks for it.
+    #[must_use]
+    pub const fn change<'a>(&'a self, entry: &'a Entry, now: Timestamp) -> AdminChange<'a> {
+        AdminChange {
+            authority: &self.authority,
+            now,
+            request: self.request.as_ref(),
+            validate_only: self.validate_only,
+            entry,
+        }
+    }
+}

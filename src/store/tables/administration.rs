@@ -1,0 +1,272 @@
+//! Owns what every change of who may do what has in common: they wait for each other, each is judged in the transaction that writes it, and
+//! a repetition of a request changes nothing.
+//!
+//! The first statement counts up the row of the service's own audience. So a change finds everything as the one before it has left it, on
+//! two nodes of Galera too (see [`attempts`](crate::store::engine::attempts)), and what is judged holds when it is committed.
+
+use std::ops::Deref;
+
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect,
+    sea_query::{Condition, Expr, ExprTrait, Query},
+};
+use uuid::Uuid;
+
+use crate::store::{
+    Store,
+    engine::{
+        attempts::Failed,
+        transaction::{Transaction, commit},
+    },
+    tables::{
+        access::INSTANCE,
+        admin_requests::{self, RequestKey},
+        bindings,
+        entity::{audience_owners, audiences, bindings as binding_rows, clients, memberships, users},
+    },
+};
+use crate::{
+    audit::{Entry, FieldChange},
+    base::Timestamp,
+    model::{
+        AdminScope, AudienceName, Authority, BuiltInRole, ClientId, Error, GroupId, NameSet, Principal,
+        Rights, RoleId, UserId, claims::ADMIN_SCOPE_PREFIX,
+    },
+};
+
+/// A change of what somebody may do, or of whoever may do something.
+#[derive(Clone, Copy, Debug)]
+pub struct AdminChange<'a> {
+    /// By whose authority.
+    pub authority: &'a Authority,
+    /// When.
+    pub now: Timestamp,
+    /// What tells a repetition, if the caller wants it told.
+    pub request: Option<&'a RequestKey>,
+    /// Whether only to judge it: nothing is written (AIP-163).
+    pub validate_only: bool,
+    /// What is recorded of it.
+    pub entry: &'a Entry,
+}
+
+/// What came of a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Applied<T> {
+    /// It was made; or, if that alone was asked, it would be.
+    Now(T),
+    /// The same request has made it before, and it concerned the resource with this id.
+    Before(Uuid),
+}
+
+/// A change in its transaction: nothing else changes who may do what until it ends.
+#[derive(Debug)]
+pub(in crate::store) struct Administering<'a> {
+    db: Transaction,
+    change: AdminChange<'a>,
+    rights: Rights,
+}
+
+/// A change that has begun.
+pub(in crate::store) enum Begun<'a> {
+    /// It is to be made.
+    Now(Administering<'a>),
+    /// The same request has made it before, and it concerned the resource with this id.
+    Before(Uuid),
+}
+
+impl Store {
+    /// Begins `change`: within [`Store::write`], and ended by [`Administering::done`].
+    pub(in crate::store) async fn begin_change<'a>(
+        &self,
+        change: AdminChange<'a>,
+    ) -> Result<Begun<'a>, Failed> {
+        let db = self.begin().await?;
+        take_turn(&db).await?;
+        if let Some(request) = change.request
+            && let Some(resource) = admin_requests::done_before(&db, request).await?
+        {
+            return Ok(Begun::Before(resource));
+        }
+        let rights = match change.authority {
+            Authority::Operator => Rights::OPERATOR,
+            Authority::Caller { who, scopes } => {
+                Rights::of_caller(scopes, &admin_scopes_of(&db, *who, change.now).await?)
+            }
+        };
+        Ok(Begun::Now(Administering { db, change, rights }))
+    }
+}
+
+impl Administering<'_> {
+    /// What whoever makes the change may do.
+    pub(in crate::store) const fn rights(&self) -> &Rights {
+        &self.rights
+    }
+
+    /// Succeeds if `who` may be changed: who has no scope that administers the service, or none that whoever changes it lacks. Whether
+    /// it is active does not matter.
+    ///
+    /// # Errors
+    /// [`Error::HoldsMore`].
+    pub(in crate::store) async fn may_change(&self, who: Principal) -> Result<(), Failed> {
+        let held = admin_scopes_of(&self.db, who, self.change.now).await?;
+        Ok(self.rights.must_equal(&held)?)
+    }
+
+    /// Succeeds if the roles and bindings of `audience` may be changed: by its owners, and by who has `signet.bindings.write`.
+    ///
+    /// # Errors
+    /// [`Error::NotOwner`].
+    pub(in crate::store) async fn may_change_roles_of(&self, audience: &AudienceName) -> Result<(), Failed> {
+        if self.rights.have(AdminScope::BindingsWrite) {
+            return Ok(());
+        }
+        let Authority::Caller { who, .. } = self.change.authority else { return Ok(()) };
+        if owns(&self.db, *who, audience).await? {
+            return Ok(());
+        }
+        Err(Error::NotOwner(audience.as_str().to_owned()).into())
+    }
+
+    /// Whether the user is an admin, who may be the last one, active or not.
+    pub(in crate::store) async fn is_admin(&self, user: UserId) -> Result<bool, Failed> {
+        let grants = bindings::grants_in(&self.db, Principal::User(user)).await?;
+        Ok(grants.iter().any(|grant| grant.role.id == BuiltInRole::Admin.id()))
+    }
+
+    /// Succeeds if there still is an active user who is an admin without an end, after all that the change has written. The operator may
+    /// leave none: whoever has the shell makes the next one.
+    ///
+    /// # Errors
+    /// [`Error::LastAdmin`].
+    pub(in crate::store) async fn must_leave_an_admin(&self) -> Result<(), Failed> {
+        if *self.change.authority == Authority::Operator || has_admin(&self.db).await? {
+            return Ok(());
+        }
+        Err(Error::LastAdmin.into())
+    }
+
+    /// The same, if it is the role of admins that was taken from somebody.
+    pub(in crate::store) async fn must_leave_an_admin_if(&self, role: RoleId) -> Result<(), Failed> {
+        if role == BuiltInRole::Admin.id() { self.must_leave_an_admin().await } else { Ok(()) }
+    }
+
+    /// Ends the change, which concerned `resource` and changed `fields` of it.
+    pub(in crate::store) async fn done<T>(
+        self,
+        resource: Uuid,
+        _fields: impl IntoIterator<Item = FieldChange>,
+        value: T,
+    ) -> Result<Applied<T>, Failed> {
+        let Self { db, change, .. } = self;
+        if change.validate_only {
+            return Ok(Applied::Now(value));
+        }
+        if let Some(request) = change.request {
+            admin_requests::note(&db, request, resource, change.now).await?;
+        }
+        commit(db, Applied::Now(value)).await
+    }
+}
+
+impl Deref for Administering<'_> {
+    type Target = Transaction;
+
+    fn deref(&self) -> &Transaction {
+        &self.db
+    }
+}
+
+/// Waits for every other change of who may do what, and has those that come wait, until the transaction ends.
+pub(in crate::store) async fn take_turn(db: &impl ConnectionTrait) -> Result<(), DbErr> {
+    audiences::Entity::update_many()
+        .col_expr(audiences::Column::Revision, Expr::col(audiences::Column::Revision).add(1))
+        .filter(audiences::Column::OrganizationId.eq(INSTANCE))
+        .filter(audiences::Column::Name.eq(AudienceName::SIGNET))
+        .exec(db)
+        .await
+        .map(drop)
+}
+
+/// The scopes that administer the service and that `who` has at `now`: by bindings, by groups, and a client as it is registered; active or
+/// not.
+pub(in crate::store) async fn admin_scopes_of(
+    db: &impl ConnectionTrait,
+    who: Principal,
+    now: Timestamp,
+) -> Result<NameSet, DbErr> {
+    let mut scopes = NameSet::default();
+    for grant in bindings::grants_in(db, who).await? {
+        if grant.role.audience.is_signet() && grant.holds_at(now) {
+            scopes = scopes.with(grant.role.scopes.iter().filter(|scope| is_admin_scope(scope)));
+        }
+    }
+    if let Principal::Client(ClientId(id)) = who {
+        let row = clients::Entity::find_by_id(id).select_only().column(clients::Column::Scopes);
+        let registered: Vec<String> = row.into_tuple().all(db).await?;
+        for set in registered {
+            scopes = scopes.with(NameSet::from_stored(set).iter().filter(|scope| is_admin_scope(scope)));
+        }
+    }
+    Ok(scopes)
+}
+
+fn is_admin_scope(scope: &str) -> bool {
+    scope.starts_with(ADMIN_SCOPE_PREFIX)
+}
+
+/// Whether `who` owns `audience`, itself or by a group.
+async fn owns(db: &impl ConnectionTrait, who: Principal, audience: &AudienceName) -> Result<bool, DbErr> {
+    use audience_owners::{Column, Entity};
+    let is_owner = |principal: Principal| {
+        Condition::all().add(Column::OwnerKind.eq(principal.kind())).add(Column::OwnerId.eq(principal.id()))
+    };
+    let mut any = Condition::any().add(is_owner(who));
+    if let Principal::User(UserId(user)) = who {
+        let groups = Query::select()
+            .column(memberships::Column::GroupId)
+            .from(memberships::Entity)
+            .and_where(Expr::col(memberships::Column::OrganizationId).eq(INSTANCE))
+            .and_where(Expr::col(memberships::Column::UserId).eq(user))
+            .to_owned();
+        let kind = Principal::Group(GroupId(Uuid::nil())).kind();
+        any = any
+            .add(Condition::all().add(Column::OwnerKind.eq(kind)).add(Column::OwnerId.in_subquery(groups)));
+    }
+    let of_audience = Entity::find()
+        .filter(Column::OrganizationId.eq(INSTANCE))
+        .filter(Column::Audience.eq(audience.as_str()))
+        .filter(any);
+    Ok(of_audience.count(db).await? > 0)
+}
+
+/// Whether an active user is an admin without an end.
+async fn has_admin(db: &impl ConnectionTrait) -> Result<bool, DbErr> {
+    use binding_rows::{Column, Entity};
+    let bound = |kind: Principal| {
+        Query::select()
+            .column(Column::SubjectId)
+            .from(Entity)
+            .and_where(Expr::col(Column::OrganizationId).eq(INSTANCE))
+            .and_where(Expr::col(Column::RoleId).eq(BuiltInRole::Admin.id().0))
+            .and_where(Expr::col(Column::SubjectKind).eq(kind.kind()))
+            .and_where(Expr::col(Column::ExpireTime).is_null())
+            .to_owned()
+    };
+    let of_groups = Query::select()
+        .column(memberships::Column::UserId)
+        .from(memberships::Entity)
+        .and_where(Expr::col(memberships::Column::OrganizationId).eq(INSTANCE))
+        .and_where(
+            Expr::col(memberships::Column::GroupId)
+                .in_subquery(bound(Principal::Group(GroupId(Uuid::nil())))),
+        )
+        .to_owned();
+    let is_admin = Condition::any()
+        .add(users::Column::Id.in_subquery(bound(Principal::User(UserId(Uuid::nil())))))
+        .add(users::Column::Id.in_subquery(of_groups));
+    let admins = users::Entity::find().filter(users::Column::IsActive.eq(true)).filter(is_admin);
+    let found: Vec<Uuid> =
+        admins.select_only().column(users::Column::Id).limit(1).into_tuple().all(db).await?;
+    Ok(!found.is_empty())
+}

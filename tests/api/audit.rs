@@ -186,7 +186,7 @@ async fn a_disabled_user_who_knows_the_password_is_told_as_such() {
     let store = audited.server.store().await;
     let user = UserId(id.parse().unwrap());
     assert!(store.user_named(&Username::parse("alice").unwrap()).await.unwrap().is_some());
-    store.set_active(user, false, audited.server.clock.now()).await.unwrap();
+    store.set_active(user, false, crate::operator::by_operator(audited.server.clock.now())).await.unwrap();
     assert_refused(
         audited.client.log_in("alice", PASSWORD).await,
         Code::Unauthenticated,

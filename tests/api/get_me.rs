@@ -85,12 +85,12 @@ async fn a_user_that_another_process_disables_or_deletes_is_refused_within_the_b
     let alice = client.get_me(&token).await.unwrap();
     let store = server.store().await;
 
-    store.set_active(id(&alice), false, server.clock.now()).await.unwrap();
+    store.set_active(id(&alice), false, crate::operator::by_operator(server.clock.now())).await.unwrap();
     server.clock.advance(Duration::from_secs(1));
     assert_refused(client.get_me(&token).await, Code::Unauthenticated, "TOKEN_REVOKED");
     assert_refused(client.log_in("alice", PASSWORD).await, Code::Unauthenticated, "INVALID_CREDENTIALS");
 
-    store.set_active(id(&alice), true, server.clock.now()).await.unwrap();
+    store.set_active(id(&alice), true, crate::operator::by_operator(server.clock.now())).await.unwrap();
     let token = client.log_in("alice", PASSWORD).await.unwrap().access_token;
     server.clock.advance(Duration::from_secs(1));
     assert!(client.get_me(&token).await.unwrap().is_active);
@@ -106,7 +106,12 @@ async fn without_a_cache_a_change_is_seen_by_the_next_call() {
     let mut client = server.client().await;
     let token = client.token_of_new("alice").await;
     let alice = client.get_me(&token).await.unwrap();
-    server.store().await.set_active(id(&alice), false, server.clock.now()).await.unwrap();
+    server
+        .store()
+        .await
+        .set_active(id(&alice), false, crate::operator::by_operator(server.clock.now()))
+        .await
+        .unwrap();
     assert_refused(client.get_me(&token).await, Code::Unauthenticated, "TOKEN_REVOKED");
 }
 

@@ -81,7 +81,12 @@ async fn every_failed_login_gets_the_same_answer() {
     client.sign_up("alice", PASSWORD).await.unwrap();
     let disabled = client.sign_up("disabled", PASSWORD).await.unwrap();
     let id = UserId(disabled.id.parse().unwrap());
-    server.store().await.set_active(id, false, server.clock.now()).await.unwrap();
+    server
+        .store()
+        .await
+        .set_active(id, false, crate::operator::by_operator(server.clock.now()))
+        .await
+        .unwrap();
 
     let mut answers = Vec::new();
     for (username, password) in [
@@ -225,7 +230,12 @@ async fn a_disabled_user_learns_nothing_of_an_outdated_hash() {
     let server = TestServer::start(&[]).await;
     let hash = bcrypt::hash("correct horse", 4).unwrap();
     let id = bring_over(&server, "ann", &hash).await;
-    server.store().await.set_active(id, false, server.clock.now()).await.unwrap();
+    server
+        .store()
+        .await
+        .set_active(id, false, crate::operator::by_operator(server.clock.now()))
+        .await
+        .unwrap();
     let refused = server.client().await.log_in("ann", "correct horse").await;
     assert_refused(refused, Code::Unauthenticated, "INVALID_CREDENTIALS");
     assert_eq!(stored_hash(&server, "ann").await, hash);
@@ -247,7 +257,12 @@ async fn refused_logins_take_the_same_time() {
     client.sign_up("alice", PASSWORD).await.unwrap();
     let disabled = client.sign_up("disabled", PASSWORD).await.unwrap();
     let id = UserId(disabled.id.parse().unwrap());
-    server.store().await.set_active(id, false, server.clock.now()).await.unwrap();
+    server
+        .store()
+        .await
+        .set_active(id, false, crate::operator::by_operator(server.clock.now()))
+        .await
+        .unwrap();
     let oversized = "x".repeat(30_000);
     let kinds = [
         ("alice", "wrong password"),

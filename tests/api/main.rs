@@ -26,6 +26,7 @@ mod keys;
 mod limits;
 mod metrics;
 mod names;
+mod operator;
 mod own_account;
 mod permissions;
 mod proxies;

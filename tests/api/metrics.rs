@@ -253,7 +253,12 @@ async fn metrics_tell_nobody_which_names_there_are_or_which_password_of_a_disabl
     client.sign_up("alice", PASSWORD).await.unwrap();
     let disabled = client.sign_up("disabled", PASSWORD).await.unwrap();
     let id = UserId(disabled.id.parse().unwrap());
-    server.store().await.set_active(id, false, server.clock.now()).await.unwrap();
+    server
+        .store()
+        .await
+        .set_active(id, false, crate::operator::by_operator(server.clock.now()))
+        .await
+        .unwrap();
     let kinds = [
         ("nobody", "not the password"),
         ("alice", "not the password"),
@@ -299,7 +304,12 @@ async fn a_refresh_of_a_disabled_user_is_counted_once() {
     let alice = client.sign_up("alice", PASSWORD).await.unwrap();
     let token = client.log_in("alice", PASSWORD).await.unwrap().refresh_token.unwrap();
     let id = UserId(alice.id.parse().unwrap());
-    server.store().await.set_active(id, false, server.clock.now()).await.unwrap();
+    server
+        .store()
+        .await
+        .set_active(id, false, crate::operator::by_operator(server.clock.now()))
+        .await
+        .unwrap();
     // The newest, and then the one before the newest.
     for attempts in [1.0, 2.0] {
         assert_eq!(client.exchange_refresh_token(&token).await, None);

@@ -399,9 +399,9 @@ async fn a_refresh_after_a_while_is_refused_to_a_disabled_user_and_of_an_ended_s
         let (_, refresh) = tokens(&client.refresh(&refresh).await.unwrap());
 
         server.clock.advance(Duration::from_mins(15));
-        store.set_active(user, false, server.clock.now()).await.unwrap();
+        store.set_active(user, false, crate::operator::by_operator(server.clock.now())).await.unwrap();
         assert_refused(client.refresh(&refresh).await, Code::Unauthenticated, "REFRESH_TOKEN_INVALID");
-        store.set_active(user, true, server.clock.now()).await.unwrap();
+        store.set_active(user, true, crate::operator::by_operator(server.clock.now())).await.unwrap();
         server.clock.advance(Duration::from_secs(1));
         let (_, refresh) = client.pair("alice").await;
 
@@ -419,7 +419,16 @@ async fn a_user_who_is_disabled_and_enabled_again_has_to_log_in_again() {
     let (of_alice, _) = client.pair("alice").await;
     let store = server.store().await;
     for active in [false, true] {
-        assert!(store.set_active(UserId(id.parse().unwrap()), active, server.clock.now()).await.unwrap());
+        assert!(crate::operator::applied(
+            store
+                .set_active(
+                    UserId(id.parse().unwrap()),
+                    active,
+                    crate::operator::by_operator(server.clock.now())
+                )
+                .await
+                .unwrap()
+        ));
         assert_refused(client.get_me(&access).await, Code::Unauthenticated, "TOKEN_REVOKED");
         assert_refused(client.refresh(&refresh).await, Code::Unauthenticated, "REFRESH_TOKEN_INVALID");
     }

@@ -118,7 +118,11 @@ async fn of_an_inactive_token_nothing_is_said_whatever_the_cause() {
     let bob = client.sign_up("bob", PASSWORD).await.unwrap();
     let of_bob = client.log_in("bob", PASSWORD).await.unwrap();
     let id = signet::model::UserId(bob.id.parse().unwrap());
-    service.store.set_active(id, false, service.server.clock.now()).await.unwrap();
+    service
+        .store
+        .set_active(id, false, crate::operator::by_operator(service.server.clock.now()))
+        .await
+        .unwrap();
     inactive.extend([of_bob.access_token, of_bob.refresh_token.unwrap()]);
 
     for token in &inactive {

@@ -223,10 +223,20 @@ async fn what_no_longer_stands_is_refused_at_once() {
     );
 
     sidecar.check_token(&other, &[]).await.allowed();
-    server.store().await.set_active(id(&user), false, server.clock.now()).await.unwrap();
+    server
+        .store()
+        .await
+        .set_active(id(&user), false, crate::operator::by_operator(server.clock.now()))
+        .await
+        .unwrap();
     server.clock.advance(Duration::from_secs(1));
     assert_denied(sidecar.check_token(&other, &[]).await, 401, Some(BAD_TOKEN), "TOKEN_REVOKED");
-    server.store().await.set_active(id(&user), true, server.clock.now()).await.unwrap();
+    server
+        .store()
+        .await
+        .set_active(id(&user), true, crate::operator::by_operator(server.clock.now()))
+        .await
+        .unwrap();
     let other = client.log_in("alice", PASSWORD).await.unwrap().access_token;
     server.clock.advance(Duration::from_secs(1));
     sidecar.check_token(&other, &[]).await.allowed();

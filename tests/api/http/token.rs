@@ -112,7 +112,12 @@ async fn every_failed_login_gets_the_same_answer() {
     client.sign_up("alice", PASSWORD).await.unwrap();
     let disabled = client.sign_up("disabled", PASSWORD).await.unwrap();
     let id = UserId(disabled.id.parse().unwrap());
-    server.store().await.set_active(id, false, server.clock.now()).await.unwrap();
+    server
+        .store()
+        .await
+        .set_active(id, false, crate::operator::by_operator(server.clock.now()))
+        .await
+        .unwrap();
     let mut answers = Vec::new();
     for (username, password) in [
         ("alice", "wrong password"),

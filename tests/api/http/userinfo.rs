@@ -98,7 +98,12 @@ async fn what_get_me_refuses_is_refused_for_the_same_reason() {
     let disabled = client.sign_up("disabled", PASSWORD).await.unwrap();
     let token = client.log_in("disabled", PASSWORD).await.unwrap().access_token;
     let id = UserId(disabled.id.parse().unwrap());
-    server.store().await.set_active(id, false, server.clock.now()).await.unwrap();
+    server
+        .store()
+        .await
+        .set_active(id, false, crate::operator::by_operator(server.clock.now()))
+        .await
+        .unwrap();
     server.clock.advance(Duration::from_secs(2));
     assert_eq!(refused_alike(&server, &[&format!("Bearer {token}")]).await, "TOKEN_REVOKED");
 

@@ -28,6 +28,7 @@ use uuid::Uuid;
 use crate::{
     clients::{Registered, Service, Wanted, request},
     harness::PASSWORD,
+    operator::{applied, by_operator},
 };
 
 /// What the operator does to roles, in another process.
@@ -107,11 +108,14 @@ impl Operator {
 
     async fn bind_until(&self, role: RoleId, subject: Principal, expire_time: Option<Timestamp>) {
         let (id, create_time) = (BindingId(new_id()), self.clock.now());
-        self.store.bind(&Binding { id, role, subject, expire_time, create_time }).await.unwrap();
+        let binding = Binding { id, role, subject, expire_time, create_time };
+        self.store.bind(&binding, by_operator(create_time)).await.unwrap();
     }
 
     async fn unbind(&self, role: RoleId, subject: Principal) {
-        assert!(self.store.unbind(role, subject, self.clock.now()).await.unwrap().is_some());
+        let role = self.store.role(role).await.unwrap().unwrap();
+        let unbound = self.store.unbind(&role, subject, by_operator(self.clock.now())).await.unwrap();
+        assert!(applied(unbound).is_some());
     }
 
     /// The new group `name`, with `user` in it.

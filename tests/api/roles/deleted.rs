@@ -6,7 +6,7 @@ use signet::{
 };
 use uuid::Uuid;
 
-use super::{Roles, audience, binding};
+use super::{Roles, audience, binding, by_operator};
 use crate::{
     clients::{Wanted, operator, register},
     harness::START,
@@ -67,8 +67,12 @@ async fn nobody_who_is_gone_is_given_anything_and_nothing_that_is_gone_is_given(
     let (picker, group) = (roles.role("stock", "picker", "pick").await, roles.group("night").await);
     let gone = super::role("stock", "gone", "a");
     for refused in [
-        roles.store.bind(&binding(&picker, Principal::User(nobody), None)).await.map(drop),
-        roles.store.bind(&binding(&gone, Principal::User(alice), None)).await.map(drop),
+        roles
+            .store
+            .bind(&binding(&picker, Principal::User(nobody), None), by_operator(START))
+            .await
+            .map(drop),
+        roles.store.bind(&binding(&gone, Principal::User(alice), None), by_operator(START)).await.map(drop),
         roles.store.add_member(group.id, nobody, START).await.map(drop),
         roles.store.add_audience_owner(&audience("stock"), Principal::User(nobody), START).await.map(drop),
         roles.store.add_audience_owner(&audience("nowhere"), Principal::User(alice), START).await.map(drop),

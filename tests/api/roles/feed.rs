@@ -6,7 +6,7 @@ use signet::{
 };
 use uuid::Uuid;
 
-use super::Roles;
+use super::{Roles, by_operator};
 use crate::harness::START;
 
 type Told = (ChangeKind, ChangeEffect, Uuid);
@@ -50,8 +50,8 @@ async fn the_feed_names_whom_a_change_concerns() {
     roles.store.remove_member(group.id, alice, START).await.unwrap();
     let told = [(Membership, Changed, alice.0), (Membership, Ended, alice.0)];
     assert_eq!(roles.told(&mut after).await, told);
-    roles.store.unbind(picker.id, Principal::User(alice), START).await.unwrap();
-    roles.store.unbind(picker.id, Principal::Group(group.id), START).await.unwrap();
+    roles.store.unbind(&picker, Principal::User(alice), by_operator(START)).await.unwrap();
+    roles.store.unbind(&picker, Principal::Group(group.id), by_operator(START)).await.unwrap();
     let told = [(Binding, Ended, alice.0), (Group, Changed, group.id.0)];
     assert_eq!(roles.told(&mut after).await, told);
 

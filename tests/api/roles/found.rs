@@ -9,7 +9,7 @@ use signet::{
     store::{AccessWriteError, BindingFilter, Bound},
 };
 
-use super::{Roles, audience, binding, role};
+use super::{Roles, applied, audience, binding, by_operator, role};
 use crate::{
     clients::{Wanted, operator, register},
     harness::START,
@@ -50,8 +50,8 @@ async fn a_user_has_what_it_is_bound_to_and_what_its_groups_are_and_nobody_else_
 
     assert!(roles.store.remove_member(night.id, alice, START).await.unwrap());
     assert!(!roles.store.remove_member(night.id, alice, START).await.unwrap());
-    let unbound = roles.store.unbind(picker.id, Principal::User(alice), START).await.unwrap();
-    assert_eq!(unbound, Some(own));
+    let unbound = roles.store.unbind(&picker, Principal::User(alice), by_operator(START)).await.unwrap();
+    assert_eq!(applied(unbound), Some(own));
     let left = roles.store.grants_of_user(alice).await.unwrap();
     assert!(left.iter().map(|grant| grant.group.as_ref()).eq([Some(&day)]));
 }
@@ -170,7 +170,7 @@ async fn nobody_has_more_than_the_bound_and_what_has_ended_does_not_count() {
     }
     let (last, beyond) = (roles.role("stock", "last", "a").await, roles.role("stock", "beyond", "a").await);
     roles.bind(&last, alice, None).await;
-    let refused = roles.store.bind(&binding(&beyond, alice, None)).await;
+    let refused = roles.store.bind(&binding(&beyond, alice, None), by_operator(START)).await;
     assert!(matches!(refused, Err(AccessWriteError::TooMany(SUBJECT_MAX_BINDINGS))), "{refused:?}");
     let stock = audience("stock");
     for number in 0..AUDIENCE_MAX_OWNERS {

@@ -16,7 +16,10 @@ use signet::{
     store::{Bound, Store},
 };
 
-use crate::harness::{Client, PASSWORD, START, TestServer};
+use crate::{
+    harness::{Client, PASSWORD, START, TestServer},
+    operator::{applied, by_operator},
+};
 
 /// A server's database, and users to give roles.
 struct Roles {
@@ -50,7 +53,7 @@ impl Roles {
     }
 
     async fn bind(&self, role: &Role, subject: Principal, expire_time: Option<Timestamp>) -> Bound {
-        self.store.bind(&binding(role, subject, expire_time)).await.unwrap()
+        applied(self.store.bind(&binding(role, subject, expire_time), by_operator(START)).await.unwrap())
     }
 }
 

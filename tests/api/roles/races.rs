@@ -7,7 +7,10 @@ use signet::{
 use tokio::task::JoinSet;
 
 use super::{Roles, binding};
-use crate::harness::START;
+use crate::{
+    harness::START,
+    operator::{applied, by_operator},
+};
 
 /// How many do it at once.
 const AT_ONCE: usize = 8;
@@ -20,7 +23,7 @@ async fn of_those_who_give_one_role_at_once_one_makes_the_binding() {
     let mut calls = JoinSet::new();
     for _ in 0..AT_ONCE {
         let (store, binding) = (roles.store.clone(), binding(&picker, alice, None));
-        calls.spawn(async move { store.bind(&binding).await.unwrap() });
+        calls.spawn(async move { applied(store.bind(&binding, by_operator(START)).await.unwrap()) });
     }
     let bound = calls.join_all().await;
     let made = bound.iter().filter(|bound| matches!(bound, Bound::Made(_)));
@@ -40,7 +43,7 @@ async fn those_who_give_roles_at_once_do_not_pass_the_bound_together() {
     for number in 0..AT_ONCE {
         let last = roles.role("stock", &format!("last-{number}"), "a").await;
         let (store, binding) = (roles.store.clone(), binding(&last, alice, None));
-        calls.spawn(async move { store.bind(&binding).await });
+        calls.spawn(async move { store.bind(&binding, by_operator(START)).await });
     }
     let bound = calls.join_all().await;
     assert_eq!(bound.iter().filter(|bound| bound.is_ok()).count(), 1, "{bound:?}");
@@ -59,7 +62,7 @@ async fn nothing_is_left_of_a_user_who_is_deleted_while_it_is_given_roles_and_gr
         let (store, binding) = (roles.store.clone(), binding(&role, Principal::User(user), None));
         let deleting = roles.store.clone();
         calls.spawn(async move {
-            let given = store.bind(&binding).await.map(drop);
+            let given = store.bind(&binding, by_operator(START)).await.map(drop);
             let added = store.add_member(group, user, START).await.map(drop);
             for refused in [given, added].into_iter().filter_map(Result::err) {
                 assert!(matches!(refused, AccessWriteError::Gone), "{refused:?}");

@@ -1,6 +1,6 @@
 //! Owns what can be recorded: the events, their outcomes, and whom they concern.
 
-use super::Actor;
+use super::{Actor, kept::Keeper};
 use crate::model::{GroupId, KeyId, Origin, Principal, RequestId, RoleId, SessionId, UserId, named::named};
 
 /// How much is kept of what a client calls itself, and of its address, in characters.
@@ -219,12 +219,14 @@ pub struct Entry {
     pub(super) claimed_address: Option<String>,
     pub(super) user_agent: Option<String>,
     pub(super) request_id: Option<RequestId>,
+    pub(super) method: Option<&'static str>,
+    pub(super) keeper: Keeper,
 }
 
 impl Event {
     /// It happened, by the doing of the user whom it concerns.
     #[must_use]
-    pub const fn done(self) -> Entry {
+    pub fn done(self) -> Entry {
         Entry {
             event: self,
             outcome: Outcome::Success,
@@ -242,6 +244,8 @@ impl Event {
             claimed_address: None,
             user_agent: None,
             request_id: None,
+            method: None,
+            keeper: Keeper::default(),
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod actor;
 mod event;
+mod kept;
 mod line;
 mod pending;
 mod repeats;
@@ -35,6 +36,7 @@ use crate::{
 
 pub use actor::{Actor, ActorKind, LocalUser};
 pub use event::{Entry, Event, Field, FieldChange, Outcome, Reason};
+pub use kept::{KeptChange, KeptEvent};
 pub use pending::Pending;
 
 use sink::Sink;

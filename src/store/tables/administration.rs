@@ -21,13 +21,13 @@ use crate::store::{
     tables::{
         access::INSTANCE,
         admin_requests::{self, RequestKey},
-        bindings,
+        audit_events, bindings,
         entity::{audience_owners, audiences, bindings as binding_rows, clients, memberships, users},
     },
 };
 use crate::{
     audit::{Entry, FieldChange},
-    base::Timestamp,
+    base::{Entropy, Timestamp},
     model::{
         AdminScope, AudienceName, Authority, BuiltInRole, ClientId, Error, GroupId, NameSet, Principal,
         Rights, RoleId, UserId, claims::ADMIN_SCOPE_PREFIX,
@@ -45,7 +45,7 @@ pub struct AdminChange<'a> {
     pub request: Option<&'a RequestKey>,
     /// Whether only to judge it: nothing is written (AIP-163).
     pub validate_only: bool,
-    /// What is recorded of it.
+    /// What is recorded of it, in its transaction.
     pub entry: &'a Entry,
 }
 
@@ -64,6 +64,7 @@ pub(in crate::store) struct Administering<'a> {
     db: Transaction,
     change: AdminChange<'a>,
     rights: Rights,
+    entropy: Entropy,
 }
 
 /// A change that has begun.
@@ -75,11 +76,12 @@ pub(in crate::store) enum Begun<'a> {
 }
 
 impl Store {
-    /// Begins `change`: within [`Store::write`], and ended by [`Administering::done`].
+    /// Begins `change`: within [`Store::write`], and ended by [`Administering::done`] or [`Administering::unchanged`].
     pub(in crate::store) async fn begin_change<'a>(
         &self,
         change: AdminChange<'a>,
     ) -> Result<Begun<'a>, Failed> {
+        change.entry.leave_to_transaction();
         let db = self.begin().await?;
         take_turn(&db).await?;
         if let Some(request) = change.request
@@ -93,7 +95,7 @@ impl Store {
                 Rights::of_caller(scopes, &admin_scopes_of(&db, *who, change.now).await?)
             }
         };
-        Ok(Begun::Now(Administering { db, change, rights }))
+        Ok(Begun::Now(Administering { db, change, rights, entropy: self.entropy.clone() }))
     }
 }
 
@@ -151,13 +153,22 @@ impl Administering<'_> {
         if role == BuiltInRole::Admin.id() { self.must_leave_an_admin().await } else { Ok(()) }
     }
 
-    /// Ends the change, which concerned `resource` and changed `fields` of it.
+    /// Ends the change, which concerned `resource` and changed `fields` of it: its event is committed with it.
     pub(in crate::store) async fn done<T>(
         self,
         resource: Uuid,
-        _fields: impl IntoIterator<Item = FieldChange>,
+        fields: impl IntoIterator<Item = FieldChange>,
         value: T,
     ) -> Result<Applied<T>, Failed> {
+        if !self.change.validate_only {
+            let event = self.change.entry.kept(self.change.now, 0).changing(fields);
+            audit_events::keep(&self.db, [event], &self.entropy).await?;
+        }
+        self.unchanged(resource, value).await
+    }
+
+    /// Ends a change that found `resource` as it was to become: that is no event.
+    pub(in crate::store) async fn unchanged<T>(self, resource: Uuid, value: T) -> Result<Applied<T>, Failed> {
         let Self { db, change, .. } = self;
         if change.validate_only {
             return Ok(Applied::Now(value));

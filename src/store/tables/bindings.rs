@@ -109,7 +109,7 @@ impl Store {
             let of_role = of_subject(binding.subject).filter(Column::RoleId.eq(binding.role.0));
             let (bound, changes) = match of_role.all(&*db).await?.first().and_then(read) {
                 Some(old) if old.expire_time == binding.expire_time => {
-                    return Ok(Ok(db.done(old.id.0, [], Bound::AsItWas(old)).await?));
+                    return Ok(Ok(db.unchanged(old.id.0, Bound::AsItWas(old)).await?));
                 }
                 Some(old) => {
                     set_end(&db, old.id, binding.expire_time).await?;

@@ -4,6 +4,7 @@ pub(in crate::store) mod access;
 pub(in crate::store) mod admin_requests;
 pub(in crate::store) mod administration;
 pub(in crate::store) mod audiences;
+pub(in crate::store) mod audit_events;
 pub(in crate::store) mod bindings;
 pub(in crate::store) mod changes;
 pub(in crate::store) mod client_assertions;

@@ -207,7 +207,7 @@ impl Store {
             }
             // Also if it was so before: whoever asks again may have seen that a replica does not know.
             changes::tell(&*db, CHANGED, &[id.0], now).await?;
-            db.done(id.0, [], is_changed).await
+            if is_changed { db.done(id.0, [], true).await } else { db.unchanged(id.0, false).await }
         })
         .await
     }

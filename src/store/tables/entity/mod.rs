@@ -3,6 +3,7 @@
 pub(super) mod admin_requests;
 pub(super) mod audience_owners;
 pub(super) mod audiences;
+pub(super) mod audit_events;
 pub(super) mod bindings;
 pub(super) mod changes;
 pub(super) mod client_assertions;

@@ -57,6 +57,20 @@ named! {
     }
 }
 
+impl AdminScope {
+    /// The one of this name; none if this release has none, as of what a later one has written.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|scope| scope.name() == name)
+    }
+
+    /// All their names.
+    #[must_use]
+    pub fn names() -> NameSet {
+        NameSet::default().with(Self::ALL.iter().map(|scope| scope.name()))
+    }
+}
+
 impl BuiltInRole {
     /// The id, the same in every installation.
     #[must_use]
@@ -115,6 +129,17 @@ mod tests {
     #[test]
     fn every_scope_of_the_program_is_one_that_administers() {
         assert!(AdminScope::ALL.iter().all(|scope| scope.name().starts_with(ADMIN_SCOPE_PREFIX)));
+    }
+
+    #[test]
+    fn a_scope_is_found_by_its_name_and_one_of_another_release_is_not() {
+        assert!(AdminScope::ALL.iter().all(|scope| AdminScope::named(scope.name()) == Some(*scope)));
+        assert_eq!(AdminScope::named("signet.of-tomorrow"), None);
+        assert_eq!(
+            NameSet::parse(AdminScope::names().as_str()),
+            Ok(AdminScope::names()),
+            "one set holds them"
+        );
     }
 
     #[test]

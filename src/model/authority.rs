@@ -30,8 +30,7 @@ impl Rights {
     /// Those of a caller who has shown a token with `shown`, and has `held` now: what is in both, and known to this release.
     #[must_use]
     pub fn of_caller(shown: &NameSet, held: &NameSet) -> Self {
-        let is_known = |scope: &str| AdminScope::ALL.iter().any(|known| known.name() == scope);
-        Self { held: Some(shown.within(held).keeping(is_known)) }
+        Self { held: Some(shown.within(held).keeping(|scope| AdminScope::named(scope).is_some())) }
     }
 
     /// Whether it is `scope` that they have.

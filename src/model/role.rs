@@ -79,6 +79,13 @@ impl RoleName {
         audience.is_signet() && BuiltInRole::ALL.iter().any(|role| role.name() == self.0)
     }
 
+    /// Whether the role of this name of `audience` may give what administers the service: one of the service's own audience, and not what
+    /// every user has.
+    #[must_use]
+    pub fn may_administer(&self, audience: &AudienceName) -> bool {
+        audience.is_signet() && !self.is_everyone()
+    }
+
     /// The name.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -125,7 +132,13 @@ impl Role {
 /// The scopes of `scopes` that administer the service itself: no role has them that somebody makes.
 #[must_use]
 pub fn admin_scopes(scopes: &NameSet) -> Vec<&str> {
-    scopes.iter().filter(|scope| scope.starts_with(ADMIN_SCOPE_PREFIX)).collect()
+    scopes.iter().filter(|scope| is_admin_scope(scope)).collect()
+}
+
+/// Whether `scope` administers the service itself, in whichever release.
+#[must_use]
+pub fn is_admin_scope(scope: &str) -> bool {
+    scope.starts_with(ADMIN_SCOPE_PREFIX)
 }
 
 #[cfg(test)]

@@ -138,6 +138,29 @@ async fn what_is_refused_says_why() {
 }
 
 #[tokio::test]
+async fn the_first_admin_is_made_at_the_shell() {
+    let place = Place::migrated().await;
+    place.create_user("alice").await;
+    let roles = place.done("roles list --json").await.objects();
+    let scopes_of = |name: &str| -> Vec<&str> {
+        let role = roles.iter().find(|role| role["name"] == name).unwrap();
+        assert_eq!(role["audience"], "signet");
+        role["scopes"].as_array().unwrap().iter().map(|scope| scope.as_str().unwrap()).collect()
+    };
+    assert!(scopes_of("admin").contains(&"signet.bindings.write"));
+    assert!(scopes_of("user-manager").contains(&"signet.users.reset"));
+    assert!(
+        scopes_of("auditor").iter().all(|scope| scope.starts_with("signet.") && scope.ends_with(".read"))
+    );
+
+    place.done("roles bind admin --user alice").await;
+    let access = place.access("alice").await;
+    assert!(access.contains(&("signet.users.write".to_owned(), "admin".to_owned())), "{access:?}");
+    place.done("roles unbind admin --user alice").await;
+    assert_eq!(place.access("alice").await, rows(&[("account", "everyone"), ("profile", "everyone")]));
+}
+
+#[tokio::test]
 async fn lists_are_read_page_by_page_and_by_what_is_known() {
     let place = Place::migrated().await;
     let alice = place.create_user("alice").await["id"].clone();

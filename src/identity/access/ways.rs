@@ -6,8 +6,9 @@ use super::{AccessDirectory, AccessError, PrincipalRef};
 use crate::{
     base::Timestamp,
     model::{
-        AudienceName, Grant, NameSet, Principal,
+        AdminScope, AudienceName, Grant, NameSet, Principal,
         claims::{ACCOUNT_SCOPE, INTROSPECT_SCOPE, USER_SCOPE},
+        role::is_admin_scope,
     },
 };
 
@@ -46,7 +47,7 @@ impl AccessDirectory {
         let principal = self.principal(who).await?.principal;
         let mut ways: BTreeMap<String, Vec<Way>> = BTreeMap::new();
         let mut give = |scopes: &NameSet, way: &Way| {
-            for scope in scopes.iter().filter(|scope| may_have(principal, scope)) {
+            for scope in scopes.iter().filter(|scope| may_have(principal, scope, audience)) {
                 ways.entry(scope.to_owned()).or_default().push(way.clone());
             }
         };
@@ -82,8 +83,12 @@ fn is_for(audiences: &NameSet, audience: &AudienceName) -> bool {
     if audiences.is_empty() { audience.is_signet() } else { audiences.contains(audience.as_str()) }
 }
 
-/// Whether `principal` can have `scope` at all, whatever a role says: a client has no account, and a user does not judge tokens.
-fn may_have(principal: Principal, scope: &str) -> bool {
+/// Whether `principal` can have `scope` at `audience` at all, whatever a role says: a client has no account, a user does not judge tokens,
+/// and what administers the service is had at the service itself, if this release knows it.
+fn may_have(principal: Principal, scope: &str, audience: &AudienceName) -> bool {
+    if is_admin_scope(scope) && (!audience.is_signet() || AdminScope::named(scope).is_none()) {
+        return false;
+    }
     match principal {
         Principal::User(_) | Principal::Group(_) => scope != INTROSPECT_SCOPE,
         Principal::Client(_) => scope != USER_SCOPE && scope != ACCOUNT_SCOPE,

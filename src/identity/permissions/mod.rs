@@ -5,7 +5,10 @@ mod hearing;
 mod held_roles;
 mod resolve;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use quick_cache::sync::Cache;
 use uuid::Uuid;
@@ -15,7 +18,7 @@ use crate::{
     base::{Clock, Tally, Timestamp},
     changes::{Known, RowCache, Watermark},
     model::{
-        Audience, AudienceName, Claims, Client, ClientId, Error, Grant, NameSet, RoleId, UserId,
+        AdminScope, Audience, AudienceName, Claims, Client, ClientId, Error, Grant, NameSet, RoleId, UserId,
         claims::{ACCOUNT_SCOPE, USER_SCOPE},
     },
     store::Store,
@@ -31,8 +34,10 @@ use hearing::Heard;
 use held_roles::{Kept, Shown};
 use resolve::{HeldRole, Holding, Moment, RoleScopes};
 
-/// The scopes that the built-in client may have for its users.
-const FIRST_PARTY_SCOPES: [&str; 2] = [USER_SCOPE, ACCOUNT_SCOPE];
+/// The scopes that the built-in client may have for its users: also, by name, what administers the service, as far as this release knows
+/// it. Nobody registers that, so that it follows the program.
+static FIRST_PARTY_SCOPES: LazyLock<NameSet> =
+    LazyLock::new(|| NameSet::default().with([USER_SCOPE, ACCOUNT_SCOPE]).with(AdminScope::names().iter()));
 
 /// How many roles are kept to be shared.
 const MAX_ROLES: usize = 10_000;
@@ -268,7 +273,7 @@ impl Permissions {
 pub(super) fn for_users(client: Option<&Arc<RegisteredClient>>) -> NameSet {
     match client {
         Some(client) => resolve::for_users(&client.client().scopes),
-        None => NameSet::from_stored(FIRST_PARTY_SCOPES.join(" ")),
+        None => FIRST_PARTY_SCOPES.clone(),
     }
 }
 

@@ -9,8 +9,9 @@ use std::{
 use crate::{
     base::Timestamp,
     model::{
-        AudienceName, GroupName, NameSet, RoleName,
-        claims::{ACCOUNT_SCOPE, ADMIN_SCOPE_PREFIX, INTROSPECT_SCOPE, USER_SCOPE},
+        AdminScope, AudienceName, GroupName, NameSet, RoleName,
+        claims::{ACCOUNT_SCOPE, INTROSPECT_SCOPE, USER_SCOPE},
+        role::is_admin_scope,
     },
 };
 
@@ -113,18 +114,18 @@ pub(crate) fn asked(wish: &NameSet, may: &NameSet) -> Result<NameSet, NameSet> {
 
 /// What of `may` is meant where nothing is asked for: all that is not given by name alone.
 pub(crate) fn unasked(may: &NameSet) -> NameSet {
-    may.keeping(|scope| !is_admin(scope)).as_far_as_fits()
+    may.keeping(|scope| !is_admin_scope(scope)).as_far_as_fits()
 }
 
 /// What a session keeps for its refreshes of what its login `asked` for and was `given`: what roles give later it may get later, but what
 /// administers Signet needs another login.
 pub(crate) fn kept(asked: &NameSet, given: &NameSet) -> NameSet {
-    asked.keeping(|scope| !is_admin(scope) || given.contains(scope))
+    asked.keeping(|scope| !is_admin_scope(scope) || given.contains(scope))
 }
 
 /// What a client may ask for in the name of its users, of the scopes that it is registered with.
 pub(crate) fn for_users(registered: &NameSet) -> NameSet {
-    registered.keeping(|scope| scope != INTROSPECT_SCOPE)
+    registered.keeping(|scope| scope != INTROSPECT_SCOPE && is_known(scope))
 }
 
 /// What a user's token for the audiences of `holdings` has of `asked`, all of which the client may have.
@@ -140,7 +141,7 @@ pub(crate) fn of_user(asked: &NameSet, holdings: &[Holding<'_>], moment: Moment)
 pub(crate) fn of_client(registered: &NameSet, holdings: &[Holding<'_>], moment: Moment) -> NameSet {
     let may = |scope: &str| {
         let is_for_users = scope == USER_SCOPE || scope == ACCOUNT_SCOPE;
-        !is_for_users && (!is_admin(scope) || are_signet_alone(holdings))
+        !is_for_users && may_be_in_a_token_for(holdings, scope)
     };
     let own = registered.keeping(may);
     let bound = bound_scopes(holdings, moment);
@@ -174,16 +175,22 @@ pub(crate) fn earliest_end(
     holdings.iter().flat_map(|at| at.live_roles(moment)).filter(gives).filter_map(|held| held.end).min()
 }
 
-/// Whether `scope` administers Signet: it is given by name alone, for Signet's audience alone, and never to everybody.
-pub(crate) fn is_admin(scope: &str) -> bool {
-    scope.starts_with(ADMIN_SCOPE_PREFIX)
+/// Whether this release knows what `scope` means, as far as that is its business: a later release has written what administers Signet and
+/// this one does not know, and here it counts for nothing.
+fn is_known(scope: &str) -> bool {
+    !is_admin_scope(scope) || AdminScope::named(scope).is_some()
+}
+
+/// Whether a token for the audiences of `holdings` may have `scope`: what administers Signet comes in tokens for Signet alone.
+fn may_be_in_a_token_for(holdings: &[Holding<'_>], scope: &str) -> bool {
+    !is_admin_scope(scope) || (are_signet_alone(holdings) && AdminScope::named(scope).is_some())
 }
 
 /// Whether `scope` comes into a token for the audiences of `holdings`, at each of which `is_held` says whether it is held: it must be at
 /// one of them, and at each one that knows it. A name that two services use for two things so never comes by one of them alone (RFC 9068
 /// sections 2.2.3 and 5).
 fn comes(scope: &str, holdings: &[Holding<'_>], is_held: impl Fn(usize) -> bool) -> bool {
-    if is_admin(scope) && !are_signet_alone(holdings) {
+    if !may_be_in_a_token_for(holdings, scope) {
         return false;
     }
     let mut held_somewhere = false;
@@ -209,7 +216,7 @@ fn are_signet_alone(holdings: &[Holding<'_>]) -> bool {
 
 impl AudienceRule {
     fn gives_everyone(&self, scope: &str) -> bool {
-        !is_admin(scope) && self.everyone.contains(scope)
+        !is_admin_scope(scope) && self.everyone.contains(scope)
     }
 
     /// Whether `scope` means something here, so that who has it elsewhere must have it here too.

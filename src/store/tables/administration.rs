@@ -30,7 +30,7 @@ use crate::{
     base::{Entropy, Timestamp},
     model::{
         AdminScope, AudienceName, Authority, BuiltInRole, ClientId, Error, GroupId, NameSet, Principal,
-        Rights, RoleId, UserId, claims::ADMIN_SCOPE_PREFIX,
+        Rights, RoleId, UserId, role::is_admin_scope,
     },
 };
 
@@ -220,10 +220,6 @@ pub(in crate::store) async fn admin_scopes_of(
         }
     }
     Ok(scopes)
-}
-
-fn is_admin_scope(scope: &str) -> bool {
-    scope.starts_with(ADMIN_SCOPE_PREFIX)
 }
 
 /// Whether `who` owns `audience`, itself or by a group.

@@ -26,7 +26,7 @@ use crate::{
     base::{Entropy, Timestamp},
     model::{
         AudienceName, BuiltInRole, Error, NameSet, Role, RoleDescription, RoleId, RoleName,
-        role::AUDIENCE_MAX_ROLES,
+        role::{AUDIENCE_MAX_ROLES, is_admin_scope},
     },
 };
 
@@ -232,16 +232,20 @@ pub(super) fn everyone_of(audience: &AudienceName, now: Timestamp, entropy: &Ent
 }
 
 impl From<Model> for Role {
-    /// Of a role that the program has, the row is there to be bound: what it gives, the running release says.
+    /// Of a role that the program has, the row is there to be bound: what it gives, the running release says. What administers the service
+    /// and stands in the row of a role that may not give it, since no command has written it, counts for nothing.
     fn from(row: Model) -> Self {
         let (scopes, description) = match BuiltInRole::with_id(RoleId(row.id)) {
             Some(role) => (role.scopes(), role.description().to_owned()),
             None => (NameSet::from_stored(row.scopes), row.description),
         };
+        let (name, audience) = (RoleName::from_stored(row.name), AudienceName::from_stored(row.audience));
+        let is_clean = name.may_administer(&audience) || !scopes.iter().any(is_admin_scope);
+        let scopes = if is_clean { scopes } else { scopes.keeping(|scope| !is_admin_scope(scope)) };
         Self {
             id: RoleId(row.id),
-            name: RoleName::from_stored(row.name),
-            audience: AudienceName::from_stored(row.audience),
+            name,
+            audience,
             scopes,
             description: RoleDescription::from_stored(description),
             create_time: Timestamp::from_micros(row.create_time),

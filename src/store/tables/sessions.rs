@@ -27,6 +27,7 @@ use crate::{
         Authentication, ClientId, Error, NameSet, Origin, Session, SessionId, SessionLifetime, User, UserId,
         authentication,
         claims::{ACCOUNT_SCOPE, USER_SCOPE},
+        role::is_admin_scope,
     },
 };
 
@@ -386,7 +387,7 @@ impl From<Model> for Session {
             id: SessionId(row.id),
             user_id: UserId(row.user_id),
             client_id: row.client_id,
-            asked_scope: row.asked_scope.map_or_else(|| scope.clone(), NameSet::from_stored),
+            asked_scope: row.asked_scope.map_or_else(|| by_release_before(&scope), NameSet::from_stored),
             scope,
             audience: row.audience.map(NameSet::from_stored),
             origin: Origin { user_agent: row.user_agent, address: row.address, ..Origin::default() },
@@ -405,6 +406,12 @@ fn scope(stored: String, has_asked: bool) -> NameSet {
         return scope;
     }
     scope.with_name(ACCOUNT_SCOPE).as_far_as_fits()
+}
+
+/// What a login that the release before has served asked for, whose session has `scope`. What administers the service it did not: to that
+/// release such a name meant nothing.
+fn by_release_before(scope: &NameSet) -> NameSet {
+    scope.keeping(|scope| !is_admin_scope(scope))
 }
 
 impl TryFrom<Model> for StoredSession {

@@ -1,6 +1,7 @@
 //! Owns what users and clients may do by their roles: what their tokens get, and what is left of it once a role is gone.
 
 mod account;
+mod administering;
 mod clients;
 mod refreshes;
 mod role_claims;

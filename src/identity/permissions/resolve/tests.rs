@@ -6,8 +6,9 @@ use super::*;
 
 const NOW: Timestamp = Timestamp::from_micros(1_795_435_200_000_000);
 
-/// Scopes of services, of Signet's own RPCs, and of its administration.
-const SCOPES: [&str; 7] = ["a", "b", "c", "profile", "account", "introspect", "signet.users.read"];
+/// Scopes of services, of Signet's own RPCs, and of its administration; and one of a later release's.
+const SCOPES: [&str; 8] =
+    ["a", "b", "c", "profile", "account", "introspect", "signet.users.read", "signet.of-tomorrow"];
 
 fn set(names: &str) -> NameSet {
     NameSet::parse(names).unwrap()
@@ -44,6 +45,7 @@ fn nothing_asked_for_is_all_that_is_not_given_by_name_alone_and_what_may_not_be_
     assert_eq!(asked(&set("b signet.users.read"), &may), Ok(set("b signet.users.read")));
     assert_eq!(asked(&set("c a d"), &may), Err(set("c d")));
     assert_eq!(for_users(&set("a introspect profile")), set("a profile"));
+    assert_eq!(for_users(&set("a signet.users.read signet.of-tomorrow")), set("a signet.users.read"));
     // A later role may give a session more of what it asked for, but nothing that administers.
     assert_eq!(kept(&set("a signet.users.read b"), &set("b")), set("a b"));
     assert_eq!(kept(&set("a signet.users.read"), &set("signet.users.read")), set("a signet.users.read"));
@@ -191,7 +193,10 @@ fn as_it_reads(scope: &str, holdings: &[Holding<'_>], now: Timestamp) -> bool {
         return false;
     }
     if scope.starts_with("signet.") {
-        return holdings.len() == 1 && holdings[0].audience.is_signet && by_role(&holdings[0]);
+        return scope != "signet.of-tomorrow"
+            && holdings.len() == 1
+            && holdings[0].audience.is_signet
+            && by_role(&holdings[0]);
     }
     let has = |at: &Holding<'_>| at.audience.everyone.contains(scope) || by_role(at);
     let lacks = |at: &Holding<'_>| at.audience.known.contains(scope) && !has(at);
@@ -199,6 +204,26 @@ fn as_it_reads(scope: &str, holdings: &[Holding<'_>], now: Timestamp) -> bool {
 }
 
 proptest! {
+    #[test]
+    fn what_administers_is_asked_for_by_name_and_what_a_login_did_not_get_no_refresh_gets(
+        asked in scopes(), may in scopes(), at_login in drawn(), later in drawn(), has_signet: bool,
+    ) {
+        prop_assert!(!unasked(&may).iter().any(is_admin_scope));
+        let of = |asked: &NameSet, drawn: &Drawn| {
+            let rules = rules(drawn, has_signet);
+            of_user(asked, &holdings(drawn, &rules), ISSUED)
+        };
+        let given = of(&asked, &at_login);
+        let session = kept(&asked, &given);
+        let refreshed = of(&session, &later);
+        for scope in SCOPES {
+            // Of the rest it keeps what was asked for, whatever came of it.
+            let is_kept = asked.contains(scope) && (!scope.starts_with("signet.") || given.contains(scope));
+            prop_assert_eq!(session.contains(scope), is_kept, "{}", scope);
+            prop_assert!(!refreshed.contains(scope) || session.contains(scope));
+        }
+    }
+
     #[test]
     fn a_users_token_has_what_the_rule_says_and_nothing_else(
         asked in scopes(), drawn in drawn(), has_signet: bool,
@@ -267,7 +292,8 @@ proptest! {
         let given = of_client(&registered, &holdings(&bare, &rules), ISSUED);
         for scope in SCOPES {
             let is_for_users = ["profile", "account"].contains(&scope);
-            let is_far = scope.starts_with("signet.") && !(has_signet && drawn.len() == 1);
+            let is_here = has_signet && drawn.len() == 1 && scope != "signet.of-tomorrow";
+            let is_far = scope.starts_with("signet.") && !is_here;
             let expected = registered.contains(scope) && !is_for_users && !is_far;
             prop_assert_eq!(given.contains(scope), expected, "{}", scope);
         }

@@ -94,11 +94,17 @@ mod tests {
             .map(|method| {
                 let request = method.input();
                 let fields = request.fields().map(|field| field.name().to_owned());
-                (method.name().to_owned(), fields.collect())
+                (method.full_name().to_owned(), fields.collect())
             })
             .collect();
-        let expected =
-            [("GetJwks", vec![]), ("GetMe", vec![]), ("ListSessions", vec!["page_size", "page_token"])];
+        let page = ["page_size", "page_token"];
+        let expected = [
+            ("identity.admin.v1.KeyService.GetKey", vec!["kid"]),
+            ("identity.admin.v1.KeyService.ListKeys", page.to_vec()),
+            ("identity.v1.IdentityService.GetMe", vec![]),
+            ("identity.v1.IdentityService.ListSessions", page.to_vec()),
+            ("identity.v1.TokenService.GetJwks", vec![]),
+        ];
         let expected =
             expected.map(|(name, fields)| (name.to_owned(), fields.into_iter().map(str::to_owned).collect()));
         assert_eq!(requests, BTreeMap::from(expected));

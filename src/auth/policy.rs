@@ -1,6 +1,6 @@
 //! Owns who may call which method, as the descriptor set declares it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use prost_reflect::{DescriptorPool, MethodDescriptor, Value};
 
@@ -63,6 +63,15 @@ impl Policy {
             service.methods().map(|method| (path(&method), Access::Public)).collect::<Vec<_>>()
         }));
         Ok(self)
+    }
+
+    /// The same of the methods of `services` alone.
+    #[must_use]
+    pub fn of_services<'a>(&self, services: impl IntoIterator<Item = &'a str>) -> Self {
+        let services: HashSet<&str> = services.into_iter().collect();
+        let is_of = |path: &str| path.rsplit_once('/').is_some_and(|(of, _)| services.contains(&of[1..]));
+        let methods = self.methods.iter().filter(|(path, _)| is_of(path));
+        Self { methods: methods.map(|(path, access)| (path.clone(), access.clone())).collect() }
     }
 
     /// Who may call the method at `path`; none if there is no such method.

@@ -12,7 +12,7 @@ use crate::{
     config::Config,
     files::read_text,
     identity::{
-        MasterKey,
+        Administrator, MasterKey,
         keyring::{NextKey, staged},
     },
     install::{key_rotation, reseal, signing_keys},
@@ -117,7 +117,7 @@ async fn list(config: &Config, output: Output) -> Result<(), Failure> {
 
 async fn rotate(now: bool, config: &Config, audit: &Audit, output: Output) -> Result<(), Failure> {
     let rotation = key_rotation(config, audit).await?;
-    let rotated = rotation.rotate(now).await;
+    let rotated = rotation.rotate(now, &Administrator::operator()).await;
     rotation.close().await;
     let NextKey { kid, sign_time } = rotated?;
     let text = if now {
@@ -130,7 +130,7 @@ async fn rotate(now: bool, config: &Config, audit: &Audit, output: Output) -> Re
 
 async fn revoke(kid: &str, config: &Config, audit: &Audit, output: Output) -> Result<(), Failure> {
     let rotation = key_rotation(config, audit).await?;
-    let revoked = rotation.revoke(kid).await;
+    let revoked = rotation.revoke(kid, &Administrator::operator()).await;
     rotation.close().await;
     let successor = revoked?.map(|next| next.kid);
     let signs = successor.as_ref().map_or_else(String::new, |next| format!(" {next} signs from now on."));

@@ -38,6 +38,8 @@ fn report(started: &Started, metrics: Switch, output: Output) -> Result<(), Fail
         ext_authz_addr,
         operations_addr,
         operations_problem,
+        admin_addr,
+        admin_problem,
         tls,
         issuer,
         database,
@@ -66,13 +68,18 @@ fn report(started: &Started, metrics: Switch, output: Output) -> Result<(), Fail
         }
         (None, None) => String::new(),
     };
+    let admin = match (admin_addr, admin_problem) {
+        (Some(addr), _) => format!("Admin API:   {addr}\n"),
+        (None, Some(problem)) => format!("Admin API:   nowhere: {problem}. Set --admin-addr, or `off`\n"),
+        (None, None) => String::new(),
+    };
     let text = format!(
         r#"{master_key}{migrations}Database:    {database}
 Signing key: {signing_key}
 Issuer:      {issuer}
 gRPC:        {grpc_addr}
 HTTP:        {scheme}://{http_addr} (/.well-known/openid-configuration, /livez, /readyz)
-{ext_authz}{operations}
+{ext_authz}{admin}{operations}
 Try it:
   grpcurl {by} -d '{{"username":"alice","password":"correct horse"}}' {grpc_addr} identity.v1.IdentityService/SignUp
   grpcurl {by} -d '{{"password":{{"username":"alice","password":"correct horse"}}}}' {grpc_addr} identity.v1.IdentityService/IssueToken
@@ -85,6 +92,8 @@ Try it:
         "ext_authz_addr": ext_authz_addr,
         "operations_addr": operations_addr,
         "operations_problem": operations_problem,
+        "admin_addr": admin_addr,
+        "admin_problem": admin_problem,
         "tls": *tls != TlsUse::Off,
         "issuer": issuer,
         "database": database,

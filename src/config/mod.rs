@@ -1,6 +1,7 @@
 //! Owns the configuration: one struct for flags, environment and `--help`.
 
 mod accounts;
+mod admin;
 mod guessing;
 mod http;
 mod limits;
@@ -29,12 +30,13 @@ use crate::{
 
 pub use self::http::HttpConfig;
 pub use accounts::AccountConfig;
+pub use admin::{AdminConfig, DEFAULT_ADMIN_ADDR};
 pub use guessing::GuessConfig;
 pub use limits::LimitConfig;
 pub use log::{LogConfig, LogFormat};
 pub use mesh::{ExtAuthzAddr, MeshConfig};
 pub use observe::ObserveConfig;
-pub use operations::{DEFAULT_OPERATIONS_ADDR, OperationsAddr, OperationsConfig};
+pub use operations::{DEFAULT_OPERATIONS_ADDR, OperationsConfig};
 pub use passwords::PasswordConfig;
 pub use proxies::ProxyConfig;
 pub use storage::{Database, StorageConfig};
@@ -71,6 +73,10 @@ pub struct Config {
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap would show the text as help")]
     pub operations: OperationsConfig,
+
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap would show the text as help")]
+    pub admin: AdminConfig,
 
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap would show the text as help")]
@@ -132,6 +138,26 @@ pub enum Switch {
     On,
     /// No.
     Off,
+}
+
+/// Where something is served that may be served nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OptionalAddr {
+    /// Nowhere.
+    Off,
+    /// There.
+    At(SocketAddr),
+}
+
+impl OptionalAddr {
+    /// Where it is to be served, if anywhere: at `default` if nothing is `set`.
+    fn addr(set: Option<Self>, default: SocketAddr) -> Option<SocketAddr> {
+        match set {
+            None => Some(default),
+            Some(Self::At(addr)) => Some(addr),
+            Some(Self::Off) => None,
+        }
+    }
 }
 
 /// A setting has a value that cannot be used. Shown as one sentence that names the setting.
@@ -222,6 +248,14 @@ impl Config {
 fn ip_and_port(text: &str) -> Result<SocketAddr, String> {
     text.parse()
         .map_err(|_| "must be an IP address and a port, such as `127.0.0.1:50051` or `[::1]:0`".to_owned())
+}
+
+/// The same, or `off`.
+fn ip_and_port_or_off(text: &str) -> Result<OptionalAddr, String> {
+    if text == "off" {
+        return Ok(OptionalAddr::Off);
+    }
+    ip_and_port(text).map(OptionalAddr::At).map_err(|problem| format!("{problem}; or `off`"))
 }
 
 /// A duration such as `90s` or `1h 30m`, from `MIN` to `MAX` seconds.

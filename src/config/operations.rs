@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use clap::Args;
 
-use super::ip_and_port;
+use super::{OptionalAddr, ip_and_port_or_off};
 use crate::model::HostPattern;
 
 /// Where operators are served if nothing is set: on this machine alone.
@@ -18,8 +18,8 @@ pub struct OperationsConfig {
     /// Where operators are served: metrics (/metrics) and probes (/livez, /readyz), with connections of their own, which no flood at
     /// the other addresses takes; or `off`. 127.0.0.1:8089 unless set: if that port is taken, the service starts without it and says
     /// so. Port 0 takes a free port, which is printed.
-    #[arg(long, env = "SIGNET_OPERATIONS_ADDR", global = true, value_name = "IP:PORT|off", value_parser = operations_addr)]
-    pub operations_addr: Option<OperationsAddr>,
+    #[arg(long, env = "SIGNET_OPERATIONS_ADDR", global = true, value_name = "IP:PORT|off", value_parser = ip_and_port_or_off)]
+    pub operations_addr: Option<OptionalAddr>,
 
     /// More host names by which --operations-addr may be asked, separated by commas; `*.example` stands for all names below one. By
     /// itself it answers to IP addresses, `localhost`, the host of --issuer, `*.svc` and `*.svc.cluster.local`, so that no web page
@@ -28,30 +28,10 @@ pub struct OperationsConfig {
     pub operations_hosts: Vec<HostPattern>,
 }
 
-/// Where operators are served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OperationsAddr {
-    /// Nowhere.
-    Off,
-    /// There.
-    At(SocketAddr),
-}
-
 impl OperationsConfig {
     /// Where operators are to be served, if anywhere.
     #[must_use]
     pub fn addr(&self) -> Option<SocketAddr> {
-        match self.operations_addr {
-            None => Some(DEFAULT_OPERATIONS_ADDR),
-            Some(OperationsAddr::At(addr)) => Some(addr),
-            Some(OperationsAddr::Off) => None,
-        }
+        OptionalAddr::addr(self.operations_addr, DEFAULT_OPERATIONS_ADDR)
     }
-}
-
-fn operations_addr(text: &str) -> Result<OperationsAddr, String> {
-    if text == "off" {
-        return Ok(OperationsAddr::Off);
-    }
-    ip_and_port(text).map(OperationsAddr::At).map_err(|problem| format!("{problem}; or `off`"))
 }

@@ -85,10 +85,10 @@ impl<'a> Row<'a> {
             Error::PublicClient { .. } => unreleased(Code::FailedPrecondition, "PUBLIC_CLIENT", 400, OAuth::InvalidRequest),
             Error::ClientNameTaken => unreleased(Code::AlreadyExists, "CLIENT_NAME_TAKEN", 409, OAuth::InvalidRequest),
             Error::SpiffeIdTaken => unreleased(Code::AlreadyExists, "SPIFFE_ID_TAKEN", 409, OAuth::InvalidRequest),
-            Error::SigningKeyNotFound(_) => unreleased(Code::NotFound, "SIGNING_KEY_NOT_FOUND", 404, OAuth::NotFound),
-            Error::NextKeyPublished { kid, .. } => unreleased(Code::FailedPrecondition, "NEXT_KEY_PUBLISHED", 400, OAuth::InvalidRequest)
+            Error::SigningKeyNotFound(_) => row(Code::NotFound, Reason::SigningKeyNotFound, 404, OAuth::NotFound),
+            Error::NextKeyPublished { kid, .. } => row(Code::FailedPrecondition, Reason::NextKeyPublished, 400, OAuth::InvalidRequest)
                 .with("kid", kid.0.as_str()),
-            Error::ClocksApart { .. } => unreleased(Code::FailedPrecondition, "CLOCKS_APART", 400, OAuth::InvalidRequest),
+            Error::ClocksApart { .. } => row(Code::FailedPrecondition, Reason::ClocksApart, 400, OAuth::InvalidRequest),
             Error::WrongMasterKey { .. } => unreleased(Code::FailedPrecondition, "WRONG_MASTER_KEY", 400, OAuth::InvalidRequest),
             Error::MetricsElsewhere { .. } | Error::Unimplemented => row(Code::Unimplemented, Reason::Unspecified, 404, OAuth::NotFound),
             Error::Overloaded { retry_after, .. } => row(Code::ResourceExhausted, Reason::Overloaded, 429, OAuth::TemporarilyUnavailable)

@@ -1,12 +1,19 @@
 //! Owns who administers: for the audit log, and for what it may.
 
+use std::time::Duration;
+
 use crate::{
     audit::{Actor, Entry},
     auth::Caller,
     base::Timestamp,
-    model::{Authority, NameSet, Origin, Principal, Subject},
-    store::{AdminChange, RequestKey},
+    model::{Authority, Error, NameSet, Origin, Principal, Subject},
+    store::{AdminChange, Store},
 };
+
+pub use crate::store::RequestKey;
+
+/// How long the id of a request tells a repetition of it.
+const REQUEST_ID_AGE: Duration = Duration::from_hours(24);
 
 /// Whoever administers, and how the change is asked for.
 #[derive(Clone, Debug)]
@@ -16,6 +23,28 @@ pub struct Administrator {
     origin: Origin,
     request: Option<RequestKey>,
     validate_only: bool,
+}
+
+/// The requests of administrators that a repetition is told from.
+#[derive(Debug)]
+pub struct AdminRequests {
+    store: Store,
+}
+
+impl AdminRequests {
+    /// Those that are kept in `store`.
+    #[must_use]
+    pub const fn new(store: Store) -> Self {
+        Self { store }
+    }
+
+    /// Forgets those that were done a day before `now`, or earlier.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn forget_old(&self, now: Timestamp) -> Result<(), Error> {
+        self.store.forget_admin_requests(now.before(REQUEST_ID_AGE)).await
+    }
 }
 
 impl Administrator {

@@ -25,7 +25,7 @@ pub mod users;
 
 pub use access::{AccessDirectory, AccessRegistry};
 pub use accounts::Accounts;
-pub use administrator::Administrator;
+pub use administrator::{AdminRequests, Administrator, RequestKey};
 pub use clients::{ClientDirectory, ClientRegistry, Clients};
 pub use clock_check::{AgreedTime, ClockCheck, CommonTime};
 pub use grants::Grants;

@@ -7,7 +7,7 @@ use futures_util::{FutureExt, future::BoxFuture};
 use crate::{
     base::Timestamp,
     changes::Feed,
-    identity::{Clients, Guessing, Sessions, Usernames},
+    identity::{AdminRequests, Clients, Guessing, Sessions, Usernames},
     metrics::TimedWork,
     model::Error,
 };
@@ -18,6 +18,7 @@ pub(crate) struct Upkeep {
     pub(crate) clients: Arc<Clients>,
     pub(crate) guessing: Arc<Guessing>,
     pub(crate) usernames: Usernames,
+    pub(crate) admin_requests: AdminRequests,
     pub(crate) changes: Arc<Feed>,
 }
 
@@ -44,7 +45,7 @@ const MINUTE: Duration = Duration::from_mins(1);
 const TEN_MINUTES: Duration = Duration::from_mins(10);
 
 /// All of them. A new one is a line here, and the function that it names.
-pub(super) static SHARED: [SharedJob; 7] = [
+pub(super) static SHARED: [SharedJob; 8] = [
     SharedJob {
         name: "sessions",
         period: TEN_MINUTES,
@@ -84,6 +85,14 @@ pub(super) static SHARED: [SharedJob; 7] = [
         by_age: Some(TimedWork::RestingUsernames),
         failing: "names that rest no longer stay for now",
         run: |on, now| on.usernames.delete_rested(now).boxed(),
+    },
+    SharedJob {
+        name: "admin_requests",
+        period: TEN_MINUTES,
+        at_start: false,
+        by_age: Some(TimedWork::AdminRequests),
+        failing: "the ids of old requests of administrators stay for now",
+        run: |on, now| on.admin_requests.forget_old(now).boxed(),
     },
     SharedJob {
         name: "recent_usernames",

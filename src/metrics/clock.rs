@@ -15,6 +15,8 @@ pub enum TimedWork {
     PasswordFailures,
     /// Deleting names that rest no longer.
     RestingUsernames,
+    /// Deleting the ids of old requests of administrators.
+    AdminRequests,
     /// Deleting changes that everybody has read.
     Changes,
     /// Publishing the next signing key, and deleting the oldest.
@@ -22,11 +24,12 @@ pub enum TimedWork {
 }
 
 impl TimedWork {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Sessions,
         Self::Assertions,
         Self::PasswordFailures,
         Self::RestingUsernames,
+        Self::AdminRequests,
         Self::Changes,
         Self::SigningKeys,
     ];
@@ -37,6 +40,7 @@ impl TimedWork {
             Self::Assertions => "assertions",
             Self::PasswordFailures => "password_failures",
             Self::RestingUsernames => "resting_usernames",
+            Self::AdminRequests => "admin_requests",
             Self::Changes => "changes",
             Self::SigningKeys => "signing_keys",
         }

@@ -2,7 +2,9 @@
 
 use std::{borrow::Borrow, fmt, str::FromStr, time::Duration};
 
+use aws_lc_rs::digest::{SHA256, digest};
 use serde::Serialize;
+use uuid::{Builder, Uuid};
 
 /// A JWS algorithm that the service signs with (RFC 7518, RFC 8037).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -61,6 +63,18 @@ pub const MAX_RETENTION: Duration = Duration::from_mins(24 * 60 + 11);
 /// A key's id (`kid`): the SHA-256 thumbprint of its JWK (RFC 7638).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct KeyId(pub String);
+
+impl KeyId {
+    /// The id among those of other resources, which are UUIDs.
+    #[must_use]
+    pub fn as_uuid(&self) -> Uuid {
+        let mut bytes = [0; 16];
+        for (byte, of_digest) in bytes.iter_mut().zip(digest(&SHA256, self.0.as_bytes()).as_ref()) {
+            *byte = *of_digest;
+        }
+        Builder::from_custom_bytes(bytes).into_uuid()
+    }
+}
 
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

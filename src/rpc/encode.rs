@@ -53,6 +53,6 @@ pub(super) fn json_web_key(jwk: &Jwk) -> Option<wire::JsonWebKey> {
     })
 }
 
-fn time(time: Timestamp) -> WireTimestamp {
+pub(super) fn time(time: Timestamp) -> WireTimestamp {
     WireTimestamp { seconds: time.as_secs(), nanos: time.subsec_nanos() }
 }

@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{admit::deadline_of, encode, paging, refused, required};
+use super::{admit::deadline_of, encode, origin_of, paging, refused, required};
 use crate::{
     auth::Caller,
     identity::{
@@ -15,8 +15,8 @@ use crate::{
         grants::{ClientCredentialsGrant, Grant, Granted, PasswordGrant, RefreshTokenGrant, TokenRequest},
         own_account::{NewPassword, NewProfile, Reopened},
     },
-    model::{CertificateNames, Error, FieldReason, Origin, SessionId, UserId, claims::TOKEN_TYPE},
-    peer::{self, PeerAddress},
+    model::{CertificateNames, Error, FieldReason, SessionId, UserId, claims::TOKEN_TYPE},
+    peer,
     proto::identity::v1::{
         self as wire, ChangePasswordRequest, ChangePasswordResponse, DeleteMeRequest, DeleteMeResponse,
         GetMeRequest, GetMeResponse, IssueTokenRequest, IssueTokenResponse, ListSessionsRequest,
@@ -252,12 +252,4 @@ fn client_of(said: wire::ClientAuthentication) -> ClientAuthentication {
 /// The verified certificate of who calls.
 fn certificate_of<T>(request: &Request<T>) -> Option<Arc<CertificateNames>> {
     peer::certificate(request.extensions(), request.metadata().as_ref())
-}
-
-/// Where the call comes from, as far as can be seen.
-fn origin_of<T>(request: &Request<T>) -> Origin {
-    let user_agent = request.metadata().get("user-agent").and_then(|value| value.to_str().ok());
-    let extensions = request.extensions();
-    let origin = Origin::of(user_agent, extensions.get::<PeerAddress>().map(|peer| peer.ip()));
-    origin.of_request(extensions.get().copied())
 }

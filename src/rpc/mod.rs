@@ -1,5 +1,6 @@
 //! Owns the gRPC services: decode and validate, call `identity`, encode; and the limits that every call has.
 
+mod admin;
 pub(crate) mod admit;
 mod encode;
 mod ext_authz;
@@ -16,11 +17,17 @@ pub(crate) mod web;
 #[cfg(any(fuzzing, test))]
 pub(crate) use {admit::fuzz as fuzz_grpc_timeout, web::fuzz as fuzz_grpc_web};
 
+pub(crate) use admin::KeyRpc;
 pub(crate) use ext_authz::{ExtAuthzRpc, HeaderNames};
 pub(crate) use identity_service::IdentityRpc;
 pub(crate) use token_service::TokenRpc;
 
-use crate::model::{Error, FieldReason, RuleViolation};
+use tonic::Request;
+
+use crate::{
+    model::{Error, FieldReason, Origin, RuleViolation},
+    peer::PeerAddress,
+};
 
 /// The request lacks `field`.
 fn required(field: &'static str) -> Error {
@@ -30,4 +37,12 @@ fn required(field: &'static str) -> Error {
 /// The request's `field` breaks `rule`.
 fn refused(field: &'static str, reason: FieldReason, rule: &str) -> Error {
     Error::InvalidFields(vec![RuleViolation::new(reason, rule).at(field)])
+}
+
+/// Where the call comes from, as far as can be seen.
+fn origin_of<T>(request: &Request<T>) -> Origin {
+    let user_agent = request.metadata().get("user-agent").and_then(|value| value.to_str().ok());
+    let extensions = request.extensions();
+    let origin = Origin::of(user_agent, extensions.get::<PeerAddress>().map(|peer| peer.ip()));
+    origin.of_request(extensions.get().copied())
 }

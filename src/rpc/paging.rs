@@ -27,11 +27,7 @@ impl Page {
     /// # Errors
     /// [`Error::InvalidFields`] for a negative size, or a token that this service did not make.
     pub(super) fn parse(page_size: i32, page_token: &str) -> Result<Self, Error> {
-        let size = match u64::try_from(page_size) {
-            Ok(0) => DEFAULT_SIZE,
-            Ok(size) => size.min(MAX_SIZE),
-            Err(_) => return Err(refused("page_size", FieldReason::Malformed, "must not be negative")),
-        };
+        let size = size(page_size)?;
         if page_token.is_empty() {
             return Ok(Self { size, after: None });
         }
@@ -43,6 +39,15 @@ impl Page {
                 Err(refused("page_token", FieldReason::Malformed, rule))
             }
         }
+    }
+}
+
+/// How many a page has at most, if a request asks for `page_size`.
+pub(super) fn size(page_size: i32) -> Result<u64, Error> {
+    match u64::try_from(page_size) {
+        Ok(0) => Ok(DEFAULT_SIZE),
+        Ok(size) => Ok(size.min(MAX_SIZE)),
+        Err(_) => Err(refused("page_size", FieldReason::Malformed, "must not be negative")),
     }
 }
 

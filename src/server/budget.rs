@@ -2,7 +2,7 @@
 
 use bytesize::ByteSize;
 
-use super::{memory, operations};
+use super::{memory, small};
 use crate::{
     admission::{Bounds, Resources, SetBounds},
     config::{Config, ConfigError, ExtAuthzAddr, LimitConfig},
@@ -41,11 +41,11 @@ pub(super) fn fit(config: &Config, argon2: &Argon2Params) -> Result<Bounds, Conf
         ExtAuthzAddr::Own(_) => 3,
         ExtAuthzAddr::Off | ExtAuthzAddr::Shared => 2,
     };
-    // What operators may take is set aside, and follows from nothing.
-    let (operators, operators_bytes) = match config.operations.addr() {
-        Some(_) => (wide(operations::MAX_CONNECTIONS) + FILES_PER_LISTENER, operations::MAX_BYTES),
-        None => (0, 0),
-    };
+    // What operators and administrators may take is set aside, and follows from nothing.
+    let small = [config.operations.addr(), config.admin.addr(&config.tls)?].into_iter().flatten();
+    let small = u64::try_from(small.count()).unwrap_or_default();
+    let small_files = small * (wide(small::MAX_CONNECTIONS) + FILES_PER_LISTENER);
+    let small_bytes = small * small::MAX_BYTES;
     // The URL is not read here: it may lead to a server, or to a file.
     let server = config.storage.database_url.is_some() || config.storage.database_url_file.is_some();
     let connections = if server { u64::from(config.storage.database_pool_size) } else { 0 };
@@ -57,7 +57,7 @@ pub(super) fn fit(config: &Config, argon2: &Argon2Params) -> Result<Bounds, Conf
         + ROW_CACHES * wide(config.tokens.standing_cache_size) * REMEMBERED_ROW_BYTES;
     let resources = Resources {
         memory_budget: limits.memory_budget.map_or_else(memory::budget, |budget| budget.as_u64()),
-        reserved_bytes: hashing.saturating_add(remembered + database_bytes + operators_bytes),
+        reserved_bytes: hashing.saturating_add(remembered + database_bytes + small_bytes),
         max_header_bytes: limits.max_header_bytes,
         max_message_bytes: limits.max_message_bytes,
         open_files: None,
@@ -70,7 +70,7 @@ pub(super) fn fit(config: &Config, argon2: &Argon2Params) -> Result<Bounds, Conf
         max_in_flight_calls: limits.max_in_flight_calls,
     };
     let wanted = Bounds::new(&resources, &set);
-    let other_files = OTHER_FILES + database_files + operators + listeners * FILES_PER_LISTENER;
+    let other_files = OTHER_FILES + database_files + small_files + listeners * FILES_PER_LISTENER;
     let open_files = raise_open_files(other_files + wide(wanted.max_connections).saturating_mul(listeners))
         .map(|limit| limit.saturating_sub(other_files));
     let bounds = Bounds::new(&Resources { open_files, ..resources }, &set);

@@ -26,7 +26,7 @@ pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 /// balances load has heard of it by then.
 pub(super) async fn announce(
     readiness: &Readiness,
-    health: &HealthRpc,
+    health: &[HealthRpc],
     stop: &CancellationToken,
     delay: Duration,
 ) {
@@ -35,19 +35,26 @@ pub(super) async fn announce(
         () = stop.cancelled() => {}
     }
     readiness.stop();
-    health.report(false).await;
+    report(health, false).await;
     sleep(delay).await;
 }
 
 /// Passes every change of readiness on to health.
-async fn tell_health(readiness: &Readiness, health: &HealthRpc) {
+async fn tell_health(readiness: &Readiness, health: &[HealthRpc]) {
     let mut ready = readiness.subscribe();
     loop {
         let now = *ready.borrow_and_update();
-        health.report(now).await;
+        report(health, now).await;
         if ready.changed().await.is_err() {
             return;
         }
+    }
+}
+
+/// Tells each of `health` whether the service can serve.
+async fn report(health: &[HealthRpc], ready: bool) {
+    for health in health {
+        health.report(ready).await;
     }
 }
 
@@ -57,6 +64,7 @@ pub(super) struct Listeners<'a> {
     pub(super) ext_authz: Option<&'a Connections>,
     pub(super) http: &'a Connections,
     pub(super) operations: Option<&'a Connections>,
+    pub(super) admin: Option<&'a Connections>,
     /// The requests of `http` that end with those of the others.
     pub(super) oauth: &'a OAuthDrain,
     /// The streams of all of them.
@@ -73,10 +81,11 @@ impl Listeners<'_> {
         self.pools.end_streams();
         let ext_authz = drain(self.ext_authz, within);
         let oauth = async { timeout(within, self.oauth.drain()).await.is_ok() };
-        let (grpc, ext_authz, oauth) = tokio::join!(self.grpc.drain(within), ext_authz, oauth);
+        let admin = drain(self.admin, within);
+        let (grpc, ext_authz, admin, oauth) = tokio::join!(self.grpc.drain(within), ext_authz, admin, oauth);
         let rest = deadline.remaining().max(LAST_ANSWERS);
         tokio::join!(self.http.drain(rest), drain(self.operations, rest));
-        grpc && ext_authz && oauth
+        grpc && ext_authz && admin && oauth
     }
 }
 

@@ -8,7 +8,7 @@ use tonic::{body::Body, service::Routes};
 use tower::{Service, ServiceBuilder, ServiceExt};
 
 use super::{
-    Parts,
+    Parts, admin,
     served::{self, Building, Callers, GrpcListener, SERVED},
 };
 use crate::{
@@ -52,38 +52,63 @@ impl<S> GrpcService for S where
 {
 }
 
-/// The gRPC side: what tells its health, what is served at `--grpc-addr`, and what at `--ext-authz-addr`.
+/// The gRPC side of the composition.
+pub(super) struct Services<S> {
+    /// What tells its health, at each listener what is served there.
+    pub(super) health: Vec<HealthRpc>,
+    /// What is served at `--grpc-addr`.
+    pub(super) main: S,
+    /// What is served at `--ext-authz-addr`.
+    pub(super) ext_authz: S,
+    /// What is served at `--admin-addr`.
+    pub(super) admin: S,
+}
+
+/// The gRPC side.
 pub(super) fn services(
     parts: &Parts,
     config: &Config,
     ext_authz: ExtAuthzAddr,
-) -> Result<(HealthRpc, impl GrpcService + use<>, impl GrpcService + use<>), Error> {
+) -> Result<Services<impl GrpcService + use<>>, Error> {
     let health = HealthRpc::new(served::with_health(ext_authz));
-    let building = Building { parts, config, ext_authz, health: &health };
-    let routes = served::routes(GrpcListener::Main, &building)?;
-    let routes_for_envoy = served::routes(GrpcListener::ExtAuthz, &building)?;
+    let admin_health = HealthRpc::new(served::with_health_for_administrators());
     let sets = served::descriptor_sets();
-    let failures = |listener| FailureLog::new(listener, parts.clock.clone());
+    let failures = |name| FailureLog::new(name, parts.clock.clone());
     let meter = MeterLayer::new(&parts.metrics.calls, parts.clock.clone(), failures("grpc"), &sets);
     let meter = meter.map_err(Error::internal)?;
-    let meter_for_envoy = meter.telling(failures("ext_authz"));
-    let auth = AuthLayer::new(policy().map_err(Error::internal)?, Arc::clone(&parts.authenticator));
-    let limits = |pool: &Pool| AdmitLayer::new(pool.clone(), &sets).map_err(Error::internal);
-    let (limits, limits_for_envoy) = (limits(&parts.pools.grpc)?, limits(&parts.pools.ext_authz)?);
-    let layered = |routes, meter, limits| layered(routes, config, meter, limits, auth.clone());
-    let for_envoy = layered(routes_for_envoy, meter_for_envoy, limits_for_envoy);
-    Ok((health, layered(routes, meter, limits), for_envoy))
+    let policy = policy().map_err(Error::internal)?;
+    let service = |listener, health: &HealthRpc, meter, pool: &Pool| {
+        let max_message_bytes = match listener {
+            GrpcListener::Main | GrpcListener::ExtAuthz => config.limits.max_message_bytes,
+            GrpcListener::Admin => admin::max_message_bytes(config),
+        };
+        let building = Building { parts, config, listener, ext_authz, health, max_message_bytes };
+        let routes = served::routes(&building)?;
+        let limits = AdmitLayer::new(pool.clone(), &sets).map_err(Error::internal)?;
+        // What is served elsewhere does not exist here, for whoever asks.
+        let policy = policy.of_services(served::names(listener, ext_authz));
+        let auth = AuthLayer::new(policy, Arc::clone(&parts.authenticator));
+        Ok::<_, Error>(layered(routes, config, max_message_bytes, meter, limits, auth))
+    };
+    let (for_envoy, for_admin) = (meter.telling(failures("ext_authz")), meter.telling(failures("admin")));
+    let pools = &parts.pools;
+    Ok(Services {
+        main: service(GrpcListener::Main, &health, meter, &pools.grpc)?,
+        ext_authz: service(GrpcListener::ExtAuthz, &health, for_envoy, &pools.ext_authz)?,
+        admin: service(GrpcListener::Admin, &admin_health, for_admin, &pools.admin)?,
+        health: vec![health, admin_health],
+    })
 }
 
 /// `routes`, behind the layers that every call passes.
 fn layered(
     routes: Routes,
     config: &Config,
+    max_message_bytes: usize,
     meter: MeterLayer,
     limits: AdmitLayer,
     auth: AuthLayer<Arc<Keyring>, GoodStanding>,
 ) -> impl GrpcService + use<> {
-    let max_message_bytes = config.limits.max_message_bytes;
     ServiceBuilder::new()
         // Outermost: further in, there is gRPC alone. The meter could not find the status in a body of gRPC-Web, and what a
         // browser asks before it calls is no call.

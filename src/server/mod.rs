@@ -1,27 +1,30 @@
 //! Owns the composition: builds the parts, orders the layers, serves, and drains.
 
+mod admin;
 mod budget;
 mod connections;
 mod end;
 mod grpc;
 mod http;
+mod listening;
 mod memory;
 mod operations;
 mod parts;
 mod served;
+mod small;
 mod tls;
 mod work;
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc};
 
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     admission::Bounds,
     audit::Audit,
     base::Clock,
-    config::{Config, ConfigError, ExtAuthzAddr, ProxyConfig, Switch},
+    config::{Config, ExtAuthzAddr, ProxyConfig, Switch},
     http::OAuthDrain,
     identity::{ClockCheck, KeyRotation, passwords::Argon2Params},
     install::{Missing, OpenDatabase, StartError, open_audit_log},
@@ -41,13 +44,11 @@ pub use grpc::{descriptor_set, policy};
 
 use connections::Connections;
 use end::Listeners;
-use operations::BoundOperations;
+use grpc::Services;
+use listening::{Bound, bind};
 use parts::{Foundation, Parts};
 use tls::{Listener, Tls};
 use work::Work;
-
-/// How many connections may wait to be accepted.
-const BACKLOG: u32 = 1_024;
 
 /// A server that is ready to serve: bound, migrated, its keys open.
 pub struct Server {
@@ -57,6 +58,8 @@ pub struct Server {
     ext_authz: Option<TcpListener>,
     /// Where operators are served.
     operations: Option<TcpListener>,
+    /// Where administrators are served.
+    admin: Option<TcpListener>,
     tls: Option<Arc<Tls>>,
     started: Started,
     parts: Parts,
@@ -77,6 +80,10 @@ pub struct Started {
     pub operations_addr: Option<SocketAddr>,
     /// Why they are not, where the default could not be had.
     pub operations_problem: Option<String>,
+    /// Where the admin API is served, if that is not off.
+    pub admin_addr: Option<SocketAddr>,
+    /// Why it is not, where the default could not be had.
+    pub admin_problem: Option<String>,
     /// Whom all of them talk to by TLS.
     pub tls: TlsUse,
     /// Who issues the tokens.
@@ -150,7 +157,8 @@ impl Server {
             ExtAuthzAddr::Own(addr) => Some(bind("--ext-authz-addr", addr)?),
             ExtAuthzAddr::Off | ExtAuthzAddr::Shared => None,
         };
-        let operations = BoundOperations::bind(&config.operations)?;
+        let operations = operations::bind(&config.operations)?;
+        let admin = admin::bind(&config)?;
         let database =
             OpenDatabase::open(&config.storage, Missing::Made, config.storage.database_wait).await?;
         let migrations_applied = database.migrate(config.storage.auto_migrate == Switch::On).await?;
@@ -167,8 +175,9 @@ impl Server {
         let shared_jobs = work::shared(&parts).await?;
         let (grpc, http) = (grpc.listen()?, http.listen()?);
         let ext_authz = ext_authz.map(Bound::listen).transpose()?;
-        let operations = operations.listen()?;
+        let (operations, admin) = (operations::listen(operations)?, admin::listen(admin)?);
         let (operations_addr, operations_problem) = operations.told();
+        let (admin_addr, admin_problem) = admin.told();
         let local_addr = |listener: &TcpListener| listener.local_addr().map_err(Error::internal);
         let started = Started {
             grpc_addr: local_addr(&grpc)?,
@@ -176,6 +185,8 @@ impl Server {
             ext_authz_addr: ext_authz.as_ref().map(local_addr).transpose()?,
             operations_addr,
             operations_problem,
+            admin_addr,
+            admin_problem,
             tls: match (&config.tls.tls_cert, &config.tls.tls_client_ca) {
                 (None, _) => TlsUse::Off,
                 (Some(_), None) => TlsUse::On,
@@ -196,8 +207,8 @@ impl Server {
             );
         }
         budget::tell(&parts.bounds, &config.limits);
-        let operations = operations.listener();
-        Ok(Self { grpc, http, ext_authz, operations, tls, started, parts, shared_jobs, config })
+        let (operations, admin) = (operations.listener(), admin.listener());
+        Ok(Self { grpc, http, ext_authz, operations, admin, tls, started, parts, shared_jobs, config })
     }
 
     /// What starting did.
@@ -217,9 +228,12 @@ impl Server {
     }
 
     async fn serve_until(self, stop: CancellationToken) -> Result<(), Error> {
-        let Self { grpc, http, ext_authz, operations, tls, started, parts, shared_jobs, config } = self;
+        let Self { grpc, http, ext_authz, operations, admin, tls, started, parts, shared_jobs, config } =
+            self;
         let ext_authz_addr = config.mesh.ext_authz_addr().map_err(Error::internal)?;
-        let (health, grpc_service, ext_authz_service) = grpc::services(&parts, &config, ext_authz_addr)?;
+        let services = grpc::services(&parts, &config, ext_authz_addr)?;
+        let Services { health, main: grpc_service, ext_authz: ext_authz_service, admin: admin_service } =
+            services;
         let oauth = OAuthDrain::default();
         let http_service = http::service(&parts, &config, oauth.clone(), started.operations_addr);
         let operations_service = operations::service(&parts, &config);
@@ -236,10 +250,12 @@ impl Server {
         let (ext_authz, ext_authz_connections) = ext_authz
             .map(|listener| (listener, connections("ext_authz", Listener::Grpc, &parts.bounds).for_proxies()))
             .unzip();
-        let operations_bounds = operations::bounds(&parts.bounds);
+        let small_bounds = small::bounds(&parts.bounds);
         let (operations, operations_connections) = operations
-            .map(|listener| (listener, connections("operations", Listener::Http, &operations_bounds)))
+            .map(|listener| (listener, connections("operations", Listener::Http, &small_bounds)))
             .unzip();
+        let (admin, admin_connections) =
+            admin.map(|listener| (listener, connections("admin", Listener::Grpc, &small_bounds))).unzip();
         let unread_answers = work::unread_answers(&parts.pools, &parts);
         let drained = async {
             let work = Work::start(&parts, &config, tls.as_ref(), shared_jobs);
@@ -249,6 +265,7 @@ impl Server {
                 ext_authz: ext_authz_connections.as_ref(),
                 http: &http_connections,
                 operations: operations_connections.as_ref(),
+                admin: admin_connections.as_ref(),
                 oauth: &oauth,
                 pools: &parts.pools,
             };
@@ -256,23 +273,14 @@ impl Server {
             unread_answers.stop().await;
             finished
         };
-        let serve_envoy = async {
-            if let (Some(connections), Some(listener)) = (&ext_authz_connections, ext_authz) {
-                connections.serve(listener, ext_authz_service).await;
-            }
-        };
-        let serve_operators = async {
-            if let (Some(connections), Some(listener)) = (&operations_connections, operations) {
-                connections.serve(listener, operations_service).await;
-            }
-        };
-        let (finished, (), (), (), ()) = tokio::join!(
+        let (finished, (), (), (), (), ()) = tokio::join!(
             // On the heap: the futures of all its tasks would make this one large.
             Box::pin(drained),
             grpc_connections.serve(grpc, grpc_service),
             http_connections.serve(http, http_service),
             Box::pin(serve_envoy),
             Box::pin(serve_operators),
+            Box::pin(serve_administrators),
         );
         if finished {
             tracing::info!("stopped: every call in flight was finished");
@@ -288,41 +296,4 @@ impl Server {
 fn trusted_proxies(config: ProxyConfig) -> Arc<TrustedProxies> {
     let ProxyConfig { trusted_proxy_addresses, trusted_proxy_header } = config;
     Arc::new(TrustedProxies::new(trusted_proxy_addresses, trusted_proxy_header))
-}
-
-/// An address that is taken, and not listened at yet.
-struct Bound {
-    setting: &'static str,
-    addr: SocketAddr,
-    socket: TcpSocket,
-}
-
-/// Takes `addr`, without listening yet.
-fn bind(setting: &'static str, addr: SocketAddr) -> Result<Bound, ConfigError> {
-    let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
-    let bound = socket.and_then(|socket| {
-        // A restart need not wait for the connections of the process before.
-        socket.set_reuseaddr(true)?;
-        socket.bind(addr)?;
-        Ok(Bound { setting, addr, socket })
-    });
-    bound.map_err(|error| cannot_take(setting, addr, &error))
-}
-
-impl Bound {
-    fn listen(self) -> Result<TcpListener, ConfigError> {
-        let Self { setting, addr, socket } = self;
-        socket.listen(BACKLOG).map_err(|error| cannot_take(setting, addr, &error))
-    }
-}
-
-/// Why `addr` cannot be taken. Another process that took it after this one bound, and before it listened, is seen last.
-fn cannot_take(setting: &'static str, addr: SocketAddr, error: &io::Error) -> ConfigError {
-    let problem = match error.kind() {
-        io::ErrorKind::AddrInUse => "another process listens there".to_owned(),
-        io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
-        io::ErrorKind::PermissionDenied => "this user may not take that port".to_owned(),
-        _ => error.to_string(),
-    };
-    ConfigError::new(setting, format!("{addr} cannot be taken: {problem}"))
 }

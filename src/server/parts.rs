@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::operations;
+use super::{admin, operations, small};
 use crate::{
     admission::{Bounds, CallBounds, LANES, Pool, PoolBounds},
     audit::Audit,
@@ -53,6 +53,7 @@ pub(super) struct Pools {
     pub(super) http: Pool,
     pub(super) ext_authz: Pool,
     pub(super) operations: Pool,
+    pub(super) admin: Pool,
 }
 
 /// What the parts are built on.
@@ -230,16 +231,18 @@ impl Pools {
             }
             pool
         };
+        let few = small::bounds(bounds);
         Self {
             grpc: pool("grpc", bounds, &call),
             http: pool("http", bounds, &call),
             ext_authz: pool("ext_authz", bounds, &call),
-            operations: pool("operations", &operations::bounds(bounds), &operations::call_bounds(&call)),
+            operations: pool("operations", &few, &small::call_bounds(&call, operations::MAX_MESSAGE_BYTES)),
+            admin: pool("admin", &few, &small::call_bounds(&call, admin::max_message_bytes(config))),
         }
     }
 
-    fn all(&self) -> [&Pool; 4] {
-        [&self.grpc, &self.http, &self.ext_authz, &self.operations]
+    fn all(&self) -> [&Pool; 5] {
+        [&self.grpc, &self.http, &self.ext_authz, &self.operations, &self.admin]
     }
 
     /// Closes the connections of those who do not read their answers.

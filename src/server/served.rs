@@ -19,12 +19,13 @@ use crate::{
     proto::{
         DESCRIPTOR_SET, EXT_AUTHZ_DESCRIPTOR_SET,
         envoy::service::auth::v3::authorization_server::{self, AuthorizationServer},
+        identity::admin::v1::key_service_server::{self, KeyServiceServer},
         identity::v1::{
             identity_service_server::{self, IdentityServiceServer},
             token_service_server::{self, TokenServiceServer},
         },
     },
-    rpc::{ExtAuthzRpc, HeaderNames, IdentityRpc, TokenRpc, health::HealthRpc},
+    rpc::{ExtAuthzRpc, HeaderNames, IdentityRpc, KeyRpc, TokenRpc, health::HealthRpc},
 };
 
 /// A service that is served.
@@ -39,15 +40,19 @@ pub(super) struct Served {
     is_reflected: bool,
     /// Whether health tells of it.
     has_health: bool,
-    /// Builds it, and adds its route.
-    add: fn(&Building<'_>, &mut RoutesBuilder) -> Result<(), Error>,
+    add: Add,
 }
+
+/// Builds a service, and adds its route.
+type Add = fn(&Building<'_>, &mut RoutesBuilder) -> Result<(), Error>;
 
 /// Where gRPC is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum GrpcListener {
     /// At `--grpc-addr`.
     Main,
+    /// At `--admin-addr`: nothing of the admin API is served anywhere else.
+    Admin,
     /// At `--ext-authz-addr`. Without this address, `--ext-authz on` moves what is served here alone to `--grpc-addr`.
     ExtAuthz,
 }
@@ -65,17 +70,36 @@ pub(super) enum Callers {
 pub(super) struct Building<'a> {
     pub(super) parts: &'a Parts,
     pub(super) config: &'a Config,
+    pub(super) listener: GrpcListener,
     pub(super) ext_authz: ExtAuthzAddr,
     pub(super) health: &'a HealthRpc,
+    /// The largest message that is taken at the listener.
+    pub(super) max_message_bytes: usize,
+}
+
+impl Served {
+    /// A service of the admin API.
+    const fn of_admin_api(name: &'static str, add: Add) -> Self {
+        Self {
+            name,
+            descriptors: DESCRIPTOR_SET,
+            listeners: &[GrpcListener::Admin],
+            callers: Callers::Declared,
+            is_reflected: true,
+            has_health: true,
+            add,
+        }
+    }
 }
 
 /// Every service that is served, or can be. From it follow the routes of each listener, reflection, health, the policy, and what the layers
 /// know of each method.
-pub(super) static SERVED: [Served; 6] = [
+pub(super) static SERVED: &[Served] = &[
     Served {
         name: identity_service_server::SERVICE_NAME,
         descriptors: DESCRIPTOR_SET,
-        listeners: &[GrpcListener::Main],
+        // Beside the admin API, too, so that whoever administers needs one address.
+        listeners: &[GrpcListener::Main, GrpcListener::Admin],
         callers: Callers::Declared,
         is_reflected: true,
         has_health: true,
@@ -87,7 +111,7 @@ pub(super) static SERVED: [Served; 6] = [
     Served {
         name: token_service_server::SERVICE_NAME,
         descriptors: DESCRIPTOR_SET,
-        listeners: &[GrpcListener::Main],
+        listeners: &[GrpcListener::Main, GrpcListener::Admin],
         callers: Callers::Declared,
         is_reflected: true,
         has_health: true,
@@ -96,6 +120,12 @@ pub(super) static SERVED: [Served; 6] = [
             Ok(())
         },
     },
+    Served::of_admin_api(key_service_server::SERVICE_NAME, |building, routes| {
+        let rpc = KeyRpc::new(Arc::clone(&building.parts.keyring));
+        let server = KeyServiceServer::new(rpc);
+        routes.add_service(server.max_decoding_message_size(building.max_message_bytes));
+        Ok(())
+    }),
     Served {
         name: authorization_server::SERVICE_NAME,
         descriptors: EXT_AUTHZ_DESCRIPTOR_SET,
@@ -112,7 +142,7 @@ pub(super) static SERVED: [Served; 6] = [
     Served {
         name: health_server::SERVICE_NAME,
         descriptors: tonic_health::pb::FILE_DESCRIPTOR_SET,
-        listeners: &[GrpcListener::Main, GrpcListener::ExtAuthz],
+        listeners: &[GrpcListener::Main, GrpcListener::ExtAuthz, GrpcListener::Admin],
         callers: Callers::Everybody,
         is_reflected: true,
         has_health: false,
@@ -124,7 +154,7 @@ pub(super) static SERVED: [Served; 6] = [
     Served {
         name: pb::v1::server_reflection_server::SERVICE_NAME,
         descriptors: pb::v1::FILE_DESCRIPTOR_SET,
-        listeners: &[GrpcListener::Main],
+        listeners: &[GrpcListener::Main, GrpcListener::Admin],
         callers: Callers::Everybody,
         is_reflected: true,
         has_health: false,
@@ -136,7 +166,7 @@ pub(super) static SERVED: [Served; 6] = [
     Served {
         name: pb::v1alpha::server_reflection_server::SERVICE_NAME,
         descriptors: pb::v1alpha::FILE_DESCRIPTOR_SET,
-        listeners: &[GrpcListener::Main],
+        listeners: &[GrpcListener::Main, GrpcListener::Admin],
         callers: Callers::Everybody,
         is_reflected: true,
         has_health: false,
@@ -159,18 +189,31 @@ fn sets(services: impl Iterator<Item = &'static Served>) -> Vec<&'static [u8]> {
     sets
 }
 
-/// The services that health tells of.
+/// The services that health tells of at `--grpc-addr`, and at `--ext-authz-addr`.
 pub(super) fn with_health(ext_authz: ExtAuthzAddr) -> impl Iterator<Item = &'static str> {
     let is_served = move |served: &&Served| {
-        ext_authz != ExtAuthzAddr::Off || served.listeners.contains(&GrpcListener::Main)
+        let for_envoy = ext_authz != ExtAuthzAddr::Off && served.listeners.contains(&GrpcListener::ExtAuthz);
+        for_envoy || served.listeners.contains(&GrpcListener::Main)
     };
     SERVED.iter().filter(is_served).filter(|served| served.has_health).map(|served| served.name)
 }
 
-/// The routes of `listener`.
-pub(super) fn routes(listener: GrpcListener, building: &Building<'_>) -> Result<Routes, Error> {
+/// The services that health tells of at `--admin-addr`.
+pub(super) fn with_health_for_administrators() -> impl Iterator<Item = &'static str> {
+    // Whether Envoy can ask elsewhere does not matter there.
+    let served = served_at(GrpcListener::Admin, ExtAuthzAddr::Off);
+    served.filter(|served| served.has_health).map(|served| served.name)
+}
+
+/// The services of `listener`.
+pub(super) fn names(listener: GrpcListener, ext_authz: ExtAuthzAddr) -> impl Iterator<Item = &'static str> {
+    served_at(listener, ext_authz).map(|served| served.name)
+}
+
+/// The routes of the listener.
+pub(super) fn routes(building: &Building<'_>) -> Result<Routes, Error> {
     let mut routes = Routes::builder();
-    for served in served_at(listener, building.ext_authz) {
+    for served in served_at(building.listener, building.ext_authz) {
         (served.add)(building, &mut routes)?;
     }
     Ok(routes.routes())
@@ -178,7 +221,8 @@ pub(super) fn routes(listener: GrpcListener, building: &Building<'_>) -> Result<
 
 fn served_at(listener: GrpcListener, ext_authz: ExtAuthzAddr) -> impl Iterator<Item = &'static Served> {
     let is_shared = listener == GrpcListener::Main && ext_authz == ExtAuthzAddr::Shared;
-    SERVED.iter().filter(move |served| is_shared || served.listeners.contains(&listener))
+    let is_for_envoy = move |served: &Served| is_shared && served.listeners.contains(&GrpcListener::ExtAuthz);
+    SERVED.iter().filter(move |served| is_for_envoy(served) || served.listeners.contains(&listener))
 }
 
 // ===== how each is built =====
@@ -192,13 +236,13 @@ fn identity(building: &Building<'_>) -> IdentityServiceServer<IdentityRpc> {
         Arc::clone(&parts.grants),
         Arc::clone(&parts.revocation),
     );
-    IdentityServiceServer::new(rpc).max_decoding_message_size(building.max_message_bytes())
+    IdentityServiceServer::new(rpc).max_decoding_message_size(building.max_message_bytes)
 }
 
 fn tokens(building: &Building<'_>) -> TokenServiceServer<TokenRpc> {
     let parts = building.parts;
     let rpc = TokenRpc::new(Arc::clone(&parts.introspection), Arc::clone(&parts.keyring));
-    TokenServiceServer::new(rpc).max_decoding_message_size(building.max_message_bytes())
+    TokenServiceServer::new(rpc).max_decoding_message_size(building.max_message_bytes)
 }
 
 fn ext_authz(building: &Building<'_>) -> AuthorizationServer<ExtAuthzRpc> {
@@ -211,31 +255,31 @@ fn ext_authz(building: &Building<'_>) -> AuthorizationServer<ExtAuthzRpc> {
         building.ext_authz == ExtAuthzAddr::Shared,
         parts.clock.clone(),
     );
-    AuthorizationServer::new(rpc).max_decoding_message_size(building.max_message_bytes())
+    AuthorizationServer::new(rpc).max_decoding_message_size(building.max_message_bytes)
 }
 
 fn health(building: &Building<'_>) -> HealthServer<HealthService> {
-    building.health.server().max_decoding_message_size(building.max_message_bytes())
+    building.health.server().max_decoding_message_size(building.max_message_bytes)
 }
 
 fn reflection_v1(
     building: &Building<'_>,
 ) -> Result<v1::ServerReflectionServer<impl v1::ServerReflection + use<>>, Error> {
-    let server = reflection(building.ext_authz).build_v1().map_err(Error::internal)?;
-    Ok(server.max_decoding_message_size(building.max_message_bytes()))
+    let server = reflection(building).build_v1().map_err(Error::internal)?;
+    Ok(server.max_decoding_message_size(building.max_message_bytes))
 }
 
 fn reflection_v1alpha(
     building: &Building<'_>,
 ) -> Result<v1alpha::ServerReflectionServer<impl v1alpha::ServerReflection + use<>>, Error> {
-    let server = reflection(building.ext_authz).build_v1alpha().map_err(Error::internal)?;
-    Ok(server.max_decoding_message_size(building.max_message_bytes()))
+    let server = reflection(building).build_v1alpha().map_err(Error::internal)?;
+    Ok(server.max_decoding_message_size(building.max_message_bytes))
 }
 
-/// What reflection shows at `--grpc-addr`: the services there and the error details, so that a client without the proto can decode
+/// What reflection shows at the listener: the services there and the error details, so that a client without the proto can decode
 /// everything.
-fn reflection(ext_authz: ExtAuthzAddr) -> Builder<'static> {
-    let shown = || served_at(GrpcListener::Main, ext_authz).filter(|served| served.is_reflected);
+fn reflection(building: &Building<'_>) -> Builder<'static> {
+    let shown = || served_at(building.listener, building.ext_authz).filter(|served| served.is_reflected);
     // Its own two versions are rows of the table, like all others.
     let builder = Builder::configure().include_reflection_service(false);
     let builder = shown().fold(builder, |builder, served| builder.with_service_name(served.name));
@@ -243,12 +287,6 @@ fn reflection(ext_authz: ExtAuthzAddr) -> Builder<'static> {
         .into_iter()
         .chain([tonic_types::pb::FILE_DESCRIPTOR_SET])
         .fold(builder, Builder::register_encoded_file_descriptor_set)
-}
-
-impl Building<'_> {
-    fn max_message_bytes(&self) -> usize {
-        self.config.limits.max_message_bytes
-    }
 }
 
 #[cfg(test)]
@@ -273,7 +311,7 @@ mod tests {
         let all: BTreeSet<_> = descriptor_sets().into_iter().flat_map(described).collect();
         assert_eq!(listed(SERVED.iter().map(|served| served.name)), all);
         assert_eq!(SERVED.len(), all.len(), "no service has two rows");
-        for served in &SERVED {
+        for served in SERVED {
             assert!(described(served.descriptors).contains(served.name), "{}", served.name);
         }
     }

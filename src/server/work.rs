@@ -11,7 +11,7 @@ use super::{
 use crate::{
     changes::Subscriber,
     config::Config,
-    identity::Usernames,
+    identity::{AdminRequests, Usernames},
     jobs::{LOOK_INTERVAL, OwnJob, OwnJobs, Pace, Rotation, STOP_TIMEOUT, SharedJobs, Upkeep},
     model::Error,
     store::Process,
@@ -62,6 +62,7 @@ pub(super) async fn shared(parts: &Parts) -> Result<Arc<SharedJobs>, Error> {
         clients: Arc::clone(&parts.clients),
         guessing: Arc::clone(&parts.guessing),
         usernames: Usernames::new(parts.store.clone()),
+        admin_requests: AdminRequests::new(parts.store.clone()),
         changes: Arc::clone(&parts.changes),
     };
     let (store, clocks) = (parts.store.clone(), Arc::clone(&parts.clocks));

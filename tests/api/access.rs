@@ -22,7 +22,8 @@ async fn call(server: &TestServer, path: &str) -> Result<(), Status> {
 }
 
 async fn send(server: &TestServer, path: &str, request: Request<()>) -> Result<(), Status> {
-    let mut grpc = Grpc::new(server.channel().await);
+    let is_admin = path.starts_with("/identity.admin.v1.");
+    let mut grpc = Grpc::new(if is_admin { server.admin_channel().await } else { server.channel().await });
     grpc.ready().await.unwrap();
     let codec: tonic_prost::ProstCodec<(), ()> = tonic_prost::ProstCodec::default();
     grpc.unary(request, PathAndQuery::try_from(path).unwrap(), codec).await.map(drop)
@@ -59,8 +60,10 @@ async fn every_method_declares_its_access_and_is_held_to_it() {
 /// The methods that need scopes, with these.
 fn methods_with_scopes() -> Vec<(String, Vec<String>)> {
     let policy = policy().unwrap();
-    let paths = methods_of_this_api().into_iter();
-    let paths = paths.map(|method| format!("/{}/{}", method.parent_service().full_name(), method.name()));
+    // Those of the admin API have tests of their own: no client gets their scopes by being registered with them alone.
+    let methods = methods_of_this_api().into_iter();
+    let methods = methods.filter(|method| method.parent_file().package_name() == "identity.v1");
+    let paths = methods.map(|method| format!("/{}/{}", method.parent_service().full_name(), method.name()));
     let scopes = |path: String| match policy.access(&path).unwrap() {
         Access::Authenticated { required_scopes } => Some((path, required_scopes.clone())),
         Access::Public | Access::Undeclared => None,

@@ -38,11 +38,12 @@ pub(crate) const PASSWORD: &str = "correct horse battery";
 pub(crate) const START: Timestamp = Timestamp::from_micros(1_795_435_200_000_000);
 
 /// Hashes that cost next to nothing, on free ports. A test is not about how busy the machine is with the other tests.
-const ARGS: [&str; 13] = [
+const ARGS: [&str; 14] = [
     "signet",
     "--grpc-addr=127.0.0.1:0",
     "--http-addr=127.0.0.1:0",
     "--operations-addr=127.0.0.1:0",
+    "--admin-addr=127.0.0.1:0",
     "--argon2-memory-kib=64",
     "--argon2-iterations=1",
     "--argon2-below-owasp",
@@ -203,6 +204,12 @@ impl TestServer {
 
     pub(crate) async fn channel(&self) -> Channel {
         Channel::from_shared(self.uri()).unwrap().connect().await.unwrap()
+    }
+
+    /// A connection to where the admin API is.
+    pub(crate) async fn admin_channel(&self) -> Channel {
+        let uri = format!("http://{}", self.started.admin_addr.unwrap());
+        Channel::from_shared(uri).unwrap().connect().await.unwrap()
     }
 
     pub(crate) async fn client(&self) -> Client {

@@ -3,7 +3,7 @@
 use std::{fs, time::Duration};
 
 use signet::{
-    identity::{KeyRotation, MasterKey},
+    identity::{Administrator, KeyRotation, MasterKey},
     model::Error,
     proto::identity::v1::{
         IssueTokenRequest, RefreshTokenGrant, RevokeTokenRequest, issue_token_request::Grant,
@@ -22,6 +22,10 @@ use crate::{
 const BOUND: Duration = Duration::from_secs(1);
 
 /// The keys of `server`, for whoever changes them as another process does.
+fn operator() -> Administrator {
+    Administrator::operator()
+}
+
 pub(crate) async fn elsewhere(server: &TestServer) -> KeyRotation {
     let hex = fs::read_to_string(server.data.path().join("master.key")).unwrap();
     with_master_key(server, MasterKey::from_hex(&hex).unwrap()).await
@@ -52,7 +56,8 @@ async fn without_the_key_that_signed_it_a_token_is_nothing_and_the_session_goes_
     // It has been verified, and is remembered.
     client.get_me(&token).await.unwrap();
 
-    let next = elsewhere(&server).await.revoke(&kid(&token)).await.unwrap().expect("another key signs");
+    let next =
+        elsewhere(&server).await.revoke(&kid(&token), &operator()).await.unwrap().expect("another key signs");
     server.clock.advance(BOUND);
     assert_refused(client.get_me(&token).await, Code::Unauthenticated, "TOKEN_INVALID");
     let grant = Some(Grant::RefreshToken(RefreshTokenGrant { refresh_token }));
@@ -75,7 +80,7 @@ async fn without_the_key_that_signed_it_a_token_ends_no_session() {
     let mut client = server.client().await;
     client.sign_up("alice", PASSWORD).await.unwrap();
     let (token, refresh_token) = log_in(&mut client).await;
-    elsewhere(&server).await.revoke(&kid(&token)).await.unwrap().expect("another key signs");
+    elsewhere(&server).await.revoke(&kid(&token), &operator()).await.unwrap().expect("another key signs");
     // Known in time, and expired.
     for later in [BOUND, AN_HOUR] {
         server.clock.advance(later);
@@ -90,11 +95,11 @@ async fn when_the_signing_key_is_revoked_the_published_one_takes_over_at_once() 
     let server = TestServer::start(&[]).await;
     let mut client = server.client().await;
     client.sign_up("alice", PASSWORD).await.unwrap();
-    let pending = elsewhere(&server).await.rotate(false).await.unwrap();
+    let pending = elsewhere(&server).await.rotate(false, &operator()).await.unwrap();
     eventually("it is published", async || kids(&server).await.len() == 2).await;
     let (token, _) = log_in(&mut client).await;
     assert_ne!(kid(&token), pending.kid.0);
-    let next = elsewhere(&server).await.revoke(&kid(&token)).await.unwrap().unwrap();
+    let next = elsewhere(&server).await.revoke(&kid(&token), &operator()).await.unwrap().unwrap();
     assert_eq!(next.kid, pending.kid);
     assert!(next.sign_time < server.clock.now().after(BOUND), "at once");
     server.clock.advance(BOUND);
@@ -109,7 +114,10 @@ async fn a_published_key_that_is_revoked_never_signs_and_another_is_published_wh
     server.clock.advance(UNTIL_DUE);
     eventually("the next is published", async || kids(&server).await.len() == 2).await;
     let pending = kids(&server).await.pop().unwrap();
-    assert!(elsewhere(&server).await.revoke(&pending).await.unwrap().is_none(), "the first goes on signing");
+    assert!(
+        elsewhere(&server).await.revoke(&pending, &operator()).await.unwrap().is_none(),
+        "the first goes on signing"
+    );
     // The leader of the rotation waits until the operator's term is over.
     server.clock.advance(A_MINUTE);
     eventually("another is published", async || {
@@ -131,13 +139,13 @@ async fn a_key_that_only_verifies_is_revoked_and_the_one_that_signs_goes_on() {
     let mut client = server.client().await;
     client.sign_up("alice", PASSWORD).await.unwrap();
     let (old, _) = log_in(&mut client).await;
-    let next = elsewhere(&server).await.rotate(true).await.unwrap();
+    let next = elsewhere(&server).await.rotate(true, &operator()).await.unwrap();
     server.clock.advance(BOUND);
     client.get_me(&old).await.unwrap();
     let (new, _) = log_in(&mut client).await;
     assert_eq!(kid(&new), next.kid.0, "it signs at once");
 
-    assert!(elsewhere(&server).await.revoke(&kid(&old)).await.unwrap().is_none());
+    assert!(elsewhere(&server).await.revoke(&kid(&old), &operator()).await.unwrap().is_none());
     server.clock.advance(BOUND);
     assert_refused(client.get_me(&old).await, Code::Unauthenticated, "TOKEN_INVALID");
     client.get_me(&new).await.unwrap();
@@ -150,7 +158,7 @@ async fn a_key_that_only_verifies_is_revoked_and_the_one_that_signs_goes_on() {
 async fn the_feed_tells_of_a_revoked_key_though_nobody_asks_for_it() {
     let server = TestServer::start(&[]).await;
     let token = server.client().await.token_of_new("alice").await;
-    elsewhere(&server).await.revoke(&kid(&token)).await.unwrap();
+    elsewhere(&server).await.revoke(&kid(&token), &operator()).await.unwrap();
     // The hand of the clock stands still: what is known would stay good.
     let mut client = server.client().await;
     let refused = || {
@@ -168,9 +176,9 @@ async fn keys_are_rotated_and_revoked_with_the_right_master_key_alone() {
     let before = server.store().await.signing_keys().await.unwrap();
     let kid = server.started.signing_key.0.clone();
     let refused = |error: Error| matches!(error, Error::WrongMasterKey { .. });
-    assert!(refused(foreign.rotate(false).await.unwrap_err()));
-    assert!(refused(foreign.rotate(true).await.unwrap_err()));
-    assert!(refused(foreign.revoke(&kid).await.unwrap_err()));
+    assert!(refused(foreign.rotate(false, &operator()).await.unwrap_err()));
+    assert!(refused(foreign.rotate(true, &operator()).await.unwrap_err()));
+    assert!(refused(foreign.revoke(&kid, &operator()).await.unwrap_err()));
     let other = MasterKey::from_hex(&"0e".repeat(32)).unwrap();
     assert!(refused(foreign.reseal(&other).await.unwrap_err()));
     assert_eq!(server.store().await.signing_keys().await.unwrap(), before);
@@ -207,7 +215,7 @@ async fn a_service_under_the_old_master_key_goes_on_makes_no_key_and_is_not_read
     // A key of its own would open for nobody else, so it makes none though it is time to.
     server.clock.advance(30 * A_DAY);
     let renewed = with_master_key(&server, new).await;
-    let next = renewed.rotate(false).await.unwrap();
+    let next = renewed.rotate(false, &operator()).await.unwrap();
     server.clock.advance(BOUND);
     eventually("it has seen the key", async || server.http_get("/readyz").await.status() == 200).await;
     log_in(&mut client).await;

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test panics to fail")]
 
 mod access;
+mod admin;
 mod audit;
 mod authentication;
 mod bounds;

@@ -7,7 +7,7 @@ use sea_orm::{
     sea_query::{Expr, Query},
 };
 use signet::{
-    identity::{MasterKey, Usernames},
+    identity::{Administrator, MasterKey, Usernames},
     proto::identity::v1::DeleteMeRequest,
 };
 use tokio::task::JoinSet;
@@ -356,7 +356,7 @@ async fn a_name_rests_on_when_keys_rotate_and_the_master_key_is_replaced() {
     server.clock.advance(Duration::from_hours(25));
     client.delete_me("alice").await;
     let keys = elsewhere(&server).await;
-    keys.rotate(true).await.unwrap();
+    keys.rotate(true, &Administrator::operator()).await.unwrap();
     client.cannot_have("Alice").await;
     let master_key = "0f".repeat(32);
     keys.reseal(&MasterKey::from_hex(&master_key).unwrap()).await.unwrap();

@@ -79,6 +79,7 @@ class Server:
             *("--grpc-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0"),
             *("--ext-authz", "on", "--ext-authz-addr", "127.0.0.1:0"),
             *("--operations-addr", "127.0.0.1:0"),
+            *("--admin-addr", "127.0.0.1:0"),
             *("--memory-budget", f"{BUDGET_MIB}MiB"),
             *("--drain-timeout", f"{DRAIN_TIMEOUT:.0f}s"),
         )

@@ -48,6 +48,9 @@ async fn a_wrong_value_is_refused_with_what_would_be_right() {
             "on",
             "IP address and a port, such as `127.0.0.1:50051` or `[::1]:0`; or `off`",
         ),
+        ("--admin-addr", "localhost", "; or `off`"),
+        ("--admin-addr", "0.0.0.0:0", "tokens that administer the service would pass there in plaintext"),
+        ("--admin-addr", "[::]:0", "set --tls-cert and --tls-key, or --admin-plaintext on"),
         ("--operations-hosts", "*", "or `*.example` for all names below one"),
         ("--operations-hosts", "http://signet", "without a scheme and a port"),
         ("--operations-hosts", "signet:8089", "without a scheme and a port"),
@@ -212,11 +215,11 @@ async fn an_address_that_cannot_be_taken_is_refused() {
     let place = Place::new();
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = taken.local_addr().unwrap().to_string();
-    for flag in ["--grpc-addr", "--http-addr", "--operations-addr"] {
+    for flag in ["--grpc-addr", "--http-addr", "--operations-addr", "--admin-addr"] {
         let finished = place.run(&[flag, &addr]).await;
         let expected = format!("{addr} cannot be taken: another process listens there");
         assert_eq!(refused_for(&finished, flag), expected);
-        let finished = place.run(&[flag, "203.0.113.1:50051"]).await;
+        let finished = place.run(&[flag, "203.0.113.1:50051", "--admin-plaintext=on"]).await;
         assert!(refused_for(&finished, flag).contains("this machine has no such address"));
     }
     assert!(!place.has_data());

@@ -3,7 +3,7 @@
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use serde_json::{Value, json};
-use signet::config::DEFAULT_OPERATIONS_ADDR;
+use signet::config::{DEFAULT_ADMIN_ADDR, DEFAULT_OPERATIONS_ADDR};
 use tokio::net::TcpListener;
 
 use crate::{client::PASSWORD, harness::Place};
@@ -26,6 +26,8 @@ async fn a_start_prints_one_json_line_with_the_real_ports_and_listens_there() {
     let started = service.started.as_object().unwrap();
     let members: Vec<_> = started.keys().map(String::as_str).collect();
     let expected = [
+        "admin_addr",
+        "admin_problem",
         "database",
         "ext_authz_addr",
         "grpc_addr",
@@ -75,6 +77,7 @@ async fn a_start_tells_people_what_it_did_where_it_listens_and_what_to_try() {
         "Signing key: ",
         "gRPC:        127.0.0.1:",
         "HTTP:        http://127.0.0.1:",
+        "Admin API:   127.0.0.1:",
         "Operations:  http://127.0.0.1:",
         " (/metrics, /livez, /readyz)\n",
         "Try it:\n",
@@ -124,6 +127,45 @@ async fn a_start_goes_on_without_the_default_of_the_operations_address_where_it_
     };
     assert_eq!(line, format!("Operations:  nowhere: {problem}. Set --operations-addr, or `off`"));
     taken.abort();
+}
+
+#[tokio::test]
+async fn a_start_goes_on_without_the_default_of_the_admin_address_where_it_is_taken_and_says_so() {
+    let place = Place::new();
+    // If this fails, another program has it: that is all the same.
+    let _taken = TcpListener::bind(DEFAULT_ADMIN_ADDR).await;
+    let problem = format!("{DEFAULT_ADMIN_ADDR} cannot be taken: another process listens there");
+    let service = place.signet(&[]).without_env("SIGNET_ADMIN_ADDR").serve().await;
+    assert_eq!(service.started["admin_addr"], json!(null));
+    assert_eq!(service.started["admin_problem"], json!(problem));
+    assert_eq!(service.http_status("/readyz").await, 200);
+    let log = service.stop().await.stderr;
+    assert!(log.contains(" WARN ") && log.contains(&problem) && log.contains("set --admin-addr"), "{log}");
+
+    let mut process = place.signet(&[]).without_env("SIGNET_ADMIN_ADDR").start();
+    let line = loop {
+        let line = process.line().await.expect("it serves");
+        if line.starts_with("Admin API:") {
+            break line;
+        }
+    };
+    assert_eq!(line, format!("Admin API:   nowhere: {problem}. Set --admin-addr, or `off`"));
+}
+
+#[tokio::test]
+async fn the_admin_api_is_served_beyond_this_machine_in_plaintext_only_if_that_is_said_and_nowhere_if_it_is_off()
+ {
+    let place = Place::new();
+    let service = place.serve(&["--admin-addr=0.0.0.0:0", "--admin-plaintext=on"]).await;
+    assert_ne!(service.admin_addr().port(), 0);
+    service.stop().await;
+    let service = place.serve(&["--admin-addr=off"]).await;
+    assert_eq!(
+        (&service.started["admin_addr"], &service.started["admin_problem"]),
+        (&json!(null), &json!(null))
+    );
+    let log = service.stop().await.stderr;
+    assert!(!log.contains("admin"), "{log}");
 }
 
 #[tokio::test]

@@ -26,10 +26,11 @@ use tokio::{
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A test's own flags win over these.
-const FREE_PORTS: [(&str, &str); 3] = [
+const FREE_PORTS: [(&str, &str); 4] = [
     ("SIGNET_GRPC_ADDR", "127.0.0.1:0"),
     ("SIGNET_HTTP_ADDR", "127.0.0.1:0"),
     ("SIGNET_OPERATIONS_ADDR", "127.0.0.1:0"),
+    ("SIGNET_ADMIN_ADDR", "127.0.0.1:0"),
 ];
 
 /// Hashes that cost next to nothing.
@@ -385,6 +386,10 @@ impl Service {
 
     pub(crate) fn http_addr(&self) -> SocketAddr {
         self.addr("http_addr").unwrap()
+    }
+
+    pub(crate) fn admin_addr(&self) -> SocketAddr {
+        self.addr("admin_addr").unwrap()
     }
 
     pub(crate) fn operations_addr(&self) -> SocketAddr {

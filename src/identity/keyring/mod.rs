@@ -2,8 +2,9 @@
 //! database.
 //!
 //! To be read in this order: `stages` (what a key does at a moment), `sealed_key` (a key as it is kept), `ready_key` (a key that is open),
-//! `state` (all keys as they were read), this file (keeping up), `rotation` (every change).
+//! `state` (all keys as they were read), this file (keeping up), `rotation` (every change), `administering` (what administrators ask for).
 
+mod administering;
 mod ready_key;
 mod rotation;
 mod sealed_key;
@@ -35,6 +36,7 @@ use crate::{
     store::{ChangeKind, SIGNING_KEYS},
 };
 
+pub use administering::ListedKey;
 pub use rotation::{KeyRotation, NextKey, Tended};
 pub use sealed_key::opens_keys;
 pub use stages::{KeySettings, Stage, StagedKey, staged};

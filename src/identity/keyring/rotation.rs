@@ -1,4 +1,8 @@
-//! Owns every change of the stored keys: the first one, the next one, revoking, deleting, sealing anew.
+//! Owns every change of the stored keys: the first one, the next one, deleting, sealing anew; below it, what administrators ask for.
+
+mod by_administrators;
+
+pub use by_administrators::NextKey;
 
 use std::{
     sync::{
@@ -14,7 +18,7 @@ use super::{KeySettings, Stage, sealed_key, staged};
 use crate::{
     audit::{Actor, Audit, Entry, Event, Pending},
     base::{Clock, Timestamp},
-    identity::{AgreedTime, ClockCheck, MasterKey, names::key as name_key},
+    identity::{Administrator, AgreedTime, ClockCheck, MasterKey, names::key as name_key},
     jose::PrivateKey,
     metrics::TimedWork,
     model::{Error, KeyId, SigningAlg, error, id::uuid_v7},
@@ -52,27 +56,27 @@ pub enum Tended {
 /// Who changes the keys, and which of them is deleted for being compromised.
 #[derive(Debug)]
 struct Doing<'a> {
-    actor: Actor,
+    /// None is the service itself.
+    administrator: Option<&'a Administrator>,
     compromised: Option<&'a str>,
 }
 
 /// How often processes that replace a secret may overtake a new master key.
 const RESEALS: usize = 5;
 
-static BY_SERVICE: Doing<'_> = Doing { actor: Actor::Service, compromised: None };
+static BY_SERVICE: Doing<'_> = Doing { administrator: None, compromised: None };
 
-/// What came of asking for the next key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NextKey {
-    /// The key.
-    pub kid: KeyId,
-    /// From when it signs.
-    pub sign_time: Timestamp,
-}
+impl<'a> Doing<'a> {
+    const fn of(administrator: &'a Administrator) -> Self {
+        Self { administrator: Some(administrator), compromised: None }
+    }
 
-impl Doing<'_> {
-    fn of_operator() -> Self {
-        Self { actor: Actor::operator(), compromised: None }
+    /// `entry`, as whoever does it does.
+    fn entry(&self, entry: Entry) -> Entry {
+        match self.administrator {
+            Some(administrator) => administrator.entry(entry),
+            None => entry.by(Actor::Service),
+        }
     }
 }
 
@@ -242,72 +246,13 @@ impl KeyRotation {
         Ok(changed)
     }
 
-    /// Publishes the next key, of the algorithm of the newest, or with `at_once` has it sign from now on.
-    ///
-    /// # Errors
-    /// [`Error::NextKeyPublished`] if the next key is published, and not to sign at once; [`Error::ClocksApart`].
-    pub async fn rotate(&self, at_once: bool) -> Result<NextKey, Error> {
-        if let AgreedTime::Apart(offset) = self.clocks.agreed_time(TimedWork::SigningKeys).await? {
-            return Err(Error::ClocksApart { offset: offset.to_string() });
-        }
-        let spare = self.spare().await?;
-        let now = self.clock().now();
-        let mut answer = None;
-        self.change(Lease::of_operator(self.id), &Doing::of_operator(), |stored| {
-            self.check_master_key(stored)?;
-            let (next, change) = if at_once {
-                self.successor(stored, now, &spare)?
-            } else if let Some(pending) = pending(stored, now).last() {
-                let (kid, sign_time) = (pending.kid.clone(), pending.sign_time);
-                return Err(Error::NextKeyPublished { kid, sign_time });
-            } else {
-                let row = self.row(&spare, now, now.after(self.settings.publish_ahead))?;
-                let next = NextKey { kid: row.kid.clone(), sign_time: row.sign_time };
-                (next, KeyChange { insert: Some(row), ..KeyChange::default() })
-            };
-            answer = Some(next);
-            Ok(change)
-        })
-        .await?;
-        answer.ok_or_else(|| Error::internal("no next key was chosen"))
-    }
-
-    /// Deletes the key `kid`, which is compromised. If it is the one that signs, the published one signs from now on, or a new one.
-    /// Returns the key that signs in its place.
-    ///
-    /// # Errors
-    /// [`Error::SigningKeyNotFound`] if there is no such key.
-    pub async fn revoke(&self, kid: &str) -> Result<Option<NextKey>, Error> {
-        let no_such_key = || Error::SigningKeyNotFound(kid.to_owned());
-        if self.store.signing_keys().await?.iter().all(|key| key.kid.0 != kid) {
-            return Err(no_such_key());
-        }
-        let spare = self.spare().await?;
-        let now = self.clock().now();
-        let mut answer = None;
-        let by = Doing { compromised: Some(kid), ..Doing::of_operator() };
-        self.change(Lease::of_operator(self.id), &by, |stored| {
-            self.check_master_key(stored)?;
-            let staged = staged(stored, now);
-            let revoked = staged.iter().find(|key| key.key.kid.0 == kid).ok_or_else(no_such_key)?;
-            let mut change = KeyChange::default();
-            if revoked.stage == Stage::Signing {
-                let (next, successor) = self.successor(stored, now, &spare)?;
-                (answer, change) = (Some(next), successor);
-            }
-            change.delete.push(revoked.key.kid.clone());
-            Ok(change)
-        })
-        .await?;
-        Ok(answer)
-    }
-
     /// Seals every private key under `new`; returns how many there are.
     ///
     /// # Errors
     /// [`Error::WrongMasterKey`] if a stored key does not open with the present one: then nothing is changed.
     pub async fn reseal(&self, new: &MasterKey) -> Result<usize, Error> {
-        let (mut count, by) = (0, Doing::of_operator());
+        let operator = Administrator::operator();
+        let (mut count, by) = (0, Doing::of(&operator));
         for _ in 0..RESEALS {
             let secrets = name_key::reseal(&self.store, &self.master_key, new).await?;
             let changed = self.change(Lease::of_operator(self.id), &by, |stored| {
@@ -352,9 +297,8 @@ impl KeyRotation {
         Ok((NextKey { kid: promoted.unwrap_or_else(|| spare.kid().clone()), sign_time }, change))
     }
 
-    /// A key of the algorithm of the newest, in case one is needed: none is made while others wait for the transaction to end.
-    async fn spare(&self) -> Result<PrivateKey, Error> {
-        let stored = self.store.signing_keys().await?;
+    /// A key of the algorithm of the newest of `stored`, in case one is needed: none is made while others wait for the transaction to end.
+    async fn spare(&self, stored: &[StoredKey]) -> Result<PrivateKey, Error> {
         let alg = stored.last().map_or(Ok(self.settings.alg), algorithm)?;
         make(alg).await
     }
@@ -384,11 +328,9 @@ impl KeyRotation {
         let mut pending: Vec<Pending<'_>> = Vec::new();
         // Asked again if the database refuses the first attempt: nothing has come of that one.
         let decide = |stored: &[StoredKey]| {
-            for event in pending.drain(..) {
-                event.dismiss();
-            }
+            dismiss(&mut pending);
             let change = decide(stored)?;
-            pending.extend(self.events(&change, stored, by).into_iter().map(|entry| self.audit.begin(entry)));
+            pending = self.begin(&change, stored, by);
             Ok(change)
         };
         let changed = self.store.change_signing_keys(lease, self.clock().now(), decide).await?;
@@ -398,12 +340,16 @@ impl KeyRotation {
         Ok(changed)
     }
 
+    /// Begins what is told of `change`.
+    fn begin(&self, change: &KeyChange, stored: &[StoredKey], by: &Doing<'_>) -> Vec<Pending<'_>> {
+        self.events(change, stored, by).into_iter().map(|entry| self.audit.begin(entry)).collect()
+    }
+
     /// What is told of `change`, made of the keys `stored`.
     fn events(&self, change: &KeyChange, stored: &[StoredKey], by: &Doing<'_>) -> Vec<Entry> {
         let KeyChange { insert, sign_at, delete, reseal, reseal_secrets: _ } = change;
         let mut events = Vec::new();
-        let mut tell =
-            |event: Event, kid: &KeyId| events.push(event.done().by(by.actor.clone()).key(kid.clone()));
+        let mut tell = |event: Event, kid: &KeyId| events.push(by.entry(event.done().key(kid.clone())));
         if let Some(key) = insert {
             tell(Event::SigningKeyPublished, &key.kid);
             // The first takes over from none.
@@ -419,9 +365,16 @@ impl KeyRotation {
             tell(if is_compromised { Event::SigningKeyRevoked } else { Event::SigningKeyDeleted }, kid);
         }
         if !reseal.is_empty() {
-            events.push(Event::SigningKeysResealed.done().by(by.actor.clone()));
+            events.push(by.entry(Event::SigningKeysResealed.done()));
         }
         events
+    }
+}
+
+/// Nothing has come of what was begun.
+fn dismiss(begun: &mut Vec<Pending<'_>>) {
+    for event in begun.drain(..) {
+        event.dismiss();
     }
 }
 

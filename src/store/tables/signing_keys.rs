@@ -13,16 +13,16 @@ use sea_orm::{
 use crate::store::{
     Lease, ResealedSecret, Store,
     engine::transaction::commit,
-    tables::leases,
     tables::{
+        administration::{AdminChange, Applied, Begun},
         changes::{self, ChangeEffect, ChangeKind},
         entity::signing_keys::{ActiveModel, Column, Entity, Model},
-        sealed_secrets,
+        leases, sealed_secrets,
     },
 };
 use crate::{
     base::Timestamp,
-    model::{Error, KeyId, key::MAX_RETENTION},
+    model::{AdminScope, Error, KeyId, key::MAX_RETENTION},
 };
 
 /// A signing key as it is kept: its private part sealed.
@@ -111,6 +111,35 @@ impl Store {
             let keys = (ChangeKind::SigningKeys, ChangeEffect::Changed);
             changes::tell(&db, keys, &[changes::SIGNING_KEYS], now).await?;
             commit(db, true).await
+        })
+        .await
+    }
+
+    /// The same, as an administrator asks for it: `decide` also says which key is concerned.
+    ///
+    /// # Errors
+    /// As [`Self::change_signing_keys`]; [`Error::InsufficientScope`], [`Error::RequestIdReused`].
+    pub async fn administer_signing_keys(
+        &self,
+        lease: Lease,
+        asked: AdminChange<'_>,
+        decide: impl FnMut(&[StoredKey]) -> Result<(KeyId, KeyChange), Error> + Send,
+    ) -> Result<Applied<()>, Error> {
+        let decide = Mutex::new(decide);
+        self.write(|| async {
+            let db = match self.begin_change(asked).await? {
+                Begun::Now(db) => db,
+                Begun::Before(id) => return Ok(Applied::Before(id)),
+            };
+            db.rights().must_have(AdminScope::KeysWrite)?;
+            // An administrator need not wait for the lease.
+            leases::take(&*db, leases::SIGNING_KEYS, lease, asked.now).await?;
+            let keys = read(&*db).await?;
+            let (kid, change) = decide.lock().unwrap_or_else(PoisonError::into_inner)(&keys)?;
+            apply(&*db, change).await?;
+            let keys = (ChangeKind::SigningKeys, ChangeEffect::Changed);
+            changes::tell(&*db, keys, &[changes::SIGNING_KEYS], asked.now).await?;
+            db.done(kid.as_uuid(), [], ()).await
         })
         .await
     }

@@ -1,0 +1,63 @@
+//! Owns `identity.admin.v1` on the wire: each service in a file of its own, and what all of them share.
+
+mod keys;
+mod page;
+
+pub(crate) use keys::KeyRpc;
+
+use aws_lc_rs::digest::{Context, SHA256};
+use prost::Message;
+use tonic::Request;
+use uuid::Uuid;
+
+use super::{origin_of, refused, required};
+use crate::{
+    auth::Caller,
+    identity::{Administrator, RequestKey},
+    model::{Error, FieldReason},
+};
+
+use page::Page;
+
+/// Who asks for what `request` says.
+fn administrator<T>(request: &Request<T>) -> Result<Administrator, Error> {
+    Ok(Administrator::of_caller(Caller::of(request)?, origin_of(request)))
+}
+
+/// What a repetition of `message`, by which `by` calls `method`, is known by (AIP-155): `request_id`, its own field of that name; none if
+/// that is empty.
+///
+/// # Errors
+/// [`Error::InvalidFields`] if it is no UUID.
+fn request_key(
+    by: &Administrator,
+    method: &'static str,
+    request_id: &str,
+    message: &impl Message,
+) -> Result<Option<RequestKey>, Error> {
+    if request_id.is_empty() {
+        return Ok(None);
+    }
+    let id = id("request_id", request_id)?;
+    let Some(caller) = by.principal() else { return Ok(None) };
+    let mut asked = Context::new(&SHA256);
+    asked.update(method.as_bytes());
+    // No name of a method has it.
+    asked.update(&[0]);
+    asked.update(&message.encode_to_vec());
+    let mut sha256 = [0; 32];
+    sha256.copy_from_slice(asked.finish().as_ref());
+    Ok(Some(RequestKey { caller, id, sha256 }))
+}
+
+/// The id that the request's `field` must have.
+///
+/// # Errors
+/// [`Error::InvalidFields`] if it is empty, or no UUID.
+fn id<T: From<Uuid>>(field: &'static str, text: &str) -> Result<T, Error> {
+    if text.is_empty() {
+        return Err(required(field));
+    }
+    let id = Uuid::try_parse(text).map_err(|_| refused(field, FieldReason::Malformed, "must be a UUID"))?;
+    Ok(T::from(id))
+}

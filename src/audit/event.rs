@@ -73,6 +73,8 @@ named! {
         RoleBound = "role.bound",
         /// An operator took a role from somebody.
         RoleUnbound = "role.unbound",
+        /// A binding came to its end, and was deleted.
+        RoleBindingEnded = "role.binding_ended",
         /// An operator made a group.
         GroupCreated = "group.created",
         /// An operator deleted a group, and its bindings with it.

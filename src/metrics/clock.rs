@@ -19,6 +19,8 @@ pub enum TimedWork {
     AdminRequests,
     /// Deleting changes that everybody has read.
     Changes,
+    /// Deleting bindings that have ended.
+    Bindings,
     /// Publishing the next signing key, and deleting the oldest.
     SigningKeys,
 }
@@ -31,6 +33,7 @@ impl TimedWork {
         Self::RestingUsernames,
         Self::AdminRequests,
         Self::Changes,
+        Self::Bindings,
         Self::SigningKeys,
     ];
 
@@ -42,6 +45,7 @@ impl TimedWork {
             Self::RestingUsernames => "resting_usernames",
             Self::AdminRequests => "admin_requests",
             Self::Changes => "changes",
+            Self::Bindings => "bindings",
             Self::SigningKeys => "signing_keys",
         }
     }

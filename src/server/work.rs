@@ -11,7 +11,7 @@ use super::{
 use crate::{
     changes::Subscriber,
     config::Config,
-    identity::{AdminRequests, Usernames},
+    identity::{AdminRequests, Usernames, access::BindingEnds},
     jobs::{LOOK_INTERVAL, OwnJob, OwnJobs, Pace, Rotation, STOP_TIMEOUT, SharedJobs, Upkeep},
     model::Error,
     store::Process,
@@ -25,6 +25,9 @@ const KEYS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long nothing is tried after changing the stored keys has failed.
 const KEYS_RETRY_INTERVAL: Duration = Duration::from_secs(30);
+
+/// How often it is looked whether a binding has ended: it is told that late at most.
+const BINDING_ENDS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often the files of TLS are looked at: what has changed is in use within twice this time.
 const TLS_FILES_INTERVAL: Duration = Duration::from_secs(1);
@@ -137,6 +140,7 @@ fn own(parts: &Parts, config: &Config, shared: &Arc<SharedJobs>) -> Vec<OwnJob> 
             run(rotation, |rotation| async move { rotation.look().await }),
         )
         .retried_after(KEYS_RETRY_INTERVAL),
+        binding_ends(parts),
         OwnJob::new(
             "shared_jobs",
             Pace::Clock(LOOK_INTERVAL),

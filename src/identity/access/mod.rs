@@ -3,6 +3,7 @@
 mod audiences;
 mod bindings;
 mod directory;
+mod ends;
 mod error;
 mod groups;
 mod holder;
@@ -14,6 +15,7 @@ mod ways;
 // Values that the store fills: whoever lists bindings gets them from here, and does not import the store.
 pub use crate::store::{BindingFilter, Bound};
 pub use directory::{AccessDirectory, ListedBinding};
+pub use ends::BindingEnds;
 pub use error::AccessError;
 pub use holder::{GroupRef, NamedPrincipal, PrincipalRef, RoleRef};
 pub use registry::AccessRegistry;

@@ -15,6 +15,7 @@ use crate::store::{
         access::{self, AccessWriteError, INSTANCE},
         administration::{AdminChange, Applied, Begun},
         changes::{self, ChangeEffect, ChangeKind},
+        ended_bindings,
         entity::{
             bindings::{ActiveModel, Column, Entity, Model},
             groups::{Column as GroupColumn, Entity as GroupEntity},
@@ -35,7 +36,7 @@ use crate::{
 
 /// How the feed is told of a binding of a user or a client.
 const BOUND: (ChangeKind, ChangeEffect) = (ChangeKind::Binding, ChangeEffect::Changed);
-const UNBOUND: (ChangeKind, ChangeEffect) = (ChangeKind::Binding, ChangeEffect::Ended);
+pub(super) const UNBOUND: (ChangeKind, ChangeEffect) = (ChangeKind::Binding, ChangeEffect::Ended);
 
 /// What came of giving somebody a role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,6 +169,7 @@ impl Store {
             Entity::delete_by_id((INSTANCE, old.id.0)).exec(&*db).await?;
             db.must_leave_an_admin_if(role.id).await?;
             tell(&db, UNBOUND, subject, change.now).await?;
+            ended_bindings::tell_unbound_roles(&*db, [role.id.0], change.now).await?;
             db.done(old.id.0, FieldChange::of(Field::ExpireTime, &text(old.expire_time), ""), Some(old)).await
         })
         .await
@@ -258,7 +260,7 @@ fn of_subject(subject: Principal) -> Select<Entity> {
 }
 
 /// `query`, with the role of each.
-fn with_role(query: Select<Entity>) -> Select<Entity> {
+pub(super) fn with_role(query: Select<Entity>) -> Select<Entity> {
     let role = Entity::belongs_to(RoleEntity).from(Column::RoleId).to(RoleColumn::Id);
     query.join(JoinType::InnerJoin, role.into()).filter(RoleColumn::OrganizationId.eq(INSTANCE))
 }
@@ -313,7 +315,7 @@ fn text(time: Option<Timestamp>) -> String {
 }
 
 /// Tells of what `subject` is bound to. What a group has its members have, whoever they are.
-async fn tell(
+pub(super) async fn tell(
     db: &Transaction,
     bound: (ChangeKind, ChangeEffect),
     subject: Principal,
@@ -372,7 +374,7 @@ pub(super) async fn delete_of_role(db: &impl ConnectionTrait, role: RoleId) -> R
 }
 
 /// The binding of `row`; none if a later release wrote whom it is of.
-fn read(row: &Model) -> Option<Binding> {
+pub(super) fn read(row: &Model) -> Option<Binding> {
     Some(Binding {
         id: BindingId(row.id),
         role: RoleId(row.role_id),

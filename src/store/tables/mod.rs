@@ -10,6 +10,7 @@ pub(in crate::store) mod changes;
 pub(in crate::store) mod client_assertions;
 pub(in crate::store) mod clients;
 pub(in crate::store) mod credentials;
+pub(in crate::store) mod ended_bindings;
 pub(in crate::store) mod entity;
 pub(in crate::store) mod exchanges;
 pub(in crate::store) mod groups;

@@ -3,6 +3,7 @@
 mod account;
 mod administering;
 mod clients;
+mod ends;
 mod refreshes;
 mod role_claims;
 mod route_roles;

@@ -87,6 +87,8 @@ named! {
         AudienceOwnerAdded = "audience.owner_added",
         /// An operator took an audience from an owner.
         AudienceOwnerRemoved = "audience.owner_removed",
+        /// Somebody said who owns an audience, all of them at once.
+        AudienceOwnersChanged = "audience.owners_changed",
         /// A signing key was made and is published from now on.
         SigningKeyPublished = "signing_key.published",
         /// A signing key took over from the one before: by the operator's command, or since a process began to sign with it.
@@ -172,6 +174,8 @@ named! {
         Description = "description",
         /// From when on it counts no longer.
         ExpireTime = "expire_time",
+        /// Who owns it.
+        Owners = "owners",
     }
 }
 

@@ -58,7 +58,7 @@ fn tell(access: &ScopeAccess, output: Output) -> Result<(), Failure> {
 
 fn in_words(way: &Way) -> String {
     match way {
-        Way::Everyone => "everyone".to_owned(),
+        Way::Everyone(_) => "everyone".to_owned(),
         Way::Registered => "the client's registration".to_owned(),
         Way::Role(grant) => {
             let mut text = grant.role.name.as_str().to_owned();
@@ -77,7 +77,7 @@ fn in_words(way: &Way) -> String {
 
 fn object(way: &Way) -> Value {
     match way {
-        Way::Everyone => json!({ "by": "everyone" }),
+        Way::Everyone(_) => json!({ "by": "everyone" }),
         Way::Registered => json!({ "by": "registration" }),
         Way::Role(grant) => json!({
             "by": if grant.group.is_some() { "group" } else { "binding" },

@@ -27,7 +27,7 @@ pub(super) enum Command {
         #[arg(long, value_name = "NAME", value_parser = one_name)]
         after: Option<String>,
     },
-    /// Name an owner of an audience. Owners will decide on its roles by the admin API, once there is one.
+    /// Name an owner of an audience: by the admin API owners decide on its roles, and who has them.
     AddOwner(Owner),
     /// Take an audience from an owner.
     RemoveOwner(Owner),

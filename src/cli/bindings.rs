@@ -83,7 +83,7 @@ async fn filter(list: List, bindings: &AccessDirectory, now: Timestamp) -> Resul
     let audience = list.audience.if_said()?;
     let of = || audience.clone().unwrap_or_else(AudienceName::signet);
     let roles = match (list.role, list.scope) {
-        (Some(name), _) => Some(vec![bindings.role(&RoleRef { audience: of(), name }).await?.id]),
+        (Some(name), _) => Some(vec![bindings.role(&RoleRef::Name(of(), name)).await?.id]),
         (None, Some(scope)) => Some(bindings.roles_with(&of(), &scope).await?),
         (None, None) => None,
     };

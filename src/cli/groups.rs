@@ -90,7 +90,7 @@ async fn with_groups(command: Command, records: &Records, output: Output) -> Res
     match command {
         Command::Create { name } => show(&registry.create_group(name, by).await?, output),
         Command::Add(Member { which, user }) => {
-            let (group, user) = registry.add_member(&which.into(), &UserRef::IdOrName(user), by).await?;
+            let (group, user, _) = registry.add_member(&which.into(), &UserRef::IdOrName(user), by).await?;
             tell_member("is in", &group, &user, output)
         }
         Command::Remove(Member { which, user }) => {
@@ -98,7 +98,8 @@ async fn with_groups(command: Command, records: &Records, output: Output) -> Res
             tell_member("is no longer in", &group, &user, output)
         }
         Command::Delete(which) => {
-            let group = registry.delete_group(&which.into(), by).await?;
+            // A command is nobody's repetition.
+            let Some(group) = registry.delete_group(&which.into(), None, by).await? else { return Ok(()) };
             output.answer(
                 &format!("Deleted {} ({}).", group.name.as_str(), group.id),
                 &json!({ "deleted": group.id.to_string() }),

@@ -106,16 +106,16 @@ pub(super) fn is_said(flag: &str) -> bool {
 pub(super) struct WhichRole {
     /// The role's name.
     #[arg(value_name = "ROLE", value_parser = role_name)]
-    name: RoleName,
+    pub(super) name: RoleName,
     #[command(flatten)]
-    audience: OfAudience,
+    pub(super) audience: OfAudience,
 }
 
 impl TryFrom<WhichRole> for RoleRef {
     type Error = Failure;
 
     fn try_from(WhichRole { name, audience }: WhichRole) -> Result<Self, Failure> {
-        Ok(Self { audience: audience.or_signet()?, name })
+        Ok(Self::Name(audience.or_signet()?, name))
     }
 }
 

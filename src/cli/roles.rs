@@ -15,9 +15,9 @@ use super::{
 use crate::{
     base::Clock,
     config::{Config, duration_in_millis},
-    identity::access::{AccessDirectory, AccessError, NewRole, RoleChange},
+    identity::access::{AccessDirectory, NewRole, RoleChange, RoleRef, ScopeChange},
     install::Missing,
-    model::{AudienceName, NameSet, Role, RoleDescription, RoleId, name_set::one_name},
+    model::{AudienceName, Error, NameSet, Role, RoleDescription, RoleId, name_set::one_name},
 };
 
 #[derive(Debug, Subcommand)]
@@ -95,16 +95,22 @@ async fn with_roles(command: Command, records: &Records, output: Output) -> Resu
     match command {
         Command::Create { role, scopes, description } => {
             let (scopes, description) = (set("--scope", &scopes)?, description.unwrap_or_default());
-            let new = NewRole { role: role.try_into()?, scopes, description };
+            let WhichRole { name, audience } = role;
+            let new = NewRole { audience: audience.or_signet()?, name, scopes, description };
             show(&registry.create_role(new, by).await?, output)
         }
         Command::Update(Update { role, add, remove, description }) => {
             let (add, remove) = (set("--add-scope", &add)?, set("--remove-scope", &remove)?);
-            let change = RoleChange { add, remove, description };
-            show(&registry.update_role(&role.try_into()?, &change, by).await?, output)
+            let scopes = Some(ScopeChange::Some { add, remove });
+            let change = RoleChange { scopes, description, etag: None };
+            let updated = registry.update_role(&role.try_into()?, &change, by).await;
+            show(&updated.map_err(too_many_scopes)?, output)
         }
         Command::Delete(role) => {
-            let role = registry.delete_role(&role.try_into()?, by).await?;
+            let which: RoleRef = role.try_into()?;
+            let deleted = registry.delete_role(&which, None, by).await?;
+            // A command is nobody's repetition.
+            let Some(role) = deleted else { return Ok(()) };
             let (name, audience) = (role.name.as_str(), role.audience.as_str());
             output.answer(
                 &format!("Deleted {name} of the audience {audience} ({}).", role.id),
@@ -184,11 +190,13 @@ pub(super) fn object(role: &Role) -> Value {
     })
 }
 
-impl From<AccessError> for Failure {
-    fn from(error: AccessError) -> Self {
-        match error {
-            AccessError::Failed(error) => error.into(),
-            refused => Self::Failed(refused.to_string()),
-        }
+/// The scopes together are what a role already has and what is said: that is no mistake of the command line.
+fn too_many_scopes(error: Error) -> Failure {
+    match &error {
+        Error::InvalidFields(violations) => match violations.as_slice() {
+            [one] => Failure::Failed(format!("the scopes of a role {}", one.description)),
+            _ => error.into(),
+        },
+        _ => error.into(),
     }
 }

@@ -85,6 +85,20 @@ impl<'a> Row<'a> {
             Error::PublicClient { .. } => unreleased(Code::FailedPrecondition, "PUBLIC_CLIENT", 400, OAuth::InvalidRequest),
             Error::ClientNameTaken => unreleased(Code::AlreadyExists, "CLIENT_NAME_TAKEN", 409, OAuth::InvalidRequest),
             Error::SpiffeIdTaken => unreleased(Code::AlreadyExists, "SPIFFE_ID_TAKEN", 409, OAuth::InvalidRequest),
+            Error::RoleNotFound { .. } => unreleased(Code::NotFound, "ROLE_NOT_FOUND", 404, OAuth::NotFound),
+            Error::GroupNotFound(_) => unreleased(Code::NotFound, "GROUP_NOT_FOUND", 404, OAuth::NotFound),
+            Error::AudienceNotFound(_) => unreleased(Code::NotFound, "AUDIENCE_NOT_FOUND", 404, OAuth::NotFound),
+            Error::BindingNotFound(_) => unreleased(Code::NotFound, "BINDING_NOT_FOUND", 404, OAuth::NotFound),
+            Error::MembershipNotFound { .. } => unreleased(Code::NotFound, "MEMBERSHIP_NOT_FOUND", 404, OAuth::NotFound),
+            Error::OwnerNotFound { .. } => unreleased(Code::NotFound, "OWNER_NOT_FOUND", 404, OAuth::NotFound),
+            Error::RoleExists { .. } => unreleased(Code::AlreadyExists, "ROLE_EXISTS", 409, OAuth::InvalidRequest),
+            Error::GroupExists(_) => unreleased(Code::AlreadyExists, "GROUP_EXISTS", 409, OAuth::InvalidRequest),
+            Error::BindingExists(id) => unreleased(Code::AlreadyExists, "BINDING_EXISTS", 409, OAuth::InvalidRequest)
+                .with("binding_id", id.to_string()),
+            Error::BuiltInRole(_) => unreleased(Code::FailedPrecondition, "BUILT_IN_ROLE", 400, OAuth::InvalidRequest),
+            Error::Reserved(names) => unreleased(Code::InvalidArgument, "RESERVED", 400, OAuth::InvalidRequest).with_names("scope", names),
+            Error::LimitReached { most, .. } => unreleased(Code::FailedPrecondition, "LIMIT_REACHED", 400, OAuth::InvalidRequest)
+                .with("most", most.to_string()),
             Error::SigningKeyNotFound(_) => row(Code::NotFound, Reason::SigningKeyNotFound, 404, OAuth::NotFound),
             Error::NextKeyPublished { kid, .. } => row(Code::FailedPrecondition, Reason::NextKeyPublished, 400, OAuth::InvalidRequest)
                 .with("kid", kid.0.as_str()),
@@ -172,7 +186,7 @@ pub(crate) fn examples() -> Vec<Error> {
 
     use crate::{
         base::Timestamp,
-        model::{FieldReason, KeyId, RuleViolation, UserId},
+        model::{BindingId, FieldReason, KeyId, RuleViolation, UserId},
     };
 
     let retry_after = Duration::from_millis(1_001);
@@ -217,6 +231,18 @@ pub(crate) fn examples() -> Vec<Error> {
         Error::PublicClient { client: "x".to_owned(), because: "it has none" },
         Error::ClientNameTaken,
         Error::SpiffeIdTaken,
+        Error::RoleNotFound { role: "x".to_owned(), audience: None },
+        Error::GroupNotFound("x".to_owned()),
+        Error::AudienceNotFound("x".to_owned()),
+        Error::BindingNotFound("there is no such binding".to_owned()),
+        Error::MembershipNotFound { who: "the user `x`".to_owned(), group: "x".to_owned() },
+        Error::OwnerNotFound { who: "the user `x`".to_owned(), audience: "x".to_owned() },
+        Error::RoleExists { role: "x".to_owned(), audience: "x".to_owned() },
+        Error::GroupExists("x".to_owned()),
+        Error::BindingExists(BindingId(Uuid::nil())),
+        Error::BuiltInRole("everyone".to_owned()),
+        Error::Reserved(NameSet::from_stored("signet.users.write".to_owned())),
+        Error::LimitReached { whose: "the user".to_owned(), what: "bindings", most: 128 },
         Error::SigningKeyNotFound("x".to_owned()),
         Error::NextKeyPublished { kid: KeyId("x".to_owned()), sign_time: Timestamp::from_micros(0) },
         Error::ClocksApart { offset: "1s behind the database's".to_owned() },

@@ -1,6 +1,6 @@
 //! Owns what an audience is: a service that tokens are meant for, by the name that stands in their `aud`.
 
-use super::{FieldReason, NameSet, Principal, RuleViolation, name_set::is_name};
+use super::{Etag, FieldReason, NameSet, Principal, RuleViolation, name_set::is_name};
 use crate::base::Timestamp;
 
 /// The longest name in bytes: what every database can have in an index.
@@ -22,6 +22,16 @@ pub struct OwnedAudience {
     pub owners: Vec<Principal>,
     /// When it came to be known.
     pub create_time: Timestamp,
+}
+
+impl OwnedAudience {
+    /// What tells this state of it from the next.
+    #[must_use]
+    pub fn etag(&self) -> Etag {
+        let owners: Vec<_> =
+            self.owners.iter().map(|owner| format!("{} {}", owner.kind(), owner.id())).collect();
+        Etag::of(std::iter::once(self.name.as_str()).chain(owners.iter().map(String::as_str)))
+    }
 }
 
 impl AudienceName {

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{BindingId, ClientId, Group, GroupId, Role, RoleId, UserId};
+use super::{BindingId, ClientId, Etag, Group, GroupId, Role, RoleId, UserId};
 use crate::base::Timestamp;
 
 /// How many bindings a user, a group or a client has at most: each login and each first sight reads them.
@@ -79,6 +79,13 @@ impl Binding {
     #[must_use]
     pub fn holds_at(&self, now: Timestamp) -> bool {
         holds_at(self.expire_time, now)
+    }
+
+    /// What tells this state of it from the next.
+    #[must_use]
+    pub fn etag(&self) -> Etag {
+        let end = self.expire_time.map(|end| end.as_micros().to_string());
+        Etag::of([&*self.id.to_string(), end.as_deref().unwrap_or_default()])
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use super::{KeyId, NameSet, UserId, name_set::MalformedNames};
+use super::{BindingId, KeyId, NameSet, UserId, name_set::MalformedNames};
 use crate::base::Timestamp;
 
 /// The cause behind a failure of the service itself: logged in full, never shown to a caller.
@@ -159,6 +159,72 @@ pub enum Error {
     /// Another client is registered by the SPIFFE ID.
     #[error("another client has this SPIFFE ID")]
     SpiffeIdTaken,
+    /// There is no such role, by its id, or by its name at an audience.
+    #[error("there is no role `{role}`{}", at_audience(.audience.as_deref()))]
+    RoleNotFound {
+        /// What was said.
+        role: String,
+        /// At which audience, if it was said by name.
+        audience: Option<String>,
+    },
+    /// There is no such group, by id or by name.
+    #[error("there is no group `{0}`")]
+    GroupNotFound(String),
+    /// There is no such audience.
+    #[error("there is no audience `{0}`: the first role or client that names it makes it")]
+    AudienceNotFound(String),
+    /// There is no such binding: the sentence that says so.
+    #[error("{0}")]
+    BindingNotFound(String),
+    /// The user is not in the group.
+    #[error("{who} is not in the group `{group}`")]
+    MembershipNotFound {
+        /// The user, in words.
+        who: String,
+        /// The group.
+        group: String,
+    },
+    /// Who was to lose an audience does not own it.
+    #[error("{who} does not own the audience `{audience}`")]
+    OwnerNotFound {
+        /// Who, in words.
+        who: String,
+        /// The audience.
+        audience: String,
+    },
+    /// Another role of the audience has the name.
+    #[error("the audience `{audience}` has a role `{role}` already")]
+    RoleExists {
+        /// The name.
+        role: String,
+        /// The audience.
+        audience: String,
+    },
+    /// Another group has the name.
+    #[error("there is a group `{0}` already")]
+    GroupExists(String),
+    /// The role is given already.
+    #[error("the role is given already, by the binding {0}")]
+    BindingExists(BindingId),
+    /// The role follows from the program, by this name.
+    #[error("{}", built_in(.0))]
+    BuiltInRole(String),
+    /// Scopes that the role cannot give, whoever asks for it.
+    #[error(
+        "scopes that begin with `signet.` administer the service itself: only roles of the audience `signet` give them, `everyone` does \
+         not, and only those that this release knows: `{0}`"
+    )]
+    Reserved(NameSet),
+    /// There would be too many.
+    #[error("{whose} has {most} {what} already, which is the most")]
+    LimitReached {
+        /// Of whom, in words.
+        whose: String,
+        /// Of what, in the plural.
+        what: &'static str,
+        /// How many there may be.
+        most: u64,
+    },
     /// There is no such signing key.
     #[error("there is no signing key `{0}`")]
     SigningKeyNotFound(String),
@@ -273,6 +339,18 @@ fn not_allowed(what: &str, names: &NameSet) -> String {
         format!("the {what} asked for {MalformedNames}")
     } else {
         format!("the {what} `{names}` is not allowed here")
+    }
+}
+
+fn at_audience(audience: Option<&str>) -> String {
+    audience.map(|name| format!(" of the audience `{name}`")).unwrap_or_default()
+}
+
+fn built_in(role: &str) -> String {
+    if role == "everyone" {
+        "every user has the role `everyone`: it is given to nobody, and cannot be deleted".to_owned()
+    } else {
+        format!("the role `{role}` of the service itself is built in: nobody makes, changes or deletes it")
     }
 }
 

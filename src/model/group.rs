@@ -1,6 +1,6 @@
 //! Owns what a group is: users who get roles together. Groups do not nest.
 
-use super::{GroupId, RuleViolation, UserId, client::check_name};
+use super::{Etag, GroupId, RuleViolation, UserId, client::check_name};
 use crate::base::Timestamp;
 
 /// How many groups a user is in at most: each login and each first sight reads what they give.
@@ -30,6 +30,14 @@ pub struct Membership {
     pub user: UserId,
     /// Since when.
     pub create_time: Timestamp,
+}
+
+impl Group {
+    /// What tells this state of it from the next.
+    #[must_use]
+    pub fn etag(&self) -> Etag {
+        Etag::of([&*self.id.to_string(), self.name.as_str()])
+    }
 }
 
 impl GroupName {

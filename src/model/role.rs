@@ -1,8 +1,8 @@
 //! Owns what a role is: a named set of scopes of one audience.
 
 use super::{
-    AudienceName, BuiltInRole, FieldReason, NameSet, RoleId, RuleViolation, claims::ADMIN_SCOPE_PREFIX,
-    client::check_name,
+    AdminScope, AudienceName, BuiltInRole, Error, Etag, FieldReason, NameSet, RoleId, RuleViolation,
+    claims::ADMIN_SCOPE_PREFIX, client::check_name,
 };
 use crate::base::Timestamp;
 
@@ -127,12 +127,32 @@ impl Role {
     pub fn is_everyone(&self) -> bool {
         self.name.is_everyone()
     }
-}
 
-/// The scopes of `scopes` that administer the service itself: no role has them that somebody makes.
-#[must_use]
-pub fn admin_scopes(scopes: &NameSet) -> Vec<&str> {
-    scopes.iter().filter(|scope| is_admin_scope(scope)).collect()
+    /// Whether it follows from the program.
+    #[must_use]
+    pub fn is_built_in(&self) -> bool {
+        BuiltInRole::with_id(self.id).is_some()
+    }
+
+    /// What tells this state of it from the next.
+    #[must_use]
+    pub fn etag(&self) -> Etag {
+        let (id, updated) = (self.id.to_string(), self.update_time.as_micros().to_string());
+        Etag::of([&*id, self.scopes.as_str(), self.description.as_str(), &updated])
+    }
+
+    /// Succeeds if the role may come to give `scopes`, whoever wants it: those that administer the service are given at its own audience,
+    /// not to everyone, and as far as this release knows them.
+    ///
+    /// # Errors
+    /// [`Error::Reserved`] with those that it may not.
+    pub fn may_come_to_give(&self, scopes: &NameSet) -> Result<(), Error> {
+        let may_administer = self.name.may_administer(&self.audience);
+        let refused = scopes.keeping(|scope| {
+            is_admin_scope(scope) && !(may_administer && AdminScope::named(scope).is_some())
+        });
+        if refused.is_empty() { Ok(()) } else { Err(Error::Reserved(refused)) }
+    }
 }
 
 /// Whether `scope` administers the service itself, in whichever release.
@@ -168,6 +188,35 @@ mod tests {
             assert!(name.is_built_in(&AudienceName::signet()) && !name.is_built_in(&stock));
         }
         assert!(!RoleName::parse("admins").unwrap().is_built_in(&AudienceName::signet()));
+    }
+
+    #[test]
+    fn only_roles_of_the_service_itself_come_to_administer_it_and_only_by_what_is_known() {
+        let scopes = NameSet::parse("stock.pick signet.users.read signet.of-tomorrow").unwrap();
+        let refused = |audience: &str, name: &str| {
+            let now = Timestamp::from_micros(0);
+            let role = Role {
+                id: RoleId(uuid::Uuid::nil()),
+                name: RoleName::parse(name).unwrap(),
+                audience: AudienceName::parse(audience).unwrap(),
+                scopes: NameSet::default(),
+                description: RoleDescription::default(),
+                create_time: now,
+                update_time: now,
+            };
+            match role.may_come_to_give(&scopes) {
+                Err(Error::Reserved(names)) => names.as_str().to_owned(),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(refused("signet", "desk"), "signet.of-tomorrow");
+        for (audience, name) in [("signet", "everyone"), ("stock", "desk"), ("stock", "everyone")] {
+            assert_eq!(
+                refused(audience, name),
+                "signet.users.read signet.of-tomorrow",
+                "{name} of {audience}"
+            );
+        }
     }
 
     #[test]

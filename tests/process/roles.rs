@@ -96,14 +96,32 @@ async fn what_is_refused_says_why() {
     place.done("groups create night").await;
     for (line, sentence) in [
         ("roles create picker --audience stock", "the audience `stock` has a role `picker` already"),
-        ("roles create admin", "the role `admin` of the service itself is reserved"),
+        (
+            "roles create admin",
+            "the role `admin` of the service itself is built in: nobody makes, changes or deletes it",
+        ),
+        (
+            "roles update auditor --add-scope see",
+            "the role `auditor` of the service itself is built in: nobody makes, changes or deletes it",
+        ),
+        (
+            "roles delete user-manager",
+            "the role `user-manager` of the service itself is built in: nobody makes, changes or deletes it",
+        ),
         (
             "roles create boss --audience stock --scope signet.users.write",
-            "scopes that begin with `signet.` administer the service itself, and no role has them: signet.users.write",
+            "scopes that begin with `signet.` administer the service itself: only roles of the audience `signet` give them, \
+             `everyone` does not, and only those that this release knows: `signet.users.write`",
         ),
         (
             "roles update picker --audience stock --add-scope signet.audit.read",
-            "scopes that begin with `signet.` administer the service itself, and no role has them: signet.audit.read",
+            "scopes that begin with `signet.` administer the service itself: only roles of the audience `signet` give them, \
+             `everyone` does not, and only those that this release knows: `signet.audit.read`",
+        ),
+        (
+            "roles create desk --scope signet.users.read --scope signet.of-tomorrow",
+            "scopes that begin with `signet.` administer the service itself: only roles of the audience `signet` give them, \
+             `everyone` does not, and only those that this release knows: `signet.of-tomorrow`",
         ),
         (
             "roles delete everyone --audience stock",

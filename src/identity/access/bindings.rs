@@ -1,12 +1,12 @@
 //! Owns giving roles and taking them away.
 
-use super::{AccessError, AccessRegistry, ListedBinding, PrincipalRef, RoleRef, registry::settled};
+use super::{AccessRegistry, ListedBinding, PrincipalRef, RoleRef, registry::settled};
 use crate::{
-    audit::Event,
+    audit::{Entry, Event, Field},
     base::Timestamp,
     identity::Administrator,
-    model::{Binding, BindingId},
-    store::{Applied, Bound},
+    model::{Binding, BindingId, Error, Role},
+    store::{Applied, Bound, WhichBinding},
 };
 
 impl AccessRegistry {
@@ -14,42 +14,73 @@ impl AccessRegistry {
     /// the binding.
     ///
     /// # Errors
-    /// [`AccessError`]: no such role, user, group or client, [`AccessError::Everyone`], [`AccessError::TooMany`], [`AccessError::Gone`],
-    /// [`AccessError::Failed`].
+    /// [`Error::RoleNotFound`], [`Error::UserNotFound`], [`Error::GroupNotFound`], [`Error::ClientNotFound`], [`Error::BuiltInRole`],
+    /// [`Error::LimitReached`]; why whoever gives it may not; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn bind(
         &self,
         which: &RoleRef,
         who: &PrincipalRef,
         expire_time: Option<Timestamp>,
         by: &Administrator,
-    ) -> Result<ListedBinding, AccessError> {
-        if which.name.is_everyone() {
-            return Err(AccessError::Everyone);
-        }
-        let role = self.directory.role(which).await?;
-        let subject = self.directory.principal(who).await?;
-        let now = self.clock.now();
-        let id = BindingId::new(now, self.store.entropy());
-        let binding =
-            Binding { id, role: role.id, subject: subject.principal, expire_time, create_time: now };
-        let entry = Event::RoleBound.done().role(role.id).audience(role.audience.as_str());
-        let entry = by.entry(entry.principal(subject.principal));
+    ) -> Result<ListedBinding, Error> {
+        let (role, binding) = self.binding_of(which, who, expire_time).await?;
+        let entry = by.entry(told(Event::RoleBound, &binding, &role));
         let pending = self.audit.begin(entry.clone());
-        let bound = self.store.bind(&binding, by.change(&entry, now)).await.map_err(|error| {
-            AccessError::not_written(
-                error,
-                || AccessError::RoleTaken(which.clone()),
-                (&subject.to_string(), "bindings"),
-                &format!("{subject} or the role `{}`", which.name.as_str()),
-            )
-        });
-        let is_changed = |bound: &Applied<Bound>| {
-            !by.only_validates() && matches!(bound, Applied::Now(Bound::Made(_) | Bound::Changed(_)))
+        let bound = self.store.bind(&binding, by.change(&entry, binding.create_time)).await;
+        let changed = |bound: &Bound| match bound {
+            Bound::Made(_) => Some(Vec::new()),
+            Bound::Changed(_) => Some(vec![Field::ExpireTime]),
+            Bound::AsItWas(_) => None,
         };
-        match settled(pending, bound, is_changed)? {
+        match settled(pending, by, bound, changed)? {
             Applied::Now(Bound::Made(binding) | Bound::Changed(binding) | Bound::AsItWas(binding)) => {
-                Ok(ListedBinding { binding, role, subject })
+                self.directory.listed(binding, role).await
             }
+            Applied::Before(id) => self.directory.binding(BindingId(id)).await,
+        }
+    }
+
+    /// The same, if it has the role by no binding of its own.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind), and [`Error::BindingExists`].
+    pub async fn create_binding(
+        &self,
+        which: &RoleRef,
+        who: &PrincipalRef,
+        expire_time: Option<Timestamp>,
+        by: &Administrator,
+    ) -> Result<ListedBinding, Error> {
+        let (role, binding) = self.binding_of(which, who, expire_time).await?;
+        let entry = by.entry(told(Event::RoleBound, &binding, &role));
+        let pending = self.audit.begin(entry.clone());
+        let added = self.store.add_binding(&binding, by.change(&entry, binding.create_time)).await;
+        match settled(pending, by, added, |()| Some(Vec::new()))? {
+            Applied::Now(()) => self.directory.listed(binding, role).await,
+            Applied::Before(id) => self.directory.binding(BindingId(id)).await,
+        }
+    }
+
+    /// Gives the binding `id`, whose etag must be `etag` if one is said, the end `expire_time`, or none. Returns the binding.
+    ///
+    /// # Errors
+    /// [`Error::BindingNotFound`], [`Error::EtagMismatch`]; why whoever changes it may not; [`Error::Unavailable`] or [`Error::Internal`],
+    /// with the cause.
+    pub async fn update_binding(
+        &self,
+        id: BindingId,
+        etag: Option<&str>,
+        expire_time: Option<Timestamp>,
+        by: &Administrator,
+    ) -> Result<ListedBinding, Error> {
+        let found = self.directory.binding(id).await?;
+        let entry = by.entry(told(Event::RoleBound, &found.binding, &found.role));
+        let pending = self.audit.begin(entry.clone());
+        let change = by.change(&entry, self.clock.now());
+        let set = self.store.set_binding_end(id, etag, expire_time, change).await;
+        let changed = |old: &Binding| (old.expire_time != expire_time).then(|| vec![Field::ExpireTime]);
+        match settled(pending, by, set, changed)? {
+            Applied::Now(old) => Ok(ListedBinding { binding: Binding { expire_time, ..old }, ..found }),
             Applied::Before(id) => self.directory.binding(BindingId(id)).await,
         }
     }
@@ -57,25 +88,81 @@ impl AccessRegistry {
     /// Takes the role `which` from `who`, who may have it by a group all the same. Returns the binding as it was.
     ///
     /// # Errors
-    /// [`AccessError`]: no such role, user, group or client, [`AccessError::NotBound`], [`AccessError::Failed`].
+    /// [`Error::RoleNotFound`], [`Error::UserNotFound`], [`Error::GroupNotFound`], [`Error::ClientNotFound`], [`Error::BindingNotFound`];
+    /// why whoever takes it may not; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn unbind(
         &self,
         which: &RoleRef,
         who: &PrincipalRef,
         by: &Administrator,
-    ) -> Result<ListedBinding, AccessError> {
+    ) -> Result<ListedBinding, Error> {
         let role = self.directory.role(which).await?;
         let subject = self.directory.principal(who).await?;
         let entry = Event::RoleUnbound.done().role(role.id).audience(role.audience.as_str());
-        let entry = by.entry(entry.principal(subject.principal));
-        let pending = self.audit.begin(entry.clone());
-        let change = by.change(&entry, self.clock.now());
-        let unbound = self.store.unbind(&role, subject.principal, change).await;
-        let is_changed =
-            |unbound: &Applied<_>| !by.only_validates() && matches!(unbound, Applied::Now(Some(_)));
-        match settled(pending, unbound.map_err(AccessError::from), is_changed)? {
+        let entry = entry.principal(subject.principal);
+        let which = WhichBinding::Of(role.id, subject.principal);
+        match self.take(which, None, entry, by).await? {
             Applied::Now(Some(binding)) => Ok(ListedBinding { binding, role, subject }),
-            Applied::Now(None) | Applied::Before(_) => Err(AccessError::NotBound(subject, role.name)),
+            Applied::Now(None) | Applied::Before(_) => {
+                let role = role.name.as_str();
+                let sentence = format!("{subject} does not have the role `{role}` by a binding of its own");
+                Err(Error::BindingNotFound(sentence))
+            }
         }
     }
+
+    /// Takes away what the binding `id` gives, whose etag must be `etag` if one is said.
+    ///
+    /// # Errors
+    /// [`Error::BindingNotFound`], [`Error::EtagMismatch`]; why whoever takes it away may not; [`Error::Unavailable`] or
+    /// [`Error::Internal`], with the cause.
+    pub async fn delete_binding(
+        &self,
+        id: BindingId,
+        etag: Option<&str>,
+        by: &Administrator,
+    ) -> Result<(), Error> {
+        // The same request may have deleted it before.
+        let entry = match self.directory.binding(id).await {
+            Ok(found) => told(Event::RoleUnbound, &found.binding, &found.role),
+            Err(Error::BindingNotFound(_)) => Event::RoleUnbound.done(),
+            Err(error) => return Err(error),
+        };
+        match self.take(WhichBinding::Id(id), etag, entry, by).await? {
+            Applied::Now(None) => Err(Error::BindingNotFound(format!("there is no binding `{id}`"))),
+            Applied::Now(Some(_)) | Applied::Before(_) => Ok(()),
+        }
+    }
+
+    async fn take(
+        &self,
+        which: WhichBinding,
+        etag: Option<&str>,
+        entry: Entry,
+        by: &Administrator,
+    ) -> Result<Applied<Option<Binding>>, Error> {
+        let entry = by.entry(entry);
+        let pending = self.audit.begin(entry.clone());
+        let taken = self.store.unbind(which, etag, by.change(&entry, self.clock.now())).await;
+        settled(pending, by, taken, |taken| taken.map(|_| Vec::new()))
+    }
+
+    /// The role `which`, and a new binding that gives it to `who`.
+    async fn binding_of(
+        &self,
+        which: &RoleRef,
+        who: &PrincipalRef,
+        expire_time: Option<Timestamp>,
+    ) -> Result<(Role, Binding), Error> {
+        let role = self.directory.role(which).await?;
+        let subject = self.directory.principal_id(who).await?;
+        let now = self.clock.now();
+        let id = BindingId::new(now, self.store.entropy());
+        Ok((role.clone(), Binding { id, role: role.id, subject, expire_time, create_time: now }))
+    }
+}
+
+/// That `event` happened to `binding`, which gives `role`.
+fn told(event: Event, binding: &Binding, role: &Role) -> Entry {
+    event.done().role(role.id).audience(role.audience.as_str()).principal(binding.subject)
 }

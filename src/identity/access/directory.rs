@@ -2,12 +2,12 @@
 
 use uuid::Uuid;
 
-use super::{AccessError, GroupRef, NamedPrincipal, PrincipalRef, RoleRef};
+use super::{GroupRef, NamedPrincipal, PrincipalRef, RoleRef};
 use crate::{
     identity::{ClientDirectory, UserDirectory, users::UserRef},
     model::{
-        AudienceName, Binding, BindingId, Error, Group, GroupId, GroupName, Membership, OwnedAudience,
-        Principal, Role, RoleId, User, UserId, role::AUDIENCE_MAX_ROLES,
+        AudienceName, Binding, BindingId, Client, Error, Group, GroupId, GroupName, Membership,
+        OwnedAudience, Principal, Role, RoleId, User, UserId, role::AUDIENCE_MAX_ROLES,
     },
     store::{BindingFilter, Store},
 };
@@ -42,46 +42,94 @@ impl AccessDirectory {
     /// The role `which`.
     ///
     /// # Errors
-    /// [`AccessError::NoSuchRole`], [`AccessError::Failed`].
-    pub async fn role(&self, which: &RoleRef) -> Result<Role, AccessError> {
-        let found = self.store.role_named(&which.audience, &which.name).await?;
-        found.ok_or_else(|| AccessError::NoSuchRole(which.clone()))
+    /// [`Error::RoleNotFound`]; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn role(&self, which: &RoleRef) -> Result<Role, Error> {
+        let found = match which {
+            RoleRef::Id(id) => self.store.role(*id).await?,
+            RoleRef::Name(audience, name) => self.store.role_named(audience, name).await?,
+        };
+        found.ok_or_else(|| which.not_found())
+    }
+
+    /// The id of the role `which`, and its audience if it is still there.
+    pub(super) async fn place(&self, which: &RoleRef) -> Result<(RoleId, Option<AudienceName>), Error> {
+        match (self.role(which).await, which) {
+            (Ok(role), _) => Ok((role.id, Some(role.audience))),
+            (Err(Error::RoleNotFound { .. }), RoleRef::Id(id)) => Ok((*id, None)),
+            (Err(error), _) => Err(error),
+        }
     }
 
     /// The group `which`.
     ///
     /// # Errors
-    /// [`AccessError::NoSuchGroup`], [`AccessError::Failed`].
-    pub async fn group(&self, which: &GroupRef) -> Result<Group, AccessError> {
+    /// [`Error::GroupNotFound`]; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn group(&self, which: &GroupRef) -> Result<Group, Error> {
         let found = match (Uuid::try_parse(&which.0), GroupName::parse(&which.0)) {
             (Ok(id), _) => self.store.group(GroupId(id)).await?,
             (Err(_), Ok(name)) => self.store.group_named(&name).await?,
             (Err(_), Err(_)) => None,
         };
-        found.ok_or_else(|| AccessError::NoSuchGroup(which.clone()))
+        found.ok_or_else(|| Error::GroupNotFound(which.to_string()))
+    }
+
+    /// The id of the group `which`; what reads as an id is taken for one, whether or not there is such a group.
+    pub(super) async fn group_id(&self, which: &GroupRef) -> Result<GroupId, Error> {
+        match Uuid::try_parse(&which.0) {
+            Ok(id) => Ok(GroupId(id)),
+            Err(_) => Ok(self.group(which).await?.id),
+        }
+    }
+
+    /// The audience `name`.
+    ///
+    /// # Errors
+    /// [`Error::AudienceNotFound`]; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn audience(&self, name: &AudienceName) -> Result<OwnedAudience, Error> {
+        let found = self.store.audience(name).await?;
+        found.ok_or_else(|| Error::AudienceNotFound(name.as_str().to_owned()))
+    }
+
+    /// That `user`, whose id is `id`, is in `group`.
+    pub(super) async fn membership(
+        &self,
+        group: &Group,
+        id: UserId,
+        user: &NamedPrincipal,
+    ) -> Result<Membership, Error> {
+        let found = self.store.membership(group.id, id).await?;
+        found.ok_or_else(|| {
+            let (who, group) = (user.to_string(), group.name.as_str().to_owned());
+            Error::MembershipNotFound { who, group }
+        })
     }
 
     /// Who `who` is.
     ///
     /// # Errors
-    /// [`AccessError::NoSuchGroup`], [`AccessError::Failed`].
-    pub async fn principal(&self, who: &PrincipalRef) -> Result<NamedPrincipal, AccessError> {
-        let (principal, name) = match who {
-            PrincipalRef::User(who) => return Ok(self.user(who).await?.1),
-            PrincipalRef::Group(which) => {
-                let group = self.group(which).await?;
-                (Principal::Group(group.id), group.name.as_str().to_owned())
-            }
-            PrincipalRef::Client(who) => {
-                let client = self.clients.find(who).await?;
-                (Principal::Client(client.id), client.name.as_str().to_owned())
-            }
-        };
-        Ok(NamedPrincipal { principal, name })
+    /// [`Error::UserNotFound`], [`Error::UserAmbiguous`], [`Error::GroupNotFound`], [`Error::ClientNotFound`]; [`Error::Unavailable`] or
+    /// [`Error::Internal`], with the cause.
+    pub async fn principal(&self, who: &PrincipalRef) -> Result<NamedPrincipal, Error> {
+        match who {
+            PrincipalRef::User(who) => Ok(self.user(who).await?.1),
+            PrincipalRef::Group(which) => Ok(self.group(which).await?.into()),
+            PrincipalRef::Client(who) => Ok(self.clients.find(who).await?.into()),
+            PrincipalRef::Id(Principal::User(id)) => Ok(self.user(&UserRef::Id(*id)).await?.1),
+            PrincipalRef::Id(Principal::Group(id)) => Ok(self.group(&(*id).into()).await?.into()),
+            PrincipalRef::Id(Principal::Client(id)) => Ok(self.clients.find(&(*id).into()).await?.into()),
+        }
+    }
+
+    /// Who `who` is; an id is not looked up.
+    pub(super) async fn principal_id(&self, who: &PrincipalRef) -> Result<Principal, Error> {
+        match who {
+            PrincipalRef::Id(principal) => Ok(*principal),
+            other => Ok(self.principal(other).await?.principal),
+        }
     }
 
     /// The user that `who` names, as a principal too.
-    pub(super) async fn user(&self, who: &UserRef) -> Result<(UserId, NamedPrincipal), AccessError> {
+    pub(super) async fn user(&self, who: &UserRef) -> Result<(UserId, NamedPrincipal), Error> {
         let user = self.users.find(who).await?;
         let (principal, name) = (Principal::User(user.id), user.username.typed().to_owned());
         Ok((user.id, NamedPrincipal { principal, name }))
@@ -113,9 +161,25 @@ impl AccessDirectory {
         limit: u64,
     ) -> Result<Vec<Group>, Error> {
         match user {
-            Some(user) => self.store.groups_of_user(user, after, limit).await,
+            Some(user) => {
+                let found = self.store.groups_of_user(user, after, limit).await?;
+                Ok(found.into_iter().map(|(_, group)| group).collect())
+            }
             None => self.store.groups(after, limit).await,
         }
+    }
+
+    /// The memberships of `user` in groups after `after` in the order of their ids; at most `limit`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn memberships(
+        &self,
+        user: UserId,
+        after: Option<GroupId>,
+        limit: u64,
+    ) -> Result<Vec<(Membership, Group)>, Error> {
+        self.store.groups_of_user(user, after, limit).await
     }
 
     /// The members of `group` after `after` in the order of their ids; at most `limit`.
@@ -143,10 +207,16 @@ impl AccessDirectory {
     /// The binding `id`.
     ///
     /// # Errors
-    /// [`AccessError::NoSuchBinding`], [`AccessError::Failed`].
-    pub async fn binding(&self, id: BindingId) -> Result<ListedBinding, AccessError> {
+    /// [`Error::BindingNotFound`]; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn binding(&self, id: BindingId) -> Result<ListedBinding, Error> {
         let found = self.store.binding(id).await?;
-        let Some((binding, role)) = found else { return Err(AccessError::NoSuchBinding(id)) };
+        let (binding, role) =
+            found.ok_or_else(|| Error::BindingNotFound(format!("there is no binding `{id}`")))?;
+        self.listed(binding, role).await
+    }
+
+    /// `binding`, which gives `role`, with the name of who has it.
+    pub(super) async fn listed(&self, binding: Binding, role: Role) -> Result<ListedBinding, Error> {
         let subject = self.named(&[binding.subject]).await?.swap_remove(0);
         Ok(ListedBinding { binding, role, subject })
     }
@@ -196,5 +266,17 @@ impl AccessDirectory {
             NamedPrincipal { principal: *principal, name }
         };
         Ok(principals.iter().map(with_name).collect())
+    }
+}
+
+impl From<Group> for NamedPrincipal {
+    fn from(group: Group) -> Self {
+        Self { principal: Principal::Group(group.id), name: group.name.as_str().to_owned() }
+    }
+}
+
+impl From<Client> for NamedPrincipal {
+    fn from(client: Client) -> Self {
+        Self { principal: Principal::Client(client.id), name: client.name.as_str().to_owned() }
     }
 }

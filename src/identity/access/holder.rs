@@ -4,16 +4,16 @@ use std::fmt;
 
 use crate::{
     identity::{clients::ClientRef, users::UserRef},
-    model::{AudienceName, Principal, RoleName},
+    model::{AudienceName, Error, GroupId, Principal, RoleId, RoleName},
 };
 
 /// Which role is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RoleRef {
-    /// The audience that it is of.
-    pub audience: AudienceName,
-    /// Its name.
-    pub name: RoleName,
+pub enum RoleRef {
+    /// The one with this id.
+    Id(RoleId),
+    /// The one of an audience that has this name.
+    Name(AudienceName, RoleName),
 }
 
 /// Which group is meant: by its id or its name. No name reads as an id.
@@ -29,6 +29,8 @@ pub enum PrincipalRef {
     Group(GroupRef),
     /// A client.
     Client(ClientRef),
+    /// The one with this id.
+    Id(Principal),
 }
 
 /// Who has roles, and what it is called.
@@ -38,6 +40,23 @@ pub struct NamedPrincipal {
     pub principal: Principal,
     /// Its name.
     pub name: String,
+}
+
+impl RoleRef {
+    /// That there is no such role.
+    pub(super) fn not_found(&self) -> Error {
+        let (role, audience) = match self {
+            Self::Id(id) => (id.to_string(), None),
+            Self::Name(audience, name) => (name.as_str().to_owned(), Some(audience.as_str().to_owned())),
+        };
+        Error::RoleNotFound { role, audience }
+    }
+}
+
+impl From<GroupId> for GroupRef {
+    fn from(id: GroupId) -> Self {
+        Self(id.to_string())
+    }
 }
 
 impl fmt::Display for GroupRef {

@@ -1,11 +1,12 @@
 //! Owns recording what is done to roles, groups, bindings and audiences, with who did it.
 
-use super::{AccessDirectory, AccessError};
+use super::AccessDirectory;
 use crate::{
-    audit::{Audit, Entry, Pending},
+    audit::{Audit, Field, Pending},
     base::Clock,
     identity::Administrator,
-    store::Store,
+    model::Error,
+    store::{Applied, Store},
 };
 
 /// Roles, groups, bindings and audiences in the hands of those who manage them. Each act is recorded, and told to the other processes.
@@ -23,23 +24,23 @@ impl AccessRegistry {
     pub fn new(store: Store, clock: Clock, audit: Audit) -> Self {
         Self { directory: AccessDirectory::new(store.clone()), store, clock, audit }
     }
-
-    /// Begins to record `entry`, the doing of `by`.
-    pub(super) fn begin(&self, entry: Entry, by: &Administrator) -> Pending<'_> {
-        self.audit.begin(by.entry(entry))
-    }
 }
 
-/// Records what has become of `pending`: `is_changed` says of what was done whether it changed anything.
+/// Records what has become of `pending`, which `by` has asked for: `changed` says of what was done which fields it changed, and none if it
+/// changed nothing.
 pub(super) fn settled<T>(
     pending: Pending<'_>,
-    done: Result<T, AccessError>,
-    is_changed: impl FnOnce(&T) -> bool,
-) -> Result<T, AccessError> {
+    by: &Administrator,
+    done: Result<Applied<T>, Error>,
+    changed: impl FnOnce(&T) -> Option<Vec<Field>>,
+) -> Result<Applied<T>, Error> {
     match &done {
-        Ok(value) => pending.done_if(is_changed(value)),
-        Err(AccessError::Failed(error)) => pending.settle(Some(error)),
-        Err(_) => pending.dismiss(),
+        Ok(Applied::Now(value)) if !by.only_validates() => match changed(value) {
+            Some(fields) => pending.done_changing(fields),
+            None => pending.dismiss(),
+        },
+        Ok(_) => pending.dismiss(),
+        Err(error) => pending.settle(Some(error)),
     }
     done
 }

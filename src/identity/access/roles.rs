@@ -1,17 +1,22 @@
 //! Owns making, changing and deleting roles.
 
-use super::{AccessError, AccessRegistry, RoleRef, registry::settled};
+use super::{AccessRegistry, RoleRef, registry::settled};
 use crate::{
-    audit::{Event, Field},
+    audit::{Entry, Event, Field},
     identity::Administrator,
-    model::{NameSet, Role, RoleDescription, RoleId, role::admin_scopes},
+    model::{
+        AudienceName, Error, FieldReason, NameSet, Role, RoleDescription, RoleId, RoleName, RuleViolation,
+    },
+    store::Applied,
 };
 
 /// What is said of a new role.
 #[derive(Clone, Debug)]
 pub struct NewRole {
-    /// Its audience and its name.
-    pub role: RoleRef,
+    /// Its audience.
+    pub audience: AudienceName,
+    /// Its name.
+    pub name: RoleName,
     /// The scopes that it gives.
     pub scopes: NameSet,
     /// What it is for.
@@ -21,115 +26,136 @@ pub struct NewRole {
 /// What of a role is changed.
 #[derive(Clone, Debug, Default)]
 pub struct RoleChange {
-    /// Scopes that it gives from now on.
-    pub add: NameSet,
-    /// Scopes that it no longer gives.
-    pub remove: NameSet,
+    /// What it gives, if that is changed.
+    pub scopes: Option<ScopeChange>,
     /// What it is for, if that is changed.
     pub description: Option<RoleDescription>,
+    /// The etag that it must still have, if one is said.
+    pub etag: Option<String>,
+}
+
+/// How the scopes of a role are changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ScopeChange {
+    /// It gives these from now on, and no others.
+    All(NameSet),
+    /// It gives some more, and some no longer.
+    Some {
+        /// Those that it gives from now on.
+        add: NameSet,
+        /// Those that it no longer gives.
+        remove: NameSet,
+    },
 }
 
 impl AccessRegistry {
     /// Makes a role, and its audience if it is new.
     ///
     /// # Errors
-    /// [`AccessError::Reserved`], [`AccessError::AdminScopes`], [`AccessError::RoleTaken`], [`AccessError::TooMany`],
-    /// [`AccessError::Failed`].
-    pub async fn create_role(&self, new: NewRole, by: &Administrator) -> Result<Role, AccessError> {
-        let NewRole { role: which, scopes, description } = new;
-        if which.name.is_built_in(&which.audience) {
-            return Err(AccessError::Reserved(which.name));
-        }
-        refuse_admin_scopes(&scopes)?;
+    /// [`Error::BuiltInRole`], [`Error::Reserved`], [`Error::RoleExists`], [`Error::LimitReached`]; why whoever makes it may not;
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn create_role(&self, new: NewRole, by: &Administrator) -> Result<Role, Error> {
+        let NewRole { audience, name, scopes, description } = new;
         let now = self.clock.now();
-        let role = Role {
-            id: RoleId::new(now, self.store.entropy()),
-            name: which.name.clone(),
-            audience: which.audience.clone(),
-            scopes,
-            description,
-            create_time: now,
-            update_time: now,
-        };
-        let entry = Event::RoleCreated.done().role(role.id).audience(role.audience.as_str());
-        let pending = self.begin(entry, by);
-        let added = self.store.add_role(&role).await.map_err(|error| {
-            let whose = format!("the audience `{}`", which.audience.as_str());
-            AccessError::not_written(
-                error,
-                || AccessError::RoleTaken(which.clone()),
-                (&whose, "roles"),
-                "the audience",
-            )
-        });
-        settled(pending, added, |()| true)?;
-        Ok(role)
+        let id = RoleId::new(now, self.store.entropy());
+        let role = Role { id, name, audience, scopes, description, create_time: now, update_time: now };
+        if role.name.is_built_in(&role.audience) {
+            return Err(Error::BuiltInRole(role.name.as_str().to_owned()));
+        }
+        role.may_come_to_give(&role.scopes)?;
+        let entry = by.entry(told(Event::RoleCreated, id, Some(&role.audience)));
+        let pending = self.audit.begin(entry.clone());
+        let added = self.store.add_role(&role, by.change(&entry, now)).await;
+        match settled(pending, by, added, |()| Some(Vec::new()))? {
+            Applied::Now(()) => Ok(role),
+            Applied::Before(id) => self.directory.role(&RoleRef::Id(RoleId(id))).await,
+        }
     }
 
     /// Changes the scopes and the description of a role. What is its name it keeps: others know it by that.
     ///
     /// # Errors
-    /// [`AccessError::NoSuchRole`], [`AccessError::AdminScopes`], [`AccessError::Scopes`], [`AccessError::Failed`].
+    /// [`Error::RoleNotFound`], [`Error::BuiltInRole`], [`Error::Reserved`], [`Error::EtagMismatch`]; [`Error::InvalidFields`] for
+    /// `role.scopes` that are too many; why whoever changes it may not; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn update_role(
         &self,
         which: &RoleRef,
         change: &RoleChange,
         by: &Administrator,
-    ) -> Result<Role, AccessError> {
-        refuse_admin_scopes(&change.add)?;
-        let id = self.directory.role(which).await?.id;
-        let entry = Event::RoleUpdated.done().role(id).audience(which.audience.as_str());
-        let pending = self.begin(entry, by);
+    ) -> Result<Role, Error> {
+        let (id, audience) = self.directory.place(which).await?;
+        let entry = by.entry(told(Event::RoleUpdated, id, audience.as_ref()));
+        let pending = self.audit.begin(entry.clone());
         let now = self.clock.now();
-        let updated = self.store.update_role(id, |old| {
-            let kept = old.scopes.without(&change.remove);
-            // What the migration gave to everyone may be more than a role is given: it can be taken away all the same.
+        let make = |old: &Role| {
             let scopes =
-                if change.add.is_empty() { kept } else { NameSet::of(kept.iter().chain(change.add.iter()))? };
+                change.scopes.as_ref().map_or_else(|| Ok(old.scopes.clone()), |to| to.of(&old.scopes))?;
+            old.may_come_to_give(&scopes.without(&old.scopes))?;
             let description = change.description.clone().unwrap_or_else(|| old.description.clone());
-            Ok::<_, AccessError>(Role { scopes, description, update_time: now, ..old.clone() })
-        });
-        match updated.await.map_err(AccessError::from).flatten() {
-            Ok(Some((old, new))) => {
-                let changed = [
-                    (Field::Scopes, old.scopes != new.scopes),
-                    (Field::Description, old.description != new.description),
-                ];
-                let changed: Vec<_> =
-                    changed.into_iter().filter(|(_, is)| *is).map(|(field, _)| field).collect();
-                if changed.is_empty() {
-                    pending.dismiss();
-                } else {
-                    pending.done_changing(changed);
-                }
-                Ok(new)
-            }
-            Ok(None) => settled(pending, Err(AccessError::NoSuchRole(which.clone())), |_| false),
-            Err(error) => settled(pending, Err(error), |_| false),
+            Ok(Role { scopes, description, update_time: now, ..old.clone() })
+        };
+        let etag = change.etag.as_deref();
+        let updated = self.store.update_role(id, etag, make, by.change(&entry, now)).await;
+        let changed = |(old, new): &(Role, Role)| {
+            let fields = [
+                (Field::Scopes, old.scopes != new.scopes),
+                (Field::Description, old.description != new.description),
+            ];
+            let fields: Vec<_> = fields.into_iter().filter(|(_, is)| *is).map(|(field, _)| field).collect();
+            (!fields.is_empty()).then_some(fields)
+        };
+        match settled(pending, by, updated, changed)? {
+            Applied::Now((_, role)) => Ok(role),
+            Applied::Before(id) => self.directory.role(&RoleRef::Id(RoleId(id))).await,
         }
     }
 
-    /// Deletes a role and its bindings. Returns it as it was.
+    /// Deletes a role, whose etag must be `etag` if one is said, and its bindings. Returns it as it was; none if the same request has
+    /// deleted it before.
     ///
     /// # Errors
-    /// [`AccessError::Everyone`], [`AccessError::NoSuchRole`], [`AccessError::Failed`].
-    pub async fn delete_role(&self, which: &RoleRef, by: &Administrator) -> Result<Role, AccessError> {
-        if which.name.is_everyone() {
-            return Err(AccessError::Everyone);
-        }
-        let role = self.directory.role(which).await?;
-        let entry = Event::RoleDeleted.done().role(role.id).audience(role.audience.as_str());
-        let pending = self.begin(entry, by);
-        let deleted = self.store.delete_role(role.id, self.clock.now()).await.map_err(AccessError::from);
-        if settled(pending, deleted, |deleted| *deleted)? {
-            Ok(role)
-        } else {
-            Err(AccessError::NoSuchRole(which.clone()))
+    /// [`Error::RoleNotFound`], [`Error::BuiltInRole`], [`Error::EtagMismatch`]; why whoever deletes it may not; [`Error::Unavailable`] or
+    /// [`Error::Internal`], with the cause.
+    pub async fn delete_role(
+        &self,
+        which: &RoleRef,
+        etag: Option<&str>,
+        by: &Administrator,
+    ) -> Result<Option<Role>, Error> {
+        let (id, audience) = self.directory.place(which).await?;
+        let entry = by.entry(told(Event::RoleDeleted, id, audience.as_ref()));
+        let pending = self.audit.begin(entry.clone());
+        let deleted = self.store.delete_role(id, etag, by.change(&entry, self.clock.now())).await;
+        match settled(pending, by, deleted, |_| Some(Vec::new()))? {
+            Applied::Now(role) => Ok(Some(role)),
+            Applied::Before(_) => Ok(None),
         }
     }
 }
 
-fn refuse_admin_scopes(scopes: &NameSet) -> Result<(), AccessError> {
-    let refused = admin_scopes(scopes);
-    if refused.is_empty() { Ok(()) } else { Err(AccessError::AdminScopes(refused.join(" "))) }
+impl ScopeChange {
+    /// What becomes of `old`.
+    fn of(&self, old: &NameSet) -> Result<NameSet, Error> {
+        match self {
+            Self::All(scopes) => Ok(scopes.clone()),
+            // What the migration gave to everyone may be more than a role is given: it can be taken away all the same.
+            Self::Some { add, remove } if add.is_empty() => Ok(old.without(remove)),
+            Self::Some { add, remove } => {
+                let kept = old.without(remove);
+                NameSet::of(kept.iter().chain(add.iter())).map_err(|malformed| {
+                    let rule = RuleViolation::new(FieldReason::TooLong, malformed.to_string());
+                    Error::InvalidFields(vec![rule.at("role.scopes")])
+                })
+            }
+        }
+    }
+}
+
+/// That `event` happened to the role `id` of `audience`.
+fn told(event: Event, id: RoleId, audience: Option<&AudienceName>) -> Entry {
+    let entry = event.done().role(id);
+    match audience {
+        Some(audience) => entry.audience(audience.as_str()),
+        None => entry,
+    }
 }

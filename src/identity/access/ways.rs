@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{AccessDirectory, AccessError, PrincipalRef};
+use super::{AccessDirectory, PrincipalRef};
 use crate::{
     base::Timestamp,
     model::{
-        AdminScope, AudienceName, Grant, NameSet, Principal,
+        AdminScope, AudienceName, Error, Grant, NameSet, Principal, RoleId,
         claims::{ACCOUNT_SCOPE, INTROSPECT_SCOPE, USER_SCOPE},
         role::is_admin_scope,
     },
@@ -24,8 +24,8 @@ pub struct ScopeAccess {
 /// What gives a scope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// Every user has it.
-    Everyone,
+    /// Every user has it, by the role `everyone` with this id.
+    Everyone(RoleId),
     /// The client is registered with it.
     Registered,
     /// A role, by a binding of one's own or of a group.
@@ -37,13 +37,13 @@ impl AccessDirectory {
     /// user's has no more than the client that it is got with may ask for.
     ///
     /// # Errors
-    /// [`AccessError`]: no such user or client; of a group there is no such answer, but for its bindings.
+    /// As [`principal`](Self::principal). Of a group there is no such answer, but for its bindings.
     pub async fn access(
         &self,
         who: &PrincipalRef,
         audience: &AudienceName,
         now: Timestamp,
-    ) -> Result<Vec<ScopeAccess>, AccessError> {
+    ) -> Result<Vec<ScopeAccess>, Error> {
         let principal = self.principal(who).await?.principal;
         let mut ways: BTreeMap<String, Vec<Way>> = BTreeMap::new();
         let mut give = |scopes: &NameSet, way: &Way| {
@@ -54,7 +54,7 @@ impl AccessDirectory {
         let grants = match principal {
             Principal::User(id) => {
                 for role in self.store.everyone(std::slice::from_ref(audience)).await? {
-                    give(&role.scopes, &Way::Everyone);
+                    give(&role.scopes, &Way::Everyone(role.id));
                 }
                 self.store.grants_of_user(id).await?
             }

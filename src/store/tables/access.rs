@@ -1,5 +1,5 @@
-//! Owns what the tables of roles, groups, bindings and audiences have in common: whose rows they are, why one is not written, and the names
-//! of those who have roles.
+//! Owns what the tables of roles, groups, bindings and audiences have in common: whose rows they are, and the
+//! names of those who have roles.
 
 use std::collections::HashMap;
 
@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::model::{ClientId, Error, GroupId, Principal, UserId};
 use crate::store::{
     BATCH, Store,
+    engine::attempts::Failed,
     tables::{
         bindings,
         entity::{audience_owners, clients, groups, memberships, users},
@@ -19,23 +20,6 @@ use crate::store::{
 
 /// Whose the rows are: the whole instance's. There are no organisations yet.
 pub(super) const INSTANCE: Uuid = Uuid::nil();
-
-/// Why a role, a group, a membership, a binding or an owner was not written.
-#[derive(Debug, thiserror::Error)]
-pub enum AccessWriteError {
-    /// Another has the name.
-    #[error("the name is taken")]
-    NameTaken,
-    /// There is no such role, group, user, client or audience any more.
-    #[error("one of the two no longer exists")]
-    Gone,
-    /// There would be too many; how many there may be.
-    #[error("there are {0} already, which is the most")]
-    TooMany(u64),
-    /// The database.
-    #[error(transparent)]
-    Failed(#[from] Error),
-}
 
 impl Store {
     /// What `principals` are called, of those who are there.
@@ -88,6 +72,22 @@ pub(super) async fn lock(db: &impl ConnectionTrait, principal: Principal) -> Res
             is_locked(db, clients::Entity::find_by_id(id), clients::Column::Id).await
         }
     }
+}
+
+/// The same, for whom there must be a row.
+///
+/// # Errors
+/// [`Error::UserNotFound`], [`Error::GroupNotFound`], [`Error::ClientNotFound`].
+pub(super) async fn must_be_there(db: &impl ConnectionTrait, principal: Principal) -> Result<(), Failed> {
+    if lock(db, principal).await? {
+        return Ok(());
+    }
+    let id = principal.id().to_string();
+    Err(Failed::Refused(match principal {
+        Principal::User(_) => Error::UserNotFound(id),
+        Principal::Group(_) => Error::GroupNotFound(id),
+        Principal::Client(_) => Error::ClientNotFound(id),
+    }))
 }
 
 /// Locks the one row that `row` finds; false if it finds none.

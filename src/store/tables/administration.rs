@@ -29,8 +29,8 @@ use crate::{
     audit::{Entry, FieldChange},
     base::{Entropy, Timestamp},
     model::{
-        AdminScope, AudienceName, Authority, BuiltInRole, ClientId, Error, GroupId, NameSet, Principal,
-        Rights, RoleId, UserId, role::is_admin_scope,
+        AdminScope, AudienceName, Authority, Binding, BuiltInRole, ClientId, Error, GroupId, NameSet,
+        Principal, Rights, UserId, role::is_admin_scope,
     },
 };
 
@@ -100,6 +100,11 @@ impl Store {
 }
 
 impl Administering<'_> {
+    /// When it is made.
+    pub(in crate::store) const fn now(&self) -> Timestamp {
+        self.change.now
+    }
+
     /// What whoever makes the change may do.
     pub(in crate::store) const fn rights(&self) -> &Rights {
         &self.rights
@@ -148,9 +153,10 @@ impl Administering<'_> {
         Err(Error::LastAdmin.into())
     }
 
-    /// The same, if it is the role of admins that was taken from somebody.
-    pub(in crate::store) async fn must_leave_an_admin_if(&self, role: RoleId) -> Result<(), Failed> {
-        if role == BuiltInRole::Admin.id() { self.must_leave_an_admin().await } else { Ok(()) }
+    /// The same, if it is the role of admins, without an end, that `binding` gave and gives no longer.
+    pub(in crate::store) async fn must_leave_an_admin_but(&self, binding: &Binding) -> Result<(), Failed> {
+        let was_admin = binding.role == BuiltInRole::Admin.id() && binding.expire_time.is_none();
+        if was_admin { self.must_leave_an_admin().await } else { Ok(()) }
     }
 
     /// Ends the change, which concerned `resource` and changed `fields` of it: its event is committed with it.

@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter,
-    QueryOrder, QuerySelect,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
 };
 
 use crate::store::{
     Store,
-    engine::{attempts::Failed, failure, transaction::commit},
+    engine::{attempts::Failed, failure},
     tables::{
-        access::{self, AccessWriteError, INSTANCE},
+        access::{self, INSTANCE},
+        administration::{AdminChange, Administering, Applied, Begun},
         entity::{
             audience_owners as owners,
             audiences::{ActiveModel, Column, Entity, Model},
@@ -20,9 +20,10 @@ use crate::store::{
     },
 };
 use crate::{
+    audit::{Field, FieldChange},
     base::{Entropy, Timestamp},
     model::{
-        AudienceName, Error, NameSet, OwnedAudience, Principal,
+        AdminScope, AudienceName, Error, NameSet, OwnedAudience, Principal,
         audience::{AUDIENCE_MAX_BYTES, AUDIENCE_MAX_OWNERS},
     },
 };
@@ -56,57 +57,43 @@ impl Store {
         self.with_owners(rows).await
     }
 
-    /// Adds `owner` to the owners of the audience `name`; false if it is one already.
+    /// Gives the audience `name`, whose etag must be `etag` if one is said, the owners that `make` makes of those that it has. Returns it
+    /// as it was and as it is.
     ///
     /// # Errors
-    /// [`AccessWriteError`].
-    pub async fn add_audience_owner(
+    /// [`Error::AudienceNotFound`], [`Error::EtagMismatch`], [`Error::LimitReached`]; [`Error::UserNotFound`], [`Error::GroupNotFound`] or
+    /// [`Error::ClientNotFound`] of an owner that is new; what `make` refuses with; why whoever changes it may not; [`Error::Unavailable`]
+    /// or [`Error::Internal`], with the cause.
+    pub async fn update_audience(
         &self,
         name: &AudienceName,
-        owner: Principal,
-        now: Timestamp,
-    ) -> Result<bool, AccessWriteError> {
-        let row = owners::ActiveModel {
-            organization_id: Set(INSTANCE),
-            audience: Set(name.as_str().to_owned()),
-            owner_kind: Set(owner.kind().to_owned()),
-            owner_id: Set(owner.id()),
-            create_time: Set(now.as_micros()),
-        };
-        let of_audience = owners::Entity::find()
-            .filter(owners::Column::OrganizationId.eq(INSTANCE))
-            .filter(owners::Column::Audience.eq(name.as_str()));
-        let is_audience = Entity::find_by_id((INSTANCE, name.as_str().to_owned()));
-        let added = self.write(|| async {
-            let db = self.begin().await?;
-            let audience = is_audience.clone().lock_exclusive().all(&db).await?;
-            if audience.is_empty() || !access::lock(&db, owner).await? {
-                return Ok(Err(AccessWriteError::Gone));
+        etag: Option<&str>,
+        make: impl Fn(&[Principal]) -> Result<Vec<Principal>, Error>,
+        change: AdminChange<'_>,
+    ) -> Result<Applied<(OwnedAudience, OwnedAudience)>, Error> {
+        let row = Entity::find_by_id((INSTANCE, name.as_str().to_owned())).lock_exclusive();
+        self.write(|| async {
+            let db = match self.begin_change(change).await? {
+                Begun::Now(db) => db,
+                Begun::Before(id) => return Ok(Applied::Before(id)),
+            };
+            db.rights().must_have(AdminScope::AudiencesAdmin)?;
+            let Some(row) = row.clone().all(&*db).await?.pop() else {
+                return Err(Error::AudienceNotFound(name.as_str().to_owned()).into());
+            };
+            let create_time = Timestamp::from_micros(row.create_time);
+            let audience = |owners| OwnedAudience { name: name.clone(), owners, create_time };
+            let old = audience(owners_in(&*db, name).await?);
+            old.etag().must_match(etag)?;
+            set_owners(&db, &old, &make(&old.owners)?).await?;
+            let new = audience(owners_in(&*db, name).await?);
+            // An audience is known by its name: the id says nothing.
+            match FieldChange::of(Field::Owners, &in_words(&old.owners), &in_words(&new.owners)) {
+                Some(owners) => db.done(INSTANCE, [owners], (old, new)).await,
+                None => db.unchanged(INSTANCE, (old, new)).await,
             }
-            let is_owner = of_audience
-                .clone()
-                .filter(owners::Column::OwnerKind.eq(owner.kind()))
-                .filter(owners::Column::OwnerId.eq(owner.id()));
-            if !is_owner.all(&db).await?.is_empty() {
-                return Ok(Ok(false));
-            }
-            if of_audience.clone().count(&db).await? >= AUDIENCE_MAX_OWNERS {
-                return Ok(Err(AccessWriteError::TooMany(AUDIENCE_MAX_OWNERS)));
-            }
-            owners::Entity::insert(row.clone()).exec_without_returning(&db).await?;
-            commit(db, Ok(true)).await
-        });
-        added.await?
-    }
-
-    /// Takes `owner` from the owners of the audience `name`; false if it is none.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn remove_audience_owner(&self, name: &AudienceName, owner: Principal) -> Result<bool, Error> {
-        let key = (INSTANCE, name.as_str().to_owned(), owner.kind().to_owned(), owner.id());
-        let delete = owners::Entity::delete_by_id(key);
-        Ok(self.ask(|| delete.clone().exec(&self.writer)).await?.rows_affected > 0)
+        })
+        .await
     }
 
     async fn with_owners(&self, rows: Vec<Model>) -> Result<Vec<OwnedAudience>, Error> {
@@ -127,6 +114,50 @@ impl Store {
         };
         Ok(rows.into_iter().map(audience).collect())
     }
+}
+
+/// The owners of the audience `name`, in the order in which they were added.
+async fn owners_in(db: &impl ConnectionTrait, name: &AudienceName) -> Result<Vec<Principal>, DbErr> {
+    let query = owners::Entity::find()
+        .filter(owners::Column::OrganizationId.eq(INSTANCE))
+        .filter(owners::Column::Audience.eq(name.as_str()))
+        .order_by_asc(owners::Column::CreateTime)
+        .order_by_asc(owners::Column::OwnerId);
+    let rows = query.all(db).await?;
+    Ok(rows.iter().filter_map(|row| Principal::of(&row.owner_kind, row.owner_id)).collect())
+}
+
+/// Makes `wanted` the owners of the audience, which has those of `old`.
+async fn set_owners(db: &Administering<'_>, old: &OwnedAudience, wanted: &[Principal]) -> Result<(), Failed> {
+    let name = old.name.as_str();
+    let wanted: BTreeSet<_> = wanted.iter().copied().collect();
+    if wanted.len() as u64 > AUDIENCE_MAX_OWNERS {
+        let whose = format!("the audience `{name}`");
+        return Err(Error::LimitReached { whose, what: "owners", most: AUDIENCE_MAX_OWNERS }.into());
+    }
+    for owner in old.owners.iter().filter(|owner| !wanted.contains(owner)) {
+        let key = (INSTANCE, name.to_owned(), owner.kind().to_owned(), owner.id());
+        owners::Entity::delete_by_id(key).exec(&**db).await?;
+    }
+    // In the order of their kinds and ids: two that lock the same rows do not wait for each other.
+    for owner in wanted.into_iter().filter(|owner| !old.owners.contains(owner)) {
+        access::must_be_there(&**db, owner).await?;
+        let row = owners::ActiveModel {
+            organization_id: Set(INSTANCE),
+            audience: Set(name.to_owned()),
+            owner_kind: Set(owner.kind().to_owned()),
+            owner_id: Set(owner.id()),
+            create_time: Set(db.now().as_micros()),
+        };
+        owners::Entity::insert(row).exec_without_returning(&**db).await?;
+    }
+    Ok(())
+}
+
+/// Owners as they are recorded.
+fn in_words(owners: &[Principal]) -> String {
+    let owners: Vec<_> = owners.iter().map(|owner| format!("{} {}", owner.kind(), owner.id())).collect();
+    owners.join(", ")
 }
 
 /// Adds the audience `name`, with a role `everyone` that gives nothing, unless it is there; within a transaction, which is begun again if

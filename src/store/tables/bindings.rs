@@ -1,42 +1,34 @@
 //! Owns the table `bindings`: who has which role, and what follows for a user by its groups.
 
+mod giving;
+
 use sea_orm::{
-    ActiveValue::Set,
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, JoinType, PaginatorTrait, QueryFilter,
-    QueryOrder, QuerySelect, Select,
-    sea_query::{Condition, Expr},
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, JoinType, QueryFilter, QueryOrder,
+    QuerySelect, Select,
 };
 use uuid::Uuid;
 
 use crate::store::{
     Store,
-    engine::transaction::Transaction,
     tables::{
-        access::{self, AccessWriteError, INSTANCE},
-        administration::{AdminChange, Applied, Begun},
-        changes::{self, ChangeEffect, ChangeKind},
-        ended_bindings,
+        access::INSTANCE,
         entity::{
-            bindings::{ActiveModel, Column, Entity, Model},
+            bindings::{Column, Entity, Model},
             groups::{Column as GroupColumn, Entity as GroupEntity},
             memberships::{Column as MemberColumn, Entity as MemberEntity},
             roles::{self as role_rows, Column as RoleColumn, Entity as RoleEntity},
         },
-        groups, roles,
     },
 };
 use crate::{
-    audit::{Field, FieldChange},
     base::Timestamp,
     model::{
         AudienceName, Binding, BindingId, ClientId, Error, Grant, Group, GroupId, GroupName, Principal, Role,
-        RoleId, UserId, binding::SUBJECT_MAX_BINDINGS,
+        RoleId, UserId,
     },
 };
 
-/// How the feed is told of a binding of a user or a client.
-const BOUND: (ChangeKind, ChangeEffect) = (ChangeKind::Binding, ChangeEffect::Changed);
-pub(super) const UNBOUND: (ChangeKind, ChangeEffect) = (ChangeKind::Binding, ChangeEffect::Ended);
+pub(super) use giving::{UNBOUND, tell};
 
 /// What came of giving somebody a role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +39,15 @@ pub enum Bound {
     Changed(Binding),
     /// It was there, with this end.
     AsItWas(Binding),
+}
+
+/// Which binding is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhichBinding {
+    /// The one with this id.
+    Id(BindingId),
+    /// The one that gives the role to somebody.
+    Of(RoleId, Principal),
 }
 
 /// Which bindings are meant: those of which all holds.
@@ -86,95 +87,6 @@ struct GroupGrantRow {
 }
 
 impl Store {
-    /// Gives `binding.subject` the role `binding.role`, or another end to what gives it already.
-    ///
-    /// # Errors
-    /// [`AccessWriteError::Gone`], [`AccessWriteError::TooMany`]; [`AccessWriteError::Failed`], with why whoever changes it may not, too.
-    pub async fn bind(
-        &self,
-        binding: &Binding,
-        change: AdminChange<'_>,
-    ) -> Result<Applied<Bound>, AccessWriteError> {
-        let role = RoleEntity::find_by_id((INSTANCE, binding.role.0)).lock_exclusive();
-        let bound = self.write(|| async {
-            let db = match self.begin_change(change).await? {
-                Begun::Now(db) => db,
-                Begun::Before(id) => return Ok(Ok(Applied::Before(id))),
-            };
-            // The subject's row, so that nobody deletes it meanwhile.
-            let is_there = access::lock(&*db, binding.subject).await?;
-            let role = role.clone().all(&*db).await?.pop().map(Role::from);
-            let Some(role) = role.filter(|_| is_there) else { return Ok(Err(AccessWriteError::Gone)) };
-            db.may_change_roles_of(&role.audience).await?;
-            db.rights().must_have_to_grant(&role.scopes)?;
-            let of_role = of_subject(binding.subject).filter(Column::RoleId.eq(binding.role.0));
-            let (bound, changes) = match of_role.all(&*db).await?.first().and_then(read) {
-                Some(old) if old.expire_time == binding.expire_time => {
-                    return Ok(Ok(db.unchanged(old.id.0, Bound::AsItWas(old)).await?));
-                }
-                Some(old) => {
-                    set_end(&db, old.id, binding.expire_time).await?;
-                    // Who was an admin without an end may be one no longer.
-                    db.must_leave_an_admin_if(role.id).await?;
-                    let end = FieldChange::of(
-                        Field::ExpireTime,
-                        &text(old.expire_time),
-                        &text(binding.expire_time),
-                    );
-                    (Bound::Changed(Binding { expire_time: binding.expire_time, ..old }), end)
-                }
-                None => {
-                    let no_end_yet = Condition::any()
-                        .add(Column::ExpireTime.is_null())
-                        .add(Column::ExpireTime.gt(change.now.as_micros()));
-                    let count = of_subject(binding.subject).filter(no_end_yet).count(&*db).await?;
-                    if count >= SUBJECT_MAX_BINDINGS {
-                        return Ok(Err(AccessWriteError::TooMany(SUBJECT_MAX_BINDINGS)));
-                    }
-                    insert(&db, binding).await?;
-                    (
-                        Bound::Made(*binding),
-                        FieldChange::of(Field::ExpireTime, "", &text(binding.expire_time)),
-                    )
-                }
-            };
-            tell(&db, BOUND, binding.subject, change.now).await?;
-            let (Bound::Made(now) | Bound::Changed(now) | Bound::AsItWas(now)) = bound;
-            Ok(Ok(db.done(now.id.0, changes, bound).await?))
-        });
-        bound.await?
-    }
-
-    /// Takes the role `role` from `subject`, and returns the binding that gave it; none if none did.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause; why whoever changes it may not.
-    pub async fn unbind(
-        &self,
-        role: &Role,
-        subject: Principal,
-        change: AdminChange<'_>,
-    ) -> Result<Applied<Option<Binding>>, Error> {
-        self.write(|| async {
-            let db = match self.begin_change(change).await? {
-                Begun::Now(db) => db,
-                Begun::Before(id) => return Ok(Applied::Before(id)),
-            };
-            db.may_change_roles_of(&role.audience).await?;
-            db.rights().must_equal(&role.scopes)?;
-            let query = of_subject(subject).filter(Column::RoleId.eq(role.id.0)).lock_exclusive();
-            let Some(old) = query.all(&*db).await?.first().and_then(read) else {
-                return Ok(Applied::Now(None));
-            };
-            Entity::delete_by_id((INSTANCE, old.id.0)).exec(&*db).await?;
-            db.must_leave_an_admin_if(role.id).await?;
-            tell(&db, UNBOUND, subject, change.now).await?;
-            ended_bindings::tell_unbound_roles(&*db, [role.id.0], change.now).await?;
-            db.done(old.id.0, FieldChange::of(Field::ExpireTime, &text(old.expire_time), ""), Some(old)).await
-        })
-        .await
-    }
-
     /// The binding `id`, with its role.
     ///
     /// # Errors
@@ -296,60 +208,6 @@ fn grant_columns(query: Select<Entity>) -> Select<Entity> {
         .column_as(RoleColumn::Description, "description")
         .column_as(RoleColumn::CreateTime, "create_time")
         .column_as(RoleColumn::UpdateTime, "update_time")
-}
-
-/// Gives the binding `id` another end, or none.
-async fn set_end(db: &Transaction, id: BindingId, end: Option<Timestamp>) -> Result<(), DbErr> {
-    Entity::update_many()
-        .col_expr(Column::ExpireTime, Expr::value(end.map(Timestamp::as_micros)))
-        .filter(Column::OrganizationId.eq(INSTANCE))
-        .filter(Column::Id.eq(id.0))
-        .exec(db)
-        .await
-        .map(drop)
-}
-
-/// A time as it is recorded; empty if there is none.
-fn text(time: Option<Timestamp>) -> String {
-    time.map(|time| time.to_string()).unwrap_or_default()
-}
-
-/// Tells of what `subject` is bound to. What a group has its members have, whoever they are.
-pub(super) async fn tell(
-    db: &Transaction,
-    bound: (ChangeKind, ChangeEffect),
-    subject: Principal,
-    now: Timestamp,
-) -> Result<(), DbErr> {
-    let change = if matches!(subject, Principal::Group(_)) { groups::CHANGED } else { bound };
-    changes::tell(db, change, &[subject.id()], now).await
-}
-
-async fn insert(db: &Transaction, binding: &Binding) -> Result<(), DbErr> {
-    let of_role = Entity::find()
-        .select_only()
-        .column(Column::Id)
-        .filter(Column::OrganizationId.eq(INSTANCE))
-        .filter(Column::RoleId.eq(binding.role.0))
-        .limit(1)
-        // Whoever is just taking away the last one is waited for: else both would find that the other's makes the scopes known.
-        .lock_exclusive();
-    let others: Vec<Uuid> = of_role.into_tuple().all(db).await?;
-    let row = ActiveModel {
-        organization_id: Set(INSTANCE),
-        id: Set(binding.id.0),
-        role_id: Set(binding.role.0),
-        subject_kind: Set(binding.subject.kind().to_owned()),
-        subject_id: Set(binding.subject.id()),
-        expire_time: Set(binding.expire_time.map(Timestamp::as_micros)),
-        create_time: Set(binding.create_time.as_micros()),
-    };
-    Entity::insert(row).exec_without_returning(db).await?;
-    if others.is_empty() {
-        // From now on somebody has its scopes: they are known at its audience (`Store::known_scopes`).
-        changes::tell(db, roles::CHANGED, &[binding.role.0], binding.create_time).await?;
-    }
-    Ok(())
 }
 
 /// Deletes the bindings of `subject`, within the transaction that deletes it.

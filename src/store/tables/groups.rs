@@ -7,11 +7,14 @@ use sea_orm::{
 
 use crate::store::{
     Store,
-    engine::{failure, transaction::commit},
+    engine::{attempts::Failed, failure},
     tables::{
-        access::{self, AccessWriteError, INSTANCE},
+        access::{self, INSTANCE},
+        administration::{AdminChange, Administering, Applied, Begun},
+        bindings,
         changes::{self, ChangeEffect, ChangeKind},
         entity::{
+            audience_owners as owners,
             groups::{ActiveModel, Column, Entity, Model},
             memberships as members,
             users::{Column as UserColumn, Entity as UserEntity},
@@ -19,8 +22,12 @@ use crate::store::{
     },
 };
 use crate::{
+    audit::{Field, FieldChange},
     base::Timestamp,
-    model::{Error, Group, GroupId, GroupName, Membership, Principal, User, UserId, group::USER_MAX_GROUPS},
+    model::{
+        AdminScope, BuiltInRole, Error, Grant, Group, GroupId, GroupName, Membership, Principal, User,
+        UserId, group::USER_MAX_GROUPS,
+    },
 };
 
 /// How the feed is told of a group, and of who came into one or left it.
@@ -33,25 +40,31 @@ impl Store {
     /// Adds `group`.
     ///
     /// # Errors
-    /// [`AccessWriteError::NameTaken`], [`AccessWriteError::Failed`].
-    pub async fn add_group(&self, group: &Group) -> Result<(), AccessWriteError> {
+    /// [`Error::GroupExists`]; why whoever adds it may not; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn add_group(&self, group: &Group, change: AdminChange<'_>) -> Result<Applied<()>, Error> {
         let row = ActiveModel {
             organization_id: Set(INSTANCE),
             id: Set(group.id.0),
             name: Set(group.name.as_str().to_owned()),
             create_time: Set(group.create_time.as_micros()),
         };
-        let added = self.write(|| async {
-            let db = self.begin().await?;
-            match Entity::insert(row.clone()).exec_without_returning(&db).await {
+        self.write(|| async {
+            let db = match self.begin_change(change).await? {
+                Begun::Now(db) => db,
+                Begun::Before(id) => return Ok(Applied::Before(id)),
+            };
+            db.rights().must_have(AdminScope::GroupsWrite)?;
+            match Entity::insert(row.clone()).exec_without_returning(&*db).await {
                 Ok(_) => {}
-                Err(error) if failure::is_duplicate(&error) => return Ok(Err(AccessWriteError::NameTaken)),
+                Err(error) if failure::is_duplicate(&error) => {
+                    return Err(Error::GroupExists(group.name.as_str().to_owned()).into());
+                }
                 Err(error) => return Err(error.into()),
             }
             // Nobody is told: it has no members yet, and gives nothing.
-            commit(db, Ok(())).await
-        });
-        added.await?
+            db.done(group.id.0, FieldChange::of(Field::Name, "", group.name.as_str()), ()).await
+        })
+        .await
     }
 
     /// The group `id`.
@@ -96,91 +109,135 @@ impl Store {
         user: UserId,
         after: Option<GroupId>,
         limit: u64,
-    ) -> Result<Vec<Group>, Error> {
-        let membership = Entity::belongs_to(members::Entity).from(Column::Id).to(members::Column::GroupId);
-        let mut query = Entity::find()
-            .join(JoinType::InnerJoin, membership.into())
+    ) -> Result<Vec<(Membership, Group)>, Error> {
+        let group = members::Entity::belongs_to(Entity).from(members::Column::GroupId).to(Column::Id);
+        let mut query = members::Entity::find()
+            .join(JoinType::InnerJoin, group.into())
+            .select_also(Entity)
             .filter(members::Column::OrganizationId.eq(INSTANCE))
             .filter(members::Column::UserId.eq(user.0))
             .filter(Column::OrganizationId.eq(INSTANCE))
-            .order_by_asc(Column::Id)
+            .order_by_asc(members::Column::GroupId)
             .limit(limit);
         if let Some(after) = after {
-            query = query.filter(Column::Id.gt(after.0));
+            query = query.filter(members::Column::GroupId.gt(after.0));
         }
         let rows = self.ask(|| query.clone().all(&self.db)).await?;
-        Ok(rows.into_iter().map(Group::from).collect())
+        let listed = |(row, group): (_, Option<_>)| Some((Membership::from(row), Group::from(group?)));
+        Ok(rows.into_iter().filter_map(listed).collect())
     }
 
-    /// Deletes the group `id` with its members and bindings; false if there is none.
+    /// Deletes the group `id`, whose etag must be `etag` if one is said, with its members and bindings, and returns it as it was.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn delete_group(&self, id: GroupId, now: Timestamp) -> Result<bool, Error> {
+    /// [`Error::GroupNotFound`], [`Error::EtagMismatch`]; why whoever deletes it may not; [`Error::Unavailable`] or [`Error::Internal`],
+    /// with the cause.
+    pub async fn delete_group(
+        &self,
+        id: GroupId,
+        etag: Option<&str>,
+        change: AdminChange<'_>,
+    ) -> Result<Applied<Group>, Error> {
         self.write(|| async {
-            let db = self.begin().await?;
-            // The group first: whoever is just adding to it is waited for, and nobody does after that.
-            let done = Entity::delete_by_id((INSTANCE, id.0)).exec(&db).await?;
-            access::take_all(&db, Principal::Group(id)).await?;
-            changes::tell(&db, ENDED, &[id.0], now).await?;
-            commit(db, done.rows_affected > 0).await
+            let db = match self.begin_change(change).await? {
+                Begun::Now(db) => db,
+                Begun::Before(id) => return Ok(Applied::Before(id)),
+            };
+            let makes_admins = may_take(&db, id).await?;
+            let row = Entity::find_by_id((INSTANCE, id.0)).lock_exclusive().all(&*db).await?.pop();
+            let group = row.map(Group::from).ok_or_else(|| Error::GroupNotFound(id.to_string()))?;
+            group.etag().must_match(etag)?;
+            Entity::delete_by_id((INSTANCE, id.0)).exec(&*db).await?;
+            access::take_all(&*db, Principal::Group(id)).await?;
+            if makes_admins {
+                db.must_leave_an_admin().await?;
+            }
+            changes::tell(&*db, ENDED, &[id.0], change.now).await?;
+            db.done(id.0, FieldChange::of(Field::Name, group.name.as_str(), ""), group).await
         })
         .await
     }
 
-    /// Adds `user` to `group`; false if it is in it already.
+    /// Adds `user` to `group`. Returns the membership, and whether it is new.
     ///
     /// # Errors
-    /// [`AccessWriteError`], but for [`AccessWriteError::NameTaken`].
+    /// [`Error::UserNotFound`], [`Error::GroupNotFound`], [`Error::LimitReached`]; why whoever adds it may not; [`Error::Unavailable`] or
+    /// [`Error::Internal`], with the cause.
     pub async fn add_member(
         &self,
         group: GroupId,
         user: UserId,
-        now: Timestamp,
-    ) -> Result<bool, AccessWriteError> {
+        change: AdminChange<'_>,
+    ) -> Result<Applied<(Membership, bool)>, Error> {
         let row = members::ActiveModel {
             organization_id: Set(INSTANCE),
             group_id: Set(group.0),
             user_id: Set(user.0),
-            create_time: Set(now.as_micros()),
+            create_time: Set(change.now.as_micros()),
         };
         let of_user = members::Entity::find()
             .filter(members::Column::OrganizationId.eq(INSTANCE))
             .filter(members::Column::UserId.eq(user.0));
-        let added = self.write(|| async {
-            let db = self.begin().await?;
-            // The user's row makes whoever else adds it to a group wait, so that they count each other.
-            if !access::lock(&db, Principal::User(user)).await?
-                || !access::lock(&db, Principal::Group(group)).await?
-            {
-                return Ok(Err(AccessWriteError::Gone));
-            }
+        self.write(|| async {
+            let db = match self.begin_change(change).await? {
+                Begun::Now(db) => db,
+                Begun::Before(id) => return Ok(Applied::Before(id)),
+            };
+            may_give(&db, group).await?;
+            // The user's row first: whoever deletes it is waited for.
+            access::must_be_there(&*db, Principal::User(user)).await?;
+            access::must_be_there(&*db, Principal::Group(group)).await?;
             let is_in = of_user.clone().filter(members::Column::GroupId.eq(group.0));
-            if !is_in.all(&db).await?.is_empty() {
-                return Ok(Ok(false));
+            if let Some(row) = is_in.all(&*db).await?.pop() {
+                return db.unchanged(group.0, (Membership::from(row), false)).await;
             }
-            if of_user.clone().count(&db).await? >= USER_MAX_GROUPS {
-                return Ok(Err(AccessWriteError::TooMany(USER_MAX_GROUPS)));
+            if of_user.clone().count(&*db).await? >= USER_MAX_GROUPS {
+                let whose = "the user".to_owned();
+                return Err(Error::LimitReached { whose, what: "groups", most: USER_MAX_GROUPS }.into());
             }
-            members::Entity::insert(row.clone()).exec_without_returning(&db).await?;
-            changes::tell(&db, JOINED, &[user.0], now).await?;
-            commit(db, Ok(true)).await
-        });
-        added.await?
+            members::Entity::insert(row.clone()).exec_without_returning(&*db).await?;
+            changes::tell(&*db, JOINED, &[user.0], change.now).await?;
+            db.done(group.0, [], (Membership { group, user, create_time: change.now }, true)).await
+        })
+        .await
     }
 
     /// Takes `user` out of `group`; false if it is not in it.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn remove_member(&self, group: GroupId, user: UserId, now: Timestamp) -> Result<bool, Error> {
+    /// Why whoever takes it out may not; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn remove_member(
+        &self,
+        group: GroupId,
+        user: UserId,
+        change: AdminChange<'_>,
+    ) -> Result<Applied<bool>, Error> {
         self.write(|| async {
-            let db = self.begin().await?;
-            let done = members::Entity::delete_by_id((INSTANCE, group.0, user.0)).exec(&db).await?;
-            changes::tell(&db, LEFT, &[user.0], now).await?;
-            commit(db, done.rows_affected > 0).await
+            let db = match self.begin_change(change).await? {
+                Begun::Now(db) => db,
+                Begun::Before(id) => return Ok(Applied::Before(id)),
+            };
+            let makes_admins = may_take(&db, group).await?;
+            let done = members::Entity::delete_by_id((INSTANCE, group.0, user.0)).exec(&*db).await?;
+            if done.rows_affected == 0 {
+                return Ok(Applied::Now(false));
+            }
+            if makes_admins {
+                db.must_leave_an_admin().await?;
+            }
+            changes::tell(&*db, LEFT, &[user.0], change.now).await?;
+            db.done(group.0, [], true).await
         })
         .await
+    }
+
+    /// That `user` is in `group`; none if it is not.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn membership(&self, group: GroupId, user: UserId) -> Result<Option<Membership>, Error> {
+        let query = members::Entity::find_by_id((INSTANCE, group.0, user.0));
+        Ok(self.ask_for_one(|| query.clone().all(&self.db)).await?.map(Membership::from))
     }
 
     /// The members of `group` after `after` in the order of their ids, with the users; at most `limit`.
@@ -205,11 +262,59 @@ impl Store {
             query = query.filter(members::Column::UserId.gt(after.0));
         }
         let rows = self.ask(|| query.clone().all(&self.db)).await?;
-        let member = |(row, user): (members::Model, Option<_>)| {
-            let create_time = Timestamp::from_micros(row.create_time);
-            Some((Membership { group, user: UserId(row.user_id), create_time }, User::from(user?)))
-        };
+        let member = |(row, user): (_, Option<_>)| Some((Membership::from(row), User::from(user?)));
         Ok(rows.into_iter().filter_map(member).collect())
+    }
+}
+
+/// Succeeds if whoever changes it may give somebody all that `group` gives: to be its member is as good as a binding to each of its
+/// roles, and makes an owner of each of its audiences.
+///
+/// # Errors
+/// [`Error::InsufficientScope`], [`Error::NotOwner`], [`Error::GrantNotHeld`].
+async fn may_give(db: &Administering<'_>, group: GroupId) -> Result<(), Failed> {
+    for grant in may_change(db, group).await? {
+        db.rights().must_have_to_grant(&grant.role.scopes)?;
+    }
+    Ok(())
+}
+
+/// Succeeds if whoever changes it may take from somebody all that `group` gives. Returns whether it makes admins without an end.
+///
+/// # Errors
+/// [`Error::InsufficientScope`], [`Error::NotOwner`], [`Error::HoldsMore`].
+async fn may_take(db: &Administering<'_>, group: GroupId) -> Result<bool, Failed> {
+    let mut makes_admins = false;
+    for grant in may_change(db, group).await? {
+        db.rights().must_equal(&grant.role.scopes)?;
+        makes_admins |= grant.role.id == BuiltInRole::Admin.id() && grant.expire_time.is_none();
+    }
+    Ok(makes_admins)
+}
+
+/// What `group` gives at this moment, at audiences whose roles whoever changes it may change.
+async fn may_change(db: &Administering<'_>, group: GroupId) -> Result<Vec<Grant>, Failed> {
+    db.rights().must_have(AdminScope::GroupsWrite)?;
+    let group = Principal::Group(group);
+    let owned = owners::Entity::find()
+        .filter(owners::Column::OrganizationId.eq(INSTANCE))
+        .filter(owners::Column::OwnerKind.eq(group.kind()))
+        .filter(owners::Column::OwnerId.eq(group.id()));
+    if owned.count(&**db).await? > 0 {
+        db.rights().must_have(AdminScope::AudiencesAdmin)?;
+    }
+    let mut grants = bindings::grants_in(&**db, group).await?;
+    grants.retain(|grant| grant.holds_at(db.now()));
+    for grant in &grants {
+        db.may_change_roles_of(&grant.role.audience).await?;
+    }
+    Ok(grants)
+}
+
+impl From<members::Model> for Membership {
+    fn from(row: members::Model) -> Self {
+        let create_time = Timestamp::from_micros(row.create_time);
+        Self { group: GroupId(row.group_id), user: UserId(row.user_id), create_time }
     }
 }
 

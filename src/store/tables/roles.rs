@@ -11,9 +11,10 @@ use sea_orm::{
 
 use crate::store::{
     Store,
-    engine::{failure, transaction::commit},
+    engine::{attempts::Failed, failure},
     tables::{
-        access::{AccessWriteError, INSTANCE},
+        access::INSTANCE,
+        administration::{AdminChange, Applied, Begun},
         audiences, bindings,
         changes::{self, ChangeEffect, ChangeKind},
         entity::{
@@ -23,6 +24,7 @@ use crate::store::{
     },
 };
 use crate::{
+    audit::{Field, FieldChange},
     base::{Entropy, Timestamp},
     model::{
         AudienceName, BuiltInRole, Error, NameSet, Role, RoleDescription, RoleId, RoleName,
@@ -38,34 +40,48 @@ impl Store {
     /// Adds `role`, and its audience if it is new.
     ///
     /// # Errors
-    /// [`AccessWriteError::NameTaken`], [`AccessWriteError::TooMany`], [`AccessWriteError::Failed`].
-    pub async fn add_role(&self, role: &Role) -> Result<(), AccessWriteError> {
-        let of_audience = Entity::find()
-            .filter(Column::OrganizationId.eq(INSTANCE))
-            .filter(Column::Audience.eq(role.audience.as_str()));
-        let added = self.write(|| async {
-            let db = self.begin().await?;
+    /// [`Error::RoleExists`], [`Error::LimitReached`]; why whoever adds it may not; [`Error::Unavailable`] or [`Error::Internal`], with the
+    /// cause.
+    pub async fn add_role(&self, role: &Role, change: AdminChange<'_>) -> Result<Applied<()>, Error> {
+        let audience = role.audience.as_str();
+        let of_audience =
+            Entity::find().filter(Column::OrganizationId.eq(INSTANCE)).filter(Column::Audience.eq(audience));
+        self.write(|| async {
+            let db = match self.begin_change(change).await? {
+                Begun::Now(db) => db,
+                Begun::Before(id) => return Ok(Applied::Before(id)),
+            };
+            db.may_change_roles_of(&role.audience).await?;
+            db.rights().must_have_to_grant(&role.scopes)?;
             if role.is_everyone() {
                 // The release before may have registered the audience's clients, which has no roles.
-                audiences::add(&db, &role.audience, role.create_time).await?;
+                audiences::add(&*db, &role.audience, role.create_time).await?;
             } else {
-                audiences::ensure(&db, &role.audience, role.create_time, self.entropy()).await?;
+                audiences::ensure(&*db, &role.audience, role.create_time, self.entropy()).await?;
             }
-            if of_audience.clone().count(&db).await? >= AUDIENCE_MAX_ROLES {
-                return Ok(Err(AccessWriteError::TooMany(AUDIENCE_MAX_ROLES)));
+            if of_audience.clone().count(&*db).await? >= AUDIENCE_MAX_ROLES {
+                let whose = format!("the audience `{audience}`");
+                return Err(Error::LimitReached { whose, what: "roles", most: AUDIENCE_MAX_ROLES }.into());
             }
-            match insert(&db, role).await {
+            match insert(&*db, role).await {
                 Ok(()) => {}
-                Err(error) if failure::is_duplicate(&error) => return Ok(Err(AccessWriteError::NameTaken)),
+                Err(error) if failure::is_duplicate(&error) => {
+                    let (role, audience) = (role.name.as_str().to_owned(), audience.to_owned());
+                    return Err(Error::RoleExists { role, audience }.into());
+                }
                 Err(error) => return Err(error.into()),
             }
             // Nobody else has it yet.
             if role.is_everyone() {
-                changes::tell(&db, CHANGED, &[role.id.0], role.create_time).await?;
+                changes::tell(&*db, CHANGED, &[role.id.0], role.create_time).await?;
             }
-            commit(db, Ok(())).await
-        });
-        added.await?
+            let fields = [
+                FieldChange::of(Field::Scopes, "", role.scopes.as_str()),
+                FieldChange::of(Field::Description, "", role.description.as_str()),
+            ];
+            db.done(role.id.0, fields.into_iter().flatten(), ()).await
+        })
+        .await
     }
 
     /// The role `name` of `audience`.
@@ -149,58 +165,102 @@ impl Store {
         Ok(sets.iter().flat_map(names).filter(|name| !name.is_empty()).collect())
     }
 
-    /// Replaces the role `id` by what `change` makes of it, and returns it as it was and as it is; none if there is no such role. What
-    /// `change` refuses is not written, and neither is what it leaves as it was.
+    /// Replaces the role `id`, whose etag must be `etag` if one is said, by what `make` makes of it, and returns it as it was and as it is.
+    /// What `make` refuses is not written, and neither is what it leaves as it was.
     ///
     /// # Errors
+    /// [`Error::RoleNotFound`], [`Error::BuiltInRole`], [`Error::EtagMismatch`]; what `make` refuses with; why whoever changes it may not;
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn update_role<E>(
+    pub async fn update_role(
         &self,
         id: RoleId,
-        change: impl Fn(&Role) -> Result<Role, E>,
-    ) -> Result<Result<Option<(Role, Role)>, E>, Error> {
+        etag: Option<&str>,
+        make: impl Fn(&Role) -> Result<Role, Error>,
+        change: AdminChange<'_>,
+    ) -> Result<Applied<(Role, Role)>, Error> {
         self.write(|| async {
-            let db = self.begin().await?;
-            let row = Entity::find_by_id((INSTANCE, id.0)).lock_exclusive().all(&db).await?;
-            let Some(old) = row.into_iter().next().map(Role::from) else { return Ok(Ok(None)) };
-            let new = match change(&old) {
-                Ok(new) if (&new.scopes, &new.description) == (&old.scopes, &old.description) => {
-                    return Ok(Ok(Some((old.clone(), old))));
-                }
-                Ok(new) => new,
-                Err(refused) => return Ok(Err(refused)),
+            let db = match self.begin_change(change).await? {
+                Begun::Now(db) => db,
+                Begun::Before(id) => return Ok(Applied::Before(id)),
             };
+            let old = find(&*db, id).await?;
+            db.may_change_roles_of(&old.audience).await?;
+            if old.is_built_in() {
+                return Err(built_in(&old));
+            }
+            old.etag().must_match(etag)?;
+            let new = make(&old)?;
+            db.rights().must_have_to_grant(&new.scopes.without(&old.scopes))?;
+            db.rights().must_equal(&old.scopes.without(&new.scopes))?;
+            let fields = [
+                FieldChange::of(Field::Scopes, old.scopes.as_str(), new.scopes.as_str()),
+                FieldChange::of(Field::Description, old.description.as_str(), new.description.as_str()),
+            ];
+            if fields.iter().all(Option::is_none) {
+                return db.unchanged(id.0, (old.clone(), old)).await;
+            }
             Entity::update_many()
                 .col_expr(Column::Scopes, Expr::value(new.scopes.as_str()))
                 .col_expr(Column::Description, Expr::value(new.description.as_str()))
                 .col_expr(Column::UpdateTime, Expr::value(new.update_time.as_micros()))
                 .filter(Column::OrganizationId.eq(INSTANCE))
                 .filter(Column::Id.eq(id.0))
-                .exec(&db)
+                .exec(&*db)
                 .await?;
             if new.scopes != old.scopes {
-                changes::tell(&db, CHANGED, &[id.0], new.update_time).await?;
+                changes::tell(&*db, CHANGED, &[id.0], new.update_time).await?;
             }
-            commit(db, Ok(Some((old, new)))).await
+            db.done(id.0, fields.into_iter().flatten(), (old, new)).await
         })
         .await
     }
 
-    /// Deletes the role `id` and its bindings; false if there is none.
+    /// Deletes the role `id`, whose etag must be `etag` if one is said, and its bindings, and returns it as it was.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn delete_role(&self, id: RoleId, now: Timestamp) -> Result<bool, Error> {
+    /// [`Error::RoleNotFound`], [`Error::BuiltInRole`], [`Error::EtagMismatch`]; why whoever deletes it may not; [`Error::Unavailable`] or
+    /// [`Error::Internal`], with the cause.
+    pub async fn delete_role(
+        &self,
+        id: RoleId,
+        etag: Option<&str>,
+        change: AdminChange<'_>,
+    ) -> Result<Applied<Role>, Error> {
         self.write(|| async {
-            let db = self.begin().await?;
-            // The role first: whoever is just giving it to somebody is waited for, and nobody does after that.
-            let done = Entity::delete_by_id((INSTANCE, id.0)).exec(&db).await?;
-            bindings::delete_of_role(&db, id).await?;
-            changes::tell(&db, ENDED, &[id.0], now).await?;
-            commit(db, done.rows_affected > 0).await
+            let db = match self.begin_change(change).await? {
+                Begun::Now(db) => db,
+                Begun::Before(id) => return Ok(Applied::Before(id)),
+            };
+            let role = find(&*db, id).await?;
+            db.may_change_roles_of(&role.audience).await?;
+            if role.is_built_in() || role.is_everyone() {
+                return Err(built_in(&role));
+            }
+            db.rights().must_equal(&role.scopes)?;
+            role.etag().must_match(etag)?;
+            Entity::delete_by_id((INSTANCE, id.0)).exec(&*db).await?;
+            bindings::delete_of_role(&*db, id).await?;
+            changes::tell(&*db, ENDED, &[id.0], change.now).await?;
+            let fields = [
+                FieldChange::of(Field::Scopes, role.scopes.as_str(), ""),
+                FieldChange::of(Field::Description, role.description.as_str(), ""),
+            ];
+            db.done(id.0, fields.into_iter().flatten(), role).await
         })
         .await
     }
+}
+
+/// The role `id`, whose row is locked until the transaction ends.
+pub(super) async fn find(db: &impl ConnectionTrait, id: RoleId) -> Result<Role, Failed> {
+    let row = Entity::find_by_id((INSTANCE, id.0)).lock_exclusive().all(db).await?.pop();
+    let role = row.map(Role::from);
+    role.ok_or_else(|| Error::RoleNotFound { role: id.to_string(), audience: None }.into())
+}
+
+/// That `role` follows from the program.
+pub(super) fn built_in(role: &Role) -> Failed {
+    Error::BuiltInRole(role.name.as_str().to_owned()).into()
 }
 
 /// Adds `role`, within a transaction.

@@ -11,7 +11,7 @@ use serde_json::Value;
 use signet::{
     model::{Binding, BindingId, BuiltInRole, Principal, UserId, id::uuid_v7},
     proto::identity::v1::{IssueTokenRequest, IssueTokenResponse},
-    store::Store,
+    store::{Store, WhichBinding},
 };
 use tempfile::TempDir;
 use tonic::{Response, Status, client::Grpc, codegen::http::uri::PathAndQuery, transport::Channel};
@@ -65,9 +65,8 @@ impl AdminApi {
 
     /// Takes the role from `user`.
     pub(crate) async fn take(&self, role: BuiltInRole, user: UserId) {
-        let row = self.store.role(role.id()).await.unwrap().unwrap();
-        let change = by_operator(self.server.clock.now());
-        let taken = self.store.unbind(&row, Principal::User(user), change).await.unwrap();
+        let (which, now) = (WhichBinding::Of(role.id(), Principal::User(user)), self.server.clock.now());
+        let taken = self.store.unbind(which, None, by_operator(now)).await.unwrap();
         assert!(applied(taken).is_some());
     }
 

@@ -22,7 +22,7 @@ use signet::{
         RoleDescription, RoleId, RoleName, UserId,
     },
     proto::identity::v1::{IssueTokenRequest, IssueTokenResponse, PasswordGrant, issue_token_request::Grant},
-    store::Store,
+    store::{Store, WhichBinding},
 };
 use tonic::Status;
 use uuid::Uuid;
@@ -50,18 +50,14 @@ impl Operator {
         let audience = AudienceName::parse(audience).unwrap();
         let scopes = NameSet::parse(scopes).unwrap();
         let now = self.clock.now();
-        match self.store.everyone(std::slice::from_ref(&audience)).await.unwrap().pop() {
-            Some(role) => {
-                let wider = |role: &Role| {
-                    Ok::<_, ()>(Role {
-                        scopes: role.scopes.with(scopes.iter()),
-                        update_time: now,
-                        ..role.clone()
-                    })
-                };
-                assert!(self.store.update_role(role.id, wider).await.unwrap().unwrap().is_some());
-            }
-            None => self.store.add_role(&self.new_role(audience, "everyone", scopes)).await.unwrap(),
+        if let Some(role) = self.store.everyone(std::slice::from_ref(&audience)).await.unwrap().pop() {
+            let wider = |role: &Role| {
+                Ok(Role { scopes: role.scopes.with(scopes.iter()), update_time: now, ..role.clone() })
+            };
+            applied(self.store.update_role(role.id, None, wider, by_operator(now)).await.unwrap());
+        } else {
+            let role = self.new_role(audience, "everyone", scopes);
+            applied(self.store.add_role(&role, by_operator(now)).await.unwrap());
         }
     }
 
@@ -74,16 +70,15 @@ impl Operator {
 
     async fn change_role(&self, id: RoleId, change: impl Fn(&NameSet) -> NameSet) {
         let now = self.clock.now();
-        let changed = |role: &Role| {
-            Ok::<_, ()>(Role { scopes: change(&role.scopes), update_time: now, ..role.clone() })
-        };
-        assert!(self.store.update_role(id, changed).await.unwrap().unwrap().is_some());
+        let changed =
+            |role: &Role| Ok(Role { scopes: change(&role.scopes), update_time: now, ..role.clone() });
+        applied(self.store.update_role(id, None, changed, by_operator(now)).await.unwrap());
     }
 
     async fn role(&self, audience: &str, name: &str, scopes: &str) -> RoleId {
         let role =
             self.new_role(AudienceName::parse(audience).unwrap(), name, NameSet::parse(scopes).unwrap());
-        self.store.add_role(&role).await.unwrap();
+        applied(self.store.add_role(&role, by_operator(role.create_time)).await.unwrap());
         role.id
     }
 
@@ -115,8 +110,8 @@ impl Operator {
     }
 
     async fn unbind(&self, role: RoleId, subject: Principal) {
-        let role = self.store.role(role).await.unwrap().unwrap();
-        let unbound = self.store.unbind(&role, subject, by_operator(self.clock.now())).await.unwrap();
+        let which = WhichBinding::Of(role, subject);
+        let unbound = self.store.unbind(which, None, by_operator(self.clock.now())).await.unwrap();
         assert!(applied(unbound).is_some());
     }
 
@@ -124,8 +119,9 @@ impl Operator {
     async fn group_of(&self, name: &str, user: UserId) -> GroupId {
         let (id, create_time) = (GroupId(new_id()), self.clock.now());
         let name = GroupName::parse(name).unwrap();
-        self.store.add_group(&Group { id, name, create_time }).await.unwrap();
-        assert!(self.store.add_member(id, user, create_time).await.unwrap());
+        let change = by_operator(create_time);
+        applied(self.store.add_group(&Group { id, name, create_time }, change).await.unwrap());
+        assert!(applied(self.store.add_member(id, user, change).await.unwrap()).1);
         id
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     clients::Wanted,
     ext_authz::Sidecar,
     harness::{PASSWORD, assert_refused, eventually, with_token},
+    operator::{applied, by_operator},
 };
 
 /// What introspection, and then the service behind Envoy, are told of the scope of `token`, which is meant for the stock.
@@ -54,7 +55,7 @@ async fn each_way_of_losing_a_scope_counts_on_the_next_call() {
     operator.unbind(picker, Principal::Group(pickers)).await;
     assert_eq!(scope().await, ["stock.read stock.write"; 2], "a binding of a group");
     operator.bind(picker, Principal::Group(pickers)).await;
-    assert!(store.remove_member(pickers, shop.alice, now).await.unwrap());
+    assert!(applied(store.remove_member(pickers, shop.alice, by_operator(now)).await.unwrap()));
     assert_eq!(scope().await, ["stock.read stock.write"; 2], "a membership");
     operator.change_role(writer, |scopes| scopes.without_name("stock.write")).await;
     assert_eq!(scope().await, ["stock.read"; 2], "a scope of a role");

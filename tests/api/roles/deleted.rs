@@ -1,12 +1,12 @@
 //! Owns what goes with whom: nothing is left of somebody who is gone, and nobody who is gone is given anything.
 
 use signet::{
-    model::{Principal, UserId},
-    store::{AccessWriteError, BindingFilter},
+    model::{Error, GroupId, Principal, UserId},
+    store::BindingFilter,
 };
 use uuid::Uuid;
 
-use super::{Roles, audience, binding, by_operator};
+use super::{Roles, applied, audience, binding, by_operator};
 use crate::{
     clients::{Wanted, operator, register},
     harness::START,
@@ -19,11 +19,11 @@ async fn whoever_is_deleted_takes_bindings_memberships_and_what_it_owned_along()
     let shop = register(&operator(&roles.server).await, "shop", Wanted::confidential("a")).await.unwrap();
     let (stock, group) = (audience("stock"), roles.group("night").await);
     let picker = roles.role("stock", "picker", "pick").await;
-    roles.store.add_member(group.id, alice, START).await.unwrap();
+    roles.add_member(group.id, alice).await;
     let all = [Principal::User(alice), Principal::Group(group.id), Principal::Client(shop.client_id())];
     for principal in all {
         roles.bind(&picker, principal, None).await;
-        assert!(roles.store.add_audience_owner(&stock, principal, START).await.unwrap());
+        assert!(roles.add_owner(&stock, principal).await.unwrap());
     }
     let left = async |roles: &Roles| {
         let bindings = roles.store.bindings(&BindingFilter::default(), None, 10).await.unwrap();
@@ -36,7 +36,7 @@ async fn whoever_is_deleted_takes_bindings_memberships_and_what_it_owned_along()
     roles.store.delete_user(alice, None, START).await.unwrap().unwrap();
     assert_eq!(left(&roles).await, (1, 1));
     assert!(roles.store.members(group.id, None, 10).await.unwrap().is_empty());
-    assert!(roles.store.delete_group(group.id, START).await.unwrap());
+    applied(roles.store.delete_group(group.id, None, by_operator(START)).await.unwrap());
     assert_eq!(left(&roles).await, (0, 0));
 }
 
@@ -47,14 +47,15 @@ async fn a_role_takes_its_bindings_along_and_a_group_its_members() {
     let (picker, loader) =
         (roles.role("stock", "picker", "pick").await, roles.role("stock", "loader", "pack").await);
     let group = roles.group("night").await;
-    roles.store.add_member(group.id, alice, START).await.unwrap();
+    roles.add_member(group.id, alice).await;
     roles.bind(&picker, Principal::User(alice), None).await;
     roles.bind(&loader, Principal::Group(group.id), None).await;
-    assert!(roles.store.delete_role(picker.id, START).await.unwrap());
-    assert!(!roles.store.delete_role(picker.id, START).await.unwrap());
+    applied(roles.store.delete_role(picker.id, None, by_operator(START)).await.unwrap());
+    let again = roles.store.delete_role(picker.id, None, by_operator(START)).await;
+    assert!(matches!(again, Err(Error::RoleNotFound { .. })), "{again:?}");
     let grants = roles.store.grants_of_user(alice).await.unwrap();
     assert!(grants.iter().map(|grant| &grant.role).eq([&loader]));
-    assert!(roles.store.delete_group(group.id, START).await.unwrap());
+    applied(roles.store.delete_group(group.id, None, by_operator(START)).await.unwrap());
     assert!(roles.store.grants_of_user(alice).await.unwrap().is_empty());
     assert!(roles.store.groups_of_user(alice, None, 10).await.unwrap().is_empty());
 }
@@ -66,18 +67,24 @@ async fn nobody_who_is_gone_is_given_anything_and_nothing_that_is_gone_is_given(
     let nobody = UserId(Uuid::now_v7());
     let (picker, group) = (roles.role("stock", "picker", "pick").await, roles.group("night").await);
     let gone = super::role("stock", "gone", "a");
+    let bind = async |binding| roles.store.bind(&binding, by_operator(START)).await.map(drop);
+    let add = async |group, user| roles.store.add_member(group, user, by_operator(START)).await.map(drop);
     for refused in [
-        roles
-            .store
-            .bind(&binding(&picker, Principal::User(nobody), None), by_operator(START))
-            .await
-            .map(drop),
-        roles.store.bind(&binding(&gone, Principal::User(alice), None), by_operator(START)).await.map(drop),
-        roles.store.add_member(group.id, nobody, START).await.map(drop),
-        roles.store.add_audience_owner(&audience("stock"), Principal::User(nobody), START).await.map(drop),
-        roles.store.add_audience_owner(&audience("nowhere"), Principal::User(alice), START).await.map(drop),
+        bind(binding(&picker, Principal::User(nobody), None)).await,
+        bind(binding(&gone, Principal::User(alice), None)).await,
+        add(group.id, nobody).await,
+        add(GroupId(nobody.0), alice).await,
+        roles.add_owner(&audience("stock"), Principal::User(nobody)).await.map(drop),
+        roles.add_owner(&audience("nowhere"), Principal::User(alice)).await.map(drop),
     ] {
-        assert!(matches!(refused, Err(AccessWriteError::Gone)), "{refused:?}");
+        let is_not_found = matches!(
+            refused,
+            Err(Error::UserNotFound(_)
+                | Error::GroupNotFound(_)
+                | Error::RoleNotFound { .. }
+                | Error::AudienceNotFound(_))
+        );
+        assert!(is_not_found, "{refused:?}");
     }
     assert!(roles.store.bindings(&BindingFilter::default(), None, 10).await.unwrap().is_empty());
 }

@@ -46,21 +46,21 @@ async fn the_feed_names_whom_a_change_concerns() {
     roles.bind(&picker, Principal::Group(group.id), None).await;
     assert_eq!(roles.told(&mut after).await, [(Group, Changed, group.id.0)], "its members, whoever they are");
 
-    roles.store.add_member(group.id, alice, START).await.unwrap();
-    roles.store.remove_member(group.id, alice, START).await.unwrap();
+    assert!(roles.add_member(group.id, alice).await);
+    assert!(roles.remove_member(group.id, alice).await);
     let told = [(Membership, Changed, alice.0), (Membership, Ended, alice.0)];
     assert_eq!(roles.told(&mut after).await, told);
-    roles.store.unbind(&picker, Principal::User(alice), by_operator(START)).await.unwrap();
-    roles.store.unbind(&picker, Principal::Group(group.id), by_operator(START)).await.unwrap();
-    let told = [(Binding, Ended, alice.0), (Group, Changed, group.id.0)];
-    assert_eq!(roles.told(&mut after).await, told);
+    for subject in [Principal::User(alice), Principal::Group(group.id)] {
+        assert!(roles.unbind(&picker, subject).await.is_some());
+    }
+    let told = [(Binding, Ended, alice.0), (Group, Changed, group.id.0), (Role, Changed, picker.id.0)];
+    assert_eq!(roles.told(&mut after).await, told, "its scopes are known no longer");
 
-    let nothing =
-        |role: &model::Role| Ok::<_, ()>(model::Role { scopes: NameSet::default(), ..role.clone() });
-    let update = roles.store.update_role(picker.id, nothing);
-    update.await.unwrap().unwrap().unwrap();
-    roles.store.delete_role(picker.id, START).await.unwrap();
-    roles.store.delete_group(group.id, START).await.unwrap();
+    let nothing = |role: &model::Role| Ok(model::Role { scopes: NameSet::default(), ..role.clone() });
+    let change = by_operator(START);
+    roles.store.update_role(picker.id, None, nothing, change).await.unwrap();
+    roles.store.delete_role(picker.id, None, change).await.unwrap();
+    roles.store.delete_group(group.id, None, change).await.unwrap();
     roles.store.delete_user(alice, None, START).await.unwrap();
     let told = [
         (Role, Changed, picker.id.0),

@@ -4,9 +4,10 @@ use std::{collections::BTreeSet, time::Duration};
 
 use signet::{
     model::{
-        NameSet, Principal, Role, RoleName, audience::AUDIENCE_MAX_OWNERS, binding::SUBJECT_MAX_BINDINGS,
+        Error, NameSet, Principal, Role, RoleName, audience::AUDIENCE_MAX_OWNERS,
+        binding::SUBJECT_MAX_BINDINGS,
     },
-    store::{AccessWriteError, BindingFilter, Bound},
+    store::{BindingFilter, Bound},
 };
 
 use super::{Roles, applied, audience, binding, by_operator, role};
@@ -29,9 +30,9 @@ async fn a_user_has_what_it_is_bound_to_and_what_its_groups_are_and_nobody_else_
     roles.bind(&picker, Principal::Group(day.id), None).await;
     roles.bind(&reader, Principal::User(bob), None).await;
     for group in [&night, &day] {
-        assert!(roles.store.add_member(group.id, alice, START).await.unwrap());
+        assert!(roles.add_member(group.id, alice).await);
     }
-    assert!(!roles.store.add_member(day.id, alice, START).await.unwrap(), "it is in it");
+    assert!(!roles.add_member(day.id, alice).await, "it is in it");
 
     let grants = roles.store.grants_of_user(alice).await.unwrap();
     let mut ways: Vec<_> =
@@ -48,10 +49,9 @@ async fn a_user_has_what_it_is_bound_to_and_what_its_groups_are_and_nobody_else_
     let of_bob = roles.store.grants_of_user(bob).await.unwrap();
     assert!(of_bob.iter().map(|grant| &grant.role).eq([&reader]));
 
-    assert!(roles.store.remove_member(night.id, alice, START).await.unwrap());
-    assert!(!roles.store.remove_member(night.id, alice, START).await.unwrap());
-    let unbound = roles.store.unbind(&picker, Principal::User(alice), by_operator(START)).await.unwrap();
-    assert_eq!(applied(unbound), Some(own));
+    assert!(roles.remove_member(night.id, alice).await);
+    assert!(!roles.remove_member(night.id, alice).await);
+    assert_eq!(roles.unbind(&picker, Principal::User(alice)).await, Some(own));
     let left = roles.store.grants_of_user(alice).await.unwrap();
     assert!(left.iter().map(|grant| grant.group.as_ref()).eq([Some(&day)]));
 }
@@ -86,8 +86,8 @@ async fn giving_a_role_again_changes_its_end_and_nothing_else() {
 async fn names_are_taken_once_of_an_audience_and_an_audience_has_a_role_for_everybody() {
     let roles = Roles::start().await;
     let picker = roles.role("stock", "picker", "pick").await;
-    let again = roles.store.add_role(&role("stock", "picker", "other")).await;
-    assert!(matches!(again, Err(AccessWriteError::NameTaken)), "{again:?}");
+    let again = roles.store.add_role(&role("stock", "picker", "other"), by_operator(START)).await;
+    assert!(matches!(again, Err(Error::RoleExists { .. })), "{again:?}");
     roles.role("orders", "picker", "pick").await;
     roles.group("night").await;
     let everyone = roles.store.role_named(&audience("stock"), &RoleName::everyone()).await.unwrap().unwrap();
@@ -113,10 +113,8 @@ async fn a_scope_is_known_once_somebody_may_have_it() {
     assert!(known(&roles).await.iter().eq(["look", "pick"]), "whether or not it has ended");
     let everyone = roles.store.role_named(&audience("stock"), &RoleName::everyone()).await.unwrap().unwrap();
     let see = NameSet::parse("see").unwrap();
-    let changed = roles
-        .store
-        .update_role(everyone.id, |role| Ok::<_, ()>(Role { scopes: see.clone(), ..role.clone() }));
-    changed.await.unwrap().unwrap().unwrap();
+    let sees = |role: &Role| Ok(Role { scopes: see.clone(), ..role.clone() });
+    applied(roles.store.update_role(everyone.id, None, sees, by_operator(START)).await.unwrap());
     assert!(known(&roles).await.iter().eq(["look", "pick", "see"]));
 }
 
@@ -171,13 +169,13 @@ async fn nobody_has_more_than_the_bound_and_what_has_ended_does_not_count() {
     let (last, beyond) = (roles.role("stock", "last", "a").await, roles.role("stock", "beyond", "a").await);
     roles.bind(&last, alice, None).await;
     let refused = roles.store.bind(&binding(&beyond, alice, None), by_operator(START)).await;
-    assert!(matches!(refused, Err(AccessWriteError::TooMany(SUBJECT_MAX_BINDINGS))), "{refused:?}");
+    assert!(matches!(refused, Err(Error::LimitReached { most: SUBJECT_MAX_BINDINGS, .. })), "{refused:?}");
     let stock = audience("stock");
     for number in 0..AUDIENCE_MAX_OWNERS {
         let owner = Principal::Group(roles.group(&format!("group-{number}")).await.id);
-        assert!(roles.store.add_audience_owner(&stock, owner, START).await.unwrap());
-        assert!(!roles.store.add_audience_owner(&stock, owner, START).await.unwrap());
+        assert!(roles.add_owner(&stock, owner).await.unwrap());
+        assert!(!roles.add_owner(&stock, owner).await.unwrap());
     }
-    let refused = roles.store.add_audience_owner(&stock, alice, START).await;
-    assert!(matches!(refused, Err(AccessWriteError::TooMany(AUDIENCE_MAX_OWNERS))), "{refused:?}");
+    let refused = roles.add_owner(&stock, alice).await;
+    assert!(matches!(refused, Err(Error::LimitReached { most: AUDIENCE_MAX_OWNERS, .. })), "{refused:?}");
 }

@@ -10,10 +10,10 @@ mod upgrade;
 use signet::{
     base::{Entropy, Timestamp},
     model::{
-        AudienceName, Binding, BindingId, Group, GroupId, GroupName, NameSet, Principal, Role,
+        AudienceName, Binding, BindingId, Error, Group, GroupId, GroupName, NameSet, Principal, Role,
         RoleDescription, RoleId, RoleName, UserId,
     },
-    store::{Bound, Store},
+    store::{Bound, Store, WhichBinding},
 };
 
 use crate::{
@@ -41,19 +41,43 @@ impl Roles {
 
     async fn role(&self, audience: &str, name: &str, scopes: &str) -> Role {
         let role = role(audience, name, scopes);
-        self.store.add_role(&role).await.unwrap();
+        applied(self.store.add_role(&role, by_operator(START)).await.unwrap());
         role
     }
 
     async fn group(&self, name: &str) -> Group {
         let id = GroupId::new(START, &Entropy::system());
         let group = Group { id, name: GroupName::parse(name).unwrap(), create_time: START };
-        self.store.add_group(&group).await.unwrap();
+        applied(self.store.add_group(&group, by_operator(START)).await.unwrap());
         group
     }
 
     async fn bind(&self, role: &Role, subject: Principal, expire_time: Option<Timestamp>) -> Bound {
         applied(self.store.bind(&binding(role, subject, expire_time), by_operator(START)).await.unwrap())
+    }
+
+    /// Takes `role` from `subject`; false if it does not have it.
+    async fn unbind(&self, role: &Role, subject: Principal) -> Option<Binding> {
+        let which = WhichBinding::Of(role.id, subject);
+        applied(self.store.unbind(which, None, by_operator(START)).await.unwrap())
+    }
+
+    /// Adds `user` to `group`; false if it is in it.
+    async fn add_member(&self, group: GroupId, user: UserId) -> bool {
+        applied(self.store.add_member(group, user, by_operator(START)).await.unwrap()).1
+    }
+
+    /// Takes `user` out of `group`; false if it is not in it.
+    async fn remove_member(&self, group: GroupId, user: UserId) -> bool {
+        applied(self.store.remove_member(group, user, by_operator(START)).await.unwrap())
+    }
+
+    /// Adds `owner` to the owners of `audience`; false if it is one.
+    async fn add_owner(&self, audience: &AudienceName, owner: Principal) -> Result<bool, Error> {
+        let with = |owners: &[Principal]| Ok(owners.iter().copied().chain([owner]).collect());
+        let updated = self.store.update_audience(audience, None, with, by_operator(START)).await?;
+        let (old, new) = applied(updated);
+        Ok(old.owners != new.owners)
     }
 }
 

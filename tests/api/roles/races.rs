@@ -1,8 +1,8 @@
 //! Owns what happens at once: a role is given once, nobody has more than the bound, and nothing is left of whoever is deleted meanwhile.
 
 use signet::{
-    model::{Principal, binding::SUBJECT_MAX_BINDINGS},
-    store::{AccessWriteError, BindingFilter, Bound},
+    model::{Error, Principal, binding::SUBJECT_MAX_BINDINGS},
+    store::{BindingFilter, Bound},
 };
 use tokio::task::JoinSet;
 
@@ -47,7 +47,7 @@ async fn those_who_give_roles_at_once_do_not_pass_the_bound_together() {
     }
     let bound = calls.join_all().await;
     assert_eq!(bound.iter().filter(|bound| bound.is_ok()).count(), 1, "{bound:?}");
-    let is_refused = |bound: &&Result<_, _>| matches!(bound, Err(AccessWriteError::TooMany(_)));
+    let is_refused = |bound: &&Result<_, _>| matches!(bound, Err(Error::LimitReached { .. }));
     assert_eq!(bound.iter().filter(is_refused).count(), AT_ONCE - 1, "{bound:?}");
 }
 
@@ -63,9 +63,9 @@ async fn nothing_is_left_of_a_user_who_is_deleted_while_it_is_given_roles_and_gr
         let deleting = roles.store.clone();
         calls.spawn(async move {
             let given = store.bind(&binding, by_operator(START)).await.map(drop);
-            let added = store.add_member(group, user, START).await.map(drop);
+            let added = store.add_member(group, user, by_operator(START)).await.map(drop);
             for refused in [given, added].into_iter().filter_map(Result::err) {
-                assert!(matches!(refused, AccessWriteError::Gone), "{refused:?}");
+                assert!(matches!(refused, Error::UserNotFound(_)), "{refused:?}");
             }
         });
         if number == AT_ONCE / 2 {

@@ -99,8 +99,15 @@ mod tests {
             .collect();
         let page = ["page_size", "page_token"];
         let expected = [
+            ("identity.admin.v1.GroupService.GetGroup", vec!["id", "name"]),
+            ("identity.admin.v1.GroupService.ListGroups", page.to_vec()),
             ("identity.admin.v1.KeyService.GetKey", vec!["kid"]),
             ("identity.admin.v1.KeyService.ListKeys", page.to_vec()),
+            ("identity.admin.v1.RoleService.GetAudience", vec!["name"]),
+            ("identity.admin.v1.RoleService.GetBinding", vec!["id"]),
+            ("identity.admin.v1.RoleService.GetRole", vec!["id", "name"]),
+            ("identity.admin.v1.RoleService.ListAudiences", page.to_vec()),
+            ("identity.admin.v1.RoleService.ListRoles", [&page[..], &["audience", "scope"]].concat()),
             ("identity.v1.IdentityService.GetMe", vec![]),
             ("identity.v1.IdentityService.ListSessions", page.to_vec()),
             ("identity.v1.TokenService.GetJwks", vec![]),

@@ -15,17 +15,22 @@ use tonic_reflection::{
 use super::Parts;
 use crate::{
     config::{Config, ExtAuthzAddr, Switch},
+    identity::AccessRegistry,
     model::Error,
     proto::{
         DESCRIPTOR_SET, EXT_AUTHZ_DESCRIPTOR_SET,
         envoy::service::auth::v3::authorization_server::{self, AuthorizationServer},
-        identity::admin::v1::key_service_server::{self, KeyServiceServer},
+        identity::admin::v1::{
+            group_service_server::{self, GroupServiceServer},
+            key_service_server::{self, KeyServiceServer},
+            role_service_server::{self, RoleServiceServer},
+        },
         identity::v1::{
             identity_service_server::{self, IdentityServiceServer},
             token_service_server::{self, TokenServiceServer},
         },
     },
-    rpc::{ExtAuthzRpc, HeaderNames, IdentityRpc, KeyRpc, TokenRpc, health::HealthRpc},
+    rpc::{ExtAuthzRpc, GroupRpc, HeaderNames, IdentityRpc, KeyRpc, RoleRpc, TokenRpc, health::HealthRpc},
 };
 
 /// A service that is served.
@@ -123,6 +128,17 @@ pub(super) static SERVED: &[Served] = &[
     Served::of_admin_api(key_service_server::SERVICE_NAME, |building, routes| {
         let rpc = KeyRpc::new(Arc::clone(&building.parts.keyring));
         let server = KeyServiceServer::new(rpc);
+        routes.add_service(server.max_decoding_message_size(building.max_message_bytes));
+        Ok(())
+    }),
+    Served::of_admin_api(role_service_server::SERVICE_NAME, |building, routes| {
+        let rpc = RoleRpc::new(access(building), building.config.tokens.issuing().audience);
+        let server = RoleServiceServer::new(rpc);
+        routes.add_service(server.max_decoding_message_size(building.max_message_bytes));
+        Ok(())
+    }),
+    Served::of_admin_api(group_service_server::SERVICE_NAME, |building, routes| {
+        let server = GroupServiceServer::new(GroupRpc::new(access(building)));
         routes.add_service(server.max_decoding_message_size(building.max_message_bytes));
         Ok(())
     }),
@@ -237,6 +253,11 @@ fn identity(building: &Building<'_>) -> IdentityServiceServer<IdentityRpc> {
         Arc::clone(&parts.revocation),
     );
     IdentityServiceServer::new(rpc).max_decoding_message_size(building.max_message_bytes)
+}
+
+fn access(building: &Building<'_>) -> Arc<AccessRegistry> {
+    let Parts { store, clock, audit, .. } = building.parts;
+    Arc::new(AccessRegistry::new(store.clone(), clock.clone(), audit.clone()))
 }
 
 fn tokens(building: &Building<'_>) -> TokenServiceServer<TokenRpc> {

@@ -149,6 +149,24 @@ impl AccessDirectory {
         self.store.roles(audience, after, limit).await
     }
 
+    /// The same of `audience`, of those that give `scope`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn roles_giving(
+        &self,
+        audience: &AudienceName,
+        scope: &str,
+        after: Option<RoleId>,
+        limit: u64,
+    ) -> Result<Vec<Role>, Error> {
+        // An audience has no more: they are read at once, and looked through here.
+        let mut roles = self.store.roles(Some(audience), after, AUDIENCE_MAX_ROLES).await?;
+        roles.retain(|role| role.scopes.contains(scope));
+        roles.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(roles)
+    }
+
     /// The groups after `after` in the order of their ids, which is the order of their making, and those of `user` alone if one is named;
     /// at most `limit`.
     ///
@@ -200,8 +218,8 @@ impl AccessDirectory {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn roles_with(&self, audience: &AudienceName, scope: &str) -> Result<Vec<RoleId>, Error> {
-        let roles = self.store.roles(Some(audience), None, AUDIENCE_MAX_ROLES).await?;
-        Ok(roles.iter().filter(|role| role.scopes.contains(scope)).map(|role| role.id).collect())
+        let roles = self.roles_giving(audience, scope, None, AUDIENCE_MAX_ROLES).await?;
+        Ok(roles.iter().map(|role| role.id).collect())
     }
 
     /// The binding `id`.

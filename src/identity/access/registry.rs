@@ -1,11 +1,11 @@
 //! Owns recording what is done to roles, groups, bindings and audiences, with who did it.
 
-use super::AccessDirectory;
+use super::{AccessDirectory, PrincipalRef, ScopeAccess};
 use crate::{
     audit::{Audit, Field, Pending},
     base::Clock,
     identity::Administrator,
-    model::Error,
+    model::{AudienceName, Error},
     store::{Applied, Store},
 };
 
@@ -23,6 +23,24 @@ impl AccessRegistry {
     #[must_use]
     pub fn new(store: Store, clock: Clock, audit: Audit) -> Self {
         Self { directory: AccessDirectory::new(store.clone()), store, clock, audit }
+    }
+
+    /// What finds and lists them.
+    #[must_use]
+    pub const fn directory(&self) -> &AccessDirectory {
+        &self.directory
+    }
+
+    /// What `who` may have at `audience` at this moment.
+    ///
+    /// # Errors
+    /// As [`AccessDirectory::access`].
+    pub async fn access(
+        &self,
+        who: &PrincipalRef,
+        audience: &AudienceName,
+    ) -> Result<Vec<ScopeAccess>, Error> {
+        self.directory.access(who, audience, self.clock.now()).await
     }
 }
 

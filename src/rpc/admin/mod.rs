@@ -1,9 +1,14 @@
 //! Owns `identity.admin.v1` on the wire: each service in a file of its own, and what all of them share.
 
+mod access;
+mod groups;
 mod keys;
 mod page;
+mod roles;
 
+pub(crate) use groups::GroupRpc;
 pub(crate) use keys::KeyRpc;
+pub(crate) use roles::RoleRpc;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use prost::Message;

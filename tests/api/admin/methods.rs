@@ -16,7 +16,14 @@ use super::{AdminApi, call_empty};
 use crate::harness::assert_refused;
 
 /// The methods that need no scope to be let in: what they do is judged by whose it is.
-const JUDGED_BY_WHAT_THEY_DO: &[&str] = &[];
+const JUDGED_BY_WHAT_THEY_DO: &[&str] = &[
+    "/identity.admin.v1.RoleService/CreateRole",
+    "/identity.admin.v1.RoleService/UpdateRole",
+    "/identity.admin.v1.RoleService/DeleteRole",
+    "/identity.admin.v1.RoleService/CreateBinding",
+    "/identity.admin.v1.RoleService/UpdateBinding",
+    "/identity.admin.v1.RoleService/DeleteBinding",
+];
 
 /// Every method of the admin API by its path, with the scopes that it needs.
 fn methods() -> Vec<(String, Vec<String>)> {

@@ -1,8 +1,13 @@
 //! Owns the admin API as administrators meet it: who they are in these tests, and how they call.
 
+mod access;
+mod caller;
+mod groups;
 mod keys;
 mod methods;
+mod pages;
 mod reach;
+mod roles;
 
 use std::fs;
 

@@ -20,6 +20,7 @@ mod m20261129_000015_job_runs;
 mod m20261129_000016_roles;
 mod m20261129_000017_token_claims;
 mod m20261129_000018_administration;
+mod m20261129_000019_user_search;
 mod m20261129_000021_audit_events;
 mod names;
 mod schema;
@@ -50,6 +51,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261129_000016_roles::Migration),
             Box::new(m20261129_000017_token_claims::Migration),
             Box::new(m20261129_000018_administration::Migration),
+            Box::new(m20261129_000019_user_search::Migration),
             Box::new(m20261129_000021_audit_events::Migration),
         ]
     }

@@ -23,11 +23,11 @@ named! {
         RefreshReplayed = "refresh_token.replayed",
         /// A user ended one session.
         SessionRevoked = "session.revoked",
-        /// A user ended all sessions, or all but the present one.
+        /// A user ended all sessions, or all but the present one; or an operator, or an administrator, ended all.
         AllSessionsRevoked = "session.all_revoked",
         /// A user changed the password, or tried to without knowing it; every session ended with it, and one was opened.
         PasswordChanged = "password.changed",
-        /// A user changed what it says of itself.
+        /// A user changed what it says of itself; or an operator, or an administrator, changed it, or the username.
         UserUpdated = "user.updated",
         /// An operator made a user.
         UserCreated = "user.created",
@@ -35,6 +35,8 @@ named! {
         UserDisabled = "user.disabled",
         /// An operator enabled a user.
         UserEnabled = "user.enabled",
+        /// An operator made the allowance of failed passwords of an account full again.
+        ThrottleCleared = "user.throttle_cleared",
         /// A user (or somebody who did not know the password, in vain) or an operator deleted an account.
         UserDeleted = "user.deleted",
         /// An operator brought users over: they were added or changed.
@@ -158,6 +160,8 @@ named! {
     /// What of an account, a client or a role was changed. Its old and its new value are not told: of an account they are personal, as
     /// names are.
     Field {
+        /// The login name.
+        Username = "username",
         /// The e-mail address.
         Email = "email",
         /// The name to show.

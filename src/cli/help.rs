@@ -12,7 +12,7 @@ type Read = &'static [&'static str];
 const ON_THE_DATABASE: Read = &["Storage", "Logs", "audit_log"];
 
 /// What a command reads besides, or in place of that.
-const READ: [(&[&str], Read, Read); 7] = [
+const READ: [(&[&str], Read, Read); 11] = [
     (&["descriptor"], &["Logs"], &[]),
     (&["healthcheck"], &["Listening", "tls_cert", "tls_key", "Logs"], &[]),
     (&["migrate"], &["Storage", "Logs"], &[]),
@@ -20,6 +20,10 @@ const READ: [(&[&str], Read, Read); 7] = [
     (&["users", "create"], ON_THE_DATABASE, &["password_min_length", "argon2_"]),
     (&["users", "import"], ON_THE_DATABASE, &["reserved_usernames", "argon2_"]),
     (&["users", "delete"], ON_THE_DATABASE, &["username_rest"]),
+    (&["users", "update"], ON_THE_DATABASE, &["username_rest"]),
+    (&["users", "show"], ON_THE_DATABASE, &["account_failure"]),
+    (&["users", "sessions"], ON_THE_DATABASE, &["session_"]),
+    (&["users", "clear-throttle"], ON_THE_DATABASE, &["account_failure"]),
 ];
 
 /// `command`, in whose commands' help those settings stand that they read.

@@ -10,9 +10,10 @@ use crate::{
     identity::{
         AccessDirectory, AccessRegistry, Administrator, ClientDirectory, ClientRegistry, NameKey,
         NewAccounts, Passwords, UserDirectory, UserRegistry, UsernameRests,
+        guessing::{AccountAllowances, GuessSettings},
     },
     install::{Missing, OpenDatabase},
-    model::{Error, PasswordRules},
+    model::{Error, PasswordRules, SessionLifetime},
     transfer::{Export, Import, ImportSettings},
 };
 
@@ -23,6 +24,7 @@ pub(super) struct Records {
     /// Who runs the command.
     pub(super) operator: Administrator,
     username_rest: Duration,
+    guessing: GuessSettings,
 }
 
 impl Records {
@@ -48,6 +50,7 @@ impl Records {
             audit,
             operator: Administrator::operator(),
             username_rest: config.accounts.username_rest,
+            guessing: config.guessing.settings(config.session_lifetime()),
         }
     }
 
@@ -112,6 +115,21 @@ impl Records {
         let OpenDatabase { store, master_key, .. } = &self.database;
         let names = NameKey::open_or_add(store, master_key).await?;
         Ok(UsernameRests::new(names, self.username_rest))
+    }
+
+    /// How long sessions live.
+    pub(super) const fn lifetime(&self) -> SessionLifetime {
+        self.guessing.sessions
+    }
+
+    /// What is left of accounts' allowances of failed passwords.
+    ///
+    /// # Errors
+    /// If the master key is not the one of the service, under which their names are kept.
+    pub(super) async fn allowances(&self) -> Result<AccountAllowances, Failure> {
+        let OpenDatabase { store, master_key, .. } = &self.database;
+        let names = NameKey::open_or_add(store, master_key).await?;
+        Ok(AccountAllowances::new(store.clone(), &self.guessing, names, Clock::system()))
     }
 
     /// Closes both, when everything is written.

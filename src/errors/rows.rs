@@ -13,6 +13,9 @@ use crate::{
 /// When to try again after something the service needs did not answer.
 const UNAVAILABLE_RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// When to try again what waits for an index: a build takes minutes.
+const INDEX_RETRY_AFTER: Duration = Duration::from_secs(30);
+
 /// What an error is over every protocol.
 #[derive(Clone, Debug)]
 pub struct Row<'a> {
@@ -118,6 +121,8 @@ impl<'a> Row<'a> {
             Error::DeadlineExceeded => row(Code::DeadlineExceeded, Reason::DeadlineExceeded, 504, OAuth::TemporarilyUnavailable),
             Error::Unavailable { .. } => row(Code::Unavailable, Reason::Unavailable, 503, OAuth::TemporarilyUnavailable)
                 .again_after(UNAVAILABLE_RETRY_AFTER),
+            Error::IndexBeingBuilt { index } => unreleased(Code::Unavailable, "INDEX_BEING_BUILT", 503, OAuth::TemporarilyUnavailable)
+                .with("index", *index).again_after(INDEX_RETRY_AFTER),
             Error::Internal(_) => row(Code::Internal, Reason::Internal, 500, OAuth::ServerError),
         }
     }
@@ -256,6 +261,7 @@ pub(crate) fn examples() -> Vec<Error> {
         Error::TooManyRefreshes { retry_after },
         Error::DeadlineExceeded,
         Error::Unavailable { what: "database", source: "secret".into() },
+        Error::IndexBeingBuilt { index: "users_email_key" },
         Error::internal("secret"),
     ]
 }

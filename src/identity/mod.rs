@@ -44,4 +44,4 @@ pub use revocation::Revocation;
 pub use sessions::{RefreshToken, Sessions};
 pub use standing::{GoodStanding, Recognised, roles_at, user_of};
 pub use tokens::{IssuedToken, Tokens};
-pub use users::{UserDirectory, UserRegistry};
+pub use users::{UserDirectory, UserRegistry, UserSearchUpkeep};

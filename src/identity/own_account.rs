@@ -227,7 +227,7 @@ impl OwnAccount {
     /// Deletes `user`, who proves to know the password, and its sessions.
     ///
     /// # Errors
-    /// [`Error::InvalidCredentials`], [`Error::Overloaded`].
+    /// [`Error::InvalidCredentials`], [`Error::Overloaded`]; [`Error::LastAdmin`] if nobody else is an admin without an end.
     pub async fn delete(
         &self,
         user: &User,
@@ -241,7 +241,13 @@ impl OwnAccount {
         let pending = self.audit.begin(attempt.event.done().user(id).origin(origin));
         let now = self.clock.now();
         let resting = self.accounts.rests().after(&user, now);
-        let ended = self.store.delete_user(id, resting, now).await?;
+        let ended = match self.store.delete_user(id, resting, now).await {
+            Ok(ended) => ended,
+            Err(error) => {
+                pending.settle(Some(&error));
+                return Err(error);
+            }
+        };
         // None: another call was first, and has told of it.
         pending.done_if(ended.is_some());
         self.accounts.forget(id);

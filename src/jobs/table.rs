@@ -7,7 +7,7 @@ use futures_util::{FutureExt, future::BoxFuture};
 use crate::{
     base::Timestamp,
     changes::Feed,
-    identity::{AdminRequests, Clients, Guessing, Sessions, Usernames},
+    identity::{AdminRequests, Clients, Guessing, Sessions, UserSearchUpkeep, Usernames},
     metrics::TimedWork,
     model::Error,
 };
@@ -19,6 +19,7 @@ pub(crate) struct Upkeep {
     pub(crate) guessing: Arc<Guessing>,
     pub(crate) usernames: Usernames,
     pub(crate) admin_requests: AdminRequests,
+    pub(crate) user_search: UserSearchUpkeep,
     pub(crate) changes: Arc<Feed>,
 }
 
@@ -45,7 +46,7 @@ const MINUTE: Duration = Duration::from_mins(1);
 const TEN_MINUTES: Duration = Duration::from_mins(10);
 
 /// All of them. A new one is a line here, and the function that it names.
-pub(super) static SHARED: [SharedJob; 8] = [
+pub(super) static SHARED: [SharedJob; 10] = [
     SharedJob {
         name: "sessions",
         period: TEN_MINUTES,
@@ -110,6 +111,23 @@ pub(super) static SHARED: [SharedJob; 8] = [
         by_age: None,
         failing: "what names look like is not looked up for now",
         run: |on, _| on.usernames.refresh().boxed(),
+    },
+    SharedJob {
+        name: "recent_user_search",
+        period: MINUTE,
+        at_start: false,
+        by_age: None,
+        failing: "new users are not found by search for now, if an earlier release added them",
+        run: |on, now| on.user_search.refresh_recent(now).boxed(),
+    },
+    // At the start, too: an upgrade brings indexes, and the release before has written rows until now.
+    SharedJob {
+        name: "user_search",
+        period: Duration::from_hours(24),
+        at_start: true,
+        by_age: None,
+        failing: "what users are searched by is not built or filled for now",
+        run: |on, now| on.user_search.refresh(now).boxed(),
     },
 ];
 

@@ -306,6 +306,12 @@ pub enum Error {
         /// The cause, for the log.
         source: Cause,
     },
+    /// A search needs an index that a job is still building.
+    #[error("what this is searched by cannot be used yet: its index is being built")]
+    IndexBeingBuilt {
+        /// Its name.
+        index: &'static str,
+    },
     /// A defect.
     #[error("the service failed; its log has the cause")]
     Internal(#[source] Cause),

@@ -55,6 +55,8 @@ mod request_id;
 #[cfg(feature = "server")]
 pub mod role;
 #[cfg(feature = "server")]
+pub mod search_key;
+#[cfg(feature = "server")]
 pub mod session;
 #[cfg(feature = "server")]
 pub mod spiffe_id;
@@ -80,6 +82,7 @@ pub use self::{
     proxy::{ForwardedHeader, ProxyNetwork},
     request_id::{REQUEST_ID_HEADER, RequestId},
     role::{Role, RoleDescription, RoleName},
+    search_key::{Prefix, SearchKey},
     session::{Origin, Session, SessionLifetime},
     spiffe_id::SpiffeId,
     user::User,

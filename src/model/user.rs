@@ -1,7 +1,7 @@
 //! Owns what a user is.
 
 use super::{
-    UserId, Username,
+    Etag, UserId, Username,
     profile::{DisplayName, Email},
 };
 use crate::base::Timestamp;
@@ -23,4 +23,19 @@ pub struct User {
     pub create_time: Timestamp,
     /// When it last changed.
     pub update_time: Timestamp,
+}
+
+impl User {
+    /// What tells this state of the user from the next one. A login is no change.
+    #[must_use]
+    pub fn etag(&self) -> Etag {
+        let (id, update_time) = (self.id.to_string(), self.update_time.as_micros().to_string());
+        let optional = |text: Option<&str>| text.map_or("none".to_owned(), |text| format!("={text}"));
+        let (email, display_name) = (
+            optional(self.email.as_ref().map(Email::as_str)),
+            optional(self.display_name.as_ref().map(DisplayName::as_str)),
+        );
+        let is_active = if self.is_active { "active" } else { "disabled" };
+        Etag::of([&id, self.username.typed(), &email, &display_name, is_active, &update_time])
+    }
 }

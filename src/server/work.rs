@@ -11,7 +11,7 @@ use super::{
 use crate::{
     changes::Subscriber,
     config::Config,
-    identity::{AdminRequests, Usernames, access::BindingEnds},
+    identity::{AdminRequests, UserSearchUpkeep, Usernames, access::BindingEnds},
     jobs::{LOOK_INTERVAL, OwnJob, OwnJobs, Pace, Rotation, STOP_TIMEOUT, SharedJobs, Upkeep},
     model::Error,
     store::Process,
@@ -66,6 +66,7 @@ pub(super) async fn shared(parts: &Parts) -> Result<Arc<SharedJobs>, Error> {
         guessing: Arc::clone(&parts.guessing),
         usernames: Usernames::new(parts.store.clone()),
         admin_requests: AdminRequests::new(parts.store.clone()),
+        user_search: UserSearchUpkeep::new(parts.store.clone()),
         changes: Arc::clone(&parts.changes),
     };
     let (store, clocks) = (parts.store.clone(), Arc::clone(&parts.clocks));

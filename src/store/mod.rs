@@ -28,6 +28,7 @@ pub use sqlite::copies::SoleUse;
 pub use tables::admin_requests::RequestKey;
 pub use tables::administration::{AdminChange, Applied};
 pub use tables::bindings::{BindingFilter, Bound, WhichBinding};
+pub use tables::built_indexes::UserIndex;
 pub use tables::changes::{Change, ChangeEffect, ChangeKind, SIGNING_KEYS};
 pub use tables::credentials::{CredentialVersion, Credentials};
 pub use tables::exchanges::{Exchange, LastExchange, SeenExchange};
@@ -38,6 +39,8 @@ pub use tables::resting_usernames::RestingName;
 pub use tables::sealed_secrets::ResealedSecret;
 pub use tables::sessions::{RefreshState, Replacement, Sha256, StoredSession};
 pub use tables::signing_keys::{KeyChange, StoredKey};
+pub use tables::user_changes::{DeletedUsers, EditedUser, Rests, SwitchedUsers, UserEdit, UserTarget};
+pub use tables::user_pages::{FoundUser, PlaceValue, Span, UserOrder, UserPlace};
 pub use tables::usernames::NameCollision;
 pub use tables::users::{NewUser, PasswordChange, ProfileChange, UpdatedProfile};
 

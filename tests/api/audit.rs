@@ -346,12 +346,14 @@ async fn who_manages_users_is_told_as_who_did_it_and_one_by_one() {
         ),
     );
     for active in [false, true].repeat(20) {
-        assert_eq!(users.set_active(&who, active, &by).await.unwrap().is_active, active);
+        let found = users.set_active(&who, active, None, &by).await.unwrap();
+        assert_eq!(found.user.is_active, active);
     }
-    let deleted = users.delete(&who, async { Ok::<_, Error>(UsernameRests::OFF) }, &by).await.unwrap();
+    let rests = async { Ok::<_, Error>(UsernameRests::OFF) };
+    let deleted = users.delete(&who, None, rests, &by).await.unwrap().unwrap();
     assert_eq!((deleted.user.id.to_string(), deleted.name_rests_until), (alice.clone(), None));
     assert!(
-        matches!(users.set_active(&who, true, &by).await, Err(Error::UserNotFound(said)) if said == "alice")
+        matches!(users.set_active(&who, true, None, &by).await, Err(Error::UserNotFound(said)) if said == "alice")
     );
 
     assert!(audit.flush(Duration::from_mins(1)).await);

@@ -45,5 +45,6 @@ mod support;
 mod sweeping;
 mod tls;
 mod token_attacks;
+mod users;
 mod web;
 mod wire;

@@ -419,16 +419,9 @@ async fn a_user_who_is_disabled_and_enabled_again_has_to_log_in_again() {
     let (of_alice, _) = client.pair("alice").await;
     let store = server.store().await;
     for active in [false, true] {
-        assert!(crate::operator::applied(
-            store
-                .set_active(
-                    UserId(id.parse().unwrap()),
-                    active,
-                    crate::operator::by_operator(server.clock.now())
-                )
-                .await
-                .unwrap()
-        ));
+        let now = crate::operator::by_operator(server.clock.now());
+        let id = UserId(id.parse().unwrap());
+        assert_eq!(crate::operator::applied(store.set_active(id, active, now).await.unwrap()).switched, [id]);
         assert_refused(client.get_me(&access).await, Code::Unauthenticated, "TOKEN_REVOKED");
         assert_refused(client.refresh(&refresh).await, Code::Unauthenticated, "REFRESH_TOKEN_INVALID");
     }

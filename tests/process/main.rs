@@ -42,3 +42,4 @@ mod storage_failures;
 #[path = "../support/mod.rs"]
 mod support;
 mod tls;
+mod users;

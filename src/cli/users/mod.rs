@@ -4,6 +4,8 @@ mod collisions;
 mod export;
 mod import;
 mod report;
+mod search;
+mod sessions;
 mod source;
 
 use std::{
@@ -27,9 +29,9 @@ use crate::{
     config::Config,
     files::read_text,
     identity::{
-        NewAccount, Passwords, UserDirectory,
+        NewAccount, Passwords, UserDirectory, UsernameRests,
         passwords::PoolSize,
-        users::{DeletedUser, UserRef},
+        users::{DeletedUser, NewUserFields, UserRef},
     },
     install::Missing,
     metrics::HashMetrics,
@@ -70,12 +72,25 @@ pub(super) enum Existing {
         #[arg(long, conflicts_with = "limit")]
         collisions: bool,
     },
-    /// Show a user.
+    /// Search users by how a name or an address begins, by group, or by when they were made or last logged in. The first of these that is
+    /// said gives the order: they are used in the order of this list.
+    Search(Box<search::Search>),
+    /// Show a user, and what failed logins have left of the account's allowance.
     Show(Who),
+    /// Change a user's username, e-mail address or name to show. The username that is given up rests for --username-rest, as that of a
+    /// deleted user does. Sessions stay.
+    Update(Update),
     /// Disable a user: no tokens from now on, and all sessions end.
     Disable(Who),
     /// Enable a user again.
     Enable(Who),
+    /// List a user's sessions, the oldest first.
+    Sessions(sessions::Sessions),
+    /// End all sessions of a user. Its access tokens are refused at once here, and elsewhere within --standing-cache-max-age or when they
+    /// expire.
+    EndSessions(Who),
+    /// Make the account's allowance of failed passwords full again (--account-failures).
+    ClearThrottle(Who),
     /// Delete a user. This cannot be undone. If the account was older than a day, nobody can sign up with the username for --username-rest;
     /// the answer says until when. `users create` can have it.
     Delete(Who),
@@ -110,6 +125,27 @@ pub(super) struct Who {
     name: Option<String>,
 }
 
+#[derive(Args, Debug)]
+pub(super) struct Update {
+    #[command(flatten)]
+    who: Who,
+    /// The new username. A reserved one may be given, and one that rests.
+    #[arg(long, value_name = "USERNAME")]
+    username: Option<String>,
+    /// The new e-mail address.
+    #[arg(long, value_name = "ADDRESS")]
+    email: Option<String>,
+    /// Take the e-mail address away.
+    #[arg(long, conflicts_with = "email")]
+    no_email: bool,
+    /// The new name to show to people.
+    #[arg(long, value_name = "NAME")]
+    display_name: Option<String>,
+    /// Take the name to show away.
+    #[arg(long, conflicts_with = "display_name")]
+    no_display_name: bool,
+}
+
 fn user_id(text: &str) -> Result<Uuid, String> {
     Uuid::parse_str(text).map_err(|_| "must be an id, which is a UUID; a username goes by --name".to_owned())
 }
@@ -140,8 +176,8 @@ pub(super) async fn run(command: Command, config: &Config, output: Output) -> Re
 
 async fn with_existing(command: Existing, records: &Records, output: Output) -> Result<(), Failure> {
     let set_active = async |who: Who, active: bool| {
-        let user = records.user_registry().set_active(&who.into(), active, &records.operator).await?;
-        show(&user, output)
+        let found = records.user_registry().set_active(&who.into(), active, None, &records.operator).await?;
+        show(&found.user, output)
     };
     match command {
         Existing::List { limit: _, after, collisions: true } => {
@@ -150,14 +186,66 @@ async fn with_existing(command: Existing, records: &Records, output: Output) -> 
         Existing::List { limit, after, collisions: false } => {
             list(Listing { limit, after: after.map(UserId) }, &records.user_directory(), output).await
         }
-        Existing::Show(who) => show(&records.user_directory().find(&who.into()).await?, output),
+        Existing::Search(search) => search::run(*search, records, output).await,
+        Existing::Show(who) => show_found(&who.into(), records, output).await,
+        Existing::Update(update) => change(update, records, output).await,
+        Existing::Sessions(of) => sessions::list(of, records.lifetime(), records, output).await,
+        Existing::EndSessions(who) => {
+            let ended = records.user_registry().end_sessions(&who.into(), &records.operator).await?;
+            output.answer(&format!("Ended {ended} session(s)."), &json!({ "ended": ended }))
+        }
+        Existing::ClearThrottle(who) => {
+            let (registry, allowances) = (records.user_registry(), records.allowances().await?);
+            let id = registry.clear_throttle(&who.into(), &allowances, &records.operator).await?;
+            show_found(&UserRef::Id(id), records, output).await
+        }
         Existing::Disable(who) => set_active(who, false).await,
         Existing::Enable(who) => set_active(who, true).await,
         Existing::Delete(who) => {
             let registry = records.user_registry();
-            show_deleted(&registry.delete(&who.into(), records.rests(), &records.operator).await?, output)
+            let deleted = registry.delete(&who.into(), None, records.rests(), &records.operator).await?;
+            // The operator repeats no request under an id.
+            deleted.map_or(Ok(()), |deleted| show_deleted(&deleted, output))
         }
     }
+}
+
+async fn change(update: Update, records: &Records, output: Output) -> Result<(), Failure> {
+    let Update { who, username, email, no_email, display_name, no_display_name } = update;
+    let fields = NewUserFields {
+        username: username.as_deref(),
+        email: (no_email || email.is_some()).then_some(email.as_deref()),
+        display_name: (no_display_name || display_name.is_some()).then_some(display_name.as_deref()),
+    };
+    let who = who.into();
+    let user = records.user_directory().find(&who).await?;
+    // The master key is asked for where a name may begin to rest.
+    let rests = if username.is_some() { records.rests().await? } else { UsernameRests::OFF };
+    let registry = records.user_registry();
+    let found = registry.update(&UserRef::Id(user.id), fields, None, &rests, &records.operator).await?;
+    show(&found.user, output)
+}
+
+/// Shows a user with what only the database knows of it.
+async fn show_found(who: &UserRef, records: &Records, output: Output) -> Result<(), Failure> {
+    let users = records.user_directory();
+    let id = users.find(who).await?.id;
+    let Some(found) = users.those_of(&[id]).await?.pop() else {
+        return Err(Error::UserNotFound(who.to_string()).into());
+    };
+    let left = records.allowances().await?.left(&[&found.user]).await?.pop();
+    let login = found.login_time.map_or_else(|| "-".to_owned(), |time| time.to_string());
+    let full = left.and_then(|left| left.full_time);
+    let allowance = match (left, full) {
+        (Some(left), Some(full)) => format!("{} failures left, all of them at {full}", left.failures),
+        (Some(left), None) => format!("{} failures left", left.failures),
+        (None, _) => "-".to_owned(),
+    };
+    let text = format!("{}\nlast login:   {login}\nallowance:    {allowance}", text(&found.user));
+    let mut shown = search::with_login(&found);
+    shown["failures_left"] = json!(left.map(|left| left.failures));
+    shown["failures_full_time"] = json!(full.map(|time| time.to_string()));
+    output.answer(&text, &shown)
 }
 
 async fn make(create: Create, config: &Config, output: Output) -> Result<(), Failure> {
@@ -226,8 +314,13 @@ fn show_deleted(DeletedUser { user, name_rests_until }: &DeletedUser, output: Ou
 }
 
 fn show(user: &User, output: Output) -> Result<(), Failure> {
+    output.answer(&text(user), &object(user))
+}
+
+/// A user, for people.
+fn text(user: &User) -> String {
     let optional = |value: Option<&str>| value.unwrap_or("-").to_owned();
-    let text = format!(
+    format!(
         "id:           {}\nusername:     {}\nstate:        {}\nemail:        {}\ndisplay name: {}\ncreated:      {}\nupdated:      {}",
         user.id,
         user.username.typed(),
@@ -236,8 +329,7 @@ fn show(user: &User, output: Output) -> Result<(), Failure> {
         optional(user.display_name.as_ref().map(DisplayName::as_str)),
         user.create_time,
         user.update_time,
-    );
-    output.answer(&text, &object(user))
+    )
 }
 
 fn object(user: &User) -> Value {

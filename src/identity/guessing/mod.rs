@@ -3,6 +3,7 @@
 
 mod accounts;
 mod addresses;
+mod allowance;
 mod familiar;
 mod unwritten;
 
@@ -17,8 +18,10 @@ use crate::{
     base::{Clock, Timestamp},
     metrics::{GuessMetrics, GuessResult},
     model::{Error, Network, Origin, SessionLifetime, UserId, caller_network, for_caller, for_same_request},
-    store::{FailureKeys, Failures, NewFailure, Payer, Store, Strangers},
+    store::{FailureKey, FailureKeys, Failures, NewFailure, Payer, Store, Strangers},
 };
+
+pub use allowance::{AccountAllowances, AllowanceLeft};
 
 use accounts::{Admission, Ahead, DAY, HOUR, Rule, Trying};
 use addresses::{AddressCharge, Addresses};
@@ -254,11 +257,16 @@ impl SignUpCharge<'_> {
     }
 }
 
+/// What stands for the account `name`, its canonical form if it is one.
+fn account_key(names: &NameKey, name: &str) -> FailureKey {
+    names.digest("account", &[name])
+}
+
 impl Shared {
     fn keys(&self, name: &str, network: Option<Network>) -> FailureKeys {
         let site = network.map(|network| network.site().to_string()).unwrap_or_default();
         FailureKeys {
-            account: self.names.digest("account", &[name]),
+            account: account_key(&self.names, name),
             from_here: self.names.digest("account and address", &[&site, name]),
         }
     }

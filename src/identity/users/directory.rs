@@ -6,15 +6,16 @@ use uuid::Uuid;
 
 use super::NameCollision;
 use crate::{
+    base::Timestamp,
     identity::Usernames,
-    model::{Error, User, UserId, Username},
+    model::{Error, Session, SessionId, SessionLifetime, User, UserId, Username},
     store::Store,
 };
 
 /// All users.
 #[derive(Debug)]
 pub struct UserDirectory {
-    store: Store,
+    pub(super) store: Store,
 }
 
 /// Which user is meant.
@@ -71,6 +72,20 @@ impl UserDirectory {
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn page(&self, after: Option<UserId>, limit: u64) -> Result<Vec<User>, Error> {
         self.store.users(after, limit).await
+    }
+
+    /// The sessions of the user `who` after `after` that have not expired at `now`, the oldest first; at most `limit`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn sessions(
+        &self,
+        who: UserId,
+        after: Option<SessionId>,
+        limit: u64,
+        (lifetime, now): (SessionLifetime, Timestamp),
+    ) -> Result<Vec<Session>, Error> {
+        self.store.sessions(who, after, limit, lifetime, now).await
     }
 
     /// The users after `after` whose names can be taken for another user's. What earlier releases have stored of names is put right first.

@@ -2,8 +2,12 @@
 
 mod directory;
 mod registry;
+mod search;
+mod search_upkeep;
 
-// A value that the store fills: whoever lists collisions gets it from here, and does not import the store.
-pub use crate::store::NameCollision;
+// Values that the store fills: whoever asks gets them from here, and does not import the store.
+pub use crate::store::{FoundUser, NameCollision, PlaceValue, Span, UserPlace};
 pub use directory::{NameCollisions, UserDirectory, UserRef};
-pub use registry::{DeletedUser, UserRegistry};
+pub use registry::{DeletedUser, NewUserFields, UserRegistry};
+pub use search::{UserFilter, UserPage};
+pub use search_upkeep::UserSearchUpkeep;

@@ -9,5 +9,6 @@ pub(in crate::store) mod failure;
 pub(in crate::store) mod file_use;
 pub(in crate::store) mod lanes;
 pub(in crate::store) mod location;
+pub(in crate::store) mod online_index;
 pub(in crate::store) mod schema;
 pub(in crate::store) mod transaction;

@@ -137,8 +137,7 @@ impl Administering<'_> {
 
     /// Whether the user is an admin, who may be the last one, active or not.
     pub(in crate::store) async fn is_admin(&self, user: UserId) -> Result<bool, Failed> {
-        let grants = bindings::grants_in(&self.db, Principal::User(user)).await?;
-        Ok(grants.iter().any(|grant| grant.role.id == BuiltInRole::Admin.id()))
+        Ok(is_admin(&self.db, user).await?)
     }
 
     /// Succeeds if there still is an active user who is an admin without an end, after all that the change has written. The operator may
@@ -169,6 +168,20 @@ impl Administering<'_> {
         if !self.change.validate_only {
             let event = self.change.entry.kept(self.change.now, 0).changing(fields);
             audit_events::keep(&self.db, [event], &self.entropy).await?;
+        }
+        self.unchanged(resource, value).await
+    }
+
+    /// Ends a change of several `users`, found again by `resource`: each has an event, all committed with it.
+    pub(in crate::store) async fn done_to<T>(
+        self,
+        users: &[UserId],
+        resource: Uuid,
+        value: T,
+    ) -> Result<Applied<T>, Failed> {
+        if !self.change.validate_only {
+            let event = |id: &UserId| self.change.entry.clone().user(*id).kept(self.change.now, 0);
+            audit_events::keep(&self.db, users.iter().map(event), &self.entropy).await?;
         }
         self.unchanged(resource, value).await
     }
@@ -253,8 +266,14 @@ async fn owns(db: &impl ConnectionTrait, who: Principal, audience: &AudienceName
     Ok(of_audience.count(db).await? > 0)
 }
 
+/// Whether the user is an admin, active or not, for good or for a time.
+pub(super) async fn is_admin(db: &impl ConnectionTrait, user: UserId) -> Result<bool, DbErr> {
+    let grants = bindings::grants_in(db, Principal::User(user)).await?;
+    Ok(grants.iter().any(|grant| grant.role.id == BuiltInRole::Admin.id()))
+}
+
 /// Whether an active user is an admin without an end.
-async fn has_admin(db: &impl ConnectionTrait) -> Result<bool, DbErr> {
+pub(super) async fn has_admin(db: &impl ConnectionTrait) -> Result<bool, DbErr> {
     use binding_rows::{Column, Entity};
     let bound = |kind: Principal| {
         Query::select()

@@ -1,6 +1,8 @@
 //! Owns the tables `password_failures` and `password_failures_by_address`: what accounts have failed, whether or not they exist, and
 //! from where.
 
+use std::collections::HashMap;
+
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, ExprTrait, FromQueryResult, Iterable,
@@ -178,6 +180,27 @@ impl Store {
         .await
     }
 
+    /// When the allowance of each of `accounts` is full, of those that have failed.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn account_full_times(
+        &self,
+        accounts: &[FailureKey],
+    ) -> Result<HashMap<FailureKey, Timestamp>, Error> {
+        let mut full_times = HashMap::new();
+        for keys in accounts.chunks(BATCH) {
+            let keys = keys.iter().map(|key| key.to_vec());
+            let query = accounts::Entity::find().filter(accounts::Column::Id.is_in(keys));
+            for row in self.ask(|| query.clone().all(&self.db)).await? {
+                if let Ok(key) = FailureKey::try_from(row.id) {
+                    full_times.insert(key, Timestamp::from_micros(row.full_time));
+                }
+            }
+        }
+        Ok(full_times)
+    }
+
     /// Deletes what counts no longer: an account whose allowance is full at `now`, and of which nothing was spared since
     /// `spare_forgotten`; an address that has not failed since `forgotten`.
     ///
@@ -232,6 +255,12 @@ impl Store {
         let found: Vec<Option<String>> = self.ask(|| query.clone().into_tuple().all(&self.db)).await?;
         Ok(found.into_iter().flatten().collect())
     }
+}
+
+/// Deletes what the account has failed, within a transaction; false if that is nothing.
+pub(in crate::store) async fn forget(db: &impl ConnectionTrait, account: FailureKey) -> Result<bool, DbErr> {
+    let done = accounts::Entity::delete_by_id(account.to_vec()).exec(db).await?;
+    Ok(done.rows_affected > 0)
 }
 
 /// The row of `users` that is in `row`, if there is one.

@@ -6,30 +6,29 @@ use sea_orm::{
 };
 
 use crate::store::{
-    CredentialVersion, Credentials, RestingName, Sha256, Store,
+    CredentialVersion, Credentials, Sha256, Store,
     engine::{failure, transaction::commit},
     tables::{
-        access,
-        administration::{AdminChange, Applied, Begun},
         changes::{self, ChangeEffect, ChangeKind},
         credentials::next_version,
         entity::users::{ActiveModel, Column, Entity, Model},
         resting_usernames,
         sessions::{self, Replacement},
+        user_pages::{SearchKeys, search_key},
         usernames,
     },
 };
 use crate::{
     base::Timestamp,
     model::{
-        Error, Principal, Session, SessionId, User, UserId, Username,
+        Error, Session, SessionId, User, UserId, Username,
         profile::{DisplayName, Email},
     },
 };
 
 /// How the feed is told of a user.
-const CHANGED: (ChangeKind, ChangeEffect) = (ChangeKind::User, ChangeEffect::Changed);
-const ENDED: (ChangeKind, ChangeEffect) = (ChangeKind::User, ChangeEffect::Ended);
+pub(super) const CHANGED: (ChangeKind, ChangeEffect) = (ChangeKind::User, ChangeEffect::Changed);
+pub(super) const ENDED: (ChangeKind, ChangeEffect) = (ChangeKind::User, ChangeEffect::Ended);
 
 /// A user and the hash of its password, as they are written together.
 #[derive(Debug)]
@@ -172,46 +171,6 @@ impl Store {
         self.ask(|| ids.clone().count(&self.db)).await
     }
 
-    /// Enables the user `id`, or disables it and ends its sessions; false if that changes nothing: it is so already, or there is no such
-    /// user.
-    ///
-    /// # Errors
-    /// [`Error::HoldsMore`], [`Error::LastAdmin`]; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn set_active(
-        &self,
-        id: UserId,
-        active: bool,
-        change: AdminChange<'_>,
-    ) -> Result<Applied<bool>, Error> {
-        self.write(|| async {
-            let db = match self.begin_change(change).await? {
-                Begun::Now(db) => db,
-                Begun::Before(id) => return Ok(Applied::Before(id)),
-            };
-            db.may_change(Principal::User(id)).await?;
-            let (is_admin, now) = (!active && db.is_admin(id).await?, change.now);
-            let done = Entity::update_many()
-                .col_expr(Column::IsActive, Expr::value(active))
-                .col_expr(Column::UpdateTime, Expr::value(now.as_micros()))
-                .filter(Column::Id.eq(id.0))
-                .filter(Column::IsActive.ne(active))
-                .exec(&*db)
-                .await?;
-            if is_admin {
-                db.must_leave_an_admin().await?;
-            }
-            let mut is_changed = done.rows_affected > 0;
-            if !active {
-                // From here on nobody opens a session: the update waited for who was doing so. Earlier releases have left some.
-                is_changed |= !sessions::delete_of_users(&*db, &[id], None, now).await?.is_empty();
-            }
-            // Also if it was so before: whoever asks again may have seen that a replica does not know.
-            changes::tell(&*db, CHANGED, &[id.0], now).await?;
-            if is_changed { db.done(id.0, [], true).await } else { db.unchanged(id.0, false).await }
-        })
-        .await
-    }
-
     /// Replaces the hash of the password of the user `id`, if it still is `old`: a password changed meanwhile stays changed. The version
     /// of the credentials stays too, since the password is the same.
     ///
@@ -254,7 +213,12 @@ impl Store {
             let name = |name: &DisplayName| name.as_str().to_owned();
             Entity::update_many()
                 .col_expr(Column::Email, Expr::value(email.as_ref().map(text)))
+                .col_expr(Column::EmailKey, Expr::value(search_key(email.as_ref().map(Email::as_str))))
                 .col_expr(Column::DisplayName, Expr::value(display_name.as_ref().map(name)))
+                .col_expr(
+                    Column::DisplayNameKey,
+                    Expr::value(search_key(display_name.as_ref().map(DisplayName::as_str))),
+                )
                 .col_expr(Column::UpdateTime, Expr::value(now.as_micros()))
                 .filter(Column::Id.eq(id.0))
                 .exec(&db)
@@ -301,33 +265,6 @@ impl Store {
         })
         .await
     }
-
-    /// Deletes the user `id`, its sessions and all that gives it roles; its name rests as `resting` says, if at all. Returns the sessions
-    /// that ended; none if there is no such user.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn delete_user(
-        &self,
-        id: UserId,
-        resting: Option<RestingName>,
-        now: Timestamp,
-    ) -> Result<Option<Vec<SessionId>>, Error> {
-        self.write(|| async {
-            let db = self.begin().await?;
-            // The user goes first: from here on nobody opens a session for it.
-            let done = Entity::delete_by_id(id.0).exec(&db).await?;
-            usernames::delete(&db, &[id.0]).await?;
-            if let Some(name) = resting.filter(|_| done.rows_affected > 0) {
-                resting_usernames::add(&db, name).await?;
-            }
-            access::take_all(&db, Principal::User(id)).await?;
-            let ended = sessions::delete_of_users(&db, &[id], None, now).await?;
-            changes::tell(&db, ENDED, &[id.0], now).await?;
-            commit(db, (done.rows_affected > 0).then_some(ended)).await
-        })
-        .await
-    }
 }
 
 /// Adds the rows of `user`, within a transaction.
@@ -342,7 +279,11 @@ pub(in crate::store) fn row(
     password_hash: String,
     login_time: Option<Timestamp>,
 ) -> ActiveModel {
+    let keys = SearchKeys::of(user);
     ActiveModel {
+        username_key: Set(keys.username),
+        email_key: Set(keys.email),
+        display_name_key: Set(keys.display_name),
         id: Set(user.id.0),
         username: Set(user.username.typed().to_owned()),
         username_canonical: Set(user.username.stored().to_owned()),

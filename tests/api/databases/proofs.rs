@@ -108,9 +108,9 @@ async fn the_version_changes_with_the_password_and_with_nothing_else() {
     let mut token = client.log_in("alice", PASSWORD).await.unwrap().access_token;
     rename(&mut client, &token, "Alice").await.unwrap();
     for active in [false, true] {
-        assert!(crate::operator::applied(
-            store.set_active(id, active, crate::operator::by_operator(server.clock.now())).await.unwrap()
-        ));
+        let change = crate::operator::by_operator(server.clock.now());
+        let done = crate::operator::applied(store.set_active(id, active, change).await.unwrap());
+        assert_eq!(done.switched, [id]);
     }
     eventually("the user is seen to be enabled", || {
         let mut client = client.clone();

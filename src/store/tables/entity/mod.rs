@@ -5,6 +5,7 @@ pub(super) mod audience_owners;
 pub(super) mod audiences;
 pub(super) mod audit_events;
 pub(super) mod bindings;
+pub(super) mod built_indexes;
 pub(super) mod changes;
 pub(super) mod client_assertions;
 pub(super) mod client_secrets;

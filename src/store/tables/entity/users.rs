@@ -19,6 +19,9 @@ pub(crate) struct Model {
     pub update_time: i64,
     pub login_time: Option<i64>,
     pub credential_version: Option<Uuid>,
+    pub username_key: Option<Vec<u8>>,
+    pub email_key: Option<Vec<u8>>,
+    pub display_name_key: Option<Vec<u8>>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -1,0 +1,120 @@
+//! Owns `signet users search`.
+
+use clap::Args;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{
+    super::{Failure, Output, listing::state, records::Records},
+    object,
+};
+use crate::{
+    base::Timestamp,
+    identity::{
+        access::GroupRef,
+        users::{FoundUser, Span, UserFilter},
+    },
+    model::{Prefix, UserId, profile::Email},
+};
+
+/// How many users are asked for at once.
+const PAGE: u64 = 500;
+
+#[derive(Args, Debug)]
+pub(in crate::cli) struct Search {
+    /// Only those whose usernames begin with this, in any case.
+    #[arg(long, value_name = "PREFIX", value_parser = prefix)]
+    username: Option<Prefix>,
+    /// Only those whose e-mail addresses begin with this, in any case. An address is neither unique nor verified: that somebody has it
+    /// proves nothing.
+    #[arg(long, value_name = "PREFIX", value_parser = prefix)]
+    email: Option<Prefix>,
+    /// Only those whose names to show begin with this, in any case.
+    #[arg(long, value_name = "PREFIX", value_parser = prefix)]
+    display_name: Option<Prefix>,
+    /// Only those in the group with this id or name.
+    #[arg(long, value_name = "ID|NAME")]
+    group: Option<String>,
+    /// Only those made at this time or later, such as 2026-11-29T00:00:00Z.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    created_from: Option<Timestamp>,
+    /// Only those made before this time.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    created_before: Option<Timestamp>,
+    /// Only those who logged in at this time or later.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    last_login_from: Option<Timestamp>,
+    /// Only those who have not logged in since this time; without --last-login-from also those who never have.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    last_login_before: Option<Timestamp>,
+    /// Only those who are active.
+    #[arg(long)]
+    active: bool,
+    /// Only those who are disabled.
+    #[arg(long, conflicts_with = "active")]
+    disabled: bool,
+    /// The maximum number of users to list.
+    #[arg(long, value_name = "COUNT")]
+    limit: Option<u64>,
+    /// Only those that come after the user with this id, in the order of the list.
+    #[arg(long, value_name = "ID")]
+    after: Option<Uuid>,
+}
+
+fn prefix(text: &str) -> Result<Prefix, String> {
+    Prefix::parse(text).map_err(|violation| violation.description)
+}
+
+fn time(text: &str) -> Result<Timestamp, String> {
+    text.parse().map_err(|_| "must be a time such as 2026-11-29T00:00:00Z".to_owned())
+}
+
+pub(super) async fn run(search: Search, records: &Records, output: Output) -> Result<(), Failure> {
+    let group = match search.group {
+        Some(group) => Some(records.access_directory().group(&GroupRef(group)).await?.id),
+        None => None,
+    };
+    let filter = UserFilter {
+        username: search.username,
+        email: search.email,
+        display_name: search.display_name,
+        group,
+        created: Span { from: search.created_from, before: search.created_before },
+        last_login: Span { from: search.last_login_from, before: search.last_login_before },
+        is_active: (search.active || search.disabled).then_some(search.active),
+    };
+    let users = records.user_directory();
+    let mut after = match search.after {
+        Some(id) => Some(users.place(&filter, UserId(id)).await?),
+        None => None,
+    };
+    let mut left = search.limit.unwrap_or(u64::MAX);
+    output
+        .heading(&format!("{:<36}  {:<8}  {:<27}  {:<20}  EMAIL", "ID", "STATE", "LAST LOGIN", "USERNAME"))?;
+    while left > 0 {
+        let page = users.search(&filter, after, left.min(PAGE)).await?;
+        page.users.iter().try_for_each(|found| tell(found, output))?;
+        left = left.saturating_sub(page.users.len() as u64);
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn tell(found: &FoundUser, output: Output) -> Result<(), Failure> {
+    let FoundUser { user, login_time } = found;
+    let login = login_time.map_or_else(|| "-".to_owned(), |time| time.to_string());
+    let email = user.email.as_ref().map_or("-", Email::as_str);
+    let (state, name) = (state(user.is_active), user.username.typed());
+    let text = format!("{}  {state:<8}  {login:<27}  {name:<20}  {email}", user.id);
+    output.answer(&text, &with_login(found))
+}
+
+/// A user and when it last logged in, for programs.
+pub(super) fn with_login(FoundUser { user, login_time }: &FoundUser) -> Value {
+    let mut shown = object(user);
+    shown["last_login_time"] = json!(login_time.map(|time| time.to_string()));
+    shown
+}

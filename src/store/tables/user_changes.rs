@@ -1,0 +1,439 @@
+//! Owns what is done to users who are there: by those who administer them, each act judged in the transaction that writes it, and by users
+//! who delete themselves.
+
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect, sea_query::Expr};
+
+use crate::store::{
+    FailureKey, RestingName, Store,
+    engine::{
+        attempts::Failed,
+        failure,
+        transaction::{Transaction, commit},
+    },
+    tables::{
+        access,
+        administration::{self, AdminChange, Administering, Applied, Begun},
+        changes,
+        entity::users::{Column, Entity},
+        password_failures, resting_usernames, sessions,
+        user_pages::{FoundUser, search_key},
+        usernames,
+        users::{CHANGED, ENDED},
+    },
+};
+use crate::{
+    audit::{Field, FieldChange},
+    base::Timestamp,
+    model::{
+        Error, Principal, SessionId, User, UserId, Username,
+        profile::{DisplayName, Email},
+    },
+};
+
+/// Which users are to be changed.
+#[derive(Clone, Debug)]
+pub struct UserTarget {
+    ids: Vec<UserId>,
+    etag: Option<String>,
+}
+
+/// What becomes of a user: for each field, nothing, or a new value, or none from now on.
+#[derive(Clone, Debug, Default)]
+pub struct UserEdit {
+    /// The login name, which a user always has.
+    pub username: Option<Username>,
+    /// The e-mail address.
+    pub email: Option<Option<Email>>,
+    /// The name to show.
+    pub display_name: Option<Option<DisplayName>>,
+}
+
+/// What came of changing a user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EditedUser {
+    /// The user as it is now; or, if that alone was asked, as it would be.
+    pub found: FoundUser,
+    /// What of it is another now.
+    pub changed: Vec<Field>,
+}
+
+/// What came of enabling or disabling users.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SwitchedUsers {
+    /// Those who are now what they were not.
+    pub switched: Vec<UserId>,
+    /// The sessions that ended with it.
+    pub ended: Vec<(UserId, SessionId)>,
+}
+
+/// What came of deleting users.
+#[derive(Clone, Debug, Default)]
+pub struct DeletedUsers {
+    /// The users, as they were, and how the name of each rests.
+    pub users: Vec<(User, Option<RestingName>)>,
+    /// The sessions that ended with them.
+    pub ended: Vec<SessionId>,
+}
+
+/// How the name rests of a user who gives it up; none if it does not.
+pub type Rests<'a> = &'a (dyn Fn(&User) -> Option<RestingName> + Send + Sync);
+
+impl From<UserId> for UserTarget {
+    fn from(id: UserId) -> Self {
+        Self { ids: vec![id], etag: None }
+    }
+}
+
+impl From<&[UserId]> for UserTarget {
+    /// All of them, each once.
+    fn from(ids: &[UserId]) -> Self {
+        let mut ids = ids.to_vec();
+        // In one order, so that two who change the same ones do not wait for each other.
+        ids.sort_unstable();
+        ids.dedup();
+        Self { ids, etag: None }
+    }
+}
+
+impl UserTarget {
+    /// The user `id`, if it still has this `etag`.
+    #[must_use]
+    pub fn with_etag(id: UserId, etag: Option<&str>) -> Self {
+        Self { ids: vec![id], etag: etag.map(str::to_owned) }
+    }
+
+    /// Their ids, each once.
+    #[must_use]
+    pub fn ids(&self) -> &[UserId] {
+        &self.ids
+    }
+
+    /// By what a repetition of the request finds what it was about.
+    fn resource(&self) -> uuid::Uuid {
+        self.ids.first().map_or(uuid::Uuid::nil(), |id| id.0)
+    }
+}
+
+impl SwitchedUsers {
+    /// Those to whom anything was done: earlier releases have left sessions of users who are disabled, and who ends these has done
+    /// something.
+    #[must_use]
+    pub fn changed(&self) -> Vec<UserId> {
+        let mut changed = self.switched.clone();
+        for (user, _) in &self.ended {
+            if !changed.contains(user) {
+                changed.push(*user);
+            }
+        }
+        changed
+    }
+}
+
+impl UserEdit {
+    /// `user`, as it is after it.
+    fn of(&self, user: &User, now: Timestamp) -> User {
+        let Self { username, email, display_name } = self.clone();
+        User {
+            username: username.unwrap_or_else(|| user.username.clone()),
+            email: email.unwrap_or_else(|| user.email.clone()),
+            display_name: display_name.unwrap_or_else(|| user.display_name.clone()),
+            update_time: now,
+            ..user.clone()
+        }
+    }
+}
+
+impl Store {
+    /// Enables the users `who`, or disables them and ends their sessions: all or none.
+    ///
+    /// # Errors
+    /// [`Error::UserNotFound`], [`Error::EtagMismatch`], [`Error::HoldsMore`], [`Error::LastAdmin`]; [`Error::Unavailable`] or
+    /// [`Error::Internal`], with the cause.
+    pub async fn set_active(
+        &self,
+        who: impl Into<UserTarget>,
+        active: bool,
+        change: AdminChange<'_>,
+    ) -> Result<Applied<SwitchedUsers>, Error> {
+        let who = who.into();
+        self.write(|| async {
+            let db = match self.begin_change(change).await? {
+                Begun::Now(db) => db,
+                Begun::Before(id) => return Ok(Applied::Before(id)),
+            };
+            let (mut all, mut any_admin, now) = (SwitchedUsers::default(), false, change.now);
+            for id in &who.ids {
+                find(&db, *id, who.etag.as_deref()).await?;
+                any_admin |= !active && db.is_admin(*id).await?;
+                let update = Entity::update_many()
+                    .col_expr(Column::IsActive, Expr::value(active))
+                    .col_expr(Column::UpdateTime, Expr::value(now.as_micros()))
+                    .filter(Column::Id.eq(id.0))
+                    .filter(Column::IsActive.ne(active));
+                if update.exec(&*db).await?.rows_affected > 0 {
+                    all.switched.push(*id);
+                }
+            }
+            if any_admin {
+                db.must_leave_an_admin().await?;
+            }
+            if !active {
+                // From here on nobody opens a session: the updates waited for who was doing so. Earlier releases have left some.
+                for id in &who.ids {
+                    let ended = sessions::delete_of_users(&*db, &[*id], None, now).await?;
+                    all.ended.extend(ended.into_iter().map(|session| (*id, session)));
+                }
+            }
+            // Also if they were so before: whoever asks again may have seen that a replica does not know.
+            changes::tell(&*db, CHANGED, &who.ids.iter().map(|id| id.0).collect::<Vec<_>>(), now).await?;
+            let changed = all.changed();
+            db.done_to(&changed, who.resource(), all).await
+        })
+        .await
+    }
+
+    /// Changes the user `who` as `edit` says. If that is what it is already, nothing is written. A name that is given up rests as `rests`
+    /// says.
+    ///
+    /// # Errors
+    /// [`Error::UserNotFound`], [`Error::EtagMismatch`], [`Error::HoldsMore`], [`Error::UsernameTaken`]; [`Error::Unavailable`] or
+    /// [`Error::Internal`], with the cause.
+    pub async fn edit_user(
+        &self,
+        who: &UserTarget,
+        edit: &UserEdit,
+        rests: Rests<'_>,
+        change: AdminChange<'_>,
+    ) -> Result<Applied<EditedUser>, Error> {
+        // Where the release before has just added a user, only this finds a form of its name.
+        let holder = match &edit.username {
+            Some(name) => self.meant(name).await?.map(|row| row.id),
+            None => None,
+        };
+        self.write(|| async {
+            let db = match self.begin_change(change).await? {
+                Begun::Now(db) => db,
+                Begun::Before(id) => return Ok(Applied::Before(id)),
+            };
+            let Some(id) = who.ids.first().copied() else {
+                return Err(Error::internal("nobody is to be changed").into());
+            };
+            let FoundUser { user: old, login_time } = find(&db, id, who.etag.as_deref()).await?;
+            if holder.is_some_and(|holder| holder != id.0) {
+                return Err(Error::UsernameTaken.into());
+            }
+            let new = edit.of(&old, change.now);
+            let changed = differences(&old, &new);
+            if changed.is_empty() {
+                let found = FoundUser { user: old, login_time };
+                return db.unchanged(id.0, EditedUser { found, changed: Vec::new() }).await;
+            }
+            write(&db, &old, &new).await?;
+            if old.username.canonical() != new.username.canonical()
+                && let Some(name) = rests(&old)
+            {
+                resting_usernames::add(&*db, name).await?;
+            }
+            changes::tell(&*db, CHANGED, &[id.0], change.now).await?;
+            let fields: Vec<_> = changed.iter().map(|change| change.field).collect();
+            let edited = EditedUser { found: FoundUser { user: new, login_time }, changed: fields };
+            db.done(id.0, changed, edited).await
+        })
+        .await
+    }
+
+    /// Deletes the users `who`, their sessions and all that gives them roles: all or none. Their names rest as `rests` says.
+    ///
+    /// # Errors
+    /// [`Error::UserNotFound`], [`Error::EtagMismatch`], [`Error::HoldsMore`], [`Error::LastAdmin`]; [`Error::Unavailable`] or
+    /// [`Error::Internal`], with the cause.
+    pub async fn delete_users(
+        &self,
+        who: impl Into<UserTarget>,
+        rests: Rests<'_>,
+        change: AdminChange<'_>,
+    ) -> Result<Applied<DeletedUsers>, Error> {
+        let who = who.into();
+        self.write(|| async {
+            let db = match self.begin_change(change).await? {
+                Begun::Now(db) => db,
+                Begun::Before(id) => return Ok(Applied::Before(id)),
+            };
+            let (mut all, mut any_admin) = (DeletedUsers::default(), false);
+            for id in &who.ids {
+                let FoundUser { user, .. } = find(&db, *id, who.etag.as_deref()).await?;
+                any_admin |= db.is_admin(*id).await?;
+                let resting = rests(&user);
+                all.users.push((user, resting));
+            }
+            for (user, resting) in &all.users {
+                delete(&*db, user.id, *resting).await?;
+            }
+            for id in &who.ids {
+                access::take_all(&*db, Principal::User(*id)).await?;
+            }
+            if any_admin {
+                db.must_leave_an_admin().await?;
+            }
+            all.ended = sessions::delete_of_users(&*db, &who.ids, None, change.now).await?;
+            changes::tell(&*db, ENDED, &who.ids.iter().map(|id| id.0).collect::<Vec<_>>(), change.now)
+                .await?;
+            db.done_to(&who.ids, who.resource(), all).await
+        })
+        .await
+    }
+
+    /// Ends every session of the user `who`, and returns those that it ended.
+    ///
+    /// # Errors
+    /// [`Error::UserNotFound`], [`Error::HoldsMore`]; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn end_sessions_of(
+        &self,
+        who: UserId,
+        change: AdminChange<'_>,
+    ) -> Result<Applied<Vec<SessionId>>, Error> {
+        self.write(|| async {
+            let db = match self.begin_change(change).await? {
+                Begun::Now(db) => db,
+                Begun::Before(id) => return Ok(Applied::Before(id)),
+            };
+            find(&db, who, None).await?;
+            let ended = sessions::delete_of_users(&*db, &[who], None, change.now).await?;
+            if ended.is_empty() { db.unchanged(who.0, ended).await } else { db.done(who.0, [], ended).await }
+        })
+        .await
+    }
+
+    /// Makes the allowance of failed passwords full again of the account of the user `who`, which is found by `key`; false if it is.
+    ///
+    /// # Errors
+    /// [`Error::UserNotFound`], [`Error::HoldsMore`]; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn clear_account_failures(
+        &self,
+        who: UserId,
+        key: impl Fn(&User) -> FailureKey,
+        change: AdminChange<'_>,
+    ) -> Result<Applied<bool>, Error> {
+        self.write(|| async {
+            let db = match self.begin_change(change).await? {
+                Begun::Now(db) => db,
+                Begun::Before(id) => return Ok(Applied::Before(id)),
+            };
+            let FoundUser { user, .. } = find(&db, who, None).await?;
+            let is_cleared = password_failures::forget(&*db, key(&user)).await?;
+            if is_cleared { db.done(who.0, [], true).await } else { db.unchanged(who.0, false).await }
+        })
+        .await
+    }
+
+    /// Deletes the user `id`, who asks for it, its sessions and all that gives it roles; its name rests as `resting` says, if at all.
+    /// Returns the sessions that ended; none if there is no such user.
+    ///
+    /// # Errors
+    /// [`Error::LastAdmin`] if nobody else is an admin without an end; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn delete_user(
+        &self,
+        id: UserId,
+        resting: Option<RestingName>,
+        now: Timestamp,
+    ) -> Result<Option<Vec<SessionId>>, Error> {
+        // Whoever is no admin waits for no change of who may do what, and has none wait.
+        match self.delete_oneself(id, resting, now, false).await? {
+            Some(ended) => Ok(ended),
+            None => self.delete_oneself(id, resting, now, true).await.map(Option::flatten),
+        }
+    }
+
+    /// The same; none, and nothing is done, if the user turns out to be an admin and it has no `turn` among the changes of who may do what.
+    async fn delete_oneself(
+        &self,
+        id: UserId,
+        resting: Option<RestingName>,
+        now: Timestamp,
+        turn: bool,
+    ) -> Result<Option<Option<Vec<SessionId>>>, Error> {
+        self.write(|| async {
+            let db = self.begin().await?;
+            if turn {
+                administration::take_turn(&db).await?;
+            }
+            // The user goes first: from here on nobody opens a session for it, or gives it a role.
+            let is_deleted = delete(&db, id, resting).await?;
+            let is_admin = administration::is_admin(&db, id).await?;
+            if is_admin && !turn {
+                return Ok(None);
+            }
+            access::take_all(&db, Principal::User(id)).await?;
+            if is_admin && !administration::has_admin(&db).await? {
+                return Err(Error::LastAdmin.into());
+            }
+            let ended = sessions::delete_of_users(&db, &[id], None, now).await?;
+            changes::tell(&db, ENDED, &[id.0], now).await?;
+            commit(db, Some(is_deleted.then_some(ended))).await
+        })
+        .await
+    }
+}
+
+/// The user `id`, whose row is locked from now on, if it may be changed and still has this `etag`.
+async fn find(db: &Administering<'_>, id: UserId, etag: Option<&str>) -> Result<FoundUser, Failed> {
+    let row = Entity::find_by_id(id.0).lock_exclusive().all(&**db).await?.pop();
+    let found = FoundUser::from(row.ok_or_else(|| Error::UserNotFound(id.to_string()))?);
+    db.may_change(Principal::User(id)).await?;
+    found.user.etag().must_match(etag)?;
+    Ok(found)
+}
+
+/// What of `new` is another than of `old`. What an address or a name to show was and is, is personal, and not told.
+fn differences(old: &User, new: &User) -> Vec<FieldChange> {
+    let (before, after) = (old.username.typed(), new.username.typed());
+    let username = FieldChange::of(Field::Username, before, after);
+    let email = (old.email != new.email).then(|| Field::Email.into());
+    let display_name = (old.display_name != new.display_name).then(|| Field::DisplayName.into());
+    [username, email, display_name].into_iter().flatten().collect()
+}
+
+/// Writes `new` in the place of `old`, within a transaction.
+async fn write(db: &Transaction, old: &User, new: &User) -> Result<(), Failed> {
+    let email = new.email.as_ref().map(Email::as_str);
+    let display_name = new.display_name.as_ref().map(DisplayName::as_str);
+    let update = Entity::update_many()
+        .col_expr(Column::Username, Expr::value(new.username.typed()))
+        .col_expr(Column::UsernameCanonical, Expr::value(new.username.stored()))
+        .col_expr(Column::UsernameKey, Expr::value(search_key(Some(new.username.canonical()))))
+        .col_expr(Column::Email, Expr::value(email))
+        .col_expr(Column::EmailKey, Expr::value(search_key(email)))
+        .col_expr(Column::DisplayName, Expr::value(display_name))
+        .col_expr(Column::DisplayNameKey, Expr::value(search_key(display_name)))
+        .col_expr(Column::UpdateTime, Expr::value(new.update_time.as_micros()))
+        .filter(Column::Id.eq(new.id.0));
+    taken_if_duplicate(update.exec(db).await.map(drop))?;
+    if old.username == new.username {
+        return Ok(());
+    }
+    usernames::delete(db, &[new.id.0]).await?;
+    taken_if_duplicate(usernames::insert(db, new.id, &new.username).await)?;
+    // Asked once names with such a look that others add now must wait for this one, or have been added.
+    if usernames::looks_like_another(db, &new.username, Some(new.id)).await? {
+        return Err(Error::UsernameTaken.into());
+    }
+    Ok(())
+}
+
+/// Of two who take one name at once, the database gives it to one.
+fn taken_if_duplicate(written: Result<(), DbErr>) -> Result<(), Failed> {
+    match written {
+        Err(error) if failure::is_duplicate(&error) => Err(Error::UsernameTaken.into()),
+        written => Ok(written?),
+    }
+}
+
+/// Deletes the row of the user `id`, and what is kept of its name, within a transaction; false if there is none.
+async fn delete(db: &impl ConnectionTrait, id: UserId, resting: Option<RestingName>) -> Result<bool, DbErr> {
+    let done = Entity::delete_by_id(id.0).exec(db).await?;
+    usernames::delete(db, &[id.0]).await?;
+    if let Some(name) = resting.filter(|_| done.rows_affected > 0) {
+        resting_usernames::add(db, name).await?;
+    }
+    Ok(done.rows_affected > 0)
+}

@@ -81,7 +81,7 @@ impl<'a> Row<'a> {
             Error::RouteMisconfigured => row(Code::PermissionDenied, Reason::RouteMisconfigured, 403, OAuth::AccessDenied),
             Error::OriginNotAllowed => row(Code::PermissionDenied, Reason::OriginNotAllowed, 403, OAuth::AccessDenied),
             Error::HostNotAllowed => row(Code::PermissionDenied, Reason::HostNotAllowed, 421, OAuth::AccessDenied),
-            Error::UserNotFound(_) => row(Code::NotFound, Reason::UserNotFound, 404, OAuth::NotFound),
+            Error::UserNotFound(said) => row(Code::NotFound, Reason::UserNotFound, 404, OAuth::NotFound).with("user", said),
             Error::UserAmbiguous { named, .. } => unreleased(Code::InvalidArgument, "USER_AMBIGUOUS", 400, OAuth::InvalidRequest)
                 .with("user_id", named.to_string()),
             Error::ClientNotFound(_) => row(Code::NotFound, Reason::ClientNotFound, 404, OAuth::NotFound),
@@ -121,7 +121,7 @@ impl<'a> Row<'a> {
             Error::DeadlineExceeded => row(Code::DeadlineExceeded, Reason::DeadlineExceeded, 504, OAuth::TemporarilyUnavailable),
             Error::Unavailable { .. } => row(Code::Unavailable, Reason::Unavailable, 503, OAuth::TemporarilyUnavailable)
                 .again_after(UNAVAILABLE_RETRY_AFTER),
-            Error::IndexBeingBuilt { index } => unreleased(Code::Unavailable, "INDEX_BEING_BUILT", 503, OAuth::TemporarilyUnavailable)
+            Error::IndexBeingBuilt { index } => row(Code::Unavailable, Reason::IndexBeingBuilt, 503, OAuth::TemporarilyUnavailable)
                 .with("index", *index).again_after(INDEX_RETRY_AFTER),
             Error::Internal(_) => row(Code::Internal, Reason::Internal, 500, OAuth::ServerError),
         }

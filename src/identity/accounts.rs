@@ -291,7 +291,8 @@ impl Accounts {
     }
 
     /// How the names of deleted users rest.
-    pub(super) const fn rests(&self) -> &UsernameRests {
+    #[must_use]
+    pub const fn rests(&self) -> &UsernameRests {
         &self.rests
     }
 

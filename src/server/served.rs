@@ -15,7 +15,7 @@ use tonic_reflection::{
 use super::Parts;
 use crate::{
     config::{Config, ExtAuthzAddr, Switch},
-    identity::AccessRegistry,
+    identity::{AccessRegistry, UserDirectory, UserRegistry},
     model::Error,
     proto::{
         DESCRIPTOR_SET, EXT_AUTHZ_DESCRIPTOR_SET,
@@ -24,13 +24,14 @@ use crate::{
             group_service_server::{self, GroupServiceServer},
             key_service_server::{self, KeyServiceServer},
             role_service_server::{self, RoleServiceServer},
+            user_service_server::{self, UserServiceServer},
         },
         identity::v1::{
             identity_service_server::{self, IdentityServiceServer},
             token_service_server::{self, TokenServiceServer},
         },
     },
-    rpc::{ExtAuthzRpc, GroupRpc, HeaderNames, IdentityRpc, KeyRpc, RoleRpc, TokenRpc, health::HealthRpc},
+    rpc::{ExtAuthzRpc, GroupRpc, HeaderNames, IdentityRpc, KeyRpc, RoleRpc, TokenRpc, UserRpc, health::HealthRpc},
 };
 
 /// A service that is served.
@@ -139,6 +140,11 @@ pub(super) static SERVED: &[Served] = &[
     }),
     Served::of_admin_api(group_service_server::SERVICE_NAME, |building, routes| {
         let server = GroupServiceServer::new(GroupRpc::new(access(building)));
+        routes.add_service(server.max_decoding_message_size(building.max_message_bytes));
+        Ok(())
+    }),
+    Served::of_admin_api(user_service_server::SERVICE_NAME, |building, routes| {
+        let server = UserServiceServer::new(users(building.parts));
         routes.add_service(server.max_decoding_message_size(building.max_message_bytes));
         Ok(())
     }),
@@ -258,6 +264,13 @@ fn identity(building: &Building<'_>) -> IdentityServiceServer<IdentityRpc> {
 fn access(building: &Building<'_>) -> Arc<AccessRegistry> {
     let Parts { store, clock, audit, .. } = building.parts;
     Arc::new(AccessRegistry::new(store.clone(), clock.clone(), audit.clone()))
+}
+
+fn users(parts: &Parts) -> UserRpc {
+    let Parts { store, clock, audit, accounts, sessions, guessing, .. } = parts;
+    let registry = UserRegistry::new(store.clone(), clock.clone(), audit.clone())
+        .remembered_by(Arc::clone(accounts), Arc::clone(sessions));
+    UserRpc::new(UserDirectory::new(store.clone()), registry, guessing.allowances(), accounts.rests().clone())
 }
 
 fn tokens(building: &Building<'_>) -> TokenServiceServer<TokenRpc> {

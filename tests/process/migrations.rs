@@ -257,6 +257,13 @@ async fn schemas() -> Vec<Vec<String>> {
     schemas
 }
 
+/// The lines of `schema` but for the indexes that a job of the service builds where there are users, which the tests of that job show.
+fn without_built_later(schema: &[String]) -> Vec<&String> {
+    let indexes = ["username_key", "email_key", "display_name_key", "create_time", "login_time"];
+    let is_later = |line: &&String| indexes.iter().any(|index| line.contains(&format!("users_{index}")));
+    schema.iter().filter(|line| !is_later(line)).collect()
+}
+
 #[tokio::test]
 async fn taking_migrations_back_leads_to_each_schema_that_there_has_been() {
     let (place, mut schemas) = (Place::migrated().await, schemas().await);
@@ -323,7 +330,10 @@ async fn lifted_from(migrations: usize, schemas: &[Vec<String>]) {
     }
     let applied = place.run(&["migrate", "up", "--json"]).await.succeeded().object()["applied"].clone();
     assert_eq!(applied, json!(names[migrations..]));
-    assert_eq!(&schema(&place.connect().await).await, schemas.last().unwrap());
+    assert_eq!(
+        without_built_later(&schema(&place.connect().await).await),
+        without_built_later(&schemas[names.len()])
+    );
     let service = place.serve(&[]).await;
     assert_eq!(service.started["signing_key"], key);
     let client = service.client().await;

@@ -265,7 +265,7 @@ async fn what_is_no_setting_and_no_command_is_refused() {
         (&["users", "show"], "<ID|USERNAME> must be given; see `signet users show --help`"),
         (&["users", "show", "--id=bob"], "a username goes by --name"),
         (&["users", "create", "--nothing"], "see `signet users create --help`"),
-        (&["users"], "create, import, export, list, show, disable, enable, delete"),
+        (&["users"], "create, import, export, list, search, show, update, disable, enable"),
         (&["keys"], "list, rotate, revoke, reseal"),
         (&["keys", "revoke"], "<KID>"),
         (&["keys", "rotate", "tomorrow"], "'tomorrow'"),

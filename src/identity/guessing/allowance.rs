@@ -11,10 +11,10 @@ use crate::{
 /// The allowances of accounts, as they stand in the database: what is being tried at this moment is not counted yet.
 #[derive(Clone, Debug)]
 pub struct AccountAllowances {
-    rule: Rule,
-    names: NameKey,
-    store: Store,
-    clock: Clock,
+    pub(super) rule: Rule,
+    pub(super) names: NameKey,
+    pub(super) store: Store,
+    pub(super) clock: Clock,
 }
 
 /// What is left of an account's allowance.

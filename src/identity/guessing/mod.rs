@@ -124,6 +124,13 @@ impl Guessing {
         Self { passwords: addresses(), secrets: addresses(), shared: Arc::new(shared), unwritten: waiting }
     }
 
+    /// What is left of accounts' allowances.
+    #[must_use]
+    pub fn allowances(&self) -> AccountAllowances {
+        let Shared { rule, names, store, clock, .. } = &*self.shared;
+        AccountAllowances { rule: *rule, names: names.clone(), store: store.clone(), clock: clock.clone() }
+    }
+
     /// Begins to judge a password for the account `name`, its canonical form if it is one, from `origin`. Its address is charged: the one
     /// that a client tells that may, or else the one that the request came from.
     ///

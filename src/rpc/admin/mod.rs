@@ -5,10 +5,12 @@ mod groups;
 mod keys;
 mod page;
 mod roles;
+mod users;
 
 pub(crate) use groups::GroupRpc;
 pub(crate) use keys::KeyRpc;
 pub(crate) use roles::RoleRpc;
+pub(crate) use users::UserRpc;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use prost::Message;
@@ -22,7 +24,7 @@ use crate::{
     model::{Error, FieldReason},
 };
 
-use page::Page;
+use page::{Cursor, Page};
 
 /// Who asks for what `request` says.
 fn administrator<T>(request: &Request<T>) -> Result<Administrator, Error> {

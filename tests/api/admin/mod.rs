@@ -8,6 +8,7 @@ mod methods;
 mod pages;
 mod reach;
 mod roles;
+mod users;
 
 use std::fs;
 

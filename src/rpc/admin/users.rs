@@ -1,0 +1,320 @@
+//! Owns `identity.admin.v1.UserService` on the wire.
+
+use std::mem::take;
+
+use prost_types::Timestamp as WireTimestamp;
+use tonic::{Request, Response, Status};
+
+use super::{Cursor, Page, administrator, id, request_key};
+use crate::{
+    base::Timestamp,
+    identity::{
+        UserDirectory, UserRegistry, UsernameRests,
+        guessing::{AccountAllowances, AllowanceLeft},
+        users::{FoundUser, NewUserFields, Span, UserFilter, UserPage, UserPlace, UserRef},
+    },
+    model::{Error, FieldReason, GroupId, Prefix, UserId},
+    proto::identity::admin::v1::{
+        BatchDeleteUsersRequest, BatchDeleteUsersResponse, BatchDisableUsersRequest,
+        BatchDisableUsersResponse, BatchGetUsersRequest, BatchGetUsersResponse, ClearThrottleRequest,
+        ClearThrottleResponse, DeleteUserRequest, DeleteUserResponse, DisableUserRequest,
+        DisableUserResponse, EnableUserRequest, EnableUserResponse, GetUserRequest, GetUserResponse,
+        ListUsersRequest, ListUsersResponse, UpdateUserRequest, UpdateUserResponse, User,
+        get_user_request::Which, user::Throttle, user_service_server::UserService,
+    },
+    rpc::{encode::time, refused, required},
+};
+
+/// How many users one batch reads, and changes, at most.
+const MAX_READ: usize = 500;
+const MAX_CHANGED: usize = 100;
+
+/// How many paths a mask may have: there are four to name, and a library that adds one twice does no harm.
+const MASK_MAX_PATHS: usize = 16;
+
+const NOT_UPDATABLE: &str = "may name `username`, `email`, `display_name` or `*`, and nothing else";
+
+/// Serves `UserService`.
+#[derive(Debug)]
+pub(crate) struct UserRpc {
+    directory: UserDirectory,
+    registry: UserRegistry,
+    allowances: AccountAllowances,
+    rests: UsernameRests,
+}
+
+impl UserRpc {
+    pub(crate) const fn new(
+        directory: UserDirectory,
+        registry: UserRegistry,
+        allowances: AccountAllowances,
+        rests: UsernameRests,
+    ) -> Self {
+        Self { directory, registry, allowances, rests }
+    }
+
+    /// `found`, with what is left of their allowances.
+    async fn show(&self, found: &[FoundUser]) -> Result<Vec<User>, Error> {
+        let users: Vec<_> = found.iter().map(|found| &found.user).collect();
+        let left = self.allowances.left(&users).await?;
+        Ok(found.iter().zip(left).map(|(found, left)| encode(found, left)).collect())
+    }
+
+    async fn show_one(&self, found: FoundUser) -> Result<Option<User>, Error> {
+        Ok(self.show(&[found]).await?.pop())
+    }
+
+    async fn set_active(
+        &self,
+        (who, is_active): (&str, bool),
+        etag: &str,
+        by: &crate::identity::Administrator,
+    ) -> Result<Option<User>, Error> {
+        let who = UserRef::Id(user_id("id", who)?);
+        let found = self.registry.set_active(&who, is_active, if_set(etag), by).await?;
+        self.show_one(found).await
+    }
+}
+
+#[tonic::async_trait]
+impl UserService for UserRpc {
+    async fn get_user(&self, request: Request<GetUserRequest>) -> Result<Response<GetUserResponse>, Status> {
+        let who = match request.into_inner().which {
+            Some(Which::Id(text)) => user_id("id", &text)?,
+            Some(Which::Username(name)) if !name.is_empty() => {
+                self.directory.find(&UserRef::Name(name)).await?.id
+            }
+            Some(Which::Username(_)) => return Err(required("username").into()),
+            None => return Err(required("which").into()),
+        };
+        let found = self.directory.those_of(&[who]).await?.pop();
+        let found = found.ok_or_else(|| Error::UserNotFound(who.to_string()))?;
+        Ok(Response::new(GetUserResponse { user: self.show_one(found).await? }))
+    }
+
+    async fn list_users(
+        &self,
+        request: Request<ListUsersRequest>,
+    ) -> Result<Response<ListUsersResponse>, Status> {
+        let mut asked = request.into_inner();
+        let (size, token) = (take(&mut asked.page_size), take(&mut asked.page_token));
+        let filter = filter(&asked)?;
+        let mut page = Page::<UserPlace>::parse(size, &token, &asked)?;
+        let UserPage { users, next } = self.directory.search(&filter, page.after.take(), page.size).await?;
+        let next_page_token = next.map(|place| page.token(&place)).unwrap_or_default();
+        Ok(Response::new(ListUsersResponse { users: self.show(&users).await?, next_page_token }))
+    }
+
+    async fn update_user(
+        &self,
+        request: Request<UpdateUserRequest>,
+    ) -> Result<Response<UpdateUserResponse>, Status> {
+        let by = administrator(&request)?;
+        let message = request.into_inner();
+        let key = request_key(&by, "UpdateUser", &message.request_id, &message)?;
+        let by = by.repeatable(key).validating(message.validate_only);
+        let UpdateUserRequest { user, update_mask, .. } = message;
+        let user = user.ok_or_else(|| required("user"))?;
+        let who = UserRef::Id(user_id("user.id", &user.id)?);
+        let fields = fields(&user, update_mask.as_ref().map_or(&[][..], |mask| &mask.paths))?;
+        let found = self.registry.update(&who, fields, if_set(&user.etag), &self.rests, &by).await?;
+        Ok(Response::new(UpdateUserResponse { user: self.show_one(found).await? }))
+    }
+
+    async fn disable_user(
+        &self,
+        request: Request<DisableUserRequest>,
+    ) -> Result<Response<DisableUserResponse>, Status> {
+        let by = administrator(&request)?;
+        let message = request.into_inner();
+        let key = request_key(&by, "DisableUser", &message.request_id, &message)?;
+        let user = self.set_active((&message.id, false), &message.etag, &by.repeatable(key)).await?;
+        Ok(Response::new(DisableUserResponse { user }))
+    }
+
+    async fn enable_user(
+        &self,
+        request: Request<EnableUserRequest>,
+    ) -> Result<Response<EnableUserResponse>, Status> {
+        let by = administrator(&request)?;
+        let message = request.into_inner();
+        let key = request_key(&by, "EnableUser", &message.request_id, &message)?;
+        let user = self.set_active((&message.id, true), &message.etag, &by.repeatable(key)).await?;
+        Ok(Response::new(EnableUserResponse { user }))
+    }
+
+    async fn delete_user(
+        &self,
+        request: Request<DeleteUserRequest>,
+    ) -> Result<Response<DeleteUserResponse>, Status> {
+        let by = administrator(&request)?;
+        let message = request.into_inner();
+        let key = request_key(&by, "DeleteUser", &message.request_id, &message)?;
+        let by = by.repeatable(key).validating(message.validate_only);
+        let who = UserRef::Id(user_id("id", &message.id)?);
+        let rests = async { Ok::<_, Error>(self.rests.clone()) };
+        self.registry.delete(&who, if_set(&message.etag), rests, &by).await?;
+        Ok(Response::new(DeleteUserResponse {}))
+    }
+
+    async fn batch_get_users(
+        &self,
+        request: Request<BatchGetUsersRequest>,
+    ) -> Result<Response<BatchGetUsersResponse>, Status> {
+        let ids = user_ids(&request.get_ref().ids, MAX_READ)?;
+        let found = self.directory.those_of(&ids).await?;
+        Ok(Response::new(BatchGetUsersResponse { users: self.show(&found).await? }))
+    }
+
+    async fn batch_disable_users(
+        &self,
+        request: Request<BatchDisableUsersRequest>,
+    ) -> Result<Response<BatchDisableUsersResponse>, Status> {
+        let by = administrator(&request)?;
+        let message = request.into_inner();
+        let key = request_key(&by, "BatchDisableUsers", &message.request_id, &message)?;
+        let by = by.repeatable(key).validating(message.validate_only);
+        self.registry.disable_all(&user_ids(&message.ids, MAX_CHANGED)?, &by).await?;
+        Ok(Response::new(BatchDisableUsersResponse {}))
+    }
+
+    async fn batch_delete_users(
+        &self,
+        request: Request<BatchDeleteUsersRequest>,
+    ) -> Result<Response<BatchDeleteUsersResponse>, Status> {
+        let by = administrator(&request)?;
+        let message = request.into_inner();
+        let key = request_key(&by, "BatchDeleteUsers", &message.request_id, &message)?;
+        let by = by.repeatable(key).validating(message.validate_only);
+        self.registry.delete_all(&user_ids(&message.ids, MAX_CHANGED)?, &self.rests, &by).await?;
+        Ok(Response::new(BatchDeleteUsersResponse {}))
+    }
+
+    async fn clear_throttle(
+        &self,
+        request: Request<ClearThrottleRequest>,
+    ) -> Result<Response<ClearThrottleResponse>, Status> {
+        let by = administrator(&request)?;
+        let who = UserRef::Id(user_id("id", &request.get_ref().id)?);
+        self.registry.clear_throttle(&who, &self.allowances, &by).await?;
+        Ok(Response::new(ClearThrottleResponse {}))
+    }
+}
+
+impl Cursor for UserPlace {
+    fn encode(&self) -> Vec<u8> {
+        self.to_bytes()
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        Self::from_bytes(bytes)
+    }
+}
+
+/// An etag as it came: empty is none.
+fn if_set(etag: &str) -> Option<&str> {
+    Some(etag).filter(|etag| !etag.is_empty())
+}
+
+fn user_id(field: &'static str, text: &str) -> Result<UserId, Error> {
+    id(field, text).map(UserId)
+}
+
+/// The ids of a batch, of which there are one at least and `most` at most.
+fn user_ids(texts: &[String], most: usize) -> Result<Vec<UserId>, Error> {
+    if texts.is_empty() {
+        return Err(required("ids"));
+    }
+    if texts.len() > most {
+        return Err(refused("ids", FieldReason::TooLong, &format!("must be at most {most}")));
+    }
+    texts.iter().map(|text| user_id("ids", text)).collect()
+}
+
+/// What is to become of `user`, by the paths of the mask; without any, of those fields that are set.
+fn fields<'a>(user: &'a User, paths: &[String]) -> Result<NewUserFields<'a>, Error> {
+    let User { username, email, display_name, .. } = user;
+    let (email, display_name) = (email.as_deref(), display_name.as_deref());
+    if paths.is_empty() {
+        let username = Some(username.as_str()).filter(|name| !name.is_empty());
+        return Ok(NewUserFields { username, email: email.map(Some), display_name: display_name.map(Some) });
+    }
+    if paths.len() > MASK_MAX_PATHS {
+        return Err(refused("update_mask", FieldReason::TooLong, "may have at most 16 paths"));
+    }
+    let mut fields = NewUserFields::default();
+    for path in paths {
+        match path.as_str() {
+            "username" => fields.username = Some(username),
+            "email" => fields.email = Some(email),
+            "display_name" => fields.display_name = Some(display_name),
+            "*" => {
+                fields = NewUserFields {
+                    username: Some(username),
+                    email: Some(email),
+                    display_name: Some(display_name),
+                };
+            }
+            _ => return Err(refused("update_mask", FieldReason::NotUpdatable, NOT_UPDATABLE)),
+        }
+    }
+    Ok(fields)
+}
+
+/// Which users are wanted, or every rule that the request breaks.
+fn filter(asked: &ListUsersRequest) -> Result<UserFilter, Error> {
+    let mut violations = Vec::new();
+    let mut prefix = |text: &Option<String>, field: &'static str| match text.as_deref().map(Prefix::parse) {
+        Some(Ok(prefix)) => Some(prefix),
+        Some(Err(violation)) => {
+            violations.push(violation.at(field));
+            None
+        }
+        None => None,
+    };
+    let username = prefix(&asked.username_prefix, "username_prefix");
+    let email = prefix(&asked.email_prefix, "email_prefix");
+    let display_name = prefix(&asked.display_name_prefix, "display_name_prefix");
+    if !violations.is_empty() {
+        return Err(Error::InvalidFields(violations));
+    }
+    let group =
+        if asked.group_id.is_empty() { None } else { Some(GroupId(id("group_id", &asked.group_id)?)) };
+    let span = |from: &Option<WireTimestamp>, before: &Option<WireTimestamp>| Span {
+        from: from.as_ref().map(moment),
+        before: before.as_ref().map(moment),
+    };
+    Ok(UserFilter {
+        username,
+        email,
+        display_name,
+        group,
+        created: span(&asked.create_time_from, &asked.create_time_before),
+        last_login: span(&asked.last_login_time_from, &asked.last_login_time_before),
+        is_active: asked.is_active,
+    })
+}
+
+/// The time that `time` says; the first or the last one, if it is beyond what can be said.
+fn moment(time: &WireTimestamp) -> Timestamp {
+    let micros = time.seconds.saturating_mul(1_000_000).saturating_add(i64::from(time.nanos / 1_000));
+    Timestamp::from_micros(micros)
+}
+
+fn encode(FoundUser { user, login_time }: &FoundUser, left: AllowanceLeft) -> User {
+    User {
+        id: user.id.to_string(),
+        username: user.username.typed().to_owned(),
+        email: user.email.as_ref().map(|email| email.as_str().to_owned()),
+        display_name: user.display_name.as_ref().map(|name| name.as_str().to_owned()),
+        is_active: user.is_active,
+        create_time: Some(time(user.create_time)),
+        update_time: Some(time(user.update_time)),
+        last_login_time: login_time.map(time),
+        throttle: Some(Throttle {
+            failures_left: i32::try_from(left.failures).unwrap_or(i32::MAX),
+            full_time: left.full_time.map(time),
+        }),
+        etag: user.etag().as_str().to_owned(),
+    }
+}

@@ -101,8 +101,16 @@ async fn add_role(db: &impl ConnectionTrait, id: Uuid, name: &str) -> Result<(),
         Roles::CreateTime,
         Roles::UpdateTime,
     ];
-    let values =
-        [Uuid::nil().into(), id.into(), SIGNET.into(), name.into(), "".into(), "".into(), 0.into(), 0.into()];
+    let values = [
+        Uuid::nil().into(),
+        id.into(),
+        SIGNET.into(),
+        name.into(),
+        "".into(),
+        "".into(),
+        0_i64.into(),
+        0_i64.into(),
+    ];
     let insert = Query::insert().into_table(Roles::Table).columns(columns).values_panic(values).to_owned();
     db.execute(&insert).await.map(drop)
 }

@@ -88,8 +88,11 @@ pub(super) async fn statements(url: &str) -> String {
         let show = Statement::from_string(db.get_database_backend(), format!("SHOW CREATE TABLE {table}"));
         let shown = db.query_one_raw(show).await.unwrap().expect("the table");
         statements.push(shown.try_get_by_index(1).unwrap());
+        // Bytes are no text: read as one, those that it cannot have would be lost.
         let columns = format!(
-            "SELECT GROUP_CONCAT(CONCAT('QUOTE(', column_name, ')') ORDER BY ordinal_position) \
+            "SELECT GROUP_CONCAT(IF(data_type IN ('binary', 'varbinary', 'blob'), \
+             CONCAT('CONCAT(''UNHEX('', QUOTE(HEX(', column_name, ')), '')'')'), \
+             CONCAT('QUOTE(', column_name, ')')) ORDER BY ordinal_position) \
              FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = '{table}'"
         );
         let quoted = column::<String>(&db, &columns).await.concat();

@@ -105,6 +105,10 @@ named! {
         DatabaseBackedUp = "database.backed_up",
         /// An operator put a backup in the database's place.
         DatabaseRestored = "database.restored",
+        /// A call of the admin API was refused.
+        AdminRefused = "admin.refused",
+        /// Events before this one are missing.
+        Lost = "audit.lost",
     }
 }
 
@@ -153,6 +157,18 @@ named! {
         BadAssertion = "bad_assertion",
         /// The assertion is good, and was used before.
         ReplayedAssertion = "replayed_assertion",
+        /// The caller's token lacks a scope that the call needs.
+        MissingScope = "missing_scope",
+        /// The caller would have given, or taken, a scope that administers the service and that they lack.
+        GrantNotHeld = "grant_not_held",
+        /// Who was to be changed has a scope that administers the service and that the caller lacks.
+        HoldsMore = "holds_more",
+        /// The caller owns not the audience.
+        NotOwner = "not_owner",
+        /// Nobody would have been left who is an admin.
+        LastAdmin = "last_admin",
+        /// Another rule; the answer's reason says which.
+        Forbidden = "forbidden",
     }
 }
 
@@ -229,7 +245,7 @@ pub struct Entry {
     pub(super) claimed_address: Option<String>,
     pub(super) user_agent: Option<String>,
     pub(super) request_id: Option<RequestId>,
-    pub(super) method: Option<&'static str>,
+    pub(super) method: Option<String>,
     pub(super) keeper: Keeper,
 }
 
@@ -277,6 +293,12 @@ impl Entry {
     #[must_use]
     pub fn by(self, actor: Actor) -> Self {
         Self { actor, ..self }
+    }
+
+    /// It is the call of `method`.
+    #[must_use]
+    pub fn method(self, method: &str) -> Self {
+        Self { method: Some(printable(method)), ..self }
     }
 
     /// It changed `fields`.

@@ -13,8 +13,8 @@ use uuid::Uuid;
 
 use super::{Actor, Entry, FieldChange};
 use crate::{
-    base::Timestamp,
-    model::{ClientId, UserId},
+    base::{Entropy, Timestamp},
+    model::{ClientId, UserId, id::uuid_v7},
 };
 
 /// How long what was changed gets as JSON, in bytes: less than MySQL keeps of a text.
@@ -26,6 +26,8 @@ const CUT: char = '…';
 /// An event as the database keeps it. Its names are those of docs/AUDIT.md; a later release may have written others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeptEvent {
+    /// Its id: a UUIDv7 of its time.
+    pub id: Uuid,
     /// When it happened; of one that stands for many, the last of them.
     pub time: Timestamp,
     /// What happened.
@@ -106,14 +108,13 @@ impl Entry {
     }
 
     /// Whether that was said.
-    #[must_use]
-    pub fn is_left_to_transaction(&self) -> bool {
+    pub(super) fn is_left_to_transaction(&self) -> bool {
         self.keeper.0.load(Ordering::Relaxed)
     }
 
     /// It as the database keeps it, as of `time`; it stands for `repeats` more.
     #[must_use]
-    pub fn kept(&self, time: Timestamp, repeats: u64) -> KeptEvent {
+    pub fn kept(&self, time: Timestamp, repeats: u64, entropy: &Entropy) -> KeptEvent {
         let actor_id = match self.actor {
             Actor::Oneself => self.user_id.map(|UserId(id)| id),
             Actor::User(UserId(id)) | Actor::Client(ClientId(id)) => Some(id),
@@ -121,11 +122,12 @@ impl Entry {
         };
         let operator = if let Actor::Operator(local) = &self.actor { Some(local) } else { None };
         KeptEvent {
+            id: uuid_v7(time, entropy),
             time,
             event: self.event.name().to_owned(),
             outcome: self.outcome.name().to_owned(),
             reason: self.reason.map(|reason| reason.name().to_owned()),
-            method: self.method.map(str::to_owned),
+            method: self.method.clone(),
             actor_kind: self.actor.kind().name().to_owned(),
             actor_id,
             local_uid: operator.map(|local| local.uid),
@@ -216,7 +218,10 @@ mod tests {
     use crate::audit::{Event, Field};
 
     fn kept(changes: Vec<KeptChange>) -> KeptEvent {
-        KeptEvent { changes, ..Event::RoleUpdated.done().kept(Timestamp::from_micros(0), 0) }
+        KeptEvent {
+            changes,
+            ..Event::RoleUpdated.done().kept(Timestamp::from_micros(0), 0, &Entropy::system())
+        }
     }
 
     fn change() -> impl Strategy<Value = KeptChange> {
@@ -259,7 +264,8 @@ mod tests {
     #[test]
     fn what_somebody_does_to_oneself_is_found_by_both() {
         let user = UserId(Uuid::from_u128(1));
-        let kept = Event::PasswordChanged.done().user(user).kept(Timestamp::from_micros(7), 3);
+        let password = Event::PasswordChanged.done().user(user);
+        let kept = password.kept(Timestamp::from_micros(7), 3, &Entropy::system());
         assert_eq!((kept.actor_id, kept.user_id), (Some(user.0), Some(user.0)));
         assert_eq!((kept.time, kept.repeats), (Timestamp::from_micros(7), 3));
         let changed = kept.changing(FieldChange::of(Field::Scopes, "a", "a b"));

@@ -17,6 +17,8 @@ struct Line<'a> {
     outcome: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    method: Option<&'a str>,
     actor: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     actor_id: Option<String>,
@@ -78,6 +80,7 @@ pub(super) fn event(lines: &mut Vec<u8>, time: Timestamp, entry: &Entry, repeats
             event: entry.event.name(),
             outcome: entry.outcome.name(),
             reason: entry.reason.map(super::Reason::name),
+            method: entry.method.as_deref(),
             actor: entry.actor.kind().name(),
             actor_id,
             local_uid: operator.map(|local| local.uid),
@@ -154,7 +157,7 @@ mod tests {
         let entry = Event::Login.refused(Reason::WrongPassword).origin(&origin);
         let entry = entry.user(UserId(Uuid::nil())).session(SessionId(Uuid::nil()));
         let entry = entry.client("c").key(KeyId("k".to_owned())).changed(vec![Field::Email]);
-        let entry = entry.role(RoleId(Uuid::nil())).group(GroupId(Uuid::nil())).audience("a");
+        let entry = entry.role(RoleId(Uuid::nil())).group(GroupId(Uuid::nil())).audience("a").method("m");
         let local = LocalUser { uid: 0, name: text() };
         let lines = [Actor::Operator(local), Actor::User(UserId(Uuid::nil()))];
         let document =

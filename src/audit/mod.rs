@@ -5,9 +5,11 @@
 //! alternative, to refuse logins while a disk is full, would make a full disk an outage.
 
 mod actor;
+mod database;
 mod event;
 mod kept;
 mod line;
+mod outbox;
 mod pending;
 mod repeats;
 mod sink;
@@ -35,10 +37,13 @@ use crate::{
 };
 
 pub use actor::{Actor, ActorKind, LocalUser};
+pub use database::AuditDatabase;
 pub use event::{Entry, Event, Field, FieldChange, Outcome, Reason};
 pub use kept::{KeptChange, KeptEvent};
+pub use outbox::{Batch, Outbox};
 pub use pending::Pending;
 
+use database::Database;
 use sink::Sink;
 use writer::{Message, Writer};
 
@@ -82,6 +87,8 @@ pub struct Audit {
     clock: Clock,
     metrics: AuditMetrics,
     queue: Option<SyncSender<Message>>,
+    /// Where the events go that the database keeps.
+    outbox: Option<Outbox>,
     /// Events that were lost since the log last told of such.
     lost: Arc<AtomicU64>,
     told_lost: Arc<Throttle>,
@@ -93,47 +100,65 @@ impl Audit {
     /// # Errors
     /// If the file cannot be opened for writing, or the system has no room for a thread.
     pub fn open(target: &AuditLog, clock: Clock, metrics: AuditMetrics) -> io::Result<Self> {
-        Self::open_apart(target, OwnFiles::default(), clock, metrics)
+        Self::open_apart(target, OwnFiles::default(), None, clock, metrics)
     }
 
-    /// The audit log at `target`, which must be none of the service's `own_files`.
+    /// The audit log at `target`, which must be none of the service's `own_files`; with `kept`, those events go to the database as well,
+    /// if whoever has the [`Self::outbox`] writes them there.
     ///
     /// # Errors
     /// As [`Self::open`], or if it is one of them.
     pub(crate) fn open_apart(
         target: &AuditLog,
         own_files: OwnFiles,
+        kept: Option<AuditDatabase>,
         clock: Clock,
         metrics: AuditMetrics,
     ) -> io::Result<Self> {
         let sink = match target {
-            AuditLog::Off => return Ok(Self::new(clock, metrics, None, Arc::default())),
+            AuditLog::Off if kept.is_none() => {
+                return Ok(Self::new(clock, metrics, None, None, Arc::default()));
+            }
+            AuditLog::Off => Sink::Nowhere,
             AuditLog::Stderr => Sink::Stderr,
             AuditLog::File(path) => Sink::file(path.clone(), own_files)?,
         };
         let (sender, receiver) = sync_channel(QUEUE);
         let lost = Arc::new(AtomicU64::new(0));
-        let writer = Writer::new(sink, clock.clone(), metrics.clone(), Arc::clone(&lost));
+        let outbox = kept.map(|_| Outbox::new(metrics.clone()));
+        let database = kept.zip(outbox.clone()).map(|(kept, outbox)| Database::new(kept, outbox));
+        let writer = Writer::new(sink, database, clock.clone(), metrics.clone(), Arc::clone(&lost));
         thread::Builder::new().name("audit".to_owned()).spawn(move || writer.run(&receiver))?;
-        Ok(Self::new(clock, metrics, Some(sender), lost))
+        Ok(Self::new(clock, metrics, Some(sender), outbox, lost))
     }
 
     fn new(
         clock: Clock,
         metrics: AuditMetrics,
         queue: Option<SyncSender<Message>>,
+        outbox: Option<Outbox>,
         lost: Arc<AtomicU64>,
     ) -> Self {
-        Self { clock, metrics, queue, lost, told_lost: Arc::new(Throttle::new(TELL_INTERVAL)) }
+        Self { clock, metrics, queue, outbox, lost, told_lost: Arc::new(Throttle::new(TELL_INTERVAL)) }
+    }
+
+    /// The events that wait to be kept in the database, if any are to be.
+    #[must_use]
+    pub const fn outbox(&self) -> Option<&Outbox> {
+        self.outbox.as_ref()
     }
 
     /// Records `entry`, as of now. Does not wait.
     pub fn record(&self, entry: Entry) {
         let Some(queue) = &self.queue else { return };
+        let outbox = self.outbox.as_ref().filter(|_| !entry.is_left_to_transaction());
         if queue.try_send(Message::Record(self.clock.now(), Box::new(entry))).is_ok() {
             self.metrics.recorded();
         } else {
             self.metrics.lost(1);
+            if let Some(outbox) = outbox {
+                outbox.lose(1);
+            }
             self.lost.fetch_add(1, Ordering::SeqCst);
             if let Some(untold) = self.told_lost.pass(self.clock.monotonic()) {
                 tracing::error!(lost = untold + 1, "the audit log cannot keep up: events are being lost");

@@ -12,18 +12,32 @@ use crate::{
     model::{Network, UserId},
 };
 
-/// For how long equal events are counted before they are told.
-const WINDOW: Duration = Duration::from_mins(1);
+/// How events are merged.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Merging {
+    /// For how long equal events are counted before they are told.
+    window: Duration,
+    /// How many kinds of refusals are told apart within the window. Those of users that exist, of clients that exist, and of nobody
+    /// have a room each: who floods with names that nobody has cannot hide what is tried on a user. Beyond it, the user, the client
+    /// and the address are not told apart any more.
+    kinds: usize,
+    /// How many of these may be of one user, or of one client. Beyond it, the addresses are not told apart, and so whoever floods one user
+    /// from everywhere hides neither that user nor any other.
+    of_one: usize,
+}
 
-/// How many kinds of refusals are told apart within the window. Those of users that exist, of clients that exist, and of nobody
-/// have a room each: who floods with names that nobody has cannot hide what is tried on a user. Beyond it, the user, the client
-/// and the address are not told apart any more. So no flood writes more than some 6,000 lines a minute.
-const KINDS: usize = 1_024;
+impl Merging {
+    /// In the log: no flood writes more than some 6,000 lines a minute.
+    pub(super) const LOG: Self = Self { window: Duration::from_mins(1), kinds: 1_024, of_one: 64 };
 
-/// How many of these may be of one user, or of one client, and how many of a room may tell addresses at all. Beyond it, the addresses
-/// are not told apart, and so whoever floods one user from everywhere hides neither that user nor any other.
-const KINDS_OF_ONE: usize = 64;
-const KINDS_WITH_ADDRESS: usize = KINDS / 4 * 3;
+    /// In the database: no flood writes more than some 800 rows in ten minutes.
+    pub(super) const DATABASE: Self = Self { window: Duration::from_mins(10), kinds: 128, of_one: 16 };
+
+    /// How many kinds of a room may tell addresses at all.
+    const fn with_address(self) -> usize {
+        self.kinds / 4 * 3
+    }
+}
 
 /// How many equal successes are told one by one in a window: no person does more, and which sessions they concern is of interest.
 const ONE_BY_ONE: u64 = 10;
@@ -43,6 +57,9 @@ struct Kind {
     client_id: Option<String>,
     from: Option<Source>,
     claimed: Option<Source>,
+    /// Who was refused, and what, where that is known.
+    actor: Option<About>,
+    method: Option<String>,
 }
 
 /// Where an event comes from.
@@ -61,8 +78,9 @@ enum About {
 }
 
 /// The events of the present window.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Repeats {
+    merging: Merging,
     /// When the window began; none if there was nothing that may repeat.
     since: Option<Timestamp>,
     /// Refusals, and what nobody knows the end of.
@@ -86,6 +104,19 @@ struct Repeated {
 }
 
 impl Repeats {
+    pub(super) fn new(merging: Merging) -> Self {
+        Self {
+            merging,
+            since: None,
+            kinds: HashMap::new(),
+            successes: HashMap::new(),
+            of_users: 0,
+            of_clients: 0,
+            of_nobody: 0,
+            of_one: HashMap::new(),
+        }
+    }
+
     /// The entry to write now; none if it was counted as a repetition.
     pub(super) fn admit(&mut self, time: Timestamp, mut entry: Entry) -> Option<Entry> {
         if entry.outcome == Outcome::Success {
@@ -97,8 +128,9 @@ impl Repeats {
             kind.forget_address(&mut entry);
         }
         if !self.kinds.contains_key(&kind) && !self.take_room(&kind) {
-            (kind.user_id, kind.client_id) = (None, None);
-            (entry.user_id, entry.client_id, entry.session_id) = (None, None, None);
+            (kind.user_id, kind.client_id, kind.actor, kind.method) = (None, None, None, None);
+            (entry.user_id, entry.client_id, entry.session_id, entry.method) = (None, None, None, None);
+            entry.actor = Actor::Anonymous;
             kind.forget_address(&mut entry);
         }
         if let Some(known) = self.kinds.get_mut(&kind) {
@@ -115,19 +147,19 @@ impl Repeats {
     /// Whether a new `kind` of refusals may tell where it comes from. Of nobody, that is all there is to tell.
     fn has_room_with_address(&self, kind: &Kind) -> bool {
         let Some(about) = kind.about() else { return true };
-        let room = if kind.user_id.is_some() { self.of_users } else { self.of_clients };
+        let room = if matches!(about, About::User(_)) { self.of_users } else { self.of_clients };
         let of_one = self.of_one.get(&(about, kind.outcome)).copied().unwrap_or_default();
-        room < KINDS_WITH_ADDRESS && of_one < KINDS_OF_ONE
+        room < self.merging.with_address() && of_one < self.merging.of_one
     }
 
     /// Takes the room of a new `kind` of refusals; false if there is none.
     fn take_room(&mut self, kind: &Kind) -> bool {
-        let room = match (kind.user_id, &kind.client_id) {
-            (Some(_), _) => &mut self.of_users,
-            (None, Some(_)) => &mut self.of_clients,
-            (None, None) => &mut self.of_nobody,
+        let room = match kind.about() {
+            Some(About::User(_)) => &mut self.of_users,
+            Some(About::Client(_)) => &mut self.of_clients,
+            None => &mut self.of_nobody,
         };
-        if *room >= KINDS {
+        if *room >= self.merging.kinds {
             return false;
         }
         *room += 1;
@@ -150,7 +182,7 @@ impl Repeats {
             && !self.successes.contains_key(&kind)
         {
             let of_one = self.of_one.entry((about, Outcome::Success)).or_default();
-            if *of_one < KINDS_OF_ONE {
+            if *of_one < self.merging.of_one {
                 *of_one += 1;
             } else {
                 kind.forget_address(&mut told_as);
@@ -187,12 +219,13 @@ impl Repeats {
     /// Whether the window is over at `now`.
     pub(super) fn is_due(&self, now: Timestamp) -> bool {
         // A clock that was set back ends it too, rather than have it wait for the clock to catch up.
-        self.since.is_some_and(|since| now >= since.after(WINDOW) || now < since)
+        self.since.is_some_and(|since| now >= since.after(self.merging.window) || now < since)
     }
 
     /// Ends the window: what was repeated, how often, and when last, the earliest first.
     pub(super) fn take(&mut self) -> Vec<(Timestamp, Entry, u64)> {
-        let Self { kinds, successes, .. } = std::mem::take(self);
+        let merging = self.merging;
+        let Self { kinds, successes, .. } = std::mem::replace(self, Self::new(merging));
         let ended = kinds.into_values().chain(successes.into_values());
         let ended = ended.filter(|repeated| repeated.count > 0);
         let mut told: Vec<_> =
@@ -213,18 +246,30 @@ impl Kind {
             client_id: entry.client_id.clone(),
             from: entry.address.as_deref().map(Source::of),
             claimed: entry.claimed_address.as_deref().map(Source::of),
+            actor: About::actor(&entry.actor),
+            method: entry.method.clone(),
         }
     }
 
     fn about(&self) -> Option<About> {
         let client = || self.client_id.clone().map(About::Client);
-        self.user_id.map(About::User).or_else(client)
+        self.user_id.map(About::User).or_else(client).or_else(|| self.actor.clone())
     }
 
     /// Has the kind, and `entry` which stands for it, come from anywhere.
     fn forget_address(&mut self, entry: &mut Entry) {
         (self.from, self.claimed) = (None, None);
         (entry.address, entry.claimed_address, entry.user_agent) = (None, None, None);
+    }
+}
+
+impl About {
+    fn actor(actor: &Actor) -> Option<Self> {
+        match actor {
+            Actor::User(id) => Some(Self::User(*id)),
+            Actor::Client(id) => Some(Self::Client(id.to_string())),
+            Actor::Anonymous | Actor::Oneself | Actor::Operator(_) | Actor::Service => None,
+        }
     }
 }
 
@@ -253,7 +298,7 @@ mod tests {
 
     #[test]
     fn a_repetition_is_told_once_when_the_minute_is_over() {
-        let mut repeats = Repeats::default();
+        let mut repeats = Repeats::new(Merging::LOG);
         let start = Timestamp::from_micros(0);
         assert!(repeats.admit(start, refusal(Some(1), "a")).is_some());
         for _ in 0..5 {
@@ -262,7 +307,7 @@ mod tests {
         assert!(repeats.admit(start, refusal(Some(1), "b")).is_some(), "another address");
         assert!(repeats.admit(start, refusal(Some(2), "a")).is_some(), "another user");
         assert!(!repeats.is_due(start.after(Duration::from_secs(59))));
-        assert!(repeats.is_due(start.after(WINDOW)));
+        assert!(repeats.is_due(start.after(Merging::LOG.window)));
         assert_eq!(
             repeats.take(),
             [(start.after(Duration::from_secs(1)), refusal(Some(1), "a"), 5)],
@@ -279,7 +324,7 @@ mod tests {
 
     #[test]
     fn ten_successes_of_a_user_are_told_one_by_one_and_more_together() {
-        let mut repeats = Repeats::default();
+        let mut repeats = Repeats::new(Merging::LOG);
         let now = Timestamp::from_micros(0);
         for session in 0..10 {
             assert_eq!(repeats.admit(now, success(1, session)), Some(success(1, session)));
@@ -294,7 +339,7 @@ mod tests {
 
     #[test]
     fn what_an_operator_does_and_what_users_do_beyond_the_bound_is_told_one_by_one() {
-        let mut repeats = Repeats::default();
+        let mut repeats = Repeats::new(Merging::LOG);
         let now = Timestamp::from_micros(0);
         for _ in 0..20 {
             assert!(repeats.admit(now, success(1, 1).by_operator()).is_some());
@@ -312,19 +357,19 @@ mod tests {
 
     #[test]
     fn a_flood_of_addresses_writes_no_more_than_its_room_and_hides_no_user() {
-        let mut repeats = Repeats::default();
+        let mut repeats = Repeats::new(Merging::LOG);
         let now = Timestamp::from_micros(0);
         let written =
             (0..50_000).filter(|number| repeats.admit(now, refusal(None, &number.to_string())).is_some());
-        assert_eq!(written.count(), KINDS + 1);
+        assert_eq!(written.count(), Merging::LOG.kinds + 1);
         let told = repeats.admit(now, refusal(Some(7), "z")).unwrap();
         assert_eq!(told, refusal(Some(7), "z"), "a user is still told");
         let (_, rest, count) = repeats.take().pop().unwrap();
-        assert_eq!((rest.address, count), (None, 50_000 - KINDS as u64 - 1));
+        assert_eq!((rest.address, count), (None, 50_000 - Merging::LOG.kinds as u64 - 1));
     }
     #[test]
     fn a_host_that_changes_its_addresses_within_its_network_is_one() {
-        let mut repeats = Repeats::default();
+        let mut repeats = Repeats::new(Merging::LOG);
         let now = Timestamp::from_micros(0);
         let of_network = |number: u64| format!("2001:db8::{number:x}");
         let written =
@@ -335,7 +380,7 @@ mod tests {
 
     #[test]
     fn a_flood_at_one_user_from_everywhere_hides_neither_that_user_nor_another() {
-        let mut repeats = Repeats::default();
+        let mut repeats = Repeats::new(Merging::LOG);
         let now = Timestamp::from_micros(0);
         let network = |number: u64| format!("2001:db8:0:{number:x}::");
         for user in 0..20 {
@@ -347,20 +392,20 @@ mod tests {
         }
         let told = repeats.admit(now, refusal(Some(100), "192.0.2.1")).unwrap();
         assert_eq!(told.user_id, refusal(Some(100), "").user_id, "another user is told of");
-        assert!(repeats.kinds.len() <= KINDS);
+        assert!(repeats.kinds.len() <= Merging::LOG.kinds);
         let first = repeats.kinds.keys().filter(|kind| kind.user_id == Some(UserId(Uuid::from_u128(0))));
-        assert_eq!(first.count(), KINDS_OF_ONE + 1);
+        assert_eq!(first.count(), Merging::LOG.of_one + 1);
     }
 
     #[test]
     fn successes_of_one_user_from_everywhere_are_told_together_in_the_end() {
-        let mut repeats = Repeats::default();
+        let mut repeats = Repeats::new(Merging::LOG);
         let now = Timestamp::from_micros(0);
         let written = (0..5_000_u64).filter(|number| {
             let origin = Origin { address: Some(format!("2001:db8:0:{number:x}::")), ..Origin::default() };
             repeats.admit(now, success(1, 1).origin(&origin)).is_some()
         });
-        assert_eq!(written.count() as u64, KINDS_OF_ONE as u64 + ONE_BY_ONE);
-        assert_eq!(repeats.successes.len(), KINDS_OF_ONE + 1);
+        assert_eq!(written.count() as u64, Merging::LOG.of_one as u64 + ONE_BY_ONE);
+        assert_eq!(repeats.successes.len(), Merging::LOG.of_one + 1);
     }
 }

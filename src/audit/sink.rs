@@ -15,6 +15,8 @@ use crate::{
 /// Where the lines go.
 #[derive(Debug)]
 pub(super) enum Sink {
+    /// Nowhere: the events go to the database alone.
+    Nowhere,
     /// Standard error.
     Stderr,
     /// A file.
@@ -43,6 +45,7 @@ impl Sink {
     /// Writes whole lines, and waits until they are written.
     pub(super) fn write(&mut self, lines: &[u8]) -> io::Result<()> {
         match self {
+            Self::Nowhere => Ok(()),
             Self::Stderr => observe::stderr().write(lines),
             Self::File(file) => file.write(lines),
         }

@@ -11,7 +11,13 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::{Entry, TELL_INTERVAL, line, repeats::Repeats, sink::Sink};
+use super::{
+    Entry, TELL_INTERVAL,
+    database::Database,
+    line,
+    repeats::{Merging, Repeats},
+    sink::Sink,
+};
 use crate::{
     base::{Clock, Throttle, Timestamp},
     metrics::AuditMetrics,
@@ -36,6 +42,7 @@ pub(super) enum Message {
 #[derive(Debug)]
 pub(super) struct Writer {
     sink: Sink,
+    database: Option<Database>,
     clock: Clock,
     metrics: AuditMetrics,
     lost: Arc<AtomicU64>,
@@ -51,13 +58,20 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(sink: Sink, clock: Clock, metrics: AuditMetrics, lost: Arc<AtomicU64>) -> Self {
+    pub(super) fn new(
+        sink: Sink,
+        database: Option<Database>,
+        clock: Clock,
+        metrics: AuditMetrics,
+        lost: Arc<AtomicU64>,
+    ) -> Self {
         Self {
             sink,
+            database,
             clock,
             metrics,
             lost,
-            repeats: Repeats::default(),
+            repeats: Repeats::new(Merging::LOG),
             lines: Vec::new(),
             count: 0,
             uncounted: 0,
@@ -69,7 +83,8 @@ impl Writer {
     /// The life of the thread: until nobody can record any more.
     pub(super) fn run(mut self, messages: &Receiver<Message>) {
         loop {
-            let message = if self.repeats.is_pending() {
+            let is_kept_later = self.database.as_ref().is_some_and(Database::is_pending);
+            let message = if self.repeats.is_pending() || is_kept_later {
                 messages.recv_timeout(TICK)
             } else {
                 messages.recv().map_err(|_| RecvTimeoutError::Disconnected)
@@ -85,7 +100,11 @@ impl Writer {
             {
                 self.handle(message);
             }
-            if self.repeats.is_due(self.clock.now()) {
+            let now = self.clock.now();
+            if let Some(database) = self.database.as_mut().filter(|database| database.is_due(now)) {
+                database.end_window();
+            }
+            if self.repeats.is_due(now) {
                 self.end_window();
             } else {
                 self.write();
@@ -93,11 +112,15 @@ impl Writer {
             }
         }
         self.end_window();
+        self.end_window_of_database();
     }
 
     fn handle(&mut self, message: Message) {
         match message {
             Message::Record(time, entry) => {
+                if let Some(database) = &mut self.database {
+                    database.record(time, &entry);
+                }
                 if self.repeats.is_due(time) {
                     self.end_window();
                 }
@@ -107,6 +130,7 @@ impl Writer {
             }
             Message::Flush(done) => {
                 self.end_window();
+                self.end_window_of_database();
                 // Whoever asked may have given up waiting.
                 let _ = done.send(());
             }
@@ -120,6 +144,12 @@ impl Writer {
         }
         self.write();
         self.count_lost();
+    }
+
+    fn end_window_of_database(&mut self) {
+        if let Some(database) = &mut self.database {
+            database.end_window();
+        }
     }
 
     /// Counts what could not be written, once no refusal waits to be told with its equals: one that has a line of its own and one that

@@ -56,7 +56,7 @@ pub use authenticator::{Authenticator, Standing, Stands, bearer_token};
 pub use caller::Caller;
 pub use issuer::{FetchSettings, RemoteKeys, RemoteKeysError, issuer_identifier};
 pub use keys::Keys;
-pub use layer::{AuthLayer, AuthService, CallerAddress};
+pub use layer::{AuthLayer, AuthService, CallerAddress, CallerSlot};
 pub use policy::{Access, Policy, PolicyError};
 pub use resource_server::{ResourceServer, ResourceServerSettings, UntilExpiry};
 #[cfg(all(feature = "server", any(fuzzing, test)))]

@@ -44,7 +44,7 @@ pub(super) async fn back_up(command: Backup, config: &Config, output: Output) ->
     let pending = audit.begin(Event::DatabaseBackedUp.done().by_operator());
     let made = install::backup(&config.storage, &command.file, command.replace).await;
     pending.done_if(made.is_ok());
-    audit::flush(&audit).await;
+    Box::pin(audit::finish(&audit, config)).await;
     let made = made?;
     let file = command.file.display().to_string();
     let apart = made.master_key_file.as_ref().map_or_else(
@@ -64,7 +64,7 @@ pub(super) async fn restore(command: Restore, config: &Config, output: Output) -
     let options = RestoreOptions { replace: command.replace, end_sessions: command.end_sessions };
     let restored = install::restore(&config.storage, &command.file, options).await;
     pending.done_if(restored.is_ok());
-    audit::flush(&audit).await;
+    Box::pin(audit::finish(&audit, config)).await;
     let restored = restored?;
     let migrations = match restored.migrations_applied.len() {
         0 => String::new(),

@@ -9,7 +9,7 @@ const WHERE_ALL_ARE: &str = "It takes every setting of the service and reads tho
 type Read = &'static [&'static str];
 
 /// What whoever works on the database reads.
-const ON_THE_DATABASE: Read = &["Storage", "Logs", "audit_log"];
+const ON_THE_DATABASE: Read = &["Storage", "Logs", "audit_log", "audit_database"];
 
 /// What a command reads besides, or in place of that.
 const READ: [(&[&str], Read, Read); 11] = [

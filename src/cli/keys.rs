@@ -78,7 +78,7 @@ pub(super) async fn run(command: Command, config: &Config, output: Output) -> Re
                     change_master_key(new_master_key_file, config, &audit, output).await
                 }
             };
-            audit::flush(&audit).await;
+            Box::pin(audit::finish(&audit, config)).await;
             result
         }
     }

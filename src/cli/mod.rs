@@ -7,6 +7,7 @@ mod backup;
 mod bindings;
 mod clients;
 mod descriptor;
+mod events;
 mod exposure;
 mod groups;
 mod healthcheck;
@@ -90,6 +91,9 @@ enum Command {
     /// Show what somebody may do, and why.
     #[command(subcommand, arg_required_else_help = false)]
     Access(access::Command),
+    /// Show what has been done, and by whom.
+    #[command(subcommand, arg_required_else_help = false)]
+    Audit(events::Command),
     /// Manage signing keys.
     #[command(subcommand, arg_required_else_help = false)]
     Keys(keys::Command),
@@ -237,6 +241,7 @@ async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Bindings(command) => bindings::run(command, &cli.config, output).await,
         Command::Audiences(command) => audiences::run(command, &cli.config, output).await,
         Command::Access(command) => access::run(command, &cli.config, output).await,
+        Command::Audit(command) => events::run(command, &cli.config, output).await,
         Command::Keys(command) => keys::run(command, &cli.config, output).await,
         Command::Jobs => jobs::run(&cli.config, output).await,
         Command::Backup(command) => backup::back_up(command, &cli.config, output).await,

@@ -8,7 +8,7 @@ use crate::{
     base::Clock,
     config::Config,
     identity::{
-        AccessDirectory, AccessRegistry, Administrator, ClientDirectory, ClientRegistry, NameKey,
+        AccessDirectory, AccessRegistry, Administrator, AuditTrail, ClientDirectory, ClientRegistry, NameKey,
         NewAccounts, Passwords, UserDirectory, UserRegistry, UsernameRests,
         guessing::{AccountAllowances, GuessSettings},
     },
@@ -90,6 +90,12 @@ impl Records {
         AccessRegistry::new(self.database.store.clone(), Clock::system(), self.audit.clone())
     }
 
+    /// What lists the audit events.
+    pub(super) fn audit_trail(&self) -> Box<AuditTrail> {
+        let outbox = self.audit.outbox().cloned();
+        Box::new(AuditTrail::of_command(self.database.store.clone(), outbox))
+    }
+
     /// An import of users that begins.
     ///
     /// # Errors
@@ -134,7 +140,10 @@ impl Records {
 
     /// Closes both, when everything is written.
     pub(super) async fn close(self) {
-        self.database.store.close().await;
         audit::flush(&self.audit).await;
+        let trail = self.audit_trail();
+        // On the heap: every command ends with this.
+        audit::tell(Box::pin(audit::keep(&trail)).await);
+        self.database.store.close().await;
     }
 }

@@ -1,9 +1,11 @@
 //! Owns the settings of what the service tells its operator beside the log: metrics and the audit log.
 
-use clap::Args;
+use std::time::Duration;
 
-use super::Switch;
-use crate::audit::AuditLog;
+use clap::{Args, ValueEnum};
+
+use super::{Switch, duration};
+use crate::audit::{AuditDatabase, AuditLog};
 
 /// What the service tells beside the log.
 #[derive(Args, Clone, Debug)]
@@ -24,4 +26,31 @@ pub struct ObserveConfig {
         value_parser = |text: &str| text.parse::<AuditLog>()
     )]
     pub audit_log: AuditLog,
+
+    /// Which events the database keeps as well, for the admin API and `signet audit list`: all, or changes (no logins, and nothing of what
+    /// strangers try; what is changed, and whom the admin API refuses, it always keeps).
+    #[arg(long, env = "SIGNET_AUDIT_DATABASE", global = true, value_name = "WHICH", value_enum, default_value_t = KeptEvents::All)]
+    pub audit_database: KeptEvents,
+
+    /// How long the database keeps events (1h to 10 years).
+    #[arg(long, env = "SIGNET_AUDIT_RETENTION", global = true, value_name = "DURATION", default_value = "90days", value_parser = duration::<3_600, 315_576_000>)]
+    pub audit_retention: Duration,
+}
+
+/// Which events the database keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum KeptEvents {
+    /// All.
+    All,
+    /// What is changed, and whom the admin API refuses.
+    Changes,
+}
+
+impl From<KeptEvents> for AuditDatabase {
+    fn from(kept: KeptEvents) -> Self {
+        match kept {
+            KeptEvents::All => Self::All,
+            KeptEvents::Changes => Self::Changes,
+        }
+    }
 }

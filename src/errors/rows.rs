@@ -58,6 +58,7 @@ impl<'a> Row<'a> {
             Error::RefreshTokenInvalid => row(Code::Unauthenticated, Reason::RefreshTokenInvalid, 400, OAuth::InvalidGrant),
             Error::RefreshTokenReused => row(Code::Unauthenticated, Reason::RefreshTokenReused, 400, OAuth::InvalidGrant),
             Error::SessionNotFound => row(Code::NotFound, Reason::SessionNotFound, 404, OAuth::NotFound),
+            Error::AuditEventNotFound => row(Code::NotFound, Reason::AuditEventNotFound, 404, OAuth::NotFound),
             Error::InvalidClient => row(Code::Unauthenticated, Reason::InvalidClient, 401, OAuth::InvalidClient),
             Error::AddressClaimNotAllowed => row(Code::PermissionDenied, Reason::AddressClaimNotAllowed, 400, OAuth::UnauthorizedClient),
             Error::InvalidScope(names) => row(Code::InvalidArgument, Reason::InvalidScope, 400, OAuth::InvalidScope)
@@ -211,6 +212,7 @@ pub(crate) fn examples() -> Vec<Error> {
         Error::RefreshTokenInvalid,
         Error::RefreshTokenReused,
         Error::SessionNotFound,
+        Error::AuditEventNotFound,
         Error::InvalidClient,
         Error::AddressClaimNotAllowed,
         Error::InvalidScope(names()),

@@ -2,7 +2,9 @@
 
 pub mod access;
 pub mod accounts;
+mod admin_refusals;
 mod administrator;
+mod audit_trail;
 pub mod clients;
 pub mod clock_check;
 pub mod grants;
@@ -25,7 +27,9 @@ pub mod users;
 
 pub use access::{AccessDirectory, AccessRegistry};
 pub use accounts::Accounts;
+pub use admin_refusals::AdminRefusals;
 pub use administrator::{AdminRequests, Administrator, RequestKey};
+pub use audit_trail::{AuditTrail, EventFilter, EventPage, KeptChange, ListedEvent};
 pub use clients::{ClientDirectory, ClientRegistry, Clients};
 pub use clock_check::{AgreedTime, ClockCheck, CommonTime};
 pub use grants::Grants;

@@ -50,7 +50,8 @@ impl From<Error> for StartError {
 /// If it cannot be written.
 pub fn open_audit_log(config: &Config, clock: &Clock, metrics: &Metrics) -> Result<Audit, ConfigError> {
     let target = &config.observe.audit_log;
-    Audit::open_apart(target, own_files(config), clock.clone(), metrics.audit.clone())
+    let kept = Some(config.observe.audit_database.into());
+    Audit::open_apart(target, own_files(config), kept, clock.clone(), metrics.audit.clone())
         .map_err(|error| ConfigError::new("--audit-log", format!("it cannot be written: {error}")))
 }
 

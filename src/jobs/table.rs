@@ -7,7 +7,7 @@ use futures_util::{FutureExt, future::BoxFuture};
 use crate::{
     base::Timestamp,
     changes::Feed,
-    identity::{AdminRequests, Clients, Guessing, Sessions, UserSearchUpkeep, Usernames},
+    identity::{AdminRequests, AuditTrail, Clients, Guessing, Sessions, UserSearchUpkeep, Usernames},
     metrics::TimedWork,
     model::Error,
 };
@@ -20,6 +20,7 @@ pub(crate) struct Upkeep {
     pub(crate) usernames: Usernames,
     pub(crate) admin_requests: AdminRequests,
     pub(crate) user_search: UserSearchUpkeep,
+    pub(crate) audit_trail: Arc<AuditTrail>,
     pub(crate) changes: Arc<Feed>,
 }
 
@@ -46,7 +47,7 @@ const MINUTE: Duration = Duration::from_mins(1);
 const TEN_MINUTES: Duration = Duration::from_mins(10);
 
 /// All of them. A new one is a line here, and the function that it names.
-pub(super) static SHARED: [SharedJob; 10] = [
+pub(super) static SHARED: [SharedJob; 11] = [
     SharedJob {
         name: "sessions",
         period: TEN_MINUTES,
@@ -94,6 +95,14 @@ pub(super) static SHARED: [SharedJob; 10] = [
         by_age: Some(TimedWork::AdminRequests),
         failing: "the ids of old requests of administrators stay for now",
         run: |on, now| on.admin_requests.forget_old(now).boxed(),
+    },
+    SharedJob {
+        name: "audit_events",
+        period: TEN_MINUTES,
+        at_start: false,
+        by_age: Some(TimedWork::AuditEvents),
+        failing: "old audit events stay for now",
+        run: |on, now| on.audit_trail.sweep(now).boxed(),
     },
     SharedJob {
         name: "recent_usernames",

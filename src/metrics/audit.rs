@@ -10,6 +10,8 @@ use super::series;
 pub struct AuditMetrics {
     recorded: IntCounter,
     lost: IntCounter,
+    kept: IntCounter,
+    not_kept: IntCounter,
 }
 
 impl AuditMetrics {
@@ -21,7 +23,14 @@ impl AuditMetrics {
             &["result"],
         );
         let [recorded, lost] = ["recorded", "lost"].map(|result| events.with_label_values(&[result]));
-        Self { recorded, lost }
+        let of_database = series::counters(
+            registry,
+            "signet_audit_database_events_total",
+            "Events for the database, but for those that come with a change: kept, or lost since they did not fit or could not be written.",
+            &["result"],
+        );
+        let [kept, not_kept] = ["kept", "lost"].map(|result| of_database.with_label_values(&[result]));
+        Self { recorded, lost, kept, not_kept }
     }
 
     /// An event was taken, to be written.
@@ -32,6 +41,18 @@ impl AuditMetrics {
     /// So many events were lost: the queue was full, or they could not be written.
     pub fn lost(&self, count: u64) {
         self.lost.inc_by(count);
+    }
+}
+
+impl AuditMetrics {
+    /// So many events are in the database, each by itself or with its equals.
+    pub fn kept(&self, count: u64) {
+        self.kept.inc_by(count);
+    }
+
+    /// So many never will be.
+    pub fn not_kept(&self, count: u64) {
+        self.not_kept.inc_by(count);
     }
 }
 

@@ -21,12 +21,14 @@ pub enum TimedWork {
     Changes,
     /// Deleting bindings that have ended.
     Bindings,
+    /// Deleting audit events that are kept no longer.
+    AuditEvents,
     /// Publishing the next signing key, and deleting the oldest.
     SigningKeys,
 }
 
 impl TimedWork {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 9] = [
         Self::Sessions,
         Self::Assertions,
         Self::PasswordFailures,
@@ -34,6 +36,7 @@ impl TimedWork {
         Self::AdminRequests,
         Self::Changes,
         Self::Bindings,
+        Self::AuditEvents,
         Self::SigningKeys,
     ];
 
@@ -46,6 +49,7 @@ impl TimedWork {
             Self::AdminRequests => "admin_requests",
             Self::Changes => "changes",
             Self::Bindings => "bindings",
+            Self::AuditEvents => "audit_events",
             Self::SigningKeys => "signing_keys",
         }
     }

@@ -66,6 +66,9 @@ pub enum Error {
     /// The caller has no such session.
     #[error("there is no such session")]
     SessionNotFound,
+    /// No audit event has the id, or not any more.
+    #[error("there is no such event")]
+    AuditEventNotFound,
     /// The client did not prove that it is one that may ask: one answer, whatever is wrong.
     #[error("the client's credentials are not accepted")]
     InvalidClient,

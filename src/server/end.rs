@@ -19,7 +19,7 @@ pub const END_ALLOWANCE: Duration = Duration::from_secs(5);
 /// left.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
 
-/// How long closing the database, and writing the last events of the audit log, may take, both at once.
+/// How long writing the last events of the audit log may take, and then closing the database.
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Tells of readiness until `stop` is cancelled, and then of the end: `delay` before anything else does end, so that whoever
@@ -99,11 +99,14 @@ async fn drain(connections: Option<&Connections>, within: Duration) -> bool {
 
 /// Closes what `parts` keep open, as far as that can be had in time.
 pub(super) async fn close(parts: Parts) {
-    let Parts { store, audit, sessions, .. } = parts;
+    let Parts { store, audit, audit_trail, sessions, .. } = parts;
     // What is not written is taken for unseen.
-    let _ = timeout(CLOSE_TIMEOUT, sessions.write_seen()).await;
-    let closing = timeout(CLOSE_TIMEOUT, store.close());
-    let (closed, flushed) = tokio::join!(closing, audit.flush(CLOSE_TIMEOUT));
+    let seen = timeout(CLOSE_TIMEOUT, sessions.write_seen());
+    // What the thread has merged comes into the database after it is in the log.
+    let audited = async { audit.flush(CLOSE_TIMEOUT).await && audit_trail.write_rest(CLOSE_TIMEOUT).await };
+    let (_, audited) = tokio::join!(seen, timeout(CLOSE_TIMEOUT, audited));
+    let flushed = audited.unwrap_or(false);
+    let closed = timeout(CLOSE_TIMEOUT, store.close()).await;
     if closed.is_err() {
         tracing::warn!("the database does not answer: its connections were not closed");
     }

@@ -16,7 +16,7 @@ use crate::{
     auth::{AuthLayer, Caller, Policy, PolicyError},
     config::{Config, ExtAuthzAddr},
     errors::FailureLog,
-    identity::{GoodStanding, Keyring},
+    identity::{AdminRefusals, GoodStanding, Keyring},
     model::Error,
     proto::DESCRIPTOR_SET,
     rpc::{
@@ -25,6 +25,7 @@ use crate::{
         health::HealthRpc,
         meter::{MeterLayer, MeteredBody},
         protocol::ProtocolLayer,
+        refusals::RefusalsLayer,
         web::WebLayer,
     },
 };
@@ -77,6 +78,7 @@ pub(super) fn services(
     let meter = MeterLayer::new(&parts.metrics.calls, parts.clock.clone(), failures("grpc"), &sets);
     let meter = meter.map_err(Error::internal)?;
     let policy = policy().map_err(Error::internal)?;
+    let refusals = RefusalsLayer::new(AdminRefusals::new(parts.audit.clone()));
     let service = |listener, health: &HealthRpc, meter, pool: &Pool| {
         let max_message_bytes = match listener {
             GrpcListener::Main | GrpcListener::ExtAuthz => config.limits.max_message_bytes,
@@ -88,7 +90,7 @@ pub(super) fn services(
         // What is served elsewhere does not exist here, for whoever asks.
         let policy = policy.of_services(served::names(listener, ext_authz));
         let auth = AuthLayer::new(policy, Arc::clone(&parts.authenticator));
-        Ok::<_, Error>(layered(routes, config, max_message_bytes, meter, limits, auth))
+        Ok::<_, Error>(layered(routes, config, max_message_bytes, meter, limits, (refusals.clone(), auth)))
     };
     let (for_envoy, for_admin) = (meter.telling(failures("ext_authz")), meter.telling(failures("admin")));
     let pools = &parts.pools;
@@ -107,7 +109,7 @@ fn layered(
     max_message_bytes: usize,
     meter: MeterLayer,
     limits: AdmitLayer,
-    auth: AuthLayer<Arc<Keyring>, GoodStanding>,
+    (refusals, auth): (RefusalsLayer, AuthLayer<Arc<Keyring>, GoodStanding>),
 ) -> impl GrpcService + use<> {
     ServiceBuilder::new()
         // Outermost: further in, there is gRPC alone. The meter could not find the status in a body of gRPC-Web, and what a
@@ -121,6 +123,8 @@ fn layered(
         .layer(ProtocolLayer::new(config.limits.max_header_bytes))
         // Before anything that costs: what does not fit is refused for next to nothing.
         .layer(limits)
+        // Around what refuses whoever is known, so that the audit log tells of it.
+        .layer(refusals)
         // Last before the handlers: none is reached past it.
         .layer(auth)
         .map_request(note_caller)

@@ -11,9 +11,9 @@ use crate::{
     changes::{Feed, Subscriber},
     config::{Config, ConfigError},
     identity::{
-        Accounts, Clients, ClockCheck, GoodStanding, Grants, Guessing, Introspection, KeyRotation, Keyring,
-        NameKey, OwnAccount, Passwords, Permissions, Readiness, Revocation, Sessions, Tokens, UsernameRests,
-        accounts::AccountSettings, grants::Vouching, passwords::Argon2Params,
+        Accounts, AuditTrail, Clients, ClockCheck, GoodStanding, Grants, Guessing, Introspection,
+        KeyRotation, Keyring, NameKey, OwnAccount, Passwords, Permissions, Readiness, Revocation, Sessions,
+        Tokens, UsernameRests, accounts::AccountSettings, grants::Vouching, passwords::Argon2Params,
     },
     install::StartError,
     metrics::Metrics,
@@ -41,6 +41,7 @@ pub(super) struct Parts {
     pub(super) readiness: Arc<Readiness>,
     pub(super) store: Store,
     pub(super) audit: Audit,
+    pub(super) audit_trail: Arc<AuditTrail>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: Clock,
     pub(super) clocks: Arc<ClockCheck>,
@@ -122,6 +123,7 @@ impl Parts {
         watch(&metrics, &clock, &changes, &keyring);
         let pools = Pools::new(config, &bounds, &clock, &authenticator, &metrics);
         Ok(Self {
+            audit_trail: audit_trail(&store, &audit, config, &clock),
             accounts,
             guessing,
             own_account,
@@ -144,6 +146,12 @@ impl Parts {
             clocks,
         })
     }
+}
+
+/// The audit events in `store`, to which those are added that `audit` hands on.
+fn audit_trail(store: &Store, audit: &Audit, config: &Config, clock: &Clock) -> Arc<AuditTrail> {
+    let (outbox, retention) = (audit.outbox().cloned(), config.observe.audit_retention);
+    Arc::new(AuditTrail::new(store.clone(), outbox, retention, clock.clone()))
 }
 
 impl Parts {

@@ -21,6 +21,7 @@ use crate::{
         DESCRIPTOR_SET, EXT_AUTHZ_DESCRIPTOR_SET,
         envoy::service::auth::v3::authorization_server::{self, AuthorizationServer},
         identity::admin::v1::{
+            audit_service_server::{self, AuditServiceServer},
             group_service_server::{self, GroupServiceServer},
             key_service_server::{self, KeyServiceServer},
             role_service_server::{self, RoleServiceServer},
@@ -31,7 +32,10 @@ use crate::{
             token_service_server::{self, TokenServiceServer},
         },
     },
-    rpc::{ExtAuthzRpc, GroupRpc, HeaderNames, IdentityRpc, KeyRpc, RoleRpc, TokenRpc, UserRpc, health::HealthRpc},
+    rpc::{
+        AuditRpc, ExtAuthzRpc, GroupRpc, HeaderNames, IdentityRpc, KeyRpc, RoleRpc, TokenRpc, UserRpc,
+        health::HealthRpc,
+    },
 };
 
 /// A service that is served.
@@ -126,6 +130,12 @@ pub(super) static SERVED: &[Served] = &[
             Ok(())
         },
     },
+    Served::of_admin_api(audit_service_server::SERVICE_NAME, |building, routes| {
+        let rpc = AuditRpc::new(Arc::clone(&building.parts.audit_trail));
+        let server = AuditServiceServer::new(rpc);
+        routes.add_service(server.max_decoding_message_size(building.max_message_bytes));
+        Ok(())
+    }),
     Served::of_admin_api(key_service_server::SERVICE_NAME, |building, routes| {
         let rpc = KeyRpc::new(Arc::clone(&building.parts.keyring));
         let server = KeyServiceServer::new(rpc);

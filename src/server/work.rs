@@ -67,6 +67,7 @@ pub(super) async fn shared(parts: &Parts) -> Result<Arc<SharedJobs>, Error> {
         usernames: Usernames::new(parts.store.clone()),
         admin_requests: AdminRequests::new(parts.store.clone()),
         user_search: UserSearchUpkeep::new(parts.store.clone()),
+        audit_trail: Arc::clone(&parts.audit_trail),
         changes: Arc::clone(&parts.changes),
     };
     let (store, clocks) = (parts.store.clone(), Arc::clone(&parts.clocks));
@@ -117,6 +118,7 @@ fn own(parts: &Parts, config: &Config, shared: &Arc<SharedJobs>) -> Vec<OwnJob> 
     ));
     let (readiness, shared) = (Arc::clone(&parts.readiness), Arc::clone(shared));
     let (sessions, guessing) = (Arc::clone(&parts.sessions), Arc::clone(&parts.guessing));
+    let audit_trail = Arc::clone(&parts.audit_trail);
     vec![
         OwnJob::new(
             "readiness",
@@ -159,6 +161,12 @@ fn own(parts: &Parts, config: &Config, shared: &Arc<SharedJobs>) -> Vec<OwnJob> 
             Pace::AsWorkComes,
             "passwords that failed are written later",
             run(guessing, |guessing| async move { guessing.write_failures().await }),
+        ),
+        OwnJob::new(
+            "audit_database",
+            Pace::AsWorkComes,
+            "audit events come into the database later",
+            run(audit_trail, |audit_trail| async move { audit_trail.write_events().await }),
         ),
     ]
 }

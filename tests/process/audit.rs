@@ -196,3 +196,49 @@ async fn the_last_events_are_written_before_the_end_and_a_moved_file_is_made_aga
         "the last tells of the repetition"
     );
 }
+
+/// What `audit list` shows as JSON, the newest first.
+async fn listed(place: &Place, args: &[&str]) -> Vec<Value> {
+    let finished = place.run(&[&["audit", "list", "--json"], args].concat()).await.succeeded();
+    finished.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn names(events: &[Value]) -> Vec<&str> {
+    events.iter().map(|event| event["event"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn what_commands_did_is_listed_from_the_database_by_whom_and_whom() {
+    let place = Place::migrated().await;
+    place.create_user("alice").await;
+    place.run(&["users", "disable", "alice"]).await.succeeded();
+    place.run(&["users", "enable", "alice"]).await.succeeded();
+    place.run(&["roles", "bind", "auditor", "--user", "alice", "--expires", "8h"]).await.succeeded();
+    let of_alice = listed(&place, &["--user", "alice"]).await;
+    assert_eq!(names(&of_alice), ["role.bound", "user.enabled", "user.disabled", "user.created"]);
+    let bound = &of_alice[0];
+    assert_eq!((&bound["username"], &bound["actor"]), (&"alice".into(), &"operator".into()));
+    assert_eq!(bound["changes"][0]["field"], "expire_time");
+    assert!(bound["changes"][0]["new"].is_string() && bound["local_uid"].is_number());
+    let before = ["--user", "alice", "--before", bound["id"].as_str().unwrap(), "--limit", "2"];
+    assert_eq!(names(&listed(&place, &before).await), ["user.enabled", "user.disabled"]);
+    assert_eq!(
+        names(&listed(&place, &["--event", "user.enabled", "--within", "1h"]).await),
+        ["user.enabled"]
+    );
+    assert!(listed(&place, &["--older-than", "1h"]).await.is_empty());
+    assert!(listed(&place, &["--outcome", "failure"]).await.is_empty());
+
+    let table = place.run(&["audit", "list", "--event", "role.bound"]).await.succeeded().stdout;
+    let rows: Vec<_> = table.lines().collect();
+    assert_eq!(rows[0].split_whitespace().next(), Some("TIME"));
+    assert!(rows.len() == 2 && rows[1].contains("operator ") && rows[1].contains("user alice"), "{table}");
+    assert!(rows[1].ends_with(" expire_time"), "{table}");
+
+    // Of who is gone, the id finds what there was.
+    let id = bound["user_id"].as_str().unwrap().to_owned();
+    place.run(&["users", "delete", "alice"]).await.succeeded();
+    assert!(place.run(&["audit", "list", "--user", "alice"]).await.failed(1).contains("alice"));
+    let gone = listed(&place, &["--user", &id]).await;
+    assert_eq!((names(&gone)[0], &gone[0]["username"]), ("user.deleted", &Value::Null));
+}

@@ -22,8 +22,8 @@ async fn jobs_are_listed_with_their_periods_and_last_runs() {
     let names: Vec<_> = never.iter().map(|job| job["name"].as_str().unwrap()).collect();
     let all = ["sessions", "assertions", "password_failures", "changes", "resting_usernames"];
     let of_users = ["recent_usernames", "usernames", "recent_user_search", "user_search"];
-    assert_eq!(names, [&all[..], &["admin_requests"], &of_users, &["signing_keys"]].concat());
-    assert_eq!((&never[0]["period_seconds"], &never[10]["period_seconds"]), (&json!(600), &Value::Null));
+    assert_eq!(names, [&all[..], &["admin_requests", "audit_events"], &of_users, &["signing_keys"]].concat());
+    assert_eq!((&never[0]["period_seconds"], &never[11]["period_seconds"]), (&json!(600), &Value::Null));
 
     // It looks through all usernames when it starts.
     let service = place.serve(&[]).await;
@@ -38,7 +38,7 @@ async fn jobs_are_listed_with_their_periods_and_last_runs() {
     let table = place.run(&["jobs"]).await.succeeded().stdout;
     let rows: Vec<Vec<_>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(rows[0].join(" "), "JOB PERIOD LEASE HOLDER LAST RUN NEXT DUE LAST RESULT");
-    assert_eq!(rows[8], ["usernames", "1day", "-", begun, due, "succeeded"]);
+    assert_eq!(rows[9], ["usernames", "1day", "-", begun, due, "succeeded"]);
     service.stop().await;
 }
 

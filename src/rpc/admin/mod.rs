@@ -1,12 +1,14 @@
 //! Owns `identity.admin.v1` on the wire: each service in a file of its own, and what all of them share.
 
 mod access;
+mod events;
 mod groups;
 mod keys;
 mod page;
 mod roles;
 mod users;
 
+pub(crate) use events::AuditRpc;
 pub(crate) use groups::GroupRpc;
 pub(crate) use keys::KeyRpc;
 pub(crate) use roles::RoleRpc;

@@ -166,8 +166,8 @@ impl Administering<'_> {
         value: T,
     ) -> Result<Applied<T>, Failed> {
         if !self.change.validate_only {
-            let event = self.change.entry.kept(self.change.now, 0).changing(fields);
-            audit_events::keep(&self.db, [event], &self.entropy).await?;
+            let event = self.change.entry.kept(self.change.now, 0, &self.entropy).changing(fields);
+            audit_events::keep(&self.db, [event]).await?;
         }
         self.unchanged(resource, value).await
     }
@@ -180,8 +180,9 @@ impl Administering<'_> {
         value: T,
     ) -> Result<Applied<T>, Failed> {
         if !self.change.validate_only {
-            let event = |id: &UserId| self.change.entry.clone().user(*id).kept(self.change.now, 0);
-            audit_events::keep(&self.db, users.iter().map(event), &self.entropy).await?;
+            let of = |id: &UserId| self.change.entry.clone().user(*id);
+            let event = |id| of(id).kept(self.change.now, 0, &self.entropy);
+            audit_events::keep(&self.db, users.iter().map(event)).await?;
         }
         self.unchanged(resource, value).await
     }

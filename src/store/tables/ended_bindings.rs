@@ -70,8 +70,8 @@ impl Store {
                 bindings::tell(&db, bindings::UNBOUND, subject, now).await?;
             }
             let events = bindings.iter().filter(|(id, _)| ids.contains(id));
-            let events = events.map(|(_, entry)| entry.kept(now, 0));
-            audit_events::keep(&db, events, self.entropy()).await?;
+            let events = events.map(|(_, entry)| entry.kept(now, 0, self.entropy()));
+            audit_events::keep(&db, events).await?;
             tell_unbound_roles(&db, gone.iter().map(|binding| binding.role.0), now).await?;
             commit(db, ids).await
         })

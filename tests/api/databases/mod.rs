@@ -1,6 +1,7 @@
 //! Owns what must be alike on every database: run on SQLite by `cargo test`, and on servers by `scripts/databases`.
 
 mod clocks;
+mod events;
 mod feed;
 mod gaps;
 mod locks;

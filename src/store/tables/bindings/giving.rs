@@ -28,7 +28,8 @@ use crate::{
 
 /// How the feed is told of a binding of a user or a client.
 const BOUND: (ChangeKind, ChangeEffect) = (ChangeKind::Binding, ChangeEffect::Changed);
-pub(in crate::store::tables) const UNBOUND: (ChangeKind, ChangeEffect) = (ChangeKind::Binding, ChangeEffect::Ended);
+pub(in crate::store::tables) const UNBOUND: (ChangeKind, ChangeEffect) =
+    (ChangeKind::Binding, ChangeEffect::Ended);
 
 impl Store {
     /// Gives `binding.subject` the role `binding.role`, or another end to what gives it already.

@@ -1,0 +1,105 @@
+//! Owns noticing which calls of the admin API are refused to callers who are known: what they lack, the layer of the policy says, or what
+//! decides in the transaction of the change.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{Extensions, HeaderMap, Request, Response, header::USER_AGENT};
+use tonic::{Code, Status, body::Body};
+use tonic_types::StatusExt;
+use tower::{Layer, Service};
+
+use crate::{auth::CallerSlot, identity::AdminRefusals, model::Origin, peer::PeerAddress};
+
+/// With what the path of every call of the admin API begins.
+const ADMIN_API: &str = "/identity.admin.";
+
+/// What is refused though the caller has the right to ask for it.
+const LAST_ADMIN: &str = "LAST_ADMIN";
+
+/// Tells of the refused calls of the admin API.
+#[derive(Clone, Debug)]
+pub(crate) struct RefusalsLayer(Arc<AdminRefusals>);
+
+/// A gRPC service whose refusals are told.
+#[derive(Clone, Debug)]
+pub(crate) struct RefusalsService<Inner> {
+    refusals: Arc<AdminRefusals>,
+    inner: Inner,
+}
+
+impl RefusalsLayer {
+    pub(crate) fn new(refusals: AdminRefusals) -> Self {
+        Self(Arc::new(refusals))
+    }
+}
+
+/// Where a request with these comes from, as far as can be seen.
+fn origin(headers: &HeaderMap, extensions: &Extensions) -> Origin {
+    let user_agent = headers.get(USER_AGENT).and_then(|value| value.to_str().ok());
+    let origin = Origin::of(user_agent, extensions.get::<PeerAddress>().map(|peer| peer.ip()));
+    origin.of_request(extensions.get().copied())
+}
+
+/// Tells of `response`, if it refuses the call of `method` to the caller in `slot`.
+fn tell(
+    refusals: &AdminRefusals,
+    slot: &CallerSlot,
+    origin: &Origin,
+    method: &str,
+    response: &Response<Body>,
+) {
+    let Some(status) = Status::from_header_map(response.headers()) else { return };
+    let Some(caller) = slot.caller().filter(|_| status.code() != Code::Ok) else { return };
+    let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
+    if status.code() == Code::PermissionDenied || reason == LAST_ADMIN {
+        refusals.tell(caller, origin, method, &reason);
+    }
+}
+
+// ===== the plumbing of tower =====
+
+impl<Inner> Layer<Inner> for RefusalsLayer {
+    type Service = RefusalsService<Inner>;
+
+    fn layer(&self, inner: Inner) -> Self::Service {
+        RefusalsService { refusals: Arc::clone(&self.0), inner }
+    }
+}
+
+impl<Inner, B> Service<Request<B>> for RefusalsService<Inner>
+where
+    Inner: Service<Request<B>, Response = Response<Body>>,
+    Inner::Future: Send + 'static,
+    Inner::Error: Send,
+{
+    type Response = Response<Body>;
+    type Error = Inner::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let path = request.uri().path();
+        if !path.starts_with(ADMIN_API) {
+            return Box::pin(self.inner.call(request));
+        }
+        let method = path.trim_start_matches('/').to_owned();
+        let origin = origin(request.headers(), request.extensions());
+        let slot = CallerSlot::default();
+        request.extensions_mut().insert(slot.clone());
+        let refusals = Arc::clone(&self.refusals);
+        let answered = self.inner.call(request);
+        Box::pin(async move {
+            let response = answered.await?;
+            tell(&refusals, &slot, &origin, &method, &response);
+            Ok(response)
+        })
+    }
+}

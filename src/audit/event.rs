@@ -21,9 +21,10 @@ named! {
         RefreshRepeated = "refresh_token.repeated",
         /// A refresh token was used again: a copy is at large, and its session has been ended.
         RefreshReplayed = "refresh_token.replayed",
-        /// A user ended one session.
+        /// A user, or an administrator, ended one session.
         SessionRevoked = "session.revoked",
-        /// A user ended all sessions, or all but the present one; or an operator, or an administrator, ended all.
+        /// A user ended all sessions, or all but the present one; or an operator or an administrator those of a user, of a client or of
+        /// everybody.
         AllSessionsRevoked = "session.all_revoked",
         /// A user changed the password, or tried to without knowing it; every session ended with it, and one was opened.
         PasswordChanged = "password.changed",
@@ -196,6 +197,8 @@ named! {
         ExpireTime = "expire_time",
         /// Who owns it.
         Owners = "owners",
+        /// How many of its sessions there were, which ended.
+        Sessions = "sessions",
     }
 }
 
@@ -247,6 +250,7 @@ pub struct Entry {
     pub(super) request_id: Option<RequestId>,
     pub(super) method: Option<String>,
     pub(super) keeper: Keeper,
+    pub(super) sessions: Option<u64>,
 }
 
 impl Event {
@@ -272,6 +276,7 @@ impl Event {
             request_id: None,
             method: None,
             keeper: Keeper::default(),
+            sessions: None,
         }
     }
 
@@ -357,6 +362,12 @@ impl Entry {
             Principal::Group(id) => self.group(id),
             Principal::Client(id) => self.client(id.to_string()),
         }
+    }
+
+    /// It ended `count` sessions.
+    #[must_use]
+    pub fn sessions(self, count: u64) -> Self {
+        Self { sessions: Some(count), ..self }
     }
 
     /// It came from `origin`.

@@ -31,6 +31,8 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     user_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    sessions: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     session_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     client_id: Option<&'a str>,
@@ -87,6 +89,7 @@ pub(super) fn event(lines: &mut Vec<u8>, time: Timestamp, entry: &Entry, repeats
             local_user: operator.and_then(|local| local.name.as_deref()),
             changed: entry.changed.iter().map(|change| change.field.name()).collect(),
             user_id: entry.user_id.map(|id| id.to_string()),
+            sessions: entry.sessions,
             session_id: entry.session_id.map(|id| id.to_string()),
             client_id: entry.client_id.as_deref(),
             key_id: entry.key_id.as_ref().map(|id| id.0.as_str()),

@@ -32,6 +32,12 @@ impl<'a> Pending<'a> {
         }
     }
 
+    /// The same, which is to end `count` sessions.
+    pub fn ending(mut self, count: u64) -> Self {
+        self.entry = self.entry.take().map(|entry| entry.sessions(count));
+        self
+    }
+
     /// It did not: there is nothing to tell.
     pub fn dismiss(mut self) {
         self.entry = None;

@@ -4,6 +4,9 @@
 use super::listening::{BoundIfFree, Optional};
 use crate::config::{Config, ConfigError};
 
+/// The most bytes of requests and answers on their way.
+pub(super) const MAX_PENDING_BYTES: usize = 4 * 1_024 * 1_024;
+
 /// The largest message: no request of the admin API needs more, and eight of them fit into what may be on its way.
 const MAX_MESSAGE_BYTES: usize = 256 * 1_024;
 

@@ -2,7 +2,7 @@
 
 use bytesize::ByteSize;
 
-use super::{memory, small};
+use super::{admin, memory, operations, small};
 use crate::{
     admission::{Bounds, Resources, SetBounds},
     config::{Config, ConfigError, ExtAuthzAddr, LimitConfig},
@@ -42,10 +42,13 @@ pub(super) fn fit(config: &Config, argon2: &Argon2Params) -> Result<Bounds, Conf
         ExtAuthzAddr::Off | ExtAuthzAddr::Shared => 2,
     };
     // What operators and administrators may take is set aside, and follows from nothing.
-    let small = [config.operations.addr(), config.admin.addr(&config.tls)?].into_iter().flatten();
-    let small = u64::try_from(small.count()).unwrap_or_default();
-    let small_files = small * (wide(small::MAX_CONNECTIONS) + FILES_PER_LISTENER);
-    let small_bytes = small * small::MAX_BYTES;
+    let small = [
+        config.operations.addr().map(|_| operations::MAX_PENDING_BYTES),
+        config.admin.addr(&config.tls)?.map(|_| admin::MAX_PENDING_BYTES),
+    ];
+    let small = small.into_iter().flatten();
+    let small_files = small.clone().map(|_| wide(small::MAX_CONNECTIONS) + FILES_PER_LISTENER).sum::<u64>();
+    let small_bytes = small.map(small::max_bytes).sum::<u64>();
     // The URL is not read here: it may lead to a server, or to a file.
     let server = config.storage.database_url.is_some() || config.storage.database_url_file.is_some();
     let connections = if server { u64::from(config.storage.database_pool_size) } else { 0 };

@@ -250,12 +250,14 @@ impl Server {
         let (ext_authz, ext_authz_connections) = ext_authz
             .map(|listener| (listener, connections("ext_authz", Listener::Grpc, &parts.bounds).for_proxies()))
             .unzip();
-        let small_bounds = small::bounds(&parts.bounds);
+        let few = |pending_bytes| small::bounds(&parts.bounds, pending_bytes);
+        let for_operators = few(operations::MAX_PENDING_BYTES);
+        let for_admins = few(admin::MAX_PENDING_BYTES);
         let (operations, operations_connections) = operations
-            .map(|listener| (listener, connections("operations", Listener::Http, &small_bounds)))
+            .map(|listener| (listener, connections("operations", Listener::Http, &for_operators)))
             .unzip();
         let (admin, admin_connections) =
-            admin.map(|listener| (listener, connections("admin", Listener::Grpc, &small_bounds))).unzip();
+            admin.map(|listener| (listener, connections("admin", Listener::Grpc, &for_admins))).unzip();
         let unread_answers = work::unread_answers(&parts.pools, &parts);
         let drained = async {
             let work = Work::start(&parts, &config, tls.as_ref(), shared_jobs);

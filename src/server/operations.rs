@@ -17,6 +17,9 @@ use crate::{
     model::{AllowedHosts, Host, HostPattern},
 };
 
+/// The most bytes of requests and answers on their way. A peer has a quarter: the metrics for 16 who ask at once.
+pub(super) const MAX_PENDING_BYTES: usize = 8 * 1_024 * 1_024;
+
 /// The largest body of a request: none has one.
 pub(super) const MAX_MESSAGE_BYTES: usize = 64 * 1_024;
 

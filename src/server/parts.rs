@@ -239,13 +239,18 @@ impl Pools {
             }
             pool
         };
-        let few = small::bounds(bounds);
+        let for_operators = small::bounds(bounds, operations::MAX_PENDING_BYTES);
+        let for_admins = small::bounds(bounds, admin::MAX_PENDING_BYTES);
         Self {
             grpc: pool("grpc", bounds, &call),
             http: pool("http", bounds, &call),
             ext_authz: pool("ext_authz", bounds, &call),
-            operations: pool("operations", &few, &small::call_bounds(&call, operations::MAX_MESSAGE_BYTES)),
-            admin: pool("admin", &few, &small::call_bounds(&call, admin::max_message_bytes(config))),
+            operations: pool(
+                "operations",
+                &for_operators,
+                &small::call_bounds(&call, operations::MAX_MESSAGE_BYTES),
+            ),
+            admin: pool("admin", &for_admins, &small::call_bounds(&call, admin::max_message_bytes(config))),
         }
     }
 

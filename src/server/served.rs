@@ -25,6 +25,7 @@ use crate::{
             group_service_server::{self, GroupServiceServer},
             key_service_server::{self, KeyServiceServer},
             role_service_server::{self, RoleServiceServer},
+            session_service_server::{self, SessionServiceServer},
             user_service_server::{self, UserServiceServer},
         },
         identity::v1::{
@@ -33,7 +34,7 @@ use crate::{
         },
     },
     rpc::{
-        AuditRpc, ExtAuthzRpc, GroupRpc, HeaderNames, IdentityRpc, KeyRpc, RoleRpc, TokenRpc, UserRpc,
+        AuditRpc, ExtAuthzRpc, GroupRpc, HeaderNames, IdentityRpc, KeyRpc, RoleRpc, SessionRpc, TokenRpc, UserRpc,
         health::HealthRpc,
     },
 };
@@ -139,6 +140,12 @@ pub(super) static SERVED: &[Served] = &[
     Served::of_admin_api(key_service_server::SERVICE_NAME, |building, routes| {
         let rpc = KeyRpc::new(Arc::clone(&building.parts.keyring));
         let server = KeyServiceServer::new(rpc);
+        routes.add_service(server.max_decoding_message_size(building.max_message_bytes));
+        Ok(())
+    }),
+    Served::of_admin_api(session_service_server::SERVICE_NAME, |building, routes| {
+        let rpc = SessionRpc::new(Arc::clone(&building.parts.sessions));
+        let server = SessionServiceServer::new(rpc);
         routes.add_service(server.max_decoding_message_size(building.max_message_bytes));
         Ok(())
     }),

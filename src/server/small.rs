@@ -14,19 +14,21 @@ const MAX_CONNECTIONS_PER_SITE: usize = 24;
 const MAX_CONCURRENT_STREAMS: u32 = 16;
 const MAX_STREAMS: usize = 256;
 
-/// The most bytes of requests and answers on their way.
-const MAX_PENDING_BYTES: usize = 4 * 1_024 * 1_024;
+/// What all of that may come to: 32 connections of 88 KiB, and 512 streams of 16 KiB.
+const CONNECTION_BYTES: u64 = 11 * 1_024 * 1_024;
 
-/// What all of that may come to: 32 connections of 88 KiB, 512 streams of 16 KiB, and the bytes.
-pub(super) const MAX_BYTES: u64 = 15 * 1_024 * 1_024;
+/// What the listener may take, if `pending_bytes` of requests and answers may be on their way.
+pub(super) const fn max_bytes(pending_bytes: usize) -> u64 {
+    CONNECTION_BYTES + pending_bytes as u64
+}
 
 /// What one request may take, if one of callers may take `call`: a message of `message_bytes` at most.
 pub(super) fn call_bounds(call: &CallBounds, message_bytes: usize) -> CallBounds {
     CallBounds { message_bytes: call.message_bytes.min(message_bytes), ..*call }
 }
 
-/// What the listener may take, of what one of callers may.
-pub(super) fn bounds(bounds: &Bounds) -> Bounds {
+/// What the listener may take, of what one of callers may, if `pending_bytes` of requests and answers may be on their way.
+pub(super) fn bounds(bounds: &Bounds, pending_bytes: usize) -> Bounds {
     Bounds {
         max_connections: bounds.max_connections.min(MAX_CONNECTIONS),
         max_connections_per_peer: bounds.max_connections_per_peer.min(MAX_CONNECTIONS_PER_PEER),
@@ -34,7 +36,7 @@ pub(super) fn bounds(bounds: &Bounds) -> Bounds {
         max_concurrent_streams: bounds.max_concurrent_streams.min(MAX_CONCURRENT_STREAMS),
         max_in_flight_calls: bounds.max_in_flight_calls.min(MAX_STREAMS),
         max_streams: bounds.max_streams.min(MAX_STREAMS),
-        max_pending_bytes: bounds.max_pending_bytes.min(MAX_PENDING_BYTES),
+        max_pending_bytes: bounds.max_pending_bytes.min(pending_bytes),
         ..*bounds
     }
 }

@@ -38,7 +38,9 @@ pub use tables::leases::{Lease, SIGNING_KEYS as SIGNING_KEYS_LEASE};
 pub use tables::password_failures::{Count, FailureKey, FailureKeys, Failures, Login, NewFailure, Payer};
 pub use tables::resting_usernames::RestingName;
 pub use tables::sealed_secrets::ResealedSecret;
-pub use tables::sessions::{RefreshState, Replacement, Sha256, StoredSession};
+pub use tables::sessions::{
+    EndedPage, RefreshState, Replacement, SessionPage, SessionsOf, Sha256, StoredSession,
+};
 pub use tables::signing_keys::{KeyChange, StoredKey};
 pub use tables::user_changes::{DeletedUsers, EditedUser, Rests, SwitchedUsers, UserEdit, UserTarget};
 pub use tables::user_pages::{FoundUser, PlaceValue, Span, UserOrder, UserPlace};

@@ -49,8 +49,6 @@ async fn a_wrong_value_is_refused_with_what_would_be_right() {
             "IP address and a port, such as `127.0.0.1:50051` or `[::1]:0`; or `off`",
         ),
         ("--admin-addr", "localhost", "; or `off`"),
-        ("--admin-addr", "0.0.0.0:0", "tokens that administer the service would pass there in plaintext"),
-        ("--admin-addr", "[::]:0", "set --tls-cert and --tls-key, or --admin-plaintext on"),
         ("--operations-hosts", "*", "or `*.example` for all names below one"),
         ("--operations-hosts", "http://signet", "without a scheme and a port"),
         ("--operations-hosts", "signet:8089", "without a scheme and a port"),
@@ -208,6 +206,23 @@ async fn a_secret_of_the_wrong_form_is_refused_without_being_shown() {
     // A slip of the hand puts the secret where no argument is wanted.
     let finished = place.signet(&["keys", "list"]).env("SIGNET_DATABASE_URL", secret).run().await;
     assert!(!refused_for(&finished, "--database-url").contains(secret));
+}
+
+#[tokio::test]
+async fn an_admin_address_that_others_reach_is_refused_without_tls() {
+    let place = Place::new();
+    for addr in ["0.0.0.0:0", "[::]:0", "203.0.113.1:50053"] {
+        let finished = place.run(&["--admin-addr", addr]).await;
+        let refused = refused_for(&finished, "--admin-addr");
+        let told = format!(
+            "{addr} is reached from other machines, and tokens that administer the service would pass there in plaintext"
+        );
+        assert!(refused.starts_with(&told) && refused.contains("--admin-plaintext on"), "{refused}");
+    }
+    let with_tls = ["--admin-plaintext=on", "--tls-cert=tls.crt", "--tls-key=tls.key"];
+    let refused = place.run(&with_tls).await;
+    assert!(refused_for(&refused, "--admin-plaintext").contains("means nothing with --tls-cert"));
+    assert!(!place.has_data());
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Owns login sessions: opening them, keeping them going by refresh tokens, and ending them.
 
+mod administering;
 mod exchange;
 mod refresh_allowance;
 mod refresh_token;
@@ -21,6 +22,7 @@ use crate::{
     store::{ChangeKind, Exchange, LastExchange, RefreshState, Sha256, Store, StoredSession, Strangers},
 };
 
+pub use administering::{EndedSessions, SessionPage, SessionsOf};
 pub use refresh_allowance::RefreshSettings;
 pub use refresh_token::RefreshToken;
 

@@ -6,12 +6,14 @@ mod groups;
 mod keys;
 mod page;
 mod roles;
+mod sessions;
 mod users;
 
 pub(crate) use events::AuditRpc;
 pub(crate) use groups::GroupRpc;
 pub(crate) use keys::KeyRpc;
 pub(crate) use roles::RoleRpc;
+pub(crate) use sessions::SessionRpc;
 pub(crate) use users::UserRpc;
 
 use aws_lc_rs::digest::{Context, SHA256};

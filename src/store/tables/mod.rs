@@ -15,6 +15,7 @@ pub(in crate::store) mod ended_bindings;
 pub(in crate::store) mod entity;
 pub(in crate::store) mod exchanges;
 pub(in crate::store) mod groups;
+mod holders;
 pub(in crate::store) mod job_runs;
 pub(in crate::store) mod leases;
 pub(in crate::store) mod password_failures;

@@ -1,5 +1,9 @@
 //! Owns the table `sessions`.
 
+mod administering;
+
+pub use administering::{EndedPage, SessionPage, SessionsOf};
+
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, ExprTrait, FromQueryResult, JoinType,

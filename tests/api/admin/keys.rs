@@ -80,7 +80,7 @@ async fn the_keys_are_listed_with_what_they_do_and_the_next_is_published_on_requ
     assert_eq!((&told[1]["key_id"], &told[1]["actor_id"]), (&published.kid.into(), &boss.to_string().into()));
     assert!(told[1]["address"].is_string() && told[1]["request_id"].is_string(), "{}", told[1]);
 
-    api.server.clock.advance(Duration::from_hours(2));
+    api.server.clock.advance(Duration::from_mins(62));
     let token = api.log_in("boss", AdminScope::KeysRead.name()).await.access_token;
     let mut keys = Keys::of(&api, &token).await;
     let stages: Vec<_> = keys.list(0, "").await.unwrap().0.iter().map(Key::stage).collect();

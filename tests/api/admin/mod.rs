@@ -9,6 +9,7 @@ mod methods;
 mod pages;
 mod reach;
 mod roles;
+mod sessions;
 mod users;
 
 use std::fs;

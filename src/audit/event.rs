@@ -191,6 +191,12 @@ named! {
         Audiences = "audiences",
         /// What its tokens say of roles.
         TokenClaims = "token_claims",
+        /// What verifies its assertions.
+        PublicKeys = "public_keys",
+        /// Whose certificate stands for it.
+        Certificate = "certificate",
+        /// Whether it may tell the addresses of its users.
+        MayClaimAddress = "may_claim_address",
         /// What it is for.
         Description = "description",
         /// From when on it counts no longer.

@@ -1,10 +1,12 @@
 //! Owns `signet clients`.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fmt::Write,
+    path::{Path, PathBuf},
+};
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::{
@@ -19,12 +21,15 @@ use crate::{
     identity::{
         ClientDirectory,
         clients::{
-            ClientChange, ClientProof, ClientRef, CreatedClient, NewClient, RotatedSecret, read_public_keys,
+            ClientChange, ClientProof, ClientRef, CreatedClient, NewClient, RotatedSecret, SetChange,
+            read_public_keys,
         },
         permissions::{GROUPS_CLAIM, ROLES_CLAIM},
     },
     install::Missing,
-    model::{CertificateSubject, Client, ClientId, ClientName, DnsName, SpiffeId, name_set::one_name},
+    model::{
+        CertificateSubject, Client, ClientId, ClientKind, ClientName, DnsName, SpiffeId, name_set::one_name,
+    },
 };
 
 #[derive(Debug, Subcommand)]
@@ -45,8 +50,8 @@ pub(super) enum Existing {
         #[arg(long, value_name = "COUNT")]
         limit: Option<u64>,
         /// Only those made after the client with this id.
-        #[arg(long, value_name = "ID")]
-        after: Option<Uuid>,
+        #[arg(long, value_name = "ID", value_parser = client_id)]
+        after: Option<ClientId>,
     },
     /// Show a client. Its secrets are not known to Signet.
     Show(Who),
@@ -99,7 +104,8 @@ pub(super) struct Create {
     /// What to call it: lower-case letters, digits, `-`, `_` and `.`.
     #[arg(value_name = "NAME", value_parser = client_name)]
     name: ClientName,
-    /// A scope that it may ask for; repeat for more. `profile` goes to users alone, `introspect` to clients alone.
+    /// A scope that it may ask for; repeat for more. `profile` goes to users alone, `introspect` to clients alone. One that begins with
+    /// `signet.` administers Signet: whoever has its secret may do that in its own name.
     #[arg(long = "scope", value_name = "SCOPE", value_parser = one_name)]
     scopes: Vec<String>,
     /// Whom its tokens may be meant for; repeat for more. Without any: the service's own --audience.
@@ -207,12 +213,13 @@ async fn with_existing(command: Existing, records: &Records, output: Output) -> 
     let (clients, by) = (records.client_registry(), &records.operator);
     match command {
         Existing::List { limit, after } => {
-            list(Listing { limit, after: after.map(ClientId) }, &records.client_directory(), output).await
+            list(Listing { limit, after }, &records.client_directory(), output).await
         }
         Existing::Show(who) => show(&records.client_directory().find(&who.into()).await?, None, output),
         Existing::RotateSecret { who, end_older } => {
-            let RotatedSecret { client, secret } = clients.rotate_secret(&who.into(), end_older, by).await?;
-            show(&client, Some(&secret), output)
+            let rotated = clients.rotate_secret(&who.into(), end_older, None, by).await?;
+            let RotatedSecret { client, secret } = rotated;
+            show(&client, secret.as_ref(), output)
         }
         Existing::SetKeys { who, public_key } => {
             let jwks = read_keys(&public_key)?;
@@ -230,10 +237,12 @@ async fn with_existing(command: Existing, records: &Records, output: Output) -> 
             let (who, change) = change(*update)?;
             show(&clients.update(&who, &change, by).await?, None, output)
         }
-        Existing::Disable(who) => show(&clients.set_active(&who.into(), false, by).await?, None, output),
-        Existing::Enable(who) => show(&clients.set_active(&who.into(), true, by).await?, None, output),
+        Existing::Disable(who) => {
+            show(&clients.set_active(&who.into(), false, None, by).await?, None, output)
+        }
+        Existing::Enable(who) => show(&clients.set_active(&who.into(), true, None, by).await?, None, output),
         Existing::Delete(who) => {
-            let client = clients.delete(&who.into(), by).await?;
+            let Some(client) = clients.delete(&who.into(), None, by).await? else { return Ok(()) };
             output.answer(
                 &format!("Deleted {} ({}).", client.name.as_str(), client.id),
                 &json!({ "deleted": client.id.to_string() }),
@@ -266,25 +275,47 @@ fn new_client(create: Create) -> Result<NewClient, Failure> {
 fn change(update: Update) -> Result<(ClientRef, ClientChange), Failure> {
     let change = ClientChange {
         name: update.name,
-        add_scopes: set("--add-scope", &update.add_scopes)?,
-        remove_scopes: set("--remove-scope", &update.remove_scopes)?,
-        add_audiences: set("--add-audience", &update.add_audiences)?,
-        remove_audiences: set("--remove-audience", &update.remove_audiences)?,
-        add_token_claims: set("--add-token-claim", &update.add_token_claims)?,
-        remove_token_claims: set("--remove-token-claim", &update.remove_token_claims)?,
+        scopes: SetChange::By {
+            add: set("--add-scope", &update.add_scopes)?,
+            remove: set("--remove-scope", &update.remove_scopes)?,
+        },
+        audiences: SetChange::By {
+            add: set("--add-audience", &update.add_audiences)?,
+            remove: set("--remove-audience", &update.remove_audiences)?,
+        },
+        token_claims: SetChange::By {
+            add: set("--add-token-claim", &update.add_token_claims)?,
+            remove: set("--remove-token-claim", &update.remove_token_claims)?,
+        },
+        ..ClientChange::default()
     };
     Ok((update.who.into(), change))
 }
 
 async fn make(new: NewClient, records: &Records, output: Output) -> Result<(), Failure> {
-    if new.proof.is_none() && !new.scopes.iter().any(|scope| scope == "profile") {
-        tracing::warn!(
-            "users who log in with this client get no `profile`, and their tokens are refused by GetMe and all else that is about the user: \
-             --scope profile allows it"
-        );
+    let created = records.client_registry().register(new, &records.operator).await?;
+    let CreatedClient { client, secret, user_scopes } = &created;
+    if client.kind == ClientKind::Public && user_scopes.is_empty() {
+        if client.scopes.is_empty() {
+            tracing::warn!(
+                "users who log in with this client get no `profile`, and their tokens are refused by GetMe and all else that is about the \
+                 user: --scope profile allows it"
+            );
+        } else {
+            tracing::warn!(
+                scopes = client.scopes.as_str(),
+                audiences = client.audiences.as_str(),
+                "users who log in with this client get none of its scopes: nobody has them at its audiences. `signet roles update everyone \
+                 --add-scope` gives one to every user of an audience, and a role that is bound to them to some"
+            );
+        }
     }
-    let CreatedClient { client, secret } = records.client_registry().register(new, &records.operator).await?;
-    show(&client, secret.as_ref(), output)
+    let mut text = described(client);
+    let _ = write!(text, "\nuser scopes:  {}", or_none(user_scopes.to_string()));
+    add_secret(&mut text, secret.as_ref());
+    let mut object = object(client, secret.as_ref());
+    object["user_scopes"] = user_scopes.iter().collect();
+    output.answer(&text, &object)
 }
 
 async fn list(listing: Listing<ClientId>, clients: &ClientDirectory, output: Output) -> Result<(), Failure> {
@@ -309,13 +340,23 @@ fn read_keys(file: &Path) -> Result<String, Failure> {
     read_public_keys(&text).map_err(refused)
 }
 
+fn client_id(text: &str) -> Result<ClientId, String> {
+    ClientId::parse(text).ok_or_else(|| "must be the id of a client: a UUID, or `signet`".to_owned())
+}
+
 fn client_name(text: &str) -> Result<ClientName, String> {
     ClientName::parse(text).map_err(|violation| violation.description)
 }
 
 fn show(client: &Client, secret: Option<&Zeroizing<String>>, output: Output) -> Result<(), Failure> {
-    let or_none = |text: String| if text.is_empty() { "-".to_owned() } else { text };
-    let mut text = format!(
+    let mut text = described(client);
+    add_secret(&mut text, secret);
+    output.answer(&text, &object(client, secret))
+}
+
+/// A client, for people.
+fn described(client: &Client) -> String {
+    format!(
         "id:           {}\nname:         {}\nstate:        {}\nkind:         {}\nscopes:       {}\naudiences:    {}\nsecrets:      {}\npublic keys:  {}\ncertificate:  {}\nuser address: {}\ntoken claims: {}\ncreated:      {}\nupdated:      {}",
         client.id,
         client.name.as_str(),
@@ -330,13 +371,19 @@ fn show(client: &Client, secret: Option<&Zeroizing<String>>, output: Output) -> 
         or_none(client.token_claims.to_string()),
         client.create_time,
         client.update_time,
-    );
+    )
+}
+
+fn add_secret(text: &mut String, secret: Option<&Zeroizing<String>>) {
     if let Some(secret) = secret {
         text.push_str("\nsecret:       ");
         text.push_str(secret);
         text.push_str("\nKeep the secret now: it is not shown again.");
     }
-    output.answer(&text, &object(client, secret))
+}
+
+fn or_none(text: String) -> String {
+    if text.is_empty() { "-".to_owned() } else { text }
 }
 
 /// Whose certificate stands for the client; empty if nobody's does.

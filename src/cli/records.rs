@@ -13,7 +13,7 @@ use crate::{
         guessing::{AccountAllowances, GuessSettings},
     },
     install::{Missing, OpenDatabase},
-    model::{Error, PasswordRules, SessionLifetime},
+    model::{Error, NameSet, PasswordRules, SessionLifetime},
     transfer::{Export, Import, ImportSettings},
 };
 
@@ -25,6 +25,8 @@ pub(super) struct Records {
     pub(super) operator: Administrator,
     username_rest: Duration,
     guessing: GuessSettings,
+    /// The service's own audience, where `--audience` is no option of the command's own.
+    own: NameSet,
 }
 
 impl Records {
@@ -51,6 +53,7 @@ impl Records {
             operator: Administrator::operator(),
             username_rest: config.accounts.username_rest,
             guessing: config.guessing.settings(config.session_lifetime()),
+            own: NameSet::default().with([config.tokens.audience.as_str()]),
         }
     }
 
@@ -77,7 +80,8 @@ impl Records {
 
     /// What registers and changes clients.
     pub(super) fn client_registry(&self) -> ClientRegistry {
-        ClientRegistry::new(self.database.store.clone(), Clock::system(), self.audit.clone())
+        let (store, audit) = (self.database.store.clone(), self.audit.clone());
+        ClientRegistry::new(store, Clock::system(), audit, self.own.clone())
     }
 
     /// What finds roles, groups, bindings and audiences.

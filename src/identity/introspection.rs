@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{GoodStanding, Keyring, RefreshToken, RoleNames, Sessions};
+use super::{GoodStanding, Keyring, RefreshToken, RoleNames, Sessions, clients::Requester};
 use crate::{
     auth::{Standing, Stands, Verifier},
     model::{
         Authentication, Error, NameSet, Subject,
-        claims::{Audience, TOKEN_TYPE, name_array},
+        claims::{Audience, INTROSPECT_SCOPE, TOKEN_TYPE, name_array},
     },
 };
 
@@ -82,6 +82,14 @@ impl Introspection {
         audience: NameSet,
     ) -> Self {
         Self { verifier, standing, sessions, issuer, audience }
+    }
+
+    /// Lets through a client that may ask what tokens are worth, by its own credentials: one that could get a token for it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidClient`] for who has proven nothing; [`Error::InsufficientScope`].
+    pub async fn admit(&self, requester: &Requester) -> Result<(), Error> {
+        self.standing.must_have(requester.client(), INTROSPECT_SCOPE).await
     }
 
     /// What `token` is; none if it is worth nothing, whatever the cause.

@@ -10,8 +10,7 @@ use super::{
 use crate::{
     auth::{Caller, Standing, Stands},
     model::{
-        Claims, ClientId, Error, NameSet, Session, SessionId, Subject, User, UserId,
-        claims::FIRST_PARTY_CLIENT,
+        Claims, Client, ClientId, ClientKind, Error, NameSet, Session, SessionId, Subject, User, UserId,
     },
 };
 
@@ -32,22 +31,6 @@ pub struct Recognised {
     user: Option<Arc<User>>,
     held: Arc<HeldRoles>,
     permissions: Arc<Permissions>,
-}
-
-/// The client that a token was got with, which is there and active: the built-in one, or a registered one.
-#[derive(Debug)]
-enum ActiveClient {
-    BuiltIn,
-    Registered(Arc<RegisteredClient>),
-}
-
-impl ActiveClient {
-    const fn registered(&self) -> Option<&Arc<RegisteredClient>> {
-        match self {
-            Self::BuiltIn => None,
-            Self::Registered(client) => Some(client),
-        }
-    }
 }
 
 impl Recognised {
@@ -90,8 +73,22 @@ impl GoodStanding {
         let Some(user) = self.active_user(session.user_id).await? else { return Ok(None) };
         let Some(client) = self.active_client(&session.client_id).await? else { return Ok(None) };
         let (id, asked) = (session.user_id, &session.asked_scope);
-        let left = self.permissions.left_of_session(id, asked, audience, client.registered()).await?;
+        let left = self.permissions.left_of_session(id, asked, audience, &client).await?;
         Ok(Some((user, left)))
+    }
+
+    /// Succeeds if `client` has proven who it is and has `scope` in its own name: as it is registered, or by a role that is bound to it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidClient`] for a public one, which proves nothing; [`Error::InsufficientScope`].
+    pub(super) async fn must_have(&self, client: &Client, scope: &str) -> Result<(), Error> {
+        if client.kind == ClientKind::Public {
+            return Err(Error::InvalidClient);
+        }
+        if self.permissions.client_has(client, scope).await? {
+            return Ok(());
+        }
+        Err(Error::InsufficientScope(scope.to_owned()))
     }
 
     async fn check_user(
@@ -112,7 +109,7 @@ impl GoodStanding {
     async fn check_client(&self, id: ClientId, claims: &Claims) -> Result<Option<Stands<Recognised>>, Error> {
         let Some(client) = self.clients.active(id).await? else { return Ok(None) };
         let held = self.permissions.of_client(id).await?;
-        self.cut(None, held, claims, &ActiveClient::Registered(client)).await.map(Some)
+        self.cut(None, held, claims, &client).await.map(Some)
     }
 
     async fn cut(
@@ -120,9 +117,9 @@ impl GoodStanding {
         user: Option<Arc<User>>,
         held: Arc<HeldRoles>,
         claims: &Claims,
-        client: &ActiveClient,
+        client: &Arc<RegisteredClient>,
     ) -> Result<Stands<Recognised>, Error> {
-        let left = match self.permissions.left_of(&held, claims, client.registered()).await? {
+        let left = match self.permissions.left_of(&held, claims, client).await? {
             Left::All => None,
             Left::Only(left) => Some(left),
         };
@@ -134,12 +131,10 @@ impl GoodStanding {
         Ok(self.accounts.user(id).await?.filter(|user| user.is_active))
     }
 
-    async fn active_client(&self, client_id: &str) -> Result<Option<ActiveClient>, Error> {
-        if client_id == FIRST_PARTY_CLIENT {
-            return Ok(Some(ActiveClient::BuiltIn));
-        }
+    /// The client that a token was got with, if it is there and active.
+    async fn active_client(&self, client_id: &str) -> Result<Option<Arc<RegisteredClient>>, Error> {
         match ClientId::parse(client_id) {
-            Some(id) => Ok(self.clients.active(id).await?.map(ActiveClient::Registered)),
+            Some(id) => self.clients.active(id).await,
             None => Ok(None),
         }
     }

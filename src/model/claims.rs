@@ -19,8 +19,8 @@ pub const ADMIN_SCOPE_PREFIX: &str = "signet.";
 /// The scope that lets a client ask what tokens are worth. No user carries it.
 pub const INTROSPECT_SCOPE: &str = "introspect";
 
-/// The `client_id` of tokens that a user got by password from no particular client.
-pub const FIRST_PARTY_CLIENT: &str = "signet";
+/// The name of the client that every installation has, and the `client_id` of its tokens: those that a user got without naming one.
+pub const BUILT_IN_CLIENT: &str = "signet";
 
 /// The `typ` header of an access token (RFC 9068 section 2.1).
 pub const ACCESS_TOKEN_TYP: &str = "at+jwt";

@@ -2,7 +2,10 @@
 
 use uuid::Uuid;
 
-use super::{CertificateSubject, ClientId, FieldReason, NameSet, RuleViolation, claims::FIRST_PARTY_CLIENT};
+use super::{
+    CertificateSubject, ClientId, Etag, FieldReason, NameSet, RuleViolation,
+    claims::{ACCOUNT_SCOPE, BUILT_IN_CLIENT, USER_SCOPE},
+};
 use crate::base::Timestamp;
 
 /// The longest name in characters.
@@ -48,7 +51,7 @@ pub(super) fn check_name(text: &str) -> Result<(), RuleViolation> {
         let rule = "must be of lower-case ASCII letters, digits, `-`, `_` and `.`";
         return refused(FieldReason::ForbiddenCharacter, rule);
     }
-    if text == FIRST_PARTY_CLIENT || Uuid::try_parse(text).is_ok() {
+    if text == BUILT_IN_CLIENT || Uuid::try_parse(text).is_ok() {
         let rule = "must be neither `signet`, which is the service itself, nor a UUID, which is an id";
         return refused(FieldReason::Malformed, rule);
     }
@@ -111,6 +114,52 @@ pub struct Client {
     pub create_time: Timestamp,
     /// When it last changed.
     pub update_time: Timestamp,
+}
+
+impl Client {
+    /// What tells this state of it from the next. Of secrets it has what nobody reads out of it: a digest of digests.
+    #[must_use]
+    pub fn etag(&self) -> Etag {
+        let hex = |hash: &[u8; 32]| hash.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+        let secrets: String = self.secrets.iter().map(hex).collect();
+        let (id, update_time) = (self.id.to_string(), self.update_time.as_micros().to_string());
+        let certificate = self.certificate.as_ref().map(ToString::to_string).unwrap_or_default();
+        Etag::of([
+            id.as_str(),
+            self.name.as_str(),
+            self.kind.name(),
+            self.scopes.as_str(),
+            self.audiences.as_str(),
+            &secrets,
+            self.jwks.as_deref().unwrap_or_default(),
+            &certificate,
+            if self.may_claim_address { "1" } else { "0" },
+            self.token_claims.as_str(),
+            if self.is_active { "1" } else { "0" },
+            &update_time,
+        ])
+    }
+
+    /// The client that every installation has, as it is where nobody has changed it: whoever asks for a user's tokens and names no client
+    /// is this one. It is public and active whatever its row says.
+    #[must_use]
+    pub fn built_in() -> Self {
+        Self {
+            id: ClientId::BUILT_IN,
+            name: ClientName::from_stored(BUILT_IN_CLIENT.to_owned()),
+            kind: ClientKind::Public,
+            scopes: NameSet::default().with([USER_SCOPE, ACCOUNT_SCOPE]),
+            audiences: NameSet::default(),
+            secrets: Vec::new(),
+            jwks: None,
+            certificate: None,
+            may_claim_address: false,
+            token_claims: NameSet::default(),
+            is_active: true,
+            create_time: Timestamp::from_micros(0),
+            update_time: Timestamp::from_micros(0),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -156,6 +156,12 @@ pub enum Error {
         /// What a public client lacks.
         because: &'static str,
     },
+    /// The client is the built-in one, of which this cannot be changed.
+    #[error("`signet` is the service's own client: {because}")]
+    BuiltInClient {
+        /// What cannot be done to it.
+        because: &'static str,
+    },
     /// Another client has the name.
     #[error("the name is taken")]
     ClientNameTaken,

@@ -31,6 +31,8 @@ pub use tables::audit_events::EventFilter;
 pub use tables::bindings::{BindingFilter, Bound, WhichBinding};
 pub use tables::built_indexes::UserIndex;
 pub use tables::changes::{Change, ChangeEffect, ChangeKind, SIGNING_KEYS};
+pub use tables::client_changes::ChangedClient;
+pub(crate) use tables::client_changes::differences as client_differences;
 pub use tables::credentials::{CredentialVersion, Credentials};
 pub use tables::exchanges::{Exchange, LastExchange, SeenExchange};
 pub use tables::job_runs::{JobRow, Process, RENEW_INTERVAL, RunEnd};

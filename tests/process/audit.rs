@@ -169,7 +169,7 @@ async fn what_cannot_be_recorded_is_not_done() {
     }
     assert_eq!(place.run(&["users", "list", "--json"]).await.objects().len(), 1);
     let clients = place.run(&["clients", "list", "--json"]).await.objects();
-    assert_eq!((clients.len(), &clients[0]["name"]), (1, &"billing".into()));
+    assert_eq!((clients.len(), &clients[1]["name"]), (2, &"billing".into()));
     assert_eq!(place.run(&["keys", "list", "--json"]).await.succeeded().stdout, before);
 }
 

@@ -2,14 +2,14 @@
 
 use serde_json::{Value, json};
 use signet::proto::identity::v1::{
-    ClientAuthentication, ClientCredentialsGrant, IssueTokenRequest, client_authentication::Credential,
-    issue_token_request::Grant,
+    ClientAuthentication, ClientCredentialsGrant, IssueTokenRequest, PasswordGrant,
+    client_authentication::Credential, issue_token_request::Grant,
 };
 use tokio::time::timeout;
 
 use crate::{
     audit::PUBLIC_KEY,
-    client::{Client, reason},
+    client::{Client, PASSWORD, reason},
     commands::field,
     harness::{PATIENCE, Place},
 };
@@ -153,18 +153,24 @@ async fn clients_are_listed_in_the_order_of_their_making() {
     for args in [&["carol"][..], &["app", "--public", "--scope=profile"], &["bob"]] {
         let all = [&["clients", "create", "--json"], args].concat();
         let mut created = place.run(&all).await.succeeded().object();
-        created.as_object_mut().unwrap().remove("secret");
+        for only_then in ["secret", "user_scopes"] {
+            created.as_object_mut().unwrap().remove(only_then);
+        }
         made.push(created);
     }
-    assert_eq!(place.run(&["clients", "list", "--json"]).await.succeeded().objects(), made);
+    let listed = place.run(&["clients", "list", "--json"]).await.succeeded().objects();
+    assert_eq!((&listed[0]["id"], &listed[0]["name"]), (&json!("signet"), &json!("signet")));
+    assert_eq!(listed[1..], made);
     let first = place.run(&["clients", "list", "--json", "--limit=2"]).await.succeeded().objects();
-    assert_eq!(first, made[..2]);
+    assert_eq!(first, listed[..2]);
+    let after = ["clients", "list", "--json", "--after", "signet"];
+    assert_eq!(place.run(&after).await.succeeded().objects(), made);
     let after = ["clients", "list", "--json", "--after", text(&made[1], "id")];
     assert_eq!(place.run(&after).await.succeeded().objects(), made[2..]);
     let table = place.run(&["clients", "list"]).await.succeeded().stdout;
     let rows: Vec<Vec<_>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(rows[0], ["ID", "STATE", "KIND", "CREATED", "NAME"]);
-    assert_eq!(rows[2], [text(&made[1], "id"), "active", "public", text(&made[1], "create_time"), "app"]);
+    assert_eq!(rows[3], [text(&made[1], "id"), "active", "public", text(&made[1], "create_time"), "app"]);
 }
 
 #[tokio::test]
@@ -252,4 +258,73 @@ async fn what_a_client_cannot_be_is_refused_in_a_sentence_and_makes_nothing() {
         let refused = place.run(&["clients", "disable", who]).await;
         assert_eq!(refused.failed(1), format!("there is no client `{who}`"));
     }
+}
+
+#[tokio::test]
+async fn the_built_in_client_is_changed_as_others_are_and_stays() {
+    let place = Place::new();
+    let service = place.serve(&["--standing-cache-max-age=0s"]).await;
+    let shown = place.run(&["clients", "show", "signet"]).await.succeeded();
+    for (name, value) in
+        [("id", "signet"), ("kind", "public"), ("state", "active"), ("scopes", "profile account")]
+    {
+        assert_eq!(field(&shown, name), value, "{name}");
+    }
+    let args = ["clients", "update", "signet", "--add-scope=openid", "--add-token-claim=roles"];
+    let updated = place.run(&args).await.succeeded();
+    assert_eq!(field(&updated, "scopes"), "profile account openid");
+    place.run(&["roles", "update", "everyone", "--add-scope=openid"]).await.succeeded();
+    let client = service.client().await;
+    client.sign_up("alice").await.unwrap();
+    let password = PasswordGrant { username: "alice".to_owned(), password: PASSWORD.to_owned() };
+    let asked = IssueTokenRequest { grant: Some(Grant::Password(password)), ..IssueTokenRequest::default() };
+    assert_eq!(client.issue(asked).await.unwrap().scope, "profile account openid");
+
+    for (args, code, because) in [
+        (&["delete", "signet"][..], 1, "it cannot be deleted"),
+        (&["disable", "signet"], 1, "it cannot be disabled"),
+        (&["update", "signet", "--name=other"], 1, "it keeps its name"),
+        (&["rotate-secret", "signet"], 1, "it is public, and proves nothing"),
+        (&["set-certificate", "signet", "--tls-san-dns=a.example"], 1, "it is public, and proves nothing"),
+        (&["update", "signet", "--add-scope=signet.users.read"], 2, "may be asked for every scope"),
+    ] {
+        let refused = place.run(&[&["clients"], args].concat()).await;
+        let sentence = refused.failed(code);
+        assert!(sentence.contains(because), "{args:?}: {sentence}");
+    }
+    place.run(&["clients", "enable", "signet"]).await.succeeded();
+    client.log_in("alice", PASSWORD).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_has_scopes_of_the_services_own_by_their_names_alone() {
+    let place = Place::new();
+    let created = place.run(&["clients", "create", "sync", "--scope=signet.users.read"]).await.succeeded();
+    assert_eq!(field(&created, "scopes"), "signet.users.read");
+    for args in [
+        &["create", "other", "--scope=signet.user.read"][..],
+        &["update", "sync", "--add-scope=signet.user.read"],
+    ] {
+        let refused = place.run(&[&["clients"], args].concat()).await;
+        let sentence = refused.failed(2);
+        assert!(sentence.contains("is `signet.users.read` meant?"), "{args:?}: {sentence}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_gives_its_users_nothing_says_so_when_it_is_made() {
+    let place = Place::new();
+    let shop = ["--public", "--scope=orders.read", "--scope=introspect", "--allow-audience=orders"];
+    let made = place.run(&[&["clients", "create", "shop"], &shop[..]].concat()).await.succeeded();
+    assert_eq!(field(&made, "user scopes"), "-");
+    assert!(made.stderr.contains("get none of its scopes"), "{made:?}");
+    let args = ["roles", "update", "everyone", "--audience=orders", "--add-scope=orders.read"];
+    place.run(&args).await.succeeded();
+    let made = place.run(&[&["clients", "create", "web"], &shop[..]].concat()).await.succeeded();
+    assert_eq!(field(&made, "user scopes"), "orders.read");
+    assert!(!made.stderr.contains("get none of its scopes"), "{made:?}");
+    // One that asks in its own name alone need not have any: nothing is wrong with it.
+    let made = place.run(&["clients", "create", "billing", "--json"]).await.succeeded();
+    assert_eq!(made.object()["user_scopes"], json!([]));
+    assert!(!made.stderr.contains("get none of its scopes"), "{made:?}");
 }

@@ -60,7 +60,7 @@ impl IntrospectEndpoint {
             let said = client::said(headers, form)?;
             let certificate = sender.certificate.as_deref();
             let requester = self.clients.authenticate_registered(said, certificate, &sender.origin).await?;
-            return requester.prove_scope(INTROSPECT_SCOPE);
+            return self.introspection.admit(&requester).await;
         }
         // Whoever shows a token says nothing else of who asks.
         if client::said(&HeaderMap::new(), form)?.is_some() {

@@ -11,9 +11,7 @@ use super::{
 };
 use crate::{
     audit::{Event, Reason},
-    model::{
-        CertificateNames, Client, ClientId, ClientKind, Error, NameSet, Origin, claims::FIRST_PARTY_CLIENT,
-    },
+    model::{CertificateNames, Client, ClientId, ClientKind, Error, NameSet, Origin},
 };
 
 /// What a request says of its client (RFC 6749 section 2.3). Nothing at all, where a client must be told: whose SPIFFE ID its
@@ -54,14 +52,9 @@ enum Unproven {
     Failed(Error),
 }
 
-/// Who asks for a token.
+/// Who asks for a token: a client that is enabled, and has proven who it is if it can. Who names none is the built-in one.
 #[derive(Clone, Debug)]
-pub enum Requester {
-    /// The service's own first-party application.
-    FirstParty,
-    /// A registered client that is enabled, and has proven who it is if it can.
-    Client(Arc<RegisteredClient>),
-}
+pub struct Requester(Arc<RegisteredClient>);
 
 /// Who asks for a token, and the proof that is still to be used up, if it is one that counts once. What else is asked for is judged
 /// before [`Clients::accept`], so that a refusal leaves the proof good.
@@ -115,47 +108,22 @@ impl From<Error> for Unproven {
 }
 
 impl Requester {
+    /// The client.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.0.client
+    }
+
     /// The `client_id` that tokens carry.
     #[must_use]
     pub fn client_id(&self) -> String {
-        match self {
-            Self::FirstParty => FIRST_PARTY_CLIENT.to_owned(),
-            Self::Client(registered) => registered.client.id.to_string(),
-        }
-    }
-}
-
-impl Requester {
-    /// The registered client; none if it is the service's own first-party application.
-    #[must_use]
-    pub const fn registered(&self) -> Option<&Arc<RegisteredClient>> {
-        match self {
-            Self::FirstParty => None,
-            Self::Client(found) => Some(found),
-        }
+        self.client().id.to_string()
     }
 
     /// What its tokens say of roles, by the names of the claims.
     #[must_use]
     pub fn token_claims(&self) -> NameSet {
-        self.registered().map(|found| found.client.token_claims.clone()).unwrap_or_default()
-    }
-
-    /// Whether this is a client that has proven who it is, and may have `scope`.
-    ///
-    /// # Errors
-    /// [`Error::InvalidClient`] for who has proven nothing, [`Error::InsufficientScope`].
-    pub fn prove_scope(&self, scope: &str) -> Result<(), Error> {
-        match self {
-            Self::Client(found) if found.client.kind == ClientKind::Confidential => {
-                if found.client.scopes.contains(scope) {
-                    Ok(())
-                } else {
-                    Err(Error::InsufficientScope(scope.to_owned()))
-                }
-            }
-            _ => Err(Error::InvalidClient),
-        }
+        self.client().token_claims.clone()
     }
 }
 
@@ -184,13 +152,12 @@ impl Clients {
         certificate: Option<&CertificateNames>,
         origin: &Origin,
     ) -> Result<Proven, Error> {
-        let Some(ClientAuthentication { client_id, credential }) = said else {
-            return Ok(Requester::FirstParty.into());
+        let proven = match said {
+            Some(ClientAuthentication { client_id, credential }) => {
+                self.proven_by(client_id.as_deref(), credential, certificate).await
+            }
+            None => self.built_in().await.map_err(Unproven::from),
         };
-        if matches!(credential, ClientCredential::None) && client_id.as_deref() == Some(FIRST_PARTY_CLIENT) {
-            return Ok(Requester::FirstParty.into());
-        }
-        let proven = self.proven_by(client_id.as_deref(), credential, certificate).await;
         proven.map_err(|unproven| match unproven {
             Unproven::Refused(refusal) => self.refuse(refusal, origin),
             Unproven::Failed(error) => error,
@@ -203,11 +170,11 @@ impl Clients {
     /// [`Error::InvalidClient`] if it was used up before.
     pub async fn accept(&self, proven: Proven, origin: &Origin) -> Result<Requester, Error> {
         let Proven { requester, once } = proven;
-        if let (Some(once), Requester::Client(found)) = (once, &requester)
+        if let Some(once) = once
             && !self.store.use_assertion(once.hash, once.expire_time).await?
         {
             note("it was used before");
-            return Err(self.refuse(found.refused(Reason::ReplayedAssertion), origin));
+            return Err(self.refuse(requester.0.refused(Reason::ReplayedAssertion), origin));
         }
         Ok(requester)
     }
@@ -251,6 +218,12 @@ impl Clients {
         self.prove(said, certificate, origin).await
     }
 
+    /// The one who names no client.
+    async fn built_in(&self) -> Result<Proven, Error> {
+        let found = self.named(ClientId::BUILT_IN).await?;
+        Ok(Requester(found.ok_or_else(|| Error::internal("the built-in client is always there"))?).into())
+    }
+
     /// The client that `credential` proves, or `certificate`, or that has none to prove itself by.
     async fn proven_by(
         &self,
@@ -282,7 +255,7 @@ impl Clients {
         };
         proven.map_err(|reason| found.refused(reason))?;
         found.must_be_active()?;
-        Ok(Requester::Client(found).into())
+        Ok(Requester(found).into())
     }
 
     /// The client that is registered by the SPIFFE ID of `certificate`.
@@ -332,7 +305,7 @@ impl Clients {
             found.refused(Reason::BadAssertion)
         })?;
         found.must_be_active()?;
-        Ok(Proven { requester: Requester::Client(found), once: Some(once) })
+        Ok(Proven { requester: Requester(found), once: Some(once) })
     }
 }
 

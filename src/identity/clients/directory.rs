@@ -4,8 +4,11 @@ use std::fmt;
 
 use crate::{
     model::{Client, ClientId, ClientName, Error},
-    store::Store,
+    store::{BATCH, Store},
 };
+
+/// How many clients one page of a list looks at, at most.
+const LIST_MAX_ROWS: usize = 5_000;
 
 /// All clients.
 #[derive(Debug)]
@@ -16,6 +19,26 @@ pub struct ClientDirectory {
 /// Which client is meant: by its id or its name. No name reads as an id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientRef(String);
+
+/// Which clients are meant: those of which all holds. What is empty holds of each.
+#[derive(Clone, Debug, Default)]
+pub struct ClientFilter {
+    /// What the name begins with.
+    pub name_prefix: String,
+    /// A scope that it may ask for.
+    pub scope: String,
+    /// Whom its tokens may be meant for.
+    pub audience: String,
+}
+
+impl ClientFilter {
+    fn takes(&self, client: &Client) -> bool {
+        let Self { name_prefix, scope, audience } = self;
+        client.name.as_str().starts_with(name_prefix)
+            && (scope.is_empty() || client.scopes.contains(scope))
+            && (audience.is_empty() || client.audiences.contains(audience))
+    }
+}
 
 impl ClientDirectory {
     /// The clients in `store`.
@@ -37,7 +60,48 @@ impl ClientDirectory {
         found.ok_or_else(|| who.not_found())
     }
 
-    /// The clients after `after` in the order of their ids, which is the order of their making, without their secrets; at most `limit`.
+    /// The id of the client `who`, who may be gone if it was said by that.
+    pub(super) async fn id(&self, who: &ClientRef) -> Result<ClientId, Error> {
+        match ClientId::parse(&who.0) {
+            Some(id) => Ok(id),
+            None => self.find(who).await.map(|client| client.id),
+        }
+    }
+
+    /// The clients after `after` that `filter` takes, in the order of their ids, which is the order of their making: at most `limit`, and
+    /// fewer if many were looked at. With it, after which the next ones come; none if these were the last.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn list(
+        &self,
+        filter: &ClientFilter,
+        after: Option<ClientId>,
+        limit: u64,
+    ) -> Result<(Vec<Client>, Option<ClientId>), Error> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let (mut found, mut last, mut read) = (Vec::new(), after, 0);
+        while read < LIST_MAX_ROWS {
+            let page = self.store.clients(last, BATCH as u64).await?;
+            read += page.len();
+            let is_end = page.len() < BATCH;
+            last = page.last().map_or(last, |client| Some(client.id));
+            for client in page.into_iter().filter(|client| filter.takes(client)) {
+                if found.len() == limit {
+                    let next = found.last().map(|client: &Client| client.id);
+                    return Ok((found, next));
+                }
+                found.push(client);
+            }
+            if is_end {
+                return Ok((found, None));
+            }
+        }
+        Ok((found, last))
+    }
+
+    /// The clients after `after` in the order of their ids, which is the order of their making; at most `limit`, and
+    /// [`BATCH`](crate::store::BATCH).
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.

@@ -2,6 +2,7 @@
 
 mod assertion;
 mod authentication;
+mod change;
 mod directory;
 mod keys;
 mod registry;
@@ -26,9 +27,10 @@ pub use crate::jose::PUBLIC_KEY_ALGORITHMS as ASSERTION_ALGORITHMS;
 #[cfg(any(fuzzing, test))]
 pub(crate) use assertion::fuzz as fuzz_assertion;
 pub use authentication::{ClientAuthentication, ClientCredential, Proven, Requester};
-pub use directory::{ClientDirectory, ClientRef};
+pub use change::{ClientChange, NewSecret, SetChange};
+pub use directory::{ClientDirectory, ClientFilter, ClientRef};
 pub use keys::read_public_keys;
-pub use registry::{ClientChange, ClientProof, ClientRegistry, CreatedClient, NewClient, RotatedSecret};
+pub use registry::{ClientProof, ClientRegistry, CreatedClient, NewClient, RotatedSecret};
 
 /// Where the token endpoint is, below the issuer (RFC 6749 section 3.2).
 pub const TOKEN_ENDPOINT: &str = "/oauth2/token";

@@ -3,16 +3,17 @@
 
 use zeroize::Zeroizing;
 
-use super::{ClientDirectory, ClientRef, secret};
+use super::{
+    ClientDirectory, ClientRef,
+    change::{self, ClientChange},
+    secret,
+};
 use crate::{
-    audit::{Audit, Event, Field},
+    audit::{Audit, Event},
     base::Clock,
-    identity::Administrator,
-    model::{
-        AudienceName, CertificateSubject, Client, ClientId, ClientKind, ClientName, Error, FieldReason,
-        NameSet, RuleViolation,
-    },
-    store::Store,
+    identity::{Administrator, permissions},
+    model::{AudienceName, CertificateSubject, Client, ClientId, ClientKind, ClientName, Error, NameSet},
+    store::{Applied, Store, client_differences},
 };
 
 /// The clients in the hands of those who manage them.
@@ -22,6 +23,8 @@ pub struct ClientRegistry {
     store: Store,
     clock: Clock,
     audit: Audit,
+    /// The service's own audience.
+    own: NameSet,
 }
 
 /// What is said of a new client.
@@ -57,51 +60,34 @@ pub enum ClientProof {
 pub struct CreatedClient {
     /// The client.
     pub client: Client,
-    /// Its secret, if it has one: nobody is told it again.
+    /// Its secret, if it has one: nobody is told it again, nor whoever asks again with the same request id.
     pub secret: Option<Zeroizing<String>>,
+    /// The scopes that its users can have of it at this moment. None: whoever logs in with it gets no scope.
+    pub user_scopes: NameSet,
 }
 
 /// A client that has a new secret.
 pub struct RotatedSecret {
     /// The client.
     pub client: Client,
-    /// The secret: nobody is told it again.
-    pub secret: Zeroizing<String>,
-}
-
-/// What of a client is changed.
-#[derive(Clone, Debug, Default)]
-pub struct ClientChange {
-    /// What it is called, if that is changed.
-    pub name: Option<ClientName>,
-    /// Scopes that it may ask for from now on.
-    pub add_scopes: NameSet,
-    /// Scopes that it may no longer ask for.
-    pub remove_scopes: NameSet,
-    /// Whom its tokens may be meant for from now on.
-    pub add_audiences: NameSet,
-    /// Whom its tokens may no longer be meant for.
-    pub remove_audiences: NameSet,
-    /// What its tokens say of roles from now on.
-    pub add_token_claims: NameSet,
-    /// What its tokens no longer say of roles.
-    pub remove_token_claims: NameSet,
+    /// The secret: nobody is told it again; none for whoever asks again with the same request id.
+    pub secret: Option<Zeroizing<String>>,
 }
 
 impl ClientRegistry {
-    /// The clients in `store`; `audit` is told of each act.
+    /// The clients in `store`; `audit` is told of each act, and `own` is the service's own audience.
     #[must_use]
-    pub fn new(store: Store, clock: Clock, audit: Audit) -> Self {
-        Self { directory: ClientDirectory::new(store.clone()), store, clock, audit }
+    pub fn new(store: Store, clock: Clock, audit: Audit, own: NameSet) -> Self {
+        Self { directory: ClientDirectory::new(store.clone()), store, clock, audit, own }
     }
 
     /// Registers a client, and makes its secret if it is to have one.
     ///
     /// # Errors
-    /// [`Error::InvalidFields`] for an audience whose name is none; [`Error::ClientNameTaken`], [`Error::SpiffeIdTaken`];
+    /// [`Error::InvalidFields`] for an audience whose name is none, or a scope of the service's own that there is not;
+    /// [`Error::ClientNameTaken`], [`Error::SpiffeIdTaken`]; [`Error::GrantNotHeld`], [`Error::NotOwner`];
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn register(&self, new: NewClient, by: &Administrator) -> Result<CreatedClient, Error> {
-        check_audiences(&new.audiences)?;
         let now = self.clock.now();
         let mut client = Client {
             id: ClientId::new(now, self.store.entropy()),
@@ -128,47 +114,147 @@ impl ClientRegistry {
             Some(ClientProof::Certificate(subject)) => client.certificate = Some(subject),
             None => {}
         }
-        let created = by.entry(Event::ClientCreated.done().client(client.id.to_string()));
-        let pending = self.audit.begin(created);
-        let added = self.store.add_client(&client).await;
-        pending.settle(added.as_ref().err());
-        added?;
-        Ok(CreatedClient { client, secret })
+        let made = change::given(None, client, &self.own)?;
+        let entry = by.entry(Event::ClientCreated.done().client(made.client.id.to_string()));
+        let pending = self.audit.begin(entry.clone());
+        let client = match self.store.add_client(&made, by.change(&entry, now)).await {
+            Ok(Applied::Now(())) => {
+                pending.done_if(!by.only_validates());
+                made.client
+            }
+            Ok(Applied::Before(id)) => {
+                pending.dismiss();
+                secret = None;
+                self.read(ClientId(id)).await?
+            }
+            Err(error) => {
+                pending.settle(Some(&error));
+                return Err(error);
+            }
+        };
+        let secret = secret.filter(|_| !by.only_validates());
+        Ok(CreatedClient { user_scopes: self.user_scopes(&client).await?, client, secret })
     }
 
-    /// Changes the name, the scopes and the audiences of the client `who`. No session ends by that.
+    /// Changes what `change` says of the client `who`. No session and no secret ends by that.
     ///
     /// # Errors
-    /// [`Error::ClientNotFound`], [`Error::ClientNameTaken`], [`Error::InvalidFields`]; [`Error::Unavailable`] or [`Error::Internal`],
-    /// with the cause.
+    /// [`Error::ClientNotFound`], [`Error::EtagMismatch`], [`Error::InvalidFields`], [`Error::ClientNameTaken`],
+    /// [`Error::SpiffeIdTaken`], [`Error::BuiltInClient`], [`Error::PublicClient`]; [`Error::HoldsMore`], [`Error::GrantNotHeld`],
+    /// [`Error::NotOwner`]; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn update(
         &self,
         who: &ClientRef,
         change: &ClientChange,
         by: &Administrator,
     ) -> Result<Client, Error> {
-        check_audiences(&change.add_audiences)?;
-        let id = self.directory.find(who).await?.id;
-        let pending = self.audit.begin(by.entry(Event::ClientUpdated.done().client(id.to_string())));
-        match self.store.update_client(id, |old| changed(old, change), self.clock.now()).await {
-            Ok(Some((old, new))) => {
-                let fields = [
-                    (Field::Name, old.name != new.name),
-                    (Field::Scopes, old.scopes != new.scopes),
-                    (Field::Audiences, old.audiences != new.audiences),
-                    (Field::TokenClaims, old.token_claims != new.token_claims),
-                ];
-                let fields: Vec<_> = fields.iter().filter(|(_, is)| *is).map(|(field, _)| *field).collect();
-                if fields.is_empty() {
-                    pending.dismiss();
-                } else {
-                    pending.done_changing(fields);
-                }
-                Ok(new)
+        self.change(Event::ClientUpdated, who, change, by).await.map(|(client, _)| client)
+    }
+
+    /// Makes a new secret for the client `who`, which must have the etag `etag` if that is said. The secret before it stays valid, unless
+    /// `end_older`.
+    ///
+    /// # Errors
+    /// As [`Self::update`].
+    pub async fn rotate_secret(
+        &self,
+        who: &ClientRef,
+        end_older: bool,
+        etag: Option<String>,
+        by: &Administrator,
+    ) -> Result<RotatedSecret, Error> {
+        let (secret, change) = change::new_secret(end_older, etag);
+        let (client, is_new) = self.change(Event::ClientSecretRotated, who, &change, by).await?;
+        Ok(RotatedSecret { client, secret: Some(secret).filter(|_| is_new && !by.only_validates()) })
+    }
+
+    /// Replaces the public keys of the client `who` by `jwks`, which [`read_public_keys`](super::read_public_keys) returned.
+    ///
+    /// # Errors
+    /// As [`Self::update`].
+    pub async fn set_keys(&self, who: &ClientRef, jwks: String, by: &Administrator) -> Result<Client, Error> {
+        let change = ClientChange { jwks: Some(Some(jwks)), ..ClientChange::default() };
+        self.change(Event::ClientKeysReplaced, who, &change, by).await.map(|(client, _)| client)
+    }
+
+    /// Replaces whose certificate stands for the client `who`: nobody's, if there is no `subject`.
+    ///
+    /// # Errors
+    /// As [`Self::update`].
+    pub async fn set_certificate(
+        &self,
+        who: &ClientRef,
+        subject: Option<&CertificateSubject>,
+        by: &Administrator,
+    ) -> Result<Client, Error> {
+        let change = ClientChange { certificate: Some(subject.cloned()), ..ClientChange::default() };
+        self.change(Event::ClientCertificateReplaced, who, &change, by).await.map(|(client, _)| client)
+    }
+
+    /// Lets the client `who` tell the addresses of its users, or no longer.
+    ///
+    /// # Errors
+    /// As [`Self::update`].
+    pub async fn set_may_claim_address(
+        &self,
+        who: &ClientRef,
+        may: bool,
+        by: &Administrator,
+    ) -> Result<Client, Error> {
+        let event = if may { Event::ClientAddressClaimsAllowed } else { Event::ClientAddressClaimsForbidden };
+        let change = ClientChange { may_claim_address: Some(may), ..ClientChange::default() };
+        self.change(event, who, &change, by).await.map(|(client, _)| client)
+    }
+
+    /// Enables or disables the client `who`, which must have the etag `etag` if that is said.
+    ///
+    /// # Errors
+    /// As [`Self::update`].
+    pub async fn set_active(
+        &self,
+        who: &ClientRef,
+        is_active: bool,
+        etag: Option<String>,
+        by: &Administrator,
+    ) -> Result<Client, Error> {
+        let event = if is_active { Event::ClientEnabled } else { Event::ClientDisabled };
+        let change = ClientChange { is_active: Some(is_active), etag, ..ClientChange::default() };
+        self.change(event, who, &change, by).await.map(|(client, _)| client)
+    }
+
+    /// Deletes the client `who`, which must have the etag `etag` if that is said, and the sessions that were opened with it. Returns it as
+    /// it was; none if the same request has deleted it before.
+    ///
+    /// # Errors
+    /// [`Error::ClientNotFound`], [`Error::EtagMismatch`], [`Error::BuiltInClient`], [`Error::HoldsMore`]; [`Error::Unavailable`] or
+    /// [`Error::Internal`], with the cause.
+    pub async fn delete(
+        &self,
+        who: &ClientRef,
+        etag: Option<&str>,
+        by: &Administrator,
+    ) -> Result<Option<Client>, Error> {
+        let id = self.directory.id(who).await?;
+        let entry = by.entry(Event::ClientDeleted.done().client(id.to_string()));
+        let pending = self.audit.begin(entry.clone());
+        let may = |client: &Client| {
+            if client.id.is_built_in() {
+                return Err(Error::BuiltInClient { because: "it cannot be deleted" });
             }
-            Ok(None) => {
+            client.etag().must_match(etag)
+        };
+        match self.store.delete_client(id, may, by.change(&entry, self.clock.now())).await {
+            Ok(Applied::Now(Some(client))) => {
+                pending.done_if(!by.only_validates());
+                Ok(Some(client))
+            }
+            Ok(Applied::Now(None)) => {
                 pending.dismiss();
                 Err(who.not_found())
+            }
+            Ok(Applied::Before(_)) => {
+                pending.dismiss();
+                Ok(None)
             }
             Err(error) => {
                 pending.settle(Some(&error));
@@ -177,187 +263,62 @@ impl ClientRegistry {
         }
     }
 
-    /// Makes a new secret for the client `who`. The one before it stays valid, unless `end_older`.
+    /// The scopes that users of `client` can have of it at this moment: what every user has at one of its audiences, or has by a role that
+    /// is bound to somebody.
     ///
     /// # Errors
-    /// [`Error::ClientNotFound`], [`Error::PublicClient`]; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn rotate_secret(
-        &self,
-        who: &ClientRef,
-        end_older: bool,
-        by: &Administrator,
-    ) -> Result<RotatedSecret, Error> {
-        let id = self.find_confidential(who).await?.id;
-        let secret = secret::random();
-        let hash = secret::hash(&secret);
-        let rotated = self.store.rotate_client_secret(id, hash, end_older, self.clock.now());
-        let client = self.act(Event::ClientSecretRotated, id, by, rotated).await?;
-        Ok(RotatedSecret { client, secret })
-    }
-
-    /// Replaces the public keys of the client `who` by `jwks`, which [`read_public_keys`](super::read_public_keys) returned.
-    ///
-    /// # Errors
-    /// [`Error::ClientNotFound`], [`Error::PublicClient`]; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn set_keys(&self, who: &ClientRef, jwks: String, by: &Administrator) -> Result<Client, Error> {
-        let id = self.find_confidential(who).await?.id;
-        let set = self.store.set_client_keys(id, jwks, self.clock.now());
-        self.act(Event::ClientKeysReplaced, id, by, set).await
-    }
-
-    /// Replaces whose certificate stands for the client `who`: nobody's, if there is no `subject`.
-    ///
-    /// # Errors
-    /// [`Error::ClientNotFound`], [`Error::PublicClient`], [`Error::SpiffeIdTaken`]; [`Error::Unavailable`] or [`Error::Internal`], with
-    /// the cause.
-    pub async fn set_certificate(
-        &self,
-        who: &ClientRef,
-        subject: Option<&CertificateSubject>,
-        by: &Administrator,
-    ) -> Result<Client, Error> {
-        let id = self.find_confidential(who).await?.id;
-        let set = self.store.set_client_certificate(id, subject, self.clock.now());
-        self.act(Event::ClientCertificateReplaced, id, by, set).await
-    }
-
-    /// Lets the client `who` tell the addresses of its users, or no longer.
-    ///
-    /// # Errors
-    /// [`Error::ClientNotFound`], [`Error::PublicClient`]; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn set_may_claim_address(
-        &self,
-        who: &ClientRef,
-        may: bool,
-        by: &Administrator,
-    ) -> Result<Client, Error> {
-        let client = self.directory.find(who).await?;
-        if client.kind == ClientKind::Public {
-            return Err(public(&client, "it proves nothing, so it may not tell its users' addresses"));
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn user_scopes(&self, client: &Client) -> Result<NameSet, Error> {
+        let mut given = Vec::new();
+        for name in change::audiences(client, &self.own).iter() {
+            given.push(self.store.known_scopes(&AudienceName::of(name, &self.own)).await?);
         }
-        let event = if may { Event::ClientAddressClaimsAllowed } else { Event::ClientAddressClaimsForbidden };
-        let set = self.store.set_client_may_claim_address(client.id, may, self.clock.now());
-        self.record(event, client.id, by, set).await?;
-        self.read(client.id).await
+        let is_given = |scope: &str| given.iter().any(|scopes| scopes.contains(scope));
+        Ok(permissions::unasked(&permissions::for_users(client)).keeping(is_given))
     }
 
-    /// Enables or disables the client `who`.
-    ///
-    /// # Errors
-    /// [`Error::ClientNotFound`]; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn set_active(
-        &self,
-        who: &ClientRef,
-        is_active: bool,
-        by: &Administrator,
-    ) -> Result<Client, Error> {
-        let id = self.directory.find(who).await?.id;
-        let event = if is_active { Event::ClientEnabled } else { Event::ClientDisabled };
-        self.record(event, id, by, self.store.set_client_active(id, is_active, self.clock.now())).await?;
-        self.read(id).await
-    }
-
-    /// Deletes the client `who`, and the sessions that were opened with it. Returns it as it was.
-    ///
-    /// # Errors
-    /// [`Error::ClientNotFound`]; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn delete(&self, who: &ClientRef, by: &Administrator) -> Result<Client, Error> {
-        let client = self.directory.find(who).await?;
-        let deleted = self.store.delete_client(client.id, self.clock.now());
-        if self.record(Event::ClientDeleted, client.id, by, deleted).await? {
-            Ok(client)
-        } else {
-            Err(who.not_found())
-        }
-    }
-
-    /// Does to the client `id` what `done` does, which says whether there is such a client, and records it as `event`. Returns the client
-    /// as it is then.
-    async fn act(
+    /// Makes of the client `who` what `change` says, and records it as `event`. Returns it as it is then, and whether this was done now:
+    /// the same request may have done it before.
+    async fn change(
         &self,
         event: Event,
-        id: ClientId,
+        who: &ClientRef,
+        change: &ClientChange,
         by: &Administrator,
-        done: impl Future<Output = Result<bool, Error>>,
-    ) -> Result<Client, Error> {
-        if self.record(event, id, by, done).await? {
-            self.read(id).await
-        } else {
-            Err(ClientRef::from(id).not_found())
-        }
-    }
-
-    /// Does to the client `id` what `done` does, which says whether that changed anything, and if so records it as `event`.
-    async fn record(
-        &self,
-        event: Event,
-        id: ClientId,
-        by: &Administrator,
-        done: impl Future<Output = Result<bool, Error>>,
-    ) -> Result<bool, Error> {
-        let pending = self.audit.begin(by.entry(event.done().client(id.to_string())));
-        let done = done.await;
-        match &done {
-            Ok(is_changed) => pending.done_if(*is_changed),
-            Err(error) => pending.settle(Some(error)),
-        }
-        done
-    }
-
-    async fn find_confidential(&self, who: &ClientRef) -> Result<Client, Error> {
-        let client = self.directory.find(who).await?;
-        match client.kind {
-            ClientKind::Confidential => Ok(client),
-            ClientKind::Public => Err(public(&client, "it has no secret, no public keys and no certificate")),
+    ) -> Result<(Client, bool), Error> {
+        let id = self.directory.id(who).await?;
+        let entry = by.entry(event.done().client(id.to_string()));
+        let pending = self.audit.begin(entry.clone());
+        let make = |old: &Client| change::changed(old, change, &self.own);
+        match self.store.change_client(id, make, by.change(&entry, self.clock.now())).await {
+            Ok(Applied::Now(Some((old, new)))) => {
+                if by.only_validates() || old == new {
+                    pending.dismiss();
+                } else if event == Event::ClientUpdated {
+                    pending.done_changing(client_differences(Some(&old), &new));
+                } else {
+                    pending.done();
+                }
+                Ok((new, true))
+            }
+            Ok(Applied::Now(None)) => {
+                pending.dismiss();
+                Err(who.not_found())
+            }
+            Ok(Applied::Before(id)) => {
+                pending.dismiss();
+                Ok((self.read(ClientId(id)).await?, false))
+            }
+            Err(error) => {
+                pending.settle(Some(&error));
+                Err(error)
+            }
         }
     }
 
     async fn read(&self, id: ClientId) -> Result<Client, Error> {
         self.store.client(id).await?.ok_or_else(|| ClientRef::from(id).not_found())
     }
-}
-
-fn public(client: &Client, because: &'static str) -> Error {
-    Error::PublicClient { client: client.name.as_str().to_owned(), because }
-}
-
-/// The client `old` after `change`.
-fn changed(old: &Client, change: &ClientChange) -> Result<Client, Error> {
-    let set = |field, old: &NameSet, add: &NameSet, remove: &NameSet| {
-        let kept = old.without(remove);
-        NameSet::of(kept.iter().chain(add.iter())).map_err(|error| {
-            let violation = RuleViolation::new(FieldReason::TooLong, error.to_string());
-            Error::InvalidFields(vec![violation.at(field)])
-        })
-    };
-    let audiences = set("audiences", &old.audiences, &change.add_audiences, &change.remove_audiences)?;
-    if audiences.is_empty() && !old.audiences.is_empty() {
-        let rule =
-            "must not all go, since none means the service itself: add its own --audience if that is meant";
-        let violation = RuleViolation::new(FieldReason::Required, rule);
-        return Err(Error::InvalidFields(vec![violation.at("audiences")]));
-    }
-    Ok(Client {
-        name: change.name.clone().unwrap_or_else(|| old.name.clone()),
-        scopes: set("scopes", &old.scopes, &change.add_scopes, &change.remove_scopes)?,
-        audiences,
-        token_claims: set(
-            "token_claims",
-            &old.token_claims,
-            &change.add_token_claims,
-            &change.remove_token_claims,
-        )?,
-        ..old.clone()
-    })
-}
-
-/// Refuses what is too long for the name of an audience: each has roles, which are found by it.
-fn check_audiences(names: &NameSet) -> Result<(), Error> {
-    for name in names.iter() {
-        AudienceName::parse(name)
-            .map_err(|violation| Error::InvalidFields(vec![violation.at("audiences")]))?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -382,7 +343,10 @@ mod tests {
             may_claim_address: false,
             token_claims: NameSet::default(),
         };
-        ClientRegistry::new(store, clock, audit).register(new, &Administrator::operator()).await.unwrap()
+        ClientRegistry::new(store, clock, audit, NameSet::default())
+            .register(new, &Administrator::operator())
+            .await
+            .unwrap()
     }
 
     #[tokio::test]

@@ -3,7 +3,6 @@
 use super::{Asked, Grant, Granted, Granting, Grants};
 use crate::{
     identity::{
-        clients::Requester,
         permissions::Recipient,
         tokens::{Holder, TokenStamp},
     },
@@ -31,13 +30,12 @@ impl Grant for ClientCredentialsGrant {
 /// Gives no refresh token: the client can ask again (RFC 6749 section 4.4.3).
 async fn exchange(grants: &Grants, asked: Asked) -> Result<Granted, Error> {
     let Asked { proven, wish, origin, .. } = asked;
-    let found = match proven.requester() {
-        Requester::Client(found) if found.client().kind == ClientKind::Confidential => found,
+    let client = proven.requester().client();
+    if client.kind != ClientKind::Confidential {
         // Who has proven nothing gets nothing.
-        _ => return Err(Error::InvalidClient),
-    };
-    let client = found.client();
-    let audience = wish.audience_of_client(found, grants.tokens.audience())?;
+        return Err(Error::InvalidClient);
+    }
+    let audience = wish.audience_of_client(client, grants.tokens.audience())?;
     let recipient = Recipient { audience: &audience, claims: &client.token_claims };
     let given = grants.permissions.for_client(client, wish.scope(), recipient).await?;
     let (holder, stamp) = (Holder::Client(client.id), TokenStamp::new(grants.clock.now()));

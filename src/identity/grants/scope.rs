@@ -1,11 +1,8 @@
 //! Owns the negotiation of scopes and audiences: what was asked for, out of what may be had. Every grant goes through it.
 
 use crate::{
-    identity::{
-        clients::{RegisteredClient, Requester},
-        permissions,
-    },
-    model::{Error, NameSet, Session},
+    identity::{clients::Requester, permissions},
+    model::{Client, Error, NameSet, Session},
 };
 
 /// The scopes and audiences that a request asks for. An empty set asks for all that may be had.
@@ -17,11 +14,18 @@ pub(super) struct Wish {
 
 /// The scopes and audiences that a client may have for a user at most. What the user has of the scopes is another matter.
 #[derive(Debug)]
-pub(super) struct Allowed<'a> {
+pub(super) struct Allowed {
     scope: NameSet,
     /// What is meant of the scopes where nothing is asked for.
     unasked: NameSet,
-    audience: &'a NameSet,
+    audience: Audiences,
+}
+
+/// The audiences that a token may be meant for, and those that it is meant for where nothing is asked for.
+#[derive(Debug)]
+struct Audiences {
+    may: NameSet,
+    unasked: NameSet,
 }
 
 /// The scopes that are asked for and that the client may have, and the audiences that are granted.
@@ -54,11 +58,11 @@ impl Wish {
     ///
     /// # Errors
     /// [`Error::InvalidScope`], [`Error::InvalidAudience`], with the names that go beyond it.
-    pub(super) fn within(&self, allowed: &Allowed<'_>) -> Result<Terms, Error> {
+    pub(super) fn within(&self, allowed: &Allowed) -> Result<Terms, Error> {
         let Allowed { scope, unasked, audience } = allowed;
         Ok(Terms {
             scope: choose(&self.scope, scope, unasked).map_err(Error::InvalidScope)?,
-            audience: choose(&self.audience, audience, audience).map_err(Error::InvalidAudience)?,
+            audience: audience.choose(&self.audience)?,
         })
     }
 
@@ -71,35 +75,47 @@ impl Wish {
     ///
     /// # Errors
     /// [`Error::InvalidAudience`], with the names that it may not name.
-    pub(super) fn audience_of_client(
-        &self,
-        found: &RegisteredClient,
-        own: &NameSet,
-    ) -> Result<NameSet, Error> {
-        let registered = audiences(found, own);
-        choose(&self.audience, registered, registered).map_err(Error::InvalidAudience)
+    pub(super) fn audience_of_client(&self, client: &Client, own: &NameSet) -> Result<NameSet, Error> {
+        Audiences::of(client, own).choose(&self.audience)
     }
 }
 
-impl<'a> Allowed<'a> {
+impl Allowed {
     /// For a user who logs in with `requester`. `own` is the service's own audience.
-    pub(super) fn for_user_of(requester: &'a Requester, own: &'a NameSet) -> Self {
-        let scope = permissions::for_users(requester.registered());
-        let audience = requester.registered().map_or(own, |found| audiences(found, own));
+    pub(super) fn for_user_of(requester: &Requester, own: &NameSet) -> Self {
+        let scope = permissions::for_users(requester.client());
+        let audience = Audiences::of(requester.client(), own);
         Self { unasked: permissions::unasked(&scope), scope, audience }
     }
 
     /// For a session that goes on with `requester`: it keeps what its login asked for, as far as its client may have it now.
-    pub(super) fn for_session(requester: &Requester, session: &'a Session, own: &'a NameSet) -> Self {
-        let scope = session.asked_scope.within(&permissions::for_users(requester.registered()));
-        Self { unasked: scope.clone(), scope, audience: session.audience.as_ref().unwrap_or(own) }
+    pub(super) fn for_session(requester: &Requester, session: &Session, own: &NameSet) -> Self {
+        let scope = session.asked_scope.within(&permissions::for_users(requester.client()));
+        let audience = Audiences::all(session.audience.as_ref().unwrap_or(own));
+        Self { unasked: scope.clone(), scope, audience }
     }
 }
 
-/// Whom the tokens of a client may be meant for: the service itself, if nothing else is registered.
-fn audiences<'a>(found: &'a RegisteredClient, own: &'a NameSet) -> &'a NameSet {
-    let registered = &found.client().audiences;
-    if registered.is_empty() { own } else { registered }
+impl Audiences {
+    /// Those of `client`: the service itself, whose audience is `own`, if nothing else is registered. The built-in one is the service's own
+    /// application, and what is registered for it comes on top: it is given where it is asked for.
+    fn of(client: &Client, own: &NameSet) -> Self {
+        let registered = &client.audiences;
+        if client.id.is_built_in() {
+            Self { may: own.with(registered.iter()), unasked: own.clone() }
+        } else {
+            Self::all(if registered.is_empty() { own } else { registered })
+        }
+    }
+
+    /// These, and nothing else.
+    fn all(names: &NameSet) -> Self {
+        Self { may: names.clone(), unasked: names.clone() }
+    }
+
+    fn choose(&self, wish: &NameSet) -> Result<NameSet, Error> {
+        choose(wish, &self.may, &self.unasked).map_err(Error::InvalidAudience)
+    }
 }
 
 /// `wish`, or `unasked` if it is empty; what goes beyond `allowed` if something does.
@@ -129,7 +145,7 @@ mod tests {
     fn granted(scope: &str, audience: &[&str]) -> Result<(String, String), String> {
         let audiences: Vec<String> = audience.iter().map(|&name| name.to_owned()).collect();
         let (scopes, all) = (names("a b"), names("x y"));
-        let allowed = Allowed { scope: scopes, unasked: names("a"), audience: &all };
+        let allowed = Allowed { scope: scopes, unasked: names("a"), audience: Audiences::all(&all) };
         match Wish::parse(scope, &audiences).and_then(|wish| wish.within(&allowed)) {
             Ok(terms) => Ok((terms.scope.to_string(), terms.audience.to_string())),
             Err(Error::InvalidScope(beyond)) => Err(format!("scope {beyond}")),

@@ -39,10 +39,10 @@ impl AddressClaim {
         if text.is_empty() {
             return Ok(None);
         }
-        let client = match requester {
-            Requester::Client(found) if found.client().may_claim_address => found.client(),
-            _ => return Err(Error::AddressClaimNotAllowed),
-        };
+        let client = requester.client();
+        if !client.may_claim_address {
+            return Err(Error::AddressClaimNotAllowed);
+        }
         let refused = |rule: &str| {
             let violation = RuleViolation::new(FieldReason::Malformed, rule);
             Error::InvalidFields(vec![violation.at("user_address")])

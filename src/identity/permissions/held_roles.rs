@@ -24,7 +24,7 @@ pub(crate) struct HeldRoles {
 
 /// A token, as far as it decides on what is left of its scope.
 pub(super) struct Shown<'a> {
-    pub(super) client: Option<&'a Arc<RegisteredClient>>,
+    pub(super) client: &'a Arc<RegisteredClient>,
     pub(super) scope: &'a str,
     pub(super) audience: &'a Audience,
 }
@@ -41,6 +41,7 @@ pub(crate) enum Left {
 /// What is left of the scope of such a token.
 #[derive(Debug)]
 pub(super) struct Kept {
+    /// None until it is kept, like what follows.
     client: Option<Arc<RegisteredClient>>,
     scope: String,
     audience: Option<Audience>,
@@ -66,12 +67,8 @@ impl Kept {
     }
 
     fn is_of(&self, shown: &Shown<'_>) -> bool {
-        let same_client = match (&self.client, shown.client) {
-            (None, None) => true,
-            // A client that has changed is another one.
-            (Some(kept), Some(shown)) => Arc::ptr_eq(kept, shown),
-            _ => false,
-        };
+        // A client that has changed is another one.
+        let same_client = self.client.as_ref().is_some_and(|kept| Arc::ptr_eq(kept, shown.client));
         same_client && self.scope == shown.scope && self.audience.as_ref() == Some(shown.audience)
     }
 }
@@ -106,7 +103,7 @@ impl HeldRoles {
         if kept.len() >= MAX_KEPT {
             kept.remove(0);
         }
-        let (client, scope) = (shown.client.cloned(), shown.scope.to_owned());
+        let (client, scope) = (Some(Arc::clone(shown.client)), shown.scope.to_owned());
         kept.push(Kept { client, scope, audience: Some(shown.audience.clone()), ..answer });
     }
 

@@ -5,10 +5,7 @@ mod hearing;
 mod held_roles;
 mod resolve;
 
-use std::{
-    sync::{Arc, LazyLock},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use quick_cache::sync::Cache;
 use uuid::Uuid;
@@ -19,7 +16,6 @@ use crate::{
     changes::{Known, RowCache, Watermark},
     model::{
         AdminScope, Audience, AudienceName, Claims, Client, ClientId, Error, Grant, NameSet, RoleId, UserId,
-        claims::{ACCOUNT_SCOPE, USER_SCOPE},
     },
     store::Store,
 };
@@ -33,11 +29,6 @@ use audience_rules::{AudienceRules, Rules};
 use hearing::Heard;
 use held_roles::{Kept, Shown};
 use resolve::{HeldRole, Holding, Moment, RoleScopes};
-
-/// The scopes that the built-in client may have for its users: also, by name, what administers the service, as far as this release knows
-/// it. Nobody registers that, so that it follows the program.
-static FIRST_PARTY_SCOPES: LazyLock<NameSet> =
-    LazyLock::new(|| NameSet::default().with([USER_SCOPE, ACCOUNT_SCOPE]).with(AdminScope::names().iter()));
 
 /// How many roles are kept to be shared.
 const MAX_ROLES: usize = 10_000;
@@ -160,13 +151,21 @@ impl Permissions {
         Ok(given(scope, &holdings, recipient.claims, moment))
     }
 
-    /// What is left of the scope of a token whose holder has `held`. `client` is the one that asked for it; none if
-    /// that is the built-in one.
+    /// Whether `client` has `scope` in its own name at the service itself: as it is registered, whatever audience that is for, or by a role
+    /// that is bound to it there.
+    pub(super) async fn client_has(&self, client: &Client, scope: &str) -> Result<bool, Error> {
+        let held = self.of_client(client.id).await?;
+        let rules = self.rules(self.own.iter()).await?;
+        let moment = Moment::Shown(self.clock.now());
+        Ok(resolve::of_client(&client.scopes, &held.at(&rules), moment).contains(scope))
+    }
+
+    /// What is left of the scope of a token whose holder has `held`. `client` is the one that asked for it.
     pub(super) async fn left_of(
         &self,
         held: &HeldRoles,
         claims: &Claims,
-        client: Option<&Arc<RegisteredClient>>,
+        client: &Arc<RegisteredClient>,
     ) -> Result<Left, Error> {
         let shown = Shown { client, scope: &claims.scope, audience: &claims.aud };
         if let Some(left) = held.recall(&shown, |kept| self.still_holds(kept)) {
@@ -175,12 +174,10 @@ impl Permissions {
         let rules = self.rules(claims.aud.names().iter().map(String::as_str)).await?;
         let (holdings, moment) = (held.at(&rules), Moment::Shown(self.clock.now()));
         let scope = NameSet::from_stored(claims.scope.clone());
-        let holds = match (claims.sid, client) {
-            (Some(_), client) => resolve::of_user(&scope.within(&for_users(client)), &holdings, moment),
-            (None, Some(client)) => {
-                scope.within(&resolve::of_client(&client.client().scopes, &holdings, moment))
-            }
-            (None, None) => NameSet::default(),
+        let client = client.client();
+        let holds = match claims.sid {
+            Some(_) => resolve::of_user(&scope.within(&for_users(client)), &holdings, moment),
+            None => scope.within(&resolve::of_client(&client.scopes, &holdings, moment)),
         };
         let left = if holds == scope { Left::All } else { Left::Only(holds) };
         let until = resolve::earliest_end(&scope, &holdings, true, moment);
@@ -194,12 +191,12 @@ impl Permissions {
         user: UserId,
         asked: &NameSet,
         audience: &NameSet,
-        client: Option<&Arc<RegisteredClient>>,
+        client: &RegisteredClient,
     ) -> Result<NameSet, Error> {
         let held = self.of_user(user).await?;
         let rules = self.rules(audience.iter()).await?;
         let moment = Moment::Shown(self.clock.now());
-        Ok(resolve::of_user(&asked.within(&for_users(client)), &held.at(&rules), moment))
+        Ok(resolve::of_user(&asked.within(&for_users(client.client())), &held.at(&rules), moment))
     }
 
     /// The names of the roles and groups that `held` has at `audience`, as it stands in `aud`.
@@ -269,11 +266,14 @@ impl Permissions {
     }
 }
 
-/// What `client` may have for its users; the built-in one if there is none.
-pub(super) fn for_users(client: Option<&Arc<RegisteredClient>>) -> NameSet {
-    match client {
-        Some(client) => resolve::for_users(&client.client().scopes),
-        None => FIRST_PARTY_SCOPES.clone(),
+/// What `client` may have for its users. The built-in one may be asked for whatever administers this release: otherwise nobody could
+/// grant what a later one adds.
+pub(super) fn for_users(client: &Client) -> NameSet {
+    let registered = resolve::for_users(&client.scopes);
+    if client.id.is_built_in() {
+        registered.with(AdminScope::ALL.iter().map(|scope| scope.name()))
+    } else {
+        registered
     }
 }
 

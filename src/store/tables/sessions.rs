@@ -251,9 +251,9 @@ struct Swept {
 }
 
 impl Swept {
-    /// The client that it was opened with; none if that is one that need not be registered.
+    /// The client that it was opened with; none if that is the built-in one, which is never gone.
     fn client(&self) -> Option<ClientId> {
-        Uuid::try_parse(&self.client_id).ok().map(ClientId)
+        ClientId::parse(&self.client_id).filter(|client| !client.is_built_in())
     }
 }
 

@@ -15,9 +15,12 @@ use base64::{
 use jsonwebtoken::{Algorithm, EncodingKey, crypto, jwk::Jwk};
 use pkcs8::PrivateKeyInfoRef;
 use serde_json::{Value, json};
-use signet::proto::identity::v1::{
-    ClientAuthentication, ClientCredentialsGrant, IssueTokenRequest, IssueTokenResponse, PasswordGrant,
-    client_authentication::Credential, issue_token_request::Grant,
+use signet::{
+    identity::Administrator,
+    proto::identity::v1::{
+        ClientAuthentication, ClientCredentialsGrant, IssueTokenRequest, IssueTokenResponse, PasswordGrant,
+        client_authentication::Credential, issue_token_request::Grant,
+    },
 };
 use tokio::task::JoinSet;
 use tonic::{Code, Status};
@@ -379,8 +382,8 @@ async fn keys_are_replaced_without_a_pause() {
     let next = Pair::new(Algorithm::EdDSA);
     let set = async |keys: Value| {
         let jwks = signet::identity::clients::read_public_keys(&keys.to_string()).unwrap();
-        let now = signer.service.server.clock.now();
-        signer.service.store.set_client_keys(signer.registered.client_id(), jwks, now).await.unwrap();
+        let (who, by) = (signer.registered.client_id().into(), Administrator::operator());
+        signer.service.operator.set_keys(&who, jwks, &by).await.unwrap();
     };
     let by_next = || sign(&json!({ "alg": "EdDSA" }), &signer.claims(), &next.private, Algorithm::EdDSA);
     signer.refuses("not yet", &by_next()).await;

@@ -41,7 +41,7 @@ async fn whatever_is_wrong_with_a_client_the_answer_is_the_same() {
     let disabled = service.register("disabled", Wanted::confidential("a")).await;
     service.set_active(&disabled, false).await;
     let deleted = service.register("deleted", Wanted::confidential("a")).await;
-    service.store.delete_client(deleted.client_id(), service.server.clock.now()).await.unwrap();
+    service.delete(&deleted).await;
 
     let secret = |text: &str| Some(Credential::ClientSecret(text.to_owned()));
     let assertion = |text: &str| Some(Credential::ClientAssertion(text.to_owned()));
@@ -105,7 +105,8 @@ async fn two_secrets_are_valid_at_a_time_so_that_one_can_be_replaced_without_a_p
     let first = service.register("billing", Wanted::confidential("a")).await;
     let rotate = async |end_older| {
         let (who, by) = (first.client_id().into(), Administrator::operator());
-        let secret = service.operator.rotate_secret(&who, end_older, &by).await.unwrap().secret;
+        let secret =
+            service.operator.rotate_secret(&who, end_older, None, &by).await.unwrap().secret.unwrap();
         Registered { id: first.id.clone(), secret: secret.to_string() }
     };
     let second = rotate(false).await;
@@ -206,7 +207,7 @@ async fn a_disabled_or_deleted_client_is_refused_with_its_tokens_and_its_users()
     service.set_active(&billing, true).await;
     assert!(service.introspect(&own, &own).await.unwrap().active);
     client.get_me(&of_user.access_token).await.unwrap();
-    service.store.delete_client(billing.client_id(), service.server.clock.now()).await.unwrap();
+    service.delete(&billing).await;
     refused(&mut client).await;
     let lifetime = config(&service.server.data, &[]).session_lifetime();
     service.store.sweep_sessions(None, lifetime, service.server.clock.now()).await.unwrap();

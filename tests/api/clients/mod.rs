@@ -5,6 +5,7 @@ mod algorithms;
 pub(crate) mod assertions;
 mod at_rest;
 pub(crate) mod audit;
+mod built_in;
 mod grants;
 mod introspection;
 mod registry;
@@ -14,7 +15,7 @@ mod scopes;
 use signet::{
     identity::{
         Administrator, ClientRegistry,
-        clients::{ClientProof, CreatedClient, NewClient, read_public_keys},
+        clients::{ClientChange, ClientProof, CreatedClient, NewClient, SetChange, read_public_keys},
     },
     model::{ClientId, ClientKind, ClientName, Error, NameSet},
     proto::identity::v1::{
@@ -84,7 +85,7 @@ impl Wanted<'_> {
 pub(crate) struct Service {
     pub(crate) server: TestServer,
     pub(crate) store: Store,
-    operator: ClientRegistry,
+    pub(crate) operator: ClientRegistry,
     pub(crate) client: Client,
     tokens: TokenServiceClient<Channel>,
 }
@@ -138,15 +139,28 @@ impl Service {
         Ok(self.tokens.clone().introspect_token(with_token(request, bearer)).await?.into_inner())
     }
 
+    /// Changes what `registered` may ask for to `scopes`.
+    pub(crate) async fn set_scopes(&self, registered: ClientId, scopes: &str) {
+        let scopes = SetChange::To(NameSet::parse(scopes).unwrap());
+        let change = ClientChange { scopes, ..ClientChange::default() };
+        self.operator.update(&registered.into(), &change, &Administrator::operator()).await.unwrap();
+    }
+
+    pub(crate) async fn delete(&self, registered: &Registered) {
+        let (who, by) = (registered.client_id().into(), Administrator::operator());
+        self.operator.delete(&who, None, &by).await.unwrap();
+    }
+
     pub(crate) async fn set_active(&self, registered: &Registered, active: bool) {
-        let now = self.server.clock.now();
-        assert!(self.store.set_client_active(registered.client_id(), active, now).await.unwrap());
+        let (who, by) = (registered.client_id().into(), Administrator::operator());
+        self.operator.set_active(&who, active, None, &by).await.unwrap();
     }
 }
 
 /// What the operator of `server` registers clients by.
 pub(crate) async fn operator(server: &TestServer) -> ClientRegistry {
-    ClientRegistry::new(server.store().await, server.clock.clone(), unaudited(&server.clock))
+    let own = NameSet::parse(OWN_AUDIENCE).unwrap();
+    ClientRegistry::new(server.store().await, server.clock.clone(), unaudited(&server.clock), own)
 }
 
 /// The new client `name`.
@@ -169,7 +183,7 @@ pub(crate) async fn register(
         may_claim_address: wanted.may_claim_address,
         token_claims: NameSet::parse(wanted.token_claims).unwrap(),
     };
-    let CreatedClient { client, secret } = operator.register(new, &Administrator::operator()).await?;
+    let CreatedClient { client, secret, .. } = operator.register(new, &Administrator::operator()).await?;
     let secret = secret.map_or_else(String::new, |secret| secret.to_string());
     Ok(Registered { id: client.id.to_string(), secret })
 }

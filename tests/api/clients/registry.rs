@@ -6,7 +6,7 @@ use signet::{
     audit::{Audit, AuditLog},
     identity::{Administrator, ClientRegistry, clients::read_public_keys},
     metrics::AuditMetrics,
-    model::Error,
+    model::{Error, NameSet},
 };
 use tempfile::TempDir;
 
@@ -23,15 +23,16 @@ async fn a_public_client_gets_no_proof_one_that_is_gone_nothing_and_what_is_refu
     let (dir, clock) = (TempDir::new().unwrap(), service.server.clock.clone());
     let log = dir.path().join("audit.log");
     let audit = Audit::open(&AuditLog::File(log.clone()), clock.clone(), AuditMetrics::default()).unwrap();
-    let registry = ClientRegistry::new(service.server.store().await, clock, audit.clone());
+    let registry =
+        ClientRegistry::new(service.server.store().await, clock, audit.clone(), NameSet::default());
     let by = Administrator::operator();
-    registry.delete(&gone.into(), &by).await.unwrap();
+    registry.delete(&gone.into(), None, &by).await.unwrap();
 
     let (jwks, subject) = (read_public_keys(PUBLIC_KEY).unwrap(), "app.example".parse().unwrap());
     let before = service.store.client(app).await.unwrap().unwrap();
     for id in [app, gone] {
         for refused in [
-            registry.rotate_secret(&id.into(), true, &by).await.map(drop),
+            registry.rotate_secret(&id.into(), true, None, &by).await.map(drop),
             registry.set_keys(&id.into(), jwks.clone(), &by).await.map(drop),
             registry.set_certificate(&id.into(), Some(&subject), &by).await.map(drop),
         ] {
@@ -43,7 +44,10 @@ async fn a_public_client_gets_no_proof_one_that_is_gone_nothing_and_what_is_refu
         }
     }
     let who = gone.into();
-    for refused in [registry.set_active(&who, true, &by).await, registry.delete(&who, &by).await] {
+    for refused in [
+        registry.set_active(&who, true, None, &by).await.map(drop),
+        registry.delete(&who, None, &by).await.map(drop),
+    ] {
         assert!(
             matches!(&refused, Err(Error::ClientNotFound(said)) if *said == gone.to_string()),
             "{refused:?}"

@@ -1,11 +1,13 @@
 //! Owns what `POST /oauth2/introspect` promises (RFC 7662).
 
 use serde_json::json;
+use signet::model::Principal;
 
 use super::{TOKEN, client::Answer, clients::basic, password_form, refresh_form, text};
 use crate::{
     clients::{Registered, Service, Wanted},
     harness::PASSWORD,
+    permissions::Operator,
 };
 
 const INTROSPECT: &str = "/oauth2/introspect";
@@ -136,4 +138,23 @@ async fn a_client_proves_who_it_is_by_its_token_or_its_secret_and_not_by_both() 
     ask(&service, &inspector, &own).await.assert_refused(401, "invalid_client", "INVALID_CLIENT");
     let refused = service.post_as(INTROSPECT, &bearer, &[("token", &own)]).await;
     refused.assert_refused(401, "invalid_token", "TOKEN_REVOKED");
+}
+
+#[tokio::test]
+async fn a_role_lets_a_client_ask_by_its_secret_as_by_its_token() {
+    let (service, _) = with_inspector().await;
+    let operator = Operator::of(&service);
+    let asker =
+        service.register_alone("asker", Wanted { audiences: "orders", ..Wanted::confidential("a") }).await;
+    let ask = async || service.post_as(INTROSPECT, &asker.by_basic(), &[("token", "x")]).await;
+    ask().await.assert_refused(403, "insufficient_scope", "INSUFFICIENT_SCOPE");
+    let elsewhere = operator.role("orders", "inspector", "introspect").await;
+    let subject = Principal::Client(asker.client_id());
+    operator.bind(elsewhere, subject).await;
+    ask().await.assert_refused(403, "insufficient_scope", "INSUFFICIENT_SCOPE");
+    let role = operator.role("signet", "inspector", "introspect").await;
+    operator.bind(role, subject).await;
+    assert_eq!(ask().await.ok()["active"], false);
+    operator.unbind(role, subject).await;
+    ask().await.assert_refused(403, "insufficient_scope", "INSUFFICIENT_SCOPE");
 }

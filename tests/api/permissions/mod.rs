@@ -75,7 +75,7 @@ impl Operator {
         applied(self.store.update_role(id, None, changed, by_operator(now)).await.unwrap());
     }
 
-    async fn role(&self, audience: &str, name: &str, scopes: &str) -> RoleId {
+    pub(crate) async fn role(&self, audience: &str, name: &str, scopes: &str) -> RoleId {
         let role =
             self.new_role(AudienceName::parse(audience).unwrap(), name, NameSet::parse(scopes).unwrap());
         applied(self.store.add_role(&role, by_operator(role.create_time)).await.unwrap());
@@ -95,7 +95,7 @@ impl Operator {
         }
     }
 
-    async fn bind(&self, role: RoleId, subject: Principal) {
+    pub(crate) async fn bind(&self, role: RoleId, subject: Principal) {
         self.bind_until(role, subject, None).await;
     }
 
@@ -109,7 +109,7 @@ impl Operator {
         self.store.bind(&binding, by_operator(create_time)).await.unwrap();
     }
 
-    async fn unbind(&self, role: RoleId, subject: Principal) {
+    pub(crate) async fn unbind(&self, role: RoleId, subject: Principal) {
         let which = WhichBinding::Of(role, subject);
         let unbound = self.store.unbind(which, None, by_operator(self.clock.now())).await.unwrap();
         assert!(applied(unbound).is_some());

@@ -1,7 +1,6 @@
 //! Owns what a session gets of what its login asked for, each time that it is refreshed.
 
 use sea_orm::ConnectionTrait;
-use signet::model::{Client, Error, NameSet};
 use tonic::Code;
 
 use super::Shop;
@@ -37,11 +36,7 @@ async fn what_the_client_may_no_longer_have_no_refresh_gives() {
     let shop = Shop::open().await;
     let login = shop.log_in("alice", "", &["stock", "signet"]).await.unwrap();
     assert_eq!(login.scope, "stock.read profile account");
-    let fewer = |client: &Client| {
-        Ok::<_, Error>(Client { scopes: NameSet::parse("stock.pick profile").unwrap(), ..client.clone() })
-    };
-    let now = shop.service.server.clock.now();
-    assert!(shop.service.store.update_client(shop.client_id(), fewer, now).await.unwrap().is_some());
+    shop.service.set_scopes(shop.client_id(), "stock.pick profile").await;
     let refused = shop.refresh(login.refresh_token.as_ref().unwrap(), "account").await;
     assert_refused(refused, Code::InvalidArgument, "INVALID_SCOPE");
     let refreshed = shop.refresh(&login.refresh_token.unwrap(), "").await.unwrap();

@@ -31,7 +31,8 @@ async fn whoever_is_deleted_takes_bindings_memberships_and_what_it_owned_along()
         (bindings.len(), owners.len())
     };
     assert_eq!(left(&roles).await, (3, 3));
-    assert!(roles.store.delete_client(shop.client_id(), START).await.unwrap());
+    let deleted = roles.store.delete_client(shop.client_id(), |_| Ok(()), by_operator(START)).await.unwrap();
+    assert!(applied(deleted).is_some());
     assert_eq!(left(&roles).await, (2, 2));
     roles.store.delete_user(alice, None, START).await.unwrap().unwrap();
     assert_eq!(left(&roles).await, (1, 1));

@@ -114,20 +114,20 @@ async fn what_has_ended_on_an_open_connection_stands_for_nobody() {
     assert_refused(issue(&client, nameless()).await, Code::Unauthenticated, "INVALID_CLIENT");
     issue(&lasting, nameless()).await.unwrap();
 
-    let now = secured.server.clock.now();
+    let (who, by) = (billing.client_id().into(), Administrator::operator());
     let other = "spiffe://example.org/other".parse().unwrap();
-    let set = |subject| secured.store.set_client_certificate(billing.client_id(), subject, now);
-    assert!(set(Some(&other)).await.unwrap());
+    let set = |subject| secured.operator.set_certificate(&who, subject, &by);
+    set(Some(&other)).await.unwrap();
     assert_refused(issue(&lasting, nameless()).await, Code::Unauthenticated, "INVALID_CLIENT");
     let renamed = secured.named(&["spiffe://example.org/other"]).await;
     issue(&renamed, nameless()).await.unwrap();
-    assert!(set(None).await.unwrap());
+    set(None).await.unwrap();
     let refused = issue(&renamed, client_credentials(billing.with(None))).await;
     assert_refused(refused, Code::Unauthenticated, "INVALID_CLIENT");
 
-    assert!(set(Some(&BILLING.parse().unwrap())).await.unwrap());
+    set(Some(&BILLING.parse().unwrap())).await.unwrap();
     issue(&lasting, nameless()).await.unwrap();
-    assert!(secured.store.set_client_active(billing.client_id(), false, now).await.unwrap());
+    secured.operator.set_active(&who, false, None, &by).await.unwrap();
     assert_refused(issue(&lasting, nameless()).await, Code::Unauthenticated, "INVALID_CLIENT");
 }
 
@@ -152,7 +152,7 @@ async fn a_spiffe_id_belongs_to_one_client() {
     let long_b = secured.register_by("long-b", &long('b')).await;
     let issued = issue(&secured.named(&[&long('b')]).await, nameless()).await.unwrap();
     assert_eq!(crate::clients::claims(&issued.access_token)["sub"], long_b.id);
-    secured.operator.delete(&billing.client_id().into(), &by).await.unwrap();
+    secured.operator.delete(&billing.client_id().into(), None, &by).await.unwrap();
     secured.register_by("successor", BILLING).await;
 }
 

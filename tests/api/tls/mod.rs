@@ -15,7 +15,6 @@ use signet::{
     proto::identity::v1::{
         IssueTokenRequest, IssueTokenResponse, identity_service_client::IdentityServiceClient,
     },
-    store::Store,
 };
 use tempfile::TempDir;
 use tonic::Status;
@@ -31,7 +30,6 @@ use crate::{
 struct Secured {
     server: TestServer,
     authority: Authority,
-    store: Store,
     operator: ClientRegistry,
     _dir: TempDir,
 }
@@ -60,8 +58,8 @@ impl Secured {
         }
         let args: Vec<_> = flags.iter().map(String::as_str).chain(args.iter().copied()).collect();
         let server = TestServer::start(&args).await;
-        let (store, operator) = (server.store().await, registered::operator(&server).await);
-        Self { server, authority, store, operator, _dir: dir }
+        let operator = registered::operator(&server).await;
+        Self { server, authority, operator, _dir: dir }
     }
 
     async fn register(&self, name: &str, wanted: Wanted<'_>) -> Result<Registered, Error> {

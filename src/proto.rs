@@ -100,6 +100,11 @@ mod tests {
         let page = ["page_size", "page_token"];
         let expected = [
             ("identity.admin.v1.AuditService.GetAuditEvent", vec!["id"]),
+            ("identity.admin.v1.ClientService.GetClient", vec!["id", "name"]),
+            (
+                "identity.admin.v1.ClientService.ListClients",
+                [&page[..], &["name_prefix", "scope", "audience"]].concat(),
+            ),
             ("identity.admin.v1.GroupService.GetGroup", vec!["id", "name"]),
             ("identity.admin.v1.GroupService.ListGroups", page.to_vec()),
             ("identity.admin.v1.KeyService.GetKey", vec!["kid"]),

@@ -18,7 +18,7 @@ pub(crate) mod web;
 #[cfg(any(fuzzing, test))]
 pub(crate) use {admit::fuzz as fuzz_grpc_timeout, web::fuzz as fuzz_grpc_web};
 
-pub(crate) use admin::{AuditRpc, GroupRpc, KeyRpc, RoleRpc, SessionRpc, UserRpc};
+pub(crate) use admin::{AuditRpc, ClientRpc, GroupRpc, KeyRpc, RoleRpc, SessionRpc, UserRpc};
 pub(crate) use ext_authz::{ExtAuthzRpc, HeaderNames};
 pub(crate) use identity_service::IdentityRpc;
 pub(crate) use token_service::TokenRpc;

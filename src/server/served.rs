@@ -15,13 +15,14 @@ use tonic_reflection::{
 use super::Parts;
 use crate::{
     config::{Config, ExtAuthzAddr, Switch},
-    identity::{AccessRegistry, UserDirectory, UserRegistry},
+    identity::{AccessRegistry, ClientDirectory, ClientRegistry, UserDirectory, UserRegistry},
     model::Error,
     proto::{
         DESCRIPTOR_SET, EXT_AUTHZ_DESCRIPTOR_SET,
         envoy::service::auth::v3::authorization_server::{self, AuthorizationServer},
         identity::admin::v1::{
             audit_service_server::{self, AuditServiceServer},
+            client_service_server::{self, ClientServiceServer},
             group_service_server::{self, GroupServiceServer},
             key_service_server::{self, KeyServiceServer},
             role_service_server::{self, RoleServiceServer},
@@ -34,8 +35,8 @@ use crate::{
         },
     },
     rpc::{
-        AuditRpc, ExtAuthzRpc, GroupRpc, HeaderNames, IdentityRpc, KeyRpc, RoleRpc, SessionRpc, TokenRpc, UserRpc,
-        health::HealthRpc,
+        AuditRpc, ClientRpc, ExtAuthzRpc, GroupRpc, HeaderNames, IdentityRpc, KeyRpc, RoleRpc, SessionRpc,
+        TokenRpc, UserRpc, health::HealthRpc,
     },
 };
 
@@ -135,6 +136,10 @@ pub(super) static SERVED: &[Served] = &[
         let rpc = AuditRpc::new(Arc::clone(&building.parts.audit_trail));
         let server = AuditServiceServer::new(rpc);
         routes.add_service(server.max_decoding_message_size(building.max_message_bytes));
+        Ok(())
+    }),
+    Served::of_admin_api(client_service_server::SERVICE_NAME, |building, routes| {
+        routes.add_service(clients(building));
         Ok(())
     }),
     Served::of_admin_api(key_service_server::SERVICE_NAME, |building, routes| {
@@ -265,6 +270,14 @@ fn served_at(listener: GrpcListener, ext_authz: ExtAuthzAddr) -> impl Iterator<I
 }
 
 // ===== how each is built =====
+
+fn clients(building: &Building<'_>) -> ClientServiceServer<ClientRpc> {
+    let Parts { store, clock, audit, .. } = building.parts;
+    let own = building.config.tokens.issuing().audience;
+    let registry = ClientRegistry::new(store.clone(), clock.clone(), audit.clone(), own);
+    let rpc = ClientRpc::new(registry, ClientDirectory::new(store.clone()));
+    ClientServiceServer::new(rpc).max_decoding_message_size(building.max_message_bytes)
+}
 
 fn identity(building: &Building<'_>) -> IdentityServiceServer<IdentityRpc> {
     let parts = building.parts;

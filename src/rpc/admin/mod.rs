@@ -1,6 +1,8 @@
 //! Owns `identity.admin.v1` on the wire: each service in a file of its own, and what all of them share.
 
 mod access;
+mod client_fields;
+mod clients;
 mod events;
 mod groups;
 mod keys;
@@ -9,6 +11,7 @@ mod roles;
 mod sessions;
 mod users;
 
+pub(crate) use clients::ClientRpc;
 pub(crate) use events::AuditRpc;
 pub(crate) use groups::GroupRpc;
 pub(crate) use keys::KeyRpc;

@@ -3,6 +3,7 @@
 mod access;
 mod audit;
 mod caller;
+mod clients;
 mod groups;
 mod keys;
 mod methods;

@@ -122,7 +122,7 @@ impl HeldRoles {
         let (nothing, moment) = (resolve::AudienceRule::default(), Moment::Shown(now));
         let holdings = [Holding { audience: &nothing, roles: self.roles.iter().filter(at).collect() }];
         let names = Arc::new(resolve::role_names(&holdings[0], moment));
-        let until = resolve::earliest_end(&NameSet::default(), &holdings, true, moment);
+        let until = resolve::next_end(&holdings, moment);
         kept.retain(|kept| kept.audience != *audience);
         if kept.len() >= MAX_KEPT {
             kept.remove(0);

@@ -73,7 +73,7 @@ pub struct PermissionSettings {
 pub(crate) struct Given {
     /// Its scopes.
     pub(crate) scope: NameSet,
-    /// The earliest end of a binding by which it has something.
+    /// When it has something no longer that it has by a binding.
     pub(crate) end: Option<Timestamp>,
     /// What it says of its holder's roles.
     pub(crate) names: RoleNames,
@@ -130,7 +130,8 @@ impl Permissions {
         let rules = self.rules(recipient.audience.iter()).await?;
         let (holdings, moment) = (held.at(&rules), Moment::Issued(self.clock.now()));
         let scope = resolve::of_user(asked, &holdings, moment);
-        Ok(given(scope, &holdings, recipient.claims, moment))
+        let end = resolve::end_of_user(&scope, &holdings, moment);
+        Ok(given(scope, end, &holdings, recipient.claims, moment))
     }
 
     /// What a client's own token is given of what is wished for.
@@ -148,7 +149,8 @@ impl Permissions {
         let (holdings, moment) = (held.at(&rules), Moment::Issued(self.clock.now()));
         let may = resolve::of_client(&client.scopes, &holdings, moment);
         let scope = resolve::asked(wish, &may).map_err(Error::InvalidScope)?;
-        Ok(given(scope, &holdings, recipient.claims, moment))
+        let end = resolve::end_of_client(&scope, &client.scopes, &holdings, moment);
+        Ok(given(scope, end, &holdings, recipient.claims, moment))
     }
 
     /// Whether `client` has `scope` in its own name at the service itself: as it is registered, whatever audience that is for, or by a role
@@ -180,7 +182,7 @@ impl Permissions {
             None => scope.within(&resolve::of_client(&client.scopes, &holdings, moment)),
         };
         let left = if holds == scope { Left::All } else { Left::Only(holds) };
-        let until = resolve::earliest_end(&scope, &holdings, true, moment);
+        let until = resolve::next_end(&holdings, moment);
         held.keep(&shown, Kept::new(&rules, until, left.clone()));
         Ok(left)
     }
@@ -277,19 +279,28 @@ pub(super) fn for_users(client: &Client) -> NameSet {
     }
 }
 
-fn given(scope: NameSet, holdings: &[Holding<'_>], claims: &NameSet, moment: Moment) -> Given {
-    let names = match holdings {
+/// What a token is given, whose scopes last until `scope_end`.
+fn given(
+    scope: NameSet,
+    scope_end: Option<Timestamp>,
+    holdings: &[Holding<'_>],
+    claims: &NameSet,
+    moment: Moment,
+) -> Given {
+    let (names, names_end) = match holdings {
         // Whose roles they are could not be told among several.
         [only] if !claims.is_empty() => {
             let RoleNames { roles, groups } = resolve::role_names(only, moment);
             let wants = |claim| claims.contains(claim);
-            RoleNames {
+            let names = RoleNames {
                 roles: if wants(ROLES_CLAIM) { roles } else { Vec::new() },
                 groups: if wants(GROUPS_CLAIM) { groups } else { Vec::new() },
-            }
+            };
+            let end = resolve::end_of_names(&names, only, moment);
+            (names, end)
         }
-        _ => RoleNames::default(),
+        _ => (RoleNames::default(), None),
     };
-    let end = resolve::earliest_end(&scope, holdings, !names.is_empty(), moment);
+    let end = scope_end.into_iter().chain(names_end).min();
     Given { scope, end, names }
 }

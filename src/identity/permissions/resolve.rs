@@ -1,7 +1,7 @@
 //! Owns the rule of what a token has: what was asked for, what the client may have, and what roles give.
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -162,17 +162,73 @@ pub(crate) fn role_names(holding: &Holding<'_>, moment: Moment) -> RoleNames {
     RoleNames { roles: owned(roles), groups: owned(groups) }
 }
 
-/// The earliest end of the bindings that give a scope of `scope`, or that count for any scope if `any` is set, since the token names
-/// their roles; none if none of them ends.
-pub(crate) fn earliest_end(
+/// When something changes by itself for whoever has the roles at `holdings`: when the first of the bindings ends, if one does.
+pub(crate) fn next_end(holdings: &[Holding<'_>], moment: Moment) -> Option<Timestamp> {
+    holdings.iter().flat_map(|at| at.live_roles(moment)).filter_map(|held| held.end).min()
+}
+
+/// When a user's token that was given `scope` by [`of_user`] has one of them no longer; none if it has them for as long as nobody changes
+/// anything. A scope that two bindings give lasts as long as the last of them.
+pub(crate) fn end_of_user(scope: &NameSet, holdings: &[Holding<'_>], moment: Moment) -> Option<Timestamp> {
+    earliest_end(scope, holdings, moment, |scope, at| holdings[at].audience.gives_everyone(scope))
+}
+
+/// The same of a client's own token, which was given `scope` by [`of_client`]. What the client is `registered` with it has without a
+/// binding.
+pub(crate) fn end_of_client(
     scope: &NameSet,
+    registered: &NameSet,
     holdings: &[Holding<'_>],
-    any: bool,
     moment: Moment,
 ) -> Option<Timestamp> {
-    let scopes: HashSet<_> = scope.iter().collect();
-    let gives = |held: &&HeldRole| any || held.role.scopes.iter().any(|scope| scopes.contains(scope));
-    holdings.iter().flat_map(|at| at.live_roles(moment)).filter(gives).filter_map(|held| held.end).min()
+    earliest_end(&scope.without(registered), holdings, moment, |_, _| false)
+}
+
+/// When one of `names` is no longer that of a role at `holding`, or of a group by which one comes.
+pub(crate) fn end_of_names(names: &RoleNames, holding: &Holding<'_>, moment: Moment) -> Option<Timestamp> {
+    next_end(std::slice::from_ref(holding), moment)?;
+    let (mut roles, mut groups) = (HashMap::new(), HashMap::new());
+    for held in holding.live_roles(moment) {
+        extend(&mut roles, held.role.name.as_str(), held.end);
+        if let Some(group) = &held.group {
+            extend(&mut groups, group.as_str(), held.end);
+        }
+    }
+    let ends = names.roles.iter().map(|name| roles.get(name.as_str()));
+    let ends = ends.chain(names.groups.iter().map(|name| groups.get(name.as_str())));
+    ends.filter_map(|end| end.copied().flatten()).min()
+}
+
+/// The earliest time at which a scope of `scope` is lost at one of the audiences of `holdings`, at each of which `is_unbound` says whether
+/// it is had there without a binding.
+fn earliest_end(
+    scope: &NameSet,
+    holdings: &[Holding<'_>],
+    moment: Moment,
+    is_unbound: impl Fn(&str, usize) -> bool,
+) -> Option<Timestamp> {
+    next_end(holdings, moment)?;
+    let ends_at = |at: &Holding<'_>| {
+        let mut ends = HashMap::new();
+        for held in at.live_roles(moment) {
+            for scope in held.role.scopes.iter() {
+                extend(&mut ends, scope, held.end);
+            }
+        }
+        scope.iter().map(|scope| ends.get(scope).copied().flatten()).collect::<Vec<_>>()
+    };
+    let of_audience = |(at, holding): (usize, &Holding<'_>)| {
+        let ends = ends_at(holding);
+        scope.iter().zip(ends).filter(|(scope, _)| !is_unbound(scope, at)).filter_map(|(_, end)| end).min()
+    };
+    holdings.iter().enumerate().filter_map(of_audience).min()
+}
+
+/// Has what is of `name` last until `end`, if that is later; none is never.
+fn extend<'a>(ends: &mut HashMap<&'a str, Option<Timestamp>>, name: &'a str, end: Option<Timestamp>) {
+    ends.entry(name)
+        .and_modify(|known| *known = known.zip(end).map(|(known, end)| known.max(end)))
+        .or_insert(end);
 }
 
 /// Whether this release knows what `scope` means, as far as that is its business: a later release has written what administers Signet and

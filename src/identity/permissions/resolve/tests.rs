@@ -119,9 +119,34 @@ fn the_end_is_that_of_the_binding_that_ends_first_of_those_that_give_something()
     let loader = HeldRole { end: after(5), ..held("loader", "pack") };
     let gone = HeldRole { end: Some(NOW), ..held("gone", "pick pack") };
     let holdings = [at(&stock, &[&picker, &loader, &gone])];
-    let end = |scope, any| earliest_end(&set(scope), &holdings, any, ISSUED);
-    assert_eq!((end("read", false), end("pick", false), end("pick pack", false)), (None, after(9), after(5)));
-    assert_eq!(end("pick", true), after(5), "the token names the other role too");
+    let end = |scope| end_of_user(&set(scope), &holdings, ISSUED);
+    assert_eq!((end("read"), end("pick"), end("pick pack")), (None, after(9), after(5)));
+    assert_eq!(next_end(&holdings, ISSUED), after(5));
+    let names = |roles: &[&str]| RoleNames {
+        roles: roles.iter().map(|name| (*name).to_owned()).collect(),
+        groups: vec![],
+    };
+    let end = |roles: &[&str]| end_of_names(&names(roles), &holdings[0], ISSUED);
+    assert_eq!((end(&[]), end(&["picker"]), end(&["loader", "picker"])), (None, after(9), after(5)));
+
+    // What another binding gives too lasts as long as that.
+    let again = HeldRole { end: after(30), group: GroupName::parse("night").ok(), ..picker.clone() };
+    let ever = HeldRole { end: None, ..loader.clone() };
+    let holdings = [at(&stock, &[&picker, &loader, &again])];
+    assert_eq!(end_of_user(&set("pick"), &holdings, ISSUED), after(30));
+    assert_eq!(end_of_names(&names(&["picker"]), &holdings[0], ISSUED), after(30));
+    let holdings = [at(&stock, &[&picker, &ever, &loader, &again])];
+    assert_eq!(end_of_user(&set("pick pack read"), &holdings, ISSUED), after(30));
+    assert_eq!(end_of_user(&set("pack"), &holdings, ISSUED), None);
+    // At each audience by itself.
+    let other = rule("pick", "pick");
+    let both = [at(&other, &[]), at(&stock, &[&picker])];
+    assert_eq!(end_of_user(&set("pick"), &both, ISSUED), after(9));
+    assert_eq!(
+        end_of_client(&set("pick pack"), &set("pick"), &both, ISSUED),
+        None,
+        "it is registered with it"
+    );
 }
 
 #[test]
@@ -274,11 +299,17 @@ proptest! {
         let holdings = holdings(&drawn, &rules);
         let of = |moment| if is_client { of_client(&wish, &holdings, moment) } else { of_user(&wish, &holdings, moment) };
         let given = of(ISSUED);
-        let end = earliest_end(&given, &holdings, false, ISSUED);
+        let end = if is_client {
+            end_of_client(&given, &wish, &holdings, ISSUED)
+        } else {
+            end_of_user(&given, &holdings, ISSUED)
+        };
         let last = end.map_or(NOW.after(Duration::from_hours(1)), |end| end.before(Duration::from_micros(1)));
         prop_assert!(end.is_none_or(|end| end >= NOW.after(LEAST_LEFT)));
         prop_assert!(given.without(&of(Moment::Shown(NOW))).is_empty());
         prop_assert!(given.without(&of(Moment::Shown(last))).is_empty());
+        // And no longer.
+        prop_assert!(end.is_none_or(|end| !given.without(&of(Moment::Shown(end))).is_empty()));
     }
 
     #[test]

@@ -172,7 +172,7 @@ impl Parts {
             return Err(Error::RefreshTokenInvalid);
         }
         let time = session.last_use_time;
-        let stamp = TokenStamp { time, jti: access_token_id(&refresh, time, &given.scope, &audience) };
+        let stamp = TokenStamp { time, jti: access_token_id(&refresh, time, &given, &audience) };
         let access = self.tokens.issue(Holder::User(&session), stamp, &given, &audience)?;
         Ok(Granted { access, refresh_token: Some(next), is_repeated })
     }

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     base::Timestamp,
+    identity::permissions::{Given, RoleNames},
     model::{NameSet, Network, Origin, id},
     store::{RefreshState, Sha256},
 };
@@ -43,19 +44,31 @@ pub(super) fn origin_digest(state: &RefreshState, origin: &Origin) -> Sha256 {
     digest
 }
 
-/// The `jti` of the access token that the exchange at `time`, which made the newest token of `state`, gives with `scope` for `audience`:
-/// the same however often it is repeated.
+/// The `jti` of the access token that the exchange at `time`, which made the newest token of `state`, gives for `audience`
+/// with what is `given`: the same however often it is repeated, and another one if the user's roles have changed what the token says.
 pub(in crate::identity) fn access_token_id(
     state: &RefreshState,
     time: Timestamp,
-    scope: &NameSet,
+    given: &Given,
     audience: &NameSet,
 ) -> Uuid {
+    let Given { scope, end, names: RoleNames { roles, groups } } = given;
     let mut context = context(state, ACCESS_TOKEN);
     context.update(&state.newest);
     context.update(scope.as_str().as_bytes());
     context.update(b"\0");
     context.update(audience.as_str().as_bytes());
+    // As the release before has it where there is nothing of this. No name has any of these bytes.
+    if let Some(end) = end {
+        context.update(b"\x01");
+        context.update(&end.as_micros().to_be_bytes());
+    }
+    for (kind, names) in [(b"\x02", roles), (b"\x03", groups)] {
+        for name in names {
+            context.update(kind);
+            context.update(name.as_bytes());
+        }
+    }
     let mut random = [0; 10];
     random.copy_from_slice(&context.sign().as_ref()[..10]);
     id::uuid_v7_of(time, random)
@@ -95,14 +108,34 @@ mod tests {
     }
 
     #[test]
-    fn an_access_token_is_known_by_its_exchange_its_scope_and_its_audience() {
+    fn an_access_token_is_known_by_its_exchange_what_it_gives_and_its_audience() {
         let names = |text| NameSet::parse(text).unwrap();
         let time = Timestamp::from_micros(1_795_435_200_123_456);
-        let id = |scope, audience| access_token_id(&STATE, time, &names(scope), &names(audience));
+        let given = |scope| Given { scope: names(scope), ..Given::default() };
+        let id = |scope, audience| access_token_id(&STATE, time, &given(scope), &names(audience));
         assert_eq!(id("a b", "c"), id("a b", "c"));
         assert_ne!(id("a b", "c"), id("a", "b c"));
         let next = RefreshState { newest: [5; 32], ..STATE };
-        assert_ne!(id("a", "c"), access_token_id(&next, time, &names("a"), &names("c")));
+        assert_ne!(id("a", "c"), access_token_id(&next, time, &given("a"), &names("c")));
+        // What roles make of it.
+        let of = |end: Option<i64>, roles: &[&str], groups: &[&str]| {
+            let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+            let names_of_roles = RoleNames { roles: owned(roles), groups: owned(groups) };
+            let given = Given { end: end.map(Timestamp::from_micros), names: names_of_roles, ..given("a") };
+            access_token_id(&STATE, time, &given, &names("c"))
+        };
+        let all = [
+            of(None, &[], &[]),
+            of(Some(1), &[], &[]),
+            of(Some(2), &[], &[]),
+            of(None, &["x", "y"], &[]),
+            of(None, &["xy"], &[]),
+            of(None, &["x"], &["y"]),
+        ];
+        assert_eq!(all[0], id("a", "c"));
+        for (index, id) in all.iter().enumerate() {
+            assert!(!all[..index].contains(id), "{index}");
+        }
         assert_eq!(id::millis(id("a", "c")), Some(1_795_435_200_123));
     }
 

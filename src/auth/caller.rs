@@ -1,26 +1,36 @@
 //! Owns who is calling, once it is known.
 
-use std::{any::Any, sync::Arc};
+use std::{
+    any::Any,
+    sync::{Arc, OnceLock},
+};
 
 use super::Stands;
-use crate::model::{Claims, Error, SessionId, Subject, UserId, claims::USER_SCOPE};
+use crate::model::{Claims, Error, NameSet, SessionId, Subject, UserId, claims::USER_SCOPE};
 
 /// The caller of an RPC, proven by an access token: found in the request's extensions by the handlers of authenticated methods.
 #[derive(Clone, Debug)]
 pub struct Caller {
+    /// What the token says.
     claims: Arc<Claims>,
+    /// What the caller has still, if that is less.
+    cut: Option<Arc<Cut>>,
     found: Option<Arc<dyn Any + Send + Sync>>,
+}
+
+/// What is left of a token. Most methods ask for a scope, and for none of the other claims.
+#[derive(Debug)]
+struct Cut {
+    left: NameSet,
+    claims: OnceLock<Claims>,
 }
 
 impl Caller {
     /// Whom `claims` stand for, and what the check of their standing has found.
     pub(super) fn new<T: Send + Sync + 'static>(claims: Arc<Claims>, stands: Stands<T>) -> Self {
         let Stands { found, left } = stands;
-        let claims = match left {
-            Some(left) => Arc::new(Claims { scope: left.as_str().to_owned(), ..Claims::clone(&claims) }),
-            None => claims,
-        };
-        Self { claims, found: found.map(|found| -> Arc<dyn Any + Send + Sync> { found }) }
+        let cut = left.map(|left| Arc::new(Cut { left, claims: OnceLock::new() }));
+        Self { claims, cut, found: found.map(|found| -> Arc<dyn Any + Send + Sync> { found }) }
     }
 
     /// The caller of `request`, as the layer found it.
@@ -60,7 +70,11 @@ impl Caller {
     /// # Errors
     /// [`Error::InsufficientScope`] with the first that it lacks.
     pub fn must_have<'a>(&self, scopes: impl IntoIterator<Item = &'a str>) -> Result<(), Error> {
-        match scopes.into_iter().find(|scope| !self.claims.has_scope(scope)) {
+        let has = |scope: &str| match &self.cut {
+            Some(cut) => cut.left.contains(scope),
+            None => self.claims.has_scope(scope),
+        };
+        match scopes.into_iter().find(|scope| !has(scope)) {
             Some(lacking) => Err(Error::InsufficientScope(lacking.to_owned())),
             None => Ok(()),
         }
@@ -76,6 +90,7 @@ impl Caller {
     /// Everything the token says; of its scopes those that the caller has still.
     #[must_use]
     pub fn claims(&self) -> &Claims {
-        &self.claims
+        let Some(Cut { left, claims }) = self.cut.as_deref() else { return &self.claims };
+        claims.get_or_init(|| Claims { scope: left.as_str().to_owned(), ..Claims::clone(&self.claims) })
     }
 }

@@ -20,9 +20,9 @@ pub struct TlsConfig {
     #[arg(long, env = "SIGNET_TLS_KEY", global = true, value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
 
-    /// The certification authorities whose certificates clients may show, in PEM. With it --grpc-addr, --admin-addr and --ext-authz-addr take
-    /// nobody without such a certificate; --http-addr and --operations-addr ask for one and do without. Certificates can then stand for clients:
-    /// `signet clients create --spiffe-id`.
+    /// The certification authorities whose certificates clients may show, in PEM. With it --grpc-addr, --admin-addr and --ext-authz-addr
+    /// take nobody without such a certificate; --http-addr and --operations-addr ask for one and do without. Certificates can then stand
+    /// for clients: `signet clients create --spiffe-id`.
     #[arg(long, env = "SIGNET_TLS_CLIENT_CA", global = true, value_name = "FILE")]
     pub tls_client_ca: Option<PathBuf>,
 

@@ -303,8 +303,8 @@ fn role_change(role: &Role, mask: Option<&FieldMask>) -> Result<RoleChange, Erro
     let paths = mask.map(|mask| mask.paths.as_slice()).unwrap_or_default();
     let is_known = |path: &String| matches!(path.as_str(), "scopes" | "description" | "*");
     if !paths.iter().all(is_known) {
-        let rule = "must name `scopes`, `description`, or `*` for both";
-        return Err(refused("update_mask", FieldReason::NotUpdatable, rule));
+        let names = "must name `scopes`, `description`, or `*` for both";
+        return Err(refused("update_mask", FieldReason::NotUpdatable, names));
     }
     let names = |field: &str, is_set: bool| {
         if paths.is_empty() { is_set } else { paths.iter().any(|path| path == field || path == "*") }

@@ -71,8 +71,8 @@ impl Store {
         .await
     }
 
-    /// Replaces the client `id` by what `change_of` makes of it, and returns it as it was and as it is; none if there is no such client. What
-    /// `change_of` refuses is not written, and neither is what it leaves as it was.
+    /// Replaces the client `id` by what `change_of` makes of it, and returns it as it was and as it is; none if there is no such client.
+    /// What `change_of` refuses is not written, and neither is what it leaves as it was.
     ///
     /// # Errors
     /// What `change_of` refuses with; [`Error::ClientNameTaken`], [`Error::SpiffeIdTaken`]; why whoever changes it may not;

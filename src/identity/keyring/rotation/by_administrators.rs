@@ -25,7 +25,9 @@ impl KeyRotation {
     ///
     /// # Errors
     /// [`Error::NextKeyPublished`] if the next key is published, and not to sign at once; [`Error::ClocksApart`];
-    /// [`Error::SigningKeyNotFound`] if the key of then is gone; what [`Store::administer_signing_keys`](crate::store::Store::administer_signing_keys) refuses.
+    /// [`Error::SigningKeyNotFound`] if the key of then is gone; what [`administer_signing_keys`] refuses.
+    ///
+    /// [`administer_signing_keys`]: crate::store::Store::administer_signing_keys
     pub async fn rotate(&self, at_once: bool, by: &Administrator) -> Result<NextKey, Error> {
         if let AgreedTime::Apart(offset) = self.clocks.agreed_time(TimedWork::SigningKeys).await? {
             return Err(Error::ClocksApart { offset: offset.to_string() });
@@ -69,7 +71,9 @@ impl KeyRotation {
     /// a new one. Returns the key that signs in its place; none if the same request was done before.
     ///
     /// # Errors
-    /// [`Error::SigningKeyNotFound`] if there is no such key; what [`Store::administer_signing_keys`](crate::store::Store::administer_signing_keys) refuses.
+    /// [`Error::SigningKeyNotFound`] if there is no such key; what [`administer_signing_keys`] refuses.
+    ///
+    /// [`administer_signing_keys`]: crate::store::Store::administer_signing_keys
     pub async fn revoke(&self, kid: &str, by: &Administrator) -> Result<Option<NextKey>, Error> {
         let no_such_key = || Error::SigningKeyNotFound(kid.to_owned());
         let stored = self.store.signing_keys().await?;

@@ -10,6 +10,7 @@ use crate::{
     identity::{
         RefreshToken,
         clients::fuzz_assertion,
+        fuzz_one_time_password,
         passwords::{Argon2Params, DEFAULT_IMPORT_MAX_COST, adopt},
     },
     model::{
@@ -41,6 +42,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("grpc_web", fuzz_grpc_web),
     ("name", name),
     ("ndjson", ndjson),
+    ("one_time_password", fuzz_one_time_password),
     ("password", password),
     ("password_hash", password_hash),
     ("scope", scope),

@@ -175,6 +175,7 @@ answer_two_alone! {
     sign_up: SignUpRequest => SignUpResponse,
     update_me: UpdateMeRequest => UpdateMeResponse,
     change_password: ChangePasswordRequest => ChangePasswordResponse,
+    set_new_password: SetNewPasswordRequest => SetNewPasswordResponse,
     delete_me: DeleteMeRequest => DeleteMeResponse,
     list_sessions: ListSessionsRequest => ListSessionsResponse,
     revoke_session: RevokeSessionRequest => RevokeSessionResponse,

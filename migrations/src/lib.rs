@@ -21,6 +21,7 @@ mod m20261129_000016_roles;
 mod m20261129_000017_token_claims;
 mod m20261129_000018_administration;
 mod m20261129_000019_user_search;
+mod m20261129_000020_one_time_passwords;
 mod m20261129_000021_audit_events;
 mod m20261129_000022_built_in_client;
 mod names;
@@ -53,6 +54,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261129_000017_token_claims::Migration),
             Box::new(m20261129_000018_administration::Migration),
             Box::new(m20261129_000019_user_search::Migration),
+            Box::new(m20261129_000020_one_time_passwords::Migration),
             Box::new(m20261129_000021_audit_events::Migration),
             Box::new(m20261129_000022_built_in_client::Migration),
         ]

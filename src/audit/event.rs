@@ -28,6 +28,10 @@ named! {
         AllSessionsRevoked = "session.all_revoked",
         /// A user changed the password, or tried to without knowing it; every session ended with it, and one was opened.
         PasswordChanged = "password.changed",
+        /// An operator gave a user a one-time password in the place of the password; every session ended with that.
+        PasswordReset = "password.reset",
+        /// A user chose a password by a one-time password, or tried to; or an operator set one, and every session ended with that.
+        PasswordSet = "password.set",
         /// A user changed what it says of itself; or an operator, or an administrator, changed it, or the username.
         UserUpdated = "user.updated",
         /// An operator made a user.
@@ -132,6 +136,12 @@ named! {
         UnknownUser = "unknown_user",
         /// The password is another one.
         WrongPassword = "wrong_password",
+        /// The password is the user's one-time password, which opens nothing: the user is to choose one.
+        PasswordChangeRequired = "password_change_required",
+        /// The one-time password was right, and too late.
+        OneTimePasswordExpired = "one_time_password_expired",
+        /// The one-time password was right, and has ended since the user was given a scope that administers the service.
+        OneTimePasswordVoid = "one_time_password_void",
         /// The password is right, and the user is disabled.
         UserDisabled = "user_disabled",
         /// The password was changed, or the user disabled or deleted, at the same time.

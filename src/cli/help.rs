@@ -12,12 +12,14 @@ type Read = &'static [&'static str];
 const ON_THE_DATABASE: Read = &["Storage", "Logs", "audit_log", "audit_database"];
 
 /// What a command reads besides, or in place of that.
-const READ: [(&[&str], Read, Read); 11] = [
+const READ: [(&[&str], Read, Read); 13] = [
     (&["descriptor"], &["Logs"], &[]),
     (&["healthcheck"], &["Listening", "tls_cert", "tls_key", "Logs"], &[]),
     (&["migrate"], &["Storage", "Logs"], &[]),
     (&["keys"], ON_THE_DATABASE, &["Tokens"]),
     (&["users", "create"], ON_THE_DATABASE, &["password_min_length", "argon2_"]),
+    (&["users", "set-password"], ON_THE_DATABASE, &["password_min_length", "argon2_"]),
+    (&["users", "reset-password"], ON_THE_DATABASE, &["argon2_"]),
     (&["users", "import"], ON_THE_DATABASE, &["reserved_usernames", "argon2_"]),
     (&["users", "delete"], ON_THE_DATABASE, &["username_rest"]),
     (&["users", "update"], ON_THE_DATABASE, &["username_rest"]),

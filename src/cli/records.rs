@@ -11,6 +11,8 @@ use crate::{
         AccessDirectory, AccessRegistry, Administrator, AuditTrail, ClientDirectory, ClientRegistry, NameKey,
         NewAccounts, Passwords, UserDirectory, UserRegistry, UsernameRests,
         guessing::{AccountAllowances, GuessSettings},
+        passwords::Argon2Params,
+        users::UserPasswords,
     },
     install::{Missing, OpenDatabase},
     model::{Error, NameSet, PasswordRules, SessionLifetime},
@@ -65,6 +67,11 @@ impl Records {
     /// What changes users.
     pub(super) fn user_registry(&self) -> UserRegistry {
         UserRegistry::new(self.database.store.clone(), Clock::system(), self.audit.clone())
+    }
+
+    /// What gives users other passwords, whose hashes cost `argon2`.
+    pub(super) fn user_passwords(&self, argon2: Argon2Params) -> UserPasswords {
+        UserPasswords::new(self.database.store.clone(), argon2, Clock::system(), self.audit.clone())
     }
 
     /// What makes users, with passwords that satisfy `rules`.

@@ -1,12 +1,14 @@
 //! Owns accounts: who may sign up, finding users, and judging who shows a password for one.
 
+mod one_time;
+
 use std::{sync::Arc, time::Duration};
 
 use uuid::Uuid;
 
 use super::{
-    Guessing, HashRequest, NewAccount, NewAccounts, Passwords, Proof, UsernameRests, guessing::Guess,
-    new_accounts::Asked,
+    Guessing, HashRequest, NewAccount, NewAccounts, OneTimePassword, Passwords, Proof, UsernameRests,
+    guessing::Guess, new_accounts::Asked,
 };
 use crate::{
     audit::{Audit, Event, Reason},
@@ -15,6 +17,8 @@ use crate::{
     model::{Error, Origin, Password, PasswordRules, ReservedNames, User, UserId, Username},
     store::{ChangeKind, Credentials, Login, Store, Strangers},
 };
+
+pub use one_time::ChosenPassword;
 
 /// How often it is told that outdated hashes cannot be replaced: each login would be another line.
 const TELL_INTERVAL: Duration = Duration::from_secs(10);
@@ -142,7 +146,8 @@ impl Accounts {
     /// An unknown name, a wrong, empty or oversized password and a disabled user get the same answer after the same hash.
     ///
     /// # Errors
-    /// [`Error::InvalidCredentials`]; [`Error::TooManyAttempts`]; [`Error::Overloaded`] if the hash cannot be computed in time.
+    /// [`Error::InvalidCredentials`]; [`Error::PasswordChangeRequired`]; [`Error::TooManyAttempts`]; [`Error::Overloaded`] if the hash
+    /// cannot be computed in time.
     pub async fn authenticate(
         &self,
         username: &str,
@@ -225,10 +230,16 @@ impl Accounts {
         let (user, reason) = match credentials {
             Some(found) if matches && found.user.is_active => return Ok(found),
             Some(found) if matches => (Some(found.user.id), Reason::UserDisabled),
+            // A one-time password is nothing but wrong where a password is asked for to change something.
+            Some(found) if attempt.event == Event::Login => {
+                let shown = OneTimePassword::parse(password);
+                (Some(found.user.id), self.why_refused(&found, shown).await?)
+            }
             Some(found) => (Some(found.user.id), Reason::WrongPassword),
             None => (None, Reason::UnknownUser),
         };
-        Err(self.refuse(attempt, user, reason))
+        let refused = self.refuse(attempt, user, reason);
+        Err(if reason == Reason::PasswordChangeRequired { Error::PasswordChangeRequired } else { refused })
     }
 
     /// Tells the audit log why, and the caller that its credentials are wrong.

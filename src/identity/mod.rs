@@ -14,6 +14,7 @@ pub mod keyring;
 pub mod master_key;
 mod names;
 mod new_accounts;
+mod one_time_password;
 pub mod own_account;
 pub mod passwords;
 pub mod permissions;
@@ -39,6 +40,9 @@ pub use keyring::{KeyRotation, Keyring, Tended};
 pub use master_key::MasterKey;
 pub use names::{NameKey, UsernameRests, Usernames};
 pub use new_accounts::{NewAccount, NewAccounts};
+pub use one_time_password::OneTimePassword;
+#[cfg(any(fuzzing, test))]
+pub(crate) use one_time_password::fuzz as fuzz_one_time_password;
 pub use own_account::OwnAccount;
 pub use passwords::{HashRequest, Passwords, Turn};
 pub use permissions::{Permissions, RoleNames};

@@ -40,6 +40,11 @@ pub enum Error {
     /// The credentials belong to no active user.
     #[error("the username or the password is wrong")]
     InvalidCredentials,
+    /// The password is a one-time password, which opens nothing.
+    #[error(
+        "the password is a one-time password: choose one of your own by SetNewPassword, and log in with that"
+    )]
+    PasswordChangeRequired,
     /// No token came with the call.
     #[error("this call needs an access token: send `authorization: Bearer <access_token>`")]
     TokenMissing,

@@ -11,6 +11,7 @@ use crate::{
     auth::Caller,
     identity::{
         self, Accounts, Grants, NewAccount, OwnAccount, Revocation, Sessions,
+        accounts::ChosenPassword,
         clients::{ClientAuthentication, ClientCredential},
         grants::{ClientCredentialsGrant, Grant, Granted, PasswordGrant, RefreshTokenGrant, TokenRequest},
         own_account::{NewPassword, NewProfile, Reopened},
@@ -21,9 +22,10 @@ use crate::{
         self as wire, ChangePasswordRequest, ChangePasswordResponse, DeleteMeRequest, DeleteMeResponse,
         GetMeRequest, GetMeResponse, IssueTokenRequest, IssueTokenResponse, ListSessionsRequest,
         ListSessionsResponse, RevokeAllSessionsRequest, RevokeAllSessionsResponse, RevokeSessionRequest,
-        RevokeSessionResponse, RevokeTokenRequest, RevokeTokenResponse, SignUpRequest, SignUpResponse,
-        UpdateMeRequest, UpdateMeResponse, client_authentication::Credential,
-        identity_service_server::IdentityService, issue_token_request::Grant as WireGrant,
+        RevokeSessionResponse, RevokeTokenRequest, RevokeTokenResponse, SetNewPasswordRequest,
+        SetNewPasswordResponse, SignUpRequest, SignUpResponse, UpdateMeRequest, UpdateMeResponse,
+        client_authentication::Credential, identity_service_server::IdentityService,
+        issue_token_request::Grant as WireGrant,
     },
 };
 
@@ -144,6 +146,18 @@ impl IdentityService for IdentityRpc {
             scope: Some(access.scope),
             refresh_token: Some(refresh_token.text()),
         }))
+    }
+
+    async fn set_new_password(
+        &self,
+        request: Request<SetNewPasswordRequest>,
+    ) -> Result<Response<SetNewPasswordResponse>, Status> {
+        let (deadline, origin) = (deadline_of(&request), origin_of(&request));
+        let SetNewPasswordRequest { username, one_time_password, new_password } = request.into_inner();
+        let (one_time, new) = (Zeroizing::new(one_time_password), Zeroizing::new(new_password));
+        let chosen = ChosenPassword { username: &username, one_time_password: &one_time, new_password: &new };
+        self.accounts.set_new_password(chosen, &origin, deadline).await?;
+        Ok(Response::new(SetNewPasswordResponse {}))
     }
 
     async fn delete_me(

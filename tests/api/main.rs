@@ -27,6 +27,7 @@ mod keys;
 mod limits;
 mod metrics;
 mod names;
+mod one_time_passwords;
 mod operator;
 mod own_account;
 mod permissions;

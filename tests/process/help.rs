@@ -56,6 +56,8 @@ async fn the_help_of_a_command_shows_the_settings_that_it_reads_and_no_others() 
             &["--reserved-usernames", "--argon2-iterations", "--from-file"],
             "--password-min-length",
         ),
+        (&["users", "set-password"], &["--password-min-length", "--argon2-memory-kib"], "--username-rest"),
+        (&["users", "reset-password"], &["--argon2-memory-kib", "--audit-log"], "--password-min-length"),
         (&["users", "delete"], &["--username-rest", "--master-key-file"], "--argon2-memory-kib"),
         (&["users", "update"], &["--username-rest", "--no-email"], "--account-failures"),
         (&["users", "clear-throttle"], &["--account-failures"], "--username-rest"),

@@ -32,6 +32,7 @@ mod names;
 mod newer_schema;
 mod open_files;
 mod output;
+mod passwords;
 mod replicas;
 mod request_ids;
 mod roles;

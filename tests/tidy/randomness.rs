@@ -15,12 +15,14 @@ const OF_UUID: [&str; 2] = ["now_v7", "new_v4"];
 const SYSTEM: [&str; 3] = ["fill_from_system", "SystemRandom", "SecureRandom"];
 
 /// The files that name the system's generator, and whose secrets are therefore never made of `Entropy`.
-const SECRETS: [&str; 10] = [
+const SECRETS: [&str; 12] = [
     "src/base/mod.rs",
     "src/base/system_random.rs",
     "src/identity/clients/keys.rs",
     "src/identity/clients/secret.rs",
     "src/identity/names/key.rs",
+    "src/identity/one_time_password.rs",
+    "src/identity/passwords/fits_nothing.rs",
     "src/identity/passwords/threads.rs",
     "src/identity/sessions/refresh_token.rs",
     "src/identity/tokens.rs",

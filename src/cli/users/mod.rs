@@ -3,6 +3,7 @@
 mod collisions;
 mod export;
 mod import;
+mod passwords;
 mod report;
 mod search;
 mod sessions;
@@ -30,7 +31,7 @@ use crate::{
     files::read_text,
     identity::{
         NewAccount, Passwords, UserDirectory, UsernameRests,
-        passwords::PoolSize,
+        passwords::{Argon2Params, PoolSize},
         users::{DeletedUser, NewUserFields, UserRef},
     },
     install::Missing,
@@ -91,6 +92,11 @@ pub(super) enum Existing {
     EndSessions(Who),
     /// Make the account's allowance of failed passwords full again (--account-failures).
     ClearThrottle(Who),
+    /// Give a user a one-time password, which is printed this once, in the place of the password, and end all sessions. It works once, for
+    /// 24 hours, by SetNewPassword alone, and ends if the user is given a `signet.` scope.
+    ResetPassword(Who),
+    /// Set the password of a user, and end all sessions. The password is asked for on a terminal, and read from standard input otherwise.
+    SetPassword(passwords::Set),
     /// Delete a user. This cannot be undone. If the account was older than a day, nobody can sign up with the username for --username-rest;
     /// the answer says until when. `users create` can have it.
     Delete(Who),
@@ -167,14 +173,19 @@ pub(super) async fn run(command: Command, config: &Config, output: Output) -> Re
         Command::Export(arguments) => export::run(arguments, config).await,
         Command::Existing(command) => {
             let records = Records::open(config, Missing::Refused).await?;
-            let result = with_existing(command, &records, output).await;
+            let result = with_existing(command, config, &records, output).await;
             records.close().await;
             result
         }
     }
 }
 
-async fn with_existing(command: Existing, records: &Records, output: Output) -> Result<(), Failure> {
+async fn with_existing(
+    command: Existing,
+    config: &Config,
+    records: &Records,
+    output: Output,
+) -> Result<(), Failure> {
     let set_active = async |who: Who, active: bool| {
         let found = records.user_registry().set_active(&who.into(), active, None, &records.operator).await?;
         show(&found.user, output)
@@ -201,6 +212,8 @@ async fn with_existing(command: Existing, records: &Records, output: Output) -> 
         }
         Existing::Disable(who) => set_active(who, false).await,
         Existing::Enable(who) => set_active(who, true).await,
+        Existing::ResetPassword(who) => passwords::reset(who, config, records, output).await,
+        Existing::SetPassword(set) => Box::pin(passwords::set(set, config, records, output)).await,
         Existing::Delete(who) => {
             let registry = records.user_registry();
             let deleted = registry.delete(&who.into(), None, records.rests(), &records.operator).await?;
@@ -253,9 +266,7 @@ async fn make(create: Create, config: &Config, output: Output) -> Result<(), Fai
     let argon2 = config.passwords.argon2().map_err(|error| Failure::Usage(error.to_string()))?;
     let password = read_password(create.password_file.as_deref())?;
     let records = Records::open(config, Missing::Made).await?;
-    let size = PoolSize { threads: 1, queue: 1 };
-    let passwords = Passwords::start(argon2, size, HashMetrics::default()).map_err(Error::internal)?;
-    let accounts = records.new_accounts(passwords, config.password_rules());
+    let accounts = records.new_accounts(hash_pool(argon2)?, config.password_rules());
     let new = NewAccount {
         username: &create.username,
         password: &password,
@@ -265,6 +276,12 @@ async fn make(create: Create, config: &Config, output: Output) -> Result<(), Fai
     let made = accounts.create(new, &records.operator, Deadline::after(HASH_TIMEOUT)).await;
     records.close().await;
     show(&made?, output)
+}
+
+/// What hashes one password.
+fn hash_pool(argon2: Argon2Params) -> Result<Passwords, Error> {
+    let size = PoolSize { threads: 1, queue: 1 };
+    Passwords::start(argon2, size, HashMetrics::default()).map_err(Error::internal)
 }
 
 /// The password: never an argument, since other users of the machine see those.

@@ -157,7 +157,8 @@ impl Grants {
     ///
     /// # Errors
     /// [`Error::InvalidClient`], [`Error::InvalidScope`], [`Error::InvalidAudience`], [`Error::InvalidCredentials`],
-    /// [`Error::RefreshTokenInvalid`], [`Error::RefreshTokenReused`], [`Error::TooManyRepeats`], [`Error::TooManyRefreshes`];
+    /// [`Error::PasswordChangeRequired`], [`Error::RefreshTokenInvalid`], [`Error::RefreshTokenReused`], [`Error::TooManyRepeats`],
+    /// [`Error::TooManyRefreshes`];
     /// [`Error::InvalidFields`], [`Error::AddressClaimNotAllowed`] or [`Error::TooManyAttempts`] if the client tells its user's address;
     /// [`Error::Overloaded`] if a password cannot be hashed before `deadline`, or the user's address has no room for another call.
     pub(crate) async fn exchange(

@@ -12,10 +12,10 @@ use super::cost;
 use crate::model::Error;
 
 /// Output length in bytes (RFC 9106 section 4 recommends 256 bits).
-const OUTPUT_BYTES: usize = 32;
+pub(super) const OUTPUT_BYTES: usize = 32;
 
 /// Salt length in bytes (RFC 9106 section 3.1 recommends 16).
-const SALT_BYTES: usize = 16;
+pub(super) const SALT_BYTES: usize = 16;
 
 /// The cost of one hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +61,33 @@ pub(super) fn params_of(hash: &str) -> Option<Argon2Params> {
     })
 }
 
+/// The PHC string of a hash whose output nobody has computed.
+pub(super) fn uncomputed(
+    params: Argon2Params,
+    salt: [u8; SALT_BYTES],
+    output: [u8; OUTPUT_BYTES],
+) -> Result<String, Error> {
+    phc(params, Salt::new(&salt).map_err(failure)?, Output::new(&output).map_err(failure)?)
+}
+
+/// The salt of `hash`, if it is an Argon2id hash of this module's form.
+pub(super) fn salt_of(hash: &str) -> Option<[u8; SALT_BYTES]> {
+    params_of(hash)?;
+    PasswordHash::new(hash).ok()?.salt?.as_ref().try_into().ok()
+}
+
+fn phc(params: Argon2Params, salt: Salt, output: Output) -> Result<String, Error> {
+    let params = params.params().map_err(failure)?;
+    let hash = PasswordHash {
+        algorithm: Algorithm::Argon2id.ident(),
+        version: Some(Version::V0x13.into()),
+        params: (&params).try_into().map_err(failure)?,
+        salt: Some(salt),
+        hash: Some(output),
+    };
+    Ok(hash.to_string())
+}
+
 /// The memory of one hash thread, kept from hash to hash: asking the system for it anew costs a fifth of a hash.
 #[derive(Debug, Default)]
 pub(super) struct Memory(Vec<Block>);
@@ -73,17 +100,10 @@ impl Memory {
         salt: [u8; SALT_BYTES],
         params: Argon2Params,
     ) -> Result<String, Error> {
-        let params = params.params().map_err(failure)?;
         let salt = Salt::new(&salt).map_err(failure)?;
-        let output = self.output(Algorithm::Argon2id, Version::V0x13, &params, password, &salt)?;
-        let hash = PasswordHash {
-            algorithm: Algorithm::Argon2id.ident(),
-            version: Some(Version::V0x13.into()),
-            params: (&params).try_into().map_err(failure)?,
-            salt: Some(salt),
-            hash: Some(output),
-        };
-        Ok(hash.to_string())
+        let computed = params.params().map_err(failure)?;
+        let output = self.output(Algorithm::Argon2id, Version::V0x13, &computed, password, &salt)?;
+        phc(params, salt, output)
     }
 
     /// Whether `hash`, a PHC string of any Argon2 variant, was made from `password`.

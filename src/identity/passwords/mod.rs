@@ -3,6 +3,7 @@
 mod argon2id;
 mod contention;
 mod cost;
+mod fits_nothing;
 mod imported;
 mod memories;
 mod pool;
@@ -12,6 +13,7 @@ mod usage;
 
 pub use argon2id::Argon2Params;
 pub use cost::DEFAULT_IMPORT_MAX_COST;
+pub use fits_nothing::{fits_nothing, hash_that_fits_nothing};
 pub use imported::{HashProblem, adopt};
 pub use pool::PoolSize;
 

@@ -13,7 +13,7 @@ use crate::store::{
         changes::{self, ChangeEffect, ChangeKind},
         credentials::next_version,
         entity::users::{ActiveModel, Column, Entity, Model},
-        sessions,
+        one_time_passwords, sessions,
         usernames::{self, Named},
         users,
     },
@@ -155,6 +155,8 @@ impl Store {
         let ids: Vec<_> = users.iter().map(|(old, _)| old.user.id.0).collect();
         let losers = users.iter().filter(|(old, new)| old.loses_sessions_to(new));
         let losers: Vec<_> = losers.map(|(old, _)| old.user.id).collect();
+        let others = users.iter().filter(|(old, new)| old.has_other_password_than(new));
+        let others: Vec<_> = others.map(|(old, _)| old.user.id).collect();
         self.write(|| async {
             let db = self.begin().await?;
             for (old, new) in users {
@@ -171,6 +173,7 @@ impl Store {
                     return Ok(false);
                 }
             }
+            one_time_passwords::delete_of(&db, &others).await?;
             if !losers.is_empty() {
                 sessions::delete_of_users(&db, &losers, None, now).await?;
             }

@@ -15,6 +15,7 @@ use crate::store::{
     tables::{
         bindings,
         entity::{audience_owners, clients, groups, memberships, users},
+        one_time_passwords,
     },
 };
 
@@ -103,8 +104,8 @@ where
     Ok(!found.is_empty())
 }
 
-/// Takes everything from `principal` that it has by a binding, a group or as an owner, within the transaction that deletes it. Whoever
-/// remembers what it has is told of its end.
+/// Takes everything from `principal` that it has by a binding, a group or as an owner, and a user's one-time password, within the
+/// transaction that deletes it. Whoever remembers what it has is told of its end.
 pub(super) async fn take_all(db: &impl ConnectionTrait, principal: Principal) -> Result<(), DbErr> {
     bindings::delete_of(db, principal).await?;
     audience_owners::Entity::delete_many()
@@ -113,6 +114,9 @@ pub(super) async fn take_all(db: &impl ConnectionTrait, principal: Principal) ->
         .filter(audience_owners::Column::OwnerId.eq(principal.id()))
         .exec(db)
         .await?;
+    if let Principal::User(id) = principal {
+        one_time_passwords::delete_of(db, &[id]).await?;
+    }
     let column = match principal {
         Principal::User(_) => memberships::Column::UserId,
         Principal::Group(_) => memberships::Column::GroupId,

@@ -23,6 +23,7 @@ use crate::store::{
         admin_requests::{self, RequestKey},
         audit_events, bindings,
         entity::{audience_owners, audiences, bindings as binding_rows, clients, memberships, users},
+        one_time_passwords,
     },
 };
 use crate::{
@@ -193,6 +194,8 @@ impl Administering<'_> {
         if change.validate_only {
             return Ok(Applied::Now(value));
         }
+        // Here, so that no way to give somebody something can forget it.
+        one_time_passwords::void_of_gainers(&db, change.now).await?;
         if let Some(request) = change.request {
             admin_requests::note(&db, request, resource, change.now).await?;
         }

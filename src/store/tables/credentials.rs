@@ -6,7 +6,7 @@
 use sea_orm::{ColumnTrait, Condition};
 use uuid::Uuid;
 
-use crate::store::tables::entity::users::Column;
+use crate::store::tables::{entity::users::Column, one_time_passwords::StoredOneTimePassword};
 use crate::{
     base::{Entropy, Timestamp},
     model::{User, id::uuid_v7},
@@ -21,6 +21,8 @@ pub struct Credentials {
     pub password_hash: String,
     /// None for a user whose credentials only earlier releases have written.
     pub(in crate::store) version: Option<Uuid>,
+    /// The one-time password that the user has in the place of a password; read for a login alone.
+    pub one_time: Option<StoredOneTimePassword>,
 }
 
 /// The credentials of a user as they were when one of them was checked.

@@ -19,6 +19,7 @@ pub(in crate::store) mod groups;
 mod holders;
 pub(in crate::store) mod job_runs;
 pub(in crate::store) mod leases;
+pub(in crate::store) mod one_time_passwords;
 pub(in crate::store) mod password_failures;
 pub(in crate::store) mod resting_usernames;
 pub(in crate::store) mod roles;

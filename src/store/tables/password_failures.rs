@@ -13,8 +13,12 @@ use sea_orm::{
 use crate::store::{
     BATCH, Credentials, Store,
     engine::transaction::commit,
-    tables::entity::{
-        password_failures as accounts, password_failures_by_address as by_address, sessions, users,
+    tables::{
+        entity::{
+            one_time_passwords, password_failures as accounts, password_failures_by_address as by_address,
+            sessions, users,
+        },
+        one_time_passwords::{OneTimeColumns, StoredOneTimePassword},
     },
 };
 use crate::{
@@ -141,6 +145,7 @@ impl Store {
                 by_address::Entity,
                 is_of(Expr::col((by_address::Entity, by_address::Column::Id)), keys.from_here),
             )
+            .left_join(one_time_passwords::Entity, OneTimeColumns::are_of_user())
             .columns(users::Column::iter().map(|column| (users::Entity, column)))
             .column((accounts::Entity, accounts::Column::FullTime))
             .column((accounts::Entity, accounts::Column::SpareStartTime))
@@ -149,15 +154,26 @@ impl Store {
             .column((by_address::Entity, by_address::Column::LastTime))
             .column((by_address::Entity, by_address::Column::FamiliarFailures))
             .column((by_address::Entity, by_address::Column::FamiliarTime));
+        OneTimeColumns::select(&mut query);
         self.ask(|| async {
             let rows = self.db.query_all(&query).await?;
             let row = rows.first();
             let row = row.ok_or_else(|| DbErr::RecordNotFound("a row that is always there".to_owned()))?;
             let users = rows.iter().map(user).collect::<Result<Vec<_>, _>>()?;
-            let credentials = choose(users.into_iter().flatten().collect()).map(Credentials::from);
-            Ok(Login { credentials, failures: Failures::from_row(row)? })
+            let found = choose(users.into_iter().flatten().collect());
+            let of_user = |row: &&QueryResult| {
+                let id: Option<uuid::Uuid> = row.try_get("", "id").ok().flatten();
+                id.is_some() && id == found.as_ref().map(|user| user.id)
+            };
+            let one_time = rows.iter().find(of_user).map(OneTimeColumns::read).transpose()?.flatten();
+            Ok((found, one_time, Failures::from_row(row)?))
         })
         .await
+        .and_then(|(found, one_time, failures)| {
+            let one_time = one_time.map(StoredOneTimePassword::try_from).transpose()?;
+            let credentials = found.map(|row| Credentials { one_time, ..Credentials::from(row) });
+            Ok(Login { credentials, failures })
+        })
     }
 
     /// Notes `failures`. Returns of each when the account's allowance will be full again, if it was charged. See

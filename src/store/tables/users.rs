@@ -7,7 +7,7 @@ use sea_orm::{
 
 use crate::store::{
     CredentialVersion, Credentials, Sha256, Store,
-    engine::{failure, transaction::commit},
+    engine::{attempts::Failed, failure, transaction::commit},
     tables::{
         changes::{self, ChangeEffect, ChangeKind},
         credentials::next_version,
@@ -19,7 +19,7 @@ use crate::store::{
     },
 };
 use crate::{
-    base::Timestamp,
+    base::{Entropy, Timestamp},
     model::{
         Error, Session, SessionId, User, UserId, Username,
         profile::{DisplayName, Email},
@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// How the feed is told of a user.
-pub(super) const CHANGED: (ChangeKind, ChangeEffect) = (ChangeKind::User, ChangeEffect::Changed);
+pub(in crate::store) const CHANGED: (ChangeKind, ChangeEffect) = (ChangeKind::User, ChangeEffect::Changed);
 pub(super) const ENDED: (ChangeKind, ChangeEffect) = (ChangeKind::User, ChangeEffect::Ended);
 
 /// A user and the hash of its password, as they are written together.
@@ -83,24 +83,9 @@ impl Store {
     /// # Errors
     /// [`Error::UsernameTaken`], decided by the database, so that of two at once only one is added.
     pub async fn add_user(&self, new: NewUser) -> Result<(), Error> {
-        let NewUser { user, password_hash, resting } = new;
-        let row = ActiveModel {
-            credential_version: Set(Some(next_version(user.create_time, &self.entropy))),
-            ..row(&user, password_hash, None)
-        };
         self.write(|| async {
             let db = self.begin().await?;
-            match insert(&db, &user, row.clone()).await {
-                Ok(()) => {}
-                Err(error) if failure::is_duplicate(&error) => return Err(Error::UsernameTaken.into()),
-                Err(error) => return Err(error.into()),
-            }
-            // What it looks like is asked for once names with such a look that others add now must wait for this one, or have been added.
-            if usernames::looks_like_another(&db, &user.username, Some(user.id)).await?
-                || resting_usernames::rests(&db, resting, user.create_time).await?
-            {
-                return Err(Error::UsernameTaken.into());
-            }
+            add(&db, &new, &self.entropy).await?;
             commit(db, ()).await
         })
         .await
@@ -267,6 +252,34 @@ impl Store {
     }
 }
 
+/// Adds `new`, within a transaction.
+///
+/// # Errors
+/// [`Error::UsernameTaken`], decided by the database.
+pub(in crate::store) async fn add(
+    db: &impl ConnectionTrait,
+    new: &NewUser,
+    entropy: &Entropy,
+) -> Result<(), Failed> {
+    let NewUser { user, password_hash, resting } = new;
+    let row = ActiveModel {
+        credential_version: Set(Some(next_version(user.create_time, entropy))),
+        ..row(user, password_hash.clone(), None)
+    };
+    match insert(db, user, row).await {
+        Ok(()) => {}
+        Err(error) if failure::is_duplicate(&error) => return Err(Error::UsernameTaken.into()),
+        Err(error) => return Err(error.into()),
+    }
+    // What it looks like is asked for once names with such a look that others add now must wait for this one, or have been added.
+    if usernames::looks_like_another(db, &user.username, Some(user.id)).await?
+        || resting_usernames::rests(db, *resting, user.create_time).await?
+    {
+        return Err(Error::UsernameTaken.into());
+    }
+    Ok(())
+}
+
 /// Adds the rows of `user`, within a transaction.
 async fn insert(db: &impl ConnectionTrait, user: &User, row: ActiveModel) -> Result<(), DbErr> {
     Entity::insert(row).exec_without_returning(db).await?;
@@ -334,6 +347,6 @@ impl From<Model> for Credentials {
     fn from(mut row: Model) -> Self {
         let password_hash = std::mem::take(&mut row.password_hash);
         let version = row.credential_version;
-        Self { user: User::from(row), password_hash, version }
+        Self { user: User::from(row), password_hash, version, one_time: None }
     }
 }

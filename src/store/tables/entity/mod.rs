@@ -13,6 +13,7 @@ pub(super) mod clients;
 pub(super) mod groups;
 pub(super) mod leases;
 pub(super) mod memberships;
+pub(super) mod one_time_passwords;
 pub(super) mod password_failures;
 pub(super) mod password_failures_by_address;
 pub(super) mod resting_usernames;

@@ -1,0 +1,47 @@
+//! The one-time passwords that users have in the place of their own.
+
+use sea_orm_migration::prelude::*;
+
+use crate::table;
+
+#[derive(DeriveMigrationName)]
+pub(crate) struct Migration;
+
+#[async_trait::async_trait]
+impl MigrationTrait for Migration {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        // At most one for each user. The release before does not know the table: what it finds in `users.password_hash` fits no password.
+        table::create(
+            manager,
+            Table::create()
+                .table(OneTimePasswords::Table)
+                .col(ColumnDef::new(OneTimePasswords::OrganizationId).uuid().not_null())
+                .col(ColumnDef::new(OneTimePasswords::UserId).uuid().not_null())
+                // Of the one-time password and `users.password_hash`: whoever writes another one there, of whatever release, has ended it.
+                .col(ColumnDef::new(OneTimePasswords::Sha256).binary_len(32).not_null())
+                // The `signet.` scopes that its user had when it was made. With one more it is void.
+                .col(ColumnDef::new(OneTimePasswords::Scopes).string_len(1024).not_null())
+                .col(ColumnDef::new(OneTimePasswords::IsVoid).boolean().not_null())
+                .col(ColumnDef::new(OneTimePasswords::ExpireTime).big_integer().not_null())
+                .primary_key(
+                    Index::create().col(OneTimePasswords::OrganizationId).col(OneTimePasswords::UserId),
+                ),
+        )
+        .await
+    }
+
+    async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        manager.drop_table(Table::drop().table(OneTimePasswords::Table).to_owned()).await
+    }
+}
+
+#[derive(DeriveIden)]
+enum OneTimePasswords {
+    Table,
+    OrganizationId,
+    UserId,
+    Sha256,
+    Scopes,
+    IsVoid,
+    ExpireTime,
+}

@@ -1,0 +1,19 @@
+//! Owns the shape of the table `one_time_passwords`.
+
+use sea_orm::entity::prelude::*;
+
+#[sea_orm::model]
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "one_time_passwords")]
+pub(crate) struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub organization_id: Uuid,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub user_id: Uuid,
+    pub sha256: Vec<u8>,
+    pub scopes: String,
+    pub is_void: bool,
+    pub expire_time: i64,
+}
+
+impl ActiveModelBehavior for ActiveModel {}

@@ -28,7 +28,7 @@ named! {
         AllSessionsRevoked = "session.all_revoked",
         /// A user changed the password, or tried to without knowing it; every session ended with it, and one was opened.
         PasswordChanged = "password.changed",
-        /// An operator gave a user a one-time password in the place of the password; every session ended with that.
+        /// An operator, or an administrator, gave a user a one-time password in the place of the password; every session ended with that.
         PasswordReset = "password.reset",
         /// A user chose a password by a one-time password, or tried to; or an operator set one, and every session ended with that.
         PasswordSet = "password.set",

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     Guessing, HashRequest, NewAccount, NewAccounts, OneTimePassword, Passwords, Proof, UsernameRests,
-    guessing::Guess, new_accounts::Asked,
+    guessing::Guess, new_accounts::Asked, passwords::Argon2Params,
 };
 use crate::{
     audit::{Audit, Event, Reason},
@@ -299,6 +299,12 @@ impl Accounts {
     /// Forgets the user `id`, who was changed in the database.
     pub(super) fn forget(&self, id: UserId) {
         self.users.forget(id);
+    }
+
+    /// What a hash costs that is made now.
+    #[must_use]
+    pub fn argon2(&self) -> Argon2Params {
+        self.passwords.params()
     }
 
     /// How the names of deleted users rest.

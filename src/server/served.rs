@@ -15,7 +15,9 @@ use tonic_reflection::{
 use super::Parts;
 use crate::{
     config::{Config, ExtAuthzAddr, Switch},
-    identity::{AccessRegistry, ClientDirectory, ClientRegistry, UserDirectory, UserRegistry},
+    identity::{
+        AccessRegistry, ClientDirectory, ClientRegistry, UserDirectory, UserRegistry, users::UserPasswords,
+    },
     model::Error,
     proto::{
         DESCRIPTOR_SET, EXT_AUTHZ_DESCRIPTOR_SET,
@@ -300,7 +302,10 @@ fn users(parts: &Parts) -> UserRpc {
     let Parts { store, clock, audit, accounts, sessions, guessing, .. } = parts;
     let registry = UserRegistry::new(store.clone(), clock.clone(), audit.clone())
         .remembered_by(Arc::clone(accounts), Arc::clone(sessions));
-    UserRpc::new(UserDirectory::new(store.clone()), registry, guessing.allowances(), accounts.rests().clone())
+    let passwords = UserPasswords::new(store.clone(), accounts.argon2(), clock.clone(), audit.clone())
+        .remembered_by(Arc::clone(accounts), Arc::clone(sessions));
+    let (directory, rests) = (UserDirectory::new(store.clone()), accounts.rests().clone());
+    UserRpc::new(directory, registry, passwords, guessing.allowances(), rests)
 }
 
 fn tokens(building: &Building<'_>) -> TokenServiceServer<TokenRpc> {

@@ -93,7 +93,7 @@ pub(super) enum Existing {
     /// Make the account's allowance of failed passwords full again (--account-failures).
     ClearThrottle(Who),
     /// Give a user a one-time password, which is printed this once, in the place of the password, and end all sessions. It works once, for
-    /// 24 hours, by SetNewPassword alone, and ends if the user is given a `signet.` scope.
+    /// 24 hours, by `SetNewPassword` alone, and ends if the user is given a `signet.` scope.
     ResetPassword(Who),
     /// Set the password of a user, and end all sessions. The password is asked for on a terminal, and read from standard input otherwise.
     SetPassword(passwords::Set),

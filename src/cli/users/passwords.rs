@@ -32,7 +32,7 @@ pub(super) async fn reset(
     let argon2 = config.passwords.argon2().map_err(|error| Failure::Usage(error.to_string()))?;
     let passwords = records.user_passwords(argon2);
     let Reset { user, one_time_password, expire_time } =
-        passwords.reset(&who.into(), &records.operator).await?;
+        passwords.reset(&who.into(), None, &records.operator).await?;
     let secret = one_time_password.as_ref().map(OneTimePassword::text);
     let secret = secret.as_ref().map_or("", |text| text.as_str());
     let until = expire_time.map(|time| time.to_string());

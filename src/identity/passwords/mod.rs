@@ -76,6 +76,12 @@ impl Passwords {
         Ok(Self { params, pool: Pool::start(params, size, metrics)? })
     }
 
+    /// What a hash costs that is made now.
+    #[must_use]
+    pub const fn params(&self) -> Argon2Params {
+        self.params
+    }
+
     /// The Argon2id hash of `password` under a fresh salt, as a PHC string.
     ///
     /// # Errors

@@ -8,8 +8,9 @@ use crate::{
     audit::{Audit, Event, Pending},
     base::{Clock, Deadline, Timestamp},
     identity::{
-        Accounts, Administrator, HashRequest, OneTimePassword, Passwords, Sessions, new_accounts::note,
-        passwords::Argon2Params,
+        Accounts, Administrator, HashRequest, OneTimePassword, Passwords, Sessions,
+        new_accounts::note,
+        passwords::{Argon2Params, fits_nothing},
     },
     model::{
         Error, PasswordRules, SessionId, User, UserId, Username,
@@ -28,6 +29,20 @@ pub struct UserPasswords {
     audit: Audit,
     /// What this process remembers of users; none if it is a command.
     remembered: Option<(Arc<Accounts>, Arc<Sessions>)>,
+}
+
+/// What a user logs in with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PasswordState {
+    /// A password.
+    Set,
+    /// A one-time password, which opens nothing.
+    OneTime {
+        /// Until when it can be used.
+        until: Timestamp,
+    },
+    /// None that could be right.
+    None,
 }
 
 /// What is said of a new user, as it came.
@@ -113,18 +128,18 @@ impl UserPasswords {
         }
     }
 
-    /// Gives the user `who` a one-time password in the place of the password, and ends the sessions.
+    /// Gives the user `who` a one-time password in the place of the password, and ends the sessions, if it still has this `etag`.
     ///
     /// # Errors
-    /// As [`UserDirectory::find`]; [`Error::HoldsMore`].
-    pub async fn reset(&self, who: &UserRef, by: &Administrator) -> Result<Reset, Error> {
+    /// As [`UserDirectory::find`]; [`Error::EtagMismatch`], [`Error::HoldsMore`].
+    pub async fn reset(&self, who: &UserRef, etag: Option<&str>, by: &Administrator) -> Result<Reset, Error> {
         let id = self.directory.find(who).await?.id;
         let now = self.clock.now();
         let one_time = OneTimePassword::random();
         let new = one_time.stored(self.argon2, now)?;
         let entry = by.entry(Event::PasswordReset.done().user(id));
         let pending = self.audit.begin(entry.clone());
-        let applied = match self.store.reset_password(id, &new, by.change(&entry, now)).await {
+        let applied = match self.store.reset_password(id, etag, &new, by.change(&entry, now)).await {
             Ok(applied) => applied,
             Err(error) => {
                 pending.settle(Some(&error));
@@ -173,6 +188,22 @@ impl UserPasswords {
         let user = self.store.user(user.id).await?.filter(|_| applied != Applied::Now(None));
         user.ok_or_else(|| who.not_found())
     }
+    /// What each of `users` logs in with, in their order.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn states(&self, users: &[UserId]) -> Result<Vec<PasswordState>, Error> {
+        let (now, known) = (self.clock.now(), self.store.password_marks(users).await?);
+        let state = |user: &UserId| match known.get(user) {
+            Some((hash, _)) if !fits_nothing(hash) => PasswordState::Set,
+            Some((_, Some(one_time))) if !one_time.is_void && now < one_time.expire_time => {
+                PasswordState::OneTime { until: one_time.expire_time }
+            }
+            Some(_) | None => PasswordState::None,
+        };
+        Ok(users.iter().map(state).collect())
+    }
+
     /// What a repetition of a request that was done is answered: never the one-time password.
     async fn as_it_is(&self, who: &UserRef) -> Result<Reset, Error> {
         let user = self.directory.find(who).await?;

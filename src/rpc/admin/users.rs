@@ -9,18 +9,24 @@ use super::{Cursor, Page, administrator, id, request_key};
 use crate::{
     base::Timestamp,
     identity::{
-        UserDirectory, UserRegistry, UsernameRests,
+        OneTimePassword, UserDirectory, UserRegistry, UsernameRests,
         guessing::{AccountAllowances, AllowanceLeft},
-        users::{FoundUser, NewUserFields, Span, UserFilter, UserPage, UserPlace, UserRef},
+        users::{
+            FoundUser, NewUserFields, NewUserOf, PasswordState, Reset, Span, UserFilter, UserPage,
+            UserPasswords, UserPlace, UserRef,
+        },
     },
     model::{Error, FieldReason, GroupId, Prefix, UserId},
     proto::identity::admin::v1::{
         BatchDeleteUsersRequest, BatchDeleteUsersResponse, BatchDisableUsersRequest,
         BatchDisableUsersResponse, BatchGetUsersRequest, BatchGetUsersResponse, ClearThrottleRequest,
-        ClearThrottleResponse, DeleteUserRequest, DeleteUserResponse, DisableUserRequest,
-        DisableUserResponse, EnableUserRequest, EnableUserResponse, GetUserRequest, GetUserResponse,
-        ListUsersRequest, ListUsersResponse, UpdateUserRequest, UpdateUserResponse, User,
-        get_user_request::Which, user::Throttle, user_service_server::UserService,
+        ClearThrottleResponse, CreateUserRequest, CreateUserResponse, DeleteUserRequest, DeleteUserResponse,
+        DisableUserRequest, DisableUserResponse, EnableUserRequest, EnableUserResponse, GetUserRequest,
+        GetUserResponse, ListUsersRequest, ListUsersResponse, ResetPasswordRequest, ResetPasswordResponse,
+        UpdateUserRequest, UpdateUserResponse, User,
+        get_user_request::Which,
+        user::{PasswordState as WireState, Throttle},
+        user_service_server::UserService,
     },
     rpc::{encode::time, refused, required},
 };
@@ -39,6 +45,7 @@ const NOT_UPDATABLE: &str = "may name `username`, `email`, `display_name` or `*`
 pub(crate) struct UserRpc {
     directory: UserDirectory,
     registry: UserRegistry,
+    passwords: UserPasswords,
     allowances: AccountAllowances,
     rests: UsernameRests,
 }
@@ -47,17 +54,21 @@ impl UserRpc {
     pub(crate) const fn new(
         directory: UserDirectory,
         registry: UserRegistry,
+        passwords: UserPasswords,
         allowances: AccountAllowances,
         rests: UsernameRests,
     ) -> Self {
-        Self { directory, registry, allowances, rests }
+        Self { directory, registry, passwords, allowances, rests }
     }
 
     /// `found`, with what is left of their allowances.
     async fn show(&self, found: &[FoundUser]) -> Result<Vec<User>, Error> {
         let users: Vec<_> = found.iter().map(|found| &found.user).collect();
         let left = self.allowances.left(&users).await?;
-        Ok(found.iter().zip(left).map(|(found, left)| encode(found, left)).collect())
+        let ids: Vec<_> = users.iter().map(|user| user.id).collect();
+        let states = self.passwords.states(&ids).await?;
+        let shown = found.iter().zip(left).zip(states);
+        Ok(shown.map(|((found, left), state)| encode(found, left, state)).collect())
     }
 
     async fn show_one(&self, found: FoundUser) -> Result<Option<User>, Error> {
@@ -78,6 +89,44 @@ impl UserRpc {
 
 #[tonic::async_trait]
 impl UserService for UserRpc {
+    async fn create_user(
+        &self,
+        request: Request<CreateUserRequest>,
+    ) -> Result<Response<CreateUserResponse>, Status> {
+        let by = administrator(&request)?;
+        let message = request.into_inner();
+        let key = request_key(&by, "CreateUser", &message.request_id, &message)?;
+        let by = by.repeatable(key).validating(message.validate_only);
+        let User { username, email, display_name, .. } = message.user.ok_or_else(|| required("user"))?;
+        let (email, display_name) = (email.as_deref(), display_name.as_deref());
+        let new = NewUserOf { username: &username, email, display_name };
+        let Reset { user, one_time_password, .. } = self.passwords.create(new, &by).await?;
+        let one_time_password = text_of(one_time_password.as_ref());
+        let mut user = self.show_one(FoundUser { user, login_time: None }).await?;
+        if message.validate_only
+            && let Some(user) = &mut user
+        {
+            // As it would be: there is nobody to look at.
+            user.set_password_state(WireState::OneTime);
+        }
+        Ok(Response::new(CreateUserResponse { user, one_time_password }))
+    }
+
+    async fn reset_password(
+        &self,
+        request: Request<ResetPasswordRequest>,
+    ) -> Result<Response<ResetPasswordResponse>, Status> {
+        let by = administrator(&request)?;
+        let message = request.into_inner();
+        let key = request_key(&by, "ResetPassword", &message.request_id, &message)?;
+        let who = UserRef::Id(user_id("id", &message.id)?);
+        let reset = self.passwords.reset(&who, if_set(&message.etag), &by.repeatable(key)).await?;
+        Ok(Response::new(ResetPasswordResponse {
+            one_time_password: text_of(reset.one_time_password.as_ref()),
+            expire_time: reset.expire_time.map(time),
+        }))
+    }
+
     async fn get_user(&self, request: Request<GetUserRequest>) -> Result<Response<GetUserResponse>, Status> {
         let who = match request.into_inner().which {
             Some(Which::Id(text)) => user_id("id", &text)?,
@@ -211,6 +260,11 @@ impl Cursor for UserPlace {
     }
 }
 
+/// What is shown once; nothing to a repetition.
+fn text_of(one_time: Option<&OneTimePassword>) -> String {
+    one_time.map(|shown| shown.text().to_string()).unwrap_or_default()
+}
+
 /// An etag as it came: empty is none.
 fn if_set(etag: &str) -> Option<&str> {
     Some(etag).filter(|etag| !etag.is_empty())
@@ -301,8 +355,15 @@ fn moment(time: &WireTimestamp) -> Timestamp {
     Timestamp::from_micros(micros)
 }
 
-fn encode(FoundUser { user, login_time }: &FoundUser, left: AllowanceLeft) -> User {
+fn encode(FoundUser { user, login_time }: &FoundUser, left: AllowanceLeft, state: PasswordState) -> User {
+    let (state, until) = match state {
+        PasswordState::Set => (WireState::Set, None),
+        PasswordState::OneTime { until } => (WireState::OneTime, Some(time(until))),
+        PasswordState::None => (WireState::None, None),
+    };
     User {
+        password_state: state.into(),
+        one_time_password_expire_time: until,
         id: user.id.to_string(),
         username: user.username.typed().to_owned(),
         email: user.email.as_ref().map(|email| email.as_str().to_owned()),

@@ -1,14 +1,16 @@
 //! Owns the table `one_time_passwords`: what a user shows once, in the place of a password that nobody knows.
 
+use std::collections::HashMap;
+
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryResult,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryResult, QuerySelect,
     sea_query::{Expr, ExprTrait, Query, SelectStatement, SimpleExpr},
 };
 use uuid::Uuid;
 
 use crate::store::{
-    CredentialVersion, Sha256, Store,
+    BATCH, CredentialVersion, Sha256, Store,
     engine::transaction::commit,
     tables::{
         access::INSTANCE,
@@ -65,18 +67,20 @@ pub enum OneTimeUse {
 }
 
 impl Store {
-    /// Gives the user `id` the one-time password `new` in the place of the password, and ends the sessions. Returns those; none if there is
-    /// no such user.
+    /// Gives the user `id`, if it still has this `etag`, the one-time password `new` in the place of the password, and ends the sessions.
+    /// Returns those; none if there is no such user.
     ///
     /// # Errors
-    /// [`Error::InsufficientScope`], [`Error::HoldsMore`]; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    /// [`Error::InsufficientScope`], [`Error::HoldsMore`], [`Error::EtagMismatch`]; [`Error::Unavailable`] or [`Error::Internal`], with
+    /// the cause.
     pub async fn reset_password(
         &self,
         id: UserId,
+        etag: Option<&str>,
         new: &NewOneTimePassword,
         change: AdminChange<'_>,
     ) -> Result<Applied<Option<Vec<SessionId>>>, Error> {
-        self.replace_password(id, &new.password_hash, Some(new), change).await
+        self.replace_password((id, etag), &new.password_hash, Some(new), change).await
     }
 
     /// Gives the user `id` the password of `password_hash`, and ends the sessions. Returns those; none if there is no such user.
@@ -89,12 +93,12 @@ impl Store {
         password_hash: &str,
         change: AdminChange<'_>,
     ) -> Result<Applied<Option<Vec<SessionId>>>, Error> {
-        self.replace_password(id, password_hash, None, change).await
+        self.replace_password((id, None), password_hash, None, change).await
     }
 
     async fn replace_password(
         &self,
-        id: UserId,
+        (id, etag): (UserId, Option<&str>),
         password_hash: &str,
         one_time: Option<&NewOneTimePassword>,
         change: AdminChange<'_>,
@@ -106,6 +110,9 @@ impl Store {
             };
             db.rights().must_have(AdminScope::UsersReset)?;
             db.may_change(Principal::User(id)).await?;
+            let row = user_rows::Entity::find_by_id(id.0).lock_exclusive().all(&*db).await?.pop();
+            let Some(user) = row.map(User::from) else { return Ok(Applied::Now(None)) };
+            user.etag().must_match(etag)?;
             // From here on nobody opens a session with the old password, and who did is seen below.
             let update =
                 self.with_new_password(password_hash, change.now).filter(user_rows::Column::Id.eq(id.0));
@@ -219,6 +226,32 @@ impl Store {
         .transpose()
     }
 
+    /// The password hash and the one-time password, if there is one, of each of `users` that is there.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn password_marks(&self, users: &[UserId]) -> Result<PasswordMarks, Error> {
+        let mut marks = HashMap::with_capacity(users.len());
+        for users in users.chunks(BATCH) {
+            let ids = || users.iter().map(|user| user.0);
+            let hashes = user_rows::Entity::find()
+                .select_only()
+                .columns([user_rows::Column::Id, user_rows::Column::PasswordHash])
+                .filter(user_rows::Column::Id.is_in(ids()));
+            let hashes: Vec<(Uuid, String)> = self.ask(|| hashes.clone().into_tuple().all(&self.db)).await?;
+            marks.extend(hashes.into_iter().map(|(id, hash)| (UserId(id), (hash, None))));
+            let rows = Entity::find()
+                .filter(Column::OrganizationId.eq(INSTANCE))
+                .filter(Column::UserId.is_in(ids()));
+            for row in self.ask(|| rows.clone().all(&self.db)).await? {
+                let Some(mark) = marks.get_mut(&UserId(row.user_id)) else { continue };
+                let Model { sha256, scopes, is_void, expire_time, .. } = row;
+                mark.1 = Some(OneTimeColumns { sha256, scopes, is_void, expire_time }.try_into()?);
+            }
+        }
+        Ok(marks)
+    }
+
     /// Writes the hash of another password, and with it another version of the credentials.
     fn with_new_password(&self, password_hash: &str, now: Timestamp) -> UpdateUsers {
         user_rows::Entity::update_many()
@@ -227,6 +260,9 @@ impl Store {
             .col_expr(user_rows::Column::UpdateTime, Expr::value(now.as_micros()))
     }
 }
+
+/// By user.
+type PasswordMarks = HashMap<UserId, (String, Option<StoredOneTimePassword>)>;
 
 type UpdateUsers = sea_orm::UpdateMany<user_rows::Entity>;
 

@@ -8,6 +8,7 @@ mod groups;
 mod keys;
 mod methods;
 mod pages;
+mod passwords;
 mod reach;
 mod roles;
 mod sessions;

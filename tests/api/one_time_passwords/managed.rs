@@ -51,25 +51,25 @@ async fn nobody_becomes_by_a_reset_who_holds_more() {
     let manager = resets.administrator("manager", BuiltInRole::UserManager.scopes().as_str()).await;
     let passwords = resets.passwords();
     for name in ["boss", "retired"] {
-        let refused = passwords.reset(&UserRef::Name(name.to_owned()), &manager).await;
+        let refused = passwords.reset(&UserRef::Name(name.to_owned()), None, &manager).await;
         assert!(matches!(refused, Err(Error::HoldsMore(_))), "{name}: {refused:?}");
     }
     client.log_in("boss", PASSWORD).await.unwrap();
     // Without the scope, or with one that the token shows and its holder has lost.
     let alice = UserRef::Name("alice".to_owned());
     let without = resets.administrator("manager", "signet.users.read signet.users.write").await;
-    let refused = passwords.reset(&alice, &without).await;
+    let refused = passwords.reset(&alice, None, &without).await;
     assert!(matches!(&refused, Err(Error::InsufficientScope(scope)) if scope == "signet.users.reset"));
     // The one of whom the manager may become anybody tomorrow: no longer once she administers.
-    let reset = passwords.reset(&alice, &manager).await.unwrap();
+    let reset = passwords.reset(&alice, None, &manager).await.unwrap();
     let one_time = reset.one_time_password.unwrap().text().to_string();
     resets.bind(BuiltInRole::Admin.name(), &user("alice"), true).await;
     resets.must_not_fit("alice", &one_time).await;
-    let refused = passwords.reset(&alice, &manager).await;
+    let refused = passwords.reset(&alice, None, &manager).await;
     assert!(matches!(refused, Err(Error::HoldsMore(_))), "{refused:?}");
     resets.bind(BuiltInRole::UserManager.name(), &user("manager"), false).await;
     let bob = client.sign_up("bob", PASSWORD).await.unwrap();
-    let refused = passwords.reset(&UserRef::Id(UserId(bob.id.parse().unwrap())), &manager).await;
+    let refused = passwords.reset(&UserRef::Id(UserId(bob.id.parse().unwrap())), None, &manager).await;
     assert!(matches!(refused, Err(Error::InsufficientScope(_))), "{refused:?}");
     client.log_in("bob", PASSWORD).await.unwrap();
 }
@@ -87,12 +87,12 @@ async fn a_repeated_request_is_answered_without_the_secret_and_changes_nothing()
     };
     let (passwords, alice) = (resets.passwords(), UserRef::Name("alice".to_owned()));
     let asked = manager.clone().repeatable(Some(key(1, 1)));
-    let first = passwords.reset(&alice, &asked).await.unwrap();
-    let again = passwords.reset(&alice, &asked).await.unwrap();
+    let first = passwords.reset(&alice, None, &asked).await.unwrap();
+    let again = passwords.reset(&alice, None, &asked).await.unwrap();
     assert!(again.one_time_password.is_none());
     assert_eq!((&again.user, again.expire_time), (&first.user, first.expire_time));
     resets.set("alice", &first.one_time_password.unwrap().text(), NEW).await.unwrap();
-    let other = passwords.reset(&alice, &manager.clone().repeatable(Some(key(1, 2)))).await;
+    let other = passwords.reset(&alice, None, &manager.clone().repeatable(Some(key(1, 2)))).await;
     assert!(matches!(other, Err(Error::RequestIdReused)), "{other:?}");
     // The same of a new user, who may have a name that is reserved. Who only asks whether it could be done makes nobody.
     let new = NewUserOf { username: "root", email: Some("root@example.com"), display_name: None };

@@ -68,7 +68,7 @@ impl Resets {
         let passwords =
             UserPasswords::new(self.store.clone(), ARGON2, self.server.clock.clone(), audit.unwrap());
         let who = UserRef::Name(username.to_owned());
-        let reset = passwords.reset(&who, &Administrator::operator()).await.unwrap();
+        let reset = passwords.reset(&who, None, &Administrator::operator()).await.unwrap();
         reset.one_time_password.unwrap().text().to_string()
     }
 

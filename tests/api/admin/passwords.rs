@@ -1,0 +1,118 @@
+//! Owns what administrators do to passwords: they have the server make one that works once, and see no other.
+
+use signet::{
+    model::{BuiltInRole, UserId},
+    proto::{
+        identity::admin::v1::{
+            CreateUserRequest, GetUserRequest, ResetPasswordRequest, ResetPasswordResponse, User,
+            get_user_request::Which, user::PasswordState, user_service_client::UserServiceClient,
+        },
+        identity::v1::SetNewPasswordRequest,
+    },
+};
+use tonic::{Code, Status, transport::Channel};
+use uuid::Uuid;
+
+use super::AdminApi;
+use crate::harness::{assert_refused, with_token};
+
+struct Users {
+    client: UserServiceClient<Channel>,
+    token: String,
+}
+
+impl Users {
+    async fn of(api: &AdminApi, token: &str) -> Self {
+        Self { client: UserServiceClient::new(api.channel().await), token: token.to_owned() }
+    }
+
+    async fn reset(
+        &mut self,
+        id: UserId,
+        etag: &str,
+        request_id: &str,
+    ) -> Result<ResetPasswordResponse, Status> {
+        let request = ResetPasswordRequest {
+            id: id.to_string(),
+            etag: etag.to_owned(),
+            request_id: request_id.to_owned(),
+        };
+        Ok(self.client.reset_password(with_token(request, &self.token)).await?.into_inner())
+    }
+
+    async fn get(&mut self, id: UserId) -> User {
+        let request = GetUserRequest { which: Some(Which::Id(id.to_string())) };
+        self.client.get_user(with_token(request, &self.token)).await.unwrap().into_inner().user.unwrap()
+    }
+
+    async fn create(&mut self, request: CreateUserRequest) -> Result<(User, String), Status> {
+        let made = self.client.create_user(with_token(request, &self.token)).await?.into_inner();
+        Ok((made.user.unwrap(), made.one_time_password))
+    }
+}
+
+async fn choose(api: &AdminApi, username: &str, one_time: &str) -> Result<(), Status> {
+    let request = SetNewPasswordRequest {
+        username: username.to_owned(),
+        one_time_password: one_time.to_owned(),
+        new_password: "one of my own".to_owned(),
+    };
+    api.server.client().await.0.set_new_password(request).await.map(drop)
+}
+
+#[tokio::test]
+async fn a_reset_is_shown_once_and_the_state_of_the_password_after_it() {
+    let api = AdminApi::start().await;
+    let (_, token) = api.administrator(BuiltInRole::UserManager, "manager").await;
+    let (mut users, alice) = (Users::of(&api, &token).await, api.user("alice").await);
+    let before = users.get(alice).await;
+    assert_eq!(before.password_state(), PasswordState::Set);
+    api.server.clock.advance(std::time::Duration::from_secs(1));
+    let request_id = Uuid::from_u128(7).to_string();
+    let first = users.reset(alice, &before.etag, &request_id).await.unwrap();
+    let again = users.reset(alice, &before.etag, &request_id).await.unwrap();
+    assert_eq!((again.one_time_password.as_str(), again.expire_time), ("", first.expire_time));
+    let stale = users.reset(alice, &before.etag, "").await;
+    assert_refused(stale, Code::Aborted, "ETAG_MISMATCH");
+    let after = users.get(alice).await;
+    assert_eq!(after.password_state(), PasswordState::OneTime);
+    assert_eq!(after.one_time_password_expire_time, first.expire_time);
+    let refused = api.server.client().await.log_in("alice", &first.one_time_password).await;
+    assert_refused(refused, Code::Unauthenticated, "PASSWORD_CHANGE_REQUIRED");
+    choose(&api, "alice", &first.one_time_password).await.unwrap();
+    assert_eq!(users.get(alice).await.password_state(), PasswordState::Set);
+    // Void once she administers; and then nobody resets her who holds less.
+    let second = users.reset(alice, "", "").await.unwrap().one_time_password;
+    api.give(BuiltInRole::Admin, alice).await;
+    assert_eq!(users.get(alice).await.password_state(), PasswordState::None);
+    assert_refused(choose(&api, "alice", &second).await, Code::Unauthenticated, "INVALID_CREDENTIALS");
+    assert_refused(users.reset(alice, "", "").await, Code::PermissionDenied, "HOLDS_MORE");
+    let nobody = users.reset(UserId(Uuid::nil()), "", "").await;
+    assert_refused(nobody, Code::NotFound, "USER_NOT_FOUND");
+    api.audited("password.reset", 2).await;
+}
+
+#[tokio::test]
+async fn a_new_user_has_no_password_that_anybody_chose_for_it() {
+    let api = AdminApi::start().await;
+    let (_, token) = api.administrator(BuiltInRole::UserManager, "manager").await;
+    let mut users = Users::of(&api, &token).await;
+    // The name is reserved: administrators may give it.
+    let user =
+        User { username: "root".to_owned(), email: Some("r@example.com".to_owned()), ..User::default() };
+    let asked = CreateUserRequest { user: Some(user), ..CreateUserRequest::default() };
+    let judged = users.create(CreateUserRequest { validate_only: true, ..asked.clone() }).await.unwrap();
+    assert_eq!(judged.1, "");
+    let asked = CreateUserRequest { request_id: Uuid::from_u128(7).to_string(), ..asked };
+    let (made, one_time) = users.create(asked.clone()).await.unwrap();
+    assert_eq!(
+        (made.password_state(), made.email.as_deref()),
+        (PasswordState::OneTime, Some("r@example.com"))
+    );
+    assert_eq!(users.create(asked.clone()).await.unwrap(), (made.clone(), String::new()));
+    choose(&api, "root", &one_time).await.unwrap();
+    api.server.client().await.log_in("root", "one of my own").await.unwrap();
+    let again = users.create(CreateUserRequest { request_id: String::new(), ..asked }).await;
+    assert_refused(again, Code::AlreadyExists, "USERNAME_TAKEN");
+    assert_refused(users.create(CreateUserRequest::default()).await, Code::InvalidArgument, "INVALID_FIELDS");
+}

@@ -234,7 +234,7 @@ async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
     match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => Box::pin(serve::run(cli.config, output)).await,
         Command::Migrate(command) => migrate::run(command, &cli.config, output).await,
-        Command::Users(command) => users::run(command, &cli.config, output).await,
+        Command::Users(command) => Box::pin(users::run(command, &cli.config, output)).await,
         Command::Clients(command) => clients::run(command, &cli.config, output).await,
         Command::Roles(command) => roles::run(command, &cli.config, output).await,
         Command::Groups(command) => groups::run(command, &cli.config, output).await,

@@ -42,7 +42,7 @@ pub use crate::store::DatabaseClock;
 pub use end::END_ALLOWANCE;
 pub use grpc::{descriptor_set, policy};
 
-use connections::Connections;
+use connections::{Connections, HttpAnswer, HttpService};
 use end::Listeners;
 use grpc::Services;
 use listening::{Bound, bind};
@@ -280,9 +280,9 @@ impl Server {
             Box::pin(drained),
             grpc_connections.serve(grpc, grpc_service),
             http_connections.serve(http, http_service),
-            Box::pin(serve_envoy),
-            Box::pin(serve_operators),
-            Box::pin(serve_administrators),
+            Box::pin(serve_if_on(ext_authz_connections.as_ref(), ext_authz, ext_authz_service)),
+            Box::pin(serve_if_on(operations_connections.as_ref(), operations, operations_service)),
+            Box::pin(serve_if_on(admin_connections.as_ref(), admin, admin_service)),
         );
         if finished {
             tracing::info!("stopped: every call in flight was finished");
@@ -291,6 +291,17 @@ impl Server {
         }
         end::close(parts).await;
         Ok(())
+    }
+}
+
+/// Serves `service` to `connections` at `listener`, if there is one.
+async fn serve_if_on<B: HttpAnswer>(
+    connections: Option<&Connections>,
+    listener: Option<TcpListener>,
+    service: impl HttpService<B>,
+) {
+    if let (Some(connections), Some(listener)) = (connections, listener) {
+        connections.serve(listener, service).await;
     }
 }
 

@@ -97,9 +97,8 @@ impl Parts {
         };
         let own_account = OwnAccount::new(store.clone(), vouching.clone(), clock.clone(), audit.clone());
         let grants = Grants::new(vouching, Arc::clone(&guessing), metrics.grants.clone(), clock.clone());
-        let (own_account, grants) = (Arc::new(own_account), Arc::new(grants));
-        let verifier =
-            Arc::new(Verifier::new(Arc::clone(&keyring), clock.clone(), config.tokens.verifying()));
+        let verifier = Verifier::new(Arc::clone(&keyring), clock.clone(), config.tokens.verifying());
+        let verifier = Arc::new(verifier);
         let standing = GoodStanding::new(
             Arc::clone(&accounts),
             Arc::clone(&sessions),
@@ -113,12 +112,12 @@ impl Parts {
             config.tokens.issuer.clone(),
             config.tokens.issuing().audience,
         ));
-        let readiness = Readiness::new(Arc::clone(&keyring), Arc::clone(&clocks), metrics.database.clone());
-        let readiness = Arc::new(readiness);
+        let readiness =
+            Arc::new(Readiness::new(Arc::clone(&keyring), Arc::clone(&clocks), metrics.database.clone()));
         watch_caches(&metrics, &verifier, &accounts, &sessions, &clients, &permissions);
         watch_strangers(&metrics, store.for_strangers().tally());
-        let revocation =
-            Arc::new(Revocation::new(Arc::clone(&verifier), Arc::clone(&clients), Arc::clone(&sessions)));
+        let revocation = Revocation::new(Arc::clone(&verifier), Arc::clone(&clients), Arc::clone(&sessions));
+        let revocation = Arc::new(revocation);
         let authenticator = Arc::new(Authenticator::new(verifier, standing));
         watch(&metrics, &clock, &changes, &keyring);
         let pools = Pools::new(config, &bounds, &clock, &authenticator, &metrics);
@@ -126,11 +125,11 @@ impl Parts {
             audit_trail: audit_trail(&store, &audit, config, &clock),
             accounts,
             guessing,
-            own_account,
+            own_account: Arc::new(own_account),
             sessions,
             clients,
             permissions,
-            grants,
+            grants: Arc::new(grants),
             introspection,
             revocation,
             authenticator,

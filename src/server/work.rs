@@ -171,6 +171,14 @@ fn own(parts: &Parts, config: &Config, shared: &Arc<SharedJobs>) -> Vec<OwnJob> 
     ]
 }
 
+/// Telling of the bindings that have come to their end.
+fn binding_ends(parts: &Parts) -> OwnJob {
+    let ends = BindingEnds::new(parts.store.clone(), Arc::clone(&parts.clocks), parts.audit.clone());
+    let look = run(Arc::new(ends), |ends| async move { ends.look().await });
+    let failing = "that bindings have ended is told later: they give nothing all the same";
+    OwnJob::new("binding_ends", Pace::Slept(BINDING_ENDS_INTERVAL), failing, look)
+}
+
 /// Following the files of TLS.
 fn tls_files(tls: &Arc<Tls>) -> OwnJob {
     let look = run(Arc::clone(tls), |tls| async move { tls.look().await });

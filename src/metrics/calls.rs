@@ -53,7 +53,8 @@ pub struct MethodMetrics {
     labels: [String; 3],
     all: CallMetrics,
     started: IntCounter,
-    seconds: Histogram,
+    /// Most methods are never called on most installations, and a histogram is many series.
+    seconds: OnceLock<Histogram>,
     /// By code. Most methods never answer most codes, and need no series of them.
     handled: [OnceLock<IntCounter>; CODES.len()],
 }
@@ -97,7 +98,7 @@ impl CallMetrics {
             labels: labels.map(str::to_owned),
             all: self.clone(),
             started: self.started.with_label_values(&labels),
-            seconds: self.seconds.with_label_values(&labels),
+            seconds: OnceLock::new(),
             handled: std::array::from_fn(|_| OnceLock::new()),
         };
         // A success is a series from the start, so that the first one shows as an increase.
@@ -116,8 +117,15 @@ impl MethodMetrics {
     /// A call that began has ended with `code`, the number of a gRPC status code.
     pub fn end(&self, code: usize, took: Duration) {
         self.handled(code).inc();
-        self.seconds.observe(took.as_secs_f64());
+        self.seconds().observe(took.as_secs_f64());
         self.all.in_flight.dec();
+    }
+
+    fn seconds(&self) -> &Histogram {
+        self.seconds.get_or_init(|| {
+            let [kind, service, method] = &self.labels;
+            self.all.seconds.with_label_values(&[kind, service, method])
+        })
     }
 
     fn handled(&self, code: usize) -> &IntCounter {

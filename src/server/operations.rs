@@ -17,7 +17,8 @@ use crate::{
     model::{AllowedHosts, Host, HostPattern},
 };
 
-/// The most bytes of requests and answers on their way. A peer has a quarter: the metrics for 16 who ask at once.
+/// The most bytes of requests and answers on their way. A peer has a quarter: the metrics for 16 who ask at once, or for 8
+/// once nearly every method has been called.
 pub(super) const MAX_PENDING_BYTES: usize = 8 * 1_024 * 1_024;
 
 /// The largest body of a request: none has one.

@@ -42,9 +42,10 @@ impl Scrape {
     fn growth_since(&self, before: &Self) -> BTreeMap<String, f64> {
         let is_count = |series: &str| {
             let name = series.split('{').next().unwrap_or_default();
-            let is_other = ["process_", "signet_http_", "signet_database_", "signet_job_"]
-                .iter()
-                .any(|other| name.starts_with(other));
+            let is_other =
+                ["process_", "signet_http_", "signet_database_", "signet_job_", "signet_audit_database_"]
+                    .iter()
+                    .any(|other| name.starts_with(other));
             (name.ends_with("_total") || name.ends_with("_count"))
                 && !is_other
                 && !series.contains("listener=\"operations\"")
@@ -259,6 +260,14 @@ async fn metrics_tell_nobody_which_names_there_are_or_which_password_of_a_disabl
         .set_active(id, false, crate::operator::by_operator(server.clock.now()))
         .await
         .unwrap();
+    // The client of those who name none is remembered, unless it was read while something changed.
+    eventually("the client is remembered", async || {
+        let before = server.scrape().await;
+        assert_eq!(client.clone().exchange_refresh_token("made up").await, None);
+        let missed = "signet_cache_lookups_total{cache=\"clients\",result=\"miss\"}";
+        !server.scrape().await.growth_since(&before).contains_key(missed)
+    })
+    .await;
     let kinds = [
         ("nobody", "not the password"),
         ("alice", "not the password"),

@@ -65,18 +65,16 @@ pub(in crate::store) async fn keep(
 }
 
 impl Strangers {
-    /// Keeps `events` that come with no change. Those that are kept already are left as they are, so that they may be given again.
+    /// Keeps `events` that come with no change. Those that are kept already are left as they are, so that they may be given again. One
+    /// task alone writes them, so that no place is asked for.
     ///
     /// # Errors
-    /// [`Error::Overloaded`] if too many look-ups wait; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn keep_events(&self, events: &[KeptEvent]) -> Result<(), Error> {
-        self.look_up(async {
-            for events in events.chunks(ROWS) {
-                self.0.ask(|| again(events).exec_without_returning(&self.0.writer)).await?;
-            }
-            Ok(())
-        })
-        .await
+        for events in events.chunks(ROWS) {
+            self.0.ask(|| again(events).exec_without_returning(&self.0.writer)).await?;
+        }
+        Ok(())
     }
 }
 

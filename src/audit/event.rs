@@ -9,7 +9,7 @@ const MAX_CHARS: usize = 255;
 named! {
     /// What happened. A new event is one line here, one in docs/AUDIT.md (a test compares them), and the call that records it.
     Event {
-        /// Somebody made an account of their own.
+        /// Somebody signed up.
         SignedUp = "user.signed_up",
         /// Somebody logged in by password, or tried to.
         Login = "login",
@@ -34,15 +34,15 @@ named! {
         PasswordSet = "password.set",
         /// A user changed what it says of itself; or an operator, or an administrator, changed it, or the username.
         UserUpdated = "user.updated",
-        /// An operator made a user.
+        /// An operator or an administrator created a user.
         UserCreated = "user.created",
-        /// An operator disabled a user.
+        /// An operator or an administrator disabled a user.
         UserDisabled = "user.disabled",
-        /// An operator enabled a user.
+        /// An operator or an administrator enabled a user.
         UserEnabled = "user.enabled",
-        /// An operator made the allowance of failed passwords of an account full again.
+        /// An operator or an administrator restored the allowance of failed passwords of an account.
         ThrottleCleared = "user.throttle_cleared",
-        /// A user (or somebody who did not know the password, in vain) or an operator deleted an account.
+        /// A user (or somebody who did not know the password, in vain), an operator or an administrator deleted an account.
         UserDeleted = "user.deleted",
         /// An operator brought users over: they were added or changed.
         UsersImported = "users.imported",
@@ -50,13 +50,13 @@ named! {
         UsersExported = "users.exported",
         /// Somebody said to be a client, and was refused.
         ClientRefused = "client.refused",
-        /// An operator registered a client.
+        /// An operator or an administrator registered a client.
         ClientCreated = "client.created",
-        /// An operator gave a client a new secret.
+        /// An operator or an administrator gave a client a new secret.
         ClientSecretRotated = "client.secret_rotated",
         /// An operator replaced a client's public keys.
         ClientKeysReplaced = "client.keys_replaced",
-        /// An operator disabled a client.
+        /// An operator or an administrator disabled a client.
         ClientDisabled = "client.disabled",
         /// An operator replaced whose certificate stands for a client.
         ClientCertificateReplaced = "client.certificate_replaced",
@@ -64,49 +64,49 @@ named! {
         ClientAddressClaimsAllowed = "client.address_claims_allowed",
         /// An operator no longer lets a client tell the addresses of its users.
         ClientAddressClaimsForbidden = "client.address_claims_forbidden",
-        /// An operator enabled a client.
+        /// An operator or an administrator enabled a client.
         ClientEnabled = "client.enabled",
-        /// An operator changed a client's name, scopes or audiences.
+        /// An operator or an administrator changed a client's name, scopes or audiences.
         ClientUpdated = "client.updated",
-        /// An operator deleted a client, and its sessions with it.
+        /// An operator or an administrator deleted a client, and its sessions with it.
         ClientDeleted = "client.deleted",
-        /// An operator made a role.
+        /// An operator or an administrator created a role.
         RoleCreated = "role.created",
-        /// An operator changed what a role gives, or what it is for.
+        /// An operator or an administrator changed what a role gives, or what it is for.
         RoleUpdated = "role.updated",
-        /// An operator deleted a role, and its bindings with it.
+        /// An operator or an administrator deleted a role, and its bindings with it.
         RoleDeleted = "role.deleted",
-        /// An operator gave somebody a role, or the role that it had another end.
+        /// An operator or an administrator gave somebody a role, or the role that it had another end.
         RoleBound = "role.bound",
-        /// An operator took a role from somebody.
+        /// An operator or an administrator took a role from somebody.
         RoleUnbound = "role.unbound",
         /// A binding came to its end, and was deleted.
         RoleBindingEnded = "role.binding_ended",
-        /// An operator made a group.
+        /// An operator or an administrator created a group.
         GroupCreated = "group.created",
-        /// An operator deleted a group, and its bindings with it.
+        /// An operator or an administrator deleted a group, and its bindings with it.
         GroupDeleted = "group.deleted",
-        /// An operator added a user to a group.
+        /// An operator or an administrator added a user to a group.
         GroupMemberAdded = "group.member_added",
-        /// An operator took a user out of a group.
+        /// An operator or an administrator took a user out of a group.
         GroupMemberRemoved = "group.member_removed",
         /// An operator named an owner of an audience.
         AudienceOwnerAdded = "audience.owner_added",
         /// An operator took an audience from an owner.
         AudienceOwnerRemoved = "audience.owner_removed",
-        /// Somebody said who owns an audience, all of them at once.
+        /// An administrator set all owners of an audience at once.
         AudienceOwnersChanged = "audience.owners_changed",
-        /// A signing key was made and is published from now on.
+        /// A signing key was created and is published from now on.
         SigningKeyPublished = "signing_key.published",
-        /// A signing key took over from the one before: by the operator's command, or since a process began to sign with it.
+        /// A signing key took over from the one before: by a command or a call of the admin API, or since a process began to sign with it.
         SigningKeyRotated = "signing_key.rotated",
         /// A signing key was deleted: no valid token needs it.
         SigningKeyDeleted = "signing_key.deleted",
-        /// An operator deleted a signing key that is compromised.
+        /// An operator or an administrator deleted a signing key that is compromised.
         SigningKeyRevoked = "signing_key.revoked",
         /// An operator changed the master key: every signing key was sealed anew.
         SigningKeysResealed = "signing_keys.resealed",
-        /// An operator made a backup: a copy of everything, hashes of passwords included.
+        /// An operator created a backup: a copy of everything, hashes of passwords included.
         DatabaseBackedUp = "database.backed_up",
         /// An operator put a backup in the database's place.
         DatabaseRestored = "database.restored",
@@ -174,7 +174,7 @@ named! {
         GrantNotHeld = "grant_not_held",
         /// Who was to be changed has a scope that administers the service and that the caller lacks.
         HoldsMore = "holds_more",
-        /// The caller owns not the audience.
+        /// The caller does not own the audience.
         NotOwner = "not_owner",
         /// Nobody would have been left who is an admin.
         LastAdmin = "last_admin",

@@ -6,10 +6,10 @@
 //!
 //! ```text
 //! main -> cli -> { server -> { rpc, http, jobs }, transfer } -> install -> { identity, peer } -> changes
-//!      -> { admission, store, auth, audit } -> { jose, errors } -> { proto, metrics, observe } -> { model, files } -> base
+//!      -> { admission, store } -> { auth, audit } -> { jose, errors } -> { proto, metrics, observe } -> { model, files } -> base
 //! ```
 //!
-//! docs/ARCHITECTURE.md tells three requests, a command and a job as stories, file after file.
+//! docs/ARCHITECTURE.md tells four requests, a command and a job as stories, file after file.
 //!
 //! The feature `server`, which is on by default, is the service. Without it, [`auth`] is what another service recognises its callers
 //! with.

@@ -61,7 +61,7 @@ const ROOMS: &[Room] = &[
     Room { name: "peer", may_import: &["model", "base"],
            because: "who sent a request gRPC and HTTP ask alike, and neither may know the other" },
     Room { name: "store", may_import: &["audit", "model", "base", "files"],
-           because: "the store keeps and finds; it decides nothing" },
+           because: "the store keeps and finds; it judges what administrators change, by the rules of model, since that must be done where it is written; else it decides nothing" },
     Room { name: "auth", may_import: &["jose", "proto", "errors", "model", "base"],
            because: "any tonic service can then verify callers with it; what it needs beyond that it states as traits" },
     Room { name: "audit", may_import: &["observe", "errors", "metrics", "model", "base", "files"],

@@ -31,7 +31,7 @@ fn the_services_are_listed_and_described_with_their_comments() {
     }
     let described = grpcurl::say(&signet, &[], &["describe", "identity.v1.IdentityService"]);
     for told in [
-        "// Makes a new account.",
+        "// Creates an account.",
         "rpc SignUp (",
         r#"option (.identity.v1.access) = { authenticated:<required_scopes:"profile"> };"#,
     ] {

@@ -118,13 +118,13 @@ named! {
 }
 
 named! {
-    /// Whether it came to pass.
+    /// Whether it was done.
     Outcome {
         /// It did.
         Success = "success",
         /// It was refused.
         Failure = "failure",
-        /// The client went away, or the database failed, while it was being done: it may have come to pass or not.
+        /// The client went away, or the database failed, while it was being done: it may have been done or not.
         Unknown = "unknown",
     }
 }

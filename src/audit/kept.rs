@@ -32,7 +32,7 @@ pub struct KeptEvent {
     pub time: Timestamp,
     /// What happened.
     pub event: String,
-    /// Whether it came to pass.
+    /// Whether it was done.
     pub outcome: String,
     /// Why it was refused.
     pub reason: Option<String>,

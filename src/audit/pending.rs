@@ -18,14 +18,14 @@ impl<'a> Pending<'a> {
         Self { audit, entry: Some(entry) }
     }
 
-    /// It came to pass.
+    /// It was done.
     pub fn done(mut self) {
         if let Some(entry) = self.entry.take() {
             self.audit.record(entry);
         }
     }
 
-    /// It came to pass, and changed `fields`: fewer, it may be, than were to be changed.
+    /// It was done, and changed `fields`: perhaps fewer than were asked for.
     pub fn done_changing(mut self, fields: impl IntoIterator<Item = impl Into<FieldChange>>) {
         if let Some(entry) = self.entry.take() {
             self.audit.record(entry.changed(fields));
@@ -43,7 +43,7 @@ impl<'a> Pending<'a> {
         self.entry = None;
     }
 
-    /// It came to pass, or not.
+    /// It was done, or not.
     pub fn done_if(self, came_to_pass: bool) {
         if came_to_pass {
             self.done();
@@ -52,7 +52,7 @@ impl<'a> Pending<'a> {
         }
     }
 
-    /// It came to pass if there is no `error`, and not if the error says so; others leave it unknown.
+    /// It was done if there is no `error`, and not if the error says so; others leave it unknown.
     pub fn settle(self, error: Option<&Error>) {
         match error {
             None => self.done(),

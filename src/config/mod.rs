@@ -140,7 +140,7 @@ pub enum Switch {
     Off,
 }
 
-/// Where something is served that may be served nowhere.
+/// Where something is served that can be turned off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OptionalAddr {
     /// Nowhere.

@@ -1,4 +1,4 @@
-//! Owns what administering the service takes: the scopes and the roles that follow from the program, and from no row.
+//! Owns the scopes that administer the service and the built-in roles that give them: they follow from the program, and from no row.
 
 use uuid::Uuid;
 
@@ -10,7 +10,7 @@ named! {
     AdminScope {
         /// Reads users.
         UsersRead = "signet.users.read",
-        /// Makes, changes, disables and deletes users.
+        /// Creates, changes, disables and deletes users.
         UsersWrite = "signet.users.write",
         /// Gives users one-time passwords: whoever has it can become any user who has no `signet.` scope.
         UsersReset = "signet.users.reset",
@@ -18,25 +18,25 @@ named! {
         SessionsRead = "signet.sessions.read",
         /// Ends sessions.
         SessionsWrite = "signet.sessions.write",
-        /// Reads groups and who is in them.
+        /// Reads groups and their members.
         GroupsRead = "signet.groups.read",
-        /// Makes and deletes groups, and says who is in them.
+        /// Creates and deletes groups, adds and removes their members.
         GroupsWrite = "signet.groups.write",
         /// Reads roles.
         RolesRead = "signet.roles.read",
         /// Reads who has which role, and what follows.
         BindingsRead = "signet.bindings.read",
-        /// Makes roles and gives them, at every audience.
+        /// Creates roles and gives them, at every audience.
         BindingsWrite = "signet.bindings.write",
         /// Reads audiences and their owners.
         AudiencesRead = "signet.audiences.read",
-        /// Says who owns an audience.
+        /// Sets the owners of an audience.
         AudiencesAdmin = "signet.audiences.admin",
         /// Reads clients.
         ClientsRead = "signet.clients.read",
-        /// Makes, changes and deletes clients, their secrets and keys.
+        /// Creates, changes and deletes clients, their secrets and keys.
         ClientsWrite = "signet.clients.write",
-        /// Reads which signing keys there are.
+        /// Reads the signing keys.
         KeysRead = "signet.keys.read",
         /// Rotates and revokes signing keys.
         KeysWrite = "signet.keys.write",
@@ -46,7 +46,7 @@ named! {
 }
 
 named! {
-    /// A role of the service's own audience that the program has: whoever upgrades it has in the role what the release adds.
+    /// A role of the service's own audience that follows from the program: an upgrade adds to it what the release adds.
     BuiltInRole {
         /// Everything.
         Admin = "admin",
@@ -58,7 +58,7 @@ named! {
 }
 
 impl AdminScope {
-    /// The one of this name; none if this release has none, as of what a later one has written.
+    /// The scope of this name; none for a scope of a later release.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|scope| scope.name() == name)

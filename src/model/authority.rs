@@ -1,4 +1,4 @@
-//! Owns by whose authority something is changed, and what each may change: the rules that no administrator gets around.
+//! Owns the rules that no administrator gets around: by whose authority something is changed, and what each may change.
 
 use super::{AdminScope, Error, NameSet, Principal, claims::ADMIN_SCOPE_PREFIX};
 

@@ -25,7 +25,7 @@ pub(super) struct BoundIfFree {
     is_set: bool,
 }
 
-/// Where something is served that may be served nowhere.
+/// Where something is served that can be turned off.
 pub(super) enum Optional {
     /// Here, if it is to be served at all.
     Served(Option<TcpListener>),

@@ -1,4 +1,4 @@
-//! Owns who owns an audience.
+//! Owns changing the owners of audiences.
 
 use super::{AccessRegistry, NamedPrincipal, PrincipalRef, registry::settled};
 use crate::{

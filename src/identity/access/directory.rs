@@ -135,7 +135,7 @@ impl AccessDirectory {
         Ok((user.id, NamedPrincipal { principal, name }))
     }
 
-    /// The roles after `after` in the order of their ids, which is the order of their making, of `audience` if one is named; at most
+    /// The roles after `after` in the order of their ids, the order of their creation, of `audience` if one is named; at most
     /// `limit`.
     ///
     /// # Errors
@@ -167,7 +167,7 @@ impl AccessDirectory {
         Ok(roles)
     }
 
-    /// The groups after `after` in the order of their ids, which is the order of their making, and those of `user` alone if one is named;
+    /// The groups after `after` in the order of their ids, the order of their creation, and those of `user` alone if one is named;
     /// at most `limit`.
     ///
     /// # Errors
@@ -239,7 +239,7 @@ impl AccessDirectory {
         Ok(ListedBinding { binding, role, subject })
     }
 
-    /// The bindings after `after` in the order of their ids, which is the order of their making; at most `limit`.
+    /// The bindings after `after` in the order of their ids, the order of their creation; at most `limit`.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.

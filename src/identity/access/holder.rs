@@ -1,4 +1,4 @@
-//! Owns how roles, groups and those who have roles are meant: by name or by id.
+//! Owns references to roles, groups and principals, by name or by id.
 
 use std::fmt;
 

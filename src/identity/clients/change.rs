@@ -1,4 +1,4 @@
-//! Owns what may be made of a client, and what it is given by that.
+//! Owns changing a client: what may be changed of it, and which scopes and audiences it gains by that.
 
 use super::secret;
 use crate::{

@@ -68,7 +68,7 @@ impl ClientDirectory {
         }
     }
 
-    /// The clients after `after` that `filter` takes, in the order of their ids, which is the order of their making: at most `limit`, and
+    /// The clients after `after` that `filter` takes, in the order of their ids, the order of their creation: at most `limit`, and
     /// fewer if many were looked at. With it, after which the next ones come; none if these were the last.
     ///
     /// # Errors
@@ -100,7 +100,7 @@ impl ClientDirectory {
         Ok((found, last))
     }
 
-    /// The clients after `after` in the order of their ids, which is the order of their making; at most `limit`, and
+    /// The clients after `after` in the order of their ids, the order of their creation; at most `limit`, and
     /// [`BATCH`](crate::store::BATCH).
     ///
     /// # Errors

@@ -66,7 +66,7 @@ impl UserDirectory {
         found.ok_or_else(|| who.not_found())
     }
 
-    /// The users after `after` in the order of their ids, which is the order of their making; at most `limit`.
+    /// The users after `after` in the order of their ids, the order of their creation; at most `limit`.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.

@@ -327,7 +327,7 @@ impl UserRegistry {
     }
 }
 
-/// Tells of each that it did not come to pass, or may have, as `error` says.
+/// Tells of each that it was not done, or may have been, as `error` says.
 fn give_up(pending: Vec<(UserId, Pending<'_>)>, error: Error) -> Error {
     for (_, pending) in pending {
         pending.settle(Some(&error));

@@ -1,4 +1,4 @@
-//! Owns keeping what users are searched by true, and building the indexes that an upgrade brings.
+//! Owns the upkeep of the search for users: its columns are filled and corrected, and the indexes that an upgrade brings are built.
 
 use std::time::Duration;
 

@@ -97,7 +97,7 @@ impl Store {
         Ok(row.and_then(|(row, role)| Some((read(&row)?, Role::from(role?)))))
     }
 
-    /// The bindings after `after` in the order of their ids, which is the order of their making, with their roles; at most `limit`.
+    /// The bindings after `after` in the order of their ids, the order of their creation, with their roles; at most `limit`.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.

@@ -1,4 +1,4 @@
-//! Owns changing the tables `clients` and `client_secrets`: a client as a whole, judged as it was and as it shall be.
+//! Owns changing the tables `clients` and `client_secrets`: a client as a whole, judged by what it was and what it becomes.
 
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect,
@@ -42,7 +42,7 @@ pub struct ChangedClient {
 }
 
 impl Store {
-    /// Adds the client that is `new` with its secrets, unless another has what may be had but once.
+    /// Adds the client `new` with its secrets, unless another client has its name or SPIFFE ID.
     ///
     /// # Errors
     /// [`Error::ClientNameTaken`], [`Error::SpiffeIdTaken`]; why whoever adds it may not; [`Error::Unavailable`] or [`Error::Internal`],
@@ -198,7 +198,7 @@ async fn write(db: &impl ConnectionTrait, old: &Client, new: &Client) -> Result<
     Ok(())
 }
 
-/// Succeeds if no other client has what of `client` may be had but once.
+/// Succeeds if no other client has the name or SPIFFE ID of `client`.
 async fn must_be_free(db: &impl ConnectionTrait, client: &Client) -> Result<(), Failed> {
     let others = || Entity::find().select_only().column(Column::Id).filter(Column::Id.ne(client.id.0));
     let named = others().filter(Column::Name.eq(client.name.as_str()));

@@ -79,7 +79,7 @@ impl Store {
         self.with_secrets(row).await
     }
 
-    /// The clients after `after` in the order of their ids, which is the order of their making; at most `limit`, and
+    /// The clients after `after` in the order of their ids, the order of their creation; at most `limit`, and
     /// [`BATCH`](crate::store::BATCH).
     ///
     /// # Errors

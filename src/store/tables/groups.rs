@@ -86,7 +86,7 @@ impl Store {
         Ok(self.ask_for_one(|| query.clone().all(&self.db)).await?.map(Group::from))
     }
 
-    /// The groups after `after` in the order of their ids, which is the order of their making; at most `limit`.
+    /// The groups after `after` in the order of their ids, the order of their creation; at most `limit`.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.

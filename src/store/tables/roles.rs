@@ -105,7 +105,7 @@ impl Store {
         Ok(self.ask_for_one(|| query.clone().all(&self.db)).await?.map(Role::from))
     }
 
-    /// The roles after `after` in the order of their ids, which is the order of their making, of `audience` if one is named; at most
+    /// The roles after `after` in the order of their ids, the order of their creation, of `audience` if one is named; at most
     /// `limit`.
     ///
     /// # Errors

@@ -133,7 +133,7 @@ impl Store {
         Ok(row.map(Credentials::from))
     }
 
-    /// The users after `after` in the order of their ids, which is the order of their making; at most `limit`.
+    /// The users after `after` in the order of their ids, the order of their creation; at most `limit`.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.

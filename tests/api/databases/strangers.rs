@@ -8,14 +8,14 @@ use std::{
     time::Duration,
 };
 
-use signet::proto::identity::v1::identity_service_client::IdentityServiceClient;
+use signet::proto::identity::v1::{ListSessionsRequest, identity_service_client::IdentityServiceClient};
 use tokio::{task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, transport::Channel};
 
 use super::{locks::Lock, relay::behind_relay};
 use crate::{
-    harness::{PASSWORD, TestServer, assert_refused, eventually},
+    harness::{PASSWORD, TestServer, assert_refused, eventually, with_token},
     strangers::made_up,
 };
 
@@ -101,9 +101,22 @@ async fn strangers_who_make_up_tokens_and_clients_do_not_stand_in_line_before_ca
 
 #[tokio::test]
 async fn strangers_whose_look_ups_hang_keep_no_connection_from_callers_with_a_token_or_from_readiness() {
-    let Some((server, _relay)) = behind_relay(Duration::ZERO, &ARGS).await else { return };
-    let mut client = server.client().await;
-    let token = client.token_of_new("alice").await;
+    let args = [&ARGS[..4], &["--standing-cache-max-age=1m"]].concat();
+    let Some((server, _relay)) = behind_relay(Duration::ZERO, &args).await else { return };
+    let client = server.client().await;
+    let token = client.clone().token_of_new("alice").await;
+    let sessions = async || {
+        let request = with_token(ListSessionsRequest::default(), &token);
+        client.clone().0.list_sessions(request).await
+    };
+    // The client of the token is remembered, unless it was read while something changed: the honest one reads what nobody locks.
+    eventually("all is remembered", async || {
+        let misses = async || server.scrape().await.sum("signet_cache_lookups_total", &[("result", "miss")]);
+        let before = misses().await;
+        sessions().await.unwrap();
+        misses().await == before
+    })
+    .await;
     let lock = Lock::all(&server, "clients").await;
     let before = server.lookups().await;
     let (mut strangers, channel) = (JoinSet::new(), server.channel().await);
@@ -118,7 +131,7 @@ async fn strangers_whose_look_ups_hang_keep_no_connection_from_callers_with_a_to
     strangers.spawn(async move { other.0.issue_token(made_up(true)).await });
     eventually("the other's waits, too", || wait(OF_ONE_PEER + 1)).await;
     for _ in 0..3 {
-        timeout(PATIENCE, client.get_me(&token)).await.expect("in time").unwrap();
+        timeout(PATIENCE, sessions()).await.expect("in time").unwrap();
         let ready = eventually("ready", || async { server.http_get("/readyz").await.status() == 200 });
         timeout(PATIENCE, ready).await.expect("in time");
     }

@@ -62,11 +62,14 @@ impl Strangers {
         self.look_up(self.0.find_session_and_user(id)).await
     }
 
-    /// The client `id`.
+    /// The client `id`. For the built-in one no place is asked for: it exists, and is that of whoever names none.
     ///
     /// # Errors
     /// As with [`Self::login`].
     pub async fn client(&self, id: ClientId) -> Result<Option<Client>, Error> {
+        if id.is_built_in() {
+            return self.0.client(id).await;
+        }
         self.look_up(self.0.client(id)).await
     }
 

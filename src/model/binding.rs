@@ -5,8 +5,9 @@ use uuid::Uuid;
 use super::{BindingId, ClientId, Etag, Group, GroupId, Role, RoleId, UserId};
 use crate::base::Timestamp;
 
-/// How many bindings a user, a group or a client has at most: each login and each first sight reads them.
-pub const SUBJECT_MAX_BINDINGS: u64 = 128;
+/// How many bindings a user, a group or a client has at most to roles of one audience: each login and each first sight reads them. Counted
+/// by audience, since the owners of one shall not use up what those of another may give.
+pub const SUBJECT_MAX_BINDINGS: u64 = 32;
 
 /// Who can be given a role, and who can own an audience.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

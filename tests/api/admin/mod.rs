@@ -7,6 +7,7 @@ mod clients;
 mod groups;
 mod keys;
 mod methods;
+mod owners;
 mod pages;
 mod passwords;
 mod reach;

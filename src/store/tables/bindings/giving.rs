@@ -7,7 +7,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{Bound, WhichBinding, of_subject, read};
+use super::{Bound, WhichBinding, of_subject, read, with_role};
 use crate::store::{
     Store,
     engine::{attempts::Failed, transaction::Transaction},
@@ -16,14 +16,17 @@ use crate::store::{
         administration::{AdminChange, Administering, Applied, Begun},
         changes::{self, ChangeEffect, ChangeKind},
         ended_bindings,
-        entity::bindings::{ActiveModel, Column, Entity},
+        entity::{
+            bindings::{ActiveModel, Column, Entity},
+            roles::Column as RoleColumn,
+        },
         groups, roles,
     },
 };
 use crate::{
     audit::{Field, FieldChange},
     base::Timestamp,
-    model::{Binding, BindingId, Error, Principal, Role, binding::SUBJECT_MAX_BINDINGS},
+    model::{AudienceName, Binding, BindingId, Error, Principal, Role, binding::SUBJECT_MAX_BINDINGS},
 };
 
 /// How the feed is told of a binding of a user or a client.
@@ -54,7 +57,7 @@ impl Store {
                     db.done(old.id.0, end, Bound::Changed(new)).await
                 }
                 None => {
-                    let end = insert(&db, binding).await?;
+                    let end = insert(&db, binding, &role.audience).await?;
                     db.done(binding.id.0, end, Bound::Made(*binding)).await
                 }
             }
@@ -80,7 +83,7 @@ impl Store {
             if let Some(old) = find(&db, WhichBinding::Of(role.id, binding.subject)).await? {
                 return Err(Error::BindingExists(old.id).into());
             }
-            let end = insert(&db, binding).await?;
+            let end = insert(&db, binding, &role.audience).await?;
             db.done(binding.id.0, end, ()).await
         })
         .await
@@ -187,12 +190,17 @@ async fn set_end(
     Ok(FieldChange::of(Field::ExpireTime, &text(old.expire_time), &text(end)))
 }
 
-/// Adds `binding`, if its subject has not as many as it may have.
-async fn insert(db: &Administering<'_>, binding: &Binding) -> Result<Option<FieldChange>, Failed> {
+/// Adds `binding` to a role of `audience`, if its subject has not as many to such roles as it may have.
+async fn insert(
+    db: &Administering<'_>,
+    binding: &Binding,
+    audience: &AudienceName,
+) -> Result<Option<FieldChange>, Failed> {
     let no_end_yet =
         Condition::any().add(Column::ExpireTime.is_null()).add(Column::ExpireTime.gt(db.now().as_micros()));
-    if of_subject(binding.subject).filter(no_end_yet).count(&**db).await? >= SUBJECT_MAX_BINDINGS {
-        let whose = format!("the {}", binding.subject.kind());
+    let there = with_role(of_subject(binding.subject)).filter(RoleColumn::Audience.eq(audience.as_str()));
+    if there.filter(no_end_yet).count(&**db).await? >= SUBJECT_MAX_BINDINGS {
+        let whose = format!("the {} at the audience `{}`", binding.subject.kind(), audience.as_str());
         return Err(Error::LimitReached { whose, what: "bindings", most: SUBJECT_MAX_BINDINGS }.into());
     }
     write(db, binding).await?;

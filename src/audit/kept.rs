@@ -4,7 +4,7 @@ use std::{
     mem::take,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicU8, Ordering},
     },
 };
 
@@ -90,7 +90,14 @@ pub struct KeptChange {
 /// Whether a transaction keeps the event, since it makes the change: then nobody else puts it into the database. All copies of an entry
 /// know it; entries are equal by what they tell.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Keeper(Arc<AtomicBool>);
+pub(super) struct Keeper(Arc<AtomicU8>);
+
+/// No transaction does.
+const NOBODY: u8 = 0;
+/// One does, which has not asked yet for its commit: nothing has come to pass.
+const UNCOMMITTED: u8 = 1;
+/// One does, which may be committed.
+const COMMITTED: u8 = 2;
 
 impl PartialEq for Keeper {
     fn eq(&self, _: &Self) -> bool {
@@ -104,12 +111,22 @@ impl Entry {
     /// Leaves it to the transaction that makes the change to keep the event in the database: it is there if the change is, whatever this
     /// process hears of that.
     pub fn leave_to_transaction(&self) {
-        self.keeper.0.store(true, Ordering::Relaxed);
+        self.keeper.0.store(COMMITTED, Ordering::Relaxed);
     }
 
-    /// Whether that was said.
+    /// The same, of a transaction that is still to be judged: until [`Self::leave_to_transaction`] is said nothing has come to pass.
+    pub fn await_judgement(&self) {
+        self.keeper.0.store(UNCOMMITTED, Ordering::Relaxed);
+    }
+
+    /// Whether a transaction keeps it.
     pub(super) fn is_left_to_transaction(&self) -> bool {
-        self.keeper.0.load(Ordering::Relaxed)
+        self.keeper.0.load(Ordering::Relaxed) != NOBODY
+    }
+
+    /// Whether it may have come to pass, as far as transactions are concerned.
+    pub(super) fn may_be_committed(&self) -> bool {
+        self.keeper.0.load(Ordering::Relaxed) != UNCOMMITTED
     }
 
     /// It as the database keeps it, as of `time`; it stands for `repeats` more.

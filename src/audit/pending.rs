@@ -4,7 +4,8 @@ use super::{Audit, Entry, FieldChange, Outcome};
 use crate::{errors::Row, model::Error};
 
 /// An event whose outcome is not known yet. Dropped before it is, the event is recorded with the outcome `unknown`: a call
-/// whose client goes away is dropped wherever it waits, and the database may do all the same what it was told.
+/// whose client goes away is dropped wherever it waits, and the database may do all the same what it was told. Of a change that is judged
+/// in its transaction nothing is recorded before that has asked for its commit.
 #[derive(Debug)]
 #[must_use]
 pub struct Pending<'a> {
@@ -64,7 +65,7 @@ impl<'a> Pending<'a> {
 
 impl Drop for Pending<'_> {
     fn drop(&mut self) {
-        if let Some(entry) = self.entry.take() {
+        if let Some(entry) = self.entry.take().filter(Entry::may_be_committed) {
             self.audit.record(Entry { outcome: Outcome::Unknown, ..entry });
         }
     }
@@ -91,14 +92,27 @@ mod tests {
         audit.begin(Event::UserDeleted.done()).settle(Some(&Error::UsernameTaken));
         audit.begin(Event::UserEnabled.done()).settle(Some(&Error::internal("who knows")));
         drop(audit.begin(Event::PasswordChanged.done()));
+        for is_committed in [false, true] {
+            let entry = Event::RoleBound.done();
+            let pending = audit.begin(entry.clone());
+            entry.await_judgement();
+            if is_committed {
+                entry.leave_to_transaction();
+            }
+            drop(pending);
+        }
         assert!(audit.flush(Duration::from_mins(1)).await);
         let text = std::fs::read_to_string(path).unwrap();
         let outcomes = text.lines().map(|line| {
             let line: serde_json::Value = serde_json::from_str(line).unwrap();
             (line["event"].as_str().unwrap().to_owned(), line["outcome"].as_str().unwrap().to_owned())
         });
-        let expected =
-            [("user.signed_up", "success"), ("user.enabled", "unknown"), ("password.changed", "unknown")];
+        let expected = [
+            ("user.signed_up", "success"),
+            ("user.enabled", "unknown"),
+            ("password.changed", "unknown"),
+            ("role.bound", "unknown"),
+        ];
         assert!(outcomes.eq(expected.map(|(event, outcome)| (event.to_owned(), outcome.to_owned()))));
     }
 }

@@ -82,7 +82,7 @@ impl Store {
         &self,
         change: AdminChange<'a>,
     ) -> Result<Begun<'a>, Failed> {
-        change.entry.leave_to_transaction();
+        change.entry.await_judgement();
         let db = self.begin().await?;
         take_turn(&db).await?;
         if let Some(request) = change.request
@@ -199,6 +199,7 @@ impl Administering<'_> {
         if let Some(request) = change.request {
             admin_requests::note(&db, request, resource, change.now).await?;
         }
+        change.entry.leave_to_transaction();
         commit(db, Applied::Now(value)).await
     }
 }

@@ -63,12 +63,13 @@ impl Administrator {
     /// The caller of an RPC.
     #[must_use]
     pub fn of_caller(caller: &Caller, origin: Origin) -> Self {
-        let (actor, who) = match caller.subject() {
-            Subject::User(user, _) => (Actor::User(user), Principal::User(user)),
-            Subject::Client(client) => (Actor::Client(client), Principal::Client(client)),
+        let subject = caller.subject();
+        let actor = match subject {
+            Subject::User(user, _) => Actor::User(user),
+            Subject::Client(client) => Actor::Client(client),
         };
         let scopes = NameSet::from_stored(caller.claims().scope.clone());
-        Self::new(actor, Authority::Caller { who, scopes }, origin)
+        Self::new(actor, Authority::Caller { subject, scopes }, origin)
     }
 
     /// The same, whose request a repetition of is known by `request`.
@@ -94,7 +95,7 @@ impl Administrator {
     pub const fn principal(&self) -> Option<Principal> {
         match &self.authority {
             Authority::Operator => None,
-            Authority::Caller { who, .. } => Some(*who),
+            Authority::Caller { subject, .. } => Some(subject.principal()),
         }
     }
 

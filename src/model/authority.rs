@@ -1,6 +1,6 @@
 //! Owns the rules that no administrator gets around: by whose authority something is changed, and what each may change.
 
-use super::{AdminScope, Error, NameSet, Principal, claims::ADMIN_SCOPE_PREFIX};
+use super::{AdminScope, Error, NameSet, Subject, claims::ADMIN_SCOPE_PREFIX};
 
 /// By whose authority something is changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,8 +9,8 @@ pub enum Authority {
     Operator,
     /// A caller's.
     Caller {
-        /// Who calls.
-        who: Principal,
+        /// Who calls: a user in a session, or a client.
+        subject: Subject,
         /// The scopes of the token that was shown.
         scopes: NameSet,
     },

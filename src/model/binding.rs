@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{BindingId, ClientId, Etag, Group, GroupId, Role, RoleId, UserId};
+use super::{BindingId, ClientId, Etag, Group, GroupId, Role, RoleId, Subject, UserId};
 use crate::base::Timestamp;
 
 /// How many bindings a user, a group or a client has at most to roles of one audience: each login and each first sight reads them. Counted
@@ -72,6 +72,17 @@ impl Principal {
     pub fn of(kind: &str, id: Uuid) -> Option<Self> {
         let all = [Self::User(UserId(id)), Self::Group(GroupId(id)), Self::Client(ClientId(id))];
         all.into_iter().find(|principal| principal.kind() == kind)
+    }
+}
+
+impl Subject {
+    /// The user or the client, whatever the session.
+    #[must_use]
+    pub const fn principal(self) -> Principal {
+        match self {
+            Self::User(user, _) => Principal::User(user),
+            Self::Client(client) => Principal::Client(client),
+        }
     }
 }
 

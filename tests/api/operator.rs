@@ -1,19 +1,32 @@
 //! Owns what an operator does to the database directly, as a command of another process would.
 
-use std::sync::LazyLock;
+use std::{sync::LazyLock, time::Duration};
 
 use signet::{
     audit::{Entry, Event},
     base::Timestamp,
-    model::Authority,
-    store::{AdminChange, Applied},
+    model::{Authority, NameSet, SessionLifetime, Subject, UserId},
+    store::{AdminChange, Applied, SessionsOf, Store},
 };
 
 static ENTRY: LazyLock<Entry> = LazyLock::new(|| Event::RoleBound.done());
 
 /// A change by the operator, which is recorded nowhere.
 pub(crate) fn by_operator(now: Timestamp) -> AdminChange<'static> {
-    AdminChange { authority: &Authority::Operator, now, request: None, validate_only: false, entry: &ENTRY }
+    by(&Authority::Operator, now)
+}
+
+/// A change by `authority`, which is recorded nowhere.
+pub(crate) fn by(authority: &Authority, now: Timestamp) -> AdminChange<'_> {
+    AdminChange { authority, now, request: None, validate_only: false, entry: &ENTRY }
+}
+
+/// By the authority of `user`, who shows a token with `scopes` of the oldest of its sessions.
+pub(crate) async fn authority_of(store: &Store, user: UserId, scopes: &str, now: Timestamp) -> Authority {
+    let lifetime = SessionLifetime { idle: Duration::from_hours(1), absolute: Duration::from_hours(1) };
+    let page = store.list_sessions(&SessionsOf::User(user), None, 1, lifetime, now).await.unwrap();
+    let subject = Subject::User(user, page.sessions[0].0.id);
+    Authority::Caller { subject, scopes: NameSet::parse(scopes).unwrap() }
 }
 
 /// What came of a change that nobody has made before.

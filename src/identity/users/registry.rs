@@ -13,7 +13,7 @@ use crate::{
         Error, FieldViolation, SessionId, User, UserId, Username,
         profile::{DisplayName, Email},
     },
-    store::{Applied, EditedUser, FoundUser, Store, UserEdit, UserTarget},
+    store::{Applied, EditedUser, FoundUser, SessionsOf, Store, UserEdit, UserTarget},
 };
 
 /// The users in the hands of those who manage them. [`NewAccounts`](crate::identity::NewAccounts) makes them, since that takes a password.
@@ -217,8 +217,9 @@ impl UserRegistry {
     pub async fn end_sessions(&self, who: &UserRef, by: &Administrator) -> Result<usize, Error> {
         let id = self.id_of(who).await?;
         let (entry, pending) = self.begin(Event::AllSessionsRevoked, &[id], by);
-        let ended = match self.store.end_sessions_of(id, by.change(&entry, self.clock.now())).await {
-            Ok(Applied::Now(ended)) => ended,
+        let change = by.change(&entry, self.clock.now());
+        let ended = match self.store.end_sessions(&SessionsOf::User(id), None, id.0, change).await {
+            Ok(Applied::Now(page)) => page.ended,
             Ok(Applied::Before(_)) => Vec::new(),
             Err(error) => return Err(give_up(pending, error)),
         };

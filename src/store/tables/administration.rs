@@ -4,6 +4,8 @@
 //! The first statement counts up the row of the service's own audience. So a change finds everything as the one before it has left it, on
 //! two nodes of Galera too (see [`attempts`](crate::store::engine::attempts)), and what is judged holds when it is committed.
 
+mod standing;
+
 use std::ops::Deref;
 
 use sea_orm::{
@@ -30,8 +32,9 @@ use crate::{
     audit::{Entry, FieldChange},
     base::{Entropy, Timestamp},
     model::{
-        AdminScope, AudienceName, Authority, Binding, BuiltInRole, ClientId, Error, GroupId, NameSet,
-        Principal, Rights, UserId, role::is_admin_scope,
+        AdminScope, AudienceName, Authority, Binding, BuiltInRole, ClientId, Error, GroupId,
+        NameSet, Principal, Rights, UserId,
+        role::is_admin_scope,
     },
 };
 
@@ -85,17 +88,19 @@ impl Store {
         change.entry.await_judgement();
         let db = self.begin().await?;
         take_turn(&db).await?;
+        let rights = match change.authority {
+            Authority::Operator => Rights::OPERATOR,
+            Authority::Caller { subject, scopes, .. } => {
+                standing::must_stand(&db, *subject).await?;
+                let held = admin_scopes_of(&db, subject.principal(), change.now).await?;
+                Rights::of_caller(scopes, &held)
+            }
+        };
         if let Some(request) = change.request
             && let Some(resource) = admin_requests::done_before(&db, request).await?
         {
             return Ok(Begun::Before(resource));
         }
-        let rights = match change.authority {
-            Authority::Operator => Rights::OPERATOR,
-            Authority::Caller { who, scopes } => {
-                Rights::of_caller(scopes, &admin_scopes_of(&db, *who, change.now).await?)
-            }
-        };
         Ok(Begun::Now(Administering { db, change, rights, entropy: self.entropy.clone() }))
     }
 }
@@ -129,8 +134,8 @@ impl Administering<'_> {
         if self.rights.have(AdminScope::BindingsWrite) {
             return Ok(());
         }
-        let Authority::Caller { who, .. } = self.change.authority else { return Ok(()) };
-        if owns(&self.db, *who, audience).await? {
+        let Authority::Caller { subject, .. } = self.change.authority else { return Ok(()) };
+        if owns(&self.db, subject.principal(), audience).await? {
             return Ok(());
         }
         Err(Error::NotOwner(audience.as_str().to_owned()).into())

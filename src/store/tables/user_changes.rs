@@ -25,7 +25,7 @@ use crate::{
     audit::{Field, FieldChange},
     base::Timestamp,
     model::{
-        Error, Principal, SessionId, User, UserId, Username,
+        AdminScope, Error, Principal, SessionId, User, UserId, Username,
         profile::{DisplayName, Email},
     },
 };
@@ -147,8 +147,8 @@ impl Store {
     /// Enables the users `who`, or disables them and ends their sessions: all or none.
     ///
     /// # Errors
-    /// [`Error::UserNotFound`], [`Error::EtagMismatch`], [`Error::HoldsMore`], [`Error::LastAdmin`]; [`Error::Unavailable`] or
-    /// [`Error::Internal`], with the cause.
+    /// [`Error::InsufficientScope`], [`Error::UserNotFound`], [`Error::EtagMismatch`], [`Error::HoldsMore`], [`Error::LastAdmin`];
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn set_active(
         &self,
         who: impl Into<UserTarget>,
@@ -196,8 +196,8 @@ impl Store {
     /// says.
     ///
     /// # Errors
-    /// [`Error::UserNotFound`], [`Error::EtagMismatch`], [`Error::HoldsMore`], [`Error::UsernameTaken`]; [`Error::Unavailable`] or
-    /// [`Error::Internal`], with the cause.
+    /// [`Error::InsufficientScope`], [`Error::UserNotFound`], [`Error::EtagMismatch`], [`Error::HoldsMore`], [`Error::UsernameTaken`];
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn edit_user(
         &self,
         who: &UserTarget,
@@ -245,8 +245,8 @@ impl Store {
     /// Deletes the users `who`, their sessions and all that gives them roles: all or none. Their names rest as `rests` says.
     ///
     /// # Errors
-    /// [`Error::UserNotFound`], [`Error::EtagMismatch`], [`Error::HoldsMore`], [`Error::LastAdmin`]; [`Error::Unavailable`] or
-    /// [`Error::Internal`], with the cause.
+    /// [`Error::InsufficientScope`], [`Error::UserNotFound`], [`Error::EtagMismatch`], [`Error::HoldsMore`], [`Error::LastAdmin`];
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn delete_users(
         &self,
         who: impl Into<UserTarget>,
@@ -283,31 +283,11 @@ impl Store {
         .await
     }
 
-    /// Ends every session of the user `who`, and returns those that it ended.
-    ///
-    /// # Errors
-    /// [`Error::UserNotFound`], [`Error::HoldsMore`]; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn end_sessions_of(
-        &self,
-        who: UserId,
-        change: AdminChange<'_>,
-    ) -> Result<Applied<Vec<SessionId>>, Error> {
-        self.write(|| async {
-            let db = match self.begin_change(change).await? {
-                Begun::Now(db) => db,
-                Begun::Before(id) => return Ok(Applied::Before(id)),
-            };
-            find(&db, who, None).await?;
-            let ended = sessions::delete_of_users(&*db, &[who], None, change.now).await?;
-            if ended.is_empty() { db.unchanged(who.0, ended).await } else { db.done(who.0, [], ended).await }
-        })
-        .await
-    }
-
     /// Makes the allowance of failed passwords full again of the account of the user `who`, which is found by `key`; false if it is.
     ///
     /// # Errors
-    /// [`Error::UserNotFound`], [`Error::HoldsMore`]; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    /// [`Error::InsufficientScope`], [`Error::UserNotFound`], [`Error::HoldsMore`]; [`Error::Unavailable`] or [`Error::Internal`], with the
+    /// cause.
     pub async fn clear_account_failures(
         &self,
         who: UserId,
@@ -375,8 +355,9 @@ impl Store {
     }
 }
 
-/// The user `id`, whose row is locked from now on, if it may be changed and still has this `etag`.
+/// The user `id`, whose row is locked from now on, if whoever makes the change may change it, and it still has this `etag`.
 async fn find(db: &Administering<'_>, id: UserId, etag: Option<&str>) -> Result<FoundUser, Failed> {
+    db.rights().must_have(AdminScope::UsersWrite)?;
     let row = Entity::find_by_id(id.0).lock_exclusive().all(&**db).await?.pop();
     let found = FoundUser::from(row.ok_or_else(|| Error::UserNotFound(id.to_string()))?);
     db.may_change(Principal::User(id)).await?;

@@ -5,6 +5,7 @@ mod audit;
 mod caller;
 mod clients;
 mod groups;
+mod judged;
 mod keys;
 mod methods;
 mod owners;

@@ -6,13 +6,16 @@ use signet::{
         Administrator, UserRegistry,
         users::{NewUserOf, UserPasswords, UserRef},
     },
-    model::{Authority, BuiltInRole, Error, NameSet, Origin, Principal, UserId, Username},
+    model::{BuiltInRole, Error, Origin, UserId, Username},
     store::RequestKey,
 };
 use uuid::Uuid;
 
 use super::{ARGON2, NEW, Resets, user};
-use crate::harness::{PASSWORD, unaudited};
+use crate::{
+    harness::{PASSWORD, unaudited},
+    operator::authority_of,
+};
 
 impl Resets {
     fn passwords(&self) -> UserPasswords {
@@ -27,8 +30,8 @@ impl Resets {
     /// `username`, who has shown a token with `scopes`.
     async fn administrator(&self, username: &str, scopes: &str) -> Administrator {
         let id = self.id(username).await;
-        let authority =
-            Authority::Caller { who: Principal::User(id), scopes: NameSet::parse(scopes).unwrap() };
+        self.client.clone().log_in(username, PASSWORD).await.unwrap();
+        let authority = authority_of(&self.store, id, scopes, self.server.clock.now()).await;
         Administrator::new(Actor::User(id), authority, Origin::default())
     }
 }

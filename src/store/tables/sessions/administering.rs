@@ -13,6 +13,7 @@ use crate::store::{
     BATCH, Store,
     engine::attempts::Failed,
     tables::{
+        access,
         administration::{AdminChange, Administering, Applied, Begun},
         holders,
     },
@@ -128,8 +129,8 @@ impl Store {
     /// more than who asks are left, if it is not that user's that are meant.
     ///
     /// # Errors
-    /// [`Error::HoldsMore`] of the user; [`Error::InsufficientScope`], [`Error::RequestIdReused`]; [`Error::Unavailable`] or
-    /// [`Error::Internal`], with the cause.
+    /// [`Error::UserNotFound`]; [`Error::HoldsMore`] of the user; [`Error::InsufficientScope`], [`Error::RequestIdReused`];
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn end_sessions(
         &self,
         of: &SessionsOf,
@@ -145,6 +146,7 @@ impl Store {
             db.rights().must_have(AdminScope::SessionsWrite)?;
             let page = match of {
                 SessionsOf::User(user) => {
+                    access::must_be_there(&*db, Principal::User(*user)).await?;
                     db.may_change(Principal::User(*user)).await?;
                     let ended = delete_of_users(&*db, &[*user], None, asked.now).await?;
                     EndedPage { ended, left: 0, next: None }

@@ -69,7 +69,9 @@ impl Administrator {
             Subject::Client(client) => Actor::Client(client),
         };
         let scopes = NameSet::from_stored(caller.claims().scope.clone());
-        Self::new(actor, Authority::Caller { subject, scopes }, origin)
+        // That it is meant for this service is known: it was let in.
+        let is_for_service_alone = caller.claims().aud.names().len() == 1;
+        Self::new(actor, Authority::Caller { subject, scopes, is_for_service_alone }, origin)
     }
 
     /// The same, whose request a repetition of is known by `request`.

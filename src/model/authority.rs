@@ -1,6 +1,10 @@
 //! Owns the rules that no administrator gets around: by whose authority something is changed, and what each may change.
 
-use super::{AdminScope, Error, NameSet, Subject, claims::ADMIN_SCOPE_PREFIX};
+use super::{
+    AdminScope, AudienceName, Error, NameSet, Subject,
+    claims::{ACCOUNT_SCOPE, ADMIN_SCOPE_PREFIX},
+    role::is_admin_scope,
+};
 
 /// By whose authority something is changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +17,8 @@ pub enum Authority {
         subject: Subject,
         /// The scopes of the token that was shown.
         scopes: NameSet,
+        /// Whether that token is meant for this service and for no other.
+        is_for_service_alone: bool,
     },
 }
 
@@ -21,6 +27,28 @@ pub enum Authority {
 pub struct Rights {
     /// The `signet.` scopes; none if it is the operator, who needs none.
     held: Option<NameSet>,
+}
+
+impl Authority {
+    /// Succeeds if an owner of `audience` may decide about it by the token shown: one that no other service sees, and a user's with the
+    /// scope that changes the account, or one that administers the service. To own something is no scope that is asked for by name.
+    ///
+    /// # Errors
+    /// [`Error::NotOwner`], [`Error::InsufficientScope`].
+    pub fn may_decide_as_owner_of(&self, audience: &AudienceName) -> Result<(), Error> {
+        let Self::Caller { subject, scopes, is_for_service_alone } = self else { return Ok(()) };
+        if !is_for_service_alone {
+            return Err(Error::NotOwner(audience.as_str().to_owned()));
+        }
+        match subject {
+            Subject::User(..)
+                if !scopes.iter().any(|scope| scope == ACCOUNT_SCOPE || is_admin_scope(scope)) =>
+            {
+                Err(Error::InsufficientScope(ACCOUNT_SCOPE.to_owned()))
+            }
+            Subject::User(..) | Subject::Client(_) => Ok(()),
+        }
+    }
 }
 
 impl Rights {

@@ -26,7 +26,7 @@ pub(crate) async fn authority_of(store: &Store, user: UserId, scopes: &str, now:
     let lifetime = SessionLifetime { idle: Duration::from_hours(1), absolute: Duration::from_hours(1) };
     let page = store.list_sessions(&SessionsOf::User(user), None, 1, lifetime, now).await.unwrap();
     let subject = Subject::User(user, page.sessions[0].0.id);
-    Authority::Caller { subject, scopes: NameSet::parse(scopes).unwrap() }
+    Authority::Caller { subject, scopes: NameSet::parse(scopes).unwrap(), is_for_service_alone: true }
 }
 
 /// What came of a change that nobody has made before.

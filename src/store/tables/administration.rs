@@ -129,14 +129,14 @@ impl Administering<'_> {
     /// Succeeds if the roles and bindings of `audience` may be changed: by its owners, and by who has `signet.bindings.write`.
     ///
     /// # Errors
-    /// [`Error::NotOwner`].
+    /// [`Error::NotOwner`]; [`Error::InsufficientScope`] of an owner whose token lacks what that takes.
     pub(in crate::store) async fn may_change_roles_of(&self, audience: &AudienceName) -> Result<(), Failed> {
         if self.rights.have(AdminScope::BindingsWrite) {
             return Ok(());
         }
         let Authority::Caller { subject, .. } = self.change.authority else { return Ok(()) };
         if owns(&self.db, subject.principal(), audience).await? {
-            return Ok(());
+            return Ok(self.change.authority.may_decide_as_owner_of(audience)?);
         }
         Err(Error::NotOwner(audience.as_str().to_owned()).into())
     }

@@ -181,7 +181,7 @@ fn binding(role: &Role, user: UserId) -> Binding {
 /// By the authority of the client itself, which shows a token with `scopes`.
 fn authority_of_client(client: &Registered, scopes: &NameSet) -> Authority {
     let subject = Subject::Client(client.client_id());
-    Authority::Caller { subject, scopes: scopes.clone() }
+    Authority::Caller { subject, scopes: scopes.clone(), is_for_service_alone: true }
 }
 
 /// How many changes there are that are judged.

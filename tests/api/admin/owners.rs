@@ -1,10 +1,60 @@
-//! Owns that no owner of an audience takes anything from the others.
+//! Owns what the owners of an audience may do with which token, and that none takes anything from the others.
 
-use signet::model::{BuiltInRole, binding::SUBJECT_MAX_BINDINGS};
+use signet::{
+    model::{BuiltInRole, binding::SUBJECT_MAX_BINDINGS},
+    proto::identity::v1::IssueTokenRequest,
+};
 use tonic::Code;
 
-use super::{AdminApi, caller::user};
-use crate::harness::assert_refused;
+use super::{
+    AdminApi,
+    caller::{Caller, user},
+};
+use crate::{
+    clients::{Wanted, operator, register},
+    harness::{PASSWORD, assert_refused, password_grant},
+};
+
+#[tokio::test]
+async fn an_owner_decides_by_no_token_that_other_services_see_and_by_none_without_account() {
+    let api = AdminApi::start().await;
+    let (root, alice) = (api.caller(BuiltInRole::Admin, "rita").await, api.nobody("alice").await);
+    let (picker, bob) = (root.create_role("stock", "picker", "").await.unwrap(), api.user("bob").await);
+    root.set_owners("stock", &[alice.principal()]).await.unwrap();
+    let wanted = Wanted { audiences: "stock signet", ..Wanted::confidential("profile account") };
+    let wiki = register(&operator(&api.server).await, "wiki", wanted).await.unwrap();
+
+    let asked = |audiences: &[&str]| IssueTokenRequest {
+        client: Some(wiki.by_secret()),
+        audiences: audiences.iter().map(|name| (*name).to_owned()).collect(),
+        scope: "account".to_owned(),
+        ..password_grant("alice", PASSWORD)
+    };
+    let token = async |request| {
+        let issued = api.client.clone().0.issue_token(request).await.unwrap().into_inner();
+        alice.by(api.channel().await, &issued.access_token)
+    };
+    let shared = token(asked(&["stock", "signet"])).await;
+    let reader = alice.by(api.channel().await, &api.log_in("alice", "profile").await.access_token);
+    let given = alice.bind(&picker.id, user(bob)).await.unwrap();
+    let every = async |by: &Caller, reason: &str| {
+        for refused in [
+            by.create_role("stock", "packer", "").await.map(drop),
+            by.set_scopes(&picker, "stock.pick").await.map(drop),
+            by.delete_role(&picker.id).await,
+            by.bind(&picker.id, user(alice.id)).await.map(drop),
+            by.unbind(&given.id).await,
+        ] {
+            assert_refused(refused, Code::PermissionDenied, reason);
+        }
+    };
+    let refused = shared.unbind(&given.id).await.unwrap_err();
+    assert!(refused.message().contains("for this service alone"), "{refused:?}");
+    every(&shared, "NOT_OWNER").await;
+    every(&reader, "INSUFFICIENT_SCOPE").await;
+    // For the service alone it may, whichever client asked for it.
+    token(asked(&["signet"])).await.unbind(&given.id).await.unwrap();
+}
 
 #[tokio::test]
 async fn an_owner_uses_up_no_bindings_of_another_audience() {

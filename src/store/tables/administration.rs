@@ -33,7 +33,7 @@ use crate::{
     base::{Entropy, Timestamp},
     model::{
         AdminScope, AudienceName, Authority, Binding, BuiltInRole, ClientId, Error, GroupId,
-        NameSet, Principal, Rights, UserId,
+        NameSet, Principal, Rights, SessionId, Subject, UserId,
         role::is_admin_scope,
     },
 };
@@ -114,6 +114,20 @@ impl Administering<'_> {
     /// What whoever makes the change may do.
     pub(in crate::store) const fn rights(&self) -> &Rights {
         &self.rights
+    }
+
+    /// The session of whoever makes the change; none of the operator and of a client.
+    pub(in crate::store) const fn session(&self) -> Option<SessionId> {
+        match self.change.authority {
+            Authority::Caller { subject: Subject::User(_, session), .. } => Some(*session),
+            Authority::Operator | Authority::Caller { subject: Subject::Client(_), .. } => None,
+        }
+    }
+
+    /// More is to be done for the same request in another transaction, the last of which notes it: what is cut short between them goes on
+    /// where it is repeated.
+    pub(in crate::store) const fn goes_on(&mut self) {
+        self.change.request = None;
     }
 
     /// Succeeds if `who` may be changed: who has no scope that administers the service, or none that whoever changes it lacks. Whether

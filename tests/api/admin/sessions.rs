@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use signet::{
-    model::{BuiltInRole, UserId},
+    model::{Authority, BuiltInRole, Error, Principal, Subject, UserId},
     proto::identity::admin::v1::{
         EndSessionRequest, EndSessionsRequest, EndSessionsResponse, GetSessionRequest, ListSessionsRequest,
         Session, end_sessions_request, list_sessions_request, session_service_client::SessionServiceClient,
     },
+    store::{AdminChange, Applied, RequestKey, SessionsOf},
 };
 use tonic::{Code, Status, transport::Channel};
 use tonic_types::StatusExt;
@@ -17,6 +18,7 @@ use super::AdminApi;
 use crate::{
     clients::refresh,
     harness::{assert_refused, with_token},
+    operator::{applied, authority_of, by},
     sweeping::insert_sessions,
 };
 
@@ -228,6 +230,66 @@ async fn sessions_of_a_client_are_found_among_many_and_ended_page_by_page() {
     let sum: u64 = pages.iter().map(|page| page["sessions"].as_u64().unwrap()).sum();
     assert_eq!(sum, 1_904);
     assert!(pages.iter().all(|page| page["actor_id"] == root.to_string()));
+}
+
+#[tokio::test]
+async fn a_request_with_an_id_ends_every_page_and_a_repetition_ends_nothing() {
+    let api = AdminApi::start().await;
+    let (_, token) = api.administrator(BuiltInRole::Admin, "chief").await;
+    let mut boss = Sessions::of(&api, &token).await;
+    let alice = api.user("alice").await;
+    let now = api.server.clock.now();
+    let registry = crate::clients::operator(&api.server).await;
+    let wanted = crate::clients::Wanted::confidential("profile");
+    let shop = crate::clients::register(&registry, "shop", wanted).await.unwrap();
+    // More than are looked at for one page lie before the client's.
+    insert_sessions(&api.server.data, now, 5_100, alice, "signet").await;
+    insert_sessions(&api.server.data, now, 3, alice, &shop.id).await;
+
+    let of_shop = || Some(end_sessions_request::Of::ClientId(shop.id.clone()));
+    let id = Uuid::from_u128(1).to_string();
+    assert_eq!(boss.end_all(of_shop(), &id).await.unwrap(), ended(3, 0));
+    insert_sessions(&api.server.data, now, 1, alice, &shop.id).await;
+    assert_eq!(boss.end_all(of_shop(), &id).await.unwrap(), ended(0, 0));
+
+    let everybody = || Some(end_sessions_request::Of::Everybody(true));
+    let id = Uuid::from_u128(2).to_string();
+    assert_eq!(boss.end_all(everybody(), &id).await.unwrap(), ended(5_102, 0), "its own, too");
+    assert_refused(boss.end_all(everybody(), &id).await, Code::Unauthenticated, "TOKEN_REVOKED");
+    let again = api.log_in("chief", BuiltInRole::Admin.scopes().as_str()).await.access_token;
+    let mut boss = Sessions::of(&api, &again).await;
+    assert_eq!(boss.end_all(everybody(), &id).await.unwrap(), ended(0, 0));
+    api.server.client().await.get_me(&api.log_in("alice", "").await.access_token).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_cut_short_goes_on_where_it_is_repeated_and_the_callers_own_session_ends_last() {
+    let api = AdminApi::start().await;
+    let (chief, _) = api.administrator(BuiltInRole::Admin, "chief").await;
+    let alice = api.user("alice").await;
+    api.server.clock.advance(Duration::from_secs(1));
+    let now = api.server.clock.now();
+    insert_sessions(&api.server.data, now, 700, alice, "signet").await;
+    let scopes = BuiltInRole::Admin.scopes();
+    let authority = authority_of(&api.store, chief, scopes.as_str(), now).await;
+    let Authority::Caller { subject: Subject::User(_, own), .. } = authority else { unreachable!() };
+    let request = RequestKey { caller: Principal::User(chief), id: Uuid::from_u128(1), sha256: [1; 32] };
+    let first_page = async |authority: &Authority| {
+        let asked = AdminChange { request: Some(&request), ..by(authority, now) };
+        api.store.end_sessions(&SessionsOf::Everybody, None, Uuid::nil(), asked).await
+    };
+
+    let page = applied(first_page(&authority).await.unwrap());
+    assert_eq!((page.ended.len(), page.ended.contains(&own)), (499, false));
+    assert!(page.next.is_some());
+    // Whoever asks heard nothing of it, and asks again.
+    let page = applied(first_page(&authority).await.unwrap());
+    assert_eq!((page.ended.len(), page.ended.contains(&own), page.next), (202, true, None));
+    let refused = first_page(&authority).await;
+    assert!(matches!(refused, Err(Error::TokenRevoked)), "{refused:?}");
+    api.log_in("chief", scopes.as_str()).await;
+    let authority = authority_of(&api.store, chief, scopes.as_str(), now).await;
+    assert!(matches!(first_page(&authority).await, Ok(Applied::Before(_))));
 }
 
 #[tokio::test]

@@ -126,7 +126,8 @@ impl Store {
     }
 
     /// Ends the sessions of `of` after `after`, as `asked`: those of a user all at once, others a page of them. Sessions of users who hold
-    /// more than who asks are left, if it is not that user's that are meant.
+    /// more than who asks are left, if it is not that user's that are meant. The last page notes the request, and ends the session of
+    /// whoever asks: what is cut short before it goes on where it is repeated.
     ///
     /// # Errors
     /// [`Error::UserNotFound`]; [`Error::HoldsMore`] of the user; [`Error::InsufficientScope`], [`Error::RequestIdReused`];
@@ -139,7 +140,7 @@ impl Store {
         asked: AdminChange<'_>,
     ) -> Result<Applied<EndedPage>, Error> {
         self.write(|| async {
-            let db = match self.begin_change(asked).await? {
+            let mut db = match self.begin_change(asked).await? {
                 Begun::Now(db) => db,
                 Begun::Before(id) => return Ok(Applied::Before(id)),
             };
@@ -153,6 +154,9 @@ impl Store {
                 }
                 SessionsOf::Client(_) | SessionsOf::Everybody => end_page(&db, of, after, asked.now).await?,
             };
+            if page.next.is_some() {
+                db.goes_on();
+            }
             if page.ended.is_empty() {
                 return db.unchanged(resource, page).await;
             }
@@ -174,8 +178,17 @@ async fn end_page(
     let bound = bound(&**db, after).await?;
     let page = between(of, after, bound).select_only().columns([Column::Id, Column::UserId]);
     let page = page.order_by_asc(Column::Id).limit(BATCH as u64).into_tuple();
-    let page: Vec<(Uuid, Uuid)> = page.all(&**db).await?;
+    let mut page: Vec<(Uuid, Uuid)> = page.all(&**db).await?;
     let next = if page.len() == BATCH { page.last().map(|(id, _)| SessionId(*id)) } else { bound };
+    if let Some(own) = db.session() {
+        page.retain(|(id, _)| *id != own.0);
+        if next.is_none() {
+            let own = between(of, None, None).filter(Column::Id.eq(own.0)).select_only();
+            page.extend(
+                own.columns([Column::Id, Column::UserId]).into_tuple::<(Uuid, Uuid)>().all(&**db).await?,
+            );
+        }
+    }
     let users: HashSet<UserId> = page.iter().map(|(_, user)| UserId(*user)).collect();
     let beyond = holders::who_hold_more(&**db, db.rights(), &users, now).await?;
     let (left, ending): (Vec<_>, Vec<_>) =

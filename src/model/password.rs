@@ -30,6 +30,17 @@ pub struct Password {
     prepared: Zeroizing<String>,
 }
 
+/// The salt of a hash that fits no password, as it stands in the hash: nothing but zeros.
+const NO_SALT: &str = "AAAAAAAAAAAAAAAAAAAAAA";
+
+/// Whether `hash` is that of a user who has no password: it fits none.
+#[must_use]
+pub fn fits_nothing(hash: &str) -> bool {
+    // `$argon2id$v=19$m=...$salt$output`
+    let mut fields = hash.split('$');
+    fields.nth(1) == Some("argon2id") && fields.nth(2) == Some(NO_SALT)
+}
+
 impl Password {
     /// The password of a login attempt; none for an empty or an oversized one, which no account can have.
     ///

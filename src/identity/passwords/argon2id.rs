@@ -70,12 +70,6 @@ pub(super) fn uncomputed(
     phc(params, Salt::new(&salt).map_err(failure)?, Output::new(&output).map_err(failure)?)
 }
 
-/// The salt of `hash`, if it is an Argon2id hash of this module's form.
-pub(super) fn salt_of(hash: &str) -> Option<[u8; SALT_BYTES]> {
-    params_of(hash)?;
-    PasswordHash::new(hash).ok()?.salt?.as_ref().try_into().ok()
-}
-
 fn phc(params: Argon2Params, salt: Salt, output: Output) -> Result<String, Error> {
     let params = params.params().map_err(failure)?;
     let hash = PasswordHash {

@@ -1,7 +1,9 @@
 //! Owns hashes that fit no password: what a user has who has none.
 
-use super::argon2id::{Argon2Params, OUTPUT_BYTES, SALT_BYTES, salt_of, uncomputed};
+use super::argon2id::{Argon2Params, OUTPUT_BYTES, SALT_BYTES, uncomputed};
 use crate::{base::fill_from_system, model::Error};
+
+pub use crate::model::password::fits_nothing;
 
 /// The salt by which it is told from the hash of a password.
 const NO_SALT: [u8; SALT_BYTES] = [0; SALT_BYTES];
@@ -16,12 +18,6 @@ pub fn hash_that_fits_nothing(params: Argon2Params) -> Result<String, Error> {
     let mut output = [0; OUTPUT_BYTES];
     fill_from_system(&mut output);
     uncomputed(params, NO_SALT, output)
-}
-
-/// Whether `hash` is such a hash.
-#[must_use]
-pub fn fits_nothing(hash: &str) -> bool {
-    salt_of(hash) == Some(NO_SALT)
 }
 
 #[cfg(test)]

@@ -9,13 +9,13 @@ mod standing;
 use std::ops::Deref;
 
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::{Condition, Expr, ExprTrait, Query},
 };
 use uuid::Uuid;
 
 use crate::store::{
-    Store,
+    BATCH, Store,
     engine::{
         attempts::Failed,
         transaction::{Transaction, commit},
@@ -33,7 +33,7 @@ use crate::{
     base::{Entropy, Timestamp},
     model::{
         AdminScope, AudienceName, Authority, Binding, BuiltInRole, ClientId, Error, GroupId,
-        NameSet, Principal, Rights, SessionId, Subject, UserId,
+        NameSet, Principal, Rights, SessionId, Subject, UserId, password::fits_nothing,
         role::is_admin_scope,
     },
 };
@@ -160,13 +160,13 @@ impl Administering<'_> {
         Ok(is_admin(&self.db, user).await?)
     }
 
-    /// Succeeds if there still is an active user who is an admin without an end, after all that the change has written. The operator may
-    /// leave none: whoever has the shell makes the next one.
+    /// Succeeds if there still is an active user who can log in and is an admin without an end, after all that the change has written. The
+    /// operator may leave none: whoever has the shell makes the next one.
     ///
     /// # Errors
     /// [`Error::LastAdmin`].
     pub(in crate::store) async fn must_leave_an_admin(&self) -> Result<(), Failed> {
-        if *self.change.authority == Authority::Operator || has_admin(&self.db).await? {
+        if *self.change.authority == Authority::Operator || has_admin(&self.db, self.change.now).await? {
             return Ok(());
         }
         Err(Error::LastAdmin.into())
@@ -232,14 +232,20 @@ impl Deref for Administering<'_> {
 }
 
 /// Waits for every other change of who may do what, and has those that come wait, until the transaction ends.
-pub(in crate::store) async fn take_turn(db: &impl ConnectionTrait) -> Result<(), DbErr> {
-    audiences::Entity::update_many()
+///
+/// # Errors
+/// [`Error::Internal`] if the row is not there by which they wait: then none may go on.
+pub(in crate::store) async fn take_turn(db: &impl ConnectionTrait) -> Result<(), Failed> {
+    let counted = audiences::Entity::update_many()
         .col_expr(audiences::Column::Revision, Expr::col(audiences::Column::Revision).add(1))
         .filter(audiences::Column::OrganizationId.eq(INSTANCE))
         .filter(audiences::Column::Name.eq(AudienceName::SIGNET))
         .exec(db)
-        .await
-        .map(drop)
+        .await?;
+    if counted.rows_affected == 0 {
+        return Err(Error::internal("the table `audiences` lacks the row of the service itself").into());
+    }
+    Ok(())
 }
 
 /// The scopes that administer the service and that `who` has at `now`: by bindings, by groups, and a client as it is registered; active or
@@ -296,8 +302,16 @@ pub(super) async fn is_admin(db: &impl ConnectionTrait, user: UserId) -> Result<
     Ok(grants.iter().any(|grant| grant.role.id == BuiltInRole::Admin.id()))
 }
 
-/// Whether an active user is an admin without an end.
-pub(super) async fn has_admin(db: &impl ConnectionTrait) -> Result<bool, DbErr> {
+/// Whether the user is in any group.
+pub(super) async fn is_member(db: &impl ConnectionTrait, user: UserId) -> Result<bool, DbErr> {
+    let groups = memberships::Entity::find()
+        .filter(memberships::Column::OrganizationId.eq(INSTANCE))
+        .filter(memberships::Column::UserId.eq(user.0));
+    Ok(groups.count(db).await? > 0)
+}
+
+/// Whether an active user who can log in at `now` is an admin without an end.
+pub(super) async fn has_admin(db: &impl ConnectionTrait, now: Timestamp) -> Result<bool, DbErr> {
     use binding_rows::{Column, Entity};
     let bound = |kind: Principal| {
         Query::select()
@@ -321,8 +335,27 @@ pub(super) async fn has_admin(db: &impl ConnectionTrait) -> Result<bool, DbErr> 
     let is_admin = Condition::any()
         .add(users::Column::Id.in_subquery(bound(Principal::User(UserId(Uuid::nil())))))
         .add(users::Column::Id.in_subquery(of_groups));
-    let admins = users::Entity::find().filter(users::Column::IsActive.eq(true)).filter(is_admin);
-    let found: Vec<Uuid> =
-        admins.select_only().column(users::Column::Id).limit(1).into_tuple().all(db).await?;
-    Ok(!found.is_empty())
+    let admins = users::Entity::find()
+        .select_only()
+        .columns([users::Column::Id, users::Column::PasswordHash])
+        .filter(users::Column::IsActive.eq(true))
+        .filter(is_admin)
+        .order_by_asc(users::Column::Id)
+        .limit(BATCH as u64);
+    let mut after = Uuid::nil();
+    loop {
+        let page = admins.clone().filter(users::Column::Id.gt(after));
+        let page: Vec<(Uuid, String)> = page.into_tuple().all(db).await?;
+        if page.iter().any(|(_, hash)| !fits_nothing(hash)) {
+            return Ok(true);
+        }
+        let users: Vec<_> = page.iter().map(|(id, _)| UserId(*id)).collect();
+        if one_time_passwords::any_usable(db, &users, now).await? {
+            return Ok(true);
+        }
+        match page.last() {
+            Some((last, _)) if page.len() == BATCH => after = *last,
+            _ => return Ok(false),
+        }
+    }
 }

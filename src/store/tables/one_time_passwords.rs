@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryResult, QuerySelect,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryResult, QuerySelect,
     sea_query::{Expr, ExprTrait, Query, SelectStatement, SimpleExpr},
 };
 use uuid::Uuid;
@@ -341,6 +341,16 @@ pub(super) async fn void_of_gainers(db: &impl ConnectionTrait, now: Timestamp) -
         }
     }
     Ok(())
+}
+
+/// Whether any of `users` has a one-time password that can be used at `now`.
+pub(super) async fn any_usable(
+    db: &impl ConnectionTrait,
+    users: &[UserId],
+    now: Timestamp,
+) -> Result<bool, DbErr> {
+    let of_users = Column::UserId.is_in(users.iter().map(|user| user.0));
+    Ok(usable(Entity::find(), now).filter(of_users).count(db).await? > 0)
 }
 
 /// Those of the kind of `principal` who are bound to a role of the service's own audience.

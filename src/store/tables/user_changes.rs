@@ -317,14 +317,15 @@ impl Store {
         resting: Option<RestingName>,
         now: Timestamp,
     ) -> Result<Option<Vec<SessionId>>, Error> {
-        // Whoever is no admin waits for no change of who may do what, and has none wait.
+        // Whoever is no admin, and becomes none by a group, waits for no change of who may do what, and has none wait.
         match self.delete_oneself(id, resting, now, false).await? {
             Some(ended) => Ok(ended),
             None => self.delete_oneself(id, resting, now, true).await.map(Option::flatten),
         }
     }
 
-    /// The same; none, and nothing is done, if the user turns out to be an admin and it has no `turn` among the changes of who may do what.
+    /// The same; none, and nothing is done, if the user turns out to be an admin, or one who may come to be it by a group, and it has no
+    /// `turn` among the changes of who may do what.
     async fn delete_oneself(
         &self,
         id: UserId,
@@ -340,11 +341,11 @@ impl Store {
             // The user goes first: from here on nobody opens a session for it, or gives it a role.
             let is_deleted = delete(&db, id, resting).await?;
             let is_admin = administration::is_admin(&db, id).await?;
-            if is_admin && !turn {
+            if !turn && (is_admin || administration::is_member(&db, id).await?) {
                 return Ok(None);
             }
             access::take_all(&db, Principal::User(id)).await?;
-            if is_admin && !administration::has_admin(&db).await? {
+            if is_admin && !administration::has_admin(&db, now).await? {
                 return Err(Error::LastAdmin.into());
             }
             let ended = sessions::delete_of_users(&db, &[id], None, now).await?;

@@ -14,6 +14,7 @@ mod passwords;
 mod reach;
 mod roles;
 mod sessions;
+mod turn;
 mod users;
 
 use std::fs;

@@ -1,7 +1,7 @@
 //! Owns what administrators do to passwords: they have the server make one that works once, and see no other.
 
 use signet::{
-    model::{BuiltInRole, UserId},
+    model::{BuiltInRole, Error, UserId},
     proto::{
         identity::admin::v1::{
             CreateUserRequest, GetUserRequest, ResetPasswordRequest, ResetPasswordResponse, User,
@@ -14,7 +14,10 @@ use tonic::{Code, Status, transport::Channel};
 use uuid::Uuid;
 
 use super::AdminApi;
-use crate::harness::{assert_refused, with_token};
+use crate::{
+    harness::{assert_refused, with_token},
+    operator::{authority_of, by, by_operator},
+};
 
 struct Users {
     client: UserServiceClient<Channel>,
@@ -49,6 +52,29 @@ impl Users {
         let made = self.client.create_user(with_token(request, &self.token)).await?.into_inner();
         Ok((made.user.unwrap(), made.one_time_password))
     }
+}
+
+#[tokio::test]
+async fn an_admin_who_cannot_log_in_is_not_the_one_who_stays() {
+    let api = AdminApi::start().await;
+    let (root, token) = api.administrator(BuiltInRole::Admin, "rita").await;
+    let request = CreateUserRequest {
+        user: Some(User { username: "carol".to_owned(), ..User::default() }),
+        ..CreateUserRequest::default()
+    };
+    let (carol, one_time) = Users::of(&api, &token).await.create(request).await.unwrap();
+    let carol = UserId(carol.id.parse().unwrap());
+    // That makes void what she could have logged in with.
+    api.give(BuiltInRole::Admin, carol).await;
+    choose(&api, "carol", &one_time).await.unwrap_err();
+    let now = api.server.clock.now();
+    let authority = authority_of(&api.store, root, BuiltInRole::Admin.scopes().as_str(), now).await;
+    let refused = api.store.set_active(root, false, by(&authority, now)).await;
+    assert!(matches!(refused, Err(Error::LastAdmin)), "{refused:?}");
+    let refused = api.store.delete_user(root, None, now).await;
+    assert!(matches!(refused, Err(Error::LastAdmin)), "{refused:?}");
+    api.store.set_password(carol, "of another system", by_operator(now)).await.unwrap();
+    api.store.set_active(root, false, by(&authority, now)).await.unwrap();
 }
 
 async fn choose(api: &AdminApi, username: &str, one_time: &str) -> Result<(), Status> {

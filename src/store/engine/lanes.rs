@@ -4,9 +4,10 @@
 //! Each lane has a pool of its own. Permits over one pool would not do: a connection is tested after each use (connect.rs), and would be
 //! occupied by that for longer than by the statement itself, when the permit has long been given back.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use sea_orm::DatabaseConnection;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     base::Tally,
@@ -20,6 +21,10 @@ const STRANGERS: usize = 512;
 
 /// How many of them the callers of one network may have, so that none takes the places of all others.
 const STRANGERS_OF_ONE: usize = STRANGERS / 4;
+
+/// How many changes of administrators go on at a time in this process. They wait for each other in the database anyway, each with a
+/// connection that ordinary calls need: one waits there while one goes on.
+const ADMINISTRATORS: usize = 2;
 
 /// When a stranger who found no place may ask again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -60,13 +65,22 @@ pub(in crate::store) struct Lanes {
     strangers: DatabaseConnection,
     places: PeerPlaces,
     lookups: Tally,
+    administrators: Arc<Semaphore>,
 }
 
 impl Lanes {
     /// On the heap: every part of the service has a [`Store`], and futures hold the parts.
     pub(in crate::store) fn new(service: Lane, strangers: DatabaseConnection) -> Box<Self> {
         let places = PeerPlaces::new(STRANGERS, STRANGERS_OF_ONE);
-        Box::new(Self { service, strangers, places, lookups: Tally::default() })
+        let administrators = Arc::new(Semaphore::new(ADMINISTRATORS));
+        Box::new(Self { service, strangers, places, lookups: Tally::default(), administrators })
+    }
+
+    /// Waits until an administrator's change may begin, and has others wait for as long as the permit is held. None is taken before a
+    /// connection is.
+    pub(in crate::store) async fn administrator(&self) -> Option<OwnedSemaphorePermit> {
+        // It is never closed.
+        Arc::clone(&self.administrators).acquire_owned().await.ok()
     }
 
     /// Where there is nothing to divide.

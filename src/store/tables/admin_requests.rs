@@ -44,6 +44,12 @@ pub(super) async fn done_before(
     }
 }
 
+/// Whether something was done under the id of `request`, be it the same or not.
+pub(super) async fn is_noted(db: &impl ConnectionTrait, request: &RequestKey) -> Result<bool, DbErr> {
+    let key = (INSTANCE, request.caller.kind().to_owned(), request.caller.id(), request.id);
+    Ok(!Entity::find_by_id(key).all(db).await?.is_empty())
+}
+
 /// Notes that the request is done: it concerned `resource`.
 pub(super) async fn note(
     db: &impl ConnectionTrait,

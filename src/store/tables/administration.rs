@@ -12,6 +12,7 @@ use sea_orm::{
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::{Condition, Expr, ExprTrait, Query},
 };
+use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
 use crate::store::{
@@ -32,8 +33,8 @@ use crate::{
     audit::{Entry, FieldChange},
     base::{Entropy, Timestamp},
     model::{
-        AdminScope, AudienceName, Authority, Binding, BuiltInRole, ClientId, Error, GroupId,
-        NameSet, Principal, Rights, SessionId, Subject, UserId, password::fits_nothing,
+        AdminScope, AudienceName, Authority, Binding, BindingId, BuiltInRole, ClientId, Error, GroupId,
+        NameSet, Principal, Rights, RoleId, SessionId, Subject, UserId, password::fits_nothing,
         role::is_admin_scope,
     },
 };
@@ -69,6 +70,19 @@ pub(in crate::store) struct Administering<'a> {
     change: AdminChange<'a>,
     rights: Rights,
     entropy: Entropy,
+    /// Held until it ends; none of the operator's.
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+/// By what the audience is found whose roles or bindings are to be changed.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::store) enum RolesOf<'a> {
+    /// By its name.
+    Audience(&'a AudienceName),
+    /// By one of its roles.
+    Role(RoleId),
+    /// By a binding to one of its roles.
+    Binding(BindingId),
 }
 
 /// A change that has begun.
@@ -86,6 +100,10 @@ impl Store {
         change: AdminChange<'a>,
     ) -> Result<Begun<'a>, Failed> {
         change.entry.await_judgement();
+        let permit = match change.authority {
+            Authority::Operator => None,
+            Authority::Caller { .. } => self.lanes.administrator().await,
+        };
         let db = self.begin().await?;
         take_turn(&db).await?;
         let rights = match change.authority {
@@ -101,7 +119,48 @@ impl Store {
         {
             return Ok(Begun::Before(resource));
         }
-        Ok(Begun::Now(Administering { db, change, rights, entropy: self.entropy.clone() }))
+        let entropy = self.entropy.clone();
+        Ok(Begun::Now(Administering { db, change, rights, entropy, _permit: permit }))
+    }
+
+    /// Succeeds if whoever asks for `change` may change the roles of the audience that `of` finds, as far as is seen without waiting for
+    /// the turn: what [`Administering::may_change_roles_of`] judges for good. Any token lets its holder ask for such a change, so who may
+    /// not shall have nobody wait.
+    ///
+    /// # Errors
+    /// [`Error::NotOwner`] and the other errors of that; [`Error::RoleNotFound`], [`Error::BindingNotFound`]; [`Error::Unavailable`] or
+    /// [`Error::Internal`], with the cause.
+    pub(in crate::store) async fn look_before_turn(
+        &self,
+        change: AdminChange<'_>,
+        of: RolesOf<'_>,
+    ) -> Result<(), Error> {
+        change.entry.await_judgement();
+        let Authority::Caller { subject, scopes, .. } = change.authority else { return Ok(()) };
+        if scopes.contains(AdminScope::BindingsWrite.name()) {
+            return Ok(());
+        }
+        // What the request has deleted is not found again.
+        if let Some(request) = change.request
+            && self.ask(|| admin_requests::is_noted(&self.db, request)).await?
+        {
+            return Ok(());
+        }
+        let found = match of {
+            RolesOf::Audience(name) => name.clone(),
+            RolesOf::Role(id) => {
+                let not_found = || Error::RoleNotFound { role: id.to_string(), audience: None };
+                self.role(id).await?.ok_or_else(not_found)?.audience
+            }
+            RolesOf::Binding(id) => {
+                let not_found = || Error::BindingNotFound(format!("there is no binding `{id}`"));
+                self.binding(id).await?.ok_or_else(not_found)?.1.audience
+            }
+        };
+        if self.ask(|| owns(&self.db, subject.principal(), &found)).await? {
+            return change.authority.may_decide_as_owner_of(&found);
+        }
+        Err(Error::NotOwner(found.as_str().to_owned()))
     }
 }
 

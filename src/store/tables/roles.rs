@@ -14,7 +14,7 @@ use crate::store::{
     engine::{attempts::Failed, failure},
     tables::{
         access::INSTANCE,
-        administration::{AdminChange, Applied, Begun},
+        administration::{AdminChange, Applied, Begun, RolesOf},
         audiences, bindings,
         changes::{self, ChangeEffect, ChangeKind},
         entity::{
@@ -46,6 +46,7 @@ impl Store {
         let audience = role.audience.as_str();
         let of_audience =
             Entity::find().filter(Column::OrganizationId.eq(INSTANCE)).filter(Column::Audience.eq(audience));
+        self.look_before_turn(change, RolesOf::Audience(&role.audience)).await?;
         self.write(|| async {
             let db = match self.begin_change(change).await? {
                 Begun::Now(db) => db,
@@ -178,6 +179,7 @@ impl Store {
         make: impl Fn(&Role) -> Result<Role, Error>,
         change: AdminChange<'_>,
     ) -> Result<Applied<(Role, Role)>, Error> {
+        self.look_before_turn(change, RolesOf::Role(id)).await?;
         self.write(|| async {
             let db = match self.begin_change(change).await? {
                 Begun::Now(db) => db,
@@ -226,6 +228,7 @@ impl Store {
         etag: Option<&str>,
         change: AdminChange<'_>,
     ) -> Result<Applied<Role>, Error> {
+        self.look_before_turn(change, RolesOf::Role(id)).await?;
         self.write(|| async {
             let db = match self.begin_change(change).await? {
                 Begun::Now(db) => db,

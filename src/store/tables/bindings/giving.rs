@@ -13,7 +13,7 @@ use crate::store::{
     engine::{attempts::Failed, transaction::Transaction},
     tables::{
         access::{self, INSTANCE},
-        administration::{AdminChange, Administering, Applied, Begun},
+        administration::{AdminChange, Administering, Applied, Begun, RolesOf},
         changes::{self, ChangeEffect, ChangeKind},
         ended_bindings,
         entity::{
@@ -41,6 +41,7 @@ impl Store {
     /// [`Error::RoleNotFound`], [`Error::UserNotFound`], [`Error::GroupNotFound`], [`Error::ClientNotFound`], [`Error::BuiltInRole`],
     /// [`Error::LimitReached`]; why whoever gives it may not; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn bind(&self, binding: &Binding, change: AdminChange<'_>) -> Result<Applied<Bound>, Error> {
+        self.look_before_turn(change, RolesOf::Role(binding.role)).await?;
         self.write(|| async {
             let db = match self.begin_change(change).await? {
                 Begun::Now(db) => db,
@@ -74,6 +75,7 @@ impl Store {
         binding: &Binding,
         change: AdminChange<'_>,
     ) -> Result<Applied<()>, Error> {
+        self.look_before_turn(change, RolesOf::Role(binding.role)).await?;
         self.write(|| async {
             let db = match self.begin_change(change).await? {
                 Begun::Now(db) => db,
@@ -101,6 +103,7 @@ impl Store {
         end: Option<Timestamp>,
         change: AdminChange<'_>,
     ) -> Result<Applied<Binding>, Error> {
+        self.look_before_turn(change, RolesOf::Binding(id)).await?;
         self.write(|| async {
             let db = match self.begin_change(change).await? {
                 Begun::Now(db) => db,
@@ -129,6 +132,11 @@ impl Store {
         etag: Option<&str>,
         change: AdminChange<'_>,
     ) -> Result<Applied<Option<Binding>>, Error> {
+        let of = match which {
+            WhichBinding::Id(id) => RolesOf::Binding(id),
+            WhichBinding::Of(role, _) => RolesOf::Role(role),
+        };
+        self.look_before_turn(change, of).await?;
         self.write(|| async {
             let db = match self.begin_change(change).await? {
                 Begun::Now(db) => db,

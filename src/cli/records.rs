@@ -82,7 +82,7 @@ impl Records {
 
     /// What finds clients.
     pub(super) fn client_directory(&self) -> ClientDirectory {
-        ClientDirectory::new(self.database.store.clone())
+        ClientDirectory::new(self.database.store.clone(), self.own.clone())
     }
 
     /// What registers and changes clients.
@@ -93,12 +93,13 @@ impl Records {
 
     /// What finds roles, groups, bindings and audiences.
     pub(super) fn access_directory(&self) -> AccessDirectory {
-        AccessDirectory::new(self.database.store.clone())
+        AccessDirectory::new(self.database.store.clone(), own_audience())
     }
 
     /// What makes and changes roles, groups and bindings.
     pub(super) fn access_registry(&self) -> AccessRegistry {
-        AccessRegistry::new(self.database.store.clone(), Clock::system(), self.audit.clone())
+        let (store, audit) = (self.database.store.clone(), self.audit.clone());
+        AccessRegistry::new(store, Clock::system(), audit, own_audience())
     }
 
     /// What lists the audit events.

@@ -276,8 +276,9 @@ fn served_at(listener: GrpcListener, ext_authz: ExtAuthzAddr) -> impl Iterator<I
 fn clients(building: &Building<'_>) -> ClientServiceServer<ClientRpc> {
     let Parts { store, clock, audit, .. } = building.parts;
     let own = building.config.tokens.issuing().audience;
+    let directory = ClientDirectory::new(store.clone(), own.clone());
     let registry = ClientRegistry::new(store.clone(), clock.clone(), audit.clone(), own);
-    let rpc = ClientRpc::new(registry, ClientDirectory::new(store.clone()));
+    let rpc = ClientRpc::new(registry, directory);
     ClientServiceServer::new(rpc).max_decoding_message_size(building.max_message_bytes)
 }
 
@@ -295,7 +296,8 @@ fn identity(building: &Building<'_>) -> IdentityServiceServer<IdentityRpc> {
 
 fn access(building: &Building<'_>) -> Arc<AccessRegistry> {
     let Parts { store, clock, audit, .. } = building.parts;
-    Arc::new(AccessRegistry::new(store.clone(), clock.clone(), audit.clone()))
+    let own = building.config.tokens.issuing().audience;
+    Arc::new(AccessRegistry::new(store.clone(), clock.clone(), audit.clone(), own))
 }
 
 fn users(parts: &Parts) -> UserRpc {

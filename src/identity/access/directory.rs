@@ -6,7 +6,7 @@ use super::{GroupRef, NamedPrincipal, PrincipalRef, RoleRef};
 use crate::{
     identity::{ClientDirectory, UserDirectory, users::UserRef},
     model::{
-        AudienceName, Binding, BindingId, Client, Error, Group, GroupId, GroupName, Membership,
+        AudienceName, Binding, BindingId, Client, Error, Group, GroupId, GroupName, Membership, NameSet,
         OwnedAudience, Principal, Role, RoleId, User, UserId, role::AUDIENCE_MAX_ROLES,
     },
     store::{BindingFilter, Store},
@@ -17,7 +17,7 @@ use crate::{
 pub struct AccessDirectory {
     pub(super) store: Store,
     users: UserDirectory,
-    clients: ClientDirectory,
+    pub(super) clients: ClientDirectory,
 }
 
 /// A binding, its role, and who has it.
@@ -32,10 +32,10 @@ pub struct ListedBinding {
 }
 
 impl AccessDirectory {
-    /// What `store` has.
+    /// What `store` has; `own` is the service's own audience.
     #[must_use]
-    pub fn new(store: Store) -> Self {
-        let (users, clients) = (UserDirectory::new(store.clone()), ClientDirectory::new(store.clone()));
+    pub fn new(store: Store, own: NameSet) -> Self {
+        let (users, clients) = (UserDirectory::new(store.clone()), ClientDirectory::new(store.clone(), own));
         Self { store, users, clients }
     }
 

@@ -5,7 +5,7 @@ use crate::{
     audit::{Audit, Field, Pending},
     base::Clock,
     identity::Administrator,
-    model::{AudienceName, Error},
+    model::{AudienceName, Error, NameSet},
     store::{Applied, Store},
 };
 
@@ -19,10 +19,10 @@ pub struct AccessRegistry {
 }
 
 impl AccessRegistry {
-    /// What `store` has; `audit` is told of each act.
+    /// What `store` has; `audit` is told of each act, and `own` is the service's own audience.
     #[must_use]
-    pub fn new(store: Store, clock: Clock, audit: Audit) -> Self {
-        Self { directory: AccessDirectory::new(store.clone()), store, clock, audit }
+    pub fn new(store: Store, clock: Clock, audit: Audit, own: NameSet) -> Self {
+        Self { directory: AccessDirectory::new(store.clone(), own), store, clock, audit }
     }
 
     /// What finds and lists them.

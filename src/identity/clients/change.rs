@@ -4,7 +4,9 @@ use super::secret;
 use crate::{
     model::{
         AdminScope, AudienceName, CertificateSubject, Client, ClientKind, ClientName, Error, FieldReason,
-        FieldViolation, NameSet, RuleViolation, claims::ADMIN_SCOPE_PREFIX,
+        FieldViolation, NameSet, RuleViolation,
+        claims::{ACCOUNT_SCOPE, ADMIN_SCOPE_PREFIX, INTROSPECT_SCOPE, USER_SCOPE},
+        role::is_admin_scope,
     },
     store::ChangedClient,
 };
@@ -139,8 +141,26 @@ pub(super) fn given(old: Option<&Client>, new: Client, own: &NameSet) -> Result<
     let granted = if new_places.is_empty() { scopes.clone() } else { new.scopes.clone() };
     let given_at = if scopes.is_empty() { &new_places } else { &places };
     let kept_as = given_at.iter().map(|name| AudienceName::of(name, own));
-    let audiences = kept_as.filter(|name| !name.is_signet()).collect();
+    let mut audiences: Vec<_> = kept_as.filter(|name| !name.is_signet()).collect();
+    let is_own = |names: &NameSet| names.iter().any(|name| own.contains(name));
+    let at_signet = if is_own(&new_places) {
+        &new.scopes
+    } else if is_own(&places) {
+        &scopes
+    } else {
+        &nothing
+    };
+    // Who judges tokens says so by its secret, too, whomever its own ones are meant for.
+    if scopes.contains(INTROSPECT_SCOPE) || at_signet.iter().any(is_given_by_owners) {
+        audiences.push(AudienceName::signet());
+    }
     Ok(ChangedClient { client: new, granted, audiences })
+}
+
+/// Whether the owners of the service's own audience decide who is registered with `scope` there: not what a client has for its users'
+/// accounts alone, nor what administers the service, which is given by who has it.
+fn is_given_by_owners(scope: &str) -> bool {
+    scope != USER_SCOPE && scope != ACCOUNT_SCOPE && !is_admin_scope(scope)
 }
 
 /// Whom the tokens of `client` may be meant for; `own` is the service's own audience.
@@ -285,6 +305,17 @@ mod tests {
         // Registered for another audience alone it counted nowhere.
         assert_eq!(judged(Some((read, "stock")), (read, "stock own")), all(read, &[]));
         assert_eq!(judged(Some((read, "stock")), (read, "")), all(read, &[]));
+        // At the service itself its owners decide, but for what users have there and what administers it.
+        assert_eq!(judged(None, ("a", "")), all("a", &["signet"]));
+        assert_eq!(judged(None, ("profile account", "own stock")), all("profile account", &["stock"]));
+        assert_eq!(
+            judged(Some(("a", "own")), ("a profile", "own stock")),
+            all("a profile", &["stock"]),
+            "at the service itself `a` counted before"
+        );
+        assert_eq!(judged(Some(("a", "stock")), ("a", "stock own")), all("a", &["signet"]));
+        assert_eq!(judged(None, ("introspect", "stock")), all("introspect", &["stock", "signet"]));
+        assert_eq!(judged(Some(("introspect", "stock")), ("introspect", "stock own")).1, ["signet"]);
         // One that is called as the service's own are kept is another.
         assert_eq!(judged(None, ("a", "signet")).1.len(), 1);
     }

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
+use super::change;
 use crate::{
-    model::{Client, ClientId, ClientName, Error},
+    model::{AudienceName, Client, ClientId, ClientName, Error, NameSet},
     store::{BATCH, Store},
 };
 
@@ -14,6 +15,8 @@ const LIST_MAX_ROWS: usize = 5_000;
 #[derive(Debug)]
 pub struct ClientDirectory {
     store: Store,
+    /// The service's own audience.
+    own: NameSet,
 }
 
 /// Which client is meant: by its id or its name. No name reads as an id.
@@ -27,24 +30,33 @@ pub struct ClientFilter {
     pub name_prefix: String,
     /// A scope that it may ask for.
     pub scope: String,
-    /// Whom its tokens may be meant for.
+    /// Whom its tokens may be meant for. The service's own audience is `signet`, too, however it is called.
     pub audience: String,
 }
 
-impl ClientFilter {
-    fn takes(&self, client: &Client) -> bool {
-        let Self { name_prefix, scope, audience } = self;
+impl ClientDirectory {
+    /// The clients in `store`; `own` is the service's own audience.
+    #[must_use]
+    pub const fn new(store: Store, own: NameSet) -> Self {
+        Self { store, own }
+    }
+
+    /// Whether tokens of `client` may be meant for `audience`.
+    pub(in crate::identity) fn is_for(&self, client: &Client, audience: &AudienceName) -> bool {
+        let audiences = change::audiences(client, &self.own);
+        audiences.iter().any(|name| AudienceName::of(name, &self.own) == *audience)
+    }
+
+    fn takes(&self, client: &Client, filter: &ClientFilter) -> bool {
+        let ClientFilter { name_prefix, scope, audience } = filter;
+        let is_for = || match AudienceName::parse(audience) {
+            Ok(_) if self.own.contains(audience) => self.is_for(client, &AudienceName::signet()),
+            Ok(audience) => self.is_for(client, &audience),
+            Err(_) => audience.is_empty(),
+        };
         client.name.as_str().starts_with(name_prefix)
             && (scope.is_empty() || client.scopes.contains(scope))
-            && (audience.is_empty() || client.audiences.contains(audience))
-    }
-}
-
-impl ClientDirectory {
-    /// The clients in `store`.
-    #[must_use]
-    pub const fn new(store: Store) -> Self {
-        Self { store }
+            && is_for()
     }
 
     /// The client `who`.
@@ -86,7 +98,7 @@ impl ClientDirectory {
             read += page.len();
             let is_end = page.len() < BATCH;
             last = page.last().map_or(last, |client| Some(client.id));
-            for client in page.into_iter().filter(|client| filter.takes(client)) {
+            for client in page.into_iter().filter(|client| self.takes(client, filter)) {
                 if found.len() == limit {
                     let next = found.last().map(|client: &Client| client.id);
                     return Ok((found, next));

@@ -78,7 +78,7 @@ impl ClientRegistry {
     /// The clients in `store`; `audit` is told of each act, and `own` is the service's own audience.
     #[must_use]
     pub fn new(store: Store, clock: Clock, audit: Audit, own: NameSet) -> Self {
-        Self { directory: ClientDirectory::new(store.clone()), store, clock, audit, own }
+        Self { directory: ClientDirectory::new(store.clone(), own.clone()), store, clock, audit, own }
     }
 
     /// Registers a client, and makes its secret if it is to have one.
@@ -271,7 +271,7 @@ impl ClientRegistry {
     pub async fn user_scopes(&self, client: &Client) -> Result<NameSet, Error> {
         let mut given = Vec::new();
         for name in change::audiences(client, &self.own).iter() {
-            given.push(self.store.known_scopes(&AudienceName::of(name, &self.own)).await?);
+            given.push(self.store.given_scopes(&AudienceName::of(name, &self.own)).await?);
         }
         let is_given = |scope: &str| given.iter().any(|scopes| scopes.contains(scope));
         Ok(permissions::unasked(&permissions::for_users(client)).keeping(is_given))

@@ -1,6 +1,6 @@
 //! Owns what is remembered of audiences: what everyone has there, and which scopes they know.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use quick_cache::sync::Cache;
 
@@ -67,14 +67,14 @@ impl AudienceRules {
         let missing: Vec<_> = missing.into_iter().map(|(name, _)| name.clone()).collect();
         if !missing.is_empty() {
             let everyone = store.everyone(&missing).await?;
+            let mut known = if needs_known { store.known_scopes(&missing).await? } else { HashMap::new() };
             for (name, slot) in names.iter().zip(&mut found).filter(|(_, found)| found.is_none()) {
                 let of_everyone = everyone.iter().find(|role| role.audience == *name);
                 let of_everyone = of_everyone.map(|role| role.scopes.iter().map(str::to_owned).collect());
-                let known = if needs_known { store.known_scopes(name).await? } else { BTreeSet::new() };
                 let rule = AudienceRule {
                     is_signet: name.is_signet(),
                     everyone: of_everyone.unwrap_or_default(),
-                    known,
+                    known: known.remove(name).unwrap_or_default(),
                 };
                 let fresh = Remembered { rule: Arc::new(rule), read: now, has_known: needs_known };
                 self.0.insert(name.clone(), fresh.clone());

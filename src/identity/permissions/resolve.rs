@@ -47,7 +47,7 @@ pub(crate) struct AudienceRule {
     pub(crate) is_signet: bool,
     /// The scopes of its role `everyone`: what each user has there.
     pub(crate) everyone: BTreeSet<String>,
-    /// The scopes of the roles that are bound to somebody there. Who does not have one of them lacks it.
+    /// The scopes of all its roles, whether or not somebody has one of them. Who does not have such a scope lacks it.
     pub(crate) known: BTreeSet<String>,
 }
 
@@ -136,8 +136,9 @@ pub(crate) fn of_user(asked: &NameSet, holdings: &[Holding<'_>], moment: Moment)
     asked.keeping(|scope| scope != INTROSPECT_SCOPE && comes(scope, holdings, |at| is_held(scope, at)))
 }
 
-/// What a client's own token for the audiences of `holdings` may have: what it is `registered` with, and what the roles give that are
-/// bound to it.
+/// What a client's own token for the audiences of `holdings` may have: what it is `registered` with, and what roles give that are bound to
+/// it, at each of the audiences. The owners of all of them have agreed to what it is registered with; to a role those of its own alone, who
+/// may call a scope as they like.
 pub(crate) fn of_client(registered: &NameSet, holdings: &[Holding<'_>], moment: Moment) -> NameSet {
     let may = |scope: &str| {
         let is_for_users = scope == USER_SCOPE || scope == ACCOUNT_SCOPE;
@@ -148,7 +149,8 @@ pub(crate) fn of_client(registered: &NameSet, holdings: &[Holding<'_>], moment: 
     let mut seen = HashSet::new();
     let roles = holdings.iter().flat_map(|at| at.live_roles(moment)).flat_map(|held| held.role.scopes.iter());
     let given = roles.filter(|scope| {
-        may(scope) && seen.insert(*scope) && comes(scope, holdings, |at| bound[at].contains(scope))
+        let is_held_at_each = || bound.iter().all(|scopes| scopes.contains(scope));
+        may(scope) && may_come_by_a_role(holdings, scope) && seen.insert(*scope) && is_held_at_each()
     });
     own.with(given)
 }
@@ -242,9 +244,14 @@ fn may_be_in_a_token_for(holdings: &[Holding<'_>], scope: &str) -> bool {
     !is_admin_scope(scope) || (are_signet_alone(holdings) && AdminScope::named(scope).is_some())
 }
 
-/// Whether `scope` comes into a token for the audiences of `holdings`, at each of which `is_held` says whether it is held: it must be at
-/// one of them, and at each one that knows it. A name that two services use for two things so never comes by one of them alone (RFC 9068
-/// sections 2.2.3 and 5).
+/// Whether a role may give a client `scope` in a token for the audiences of `holdings`: who judges tokens, Signet's own roles alone say.
+fn may_come_by_a_role(holdings: &[Holding<'_>], scope: &str) -> bool {
+    scope != INTROSPECT_SCOPE || are_signet_alone(holdings)
+}
+
+/// Whether `scope` comes into a user's token for the audiences of `holdings`, at each of which `is_held` says whether it is held: it must
+/// be at one of them, and at each one that knows it. A name that two services use for two things so never comes by one of them alone
+/// (RFC 9068 sections 2.2.3 and 5).
 fn comes(scope: &str, holdings: &[Holding<'_>], is_held: impl Fn(usize) -> bool) -> bool {
     if !may_be_in_a_token_for(holdings, scope) {
         return false;
@@ -275,9 +282,11 @@ impl AudienceRule {
         !is_admin_scope(scope) && self.everyone.contains(scope)
     }
 
-    /// Whether `scope` means something here, so that who has it elsewhere must have it here too.
+    /// Whether `scope` means something here, so that who has it elsewhere must have it here too. What Signet's own methods ask for it
+    /// knows whether or not a role has it.
     fn knows(&self, scope: &str) -> bool {
-        self.known.contains(scope) || self.everyone.contains(scope)
+        let is_signets = [USER_SCOPE, ACCOUNT_SCOPE, INTROSPECT_SCOPE].contains(&scope);
+        self.known.contains(scope) || self.everyone.contains(scope) || (self.is_signet && is_signets)
     }
 }
 

@@ -37,7 +37,7 @@ pub struct ChangedClient {
     pub client: Client,
     /// The scopes that count from now on where they did not count before.
     pub granted: NameSet,
-    /// The audiences where it is given something: their owners decide. The service's own is not among them.
+    /// The audiences where it is given something of which their owners decide.
     pub audiences: Vec<AudienceName>,
 }
 

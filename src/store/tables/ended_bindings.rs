@@ -1,10 +1,8 @@
-//! Owns the end of bindings: those that have come to it, and what goes with the last one of a role.
+//! Owns the end of bindings: those that have come to it.
 
 use std::collections::BTreeSet;
 
-use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select,
-};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select};
 use uuid::Uuid;
 
 use crate::store::{
@@ -12,12 +10,11 @@ use crate::store::{
     engine::transaction::commit,
     tables::{
         access::INSTANCE,
-        administration, audit_events, bindings, changes,
+        administration, audit_events, bindings,
         entity::{
             bindings::{Column, Entity, Model},
             roles::{self as role_rows, Entity as RoleEntity},
         },
-        roles,
     },
 };
 use crate::{
@@ -72,33 +69,10 @@ impl Store {
             let events = bindings.iter().filter(|(id, _)| ids.contains(id));
             let events = events.map(|(_, entry)| entry.kept(now, 0, self.entropy()));
             audit_events::keep(&db, events).await?;
-            tell_unbound_roles(&db, gone.iter().map(|binding| binding.role.0), now).await?;
             commit(db, ids).await
         })
         .await
     }
-}
-
-/// Tells of those of `of_roles` that nobody is bound to any more: their scopes are known at their audience no longer
-/// (`Store::known_scopes`).
-pub(super) async fn tell_unbound_roles(
-    db: &impl ConnectionTrait,
-    of_roles: impl IntoIterator<Item = Uuid>,
-    now: Timestamp,
-) -> Result<(), DbErr> {
-    for role in of_roles.into_iter().collect::<BTreeSet<_>>() {
-        let left = Entity::find()
-            .select_only()
-            .column(Column::Id)
-            .filter(Column::OrganizationId.eq(INSTANCE))
-            .filter(Column::RoleId.eq(role))
-            .limit(1);
-        let left: Vec<Uuid> = left.into_tuple().all(db).await?;
-        if left.is_empty() {
-            changes::tell(db, roles::CHANGED, &[role], now).await?;
-        }
-    }
-    Ok(())
 }
 
 /// The bindings that have ended by `now`, of subjects that this release knows.

@@ -1,6 +1,6 @@
 //! Owns the table `roles`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use sea_orm::{
     ActiveValue::Set,
@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// How the feed is told of a role.
-pub(super) const CHANGED: (ChangeKind, ChangeEffect) = (ChangeKind::Role, ChangeEffect::Changed);
+const CHANGED: (ChangeKind, ChangeEffect) = (ChangeKind::Role, ChangeEffect::Changed);
 const ENDED: (ChangeKind, ChangeEffect) = (ChangeKind::Role, ChangeEffect::Ended);
 
 impl Store {
@@ -72,8 +72,8 @@ impl Store {
                 }
                 Err(error) => return Err(error.into()),
             }
-            // Nobody else has it yet.
-            if role.is_everyone() {
+            if !role.scopes.is_empty() {
+                // They are known at the audience from now on.
                 changes::tell(&*db, CHANGED, &[role.id.0], role.create_time).await?;
             }
             let fields = [
@@ -142,28 +142,48 @@ impl Store {
         Ok(rows.into_iter().map(Role::from).collect())
     }
 
+    /// The scopes of all roles of each of `audiences`, whether or not somebody has the role.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn known_scopes(
+        &self,
+        audiences: &[AudienceName],
+    ) -> Result<HashMap<AudienceName, BTreeSet<String>>, Error> {
+        let query = Entity::find()
+            .select_only()
+            .columns([Column::Audience, Column::Scopes])
+            .filter(Column::OrganizationId.eq(INSTANCE))
+            .filter(Column::Audience.is_in(audiences.iter().map(AudienceName::as_str)));
+        let sets: Vec<(String, String)> = self.ask(|| query.clone().into_tuple().all(&self.db)).await?;
+        let mut known: HashMap<_, BTreeSet<_>> = HashMap::new();
+        for (audience, set) in sets {
+            known.entry(AudienceName::from_stored(audience)).or_default().extend(names(&set));
+        }
+        Ok(known)
+    }
+
     /// The scopes that somebody may have at `audience`: what everybody has, and those of roles that are bound, whether or not the binding
     /// has ended.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn known_scopes(&self, audience: &AudienceName) -> Result<BTreeSet<String>, Error> {
+    pub async fn given_scopes(&self, audience: &AudienceName) -> Result<BTreeSet<String>, Error> {
         let bound = Query::select()
             .column(BindingColumn::Id)
             .from(BindingEntity)
             .and_where(Expr::col((BindingEntity, BindingColumn::OrganizationId)).eq(INSTANCE))
             .and_where(Expr::col((BindingEntity, BindingColumn::RoleId)).equals((Entity, Column::Id)))
             .to_owned();
-        let is_known = Condition::any().add(Column::Name.eq(RoleName::EVERYONE)).add(Expr::exists(bound));
+        let is_given = Condition::any().add(Column::Name.eq(RoleName::EVERYONE)).add(Expr::exists(bound));
         let query = Entity::find()
             .select_only()
             .column(Column::Scopes)
             .filter(Column::OrganizationId.eq(INSTANCE))
             .filter(Column::Audience.eq(audience.as_str()))
-            .filter(is_known);
+            .filter(is_given);
         let sets: Vec<String> = self.ask(|| query.clone().into_tuple().all(&self.db)).await?;
-        let names = |set: &String| set.split(' ').map(str::to_owned).collect::<Vec<_>>();
-        Ok(sets.iter().flat_map(names).filter(|name| !name.is_empty()).collect())
+        Ok(sets.iter().flat_map(|set| names(set)).collect())
     }
 
     /// Replaces the role `id`, whose etag must be `etag` if one is said, by what `make` makes of it, and returns it as it was and as it is.
@@ -252,6 +272,11 @@ impl Store {
         })
         .await
     }
+}
+
+/// The names in `set`, as a row has them.
+fn names(set: &str) -> impl Iterator<Item = String> {
+    set.split(' ').filter(|name| !name.is_empty()).map(str::to_owned)
 }
 
 /// The role `id`, whose row is locked until the transaction ends.

@@ -320,3 +320,25 @@ async fn access_says_by_which_way_each_scope_comes() {
     assert_refused(root.access(group(&night.id), "stock").await, Code::InvalidArgument, "INVALID_FIELDS");
     assert!(root.access(user(bob), "nowhere").await.unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn access_at_the_service_itself_says_what_a_client_is_registered_with_whatever_it_is_called() {
+    let api = AdminApi::start_with(&["--audience=https://id.example"]).await;
+    let root = api.caller(BuiltInRole::Admin, "rita").await;
+    let registry = operator(&api.server).await;
+    let by_registration = async |name: &str, scopes: &str, audiences: &str| {
+        let wanted = Wanted { audiences, ..Wanted::confidential(scopes) };
+        let registered = register(&registry, name, wanted).await.unwrap();
+        let access = root.access(client(&registered.id), "https://id.example").await.unwrap();
+        assert!(access.iter().all(|access| access.ways[0].is_registered), "{access:?}");
+        assert_eq!(access, root.access(client(&registered.id), "signet").await.unwrap());
+        access.into_iter().map(|access| access.scope).collect::<Vec<_>>()
+    };
+    let manages = "signet.users.write";
+    assert_eq!(by_registration("by-name", manages, "https://id.example stock").await, [manages]);
+    assert_eq!(by_registration("by-default", manages, "").await, [manages]);
+    assert!(by_registration("elsewhere", manages, "stock").await.is_empty());
+    assert!(by_registration("foreign", manages, "signet").await.is_empty(), "another of that name");
+    // Tokens it judges by its secret, whomever its own ones are meant for.
+    assert_eq!(by_registration("gateway", "stock.read introspect", "stock").await, ["introspect"]);
+}

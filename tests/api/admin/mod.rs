@@ -15,6 +15,7 @@ mod reach;
 mod roles;
 mod sessions;
 mod turn;
+mod two_audiences;
 mod users;
 
 use std::fs;

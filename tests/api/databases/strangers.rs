@@ -1,5 +1,7 @@
 //! Owns what callers with a token, and probes, see while strangers have a slow database look up whatever they make up: nothing.
 
+#![allow(clippy::float_cmp, reason = "counts are whole numbers, which a float holds exactly")]
+
 use std::{
     sync::{
         Arc,

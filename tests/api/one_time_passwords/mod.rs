@@ -17,7 +17,7 @@ use signet::{
         users::{UserPasswords, UserRef},
     },
     metrics::AuditMetrics,
-    model::{AudienceName, RoleName},
+    model::{AudienceName, NameSet, RoleName},
     proto::identity::v1::{
         IssueTokenRequest, RefreshTokenGrant, SetNewPasswordRequest, issue_token_request::Grant,
     },
@@ -74,7 +74,8 @@ impl Resets {
 
     fn access(&self) -> AccessRegistry {
         let clock = self.server.clock.clone();
-        AccessRegistry::new(self.store.clone(), clock.clone(), unaudited(&clock))
+        let own = NameSet::parse(AudienceName::SIGNET).unwrap();
+        AccessRegistry::new(self.store.clone(), clock.clone(), unaudited(&clock), own)
     }
 
     /// Gives the role `role` of the service's own audience to `who`, or takes it away.

@@ -102,20 +102,27 @@ async fn names_are_taken_once_of_an_audience_and_an_audience_has_a_role_for_ever
 }
 
 #[tokio::test]
-async fn a_scope_is_known_once_somebody_may_have_it() {
+async fn a_scope_is_known_where_a_role_has_it_and_given_once_somebody_may_have_it() {
     let mut roles = Roles::start().await;
     let alice = roles.user("alice").await;
-    let known = async |roles: &Roles| roles.store.known_scopes(&audience("stock")).await.unwrap();
+    let stock = audience("stock");
+    let given = async |roles: &Roles| roles.store.given_scopes(&stock).await.unwrap();
     let picker = roles.role("stock", "picker", "pick look").await;
     roles.role("stock", "loader", "pack").await;
-    assert!(known(&roles).await.is_empty(), "nobody has either");
+    roles.role("orders", "reader", "read").await;
+    assert!(given(&roles).await.is_empty(), "nobody has either");
     roles.bind(&picker, Principal::User(alice), Some(START)).await;
-    assert!(known(&roles).await.iter().eq(["look", "pick"]), "whether or not it has ended");
-    let everyone = roles.store.role_named(&audience("stock"), &RoleName::everyone()).await.unwrap().unwrap();
+    assert!(given(&roles).await.iter().eq(["look", "pick"]), "whether or not it has ended");
+    let everyone = roles.store.role_named(&stock, &RoleName::everyone()).await.unwrap().unwrap();
     let see = NameSet::parse("see").unwrap();
     let sees = |role: &Role| Ok(Role { scopes: see.clone(), ..role.clone() });
     applied(roles.store.update_role(everyone.id, None, sees, by_operator(START)).await.unwrap());
-    assert!(known(&roles).await.iter().eq(["look", "pick", "see"]));
+    assert!(given(&roles).await.iter().eq(["look", "pick", "see"]));
+
+    let known = roles.store.known_scopes(&[stock.clone(), audience("orders"), audience("nowhere")]).await;
+    let known = known.unwrap();
+    assert!(known[&stock].iter().eq(["look", "pack", "pick", "see"]));
+    assert!(known[&audience("orders")].iter().eq(["read"]) && known.len() == 2, "{known:?}");
 }
 
 #[tokio::test]

@@ -98,6 +98,24 @@ fn a_client_has_what_it_is_registered_with_and_what_its_roles_give() {
     let other = rule("", "pick");
     assert_eq!(of_client(&set("pick"), &[at(&other, &[]), at(&stock, &[])], ISSUED), set("pick"));
     assert_eq!(of_client(&set(""), &[at(&other, &[]), at(&stock, &[&picker])], ISSUED), set(""));
+    let nameless = rule("", "");
+    assert_eq!(of_client(&set(""), &[at(&nameless, &[]), at(&stock, &[&picker])], ISSUED), set(""));
+    assert_eq!(of_client(&set(""), &[at(&other, &[&picker]), at(&stock, &[&picker])], ISSUED), set("pick"));
+}
+
+#[test]
+fn who_judges_tokens_signets_own_roles_say_and_what_its_methods_ask_for_no_other_gives() {
+    let (own, stock) = (signet(""), rule("", "introspect account"));
+    let (judge, manager) = (held("judge", "introspect"), held("manager", "account"));
+    let of_client = |holdings: &[Holding<'_>]| of_client(&set(""), holdings, ISSUED);
+    assert_eq!(of_client(&[at(&own, &[&judge])]), set("introspect"));
+    assert_eq!(of_client(&[at(&stock, &[&judge])]), set(""));
+    assert_eq!(of_client(&[at(&stock, &[&judge]), at(&own, &[])]), set(""));
+    assert_eq!(of_client(&[at(&stock, &[&judge]), at(&own, &[&judge])]), set(""));
+    // Also where the operator lets nobody change the own account.
+    let strict = AudienceRule { is_signet: true, ..rule("profile", "profile") };
+    let wish = set("profile account");
+    assert_eq!(of_user(&wish, &[at(&stock, &[&manager]), at(&strict, &[])], ISSUED), set("profile"));
 }
 
 #[test]
@@ -183,7 +201,7 @@ fn roles() -> impl Strategy<Value = Vec<HeldRole>> {
 }
 
 fn drawn() -> impl Strategy<Value = Drawn> {
-    // Whatever the holder's own roles have is known, since they are bound to somebody.
+    // Whatever the holder's own roles have is known: all that a role has is.
     let one = (scopes(), scopes(), roles()).prop_map(|(everyone, others, roles)| {
         let of_roles = roles.iter().flat_map(|held| held.role.scopes.iter());
         let known = others.iter().chain(of_roles).map(str::to_owned).collect();
@@ -224,7 +242,10 @@ fn as_it_reads(scope: &str, holdings: &[Holding<'_>], now: Timestamp) -> bool {
             && by_role(&holdings[0]);
     }
     let has = |at: &Holding<'_>| at.audience.everyone.contains(scope) || by_role(at);
-    let lacks = |at: &Holding<'_>| at.audience.known.contains(scope) && !has(at);
+    let is_known = |at: &AudienceRule| {
+        at.known.contains(scope) || (at.is_signet && ["profile", "account"].contains(&scope))
+    };
+    let lacks = |at: &Holding<'_>| is_known(at.audience) && !has(at);
     holdings.iter().any(has) && !holdings.iter().any(lacks)
 }
 
@@ -274,6 +295,31 @@ proptest! {
             // And whoever knows the name agrees.
             let agrees = |at: &Holding<'_>| alone(at) || !at.audience.known.contains(scope);
             prop_assert!(holdings.iter().all(agrees), "{}", scope);
+        }
+    }
+
+    #[test]
+    fn the_owners_of_one_audience_give_nothing_at_another(
+        wish in scopes(), before in drawn(), theirs in drawn(), has_signet: bool, which: prop::sample::Index,
+    ) {
+        // Whatever the owners of one audience do to its roles, their bindings and what everyone has there.
+        let which = which.index(before.len());
+        let mut after = before.clone();
+        after[which] = theirs[0].clone();
+        let rules = rules(&after, has_signet);
+        let holdings = holdings(&after, &rules);
+        let others = || holdings.iter().enumerate().filter(|(at, _)| *at != which).map(|(_, holding)| holding);
+        for scope in of_client(&wish, &holdings, ISSUED).without(&wish).iter() {
+            for other in others() {
+                prop_assert!(other.live_roles(ISSUED).any(|held| held.role.scopes.contains(scope)), "{}", scope);
+            }
+            prop_assert!(scope != "introspect" || holdings.iter().all(|at| at.audience.is_signet));
+        }
+        for scope in of_user(&wish, &holdings, ISSUED).iter() {
+            for other in others().filter(|other| other.audience.known.contains(scope)) {
+                let alone = of_user(&wish, std::slice::from_ref(other), ISSUED);
+                prop_assert!(alone.contains(scope), "{}", scope);
+            }
         }
     }
 

@@ -5,7 +5,6 @@ use sea_orm::{
     ColumnTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect,
     sea_query::{Condition, Expr},
 };
-use uuid::Uuid;
 
 use super::{Bound, WhichBinding, of_subject, read, with_role};
 use crate::store::{
@@ -15,7 +14,6 @@ use crate::store::{
         access::{self, INSTANCE},
         administration::{AdminChange, Administering, Applied, Begun, RolesOf},
         changes::{self, ChangeEffect, ChangeKind},
-        ended_bindings,
         entity::{
             bindings::{ActiveModel, Column, Entity},
             roles::Column as RoleColumn,
@@ -150,7 +148,6 @@ impl Store {
             Entity::delete_by_id((INSTANCE, old.id.0)).exec(&*db).await?;
             db.must_leave_an_admin_but(&old).await?;
             tell(&db, UNBOUND, old.subject, change.now).await?;
-            ended_bindings::tell_unbound_roles(&*db, [role.id.0], change.now).await?;
             db.done(old.id.0, FieldChange::of(Field::ExpireTime, &text(old.expire_time), ""), Some(old)).await
         })
         .await
@@ -233,15 +230,6 @@ pub(in crate::store::tables) async fn tell(
 }
 
 async fn write(db: &Transaction, binding: &Binding) -> Result<(), DbErr> {
-    let of_role = Entity::find()
-        .select_only()
-        .column(Column::Id)
-        .filter(Column::OrganizationId.eq(INSTANCE))
-        .filter(Column::RoleId.eq(binding.role.0))
-        .limit(1)
-        // Whoever is just taking away the last one is waited for: else both would find that the other's makes the scopes known.
-        .lock_exclusive();
-    let others: Vec<Uuid> = of_role.into_tuple().all(db).await?;
     let row = ActiveModel {
         organization_id: Set(INSTANCE),
         id: Set(binding.id.0),
@@ -251,10 +239,5 @@ async fn write(db: &Transaction, binding: &Binding) -> Result<(), DbErr> {
         expire_time: Set(binding.expire_time.map(Timestamp::as_micros)),
         create_time: Set(binding.create_time.as_micros()),
     };
-    Entity::insert(row).exec_without_returning(db).await?;
-    if others.is_empty() {
-        // From now on somebody has its scopes: they are known at its audience (`Store::known_scopes`).
-        changes::tell(db, roles::CHANGED, &[binding.role.0], binding.create_time).await?;
-    }
-    Ok(())
+    Entity::insert(row).exec_without_returning(db).await.map(drop)
 }

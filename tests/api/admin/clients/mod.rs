@@ -327,6 +327,22 @@ async fn clients_are_listed_page_by_page_and_by_what_they_have() {
 }
 
 #[tokio::test]
+async fn clients_of_the_service_itself_are_found_by_its_name_whether_or_not_they_are_registered_with_it() {
+    let api = AdminApi::start_with(&["--audience=https://id.example"]).await;
+    let registry = operator(&api.server).await;
+    let admin = admin(&api).await;
+    for (name, audiences) in [("by-default", ""), ("by-name", "stock https://id.example"), ("other", "stock")]
+    {
+        registered(&registry, name, "a", audiences).await;
+    }
+    for audience in ["https://id.example", "signet"] {
+        let filter = ListClientsRequest { audience: audience.to_owned(), ..ListClientsRequest::default() };
+        let found = admin.list(filter).await.unwrap().0;
+        assert_eq!(found, ["signet", "by-default", "by-name"], "{audience}");
+    }
+}
+
+#[tokio::test]
 async fn of_two_updates_by_one_etag_one_is_made() {
     let api = AdminApi::start().await;
     let admin = admin(&api).await;

@@ -13,7 +13,7 @@ use signet::{
 use tonic::{Code, Status};
 use uuid::Uuid;
 
-use super::{Caller, PUBLIC_KEY, deletion, named, registered, rotation, told, writer};
+use super::{Caller, PUBLIC_KEY, admin, deletion, named, registered, rotation, told, writer};
 use crate::{admin::AdminApi, clients::operator, harness::assert_refused, operator::by_operator};
 
 /// What somebody tries, by its name.
@@ -107,6 +107,39 @@ async fn whoever_writes_clients_gets_by_one_nothing_that_they_lack() {
     let with = |owners: &[Principal]| Ok(owners.iter().copied().chain([owner]).collect());
     api.store.update_audience(&stock_audience, None, with, by_operator(create_time)).await.unwrap();
     every(None).await;
+}
+
+#[tokio::test]
+async fn who_judges_tokens_the_owners_of_the_service_itself_say() {
+    let api = AdminApi::start().await;
+    let registry = operator(&api.server).await;
+    let (_, writer) = writer(&api, &registry).await;
+    let stock = registered(&registry, "stock-app", "stock.read", "stock").await;
+    let root = admin(&api).await;
+    let more = |client: Client| Client { id: stock.id.clone(), ..client };
+    for refused in [
+        writer.make(named("gateway", &["introspect"], &[])).await,
+        writer.make(named("gateway", &["profile", "introspect"], &["signet"])).await,
+        writer.make(named("gateway", &["reports.read"], &[])).await,
+        writer.update(more(named("", &[], &["stock", "signet"])), &["audiences"]).await,
+    ] {
+        let refused = assert_refused(refused, Code::PermissionDenied, "NOT_OWNER");
+        assert_eq!(told(&refused, "audience"), "signet");
+    }
+    // By its secret a client judges tokens whomever its own ones are meant for.
+    let stock_audience = AudienceName::parse("stock").unwrap();
+    let owner = writer.get(Which::Name("writer".to_owned())).await.unwrap();
+    let owner = Principal::Client(ClientId::parse(&owner.id).unwrap());
+    let with = |owners: &[Principal]| Ok(owners.iter().copied().chain([owner]).collect());
+    let change = by_operator(api.server.clock.now());
+    api.store.update_audience(&stock_audience, None, with, change).await.unwrap();
+    let refused = writer.update(more(named("", &["stock.read", "introspect"], &[])), &["scopes"]).await;
+    let refused = assert_refused(refused, Code::PermissionDenied, "NOT_OWNER");
+    assert_eq!(told(&refused, "audience"), "signet");
+
+    // What users have of their own accounts is nothing that anybody is given, and an admin gives the rest.
+    writer.make(named("app", &["profile", "account"], &[])).await.unwrap();
+    root.make(named("gateway", &["introspect"], &[])).await.unwrap();
 }
 
 #[tokio::test]

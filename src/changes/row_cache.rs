@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use quick_cache::sync::Cache;
+use quick_cache::{Weighter, sync::Cache};
 
 use super::{NegativeCache, Watermark};
 use crate::base::{Clock, Tally};
@@ -24,7 +24,7 @@ const MARKS: usize = 1_024;
 /// up pushes out no row.
 #[derive(Debug)]
 pub(crate) struct RowCache<K, V> {
-    entries: Cache<K, Entry<V>>,
+    entries: Cache<K, Entry<V>, ByWeight>,
     absent: NegativeCache<K>,
     clock: Clock,
     max_age: Duration,
@@ -56,12 +56,25 @@ struct Entry<V> {
     row: Arc<V>,
     begun: Duration,
     mark: u64,
+    /// How many usual rows it takes the place of.
+    weight: u64,
+}
+
+/// Entries weigh what was said of them when they came.
+#[derive(Clone, Debug)]
+struct ByWeight;
+
+impl<K, V> Weighter<K, Entry<V>> for ByWeight {
+    fn weight(&self, _: &K, entry: &Entry<V>) -> u64 {
+        entry.weight
+    }
 }
 
 impl<K: Eq + Hash + Copy, V> RowCache<K, V> {
+    /// For `capacity` usual rows.
     pub(crate) fn new(capacity: usize, max_age: Duration, clock: Clock, watermark: Arc<Watermark>) -> Self {
         Self {
-            entries: Cache::new(capacity),
+            entries: Cache::with_weighter(capacity, capacity as u64, ByWeight),
             absent: NegativeCache::new(max_age, clock.clone()),
             clock,
             max_age,
@@ -121,6 +134,11 @@ impl<K: Eq + Hash + Copy, V> RowCache<K, V> {
 
     /// Remembers what `fill` found, unless it may have been changed meanwhile.
     pub(crate) fn put(&self, id: K, row: Option<Arc<V>>, fill: Fill) {
+        self.put_weighing(id, row, fill, 1);
+    }
+
+    /// The same of a row that takes the place of `weight` usual ones.
+    pub(crate) fn put_weighing(&self, id: K, row: Option<Arc<V>>, fill: Fill, weight: u64) {
         let Some(row) = row else {
             // Whatever was changed meanwhile: only an import brings a row back, and then this is wrong for a second at most.
             self.absent.note(id, fill.begun);
@@ -132,7 +150,16 @@ impl<K: Eq + Hash + Copy, V> RowCache<K, V> {
             return;
         }
         self.absent.forget(&id);
-        self.entries.insert(id, Entry { row, begun: fill.begun, mark });
+        self.entries.insert(id, Entry { row, begun: fill.begun, mark, weight });
+    }
+
+    /// To be called when `row`, which is remembered as `id`, has come to weigh `weight`.
+    pub(crate) fn reweigh(&self, id: K, row: &V, weight: u64) {
+        if let Some(entry) =
+            self.entry(id).filter(|entry| std::ptr::eq(&raw const *entry.row, row) && entry.weight != weight)
+        {
+            self.entries.insert(id, Entry { weight, ..entry });
+        }
     }
 
     /// To be called after the row `id` was changed in the database, before that is acknowledged.
@@ -168,7 +195,7 @@ impl Fill {
 
 impl<V> Clone for Entry<V> {
     fn clone(&self) -> Self {
-        Self { row: Arc::clone(&self.row), begun: self.begun, mark: self.mark }
+        Self { row: Arc::clone(&self.row), begun: self.begun, mark: self.mark, weight: self.weight }
     }
 }
 
@@ -213,6 +240,26 @@ mod tests {
         // What exists after all is known at once.
         cache.put(2, Some(Arc::new("new")), cache.begin());
         assert_eq!(cache.get(2), Some(Known(Some(Arc::new("new")))));
+    }
+
+    #[test]
+    fn a_row_takes_the_place_of_as_many_as_it_weighs() {
+        let clock = Clock::manual(Timestamp::from_micros(0));
+        let cache: RowCache<u64, &str> = RowCache::new(32, Duration::from_secs(1), clock, watermark());
+        let remembered = || (0..100).filter(|id| cache.get(*id).is_some()).count();
+        for id in 0..100 {
+            cache.put(id, Some(Arc::new("row")), cache.begin());
+        }
+        assert!((20..=32).contains(&remembered()), "{}", remembered());
+        for id in 0..100 {
+            cache.put_weighing(id, Some(Arc::new("heavy")), cache.begin(), 8);
+        }
+        assert!((1..=4).contains(&remembered()), "{}", remembered());
+        let (id, row) = (0..100).find_map(|id| Some((id, cache.last_read(id)?))).unwrap();
+        cache.reweigh(id, &row, 30);
+        assert!((1..=4).contains(&remembered()));
+        cache.reweigh(id, &"another", 1);
+        assert_eq!(cache.entry(id).map_or(30, |entry| entry.weight), 30);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::{
     config::Config,
     identity::access::Upgrade,
     install::{self, SchemaUpdate},
+    model::{AudienceName, NameSet},
 };
 
 #[derive(Debug, Subcommand)]
@@ -39,6 +40,12 @@ pub(super) async fn run(command: Command, config: &Config, output: Output) -> Re
             let mut object = json!({ "applied": applied, "newer": newer });
             if !access.is_empty() {
                 object["everyone"] = access.everyone.iter().map(roles::object).collect();
+                let left_out = |(audience, scopes): &(AudienceName, NameSet)| {
+                    let scopes: Vec<_> = scopes.iter().collect();
+                    json!({ "audience": audience.as_str(), "scopes": scopes })
+                };
+                object["left_out"] = access.left_out.iter().map(left_out).collect();
+                object["audiences_too_long"] = json!(access.too_long);
             }
             output.answer(&text, &object)
         }
@@ -56,11 +63,25 @@ pub(super) async fn run(command: Command, config: &Config, output: Output) -> Re
 }
 
 /// Tells what users have now that roles have come.
-fn tell_access(text: &mut String, Upgrade { everyone }: &Upgrade) {
+fn tell_access(text: &mut String, Upgrade { everyone, left_out, too_long }: &Upgrade) {
     if !everyone.is_empty() {
         text.push_str("\nEvery user has from now on, until the role `everyone` of the audience is changed:");
     }
     for role in everyone {
         let _ = write!(text, "\n  {}: {}", role.audience.as_str(), role.scopes);
+    }
+    if !left_out.is_empty() {
+        text.push_str("\nClients have these for their users, and the role `everyone` has no room for them: make another role.");
+    }
+    for (audience, scopes) in left_out {
+        let _ = write!(text, "\n  {}: {scopes}", audience.as_str());
+    }
+    if !too_long.is_empty() {
+        text.push_str(
+            "\nThe names of these audiences of clients are longer than 512 bytes: nobody has anything there.",
+        );
+    }
+    for audience in too_long {
+        let _ = write!(text, "\n  {audience}");
     }
 }

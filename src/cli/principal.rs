@@ -85,11 +85,14 @@ impl OfAudience {
 pub(super) fn audience(name: &str) -> Result<AudienceName, Failure> {
     let checked = AudienceName::parse(name)
         .map_err(|violation| Failure::Usage(format!("the audience {}", violation.description)))?;
-    // Of the service's own only the environment tells: the flag of that name is the role's here.
-    let own = std::env::var("SIGNET_AUDIENCE").ok().and_then(|own| NameSet::parse(&own).ok());
     // `signet` is the service's own, too, however that is called.
-    let is_own = own.is_some_and(|own| own.contains(name));
-    Ok(if is_own { AudienceName::signet() } else { checked })
+    Ok(if own_audience().contains(name) { AudienceName::signet() } else { checked })
+}
+
+/// The service's own audience where `--audience` is a role's: of it the environment alone tells there.
+pub(super) fn own_audience() -> NameSet {
+    let own = std::env::var("SIGNET_AUDIENCE").ok().and_then(|own| NameSet::parse(&own).ok());
+    own.unwrap_or_default()
 }
 
 /// Whether the command line has the option `flag`.

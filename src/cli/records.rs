@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Failure, audit};
+use super::{Failure, audit, principal::own_audience};
 use crate::{
     audit::Audit,
     base::Clock,

@@ -52,6 +52,19 @@ pub(super) fn tell_access(access: &Upgrade) {
             "every user has these scopes there, until the role `everyone` is changed"
         );
     }
+    for (audience, scopes) in &access.left_out {
+        tracing::warn!(
+            audience = audience.as_str(),
+            scopes = scopes.as_str(),
+            "the role `everyone` has no room for these scopes of clients: no user has them there without another role"
+        );
+    }
+    for audience in &access.too_long {
+        tracing::warn!(
+            audience,
+            "a client has an audience whose name is longer than 512 bytes: no role can be made there, and nobody has anything"
+        );
+    }
 }
 
 /// The migrations that the database of `config` has, and those that it lacks.

@@ -35,6 +35,7 @@ pub use tables::client_changes::ChangedClient;
 pub(crate) use tables::client_changes::differences as client_differences;
 pub use tables::credentials::{CredentialVersion, Credentials};
 pub use tables::exchanges::{Exchange, LastExchange, SeenExchange};
+pub use tables::held::HeldGrants;
 pub use tables::job_runs::{JobRow, Process, RENEW_INTERVAL, RunEnd};
 pub use tables::leases::{Lease, SIGNING_KEYS as SIGNING_KEYS_LEASE};
 pub use tables::one_time_passwords::{NewOneTimePassword, OneTimeUse, StoredOneTimePassword};

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 use signet_migrations::{Migrator, MigratorTrait};
 
@@ -357,4 +358,28 @@ async fn what_an_upgrade_gives_everybody_can_be_taken_away_however_much_it_is() 
     let scopes = listed["scopes"].as_array().unwrap();
     assert_eq!(scopes.len(), 199, "of 200, more than a role is given");
     assert!(!scopes.contains(&json!("s7")));
+}
+
+#[tokio::test]
+async fn whoever_comes_back_under_an_old_id_has_nothing_of_the_one_before() {
+    let place = Place::migrated().await;
+    place.create_user("alice").await;
+    let exported = place.run(&["users", "export", "-"]).await.succeeded().stdout;
+    place.done("roles create picker --audience stock --scope stock.pick").await;
+    place.done("roles create packer --audience stock --scope stock.pack").await;
+    place.done("groups create night").await;
+    place.done("groups add night --user alice").await;
+    place.done("roles bind picker --audience stock --user alice").await;
+    place.done("roles bind packer --audience stock --group night").await;
+    place.done("audiences add-owner stock --user alice").await;
+    // As the release before deletes a user.
+    let db = place.connect().await;
+    db.execute_unprepared("DELETE FROM users").await.unwrap();
+    db.close().await.unwrap();
+    place.signet(&["users", "import", "-"]).stdin(&exported).run().await.succeeded();
+    assert_eq!(place.access("alice --audience stock").await, rows(&[]));
+    assert_eq!(place.done("groups members night --json").await.stdout, "");
+    let stock = place.done("audiences list --json").await.objects();
+    let stock = stock.iter().find(|audience| audience["name"] == "stock").unwrap();
+    assert_eq!(stock["owners"], json!([]), "{stock}");
 }

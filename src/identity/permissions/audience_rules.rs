@@ -2,20 +2,36 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use quick_cache::sync::Cache;
+use quick_cache::{
+    DefaultHashBuilder, OptionsBuilder, Weighter,
+    sync::{Cache, DefaultLifecycle},
+};
 
-use super::resolve::AudienceRule;
+use super::{resolve::AudienceRule, turns::Turns};
 use crate::{
     model::{AudienceName, Error},
     store::Store,
 };
 
-/// How many audiences are remembered. An operator has some dozens.
+/// How many audiences are expected at most. An operator has some dozens.
 const CAPACITY: usize = 4_096;
+
+/// How many bytes those take at most that are remembered. One that is larger is read for each token that is new.
+const MAX_BYTES: u64 = 4 * 1_024 * 1_024;
+
+/// What each name takes beside its text.
+const NAME_BYTES: usize = 48;
 
 /// The rules of audiences.
 #[derive(Debug)]
-pub(super) struct AudienceRules(Cache<AudienceName, Remembered>);
+pub(super) struct AudienceRules {
+    remembered: Cache<AudienceName, Remembered, ByBytes>,
+    readings: Turns,
+}
+
+/// Rules weigh what their names take.
+#[derive(Clone, Debug)]
+struct ByBytes;
 
 /// The rules of the audiences of one token, in their order.
 #[derive(Debug)]
@@ -42,29 +58,61 @@ struct Remembered {
     has_known: bool,
 }
 
+impl Weighter<AudienceName, Remembered> for ByBytes {
+    fn weight(&self, name: &AudienceName, remembered: &Remembered) -> u64 {
+        let AudienceRule { everyone, known, .. } = &*remembered.rule;
+        let names: usize = everyone.iter().chain(known).map(|name| NAME_BYTES + name.len()).sum();
+        (size_of::<Remembered>() + size_of::<AudienceRule>() + name.as_str().len() + names) as u64
+    }
+}
+
 impl Default for AudienceRules {
     fn default() -> Self {
-        Self(Cache::new(CAPACITY))
+        // In one piece, so that a large one has room: it is asked for new tokens alone.
+        let options = OptionsBuilder::new()
+            .shards(1)
+            .estimated_items_capacity(CAPACITY)
+            .weight_capacity(MAX_BYTES)
+            .build()
+            .expect("all that has no default is set");
+        let (hashing, lifecycle) = (DefaultHashBuilder::default(), DefaultLifecycle::default());
+        let remembered = Cache::with_options(options, ByBytes, hashing, lifecycle);
+        Self { remembered, readings: Turns::default() }
     }
 }
 
 impl AudienceRules {
-    /// The rules of `names`: as they are remembered where `is_good` says so, or else as `store` has them in the reading `now`.
+    /// The rules of `names`: as they are remembered where `is_good` says so, or else as `store` has them in a reading that begins `now`.
     ///
     /// Which scopes an audience knows matters among several alone, and is read for them alone.
     pub(super) async fn find(
         &self,
         names: Vec<AudienceName>,
-        now: Reading,
+        now: impl Fn() -> Reading,
         is_good: impl Fn(&Reading) -> bool,
         store: &Store,
     ) -> Result<Rules, Error> {
         let needs_known = names.len() > 1;
-        let good =
-            |name| self.0.get(name).filter(|found| is_good(&found.read) && (found.has_known || !needs_known));
-        let mut found: Vec<_> = names.iter().map(good).collect();
-        let missing: Vec<_> = names.iter().zip(&found).filter(|(_, found)| found.is_none()).collect();
-        let missing: Vec<_> = missing.into_iter().map(|(name, _)| name.clone()).collect();
+        let good = |name| {
+            let found = self.remembered.get(name);
+            found.filter(|found| is_good(&found.read) && (found.has_known || !needs_known))
+        };
+        let look = || -> Vec<_> { names.iter().map(good).collect() };
+        let mut found = look();
+        let turn = match found.iter().position(Option::is_none) {
+            Some(missing) => self.readings.take(&names[missing]).await,
+            None => None,
+        };
+        if turn.is_none() && found.iter().any(Option::is_none) {
+            found = look();
+        }
+        let now = now();
+        let missing: Vec<_> = names
+            .iter()
+            .zip(&found)
+            .filter(|(_, found)| found.is_none())
+            .map(|(name, _)| name.clone())
+            .collect();
         if !missing.is_empty() {
             let everyone = store.everyone(&missing).await?;
             let mut known = if needs_known { store.known_scopes(&missing).await? } else { HashMap::new() };
@@ -77,7 +125,7 @@ impl AudienceRules {
                     known: known.remove(name).unwrap_or_default(),
                 };
                 let fresh = Remembered { rule: Arc::new(rule), read: now, has_known: needs_known };
-                self.0.insert(name.clone(), fresh.clone());
+                self.remembered.insert(name.clone(), fresh.clone());
                 *slot = Some(fresh);
             }
         }
@@ -90,6 +138,6 @@ impl AudienceRules {
 
     /// To be called when any of them may have changed unheard.
     pub(super) fn clear(&self) {
-        self.0.clear();
+        self.remembered.clear();
     }
 }

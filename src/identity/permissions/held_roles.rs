@@ -1,25 +1,47 @@
 //! Owns the roles of one user or client, and what follows from them for the tokens that were shown last.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
+};
+
+use uuid::Uuid;
 
 use super::{
     Audience, AudienceName, NameSet, RegisteredClient, RoleNames, Timestamp,
     audience_rules::{Reading, Rules},
-    hearing::{Counts, Heard},
+    hearing::Heard,
     resolve::{self, HeldRole, Holding, Moment},
 };
 
 /// For how many tokens that differ the answer is kept. A user has some at a time, and those of one session are alike.
 const MAX_KEPT: usize = 4;
 
+/// What a usual row takes in memory, the cache's share and one token with it: what the memory budget counts for one (`server/budget.rs`).
+const ROW_BYTES: usize = 500;
+
+/// What of that goes for a holder without roles, groups and tokens.
+const BARE_BYTES: usize = 250;
+
 /// The roles of a user or a client.
 #[derive(Debug)]
 pub(crate) struct HeldRoles {
+    /// Whose they are.
+    id: Uuid,
     roles: Vec<HeldRole>,
-    /// What had been heard of before they were read.
-    heard: Counts,
+    /// The groups that the user is in, whether or not a role comes by them.
+    groups: Box<[Uuid]>,
+    /// Up to which changes of roles and of groups nothing had changed that concerns them.
+    seen: Seen,
     kept: Mutex<Vec<Kept>>,
     names: Mutex<Vec<KeptNames>>,
+}
+
+/// How many changes had been heard of.
+#[derive(Debug)]
+pub(super) struct Seen {
+    roles: AtomicU64,
+    groups: AtomicU64,
 }
 
 /// A token, as far as it decides on what is left of its scope.
@@ -52,6 +74,12 @@ pub(super) struct Kept {
     left: Left,
 }
 
+/// The names of roles, and whether they were put together just now.
+pub(super) struct Named {
+    pub(super) names: Arc<RoleNames>,
+    pub(super) is_new: bool,
+}
+
 /// The names of the roles at one audience.
 #[derive(Debug)]
 struct KeptNames {
@@ -66,6 +94,12 @@ impl Kept {
         Self { client: None, scope: String::new(), audience: None, read: rules.read, until, left }
     }
 
+    fn bytes(&self) -> usize {
+        let audience: usize = self.audience.iter().flat_map(Audience::names).map(String::len).sum();
+        let left = if let Left::Only(left) = &self.left { left.as_str().len() } else { 0 };
+        size_of::<Self>() + self.scope.len() + audience + left
+    }
+
     fn is_of(&self, shown: &Shown<'_>) -> bool {
         // A client that has changed is another one.
         let same_client = self.client.as_ref().is_some_and(|kept| Arc::ptr_eq(kept, shown.client));
@@ -73,15 +107,50 @@ impl Kept {
     }
 }
 
+impl Seen {
+    /// What has been `heard` of by now.
+    pub(super) fn all(heard: &Heard) -> Self {
+        Self { roles: heard.roles.count().into(), groups: heard.groups.count().into() }
+    }
+}
+
+impl KeptNames {
+    fn bytes(&self) -> usize {
+        let names = self.names.roles.iter().chain(&self.names.groups);
+        size_of::<Self>() + names.map(|name| size_of::<String>() + name.len()).sum::<usize>()
+    }
+}
+
 impl HeldRoles {
-    pub(super) fn new(roles: Vec<HeldRole>, heard: Counts) -> Self {
-        Self { roles, heard, kept: Mutex::default(), names: Mutex::default() }
+    /// The `roles` of whom `id` is, who is in `groups`, read after all was `seen`.
+    pub(super) fn new(id: Uuid, roles: Vec<HeldRole>, groups: Box<[Uuid]>, seen: Seen) -> Self {
+        Self { id, roles, groups, seen, kept: Mutex::default(), names: Mutex::default() }
     }
 
-    /// Whether they were read after all that has been `heard` of. Who has no role by a binding lost none with a change of one.
-    pub(super) fn was_read_after(&self, heard: &Heard) -> bool {
-        let now = heard.counts();
-        self.heard.groups == now.groups && (self.roles.is_empty() || self.heard.roles == now.roles)
+    /// Whose they are.
+    pub(super) const fn id(&self) -> Uuid {
+        self.id
+    }
+
+    /// Whether nothing has changed since they were read, of all that was `heard` of, that concerns them: no role that they have, and no
+    /// group that the user is in.
+    pub(super) fn are_as_they_were(&self, heard: &Heard) -> bool {
+        let is_held =
+            |changed: &HashSet<Uuid>| self.roles.iter().any(|held| changed.contains(&held.role.id.0));
+        let is_in = |changed: &HashSet<Uuid>| self.groups.iter().any(|group| changed.contains(group));
+        heard.groups.is_as_it_was(&self.seen.groups, is_in)
+            && heard.roles.is_as_it_was(&self.seen.roles, is_held)
+    }
+
+    /// How many usual rows take as much memory.
+    pub(super) fn weight(&self) -> u64 {
+        let group_names = self.roles.iter().filter_map(|held| held.group.as_ref());
+        let group_names: usize = group_names.map(|group| group.as_str().len()).sum();
+        let held = size_of_val(&*self.roles) + group_names + size_of_val(&*self.groups);
+        let kept: usize = lock(&self.kept).iter().map(Kept::bytes).sum();
+        let named: usize = lock(&self.names).iter().map(KeptNames::bytes).sum();
+        let rows = (BARE_BYTES + held + kept + named + ROW_BYTES / 2) / ROW_BYTES;
+        u64::try_from(rows).unwrap_or(u64::MAX).max(1)
     }
 
     /// The roles at each of the audiences of `rules`.
@@ -108,15 +177,15 @@ impl HeldRoles {
     }
 
     /// The names of the roles at `audience` at `now`.
-    pub(super) fn names_at(&self, audience: &AudienceName, now: Timestamp) -> Arc<RoleNames> {
+    pub(super) fn names_at(&self, audience: &AudienceName, now: Timestamp) -> Named {
         if self.roles.is_empty() {
-            return Arc::default();
+            return Named { names: Arc::default(), is_new: false };
         }
         let mut kept = lock(&self.names);
         let is_good =
             |kept: &&KeptNames| kept.audience == *audience && kept.until.is_none_or(|until| now < until);
         if let Some(found) = kept.iter().find(is_good) {
-            return Arc::clone(&found.names);
+            return Named { names: Arc::clone(&found.names), is_new: false };
         }
         let at = |held: &&HeldRole| held.role.audience == *audience;
         let (nothing, moment) = (resolve::AudienceRule::default(), Moment::Shown(now));
@@ -128,7 +197,7 @@ impl HeldRoles {
             kept.remove(0);
         }
         kept.push(KeptNames { audience: audience.clone(), until, names: Arc::clone(&names) });
-        names
+        Named { names, is_new: true }
     }
 }
 

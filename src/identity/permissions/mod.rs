@@ -4,6 +4,7 @@ mod audience_rules;
 mod hearing;
 mod held_roles;
 mod resolve;
+mod turns;
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,7 +18,7 @@ use crate::{
     model::{
         AdminScope, Audience, AudienceName, Claims, Client, ClientId, Error, Grant, NameSet, RoleId, UserId,
     },
-    store::Store,
+    store::{HeldGrants, Store},
 };
 
 pub use hearing::Hearing;
@@ -25,10 +26,11 @@ pub(crate) use held_roles::{HeldRoles, Left};
 pub use resolve::RoleNames;
 pub(super) use resolve::{kept, unasked};
 
-use audience_rules::{AudienceRules, Rules};
+use audience_rules::{AudienceRules, Reading, Rules};
 use hearing::Heard;
-use held_roles::{Kept, Shown};
+use held_roles::{Kept, Seen, Shown};
 use resolve::{HeldRole, Holding, Moment, RoleScopes};
+use turns::Turns;
 
 /// How many roles are kept to be shared.
 const MAX_ROLES: usize = 10_000;
@@ -42,8 +44,8 @@ pub const GROUPS_CLAIM: &str = "groups";
 /// The permissions of users and clients.
 ///
 /// A call whose token was seen before costs one look at what is remembered of its user, which has the answer for that token beside the
-/// roles. Changes of one user's bindings have that user forgotten; those of roles and groups, which can concern anybody, are counted, and
-/// what was read before the last one is read anew.
+/// roles. Changes of one user's bindings have that user forgotten; those of roles and groups, which can concern anybody, are counted:
+/// whoever calls after one is looked at, and is read anew if it has the role or is in the group.
 #[derive(Debug)]
 pub struct Permissions {
     store: Store,
@@ -53,6 +55,8 @@ pub struct Permissions {
     max_age: Duration,
     watermark: Arc<Watermark>,
     held: RowCache<Uuid, HeldRoles>,
+    /// Of calls at once of one user one reads its roles.
+    readings: Turns,
     audiences: AudienceRules,
     /// Roles as they were read last, so that a thousand users who have one share it.
     roles: Cache<RoleId, Arc<RoleScopes>>,
@@ -107,6 +111,7 @@ impl Permissions {
             max_age,
             watermark,
             held,
+            readings: Turns::default(),
             audiences: AudienceRules::default(),
             roles: Cache::new(MAX_ROLES),
             heard: Heard::default(),
@@ -184,6 +189,7 @@ impl Permissions {
         let left = if holds == scope { Left::All } else { Left::Only(holds) };
         let until = resolve::next_end(&holdings, moment);
         held.keep(&shown, Kept::new(&rules, until, left.clone()));
+        self.held.reweigh(held.id(), held, held.weight());
         Ok(left)
     }
 
@@ -203,41 +209,60 @@ impl Permissions {
 
     /// The names of the roles and groups that `held` has at `audience`, as it stands in `aud`.
     pub(crate) fn names_at(&self, held: &HeldRoles, audience: &str) -> Arc<RoleNames> {
-        held.names_at(&AudienceName::of(audience, &self.own), self.clock.now())
+        let named = held.names_at(&AudienceName::of(audience, &self.own), self.clock.now());
+        if named.is_new {
+            self.held.reweigh(held.id(), held, held.weight());
+        }
+        named.names
     }
 
     /// The roles of the user `id`, as they were at most the bound of the cache ago.
     pub(crate) async fn of_user(&self, id: UserId) -> Result<Arc<HeldRoles>, Error> {
-        self.known_or(id.0, || self.store.grants_of_user(id)).await
+        self.known_or(id.0, || self.store.held_by_user(id)).await
     }
 
     /// The roles of the client `id`, as they were at most the bound of the cache ago.
     pub(crate) async fn of_client(&self, id: ClientId) -> Result<Arc<HeldRoles>, Error> {
-        self.known_or(id.0, || self.store.grants_of_client(id)).await
+        let held = async || {
+            let grants = self.store.grants_of_client(id).await?;
+            Ok(HeldGrants { grants, groups: Vec::new() })
+        };
+        self.known_or(id.0, held).await
     }
 
-    async fn known_or<F: Future<Output = Result<Vec<Grant>, Error>>>(
+    fn known(&self, id: Uuid) -> Option<Arc<HeldRoles>> {
+        let Known(held) = self.held.get(id)?;
+        held.filter(|held| held.are_as_they_were(&self.heard))
+    }
+
+    async fn known_or<F: Future<Output = Result<HeldGrants, Error>>>(
         &self,
         id: Uuid,
         read: impl FnOnce() -> F,
     ) -> Result<Arc<HeldRoles>, Error> {
-        if let Some(Known(Some(held))) = self.held.get(id)
-            && held.was_read_after(&self.heard)
+        if let Some(held) = self.known(id) {
+            return Ok(held);
+        }
+        let turn = self.readings.take(id).await;
+        if turn.is_none()
+            && let Some(held) = self.known(id)
         {
             return Ok(held);
         }
         // Before the reading: what is heard of later, it may not have seen.
-        let (heard, reading) = (self.heard.counts(), self.held.begin());
-        let roles = read().await?.into_iter().map(|grant| self.shared(grant)).collect();
-        let held = Arc::new(HeldRoles::new(roles, heard));
-        self.held.put(id, Some(Arc::clone(&held)), reading);
+        let (seen, reading) = (Seen::all(&self.heard), self.held.begin());
+        let HeldGrants { grants, groups } = read().await?;
+        let roles = grants.into_iter().map(|grant| self.shared(grant)).collect();
+        let groups = groups.into_iter().map(|group| group.0).collect();
+        let held = Arc::new(HeldRoles::new(id, roles, groups, seen));
+        self.held.put_weighing(id, Some(Arc::clone(&held)), reading, held.weight());
         Ok(held)
     }
 
     /// What `grant` gives, with the role that others have, too, kept once.
     fn shared(&self, grant: Grant) -> HeldRole {
         let Grant { role, group, expire_time: end, .. } = grant;
-        let read = RoleScopes { name: role.name, audience: role.audience, scopes: role.scopes };
+        let read = RoleScopes { id: role.id, name: role.name, audience: role.audience, scopes: role.scopes };
         let known = self.roles.get(&role.id).filter(|known| **known == read);
         let role = known.unwrap_or_else(|| {
             let role_scopes = Arc::new(read);
@@ -250,16 +275,13 @@ impl Permissions {
     /// What holds at `audiences`, as they stand in `aud`.
     async fn rules(&self, audiences: impl Iterator<Item = &str>) -> Result<Rules, Error> {
         let names = audiences.map(|name| AudienceName::of(name, &self.own)).collect();
-        let (heard, begun) = (self.heard.counts(), self.clock.monotonic());
-        let is_good = |read: &audience_rules::Reading| self.vouches_for(*read);
-        self.audiences
-            .find(names, audience_rules::Reading { begun, roles: heard.roles }, is_good, &self.store)
-            .await
+        let now = || Reading { begun: self.clock.monotonic(), roles: self.heard.roles.count() };
+        self.audiences.find(names, now, |read| self.vouches_for(*read), &self.store).await
     }
 
     /// Whether nothing is known to have changed at an audience since it was read.
-    fn vouches_for(&self, read: audience_rules::Reading) -> bool {
-        read.roles == self.heard.counts().roles
+    fn vouches_for(&self, read: Reading) -> bool {
+        read.roles == self.heard.roles.count()
             && self.watermark.vouches_for(read.begun, self.clock.monotonic(), self.max_age)
     }
 

@@ -9,7 +9,7 @@ use std::{
 use crate::{
     base::Timestamp,
     model::{
-        AdminScope, AudienceName, GroupName, NameSet, RoleName,
+        AdminScope, AudienceName, GroupName, NameSet, RoleId, RoleName,
         claims::{ACCOUNT_SCOPE, INTROSPECT_SCOPE, USER_SCOPE},
         role::is_admin_scope,
     },
@@ -22,6 +22,8 @@ const LEAST_LEFT: Duration = Duration::from_mins(1);
 /// A role, as far as tokens go. Whoever has it shares it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct RoleScopes {
+    /// Its id, by which the feed tells of it.
+    pub(crate) id: RoleId,
     /// Its name, which no other role of its audience has.
     pub(crate) name: RoleName,
     /// The audience whose scopes they are.

@@ -13,7 +13,7 @@ use crate::store::{
         changes::{self, ChangeEffect, ChangeKind},
         credentials::next_version,
         entity::users::{ActiveModel, Column, Entity, Model},
-        one_time_passwords, sessions,
+        leftovers, one_time_passwords, sessions,
         usernames::{self, Named},
         users,
     },
@@ -126,6 +126,9 @@ impl Store {
             let db = self.begin().await?;
             let added = async {
                 Entity::insert_many(rows).exec_without_returning(&db).await?;
+                // An id may be that of a user whom the release before has deleted, who had roles.
+                let ids: Vec<_> = users.iter().map(|new| new.user.id).collect();
+                leftovers::delete_of_earlier(&db, &ids).await?;
                 let named = users.iter().map(|StoredUser { user, .. }| Named {
                     id: user.id,
                     name: &user.username,

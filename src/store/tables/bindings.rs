@@ -153,14 +153,22 @@ impl Store {
 
 /// What `subject` is bound to, and a user by its groups too, in no order.
 pub(super) async fn grants_in(db: &impl ConnectionTrait, subject: Principal) -> Result<Vec<Grant>, DbErr> {
-    let own = grant_columns(with_role(of_subject(subject))).into_model::<GrantRow>().all(db).await?;
-    let mut grants: Vec<_> = own.into_iter().map(|row| row.into_grant(None)).collect();
+    let mut grants = own_grants_in(db, subject).await?;
     // Two statements, each a walk along indices: one with an `OR` for both would have MySQL read all bindings.
     if let Principal::User(user) = subject {
         let rows = by_groups(user).into_model::<GroupGrantRow>().all(db).await?;
         grants.extend(rows.into_iter().map(Grant::from));
     }
     Ok(grants)
+}
+
+/// What `subject` is bound to itself, in no order.
+pub(super) async fn own_grants_in(
+    db: &impl ConnectionTrait,
+    subject: Principal,
+) -> Result<Vec<Grant>, DbErr> {
+    let rows = grant_columns(with_role(of_subject(subject))).into_model::<GrantRow>().all(db).await?;
+    Ok(rows.into_iter().map(|row| row.into_grant(None)).collect())
 }
 
 /// The bindings of `subject`.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use signet::{
-    model::{NameSet, Principal},
+    model::{NameSet, Principal, UserId},
     proto::identity::v1::{UpdateMeRequest, User},
 };
 use tonic::Code;
@@ -106,6 +106,32 @@ async fn what_another_process_takes_away_the_feed_tells_of() {
     becomes("stock.read").await;
     shop.operator.take_from_everyone("stock", "stock.read").await;
     becomes("").await;
+}
+
+#[tokio::test]
+async fn a_group_gives_its_members_what_it_is_bound_to_while_they_are_remembered() {
+    let shop = Shop::open_with(&["--ext-authz=on"]).await;
+    let picker = shop.operator.role("stock", "picker", "stock.pick").await;
+    let writer = shop.operator.role("stock", "writer", "stock.write").await;
+    // It gives nothing yet, and others change, of which hers is none.
+    let pickers = shop.operator.group_of("pickers", shop.alice).await;
+    let bob = shop.service.client.clone().sign_up("bob", PASSWORD).await.unwrap();
+    let writers = shop.operator.group_of("writers", UserId(bob.id.parse().unwrap())).await;
+    let scope = async |username| shop.log_in(username, "", &["stock"]).await.unwrap().scope;
+    assert_eq!(scope("alice").await, "stock.read");
+    shop.operator.bind(writer, Principal::Group(writers)).await;
+    eventually("the server has heard of it", async || scope("bob").await == "stock.read stock.write").await;
+    assert_eq!(scope("alice").await, "stock.read");
+    shop.operator.bind(picker, Principal::Group(pickers)).await;
+    eventually("and of that", async || scope("alice").await == "stock.read stock.pick").await;
+    assert_eq!(scope("bob").await, "stock.read stock.write");
+    // As more changes than are remembered come in between.
+    for _ in 0..600 {
+        shop.operator.unbind(writer, Principal::Group(writers)).await;
+        shop.operator.bind(writer, Principal::Group(writers)).await;
+    }
+    shop.operator.unbind(picker, Principal::Group(pickers)).await;
+    eventually("the last one", async || scope("alice").await == "stock.read").await;
 }
 
 #[tokio::test]

@@ -25,6 +25,7 @@ fn signet(known: &str) -> AudienceRule {
 
 fn held(name: &str, scopes: &str) -> HeldRole {
     let role = RoleScopes {
+        id: RoleId(uuid::Uuid::nil()),
         name: RoleName::parse(name).unwrap(),
         audience: AudienceName::parse("stock").unwrap(),
         scopes: set(scopes),

@@ -1,0 +1,42 @@
+//! Owns what the release before has left of users that it deleted: it knew neither roles nor groups, and one before it no other forms of names.
+
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
+use uuid::Uuid;
+
+use crate::{
+    model::{Principal, UserId},
+    store::tables::{
+        access::INSTANCE,
+        entity::{audience_owners, bindings, memberships},
+        one_time_passwords, usernames,
+    },
+};
+
+/// Deletes what is left of earlier users with `ids`, within the transaction that gives these to others. They are few.
+pub(in crate::store) async fn delete_of_earlier(
+    db: &impl ConnectionTrait,
+    ids: &[UserId],
+) -> Result<(), DbErr> {
+    let kind = Principal::User(UserId(Uuid::nil())).kind();
+    let users = || ids.iter().map(|id| id.0);
+    usernames::delete(db, &users().collect::<Vec<_>>()).await?;
+    one_time_passwords::delete_of(db, ids).await?;
+    bindings::Entity::delete_many()
+        .filter(bindings::Column::OrganizationId.eq(INSTANCE))
+        .filter(bindings::Column::SubjectKind.eq(kind))
+        .filter(bindings::Column::SubjectId.is_in(users()))
+        .exec(db)
+        .await?;
+    memberships::Entity::delete_many()
+        .filter(memberships::Column::OrganizationId.eq(INSTANCE))
+        .filter(memberships::Column::UserId.is_in(users()))
+        .exec(db)
+        .await?;
+    audience_owners::Entity::delete_many()
+        .filter(audience_owners::Column::OrganizationId.eq(INSTANCE))
+        .filter(audience_owners::Column::OwnerKind.eq(kind))
+        .filter(audience_owners::Column::OwnerId.is_in(users()))
+        .exec(db)
+        .await
+        .map(drop)
+}

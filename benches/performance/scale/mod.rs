@@ -1,5 +1,6 @@
 //! Owns the measurement of growth: what the same work costs with a thousand users and with a million, on each database.
 
+mod access;
 mod idle;
 mod plan;
 mod report;

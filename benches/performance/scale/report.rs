@@ -3,7 +3,9 @@
 use std::{fmt::Write, fs, path::Path};
 
 use super::{
-    Costs, Found, Growth, Kind, SMALL, idle, plan,
+    Costs, Found, Growth, Kind, SMALL,
+    access::BINDINGS,
+    idle, plan,
     work::{Operation, STREAMS},
 };
 use crate::{
@@ -17,6 +19,9 @@ use crate::{
 
 /// How much more anything may cost with the large database.
 const MAX_GROWTH: f64 = 1.2;
+
+/// How much more a call may cost whose user has many bindings, once it is remembered.
+const MAX_FOR_BINDINGS: f64 = 1.05;
 
 /// How many users a second must be imported into the embedded database.
 const MIN_IMPORTED: f64 = 20_000.0;
@@ -118,6 +123,12 @@ impl Report {
                 found.end_by_start(),
                 MAX_GROWTH,
                 "the start",
+            ));
+            targets.push(Target::ratio(
+                format!("{name}: CPU of GetMe with {BINDINGS} bindings, remembered"),
+                found.holder_by_other(),
+                MAX_FOR_BINDINGS,
+                "without one",
             ));
             if found.kind == Kind::Sqlite {
                 let imported = format!("{name}: users imported per second");
@@ -248,8 +259,15 @@ impl Report {
 impl Found {
     /// What one operation showed.
     pub(super) fn of(&self, operation: Operation) -> &Growth {
-        // All are measured, in this order.
-        &self.growth[operation as usize]
+        let measured = self.growth.iter().find(|growth| growth.operation == operation);
+        measured.expect("all are measured")
+    }
+
+    /// What somebody with many bindings costs who is remembered, divided by what somebody without one does, in the large database.
+    fn holder_by_other(&self) -> Spread {
+        let [holder, other] = [Operation::HolderRemembered, Operation::Remembered]
+            .map(|operation| self.of(operation).large.cpu);
+        Spread::of([holder.median / other.median])
     }
 
     /// Listing users at the end, divided by listing them at the start, in the large database.

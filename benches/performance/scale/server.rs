@@ -10,6 +10,7 @@ use std::{
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection, Statement};
 use signet::model::UserId;
 
+use super::access;
 use crate::{Result, process};
 
 /// What a database server may keep in its memory: all that is measured, as whoever sizes one for its users would see to.
@@ -131,12 +132,19 @@ impl Direct {
         Ok(())
     }
 
+    /// Adds roles, groups and bindings as there are of `users` users, and returns the names of those who have many.
+    pub(crate) async fn add_access(&self, users: usize) -> Result<Vec<String>> {
+        access::add(&self.db, users).await
+    }
+
     /// Has the database do now what it would do some time after so many insertions.
     pub(crate) async fn tidy(&self) -> Result<()> {
         let statements: &[&str] = match self.kind {
             Kind::Sqlite => &["PRAGMA wal_checkpoint(TRUNCATE)"],
-            Kind::Postgres => &["VACUUM (ANALYZE) users", "VACUUM (ANALYZE) sessions", "CHECKPOINT"],
-            Kind::MySql => &["ANALYZE TABLE users, sessions"],
+            Kind::Postgres => {
+                &["VACUUM (ANALYZE) users", "VACUUM (ANALYZE) sessions", "ANALYZE", "CHECKPOINT"]
+            }
+            Kind::MySql => &["ANALYZE TABLE users, sessions, roles, `groups`, memberships, bindings"],
         };
         for statement in statements {
             self.db.query_all_raw(Statement::from_string(self.db.get_database_backend(), *statement)).await?;

@@ -1,18 +1,19 @@
 //! Owns one filled database and the servers on it.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use signet::{
     config::Config,
+    identity::UserDirectory,
     install::{Missing, OpenDatabase},
-    model::UserId,
+    model::{Error, UserId},
     store::Store,
 };
 
 use super::{
     server::{DatabaseServer, Direct},
     users,
-    work::PAGE,
+    work::{PAGE, Search},
 };
 use crate::{
     Result,
@@ -22,6 +23,11 @@ use crate::{
 
 /// What private data are sealed with: nobody else ever has them.
 const MASTER_KEY: &str = "--master-key=00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+
+/// How often it is looked whether the indexes for searching are built, and how long that is waited for: those of a million users take
+/// minutes.
+const LOOK: Duration = Duration::from_secs(1);
+const MAX_LOOKS: usize = 1_800;
 
 /// A database with so many users, each with a session, and two servers on it.
 #[derive(Debug)]
@@ -34,6 +40,10 @@ pub(crate) struct Site {
     pub(crate) remembering: Server,
     /// The same database in this process.
     pub(crate) store: Store,
+    /// The same, as the admin API and `signet users search` find users.
+    pub(crate) directory: UserDirectory,
+    /// The names of users who have [`BINDINGS`](super::access::BINDINGS) bindings each; the others have none.
+    pub(crate) holders: Vec<String>,
     /// After this one comes the last page of users.
     pub(crate) near_the_end: UserId,
     pub(crate) filled: Filled,
@@ -71,15 +81,24 @@ impl Site {
         let users_bytes = bytes(&direct).await?;
         direct.add_sessions().await?;
         let sessions_bytes = bytes(&direct).await?;
+        let holders = direct.add_access(count).await?;
+        direct.tidy().await?;
         let near_the_end = direct.user_before_the_last(PAGE).await?;
         direct.close().await?;
         let variant = |setting| Program::signet_with(settings.iter().copied().chain([setting])).start();
+        let (forgetful, remembering) =
+            (variant("--standing-cache-size=0")?, variant("--standing-cache-size=1000000")?);
+        let store = store(&settings).await?;
+        let directory = UserDirectory::new(store.clone());
+        until_it_can_be_searched(&directory).await?;
         Ok(Self {
             users: count,
-            forgetful: variant("--standing-cache-size=0")?,
-            remembering: variant("--standing-cache-size=1000000")?,
+            forgetful,
+            remembering,
             program,
-            store: store(&settings).await?,
+            store,
+            directory,
+            holders,
             near_the_end,
             filled: Filled { rows_per_second, empty_bytes, users_bytes, sessions_bytes },
         })
@@ -94,6 +113,21 @@ impl Site {
     pub(crate) fn bytes_per_session(&self) -> f64 {
         (self.filled.sessions_bytes - self.filled.users_bytes) / float(self.users)
     }
+}
+
+/// Waits until a server has built the indexes that searching needs, which it does by a job.
+async fn until_it_can_be_searched(directory: &UserDirectory) -> Result<()> {
+    for search in Search::ALL {
+        let (filter, mut looks) = (search.filter(0), 0);
+        while let Err(error) = directory.search(&filter, None, 1).await {
+            looks += 1;
+            if !matches!(error, Error::IndexBeingBuilt { .. }) || looks == MAX_LOOKS {
+                return Err(error.to_string().into());
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+    Ok(())
 }
 
 /// How large the database is once it has been tidied.

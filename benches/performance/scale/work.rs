@@ -7,7 +7,8 @@ use std::{
 
 use rand::RngExt;
 use signet::{
-    model::UserId,
+    identity::users::UserFilter,
+    model::{Prefix, UserId},
     proto::identity::v1::{
         IssueTokenRequest, PasswordGrant, RefreshTokenGrant, SignUpRequest, issue_token_request::Grant,
     },
@@ -29,6 +30,13 @@ pub(crate) const STREAMS: usize = 16;
 /// How many users are listed at a time: as many as `signet users list` reads.
 pub(crate) const PAGE: u64 = 500;
 
+/// How many users are searched for at a time: as many as the admin API lists if nothing is said.
+const SEARCH_PAGE: u64 = 50;
+
+/// How often users who have many bindings log in in a round, and for how many calls they then show their tokens: there are few of them,
+/// and of a user's sessions those end that are beyond a thousand.
+const HOLDER_LOGINS: usize = 320;
+
 /// How many pages are read in a round.
 const PAGES: usize = 200;
 
@@ -45,12 +53,39 @@ pub(crate) enum Operation {
     RefreshUnknown,
     RefreshKnown,
     Remembered,
+    HolderFirstSight,
+    HolderRemembered,
     FirstPages,
     LastPages,
+    Searched(Search),
+}
+
+/// By what users are searched: each has an order and an index of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Search {
+    Username,
+    Email,
+    DisplayName,
+}
+
+impl Search {
+    pub(crate) const ALL: [Self; 3] = [Self::Username, Self::Email, Self::DisplayName];
+
+    /// Those who are near the user `number` by name; by what they are shown as, all.
+    pub(crate) fn filter(self, number: usize) -> UserFilter {
+        let mut name = users::name(number);
+        name.truncate(name.len() - 2);
+        let prefix = |text: &str| Prefix::parse(text).ok();
+        match self {
+            Self::Username => UserFilter { username: prefix(&name), ..UserFilter::default() },
+            Self::Email => UserFilter { email: prefix(&name), ..UserFilter::default() },
+            Self::DisplayName => UserFilter { display_name: prefix("alice"), ..UserFilter::default() },
+        }
+    }
 }
 
 impl Operation {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::LookUp,
         Self::LogIn,
         Self::FirstSight,
@@ -58,13 +93,18 @@ impl Operation {
         Self::RefreshUnknown,
         Self::RefreshKnown,
         Self::Remembered,
+        Self::HolderFirstSight,
+        Self::HolderRemembered,
         Self::FirstPages,
         Self::LastPages,
+        Self::Searched(Search::Username),
+        Self::Searched(Search::Email),
+        Self::Searched(Search::DisplayName),
     ];
 
     /// Whether it is a call; the others are pages.
     pub(crate) const fn is_call(self) -> bool {
-        !matches!(self, Self::FirstPages | Self::LastPages)
+        !matches!(self, Self::FirstPages | Self::LastPages | Self::Searched(_))
     }
 
     pub(crate) const fn name(self) -> &'static str {
@@ -76,8 +116,13 @@ impl Operation {
             Self::RefreshUnknown => "refresh, session not remembered",
             Self::RefreshKnown => "refresh, all remembered",
             Self::Remembered => "GetMe, all remembered",
+            Self::HolderFirstSight => "GetMe, first sight, 100 bindings",
+            Self::HolderRemembered => "GetMe, remembered, 100 bindings",
             Self::FirstPages => "500 users listed, at the start",
             Self::LastPages => "500 users listed, at the end",
+            Self::Searched(Search::Username) => "50 users searched by username",
+            Self::Searched(Search::Email) => "50 users searched by e-mail",
+            Self::Searched(Search::DisplayName) => "50 users searched by display name",
         }
     }
 }
@@ -157,14 +202,34 @@ pub(crate) async fn measure(
             run(&site.remembering, database, with(&tokens.known, get_me)).await?;
             (&site.remembering, repeated(&with(&tokens.known, get_me)))
         }
+        Operation::HolderFirstSight => {
+            let logins = holders(site).map(Call::LogIn).collect();
+            let brought = run(&site.forgetful, database, logins).await?.1;
+            (&site.forgetful, with(&brought, get_me))
+        }
+        Operation::HolderRemembered => {
+            let logins = holders(site).map(Call::LogIn).collect();
+            let brought = run(&site.remembering, database, logins).await?.1;
+            let calls = with(&brought, get_me);
+            run(&site.remembering, database, calls.clone()).await?;
+            let passes = (PASSES * tokens.known.len()).div_ceil(calls.len());
+            (&site.remembering, (0..passes).flat_map(|_| calls.clone()).collect())
+        }
         Operation::FirstPages => return pages(site, database, None).await,
         Operation::LastPages => return pages(site, database, Some(site.near_the_end)).await,
+        Operation::Searched(search) => return searches(site, database, search).await,
     };
     let (cost, brought) = run(server, database, jobs).await?;
     if operation == Operation::LogIn {
         tokens.forgotten = brought;
     }
     Ok(cost)
+}
+
+/// Users who have many bindings.
+fn holders(site: &Site) -> impl Iterator<Item = String> {
+    let mut rng = rand::rng();
+    (0..HOLDER_LOGINS).map(move |_| site.holders[rng.random_range(0..site.holders.len())].clone())
 }
 
 fn repeated(calls: &[Call]) -> Vec<Call> {
@@ -226,14 +291,33 @@ async fn make(call: Call, client: &mut Client) -> Result<Option<Pair>> {
     Ok(Some(Pair { access: answer.access_token, refresh }))
 }
 
-/// Reads the page of users after `after` again and again, one by one, in this process, and returns what that cost.
+/// Reads the page of users after `after` again and again, and returns what that cost.
 async fn pages(site: &Site, database: &DatabaseServer, after: Option<UserId>) -> Result<Cost> {
+    read_pages(database, PAGE, async || Ok(site.store.users(after, PAGE).await?.len())).await
+}
+
+/// Searches again and again, for others each time, and returns what that cost.
+async fn searches(site: &Site, database: &DatabaseServer, search: Search) -> Result<Cost> {
+    let page = async || {
+        let number = rand::rng().random_range(0..site.users);
+        let page = site.directory.search(&search.filter(number), None, SEARCH_PAGE).await;
+        Ok(page.map_err(|error| error.to_string())?.users.len())
+    };
+    read_pages(database, SEARCH_PAGE, page).await
+}
+
+/// Reads pages of `size` users by `read`, one by one, in this process, and returns what one cost.
+async fn read_pages(
+    database: &DatabaseServer,
+    size: u64,
+    read: impl AsyncFn() -> Result<usize>,
+) -> Result<Cost> {
     let cpu = || process::cpu_of(std::process::id());
     let (own_before, database_before, started) = (cpu()?, database.cpu()?, Instant::now());
     for _ in 0..PAGES {
-        let page = site.store.users(after, PAGE).await?;
-        if page.len() as u64 != PAGE {
-            return Err(format!("a page of {} users", page.len()).into());
+        let found = read().await?;
+        if found as u64 != size {
+            return Err(format!("a page of {found} users").into());
         }
     }
     let per_page = |time: Duration| micros(time) / float(PAGES);

@@ -7,7 +7,7 @@ use aws_lc_rs::{
     signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair},
 };
 use jsonwebtoken::{Algorithm, EncodingKey, Header, jwk};
-use pkcs8::PrivateKeyInfoRef;
+use pkcs8::{ObjectIdentifier, PrivateKeyInfoRef, SecretDocument};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -16,6 +16,13 @@ use crate::model::{Error, KeyId, SigningAlg};
 
 /// The size of a key for HS256: that of its hash (RFC 7518 section 3.2).
 const HS256_BYTES: usize = 32;
+
+/// What a PKCS#8 key is of, by its algorithm (RFC 5480, RFC 8410, RFC 8017).
+const PKCS8_ALGORITHMS: [(ObjectIdentifier, SigningAlg); 3] = [
+    (ObjectIdentifier::new_unwrap("1.2.840.10045.2.1"), SigningAlg::Es256),
+    (ObjectIdentifier::new_unwrap("1.3.101.112"), SigningAlg::EdDsa),
+    (ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1"), SigningAlg::Rs256),
+];
 
 /// A private key, or the secret of a symmetric algorithm.
 pub struct PrivateKey {
@@ -73,6 +80,25 @@ impl PrivateKey {
         Ok(Self { kid, alg, bytes, jwk })
     }
 
+    /// The key in `text`: PKCS#8 in PEM, which signs by the algorithm of its kind.
+    ///
+    /// # Errors
+    /// Why it cannot be used.
+    pub fn from_pem(text: &str) -> Result<Self, String> {
+        let not_pkcs8 = "holds no private key in PKCS#8 (`openssl pkcs8 -topk8 -nocrypt`)";
+        let (label, document) =
+            SecretDocument::from_pem(text).map_err(|error| format!("is not PEM: {error}"))?;
+        if label != "PRIVATE KEY" {
+            return Err(not_pkcs8.to_owned());
+        }
+        let info = PrivateKeyInfoRef::try_from(document.as_bytes()).map_err(|_| not_pkcs8.to_owned())?;
+        let known = PKCS8_ALGORITHMS.iter().find(|(of, _)| *of == info.algorithm.oid);
+        let (_, alg) = known.ok_or("holds a key of a kind that is not supported: ES256, EdDSA or RS256")?;
+        let bytes = if *alg == SigningAlg::Rs256 { info.private_key.as_bytes() } else { document.as_bytes() };
+        Self::from_bytes(*alg, Zeroizing::new(bytes.to_vec()))
+            .map_err(|_| format!("holds a key that {alg} cannot sign with"))
+    }
+
     /// What the key is kept as: PKCS#8 (ES256, EdDSA), PKCS#1 (RS256), or the secret itself (HS256).
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
@@ -124,6 +150,13 @@ impl PrivateKey {
 }
 
 impl Signer {
+    /// The same, which does not say which key it is.
+    #[must_use]
+    pub fn without_kid(mut self) -> Self {
+        self.header.kid = None;
+        self
+    }
+
     /// `claims` as a compact JWT (RFC 7519 section 7.1).
     ///
     /// # Errors

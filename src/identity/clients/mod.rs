@@ -5,6 +5,7 @@ mod authentication;
 mod change;
 mod directory;
 mod keys;
+mod own_assertion;
 mod registry;
 mod secret;
 
@@ -30,6 +31,7 @@ pub use authentication::{ClientAuthentication, ClientCredential, Proven, Request
 pub use change::{ClientChange, NewSecret, SetChange};
 pub use directory::{ClientDirectory, ClientFilter, ClientRef};
 pub use keys::read_public_keys;
+pub use own_assertion::ClientKey;
 pub use registry::{ClientProof, ClientRegistry, CreatedClient, NewClient, RotatedSecret};
 
 /// Where the token endpoint is, below the issuer (RFC 6749 section 3.2).

@@ -112,6 +112,7 @@ fn encode(session: crate::model::Session, user: &crate::model::User, lifetime: S
         last_use_time: Some(time(session.last_use_time)),
         expire_time: Some(time(session.expire_time(lifetime))),
         amr: session.authentication.methods.iter().map(str::to_owned).collect(),
+        scope: session.scope.as_str().to_owned(),
         client_id: session.client_id,
         user_agent: session.origin.user_agent,
         address: session.origin.address,

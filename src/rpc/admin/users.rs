@@ -202,8 +202,9 @@ impl UserService for UserRpc {
         let by = by.repeatable(key).validating(message.validate_only);
         let who = UserRef::Id(user_id("id", &message.id)?);
         let rests = async { Ok::<_, Error>(self.rests.clone()) };
-        self.registry.delete(&who, if_set(&message.etag), rests, &by).await?;
-        Ok(Response::new(DeleteUserResponse {}))
+        let deleted = self.registry.delete(&who, if_set(&message.etag), rests, &by).await?;
+        let username_rest_expire_time = deleted.and_then(|deleted| deleted.name_rests_until).map(time);
+        Ok(Response::new(DeleteUserResponse { username_rest_expire_time }))
     }
 
     async fn batch_get_users(

@@ -3,7 +3,12 @@
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{Failure, Output, principal::OfAudience, records::Records};
+use super::{
+    Failure, Output,
+    principal::OfAudience,
+    records::Records,
+    remote::{Over, Remote, answered, read},
+};
 use crate::{
     base::Clock,
     config::Config,
@@ -12,6 +17,8 @@ use crate::{
         users::UserRef,
     },
     install::Missing,
+    model::AudienceName,
+    proto::identity::admin::v1::GetAccessRequest,
 };
 
 #[derive(Debug, Subcommand)]
@@ -32,19 +39,39 @@ pub(super) struct Show {
     audience: OfAudience,
 }
 
-pub(super) async fn run(command: Command, config: &Config, output: Output) -> Result<(), Failure> {
+pub(super) async fn run(
+    Over { command, place }: Over<Command>,
+    config: &Config,
+    output: Output,
+) -> Result<(), Failure> {
     let Command::Show(show) = command;
     let who = match (show.user, show.client) {
         (Some(user), _) => PrincipalRef::User(UserRef::IdOrName(user)),
         (None, client) => PrincipalRef::Client(client.unwrap_or_default().into()),
     };
     let audience = show.audience.or_signet()?;
-    let records = Records::open(config, Missing::Refused).await?;
-    let access = records.access_directory().access(&who, &audience, Clock::system().now()).await;
-    records.close().await;
-    let access = access?;
+    let access = if let Some(remote) = place.connect(config).await? {
+        of_remote(&who, &audience, &remote).await?
+    } else {
+        let records = Records::open(config, Missing::Refused).await?;
+        let access = records.access_directory().access(&who, &audience, Clock::system().now()).await;
+        records.close().await;
+        access?
+    };
     output.heading(&format!("{:<24}  GIVEN BY", "SCOPE"))?;
     access.iter().try_for_each(|access| tell(access, output))
+}
+
+/// The same over the admin API.
+async fn of_remote(
+    who: &PrincipalRef,
+    audience: &AudienceName,
+    remote: &Remote,
+) -> Result<Vec<ScopeAccess>, Failure> {
+    let (subject, _) = remote.principal(who).await?;
+    let request = GetAccessRequest { subject: Some(subject), audience: audience.as_str().to_owned() };
+    let answer = answered(remote.roles().get_access(request).await)?;
+    answer.scopes.into_iter().map(|access| read::access(access, audience)).collect()
 }
 
 fn tell(access: &ScopeAccess, output: Output) -> Result<(), Failure> {

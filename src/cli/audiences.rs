@@ -1,5 +1,7 @@
 //! Owns `signet audiences`.
 
+mod remote;
+
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
@@ -8,6 +10,7 @@ use super::{
     listing::Listing,
     principal::{Who, audience},
     records::Records,
+    remote::Over,
 };
 use crate::{
     config::Config,
@@ -42,7 +45,14 @@ pub(super) struct Owner {
     who: Who,
 }
 
-pub(super) async fn run(command: Command, config: &Config, output: Output) -> Result<(), Failure> {
+pub(super) async fn run(
+    Over { command, place }: Over<Command>,
+    config: &Config,
+    output: Output,
+) -> Result<(), Failure> {
+    if let Some(remote) = place.connect(config).await? {
+        return remote::run(command, &remote, output).await;
+    }
     let records = Records::open(config, Missing::Refused).await?;
     // On the heap: it holds what every one of them waits for.
     let result = Box::pin(with_audiences(command, &records, output)).await;
@@ -79,21 +89,27 @@ async fn list(
     audiences: &AccessDirectory,
     output: Output,
 ) -> Result<(), Failure> {
-    output.heading(&format!("{:<27}  {:<24}  OWNERS", "CREATED", "AUDIENCE"))?;
-    let show = |(audience, owners): &(OwnedAudience, Vec<NamedPrincipal>)| {
-        let (created, name) = (audience.create_time.to_string(), audience.name.as_str());
-        let shown: Vec<_> =
-            owners.iter().map(|owner| format!("{} {}", owner.principal.kind(), owner.name)).collect();
-        let shown = if shown.is_empty() { "-".to_owned() } else { shown.join(", ") };
-        let object = json!({
-            "name": name,
-            "owners": owners.iter().map(principal).collect::<Vec<_>>(),
-            "create_time": &created,
-        });
-        output.answer(&format!("{created:<27}  {name:<24}  {shown}"), &object)
-    };
+    heading(output)?;
+    let show = |(audience, owners): &(OwnedAudience, Vec<NamedPrincipal>)| list_one(audience, owners, output);
     let read = async |after: Option<AudienceName>, limit| audiences.audiences(after.as_ref(), limit).await;
     listing.each(read, |(audience, _)| audience.name.clone(), show).await
+}
+
+fn heading(output: Output) -> Result<(), Failure> {
+    output.heading(&format!("{:<27}  {:<24}  OWNERS", "CREATED", "AUDIENCE"))
+}
+
+fn list_one(audience: &OwnedAudience, owners: &[NamedPrincipal], output: Output) -> Result<(), Failure> {
+    let (created, name) = (audience.create_time.to_string(), audience.name.as_str());
+    let shown: Vec<_> =
+        owners.iter().map(|owner| format!("{} {}", owner.principal.kind(), owner.name)).collect();
+    let shown = if shown.is_empty() { "-".to_owned() } else { shown.join(", ") };
+    let object = json!({
+        "name": name,
+        "owners": owners.iter().map(principal).collect::<Vec<_>>(),
+        "create_time": &created,
+    });
+    output.answer(&format!("{created:<27}  {name:<24}  {shown}"), &object)
 }
 
 /// Somebody, for programs.

@@ -1,5 +1,7 @@
 //! Owns `signet bindings`.
 
+mod remote;
+
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -11,6 +13,7 @@ use super::{
     listing::Listing,
     principal::{IfAny, OfAudience, role_name},
     records::Records,
+    remote::Over,
 };
 use crate::{
     base::{Clock, Timestamp},
@@ -49,8 +52,15 @@ pub(super) struct List {
     after: Option<Uuid>,
 }
 
-pub(super) async fn run(command: Command, config: &Config, output: Output) -> Result<(), Failure> {
+pub(super) async fn run(
+    Over { command, place }: Over<Command>,
+    config: &Config,
+    output: Output,
+) -> Result<(), Failure> {
     let Command::List(list) = command;
+    if let Some(remote) = place.connect(config).await? {
+        return remote::list(*list, &remote, output).await;
+    }
     let records = Records::open(config, Missing::Refused).await?;
     let result = listed(*list, &records.access_directory(), output).await;
     records.close().await;
@@ -61,16 +71,21 @@ async fn listed(list: List, bindings: &AccessDirectory, output: Output) -> Resul
     let now = Clock::system().now();
     let listing = Listing { limit: list.limit, after: list.after.map(BindingId) };
     let filter = filter(list, bindings, now).await?;
-    output.heading(&format!("{:<36}  {:<24}  {:<20}  {:<16}  ENDS", "ID", "WHO", "ROLE", "AUDIENCE"))?;
-    let tell = |listed: &ListedBinding| {
-        let ListedBinding { binding, role, subject } = listed;
-        let who = format!("{} {}", subject.principal.kind(), subject.name);
-        let (role, audience) = (role.name.as_str(), role.audience.as_str());
-        let text = format!("{}  {who:<24}  {role:<20}  {audience:<16}  {}", binding.id, end(listed, now));
-        output.answer(&text, &object(listed))
-    };
+    heading(output)?;
     let read = async |after, limit| bindings.bindings(&filter, after, limit).await;
-    listing.each(read, |listed| listed.binding.id, tell).await
+    listing.each(read, |listed| listed.binding.id, |listed| tell(listed, now, output)).await
+}
+
+fn heading(output: Output) -> Result<(), Failure> {
+    output.heading(&format!("{:<36}  {:<24}  {:<20}  {:<16}  ENDS", "ID", "WHO", "ROLE", "AUDIENCE"))
+}
+
+fn tell(listed: &ListedBinding, now: Timestamp, output: Output) -> Result<(), Failure> {
+    let ListedBinding { binding, role, subject } = listed;
+    let who = format!("{} {}", subject.principal.kind(), subject.name);
+    let (role, audience) = (role.name.as_str(), role.audience.as_str());
+    let text = format!("{}  {who:<24}  {role:<20}  {audience:<16}  {}", binding.id, end(listed, now));
+    output.answer(&text, &object(listed))
 }
 
 /// Which bindings `list` means.

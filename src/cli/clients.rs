@@ -1,5 +1,7 @@
 //! Owns `signet clients`.
 
+mod remote;
+
 use std::{
     fmt::Write,
     path::{Path, PathBuf},
@@ -13,6 +15,7 @@ use super::{
     Failure, Output,
     listing::{Listing, state},
     records::Records,
+    remote::Over,
     roles::set,
 };
 use crate::{
@@ -189,7 +192,14 @@ impl From<Who> for ClientRef {
     }
 }
 
-pub(super) async fn run(command: Command, config: &Config, output: Output) -> Result<(), Failure> {
+pub(super) async fn run(
+    Over { command, place }: Over<Command>,
+    config: &Config,
+    output: Output,
+) -> Result<(), Failure> {
+    if let Some(remote) = place.connect(config).await? {
+        return remote::run(command, &remote, output).await;
+    }
     match command {
         Command::Create(create) => {
             // What the command line gets wrong is told before anything is made.
@@ -243,12 +253,16 @@ async fn with_existing(command: Existing, records: &Records, output: Output) -> 
         Existing::Enable(who) => show(&clients.set_active(&who.into(), true, None, by).await?, None, output),
         Existing::Delete(who) => {
             let Some(client) = clients.delete(&who.into(), None, by).await? else { return Ok(()) };
-            output.answer(
-                &format!("Deleted {} ({}).", client.name.as_str(), client.id),
-                &json!({ "deleted": client.id.to_string() }),
-            )
+            tell_deleted(&client, output)
         }
     }
+}
+
+fn tell_deleted(client: &Client, output: Output) -> Result<(), Failure> {
+    output.answer(
+        &format!("Deleted {} ({}).", client.name.as_str(), client.id),
+        &json!({ "deleted": client.id.to_string() }),
+    )
 }
 
 fn new_client(create: Create) -> Result<NewClient, Failure> {
@@ -294,7 +308,11 @@ fn change(update: Update) -> Result<(ClientRef, ClientChange), Failure> {
 
 async fn make(new: NewClient, records: &Records, output: Output) -> Result<(), Failure> {
     let created = records.client_registry().register(new, &records.operator).await?;
-    let CreatedClient { client, secret, user_scopes } = &created;
+    show_created(&created, output)
+}
+
+fn show_created(created: &CreatedClient, output: Output) -> Result<(), Failure> {
+    let CreatedClient { client, secret, user_scopes } = created;
     if client.kind == ClientKind::Public && user_scopes.is_empty() {
         if client.scopes.is_empty() {
             tracing::warn!(
@@ -319,19 +337,25 @@ async fn make(new: NewClient, records: &Records, output: Output) -> Result<(), F
 }
 
 async fn list(listing: Listing<ClientId>, clients: &ClientDirectory, output: Output) -> Result<(), Failure> {
-    output.heading(&format!("{:<36}  {:<8}  {:<12}  {:<27}  NAME", "ID", "STATE", "KIND", "CREATED"))?;
-    let tell = |client: &Client| {
-        let text = format!(
-            "{}  {:<8}  {:<12}  {:<27}  {}",
-            client.id,
-            state(client.is_active),
-            client.kind.name(),
-            client.create_time.to_string(),
-            client.name.as_str()
-        );
-        output.answer(&text, &object(client, None))
-    };
+    heading(output)?;
+    let tell = |client: &Client| tell(client, output);
     listing.each(async |after, limit| clients.page(after, limit).await, |client| client.id, tell).await
+}
+
+fn heading(output: Output) -> Result<(), Failure> {
+    output.heading(&format!("{:<36}  {:<8}  {:<12}  {:<27}  NAME", "ID", "STATE", "KIND", "CREATED"))
+}
+
+fn tell(client: &Client, output: Output) -> Result<(), Failure> {
+    let text = format!(
+        "{}  {:<8}  {:<12}  {:<27}  {}",
+        client.id,
+        state(client.is_active),
+        client.kind.name(),
+        client.create_time.to_string(),
+        client.name.as_str()
+    );
+    output.answer(&text, &object(client, None))
 }
 
 fn read_keys(file: &Path) -> Result<String, Failure> {

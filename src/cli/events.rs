@@ -1,12 +1,14 @@
 //! Owns `signet audit`.
 
+mod remote;
+
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Failure, Output, records::Records};
+use super::{Failure, Output, records::Records, remote::Over};
 use crate::{
     audit::{KeptEvent, Outcome},
     base::Clock,
@@ -69,8 +71,15 @@ pub(super) struct List {
     before: Option<Uuid>,
 }
 
-pub(super) async fn run(command: Command, config: &Config, output: Output) -> Result<(), Failure> {
+pub(super) async fn run(
+    Over { command, place }: Over<Command>,
+    config: &Config,
+    output: Output,
+) -> Result<(), Failure> {
     let Command::List(list) = command;
+    if let Some(remote) = place.connect(config).await? {
+        return remote::list(*list, &remote, output).await;
+    }
     let records = Records::open(config, Missing::Refused).await?;
     let result = listed(*list, &records, output).await;
     records.close().await;
@@ -81,18 +90,26 @@ async fn listed(list: List, records: &Records, output: Output) -> Result<(), Fai
     let (mut left, mut before) = (list.limit, list.before);
     let filter = filter(list, records).await?;
     let trail = records.audit_trail();
-    output.heading(&format!(
-        "{:<27}  {:<24}  {:<8}  {:<20}  {:<20}  FROM",
-        "TIME", "EVENT", "OUTCOME", "BY", "WHOM OR WHAT"
-    ))?;
+    heading(output)?;
     while left > 0 {
         let page = trail.list(&filter, before, left.min(PAGE)).await?;
         left -= page.events.len();
-        page.events.iter().try_for_each(|event| output.answer(&text(event), &object(event)))?;
+        page.events.iter().try_for_each(|event| tell(event, output))?;
         let Some(next) = page.next else { break };
         before = Some(next);
     }
     Ok(())
+}
+
+fn heading(output: Output) -> Result<(), Failure> {
+    output.heading(&format!(
+        "{:<27}  {:<24}  {:<8}  {:<20}  {:<20}  FROM",
+        "TIME", "EVENT", "OUTCOME", "BY", "WHOM OR WHAT"
+    ))
+}
+
+fn tell(event: &ListedEvent, output: Output) -> Result<(), Failure> {
+    output.answer(&text(event), &object(event))
 }
 
 /// Which events `list` means.

@@ -1,10 +1,12 @@
 //! Owns `signet groups`.
 
+mod remote;
+
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Failure, Output, listing::Listing, records::Records};
+use super::{Failure, Output, listing::Listing, records::Records, remote::Over};
 use crate::{
     config::Config,
     identity::{
@@ -76,7 +78,14 @@ impl From<Which> for GroupRef {
     }
 }
 
-pub(super) async fn run(command: Command, config: &Config, output: Output) -> Result<(), Failure> {
+pub(super) async fn run(
+    Over { command, place }: Over<Command>,
+    config: &Config,
+    output: Output,
+) -> Result<(), Failure> {
+    if let Some(remote) = place.connect(config).await? {
+        return remote::run(command, &remote, output).await;
+    }
     let records = Records::open(config, Missing::Refused).await?;
     // On the heap: it holds what every one of them waits for.
     let result = Box::pin(with_groups(command, &records, output)).await;
@@ -100,10 +109,7 @@ async fn with_groups(command: Command, records: &Records, output: Output) -> Res
         Command::Delete(which) => {
             // A command is nobody's repetition.
             let Some(group) = registry.delete_group(&which.into(), None, by).await? else { return Ok(()) };
-            output.answer(
-                &format!("Deleted {} ({}).", group.name.as_str(), group.id),
-                &json!({ "deleted": group.id.to_string() }),
-            )
+            tell_deleted(&group, output)
         }
         Command::List { user, limit, after } => {
             let user = match user {
@@ -119,6 +125,13 @@ async fn with_groups(command: Command, records: &Records, output: Output) -> Res
     }
 }
 
+fn tell_deleted(group: &Group, output: Output) -> Result<(), Failure> {
+    output.answer(
+        &format!("Deleted {} ({}).", group.name.as_str(), group.id),
+        &json!({ "deleted": group.id.to_string() }),
+    )
+}
+
 fn tell_member(what: &str, group: &Group, user: &NamedPrincipal, output: Output) -> Result<(), Failure> {
     let text = format!("{} {what} {}.", user.name, group.name.as_str());
     let ids = json!({ "group_id": group.id.to_string(), "user_id": user.principal.id().to_string() });
@@ -131,13 +144,18 @@ async fn list(
     groups: &AccessDirectory,
     output: Output,
 ) -> Result<(), Failure> {
-    output.heading(&format!("{:<36}  {:<27}  NAME", "ID", "CREATED"))?;
-    let tell = |group: &Group| {
-        let created = group.create_time.to_string();
-        output.answer(&format!("{}  {created:<27}  {}", group.id, group.name.as_str()), &object(group))
-    };
+    heading(output)?;
     let read = async |after, limit| groups.groups(user, after, limit).await;
-    listing.each(read, |group| group.id, tell).await
+    listing.each(read, |group| group.id, |group| tell(group, output)).await
+}
+
+fn heading(output: Output) -> Result<(), Failure> {
+    output.heading(&format!("{:<36}  {:<27}  NAME", "ID", "CREATED"))
+}
+
+fn tell(group: &Group, output: Output) -> Result<(), Failure> {
+    let created = group.create_time.to_string();
+    output.answer(&format!("{}  {created:<27}  {}", group.id, group.name.as_str()), &object(group))
 }
 
 async fn list_members(
@@ -146,19 +164,26 @@ async fn list_members(
     groups: &AccessDirectory,
     output: Output,
 ) -> Result<(), Failure> {
-    output.heading(&format!("{:<36}  {:<27}  USERNAME", "ID", "SINCE"))?;
-    let tell = |(membership, user): &(Membership, User)| {
-        let since = membership.create_time.to_string();
-        let object = json!({
-            "user_id": user.id.to_string(),
-            "username": user.username.typed(),
-            "group_id": membership.group.to_string(),
-            "create_time": &since,
-        });
-        output.answer(&format!("{}  {since:<27}  {}", user.id, user.username.typed()), &object)
-    };
+    members_heading(output)?;
+    let tell =
+        |(membership, user): &(Membership, User)| list_member(membership, user.username.typed(), output);
     let read = async |after, limit| groups.members(group.id, after, limit).await;
     listing.each(read, |(_, user)| user.id, tell).await
+}
+
+fn members_heading(output: Output) -> Result<(), Failure> {
+    output.heading(&format!("{:<36}  {:<27}  USERNAME", "ID", "SINCE"))
+}
+
+fn list_member(membership: &Membership, username: &str, output: Output) -> Result<(), Failure> {
+    let since = membership.create_time.to_string();
+    let object = json!({
+        "user_id": membership.user.to_string(),
+        "username": username,
+        "group_id": membership.group.to_string(),
+        "create_time": &since,
+    });
+    output.answer(&format!("{}  {since:<27}  {username}", membership.user), &object)
 }
 
 fn group_name(text: &str) -> Result<GroupName, String> {

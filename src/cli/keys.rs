@@ -1,11 +1,13 @@
 //! Owns `signet keys`.
 
+mod remote;
+
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::{Failure, Output, audit};
+use super::{Failure, Output, audit, remote::Over};
 use crate::{
     audit::Audit,
     base::{Clock, Timestamp},
@@ -66,7 +68,14 @@ pub(super) struct Reseal {
     new_master_key_file: Option<PathBuf>,
 }
 
-pub(super) async fn run(command: Command, config: &Config, output: Output) -> Result<(), Failure> {
+pub(super) async fn run(
+    Over { command, place }: Over<Command>,
+    config: &Config,
+    output: Output,
+) -> Result<(), Failure> {
+    if let Some(remote) = place.connect(config).await? {
+        return remote::run(command, &remote, output).await;
+    }
     match command {
         Command::List => list(config, output).await,
         Command::Change(command) => {
@@ -86,33 +95,61 @@ pub(super) async fn run(command: Command, config: &Config, output: Output) -> Re
 
 async fn list(config: &Config, output: Output) -> Result<(), Failure> {
     let keys = signing_keys(&config.storage).await?;
+    heading(output)?;
+    for key in staged(&keys, Clock::system().now()) {
+        let shown = Shown {
+            kid: &key.key.kid.0,
+            alg: &key.key.alg,
+            stage: key.stage.to_string(),
+            create_time: key.key.create_time,
+            sign_time: key.key.sign_time,
+            retire_time: key.retire_time,
+            expire_time: key.expire_time,
+        };
+        tell(&shown, output)?;
+    }
+    Ok(())
+}
+
+/// A key, as a list shows it.
+struct Shown<'a> {
+    kid: &'a str,
+    alg: &'a str,
+    stage: String,
+    create_time: Timestamp,
+    sign_time: Timestamp,
+    retire_time: Option<Timestamp>,
+    expire_time: Option<Timestamp>,
+}
+
+fn heading(output: Output) -> Result<(), Failure> {
     output.heading(&format!(
         "{:<43}  {:<5}  {:<11}  {:<27}  {:<27}  DELETED AFTER",
         "KEY ID", "ALG", "STAGE", "SIGNS FROM", "UNTIL"
-    ))?;
-    for key in staged(&keys, Clock::system().now()) {
-        let shown = |time: Option<Timestamp>| time.map_or("-".to_owned(), |time| time.to_string());
-        let text = format!(
-            "{:<43}  {:<5}  {:<11}  {:<27}  {:<27}  {}",
-            key.key.kid,
-            key.key.alg,
-            key.stage,
-            key.key.sign_time.to_string(),
-            shown(key.retire_time),
-            shown(key.expire_time),
-        );
-        let object = json!({
-            "kid": key.key.kid,
-            "alg": key.key.alg,
-            "stage": key.stage.to_string(),
-            "create_time": key.key.create_time.to_string(),
-            "sign_time": key.key.sign_time.to_string(),
-            "retire_time": key.retire_time.map(|time| time.to_string()),
-            "expire_time": key.expire_time.map(|time| time.to_string()),
-        });
-        output.answer(&text, &object)?;
-    }
-    Ok(())
+    ))
+}
+
+fn tell(key: &Shown<'_>, output: Output) -> Result<(), Failure> {
+    let shown = |time: Option<Timestamp>| time.map_or("-".to_owned(), |time| time.to_string());
+    let text = format!(
+        "{:<43}  {:<5}  {:<11}  {:<27}  {:<27}  {}",
+        key.kid,
+        key.alg,
+        key.stage,
+        key.sign_time.to_string(),
+        shown(key.retire_time),
+        shown(key.expire_time),
+    );
+    let object = json!({
+        "kid": key.kid,
+        "alg": key.alg,
+        "stage": key.stage,
+        "create_time": key.create_time.to_string(),
+        "sign_time": key.sign_time.to_string(),
+        "retire_time": key.retire_time.map(|time| time.to_string()),
+        "expire_time": key.expire_time.map(|time| time.to_string()),
+    });
+    output.answer(&text, &object)
 }
 
 async fn rotate(now: bool, config: &Config, audit: &Audit, output: Output) -> Result<(), Failure> {
@@ -120,11 +157,15 @@ async fn rotate(now: bool, config: &Config, audit: &Audit, output: Output) -> Re
     let rotated = rotation.rotate(now, &Administrator::operator()).await;
     rotation.close().await;
     let NextKey { kid, sign_time } = rotated?;
-    let text = if now {
-        format!("{kid} signs from now on.")
-    } else {
-        format!("Published {kid}: it signs from {sign_time} on.")
-    };
+    if now {
+        let object = json!({ "kid": kid, "sign_time": sign_time.to_string() });
+        return output.answer(&format!("{kid} signs from now on."), &object);
+    }
+    tell_published(&kid.0, sign_time, output)
+}
+
+fn tell_published(kid: &str, sign_time: Timestamp, output: Output) -> Result<(), Failure> {
+    let text = format!("Published {kid}: it signs from {sign_time} on.");
     output.answer(&text, &json!({ "kid": kid, "sign_time": sign_time.to_string() }))
 }
 
@@ -132,8 +173,12 @@ async fn revoke(kid: &str, config: &Config, audit: &Audit, output: Output) -> Re
     let rotation = key_rotation(config, audit).await?;
     let revoked = rotation.revoke(kid, &Administrator::operator()).await;
     rotation.close().await;
-    let successor = revoked?.map(|next| next.kid);
-    let signs = successor.as_ref().map_or_else(String::new, |next| format!(" {next} signs from now on."));
+    let successor = revoked?.map(|next| next.kid.to_string());
+    tell_revoked(kid, successor.as_deref(), output)
+}
+
+fn tell_revoked(kid: &str, successor: Option<&str>, output: Output) -> Result<(), Failure> {
+    let signs = successor.map_or_else(String::new, |next| format!(" {next} signs from now on."));
     output.answer(&format!("Revoked {kid}.{signs}"), &json!({ "revoked": kid, "signing_key": successor }))
 }
 

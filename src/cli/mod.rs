@@ -19,6 +19,7 @@ mod migrate;
 mod output;
 mod principal;
 mod records;
+mod remote;
 mod roles;
 mod serve;
 mod usage;
@@ -36,6 +37,7 @@ use crate::{
 };
 use exposure::ExposedSecret;
 use output::Output;
+use remote::{LoginAt, Over};
 
 /// Exit code for a setting or an argument that cannot be used.
 const EXIT_USAGE: u8 = 2;
@@ -70,33 +72,45 @@ enum Command {
     /// Bring the database's schema up to date, or show how it stands.
     #[command(subcommand, arg_required_else_help = false)]
     Migrate(migrate::Command),
+    /// Log in at the admin API of a service, for the commands that work over it: --server. The password is asked for on a terminal, and
+    /// read from standard input otherwise. The tokens are kept for this user alone, in `$XDG_STATE_HOME/signet`
+    /// (`~/.local/state/signet`).
+    Login {
+        /// The username. Without it, it is asked for, and read from the first line of standard input.
+        #[arg(value_name = "USERNAME")]
+        username: Option<String>,
+        #[command(flatten)]
+        at: LoginAt,
+    },
+    /// Log out at the admin API of a service: the session ends there, and what is kept of it here.
+    Logout(LoginAt),
     /// Manage users.
-    #[command(subcommand, arg_required_else_help = false)]
-    Users(users::Command),
+    #[command(arg_required_else_help = false)]
+    Users(Over<users::Command>),
     /// Manage clients: services and applications that ask for tokens.
-    #[command(subcommand, arg_required_else_help = false)]
-    Clients(clients::Command),
+    #[command(arg_required_else_help = false)]
+    Clients(Over<clients::Command>),
     /// Manage roles: what users, groups and clients may do at an audience.
-    #[command(subcommand, arg_required_else_help = false)]
-    Roles(roles::Command),
+    #[command(arg_required_else_help = false)]
+    Roles(Over<roles::Command>),
     /// Manage groups of users.
-    #[command(subcommand, arg_required_else_help = false)]
-    Groups(groups::Command),
+    #[command(arg_required_else_help = false)]
+    Groups(Over<groups::Command>),
     /// Show who has which role.
-    #[command(subcommand, arg_required_else_help = false)]
-    Bindings(bindings::Command),
+    #[command(arg_required_else_help = false)]
+    Bindings(Over<bindings::Command>),
     /// Manage audiences: the services that tokens are meant for, and who owns them.
-    #[command(subcommand, arg_required_else_help = false)]
-    Audiences(audiences::Command),
+    #[command(arg_required_else_help = false)]
+    Audiences(Over<audiences::Command>),
     /// Show what somebody may do, and why.
-    #[command(subcommand, arg_required_else_help = false)]
-    Access(access::Command),
+    #[command(arg_required_else_help = false)]
+    Access(Over<access::Command>),
     /// Show what has been done, and by whom.
-    #[command(subcommand, arg_required_else_help = false)]
-    Audit(events::Command),
+    #[command(arg_required_else_help = false)]
+    Audit(Over<events::Command>),
     /// Manage signing keys.
-    #[command(subcommand, arg_required_else_help = false)]
-    Keys(keys::Command),
+    #[command(arg_required_else_help = false)]
+    Keys(Over<keys::Command>),
     /// List the shared jobs, which one process at a time runs for all: when each last ran, where, with what result, and when it
     /// is due again.
     ///
@@ -235,14 +249,16 @@ async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Serve => Box::pin(serve::run(cli.config, output)).await,
         Command::Migrate(command) => migrate::run(command, &cli.config, output).await,
         Command::Users(command) => Box::pin(users::run(command, &cli.config, output)).await,
-        Command::Clients(command) => clients::run(command, &cli.config, output).await,
-        Command::Roles(command) => roles::run(command, &cli.config, output).await,
-        Command::Groups(command) => groups::run(command, &cli.config, output).await,
-        Command::Bindings(command) => bindings::run(command, &cli.config, output).await,
-        Command::Audiences(command) => audiences::run(command, &cli.config, output).await,
-        Command::Access(command) => access::run(command, &cli.config, output).await,
-        Command::Audit(command) => events::run(command, &cli.config, output).await,
-        Command::Keys(command) => keys::run(command, &cli.config, output).await,
+        Command::Login { username, at } => Box::pin(remote::log_in(at, username, output)).await,
+        Command::Logout(at) => Box::pin(remote::log_out(at, output)).await,
+        Command::Clients(command) => Box::pin(clients::run(command, &cli.config, output)).await,
+        Command::Roles(command) => Box::pin(roles::run(command, &cli.config, output)).await,
+        Command::Groups(command) => Box::pin(groups::run(command, &cli.config, output)).await,
+        Command::Bindings(command) => Box::pin(bindings::run(command, &cli.config, output)).await,
+        Command::Audiences(command) => Box::pin(audiences::run(command, &cli.config, output)).await,
+        Command::Access(command) => Box::pin(access::run(command, &cli.config, output)).await,
+        Command::Audit(command) => Box::pin(events::run(command, &cli.config, output)).await,
+        Command::Keys(command) => Box::pin(keys::run(command, &cli.config, output)).await,
         Command::Jobs => jobs::run(&cli.config, output).await,
         Command::Backup(command) => backup::back_up(command, &cli.config, output).await,
         Command::Restore(command) => backup::restore(command, &cli.config, output).await,

@@ -1,5 +1,7 @@
 //! Owns `signet roles`.
 
+mod remote;
+
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -11,14 +13,16 @@ use super::{
     listing::Listing,
     principal::{OfAudience, WhichRole, Who},
     records::Records,
+    remote::Over,
 };
 use crate::{
     base::Clock,
     config::{Config, duration_in_millis},
-    identity::access::{AccessDirectory, NewRole, RoleChange, RoleRef, ScopeChange},
+    identity::access::{AccessDirectory, ListedBinding, NewRole, RoleChange, RoleRef, ScopeChange},
     install::Missing,
     model::{AudienceName, Error, NameSet, Role, RoleDescription, RoleId, name_set::one_name},
 };
+pub(super) use remote::{changed, texts};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -82,7 +86,14 @@ pub(super) struct Update {
     description: Option<RoleDescription>,
 }
 
-pub(super) async fn run(command: Command, config: &Config, output: Output) -> Result<(), Failure> {
+pub(super) async fn run(
+    Over { command, place }: Over<Command>,
+    config: &Config,
+    output: Output,
+) -> Result<(), Failure> {
+    if let Some(remote) = place.connect(config).await? {
+        return remote::run(command, &remote, output).await;
+    }
     let records = Records::open(config, Missing::Refused).await?;
     // On the heap: it holds what every one of them waits for.
     let result = Box::pin(with_roles(command, &records, output)).await;
@@ -111,11 +122,7 @@ async fn with_roles(command: Command, records: &Records, output: Output) -> Resu
             let deleted = registry.delete_role(&which, None, by).await?;
             // A command is nobody's repetition.
             let Some(role) = deleted else { return Ok(()) };
-            let (name, audience) = (role.name.as_str(), role.audience.as_str());
-            output.answer(
-                &format!("Deleted {name} of the audience {audience} ({}).", role.id),
-                &json!({ "deleted": role.id.to_string() }),
-            )
+            tell_deleted(&role, output)
         }
         Command::List { audience, limit, after } => {
             let listing = Listing { limit, after: after.map(RoleId) };
@@ -127,13 +134,25 @@ async fn with_roles(command: Command, records: &Records, output: Output) -> Resu
         }
         Command::Unbind { role, who } => {
             let taken = registry.unbind(&role.try_into()?, &who.into(), by).await?;
-            let (subject, role) = (&taken.subject, taken.role.name.as_str());
-            output.answer(
-                &format!("Took {role} from {subject} ({}).", taken.binding.id),
-                &json!({ "deleted": taken.binding.id.to_string() }),
-            )
+            tell_taken(&taken, output)
         }
     }
+}
+
+fn tell_deleted(role: &Role, output: Output) -> Result<(), Failure> {
+    let (name, audience) = (role.name.as_str(), role.audience.as_str());
+    output.answer(
+        &format!("Deleted {name} of the audience {audience} ({}).", role.id),
+        &json!({ "deleted": role.id.to_string() }),
+    )
+}
+
+fn tell_taken(taken: &ListedBinding, output: Output) -> Result<(), Failure> {
+    let (subject, role) = (&taken.subject, taken.role.name.as_str());
+    output.answer(
+        &format!("Took {role} from {subject} ({}).", taken.binding.id),
+        &json!({ "deleted": taken.binding.id.to_string() }),
+    )
 }
 
 async fn list(
@@ -142,14 +161,19 @@ async fn list(
     roles: &AccessDirectory,
     output: Output,
 ) -> Result<(), Failure> {
-    output.heading(&format!("{:<36}  {:<16}  {:<20}  SCOPES", "ID", "AUDIENCE", "NAME"))?;
-    let tell = |role: &Role| {
-        let (audience, name) = (role.audience.as_str(), role.name.as_str());
-        let text = format!("{}  {audience:<16}  {name:<20}  {}", role.id, role.scopes);
-        output.answer(&text, &object(role))
-    };
+    heading(output)?;
     let read = async |after, limit| roles.roles(audience, after, limit).await;
-    listing.each(read, |role| role.id, tell).await
+    listing.each(read, |role| role.id, |role| tell(role, output)).await
+}
+
+fn heading(output: Output) -> Result<(), Failure> {
+    output.heading(&format!("{:<36}  {:<16}  {:<20}  SCOPES", "ID", "AUDIENCE", "NAME"))
+}
+
+fn tell(role: &Role, output: Output) -> Result<(), Failure> {
+    let (audience, name) = (role.audience.as_str(), role.name.as_str());
+    let text = format!("{}  {audience:<16}  {name:<20}  {}", role.id, role.scopes);
+    output.answer(&text, &object(role))
 }
 
 /// The set of `names`, which were given by `flag`.

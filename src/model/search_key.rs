@@ -53,6 +53,12 @@ impl Prefix {
         Ok(Self(folded(text)))
     }
 
+    /// What is compared: another prefix of this text is the same one.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// Whether `text` begins with it.
     #[must_use]
     pub fn begins(&self, text: &str) -> bool {

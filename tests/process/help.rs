@@ -61,7 +61,7 @@ async fn the_help_of_a_command_shows_the_settings_that_it_reads_and_no_others() 
         (&["users", "delete"], &["--username-rest", "--master-key-file"], "--argon2-memory-kib"),
         (&["users", "update"], &["--username-rest", "--no-email"], "--account-failures"),
         (&["users", "clear-throttle"], &["--account-failures"], "--username-rest"),
-        (&["users", "list"], &["--data-dir", "--limit"], "--username-rest"),
+        (&["users", "list"], &["--data-dir", "--limit", "--server", "--client-id"], "--username-rest"),
         (&["users"], &["--data-dir"], "--username-rest"),
         (&["clients", "create"], &["--master-key", "--scope", "--audit-log"], "--audience"),
         (&["keys", "rotate"], &["--signing-alg", "--key-publish-ahead"], "--password-min-length"),

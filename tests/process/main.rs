@@ -33,6 +33,7 @@ mod newer_schema;
 mod open_files;
 mod output;
 mod passwords;
+mod remote;
 mod replicas;
 mod request_ids;
 mod roles;

@@ -4,6 +4,7 @@ mod collisions;
 mod export;
 mod import;
 mod passwords;
+mod remote;
 mod report;
 mod search;
 mod sessions;
@@ -24,6 +25,7 @@ use super::{
     Failure, Output,
     listing::{Listing, state},
     records::Records,
+    remote::Over,
 };
 use crate::{
     base::Deadline,
@@ -31,8 +33,9 @@ use crate::{
     files::read_text,
     identity::{
         NewAccount, Passwords, UserDirectory, UsernameRests,
+        guessing::AllowanceLeft,
         passwords::{Argon2Params, PoolSize},
-        users::{DeletedUser, NewUserFields, UserRef},
+        users::{DeletedUser, FoundUser, NewUserFields, UserRef},
     },
     install::Missing,
     metrics::HashMetrics,
@@ -166,7 +169,14 @@ impl From<Who> for UserRef {
     }
 }
 
-pub(super) async fn run(command: Command, config: &Config, output: Output) -> Result<(), Failure> {
+pub(super) async fn run(
+    Over { command, place }: Over<Command>,
+    config: &Config,
+    output: Output,
+) -> Result<(), Failure> {
+    if let Some(remote) = place.connect(config).await? {
+        return remote::run(command, &remote, output).await;
+    }
     match command {
         Command::Create(create) => Box::pin(make(create, config, output)).await,
         Command::Import(arguments) => import::run(*arguments, config, output).await,
@@ -247,6 +257,10 @@ async fn show_found(who: &UserRef, records: &Records, output: Output) -> Result<
         return Err(Error::UserNotFound(who.to_string()).into());
     };
     let left = records.allowances().await?.left(&[&found.user]).await?.pop();
+    tell_found(&found, left, output)
+}
+
+fn tell_found(found: &FoundUser, left: Option<AllowanceLeft>, output: Output) -> Result<(), Failure> {
     let login = found.login_time.map_or_else(|| "-".to_owned(), |time| time.to_string());
     let full = left.and_then(|left| left.full_time);
     let allowance = match (left, full) {
@@ -255,7 +269,7 @@ async fn show_found(who: &UserRef, records: &Records, output: Output) -> Result<
         (None, _) => "-".to_owned(),
     };
     let text = format!("{}\nlast login:   {login}\nallowance:    {allowance}", text(&found.user));
-    let mut shown = search::with_login(&found);
+    let mut shown = search::with_login(found);
     shown["failures_left"] = json!(left.map(|left| left.failures));
     shown["failures_full_time"] = json!(full.map(|time| time.to_string()));
     output.answer(&text, &shown)
@@ -285,7 +299,7 @@ fn hash_pool(argon2: Argon2Params) -> Result<Passwords, Error> {
 }
 
 /// The password: never an argument, since other users of the machine see those.
-fn read_password(file: Option<&Path>) -> Result<Zeroizing<String>, Failure> {
+pub(super) fn read_password(file: Option<&Path>) -> Result<Zeroizing<String>, Failure> {
     let read = match file {
         Some(file) => read_text(file),
         None if io::stdin().is_terminal() => rpassword::prompt_password("Password: ").map(Zeroizing::new),
@@ -302,18 +316,24 @@ fn read_password(file: Option<&Path>) -> Result<Zeroizing<String>, Failure> {
 }
 
 async fn list(listing: Listing<UserId>, users: &UserDirectory, output: Output) -> Result<(), Failure> {
-    output.heading(&format!("{:<36}  {:<8}  {:<27}  USERNAME", "ID", "STATE", "CREATED"))?;
-    let tell = |user: &User| {
-        let text = format!(
-            "{}  {:<8}  {:<27}  {}",
-            user.id,
-            state(user.is_active),
-            user.create_time.to_string(),
-            user.username.typed()
-        );
-        output.answer(&text, &object(user))
-    };
+    list_heading(output)?;
+    let tell = |user: &User| list_one(user, output);
     listing.each(async |after, limit| users.page(after, limit).await, |user| user.id, tell).await
+}
+
+fn list_heading(output: Output) -> Result<(), Failure> {
+    output.heading(&format!("{:<36}  {:<8}  {:<27}  USERNAME", "ID", "STATE", "CREATED"))
+}
+
+fn list_one(user: &User, output: Output) -> Result<(), Failure> {
+    let text = format!(
+        "{}  {:<8}  {:<27}  {}",
+        user.id,
+        state(user.is_active),
+        user.create_time.to_string(),
+        user.username.typed()
+    );
+    output.answer(&text, &object(user))
 }
 
 fn show_deleted(DeletedUser { user, name_rests_until }: &DeletedUser, output: Output) -> Result<(), Failure> {

@@ -7,10 +7,11 @@ use serde_json::json;
 
 use super::{HASH_TIMEOUT, Who, hash_pool, read_password, show};
 use crate::{
-    base::Deadline,
+    base::{Deadline, Timestamp},
     cli::{Failure, Output, records::Records},
     config::Config,
     identity::{OneTimePassword, users::Reset},
+    model::User,
 };
 
 #[derive(Args, Debug)]
@@ -35,6 +36,16 @@ pub(super) async fn reset(
         passwords.reset(&who.into(), None, &records.operator).await?;
     let secret = one_time_password.as_ref().map(OneTimePassword::text);
     let secret = secret.as_ref().map_or("", |text| text.as_str());
+    show_reset(&user, secret, expire_time, output)
+}
+
+/// Shows a one-time password, this once.
+pub(super) fn show_reset(
+    user: &User,
+    secret: &str,
+    expire_time: Option<Timestamp>,
+    output: Output,
+) -> Result<(), Failure> {
     let until = expire_time.map(|time| time.to_string());
     let text = format!(
         "one-time password: {secret}\n\nIt is shown this once. With it {} ({}) chooses a password by SetNewPassword, until {}.\n\

@@ -24,41 +24,41 @@ const PAGE: u64 = 500;
 pub(in crate::cli) struct Search {
     /// Only those whose usernames begin with this, in any case.
     #[arg(long, value_name = "PREFIX", value_parser = prefix)]
-    username: Option<Prefix>,
+    pub(super) username: Option<Prefix>,
     /// Only those whose e-mail addresses begin with this, in any case. An address is neither unique nor verified: that somebody has it
     /// proves nothing.
     #[arg(long, value_name = "PREFIX", value_parser = prefix)]
-    email: Option<Prefix>,
+    pub(super) email: Option<Prefix>,
     /// Only those whose names to show begin with this, in any case.
     #[arg(long, value_name = "PREFIX", value_parser = prefix)]
-    display_name: Option<Prefix>,
+    pub(super) display_name: Option<Prefix>,
     /// Only those in the group with this id or name.
     #[arg(long, value_name = "ID|NAME")]
-    group: Option<String>,
+    pub(super) group: Option<String>,
     /// Only those made at this time or later, such as 2026-11-29T00:00:00Z.
     #[arg(long, value_name = "TIME", value_parser = time)]
-    created_from: Option<Timestamp>,
+    pub(super) created_from: Option<Timestamp>,
     /// Only those made before this time.
     #[arg(long, value_name = "TIME", value_parser = time)]
-    created_before: Option<Timestamp>,
+    pub(super) created_before: Option<Timestamp>,
     /// Only those who logged in at this time or later.
     #[arg(long, value_name = "TIME", value_parser = time)]
-    last_login_from: Option<Timestamp>,
+    pub(super) last_login_from: Option<Timestamp>,
     /// Only those who have not logged in since this time; without --last-login-from also those who never have.
     #[arg(long, value_name = "TIME", value_parser = time)]
-    last_login_before: Option<Timestamp>,
+    pub(super) last_login_before: Option<Timestamp>,
     /// Only those who are active.
     #[arg(long)]
-    active: bool,
+    pub(super) active: bool,
     /// Only those who are disabled.
     #[arg(long, conflicts_with = "active")]
-    disabled: bool,
+    pub(super) disabled: bool,
     /// The maximum number of users to list.
     #[arg(long, value_name = "COUNT")]
-    limit: Option<u64>,
+    pub(super) limit: Option<u64>,
     /// Only those that come after the user with this id, in the order of the list.
     #[arg(long, value_name = "ID")]
-    after: Option<Uuid>,
+    pub(super) after: Option<Uuid>,
 }
 
 fn prefix(text: &str) -> Result<Prefix, String> {
@@ -89,8 +89,7 @@ pub(super) async fn run(search: Search, records: &Records, output: Output) -> Re
         None => None,
     };
     let mut left = search.limit.unwrap_or(u64::MAX);
-    output
-        .heading(&format!("{:<36}  {:<8}  {:<27}  {:<20}  EMAIL", "ID", "STATE", "LAST LOGIN", "USERNAME"))?;
+    heading(output)?;
     while left > 0 {
         let page = users.search(&filter, after, left.min(PAGE)).await?;
         page.users.iter().try_for_each(|found| tell(found, output))?;
@@ -103,7 +102,11 @@ pub(super) async fn run(search: Search, records: &Records, output: Output) -> Re
     Ok(())
 }
 
-fn tell(found: &FoundUser, output: Output) -> Result<(), Failure> {
+pub(super) fn heading(output: Output) -> Result<(), Failure> {
+    output.heading(&format!("{:<36}  {:<8}  {:<27}  {:<20}  EMAIL", "ID", "STATE", "LAST LOGIN", "USERNAME"))
+}
+
+pub(super) fn tell(found: &FoundUser, output: Output) -> Result<(), Failure> {
     let FoundUser { user, login_time } = found;
     let login = login_time.map_or_else(|| "-".to_owned(), |time| time.to_string());
     let email = user.email.as_ref().map_or("-", Email::as_str);

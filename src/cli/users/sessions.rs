@@ -9,20 +9,20 @@ use super::{
     Who,
 };
 use crate::{
-    base::Clock,
+    base::{Clock, Timestamp},
     model::{Session, SessionId, SessionLifetime},
 };
 
 #[derive(Args, Debug)]
 pub(in crate::cli) struct Sessions {
     #[command(flatten)]
-    who: Who,
+    pub(super) who: Who,
     /// The maximum number of sessions to list.
     #[arg(long, value_name = "COUNT")]
-    limit: Option<u64>,
+    pub(super) limit: Option<u64>,
     /// Only those opened after the session with this id.
     #[arg(long, value_name = "ID")]
-    after: Option<Uuid>,
+    pub(super) after: Option<Uuid>,
 }
 
 pub(super) async fn list(
@@ -33,26 +33,30 @@ pub(super) async fn list(
 ) -> Result<(), Failure> {
     let users = records.user_directory();
     let (user, now) = (users.find(&who.into()).await?.id, Clock::system().now());
-    output
-        .heading(&format!("{:<36}  {:<27}  {:<27}  {:<39}  CLIENT", "ID", "OPENED", "LAST USE", "ADDRESS"))?;
-    let tell = |session: &Session| {
-        let (began, last) = (session.create_time.to_string(), session.last_use_time.to_string());
-        let (address, client) = (session.origin.user_address(), session.client_id.as_str());
-        let text =
-            format!("{}  {began:<27}  {last:<27}  {:<39}  {client}", session.id, address.unwrap_or("-"));
-        let object = json!({
-            "id": session.id.to_string(),
-            "user_id": session.user_id.to_string(),
-            "client_id": client,
-            "scope": session.scope.as_str(),
-            "create_time": began,
-            "last_use_time": last,
-            "expire_time": session.expire_time(lifetime).to_string(),
-            "address": address,
-            "user_agent": session.origin.user_agent,
-        });
-        output.answer(&text, &object)
-    };
+    heading(output)?;
+    let tell = |session: &Session| tell(session, session.expire_time(lifetime), output);
     let read = async |after, limit| users.sessions(user, after, limit, (lifetime, now)).await;
     Listing { limit, after: after.map(SessionId) }.each(read, |session| session.id, tell).await
+}
+
+pub(super) fn heading(output: Output) -> Result<(), Failure> {
+    output.heading(&format!("{:<36}  {:<27}  {:<27}  {:<39}  CLIENT", "ID", "OPENED", "LAST USE", "ADDRESS"))
+}
+
+pub(super) fn tell(session: &Session, expire_time: Timestamp, output: Output) -> Result<(), Failure> {
+    let (began, last) = (session.create_time.to_string(), session.last_use_time.to_string());
+    let (address, client) = (session.origin.user_address(), session.client_id.as_str());
+    let text = format!("{}  {began:<27}  {last:<27}  {:<39}  {client}", session.id, address.unwrap_or("-"));
+    let object = json!({
+        "id": session.id.to_string(),
+        "user_id": session.user_id.to_string(),
+        "client_id": client,
+        "scope": session.scope.as_str(),
+        "create_time": began,
+        "last_use_time": last,
+        "expire_time": expire_time.to_string(),
+        "address": address,
+        "user_agent": session.origin.user_agent,
+    });
+    output.answer(&text, &object)
 }

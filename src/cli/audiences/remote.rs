@@ -1,0 +1,90 @@
+//! Owns `signet audiences` over the admin API.
+
+use prost_types::FieldMask;
+
+use super::{Command, Owner, audience, heading, list_one, tell};
+use crate::{
+    cli::{
+        Failure, Output,
+        remote::{Remote, answered, each, from_the_start, read},
+    },
+    identity::access::{NamedPrincipal, PrincipalRef},
+    model::{AudienceName, Error, OwnedAudience, Principal},
+    proto::identity::admin::v1::{
+        self as wire, GetAudienceRequest, ListAudiencesRequest, UpdateAudienceRequest,
+    },
+};
+
+pub(super) async fn run(command: Command, remote: &Remote, output: Output) -> Result<(), Failure> {
+    match command {
+        Command::List { limit, after } => {
+            from_the_start("--after", after)?;
+            let read = async |page_size, page_token| {
+                let request = ListAudiencesRequest { page_size, page_token };
+                let page = answered(remote.roles().list_audiences(request).await)?;
+                Ok((page.audiences, page.next_page_token))
+            };
+            let show = async |audience: wire::Audience| {
+                let mut owners = Vec::with_capacity(audience.owners.len());
+                for owner in &audience.owners {
+                    let principal = read::principal(Some(owner), String::new())?.principal;
+                    let (_, name) = remote.principal(&PrincipalRef::Id(principal)).await?;
+                    owners.push(NamedPrincipal { principal, name });
+                }
+                let owned = OwnedAudience {
+                    name: AudienceName::from_stored(audience.name),
+                    owners: owners.iter().map(|owner| owner.principal).collect(),
+                    create_time: read::time(audience.create_time),
+                };
+                list_one(&owned, &owners, output)
+            };
+            each(limit, || heading(output), read, show).await
+        }
+        Command::AddOwner(owner) => change(owner, true, remote, output).await,
+        Command::RemoveOwner(owner) => change(owner, false, remote, output).await,
+    }
+}
+
+/// Adds an owner, or takes one away. The audience's etag goes with it: what somebody else has changed meanwhile is not undone.
+async fn change(
+    Owner { of, who }: Owner,
+    owns: bool,
+    remote: &Remote,
+    output: Output,
+) -> Result<(), Failure> {
+    let name = audience(&of)?;
+    let (who, called) = remote.principal(&who.into()).await?;
+    let owner = read::principal(Some(&who), called)?;
+    let request = GetAudienceRequest { name: name.as_str().to_owned() };
+    let mut found = answered(remote.roles().get_audience(request).await)?.audience.unwrap_or_default();
+    // By what they are: the built-in client is written in two ways.
+    let is_owner = |other: &wire::Principal| {
+        read::principal(Some(other), String::new()).is_ok_and(|other| other.principal == owner.principal)
+    };
+    let has_it = found.owners.iter().any(is_owner);
+    if !owns && !has_it {
+        let (who, audience) = (owner.to_string(), name.as_str().to_owned());
+        return Err(Error::OwnerNotFound { who, audience }.into());
+    }
+    if owns != has_it {
+        found.owners.retain(|other| !is_owner(other));
+        found.owners.iter_mut().for_each(by_uuid);
+        if owns {
+            found.owners.push(who);
+        }
+        let update_mask = Some(FieldMask { paths: vec!["owners".to_owned()] });
+        let audience = Some(found);
+        let request = UpdateAudienceRequest { audience, update_mask, ..UpdateAudienceRequest::default() };
+        answered(remote.roles().update_audience(request).await)?;
+    }
+    tell(if owns { "owns" } else { "no longer owns" }, &name, &owner, output)
+}
+
+/// Writes the built-in client as requests mean it.
+fn by_uuid(principal: &mut wire::Principal) {
+    if let Ok(NamedPrincipal { principal: Principal::Client(id), .. }) =
+        read::principal(Some(principal), String::new())
+    {
+        principal.kind = Some(wire::principal::Kind::ClientId(id.0.to_string()));
+    }
+}

@@ -17,24 +17,24 @@ use crate::{
 pub(super) struct Merging {
     /// For how long equal events are counted before they are told.
     window: Duration,
-    /// How many kinds of refusals are told apart within the window. Those of users that exist, of clients that exist, and of nobody
-    /// have a room each: who floods with names that nobody has cannot hide what is tried on a user. Beyond it, the user, the client
-    /// and the address are not told apart any more.
+    /// How many kinds of refusals are told apart within the window. Those of users that exist, of clients that exist, of nobody, and of
+    /// who is refused by the admin API have a room each: who floods with names that nobody has cannot hide what is tried on a user, and
+    /// failed logins do not hide who tries to administer. Beyond it, the user, the client and the address are not told apart any more.
     kinds: usize,
-    /// How many of these may be of one user, or of one client. Beyond it, the addresses are not told apart, and so whoever floods one user
-    /// from everywhere hides neither that user nor any other.
+    /// How many of these may be of one user, or of one client. Beyond it, the addresses are not told apart, nor the methods that one was
+    /// refused at, and so whoever floods one user from everywhere hides neither that user nor any other.
     of_one: usize,
 }
 
 impl Merging {
-    /// In the log: no flood writes more than some 6,000 lines a minute.
+    /// In the log: no flood writes more than some 7,000 lines a minute.
     pub(super) const LOG: Self = Self { window: Duration::from_mins(1), kinds: 1_024, of_one: 64 };
 
-    /// In the database: no flood writes more than some 800 rows in ten minutes.
+    /// In the database: no flood writes more than some 1,000 rows in ten minutes.
     pub(super) const DATABASE: Self = Self { window: Duration::from_mins(10), kinds: 128, of_one: 16 };
 
-    /// How many kinds of a room may tell addresses at all.
-    const fn with_address(self) -> usize {
+    /// How many kinds of a room may tell addresses and methods at all.
+    const fn in_full(self) -> usize {
         self.kinds / 4 * 3
     }
 }
@@ -77,6 +77,16 @@ enum About {
     Client(String),
 }
 
+/// What has a room of its own among refusals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Room {
+    Users,
+    Clients,
+    Nobody,
+    /// Whoever the admin API refuses, whose token was right.
+    Administration,
+}
+
 /// The events of the present window.
 #[derive(Debug)]
 pub(super) struct Repeats {
@@ -86,9 +96,8 @@ pub(super) struct Repeats {
     /// Refusals, and what nobody knows the end of.
     kinds: HashMap<Kind, Repeated>,
     successes: HashMap<Kind, Repeated>,
-    of_users: usize,
-    of_clients: usize,
-    of_nobody: usize,
+    /// How many kinds of refusals there are in each.
+    rooms: HashMap<Room, usize>,
     /// How many kinds there are of each, of refusals and of successes.
     of_one: HashMap<(About, Outcome), usize>,
 }
@@ -110,9 +119,7 @@ impl Repeats {
             since: None,
             kinds: HashMap::new(),
             successes: HashMap::new(),
-            of_users: 0,
-            of_clients: 0,
-            of_nobody: 0,
+            rooms: HashMap::new(),
             of_one: HashMap::new(),
         }
     }
@@ -124,12 +131,13 @@ impl Repeats {
         }
         self.since.get_or_insert(time);
         let mut kind = Kind::of(&entry);
-        if !self.kinds.contains_key(&kind) && !self.has_room_with_address(&kind) {
+        if !self.kinds.contains_key(&kind) && !self.has_room_in_full(&kind) {
             kind.forget_address(&mut entry);
+            (kind.method, entry.method) = (None, None);
         }
         if !self.kinds.contains_key(&kind) && !self.take_room(&kind) {
-            (kind.user_id, kind.client_id, kind.actor, kind.method) = (None, None, None, None);
-            (entry.user_id, entry.client_id, entry.session_id, entry.method) = (None, None, None, None);
+            (kind.user_id, kind.client_id, kind.actor) = (None, None, None);
+            (entry.user_id, entry.client_id, entry.session_id) = (None, None, None);
             entry.actor = Actor::Anonymous;
             kind.forget_address(&mut entry);
         }
@@ -144,21 +152,17 @@ impl Repeats {
         Some(entry)
     }
 
-    /// Whether a new `kind` of refusals may tell where it comes from. Of nobody, that is all there is to tell.
-    fn has_room_with_address(&self, kind: &Kind) -> bool {
+    /// Whether a new `kind` of refusals may tell where it comes from, and what was called. Of nobody, that is all there is to tell.
+    fn has_room_in_full(&self, kind: &Kind) -> bool {
         let Some(about) = kind.about() else { return true };
-        let room = if matches!(about, About::User(_)) { self.of_users } else { self.of_clients };
+        let room = self.rooms.get(&kind.room()).copied().unwrap_or_default();
         let of_one = self.of_one.get(&(about, kind.outcome)).copied().unwrap_or_default();
-        room < self.merging.with_address() && of_one < self.merging.of_one
+        room < self.merging.in_full() && of_one < self.merging.of_one
     }
 
     /// Takes the room of a new `kind` of refusals; false if there is none.
     fn take_room(&mut self, kind: &Kind) -> bool {
-        let room = match kind.about() {
-            Some(About::User(_)) => &mut self.of_users,
-            Some(About::Client(_)) => &mut self.of_clients,
-            None => &mut self.of_nobody,
-        };
+        let room = self.rooms.entry(kind.room()).or_default();
         if *room >= self.merging.kinds {
             return false;
         }
@@ -254,6 +258,16 @@ impl Kind {
     fn about(&self) -> Option<About> {
         let client = || self.client_id.clone().map(About::Client);
         self.user_id.map(About::User).or_else(client).or_else(|| self.actor.clone())
+    }
+
+    /// In which room it is told apart from others.
+    fn room(&self) -> Room {
+        match self.about() {
+            _ if self.event == Event::AdminRefused => Room::Administration,
+            Some(About::User(_)) => Room::Users,
+            Some(About::Client(_)) => Room::Clients,
+            None => Room::Nobody,
+        }
     }
 
     /// Has the kind, and `entry` which stands for it, come from anywhere.
@@ -367,6 +381,42 @@ mod tests {
         let (_, rest, count) = repeats.take().pop().unwrap();
         assert_eq!((rest.address, count), (None, 50_000 - Merging::LOG.kinds as u64 - 1));
     }
+
+    /// A call of `method` that the admin API has refused to the user `number`, from the address `host`.
+    fn administering(number: u128, method: &str, host: &str) -> Entry {
+        let origin = Origin { address: Some(host.to_owned()), ..Origin::default() };
+        let refused = Event::AdminRefused.refused(Reason::MissingScope).origin(&origin);
+        let actor = Actor::User(UserId(Uuid::from_u128(number)));
+        Entry { method: Some(method.to_owned()), ..refused.by(actor) }
+    }
+
+    #[test]
+    fn whom_the_admin_api_refuses_is_told_whatever_others_fail_at_and_however_many_methods_are_tried() {
+        for merging in [Merging::LOG, Merging::DATABASE] {
+            let mut repeats = Repeats::new(merging);
+            let now = Timestamp::from_micros(0);
+            for user in 0..10_000 {
+                repeats.admit(now, refusal(Some(user), "192.0.2.1"));
+                repeats.admit(now, refusal(None, &user.to_string()));
+            }
+            let told = repeats.admit(now, administering(7, "DeleteUser", "192.0.2.1")).unwrap();
+            assert_eq!(told, administering(7, "DeleteUser", "192.0.2.1"));
+            // Every door, from everywhere: who it is stays.
+            for number in 0..10_000_u64 {
+                let host = format!("2001:db8:0:{number:x}::");
+                if let Some(told) = repeats.admit(now, administering(7, &number.to_string(), &host)) {
+                    assert_eq!(told.actor, Actor::User(UserId(Uuid::from_u128(7))));
+                }
+            }
+            let other = repeats.admit(now, administering(8, "DeleteUser", "192.0.2.1"));
+            assert_eq!(other, Some(administering(8, "DeleteUser", "192.0.2.1")));
+            // More callers than are told apart: those who tried first stay, and no more is written than there is room for.
+            let callers =
+                (100..10_000).filter(|user| repeats.admit(now, administering(*user, "x", "y")).is_some());
+            assert!(callers.count() <= merging.kinds);
+        }
+    }
+
     #[test]
     fn a_host_that_changes_its_addresses_within_its_network_is_one() {
         let mut repeats = Repeats::new(Merging::LOG);

@@ -4,7 +4,7 @@ use super::{Accounts, Attempt};
 use crate::{
     audit::{Event, Reason},
     base::Deadline,
-    identity::{HashRequest, OneTimePassword, guessing::Guess},
+    identity::{HashRequest, OneTimePassword},
     model::{Error, FieldReason, Origin, Password, RuleViolation, Username},
     store::{Credentials, Login, OneTimeUse},
 };
@@ -21,7 +21,8 @@ pub struct ChosenPassword<'a> {
 }
 
 impl Accounts {
-    /// Gives a user the password that it chooses, and uses up its one-time password. Who fails is charged as for a login.
+    /// Gives a user the password that it chooses, and uses up its one-time password. Who fails is charged as for a login; but what has the
+    /// form of a one-time password costs the address alone, and is judged whatever the account is charged with.
     ///
     /// Whether there is such a user, and whatever it has and shows: the work is one hash, that of the new password.
     ///
@@ -40,27 +41,41 @@ impl Accounts {
         let account = parsed.as_ref().map(Username::canonical);
         let request = HashRequest::new(account, origin.network(), deadline);
         let attempt = Attempt { event: Event::PasswordSet, origin };
-        let mut guess = self.guessing.begin(account.unwrap_or(username), origin)?;
-        let set = match self.passwords.has_room(request) {
-            Ok(()) => self.choose(attempt, &mut guess, (parsed.as_ref(), shown), new, request).await,
-            Err(error) => Err(error),
+        let account = account.unwrap_or(username);
+        if shown.is_none() {
+            let mut guess = self.guessing.begin(account, origin)?;
+            let judging = async {
+                self.passwords.has_room(request)?;
+                let Login { credentials, failures } =
+                    self.strangers.login(parsed.as_ref(), guess.keys()).await?;
+                let turn = guess.admit(failures, credentials.as_ref().map(|found| found.user.id)).await?;
+                self.choose(attempt, credentials, shown, new, HashRequest { turn, ..request }).await
+            };
+            let judged = judging.await;
+            return guess.settle(judged).await;
+        }
+        let charge = self.guessing.begin_one_time(account, origin)?;
+        let judging = async {
+            self.passwords.has_room(request)?;
+            let Login { credentials, .. } = self.strangers.login(parsed.as_ref(), charge.keys()).await?;
+            let request = HashRequest { turn: charge.turn(), ..request };
+            self.choose(attempt, credentials, shown, new, request).await
         };
-        guess.settle(set).await
+        let judged = judging.await;
+        charge.settle(judged)
     }
 
-    /// The same, as `guess` lets it be judged.
+    /// The same, of the user of `credentials`, if there is one, who shows `shown`.
     async fn choose(
         &self,
         attempt: Attempt<'_>,
-        guess: &mut Guess<'_>,
-        (username, shown): (Option<&Username>, Option<OneTimePassword>),
+        credentials: Option<Credentials>,
+        shown: Option<OneTimePassword>,
         new: Password,
         request: HashRequest<'_>,
     ) -> Result<(), Error> {
-        let Login { credentials, failures } = self.strangers.login(username, guess.keys()).await?;
-        let turn = guess.admit(failures, credentials.as_ref().map(|found| found.user.id)).await?;
         // Before anything is compared.
-        let hash = self.passwords.hash(new, HashRequest { turn, ..request }).await?;
+        let hash = self.passwords.hash(new, request).await?;
         let Some(found) = credentials else {
             return Err(self.refuse(attempt, None, Reason::UnknownUser));
         };

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::{
     admission::{Allowance, Allowances, Charge},
     base::{Clock, Throttle},
+    identity::Turn,
     model::Network,
 };
 
@@ -100,6 +101,11 @@ impl AddressCharge<'_> {
     /// Whether the hashes of everybody else go first.
     pub(super) const fn is_deferred(&self) -> bool {
         self.is_deferred
+    }
+
+    /// When the hash goes that is computed for it, if nothing speaks for who asks.
+    pub(super) const fn turn(&self) -> Turn {
+        if self.is_deferred { Turn::Last } else { Turn::Fair }
     }
 
     /// What was charged did not count.

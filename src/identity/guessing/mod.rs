@@ -82,6 +82,16 @@ pub struct Guess<'a> {
 #[must_use = "it stays charged unless it is settled"]
 pub struct SignUpCharge<'a>(AddressCharge<'a>);
 
+/// A one-time password that is about to be judged. Nobody guesses one, so its account is charged nothing, and whoever uses up what the
+/// account has keeps nobody from it. Its address is charged already.
+#[derive(Debug)]
+#[must_use = "it stays charged unless it is settled"]
+pub struct OneTimeCharge<'a> {
+    address: AddressCharge<'a>,
+    keys: FailureKeys,
+    metrics: &'a GuessMetrics,
+}
+
 /// A password that counts among those that are being tried, until this is dropped.
 #[derive(Debug)]
 struct Begun {
@@ -143,6 +153,16 @@ impl Guessing {
         let ahead = shared.trying.begin(keys);
         let origin = origin.clone();
         Ok(Guess { address, begun: Begun { shared, keys, ahead, origin, payer: None, user: None } })
+    }
+
+    /// Begins to judge a one-time password for the account `name`, as [`Self::begin`] does with a password.
+    ///
+    /// # Errors
+    /// [`Error::TooManyAttempts`] if the address has no failures left.
+    pub fn begin_one_time(&self, name: &str, origin: &Origin) -> Result<OneTimeCharge<'_>, Error> {
+        let address = self.charge(origin)?;
+        let keys = self.shared.keys(name, origin.network());
+        Ok(OneTimeCharge { address, keys, metrics: &self.shared.metrics })
     }
 
     /// Charges the address of `origin` for a sign-up.
@@ -245,11 +265,38 @@ impl Guess<'_> {
     }
 }
 
+impl OneTimeCharge<'_> {
+    /// The rows that have what has failed so far, which is not asked.
+    #[must_use]
+    pub const fn keys(&self) -> FailureKeys {
+        self.keys
+    }
+
+    /// When the hash of the password that it chooses goes.
+    #[must_use]
+    pub const fn turn(&self) -> Turn {
+        self.address.turn()
+    }
+
+    /// What came of it: whoever shows a wrong one stays charged.
+    ///
+    /// # Errors
+    /// Those of `judged`.
+    pub fn settle<T>(self, judged: Result<T, Error>) -> Result<T, Error> {
+        if matches!(judged, Err(Error::InvalidCredentials)) {
+            self.metrics.count(GuessResult::Failed);
+        } else {
+            self.address.give_back();
+        }
+        judged
+    }
+}
+
 impl SignUpCharge<'_> {
     /// When the hash of its password goes.
     #[must_use]
     pub const fn turn(&self) -> Turn {
-        if self.0.is_deferred() { Turn::Last } else { Turn::Fair }
+        self.0.turn()
     }
 
     /// What came of it: whoever made an account, or heard that a name is taken, stays charged.

@@ -8,9 +8,9 @@ use sea_orm::ConnectionTrait;
 use signet::{
     identity::{Administrator, UserRegistry, passwords::fits_nothing, users::UserRef},
     model::{BuiltInRole, Username},
-    proto::identity::v1::{ChangePasswordRequest, DeleteMeRequest},
+    proto::identity::v1::{ChangePasswordRequest, DeleteMeRequest, SetNewPasswordRequest},
 };
-use tonic::Code;
+use tonic::{Code, Request};
 
 use super::{NEW, Resets, user};
 use crate::{
@@ -92,15 +92,67 @@ async fn failures_are_charged_like_those_of_logins() {
         let refused = resets.client.clone().log_in(name, "wrong").await;
         assert_refused(refused, Code::ResourceExhausted, "TOO_MANY_ATTEMPTS");
     }
-    // A right one costs nothing, and what is used up is used up for it, too.
+    // A right one costs nothing at a login, for which what is used up is used up, too.
     let one_time = resets.reset("alice").await;
-    let refused = resets.set("alice", &one_time, NEW).await;
+    let refused = resets.client.clone().log_in("alice", &one_time).await;
     assert_refused(refused, Code::ResourceExhausted, "TOO_MANY_ATTEMPTS");
     resets.server.clock.advance(Duration::from_hours(1));
     for _ in 0..20 {
         resets.must_change("alice", &one_time).await;
     }
     resets.set("alice", &one_time, NEW).await.unwrap();
+}
+
+/// Nobody guesses 128 random bits, and whoever guesses passwords must not keep a user from choosing one.
+#[tokio::test]
+async fn whoever_uses_up_what_an_account_has_keeps_nobody_from_the_one_time_password() {
+    let resets = Resets::start(&[
+        "--trusted-proxy-addresses=127.0.0.1",
+        "--account-failures=10",
+        "--address-failures=20",
+    ])
+    .await;
+    let from = async |address: &str, username: &str, one_time: &str| {
+        let mut request = Request::new(SetNewPasswordRequest {
+            username: username.to_owned(),
+            one_time_password: one_time.to_owned(),
+            new_password: NEW.to_owned(),
+        });
+        request.metadata_mut().insert("x-forwarded-for", address.parse().unwrap());
+        resets.client.clone().0.set_new_password(request).await
+    };
+    let (old, right) = (resets.reset("alice").await, resets.reset("alice").await);
+    // What has the form of one costs no account anything ...
+    for number in 0..20 {
+        let refused = from(&format!("192.0.2.{number}"), "alice", &old).await;
+        assert_refused(refused, Code::Unauthenticated, "INVALID_CREDENTIALS");
+    }
+    resets.must_change("alice", &right).await;
+    // ... and is judged whatever the account is charged with; but it costs the address.
+    for number in 0..10 {
+        let refused = from(&format!("192.0.2.{number}"), "alice", "wrong").await;
+        assert_refused(refused, Code::Unauthenticated, "INVALID_CREDENTIALS");
+    }
+    // Nothing is left to the address where the user is, either.
+    let home = "198.51.100.7";
+    for _ in 0..3 {
+        let refused = from(home, "alice", "wrong").await;
+        assert_refused(refused, Code::Unauthenticated, "INVALID_CREDENTIALS");
+    }
+    let refused = from(home, "alice", "wrong").await;
+    assert_refused(refused, Code::ResourceExhausted, "TOO_MANY_ATTEMPTS");
+    for username in ["alice", "nobody"] {
+        for _ in 0..7 {
+            let refused = from(home, username, &old).await;
+            assert_refused(refused, Code::Unauthenticated, "INVALID_CREDENTIALS");
+        }
+    }
+    from(home, "alice", &right).await.unwrap();
+    for _ in 0..3 {
+        let refused = from(home, "alice", &right).await;
+        assert_refused(refused, Code::Unauthenticated, "INVALID_CREDENTIALS");
+    }
+    assert_refused(from(home, "alice", &right).await, Code::ResourceExhausted, "TOO_MANY_ATTEMPTS");
 }
 
 #[tokio::test]

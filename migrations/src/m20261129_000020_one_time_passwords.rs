@@ -1,4 +1,4 @@
-//! The one-time passwords that users have in the place of their own.
+//! The one-time passwords that users have in the place of their own, and which resting names administrators had.
 
 use sea_orm_migration::prelude::*;
 
@@ -21,6 +21,12 @@ impl MigrationTrait for Migration {
                 .col(ColumnDef::new(OneTimePasswords::Sha256).binary_len(32).not_null())
                 // The `signet.` scopes that its user had when it was made. With one more it is void.
                 .col(ColumnDef::new(OneTimePasswords::Scopes).string_len(1024).not_null())
+                // Those that whoever made it had and showed. Null: all that there are, so that nobody gains by having known it.
+                .col(ColumnDef::new(OneTimePasswords::MakerScopes).string_len(1024))
+                // The hash that fits nothing, which stands in `users.password_hash` until it is used, and again once a used one is void.
+                .col(ColumnDef::new(OneTimePasswords::PasswordHash).string_len(255).not_null())
+                // A used one stays as a mark, unless its maker had all scopes.
+                .col(ColumnDef::new(OneTimePasswords::IsUsed).boolean().not_null())
                 .col(ColumnDef::new(OneTimePasswords::IsVoid).boolean().not_null())
                 .col(ColumnDef::new(OneTimePasswords::ExpireTime).big_integer().not_null())
                 .primary_key(
@@ -42,6 +48,9 @@ enum OneTimePasswords {
     UserId,
     Sha256,
     Scopes,
+    MakerScopes,
+    PasswordHash,
+    IsUsed,
     IsVoid,
     ExpireTime,
 }

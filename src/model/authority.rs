@@ -67,6 +67,13 @@ impl Rights {
         self.held.as_ref().is_none_or(|held| held.contains(scope.name()))
     }
 
+    /// The `signet.` scopes, if somebody may have more of them than these.
+    #[must_use]
+    pub fn less_than_all(&self) -> Option<&NameSet> {
+        let has_all = |held: &&NameSet| AdminScope::ALL.iter().all(|scope| held.contains(scope.name()));
+        self.held.as_ref().filter(|held| !has_all(held))
+    }
+
     /// Succeeds if they have `scope`.
     ///
     /// # Errors

@@ -268,12 +268,12 @@ impl Administering<'_> {
 
     /// Ends a change that found `resource` as it was to become: that is no event.
     pub(in crate::store) async fn unchanged<T>(self, resource: Uuid, value: T) -> Result<Applied<T>, Failed> {
-        let Self { db, change, .. } = self;
+        let Self { db, change, entropy, .. } = self;
         if change.validate_only {
             return Ok(Applied::Now(value));
         }
         // Here, so that no way to give somebody something can forget it.
-        one_time_passwords::void_of_gainers(&db, change.now).await?;
+        one_time_passwords::void_of_gainers(&db, &entropy, change.now).await?;
         if let Some(request) = change.request {
             admin_requests::note(&db, request, resource, change.now).await?;
         }

@@ -1,11 +1,15 @@
 //! Owns the table `one_time_passwords`: what a user shows once, in the place of a password that nobody knows.
 
+mod void;
+
+pub(in crate::store::tables) use void::void_of_gainers;
+
 use std::collections::HashMap;
 
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryResult, QuerySelect,
-    sea_query::{Expr, ExprTrait, Query, SelectStatement, SimpleExpr},
+    sea_query::{Condition, Expr, ExprTrait, SelectStatement, SimpleExpr},
 };
 use uuid::Uuid;
 
@@ -18,18 +22,19 @@ use crate::store::{
         changes,
         credentials::next_version,
         entity::{
-            bindings, memberships,
             one_time_passwords::{ActiveModel, Column, Entity, Model},
-            roles, users as user_rows,
+            users as user_rows,
         },
         sessions,
         users::{self, NewUser},
     },
 };
 use crate::{
-    base::Timestamp,
-    model::{AdminScope, AudienceName, Error, GroupId, NameSet, Principal, SessionId, User, UserId},
+    base::{Entropy, Timestamp},
+    model::{AdminScope, Error, NameSet, Principal, Rights, SessionId, User, UserId},
 };
+
+use void::has_gained;
 
 /// What is kept of a one-time password.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,15 +119,15 @@ impl Store {
             let Some(user) = row.map(User::from) else { return Ok(Applied::Now(None)) };
             user.etag().must_match(etag)?;
             // From here on nobody opens a session with the old password, and who did is seen below.
-            let update =
-                self.with_new_password(password_hash, change.now).filter(user_rows::Column::Id.eq(id.0));
+            let update = with_new_password(password_hash, &self.entropy, change.now)
+                .filter(user_rows::Column::Id.eq(id.0));
             if update.exec(&*db).await?.rows_affected == 0 {
                 return Ok(Applied::Now(None));
             }
             delete_of(&*db, &[id]).await?;
             if let Some(new) = one_time {
                 let held = admin_scopes_of(&*db, Principal::User(id), change.now).await?;
-                insert(&*db, id, new, &held).await?;
+                insert(&*db, id, new, &held, db.rights()).await?;
             }
             let ended = sessions::delete_of_users(&*db, &[id], None, change.now).await?;
             changes::tell(&*db, users::CHANGED, &[id.0], change.now).await?;
@@ -150,7 +155,7 @@ impl Store {
             let password_hash = one_time.password_hash.clone();
             users::add(&*db, &NewUser { user: user.clone(), password_hash, resting: None }, &self.entropy)
                 .await?;
-            insert(&*db, user.id, one_time, &NameSet::default()).await?;
+            insert(&*db, user.id, one_time, &NameSet::default(), db.rights()).await?;
             db.done(user.id.0, [], ()).await
         })
         .await
@@ -172,8 +177,7 @@ impl Store {
         self.write(|| async {
             let db = self.begin().await?;
             // The user's row first, like everybody who changes a password.
-            let update = self
-                .with_new_password(password_hash, now)
+            let update = with_new_password(password_hash, &self.entropy, now)
                 .filter(user_rows::Column::Id.eq(id.0))
                 .filter(user_rows::Column::IsActive.eq(true))
                 .filter(proven.is_current());
@@ -181,12 +185,10 @@ impl Store {
                 return Ok(OneTimeUse::Overtaken);
             }
             let row = Entity::find_by_id((INSTANCE, id.0)).all(&db).await?.pop();
-            let used = usable(Entity::delete_many(), now)
-                .filter(Column::UserId.eq(id.0))
-                .filter(Column::Sha256.eq(sha256.to_vec()));
-            let (Some(row), 1) = (row, used.exec(&db).await?.rows_affected) else {
+            let Some(row) = row else { return Ok(OneTimeUse::Overtaken) };
+            if !spend(&db, &row, sha256, now).await? {
                 return Ok(OneTimeUse::Overtaken);
-            };
+            }
             if has_gained(&db, id, &NameSet::from_stored(row.scopes), now).await? {
                 return Ok(OneTimeUse::Void);
             }
@@ -212,21 +214,22 @@ impl Store {
         self.ask(|| has_gained(&self.db, id, &one_time.scopes, now)).await
     }
 
-    /// The one-time password of the user `id`, if it has one, whether or not it can be used still.
+    /// The one-time password of the user `id`, if it has one that was not used, whether or not it can be used still.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn one_time_password(&self, id: UserId) -> Result<Option<StoredOneTimePassword>, Error> {
         let query = Entity::find_by_id((INSTANCE, id.0));
         let row = self.ask_for_one(|| query.clone().all(&self.db)).await?;
-        row.map(|row| {
-            let Model { sha256, scopes, is_void, expire_time, .. } = row;
-            OneTimeColumns { sha256, scopes, is_void, expire_time }.try_into()
-        })
-        .transpose()
+        row.filter(|row| !row.is_used)
+            .map(|row| {
+                let Model { sha256, scopes, is_void, expire_time, .. } = row;
+                OneTimeColumns { sha256, scopes, is_void, expire_time }.try_into()
+            })
+            .transpose()
     }
 
-    /// The password hash and the one-time password, if there is one, of each of `users` that is there.
+    /// The password hash and the one-time password, if there is one that was not used, of each of `users` that is there.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
@@ -242,6 +245,7 @@ impl Store {
             marks.extend(hashes.into_iter().map(|(id, hash)| (UserId(id), (hash, None))));
             let rows = Entity::find()
                 .filter(Column::OrganizationId.eq(INSTANCE))
+                .filter(Column::IsUsed.eq(false))
                 .filter(Column::UserId.is_in(ids()));
             for row in self.ask(|| rows.clone().all(&self.db)).await? {
                 let Some(mark) = marks.get_mut(&UserId(row.user_id)) else { continue };
@@ -250,14 +254,6 @@ impl Store {
             }
         }
         Ok(marks)
-    }
-
-    /// Writes the hash of another password, and with it another version of the credentials.
-    fn with_new_password(&self, password_hash: &str, now: Timestamp) -> UpdateUsers {
-        user_rows::Entity::update_many()
-            .col_expr(user_rows::Column::PasswordHash, Expr::value(password_hash))
-            .col_expr(user_rows::Column::CredentialVersion, Expr::value(next_version(now, &self.entropy)))
-            .col_expr(user_rows::Column::UpdateTime, Expr::value(now.as_micros()))
     }
 }
 
@@ -319,30 +315,6 @@ impl TryFrom<OneTimeColumns> for StoredOneTimePassword {
     }
 }
 
-/// Makes every one-time password void whose user has a scope that administers the service, and had it not when it was made; within the
-/// transaction that gives it, once all is written. Taking the scope away again does not bring it back.
-///
-/// Whatever the scope comes by: a binding, a group, a group's binding, a role's scopes. Few have any of these, and few of them a one-time
-/// password.
-pub(super) async fn void_of_gainers(db: &impl ConnectionTrait, now: Timestamp) -> Result<(), DbErr> {
-    // Two statements, each a walk along indices: one with an `OR` for both would have MySQL read everything.
-    for holders in [bound(Principal::User(UserId(Uuid::nil()))), members_bound()] {
-        let found = usable(Entity::find(), now).filter(Column::UserId.in_subquery(holders));
-        for row in found.all(db).await? {
-            let id = UserId(row.user_id);
-            if has_gained(db, id, &NameSet::from_stored(row.scopes), now).await? {
-                Entity::update_many()
-                    .col_expr(Column::IsVoid, Expr::value(true))
-                    .filter(Column::OrganizationId.eq(INSTANCE))
-                    .filter(Column::UserId.eq(id.0))
-                    .exec(db)
-                    .await?;
-            }
-        }
-    }
-    Ok(())
-}
-
 /// Whether any of `users` has a one-time password that can be used at `now`.
 pub(super) async fn any_usable(
     db: &impl ConnectionTrait,
@@ -353,61 +325,53 @@ pub(super) async fn any_usable(
     Ok(usable(Entity::find(), now).filter(of_users).count(db).await? > 0)
 }
 
-/// Those of the kind of `principal` who are bound to a role of the service's own audience.
-fn bound(principal: Principal) -> SelectStatement {
-    let of_signet = Query::select()
-        .column(roles::Column::Id)
-        .from(roles::Entity)
-        .and_where(Expr::col(roles::Column::OrganizationId).eq(INSTANCE))
-        .and_where(Expr::col(roles::Column::Audience).eq(AudienceName::SIGNET))
-        .to_owned();
-    Query::select()
-        .column(bindings::Column::SubjectId)
-        .from(bindings::Entity)
-        .and_where(Expr::col(bindings::Column::OrganizationId).eq(INSTANCE))
-        .and_where(Expr::col(bindings::Column::SubjectKind).eq(principal.kind()))
-        .and_where(Expr::col(bindings::Column::RoleId).in_subquery(of_signet))
-        .to_owned()
-}
-
-/// The members of the groups that are.
-fn members_bound() -> SelectStatement {
-    Query::select()
-        .column(memberships::Column::UserId)
-        .from(memberships::Entity)
-        .and_where(Expr::col(memberships::Column::OrganizationId).eq(INSTANCE))
-        .and_where(
-            Expr::col(memberships::Column::GroupId)
-                .in_subquery(bound(Principal::Group(GroupId(Uuid::nil())))),
-        )
-        .to_owned()
+/// Uses up the one-time password of `row`, if it still is that of `sha256` and can be used. What was made by somebody who lacked something
+/// stays as a mark of that.
+async fn spend(
+    db: &impl ConnectionTrait,
+    row: &Model,
+    sha256: &Sha256,
+    now: Timestamp,
+) -> Result<bool, DbErr> {
+    let of_row = Condition::all().add(Column::UserId.eq(row.user_id)).add(Column::Sha256.eq(sha256.to_vec()));
+    let spent = if row.maker_scopes.is_some() {
+        let mark = Entity::update_many().col_expr(Column::IsUsed, Expr::value(true));
+        usable(mark, now).filter(of_row).exec(db).await?.rows_affected
+    } else {
+        usable(Entity::delete_many(), now).filter(of_row).exec(db).await?.rows_affected
+    };
+    Ok(spent == 1)
 }
 
 /// Those of `query` that can be used at `now`, as far as their rows say.
 fn usable<Q: QueryFilter>(query: Q, now: Timestamp) -> Q {
+    that_count(query, now).filter(Column::IsUsed.eq(false))
+}
+
+/// Those of `query` that can be used at `now`, or were used, and are not void.
+fn that_count<Q: QueryFilter>(query: Q, now: Timestamp) -> Q {
+    let in_time = Column::ExpireTime.gt(now.as_micros());
     query
         .filter(Column::OrganizationId.eq(INSTANCE))
         .filter(Column::IsVoid.eq(false))
-        .filter(Column::ExpireTime.gt(now.as_micros()))
+        .filter(Condition::any().add(Column::IsUsed.eq(true)).add(in_time))
 }
 
-/// Whether `user` has a scope that administers the service and is not one of `had`.
-async fn has_gained(
-    db: &impl ConnectionTrait,
-    user: UserId,
-    had: &NameSet,
-    now: Timestamp,
-) -> Result<bool, DbErr> {
-    let held = admin_scopes_of(db, Principal::User(user), now).await?;
-    Ok(!held.without(had).is_empty())
+/// Writes the hash of another password, and with it another version of the credentials.
+fn with_new_password(password_hash: &str, entropy: &Entropy, now: Timestamp) -> UpdateUsers {
+    user_rows::Entity::update_many()
+        .col_expr(user_rows::Column::PasswordHash, Expr::value(password_hash))
+        .col_expr(user_rows::Column::CredentialVersion, Expr::value(next_version(now, entropy)))
+        .col_expr(user_rows::Column::UpdateTime, Expr::value(now.as_micros()))
 }
 
-/// Adds `new`, which `user` has beside the scopes `held`.
+/// Adds `new`, which `user` has beside the scopes `held`, as somebody with `rights` made it.
 async fn insert(
     db: &impl ConnectionTrait,
     user: UserId,
     new: &NewOneTimePassword,
     held: &NameSet,
+    rights: &Rights,
 ) -> Result<(), DbErr> {
     let row = ActiveModel {
         organization_id: Set(INSTANCE),
@@ -415,6 +379,9 @@ async fn insert(
         sha256: Set(new.sha256.to_vec()),
         // What does not fit counts as gained later: then it is void from the start, which is the safe side.
         scopes: Set(held.as_far_as_fits().as_str().to_owned()),
+        maker_scopes: Set(rights.less_than_all().map(|held| held.as_far_as_fits().as_str().to_owned())),
+        password_hash: Set(new.password_hash.clone()),
+        is_used: Set(false),
         is_void: Set(false),
         expire_time: Set(new.expire_time.as_micros()),
     };

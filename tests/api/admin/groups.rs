@@ -75,12 +75,12 @@ async fn a_repeated_request_adds_and_removes_once() {
     let night = root.create_group("night").await.unwrap();
     let id = || Uuid::now_v7().to_string();
     let new = Membership { group_id: night.id.clone(), user_id: bob.to_string(), ..Default::default() };
-    let joining = CreateMembershipRequest { membership: Some(new), request_id: id() };
+    let joining = CreateMembershipRequest { membership: Some(new), request_id: id(), ..Default::default() };
     let join = async || root.groups.clone().create_membership(root.ask(joining.clone())).await;
     let joined = join().await.unwrap().into_inner();
     assert_eq!(join().await.unwrap().into_inner(), joined);
     let (group_id, user_id) = (night.id.clone(), bob.to_string());
-    let leaving = DeleteMembershipRequest { group_id, user_id, request_id: id() };
+    let leaving = DeleteMembershipRequest { group_id, user_id, request_id: id(), ..Default::default() };
     for _ in 0..2 {
         root.groups.clone().delete_membership(root.ask(leaving.clone())).await.unwrap();
     }

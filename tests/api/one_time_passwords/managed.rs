@@ -18,7 +18,7 @@ use crate::{
 };
 
 impl Resets {
-    fn passwords(&self) -> UserPasswords {
+    pub(super) fn passwords(&self) -> UserPasswords {
         let clock = self.server.clock.clone();
         UserPasswords::new(self.store.clone(), ARGON2, clock.clone(), unaudited(&clock))
     }
@@ -28,7 +28,7 @@ impl Resets {
     }
 
     /// `username`, who has shown a token with `scopes`.
-    async fn administrator(&self, username: &str, scopes: &str) -> Administrator {
+    pub(super) async fn administrator(&self, username: &str, scopes: &str) -> Administrator {
         let id = self.id(username).await;
         self.client.clone().log_in(username, PASSWORD).await.unwrap();
         let authority = authority_of(&self.store, id, scopes, self.server.clock.now()).await;

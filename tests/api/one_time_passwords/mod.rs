@@ -3,6 +3,7 @@
 
 mod judged;
 mod managed;
+mod used;
 mod void;
 
 use std::{path::PathBuf, time::Duration};

@@ -19,7 +19,7 @@ use crate::harness::PASSWORD;
 
 /// Each way to give somebody a scope that administers the service.
 #[derive(Clone, Copy, Debug)]
-enum Way {
+pub(super) enum Way {
     Binding,
     Member,
     RoleScope,
@@ -58,7 +58,7 @@ impl Resets {
     }
 
     /// Gives `username` such a scope.
-    async fn give(&self, way: Way, username: &str) {
+    pub(super) async fn give(&self, way: Way, username: &str) {
         let (access, operator) = (self.access(), Administrator::operator());
         let auditor = BuiltInRole::Auditor.name();
         match way {

@@ -12,6 +12,9 @@ pub(crate) struct Model {
     pub user_id: Uuid,
     pub sha256: Vec<u8>,
     pub scopes: String,
+    pub maker_scopes: Option<String>,
+    pub password_hash: String,
+    pub is_used: bool,
     pub is_void: bool,
     pub expire_time: i64,
 }

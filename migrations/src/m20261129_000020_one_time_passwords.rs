@@ -33,10 +33,17 @@ impl MigrationTrait for Migration {
                     Index::create().col(OneTimePasswords::OrganizationId).col(OneTimePasswords::UserId),
                 ),
         )
-        .await
+        .await?;
+        // The release before writes nothing else: of whom it deletes, nobody knows.
+        let mut column =
+            ColumnDef::new(RestingUsernames::IsAdmins).boolean().not_null().default(false).to_owned();
+        table::add_column(manager, RestingUsernames::Table, &mut column).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let column = RestingUsernames::IsAdmins;
+        let alter = Table::alter().table(RestingUsernames::Table).drop_column(column).to_owned();
+        manager.alter_table(alter).await?;
         manager.drop_table(Table::drop().table(OneTimePasswords::Table).to_owned()).await
     }
 }
@@ -53,4 +60,10 @@ enum OneTimePasswords {
     IsUsed,
     IsVoid,
     ExpireTime,
+}
+
+#[derive(DeriveIden)]
+enum RestingUsernames {
+    Table,
+    IsAdmins,
 }

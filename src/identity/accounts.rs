@@ -15,7 +15,7 @@ use crate::{
     base::{Clock, Deadline, Tally, Throttle},
     changes::{Known, RowCache, Subscriber, Watermark},
     model::{Error, Origin, Password, PasswordRules, ReservedNames, User, UserId, Username},
-    store::{ChangeKind, Credentials, Login, Store, Strangers},
+    store::{ChangeKind, Credentials, Login, Sha256, Store, Strangers},
 };
 
 pub use one_time::ChosenPassword;
@@ -139,6 +139,16 @@ impl Accounts {
         };
         let signed_up = signing_up.await;
         guess.settle(signed_up)
+    }
+
+    /// Succeeds if who administers by an RPC may give `name` to a user: nobody but the operator gives one that is reserved. Returns by what
+    /// it is known whether it rests.
+    ///
+    /// # Errors
+    /// [`Error::UsernameTaken`].
+    pub(super) fn may_be_given(&self, name: &Username) -> Result<Option<Sha256>, Error> {
+        // The same answer as where it is signed up with.
+        if self.reserved.has(name) { Err(Error::UsernameTaken) } else { Ok(self.rests.mark(name)) }
     }
 
     /// The proof that somebody is the active user whose name and password these are.

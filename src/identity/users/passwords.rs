@@ -95,19 +95,24 @@ impl UserPasswords {
         Self { remembered: Some((accounts, sessions)), ..self }
     }
 
-    /// Makes a user who has no password yet, but a one-time password. The name may be one that is reserved, or rests.
+    /// Makes a user who has no password yet, but a one-time password. In a command the name may be one that is reserved, or rests.
     ///
     /// # Errors
     /// [`Error::InvalidFields`] with every violation, [`Error::UsernameTaken`], [`Error::InsufficientScope`].
     pub async fn create(&self, new: NewUserOf<'_>, by: &Administrator) -> Result<Reset, Error> {
         let now = self.clock.now();
         let user = new.check(UserId::new(now, self.store.entropy()), now)?;
+        let resting = match &self.remembered {
+            Some((accounts, _)) => accounts.may_be_given(&user.username)?,
+            None => None,
+        };
         let one_time = OneTimePassword::random();
         let stored = one_time.stored(self.argon2, now)?;
         let entry = by.entry(Event::UserCreated.done().user(user.id));
         let pending = self.audit.begin(entry.clone());
-        let added = self.store.add_user_with_one_time_password(&user, &stored, by.change(&entry, now)).await;
-        match added {
+        let added =
+            self.store.add_user_with_one_time_password((&user, resting), &stored, by.change(&entry, now));
+        match added.await {
             Err(error) => {
                 pending.settle(Some(&error));
                 Err(error)
@@ -188,6 +193,7 @@ impl UserPasswords {
         let user = self.store.user(user.id).await?.filter(|_| applied != Applied::Now(None));
         user.ok_or_else(|| who.not_found())
     }
+
     /// What each of `users` logs in with, in their order.
     ///
     /// # Errors

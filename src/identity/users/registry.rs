@@ -106,8 +106,8 @@ impl UserRegistry {
         Ok(())
     }
 
-    /// Changes the user `who`, if it still has this `etag`. A username that is given up rests as `rests` says. A new one may be one that is
-    /// reserved, or rests. What changes nothing is no event.
+    /// Changes the user `who`, if it still has this `etag`. A username that is given up rests as `rests` says. In a command a
+    /// new one may be one that is reserved, or rests. What changes nothing is no event.
     ///
     /// # Errors
     /// As [`UserDirectory::find`]; [`Error::InvalidFields`] with every violation, [`Error::EtagMismatch`], [`Error::HoldsMore`],
@@ -307,7 +307,13 @@ impl UserRegistry {
         if !violations.is_empty() {
             return Err(Error::InvalidFields(violations));
         }
-        Ok(UserEdit { username, email: email.flatten(), display_name: name.flatten() })
+        let resting = match (&username, &self.remembered) {
+            (Some(name), Some((accounts, _))) if !self.has_name(id, name).await? => {
+                accounts.may_be_given(name)?
+            }
+            _ => None,
+        };
+        Ok(UserEdit { username, resting, email: email.flatten(), display_name: name.flatten() })
     }
 
     /// `typed` as the name of the user `id`: one that it has already need not satisfy the rules of new names.
@@ -320,11 +326,17 @@ impl UserRegistry {
         let checked = Username::parse_new(typed);
         if checked.is_err()
             && let Ok(name) = Username::parse(typed)
-            && self.store.user(id).await?.is_some_and(|user| user.username.canonical() == name.canonical())
+            && self.has_name(id, &name).await?
         {
             return Ok(Some(name));
         }
         Ok(note(checked, "user.username", violations))
+    }
+
+    /// Whether `name` is that of the user `id`, however it is typed.
+    async fn has_name(&self, id: UserId, name: &Username) -> Result<bool, Error> {
+        let user = self.store.user(id).await?;
+        Ok(user.is_some_and(|user| user.username.canonical() == name.canonical()))
     }
 }
 

@@ -25,7 +25,7 @@ use crate::store::{
             one_time_passwords::{ActiveModel, Column, Entity, Model},
             users as user_rows,
         },
-        sessions,
+        resting_usernames, sessions,
         users::{self, NewUser},
     },
 };
@@ -136,13 +136,14 @@ impl Store {
         .await
     }
 
-    /// Adds a user who has no password, but the one-time password `one_time`. The name may rest.
+    /// Adds a user who has no password, but the one-time password `one_time`. By `resting` it is known whether the name rests; none if the
+    /// user may have it all the same.
     ///
     /// # Errors
     /// [`Error::InsufficientScope`], [`Error::UsernameTaken`]; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn add_user_with_one_time_password(
         &self,
-        user: &User,
+        (user, resting): (&User, Option<Sha256>),
         one_time: &NewOneTimePassword,
         change: AdminChange<'_>,
     ) -> Result<Applied<()>, Error> {
@@ -155,6 +156,8 @@ impl Store {
             let password_hash = one_time.password_hash.clone();
             users::add(&*db, &NewUser { user: user.clone(), password_hash, resting: None }, &self.entropy)
                 .await?;
+            // Once whoever gives the name up at this moment has, or waits.
+            resting_usernames::may_be_given(&*db, resting, db.rights(), change.now).await?;
             insert(&*db, user.id, one_time, &NameSet::default(), db.rights()).await?;
             db.done(user.id.0, [], ()).await
         })

@@ -7,9 +7,13 @@ use sea_orm::{
 
 use crate::store::{
     BATCH, Sha256, Store,
+    engine::attempts::Failed,
     tables::entity::resting_usernames::{ActiveModel, Column, Entity},
 };
-use crate::{base::Timestamp, model::Error};
+use crate::{
+    base::Timestamp,
+    model::{AdminScope, Error, Rights},
+};
 
 /// A name that rests.
 #[derive(Clone, Copy, Debug)]
@@ -40,12 +44,17 @@ impl Store {
     }
 }
 
-/// Has a name rest, within a transaction.
-pub(in crate::store) async fn add(db: &impl ConnectionTrait, name: RestingName) -> Result<(), DbErr> {
+/// Has a name rest, within a transaction; `is_admins` if whoever had it had a scope that administers the service.
+pub(in crate::store) async fn add(
+    db: &impl ConnectionTrait,
+    name: RestingName,
+    is_admins: bool,
+) -> Result<(), DbErr> {
     let mark = name.mark.to_vec();
     // It may have rested, been given by the operator and been deleted again.
     Entity::delete_by_id(mark.clone()).exec(db).await?;
-    let row = ActiveModel { mark: Set(mark), expire_time: Set(name.until.as_micros()) };
+    let row =
+        ActiveModel { mark: Set(mark), expire_time: Set(name.until.as_micros()), is_admins: Set(is_admins) };
     Entity::insert(row).exec_without_returning(db).await.map(drop)
 }
 
@@ -58,4 +67,25 @@ pub(in crate::store) async fn rests(
     let Some(mark) = mark else { return Ok(false) };
     let rows = Entity::find_by_id(mark.to_vec()).all(db).await?;
     Ok(rows.iter().any(|row| row.expire_time > now.as_micros()))
+}
+
+/// Succeeds if somebody with `rights` may give the name of this mark to another user at `now`: if it does not rest, or they could become
+/// anybody of that name by a reset. That of somebody who administered the service nobody may.
+///
+/// # Errors
+/// [`Error::UsernameTaken`].
+pub(in crate::store) async fn may_be_given(
+    db: &impl ConnectionTrait,
+    mark: Option<Sha256>,
+    rights: &Rights,
+    now: Timestamp,
+) -> Result<(), Failed> {
+    let Some(mark) = mark else { return Ok(()) };
+    let row = Entity::find_by_id(mark.to_vec()).all(db).await?.pop();
+    match row.filter(|row| row.expire_time > now.as_micros()) {
+        Some(row) if row.is_admins || !rights.have(AdminScope::UsersReset) => {
+            Err(Error::UsernameTaken.into())
+        }
+        _ => Ok(()),
+    }
 }

@@ -4,7 +4,7 @@
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect, sea_query::Expr};
 
 use crate::store::{
-    FailureKey, RestingName, Store,
+    FailureKey, RestingName, Sha256, Store,
     engine::{
         attempts::Failed,
         failure,
@@ -42,6 +42,8 @@ pub struct UserTarget {
 pub struct UserEdit {
     /// The login name, which a user always has.
     pub username: Option<Username>,
+    /// By what it is known whether that rests; none if the user may have it all the same.
+    pub resting: Option<Sha256>,
     /// The e-mail address.
     pub email: Option<Option<Email>>,
     /// The name to show.
@@ -132,7 +134,7 @@ impl SwitchedUsers {
 impl UserEdit {
     /// `user`, as it is after it.
     fn of(&self, user: &User, now: Timestamp) -> User {
-        let Self { username, email, display_name } = self.clone();
+        let Self { username, email, display_name, resting: _ } = self.clone();
         User {
             username: username.unwrap_or_else(|| user.username.clone()),
             email: email.unwrap_or_else(|| user.email.clone()),
@@ -229,10 +231,10 @@ impl Store {
                 return db.unchanged(id.0, EditedUser { found, changed: Vec::new() }).await;
             }
             write(&db, &old, &new).await?;
-            if old.username.canonical() != new.username.canonical()
-                && let Some(name) = rests(&old)
-            {
-                resting_usernames::add(&*db, name).await?;
+            if old.username.canonical() != new.username.canonical() {
+                // Once whoever gives the name up at this moment has, or waits.
+                resting_usernames::may_be_given(&*db, edit.resting, db.rights(), change.now).await?;
+                rest(&*db, id, rests(&old), change.now).await?;
             }
             changes::tell(&*db, CHANGED, &[id.0], change.now).await?;
             let fields: Vec<_> = changed.iter().map(|change| change.field).collect();
@@ -267,7 +269,7 @@ impl Store {
                 all.users.push((user, resting));
             }
             for (user, resting) in &all.users {
-                delete(&*db, user.id, *resting).await?;
+                delete(&*db, user.id, *resting, change.now).await?;
             }
             for id in &who.ids {
                 access::take_all(&*db, Principal::User(*id)).await?;
@@ -339,7 +341,7 @@ impl Store {
                 administration::take_turn(&db).await?;
             }
             // The user goes first: from here on nobody opens a session for it, or gives it a role.
-            let is_deleted = delete(&db, id, resting).await?;
+            let is_deleted = delete(&db, id, resting, now).await?;
             let is_admin = administration::is_admin(&db, id).await?;
             if !turn && (is_admin || administration::is_member(&db, id).await?) {
                 return Ok(None);
@@ -410,12 +412,28 @@ fn taken_if_duplicate(written: Result<(), DbErr>) -> Result<(), Failed> {
     }
 }
 
-/// Deletes the row of the user `id`, and what is kept of its name, within a transaction; false if there is none.
-async fn delete(db: &impl ConnectionTrait, id: UserId, resting: Option<RestingName>) -> Result<bool, DbErr> {
+/// Deletes the row of the user `id`, and what is kept of its name, within a transaction, before it takes away what gives the user roles;
+/// false if there is none.
+async fn delete(
+    db: &impl ConnectionTrait,
+    id: UserId,
+    resting: Option<RestingName>,
+    now: Timestamp,
+) -> Result<bool, DbErr> {
     let done = Entity::delete_by_id(id.0).exec(db).await?;
     usernames::delete(db, &[id.0]).await?;
-    if let Some(name) = resting.filter(|_| done.rows_affected > 0) {
-        resting_usernames::add(db, name).await?;
-    }
+    rest(db, id, resting.filter(|_| done.rows_affected > 0), now).await?;
     Ok(done.rows_affected > 0)
+}
+
+/// Has the name `resting`, if there is one, rest that the user `id` gives up.
+async fn rest(
+    db: &impl ConnectionTrait,
+    id: UserId,
+    resting: Option<RestingName>,
+    now: Timestamp,
+) -> Result<(), DbErr> {
+    let Some(name) = resting else { return Ok(()) };
+    let held = administration::admin_scopes_of(db, Principal::User(id), now).await?;
+    resting_usernames::add(db, name, !held.is_empty()).await
 }

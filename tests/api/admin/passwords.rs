@@ -4,8 +4,9 @@ use signet::{
     model::{BuiltInRole, Error, UserId},
     proto::{
         identity::admin::v1::{
-            CreateUserRequest, GetUserRequest, ResetPasswordRequest, ResetPasswordResponse, User,
-            get_user_request::Which, user::PasswordState, user_service_client::UserServiceClient,
+            CreateUserRequest, DeleteUserRequest, GetUserRequest, ResetPasswordRequest,
+            ResetPasswordResponse, UpdateUserRequest, User, get_user_request::Which, user::PasswordState,
+            user_service_client::UserServiceClient,
         },
         identity::v1::SetNewPasswordRequest,
     },
@@ -46,6 +47,12 @@ impl Users {
     async fn get(&mut self, id: UserId) -> User {
         let request = GetUserRequest { which: Some(Which::Id(id.to_string())) };
         self.client.get_user(with_token(request, &self.token)).await.unwrap().into_inner().user.unwrap()
+    }
+
+    async fn rename(&mut self, id: UserId, username: &str) -> Result<(), Status> {
+        let user = User { id: id.to_string(), username: username.to_owned(), ..User::default() };
+        let request = UpdateUserRequest { user: Some(user), ..UpdateUserRequest::default() };
+        self.client.update_user(with_token(request, &self.token)).await.map(drop)
     }
 
     async fn create(&mut self, request: CreateUserRequest) -> Result<(User, String), Status> {
@@ -123,9 +130,8 @@ async fn a_new_user_has_no_password_that_anybody_chose_for_it() {
     let api = AdminApi::start().await;
     let (_, token) = api.administrator(BuiltInRole::UserManager, "manager").await;
     let mut users = Users::of(&api, &token).await;
-    // The name is reserved: administrators may give it.
     let user =
-        User { username: "root".to_owned(), email: Some("r@example.com".to_owned()), ..User::default() };
+        User { username: "ruth".to_owned(), email: Some("r@example.com".to_owned()), ..User::default() };
     let asked = CreateUserRequest { user: Some(user), ..CreateUserRequest::default() };
     let judged = users.create(CreateUserRequest { validate_only: true, ..asked.clone() }).await.unwrap();
     assert_eq!(judged.1, "");
@@ -136,9 +142,49 @@ async fn a_new_user_has_no_password_that_anybody_chose_for_it() {
         (PasswordState::OneTime, Some("r@example.com"))
     );
     assert_eq!(users.create(asked.clone()).await.unwrap(), (made.clone(), String::new()));
-    choose(&api, "root", &one_time).await.unwrap();
-    api.server.client().await.log_in("root", "one of my own").await.unwrap();
+    choose(&api, "ruth", &one_time).await.unwrap();
+    api.server.client().await.log_in("ruth", "one of my own").await.unwrap();
     let again = users.create(CreateUserRequest { request_id: String::new(), ..asked }).await;
     assert_refused(again, Code::AlreadyExists, "USERNAME_TAKEN");
     assert_refused(users.create(CreateUserRequest::default()).await, Code::InvalidArgument, "INVALID_FIELDS");
+}
+
+/// A name is what people go by who bind roles, and who take a message for somebody's.
+#[tokio::test]
+async fn nobody_is_given_the_name_of_whom_the_manager_could_not_become() {
+    let api = AdminApi::start().await;
+    let (_, token) = api.administrator(BuiltInRole::UserManager, "manager").await;
+    let (_, root) = api.administrator(BuiltInRole::Admin, "boss").await;
+    let (mut manager, mut boss) = (Users::of(&api, &token).await, Users::of(&api, &root).await);
+    let (alice, retired, carol) =
+        (api.user("alice").await, api.user("retired").await, api.user("carol").await);
+    api.give(BuiltInRole::Auditor, retired).await;
+    // Old enough to be known by their names; and the tokens are new.
+    api.server.clock.advance(std::time::Duration::from_hours(25));
+    let all = BuiltInRole::UserManager.scopes().as_str().to_owned();
+    manager.token = api.log_in("manager", &all).await.access_token;
+    boss.token = api.log_in("boss", BuiltInRole::Admin.scopes().as_str()).await.access_token;
+    let mut less = Users::of(&api, &api.log_in("manager", "signet.users.write").await.access_token).await;
+    for gone in [alice, retired] {
+        let request = DeleteUserRequest { id: gone.to_string(), ..DeleteUserRequest::default() };
+        boss.client.delete_user(with_token(request, &boss.token)).await.unwrap();
+    }
+    let named = |name: &str| CreateUserRequest {
+        user: Some(User { username: name.to_owned(), ..User::default() }),
+        ..CreateUserRequest::default()
+    };
+    // Reserved, of one who administered, and, for whoever resets nobody, of anybody.
+    for name in ["root", "R00T", "retired", "Retired"] {
+        assert_refused(boss.create(named(name)).await, Code::AlreadyExists, "USERNAME_TAKEN");
+        assert_refused(manager.rename(carol, name).await, Code::AlreadyExists, "USERNAME_TAKEN");
+    }
+    assert_refused(less.create(named("alice")).await, Code::AlreadyExists, "USERNAME_TAKEN");
+    assert_refused(less.rename(carol, "alice").await, Code::AlreadyExists, "USERNAME_TAKEN");
+    manager.rename(carol, "alice").await.unwrap();
+    // Only while it rests; and the name that carol gave up does now.
+    assert_refused(less.create(named("carol")).await, Code::AlreadyExists, "USERNAME_TAKEN");
+    api.server.clock.advance(std::time::Duration::from_hours(31 * 24));
+    let less_again = api.log_in("manager", "signet.users.write").await.access_token;
+    less.token = less_again;
+    less.create(named("retired")).await.unwrap();
 }

@@ -9,6 +9,7 @@ pub(crate) struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub mark: Vec<u8>,
     pub expire_time: i64,
+    pub is_admins: bool,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -53,12 +53,20 @@ impl<C: Cursor> Page<C> {
             let bytes = Base64UrlUnpadded::decode_vec(short_enough).ok()?;
             C::decode(bytes.strip_prefix(&filter_bytes)?)
         };
-        let after = read().ok_or_else(|| {
-            let rule =
-                "must be the `next_page_token` of the page before, of a request that differs in nothing else";
-            refused("page_token", FieldReason::Malformed, rule)
-        })?;
+        let after = read().ok_or_else(no_token)?;
         Ok(Self { size, after: Some(after), filter: filter_bytes })
+    }
+
+    /// The last of the page before, taken out, if it may be that of a page of this list, as `has` says: what a token is made for, anybody
+    /// can write into one.
+    ///
+    /// # Errors
+    /// [`Error::InvalidFields`] if it may not.
+    pub(super) fn take_after(&mut self, has: impl FnOnce(&C) -> bool) -> Result<Option<C>, Error> {
+        match self.after.take() {
+            Some(after) if !has(&after) => Err(no_token()),
+            after => Ok(after),
+        }
     }
 
     /// Cuts `found`, which was asked for one more, to the size of the page, and returns the token of the next one, empty if there is none.
@@ -75,6 +83,11 @@ impl<C: Cursor> Page<C> {
     pub(super) fn token(&self, last: &C) -> String {
         Base64UrlUnpadded::encode_string(&[&self.filter[..], &last.encode()].concat())
     }
+}
+
+fn no_token() -> Error {
+    let rule = "must be the `next_page_token` of the page before, of a request that differs in nothing else";
+    refused("page_token", FieldReason::Malformed, rule)
 }
 
 impl Cursor for Uuid {
@@ -117,6 +130,9 @@ mod tests {
         assert_eq!(second.next(&mut found, |id| *id), "");
         assert!(Page::<Uuid>::parse(2, &token, &GetKeyRequest { kid: "b".to_owned() }).is_err());
         assert!(Page::<Uuid>::parse(-1, "", &filter).is_err());
+        let mut page = Page::parse(2, &token, &filter).unwrap();
+        assert!(page.clone().take_after(|id| *id != ids[1]).is_err());
+        assert_eq!(page.take_after(|id| *id == ids[1]).unwrap(), Some(ids[1]));
     }
 
     proptest! {

@@ -149,7 +149,8 @@ impl UserService for UserRpc {
         let (size, token) = (take(&mut asked.page_size), take(&mut asked.page_token));
         let filter = filter(&asked)?;
         let mut page = Page::<UserPlace>::parse(size, &token, &asked)?;
-        let UserPage { users, next } = self.directory.search(&filter, page.after.take(), page.size).await?;
+        let after = page.take_after(|place| filter.order().has(place))?;
+        let UserPage { users, next } = self.directory.search(&filter, after, page.size).await?;
         let next_page_token = next.map(|place| page.token(&place)).unwrap_or_default();
         Ok(Response::new(ListUsersResponse { users: self.show(&users).await?, next_page_token }))
     }

@@ -136,6 +136,18 @@ impl UserOrder {
         }
     }
 
+    /// Whether a user may stand at `place` in it: a place of another order says nothing here.
+    #[must_use]
+    pub const fn has(&self, place: &UserPlace) -> bool {
+        match self {
+            Self::Id | Self::Group(_) => matches!(place.value, PlaceValue::None),
+            Self::Username(_) | Self::Email(_) | Self::DisplayName(_) => {
+                matches!(place.value, PlaceValue::Key(_))
+            }
+            Self::CreateTime(_) | Self::LoginTime(_) => matches!(place.value, PlaceValue::Micros(_)),
+        }
+    }
+
     /// Where the user of `row` stands in it.
     fn place(&self, row: &Model) -> UserPlace {
         let key = |key: &Option<Vec<u8>>| PlaceValue::Key(key.clone().unwrap_or_default());

@@ -1,5 +1,6 @@
 //! Owns `UserService`: what administrators see of users, what they change, and whom they do not.
 
+use base64ct::{Base64UrlUnpadded, Encoding};
 use prost_types::FieldMask;
 use signet::{
     model::{BuiltInRole, UserId},
@@ -191,11 +192,17 @@ async fn users_are_listed_page_by_page_by_tokens_of_one_filter() {
     assert_eq!(names, ["Albert", "alice", "anna"]);
     let first = manager.list_users(ListUsersRequest { page_size: 1, ..starting_with("a") }).await.unwrap();
     let page_token = first.next_page_token;
+    // For the same list, but with a time in the place of a name.
+    let mut forged = Base64UrlUnpadded::decode_vec(&page_token).unwrap();
+    forged.truncate(24);
+    forged.extend([&[2][..], &0_i64.to_be_bytes()].concat());
+    let forged = Base64UrlUnpadded::encode_string(&forged);
     for other in [
         ListUsersRequest { page_token: page_token.clone(), ..starting_with("al") },
         ListUsersRequest { page_token: page_token.clone(), ..ListUsersRequest::default() },
         ListUsersRequest { page_token: page_token.clone(), is_active: Some(true), ..starting_with("a") },
         ListUsersRequest { page_token: page_token[1..].to_owned(), ..starting_with("a") },
+        ListUsersRequest { page_token: forged, ..starting_with("a") },
         ListUsersRequest { page_token: "x".repeat(4_096), ..starting_with("a") },
         ListUsersRequest { page_size: -1, ..ListUsersRequest::default() },
         starting_with(&"a".repeat(4_096)),

@@ -248,7 +248,7 @@ impl UserRegistry {
         match cleared {
             Ok(cleared) => {
                 for (_, pending) in pending {
-                    pending.done_if(cleared == Applied::Now(true));
+                    pending.done_if(cleared == Applied::Now(true) && !by.only_validates());
                 }
                 Ok(id)
             }

@@ -107,8 +107,11 @@ impl ClientService for ClientRpc {
         let client = message.client.ok_or_else(|| required("client"))?;
         let who = id_of("client.id", &client.id)?.into();
         let change = change_of(client, message.update_mask)?;
-        let client = self.registry.update(&who, &change, &by).await.map_err(in_client)?;
-        Ok(Response::new(UpdateClientResponse { client: Some(encode(&client)) }))
+        let mut client = encode(&self.registry.update(&who, &change, &by).await.map_err(in_client)?);
+        if by.only_validates() {
+            (client.update_time, client.etag) = Default::default();
+        }
+        Ok(Response::new(UpdateClientResponse { client: Some(client) }))
     }
 
     async fn rotate_client_secret(
@@ -159,7 +162,8 @@ impl ClientService for ClientRpc {
         let by = administrator(&request)?;
         let message = request.into_inner();
         let key = request_key(&by, "DeleteClient", &message.request_id, &message)?;
-        let (who, by) = (id_of("id", &message.id)?.into(), by.repeatable(key));
+        let by = by.repeatable(key).validating(message.validate_only);
+        let who = id_of("id", &message.id)?.into();
         self.registry.delete(&who, shown(message.etag).as_deref(), &by).await?;
         Ok(Response::new(DeleteClientResponse {}))
     }

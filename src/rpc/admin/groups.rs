@@ -122,7 +122,8 @@ impl GroupService for GroupRpc {
         let message = request.into_inner();
         let key = request_key(&by, "DeleteGroup", &message.request_id, &message)?;
         let which = GroupRef::from(GroupId(id("id", &message.id)?));
-        self.registry.delete_group(&which, access::etag(&message.etag), &by.repeatable(key)).await?;
+        let by = by.repeatable(key).validating(message.validate_only);
+        self.registry.delete_group(&which, access::etag(&message.etag), &by).await?;
         Ok(Response::new(DeleteGroupResponse {}))
     }
 
@@ -136,8 +137,12 @@ impl GroupService for GroupRpc {
         let new = message.membership.as_ref().ok_or_else(|| required("membership"))?;
         let group = GroupRef::from(GroupId(id("membership.group_id", &new.group_id)?));
         let user = UserRef::Id(UserId(id("membership.user_id", &new.user_id)?));
-        let (group, user, membership) = self.registry.add_member(&group, &user, &by.repeatable(key)).await?;
-        let membership = access::encode_membership(&membership, group.name.as_str(), &user.name);
+        let by = by.repeatable(key).validating(message.validate_only);
+        let (group, user, membership) = self.registry.add_member(&group, &user, &by).await?;
+        let mut membership = access::encode_membership(&membership, group.name.as_str(), &user.name);
+        if message.validate_only {
+            membership.create_time = None;
+        }
         Ok(Response::new(CreateMembershipResponse { membership: Some(membership) }))
     }
 
@@ -164,7 +169,8 @@ impl GroupService for GroupRpc {
         let key = request_key(&by, "DeleteMembership", &message.request_id, &message)?;
         let group = GroupId(id("group_id", &message.group_id)?);
         let user = UserId(id("user_id", &message.user_id)?);
-        self.registry.delete_membership(group, user, &by.repeatable(key)).await?;
+        let by = by.repeatable(key).validating(message.validate_only);
+        self.registry.delete_membership(group, user, &by).await?;
         Ok(Response::new(DeleteMembershipResponse {}))
     }
 }

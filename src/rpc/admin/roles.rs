@@ -163,7 +163,8 @@ impl RoleService for RoleRpc {
         let message = request.into_inner();
         let key = request_key(&by, "DeleteRole", &message.request_id, &message)?;
         let which = RoleRef::Id(RoleId(id("id", &message.id)?));
-        self.registry.delete_role(&which, access::etag(&message.etag), &by.repeatable(key)).await?;
+        let by = by.repeatable(key).validating(message.validate_only);
+        self.registry.delete_role(&which, access::etag(&message.etag), &by).await?;
         Ok(Response::new(DeleteRoleResponse {}))
     }
 
@@ -223,8 +224,13 @@ impl RoleService for RoleRpc {
         access::must_name(message.update_mask.as_ref(), "expire_time")?;
         let end = access::if_set("binding.expire_time", binding.expire_time)?;
         let etag = access::etag(&binding.etag);
-        let updated = self.registry.update_binding(id, etag, end, &by.repeatable(key)).await?;
-        Ok(Response::new(UpdateBindingResponse { binding: Some(access::encode_binding(&updated)) }))
+        let by = by.repeatable(key).validating(message.validate_only);
+        let updated = self.registry.update_binding(id, etag, end, &by).await?;
+        let mut binding = access::encode_binding(&updated);
+        if message.validate_only {
+            binding.etag = String::new();
+        }
+        Ok(Response::new(UpdateBindingResponse { binding: Some(binding) }))
     }
 
     async fn delete_binding(
@@ -235,7 +241,8 @@ impl RoleService for RoleRpc {
         let message = request.into_inner();
         let key = request_key(&by, "DeleteBinding", &message.request_id, &message)?;
         let id = BindingId(id("id", &message.id)?);
-        self.registry.delete_binding(id, access::etag(&message.etag), &by.repeatable(key)).await?;
+        let by = by.repeatable(key).validating(message.validate_only);
+        self.registry.delete_binding(id, access::etag(&message.etag), &by).await?;
         Ok(Response::new(DeleteBindingResponse {}))
     }
 
@@ -277,8 +284,13 @@ impl RoleService for RoleRpc {
         let owners = audience.owners.iter().map(|owner| access::principal("audience.owners", Some(owner)));
         let owners: Vec<_> = owners.collect::<Result<_, _>>()?;
         let etag = access::etag(&audience.etag);
-        let audience = self.registry.set_owners(&name, etag, &owners, &by.repeatable(key)).await?;
-        Ok(Response::new(UpdateAudienceResponse { audience: Some(access::encode_audience(&audience)) }))
+        let by = by.repeatable(key).validating(message.validate_only);
+        let mut audience =
+            access::encode_audience(&self.registry.set_owners(&name, etag, &owners, &by).await?);
+        if message.validate_only {
+            audience.etag = String::new();
+        }
+        Ok(Response::new(UpdateAudienceResponse { audience: Some(audience) }))
     }
 
     async fn get_access(

@@ -108,6 +108,7 @@ impl UserService for UserRpc {
         {
             // As it would be: there is nobody to look at.
             user.set_password_state(WireState::OneTime);
+            (user.id, user.create_time, user.update_time, user.etag) = Default::default();
         }
         Ok(Response::new(CreateUserResponse { user, one_time_password }))
     }
@@ -168,7 +169,13 @@ impl UserService for UserRpc {
         let who = UserRef::Id(user_id("user.id", &user.id)?);
         let fields = fields(&user, update_mask.as_ref().map_or(&[][..], |mask| &mask.paths))?;
         let found = self.registry.update(&who, fields, if_set(&user.etag), &self.rests, &by).await?;
-        Ok(Response::new(UpdateUserResponse { user: self.show_one(found).await? }))
+        let mut user = self.show_one(found).await?;
+        if by.only_validates()
+            && let Some(user) = &mut user
+        {
+            (user.update_time, user.etag) = Default::default();
+        }
+        Ok(Response::new(UpdateUserResponse { user }))
     }
 
     async fn disable_user(
@@ -246,7 +253,10 @@ impl UserService for UserRpc {
         request: Request<ClearThrottleRequest>,
     ) -> Result<Response<ClearThrottleResponse>, Status> {
         let by = administrator(&request)?;
-        let who = UserRef::Id(user_id("id", &request.get_ref().id)?);
+        let message = request.into_inner();
+        let key = request_key(&by, "ClearThrottle", &message.request_id, &message)?;
+        let by = by.repeatable(key).validating(message.validate_only);
+        let who = UserRef::Id(user_id("id", &message.id)?);
         self.registry.clear_throttle(&who, &self.allowances, &by).await?;
         Ok(Response::new(ClearThrottleResponse {}))
     }

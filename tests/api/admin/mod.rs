@@ -17,6 +17,7 @@ mod sessions;
 mod turn;
 mod two_audiences;
 mod users;
+mod validating;
 
 use std::fs;
 

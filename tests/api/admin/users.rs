@@ -81,7 +81,12 @@ impl Caller {
                         .map(drop),
                 ),
             ),
-            ("clear", refused(self.clear_throttle(ClearThrottleRequest { id }).await.map(drop))),
+            (
+                "clear",
+                refused(
+                    self.clear_throttle(ClearThrottleRequest { id, ..Default::default() }).await.map(drop),
+                ),
+            ),
             (
                 "disable all",
                 refused(
@@ -150,7 +155,10 @@ async fn a_user_is_found_by_id_and_by_name_in_any_spelling_with_what_is_left_of_
     let throttle = failed.throttle.unwrap();
     assert!(throttle.failures_left == 7 && throttle.full_time.is_some(), "{throttle:?}");
     for _ in 0..2 {
-        manager.clear_throttle(ClearThrottleRequest { id: alice.to_string() }).await.unwrap();
+        manager
+            .clear_throttle(ClearThrottleRequest { id: alice.to_string(), ..Default::default() })
+            .await
+            .unwrap();
     }
     assert_eq!(manager.user(alice).await.throttle.unwrap().failures_left, 10);
     let lines = api.audited("user.throttle_cleared", 1).await;

@@ -273,7 +273,8 @@ impl Administering<'_> {
             return Ok(Applied::Now(value));
         }
         // Here, so that no way to give somebody something can forget it.
-        one_time_passwords::void_of_gainers(&db, &entropy, change.now).await?;
+        // Boxed: it is part of the future of every change, and seldom has something to do.
+        Box::pin(one_time_passwords::void_of_gainers(&db, &entropy, change.now)).await?;
         if let Some(request) = change.request {
             admin_requests::note(&db, request, resource, change.now).await?;
         }

@@ -18,8 +18,8 @@ use super::{
 };
 use crate::harness::assert_refused;
 
-fn mask(path: &str) -> Option<FieldMask> {
-    Some(FieldMask { paths: vec![path.to_owned()] })
+fn mask(path: &str) -> FieldMask {
+    FieldMask { paths: vec![path.to_owned()] }
 }
 
 #[tokio::test]
@@ -38,7 +38,7 @@ async fn whoever_only_asks_whether_something_could_be_done_changes_nothing() {
     let changed = signet::proto::identity::admin::v1::Binding { expire_time: end, ..binding.clone() };
     let update = UpdateBindingRequest {
         binding: Some(changed),
-        update_mask: mask("expire_time"),
+        update_mask: Some(mask("expire_time")),
         validate_only,
         ..Default::default()
     };
@@ -53,7 +53,7 @@ async fn whoever_only_asks_whether_something_could_be_done_changes_nothing() {
     };
     let update = UpdateAudienceRequest {
         audience: Some(audience),
-        update_mask: mask("owners"),
+        update_mask: Some(mask("owners")),
         validate_only,
         ..Default::default()
     };

@@ -334,6 +334,7 @@ async fn clients_of_the_service_itself_are_found_by_its_name_whether_or_not_they
     for (name, audiences) in [("by-default", ""), ("by-name", "stock https://id.example"), ("other", "stock")]
     {
         registered(&registry, name, "a", audiences).await;
+        api.server.clock.advance(Duration::from_millis(1));
     }
     for audience in ["https://id.example", "signet"] {
         let filter = ListClientsRequest { audience: audience.to_owned(), ..ListClientsRequest::default() };

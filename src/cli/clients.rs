@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 use super::{
     Failure, Output,
     listing::{Listing, state},
+    output::moment,
     records::Records,
     remote::Over,
     roles::set,
@@ -348,11 +349,11 @@ fn heading(output: Output) -> Result<(), Failure> {
 
 fn tell(client: &Client, output: Output) -> Result<(), Failure> {
     let text = format!(
-        "{}  {:<8}  {:<12}  {:<27}  {}",
-        client.id,
+        "{:<36}  {:<8}  {:<12}  {:<27}  {}",
+        client.id.to_string(),
         state(client.is_active),
         client.kind.name(),
-        client.create_time.to_string(),
+        or_none(moment(client.create_time).unwrap_or_default()),
         client.name.as_str()
     );
     output.answer(&text, &object(client, None))
@@ -393,8 +394,8 @@ fn described(client: &Client) -> String {
         or_none(certificate(client)),
         if client.may_claim_address { "may be told" } else { "-" },
         or_none(client.token_claims.to_string()),
-        client.create_time,
-        client.update_time,
+        or_none(moment(client.create_time).unwrap_or_default()),
+        or_none(moment(client.update_time).unwrap_or_default()),
     )
 }
 
@@ -434,8 +435,8 @@ fn object(client: &Client, secret: Option<&Zeroizing<String>>) -> Value {
         "may_claim_address": client.may_claim_address,
         "token_claims": client.token_claims.iter().collect::<Vec<_>>(),
         "is_active": client.is_active,
-        "create_time": client.create_time.to_string(),
-        "update_time": client.update_time.to_string(),
+        "create_time": moment(client.create_time),
+        "update_time": moment(client.update_time),
     });
     match &client.certificate {
         Some(CertificateSubject::SpiffeId(id)) => object["spiffe_id"] = Value::from(id.as_str()),

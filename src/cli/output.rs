@@ -8,10 +8,15 @@ use std::{
 use serde::Serialize;
 
 use super::Failure;
-use crate::observe;
+use crate::{base::Timestamp, observe};
 
 /// How long the program waits at its end for who reads its standard error.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// When something was created or changed; none of what is there from the start.
+pub(super) fn moment(time: Timestamp) -> Option<String> {
+    (time.as_micros() != 0).then(|| time.to_string())
+}
 
 /// Where a command writes its answer.
 #[derive(Clone, Copy, Debug)]

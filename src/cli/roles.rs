@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::{
     Failure, Output, bindings,
     listing::Listing,
+    output::moment,
     principal::{OfAudience, WhichRole, Who},
     records::Records,
     remote::Over,
@@ -195,8 +196,8 @@ fn show(role: &Role, output: Output) -> Result<(), Failure> {
         role.audience.as_str(),
         or_none(role.scopes.as_str()),
         or_none(role.description.as_str()),
-        role.create_time,
-        role.update_time,
+        or_none(&moment(role.create_time).unwrap_or_default()),
+        or_none(&moment(role.update_time).unwrap_or_default()),
     );
     output.answer(&text, &object(role))
 }
@@ -209,8 +210,8 @@ pub(super) fn object(role: &Role) -> Value {
         "audience": role.audience.as_str(),
         "scopes": role.scopes.iter().collect::<Vec<_>>(),
         "description": role.description.as_str(),
-        "create_time": role.create_time.to_string(),
-        "update_time": role.update_time.to_string(),
+        "create_time": moment(role.create_time),
+        "update_time": moment(role.update_time),
     })
 }
 

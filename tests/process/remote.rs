@@ -108,6 +108,11 @@ async fn a_support_desk_needs_a_login_alone() {
     let reset = desk.done("users reset-password bob --json").await.object();
     let secret = reset["one_time_password"].as_str().unwrap();
     assert_eq!(reason(&client.log_in("bob", secret).await), "PASSWORD_CHANGE_REQUIRED");
+    let shown = place.answers_as(&desk, "users show bob --json").await.object();
+    assert_eq!(
+        (&shown["password_state"], shown["one_time_password_expire_time"].is_string()),
+        (&json!("one-time"), true)
+    );
     let made = desk.done("users create carol --email c@example.com --json").await.object();
     assert_eq!((&made["username"], made["one_time_password"].is_string()), (&json!("carol"), true));
     let changed = desk.done("users update carol --no-email --display-name Carol --json").await.object();
@@ -272,6 +277,10 @@ async fn who_may_administer_nothing_is_not_logged_in() {
     assert!(refused.failed(1).contains("`signet.` scope"), "{refused:?}");
     let wrong = desk.signet("login", &[]).stdin("bob\nnot the password\n").run().await;
     wrong.failed(1);
+    // Where no admin API is, nobody is asked for a password.
+    let elsewhere = Desk::of(&service.started["grpc_addr"].as_str().unwrap());
+    let refused = elsewhere.signet("login bob", &[]).password().run().await;
+    assert!(refused.failed(1).contains("--admin-addr"), "{refused:?}");
     assert!(desk.kept().is_none());
     let listed = place.run(&["users", "sessions", "bob", "--json"]).await.succeeded();
     assert_eq!(listed.stdout, "", "no session is left");

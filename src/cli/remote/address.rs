@@ -87,7 +87,11 @@ impl Address {
             endpoint
         };
         endpoint.connect().await.map_err(|error| {
-            let hint = if self.is_here && !self.speaks_tls { ": is its --admin-addr there?" } else { "" };
+            let hint = match (self.is_here, self.speaks_tls) {
+                (true, false) => ": is its --admin-addr there?",
+                (_, true) => ": does it speak TLS there, with a certificate from --tls-ca or of an authority that this machine knows?",
+                (false, false) => "",
+            };
             Failure::Failed(format!("{self} cannot be reached: {}{hint}", chain(&error)))
         })
     }

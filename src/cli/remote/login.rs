@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use clap::Args;
 use serde_json::json;
 use tokio::task::spawn_blocking;
+use tonic::transport::Channel;
 
 use super::{
     HEADING, Trust,
@@ -12,14 +13,18 @@ use super::{
     address::Address,
     answered,
     login_file::{Kept, LoginFile},
+    problem::{failure, reason},
 };
 use crate::{
     base::Clock,
     cli::{Failure, Output, users::read_password},
     model::NameSet,
-    proto::identity::v1::{
-        PasswordGrant, RevokeTokenRequest, identity_service_client::IdentityServiceClient,
-        issue_token_request::Grant,
+    proto::identity::{
+        admin::v1::{GetUserRequest, user_service_client::UserServiceClient},
+        v1::{
+            PasswordGrant, RevokeTokenRequest, identity_service_client::IdentityServiceClient,
+            issue_token_request::Grant,
+        },
     },
 };
 
@@ -42,7 +47,9 @@ pub(in crate::cli) async fn log_in(
 ) -> Result<(), Failure> {
     let kept_at = LoginFile::of(&server)?;
     // Before a password is asked for: it would go nowhere.
-    let mut issuer = IdentityServiceClient::new(server.connect(trust.tls_ca.as_deref()).await?);
+    let channel = server.connect(trust.tls_ca.as_deref()).await?;
+    must_be_there(channel.clone()).await?;
+    let mut issuer = IdentityServiceClient::new(channel);
     let username = username.map_or_else(ask_username, Ok)?;
     let password = read_password(None)?;
     let grant = || {
@@ -75,6 +82,14 @@ pub(in crate::cli) async fn log_in(
     output.answer(&format!("Logged {username} in at {server}, for: {scopes}."), &object)
 }
 
+/// Succeeds if the admin API is there. Nobody asks, so that it refuses whoever asks, and that is all that it is asked for.
+async fn must_be_there(channel: Channel) -> Result<(), Failure> {
+    match UserServiceClient::new(channel).get_user(GetUserRequest::default()).await {
+        Err(status) if reason(&status) != "TOKEN_MISSING" => Err(failure(&status)),
+        _ => Ok(()),
+    }
+}
+
 /// Ends the login, here and at the service.
 pub(in crate::cli) async fn log_out(
     LoginAt { server, trust }: LoginAt,
@@ -93,10 +108,7 @@ pub(in crate::cli) async fn log_out(
 }
 
 /// Ends the session of `kept`; one that has ended already stays so.
-async fn revoke(
-    issuer: &mut IdentityServiceClient<tonic::transport::Channel>,
-    kept: &Kept,
-) -> Result<(), Failure> {
+async fn revoke(issuer: &mut IdentityServiceClient<Channel>, kept: &Kept) -> Result<(), Failure> {
     let request = RevokeTokenRequest { token: kept.refresh_token.to_string(), client: None };
     answered(issuer.revoke_token(request).await).map(|_| ())
 }

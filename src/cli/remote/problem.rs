@@ -23,10 +23,19 @@ pub(in crate::cli) fn failure(status: &Status) -> Failure {
             format!("{message}: log in by `signet login`")
         }
         (Code::PermissionDenied, "INSUFFICIENT_SCOPE") => {
-            format!("{message}: whoever was given it since the login logs in again, by `signet login`")
+            format!(
+                "{message}: whoever was given it since the login logs in again, by `signet login`; a client is registered with \
+                 it (`signet clients update --add-scope`)"
+            )
+        }
+        (Code::Unimplemented, _) => {
+            "there is no admin API there: --server is the address of the service's --admin-addr".to_owned()
         }
         // The connection broke, or what is there is no Signet.
-        (_, "") if message.is_empty() || std::error::Error::source(status).is_some() => chain(status),
+        (_, "") if message.is_empty() || std::error::Error::source(status).is_some() => {
+            let hint = "--server is the address of the service's --admin-addr, with https:// before it if it speaks TLS";
+            format!("{}: {hint}", chain(status))
+        }
         _ => message.to_owned(),
     })
 }

@@ -28,14 +28,14 @@ use super::{
     remote::Over,
 };
 use crate::{
-    base::Deadline,
+    base::{Clock, Deadline},
     config::Config,
     files::read_text,
     identity::{
         NewAccount, Passwords, UserDirectory, UsernameRests,
         guessing::AllowanceLeft,
         passwords::{Argon2Params, PoolSize},
-        users::{DeletedUser, FoundUser, NewUserFields, UserRef},
+        users::{DeletedUser, FoundUser, NewUserFields, PasswordState, UserRef},
     },
     install::Missing,
     metrics::HashMetrics,
@@ -257,10 +257,16 @@ async fn show_found(who: &UserRef, records: &Records, output: Output) -> Result<
         return Err(Error::UserNotFound(who.to_string()).into());
     };
     let left = records.allowances().await?.left(&[&found.user]).await?.pop();
-    tell_found(&found, left, output)
+    let password = users.password_states(&[id], Clock::system().now()).await?.pop();
+    tell_found(&found, left, password.unwrap_or(PasswordState::None), output)
 }
 
-fn tell_found(found: &FoundUser, left: Option<AllowanceLeft>, output: Output) -> Result<(), Failure> {
+fn tell_found(
+    found: &FoundUser,
+    left: Option<AllowanceLeft>,
+    password: PasswordState,
+    output: Output,
+) -> Result<(), Failure> {
     let login = found.login_time.map_or_else(|| "-".to_owned(), |time| time.to_string());
     let full = left.and_then(|left| left.full_time);
     let allowance = match (left, full) {
@@ -268,8 +274,19 @@ fn tell_found(found: &FoundUser, left: Option<AllowanceLeft>, output: Output) ->
         (Some(left), None) => format!("{} failures left", left.failures),
         (None, _) => "-".to_owned(),
     };
-    let text = format!("{}\nlast login:   {login}\nallowance:    {allowance}", text(&found.user));
+    let (state, until) = match password {
+        PasswordState::Set => ("set", None),
+        PasswordState::OneTime { until } => ("one-time", Some(until.to_string())),
+        PasswordState::None => ("none", None),
+    };
+    let password = until.as_ref().map_or_else(|| state.to_owned(), |until| format!("{state}, until {until}"));
+    let text = format!(
+        "{}\npassword:     {password}\nlast login:   {login}\nallowance:    {allowance}",
+        text(&found.user)
+    );
     let mut shown = search::with_login(found);
+    shown["password_state"] = json!(state);
+    shown["one_time_password_expire_time"] = json!(until);
     shown["failures_left"] = json!(left.map(|left| left.failures));
     shown["failures_full_time"] = json!(full.map(|time| time.to_string()));
     output.answer(&text, &shown)

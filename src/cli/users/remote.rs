@@ -12,7 +12,7 @@ use crate::{
         Failure, Output,
         remote::{Remote, answered, each, from_the_start, only_there, read},
     },
-    identity::users::{DeletedUser, UserRef},
+    identity::users::{DeletedUser, PasswordState, UserRef},
     model::Prefix,
     proto::identity::admin::v1::{
         self as wire, ClearThrottleRequest, CreateUserRequest, DeleteUserRequest, DisableUserRequest,
@@ -99,8 +99,14 @@ async fn existing(command: Existing, remote: &Remote, output: Output) -> Result<
 }
 
 async fn show_found(who: &UserRef, remote: &Remote, output: Output) -> Result<(), Failure> {
-    let (found, left) = read::found_user(&remote.user(who).await?)?;
-    tell_found(&found, left, output)
+    let told = remote.user(who).await?;
+    let (found, left) = read::found_user(&told)?;
+    let password = match (told.password_state(), read::if_told(told.one_time_password_expire_time)) {
+        (wire::user::PasswordState::Set, _) => PasswordState::Set,
+        (wire::user::PasswordState::OneTime, Some(until)) => PasswordState::OneTime { until },
+        _ => PasswordState::None,
+    };
+    tell_found(&found, left, password, output)
 }
 
 /// Makes a user, who has a one-time password then: there nobody chooses another's.

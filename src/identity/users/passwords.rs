@@ -8,9 +8,8 @@ use crate::{
     audit::{Audit, Event, Pending},
     base::{Clock, Deadline, Timestamp},
     identity::{
-        Accounts, Administrator, HashRequest, OneTimePassword, Passwords, Sessions,
-        new_accounts::note,
-        passwords::{Argon2Params, fits_nothing},
+        Accounts, Administrator, HashRequest, OneTimePassword, Passwords, Sessions, new_accounts::note,
+        passwords::Argon2Params,
     },
     model::{
         Error, PasswordRules, SessionId, User, UserId, Username,
@@ -199,15 +198,7 @@ impl UserPasswords {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn states(&self, users: &[UserId]) -> Result<Vec<PasswordState>, Error> {
-        let (now, known) = (self.clock.now(), self.store.password_marks(users).await?);
-        let state = |user: &UserId| match known.get(user) {
-            Some((hash, _)) if !fits_nothing(hash) => PasswordState::Set,
-            Some((_, Some(one_time))) if !one_time.is_void && now < one_time.expire_time => {
-                PasswordState::OneTime { until: one_time.expire_time }
-            }
-            Some(_) | None => PasswordState::None,
-        };
-        Ok(users.iter().map(state).collect())
+        self.directory.password_states(users, self.clock.now()).await
     }
 
     /// What a repetition of a request that was done is answered: never the one-time password.

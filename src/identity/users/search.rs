@@ -2,8 +2,10 @@
 
 use std::collections::HashSet;
 
-use super::{UserDirectory, UserRef};
+use super::{PasswordState, UserDirectory, UserRef};
 use crate::{
+    base::Timestamp,
+    identity::passwords::fits_nothing,
     model::{Error, GroupId, Prefix, User, UserId},
     store::{FoundUser, Span, Store, UserOrder, UserPlace},
 };
@@ -160,6 +162,26 @@ impl UserDirectory {
         let mut found = self.store.found_users(ids).await?;
         found.sort_by_key(|found| ids.iter().position(|id| *id == found.user.id));
         Ok(found)
+    }
+
+    /// What each of `users` logs in with at `now`, in their order.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn password_states(
+        &self,
+        users: &[UserId],
+        now: Timestamp,
+    ) -> Result<Vec<PasswordState>, Error> {
+        let known = self.store.password_marks(users).await?;
+        let state = |user: &UserId| match known.get(user) {
+            Some((hash, _)) if !fits_nothing(hash) => PasswordState::Set,
+            Some((_, Some(one_time))) if !one_time.is_void && now < one_time.expire_time => {
+                PasswordState::OneTime { until: one_time.expire_time }
+            }
+            Some(_) | None => PasswordState::None,
+        };
+        Ok(users.iter().map(state).collect())
     }
 }
 

@@ -63,7 +63,8 @@ impl From<IfAny> for Option<PrincipalRef> {
 /// Which audience is meant. The service's own setting of this name is not taken here: what is written is the audience of the role.
 #[derive(Args, Debug)]
 pub(super) struct OfAudience {
-    /// The audience, by the name that stands in the `aud` of tokens. Without it: the service itself.
+    /// The audience, by the name that stands in the `aud` of tokens. Without it the service itself is meant; `roles list`, and `bindings
+    /// list` without --role and --scope, list all.
     #[arg(long, value_name = "NAME", value_parser = one_name)]
     audience: Option<String>,
 }

@@ -1,6 +1,7 @@
 //! Owns how a command answers: text for people, JSON for programs.
 
 use std::{
+    borrow::Cow,
     io::{self, Write},
     time::Duration,
 };
@@ -34,7 +35,11 @@ impl Output {
     /// # Errors
     /// If it cannot be written: whoever keeps the answer in a file must not take half of it for all.
     pub(super) fn answer(self, text: &str, object: &impl Serialize) -> Result<(), Failure> {
-        if self.json { line(&serde_json::to_string(object).unwrap_or_default()) } else { line(text) }
+        if self.json {
+            line(&serde_json::to_string(object).unwrap_or_default())
+        } else {
+            line(&legible(text))
+        }
     }
 
     /// Writes the heading of a table, for people.
@@ -50,7 +55,7 @@ impl Output {
         let line = if self.json {
             format!("{}\n", serde_json::to_string(object).unwrap_or_default())
         } else {
-            format!("signet: {text}\n")
+            format!("signet: {}\n", legible(text))
         };
         // Whoever closed standard error does not want to know.
         let _ = observe::stderr().write(line.as_bytes());
@@ -61,11 +66,27 @@ impl Output {
         let line = if self.json {
             format!("{}\n", serde_json::json!({ "error": problem }))
         } else {
-            format!("signet: {problem}\n")
+            format!("signet: {}\n", legible(problem))
         };
         // Whoever closed standard error does not want to know.
         let _ = observe::stderr().write_within(line.as_bytes(), LAST_WORDS);
     }
+}
+
+/// `text` with what would steer a terminal, or turn around what is read, in a form that does neither: another server may have said it.
+fn legible(text: &str) -> Cow<'_, str> {
+    let steers = |c: char| {
+        (c.is_control() && c != '\n' && c != '\t')
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if !text.contains(steers) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if steers(c) { shown.extend(c.escape_unicode()) } else { shown.push(c) }
+    }
+    Cow::Owned(shown)
 }
 
 fn line(text: &str) -> Result<(), Failure> {
@@ -75,5 +96,16 @@ fn line(text: &str) -> Result<(), Failure> {
             Err(Failure::Failed(format!("the answer cannot be written: {error}")))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_server_says_steers_no_terminal() {
+        assert_eq!(legible("Größe\t1\nשלום"), "Größe\t1\nשלום");
+        assert_eq!(legible("\u{1b}[2J\u{9b}x\u{202e}y"), "\\u{1b}[2J\\u{9b}x\\u{202e}y");
     }
 }

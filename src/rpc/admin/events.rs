@@ -84,11 +84,21 @@ fn filter(asked: ListAuditEventsRequest) -> Result<EventFilter, Error> {
         client: meant("client_id", &asked.client_id)?,
         role: meant("role_id", &asked.role_id)?,
         group: meant("group_id", &asked.group_id)?,
-        event: said(asked.event),
+        event: said(printable("event", asked.event)?),
         outcome: OUTCOMES.iter().find(|(known, _)| *known == outcome).map(|(_, name)| (*name).to_owned()),
-        address: said(asked.address),
-        request_id: said(asked.request_id),
+        address: said(printable("address", asked.address)?),
+        request_id: said(printable("request_id", asked.request_id)?),
     })
+}
+
+/// The text of the request's `field`, if it is one that an event may have: not every database compares the others.
+fn printable(field: &'static str, text: String) -> Result<String, Error> {
+    let rule = "must not have control characters";
+    if text.chars().any(char::is_control) {
+        Err(refused(field, FieldReason::Malformed, rule))
+    } else {
+        Ok(text)
+    }
 }
 
 /// The time that the request's `field` says, if it says one.

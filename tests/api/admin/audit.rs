@@ -110,6 +110,7 @@ async fn the_events_come_page_by_page_by_a_token_that_is_bound_to_its_filter() {
     for wrong in [
         ListAuditEventsRequest { user_id: "alice".to_owned(), ..ListAuditEventsRequest::default() },
         ListAuditEventsRequest { outcome: 77, ..ListAuditEventsRequest::default() },
+        ListAuditEventsRequest { event: "a\0".to_owned(), ..ListAuditEventsRequest::default() },
         ListAuditEventsRequest {
             time_from: Some(prost_types::Timestamp { seconds: i64::MAX, nanos: 0 }),
             ..ListAuditEventsRequest::default()

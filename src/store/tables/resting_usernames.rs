@@ -8,7 +8,7 @@ use sea_orm::{
 use crate::store::{
     BATCH, Sha256, Store,
     engine::attempts::Failed,
-    tables::entity::resting_usernames::{ActiveModel, Column, Entity},
+    tables::entity::resting_usernames::{ActiveModel, Column, Entity, Model},
 };
 use crate::{
     base::Timestamp,
@@ -69,8 +69,8 @@ pub(in crate::store) async fn rests(
     Ok(rows.iter().any(|row| row.expire_time > now.as_micros()))
 }
 
-/// Succeeds if somebody with `rights` may give the name of this mark to another user at `now`: if it does not rest, or they could become
-/// anybody of that name by a reset. That of somebody who administered the service nobody may.
+/// Succeeds if somebody with `rights` may give the name of this mark to a new user at `now`, whose password they do not know: if it does
+/// not rest, or they could become anybody of that name by a reset. That of somebody who administered the service nobody may.
 ///
 /// # Errors
 /// [`Error::UsernameTaken`].
@@ -80,12 +80,36 @@ pub(in crate::store) async fn may_be_given(
     rights: &Rights,
     now: Timestamp,
 ) -> Result<(), Failed> {
-    let Some(mark) = mark else { return Ok(()) };
-    let row = Entity::find_by_id(mark.to_vec()).all(db).await?.pop();
-    match row.filter(|row| row.expire_time > now.as_micros()) {
+    match resting(db, mark, now).await? {
         Some(row) if row.is_admins || !rights.have(AdminScope::UsersReset) => {
             Err(Error::UsernameTaken.into())
         }
         _ => Ok(()),
     }
+}
+
+/// Succeeds if the name of this mark does not rest at `now`: whoever renames an account, which may be one of their own, gives no such name.
+///
+/// # Errors
+/// [`Error::UsernameTaken`].
+pub(in crate::store) async fn must_not_rest(
+    db: &impl ConnectionTrait,
+    mark: Option<Sha256>,
+    now: Timestamp,
+) -> Result<(), Failed> {
+    match resting(db, mark, now).await? {
+        Some(_) => Err(Error::UsernameTaken.into()),
+        None => Ok(()),
+    }
+}
+
+/// What is kept of the name of this mark, if it rests at `now`.
+async fn resting(
+    db: &impl ConnectionTrait,
+    mark: Option<Sha256>,
+    now: Timestamp,
+) -> Result<Option<Model>, DbErr> {
+    let Some(mark) = mark else { return Ok(None) };
+    let row = Entity::find_by_id(mark.to_vec()).all(db).await?.pop();
+    Ok(row.filter(|row| row.expire_time > now.as_micros()))
 }

@@ -233,7 +233,7 @@ impl Store {
             write(&db, &old, &new).await?;
             if old.username.canonical() != new.username.canonical() {
                 // Once whoever gives the name up at this moment has, or waits.
-                resting_usernames::may_be_given(&*db, edit.resting, db.rights(), change.now).await?;
+                resting_usernames::must_not_rest(&*db, edit.resting, change.now).await?;
                 rest(&*db, id, rests(&old), change.now).await?;
             }
             changes::tell(&*db, CHANGED, &[id.0], change.now).await?;

@@ -180,9 +180,14 @@ async fn nobody_is_given_the_name_of_whom_the_manager_could_not_become() {
     }
     assert_refused(less.create(named("alice")).await, Code::AlreadyExists, "USERNAME_TAKEN");
     assert_refused(less.rename(carol, "alice").await, Code::AlreadyExists, "USERNAME_TAKEN");
-    manager.rename(carol, "alice").await.unwrap();
-    // Only while it rests; and the name that carol gave up does now.
+    // Nor by renaming whoever it is, whose password the manager may know.
+    assert_refused(manager.rename(carol, "alice").await, Code::AlreadyExists, "USERNAME_TAKEN");
+    assert_refused(boss.rename(carol, "alice").await, Code::AlreadyExists, "USERNAME_TAKEN");
+    manager.create(named("alice")).await.unwrap();
+    // Only while it rests; and a name that is given up does.
+    manager.rename(carol, "karla").await.unwrap();
     assert_refused(less.create(named("carol")).await, Code::AlreadyExists, "USERNAME_TAKEN");
+    assert_refused(manager.rename(carol, "carol").await, Code::AlreadyExists, "USERNAME_TAKEN");
     api.server.clock.advance(std::time::Duration::from_hours(31 * 24));
     let less_again = api.log_in("manager", "signet.users.write").await.access_token;
     less.token = less_again;

@@ -113,7 +113,7 @@ impl ClientDirectory {
     }
 
     /// The clients after `after` in the order of their ids, the order of their creation; at most `limit`, and
-    /// [`BATCH`](crate::store::BATCH).
+    /// [`BATCH`].
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.

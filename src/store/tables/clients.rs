@@ -80,7 +80,7 @@ impl Store {
     }
 
     /// The clients after `after` in the order of their ids, the order of their creation; at most `limit`, and
-    /// [`BATCH`](crate::store::BATCH).
+    /// [`BATCH`].
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
@@ -105,7 +105,7 @@ impl Store {
         rows.into_iter().map(with).collect()
     }
 
-    /// Which of these clients there are; at most [`BATCH`](crate::store::BATCH).
+    /// Which of these clients there are; at most [`BATCH`].
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.

@@ -1,4 +1,4 @@
-//! Owns what the release before has left of users that it deleted: it knew neither roles nor groups, and one before it no other forms of names.
+//! Owns what earlier releases have left of users that they deleted: they knew neither roles and groups nor all forms of names.
 
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
 use uuid::Uuid;

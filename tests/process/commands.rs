@@ -20,7 +20,13 @@ pub(crate) fn field<'a>(finished: &'a Finished, name: &str) -> &'a str {
 
 /// A user as `users show --json` shows it, without what the other commands do not tell of it.
 pub(crate) fn without_login(mut shown: Value) -> Value {
-    for name in ["last_login_time", "failures_left", "failures_full_time"] {
+    for name in [
+        "password_state",
+        "one_time_password_expire_time",
+        "last_login_time",
+        "failures_left",
+        "failures_full_time",
+    ] {
         assert!(shown.as_object_mut().unwrap().remove(name).is_some(), "{name}");
     }
     shown

@@ -81,8 +81,8 @@ pub struct TokenConfig {
     pub standing_cache_size: usize,
 
     /// How long a change by another process (a user disabled, a session ended) may stay unseen (0s to 1m): the database is asked
-    /// for changes twice within that time. What this process does itself to
-    /// users, sessions and clients it sees at once.
+    /// for changes twice within that time. What is
+    /// changed by a call to this process it sees at once.
     #[arg(long, env = "SIGNET_STANDING_CACHE_MAX_AGE", global = true, value_name = "DURATION", default_value = "1s", value_parser = duration::<0, 60>)]
     pub standing_cache_max_age: Duration,
 }

@@ -1,6 +1,7 @@
 //! Owns the gRPC services: decode and validate, call `identity`, encode; and the limits that every call has.
 
 mod admin;
+pub(crate) mod admin_calls;
 pub(crate) mod admit;
 mod encode;
 mod ext_authz;
@@ -11,7 +12,6 @@ pub(crate) mod meter;
 mod methods;
 mod paging;
 pub(crate) mod protocol;
-pub(crate) mod refusals;
 mod token_service;
 pub(crate) mod web;
 

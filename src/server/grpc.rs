@@ -25,7 +25,7 @@ use crate::{
         health::HealthRpc,
         meter::{MeterLayer, MeteredBody},
         protocol::ProtocolLayer,
-        refusals::RefusalsLayer,
+        admin_calls::{AdminCallsLayer, Hearing},
         web::WebLayer,
     },
 };
@@ -78,7 +78,7 @@ pub(super) fn services(
     let meter = MeterLayer::new(&parts.metrics.calls, parts.clock.clone(), failures("grpc"), &sets);
     let meter = meter.map_err(Error::internal)?;
     let policy = policy().map_err(Error::internal)?;
-    let refusals = RefusalsLayer::new(AdminRefusals::new(parts.audit.clone()));
+    let admin_calls = AdminCallsLayer::new(AdminRefusals::new(parts.audit.clone()), hearing(parts));
     let service = |listener, health: &HealthRpc, meter, pool: &Pool| {
         let max_message_bytes = match listener {
             GrpcListener::Main | GrpcListener::ExtAuthz => config.limits.max_message_bytes,
@@ -90,7 +90,7 @@ pub(super) fn services(
         // What is served elsewhere does not exist here, for whoever asks.
         let policy = policy.of_services(served::names(listener, ext_authz));
         let auth = AuthLayer::new(policy, Arc::clone(&parts.authenticator));
-        Ok::<_, Error>(layered(routes, config, max_message_bytes, meter, limits, (refusals.clone(), auth)))
+        Ok::<_, Error>(layered(routes, config, max_message_bytes, meter, limits, (admin_calls.clone(), auth)))
     };
     let (for_envoy, for_admin) = (meter.telling(failures("ext_authz")), meter.telling(failures("admin")));
     let pools = &parts.pools;
@@ -102,6 +102,20 @@ pub(super) fn services(
     })
 }
 
+/// What has this process hear of changes at once, and not when its job reads them next: who administers sees what they have done.
+fn hearing(parts: &Parts) -> impl Fn() -> Hearing + Send + Sync + use<> {
+    let (feed, subscribers): (_, Arc<[_]>) = (Arc::clone(&parts.changes), parts.subscribers().into());
+    move || {
+        let (feed, subscribers) = (Arc::clone(&feed), Arc::clone(&subscribers));
+        Box::pin(async move {
+            // The job reads it again, and says so where it cannot.
+            if let Err(error) = feed.follow(&subscribers).await {
+                tracing::debug!(error = %error, "the changes of a call are heard of later");
+            }
+        })
+    }
+}
+
 /// `routes`, behind the layers that every call passes.
 fn layered(
     routes: Routes,
@@ -109,7 +123,7 @@ fn layered(
     max_message_bytes: usize,
     meter: MeterLayer,
     limits: AdmitLayer,
-    (refusals, auth): (RefusalsLayer, AuthLayer<Arc<Keyring>, GoodStanding>),
+    (admin_calls, auth): (AdminCallsLayer, AuthLayer<Arc<Keyring>, GoodStanding>),
 ) -> impl GrpcService + use<> {
     ServiceBuilder::new()
         // Outermost: further in, there is gRPC alone. The meter could not find the status in a body of gRPC-Web, and what a
@@ -124,7 +138,7 @@ fn layered(
         // Before anything that costs: what does not fit is refused for next to nothing.
         .layer(limits)
         // Around what refuses whoever is known, so that the audit log tells of it.
-        .layer(refusals)
+        .layer(admin_calls)
         // Last before the handlers: none is reached past it.
         .layer(auth)
         .map_request(note_caller)

@@ -342,3 +342,21 @@ async fn access_at_the_service_itself_says_what_a_client_is_registered_with_what
     // Tokens it judges by its secret, whomever its own ones are meant for.
     assert_eq!(by_registration("gateway", "stock.read introspect", "stock").await, ["introspect"]);
 }
+
+#[tokio::test]
+async fn what_a_call_has_changed_holds_at_once_where_it_was_made() {
+    // The feed is read by itself once the clock has been turned, which nobody does.
+    let api = AdminApi::start_as(&["--standing-cache-max-age=1m"]).await;
+    let (root, guest) = (api.caller(BuiltInRole::Admin, "rita").await, api.nobody("guest").await);
+    let auditor = root.role("signet", "auditor").await.unwrap();
+    let scope = BuiltInRole::Auditor.scopes();
+    for _ in 0..2 {
+        let given = root.bind(&auditor.id, guest.principal()).await.unwrap();
+        let login = api.log_in("guest", scope.as_str()).await;
+        assert_eq!(login.scope, scope.as_str());
+        let reader = guest.by(api.channel().await, &login.access_token);
+        reader.role("signet", "auditor").await.unwrap();
+        root.unbind(&given.id).await.unwrap();
+        assert_eq!(denied(reader.role("signet", "auditor").await), "INSUFFICIENT_SCOPE");
+    }
+}

@@ -51,10 +51,14 @@ impl AdminApi {
     }
 
     pub(crate) async fn start_with(args: &[&str]) -> Self {
+        Self::start_as(&[&["--standing-cache-max-age=0s"], args].concat()).await
+    }
+
+    /// A server that sees what the operator does as others do.
+    async fn start_as(args: &[&str]) -> Self {
         let audit = TempDir::new().unwrap();
         let log = format!("--audit-log={}", audit.path().join("audit.log").display());
-        let usual = ["--standing-cache-max-age=0s", &log];
-        let server = TestServer::start(&[&usual[..], args].concat()).await;
+        let server = TestServer::start(&[&[&log[..]], args].concat()).await;
         let (store, client) = (server.store().await, server.client().await);
         Self { server, store, client, audit }
     }

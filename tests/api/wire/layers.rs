@@ -456,7 +456,7 @@ fn layers(source: &str) -> impl Iterator<Item = &str> {
 #[test]
 fn each_layer_has_a_row_and_each_row_its_layers() {
     // These have tests of their own: the refused calls of the admin API are in tests/api/admin/audit.rs.
-    let others = [("refusals", "auth"), ("auth", "note_caller")];
+    let others = [("admin_calls", "auth"), ("auth", "note_caller")];
     let rows = GRPC.iter().map(|row| (row.outer, row.inner)).chain(others);
     let rows: Vec<_> = rows.collect();
     let lines: Vec<_> = layers(GRPC_SOURCE).collect();

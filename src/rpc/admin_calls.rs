@@ -1,5 +1,5 @@
-//! Owns noticing which calls of the admin API are refused to callers who are known: what they lack, the layer of the policy says, or what
-//! decides in the transaction of the change.
+//! Owns what is done around each call of the admin API: one that is refused to a caller who is known is told, whether the policy refuses it
+//! or what decides in the transaction of the change; and what it has changed holds at this process once it is answered.
 
 use std::{
     future::Future,
@@ -21,21 +21,34 @@ const ADMIN_API: &str = "/identity.admin.";
 /// What is refused though the caller has the right to ask for it.
 const LAST_ADMIN: &str = "LAST_ADMIN";
 
-/// Tells of the refused calls of the admin API.
-#[derive(Clone, Debug)]
-pub(crate) struct RefusalsLayer(Arc<AdminRefusals>);
+/// Ends once this process has heard what has been changed, as others do.
+pub(crate) type Hearing = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// A gRPC service whose refusals are told.
-#[derive(Clone, Debug)]
-pub(crate) struct RefusalsService<Inner> {
+/// What is done around each call.
+#[derive(Clone)]
+pub(crate) struct AdminCallsLayer {
     refusals: Arc<AdminRefusals>,
+    hear: Arc<dyn Fn() -> Hearing + Send + Sync>,
+}
+
+/// A gRPC service around whose calls it is done.
+#[derive(Clone)]
+pub(crate) struct AdminCallsService<Inner> {
+    layer: AdminCallsLayer,
     inner: Inner,
 }
 
-impl RefusalsLayer {
-    pub(crate) fn new(refusals: AdminRefusals) -> Self {
-        Self(Arc::new(refusals))
+impl AdminCallsLayer {
+    /// Refusals are told to `refusals`. `hear` has this process hear of changes, its own among them.
+    pub(crate) fn new(refusals: AdminRefusals, hear: impl Fn() -> Hearing + Send + Sync + 'static) -> Self {
+        Self { refusals: Arc::new(refusals), hear: Arc::new(hear) }
     }
+}
+
+/// Whether the method at `path` only reads (AIP-131, AIP-132).
+fn reads(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    name.starts_with("Get") || name.starts_with("List")
 }
 
 /// Where a request with these comes from, as far as can be seen.
@@ -63,15 +76,15 @@ fn tell(
 
 // ===== the plumbing of tower =====
 
-impl<Inner> Layer<Inner> for RefusalsLayer {
-    type Service = RefusalsService<Inner>;
+impl<Inner> Layer<Inner> for AdminCallsLayer {
+    type Service = AdminCallsService<Inner>;
 
     fn layer(&self, inner: Inner) -> Self::Service {
-        RefusalsService { refusals: Arc::clone(&self.0), inner }
+        AdminCallsService { layer: self.clone(), inner }
     }
 }
 
-impl<Inner, B> Service<Request<B>> for RefusalsService<Inner>
+impl<Inner, B> Service<Request<B>> for AdminCallsService<Inner>
 where
     Inner: Service<Request<B>, Response = Response<Body>>,
     Inner::Future: Send + 'static,
@@ -94,11 +107,14 @@ where
         let origin = origin(request.headers(), request.extensions());
         let slot = CallerSlot::default();
         request.extensions_mut().insert(slot.clone());
-        let refusals = Arc::clone(&self.refusals);
+        let AdminCallsLayer { refusals, hear } = self.layer.clone();
         let answered = self.inner.call(request);
         Box::pin(async move {
             let response = answered.await?;
             tell(&refusals, &slot, &origin, &method, &response);
+            if !reads(&method) && Status::from_header_map(response.headers()).is_none() {
+                hear().await;
+            }
             Ok(response)
         })
     }

@@ -44,10 +44,11 @@ pub(super) async fn done_before(
     }
 }
 
-/// Whether something was done under the id of `request`, be it the same or not.
-pub(super) async fn is_noted(db: &impl ConnectionTrait, request: &RequestKey) -> Result<bool, DbErr> {
+/// Whether `request` was done before; none if nothing was done under its id, false if another one was.
+pub(super) async fn was_done(db: &impl ConnectionTrait, request: &RequestKey) -> Result<Option<bool>, DbErr> {
     let key = (INSTANCE, request.caller.kind().to_owned(), request.caller.id(), request.id);
-    Ok(!Entity::find_by_id(key).all(db).await?.is_empty())
+    let row = Entity::find_by_id(key).all(db).await?.pop();
+    Ok(row.map(|row| row.sha256 == request.sha256))
 }
 
 /// Notes that the request is done: it concerned `resource`.

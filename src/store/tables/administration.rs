@@ -140,27 +140,38 @@ impl Store {
         if scopes.contains(AdminScope::BindingsWrite.name()) {
             return Ok(());
         }
-        // What the request has deleted is not found again.
-        if let Some(request) = change.request
-            && self.ask(|| admin_requests::is_noted(&self.db, request)).await?
-        {
-            return Ok(());
-        }
         let found = match of {
-            RolesOf::Audience(name) => name.clone(),
-            RolesOf::Role(id) => {
-                let not_found = || Error::RoleNotFound { role: id.to_string(), audience: None };
-                self.role(id).await?.ok_or_else(not_found)?.audience
-            }
-            RolesOf::Binding(id) => {
-                let not_found = || Error::BindingNotFound(format!("there is no binding `{id}`"));
-                self.binding(id).await?.ok_or_else(not_found)?.1.audience
-            }
+            RolesOf::Audience(name) => Some(name.clone()),
+            RolesOf::Role(id) => self.role(id).await?.map(|role| role.audience),
+            RolesOf::Binding(id) => self.binding(id).await?.map(|(_, role)| role.audience),
+        };
+        let Some(found) = found else {
+            // What the request has deleted is not found again.
+            return match self.was_done(change.request).await? {
+                Some(true) => Ok(()),
+                Some(false) => Err(Error::RequestIdReused),
+                None => Err(of.not_found()),
+            };
         };
         if self.ask(|| owns(&self.db, subject.principal(), &found)).await? {
             return change.authority.may_decide_as_owner_of(&found);
         }
         Err(Error::NotOwner(found.as_str().to_owned()))
+    }
+
+    async fn was_done(&self, request: Option<&RequestKey>) -> Result<Option<bool>, Error> {
+        let Some(request) = request else { return Ok(None) };
+        self.ask(|| admin_requests::was_done(&self.db, request)).await
+    }
+}
+
+impl RolesOf<'_> {
+    fn not_found(self) -> Error {
+        match self {
+            Self::Audience(name) => Error::AudienceNotFound(name.as_str().to_owned()),
+            Self::Role(id) => Error::RoleNotFound { role: id.to_string(), audience: None },
+            Self::Binding(id) => Error::BindingNotFound(format!("there is no binding `{id}`")),
+        }
     }
 }
 

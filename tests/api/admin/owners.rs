@@ -2,9 +2,13 @@
 
 use signet::{
     model::{BuiltInRole, binding::SUBJECT_MAX_BINDINGS},
-    proto::identity::v1::IssueTokenRequest,
+    proto::identity::{
+        admin::v1::{CreateRoleRequest, Role},
+        v1::IssueTokenRequest,
+    },
 };
 use tonic::Code;
+use uuid::Uuid;
 
 use super::{
     AdminApi,
@@ -80,4 +84,23 @@ async fn an_owner_uses_up_no_bindings_of_another_audience() {
         root.bind(&reader.id, subject.clone()).await.unwrap();
         root.bind(&admin.id, subject).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn who_owns_an_audience_no_longer_reads_nothing_of_it_by_a_request_of_before() {
+    let api = AdminApi::start().await;
+    let (root, olga) = (api.caller(BuiltInRole::Admin, "rita").await, api.nobody("olga").await);
+    root.create_role("stock", "picker", "").await.unwrap();
+    root.set_owners("stock", &[olga.principal()]).await.unwrap();
+    let role = Role { audience: "stock".to_owned(), name: "packer".to_owned(), ..Role::default() };
+    let request = CreateRoleRequest {
+        role: Some(role),
+        request_id: Uuid::from_u128(9).to_string(),
+        ..CreateRoleRequest::default()
+    };
+    let ask = async || olga.roles.clone().create_role(olga.ask(request.clone())).await;
+    let made = ask().await.unwrap().into_inner();
+    assert_eq!(ask().await.unwrap().into_inner(), made);
+    root.set_owners("stock", &[]).await.unwrap();
+    assert_refused(ask().await, Code::PermissionDenied, "NOT_OWNER");
 }

@@ -85,42 +85,46 @@ pub(in crate::store) enum RolesOf<'a> {
     Binding(BindingId),
 }
 
-/// A change that has begun.
-pub(in crate::store) enum Begun<'a> {
-    /// It is to be made.
-    Now(Administering<'a>),
-    /// The same request has made it before, and it concerned the resource with this id.
-    Before(Uuid),
-}
-
 impl Store {
-    /// Begins `change`: within [`Store::write`], and ended by [`Administering::done`] or [`Administering::unchanged`].
-    pub(in crate::store) async fn begin_change<'a>(
+    /// Makes `change` in one transaction, in which nobody else changes who may do what: `make` judges, writes, and ends by
+    /// [`Administering::done`] or [`Administering::unchanged`]. It may be run several times, and not at all if the same request has made
+    /// the change before.
+    ///
+    /// # Errors
+    /// As with [`Store::write`]; [`Error::RequestIdReused`]; [`Error::TokenRevoked`] if whoever asks must change nothing any more.
+    pub(in crate::store) async fn change<'a, T, Making>(
         &self,
         change: AdminChange<'a>,
-    ) -> Result<Begun<'a>, Failed> {
-        change.entry.await_judgement();
-        let permit = match change.authority {
-            Authority::Operator => None,
-            Authority::Caller { .. } => self.lanes.administrator().await,
-        };
-        let db = self.begin().await?;
-        take_turn(&db).await?;
-        let rights = match change.authority {
-            Authority::Operator => Rights::OPERATOR,
-            Authority::Caller { subject, scopes, .. } => {
-                standing::must_stand(&db, *subject).await?;
-                let held = admin_scopes_of(&db, subject.principal(), change.now).await?;
-                Rights::of_caller(scopes, &held)
+        make: impl Fn(Administering<'a>) -> Making,
+    ) -> Result<Applied<T>, Error>
+    where
+        Making: Future<Output = Result<Applied<T>, Failed>>,
+    {
+        self.write(|| async {
+            change.entry.await_judgement();
+            let permit = match change.authority {
+                Authority::Operator => None,
+                Authority::Caller { .. } => self.lanes.administrator().await,
+            };
+            let db = self.begin().await?;
+            take_turn(&db).await?;
+            let rights = match change.authority {
+                Authority::Operator => Rights::OPERATOR,
+                Authority::Caller { subject, scopes, .. } => {
+                    standing::must_stand(&db, *subject).await?;
+                    let held = admin_scopes_of(&db, subject.principal(), change.now).await?;
+                    Rights::of_caller(scopes, &held)
+                }
+            };
+            if let Some(request) = change.request
+                && let Some(resource) = admin_requests::done_before(&db, request).await?
+            {
+                return Ok(Applied::Before(resource));
             }
-        };
-        if let Some(request) = change.request
-            && let Some(resource) = admin_requests::done_before(&db, request).await?
-        {
-            return Ok(Begun::Before(resource));
-        }
-        let entropy = self.entropy.clone();
-        Ok(Begun::Now(Administering { db, change, rights, entropy, _permit: permit }))
+            let entropy = self.entropy.clone();
+            make(Administering { db, change, rights, entropy, _permit: permit }).await
+        })
+        .await
     }
 
     /// Succeeds if whoever asks for `change` may change the roles of the audience that `of` finds, as far as is seen without waiting for

@@ -11,7 +11,7 @@ use crate::store::{
     engine::{attempts::Failed, failure},
     tables::{
         access::{self, INSTANCE},
-        administration::{AdminChange, Administering, Applied, Begun},
+        administration::{AdminChange, Administering, Applied},
         entity::{
             audience_owners as owners,
             audiences::{ActiveModel, Column, Entity, Model},
@@ -72,11 +72,8 @@ impl Store {
         change: AdminChange<'_>,
     ) -> Result<Applied<(OwnedAudience, OwnedAudience)>, Error> {
         let row = Entity::find_by_id((INSTANCE, name.as_str().to_owned())).lock_exclusive();
-        self.write(|| async {
-            let db = match self.begin_change(change).await? {
-                Begun::Now(db) => db,
-                Begun::Before(id) => return Ok(Applied::Before(id)),
-            };
+        let (make, row) = (&make, &row);
+        self.change(change, |db| async move {
             db.rights().must_have(AdminScope::AudiencesAdmin)?;
             let Some(row) = row.clone().all(&*db).await?.pop() else {
                 return Err(Error::AudienceNotFound(name.as_str().to_owned()).into());

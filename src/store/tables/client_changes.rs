@@ -10,7 +10,7 @@ use crate::store::{
     engine::{attempts::Failed, failure},
     tables::{
         access,
-        administration::{AdminChange, Administering, Applied, Begun},
+        administration::{AdminChange, Administering, Applied},
         audiences,
         changes::{self, ChangeEffect, ChangeKind},
         clients::{self, SubjectColumns},
@@ -53,11 +53,7 @@ impl Store {
         change: AdminChange<'_>,
     ) -> Result<Applied<()>, Error> {
         let client = &new.client;
-        self.write(|| async {
-            let db = match self.begin_change(change).await? {
-                Begun::Now(db) => db,
-                Begun::Before(id) => return Ok(Applied::Before(id)),
-            };
+        self.change(change, |db| async move {
             may_grant(&db, new).await?;
             must_be_free(&*db, client).await?;
             // A program of the release before does not wait for its turn.
@@ -83,11 +79,8 @@ impl Store {
         change_of: impl Fn(&Client) -> Result<ChangedClient, Error>,
         change: AdminChange<'_>,
     ) -> Result<Applied<Option<(Client, Client)>>, Error> {
-        self.write(|| async {
-            let db = match self.begin_change(change).await? {
-                Begun::Now(db) => db,
-                Begun::Before(id) => return Ok(Applied::Before(id)),
-            };
+        let change_of = &change_of;
+        self.change(change, |db| async move {
             let Some(old) = find(&*db, id).await? else { return Ok(Applied::Now(None)) };
             db.rights().must_have(AdminScope::ClientsWrite)?;
             db.may_change(Principal::Client(id)).await?;
@@ -123,11 +116,8 @@ impl Store {
         may: impl Fn(&Client) -> Result<(), Error>,
         change: AdminChange<'_>,
     ) -> Result<Applied<Option<Client>>, Error> {
-        self.write(|| async {
-            let db = match self.begin_change(change).await? {
-                Begun::Now(db) => db,
-                Begun::Before(id) => return Ok(Applied::Before(id)),
-            };
+        let may = &may;
+        self.change(change, |db| async move {
             let Some(old) = find(&*db, id).await? else { return Ok(Applied::Now(None)) };
             db.rights().must_have(AdminScope::ClientsWrite)?;
             db.may_change(Principal::Client(id)).await?;

@@ -10,7 +10,7 @@ use crate::store::{
     engine::{attempts::Failed, failure},
     tables::{
         access::{self, INSTANCE},
-        administration::{AdminChange, Administering, Applied, Begun},
+        administration::{AdminChange, Administering, Applied},
         bindings,
         changes::{self, ChangeEffect, ChangeKind},
         entity::{
@@ -48,11 +48,8 @@ impl Store {
             name: Set(group.name.as_str().to_owned()),
             create_time: Set(group.create_time.as_micros()),
         };
-        self.write(|| async {
-            let db = match self.begin_change(change).await? {
-                Begun::Now(db) => db,
-                Begun::Before(id) => return Ok(Applied::Before(id)),
-            };
+        let row = &row;
+        self.change(change, |db| async move {
             db.rights().must_have(AdminScope::GroupsWrite)?;
             match Entity::insert(row.clone()).exec_without_returning(&*db).await {
                 Ok(_) => {}
@@ -138,11 +135,7 @@ impl Store {
         etag: Option<&str>,
         change: AdminChange<'_>,
     ) -> Result<Applied<Group>, Error> {
-        self.write(|| async {
-            let db = match self.begin_change(change).await? {
-                Begun::Now(db) => db,
-                Begun::Before(id) => return Ok(Applied::Before(id)),
-            };
+        self.change(change, |db| async move {
             let makes_admins = may_take(&db, id).await?;
             let row = Entity::find_by_id((INSTANCE, id.0)).lock_exclusive().all(&*db).await?.pop();
             let group = row.map(Group::from).ok_or_else(|| Error::GroupNotFound(id.to_string()))?;
@@ -178,11 +171,8 @@ impl Store {
         let of_user = members::Entity::find()
             .filter(members::Column::OrganizationId.eq(INSTANCE))
             .filter(members::Column::UserId.eq(user.0));
-        self.write(|| async {
-            let db = match self.begin_change(change).await? {
-                Begun::Now(db) => db,
-                Begun::Before(id) => return Ok(Applied::Before(id)),
-            };
+        let (of_user, row) = (&of_user, &row);
+        self.change(change, |db| async move {
             may_give(&db, group).await?;
             // The user's row first: whoever deletes it is waited for.
             access::must_be_there(&*db, Principal::User(user)).await?;
@@ -212,11 +202,7 @@ impl Store {
         user: UserId,
         change: AdminChange<'_>,
     ) -> Result<Applied<bool>, Error> {
-        self.write(|| async {
-            let db = match self.begin_change(change).await? {
-                Begun::Now(db) => db,
-                Begun::Before(id) => return Ok(Applied::Before(id)),
-            };
+        self.change(change, |db| async move {
             let makes_admins = may_take(&db, group).await?;
             let done = members::Entity::delete_by_id((INSTANCE, group.0, user.0)).exec(&*db).await?;
             if done.rows_affected == 0 {

@@ -18,7 +18,7 @@ use crate::store::{
     engine::transaction::commit,
     tables::{
         access::INSTANCE,
-        administration::{AdminChange, Applied, Begun, admin_scopes_of},
+        administration::{AdminChange, Applied, admin_scopes_of},
         changes,
         credentials::next_version,
         entity::{
@@ -108,11 +108,7 @@ impl Store {
         one_time: Option<&NewOneTimePassword>,
         change: AdminChange<'_>,
     ) -> Result<Applied<Option<Vec<SessionId>>>, Error> {
-        self.write(|| async {
-            let db = match self.begin_change(change).await? {
-                Begun::Now(db) => db,
-                Begun::Before(id) => return Ok(Applied::Before(id)),
-            };
+        self.change(change, |db| async move {
             db.rights().must_have(AdminScope::UsersReset)?;
             db.may_change(Principal::User(id)).await?;
             let row = user_rows::Entity::find_by_id(id.0).lock_exclusive().all(&*db).await?.pop();
@@ -147,11 +143,7 @@ impl Store {
         one_time: &NewOneTimePassword,
         change: AdminChange<'_>,
     ) -> Result<Applied<()>, Error> {
-        self.write(|| async {
-            let db = match self.begin_change(change).await? {
-                Begun::Now(db) => db,
-                Begun::Before(id) => return Ok(Applied::Before(id)),
-            };
+        self.change(change, |db| async move {
             db.rights().must_have(AdminScope::UsersWrite)?;
             let password_hash = one_time.password_hash.clone();
             users::add(&*db, &NewUser { user: user.clone(), password_hash, resting: None }, &self.entropy)

@@ -14,7 +14,7 @@ use crate::store::{
     engine::{attempts::Failed, failure},
     tables::{
         access::INSTANCE,
-        administration::{AdminChange, Applied, Begun, RolesOf},
+        administration::{AdminChange, Applied, RolesOf},
         audiences, bindings,
         changes::{self, ChangeEffect, ChangeKind},
         entity::{
@@ -47,11 +47,8 @@ impl Store {
         let of_audience =
             Entity::find().filter(Column::OrganizationId.eq(INSTANCE)).filter(Column::Audience.eq(audience));
         self.look_before_turn(change, RolesOf::Audience(&role.audience)).await?;
-        self.write(|| async {
-            let db = match self.begin_change(change).await? {
-                Begun::Now(db) => db,
-                Begun::Before(id) => return Ok(Applied::Before(id)),
-            };
+        let of_audience = &of_audience;
+        self.change(change, |db| async move {
             db.may_change_roles_of(&role.audience).await?;
             db.rights().must_have_to_grant(&role.scopes)?;
             if role.is_everyone() {
@@ -200,11 +197,8 @@ impl Store {
         change: AdminChange<'_>,
     ) -> Result<Applied<(Role, Role)>, Error> {
         self.look_before_turn(change, RolesOf::Role(id)).await?;
-        self.write(|| async {
-            let db = match self.begin_change(change).await? {
-                Begun::Now(db) => db,
-                Begun::Before(id) => return Ok(Applied::Before(id)),
-            };
+        let make = &make;
+        self.change(change, |db| async move {
             let old = find(&*db, id).await?;
             db.may_change_roles_of(&old.audience).await?;
             if old.is_built_in() {
@@ -249,11 +243,7 @@ impl Store {
         change: AdminChange<'_>,
     ) -> Result<Applied<Role>, Error> {
         self.look_before_turn(change, RolesOf::Role(id)).await?;
-        self.write(|| async {
-            let db = match self.begin_change(change).await? {
-                Begun::Now(db) => db,
-                Begun::Before(id) => return Ok(Applied::Before(id)),
-            };
+        self.change(change, |db| async move {
             let role = find(&*db, id).await?;
             db.may_change_roles_of(&role.audience).await?;
             if role.is_built_in() || role.is_everyone() {

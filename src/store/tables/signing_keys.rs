@@ -14,7 +14,7 @@ use crate::store::{
     Lease, ResealedSecret, Store,
     engine::transaction::commit,
     tables::{
-        administration::{AdminChange, Applied, Begun},
+        administration::{AdminChange, Applied},
         changes::{self, ChangeEffect, ChangeKind},
         entity::signing_keys::{ActiveModel, Column, Entity, Model},
         leases, sealed_secrets,
@@ -126,11 +126,8 @@ impl Store {
         decide: impl FnMut(&[StoredKey]) -> Result<(KeyId, KeyChange), Error> + Send,
     ) -> Result<Applied<()>, Error> {
         let decide = Mutex::new(decide);
-        self.write(|| async {
-            let db = match self.begin_change(asked).await? {
-                Begun::Now(db) => db,
-                Begun::Before(id) => return Ok(Applied::Before(id)),
-            };
+        let decide = &decide;
+        self.change(asked, |db| async move {
             db.rights().must_have(AdminScope::KeysWrite)?;
             // An administrator need not wait for the lease.
             leases::take(&*db, leases::SIGNING_KEYS, lease, asked.now).await?;

@@ -12,7 +12,7 @@ use crate::store::{
     },
     tables::{
         access,
-        administration::{self, AdminChange, Administering, Applied, Begun},
+        administration::{self, AdminChange, Administering, Applied},
         changes,
         entity::users::{Column, Entity},
         password_failures, resting_usernames, sessions,
@@ -158,11 +158,8 @@ impl Store {
         change: AdminChange<'_>,
     ) -> Result<Applied<SwitchedUsers>, Error> {
         let who = who.into();
-        self.write(|| async {
-            let db = match self.begin_change(change).await? {
-                Begun::Now(db) => db,
-                Begun::Before(id) => return Ok(Applied::Before(id)),
-            };
+        let who = &who;
+        self.change(change, |db| async move {
             let (mut all, mut any_admin, now) = (SwitchedUsers::default(), false, change.now);
             for id in &who.ids {
                 find(&db, *id, who.etag.as_deref()).await?;
@@ -212,11 +209,7 @@ impl Store {
             Some(name) => self.meant(name).await?.map(|row| row.id),
             None => None,
         };
-        self.write(|| async {
-            let db = match self.begin_change(change).await? {
-                Begun::Now(db) => db,
-                Begun::Before(id) => return Ok(Applied::Before(id)),
-            };
+        self.change(change, |db| async move {
             let Some(id) = who.ids.first().copied() else {
                 return Err(Error::internal("nobody is to be changed").into());
             };
@@ -256,11 +249,8 @@ impl Store {
         change: AdminChange<'_>,
     ) -> Result<Applied<DeletedUsers>, Error> {
         let who = who.into();
-        self.write(|| async {
-            let db = match self.begin_change(change).await? {
-                Begun::Now(db) => db,
-                Begun::Before(id) => return Ok(Applied::Before(id)),
-            };
+        let who = &who;
+        self.change(change, |db| async move {
             let (mut all, mut any_admin) = (DeletedUsers::default(), false);
             for id in &who.ids {
                 let FoundUser { user, .. } = find(&db, *id, who.etag.as_deref()).await?;
@@ -296,11 +286,8 @@ impl Store {
         key: impl Fn(&User) -> FailureKey,
         change: AdminChange<'_>,
     ) -> Result<Applied<bool>, Error> {
-        self.write(|| async {
-            let db = match self.begin_change(change).await? {
-                Begun::Now(db) => db,
-                Begun::Before(id) => return Ok(Applied::Before(id)),
-            };
+        let key = &key;
+        self.change(change, |db| async move {
             let FoundUser { user, .. } = find(&db, who, None).await?;
             let is_cleared = password_failures::forget(&*db, key(&user)).await?;
             if is_cleared { db.done(who.0, [], true).await } else { db.unchanged(who.0, false).await }

@@ -187,7 +187,7 @@ fn authority_of_client(client: &Registered, scopes: &NameSet) -> Authority {
 /// How many changes there are that are judged.
 fn changes_in(dir: &Path) -> usize {
     let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
-    let in_file = |path: &Path| fs::read_to_string(path).unwrap().matches("self.begin_change(").count();
+    let in_file = |path: &Path| fs::read_to_string(path).unwrap().matches("self.change(").count();
     entries.map(|path| if path.is_dir() { changes_in(&path) } else { in_file(&path) }).sum()
 }
 

@@ -12,7 +12,7 @@ use crate::store::{
     engine::{attempts::Failed, transaction::Transaction},
     tables::{
         access::{self, INSTANCE},
-        administration::{AdminChange, Administering, Applied, Begun, RolesOf},
+        administration::{AdminChange, Administering, Applied, RolesOf},
         changes::{self, ChangeEffect, ChangeKind},
         entity::{
             bindings::{ActiveModel, Column, Entity},
@@ -40,11 +40,7 @@ impl Store {
     /// [`Error::LimitReached`]; why whoever gives it may not; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn bind(&self, binding: &Binding, change: AdminChange<'_>) -> Result<Applied<Bound>, Error> {
         self.look_before_turn(change, RolesOf::Role(binding.role)).await?;
-        self.write(|| async {
-            let db = match self.begin_change(change).await? {
-                Begun::Now(db) => db,
-                Begun::Before(id) => return Ok(Applied::Before(id)),
-            };
+        self.change(change, |db| async move {
             let role = may_bind(&db, binding).await?;
             match find(&db, WhichBinding::Of(role.id, binding.subject)).await? {
                 Some(old) if old.expire_time == binding.expire_time => {
@@ -74,11 +70,7 @@ impl Store {
         change: AdminChange<'_>,
     ) -> Result<Applied<()>, Error> {
         self.look_before_turn(change, RolesOf::Role(binding.role)).await?;
-        self.write(|| async {
-            let db = match self.begin_change(change).await? {
-                Begun::Now(db) => db,
-                Begun::Before(id) => return Ok(Applied::Before(id)),
-            };
+        self.change(change, |db| async move {
             let role = may_bind(&db, binding).await?;
             if let Some(old) = find(&db, WhichBinding::Of(role.id, binding.subject)).await? {
                 return Err(Error::BindingExists(old.id).into());
@@ -102,11 +94,7 @@ impl Store {
         change: AdminChange<'_>,
     ) -> Result<Applied<Binding>, Error> {
         self.look_before_turn(change, RolesOf::Binding(id)).await?;
-        self.write(|| async {
-            let db = match self.begin_change(change).await? {
-                Begun::Now(db) => db,
-                Begun::Before(id) => return Ok(Applied::Before(id)),
-            };
+        self.change(change, |db| async move {
             let found = find(&db, WhichBinding::Id(id)).await?;
             let old = found.ok_or_else(|| Error::BindingNotFound(format!("there is no binding `{id}`")))?;
             may_bind(&db, &old).await?;
@@ -135,11 +123,7 @@ impl Store {
             WhichBinding::Of(role, _) => RolesOf::Role(role),
         };
         self.look_before_turn(change, of).await?;
-        self.write(|| async {
-            let db = match self.begin_change(change).await? {
-                Begun::Now(db) => db,
-                Begun::Before(id) => return Ok(Applied::Before(id)),
-            };
+        self.change(change, |db| async move {
             let Some(old) = find(&db, which).await? else { return Ok(Applied::Now(None)) };
             let role = roles::find(&*db, old.role).await?;
             db.may_change_roles_of(&role.audience).await?;

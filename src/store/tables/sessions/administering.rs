@@ -14,7 +14,7 @@ use crate::store::{
     engine::attempts::Failed,
     tables::{
         access,
-        administration::{AdminChange, Administering, Applied, Begun},
+        administration::{AdminChange, Administering, Applied},
         holders,
     },
 };
@@ -110,11 +110,8 @@ impl Store {
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn end_session(&self, id: SessionId, asked: AdminChange<'_>) -> Result<Applied<()>, Error> {
         let find = Entity::find_by_id(id.0).select_only().column(Column::UserId);
-        self.write(|| async {
-            let db = match self.begin_change(asked).await? {
-                Begun::Now(db) => db,
-                Begun::Before(id) => return Ok(Applied::Before(id)),
-            };
+        let find = &find;
+        self.change(asked, |db| async move {
             db.rights().must_have(AdminScope::SessionsWrite)?;
             let user: Option<Uuid> = find.clone().into_tuple().all(&*db).await?.pop();
             let user = user.ok_or(Error::SessionNotFound)?;
@@ -139,11 +136,7 @@ impl Store {
         resource: Uuid,
         asked: AdminChange<'_>,
     ) -> Result<Applied<EndedPage>, Error> {
-        self.write(|| async {
-            let mut db = match self.begin_change(asked).await? {
-                Begun::Now(db) => db,
-                Begun::Before(id) => return Ok(Applied::Before(id)),
-            };
+        self.change(asked, |mut db| async move {
             db.rights().must_have(AdminScope::SessionsWrite)?;
             let page = match of {
                 SessionsOf::User(user) => {

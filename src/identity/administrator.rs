@@ -3,17 +3,20 @@
 use std::time::Duration;
 
 use crate::{
-    audit::{Actor, Entry},
+    audit::{Actor, Entry, Field, FieldChange, Pending},
     auth::Caller,
     base::Timestamp,
     model::{Authority, Error, NameSet, Origin, Principal, Subject},
-    store::{AdminChange, Store},
+    store::{AdminChange, Applied, Store},
 };
 
 pub use crate::store::RequestKey;
 
 /// How long the id of a request tells a repetition of it.
 const REQUEST_ID_AGE: Duration = Duration::from_hours(24);
+
+/// Of an event that tells no fields.
+pub(super) const NO_FIELDS: [Field; 0] = [];
 
 /// Whoever administers, and how the change is asked for.
 #[derive(Clone, Debug)]
@@ -99,6 +102,28 @@ impl Administrator {
             Authority::Operator => None,
             Authority::Caller { subject, .. } => Some(subject.principal()),
         }
+    }
+
+    /// Records what has become of `pending`, which was asked for: `changed` says of what was done which fields it changed, and none if it
+    /// changed nothing.
+    pub(super) fn settled<T, Changed>(
+        &self,
+        pending: Pending<'_>,
+        done: Result<Applied<T>, Error>,
+        changed: impl FnOnce(&T) -> Option<Changed>,
+    ) -> Result<Applied<T>, Error>
+    where
+        Changed: IntoIterator<Item: Into<FieldChange>>,
+    {
+        match &done {
+            Ok(Applied::Now(value)) if !self.only_validates() => match changed(value) {
+                Some(fields) => pending.done_changing(fields),
+                None => pending.dismiss(),
+            },
+            Ok(_) => pending.dismiss(),
+            Err(error) => pending.settle(Some(error)),
+        }
+        done
     }
 
     /// Whether nothing is to be done: only to be judged.

@@ -20,12 +20,12 @@ use crate::{
     model::Error,
     proto::DESCRIPTOR_SET,
     rpc::{
+        admin_calls::{AdminCallsLayer, Hearing},
         admit::AdmitLayer,
         framework_errors,
         health::HealthRpc,
         meter::{MeterLayer, MeteredBody},
         protocol::ProtocolLayer,
-        admin_calls::{AdminCallsLayer, Hearing},
         web::WebLayer,
     },
 };

@@ -1,6 +1,6 @@
 //! Owns changing the owners of audiences.
 
-use super::{AccessRegistry, NamedPrincipal, PrincipalRef, registry::settled};
+use super::{AccessRegistry, NamedPrincipal, PrincipalRef};
 use crate::{
     audit::{Entry, Event, Field},
     identity::Administrator,
@@ -88,7 +88,7 @@ impl AccessRegistry {
         let changed = |(old, new): &(OwnedAudience, OwnedAudience)| {
             (old.owners != new.owners).then(|| vec![Field::Owners])
         };
-        match settled(pending, by, updated, changed)? {
+        match by.settled(pending, updated, changed)? {
             Applied::Now((_, audience)) => Ok(audience),
             Applied::Before(_) => self.directory.audience(name).await,
         }

@@ -1,10 +1,10 @@
 //! Owns giving roles and taking them away.
 
-use super::{AccessRegistry, ListedBinding, PrincipalRef, RoleRef, registry::settled};
+use super::{AccessRegistry, ListedBinding, PrincipalRef, RoleRef};
 use crate::{
     audit::{Entry, Event, Field},
     base::Timestamp,
-    identity::Administrator,
+    identity::{Administrator, administrator::NO_FIELDS},
     model::{Binding, BindingId, Error, Role},
     store::{Applied, Bound, WhichBinding},
 };
@@ -32,7 +32,7 @@ impl AccessRegistry {
             Bound::Changed(_) => Some(vec![Field::ExpireTime]),
             Bound::AsItWas(_) => None,
         };
-        match settled(pending, by, bound, changed)? {
+        match by.settled(pending, bound, changed)? {
             Applied::Now(Bound::Made(binding) | Bound::Changed(binding) | Bound::AsItWas(binding)) => {
                 self.directory.listed(binding, role).await
             }
@@ -55,7 +55,7 @@ impl AccessRegistry {
         let entry = by.entry(told(Event::RoleBound, &binding, &role));
         let pending = self.audit.begin(entry.clone());
         let added = self.store.add_binding(&binding, by.change(&entry, binding.create_time)).await;
-        match settled(pending, by, added, |()| Some(Vec::new()))? {
+        match by.settled(pending, added, |()| Some(NO_FIELDS))? {
             Applied::Now(()) => self.directory.listed(binding, role).await,
             Applied::Before(id) => self.directory.binding(BindingId(id)).await,
         }
@@ -79,7 +79,7 @@ impl AccessRegistry {
         let change = by.change(&entry, self.clock.now());
         let set = self.store.set_binding_end(id, etag, expire_time, change).await;
         let changed = |old: &Binding| (old.expire_time != expire_time).then(|| vec![Field::ExpireTime]);
-        match settled(pending, by, set, changed)? {
+        match by.settled(pending, set, changed)? {
             Applied::Now(old) => Ok(ListedBinding { binding: Binding { expire_time, ..old }, ..found }),
             Applied::Before(id) => self.directory.binding(BindingId(id)).await,
         }
@@ -144,7 +144,7 @@ impl AccessRegistry {
         let entry = by.entry(entry);
         let pending = self.audit.begin(entry.clone());
         let taken = self.store.unbind(which, etag, by.change(&entry, self.clock.now())).await;
-        settled(pending, by, taken, |taken| taken.map(|_| Vec::new()))
+        by.settled(pending, taken, |taken| taken.map(|_| NO_FIELDS))
     }
 
     /// The role `which`, and a new binding that gives it to `who`.

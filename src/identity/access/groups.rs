@@ -1,9 +1,9 @@
 //! Owns making and deleting groups, and who is in them.
 
-use super::{AccessRegistry, GroupRef, NamedPrincipal, registry::settled};
+use super::{AccessRegistry, GroupRef, NamedPrincipal};
 use crate::{
     audit::Event,
-    identity::{Administrator, users::UserRef},
+    identity::{Administrator, administrator::NO_FIELDS, users::UserRef},
     model::{Error, Group, GroupId, GroupName, Membership, UserId},
     store::Applied,
 };
@@ -19,7 +19,7 @@ impl AccessRegistry {
         let entry = by.entry(Event::GroupCreated.done().group(group.id));
         let pending = self.audit.begin(entry.clone());
         let added = self.store.add_group(&group, by.change(&entry, now)).await;
-        match settled(pending, by, added, |()| Some(Vec::new()))? {
+        match by.settled(pending, added, |()| Some(NO_FIELDS))? {
             Applied::Now(()) => Ok(group),
             Applied::Before(id) => self.directory.group(&GroupId(id).into()).await,
         }
@@ -40,7 +40,7 @@ impl AccessRegistry {
         let entry = by.entry(Event::GroupDeleted.done().group(id));
         let pending = self.audit.begin(entry.clone());
         let deleted = self.store.delete_group(id, etag, by.change(&entry, self.clock.now())).await;
-        match settled(pending, by, deleted, |_| Some(Vec::new()))? {
+        match by.settled(pending, deleted, |_| Some(NO_FIELDS))? {
             Applied::Now(group) => Ok(Some(group)),
             Applied::Before(_) => Ok(None),
         }
@@ -61,8 +61,8 @@ impl AccessRegistry {
         let entry = by.entry(Event::GroupMemberAdded.done().group(group.id).user(id));
         let pending = self.audit.begin(entry.clone());
         let added = self.store.add_member(group.id, id, by.change(&entry, self.clock.now())).await;
-        let changed = |(_, is_new): &(Membership, bool)| is_new.then(Vec::new);
-        let membership = match settled(pending, by, added, changed)? {
+        let changed = |(_, is_new): &(Membership, bool)| is_new.then_some(NO_FIELDS);
+        let membership = match by.settled(pending, added, changed)? {
             Applied::Now((membership, _)) => membership,
             Applied::Before(_) => self.directory.membership(&group, id, &user).await?,
         };
@@ -111,8 +111,8 @@ impl AccessRegistry {
         let entry = by.entry(Event::GroupMemberRemoved.done().group(group).user(user));
         let pending = self.audit.begin(entry.clone());
         let removed = self.store.remove_member(group, user, by.change(&entry, self.clock.now())).await;
-        let changed = |removed: &bool| removed.then(Vec::new);
-        Ok(settled(pending, by, removed, changed)? != Applied::Now(false))
+        let changed = |removed: &bool| removed.then_some(NO_FIELDS);
+        Ok(by.settled(pending, removed, changed)? != Applied::Now(false))
     }
 
     async fn group_and_user(

@@ -2,11 +2,10 @@
 
 use super::{AccessDirectory, PrincipalRef, ScopeAccess};
 use crate::{
-    audit::{Audit, Field, Pending},
+    audit::Audit,
     base::Clock,
-    identity::Administrator,
     model::{AudienceName, Error, NameSet},
-    store::{Applied, Store},
+    store::Store,
 };
 
 /// Roles, groups, bindings and audiences in the hands of those who manage them. Each act is recorded, and told to the other processes.
@@ -42,23 +41,4 @@ impl AccessRegistry {
     ) -> Result<Vec<ScopeAccess>, Error> {
         self.directory.access(who, audience, self.clock.now()).await
     }
-}
-
-/// Records what has become of `pending`, which `by` has asked for: `changed` says of what was done which fields it changed, and none if it
-/// changed nothing.
-pub(super) fn settled<T>(
-    pending: Pending<'_>,
-    by: &Administrator,
-    done: Result<Applied<T>, Error>,
-    changed: impl FnOnce(&T) -> Option<Vec<Field>>,
-) -> Result<Applied<T>, Error> {
-    match &done {
-        Ok(Applied::Now(value)) if !by.only_validates() => match changed(value) {
-            Some(fields) => pending.done_changing(fields),
-            None => pending.dismiss(),
-        },
-        Ok(_) => pending.dismiss(),
-        Err(error) => pending.settle(Some(error)),
-    }
-    done
 }

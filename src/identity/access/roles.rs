@@ -1,9 +1,9 @@
 //! Owns making, changing and deleting roles.
 
-use super::{AccessRegistry, RoleRef, registry::settled};
+use super::{AccessRegistry, RoleRef};
 use crate::{
     audit::{Entry, Event, Field},
-    identity::Administrator,
+    identity::{Administrator, administrator::NO_FIELDS},
     model::{
         AudienceName, Error, FieldReason, NameSet, Role, RoleDescription, RoleId, RoleName, RuleViolation,
     },
@@ -66,7 +66,7 @@ impl AccessRegistry {
         let entry = by.entry(told(Event::RoleCreated, id, Some(&role.audience)));
         let pending = self.audit.begin(entry.clone());
         let added = self.store.add_role(&role, by.change(&entry, now)).await;
-        match settled(pending, by, added, |()| Some(Vec::new()))? {
+        match by.settled(pending, added, |()| Some(NO_FIELDS))? {
             Applied::Now(()) => Ok(role),
             Applied::Before(id) => self.directory.role(&RoleRef::Id(RoleId(id))).await,
         }
@@ -104,7 +104,7 @@ impl AccessRegistry {
             let fields: Vec<_> = fields.into_iter().filter(|(_, is)| *is).map(|(field, _)| field).collect();
             (!fields.is_empty()).then_some(fields)
         };
-        match settled(pending, by, updated, changed)? {
+        match by.settled(pending, updated, changed)? {
             Applied::Now((_, role)) => Ok(role),
             Applied::Before(id) => self.directory.role(&RoleRef::Id(RoleId(id))).await,
         }
@@ -126,7 +126,7 @@ impl AccessRegistry {
         let entry = by.entry(told(Event::RoleDeleted, id, audience.as_ref()));
         let pending = self.audit.begin(entry.clone());
         let deleted = self.store.delete_role(id, etag, by.change(&entry, self.clock.now())).await;
-        match settled(pending, by, deleted, |_| Some(Vec::new()))? {
+        match by.settled(pending, deleted, |_| Some(NO_FIELDS))? {
             Applied::Now(role) => Ok(Some(role)),
             Applied::Before(_) => Ok(None),
         }

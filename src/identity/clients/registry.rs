@@ -11,7 +11,7 @@ use super::{
 use crate::{
     audit::{Audit, Event},
     base::Clock,
-    identity::{Administrator, permissions},
+    identity::{Administrator, administrator::NO_FIELDS, permissions},
     model::{AudienceName, CertificateSubject, Client, ClientId, ClientKind, ClientName, Error, NameSet},
     store::{Applied, Store, client_differences},
 };
@@ -117,19 +117,12 @@ impl ClientRegistry {
         let made = change::given(None, client, &self.own)?;
         let entry = by.entry(Event::ClientCreated.done().client(made.client.id.to_string()));
         let pending = self.audit.begin(entry.clone());
-        let client = match self.store.add_client(&made, by.change(&entry, now)).await {
-            Ok(Applied::Now(())) => {
-                pending.done_if(!by.only_validates());
-                made.client
-            }
-            Ok(Applied::Before(id)) => {
-                pending.dismiss();
+        let added = self.store.add_client(&made, by.change(&entry, now)).await;
+        let client = match by.settled(pending, added, |()| Some(NO_FIELDS))? {
+            Applied::Now(()) => made.client,
+            Applied::Before(id) => {
                 secret = None;
                 self.read(ClientId(id)).await?
-            }
-            Err(error) => {
-                pending.settle(Some(&error));
-                return Err(error);
             }
         };
         let secret = secret.filter(|_| !by.only_validates());
@@ -243,23 +236,10 @@ impl ClientRegistry {
             }
             client.etag().must_match(etag)
         };
-        match self.store.delete_client(id, may, by.change(&entry, self.clock.now())).await {
-            Ok(Applied::Now(Some(client))) => {
-                pending.done_if(!by.only_validates());
-                Ok(Some(client))
-            }
-            Ok(Applied::Now(None)) => {
-                pending.dismiss();
-                Err(who.not_found())
-            }
-            Ok(Applied::Before(_)) => {
-                pending.dismiss();
-                Ok(None)
-            }
-            Err(error) => {
-                pending.settle(Some(&error));
-                Err(error)
-            }
+        let deleted = self.store.delete_client(id, may, by.change(&entry, self.clock.now())).await;
+        match by.settled(pending, deleted, |client| client.as_ref().map(|_| NO_FIELDS))? {
+            Applied::Now(client) => client.map(Some).ok_or_else(|| who.not_found()),
+            Applied::Before(_) => Ok(None),
         }
     }
 
@@ -290,29 +270,17 @@ impl ClientRegistry {
         let entry = by.entry(event.done().client(id.to_string()));
         let pending = self.audit.begin(entry.clone());
         let make = |old: &Client| change::changed(old, change, &self.own);
-        match self.store.change_client(id, make, by.change(&entry, self.clock.now())).await {
-            Ok(Applied::Now(Some((old, new)))) => {
-                if by.only_validates() || old == new {
-                    pending.dismiss();
-                } else if event == Event::ClientUpdated {
-                    pending.done_changing(client_differences(Some(&old), &new));
-                } else {
-                    pending.done();
-                }
-                Ok((new, true))
-            }
-            Ok(Applied::Now(None)) => {
-                pending.dismiss();
-                Err(who.not_found())
-            }
-            Ok(Applied::Before(id)) => {
-                pending.dismiss();
-                Ok((self.read(ClientId(id)).await?, false))
-            }
-            Err(error) => {
-                pending.settle(Some(&error));
-                Err(error)
-            }
+        let changed = |both: &Option<(Client, Client)>| {
+            let (old, new) = both.as_ref().filter(|(old, new)| old != new)?;
+            // Others say by their names what has changed.
+            let tells = event == Event::ClientUpdated;
+            Some(if tells { client_differences(Some(old), new) } else { Vec::new() })
+        };
+        let done = self.store.change_client(id, make, by.change(&entry, self.clock.now())).await;
+        match by.settled(pending, done, changed)? {
+            Applied::Now(Some((_, new))) => Ok((new, true)),
+            Applied::Now(None) => Err(who.not_found()),
+            Applied::Before(id) => Ok((self.read(ClientId(id)).await?, false)),
         }
     }
 

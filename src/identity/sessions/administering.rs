@@ -4,8 +4,8 @@ use uuid::Uuid;
 
 use super::Sessions;
 use crate::{
-    audit::{Entry, Event, Pending},
-    identity::Administrator,
+    audit::{Entry, Event},
+    identity::{Administrator, administrator::NO_FIELDS},
     model::{ClientId, Error, Session, SessionId, User, claims::BUILT_IN_CLIENT},
     store::{Applied, EndedPage},
 };
@@ -57,8 +57,7 @@ impl Sessions {
         let entry = by.entry(entry);
         let pending = self.audit.begin(entry.clone());
         let ended = self.store.end_session(id, by.change(&entry, self.clock.now())).await;
-        settle(pending, &ended, true);
-        ended?;
+        by.settled(pending, ended, |()| Some(NO_FIELDS))?;
         self.known.forget(id);
         Ok(())
     }
@@ -88,8 +87,8 @@ impl Sessions {
                 Ok(Applied::Now(page)) => page.ended.len() as u64,
                 _ => 0,
             };
-            settle(pending.ending(count), &page, count > 0);
-            let Applied::Now(EndedPage { ended, left, next }) = page? else { return Ok(sum) };
+            let page = by.settled(pending.ending(count), page, |_| (count > 0).then_some(NO_FIELDS))?;
+            let Applied::Now(EndedPage { ended, left, next }) = page else { return Ok(sum) };
             self.forget(&ended);
             sum = EndedSessions { ended: sum.ended + count, left: sum.left + left };
             if next.is_none() {
@@ -113,14 +112,5 @@ impl Sessions {
             }
             SessionsOf::Everybody => Ok(()),
         }
-    }
-}
-
-/// Records what has become of `pending`.
-fn settle<T>(pending: Pending<'_>, applied: &Result<Applied<T>, Error>, is_changed: bool) {
-    match applied {
-        Ok(Applied::Now(_)) => pending.done_if(is_changed),
-        Ok(Applied::Before(_)) => pending.dismiss(),
-        Err(error) => pending.settle(Some(error)),
     }
 }

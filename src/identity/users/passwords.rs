@@ -8,8 +8,8 @@ use crate::{
     audit::{Audit, Event, Pending},
     base::{Clock, Deadline, Timestamp},
     identity::{
-        Accounts, Administrator, HashRequest, OneTimePassword, Passwords, Sessions, new_accounts::note,
-        passwords::Argon2Params,
+        Accounts, Administrator, HashRequest, OneTimePassword, Passwords, Sessions, administrator::NO_FIELDS,
+        new_accounts::note, passwords::Argon2Params,
     },
     model::{
         Error, PasswordRules, SessionId, User, UserId, Username,
@@ -111,21 +111,12 @@ impl UserPasswords {
         let pending = self.audit.begin(entry.clone());
         let added =
             self.store.add_user_with_one_time_password((&user, resting), &stored, by.change(&entry, now));
-        match added.await {
-            Err(error) => {
-                pending.settle(Some(&error));
-                Err(error)
-            }
-            Ok(Applied::Before(id)) => {
-                pending.dismiss();
-                self.as_it_is(&UserRef::Id(UserId(id))).await
-            }
-            Ok(Applied::Now(())) if by.only_validates() => {
-                pending.dismiss();
+        match by.settled(pending, added.await, |()| Some(NO_FIELDS))? {
+            Applied::Before(id) => self.as_it_is(&UserRef::Id(UserId(id))).await,
+            Applied::Now(()) if by.only_validates() => {
                 Ok(Reset { user, one_time_password: None, expire_time: None })
             }
-            Ok(Applied::Now(())) => {
-                pending.done();
+            Applied::Now(()) => {
                 let expire_time = Some(stored.expire_time);
                 Ok(Reset { user, one_time_password: Some(one_time), expire_time })
             }
@@ -143,14 +134,8 @@ impl UserPasswords {
         let new = one_time.stored(self.argon2, now)?;
         let entry = by.entry(Event::PasswordReset.done().user(id));
         let pending = self.audit.begin(entry.clone());
-        let applied = match self.store.reset_password(id, etag, &new, by.change(&entry, now)).await {
-            Ok(applied) => applied,
-            Err(error) => {
-                pending.settle(Some(&error));
-                return Err(error);
-            }
-        };
-        self.settle(id, pending, &applied, by);
+        let applied = self.store.reset_password(id, etag, &new, by.change(&entry, now)).await;
+        let applied = self.settled(id, pending, applied, by)?;
         if applied == Applied::Now(None) {
             return Err(who.not_found());
         }
@@ -181,14 +166,8 @@ impl UserPasswords {
         let entry = by.entry(Event::PasswordSet.done().user(user.id));
         let pending = self.audit.begin(entry.clone());
         let change = by.change(&entry, self.clock.now());
-        let applied = match self.store.set_password(user.id, &hash, change).await {
-            Ok(applied) => applied,
-            Err(error) => {
-                pending.settle(Some(&error));
-                return Err(error);
-            }
-        };
-        self.settle(user.id, pending, &applied, by);
+        let applied = self.store.set_password(user.id, &hash, change).await;
+        let applied = self.settled(user.id, pending, applied, by)?;
         let user = self.store.user(user.id).await?.filter(|_| applied != Applied::Now(None));
         user.ok_or_else(|| who.not_found())
     }
@@ -209,21 +188,18 @@ impl UserPasswords {
     }
 
     /// Tells what came of it, and forgets who was changed.
-    fn settle(
+    fn settled(
         &self,
         id: UserId,
         pending: Pending<'_>,
-        applied: &Applied<Option<Vec<SessionId>>>,
+        done: Result<Applied<Option<Vec<SessionId>>>, Error>,
         by: &Administrator,
-    ) {
-        let ended = match applied {
-            Applied::Now(Some(ended)) if !by.only_validates() => ended,
-            _ => return pending.dismiss(),
-        };
-        pending.done();
-        if let Some((accounts, sessions)) = &self.remembered {
+    ) -> Result<Applied<Option<Vec<SessionId>>>, Error> {
+        let applied = by.settled(pending, done, |ended| ended.as_ref().map(|_| NO_FIELDS))?;
+        if let (Applied::Now(Some(ended)), Some((accounts, sessions))) = (&applied, &self.remembered) {
             accounts.forget(id);
             sessions.forget(ended);
         }
+        Ok(applied)
     }
 }

@@ -9,7 +9,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use prost::Message;
 use signet::proto::identity::v1::GetMeResponse;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -21,7 +20,7 @@ use crate::{
     runner::Invocation,
     stats::{Spread, float, micros},
     table::Table,
-    throughput::{FRAME_HEAD_BYTES, FULL, Figures, Question, Run, figures, run, warm_up},
+    throughput::{FULL, Figures, Question, Run, figures, run, warm_up},
 };
 
 /// How long Envoy may take to let the first request pass: it starts, and fetches the keys.
@@ -164,8 +163,7 @@ pub(crate) fn measure(
     let signet_http = signet.http_addr.ok_or("Signet does not say where it serves HTTP")?.port();
     let ports =
         Ports { service: service.grpc_addr.port(), signet_grpc: signet.grpc_addr.port(), signet_http };
-    let question =
-        Question { call: Call::get_me(token), reply_bytes: FRAME_HEAD_BYTES + reply.encoded_len() };
+    let question = Question::new(Call::get_me(token), reply);
     let envoys = Way::ALL.map(|way| Envoy::start(way, &ports));
     let envoys: Vec<Envoy> = envoys.into_iter().collect::<Result<_>>()?;
     let mut rates = Vec::new();

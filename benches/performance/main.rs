@@ -4,6 +4,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures the machine's own time")]
 
+mod against;
 mod bare;
 mod client;
 mod contention;
@@ -76,6 +77,9 @@ struct Arguments {
     guesser: guesser::GuesserArguments,
 
     #[command(flatten)]
+    against: against::AgainstArguments,
+
+    #[command(flatten)]
     bare: bare::Options,
 }
 
@@ -107,6 +111,9 @@ fn measure(arguments: &Arguments) -> Result<()> {
     }
     if arguments.guesser.guesser {
         return guesser::measure(&runtime, plan, arguments.write);
+    }
+    if let Some(binary) = &arguments.against.against {
+        return against::measure(binary, &runtime, plan, arguments.quick);
     }
     let data = tempfile::tempdir()?;
     let mut machine = machine::Machine::watch()?;

@@ -49,6 +49,12 @@ impl Program {
         Self { path: env!("CARGO_BIN_EXE_signet").into(), arguments: arguments.map(str::to_owned).collect() }
     }
 
+    /// The same of another build, whose program is at `binary`.
+    pub(crate) fn built_as(mut self, binary: &Path) -> Self {
+        binary.clone_into(&mut self.path);
+        self
+    }
+
     fn invocation(&self) -> Invocation {
         Invocation::of(&self.path).without_settings("SIGNET_").on_free_ports().with_patience(PATIENCE)
     }

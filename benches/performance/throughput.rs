@@ -66,6 +66,12 @@ pub(crate) struct Question {
     pub(crate) reply_bytes: usize,
 }
 
+impl Question {
+    pub(crate) fn new(call: Call, reply: &impl Message) -> Self {
+        Self { call, reply_bytes: FRAME_HEAD_BYTES + reply.encoded_len() }
+    }
+}
+
 pub(crate) fn measure(
     bare: &Server,
     signet: &Server,
@@ -73,11 +79,11 @@ pub(crate) fn measure(
     reply: &GetMeResponse,
     plan: Plan,
 ) -> Result<GetMe> {
-    let question =
-        Question { call: Call::get_me(token), reply_bytes: FRAME_HEAD_BYTES + reply.encoded_len() };
+    let question = Question::new(Call::get_me(token), reply);
+    let sides = [(bare, &question), (signet, &question)];
     Ok(GetMe {
-        full: compare(bare, signet, &question, FULL, plan)?,
-        light: compare(bare, signet, &question, LIGHT, plan)?,
+        full: compare(sides, FULL, plan)?,
+        light: compare(sides, LIGHT, plan)?,
         bare_peak_mb: bare.peak_mb()?,
         signet_peak_mb: signet.peak_mb()?,
     })
@@ -92,9 +98,8 @@ pub(crate) fn introspection(
     reply: &IntrospectTokenResponse,
     plan: Plan,
 ) -> Result<Comparison> {
-    let call = Call::introspect(asking, token);
-    let question = Question { call, reply_bytes: FRAME_HEAD_BYTES + reply.encoded_len() };
-    compare(bare, signet, &question, FULL, plan)
+    let question = Question::new(Call::introspect(asking, token), reply);
+    compare([(bare, &question), (signet, &question)], FULL, plan)
 }
 
 /// Envoy asks `request` again and again, which shows a token that has been seen before.
@@ -105,21 +110,16 @@ pub(crate) fn check(
     reply: &CheckResponse,
     plan: Plan,
 ) -> Result<Comparison> {
-    let question =
-        Question { call: Call::check(request), reply_bytes: FRAME_HEAD_BYTES + reply.encoded_len() };
-    compare(bare, signet, &question, FULL, plan)
+    let question = Question::new(Call::check(request), reply);
+    compare([(bare, &question), (signet, &question)], FULL, plan)
 }
 
-fn compare(
-    bare: &Server,
-    signet: &Server,
-    question: &Question,
-    shape: Shape,
-    plan: Plan,
-) -> Result<Comparison> {
+/// Two servers, each with what it is asked, in turns: the first is what the second is measured by.
+pub(crate) fn compare(sides: [(&Server, &Question); 2], shape: Shape, plan: Plan) -> Result<Comparison> {
+    let [(bare, bare_question), (signet, signet_question)] = sides;
     // Both get the same number of requests.
-    warm_up(signet, question, shape)?;
-    let rate = warm_up(bare, question, shape)?;
+    warm_up(signet, signet_question, shape)?;
+    let rate = warm_up(bare, bare_question, shape)?;
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -128,8 +128,8 @@ fn compare(
     let requests = (rate * plan.round.as_secs_f64()) as u64;
     let (mut bare_runs, mut signet_runs) = (Vec::new(), Vec::new());
     for _ in 0..plan.rounds {
-        bare_runs.push(run(bare, question, shape, requests)?);
-        signet_runs.push(run(signet, question, shape, requests)?);
+        bare_runs.push(run(bare, bare_question, shape, requests)?);
+        signet_runs.push(run(signet, signet_question, shape, requests)?);
     }
     let pairs = || bare_runs.iter().zip(&signet_runs);
     Ok(Comparison {

@@ -4,9 +4,9 @@ mod access;
 mod idle;
 mod plan;
 mod report;
-mod server;
+pub(crate) mod server;
 mod site;
-mod users;
+pub(crate) mod users;
 mod work;
 
 use std::{fs, path::Path, thread, time::Duration};

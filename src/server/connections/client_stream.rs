@@ -2,7 +2,7 @@
 //! before more is read, and writes must move.
 
 use std::{
-    io::{self, IoSlice},
+    io,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -164,6 +164,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for ClientStream<S> {
     }
 }
 
+/// It takes no vectors of buffers: h2 then copies replies of less than 1,024 bytes into the buffer of its frames, and not of less than
+/// 256, and writes many of them at once. Each that it does not copy is a write, and a TLS record, of its own.
 impl<S: AsyncWrite + Unpin> AsyncWrite for ClientStream<S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
@@ -181,20 +183,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for ClientStream<S> {
         let this = self.get_mut();
         let shut_down = Pin::new(&mut this.stream).poll_shutdown(context);
         this.moved(context, shut_down)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        pieces: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let written = Pin::new(&mut this.stream).poll_write_vectored(context, pieces);
-        this.moved(context, written)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
     }
 }
 

@@ -130,6 +130,12 @@ impl<K: Keys, S: Standing> Authenticator<K, S> {
         Ok(Caller::new(claims, stands))
     }
 
+    /// What is asked whether tokens still stand.
+    #[must_use]
+    pub const fn standing(&self) -> &S {
+        &self.standing
+    }
+
     /// The audience of this service itself.
     #[must_use]
     pub fn audience(&self) -> &str {

@@ -117,7 +117,7 @@ impl Introspection {
         };
         let user = found.as_ref().and_then(|found| found.user());
         let names = match (&found, claims.aud.names()) {
-            (Some(found), [only]) => RoleNames::clone(&found.roles_at(only)),
+            (Some(found), [only]) => RoleNames::clone(&self.standing.roles_at(found, only)),
             // Whose roles they are could not be told among several.
             _ => RoleNames::default(),
         };

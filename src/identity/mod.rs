@@ -50,6 +50,6 @@ pub use proof::Proof;
 pub use readiness::Readiness;
 pub use revocation::Revocation;
 pub use sessions::{RefreshToken, Sessions};
-pub use standing::{GoodStanding, Recognised, roles_at, user_of};
+pub use standing::{GoodStanding, Recognised, recognised, user_of};
 pub use tokens::{IssuedToken, Tokens};
 pub use users::{UserDirectory, UserRegistry, UserSearchUpkeep};

@@ -30,7 +30,6 @@ pub struct Recognised {
     /// None if it is a client by itself.
     user: Option<Arc<User>>,
     held: Arc<HeldRoles>,
-    permissions: Arc<Permissions>,
 }
 
 impl Recognised {
@@ -38,13 +37,6 @@ impl Recognised {
     #[must_use]
     pub fn user(&self) -> Option<&User> {
         self.user.as_deref()
-    }
-
-    /// The names of the roles, and of the groups by which they come, at `audience` as it stands in `aud`: those of this moment, whatever
-    /// the token says.
-    #[must_use]
-    pub fn roles_at(&self, audience: &str) -> Arc<RoleNames> {
-        self.permissions.names_at(&self.held, audience)
     }
 }
 
@@ -58,6 +50,13 @@ impl GoodStanding {
         permissions: Arc<Permissions>,
     ) -> Self {
         Self { accounts, sessions, clients, permissions }
+    }
+
+    /// The names of the roles that `found` has, and of the groups by which they come, at `audience` as it stands in `aud`: those of this
+    /// moment, whatever the token says.
+    #[must_use]
+    pub fn roles_at(&self, found: &Recognised, audience: &str) -> Arc<RoleNames> {
+        self.permissions.names_at(&found.held, audience)
     }
 
     /// The user of `session`, and the scopes that a token of it would have now, if the user and the client are in good standing. Whether
@@ -123,8 +122,7 @@ impl GoodStanding {
             Left::All => None,
             Left::Only(left) => Some(left),
         };
-        let permissions = Arc::clone(&self.permissions);
-        Ok(Stands { found: Some(Arc::new(Recognised { user, held, permissions })), left })
+        Ok(Stands { found: Some(Arc::new(Recognised { user, held })), left })
     }
 
     async fn active_user(&self, id: UserId) -> Result<Option<Arc<User>>, Error> {
@@ -161,15 +159,11 @@ pub fn user_of(caller: &Caller) -> Result<&User, Error> {
     recognised(caller)?.user().ok_or_else(unchecked)
 }
 
-/// The names of the roles that `caller` has now at `audience`, as it stands in `aud`.
+/// What [`GoodStanding`] has found of `caller`.
 ///
 /// # Errors
 /// [`Error::Internal`], if nobody has checked whether the token still stands: a defect of the service.
-pub fn roles_at(caller: &Caller, audience: &str) -> Result<Arc<RoleNames>, Error> {
-    Ok(recognised(caller)?.roles_at(audience))
-}
-
-fn recognised(caller: &Caller) -> Result<&Recognised, Error> {
+pub fn recognised(caller: &Caller) -> Result<&Recognised, Error> {
     caller.found().ok_or_else(unchecked)
 }
 

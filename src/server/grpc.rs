@@ -90,7 +90,9 @@ pub(super) fn services(
         // What is served elsewhere does not exist here, for whoever asks.
         let policy = policy.of_services(served::names(listener, ext_authz));
         let auth = AuthLayer::new(policy, Arc::clone(&parts.authenticator));
-        Ok::<_, Error>(layered(routes, config, max_message_bytes, meter, limits, (admin_calls.clone(), auth)))
+        // Elsewhere there are no calls of the admin API.
+        let admin_calls = (listener == GrpcListener::Admin).then(|| admin_calls.clone());
+        Ok::<_, Error>(layered(routes, config, max_message_bytes, meter, limits, (admin_calls, auth)))
     };
     let (for_envoy, for_admin) = (meter.telling(failures("ext_authz")), meter.telling(failures("admin")));
     let pools = &parts.pools;
@@ -123,7 +125,7 @@ fn layered(
     max_message_bytes: usize,
     meter: MeterLayer,
     limits: AdmitLayer,
-    (admin_calls, auth): (AdminCallsLayer, AuthLayer<Arc<Keyring>, GoodStanding>),
+    (admin_calls, auth): (Option<AdminCallsLayer>, AuthLayer<Arc<Keyring>, GoodStanding>),
 ) -> impl GrpcService + use<> {
     ServiceBuilder::new()
         // Outermost: further in, there is gRPC alone. The meter could not find the status in a body of gRPC-Web, and what a
@@ -138,7 +140,7 @@ fn layered(
         // Before anything that costs: what does not fit is refused for next to nothing.
         .layer(limits)
         // Around what refuses whoever is known, so that the audit log tells of it.
-        .layer(admin_calls)
+        .option_layer(admin_calls)
         // Last before the handlers: none is reached past it.
         .layer(auth)
         .map_request(note_caller)

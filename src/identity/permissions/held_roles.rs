@@ -153,6 +153,11 @@ impl HeldRoles {
         u64::try_from(rows).unwrap_or(u64::MAX).max(1)
     }
 
+    /// Whether there is no role at all.
+    pub(super) const fn are_none(&self) -> bool {
+        self.roles.is_empty()
+    }
+
     /// The roles at each of the audiences of `rules`.
     pub(super) fn at<'a>(&'a self, rules: &'a Rules) -> Vec<Holding<'a>> {
         let at = |name: &AudienceName| self.roles.iter().filter(|held| held.role.audience == *name).collect();
@@ -178,9 +183,6 @@ impl HeldRoles {
 
     /// The names of the roles at `audience` at `now`.
     pub(super) fn names_at(&self, audience: &AudienceName, now: Timestamp) -> Named {
-        if self.roles.is_empty() {
-            return Named { names: Arc::default(), is_new: false };
-        }
         let mut kept = lock(&self.names);
         let is_good =
             |kept: &&KeptNames| kept.audience == *audience && kept.until.is_none_or(|until| now < until);

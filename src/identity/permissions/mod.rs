@@ -209,6 +209,9 @@ impl Permissions {
 
     /// The names of the roles and groups that `held` has at `audience`, as it stands in `aud`.
     pub(crate) fn names_at(&self, held: &HeldRoles, audience: &str) -> Arc<RoleNames> {
+        if held.are_none() {
+            return Arc::default();
+        }
         let named = held.names_at(&AudienceName::of(audience, &self.own), self.clock.now());
         if named.is_new {
             self.held.reweigh(held.id(), held, held.weight());

@@ -16,7 +16,7 @@ use crate::{
     admission::{ConnectionHandle, Door},
     auth::{Authenticator, Caller, VerifiedToken, bearer_token},
     base::Clock,
-    identity::{GoodStanding, Keyring, RoleNames, roles_at},
+    identity::{GoodStanding, Keyring, RoleNames, recognised},
     model::{Error, FieldReason, Network, REQUEST_ID_HEADER, RequestId, works_for_request},
     peer::{PeerAddress, certificate},
     proto::envoy::{
@@ -94,7 +94,7 @@ impl ExtAuthzRpc {
             connection.note_caller(caller.subject());
         }
         caller.must_have(rule.scopes.iter())?;
-        let roles = roles_at(&caller, audience)?;
+        let roles = self.authenticator.standing().roles_at(recognised(&caller)?, audience);
         if let Some(lacking) = rule.role.filter(|role| !roles.has_role(role)) {
             return Err(Error::InsufficientRole(lacking.to_owned()));
         }

@@ -1,6 +1,6 @@
 //! Owns the cluster that `scripts/databases` has started, and what happens to its nodes.
 
-use std::{env, path::PathBuf, process::Command};
+use std::{env, path::PathBuf, process::Command, thread};
 
 use tokio::task::spawn_blocking;
 
@@ -60,6 +60,17 @@ impl Cluster {
     /// Tells a node that has lost the majority that it is the majority.
     pub(crate) async fn bootstrap(&self, node: usize) {
         self.act(&["bootstrap", &node.to_string()]).await;
+    }
+}
+
+/// What the nodes have to say is seen beside the failure of a test: they are gone when it is read.
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if thread::panicking()
+            && let Ok(output) = Command::new(&self.control).arg("tell").output()
+        {
+            println!("what the cluster had to say:\n{}", String::from_utf8_lossy(&output.stdout));
+        }
     }
 }
 

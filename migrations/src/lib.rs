@@ -24,6 +24,7 @@ mod m20261129_000019_user_search;
 mod m20261129_000020_one_time_passwords;
 mod m20261129_000021_audit_events;
 mod m20261129_000022_built_in_client;
+mod m20261129_000023_client_makers;
 mod names;
 mod schema;
 mod table;
@@ -57,6 +58,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261129_000020_one_time_passwords::Migration),
             Box::new(m20261129_000021_audit_events::Migration),
             Box::new(m20261129_000022_built_in_client::Migration),
+            Box::new(m20261129_000023_client_makers::Migration),
         ]
     }
 }

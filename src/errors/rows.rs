@@ -77,6 +77,8 @@ impl<'a> Row<'a> {
             Error::GrantNotHeld(names) => row(Code::PermissionDenied, Reason::GrantNotHeld, 403, OAuth::AccessDenied).with_names("scope", names),
             Error::HoldsMore(names) => row(Code::PermissionDenied, Reason::HoldsMore, 403, OAuth::AccessDenied).with_names("scope", names),
             Error::NotOwner(audience) => row(Code::PermissionDenied, Reason::NotOwner, 403, OAuth::AccessDenied).with("audience", audience),
+            Error::MakerLacksScope { scopes, .. } => row(Code::FailedPrecondition, Reason::MakerLacksScope, 400, OAuth::InvalidRequest)
+                .with_names("scope", scopes),
             Error::LastAdmin => row(Code::FailedPrecondition, Reason::LastAdmin, 400, OAuth::InvalidRequest),
             Error::EtagMismatch => row(Code::Aborted, Reason::EtagMismatch, 409, OAuth::InvalidRequest),
             Error::RequestIdReused => row(Code::InvalidArgument, Reason::RequestIdReused, 400, OAuth::InvalidRequest),
@@ -230,6 +232,10 @@ pub(crate) fn examples() -> Vec<Error> {
         Error::GrantNotHeld(NameSet::parse("signet.users.write").unwrap()),
         Error::HoldsMore(NameSet::parse("signet.users.write").unwrap()),
         Error::NotOwner("stock".to_owned()),
+        Error::MakerLacksScope {
+            client: "x".to_owned(),
+            scopes: NameSet::parse("signet.users.write").unwrap(),
+        },
         Error::LastAdmin,
         Error::EtagMismatch,
         Error::RequestIdReused,

@@ -112,6 +112,17 @@ pub enum Error {
         "the roles and bindings of the audience `{0}` are changed by its owners, with a token for this service alone, and by who has `signet.bindings.write`"
     )]
     NotOwner(String),
+    /// A client was to hold scopes that administer the service, and somebody who made a credential of it lacked them.
+    #[error(
+        "the client `{client}` would hold what somebody lacked who made a secret, key or certificate of it: `{scopes}`. First replace all of \
+         these by the authority of somebody who has that: a new secret that ends the older ones, other public keys, another certificate"
+    )]
+    MakerLacksScope {
+        /// The client's name.
+        client: String,
+        /// The scopes.
+        scopes: NameSet,
+    },
     /// Nobody would be left who administers.
     #[error("no other active user would be an admin without an end")]
     LastAdmin,

@@ -25,6 +25,7 @@ use crate::store::{
         access::INSTANCE,
         admin_requests::{self, RequestKey},
         audit_events, bindings,
+        client_makers::HoldingMore,
         entity::{audience_owners, audiences, bindings as binding_rows, clients, memberships, users},
         one_time_passwords,
     },
@@ -69,6 +70,8 @@ pub(in crate::store) struct Administering<'a> {
     db: Transaction,
     change: AdminChange<'a>,
     rights: Rights,
+    /// The clients that hold more than the makers of their credentials did, before the change.
+    holding_more: HoldingMore,
     entropy: Entropy,
     /// Held until it ends; none of the operator's.
     _permit: Option<OwnedSemaphorePermit>,
@@ -121,8 +124,9 @@ impl Store {
             {
                 return Ok(Applied::Before(resource));
             }
+            let holding_more = Box::pin(HoldingMore::find(&db, change.now)).await?;
             let entropy = self.entropy.clone();
-            make(Administering { db, change, rights, entropy, _permit: permit }).await
+            make(Administering { db, change, rights, holding_more, entropy, _permit: permit }).await
         })
         .await
     }
@@ -283,12 +287,13 @@ impl Administering<'_> {
 
     /// Ends a change that found `resource` as it was to become: that is no event.
     pub(in crate::store) async fn unchanged<T>(self, resource: Uuid, value: T) -> Result<Applied<T>, Failed> {
-        let Self { db, change, entropy, .. } = self;
+        let Self { db, change, holding_more, entropy, .. } = self;
+        // Here, so that no way to give somebody something can forget it.
+        // Boxed, both: they are part of the future of every change, and seldom have something to do.
+        Box::pin(HoldingMore::find(&db, change.now)).await?.must_not_exceed(&holding_more)?;
         if change.validate_only {
             return Ok(Applied::Now(value));
         }
-        // Here, so that no way to give somebody something can forget it.
-        // Boxed: it is part of the future of every change, and seldom has something to do.
         Box::pin(one_time_passwords::void_of_gainers(&db, &entropy, change.now)).await?;
         if let Some(request) = change.request {
             admin_requests::note(&db, request, resource, change.now).await?;

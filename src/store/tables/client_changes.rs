@@ -13,6 +13,7 @@ use crate::store::{
         administration::{AdminChange, Administering, Applied},
         audiences,
         changes::{self, ChangeEffect, ChangeKind},
+        client_makers::Makers,
         clients::{self, SubjectColumns},
         entity::{
             client_secrets as secrets,
@@ -55,9 +56,10 @@ impl Store {
         let client = &new.client;
         self.change(change, |db| async move {
             may_grant(&db, new).await?;
+            let makers = Makers::of(None, client, db.rights())?;
             must_be_free(&*db, client).await?;
             // A program of the release before does not wait for its turn.
-            again_if_taken(Entity::insert(row(client)).exec_without_returning(&*db).await)?;
+            again_if_taken(Entity::insert(row(client, &makers)).exec_without_returning(&*db).await)?;
             audiences::ensure_all(&*db, &client.audiences, change.now, self.entropy()).await?;
             for (version, hash) in (0..).zip(client.secrets.iter().rev()) {
                 insert_secret(&*db, client.id, *hash, version, change.now).await?;
@@ -81,7 +83,7 @@ impl Store {
     ) -> Result<Applied<Option<(Client, Client)>>, Error> {
         let change_of = &change_of;
         self.change(change, |db| async move {
-            let Some(old) = find(&*db, id).await? else { return Ok(Applied::Now(None)) };
+            let Some((old, makers)) = find(&*db, id).await? else { return Ok(Applied::Now(None)) };
             db.rights().must_have(AdminScope::ClientsWrite)?;
             db.may_change(Principal::Client(id)).await?;
             let made = change_of(&old)?;
@@ -90,7 +92,8 @@ impl Store {
             let fields = differences(Some(&old), &new);
             if new != old {
                 new.update_time = change.now;
-                write(&*db, &old, &new).await?;
+                let makers = Makers::of(Some((&old, &makers)), &new, db.rights())?;
+                write(&*db, &old, &new, &makers).await?;
                 audiences::ensure_all(&*db, &new.audiences, change.now, self.entropy()).await?;
             }
             // Also if it was so before: whoever asks again may have seen that a replica does not know.
@@ -118,7 +121,7 @@ impl Store {
     ) -> Result<Applied<Option<Client>>, Error> {
         let may = &may;
         self.change(change, |db| async move {
-            let Some(old) = find(&*db, id).await? else { return Ok(Applied::Now(None)) };
+            let Some((old, _)) = find(&*db, id).await? else { return Ok(Applied::Now(None)) };
             db.rights().must_have(AdminScope::ClientsWrite)?;
             db.may_change(Principal::Client(id)).await?;
             may(&old)?;
@@ -142,24 +145,34 @@ async fn may_grant(db: &Administering<'_>, new: &ChangedClient) -> Result<(), Fa
     Ok(())
 }
 
-/// The client `id`, whose row is locked until the transaction ends. That of the built-in one is made if somebody has deleted it.
-async fn find(db: &impl ConnectionTrait, id: ClientId) -> Result<Option<Client>, Failed> {
+/// The client `id`, whose row is locked until the transaction ends, and who made its credentials. The row of the built-in one is made if
+/// somebody has deleted it.
+async fn find(db: &impl ConnectionTrait, id: ClientId) -> Result<Option<(Client, Makers)>, Failed> {
     let found = Entity::find_by_id(id.0).lock_exclusive().all(db).await?.pop();
     match found {
-        Some(row) => Ok(Some(clients::client(row, clients::find_secrets(db, &[id]).await?)?)),
+        Some(row) => {
+            let makers = Makers::from_stored([
+                row.secret_makers.clone(),
+                row.key_makers.clone(),
+                row.certificate_makers.clone(),
+            ]);
+            Ok(Some((clients::client(row, clients::find_secrets(db, &[id]).await?)?, makers)))
+        }
         None if id.is_built_in() => {
-            again_if_taken(Entity::insert(row(&Client::built_in())).exec_without_returning(db).await)?;
-            Ok(Some(Client::built_in()))
+            let (built_in, makers) = (Client::built_in(), Makers::default());
+            again_if_taken(Entity::insert(row(&built_in, &makers)).exec_without_returning(db).await)?;
+            Ok(Some((built_in, makers)))
         }
         None => Ok(None),
     }
 }
 
-/// Makes `new` of `old`.
-async fn write(db: &impl ConnectionTrait, old: &Client, new: &Client) -> Result<(), Failed> {
+/// Makes `new` of `old`, whose credentials `makers` have made then.
+async fn write(db: &impl ConnectionTrait, old: &Client, new: &Client, makers: &Makers) -> Result<(), Failed> {
     must_be_free(db, new).await?;
     let SubjectColumns { spiffe_id, spiffe_id_hash, tls_san_dns } =
         SubjectColumns::of(new.certificate.as_ref());
+    let [secret_makers, key_makers, certificate_makers] = makers.stored();
     let updated = Entity::update_many()
         .col_expr(Column::Name, Expr::value(new.name.as_str()))
         .col_expr(Column::Scopes, Expr::value(new.scopes.as_str()))
@@ -170,6 +183,9 @@ async fn write(db: &impl ConnectionTrait, old: &Client, new: &Client) -> Result<
         .col_expr(Column::TlsSanDns, Expr::value(tls_san_dns))
         .col_expr(Column::MayClaimAddress, Expr::value(new.may_claim_address))
         .col_expr(Column::TokenClaims, Expr::value(new.token_claims.as_str()))
+        .col_expr(Column::SecretMakers, Expr::value(secret_makers))
+        .col_expr(Column::KeyMakers, Expr::value(key_makers))
+        .col_expr(Column::CertificateMakers, Expr::value(certificate_makers))
         .col_expr(Column::IsActive, Expr::value(new.is_active))
         .col_expr(Column::UpdateTime, Expr::value(new.update_time.as_micros()))
         .filter(Column::Id.eq(new.id.0))
@@ -230,10 +246,11 @@ async fn insert_secret(
     Ok(())
 }
 
-/// The row of `client`.
-fn row(client: &Client) -> ActiveModel {
+/// The row of `client`, whose credentials `makers` have made.
+fn row(client: &Client, makers: &Makers) -> ActiveModel {
     let SubjectColumns { spiffe_id, spiffe_id_hash, tls_san_dns } =
         SubjectColumns::of(client.certificate.as_ref());
+    let [secret_makers, key_makers, certificate_makers] = makers.stored();
     ActiveModel {
         id: Set(client.id.0),
         name: Set(client.name.as_str().to_owned()),
@@ -246,6 +263,9 @@ fn row(client: &Client) -> ActiveModel {
         tls_san_dns: Set(tls_san_dns),
         may_claim_address: Set(client.may_claim_address),
         token_claims: Set(Some(client.token_claims.as_str().to_owned())),
+        secret_makers: Set(secret_makers),
+        key_makers: Set(key_makers),
+        certificate_makers: Set(certificate_makers),
         is_active: Set(client.is_active),
         create_time: Set(client.create_time.as_micros()),
         update_time: Set(client.update_time.as_micros()),

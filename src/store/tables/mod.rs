@@ -10,6 +10,7 @@ pub(in crate::store) mod built_indexes;
 pub(in crate::store) mod changes;
 pub(in crate::store) mod client_assertions;
 pub(in crate::store) mod client_changes;
+mod client_makers;
 pub(in crate::store) mod clients;
 pub(in crate::store) mod credentials;
 pub(in crate::store) mod ended_bindings;

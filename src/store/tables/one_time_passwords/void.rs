@@ -1,10 +1,8 @@
 //! Owns when a one-time password ends for good: nobody comes to administer the service by having known it.
 
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    sea_query::{Expr, ExprTrait, Query, SelectStatement},
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, sea_query::Expr,
 };
-use uuid::Uuid;
 
 use super::{that_count, with_new_password};
 use crate::store::tables::{
@@ -12,15 +10,14 @@ use crate::store::tables::{
     administration::admin_scopes_of,
     changes,
     entity::{
-        bindings, memberships,
         one_time_passwords::{Column, Entity, Model},
-        roles, users as user_rows,
+        users as user_rows,
     },
-    sessions, users,
+    holders, sessions, users,
 };
 use crate::{
     base::{Entropy, Timestamp},
-    model::{AudienceName, GroupId, NameSet, Principal, UserId},
+    model::{NameSet, Principal, UserId},
 };
 
 /// Makes every one-time password void whose user has a scope that administers the service, and had it not when it was made; within the
@@ -36,8 +33,7 @@ pub(in crate::store::tables) async fn void_of_gainers(
     entropy: &Entropy,
     now: Timestamp,
 ) -> Result<(), DbErr> {
-    // Two statements, each a walk along indices: one with an `OR` for both would have MySQL read everything.
-    for holders in [bound(Principal::User(UserId(Uuid::nil()))), members_bound()] {
+    for holders in holders::users_bound() {
         let found = that_count(Entity::find(), now).filter(Column::UserId.in_subquery(holders));
         // In one order, so that two that lock the same users do not wait for each other.
         for row in found.order_by_asc(Column::UserId).all(db).await? {
@@ -87,36 +83,6 @@ async fn is_void_now(db: &impl ConnectionTrait, row: &Model, now: Timestamp) -> 
         _ => &row.scopes,
     };
     has_gained(db, UserId(row.user_id), &NameSet::from_stored(beside.clone()), now).await
-}
-
-/// Those of the kind of `principal` who are bound to a role of the service's own audience.
-fn bound(principal: Principal) -> SelectStatement {
-    let of_signet = Query::select()
-        .column(roles::Column::Id)
-        .from(roles::Entity)
-        .and_where(Expr::col(roles::Column::OrganizationId).eq(INSTANCE))
-        .and_where(Expr::col(roles::Column::Audience).eq(AudienceName::SIGNET))
-        .to_owned();
-    Query::select()
-        .column(bindings::Column::SubjectId)
-        .from(bindings::Entity)
-        .and_where(Expr::col(bindings::Column::OrganizationId).eq(INSTANCE))
-        .and_where(Expr::col(bindings::Column::SubjectKind).eq(principal.kind()))
-        .and_where(Expr::col(bindings::Column::RoleId).in_subquery(of_signet))
-        .to_owned()
-}
-
-/// The members of the groups that are.
-fn members_bound() -> SelectStatement {
-    Query::select()
-        .column(memberships::Column::UserId)
-        .from(memberships::Entity)
-        .and_where(Expr::col(memberships::Column::OrganizationId).eq(INSTANCE))
-        .and_where(
-            Expr::col(memberships::Column::GroupId)
-                .in_subquery(bound(Principal::Group(GroupId(Uuid::nil())))),
-        )
-        .to_owned()
 }
 
 /// Whether `user` has a scope that administers the service and is not one of `had`.

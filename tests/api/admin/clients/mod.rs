@@ -1,5 +1,6 @@
 //! Owns what administrators do to clients, and what nobody gets by one.
 
+mod makers;
 mod rights;
 
 use std::time::Duration;

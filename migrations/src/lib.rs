@@ -25,6 +25,7 @@ mod m20261129_000020_one_time_passwords;
 mod m20261129_000021_audit_events;
 mod m20261129_000022_built_in_client;
 mod m20261129_000023_client_makers;
+mod m20261129_000024_administrators;
 mod names;
 mod schema;
 mod table;
@@ -59,6 +60,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261129_000021_audit_events::Migration),
             Box::new(m20261129_000022_built_in_client::Migration),
             Box::new(m20261129_000023_client_makers::Migration),
+            Box::new(m20261129_000024_administrators::Migration),
         ]
     }
 }

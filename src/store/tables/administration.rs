@@ -24,7 +24,7 @@ use crate::store::{
     tables::{
         access::INSTANCE,
         admin_requests::{self, RequestKey},
-        audit_events, bindings,
+        administrators, audit_events, bindings,
         client_makers::HoldingMore,
         entity::{audience_owners, audiences, bindings as binding_rows, clients, memberships, users},
         one_time_passwords,
@@ -289,12 +289,13 @@ impl Administering<'_> {
     pub(in crate::store) async fn unchanged<T>(self, resource: Uuid, value: T) -> Result<Applied<T>, Failed> {
         let Self { db, change, holding_more, entropy, .. } = self;
         // Here, so that no way to give somebody something can forget it.
-        // Boxed, both: they are part of the future of every change, and seldom have something to do.
+        // Boxed, all three: they are part of the future of every change, and seldom have something to do.
         Box::pin(HoldingMore::find(&db, change.now)).await?.must_not_exceed(&holding_more)?;
         if change.validate_only {
             return Ok(Applied::Now(value));
         }
         Box::pin(one_time_passwords::void_of_gainers(&db, &entropy, change.now)).await?;
+        Box::pin(administrators::note(&db, change.now)).await?;
         if let Some(request) = change.request {
             admin_requests::note(&db, request, resource, change.now).await?;
         }

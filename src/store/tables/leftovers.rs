@@ -7,6 +7,7 @@ use crate::{
     model::{Principal, UserId},
     store::tables::{
         access::INSTANCE,
+        administrators,
         entity::{audience_owners, bindings, memberships},
         one_time_passwords, usernames,
     },
@@ -21,6 +22,7 @@ pub(in crate::store) async fn delete_of_earlier(
     let users = || ids.iter().map(|id| id.0);
     usernames::delete(db, &users().collect::<Vec<_>>()).await?;
     one_time_passwords::delete_of(db, ids).await?;
+    administrators::forget(db, ids).await?;
     bindings::Entity::delete_many()
         .filter(bindings::Column::OrganizationId.eq(INSTANCE))
         .filter(bindings::Column::SubjectKind.eq(kind))

@@ -44,7 +44,8 @@ impl Store {
     }
 }
 
-/// Has a name rest, within a transaction; `is_admins` if whoever had it had a scope that administers the service.
+/// Has a name rest, within a transaction; `is_admins` if whoever had it has, or had once, a scope that administers
+/// the service.
 pub(in crate::store) async fn add(
     db: &impl ConnectionTrait,
     name: RestingName,

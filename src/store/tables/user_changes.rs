@@ -13,7 +13,7 @@ use crate::store::{
     tables::{
         access,
         administration::{self, AdminChange, Administering, Applied},
-        changes,
+        administrators, changes,
         entity::users::{Column, Entity},
         password_failures, resting_usernames, sessions,
         user_pages::{FoundUser, search_key},
@@ -410,10 +410,12 @@ async fn delete(
     let done = Entity::delete_by_id(id.0).exec(db).await?;
     usernames::delete(db, &[id.0]).await?;
     rest(db, id, resting.filter(|_| done.rows_affected > 0), now).await?;
+    administrators::forget(db, &[id]).await?;
     Ok(done.rows_affected > 0)
 }
 
-/// Has the name `resting`, if there is one, rest that the user `id` gives up.
+/// Has the name `resting`, if there is one, rest that the user `id` gives up: as that of somebody who administered the service, if the user
+/// does or ever did.
 async fn rest(
     db: &impl ConnectionTrait,
     id: UserId,
@@ -422,5 +424,6 @@ async fn rest(
 ) -> Result<(), DbErr> {
     let Some(name) = resting else { return Ok(()) };
     let held = administration::admin_scopes_of(db, Principal::User(id), now).await?;
-    resting_usernames::add(db, name, !held.is_empty()).await
+    let is_admins = !held.is_empty() || administrators::is_noted(db, id).await?;
+    resting_usernames::add(db, name, is_admins).await
 }

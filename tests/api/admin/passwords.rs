@@ -158,14 +158,19 @@ async fn nobody_is_given_the_name_of_whom_the_manager_could_not_become() {
     let (mut manager, mut boss) = (Users::of(&api, &token).await, Users::of(&api, &root).await);
     let (alice, retired, carol) =
         (api.user("alice").await, api.user("retired").await, api.user("carol").await);
-    api.give(BuiltInRole::Auditor, retired).await;
+    let former = api.user("former").await;
+    for user in [retired, former] {
+        api.give(BuiltInRole::Auditor, user).await;
+    }
+    // What it had is taken away before the account is.
+    api.take(BuiltInRole::Auditor, former).await;
     // Old enough to be known by their names; and the tokens are new.
     api.server.clock.advance(std::time::Duration::from_hours(25));
     let all = BuiltInRole::UserManager.scopes().as_str().to_owned();
     manager.token = api.log_in("manager", &all).await.access_token;
     boss.token = api.log_in("boss", BuiltInRole::Admin.scopes().as_str()).await.access_token;
     let mut less = Users::of(&api, &api.log_in("manager", "signet.users.write").await.access_token).await;
-    for gone in [alice, retired] {
+    for gone in [alice, retired, former] {
         let request = DeleteUserRequest { id: gone.to_string(), ..DeleteUserRequest::default() };
         boss.client.delete_user(with_token(request, &boss.token)).await.unwrap();
     }
@@ -174,7 +179,7 @@ async fn nobody_is_given_the_name_of_whom_the_manager_could_not_become() {
         ..CreateUserRequest::default()
     };
     // Reserved, of one who administered, and, for whoever resets nobody, of anybody.
-    for name in ["root", "R00T", "retired", "Retired"] {
+    for name in ["root", "R00T", "retired", "Retired", "former"] {
         assert_refused(boss.create(named(name)).await, Code::AlreadyExists, "USERNAME_TAKEN");
         assert_refused(manager.rename(carol, name).await, Code::AlreadyExists, "USERNAME_TAKEN");
     }
@@ -191,5 +196,7 @@ async fn nobody_is_given_the_name_of_whom_the_manager_could_not_become() {
     api.server.clock.advance(std::time::Duration::from_hours(31 * 24));
     let less_again = api.log_in("manager", "signet.users.write").await.access_token;
     less.token = less_again;
-    less.create(named("retired")).await.unwrap();
+    for name in ["retired", "former"] {
+        less.create(named(name)).await.unwrap();
+    }
 }

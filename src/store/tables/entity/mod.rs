@@ -1,6 +1,7 @@
 //! Owns the shape of the tables, for `store` alone.
 
 pub(super) mod admin_requests;
+pub(super) mod administrators;
 pub(super) mod audience_owners;
 pub(super) mod audiences;
 pub(super) mod audit_events;

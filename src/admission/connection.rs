@@ -53,6 +53,8 @@ struct Connection {
     protection: OnceLock<Protection>,
     /// When it was last asked for that: milliseconds, or [`NEVER`].
     asked_to_protect: AtomicU64,
+    /// When a call last showed a token that was verified: milliseconds, or [`NEVER`].
+    last_verified: AtomicU64,
     /// The answers, and pieces of answers, that nobody has taken yet.
     answers: AtomicU32,
 }
@@ -148,6 +150,7 @@ impl ConnectionHandle {
             protections: OnceLock::new(),
             protection: OnceLock::new(),
             asked_to_protect: AtomicU64::new(NEVER),
+            last_verified: AtomicU64::new(NEVER),
             answers: AtomicU32::new(0),
         };
         Self { connection: Arc::new(connection), call: None }
@@ -237,11 +240,13 @@ impl ConnectionHandle {
     /// Notes that a call of this connection has shown a token of `subject` that was verified: it is kept when others must end, if that
     /// user or client has room in its share.
     pub(crate) fn note_caller(&self, subject: Subject) {
-        let Connection { clock, protections, protection, asked_to_protect, .. } = &*self.connection;
+        let Connection { clock, protections, protection, asked_to_protect, last_verified, .. } =
+            &*self.connection;
+        let now = millis(clock.monotonic());
+        last_verified.store(now, Ordering::Relaxed);
         if protection.get().is_some() {
             return;
         }
-        let now = millis(clock.monotonic());
         let asked = asked_to_protect.load(Ordering::Relaxed);
         if asked != NEVER && now.saturating_sub(asked) < ASK_TO_PROTECT_MILLIS {
             return;
@@ -296,6 +301,13 @@ impl ConnectionHandle {
     /// How old it is at `now`.
     pub(crate) fn age(&self, now: Duration) -> Duration {
         now.saturating_sub(Duration::from_millis(self.connection.begun))
+    }
+
+    /// Whether no token was verified on it, and for how long before `now` none was: since it began, if none ever was.
+    pub(crate) fn unverified_for(&self, now: Duration) -> (bool, Duration) {
+        let last = self.connection.last_verified.load(Ordering::Relaxed);
+        let since = if last == NEVER { self.connection.begun } else { last };
+        (last == NEVER, now.saturating_sub(Duration::from_millis(since)))
     }
 
     /// How long before `now` something of an answer was read last.

@@ -5,6 +5,7 @@ mod search;
 mod tests;
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -49,6 +50,8 @@ pub(crate) struct ConnectionPlaces {
     max: usize,
     max_per_peer: usize,
     max_per_site: usize,
+    /// Whether a peer that has its share gives up one of its own connections for the next.
+    renews: bool,
     /// A connection that has calls in flight, and has answered none for so long, is as good as idle.
     stale_after: Duration,
     protections: Protections,
@@ -113,11 +116,18 @@ impl ConnectionPlaces {
             max: bounds.max_connections,
             max_per_peer: bounds.max_connections_per_peer,
             max_per_site: bounds.max_connections_per_site,
+            renews: false,
             stale_after: request_timeout,
             protections: Protections::new(bounds.max_connections),
             open: Arc::default(),
             freed: Arc::default(),
         }
+    }
+
+    /// The same, where a peer, or a site, that has its share gives up for the next connection that of its own on which no token was
+    /// verified for longest: of who share an address, those who show none keep nobody out.
+    pub(crate) fn renewing(self) -> Self {
+        Self { renews: true, ..self }
     }
 
     /// A place for `connection`, of the peer `network`. If places run short, another connection ends for it.
@@ -135,7 +145,10 @@ impl ConnectionPlaces {
         let of_peer = open.peers.get(&network).map_or(0, |peer| peer.connections.len());
         let of_site = open.sites.get(&network.site()).copied().unwrap_or(0);
         if share == PeerShare::Ordinary && (of_peer >= self.max_per_peer || of_site >= self.max_per_site) {
-            return Err(NoPlace::Peer);
+            let is_one = |other: &Network| {
+                *other == network || of_peer < self.max_per_peer && other.site() == network.site()
+            };
+            return Err(if self.renews { open.give_up_one(is_one, now, self) } else { NoPlace::Peer });
         }
         if open.count - open.cut >= self.max - self.max / CUT {
             if !open.end_one(Need::Now, now, self) {
@@ -232,12 +245,41 @@ impl Open {
             held.connection.retire();
             self.retired += 1;
         } else {
-            held.is_cut = true;
-            held.connection.end(Ending::Idle);
+            held.cut();
             self.cut += 1;
             self.retired -= usize::from(held.is_retired);
         }
         true
+    }
+
+    /// Cuts a connection of those peers for whom `is_one` holds, unless one of theirs ends already, or none may. Returns why there is no
+    /// place at this moment.
+    fn give_up_one(
+        &mut self,
+        is_one: impl Fn(&Network) -> bool,
+        now: Duration,
+        places: &ConnectionPlaces,
+    ) -> NoPlace {
+        let of_ones = self.peers.iter_mut().filter(|(network, _)| is_one(network));
+        let mut held: Vec<_> = of_ones.flat_map(|(_, peer)| peer.connections.iter_mut()).collect();
+        if held.iter().any(|(_, held)| held.is_cut) {
+            return NoPlace::NotYet;
+        }
+        held.retain(|(_, held)| search::may_be_given_up(&held.connection, now, places));
+        let longest =
+            held.into_iter().max_by_key(|(id, held)| (held.connection.unverified_for(now), Reverse(**id)));
+        let Some((_, given_up)) = longest else { return NoPlace::Peer };
+        given_up.cut();
+        self.cut += 1;
+        self.retired -= usize::from(given_up.is_retired);
+        NoPlace::NotYet
+    }
+}
+
+impl Held {
+    fn cut(&mut self) {
+        self.is_cut = true;
+        self.connection.end(Ending::Idle);
     }
 }
 

@@ -256,8 +256,9 @@ impl Server {
         let (operations, operations_connections) = operations
             .map(|listener| (listener, connections("operations", Listener::Http, &for_operators)))
             .unzip();
-        let (admin, admin_connections) =
-            admin.map(|listener| (listener, connections("admin", Listener::Grpc, &for_admins))).unzip();
+        let (admin, admin_connections) = admin
+            .map(|listener| (listener, connections("admin", Listener::Grpc, &for_admins).renewing()))
+            .unzip();
         let unread_answers = work::unread_answers(&parts.pools, &parts);
         let drained = async {
             let work = Work::start(&parts, &config, tls.as_ref(), shared_jobs);

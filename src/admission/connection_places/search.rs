@@ -127,6 +127,15 @@ impl Use {
     }
 }
 
+/// Whether `connection` may end at `now` for another of its peer: not while a call on it is worked on.
+pub(super) fn may_be_given_up(
+    connection: &ConnectionHandle,
+    now: Duration,
+    places: &ConnectionPlaces,
+) -> bool {
+    !connection.is_working() || connection.unanswered_for(now) > places.stale_after
+}
+
 /// The connection of `open` that ends first for `need`.
 pub(super) fn find_one(
     open: &mut Open,

@@ -20,6 +20,7 @@ fn places(max: usize, max_per_peer: usize) -> (ConnectionPlaces, Clock) {
         max,
         max_per_peer,
         max_per_site: 2 * max_per_peer,
+        renews: false,
         stale_after: REQUEST_TIMEOUT,
         protections: Protections::new(max),
         open: Arc::default(),
@@ -299,6 +300,52 @@ fn one_account_keeps_no_more_connections_than_its_share() {
     assert!(come > 50, "{come}");
     let kept = held.iter().filter(|(_, _, connection, _)| !connection.is_retired()).count();
     assert!((4..60).contains(&kept), "{kept}");
+}
+
+#[test]
+fn a_peer_gives_up_for_itself_where_no_token_was_shown_for_longest() {
+    let (places, clock) = places(64, 4);
+    let places = places.renewing();
+    let come = |address: &str| {
+        clock.advance(Duration::from_millis(1));
+        match connect(&places, &clock, address) {
+            Err(NoPlace::NotYet) => None,
+            taken => Some(taken.unwrap()),
+        }
+    };
+    let mut held: Vec<_> = (0..4).map(|_| come("192.0.2.1").unwrap()).collect();
+    // The oldest has shown one, and the next is worked for.
+    held[0].0.note_caller(user(1));
+    let working = held[1].0.call();
+    let served = working.handle().serve();
+    assert!(come("192.0.2.1").is_none());
+    let cut = |held: &[(ConnectionHandle, _)]| -> Vec<bool> {
+        held.iter().map(|(connection, _)| connection.is_closed()).collect()
+    };
+    assert_eq!(cut(&held), [false, false, true, false]);
+    // One ends for it, and no second.
+    assert!(come("192.0.2.1").is_none());
+    assert_eq!(cut(&held), [false, false, true, false]);
+    held.remove(2);
+    held.push(come("192.0.2.1").unwrap());
+    for _ in 0..8 {
+        assert!(come("192.0.2.1").is_none());
+        held.retain(|(connection, _)| !connection.is_closed());
+        held.push(come("192.0.2.1").unwrap());
+    }
+    // Whoever shows a token ends last, and among them whoever did so last.
+    held[3].0.note_caller(user(2));
+    drop((served, working));
+    for left in [3, 2] {
+        assert!(come("192.0.2.1").is_none());
+        held.retain(|(connection, _)| !connection.is_closed());
+        assert_eq!(held.len(), 3);
+        held.push(come("192.0.2.1").unwrap());
+        held.last().unwrap().0.note_caller(user(left));
+    }
+    assert!(come("192.0.2.1").is_none());
+    assert_eq!(cut(&held), [true, false, false, false]);
+    assert!(come("192.0.2.2").is_some(), "others have their own");
 }
 
 #[test]

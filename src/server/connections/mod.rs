@@ -212,6 +212,11 @@ impl Connections {
         Self { is_for_proxies: true, ..self }
     }
 
+    /// The same, for a listener at which each peer gives up connections for itself: [`ConnectionPlaces::renewing`].
+    pub(super) fn renewing(self) -> Self {
+        Self { places: self.places.renewing(), ..self }
+    }
+
     /// Accepts connections and serves them with `service`, until [`Self::drain`] is called.
     pub(super) async fn serve<B: HttpAnswer>(&self, listener: TcpListener, service: impl HttpService<B>) {
         let mut acceptor = Acceptor::new(listener);

@@ -16,7 +16,7 @@ use tonic::Code;
 use super::{
     Answer, GET_ME, ISSUE_TOKEN, Target, frame,
     frames::{DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, SETTINGS, header_block, hello, http2_frame},
-    lanes::{OPEN, grpc, head_of},
+    lanes::{OPEN, Open, connect as http2, grpc, head_of, open},
 };
 use crate::harness::eventually;
 
@@ -195,4 +195,37 @@ async fn an_account_with_calls_on_every_connection_keeps_nobody_out() {
         others.push(timeout(PATIENCE, asked).await.expect("an answer in time"));
     }
     assert!(others.iter().all(|answer| !answer.headers().contains_key("grpc-status")), "{others:?}");
+}
+
+#[tokio::test]
+async fn whoever_shows_no_token_keeps_no_administrator_of_the_same_address_out() {
+    const HELD: usize = 16;
+    let target = Target::new(&[]).await;
+    let to = target.server.started.admin_addr.unwrap();
+    let mut idle = Vec::new();
+    for _ in 0..HELD {
+        idle.push(connect("127.0.0.2", to).await.expect("as many as one may have"));
+        target.server.clock.advance(Duration::from_millis(1));
+    }
+    // Whoever administers from there comes in, and stays, however many others come.
+    let token = Some(target.token.as_str());
+    let known = timeout(PATIENCE, http2([127, 0, 0, 2], to, 65_535)).await.expect("it comes in");
+    let answers = async || {
+        let Open(answer, _) = open(&known, grpc(GET_ME, token), Some(frame(b""))).await;
+        let answer = timeout(PATIENCE, answer).await.expect("an answer in time").unwrap();
+        !answer.headers().contains_key("grpc-status")
+    };
+    assert!(answers().await);
+    for _ in 0..3 * HELD {
+        target.server.clock.advance(Duration::from_millis(1));
+        idle.push(connect("127.0.0.2", to).await.expect("another of them ends"));
+    }
+    assert!(answers().await, "it goes on");
+    let count = idle.len();
+    let cut = idle.into_iter().map(ended).filter(|(is_cut, _)| *is_cut).count();
+    assert_eq!(count - cut, HELD - 1, "of {count}");
+    let scrape = target.server.scrape().await;
+    let refused =
+        scrape.sum("signet_connections_refused_total", &[("listener", "admin"), ("reason", "peer")]);
+    assert!(refused < 0.5, "{refused}");
 }

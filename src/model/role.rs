@@ -1,8 +1,10 @@
 //! Owns what a role is: a named set of scopes of one audience.
 
+use precis_core::{FreeformClass, StringClass};
+
 use super::{
     AdminScope, AudienceName, BuiltInRole, Error, Etag, FieldReason, NameSet, RoleId, RuleViolation,
-    claims::ADMIN_SCOPE_PREFIX, client::check_name,
+    claims::ADMIN_SCOPE_PREFIX, client::check_name, username::forbidden_character,
 };
 use crate::base::Timestamp;
 
@@ -94,7 +96,8 @@ impl RoleName {
 }
 
 impl RoleDescription {
-    /// Checks the form of `text`: one line.
+    /// Checks the form of `text`: one line, of the characters that a name to show may have (RFC 8264, FreeformClass). None of them turns
+    /// around or hides what stands beside it.
     ///
     /// # Errors
     /// The rule that `text` breaks.
@@ -106,6 +109,9 @@ impl RoleDescription {
             let rule = "must be one line, without control characters";
             return Err(RuleViolation::new(FieldReason::ForbiddenCharacter, rule));
         }
+        FreeformClass::default()
+            .allows(text)
+            .map_err(|error| forbidden_character(&error, "RFC 8264, FreeformClass"))?;
         Ok(Self(text.to_owned()))
     }
 
@@ -221,13 +227,23 @@ mod tests {
 
     #[test]
     fn a_description_is_one_line_of_256_characters() {
-        for good in ["", "Picks what was sold.", &"é".repeat(256)] {
+        for good in ["", "Picks what was sold.", "בית → 家 ☃", &"é".repeat(256)] {
             assert_eq!(RoleDescription::parse(good).unwrap().as_str(), good);
         }
-        for (bad, reason) in
-            [("a\nb", FieldReason::ForbiddenCharacter), (&*"é".repeat(257), FieldReason::TooLong)]
-        {
-            assert_eq!(RoleDescription::parse(bad).unwrap_err().reason, reason);
+        for bad in [
+            "a\nb",
+            "a\u{202e}b",
+            "a\u{2066}b",
+            "a\u{2028}b",
+            "a\u{2029}b",
+            "a\u{200b}b",
+            "a\u{feff}b",
+            "a\u{85}b",
+        ] {
+            let reason = RoleDescription::parse(bad).unwrap_err().reason;
+            assert_eq!(reason, FieldReason::ForbiddenCharacter, "{}", bad.escape_unicode());
         }
+        let long = RoleDescription::parse(&"é".repeat(257)).unwrap_err();
+        assert_eq!(long.reason, FieldReason::TooLong);
     }
 }

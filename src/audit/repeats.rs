@@ -21,7 +21,7 @@ pub(super) struct Merging {
     /// who is refused by the admin API have a room each: who floods with names that nobody has cannot hide what is tried on a user, and
     /// failed logins do not hide who tries to administer. Beyond it, the user, the client and the address are not told apart any more.
     kinds: usize,
-    /// How many of these may be of one user, or of one client. Beyond it, the addresses are not told apart, nor the methods that one was
+    /// How many of a room may be of one user, or of one client. Beyond it, the addresses are not told apart, nor the methods that one was
     /// refused at, and so whoever floods one user from everywhere hides neither that user nor any other.
     of_one: usize,
 }
@@ -98,8 +98,8 @@ pub(super) struct Repeats {
     successes: HashMap<Kind, Repeated>,
     /// How many kinds of refusals there are in each.
     rooms: HashMap<Room, usize>,
-    /// How many kinds there are of each, of refusals and of successes.
-    of_one: HashMap<(About, Outcome), usize>,
+    /// How many kinds there are of each in each room, of refusals and of successes.
+    of_one: HashMap<(Room, About, Outcome), usize>,
 }
 
 #[derive(Debug)]
@@ -156,7 +156,7 @@ impl Repeats {
     fn has_room_in_full(&self, kind: &Kind) -> bool {
         let Some(about) = kind.about() else { return true };
         let room = self.rooms.get(&kind.room()).copied().unwrap_or_default();
-        let of_one = self.of_one.get(&(about, kind.outcome)).copied().unwrap_or_default();
+        let of_one = self.of_one.get(&(kind.room(), about, kind.outcome)).copied().unwrap_or_default();
         room < self.merging.in_full() && of_one < self.merging.of_one
     }
 
@@ -168,7 +168,7 @@ impl Repeats {
         }
         *room += 1;
         if let Some(about) = kind.about() {
-            *self.of_one.entry((about, kind.outcome)).or_default() += 1;
+            *self.of_one.entry((kind.room(), about, kind.outcome)).or_default() += 1;
         }
         true
     }
@@ -185,7 +185,7 @@ impl Repeats {
         if let Some(about) = kind.about()
             && !self.successes.contains_key(&kind)
         {
-            let of_one = self.of_one.entry((about, Outcome::Success)).or_default();
+            let of_one = self.of_one.entry((kind.room(), about, Outcome::Success)).or_default();
             if *of_one < self.merging.of_one {
                 *of_one += 1;
             } else {
@@ -398,6 +398,10 @@ mod tests {
             for user in 0..10_000 {
                 repeats.admit(now, refusal(Some(user), "192.0.2.1"));
                 repeats.admit(now, refusal(None, &user.to_string()));
+            }
+            // Nor does what is tried on the account of whoever is refused, who may do that itself.
+            for number in 0..10_000_u64 {
+                repeats.admit(now, refusal(Some(7), &format!("2001:db8:0:{number:x}::")));
             }
             let told = repeats.admit(now, administering(7, "DeleteUser", "192.0.2.1")).unwrap();
             assert_eq!(told, administering(7, "DeleteUser", "192.0.2.1"));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Administrator, HashRequest, Passwords, Turn};
+use super::{Administrator, HashRequest, Passwords, Turn, administrator::NO_FIELDS};
 use crate::{
     audit::{Audit, Entry, Event},
     base::{Clock, Deadline},
@@ -76,9 +76,13 @@ impl NewAccounts {
         by: &Administrator,
         deadline: Deadline,
     ) -> Result<User, Error> {
-        let event = by.entry(Event::UserCreated.done());
         let asked = Asked { address: None, turn: Turn::Fair, deadline };
-        self.add(self.check(new)?, None, event, asked).await
+        let new = self.prepare(self.check(new)?, None, asked).await?;
+        let entry = by.entry(Event::UserCreated.done().user(new.user.id));
+        let pending = self.audit.begin(entry.clone());
+        let added = self.store.add_managed_user(&new, by.change(&entry, new.user.create_time)).await;
+        // A repetition finds the name taken: only who repeats no request under an id asks.
+        by.settled(pending, added, |()| Some(NO_FIELDS)).map(|_| new.user)
     }
 
     /// Adds an account, unless its name rests by the mark `resting`.
@@ -89,6 +93,16 @@ impl NewAccounts {
         event: Entry,
         asked: Asked,
     ) -> Result<User, Error> {
+        let new = self.prepare(new, resting, asked).await?;
+        let user = new.user.clone();
+        let pending = self.audit.begin(event.user(user.id));
+        let added = self.store.add_user(new).await;
+        pending.settle(added.as_ref().err());
+        added.map(|()| user)
+    }
+
+    /// What is to be added: a user with an id, and the hash of the password.
+    async fn prepare(&self, new: Checked, resting: Option<Sha256>, asked: Asked) -> Result<NewUser, Error> {
         let Checked { username, password, email, display_name } = new;
         let Asked { address, turn, deadline } = asked;
         let request = HashRequest::new(Some(username.canonical()), address, deadline);
@@ -109,10 +123,7 @@ impl NewAccounts {
             create_time: now,
             update_time: now,
         };
-        let pending = self.audit.begin(event.user(user.id));
-        let added = self.store.add_user(NewUser { user: user.clone(), password_hash, resting }).await;
-        pending.settle(added.as_ref().err());
-        added.map(|()| user)
+        Ok(NewUser { user, password_hash, resting })
     }
 
     /// The fields of `new`, or every rule that they break.

@@ -9,6 +9,7 @@ use crate::store::{
     CredentialVersion, Credentials, Sha256, Store,
     engine::{attempts::Failed, failure, transaction::commit},
     tables::{
+        administration::{AdminChange, Applied},
         changes::{self, ChangeEffect, ChangeKind},
         credentials::next_version,
         entity::users::{ActiveModel, Column, Entity, Model},
@@ -21,7 +22,7 @@ use crate::store::{
 use crate::{
     base::{Entropy, Timestamp},
     model::{
-        Error, Session, SessionId, User, UserId, Username,
+        AdminScope, Error, Session, SessionId, User, UserId, Username,
         profile::{DisplayName, Email},
     },
 };
@@ -87,6 +88,23 @@ impl Store {
             let db = self.begin().await?;
             add(&db, &new, &self.entropy).await?;
             commit(db, ()).await
+        })
+        .await
+    }
+
+    /// Adds a user for whoever manages users, and keeps the event of that in the same transaction. The name may be one that rests.
+    ///
+    /// # Errors
+    /// [`Error::UsernameTaken`], [`Error::InsufficientScope`]; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn add_managed_user(
+        &self,
+        new: &NewUser,
+        change: AdminChange<'_>,
+    ) -> Result<Applied<()>, Error> {
+        self.change(change, |db| async move {
+            db.rights().must_have(AdminScope::UsersWrite)?;
+            add(&*db, new, &self.entropy).await?;
+            db.done(new.user.id.0, [], ()).await
         })
         .await
     }

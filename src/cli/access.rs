@@ -8,18 +8,25 @@ use super::{
     principal::OfAudience,
     records::Records,
     remote::{Over, Remote, answered, read},
+    table::{Table, WIDTH, lines, when},
 };
 use crate::{
     base::Clock,
     config::Config,
     identity::{
-        access::{PrincipalRef, ScopeAccess, Way},
+        access::{AccessDirectory, PrincipalRef, ScopeAccess, Way},
         users::UserRef,
     },
     install::Missing,
-    model::AudienceName,
+    model::{AudienceName, Error},
     proto::identity::admin::v1::GetAccessRequest,
 };
+
+/// How what somebody may do is shown.
+const TABLE: Table<2> = Table([("SCOPE", SCOPE), ("GIVEN BY", WIDTH - SCOPE - 2)]);
+
+/// How wide scopes are.
+const SCOPE: usize = 24;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -53,13 +60,22 @@ pub(super) async fn run(
     let access = if let Some(remote) = place.connect(config).await? {
         of_remote(&who, &audience, &remote).await?
     } else {
-        let records = Records::open(config, Missing::Refused).await?;
-        let access = records.access_directory().access(&who, &audience, Clock::system().now()).await;
-        records.close().await;
-        access?
+        let work =
+            async |records: &Records| Ok(of_database(&who, &audience, &records.access_directory()).await?);
+        Records::within(config, Missing::Refused, work).await?
     };
-    output.heading(&format!("{:<24}  GIVEN BY", "SCOPE"))?;
+    output.heading(&TABLE.heading())?;
     access.iter().try_for_each(|access| tell(access, output))
+}
+
+/// What `who` may do at `audience`, which must be there: at one that is not, nobody may do anything.
+async fn of_database(
+    who: &PrincipalRef,
+    audience: &AudienceName,
+    directory: &AccessDirectory,
+) -> Result<Vec<ScopeAccess>, Error> {
+    directory.audience(audience).await?;
+    directory.access(who, audience, Clock::system().now()).await
 }
 
 /// The same over the admin API.
@@ -71,6 +87,9 @@ async fn of_remote(
     let (subject, _) = remote.principal(who).await?;
     let request = GetAccessRequest { subject: Some(subject), audience: audience.as_str().to_owned() };
     let answer = answered(remote.roles().get_access(request).await)?;
+    if answer.scopes.is_empty() {
+        remote.must_have(audience).await?;
+    }
     answer.scopes.into_iter().map(|access| read::access(access, audience)).collect()
 }
 
@@ -80,7 +99,13 @@ fn tell(access: &ScopeAccess, output: Output) -> Result<(), Failure> {
         "scope": &access.scope,
         "ways": access.ways.iter().map(object).collect::<Vec<_>>(),
     });
-    output.answer(&format!("{:<24}  {}", access.scope, ways.join("; ")), &object)
+    // A scope is never cut: it may be what is copied. What does not fit beside it goes on below.
+    let ways = lines(&ways, WIDTH - SCOPE - 2);
+    let rows = ways.iter().enumerate().map(|(at, ways)| {
+        let scope = if at == 0 { &*access.scope } else { "" };
+        format!("{scope:<SCOPE$}  {ways}")
+    });
+    output.answer(&rows.collect::<Vec<_>>().join("\n"), &object)
 }
 
 fn in_words(way: &Way) -> String {
@@ -95,7 +120,7 @@ fn in_words(way: &Way) -> String {
             }
             if let Some(end) = grant.expire_time {
                 text.push_str(" until ");
-                text.push_str(&end.to_string());
+                text.push_str(&when(end));
             }
             text
         }

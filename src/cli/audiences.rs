@@ -11,6 +11,7 @@ use super::{
     principal::{Who, audience},
     records::Records,
     remote::Over,
+    table::{TIME, Table, WIDTH, when},
 };
 use crate::{
     config::Config,
@@ -18,6 +19,13 @@ use crate::{
     install::Missing,
     model::{AudienceName, OwnedAudience, name_set::one_name},
 };
+
+/// How audiences are shown.
+const TABLE: Table<3> =
+    Table([("CREATED", TIME), ("AUDIENCE", AUDIENCE), ("OWNERS", WIDTH - TIME - AUDIENCE - 4)]);
+
+/// How wide the names of audiences are.
+const AUDIENCE: usize = 28;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -53,11 +61,8 @@ pub(super) async fn run(
     if let Some(remote) = place.connect(config).await? {
         return remote::run(command, &remote, output).await;
     }
-    let records = Records::open(config, Missing::Refused).await?;
-    // On the heap: it holds what every one of them waits for.
-    let result = Box::pin(with_audiences(command, &records, output)).await;
-    records.close().await;
-    result
+    let work = async move |records: &Records| with_audiences(command, records, output).await;
+    Records::within(config, Missing::Refused, work).await
 }
 
 async fn with_audiences(command: Command, records: &Records, output: Output) -> Result<(), Failure> {
@@ -96,20 +101,20 @@ async fn list(
 }
 
 fn heading(output: Output) -> Result<(), Failure> {
-    output.heading(&format!("{:<27}  {:<24}  OWNERS", "CREATED", "AUDIENCE"))
+    output.heading(&TABLE.heading())
 }
 
 fn list_one(audience: &OwnedAudience, owners: &[NamedPrincipal], output: Output) -> Result<(), Failure> {
-    let (created, name) = (audience.create_time.to_string(), audience.name.as_str());
+    let name = audience.name.as_str();
     let shown: Vec<_> =
         owners.iter().map(|owner| format!("{} {}", owner.principal.kind(), owner.name)).collect();
     let shown = if shown.is_empty() { "-".to_owned() } else { shown.join(", ") };
     let object = json!({
         "name": name,
         "owners": owners.iter().map(principal).collect::<Vec<_>>(),
-        "create_time": &created,
+        "create_time": audience.create_time.to_string(),
     });
-    output.answer(&format!("{created:<27}  {name:<24}  {shown}"), &object)
+    output.answer(&TABLE.row([&when(audience.create_time), name, &shown]), &object)
 }
 
 /// Somebody, for programs.

@@ -14,6 +14,7 @@ use super::{
     principal::{IfAny, OfAudience, role_name},
     records::Records,
     remote::Over,
+    table::{TIME, Table, WHOLE, when},
 };
 use crate::{
     base::{Clock, Timestamp},
@@ -22,6 +23,9 @@ use crate::{
     install::Missing,
     model::{AudienceName, BindingId, RoleName, name_set::one_name},
 };
+
+/// How bindings are shown. Their ids are in the JSON.
+const TABLE: Table<4> = Table([("ROLE", 18), ("AUDIENCE", 18), ("ENDS", TIME), ("WHO", WHOLE)]);
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -47,7 +51,7 @@ pub(super) struct List {
     /// The maximum number of bindings to list.
     #[arg(long, value_name = "COUNT")]
     limit: Option<u64>,
-    /// Only those made after the binding with this id.
+    /// Only those made after the binding with this id, which --json shows.
     #[arg(long, value_name = "ID")]
     after: Option<Uuid>,
 }
@@ -61,10 +65,8 @@ pub(super) async fn run(
     if let Some(remote) = place.connect(config).await? {
         return remote::list(*list, &remote, output).await;
     }
-    let records = Records::open(config, Missing::Refused).await?;
-    let result = listed(*list, &records.access_directory(), output).await;
-    records.close().await;
-    result
+    let work = async move |records: &Records| listed(*list, &records.access_directory(), output).await;
+    Records::within(config, Missing::Refused, work).await
 }
 
 async fn listed(list: List, bindings: &AccessDirectory, output: Output) -> Result<(), Failure> {
@@ -77,15 +79,19 @@ async fn listed(list: List, bindings: &AccessDirectory, output: Output) -> Resul
 }
 
 fn heading(output: Output) -> Result<(), Failure> {
-    output.heading(&format!("{:<36}  {:<24}  {:<20}  {:<16}  ENDS", "ID", "WHO", "ROLE", "AUDIENCE"))
+    output.heading(&TABLE.heading())
 }
 
 fn tell(listed: &ListedBinding, now: Timestamp, output: Output) -> Result<(), Failure> {
     let ListedBinding { binding, role, subject } = listed;
     let who = format!("{} {}", subject.principal.kind(), subject.name);
     let (role, audience) = (role.name.as_str(), role.audience.as_str());
-    let text = format!("{}  {who:<24}  {role:<20}  {audience:<16}  {}", binding.id, end(listed, now));
-    output.answer(&text, &object(listed))
+    let end = match binding.expire_time {
+        None => "-".to_owned(),
+        Some(end) if binding.holds_at(now) => when(end),
+        Some(_) => "has ended".to_owned(),
+    };
+    output.answer(&TABLE.row([role, audience, &end, &who]), &object(listed))
 }
 
 /// Which bindings `list` means.
@@ -96,6 +102,9 @@ async fn filter(list: List, bindings: &AccessDirectory, now: Timestamp) -> Resul
         None => None,
     };
     let audience = list.audience.if_said()?;
+    if let Some(audience) = &audience {
+        bindings.audience(audience).await?;
+    }
     let of = || audience.clone().unwrap_or_else(AudienceName::signet);
     let roles = match (list.role, list.scope) {
         (Some(name), _) => Some(vec![bindings.role(&RoleRef::Name(of(), name)).await?.id]),
@@ -106,15 +115,6 @@ async fn filter(list: List, bindings: &AccessDirectory, now: Timestamp) -> Resul
     // What the roles are of is said by them.
     let audience = audience.filter(|_| roles.is_none());
     Ok(BindingFilter { roles, subject, audience, end_by })
-}
-
-/// When a binding ends, in words.
-fn end(listed: &ListedBinding, now: Timestamp) -> String {
-    match listed.binding.expire_time {
-        None => "-".to_owned(),
-        Some(end) if listed.binding.holds_at(now) => end.to_string(),
-        Some(end) => format!("{end} (has ended)"),
-    }
 }
 
 /// Shows one binding.

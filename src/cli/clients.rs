@@ -18,6 +18,7 @@ use super::{
     records::Records,
     remote::Over,
     roles::set,
+    table::{ID, Table, WHOLE},
 };
 use crate::{
     config::{Config, Switch},
@@ -35,6 +36,9 @@ use crate::{
         CertificateSubject, Client, ClientId, ClientKind, ClientName, DnsName, SpiffeId, name_set::one_name,
     },
 };
+
+/// How clients are shown.
+const TABLE: Table<4> = Table([("ID", ID), ("STATE", 8), ("KIND", 12), ("NAME", WHOLE)]);
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -205,17 +209,12 @@ pub(super) async fn run(
         Command::Create(create) => {
             // What the command line gets wrong is told before anything is made.
             let new = new_client(create)?;
-            let records = Records::open(config, Missing::Made).await?;
-            let result = make(new, &records, output).await;
-            records.close().await;
-            result
+            let work = async move |records: &Records| make(new, records, output).await;
+            Records::within(config, Missing::Made, work).await
         }
         Command::Existing(command) => {
-            let records = Records::open(config, Missing::Refused).await?;
-            // On the heap: it holds what every one of them waits for.
-            let result = Box::pin(with_existing(command, &records, output)).await;
-            records.close().await;
-            result
+            let work = async move |records: &Records| with_existing(command, records, output).await;
+            Records::within(config, Missing::Refused, work).await
         }
     }
 }
@@ -344,19 +343,12 @@ async fn list(listing: Listing<ClientId>, clients: &ClientDirectory, output: Out
 }
 
 fn heading(output: Output) -> Result<(), Failure> {
-    output.heading(&format!("{:<36}  {:<8}  {:<12}  {:<27}  NAME", "ID", "STATE", "KIND", "CREATED"))
+    output.heading(&TABLE.heading())
 }
 
 fn tell(client: &Client, output: Output) -> Result<(), Failure> {
-    let text = format!(
-        "{:<36}  {:<8}  {:<12}  {:<27}  {}",
-        client.id.to_string(),
-        state(client.is_active),
-        client.kind.name(),
-        or_none(moment(client.create_time).unwrap_or_default()),
-        client.name.as_str()
-    );
-    output.answer(&text, &object(client, None))
+    let (id, state, kind) = (client.id.to_string(), state(client.is_active), client.kind.name());
+    output.answer(&TABLE.row([&id, state, kind, client.name.as_str()]), &object(client, None))
 }
 
 fn read_keys(file: &Path) -> Result<String, Failure> {
@@ -431,6 +423,7 @@ fn object(client: &Client, secret: Option<&Zeroizing<String>>) -> Value {
         "kind": client.kind.name(),
         "scopes": client.scopes.iter().collect::<Vec<_>>(),
         "audiences": client.audiences.iter().collect::<Vec<_>>(),
+        "secrets": client.secrets.len(),
         "public_keys": kids(client),
         "may_claim_address": client.may_claim_address,
         "token_claims": client.token_claims.iter().collect::<Vec<_>>(),

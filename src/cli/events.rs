@@ -2,20 +2,38 @@
 
 mod remote;
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, builder::PossibleValuesParser};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Failure, Output, records::Records, remote::Over};
+use super::{
+    Failure, Output,
+    principal::{OfAudience, role_name},
+    records::Records,
+    remote::Over,
+    table::{TIME, Table, WIDTH, lines, short, when},
+};
 use crate::{
-    audit::{KeptEvent, Outcome},
+    audit::{Event, KeptEvent, Outcome},
     base::Clock,
     config::{Config, duration_in_millis},
-    identity::{EventFilter, ListedEvent, users::UserRef},
+    identity::{
+        EventFilter, KeptChange, ListedEvent,
+        access::{GroupRef, RoleRef},
+        users::UserRef,
+    },
     install::Missing,
+    model::RoleName,
 };
+
+/// How events are shown. Their ids, and those of whom they concern, are in the JSON.
+const TABLE: Table<5> =
+    Table([("TIME", TIME), ("EVENT", 22), ("OUTCOME", 7), ("BY", 20), ("WHOM OR WHAT", 23)]);
+
+/// Before what there is to tell of an event besides.
+const INDENT: &str = "    ";
 
 /// How many are listed if nothing is said.
 const LIMIT: &str = "100";
@@ -46,14 +64,23 @@ pub(super) struct List {
     /// Only those that concern this client.
     #[arg(long, value_name = "ID|NAME")]
     client: Option<String>,
-    #[arg(long, value_name = "NAME", help = format!("Only events of this name: {FORM}"))]
+    /// Only those that concern the role with this id, or with this name of --audience.
+    #[arg(long, value_name = "ID|ROLE", value_parser = role)]
+    role: Option<Said>,
+    #[command(flatten)]
+    audience: OfAudience,
+    /// Only those that concern the group with this id or name.
+    #[arg(long, value_name = "ID|NAME")]
+    group: Option<String>,
+    #[arg(long, value_name = "NAME", value_parser = event_names(), hide_possible_values = true)]
+    #[arg(help = format!("Only events of this name: {FORM}"))]
     event: Option<String>,
     /// Only those that came to pass (success), were refused (failure), or may be either (unknown).
     #[arg(long, value_name = "OUTCOME", value_parser = Outcome::ALL.iter().map(|outcome| outcome.name()).collect::<Vec<_>>())]
     outcome: Option<String>,
     /// Only those from this network address.
-    #[arg(long, value_name = "ADDRESS")]
-    address: Option<String>,
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    address: Option<IpAddr>,
     /// Only those of the request with this id.
     #[arg(long, value_name = "ID")]
     request_id: Option<String>,
@@ -71,6 +98,48 @@ pub(super) struct List {
     before: Option<Uuid>,
 }
 
+/// A role, as --role says it.
+#[derive(Clone, Debug)]
+enum Said {
+    /// By its id: it may be deleted.
+    Id(Uuid),
+    /// By its name.
+    Named(RoleName),
+}
+
+/// The same, with the audience that the role is of.
+enum Which {
+    Id(Uuid),
+    Named(RoleRef),
+}
+
+fn role(text: &str) -> Result<Said, String> {
+    match Uuid::try_parse(text) {
+        Ok(id) => Ok(Said::Id(id)),
+        Err(_) => role_name(text).map(Said::Named),
+    }
+}
+
+/// The role that is meant, if one is.
+fn which_role(role: Option<Said>, audience: OfAudience) -> Result<Option<Which>, Failure> {
+    match role {
+        Some(Said::Id(id)) => Ok(Some(Which::Id(id))),
+        Some(Said::Named(name)) => Ok(Some(Which::Named(RoleRef::Name(audience.or_signet()?, name)))),
+        None if audience.if_said()?.is_some() => {
+            Err(Failure::Usage("--audience: is for --role, which is not given".to_owned()))
+        }
+        None => Ok(None),
+    }
+}
+
+fn event_names() -> PossibleValuesParser {
+    Event::ALL.iter().map(|event| event.name()).into()
+}
+
+fn address(text: &str) -> Result<IpAddr, String> {
+    text.parse().map_err(|_| "must be an IP address, such as 203.0.113.7".to_owned())
+}
+
 pub(super) async fn run(
     Over { command, place }: Over<Command>,
     config: &Config,
@@ -80,10 +149,8 @@ pub(super) async fn run(
     if let Some(remote) = place.connect(config).await? {
         return remote::list(*list, &remote, output).await;
     }
-    let records = Records::open(config, Missing::Refused).await?;
-    let result = listed(*list, &records, output).await;
-    records.close().await;
-    result
+    let work = async move |records: &Records| listed(*list, records, output).await;
+    Records::within(config, Missing::Refused, work).await
 }
 
 async fn listed(list: List, records: &Records, output: Output) -> Result<(), Failure> {
@@ -102,10 +169,7 @@ async fn listed(list: List, records: &Records, output: Output) -> Result<(), Fai
 }
 
 fn heading(output: Output) -> Result<(), Failure> {
-    output.heading(&format!(
-        "{:<27}  {:<24}  {:<8}  {:<20}  {:<20}  FROM",
-        "TIME", "EVENT", "OUTCOME", "BY", "WHOM OR WHAT"
-    ))
+    output.heading(&TABLE.heading())
 }
 
 fn tell(event: &ListedEvent, output: Output) -> Result<(), Failure> {
@@ -115,6 +179,7 @@ fn tell(event: &ListedEvent, output: Output) -> Result<(), Failure> {
 /// Which events `list` means.
 async fn filter(list: List, records: &Records) -> Result<EventFilter, Failure> {
     let now = Clock::system().now();
+    let role = which_role(list.role, list.audience)?;
     Ok(EventFilter {
         from: list.within.map(|within| now.before(within)),
         before: list.older_than.map(|older| now.before(older)),
@@ -124,11 +189,16 @@ async fn filter(list: List, records: &Records) -> Result<EventFilter, Failure> {
         },
         user: user_id(list.user, records).await?,
         client: client_id(list.client, records).await?,
+        role: match role {
+            Some(Which::Id(id)) => Some(id),
+            Some(Which::Named(role)) => Some(records.access_directory().role(&role).await?.id.0),
+            None => None,
+        },
+        group: group_id(list.group, records).await?,
         event: list.event,
         outcome: list.outcome,
-        address: list.address,
+        address: list.address.map(|address| address.to_string()),
         request_id: list.request_id,
-        ..EventFilter::default()
     })
 }
 
@@ -138,6 +208,14 @@ async fn user_id(said: Option<String>, records: &Records) -> Result<Option<Uuid>
     match Uuid::try_parse(&said) {
         Ok(id) => Ok(Some(id)),
         Err(_) => Ok(Some(records.user_directory().find(&UserRef::Name(said)).await?.id.0)),
+    }
+}
+
+async fn group_id(said: Option<String>, records: &Records) -> Result<Option<Uuid>, Failure> {
+    let Some(said) = said else { return Ok(None) };
+    match Uuid::try_parse(&said) {
+        Ok(id) => Ok(Some(id)),
+        Err(_) => Ok(Some(records.access_directory().group(&GroupRef(said)).await?.id.0)),
     }
 }
 
@@ -151,26 +229,34 @@ async fn client_id(said: Option<String>, records: &Records) -> Result<Option<Uui
 
 fn text(listed: &ListedEvent) -> String {
     let event = &listed.event;
-    let outcome = event.reason.as_ref().filter(|_| event.outcome == Outcome::Failure.name());
-    let why = outcome.map(|reason| format!(" ({reason})")).unwrap_or_default();
-    let more = if event.repeats > 0 { format!(" ×{}", event.repeats) } else { String::new() };
-    let changes: Vec<_> = event.changes.iter().map(|change| change.field.as_str()).collect();
-    let changes = if changes.is_empty() { String::new() } else { format!(" {}", changes.join(",")) };
-    format!(
-        "{:<27}  {:<24}  {:<8}  {:<20}  {:<20}  {}{why}{more}{changes}",
-        event.time.to_string(),
-        event.event,
-        event.outcome,
-        by(listed),
-        subject(listed),
-        event.address.as_deref().unwrap_or("-"),
-    )
+    let row = TABLE.row([&when(event.time), &event.event, &event.outcome, &by(listed), &subject(listed)]);
+    let details = lines(&details(listed), WIDTH - INDENT.len());
+    details.iter().fold(row, |row, line| row + "\n" + INDENT + line)
+}
+
+/// What there is to tell of it besides: what else it concerns, what was changed, why it was refused, and from where.
+fn details(listed: &ListedEvent) -> Vec<String> {
+    let event = &listed.event;
+    let mut details: Vec<_> = concerned(listed).skip(1).collect();
+    details.extend(event.method.clone());
+    details.extend(event.reason.clone());
+    details.extend(event.changes.iter().map(|KeptChange { field, old, new }| match (old, new) {
+        (None, None) => field.clone(),
+        (old, new) => {
+            let [old, new] = [old, new].map(|value| value.as_deref().unwrap_or("-"));
+            format!("{field}: {old} → {new}")
+        }
+    }));
+    details.extend((event.repeats > 0).then(|| format!("×{}", event.repeats)));
+    details.extend(event.claimed_address.as_ref().map(|address| format!("for a user at {address}")));
+    details.extend(event.address.as_ref().map(|address| format!("from {address}")));
+    details
 }
 
 /// Who did it: by its name now, or else by its id.
 fn by(listed: &ListedEvent) -> String {
     let KeptEvent { actor_kind, actor_id, local_uid, local_user, .. } = &listed.event;
-    let name = listed.actor_name.clone().or_else(|| actor_id.map(|id| id.to_string()));
+    let name = listed.actor_name.clone().or_else(|| actor_id.map(short));
     let local = || local_user.clone().or_else(|| local_uid.map(|uid| uid.to_string()));
     match name.or_else(local) {
         Some(name) => format!("{actor_kind} {name}"),
@@ -180,23 +266,30 @@ fn by(listed: &ListedEvent) -> String {
 
 /// Whom or what it concerns first.
 fn subject(listed: &ListedEvent) -> String {
-    let ListedEvent { event, username, client_name, group_name, .. } = listed;
-    let named = |name: &Option<String>, id: Option<Uuid>, kind: &str| {
-        let name = name.clone().or_else(|| id.map(|id| id.to_string()));
+    concerned(listed).next().or_else(|| listed.event.method.clone()).unwrap_or_else(|| "-".to_owned())
+}
+
+/// Whom and what it concerns: by their names now, or else by their ids.
+fn concerned(listed: &ListedEvent) -> impl Iterator<Item = String> {
+    let ListedEvent { event, username, client_name, role_name, group_name, .. } = listed;
+    let named = |kind: &str, name: &Option<String>, id: Option<Uuid>| {
+        let name = name.clone().or_else(|| id.map(short));
         name.map(|name| format!("{kind} {name}"))
     };
-    named(username, event.user_id, "user")
-        .or_else(|| named(client_name, event.client_id, "client"))
-        .or_else(|| named(group_name, event.group_id, "group"))
-        .or_else(|| named(&None, event.role_id, "role"))
-        .or_else(|| event.audience.as_ref().map(|audience| format!("audience {audience}")))
-        .or_else(|| event.key_id.as_ref().map(|key| format!("key {key}")))
-        .or_else(|| event.method.clone())
-        .unwrap_or_else(|| "-".to_owned())
+    let audience = event.audience.as_ref();
+    let role = named("role", role_name, event.role_id).map(|role| match audience {
+        Some(audience) => format!("{role} of {audience}"),
+        None => role,
+    });
+    let audience = audience.filter(|_| role.is_none()).map(|audience| format!("audience {audience}"));
+    let key = event.key_id.as_ref().map(|key| format!("key {key}"));
+    let user = named("user", username, event.user_id);
+    let client = named("client", client_name, event.client_id);
+    [user, client, named("group", group_name, event.group_id), role, audience, key].into_iter().flatten()
 }
 
 fn object(listed: &ListedEvent) -> Value {
-    let ListedEvent { event, actor_name, username, client_name, group_name } = listed;
+    let ListedEvent { event, actor_name, username, client_name, role_name, group_name } = listed;
     let id = |id: Option<Uuid>| id.map(|id| id.to_string());
     json!({
         "id": event.id.to_string(),
@@ -216,6 +309,7 @@ fn object(listed: &ListedEvent) -> Value {
         "client_id": id(event.client_id),
         "client_name": client_name,
         "role_id": id(event.role_id),
+        "role_name": role_name,
         "group_id": id(event.group_id),
         "group_name": group_name,
         "key_id": &event.key_id,

@@ -6,7 +6,13 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Failure, Output, listing::Listing, records::Records, remote::Over};
+use super::{
+    Failure, Output,
+    listing::Listing,
+    records::Records,
+    remote::Over,
+    table::{ID, TIME, Table, WHOLE, when},
+};
 use crate::{
     config::Config,
     identity::{
@@ -16,6 +22,12 @@ use crate::{
     install::Missing,
     model::{Group, GroupId, GroupName, Membership, User, UserId},
 };
+
+/// How groups are shown.
+const GROUPS: Table<3> = Table([("ID", ID), ("CREATED", TIME), ("NAME", WHOLE)]);
+
+/// How the members of a group are shown.
+const MEMBERS: Table<3> = Table([("ID", ID), ("SINCE", TIME), ("USERNAME", WHOLE)]);
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -86,11 +98,8 @@ pub(super) async fn run(
     if let Some(remote) = place.connect(config).await? {
         return remote::run(command, &remote, output).await;
     }
-    let records = Records::open(config, Missing::Refused).await?;
-    // On the heap: it holds what every one of them waits for.
-    let result = Box::pin(with_groups(command, &records, output)).await;
-    records.close().await;
-    result
+    let work = async move |records: &Records| with_groups(command, records, output).await;
+    Records::within(config, Missing::Refused, work).await
 }
 
 async fn with_groups(command: Command, records: &Records, output: Output) -> Result<(), Failure> {
@@ -150,12 +159,12 @@ async fn list(
 }
 
 fn heading(output: Output) -> Result<(), Failure> {
-    output.heading(&format!("{:<36}  {:<27}  NAME", "ID", "CREATED"))
+    output.heading(&GROUPS.heading())
 }
 
 fn tell(group: &Group, output: Output) -> Result<(), Failure> {
-    let created = group.create_time.to_string();
-    output.answer(&format!("{}  {created:<27}  {}", group.id, group.name.as_str()), &object(group))
+    let row = GROUPS.row([&group.id.to_string(), &when(group.create_time), group.name.as_str()]);
+    output.answer(&row, &object(group))
 }
 
 async fn list_members(
@@ -172,18 +181,18 @@ async fn list_members(
 }
 
 fn members_heading(output: Output) -> Result<(), Failure> {
-    output.heading(&format!("{:<36}  {:<27}  USERNAME", "ID", "SINCE"))
+    output.heading(&MEMBERS.heading())
 }
 
 fn list_member(membership: &Membership, username: &str, output: Output) -> Result<(), Failure> {
-    let since = membership.create_time.to_string();
+    let (user, since) = (membership.user.to_string(), membership.create_time);
     let object = json!({
-        "user_id": membership.user.to_string(),
+        "user_id": &user,
         "username": username,
         "group_id": membership.group.to_string(),
-        "create_time": &since,
+        "create_time": since.to_string(),
     });
-    output.answer(&format!("{}  {since:<27}  {username}", membership.user), &object)
+    output.answer(&MEMBERS.row([&user, &when(since), username]), &object)
 }
 
 fn group_name(text: &str) -> Result<GroupName, String> {

@@ -2,6 +2,8 @@
 
 use clap::{Arg, Command};
 
+use super::remote::HEADING;
+
 /// What is said below the settings of a command.
 const WHERE_ALL_ARE: &str = "It takes every setting of the service and reads those above: give it the environment of the service. `signet --help` has all.";
 
@@ -12,7 +14,9 @@ type Read = &'static [&'static str];
 const ON_THE_DATABASE: Read = &["Storage", "Logs", "audit_log", "audit_database"];
 
 /// What a command reads besides, or in place of that.
-const READ: [(&[&str], Read, Read); 13] = [
+const READ: [(&[&str], Read, Read); 15] = [
+    (&["login"], &["Logs"], &[]),
+    (&["logout"], &["Logs"], &[]),
     (&["descriptor"], &["Logs"], &[]),
     (&["healthcheck"], &["Listening", "tls_cert", "tls_key", "Logs"], &[]),
     (&["migrate"], &["Storage", "Logs"], &[]),
@@ -45,15 +49,16 @@ fn shortened(command: Command, path: &[String]) -> Command {
         READ.iter().find(|(of, ..)| path.iter().map(String::as_str).take(of.len()).eq(of.iter().copied()));
     let (usual, besides) = row.map_or((ON_THE_DATABASE, &[][..]), |(_, usual, besides)| (*usual, *besides));
     let is_read = |arg: &Arg| usual.iter().chain(besides).any(|of| is_of(arg, of));
-    command
+    let command = command
         .mut_args(|arg| if is_setting(&arg) && !is_read(&arg) { arg.hide(true) } else { arg })
-        .mut_subcommands(|inner| shortened(inner, &path))
-        .after_help(WHERE_ALL_ARE)
+        .mut_subcommands(|inner| shortened(inner, &path));
+    // Who logs in has no environment of a service.
+    if matches!(&*path[0], "login" | "logout") { command } else { command.after_help(WHERE_ALL_ARE) }
 }
 
 /// Whether `arg` is one of the service's settings, and not the command's own.
 fn is_setting(arg: &Arg) -> bool {
-    arg.is_global_set() && arg.get_env().is_some()
+    arg.is_global_set() && arg.get_env().is_some() && !is_of(arg, HEADING)
 }
 
 /// Whether `arg` stands under the heading `of`, or its name begins so.

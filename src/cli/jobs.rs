@@ -2,7 +2,10 @@
 
 use serde_json::json;
 
-use super::{Failure, Output};
+use super::{
+    Failure, Output,
+    table::{TIME, Table, WHOLE, when_if},
+};
 use crate::{
     base::{Clock, Timestamp},
     config::Config,
@@ -10,29 +13,26 @@ use crate::{
     jobs::{self, ListedJob},
 };
 
+/// How jobs are shown. Where each runs, and has run, is in the JSON.
+const TABLE: Table<5> =
+    Table([("JOB", 20), ("PERIOD", 8), ("LAST RUN", TIME), ("NEXT DUE", TIME), ("LAST RESULT", WHOLE)]);
+
 pub(super) async fn run(config: &Config, output: Output) -> Result<(), Failure> {
     let store = OpenDatabase::for_command(&config.storage, Missing::Refused).await?.store;
     let jobs = jobs::list(&store, &Clock::system()).await?;
     store.close().await;
-    output.heading(&format!(
-        "{:<17}  {:<8}  {:<24}  {:<27}  {:<27}  LAST RESULT",
-        "JOB", "PERIOD", "LEASE HOLDER", "LAST RUN", "NEXT DUE"
-    ))?;
+    output.heading(&TABLE.heading())?;
     jobs.iter().try_for_each(|job| output.answer(&text(job), &object(job)))
 }
 
 fn text(job: &ListedJob) -> String {
-    let shown = |time: Option<Timestamp>| time.map_or("-".to_owned(), |time| time.to_string());
     let period = job.period.map_or("-".to_owned(), |period| humantime::format_duration(period).to_string());
-    let holder = job.holder.as_deref().unwrap_or("-");
-    let problem = job.problem.as_ref().map(|problem| format!(": {problem}")).unwrap_or_default();
-    format!(
-        "{:<17}  {period:<8}  {holder:<24}  {:<27}  {:<27}  {}{problem}",
-        job.name,
-        shown(job.begin_time),
-        shown(job.due_time),
-        job.result
-    )
+    let result = match &job.problem {
+        Some(problem) => format!("{}: {problem}", job.result),
+        None => job.result.clone(),
+    };
+    let (begun, due) = (when_if(job.begin_time), when_if(job.due_time));
+    TABLE.row([&job.name, &period, &begun, &due, &result])
 }
 
 fn object(job: &ListedJob) -> serde_json::Value {

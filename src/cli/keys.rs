@@ -7,7 +7,11 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::{Failure, Output, audit, remote::Over};
+use super::{
+    Failure, Output, audit,
+    remote::Over,
+    table::{Table, WHOLE, when},
+};
 use crate::{
     audit::Audit,
     base::{Clock, Timestamp},
@@ -20,9 +24,12 @@ use crate::{
     install::{key_rotation, reseal, signing_keys},
 };
 
+/// How keys are shown. Their other times are in the JSON.
+const TABLE: Table<4> = Table([("KEY ID", 43), ("ALG", 5), ("STAGE", 11), ("NEXT", WHOLE)]);
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// List the signing keys in the order in which they sign, each with its stage and its times.
+    /// List the signing keys in the order in which they sign, each with its stage and what becomes of it next.
     List,
     #[command(flatten)]
     Change(Change),
@@ -123,23 +130,17 @@ struct Shown<'a> {
 }
 
 fn heading(output: Output) -> Result<(), Failure> {
-    output.heading(&format!(
-        "{:<43}  {:<5}  {:<11}  {:<27}  {:<27}  DELETED AFTER",
-        "KEY ID", "ALG", "STAGE", "SIGNS FROM", "UNTIL"
-    ))
+    output.heading(&TABLE.heading())
 }
 
 fn tell(key: &Shown<'_>, output: Output) -> Result<(), Failure> {
-    let shown = |time: Option<Timestamp>| time.map_or("-".to_owned(), |time| time.to_string());
-    let text = format!(
-        "{:<43}  {:<5}  {:<11}  {:<27}  {:<27}  {}",
-        key.kid,
-        key.alg,
-        key.stage,
-        key.sign_time.to_string(),
-        shown(key.retire_time),
-        shown(key.expire_time),
-    );
+    let next = match (&*key.stage, key.retire_time, key.expire_time) {
+        ("published", ..) => format!("signs from {}", when(key.sign_time)),
+        (_, None, None) => "-".to_owned(),
+        ("signing", Some(retired), _) => format!("signs until {}", when(retired)),
+        (_, Some(retired), None) => format!("signed until {}", when(retired)),
+        (_, _, Some(expired)) => format!("deleted after {}", when(expired)),
+    };
     let object = json!({
         "kid": key.kid,
         "alg": key.alg,
@@ -149,7 +150,7 @@ fn tell(key: &Shown<'_>, output: Output) -> Result<(), Failure> {
         "retire_time": key.retire_time.map(|time| time.to_string()),
         "expire_time": key.expire_time.map(|time| time.to_string()),
     });
-    output.answer(&text, &object)
+    output.answer(&TABLE.row([key.kid, key.alg, &key.stage, &next]), &object)
 }
 
 async fn rotate(now: bool, config: &Config, audit: &Audit, output: Output) -> Result<(), Failure> {

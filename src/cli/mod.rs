@@ -9,6 +9,7 @@ mod clients;
 mod descriptor;
 mod events;
 mod exposure;
+mod failure;
 mod groups;
 mod healthcheck;
 mod help;
@@ -22,6 +23,7 @@ mod records;
 mod remote;
 mod roles;
 mod serve;
+mod table;
 mod usage;
 mod users;
 
@@ -31,13 +33,12 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind}
 
 use crate::{
     config::{Config, LogFormat},
-    install::StartError,
-    model::Error,
     observe,
 };
 use exposure::ExposedSecret;
+use failure::Failure;
 use output::Output;
-use remote::{LoginAt, Over};
+use remote::{LoginAt, LogoutAt, Over};
 
 /// Exit code for a setting or an argument that cannot be used.
 const EXIT_USAGE: u8 = 2;
@@ -83,7 +84,7 @@ enum Command {
         at: LoginAt,
     },
     /// Log out at the admin API of a service: the session ends there, and what is kept of it here.
-    Logout(LoginAt),
+    Logout(LogoutAt),
     /// Manage users.
     #[command(arg_required_else_help = false)]
     Users(Over<users::Command>),
@@ -134,53 +135,6 @@ enum Command {
     Healthcheck,
 }
 
-/// Why a command did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
-enum Failure {
-    /// A setting or an argument cannot be used.
-    #[error("{0}")]
-    Usage(String),
-    /// The command failed.
-    #[error("{0}")]
-    Failed(String),
-}
-
-impl From<StartError> for Failure {
-    fn from(error: StartError) -> Self {
-        match error {
-            StartError::Config(error) => Self::Usage(error.to_string()),
-            StartError::Failed(error) => error.into(),
-        }
-    }
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        match error {
-            // The operator is told each rule; a caller would find them in the details.
-            Error::InvalidFields(violations) => {
-                let rules: Vec<_> = violations
-                    .iter()
-                    .map(|rule| format!("the {} {}", rule.field, rule.description))
-                    .collect();
-                Self::Usage(rules.join("; "))
-            }
-            Error::UserAmbiguous { .. } => Self::Usage(format!("{error}: say --id or --name")),
-            // It is a setting's.
-            Error::WrongMasterKey { .. } => StartError::from(error).into(),
-            // The operator is told the cause itself; a caller is told that the log has it.
-            Error::Internal(cause) => Self::Failed(crate::model::error::chain(cause.as_ref())),
-            other => Self::Failed(crate::model::error::chain(&other)),
-        }
-    }
-}
-
-impl From<std::io::Error> for Failure {
-    fn from(error: std::io::Error) -> Self {
-        Self::Failed(format!("reading or writing a file failed: {error}"))
-    }
-}
-
 /// Runs the program with the process's arguments.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -195,7 +149,7 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // What else the command line asks for cannot be known; this alone can be seen without parsing.
             let json = std::env::args_os().any(|arg| arg == "--json");
-            Output::new(json).failure(&usage::sentence(&error));
+            Output::new(json).failure(&Failure::Usage(usage::sentence(&error)));
             return ExitCode::from(EXIT_USAGE);
         }
     };
@@ -210,7 +164,7 @@ pub fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            output.failure(&format!("the runtime could not start: {error}"));
+            output.failure(&Failure::Failed(format!("the runtime could not start: {error}")));
             return ExitCode::FAILURE;
         }
     };
@@ -223,13 +177,9 @@ pub fn main() -> ExitCode {
     runtime.shutdown_background();
     let code = match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Usage(problem)) => {
-            output.failure(&problem);
-            ExitCode::from(EXIT_USAGE)
-        }
-        Err(Failure::Failed(problem)) => {
-            output.failure(&problem);
-            ExitCode::FAILURE
+        Err(failure) => {
+            output.failure(&failure);
+            if failure.is_usage() { ExitCode::from(EXIT_USAGE) } else { ExitCode::FAILURE }
         }
     };
     observe::flush(last_words);

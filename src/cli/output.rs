@@ -62,11 +62,11 @@ impl Output {
     }
 
     /// Says on standard error why the command failed.
-    pub(super) fn failure(self, problem: &str) {
+    pub(super) fn failure(self, failure: &Failure) {
         let line = if self.json {
-            format!("{}\n", serde_json::json!({ "error": problem }))
+            format!("{}\n", failure.object())
         } else {
-            format!("signet: {}\n", legible(problem))
+            format!("signet: {}\n", legible(&failure.to_string()))
         };
         // Whoever closed standard error does not want to know.
         let _ = observe::stderr().write_within(line.as_bytes(), LAST_WORDS);

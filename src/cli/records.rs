@@ -40,6 +40,19 @@ impl Records {
         Ok(Self::of(database, audit, config))
     }
 
+    /// What `work` makes of both, which are closed then, whatever comes of it.
+    pub(super) async fn within<T>(
+        config: &Config,
+        missing: Missing,
+        work: impl AsyncFnOnce(&Self) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let records = Self::open(config, missing).await?;
+        // On the heap: it holds what every one of its commands waits for.
+        let result = Box::pin(work(&records)).await;
+        records.close().await;
+        result
+    }
+
     /// The same of a database that is there, with the schema of this version: neither is made. The audit log is opened last: where nothing
     /// is, nothing is left.
     pub(super) async fn open_as_it_is(config: &Config) -> Result<Self, Failure> {

@@ -15,6 +15,7 @@ use super::{
     principal::{OfAudience, WhichRole, Who},
     records::Records,
     remote::Over,
+    table::{Table, WIDTH},
 };
 use crate::{
     base::Clock,
@@ -24,6 +25,12 @@ use crate::{
     model::{AudienceName, Error, NameSet, Role, RoleDescription, RoleId, name_set::one_name},
 };
 pub(super) use remote::{changed, texts};
+
+/// How roles are shown. Their ids, and what of their scopes is cut, are in the JSON.
+const TABLE: Table<3> = Table([("AUDIENCE", NAMES), ("NAME", NAMES), ("SCOPES", WIDTH - 2 * NAMES - 4)]);
+
+/// How wide the names of audiences and of roles are.
+const NAMES: usize = 20;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -42,6 +49,8 @@ pub(super) enum Command {
     Update(Update),
     /// Delete a role and all its bindings. This cannot be undone.
     Delete(WhichRole),
+    /// Show a role with all its scopes.
+    Show(WhichRole),
     /// List roles in the order of their making.
     List {
         #[command(flatten)]
@@ -49,7 +58,7 @@ pub(super) enum Command {
         /// The maximum number of roles to list.
         #[arg(long, value_name = "COUNT")]
         limit: Option<u64>,
-        /// Only those made after the role with this id.
+        /// Only those made after the role with this id, which --json shows.
         #[arg(long, value_name = "ID")]
         after: Option<Uuid>,
     },
@@ -95,11 +104,8 @@ pub(super) async fn run(
     if let Some(remote) = place.connect(config).await? {
         return remote::run(command, &remote, output).await;
     }
-    let records = Records::open(config, Missing::Refused).await?;
-    // On the heap: it holds what every one of them waits for.
-    let result = Box::pin(with_roles(command, &records, output)).await;
-    records.close().await;
-    result
+    let work = async move |records: &Records| with_roles(command, records, output).await;
+    Records::within(config, Missing::Refused, work).await
 }
 
 async fn with_roles(command: Command, records: &Records, output: Output) -> Result<(), Failure> {
@@ -125,9 +131,14 @@ async fn with_roles(command: Command, records: &Records, output: Output) -> Resu
             let Some(role) = deleted else { return Ok(()) };
             tell_deleted(&role, output)
         }
+        Command::Show(role) => show(&records.access_directory().role(&role.try_into()?).await?, output),
         Command::List { audience, limit, after } => {
             let listing = Listing { limit, after: after.map(RoleId) };
-            list(listing, audience.if_said()?.as_ref(), &records.access_directory(), output).await
+            let (audience, roles) = (audience.if_said()?, records.access_directory());
+            if let Some(audience) = &audience {
+                roles.audience(audience).await?;
+            }
+            list(listing, audience.as_ref(), &roles, output).await
         }
         Command::Bind { role, who, expires } => {
             let end = expires.map(|after| Clock::system().now().after(after));
@@ -168,13 +179,12 @@ async fn list(
 }
 
 fn heading(output: Output) -> Result<(), Failure> {
-    output.heading(&format!("{:<36}  {:<16}  {:<20}  SCOPES", "ID", "AUDIENCE", "NAME"))
+    output.heading(&TABLE.heading())
 }
 
 fn tell(role: &Role, output: Output) -> Result<(), Failure> {
     let (audience, name) = (role.audience.as_str(), role.name.as_str());
-    let text = format!("{}  {audience:<16}  {name:<20}  {}", role.id, role.scopes);
-    output.answer(&text, &object(role))
+    output.answer(&TABLE.row([audience, name, role.scopes.as_str()]), &object(role))
 }
 
 /// The set of `names`, which were given by `flag`.

@@ -1,13 +1,20 @@
 //! Owns saying in one sentence what is wrong with a command line or the environment.
 
-use std::error::Error as _;
-
-use clap::{
-    Args,
-    error::{ContextKind, ErrorKind},
+use std::{
+    error::Error,
+    num::{IntErrorKind, ParseIntError},
 };
 
-use crate::config::{Config, environment_variable};
+use clap::{
+    Arg, Args,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
+
+use super::remote::Place;
+use crate::config::Config;
+
+/// How many values are named that an argument can have.
+const MOST_NAMED: usize = 12;
 
 /// The one sentence that says what `error` is about, and names the setting.
 pub(super) fn sentence(error: &clap::Error) -> String {
@@ -18,7 +25,11 @@ pub(super) fn sentence(error: &clap::Error) -> String {
             let value = context(ContextKind::InvalidValue).unwrap_or_default();
             let valid = context(ContextKind::ValidValue);
             match (error.source(), valid) {
-                (Some(problem), _) => format!("{name}: `{value}` cannot be used: {problem}"),
+                (Some(problem), _) => format!("{name}: `{value}` cannot be used: {}", rule(problem)),
+                (None, Some(_)) if has_many_values(error) => match context(ContextKind::SuggestedValue) {
+                    Some(nearest) => format!("{name}: `{value}` is not known; the nearest is `{nearest}`"),
+                    None => format!("{name}: `{value}` is not known"),
+                },
                 (None, Some(valid)) => format!("{name}: `{value}` cannot be used: must be one of {valid}"),
                 (None, None) => format!("{name}: needs a value"),
             }
@@ -39,6 +50,21 @@ pub(super) fn sentence(error: &clap::Error) -> String {
     }
 }
 
+/// What `problem`, which a parser found, wants: those of libraries tell of letters and digits.
+fn rule(problem: &(dyn Error + 'static)) -> String {
+    match problem.downcast_ref::<ParseIntError>().map(ParseIntError::kind) {
+        Some(IntErrorKind::PosOverflow) => "is too large".to_owned(),
+        Some(_) => "must be a whole number".to_owned(),
+        None if problem.is::<uuid::Error>() => "must be an id, which is a UUID".to_owned(),
+        None => problem.to_string(),
+    }
+}
+
+/// Whether the argument can have more values than a sentence has room for.
+fn has_many_values(error: &clap::Error) -> bool {
+    matches!(error.get(ContextKind::ValidValue), Some(ContextValue::Strings(all)) if all.len() > MOST_NAMED)
+}
+
 /// How to ask for the help of the command that `error` is about: `signet users show --help`.
 fn help(error: &clap::Error) -> String {
     let usage = error.get(ContextKind::Usage).map(ToString::to_string).unwrap_or_default();
@@ -51,15 +77,11 @@ fn help(error: &clap::Error) -> String {
     format!("{} --help", words.join(" "))
 }
 
-/// The argument that is shown as `--grpc-addr <IP:PORT>`: `--grpc-addr (SIGNET_GRPC_ADDR)` if it is a setting, and without a
-/// variable if it is not.
+/// The argument that is shown as `--grpc-addr <IP:PORT>`: `--grpc-addr (SIGNET_GRPC_ADDR)` if a variable can say it, too.
 fn name(shown: &str) -> String {
     let Some(long) = shown.strip_prefix("--") else { return shown.to_owned() };
     let long = long.split([' ', '=', '[']).next().unwrap_or(long);
-    let settings = Config::augment_args(clap::Command::new("signet"));
-    if settings.get_arguments().any(|arg| arg.get_long() == Some(long)) {
-        format!("--{long} ({})", environment_variable(long))
-    } else {
-        format!("--{long}")
-    }
+    let settings = Place::augment_args(Config::augment_args(clap::Command::new("signet")));
+    let variable = settings.get_arguments().find(|arg| arg.get_long() == Some(long)).and_then(Arg::get_env);
+    variable.map_or_else(|| format!("--{long}"), |variable| format!("--{long} ({})", variable.display()))
 }

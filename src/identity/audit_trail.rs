@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::{
     audit::{ActorKind, KeptEvent, Outbox},
     base::{Clock, Timestamp},
-    model::{ClientId, Error, GroupId, Principal, UserId},
+    model::{ClientId, Error, GroupId, Principal, RoleId, UserId},
     store::{Store, Strangers},
 };
 
@@ -63,6 +63,8 @@ pub struct ListedEvent {
     pub username: Option<String>,
     /// What the client is called now.
     pub client_name: Option<String>,
+    /// What the role is called now.
+    pub role_name: Option<String>,
     /// What the group is called now.
     pub group_name: Option<String>,
 }
@@ -187,8 +189,16 @@ impl AuditTrail {
         let mut principals: Vec<_> = events.iter().flat_map(principals).flatten().collect();
         principals.sort_unstable_by_key(|principal| (principal.kind(), principal.id()));
         principals.dedup();
+        let mut roles: Vec<_> = events.iter().filter_map(|event| event.role_id.map(RoleId)).collect();
+        roles.sort_unstable_by_key(|role| role.0);
+        roles.dedup();
         let names = self.store.names_of(&principals).await?;
-        Ok(events.into_iter().map(|event| ListedEvent::new(event, &names)).collect())
+        let roles = self.store.role_names(&roles).await?;
+        let listed = |event: KeptEvent| {
+            let role_name = event.role_id.and_then(|id| roles.get(&RoleId(id)).cloned());
+            ListedEvent { role_name, ..ListedEvent::new(event, &names) }
+        };
+        Ok(events.into_iter().map(listed).collect())
     }
 }
 
@@ -209,6 +219,6 @@ impl ListedEvent {
     fn new(event: KeptEvent, names: &HashMap<Principal, String>) -> Self {
         let called = |principal: Option<Principal>| names.get(&principal?).cloned();
         let [actor_name, username, client_name, group_name] = principals(&event).map(called);
-        Self { event, actor_name, username, client_name, group_name }
+        Self { event, actor_name, username, client_name, role_name: None, group_name }
     }
 }

@@ -232,8 +232,17 @@ async fn what_commands_did_is_listed_from_the_database_by_whom_and_whom() {
     let table = place.run(&["audit", "list", "--event", "role.bound"]).await.succeeded().stdout;
     let rows: Vec<_> = table.lines().collect();
     assert_eq!(rows[0].split_whitespace().next(), Some("TIME"));
-    assert!(rows.len() == 2 && rows[1].contains("operator ") && rows[1].contains("user alice"), "{table}");
-    assert!(rows[1].ends_with(" expire_time"), "{table}");
+    assert!(rows.len() == 3 && rows[1].contains("operator ") && rows[1].ends_with("  user alice"), "{table}");
+    assert!(rows[2].starts_with("    role auditor of signet; expire_time: - → 20"), "{table}");
+    assert_eq!((&bound["role_name"], &bound["audience"]), (&"auditor".into(), &"signet".into()));
+    assert_eq!(names(&listed(&place, &["--role", "auditor"]).await), ["role.bound"]);
+    assert!(listed(&place, &["--role", "admin"]).await.is_empty());
+    place.run(&["groups", "create", "night"]).await.succeeded();
+    place.run(&["groups", "add", "night", "--user", "alice"]).await.succeeded();
+    let of_group = listed(&place, &["--group", "night"]).await;
+    assert_eq!(names(&of_group), ["group.member_added", "group.created"]);
+    let id = of_group[0]["group_id"].as_str().unwrap();
+    assert_eq!(listed(&place, &["--group", id]).await, of_group);
 
     // Of who is gone, the id finds what there was.
     let id = bound["user_id"].as_str().unwrap().to_owned();

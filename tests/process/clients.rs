@@ -14,7 +14,7 @@ use crate::{
     harness::{PATIENCE, Place},
 };
 
-const CLIENT_MEMBERS: [&str; 11] = [
+const CLIENT_MEMBERS: [&str; 12] = [
     "audiences",
     "create_time",
     "id",
@@ -24,6 +24,7 @@ const CLIENT_MEMBERS: [&str; 11] = [
     "name",
     "public_keys",
     "scopes",
+    "secrets",
     "token_claims",
     "update_time",
 ];
@@ -169,8 +170,8 @@ async fn clients_are_listed_in_the_order_of_their_making() {
     assert_eq!(place.run(&after).await.succeeded().objects(), made[2..]);
     let table = place.run(&["clients", "list"]).await.succeeded().stdout;
     let rows: Vec<Vec<_>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(rows[0], ["ID", "STATE", "KIND", "CREATED", "NAME"]);
-    assert_eq!(rows[3], [text(&made[1], "id"), "active", "public", text(&made[1], "create_time"), "app"]);
+    assert_eq!(rows[0], ["ID", "STATE", "KIND", "NAME"]);
+    assert_eq!(rows[3], [text(&made[1], "id"), "active", "public", "app"]);
 }
 
 #[tokio::test]

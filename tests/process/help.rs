@@ -80,6 +80,12 @@ async fn the_help_of_a_command_shows_the_settings_that_it_reads_and_no_others() 
         assert!(all.iter().any(|flag| flag == others) && !names(others), "{args:?} names {others}");
         assert!(shown.contains("`signet --help` has all"), "{args:?}: {shown}");
     }
+    // Who logs in has no database.
+    for command in ["login", "logout"] {
+        let shown = help(&[command, "--help"]).await.stdout;
+        assert!(shown.contains("--server <ADDR>") && shown.contains("[env: SIGNET_SERVER"), "{shown}");
+        assert!(!shown.contains("--data-dir") && !shown.contains("of the service: give it"), "{shown}");
+    }
     // What is not shown is taken nevertheless: a command is given the service's environment.
     let place = Place::new();
     let args = ["migrate", "up", "--grpc-addr=127.0.0.1:0", "--username-rest=1day"];

@@ -4,7 +4,10 @@ use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::harness::{PATIENCE, Place};
+use crate::{
+    commands::to_the_second,
+    harness::{PATIENCE, Place},
+};
 
 async fn jobs(place: &Place) -> Vec<Value> {
     place.run(&["jobs", "--json"]).await.succeeded().objects()
@@ -34,11 +37,11 @@ async fn jobs_are_listed_with_their_periods_and_last_runs() {
     assert!(process.ends_with(&format!(":{}", service.id())), "{process}");
     assert_eq!((&run["lease_holder"], &run["last_problem"]), (&Value::Null, &Value::Null));
     assert!(run["last_begin_time"].as_str() <= run["last_end_time"].as_str());
-    let (begun, due) = (run["last_begin_time"].as_str().unwrap(), run["next_due_time"].as_str().unwrap());
+    let [begun, due] = ["last_begin_time", "next_due_time"].map(|name| to_the_second(&run[name]));
     let table = place.run(&["jobs"]).await.succeeded().stdout;
     let rows: Vec<Vec<_>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(rows[0].join(" "), "JOB PERIOD LEASE HOLDER LAST RUN NEXT DUE LAST RESULT");
-    assert_eq!(rows[9], ["usernames", "1day", "-", begun, due, "succeeded"]);
+    assert_eq!(rows[0].join(" "), "JOB PERIOD LAST RUN NEXT DUE LAST RESULT");
+    assert_eq!(rows[9], ["usernames", "1day", &*begun, &*due, "succeeded"]);
     service.stop().await;
 }
 

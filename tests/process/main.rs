@@ -43,5 +43,6 @@ mod start;
 mod storage_failures;
 #[path = "../support/mod.rs"]
 mod support;
+mod tables;
 mod tls;
 mod users;

@@ -146,7 +146,7 @@ async fn names_that_nobody_could_sign_up_with_come_over_and_are_listed() {
         ]
     );
     let table = place.run(&["users", "list", "--collisions"]).await.succeeded().stdout;
-    assert!(table.contains("(logs in by exactly this spelling)") && table.contains("\n  like "), "{table}");
+    assert!(table.contains("(spelt exactly so)") && table.contains("\n  like "), "{table}");
 }
 
 #[tokio::test]

@@ -324,3 +324,113 @@ async fn a_client_administers_with_its_secret_or_its_key() {
     desk.signet("users list", &["--client-id", id, "--client-key-file", &private]).run().await.succeeded();
     desk.signet("users list", &["--client-id", id, "--client-key-file", &file]).run().await.failed(2);
 }
+
+#[tokio::test]
+async fn a_list_goes_on_past_whom_the_caller_may_not_read() {
+    let (place, _service, desk) = Place::serving_alice_as("admin").await;
+    for line in [
+        "groups create night",
+        "groups create day",
+        "roles bind auditor --group night",
+        "roles bind auditor --group day",
+        "audiences add-owner signet --group night",
+    ] {
+        place.run(&line.split(' ').collect::<Vec<_>>()).await.succeeded();
+    }
+    let made =
+        ["clients", "create", "ci", "--scope", "signet.bindings.read", "--scope", "signet.audiences.read"];
+    let made = place.run(&[&made[..], &["--json"]].concat()).await.succeeded().object();
+    let [id, secret] = ["id", "secret"].map(|name| made[name].as_str().unwrap());
+    let with = async |line: &str| {
+        let run = desk.signet(line, &["--client-id", id]).env("SIGNET_CLIENT_SECRET", secret);
+        run.run().await.succeeded()
+    };
+    let groups = place.run(&["groups", "list", "--json"]).await.succeeded().objects();
+    let night = groups[0]["id"].as_str().unwrap();
+    let listed = with("bindings list --json").await.objects();
+    assert_eq!(listed.len(), 3, "{listed:?}");
+    assert!(
+        listed.iter().all(|row| row["subject_name"] == row["subject_id"] && row["role"] == row["role_id"])
+    );
+    let owners = with("audiences list --json").await.object();
+    assert_eq!(owners["owners"][0]["name"], night);
+    assert!(with("bindings list").await.stdout.contains(&format!("group {night}")));
+    // Each kind that may not be read is asked for once a list, whose refusals are events.
+    let refused = ["audit", "list", "--json", "--event", "admin.refused", "--by-client", id];
+    let refused = place.run(&refused).await.succeeded().objects();
+    assert!(refused.len() <= 3, "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_filter_that_means_nothing_is_refused_over_the_admin_api_too() {
+    let (place, _service, desk) = Place::serving_alice_as("admin").await;
+    desk.log_in("alice").await;
+    for line in [
+        "roles list --audience nowhere",
+        "bindings list --audience nowhere",
+        "bindings list --audience nowhere --scope x",
+        "bindings list --role boss",
+        "access show alice --audience nowhere",
+        "audit list --role boss",
+        "audit list --group day",
+    ] {
+        let here = place.run(&line.split(' ').collect::<Vec<_>>()).await;
+        assert_eq!(here.failed(1), desk.refused(line, 1).await, "{line}");
+    }
+    for line in ["roles show auditor", "roles show auditor --json", "audit list --role admin"] {
+        place.answers_as(&desk, line).await;
+    }
+
+    let failed = desk.run("users show nobody --json").await;
+    let told: Value = serde_json::from_str(&failed.stderr).expect("one object");
+    assert_eq!((&told["reason"], &told["code"]), (&json!("USER_NOT_FOUND"), &json!("NOT_FOUND")));
+    assert!(told["request_id"].as_str().is_some_and(|id| !id.is_empty()), "{told}");
+    let failed = desk.run("users update alice --email none --json").await;
+    let told: Value = serde_json::from_str(&failed.stderr).expect("one object");
+    assert_eq!((failed.code, &told["violations"][0]["field"]), (Some(2), &json!("email")));
+    let said = desk.refused("users create x --email none", 2).await;
+    assert!(said.contains("the email ") && !said.contains("user."), "{said}");
+}
+
+#[tokio::test]
+async fn who_logs_out_of_a_service_that_is_away_forgets_the_tokens_alone() {
+    let (_place, service, desk) = Place::serving_alice_as("auditor").await;
+    desk.log_in("alice").await;
+    service.stop().await;
+    let refused = desk.refused("logout", 1).await;
+    assert!(
+        refused.contains("cannot be reached") && refused.contains("`signet logout --local`"),
+        "{refused}"
+    );
+    assert!(desk.kept().is_some());
+    let done = desk.done("logout --local --json").await.object();
+    assert_eq!((&done["username"], &done["session_ended"]), (&json!("alice"), &json!(false)));
+    assert!(desk.kept().is_none());
+    assert!(desk.refused("logout --local", 1).await.starts_with("nobody is logged in at "));
+}
+
+#[tokio::test]
+async fn the_environment_says_where_and_as_whom() {
+    let (place, service, desk) = Place::serving_alice_as("auditor").await;
+    let server = [("SIGNET_SERVER", desk.server.as_str())];
+    let state = desk.own.path("state").display().to_string();
+    let at_desk = |args: &[&str]| desk.own.signet(args).env("XDG_STATE_HOME", &state).envs(server);
+    at_desk(&["login", "alice"]).password().run().await.succeeded();
+    let listed = at_desk(&["users", "list", "--json"]).run().await.succeeded();
+    assert_eq!(listed.object()["username"], "alice");
+    let wrong = at_desk(&["users", "list", "--server", "127.0.0.1:1"]).run().await;
+    assert!(wrong.failed(1).contains("127.0.0.1:1"), "an option wins: {wrong:?}");
+    at_desk(&["logout"]).run().await.succeeded();
+    let refused = desk.own.signet(&["users", "list"]).env("SIGNET_SERVER", "nowhere").run().await;
+    assert!(
+        refused.failed(2).starts_with("--server (SIGNET_SERVER): `nowhere` cannot be used: "),
+        "{refused:?}"
+    );
+
+    // Without a service to call, who works on the database is not told of them; and the service does not take them up.
+    let others = [("SIGNET_CLIENT_ID", "ci"), ("SIGNET_TLS_CA", "/nowhere")];
+    place.signet(&["users", "list"]).envs(others).run().await.succeeded();
+    service.stop().await;
+    let service = place.signet(&[]).envs(others).envs(server).serve().await;
+    service.client().await.log_in("alice", PASSWORD).await.unwrap();
+}

@@ -77,7 +77,7 @@ async fn a_wrong_value_is_refused_with_what_would_be_right() {
         ("--audience", "", "a name of printable ASCII"),
         ("--audience", "two words", "without spaces"),
         ("--database-statement-timeout", "99ms", "between 100ms and 1m"),
-        ("--max-connections", "many", "invalid digit"),
+        ("--max-connections", "many", "must be a whole number"),
         ("--memory-budget", "much", "such as `512MiB`"),
         ("--memory-budget", "1GiB more", "such as `512MiB`"),
         ("--memory-budget", "63MiB", "at least 64.0 MiB"),

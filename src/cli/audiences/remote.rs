@@ -1,14 +1,15 @@
 //! Owns `signet audiences` over the admin API.
 
 use prost_types::FieldMask;
+use tokio::sync::Mutex;
 
 use super::{Command, Owner, audience, heading, list_one, tell};
 use crate::{
     cli::{
         Failure, Output,
-        remote::{Remote, answered, each, from_the_start, read},
+        remote::{Names, Remote, answered, each, from_the_start, read},
     },
-    identity::access::{NamedPrincipal, PrincipalRef},
+    identity::access::NamedPrincipal,
     model::{AudienceName, Error, OwnedAudience, Principal},
     proto::identity::admin::v1::{
         self as wire, GetAudienceRequest, ListAudiencesRequest, UpdateAudienceRequest,
@@ -24,11 +25,12 @@ pub(super) async fn run(command: Command, remote: &Remote, output: Output) -> Re
                 let page = answered(remote.roles().list_audiences(request).await)?;
                 Ok((page.audiences, page.next_page_token))
             };
+            let names = Mutex::new(Names::default());
             let show = async |audience: wire::Audience| {
                 let mut owners = Vec::with_capacity(audience.owners.len());
                 for owner in &audience.owners {
                     let principal = read::principal(Some(owner), String::new())?.principal;
-                    let (_, name) = remote.principal(&PrincipalRef::Id(principal)).await?;
+                    let name = names.lock().await.of(principal, remote).await?;
                     owners.push(NamedPrincipal { principal, name });
                 }
                 let owned = OwnedAudience {

@@ -9,10 +9,10 @@ use crate::{
     base::Clock,
     cli::{
         Failure, Output,
-        remote::{Remote, answered, each, from_the_start, read},
+        remote::{Names, Remote, answered, each, from_the_start, read},
     },
     identity::access::{PrincipalRef, RoleRef},
-    model::{AudienceName, Principal, Role, RoleId},
+    model::{AudienceName, Role},
     proto::identity::admin::v1::{self as wire, ListBindingsRequest},
 };
 
@@ -20,7 +20,7 @@ use crate::{
 #[derive(Default)]
 struct Found {
     roles: HashMap<String, Role>,
-    names: HashMap<Principal, String>,
+    names: Names,
 }
 
 pub(super) async fn list(list: List, remote: &Remote, output: Output) -> Result<(), Failure> {
@@ -30,6 +30,9 @@ pub(super) async fn list(list: List, remote: &Remote, output: Output) -> Result<
     let read = async |page_size, page_token| {
         let request = ListBindingsRequest { page_size, page_token, ..filter.clone() };
         let page = answered(remote.roles().list_bindings(request).await)?;
+        if page.bindings.is_empty() && page.next_page_token.is_empty() && !filter.audience.is_empty() {
+            remote.must_have(&AudienceName::from_stored(filter.audience.clone())).await?;
+        }
         Ok((page.bindings, page.next_page_token))
     };
     let found = Mutex::new(Found::default());
@@ -68,23 +71,27 @@ async fn filter(list: List, remote: &Remote) -> Result<ListBindingsRequest, Fail
 }
 
 impl Found {
-    /// The role of `binding`, and the name of who has it.
+    /// The role of `binding`, and the name of who has it; where the caller may not read them, or they have just been deleted, their ids.
     async fn of(&mut self, binding: &wire::Binding, remote: &Remote) -> Result<(Role, String), Failure> {
         let role = if let Some(role) = self.roles.get(&binding.role_id) {
             role.clone()
         } else {
-            let id: RoleId =
-                read::role(wire::Role { id: binding.role_id.clone(), ..wire::Role::default() })?.id;
-            let role = read::role(remote.role(&RoleRef::Id(id)).await?)?;
+            let unknown = wire::Role {
+                id: binding.role_id.clone(),
+                name: binding.role_id.clone(),
+                audience: "-".to_owned(),
+                ..wire::Role::default()
+            };
+            let unknown = read::role(unknown)?;
+            let role = match remote.role(&RoleRef::Id(unknown.id)).await {
+                Ok(role) => read::role(role)?,
+                Err(failure) if failure.is_by("PERMISSION_DENIED") || failure.is_by("NOT_FOUND") => unknown,
+                Err(failure) => return Err(failure),
+            };
             self.roles.insert(binding.role_id.clone(), role.clone());
             role
         };
         let principal = read::principal(binding.subject.as_ref(), String::new())?.principal;
-        if let Some(name) = self.names.get(&principal) {
-            return Ok((role, name.clone()));
-        }
-        let (_, name) = remote.principal(&PrincipalRef::Id(principal)).await?;
-        self.names.insert(principal, name.clone());
-        Ok((role, name))
+        Ok((role, self.names.of(principal, remote).await?))
     }
 }

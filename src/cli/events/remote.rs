@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{List, heading, tell};
+use super::{List, Which, heading, tell, which_role};
 use crate::{
     audit::Outcome,
     base::Clock,
@@ -30,6 +30,7 @@ pub(super) async fn list(list: List, remote: &Remote, output: Output) -> Result<
 /// Which events `list` means.
 async fn filter(list: List, remote: &Remote) -> Result<ListAuditEventsRequest, Failure> {
     let now = Clock::system().now();
+    let role = which_role(list.role, list.audience)?;
     let outcome =
         list.outcome.and_then(|said| Outcome::ALL.iter().copied().find(|outcome| outcome.name() == said));
     let outcome = match outcome {
@@ -48,9 +49,18 @@ async fn filter(list: List, remote: &Remote) -> Result<ListAuditEventsRequest, F
         actor_id,
         user_id: user_id(list.user, remote).await?,
         client_id: client_id(list.client, remote).await?,
+        role_id: match role {
+            Some(Which::Id(id)) => id.to_string(),
+            Some(Which::Named(role)) => remote.role(&role).await?.id,
+            None => String::new(),
+        },
+        group_id: match list.group {
+            Some(said) if Uuid::try_parse(&said).is_err() => remote.group(&said).await?.id,
+            said => said.unwrap_or_default(),
+        },
         event: list.event.unwrap_or_default(),
         outcome: outcome.into(),
-        address: list.address.unwrap_or_default(),
+        address: list.address.map(|address| address.to_string()).unwrap_or_default(),
         request_id: list.request_id.unwrap_or_default(),
         ..ListAuditEventsRequest::default()
     })

@@ -9,7 +9,11 @@ use tokio_rustls::rustls::{
 };
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint, Uri};
 
-use crate::{cli::Failure, files::read_text, model::error::chain};
+use crate::{
+    cli::{Failure, principal::is_said},
+    files::read_text,
+    model::error::chain,
+};
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -70,7 +74,8 @@ impl Address {
     /// # Errors
     /// If the file cannot be used, or nobody answers as whom it shows.
     pub(in crate::cli) async fn connect(&self, authorities: Option<&Path>) -> Result<Channel, Failure> {
-        if authorities.is_some() && !self.speaks_tls {
+        // The environment may name it for other services.
+        if authorities.is_some() && !self.speaks_tls && is_said("--tls-ca") {
             let problem =
                 format!("--tls-ca: {self} is called in plaintext; write https:// before the address");
             return Err(Failure::Usage(problem));

@@ -33,11 +33,25 @@ use crate::{
 pub(in crate::cli) struct LoginAt {
     /// The address of the admin API: HOST:PORT of the service's --admin-addr. Beyond this machine it is called by TLS alone; on it, by TLS
     /// if https:// is before it.
-    #[arg(long, value_name = "ADDR", help_heading = HEADING)]
+    #[arg(long, env = "SIGNET_SERVER", value_name = "ADDR", help_heading = HEADING)]
     server: Address,
     #[command(flatten)]
     trust: Trust,
 }
+
+/// Where to log out, and how.
+#[derive(Args, Debug)]
+pub(in crate::cli) struct LogoutAt {
+    #[command(flatten)]
+    at: LoginAt,
+    /// Only delete the tokens that are kept here, and call nobody: for a service that is away. The session there goes on until it expires
+    /// by itself, or somebody ends it (`signet users end-sessions`).
+    #[arg(long)]
+    local: bool,
+}
+
+/// What can be done where the service does not end the session.
+const LOCAL_HINT: &str = "the tokens are kept; `signet logout --local` deletes them without the service";
 
 /// Logs `username` in, and keeps the tokens for the commands that work over the service's admin API.
 pub(in crate::cli) async fn log_in(
@@ -61,8 +75,10 @@ pub(in crate::cli) async fn log_in(
     let kept = Kept::of(granted, username.clone(), None, Clock::system().now());
     if scopes.is_empty() {
         revoke(&mut issuer, &kept).await?;
-        let problem =
-            format!("{username} may administer nothing here: no role gives the user a `signet.` scope");
+        let problem = format!(
+            "{username} may administer nothing here, and is not logged in: no role gives the user a `signet.` scope. \
+                 Where the database is, `signet roles bind auditor --user {username}` gives those for reading, and `admin` all"
+        );
         return Err(Failure::Failed(problem));
     }
     let (locked, kept_at) = locked(kept_at).await?;
@@ -92,19 +108,32 @@ async fn must_be_there(channel: Channel) -> Result<(), Failure> {
 
 /// Ends the login, here and at the service.
 pub(in crate::cli) async fn log_out(
-    LoginAt { server, trust }: LoginAt,
+    LogoutAt { at: LoginAt { server, trust }, local }: LogoutAt,
     output: Output,
 ) -> Result<(), Failure> {
     let (locked, kept_at) = locked(LoginFile::of(&server)?).await?;
     let Some(kept) = kept_at.read()? else {
-        return Err(Failure::Failed(format!("nobody is logged in at {server}")));
+        return Err(Failure::Failed(format!("nobody is logged in at {server} from here")));
     };
-    let mut issuer = IdentityServiceClient::new(server.connect(trust.tls_ca.as_deref()).await?);
-    revoke(&mut issuer, &kept).await?;
+    if !local {
+        let ended = async {
+            revoke(&mut IdentityServiceClient::new(server.connect(trust.tls_ca.as_deref()).await?), &kept)
+                .await
+        };
+        ended.await.map_err(|failure: Failure| failure.with_hint(LOCAL_HINT))?;
+    }
     kept_at.remove()?;
     drop(locked);
-    let text = format!("Logged {} out at {server}.", kept.username);
-    output.answer(&text, &json!({ "server": server.to_string(), "username": kept.username }))
+    let who = &kept.username;
+    let text = if local {
+        format!(
+            "Deleted the tokens of {who} at {server}. The session there goes on until it expires, or is ended there."
+        )
+    } else {
+        format!("Logged {who} out at {server}.")
+    };
+    let object = json!({ "server": server.to_string(), "username": who, "session_ended": !local });
+    output.answer(&text, &object)
 }
 
 /// Ends the session of `kept`; one that has ended already stays so.

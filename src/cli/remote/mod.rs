@@ -18,7 +18,7 @@ use tonic::{
     transport::Channel,
 };
 
-use super::Failure;
+use super::{Failure, principal::is_said};
 use crate::{
     config::Config,
     proto::identity::{
@@ -33,14 +33,15 @@ use crate::{
 };
 use access_token::Proof;
 use address::Address;
-pub(super) use login::{LoginAt, log_in, log_out};
+pub(super) use login::{LoginAt, LogoutAt, log_in, log_out};
 pub(super) use problem::failure;
+pub(super) use who::Names;
 
 /// How many are asked for at a time: the largest page.
 const PAGE: u64 = 500;
 
 /// Under which heading the help shows these options.
-const HEADING: &str = "Another machine";
+pub(super) const HEADING: &str = "Another machine";
 
 /// A command that administers, and where.
 #[derive(Args, Debug)]
@@ -56,13 +57,13 @@ pub(super) struct Over<C: Subcommand> {
 pub(super) struct Place {
     /// Work over the admin API of the service at this address, instead of on the database: HOST:PORT of its --admin-addr. It takes the
     /// login of `signet login`, or --client-id. Beyond this machine it is called by TLS alone; on it, by TLS if https:// is before it.
-    #[arg(long, global = true, value_name = "ADDR", help_heading = HEADING)]
+    #[arg(long, env = "SIGNET_SERVER", global = true, value_name = "ADDR", help_heading = HEADING)]
     server: Option<Address>,
     #[command(flatten)]
     trust: Trust,
     /// Call --server as this client, which is registered with the `signet.` scopes that the command needs. Its secret is in
     /// `SIGNET_CLIENT_SECRET`, unless a file has it.
-    #[arg(long, global = true, value_name = "ID", help_heading = HEADING)]
+    #[arg(long, env = "SIGNET_CLIENT_ID", global = true, value_name = "ID", help_heading = HEADING)]
     client_id: Option<String>,
     /// A file that holds the secret of --client-id.
     #[arg(long, global = true, value_name = "FILE", help_heading = HEADING, conflicts_with = "client_key_file")]
@@ -77,7 +78,7 @@ pub(super) struct Place {
 #[derive(Args, Debug)]
 pub(super) struct Trust {
     /// The certification authorities that the certificate of --server must come from, in PEM. Without it those of this machine.
-    #[arg(long, global = true, value_name = "FILE", help_heading = HEADING)]
+    #[arg(long, env = "SIGNET_TLS_CA", global = true, value_name = "FILE", help_heading = HEADING)]
     tls_ca: Option<PathBuf>,
 }
 
@@ -102,9 +103,10 @@ impl Place {
     pub(super) async fn connect(self, config: &Config) -> Result<Option<Remote>, Failure> {
         let Self { server, trust, client_id, client_secret_file, client_key_file } = self;
         let Some(server) = server else {
+            // The environment may say them to all commands, also to those on the database.
             let said = [
-                ("--tls-ca", trust.tls_ca.is_some()),
-                ("--client-id", client_id.is_some()),
+                ("--tls-ca", is_said("--tls-ca")),
+                ("--client-id", is_said("--client-id")),
                 ("--client-secret-file", client_secret_file.is_some()),
                 ("--client-key-file", client_key_file.is_some()),
             ];

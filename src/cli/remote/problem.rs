@@ -1,21 +1,54 @@
 //! Owns what a command says of a call that was refused: the same as on the database, and what to do about a token.
 
 use tonic::{Code, Status};
-use tonic_types::StatusExt;
+use tonic_types::{FieldViolation, StatusExt};
 
-use crate::{cli::Failure, model::error::chain};
+use crate::{
+    cli::failure::{Failure, NamedFailure, Violation},
+    model::error::chain,
+};
 
 /// Why a call failed.
 pub(in crate::cli) fn failure(status: &Status) -> Failure {
-    let violations = status.get_details_bad_request().map(|details| details.field_violations);
-    if let Some(violations) = violations.filter(|violations| !violations.is_empty()) {
+    let details = status.get_error_details();
+    let violations = details.bad_request().map(|request| request.field_violations.as_slice());
+    let violations: Vec<_> = violations.unwrap_or_default().iter().map(violation).collect();
+    let is_usage = !violations.is_empty();
+    Failure::Named(Box::new(NamedFailure {
         // Each rule, as the operator is told on the database.
-        let rules: Vec<_> =
-            violations.iter().map(|rule| format!("the {} {}", rule.field, rule.description)).collect();
-        return Failure::Usage(rules.join("; "));
+        error: if is_usage { Violation::sentence(&violations) } else { sentence(status) },
+        reason: Some(reason(status)).filter(|reason| !reason.is_empty()),
+        violations,
+        code: Some(code(status.code())),
+        request_id: details.request_info().map(|info| info.request_id.clone()),
+        is_usage,
+    }))
+}
+
+/// A field that breaks a rule.
+fn violation(told: &FieldViolation) -> Violation {
+    Violation {
+        field: Violation::name(&told.field),
+        reason: told.reason.clone(),
+        description: told.description.clone(),
     }
+}
+
+/// The name of a code: `PERMISSION_DENIED`.
+fn code(code: Code) -> String {
+    let mut name = String::new();
+    for letter in format!("{code:?}").chars() {
+        if letter.is_ascii_uppercase() && !name.is_empty() {
+            name.push('_');
+        }
+        name.push(letter.to_ascii_uppercase());
+    }
+    name
+}
+
+fn sentence(status: &Status) -> String {
     let message = status.message();
-    Failure::Failed(match (status.code(), reason(status).as_str()) {
+    match (status.code(), reason(status).as_str()) {
         (
             Code::Unauthenticated,
             "TOKEN_REVOKED" | "TOKEN_EXPIRED" | "TOKEN_INVALID" | "REFRESH_TOKEN_REUSED",
@@ -37,7 +70,7 @@ pub(in crate::cli) fn failure(status: &Status) -> Failure {
             format!("{}: {hint}", chain(status))
         }
         _ => message.to_owned(),
-    })
+    }
 }
 
 /// The reason of `status`; empty if it has none.

@@ -262,6 +262,7 @@ pub(in crate::cli) fn event(event: wire::AuditEvent) -> Result<ListedEvent, Fail
         actor_name,
         username: said(event.username),
         client_name: said(event.client_name),
+        role_name: said(event.role_name),
         group_name: said(event.group_name),
     })
 }

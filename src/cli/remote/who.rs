@@ -1,5 +1,7 @@
 //! Owns finding whom a command means over the admin API, by id or by name, as the commands on the database do.
 
+use std::collections::{HashMap, HashSet};
+
 use uuid::Uuid;
 
 use super::{Remote, answered};
@@ -9,14 +11,54 @@ use crate::{
         access::{PrincipalRef, RoleRef},
         users::UserRef,
     },
-    model::{ClientId, Error, Principal, UserId},
+    model::{AudienceName, ClientId, Error, Principal, UserId},
     proto::identity::admin::v1::{
-        self as wire, GetClientRequest, GetGroupRequest, GetRoleRequest, GetUserRequest, get_client_request,
-        get_group_request, get_role_request, get_user_request, principal::Kind,
+        self as wire, GetAudienceRequest, GetClientRequest, GetGroupRequest, GetRoleRequest, GetUserRequest,
+        get_client_request, get_group_request, get_role_request, get_user_request, principal::Kind,
     },
 };
 
+/// What those are called whom a list names by their ids, found once each.
+#[derive(Default)]
+pub(in crate::cli) struct Names {
+    known: HashMap<Principal, String>,
+    /// The kinds that the caller may not read: each question more would be one more refusal in the audit log.
+    unreadable: HashSet<&'static str>,
+}
+
+impl Names {
+    /// What `principal` is called; its id if the caller may not know, or if it has just been deleted.
+    pub(in crate::cli) async fn of(&mut self, who: Principal, remote: &Remote) -> Result<String, Failure> {
+        if let Some(name) = self.known.get(&who) {
+            return Ok(name.clone());
+        }
+        if self.unreadable.contains(who.kind()) {
+            return Ok(who.id().to_string());
+        }
+        let name = match remote.principal(&PrincipalRef::Id(who)).await {
+            Ok((_, name)) => name,
+            Err(failure) if failure.is_by("PERMISSION_DENIED") => {
+                self.unreadable.insert(who.kind());
+                return Ok(who.id().to_string());
+            }
+            Err(failure) if failure.is_by("NOT_FOUND") => who.id().to_string(),
+            Err(failure) => return Err(failure),
+        };
+        self.known.insert(who, name.clone());
+        Ok(name)
+    }
+}
+
 impl Remote {
+    /// Refuses an audience that is not there, as far as the caller may know: an empty list would look like an answer.
+    pub(in crate::cli) async fn must_have(&self, audience: &AudienceName) -> Result<(), Failure> {
+        let request = GetAudienceRequest { name: audience.as_str().to_owned() };
+        match answered(self.roles().get_audience(request).await) {
+            Err(failure) if !failure.is_by("PERMISSION_DENIED") => Err(failure),
+            _ => Ok(()),
+        }
+    }
+
     /// The user `who`.
     pub(in crate::cli) async fn user(&self, who: &UserRef) -> Result<wire::User, Failure> {
         let by_id = |id: Uuid| get_user_request::Which::Id(id.to_string());

@@ -39,14 +39,18 @@ pub(super) async fn run(command: Command, remote: &Remote, output: Output) -> Re
             answered(roles.delete_role(request).await)?;
             tell_deleted(&read::role(role)?, output)
         }
+        Command::Show(role) => show(&read::role(remote.role(&role.try_into()?).await?)?, output),
         Command::List { audience, limit, after } => {
             from_the_start("--after", after)?;
-            let audience = audience.if_said()?.map(|name| name.as_str().to_owned()).unwrap_or_default();
+            let of = audience.if_said()?;
             let read = async |page_size, page_token| {
-                let audience = audience.clone();
+                let audience = of.as_ref().map(|name| name.as_str().to_owned()).unwrap_or_default();
                 let request =
                     ListRolesRequest { page_size, page_token, audience, ..ListRolesRequest::default() };
                 let page = answered(remote.roles().list_roles(request).await)?;
+                if let Some(audience) = of.as_ref().filter(|_| page.roles.is_empty()) {
+                    remote.must_have(audience).await?;
+                }
                 Ok((page.roles, page.next_page_token))
             };
             each(limit, || heading(output), read, async |role| tell(&read::role(role)?, output)).await

@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
-use super::object;
+use super::{list_heading, object, row};
 use crate::{
-    cli::{Failure, Output, listing::state},
+    cli::{Failure, Output},
     identity::{UserDirectory, users::NameCollision},
-    model::{User, UserId},
+    model::UserId,
 };
 
 pub(super) async fn list(
@@ -15,7 +15,7 @@ pub(super) async fn list(
     output: Output,
 ) -> Result<(), Failure> {
     let mut collisions = users.name_collisions(after).await?;
-    output.heading(&format!("{:<36}  {:<8}  {:<27}  USERNAME", "ID", "STATE", "CREATED"))?;
+    list_heading(output)?;
     while let Some(page) = collisions.next_page().await? {
         page.iter().try_for_each(|collision| tell(collision, output))?;
     }
@@ -24,13 +24,14 @@ pub(super) async fn list(
 
 fn tell(collision: &NameCollision, output: Output) -> Result<(), Failure> {
     let NameCollision { user, needs_exact_spelling, others } = collision;
-    let mut text = line("", user);
+    let mut text = row(user);
     if *needs_exact_spelling {
-        text.push_str("  (logs in by exactly this spelling)");
+        text.push_str("  (spelt exactly so)");
     }
     for other in others {
         text.push('\n');
-        text.push_str(&line("  like ", other));
+        text.push_str("  like ");
+        text.push_str(&row(other));
     }
     let others: Vec<_> = others
         .iter()
@@ -40,9 +41,4 @@ fn tell(collision: &NameCollision, output: Output) -> Result<(), Failure> {
     object["needs_exact_spelling"] = json!(needs_exact_spelling);
     object["collides_with"] = json!(others);
     output.answer(&text, &object)
-}
-
-fn line(prefix: &str, user: &User) -> String {
-    let (created, name) = (user.create_time.to_string(), user.username.typed());
-    format!("{prefix}{}  {:<8}  {created:<27}  {name}", user.id, state(user.is_active))
 }

@@ -29,10 +29,7 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> Result<(), Fai
     if let Some(path) = path {
         own_files(config).refuse_name(path).map_err(|error| unwritable(path, &error))?;
     }
-    let records = Records::open(config, Missing::Refused).await?;
-    let result = export(path, &records).await;
-    records.close().await;
-    result
+    Records::within(config, Missing::Refused, async |records| export(path, records).await).await
 }
 
 async fn export(path: Option<&Path>, records: &Records) -> Result<(), Failure> {

@@ -26,6 +26,7 @@ use super::{
     listing::{Listing, state},
     records::Records,
     remote::Over,
+    table::{ID, TIME, Table, WHOLE, when},
 };
 use crate::{
     base::{Clock, Deadline},
@@ -44,6 +45,9 @@ use crate::{
         profile::{DisplayName, Email},
     },
 };
+
+/// How users are shown.
+const TABLE: Table<4> = Table([("ID", ID), ("STATE", 8), ("CREATED", TIME), ("USERNAME", WHOLE)]);
 
 /// How long hashing the one password of `users create` may take, on the slowest of machines.
 const HASH_TIMEOUT: Duration = Duration::from_mins(1);
@@ -182,10 +186,8 @@ pub(super) async fn run(
         Command::Import(arguments) => import::run(*arguments, config, output).await,
         Command::Export(arguments) => export::run(arguments, config).await,
         Command::Existing(command) => {
-            let records = Records::open(config, Missing::Refused).await?;
-            let result = with_existing(command, config, &records, output).await;
-            records.close().await;
-            result
+            let work = async move |records: &Records| with_existing(command, config, records, output).await;
+            Records::within(config, Missing::Refused, work).await
         }
     }
 }
@@ -339,18 +341,16 @@ async fn list(listing: Listing<UserId>, users: &UserDirectory, output: Output) -
 }
 
 fn list_heading(output: Output) -> Result<(), Failure> {
-    output.heading(&format!("{:<36}  {:<8}  {:<27}  USERNAME", "ID", "STATE", "CREATED"))
+    output.heading(&TABLE.heading())
 }
 
 fn list_one(user: &User, output: Output) -> Result<(), Failure> {
-    let text = format!(
-        "{}  {:<8}  {:<27}  {}",
-        user.id,
-        state(user.is_active),
-        user.create_time.to_string(),
-        user.username.typed()
-    );
-    output.answer(&text, &object(user))
+    output.answer(&row(user), &object(user))
+}
+
+fn row(user: &User) -> String {
+    let (id, created) = (user.id.to_string(), when(user.create_time));
+    TABLE.row([&id, state(user.is_active), &created, user.username.typed()])
 }
 
 fn show_deleted(DeletedUser { user, name_rests_until }: &DeletedUser, output: Output) -> Result<(), Failure> {

@@ -138,6 +138,7 @@ async fn make(create: Create, remote: &Remote, output: Output) -> Result<(), Fai
 
 async fn find(search: search::Search, remote: &Remote, output: Output) -> Result<(), Failure> {
     from_the_start("--after", search.after)?;
+    let by_login = search.is_by_login();
     let group_id = match search.group {
         Some(group) => remote.group(&group).await?.id,
         None => String::new(),
@@ -155,8 +156,8 @@ async fn find(search: search::Search, remote: &Remote, output: Output) -> Result
         is_active: (search.active || search.disabled).then_some(search.active),
         ..ListUsersRequest::default()
     };
-    let tell = async |user: wire::User| search::tell(&read::found_user(&user)?.0, output);
-    list(filter, search.limit, (|| search::heading(output), tell), remote).await
+    let tell = async |user: wire::User| search::tell(&read::found_user(&user)?.0, by_login, output);
+    list(filter, search.limit, (|| search::heading(by_login, output), tell), remote).await
 }
 
 async fn list(

@@ -5,7 +5,12 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
-    super::{Failure, Output, listing::state, records::Records},
+    super::{
+        Failure, Output,
+        listing::state,
+        records::Records,
+        table::{ID, TIME, Table, WHOLE, when_if},
+    },
     object,
 };
 use crate::{
@@ -16,6 +21,12 @@ use crate::{
     },
     model::{Prefix, UserId, profile::Email},
 };
+
+/// How users are shown who are not searched by their last login. When that was is in the JSON.
+const BY_NAME: Table<4> = Table([("ID", ID), ("STATE", 8), ("USERNAME", 20), ("EMAIL", WHOLE)]);
+
+/// How users are shown who are searched by their last login. Their addresses are in the JSON.
+const BY_LOGIN: Table<4> = Table([("ID", ID), ("STATE", 8), ("LAST LOGIN", TIME), ("USERNAME", WHOLE)]);
 
 /// How many users are asked for at once.
 const PAGE: u64 = 500;
@@ -70,6 +81,7 @@ fn time(text: &str) -> Result<Timestamp, String> {
 }
 
 pub(super) async fn run(search: Search, records: &Records, output: Output) -> Result<(), Failure> {
+    let by_login = search.is_by_login();
     let group = match search.group {
         Some(group) => Some(records.access_directory().group(&GroupRef(group)).await?.id),
         None => None,
@@ -89,10 +101,10 @@ pub(super) async fn run(search: Search, records: &Records, output: Output) -> Re
         None => None,
     };
     let mut left = search.limit.unwrap_or(u64::MAX);
-    heading(output)?;
+    heading(by_login, output)?;
     while left > 0 {
         let page = users.search(&filter, after, left.min(PAGE)).await?;
-        page.users.iter().try_for_each(|found| tell(found, output))?;
+        page.users.iter().try_for_each(|found| tell(found, by_login, output))?;
         left = left.saturating_sub(page.users.len() as u64);
         after = page.next;
         if after.is_none() {
@@ -102,17 +114,26 @@ pub(super) async fn run(search: Search, records: &Records, output: Output) -> Re
     Ok(())
 }
 
-pub(super) fn heading(output: Output) -> Result<(), Failure> {
-    output.heading(&format!("{:<36}  {:<8}  {:<27}  {:<20}  EMAIL", "ID", "STATE", "LAST LOGIN", "USERNAME"))
+impl Search {
+    /// Whether it is asked for when users last logged in.
+    pub(super) const fn is_by_login(&self) -> bool {
+        self.last_login_from.is_some() || self.last_login_before.is_some()
+    }
 }
 
-pub(super) fn tell(found: &FoundUser, output: Output) -> Result<(), Failure> {
+pub(super) fn heading(by_login: bool, output: Output) -> Result<(), Failure> {
+    output.heading(&if by_login { BY_LOGIN.heading() } else { BY_NAME.heading() })
+}
+
+pub(super) fn tell(found: &FoundUser, by_login: bool, output: Output) -> Result<(), Failure> {
     let FoundUser { user, login_time } = found;
-    let login = login_time.map_or_else(|| "-".to_owned(), |time| time.to_string());
-    let email = user.email.as_ref().map_or("-", Email::as_str);
-    let (state, name) = (state(user.is_active), user.username.typed());
-    let text = format!("{}  {state:<8}  {login:<27}  {name:<20}  {email}", user.id);
-    output.answer(&text, &with_login(found))
+    let (id, state, name) = (user.id.to_string(), state(user.is_active), user.username.typed());
+    let row = if by_login {
+        BY_LOGIN.row([&id, state, &when_if(*login_time), name])
+    } else {
+        BY_NAME.row([&id, state, name, user.email.as_ref().map_or("-", Email::as_str)])
+    };
+    output.answer(&row, &with_login(found))
 }
 
 /// A user and when it last logged in, for programs.

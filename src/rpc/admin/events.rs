@@ -111,7 +111,7 @@ fn moment(field: &'static str, said: Option<prost_types::Timestamp>) -> Result<O
 }
 
 fn encode(listed: ListedEvent) -> AuditEvent {
-    let ListedEvent { event, actor_name, username, client_name, group_name } = listed;
+    let ListedEvent { event, actor_name, username, client_name, role_name, group_name } = listed;
     let text = |id: Option<Uuid>| id.map_or_else(String::new, |id| id.to_string());
     let local = || event.local_user.clone().or_else(|| event.local_uid.map(|uid| uid.to_string()));
     let kind = KINDS.iter().find(|(_, name)| *name == event.actor_kind);
@@ -137,6 +137,7 @@ fn encode(listed: ListedEvent) -> AuditEvent {
         client_id: text(event.client_id),
         client_name: client_name.unwrap_or_default(),
         role_id: text(event.role_id),
+        role_name: role_name.unwrap_or_default(),
         group_id: text(event.group_id),
         group_name: group_name.unwrap_or_default(),
         changes: event.changes.into_iter().map(change).collect(),

@@ -8,9 +8,10 @@ use sea_orm::{
     QuerySelect,
     sea_query::{Expr, ExprTrait, Query},
 };
+use uuid::Uuid;
 
 use crate::store::{
-    Store,
+    BATCH, Store,
     engine::{attempts::Failed, failure},
     tables::{
         access::INSTANCE,
@@ -92,6 +93,22 @@ impl Store {
             .filter(Column::Audience.eq(audience.as_str()))
             .filter(Column::Name.eq(name.as_str()));
         Ok(self.ask_for_one(|| query.clone().all(&self.db)).await?.map(Role::from))
+    }
+
+    /// What the roles `ids` are called, of those that are there.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn role_names(&self, ids: &[RoleId]) -> Result<HashMap<RoleId, String>, Error> {
+        let mut names = HashMap::new();
+        for ids in ids.chunks(BATCH) {
+            let query = Entity::find().filter(Column::OrganizationId.eq(INSTANCE));
+            let query = query.filter(Column::Id.is_in(ids.iter().map(|id| id.0)));
+            let query = query.select_only().columns([Column::Id, Column::Name]);
+            let found: Vec<(Uuid, String)> = self.ask(|| query.clone().into_tuple().all(&self.db)).await?;
+            names.extend(found.into_iter().map(|(id, name)| (RoleId(id), name)));
+        }
+        Ok(names)
     }
 
     /// The role `id`.

@@ -1,0 +1,152 @@
+//! Owns why a command did not do what it was asked: a sentence for people, and for programs what they go by.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::{
+    errors::{Row, field_reason},
+    install::StartError,
+    model::{Error, error::chain},
+};
+
+/// Why a command did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// A setting or an argument cannot be used.
+    #[error("{0}")]
+    Usage(String),
+    /// The command failed.
+    #[error("{0}")]
+    Failed(String),
+    /// The command was refused, or failed, for a reason that has a name.
+    #[error("{}", .0.error)]
+    Named(Box<NamedFailure>),
+}
+
+/// A failure that has a name, as `--json` tells it; what is not known is left out.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct NamedFailure {
+    /// The sentence for people.
+    pub(super) error: String,
+    /// The stable reason (docs/ERRORS.md).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reason: Option<String>,
+    /// The fields that break rules.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) violations: Vec<Violation>,
+    /// The gRPC code that the call was answered with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) code: Option<String>,
+    /// The id of the call, by which the service's log and the audit events tell of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) request_id: Option<String>,
+    /// Whether an argument cannot be used.
+    #[serde(skip)]
+    pub(super) is_usage: bool,
+}
+
+/// A field that breaks a rule.
+#[derive(Debug, Serialize)]
+pub(super) struct Violation {
+    /// Its name.
+    pub(super) field: String,
+    /// The stable reason.
+    pub(super) reason: String,
+    /// The rest of a sentence that begins with the field.
+    pub(super) description: String,
+}
+
+impl Failure {
+    /// Whether a setting or an argument cannot be used.
+    pub(super) const fn is_usage(&self) -> bool {
+        match self {
+            Self::Usage(_) => true,
+            Self::Failed(_) => false,
+            Self::Named(failure) => failure.is_usage,
+        }
+    }
+
+    /// Whether a call was answered so, by the gRPC code that is called `code`.
+    pub(super) fn is_by(&self, code: &str) -> bool {
+        matches!(self, Self::Named(failure) if failure.code.as_deref() == Some(code))
+    }
+
+    /// What a program is told.
+    pub(super) fn object(&self) -> Value {
+        match self {
+            Self::Usage(error) | Self::Failed(error) => serde_json::json!({ "error": error }),
+            Self::Named(failure) => serde_json::to_value(failure).unwrap_or_default(),
+        }
+    }
+
+    /// The same with `hint` after the sentence: what can be done about it.
+    pub(super) fn with_hint(self, hint: &str) -> Self {
+        let longer = |error: String| format!("{error}; {hint}");
+        match self {
+            Self::Usage(error) => Self::Usage(longer(error)),
+            Self::Failed(error) => Self::Failed(longer(error)),
+            Self::Named(failure) => {
+                Self::Named(Box::new(NamedFailure { error: longer(failure.error), ..*failure }))
+            }
+        }
+    }
+}
+
+impl Violation {
+    /// The name of the field at `path` of a request: whose field it is the command line knows.
+    pub(super) fn name(path: &str) -> String {
+        path.rsplit('.').next().unwrap_or_default().to_owned()
+    }
+
+    /// Each of the rules that `violations` tell of: the operator is told all of them.
+    pub(super) fn sentence(violations: &[Self]) -> String {
+        let rule = |Self { field, description, .. }: &Self| format!("the {field} {description}");
+        violations.iter().map(rule).collect::<Vec<_>>().join("; ")
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Config(error) => Self::Usage(error.to_string()),
+            StartError::Failed(error) => error.into(),
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let reason = Row::of(&error).reason().map(str::to_owned);
+        let is_usage = matches!(error, Error::InvalidFields(_) | Error::UserAmbiguous { .. });
+        let mut violations = Vec::new();
+        let sentence = match error {
+            Error::InvalidFields(broken) => {
+                violations.extend(broken.into_iter().map(|rule| Violation {
+                    field: Violation::name(rule.field),
+                    reason: field_reason(rule.reason).to_owned(),
+                    description: rule.description,
+                }));
+                Violation::sentence(&violations)
+            }
+            Error::UserAmbiguous { .. } => format!("{error}: say --id or --name"),
+            // It is a setting's.
+            Error::WrongMasterKey { .. } => return StartError::from(error).into(),
+            // The operator is told the cause itself; a caller is told that the log has it.
+            Error::Internal(cause) => chain(cause.as_ref()),
+            other => chain(&other),
+        };
+        Self::Named(Box::new(NamedFailure {
+            error: sentence,
+            reason,
+            violations,
+            is_usage,
+            ..NamedFailure::default()
+        }))
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::Failed(format!("reading or writing a file failed: {error}"))
+    }
+}

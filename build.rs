@@ -40,6 +40,8 @@ fn api(own: &Path, third_party: &Path, out: &Path, is_server: bool) -> Result<()
     tonic_prost_build::configure()
         // A service that only verifies its callers opens no connections by these stubs: it chooses tonic's transport itself.
         .build_transport(is_server)
+        // In their order, so that one request is encoded in one way: by that a repetition is known.
+        .btree_map(".identity")
         .include_file("api.rs")
         .compile_fds(set)?;
     Ok(())

@@ -99,6 +99,8 @@ mod tests {
             .collect();
         let page = ["page_size", "page_token"];
         let expected = [
+            ("identity.admin.v1.AttributeService.GetAttribute", vec!["id", "name"]),
+            ("identity.admin.v1.AttributeService.ListAttributes", page.to_vec()),
             ("identity.admin.v1.AuditService.GetAuditEvent", vec!["id"]),
             ("identity.admin.v1.ClientService.GetClient", vec!["id", "name"]),
             (

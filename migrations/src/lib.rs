@@ -26,6 +26,7 @@ mod m20261129_000021_audit_events;
 mod m20261129_000022_built_in_client;
 mod m20261129_000023_client_makers;
 mod m20261129_000024_administrators;
+mod m20261129_000025_attributes;
 mod names;
 mod schema;
 mod table;
@@ -61,6 +62,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261129_000022_built_in_client::Migration),
             Box::new(m20261129_000023_client_makers::Migration),
             Box::new(m20261129_000024_administrators::Migration),
+            Box::new(m20261129_000025_attributes::Migration),
         ]
     }
 }

@@ -90,6 +90,12 @@ named! {
         GroupMemberAdded = "group.member_added",
         /// An operator or an administrator took a user out of a group.
         GroupMemberRemoved = "group.member_removed",
+        /// An operator or an administrator declared an attribute that users may have.
+        AttributeCreated = "attribute.created",
+        /// An operator or an administrator changed where an attribute is said, or what it is for.
+        AttributeUpdated = "attribute.updated",
+        /// An operator or an administrator deleted an attribute, and its values with it.
+        AttributeDeleted = "attribute.deleted",
         /// An operator named an owner of an audience.
         AudienceOwnerAdded = "audience.owner_added",
         /// An operator took an audience from an owner.
@@ -193,6 +199,8 @@ named! {
         Email = "email",
         /// The name to show.
         DisplayName = "display_name",
+        /// The attributes of its own: their names are told in the place of the new value.
+        Attributes = "attributes",
         /// What the operator calls it.
         Name = "name",
         /// The scopes that it may ask for, or that it gives.
@@ -209,6 +217,12 @@ named! {
         MayClaimAddress = "may_claim_address",
         /// What it is for.
         Description = "description",
+        /// What the values of an attribute are.
+        Type = "type",
+        /// Who may write an attribute.
+        Writer = "writer",
+        /// Where an attribute is said.
+        Uses = "uses",
         /// From when on it counts no longer.
         ExpireTime = "expire_time",
         /// Who owns it.

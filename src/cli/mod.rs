@@ -1,6 +1,7 @@
 //! Owns the command line: what can be asked of the program, and how it answers people and programs.
 
 mod access;
+mod attributes;
 mod audiences;
 mod audit;
 mod backup;
@@ -97,6 +98,9 @@ enum Command {
     /// Manage groups of users.
     #[command(arg_required_else_help = false)]
     Groups(Over<groups::Command>),
+    /// Manage attributes: what users may have beyond a name and an address.
+    #[command(arg_required_else_help = false)]
+    Attributes(Over<attributes::Command>),
     /// Show who has which role.
     #[command(arg_required_else_help = false)]
     Bindings(Over<bindings::Command>),
@@ -204,6 +208,7 @@ async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Clients(command) => Box::pin(clients::run(command, &cli.config, output)).await,
         Command::Roles(command) => Box::pin(roles::run(command, &cli.config, output)).await,
         Command::Groups(command) => Box::pin(groups::run(command, &cli.config, output)).await,
+        Command::Attributes(command) => Box::pin(attributes::run(command, &cli.config, output)).await,
         Command::Bindings(command) => Box::pin(bindings::run(command, &cli.config, output)).await,
         Command::Audiences(command) => Box::pin(audiences::run(command, &cli.config, output)).await,
         Command::Access(command) => Box::pin(access::run(command, &cli.config, output)).await,

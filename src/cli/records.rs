@@ -8,8 +8,8 @@ use crate::{
     base::Clock,
     config::Config,
     identity::{
-        AccessDirectory, AccessRegistry, Administrator, AuditTrail, ClientDirectory, ClientRegistry, NameKey,
-        NewAccounts, Passwords, UserDirectory, UserRegistry, UsernameRests,
+        AccessDirectory, AccessRegistry, Administrator, AttributeRegistry, AuditTrail, ClientDirectory,
+        ClientRegistry, NameKey, NewAccounts, Passwords, UserDirectory, UserRegistry, UsernameRests,
         guessing::{AccountAllowances, GuessSettings},
         passwords::Argon2Params,
         users::UserPasswords,
@@ -113,6 +113,11 @@ impl Records {
     pub(super) fn access_registry(&self) -> AccessRegistry {
         let (store, audit) = (self.database.store.clone(), self.audit.clone());
         AccessRegistry::new(store, Clock::system(), audit, own_audience())
+    }
+
+    /// What declares attributes of users.
+    pub(super) fn attribute_registry(&self) -> AttributeRegistry {
+        AttributeRegistry::new(self.database.store.clone(), Clock::system(), self.audit.clone())
     }
 
     /// What lists the audit events.

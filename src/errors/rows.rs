@@ -102,6 +102,8 @@ impl<'a> Row<'a> {
             Error::OwnerNotFound { .. } => unreleased(Code::NotFound, "OWNER_NOT_FOUND", 404, OAuth::NotFound),
             Error::RoleExists { .. } => row(Code::AlreadyExists, Reason::RoleExists, 409, OAuth::InvalidRequest),
             Error::GroupExists(_) => row(Code::AlreadyExists, Reason::GroupExists, 409, OAuth::InvalidRequest),
+            Error::AttributeNotFound(_) => row(Code::NotFound, Reason::AttributeNotFound, 404, OAuth::NotFound),
+            Error::AttributeExists(_) => row(Code::AlreadyExists, Reason::AttributeExists, 409, OAuth::InvalidRequest),
             Error::BindingExists(id) => row(Code::AlreadyExists, Reason::BindingExists, 409, OAuth::InvalidRequest)
                 .with("binding_id", id.to_string()),
             Error::BuiltInRole(_) => row(Code::FailedPrecondition, Reason::BuiltInRole, 400, OAuth::InvalidRequest),
@@ -258,6 +260,8 @@ pub(crate) fn examples() -> Vec<Error> {
         Error::OwnerNotFound { who: "the user `x`".to_owned(), audience: "x".to_owned() },
         Error::RoleExists { role: "x".to_owned(), audience: "x".to_owned() },
         Error::GroupExists("x".to_owned()),
+        Error::AttributeNotFound("x".to_owned()),
+        Error::AttributeExists("x".to_owned()),
         Error::BindingExists(BindingId(Uuid::nil())),
         Error::BuiltInRole("everyone".to_owned()),
         Error::Reserved(NameSet::parse("signet.users.write").unwrap()),

@@ -31,7 +31,7 @@ use crate::{
 pub(crate) use admit::HttpAdmission;
 pub(crate) use discovery::Discovery;
 pub(crate) use draining::OAuthDrain;
-pub(crate) use oauth::{Endpoints, Entrance, IntrospectEndpoint, TokenEndpoint};
+pub(crate) use oauth::{Endpoints, Entrance, IntrospectEndpoint, TokenEndpoint, UserInfoEndpoint};
 
 #[cfg(any(fuzzing, test))]
 pub(crate) use form::fuzz as fuzz_form;

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     audit::{Audit, Event, Reason},
     base::{Clock, Deadline, Tally, Throttle},
-    changes::{Known, RowCache, Subscriber, Watermark},
+    changes::{Fill, Known, RowCache, Subscriber, Watermark},
     model::{Error, Origin, Password, PasswordRules, ReservedNames, User, UserId, Username},
     store::{ChangeKind, Credentials, Login, Sha256, Store, Strangers},
 };
@@ -200,7 +200,7 @@ impl Accounts {
             credentials = self.compare(attempt, current, password, request).await?;
         }
         // Its token is likely to be seen soon.
-        self.users.put(credentials.user.id, Some(Arc::new(credentials.user.clone())), reading);
+        self.remember(credentials.user.id, Some(Arc::new(credentials.user.clone())), reading);
         Ok(Proof::by_password(credentials, self.clock.now()))
     }
 
@@ -296,8 +296,13 @@ impl Accounts {
         }
         let reading = self.users.begin();
         let user = self.store.user(id).await?.map(Arc::new);
-        self.users.put(id, user.clone(), reading);
+        self.remember(id, user.clone(), reading);
         Ok(user)
+    }
+
+    fn remember(&self, id: UserId, user: Option<Arc<User>>, reading: Fill) {
+        let weight = user.as_ref().map_or(1, |user| user.attributes.weight());
+        self.users.put_weighing(id, user, reading, weight);
     }
 
     /// How often a user was known, and how often not.

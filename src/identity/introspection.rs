@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{GoodStanding, Keyring, RefreshToken, RoleNames, Sessions, clients::Requester};
+use super::{GoodStanding, Keyring, RefreshToken, RoleNames, Sessions, ShownAttributes, clients::Requester};
 use crate::{
     auth::{Standing, Stands, Verifier},
     model::{
-        Authentication, Error, NameSet, Subject,
+        Authentication, Error, NameSet, NamedAttributes, Subject,
         claims::{Audience, INTROSPECT_SCOPE, TOKEN_TYPE, name_array},
     },
 };
@@ -19,6 +19,7 @@ pub struct Introspection {
     verifier: Arc<Verifier<Arc<Keyring>>>,
     standing: GoodStanding,
     sessions: Arc<Sessions>,
+    attributes: Arc<ShownAttributes>,
     issuer: String,
     audience: NameSet,
 }
@@ -69,19 +70,23 @@ pub struct ActiveToken {
     /// The groups by which one of these roles comes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<String>,
+    /// The attributes that its user has now and that the operator has declared for this, of an access token.
+    #[serde(skip_serializing_if = "NamedAttributes::is_empty")]
+    pub attributes: NamedAttributes,
 }
 
 impl Introspection {
-    /// Believes `verifier`, and asks `standing` and `sessions`; the tokens are those of `issuer`, whose own audience is `audience`.
+    /// Believes `verifier`, and asks `standing`, `sessions` and `attributes`; the tokens are those of `issuer`, whose own audience is `audience`.
     #[must_use]
     pub const fn new(
         verifier: Arc<Verifier<Arc<Keyring>>>,
         standing: GoodStanding,
         sessions: Arc<Sessions>,
+        attributes: Arc<ShownAttributes>,
         issuer: String,
         audience: NameSet,
     ) -> Self {
-        Self { verifier, standing, sessions, issuer, audience }
+        Self { verifier, standing, sessions, attributes, issuer, audience }
     }
 
     /// Lets through a client that may ask what tokens are worth, by its own credentials: one that could get a token for it.
@@ -116,6 +121,10 @@ impl Introspection {
             Err(error) => return Err(error),
         };
         let user = found.as_ref().and_then(|found| found.user());
+        let attributes = match user {
+            Some(user) => self.attributes.in_introspection(user).await?,
+            None => NamedAttributes::new(),
+        };
         let names = match (&found, claims.aud.names()) {
             (Some(found), [only]) => RoleNames::clone(&self.standing.roles_at(found, only)),
             // Whose roles they are could not be told among several.
@@ -138,6 +147,7 @@ impl Introspection {
             acr: claims.acr.clone(),
             roles: names.roles,
             groups: names.groups,
+            attributes,
         };
         // A token of the release before says nothing of the login: its session does.
         if let (Subject::User(_, session), None) = (claims.subject(), claims.auth_time) {
@@ -170,6 +180,7 @@ impl Introspection {
             acr: None,
             roles: Vec::new(),
             groups: Vec::new(),
+            attributes: NamedAttributes::new(),
         };
         Ok(Some(told.of_login(session.authentication)))
     }

@@ -7,7 +7,8 @@ use crate::{
     audit::{Audit, Entry, Event},
     base::{Clock, Deadline},
     model::{
-        Error, FieldViolation, Network, Password, PasswordRules, RuleViolation, User, UserId, Username,
+        Error, FieldViolation, Network, Password, PasswordRules, RuleViolation, User, UserAttributes, UserId,
+        Username,
         profile::{DisplayName, Email},
     },
     store::{NewUser, Sha256, Store, Strangers},
@@ -119,6 +120,7 @@ impl NewAccounts {
             username,
             email,
             display_name,
+            attributes: UserAttributes::default(),
             is_active: true,
             create_time: now,
             update_time: now,

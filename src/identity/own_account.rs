@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Accounts, Clients, HashRequest, IssuedToken, Permissions, RefreshToken, Sessions, Tokens,
+    Accounts, Clients, HashRequest, IssuedToken, Permissions, RefreshToken, Sessions, ShownAttributes,
+    Tokens,
     accounts::Attempt,
     grants::Vouching,
     new_accounts::note,
@@ -15,7 +16,7 @@ use crate::{
     audit::{Audit, Event, Field, Reason},
     base::{Clock, Deadline},
     model::{
-        Claims, Error, NameSet, Origin, SessionId, User, UserId,
+        AttributeEdit, Claims, Error, NameSet, Origin, SessionId, User, UserId,
         id::uuid_v7,
         profile::{DisplayName, Email},
     },
@@ -41,6 +42,7 @@ pub struct OwnAccount {
     sessions: Arc<Sessions>,
     clients: Arc<Clients>,
     permissions: Arc<Permissions>,
+    attributes: Arc<ShownAttributes>,
     tokens: Arc<Tokens>,
     clock: Clock,
     audit: Audit,
@@ -49,12 +51,14 @@ pub struct OwnAccount {
 }
 
 /// What a user changes of what it says of itself, as it came: for each field, nothing, a new value, or none from now on.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct NewProfile<'a> {
     /// The e-mail address.
     pub email: Option<Option<&'a str>>,
     /// The name to show.
     pub display_name: Option<Option<&'a str>>,
+    /// The attributes.
+    pub attributes: AttributeEdit,
 }
 
 /// The passwords of a change, as they came.
@@ -79,10 +83,22 @@ impl OwnAccount {
     /// The users in `store`, as `vouching` knows them.
     #[must_use]
     pub fn new(store: Store, vouching: Vouching, clock: Clock, audit: Audit) -> Self {
-        let Vouching { accounts, sessions, clients, permissions, tokens } = vouching;
+        let Vouching { accounts, sessions, clients, permissions, attributes, tokens } = vouching;
         let updates = Allowances::new(UPDATES, KEYS, clock.clone());
         let vain_ends = Allowances::new(VAIN_ENDS, KEYS, clock.clone());
-        Self { store, accounts, sessions, clients, permissions, tokens, clock, audit, updates, vain_ends }
+        Self {
+            store,
+            accounts,
+            sessions,
+            clients,
+            permissions,
+            attributes,
+            tokens,
+            clock,
+            audit,
+            updates,
+            vain_ends,
+        }
     }
 
     /// Changes what the user `id` says of itself, in the session `session`.
@@ -103,17 +119,23 @@ impl OwnAccount {
         if !violations.is_empty() {
             return Err(Error::InvalidFields(violations));
         }
-        let change = ProfileChange { email: email.flatten(), display_name: name.flatten() };
+        let attributes = change.attributes;
+        let change = ProfileChange { email: email.flatten(), display_name: name.flatten(), attributes };
         let _charged = self.updates.take(id).map_err(|retry_after| Error::TooManyChanges { retry_after })?;
-        let asked = fields(change.email.is_some(), change.display_name.is_some());
+        let asked = asked(&change);
         let event = Event::UserUpdated.done().user(id).session(session).origin(origin).changed(asked);
         let pending = self.audit.begin(event);
-        let updated = self.store.update_profile(id, change, self.clock.now()).await?;
-        let Some(UpdatedProfile { user, changed_email, changed_display_name }) = updated else {
+        let updated = match self.store.update_profile(id, change, self.clock.now()).await {
+            Ok(updated) => updated,
+            Err(error) => {
+                pending.settle(Some(&error));
+                return Err(error);
+            }
+        };
+        let Some(UpdatedProfile { user, changed }) = updated else {
             pending.dismiss();
             return Err(Error::TokenRevoked);
         };
-        let changed = fields(changed_email, changed_display_name);
         if changed.is_empty() {
             pending.dismiss();
         } else {
@@ -186,9 +208,10 @@ impl OwnAccount {
         let audience = NameSet::of(audience).map_err(Error::internal)?;
         let recipient =
             Recipient { audience: &audience, claims: &self.clients.token_claims(&claims.client_id).await? };
-        let given = self.permissions.for_user(id, &scope, recipient).await?;
+        let mut given = self.permissions.for_user(id, &scope, recipient).await?;
         let request = HashRequest::new(Some(username.canonical()), origin.network(), deadline);
         let proof = self.accounts.judge(attempt, user, current, request).await?;
+        given.attributes = self.attributes.in_token(&proof.user).await?;
         let new = self.accounts.hash(new, request).await?;
         let now = self.clock.now();
         let opened = SessionId(uuid_v7(now, self.store.entropy()));
@@ -256,8 +279,12 @@ impl OwnAccount {
     }
 }
 
-/// The fields that are meant.
-fn fields(email: bool, display_name: bool) -> Vec<Field> {
-    let email = email.then_some(Field::Email);
-    email.into_iter().chain(display_name.then_some(Field::DisplayName)).collect()
+/// The fields that `change` is about.
+fn asked(change: &ProfileChange) -> Vec<Field> {
+    let all = [
+        (Field::Email, change.email.is_some()),
+        (Field::DisplayName, change.display_name.is_some()),
+        (Field::Attributes, !change.attributes.is_empty()),
+    ];
+    all.into_iter().filter(|(_, is_asked)| *is_asked).map(|(field, _)| field).collect()
 }

@@ -7,10 +7,10 @@ use uuid::Uuid;
 use super::{Keyring, permissions::Given};
 use crate::{
     base::{Clock, Timestamp, fill_from_system},
-    model::{Audience, Claims, ClientId, Error, NameSet, Session, id::uuid_v7_of},
+    model::{Audience, Claims, ClientId, Error, NameSet, NamedAttributes, Session, id::uuid_v7_of},
 };
 
-/// The longest token that says something of roles: gRPC in Java takes 8 KiB for all metadata of a call.
+/// The longest token that says something of roles or attributes: gRPC in Java takes 8 KiB for all metadata of a call.
 const TOKEN_MAX_BYTES: usize = 4_096;
 
 /// Issues access tokens in the name of one issuer.
@@ -124,6 +124,8 @@ impl Tokens {
             amr: login.map(|login| login.methods).unwrap_or_default(),
             roles: given.names.roles.clone(),
             groups: given.names.groups.clone(),
+            attributes: given.attributes.clone(),
+            attributes_omitted: false,
             roles_omitted: false,
             groups_omitted: false,
         };
@@ -131,7 +133,7 @@ impl Tokens {
         Ok(IssuedToken { access_token: self.sign(claims)?, expires_in, scope })
     }
 
-    /// The token that says `claims`, without the groups, and then the roles, for which it has no room.
+    /// The token that says `claims`, without the groups, then the roles, and then the attributes, for which it has no room.
     fn sign(&self, mut claims: Claims) -> Result<String, Error> {
         loop {
             let token = self.keyring.sign(&claims)?;
@@ -142,6 +144,8 @@ impl Tokens {
                 claims = Claims { groups: Vec::new(), groups_omitted: true, ..claims };
             } else if !claims.roles.is_empty() {
                 claims = Claims { roles: Vec::new(), roles_omitted: true, ..claims };
+            } else if !claims.attributes.is_empty() {
+                claims = Claims { attributes: NamedAttributes::new(), attributes_omitted: true, ..claims };
             } else {
                 return Ok(token);
             }

@@ -32,6 +32,10 @@ named! {
         AudiencesRead = "signet.audiences.read",
         /// Sets the owners of an audience.
         AudiencesAdmin = "signet.audiences.admin",
+        /// Reads which attributes users may have.
+        AttributesRead = "signet.attributes.read",
+        /// Declares which attributes users may have.
+        AttributesWrite = "signet.attributes.write",
         /// Reads clients.
         ClientsRead = "signet.clients.read",
         /// Creates, changes and deletes clients, their secrets and keys.

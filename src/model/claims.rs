@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use uuid::Uuid;
 
-use super::{ClientId, NameSet, SessionId, UserId};
+use super::{ClientId, NameSet, NamedAttributes, SessionId, UserId};
 
 /// The scope that a user's own login carries: to read and manage the user's own account. No client carries it in its own name.
 pub const USER_SCOPE: &str = "profile";
@@ -69,6 +69,12 @@ pub struct Claims {
     /// The groups by which one of these roles comes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<String>,
+    /// The attributes of its user that the operator has declared for tokens, by their names. Nobody writes them about themselves.
+    #[serde(default, skip_serializing_if = "NamedAttributes::is_empty")]
+    pub attributes: NamedAttributes,
+    /// Whether there was no room for the attributes.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub attributes_omitted: bool,
     /// Whether there was no room for the roles.
     #[serde(default, skip_serializing_if = "is_false")]
     pub roles_omitted: bool,

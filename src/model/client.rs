@@ -37,7 +37,7 @@ impl ClientName {
     }
 }
 
-/// Checks that `text` has the form of a name that the operator gives: of a client, a role or a group.
+/// Checks that `text` has the form of a name that the operator gives: of a client, a role, a group or an attribute.
 pub(super) fn check_name(text: &str) -> Result<(), RuleViolation> {
     let refused = |reason, rule: &str| Err(RuleViolation::new(reason, rule));
     if text.is_empty() {

@@ -228,6 +228,12 @@ pub enum Error {
     /// Another group has the name.
     #[error("there is a group `{0}` already")]
     GroupExists(String),
+    /// No attribute is declared by this id or name.
+    #[error("no attribute `{0}` is declared")]
+    AttributeNotFound(String),
+    /// Another attribute is declared by the name.
+    #[error("an attribute `{0}` is declared already")]
+    AttributeExists(String),
     /// The role is given already.
     #[error("the role is given already, by the binding {0}")]
     BindingExists(BindingId),

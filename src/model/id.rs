@@ -1,4 +1,4 @@
-//! Owns what users, sessions, clients, roles, groups and bindings are identified by.
+//! Owns what users, sessions, clients, roles, groups, bindings and attributes are identified by.
 
 use std::fmt;
 
@@ -110,6 +110,8 @@ identifiers! {
     GroupId,
     /// A binding's identifier.
     BindingId,
+    /// The identifier of an attribute that is declared.
+    AttributeId,
 }
 
 /// A new UUIDv7: `now` in milliseconds, then 74 random bits.

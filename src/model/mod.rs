@@ -1,5 +1,6 @@
 //! Owns the values the service speaks of and their rules: no I/O, no framework.
 
+pub mod attribute;
 pub mod claims;
 pub mod error;
 pub mod id;
@@ -9,9 +10,10 @@ pub(crate) mod named;
 pub mod network;
 mod peer_places;
 
+pub use attribute::{AttributeValue, NamedAttributes};
 pub use claims::{Audience, Claims, Subject};
 pub use error::{Error, FieldReason, FieldViolation, RuleViolation};
-pub use id::{BindingId, ClientId, GroupId, RoleId, SessionId, UserId};
+pub use id::{AttributeId, BindingId, ClientId, GroupId, RoleId, SessionId, UserId};
 pub use key::{KeyId, SigningAlg};
 pub use name_set::NameSet;
 pub use network::Network;
@@ -20,6 +22,8 @@ pub(crate) use peer_places::{PeerPlace, PeerPlaces};
 // What the service keeps: nobody needs it who only recognises callers, nor the tables of Unicode that its rules go by.
 #[cfg(feature = "server")]
 pub mod admin_scope;
+#[cfg(feature = "server")]
+pub mod attribute_declaration;
 #[cfg(feature = "server")]
 pub mod audience;
 #[cfg(feature = "server")]
@@ -68,6 +72,10 @@ pub mod username;
 #[cfg(feature = "server")]
 pub use self::{
     admin_scope::{AdminScope, BuiltInRole},
+    attribute_declaration::{
+        AttributeDeclaration, AttributeEdit, AttributeName, AttributeType, AttributeUses, AttributeWriter,
+        Declarations, UserAttributes,
+    },
     audience::{AudienceName, OwnedAudience},
     authentication::Authentication,
     authority::{Authority, Rights},

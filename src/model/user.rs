@@ -1,7 +1,7 @@
 //! Owns what a user is.
 
 use super::{
-    Etag, UserId, Username,
+    Etag, UserAttributes, UserId, Username,
     profile::{DisplayName, Email},
 };
 use crate::base::Timestamp;
@@ -17,6 +17,8 @@ pub struct User {
     pub email: Option<Email>,
     /// The name to show.
     pub display_name: Option<DisplayName>,
+    /// What the operator has declared that users may have.
+    pub attributes: UserAttributes,
     /// False once an operator has disabled the account.
     pub is_active: bool,
     /// When the account was made.
@@ -36,6 +38,8 @@ impl User {
             optional(self.display_name.as_ref().map(DisplayName::as_str)),
         );
         let is_active = if self.is_active { "active" } else { "disabled" };
-        Etag::of([&id, self.username.typed(), &email, &display_name, is_active, &update_time])
+        let attributes = self.attributes.to_text();
+        let parts = [&*id, self.username.typed(), &email, &display_name, is_active, &update_time];
+        Etag::of(parts.into_iter().chain(attributes.as_deref()))
     }
 }

@@ -6,17 +6,21 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{admit::deadline_of, encode, origin_of, paging, refused, required};
+use super::{
+    admit::deadline_of,
+    attributes::{self, MASK_MAX_PATHS, TOO_MANY_PATHS},
+    encode, origin_of, paging, refused, required,
+};
 use crate::{
     auth::Caller,
     identity::{
-        self, Accounts, Grants, NewAccount, OwnAccount, Revocation, Sessions,
+        self, Accounts, Grants, NewAccount, OwnAccount, Revocation, Sessions, ShownAttributes,
         accounts::ChosenPassword,
         clients::{ClientAuthentication, ClientCredential},
         grants::{ClientCredentialsGrant, Grant, Granted, PasswordGrant, RefreshTokenGrant, TokenRequest},
         own_account::{NewPassword, NewProfile, Reopened},
     },
-    model::{CertificateNames, Error, FieldReason, SessionId, UserId, claims::TOKEN_TYPE},
+    model::{CertificateNames, Error, FieldReason, NamedAttributes, SessionId, UserId, claims::TOKEN_TYPE},
     peer,
     proto::identity::v1::{
         self as wire, ChangePasswordRequest, ChangePasswordResponse, DeleteMeRequest, DeleteMeResponse,
@@ -37,6 +41,7 @@ pub(crate) struct IdentityRpc {
     sessions: Arc<Sessions>,
     grants: Arc<Grants>,
     revocation: Arc<Revocation>,
+    attributes: Arc<ShownAttributes>,
 }
 
 impl IdentityRpc {
@@ -46,8 +51,9 @@ impl IdentityRpc {
         sessions: Arc<Sessions>,
         grants: Arc<Grants>,
         revocation: Arc<Revocation>,
+        attributes: Arc<ShownAttributes>,
     ) -> Self {
-        Self { accounts, own_account, sessions, grants, revocation }
+        Self { accounts, own_account, sessions, grants, revocation, attributes }
     }
 }
 
@@ -64,7 +70,7 @@ impl IdentityService for IdentityRpc {
             display_name: display_name.as_deref(),
         };
         let user = self.accounts.sign_up(new, &origin, deadline).await?;
-        Ok(Response::new(SignUpResponse { user: Some(encode::user(&user)) }))
+        Ok(Response::new(SignUpResponse { user: Some(encode::user(&user, NamedAttributes::new())) }))
     }
 
     async fn issue_token(
@@ -90,7 +96,8 @@ impl IdentityService for IdentityRpc {
 
     async fn get_me(&self, request: Request<GetMeRequest>) -> Result<Response<GetMeResponse>, Status> {
         let user = identity::user_of(Caller::of(&request)?)?;
-        Ok(Response::new(GetMeResponse { user: Some(encode::user(user)) }))
+        let attributes = self.attributes.to_oneself(user).await?;
+        Ok(Response::new(GetMeResponse { user: Some(encode::user(user, attributes)) }))
     }
 
     async fn update_me(
@@ -101,9 +108,12 @@ impl IdentityService for IdentityRpc {
         let UpdateMeRequest { user, update_mask } = request.into_inner();
         let user = user.ok_or_else(|| required("user"))?;
         let (email, name) = (user.email.as_deref(), user.display_name.as_deref());
-        let mut change = NewProfile::default();
+        let (mut change, sent) = (NewProfile::default(), &user.attributes);
         match update_mask.filter(|mask| !mask.paths.is_empty()) {
-            None => (change.email, change.display_name) = (email.map(Some), name.map(Some)),
+            None => {
+                let attributes = attributes::if_set(sent)?;
+                change = NewProfile { email: email.map(Some), display_name: name.map(Some), attributes };
+            }
             Some(mask) if mask.paths.len() > MASK_MAX_PATHS => {
                 return Err(refused("update_mask", FieldReason::TooLong, TOO_MANY_PATHS).into());
             }
@@ -112,7 +122,11 @@ impl IdentityService for IdentityRpc {
                     match path.as_str() {
                         "email" => change.email = Some(email),
                         "display_name" => change.display_name = Some(name),
-                        "*" => (change.email, change.display_name) = (Some(email), Some(name)),
+                        "*" => {
+                            let attributes = attributes::all(sent)?;
+                            change = NewProfile { email: Some(email), display_name: Some(name), attributes };
+                        }
+                        path if attributes::follow(path, sent, &mut change.attributes)? => {}
                         _ => {
                             return Err(
                                 refused("update_mask", FieldReason::NotUpdatable, NOT_UPDATABLE).into()
@@ -123,7 +137,8 @@ impl IdentityService for IdentityRpc {
             }
         }
         let user = self.own_account.update(user_and_session, change, &origin).await?;
-        Ok(Response::new(UpdateMeResponse { user: Some(encode::user(&user)) }))
+        let attributes = self.attributes.to_oneself(&user).await?;
+        Ok(Response::new(UpdateMeResponse { user: Some(encode::user(&user, attributes)) }))
     }
 
     async fn change_password(
@@ -227,12 +242,8 @@ impl IdentityService for IdentityRpc {
     }
 }
 
-/// How many paths a mask may have: there are three to name, and a library that adds one twice does no harm.
-const MASK_MAX_PATHS: usize = 16;
-
-const TOO_MANY_PATHS: &str = "may have at most 16 paths";
-
-const NOT_UPDATABLE: &str = "may name `email`, `display_name` or `*`, and nothing else";
+const NOT_UPDATABLE: &str =
+    "may name `email`, `display_name`, `attributes`, one of these or `*`, and nothing else";
 
 /// The user that the auth layer found, and the session. The scope that these methods require keeps clients out; were one let in,
 /// it would end here.

@@ -67,5 +67,6 @@ fn describe(token: ActiveToken) -> IntrospectTokenResponse {
         acr: token.acr,
         roles: token.roles,
         groups: token.groups,
+        attributes: encode::attributes(token.attributes),
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     errors::FailureLog,
     http::{
         Discovery, Endpoints, Entrance, HttpAdmission, IntrospectEndpoint, OAuthDrain, TokenEndpoint,
-        metrics, router,
+        UserInfoEndpoint, metrics, router,
     },
 };
 
@@ -36,7 +36,10 @@ pub(super) fn service(
             clients: Arc::clone(&parts.clients),
             authenticator: Arc::clone(&parts.authenticator),
         },
-        userinfo: Arc::clone(&parts.authenticator),
+        userinfo: UserInfoEndpoint {
+            authenticator: Arc::clone(&parts.authenticator),
+            attributes: Arc::clone(&parts.attributes),
+        },
     };
     let entrance = Entrance { origins: config.web.grpc_web_origins.clone(), drain };
     let tls_client_auth = config.tls.tls_client_ca.is_some();

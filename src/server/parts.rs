@@ -13,7 +13,8 @@ use crate::{
     identity::{
         Accounts, AuditTrail, Clients, ClockCheck, GoodStanding, Grants, Guessing, Introspection,
         KeyRotation, Keyring, NameKey, OwnAccount, Passwords, Permissions, Readiness, Revocation, Sessions,
-        Tokens, UsernameRests, accounts::AccountSettings, grants::Vouching, passwords::Argon2Params,
+        ShownAttributes, Tokens, UsernameRests, accounts::AccountSettings, grants::Vouching,
+        passwords::Argon2Params,
     },
     install::StartError,
     metrics::Metrics,
@@ -30,6 +31,7 @@ pub(super) struct Parts {
     pub(super) sessions: Arc<Sessions>,
     pub(super) clients: Arc<Clients>,
     permissions: Arc<Permissions>,
+    pub(super) attributes: Arc<ShownAttributes>,
     pub(super) grants: Arc<Grants>,
     pub(super) introspection: Arc<Introspection>,
     pub(super) revocation: Arc<Revocation>,
@@ -88,11 +90,13 @@ impl Parts {
         let clients = clients(&store, &guessing, config, &clock, &changes, &audit);
         let tokens = Arc::new(Tokens::new(Arc::clone(&keyring), clock.clone(), config.tokens.issuing()));
         let permissions = permissions(&store, config, &clock, &changes);
+        let attributes = attributes(&store, config, &clock, &changes);
         let vouching = Vouching {
             accounts: Arc::clone(&accounts),
             sessions: Arc::clone(&sessions),
             clients: Arc::clone(&clients),
             permissions: Arc::clone(&permissions),
+            attributes: Arc::clone(&attributes),
             tokens,
         };
         let own_account = OwnAccount::new(store.clone(), vouching.clone(), clock.clone(), audit.clone());
@@ -109,6 +113,7 @@ impl Parts {
             Arc::clone(&verifier),
             standing.clone(),
             Arc::clone(&sessions),
+            Arc::clone(&attributes),
             config.tokens.issuer.clone(),
             config.tokens.issuing().audience,
         ));
@@ -129,6 +134,7 @@ impl Parts {
             sessions,
             clients,
             permissions,
+            attributes,
             grants: Arc::new(grants),
             introspection,
             revocation,
@@ -159,6 +165,7 @@ impl Parts {
         let (accounts, sessions) = (Arc::clone(&self.accounts), Arc::clone(&self.sessions));
         let mut all: Vec<Arc<dyn Subscriber>> =
             vec![accounts, sessions, Arc::clone(&self.clients) as _, Arc::clone(&self.keyring) as _];
+        all.push(Arc::clone(&self.attributes) as _);
         for kind in Permissions::KINDS {
             all.push(Arc::new(Arc::clone(&self.permissions).hearing(kind)));
         }
@@ -217,6 +224,12 @@ fn clients(
 fn permissions(store: &Store, config: &Config, clock: &Clock, changes: &Feed) -> Arc<Permissions> {
     let (own, settings) = (config.tokens.issuing().audience, config.permissions());
     Arc::new(Permissions::new(store.clone(), own, settings, clock.clone(), changes.watermark()))
+}
+
+/// What is said of the attributes of users.
+fn attributes(store: &Store, config: &Config, clock: &Clock, changes: &Feed) -> Arc<ShownAttributes> {
+    let max_age = config.permissions().cache_max_age;
+    Arc::new(ShownAttributes::new(store.clone(), max_age, clock.clone(), changes.watermark()))
 }
 
 impl Pools {

@@ -16,13 +16,15 @@ use super::Parts;
 use crate::{
     config::{Config, ExtAuthzAddr, Switch},
     identity::{
-        AccessRegistry, ClientDirectory, ClientRegistry, UserDirectory, UserRegistry, users::UserPasswords,
+        AccessRegistry, AttributeRegistry, ClientDirectory, ClientRegistry, UserDirectory, UserRegistry,
+        users::UserPasswords,
     },
     model::Error,
     proto::{
         DESCRIPTOR_SET, EXT_AUTHZ_DESCRIPTOR_SET,
         envoy::service::auth::v3::authorization_server::{self, AuthorizationServer},
         identity::admin::v1::{
+            attribute_service_server::{self, AttributeServiceServer},
             audit_service_server::{self, AuditServiceServer},
             client_service_server::{self, ClientServiceServer},
             group_service_server::{self, GroupServiceServer},
@@ -37,8 +39,8 @@ use crate::{
         },
     },
     rpc::{
-        AuditRpc, ClientRpc, ExtAuthzRpc, GroupRpc, HeaderNames, IdentityRpc, KeyRpc, RoleRpc, SessionRpc,
-        TokenRpc, UserRpc, health::HealthRpc,
+        AttributeRpc, AuditRpc, ClientRpc, ExtAuthzRpc, GroupRpc, HeaderNames, IdentityRpc, KeyRpc, RoleRpc,
+        SessionRpc, TokenRpc, UserRpc, health::HealthRpc,
     },
 };
 
@@ -159,6 +161,13 @@ pub(super) static SERVED: &[Served] = &[
     Served::of_admin_api(role_service_server::SERVICE_NAME, |building, routes| {
         let rpc = RoleRpc::new(access(building), building.config.tokens.issuing().audience);
         let server = RoleServiceServer::new(rpc);
+        routes.add_service(server.max_decoding_message_size(building.max_message_bytes));
+        Ok(())
+    }),
+    Served::of_admin_api(attribute_service_server::SERVICE_NAME, |building, routes| {
+        let Parts { store, clock, audit, .. } = building.parts;
+        let registry = AttributeRegistry::new(store.clone(), clock.clone(), audit.clone());
+        let server = AttributeServiceServer::new(AttributeRpc::new(Arc::new(registry)));
         routes.add_service(server.max_decoding_message_size(building.max_message_bytes));
         Ok(())
     }),
@@ -290,6 +299,7 @@ fn identity(building: &Building<'_>) -> IdentityServiceServer<IdentityRpc> {
         Arc::clone(&parts.sessions),
         Arc::clone(&parts.grants),
         Arc::clone(&parts.revocation),
+        Arc::clone(&parts.attributes),
     );
     IdentityServiceServer::new(rpc).max_decoding_message_size(building.max_message_bytes)
 }

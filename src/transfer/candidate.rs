@@ -10,7 +10,7 @@ use crate::{
     base::{Clock, Entropy, Timestamp},
     identity::passwords::{Argon2Params, adopt},
     model::{
-        ReservedNames, RuleViolation, User, UserId, Username,
+        ReservedNames, RuleViolation, User, UserAttributes, UserId, Username,
         profile::{DisplayName, Email},
     },
     store::StoredUser,
@@ -117,6 +117,7 @@ impl RowRules {
             username,
             email,
             display_name,
+            attributes: UserAttributes::default(),
             is_active: is_active.unwrap_or(true),
             create_time,
             update_time: time("update_time", &record.update_time)?.unwrap_or(create_time),

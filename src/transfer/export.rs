@@ -91,7 +91,7 @@ mod tests {
         base::{Clock, Entropy, Timestamp},
         identity::passwords::{Argon2Params, DEFAULT_IMPORT_MAX_COST},
         model::{
-            User, UserId, Username,
+            User, UserAttributes, UserId, Username,
             profile::{DisplayName, Email},
         },
         store::StoredUser,
@@ -132,6 +132,7 @@ mod tests {
                 username: Username::parse(&name).ok()?,
                 email: email.and_then(|email| Email::parse(&email).ok()),
                 display_name: display_name.and_then(|name| DisplayName::parse(&name).ok()),
+                attributes: UserAttributes::default(),
                 is_active,
                 create_time,
                 update_time,

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use signet::{
     base::{Entropy, Timestamp},
-    model::{Password, PasswordRules, User, UserId, Username},
+    model::{Password, PasswordRules, User, UserAttributes, UserId, Username},
     proto::identity::v1::IssueTokenRequest,
     store::NewUser,
 };
@@ -129,6 +129,7 @@ pub(crate) async fn bring_over(server: &TestServer, username: &str, password_has
         username: Username::parse(username).unwrap(),
         email: None,
         display_name: None,
+        attributes: UserAttributes::default(),
         is_active: true,
         create_time: now,
         update_time: now,

@@ -147,6 +147,11 @@ async fn an_admin_gets_the_same_answers_as_on_the_database() {
     for line in [
         "roles create picker --audience stock --scope stock.pick --description Picks.",
         "roles update picker --audience stock --add-scope stock.look --remove-scope stock.pick",
+        "attributes create team --in-tokens --description Team.",
+        "attributes create motto --writer user --type string",
+        "attributes update team --in-introspection --not-in-tokens",
+        "users update alice --set-attribute team=blue --set-attribute motto=go",
+        "users update alice --unset-attribute motto",
         "groups create pickers",
         "groups add pickers --user alice",
         "roles bind picker --audience stock --group pickers",
@@ -165,6 +170,9 @@ async fn an_admin_gets_the_same_answers_as_on_the_database() {
     for line in [
         "roles list",
         "roles list --audience stock",
+        "attributes list",
+        "attributes show team",
+        "users show alice",
         "groups list",
         "groups list --user alice",
         "groups members pickers",

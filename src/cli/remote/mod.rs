@@ -23,10 +23,10 @@ use crate::{
     config::Config,
     proto::identity::{
         admin::v1::{
-            audit_service_client::AuditServiceClient, client_service_client::ClientServiceClient,
-            group_service_client::GroupServiceClient, key_service_client::KeyServiceClient,
-            role_service_client::RoleServiceClient, session_service_client::SessionServiceClient,
-            user_service_client::UserServiceClient,
+            attribute_service_client::AttributeServiceClient, audit_service_client::AuditServiceClient,
+            client_service_client::ClientServiceClient, group_service_client::GroupServiceClient,
+            key_service_client::KeyServiceClient, role_service_client::RoleServiceClient,
+            session_service_client::SessionServiceClient, user_service_client::UserServiceClient,
         },
         v1::identity_service_client::IdentityServiceClient,
     },
@@ -165,6 +165,10 @@ impl Remote {
 
     pub(super) fn roles(&self) -> RoleServiceClient<Calls> {
         RoleServiceClient::new(self.calls.clone())
+    }
+
+    pub(super) fn attributes(&self) -> AttributeServiceClient<Calls> {
+        AttributeServiceClient::new(self.calls.clone())
     }
 
     pub(super) fn clients(&self) -> ClientServiceClient<Calls> {

@@ -1,6 +1,8 @@
 //! Owns reading what the admin API answers, so that it is shown as what the database has. A service of another release may have names by
 //! other rules: they are shown as they are.
 
+use std::collections::BTreeMap;
+
 use prost_types::Timestamp as WireTimestamp;
 use uuid::Uuid;
 
@@ -15,12 +17,17 @@ use crate::{
         users::FoundUser,
     },
     model::{
-        AudienceName, Authentication, Binding, BindingId, CertificateSubject, Client, ClientId, ClientKind,
-        ClientName, DnsName, Grant, Group, GroupId, GroupName, Membership, NameSet, Origin, Principal, Role,
-        RoleDescription, RoleId, RoleName, Session, SessionId, SpiffeId, User, UserId, Username,
+        AttributeDeclaration, AttributeId, AttributeName, AttributeType, AttributeUses, AttributeValue,
+        AttributeWriter, AudienceName, Authentication, Binding, BindingId, CertificateSubject, Client,
+        ClientId, ClientKind, ClientName, DnsName, Grant, Group, GroupId, GroupName, Membership, NameSet,
+        NamedAttributes, Origin, Principal, Role, RoleDescription, RoleId, RoleName, Session, SessionId,
+        SpiffeId, User, UserAttributes, UserId, Username,
         profile::{DisplayName, Email},
     },
-    proto::identity::admin::v1::{self as wire, audit_event, client, principal::Kind, scope_access},
+    proto::identity::{
+        admin::v1::{self as wire, attribute, audit_event, client, principal::Kind, scope_access},
+        v1::{self, attribute_value::Value as WireValue},
+    },
 };
 
 /// A time, which a service of this release always tells where it is needed.
@@ -47,6 +54,8 @@ pub(in crate::cli) fn user(user: &wire::User) -> Result<User, Failure> {
         username: Username::from_stored(user.username.clone(), user.username.clone()),
         email: user.email.clone().map(Email::from_stored),
         display_name: user.display_name.clone().map(DisplayName::from_stored),
+        // They are told by their names, and shown from there.
+        attributes: UserAttributes::default(),
         is_active: user.is_active,
         create_time: time(user.create_time),
         update_time: time(user.update_time),
@@ -60,6 +69,49 @@ pub(in crate::cli) fn found_user(found: &wire::User) -> Result<(FoundUser, Optio
         full_time: if_told(throttle.full_time),
     });
     Ok((FoundUser { user: user(found)?, login_time: if_told(found.last_login_time) }, left))
+}
+
+/// The attributes of a user, by their names. Of one of a type that this release does not know nothing is shown.
+pub(in crate::cli) fn attributes(told: BTreeMap<String, v1::AttributeValue>) -> NamedAttributes {
+    let value = |told: v1::AttributeValue| {
+        Some(match told.value? {
+            WireValue::StringValue(text) => AttributeValue::String(text),
+            WireValue::IntegerValue(number) => AttributeValue::Integer(number),
+            WireValue::BooleanValue(is_so) => AttributeValue::Boolean(is_so),
+            WireValue::StringListValue(list) => AttributeValue::StringList(list.values),
+        })
+    };
+    told.into_iter().filter_map(|(name, told)| Some((name, value(told)?))).collect()
+}
+
+/// What is declared of an attribute.
+pub(in crate::cli) fn attribute(told: wire::Attribute) -> Result<AttributeDeclaration, Failure> {
+    let kind = match told.r#type() {
+        attribute::Type::String => AttributeType::String,
+        attribute::Type::Integer => AttributeType::Integer,
+        attribute::Type::Boolean => AttributeType::Boolean,
+        attribute::Type::StringList => AttributeType::StringList,
+        attribute::Type::Unspecified => return Err(super::who::nothing()),
+    };
+    let writer = match told.writer() {
+        attribute::Writer::Admin => AttributeWriter::Admin,
+        attribute::Writer::User => AttributeWriter::User,
+        attribute::Writer::Unspecified => return Err(super::who::nothing()),
+    };
+    Ok(AttributeDeclaration {
+        id: AttributeId(id(&told.id)?),
+        name: AttributeName::from_stored(told.name),
+        kind,
+        writer,
+        uses: AttributeUses {
+            tokens: told.in_tokens,
+            userinfo: told.in_userinfo,
+            introspection: told.in_introspection,
+        },
+        description: RoleDescription::from_stored(told.description),
+        create_time: time(told.create_time),
+        update_time: time(told.update_time),
+    })
 }
 
 /// A session, and when it ends.

@@ -23,6 +23,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Failure, Output,
+    attributes::{self, SetAttribute},
     listing::{Listing, state},
     records::Records,
     remote::Over,
@@ -41,7 +42,7 @@ use crate::{
     install::Missing,
     metrics::HashMetrics,
     model::{
-        Error, User, UserId,
+        Error, NamedAttributes, User, UserId,
         profile::{DisplayName, Email},
     },
 };
@@ -85,7 +86,7 @@ pub(super) enum Existing {
     Search(Box<search::Search>),
     /// Show a user, and what failed logins have left of the account's allowance.
     Show(Who),
-    /// Change a user's username, e-mail address or name to show. The username that is given up rests for --username-rest, as that of a
+    /// Change a user's username, e-mail address, name to show or attributes. The username that is given up rests for --username-rest, as that of a
     /// deleted user does. Sessions stay.
     Update(Update),
     /// Disable a user: no tokens from now on, and all sessions end.
@@ -157,6 +158,13 @@ pub(super) struct Update {
     /// Take the name to show away.
     #[arg(long, conflicts_with = "display_name")]
     no_display_name: bool,
+    /// Set a declared attribute (`signet attributes list`); repeat for more. A value that reads as JSON is a number, true or false, a list
+    /// of texts, or a text in quotes; any other is a text as it stands.
+    #[arg(long = "set-attribute", value_name = "NAME=VALUE", value_parser = SetAttribute::parse)]
+    set_attributes: Vec<SetAttribute>,
+    /// Take an attribute away; repeat for more.
+    #[arg(long = "unset-attribute", value_name = "NAME")]
+    unset_attributes: Vec<String>,
 }
 
 fn user_id(text: &str) -> Result<Uuid, String> {
@@ -236,11 +244,12 @@ async fn with_existing(
 }
 
 async fn change(update: Update, records: &Records, output: Output) -> Result<(), Failure> {
-    let Update { who, username, email, no_email, display_name, no_display_name } = update;
+    let Update { who, username, email, no_email, display_name, no_display_name, .. } = update;
     let fields = NewUserFields {
         username: username.as_deref(),
         email: (no_email || email.is_some()).then_some(email.as_deref()),
         display_name: (no_display_name || display_name.is_some()).then_some(display_name.as_deref()),
+        attributes: attributes::edit(update.set_attributes, update.unset_attributes),
     };
     let who = who.into();
     let user = records.user_directory().find(&who).await?;
@@ -248,7 +257,13 @@ async fn change(update: Update, records: &Records, output: Output) -> Result<(),
     let rests = if username.is_some() { records.rests().await? } else { UsernameRests::OFF };
     let registry = records.user_registry();
     let found = registry.update(&UserRef::Id(user.id), fields, None, &rests, &records.operator).await?;
-    show(&found.user, output)
+    let shown = attributes_of(&found.user, records).await?;
+    show_having(&found.user, &shown, output)
+}
+
+/// The attributes of `user`, by their names.
+async fn attributes_of(user: &User, records: &Records) -> Result<NamedAttributes, Failure> {
+    Ok(records.user_directory().attributes_of(&[user]).await?.pop().unwrap_or_default())
 }
 
 /// Shows a user with what only the database knows of it.
@@ -260,11 +275,12 @@ async fn show_found(who: &UserRef, records: &Records, output: Output) -> Result<
     };
     let left = records.allowances().await?.left(&[&found.user]).await?.pop();
     let password = users.password_states(&[id], Clock::system().now()).await?.pop();
-    tell_found(&found, left, password.unwrap_or(PasswordState::None), output)
+    let attributes = attributes_of(&found.user, records).await?;
+    tell_found((&found, &attributes), left, password.unwrap_or(PasswordState::None), output)
 }
 
 fn tell_found(
-    found: &FoundUser,
+    (found, attributes): (&FoundUser, &NamedAttributes),
     left: Option<AllowanceLeft>,
     password: PasswordState,
     output: Output,
@@ -283,10 +299,12 @@ fn tell_found(
     };
     let password = until.as_ref().map_or_else(|| state.to_owned(), |until| format!("{state}, until {until}"));
     let text = format!(
-        "{}\npassword:     {password}\nlast login:   {login}\nallowance:    {allowance}",
-        text(&found.user)
+        "{}\npassword:     {password}\nlast login:   {login}\nallowance:    {allowance}{}",
+        text(&found.user),
+        attributes::values_text(attributes),
     );
     let mut shown = search::with_login(found);
+    shown["attributes"] = attributes::values_object(attributes);
     shown["password_state"] = json!(state);
     shown["one_time_password_expire_time"] = json!(until);
     shown["failures_left"] = json!(left.map(|left| left.failures));
@@ -369,6 +387,13 @@ fn show_deleted(DeletedUser { user, name_rests_until }: &DeletedUser, output: Ou
 
 fn show(user: &User, output: Output) -> Result<(), Failure> {
     output.answer(&text(user), &object(user))
+}
+
+/// The same, with its attributes.
+fn show_having(user: &User, having: &NamedAttributes, output: Output) -> Result<(), Failure> {
+    let mut shown = object(user);
+    shown["attributes"] = attributes::values_object(having);
+    output.answer(&format!("{}{}", text(user), attributes::values_text(having)), &shown)
 }
 
 /// A user, for people.

@@ -5,11 +5,11 @@ use serde_json::json;
 
 use super::{
     Command, Create, Existing, Update, list_heading, list_one, object, passwords, search, sessions, show,
-    show_deleted, tell_found, text,
+    show_deleted, show_having, tell_found, text,
 };
 use crate::{
     cli::{
-        Failure, Output,
+        Failure, Output, attributes,
         remote::{Remote, answered, each, from_the_start, only_there, read},
     },
     identity::users::{DeletedUser, PasswordState, UserRef},
@@ -106,7 +106,8 @@ async fn show_found(who: &UserRef, remote: &Remote, output: Output) -> Result<()
         (wire::user::PasswordState::OneTime, Some(until)) => PasswordState::OneTime { until },
         _ => PasswordState::None,
     };
-    tell_found(&found, left, password, output)
+    let attributes = read::attributes(told.attributes);
+    tell_found((&found, &attributes), left, password, output)
 }
 
 /// Makes a user, who has a one-time password then: there nobody chooses another's.
@@ -191,24 +192,27 @@ async fn list_sessions(of: sessions::Sessions, remote: &Remote, output: Output) 
 }
 
 async fn change(update: Update, remote: &Remote, output: Output) -> Result<(), Failure> {
-    let Update { who, username, email, no_email, display_name, no_display_name } = update;
+    let Update { who, username, email, no_email, display_name, no_display_name, .. } = update;
+    let edit = attributes::edit(update.set_attributes, update.unset_attributes);
     let id = remote.user(&who.into()).await?.id;
     let named = [
         ("username", username.is_some()),
         ("email", no_email || email.is_some()),
         ("display_name", no_display_name || display_name.is_some()),
     ];
-    let paths: Vec<_> =
-        named.iter().filter(|(_, is_named)| *is_named).map(|(path, _)| (*path).to_owned()).collect();
+    let paths = named.iter().filter(|(_, is_named)| *is_named).map(|(path, _)| (*path).to_owned());
+    let paths = paths.chain(edit.values.keys().map(|name| format!("attributes.{name}"))).collect();
+    let set = edit.values.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
     let user = wire::User {
         id,
         username: username.unwrap_or_default(),
         email,
         display_name,
+        attributes: attributes::wire(set),
         ..wire::User::default()
     };
     let update_mask = Some(FieldMask { paths });
     let request = UpdateUserRequest { user: Some(user), update_mask, ..UpdateUserRequest::default() };
-    let answer = answered(remote.users().update_user(request).await)?;
-    show(&read::user(&answer.user.unwrap_or_default())?, output)
+    let user = answered(remote.users().update_user(request).await)?.user.unwrap_or_default();
+    show_having(&read::user(&user)?, &read::attributes(user.attributes), output)
 }

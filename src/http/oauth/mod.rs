@@ -44,6 +44,7 @@ pub(crate) use introspect::IntrospectEndpoint;
 pub(crate) use token::TokenEndpoint;
 pub(super) use token::grant_types;
 pub(super) use userinfo::CLAIMS;
+pub(crate) use userinfo::UserInfoEndpoint;
 
 /// Who recognises callers by their tokens.
 type Recogniser = Arc<Authenticator<Arc<Keyring>, GoodStanding>>;
@@ -58,7 +59,7 @@ pub(crate) struct Endpoints {
     /// Tells what tokens are worth.
     pub(crate) introspect: IntrospectEndpoint,
     /// Tells the users of tokens.
-    pub(crate) userinfo: Recogniser,
+    pub(crate) userinfo: UserInfoEndpoint,
 }
 
 /// Which requests get as far as the endpoints.

@@ -1,5 +1,7 @@
 //! Owns `/oauth2/userinfo`: `GetMe` in the claims of OpenID Connect.
 
+use std::sync::Arc;
+
 use axum::{
     Json,
     extract::State,
@@ -10,9 +12,18 @@ use serde::Serialize;
 use super::{Error, Recogniser, Refusal};
 use crate::{
     admission::ConnectionHandle,
-    identity::user_of,
-    model::{User, claims::USER_SCOPE},
+    identity::{ShownAttributes, user_of},
+    model::{NamedAttributes, User, claims::USER_SCOPE},
 };
+
+/// The endpoint.
+#[derive(Clone, Debug)]
+pub(crate) struct UserInfoEndpoint {
+    /// Who recognises the bearers of tokens.
+    pub(crate) authenticator: Recogniser,
+    /// Who knows what is said of their attributes.
+    pub(crate) attributes: Arc<ShownAttributes>,
+}
 
 /// The standard claims that there are values for (OpenID Connect Core 1.0 section 5.1).
 #[derive(Serialize)]
@@ -28,25 +39,30 @@ pub(super) struct UserInfo {
     email_verified: Option<bool>,
     /// In seconds since the epoch.
     updated_at: i64,
+    /// Those of the operator's own that it has declared for this, apart from the standard ones.
+    #[serde(skip_serializing_if = "NamedAttributes::is_empty")]
+    attributes: NamedAttributes,
 }
 
 /// The names of the claims, for discovery.
 pub(in crate::http) const CLAIMS: &[&str] =
-    &["sub", "preferred_username", "name", "email", "email_verified", "updated_at"];
+    &["sub", "preferred_username", "name", "email", "email_verified", "updated_at", "attributes"];
 
 pub(super) async fn userinfo(
-    State(authenticator): State<Recogniser>,
+    State(endpoint): State<UserInfoEndpoint>,
     uri: Uri,
     headers: HeaderMap,
     extensions: Extensions,
 ) -> Result<Json<UserInfo>, Refusal> {
     refuse_token_in_query(&uri)?;
-    let caller = authenticator.authenticate_request(&headers, &extensions, None).await?;
+    let caller = endpoint.authenticator.authenticate_request(&headers, &extensions, None).await?;
     if let Some(connection) = extensions.get::<ConnectionHandle>() {
         connection.note_caller(caller.subject());
     }
     caller.must_have([USER_SCOPE])?;
-    Ok(Json(UserInfo::from(user_of(&caller)?)))
+    let user = user_of(&caller)?;
+    let attributes = endpoint.attributes.in_userinfo(user).await?;
+    Ok(Json(UserInfo::new(user, attributes)))
 }
 
 /// A token in a URL has been logged on its way (RFC 6750 section 5.3): its sender had better hear of it.
@@ -59,8 +75,8 @@ fn refuse_token_in_query(uri: &Uri) -> Result<(), Error> {
     Ok(())
 }
 
-impl From<&User> for UserInfo {
-    fn from(user: &User) -> Self {
+impl UserInfo {
+    fn new(user: &User, attributes: NamedAttributes) -> Self {
         Self {
             sub: user.id.to_string(),
             preferred_username: user.username.typed().to_owned(),
@@ -68,6 +84,7 @@ impl From<&User> for UserInfo {
             email: user.email.as_ref().map(|email| email.as_str().to_owned()),
             email_verified: user.email.as_ref().map(|_| false),
             updated_at: user.update_time.as_secs(),
+            attributes,
         }
     }
 }

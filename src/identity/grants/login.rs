@@ -42,7 +42,8 @@ impl Grants {
         let audience = opening.audience.clone();
         let audience = audience.as_ref().unwrap_or(self.tokens.audience());
         let recipient = Recipient { audience, claims: &opening.token_claims };
-        let given = self.permissions.for_user(proof.user.id, &opening.asked_scope, recipient).await?;
+        let mut given = self.permissions.for_user(proof.user.id, &opening.asked_scope, recipient).await?;
+        given.attributes = self.attributes.in_token(&proof.user).await?;
         let (session, token) = self.sessions.open(proof, opening, &given.scope).await?;
         let stamp = TokenStamp::new(session.create_time);
         let access = self.tokens.issue(Holder::User(&session), stamp, &given, audience)?;

@@ -15,7 +15,7 @@ mod user_address;
 use std::{pin::Pin, sync::Arc};
 
 use super::{
-    Accounts, Clients, Guessing, IssuedToken, Permissions, RefreshToken, Sessions, Tokens,
+    Accounts, Clients, Guessing, IssuedToken, Permissions, RefreshToken, Sessions, ShownAttributes, Tokens,
     clients::{ClientAuthentication, Proven},
 };
 use crate::{
@@ -42,6 +42,7 @@ pub struct Grants {
     sessions: Arc<Sessions>,
     clients: Arc<Clients>,
     permissions: Arc<Permissions>,
+    attributes: Arc<ShownAttributes>,
     tokens: Arc<Tokens>,
     refresh_tokens: RefreshTokens,
     claimed_failures: ClaimedFailures,
@@ -60,6 +61,8 @@ pub struct Vouching {
     pub clients: Arc<Clients>,
     /// What users and clients may do.
     pub permissions: Arc<Permissions>,
+    /// What is said of the attributes of users.
+    pub attributes: Arc<ShownAttributes>,
     /// What signs.
     pub tokens: Arc<Tokens>,
 }
@@ -131,20 +134,16 @@ impl Grants {
     /// Exchanges what `vouching` vouches for, and charges failures to `guessing`.
     #[must_use]
     pub fn new(vouching: Vouching, guessing: Arc<Guessing>, metrics: GrantMetrics, clock: Clock) -> Self {
-        let Vouching { accounts, sessions, clients, permissions, tokens } = vouching;
+        let refresh_tokens = RefreshTokens::new(vouching.clone());
+        let Vouching { accounts, sessions, clients, permissions, attributes, tokens } = vouching;
         let claimed_failures = ClaimedFailures::new(Arc::clone(&guessing), clock.clone());
-        let refresh_tokens = RefreshTokens::new(
-            Arc::clone(&accounts),
-            Arc::clone(&sessions),
-            Arc::clone(&permissions),
-            Arc::clone(&tokens),
-        );
         Self {
             accounts,
             guessing,
             sessions,
             clients,
             permissions,
+            attributes,
             tokens,
             refresh_tokens,
             claimed_failures,

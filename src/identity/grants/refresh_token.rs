@@ -6,16 +6,16 @@ use aws_lc_rs::digest;
 use zeroize::Zeroizing;
 
 use super::{
-    Asked, Grant, Granted, Granting, Grants,
+    Asked, Grant, Granted, Granting, Grants, Vouching,
     in_flight::{Answer, InFlight},
     scope::{Allowed, Terms},
 };
 use crate::{
     identity::{
-        Accounts, Permissions, RefreshToken, Sessions, Tokens,
+        Accounts, Permissions, RefreshToken, Sessions, ShownAttributes, Tokens,
         clients::Requester,
         permissions::Recipient,
-        sessions::{Exchanged, Presented, access_token_id},
+        sessions::{Exchanged, ItsUser, Presented, access_token_id},
         tokens::{Holder, TokenStamp},
     },
     metrics::GrantType,
@@ -38,6 +38,7 @@ struct Parts {
     accounts: Arc<Accounts>,
     sessions: Arc<Sessions>,
     permissions: Arc<Permissions>,
+    attributes: Arc<ShownAttributes>,
     tokens: Arc<Tokens>,
 }
 
@@ -96,14 +97,10 @@ impl RefreshTokenGrant {
 }
 
 impl RefreshTokens {
-    /// Exchanges refresh tokens of `sessions`, whose users are in `accounts` and have what `permissions` say; `tokens` signs.
-    pub(super) fn new(
-        accounts: Arc<Accounts>,
-        sessions: Arc<Sessions>,
-        permissions: Arc<Permissions>,
-        tokens: Arc<Tokens>,
-    ) -> Self {
-        let parts = Parts { accounts, sessions, permissions, tokens };
+    /// Exchanges refresh tokens of the sessions that `vouching` knows.
+    pub(super) fn new(vouching: Vouching) -> Self {
+        let Vouching { accounts, sessions, clients: _, permissions, attributes, tokens } = vouching;
+        let parts = Parts { accounts, sessions, permissions, attributes, tokens };
         Self { parts: Arc::new(parts), in_flight: InFlight::default() }
     }
 
@@ -157,20 +154,20 @@ impl Shown {
 impl Parts {
     async fn exchange(&self, shown: Shown) -> Result<Granted, Error> {
         let Shown { presented, terms: Terms { scope, audience }, token_claims, origin } = shown;
-        let read = presented.user_is_active();
+        let read = presented.its_user();
         // Before anything is used up: it may fail.
         let recipient = Recipient { audience: &audience, claims: &token_claims };
-        let given = self.permissions.for_user(presented.session().user_id, &scope, recipient).await?;
+        let mut given = self.permissions.for_user(presented.session().user_id, &scope, recipient).await?;
         // Also of a user who is disabled: a replay ends the session all the same.
         let Exchanged { session, refresh, next, is_repeated } =
             self.sessions.exchange(presented, &origin).await?;
-        let user_is_active = match read {
-            Some(active) => active,
-            None => self.accounts.user(session.user_id).await?.is_some_and(|user| user.is_active),
+        let user = match read {
+            ItsUser::Found(user) => Some(user),
+            ItsUser::Absent => None,
+            ItsUser::Unread => self.accounts.user(session.user_id).await?,
         };
-        if !user_is_active {
-            return Err(Error::RefreshTokenInvalid);
-        }
+        let Some(user) = user.filter(|user| user.is_active) else { return Err(Error::RefreshTokenInvalid) };
+        given.attributes = self.attributes.in_token(&user).await?;
         let time = session.last_use_time;
         let stamp = TokenStamp { time, jti: access_token_id(&refresh, time, &given, &audience) };
         let access = self.tokens.issue(Holder::User(&session), stamp, &given, &audience)?;

@@ -16,7 +16,8 @@ use crate::{
     base::{Clock, Tally, Timestamp},
     changes::{Known, RowCache, Watermark},
     model::{
-        AdminScope, Audience, AudienceName, Claims, Client, ClientId, Error, Grant, NameSet, RoleId, UserId,
+        AdminScope, Audience, AudienceName, Claims, Client, ClientId, Error, Grant, NameSet, NamedAttributes,
+        RoleId, UserId,
     },
     store::{HeldGrants, Store},
 };
@@ -81,6 +82,8 @@ pub(crate) struct Given {
     pub(crate) end: Option<Timestamp>,
     /// What it says of its holder's roles.
     pub(crate) names: RoleNames,
+    /// What it says of the attributes of its user.
+    pub(crate) attributes: NamedAttributes,
 }
 
 /// Whom a token is for: what decides what it is given.
@@ -327,5 +330,5 @@ fn given(
         _ => (RoleNames::default(), None),
     };
     let end = scope_end.into_iter().chain(names_end).min();
-    Given { scope, end, names }
+    Given { scope, end, names, attributes: NamedAttributes::new() }
 }

@@ -45,14 +45,14 @@ pub(super) fn origin_digest(state: &RefreshState, origin: &Origin) -> Sha256 {
 }
 
 /// The `jti` of the access token that the exchange at `time`, which made the newest token of `state`, gives for `audience`
-/// with what is `given`: the same however often it is repeated, and another one if the user's roles have changed what the token says.
+/// with what is `given`: the same however often it is repeated, and another one if the user's roles or attributes have changed what the token says.
 pub(in crate::identity) fn access_token_id(
     state: &RefreshState,
     time: Timestamp,
     given: &Given,
     audience: &NameSet,
 ) -> Uuid {
-    let Given { scope, end, names: RoleNames { roles, groups } } = given;
+    let Given { scope, end, names: RoleNames { roles, groups }, attributes } = given;
     let mut context = context(state, ACCESS_TOKEN);
     context.update(&state.newest);
     context.update(scope.as_str().as_bytes());
@@ -69,6 +69,11 @@ pub(in crate::identity) fn access_token_id(
             context.update(name.as_bytes());
         }
     }
+    if !attributes.is_empty() {
+        context.update(b"\x04");
+        // Text takes everything, and in JSON each has its own.
+        context.update(&serde_json::to_vec(attributes).unwrap_or_default());
+    }
     let mut random = [0; 10];
     random.copy_from_slice(&context.sign().as_ref()[..10]);
     id::uuid_v7_of(time, random)
@@ -83,6 +88,7 @@ fn context(state: &RefreshState, purpose: &[u8]) -> hmac::Context {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::AttributeValue;
 
     const STATE: RefreshState = RefreshState { newest: [1; 32], before_newest: Some([2; 32]), salt: [3; 32] };
 
@@ -132,6 +138,11 @@ mod tests {
             of(None, &["xy"], &[]),
             of(None, &["x"], &["y"]),
         ];
+        let of_team = |team: &str| {
+            let attributes = [("team".to_owned(), AttributeValue::String(team.to_owned()))].into();
+            access_token_id(&STATE, time, &Given { attributes, ..given("a") }, &names("c"))
+        };
+        let all: Vec<_> = all.into_iter().chain(["red", "blue"].map(of_team)).collect();
         assert_eq!(all[0], id("a", "c"));
         for (index, id) in all.iter().enumerate() {
             assert!(!all[..index].contains(id), "{index}");

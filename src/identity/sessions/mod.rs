@@ -17,7 +17,8 @@ use crate::{
     base::{Clock, Tally, Timestamp},
     changes::{Fill, Known, NegativeCache, RowCache, Subscriber, Watermark},
     model::{
-        Authentication, Error, NameSet, Origin, Session, SessionId, SessionLifetime, UserId, id::uuid_v7,
+        Authentication, Error, NameSet, Origin, Session, SessionId, SessionLifetime, User, UserId,
+        id::uuid_v7,
     },
     store::{ChangeKind, Exchange, LastExchange, RefreshState, Sha256, Store, StoredSession, Strangers},
 };
@@ -91,8 +92,18 @@ pub struct Presented {
     token: RefreshToken,
     stored: StoredSession,
     place: Generation,
-    /// Whether its user is there and active, if that has just been read.
-    user_is_active: Option<bool>,
+    user: ItsUser,
+}
+
+/// The user of a refresh token that has been found.
+#[derive(Clone, Debug)]
+pub enum ItsUser {
+    /// The database was not asked for it.
+    Unread,
+    /// The database has just said that there is none.
+    Absent,
+    /// As the database has just said.
+    Found(Arc<User>),
 }
 
 /// What a refresh token was exchanged for.
@@ -120,10 +131,10 @@ impl Presented {
         &self.stored.session
     }
 
-    /// Whether its user is there and active, if the database has just said so.
+    /// Its user.
     #[must_use]
-    pub const fn user_is_active(&self) -> Option<bool> {
-        self.user_is_active
+    pub fn its_user(&self) -> ItsUser {
+        self.user.clone()
     }
 }
 
@@ -215,7 +226,7 @@ impl Sessions {
                     if self.clock.now() < known.session.expire_time(self.settings.lifetime) =>
                 {
                     let stored = known.clone();
-                    return Ok(Presented { token, stored, place: Generation::Newest, user_is_active: None });
+                    return Ok(Presented { token, stored, place: Generation::Newest, user: ItsUser::Unread });
                 }
                 _ => {}
             }
@@ -243,8 +254,8 @@ impl Sessions {
             self.worthless.note(hash, reading.begun());
             return Err(Error::RefreshTokenInvalid);
         }
-        let user_is_active = Some(user.is_some_and(|user| user.is_active));
-        Ok(Presented { token, stored, place, user_is_active })
+        let user = user.map_or(ItsUser::Absent, |user| ItsUser::Found(Arc::new(user)));
+        Ok(Presented { token, stored, place, user })
     }
 
     /// The session of `token` and when the token was issued, if it is one and has not been used.

@@ -8,7 +8,7 @@ use super::NameCollision;
 use crate::{
     base::Timestamp,
     identity::Usernames,
-    model::{Error, Session, SessionId, SessionLifetime, User, UserId, Username},
+    model::{Error, NamedAttributes, Session, SessionId, SessionLifetime, User, UserId, Username},
     store::Store,
 };
 
@@ -64,6 +64,18 @@ impl UserDirectory {
             },
         };
         found.ok_or_else(|| who.not_found())
+    }
+
+    /// The attributes of each of `users`, by their names.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn attributes_of(&self, users: &[&User]) -> Result<Vec<NamedAttributes>, Error> {
+        if users.iter().all(|user| user.attributes.is_empty()) {
+            return Ok(vec![NamedAttributes::new(); users.len()]);
+        }
+        let declared = self.store.declarations().await?;
+        Ok(users.iter().map(|user| declared.names(&user.attributes, |_| true)).collect())
     }
 
     /// The users after `after` in the order of their ids, the order of their creation; at most `limit`.

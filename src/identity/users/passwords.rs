@@ -12,7 +12,8 @@ use crate::{
         new_accounts::note, passwords::Argon2Params,
     },
     model::{
-        Error, PasswordRules, SessionId, User, UserId, Username,
+        AttributeEdit, Error, NamedAttributes, PasswordRules, SessionId, User, UserAttributes, UserId,
+        Username,
         profile::{DisplayName, Email},
     },
     store::{Applied, Store},
@@ -45,7 +46,7 @@ pub enum PasswordState {
 }
 
 /// What is said of a new user, as it came.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct NewUserOf<'a> {
     /// The login name.
     pub username: &'a str,
@@ -53,6 +54,8 @@ pub struct NewUserOf<'a> {
     pub email: Option<&'a str>,
     /// The name to show.
     pub display_name: Option<&'a str>,
+    /// The attributes.
+    pub attributes: NamedAttributes,
 }
 
 /// A user who has a one-time password.
@@ -67,8 +70,8 @@ pub struct Reset {
 }
 
 impl NewUserOf<'_> {
-    /// The user, or every rule that its fields break.
-    fn check(self, id: UserId, now: Timestamp) -> Result<User, Error> {
+    /// The user, but for the attributes, or every rule that its fields break.
+    fn check(&self, id: UserId, now: Timestamp) -> Result<User, Error> {
         let mut violations = Vec::new();
         let username = note(Username::parse_new(self.username), "user.username", &mut violations);
         let email = note(self.email.map(Email::parse).transpose(), "user.email", &mut violations);
@@ -77,7 +80,16 @@ impl NewUserOf<'_> {
         let (Some(username), Some(email), Some(display_name)) = (username, email, name) else {
             return Err(Error::InvalidFields(violations));
         };
-        Ok(User { id, username, email, display_name, is_active: true, create_time: now, update_time: now })
+        Ok(User {
+            id,
+            username,
+            email,
+            display_name,
+            attributes: UserAttributes::default(),
+            is_active: true,
+            create_time: now,
+            update_time: now,
+        })
     }
 }
 
@@ -100,7 +112,8 @@ impl UserPasswords {
     /// [`Error::InvalidFields`] with every violation, [`Error::UsernameTaken`], [`Error::InsufficientScope`].
     pub async fn create(&self, new: NewUserOf<'_>, by: &Administrator) -> Result<Reset, Error> {
         let now = self.clock.now();
-        let user = new.check(UserId::new(now, self.store.entropy()), now)?;
+        let mut user = new.check(UserId::new(now, self.store.entropy()), now)?;
+        let edit = AttributeEdit { replaces: false, ..AttributeEdit::replacing(new.attributes) };
         let resting = match &self.remembered {
             Some((accounts, _)) => accounts.may_be_given(&user.username)?,
             None => None,
@@ -109,14 +122,17 @@ impl UserPasswords {
         let stored = one_time.stored(self.argon2, now)?;
         let entry = by.entry(Event::UserCreated.done().user(user.id));
         let pending = self.audit.begin(entry.clone());
+        let change = by.change(&entry, now);
         let added =
-            self.store.add_user_with_one_time_password((&user, resting), &stored, by.change(&entry, now));
-        match by.settled(pending, added.await, |()| Some(NO_FIELDS))? {
+            self.store.add_user_with_one_time_password((&user, resting), &edit, &stored, change).await;
+        match by.settled(pending, added, |_| Some(NO_FIELDS))? {
             Applied::Before(id) => self.as_it_is(&UserRef::Id(UserId(id))).await,
-            Applied::Now(()) if by.only_validates() => {
+            Applied::Now(attributes) if by.only_validates() => {
+                user.attributes = attributes;
                 Ok(Reset { user, one_time_password: None, expire_time: None })
             }
-            Applied::Now(()) => {
+            Applied::Now(attributes) => {
+                user.attributes = attributes;
                 let expire_time = Some(stored.expire_time);
                 Ok(Reset { user, one_time_password: Some(one_time), expire_time })
             }

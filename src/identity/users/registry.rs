@@ -10,7 +10,7 @@ use crate::{
         Accounts, Administrator, Sessions, UsernameRests, guessing::AccountAllowances, new_accounts::note,
     },
     model::{
-        Error, FieldViolation, SessionId, User, UserId, Username,
+        AttributeEdit, Error, FieldViolation, SessionId, User, UserId, Username,
         profile::{DisplayName, Email},
     },
     store::{Applied, EditedUser, FoundUser, SessionsOf, Store, UserEdit, UserTarget},
@@ -28,7 +28,7 @@ pub struct UserRegistry {
 }
 
 /// What becomes of a user, as it came: for each field, nothing, a new value, or none from now on.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct NewUserFields<'a> {
     /// The login name.
     pub username: Option<&'a str>,
@@ -36,6 +36,8 @@ pub struct NewUserFields<'a> {
     pub email: Option<Option<&'a str>>,
     /// The name to show.
     pub display_name: Option<Option<&'a str>>,
+    /// The attributes.
+    pub attributes: AttributeEdit,
 }
 
 /// A user who was deleted.
@@ -313,7 +315,8 @@ impl UserRegistry {
             }
             _ => None,
         };
-        Ok(UserEdit { username, resting, email: email.flatten(), display_name: name.flatten() })
+        let attributes = fields.attributes;
+        Ok(UserEdit { username, resting, email: email.flatten(), display_name: name.flatten(), attributes })
     }
 
     /// `typed` as the name of the user `id`: one that it has already need not satisfy the rules of new names.

@@ -16,7 +16,7 @@ use crate::{
             UserPasswords, UserPlace, UserRef,
         },
     },
-    model::{Error, FieldReason, GroupId, Prefix, UserId},
+    model::{Error, FieldReason, GroupId, NamedAttributes, Prefix, UserId},
     proto::identity::admin::v1::{
         BatchDeleteUsersRequest, BatchDeleteUsersResponse, BatchDisableUsersRequest,
         BatchDisableUsersResponse, BatchGetUsersRequest, BatchGetUsersResponse, ClearThrottleRequest,
@@ -28,17 +28,19 @@ use crate::{
         user::{PasswordState as WireState, Throttle},
         user_service_server::UserService,
     },
-    rpc::{encode::time, refused, required},
+    rpc::{
+        attributes::{self, MASK_MAX_PATHS, TOO_MANY_PATHS},
+        encode::{self, time},
+        refused, required,
+    },
 };
 
 /// How many users one batch reads, and changes, at most.
 const MAX_READ: usize = 500;
 const MAX_CHANGED: usize = 100;
 
-/// How many paths a mask may have: there are four to name, and a library that adds one twice does no harm.
-const MASK_MAX_PATHS: usize = 16;
-
-const NOT_UPDATABLE: &str = "may name `username`, `email`, `display_name` or `*`, and nothing else";
+const NOT_UPDATABLE: &str =
+    "may name `username`, `email`, `display_name`, `attributes`, one of these or `*`, and nothing else";
 
 /// Serves `UserService`.
 #[derive(Debug)]
@@ -67,8 +69,11 @@ impl UserRpc {
         let left = self.allowances.left(&users).await?;
         let ids: Vec<_> = users.iter().map(|user| user.id).collect();
         let states = self.passwords.states(&ids).await?;
-        let shown = found.iter().zip(left).zip(states);
-        Ok(shown.map(|((found, left), state)| encode(found, left, state)).collect())
+        let attributes = self.directory.attributes_of(&users).await?;
+        let shown = found.iter().zip(left).zip(states).zip(attributes);
+        Ok(shown
+            .map(|(((found, left), state), attributes)| encode_user(found, left, state, attributes))
+            .collect())
     }
 
     async fn show_one(&self, found: FoundUser) -> Result<Option<User>, Error> {
@@ -97,9 +102,11 @@ impl UserService for UserRpc {
         let message = request.into_inner();
         let key = request_key(&by, "CreateUser", &message.request_id, &message)?;
         let by = by.repeatable(key).validating(message.validate_only);
-        let User { username, email, display_name, .. } = message.user.ok_or_else(|| required("user"))?;
+        let user = message.user.ok_or_else(|| required("user"))?;
+        let User { username, email, display_name, attributes, .. } = user;
         let (email, display_name) = (email.as_deref(), display_name.as_deref());
-        let new = NewUserOf { username: &username, email, display_name };
+        let attributes = attributes::named(&attributes)?;
+        let new = NewUserOf { username: &username, email, display_name, attributes };
         let Reset { user, one_time_password, .. } = self.passwords.create(new, &by).await?;
         let one_time_password = text_of(one_time_password.as_ref());
         let mut user = self.show_one(FoundUser { user, login_time: None }).await?;
@@ -299,14 +306,15 @@ fn user_ids(texts: &[String], most: usize) -> Result<Vec<UserId>, Error> {
 
 /// What is to become of `user`, by the paths of the mask; without any, of those fields that are set.
 fn fields<'a>(user: &'a User, paths: &[String]) -> Result<NewUserFields<'a>, Error> {
-    let User { username, email, display_name, .. } = user;
+    let User { username, email, display_name, attributes: sent, .. } = user;
     let (email, display_name) = (email.as_deref(), display_name.as_deref());
     if paths.is_empty() {
         let username = Some(username.as_str()).filter(|name| !name.is_empty());
-        return Ok(NewUserFields { username, email: email.map(Some), display_name: display_name.map(Some) });
+        let (email, display_name) = (email.map(Some), display_name.map(Some));
+        return Ok(NewUserFields { username, email, display_name, attributes: attributes::if_set(sent)? });
     }
     if paths.len() > MASK_MAX_PATHS {
-        return Err(refused("update_mask", FieldReason::TooLong, "may have at most 16 paths"));
+        return Err(refused("update_mask", FieldReason::TooLong, TOO_MANY_PATHS));
     }
     let mut fields = NewUserFields::default();
     for path in paths {
@@ -319,8 +327,10 @@ fn fields<'a>(user: &'a User, paths: &[String]) -> Result<NewUserFields<'a>, Err
                     username: Some(username),
                     email: Some(email),
                     display_name: Some(display_name),
+                    attributes: attributes::all(sent)?,
                 };
             }
+            path if attributes::follow(path, sent, &mut fields.attributes)? => {}
             _ => return Err(refused("update_mask", FieldReason::NotUpdatable, NOT_UPDATABLE)),
         }
     }
@@ -367,7 +377,12 @@ fn moment(time: &WireTimestamp) -> Timestamp {
     Timestamp::from_micros(micros)
 }
 
-fn encode(FoundUser { user, login_time }: &FoundUser, left: AllowanceLeft, state: PasswordState) -> User {
+fn encode_user(
+    FoundUser { user, login_time }: &FoundUser,
+    left: AllowanceLeft,
+    state: PasswordState,
+    attributes: NamedAttributes,
+) -> User {
     let (state, until) = match state {
         PasswordState::Set => (WireState::Set, None),
         PasswordState::OneTime { until } => (WireState::OneTime, Some(time(until))),
@@ -389,5 +404,6 @@ fn encode(FoundUser { user, login_time }: &FoundUser, left: AllowanceLeft, state
             full_time: left.full_time.map(time),
         }),
         etag: user.etag().as_str().to_owned(),
+        attributes: encode::attributes(attributes),
     }
 }

@@ -1,5 +1,5 @@
-//! Owns the table `changes`: the feed by which other processes learn which users, sessions, clients, signing keys, roles, groups and
-//! bindings were changed or ended.
+//! Owns the table `changes`: the feed by which other processes learn which users, sessions, clients, signing keys, roles, groups,
+//! bindings and attributes were changed or ended.
 
 use std::time::Duration;
 
@@ -37,6 +37,8 @@ pub enum ChangeKind {
     Membership,
     /// What somebody is bound to: the subject is the user or the client. What a group is bound to is a change of the group.
     Binding,
+    /// What is declared of the attributes of users: all of it is read anew at once.
+    Attribute,
 }
 
 /// What became of it.
@@ -49,7 +51,7 @@ pub enum ChangeEffect {
 }
 
 impl ChangeKind {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::User,
         Self::Session,
         Self::Client,
@@ -58,6 +60,7 @@ impl ChangeKind {
         Self::Group,
         Self::Membership,
         Self::Binding,
+        Self::Attribute,
     ];
 
     const fn name(self) -> &'static str {
@@ -70,6 +73,7 @@ impl ChangeKind {
             Self::Group => "group",
             Self::Membership => "membership",
             Self::Binding => "binding",
+            Self::Attribute => "attribute",
         }
     }
 }
@@ -90,7 +94,7 @@ impl ChangeEffect {
 pub struct Change {
     /// The id of the row: the feed is read in this order.
     pub id: i64,
-    /// The id of the user, the session, the client, the role or the group, or [`SIGNING_KEYS`].
+    /// The id of the user, the session, the client, the role, the group or the attribute, or [`SIGNING_KEYS`].
     pub subject: Uuid,
     /// What kind of thing that is; none if another release wrote the row, and it may be any.
     pub kind: Option<ChangeKind>,
@@ -212,7 +216,7 @@ mod tests {
             (change.kind, change.effect)
         };
         assert_eq!(read(None, None), (None, None), "the release before");
-        assert_eq!(read(Some("attribute"), Some("renamed")), (None, None), "a later one");
+        assert_eq!(read(Some("of-tomorrow"), Some("renamed")), (None, None), "a later one");
         for kind in ChangeKind::ALL {
             for effect in ChangeEffect::ALL {
                 assert_eq!(read(Some(kind.name()), Some(effect.name())), (Some(kind), Some(effect)));

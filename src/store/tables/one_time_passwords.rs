@@ -19,7 +19,7 @@ use crate::store::{
     tables::{
         access::INSTANCE,
         administration::{AdminChange, Applied, admin_scopes_of},
-        changes,
+        attributes, changes,
         credentials::next_version,
         entity::{
             one_time_passwords::{ActiveModel, Column, Entity, Model},
@@ -31,7 +31,10 @@ use crate::store::{
 };
 use crate::{
     base::{Entropy, Timestamp},
-    model::{AdminScope, Error, NameSet, Principal, Rights, SessionId, User, UserId},
+    model::{
+        AdminScope, AttributeEdit, AttributeWriter, Declarations, Error, NameSet, Principal, Rights,
+        SessionId, User, UserAttributes, UserId,
+    },
 };
 
 use void::has_gained;
@@ -133,25 +136,31 @@ impl Store {
     }
 
     /// Adds a user who has no password, but the one-time password `one_time`. By `resting` it is known whether the name rests; none if the
-    /// user may have it all the same.
+    /// user may have it all the same. Returns the attributes that it has, by `edit`.
     ///
     /// # Errors
-    /// [`Error::InsufficientScope`], [`Error::UsernameTaken`]; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    /// [`Error::InsufficientScope`], [`Error::UsernameTaken`], [`Error::InvalidFields`] for attributes; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn add_user_with_one_time_password(
         &self,
         (user, resting): (&User, Option<Sha256>),
+        edit: &AttributeEdit,
         one_time: &NewOneTimePassword,
         change: AdminChange<'_>,
-    ) -> Result<Applied<()>, Error> {
+    ) -> Result<Applied<UserAttributes>, Error> {
         self.change(change, |db| async move {
             db.rights().must_have(AdminScope::UsersWrite)?;
             let password_hash = one_time.password_hash.clone();
-            users::add(&*db, &NewUser { user: user.clone(), password_hash, resting: None }, &self.entropy)
-                .await?;
+            let mut user = user.clone();
+            if !edit.is_empty() {
+                let declared = Declarations::new(attributes::all(&*db).await?);
+                (user.attributes, _) = declared.edit(&user.attributes, edit, AttributeWriter::Admin)?;
+            }
+            let new = NewUser { user: user.clone(), password_hash, resting: None };
+            users::add(&*db, &new, &self.entropy).await?;
             // Once whoever gives the name up at this moment has, or waits.
             resting_usernames::may_be_given(&*db, resting, db.rights(), change.now).await?;
             insert(&*db, user.id, one_time, &NameSet::default(), db.rights()).await?;
-            db.done(user.id.0, [], ()).await
+            db.done(user.id.0, [], user.attributes).await
         })
         .await
     }

@@ -13,7 +13,7 @@ use crate::store::{
     tables::{
         access,
         administration::{self, AdminChange, Administering, Applied},
-        administrators, changes,
+        administrators, attributes, changes,
         entity::users::{Column, Entity},
         password_failures, resting_usernames, sessions,
         user_pages::{FoundUser, search_key},
@@ -25,7 +25,8 @@ use crate::{
     audit::{Field, FieldChange},
     base::Timestamp,
     model::{
-        AdminScope, Error, Principal, SessionId, User, UserId, Username,
+        AdminScope, AttributeEdit, AttributeWriter, Declarations, Error, Principal, SessionId, User, UserId,
+        Username,
         profile::{DisplayName, Email},
     },
 };
@@ -48,6 +49,8 @@ pub struct UserEdit {
     pub email: Option<Option<Email>>,
     /// The name to show.
     pub display_name: Option<Option<DisplayName>>,
+    /// The attributes.
+    pub attributes: AttributeEdit,
 }
 
 /// What came of changing a user.
@@ -56,7 +59,7 @@ pub struct EditedUser {
     /// The user as it is now; or, if that alone was asked, as it would be.
     pub found: FoundUser,
     /// What of it is another now.
-    pub changed: Vec<Field>,
+    pub changed: Vec<FieldChange>,
 }
 
 /// What came of enabling or disabling users.
@@ -132,9 +135,9 @@ impl SwitchedUsers {
 }
 
 impl UserEdit {
-    /// `user`, as it is after it.
+    /// `user`, as it is after it, but for the attributes.
     fn of(&self, user: &User, now: Timestamp) -> User {
-        let Self { username, email, display_name, resting: _ } = self.clone();
+        let Self { username, email, display_name, resting: _, attributes: _ } = self.clone();
         User {
             username: username.unwrap_or_else(|| user.username.clone()),
             email: email.unwrap_or_else(|| user.email.clone()),
@@ -195,8 +198,8 @@ impl Store {
     /// says.
     ///
     /// # Errors
-    /// [`Error::InsufficientScope`], [`Error::UserNotFound`], [`Error::EtagMismatch`], [`Error::HoldsMore`], [`Error::UsernameTaken`];
-    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    /// [`Error::InsufficientScope`], [`Error::UserNotFound`], [`Error::EtagMismatch`], [`Error::HoldsMore`], [`Error::UsernameTaken`],
+    /// [`Error::InvalidFields`] for attributes; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn edit_user(
         &self,
         who: &UserTarget,
@@ -217,8 +220,15 @@ impl Store {
             if holder.is_some_and(|holder| holder != id.0) {
                 return Err(Error::UsernameTaken.into());
             }
-            let new = edit.of(&old, change.now);
-            let changed = differences(&old, &new);
+            let mut new = edit.of(&old, change.now);
+            let mut changed = differences(&old, &new);
+            if !edit.attributes.is_empty() {
+                let declared = Declarations::new(attributes::all(&*db).await?);
+                let (now_has, names) =
+                    declared.edit(&old.attributes, &edit.attributes, AttributeWriter::Admin)?;
+                new.attributes = now_has;
+                changed.extend(attributes_changed(&names));
+            }
             if changed.is_empty() {
                 let found = FoundUser { user: old, login_time };
                 return db.unchanged(id.0, EditedUser { found, changed: Vec::new() }).await;
@@ -230,8 +240,7 @@ impl Store {
                 rest(&*db, id, rests(&old), change.now).await?;
             }
             changes::tell(&*db, CHANGED, &[id.0], change.now).await?;
-            let fields: Vec<_> = changed.iter().map(|change| change.field).collect();
-            let edited = EditedUser { found: FoundUser { user: new, login_time }, changed: fields };
+            let edited = EditedUser { found: FoundUser { user: new, login_time }, changed: changed.clone() };
             db.done(id.0, changed, edited).await
         })
         .await
@@ -364,6 +373,12 @@ fn differences(old: &User, new: &User) -> Vec<FieldChange> {
     [username, email, display_name].into_iter().flatten().collect()
 }
 
+/// That the attributes called `names` are others; none if there are none. What they were and are is personal, as an address is.
+pub(super) fn attributes_changed(names: &[String]) -> Option<FieldChange> {
+    let told = FieldChange { field: Field::Attributes, old: None, new: Some(names.join(" ")) };
+    (!names.is_empty()).then_some(told)
+}
+
 /// Writes `new` in the place of `old`, within a transaction.
 async fn write(db: &Transaction, old: &User, new: &User) -> Result<(), Failed> {
     let email = new.email.as_ref().map(Email::as_str);
@@ -376,6 +391,7 @@ async fn write(db: &Transaction, old: &User, new: &User) -> Result<(), Failed> {
         .col_expr(Column::EmailKey, Expr::value(search_key(email)))
         .col_expr(Column::DisplayName, Expr::value(display_name))
         .col_expr(Column::DisplayNameKey, Expr::value(search_key(display_name)))
+        .col_expr(Column::Attributes, Expr::value(new.attributes.to_text()))
         .col_expr(Column::UpdateTime, Expr::value(new.update_time.as_micros()))
         .filter(Column::Id.eq(new.id.0));
     taken_if_duplicate(update.exec(db).await.map(drop))?;

@@ -1,8 +1,9 @@
 //! Owns the table `users`.
 
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter,
-    QueryOrder, QuerySelect, sea_query::Expr,
+    ActiveValue::{NotSet, Set},
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::Expr,
 };
 
 use crate::store::{
@@ -10,19 +11,23 @@ use crate::store::{
     engine::{attempts::Failed, failure, transaction::commit},
     tables::{
         administration::{AdminChange, Applied},
+        attributes,
         changes::{self, ChangeEffect, ChangeKind},
         credentials::next_version,
         entity::users::{ActiveModel, Column, Entity, Model},
         resting_usernames,
         sessions::{self, Replacement},
+        user_changes::attributes_changed,
         user_pages::{SearchKeys, search_key},
         usernames,
     },
 };
 use crate::{
+    audit::{Field, FieldChange},
     base::{Entropy, Timestamp},
     model::{
-        AdminScope, Error, Session, SessionId, User, UserId, Username,
+        AdminScope, AttributeEdit, AttributeWriter, Declarations, Error, Session, SessionId, User,
+        UserAttributes, UserId, Username,
         profile::{DisplayName, Email},
     },
 };
@@ -49,6 +54,8 @@ pub struct ProfileChange {
     pub email: Option<Option<Email>>,
     /// The name to show.
     pub display_name: Option<Option<DisplayName>>,
+    /// The attributes, as far as users may write them.
+    pub attributes: AttributeEdit,
 }
 
 /// What came of changing what a user says of itself.
@@ -56,10 +63,8 @@ pub struct ProfileChange {
 pub struct UpdatedProfile {
     /// The user as it is now.
     pub user: User,
-    /// Whether it has another e-mail address than before, or now one or none.
-    pub changed_email: bool,
-    /// Whether it has another name to show.
-    pub changed_display_name: bool,
+    /// What of it is another than before.
+    pub changed: Vec<FieldChange>,
 }
 
 /// What came of changing a password.
@@ -190,7 +195,7 @@ impl Store {
     /// Changes what the user `id` says of itself; none if there is no such user. If it says that already, nothing is written.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    /// [`Error::InvalidFields`] for attributes; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn update_profile(
         &self,
         id: UserId,
@@ -204,13 +209,22 @@ impl Store {
                 return Ok(None);
             };
             let mut user = User::from(row);
-            let ProfileChange { email, display_name } = change.clone();
+            let ProfileChange { email, display_name, attributes: edit } = change.clone();
             let email = email.unwrap_or_else(|| user.email.clone());
             let display_name = display_name.unwrap_or_else(|| user.display_name.clone());
-            let (changed_email, changed_display_name) =
-                (email != user.email, display_name != user.display_name);
-            if !changed_email && !changed_display_name {
-                return Ok(Some(UpdatedProfile { user, changed_email, changed_display_name }));
+            let changed = [
+                (email != user.email).then(|| Field::Email.into()),
+                (display_name != user.display_name).then(|| Field::DisplayName.into()),
+            ];
+            let mut changed: Vec<FieldChange> = changed.into_iter().flatten().collect();
+            if !edit.is_empty() {
+                let declared = Declarations::new(attributes::all(&db).await?);
+                let (now_has, names) = declared.edit(&user.attributes, &edit, AttributeWriter::User)?;
+                user.attributes = now_has;
+                changed.extend(attributes_changed(&names));
+            }
+            if changed.is_empty() {
+                return Ok(Some(UpdatedProfile { user, changed }));
             }
             let text = |email: &Email| email.as_str().to_owned();
             let name = |name: &DisplayName| name.as_str().to_owned();
@@ -222,13 +236,14 @@ impl Store {
                     Column::DisplayNameKey,
                     Expr::value(search_key(display_name.as_ref().map(DisplayName::as_str))),
                 )
+                .col_expr(Column::Attributes, Expr::value(user.attributes.to_text()))
                 .col_expr(Column::UpdateTime, Expr::value(now.as_micros()))
                 .filter(Column::Id.eq(id.0))
                 .exec(&db)
                 .await?;
             changes::tell(&db, CHANGED, &[id.0], now).await?;
             (user.email, user.display_name, user.update_time) = (email, display_name, now);
-            commit(db, Some(UpdatedProfile { user, changed_email, changed_display_name })).await
+            commit(db, Some(UpdatedProfile { user, changed })).await
         })
         .await
     }
@@ -325,6 +340,8 @@ pub(in crate::store) fn row(
         create_time: Set(user.create_time.as_micros()),
         update_time: Set(user.update_time.as_micros()),
         login_time: Set(login_time.map(Timestamp::as_micros)),
+        // An import knows of none, and takes none away.
+        attributes: user.attributes.to_text().map_or(NotSet, |text| Set(Some(text))),
         ..ActiveModel::default()
     }
 }
@@ -354,6 +371,7 @@ impl From<Model> for User {
             username: Username::from_stored(row.username, row.username_canonical),
             email: row.email.map(Email::from_stored),
             display_name: row.display_name.map(DisplayName::from_stored),
+            attributes: UserAttributes::from_stored(row.attributes.as_deref()),
             is_active: row.is_active,
             create_time: Timestamp::from_micros(row.create_time),
             update_time: Timestamp::from_micros(row.update_time),

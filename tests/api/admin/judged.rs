@@ -6,9 +6,10 @@ use std::{fs, path::Path, pin::Pin};
 use signet::{
     base::{Entropy, Timestamp},
     model::{
-        AudienceName, Authority, Binding, BindingId, BuiltInRole, ClientId, ClientName, Error, Group,
-        GroupId, GroupName, NameSet, Principal, Role, RoleDescription, RoleId, RoleName, SessionId, Subject,
-        User, UserId, Username, id::uuid_v7,
+        AttributeDeclaration, AttributeEdit, AttributeId, AttributeName, AttributeType, AttributeUses,
+        AttributeWriter, AudienceName, Authority, Binding, BindingId, BuiltInRole, ClientId, ClientName,
+        Error, Group, GroupId, GroupName, NameSet, Principal, Role, RoleDescription, RoleId, RoleName,
+        SessionId, Subject, User, UserId, Username, id::uuid_v7,
     },
     store::{
         AdminChange, Applied, ChangedClient, KeyChange, Lease, NewOneTimePassword, SessionsOf, UserEdit,
@@ -37,6 +38,7 @@ struct Things {
     binding: Binding,
     shop: ClientId,
     one_time: NewOneTimePassword,
+    team: AttributeDeclaration,
 }
 
 fn attempt<'a, T>(
@@ -61,8 +63,11 @@ impl Things {
         applied(api.store.add_role(&picker, by_operator(now)).await.unwrap());
         let binding = binding(&picker, alice);
         applied(api.store.bind(&binding, by_operator(now)).await.unwrap());
+        let team = attribute("team");
+        applied(api.store.add_attribute(&team, by_operator(now)).await.unwrap());
         Self {
             now,
+            team,
             alice: api.store.user(alice).await.unwrap().unwrap(),
             session,
             night: night.id,
@@ -118,7 +123,8 @@ impl Things {
             attempt("add_user_with_one_time_password", async move {
                 let username = Username::parse("carol").unwrap();
                 let user = User { id: UserId(Uuid::now_v7()), username, ..self.alice.clone() };
-                store.add_user_with_one_time_password((&user, None), &self.one_time, change).await
+                let none = AttributeEdit::default();
+                store.add_user_with_one_time_password((&user, None), &none, &self.one_time, change).await
             }),
             attempt("end_session", store.end_session(self.session, change)),
             attempt("end_sessions", async move {
@@ -128,13 +134,16 @@ impl Things {
     }
 
     fn of_others<'a>(&'a self, change: AdminChange<'a>) -> Vec<Attempt<'a>> {
-        let store = &self.api.store;
+        let (store, team) = (&self.api.store, self.team.id);
         let same = |client: &signet::model::Client| ChangedClient {
             client: client.clone(),
             granted: NameSet::default(),
             audiences: Vec::new(),
         };
         vec![
+            attempt("add_attribute", async move { store.add_attribute(&attribute("level"), change).await }),
+            attempt("update_attribute", store.update_attribute(team, None, |old| Ok(old.clone()), change)),
+            attempt("delete_attribute", store.delete_attribute(team, None, change)),
             attempt("add_client", async move {
                 let client = store.client(self.shop).await.unwrap().unwrap();
                 let (id, name) = (ClientId(Uuid::now_v7()), ClientName::parse("other").unwrap());
@@ -160,6 +169,20 @@ fn role(name: &str) -> Role {
         name: RoleName::parse(name).unwrap(),
         audience: AudienceName::parse("stock").unwrap(),
         scopes: NameSet::default(),
+        description: RoleDescription::default(),
+        create_time,
+        update_time: create_time,
+    }
+}
+
+fn attribute(name: &str) -> AttributeDeclaration {
+    let create_time = crate::harness::START;
+    AttributeDeclaration {
+        id: AttributeId::new(create_time, &Entropy::system()),
+        name: AttributeName::parse(name).unwrap(),
+        kind: AttributeType::String,
+        writer: AttributeWriter::Admin,
+        uses: AttributeUses::default(),
         description: RoleDescription::default(),
         create_time,
         update_time: create_time,

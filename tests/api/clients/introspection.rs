@@ -1,5 +1,7 @@
 //! Owns what `TokenService` says of tokens and keys, and to whom.
 
+use std::collections::BTreeMap;
+
 use signet::proto::identity::v1::{
     GetJwksRequest, IntrospectTokenResponse, RevokeTokenRequest, issue_token_request::Grant,
 };
@@ -45,6 +47,7 @@ async fn a_good_token_is_told_of_in_the_fields_of_rfc_7662() {
         acr: None,
         roles: Vec::new(),
         groups: Vec::new(),
+        attributes: BTreeMap::new(),
     };
     for _ in 0..2 {
         // At first sight, and from what is remembered; whatever audience it is meant for.

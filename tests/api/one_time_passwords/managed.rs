@@ -6,7 +6,7 @@ use signet::{
         Administrator, UserRegistry,
         users::{NewUserOf, UserPasswords, UserRef},
     },
-    model::{BuiltInRole, Error, Origin, UserId, Username},
+    model::{BuiltInRole, Error, NamedAttributes, Origin, UserId, Username},
     store::RequestKey,
 };
 use uuid::Uuid;
@@ -98,12 +98,17 @@ async fn a_repeated_request_is_answered_without_the_secret_and_changes_nothing()
     let other = passwords.reset(&alice, None, &manager.clone().repeatable(Some(key(1, 2)))).await;
     assert!(matches!(other, Err(Error::RequestIdReused)), "{other:?}");
     // The same of a new user, who may have a name that is reserved. Who only asks whether it could be done makes nobody.
-    let new = NewUserOf { username: "root", email: Some("root@example.com"), display_name: None };
-    let judged = passwords.create(new, &manager.clone().validating(true)).await.unwrap();
+    let new = NewUserOf {
+        username: "root",
+        email: Some("root@example.com"),
+        display_name: None,
+        attributes: NamedAttributes::new(),
+    };
+    let judged = passwords.create(new.clone(), &manager.clone().validating(true)).await.unwrap();
     assert!(judged.one_time_password.is_none());
     let asked = manager.clone().repeatable(Some(key(2, 1)));
-    let made = passwords.create(new, &asked).await.unwrap();
-    let again = passwords.create(new, &asked).await.unwrap();
+    let made = passwords.create(new.clone(), &asked).await.unwrap();
+    let again = passwords.create(new.clone(), &asked).await.unwrap();
     assert_eq!((again.user, again.one_time_password.is_none()), (made.user, true));
     let one_time = made.one_time_password.unwrap().text();
     resets.must_change("root", &one_time).await;
@@ -111,7 +116,8 @@ async fn a_repeated_request_is_answered_without_the_secret_and_changes_nothing()
     resets.client.clone().log_in("root", NEW).await.unwrap();
     let taken = passwords.create(new, &manager).await;
     assert!(matches!(taken, Err(Error::UsernameTaken)), "{taken:?}");
-    let bad = NewUserOf { username: "no spaces", email: Some("nobody"), display_name: Some(" ") };
+    let (email, display_name) = (Some("nobody"), Some(" "));
+    let bad = NewUserOf { username: "no spaces", email, display_name, attributes: NamedAttributes::new() };
     let refused = passwords.create(bad, &manager).await;
     assert!(matches!(&refused, Err(Error::InvalidFields(all)) if all.len() == 3), "{refused:?}");
 }

@@ -10,10 +10,8 @@ use signet::{
 
 use super::{Users, prefix, user, with_profile};
 
-const NO_FIELDS: NewUserFields<'static> = NewUserFields { username: None, email: None, display_name: None };
-
 fn renamed(name: &str) -> NewUserFields<'_> {
-    NewUserFields { username: Some(name), ..NO_FIELDS }
+    NewUserFields { username: Some(name), ..NewUserFields::default() }
 }
 
 #[tokio::test]
@@ -26,6 +24,7 @@ async fn what_is_changed_is_found_by_what_it_is_now_and_by_nothing_else() {
         username: Some("Грета"),
         email: Some(Some("GRETA@example.com")),
         display_name: Some(None),
+        ..NewUserFields::default()
     };
     let found = users.registry.update(&who, change, None, &UsernameRests::OFF, &by).await.unwrap();
     assert_eq!(found.user.username.typed(), "Грета");

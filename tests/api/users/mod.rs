@@ -14,7 +14,7 @@ use signet::{
         users::{FoundUser, UserFilter},
     },
     model::{
-        Prefix, User, UserId, Username,
+        Prefix, User, UserAttributes, UserId, Username,
         profile::{DisplayName, Email},
     },
     store::{Store, StoredUser},
@@ -81,6 +81,7 @@ fn user(name: &str, minutes: u64) -> StoredUser {
         username: Username::parse(name).unwrap(),
         email: None,
         display_name: None,
+        attributes: UserAttributes::default(),
         is_active: true,
         create_time: time,
         update_time: time,

@@ -22,6 +22,8 @@ pub(crate) struct Model {
     pub username_key: Option<Vec<u8>>,
     pub email_key: Option<Vec<u8>>,
     pub display_name_key: Option<Vec<u8>>,
+    #[sea_orm(column_type = "Text", nullable)]
+    pub attributes: Option<String>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -1,0 +1,528 @@
+//! Owns what an operator declares of attributes of users, and by which rules a user has them.
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use uuid::Uuid;
+
+use super::{
+    AttributeId, Error, Etag, FieldReason, RoleDescription, RuleViolation,
+    attribute::{AttributeValue, NamedAttributes},
+    client::check_name,
+    named::named,
+};
+use crate::base::Timestamp;
+
+/// How many attributes can be declared: each login reads by them what a token says.
+pub const MAX_DECLARED: u64 = 100;
+
+/// How many attributes a user has at most.
+pub const USER_MAX_ATTRIBUTES: usize = 32;
+
+/// How long a user's attributes are at most, names included, as JSON, in bytes.
+pub const USER_MAX_BYTES: usize = 4_096;
+
+/// The largest number, and the least but for its sign: up to here every reader of JSON is exact (RFC 8259 section 6).
+const MAX_INTEGER: i64 = (1 << 53) - 1;
+
+/// What of memory a usual row of a user stands for (`server/budget.rs`).
+const ROW_BYTES: usize = 500;
+
+/// The field of a request that has a user's attributes.
+pub const FIELD: &str = "user.attributes";
+
+named! {
+    /// What the values of an attribute are.
+    AttributeType {
+        /// Texts.
+        String = "string",
+        /// Whole numbers.
+        Integer = "integer",
+        /// Yes or no.
+        Boolean = "boolean",
+        /// Lists of texts.
+        StringList = "string-list",
+    }
+}
+
+named! {
+    /// Who may write an attribute of a user.
+    AttributeWriter {
+        /// Administrators alone.
+        Admin = "admin",
+        /// The user too.
+        User = "user",
+    }
+}
+
+/// An attribute's name, which no other attribute has.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AttributeName(String);
+
+/// Where an attribute is said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AttributeUses {
+    /// In users' access tokens.
+    pub tokens: bool,
+    /// At the UserInfo endpoint.
+    pub userinfo: bool,
+    /// Where somebody asks what a token is worth.
+    pub introspection: bool,
+}
+
+/// What is declared of an attribute. Its name, its type and who writes it stay: what users have written shall not be taken for what an
+/// administrator has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttributeDeclaration {
+    /// Never changes, never used again.
+    pub id: AttributeId,
+    /// What it is called.
+    pub name: AttributeName,
+    /// What its values are.
+    pub kind: AttributeType,
+    /// Who may write it.
+    pub writer: AttributeWriter,
+    /// Where it is said.
+    pub uses: AttributeUses,
+    /// What it is for, by the rules of a role's.
+    pub description: RoleDescription,
+    /// When it was declared.
+    pub create_time: Timestamp,
+    /// When it last changed.
+    pub update_time: Timestamp,
+}
+
+/// All that are declared.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Declarations(Vec<AttributeDeclaration>);
+
+/// What a user has, by the ids of the declarations. What belongs to none, or is of another type, is nobody's, and is never shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UserAttributes(Option<Arc<BTreeMap<Uuid, AttributeValue>>>);
+
+/// How a user's attributes are changed, by their names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AttributeEdit {
+    /// Whether all others that the writer may write are taken away.
+    pub replaces: bool,
+    /// Those that are set, or, without a value, taken away.
+    pub values: BTreeMap<String, Option<AttributeValue>>,
+}
+
+impl AttributeName {
+    /// Checks the form of `text`: that of a client's name.
+    ///
+    /// # Errors
+    /// The rule that `text` breaks.
+    pub fn parse(text: &str) -> Result<Self, RuleViolation> {
+        check_name(text)?;
+        Ok(Self(text.to_owned()))
+    }
+
+    /// A name that was checked before it was stored.
+    pub(crate) const fn from_stored(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl AttributeType {
+    /// The type of this name; none for one of a later release.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.name() == name)
+    }
+
+    /// Whether `value` is of this type.
+    #[must_use]
+    pub const fn has(self, value: &AttributeValue) -> bool {
+        matches!(
+            (self, value),
+            (Self::String, AttributeValue::String(_))
+                | (Self::Integer, AttributeValue::Integer(_))
+                | (Self::Boolean, AttributeValue::Boolean(_))
+                | (Self::StringList, AttributeValue::StringList(_))
+        )
+    }
+}
+
+impl AttributeWriter {
+    /// The one of this name; none for one of a later release.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|writer| writer.name() == name)
+    }
+
+    /// Whether this writer may write what is declared for `declared`.
+    fn may_write(self, declared: Self) -> bool {
+        self == Self::Admin || declared == Self::User
+    }
+}
+
+impl fmt::Display for AttributeUses {
+    /// The places, separated by spaces.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all =
+            [("tokens", self.tokens), ("userinfo", self.userinfo), ("introspection", self.introspection)];
+        let said: Vec<_> = all.into_iter().filter(|(_, is_said)| *is_said).map(|(place, _)| place).collect();
+        f.write_str(&said.join(" "))
+    }
+}
+
+impl AttributeDeclaration {
+    /// What tells this state of it from the next.
+    #[must_use]
+    pub fn etag(&self) -> Etag {
+        let (id, updated) = (self.id.to_string(), self.update_time.as_micros().to_string());
+        Etag::of([&*id, &self.uses.to_string(), self.description.as_str(), &updated])
+    }
+
+    /// Succeeds if it may be said where it is to be: what users may write about themselves, services would believe of a token.
+    ///
+    /// # Errors
+    /// [`Error::InvalidFields`] at `attribute.in_tokens`.
+    pub fn must_be_sound(&self) -> Result<(), Error> {
+        if self.uses.tokens && self.writer == AttributeWriter::User {
+            let rule = "must not be set for an attribute that users may write";
+            return Err(Error::InvalidFields(vec![
+                RuleViolation::new(FieldReason::Malformed, rule).at("attribute.in_tokens"),
+            ]));
+        }
+        Ok(())
+    }
+
+    /// Whether its users see it of themselves: what they may write, and what is said of them at the UserInfo endpoint.
+    #[must_use]
+    pub fn is_shown_to_user(&self) -> bool {
+        self.writer == AttributeWriter::User || self.uses.userinfo
+    }
+
+    /// Whether it goes into tokens.
+    #[must_use]
+    pub fn is_in_tokens(&self) -> bool {
+        // Again: a row that somebody has edited by hand lets nobody write their own tokens.
+        self.uses.tokens && self.writer == AttributeWriter::Admin
+    }
+}
+
+impl Declarations {
+    /// Those of `all`.
+    #[must_use]
+    pub const fn new(all: Vec<AttributeDeclaration>) -> Self {
+        Self(all)
+    }
+
+    /// What `attributes` are called, as far as they are declared `shown`.
+    #[must_use]
+    pub fn names(
+        &self,
+        attributes: &UserAttributes,
+        shown: impl Fn(&AttributeDeclaration) -> bool,
+    ) -> NamedAttributes {
+        let Some(values) = &attributes.0 else { return NamedAttributes::new() };
+        let declared = self.0.iter().filter(|declared| shown(declared));
+        let named = declared.filter_map(|declared| {
+            let value = values.get(&declared.id.0).filter(|value| declared.kind.has(value))?;
+            Some((declared.name.as_str().to_owned(), value.clone()))
+        });
+        named.collect()
+    }
+
+    /// What `edit`, by `writer`, makes of `old`, and the names of those that it changes. What belongs to no declaration any more goes.
+    ///
+    /// # Errors
+    /// [`Error::InvalidFields`] at [`FIELD`]: of what is not declared, is of another type, is not `writer`'s to write, or too much.
+    pub fn edit(
+        &self,
+        old: &UserAttributes,
+        edit: &AttributeEdit,
+        writer: AttributeWriter,
+    ) -> Result<(UserAttributes, Vec<String>), Error> {
+        let is_seen = |declared: &&AttributeDeclaration| {
+            writer == AttributeWriter::Admin || declared.is_shown_to_user()
+        };
+        let (before, mut violations) = (self.names(old, |_| true), Vec::new());
+        let mut after = before.clone();
+        if edit.replaces {
+            after.retain(|name, _| !self.named(name).is_some_and(|known| writer.may_write(known.writer)));
+        }
+        for (name, value) in &edit.values {
+            let declared = self.named(name).filter(is_seen);
+            let judged = match (declared, value) {
+                (None, _) => Err(RuleViolation::new(FieldReason::NotUpdatable, undeclared(name))),
+                // What is sent back as it was shown changes nothing.
+                (Some(_), value) if value.as_ref() == before.get(name) => {
+                    set(&mut after, name, value.clone());
+                    Ok(())
+                }
+                (Some(known), _) if !writer.may_write(known.writer) => {
+                    let rule = format!("may not have `{name}` changed, which administrators alone write");
+                    Err(RuleViolation::new(FieldReason::NotUpdatable, rule))
+                }
+                (Some(known), Some(value)) => {
+                    check(known, value).map(|()| set(&mut after, name, Some(value.clone())))
+                }
+                (Some(_), None) => {
+                    set(&mut after, name, None);
+                    Ok(())
+                }
+            };
+            violations.extend(judged.err().map(|rule| rule.at(FIELD)));
+        }
+        if violations.is_empty() && after != before {
+            violations.extend(must_fit(&after).err().map(|rule| rule.at(FIELD)));
+        }
+        if !violations.is_empty() {
+            return Err(Error::InvalidFields(violations));
+        }
+        let mut changed: Vec<_> = before.keys().chain(after.keys()).cloned().collect();
+        changed.sort_unstable();
+        changed.dedup();
+        changed.retain(|name| before.get(name) != after.get(name));
+        Ok((self.stored(after), changed))
+    }
+
+    fn named(&self, name: &str) -> Option<&AttributeDeclaration> {
+        self.0.iter().find(|declared| declared.name.as_str() == name)
+    }
+
+    /// `named`, by the ids of the declarations.
+    fn stored(&self, named: NamedAttributes) -> UserAttributes {
+        let by_id = |(name, value): (String, _)| Some((self.named(&name)?.id.0, value));
+        let values: BTreeMap<_, _> = named.into_iter().filter_map(by_id).collect();
+        UserAttributes((!values.is_empty()).then(|| Arc::new(values)))
+    }
+}
+
+impl UserAttributes {
+    /// What [`Self::to_text`] has stored.
+    pub(crate) fn from_stored(text: Option<&str>) -> Self {
+        let values: Option<BTreeMap<_, _>> = text.and_then(|text| serde_json::from_str(text).ok());
+        Self(values.filter(|values| !values.is_empty()).map(Arc::new))
+    }
+
+    /// They, as they are stored; none if there are none.
+    pub(crate) fn to_text(&self) -> Option<String> {
+        self.0.as_ref().and_then(|values| serde_json::to_string(values).ok())
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// For how many usual rows a user counts who has them, where rows are remembered.
+    #[must_use]
+    pub fn weight(&self) -> u64 {
+        let Some(values) = &self.0 else { return 1 };
+        let bytes = |value: &AttributeValue| match value {
+            AttributeValue::Boolean(_) | AttributeValue::Integer(_) => 0,
+            AttributeValue::String(text) => text.len(),
+            AttributeValue::StringList(texts) => {
+                texts.iter().map(|text| text.len() + size_of::<String>()).sum()
+            }
+        };
+        // Beside it, the node of the tree.
+        let all: usize =
+            values.values().map(|value| bytes(value) + 2 * size_of::<(Uuid, AttributeValue)>()).sum();
+        1 + all.div_ceil(ROW_BYTES) as u64
+    }
+}
+
+impl AttributeEdit {
+    /// All become `values`, and nothing else.
+    #[must_use]
+    pub fn replacing(values: NamedAttributes) -> Self {
+        Self { replaces: true, values: values.into_iter().map(|(name, value)| (name, Some(value))).collect() }
+    }
+
+    /// Whether it asks for nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        !self.replaces && self.values.is_empty()
+    }
+}
+
+fn set(attributes: &mut NamedAttributes, name: &str, value: Option<AttributeValue>) {
+    match value {
+        Some(value) => attributes.insert(name.to_owned(), value),
+        None => attributes.remove(name),
+    };
+}
+
+fn undeclared(name: &str) -> String {
+    // It is whatever somebody sent.
+    let shown: String = name.chars().take(64).flat_map(char::escape_debug).collect();
+    format!("may not have `{shown}`, which is no declared attribute")
+}
+
+/// Succeeds if `value` is one of what is `declared`.
+fn check(declared: &AttributeDeclaration, value: &AttributeValue) -> Result<(), RuleViolation> {
+    let (name, kind) = (declared.name.as_str(), declared.kind);
+    if !kind.has(value) {
+        let rule = format!("must have a {} as `{name}`", kind.name());
+        return Err(RuleViolation::new(FieldReason::Malformed, rule));
+    }
+    let is_plain = |text: &String| !text.chars().any(char::is_control);
+    match value {
+        AttributeValue::Integer(number) if number.unsigned_abs() > MAX_INTEGER.unsigned_abs() => {
+            let rule = format!("must have a number of at most 53 bits as `{name}`");
+            Err(RuleViolation::new(FieldReason::Malformed, rule))
+        }
+        AttributeValue::String(text) if !is_plain(text) => Err(controls(name)),
+        AttributeValue::StringList(texts) if !texts.iter().all(is_plain) => Err(controls(name)),
+        _ => Ok(()),
+    }
+}
+
+fn controls(name: &str) -> RuleViolation {
+    let rule = format!("must have no control characters in `{name}`");
+    RuleViolation::new(FieldReason::ForbiddenCharacter, rule)
+}
+
+fn must_fit(attributes: &NamedAttributes) -> Result<(), RuleViolation> {
+    if attributes.len() > USER_MAX_ATTRIBUTES {
+        return Err(RuleViolation::new(FieldReason::TooLong, "must be at most 32"));
+    }
+    let bytes = serde_json::to_string(attributes).map_or(usize::MAX, |text| text.len());
+    if bytes > USER_MAX_BYTES {
+        let rule = "must have at most 4096 bytes together, names included, as JSON";
+        return Err(RuleViolation::new(FieldReason::TooLong, rule));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::RoleDescription;
+
+    fn declared(
+        number: u128,
+        name: &str,
+        kind: AttributeType,
+        writer: AttributeWriter,
+    ) -> AttributeDeclaration {
+        AttributeDeclaration {
+            id: AttributeId(Uuid::from_u128(number)),
+            name: AttributeName::parse(name).unwrap(),
+            kind,
+            writer,
+            uses: AttributeUses::default(),
+            description: RoleDescription::default(),
+            create_time: Timestamp::from_micros(0),
+            update_time: Timestamp::from_micros(0),
+        }
+    }
+
+    fn all() -> Declarations {
+        Declarations::new(vec![
+            declared(1, "team", AttributeType::String, AttributeWriter::Admin),
+            declared(2, "level", AttributeType::Integer, AttributeWriter::Admin),
+            declared(3, "nickname", AttributeType::String, AttributeWriter::User),
+            declared(4, "sites", AttributeType::StringList, AttributeWriter::Admin),
+        ])
+    }
+
+    fn edit(values: &[(&str, Option<AttributeValue>)]) -> AttributeEdit {
+        let values = values.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        AttributeEdit { replaces: false, values }
+    }
+
+    fn text(text: &str) -> Option<AttributeValue> {
+        Some(AttributeValue::String(text.to_owned()))
+    }
+
+    fn refused(result: Result<(UserAttributes, Vec<String>), Error>) -> FieldReason {
+        match result {
+            Err(Error::InvalidFields(violations)) => violations[0].reason,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_stored_comes_out_under_its_name_while_it_is_declared_and_of_that_type() {
+        let (declarations, none) = (all(), UserAttributes::default());
+        let asked = edit(&[("team", text("blue")), ("level", Some(AttributeValue::Integer(7)))]);
+        let (kept, changed) = declarations.edit(&none, &asked, AttributeWriter::Admin).unwrap();
+        assert_eq!(changed, ["level", "team"]);
+        let read = UserAttributes::from_stored(kept.to_text().as_deref());
+        assert_eq!(read, kept);
+        assert_eq!(declarations.names(&read, |_| true).len(), 2);
+        // One is declared anew, the other with another type under the same id, which no release does.
+        let others = Declarations::new(vec![
+            declared(9, "team", AttributeType::String, AttributeWriter::Admin),
+            declared(2, "level", AttributeType::String, AttributeWriter::Admin),
+        ]);
+        assert!(others.names(&read, |_| true).is_empty());
+        let (after, changed) = others.edit(&read, &edit(&[]), AttributeWriter::Admin).unwrap();
+        assert!(after.is_empty() && changed.is_empty(), "and it goes with the next change");
+    }
+
+    #[test]
+    fn what_breaks_a_rule_is_refused() {
+        let (declarations, none) = (all(), UserAttributes::default());
+        let by_admin = |values| refused(declarations.edit(&none, &edit(values), AttributeWriter::Admin));
+        assert_eq!(by_admin(&[("tea\u{1b}m", text("x"))]), FieldReason::NotUpdatable);
+        assert_eq!(by_admin(&[("level", text("x"))]), FieldReason::Malformed);
+        let large = Some(AttributeValue::Integer(MAX_INTEGER + 1));
+        assert_eq!(by_admin(&[("level", large)]), FieldReason::Malformed);
+        assert_eq!(by_admin(&[("level", Some(AttributeValue::Integer(i64::MIN)))]), FieldReason::Malformed);
+        assert_eq!(by_admin(&[("team", text("a\nb"))]), FieldReason::ForbiddenCharacter);
+        let list = Some(AttributeValue::StringList(vec!["a".to_owned(), "\u{7}".to_owned()]));
+        assert_eq!(by_admin(&[("sites", list)]), FieldReason::ForbiddenCharacter);
+        assert_eq!(by_admin(&[("team", text(&"x".repeat(USER_MAX_BYTES)))]), FieldReason::TooLong);
+        let fits = USER_MAX_BYTES - r#"{"team":""}"#.len();
+        assert!(
+            declarations
+                .edit(&none, &edit(&[("team", text(&"x".repeat(fits)))]), AttributeWriter::Admin)
+                .is_ok()
+        );
+    }
+
+    #[test]
+    fn a_user_writes_what_is_declared_for_users_and_hears_of_nothing_hidden() {
+        let declarations = all();
+        let asked = edit(&[("team", text("blue")), ("nickname", text("Al"))]);
+        let (old, _) = declarations.edit(&UserAttributes::default(), &asked, AttributeWriter::Admin).unwrap();
+        let by_user = |edit: &AttributeEdit| declarations.edit(&old, edit, AttributeWriter::User);
+        let (new, changed) = by_user(&edit(&[("nickname", None)])).unwrap();
+        assert_eq!(changed, ["nickname"]);
+        assert_eq!(declarations.names(&new, |_| true).keys().collect::<Vec<_>>(), ["team"]);
+        let (same, changed) = by_user(&AttributeEdit { replaces: true, ..AttributeEdit::default() }).unwrap();
+        assert_eq!(
+            (same, changed),
+            (new, vec!["nickname".to_owned()]),
+            "the others are not the user's to take away"
+        );
+        // Whatever it is: nobody finds out by guessing.
+        for value in [text("blue"), text("red"), None] {
+            let Err(Error::InvalidFields(rules)) = by_user(&edit(&[("team", value)])) else { panic!() };
+            assert_eq!(rules[0].description, undeclared("team"));
+        }
+    }
+
+    #[test]
+    fn what_users_write_never_goes_into_tokens() {
+        let uses = AttributeUses { tokens: true, ..AttributeUses::default() };
+        for (writer, expected) in [(AttributeWriter::Admin, true), (AttributeWriter::User, false)] {
+            let declared =
+                AttributeDeclaration { uses, ..declared(1, "team", AttributeType::String, writer) };
+            assert_eq!(declared.must_be_sound().is_ok(), expected);
+            assert_eq!(declared.is_in_tokens(), expected);
+        }
+    }
+
+    #[test]
+    fn a_row_weighs_what_it_has() {
+        assert_eq!(UserAttributes::default().weight(), 1);
+        let asked = edit(&[("team", text(&"x".repeat(2_000)))]);
+        let (kept, _) = all().edit(&UserAttributes::default(), &asked, AttributeWriter::Admin).unwrap();
+        assert!((5..7).contains(&kept.weight()), "{}", kept.weight());
+    }
+}

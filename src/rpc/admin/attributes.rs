@@ -1,0 +1,215 @@
+//! Owns `identity.admin.v1.AttributeService` on the wire.
+
+use std::{mem::take, sync::Arc};
+
+use prost_types::FieldMask;
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+use super::{Page, access, administrator, id, refused, request_key, required};
+use crate::{
+    identity::attributes::{AttributeChange, AttributeRef, AttributeRegistry, NewAttribute},
+    model::{
+        AttributeDeclaration, AttributeId, AttributeName, AttributeType, AttributeUses, AttributeWriter,
+        Error, FieldReason, RoleDescription, RuleViolation,
+    },
+    proto::identity::admin::v1::{
+        Attribute, CreateAttributeRequest, CreateAttributeResponse, DeleteAttributeRequest,
+        DeleteAttributeResponse, GetAttributeRequest, GetAttributeResponse, ListAttributesRequest,
+        ListAttributesResponse, UpdateAttributeRequest, UpdateAttributeResponse,
+        attribute::{Type as WireType, Writer as WireWriter},
+        attribute_service_server::AttributeService,
+        get_attribute_request::Which,
+    },
+    rpc::encode::time,
+};
+
+/// How many paths a mask may have: there are five to name, and a library that adds one twice does no harm.
+const MASK_MAX_PATHS: usize = 16;
+
+const NOT_UPDATABLE: &str =
+    "may name `in_tokens`, `in_userinfo`, `in_introspection`, `description` or `*`, and nothing else";
+
+/// Serves `AttributeService`.
+#[derive(Debug)]
+pub(crate) struct AttributeRpc {
+    registry: Arc<AttributeRegistry>,
+}
+
+impl AttributeRpc {
+    pub(crate) const fn new(registry: Arc<AttributeRegistry>) -> Self {
+        Self { registry }
+    }
+}
+
+#[tonic::async_trait]
+impl AttributeService for AttributeRpc {
+    async fn create_attribute(
+        &self,
+        request: Request<CreateAttributeRequest>,
+    ) -> Result<Response<CreateAttributeResponse>, Status> {
+        let by = administrator(&request)?;
+        let message = request.into_inner();
+        let key = request_key(&by, "CreateAttribute", &message.request_id, &message)?;
+        let new = new_attribute(message.attribute.as_ref().ok_or_else(|| required("attribute"))?)?;
+        let by = by.repeatable(key).validating(message.validate_only);
+        let mut attribute = encode(&self.registry.create(new, &by).await?);
+        if message.validate_only {
+            (attribute.id, attribute.create_time, attribute.update_time, attribute.etag) = Default::default();
+        }
+        Ok(Response::new(CreateAttributeResponse { attribute: Some(attribute) }))
+    }
+
+    async fn get_attribute(
+        &self,
+        request: Request<GetAttributeRequest>,
+    ) -> Result<Response<GetAttributeResponse>, Status> {
+        let which = match request.into_inner().which.ok_or_else(|| required("which"))? {
+            Which::Id(text) => AttributeRef::Id(AttributeId(id("id", &text)?)),
+            Which::Name(name) => {
+                AttributeRef::Name(AttributeName::parse(&name).map_err(|rule| access::at("name", rule))?)
+            }
+        };
+        let attribute = Some(encode(&self.registry.find(&which).await?));
+        Ok(Response::new(GetAttributeResponse { attribute }))
+    }
+
+    async fn list_attributes(
+        &self,
+        request: Request<ListAttributesRequest>,
+    ) -> Result<Response<ListAttributesResponse>, Status> {
+        let mut filter = request.into_inner();
+        let (size, token) = (take(&mut filter.page_size), take(&mut filter.page_token));
+        let page = Page::<Uuid>::parse(size, &token, &filter)?;
+        let mut found = self.registry.page(page.after.map(AttributeId), page.size + 1).await?;
+        let next_page_token = page.next(&mut found, |attribute| attribute.id.0);
+        let attributes = found.iter().map(encode).collect();
+        Ok(Response::new(ListAttributesResponse { attributes, next_page_token }))
+    }
+
+    async fn update_attribute(
+        &self,
+        request: Request<UpdateAttributeRequest>,
+    ) -> Result<Response<UpdateAttributeResponse>, Status> {
+        let by = administrator(&request)?;
+        let message = request.into_inner();
+        let key = request_key(&by, "UpdateAttribute", &message.request_id, &message)?;
+        let attribute = message.attribute.as_ref().ok_or_else(|| required("attribute"))?;
+        let which = AttributeRef::Id(AttributeId(id("attribute.id", &attribute.id)?));
+        let change = change(attribute, message.update_mask.as_ref())?;
+        let by = by.repeatable(key).validating(message.validate_only);
+        let etag = access::etag(&attribute.etag);
+        let mut attribute = encode(&self.registry.update(&which, &change, etag, &by).await?);
+        if message.validate_only {
+            (attribute.update_time, attribute.etag) = Default::default();
+        }
+        Ok(Response::new(UpdateAttributeResponse { attribute: Some(attribute) }))
+    }
+
+    async fn delete_attribute(
+        &self,
+        request: Request<DeleteAttributeRequest>,
+    ) -> Result<Response<DeleteAttributeResponse>, Status> {
+        let by = administrator(&request)?;
+        let message = request.into_inner();
+        let key = request_key(&by, "DeleteAttribute", &message.request_id, &message)?;
+        let which = AttributeRef::Id(AttributeId(id("id", &message.id)?));
+        let by = by.repeatable(key).validating(message.validate_only);
+        self.registry.delete(&which, access::etag(&message.etag), &by).await?;
+        Ok(Response::new(DeleteAttributeResponse {}))
+    }
+}
+
+/// What `attribute` says of a new one, or all that is wrong with it.
+fn new_attribute(attribute: &Attribute) -> Result<NewAttribute, Error> {
+    let name = AttributeName::parse(&attribute.name).map_err(|rule| rule.at("attribute.name"));
+    let unset = || RuleViolation::new(FieldReason::Required, "must be set");
+    let kind = match attribute.r#type() {
+        WireType::String => Ok(AttributeType::String),
+        WireType::Integer => Ok(AttributeType::Integer),
+        WireType::Boolean => Ok(AttributeType::Boolean),
+        WireType::StringList => Ok(AttributeType::StringList),
+        WireType::Unspecified => Err(unset().at("attribute.type")),
+    };
+    let writer = match attribute.writer() {
+        WireWriter::Admin => Ok(AttributeWriter::Admin),
+        WireWriter::User => Ok(AttributeWriter::User),
+        WireWriter::Unspecified => Err(unset().at("attribute.writer")),
+    };
+    let description =
+        RoleDescription::parse(&attribute.description).map_err(|rule| rule.at("attribute.description"));
+    match (name, kind, writer, description) {
+        (Ok(name), Ok(kind), Ok(writer), Ok(description)) => {
+            let uses = AttributeUses {
+                tokens: attribute.in_tokens,
+                userinfo: attribute.in_userinfo,
+                introspection: attribute.in_introspection,
+            };
+            Ok(NewAttribute { name, kind, writer, uses, description })
+        }
+        (name, kind, writer, description) => {
+            let all = [name.err(), kind.err(), writer.err(), description.err()];
+            Err(Error::InvalidFields(all.into_iter().flatten().collect()))
+        }
+    }
+}
+
+/// What of `attribute` is to become other, by the paths of `mask`.
+fn change(attribute: &Attribute, mask: Option<&FieldMask>) -> Result<AttributeChange, Error> {
+    let paths = mask.map(|mask| mask.paths.as_slice()).unwrap_or_default();
+    if paths.is_empty() {
+        return Err(required("update_mask"));
+    }
+    if paths.len() > MASK_MAX_PATHS {
+        return Err(refused("update_mask", FieldReason::TooLong, "may have at most 16 paths"));
+    }
+    let mut change = AttributeChange::default();
+    let description = || {
+        RoleDescription::parse(&attribute.description)
+            .map_err(|rule| access::at("attribute.description", rule))
+    };
+    for path in paths {
+        match path.as_str() {
+            "in_tokens" => change.in_tokens = Some(attribute.in_tokens),
+            "in_userinfo" => change.in_userinfo = Some(attribute.in_userinfo),
+            "in_introspection" => change.in_introspection = Some(attribute.in_introspection),
+            "description" => change.description = Some(description()?),
+            "*" => {
+                change = AttributeChange {
+                    in_tokens: Some(attribute.in_tokens),
+                    in_userinfo: Some(attribute.in_userinfo),
+                    in_introspection: Some(attribute.in_introspection),
+                    description: Some(description()?),
+                };
+            }
+            _ => return Err(refused("update_mask", FieldReason::NotUpdatable, NOT_UPDATABLE)),
+        }
+    }
+    Ok(change)
+}
+
+fn encode(declared: &AttributeDeclaration) -> Attribute {
+    let kind = match declared.kind {
+        AttributeType::String => WireType::String,
+        AttributeType::Integer => WireType::Integer,
+        AttributeType::Boolean => WireType::Boolean,
+        AttributeType::StringList => WireType::StringList,
+    };
+    let writer = match declared.writer {
+        AttributeWriter::Admin => WireWriter::Admin,
+        AttributeWriter::User => WireWriter::User,
+    };
+    Attribute {
+        id: declared.id.to_string(),
+        name: declared.name.as_str().to_owned(),
+        r#type: kind.into(),
+        writer: writer.into(),
+        in_tokens: declared.uses.tokens,
+        in_userinfo: declared.uses.userinfo,
+        in_introspection: declared.uses.introspection,
+        description: declared.description.as_str().to_owned(),
+        create_time: Some(time(declared.create_time)),
+        update_time: Some(time(declared.update_time)),
+        etag: declared.etag().as_str().to_owned(),
+    }
+}

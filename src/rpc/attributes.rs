@@ -1,0 +1,72 @@
+//! Owns how a request changes the attributes of a user: by the paths of its mask.
+
+use std::collections::BTreeMap;
+
+use super::refused;
+use crate::{
+    model::{
+        AttributeEdit, AttributeValue, Error, FieldReason, NamedAttributes, attribute_declaration::FIELD,
+    },
+    proto::identity::v1::{self as wire, attribute_value::Value as WireValue},
+};
+
+/// What begins the path of one attribute.
+const PREFIX: &str = "attributes.";
+
+/// How many paths a mask may have: one for each attribute, the other fields, and what a library adds twice.
+pub(super) const MASK_MAX_PATHS: usize = 64;
+
+pub(super) const TOO_MANY_PATHS: &str = "may have at most 64 paths";
+
+/// The attributes that a request sets, as it came.
+pub(super) type Sent = BTreeMap<String, wire::AttributeValue>;
+
+/// The attributes that `sent` names.
+///
+/// # Errors
+/// [`Error::InvalidFields`] for one without a value.
+pub(super) fn named(sent: &Sent) -> Result<NamedAttributes, Error> {
+    sent.iter().map(|(name, value)| Ok((name.clone(), decode(value)?))).collect()
+}
+
+/// What becomes of the attributes where no mask says so: those that are set become all, if any are.
+///
+/// # Errors
+/// As [`named`].
+pub(super) fn if_set(sent: &Sent) -> Result<AttributeEdit, Error> {
+    if sent.is_empty() { Ok(AttributeEdit::default()) } else { all(sent) }
+}
+
+/// All become those that are set.
+///
+/// # Errors
+/// As [`named`].
+pub(super) fn all(sent: &Sent) -> Result<AttributeEdit, Error> {
+    Ok(AttributeEdit::replacing(named(sent)?))
+}
+
+/// Adds to `edit` what `path` asks for; false if it is no path of attributes.
+///
+/// # Errors
+/// As [`named`].
+pub(super) fn follow(path: &str, sent: &Sent, edit: &mut AttributeEdit) -> Result<bool, Error> {
+    if path == "attributes" {
+        *edit = all(sent)?;
+        return Ok(true);
+    }
+    let Some(name) = path.strip_prefix(PREFIX) else { return Ok(false) };
+    let value = sent.get(name).map(decode).transpose()?;
+    // Where all are replaced, what is not set goes anyway.
+    edit.values.insert(name.to_owned(), value);
+    Ok(true)
+}
+
+fn decode(sent: &wire::AttributeValue) -> Result<AttributeValue, Error> {
+    match &sent.value {
+        Some(WireValue::StringValue(text)) => Ok(AttributeValue::String(text.clone())),
+        Some(WireValue::IntegerValue(number)) => Ok(AttributeValue::Integer(*number)),
+        Some(WireValue::BooleanValue(is_so)) => Ok(AttributeValue::Boolean(*is_so)),
+        Some(WireValue::StringListValue(list)) => Ok(AttributeValue::StringList(list.values.clone())),
+        None => Err(refused(FIELD, FieldReason::Required, "must each have a value")),
+    }
+}

@@ -38,8 +38,8 @@ impl MigrationTrait for Migration {
             Index::create().unique().col(Attributes::OrganizationId).col(Attributes::Name),
         )
         .await?;
-        // Last, since it locks a table that the service uses. JSON: values by the ids of `attributes`. Null: none. The release before writes
-        // nothing else, and keeps what it finds.
+        // Last, since it locks a table that the service uses. JSON: values by the ids of `attributes`. Null: none. The release before
+        // writes nothing else, and keeps what it finds.
         let mut column = ColumnDef::new(Users::Attributes).text().null().to_owned();
         table::add_column(manager, Users::Table, &mut column).await
     }

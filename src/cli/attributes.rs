@@ -77,7 +77,7 @@ pub(super) struct Create {
     /// Say it in each access token of a user, in the claim `attributes`: whoever has the token can read it. Not if users may write it.
     #[arg(long)]
     in_tokens: bool,
-    /// Say it at the UserInfo endpoint, and show it to the user.
+    /// Say it at the userinfo endpoint, and show it to the user.
     #[arg(long)]
     in_userinfo: bool,
     /// Say it to services that ask what a user's access token is worth.
@@ -106,10 +106,10 @@ pub(super) struct Update {
     /// Do not say it in tokens from now on.
     #[arg(long, conflicts_with = "in_tokens")]
     not_in_tokens: bool,
-    /// Say it at the UserInfo endpoint from now on.
+    /// Say it at the userinfo endpoint from now on.
     #[arg(long)]
     in_userinfo: bool,
-    /// Do not say it at the UserInfo endpoint from now on.
+    /// Do not say it at the userinfo endpoint from now on.
     #[arg(long, conflicts_with = "in_userinfo")]
     not_in_userinfo: bool,
     /// Say it to services that ask what a token is worth from now on.

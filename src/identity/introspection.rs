@@ -76,7 +76,8 @@ pub struct ActiveToken {
 }
 
 impl Introspection {
-    /// Believes `verifier`, and asks `standing`, `sessions` and `attributes`; the tokens are those of `issuer`, whose own audience is `audience`.
+    /// Believes `verifier`, and asks `standing`, `sessions` and `attributes`; the tokens are those of `issuer`, whose own audience is
+    /// `audience`.
     #[must_use]
     pub const fn new(
         verifier: Arc<Verifier<Arc<Keyring>>>,

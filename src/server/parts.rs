@@ -109,14 +109,7 @@ impl Parts {
             Arc::clone(&clients),
             Arc::clone(&permissions),
         );
-        let introspection = Arc::new(Introspection::new(
-            Arc::clone(&verifier),
-            standing.clone(),
-            Arc::clone(&sessions),
-            Arc::clone(&attributes),
-            config.tokens.issuer.clone(),
-            config.tokens.issuing().audience,
-        ));
+        let introspection = introspection(&verifier, &standing, &sessions, &attributes, config);
         let readiness =
             Arc::new(Readiness::new(Arc::clone(&keyring), Arc::clone(&clocks), metrics.database.clone()));
         watch_caches(&metrics, &verifier, &accounts, &sessions, &clients, &permissions);
@@ -224,6 +217,20 @@ fn clients(
 fn permissions(store: &Store, config: &Config, clock: &Clock, changes: &Feed) -> Arc<Permissions> {
     let (own, settings) = (config.tokens.issuing().audience, config.permissions());
     Arc::new(Permissions::new(store.clone(), own, settings, clock.clone(), changes.watermark()))
+}
+
+/// What tells what tokens are worth.
+fn introspection(
+    verifier: &Arc<Verifier<Arc<Keyring>>>,
+    standing: &GoodStanding,
+    sessions: &Arc<Sessions>,
+    attributes: &Arc<ShownAttributes>,
+    config: &Config,
+) -> Arc<Introspection> {
+    let (issuer, audience) = (config.tokens.issuer.clone(), config.tokens.issuing().audience);
+    let (verifier, sessions, attributes) =
+        (Arc::clone(verifier), Arc::clone(sessions), Arc::clone(attributes));
+    Arc::new(Introspection::new(verifier, standing.clone(), sessions, attributes, issuer, audience))
 }
 
 /// What is said of the attributes of users.

@@ -22,7 +22,7 @@ pub(super) async fn run(command: Command, remote: &Remote, output: Output) -> Re
     let mut attributes = remote.attributes();
     match command {
         Command::Create(create) => {
-            let attribute = Some(wire(create.into()));
+            let attribute = Some(wire(&create.into()));
             let request = CreateAttributeRequest { attribute, ..CreateAttributeRequest::default() };
             let answer = answered(attributes.create_attribute(request).await)?;
             show(&read::attribute(answer.attribute.unwrap_or_default())?, output)
@@ -87,7 +87,7 @@ async fn find(which: &AttributeRef, remote: &Remote) -> Result<Attribute, Failur
     Ok(answered(remote.attributes().get_attribute(request).await)?.attribute.unwrap_or_default())
 }
 
-fn wire(new: NewAttribute) -> Attribute {
+fn wire(new: &NewAttribute) -> Attribute {
     let kind = match new.kind {
         AttributeType::String => Type::String,
         AttributeType::Integer => Type::Integer,

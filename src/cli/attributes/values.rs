@@ -51,7 +51,8 @@ pub(in crate::cli) fn wire(attributes: NamedAttributes) -> BTreeMap<String, v1::
 
 /// A user's attributes, for people: a line each.
 pub(in crate::cli) fn text(attributes: &NamedAttributes) -> String {
-    attributes.iter().map(|(name, value)| format!("\nattribute:    {name}={}", json!(value))).collect()
+    let lines = attributes.iter().map(|(name, value)| format!("\nattribute:    {name}={}", json!(value)));
+    lines.collect::<Vec<_>>().concat()
 }
 
 /// A user's attributes, for programs.

@@ -86,8 +86,8 @@ pub(super) enum Existing {
     Search(Box<search::Search>),
     /// Show a user, and what failed logins have left of the account's allowance.
     Show(Who),
-    /// Change a user's username, e-mail address, name to show or attributes. The username that is given up rests for --username-rest, as that of a
-    /// deleted user does. Sessions stay.
+    /// Change a user's username, e-mail address, name to show or attributes. The username that is given up rests for --username-rest, as
+    /// that of a deleted user does. Sessions stay.
     Update(Update),
     /// Disable a user: no tokens from now on, and all sessions end.
     Disable(Who),

@@ -50,7 +50,7 @@ pub struct NewAttribute {
 pub struct AttributeChange {
     /// Whether it goes into tokens.
     pub in_tokens: Option<bool>,
-    /// Whether it is said at the UserInfo endpoint.
+    /// Whether it is said at the userinfo endpoint.
     pub in_userinfo: Option<bool>,
     /// Whether it is said where somebody asks what a token is worth.
     pub in_introspection: Option<bool>,

@@ -36,7 +36,7 @@ impl ShownAttributes {
         self.of(user, AttributeDeclaration::is_in_tokens).await
     }
 
-    /// What the UserInfo endpoint says of `user`.
+    /// What the userinfo endpoint says of `user`.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.

@@ -45,7 +45,8 @@ pub(super) fn origin_digest(state: &RefreshState, origin: &Origin) -> Sha256 {
 }
 
 /// The `jti` of the access token that the exchange at `time`, which made the newest token of `state`, gives for `audience`
-/// with what is `given`: the same however often it is repeated, and another one if the user's roles or attributes have changed what the token says.
+/// with what is `given`: the same however often it is repeated, and another one if the user's roles or attributes have changed what the
+/// token says.
 pub(in crate::identity) fn access_token_id(
     state: &RefreshState,
     time: Timestamp,

@@ -139,7 +139,8 @@ impl Store {
     /// user may have it all the same. Returns the attributes that it has, by `edit`.
     ///
     /// # Errors
-    /// [`Error::InsufficientScope`], [`Error::UsernameTaken`], [`Error::InvalidFields`] for attributes; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    /// [`Error::InsufficientScope`], [`Error::UsernameTaken`], [`Error::InvalidFields`] for attributes; [`Error::Unavailable`] or
+    /// [`Error::Internal`], with the cause.
     pub async fn add_user_with_one_time_password(
         &self,
         (user, resting): (&User, Option<Sha256>),

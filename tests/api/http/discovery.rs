@@ -30,7 +30,7 @@ async fn what_is_said_is_what_is_served() {
         "introspection_endpoint_auth_signing_alg_values_supported": ["ES256", "EdDSA", "RS256", "PS256"],
         "scopes_supported": ["profile", "account", "introspect"],
         "claims_supported":
-            ["sub", "preferred_username", "name", "email", "email_verified", "updated_at", "amr", "auth_time"],
+            ["sub", "preferred_username", "name", "email", "email_verified", "updated_at", "attributes", "amr", "auth_time"],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["ES256"],
     });

@@ -27,6 +27,7 @@ mod m20261129_000022_built_in_client;
 mod m20261129_000023_client_makers;
 mod m20261129_000024_administrators;
 mod m20261129_000025_attributes;
+mod m20261129_000026_applied_resources;
 mod names;
 mod schema;
 mod table;
@@ -63,6 +64,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261129_000023_client_makers::Migration),
             Box::new(m20261129_000024_administrators::Migration),
             Box::new(m20261129_000025_attributes::Migration),
+            Box::new(m20261129_000026_applied_resources::Migration),
         ]
     }
 }

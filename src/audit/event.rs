@@ -102,6 +102,8 @@ named! {
         AudienceOwnerRemoved = "audience.owner_removed",
         /// An administrator set all owners of an audience at once.
         AudienceOwnersChanged = "audience.owners_changed",
+        /// An operator applied a manifest: what it changed is told by events of its own.
+        ManifestApplied = "manifest.applied",
         /// A signing key was created and is published from now on.
         SigningKeyPublished = "signing_key.published",
         /// A signing key took over from the one before: by a command or a call of the admin API, or since a process began to sign with it.
@@ -227,6 +229,8 @@ named! {
         ExpireTime = "expire_time",
         /// Who owns it.
         Owners = "owners",
+        /// Which set of a manifest it was.
+        Set = "set",
         /// How many of its sessions there were, which ended.
         Sessions = "sessions",
     }

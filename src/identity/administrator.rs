@@ -141,12 +141,6 @@ impl Administrator {
     /// The change that `entry` tells of, as this administrator asks for it.
     #[must_use]
     pub const fn change<'a>(&'a self, entry: &'a Entry, now: Timestamp) -> AdminChange<'a> {
-        AdminChange {
-            authority: &self.authority,
-            now,
-            request: self.request.as_ref(),
-            validate_only: self.validate_only,
-            entry,
-        }
+        AdminChange::new(&self.authority, now, self.request.as_ref(), self.validate_only, entry)
     }
 }

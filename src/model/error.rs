@@ -217,6 +217,14 @@ pub enum Error {
         /// The audience.
         audience: String,
     },
+    /// What a manifest says cannot be meant.
+    #[error("{}", .0.join("; "))]
+    ManifestRefused(Vec<String>),
+    /// What is there is no longer what a plan was made for.
+    #[error(
+        "what is there has changed since the plan was made, and nothing was written: apply again, and look at the new plan"
+    )]
+    PlanOutdated,
     /// Another role of the audience has the name.
     #[error("the audience `{audience}` has a role `{role}` already")]
     RoleExists {

@@ -27,6 +27,7 @@ pub use engine::schema::{Migrated, MigrationState};
 pub use sqlite::copies::SoleUse;
 pub use tables::admin_requests::RequestKey;
 pub use tables::administration::{AdminChange, Applied};
+pub use tables::applying::{Applying, Made, Named, Present, Step};
 pub(crate) use tables::attributes::differences as attribute_differences;
 pub use tables::audit_events::EventFilter;
 pub use tables::bindings::{BindingFilter, Bound, WhichBinding};

@@ -119,6 +119,7 @@ impl<'a> Pauses<'a> {
 }
 
 /// Why an attempt failed.
+#[derive(Debug)]
 pub(in crate::store) enum Failed {
     /// The database failed, and another attempt makes sense, or does not.
     Database { error: DbErr, again: bool },

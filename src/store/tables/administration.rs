@@ -4,9 +4,10 @@
 //! The first statement counts up the row of the service's own audience. So a change finds everything as the one before it has left it, on
 //! two nodes of Galera too (see [`attempts`](crate::store::engine::attempts)), and what is judged holds when it is committed.
 
+mod parts;
 mod standing;
 
-use std::ops::Deref;
+use std::sync::Mutex;
 
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
@@ -15,12 +16,10 @@ use sea_orm::{
 use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
+use self::parts::Held;
 use crate::store::{
     BATCH, Store,
-    engine::{
-        attempts::Failed,
-        transaction::{Transaction, commit},
-    },
+    engine::{attempts::Failed, transaction::commit},
     tables::{
         access::INSTANCE,
         admin_requests::{self, RequestKey},
@@ -53,6 +52,8 @@ pub struct AdminChange<'a> {
     pub validate_only: bool,
     /// What is recorded of it, in its transaction.
     pub entry: &'a Entry,
+    /// The change that it is a part of, whose transaction it is made in; none if it has one of its own.
+    pub(in crate::store) within: Option<&'a Administering<'a>>,
 }
 
 /// What came of a change.
@@ -67,12 +68,14 @@ pub enum Applied<T> {
 /// A change in its transaction: nothing else changes who may do what until it ends.
 #[derive(Debug)]
 pub(in crate::store) struct Administering<'a> {
-    db: Transaction,
+    db: Held<'a>,
     change: AdminChange<'a>,
     rights: Rights,
     /// The clients that hold more than the makers of their credentials did, before the change.
     holding_more: HoldingMore,
     entropy: Entropy,
+    /// How the database failed in a part of the change.
+    failed: Mutex<Option<Failed>>,
     /// Held until it ends; none of the operator's.
     _permit: Option<OwnedSemaphorePermit>,
 }
@@ -103,6 +106,10 @@ impl Store {
     where
         Making: Future<Output = Result<Applied<T>, Failed>>,
     {
+        if let Some(outer) = change.within {
+            change.entry.await_judgement();
+            return make(outer.part(change)).await.map_err(|failed| outer.note_failure(failed));
+        }
         self.write(|| async {
             change.entry.await_judgement();
             let permit = match change.authority {
@@ -126,7 +133,8 @@ impl Store {
             }
             let holding_more = Box::pin(HoldingMore::find(&db, change.now)).await?;
             let entropy = self.entropy.clone();
-            make(Administering { db, change, rights, holding_more, entropy, _permit: permit }).await
+            let (db, failed) = (Held::Own(Box::new(db)), Mutex::new(None));
+            make(Administering { db, change, rights, holding_more, entropy, failed, _permit: permit }).await
         })
         .await
     }
@@ -145,7 +153,7 @@ impl Store {
     ) -> Result<(), Error> {
         change.entry.await_judgement();
         let Authority::Caller { subject, scopes, .. } = change.authority else { return Ok(()) };
-        if scopes.contains(AdminScope::BindingsWrite.name()) {
+        if change.within.is_some() || scopes.contains(AdminScope::BindingsWrite.name()) {
             return Ok(());
         }
         let found = match of {
@@ -170,6 +178,20 @@ impl Store {
     async fn was_done(&self, request: Option<&RequestKey>) -> Result<Option<bool>, Error> {
         let Some(request) = request else { return Ok(None) };
         self.ask(|| admin_requests::was_done(&self.db, request)).await
+    }
+}
+
+impl<'a> AdminChange<'a> {
+    /// One in a transaction of its own.
+    #[must_use]
+    pub const fn new(
+        authority: &'a Authority,
+        now: Timestamp,
+        request: Option<&'a RequestKey>,
+        validate_only: bool,
+        entry: &'a Entry,
+    ) -> Self {
+        Self { authority, now, request, validate_only, entry, within: None }
     }
 }
 
@@ -214,7 +236,7 @@ impl Administering<'_> {
     /// # Errors
     /// [`Error::HoldsMore`].
     pub(in crate::store) async fn may_change(&self, who: Principal) -> Result<(), Failed> {
-        let held = admin_scopes_of(&self.db, who, self.change.now).await?;
+        let held = admin_scopes_of(&**self, who, self.change.now).await?;
         Ok(self.rights.must_equal(&held)?)
     }
 
@@ -227,7 +249,7 @@ impl Administering<'_> {
             return Ok(());
         }
         let Authority::Caller { subject, .. } = self.change.authority else { return Ok(()) };
-        if owns(&self.db, subject.principal(), audience).await? {
+        if owns(&**self, subject.principal(), audience).await? {
             return Ok(self.change.authority.may_decide_as_owner_of(audience)?);
         }
         Err(Error::NotOwner(audience.as_str().to_owned()).into())
@@ -235,7 +257,7 @@ impl Administering<'_> {
 
     /// Whether the user is an admin, who may be the last one, active or not.
     pub(in crate::store) async fn is_admin(&self, user: UserId) -> Result<bool, Failed> {
-        Ok(is_admin(&self.db, user).await?)
+        Ok(is_admin(&**self, user).await?)
     }
 
     /// Succeeds if there still is an active user who can log in and is an admin without an end, after all that the change has written. The
@@ -244,7 +266,7 @@ impl Administering<'_> {
     /// # Errors
     /// [`Error::LastAdmin`].
     pub(in crate::store) async fn must_leave_an_admin(&self) -> Result<(), Failed> {
-        if *self.change.authority == Authority::Operator || has_admin(&self.db, self.change.now).await? {
+        if *self.change.authority == Authority::Operator || has_admin(&**self, self.change.now).await? {
             return Ok(());
         }
         Err(Error::LastAdmin.into())
@@ -265,7 +287,7 @@ impl Administering<'_> {
     ) -> Result<Applied<T>, Failed> {
         if !self.change.validate_only {
             let event = self.change.entry.kept(self.change.now, 0, &self.entropy).changing(fields);
-            audit_events::keep(&self.db, [event]).await?;
+            audit_events::keep(&*self, [event]).await?;
         }
         self.unchanged(resource, value).await
     }
@@ -280,7 +302,7 @@ impl Administering<'_> {
         if !self.change.validate_only {
             let of = |id: &UserId| self.change.entry.clone().user(*id);
             let event = |id| of(id).kept(self.change.now, 0, &self.entropy);
-            audit_events::keep(&self.db, users.iter().map(event)).await?;
+            audit_events::keep(&*self, users.iter().map(event)).await?;
         }
         self.unchanged(resource, value).await
     }
@@ -288,6 +310,14 @@ impl Administering<'_> {
     /// Ends a change that found `resource` as it was to become: that is no event.
     pub(in crate::store) async fn unchanged<T>(self, resource: Uuid, value: T) -> Result<Applied<T>, Failed> {
         let Self { db, change, holding_more, entropy, .. } = self;
+        let db = match db {
+            Held::Own(db) => *db,
+            // What follows is done once, where the whole ends.
+            Held::Outer(_) => {
+                change.entry.leave_to_transaction();
+                return Ok(Applied::Now(value));
+            }
+        };
         // Here, so that no way to give somebody something can forget it.
         // Boxed, all three: they are part of the future of every change, and seldom have something to do.
         Box::pin(HoldingMore::find(&db, change.now)).await?.must_not_exceed(&holding_more)?;
@@ -301,14 +331,6 @@ impl Administering<'_> {
         }
         change.entry.leave_to_transaction();
         commit(db, Applied::Now(value)).await
-    }
-}
-
-impl Deref for Administering<'_> {
-    type Target = Transaction;
-
-    fn deref(&self) -> &Transaction {
-        &self.db
     }
 }
 

@@ -4,6 +4,7 @@ pub(in crate::store) mod access;
 pub(in crate::store) mod admin_requests;
 pub(in crate::store) mod administration;
 mod administrators;
+pub(in crate::store) mod applying;
 pub(in crate::store) mod attributes;
 pub(in crate::store) mod audiences;
 pub(in crate::store) mod audit_events;

@@ -1,0 +1,59 @@
+//! Owns changes that are parts of another: each is judged by itself, in the transaction of the whole and by the rights that there were before
+//! it.
+
+use std::{
+    ops::Deref,
+    sync::{Mutex, PoisonError},
+};
+
+use super::{AdminChange, Administering, HoldingMore};
+use crate::model::Error;
+use crate::store::engine::{attempts::Failed, transaction::Transaction};
+
+/// The transaction of a change.
+#[derive(Debug)]
+pub(super) enum Held<'a> {
+    /// Its own, which it commits.
+    Own(Box<Transaction>),
+    /// That of the change which it is a part of.
+    Outer(&'a Transaction),
+}
+
+impl<'a> Administering<'a> {
+    /// `change`, as a part of this one: it is judged by the same rights, and committed with this one.
+    pub(super) fn part(&'a self, change: AdminChange<'a>) -> Self {
+        let (db, failed) = (Held::Outer(self), Mutex::new(None));
+        let (rights, entropy) = (self.rights.clone(), self.entropy.clone());
+        // Who holds more than the makers of its credentials did is judged where the whole ends.
+        let holding_more = HoldingMore::default();
+        Self { db, change, rights, holding_more, entropy, failed, _permit: None }
+    }
+
+    /// The error of a part of the change; how the database failed is kept for [`Self::failure`].
+    pub(super) fn note_failure(&self, failed: Failed) -> Error {
+        match failed {
+            Failed::Refused(error) => error,
+            Failed::Database { .. } => {
+                *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(failed);
+                Error::internal("the database failed in a part of a change")
+            }
+        }
+    }
+
+    /// Why the change failed, a part of which has failed with `error`.
+    pub(in crate::store) fn failure(&self, error: Error) -> Failed {
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner).take();
+        failed.unwrap_or(Failed::Refused(error))
+    }
+}
+
+impl Deref for Administering<'_> {
+    type Target = Transaction;
+
+    fn deref(&self) -> &Transaction {
+        match &self.db {
+            Held::Own(db) => db,
+            Held::Outer(db) => db,
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! Owns reading what there is of what a manifest names.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use uuid::Uuid;
+
+use super::{Made, made_by};
+use crate::store::{
+    BATCH,
+    engine::attempts::Failed,
+    tables::{
+        access::INSTANCE,
+        bindings, clients,
+        entity::{
+            audience_owners, audiences, bindings as binding_rows, client_secrets, clients as client_rows,
+            groups, memberships, roles, users,
+        },
+    },
+};
+use crate::{
+    base::Timestamp,
+    model::{
+        AudienceName, Binding, Client, ClientId, Group, GroupId, OwnedAudience, Principal, Role, UserId,
+    },
+};
+
+/// What a manifest names.
+#[derive(Clone, Debug, Default)]
+pub struct Named {
+    /// Its set.
+    pub set: String,
+    /// Users, by their ids.
+    pub users: BTreeSet<UserId>,
+    /// Clients, by their names.
+    pub clients: BTreeSet<String>,
+    /// Groups, by their names.
+    pub groups: BTreeSet<String>,
+    /// Audiences, by their names.
+    pub audiences: BTreeSet<String>,
+}
+
+/// What there is of it, and of what the set has made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Present {
+    /// The names of users.
+    pub users: BTreeMap<UserId, String>,
+    /// Clients; the built-in one too.
+    pub clients: Vec<Client>,
+    /// Groups; those too that the set has brought members.
+    pub groups: Vec<Group>,
+    /// Audiences, their owners in the order of kinds and ids.
+    pub audiences: Vec<OwnedAudience>,
+    /// All roles of the audiences, and those that the set has made or bound.
+    pub roles: Vec<Role>,
+    /// Who of the users is in which of the groups, and since when.
+    pub memberships: BTreeMap<(GroupId, UserId), Timestamp>,
+    /// What the users, groups and clients are bound to, and what the set has bound.
+    pub bindings: Vec<Binding>,
+    /// What the set has made, and when.
+    pub made: BTreeMap<Made, Timestamp>,
+}
+
+impl Present {
+    /// Whether what the set has made is still there, and no other in its place.
+    #[must_use]
+    pub fn has(&self, made: Made) -> bool {
+        match made {
+            Made::Client(id) => self.clients.iter().any(|client| client.id == id),
+            Made::Role(id) => self.roles.iter().any(|role| role.id == id),
+            Made::Group(id) => self.groups.iter().any(|group| group.id == id),
+            Made::Binding(id) => self.bindings.iter().any(|binding| binding.id == id),
+            Made::Membership(group, user) => {
+                let since = self.memberships.get(&(group, user));
+                // Whoever has left and come again was not brought by the set.
+                since.is_some() && since == self.made.get(&made)
+            }
+        }
+    }
+
+    /// What the set has made and is there no longer.
+    pub(super) fn stale(&self) -> Vec<Made> {
+        self.made.keys().copied().filter(|made| !self.has(*made)).collect()
+    }
+}
+
+/// What there is of `named`, read by `db`.
+pub(super) async fn read(db: &impl ConnectionTrait, named: &Named) -> Result<Present, Failed> {
+    let made: BTreeMap<_, _> = made_by(db, &named.set).await?.into_iter().collect();
+    let of = |pick: fn(&Made) -> Option<Uuid>| made.keys().filter_map(pick).collect::<Vec<_>>();
+    let mut present = Present {
+        clients: clients_of(
+            db,
+            named,
+            &of(|made| if let Made::Client(id) = made { Some(id.0) } else { None }),
+        )
+        .await?,
+        ..Present::default()
+    };
+    let of_groups = of(|made| match made {
+        Made::Group(id) | Made::Membership(id, _) => Some(id.0),
+        Made::Client(_) | Made::Role(_) | Made::Binding(_) => None,
+    });
+    groups_of(db, named, &of_groups, &mut present).await?;
+    audiences_of(db, named, &mut present).await?;
+    users_of(db, named, &made, &mut present).await?;
+    let bound = of(|made| if let Made::Binding(id) = made { Some(id.0) } else { None });
+    bindings_of(db, &bound, &mut present).await?;
+    let mut of_roles = of(|made| if let Made::Role(id) = made { Some(id.0) } else { None });
+    // What a binding gives is told by its name.
+    let bound = present.bindings.iter().filter(|binding| made.contains_key(&Made::Binding(binding.id)));
+    of_roles.extend(bound.map(|binding| binding.role.0));
+    roles_of(db, named, &of_roles, &mut present).await?;
+    present.made = made;
+    Ok(present)
+}
+
+async fn clients_of(db: &impl ConnectionTrait, named: &Named, made: &[Uuid]) -> Result<Vec<Client>, Failed> {
+    use client_rows::{Column, Entity};
+    let names: Vec<_> = named.clients.iter().cloned().collect();
+    let mut rows = Vec::new();
+    for names in names.chunks(BATCH) {
+        rows.extend(
+            Entity::find().filter(Column::Name.is_in(names.iter().map(String::as_str))).all(db).await?,
+        );
+    }
+    for ids in made.chunks(BATCH) {
+        rows.extend(Entity::find().filter(Column::Id.is_in(ids.iter().copied())).all(db).await?);
+    }
+    rows.sort_by_key(|row| row.id);
+    rows.dedup_by_key(|row| row.id);
+    let mut secrets: HashMap<Uuid, Vec<client_secrets::Model>> = HashMap::new();
+    let ids: Vec<_> = rows.iter().map(|row| ClientId(row.id)).collect();
+    for ids in ids.chunks(BATCH) {
+        for secret in clients::find_secrets(db, ids).await? {
+            secrets.entry(secret.client_id).or_default().push(secret);
+        }
+    }
+    let mut found = Vec::with_capacity(rows.len() + 1);
+    for row in rows {
+        let of_row = secrets.remove(&row.id).unwrap_or_default();
+        found.push(clients::client(row, of_row)?);
+    }
+    let built_in = Client::built_in();
+    if named.clients.contains(built_in.name.as_str()) && !found.iter().any(|client| client.id == built_in.id)
+    {
+        // It is there even if somebody has deleted its row.
+        found.push(built_in);
+    }
+    Ok(found)
+}
+
+async fn groups_of(
+    db: &impl ConnectionTrait,
+    named: &Named,
+    made: &[Uuid],
+    present: &mut Present,
+) -> Result<(), DbErr> {
+    use groups::{Column, Entity};
+    let all = || Entity::find().filter(Column::OrganizationId.eq(INSTANCE));
+    let names: Vec<_> = named.groups.iter().cloned().collect();
+    let mut rows = Vec::new();
+    for names in names.chunks(BATCH) {
+        rows.extend(all().filter(Column::Name.is_in(names.iter().map(String::as_str))).all(db).await?);
+    }
+    for ids in made.chunks(BATCH) {
+        rows.extend(all().filter(Column::Id.is_in(ids.iter().copied())).all(db).await?);
+    }
+    rows.sort_by_key(|row| row.id);
+    rows.dedup_by_key(|row| row.id);
+    present.groups = rows.into_iter().map(Group::from).collect();
+    Ok(())
+}
+
+async fn audiences_of(db: &impl ConnectionTrait, named: &Named, present: &mut Present) -> Result<(), DbErr> {
+    let names: Vec<_> = named.audiences.iter().cloned().collect();
+    for names in names.chunks(BATCH) {
+        use audiences::{Column, Entity};
+        let names = || names.iter().map(String::as_str);
+        let rows =
+            Entity::find().filter(Column::OrganizationId.eq(INSTANCE)).filter(Column::Name.is_in(names()));
+        let owners = audience_owners::Entity::find()
+            .filter(audience_owners::Column::OrganizationId.eq(INSTANCE))
+            .filter(audience_owners::Column::Audience.is_in(names()));
+        let owners = owners.all(db).await?;
+        for row in rows.order_by_asc(Column::Name).all(db).await? {
+            let of_it = owners.iter().filter(|owner| owner.audience == row.name);
+            let mut owners: Vec<_> =
+                of_it.filter_map(|owner| Principal::of(&owner.owner_kind, owner.owner_id)).collect();
+            owners.sort_unstable();
+            present.audiences.push(OwnedAudience {
+                name: AudienceName::from_stored(row.name),
+                owners,
+                create_time: Timestamp::from_micros(row.create_time),
+            });
+        }
+    }
+    Ok(())
+}
+
+async fn roles_of(
+    db: &impl ConnectionTrait,
+    named: &Named,
+    made: &[Uuid],
+    present: &mut Present,
+) -> Result<(), DbErr> {
+    use roles::{Column, Entity};
+    let all = || Entity::find().filter(Column::OrganizationId.eq(INSTANCE));
+    let names: Vec<_> = named.audiences.iter().cloned().collect();
+    let mut rows = Vec::new();
+    for names in names.chunks(BATCH) {
+        rows.extend(all().filter(Column::Audience.is_in(names.iter().map(String::as_str))).all(db).await?);
+    }
+    for ids in made.chunks(BATCH) {
+        rows.extend(all().filter(Column::Id.is_in(ids.iter().copied())).all(db).await?);
+    }
+    rows.sort_by_key(|row| row.id);
+    rows.dedup_by_key(|row| row.id);
+    present.roles = rows.into_iter().map(Role::from).collect();
+    Ok(())
+}
+
+/// The users, and who of them is in which of the groups.
+async fn users_of(
+    db: &impl ConnectionTrait,
+    named: &Named,
+    made: &BTreeMap<Made, Timestamp>,
+    present: &mut Present,
+) -> Result<(), DbErr> {
+    let members =
+        made.keys().filter_map(|made| if let Made::Membership(_, user) = made { Some(*user) } else { None });
+    let ids: BTreeSet<_> = named.users.iter().copied().chain(members).collect();
+    let ids: Vec<_> = ids.into_iter().map(|UserId(id)| id).collect();
+    let groups: BTreeSet<_> = present.groups.iter().map(|group| group.id).collect();
+    for ids in ids.chunks(BATCH) {
+        let found = users::Entity::find().filter(users::Column::Id.is_in(ids.iter().copied()));
+        let found = found.select_only().columns([users::Column::Id, users::Column::Username]);
+        let found: Vec<(Uuid, String)> = found.into_tuple().all(db).await?;
+        present.users.extend(found.into_iter().map(|(id, name)| (UserId(id), name)));
+        // A user is in 128 groups at most.
+        let rows = memberships::Entity::find()
+            .filter(memberships::Column::OrganizationId.eq(INSTANCE))
+            .filter(memberships::Column::UserId.is_in(ids.iter().copied()));
+        for row in rows.all(db).await? {
+            let key = (GroupId(row.group_id), UserId(row.user_id));
+            if groups.contains(&key.0) {
+                present.memberships.insert(key, Timestamp::from_micros(row.create_time));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What the users, groups and clients that are there are bound to, and what was `made`.
+async fn bindings_of(db: &impl ConnectionTrait, made: &[Uuid], present: &mut Present) -> Result<(), DbErr> {
+    use binding_rows::{Column, Entity};
+    let all = || Entity::find().filter(Column::OrganizationId.eq(INSTANCE));
+    let users = present.users.keys().map(|id| Principal::User(*id));
+    let groups = present.groups.iter().map(|group| Principal::Group(group.id));
+    let clients = present.clients.iter().map(|client| Principal::Client(client.id));
+    let subjects: Vec<_> = users.chain(groups).chain(clients).collect();
+    let mut rows = Vec::new();
+    for same in subjects.chunk_by(|one, other| one.kind() == other.kind()) {
+        for subjects in same.chunks(BATCH) {
+            // A subject has 32 of an audience at most.
+            let bound = all()
+                .filter(Column::SubjectKind.eq(subjects[0].kind()))
+                .filter(Column::SubjectId.is_in(subjects.iter().map(|subject| subject.id())));
+            rows.extend(bound.all(db).await?);
+        }
+    }
+    for ids in made.chunks(BATCH) {
+        rows.extend(all().filter(Column::Id.is_in(ids.iter().copied())).all(db).await?);
+    }
+    rows.sort_by_key(|row| row.id);
+    rows.dedup_by_key(|row| row.id);
+    present.bindings = rows.iter().filter_map(bindings::read).collect();
+    Ok(())
+}

@@ -14,12 +14,14 @@ type Read = &'static [&'static str];
 const ON_THE_DATABASE: Read = &["Storage", "Logs", "audit_log", "audit_database"];
 
 /// What a command reads besides, or in place of that.
-const READ: [(&[&str], Read, Read); 15] = [
+const READ: [(&[&str], Read, Read); 17] = [
     (&["login"], &["Logs"], &[]),
     (&["logout"], &["Logs"], &[]),
     (&["descriptor"], &["Logs"], &[]),
     (&["healthcheck"], &["Listening", "tls_cert", "tls_key", "Logs"], &[]),
     (&["migrate"], &["Storage", "Logs"], &[]),
+    (&["apply"], ON_THE_DATABASE, &["audience"]),
+    (&["export"], ON_THE_DATABASE, &["audience"]),
     (&["keys"], ON_THE_DATABASE, &["Tokens"]),
     (&["users", "create"], ON_THE_DATABASE, &["password_min_length", "argon2_"]),
     (&["users", "set-password"], ON_THE_DATABASE, &["password_min_length", "argon2_"]),

@@ -1,6 +1,7 @@
 //! Owns the command line: what can be asked of the program, and how it answers people and programs.
 
 mod access;
+mod apply;
 mod attributes;
 mod audiences;
 mod audit;
@@ -113,6 +114,15 @@ enum Command {
     /// Show what has been done, and by whom.
     #[command(arg_required_else_help = false)]
     Audit(Over<events::Command>),
+    /// Make clients, audiences, roles, groups and bindings what files say.
+    ///
+    /// Shows what that changes, asks, and does all of it or nothing. What the files do not name stays as it is. Applied again, it changes
+    /// nothing.
+    Apply(apply::Apply),
+    /// Write clients, audiences, roles, groups and bindings into a file that `apply` takes.
+    ///
+    /// Secrets are not in it: nobody can read them.
+    Export(apply::Export),
     /// Manage signing keys.
     #[command(arg_required_else_help = false)]
     Keys(Over<keys::Command>),
@@ -213,6 +223,8 @@ async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Audiences(command) => Box::pin(audiences::run(command, &cli.config, output)).await,
         Command::Access(command) => Box::pin(access::run(command, &cli.config, output)).await,
         Command::Audit(command) => Box::pin(events::run(command, &cli.config, output)).await,
+        Command::Apply(command) => Box::pin(apply::apply(command, &cli.config, output)).await,
+        Command::Export(command) => Box::pin(apply::export(command, &cli.config, output)).await,
         Command::Keys(command) => Box::pin(keys::run(command, &cli.config, output)).await,
         Command::Jobs => jobs::run(&cli.config, output).await,
         Command::Backup(command) => backup::back_up(command, &cli.config, output).await,

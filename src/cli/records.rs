@@ -10,6 +10,7 @@ use crate::{
     identity::{
         AccessDirectory, AccessRegistry, Administrator, AttributeRegistry, AuditTrail, ClientDirectory,
         ClientRegistry, NameKey, NewAccounts, Passwords, UserDirectory, UserRegistry, UsernameRests,
+        apply::Manifests,
         guessing::{AccountAllowances, GuessSettings},
         passwords::Argon2Params,
         users::UserPasswords,
@@ -118,6 +119,12 @@ impl Records {
     /// What declares attributes of users.
     pub(super) fn attribute_registry(&self) -> AttributeRegistry {
         AttributeRegistry::new(self.database.store.clone(), Clock::system(), self.audit.clone())
+    }
+
+    /// What makes manifests true.
+    pub(super) fn manifests(&self) -> Manifests {
+        let (store, audit) = (self.database.store.clone(), self.audit.clone());
+        Manifests::new(store, Clock::system(), audit, self.own.clone())
     }
 
     /// What lists the audit events.

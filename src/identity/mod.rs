@@ -4,6 +4,7 @@ pub mod access;
 pub mod accounts;
 mod admin_refusals;
 mod administrator;
+pub mod apply;
 pub mod attributes;
 mod audit_trail;
 pub mod clients;

@@ -114,8 +114,8 @@ pub enum Error {
     NotOwner(String),
     /// A client was to hold scopes that administer the service, and somebody who made a credential of it lacked them.
     #[error(
-        "the client `{client}` would hold what somebody lacked who made a secret, key or certificate of it: `{scopes}`. First replace all of \
-         these by the authority of somebody who has that: a new secret that ends the older ones, other public keys, another certificate"
+        "the client `{client}` would hold what somebody lacked who made credentials of it: `{scopes}`. First have somebody who has that replace \
+         all of them, and end the older ones"
     )]
     MakerLacksScope {
         /// The client's name.

@@ -9,7 +9,8 @@ use signet::{
     store::{AdminChange, Applied, SessionsOf, Store},
 };
 
-static ENTRY: LazyLock<Entry> = LazyLock::new(|| Event::RoleBound.done());
+/// What is recorded of changes that are recorded nowhere.
+pub(crate) static ENTRY: LazyLock<Entry> = LazyLock::new(|| Event::RoleBound.done());
 
 /// A change by the operator, which is recorded nowhere.
 pub(crate) fn by_operator(now: Timestamp) -> AdminChange<'static> {
@@ -18,7 +19,7 @@ pub(crate) fn by_operator(now: Timestamp) -> AdminChange<'static> {
 
 /// A change by `authority`, which is recorded nowhere.
 pub(crate) fn by(authority: &Authority, now: Timestamp) -> AdminChange<'_> {
-    AdminChange { authority, now, request: None, validate_only: false, entry: &ENTRY }
+    AdminChange::new(authority, now, None, false, &ENTRY)
 }
 
 /// By the authority of `user`, who shows a token with `scopes` of the oldest of its sessions.

@@ -64,6 +64,8 @@ async fn the_help_of_a_command_shows_the_settings_that_it_reads_and_no_others() 
         (&["users", "list"], &["--data-dir", "--limit", "--server", "--client-id"], "--username-rest"),
         (&["users"], &["--data-dir"], "--username-rest"),
         (&["clients", "create"], &["--master-key", "--scope", "--audit-log"], "--audience"),
+        (&["apply"], &["--data-dir", "--audience", "--dry-run", "--prune"], "--access-token-ttl"),
+        (&["export"], &["--data-dir", "--set"], "--access-token-ttl"),
         (&["keys", "rotate"], &["--signing-alg", "--key-publish-ahead"], "--password-min-length"),
         (&["migrate", "up"], &["--database-wait"], "--audit-log"),
         (&["backup"], &["--data-dir", "--replace"], "--grpc-addr"),

@@ -2,6 +2,7 @@
 //! prints, what it leaves on the disk, how it exits, and what it serves.
 #![allow(clippy::unwrap_used, reason = "a test panics to fail")]
 
+mod apply;
 mod attributes;
 mod audit;
 mod backup;

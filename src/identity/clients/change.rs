@@ -47,6 +47,18 @@ pub struct NewSecret {
     end_older: bool,
 }
 
+impl NewSecret {
+    /// `secret`, if it has the form of one that Signet makes. The one before it stays valid.
+    pub(in crate::identity) fn given(secret: &str) -> Option<Self> {
+        secret::has_form(secret).then(|| Self { hash: secret::hash(secret), end_older: false })
+    }
+
+    /// What is kept of it.
+    pub(in crate::identity) const fn hash(self) -> [u8; 32] {
+        self.hash
+    }
+}
+
 /// What of a set is changed.
 #[derive(Clone, Debug)]
 pub enum SetChange {
@@ -82,7 +94,11 @@ impl SetChange {
 ///
 /// # Errors
 /// [`Error::EtagMismatch`], [`Error::BuiltInClient`], [`Error::PublicClient`], [`Error::InvalidFields`].
-pub(super) fn changed(old: &Client, change: &ClientChange, own: &NameSet) -> Result<ChangedClient, Error> {
+pub(in crate::identity) fn changed(
+    old: &Client,
+    change: &ClientChange,
+    own: &NameSet,
+) -> Result<ChangedClient, Error> {
     old.etag().must_match(change.etag.as_deref())?;
     must_be_changeable(old, change)?;
     let mut violations = Vec::new();
@@ -123,7 +139,11 @@ pub(super) fn changed(old: &Client, change: &ClientChange, own: &NameSet) -> Res
 ///
 /// # Errors
 /// [`Error::InvalidFields`]: an audience whose name is none, or a scope that administers the service and that this release does not know.
-pub(super) fn given(old: Option<&Client>, new: Client, own: &NameSet) -> Result<ChangedClient, Error> {
+pub(in crate::identity) fn given(
+    old: Option<&Client>,
+    new: Client,
+    own: &NameSet,
+) -> Result<ChangedClient, Error> {
     let nothing = NameSet::default();
     let (had_scopes, had_audiences) =
         old.map_or((&nothing, nothing.clone()), |old| (&old.scopes, audiences(old, own)));

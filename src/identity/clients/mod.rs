@@ -29,6 +29,7 @@ pub use crate::jose::PUBLIC_KEY_ALGORITHMS as ASSERTION_ALGORITHMS;
 pub(crate) use assertion::fuzz as fuzz_assertion;
 pub use authentication::{ClientAuthentication, ClientCredential, Proven, Requester};
 pub use change::{ClientChange, NewSecret, SetChange};
+pub(in crate::identity) use change::{changed, given};
 pub use directory::{ClientDirectory, ClientFilter, ClientRef};
 pub use keys::read_public_keys;
 pub use own_assertion::ClientKey;

@@ -16,6 +16,11 @@ pub(super) fn random() -> Zeroizing<String> {
     Zeroizing::new(Base64UrlUnpadded::encode_string(bytes.as_slice()))
 }
 
+/// Whether `secret` has the form of those that are made here. Which were made at random nobody can see.
+pub(super) fn has_form(secret: &str) -> bool {
+    Base64UrlUnpadded::decode_vec(secret).is_ok_and(|bytes| Zeroizing::new(bytes).len() == 32)
+}
+
 /// What is kept of `secret`.
 pub(super) fn hash(secret: &str) -> [u8; 32] {
     let mut hash = [0; 32];

@@ -12,8 +12,8 @@ use signet::{
         SessionId, Subject, User, UserId, Username, id::uuid_v7,
     },
     store::{
-        AdminChange, Applied, ChangedClient, KeyChange, Lease, NewOneTimePassword, SessionsOf, UserEdit,
-        UserTarget, WhichBinding,
+        AdminChange, Applied, ChangedClient, KeyChange, Lease, NewOneTimePassword, NewUser, SessionsOf,
+        UserEdit, UserTarget, WhichBinding,
     },
 };
 use uuid::Uuid;
@@ -21,7 +21,7 @@ use uuid::Uuid;
 use super::AdminApi;
 use crate::{
     clients::{Registered, Wanted, operator, register},
-    operator::{applied, authority_of, by, by_operator},
+    operator::{ENTRY, applied, authority_of, by, by_operator},
 };
 
 /// What is asked of the store, by its name.
@@ -126,6 +126,12 @@ impl Things {
                 let none = AttributeEdit::default();
                 store.add_user_with_one_time_password((&user, None), &none, &self.one_time, change).await
             }),
+            attempt("add_managed_user", async move {
+                let username = Username::parse("dave").unwrap();
+                let user = User { id: UserId(Uuid::now_v7()), username, ..self.alice.clone() };
+                let new = NewUser { user, password_hash: "x".to_owned(), resting: None };
+                store.add_managed_user(&new, change).await
+            }),
             attempt("end_session", store.end_session(self.session, change)),
             attempt("end_sessions", async move {
                 store.end_sessions(&SessionsOf::User(id), None, id.0, change).await
@@ -222,7 +228,7 @@ async fn every_change_is_known_here() {
     on.api.log_in("rita", "").await;
     let scopes = BuiltInRole::Admin.scopes();
     let authority = authority_of(&on.api.store, root, scopes.as_str(), on.now).await;
-    let judging = AdminChange { validate_only: true, ..by(&authority, on.now) };
+    let judging = AdminChange::new(&authority, on.now, None, true, &ENTRY);
     let attempts = on.attempts(judging);
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store/tables");
     assert_eq!(attempts.len(), changes_in(&dir), "each change that is judged is one of `attempts`");

@@ -18,7 +18,7 @@ use super::AdminApi;
 use crate::{
     clients::refresh,
     harness::{assert_refused, with_token},
-    operator::{applied, authority_of, by},
+    operator::{ENTRY, applied, authority_of},
     sweeping::insert_sessions,
 };
 
@@ -275,7 +275,7 @@ async fn what_is_cut_short_goes_on_where_it_is_repeated_and_the_callers_own_sess
     let Authority::Caller { subject: Subject::User(_, own), .. } = authority else { unreachable!() };
     let request = RequestKey { caller: Principal::User(chief), id: Uuid::from_u128(1), sha256: [1; 32] };
     let first_page = async |authority: &Authority| {
-        let asked = AdminChange { request: Some(&request), ..by(authority, now) };
+        let asked = AdminChange::new(authority, now, Some(&request), false, &ENTRY);
         api.store.end_sessions(&SessionsOf::Everybody, None, Uuid::nil(), asked).await
     };
 

@@ -66,7 +66,7 @@ impl Events {
 
 /// The change that `entry` tells of, by the operator.
 fn change<'a>(entry: &'a Entry, request: Option<&'a RequestKey>) -> AdminChange<'a> {
-    AdminChange { authority: &Authority::Operator, now: START, request, validate_only: false, entry }
+    AdminChange::new(&Authority::Operator, START, request, false, entry)
 }
 
 #[tokio::test]
@@ -87,7 +87,7 @@ async fn a_change_and_its_event_are_committed_together_or_not_at_all() {
     }
 
     let judged = entry();
-    let judging = AdminChange { validate_only: true, ..change(&judged, Some(&key)) };
+    let judging = AdminChange::new(&Authority::Operator, START, Some(&key), true, &judged);
     on.store.set_active(alice, false, judging).await.unwrap();
     assert_eq!(on.named(Event::UserDisabled).await, [], "it was only judged");
 

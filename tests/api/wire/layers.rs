@@ -445,7 +445,7 @@ async fn a_connection_is_kept_whose_caller_auth_has_recognised() {
 /// The lines of `source` that add a layer.
 fn layers(source: &str) -> impl Iterator<Item = &str> {
     let adds = |line: &&str| {
-        [".layer(", ".map_response(", ".map_request(", "metrics::measured("]
+        [".layer(", ".option_layer(", ".map_response(", ".map_request(", "metrics::measured("]
             .iter()
             .any(|how| line.starts_with(how))
     };

@@ -1,5 +1,5 @@
-//! Owns changes that are parts of another: each is judged by itself, in the transaction of the whole and by the rights that there were before
-//! it.
+//! Owns changes that are parts of another: each is judged by itself, in the transaction of the whole and by the rights that there were
+//! before it.
 
 use std::{
     ops::Deref,

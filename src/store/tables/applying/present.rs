@@ -84,14 +84,14 @@ impl Present {
     }
 }
 
-/// What there is of `named`, read by `db`.
-pub(super) async fn read(db: &impl ConnectionTrait, named: &Named) -> Result<Present, Failed> {
-    let made: BTreeMap<_, _> = made_by(db, &named.set).await?.into_iter().collect();
+/// What there is of `asked`, read by `db`.
+pub(super) async fn read(db: &impl ConnectionTrait, asked: &Named) -> Result<Present, Failed> {
+    let made: BTreeMap<_, _> = made_by(db, &asked.set).await?.into_iter().collect();
     let of = |pick: fn(&Made) -> Option<Uuid>| made.keys().filter_map(pick).collect::<Vec<_>>();
     let mut present = Present {
         clients: clients_of(
             db,
-            named,
+            asked,
             &of(|made| if let Made::Client(id) = made { Some(id.0) } else { None }),
         )
         .await?,
@@ -101,23 +101,23 @@ pub(super) async fn read(db: &impl ConnectionTrait, named: &Named) -> Result<Pre
         Made::Group(id) | Made::Membership(id, _) => Some(id.0),
         Made::Client(_) | Made::Role(_) | Made::Binding(_) => None,
     });
-    groups_of(db, named, &of_groups, &mut present).await?;
-    audiences_of(db, named, &mut present).await?;
-    users_of(db, named, &made, &mut present).await?;
+    groups_of(db, asked, &of_groups, &mut present).await?;
+    audiences_of(db, asked, &mut present).await?;
+    users_of(db, asked, &made, &mut present).await?;
     let bound = of(|made| if let Made::Binding(id) = made { Some(id.0) } else { None });
     bindings_of(db, &bound, &mut present).await?;
     let mut of_roles = of(|made| if let Made::Role(id) = made { Some(id.0) } else { None });
     // What a binding gives is told by its name.
     let bound = present.bindings.iter().filter(|binding| made.contains_key(&Made::Binding(binding.id)));
     of_roles.extend(bound.map(|binding| binding.role.0));
-    roles_of(db, named, &of_roles, &mut present).await?;
+    roles_of(db, asked, &of_roles, &mut present).await?;
     present.made = made;
     Ok(present)
 }
 
-async fn clients_of(db: &impl ConnectionTrait, named: &Named, made: &[Uuid]) -> Result<Vec<Client>, Failed> {
+async fn clients_of(db: &impl ConnectionTrait, asked: &Named, made: &[Uuid]) -> Result<Vec<Client>, Failed> {
     use client_rows::{Column, Entity};
-    let names: Vec<_> = named.clients.iter().cloned().collect();
+    let names: Vec<_> = asked.clients.iter().cloned().collect();
     let mut rows = Vec::new();
     for names in names.chunks(BATCH) {
         rows.extend(
@@ -142,7 +142,7 @@ async fn clients_of(db: &impl ConnectionTrait, named: &Named, made: &[Uuid]) -> 
         found.push(clients::client(row, of_row)?);
     }
     let built_in = Client::built_in();
-    if named.clients.contains(built_in.name.as_str()) && !found.iter().any(|client| client.id == built_in.id)
+    if asked.clients.contains(built_in.name.as_str()) && !found.iter().any(|client| client.id == built_in.id)
     {
         // It is there even if somebody has deleted its row.
         found.push(built_in);
@@ -152,13 +152,13 @@ async fn clients_of(db: &impl ConnectionTrait, named: &Named, made: &[Uuid]) -> 
 
 async fn groups_of(
     db: &impl ConnectionTrait,
-    named: &Named,
+    asked: &Named,
     made: &[Uuid],
     present: &mut Present,
 ) -> Result<(), DbErr> {
     use groups::{Column, Entity};
     let all = || Entity::find().filter(Column::OrganizationId.eq(INSTANCE));
-    let names: Vec<_> = named.groups.iter().cloned().collect();
+    let names: Vec<_> = asked.groups.iter().cloned().collect();
     let mut rows = Vec::new();
     for names in names.chunks(BATCH) {
         rows.extend(all().filter(Column::Name.is_in(names.iter().map(String::as_str))).all(db).await?);
@@ -172,8 +172,8 @@ async fn groups_of(
     Ok(())
 }
 
-async fn audiences_of(db: &impl ConnectionTrait, named: &Named, present: &mut Present) -> Result<(), DbErr> {
-    let names: Vec<_> = named.audiences.iter().cloned().collect();
+async fn audiences_of(db: &impl ConnectionTrait, asked: &Named, present: &mut Present) -> Result<(), DbErr> {
+    let names: Vec<_> = asked.audiences.iter().cloned().collect();
     for names in names.chunks(BATCH) {
         use audiences::{Column, Entity};
         let names = || names.iter().map(String::as_str);
@@ -200,13 +200,13 @@ async fn audiences_of(db: &impl ConnectionTrait, named: &Named, present: &mut Pr
 
 async fn roles_of(
     db: &impl ConnectionTrait,
-    named: &Named,
+    asked: &Named,
     made: &[Uuid],
     present: &mut Present,
 ) -> Result<(), DbErr> {
     use roles::{Column, Entity};
     let all = || Entity::find().filter(Column::OrganizationId.eq(INSTANCE));
-    let names: Vec<_> = named.audiences.iter().cloned().collect();
+    let names: Vec<_> = asked.audiences.iter().cloned().collect();
     let mut rows = Vec::new();
     for names in names.chunks(BATCH) {
         rows.extend(all().filter(Column::Audience.is_in(names.iter().map(String::as_str))).all(db).await?);
@@ -223,13 +223,13 @@ async fn roles_of(
 /// The users, and who of them is in which of the groups.
 async fn users_of(
     db: &impl ConnectionTrait,
-    named: &Named,
+    asked: &Named,
     made: &BTreeMap<Made, Timestamp>,
     present: &mut Present,
 ) -> Result<(), DbErr> {
     let members =
         made.keys().filter_map(|made| if let Made::Membership(_, user) = made { Some(*user) } else { None });
-    let ids: BTreeSet<_> = named.users.iter().copied().chain(members).collect();
+    let ids: BTreeSet<_> = asked.users.iter().copied().chain(members).collect();
     let ids: Vec<_> = ids.into_iter().map(|UserId(id)| id).collect();
     let groups: BTreeSet<_> = present.groups.iter().map(|group| group.id).collect();
     for ids in ids.chunks(BATCH) {

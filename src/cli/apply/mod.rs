@@ -1,0 +1,182 @@
+//! Owns `signet apply` and `signet export`: what is to be there, in files.
+
+mod files;
+
+use std::{
+    collections::HashMap,
+    fmt::Write as _,
+    io::{self, IsTerminal, Write as _},
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use super::{Failure, Output, records::Records};
+use crate::{
+    config::Config,
+    files::read_text,
+    identity::apply::{Action, Manifest, Plan, SecretRef},
+    install::Missing,
+    model::GroupName,
+};
+
+#[derive(Args, Debug)]
+pub(super) struct Apply {
+    /// The file, or the folder whose *.yaml, *.yml and *.json are read in the order of their names: at most 4 MiB in all.
+    #[arg(short, long = "file", value_name = "FILE|DIR")]
+    file: PathBuf,
+    /// Show the plan and whether all of it can be done, and write nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Delete what an earlier apply of the same `set` made and the files name no longer: nothing else.
+    #[arg(long)]
+    prune: bool,
+    /// Do not ask before anything is written.
+    #[arg(long)]
+    yes: bool,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Export {
+    /// The file to write, as JSON if its name ends in `.json`; `-` is standard output. A file that is there is not replaced.
+    #[arg(short, long = "file", value_name = "FILE|-")]
+    file: PathBuf,
+    /// The `set` that the file is to say.
+    #[arg(long, value_name = "NAME", default_value = "exported", value_parser = set_name)]
+    set: GroupName,
+}
+
+fn set_name(text: &str) -> Result<GroupName, String> {
+    GroupName::parse(text).map_err(|violation| violation.description)
+}
+
+pub(super) async fn apply(apply: Apply, config: &Config, output: Output) -> Result<(), Failure> {
+    // What the files get wrong is told before anything is opened.
+    let manifest = files::read(&apply.file)?;
+    let secrets = secrets(&manifest)?;
+    let records = Records::open(config, Missing::Refused).await?;
+    let result = Box::pin(with_records(&apply, &manifest, &secrets, &records, output)).await;
+    records.close().await;
+    result
+}
+
+async fn with_records(
+    apply: &Apply,
+    manifest: &Manifest,
+    secrets: &HashMap<String, Zeroizing<String>>,
+    records: &Records,
+    output: Output,
+) -> Result<(), Failure> {
+    let manifests = records.manifests();
+    let mut plan = manifests.plan(manifest, secrets, apply.prune).await?;
+    if plan.changes.is_empty() {
+        return show(&plan, "Nothing is to be changed.", false, output);
+    }
+    if apply.dry_run {
+        // It is done, and undone: what is refused is told here as it would be then.
+        manifests.apply(&plan, &records.operator.clone().validating(true)).await?;
+        return show(&plan, "Nothing was written: --dry-run.", false, output);
+    }
+    if !apply.yes {
+        confirm(&plan)?;
+        plan = manifests.renew(&plan, manifest, secrets, apply.prune).await?;
+    }
+    manifests.apply(&plan, &records.operator).await?;
+    show(&plan, "Applied.", true, output)
+}
+
+/// Shows the plan, and goes on if that is wanted.
+fn confirm(plan: &Plan) -> Result<(), Failure> {
+    if !io::stdin().is_terminal() {
+        let problem = "there is nobody to ask whether to apply this: say --yes, or --dry-run to see the plan";
+        return Err(Failure::Usage(problem.to_owned()));
+    }
+    let mut asked = io::stderr();
+    write!(asked, "{}\nApply this? (yes/no) ", in_words(plan))?;
+    asked.flush()?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer)?;
+    match answer.trim() {
+        "y" | "yes" => Ok(()),
+        _ => Err(Failure::Failed("nothing was written: it was not answered by `yes`".to_owned())),
+    }
+}
+
+/// Tells what was, or would be, done.
+fn show(plan: &Plan, end: &str, applied: bool, output: Output) -> Result<(), Failure> {
+    let object = json!({ "applied": applied, "changes": plan.changes, "not_in_manifest": plan.left });
+    output.answer(&format!("{}{end}", in_words(plan)), &object)
+}
+
+/// The plan, like a diff.
+fn in_words(plan: &Plan) -> String {
+    let mut text = String::new();
+    for change in &plan.changes {
+        let sign = match change.action {
+            Action::Create => '+',
+            Action::Update => '~',
+            Action::Delete => '-',
+        };
+        // Text takes everything.
+        let _ = writeln!(text, "{sign} {}", change.resource);
+        for field in &change.fields {
+            let name = &field.field;
+            let _ = match (&*field.old, &*field.new) {
+                ("", "") => writeln!(text, "    {name}: another one"),
+                ("", new) => writeln!(text, "    {name}: {new}"),
+                (old, "") => writeln!(text, "    {name}: {old} -> none"),
+                (old, new) => writeln!(text, "    {name}: {old} -> {new}"),
+            };
+        }
+    }
+    for left in &plan.left {
+        let _ = writeln!(text, "  {left} is no longer in the manifest: --prune deletes it");
+    }
+    text
+}
+
+/// The secrets that the manifest refers to, by the names of their clients.
+fn secrets(manifest: &Manifest) -> Result<HashMap<String, Zeroizing<String>>, Failure> {
+    let mut secrets = HashMap::new();
+    for client in &manifest.clients {
+        let Some(reference) = &client.secret else { continue };
+        let secret = secret(reference).map_err(|problem| {
+            Failure::Usage(format!("the client `{}`: {reference} {problem}", client.name))
+        })?;
+        secrets.insert(client.name.clone(), secret);
+    }
+    Ok(secrets)
+}
+
+fn secret(reference: &SecretRef) -> Result<Zeroizing<String>, String> {
+    let text = match reference {
+        SecretRef::Env(name) => {
+            std::env::var(name).map(Zeroizing::new).map_err(|_| "is not set in the environment".to_owned())?
+        }
+        SecretRef::File(path) => {
+            read_text(Path::new(path)).map_err(|error| format!("cannot be read: {error}"))?
+        }
+    };
+    Ok(Zeroizing::new(text.trim_end_matches(['\n', '\r']).to_owned()))
+}
+
+pub(super) async fn export(export: Export, config: &Config, output: Output) -> Result<(), Failure> {
+    let records = Records::open(config, Missing::Refused).await?;
+    let exported = Box::pin(records.manifests().export(export.set.clone())).await;
+    records.close().await;
+    let manifest = exported?;
+    let is_json = export.file.extension().is_some_and(|extension| extension == "json");
+    let text = files::text(&manifest, is_json)?;
+    if export.file.as_os_str() == "-" {
+        return output.answer(text.trim_end(), &manifest);
+    }
+    let path = export.file.display();
+    let written = crate::files::create_new(&export.file).and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    });
+    written.map_err(|error| Failure::Failed(format!("{path} cannot be written: {error}")))?;
+    output.answer(&format!("Exported to {path}."), &json!({ "exported": path.to_string() }))
+}

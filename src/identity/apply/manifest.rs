@@ -1,0 +1,211 @@
+//! Owns what a manifest can say: clients, audiences, roles, groups and bindings, as they are to be.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::text::{self, Text};
+use crate::{
+    base::Timestamp,
+    model::{AudienceName, DnsName, GroupName, NameSet, RoleDescription, RoleName, SpiffeId},
+};
+
+/// What is to be there. What it does not name stays as it is.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// The name under which is kept what it has made: all that `--prune` may delete.
+    #[serde(with = "text")]
+    pub set: GroupName,
+    /// Audiences.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub audiences: Vec<AudienceItem>,
+    /// Clients.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clients: Vec<ClientItem>,
+    /// Roles.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<RoleItem>,
+    /// Groups.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<GroupItem>,
+    /// Bindings.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bindings: Vec<BindingItem>,
+}
+
+/// An audience.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct AudienceItem {
+    /// The name that stands in the `aud` of tokens.
+    #[serde(with = "text")]
+    pub name: AudienceName,
+    /// Who decides on its roles: these, and nobody else.
+    #[serde(default)]
+    pub owners: Vec<WhoItem>,
+}
+
+/// A client.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientItem {
+    /// Its name; `signet` is the one that is built in.
+    pub name: String,
+    /// Whether it is one that proves nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub public: bool,
+    /// The scopes that it may ask for.
+    #[serde(with = "text::names", default, skip_serializing_if = "NameSet::is_empty")]
+    pub scopes: NameSet,
+    /// Whom its tokens may be meant for; none stand for the service itself.
+    #[serde(with = "text::names", default, skip_serializing_if = "NameSet::is_empty")]
+    pub audiences: NameSet,
+    /// What its tokens say of roles: `roles`, `groups`.
+    #[serde(with = "text::names", default, skip_serializing_if = "NameSet::is_empty")]
+    pub token_claims: NameSet,
+    /// Where its secret is; without it the secrets stay as they are.
+    #[serde(with = "text::optional", default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<SecretRef>,
+    /// Its public keys: a PEM `PUBLIC KEY`, or a JWK or JWK Set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_keys: Option<Value>,
+    /// A certificate with this SPIFFE ID stands for it.
+    #[serde(with = "text::optional", default, skip_serializing_if = "Option::is_none")]
+    pub spiffe_id: Option<SpiffeId>,
+    /// A certificate with this DNS name stands for it.
+    #[serde(with = "text::optional", default, skip_serializing_if = "Option::is_none")]
+    pub tls_san_dns: Option<DnsName>,
+    /// Whether it may tell the addresses of its users.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub may_claim_address: bool,
+    /// Whether it is enabled.
+    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+    pub active: bool,
+}
+
+/// A role.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct RoleItem {
+    /// Its name.
+    #[serde(with = "text")]
+    pub name: RoleName,
+    /// Its audience; without it the service itself.
+    #[serde(with = "text::optional", default, skip_serializing_if = "Option::is_none")]
+    pub audience: Option<AudienceName>,
+    /// The scopes that it gives.
+    #[serde(with = "text::names", default, skip_serializing_if = "NameSet::is_empty")]
+    pub scopes: NameSet,
+    /// What it is for.
+    #[serde(with = "text::optional", default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<RoleDescription>,
+}
+
+/// A group.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct GroupItem {
+    /// Its name.
+    #[serde(with = "text")]
+    pub name: GroupName,
+    /// Users who are in it, besides those whom others have added.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<UserItem>,
+}
+
+/// A user: a name alone would be whoever registers it first.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct UserItem {
+    /// Its id.
+    pub id: Uuid,
+    /// Its username, for whoever reads the file; it must be that of the id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// A user, a group or a client: one of the three.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct WhoItem {
+    /// A user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<UserItem>,
+    /// A group, by its name.
+    #[serde(with = "text::optional", default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<GroupName>,
+    /// A client, by its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
+}
+
+/// A binding: that a user, a group or a client has a role.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct BindingItem {
+    /// The role's name.
+    #[serde(with = "text")]
+    pub role: RoleName,
+    /// The role's audience; without it the service itself.
+    #[serde(with = "text::optional", default, skip_serializing_if = "Option::is_none")]
+    pub audience: Option<AudienceName>,
+    /// Who has it, if a user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<UserItem>,
+    /// Who has it, if a group.
+    #[serde(with = "text::optional", default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<GroupName>,
+    /// Who has it, if a client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
+    /// From when on it gives nothing (RFC 3339).
+    #[serde(with = "text::optional", default, skip_serializing_if = "Option::is_none")]
+    pub expire_time: Option<Timestamp>,
+}
+
+/// Where a secret is: never in the manifest itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretRef {
+    /// In the environment, under this name.
+    Env(String),
+    /// In this file.
+    File(String),
+}
+
+impl BindingItem {
+    /// Who has it.
+    pub(super) fn who(&self) -> WhoItem {
+        WhoItem { user: self.user.clone(), group: self.group.clone(), client: self.client.clone() }
+    }
+}
+
+impl Text for SecretRef {
+    fn read(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            Some(("env", name)) if !name.is_empty() => Ok(Self::Env(name.to_owned())),
+            Some(("file", path)) if !path.is_empty() => Ok(Self::File(path.to_owned())),
+            // What was written may be the secret itself: it is not repeated.
+            _ => Err("must be `env:NAME` or `file:PATH`: a secret never stands in a manifest".to_owned()),
+        }
+    }
+
+    fn write(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl fmt::Display for SecretRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Env(name) => write!(f, "env:{name}"),
+            Self::File(path) => write!(f, "file:{path}"),
+        }
+    }
+}
+
+const fn yes() -> bool {
+    true
+}

@@ -1,0 +1,303 @@
+//! Owns the plan: from what is there, and what a manifest wants, the changes that lead from the one to the other.
+
+mod access;
+mod clients;
+mod prune;
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use super::manifest::{Manifest, UserItem, WhoItem};
+use crate::{
+    audit::{Entry, Event, Field, FieldChange},
+    base::{Entropy, Timestamp},
+    model::{
+        AudienceName, Client, ClientId, Error, GroupId, GroupName, NameSet, Principal, Role, RoleName, UserId,
+    },
+    store::{Made, Named, Present, Step},
+};
+
+/// What is done to something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// It is created.
+    Create,
+    /// It is changed.
+    Update,
+    /// It is deleted.
+    Delete,
+}
+
+/// One change of a plan, for people and programs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// What is done.
+    pub action: Action,
+    /// To what, in words.
+    pub resource: String,
+    /// What of it becomes another.
+    pub fields: Vec<FieldDifference>,
+}
+
+/// What of something becomes another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FieldDifference {
+    /// The field.
+    pub field: String,
+    /// What it is; empty if it is nothing, or is not shown.
+    pub old: String,
+    /// What it is to be.
+    pub new: String,
+}
+
+/// What a manifest changes of what is there.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub(super) named: Named,
+    pub(super) basis: Present,
+    pub(super) steps: Vec<(Step, Entry)>,
+    /// What of each step its event tells.
+    pub(super) fields: Vec<Vec<Field>>,
+    /// When it was made: what it creates is of that moment.
+    pub(super) time: Timestamp,
+    /// The changes, in their order.
+    pub changes: Vec<Change>,
+    /// What an earlier apply of the set has made and the manifest names no longer, if it is not to be deleted.
+    pub left: Vec<String>,
+}
+
+/// What a plan is made of.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted<'a> {
+    pub(super) manifest: &'a Manifest,
+    /// The secrets of clients, by their names.
+    pub(super) secrets: &'a HashMap<String, Zeroizing<String>>,
+    /// Whether to delete what the set has made and the manifest names no longer.
+    pub(super) prune: bool,
+    /// The service's own audience.
+    pub(super) own: &'a NameSet,
+    pub(super) now: Timestamp,
+}
+
+/// A plan that is being made.
+struct Planner<'a> {
+    wanted: Wanted<'a>,
+    present: &'a Present,
+    entropy: &'a Entropy,
+    groups: HashMap<String, GroupId>,
+    clients: HashMap<String, ClientId>,
+    roles: HashMap<(AudienceName, RoleName), Role>,
+    /// What of that which the set has made the manifest still names.
+    kept: HashSet<Made>,
+    seen: HashSet<String>,
+    problems: Vec<String>,
+    changes: Vec<Change>,
+    steps: Vec<(Step, Entry)>,
+    fields: Vec<Vec<Field>>,
+    left: Vec<String>,
+}
+
+/// What `manifest` names.
+pub(super) fn named(manifest: &Manifest, own: &NameSet) -> Named {
+    let bound: Vec<_> = manifest.bindings.iter().map(super::manifest::BindingItem::who).collect();
+    let owners = manifest.audiences.iter().flat_map(|audience| &audience.owners);
+    let who: Vec<_> = bound.iter().chain(owners).collect();
+    let members = manifest.groups.iter().flat_map(|group| &group.members);
+    let users = who.iter().filter_map(|who| who.user.as_ref()).chain(members);
+    let audiences = manifest.roles.iter().map(|role| role.audience.as_ref());
+    let audiences = audiences.chain(manifest.bindings.iter().map(|binding| binding.audience.as_ref()));
+    let audiences = audiences.chain(manifest.audiences.iter().map(|audience| Some(&audience.name)));
+    let group = |name: &GroupName| name.as_str().to_owned();
+    let groups = manifest.groups.iter().map(|item| group(&item.name));
+    let clients = manifest.clients.iter().map(|item| item.name.clone());
+    Named {
+        set: manifest.set.as_str().to_owned(),
+        users: users.map(|user| UserId(user.id)).collect(),
+        clients: clients.chain(who.iter().filter_map(|who| who.client.clone())).collect(),
+        groups: groups.chain(who.iter().filter_map(|who| who.group.as_ref().map(group))).collect(),
+        audiences: audiences.map(|name| audience(name, own).as_str().to_owned()).collect::<BTreeSet<_>>(),
+    }
+}
+
+/// The plan that leads from `present` to what is wanted.
+///
+/// # Errors
+/// [`Error::ManifestRefused`] with all that cannot be meant.
+pub(super) fn plan(
+    wanted: Wanted<'_>,
+    named: Named,
+    present: Present,
+    entropy: &Entropy,
+) -> Result<Plan, Error> {
+    let mut planner = Planner::new(wanted, &present, entropy);
+    planner.groups();
+    planner.audiences();
+    planner.roles();
+    planner.clients();
+    planner.owners();
+    planner.members();
+    planner.bindings();
+    planner.prune();
+    let Planner { problems, changes, steps, fields, left, .. } = planner;
+    if !problems.is_empty() {
+        return Err(Error::ManifestRefused(problems));
+    }
+    Ok(Plan { named, basis: present, steps, fields, time: wanted.now, changes, left })
+}
+
+/// The audience that is said, under the name that it is kept.
+fn audience(said: Option<&AudienceName>, own: &NameSet) -> AudienceName {
+    match said {
+        Some(name) if !own.contains(name.as_str()) => name.clone(),
+        _ => AudienceName::signet(),
+    }
+}
+
+impl<'a> Planner<'a> {
+    fn new(wanted: Wanted<'a>, present: &'a Present, entropy: &'a Entropy) -> Self {
+        let groups = present.groups.iter().map(|group| (group.name.as_str().to_owned(), group.id));
+        let clients = present.clients.iter().map(|client| (client.name.as_str().to_owned(), client.id));
+        let roles =
+            present.roles.iter().map(|role| ((role.audience.clone(), role.name.clone()), role.clone()));
+        Self {
+            wanted,
+            present,
+            entropy,
+            groups: groups.collect(),
+            clients: clients.collect(),
+            roles: roles.collect(),
+            kept: HashSet::new(),
+            seen: HashSet::new(),
+            problems: Vec::new(),
+            changes: Vec::new(),
+            steps: Vec::new(),
+            fields: Vec::new(),
+            left: Vec::new(),
+        }
+    }
+
+    fn audience(&self, said: Option<&AudienceName>) -> AudienceName {
+        audience(said, self.wanted.own)
+    }
+
+    /// Whether `what` comes for the first time; a second time is a problem.
+    fn is_first(&mut self, what: &str) -> bool {
+        let is_new = self.seen.insert(what.to_owned());
+        if !is_new {
+            self.problems.push(format!("the {what} comes twice"));
+        }
+        is_new
+    }
+
+    fn refuse(&mut self, what: &str, problem: &str) {
+        self.problems.push(format!("the {what}: {problem}"));
+    }
+
+    /// `what` is to be created.
+    fn create(&mut self, what: String, fields: Vec<FieldDifference>, step: Step, entry: Entry) {
+        self.add((Action::Create, what), fields, Vec::new(), (step, entry));
+    }
+
+    /// `what` is to be changed.
+    fn update(&mut self, what: String, fields: &[FieldChange], step: Step, entry: Entry) {
+        let shown = fields.iter().map(FieldDifference::from).collect();
+        let told = fields.iter().map(|change| change.field).collect();
+        self.add((Action::Update, what), shown, told, (step, entry));
+    }
+
+    /// `what` is to be deleted.
+    fn delete(&mut self, what: String, step: Step, entry: Entry) {
+        self.add((Action::Delete, what), Vec::new(), Vec::new(), (step, entry));
+    }
+
+    fn add(
+        &mut self,
+        (action, resource): (Action, String),
+        fields: Vec<FieldDifference>,
+        told: Vec<Field>,
+        step: (Step, Entry),
+    ) {
+        self.changes.push(Change { action, resource, fields });
+        self.fields.push(told);
+        self.steps.push(step);
+    }
+
+    /// The user who is meant, if there is one, and the pair belongs together.
+    fn user(&mut self, of: &str, item: &UserItem) -> Option<UserId> {
+        let id = UserId(item.id);
+        match (self.present.users.get(&id), &item.name) {
+            (None, _) => {
+                self.refuse(of, &format!("there is no user `{id}`"));
+                None
+            }
+            (Some(is), Some(said)) if is != said => {
+                self.refuse(of, &format!("the user `{id}` is not called `{said}`: whom is it to be?"));
+                None
+            }
+            (Some(_), _) => Some(id),
+        }
+    }
+
+    /// Who is meant, and in words.
+    fn who(&mut self, of: &str, item: &WhoItem) -> Option<(Principal, String)> {
+        let found = match (&item.user, &item.group, &item.client) {
+            (Some(user), None, None) => {
+                let id = self.user(of, user)?;
+                let name = self.present.users.get(&id).cloned().unwrap_or_default();
+                Some((Principal::User(id), format!("user `{name}`")))
+            }
+            (None, Some(group), None) => {
+                let name = group.as_str();
+                self.groups.get(name).map(|id| (Principal::Group(*id), format!("group `{name}`")))
+            }
+            (None, None, Some(name)) => {
+                self.clients.get(name).map(|id| (Principal::Client(*id), format!("client `{name}`")))
+            }
+            _ => {
+                self.refuse(of, "names not one of `user`, `group` and `client`");
+                return None;
+            }
+        };
+        if found.is_none() {
+            self.refuse(of, "names a group or client that is neither there nor in the manifest");
+        }
+        found
+    }
+
+    /// What `principal` is called.
+    fn name_of(&self, principal: Principal) -> String {
+        let name = match principal {
+            Principal::User(id) => self.present.users.get(&id).cloned(),
+            Principal::Group(id) => {
+                self.groups.iter().find(|(_, is)| **is == id).map(|(name, _)| name.clone())
+            }
+            Principal::Client(id) => {
+                let of_id = |client: &&Client| client.id == id;
+                self.present.clients.iter().find(of_id).map(|client| client.name.as_str().to_owned())
+            }
+        };
+        let (kind, name) = (principal.kind(), name.unwrap_or_else(|| principal.id().to_string()));
+        format!("{kind} `{name}`")
+    }
+}
+
+impl From<&FieldChange> for FieldDifference {
+    fn from(change: &FieldChange) -> Self {
+        let text = |value: &Option<String>| value.clone().unwrap_or_default();
+        Self { field: change.field.name().to_owned(), old: text(&change.old), new: text(&change.new) }
+    }
+}
+
+/// The fields of something new that say something.
+fn all_new<const N: usize>(fields: [(Field, &str); N]) -> Vec<FieldDifference> {
+    let said = fields.into_iter().filter_map(|(field, new)| FieldChange::of(field, "", new));
+    said.map(|change| FieldDifference::from(&change)).collect()
+}
+
+/// What is told of a role.
+fn of_role(event: Event, role: &Role) -> Entry {
+    event.done().role(role.id).audience(role.audience.as_str())
+}

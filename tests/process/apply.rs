@@ -1,0 +1,239 @@
+//! Owns what `signet apply` and `signet export` promise: a plan, all of it or nothing, and nothing when it is done again.
+
+use std::fs;
+
+use crate::{commands::field, harness::Place};
+
+/// 256 bits in base64url, as Signet makes secrets.
+const SECRET: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+const OTHER: &str = "AQECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+
+/// A manifest of the set `shop`, in which `user` is in a group.
+fn shop(user: &str, name: &str) -> String {
+    format!(
+        "set: shop
+audiences:
+  - name: stock
+    owners:
+      - group: leads
+clients:
+  - name: billing
+    scopes: [stock.pick]
+    audiences: [stock]
+    secret: env:BILLING_SECRET
+  - name: app
+    public: true
+    scopes: [profile]
+roles:
+  - name: picker
+    audience: stock
+    scopes: [stock.pick, stock.look]
+    description: Picks.
+groups:
+  - name: leads
+  - name: night
+    members:
+      - {{id: {user}, name: {name}}}
+bindings:
+  - {{role: picker, audience: stock, group: night}}
+  - role: picker
+    audience: stock
+    client: billing
+    expire_time: 2099-01-01T00:00:00Z
+"
+    )
+}
+
+impl Place {
+    async fn apply(&self, secret: &str, more: &[&str]) -> crate::harness::Finished {
+        let args = [&["apply", "-f", "shop.yaml"], more].concat();
+        self.signet(&args).envs([("BILLING_SECRET", secret)]).run().await
+    }
+}
+
+#[tokio::test]
+async fn what_a_manifest_names_is_made_once_and_changed_after_it() {
+    let place = Place::migrated().await;
+    let alice = place.create_user("alice").await["id"].as_str().unwrap().to_owned();
+    let manifest = shop(&alice, "alice");
+    place.write("shop.yaml", &manifest);
+
+    let tried = place.apply(SECRET, &["--dry-run"]).await.succeeded();
+    assert!(
+        tried.stdout.contains("+ group `night`\n")
+            && tried.stdout.ends_with("Nothing was written: --dry-run.\n")
+    );
+    let nobody_to_ask = place.apply(SECRET, &[]).await;
+    assert!(nobody_to_ask.failed(2).contains("say --yes"));
+    assert_eq!(place.run(&["groups", "list", "--json"]).await.succeeded().stdout, "", "nothing was written");
+
+    let applied = place.apply(SECRET, &["--yes"]).await.succeeded();
+    for line in [
+        "+ client `billing`",
+        "+ role `picker` of the audience `stock`",
+        "    scopes: stock.pick stock.look",
+        "~ audience `stock`",
+        "    owners: group `leads`",
+        "+ membership of the user `alice` in the group `night`",
+        "+ binding of the group `night` to the role `picker` of the audience `stock`",
+        "Applied.",
+    ] {
+        assert!(applied.stdout.contains(line), "{line}: {}", applied.stdout);
+    }
+    let shown = place.run(&["access", "show", "alice", "--audience", "stock"]).await.succeeded().stdout;
+    assert!(shown.contains("picker by the group night"), "{shown}");
+    let again = place.apply(SECRET, &["--yes"]).await.succeeded();
+    assert_eq!(again.stdout, "Nothing is to be changed.\n");
+
+    // The one before stays valid.
+    let rotated = place.apply(OTHER, &["--yes"]).await.succeeded();
+    assert_eq!(rotated.stdout, "~ client `billing`\n    secret: another one\nApplied.\n");
+    let billing = place.run(&["clients", "show", "billing"]).await.succeeded();
+    assert_eq!(field(&billing, "secrets"), "2");
+
+    let less = manifest.replace("scopes: [stock.pick, stock.look]", "scopes: [stock.pick]");
+    place.write("shop.yaml", &less.replace("  - name: leads\n", "  - name: leads\n    members: []\n"));
+    let changed = place.apply(OTHER, &["--yes", "--json"]).await.succeeded().object();
+    assert_eq!(changed["changes"][0]["action"], "update");
+    assert_eq!(changed["changes"][0]["fields"][0]["new"], "stock.pick");
+    assert_eq!(changed["changes"].as_array().unwrap().len(), 1);
+
+    let events = place.run(&["audit", "list", "--json"]).await.succeeded().stdout;
+    for event in
+        ["manifest.applied", "client.created", "client.secret_rotated", "group.member_added", "role.bound"]
+    {
+        assert!(events.contains(event), "{event}: {events}");
+    }
+}
+
+#[tokio::test]
+async fn pruning_deletes_what_the_set_made_and_nothing_else() {
+    let place = Place::migrated().await;
+    let alice = place.create_user("alice").await["id"].as_str().unwrap().to_owned();
+    place.create_user("bob").await;
+    place.run(&["groups", "create", "leads"]).await.succeeded();
+    place.write("shop.yaml", &shop(&alice, "alice"));
+    place.apply(SECRET, &["--yes"]).await.succeeded();
+    // By hand: what the set finds as it wants it, it has not made.
+    place.run(&["groups", "add", "night", "--user", "bob"]).await.succeeded();
+    place.run(&["groups", "remove", "night", "--user", "alice"]).await.succeeded();
+    place.run(&["groups", "add", "night", "--user", "alice"]).await.succeeded();
+
+    place.write("shop.yaml", "set: shop\ngroups: [{name: night}]\n");
+    let kept = place.apply(SECRET, &["--yes"]).await.succeeded();
+    assert!(kept.stdout.contains("client `billing` is no longer in the manifest: --prune deletes it"));
+    let pruned = place.apply(SECRET, &["--yes", "--prune"]).await.succeeded();
+    for line in
+        ["- client `billing`", "- client `app`", "- role `picker`", "- binding of the client `billing`"]
+    {
+        assert!(pruned.stdout.contains(line), "{line}: {}", pruned.stdout);
+    }
+    assert!(!pruned.stdout.contains("leads") && !pruned.stdout.contains("membership"), "{}", pruned.stdout);
+    let groups = place.run(&["groups", "list"]).await.succeeded().stdout;
+    assert!(groups.contains("leads") && groups.contains("night"));
+    let another =
+        place.run(&["apply", "-f", &place.write("other.yaml", "set: other\n"), "--yes", "--prune"]).await;
+    assert_eq!(another.succeeded().stdout, "Nothing is to be changed.\n");
+}
+
+#[tokio::test]
+async fn what_is_exported_changes_nothing_where_it_is_applied() {
+    let place = Place::migrated().await;
+    let alice = place.create_user("alice").await["id"].as_str().unwrap().to_owned();
+    place.write("shop.yaml", &shop(&alice, "alice"));
+    place.apply(SECRET, &["--yes"]).await.succeeded();
+    place.run(&["roles", "bind", "admin", "--user", "alice"]).await.succeeded();
+    for file in ["all.yaml", "all.json"] {
+        place.run(&["export", "-f", file]).await.succeeded();
+        let text = fs::read_to_string(place.path(file)).unwrap();
+        assert!(text.contains(&alice) && !text.contains(SECRET), "{text}");
+        let applied = place.run(&["apply", "-f", file, "--yes"]).await.succeeded();
+        assert_eq!(applied.stdout, "Nothing is to be changed.\n", "{text}");
+    }
+    let there = place.run(&["export", "-f", "all.yaml"]).await;
+    assert!(there.failed(1).contains("cannot be written"));
+}
+
+#[tokio::test]
+async fn what_a_manifest_gets_wrong_is_told_with_its_place() {
+    let place = Place::migrated().await;
+    let alice = place.create_user("alice").await["id"].as_str().unwrap().to_owned();
+    for (content, code, sentence) in [
+        (
+            "set: shop\nroles:\n  - name: picker\n    scpoes: [a]\n",
+            2,
+            "shop.yaml:4:5: unknown field `scpoes`: is `scopes` meant?",
+        ),
+        ("set: shop\nroles:\n  - name: Picker\n", 2, "shop.yaml:3"),
+        ("set: shop\ngroups: [{name: night, members: [{name: alice}]}]\n", 2, "missing field `id`"),
+        ("set: shop\nset: other\n", 2, "duplicate"),
+        (
+            "set: shop\nclients: [{name: billing, secret: hunter2}]\n",
+            2,
+            "a secret never stands in a manifest",
+        ),
+        (
+            "set: shop\nclients: [{name: billing}]\n",
+            1,
+            "the client `billing`: is new, and is either `public: true`",
+        ),
+        (
+            "set: shop\nclients: [{name: billing, secret: 'env:SHORT'}]\n",
+            1,
+            "has not the form of one that Signet makes",
+        ),
+        (
+            "set: shop\nbindings: [{role: nobody, audience: stock, client: signet}]\n",
+            1,
+            "there is no such role",
+        ),
+        ("set: shop\nroles: [{name: admin}]\n", 1, "is built in"),
+        ("set: shop\ngroups: [{name: night}, {name: night}]\n", 1, "the group `night` comes twice"),
+    ] {
+        place.write("shop.yaml", content);
+        let refused =
+            place.signet(&["apply", "-f", "shop.yaml", "--yes"]).envs([("SHORT", "hunter2")]).run().await;
+        let said = refused.failed(code);
+        assert!(said.contains(sentence) && !said.contains("hunter2"), "{content}: {said}");
+    }
+    // Names are free for whoever registers first.
+    place.write("shop.yaml", &shop(&alice, "bob"));
+    let said = place.apply(SECRET, &["--yes"]).await;
+    assert!(said.failed(1).contains("is not called `bob`"));
+
+    fs::create_dir(place.path("empty")).unwrap();
+    let empty = place.run(&["apply", "-f", "empty", "--yes"]).await;
+    assert!(empty.failed(2).contains("holds no *.yaml, *.yml or *.json"));
+    let lines: Vec<_> = (0..30).map(|n| format!("a{n}: &a{n} [*a{0}, *a{0}]\n", n - 1)).collect();
+    let bomb = lines.concat();
+    place.write("shop.yaml", &bomb.replacen("[*a-1, *a-1]", "[x, x]", 1));
+    place.run(&["apply", "-f", "shop.yaml", "--yes"]).await.failed(2);
+    place.write("shop.yaml", &format!("set: shop\n# {}\n", "x".repeat(4 << 20)));
+    let huge = place.run(&["apply", "-f", "shop.yaml", "--yes"]).await;
+    assert!(huge.failed(2).contains("at most 4 MiB"));
+}
+
+#[tokio::test]
+async fn what_is_refused_leaves_nothing_and_of_two_at_once_one_wins() {
+    let place = Place::migrated().await;
+    let member = place.create_user("alice").await["id"].as_str().unwrap().to_owned();
+    // The last change takes the SPIFFE ID of a client that is there: what comes before it is undone.
+    place.run(&["clients", "create", "old", "--spiffe-id", "spiffe://a.example/b"]).await.succeeded();
+    let taken =
+        "set: shop\ngroups: [{name: night}]\nclients: [{name: new, spiffe_id: 'spiffe://a.example/b'}]\n";
+    place.write("shop.yaml", taken);
+    for more in [&["--dry-run"][..], &["--yes"]] {
+        place.apply(SECRET, more).await.failed(1);
+    }
+    assert_eq!(place.run(&["groups", "list", "--json"]).await.succeeded().stdout, "");
+
+    place.write("shop.yaml", &shop(&member, "alice"));
+    let (one, other) = tokio::join!(place.apply(SECRET, &["--yes"]), place.apply(SECRET, &["--yes"]));
+    let all = format!("{}{}{}{}", one.stdout, one.stderr, other.stdout, other.stderr);
+    assert!(all.contains("Applied."), "{all}");
+    // The other one came too late for its plan, or has found all of it done.
+    assert!(
+        all.contains("has changed since the plan was made") || all.contains("Nothing is to be changed."),
+        "{all}"
+    );
+}

@@ -9,7 +9,13 @@ use uuid::Uuid;
 
 pub(super) use values::{SetAttribute, edit, object as values_object, text as values_text, wire};
 
-use super::{Failure, Output, listing::Listing, records::Records, remote::Over};
+use super::{
+    Failure, Output,
+    listing::Listing,
+    records::Records,
+    remote::Over,
+    table::{Table, WHOLE},
+};
 use crate::{
     config::Config,
     identity::attributes::{AttributeChange, AttributeRef, AttributeRegistry, NewAttribute},
@@ -19,6 +25,8 @@ use crate::{
         RoleDescription,
     },
 };
+
+const TABLE: Table<4> = Table([("NAME", 30), ("TYPE", 11), ("WRITER", 6), ("SAID IN", WHOLE)]);
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -221,14 +229,13 @@ async fn list(
 }
 
 fn heading(output: Output) -> Result<(), Failure> {
-    output.heading(&format!("{:<36}  {:<20}  {:<11}  {:<6}  SAID IN", "ID", "NAME", "TYPE", "WRITER"))
+    output.heading(&TABLE.heading())
 }
 
 fn tell(declared: &AttributeDeclaration, output: Output) -> Result<(), Failure> {
     let (name, kind, writer) = (declared.name.as_str(), declared.kind.name(), declared.writer.name());
-    let text =
-        format!("{}  {name:<20}  {kind:<11}  {writer:<6}  {}", declared.id, or_none(&said_in(declared)));
-    output.answer(&text, &object(declared))
+    let said_in = said_in(declared);
+    output.answer(&TABLE.row([name, kind, writer, or_none(&said_in)]), &object(declared))
 }
 
 fn show(declared: &AttributeDeclaration, output: Output) -> Result<(), Failure> {

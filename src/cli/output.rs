@@ -74,7 +74,7 @@ impl Output {
 }
 
 /// `text` with what would steer a terminal, or turn around what is read, in a form that does neither: another server may have said it.
-fn legible(text: &str) -> Cow<'_, str> {
+pub(super) fn legible(text: &str) -> Cow<'_, str> {
     let steers = |c: char| {
         (c.is_control() && c != '\n' && c != '\t')
             || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

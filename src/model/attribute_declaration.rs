@@ -15,10 +15,10 @@ use crate::base::Timestamp;
 /// How many attributes can be declared: each login reads by them what a token says.
 pub const MAX_DECLARED: u64 = 100;
 
-/// How many attributes a user has at most.
+/// How many attributes a user has at most. Of those that users may write, a user writes half of that.
 pub const USER_MAX_ATTRIBUTES: usize = 32;
 
-/// How long a user's attributes are at most, names included, as JSON, in bytes.
+/// How long a user's attributes are at most, names included, as JSON, in bytes. Of those that users may write, a user writes half of that.
 pub const USER_MAX_BYTES: usize = 4_096;
 
 /// The largest number, and the least but for its sign: up to here every reader of JSON is exact (RFC 8259 section 6).
@@ -274,7 +274,11 @@ impl Declarations {
             violations.extend(judged.err().map(|rule| rule.at(FIELD)));
         }
         if violations.is_empty() && after != before {
-            violations.extend(must_fit(&after).err().map(|rule| rule.at(FIELD)));
+            let share = (writer == AttributeWriter::User).then(|| self.written_by_users(&after));
+            let fits =
+                share.map_or(Ok(()), |share| must_fit(&share, USER_MAX_ATTRIBUTES / 2, USER_MAX_BYTES / 2));
+            let fits = fits.and_then(|()| must_fit(&after, USER_MAX_ATTRIBUTES, USER_MAX_BYTES));
+            violations.extend(fits.err().map(|rule| rule.at(FIELD)));
         }
         if !violations.is_empty() {
             return Err(Error::InvalidFields(violations));
@@ -284,6 +288,14 @@ impl Declarations {
         changed.dedup();
         changed.retain(|name| before.get(name) != after.get(name));
         Ok((self.stored(after), changed))
+    }
+
+    /// Those of `attributes` that users may write: half of the room is for them at most, so that nobody keeps administrators from writing.
+    fn written_by_users(&self, attributes: &NamedAttributes) -> NamedAttributes {
+        let is_theirs =
+            |name: &str| self.named(name).is_some_and(|known| known.writer == AttributeWriter::User);
+        let theirs = attributes.iter().filter(|(name, _)| is_theirs(name));
+        theirs.map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 
     fn named(&self, name: &str) -> Option<&AttributeDeclaration> {
@@ -301,8 +313,12 @@ impl Declarations {
 impl UserAttributes {
     /// What [`Self::to_text`] has stored.
     pub(crate) fn from_stored(text: Option<&str>) -> Self {
-        let values: Option<BTreeMap<_, _>> = text.and_then(|text| serde_json::from_str(text).ok());
-        Self(values.filter(|values| !values.is_empty()).map(Arc::new))
+        let values: BTreeMap<Uuid, serde_json::Value> =
+            text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        // One that only a later release reads takes no other along.
+        let readable = |(id, value)| Some((id, serde_json::from_value(value).ok()?));
+        let values: BTreeMap<_, _> = values.into_iter().filter_map(readable).collect();
+        Self((!values.is_empty()).then(|| Arc::new(values)))
     }
 
     /// They, as they are stored; none if there are none.
@@ -385,13 +401,13 @@ fn controls(name: &str) -> RuleViolation {
     RuleViolation::new(FieldReason::ForbiddenCharacter, rule)
 }
 
-fn must_fit(attributes: &NamedAttributes) -> Result<(), RuleViolation> {
-    if attributes.len() > USER_MAX_ATTRIBUTES {
-        return Err(RuleViolation::new(FieldReason::TooLong, "must be at most 32"));
+fn must_fit(attributes: &NamedAttributes, most: usize, max_bytes: usize) -> Result<(), RuleViolation> {
+    if attributes.len() > most {
+        return Err(RuleViolation::new(FieldReason::TooLong, format!("must be at most {most}")));
     }
     let bytes = serde_json::to_string(attributes).map_or(usize::MAX, |text| text.len());
-    if bytes > USER_MAX_BYTES {
-        let rule = "must have at most 4096 bytes together, names included, as JSON";
+    if bytes > max_bytes {
+        let rule = format!("must have at most {max_bytes} bytes together, names included, as JSON");
         return Err(RuleViolation::new(FieldReason::TooLong, rule));
     }
     Ok(())

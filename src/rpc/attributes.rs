@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use super::refused;
 use crate::{
     model::{
-        AttributeEdit, AttributeValue, Error, FieldReason, NamedAttributes, attribute_declaration::FIELD,
+        AttributeEdit, AttributeValue, Error, FieldReason, NamedAttributes,
+        attribute_declaration::{FIELD, USER_MAX_ATTRIBUTES},
     },
     proto::identity::v1::{self as wire, attribute_value::Value as WireValue},
 };
@@ -24,8 +25,12 @@ pub(super) type Sent = BTreeMap<String, wire::AttributeValue>;
 /// The attributes that `sent` names.
 ///
 /// # Errors
-/// [`Error::InvalidFields`] for one without a value.
+/// [`Error::InvalidFields`] for one without a value, and for more than there can be.
 pub(super) fn named(sent: &Sent) -> Result<NamedAttributes, Error> {
+    // Before they are decoded: each path of a mask may ask for all.
+    if sent.len() > USER_MAX_ATTRIBUTES {
+        return Err(refused(FIELD, FieldReason::TooLong, "must be at most 32"));
+    }
     sent.iter().map(|(name, value)| Ok((name.clone(), decode(value)?))).collect()
 }
 

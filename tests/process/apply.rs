@@ -137,6 +137,58 @@ async fn pruning_deletes_what_the_set_made_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn pruning_takes_members_out_of_groups_and_groups_with_whoever_is_in_them() {
+    let place = Place::migrated().await;
+    let alice = place.create_user("alice").await["id"].as_str().unwrap().to_owned();
+    place.create_user("bob").await;
+    place.run(&["groups", "create", "leads"]).await.succeeded();
+    let member = format!("members: [{{id: {alice}, name: alice}}]");
+    place.write(
+        "shop.yaml",
+        &format!("set: shop\ngroups: [{{name: leads, {member}}}, {{name: night, {member}}}]\n"),
+    );
+    place.apply(SECRET, &["--yes"]).await.succeeded();
+    place.run(&["groups", "add", "night", "--user", "bob"]).await.succeeded();
+    place.run(&["groups", "add", "leads", "--user", "bob"]).await.succeeded();
+    place.write("shop.yaml", "set: shop\ngroups: [{name: night}]\n");
+    let pruned = place.apply(SECRET, &["--yes", "--prune"]).await.succeeded();
+    assert!(
+        pruned.stdout.contains("- membership of the user `alice` in the group `leads`"),
+        "{}",
+        pruned.stdout
+    );
+    let members = place.run(&["groups", "members", "leads"]).await.succeeded().stdout;
+    assert!(members.contains("bob") && !members.contains("alice"), "{members}");
+    place.write("shop.yaml", "set: shop\n");
+    let pruned = place.apply(SECRET, &["--yes", "--prune"]).await.succeeded();
+    assert!(pruned.stdout.contains("- group `night`"), "{}", pruned.stdout);
+    let groups = place.run(&["groups", "list"]).await.succeeded().stdout;
+    assert!(groups.contains("leads") && !groups.contains("night"), "{groups}");
+}
+
+#[tokio::test]
+async fn a_manifest_is_never_applied_here_for_a_service_elsewhere() {
+    let place = Place::migrated().await;
+    place.write("shop.yaml", "set: shop\ngroups: [{name: night}]\n");
+    for command in [&["apply", "-f", "shop.yaml", "--yes"][..], &["export", "-f", "-"]] {
+        let there = place.signet(command).env("SIGNET_SERVER", "127.0.0.1:1").run().await;
+        assert!(there.failed(2).contains("does not go over --server"), "{command:?}");
+    }
+    assert_eq!(place.run(&["groups", "list", "--json"]).await.succeeded().stdout, "");
+}
+
+#[tokio::test]
+async fn who_names_a_user_by_name_alone_is_told_what_to_write() {
+    let place = Place::migrated().await;
+    for user in ["alice", "{id: alice}"] {
+        place.write("shop.yaml", &format!("set: shop\nbindings: [{{role: auditor, user: {user}}}]\n"));
+        let refused = place.run(&["apply", "-f", "shop.yaml", "--yes"]).await;
+        let said = refused.failed(2);
+        assert!(said.contains("a user by id, as in `{id: 0190…, name: alice}`"), "{user}: {said}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_exported_changes_nothing_where_it_is_applied() {
     let place = Place::migrated().await;
     let alice = place.create_user("alice").await["id"].as_str().unwrap().to_owned();

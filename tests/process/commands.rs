@@ -31,6 +31,7 @@ pub(crate) fn without_login(mut shown: Value) -> Value {
         "last_login_time",
         "failures_left",
         "failures_full_time",
+        "attributes",
     ] {
         assert!(shown.as_object_mut().unwrap().remove(name).is_some(), "{name}");
     }

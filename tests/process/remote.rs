@@ -407,7 +407,7 @@ async fn who_logs_out_of_a_service_that_is_away_forgets_the_tokens_alone() {
     service.stop().await;
     let refused = desk.refused("logout", 1).await;
     assert!(
-        refused.contains("cannot be reached") && refused.contains("`signet logout --local`"),
+        refused.contains("cannot be reached") && refused.contains("with --local deletes them"),
         "{refused}"
     );
     assert!(desk.kept().is_some());

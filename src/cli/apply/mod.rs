@@ -13,7 +13,7 @@ use clap::Args;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::{Failure, Output, records::Records};
+use super::{Failure, Output, output::legible, records::Records, remote::only_there};
 use crate::{
     config::Config,
     files::read_text,
@@ -36,6 +36,22 @@ pub(super) struct Apply {
     /// Do not ask before anything is written.
     #[arg(long)]
     yes: bool,
+    #[command(flatten)]
+    elsewhere: Elsewhere,
+}
+
+/// The service that other commands work on from afar: these two do not, and are not to take the database here for its.
+#[derive(Args, Debug)]
+struct Elsewhere {
+    #[arg(long, env = "SIGNET_SERVER", value_name = "ADDR", hide = true)]
+    server: Option<String>,
+}
+
+impl Elsewhere {
+    fn must_not_be_said(&self, what: &str) -> Result<(), Failure> {
+        let there = || only_there(what, "run it where the database is, without SIGNET_SERVER");
+        self.server.as_ref().map_or(Ok(()), |_| Err(there()))
+    }
 }
 
 #[derive(Args, Debug)]
@@ -46,6 +62,8 @@ pub(super) struct Export {
     /// The `set` that the file is to say.
     #[arg(long, value_name = "NAME", default_value = "exported", value_parser = set_name)]
     set: GroupName,
+    #[command(flatten)]
+    elsewhere: Elsewhere,
 }
 
 fn set_name(text: &str) -> Result<GroupName, String> {
@@ -53,6 +71,7 @@ fn set_name(text: &str) -> Result<GroupName, String> {
 }
 
 pub(super) async fn apply(apply: Apply, config: &Config, output: Output) -> Result<(), Failure> {
+    apply.elsewhere.must_not_be_said("apply")?;
     // What the files get wrong is told before anything is opened.
     let manifest = files::read(&apply.file)?;
     let secrets = secrets(&manifest)?;
@@ -84,7 +103,7 @@ async fn with_records(
         plan = manifests.renew(&plan, manifest, secrets, apply.prune).await?;
     }
     manifests.apply(&plan, &records.operator).await?;
-    show(&plan, "Applied.", true, output)
+    if apply.yes { show(&plan, "Applied.", true, output) } else { tell("Applied.", &plan, true, output) }
 }
 
 /// Shows the plan, and goes on if that is wanted.
@@ -94,7 +113,7 @@ fn confirm(plan: &Plan) -> Result<(), Failure> {
         return Err(Failure::Usage(problem.to_owned()));
     }
     let mut asked = io::stderr();
-    write!(asked, "{}\nApply this? (yes/no) ", in_words(plan))?;
+    write!(asked, "{}\nApply this? (yes/no) ", legible(&in_words(plan)))?;
     asked.flush()?;
     let mut answer = String::new();
     io::stdin().read_line(&mut answer)?;
@@ -106,8 +125,13 @@ fn confirm(plan: &Plan) -> Result<(), Failure> {
 
 /// Tells what was, or would be, done.
 fn show(plan: &Plan, end: &str, applied: bool, output: Output) -> Result<(), Failure> {
+    tell(&format!("{}{end}", in_words(plan)), plan, applied, output)
+}
+
+/// The same, of which people are told `text`: whoever was asked has seen the plan.
+fn tell(text: &str, plan: &Plan, applied: bool, output: Output) -> Result<(), Failure> {
     let object = json!({ "applied": applied, "changes": plan.changes, "not_in_manifest": plan.left });
-    output.answer(&format!("{}{end}", in_words(plan)), &object)
+    output.answer(text, &object)
 }
 
 /// The plan, like a diff.
@@ -163,6 +187,7 @@ fn secret(reference: &SecretRef) -> Result<Zeroizing<String>, String> {
 }
 
 pub(super) async fn export(export: Export, config: &Config, output: Output) -> Result<(), Failure> {
+    export.elsewhere.must_not_be_said("export")?;
     let records = Records::open(config, Missing::Refused).await?;
     let exported = Box::pin(records.manifests().export(export.set.clone())).await;
     records.close().await;

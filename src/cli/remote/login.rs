@@ -51,7 +51,7 @@ pub(in crate::cli) struct LogoutAt {
 }
 
 /// What can be done where the service does not end the session.
-const LOCAL_HINT: &str = "the tokens are kept; `signet logout --local` deletes them without the service";
+const LOCAL_HINT: &str = "the tokens are kept; the same with --local deletes them without the service";
 
 /// Logs `username` in, and keeps the tokens for the commands that work over the service's admin API.
 pub(in crate::cli) async fn log_in(

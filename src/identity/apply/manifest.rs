@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{Error as _, MapAccess, Unexpected, Visitor, value::MapAccessDeserializer},
+};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -117,14 +120,21 @@ pub struct GroupItem {
 }
 
 /// A user: a name alone would be whoever registers it first.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Serialize)]
 pub struct UserItem {
     /// Its id.
     pub id: Uuid,
     /// Its username, for whoever reads the file; it must be that of the id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+}
+
+/// A user as it is read: who writes a name alone is told why that does not do.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReadUser {
+    id: String,
+    name: Option<String>,
 }
 
 /// A user, a group or a client: one of the three.
@@ -179,6 +189,30 @@ impl BindingItem {
     /// Who has it.
     pub(super) fn who(&self) -> WhoItem {
         WhoItem { user: self.user.clone(), group: self.group.clone(), client: self.client.clone() }
+    }
+}
+
+impl<'de> Deserialize<'de> for UserItem {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct User;
+
+        impl<'de> Visitor<'de> for User {
+            type Value = UserItem;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(
+                    "a user by id, as in `{id: 0190…, name: alice}`: `signet users show alice` tells it",
+                )
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<UserItem, A::Error> {
+                let ReadUser { id, name } = ReadUser::deserialize(MapAccessDeserializer::new(map))?;
+                let id = id.parse().map_err(|_| A::Error::invalid_value(Unexpected::Str(&id), &self))?;
+                Ok(UserItem { id, name })
+            }
+        }
+
+        deserializer.deserialize_any(User)
     }
 }
 

@@ -122,6 +122,9 @@ pub(super) fn named(manifest: &Manifest, own: &NameSet) -> Named {
     }
 }
 
+/// How many changes are made at once. Meanwhile nobody else changes who may do what, and on SQLite nobody writes at all: some seconds.
+const MAX_CHANGES: usize = 5_000;
+
 /// The plan that leads from `present` to what is wanted.
 ///
 /// # Errors
@@ -144,6 +147,12 @@ pub(super) fn plan(
     let Planner { problems, changes, steps, fields, left, .. } = planner;
     if !problems.is_empty() {
         return Err(Error::ManifestRefused(problems));
+    }
+    if steps.len() > MAX_CHANGES {
+        let (found, most) = (steps.len(), MAX_CHANGES);
+        let problem =
+            format!("it changes {found} things, and {most} are changed at once: first apply a part of it");
+        return Err(Error::ManifestRefused(vec![problem]));
     }
     Ok(Plan { named, basis: present, steps, fields, time: wanted.now, changes, left })
 }

@@ -13,7 +13,7 @@ use crate::store::{
     BATCH, Store,
     engine::attempts::Failed,
     tables::{
-        bindings,
+        applying, bindings,
         entity::{audience_owners, clients, groups, memberships, users},
         one_time_passwords,
     },
@@ -116,6 +116,7 @@ pub(super) async fn take_all(db: &impl ConnectionTrait, principal: Principal) ->
         .await?;
     if let Principal::User(id) = principal {
         one_time_passwords::delete_of(db, &[id]).await?;
+        applying::forget_user(db, id).await?;
     }
     let column = match principal {
         Principal::User(_) => memberships::Column::UserId,

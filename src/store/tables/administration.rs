@@ -132,6 +132,10 @@ impl Store {
                 return Ok(Applied::Before(resource));
             }
             let holding_more = Box::pin(HoldingMore::find(&db, change.now)).await?;
+            if !change.validate_only {
+                // Whom the change takes it from, too, and nobody has noted: the release before did not.
+                Box::pin(administrators::note(&db, change.now)).await?;
+            }
             let entropy = self.entropy.clone();
             let (db, failed) = (Held::Own(Box::new(db)), Mutex::new(None));
             make(Administering { db, change, rights, holding_more, entropy, failed, _permit: permit }).await

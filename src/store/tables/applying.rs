@@ -237,6 +237,15 @@ async fn forget(db: &impl ConnectionTrait, all: impl IntoIterator<Item = Made>) 
     Ok(())
 }
 
+/// Forgets which sets have brought the user `id` into groups.
+pub(super) async fn forget_user(db: &impl ConnectionTrait, id: UserId) -> Result<(), DbErr> {
+    let brought = Entity::delete_many()
+        .filter(Column::OrganizationId.eq(INSTANCE))
+        .filter(Column::Kind.eq("membership"))
+        .filter(Column::PartId.eq(id.0));
+    brought.exec(db).await.map(drop)
+}
+
 /// What the set `set` has made, and when.
 async fn made_by(db: &impl ConnectionTrait, set: &str) -> Result<Vec<(Made, Timestamp)>, DbErr> {
     let rows = Entity::find().filter(Column::OrganizationId.eq(INSTANCE)).filter(Column::SetName.eq(set));

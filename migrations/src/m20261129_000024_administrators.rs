@@ -10,8 +10,8 @@ pub(crate) struct Migration;
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        // Users who are there. The release before gives nobody what administers, and leaves the row of whom it deletes: a few bytes, which
-        // nobody's id leads to again.
+        // Users who are there. The release before gives nobody what administers, and leaves the row of whom it deletes: a few bytes. An
+        // import can give the id again: it deletes the row then.
         table::create(
             manager,
             Table::create()

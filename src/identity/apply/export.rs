@@ -35,7 +35,8 @@ async fn all<T, Id>(
 }
 
 impl Manifests {
-    /// All that is there, as a manifest of the set `set`: neither secrets, which nobody can read, nor what is built in or has ended.
+    /// Clients, owned audiences, roles, groups and bindings, as a manifest of the set `set`: neither secrets, which nobody can read, nor
+    /// what is built in or has ended.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.

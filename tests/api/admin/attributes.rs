@@ -412,6 +412,14 @@ async fn a_user_writes_what_is_declared_for_users_and_nothing_else() {
     for paths in [&[][..], &["attributes"]] {
         assert_eq!(update(shown.clone(), paths).await.unwrap(), shown);
     }
+    // Half of the room is what users write: nobody keeps administrators from writing. And what is too much is refused at once.
+    let many = (0..40).map(|number| (format!("a{number}"), shown["motto"].clone())).collect();
+    for (given, path) in
+        [(values([("motto", text(&"x".repeat(2_048)))]), "attributes.motto"), (many, "attributes")]
+    {
+        let refused = assert_refused(update(given, &[path]).await, Code::InvalidArgument, "INVALID_FIELDS");
+        assert_eq!(broken(&refused), [("user.attributes".to_owned(), "TOO_LONG".to_owned())], "{path}");
+    }
     for (given, paths) in [
         (values([("team", text("red"))]), &[][..]),
         (values([("team", text("red"))]), &["attributes"]),

@@ -191,11 +191,8 @@ pub(super) async fn run(
     if let Some(remote) = place.connect(config).await? {
         return remote::run(command, &remote, output).await;
     }
-    let records = Records::open(config, Missing::Refused).await?;
-    // On the heap: it holds what every one of them waits for.
-    let result = Box::pin(with_attributes(command, &records, output)).await;
-    records.close().await;
-    result
+    let work = async |records: &Records| with_attributes(command, records, output).await;
+    Records::within(config, Missing::Refused, work).await
 }
 
 async fn with_attributes(command: Command, records: &Records, output: Output) -> Result<(), Failure> {

@@ -75,10 +75,8 @@ pub(super) async fn apply(apply: Apply, config: &Config, output: Output) -> Resu
     // What the files get wrong is told before anything is opened.
     let manifest = files::read(&apply.file)?;
     let secrets = secrets(&manifest)?;
-    let records = Records::open(config, Missing::Refused).await?;
-    let result = Box::pin(with_records(&apply, &manifest, &secrets, &records, output)).await;
-    records.close().await;
-    result
+    let work = async |records: &Records| with_records(&apply, &manifest, &secrets, records, output).await;
+    Records::within(config, Missing::Refused, work).await
 }
 
 async fn with_records(
@@ -188,10 +186,8 @@ fn secret(reference: &SecretRef) -> Result<Zeroizing<String>, String> {
 
 pub(super) async fn export(export: Export, config: &Config, output: Output) -> Result<(), Failure> {
     export.elsewhere.must_not_be_said("export")?;
-    let records = Records::open(config, Missing::Refused).await?;
-    let exported = Box::pin(records.manifests().export(export.set.clone())).await;
-    records.close().await;
-    let manifest = exported?;
+    let work = async |records: &Records| Ok(records.manifests().export(export.set.clone()).await?);
+    let manifest = Records::within(config, Missing::Refused, work).await?;
     let is_json = export.file.extension().is_some_and(|extension| extension == "json");
     let text = files::text(&manifest, is_json)?;
     if export.file.as_os_str() == "-" {

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select,
+    sea_query::Value,
+};
 use uuid::Uuid;
 
 use super::{Made, made_by};
@@ -115,20 +118,45 @@ pub(super) async fn read(db: &impl ConnectionTrait, asked: &Named) -> Result<Pre
     Ok(present)
 }
 
+/// The rows of `all` that are named so, and those that the set has made, in the order of their ids.
+async fn named_or_made<E: EntityTrait>(
+    db: &impl ConnectionTrait,
+    all: Select<E>,
+    (name, names): (E::Column, &BTreeSet<String>),
+    (id, made): (E::Column, &[Uuid]),
+    id_of: fn(&E::Model) -> Uuid,
+) -> Result<Vec<E::Model>, DbErr> {
+    let mut rows = rows_with(db, &all, name, names.iter().map(String::as_str)).await?;
+    rows.extend(rows_with(db, &all, id, made.iter().copied()).await?);
+    Ok(each_once(rows, id_of))
+}
+
+/// The rows of `all` that have one of `values` in `column`.
+async fn rows_with<E: EntityTrait, V: Into<Value>>(
+    db: &impl ConnectionTrait,
+    all: &Select<E>,
+    column: E::Column,
+    values: impl IntoIterator<Item = V>,
+) -> Result<Vec<E::Model>, DbErr> {
+    let values: Vec<Value> = values.into_iter().map(Into::into).collect();
+    let mut rows = Vec::new();
+    for values in values.chunks(BATCH) {
+        rows.extend(all.clone().filter(column.is_in(values.iter().cloned())).all(db).await?);
+    }
+    Ok(rows)
+}
+
+/// `rows`, each once, in the order of their ids.
+fn each_once<Row>(mut rows: Vec<Row>, id_of: fn(&Row) -> Uuid) -> Vec<Row> {
+    rows.sort_by_key(id_of);
+    rows.dedup_by_key(|row| id_of(row));
+    rows
+}
+
 async fn clients_of(db: &impl ConnectionTrait, asked: &Named, made: &[Uuid]) -> Result<Vec<Client>, Failed> {
     use client_rows::{Column, Entity};
-    let names: Vec<_> = asked.clients.iter().cloned().collect();
-    let mut rows = Vec::new();
-    for names in names.chunks(BATCH) {
-        rows.extend(
-            Entity::find().filter(Column::Name.is_in(names.iter().map(String::as_str))).all(db).await?,
-        );
-    }
-    for ids in made.chunks(BATCH) {
-        rows.extend(Entity::find().filter(Column::Id.is_in(ids.iter().copied())).all(db).await?);
-    }
-    rows.sort_by_key(|row| row.id);
-    rows.dedup_by_key(|row| row.id);
+    let (by_name, by_id) = ((Column::Name, &asked.clients), (Column::Id, made));
+    let rows = named_or_made(db, Entity::find(), by_name, by_id, |row| row.id).await?;
     let mut secrets: HashMap<Uuid, Vec<client_secrets::Model>> = HashMap::new();
     let ids: Vec<_> = rows.iter().map(|row| ClientId(row.id)).collect();
     for ids in ids.chunks(BATCH) {
@@ -157,17 +185,9 @@ async fn groups_of(
     present: &mut Present,
 ) -> Result<(), DbErr> {
     use groups::{Column, Entity};
-    let all = || Entity::find().filter(Column::OrganizationId.eq(INSTANCE));
-    let names: Vec<_> = asked.groups.iter().cloned().collect();
-    let mut rows = Vec::new();
-    for names in names.chunks(BATCH) {
-        rows.extend(all().filter(Column::Name.is_in(names.iter().map(String::as_str))).all(db).await?);
-    }
-    for ids in made.chunks(BATCH) {
-        rows.extend(all().filter(Column::Id.is_in(ids.iter().copied())).all(db).await?);
-    }
-    rows.sort_by_key(|row| row.id);
-    rows.dedup_by_key(|row| row.id);
+    let all = Entity::find().filter(Column::OrganizationId.eq(INSTANCE));
+    let (by_name, by_id) = ((Column::Name, &asked.groups), (Column::Id, made));
+    let rows = named_or_made(db, all, by_name, by_id, |row| row.id).await?;
     present.groups = rows.into_iter().map(Group::from).collect();
     Ok(())
 }
@@ -205,17 +225,9 @@ async fn roles_of(
     present: &mut Present,
 ) -> Result<(), DbErr> {
     use roles::{Column, Entity};
-    let all = || Entity::find().filter(Column::OrganizationId.eq(INSTANCE));
-    let names: Vec<_> = asked.audiences.iter().cloned().collect();
-    let mut rows = Vec::new();
-    for names in names.chunks(BATCH) {
-        rows.extend(all().filter(Column::Audience.is_in(names.iter().map(String::as_str))).all(db).await?);
-    }
-    for ids in made.chunks(BATCH) {
-        rows.extend(all().filter(Column::Id.is_in(ids.iter().copied())).all(db).await?);
-    }
-    rows.sort_by_key(|row| row.id);
-    rows.dedup_by_key(|row| row.id);
+    let all = Entity::find().filter(Column::OrganizationId.eq(INSTANCE));
+    let (by_audience, by_id) = ((Column::Audience, &asked.audiences), (Column::Id, made));
+    let rows = named_or_made(db, all, by_audience, by_id, |row| row.id).await?;
     present.roles = rows.into_iter().map(Role::from).collect();
     Ok(())
 }
@@ -254,26 +266,20 @@ async fn users_of(
 /// What the users, groups and clients that are there are bound to, and what was `made`.
 async fn bindings_of(db: &impl ConnectionTrait, made: &[Uuid], present: &mut Present) -> Result<(), DbErr> {
     use binding_rows::{Column, Entity};
-    let all = || Entity::find().filter(Column::OrganizationId.eq(INSTANCE));
+    let all = Entity::find().filter(Column::OrganizationId.eq(INSTANCE));
     let users = present.users.keys().map(|id| Principal::User(*id));
     let groups = present.groups.iter().map(|group| Principal::Group(group.id));
     let clients = present.clients.iter().map(|client| Principal::Client(client.id));
     let subjects: Vec<_> = users.chain(groups).chain(clients).collect();
     let mut rows = Vec::new();
+    // A subject has 32 of an audience at most.
     for same in subjects.chunk_by(|one, other| one.kind() == other.kind()) {
-        for subjects in same.chunks(BATCH) {
-            // A subject has 32 of an audience at most.
-            let bound = all()
-                .filter(Column::SubjectKind.eq(subjects[0].kind()))
-                .filter(Column::SubjectId.is_in(subjects.iter().map(|subject| subject.id())));
-            rows.extend(bound.all(db).await?);
-        }
+        let of_kind = all.clone().filter(Column::SubjectKind.eq(same[0].kind()));
+        let ids = same.iter().map(|subject| subject.id());
+        rows.extend(rows_with(db, &of_kind, Column::SubjectId, ids).await?);
     }
-    for ids in made.chunks(BATCH) {
-        rows.extend(all().filter(Column::Id.is_in(ids.iter().copied())).all(db).await?);
-    }
-    rows.sort_by_key(|row| row.id);
-    rows.dedup_by_key(|row| row.id);
+    rows.extend(rows_with(db, &all, Column::Id, made.iter().copied()).await?);
+    let rows = each_once(rows, |row| row.id);
     present.bindings = rows.iter().filter_map(bindings::read).collect();
     Ok(())
 }

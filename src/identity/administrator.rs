@@ -6,11 +6,9 @@ use crate::{
     audit::{Actor, Entry, Field, FieldChange, Pending},
     auth::Caller,
     base::Timestamp,
-    model::{Authority, Error, NameSet, Origin, Principal, Subject},
+    model::{Authority, Error, NameSet, Origin, Principal, RequestKey, Subject},
     store::{AdminChange, Applied, Store},
 };
-
-pub use crate::store::RequestKey;
 
 /// How long the id of a request tells a repetition of it.
 const REQUEST_ID_AGE: Duration = Duration::from_hours(24);

@@ -31,7 +31,7 @@ pub mod users;
 pub use access::{AccessDirectory, AccessRegistry};
 pub use accounts::Accounts;
 pub use admin_refusals::AdminRefusals;
-pub use administrator::{AdminRequests, Administrator, RequestKey};
+pub use administrator::{AdminRequests, Administrator};
 pub use attributes::{AttributeRegistry, ShownAttributes};
 pub use audit_trail::{AuditTrail, EventFilter, EventPage, KeptChange, ListedEvent};
 pub use clients::{ClientDirectory, ClientRegistry, Clients};

@@ -39,6 +39,8 @@ pub mod certificate;
 #[cfg(feature = "server")]
 pub mod client;
 #[cfg(feature = "server")]
+mod current_request;
+#[cfg(feature = "server")]
 pub mod etag;
 #[cfg(feature = "server")]
 pub mod group;
@@ -56,6 +58,8 @@ pub mod profile;
 pub mod proxy;
 #[cfg(feature = "server")]
 mod request_id;
+#[cfg(feature = "server")]
+mod request_key;
 #[cfg(feature = "server")]
 pub mod role;
 #[cfg(feature = "server")]
@@ -89,6 +93,7 @@ pub use self::{
     password::{Password, PasswordRules},
     proxy::{ForwardedHeader, ProxyNetwork},
     request_id::{REQUEST_ID_HEADER, RequestId},
+    request_key::RequestKey,
     role::{Role, RoleDescription, RoleName},
     search_key::{Prefix, SearchKey},
     session::{Origin, Session, SessionLifetime},
@@ -99,5 +104,7 @@ pub use self::{
 #[cfg(feature = "server")]
 pub(crate) use self::{
     caller_network::{caller_network, for_caller},
-    request_id::{at_once_for_request, current_request, for_request, for_same_request, works_for_request},
+    current_request::{
+        at_once_for_request, current_request, for_request, for_same_request, works_for_request,
+    },
 };

@@ -1,6 +1,6 @@
-//! Owns the id of a request: which ones senders may choose, how others are made, and the one that the running task works for.
+//! Owns the id of a request, the header `x-request-id`: which ones senders may choose, and how others are made.
 
-use std::{cell::Cell, fmt};
+use std::fmt;
 
 use uuid::{Uuid, fmt::Hyphenated};
 
@@ -12,10 +12,6 @@ pub const REQUEST_ID_HEADER: &str = "x-request-id";
 
 /// The longest id.
 const MAX_BYTES: usize = 64;
-
-tokio::task_local! {
-    static REQUEST: Cell<RequestId>;
-}
 
 /// The id of one request, by which its answer, its error and its lines in the log are found. Its sender may choose it, as often as they
 /// like the same, so nothing is looked up or merged by it.
@@ -68,38 +64,6 @@ impl fmt::Debug for RequestId {
     }
 }
 
-/// Does `work` for the request `id`: the lines of the log that it causes tell the id.
-pub(crate) async fn for_request<Work: Future>(id: RequestId, work: Work) -> Work::Output {
-    REQUEST.scope(Cell::new(id), work).await
-}
-
-/// `work` for the request that this task works for, whichever task will do it.
-pub(crate) fn for_same_request<Work: Future>(work: Work) -> impl Future<Output = Work::Output> {
-    let id = current_request();
-    async move {
-        match id {
-            Some(id) => for_request(id, work).await,
-            None => work.await,
-        }
-    }
-}
-
-/// The same as [`for_request`], for work that does not wait.
-pub(crate) fn at_once_for_request<Answer>(id: RequestId, work: impl FnOnce() -> Answer) -> Answer {
-    REQUEST.sync_scope(Cell::new(id), work)
-}
-
-/// The running task turns out to work for the request `id`, about which somebody else asks.
-pub(crate) fn works_for_request(id: RequestId) {
-    // Who works for no request, as a test may, has nobody to tell.
-    let _ = REQUEST.try_with(|request| request.set(id));
-}
-
-/// The request that the running task works for, if it is one.
-pub(crate) fn current_request() -> Option<RequestId> {
-    REQUEST.try_with(Cell::get).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -130,33 +94,6 @@ mod tests {
         assert_eq!((id.get_version_num(), one.as_str().len()), (7, 36));
         assert_eq!(super::super::id::millis(id), Some(now.as_millis()));
         assert_eq!(RequestId::parse(one.as_str().as_bytes()), Some(one), "it may be sent on");
-    }
-
-    #[tokio::test]
-    async fn work_is_done_for_the_request_that_it_was_begun_for() {
-        let id = |text: &str| RequestId::parse(text.as_bytes());
-        let [one, other, third] = ["one", "other", "third"].map(|text| id(text).unwrap());
-        assert_eq!(current_request(), None);
-        works_for_request(one);
-        assert_eq!(current_request(), None);
-        let work = |id| {
-            for_request(id, async {
-                tokio::task::yield_now().await;
-                current_request()
-            })
-        };
-        assert_eq!(tokio::join!(work(one), work(other)), (Some(one), Some(other)));
-        let turned_out = for_request(one, async {
-            works_for_request(third);
-            tokio::task::yield_now().await;
-            current_request()
-        });
-        assert_eq!(turned_out.await, Some(third));
-        assert_eq!(at_once_for_request(one, current_request), Some(one));
-        let here = || async { current_request() };
-        let elsewhere = for_request(one, async { tokio::spawn(for_same_request(here())).await.unwrap() });
-        assert_eq!(elsewhere.await, Some(one));
-        assert_eq!(tokio::spawn(for_same_request(here())).await.unwrap(), None);
     }
 
     proptest! {

@@ -25,7 +25,6 @@ pub use engine::lanes::Strangers;
 pub use engine::location::{Location, ServerUrl};
 pub use engine::schema::{Migrated, MigrationState};
 pub use sqlite::copies::SoleUse;
-pub use tables::admin_requests::RequestKey;
 pub use tables::administration::{AdminChange, Applied};
 pub use tables::applying::{Applying, Made, Named, Present, Step};
 pub(crate) use tables::attributes::differences as attribute_differences;

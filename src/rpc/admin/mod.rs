@@ -21,7 +21,6 @@ pub(crate) use roles::RoleRpc;
 pub(crate) use sessions::SessionRpc;
 pub(crate) use users::UserRpc;
 
-use aws_lc_rs::digest::{Context, SHA256};
 use prost::Message;
 use tonic::Request;
 use uuid::Uuid;
@@ -29,8 +28,8 @@ use uuid::Uuid;
 use super::{origin_of, refused, required};
 use crate::{
     auth::Caller,
-    identity::{Administrator, RequestKey},
-    model::{Error, FieldReason},
+    identity::Administrator,
+    model::{Error, FieldReason, RequestKey},
 };
 
 use page::{Cursor, Page};
@@ -56,14 +55,7 @@ fn request_key(
     }
     let id = id("request_id", request_id)?;
     let Some(caller) = by.principal() else { return Ok(None) };
-    let mut asked = Context::new(&SHA256);
-    asked.update(method.as_bytes());
-    // No name of a method has it.
-    asked.update(&[0]);
-    asked.update(&message.encode_to_vec());
-    let mut sha256 = [0; 32];
-    sha256.copy_from_slice(asked.finish().as_ref());
-    Ok(Some(RequestKey { caller, id, sha256 }))
+    Ok(Some(RequestKey::new(caller, id, method, &message.encode_to_vec())))
 }
 
 /// The id that the request's `field` must have.

@@ -1,4 +1,5 @@
-//! Owns the table `admin_requests`: which requests have been done under an id of their own, so that a repetition changes nothing (AIP-155).
+//! Owns the table `admin_requests`: which requests have been done under a `request_id` of their own (AIP-155), so that a repetition changes
+//! nothing.
 
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder,
@@ -16,19 +17,8 @@ use crate::store::{
 };
 use crate::{
     base::Timestamp,
-    model::{Error, Principal},
+    model::{Error, RequestKey},
 };
-
-/// What tells a request from a repetition of it, and from another one under the same id.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RequestKey {
-    /// Who asks.
-    pub caller: Principal,
-    /// The id that the caller gave the request.
-    pub id: Uuid,
-    /// SHA-256 of the method and all that was asked.
-    pub sha256: [u8; 32],
-}
 
 /// The resource that the request has made or changed, if it was done before; within the transaction that would do it.
 pub(super) async fn done_before(

@@ -22,8 +22,7 @@ use crate::store::{
     engine::{attempts::Failed, transaction::commit},
     tables::{
         access::INSTANCE,
-        admin_requests::{self, RequestKey},
-        administrators, audit_events, bindings,
+        admin_requests, administrators, audit_events, bindings,
         client_makers::HoldingMore,
         entity::{audience_owners, audiences, bindings as binding_rows, clients, memberships, users},
         one_time_passwords,
@@ -34,7 +33,7 @@ use crate::{
     base::{Entropy, Timestamp},
     model::{
         AdminScope, AudienceName, Authority, Binding, BindingId, BuiltInRole, ClientId, Error, GroupId,
-        NameSet, Principal, Rights, RoleId, SessionId, Subject, UserId, password::fits_nothing,
+        NameSet, Principal, RequestKey, Rights, RoleId, SessionId, Subject, UserId, password::fits_nothing,
         role::is_admin_scope,
     },
 };

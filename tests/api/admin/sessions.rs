@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use signet::{
-    model::{Authority, BuiltInRole, Error, Principal, Subject, UserId},
+    model::{Authority, BuiltInRole, Error, Principal, RequestKey, Subject, UserId},
     proto::identity::admin::v1::{
         EndSessionRequest, EndSessionsRequest, EndSessionsResponse, GetSessionRequest, ListSessionsRequest,
         Session, end_sessions_request, list_sessions_request, session_service_client::SessionServiceClient,
     },
-    store::{AdminChange, Applied, RequestKey, SessionsOf},
+    store::{AdminChange, Applied, SessionsOf},
 };
 use tonic::{Code, Status, transport::Channel};
 use tonic_types::StatusExt;

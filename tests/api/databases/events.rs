@@ -9,9 +9,10 @@ use signet::{
     base::{Clock, Entropy},
     identity::{AuditTrail, EventFilter},
     model::{
-        Authority, ClientId, GroupId, Origin, Principal, RequestId, RoleId, SessionId, UserId, id::uuid_v7,
+        Authority, ClientId, GroupId, Origin, Principal, RequestId, RequestKey, RoleId, SessionId, UserId,
+        id::uuid_v7,
     },
-    store::{AdminChange, Applied, RequestKey, Store},
+    store::{AdminChange, Applied, Store},
 };
 use uuid::Uuid;
 

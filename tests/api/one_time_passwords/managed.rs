@@ -6,8 +6,7 @@ use signet::{
         Administrator, UserRegistry,
         users::{NewUserOf, UserPasswords, UserRef},
     },
-    model::{BuiltInRole, Error, NamedAttributes, Origin, UserId, Username},
-    store::RequestKey,
+    model::{BuiltInRole, Error, NamedAttributes, Origin, RequestKey, UserId, Username},
 };
 use uuid::Uuid;
 

@@ -14,11 +14,6 @@ use crate::{
 /// What begins the path of one attribute.
 const PREFIX: &str = "attributes.";
 
-/// How many paths a mask may have: one for each attribute, the other fields, and what a library adds twice.
-pub(super) const MASK_MAX_PATHS: usize = 64;
-
-pub(super) const TOO_MANY_PATHS: &str = "may have at most 64 paths";
-
 /// The attributes that a request sets, as it came.
 pub(super) type Sent = BTreeMap<String, wire::AttributeValue>;
 

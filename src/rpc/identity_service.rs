@@ -8,8 +8,10 @@ use zeroize::Zeroizing;
 
 use super::{
     admit::deadline_of,
-    attributes::{self, MASK_MAX_PATHS, TOO_MANY_PATHS},
-    encode, origin_of, paging, refused, required,
+    attributes, encode, origin_of,
+    page::Page,
+    required,
+    update_mask::{UpdateMask, not_updatable},
 };
 use crate::{
     auth::Caller,
@@ -20,7 +22,7 @@ use crate::{
         grants::{ClientCredentialsGrant, Grant, Granted, PasswordGrant, RefreshTokenGrant, TokenRequest},
         own_account::{NewPassword, NewProfile, Reopened},
     },
-    model::{CertificateNames, Error, FieldReason, NamedAttributes, SessionId, UserId, claims::TOKEN_TYPE},
+    model::{CertificateNames, Error, NamedAttributes, SessionId, UserId, claims::TOKEN_TYPE},
     peer,
     proto::identity::v1::{
         self as wire, ChangePasswordRequest, ChangePasswordResponse, DeleteMeRequest, DeleteMeResponse,
@@ -109,31 +111,21 @@ impl IdentityService for IdentityRpc {
         let user = user.ok_or_else(|| required("user"))?;
         let (email, name) = (user.email.as_deref(), user.display_name.as_deref());
         let (mut change, sent) = (NewProfile::default(), &user.attributes);
-        match update_mask.filter(|mask| !mask.paths.is_empty()) {
-            None => {
-                let attributes = attributes::if_set(sent)?;
-                change = NewProfile { email: email.map(Some), display_name: name.map(Some), attributes };
-            }
-            Some(mask) if mask.paths.len() > MASK_MAX_PATHS => {
-                return Err(refused("update_mask", FieldReason::TooLong, TOO_MANY_PATHS).into());
-            }
-            Some(mask) => {
-                for path in &mask.paths {
-                    match path.as_str() {
-                        "email" => change.email = Some(email),
-                        "display_name" => change.display_name = Some(name),
-                        "*" => {
-                            let attributes = attributes::all(sent)?;
-                            change = NewProfile { email: Some(email), display_name: Some(name), attributes };
-                        }
-                        path if attributes::follow(path, sent, &mut change.attributes)? => {}
-                        _ => {
-                            return Err(
-                                refused("update_mask", FieldReason::NotUpdatable, NOT_UPDATABLE).into()
-                            );
-                        }
-                    }
+        let paths = UpdateMask::read(update_mask.as_ref())?.paths();
+        if paths.is_empty() {
+            let attributes = attributes::if_set(sent)?;
+            change = NewProfile { email: email.map(Some), display_name: name.map(Some), attributes };
+        }
+        for path in paths {
+            match path.as_str() {
+                "email" => change.email = Some(email),
+                "display_name" => change.display_name = Some(name),
+                "*" => {
+                    let attributes = attributes::all(sent)?;
+                    change = NewProfile { email: Some(email), display_name: Some(name), attributes };
                 }
+                path if attributes::follow(path, sent, &mut change.attributes)? => {}
+                _ => return Err(not_updatable(NOT_UPDATABLE).into()),
             }
         }
         let user = self.own_account.update(user_and_session, change, &origin).await?;
@@ -191,11 +183,10 @@ impl IdentityService for IdentityRpc {
         request: Request<ListSessionsRequest>,
     ) -> Result<Response<ListSessionsResponse>, Status> {
         let (user, current) = user_and_session_of(&request)?;
-        let ListSessionsRequest { page_size, page_token } = request.into_inner();
-        let page = paging::Page::parse(page_size, &page_token)?;
+        let page = Page::<Uuid>::take(&mut request.into_inner())?;
         // One more than asked for tells whether there is a next page.
         let mut found = self.sessions.list(user, page.after.map(SessionId), page.size + 1).await?;
-        let next_page_token = paging::next(&mut found, page.size, |session| session.id.0);
+        let next_page_token = page.next(&mut found, |session| session.id.0);
         let encode = |session| encode::session(session, current, self.sessions.lifetime());
         Ok(Response::new(ListSessionsResponse {
             sessions: found.iter().map(encode).collect(),

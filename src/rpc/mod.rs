@@ -11,9 +11,10 @@ pub(crate) mod health;
 mod identity_service;
 pub(crate) mod meter;
 mod methods;
-mod paging;
+mod page;
 pub(crate) mod protocol;
 mod token_service;
+mod update_mask;
 pub(crate) mod web;
 
 #[cfg(any(fuzzing, test))]

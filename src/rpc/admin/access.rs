@@ -1,8 +1,6 @@
 //! Owns how roles, groups, bindings and audiences look on the wire, and how those who have roles are named there.
 
-use prost_types::{FieldMask, Timestamp as WireTimestamp};
-
-use super::{id, refused, required};
+use super::{at, id, required};
 use crate::{
     base::Timestamp,
     identity::access::{ListedBinding, ScopeAccess, Way},
@@ -13,9 +11,6 @@ use crate::{
     proto::identity::admin::v1::{self as wire, principal::Kind, scope_access},
     rpc::encode::time,
 };
-
-/// The last second of the year 9999, in which the times of protobuf end.
-const MAX_SECONDS: i64 = 253_402_300_799;
 
 /// Whom `principal` names, which stands in the request's `field`.
 ///
@@ -43,38 +38,6 @@ pub(super) fn audience(field: &'static str, name: &str, own: &NameSet) -> Result
 pub(super) fn scopes(field: &'static str, scopes: &[String]) -> Result<NameSet, FieldViolation> {
     NameSet::of(scopes.iter().map(String::as_str))
         .map_err(|rule| RuleViolation::new(FieldReason::Malformed, rule.to_string()).at(field))
-}
-
-/// The etag that a resource must still have; none if none is said.
-pub(super) fn etag(said: &str) -> Option<&str> {
-    Some(said).filter(|etag| !etag.is_empty())
-}
-
-/// The time in `field`, if it is set.
-pub(super) fn if_set(field: &'static str, time: Option<WireTimestamp>) -> Result<Option<Timestamp>, Error> {
-    let Some(WireTimestamp { seconds, nanos }) = time else { return Ok(None) };
-    if !(0..=MAX_SECONDS).contains(&seconds) || !(0..1_000_000_000).contains(&nanos) {
-        return Err(refused(field, FieldReason::Malformed, "must be a time from 1970 to 9999"));
-    }
-    Ok(Some(Timestamp::from_micros(seconds * 1_000_000 + i64::from(nanos / 1_000))))
-}
-
-/// Succeeds if `mask` names `field`, which is the one that can be changed, and nothing else.
-pub(super) fn must_name(mask: Option<&FieldMask>, field: &str) -> Result<(), Error> {
-    let paths = mask.map(|mask| mask.paths.as_slice()).unwrap_or_default();
-    if paths.is_empty() {
-        return Err(required("update_mask"));
-    }
-    if paths.iter().any(|path| path != field) {
-        let rule = format!("must name `{field}` and nothing else");
-        return Err(refused("update_mask", FieldReason::NotUpdatable, &rule));
-    }
-    Ok(())
-}
-
-/// That the value of `field` breaks `rule`.
-pub(super) fn at(field: &'static str, rule: RuleViolation) -> Error {
-    Error::InvalidFields(vec![rule.at(field)])
 }
 
 /// A role.

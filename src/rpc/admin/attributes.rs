@@ -1,12 +1,12 @@
 //! Owns `identity.admin.v1.AttributeService` on the wire.
 
-use std::{mem::take, sync::Arc};
+use std::sync::Arc;
 
 use prost_types::FieldMask;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use super::{Page, access, administrator, id, refused, request_key, required};
+use super::{Page, UpdateMask, administrator, at, etag, id, request_key, required};
 use crate::{
     identity::attributes::{AttributeChange, AttributeRef, AttributeRegistry, NewAttribute},
     model::{
@@ -24,8 +24,8 @@ use crate::{
     rpc::encode::time,
 };
 
-/// How many paths a mask may have: there are five to name, and a library that adds one twice does no harm.
-const MASK_MAX_PATHS: usize = 16;
+/// What an update can change, by the names of the mask.
+const UPDATABLE: [&str; 4] = ["in_tokens", "in_userinfo", "in_introspection", "description"];
 
 const NOT_UPDATABLE: &str =
     "may name `in_tokens`, `in_userinfo`, `in_introspection`, `description` or `*`, and nothing else";
@@ -67,7 +67,7 @@ impl AttributeService for AttributeRpc {
         let which = match request.into_inner().which.ok_or_else(|| required("which"))? {
             Which::Id(text) => AttributeRef::Id(AttributeId(id("id", &text)?)),
             Which::Name(name) => {
-                AttributeRef::Name(AttributeName::parse(&name).map_err(|rule| access::at("name", rule))?)
+                AttributeRef::Name(AttributeName::parse(&name).map_err(|rule| at("name", rule))?)
             }
         };
         let attribute = Some(encode(&self.registry.find(&which).await?));
@@ -79,8 +79,7 @@ impl AttributeService for AttributeRpc {
         request: Request<ListAttributesRequest>,
     ) -> Result<Response<ListAttributesResponse>, Status> {
         let mut filter = request.into_inner();
-        let (size, token) = (take(&mut filter.page_size), take(&mut filter.page_token));
-        let page = Page::<Uuid>::parse(size, &token, &filter)?;
+        let page = Page::<Uuid>::take(&mut filter)?;
         let mut found = self.registry.page(page.after.map(AttributeId), page.size + 1).await?;
         let next_page_token = page.next(&mut found, |attribute| attribute.id.0);
         let attributes = found.iter().map(encode).collect();
@@ -98,8 +97,8 @@ impl AttributeService for AttributeRpc {
         let which = AttributeRef::Id(AttributeId(id("attribute.id", &attribute.id)?));
         let change = change(attribute, message.update_mask.as_ref())?;
         let by = by.repeatable(key).validating(message.validate_only);
-        let etag = access::etag(&attribute.etag);
-        let mut attribute = encode(&self.registry.update(&which, &change, etag, &by).await?);
+        let changed = self.registry.update(&which, &change, etag(&attribute.etag), &by).await?;
+        let mut attribute = encode(&changed);
         if message.validate_only {
             (attribute.update_time, attribute.etag) = Default::default();
         }
@@ -115,7 +114,7 @@ impl AttributeService for AttributeRpc {
         let key = request_key(&by, "DeleteAttribute", &message.request_id, &message)?;
         let which = AttributeRef::Id(AttributeId(id("id", &message.id)?));
         let by = by.repeatable(key).validating(message.validate_only);
-        self.registry.delete(&which, access::etag(&message.etag), &by).await?;
+        self.registry.delete(&which, etag(&message.etag), &by).await?;
         Ok(Response::new(DeleteAttributeResponse {}))
     }
 }
@@ -156,36 +155,16 @@ fn new_attribute(attribute: &Attribute) -> Result<NewAttribute, Error> {
 
 /// What of `attribute` is to become other, by the paths of `mask`.
 fn change(attribute: &Attribute, mask: Option<&FieldMask>) -> Result<AttributeChange, Error> {
-    let paths = mask.map(|mask| mask.paths.as_slice()).unwrap_or_default();
-    if paths.is_empty() {
-        return Err(required("update_mask"));
-    }
-    if paths.len() > MASK_MAX_PATHS {
-        return Err(refused("update_mask", FieldReason::TooLong, "may have at most 16 paths"));
-    }
-    let mut change = AttributeChange::default();
-    let description = || {
-        RoleDescription::parse(&attribute.description)
-            .map_err(|rule| access::at("attribute.description", rule))
-    };
-    for path in paths {
-        match path.as_str() {
-            "in_tokens" => change.in_tokens = Some(attribute.in_tokens),
-            "in_userinfo" => change.in_userinfo = Some(attribute.in_userinfo),
-            "in_introspection" => change.in_introspection = Some(attribute.in_introspection),
-            "description" => change.description = Some(description()?),
-            "*" => {
-                change = AttributeChange {
-                    in_tokens: Some(attribute.in_tokens),
-                    in_userinfo: Some(attribute.in_userinfo),
-                    in_introspection: Some(attribute.in_introspection),
-                    description: Some(description()?),
-                };
-            }
-            _ => return Err(refused("update_mask", FieldReason::NotUpdatable, NOT_UPDATABLE)),
-        }
-    }
-    Ok(change)
+    let mask = UpdateMask::read(mask)?.required()?.of(&UPDATABLE, NOT_UPDATABLE)?;
+    let named = |field| mask.names(field, false);
+    let description =
+        || RoleDescription::parse(&attribute.description).map_err(|rule| at("attribute.description", rule));
+    Ok(AttributeChange {
+        in_tokens: named("in_tokens").then_some(attribute.in_tokens),
+        in_userinfo: named("in_userinfo").then_some(attribute.in_userinfo),
+        in_introspection: named("in_introspection").then_some(attribute.in_introspection),
+        description: named("description").then(description).transpose()?,
+    })
 }
 
 fn encode(declared: &AttributeDeclaration) -> Attribute {

@@ -2,7 +2,7 @@
 
 use prost_types::FieldMask;
 
-use super::{refused, required};
+use super::{UpdateMask, etag, refused, required};
 use crate::{
     identity::{
         clients::{ClientChange, ClientProof, ClientRef, NewClient, SetChange, read_public_keys},
@@ -31,9 +31,6 @@ const UPDATABLE: [&str; 8] = [
     "may_claim_address",
     "token_claims",
 ];
-
-/// How many paths a mask may have: twice as many as there are.
-const MASK_MAX_PATHS: usize = 2 * UPDATABLE.len();
 
 /// The id of a client that the request's `field` must have.
 pub(super) fn id_of(field: &'static str, text: &str) -> Result<ClientId, Error> {
@@ -114,42 +111,32 @@ pub(super) fn new_client(client: Client) -> Result<NewClient, Error> {
 ///
 /// # Errors
 /// [`Error::InvalidFields`], with all that is wrong.
-pub(super) fn change_of(client: Client, mask: Option<FieldMask>) -> Result<ClientChange, Error> {
-    let paths = mask.map(|mask| mask.paths).unwrap_or_default();
-    if paths.len() > MASK_MAX_PATHS {
-        return Err(refused("update_mask", FieldReason::TooLong, "must have at most 16 paths"));
-    }
-    if paths.iter().any(|path| path != "*" && !UPDATABLE.contains(&path.as_str())) {
-        let rule = "must name fields of a client that can be changed: `name`, `scopes`, `audiences`, `jwks`, `spiffe_id`, \
-                    `tls_client_auth_san_dns`, `may_claim_address`, `token_claims`";
-        return Err(refused("update_mask", FieldReason::NotUpdatable, rule));
-    }
-    let names = |field: &str, is_said: bool| {
-        if paths.is_empty() { is_said } else { paths.iter().any(|path| path == field || path == "*") }
-    };
+pub(super) fn change_of(client: Client, mask: Option<&FieldMask>) -> Result<ClientChange, Error> {
+    let rule = "must name fields of a client that can be changed: `name`, `scopes`, `audiences`, `jwks`, `spiffe_id`, \
+                `tls_client_auth_san_dns`, `may_claim_address`, `token_claims`";
+    let mask = UpdateMask::read(mask)?.of(&UPDATABLE, rule)?;
     let mut fields = Fields::default();
-    let mut change =
-        ClientChange { etag: Some(client.etag).filter(|etag| !etag.is_empty()), ..ClientChange::default() };
-    if names("name", !client.name.is_empty()) {
+    let mut change = ClientChange { etag: etag(&client.etag).map(str::to_owned), ..ClientChange::default() };
+    if mask.names("name", !client.name.is_empty()) {
         change.name = fields.name(&client.name);
     }
-    if names("scopes", !client.scopes.is_empty()) {
+    if mask.names("scopes", !client.scopes.is_empty()) {
         change.scopes = SetChange::To(fields.names("client.scopes", &client.scopes));
     }
-    if names("audiences", !client.audiences.is_empty()) {
+    if mask.names("audiences", !client.audiences.is_empty()) {
         change.audiences = SetChange::To(fields.names("client.audiences", &client.audiences));
     }
-    if names("token_claims", !client.token_claims.is_empty()) {
+    if mask.names("token_claims", !client.token_claims.is_empty()) {
         change.token_claims = SetChange::To(fields.token_claims(&client.token_claims));
     }
-    if names("jwks", !client.jwks.is_empty()) {
+    if mask.names("jwks", !client.jwks.is_empty()) {
         change.jwks = Some(fields.keys(&client.jwks));
     }
     let is_said = client.certificate.is_some();
-    if names("spiffe_id", is_said) || names("tls_client_auth_san_dns", is_said) {
+    if mask.names("spiffe_id", is_said) || mask.names("tls_client_auth_san_dns", is_said) {
         change.certificate = Some(fields.certificate(client.certificate));
     }
-    if names("may_claim_address", client.may_claim_address) {
+    if mask.names("may_claim_address", client.may_claim_address) {
         change.may_claim_address = Some(client.may_claim_address);
     }
     if fields.violations.is_empty() { Ok(change) } else { Err(Error::InvalidFields(fields.violations)) }

@@ -1,14 +1,12 @@
 //! Owns `identity.admin.v1.ClientService` on the wire.
 
-use std::mem::take;
-
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use super::{
     Page, administrator,
     client_fields::{change_of, encode, id_of, in_client, new_client, ref_of},
-    request_key, required,
+    etag, request_key, required,
 };
 use crate::{
     identity::{
@@ -85,8 +83,7 @@ impl ClientService for ClientRpc {
         request: Request<ListClientsRequest>,
     ) -> Result<Response<ListClientsResponse>, Status> {
         let mut filter = request.into_inner();
-        let (size, token) = (take(&mut filter.page_size), take(&mut filter.page_token));
-        let page = Page::<Uuid>::parse(size, &token, &filter)?;
+        let page = Page::<Uuid>::take(&mut filter)?;
         let ListClientsRequest { name_prefix, scope, audience, .. } = filter;
         let filter = ClientFilter { name_prefix, scope, audience };
         let (clients, next) = self.directory.list(&filter, page.after.map(ClientId), page.size).await?;
@@ -106,7 +103,7 @@ impl ClientService for ClientRpc {
         let by = by.repeatable(key).validating(message.validate_only);
         let client = message.client.ok_or_else(|| required("client"))?;
         let who = id_of("client.id", &client.id)?.into();
-        let change = change_of(client, message.update_mask)?;
+        let change = change_of(client, message.update_mask.as_ref())?;
         let mut client = encode(&self.registry.update(&who, &change, &by).await.map_err(in_client)?);
         if by.only_validates() {
             (client.update_time, client.etag) = Default::default();
@@ -122,7 +119,7 @@ impl ClientService for ClientRpc {
         let message = request.into_inner();
         let key = request_key(&by, "RotateClientSecret", &message.request_id, &message)?;
         let who = id_of("id", &message.id)?.into();
-        let (by, etag) = (by.repeatable(key), shown(message.etag));
+        let (by, etag) = (by.repeatable(key), etag(&message.etag).map(str::to_owned));
         let rotated = self.registry.rotate_secret(&who, message.end_older, etag, &by).await?;
         let RotatedSecret { client, secret } = rotated;
         Ok(Response::new(RotateClientSecretResponse {
@@ -139,7 +136,8 @@ impl ClientService for ClientRpc {
         let message = request.into_inner();
         let key = request_key(&by, "DisableClient", &message.request_id, &message)?;
         let (who, by) = (id_of("id", &message.id)?.into(), by.repeatable(key));
-        let client = self.registry.set_active(&who, false, shown(message.etag), &by).await?;
+        let etag = etag(&message.etag).map(str::to_owned);
+        let client = self.registry.set_active(&who, false, etag, &by).await?;
         Ok(Response::new(DisableClientResponse { client: Some(encode(&client)) }))
     }
 
@@ -151,7 +149,8 @@ impl ClientService for ClientRpc {
         let message = request.into_inner();
         let key = request_key(&by, "EnableClient", &message.request_id, &message)?;
         let (who, by) = (id_of("id", &message.id)?.into(), by.repeatable(key));
-        let client = self.registry.set_active(&who, true, shown(message.etag), &by).await?;
+        let etag = etag(&message.etag).map(str::to_owned);
+        let client = self.registry.set_active(&who, true, etag, &by).await?;
         Ok(Response::new(EnableClientResponse { client: Some(encode(&client)) }))
     }
 
@@ -164,12 +163,7 @@ impl ClientService for ClientRpc {
         let key = request_key(&by, "DeleteClient", &message.request_id, &message)?;
         let by = by.repeatable(key).validating(message.validate_only);
         let who = id_of("id", &message.id)?.into();
-        self.registry.delete(&who, shown(message.etag).as_deref(), &by).await?;
+        self.registry.delete(&who, etag(&message.etag), &by).await?;
         Ok(Response::new(DeleteClientResponse {}))
     }
-}
-
-/// The etag that a request shows, if it shows one.
-fn shown(etag: String) -> Option<String> {
-    Some(etag).filter(|etag| !etag.is_empty())
 }

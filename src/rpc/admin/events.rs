@@ -1,13 +1,12 @@
 //! Owns `identity.admin.v1.AuditService` on the wire.
 
-use std::{mem::take, sync::Arc};
+use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use super::{Page, id, refused};
+use super::{Page, id, moment, refused};
 use crate::{
-    base::Timestamp,
     identity::{AuditTrail, EventFilter, KeptChange, ListedEvent},
     model::{Error, FieldReason},
     proto::identity::admin::v1::{
@@ -60,8 +59,7 @@ impl AuditService for AuditRpc {
         request: Request<ListAuditEventsRequest>,
     ) -> Result<Response<ListAuditEventsResponse>, Status> {
         let mut asked = request.into_inner();
-        let (size, token) = (take(&mut asked.page_size), take(&mut asked.page_token));
-        let page = Page::<Uuid>::parse(size, &token, &asked)?;
+        let page = Page::<Uuid>::take(&mut asked)?;
         let size = usize::try_from(page.size).unwrap_or(usize::MAX);
         let found = self.trail.list(&filter(asked)?, page.after, size).await?;
         let next_page_token = found.next.map_or_else(String::new, |next| page.token(&next));
@@ -77,8 +75,8 @@ fn filter(asked: ListAuditEventsRequest) -> Result<EventFilter, Error> {
     let said = |text: String| Some(text).filter(|text| !text.is_empty());
     let meant = |field, text: &str| if text.is_empty() { Ok(None) } else { id(field, text).map(Some) };
     Ok(EventFilter {
-        from: moment("time_from", asked.time_from)?,
-        before: moment("time_before", asked.time_before)?,
+        from: moment("time_from", asked.time_from.as_ref())?,
+        before: moment("time_before", asked.time_before.as_ref())?,
         actor: meant("actor_id", &asked.actor_id)?,
         user: meant("user_id", &asked.user_id)?,
         client: meant("client_id", &asked.client_id)?,
@@ -99,15 +97,6 @@ fn printable(field: &'static str, text: String) -> Result<String, Error> {
     } else {
         Ok(text)
     }
-}
-
-/// The time that the request's `field` says, if it says one.
-fn moment(field: &'static str, said: Option<prost_types::Timestamp>) -> Result<Option<Timestamp>, Error> {
-    let Some(said) = said else { return Ok(None) };
-    let micros = said.seconds.checked_mul(1_000_000).filter(|_| (0..1_000_000_000).contains(&said.nanos));
-    let micros = micros.and_then(|micros| micros.checked_add(i64::from(said.nanos / 1_000)));
-    let rule = "must be a time of google.protobuf.Timestamp";
-    micros.map(Timestamp::from_micros).map(Some).ok_or_else(|| refused(field, FieldReason::Malformed, rule))
 }
 
 fn encode(listed: ListedEvent) -> AuditEvent {

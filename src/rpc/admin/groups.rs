@@ -1,11 +1,11 @@
 //! Owns `identity.admin.v1.GroupService` on the wire.
 
-use std::{mem::take, sync::Arc};
+use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use super::{Page, access, administrator, id, request_key, required};
+use super::{Page, access, administrator, at, etag, id, request_key, required};
 use crate::{
     identity::{
         access::{AccessRegistry, GroupRef, PrincipalRef},
@@ -75,7 +75,7 @@ impl GroupService for GroupRpc {
         let message = request.into_inner();
         let key = request_key(&by, "CreateGroup", &message.request_id, &message)?;
         let new = message.group.as_ref().ok_or_else(|| required("group"))?;
-        let name = GroupName::parse(&new.name).map_err(|rule| access::at("group.name", rule))?;
+        let name = GroupName::parse(&new.name).map_err(|rule| at("group.name", rule))?;
         let by = by.repeatable(key).validating(message.validate_only);
         let mut group = access::encode_group(&self.registry.create_group(name, &by).await?);
         if message.validate_only {
@@ -92,7 +92,7 @@ impl GroupService for GroupRpc {
             Which::Id(text) => GroupRef::from(GroupId(id("id", &text)?)),
             Which::Name(name) => {
                 // A name that reads as an id is nobody's.
-                let name = GroupName::parse(&name).map_err(|rule| access::at("name", rule))?;
+                let name = GroupName::parse(&name).map_err(|rule| at("name", rule))?;
                 GroupRef(name.as_str().to_owned())
             }
         };
@@ -105,8 +105,7 @@ impl GroupService for GroupRpc {
         request: Request<ListGroupsRequest>,
     ) -> Result<Response<ListGroupsResponse>, Status> {
         let mut filter = request.into_inner();
-        let (size, token) = (take(&mut filter.page_size), take(&mut filter.page_token));
-        let page = Page::<Uuid>::parse(size, &token, &filter)?;
+        let page = Page::<Uuid>::take(&mut filter)?;
         let after = page.after.map(GroupId);
         let mut groups = self.registry.directory().groups(None, after, page.size + 1).await?;
         let next_page_token = page.next(&mut groups, |group| group.id.0);
@@ -123,7 +122,7 @@ impl GroupService for GroupRpc {
         let key = request_key(&by, "DeleteGroup", &message.request_id, &message)?;
         let which = GroupRef::from(GroupId(id("id", &message.id)?));
         let by = by.repeatable(key).validating(message.validate_only);
-        self.registry.delete_group(&which, access::etag(&message.etag), &by).await?;
+        self.registry.delete_group(&which, etag(&message.etag), &by).await?;
         Ok(Response::new(DeleteGroupResponse {}))
     }
 
@@ -151,8 +150,7 @@ impl GroupService for GroupRpc {
         request: Request<ListMembershipsRequest>,
     ) -> Result<Response<ListMembershipsResponse>, Status> {
         let mut filter = request.into_inner();
-        let (size, token) = (take(&mut filter.page_size), take(&mut filter.page_token));
-        let page = Page::<Uuid>::parse(size, &token, &filter)?;
+        let page = Page::<Uuid>::take(&mut filter)?;
         let (memberships, next_page_token) = match filter.of.as_ref().ok_or_else(|| required("of"))? {
             Of::GroupId(text) => self.members(GroupId(id("group_id", text)?), &page).await?,
             Of::UserId(text) => self.groups_of(UserId(id("user_id", text)?), &page).await?,

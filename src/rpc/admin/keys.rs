@@ -1,6 +1,6 @@
 //! Owns `identity.admin.v1.KeyService` on the wire.
 
-use std::{mem::take, sync::Arc};
+use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
@@ -45,8 +45,7 @@ impl KeyService for KeyRpc {
         request: Request<ListKeysRequest>,
     ) -> Result<Response<ListKeysResponse>, Status> {
         let mut filter = request.into_inner();
-        let (size, token) = (take(&mut filter.page_size), take(&mut filter.page_token));
-        let page = Page::<String>::parse(size, &token, &filter)?;
+        let page = Page::<String>::take(&mut filter)?;
         let mut keys = self.keyring.list().await?;
         // By their times the order is another one as soon as one is told to sign at once.
         keys.sort_by(|one, other| (one.create_time, &one.kid.0).cmp(&(other.create_time, &other.kid.0)));

@@ -5,9 +5,9 @@ mod attributes;
 mod client_fields;
 mod clients;
 mod events;
+mod fields;
 mod groups;
 mod keys;
-mod page;
 mod roles;
 mod sessions;
 mod users;
@@ -23,16 +23,20 @@ pub(crate) use users::UserRpc;
 
 use prost::Message;
 use tonic::Request;
-use uuid::Uuid;
 
-use super::{origin_of, refused, required};
+use super::{
+    origin_of,
+    page::{Cursor, Page},
+    refused, required,
+    update_mask::{UpdateMask, not_updatable},
+};
 use crate::{
     auth::Caller,
     identity::Administrator,
-    model::{Error, FieldReason, RequestKey},
+    model::{Error, RequestKey},
 };
 
-use page::{Cursor, Page};
+use fields::{at, etag, id, moment};
 
 /// Who asks for what `request` says.
 fn administrator<T>(request: &Request<T>) -> Result<Administrator, Error> {
@@ -56,16 +60,4 @@ fn request_key(
     let id = id("request_id", request_id)?;
     let Some(caller) = by.principal() else { return Ok(None) };
     Ok(Some(RequestKey::new(caller, id, method, &message.encode_to_vec())))
-}
-
-/// The id that the request's `field` must have.
-///
-/// # Errors
-/// [`Error::InvalidFields`] if it is empty, or no UUID.
-fn id<T: From<Uuid>>(field: &'static str, text: &str) -> Result<T, Error> {
-    if text.is_empty() {
-        return Err(required(field));
-    }
-    let id = Uuid::try_parse(text).map_err(|_| refused(field, FieldReason::Malformed, "must be a UUID"))?;
-    Ok(T::from(id))
 }

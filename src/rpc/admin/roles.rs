@@ -1,12 +1,12 @@
 //! Owns `identity.admin.v1.RoleService` on the wire.
 
-use std::{mem::take, sync::Arc};
+use std::sync::Arc;
 
 use prost_types::FieldMask;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use super::{Page, access, administrator, id, refused, request_key, required};
+use super::{Page, UpdateMask, access, administrator, at, etag, id, moment, refused, request_key, required};
 use crate::{
     identity::access::{
         AccessRegistry, BindingFilter, NewRole, PrincipalRef, RoleChange, RoleRef, ScopeChange,
@@ -81,7 +81,7 @@ impl RoleRpc {
             giving.retain(|giving| role.is_none_or(|role| role == *giving));
             Some(giving)
         };
-        let end_by = access::if_set("expire_time_until", *expire_time_until)?;
+        let end_by = moment("expire_time_until", expire_time_until.as_ref())?;
         Ok(BindingFilter { roles, subject: subject.transpose()?, audience, end_by })
     }
 }
@@ -109,7 +109,7 @@ impl RoleService for RoleRpc {
             Which::Id(text) => RoleRef::Id(RoleId(id("id", &text)?)),
             Which::Name(name) => {
                 let audience = self.audience("name.audience", &name.audience)?;
-                let name = RoleName::parse(&name.name).map_err(|rule| access::at("name.name", rule))?;
+                let name = RoleName::parse(&name.name).map_err(|rule| at("name.name", rule))?;
                 RoleRef::Name(audience, name)
             }
         };
@@ -122,8 +122,7 @@ impl RoleService for RoleRpc {
         request: Request<ListRolesRequest>,
     ) -> Result<Response<ListRolesResponse>, Status> {
         let mut filter = request.into_inner();
-        let (size, token) = (take(&mut filter.page_size), take(&mut filter.page_token));
-        let page = Page::<Uuid>::parse(size, &token, &filter)?;
+        let page = Page::<Uuid>::take(&mut filter)?;
         let audience = self.if_said("audience", &filter.audience)?;
         let (directory, after) = (self.registry.directory(), page.after.map(RoleId));
         let mut roles = if filter.scope.is_empty() {
@@ -164,7 +163,7 @@ impl RoleService for RoleRpc {
         let key = request_key(&by, "DeleteRole", &message.request_id, &message)?;
         let which = RoleRef::Id(RoleId(id("id", &message.id)?));
         let by = by.repeatable(key).validating(message.validate_only);
-        self.registry.delete_role(&which, access::etag(&message.etag), &by).await?;
+        self.registry.delete_role(&which, etag(&message.etag), &by).await?;
         Ok(Response::new(DeleteRoleResponse {}))
     }
 
@@ -178,7 +177,7 @@ impl RoleService for RoleRpc {
         let new = message.binding.as_ref().ok_or_else(|| required("binding"))?;
         let role = RoleRef::Id(RoleId(id("binding.role_id", &new.role_id)?));
         let subject = PrincipalRef::Id(access::principal("binding.subject", new.subject.as_ref())?);
-        let end = access::if_set("binding.expire_time", new.expire_time)?;
+        let end = moment("binding.expire_time", new.expire_time.as_ref())?;
         let by = by.repeatable(key).validating(message.validate_only);
         let made = self.registry.create_binding(&role, &subject, end, &by).await?;
         let mut binding = access::encode_binding(&made);
@@ -202,8 +201,7 @@ impl RoleService for RoleRpc {
         request: Request<ListBindingsRequest>,
     ) -> Result<Response<ListBindingsResponse>, Status> {
         let mut filter = request.into_inner();
-        let (size, token) = (take(&mut filter.page_size), take(&mut filter.page_token));
-        let page = Page::<Uuid>::parse(size, &token, &filter)?;
+        let page = Page::<Uuid>::take(&mut filter)?;
         let filter = self.filter(&filter).await?;
         let after = page.after.map(BindingId);
         let mut found = self.registry.directory().bindings(&filter, after, page.size + 1).await?;
@@ -221,11 +219,10 @@ impl RoleService for RoleRpc {
         let key = request_key(&by, "UpdateBinding", &message.request_id, &message)?;
         let binding = message.binding.as_ref().ok_or_else(|| required("binding"))?;
         let id = BindingId(id("binding.id", &binding.id)?);
-        access::must_name(message.update_mask.as_ref(), "expire_time")?;
-        let end = access::if_set("binding.expire_time", binding.expire_time)?;
-        let etag = access::etag(&binding.etag);
+        UpdateMask::read(message.update_mask.as_ref())?.must_be("expire_time")?;
+        let end = moment("binding.expire_time", binding.expire_time.as_ref())?;
         let by = by.repeatable(key).validating(message.validate_only);
-        let updated = self.registry.update_binding(id, etag, end, &by).await?;
+        let updated = self.registry.update_binding(id, etag(&binding.etag), end, &by).await?;
         let mut binding = access::encode_binding(&updated);
         if message.validate_only {
             binding.etag = String::new();
@@ -242,7 +239,7 @@ impl RoleService for RoleRpc {
         let key = request_key(&by, "DeleteBinding", &message.request_id, &message)?;
         let id = BindingId(id("id", &message.id)?);
         let by = by.repeatable(key).validating(message.validate_only);
-        self.registry.delete_binding(id, access::etag(&message.etag), &by).await?;
+        self.registry.delete_binding(id, etag(&message.etag), &by).await?;
         Ok(Response::new(DeleteBindingResponse {}))
     }
 
@@ -260,10 +257,9 @@ impl RoleService for RoleRpc {
         request: Request<ListAudiencesRequest>,
     ) -> Result<Response<ListAudiencesResponse>, Status> {
         let mut filter = request.into_inner();
-        let (size, token) = (take(&mut filter.page_size), take(&mut filter.page_token));
-        let page = Page::<String>::parse(size, &token, &filter)?;
+        let page = Page::<String>::take(&mut filter)?;
         let after = page.after.as_deref().map(AudienceName::parse).transpose();
-        let after = after.map_err(|rule| access::at("page_token", rule))?;
+        let after = after.map_err(|rule| at("page_token", rule))?;
         let found = self.registry.directory().audiences(after.as_ref(), page.size + 1).await?;
         let mut audiences: Vec<_> =
             found.iter().map(|(audience, _)| access::encode_audience(audience)).collect();
@@ -280,13 +276,13 @@ impl RoleService for RoleRpc {
         let key = request_key(&by, "UpdateAudience", &message.request_id, &message)?;
         let audience = message.audience.as_ref().ok_or_else(|| required("audience"))?;
         let name = self.audience("audience.name", &audience.name)?;
-        access::must_name(message.update_mask.as_ref(), "owners")?;
+        UpdateMask::read(message.update_mask.as_ref())?.must_be("owners")?;
         let owners = audience.owners.iter().map(|owner| access::principal("audience.owners", Some(owner)));
         let owners: Vec<_> = owners.collect::<Result<_, _>>()?;
-        let etag = access::etag(&audience.etag);
         let by = by.repeatable(key).validating(message.validate_only);
-        let mut audience =
-            access::encode_audience(&self.registry.set_owners(&name, etag, &owners, &by).await?);
+        let mut audience = access::encode_audience(
+            &self.registry.set_owners(&name, etag(&audience.etag), &owners, &by).await?,
+        );
         if message.validate_only {
             audience.etag = String::new();
         }
@@ -312,25 +308,17 @@ impl RoleService for RoleRpc {
 
 /// What of `role` is to be changed, as `mask` says; without one what is set.
 fn role_change(role: &Role, mask: Option<&FieldMask>) -> Result<RoleChange, Error> {
-    let paths = mask.map(|mask| mask.paths.as_slice()).unwrap_or_default();
-    let is_known = |path: &String| matches!(path.as_str(), "scopes" | "description" | "*");
-    if !paths.iter().all(is_known) {
-        let names = "must name `scopes`, `description`, or `*` for both";
-        return Err(refused("update_mask", FieldReason::NotUpdatable, names));
-    }
-    let names = |field: &str, is_set: bool| {
-        if paths.is_empty() { is_set } else { paths.iter().any(|path| path == field || path == "*") }
-    };
-    let mut change =
-        RoleChange { etag: access::etag(&role.etag).map(str::to_owned), ..RoleChange::default() };
-    if names("scopes", !role.scopes.is_empty()) {
+    let names = "must name `scopes`, `description`, or `*` for both";
+    let mask = UpdateMask::read(mask)?.of(&["scopes", "description"], names)?;
+    let mut change = RoleChange { etag: etag(&role.etag).map(str::to_owned), ..RoleChange::default() };
+    if mask.names("scopes", !role.scopes.is_empty()) {
         let scopes = access::scopes("role.scopes", &role.scopes);
         change.scopes =
             Some(ScopeChange::All(scopes.map_err(|violation| Error::InvalidFields(vec![violation]))?));
     }
-    if names("description", !role.description.is_empty()) {
+    if mask.names("description", !role.description.is_empty()) {
         let description = RoleDescription::parse(&role.description);
-        change.description = Some(description.map_err(|rule| access::at("role.description", rule))?);
+        change.description = Some(description.map_err(|rule| at("role.description", rule))?);
     }
     Ok(change)
 }

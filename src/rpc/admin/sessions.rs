@@ -1,6 +1,6 @@
 //! Owns `identity.admin.v1.SessionService` on the wire.
 
-use std::{mem::take, sync::Arc};
+use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
@@ -45,8 +45,7 @@ impl SessionService for SessionRpc {
         request: Request<ListSessionsRequest>,
     ) -> Result<Response<ListSessionsResponse>, Status> {
         let mut filter = request.into_inner();
-        let (size, token) = (take(&mut filter.page_size), take(&mut filter.page_token));
-        let page = Page::<Uuid>::parse(size, &token, &filter)?;
+        let page = Page::<Uuid>::take(&mut filter)?;
         let of = match filter.of {
             None => return Err(required("of").into()),
             Some(list_sessions_request::Of::UserId(user)) => of_user(&user)?,

@@ -1,13 +1,9 @@
 //! Owns `identity.admin.v1.UserService` on the wire.
 
-use std::mem::take;
-
-use prost_types::Timestamp as WireTimestamp;
 use tonic::{Request, Response, Status};
 
-use super::{Cursor, Page, administrator, id, request_key};
+use super::{Cursor, Page, UpdateMask, administrator, etag, id, moment, not_updatable, request_key};
 use crate::{
-    base::Timestamp,
     identity::{
         OneTimePassword, UserDirectory, UserRegistry, UsernameRests,
         guessing::{AccountAllowances, AllowanceLeft},
@@ -29,7 +25,7 @@ use crate::{
         user_service_server::UserService,
     },
     rpc::{
-        attributes::{self, MASK_MAX_PATHS, TOO_MANY_PATHS},
+        attributes,
         encode::{self, time},
         refused, required,
     },
@@ -83,11 +79,11 @@ impl UserRpc {
     async fn set_active(
         &self,
         (who, is_active): (&str, bool),
-        etag: &str,
+        shown_etag: &str,
         by: &crate::identity::Administrator,
     ) -> Result<Option<User>, Error> {
         let who = UserRef::Id(user_id("id", who)?);
-        let found = self.registry.set_active(&who, is_active, if_set(etag), by).await?;
+        let found = self.registry.set_active(&who, is_active, etag(shown_etag), by).await?;
         self.show_one(found).await
     }
 }
@@ -128,7 +124,7 @@ impl UserService for UserRpc {
         let message = request.into_inner();
         let key = request_key(&by, "ResetPassword", &message.request_id, &message)?;
         let who = UserRef::Id(user_id("id", &message.id)?);
-        let reset = self.passwords.reset(&who, if_set(&message.etag), &by.repeatable(key)).await?;
+        let reset = self.passwords.reset(&who, etag(&message.etag), &by.repeatable(key)).await?;
         Ok(Response::new(ResetPasswordResponse {
             one_time_password: text_of(reset.one_time_password.as_ref()),
             expire_time: reset.expire_time.map(time),
@@ -154,9 +150,8 @@ impl UserService for UserRpc {
         request: Request<ListUsersRequest>,
     ) -> Result<Response<ListUsersResponse>, Status> {
         let mut asked = request.into_inner();
-        let (size, token) = (take(&mut asked.page_size), take(&mut asked.page_token));
         let filter = filter(&asked)?;
-        let mut page = Page::<UserPlace>::parse(size, &token, &asked)?;
+        let mut page = Page::<UserPlace>::take(&mut asked)?;
         let after = page.take_after(|place| filter.order().has(place))?;
         let UserPage { users, next } = self.directory.search(&filter, after, page.size).await?;
         let next_page_token = next.map(|place| page.token(&place)).unwrap_or_default();
@@ -174,8 +169,8 @@ impl UserService for UserRpc {
         let UpdateUserRequest { user, update_mask, .. } = message;
         let user = user.ok_or_else(|| required("user"))?;
         let who = UserRef::Id(user_id("user.id", &user.id)?);
-        let fields = fields(&user, update_mask.as_ref().map_or(&[][..], |mask| &mask.paths))?;
-        let found = self.registry.update(&who, fields, if_set(&user.etag), &self.rests, &by).await?;
+        let fields = fields(&user, UpdateMask::read(update_mask.as_ref())?.paths())?;
+        let found = self.registry.update(&who, fields, etag(&user.etag), &self.rests, &by).await?;
         let mut user = self.show_one(found).await?;
         if by.only_validates()
             && let Some(user) = &mut user
@@ -217,7 +212,7 @@ impl UserService for UserRpc {
         let by = by.repeatable(key).validating(message.validate_only);
         let who = UserRef::Id(user_id("id", &message.id)?);
         let rests = async { Ok::<_, Error>(self.rests.clone()) };
-        let deleted = self.registry.delete(&who, if_set(&message.etag), rests, &by).await?;
+        let deleted = self.registry.delete(&who, etag(&message.etag), rests, &by).await?;
         let username_rest_expire_time = deleted.and_then(|deleted| deleted.name_rests_until).map(time);
         Ok(Response::new(DeleteUserResponse { username_rest_expire_time }))
     }
@@ -284,11 +279,6 @@ fn text_of(one_time: Option<&OneTimePassword>) -> String {
     one_time.map(|shown| shown.text().to_string()).unwrap_or_default()
 }
 
-/// An etag as it came: empty is none.
-fn if_set(etag: &str) -> Option<&str> {
-    Some(etag).filter(|etag| !etag.is_empty())
-}
-
 fn user_id(field: &'static str, text: &str) -> Result<UserId, Error> {
     id(field, text).map(UserId)
 }
@@ -313,9 +303,6 @@ fn fields<'a>(user: &'a User, paths: &[String]) -> Result<NewUserFields<'a>, Err
         let (email, display_name) = (email.map(Some), display_name.map(Some));
         return Ok(NewUserFields { username, email, display_name, attributes: attributes::if_set(sent)? });
     }
-    if paths.len() > MASK_MAX_PATHS {
-        return Err(refused("update_mask", FieldReason::TooLong, TOO_MANY_PATHS));
-    }
     let mut fields = NewUserFields::default();
     for path in paths {
         match path.as_str() {
@@ -331,7 +318,7 @@ fn fields<'a>(user: &'a User, paths: &[String]) -> Result<NewUserFields<'a>, Err
                 };
             }
             path if attributes::follow(path, sent, &mut fields.attributes)? => {}
-            _ => return Err(refused("update_mask", FieldReason::NotUpdatable, NOT_UPDATABLE)),
+            _ => return Err(not_updatable(NOT_UPDATABLE)),
         }
     }
     Ok(fields)
@@ -356,25 +343,24 @@ fn filter(asked: &ListUsersRequest) -> Result<UserFilter, Error> {
     }
     let group =
         if asked.group_id.is_empty() { None } else { Some(GroupId(id("group_id", &asked.group_id)?)) };
-    let span = |from: &Option<WireTimestamp>, before: &Option<WireTimestamp>| Span {
-        from: from.as_ref().map(moment),
-        before: before.as_ref().map(moment),
+    let span = |(from, first): (_, &Option<_>), (before, end): (_, &Option<_>)| {
+        Ok::<_, Error>(Span { from: moment(from, first.as_ref())?, before: moment(before, end.as_ref())? })
     };
     Ok(UserFilter {
         username,
         email,
         display_name,
         group,
-        created: span(&asked.create_time_from, &asked.create_time_before),
-        last_login: span(&asked.last_login_time_from, &asked.last_login_time_before),
+        created: span(
+            ("create_time_from", &asked.create_time_from),
+            ("create_time_before", &asked.create_time_before),
+        )?,
+        last_login: span(
+            ("last_login_time_from", &asked.last_login_time_from),
+            ("last_login_time_before", &asked.last_login_time_before),
+        )?,
         is_active: asked.is_active,
     })
-}
-
-/// The time that `time` says; the first or the last one, if it is beyond what can be said.
-fn moment(time: &WireTimestamp) -> Timestamp {
-    let micros = time.seconds.saturating_mul(1_000_000).saturating_add(i64::from(time.nanos / 1_000));
-    Timestamp::from_micros(micros)
 }
 
 fn encode_user(

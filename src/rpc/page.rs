@@ -1,4 +1,6 @@
-//! Owns pages of lists of the admin API (AIP-158): how many, where the next one begins, and that it is a page of the same list.
+//! Owns pages of lists (AIP-158): how many a page has, where the next one begins, and that it is a page of the same list.
+
+use std::mem::take;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64ct::{Base64UrlUnpadded, Encoding};
@@ -8,8 +10,21 @@ use uuid::Uuid;
 use super::refused;
 use crate::{
     model::{Error, FieldReason},
-    rpc::paging,
+    proto::identity::{
+        admin::v1::{
+            ListAttributesRequest, ListAudiencesRequest, ListAuditEventsRequest, ListBindingsRequest,
+            ListClientsRequest, ListGroupsRequest, ListKeysRequest, ListMembershipsRequest, ListRolesRequest,
+            ListSessionsRequest, ListUsersRequest,
+        },
+        v1::ListSessionsRequest as ListOwnSessionsRequest,
+    },
 };
+
+/// How many there are on a page if the caller does not say.
+const DEFAULT_SIZE: u64 = 50;
+
+/// The most that a page has: what comes in one message and costs one query.
+const MAX_SIZE: u64 = 500;
 
 /// How many bytes of a token tell for which filter it was made: nobody gains by two that have the same.
 const FILTER_BYTES: usize = 8;
@@ -26,6 +41,37 @@ pub(super) trait Cursor: Sized {
     fn decode(bytes: &[u8]) -> Option<Self>;
 }
 
+/// A request for a page of a list.
+pub(super) trait ListRequest: Message {
+    /// Takes out its `page_size` and `page_token`: what is left says which list it is.
+    fn take_page(&mut self) -> (i32, String);
+}
+
+macro_rules! list_requests {
+    ($($request:ident),+ $(,)?) => {
+        $(impl ListRequest for $request {
+            fn take_page(&mut self) -> (i32, String) {
+                (take(&mut self.page_size), take(&mut self.page_token))
+            }
+        })+
+    };
+}
+
+list_requests!(
+    ListAttributesRequest,
+    ListAudiencesRequest,
+    ListAuditEventsRequest,
+    ListBindingsRequest,
+    ListClientsRequest,
+    ListGroupsRequest,
+    ListKeysRequest,
+    ListMembershipsRequest,
+    ListOwnSessionsRequest,
+    ListRolesRequest,
+    ListSessionsRequest,
+    ListUsersRequest,
+);
+
 /// Which page is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Page<C> {
@@ -37,12 +83,18 @@ pub(super) struct Page<C> {
 }
 
 impl<C: Cursor> Page<C> {
-    /// Reads a request's `page_size` and `page_token`; `filter` is the request without these two.
+    /// Takes the page out of `request`, whose other fields are left.
     ///
     /// # Errors
     /// [`Error::InvalidFields`] for a negative size, or a token that this service did not make, or made for another filter.
-    pub(super) fn parse(page_size: i32, page_token: &str, filter: &impl Message) -> Result<Self, Error> {
-        let size = paging::size(page_size)?;
+    pub(super) fn take(request: &mut impl ListRequest) -> Result<Self, Error> {
+        let (page_size, page_token) = request.take_page();
+        Self::parse(page_size, &page_token, request)
+    }
+
+    /// Reads a request's `page_size` and `page_token`; `filter` is the request without these two.
+    fn parse(page_size: i32, page_token: &str, filter: &impl Message) -> Result<Self, Error> {
+        let size = size(page_size)?;
         let mut filter_bytes = [0; FILTER_BYTES];
         filter_bytes.copy_from_slice(&digest(&SHA256, &filter.encode_to_vec()).as_ref()[..FILTER_BYTES]);
         if page_token.is_empty() {
@@ -85,6 +137,15 @@ impl<C: Cursor> Page<C> {
     }
 }
 
+/// How many a page has at most, if a request asks for `page_size`.
+fn size(page_size: i32) -> Result<u64, Error> {
+    match u64::try_from(page_size) {
+        Ok(0) => Ok(DEFAULT_SIZE),
+        Ok(size) => Ok(size.min(MAX_SIZE)),
+        Err(_) => Err(refused("page_size", FieldReason::Malformed, "must not be negative")),
+    }
+}
+
 fn no_token() -> Error {
     let rule = "must be the `next_page_token` of the page before, of a request that differs in nothing else";
     refused("page_token", FieldReason::Malformed, rule)
@@ -115,22 +176,32 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::proto::identity::admin::v1::{GetKeyRequest, ListKeysRequest};
 
     #[test]
     fn a_token_leads_on_in_the_same_list_and_in_no_other() {
         let ids: Vec<_> = (1..=3).map(Uuid::from_u128).collect();
-        let filter = GetKeyRequest { kid: "a".to_owned() };
-        let page = Page::parse(2, "", &filter).unwrap();
+        let list = |page_size, page_token: &str, scope: &str| ListClientsRequest {
+            page_size,
+            page_token: page_token.to_owned(),
+            scope: scope.to_owned(),
+            ..ListClientsRequest::default()
+        };
+        let read =
+            |page_size, page_token: &str, scope| Page::<Uuid>::take(&mut list(page_size, page_token, scope));
+        let mut first = list(2, "", "a");
+        let page = Page::take(&mut first).unwrap();
+        assert_eq!(first, list(0, "", "a"), "the filter is left");
         let mut found = ids.clone();
         let token = page.next(&mut found, |id| *id);
         assert_eq!(found, ids[..2]);
-        let second = Page::parse(2, &token, &filter).unwrap();
+        let second = read(2, &token, "a").unwrap();
         assert_eq!(second, Page { after: Some(ids[1]), ..page });
         assert_eq!(second.next(&mut found, |id| *id), "");
-        assert!(Page::<Uuid>::parse(2, &token, &GetKeyRequest { kid: "b".to_owned() }).is_err());
-        assert!(Page::<Uuid>::parse(-1, "", &filter).is_err());
-        let mut page = Page::parse(2, &token, &filter).unwrap();
+        assert!(read(2, &token, "b").is_err());
+        assert!(read(-1, "", "a").is_err());
+        assert_eq!(read(0, "", "a").unwrap().size, DEFAULT_SIZE);
+        assert_eq!(read(i32::MAX, "", "a").unwrap().size, MAX_SIZE);
+        let mut page = read(2, &token, "a").unwrap();
         assert!(page.clone().take_after(|id| *id != ids[1]).is_err());
         assert_eq!(page.take_after(|id| *id == ids[1]).unwrap(), Some(ids[1]));
     }

@@ -32,9 +32,9 @@ pub(crate) use lanes::{CallBounds, LANES, PoolBounds};
 pub(crate) use pool::Pool;
 pub(crate) use receive::Message;
 pub(crate) use recognise::Recognise;
-pub(crate) use source::Source;
+pub(crate) use source::CallSource;
 pub(crate) use stream::{Life, StreamAnswers, StreamRequests, over};
-pub(crate) use visit::{Door, Kind, Visit};
+pub(crate) use visit::{CallKind, Door, Visit};
 
 /// What HTTP/2 adds to the size of each header (RFC 9113 section 6.5.2).
 const HEADER_OVERHEAD_BYTES: usize = 32;

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::Source;
+use super::CallSource;
 use crate::{base, model::Network};
 
 /// Somebody who has a share of a bound.
@@ -48,7 +48,7 @@ pub(super) struct Shares {
 
 impl Holders {
     /// Those of a call that comes from `source`.
-    pub(super) fn of(source: &Source) -> Self {
+    pub(super) fn of(source: &CallSource) -> Self {
         let peer = source.peer();
         let site = peer.and_then(Network::wider);
         Self([

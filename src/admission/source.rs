@@ -7,7 +7,7 @@ use crate::model::Network;
 
 /// Where a call comes from.
 #[derive(Clone, Debug)]
-pub(crate) struct Source {
+pub(crate) struct CallSource {
     peer: Option<Network>,
     /// The peer that named the one above, if that is another.
     asker: Option<Network>,
@@ -15,7 +15,7 @@ pub(crate) struct Source {
     connection: Option<ConnectionHandle>,
 }
 
-impl Source {
+impl CallSource {
     /// A call of `peer`, by the connection that `extensions` name.
     pub(crate) fn of(peer: Option<Network>, extensions: &Extensions) -> Self {
         Self { peer, asker: None, connection: extensions.get().cloned() }

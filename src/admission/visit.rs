@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    Pool, Source,
+    CallSource, Pool,
     hold::Hold,
     lanes::Lane,
     pool::Place,
@@ -18,7 +18,7 @@ use crate::{
 
 /// What kind of call asks for a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum CallKind {
     /// One that strangers may make, and that has a reserve if its token is verified.
     Call,
     /// A question about health.
@@ -42,8 +42,8 @@ pub(super) enum Arrival {
 #[derive(Debug)]
 pub(crate) struct Visit<'a> {
     pool: &'a Pool,
-    kind: Kind,
-    source: Source,
+    kind: CallKind,
+    source: CallSource,
     deadline: Deadline,
     /// The token that it shows, if any.
     token: Option<&'a str>,
@@ -54,8 +54,8 @@ pub(crate) struct Visit<'a> {
 #[derive(Clone, Debug)]
 pub(crate) struct Door {
     pool: Pool,
-    kind: Kind,
-    source: Source,
+    kind: CallKind,
+    source: CallSource,
     deadline: Deadline,
     hold: Arc<Hold>,
 }
@@ -64,8 +64,8 @@ impl<'a> Visit<'a> {
     /// A call to be done by `deadline`, with the `token` that it shows.
     pub(crate) const fn new(
         pool: &'a Pool,
-        kind: Kind,
-        source: Source,
+        kind: CallKind,
+        source: CallSource,
         deadline: Deadline,
         token: Option<&'a str>,
     ) -> Self {
@@ -86,7 +86,7 @@ impl<'a> Visit<'a> {
     /// [`Error::Overloaded`].
     pub(crate) fn open_stream(&self, deadline: Deadline) -> Result<Place, Error> {
         let take = |lane| self.pool.take_until(lane, self.holders(), deadline, self.source.connection());
-        let own = if self.kind == Kind::Health { take(Lane::Watches) } else { None };
+        let own = if self.kind == CallKind::Health { take(Lane::Watches) } else { None };
         own.or_else(|| take(Lane::Streams)).ok_or_else(|| self.pool.refuse(Lane::Streams))
     }
 
@@ -190,16 +190,16 @@ impl Door {
 
 /// The lanes of a call of this `kind` at this `arrival`: the strangers', one that is tried before that, and one for those whose token is
 /// verified.
-const fn lanes(kind: Kind, arrival: Arrival) -> (Lane, Option<Lane>, Option<Lane>) {
+const fn lanes(kind: CallKind, arrival: Arrival) -> (Lane, Option<Lane>, Option<Lane>) {
     match (arrival, kind) {
-        (Arrival::Arrived, Kind::Call) => (Lane::Strangers, None, Some(Lane::Verified)),
-        (Arrival::Arrived, Kind::Health) => (Lane::Strangers, Some(Lane::Health), None),
-        (Arrival::Arrived, Kind::Check) => (Lane::Strangers, None, Some(Lane::Check)),
-        (Arrival::Arrived, Kind::Document) => (Lane::Strangers, Some(Lane::Documents), None),
-        (Arrival::Arriving, Kind::Call | Kind::Document) => {
+        (Arrival::Arrived, CallKind::Call) => (Lane::Strangers, None, Some(Lane::Verified)),
+        (Arrival::Arrived, CallKind::Health) => (Lane::Strangers, Some(Lane::Health), None),
+        (Arrival::Arrived, CallKind::Check) => (Lane::Strangers, None, Some(Lane::Check)),
+        (Arrival::Arrived, CallKind::Document) => (Lane::Strangers, Some(Lane::Documents), None),
+        (Arrival::Arriving, CallKind::Call | CallKind::Document) => {
             (Lane::ArrivingStrangers, None, Some(Lane::ArrivingVerified))
         }
-        (Arrival::Arriving, Kind::Health) => (Lane::ArrivingStrangers, Some(Lane::ArrivingHealth), None),
-        (Arrival::Arriving, Kind::Check) => (Lane::ArrivingStrangers, Some(Lane::ArrivingCheck), None),
+        (Arrival::Arriving, CallKind::Health) => (Lane::ArrivingStrangers, Some(Lane::ArrivingHealth), None),
+        (Arrival::Arriving, CallKind::Check) => (Lane::ArrivingStrangers, Some(Lane::ArrivingCheck), None),
     }
 }

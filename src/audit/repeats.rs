@@ -55,8 +55,8 @@ struct Kind {
     changed: Vec<Field>,
     user_id: Option<UserId>,
     client_id: Option<String>,
-    from: Option<Source>,
-    claimed: Option<Source>,
+    from: Option<EventAddress>,
+    claimed: Option<EventAddress>,
     /// Who was refused, and what, where that is known.
     actor: Option<About>,
     method: Option<String>,
@@ -64,7 +64,7 @@ struct Kind {
 
 /// Where an event comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Source {
+enum EventAddress {
     Network(Network),
     /// What is no address.
     Text(String),
@@ -248,8 +248,8 @@ impl Kind {
             changed: entry.changed.iter().map(|change| change.field).collect(),
             user_id: entry.user_id,
             client_id: entry.client_id.clone(),
-            from: entry.address.as_deref().map(Source::of),
-            claimed: entry.claimed_address.as_deref().map(Source::of),
+            from: entry.address.as_deref().map(EventAddress::of),
+            claimed: entry.claimed_address.as_deref().map(EventAddress::of),
             actor: About::actor(&entry.actor),
             method: entry.method.clone(),
         }
@@ -287,7 +287,7 @@ impl About {
     }
 }
 
-impl Source {
+impl EventAddress {
     fn of(address: &str) -> Self {
         let network = address.parse::<IpAddr>().map(Network::of);
         network.map_or_else(|_| Self::Text(address.to_owned()), Self::Network)

@@ -18,7 +18,7 @@ use tower::{Layer, Service};
 
 use super::{Access, Authenticator, Caller, Keys, Policy, Standing};
 use crate::{
-    errors::{Failure, FailureLog},
+    errors::{CallFailure, FailureLog},
     model::Error,
 };
 
@@ -104,7 +104,7 @@ impl<K: Keys, S: Standing> Gate<K, S> {
 
     /// Tells that a call of `path`, which the policy knows, failed with `status`.
     fn tell(&self, path: &str, status: &Status) {
-        if let (Some(failures), Some(failure)) = (&self.failures, Failure::of_status(status)) {
+        if let (Some(failures), Some(failure)) = (&self.failures, CallFailure::of_status(status)) {
             failures.tell(path, failure);
         }
     }

@@ -9,10 +9,10 @@ use rand::{Rng, RngExt};
 
 /// Where randomness comes from.
 #[derive(Clone, Debug)]
-pub struct Entropy(Source);
+pub struct Entropy(Generator);
 
 #[derive(Clone, Debug)]
-enum Source {
+enum Generator {
     /// The thread's generator, which the system seeds.
     System,
     /// Known beforehand: in unit tests of this crate alone.
@@ -24,7 +24,7 @@ impl Entropy {
     /// What nobody knows beforehand: all that there is outside of unit tests.
     #[must_use]
     pub const fn system() -> Self {
-        Self(Source::System)
+        Self(Generator::System)
     }
 
     /// What repeats by its `seed`, in one sequence for all clones.
@@ -33,7 +33,7 @@ impl Entropy {
     #[cfg(test)]
     pub(crate) fn seeded(seed: u64) -> Self {
         let rng = <rand::rngs::StdRng as rand::SeedableRng>::seed_from_u64(seed);
-        Self(Source::Seeded(std::sync::Arc::new(std::sync::Mutex::new(rng))))
+        Self(Generator::Seeded(std::sync::Arc::new(std::sync::Mutex::new(rng))))
     }
 
     /// Random bytes.
@@ -54,9 +54,9 @@ impl Entropy {
 
     fn with<T>(&self, take: impl FnOnce(&mut dyn Rng) -> T) -> T {
         match &self.0 {
-            Source::System => take(&mut rand::rng()),
+            Generator::System => take(&mut rand::rng()),
             #[cfg(test)]
-            Source::Seeded(rng) => take(&mut *rng.lock().unwrap()),
+            Generator::Seeded(rng) => take(&mut *rng.lock().unwrap()),
         }
     }
 }

@@ -26,7 +26,7 @@ const MAX_METHODS: usize = 1_024;
 
 /// Why a call failed that should not have: a defect, or what the service needs did not answer. The cause never leaves the process.
 #[derive(Clone, Debug)]
-pub struct Failure {
+pub struct CallFailure {
     code: Code,
     reason: Option<&'static str>,
     chain: String,
@@ -44,7 +44,7 @@ struct Inner {
     throttles: Mutex<HashMap<(String, Option<&'static str>), Throttle>>,
 }
 
-impl Failure {
+impl CallFailure {
     /// What is to be told of `error`. None if it is a refusal, which is the caller's affair.
     #[must_use]
     pub fn of(error: &Error) -> Option<Self> {
@@ -66,13 +66,13 @@ impl Failure {
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for CallFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.chain)
     }
 }
 
-impl std::error::Error for Failure {}
+impl std::error::Error for CallFailure {}
 
 impl FailureLog {
     /// Tells of what fails at `listener`.
@@ -82,7 +82,7 @@ impl FailureLog {
     }
 
     /// Tells that a call of `method` failed by `failure`, if that was not told lately. What a client makes up is no method.
-    pub fn tell(&self, method: &str, failure: &Failure) {
+    pub fn tell(&self, method: &str, failure: &CallFailure) {
         let Some(untold) = self.pass(method, failure) else { return };
         tracing::error!(
             listener = self.0.listener,
@@ -95,7 +95,7 @@ impl FailureLog {
     }
 
     /// How many such failures were not told since the last that was, if one may be told now.
-    fn pass(&self, method: &str, failure: &Failure) -> Option<u64> {
+    fn pass(&self, method: &str, failure: &CallFailure) -> Option<u64> {
         let mut throttles = self.0.throttles.lock().unwrap_or_else(PoisonError::into_inner);
         let mut cause = (method.to_owned(), failure.reason);
         if throttles.len() >= MAX_METHODS && !throttles.contains_key(&cause) {
@@ -111,15 +111,15 @@ mod tests {
     use super::*;
     use crate::base::Timestamp;
 
-    fn unavailable() -> Failure {
-        Failure::of(&Error::Unavailable { what: "database", source: "it is away".into() }).unwrap()
+    fn unavailable() -> CallFailure {
+        CallFailure::of(&Error::Unavailable { what: "database", source: "it is away".into() }).unwrap()
     }
 
     #[test]
     fn one_methods_storm_hides_no_other_and_no_other_listeners() {
         let clock = Clock::manual(Timestamp::from_micros(0));
         let (grpc, http) = (FailureLog::new("grpc", clock.clone()), FailureLog::new("http", clock.clone()));
-        let defect = Failure::of(&Error::internal("a defect")).unwrap();
+        let defect = CallFailure::of(&Error::internal("a defect")).unwrap();
         assert_eq!(grpc.pass("/a/A", &unavailable()), Some(0));
         for _ in 0..7 {
             assert_eq!(grpc.pass("/a/A", &unavailable()), None);
@@ -143,13 +143,13 @@ mod tests {
     #[test]
     fn a_failure_stays_with_its_status_and_a_refusal_has_none() {
         let status = Status::from(Error::Unavailable { what: "database", source: "it is away".into() });
-        let failure = Failure::of_status(&status).unwrap();
+        let failure = CallFailure::of_status(&status).unwrap();
         assert_eq!(failure.to_string(), "the service cannot reach its database at the moment: it is away");
         let response: http::Response<tonic::body::Body> = status.into_http();
-        let kept = response.extensions().get::<Status>().and_then(Failure::of_status);
+        let kept = response.extensions().get::<Status>().and_then(CallFailure::of_status);
         assert!(kept.is_some(), "and with the answer that is made of it");
         assert!(!format!("{:?}", response.headers()).contains("away"));
-        assert!(Failure::of_status(&Status::from(Error::UsernameTaken)).is_none());
-        assert!(Failure::of_status(&Status::internal("not of this service")).is_none());
+        assert!(CallFailure::of_status(&Status::from(Error::UsernameTaken)).is_none());
+        assert!(CallFailure::of_status(&Status::internal("not of this service")).is_none());
     }
 }

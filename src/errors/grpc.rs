@@ -20,7 +20,7 @@ use tonic::{
 use tonic_types::pb;
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
-use super::{Failure, Row, field_reason};
+use super::{CallFailure, Row, field_reason};
 use crate::{
     model::{self, Error},
     proto::ERROR_DOMAIN,
@@ -38,9 +38,9 @@ const DETAILS: &str = "grpc-status-details-bin";
 const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
 impl From<Error> for Status {
-    /// The [`Failure`], if it is one, is the status' source: for the log of who answers with it.
+    /// The [`CallFailure`], if it is one, is the status' source: for the log of who answers with it.
     fn from(error: Error) -> Self {
-        let (failure, message) = (Failure::of(&error), error.to_string());
+        let (failure, message) = (CallFailure::of(&error), error.to_string());
         let row = Row::of(&error);
         debug_assert!(row.is_released(), "an RPC answers it, so its reason belongs into the proto: {row:?}");
         // What does not exist is gRPC's own affair: it has no reason of this API, and so no details.

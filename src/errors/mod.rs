@@ -8,7 +8,7 @@ mod grpc;
 mod oauth;
 mod rows;
 
-pub use failures::{Failure, FailureLog};
+pub use failures::{CallFailure, FailureLog};
 pub use fields::field_reason;
 #[cfg(feature = "server")]
 pub(crate) use grpc::{details_telling, tell_request_id};

@@ -14,7 +14,7 @@ use tokio::time::timeout_at;
 
 use super::refusal::Refusal;
 use crate::{
-    admission::{HeldBody, Hold, Kind, Message, Pool, Source, Visit, check_headers, header_bytes},
+    admission::{CallKind, CallSource, HeldBody, Hold, Message, Pool, Visit, check_headers, header_bytes},
     auth::bearer_token,
     base::Deadline,
     model::{Error, for_caller},
@@ -40,7 +40,7 @@ impl HttpAdmission {
         let head_bytes = header_bytes(&request);
         let (mut head, body) = request.into_parts();
         let peer = head.extensions.get::<PeerAddress>().map(|peer| peer.network());
-        let source = Source::of(peer, &head.extensions);
+        let source = CallSource::of(peer, &head.extensions);
         let tokens = head.headers.get_all(AUTHORIZATION).iter().map(HeaderValue::as_bytes);
         let token = bearer_token(tokens).ok().flatten();
         let mut visit = Visit::new(&self.pool, kind, source, deadline, token);
@@ -78,14 +78,14 @@ pub(super) async fn admit(
 }
 
 /// How a request to the route `path` is admitted; none: a path that is not served.
-fn kind(path: Option<&str>) -> Kind {
+fn kind(path: Option<&str>) -> CallKind {
     let is_any_of = |ends: &[&str]| path.is_some_and(|path| ends.iter().any(|end| path.ends_with(end)));
     if is_any_of(&["/livez", "/readyz"]) {
-        Kind::Health
+        CallKind::Health
     } else if path.is_some_and(|path| path.contains("/.well-known/")) || is_any_of(&["/metrics"]) {
-        Kind::Document
+        CallKind::Document
     } else {
-        Kind::Call
+        CallKind::Call
     }
 }
 

@@ -20,7 +20,7 @@ use tracing::Instrument;
 use super::refusal::Refusal;
 use crate::{
     base::Clock,
-    errors::{Failure, FailureLog},
+    errors::{CallFailure, FailureLog},
     metrics::{CONTENT_TYPE, Metrics},
     model::Error,
     observe::call_span,
@@ -101,7 +101,7 @@ async fn measure(State(meter): State<Meter>, request: Request, next: Next) -> Re
     let begun = clock.monotonic();
     let response = next.run(request).instrument(span).await;
     let took = clock.monotonic().saturating_sub(begun);
-    if let Some(failure) = response.extensions().get::<Failure>() {
+    if let Some(failure) = response.extensions().get::<CallFailure>() {
         failures.tell(route, failure);
     }
     metrics.http.answered(route, response.status().as_str(), took);

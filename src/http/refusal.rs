@@ -8,7 +8,7 @@ use axum::{
 use serde::Serialize;
 
 use crate::{
-    errors::{Failure, OAuthCode, Row, field_reason},
+    errors::{CallFailure, OAuthCode, Row, field_reason},
     model::{Error, FieldViolation},
 };
 
@@ -79,7 +79,7 @@ impl IntoResponse for Refusal {
         }
         let mut response = (status.unwrap_or_else(|| own_status(&row)), headers, Json(body)).into_response();
         // For the log, which knows the route.
-        if let Some(failure) = Failure::of(&error) {
+        if let Some(failure) = CallFailure::of(&error) {
             response.extensions_mut().insert(failure);
         }
         response

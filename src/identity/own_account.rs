@@ -9,7 +9,7 @@ use super::{
     grants::Vouching,
     new_accounts::note,
     permissions::Recipient,
-    tokens::{Holder, TokenStamp},
+    tokens::{TokenStamp, TokenSubject},
 };
 use crate::{
     admission::{Allowance, Allowances, Charge},
@@ -243,7 +243,7 @@ impl OwnAccount {
         pending.done();
         self.sessions.forget(&ended);
         let stamp = TokenStamp::new(session.create_time);
-        let access = self.tokens.issue(Holder::User(&session), stamp, &given, &audience)?;
+        let access = self.tokens.issue(TokenSubject::User(&session), stamp, &given, &audience)?;
         Ok(Reopened { access, refresh_token })
     }
 

@@ -43,7 +43,7 @@ pub struct TokenStamp {
 
 /// Whom a token stands for.
 #[derive(Clone, Copy, Debug)]
-pub enum Holder<'a> {
+pub enum TokenSubject<'a> {
     /// The user of a login session, who logged in with its client. What the session says of the login is said by each of its tokens.
     User(&'a Session),
     /// A client by itself, which asks for its own token: nobody logged in.
@@ -91,7 +91,7 @@ impl Tokens {
     /// [`Error::Internal`], if the key does not sign.
     pub(crate) fn issue(
         &self,
-        holder: Holder<'_>,
+        holder: TokenSubject<'_>,
         stamp: TokenStamp,
         given: &Given,
         audience: &NameSet,
@@ -104,8 +104,8 @@ impl Tokens {
         let left = exp.saturating_sub(self.clock.now().as_secs());
         let expires_in = i32::try_from(left.max(0)).unwrap_or(lifetime).min(lifetime);
         let (sub, client_id, session) = match holder {
-            Holder::User(session) => (session.user_id.0, session.client_id.clone(), Some(session)),
-            Holder::Client(id) => (id.0, id.to_string(), None),
+            TokenSubject::User(session) => (session.user_id.0, session.client_id.clone(), Some(session)),
+            TokenSubject::Client(id) => (id.0, id.to_string(), None),
         };
         let login = session.map(|session| session.authentication.clone());
         let claims = Claims {

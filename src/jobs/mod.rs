@@ -17,5 +17,5 @@ pub(crate) use own::{OwnJob, OwnJobs, Pace};
 pub(crate) use rotation::Rotation;
 #[cfg(test)]
 pub(crate) use shared::tests::easy as easy_shared_jobs;
-pub(crate) use shared::{LOOK_INTERVAL, STOP_TIMEOUT, SharedJobs};
+pub(crate) use shared::{DUE_CHECK_INTERVAL, STOP_TIMEOUT, SharedJobs};
 pub(crate) use table::Upkeep;

@@ -6,14 +6,14 @@ use futures_util::{FutureExt, future::BoxFuture};
 use tokio::{task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::report::{Failure, Report, RunResult, TELL_INTERVAL, caught};
+use super::report::{Report, RunFailure, RunResult, TELL_INTERVAL, caught};
 use crate::{
     base::{Clock, Entropy},
     metrics::JobMetrics,
 };
 
-/// How often it is looked at most whether a time has passed on the clock. So the time for which a machine slept counts.
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// How often a waiting job reads the clock at most, so that the time for which a machine slept counts.
+const CLOCK_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long a job that runs as work comes waits after a failure: twice as long each time, so that a database that comes back is left
 /// in peace.
@@ -41,7 +41,7 @@ pub(crate) struct OwnJob {
     retry_after: Duration,
     /// The shortest time between two lines of the log that say so.
     tell_interval: Duration,
-    run: Box<dyn Fn() -> BoxFuture<'static, Result<(), Failure>> + Send + Sync>,
+    run: Box<dyn Fn() -> BoxFuture<'static, Result<(), RunFailure>> + Send + Sync>,
 }
 
 /// Own jobs that go on. They end when this is dropped.
@@ -62,7 +62,7 @@ impl OwnJob {
         F: Future<Output = Result<(), E>> + Send + 'static,
         E: std::error::Error + 'static,
     {
-        let run = move || run().map(|done| done.map_err(Failure::from)).boxed();
+        let run = move || run().map(|done| done.map_err(RunFailure::from)).boxed();
         Self {
             name,
             pace,
@@ -111,7 +111,7 @@ fn pause(failures: u32) -> Duration {
 /// not all ask the database at one moment.
 async fn wait(clock: &Clock, entropy: &Entropy, begun: Duration, period: Duration) {
     loop {
-        sleep(entropy.part_of(LOOK_INTERVAL, 0.5..1.0)).await;
+        sleep(entropy.part_of(CLOCK_POLL_INTERVAL, 0.5..1.0)).await;
         if clock.monotonic().saturating_sub(begun) >= period {
             return;
         }
@@ -171,7 +171,7 @@ mod tests {
     async fn a_job_that_panics_or_fails_is_counted_and_goes_on() {
         let clock = Clock::manual(Timestamp::from_micros(7_000_000));
         let (metrics, runs) = (Metrics::new(), Arc::new(Semaphore::new(0)));
-        let jobs = vec![clumsy(Pace::Slept(LOOK_INTERVAL), &runs)];
+        let jobs = vec![clumsy(Pace::Slept(CLOCK_POLL_INTERVAL), &runs)];
         let jobs = OwnJobs::start(jobs, &clock, &Entropy::system(), &metrics.jobs);
         runs.acquire_many(4).await.unwrap().forget();
         jobs.stop().await;

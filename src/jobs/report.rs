@@ -15,14 +15,14 @@ pub(super) const TELL_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Why a run failed.
 #[derive(Debug)]
-pub(crate) struct Failure {
+pub(crate) struct RunFailure {
     /// For whoever reads the database: without a cause, and so without what a cause may quote.
     pub(super) sentence: String,
     /// For the log.
     chain: String,
 }
 
-impl<E: std::error::Error + 'static> From<E> for Failure {
+impl<E: std::error::Error + 'static> From<E> for RunFailure {
     fn from(error: E) -> Self {
         Self { sentence: error.to_string(), chain: error::chain(&error) }
     }
@@ -32,7 +32,7 @@ impl<E: std::error::Error + 'static> From<E> for Failure {
 #[derive(Debug)]
 pub(super) enum RunResult {
     Succeeded,
-    Failed(Failure),
+    Failed(RunFailure),
     Panicked,
     /// Another process has taken the lease.
     Lost,
@@ -42,13 +42,13 @@ pub(super) enum RunResult {
 
 impl RunResult {
     pub(super) fn failed(error: &(impl std::error::Error + 'static)) -> Self {
-        Self::Failed(Failure { sentence: error.to_string(), chain: error::chain(error) })
+        Self::Failed(RunFailure { sentence: error.to_string(), chain: error::chain(error) })
     }
 
     /// It was cut short after so long.
     pub(super) fn took_too_long(longest: Duration) -> Self {
         let sentence = format!("it took too long: more than {}", humantime::format_duration(longest));
-        Self::Failed(Failure { chain: sentence.clone(), sentence })
+        Self::Failed(RunFailure { chain: sentence.clone(), sentence })
     }
 
     pub(super) const fn result(&self) -> JobResult {
@@ -71,8 +71,8 @@ impl RunResult {
     }
 }
 
-/// What comes of `run`. A panic ends it alone, and is in the log by then.
-pub(super) async fn caught(run: impl Future<Output = Result<(), Failure>>) -> RunResult {
+/// The result of `run`. A panic ends the run alone, and is in the log by then.
+pub(super) async fn caught(run: impl Future<Output = Result<(), RunFailure>>) -> RunResult {
     // What a run shares with others stays whole when it is dropped at any point, as at the end of the service.
     match AssertUnwindSafe(run).catch_unwind().await {
         Ok(Ok(())) => RunResult::Succeeded,

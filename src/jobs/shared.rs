@@ -28,8 +28,8 @@ use crate::{
     store::{JobRow, Process, RENEW_INTERVAL, RunEnd, Store},
 };
 
-/// How often a process looks whether a job is due.
-pub(crate) const LOOK_INTERVAL: Duration = Duration::from_secs(15);
+/// How often a process checks whether a job is due.
+pub(crate) const DUE_CHECK_INTERVAL: Duration = Duration::from_secs(15);
 
 /// How long giving a lease back may take at the end of the service.
 const GIVE_BACK_TIMEOUT: Duration = Duration::from_secs(1);

@@ -24,8 +24,8 @@ use super::{
 };
 use crate::{
     admission::{
-        HeldBody, Hold, Keeper, Kind, Life, Message, Pool, Source, StreamAnswers, StreamRequests, Visit,
-        header_bytes, over,
+        CallKind, CallSource, HeldBody, Hold, Keeper, Life, Message, Pool, StreamAnswers, StreamRequests,
+        Visit, header_bytes, over,
     },
     auth::bearer_token,
     base::Deadline,
@@ -111,7 +111,7 @@ impl AdmitLayer {
         let (mut head, body) = request.into_parts();
         let method = self.methods.of(head.uri.path());
         let peer = head.extensions.get::<PeerAddress>().map(|peer| peer.network());
-        let source = Source::of(peer, &head.extensions);
+        let source = CallSource::of(peer, &head.extensions);
         let tokens = head.headers.get_all(AUTHORIZATION).iter().map(HeaderValue::as_bytes);
         let token = bearer_token(tokens).ok().flatten();
         let mut visit = Visit::new(&self.pool, method.kind, source, time.deadline, token);
@@ -138,7 +138,7 @@ impl AdmitLayer {
                 answer,
             });
         }
-        if method.kind == Kind::Check {
+        if method.kind == CallKind::Check {
             let door = visit.door(Arc::clone(&hold));
             head.extensions.insert(door);
         } else {

@@ -19,7 +19,7 @@ use tracing::Instrument;
 
 use crate::{
     base::Clock,
-    errors::{Failure, FailureLog, tell_request_id},
+    errors::{CallFailure, FailureLog, tell_request_id},
     metrics::{CallMetrics, MethodMetrics},
     model::RequestId,
     observe::call_span,
@@ -228,7 +228,7 @@ where
         let answer = span.in_scope(|| self.inner.call(request));
         let measured = async move {
             let (mut head, inner) = answer.await?.into_parts();
-            if let Some(failure) = head.extensions.get::<Status>().and_then(Failure::of_status) {
+            if let Some(failure) = head.extensions.get::<Status>().and_then(CallFailure::of_status) {
                 failures.tell(&call.method.path, failure);
             }
             // An answer without a message has its status among its headers.

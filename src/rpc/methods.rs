@@ -6,7 +6,7 @@ use prost_reflect::{DescriptorError, DescriptorPool, MethodDescriptor};
 use tonic_health::pb::health_server::SERVICE_NAME as HEALTH;
 
 use crate::{
-    admission::Kind, proto::envoy::service::auth::v3::authorization_server::SERVICE_NAME as EXT_AUTHZ,
+    admission::CallKind, proto::envoy::service::auth::v3::authorization_server::SERVICE_NAME as EXT_AUTHZ,
 };
 
 /// How long a stream may go without an answer to its client's requests: that of a person who looks around by reflection.
@@ -16,7 +16,7 @@ const IDLE: Duration = Duration::from_mins(1);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Method {
     /// Where its places are.
-    pub(super) kind: Kind,
+    pub(super) kind: CallKind,
     /// Whether there is exactly one request message, so that it can be waited for.
     pub(super) has_one_request: bool,
     /// How its stream lives, if it has one.
@@ -31,7 +31,7 @@ pub(super) struct Stream {
 }
 
 /// A method that there is not: it is refused, whatever is sent.
-const UNKNOWN: Method = Method { kind: Kind::Call, has_one_request: false, stream: None };
+const UNKNOWN: Method = Method { kind: CallKind::Call, has_one_request: false, stream: None };
 
 /// The methods by path: `/package.Service/Method`.
 #[derive(Debug)]
@@ -63,9 +63,9 @@ impl Methods {
 impl Method {
     fn of(method: &MethodDescriptor) -> Self {
         let kind = match method.parent_service().full_name() {
-            HEALTH => Kind::Health,
-            EXT_AUTHZ => Kind::Check,
-            _ => Kind::Call,
+            HEALTH => CallKind::Health,
+            EXT_AUTHZ => CallKind::Check,
+            _ => CallKind::Call,
         };
         let has_one_request = !method.is_client_streaming();
         let is_stream = method.is_client_streaming() || method.is_server_streaming();
@@ -91,17 +91,17 @@ mod tests {
         .unwrap();
         let unary = |kind| Method { kind, has_one_request: true, stream: None };
         let table = [
-            ("/identity.v1.IdentityService/GetMe", unary(Kind::Call)),
-            ("/grpc.health.v1.Health/Check", unary(Kind::Health)),
-            ("/envoy.service.auth.v3.Authorization/Check", unary(Kind::Check)),
+            ("/identity.v1.IdentityService/GetMe", unary(CallKind::Call)),
+            ("/grpc.health.v1.Health/Check", unary(CallKind::Health)),
+            ("/envoy.service.auth.v3.Authorization/Check", unary(CallKind::Check)),
             (
                 "/grpc.health.v1.Health/Watch",
-                Method { stream: Some(Stream { idle: None }), ..unary(Kind::Health) },
+                Method { stream: Some(Stream { idle: None }), ..unary(CallKind::Health) },
             ),
             (
                 "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
                 Method {
-                    kind: Kind::Call,
+                    kind: CallKind::Call,
                     has_one_request: false,
                     stream: Some(Stream { idle: Some(IDLE) }),
                 },

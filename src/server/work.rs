@@ -12,7 +12,7 @@ use crate::{
     changes::Subscriber,
     config::Config,
     identity::{AdminRequests, UserSearchUpkeep, Usernames, access::BindingEnds},
-    jobs::{LOOK_INTERVAL, OwnJob, OwnJobs, Pace, Rotation, STOP_TIMEOUT, SharedJobs, Upkeep},
+    jobs::{DUE_CHECK_INTERVAL, OwnJob, OwnJobs, Pace, Rotation, STOP_TIMEOUT, SharedJobs, Upkeep},
     model::Error,
     store::Process,
 };
@@ -146,7 +146,7 @@ fn own(parts: &Parts, config: &Config, shared: &Arc<SharedJobs>) -> Vec<OwnJob> 
         binding_ends(parts),
         OwnJob::new(
             "shared_jobs",
-            Pace::Clock(LOOK_INTERVAL),
+            Pace::Clock(DUE_CHECK_INTERVAL),
             "what one process does for all is left to others for now",
             run(shared, |shared| async move { shared.look().await }),
         ),

@@ -29,7 +29,7 @@ const PERIOD: Duration = Duration::from_mins(10);
 const RETRY_INTERVAL: Duration = Duration::from_mins(1);
 
 /// After how long it is looked again which are due.
-const LOOK_INTERVAL: Duration = Duration::from_secs(15);
+const DUE_CHECK_INTERVAL: Duration = Duration::from_secs(15);
 
 impl TestServer {
     async fn row(&self, job: &str) -> JobRow {
@@ -207,7 +207,7 @@ async fn a_run_that_a_process_owes_for_having_started_is_its_own_whatever_anothe
     let server = TestServer::start(&[]).await;
     eventually("it runs at the start", async || server.runs("usernames", "succeeded").await == 1.0).await;
     let other = Uuid::now_v7();
-    let begin_time = server.clock.now().after(LOOK_INTERVAL);
+    let begin_time = server.clock.now().after(DUE_CHECK_INTERVAL);
     let of_other = vec![
         ("holder", other.into()),
         ("expire_time", begin_time.after(RETRY_INTERVAL).as_micros().into()),
@@ -223,7 +223,7 @@ async fn a_run_that_a_process_owes_for_having_started_is_its_own_whatever_anothe
     let ended =
         vec![("expire_time", end_time.into()), ("end_time", end_time.into()), ("result", "succeeded".into())];
     server.change_row("usernames", ended).await;
-    replica.clock.advance(LOOK_INTERVAL * 2);
+    replica.clock.advance(DUE_CHECK_INTERVAL * 2);
     eventually("it is run", async || replica.runs("usernames", "succeeded").await == 1.0).await;
     server.has_looked(2.0).await;
     assert_eq!(server.runs("usernames", "succeeded").await, 1.0, "that owes nothing");
@@ -249,7 +249,7 @@ async fn jobs_whose_rows_are_gone_run_again() {
     server.has_looked(1.0).await;
     let all = Query::delete().from_table("leases").and_where(Expr::col("name").ne("signing_keys")).to_owned();
     server.data.connect().await.execute(&all).await.unwrap();
-    server.clock.advance(LOOK_INTERVAL);
+    server.clock.advance(DUE_CHECK_INTERVAL);
     server.has_looked(2.0).await;
     assert_eq!(server.listed("sessions").await.due_time, Some(server.clock.now().after(PERIOD)));
     server.clock.advance(PERIOD);

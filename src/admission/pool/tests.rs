@@ -6,7 +6,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::*;
 use crate::{
-    admission::{Bounds, CallBounds, Resources, SetBounds, Source},
+    admission::{Bounds, CallBounds, CallSource, Resources, SetBounds},
     auth::VerifiedToken,
     base::Timestamp,
     model::Network,
@@ -48,7 +48,7 @@ fn pool(clock: &Clock) -> Pool {
 
 fn peer(address: &str) -> Holders {
     let peer = Some(Network::of(address.parse().unwrap()));
-    Holders::of(&Source::of(peer, &http::Extensions::new()))
+    Holders::of(&CallSource::of(peer, &http::Extensions::new()))
 }
 
 fn take(pool: &Pool, lane: Lane, holders: Holders) -> Option<Place> {

@@ -14,7 +14,7 @@ use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 use super::{
     RemoteKeysError,
     locate::{Issuer, is_https},
-    refresh::{Fetched, Source},
+    refresh::{Fetched, KeySource},
 };
 use crate::model::error;
 
@@ -119,7 +119,7 @@ impl HttpSource {
     }
 }
 
-impl Source for HttpSource {
+impl KeySource for HttpSource {
     async fn fetch(&mut self) -> Result<Fetched, String> {
         let uri = self.jwks_address().await?;
         match self.get(&uri).await {

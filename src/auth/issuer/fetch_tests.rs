@@ -24,7 +24,7 @@ use super::{
     FetchSettings, RemoteKeys,
     fetch::HttpSource,
     locate::Issuer,
-    refresh::{Fetched, Source},
+    refresh::{Fetched, KeySource},
 };
 use crate::{auth::Keys, model::Error};
 

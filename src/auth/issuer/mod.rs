@@ -25,7 +25,7 @@ pub use locate::issuer_identifier;
 
 use fetch::HttpSource;
 use locate::Issuer;
-use refresh::{Source, State, Wanted, keep_fresh};
+use refresh::{KeySource, State, WantedFetch, keep_fresh};
 use sightings::Sightings;
 use waiting::WaitingPlaces;
 
@@ -71,7 +71,7 @@ impl Default for FetchSettings {
 #[derive(Debug)]
 pub struct RemoteKeys {
     state: watch::Receiver<State>,
-    wanted: Arc<Wanted>,
+    wanted: Arc<WantedFetch>,
     waiting: WaitingPlaces,
     sightings: Sightings,
     settings: FetchSettings,
@@ -124,11 +124,11 @@ impl RemoteKeys {
         Self::start_from(HttpSource::new(issuer, jwks_uri)?, settings)
     }
 
-    fn start_from(source: impl Source, settings: FetchSettings) -> Result<Self, RemoteKeysError> {
+    fn start_from(source: impl KeySource, settings: FetchSettings) -> Result<Self, RemoteKeysError> {
         let runtime = Handle::try_current().map_err(|_| RemoteKeysError::NoRuntime)?;
         // The task alone holds the sender: should it end, nobody waits for it for ever.
         let (sender, state) = watch::channel(State::default());
-        let wanted = Arc::new(Wanted::default());
+        let wanted = Arc::new(WantedFetch::default());
         let fetching = keep_fresh(source, settings, Entropy::system(), sender, Arc::clone(&wanted));
         let task = runtime.spawn(fetching).abort_handle();
         let (waiting, sightings) = (WaitingPlaces::default(), Sightings::default());

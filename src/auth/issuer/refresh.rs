@@ -28,7 +28,7 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_mins(1);
 
 /// Where keys are fetched from: an issuer, or what stands in for one in a test.
-pub(super) trait Source: Send + 'static {
+pub(super) trait KeySource: Send + 'static {
     /// Asks once.
     ///
     /// # Errors
@@ -100,12 +100,12 @@ impl State {
 
 /// Which attempt the waiting calls need.
 #[derive(Debug, Default)]
-pub(super) struct Wanted {
+pub(super) struct WantedFetch {
     number: AtomicU64,
     raised: Notify,
 }
 
-impl Wanted {
+impl WantedFetch {
     /// Asks for the attempt `number`.
     pub(super) fn raise(&self, number: u64) {
         self.number.fetch_max(number, Ordering::SeqCst);
@@ -122,11 +122,11 @@ impl Wanted {
 
 /// Fetches the keys from `source` until the task is aborted.
 pub(super) async fn keep_fresh(
-    mut source: impl Source,
+    mut source: impl KeySource,
     settings: FetchSettings,
     entropy: Entropy,
     state: watch::Sender<State>,
-    wanted: Arc<Wanted>,
+    wanted: Arc<WantedFetch>,
 ) {
     let mut failures = 0;
     loop {
@@ -173,7 +173,7 @@ pub(super) async fn keep_fresh(
 
 /// One attempt.
 async fn fetch(
-    source: &mut impl Source,
+    source: &mut impl KeySource,
     timeout: Duration,
     known: Option<&Published>,
 ) -> Result<(Published, Option<Duration>), String> {

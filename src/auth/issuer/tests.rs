@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{
     published::Published,
-    refresh::{Fetched, Source},
+    refresh::{Fetched, KeySource},
     waiting::{MAX_WAITING, MAX_WAITING_OF_ONE},
     *,
 };
@@ -64,7 +64,7 @@ impl StandIn {
     }
 }
 
-impl Source for StandIn {
+impl KeySource for StandIn {
     async fn fetch(&mut self) -> Result<Fetched, String> {
         self.0.fetches.fetch_add(1, Ordering::SeqCst);
         // What was published when it was asked.

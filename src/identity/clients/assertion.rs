@@ -42,7 +42,7 @@ pub(super) struct AssertionRules<'a> {
 
 /// What is noted of an assertion, so that it is used once.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Use {
+pub(super) struct AssertionUse {
     /// SHA-256 of the client and the `jti`.
     pub(super) hash: [u8; 32],
     /// Until when it must be remembered.
@@ -85,7 +85,11 @@ impl<'a> Assertion<'a> {
     ///
     /// # Errors
     /// Why it is refused, for the log.
-    pub(super) fn verify(&self, keys: &ClientKeys, rules: &AssertionRules<'_>) -> Result<Use, &'static str> {
+    pub(super) fn verify(
+        &self,
+        keys: &ClientKeys,
+        rules: &AssertionRules<'_>,
+    ) -> Result<AssertionUse, &'static str> {
         let header = self.jws.header();
         if header.has_critical_extensions() {
             return Err("it has critical header extensions");
@@ -126,7 +130,7 @@ impl<'a> Assertion<'a> {
         // Remembered until every replica's clock says that it has expired.
         let left = Duration::from_secs_f64((exp - now).max(0.0));
         let remember = left.saturating_add(rules.leeway.saturating_mul(3));
-        Ok(Use { hash: self.use_hash(), expire_time: rules.now.after(remember) })
+        Ok(AssertionUse { hash: self.use_hash(), expire_time: rules.now.after(remember) })
     }
 
     fn use_hash(&self) -> [u8; 32] {

@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Clients, RegisteredClient,
-    assertion::{Assertion, AssertionRules, Use},
+    assertion::{Assertion, AssertionRules, AssertionUse},
     secret,
 };
 use crate::{
@@ -62,7 +62,7 @@ pub struct Requester(Arc<RegisteredClient>);
 #[must_use = "the proof has not been used up"]
 pub struct Proven {
     requester: Requester,
-    once: Option<Use>,
+    once: Option<AssertionUse>,
 }
 
 impl Proven {

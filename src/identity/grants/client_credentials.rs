@@ -4,7 +4,7 @@ use super::{Asked, Grant, Granted, Granting, Grants};
 use crate::{
     identity::{
         permissions::Recipient,
-        tokens::{Holder, TokenStamp},
+        tokens::{TokenStamp, TokenSubject},
     },
     metrics::GrantType,
     model::{ClientKind, Error},
@@ -38,7 +38,7 @@ async fn exchange(grants: &Grants, asked: Asked) -> Result<Granted, Error> {
     let audience = wish.audience_of_client(client, grants.tokens.audience())?;
     let recipient = Recipient { audience: &audience, claims: &client.token_claims };
     let given = grants.permissions.for_client(client, wish.scope(), recipient).await?;
-    let (holder, stamp) = (Holder::Client(client.id), TokenStamp::new(grants.clock.now()));
+    let (holder, stamp) = (TokenSubject::Client(client.id), TokenStamp::new(grants.clock.now()));
     grants.clients.accept(proven, &origin).await?;
     let access = grants.tokens.issue(holder, stamp, &given, &audience)?;
     Ok(Granted { access, refresh_token: None, is_repeated: false })

@@ -10,7 +10,7 @@ use crate::{
         clients::Requester,
         permissions::Recipient,
         sessions::Opening,
-        tokens::{Holder, TokenStamp},
+        tokens::{TokenStamp, TokenSubject},
     },
     model::{Error, Origin},
 };
@@ -46,7 +46,7 @@ impl Grants {
         given.attributes = self.attributes.in_token(&proof.user).await?;
         let (session, token) = self.sessions.open(proof, opening, &given.scope).await?;
         let stamp = TokenStamp::new(session.create_time);
-        let access = self.tokens.issue(Holder::User(&session), stamp, &given, audience)?;
+        let access = self.tokens.issue(TokenSubject::User(&session), stamp, &given, audience)?;
         Ok(Granted { access, refresh_token: Some(token), is_repeated: false })
     }
 }

@@ -16,7 +16,7 @@ use crate::{
         clients::Requester,
         permissions::Recipient,
         sessions::{Exchanged, ItsUser, Presented, access_token_id},
-        tokens::{Holder, TokenStamp},
+        tokens::{TokenStamp, TokenSubject},
     },
     metrics::GrantType,
     model::{Error, NameSet, Origin},
@@ -170,7 +170,7 @@ impl Parts {
         given.attributes = self.attributes.in_token(&user).await?;
         let time = session.last_use_time;
         let stamp = TokenStamp { time, jti: access_token_id(&refresh, time, &given, &audience) };
-        let access = self.tokens.issue(Holder::User(&session), stamp, &given, &audience)?;
+        let access = self.tokens.issue(TokenSubject::User(&session), stamp, &given, &audience)?;
         Ok(Granted { access, refresh_token: Some(next), is_repeated })
     }
 }

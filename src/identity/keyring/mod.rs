@@ -41,7 +41,7 @@ pub use rotation::{KeyRotation, NextKey, Tended};
 pub use sealed_key::opens_keys;
 pub use stages::{KeySettings, Stage, StagedKey, staged};
 
-use state::{Reading, State};
+use state::{KeysReading, State};
 
 /// The keys of the service, in memory, as the database holds them.
 #[derive(Debug)]
@@ -69,7 +69,7 @@ impl Keyring {
     /// [`Error::WrongMasterKey`] if a stored key does not open.
     pub async fn open(rotation: KeyRotation, watermark: Arc<Watermark>) -> Result<Self, Error> {
         rotation.ensure().await?;
-        let reading = Reading { begun: rotation.clock().monotonic(), ..Reading::default() };
+        let reading = KeysReading { begun: rotation.clock().monotonic(), ..KeysReading::default() };
         let stored = rotation.store().signing_keys().await?;
         let (state, problem) = State::read(stored, rotation.master_key(), &State::default(), reading);
         if let Some(problem) = problem {
@@ -233,7 +233,7 @@ impl Keyring {
             return Err(shared(error)); // Somebody else's failed after this call had begun.
         }
         // All of it before the reading, so that a change meanwhile is seen by the next one.
-        let reading = Reading {
+        let reading = KeysReading {
             number: self.readings.fetch_add(1, Ordering::SeqCst) + 1,
             begun: self.rotation.clock().monotonic(),
             changes: self.changes.load(Ordering::SeqCst),
@@ -245,7 +245,7 @@ impl Keyring {
         })
     }
 
-    async fn read(&self, reading: Reading) -> Result<(), Error> {
+    async fn read(&self, reading: KeysReading) -> Result<(), Error> {
         let store = self.rotation.store();
         let stored = store.signing_keys().await?;
         if stored.is_empty() {

@@ -22,12 +22,12 @@ pub(super) struct State {
     pub(super) published: Arc<JwkSet>,
     /// Whether the master key opened every key.
     is_open: bool,
-    pub(super) reading: Reading,
+    pub(super) reading: KeysReading,
 }
 
 /// A reading of the keys from the database.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Reading {
+pub(super) struct KeysReading {
     /// How many had begun, with this one.
     pub(super) number: u64,
     /// When it began, on the monotonic clock: what it found is no older.
@@ -43,7 +43,7 @@ impl State {
         stored: Vec<StoredKey>,
         master_key: &MasterKey,
         known: &Self,
-        reading: Reading,
+        reading: KeysReading,
     ) -> (Self, Option<Error>) {
         let mut problem = None;
         let mut open = Vec::with_capacity(stored.len());
@@ -137,7 +137,7 @@ mod tests {
         let (first, second) = (row(0, &old), row(1, &old));
         let read = |rows: &[&StoredKey], master_key: &MasterKey, known: &State| {
             let rows = rows.iter().map(|row| (*row).clone()).collect();
-            State::read(rows, master_key, known, Reading::default())
+            State::read(rows, master_key, known, KeysReading::default())
         };
         let same = |one: &State, other: &State| {
             let [one, other] = [one, other].map(|state| state.verifying.get(&second.kid.0).cloned().unwrap());
@@ -170,7 +170,7 @@ mod tests {
         let known = row(0, &master_key);
         let unknown = StoredKey { alg: "ES999".to_owned(), ..row(1, &master_key) };
         let (state, problem) =
-            State::read(vec![known.clone(), unknown], &master_key, &State::default(), Reading::default());
+            State::read(vec![known.clone(), unknown], &master_key, &State::default(), KeysReading::default());
         assert!(problem.is_some() && state.verifying.get(&known.kid.0).is_some());
     }
 }

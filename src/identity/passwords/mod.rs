@@ -23,7 +23,7 @@ use crate::{
     model::{Error, Network, Password},
 };
 
-use pool::{Outcome, Pool, Task};
+use pool::{HashOutcome, Pool, Task};
 
 /// Hashes and verifies passwords on threads of its own, bounded in number, queue and memory.
 #[derive(Debug)]
@@ -89,8 +89,8 @@ impl Passwords {
     /// [`Error::DeadlineExceeded`] if it passed all the same.
     pub async fn hash(&self, password: Password, request: HashRequest<'_>) -> Result<String, Error> {
         match self.pool.run(Task::Hash(password), request).await? {
-            Outcome::Hashed(hash) => Ok(hash),
-            Outcome::Verified(_) => Err(Error::internal("the hash pool verified what it was to hash")),
+            HashOutcome::Hashed(hash) => Ok(hash),
+            HashOutcome::Verified(_) => Err(Error::internal("the hash pool verified what it was to hash")),
         }
     }
 
@@ -107,8 +107,8 @@ impl Passwords {
         request: HashRequest<'_>,
     ) -> Result<bool, Error> {
         match self.pool.run(Task::Verify(password, hash), request).await? {
-            Outcome::Verified(matches) => Ok(matches),
-            Outcome::Hashed(_) => Err(Error::internal("the hash pool hashed what it was to verify")),
+            HashOutcome::Verified(matches) => Ok(matches),
+            HashOutcome::Hashed(_) => Err(Error::internal("the hash pool hashed what it was to verify")),
         }
     }
 

@@ -57,7 +57,7 @@ pub(super) enum Task {
 
 /// What a hash thread answers.
 #[derive(Debug)]
-pub(super) enum Outcome {
+pub(super) enum HashOutcome {
     Hashed(String),
     Verified(bool),
 }
@@ -67,7 +67,7 @@ pub(super) enum Outcome {
 pub(super) struct Job {
     pub(super) task: Task,
     pub(super) deadline: Deadline,
-    pub(super) reply: oneshot::Sender<Result<Outcome, Error>>,
+    pub(super) reply: oneshot::Sender<Result<HashOutcome, Error>>,
 }
 
 /// The threads and their queue. Dropping it lets the threads finish what they compute, and ends them.
@@ -91,7 +91,7 @@ impl Pool {
     }
 
     /// Runs `task` when its turn comes. If the caller goes away meanwhile, its place in the queue is free again.
-    pub(super) async fn run(&self, task: Task, request: HashRequest<'_>) -> Result<Outcome, Error> {
+    pub(super) async fn run(&self, task: Task, request: HashRequest<'_>) -> Result<HashOutcome, Error> {
         let (reply, answer) = oneshot::channel();
         let demand = self.demand(&task, &request);
         self.admit(Job { task, deadline: request.deadline, reply }, demand)?;

@@ -27,7 +27,7 @@ use super::{
     contention::{Contention, Priority},
     imported::ImportedHash,
     memories::Memories,
-    pool::{Job, Outcome, PoolSize, Task},
+    pool::{HashOutcome, Job, PoolSize, Task},
     queue::{Demand, Lane, Queue, Waiting},
 };
 use crate::{
@@ -58,7 +58,7 @@ pub(super) struct State {
 /// What a thread is to hash.
 struct Begun {
     task: Arc<Task>,
-    reply: oneshot::Sender<Result<Outcome, Error>>,
+    reply: oneshot::Sender<Result<HashOutcome, Error>>,
     demand: Demand,
     began: Duration,
     /// None for an imported hash: what it takes is given back at its end.
@@ -70,7 +70,7 @@ struct Begun {
 
 /// What has been hashed.
 struct Hashed {
-    result: Result<Outcome, Error>,
+    result: Result<HashOutcome, Error>,
     memory: Option<Memory>,
     took: Duration,
     /// For how long its thread had a core.
@@ -333,25 +333,25 @@ const fn core_time() -> Option<Duration> {
     None
 }
 
-fn compute(memory: &mut Memory, task: &Task, params: Argon2Params) -> Result<Outcome, Error> {
+fn compute(memory: &mut Memory, task: &Task, params: Argon2Params) -> Result<HashOutcome, Error> {
     match task {
         Task::Hash(password) => {
             let mut salt = [0; 16];
             fill_from_system(&mut salt);
-            memory.hash(password.prepared(), salt, params).map(Outcome::Hashed)
+            memory.hash(password.prepared(), salt, params).map(HashOutcome::Hashed)
         }
         Task::Verify(Some(password), Some(hash)) => {
             if argon2id::params_of(hash) == Some(params) {
-                return memory.verify(password.prepared(), hash).map(Outcome::Verified);
+                return memory.verify(password.prepared(), hash).map(HashOutcome::Verified);
             }
             let hash = ImportedHash::parse(hash)
                 .map_err(|problem| Error::internal(format!("a stored password hash {problem}")))?;
-            hash.verify(password, memory).map(Outcome::Verified)
+            hash.verify(password, memory).map(HashOutcome::Verified)
         }
         Task::Verify(password, _) => {
             let password = password.as_ref().map_or(&b"no password at all"[..], Password::prepared);
             memory.hash(password, [0; 16], params)?;
-            Ok(Outcome::Verified(false))
+            Ok(HashOutcome::Verified(false))
         }
     }
 }

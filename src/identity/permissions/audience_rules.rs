@@ -38,12 +38,12 @@ struct ByBytes;
 pub(super) struct Rules {
     pub(super) rules: Vec<(AudienceName, Arc<AudienceRule>)>,
     /// When the oldest of them was read.
-    pub(super) read: Reading,
+    pub(super) read: RulesReading,
 }
 
 /// When something was read.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Reading {
+pub(super) struct RulesReading {
     /// When that began, on the monotonic clock.
     pub(super) begun: Duration,
     /// How many changes of roles had been heard of by then.
@@ -53,7 +53,7 @@ pub(super) struct Reading {
 #[derive(Clone, Debug)]
 struct Remembered {
     rule: Arc<AudienceRule>,
-    read: Reading,
+    read: RulesReading,
     /// Whether the scopes that it knows have been read.
     has_known: bool,
 }
@@ -88,8 +88,8 @@ impl AudienceRules {
     pub(super) async fn find(
         &self,
         names: Vec<AudienceName>,
-        now: impl Fn() -> Reading,
-        is_good: impl Fn(&Reading) -> bool,
+        now: impl Fn() -> RulesReading,
+        is_good: impl Fn(&RulesReading) -> bool,
         store: &Store,
     ) -> Result<Rules, Error> {
         let needs_known = names.len() > 1;
@@ -133,7 +133,7 @@ impl AudienceRules {
         let begun = found.iter().map(|found| found.read.begun).min().unwrap_or(now.begun);
         let roles = found.iter().map(|found| found.read.roles).min().unwrap_or(now.roles);
         let of_names = names.into_iter().zip(found.into_iter().map(|found| found.rule)).collect();
-        Ok(Rules { rules: of_names, read: Reading { begun, roles } })
+        Ok(Rules { rules: of_names, read: RulesReading { begun, roles } })
     }
 
     /// To be called when any of them may have changed unheard.

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{
     Audience, AudienceName, NameSet, RegisteredClient, RoleNames, Timestamp,
-    audience_rules::{Reading, Rules},
+    audience_rules::{Rules, RulesReading},
     hearing::Heard,
     resolve::{self, HeldRole, Holding, Moment},
 };
@@ -68,7 +68,7 @@ pub(super) struct Kept {
     scope: String,
     audience: Option<Audience>,
     /// When the rules of its audiences were read.
-    pub(super) read: Reading,
+    pub(super) read: RulesReading,
     /// From when on it may be less.
     pub(super) until: Option<Timestamp>,
     left: Left,

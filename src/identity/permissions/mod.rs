@@ -27,7 +27,7 @@ pub(crate) use held_roles::{HeldRoles, Left};
 pub use resolve::RoleNames;
 pub(super) use resolve::{kept, unasked};
 
-use audience_rules::{AudienceRules, Reading, Rules};
+use audience_rules::{AudienceRules, Rules, RulesReading};
 use hearing::Heard;
 use held_roles::{Kept, Seen, Shown};
 use resolve::{HeldRole, Holding, Moment, RoleScopes};
@@ -281,12 +281,12 @@ impl Permissions {
     /// What holds at `audiences`, as they stand in `aud`.
     async fn rules(&self, audiences: impl Iterator<Item = &str>) -> Result<Rules, Error> {
         let names = audiences.map(|name| AudienceName::of(name, &self.own)).collect();
-        let now = || Reading { begun: self.clock.monotonic(), roles: self.heard.roles.count() };
+        let now = || RulesReading { begun: self.clock.monotonic(), roles: self.heard.roles.count() };
         self.audiences.find(names, now, |read| self.vouches_for(*read), &self.store).await
     }
 
     /// Whether nothing is known to have changed at an audience since it was read.
-    fn vouches_for(&self, read: Reading) -> bool {
+    fn vouches_for(&self, read: RulesReading) -> bool {
         read.roles == self.heard.roles.count()
             && self.watermark.vouches_for(read.begun, self.clock.monotonic(), self.max_age)
     }

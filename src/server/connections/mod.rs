@@ -68,11 +68,11 @@ const WARN_INTERVAL: Duration = Duration::from_mins(1);
 /// How long an idle connection that was asked to end may take, before it is closed.
 const IDLE_GRACE: Duration = Duration::from_secs(1);
 
-/// How often it is looked, in the drain, whether a connection has calls in flight.
-const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+/// How often, in the drain, a connection is checked for calls in flight.
+const IDLE_POLL_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How often in a row there must be none before it ends: the end of an answer may not be written yet when the call is over.
-const LOOKS: u32 = 2;
+/// How many checks in a row must find none before it ends: the end of an answer may not be written yet when the call is over.
+const IDLE_POLLS: u32 = 2;
 
 /// What a client may send ahead on one stream: the least that HTTP/2 has from its start (RFC 9113 section 6.9.2). Larger messages come
 /// piece by piece, as they are read.
@@ -447,10 +447,10 @@ impl Life {
     /// or a PING unanswered, ends nothing later than others do.
     async fn is_over(&self, handle: &ConnectionHandle) {
         self.draining.cancelled().await;
-        let mut looks = 0;
-        while looks < LOOKS {
-            sleep(LOOK_INTERVAL).await;
-            looks = if handle.has_calls() { 0 } else { looks + 1 };
+        let mut polls = 0;
+        while polls < IDLE_POLLS {
+            sleep(IDLE_POLL_INTERVAL).await;
+            polls = if handle.has_calls() { 0 } else { polls + 1 };
         }
     }
 

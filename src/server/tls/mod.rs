@@ -69,7 +69,7 @@ pub(super) struct ListenerTls {
 }
 
 /// The files, once they are read.
-type Reading = oneshot::Receiver<Result<Contents, ConfigError>>;
+type ContentsReading = oneshot::Receiver<Result<Contents, ConfigError>>;
 
 impl Tls {
     /// The TLS that `config` asks for, if it asks for any.
@@ -164,7 +164,10 @@ impl Tls {
 }
 
 /// What `reading` gives within `limit`. None if it hangs, or there is none.
-async fn within(limit: Duration, reading: &mut Option<Reading>) -> Option<Result<Contents, ConfigError>> {
+async fn within(
+    limit: Duration,
+    reading: &mut Option<ContentsReading>,
+) -> Option<Result<Contents, ConfigError>> {
     let Some(receiver) = reading else {
         sleep(limit).await;
         return None;
@@ -176,7 +179,7 @@ async fn within(limit: Duration, reading: &mut Option<Reading>) -> Option<Result
 }
 
 /// Begins to read `files`. None if too many readings hang.
-fn start(reader: &Reader, files: &TlsFiles) -> io::Result<Option<Reading>> {
+fn start(reader: &Reader, files: &TlsFiles) -> io::Result<Option<ContentsReading>> {
     let files = files.clone();
     reader.start(move || Contents::read(&files))
 }

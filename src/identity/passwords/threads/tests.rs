@@ -32,7 +32,7 @@ fn threads() -> (Arc<Pool>, Arc<Threads>, Stuck) {
     (Arc::new(Pool::of(Arc::clone(&threads))), threads, (tasks, results))
 }
 
-fn login(pool: &Arc<Pool>) -> JoinHandle<Result<Outcome, Error>> {
+fn login(pool: &Arc<Pool>) -> JoinHandle<Result<HashOutcome, Error>> {
     let pool = Arc::clone(pool);
     tokio::spawn(async move {
         let request = HashRequest::new(Some("alice"), None, Deadline::after(Duration::from_mins(5)));
@@ -44,7 +44,7 @@ fn login(pool: &Arc<Pool>) -> JoinHandle<Result<Outcome, Error>> {
 async fn a_hash_whose_thread_gets_no_core_is_begun_anew_and_keeps_nobody_waiting() {
     let (pool, threads, (tasks, results)) = threads();
     for _ in 0..3 {
-        assert!(matches!(login(&pool).await.unwrap(), Ok(Outcome::Verified(false))));
+        assert!(matches!(login(&pool).await.unwrap(), Ok(HashOutcome::Verified(false))));
     }
     assert_eq!(threads.lock().contention.priority(), Priority::Competing);
     let (task, memory) = tasks.try_recv().unwrap();
@@ -68,5 +68,5 @@ async fn what_the_partner_hashes_in_time_is_told() {
     };
     // Whether in time or not: it is told once.
     results.send(hash(&task, memory, PARAMS, &Clock::system())).unwrap();
-    assert!(matches!(login.await.unwrap(), Ok(Outcome::Verified(false))));
+    assert!(matches!(login.await.unwrap(), Ok(HashOutcome::Verified(false))));
 }

@@ -21,7 +21,7 @@ use crate::{
     base::Clock,
     errors::{CallFailure, FailureLog, tell_request_id},
     metrics::{CallMetrics, MethodMetrics},
-    model::RequestId,
+    model::{RequestId, current_request},
     observe::call_span,
 };
 
@@ -143,9 +143,10 @@ impl Call {
         }
     }
 
-    /// Has the error in `headers`, if there is one, tell which request it is about.
+    /// Has the error in `headers`, if there is one, tell which request it is about: the id that the lines of the log have by now, which
+    /// for Envoy's question is that of the request asked about.
     fn identify(&self, headers: &mut HeaderMap) {
-        if let Some(id) = &self.request_id {
+        if let Some(id) = current_request().or(self.request_id) {
             tell_request_id(headers, id.as_str());
         }
     }

@@ -280,6 +280,22 @@ async fn no_id_begins_a_line_of_the_answer() {
 }
 
 #[tokio::test]
+async fn what_is_no_request_is_refused_without_an_id() {
+    // The HTTP library answers these before anything of the service is called: docs/OPERATIONS.md names them.
+    let server = TestServer::start(&[]).await;
+    let many = format!("GET /livez HTTP/1.1\r\n{HEADER}: {CHOSEN}\r\n{}\r\n", "a: b\r\n".repeat(100));
+    for addr in [server.started.grpc_addr, server.started.http_addr, server.started.operations_addr.unwrap()]
+    {
+        let version = format!("GET /livez HTTP/9.9\r\n{HEADER}: {CHOSEN}\r\n\r\n");
+        for (request, status) in [("this is no HTTP at all\r\n\r\n", 400), (&version, 400), (&many, 431)] {
+            let answer = raw(addr, request.as_bytes()).await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+            assert!(!answer.contains(HEADER) && answer.ends_with("\r\n\r\n"), "{answer}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn who_finds_no_place_is_told_the_id() {
     // One message of each peer may be on its way.
     let server = TestServer::start(&["--max-in-flight-calls=4", "--receive-timeout=1m"]).await;
@@ -314,7 +330,7 @@ async fn denied(sidecar: &Sidecar, request_id: Option<&str>, is_grpc: bool) -> (
     let mut asked = Request::new(CheckRequest { attributes });
     asked.metadata_mut().insert(HEADER, MetadataValue::from_static("of-the-question"));
     let answer = sidecar.0.clone().check(asked).await.unwrap();
-    assert_eq!(said(answer.metadata()), "of-the-question");
+    let said = said(answer.metadata()).to_owned();
     let Some(HttpResponse::DeniedResponse(denied)) = answer.into_inner().http_response else {
         panic!("denied")
     };
@@ -333,7 +349,9 @@ async fn denied(sidecar: &Sidecar, request_id: Option<&str>, is_grpc: bool) -> (
         assert_eq!(body["details"][1]["@type"], "type.googleapis.com/google.rpc.RequestInfo", "{body}");
         body["details"][1]["requestId"].as_str().unwrap().to_owned()
     };
-    (header(HEADER).unwrap(), detail)
+    let id = header(HEADER).unwrap();
+    assert_eq!(said, id, "one id, for Envoy and for its client");
+    (id, detail)
 }
 
 #[tokio::test]

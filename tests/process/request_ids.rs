@@ -5,11 +5,19 @@ use std::net::SocketAddr;
 use prost::Message;
 use sea_orm::ConnectionTrait;
 use serde_json::Value;
-use signet::proto::identity::v1::SignUpRequest;
+use signet::proto::{
+    envoy::service::auth::v3::{
+        AttributeContext, CheckRequest,
+        attribute_context::{HttpRequest, Request as Checked},
+    },
+    identity::v1::SignUpRequest,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
+use tonic::Status;
+use tonic_types::StatusExt;
 
 use crate::{
     client::PASSWORD,
@@ -17,6 +25,7 @@ use crate::{
 };
 
 const SIGN_UP: &str = "/identity.v1.IdentityService/SignUp";
+const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
 
 /// What `addr` answers to a POST with the id `request_id`, written as it is said.
 async fn post(addr: SocketAddr, path: &str, content_type: &str, request_id: &[u8], body: &[u8]) -> Vec<u8> {
@@ -31,17 +40,27 @@ async fn post(addr: SocketAddr, path: &str, content_type: &str, request_id: &[u8
     answer
 }
 
+/// Calls the method at `path` by gRPC-Web.
+async fn call(service: &Service, path: &str, request_id: &[u8], message: &impl Message) -> Vec<u8> {
+    let message = message.encode_to_vec();
+    let body = [&[0][..], &u32::try_from(message.len()).unwrap().to_be_bytes(), &message].concat();
+    post(service.grpc_addr(), path, "application/grpc-web+proto", request_id, &body).await
+}
+
 /// Signs up by gRPC-Web.
 async fn sign_up(service: &Service, username: &str, request_id: &[u8]) -> Vec<u8> {
     let (username, password) = (username.to_owned(), PASSWORD.to_owned());
-    let message = SignUpRequest { username, password, ..SignUpRequest::default() }.encode_to_vec();
-    let body = [&[0][..], &u32::try_from(message.len()).unwrap().to_be_bytes(), &message].concat();
-    post(service.grpc_addr(), SIGN_UP, "application/grpc-web+proto", request_id, &body).await
+    let message = SignUpRequest { username, password, ..SignUpRequest::default() };
+    call(service, SIGN_UP, request_id, &message).await
 }
 
-/// Logs in over HTTP.
+/// Fails to log in over HTTP.
 async fn log_in(service: &Service, username: &str, request_id: &[u8]) -> Vec<u8> {
-    let form = format!("grant_type=password&username={username}&password=wrong-staple-battery");
+    log_in_with(service, username, "wrong-staple-battery", request_id).await
+}
+
+async fn log_in_with(service: &Service, username: &str, password: &str, request_id: &[u8]) -> Vec<u8> {
+    let form = format!("grant_type=password&username={username}&password={password}");
     let content_type = "application/x-www-form-urlencoded";
     post(service.http_addr(), "/oauth2/token", content_type, request_id, form.as_bytes()).await
 }
@@ -88,6 +107,46 @@ async fn a_failed_call_is_told_with_its_method_and_its_id() {
         let own = log.lines().find(|line| line.contains("ready: the database answers")).unwrap();
         assert!(!own.contains("request_id"), "{own}");
     }
+}
+
+/// What Envoy asks about a request with the bearer token `token` and the id `request_id`.
+fn question(token: &str, request_id: &str) -> CheckRequest {
+    let headers = [("authorization", format!("Bearer {token}")), ("x-request-id", request_id.to_owned())];
+    let headers = headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let request = Some(Checked { http: Some(HttpRequest { headers, ..HttpRequest::default() }) });
+    CheckRequest { attributes: Some(AttributeContext { request, ..AttributeContext::default() }) }
+}
+
+#[tokio::test]
+async fn a_question_that_fails_is_told_everywhere_under_the_id_of_the_request_asked_about() {
+    let place = Place::new();
+    let service = place.serve(&[]).await;
+    sign_up(&service, "alice", b"before").await;
+    let answer = String::from_utf8(log_in_with(&service, "alice", PASSWORD, b"login").await).unwrap();
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    let body: Value = serde_json::from_str(body).unwrap();
+    service.stop().await;
+    // A process that remembers nobody, and behind whose back the users go.
+    let service = place.serve(&["--log-format=json", "--ext-authz=on"]).await;
+    place.connect().await.execute_unprepared("ALTER TABLE users RENAME TO others").await.unwrap();
+    let question = question(body["access_token"].as_str().unwrap(), "of-the-request");
+    let answer = call(&service, CHECK, b"of-the-question", &question).await;
+    let answer = String::from_utf8_lossy(&answer);
+    let mut headers = http::HeaderMap::new();
+    for (name, value) in answer.lines().filter_map(|line| line.split_once(": ")) {
+        let name = http::HeaderName::try_from(name).unwrap();
+        headers.insert(name, http::HeaderValue::try_from(value).unwrap());
+    }
+    let status = Status::from_header_map(&headers).unwrap();
+    assert_eq!(status.code(), tonic::Code::Unavailable, "{answer}");
+    assert_eq!(headers["x-request-id"], "of-the-request");
+    assert_eq!(status.get_details_request_info().unwrap().request_id, "of-the-request");
+    let log = service.stop().await.stderr;
+    let is_of = |line: &&Value| line["message"] == "call failed" && line["method"] == CHECK;
+    let lines = lines(&log);
+    let failed = lines.iter().find(is_of).unwrap_or_else(|| panic!("{log}"));
+    assert_eq!(failed["request_id"], "of-the-request", "{failed}");
+    assert!(!log.contains("of-the-question"), "{log}");
 }
 
 #[tokio::test]

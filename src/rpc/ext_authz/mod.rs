@@ -142,11 +142,10 @@ impl Authorization for ExtAuthzRpc {
             let rule = format!("must have at most {MAX_ENTRIES} headers and context extensions each");
             return Err(refused("attributes", FieldReason::TooLong, &rule).into());
         }
-        // Who reads the log has the id of the request, which Envoy's own log and the service behind have, too.
-        let checked = request_id(&http);
-        if let Some(id) = checked {
-            works_for_request(id);
-        }
+        // From here on the id is that of the request asked about, in the log, in the refusal and in the answer to Envoy, whose own log and
+        // the service behind have it, too.
+        let own = extensions.get().copied();
+        let request_id = checked_id(&http).inspect(|id| works_for_request(*id)).or(own);
         let token = bearer_token(fields(&http, "authorization"));
         let is_believed = !self.is_shared || may_name_clients(&extensions, metadata);
         let client = source.filter(|_| is_believed).and_then(network);
@@ -155,7 +154,6 @@ impl Authorization for ExtAuthzRpc {
             None => None,
         };
         let shown = Shown { token, verified, connection: extensions.get() };
-        let request_id = checked.or_else(|| extensions.get().copied());
         Ok(Response::new(self.answer(&http, &context_extensions, shown, request_id).await?))
     }
 }
@@ -185,8 +183,8 @@ fn fields<'a>(request: &'a HttpRequest, name: &'static str) -> impl Iterator<Ite
     joined.chain(apart).filter(move |(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
 }
 
-/// The id of the request, if it has one that it may have.
-fn request_id(request: &HttpRequest) -> Option<RequestId> {
+/// The id of the request asked about, if it has one that it may have.
+fn checked_id(request: &HttpRequest) -> Option<RequestId> {
     let mut sent = fields(request, REQUEST_ID_HEADER);
     let only = sent.next().filter(|_| sent.next().is_none());
     only.and_then(RequestId::parse)

@@ -15,7 +15,7 @@ use tower::{Service, ServiceExt};
 use crate::{
     admission::{ConnectionHandle, OpenCall},
     base::{Clock, Entropy},
-    model::{REQUEST_ID_HEADER, RequestId, at_once_for_request, for_request},
+    model::{REQUEST_ID_HEADER, RequestId, at_once_for_request, current_request, for_request},
     peer::{ConnectionPeer, Peer, TrustedProxies},
 };
 
@@ -59,7 +59,12 @@ impl CallOrigin {
         if let Some(certified) = certified {
             extensions.insert(certified);
         }
-        let mut response = for_request(id, service.oneshot(request)).await?;
+        let answered = async {
+            let response = service.oneshot(request).await?;
+            // Envoy's question is answered under the id of the request that it asks about.
+            Ok::<_, Infallible>((response, current_request().unwrap_or(id)))
+        };
+        let (mut response, id) = for_request(id, answered).await?;
         tell(id, response.headers_mut());
         call.answered();
         if response.body().is_end_stream() {

@@ -19,7 +19,7 @@ use crate::{
 /// How many changes are read at a time.
 const PAGE: u64 = 500;
 
-/// For how long changes stay in the feed.
+/// How long changes stay in the feed.
 const RETENTION: Duration = Duration::from_mins(10);
 
 /// After this time without a reading, everything is forgotten: changes may have been deleted unread.
@@ -54,10 +54,10 @@ struct Progress {
     heeded: BTreeMap<i64, Stamp>,
 }
 
-/// By which it is seen that an id was given once more: whose change it is, and when it was made.
+/// Tells two changes of one id apart: the row that changed, and when.
 type Stamp = (Uuid, Timestamp);
 
-/// What a change is to whoever reads it.
+/// Whether a change was read before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sight {
     New,
@@ -67,12 +67,12 @@ enum Sight {
 }
 
 impl Progress {
-    /// As of the id `passed`, before which nothing comes any more.
+    /// Begins at the id `passed`, before which no change can come any more.
     fn from(passed: (Duration, i64)) -> Self {
         Self { ends: VecDeque::from([passed]), heeded: BTreeMap::new() }
     }
 
-    /// Where a reading has to begin.
+    /// The id at which the next reading begins.
     fn begin(&self) -> i64 {
         self.ends.front().map_or(0, |(_, id)| *id)
     }

@@ -26,7 +26,7 @@ pub(crate) struct NegativeCache<K> {
 }
 
 impl<K: Eq + Hash> NegativeCache<K> {
-    /// Nothing yet; never remembered for longer than `bound`.
+    /// An empty cache, which remembers nothing for longer than `bound`.
     pub(crate) fn new(bound: Duration, clock: Clock) -> Self {
         Self { readings: Cache::new(CAPACITY), clock, max_age: bound.min(MAX_AGE) }
     }

@@ -38,7 +38,7 @@ pub(crate) struct RowCache<K, V> {
     tally: Tally,
 }
 
-/// What is known of a row: that it is there, or that it is not.
+/// What is known of a row: its value, or that it does not exist.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Known<V>(pub(crate) Option<Arc<V>>);
 
@@ -71,7 +71,7 @@ impl<K, V> Weighter<K, Entry<V>> for ByWeight {
 }
 
 impl<K: Eq + Hash + Copy, V> RowCache<K, V> {
-    /// For `capacity` usual rows.
+    /// A cache with room for `capacity` usual rows.
     pub(crate) fn new(capacity: usize, max_age: Duration, clock: Clock, watermark: Arc<Watermark>) -> Self {
         Self {
             entries: Cache::with_weighter(capacity, capacity as u64, ByWeight),
@@ -85,7 +85,7 @@ impl<K: Eq + Hash + Copy, V> RowCache<K, V> {
         }
     }
 
-    /// What is known of the row `id`.
+    /// The row `id`, if it is remembered and still good.
     pub(crate) fn get(&self, id: K) -> Option<Known<V>> {
         let known = self.known(id);
         self.tally.count(known.is_some());
@@ -97,7 +97,7 @@ impl<K: Eq + Hash + Copy, V> RowCache<K, V> {
         Some(self.entry(id)?.row)
     }
 
-    /// What is remembered of the row `id`, unless it was forgotten since.
+    /// The entry of the row `id`, unless it was forgotten.
     fn entry(&self, id: K) -> Option<Entry<V>> {
         self.entries.get(&id).filter(|entry| entry.mark == self.mark(id).load(Ordering::SeqCst))
     }

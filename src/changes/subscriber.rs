@@ -9,7 +9,7 @@ use crate::{model::Error, store::ChangeKind};
 ///
 /// The composition root lists all subscribers, and hands them to [`Feed::follow`](super::Feed::follow).
 pub trait Subscriber: Send + Sync {
-    /// What kind of changes it must hear of.
+    /// The kind of changes that it must hear of.
     fn kind(&self) -> ChangeKind;
 
     /// Whether an earlier release knew of that kind, which told of changes without their kind.

@@ -21,7 +21,7 @@ pub struct Watermark {
 }
 
 impl Watermark {
-    /// Of a feed whose ids come in `order`, and that has not been read at all.
+    /// The watermark of a feed whose ids come in `order`, and that has not been read yet.
     #[must_use]
     pub const fn new(order: &ChangeOrder) -> Self {
         let max_age = match order {

@@ -41,16 +41,16 @@ pub struct Accounts {
     rehash_failures: Throttle,
 }
 
-/// What accounts are judged and remembered by.
+/// The settings of accounts.
 #[derive(Clone, Debug)]
 pub struct AccountSettings {
     /// Whether anybody may sign up.
     pub sign_up: bool,
-    /// What nobody may sign up with.
+    /// The names that nobody may sign up with.
     pub reserved_usernames: ReservedNames,
     /// How the names of deleted users rest.
     pub rests: UsernameRests,
-    /// What a new password must satisfy.
+    /// The rules for new passwords.
     pub password_rules: PasswordRules,
     /// How many users are remembered.
     pub cache_size: usize,
@@ -58,7 +58,7 @@ pub struct AccountSettings {
     pub cache_max_age: Duration,
 }
 
-/// What came of replacing an outdated hash.
+/// The result of replacing an outdated hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rehash {
     /// The hash that is known is the one that is stored.
@@ -67,7 +67,7 @@ enum Rehash {
     Overtaken,
 }
 
-/// What somebody tries to do with a password, and from where.
+/// An attempt with a password, and where it comes from.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Attempt<'a> {
     pub(super) event: Event,
@@ -316,7 +316,7 @@ impl Accounts {
         self.users.forget(id);
     }
 
-    /// What a hash costs that is made now.
+    /// The cost of a new hash.
     #[must_use]
     pub fn argon2(&self) -> Argon2Params {
         self.passwords.params()

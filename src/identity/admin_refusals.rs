@@ -1,4 +1,4 @@
-//! Owns telling of the calls of the admin API that are refused: to whom, and why.
+//! Owns recording refused calls of the admin API: whose, and why.
 
 use crate::{
     audit::{Actor, Audit, Event, Reason},
@@ -6,12 +6,12 @@ use crate::{
     model::{Origin, Subject},
 };
 
-/// What tells the audit log whom the admin API has refused.
+/// Records in the audit log which callers the admin API has refused.
 #[derive(Clone, Debug)]
 pub struct AdminRefusals(Audit);
 
 impl AdminRefusals {
-    /// What tells `audit`.
+    /// Records refusals in `audit`.
     #[must_use]
     pub const fn new(audit: Audit) -> Self {
         Self(audit)
@@ -28,7 +28,7 @@ impl AdminRefusals {
     }
 }
 
-/// What the audit log calls the reason of an error.
+/// The reason in the audit log for an error with this `reason`.
 fn of(reason: &str) -> Reason {
     match reason {
         "INSUFFICIENT_SCOPE" => Reason::MissingScope,

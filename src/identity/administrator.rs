@@ -1,4 +1,4 @@
-//! Owns who administers: for the audit log, and for what it may.
+//! Owns who administers: the actor for the audit log, and the authority by which changes are judged.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::{
 /// How long the id of a request tells a repetition of it.
 const REQUEST_ID_AGE: Duration = Duration::from_hours(24);
 
-/// Of an event that tells no fields.
+/// The fields of an event that lists none.
 pub(super) const NO_FIELDS: [Field; 0] = [];
 
 /// Whoever administers, and how the change is asked for.
@@ -33,7 +33,7 @@ pub struct AdminRequests {
 }
 
 impl AdminRequests {
-    /// Those that are kept in `store`.
+    /// The requests that `store` keeps.
     #[must_use]
     pub const fn new(store: Store) -> Self {
         Self { store }
@@ -87,13 +87,13 @@ impl Administrator {
         Self { validate_only, ..self }
     }
 
-    /// Who it is to the audit log.
+    /// The actor in the audit log.
     #[must_use]
     pub const fn actor(&self) -> &Actor {
         &self.actor
     }
 
-    /// Who it is; none of the operator.
+    /// The user or client; none for the operator.
     #[must_use]
     pub const fn principal(&self) -> Option<Principal> {
         match &self.authority {

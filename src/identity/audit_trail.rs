@@ -35,9 +35,9 @@ pub struct AuditTrail {
     store: Store,
     strangers: Strangers,
     clock: Clock,
-    /// What waits to be written; none if nothing does.
+    /// The events that wait to be written; none if none do.
     outbox: Option<Outbox>,
-    /// For how long they are kept.
+    /// How long events are kept.
     retention: Duration,
     /// Held by whoever writes: one at a time.
     writing: Mutex<()>,
@@ -57,15 +57,15 @@ pub struct EventPage {
 pub struct ListedEvent {
     /// The event.
     pub event: KeptEvent,
-    /// What the user or client is called now who did it; none if there is none any more.
+    /// The present name of the user or client who did it; none if it no longer exists.
     pub actor_name: Option<String>,
-    /// What the user is called now.
+    /// The present name of the user.
     pub username: Option<String>,
-    /// What the client is called now.
+    /// The present name of the client.
     pub client_name: Option<String>,
-    /// What the role is called now.
+    /// The present name of the role.
     pub role_name: Option<String>,
-    /// What the group is called now.
+    /// The present name of the group.
     pub group_name: Option<String>,
 }
 

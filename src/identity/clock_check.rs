@@ -41,7 +41,7 @@ pub struct ClockCheck {
 /// How far this process's clock is from the database's, beyond what the round trip explains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClockOffset {
-    /// It shows a later time.
+    /// This process's clock shows a later time.
     Ahead(Duration),
     /// It shows an earlier time, or the same.
     Behind(Duration),
@@ -56,7 +56,7 @@ pub enum AgreedTime {
     Apart(ClockOffset),
 }
 
-/// What time it is for all processes that share the database.
+/// The time that counts for all processes that share the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CommonTime {
     /// The database's time; this process's, if the database has none of its own.

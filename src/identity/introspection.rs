@@ -28,7 +28,7 @@ pub struct Introspection {
 /// not say is none, and is left out when this is written as JSON.
 #[derive(Debug, Serialize)]
 pub struct ActiveToken {
-    /// What it allows, separated by spaces.
+    /// The scopes of the token, separated by spaces.
     pub scope: String,
     /// The client that it was issued to.
     pub client_id: String,
@@ -47,15 +47,15 @@ pub struct ActiveToken {
     pub nbf: Option<i64>,
     /// The id of the user, or client, that it stands for.
     pub sub: String,
-    /// Whom it is meant for.
+    /// The audiences of the token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub aud: Option<Audience>,
-    /// Who issued it.
+    /// The issuer of the token.
     pub iss: String,
     /// The token's own id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jti: Option<String>,
-    /// By which methods the user logged in (RFC 8176), of a user's token.
+    /// The methods by which the user logged in (RFC 8176); only of a user's token.
     #[serde(skip_serializing_if = "NameSet::is_empty", serialize_with = "name_array::serialize")]
     pub amr: NameSet,
     /// When the user logged in (RFC 9470 section 6.2), of a user's token.
@@ -98,7 +98,7 @@ impl Introspection {
         self.standing.must_have(requester.client(), INTROSPECT_SCOPE).await
     }
 
-    /// What `token` is; none if it is worth nothing, whatever the cause.
+    /// The members that describe `token`; none if the token is not active, whatever the cause.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`] if that cannot be told: never taken for "inactive".

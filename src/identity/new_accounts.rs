@@ -1,4 +1,4 @@
-//! Owns making accounts: their fields are checked, the password is hashed, and the user is added.
+//! Owns creating accounts: the fields are checked, the password is hashed, and the user is added.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::{
     store::{NewUser, Sha256, Store, Strangers},
 };
 
-/// What makes accounts, for whoever may have one.
+/// Creates accounts.
 #[derive(Debug)]
 pub struct NewAccounts {
     store: Store,
@@ -25,7 +25,7 @@ pub struct NewAccounts {
     audit: Audit,
 }
 
-/// What somebody who signs up says of themselves, as it came.
+/// The fields of a sign-up, not checked yet.
 #[derive(Clone, Copy, Debug)]
 pub struct NewAccount<'a> {
     /// The login name.
@@ -102,7 +102,7 @@ impl NewAccounts {
         added.map(|()| user)
     }
 
-    /// What is to be added: a user with an id, and the hash of the password.
+    /// The user to add, with an id, and the hash of the password.
     async fn prepare(&self, new: Checked, resting: Option<Sha256>, asked: Asked) -> Result<NewUser, Error> {
         let Checked { username, password, email, display_name } = new;
         let Asked { address, turn, deadline } = asked;

@@ -12,7 +12,7 @@ use crate::{
     store::{NewOneTimePassword, Sha256, StoredOneTimePassword},
 };
 
-/// For how long one can be used.
+/// How long a one-time password can be used.
 pub(super) const LIFETIME: Duration = Duration::from_hours(24);
 
 /// How many random bits it has.

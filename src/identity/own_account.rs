@@ -75,7 +75,7 @@ pub struct NewPassword<'a> {
 pub struct Reopened {
     /// The access token.
     pub access: IssuedToken,
-    /// What to exchange for the next one.
+    /// The refresh token of the session.
     pub refresh_token: RefreshToken,
 }
 

@@ -11,7 +11,7 @@ use crate::{
 /// It counts only while the user's credentials stay the same: the transaction that opens a session on it compares them.
 #[derive(Clone, Debug)]
 pub struct Proof {
-    /// Who has proven it.
+    /// The user.
     pub user: User,
     /// The credentials that the proof was checked against.
     pub credential_version: CredentialVersion,

@@ -1,4 +1,4 @@
-//! Owns whether the service can serve: its database answers, the key that signs is there and open, and its clock is not far from the
+//! Owns whether the service can serve: its database answers, its signing key exists and could be decrypted, and its clock agrees with the
 //! database's.
 
 use std::{
@@ -28,7 +28,7 @@ pub struct Readiness {
     metrics: DatabaseMetrics,
 }
 
-/// What a check found.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Finding {
     Ready,
@@ -44,7 +44,7 @@ impl Readiness {
         Self { keyring, clocks, ready: watch::Sender::new(false), is_ending: AtomicBool::new(false), metrics }
     }
 
-    /// Where the present answer and its changes can be read.
+    /// A receiver of the present answer and its changes.
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<bool> {
         self.ready.subscribe()

@@ -1,4 +1,4 @@
-//! Owns the answer to whether what a genuine token stands for still stands, and what of its scopes its holder still has.
+//! Owns whether what a valid token stands for still counts, and which of its scopes its subject still has.
 
 use std::sync::Arc;
 
@@ -159,7 +159,7 @@ pub fn user_of(caller: &Caller) -> Result<&User, Error> {
     recognised(caller)?.user().ok_or_else(unchecked)
 }
 
-/// What [`GoodStanding`] has found of `caller`.
+/// The user or client that [`GoodStanding`] found for `caller`.
 ///
 /// # Errors
 /// [`Error::Internal`], if nobody has checked whether the token still stands: a defect of the service.

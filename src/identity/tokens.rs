@@ -21,7 +21,7 @@ pub struct Tokens {
     settings: TokenSettings,
 }
 
-/// What the tokens say.
+/// The settings of access tokens.
 #[derive(Clone, Debug)]
 pub struct TokenSettings {
     /// `iss`.
@@ -41,7 +41,7 @@ pub struct TokenStamp {
     pub jti: Uuid,
 }
 
-/// Whom a token stands for.
+/// The subject of a token.
 #[derive(Clone, Copy, Debug)]
 pub enum TokenSubject<'a> {
     /// The user of a login session, who logged in with its client. What the session says of the login is said by each of its tokens.

@@ -15,7 +15,7 @@ use crate::{
 /// A shared job, for people to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedJob {
-    /// What it is called.
+    /// Its name.
     pub name: String,
     /// The time between two runs; none if it runs when there is something to do, or if only a newer release knows it.
     pub period: Option<Duration>,
@@ -36,7 +36,7 @@ pub struct ListedJob {
     pub due_time: Option<Timestamp>,
 }
 
-/// What is not told.
+/// The result of a run that is not known.
 const UNKNOWN: &str = "unknown";
 
 /// The shared jobs of this release, in the order of its table, and then those that only newer releases know.

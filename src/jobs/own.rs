@@ -31,11 +31,11 @@ pub(crate) enum Pace {
     AsWorkComes,
 }
 
-/// What each process does for itself.
+/// A job that each process runs for itself.
 pub(crate) struct OwnJob {
     name: &'static str,
     pace: Pace,
-    /// What it means that it fails.
+    /// What does not work while the job fails, for the log.
     failing: &'static str,
     /// How long it waits at least after a failure.
     retry_after: Duration,

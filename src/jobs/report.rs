@@ -18,7 +18,7 @@ pub(super) const TELL_INTERVAL: Duration = Duration::from_secs(10);
 pub(crate) struct RunFailure {
     /// For whoever reads the database: without a cause, and so without what a cause may quote.
     pub(super) sentence: String,
-    /// For the log.
+    /// The error with its causes, for the log.
     chain: String,
 }
 
@@ -45,7 +45,7 @@ impl RunResult {
         Self::Failed(RunFailure { sentence: error.to_string(), chain: error::chain(error) })
     }
 
-    /// It was cut short after so long.
+    /// The run was stopped after the `longest` time.
     pub(super) fn took_too_long(longest: Duration) -> Self {
         let sentence = format!("it took too long: more than {}", humantime::format_duration(longest));
         Self::Failed(RunFailure { chain: sentence.clone(), sentence })
@@ -85,7 +85,7 @@ pub(super) async fn caught(run: impl Future<Output = Result<(), RunFailure>>) ->
 #[derive(Debug)]
 pub(super) struct Report {
     job: &'static str,
-    /// What it means that it fails.
+    /// What does not work while the job fails, for the log.
     failing: &'static str,
     clock: Clock,
     meter: JobMeter,

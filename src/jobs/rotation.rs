@@ -28,7 +28,7 @@ impl Rotation {
     /// nothing to do is not.
     ///
     /// # Errors
-    /// Those of the rotation.
+    /// As with the rotation.
     pub(crate) async fn look(&self) -> Result<(), Error> {
         let begin_time = self.clock.now();
         match self.keyring.tend().await? {

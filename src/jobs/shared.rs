@@ -47,7 +47,7 @@ const LONGEST_RUN: Duration = Duration::from_hours(1);
 /// wrong.
 const CLOCKS_APART: Duration = Duration::from_mins(1);
 
-/// What runs a job, as of a moment.
+/// Runs a job, with the time that counts as now.
 type Run = dyn Fn(&'static SharedJob, Timestamp) -> BoxFuture<'static, Result<(), Error>> + Send + Sync;
 
 /// The shared jobs, as one process runs them.
@@ -61,7 +61,7 @@ pub(crate) struct SharedJobs {
     stop: CancellationToken,
 }
 
-/// What a process knows of a shared job.
+/// The state of a shared job in this process.
 struct State {
     job: &'static SharedJob,
     report: Report,
@@ -104,7 +104,7 @@ pub(super) fn due_time(row: &JobRow, period: Duration) -> Timestamp {
     }
 }
 
-/// What is kept of a run that `ended` at `time`.
+/// The record of a run that `ended` at `time`.
 pub(super) fn run_end(ended: &RunResult, time: Timestamp) -> RunEnd {
     RunEnd { time, result: ended.result().name(), problem: ended.problem() }
 }

@@ -12,7 +12,7 @@ use crate::{
     model::Error,
 };
 
-/// What shared jobs work on.
+/// The parts that shared jobs work on.
 pub(crate) struct Upkeep {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) clients: Arc<Clients>,
@@ -24,7 +24,7 @@ pub(crate) struct Upkeep {
     pub(crate) changes: Arc<Feed>,
 }
 
-/// What one process does for all.
+/// A job that one process runs for all.
 pub(super) struct SharedJob {
     /// Its name, and that of its lease.
     pub(super) name: &'static str,
@@ -34,7 +34,7 @@ pub(super) struct SharedJob {
     pub(super) at_start: bool,
     /// What it is to the metrics, if it goes by the age of rows: then a process whose clock is wrong leaves it to others.
     pub(super) by_age: Option<TimedWork>,
-    /// What it means that it fails.
+    /// What does not work while the job fails, for the log.
     pub(super) failing: &'static str,
     /// Runs it, as of a moment.
     pub(super) run: for<'a> fn(&'a Upkeep, Timestamp) -> BoxFuture<'a, Result<(), Error>>,

@@ -71,7 +71,7 @@ pub struct Store {
     server: Option<(ServerUrl, PoolSettings)>,
     /// Whether that is a node of Galera.
     galera: Galera,
-    /// Where its time comes from.
+    /// The clock that tells the database's time.
     clock: DatabaseClock,
     /// What the ids of new rows, and pauses between attempts, are made of.
     entropy: Entropy,
@@ -93,7 +93,7 @@ impl Store {
         self
     }
 
-    /// What the ids of new rows are made of.
+    /// The randomness of which the ids of new rows are made.
     #[must_use]
     pub const fn entropy(&self) -> &Entropy {
         &self.entropy

@@ -1,4 +1,4 @@
-//! Owns giving roles and taking them away.
+//! Owns creating, changing and deleting bindings.
 
 use super::{AccessRegistry, ListedBinding, PrincipalRef, RoleRef};
 use crate::{
@@ -162,7 +162,7 @@ impl AccessRegistry {
     }
 }
 
-/// That `event` happened to `binding`, which gives `role`.
+/// The entry for `event` of `binding`, which gives `role`.
 fn told(event: Event, binding: &Binding, role: &Role) -> Entry {
     event.done().role(role.id).audience(role.audience.as_str()).principal(binding.subject)
 }

@@ -1,4 +1,4 @@
-//! Owns finding and listing roles, groups, bindings and audiences for those who manage them.
+//! Owns finding and listing roles, groups, bindings and audiences for administrators.
 
 use uuid::Uuid;
 
@@ -27,7 +27,7 @@ pub struct ListedBinding {
     pub binding: Binding,
     /// Its role.
     pub role: Role,
-    /// Who has it.
+    /// The principal that has the role.
     pub subject: NamedPrincipal,
 }
 
@@ -90,7 +90,7 @@ impl AccessDirectory {
         found.ok_or_else(|| Error::AudienceNotFound(name.as_str().to_owned()))
     }
 
-    /// That `user`, whose id is `id`, is in `group`.
+    /// The membership of `user`, whose id is `id`, in `group`.
     pub(super) async fn membership(
         &self,
         group: &Group,
@@ -104,7 +104,7 @@ impl AccessDirectory {
         })
     }
 
-    /// Who `who` is.
+    /// The principal that `who` means, with its name.
     ///
     /// # Errors
     /// [`Error::UserNotFound`], [`Error::UserAmbiguous`], [`Error::GroupNotFound`], [`Error::ClientNotFound`]; [`Error::Unavailable`] or
@@ -120,7 +120,7 @@ impl AccessDirectory {
         }
     }
 
-    /// Who `who` is; an id is not looked up.
+    /// The principal that `who` means; an id is not looked up.
     pub(super) async fn principal_id(&self, who: &PrincipalRef) -> Result<Principal, Error> {
         match who {
             PrincipalRef::Id(principal) => Ok(*principal),

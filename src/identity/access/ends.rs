@@ -1,5 +1,5 @@
-//! Owns what happens when a binding comes to its end: it is deleted, and the feed and the audit log tell of it. It gives nothing from the
-//! end itself on, whether or not that has been done.
+//! Owns deleting bindings that have expired, and telling the feed and the audit log. An expired binding gives nothing, whether or not it
+//! has been deleted.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Owns making and deleting groups, and who is in them.
+//! Owns creating and deleting groups, and their members.
 
 use super::{AccessRegistry, GroupRef, NamedPrincipal};
 use crate::{

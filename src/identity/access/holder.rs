@@ -20,7 +20,7 @@ pub enum RoleRef {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupRef(pub String);
 
-/// Who is meant.
+/// A principal, by id or by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PrincipalRef {
     /// A user.
@@ -33,17 +33,17 @@ pub enum PrincipalRef {
     Id(Principal),
 }
 
-/// Who has roles, and what it is called.
+/// A principal, and its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamedPrincipal {
-    /// Who.
+    /// The principal.
     pub principal: Principal,
     /// Its name.
     pub name: String,
 }
 
 impl RoleRef {
-    /// That there is no such role.
+    /// The error that there is no such role.
     pub(super) fn not_found(&self) -> Error {
         let (role, audience) = match self {
             Self::Id(id) => (id.to_string(), None),

@@ -1,4 +1,4 @@
-//! Owns who may do what, in the hands of those who manage it: roles, groups, bindings, and the owners of audiences.
+//! Owns administering roles, groups, bindings, and the owners of audiences.
 
 mod audiences;
 mod bindings;

@@ -1,4 +1,4 @@
-//! Owns recording what is done to roles, groups, bindings and audiences, with who did it.
+//! Owns recording changes of roles, groups, bindings and audiences, with who made them.
 
 use super::{AccessDirectory, PrincipalRef, ScopeAccess};
 use crate::{
@@ -24,13 +24,13 @@ impl AccessRegistry {
         Self { directory: AccessDirectory::new(store.clone(), own), store, clock, audit }
     }
 
-    /// What finds and lists them.
+    /// The directory that finds and lists them.
     #[must_use]
     pub const fn directory(&self) -> &AccessDirectory {
         &self.directory
     }
 
-    /// What `who` may have at `audience` at this moment.
+    /// The scopes that `who` may have at `audience` at this moment, and what gives them.
     ///
     /// # Errors
     /// As [`AccessDirectory::access`].

@@ -1,4 +1,4 @@
-//! Owns making, changing and deleting roles.
+//! Owns creating, changing and deleting roles.
 
 use super::{AccessRegistry, RoleRef};
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     store::Applied,
 };
 
-/// What is said of a new role.
+/// The fields of a new role.
 #[derive(Clone, Debug)]
 pub struct NewRole {
     /// Its audience.
@@ -19,16 +19,16 @@ pub struct NewRole {
     pub name: RoleName,
     /// The scopes that it gives.
     pub scopes: NameSet,
-    /// What it is for.
+    /// The purpose of the role, for people.
     pub description: RoleDescription,
 }
 
-/// What of a role is changed.
+/// The changes of a role.
 #[derive(Clone, Debug, Default)]
 pub struct RoleChange {
-    /// What it gives, if that is changed.
+    /// How its scopes change, if they do.
     pub scopes: Option<ScopeChange>,
-    /// What it is for, if that is changed.
+    /// The new description, if it changes.
     pub description: Option<RoleDescription>,
     /// The etag that it must still have, if one is said.
     pub etag: Option<String>,
@@ -41,9 +41,9 @@ pub enum ScopeChange {
     All(NameSet),
     /// It gives some more, and some no longer.
     Some {
-        /// Those that it gives from now on.
+        /// The scopes to add.
         add: NameSet,
-        /// Those that it no longer gives.
+        /// The scopes to remove.
         remove: NameSet,
     },
 }
@@ -134,7 +134,7 @@ impl AccessRegistry {
 }
 
 impl ScopeChange {
-    /// What becomes of `old`.
+    /// The scopes after the change of `old`.
     fn of(&self, old: &NameSet) -> Result<NameSet, Error> {
         match self {
             Self::All(scopes) => Ok(scopes.clone()),
@@ -151,7 +151,7 @@ impl ScopeChange {
     }
 }
 
-/// That `event` happened to the role `id` of `audience`.
+/// The entry for `event` of the role `id` of `audience`.
 fn told(event: Event, id: RoleId, audience: Option<&AudienceName>) -> Entry {
     let entry = event.done().role(id);
     match audience {

@@ -1,4 +1,4 @@
-//! Owns what the operator is told once roles have come into a database that had none.
+//! Owns what the operator is told after the upgrade that brings roles.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,12 +12,12 @@ use crate::{
     store::{BATCH, Store},
 };
 
-/// What users have from now on.
+/// What an upgrade gave to users.
 #[derive(Clone, Debug, Default)]
 pub struct Upgrade {
     /// The role `everyone` of each audience; the service's own only if it has more than reading and changing the own account.
     pub everyone: Vec<Role>,
-    /// What of it clients have for their users, and found no room in the role: nobody has it there.
+    /// The scopes that clients have for their users and that found no room in the role: nobody has them.
     pub left_out: Vec<(AudienceName, NameSet)>,
     /// The audiences of clients whose names are too long for one: nobody has anything there.
     pub too_long: Vec<String>,
@@ -31,7 +31,7 @@ impl Upgrade {
     }
 }
 
-/// What users have in `store`, which has just got roles.
+/// Reads what users have in `store`, to which roles have just come.
 ///
 /// # Errors
 /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
@@ -60,7 +60,7 @@ pub async fn after_upgrade(store: &Store) -> Result<Upgrade, Error> {
     Ok(upgrade)
 }
 
-/// What the clients in `store` have for their users, at each audience of theirs.
+/// The scopes that the clients in `store` have for their users, at each of their audiences.
 async fn of_clients(store: &Store) -> Result<BTreeMap<String, BTreeSet<String>>, Error> {
     let mut of_clients: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut after = None;

@@ -1,4 +1,4 @@
-//! Owns the answer to why somebody may do something: each scope, and all that gives it.
+//! Owns why a principal may do something: each scope, and everything that gives it.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ pub struct ScopeAccess {
     pub ways: Vec<Way>,
 }
 
-/// What gives a scope.
+/// One way by which a principal has a scope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Way {
     /// Every user has it, by the role `everyone` with this id.

@@ -29,10 +29,10 @@ pub(super) struct Assertion<'a> {
     signature: Vec<u8>,
 }
 
-/// What an assertion must satisfy beside its signature.
+/// The rules for an assertion beside its signature.
 #[derive(Debug)]
 pub(super) struct AssertionRules<'a> {
-    /// By which names this service is meant (`aud`).
+    /// The names of this service (`aud`).
     pub(super) audiences: &'a [String],
     /// How far the client's clock may be from this one.
     pub(super) leeway: Duration,
@@ -40,7 +40,7 @@ pub(super) struct AssertionRules<'a> {
     pub(super) now: Timestamp,
 }
 
-/// What is noted of an assertion, so that it is used once.
+/// The record of an assertion, so that it is used once.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct AssertionUse {
     /// SHA-256 of the client and the `jti`.

@@ -48,7 +48,7 @@ struct ClientRefusal {
 enum Unproven {
     /// The client is refused.
     Refused(ClientRefusal),
-    /// It could not be checked.
+    /// The credential could not be checked.
     Failed(Error),
 }
 
@@ -120,7 +120,7 @@ impl Requester {
         self.client().id.to_string()
     }
 
-    /// What its tokens say of roles, by the names of the claims.
+    /// The names of the claims about roles in its tokens.
     #[must_use]
     pub fn token_claims(&self) -> NameSet {
         self.client().token_claims.clone()
@@ -164,7 +164,7 @@ impl Clients {
         })
     }
 
-    /// Who asks, with the proof used up.
+    /// The client that asks; its proof cannot be used again.
     ///
     /// # Errors
     /// [`Error::InvalidClient`] if it was used up before.

@@ -14,16 +14,16 @@ use crate::{
 /// How many secrets of a client are valid at a time: the newest, and the one that it replaces.
 const VALID_SECRETS: usize = 2;
 
-/// What of a client is changed.
+/// The changes of a client.
 #[derive(Clone, Debug, Default)]
 pub struct ClientChange {
-    /// What it is called, if that is changed.
+    /// The new name, if it changes.
     pub name: Option<ClientName>,
     /// The scopes that it may ask for.
     pub scopes: SetChange,
-    /// Whom its tokens may be meant for.
+    /// How the audiences of its tokens change.
     pub audiences: SetChange,
-    /// What its tokens say of roles.
+    /// How the claims about roles in its tokens change.
     pub token_claims: SetChange,
     /// Its public keys, as [`read_public_keys`](super::read_public_keys) returned them, if they are changed; none for no keys.
     pub jwks: Option<Option<String>>,
@@ -59,17 +59,17 @@ impl NewSecret {
     }
 }
 
-/// What of a set is changed.
+/// A change of a set.
 #[derive(Clone, Debug)]
 pub enum SetChange {
     /// These come and go.
     By {
-        /// What is in it from now on.
+        /// The names to add.
         add: NameSet,
-        /// What is in it no longer.
+        /// The names to remove.
         remove: NameSet,
     },
-    /// It is this from now on.
+    /// The new set.
     To(NameSet),
 }
 
@@ -183,7 +183,7 @@ fn is_given_by_owners(scope: &str) -> bool {
     scope != USER_SCOPE && scope != ACCOUNT_SCOPE && !is_admin_scope(scope)
 }
 
-/// Whom the tokens of `client` may be meant for; `own` is the service's own audience.
+/// The audiences that tokens of `client` may have; `own` is the service's own one.
 pub(super) fn audiences(client: &Client, own: &NameSet) -> NameSet {
     match (client.audiences.is_empty(), client.id.is_built_in()) {
         (true, _) => own.clone(),
@@ -230,7 +230,7 @@ pub(super) fn public(client: &Client, because: &'static str) -> Error {
     Error::PublicClient { client: client.name.as_str().to_owned(), because }
 }
 
-/// What is wrong with giving `client` the scope `scope`, if anything is.
+/// Why `client` cannot get the scope `scope`, if it cannot.
 fn unknown_scope(client: &Client, scope: &str) -> Option<FieldViolation> {
     if !scope.starts_with(ADMIN_SCOPE_PREFIX) {
         return None;

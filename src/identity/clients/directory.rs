@@ -26,7 +26,7 @@ pub struct ClientRef(String);
 /// Which clients are meant: those of which all holds. What is empty holds of each.
 #[derive(Clone, Debug, Default)]
 pub struct ClientFilter {
-    /// What the name begins with.
+    /// The prefix of the name.
     pub name_prefix: String,
     /// A scope that it may ask for.
     pub scope: String,
@@ -123,7 +123,7 @@ impl ClientDirectory {
 }
 
 impl ClientRef {
-    /// That there is no such client.
+    /// The error that there is no such client.
     pub(super) fn not_found(&self) -> Error {
         Error::ClientNotFound(self.to_string())
     }

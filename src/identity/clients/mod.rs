@@ -23,7 +23,7 @@ use crate::{
 };
 use keys::ClientKeys;
 
-/// What assertions may be signed with.
+/// The algorithms of clients' assertions.
 pub use crate::jose::PUBLIC_KEY_ALGORITHMS as ASSERTION_ALGORITHMS;
 #[cfg(any(fuzzing, test))]
 pub(crate) use assertion::fuzz as fuzz_assertion;
@@ -35,7 +35,7 @@ pub use keys::read_public_keys;
 pub use own_assertion::ClientKey;
 pub use registry::{ClientProof, ClientRegistry, CreatedClient, NewClient, RotatedSecret};
 
-/// Where the token endpoint is, below the issuer (RFC 6749 section 3.2).
+/// The path of the token endpoint below the issuer (RFC 6749 section 3.2).
 pub const TOKEN_ENDPOINT: &str = "/oauth2/token";
 
 /// The clients of the service.
@@ -52,7 +52,7 @@ pub struct Clients {
     audit: Audit,
 }
 
-/// What clients are authenticated and remembered by.
+/// The parts by which clients are authenticated and remembered.
 #[derive(Clone, Debug)]
 pub struct ClientSettings {
     /// Who issues the tokens: whom an assertion must be meant for.
@@ -114,7 +114,7 @@ impl Clients {
         Ok(found.filter(|found| found.client.is_active))
     }
 
-    /// What the tokens of the client `client_id` say of roles, by the names of the claims.
+    /// The names of the claims about roles in tokens of the client `client_id`.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.

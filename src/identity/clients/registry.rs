@@ -27,16 +27,16 @@ pub struct ClientRegistry {
     own: NameSet,
 }
 
-/// What is said of a new client.
+/// The fields of a new client.
 #[derive(Clone, Debug)]
 pub struct NewClient {
-    /// What it is called.
+    /// Its name.
     pub name: ClientName,
     /// The scopes that it may ask for.
     pub scopes: NameSet,
-    /// Whom its tokens may be meant for; none stand for the service's own audience.
+    /// The audiences that its tokens may have; none stand for the service's own one.
     pub audiences: NameSet,
-    /// What it proves by that it is the one it says to be. A client that proves nothing is a public one.
+    /// How it authenticates. A client that does not is a public one.
     pub proof: Option<ClientProof>,
     /// Whether it may tell the addresses of the users for whom it asks. For a confidential client alone.
     pub may_claim_address: bool,
@@ -45,7 +45,7 @@ pub struct NewClient {
     pub token_claims: NameSet,
 }
 
-/// What a new client proves by that it is the one it says to be.
+/// How a new client authenticates.
 #[derive(Clone, Debug)]
 pub enum ClientProof {
     /// A secret, which is made for it.

@@ -21,7 +21,7 @@ pub(super) fn has_form(secret: &str) -> bool {
     Base64UrlUnpadded::decode_vec(secret).is_ok_and(|bytes| Zeroizing::new(bytes).len() == 32)
 }
 
-/// What is kept of `secret`.
+/// The digest of `secret` that is stored.
 pub(super) fn hash(secret: &str) -> [u8; 32] {
     let mut hash = [0; 32];
     hash.copy_from_slice(digest::digest(&digest::SHA256, secret.as_bytes()).as_ref());

@@ -1,4 +1,4 @@
-//! Owns answers that are worked out once for all calls in flight that ask for the same.
+//! Owns sharing one result among all calls in flight that ask for the same.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -21,7 +21,7 @@ pub(super) struct InFlight<T>(Arc<Mutex<Works<T>>>);
 /// Work, with its number.
 type Works<T> = HashMap<Sha256, (u64, WeakShared<BoxFuture<'static, T>>)>;
 
-/// What one of those who wait gets.
+/// The answer, as each waiting call gets it.
 #[derive(Debug)]
 pub(super) struct Answer<T> {
     pub(super) value: T,

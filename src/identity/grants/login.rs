@@ -1,4 +1,4 @@
-//! Owns what every grant ends in that logs a user in: a session, and its first tokens.
+//! Owns the end of every grant that logs a user in: a session, and its first tokens.
 
 use super::{
     Granted, Grants,

@@ -59,15 +59,15 @@ pub struct Vouching {
     pub sessions: Arc<Sessions>,
     /// The clients.
     pub clients: Arc<Clients>,
-    /// What users and clients may do.
+    /// The roles of users and clients.
     pub permissions: Arc<Permissions>,
     /// What is said of the attributes of users.
     pub attributes: Arc<ShownAttributes>,
-    /// What signs.
+    /// Issues access tokens.
     pub tokens: Arc<Tokens>,
 }
 
-/// What a request shows to get tokens.
+/// A grant that a request shows, to be exchanged for tokens.
 pub(crate) trait Grant: Send {
     /// Which grant it is.
     fn kind(&self) -> GrantType;
@@ -87,7 +87,7 @@ pub(crate) type Granting<'a> = Pin<Box<dyn Future<Output = Result<Granted, Error
 
 /// What is asked of the token endpoint, as it came.
 pub(crate) struct TokenRequest {
-    /// What is exchanged.
+    /// The grant to exchange.
     pub(crate) grant: Box<dyn Grant>,
     /// What the request says of its client; nothing for the service's own first-party application.
     pub(crate) client: Option<ClientAuthentication>,
@@ -215,7 +215,7 @@ impl Grants {
     }
 }
 
-/// What came of a grant.
+/// The result of a grant, for the metrics.
 fn result_of(decided: &Result<Granted, Error>) -> GrantResult {
     match decided {
         Ok(granted) if granted.is_repeated => GrantResult::Repeated,

@@ -1,4 +1,4 @@
-//! Owns the address of its user that a client tells: which client may, and how often the users of one may fail.
+//! Owns the address of its user that a client passes on: which clients may, and how often a client's users may fail.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Owns what an account may fail, whether or not it exists, and what is left to its user when that is used up.
+//! Owns the allowance of failed passwords of an account, whether or not it exists, and what its user has left when it is used up.
 //!
 //! What has failed stands in a row that all replicas share. What is being tried at this moment is known to this process alone, so several
 //! replicas may together let through more than is left at one moment; what went beyond is paid back, since a row takes any number.
@@ -28,7 +28,7 @@ pub(super) const HOUR: Duration = Duration::from_hours(1);
 
 pub(super) const DAY: Duration = Duration::from_hours(24);
 
-/// What every account may fail.
+/// The settings of an account's allowance.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rule {
     /// How many failures at once.
@@ -37,7 +37,7 @@ pub(super) struct Rule {
     pub(super) interval: Duration,
 }
 
-/// What is to become of a password.
+/// Whether a password is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Admission {
     /// It is judged; a failure is charged to this.
@@ -56,7 +56,7 @@ pub(super) struct Ahead {
     pub(super) from_here: u32,
 }
 
-/// What is being tried at this moment: as much as there are calls.
+/// The attempts of this moment: as many as there are calls.
 #[derive(Debug, Default)]
 pub(super) struct Trying(Mutex<Counts>);
 
@@ -83,7 +83,7 @@ impl Rule {
         self.at_once.div_ceil(2)
     }
 
-    /// What a failure costs an account.
+    /// The allowance that a failure is charged to.
     pub(super) fn payer(self) -> Payer {
         Payer::Account { micros: i64::try_from(self.interval.as_micros()).unwrap_or(i64::MAX) }
     }

@@ -1,4 +1,4 @@
-//! Owns what an address has failed: in memory, for each replica has its own share of what an address sends.
+//! Owns the failed passwords of an address, in memory: each replica sees its own share of an address's requests.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ pub(super) struct Addresses {
     warned: Throttle,
 }
 
-/// What was charged to an address.
+/// A charge to an address.
 #[derive(Debug)]
 #[must_use = "it stays charged unless it is given back"]
 pub(super) struct AddressCharge<'a> {
@@ -108,7 +108,7 @@ impl AddressCharge<'_> {
         if self.is_deferred { Turn::Last } else { Turn::Fair }
     }
 
-    /// What was charged did not count.
+    /// Gives the charge back: the attempt does not count.
     pub(super) fn give_back(self) {
         for charge in self.network.into_iter().chain(self.site) {
             charge.give_back();

@@ -1,4 +1,4 @@
-//! Owns what is left of accounts' allowances of failed passwords, for those who manage users.
+//! Owns the rest of accounts' allowances of failed passwords, for administrators.
 
 use super::{GuessSettings, account_key, accounts::Rule};
 use crate::{
@@ -17,7 +17,7 @@ pub struct AccountAllowances {
     pub(super) clock: Clock,
 }
 
-/// What is left of an account's allowance.
+/// The rest of an account's allowance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AllowanceLeft {
     /// How many passwords more may fail now.
@@ -27,14 +27,14 @@ pub struct AllowanceLeft {
 }
 
 impl AccountAllowances {
-    /// Those of the accounts in `store`, whose names are kept under `names`.
+    /// The allowances of the accounts in `store`, whose names are kept under `names`.
     #[must_use]
     pub const fn new(store: Store, settings: &GuessSettings, names: NameKey, clock: Clock) -> Self {
         let rule = Rule { at_once: settings.account_failures, interval: settings.account_interval };
         Self { rule, names, store, clock }
     }
 
-    /// What is left of the allowance of each of `users`, in their order.
+    /// The rest of the allowance of each of `users`, in their order.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
@@ -45,14 +45,14 @@ impl AccountAllowances {
         Ok(keys.iter().map(|key| self.rule.left(full_times.get(key).copied(), now)).collect())
     }
 
-    /// By what the failures of the account `name` are found.
+    /// The key under which the failures of the account `name` are stored.
     pub(in crate::identity) fn key(&self, name: &Username) -> FailureKey {
         account_key(&self.names, name.canonical())
     }
 }
 
 impl Rule {
-    /// What is left at `now` of an allowance that is full at `full_time`.
+    /// The rest at `now` of an allowance that is full at `full_time`.
     fn left(self, full_time: Option<Timestamp>, now: Timestamp) -> AllowanceLeft {
         let full_time = full_time.filter(|time| *time > now);
         let used = full_time

@@ -1,4 +1,4 @@
-//! Owns whether an open session of a user came from where somebody tries a password.
+//! Owns whether an open session of a user came from the address that a password is tried from.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -28,7 +28,7 @@ pub(super) struct FamiliarAddresses {
 }
 
 impl FamiliarAddresses {
-    /// Of sessions that live for `sessions`.
+    /// Knows the addresses of sessions that live for `sessions`.
     pub(super) fn new(strangers: Strangers, sessions: SessionLifetime, clock: Clock) -> Self {
         Self { strangers, sessions, known: Cache::new(CAPACITY), clock }
     }

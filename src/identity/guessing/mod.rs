@@ -43,18 +43,18 @@ pub struct GuessSettings {
     pub sessions: SessionLifetime,
 }
 
-/// What failures cost.
+/// The allowances of failures.
 #[derive(Debug)]
 pub struct Guessing {
-    /// Of passwords, and of sign-ups.
+    /// The allowances of addresses, for passwords and for sign-ups.
     passwords: Addresses,
-    /// Of secrets of 256 bits, which nobody guesses.
+    /// The allowances of secrets of 256 bits, which nobody guesses.
     secrets: Addresses,
     shared: Arc<Shared>,
     unwritten: Waiting,
 }
 
-/// What goes on with a failure when nobody waits for its answer any more.
+/// What an attempt shares with the task that writes its failure, though nobody waits for the answer any more.
 #[derive(Debug)]
 struct Shared {
     rule: Rule,
@@ -99,13 +99,13 @@ struct Begun {
     keys: FailureKeys,
     ahead: Ahead,
     origin: Origin,
-    /// What a failure is charged to; none before that is known.
+    /// The allowance that a failure is charged to; none before that is known.
     payer: Option<Payer>,
     user: Option<UserId>,
 }
 
 impl Guessing {
-    /// Of the accounts in `store`, whose names are kept under `names`.
+    /// Guards the accounts in `store`, whose names are kept under `names`.
     #[must_use]
     pub fn new(
         store: Store,
@@ -311,7 +311,7 @@ impl SignUpCharge<'_> {
     }
 }
 
-/// What stands for the account `name`, its canonical form if it is one.
+/// The key of the account `name`, of its canonical form if it is a valid name.
 fn account_key(names: &NameKey, name: &str) -> FailureKey {
     names.digest("account", &[name])
 }

@@ -1,4 +1,4 @@
-//! Owns failures that the database did not take: they count here until one task has written them, many at a time.
+//! Owns failures that the database has not taken yet: they count here until one task has written them, many at a time.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ const BATCH: usize = 100;
 /// How often it is told that failures are given up.
 const TELL_INTERVAL: Duration = Duration::from_mins(1);
 
-/// Where failures go that are to be written again.
+/// Takes failures that are to be written again.
 #[derive(Debug)]
 pub(super) struct Unwritten {
     waiting: Sender<Begun>,

@@ -1,4 +1,4 @@
-//! Owns what administrators see of the signing keys, and what they change.
+//! Owns listing, rotating and revoking signing keys, for administrators.
 
 use super::{Keyring, NextKey, Stage, StagedKey, staged};
 use crate::{
@@ -14,7 +14,7 @@ pub struct ListedKey {
     pub kid: KeyId,
     /// The JOSE name of what it signs with.
     pub alg: String,
-    /// What it does now.
+    /// The stage of the key now.
     pub stage: Stage,
     /// When it was made.
     pub create_time: Timestamp,

@@ -1,5 +1,4 @@
-//! Owns the signing keys that are in force: signing with the present one, telling others how to verify, and keeping up with the
-//! database.
+//! Owns the signing keys in force: signing with the present one, publishing them, and keeping up with the database.
 //!
 //! To be read in this order: `stages` (what a key does at a moment), `sealed_key` (a key as it is kept), `ready_key` (a key that is open),
 //! `state` (all keys as they were read), this file (keeping up), `rotation` (every change), `administering` (what administrators ask for).
@@ -92,7 +91,7 @@ impl Keyring {
         Ok(keyring)
     }
 
-    /// What this process is known by among those that change the keys.
+    /// The id of this process among those that change the keys.
     #[must_use]
     pub const fn process_id(&self) -> Uuid {
         self.rotation.id()

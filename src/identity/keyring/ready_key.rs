@@ -1,4 +1,4 @@
-//! Owns a key that is open: what it signs, what verifies that, and what others are told of it.
+//! Owns a decrypted signing key: signing with it, verifying, and its public form.
 
 use std::sync::Arc;
 

@@ -42,7 +42,7 @@ pub struct KeyRotation {
     is_kept_out: AtomicBool,
 }
 
-/// What came of looking after the keys.
+/// The result of one run of the rotation.
 #[derive(Debug)]
 pub enum Tended {
     /// There is nothing to do, or another process does it.
@@ -345,7 +345,7 @@ impl KeyRotation {
         self.events(change, stored, by).into_iter().map(|entry| self.audit.begin(entry)).collect()
     }
 
-    /// What is told of `change`, made of the keys `stored`.
+    /// The audit events of `change`, which is made to the keys `stored`.
     fn events(&self, change: &KeyChange, stored: &[StoredKey], by: &Doing<'_>) -> Vec<Entry> {
         let KeyChange { insert, sign_at, delete, reseal, reseal_secrets: _ } = change;
         let mut events = Vec::new();

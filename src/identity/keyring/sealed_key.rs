@@ -1,4 +1,4 @@
-//! Owns private keys as they are kept: sealed by the master key, each bound to its row.
+//! Owns encrypted private keys: each is sealed with the master key, and bound to its row.
 
 use zeroize::Zeroizing;
 
@@ -51,7 +51,7 @@ pub async fn opens_keys(store: &Store, master_key: &MasterKey) -> Result<bool, E
     Ok(sealed.iter().all(|(kid, alg, sealed)| master_key.open(sealed, &seal_context(kid, alg)).is_ok()))
 }
 
-/// What a sealed key is bound to: it opens for no other row and no other use.
+/// The associated data that binds a sealed key to its row and its use.
 fn seal_context(kid: &KeyId, alg: &str) -> String {
     format!("signet signing key v1 {alg} {kid}")
 }

@@ -1,4 +1,4 @@
-//! Owns the stages of a key's life: which one follows from the times that are kept, and how long others may remember the keys.
+//! Owns the stages of a key's life, which follow from its stored times, and how long others may cache the keys.
 
 use std::{fmt, time::Duration};
 
@@ -7,12 +7,12 @@ use crate::{base::Timestamp, model::SigningAlg, store::StoredKey};
 /// The longest that verifiers are told to keep the key set, so that a revoked key is out everywhere soon.
 const MAX_CACHE_AGE: Duration = Duration::from_mins(5);
 
-/// What the keys of a service are made by.
+/// The settings of a service's signing keys.
 #[derive(Clone, Debug)]
 pub struct KeySettings {
-    /// What the service signs with.
+    /// The algorithm of new keys.
     pub alg: SigningAlg,
-    /// For how long a key signs.
+    /// How long a key signs.
     pub rotation_interval: Duration,
     /// For how long a key is published before it signs.
     pub publish_ahead: Duration,
@@ -44,7 +44,7 @@ impl KeySettings {
     }
 }
 
-/// What a key does at a moment of its life. In every stage it verifies.
+/// The stage of a key at a moment. A key verifies in every stage but the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// It is shown to verifiers, and does not sign yet.

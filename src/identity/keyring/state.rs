@@ -1,4 +1,4 @@
-//! Owns what is known of the keys at a moment: as they were read, and those of them that are open.
+//! Owns the keys as they were last read from the database, and those of them that could be decrypted.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,7 +16,7 @@ use crate::{
 pub(super) struct State {
     /// In the order in which they sign.
     pub(super) stored: Vec<StoredKey>,
-    /// Those of `stored` that are open, in the same order.
+    /// The keys of `stored` that could be decrypted, in the same order.
     open: Vec<Arc<ReadyKey>>,
     pub(super) verifying: Arc<KeySet>,
     pub(super) published: Arc<JwkSet>,

@@ -1,5 +1,5 @@
-//! Owns the key under which names are kept that may be none: an HMAC of them, since people type passwords as names, and whoever reads
-//! the database is not to find out which.
+//! Owns the key of the digests (HMAC) of names that may be no name of a user: people type passwords as names, and whoever reads the
+//! database must not learn them.
 //!
 //! The key is random and stands in the database, sealed by the master key. So it stays what it is when signing keys rotate, and when the
 //! master key is replaced, which seals it anew.

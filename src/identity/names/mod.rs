@@ -1,5 +1,4 @@
-//! Owns what is kept of names beside the users who have them: the key under which those are kept that may be none, the names that rest, and
-//! the upkeep of what names look like.
+//! Owns what is stored of names beside their users: the key of their digests, resting names, and what names look like.
 
 pub(super) mod key;
 mod rests;

@@ -1,5 +1,5 @@
-//! Owns how long the name of a deleted user rests before anybody may take it by signing up: who knew the user might take the next one
-//! for it.
+//! Owns how long the name of a deleted user rests before others may sign up with it: those who knew the user might take its next owner for
+//! them.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::{
     store::{RestingName, Sha256},
 };
 
-/// What the marks are made for.
+/// The purpose that separates these digests from others of the same key.
 const PURPOSE: &str = "resting username";
 
 /// How old an account must have been: nobody is known by a name that was made and deleted in a day, and nobody has names rest by doing so.
@@ -39,7 +39,7 @@ impl UsernameRests {
         Self(Some(Rest { names, period }).filter(|rest| !rest.period.is_zero()))
     }
 
-    /// By what it is known whether `name` rests; none if no name does.
+    /// The mark by which `name` is found among resting names; none if no name rests.
     #[must_use]
     pub fn mark(&self, name: &Username) -> Option<Sha256> {
         self.0.as_ref().map(|rest| rest.mark(name))

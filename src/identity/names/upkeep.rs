@@ -1,5 +1,5 @@
-//! Owns keeping what is stored of names true: what earlier releases have added and deleted, what a newer Unicode holds alike, and which
-//! names rest no longer.
+//! Owns keeping true what is stored of names: rows that earlier releases added and deleted, looks that a newer Unicode changes, and names
+//! that have rested.
 
 use std::time::Duration;
 
@@ -15,14 +15,14 @@ const RECENT: Duration = Duration::from_hours(1);
 /// How long others have the database to themselves before the next page.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// What is stored of names.
+/// Keeps true what is stored of names.
 #[derive(Debug)]
 pub struct Usernames {
     store: Store,
 }
 
 impl Usernames {
-    /// That of `store`.
+    /// Keeps that of `store`.
     #[must_use]
     pub const fn new(store: Store) -> Self {
         Self { store }

@@ -37,7 +37,7 @@ impl Argon2Params {
         self.params().map(drop).map_err(|error| error.to_string())
     }
 
-    /// What one hash costs by the table.
+    /// The cost of one hash, by the table.
     pub(super) fn cost(self) -> Duration {
         cost::argon2(u64::from(self.memory_kib) * u64::from(self.iterations))
     }

@@ -40,7 +40,7 @@ pub(super) struct Contention {
     compete_until: Duration,
     /// How many times as long as it had a core a hash took, averaged over the recent ones.
     stretch: f64,
-    /// What a hash takes of a core, divided by what the table says, averaged over the recent ones.
+    /// The CPU time of a hash divided by its cost by the table, averaged over the recent ones.
     pace: f64,
 }
 
@@ -55,7 +55,7 @@ impl Contention {
         self.priority
     }
 
-    /// By when a hash should be done that begins at `now`, yields, and costs `cost` by the table.
+    /// When a hash should be done that begins at `now`, yields, and costs `cost` by the table.
     pub(super) fn due(&self, now: Duration, cost: Duration) -> Duration {
         let core = Duration::try_from_secs_f64(cost.as_secs_f64() * self.pace).unwrap_or(Duration::MAX);
         now.saturating_add(core.saturating_mul(PATIENCE)).saturating_add(SLACK)

@@ -1,4 +1,4 @@
-//! Owns hashes that fit no password: what a user has who has none.
+//! Owns hashes that no password fits, for users without a password.
 
 use super::argon2id::{Argon2Params, OUTPUT_BYTES, SALT_BYTES, uncomputed};
 use crate::{base::fill_from_system, model::Error};

@@ -9,7 +9,7 @@ pub(super) struct Memories {
     kept: usize,
     lent: usize,
     wiped: Vec<Memory>,
-    /// What a hash has left its traces in. The next one overwrites them.
+    /// A memory with the traces of a hash, which the next one overwrites.
     used: Vec<Memory>,
 }
 

@@ -76,7 +76,7 @@ impl Passwords {
         Ok(Self { params, pool: Pool::start(params, size, metrics)? })
     }
 
-    /// What a hash costs that is made now.
+    /// The cost of a new hash.
     #[must_use]
     pub const fn params(&self) -> Argon2Params {
         self.params

@@ -26,7 +26,7 @@ use crate::{
 /// When to try again at the earliest: before the first hash is done nobody knows how long one takes.
 const MIN_RETRY_AFTER: Duration = Duration::from_millis(100);
 
-/// What an imported hash may take before it counts as one that takes memory, in KiB.
+/// The memory, in KiB, above which an imported hash counts as one that takes much.
 const LIGHT_KIB: u64 = 1_024;
 
 /// How much work the pool takes.
@@ -46,7 +46,7 @@ impl PoolSize {
     }
 }
 
-/// What a hash thread can be asked.
+/// A task for a hash thread.
 #[derive(Debug)]
 pub(super) enum Task {
     /// Hash the password under a fresh salt.
@@ -55,7 +55,7 @@ pub(super) enum Task {
     Verify(Option<Password>, Option<String>),
 }
 
-/// What a hash thread answers.
+/// The result of a [`Task`].
 #[derive(Debug)]
 pub(super) enum HashOutcome {
     Hashed(String),
@@ -139,7 +139,7 @@ impl Pool {
         Error::Overloaded { what: "passwords to hash", retry_after: retry_after.max(MIN_RETRY_AFTER) }
     }
 
-    /// What is known of a hash with the present parameters.
+    /// The demand of a hash with the present parameters.
     fn own(&self, request: &HashRequest<'_>) -> Demand {
         let sharers = Sharers {
             account: request.account.map(|name| self.names.hash_one(name)),
@@ -150,7 +150,7 @@ impl Pool {
         Demand { sharers, lane: Lane::Own, is_heavy: false, cost: self.threads.params.cost(), until }
     }
 
-    /// What is known of `task` before it is done.
+    /// The demand of `task`, known before it is done.
     fn demand(&self, task: &Task, request: &HashRequest<'_>) -> Demand {
         let own = self.own(request);
         let Task::Verify(Some(_), Some(hash)) = task else { return own };

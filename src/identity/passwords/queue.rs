@@ -16,7 +16,7 @@ use super::{
 /// of these waits, of all.
 const OLDEST_EVERY: u64 = 8;
 
-/// Where a job waits.
+/// The place of a waiting job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lane {
     /// Hashes of this service, and what costs no more than one of them.
@@ -25,14 +25,14 @@ pub(super) enum Lane {
     Imported,
 }
 
-/// What is known of a job before it is done.
+/// The demand of a job, known before it is done.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Demand {
     pub(super) sharers: Sharers,
     pub(super) lane: Lane,
     /// Whether it takes more memory than the thread has: of these there runs one at a time.
     pub(super) is_heavy: bool,
-    /// What it costs by the table, on the table's machine.
+    /// Its cost by the table, on the table's machine.
     pub(super) cost: Duration,
     /// When its answer is worth nothing any more.
     pub(super) until: Duration,
@@ -45,7 +45,7 @@ pub(super) struct Waiting<T> {
     pub(super) demand: Demand,
 }
 
-/// Those who wait, in the order in which they came, and what is known of those who run.
+/// The waiting jobs, in the order in which they came, and the running ones.
 #[derive(Debug)]
 pub(super) struct Queue<T> {
     size: PoolSize,
@@ -53,7 +53,7 @@ pub(super) struct Queue<T> {
     imported: LaneState<T>,
     heavy_runs: bool,
     usage: Usage,
-    /// What the lanes have had by the time of the last turn, by their weights.
+    /// The hashing time that the lanes had had at the last turn, divided by their weights.
     lanes_served: f64,
 }
 
@@ -64,7 +64,7 @@ struct LaneState<T> {
     running_cost: Duration,
     waiting_cost: Duration,
     turns: u64,
-    /// What it has had, divided by its weight.
+    /// The hashing time that it has had, divided by its weight.
     served: f64,
     /// What a job takes here, divided by what the table says, averaged over the recent ones; none before the first.
     pace: Option<f64>,
@@ -256,7 +256,7 @@ impl<T> Queue<T> {
         self.lane(lane).waiting.len() >= self.size.queue + self.startable(lane)
     }
 
-    /// Where a job of this `demand` would wait: in a free place, or in that of the one returned.
+    /// The place where a job of this `demand` would wait: a free one, or that of the job returned.
     fn place(
         &mut self,
         now: Duration,
@@ -325,7 +325,7 @@ impl<T> Queue<T> {
         Duration::try_from_secs_f64(cost.as_secs_f64() * pace).unwrap_or(Duration::MAX)
     }
 
-    /// Where the job waits whose turn is next in `lane`, if it may begin now, and whether it is deferred.
+    /// The place of the job whose turn is next in `lane`, if it may begin now, and whether it is deferred.
     fn first(&self, now: Duration, lane: Lane) -> Option<(usize, bool)> {
         let state = self.lane(lane);
         if state.running >= self.slots(lane) {

@@ -36,7 +36,7 @@ use crate::{
     model::{Error, Password},
 };
 
-/// What the threads share that compete.
+/// The state that competing threads share.
 #[derive(Debug)]
 pub(super) struct Threads {
     state: Mutex<State>,
@@ -55,7 +55,7 @@ pub(super) struct State {
     closed: bool,
 }
 
-/// What a thread is to hash.
+/// A job that a thread has begun.
 struct Begun {
     task: Arc<Task>,
     reply: oneshot::Sender<Result<HashOutcome, Error>>,
@@ -64,16 +64,16 @@ struct Begun {
     /// None for an imported hash: what it takes is given back at its end.
     memory: Option<Memory>,
     priority: Priority,
-    /// By when it should be done, if it yields.
+    /// When it should be done, if it yields.
     due: Duration,
 }
 
-/// What has been hashed.
+/// A finished job.
 struct Hashed {
     result: Result<HashOutcome, Error>,
     memory: Option<Memory>,
     took: Duration,
-    /// For how long its thread had a core.
+    /// The CPU time of its thread.
     core: Duration,
 }
 
@@ -188,7 +188,7 @@ impl Threads {
         }
     }
 
-    /// What the partner has hashed, if it is done in time.
+    /// The result of the partner, if it is done in time.
     fn of_partner(&self, partner: &Partner, begun: &Begun) -> Option<Hashed> {
         // Of those that take much memory there is one at a time: it is not begun anew.
         if begun.demand.is_heavy {
@@ -241,7 +241,7 @@ impl Threads {
         let _ = reply.send(result);
     }
 
-    /// What is to be hashed next; none when there will be nothing more.
+    /// The next job; none when there will be no more.
     fn next(&self) -> Option<Begun> {
         let mut state = self.lock();
         loop {

@@ -28,12 +28,12 @@ pub(super) enum Sharer {
     Site(Network),
 }
 
-/// By whom the threads are shared for one password.
+/// The sharers of the threads for one password.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Sharers {
     /// A keyed hash of the account's name.
     pub(super) account: Option<u64>,
-    /// Where the user is.
+    /// The network of the user.
     pub(super) address: Option<Network>,
     /// When it goes.
     pub(super) turn: Turn,
@@ -51,7 +51,7 @@ pub(super) struct Precedence {
     address: f64,
 }
 
-/// What each sharer has had.
+/// The hashing time that each sharer has had.
 #[derive(Debug, Default)]
 pub(super) struct Usage(HashMap<Sharer, Used>);
 
@@ -63,7 +63,7 @@ struct Used {
     lane: Lane,
 }
 
-/// What each sharer waits for, in seconds of a thread.
+/// The work that each sharer waits for, in seconds of a thread.
 #[derive(Debug, Default)]
 pub(super) struct Backlog(HashMap<Sharer, f64>);
 
@@ -84,7 +84,7 @@ impl Sharer {
         }
     }
 
-    /// What counts of `cost`, in seconds.
+    /// The part of `cost` that counts, in seconds.
     fn counted(self, cost: Duration) -> f64 {
         match self {
             Self::Account(_) | Self::Address(_) => cost.as_secs_f64(),

@@ -1,4 +1,4 @@
-//! Owns what is remembered of audiences: what everyone has there, and which scopes they know.
+//! Owns the cache of audiences: the scopes that everyone has there, and those that exist there.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -19,7 +19,7 @@ const CAPACITY: usize = 4_096;
 /// How many bytes those take at most that are remembered. One that is larger is read for each token that is new.
 const MAX_BYTES: u64 = 4 * 1_024 * 1_024;
 
-/// What each name takes beside its text.
+/// The memory that each name takes beside its text.
 const NAME_BYTES: usize = 48;
 
 /// The rules of audiences.

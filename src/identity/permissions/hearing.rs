@@ -1,4 +1,4 @@
-//! Owns what permissions hear from the feed: whose bindings have changed, and which roles and groups have.
+//! Owns how permissions follow the feed: whose bindings changed, and which roles and groups did.
 
 use std::{
     collections::{HashSet, VecDeque},

@@ -1,4 +1,4 @@
-//! Owns what users and clients may do at this moment: by the roles that they have, which are remembered until the feed names them.
+//! Owns what users and clients may do at this moment: by their roles, which are cached until the feed names them.
 
 mod audience_rules;
 mod hearing;
@@ -39,7 +39,7 @@ const MAX_ROLES: usize = 10_000;
 /// What tokens may say of roles, by the names that a client's setting has.
 pub const ROLES_CLAIM: &str = "roles";
 
-/// The same of groups.
+/// The claim that lists the groups of a token's user.
 pub const GROUPS_CLAIM: &str = "groups";
 
 /// The permissions of users and clients.
@@ -67,20 +67,20 @@ pub struct Permissions {
 /// How much is remembered, and for how long.
 #[derive(Clone, Copy, Debug)]
 pub struct PermissionSettings {
-    /// Of how many users and clients.
+    /// How many users and clients are remembered.
     pub cache_size: usize,
     /// For how long: how long a change by another process may stay unseen.
     pub cache_max_age: Duration,
 }
 
-/// What a token is given.
+/// The scopes and names of roles that a token gets.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Given {
     /// Its scopes.
     pub(crate) scope: NameSet,
     /// When it has something no longer that it has by a binding.
     pub(crate) end: Option<Timestamp>,
-    /// What it says of its holder's roles.
+    /// The names of roles and groups that the token lists.
     pub(crate) names: RoleNames,
     /// What it says of the attributes of its user.
     pub(crate) attributes: NamedAttributes,
@@ -89,7 +89,7 @@ pub(crate) struct Given {
 /// Whom a token is for: what decides what it is given.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Recipient<'a> {
-    /// Whom it is meant for.
+    /// The audiences of the token.
     pub(crate) audience: &'a NameSet,
     /// What it shall say of roles: [`ROLES_CLAIM`], [`GROUPS_CLAIM`].
     pub(crate) claims: &'a NameSet,

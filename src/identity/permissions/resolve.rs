@@ -1,4 +1,4 @@
-//! Owns the rule of what a token has: what was asked for, what the client may have, and what roles give.
+//! Owns which scopes a token gets: those that were asked for, that the client may have, and that roles give.
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -28,7 +28,7 @@ pub(crate) struct RoleScopes {
     pub(crate) name: RoleName,
     /// The audience whose scopes they are.
     pub(crate) audience: AudienceName,
-    /// What it gives there.
+    /// The scopes that it gives there.
     pub(crate) scopes: NameSet,
 }
 
@@ -102,10 +102,10 @@ impl Moment {
     }
 }
 
-/// What `wish` asks for of what may be had.
+/// The scopes that `wish` asks for, all of which must be in `may`.
 ///
 /// # Errors
-/// What is asked for and may not be had.
+/// The scopes that are asked for and may not be had.
 pub(crate) fn asked(wish: &NameSet, may: &NameSet) -> Result<NameSet, NameSet> {
     if wish.is_empty() {
         return Ok(unasked(may));
@@ -114,7 +114,7 @@ pub(crate) fn asked(wish: &NameSet, may: &NameSet) -> Result<NameSet, NameSet> {
     if beyond.is_empty() { Ok(wish.clone()) } else { Err(beyond) }
 }
 
-/// What of `may` is meant where nothing is asked for: all that is not given by name alone.
+/// The scopes of `may` that are given where none is asked for: all but those that must be named.
 pub(crate) fn unasked(may: &NameSet) -> NameSet {
     may.keeping(|scope| !is_admin_scope(scope)).as_far_as_fits()
 }

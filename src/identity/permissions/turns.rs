@@ -1,4 +1,4 @@
-//! Owns that of several who would read the same at once one reads, and the others wait for what it has found.
+//! Owns reading once what several calls would read at the same time: one reads, and the others wait for its result.
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash};
 

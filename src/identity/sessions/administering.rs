@@ -1,4 +1,4 @@
-//! Owns what administrators see of the sessions of others, and that they end them.
+//! Owns listing and ending the sessions of others, for administrators.
 
 use uuid::Uuid;
 
@@ -12,7 +12,7 @@ use crate::{
 
 pub use crate::store::{SessionPage, SessionsOf};
 
-/// What came of ending the sessions of somebody.
+/// The result of ending sessions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EndedSessions {
     /// How many were ended; none if the same request was done before.

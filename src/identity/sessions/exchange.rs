@@ -1,4 +1,5 @@
-//! Owns what is derived of an exchange of a refresh token: its time, a digest of where it came from, and the ids of its access tokens.
+//! Owns the values that follow from an exchange of a refresh token: its time, a digest of where it came from, and the ids of its access
+//! tokens.
 
 use std::{net::IpAddr, time::Duration};
 

@@ -71,18 +71,18 @@ pub struct SessionSettings {
     pub cache_max_age: Duration,
 }
 
-/// What a login opens.
+/// A session to be opened by a login.
 #[derive(Clone, Debug)]
 pub struct Opening {
-    /// With which client.
+    /// The client that the user logs in with.
     pub client_id: String,
-    /// What was asked for, as far as the client may have it.
+    /// The scopes that were asked for and that the client may have.
     pub asked_scope: NameSet,
-    /// Whom its tokens are meant for; the service's own audience if nothing is said.
+    /// The audiences of its tokens; the service's own one if none is named.
     pub audience: Option<NameSet>,
-    /// What its tokens say of roles.
+    /// Which claims about roles its tokens have.
     pub token_claims: NameSet,
-    /// Where the login came from.
+    /// The origin of the login.
     pub origin: Origin,
 }
 
@@ -106,12 +106,12 @@ pub enum ItsUser {
     Found(Arc<User>),
 }
 
-/// What a refresh token was exchanged for.
+/// The result of exchanging a refresh token.
 #[derive(Debug)]
 pub struct Exchanged {
     /// Its session, which was last used at the time of the exchange.
     pub session: Session,
-    /// What the session keeps of its refresh tokens since.
+    /// The state of the session's refresh tokens after it.
     pub refresh: RefreshState,
     /// The next token.
     pub next: RefreshToken,

@@ -1,4 +1,4 @@
-//! Owns how often a user refreshes: each time is a write to the database, which logins need, too.
+//! Owns how often a user may refresh: each refresh writes to the database, which logins need, too.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub struct RefreshSettings {
     pub interval: Duration,
 }
 
-/// What users and their sessions have left.
+/// The allowances of users and their sessions.
 #[derive(Debug)]
 pub(super) struct RefreshAllowances {
     users: Allowances<UserId>,

@@ -1,4 +1,4 @@
-//! Owns what a refresh token is made of, and what can be told of one that comes.
+//! Owns the form of refresh tokens, and how a presented one relates to its session.
 
 use std::fmt;
 
@@ -26,7 +26,7 @@ const TAG: usize = 48;
 #[derive(Clone)]
 pub struct RefreshToken(Zeroizing<[u8; BYTES]>);
 
-/// What a token is to its session.
+/// How a refresh token relates to its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Generation {
     /// The newest: not used so far.
@@ -35,7 +35,7 @@ pub(super) enum Generation {
     BeforeNewest,
     /// An older one: it was used, and its successor too.
     Old,
-    /// It was never issued.
+    /// It was never issued for the session.
     Invented,
 }
 
@@ -81,7 +81,7 @@ impl RefreshToken {
         SessionId(Uuid::from_bytes(id))
     }
 
-    /// What is kept of it.
+    /// The digest that is stored.
     pub(super) fn hash(&self) -> Sha256 {
         let mut hash = [0; 32];
         hash.copy_from_slice(digest::digest(&digest::SHA256, self.0.as_slice()).as_ref());
@@ -94,7 +94,7 @@ impl RefreshToken {
         Self::assemble(self.session_id(), hmac::sign(&key, &state.salt).as_ref(), &state.salt)
     }
 
-    /// What the token is to the session whose `state` this is.
+    /// How the token relates to the session with this `state`.
     pub(super) fn place(&self, state: &RefreshState) -> Generation {
         let hash = self.hash();
         if same(&hash, &state.newest) {

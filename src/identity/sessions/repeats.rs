@@ -1,4 +1,4 @@
-//! Owns what becomes of a refresh token that comes again: a lost answer and a second tab are answered, and a thief is found out.
+//! Owns how a repeated refresh token is answered: a lost answer and a second tab go on, and a thief is found out.
 
 use std::time::Duration;
 
@@ -24,12 +24,12 @@ const ODD_REPEAT_INTERVAL: Duration = Duration::from_hours(24);
 /// exchange, and by the next exchange.
 const MAX_JUDGEMENTS: u32 = MAX_REPEATS + 2;
 
-/// What a repeat of the last exchange is.
+/// How a repeat of the last exchange is treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Repeat {
     /// It comes within the window and from the same place: an answer was lost, or two tabs asked.
     Near,
-    /// It is one too many of these.
+    /// Too many repeats.
     TooMany,
     /// It comes from elsewhere or late, and may be a phone's that has changed its network or slept.
     Odd,

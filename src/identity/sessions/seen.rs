@@ -1,4 +1,4 @@
-//! Owns noting of which exchanges an access token has been seen: gathered where tokens are checked, and written in the background.
+//! Owns recording of which exchanges an access token has been seen: collected where tokens are checked, and written in the background.
 
 use std::{
     collections::BTreeMap,

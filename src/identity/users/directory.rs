@@ -1,4 +1,4 @@
-//! Owns finding and listing users for those who manage them.
+//! Owns finding and listing users for administrators.
 
 use std::fmt;
 
@@ -133,7 +133,7 @@ impl NameCollisions {
 }
 
 impl UserRef {
-    /// That there is no such user.
+    /// The error that there is no such user.
     pub(super) fn not_found(&self) -> Error {
         Error::UserNotFound(self.to_string())
     }

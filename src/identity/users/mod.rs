@@ -1,4 +1,4 @@
-//! Owns users in the hands of those who manage them: the same for the command line as for any other caller.
+//! Owns administering users: the same for commands and for RPCs.
 
 mod directory;
 mod passwords;

@@ -31,7 +31,7 @@ pub struct UserPasswords {
     remembered: Option<(Arc<Accounts>, Arc<Sessions>)>,
 }
 
-/// What a user logs in with.
+/// The state of a user's password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PasswordState {
     /// A password.
@@ -45,7 +45,7 @@ pub enum PasswordState {
     None,
 }
 
-/// What is said of a new user, as it came.
+/// The fields of a new user, not checked yet.
 #[derive(Clone, Debug)]
 pub struct NewUserOf<'a> {
     /// The login name.

@@ -1,4 +1,4 @@
-//! Owns what is done to users by those who manage them: each act is recorded here, with who did it.
+//! Owns changing users for administrators: each change is recorded, with who made it.
 
 use std::sync::Arc;
 
@@ -295,7 +295,7 @@ impl UserRegistry {
         }
     }
 
-    /// What `fields` make of the user `id`.
+    /// Checks `fields`, which are to change the user `id`.
     async fn check(&self, id: UserId, fields: NewUserFields<'_>) -> Result<UserEdit, Error> {
         let mut violations = Vec::new();
         let username = match fields.username {

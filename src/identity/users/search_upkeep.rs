@@ -14,14 +14,14 @@ const RECENT: Duration = Duration::from_hours(1);
 /// How long others have the database to themselves before the next page.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// What users are searched by.
+/// Keeps the columns and indexes true by which users are searched.
 #[derive(Debug)]
 pub struct UserSearchUpkeep {
     store: Store,
 }
 
 impl UserSearchUpkeep {
-    /// That of the users in `store`.
+    /// Keeps those of `store`.
     #[must_use]
     pub const fn new(store: Store) -> Self {
         Self { store }

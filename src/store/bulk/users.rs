@@ -23,7 +23,7 @@ use crate::{
     model::{Error, User, UserId, Username},
 };
 
-/// Everything that is kept of a user.
+/// A user with all columns, for imports and exports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredUser {
     /// The user.

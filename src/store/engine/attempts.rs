@@ -1,5 +1,4 @@
-//! Owns trying: the one place that bounds how long the database may take, and that does again what it refused for a passing
-//! reason.
+//! Owns attempts: the one place that bounds how long the database may take, and that repeats what it refused for a passing reason.
 //!
 //! A write is one transaction. SQLite has one writer at a time, and the transaction is it from its start. PostgreSQL and MySQL run
 //! many at READ COMMITTED, and what excludes them from each other is the rows that they write: a transaction first writes the row

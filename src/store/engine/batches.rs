@@ -1,5 +1,4 @@
-//! Owns deleting any number of rows: a batch at a time, each by a statement of its own. So none takes long, and what is done stays
-//! done when the next one fails.
+//! Owns deleting any number of rows, in batches of one statement each: none takes long, and finished ones stay done if a later one fails.
 
 use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, sea_query::Value};
 

@@ -5,23 +5,23 @@ use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement};
 use crate::model::Error;
 use crate::store::Store;
 
-/// In which order a database gives the rows of the feed their ids.
+/// The order in which a database gives ids to the rows of the feed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChangeOrder {
     /// A later row has a higher id, except for transactions at the same time, which [`Store::late_changes`] bounds.
     Ascending,
     /// Any: nodes of a cluster may take ids ahead, and use them much later.
     Any {
-        /// What the database says that it is.
+        /// The version that the database tells.
         version: String,
     },
 }
 
-/// What calls itself PostgreSQL, and is a cluster that gives ids in its own way.
+/// Clusters that call themselves PostgreSQL and give ids in their own way.
 const CLUSTERS_LIKE_POSTGRES: [&str; 6] =
     ["Cloudberry", "GaussDB", "Greenplum", "Postgres-XL", "Redshift", "Yugabyte"];
 
-/// What says in the comment of its version that it is a cluster, whatever the version is.
+/// Words in the comment of a version that tell a cluster, whatever the version is.
 const CLUSTERS_LIKE_MYSQL: [&str; 4] = ["MySQL Cluster", "OceanBase", "TiDB", "Vitess"];
 
 /// What may follow the number in the version of MySQL, beside the numbers of a packager. MySQL Cluster and forks say other words.

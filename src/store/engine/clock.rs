@@ -28,7 +28,7 @@ impl Store {
         Self { clock, ..self }
     }
 
-    /// What time the database has; none if it has no clock of its own.
+    /// The time of the database; none if it has no clock of its own.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.

@@ -9,7 +9,7 @@ use sea_orm::{
 
 use crate::model::Error;
 
-/// What a failure of the database means for what was being done.
+/// The class of a database failure: whether another attempt makes sense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) enum FailureClass {
     /// The database took back the transaction in favour of another one, or refused it for the moment: done again, it may well

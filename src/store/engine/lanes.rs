@@ -41,9 +41,9 @@ pub(in crate::store) struct Lane {
 pub(in crate::store) struct Division {
     /// For the feed of changes, the signing keys and readiness.
     pub(in crate::store) service: u32,
-    /// For what strangers name.
+    /// For statements about what strangers name.
     pub(in crate::store) strangers: u32,
-    /// For everything else.
+    /// For all other calls.
     pub(in crate::store) calls: u32,
 }
 
@@ -83,7 +83,7 @@ impl Lanes {
         Arc::clone(&self.administrators).acquire_owned().await.ok()
     }
 
-    /// Where there is nothing to divide.
+    /// One lane for all, where there are no connections to divide.
     pub(in crate::store) fn shared(connections: &DatabaseConnection) -> Box<Self> {
         let service = Lane { reader: connections.clone(), writer: connections.clone() };
         Self::new(service, connections.clone())
@@ -108,7 +108,7 @@ pub struct Strangers(
 );
 
 impl Store {
-    /// The same database, for what strangers name.
+    /// The same database, by the lane of strangers.
     #[must_use]
     pub fn for_strangers(&self) -> Strangers {
         let db = self.lanes.strangers.clone();

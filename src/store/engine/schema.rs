@@ -50,7 +50,7 @@ pub struct MigrationState {
     pub known: bool,
 }
 
-/// What bringing the schema up to date did.
+/// The result of bringing the schema up to date.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Migrated {
     /// The names of the migrations that were applied.
@@ -63,7 +63,7 @@ pub struct Migrated {
 enum Stopped {
     /// The database's doing.
     Failed(DbErr),
-    /// It must not be made.
+    /// The step is not allowed.
     Refused(Error),
 }
 

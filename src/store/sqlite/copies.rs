@@ -91,7 +91,7 @@ pub struct SoleUse {
 }
 
 impl SoleUse {
-    /// Of the database `path`, which need not be there yet.
+    /// For the database at `path`, which need not exist yet.
     ///
     /// # Errors
     /// If somebody has it open, or its lock cannot be made.

@@ -1,5 +1,4 @@
-//! Owns what the tables of roles, groups, bindings and audiences have in common: whose rows they are, and the
-//! names of those who have roles.
+//! Owns what the tables of roles, groups, bindings and audiences share: whose rows they are, and the names of principals.
 
 use std::collections::HashMap;
 
@@ -23,7 +22,7 @@ use crate::store::{
 pub(super) const INSTANCE: Uuid = Uuid::nil();
 
 impl Store {
-    /// What `principals` are called, of those who are there.
+    /// The names of those of `principals` that exist.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.

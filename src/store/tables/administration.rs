@@ -1,5 +1,5 @@
-//! Owns what every change of who may do what has in common: they wait for each other, each is judged in the transaction that writes it, and
-//! a repetition of a request changes nothing.
+//! Owns what all changes by administrators share: they wait for each other, each is judged in the transaction that writes it, and a
+//! repeated request changes nothing.
 //!
 //! The first statement counts up the row of the service's own audience. So a change finds everything as the one before it has left it, on
 //! two nodes of Galera too (see [`attempts`](crate::store::engine::attempts)), and what is judged holds when it is committed.
@@ -41,21 +41,21 @@ use crate::{
 /// A change of what somebody may do, or of whoever may do something.
 #[derive(Clone, Copy, Debug)]
 pub struct AdminChange<'a> {
-    /// By whose authority.
+    /// The authority of who makes it.
     pub authority: &'a Authority,
     /// When.
     pub now: Timestamp,
-    /// What tells a repetition, if the caller wants it told.
+    /// The key by which a repetition of the request is known, if the caller gave one.
     pub request: Option<&'a RequestKey>,
     /// Whether only to judge it: nothing is written (AIP-163).
     pub validate_only: bool,
-    /// What is recorded of it, in its transaction.
+    /// The audit event, which is written in its transaction.
     pub entry: &'a Entry,
     /// The change that it is a part of, whose transaction it is made in; none if it has one of its own.
     pub(in crate::store) within: Option<&'a Administering<'a>>,
 }
 
-/// What came of a change.
+/// The result of a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Applied<T> {
     /// It was made; or, if that alone was asked, it would be.
@@ -79,7 +79,7 @@ pub(in crate::store) struct Administering<'a> {
     _permit: Option<OwnedSemaphorePermit>,
 }
 
-/// By what the audience is found whose roles or bindings are to be changed.
+/// How the audience is found whose roles or bindings are to be changed.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::store) enum RolesOf<'a> {
     /// By its name.
@@ -214,7 +214,7 @@ impl Administering<'_> {
         self.change.now
     }
 
-    /// What whoever makes the change may do.
+    /// The rights of who makes the change.
     pub(in crate::store) const fn rights(&self) -> &Rights {
         &self.rights
     }

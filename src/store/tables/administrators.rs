@@ -1,4 +1,4 @@
-//! Owns the table `administrators`: the users who have, or have had, a scope that administers the service.
+//! Owns the table `administrators`: the users who have, or once had, a `signet.` scope, so that their names stay protected.
 
 use sea_orm::{
     ActiveValue::Set,

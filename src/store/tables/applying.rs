@@ -1,5 +1,5 @@
-//! Owns the table `applied_resources`, and making all that a manifest changes in one transaction: by the same functions as each change
-//! alone, so judged and recorded like it.
+//! Owns the table `applied_resources`, and applying a plan in one transaction: each change is judged and recorded as if it were made
+//! alone.
 
 mod present;
 

@@ -1,4 +1,4 @@
-//! Owns the table `attributes`: what is declared of the attributes that users may have.
+//! Owns the table `attributes`: the declarations of users' attributes.
 
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter,
@@ -174,7 +174,7 @@ pub(in crate::store) async fn all(db: &impl ConnectionTrait) -> Result<Vec<Attri
     Ok(all.await?.into_iter().filter_map(declared).collect())
 }
 
-/// What `new` is and `old` was not. The name is always told: by it the attribute is known.
+/// The fields in which `new` differs from `old`, and always the name.
 #[must_use]
 pub(crate) fn differences(
     old: Option<&AttributeDeclaration>,
@@ -218,7 +218,7 @@ fn row(declared: &AttributeDeclaration) -> ActiveModel {
     }
 }
 
-/// What `row` declares; none if it is of a type, or for a writer, that only a later release knows.
+/// The declaration in `row`; none if only a later release knows its type or its writer.
 fn declared(row: Model) -> Option<AttributeDeclaration> {
     Some(AttributeDeclaration {
         id: AttributeId(row.id),

@@ -1,4 +1,4 @@
-//! Owns the tables `audiences` and `audience_owners`.
+//! Owns the tables `audiences` and `audience_owners`: the services that roles are for, and which principals own each.
 
 use std::collections::BTreeSet;
 

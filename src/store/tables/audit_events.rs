@@ -1,4 +1,4 @@
-//! Owns the table `audit_events`: what has happened, by whose doing.
+//! Owns the table `audit_events`: what has happened, to whom, and who did it.
 //!
 //! The order of the ids is that of the times, so that the primary key leads to both.
 
@@ -32,7 +32,7 @@ pub struct EventFilter {
     pub from: Option<Timestamp>,
     /// Before this time.
     pub before: Option<Timestamp>,
-    /// By this user or client.
+    /// Only events whose actor is this user or client.
     pub actor: Option<Uuid>,
     /// Concerning this user.
     pub user: Option<Uuid>,
@@ -42,13 +42,13 @@ pub struct EventFilter {
     pub role: Option<Uuid>,
     /// Concerning this group.
     pub group: Option<Uuid>,
-    /// Of this name.
+    /// Only events of this name.
     pub event: Option<String>,
-    /// Of this outcome.
+    /// Only events with this outcome.
     pub outcome: Option<String>,
     /// From this address.
     pub address: Option<String>,
-    /// Of this request.
+    /// Only events that the request of this id caused.
     pub request_id: Option<String>,
 }
 
@@ -143,7 +143,7 @@ impl Store {
     }
 }
 
-/// What the milliseconds of an id leave open.
+/// The bits of an id below its milliseconds.
 const MILLISECOND: std::time::Duration = std::time::Duration::from_millis(1);
 
 /// The least id of an event at `time`, or before it in the same millisecond.

@@ -1,4 +1,4 @@
-//! Owns the table `bindings`: who has which role, and what follows for a user by its groups.
+//! Owns the table `bindings`: which principal has which role until when, and which roles a user has by its groups.
 
 mod giving;
 
@@ -30,14 +30,14 @@ use crate::{
 
 pub(super) use giving::{UNBOUND, tell};
 
-/// What came of giving somebody a role.
+/// The result of creating a binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bound {
     /// The binding is new.
     Made(Binding),
     /// It was there, and has another end now.
     Changed(Binding),
-    /// It was there, with this end.
+    /// The binding exists already, with this end.
     AsItWas(Binding),
 }
 
@@ -53,17 +53,17 @@ pub enum WhichBinding {
 /// Which bindings are meant: those of which all holds.
 #[derive(Clone, Debug, Default)]
 pub struct BindingFilter {
-    /// Of one of these roles.
+    /// Only bindings of these roles.
     pub roles: Option<Vec<RoleId>>,
-    /// Of this user, group or client.
+    /// Only bindings of this user, group or client.
     pub subject: Option<Principal>,
-    /// Of roles of this audience.
+    /// Only bindings of roles of this audience.
     pub audience: Option<AudienceName>,
-    /// With an end that is no later.
+    /// Only bindings that end at this time or before.
     pub end_by: Option<Timestamp>,
 }
 
-/// What is read of a grant; of one that comes by a group, that too.
+/// The columns of a grant, and of the group that it comes by, if any.
 #[derive(FromQueryResult)]
 struct GrantRow {
     binding_id: Uuid,
@@ -130,7 +130,7 @@ impl Store {
         Ok(rows.into_iter().filter_map(listed).collect())
     }
 
-    /// What `user` is bound to, by itself and by its groups, at every audience. Ends are not looked at: see [`Grant::holds_at`].
+    /// The grants of `user`, its own and those of its groups, at every audience. Expired ones are among them: see [`Grant::holds_at`].
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
@@ -140,7 +140,7 @@ impl Store {
         Ok(grants)
     }
 
-    /// What `client` is bound to in its own name, at every audience. Ends are not looked at.
+    /// The grants of `client` in its own name, at every audience. Expired ones are among them.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
@@ -151,7 +151,7 @@ impl Store {
     }
 }
 
-/// What `subject` is bound to, and a user by its groups too, in no order.
+/// The grants of `subject`, of a user those of its groups too, in no order.
 pub(super) async fn grants_in(db: &impl ConnectionTrait, subject: Principal) -> Result<Vec<Grant>, DbErr> {
     let mut grants = own_grants_in(db, subject).await?;
     // Two statements, each a walk along indices: one with an `OR` for both would have MySQL read all bindings.
@@ -162,7 +162,7 @@ pub(super) async fn grants_in(db: &impl ConnectionTrait, subject: Principal) -> 
     Ok(grants)
 }
 
-/// What `subject` is bound to itself, in no order.
+/// The grants of `subject` itself, in no order.
 pub(super) async fn own_grants_in(
     db: &impl ConnectionTrait,
     subject: Principal,
@@ -203,7 +203,7 @@ fn by_groups(user: UserId) -> Select<Entity> {
         .column_as(GroupColumn::CreateTime, "group_create_time")
 }
 
-/// What a [`GrantRow`] is read from.
+/// The columns of a [`GrantRow`].
 fn grant_columns(query: Select<Entity>) -> Select<Entity> {
     query
         .select_only()

@@ -1,4 +1,4 @@
-//! Owns the table `built_indexes`: which indexes can be used that a job builds.
+//! Owns the table `built_indexes`: which of the indexes that a job builds are complete.
 
 use sea_orm::{ActiveValue::Set, EntityTrait, sea_query::OnConflict};
 
@@ -18,15 +18,15 @@ use crate::{
 named! {
     /// An index of the table `users`: by one value, and then by id.
     UserIndex {
-        /// By when they were made.
+        /// Orders users by the time of their creation.
         CreateTime = "users_create_time",
-        /// By when they last logged in.
+        /// Orders users by their last login.
         LoginTime = "users_login_time",
-        /// By username.
+        /// Orders users by username.
         Username = "users_username_key",
-        /// By e-mail address.
+        /// Orders users by e-mail address.
         Email = "users_email_key",
-        /// By the name to show.
+        /// Orders users by display name.
         DisplayName = "users_display_name_key",
     }
 }

@@ -18,7 +18,7 @@ use crate::{base::Timestamp, model::Error};
 /// The subject of a change of the signing keys: they are few, and are read anew all at once. Nothing else has this id.
 pub const SIGNING_KEYS: Uuid = Uuid::from_u128(1);
 
-/// What kind of thing was changed.
+/// The kind of row that changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChangeKind {
     /// A user.
@@ -41,12 +41,12 @@ pub enum ChangeKind {
     Attribute,
 }
 
-/// What became of it.
+/// How the row changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChangeEffect {
-    /// It exists, and is not what it was.
+    /// The row exists, with other values.
     Changed,
-    /// It no longer exists.
+    /// The row was deleted.
     Ended,
 }
 
@@ -96,7 +96,7 @@ pub struct Change {
     pub id: i64,
     /// The id of the user, the session, the client, the role, the group or the attribute, or [`SIGNING_KEYS`].
     pub subject: Uuid,
-    /// What kind of thing that is; none if another release wrote the row, and it may be any.
+    /// The kind of the row; none if another release wrote the change, which may then be of any kind.
     pub kind: Option<ChangeKind>,
     /// Whether the row names no kind at all: an earlier release wrote it, which knew users, sessions, clients and signing keys alone.
     pub is_unnamed: bool,

@@ -1,4 +1,4 @@
-//! Owns the table `client_assertions`: which assertions have been used, until they would have expired.
+//! Owns the table `client_assertions`: which assertions of clients have been used, each until it expires.
 
 use sea_orm::{ActiveValue::Set, ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 

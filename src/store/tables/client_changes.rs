@@ -1,4 +1,4 @@
-//! Owns changing the tables `clients` and `client_secrets`: a client as a whole, judged by what it was and what it becomes.
+//! Owns changing the tables `clients` and `client_secrets`: a client is changed as a whole, and judged by its old and its new state.
 
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect,

@@ -1,5 +1,5 @@
-//! Owns what those who made the credentials of a client could do to the service: whoever knows a credential is the client, so it comes to
-//! administer the service no more than they could.
+//! Owns who made the credentials of a client: whoever knows a credential can act as the client, so the client may hold no `signet.` scope
+//! that one of them lacked.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -22,7 +22,7 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Makers([Option<NameSet>; KINDS]);
 
-/// What proves that a client is the one it says to be: secrets, keys, a certificate.
+/// The number of kinds of credentials: secrets, keys, a certificate.
 const KINDS: usize = 3;
 
 /// The scopes of one kind, as they are stored.
@@ -33,12 +33,12 @@ type Stored = Option<String>;
 pub(super) struct HoldingMore(HashMap<ClientId, (String, NameSet)>);
 
 impl Makers {
-    /// Those who are stored.
+    /// Reads the columns.
     pub(super) fn from_stored(scopes: [Option<String>; KINDS]) -> Self {
         Self(scopes.map(|scopes| scopes.map(NameSet::from_stored)))
     }
 
-    /// What is stored of them. What does not fit counts as lacking, which is the safe side.
+    /// The columns. Scopes that do not fit count as lacking, which is the safe side.
     pub(super) fn stored(&self) -> [Option<String>; KINDS] {
         let stored = |scopes: &Option<NameSet>| Some(scopes.as_ref()?.as_far_as_fits().as_str().to_owned());
         self.0.each_ref().map(stored)
@@ -70,7 +70,7 @@ impl Makers {
         Err(Error::MakerLacksScope { client: new.name.as_str().to_owned(), scopes: lacking })
     }
 
-    /// Of `scopes` those that administer the service and that one of them lacked.
+    /// The `signet.` scopes of `scopes` that one of them lacked.
     fn lacking(&self, scopes: &NameSet) -> NameSet {
         let lacks = |scope: &str| self.0.iter().flatten().any(|had| !had.contains(scope));
         scopes.keeping(|scope| is_admin_scope(scope) && lacks(scope))

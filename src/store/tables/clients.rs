@@ -1,4 +1,4 @@
-//! Owns reading the tables `clients` and `client_secrets`.
+//! Owns reading the tables `clients` and `client_secrets`: finding and listing clients.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// What of a certificate is kept.
+/// The columns of a certificate's subject.
 #[derive(Clone)]
 pub(super) struct SubjectColumns {
     pub(super) spiffe_id: Option<String>,

@@ -1,4 +1,4 @@
-//! Owns the version of a user's credentials: whether they are still those that a proof was checked against.
+//! Owns the credential version of a user: whether the credentials are still those that a proof was checked against.
 //!
 //! `users.credential_version` gets a new value whenever a credential of the user changes. A login that replaces an outdated hash leaves it
 //! as it is: the password is still the same.
@@ -12,7 +12,7 @@ use crate::{
     model::{User, id::uuid_v7},
 };
 
-/// What a login is judged by.
+/// The stored values by which a login is judged.
 #[derive(Debug)]
 pub struct Credentials {
     /// The user.
@@ -38,7 +38,7 @@ pub struct CredentialVersion {
 }
 
 impl Credentials {
-    /// What is compared when a session opens on them.
+    /// The version and hash that are compared when a session opens.
     #[must_use]
     pub fn version(&self) -> CredentialVersion {
         CredentialVersion { version: self.version, password_hash: self.password_hash.clone() }

@@ -1,4 +1,4 @@
-//! Owns the end of bindings: those that have come to it.
+//! Owns deleting bindings whose time is over.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,5 @@
-//! Owns what the table `sessions` keeps of the last exchange of each refresh token: where it came from, how often it was repeated, and
-//! whether an access token of it has been seen.
+//! Owns the columns of `sessions` about the last exchange of a refresh token: where it came from, how often it was repeated, and whether
+//! an access token of it has been seen.
 //!
 //! An exchange is known by its time, which is the session's `last_use_time`. So what is left of an earlier exchange, or of one that the
 //! release before has made since, counts for nothing, and an exchange need not clear it.
@@ -58,7 +58,7 @@ pub struct SeenExchange {
 }
 
 impl LastExchange {
-    /// What `row` says of it.
+    /// The last exchange, as `row` has it.
     pub(in crate::store) fn read(row: &Model) -> Result<Self, Error> {
         let of_this = |time: Option<i64>| time == Some(row.last_use_time);
         let known = of_this(row.exchange_time);

@@ -1,4 +1,4 @@
-//! Owns the tables `groups` and `memberships`.
+//! Owns the tables `groups` and `memberships`: groups of users, and who is in each.
 
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, EntityTrait, JoinType, PaginatorTrait, QueryFilter, QueryOrder,
@@ -217,7 +217,7 @@ impl Store {
         .await
     }
 
-    /// That `user` is in `group`; none if it is not.
+    /// The membership of `user` in `group`, if there is one.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
@@ -278,7 +278,7 @@ async fn may_take(db: &Administering<'_>, group: GroupId) -> Result<bool, Failed
     Ok(makes_admins)
 }
 
-/// What `group` gives at this moment, at audiences whose roles whoever changes it may change.
+/// The grants of `group` at this moment, at audiences whose roles the administrator may change.
 async fn may_change(db: &Administering<'_>, group: GroupId) -> Result<Vec<Grant>, Failed> {
     db.rights().must_have(AdminScope::GroupsWrite)?;
     let group = Principal::Group(group);

@@ -1,4 +1,4 @@
-//! Owns what is read at the first sight of a user: all that it has by bindings, and the groups whose changes concern it.
+//! Owns reading all roles that a user has, directly and by groups, when a process sees the user for the first time.
 
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, JoinType, QueryFilter,
@@ -25,7 +25,7 @@ use crate::{
     model::{BindingId, Error, Grant, Group, GroupId, GroupName, Principal, Role, UserId},
 };
 
-/// What a user has by bindings, its own and those of its groups.
+/// The grants of a user, its own and those of its groups.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HeldGrants {
     /// Each way by which it has a role.
@@ -49,7 +49,7 @@ struct MemberRow {
 }
 
 impl Store {
-    /// What `user` has by bindings at every audience, in no order. Ends are not looked at: see [`Grant::holds_at`].
+    /// The grants of `user` at every audience, in no order. Expired ones are among them: see [`Grant::holds_at`].
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.

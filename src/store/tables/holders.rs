@@ -1,4 +1,4 @@
-//! Owns who holds scopes that administer the service, asked of many at once.
+//! Owns which of many users, groups and clients hold a `signet.` scope.
 
 use std::collections::HashSet;
 
@@ -17,7 +17,7 @@ use crate::{
     model::{AudienceName, ClientId, GroupId, NameSet, Principal, Rights, Role, UserId},
 };
 
-/// Anybody of each kind.
+/// A principal of each kind, of which only the kind is used.
 const USER: Principal = Principal::User(UserId(Uuid::nil()));
 const GROUP: Principal = Principal::Group(GroupId(Uuid::nil()));
 const CLIENT: Principal = Principal::Client(ClientId(Uuid::nil()));
@@ -114,7 +114,7 @@ pub(super) fn clients_bound() -> SelectStatement {
     bound(CLIENT)
 }
 
-/// Those of the kind of `principal` who are bound to a role of the service's own audience.
+/// The principals of the kind of `principal` that are bound to a role of the service's own audience.
 fn bound(principal: Principal) -> SelectStatement {
     let of_signet = Query::select()
         .column(roles::Column::Id)

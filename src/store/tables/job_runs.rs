@@ -1,4 +1,4 @@
-//! Owns the runs of jobs, in the table `leases`: which process runs what only one runs at a time, and how the last run ended.
+//! Owns the runs of shared jobs, in the table `leases`: which process runs a job now, and how its last run ended.
 //!
 //! Each change is one statement that is committed by itself, and conditional: of several processes one succeeds.
 
@@ -27,9 +27,9 @@ const MAX_PROCESS_NAME: usize = 100;
 /// A process among those that share the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {
-    /// By which it holds leases.
+    /// The id by which it holds leases.
     pub id: Uuid,
-    /// What people know it by: its machine, and its number there.
+    /// Its name for people: the machine, and the process id there.
     pub name: Arc<str>,
 }
 
@@ -50,7 +50,7 @@ pub struct JobRow {
     pub result: Option<String>,
     /// Why it failed.
     pub problem: Option<String>,
-    /// Who began the newest run.
+    /// The process that began the newest run.
     pub process: Option<Process>,
 }
 

@@ -1,4 +1,4 @@
-//! Owns the table `leases`: which process does what only one may do, and that two never do it at once.
+//! Owns the table `leases`: which process may do what only one may do at a time.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ pub const SIGNING_KEYS: &str = "signing_keys";
 /// How long a lease that was taken and not given back keeps the others from it.
 pub(in crate::store) const TERM: Duration = Duration::from_mins(1);
 
-/// Who asks for a lease.
+/// A request of one process for a lease.
 #[derive(Clone, Copy, Debug)]
 pub struct Lease {
     holder: Uuid,

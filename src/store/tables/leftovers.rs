@@ -1,5 +1,5 @@
-//! Owns what earlier releases have left of users that they deleted: they knew neither roles and groups, nor who has administered, nor all
-//! forms of names. An import can give the ids of such users again.
+//! Owns deleting what earlier releases left behind when they deleted a user: they knew neither roles and groups, nor administrators, nor
+//! all forms of names. An import may use the ids of such users again.
 
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
 use uuid::Uuid;

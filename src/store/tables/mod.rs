@@ -1,4 +1,4 @@
-//! Owns the tables, each with what is asked of it.
+//! Owns the tables: one file for each, with the statements about it.
 
 pub(in crate::store) mod access;
 pub(in crate::store) mod admin_requests;

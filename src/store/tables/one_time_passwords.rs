@@ -1,4 +1,4 @@
-//! Owns the table `one_time_passwords`: what a user shows once, in the place of a password that nobody knows.
+//! Owns the table `one_time_passwords`: the hash of the password by which a user without a password can choose one, once.
 
 mod void;
 
@@ -39,7 +39,7 @@ use crate::{
 
 use void::has_gained;
 
-/// What is kept of a one-time password.
+/// A one-time password as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredOneTimePassword {
     /// SHA-256 of it and the hash beside which it was made: with any other hash it fits no longer.
@@ -48,7 +48,7 @@ pub struct StoredOneTimePassword {
     pub is_void: bool,
     /// Until when it can be used.
     pub expire_time: Timestamp,
-    /// What its user had of such scopes when it was made.
+    /// The `signet.` scopes that the user had when it was created.
     scopes: NameSet,
 }
 
@@ -63,7 +63,7 @@ pub struct NewOneTimePassword {
     pub expire_time: Timestamp,
 }
 
-/// What came of using a one-time password.
+/// The result of using a one-time password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OneTimeUse {
     /// The user has the new password.
@@ -267,7 +267,7 @@ type PasswordMarks = HashMap<UserId, (String, Option<StoredOneTimePassword>)>;
 
 type UpdateUsers = sea_orm::UpdateMany<user_rows::Entity>;
 
-/// What is read of one beside its user.
+/// The columns of a one-time password that are read together with its user.
 pub(super) struct OneTimeColumns {
     sha256: Vec<u8>,
     scopes: String,
@@ -295,7 +295,7 @@ impl OneTimeColumns {
         }
     }
 
-    /// What of them is in `row`, if there is something.
+    /// Reads them from `row`; none if the user has no one-time password.
     pub(super) fn read(row: &QueryResult) -> Result<Option<Self>, DbErr> {
         let Some(sha256) = row.try_get("", "one_time_sha256")? else { return Ok(None) };
         Ok(Some(Self {

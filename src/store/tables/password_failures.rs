@@ -1,5 +1,5 @@
-//! Owns the tables `password_failures` and `password_failures_by_address`: what accounts have failed, whether or not they exist, and
-//! from where.
+//! Owns the tables `password_failures` and `password_failures_by_address`: how often the password of an account was wrong, whether or not
+//! the account exists, and from where.
 
 use std::collections::HashMap;
 
@@ -35,9 +35,9 @@ const SESSIONS: u64 = 100;
 /// The rows that a password concerns.
 #[derive(Clone, Copy, Debug)]
 pub struct FailureKeys {
-    /// Of the account.
+    /// The key of the account.
     pub account: FailureKey,
-    /// Of the account and the address.
+    /// The key of the account together with the address.
     pub from_here: FailureKey,
 }
 
@@ -50,7 +50,7 @@ pub struct Count {
     pub time: Timestamp,
 }
 
-/// What an account has failed so far.
+/// The failed passwords of an account so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failures {
     /// When its allowance will be full again.
@@ -63,16 +63,16 @@ pub struct Failures {
     pub familiar: Count,
 }
 
-/// What a login is judged by, read at one moment.
+/// Everything that a login is judged by, read in one statement.
 #[derive(Debug)]
 pub struct Login {
     /// The user and the hash of its password; none if there is no such user.
     pub credentials: Option<Credentials>,
-    /// What has failed so far.
+    /// The failed passwords of the account so far.
     pub failures: Failures,
 }
 
-/// What a failure is charged to, beside the address at the account.
+/// The allowance that a failure is charged to, beside that of the address at the account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Payer {
     /// The account: its allowance is full so much later.
@@ -94,7 +94,7 @@ pub enum Payer {
 pub struct NewFailure {
     /// Whose.
     pub keys: FailureKeys,
-    /// What it is charged to.
+    /// The allowance that it is charged to.
     pub payer: Payer,
     /// When.
     pub now: Timestamp,

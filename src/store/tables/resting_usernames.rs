@@ -1,4 +1,4 @@
-//! Owns the table `resting_usernames`: names of deleted users that nobody may take by signing up yet.
+//! Owns the table `resting_usernames`: the names of deleted users, which nobody may sign up with until they have rested.
 
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder,
@@ -18,7 +18,7 @@ use crate::{
 /// A name that rests.
 #[derive(Clone, Copy, Debug)]
 pub struct RestingName {
-    /// What it is known by.
+    /// The keyed digest by which the name is found.
     pub mark: Sha256,
     /// From when on it may be taken.
     pub until: Timestamp,
@@ -104,7 +104,7 @@ pub(in crate::store) async fn must_not_rest(
     }
 }
 
-/// What is kept of the name of this mark, if it rests at `now`.
+/// The row of the name with this mark, if it rests at `now`.
 async fn resting(
     db: &impl ConnectionTrait,
     mark: Option<Sha256>,

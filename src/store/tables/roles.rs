@@ -1,4 +1,4 @@
-//! Owns the table `roles`.
+//! Owns the table `roles`: which scopes of an audience each role gives.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -95,7 +95,7 @@ impl Store {
         Ok(self.ask_for_one(|| query.clone().all(&self.db)).await?.map(Role::from))
     }
 
-    /// What the roles `ids` are called, of those that are there.
+    /// The names of the existing roles of `ids`.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
@@ -143,7 +143,7 @@ impl Store {
         Ok(rows.into_iter().map(Role::from).collect())
     }
 
-    /// What every user has at `audiences`: of each the role `everyone`, if there is one.
+    /// The role `everyone` of each of `audiences` that has one: every user has it.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
@@ -293,7 +293,7 @@ pub(super) async fn find(db: &impl ConnectionTrait, id: RoleId) -> Result<Role, 
     role.ok_or_else(|| Error::RoleNotFound { role: id.to_string(), audience: None }.into())
 }
 
-/// That `role` follows from the program.
+/// The refusal to change `role`, which is built in.
 pub(super) fn built_in(role: &Role) -> Failed {
     Error::BuiltInRole(role.name.as_str().to_owned()).into()
 }
@@ -313,7 +313,7 @@ pub(super) async fn insert(db: &impl ConnectionTrait, role: &Role) -> Result<(),
     Entity::insert(row).exec_without_returning(db).await.map(drop)
 }
 
-/// What every user has at a new audience: nothing.
+/// The role `everyone` of a new audience, which gives nothing.
 pub(super) fn everyone_of(audience: &AudienceName, now: Timestamp, entropy: &Entropy) -> Role {
     Role {
         id: RoleId::new(now, entropy),

@@ -1,4 +1,4 @@
-//! Owns the table `sealed_secrets`: random secrets of the service, sealed by the master key as its signing keys are.
+//! Owns the table `sealed_secrets`: random secrets of the service, encrypted with the master key as its signing keys are.
 
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, UpdateMany,
@@ -19,7 +19,7 @@ pub struct ResealedSecret {
     pub name: String,
     /// As it was sealed before: if it no longer is, another process has replaced it meanwhile.
     pub old: Vec<u8>,
-    /// As it is sealed now.
+    /// The new ciphertext.
     pub new: Vec<u8>,
 }
 

@@ -1,4 +1,4 @@
-//! Owns the table `sessions`.
+//! Owns the table `sessions`: opening, reading, using and ending logins.
 
 mod administering;
 
@@ -41,7 +41,7 @@ const ENDED: (ChangeKind, ChangeEffect) = (ChangeKind::Session, ChangeEffect::En
 /// SHA-256 of something that is not kept.
 pub type Sha256 = [u8; 32];
 
-/// What a session keeps of its refresh tokens.
+/// The columns of a session about its refresh tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RefreshState {
     /// SHA-256 of the token that has not been used.
@@ -70,11 +70,11 @@ pub struct Replacement {
     pub old: SessionId,
     /// The id of the new one.
     pub new: SessionId,
-    /// What the new one keeps of its refresh tokens.
+    /// The state of the new session's refresh tokens.
     pub refresh: RefreshState,
     /// From where it was asked for.
     pub origin: Origin,
-    /// What it is opened on.
+    /// How the user proved who they are.
     pub authentication: Authentication,
 }
 
@@ -241,7 +241,7 @@ impl Store {
     }
 }
 
-/// What a sweep looks at of a session.
+/// The columns of a session that a sweep reads.
 #[derive(Debug, FromQueryResult)]
 struct Swept {
     id: Uuid,
@@ -265,7 +265,7 @@ struct Expiry {
 }
 
 impl Expiry {
-    /// By `now`.
+    /// The cutoffs of sessions that have expired by `now`.
     fn by(now: Timestamp, lifetime: SessionLifetime) -> Self {
         Self {
             last_use_time: now.before(lifetime.idle).as_micros(),

@@ -1,4 +1,4 @@
-//! Owns the table `signing_keys`.
+//! Owns the table `signing_keys`: the keys that sign tokens, encrypted with the master key, with the times of their stages.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -42,7 +42,7 @@ pub struct StoredKey {
     pub retention: Duration,
 }
 
-/// What is to be changed about the signing keys.
+/// A change of the signing keys.
 #[derive(Debug, Default)]
 pub struct KeyChange {
     /// A key to add.
@@ -74,7 +74,7 @@ impl Store {
         self.ask(|| read(&self.lanes.service.reader)).await
     }
 
-    /// Of every signing key its id, the name of its algorithm, and its sealed private part.
+    /// The id, the algorithm's name and the sealed private key of every signing key.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.

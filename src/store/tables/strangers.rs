@@ -1,4 +1,4 @@
-//! Owns what is asked of the tables for those who are not known yet.
+//! Owns the statements that are made for strangers, on connections of their own.
 
 use crate::{
     base::Timestamp,

@@ -1,5 +1,5 @@
-//! Owns what is done to users who are there: by those who administer them, each act judged in the transaction that writes it, and by users
-//! who delete themselves.
+//! Owns changing and deleting existing users: by administrators, each change judged in the transaction that writes it, and by users who
+//! delete themselves.
 
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect, sea_query::Expr};
 
@@ -38,12 +38,12 @@ pub struct UserTarget {
     etag: Option<String>,
 }
 
-/// What becomes of a user: for each field, nothing, or a new value, or none from now on.
+/// A change of a user: each field stays, gets a new value, or is cleared.
 #[derive(Clone, Debug, Default)]
 pub struct UserEdit {
     /// The login name, which a user always has.
     pub username: Option<Username>,
-    /// By what it is known whether that rests; none if the user may have it all the same.
+    /// The mark of the new name, by which it is found among resting ones; none if the user may have it though it rests.
     pub resting: Option<Sha256>,
     /// The e-mail address.
     pub email: Option<Option<Email>>,
@@ -53,25 +53,25 @@ pub struct UserEdit {
     pub attributes: AttributeEdit,
 }
 
-/// What came of changing a user.
+/// The result of changing a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EditedUser {
     /// The user as it is now; or, if that alone was asked, as it would be.
     pub found: FoundUser,
-    /// What of it is another now.
+    /// The fields that changed.
     pub changed: Vec<FieldChange>,
 }
 
-/// What came of enabling or disabling users.
+/// The result of enabling or disabling users.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SwitchedUsers {
-    /// Those who are now what they were not.
+    /// The users who were switched; the others were in that state already.
     pub switched: Vec<UserId>,
     /// The sessions that ended with it.
     pub ended: Vec<(UserId, SessionId)>,
 }
 
-/// What came of deleting users.
+/// The result of deleting users.
 #[derive(Clone, Debug, Default)]
 pub struct DeletedUsers {
     /// The users, as they were, and how the name of each rests.
@@ -113,7 +113,7 @@ impl UserTarget {
         &self.ids
     }
 
-    /// By what a repetition of the request finds what it was about.
+    /// The id by which a repetition of the request finds its resource.
     fn resource(&self) -> uuid::Uuid {
         self.ids.first().map_or(uuid::Uuid::nil(), |id| id.0)
     }
@@ -364,7 +364,7 @@ async fn find(db: &Administering<'_>, id: UserId, etag: Option<&str>) -> Result<
     Ok(found)
 }
 
-/// What of `new` is another than of `old`. What an address or a name to show was and is, is personal, and not told.
+/// The fields in which `new` differs from `old`. Values of personal fields, such as addresses, are left out.
 fn differences(old: &User, new: &User) -> Vec<FieldChange> {
     let (before, after) = (old.username.typed(), new.username.typed());
     let username = FieldChange::of(Field::Username, before, after);
@@ -373,7 +373,7 @@ fn differences(old: &User, new: &User) -> Vec<FieldChange> {
     [username, email, display_name].into_iter().flatten().collect()
 }
 
-/// That the attributes called `names` are others; none if there are none. What they were and are is personal, as an address is.
+/// The change of the attributes `names`, without their values, which are personal; none if there are no names.
 pub(super) fn attributes_changed(names: &[String]) -> Option<FieldChange> {
     let told = FieldChange { field: Field::Attributes, old: None, new: Some(names.join(" ")) };
     (!names.is_empty()).then_some(told)

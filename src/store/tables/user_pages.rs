@@ -1,4 +1,4 @@
-//! Owns the columns of `users` by which they are searched: reading users along one index, page by page, and keeping what is searched true.
+//! Owns the columns of `users` that searches use: reading users page by page along an index, and keeping these columns true.
 //!
 //! A page begins after the last user of the one before, at a place of the index, so that the last page of a million costs what the first
 //! one does. Users with one value stand in the order of their ids: those are read by a statement of their own, since MySQL does not
@@ -27,22 +27,22 @@ use crate::{
     model::{Error, GroupId, Prefix, SearchKey, User, UserId, search_key::SEARCH_KEY_MAX_BYTES},
 };
 
-/// What the order of a list of users comes from, and which of them it has.
+/// The filter that gives a list of users its order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UserOrder {
     /// All, by id.
     Id,
-    /// Those whose usernames may begin with this, by name.
+    /// Users whose names may begin with this, ordered by name.
     Username(Prefix),
-    /// Those whose addresses may begin with this, by address.
+    /// Users whose e-mail addresses may begin with this, ordered by address.
     Email(Prefix),
-    /// Those whose names to show may begin with this, by that name.
+    /// Users whose display names may begin with this, ordered by that name.
     DisplayName(Prefix),
     /// The members of a group, by id.
     Group(GroupId),
-    /// Those made in this time, the oldest first.
+    /// Users created in this time, the oldest first.
     CreateTime(Span),
-    /// Those who last logged in in this time, the longest ago first.
+    /// Users who last logged in within this time, the longest ago first.
     LoginTime(Span),
 }
 
@@ -58,13 +58,13 @@ pub struct Span {
 /// A user's place in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserPlace {
-    /// What the list is ordered by.
+    /// The value that the list is ordered by.
     pub value: PlaceValue,
     /// The user: the order of those with one value.
     pub id: UserId,
 }
 
-/// What a list is ordered by.
+/// A value that a list is ordered by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PlaceValue {
     /// Ids alone.
@@ -148,7 +148,7 @@ impl UserOrder {
         }
     }
 
-    /// Where the user of `row` stands in it.
+    /// The place of the user of `row` in this order.
     fn place(&self, row: &Model) -> UserPlace {
         let key = |key: &Option<Vec<u8>>| PlaceValue::Key(key.clone().unwrap_or_default());
         let value = match self {
@@ -174,7 +174,7 @@ impl PlaceValue {
 }
 
 impl UserPlace {
-    /// As it stands in a page token.
+    /// The bytes for a page token.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let value = match &self.value {
@@ -185,7 +185,7 @@ impl UserPlace {
         [self.id.0.as_bytes(), value.as_slice()].concat()
     }
 
-    /// What [`Self::to_bytes`] has made; none if it has not.
+    /// Reads the bytes of [`Self::to_bytes`]; none for others.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (id, rest) = bytes.split_at_checked(16)?;
@@ -280,7 +280,7 @@ impl Store {
         Ok(found)
     }
 
-    /// Those of the users `ids` who are there, in no order.
+    /// The existing users of `ids`, in no order.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
@@ -293,7 +293,7 @@ impl Store {
         Ok(found.into_iter().map(FoundUser::from).collect())
     }
 
-    /// Where the user `id` stands in `order`; none if there is no such user.
+    /// The place of the user `id` in `order`; none if there is no such user.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
@@ -348,7 +348,7 @@ fn of_group(group: GroupId, after: Option<&UserPlace>) -> Select<Entity> {
     query
 }
 
-/// What is searched of a user.
+/// The columns of a user that searches use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::store) struct SearchKeys {
     pub(in crate::store) username: Option<Vec<u8>>,

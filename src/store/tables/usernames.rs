@@ -1,5 +1,5 @@
-//! Owns the tables `usernames` and `username_looks`: by what a name is found beside the form in which it is stored, and what no new name
-//! may look like.
+//! Owns the tables `usernames` and `username_looks`: the other forms by which a name is found, and which names a new one must not
+//! resemble.
 //!
 //! A name has one row in the first, by its user's id, and if it has letters beyond ASCII one for each of its looks in the other. A release
 //! that does not know a table leaves rows out, and leaves those of users it deletes: [`Store::refresh_usernames`],
@@ -43,7 +43,7 @@ pub(in crate::store) struct Named<'a> {
     pub(in crate::store) create_time: Timestamp,
 }
 
-/// What becomes of a form of a name that another user has.
+/// Who gets a form of a name that two users claim.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Contest {
     /// It stays that user's.
@@ -76,7 +76,7 @@ fn row(id: UserId, name: &Username) -> Model {
     }
 }
 
-/// By what the user whom a name means is found in `users`.
+/// How the user whom a name means is found in `users`.
 pub(in crate::store) struct Meaning<'a> {
     name: Option<&'a Username>,
     /// Who has the canonical form, if others may be stored of it.
@@ -111,7 +111,7 @@ impl Meaning<'_> {
 }
 
 impl Store {
-    /// What `name` means; nobody, if there is none.
+    /// The user that `name` means, if there is one.
     pub(in crate::store) async fn meaning<'a>(
         &self,
         name: Option<&'a Username>,
@@ -346,7 +346,7 @@ async fn add_rows(
     Ok((rows, collided))
 }
 
-/// Who has each form.
+/// The oldest claimant of each form.
 fn oldest<K: Hash + Eq>(claims: impl Iterator<Item = (K, Age)>) -> HashMap<K, Uuid> {
     let mut owners: HashMap<K, Age> = HashMap::new();
     for (form, age) in claims {

@@ -1,4 +1,4 @@
-//! Owns the table `users`.
+//! Owns the table `users`: adding and finding users, and changing their profiles and passwords.
 
 use sea_orm::{
     ActiveValue::{NotSet, Set},
@@ -43,11 +43,11 @@ pub struct NewUser {
     pub user: User,
     /// The password's hash, as a PHC string.
     pub password_hash: String,
-    /// By what it is known whether the name rests; none if it may be had all the same.
+    /// The mark by which the name is found among resting ones; none if it may be taken though it rests.
     pub resting: Option<Sha256>,
 }
 
-/// What a user changes of what it says of itself: for each field, nothing, or a new value, or none from now on.
+/// A change of a user's own profile: each field stays, gets a new value, or is cleared.
 #[derive(Clone, Debug, Default)]
 pub struct ProfileChange {
     /// The e-mail address.
@@ -58,26 +58,26 @@ pub struct ProfileChange {
     pub attributes: AttributeEdit,
 }
 
-/// What came of changing what a user says of itself.
+/// The result of changing a profile.
 #[derive(Debug)]
 pub struct UpdatedProfile {
     /// The user as it is now.
     pub user: User,
-    /// What of it is another than before.
+    /// The fields that changed.
     pub changed: Vec<FieldChange>,
 }
 
-/// What came of changing a password.
+/// The result of changing a password.
 #[derive(Debug)]
 pub enum PasswordChange {
-    /// It is changed.
+    /// The password is changed.
     Done {
         /// The session that was opened.
         session: Box<Session>,
         /// Every session that ended with it.
         ended: Vec<SessionId>,
     },
-    /// It was another one already.
+    /// Nothing is changed: the password is no longer the one that was verified.
     OtherPassword,
     /// The session that was to be replaced has ended.
     SessionEnded,

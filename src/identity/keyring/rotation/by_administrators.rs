@@ -10,7 +10,7 @@ use crate::{
     store::{Applied, KeyChange, Lease, StoredKey},
 };
 
-/// What came of asking for the next key.
+/// The result of asking for the next key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NextKey {
     /// The key.

@@ -49,7 +49,7 @@ impl Argon2Hash {
         self.memory_kib.into()
     }
 
-    /// What all passes write, in KiB: what it costs in time.
+    /// The memory that all passes write, in KiB, from which the cost in time follows.
     pub(super) fn filled_kib(&self) -> u64 {
         u64::from(self.memory_kib) * u64::from(self.iterations)
     }

@@ -11,14 +11,14 @@ use crate::model::Error;
 /// A hash of bcrypt.
 #[derive(Debug)]
 pub(super) struct Bcrypt {
-    /// What bcrypt is computed over.
+    /// The input of bcrypt.
     over: Over,
     /// `$2b$`, the cost, the salt and the output.
     hash: String,
     cost: u32,
 }
 
-/// What is given to bcrypt, which reads 72 bytes and no further.
+/// The input of bcrypt, which reads no more than 72 bytes.
 #[derive(Debug)]
 enum Over {
     /// The password itself.

@@ -50,9 +50,9 @@ pub enum HashProblem {
     /// To verify it would take more time than a login may.
     #[error("costs too much to verify: {} ms by the table, and --import-max-cost is {} ms", .cost.as_millis(), .most.as_millis())]
     TooSlow {
-        /// What it costs by the table.
+        /// Its cost by the table.
         cost: Duration,
-        /// What it may cost.
+        /// The highest cost that is allowed.
         most: Duration,
     },
 }
@@ -138,7 +138,7 @@ impl ImportedHash {
         if cost > most { Err(HashProblem::TooSlow { cost, most }) } else { Ok(()) }
     }
 
-    /// What verifying it costs by the table.
+    /// The cost of verifying it, by the table.
     pub(super) fn cost(&self) -> Duration {
         match &self.0 {
             Scheme::Argon2(hash) => cost::argon2(hash.filled_kib()),
@@ -178,7 +178,7 @@ impl ImportedHash {
     }
 }
 
-/// What is wrong with a hash that begins as one of a form, and does not go on so.
+/// The problem of a hash that begins like a known form and continues otherwise.
 const FORM: HashProblem = HashProblem::Malformed("its parts are not the ones of its form");
 
 /// Exactly `N` parts, separated by `by`.

@@ -81,7 +81,7 @@ impl Scrypt {
         (128 * u64::from(self.r) * ((1 << self.log_n) + u64::from(self.p))).div_ceil(1024)
     }
 
-    /// What all lanes write, in KiB: what it costs in time.
+    /// The memory that all lanes write, in KiB, from which the cost in time follows.
     pub(super) fn filled_kib(&self) -> u64 {
         (128 * u64::from(self.r) * (1 << self.log_n) * u64::from(self.p)).div_ceil(1024)
     }

@@ -1,4 +1,4 @@
-//! Owns changes that are parts of another: each is judged by itself, in the transaction of the whole and by the rights that there were
+//! Owns changes that are parts of another: each is judged alone, in the transaction of the whole, by the rights that its administrator had
 //! before it.
 
 use std::{
@@ -15,7 +15,7 @@ use crate::store::engine::{attempts::Failed, transaction::Transaction};
 pub(super) enum Held<'a> {
     /// Its own, which it commits.
     Own(Box<Transaction>),
-    /// That of the change which it is a part of.
+    /// The transaction of the change that it is a part of.
     Outer(&'a Transaction),
 }
 

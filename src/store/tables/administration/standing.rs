@@ -1,4 +1,4 @@
-//! Owns whether a caller still is one whose token counts, asked in the transaction that does what it asks for.
+//! Owns whether a caller's token still counts, read in the transaction of the change that the caller asks for.
 
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect};
 

@@ -1,4 +1,4 @@
-//! Owns reading what there is of what a manifest names.
+//! Owns reading the resources that a manifest names.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

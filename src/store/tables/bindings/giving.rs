@@ -1,4 +1,4 @@
-//! Owns giving roles and taking them away.
+//! Owns creating and deleting bindings.
 
 use sea_orm::{
     ActiveValue::Set,

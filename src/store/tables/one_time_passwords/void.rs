@@ -1,4 +1,4 @@
-//! Owns when a one-time password ends for good: nobody comes to administer the service by having known it.
+//! Owns voiding one-time passwords: nobody comes to administer the service because they once knew the one-time password of a user.
 
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, sea_query::Expr,

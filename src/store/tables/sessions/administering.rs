@@ -1,4 +1,4 @@
-//! Owns what administrators ask of the table `sessions`: to see the sessions of others, and to end them.
+//! Owns what administrators ask of the table `sessions`: listing and ending the sessions of others.
 
 use std::collections::HashSet;
 
@@ -31,9 +31,9 @@ const MOST_LOOKED_AT: u64 = 5_000;
 /// Whose sessions are meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SessionsOf {
-    /// Those of this user.
+    /// The sessions of this user.
     User(UserId),
-    /// Those that were opened with this client, by its name in tokens.
+    /// The sessions that were opened with this client, by its id in tokens.
     Client(String),
     /// All.
     Everybody,
@@ -48,7 +48,7 @@ pub struct SessionPage {
     pub next: Option<SessionId>,
 }
 
-/// What came of ending a page of sessions.
+/// The result of ending a page of sessions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndedPage {
     /// The sessions that were ended.

@@ -1,4 +1,4 @@
-//! Owns who may be taken for whom: what is stored of names since earlier releases, and by the operator.
+//! Owns finding existing names that resemble each other, as earlier releases and the operator may have created them.
 
 use std::collections::HashMap;
 

@@ -1,5 +1,5 @@
-//! Owns the table `username_looks`: what a name with letters beyond ASCII looks like, as it was typed and in its canonical form, since
-//! either is shown.
+//! Owns the table `username_looks`: what a name with letters beyond ASCII looks like, both as it was typed and in its canonical form,
+//! since either is shown.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// What is equal for names that look alike.
+/// A digest that is equal for names that look alike.
 type Look = Vec<u8>;
 
 /// The looks of `name`; none, if it has no letters beyond ASCII. In order, so that two who add the same ones do not wait for each other.
@@ -85,7 +85,7 @@ pub(super) async fn delete(db: &impl ConnectionTrait, users: &[Uuid]) -> Result<
     Entity::delete_many().filter(of_users).exec(db).await.map(drop)
 }
 
-/// Those of `users` whose looks are there.
+/// Those of `users` that have rows.
 pub(super) async fn users_among(db: &impl ConnectionTrait, users: &[Uuid]) -> Result<HashSet<Uuid>, DbErr> {
     if users.is_empty() {
         return Ok(HashSet::new());

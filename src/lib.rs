@@ -5,8 +5,9 @@
 //! protocol. Rooms import downward only:
 //!
 //! ```text
-//! main -> cli -> { server -> { rpc, http, jobs }, transfer } -> install -> { identity, peer } -> changes
-//!      -> { admission, store } -> { auth, audit } -> { jose, errors } -> { proto, metrics, observe } -> { model, files } -> base
+//! { main -> cli, fuzzing } -> { server -> { rpc, http, jobs }, transfer, shutdown } -> install -> config -> { identity, peer }
+//!      -> changes -> { admission, store } -> { auth, audit } -> { jose, errors } -> { proto, metrics, observe }
+//!      -> { model, files } -> base
 //! ```
 //!
 //! docs/ARCHITECTURE.md tells four requests, a command and a job as stories, file after file.

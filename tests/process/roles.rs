@@ -9,6 +9,7 @@ use signet_migrations::{Migrator, MigratorTrait};
 use crate::{
     commands::{field, to_the_second},
     harness::{Finished, Place},
+    support::database::migrations_from,
 };
 
 impl Place {
@@ -334,7 +335,7 @@ async fn an_upgrade_prints_what_every_user_has() {
         .await;
     place.done("clients create app --scope profile --scope pay").await;
     let db = place.connect().await;
-    Migrator::down(&db, Some(11)).await.unwrap();
+    Migrator::down(&db, Some(migrations_from("_roles"))).await.unwrap();
     db.close().await.unwrap();
     let told = place.done("migrate up --json").await.object();
     let everyone = told["everyone"].as_array().unwrap();
@@ -353,7 +354,7 @@ async fn what_an_upgrade_gives_everybody_can_be_taken_away_however_much_it_is() 
         place.done(&format!("clients create {name} --allow-audience stock {}", scopes.join(" "))).await;
     }
     let db = place.connect().await;
-    Migrator::down(&db, Some(11)).await.unwrap();
+    Migrator::down(&db, Some(migrations_from("_roles"))).await.unwrap();
     db.close().await.unwrap();
     place.done("migrate up").await;
     place.done("roles update everyone --audience stock --remove-scope s7").await;

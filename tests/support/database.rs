@@ -4,6 +4,7 @@
 use std::{env, mem, path::Path, time::Duration};
 
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection};
+use signet_migrations::{Migrator, MigratorTrait};
 
 use super::template;
 
@@ -12,6 +13,14 @@ pub(crate) const MASTER_KEY: &str = "00112233445566778899aabbccddeeff00112233445
 
 /// How long a database may take to go.
 const DROP_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How many migrations there are from the one on whose name ends in `what`: as many as a schema lacks that is from before it.
+pub(crate) fn migrations_from(what: &str) -> u32 {
+    let migrations = Migrator::migrations();
+    let before = migrations.iter().take_while(|migration| !migration.name().ends_with(what)).count();
+    assert!(before < migrations.len(), "no migration is called {what}");
+    u32::try_from(migrations.len() - before).unwrap()
+}
 
 /// A database on a server; it goes with the test.
 pub(crate) struct TestDatabase {

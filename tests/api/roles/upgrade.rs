@@ -9,6 +9,7 @@ use super::{Roles, audience};
 use crate::{
     clients::{Wanted, operator, register},
     harness::{PASSWORD, TestServer},
+    support::database::migrations_from,
 };
 
 #[tokio::test]
@@ -30,7 +31,7 @@ async fn an_upgrade_gives_everybody_what_clients_have_and_account_beside_profile
     let (data, clock) = roles.server.stop().await;
     let db = data.connect().await;
     // As the release before left it: no session says what was asked for, and nobody knows of roles.
-    Migrator::down(&db, Some(11)).await.unwrap();
+    Migrator::down(&db, Some(migrations_from("_roles"))).await.unwrap();
     Migrator::up(&db, None).await.unwrap();
     db.close().await.unwrap();
 

@@ -11,14 +11,10 @@ use signet::{
 use signet_migrations::{Migrator, MigratorTrait};
 
 use super::{Users, minute, prefix, with_profile};
-use crate::harness::{START, TestServer, eventually};
-
-/// How many migrations there are from this one on.
-fn pending() -> u32 {
-    let migrations = Migrator::migrations();
-    let before = migrations.iter().take_while(|migration| !migration.name().ends_with("user_search")).count();
-    u32::try_from(migrations.len() - before).unwrap()
-}
+use crate::{
+    harness::{START, TestServer, eventually},
+    support::database::migrations_from,
+};
 
 fn filters() -> [UserFilter; 5] {
     let none = UserFilter::default;
@@ -39,7 +35,7 @@ async fn users_who_were_there_are_found_as_soon_as_the_indexes_are_built() {
     users.add(&[alice]).await;
     users.store.close().await;
     let db = data.connect().await;
-    Migrator::down(&db, Some(pending())).await.unwrap();
+    Migrator::down(&db, Some(migrations_from("user_search"))).await.unwrap();
     Migrator::up(&db, None).await.unwrap();
     db.close().await.unwrap();
     let server = TestServer::start_in(data, clock, &[]).await;
@@ -57,7 +53,7 @@ async fn until_an_index_is_built_what_needs_it_says_so_and_nothing_else_does() {
     let (users, data, _) = Users::empty().await;
     users.add(&[with_profile("Alice", Some("alice@example.com"), None)]).await;
     let db = data.connect().await;
-    Migrator::down(&db, Some(pending())).await.unwrap();
+    Migrator::down(&db, Some(migrations_from("user_search"))).await.unwrap();
     Migrator::up(&db, None).await.unwrap();
     for filter in filters() {
         let refused = users.directory.search(&filter, None, 10).await;

@@ -142,17 +142,28 @@ async fn of_a_hundred_at_once_for_one_name_one_wins() {
     for number in 0..100 {
         let mut client = client.clone();
         let name = if number % 2 == 0 { "Alice" } else { "alice" };
-        attempts.spawn(async move { client.sign_up_in_the_end(name, PASSWORD).await });
+        attempts.spawn(async move {
+            let mut unanswered = 0;
+            loop {
+                match client.sign_up(name, PASSWORD).await {
+                    // On a busy machine the database may not answer in time: it may have written the name all the same.
+                    Err(status) if status.code() == Code::Unavailable => unanswered += 1,
+                    answer => return (answer, unanswered),
+                }
+            }
+        });
     }
-    let mut won = 0;
+    let (mut won, mut unanswered) = (0, 0);
     while let Some(attempt) = attempts.join_next().await {
-        match attempt.unwrap() {
+        let (answer, repeated) = attempt.unwrap();
+        unanswered += repeated;
+        match answer {
             Ok(_) => won += 1,
             Err(status) => {
                 assert_refused(Err::<(), _>(status), Code::AlreadyExists, "USERNAME_TAKEN");
             }
         }
     }
-    assert_eq!(won, 1);
+    assert!(won == 1 || (won == 0 && unanswered > 0), "{won} won, {unanswered} were not answered");
     assert_eq!(server.store().await.users(None, 10).await.unwrap().len(), 1);
 }

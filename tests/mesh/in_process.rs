@@ -94,6 +94,7 @@ async fn no_valid_token_is_refused_while_keys_are_rotated_staged_or_at_once() {
     let signet = Signet::start_as_issuer(&[&ahead[..], &[FOR_STOCK]].concat());
     let stock = Stock::start(signet.http).await;
     let (_, first) = signet.sign_up().await;
+    let began = Instant::now();
     for rotate in [&["keys", "rotate"][..], &["keys", "rotate", "--now"]] {
         let rotated = block_in_place(|| signet.operate(rotate));
         let next = rotated["kid"].as_str().unwrap_or_else(|| panic!("{rotated}")).to_owned();
@@ -111,7 +112,12 @@ async fn no_valid_token_is_refused_while_keys_are_rotated_staged_or_at_once() {
             with_next += usize::from(kid(&fresh) == next);
         }
     }
-    assert!(fetches(&signet).await < 10, "a new key is fetched once, and not for each call");
+    // The keys at the start, and then at most one fetch for each five seconds, however long the machine took.
+    let (cost, most) = (fetches(&signet).await, began.elapsed().as_secs() / 5 + 4);
+    assert!(
+        cost <= most,
+        "{cost} fetches, at most {most} expected: a new key is fetched once, and not for each call"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,11 @@
 //! Owns what signals promise: the first stops in an orderly way, the second at once.
 
-use tokio::{io::AsyncWriteExt, net::TcpStream};
+use std::{net::SocketAddr, pin::Pin, task::Poll};
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use h2::RecvStream;
+use tokio::{io::AsyncWriteExt, net::TcpStream, sync::oneshot};
 use tonic::Code;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus};
 
@@ -9,14 +14,8 @@ use crate::{
     harness::Place,
 };
 
-/// A login takes long enough to be amid it when the signal comes and a probe is run, and not much longer; however long, it is waited for.
-const SLOW: [&str; 5] = [
-    "--argon2-memory-kib=65536",
-    "--argon2-iterations=24",
-    "--hash-threads=1",
-    "--request-timeout=5m",
-    "--drain-timeout=5m",
-];
+/// A call may take longer than the test.
+const PATIENT: [&str; 2] = ["--request-timeout=5m", "--drain-timeout=5m"];
 
 /// A login takes longer than the test.
 const ENDLESS: [&str; 4] =
@@ -30,6 +29,51 @@ async fn watch(client: &Client) -> tonic::Streaming<HealthCheckResponse> {
 
 async fn next(watch: &mut tonic::Streaming<HealthCheckResponse>) -> Option<ServingStatus> {
     watch.message().await.unwrap().map(|answer| answer.status())
+}
+
+/// A call of `GetJwks` whose answer the client does not read yet, so that it is in flight for as long as the test likes.
+struct UnreadCall {
+    body: RecvStream,
+    /// Opens the client's window.
+    open: oneshot::Sender<()>,
+}
+
+impl UnreadCall {
+    async fn begin(addr: SocketAddr) -> Self {
+        let stream = TcpStream::connect(addr).await.unwrap();
+        let closed = h2::client::Builder::new().initial_window_size(0).handshake::<_, Bytes>(stream);
+        let (sender, mut connection) = closed.await.unwrap();
+        let (open, opened) = oneshot::channel();
+        let mut opened = Some(opened);
+        tokio::spawn(std::future::poll_fn(move |context| {
+            if let Some(Poll::Ready(asked)) = opened.as_mut().map(|opened| opened.poll_unpin(context)) {
+                opened = None;
+                if asked.is_ok() {
+                    connection.set_initial_window_size(65_535).unwrap();
+                }
+            }
+            Pin::new(&mut connection).poll(context)
+        }));
+        let request = http::Request::post("http://signet/identity.v1.TokenService/GetJwks");
+        let request = request.header("content-type", "application/grpc").header("te", "trailers").body(());
+        let (answer, mut message) =
+            sender.ready().await.unwrap().send_request(request.unwrap(), false).unwrap();
+        message.send_data(Bytes::from_static(&[0; 5]), true).unwrap();
+        let answer = answer.await.unwrap();
+        assert_eq!(answer.headers().get("grpc-status"), None, "{answer:?}");
+        Self { body: answer.into_body(), open }
+    }
+
+    /// Reads the answer, and asserts that it is whole.
+    async fn read(mut self) {
+        self.open.send(()).unwrap();
+        while let Some(data) = self.body.data().await {
+            let read = data.unwrap().len();
+            self.body.flow_control().release_capacity(read).unwrap();
+        }
+        let trailers = self.body.trailers().await.unwrap().unwrap();
+        assert_eq!(trailers["grpc-status"], "0", "{trailers:?}");
+    }
 }
 
 /// Begins a login. Streams of one connection arrive in order: once a later call is answered, the login is in flight.
@@ -46,20 +90,17 @@ async fn begin_log_in(client: &Client) -> tokio::task::JoinHandle<Result<String,
 async fn a_signal_to_stop_turns_health_finishes_the_calls_in_flight_and_exits_with_zero() {
     for signal in ["TERM", "INT"] {
         let place = Place::new();
-        place.create_user("alice").await;
-        let service = place.serve(&SLOW).await;
+        let service = place.serve(&PATIENT).await;
         let addr = service.operations_addr();
-        let client = service.client().await;
-        let mut watch = watch(&client).await;
-        // Hashed with cheaper settings: the login verifies it, and makes it anew with the slow ones.
-        let in_flight = begin_log_in(&client).await;
+        let mut watch = watch(&service.client().await).await;
+        let in_flight = UnreadCall::begin(service.grpc_addr()).await;
         service.signal(signal);
         assert_eq!(next(&mut watch).await, Some(ServingStatus::NotServing), "{signal}");
         assert_eq!(next(&mut watch).await, None, "who watches is let go");
 
         let probe = place.run(&["healthcheck", &format!("--operations-addr={addr}")]).await;
         assert!(probe.failed(1).ends_with("does not serve: it is not ready"), "amid the drain: {probe:?}");
-        in_flight.await.unwrap().unwrap();
+        in_flight.read().await;
         let finished = service.finish().await;
         assert_eq!(finished.code, Some(0), "{signal}: {finished:?}");
         assert!(finished.stderr.contains("every call in flight was finished"), "{finished:?}");

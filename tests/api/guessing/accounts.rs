@@ -171,13 +171,19 @@ async fn tries_side_by_side_are_all_counted() {
         let attacker = attacker.clone();
         tries.spawn(async move { attacker.log_in("alice", WRONG).await.unwrap_err().code() });
     }
-    let codes = tries.join_all().await;
-    let at_once = codes.iter().filter(|code| **code == Code::Unauthenticated).count();
+    let mut codes = tries.join_all().await;
     // Some may be refused that would have been judged later: those that were tried meanwhile count, too.
-    assert!((1..=10).contains(&at_once), "{at_once}");
-    for _ in at_once..10 {
-        attacker.must_fail("alice").await;
+    loop {
+        let code = attacker.log_in("alice", WRONG).await.unwrap_err().code();
+        codes.push(code);
+        if code == Code::ResourceExhausted {
+            break;
+        }
     }
+    let judged = codes.iter().filter(|code| **code == Code::Unauthenticated).count();
+    // On a busy machine the database may not answer one in time, which is no place for another.
+    let unanswered = codes.iter().filter(|code| **code == Code::Unavailable).count();
+    assert!((10_usize.saturating_sub(unanswered)..=10).contains(&judged), "{codes:?}");
     Somebody::assert_throttled(attacker.log_in("alice", PASSWORD).await, INTERVAL);
 }
 

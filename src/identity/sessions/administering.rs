@@ -15,7 +15,7 @@ pub use crate::store::{SessionPage, SessionsOf};
 /// The result of ending sessions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EndedSessions {
-    /// How many were ended; none if the same request was done before.
+    /// How many were ended, or would be, if that alone was asked; none if the same request was done before.
     pub ended: u64,
     /// How many were left, since their users hold more than who asked.
     pub left: u64,
@@ -58,7 +58,9 @@ impl Sessions {
         let pending = self.audit.begin(entry.clone());
         let ended = self.store.end_session(id, by.change(&entry, self.clock.now())).await;
         by.settled(pending, ended, |()| Some(NO_FIELDS))?;
-        self.known.forget(id);
+        if !by.only_validates() {
+            self.known.forget(id);
+        }
         Ok(())
     }
 
@@ -89,7 +91,9 @@ impl Sessions {
             };
             let page = by.settled(pending.ending(count), page, |_| (count > 0).then_some(NO_FIELDS))?;
             let Applied::Now(EndedPage { ended, left, next }) = page else { return Ok(sum) };
-            self.forget(&ended);
+            if !by.only_validates() {
+                self.forget(&ended);
+            }
             sum = EndedSessions { ended: sum.ended + count, left: sum.left + left };
             if next.is_none() {
                 return Ok(sum);

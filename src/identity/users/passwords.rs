@@ -63,9 +63,10 @@ pub struct NewUserOf<'a> {
 pub struct Reset {
     /// The user, as it is now.
     pub user: User,
-    /// The one-time password, which is shown this once; none if the request is a repetition of one that was done.
+    /// The one-time password, which is shown this once; none if the request is a repetition of one that was
+    /// done, or only asks whether it could be.
     pub one_time_password: Option<OneTimePassword>,
-    /// Until when it can be used; none if a repetition finds that there is none any more.
+    /// Until when it can be used; none if a repetition finds that there is none any more, and if nothing was done.
     pub expire_time: Option<Timestamp>,
 }
 
@@ -139,7 +140,8 @@ impl UserPasswords {
         }
     }
 
-    /// Gives the user `who` a one-time password in the place of the password, and ends the sessions, if it still has this `etag`.
+    /// Gives the user `who` a one-time password in the place of the password, and ends the sessions, if it still has this `etag`. There is
+    /// none if it was only asked whether that could be done.
     ///
     /// # Errors
     /// As [`UserDirectory::find`]; [`Error::EtagMismatch`], [`Error::HoldsMore`].
@@ -159,6 +161,9 @@ impl UserPasswords {
             return self.as_it_is(who).await;
         }
         let user = self.store.user(id).await?.ok_or_else(|| who.not_found())?;
+        if by.only_validates() {
+            return Ok(Reset { user, one_time_password: None, expire_time: None });
+        }
         Ok(Reset { user, one_time_password: Some(one_time), expire_time: Some(new.expire_time) })
     }
 
@@ -212,7 +217,8 @@ impl UserPasswords {
         by: &Administrator,
     ) -> Result<Applied<Option<Vec<SessionId>>>, Error> {
         let applied = by.settled(pending, done, |ended| ended.as_ref().map(|_| NO_FIELDS))?;
-        if let (Applied::Now(Some(ended)), Some((accounts, sessions))) = (&applied, &self.remembered) {
+        let remembered = self.remembered.as_ref().filter(|_| !by.only_validates());
+        if let (Applied::Now(Some(ended)), Some((accounts, sessions))) = (&applied, remembered) {
             accounts.forget(id);
             sessions.forget(ended);
         }

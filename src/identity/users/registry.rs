@@ -62,7 +62,8 @@ impl UserRegistry {
         Self { remembered: Some((accounts, sessions)), ..self }
     }
 
-    /// Enables the user `who`, or disables it and ends its sessions, if it still has this `etag`. What changes nothing is no event.
+    /// Enables the user `who`, or disables it and ends its sessions, if it still has this `etag`. What changes nothing is no event. Returns
+    /// the user as it is now; or as it would be, if that alone was asked.
     ///
     /// # Errors
     /// As [`UserDirectory::find`]; [`Error::EtagMismatch`], [`Error::HoldsMore`], [`Error::LastAdmin`].
@@ -75,7 +76,11 @@ impl UserRegistry {
     ) -> Result<FoundUser, Error> {
         let id = self.id_of(who).await?;
         self.switch(UserTarget::with_etag(id, etag), is_active, by).await?;
-        self.found(id, who).await
+        let mut found = self.found(id, who).await?;
+        if by.only_validates() {
+            found.user.is_active = is_active;
+        }
+        Ok(found)
     }
 
     /// Disables the users `ids`, and ends their sessions: all or none.

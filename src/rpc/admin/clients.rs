@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     identity::{
-        ClientDirectory, ClientRegistry,
+        Administrator, ClientDirectory, ClientRegistry,
         clients::{ClientFilter, CreatedClient, RotatedSecret},
     },
     model::ClientId,
@@ -104,11 +104,8 @@ impl ClientService for ClientRpc {
         let client = message.client.ok_or_else(|| required("client"))?;
         let who = id_of("client.id", &client.id)?.into();
         let change = change_of(client, message.update_mask.as_ref())?;
-        let mut client = encode(&self.registry.update(&who, &change, &by).await.map_err(in_client)?);
-        if by.only_validates() {
-            (client.update_time, client.etag) = Default::default();
-        }
-        Ok(Response::new(UpdateClientResponse { client: Some(client) }))
+        let client = self.registry.update(&who, &change, &by).await.map_err(in_client)?;
+        Ok(Response::new(UpdateClientResponse { client: Some(changed(&client, &by)) }))
     }
 
     async fn rotate_client_secret(
@@ -119,11 +116,11 @@ impl ClientService for ClientRpc {
         let message = request.into_inner();
         let key = request_key(&by, "RotateClientSecret", &message.request_id, &message)?;
         let who = id_of("id", &message.id)?.into();
-        let (by, etag) = (by.repeatable(key), etag(&message.etag).map(str::to_owned));
+        let (by, etag) = (by.repeatable(key).validating(message.validate_only), etag(&message.etag).map(str::to_owned));
         let rotated = self.registry.rotate_secret(&who, message.end_older, etag, &by).await?;
         let RotatedSecret { client, secret } = rotated;
         Ok(Response::new(RotateClientSecretResponse {
-            client: Some(encode(&client)),
+            client: Some(changed(&client, &by)),
             client_secret: secret.map(|secret| secret.to_string()).unwrap_or_default(),
         }))
     }
@@ -135,10 +132,10 @@ impl ClientService for ClientRpc {
         let by = administrator(&request)?;
         let message = request.into_inner();
         let key = request_key(&by, "DisableClient", &message.request_id, &message)?;
-        let (who, by) = (id_of("id", &message.id)?.into(), by.repeatable(key));
-        let etag = etag(&message.etag).map(str::to_owned);
-        let client = self.registry.set_active(&who, false, etag, &by).await?;
-        Ok(Response::new(DisableClientResponse { client: Some(encode(&client)) }))
+        let by = by.repeatable(key).validating(message.validate_only);
+        let who = id_of("id", &message.id)?.into();
+        let client = self.registry.set_active(&who, false, etag(&message.etag).map(str::to_owned), &by).await?;
+        Ok(Response::new(DisableClientResponse { client: Some(changed(&client, &by)) }))
     }
 
     async fn enable_client(
@@ -148,10 +145,10 @@ impl ClientService for ClientRpc {
         let by = administrator(&request)?;
         let message = request.into_inner();
         let key = request_key(&by, "EnableClient", &message.request_id, &message)?;
-        let (who, by) = (id_of("id", &message.id)?.into(), by.repeatable(key));
-        let etag = etag(&message.etag).map(str::to_owned);
-        let client = self.registry.set_active(&who, true, etag, &by).await?;
-        Ok(Response::new(EnableClientResponse { client: Some(encode(&client)) }))
+        let by = by.repeatable(key).validating(message.validate_only);
+        let who = id_of("id", &message.id)?.into();
+        let client = self.registry.set_active(&who, true, etag(&message.etag).map(str::to_owned), &by).await?;
+        Ok(Response::new(EnableClientResponse { client: Some(changed(&client, &by)) }))
     }
 
     async fn delete_client(
@@ -166,4 +163,13 @@ impl ClientService for ClientRpc {
         self.registry.delete(&who, etag(&message.etag), &by).await?;
         Ok(Response::new(DeleteClientResponse {}))
     }
+}
+
+/// `client` as it is now; or as it would be, if that alone was asked, without what is made when it changes.
+fn changed(client: &crate::model::Client, by: &Administrator) -> Client {
+    let mut client = encode(client);
+    if by.only_validates() {
+        (client.update_time, client.etag) = Default::default();
+    }
+    client
 }

@@ -71,7 +71,8 @@ impl SessionService for SessionRpc {
         let message = request.into_inner();
         let session = SessionId(id("id", &message.id)?);
         let key = request_key(&by, "EndSession", &message.request_id, &message)?;
-        self.sessions.end_as(session, &by.repeatable(key)).await?;
+        let by = by.repeatable(key).validating(message.validate_only);
+        self.sessions.end_as(session, &by).await?;
         Ok(Response::new(EndSessionResponse {}))
     }
 
@@ -88,7 +89,8 @@ impl SessionService for SessionRpc {
             Some(end_sessions_request::Of::Everybody(true)) => SessionsOf::Everybody,
         };
         let key = request_key(&by, "EndSessions", &message.request_id, &message)?;
-        let sum = self.sessions.end_all_as(&of, &by.repeatable(key)).await?;
+        let by = by.repeatable(key).validating(message.validate_only);
+        let sum = self.sessions.end_all_as(&of, &by).await?;
         let count = |count| i64::try_from(count).unwrap_or(i64::MAX);
         Ok(Response::new(EndSessionsResponse { ended: count(sum.ended), left: count(sum.left) }))
     }

@@ -84,7 +84,13 @@ impl UserRpc {
     ) -> Result<Option<User>, Error> {
         let who = UserRef::Id(user_id("id", who)?);
         let found = self.registry.set_active(&who, is_active, etag(shown_etag), by).await?;
-        self.show_one(found).await
+        let mut user = self.show_one(found).await?;
+        if by.only_validates()
+            && let Some(user) = &mut user
+        {
+            (user.update_time, user.etag) = Default::default();
+        }
+        Ok(user)
     }
 }
 
@@ -124,7 +130,8 @@ impl UserService for UserRpc {
         let message = request.into_inner();
         let key = request_key(&by, "ResetPassword", &message.request_id, &message)?;
         let who = UserRef::Id(user_id("id", &message.id)?);
-        let reset = self.passwords.reset(&who, etag(&message.etag), &by.repeatable(key)).await?;
+        let by = by.repeatable(key).validating(message.validate_only);
+        let reset = self.passwords.reset(&who, etag(&message.etag), &by).await?;
         Ok(Response::new(ResetPasswordResponse {
             one_time_password: text_of(reset.one_time_password.as_ref()),
             expire_time: reset.expire_time.map(time),
@@ -187,7 +194,8 @@ impl UserService for UserRpc {
         let by = administrator(&request)?;
         let message = request.into_inner();
         let key = request_key(&by, "DisableUser", &message.request_id, &message)?;
-        let user = self.set_active((&message.id, false), &message.etag, &by.repeatable(key)).await?;
+        let by = by.repeatable(key).validating(message.validate_only);
+        let user = self.set_active((&message.id, false), &message.etag, &by).await?;
         Ok(Response::new(DisableUserResponse { user }))
     }
 
@@ -198,7 +206,8 @@ impl UserService for UserRpc {
         let by = administrator(&request)?;
         let message = request.into_inner();
         let key = request_key(&by, "EnableUser", &message.request_id, &message)?;
-        let user = self.set_active((&message.id, true), &message.etag, &by.repeatable(key)).await?;
+        let by = by.repeatable(key).validating(message.validate_only);
+        let user = self.set_active((&message.id, true), &message.etag, &by).await?;
         Ok(Response::new(EnableUserResponse { user }))
     }
 

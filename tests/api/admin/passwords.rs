@@ -41,6 +41,7 @@ impl Users {
             id: id.to_string(),
             etag: etag.to_owned(),
             request_id: request_id.to_owned(),
+            ..Default::default()
         };
         Ok(self.client.reset_password(with_token(request, &self.token)).await?.into_inner())
     }

@@ -67,7 +67,8 @@ impl Sessions {
     }
 
     async fn end(&mut self, id: &str, request_id: &str) -> Result<(), Status> {
-        let request = EndSessionRequest { id: id.to_owned(), request_id: request_id.to_owned() };
+        let request =
+            EndSessionRequest { id: id.to_owned(), request_id: request_id.to_owned(), ..Default::default() };
         self.client.end_session(with_token(request, &self.token)).await.map(drop)
     }
 
@@ -76,7 +77,7 @@ impl Sessions {
         of: Option<end_sessions_request::Of>,
         request_id: &str,
     ) -> Result<EndSessionsResponse, Status> {
-        let request = EndSessionsRequest { of, request_id: request_id.to_owned() };
+        let request = EndSessionsRequest { of, request_id: request_id.to_owned(), ..Default::default() };
         Ok(self.client.end_sessions(with_token(request, &self.token)).await?.into_inner())
     }
 }

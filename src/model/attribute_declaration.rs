@@ -1,6 +1,9 @@
 //! Owns what an operator declares of attributes of users, and by which rules a user has them.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use uuid::Uuid;
 
@@ -9,6 +12,7 @@ use super::{
     attribute::{AttributeValue, NamedAttributes},
     client::check_name,
     named::named,
+    user_attributes::{Understood, UserAttributes},
 };
 use crate::base::Timestamp;
 
@@ -23,9 +27,6 @@ pub const USER_MAX_BYTES: usize = 4_096;
 
 /// The largest number, and the least but for its sign: up to here every reader of JSON is exact (RFC 8259 section 6).
 const MAX_INTEGER: i64 = (1 << 53) - 1;
-
-/// What of memory a usual row of a user stands for (`server/budget.rs`).
-const ROW_BYTES: usize = 500;
 
 /// The field of a request that has a user's attributes.
 pub const FIELD: &str = "user.attributes";
@@ -93,11 +94,11 @@ pub struct AttributeDeclaration {
 
 /// All that are declared.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Declarations(Vec<AttributeDeclaration>);
-
-/// What a user has, by the ids of the declarations. What belongs to none, or is of another type, is nobody's, and is never shown.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct UserAttributes(Option<Arc<BTreeMap<Uuid, AttributeValue>>>);
+pub struct Declarations {
+    known: Vec<AttributeDeclaration>,
+    /// The ids of those that only a later release understands: what users have of them stays as it is.
+    of_later_releases: BTreeSet<Uuid>,
+}
 
 /// How a user's attributes are changed, by their names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -210,10 +211,10 @@ impl AttributeDeclaration {
 }
 
 impl Declarations {
-    /// Those of `all`.
+    /// Those that are `known`, and others `of_later_releases`, of which this one knows no more than the ids.
     #[must_use]
-    pub const fn new(all: Vec<AttributeDeclaration>) -> Self {
-        Self(all)
+    pub fn new(known: Vec<AttributeDeclaration>, of_later_releases: &[AttributeId]) -> Self {
+        Self { known, of_later_releases: of_later_releases.iter().map(|id| id.0).collect() }
     }
 
     /// What `attributes` are called, as far as they are declared `shown`.
@@ -223,16 +224,16 @@ impl Declarations {
         attributes: &UserAttributes,
         shown: impl Fn(&AttributeDeclaration) -> bool,
     ) -> NamedAttributes {
-        let Some(values) = &attributes.0 else { return NamedAttributes::new() };
-        let declared = self.0.iter().filter(|declared| shown(declared));
+        let declared = self.known.iter().filter(|declared| shown(declared));
         let named = declared.filter_map(|declared| {
-            let value = values.get(&declared.id.0).filter(|value| declared.kind.has(value))?;
+            let value = attributes.get(declared.id.0).filter(|value| declared.kind.has(value))?;
             Some((declared.name.as_str().to_owned(), value.clone()))
         });
         named.collect()
     }
 
-    /// What `edit`, by `writer`, makes of `old`, and the names of those that it changes. What belongs to no declaration any more goes.
+    /// What `edit`, by `writer`, makes of `old`, and the names of those that it changes. What belongs to no declaration any more goes;
+    /// what only a later release understands stays.
     ///
     /// # Errors
     /// [`Error::InvalidFields`] at [`FIELD`]: of what is not declared, is of another type, is not `writer`'s to write, or too much.
@@ -287,7 +288,7 @@ impl Declarations {
         changed.sort_unstable();
         changed.dedup();
         changed.retain(|name| before.get(name) != after.get(name));
-        Ok((self.stored(after), changed))
+        Ok((self.stored(after, old), changed))
     }
 
     /// Those of `attributes` that users may write: half of the room is for them at most, so that nobody keeps administrators from writing.
@@ -299,54 +300,16 @@ impl Declarations {
     }
 
     fn named(&self, name: &str) -> Option<&AttributeDeclaration> {
-        self.0.iter().find(|declared| declared.name.as_str() == name)
+        self.known.iter().find(|declared| declared.name.as_str() == name)
     }
 
-    /// `named`, by the ids of the declarations.
-    fn stored(&self, named: NamedAttributes) -> UserAttributes {
+    /// `named`, by the ids of the declarations, in the place of all of `old` that is understood.
+    fn stored(&self, named: NamedAttributes, old: &UserAttributes) -> UserAttributes {
         let by_id = |(name, value): (String, _)| Some((self.named(&name)?.id.0, value));
-        let values: BTreeMap<_, _> = named.into_iter().filter_map(by_id).collect();
-        UserAttributes((!values.is_empty()).then(|| Arc::new(values)))
-    }
-}
-
-impl UserAttributes {
-    /// What [`Self::to_text`] has stored.
-    pub(crate) fn from_stored(text: Option<&str>) -> Self {
-        let values: BTreeMap<Uuid, serde_json::Value> =
-            text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-        // One that only a later release reads takes no other along.
-        let readable = |(id, value)| Some((id, serde_json::from_value(value).ok()?));
-        let values: BTreeMap<_, _> = values.into_iter().filter_map(readable).collect();
-        Self((!values.is_empty()).then(|| Arc::new(values)))
-    }
-
-    /// They, as they are stored; none if there are none.
-    pub(crate) fn to_text(&self) -> Option<String> {
-        self.0.as_ref().and_then(|values| serde_json::to_string(values).ok())
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.0.is_none()
-    }
-
-    /// For how many usual rows a user counts who has them, where rows are remembered.
-    #[must_use]
-    pub fn weight(&self) -> u64 {
-        let Some(values) = &self.0 else { return 1 };
-        let bytes = |value: &AttributeValue| match value {
-            AttributeValue::Boolean(_) | AttributeValue::Integer(_) => 0,
-            AttributeValue::String(text) => text.len(),
-            AttributeValue::StringList(texts) => {
-                texts.iter().map(|text| text.len() + size_of::<String>()).sum()
-            }
-        };
-        // Beside it, the node of the tree.
-        let all: usize =
-            values.values().map(|value| bytes(value) + 2 * size_of::<(Uuid, AttributeValue)>()).sum();
-        1 + all.div_ceil(ROW_BYTES) as u64
+        let is_known = |id| self.known.iter().any(|declared| declared.id.0 == id);
+        old.replaced_by(named.into_iter().filter_map(by_id), |id, understood| {
+            self.of_later_releases.contains(&id) || (understood == Understood::Nothing && is_known(id))
+        })
     }
 }
 

@@ -71,6 +71,8 @@ pub mod spiffe_id;
 #[cfg(feature = "server")]
 pub mod user;
 #[cfg(feature = "server")]
+mod user_attributes;
+#[cfg(feature = "server")]
 pub mod username;
 
 #[cfg(feature = "server")]
@@ -78,7 +80,7 @@ pub use self::{
     admin_scope::{AdminScope, BuiltInRole},
     attribute_declaration::{
         AttributeDeclaration, AttributeEdit, AttributeName, AttributeType, AttributeUses, AttributeWriter,
-        Declarations, UserAttributes,
+        Declarations,
     },
     audience::{AudienceName, OwnedAudience},
     authentication::Authentication,
@@ -99,6 +101,7 @@ pub use self::{
     session::{Origin, Session, SessionLifetime},
     spiffe_id::SpiffeId,
     user::User,
+    user_attributes::UserAttributes,
     username::Username,
 };
 #[cfg(feature = "server")]

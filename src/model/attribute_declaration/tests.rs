@@ -17,12 +17,13 @@ fn declared(number: u128, name: &str, kind: AttributeType, writer: AttributeWrit
 }
 
 fn all() -> Declarations {
-    Declarations::new(vec![
+    let known = vec![
         declared(1, "team", AttributeType::String, AttributeWriter::Admin),
         declared(2, "level", AttributeType::Integer, AttributeWriter::Admin),
         declared(3, "nickname", AttributeType::String, AttributeWriter::User),
         declared(4, "sites", AttributeType::StringList, AttributeWriter::Admin),
-    ])
+    ];
+    Declarations::new(known, &[AttributeId(Uuid::from_u128(5))])
 }
 
 fn edit(values: &[(&str, Option<AttributeValue>)]) -> AttributeEdit {
@@ -51,10 +52,11 @@ fn what_is_stored_comes_out_under_its_name_while_it_is_declared_and_of_that_type
     assert_eq!(read, kept);
     assert_eq!(declarations.names(&read, |_| true).len(), 2);
     // One is declared anew, the other with another type under the same id, which no release does.
-    let others = Declarations::new(vec![
+    let others = vec![
         declared(9, "team", AttributeType::String, AttributeWriter::Admin),
         declared(2, "level", AttributeType::String, AttributeWriter::Admin),
-    ]);
+    ];
+    let others = Declarations::new(others, &[]);
     assert!(others.names(&read, |_| true).is_empty());
     let (after, changed) = others.edit(&read, &edit(&[]), AttributeWriter::Admin).unwrap();
     assert!(after.is_empty() && changed.is_empty(), "and it goes with the next change");
@@ -112,6 +114,32 @@ fn what_users_write_never_goes_into_tokens() {
         let declared = AttributeDeclaration { uses, ..declared(1, "team", AttributeType::String, writer) };
         assert_eq!(declared.must_be_sound().is_ok(), expected);
         assert_eq!(declared.is_in_tokens(), expected);
+    }
+}
+
+#[test]
+fn what_only_a_later_release_understands_stays_as_it_is() {
+    let id = |number| Uuid::from_u128(number).to_string();
+    // A value that no release has yet of a known one, values of one whose type is not known, and one that was deleted.
+    let text_of = |five: &str| {
+        format!(r#"{{"{}":"red","{}":1.50,"{}":{five},"{}":"gone"}}"#, id(1), id(2), id(5), id(6))
+    };
+    let declarations = all();
+    for five in [r#"{"from":1e400,"to":[null]}"#, r#""2026-11-29""#] {
+        let old = UserAttributes::from_stored(Some(&text_of(five)));
+        assert_eq!(UserAttributes::from_stored(old.to_text().as_deref()), old);
+        assert_eq!(declarations.names(&old, |_| true).keys().collect::<Vec<_>>(), ["team"]);
+        let replacing = AttributeEdit::replacing(NamedAttributes::new());
+        for edit in [edit(&[("team", None), ("level", None)]), replacing] {
+            let (new, changed) = declarations.edit(&old, &edit, AttributeWriter::Admin).unwrap();
+            assert_eq!(changed, ["team"]);
+            let left = format!(r#"{{"{}":1.50,"{}":{five}}}"#, id(2), id(5));
+            assert_eq!(new.to_text(), Some(left));
+        }
+        let edit = edit(&[("level", Some(AttributeValue::Integer(7)))]);
+        let (new, _) = declarations.edit(&old, &edit, AttributeWriter::Admin).unwrap();
+        let set = format!(r#"{{"{}":"red","{}":7,"{}":{five}}}"#, id(1), id(2), id(5));
+        assert_eq!(new.to_text(), Some(set));
     }
 }
 

@@ -102,7 +102,7 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn declarations(&self) -> Result<Declarations, Error> {
-        Ok(Declarations::new(self.ask(|| all(&self.db)).await?))
+        self.ask(|| all(&self.db)).await
     }
 
     /// Changes the attribute `id`, whose etag must be `etag` if one is said, to what `make` makes of it. Returns it as it was, and as it
@@ -169,9 +169,17 @@ impl Store {
 }
 
 /// All that are declared, within a transaction too.
-pub(in crate::store) async fn all(db: &impl ConnectionTrait) -> Result<Vec<AttributeDeclaration>, DbErr> {
+pub(in crate::store) async fn all(db: &impl ConnectionTrait) -> Result<Declarations, DbErr> {
     let all = Entity::find().filter(Column::OrganizationId.eq(INSTANCE)).order_by_asc(Column::Id).all(db);
-    Ok(all.await?.into_iter().filter_map(declared).collect())
+    let (mut known, mut of_later_releases) = (Vec::new(), Vec::new());
+    for row in all.await? {
+        let id = AttributeId(row.id);
+        match declared(row) {
+            Some(declared) => known.push(declared),
+            None => of_later_releases.push(id),
+        }
+    }
+    Ok(Declarations::new(known, &of_later_releases))
 }
 
 /// The fields in which `new` differs from `old`, and always the name.

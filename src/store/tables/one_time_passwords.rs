@@ -32,8 +32,8 @@ use crate::store::{
 use crate::{
     base::{Entropy, Timestamp},
     model::{
-        AdminScope, AttributeEdit, AttributeWriter, Declarations, Error, NameSet, Principal, Rights,
-        SessionId, User, UserAttributes, UserId,
+        AdminScope, AttributeEdit, AttributeWriter, Error, NameSet, Principal, Rights, SessionId, User,
+        UserAttributes, UserId,
     },
 };
 
@@ -153,7 +153,7 @@ impl Store {
             let password_hash = one_time.password_hash.clone();
             let mut user = user.clone();
             if !edit.is_empty() {
-                let declared = Declarations::new(attributes::all(&*db).await?);
+                let declared = attributes::all(&*db).await?;
                 (user.attributes, _) = declared.edit(&user.attributes, edit, AttributeWriter::Admin)?;
             }
             let new = NewUser { user: user.clone(), password_hash, resting: None };

@@ -25,8 +25,7 @@ use crate::{
     audit::{Field, FieldChange},
     base::Timestamp,
     model::{
-        AdminScope, AttributeEdit, AttributeWriter, Declarations, Error, Principal, SessionId, User, UserId,
-        Username,
+        AdminScope, AttributeEdit, AttributeWriter, Error, Principal, SessionId, User, UserId, Username,
         profile::{DisplayName, Email},
     },
 };
@@ -223,7 +222,7 @@ impl Store {
             let mut new = edit.of(&old, change.now);
             let mut changed = differences(&old, &new);
             if !edit.attributes.is_empty() {
-                let declared = Declarations::new(attributes::all(&*db).await?);
+                let declared = attributes::all(&*db).await?;
                 let (now_has, names) =
                     declared.edit(&old.attributes, &edit.attributes, AttributeWriter::Admin)?;
                 new.attributes = now_has;

@@ -26,8 +26,8 @@ use crate::{
     audit::{Field, FieldChange},
     base::{Entropy, Timestamp},
     model::{
-        AdminScope, AttributeEdit, AttributeWriter, Declarations, Error, Session, SessionId, User,
-        UserAttributes, UserId, Username,
+        AdminScope, AttributeEdit, AttributeWriter, Error, Session, SessionId, User, UserAttributes, UserId,
+        Username,
         profile::{DisplayName, Email},
     },
 };
@@ -218,7 +218,7 @@ impl Store {
             ];
             let mut changed: Vec<FieldChange> = changed.into_iter().flatten().collect();
             if !edit.is_empty() {
-                let declared = Declarations::new(attributes::all(&db).await?);
+                let declared = attributes::all(&db).await?;
                 let (now_has, names) = declared.edit(&user.attributes, &edit, AttributeWriter::User)?;
                 user.attributes = now_has;
                 changed.extend(attributes_changed(&names));

@@ -233,6 +233,10 @@ named! {
         Set = "set",
         /// How many of its sessions there were, which ended.
         Sessions = "sessions",
+        /// Whether it is active.
+        Active = "active",
+        /// How many secrets it has.
+        Secrets = "secrets",
     }
 }
 
@@ -260,6 +264,19 @@ impl FieldChange {
     pub fn of(field: Field, old: &str, new: &str) -> Option<Self> {
         let told = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         (old != new).then(|| Self { field, old: told(old), new: told(new) })
+    }
+
+    /// That something became active, or is so no more.
+    #[must_use]
+    pub fn of_activity(is_active: bool) -> Self {
+        let told = |is_active: bool| Some(is_active.to_string());
+        Self { field: Field::Active, old: told(!is_active), new: told(is_active) }
+    }
+
+    /// That `count` sessions ended; none if none did.
+    #[must_use]
+    pub fn of_ended_sessions(count: usize) -> Option<Self> {
+        (count > 0).then(|| Self { field: Field::Sessions, old: Some(count.to_string()), new: None })
     }
 }
 

@@ -33,9 +33,11 @@ impl<'a> Pending<'a> {
         }
     }
 
-    /// The same, which is to end `count` sessions.
-    pub fn ending(mut self, count: u64) -> Self {
-        self.entry = self.entry.take().map(|entry| entry.sessions(count));
+    /// The same, which ended `count` sessions.
+    pub fn ending(mut self, count: usize) -> Self {
+        if count > 0 {
+            self.entry = self.entry.take().map(|entry| entry.sessions(count as u64));
+        }
         self
     }
 

@@ -16,7 +16,7 @@ use super::{
     table::{TIME, Table, WIDTH, lines, short, when},
 };
 use crate::{
-    audit::{Event, KeptEvent, Outcome},
+    audit::{Event, Field, KeptEvent, Outcome},
     base::Clock,
     config::{Config, duration_in_millis},
     identity::{
@@ -240,7 +240,8 @@ fn details(listed: &ListedEvent) -> Vec<String> {
     let mut details: Vec<_> = concerned(listed).skip(1).collect();
     details.extend(event.method.clone());
     details.extend(event.reason.clone());
-    details.extend(event.changes.iter().map(|KeptChange { field, old, new }| match (old, new) {
+    let told = event.changes.iter().filter(|change| change.old.is_none() || change.old != change.new);
+    details.extend(told.map(|KeptChange { field, old, new }| match (old, new) {
         (None, None) => field.clone(),
         (old, new) => {
             let [old, new] = [old, new].map(|value| value.as_deref().unwrap_or("-"));
@@ -272,6 +273,17 @@ fn subject(listed: &ListedEvent) -> String {
 /// Whom and what it concerns: by their names now, or else by their ids.
 fn concerned(listed: &ListedEvent) -> impl Iterator<Item = String> {
     let ListedEvent { event, username, client_name, role_name, group_name, .. } = listed;
+    let of_change = |field: Field| {
+        let change = event.changes.iter().find(|change| change.field == field.name())?;
+        change.new.clone().or_else(|| change.old.clone())
+    };
+    let is_of = |noun: &str| event.event.starts_with(noun);
+    // These have no ids among the events: their names, which never change, stand in what was changed.
+    let attribute = is_of("attribute.").then(|| of_change(Field::Name)).flatten();
+    let set = is_of("manifest.").then(|| of_change(Field::Set)).flatten();
+    // One that is deleted has no name any more but the one that was told.
+    let told = || is_of("client.").then(|| of_change(Field::Name)).flatten();
+    let client_name = client_name.clone().or_else(told);
     let named = |kind: &str, name: &Option<String>, id: Option<Uuid>| {
         let name = name.clone().or_else(|| id.map(short));
         name.map(|name| format!("{kind} {name}"))
@@ -284,8 +296,11 @@ fn concerned(listed: &ListedEvent) -> impl Iterator<Item = String> {
     let audience = audience.filter(|_| role.is_none()).map(|audience| format!("audience {audience}"));
     let key = event.key_id.as_ref().map(|key| format!("key {key}"));
     let user = named("user", username, event.user_id);
-    let client = named("client", client_name, event.client_id);
-    [user, client, named("group", group_name, event.group_id), role, audience, key].into_iter().flatten()
+    let client = named("client", &client_name, event.client_id);
+    let group = named("group", group_name, event.group_id);
+    let attribute = attribute.map(|name| format!("attribute {name}"));
+    let set = set.map(|name| format!("set {name}"));
+    [user, client, group, role, audience, key, attribute, set].into_iter().flatten()
 }
 
 fn object(listed: &ListedEvent) -> Value {

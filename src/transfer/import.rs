@@ -45,6 +45,8 @@ pub struct ImportSettings {
 #[derive(Debug)]
 pub struct Import<'a> {
     event: Pending<'a>,
+    audit: &'a Audit,
+    by: Actor,
     store: Store,
     settings: ImportSettings,
     clock: Clock,
@@ -82,7 +84,16 @@ impl<'a> Import<'a> {
         store.expect_many().await?;
         let seen = SeenKeys::open().await?;
         let event = audit.begin(Event::UsersImported.done().by(by.clone()));
-        Ok(Self { event, store, settings, clock, seen, tally: ImportCounts::default() })
+        Ok(Self {
+            event,
+            audit,
+            by: by.clone(),
+            store,
+            settings,
+            clock,
+            seen,
+            tally: ImportCounts::default(),
+        })
     }
 
     /// Ends the run, which need not have come to the end of its rows: it is an event if a user was added or changed.
@@ -206,13 +217,21 @@ impl<'a> Import<'a> {
         let losers = losers.chunks(LOGGED_OUT_TOGETHER);
         for changes in losers.chain(others.chunks(REPLACED_TOGETHER)) {
             let pairs: Vec<_> = changes.iter().map(|(_, pair)| pair.clone()).collect();
-            if self.settings.dry_run || self.store.replace_users(&pairs, self.clock.now()).await? {
+            if self.settings.dry_run || self.replace(&pairs).await? {
                 for (index, (old, _)) in changes {
                     outcomes[*index] = Some(Outcome::Updated(old.user.id));
                 }
             }
         }
         Ok(())
+    }
+
+    /// Replaces each of `pairs`, and records it; false if somebody else changed one of them meanwhile, and none was replaced.
+    async fn replace(&self, pairs: &[(StoredUser, StoredUser)]) -> Result<bool, Error> {
+        let told = self.store.replace_users(pairs, &self.by, self.clock.now()).await?;
+        let is_done = told.is_some();
+        told.into_iter().flatten().for_each(|entry| self.audit.record(entry));
+        Ok(is_done)
     }
 
     fn decide(

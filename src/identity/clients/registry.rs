@@ -272,9 +272,7 @@ impl ClientRegistry {
         let make = |old: &Client| change::changed(old, change, &self.own);
         let changed = |both: &Option<(Client, Client)>| {
             let (old, new) = both.as_ref().filter(|(old, new)| old != new)?;
-            // Others say by their names what has changed.
-            let tells = event == Event::ClientUpdated;
-            Some(if tells { client_differences(Some(old), new) } else { Vec::new() })
+            Some(client_differences(Some(old), new))
         };
         let done = self.store.change_client(id, make, by.change(&entry, self.clock.now())).await;
         match by.settled(pending, done, changed)? {

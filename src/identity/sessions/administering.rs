@@ -57,7 +57,7 @@ impl Sessions {
         let entry = by.entry(entry);
         let pending = self.audit.begin(entry.clone());
         let ended = self.store.end_session(id, by.change(&entry, self.clock.now())).await;
-        by.settled(pending, ended, |()| Some(NO_FIELDS))?;
+        by.settled(pending.ending(1), ended, |()| Some(NO_FIELDS))?;
         if !by.only_validates() {
             self.known.forget(id);
         }
@@ -86,7 +86,7 @@ impl Sessions {
             let change = by.change(&entry, self.clock.now());
             let page = self.store.end_sessions(of, after, resource, change).await;
             let count = match &page {
-                Ok(Applied::Now(page)) => page.ended.len() as u64,
+                Ok(Applied::Now(page)) => page.ended.len(),
                 _ => 0,
             };
             let page = by.settled(pending.ending(count), page, |_| (count > 0).then_some(NO_FIELDS))?;
@@ -94,7 +94,7 @@ impl Sessions {
             if !by.only_validates() {
                 self.forget(&ended);
             }
-            sum = EndedSessions { ended: sum.ended + count, left: sum.left + left };
+            sum = EndedSessions { ended: sum.ended + count as u64, left: sum.left + left };
             if next.is_none() {
                 return Ok(sum);
             }

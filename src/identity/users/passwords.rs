@@ -216,7 +216,11 @@ impl UserPasswords {
         done: Result<Applied<Option<Vec<SessionId>>>, Error>,
         by: &Administrator,
     ) -> Result<Applied<Option<Vec<SessionId>>>, Error> {
-        let applied = by.settled(pending, done, |ended| ended.as_ref().map(|_| NO_FIELDS))?;
+        let ended = match &done {
+            Ok(Applied::Now(Some(ended))) => ended.len(),
+            _ => 0,
+        };
+        let applied = by.settled(pending.ending(ended), done, |ended| ended.as_ref().map(|_| NO_FIELDS))?;
         let remembered = self.remembered.as_ref().filter(|_| !by.only_validates());
         if let (Applied::Now(Some(ended)), Some((accounts, sessions))) = (&applied, remembered) {
             accounts.forget(id);

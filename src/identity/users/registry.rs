@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{UserDirectory, UserRef};
 use crate::{
-    audit::{Audit, Event, Pending},
+    audit::{Audit, Event, FieldChange, Pending},
     base::{Clock, Timestamp},
     identity::{
         Accounts, Administrator, Sessions, UsernameRests, guessing::AccountAllowances, new_accounts::note,
@@ -100,15 +100,22 @@ impl UserRegistry {
             Ok(applied) => applied,
             Err(error) => return Err(give_up(pending, error)),
         };
-        let switched = match applied {
-            Applied::Now(done) if !by.only_validates() => {
-                self.forget(&ids, &done.ended.iter().map(|(_, session)| *session).collect::<Vec<_>>());
-                done.changed()
+        let done = match applied {
+            Applied::Now(done) if !by.only_validates() => done,
+            Applied::Now(_) | Applied::Before(_) => {
+                dismiss(pending);
+                return Ok(());
             }
-            Applied::Now(_) | Applied::Before(_) => Vec::new(),
         };
+        self.forget(&ids, &sessions_of(&done.ended));
+        let changed = done.changed();
         for (id, pending) in pending {
-            pending.done_if(switched.contains(&id));
+            let pending = pending.ending(count_of(id, &done.ended));
+            if done.switched.contains(&id) {
+                pending.done_changing([FieldChange::of_activity(is_active)]);
+            } else {
+                pending.done_if(changed.contains(&id));
+            }
         }
         Ok(())
     }
@@ -205,10 +212,10 @@ impl UserRegistry {
         if by.only_validates() {
             dismiss(pending);
         } else {
-            for (_, pending) in pending {
-                pending.done();
+            for (id, pending) in pending {
+                pending.ending(count_of(id, &deleted.ended)).done();
             }
-            self.forget(&ids, &deleted.ended);
+            self.forget(&ids, &sessions_of(&deleted.ended));
         }
         let told = |(user, resting): (User, Option<crate::store::RestingName>)| DeletedUser {
             user,
@@ -231,7 +238,7 @@ impl UserRegistry {
             Err(error) => return Err(give_up(pending, error)),
         };
         for (_, pending) in pending {
-            pending.done_if(!ended.is_empty() && !by.only_validates());
+            pending.ending(ended.len()).done_if(!ended.is_empty() && !by.only_validates());
         }
         self.forget(&[], &ended);
         Ok(ended.len())
@@ -360,4 +367,13 @@ fn dismiss(pending: Vec<(UserId, Pending<'_>)>) {
     for (_, pending) in pending {
         pending.dismiss();
     }
+}
+
+fn sessions_of(ended: &[(UserId, SessionId)]) -> Vec<SessionId> {
+    ended.iter().map(|(_, session)| *session).collect()
+}
+
+/// How many of `ended` were sessions of the user `id`.
+fn count_of(id: UserId, ended: &[(UserId, SessionId)]) -> usize {
+    ended.iter().filter(|(user, _)| *user == id).count()
 }

@@ -10,15 +10,17 @@ use crate::store::{
     BATCH, Credentials, Store,
     engine::{failure, transaction::commit},
     tables::{
+        audit_events,
         changes::{self, ChangeEffect, ChangeKind},
         credentials::next_version,
         entity::users::{ActiveModel, Column, Entity, Model},
-        leftovers, one_time_passwords, sessions,
+        leftovers, one_time_passwords, sessions, user_changes,
         usernames::{self, Named},
         users,
     },
 };
 use crate::{
+    audit::{Actor, Entry, Event, FieldChange},
     base::{Entropy, Timestamp},
     model::{Error, User, UserId, Username},
 };
@@ -146,18 +148,18 @@ impl Store {
     }
 
     /// Replaces each user by the one beside it, who has the same id and name, ends the sessions of those who lose them, and tells the
-    /// other processes; all or none: false if one was changed meanwhile.
+    /// other processes; all or none: none if one was changed meanwhile. Returns what is recorded of it, as the doing of `by`, which the
+    /// transaction keeps.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn replace_users(
         &self,
         users: &[(StoredUser, StoredUser)],
+        by: &Actor,
         now: Timestamp,
-    ) -> Result<bool, Error> {
+    ) -> Result<Option<Vec<Entry>>, Error> {
         let ids: Vec<_> = users.iter().map(|(old, _)| old.user.id.0).collect();
-        let losers = users.iter().filter(|(old, new)| old.loses_sessions_to(new));
-        let losers: Vec<_> = losers.map(|(old, _)| old.user.id).collect();
         let others = users.iter().filter(|(old, new)| old.has_other_password_than(new));
         let others: Vec<_> = others.map(|(old, _)| old.user.id).collect();
         self.write(|| async {
@@ -173,18 +175,54 @@ impl Store {
                     .exec(&db)
                     .await?;
                 if done.rows_affected == 0 {
-                    return Ok(false);
+                    return Ok(None);
                 }
             }
             one_time_passwords::delete_of(&db, &others).await?;
-            if !losers.is_empty() {
-                sessions::delete_of_users(&db, &losers, None, now).await?;
+            let mut told = Vec::new();
+            for (old, new) in users {
+                let ended = if old.loses_sessions_to(new) {
+                    sessions::delete_of_users(&db, &[old.user.id], None, now).await?.len()
+                } else {
+                    0
+                };
+                told.extend(entries(old, new, ended, by));
             }
+            // How many sessions have ended is a number in the log, and a field of what is kept.
+            let kept = |(entry, ended): &(Entry, usize)| {
+                entry.kept(now, 0, &self.entropy).changing(FieldChange::of_ended_sessions(*ended))
+            };
+            audit_events::keep(&db, told.iter().map(kept)).await?;
             changes::tell(&db, (ChangeKind::User, ChangeEffect::Changed), &ids, now).await?;
-            commit(db, true).await
+            let told = told.into_iter().map(|(entry, ended)| {
+                entry.leave_to_transaction();
+                if ended > 0 { entry.sessions(ended as u64) } else { entry }
+            });
+            commit(db, Some(told.collect())).await
         })
         .await
     }
+}
+
+/// What is recorded of `old`, whom `by` has replaced by `new`, and of whom `ended` sessions ended: each event with how many of them.
+fn entries(old: &StoredUser, new: &StoredUser, ended: usize, by: &Actor) -> Vec<(Entry, usize)> {
+    let entry = |event: Event| event.done().by(by.clone()).user(old.user.id);
+    let mut told = Vec::new();
+    let changed = user_changes::differences(&old.user, &new.user);
+    if !changed.is_empty() {
+        told.push((entry(Event::UserUpdated).changed(changed), 0));
+    }
+    let is_active = new.user.is_active;
+    if old.user.is_active != is_active {
+        let event = if is_active { Event::UserEnabled } else { Event::UserDisabled };
+        told.push((entry(event).changed([FieldChange::of_activity(is_active)]), ended));
+    }
+    if old.has_other_password_than(new) {
+        // The sessions are told once.
+        let ended = if told.iter().any(|(_, told)| *told > 0) { 0 } else { ended };
+        told.push((entry(Event::PasswordSet), ended));
+    }
+    told
 }
 
 impl From<Model> for StoredUser {

@@ -295,17 +295,20 @@ impl Administering<'_> {
         self.unchanged(resource, value).await
     }
 
-    /// Ends a change of several `users`, found again by `resource`: each has an event, all committed with it.
+    /// Ends a change of several `users`, found again by `resource`: each has an event with what was changed of it, all committed with the
+    /// change.
     pub(in crate::store) async fn done_to<T>(
         self,
-        users: &[UserId],
+        users: Vec<(UserId, Vec<FieldChange>)>,
         resource: Uuid,
         value: T,
     ) -> Result<Applied<T>, Failed> {
         if !self.change.validate_only {
-            let of = |id: &UserId| self.change.entry.clone().user(*id);
-            let event = |id| of(id).kept(self.change.now, 0, &self.entropy);
-            audit_events::keep(&*self, users.iter().map(event)).await?;
+            let event = |(id, fields)| {
+                let entry = self.change.entry.clone().user(id);
+                entry.kept(self.change.now, 0, &self.entropy).changing(fields)
+            };
+            audit_events::keep(&*self, users.into_iter().map(event)).await?;
         }
         self.unchanged(resource, value).await
     }

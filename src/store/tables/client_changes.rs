@@ -272,7 +272,8 @@ fn row(client: &Client, makers: &Makers) -> ActiveModel {
     }
 }
 
-/// In what `new` differs from `old`, or from a client that has nothing. Of keys it is told that they are others, and of secrets nothing.
+/// In what `new` differs from `old`, or from a client that has nothing. Of keys it is told that they are others, and of secrets no more
+/// than how many there are. That a new one is active is not told.
 pub(crate) fn differences(old: Option<&Client>, new: &Client) -> Vec<FieldChange> {
     let certificate =
         |client: &Client| client.certificate.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -289,6 +290,13 @@ pub(crate) fn differences(old: Option<&Client>, new: &Client) -> Vec<FieldChange
         (old.and_then(|old| old.jwks.as_deref()) != new.jwks.as_deref()).then(|| Field::PublicKeys.into()),
         FieldChange::of(Field::Certificate, &old.map(certificate).unwrap_or_default(), &certificate(new)),
         FieldChange::of(Field::MayClaimAddress, may.0, may.1),
+        old.and_then(|old| of_secrets(&old.secrets, &new.secrets)),
+        old.filter(|old| old.is_active != new.is_active).map(|_| FieldChange::of_activity(new.is_active)),
     ];
     changed.into_iter().flatten().collect()
+}
+
+fn of_secrets(old: &[[u8; 32]], new: &[[u8; 32]]) -> Option<FieldChange> {
+    let count = |secrets: &[_]| Some(secrets.len().to_string());
+    (old != new).then(|| FieldChange { field: Field::Secrets, old: count(old), new: count(new) })
 }

@@ -30,6 +30,7 @@ use crate::store::{
     },
 };
 use crate::{
+    audit::FieldChange,
     base::{Entropy, Timestamp},
     model::{
         AdminScope, AttributeEdit, AttributeWriter, Error, NameSet, Principal, Rights, SessionId, User,
@@ -130,7 +131,7 @@ impl Store {
             }
             let ended = sessions::delete_of_users(&*db, &[id], None, change.now).await?;
             changes::tell(&*db, users::CHANGED, &[id.0], change.now).await?;
-            db.done(id.0, [], Some(ended)).await
+            db.done(id.0, FieldChange::of_ended_sessions(ended.len()), Some(ended)).await
         })
         .await
     }

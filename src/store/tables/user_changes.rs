@@ -76,7 +76,7 @@ pub struct DeletedUsers {
     /// The users, as they were, and how the name of each rests.
     pub users: Vec<(User, Option<RestingName>)>,
     /// The sessions that ended with them.
-    pub ended: Vec<SessionId>,
+    pub ended: Vec<(UserId, SessionId)>,
 }
 
 /// How the name rests of a user who gives it up; none if it does not.
@@ -131,6 +131,15 @@ impl SwitchedUsers {
         }
         changed
     }
+
+    /// What is told of each of [`Self::changed`], who were to become `active` or no longer be it.
+    fn told(&self, active: bool) -> Vec<(UserId, Vec<FieldChange>)> {
+        let of = |id| {
+            let switched = self.switched.contains(&id).then(|| FieldChange::of_activity(active));
+            (id, switched.into_iter().chain(ended_of(id, &self.ended)).collect())
+        };
+        self.changed().into_iter().map(of).collect()
+    }
 }
 
 impl UserEdit {
@@ -180,15 +189,12 @@ impl Store {
             }
             if !active {
                 // From here on nobody opens a session: the updates waited for who was doing so. Earlier releases have left some.
-                for id in &who.ids {
-                    let ended = sessions::delete_of_users(&*db, &[*id], None, now).await?;
-                    all.ended.extend(ended.into_iter().map(|session| (*id, session)));
-                }
+                all.ended = end_of_each(&*db, &who.ids, now).await?;
             }
             // Also if they were so before: whoever asks again may have seen that a replica does not know.
             changes::tell(&*db, CHANGED, &who.ids.iter().map(|id| id.0).collect::<Vec<_>>(), now).await?;
-            let changed = all.changed();
-            db.done_to(&changed, who.resource(), all).await
+            let told = all.told(active);
+            db.done_to(told, who.resource(), all).await
         })
         .await
     }
@@ -275,10 +281,11 @@ impl Store {
             if any_admin {
                 db.must_leave_an_admin().await?;
             }
-            all.ended = sessions::delete_of_users(&*db, &who.ids, None, change.now).await?;
+            all.ended = end_of_each(&*db, &who.ids, change.now).await?;
             changes::tell(&*db, ENDED, &who.ids.iter().map(|id| id.0).collect::<Vec<_>>(), change.now)
                 .await?;
-            db.done_to(&who.ids, who.resource(), all).await
+            let told = |id: &UserId| (*id, ended_of(*id, &all.ended).into_iter().collect());
+            db.done_to(who.ids.iter().map(told).collect(), who.resource(), all).await
         })
         .await
     }
@@ -363,8 +370,27 @@ async fn find(db: &Administering<'_>, id: UserId, etag: Option<&str>) -> Result<
     Ok(found)
 }
 
+/// Ends the sessions of `users`, and says which ended, of whom.
+async fn end_of_each(
+    db: &impl ConnectionTrait,
+    users: &[UserId],
+    now: Timestamp,
+) -> Result<Vec<(UserId, SessionId)>, DbErr> {
+    let mut all = Vec::new();
+    for id in users {
+        let ended = sessions::delete_of_users(db, &[*id], None, now).await?;
+        all.extend(ended.into_iter().map(|session| (*id, session)));
+    }
+    Ok(all)
+}
+
+/// How many of `ended` were sessions of the user `id`, as it is told.
+fn ended_of(id: UserId, ended: &[(UserId, SessionId)]) -> Option<FieldChange> {
+    FieldChange::of_ended_sessions(ended.iter().filter(|(user, _)| *user == id).count())
+}
+
 /// The fields in which `new` differs from `old`. Values of personal fields, such as addresses, are left out.
-fn differences(old: &User, new: &User) -> Vec<FieldChange> {
+pub(in crate::store) fn differences(old: &User, new: &User) -> Vec<FieldChange> {
     let (before, after) = (old.username.typed(), new.username.typed());
     let username = FieldChange::of(Field::Username, before, after);
     let email = (old.email != new.email).then(|| Field::Email.into());

@@ -3,9 +3,13 @@
 use signet::{
     model::{AdminScope, BuiltInRole, UserId},
     proto::identity::admin::v1::{
-        AuditEvent, GetAuditEventRequest, ListAuditEventsRequest,
-        audit_event::{Outcome, actor::Kind},
+        AuditEvent, BatchDisableUsersRequest, Client, CreateClientRequest, DeleteUserRequest,
+        DisableClientRequest, DisableUserRequest, EnableUserRequest, GetAuditEventRequest,
+        ListAuditEventsRequest, ResetPasswordRequest, RotateClientSecretRequest,
+        audit_event::{FieldChange, Outcome, actor::Kind},
         audit_service_client::AuditServiceClient,
+        client_service_client::ClientServiceClient,
+        user_service_client::UserServiceClient,
     },
 };
 use tonic::{Code, Status, transport::Channel};
@@ -144,4 +148,80 @@ async fn whom_the_admin_api_refuses_is_told_with_the_call_and_the_reason() {
     assert_eq!(refused.address, "127.0.0.1");
     let line = &api.audited("admin.refused", 1).await[0];
     assert_eq!((&line["method"], &line["actor_id"]), (&refused.method.as_str().into(), &actor.id.into()));
+}
+
+fn change(field: &str, old: &str, new: &str) -> FieldChange {
+    let [field, old, new] = [field, old, new].map(str::to_owned);
+    FieldChange { field, old, new }
+}
+
+/// What the events `events` tell of the user `id`, the oldest first.
+fn told(events: &[AuditEvent], id: UserId) -> Vec<Vec<FieldChange>> {
+    let of_user = events.iter().rev().filter(|event| event.user_id == id.to_string());
+    of_user.map(|event| event.changes.clone()).collect()
+}
+
+#[tokio::test]
+async fn what_disables_a_user_or_ends_sessions_tells_what_was_and_what_is() {
+    let api = AdminApi::start().await;
+    let (_, token) = api.administrator(BuiltInRole::Admin, "boss").await;
+    let mut events = Events::of(&api, &token).await;
+    let mut users = UserServiceClient::new(api.channel().await);
+    let (alice, bob) = (api.user("alice").await, api.user("bob").await);
+    for name in ["alice", "alice", "bob"] {
+        api.log_in(name, "").await;
+    }
+    let disable = DisableUserRequest { id: alice.to_string(), ..Default::default() };
+    users.disable_user(with_token(disable.clone(), &token)).await.unwrap();
+    // That is no event.
+    users.disable_user(with_token(disable, &token)).await.unwrap();
+    let enable = EnableUserRequest { id: alice.to_string(), ..Default::default() };
+    users.enable_user(with_token(enable, &token)).await.unwrap();
+    let reset = ResetPasswordRequest { id: bob.to_string(), ..Default::default() };
+    users.reset_password(with_token(reset, &token)).await.unwrap();
+    api.log_in("alice", "").await;
+    let ids = vec![alice.to_string(), bob.to_string()];
+    let batch = BatchDisableUsersRequest { ids, ..Default::default() };
+    api.server.clock.advance(std::time::Duration::from_millis(1));
+    users.batch_disable_users(with_token(batch, &token)).await.unwrap();
+    let delete = DeleteUserRequest { id: bob.to_string(), ..Default::default() };
+    users.delete_user(with_token(delete, &token)).await.unwrap();
+
+    let (disabled, ended) = (change("active", "true", "false"), |count| change("sessions", count, ""));
+    let all = events.named("user.disabled", 3).await;
+    let of_alice = [vec![disabled.clone(), ended("2")], vec![disabled.clone(), ended("1")]];
+    assert_eq!(told(&all, alice), of_alice);
+    assert_eq!(told(&all, bob), [vec![disabled.clone()]]);
+    let enabled = events.named("user.enabled", 1).await;
+    assert_eq!(enabled[0].changes, [change("active", "false", "true")]);
+    assert_eq!(events.named("password.reset", 1).await[0].changes, [ended("1")]);
+    assert_eq!(events.named("user.deleted", 1).await[0].changes, []);
+    let lines = api.audited("user.disabled", 3).await;
+    let of_alice: Vec<_> = lines.iter().filter(|line| line["user_id"] == alice.to_string()).collect();
+    let members = of_alice.iter().map(|line| (&line["changed"], &line["sessions"])).collect::<Vec<_>>();
+    let active = &serde_json::json!(["active"]);
+    assert_eq!(members, [(active, &2.into()), (active, &1.into())]);
+}
+
+#[tokio::test]
+async fn what_disables_a_client_or_gives_it_a_secret_tells_what_was_and_what_is() {
+    let api = AdminApi::start().await;
+    let (_, token) = api.administrator(BuiltInRole::Admin, "boss").await;
+    let mut events = Events::of(&api, &token).await;
+    let mut clients = ClientServiceClient::new(api.channel().await);
+    let client = Some(Client { name: "billing".to_owned(), ..Client::default() });
+    let create = CreateClientRequest { client, ..Default::default() };
+    let created = clients.create_client(with_token(create, &token)).await.unwrap().into_inner();
+    let id = created.client.unwrap().id;
+    let rotate = RotateClientSecretRequest { id: id.clone(), ..Default::default() };
+    clients.rotate_client_secret(with_token(rotate, &token)).await.unwrap();
+    let disable = DisableClientRequest { id, ..Default::default() };
+    clients.disable_client(with_token(disable, &token)).await.unwrap();
+    let rotated = &events.named("client.secret_rotated", 1).await[0];
+    assert_eq!(
+        (&*rotated.client_name, &rotated.changes[..]),
+        ("billing", &[change("secrets", "1", "2")][..])
+    );
+    let disabled = &events.named("client.disabled", 1).await[0];
+    assert_eq!(disabled.changes, [change("active", "true", "false")]);
 }

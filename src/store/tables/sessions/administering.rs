@@ -19,7 +19,7 @@ use crate::store::{
     },
 };
 use crate::{
-    audit::{Field, FieldChange},
+    audit::FieldChange,
     base::Timestamp,
     model::{AdminScope, Error, Principal, Session, SessionId, SessionLifetime, User, UserId},
 };
@@ -117,7 +117,7 @@ impl Store {
             let user = user.ok_or(Error::SessionNotFound)?;
             db.may_change(Principal::User(UserId(user))).await?;
             end(&*db, vec![id.0], asked.now).await?;
-            db.done(id.0, [], ()).await
+            db.done(id.0, FieldChange::of_ended_sessions(1), ()).await
         })
         .await
     }
@@ -150,12 +150,10 @@ impl Store {
             if page.next.is_some() {
                 db.goes_on();
             }
-            if page.ended.is_empty() {
-                return db.unchanged(resource, page).await;
+            match FieldChange::of_ended_sessions(page.ended.len()) {
+                Some(ended) => db.done(resource, [ended], page).await,
+                None => db.unchanged(resource, page).await,
             }
-            let count =
-                FieldChange { field: Field::Sessions, old: Some(page.ended.len().to_string()), new: None };
-            db.done(resource, [count], page).await
         })
         .await
     }

@@ -73,6 +73,7 @@ fn rules() -> RowRules {
         reserved: reserved(),
         clock,
         entropy: Entropy::system(),
+        declared: std::sync::Arc::default(),
     }
 }
 

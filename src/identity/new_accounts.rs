@@ -7,11 +7,11 @@ use crate::{
     audit::{Audit, Entry, Event},
     base::{Clock, Deadline},
     model::{
-        Error, FieldViolation, Network, Password, PasswordRules, RuleViolation, User, UserAttributes, UserId,
-        Username,
+        AttributeEdit, Error, FieldViolation, Network, Password, PasswordRules, RuleViolation, User,
+        UserAttributes, UserId, Username,
         profile::{DisplayName, Email},
     },
-    store::{NewUser, Sha256, Store, Strangers},
+    store::{Applied, NewUser, Sha256, Store, Strangers},
 };
 
 /// Creates accounts.
@@ -67,13 +67,14 @@ impl NewAccounts {
         Self { strangers: store.for_strangers(), store, passwords, rules, clock, audit }
     }
 
-    /// Makes an account for somebody else, as those do who manage users: they may give names that are reserved, or rest.
+    /// Makes an account for somebody else, as those do who manage users: they may give names that are reserved, or rest, and `attributes`.
     ///
     /// # Errors
     /// [`Error::InvalidFields`] with every violation, [`Error::UsernameTaken`], [`Error::Overloaded`].
     pub async fn create(
         &self,
         new: NewAccount<'_>,
+        attributes: &AttributeEdit,
         by: &Administrator,
         deadline: Deadline,
     ) -> Result<User, Error> {
@@ -81,9 +82,13 @@ impl NewAccounts {
         let new = self.prepare(self.check(new)?, None, asked).await?;
         let entry = by.entry(Event::UserCreated.done().user(new.user.id));
         let pending = self.audit.begin(entry.clone());
-        let added = self.store.add_managed_user(&new, by.change(&entry, new.user.create_time)).await;
-        // A repetition finds the name taken: only who repeats no request under an id asks.
-        by.settled(pending, added, |()| Some(NO_FIELDS)).map(|_| new.user)
+        let change = by.change(&entry, new.user.create_time);
+        let added = self.store.add_managed_user(&new, attributes, change).await;
+        match by.settled(pending, added, |_| Some(NO_FIELDS))? {
+            Applied::Now(attributes) => Ok(User { attributes, ..new.user }),
+            // A repetition finds the name taken: only who repeats no request under an id asks.
+            Applied::Before(_) => Ok(new.user),
+        }
     }
 
     /// Adds an account, unless its name rests by the mark `resting`.

@@ -17,7 +17,7 @@ use engine::transaction::Galera;
 
 pub use bulk::foreign_table::{ForeignRows, ForeignTable};
 pub use bulk::seen_keys::SeenKeys;
-pub use bulk::users::StoredUser;
+pub use bulk::users::{ReplacedUser, StoredUser};
 pub use engine::change_order::ChangeOrder;
 pub use engine::clock::DatabaseClock;
 pub use engine::connect::PoolSettings;

@@ -1,8 +1,9 @@
 //! Owns checking a record by itself: the rules of every field, as for an account that is made here, but for the password, of which
 //! there is only the hash.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use serde_json::{Map, Value};
 use uuid::{Uuid, Variant};
 
 use super::{Field, Reason, Record, RefusedRow, Row};
@@ -10,7 +11,8 @@ use crate::{
     base::{Clock, Entropy, Timestamp},
     identity::passwords::{Argon2Params, adopt},
     model::{
-        ReservedNames, RuleViolation, User, UserAttributes, UserId, Username,
+        AttributeEdit, AttributeWriter, Declarations, Error, NamedAttributes, ReservedNames, RuleViolation,
+        User, UserAttributes, UserId, Username,
         profile::{DisplayName, Email},
     },
     store::StoredUser,
@@ -26,6 +28,8 @@ pub struct Candidate {
     pub user: StoredUser,
     /// Which of it the record says itself.
     pub given: Given,
+    /// What the record says of attributes: all that the user shall have.
+    pub attributes: Option<AttributeEdit>,
     /// Which rule of new names the username breaks, if it does: whoever has it from elsewhere keeps it.
     pub note: Option<RefusedRow>,
     /// Whether the user is inactive for the reason that the record has an empty `is_active`.
@@ -65,6 +69,8 @@ pub struct RowRules {
     pub clock: Clock,
     /// What the ids are made of that records do not say.
     pub entropy: Entropy,
+    /// Which attributes users may have.
+    pub declared: Arc<Declarations>,
 }
 
 impl RowRules {
@@ -106,6 +112,11 @@ impl RowRules {
         let password_hash = self.password_hash(record.password_hash)?;
         let email = optional("email", record.email, Email::parse)?;
         let display_name = optional("display_name", record.display_name, DisplayName::parse)?;
+        let attributes = named_attributes(record.attributes)?.map(AttributeEdit::replacing);
+        let having = match &attributes {
+            Some(edit) => attributes_by(edit, &UserAttributes::default(), &self.declared)?.0,
+            None => UserAttributes::default(),
+        };
         let now = self.clock.now();
         let create_time = time("create_time", &record.create_time)?.unwrap_or(now);
         let user = User {
@@ -117,13 +128,14 @@ impl RowRules {
             username,
             email,
             display_name,
-            attributes: UserAttributes::default(),
+            attributes: having,
             is_active: is_active.unwrap_or(true),
             create_time,
             update_time: time("update_time", &record.update_time)?.unwrap_or(create_time),
         };
         let login_time = time("login_time", &record.login_time)?;
-        Ok(Candidate { user: StoredUser { user, password_hash, login_time }, given, note, is_active_empty })
+        let user = StoredUser { user, password_hash, login_time };
+        Ok(Candidate { user, given, attributes, note, is_active_empty })
     }
 
     fn password_hash(&self, field: Field) -> Result<String, RefusedRow> {
@@ -150,7 +162,7 @@ impl Id {
             Field::Number(number) => return Ok(Self::Foreign(number.to_string())),
             Field::Text(text) if text.len() <= MAX_SOURCE_ID_BYTES => text,
             Field::Text(_) => return Err(refused("id", "is longer than 255 bytes")),
-            Field::Flag(_) | Field::Other => {
+            Field::Flag(_) | Field::Object(_) | Field::Other => {
                 return Err(refused("id", "must be a UUID, another text, or a number"));
             }
         };
@@ -181,6 +193,48 @@ impl RowRules {
 
 fn refused(field: &str, problem: &str) -> RefusedRow {
     RefusedRow::new(Reason::InvalidField, format!("the {field} {problem}"))
+}
+
+/// What `edit` makes of the attributes `old`, and the names of those that it changes.
+pub(super) fn attributes_by(
+    edit: &AttributeEdit,
+    old: &UserAttributes,
+    declared: &Declarations,
+) -> Result<(UserAttributes, Vec<String>), RefusedRow> {
+    // Whoever imports has the shell, and so writes what administrators write.
+    declared.edit(old, edit, AttributeWriter::Admin).map_err(|error| match error {
+        Error::InvalidFields(broken) => {
+            let rules: Vec<_> = broken.into_iter().map(|rule| rule.description).collect();
+            invalid_attribute(&rules.join("; "))
+        }
+        other => invalid_attribute(&other.to_string()),
+    })
+}
+
+/// The attributes that `field` says; none if the source has no such field.
+fn named_attributes(field: Field) -> Result<Option<NamedAttributes>, RefusedRow> {
+    let no_object = || invalid_attribute("must be a JSON object");
+    let object: Map<String, Value> = match field {
+        Field::Absent => return Ok(None),
+        Field::Null => Map::new(),
+        Field::Text(text) if text.is_empty() => Map::new(),
+        Field::Text(text) => serde_json::from_str(&text).map_err(|_| no_object())?,
+        Field::Object(object) => object,
+        Field::Flag(_) | Field::Number(_) | Field::Other => return Err(no_object()),
+    };
+    let said = object.into_iter().filter(|(_, value)| !value.is_null());
+    let named = said.map(|(name, value)| {
+        let shown: String = name.chars().take(64).flat_map(char::escape_debug).collect();
+        let rule =
+            || format!("must have a text, a whole number, true or false, or a list of texts as `{shown}`");
+        let value = serde_json::from_value(value).map_err(|_| invalid_attribute(&rule()))?;
+        Ok((name, value))
+    });
+    named.collect::<Result<_, _>>().map(Some)
+}
+
+fn invalid_attribute(problem: &str) -> RefusedRow {
+    RefusedRow::new(Reason::InvalidAttribute, format!("the attributes {problem}"))
 }
 
 /// The value of a field that may be empty, by the rule `parse`. An empty text says that there is none: CSV has no other word for it.

@@ -203,6 +203,7 @@ mod tests {
             reserved,
             clock,
             entropy: Entropy::system(),
+            declared: std::sync::Arc::default(),
         };
         let mut lines = Vec::new();
         let take = |batch: Batch| {

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::{
     audit::{Actor, Audit, Event, Pending},
     model::{
-        Error, UserId,
+        Error, NamedAttributes, UserId,
         profile::{DisplayName, Email},
     },
     store::{Store, StoredUser},
@@ -38,9 +38,10 @@ impl<'a> Export<'a> {
         let page = self.store.stored_users(self.after, PAGE).await?;
         let Some(last) = page.last() else { return Ok(None) };
         self.after = Some(last.user.id);
-        let mut lines = Vec::new();
+        let (declared, mut lines) = (self.store.declarations().await?, Vec::new());
         for user in &page {
-            serde_json::to_writer(&mut lines, &Exported::from(user)).map_err(Error::internal)?;
+            let attributes = declared.names(&user.user.attributes, |_| true);
+            serde_json::to_writer(&mut lines, &Exported::of(user, &attributes)).map_err(Error::internal)?;
             lines.push(b'\n');
         }
         Ok(Some(lines))
@@ -64,10 +65,11 @@ struct Exported<'a> {
     create_time: String,
     update_time: String,
     login_time: Option<String>,
+    attributes: &'a NamedAttributes,
 }
 
-impl<'a> From<&'a StoredUser> for Exported<'a> {
-    fn from(stored: &'a StoredUser) -> Self {
+impl<'a> Exported<'a> {
+    fn of(stored: &'a StoredUser, attributes: &'a NamedAttributes) -> Self {
         let StoredUser { user, password_hash, login_time } = stored;
         Self {
             id: user.id.to_string(),
@@ -79,19 +81,25 @@ impl<'a> From<&'a StoredUser> for Exported<'a> {
             create_time: user.create_time.to_string(),
             update_time: user.update_time.to_string(),
             login_time: login_time.map(|time| time.to_string()),
+            attributes,
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use proptest::prelude::*;
+    use uuid::Uuid;
 
     use crate::{
         base::{Clock, Entropy, Timestamp},
         identity::passwords::{Argon2Params, DEFAULT_IMPORT_MAX_COST},
         model::{
-            User, UserAttributes, UserId, Username,
+            AttributeDeclaration, AttributeEdit, AttributeId, AttributeName, AttributeType, AttributeUses,
+            AttributeWriter, Declarations, RoleDescription, User, UserAttributes, UserId, Username,
+            attribute::AttributeValue,
             profile::{DisplayName, Email},
         },
         store::StoredUser,
@@ -103,6 +111,44 @@ mod tests {
     const HASH: &str =
         "$argon2id$v=19$m=64,t=1,p=1$MkaIMWZsLaVUypnTmhNibA$gt0w96nqjuOGLWDDiLqd27+8vYhkaG4OtqORkRZpKg4";
 
+    fn declared() -> Declarations {
+        let time = Timestamp::from_micros(0);
+        let of = |number, name: &str, kind| AttributeDeclaration {
+            id: AttributeId(Uuid::from_u128(number)),
+            name: AttributeName::parse(name).unwrap(),
+            kind,
+            writer: AttributeWriter::Admin,
+            uses: AttributeUses::default(),
+            description: RoleDescription::default(),
+            create_time: time,
+            update_time: time,
+        };
+        let all = [
+            ("team", AttributeType::String),
+            ("level", AttributeType::Integer),
+            ("sites", AttributeType::StringList),
+        ];
+        let known = (1..).zip(all).map(|(number, (name, kind))| of(number, name, kind)).collect();
+        Declarations::new(known, &[])
+    }
+
+    fn attributes() -> impl Strategy<Value = UserAttributes> {
+        let text = "\\PC{0,20}";
+        let all = (
+            proptest::option::of(text.prop_map(AttributeValue::String)),
+            proptest::option::of(
+                (-9_007_199_254_740_991..=9_007_199_254_740_991_i64).prop_map(AttributeValue::Integer),
+            ),
+            proptest::option::of(proptest::collection::vec(text, 0..3).prop_map(AttributeValue::StringList)),
+        );
+        all.prop_map(|(team, level, sites)| {
+            let values = [("team", team), ("level", level), ("sites", sites)];
+            let values = values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+            let edit = AttributeEdit { replaces: false, values };
+            declared().edit(&UserAttributes::default(), &edit, AttributeWriter::Admin).unwrap().0
+        })
+    }
+
     fn rules() -> RowRules {
         let argon2 = Argon2Params { memory_kib: 64, iterations: 1, parallelism: 1 };
         let clock = Clock::manual(Timestamp::from_micros(1_795_472_368_123_456));
@@ -113,6 +159,7 @@ mod tests {
             reserved,
             clock,
             entropy: Entropy::system(),
+            declared: Arc::new(declared()),
         }
     }
 
@@ -124,15 +171,15 @@ mod tests {
     fn users() -> impl Strategy<Value = StoredUser> {
         let text =
             ("\\PC{1,20}", proptest::option::of("[a-z]{1,9}@[a-z]{1,9}"), proptest::option::of("\\PC{0,20}"));
-        let rest = (any::<u128>(), any::<bool>(), time(), time(), proptest::option::of(time()));
+        let rest = (any::<u128>(), any::<bool>(), time(), time(), proptest::option::of(time()), attributes());
         (text, rest).prop_filter_map("rules of fields", |((name, email, display_name), rest)| {
-            let (id, is_active, create_time, update_time, login_time) = rest;
+            let (id, is_active, create_time, update_time, login_time, attributes) = rest;
             let user = User {
                 id: UserId(uuid::Builder::from_random_bytes(id.to_be_bytes()).into_uuid()),
                 username: Username::parse(&name).ok()?,
                 email: email.and_then(|email| Email::parse(&email).ok()),
                 display_name: display_name.and_then(|name| DisplayName::parse(&name).ok()),
-                attributes: UserAttributes::default(),
+                attributes,
                 is_active,
                 create_time,
                 update_time,
@@ -142,7 +189,8 @@ mod tests {
     }
 
     fn line(user: &StoredUser) -> String {
-        serde_json::to_string(&Exported::from(user)).unwrap()
+        let attributes = declared().names(&user.user.attributes, |_| true);
+        serde_json::to_string(&Exported::of(user, &attributes)).unwrap()
     }
 
     proptest! {

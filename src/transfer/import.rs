@@ -1,13 +1,16 @@
 //! Owns taking users in, batch by batch: new users in one transaction, replaced ones in several, so that it can be begun again.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
-use super::{Candidate, ImportCounts, Outcome, Reason, RefusedRow, Row};
+use super::{Candidate, ImportCounts, Outcome, Reason, RefusedRow, Row, candidate::attributes_by};
 use crate::{
     audit::{Actor, Audit, Event, Pending},
     base::Clock,
-    model::{Error, UserId},
-    store::{SeenKeys, Store, StoredUser},
+    model::{Declarations, Error, UserId},
+    store::{ReplacedUser, SeenKeys, Store, StoredUser},
 };
 
 /// How often a batch is tried again when others add or change the same users at the same time.
@@ -50,6 +53,8 @@ pub struct Import<'a> {
     store: Store,
     settings: ImportSettings,
     clock: Clock,
+    /// Which attributes users may have, as of the beginning.
+    declared: Arc<Declarations>,
     /// Names and ids of the rows so far.
     seen: SeenKeys,
     tally: ImportCounts,
@@ -59,7 +64,7 @@ pub struct Import<'a> {
 enum Decision {
     Add,
     /// The present state, and the one to come.
-    Replace(Box<(StoredUser, StoredUser)>),
+    Replace(Box<ReplacedUser>),
     Nothing(Outcome),
 }
 
@@ -73,7 +78,7 @@ impl<'a> Import<'a> {
     /// A run that takes users into `store`, and of which `audit` is told.
     ///
     /// # Errors
-    /// [`Error::Internal`] if there is no room for a temporary file.
+    /// [`Error::Internal`] if there is no room for a temporary file; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn begin(
         store: Store,
         settings: ImportSettings,
@@ -83,17 +88,10 @@ impl<'a> Import<'a> {
     ) -> Result<Self, Error> {
         store.expect_many().await?;
         let seen = SeenKeys::open().await?;
+        let declared = Arc::new(store.declarations().await?);
         let event = audit.begin(Event::UsersImported.done().by(by.clone()));
-        Ok(Self {
-            event,
-            audit,
-            by: by.clone(),
-            store,
-            settings,
-            clock,
-            seen,
-            tally: ImportCounts::default(),
-        })
+        let (by, tally) = (by.clone(), ImportCounts::default());
+        Ok(Self { event, audit, by, store, settings, clock, declared, seen, tally })
     }
 
     /// Ends the run, which need not have come to the end of its rows: it is an event if a user was added or changed.
@@ -102,6 +100,12 @@ impl<'a> Import<'a> {
         let Self { event, settings, tally, .. } = self;
         event.done_if(!settings.dry_run && tally.added + tally.updated > 0);
         tally
+    }
+
+    /// Which attributes users may have: by these the rows are judged.
+    #[must_use]
+    pub fn declared(&self) -> Arc<Declarations> {
+        Arc::clone(&self.declared)
     }
 
     /// What came of all rows so far.
@@ -213,22 +217,22 @@ impl<'a> Import<'a> {
         }
         self.add(&new, outcomes).await?;
         let (losers, others): (Vec<_>, Vec<_>) =
-            replaced.into_iter().partition(|(_, (old, new))| old.loses_sessions_to(new));
+            replaced.into_iter().partition(|(_, change)| change.old.loses_sessions_to(&change.new));
         let losers = losers.chunks(LOGGED_OUT_TOGETHER);
         for changes in losers.chain(others.chunks(REPLACED_TOGETHER)) {
-            let pairs: Vec<_> = changes.iter().map(|(_, pair)| pair.clone()).collect();
-            if self.settings.dry_run || self.replace(&pairs).await? {
-                for (index, (old, _)) in changes {
-                    outcomes[*index] = Some(Outcome::Updated(old.user.id));
+            let users: Vec<_> = changes.iter().map(|(_, change)| change.clone()).collect();
+            if self.settings.dry_run || self.replace(&users).await? {
+                for (index, change) in changes {
+                    outcomes[*index] = Some(Outcome::Updated(change.old.user.id));
                 }
             }
         }
         Ok(())
     }
 
-    /// Replaces each of `pairs`, and records it; false if somebody else changed one of them meanwhile, and none was replaced.
-    async fn replace(&self, pairs: &[(StoredUser, StoredUser)]) -> Result<bool, Error> {
-        let told = self.store.replace_users(pairs, &self.by, self.clock.now()).await?;
+    /// Replaces each of `users`, and records it; false if somebody else changed one of them meanwhile, and none was replaced.
+    async fn replace(&self, users: &[ReplacedUser]) -> Result<bool, Error> {
+        let told = self.store.replace_users(users, &self.by, self.clock.now()).await?;
         let is_done = told.is_some();
         told.into_iter().flatten().for_each(|entry| self.audit.record(entry));
         Ok(is_done)
@@ -276,7 +280,7 @@ impl<'a> Import<'a> {
 
     /// `old` with what the row says.
     fn update(&self, old: &StoredUser, candidate: &Candidate) -> Decision {
-        let Candidate { user: new, given, .. } = candidate;
+        let Candidate { user: new, given, attributes, .. } = candidate;
         let mut next = old.clone();
         next.password_hash.clone_from(&new.password_hash);
         if given.email {
@@ -297,12 +301,19 @@ impl<'a> Import<'a> {
         if given.update_time {
             next.user.update_time = new.user.update_time;
         }
+        let mut changed = Vec::new();
+        if let Some(edit) = attributes {
+            match attributes_by(edit, &old.user.attributes, &self.declared) {
+                Ok((having, names)) => (next.user.attributes, changed) = (having, names),
+                Err(refusal) => return Decision::Nothing(Outcome::Refused(refusal)),
+            }
+        }
         if next == *old {
             return Decision::Nothing(Outcome::AlreadyThere(old.user.id));
         }
         if !given.update_time {
             next.user.update_time = self.clock.now();
         }
-        Decision::Replace(Box::new((old.clone(), next)))
+        Decision::Replace(Box::new(ReplacedUser { old: old.clone(), new: next, attributes: changed }))
     }
 }

@@ -63,6 +63,7 @@ struct Members {
     create_time: Member,
     update_time: Member,
     login_time: Member,
+    attributes: Member,
 }
 
 /// A member of any type, so that what is wrong with it can be said without repeating it.
@@ -76,7 +77,8 @@ impl<'de> Deserialize<'de> for Member {
             Value::Bool(flag) => Field::Flag(flag),
             Value::Number(number) => number.as_i64().map_or(Field::Other, Field::Number),
             Value::String(text) => Field::Text(text),
-            Value::Array(_) | Value::Object(_) => Field::Other,
+            Value::Object(object) => Field::Object(object),
+            Value::Array(_) => Field::Other,
         }))
     }
 }
@@ -105,6 +107,7 @@ fn parse(line: &[u8]) -> Result<Record, RefusedRow> {
         create_time: members.create_time.0,
         update_time: members.update_time.0,
         login_time: members.login_time.0,
+        attributes: members.attributes.0,
     })
 }
 

@@ -13,6 +13,8 @@ pub enum Reason {
     UsernameIsUuid,
     /// Another field breaks its rule.
     InvalidField,
+    /// An attribute is not declared, or its value is of another type or breaks a rule.
+    InvalidAttribute,
     /// The password's hash cannot be taken over; the name says why (`PASSWORD_HASH_...`).
     PasswordHash(&'static str),
     /// An earlier row of the input has the same name, by RFC 8265, or the same id.
@@ -42,6 +44,7 @@ impl Reason {
             Self::InvalidUsername => "INVALID_USERNAME",
             Self::UsernameIsUuid => "USERNAME_IS_UUID",
             Self::InvalidField => "INVALID_FIELD",
+            Self::InvalidAttribute => "INVALID_ATTRIBUTE",
             Self::PasswordHash(name) => name,
             Self::DuplicateInInput => "DUPLICATE_IN_INPUT",
             Self::UsernameCollision => "USERNAME_COLLISION",

@@ -1,5 +1,7 @@
 //! Owns a user as it stands outside: what each field holds, before any rule is asked.
 
+use serde_json::{Map, Value};
+
 /// One field of a record.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Field {
@@ -14,6 +16,8 @@ pub enum Field {
     Flag(bool),
     /// A whole number.
     Number(i64),
+    /// Names with what each stands for.
+    Object(Map<String, Value>),
     /// Something else, which no field is.
     Other,
 }
@@ -27,7 +31,7 @@ impl Field {
         match self {
             Self::Text(text) => Ok(Some(text)),
             Self::Absent | Self::Null => Ok(None),
-            Self::Flag(_) | Self::Number(_) | Self::Other => Err("must be a text"),
+            Self::Flag(_) | Self::Number(_) | Self::Object(_) | Self::Other => Err("must be a text"),
         }
     }
 
@@ -49,7 +53,7 @@ impl Field {
                 "false" | "f" | "0" | "\u{0}" => Ok(Some(false)),
                 _ => Err("must be true or false"),
             },
-            Self::Number(_) | Self::Null | Self::Other => Err("must be true or false"),
+            Self::Number(_) | Self::Null | Self::Object(_) | Self::Other => Err("must be true or false"),
         }
     }
 
@@ -87,11 +91,13 @@ pub struct Record {
     pub update_time: Field,
     /// When the user last logged in, RFC 3339.
     pub login_time: Field,
+    /// The attributes of its own: an object, or such an object as a text.
+    pub attributes: Field,
 }
 
 impl Record {
     /// The names of the fields, in the order in which they are written.
-    pub const FIELDS: [&str; 9] = [
+    pub const FIELDS: [&str; 10] = [
         "id",
         "username",
         "password_hash",
@@ -101,6 +107,7 @@ impl Record {
         "create_time",
         "update_time",
         "login_time",
+        "attributes",
     ];
 
     /// The field `name`; none if a record has no such field.
@@ -115,6 +122,7 @@ impl Record {
             "create_time" => &mut self.create_time,
             "update_time" => &mut self.update_time,
             "login_time" => &mut self.login_time,
+            "attributes" => &mut self.attributes,
             _ => return None,
         })
     }

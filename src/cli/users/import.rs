@@ -1,6 +1,6 @@
 //! Owns `signet users import`.
 
-use std::{fmt::Write, path::PathBuf, time::Duration};
+use std::{fmt::Write, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::{Args, ValueEnum};
 use serde_json::json;
@@ -77,6 +77,8 @@ pub(super) async fn run(arguments: Arguments, config: &Config, output: Output) -
         reserved,
         clock: clock.clone(),
         entropy: Entropy::system(),
+        // The database has them, which is opened last.
+        declared: Arc::default(),
     };
     arguments.source.check()?;
     let files =
@@ -97,6 +99,7 @@ pub(super) async fn run(arguments: Arguments, config: &Config, output: Output) -
     let started = clock.monotonic();
     let result = match records.import(settings).await {
         Ok(mut import) => {
+            let rules = RowRules { declared: import.declared(), ..rules };
             let result = take_all(&mut import, source, rules, &mut reporter).await;
             let tally = import.end();
             result.map(|()| tally)

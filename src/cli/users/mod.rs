@@ -124,6 +124,17 @@ pub(super) struct Create {
     /// A file that holds the password, instead of standard input.
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
+    #[command(flatten)]
+    attributes: SetAttributes,
+}
+
+/// Which attributes a user is given.
+#[derive(Args, Debug)]
+struct SetAttributes {
+    /// Set a declared attribute (`signet attributes list`); repeat for more. A value that reads as JSON is a number, true or false, a list
+    /// of texts, or a text in quotes; any other is a text as it stands.
+    #[arg(long = "set-attribute", value_name = "NAME=VALUE", value_parser = SetAttribute::parse)]
+    set_attributes: Vec<SetAttribute>,
 }
 
 #[derive(Args, Debug)]
@@ -158,10 +169,8 @@ pub(super) struct Update {
     /// Take the name to show away.
     #[arg(long, conflicts_with = "display_name")]
     no_display_name: bool,
-    /// Set a declared attribute (`signet attributes list`); repeat for more. A value that reads as JSON is a number, true or false, a list
-    /// of texts, or a text in quotes; any other is a text as it stands.
-    #[arg(long = "set-attribute", value_name = "NAME=VALUE", value_parser = SetAttribute::parse)]
-    set_attributes: Vec<SetAttribute>,
+    #[command(flatten)]
+    attributes: SetAttributes,
     /// Take an attribute away; repeat for more.
     #[arg(long = "unset-attribute", value_name = "NAME")]
     unset_attributes: Vec<String>,
@@ -208,7 +217,7 @@ async fn with_existing(
 ) -> Result<(), Failure> {
     let set_active = async |who: Who, active: bool| {
         let found = records.user_registry().set_active(&who.into(), active, None, &records.operator).await?;
-        show(&found.user, output)
+        show_as_it_is(&found.user, records, output).await
     };
     match command {
         Existing::List { limit: _, after, collisions: true } => {
@@ -249,7 +258,7 @@ async fn change(update: Update, records: &Records, output: Output) -> Result<(),
         username: username.as_deref(),
         email: (no_email || email.is_some()).then_some(email.as_deref()),
         display_name: (no_display_name || display_name.is_some()).then_some(display_name.as_deref()),
-        attributes: attributes::edit(update.set_attributes, update.unset_attributes),
+        attributes: attributes::edit(update.attributes.set_attributes, update.unset_attributes),
     };
     let who = who.into();
     let user = records.user_directory().find(&who).await?;
@@ -257,8 +266,12 @@ async fn change(update: Update, records: &Records, output: Output) -> Result<(),
     let rests = if username.is_some() { records.rests().await? } else { UsernameRests::OFF };
     let registry = records.user_registry();
     let found = registry.update(&UserRef::Id(user.id), fields, None, &rests, &records.operator).await?;
-    let shown = attributes_of(&found.user, records).await?;
-    show_having(&found.user, &shown, output)
+    show_as_it_is(&found.user, records, output).await
+}
+
+/// Shows a user with its attributes.
+async fn show_as_it_is(user: &User, records: &Records, output: Output) -> Result<(), Failure> {
+    show(user, &attributes_of(user, records).await?, output)
 }
 
 /// The attributes of `user`, by their names.
@@ -303,8 +316,7 @@ fn tell_found(
         text(&found.user),
         attributes::values_text(attributes),
     );
-    let mut shown = search::with_login(found);
-    shown["attributes"] = attributes::values_object(attributes);
+    let mut shown = search::with_login(found, attributes);
     shown["password_state"] = json!(state);
     shown["one_time_password_expire_time"] = json!(until);
     shown["failures_left"] = json!(left.map(|left| left.failures));
@@ -324,9 +336,14 @@ async fn make(create: Create, config: &Config, output: Output) -> Result<(), Fai
         email: create.email.as_deref(),
         display_name: create.display_name.as_deref(),
     };
-    let made = accounts.create(new, &records.operator, Deadline::after(HASH_TIMEOUT)).await;
+    let edit = attributes::edit(create.attributes.set_attributes, Vec::new());
+    let made = accounts.create(new, &edit, &records.operator, Deadline::after(HASH_TIMEOUT)).await;
+    let shown = match &made {
+        Ok(user) => attributes_of(user, &records).await,
+        Err(_) => Ok(NamedAttributes::new()),
+    };
     records.close().await;
-    show(&made?, output)
+    show(&made?, &shown?, output)
 }
 
 /// What hashes one password.
@@ -354,16 +371,20 @@ pub(super) fn read_password(file: Option<&Path>) -> Result<Zeroizing<String>, Fa
 
 async fn list(listing: Listing<UserId>, users: &UserDirectory, output: Output) -> Result<(), Failure> {
     list_heading(output)?;
-    let tell = |user: &User| list_one(user, output);
-    listing.each(async |after, limit| users.page(after, limit).await, |user| user.id, tell).await
+    let read = async |after, limit| {
+        let page = users.page(after, limit).await?;
+        let attributes = users.attributes_of(&page.iter().collect::<Vec<_>>()).await?;
+        Ok(page.into_iter().zip(attributes).collect::<Vec<_>>())
+    };
+    listing.each(read, |(user, _)| user.id, |(user, having)| list_one(user, having, output)).await
 }
 
 fn list_heading(output: Output) -> Result<(), Failure> {
     output.heading(&TABLE.heading())
 }
 
-fn list_one(user: &User, output: Output) -> Result<(), Failure> {
-    output.answer(&row(user), &object(user))
+fn list_one(user: &User, having: &NamedAttributes, output: Output) -> Result<(), Failure> {
+    output.answer(&row(user), &object_having(user, having))
 }
 
 fn row(user: &User) -> String {
@@ -385,15 +406,21 @@ fn show_deleted(DeletedUser { user, name_rests_until }: &DeletedUser, output: Ou
     )
 }
 
-fn show(user: &User, output: Output) -> Result<(), Failure> {
-    output.answer(&text(user), &object(user))
+/// Shows a user who has these attributes.
+fn show(user: &User, having: &NamedAttributes, output: Output) -> Result<(), Failure> {
+    output.answer(&text_having(user, having), &object_having(user, having))
 }
 
-/// The same, with its attributes.
-fn show_having(user: &User, having: &NamedAttributes, output: Output) -> Result<(), Failure> {
+/// A user with its attributes, for people.
+fn text_having(user: &User, having: &NamedAttributes) -> String {
+    format!("{}{}", text(user), attributes::values_text(having))
+}
+
+/// The same, for programs.
+fn object_having(user: &User, having: &NamedAttributes) -> Value {
     let mut shown = object(user);
     shown["attributes"] = attributes::values_object(having);
-    output.answer(&format!("{}{}", text(user), attributes::values_text(having)), &shown)
+    shown
 }
 
 /// A user, for people.

@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use clap::Args;
 use serde_json::json;
 
-use super::{HASH_TIMEOUT, Who, hash_pool, read_password, show};
+use super::{HASH_TIMEOUT, Who, hash_pool, read_password, show_as_it_is};
 use crate::{
     base::{Deadline, Timestamp},
     cli::{Failure, Output, records::Records},
@@ -71,5 +71,6 @@ pub(super) async fn set(set: Set, config: &Config, records: &Records, output: Ou
     let passwords = records.user_passwords(argon2);
     let (who, deadline) = (set.who.into(), Deadline::after(HASH_TIMEOUT));
     let rules = (&pool, config.password_rules());
-    show(&passwords.set(&who, &password, rules, &records.operator, deadline).await?, output)
+    let user = passwords.set(&who, &password, rules, &records.operator, deadline).await?;
+    show_as_it_is(&user, records, output).await
 }

@@ -4,8 +4,8 @@ use prost_types::FieldMask;
 use serde_json::json;
 
 use super::{
-    Command, Create, Existing, Update, list_heading, list_one, object, passwords, search, sessions, show,
-    show_deleted, show_having, tell_found, text,
+    Command, Create, Existing, Update, list_heading, list_one, object_having, passwords, search, sessions,
+    show, show_deleted, tell_found, text_having,
 };
 use crate::{
     cli::{
@@ -38,7 +38,9 @@ async fn existing(command: Existing, remote: &Remote, output: Output) -> Result<
         }
         Existing::List { limit, after, collisions: false } => {
             from_the_start("--after", after)?;
-            let tell = async |user: wire::User| list_one(&read::user(&user)?, output);
+            let tell = async |user: wire::User| {
+                list_one(&read::user(&user)?, &read::attributes(user.attributes), output)
+            };
             list(ListUsersRequest::default(), limit, (|| list_heading(output), tell), remote).await
         }
         Existing::Search(search) => find(*search, remote, output).await,
@@ -67,14 +69,12 @@ async fn existing(command: Existing, remote: &Remote, output: Output) -> Result<
         Existing::Disable(who) => {
             let id = remote.user(&who.into()).await?.id;
             let request = DisableUserRequest { id, ..DisableUserRequest::default() };
-            let answer = answered(users.disable_user(request).await)?;
-            show(&read::user(&answer.user.unwrap_or_default())?, output)
+            show_answered(answered(users.disable_user(request).await)?.user.unwrap_or_default(), output)
         }
         Existing::Enable(who) => {
             let id = remote.user(&who.into()).await?.id;
             let request = EnableUserRequest { id, ..EnableUserRequest::default() };
-            let answer = answered(users.enable_user(request).await)?;
-            show(&read::user(&answer.user.unwrap_or_default())?, output)
+            show_answered(answered(users.enable_user(request).await)?.user.unwrap_or_default(), output)
         }
         Existing::ResetPassword(who) => {
             let user = remote.user(&who.into()).await?;
@@ -112,26 +112,34 @@ async fn show_found(who: &UserRef, remote: &Remote, output: Output) -> Result<()
 
 /// Makes a user, who has a one-time password then: there nobody chooses another's.
 async fn make(create: Create, remote: &Remote, output: Output) -> Result<(), Failure> {
-    let Create { username, email, display_name, password_file } = create;
+    let Create { username, email, display_name, password_file, attributes: given } = create;
     if password_file.is_some() {
         return Err(only_there(
             "--password-file",
             "the service makes a one-time password, and shows it once",
         ));
     }
-    let user = wire::User { username, email, display_name, ..wire::User::default() };
+    let given = attributes::edit(given.set_attributes, Vec::new()).values.into_iter();
+    let given = given.filter_map(|(name, value)| Some((name, value?))).collect();
+    let user = wire::User {
+        username,
+        email,
+        display_name,
+        attributes: attributes::wire(given),
+        ..wire::User::default()
+    };
     let request = CreateUserRequest { user: Some(user), ..CreateUserRequest::default() };
     let answer = answered(remote.users().create_user(request).await)?;
     let (made, secret) = (answer.user.unwrap_or_default(), answer.one_time_password);
     let until = read::if_told(made.one_time_password_expire_time).map(|until| until.to_string());
-    let user = read::user(&made)?;
+    let (user, having) = (read::user(&made)?, read::attributes(made.attributes));
     let told = format!(
         "{}\n\none-time password: {secret}\n\nIt is shown this once. With it {} chooses a password by SetNewPassword, until {}.",
-        text(&user),
+        text_having(&user, &having),
         user.username.typed(),
         until.as_deref().unwrap_or_default(),
     );
-    let mut shown = object(&user);
+    let mut shown = object_having(&user, &having);
     shown["one_time_password"] = json!(secret);
     shown["expire_time"] = json!(until);
     output.answer(&told, &shown)
@@ -157,7 +165,10 @@ async fn find(search: search::Search, remote: &Remote, output: Output) -> Result
         is_active: (search.active || search.disabled).then_some(search.active),
         ..ListUsersRequest::default()
     };
-    let tell = async |user: wire::User| search::tell(&read::found_user(&user)?.0, by_login, output);
+    let tell = async |user: wire::User| {
+        let (found, _) = read::found_user(&user)?;
+        search::tell((&found, &read::attributes(user.attributes)), by_login, output)
+    };
     list(filter, search.limit, (|| search::heading(by_login, output), tell), remote).await
 }
 
@@ -193,7 +204,7 @@ async fn list_sessions(of: sessions::Sessions, remote: &Remote, output: Output) 
 
 async fn change(update: Update, remote: &Remote, output: Output) -> Result<(), Failure> {
     let Update { who, username, email, no_email, display_name, no_display_name, .. } = update;
-    let edit = attributes::edit(update.set_attributes, update.unset_attributes);
+    let edit = attributes::edit(update.attributes.set_attributes, update.unset_attributes);
     let id = remote.user(&who.into()).await?.id;
     let named = [
         ("username", username.is_some()),
@@ -214,5 +225,9 @@ async fn change(update: Update, remote: &Remote, output: Output) -> Result<(), F
     let update_mask = Some(FieldMask { paths });
     let request = UpdateUserRequest { user: Some(user), update_mask, ..UpdateUserRequest::default() };
     let user = answered(remote.users().update_user(request).await)?.user.unwrap_or_default();
-    show_having(&read::user(&user)?, &read::attributes(user.attributes), output)
+    show_answered(user, output)
+}
+
+fn show_answered(user: wire::User, output: Output) -> Result<(), Failure> {
+    show(&read::user(&user)?, &read::attributes(user.attributes), output)
 }

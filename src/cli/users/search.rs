@@ -11,7 +11,7 @@ use super::{
         records::Records,
         table::{ID, TIME, Table, WHOLE, when_if},
     },
-    object,
+    object_having,
 };
 use crate::{
     base::Timestamp,
@@ -19,7 +19,7 @@ use crate::{
         access::GroupRef,
         users::{FoundUser, Span, UserFilter},
     },
-    model::{Prefix, UserId, profile::Email},
+    model::{NamedAttributes, Prefix, UserId, profile::Email},
 };
 
 /// How users are shown who are not searched by their last login. When that was is in the JSON.
@@ -104,7 +104,9 @@ pub(super) async fn run(search: Search, records: &Records, output: Output) -> Re
     heading(by_login, output)?;
     while left > 0 {
         let page = users.search(&filter, after, left.min(PAGE)).await?;
-        page.users.iter().try_for_each(|found| tell(found, by_login, output))?;
+        let found: Vec<_> = page.users.iter().map(|found| &found.user).collect();
+        let attributes = users.attributes_of(&found).await?;
+        page.users.iter().zip(&attributes).try_for_each(|found| tell(found, by_login, output))?;
         left = left.saturating_sub(page.users.len() as u64);
         after = page.next;
         if after.is_none() {
@@ -125,7 +127,11 @@ pub(super) fn heading(by_login: bool, output: Output) -> Result<(), Failure> {
     output.heading(&if by_login { BY_LOGIN.heading() } else { BY_NAME.heading() })
 }
 
-pub(super) fn tell(found: &FoundUser, by_login: bool, output: Output) -> Result<(), Failure> {
+pub(super) fn tell(
+    (found, having): (&FoundUser, &NamedAttributes),
+    by_login: bool,
+    output: Output,
+) -> Result<(), Failure> {
     let FoundUser { user, login_time } = found;
     let (id, state, name) = (user.id.to_string(), state(user.is_active), user.username.typed());
     let row = if by_login {
@@ -133,12 +139,12 @@ pub(super) fn tell(found: &FoundUser, by_login: bool, output: Output) -> Result<
     } else {
         BY_NAME.row([&id, state, name, user.email.as_ref().map_or("-", Email::as_str)])
     };
-    output.answer(&row, &with_login(found))
+    output.answer(&row, &with_login(found, having))
 }
 
-/// A user and when it last logged in, for programs.
-pub(super) fn with_login(FoundUser { user, login_time }: &FoundUser) -> Value {
-    let mut shown = object(user);
+/// A user, with its attributes and when it last logged in, for programs.
+pub(super) fn with_login(FoundUser { user, login_time }: &FoundUser, having: &NamedAttributes) -> Value {
+    let mut shown = object_having(user, having);
     shown["last_login_time"] = json!(login_time.map(|time| time.to_string()));
     shown
 }

@@ -88,6 +88,9 @@ struct ColumnArguments {
     /// Default: none in a table, `login_time` in a file.
     #[arg(long, value_name = "COLUMN")]
     column_login_time: Option<String>,
+    /// Attributes, as a JSON object. Default: none in a table, `attributes` in a file.
+    #[arg(long, value_name = "COLUMN")]
+    column_attributes: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -174,6 +177,7 @@ impl ColumnArguments {
             ("create_time", self.column_create_time),
             ("update_time", self.column_update_time),
             ("login_time", self.column_login_time),
+            ("attributes", self.column_attributes),
         ];
         let named = named.into_iter().filter_map(|(field, column)| Some((field, column?))).collect();
         Columns { named, disabled: self.column_disabled }

@@ -23,7 +23,7 @@ const READ_TIMEOUT: Duration = Duration::from_mins(1);
 const MAX_NAME_BYTES: usize = 128;
 
 /// How much of a value is read, in characters: every field has its own limit below.
-const MAX_VALUE_CHARS: usize = 1_024;
+const MAX_VALUE_CHARS: usize = 8_192;
 
 /// A table in a database that is not ours.
 #[derive(Debug)]

@@ -36,6 +36,17 @@ pub struct StoredUser {
     pub login_time: Option<Timestamp>,
 }
 
+/// A user who is to be replaced.
+#[derive(Clone, Debug)]
+pub struct ReplacedUser {
+    /// The user, as it is.
+    pub old: StoredUser,
+    /// The same user, with the same id and name, as it shall be.
+    pub new: StoredUser,
+    /// What the attributes are called that become others.
+    pub attributes: Vec<String>,
+}
+
 /// What the connection that writes to SQLite is told when rows come in by the hundred thousand, each to another place of the indices:
 /// to keep 64 MiB of pages in memory, not 2, and to carry the log over to the file each 64 MiB, not each 4. Otherwise the same
 /// pages are written again and again.
@@ -147,24 +158,23 @@ impl Store {
         .await
     }
 
-    /// Replaces each user by the one beside it, who has the same id and name, ends the sessions of those who lose them, and tells the
-    /// other processes; all or none: none if one was changed meanwhile. Returns what is recorded of it, as the doing of `by`, which the
-    /// transaction keeps.
+    /// Replaces each of `users`, ends the sessions of those who lose them, and tells the other processes; all or none: none if one was
+    /// changed meanwhile. Returns what is recorded of it, as the doing of `by`, which the transaction keeps.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn replace_users(
         &self,
-        users: &[(StoredUser, StoredUser)],
+        users: &[ReplacedUser],
         by: &Actor,
         now: Timestamp,
     ) -> Result<Option<Vec<Entry>>, Error> {
-        let ids: Vec<_> = users.iter().map(|(old, _)| old.user.id.0).collect();
-        let others = users.iter().filter(|(old, new)| old.has_other_password_than(new));
-        let others: Vec<_> = others.map(|(old, _)| old.user.id).collect();
+        let ids: Vec<_> = users.iter().map(|of| of.old.user.id.0).collect();
+        let others = users.iter().filter(|of| of.old.has_other_password_than(&of.new));
+        let others: Vec<_> = others.map(|of| of.old.user.id).collect();
         self.write(|| async {
             let db = self.begin().await?;
-            for (old, new) in users {
+            for ReplacedUser { old, new, .. } in users {
                 let is_other = old.has_other_password_than(new);
                 let row = if is_other { new.row_with_new_credentials(now, &self.entropy) } else { new.row() };
                 let done = Entity::update_many()
@@ -180,13 +190,13 @@ impl Store {
             }
             one_time_passwords::delete_of(&db, &others).await?;
             let mut told = Vec::new();
-            for (old, new) in users {
-                let ended = if old.loses_sessions_to(new) {
-                    sessions::delete_of_users(&db, &[old.user.id], None, now).await?.len()
+            for of in users {
+                let ended = if of.old.loses_sessions_to(&of.new) {
+                    sessions::delete_of_users(&db, &[of.old.user.id], None, now).await?.len()
                 } else {
                     0
                 };
-                told.extend(entries(old, new, ended, by));
+                told.extend(entries(of, ended, by));
             }
             // How many sessions have ended is a number in the log, and a field of what is kept.
             let kept = |(entry, ended): &(Entry, usize)| {
@@ -204,11 +214,16 @@ impl Store {
     }
 }
 
-/// What is recorded of `old`, whom `by` has replaced by `new`, and of whom `ended` sessions ended: each event with how many of them.
-fn entries(old: &StoredUser, new: &StoredUser, ended: usize, by: &Actor) -> Vec<(Entry, usize)> {
+/// What is recorded of a user whom `by` has replaced, and of whom `ended` sessions ended: each event with how many of them.
+fn entries(
+    ReplacedUser { old, new, attributes }: &ReplacedUser,
+    ended: usize,
+    by: &Actor,
+) -> Vec<(Entry, usize)> {
     let entry = |event: Event| event.done().by(by.clone()).user(old.user.id);
     let mut told = Vec::new();
-    let changed = user_changes::differences(&old.user, &new.user);
+    let mut changed = user_changes::differences(&old.user, &new.user);
+    changed.extend(user_changes::attributes_changed(attributes));
     if !changed.is_empty() {
         told.push((entry(Event::UserUpdated).changed(changed), 0));
     }

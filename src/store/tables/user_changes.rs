@@ -399,7 +399,7 @@ pub(in crate::store) fn differences(old: &User, new: &User) -> Vec<FieldChange> 
 }
 
 /// The change of the attributes `names`, without their values, which are personal; none if there are no names.
-pub(super) fn attributes_changed(names: &[String]) -> Option<FieldChange> {
+pub(in crate::store) fn attributes_changed(names: &[String]) -> Option<FieldChange> {
     let told = FieldChange { field: Field::Attributes, old: None, new: Some(names.join(" ")) };
     (!names.is_empty()).then_some(told)
 }

@@ -37,7 +37,7 @@ pub(in crate::store) const CHANGED: (ChangeKind, ChangeEffect) = (ChangeKind::Us
 pub(super) const ENDED: (ChangeKind, ChangeEffect) = (ChangeKind::User, ChangeEffect::Ended);
 
 /// A user and the hash of its password, as they are written together.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct NewUser {
     /// The user.
     pub user: User,
@@ -97,19 +97,28 @@ impl Store {
         .await
     }
 
-    /// Adds a user for whoever manages users, and keeps the event of that in the same transaction. The name may be one that rests.
+    /// Adds a user for whoever manages users, and keeps the event of that in the same transaction. The name may be one that rests. Returns
+    /// the attributes that it has, by `edit`.
     ///
     /// # Errors
-    /// [`Error::UsernameTaken`], [`Error::InsufficientScope`]; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    /// [`Error::UsernameTaken`], [`Error::InsufficientScope`], [`Error::InvalidFields`] for attributes; [`Error::Unavailable`] or
+    /// [`Error::Internal`], with the cause.
     pub async fn add_managed_user(
         &self,
         new: &NewUser,
+        edit: &AttributeEdit,
         change: AdminChange<'_>,
-    ) -> Result<Applied<()>, Error> {
+    ) -> Result<Applied<UserAttributes>, Error> {
         self.change(change, |db| async move {
             db.rights().must_have(AdminScope::UsersWrite)?;
-            add(&*db, new, &self.entropy).await?;
-            db.done(new.user.id.0, [], ()).await
+            let mut new = new.clone();
+            if !edit.is_empty() {
+                let declared = attributes::all(&*db).await?;
+                (new.user.attributes, _) =
+                    declared.edit(&new.user.attributes, edit, AttributeWriter::Admin)?;
+            }
+            add(&*db, &new, &self.entropy).await?;
+            db.done(new.user.id.0, [], new.user.attributes).await
         })
         .await
     }

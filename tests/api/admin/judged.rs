@@ -130,7 +130,7 @@ impl Things {
                 let username = Username::parse("dave").unwrap();
                 let user = User { id: UserId(Uuid::now_v7()), username, ..self.alice.clone() };
                 let new = NewUser { user, password_hash: "x".to_owned(), resting: None };
-                store.add_managed_user(&new, change).await
+                store.add_managed_user(&new, &AttributeEdit::default(), change).await
             }),
             attempt("end_session", store.end_session(self.session, change)),
             attempt("end_sessions", async move {

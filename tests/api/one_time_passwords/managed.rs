@@ -7,6 +7,7 @@ use signet::{
         users::{NewUserOf, UserPasswords, UserRef},
     },
     model::{BuiltInRole, Error, NamedAttributes, Origin, RequestKey, UserId, Username},
+    store::ReplacedUser,
 };
 use uuid::Uuid;
 
@@ -136,7 +137,8 @@ async fn whoever_is_deleted_or_brought_over_anew_has_none() {
     let stored = resets.store.users_among(&[], &[id]).await.unwrap().remove(0);
     let mut new = stored.clone();
     new.password_hash = bcrypt::hash("brought over", 4).unwrap();
-    assert!(resets.store.replace_users(&[(stored, new)], &Actor::Service, now).await.unwrap().is_some());
+    let replaced = ReplacedUser { old: stored, new, attributes: Vec::new() };
+    assert!(resets.store.replace_users(&[replaced], &Actor::Service, now).await.unwrap().is_some());
     assert_eq!(resets.store.one_time_password(id).await.unwrap(), None);
     resets.client.clone().log_in("alice", "brought over").await.unwrap();
 }

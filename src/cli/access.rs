@@ -8,7 +8,7 @@ use super::{
     principal::OfAudience,
     records::Records,
     remote::{Over, Remote, answered, read},
-    table::{Table, WIDTH, lines, when},
+    table::{Table, WHOLE, lines, when},
 };
 use crate::{
     base::Clock,
@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// How what somebody may do is shown.
-const TABLE: Table<2> = Table([("SCOPE", SCOPE), ("GIVEN BY", WIDTH - SCOPE - 2)]);
+const TABLE: Table<2> = Table([("SCOPE", SCOPE), ("GIVEN BY", WHOLE)]);
 
 /// How wide scopes are.
 const SCOPE: usize = 24;
@@ -100,12 +100,12 @@ fn tell(access: &ScopeAccess, output: Output) -> Result<(), Failure> {
         "ways": access.ways.iter().map(object).collect::<Vec<_>>(),
     });
     // A scope is never cut: it may be what is copied. What does not fit beside it goes on below.
-    let ways = lines(&ways, WIDTH - SCOPE - 2);
+    let ways = lines(&ways, output.width().saturating_sub(SCOPE + 2));
     let rows = ways.iter().enumerate().map(|(at, ways)| {
         let scope = if at == 0 { &*access.scope } else { "" };
         format!("{scope:<SCOPE$}  {ways}")
     });
-    output.answer(&rows.collect::<Vec<_>>().join("\n"), &object)
+    output.row(&rows.collect::<Vec<_>>().join("\n"), &object)
 }
 
 fn in_words(way: &Way) -> String {

@@ -232,7 +232,7 @@ fn heading(output: Output) -> Result<(), Failure> {
 fn tell(declared: &AttributeDeclaration, output: Output) -> Result<(), Failure> {
     let (name, kind, writer) = (declared.name.as_str(), declared.kind.name(), declared.writer.name());
     let said_in = said_in(declared);
-    output.answer(&TABLE.row([name, kind, writer, or_none(&said_in)]), &object(declared))
+    output.row(&TABLE.row([name, kind, writer, or_none(&said_in)]), &object(declared))
 }
 
 fn show(declared: &AttributeDeclaration, output: Output) -> Result<(), Failure> {

@@ -11,7 +11,7 @@ use super::{
     principal::{Who, audience},
     records::Records,
     remote::Over,
-    table::{TIME, Table, WIDTH, when},
+    table::{TIME, Table, WHOLE, when},
 };
 use crate::{
     config::Config,
@@ -21,8 +21,7 @@ use crate::{
 };
 
 /// How audiences are shown.
-const TABLE: Table<3> =
-    Table([("CREATED", TIME), ("AUDIENCE", AUDIENCE), ("OWNERS", WIDTH - TIME - AUDIENCE - 4)]);
+const TABLE: Table<3> = Table([("CREATED", TIME), ("AUDIENCE", AUDIENCE), ("OWNERS", WHOLE)]);
 
 /// How wide the names of audiences are.
 const AUDIENCE: usize = 28;
@@ -114,7 +113,7 @@ fn list_one(audience: &OwnedAudience, owners: &[NamedPrincipal], output: Output)
         "owners": owners.iter().map(principal).collect::<Vec<_>>(),
         "create_time": audience.create_time.to_string(),
     });
-    output.answer(&TABLE.row([&when(audience.create_time), name, &shown]), &object)
+    output.row(&TABLE.row([&when(audience.create_time), name, &shown]), &object)
 }
 
 /// Somebody, for programs.

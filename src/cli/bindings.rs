@@ -91,7 +91,7 @@ fn tell(listed: &ListedBinding, now: Timestamp, output: Output) -> Result<(), Fa
         Some(end) if binding.holds_at(now) => when(end),
         Some(_) => "has ended".to_owned(),
     };
-    output.answer(&TABLE.row([role, audience, &end, &who]), &object(listed))
+    output.row(&TABLE.row([role, audience, &end, &who]), &object(listed))
 }
 
 /// Which bindings `list` means.

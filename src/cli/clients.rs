@@ -348,7 +348,7 @@ fn heading(output: Output) -> Result<(), Failure> {
 
 fn tell(client: &Client, output: Output) -> Result<(), Failure> {
     let (id, state, kind) = (client.id.to_string(), state(client.is_active), client.kind.name());
-    output.answer(&TABLE.row([&id, state, kind, client.name.as_str()]), &object(client, None))
+    output.row(&TABLE.row([&id, state, kind, client.name.as_str()]), &object(client, None))
 }
 
 fn read_keys(file: &Path) -> Result<String, Failure> {

@@ -13,7 +13,7 @@ use super::{
     principal::{OfAudience, role_name},
     records::Records,
     remote::Over,
-    table::{TIME, Table, WIDTH, lines, short, when},
+    table::{TIME, Table, WHOLE, lines, short, when},
 };
 use crate::{
     audit::{Event, Field, KeptEvent, Outcome},
@@ -30,7 +30,7 @@ use crate::{
 
 /// How events are shown. Their ids, and those of whom they concern, are in the JSON.
 const TABLE: Table<5> =
-    Table([("TIME", TIME), ("EVENT", 22), ("OUTCOME", 7), ("BY", 20), ("WHOM OR WHAT", 23)]);
+    Table([("TIME", TIME), ("EVENT", 22), ("OUTCOME", 7), ("BY", 20), ("WHOM OR WHAT", WHOLE)]);
 
 /// Before what there is to tell of an event besides.
 const INDENT: &str = "    ";
@@ -173,7 +173,7 @@ fn heading(output: Output) -> Result<(), Failure> {
 }
 
 fn tell(event: &ListedEvent, output: Output) -> Result<(), Failure> {
-    output.answer(&text(event), &object(event))
+    output.row(&text(event, output.width()), &object(event))
 }
 
 /// Which events `list` means.
@@ -227,10 +227,10 @@ async fn client_id(said: Option<String>, records: &Records) -> Result<Option<Uui
     }
 }
 
-fn text(listed: &ListedEvent) -> String {
+fn text(listed: &ListedEvent, width: usize) -> String {
     let event = &listed.event;
     let row = TABLE.row([&when(event.time), &event.event, &event.outcome, &by(listed), &subject(listed)]);
-    let details = lines(&details(listed), WIDTH - INDENT.len());
+    let details = lines(&details(listed), width.saturating_sub(INDENT.len()));
     details.iter().fold(row, |row, line| row + "\n" + INDENT + line)
 }
 

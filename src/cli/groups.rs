@@ -164,7 +164,7 @@ fn heading(output: Output) -> Result<(), Failure> {
 
 fn tell(group: &Group, output: Output) -> Result<(), Failure> {
     let row = GROUPS.row([&group.id.to_string(), &when(group.create_time), group.name.as_str()]);
-    output.answer(&row, &object(group))
+    output.row(&row, &object(group))
 }
 
 async fn list_members(
@@ -192,7 +192,7 @@ fn list_member(membership: &Membership, username: &str, output: Output) -> Resul
         "group_id": membership.group.to_string(),
         "create_time": since.to_string(),
     });
-    output.answer(&MEMBERS.row([&user, &when(since), username]), &object)
+    output.row(&MEMBERS.row([&user, &when(since), username]), &object)
 }
 
 fn group_name(text: &str) -> Result<GroupName, String> {

@@ -22,7 +22,7 @@ pub(super) async fn run(config: &Config, output: Output) -> Result<(), Failure> 
     let jobs = jobs::list(&store, &Clock::system()).await?;
     store.close().await;
     output.heading(&TABLE.heading())?;
-    jobs.iter().try_for_each(|job| output.answer(&text(job), &object(job)))
+    jobs.iter().try_for_each(|job| output.row(&text(job), &object(job)))
 }
 
 fn text(job: &ListedJob) -> String {

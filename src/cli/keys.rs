@@ -150,7 +150,7 @@ fn tell(key: &Shown<'_>, output: Output) -> Result<(), Failure> {
         "retire_time": key.retire_time.map(|time| time.to_string()),
         "expire_time": key.expire_time.map(|time| time.to_string()),
     });
-    output.answer(&TABLE.row([key.kid, key.alg, &key.stage, &next]), &object)
+    output.row(&TABLE.row([key.kid, key.alg, &key.stage, &next]), &object)
 }
 
 async fn rotate(now: bool, config: &Config, audit: &Audit, output: Output) -> Result<(), Failure> {

@@ -6,9 +6,13 @@ use std::{
     time::Duration,
 };
 
+use rustix::termios::tcgetwinsize;
 use serde::Serialize;
 
-use super::Failure;
+use super::{
+    Failure,
+    table::{WIDTH, cut},
+};
 use crate::{base::Timestamp, observe};
 
 /// How long the program waits at its end for who reads its standard error.
@@ -23,11 +27,20 @@ pub(super) fn moment(time: Timestamp) -> Option<String> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Output {
     json: bool,
+    /// How wide the terminal is; none if standard output is none.
+    width: Option<usize>,
 }
 
 impl Output {
-    pub(super) const fn new(json: bool) -> Self {
-        Self { json }
+    pub(super) fn new(json: bool) -> Self {
+        // One that does not say how wide it is says 0.
+        let width = tcgetwinsize(io::stdout()).ok().map(|size| usize::from(size.ws_col));
+        Self { json, width: width.filter(|width| *width > 0) }
+    }
+
+    /// How wide lines are that are filled.
+    pub(super) fn width(self) -> usize {
+        self.width.unwrap_or(WIDTH)
     }
 
     /// Writes one answer: `text` for people, or `object` as one line of JSON.
@@ -47,7 +60,16 @@ impl Output {
     /// # Errors
     /// If it cannot be written.
     pub(super) fn heading(self, text: &str) -> Result<(), Failure> {
-        if self.json { Ok(()) } else { line(text) }
+        if self.json { Ok(()) } else { line(&fitting(text, self.width)) }
+    }
+
+    /// Writes one row of a table, with what stands below it, or `object` as one line of JSON. On a terminal each line ends where that
+    /// does; who reads a pipe has all.
+    ///
+    /// # Errors
+    /// As with [`Self::answer`].
+    pub(super) fn row(self, text: &str, object: &impl Serialize) -> Result<(), Failure> {
+        if self.json { self.answer(text, object) } else { line(&fitting(&legible(text), self.width)) }
     }
 
     /// Says on standard error what is wrong with one row of many, or what is passed over of all.
@@ -89,6 +111,12 @@ pub(super) fn legible(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
+/// `text`, each line of which is cut where a terminal of `width` ends, if there is one.
+fn fitting(text: &str, width: Option<usize>) -> Cow<'_, str> {
+    let Some(width) = width else { return Cow::Borrowed(text) };
+    Cow::Owned(text.split('\n').map(|line| cut(line, width)).collect::<Vec<_>>().join("\n"))
+}
+
 fn line(text: &str) -> Result<(), Failure> {
     match writeln!(io::stdout(), "{text}") {
         // A reader that has gone (`| head`) wants no more lines, and that is no failure.
@@ -102,6 +130,13 @@ fn line(text: &str) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_terminal_has_no_longer_lines_than_it_shows_and_a_pipe_has_all() {
+        let text = "ID  NAME\n1   東京都庁\n    none";
+        assert_eq!(fitting(text, Some(9)), "ID  NAME\n1   東京…\n    none");
+        assert_eq!(fitting(text, None), text);
+    }
 
     #[test]
     fn what_a_server_says_steers_no_terminal() {

@@ -15,7 +15,7 @@ use super::{
     principal::{OfAudience, WhichRole, Who},
     records::Records,
     remote::Over,
-    table::{Table, WIDTH},
+    table::{Table, WHOLE},
 };
 use crate::{
     base::Clock,
@@ -27,7 +27,7 @@ use crate::{
 pub(super) use remote::{changed, texts};
 
 /// How roles are shown. Their ids, and what of their scopes is cut, are in the JSON.
-const TABLE: Table<3> = Table([("AUDIENCE", NAMES), ("NAME", NAMES), ("SCOPES", WIDTH - 2 * NAMES - 4)]);
+const TABLE: Table<3> = Table([("AUDIENCE", NAMES), ("NAME", NAMES), ("SCOPES", WHOLE)]);
 
 /// How wide the names of audiences and of roles are.
 const NAMES: usize = 20;
@@ -184,7 +184,7 @@ fn heading(output: Output) -> Result<(), Failure> {
 
 fn tell(role: &Role, output: Output) -> Result<(), Failure> {
     let (audience, name) = (role.audience.as_str(), role.name.as_str());
-    output.answer(&TABLE.row([audience, name, role.scopes.as_str()]), &object(role))
+    output.row(&TABLE.row([audience, name, role.scopes.as_str()]), &object(role))
 }
 
 /// The set of `names`, which were given by `flag`.

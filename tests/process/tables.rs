@@ -9,9 +9,20 @@ use crate::{
 /// How wide a terminal is.
 const WIDTH: usize = 100;
 
+/// Runs what follows it on a terminal, which is as wide as the word before it says.
+const ON_TERMINAL: &str = r#"line="stty cols $0;"; for word in "$@"; do line="$line '$word'"; done; exec script -qec "$line" /dev/null"#;
+
 impl Place {
     async fn line(&self, line: &str) -> Finished {
         self.run(&line.split(' ').collect::<Vec<_>>()).await
+    }
+
+    /// What `line` shows on a terminal that is so wide.
+    async fn shown(&self, line: &str, width: usize) -> String {
+        let words: Vec<_> = line.split(' ').collect();
+        let on_terminal = ["sh", "-c", ON_TERMINAL, &width.to_string()];
+        let shown = self.signet(&words).through(&on_terminal).run().await.succeeded().stdout;
+        shown.replace('\r', "")
     }
 }
 
@@ -72,11 +83,13 @@ async fn every_list_fits_a_terminal() {
         ("keys list", 2),
         ("jobs", 10),
     ] {
-        let shown = place.line(line).await.succeeded().stdout;
-        assert!(shown.lines().count() > rows, "{line}: {shown}");
-        for row in shown.lines() {
-            assert!(row.chars().count() <= WIDTH, "{line}: {} columns: {row}", row.chars().count());
-            assert_eq!(row, row.trim_end(), "{line}");
+        for width in [WIDTH, 60] {
+            let shown = place.shown(line, width).await;
+            assert!(shown.lines().count() > rows, "{line}: {shown}");
+            for row in shown.lines() {
+                assert!(row.chars().count() <= width, "{line}: {} columns: {row}", row.chars().count());
+                assert!(width < WIDTH || row == row.trim_end(), "{line}: {row}");
+            }
         }
     }
 
@@ -87,9 +100,13 @@ async fn every_list_fits_a_terminal() {
     let [opened, used] = ["create_time", "last_use_time"].map(|name| to_the_second(&sessions[name]));
     assert_eq!(row, [&*opened, &*used, "signet", "127.0.0.1"]);
     assert!(sessions["id"].is_string());
-    assert!(place.line("roles list").await.succeeded().stdout.contains('…'));
+    let scopes = "stock.pick stock.read stock.look orders.read";
+    let piped = place.line("roles list").await.succeeded().stdout;
+    assert!(piped.contains(scopes), "a pipe has all: {piped}");
+    let shown = place.shown("roles list", 60).await;
+    assert!(shown.contains('…') && !shown.contains(scopes), "{shown}");
     let shown = place.line("roles show stock-picker --audience warehouse").await.succeeded().stdout;
-    assert!(shown.contains("stock.pick stock.read stock.look orders.read"), "{shown}");
+    assert!(shown.contains(scopes), "{shown}");
     let jobs = place.line("jobs").await.succeeded().stdout;
     let at = jobs.find("PERIOD").unwrap();
     for row in jobs.lines() {

@@ -40,5 +40,5 @@ fn tell(collision: &NameCollision, output: Output) -> Result<(), Failure> {
     let mut object = object(user);
     object["needs_exact_spelling"] = json!(needs_exact_spelling);
     object["collides_with"] = json!(others);
-    output.answer(&text, &object)
+    output.row(&text, &object)
 }

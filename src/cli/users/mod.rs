@@ -384,7 +384,7 @@ fn list_heading(output: Output) -> Result<(), Failure> {
 }
 
 fn list_one(user: &User, having: &NamedAttributes, output: Output) -> Result<(), Failure> {
-    output.answer(&row(user), &object_having(user, having))
+    output.row(&row(user), &object_having(user, having))
 }
 
 fn row(user: &User) -> String {

@@ -139,7 +139,7 @@ pub(super) fn tell(
     } else {
         BY_NAME.row([&id, state, name, user.email.as_ref().map_or("-", Email::as_str)])
     };
-    output.answer(&row, &with_login(found, having))
+    output.row(&row, &with_login(found, having))
 }
 
 /// A user, with its attributes and when it last logged in, for programs.

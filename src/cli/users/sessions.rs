@@ -67,5 +67,5 @@ pub(super) fn tell(session: &Session, expire_time: Timestamp, output: Output) ->
         "address": address,
         "user_agent": session.origin.user_agent,
     });
-    output.answer(&row, &object)
+    output.row(&row, &object)
 }

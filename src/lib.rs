@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! { main -> cli, fuzzing } -> { server -> { rpc, http, jobs }, transfer, shutdown } -> install -> config -> { identity, peer }
-//!      -> changes -> { admission, store } -> { auth, audit } -> { jose, errors } -> { proto, metrics, observe }
+//!      -> changes -> { admission, store } -> { auth, audit } -> { jose, errors, wire } -> { proto, metrics, observe }
 //!      -> { model, files } -> base
 //! ```
 //!
@@ -63,3 +63,5 @@ pub mod shutdown;
 pub mod store;
 #[cfg(feature = "server")]
 pub mod transfer;
+#[cfg(feature = "server")]
+mod wire;

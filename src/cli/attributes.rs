@@ -7,7 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-pub(super) use values::{SetAttribute, edit, object as values_object, text as values_text, wire};
+pub(super) use values::{SetAttribute, edit, object as values_object, text as values_text};
 
 use super::{
     Failure, Output,

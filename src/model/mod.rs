@@ -71,7 +71,7 @@ pub mod spiffe_id;
 #[cfg(feature = "server")]
 pub mod user;
 #[cfg(feature = "server")]
-mod user_attributes;
+pub mod user_attributes;
 #[cfg(feature = "server")]
 pub mod username;
 

@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::attribute::AttributeValue;
 
-/// What of memory a usual row of a user stands for (`server/budget.rs`).
-const ROW_BYTES: usize = 500;
+/// What a usual row takes in memory where it is remembered: of a user, a session or a client, or of the roles of one with a token.
+pub const ROW_BYTES: usize = 500;
 
 /// What a user has, by the ids of the declarations. What belongs to none, or is of another type, is nobody's, and is never shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -8,14 +8,15 @@ use crate::{
         AttributeEdit, AttributeValue, Error, FieldReason, NamedAttributes,
         attribute_declaration::{FIELD, USER_MAX_ATTRIBUTES},
     },
-    proto::identity::v1::{self as wire, attribute_value::Value as WireValue},
+    proto::identity::v1,
+    wire::read_attribute_value,
 };
 
 /// What begins the path of one attribute.
 const PREFIX: &str = "attributes.";
 
 /// The attributes that a request sets, as it came.
-pub(super) type Sent = BTreeMap<String, wire::AttributeValue>;
+pub(super) type Sent = BTreeMap<String, v1::AttributeValue>;
 
 /// The attributes that `sent` names.
 ///
@@ -61,12 +62,7 @@ pub(super) fn follow(path: &str, sent: &Sent, edit: &mut AttributeEdit) -> Resul
     Ok(true)
 }
 
-fn decode(sent: &wire::AttributeValue) -> Result<AttributeValue, Error> {
-    match &sent.value {
-        Some(WireValue::StringValue(text)) => Ok(AttributeValue::String(text.clone())),
-        Some(WireValue::IntegerValue(number)) => Ok(AttributeValue::Integer(*number)),
-        Some(WireValue::BooleanValue(is_so)) => Ok(AttributeValue::Boolean(*is_so)),
-        Some(WireValue::StringListValue(list)) => Ok(AttributeValue::StringList(list.values.clone())),
-        None => Err(refused(FIELD, FieldReason::Required, "must each have a value")),
-    }
+fn decode(sent: &v1::AttributeValue) -> Result<AttributeValue, Error> {
+    let missing = || refused(FIELD, FieldReason::Required, "must each have a value");
+    read_attribute_value(sent.clone()).ok_or_else(missing)
 }

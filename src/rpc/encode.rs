@@ -1,22 +1,18 @@
 //! Owns how the model's values look on the wire.
 
-use std::collections::BTreeMap;
-
 use prost_types::Timestamp as WireTimestamp;
 use serde_json::Value;
 
 use crate::{
     base::Timestamp,
     jose::Jwk,
-    model::{AttributeValue, NamedAttributes, Session, SessionId, SessionLifetime, User},
-    proto::identity::v1::{
-        self as wire,
-        attribute_value::{StringList, Value as WireValue},
-    },
+    model::{NamedAttributes, Session, SessionId, SessionLifetime, User},
+    proto::identity::v1 as wire,
+    wire::attributes,
 };
 
-/// A user, whose own `attributes` are shown.
-pub(super) fn user(user: &User, attributes: NamedAttributes) -> wire::User {
+/// A user, of whose attributes these are shown.
+pub(super) fn user(user: &User, shown: NamedAttributes) -> wire::User {
     wire::User {
         id: user.id.to_string(),
         username: user.username.typed().to_owned(),
@@ -25,23 +21,8 @@ pub(super) fn user(user: &User, attributes: NamedAttributes) -> wire::User {
         is_active: user.is_active,
         create_time: Some(time(user.create_time)),
         update_time: Some(time(user.update_time)),
-        attributes: self::attributes(attributes),
+        attributes: self::attributes(shown),
     }
-}
-
-/// Attributes by their names.
-pub(super) fn attributes(attributes: NamedAttributes) -> BTreeMap<String, wire::AttributeValue> {
-    attributes.into_iter().map(|(name, value)| (name, attribute_value(value))).collect()
-}
-
-fn attribute_value(value: AttributeValue) -> wire::AttributeValue {
-    let value = match value {
-        AttributeValue::String(text) => WireValue::StringValue(text),
-        AttributeValue::Integer(number) => WireValue::IntegerValue(number),
-        AttributeValue::Boolean(is_so) => WireValue::BooleanValue(is_so),
-        AttributeValue::StringList(values) => WireValue::StringListValue(StringList { values }),
-    };
-    wire::AttributeValue { value: Some(value) }
 }
 
 pub(super) fn session(session: &Session, current: SessionId, lifetime: SessionLifetime) -> wire::Session {

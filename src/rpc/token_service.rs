@@ -12,6 +12,7 @@ use crate::{
         GetJwksRequest, GetJwksResponse, IntrospectTokenRequest, IntrospectTokenResponse,
         token_service_server::TokenService,
     },
+    wire::attributes,
 };
 
 /// Serves `TokenService`.
@@ -67,6 +68,6 @@ fn describe(token: ActiveToken) -> IntrospectTokenResponse {
         acr: token.acr,
         roles: token.roles,
         groups: token.groups,
-        attributes: encode::attributes(token.attributes),
+        attributes: attributes(token.attributes),
     }
 }

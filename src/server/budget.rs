@@ -7,6 +7,7 @@ use crate::{
     admission::{Bounds, Resources, SetBounds},
     config::{Config, ConfigError, ExtAuthzAddr, LimitConfig},
     identity::passwords::Argon2Params,
+    model::user_attributes::ROW_BYTES,
 };
 
 /// Files that are neither connections nor the database's: standard streams, logs, certificates, the runtime's own.
@@ -22,9 +23,8 @@ const EMBEDDED_DATABASE_BYTES: u64 = 24 * 1_024 * 1_024;
 /// Of a connection to a database server, with the statements that it has prepared.
 const DATABASE_CONNECTION_BYTES: u64 = 256 * 1_024;
 
-/// What is remembered of one verified token, and of one user, session or client, or of the roles of one.
+/// What is remembered of one verified token.
 const REMEMBERED_TOKEN_BYTES: u64 = 700;
-const REMEMBERED_ROW_BYTES: u64 = 500;
 /// Users, sessions, clients, and the roles of users and clients.
 const ROW_CACHES: u64 = 4;
 
@@ -57,7 +57,7 @@ pub(super) fn fit(config: &Config, argon2: &Argon2Params) -> Result<Bounds, Conf
     let database_bytes = EMBEDDED_DATABASE_BYTES.max(connections * DATABASE_CONNECTION_BYTES);
     let hashing = u64::from(argon2.memory_kib) * 1_024 * wide(config.passwords.pool().threads);
     let remembered = wide(config.tokens.token_cache_size) * REMEMBERED_TOKEN_BYTES
-        + ROW_CACHES * wide(config.tokens.standing_cache_size) * REMEMBERED_ROW_BYTES;
+        + ROW_CACHES * wide(config.tokens.standing_cache_size) * wide(ROW_BYTES);
     let resources = Resources {
         memory_budget: limits.memory_budget.map_or_else(memory::budget, |budget| budget.as_u64()),
         reserved_bytes: hashing.saturating_add(remembered + database_bytes + small_bytes),

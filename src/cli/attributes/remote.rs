@@ -9,13 +9,11 @@ use crate::{
         remote::{Remote, answered, each, from_the_start, read},
     },
     identity::attributes::{AttributeRef, NewAttribute},
-    model::{AttributeType, AttributeWriter},
     proto::identity::admin::v1::{
         Attribute, CreateAttributeRequest, DeleteAttributeRequest, GetAttributeRequest,
-        ListAttributesRequest, UpdateAttributeRequest,
-        attribute::{Type, Writer},
-        get_attribute_request::Which,
+        ListAttributesRequest, UpdateAttributeRequest, get_attribute_request::Which,
     },
+    wire::{attribute_type, attribute_writer},
 };
 
 pub(super) async fn run(command: Command, remote: &Remote, output: Output) -> Result<(), Failure> {
@@ -88,20 +86,10 @@ async fn find(which: &AttributeRef, remote: &Remote) -> Result<Attribute, Failur
 }
 
 fn wire(new: &NewAttribute) -> Attribute {
-    let kind = match new.kind {
-        AttributeType::String => Type::String,
-        AttributeType::Integer => Type::Integer,
-        AttributeType::Boolean => Type::Boolean,
-        AttributeType::StringList => Type::StringList,
-    };
-    let writer = match new.writer {
-        AttributeWriter::Admin => Writer::Admin,
-        AttributeWriter::User => Writer::User,
-    };
     Attribute {
         name: new.name.as_str().to_owned(),
-        r#type: kind.into(),
-        writer: writer.into(),
+        r#type: attribute_type(new.kind).into(),
+        writer: attribute_writer(new.writer).into(),
         in_tokens: new.uses.tokens,
         in_userinfo: new.uses.userinfo,
         in_introspection: new.uses.introspection,

@@ -1,16 +1,8 @@
 //! Owns the attributes of a user on the command line.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value, json};
 
-use crate::{
-    model::{AttributeEdit, AttributeValue, NamedAttributes},
-    proto::identity::v1::{
-        self as v1,
-        attribute_value::{StringList, Value as WireValue},
-    },
-};
+use crate::model::{AttributeEdit, AttributeValue, NamedAttributes};
 
 /// An attribute and its value, as `NAME=VALUE`.
 #[derive(Clone, Debug)]
@@ -35,18 +27,6 @@ pub(in crate::cli) fn edit(set: Vec<SetAttribute>, unset: Vec<String>) -> Attrib
     let unset = unset.into_iter().map(|name| (name, None));
     let set = set.into_iter().map(|SetAttribute { name, value }| (name, Some(value)));
     AttributeEdit { replaces: false, values: unset.chain(set).collect() }
-}
-
-/// A user's attributes, for a request.
-pub(in crate::cli) fn wire(attributes: NamedAttributes) -> BTreeMap<String, v1::AttributeValue> {
-    let value = |value| match value {
-        AttributeValue::String(text) => WireValue::StringValue(text),
-        AttributeValue::Integer(number) => WireValue::IntegerValue(number),
-        AttributeValue::Boolean(is_so) => WireValue::BooleanValue(is_so),
-        AttributeValue::StringList(values) => WireValue::StringListValue(StringList { values }),
-    };
-    let wire = |of| v1::AttributeValue { value: Some(value(of)) };
-    attributes.into_iter().map(|(name, of)| (name, wire(of))).collect()
 }
 
 /// A user's attributes, for people: a line each.

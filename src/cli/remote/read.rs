@@ -17,17 +17,18 @@ use crate::{
         users::FoundUser,
     },
     model::{
-        AttributeDeclaration, AttributeId, AttributeName, AttributeType, AttributeUses, AttributeValue,
-        AttributeWriter, AudienceName, Authentication, Binding, BindingId, CertificateSubject, Client,
-        ClientId, ClientKind, ClientName, DnsName, Grant, Group, GroupId, GroupName, Membership, NameSet,
-        NamedAttributes, Origin, Principal, Role, RoleDescription, RoleId, RoleName, Session, SessionId,
-        SpiffeId, User, UserAttributes, UserId, Username,
+        AttributeDeclaration, AttributeId, AttributeName, AttributeUses, AudienceName, Authentication,
+        Binding, BindingId, CertificateSubject, Client, ClientId, ClientKind, ClientName, DnsName, Grant,
+        Group, GroupId, GroupName, Membership, NameSet, NamedAttributes, Origin, Principal, Role,
+        RoleDescription, RoleId, RoleName, Session, SessionId, SpiffeId, User, UserAttributes, UserId,
+        Username,
         profile::{DisplayName, Email},
     },
     proto::identity::{
-        admin::v1::{self as wire, attribute, audit_event, client, principal::Kind, scope_access},
-        v1::{self, attribute_value::Value as WireValue},
+        admin::v1::{self as wire, audit_event, client, principal::Kind, scope_access},
+        v1,
     },
+    wire::{read_attribute_type, read_attribute_value, read_attribute_writer},
 };
 
 /// A time, which a service of this release always tells where it is needed.
@@ -73,31 +74,13 @@ pub(in crate::cli) fn found_user(found: &wire::User) -> Result<(FoundUser, Optio
 
 /// The attributes of a user, by their names. Of one of a type that this release does not know nothing is shown.
 pub(in crate::cli) fn attributes(told: BTreeMap<String, v1::AttributeValue>) -> NamedAttributes {
-    let value = |told: v1::AttributeValue| {
-        Some(match told.value? {
-            WireValue::StringValue(text) => AttributeValue::String(text),
-            WireValue::IntegerValue(number) => AttributeValue::Integer(number),
-            WireValue::BooleanValue(is_so) => AttributeValue::Boolean(is_so),
-            WireValue::StringListValue(list) => AttributeValue::StringList(list.values),
-        })
-    };
-    told.into_iter().filter_map(|(name, told)| Some((name, value(told)?))).collect()
+    told.into_iter().filter_map(|(name, told)| Some((name, read_attribute_value(told)?))).collect()
 }
 
 /// What is declared of an attribute.
 pub(in crate::cli) fn attribute(told: wire::Attribute) -> Result<AttributeDeclaration, Failure> {
-    let kind = match told.r#type() {
-        attribute::Type::String => AttributeType::String,
-        attribute::Type::Integer => AttributeType::Integer,
-        attribute::Type::Boolean => AttributeType::Boolean,
-        attribute::Type::StringList => AttributeType::StringList,
-        attribute::Type::Unspecified => return Err(super::who::nothing()),
-    };
-    let writer = match told.writer() {
-        attribute::Writer::Admin => AttributeWriter::Admin,
-        attribute::Writer::User => AttributeWriter::User,
-        attribute::Writer::Unspecified => return Err(super::who::nothing()),
-    };
+    let kind = read_attribute_type(told.r#type()).ok_or_else(super::who::nothing)?;
+    let writer = read_attribute_writer(told.writer()).ok_or_else(super::who::nothing)?;
     Ok(AttributeDeclaration {
         id: AttributeId(id(&told.id)?),
         name: AttributeName::from_stored(told.name),

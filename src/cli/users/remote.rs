@@ -19,6 +19,7 @@ use crate::{
         EnableUserRequest, EndSessionsRequest, ListSessionsRequest, ListUsersRequest, ResetPasswordRequest,
         UpdateUserRequest, end_sessions_request, list_sessions_request,
     },
+    wire::attributes as attributes_on_the_wire,
 };
 
 pub(super) async fn run(command: Command, remote: &Remote, output: Output) -> Result<(), Failure> {
@@ -125,7 +126,7 @@ async fn make(create: Create, remote: &Remote, output: Output) -> Result<(), Fai
         username,
         email,
         display_name,
-        attributes: attributes::wire(given),
+        attributes: attributes_on_the_wire(given),
         ..wire::User::default()
     };
     let request = CreateUserRequest { user: Some(user), ..CreateUserRequest::default() };
@@ -219,7 +220,7 @@ async fn change(update: Update, remote: &Remote, output: Output) -> Result<(), F
         username: username.unwrap_or_default(),
         email,
         display_name,
-        attributes: attributes::wire(set),
+        attributes: attributes_on_the_wire(set),
         ..wire::User::default()
     };
     let update_mask = Some(FieldMask { paths });

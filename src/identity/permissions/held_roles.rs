@@ -13,12 +13,10 @@ use super::{
     hearing::Heard,
     resolve::{self, HeldRole, Holding, Moment},
 };
+use crate::model::user_attributes::ROW_BYTES;
 
 /// For how many tokens that differ the answer is kept. A user has some at a time, and those of one session are alike.
 const MAX_KEPT: usize = 4;
-
-/// What a usual row takes in memory, the cache's share and one token with it: what the memory budget counts for one (`server/budget.rs`).
-const ROW_BYTES: usize = 500;
 
 /// What of that goes for a holder without roles, groups and tokens.
 const BARE_BYTES: usize = 250;

@@ -10,18 +10,17 @@ use super::{Page, UpdateMask, administrator, at, etag, id, request_key, required
 use crate::{
     identity::attributes::{AttributeChange, AttributeRef, AttributeRegistry, NewAttribute},
     model::{
-        AttributeDeclaration, AttributeId, AttributeName, AttributeType, AttributeUses, AttributeWriter,
-        Error, FieldReason, RoleDescription, RuleViolation,
+        AttributeDeclaration, AttributeId, AttributeName, AttributeUses, Error, FieldReason, RoleDescription,
+        RuleViolation,
     },
     proto::identity::admin::v1::{
         Attribute, CreateAttributeRequest, CreateAttributeResponse, DeleteAttributeRequest,
         DeleteAttributeResponse, GetAttributeRequest, GetAttributeResponse, ListAttributesRequest,
         ListAttributesResponse, UpdateAttributeRequest, UpdateAttributeResponse,
-        attribute::{Type as WireType, Writer as WireWriter},
-        attribute_service_server::AttributeService,
-        get_attribute_request::Which,
+        attribute_service_server::AttributeService, get_attribute_request::Which,
     },
     rpc::encode::time,
+    wire::{attribute_type, attribute_writer, read_attribute_type, read_attribute_writer},
 };
 
 /// What an update can change, by the names of the mask.
@@ -123,18 +122,8 @@ impl AttributeService for AttributeRpc {
 fn new_attribute(attribute: &Attribute) -> Result<NewAttribute, Error> {
     let name = AttributeName::parse(&attribute.name).map_err(|rule| rule.at("attribute.name"));
     let unset = || RuleViolation::new(FieldReason::Required, "must be set");
-    let kind = match attribute.r#type() {
-        WireType::String => Ok(AttributeType::String),
-        WireType::Integer => Ok(AttributeType::Integer),
-        WireType::Boolean => Ok(AttributeType::Boolean),
-        WireType::StringList => Ok(AttributeType::StringList),
-        WireType::Unspecified => Err(unset().at("attribute.type")),
-    };
-    let writer = match attribute.writer() {
-        WireWriter::Admin => Ok(AttributeWriter::Admin),
-        WireWriter::User => Ok(AttributeWriter::User),
-        WireWriter::Unspecified => Err(unset().at("attribute.writer")),
-    };
+    let kind = read_attribute_type(attribute.r#type()).ok_or_else(|| unset().at("attribute.type"));
+    let writer = read_attribute_writer(attribute.writer()).ok_or_else(|| unset().at("attribute.writer"));
     let description =
         RoleDescription::parse(&attribute.description).map_err(|rule| rule.at("attribute.description"));
     match (name, kind, writer, description) {
@@ -168,21 +157,11 @@ fn change(attribute: &Attribute, mask: Option<&FieldMask>) -> Result<AttributeCh
 }
 
 fn encode(declared: &AttributeDeclaration) -> Attribute {
-    let kind = match declared.kind {
-        AttributeType::String => WireType::String,
-        AttributeType::Integer => WireType::Integer,
-        AttributeType::Boolean => WireType::Boolean,
-        AttributeType::StringList => WireType::StringList,
-    };
-    let writer = match declared.writer {
-        AttributeWriter::Admin => WireWriter::Admin,
-        AttributeWriter::User => WireWriter::User,
-    };
     Attribute {
         id: declared.id.to_string(),
         name: declared.name.as_str().to_owned(),
-        r#type: kind.into(),
-        writer: writer.into(),
+        r#type: attribute_type(declared.kind).into(),
+        writer: attribute_writer(declared.writer).into(),
         in_tokens: declared.uses.tokens,
         in_userinfo: declared.uses.userinfo,
         in_introspection: declared.uses.introspection,

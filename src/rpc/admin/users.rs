@@ -26,9 +26,10 @@ use crate::{
     },
     rpc::{
         attributes,
-        encode::{self, time},
+        encode::time,
         refused, required,
     },
+    wire,
 };
 
 /// How many users one batch reads, and changes, at most.
@@ -399,6 +400,6 @@ fn encode_user(
             full_time: left.full_time.map(time),
         }),
         etag: user.etag().as_str().to_owned(),
-        attributes: encode::attributes(attributes),
+        attributes: wire::attributes(attributes),
     }
 }

@@ -21,8 +21,8 @@ use crate::{
     identity::attributes::{AttributeChange, AttributeRef, AttributeRegistry, NewAttribute},
     install::Missing,
     model::{
-        AttributeDeclaration, AttributeId, AttributeName, AttributeType, AttributeUses, AttributeWriter,
-        RoleDescription,
+        AttributeDeclaration, AttributeId, AttributeName, AttributeSource, AttributeType, AttributeUses,
+        AttributeWriter, Error, RoleDescription,
     },
 };
 
@@ -142,23 +142,24 @@ impl From<Kind> for AttributeType {
     }
 }
 
-impl From<Create> for NewAttribute {
-    fn from(create: Create) -> Self {
+impl TryFrom<Create> for NewAttribute {
+    type Error = Error;
+
+    fn try_from(create: Create) -> Result<Self, Error> {
         let writer = match create.writer {
             Writer::Admin => AttributeWriter::Admin,
             Writer::User => AttributeWriter::User,
         };
-        Self {
+        Ok(Self {
             name: create.name,
             kind: create.kind.into(),
-            writer,
             uses: AttributeUses {
-                tokens: create.in_tokens,
-                userinfo: create.in_userinfo,
-                introspection: create.in_introspection,
+                source: AttributeSource::of(writer, create.in_tokens)?,
+                in_userinfo: create.in_userinfo,
+                in_introspection: create.in_introspection,
             },
             description: create.description.unwrap_or_default(),
-        }
+        })
     }
 }
 
@@ -198,7 +199,7 @@ pub(super) async fn run(
 async fn with_attributes(command: Command, records: &Records, output: Output) -> Result<(), Failure> {
     let (registry, by) = (records.attribute_registry(), &records.operator);
     match command {
-        Command::Create(create) => show(&registry.create(create.into(), by).await?, output),
+        Command::Create(create) => show(&registry.create(create.try_into()?, by).await?, output),
         Command::List { limit, after } => {
             list(Listing { limit, after: after.map(AttributeId) }, &registry, output).await
         }
@@ -230,7 +231,7 @@ fn heading(output: Output) -> Result<(), Failure> {
 }
 
 fn tell(declared: &AttributeDeclaration, output: Output) -> Result<(), Failure> {
-    let (name, kind, writer) = (declared.name.as_str(), declared.kind.name(), declared.writer.name());
+    let (name, kind, writer) = (declared.name.as_str(), declared.kind.name(), declared.uses.writer().name());
     let said_in = said_in(declared);
     output.row(&TABLE.row([name, kind, writer, or_none(&said_in)]), &object(declared))
 }
@@ -241,7 +242,7 @@ fn show(declared: &AttributeDeclaration, output: Output) -> Result<(), Failure> 
         declared.id,
         declared.name.as_str(),
         declared.kind.name(),
-        declared.writer.name(),
+        declared.uses.writer().name(),
         or_none(&said_in(declared)),
         or_none(declared.description.as_str()),
         declared.create_time,
@@ -271,10 +272,10 @@ fn object(declared: &AttributeDeclaration) -> Value {
         "id": declared.id.to_string(),
         "name": declared.name.as_str(),
         "type": declared.kind.name(),
-        "writer": declared.writer.name(),
-        "in_tokens": declared.uses.tokens,
-        "in_userinfo": declared.uses.userinfo,
-        "in_introspection": declared.uses.introspection,
+        "writer": declared.uses.writer().name(),
+        "in_tokens": declared.uses.in_tokens(),
+        "in_userinfo": declared.uses.in_userinfo,
+        "in_introspection": declared.uses.in_introspection,
         "description": declared.description.as_str(),
         "create_time": declared.create_time.to_string(),
         "update_time": declared.update_time.to_string(),

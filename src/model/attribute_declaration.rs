@@ -59,15 +59,27 @@ named! {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AttributeName(String);
 
+/// Who writes an attribute, and whether tokens say it: services believe tokens, so none says what users write themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttributeSource {
+    /// Administrators alone write it.
+    Administrators {
+        /// Whether users' access tokens say it.
+        in_tokens: bool,
+    },
+    /// Users write it, too.
+    Users,
+}
+
 /// Where an attribute is said.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AttributeUses {
-    /// In users' access tokens.
-    pub tokens: bool,
-    /// At the userinfo endpoint.
-    pub userinfo: bool,
-    /// Where somebody asks what a token is worth.
-    pub introspection: bool,
+    /// Who writes it, and whether tokens say it.
+    pub source: AttributeSource,
+    /// Whether the userinfo endpoint says it.
+    pub in_userinfo: bool,
+    /// Whether it is said to who asks what a token is worth.
+    pub in_introspection: bool,
 }
 
 /// What is declared of an attribute. Its name, its type and who writes it stay: what users have written shall not be taken for what an
@@ -80,9 +92,7 @@ pub struct AttributeDeclaration {
     pub name: AttributeName,
     /// What its values are.
     pub kind: AttributeType,
-    /// Who may write it.
-    pub writer: AttributeWriter,
-    /// Where it is said.
+    /// Who may write it, and where it is said.
     pub uses: AttributeUses,
     /// What it is for, by the rules of a role's.
     pub description: RoleDescription,
@@ -164,11 +174,57 @@ impl AttributeWriter {
     }
 }
 
+impl AttributeSource {
+    /// What `writer` writes, and tokens say if it is to be `in_tokens`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidFields`] at `attribute.in_tokens`, if that cannot be.
+    pub fn of(writer: AttributeWriter, in_tokens: bool) -> Result<Self, Error> {
+        match writer {
+            AttributeWriter::Admin => Ok(Self::Administrators { in_tokens }),
+            AttributeWriter::User if in_tokens => {
+                let rule = "must not be set for an attribute that users may write";
+                let rule = RuleViolation::new(FieldReason::Malformed, rule);
+                Err(Error::InvalidFields(vec![rule.at("attribute.in_tokens")]))
+            }
+            AttributeWriter::User => Ok(Self::Users),
+        }
+    }
+
+    /// The same, as it is stored: a row that somebody has edited by hand lets nobody write their own tokens.
+    pub(crate) const fn from_stored(writer: AttributeWriter, in_tokens: bool) -> Self {
+        match writer {
+            AttributeWriter::Admin => Self::Administrators { in_tokens },
+            AttributeWriter::User => Self::Users,
+        }
+    }
+}
+
+impl AttributeUses {
+    /// Who may write it.
+    #[must_use]
+    pub const fn writer(&self) -> AttributeWriter {
+        match self.source {
+            AttributeSource::Administrators { .. } => AttributeWriter::Admin,
+            AttributeSource::Users => AttributeWriter::User,
+        }
+    }
+
+    /// Whether tokens say it.
+    #[must_use]
+    pub const fn in_tokens(&self) -> bool {
+        matches!(self.source, AttributeSource::Administrators { in_tokens: true })
+    }
+}
+
 impl fmt::Display for AttributeUses {
     /// The places, separated by spaces.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let all =
-            [("tokens", self.tokens), ("userinfo", self.userinfo), ("introspection", self.introspection)];
+        let all = [
+            ("tokens", self.in_tokens()),
+            ("userinfo", self.in_userinfo),
+            ("introspection", self.in_introspection),
+        ];
         let said: Vec<_> = all.into_iter().filter(|(_, is_said)| *is_said).map(|(place, _)| place).collect();
         f.write_str(&said.join(" "))
     }
@@ -182,31 +238,10 @@ impl AttributeDeclaration {
         Etag::of([&*id, &self.uses.to_string(), self.description.as_str(), &updated])
     }
 
-    /// Succeeds if it may be said where it is to be: what users may write about themselves, services would believe of a token.
-    ///
-    /// # Errors
-    /// [`Error::InvalidFields`] at `attribute.in_tokens`.
-    pub fn must_be_sound(&self) -> Result<(), Error> {
-        if self.uses.tokens && self.writer == AttributeWriter::User {
-            let rule = "must not be set for an attribute that users may write";
-            return Err(Error::InvalidFields(vec![
-                RuleViolation::new(FieldReason::Malformed, rule).at("attribute.in_tokens"),
-            ]));
-        }
-        Ok(())
-    }
-
     /// Whether its users see it of themselves: what they may write, and what is said of them at the userinfo endpoint.
     #[must_use]
     pub fn is_shown_to_user(&self) -> bool {
-        self.writer == AttributeWriter::User || self.uses.userinfo
-    }
-
-    /// Whether it goes into tokens.
-    #[must_use]
-    pub fn is_in_tokens(&self) -> bool {
-        // Again: a row that somebody has edited by hand lets nobody write their own tokens.
-        self.uses.tokens && self.writer == AttributeWriter::Admin
+        self.uses.writer() == AttributeWriter::User || self.uses.in_userinfo
     }
 }
 
@@ -249,7 +284,9 @@ impl Declarations {
         let (before, mut violations) = (self.names(old, |_| true), Vec::new());
         let mut after = before.clone();
         if edit.replaces {
-            after.retain(|name, _| !self.named(name).is_some_and(|known| writer.may_write(known.writer)));
+            after.retain(|name, _| {
+                !self.named(name).is_some_and(|known| writer.may_write(known.uses.writer()))
+            });
         }
         for (name, value) in &edit.values {
             let declared = self.named(name).filter(is_seen);
@@ -260,7 +297,7 @@ impl Declarations {
                     set(&mut after, name, value.clone());
                     Ok(())
                 }
-                (Some(known), _) if !writer.may_write(known.writer) => {
+                (Some(known), _) if !writer.may_write(known.uses.writer()) => {
                     let rule = format!("may not have `{name}` changed, which administrators alone write");
                     Err(RuleViolation::new(FieldReason::NotUpdatable, rule))
                 }
@@ -294,7 +331,7 @@ impl Declarations {
     /// Those of `attributes` that users may write: half of the room is for them at most, so that nobody keeps administrators from writing.
     fn written_by_users(&self, attributes: &NamedAttributes) -> NamedAttributes {
         let is_theirs =
-            |name: &str| self.named(name).is_some_and(|known| known.writer == AttributeWriter::User);
+            |name: &str| self.named(name).is_some_and(|known| known.uses.writer() == AttributeWriter::User);
         let theirs = attributes.iter().filter(|(name, _)| is_theirs(name));
         theirs.map(|(name, value)| (name.clone(), value.clone())).collect()
     }

@@ -79,8 +79,8 @@ pub mod username;
 pub use self::{
     admin_scope::{AdminScope, BuiltInRole},
     attribute_declaration::{
-        AttributeDeclaration, AttributeEdit, AttributeName, AttributeType, AttributeUses, AttributeWriter,
-        Declarations,
+        AttributeDeclaration, AttributeEdit, AttributeName, AttributeSource, AttributeType, AttributeUses,
+        AttributeWriter, Declarations,
     },
     audience::{AudienceName, OwnedAudience},
     authentication::Authentication,

@@ -20,7 +20,7 @@ pub(super) async fn run(command: Command, remote: &Remote, output: Output) -> Re
     let mut attributes = remote.attributes();
     match command {
         Command::Create(create) => {
-            let attribute = Some(wire(&create.into()));
+            let attribute = Some(wire(&create.try_into()?));
             let request = CreateAttributeRequest { attribute, ..CreateAttributeRequest::default() };
             let answer = answered(attributes.create_attribute(request).await)?;
             show(&read::attribute(answer.attribute.unwrap_or_default())?, output)
@@ -89,10 +89,10 @@ fn wire(new: &NewAttribute) -> Attribute {
     Attribute {
         name: new.name.as_str().to_owned(),
         r#type: attribute_type(new.kind).into(),
-        writer: attribute_writer(new.writer).into(),
-        in_tokens: new.uses.tokens,
-        in_userinfo: new.uses.userinfo,
-        in_introspection: new.uses.introspection,
+        writer: attribute_writer(new.uses.writer()).into(),
+        in_tokens: new.uses.in_tokens(),
+        in_userinfo: new.uses.in_userinfo,
+        in_introspection: new.uses.in_introspection,
         description: new.description.as_str().to_owned(),
         ..Attribute::default()
     }

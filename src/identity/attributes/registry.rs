@@ -7,7 +7,7 @@ use crate::{
     base::Clock,
     identity::Administrator,
     model::{
-        AttributeDeclaration, AttributeId, AttributeName, AttributeType, AttributeUses, AttributeWriter,
+        AttributeDeclaration, AttributeId, AttributeName, AttributeSource, AttributeType, AttributeUses,
         Error, RoleDescription,
     },
     store::{Applied, Store, attribute_differences},
@@ -37,9 +37,7 @@ pub struct NewAttribute {
     pub name: AttributeName,
     /// What its values are.
     pub kind: AttributeType,
-    /// Who may write it.
-    pub writer: AttributeWriter,
-    /// Where it is said.
+    /// Who may write it, and where it is said.
     pub uses: AttributeUses,
     /// What it is for.
     pub description: RoleDescription,
@@ -111,13 +109,11 @@ impl AttributeRegistry {
     /// [`Error::AttributeExists`], [`Error::LimitReached`]; [`Error::InvalidFields`] for one that users may write and that goes into
     /// tokens; why whoever declares it may not; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn create(&self, new: NewAttribute, by: &Administrator) -> Result<AttributeDeclaration, Error> {
-        let NewAttribute { name, kind, writer, uses, description } = new;
+        let NewAttribute { name, kind, uses, description } = new;
         let now = self.clock.now();
         let id = AttributeId::new(now, self.store.entropy());
         let (create_time, update_time) = (now, now);
-        let declared =
-            AttributeDeclaration { id, name, kind, writer, uses, description, create_time, update_time };
-        declared.must_be_sound()?;
+        let declared = AttributeDeclaration { id, name, kind, uses, description, create_time, update_time };
         let entry = by.entry(Event::AttributeCreated.done());
         let pending = self.audit.begin(entry.clone());
         let added = self.store.add_attribute(&declared, by.change(&entry, now)).await;
@@ -144,14 +140,14 @@ impl AttributeRegistry {
         let pending = self.audit.begin(entry.clone());
         let now = self.clock.now();
         let make = |old: &AttributeDeclaration| {
+            let in_tokens = change.in_tokens.unwrap_or(old.uses.in_tokens());
             let uses = AttributeUses {
-                tokens: change.in_tokens.unwrap_or(old.uses.tokens),
-                userinfo: change.in_userinfo.unwrap_or(old.uses.userinfo),
-                introspection: change.in_introspection.unwrap_or(old.uses.introspection),
+                source: AttributeSource::of(old.uses.writer(), in_tokens)?,
+                in_userinfo: change.in_userinfo.unwrap_or(old.uses.in_userinfo),
+                in_introspection: change.in_introspection.unwrap_or(old.uses.in_introspection),
             };
             let description = change.description.clone().unwrap_or_else(|| old.description.clone());
-            let new = AttributeDeclaration { uses, description, update_time: now, ..old.clone() };
-            new.must_be_sound().map(|()| new)
+            Ok(AttributeDeclaration { uses, description, update_time: now, ..old.clone() })
         };
         let updated = self.store.update_attribute(id, etag, make, by.change(&entry, now)).await;
         let changed = |(old, new): &(AttributeDeclaration, AttributeDeclaration)| {

@@ -33,7 +33,7 @@ impl ShownAttributes {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub(crate) async fn in_token(&self, user: &User) -> Result<NamedAttributes, Error> {
-        self.of(user, AttributeDeclaration::is_in_tokens).await
+        self.of(user, |declared| declared.uses.in_tokens()).await
     }
 
     /// What the userinfo endpoint says of `user`.
@@ -41,7 +41,7 @@ impl ShownAttributes {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn in_userinfo(&self, user: &User) -> Result<NamedAttributes, Error> {
-        self.of(user, |declared| declared.uses.userinfo).await
+        self.of(user, |declared| declared.uses.in_userinfo).await
     }
 
     /// What is said of `user` to who asks what its token is worth.
@@ -49,7 +49,7 @@ impl ShownAttributes {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub(crate) async fn in_introspection(&self, user: &User) -> Result<NamedAttributes, Error> {
-        self.of(user, |declared| declared.uses.introspection).await
+        self.of(user, |declared| declared.uses.in_introspection).await
     }
 
     /// What `user` sees of itself.

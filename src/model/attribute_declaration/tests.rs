@@ -8,8 +8,11 @@ fn declared(number: u128, name: &str, kind: AttributeType, writer: AttributeWrit
         id: AttributeId(Uuid::from_u128(number)),
         name: AttributeName::parse(name).unwrap(),
         kind,
-        writer,
-        uses: AttributeUses::default(),
+        uses: AttributeUses {
+            source: AttributeSource::of(writer, false).unwrap(),
+            in_userinfo: false,
+            in_introspection: false,
+        },
         description: RoleDescription::default(),
         create_time: Timestamp::from_micros(0),
         update_time: Timestamp::from_micros(0),
@@ -109,11 +112,11 @@ fn a_user_writes_what_is_declared_for_users_and_hears_of_nothing_hidden() {
 
 #[test]
 fn what_users_write_never_goes_into_tokens() {
-    let uses = AttributeUses { tokens: true, ..AttributeUses::default() };
     for (writer, expected) in [(AttributeWriter::Admin, true), (AttributeWriter::User, false)] {
-        let declared = AttributeDeclaration { uses, ..declared(1, "team", AttributeType::String, writer) };
-        assert_eq!(declared.must_be_sound().is_ok(), expected);
-        assert_eq!(declared.is_in_tokens(), expected);
+        assert_eq!(AttributeSource::of(writer, true).is_ok(), expected);
+        let source = AttributeSource::from_stored(writer, true);
+        let uses = AttributeUses { source, in_userinfo: true, in_introspection: false };
+        assert_eq!((uses.writer(), uses.in_tokens()), (writer, expected));
     }
 }
 

@@ -10,8 +10,8 @@ use super::{Page, UpdateMask, administrator, at, etag, id, request_key, required
 use crate::{
     identity::attributes::{AttributeChange, AttributeRef, AttributeRegistry, NewAttribute},
     model::{
-        AttributeDeclaration, AttributeId, AttributeName, AttributeUses, Error, FieldReason, RoleDescription,
-        RuleViolation,
+        AttributeDeclaration, AttributeId, AttributeName, AttributeSource, AttributeUses, Error, FieldReason,
+        RoleDescription, RuleViolation,
     },
     proto::identity::admin::v1::{
         Attribute, CreateAttributeRequest, CreateAttributeResponse, DeleteAttributeRequest,
@@ -129,11 +129,11 @@ fn new_attribute(attribute: &Attribute) -> Result<NewAttribute, Error> {
     match (name, kind, writer, description) {
         (Ok(name), Ok(kind), Ok(writer), Ok(description)) => {
             let uses = AttributeUses {
-                tokens: attribute.in_tokens,
-                userinfo: attribute.in_userinfo,
-                introspection: attribute.in_introspection,
+                source: AttributeSource::of(writer, attribute.in_tokens)?,
+                in_userinfo: attribute.in_userinfo,
+                in_introspection: attribute.in_introspection,
             };
-            Ok(NewAttribute { name, kind, writer, uses, description })
+            Ok(NewAttribute { name, kind, uses, description })
         }
         (name, kind, writer, description) => {
             let all = [name.err(), kind.err(), writer.err(), description.err()];
@@ -161,10 +161,10 @@ fn encode(declared: &AttributeDeclaration) -> Attribute {
         id: declared.id.to_string(),
         name: declared.name.as_str().to_owned(),
         r#type: attribute_type(declared.kind).into(),
-        writer: attribute_writer(declared.writer).into(),
-        in_tokens: declared.uses.tokens,
-        in_userinfo: declared.uses.userinfo,
-        in_introspection: declared.uses.introspection,
+        writer: attribute_writer(declared.uses.writer()).into(),
+        in_tokens: declared.uses.in_tokens(),
+        in_userinfo: declared.uses.in_userinfo,
+        in_introspection: declared.uses.in_introspection,
         description: declared.description.as_str().to_owned(),
         create_time: Some(time(declared.create_time)),
         update_time: Some(time(declared.update_time)),

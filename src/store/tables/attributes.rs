@@ -19,8 +19,9 @@ use crate::{
     audit::{Field, FieldChange},
     base::Timestamp,
     model::{
-        AdminScope, AttributeDeclaration, AttributeId, AttributeName, AttributeType, AttributeUses,
-        AttributeWriter, Declarations, Error, RoleDescription, attribute_declaration::MAX_DECLARED,
+        AdminScope, AttributeDeclaration, AttributeId, AttributeName, AttributeSource, AttributeType,
+        AttributeUses, AttributeWriter, Declarations, Error, RoleDescription,
+        attribute_declaration::MAX_DECLARED,
     },
 };
 
@@ -128,9 +129,9 @@ impl Store {
                 return db.unchanged(id.0, (old.clone(), old)).await;
             }
             Entity::update_many()
-                .col_expr(Column::InTokens, Expr::value(new.uses.tokens))
-                .col_expr(Column::InUserinfo, Expr::value(new.uses.userinfo))
-                .col_expr(Column::InIntrospection, Expr::value(new.uses.introspection))
+                .col_expr(Column::InTokens, Expr::value(new.uses.in_tokens()))
+                .col_expr(Column::InUserinfo, Expr::value(new.uses.in_userinfo))
+                .col_expr(Column::InIntrospection, Expr::value(new.uses.in_introspection))
                 .col_expr(Column::Description, Expr::value(new.description.as_str()))
                 .col_expr(Column::UpdateTime, Expr::value(new.update_time.as_micros()))
                 .filter(Column::OrganizationId.eq(INSTANCE))
@@ -196,7 +197,7 @@ pub(crate) fn differences(
     let mut fields = vec![FieldChange { field: Field::Name, old: name(old), new: name(new) }];
     let others = [
         of(Field::Type, |known| known.kind.name().to_owned()),
-        of(Field::Writer, |known| known.writer.name().to_owned()),
+        of(Field::Writer, |known| known.uses.writer().name().to_owned()),
         of(Field::Uses, |known| known.uses.to_string()),
         of(Field::Description, |known| known.description.as_str().to_owned()),
     ];
@@ -216,10 +217,10 @@ fn row(declared: &AttributeDeclaration) -> ActiveModel {
         id: Set(declared.id.0),
         name: Set(declared.name.as_str().to_owned()),
         value_type: Set(declared.kind.name().to_owned()),
-        writer: Set(declared.writer.name().to_owned()),
-        in_tokens: Set(declared.uses.tokens),
-        in_userinfo: Set(declared.uses.userinfo),
-        in_introspection: Set(declared.uses.introspection),
+        writer: Set(declared.uses.writer().name().to_owned()),
+        in_tokens: Set(declared.uses.in_tokens()),
+        in_userinfo: Set(declared.uses.in_userinfo),
+        in_introspection: Set(declared.uses.in_introspection),
         description: Set(declared.description.as_str().to_owned()),
         create_time: Set(declared.create_time.as_micros()),
         update_time: Set(declared.update_time.as_micros()),
@@ -232,11 +233,10 @@ fn declared(row: Model) -> Option<AttributeDeclaration> {
         id: AttributeId(row.id),
         name: AttributeName::from_stored(row.name),
         kind: AttributeType::named(&row.value_type)?,
-        writer: AttributeWriter::named(&row.writer)?,
         uses: AttributeUses {
-            tokens: row.in_tokens,
-            userinfo: row.in_userinfo,
-            introspection: row.in_introspection,
+            source: AttributeSource::from_stored(AttributeWriter::named(&row.writer)?, row.in_tokens),
+            in_userinfo: row.in_userinfo,
+            in_introspection: row.in_introspection,
         },
         description: RoleDescription::from_stored(row.description),
         create_time: Timestamp::from_micros(row.create_time),

@@ -6,10 +6,10 @@ use std::{fs, path::Path, pin::Pin};
 use signet::{
     base::{Entropy, Timestamp},
     model::{
-        AttributeDeclaration, AttributeEdit, AttributeId, AttributeName, AttributeType, AttributeUses,
-        AttributeWriter, AudienceName, Authority, Binding, BindingId, BuiltInRole, ClientId, ClientName,
-        Error, Group, GroupId, GroupName, NameSet, Principal, Role, RoleDescription, RoleId, RoleName,
-        SessionId, Subject, User, UserId, Username, id::uuid_v7,
+        AttributeDeclaration, AttributeEdit, AttributeId, AttributeName, AttributeSource, AttributeType,
+        AttributeUses, AudienceName, Authority, Binding, BindingId, BuiltInRole, ClientId, ClientName, Error,
+        Group, GroupId, GroupName, NameSet, Principal, Role, RoleDescription, RoleId, RoleName, SessionId,
+        Subject, User, UserId, Username, id::uuid_v7,
     },
     store::{
         AdminChange, Applied, ChangedClient, KeyChange, Lease, NewOneTimePassword, NewUser, SessionsOf,
@@ -187,8 +187,11 @@ fn attribute(name: &str) -> AttributeDeclaration {
         id: AttributeId::new(create_time, &Entropy::system()),
         name: AttributeName::parse(name).unwrap(),
         kind: AttributeType::String,
-        writer: AttributeWriter::Admin,
-        uses: AttributeUses::default(),
+        uses: AttributeUses {
+            source: AttributeSource::Administrators { in_tokens: false },
+            in_userinfo: false,
+            in_introspection: false,
+        },
         description: RoleDescription::default(),
         create_time,
         update_time: create_time,

@@ -22,7 +22,7 @@ use crate::{
     install::Missing,
     model::{
         AttributeDeclaration, AttributeId, AttributeName, AttributeSource, AttributeType, AttributeUses,
-        AttributeWriter, Error, RoleDescription,
+        AttributeWriter, Description, Error,
     },
 };
 
@@ -93,7 +93,7 @@ pub(super) struct Create {
     in_introspection: bool,
     /// What it is for.
     #[arg(long, value_name = "TEXT", value_parser = description)]
-    description: Option<RoleDescription>,
+    description: Option<Description>,
 }
 
 #[derive(Args, Debug)]
@@ -128,7 +128,7 @@ pub(super) struct Update {
     not_in_introspection: bool,
     /// What it is for.
     #[arg(long, value_name = "TEXT", value_parser = description)]
-    description: Option<RoleDescription>,
+    description: Option<Description>,
 }
 
 impl From<Kind> for AttributeType {
@@ -286,6 +286,6 @@ fn attribute_name(text: &str) -> Result<AttributeName, String> {
     AttributeName::parse(text).map_err(|violation| violation.description)
 }
 
-fn description(text: &str) -> Result<RoleDescription, String> {
-    RoleDescription::parse(text).map_err(|violation| violation.description)
+fn description(text: &str) -> Result<Description, String> {
+    Description::parse(text).map_err(|violation| violation.description)
 }

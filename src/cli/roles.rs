@@ -22,7 +22,7 @@ use crate::{
     config::{Config, duration_in_millis},
     identity::access::{AccessDirectory, ListedBinding, NewRole, RoleChange, RoleRef, ScopeChange},
     install::Missing,
-    model::{AudienceName, Error, NameSet, Role, RoleDescription, RoleId, name_set::one_name},
+    model::{AudienceName, Description, Error, NameSet, Role, RoleId, name_set::one_name},
 };
 pub(super) use remote::{changed, texts};
 
@@ -43,7 +43,7 @@ pub(super) enum Command {
         scopes: Vec<String>,
         /// What it is for.
         #[arg(long, value_name = "TEXT", value_parser = description)]
-        description: Option<RoleDescription>,
+        description: Option<Description>,
     },
     /// Change what a role gives, to all who have it at once. The role `everyone` is what every user has at an audience.
     Update(Update),
@@ -93,7 +93,7 @@ pub(super) struct Update {
     remove: Vec<String>,
     /// What it is for.
     #[arg(long, value_name = "TEXT", value_parser = description)]
-    description: Option<RoleDescription>,
+    description: Option<Description>,
 }
 
 pub(super) async fn run(
@@ -193,8 +193,8 @@ pub(super) fn set(flag: &str, names: &[String]) -> Result<NameSet, Failure> {
     names.map_err(|_| Failure::Usage(format!("{flag}: all together must have at most 1024 bytes")))
 }
 
-fn description(text: &str) -> Result<RoleDescription, String> {
-    RoleDescription::parse(text).map_err(|violation| violation.description)
+fn description(text: &str) -> Result<Description, String> {
+    Description::parse(text).map_err(|violation| violation.description)
 }
 
 fn show(role: &Role, output: Output) -> Result<(), Failure> {

@@ -8,7 +8,7 @@ use std::{
 use uuid::Uuid;
 
 use super::{
-    AttributeId, Error, Etag, FieldReason, RoleDescription, RuleViolation,
+    AttributeId, Description, Error, Etag, FieldReason, RuleViolation,
     attribute::{AttributeValue, NamedAttributes},
     client::check_name,
     named::named,
@@ -94,8 +94,8 @@ pub struct AttributeDeclaration {
     pub kind: AttributeType,
     /// Who may write it, and where it is said.
     pub uses: AttributeUses,
-    /// What it is for, by the rules of a role's.
-    pub description: RoleDescription,
+    /// What it is for.
+    pub description: Description,
     /// When it was declared.
     pub create_time: Timestamp,
     /// When it last changed.

@@ -41,6 +41,8 @@ pub mod client;
 #[cfg(feature = "server")]
 mod current_request;
 #[cfg(feature = "server")]
+pub mod description;
+#[cfg(feature = "server")]
 pub mod etag;
 #[cfg(feature = "server")]
 pub mod group;
@@ -88,6 +90,7 @@ pub use self::{
     binding::{Binding, Grant, Principal},
     certificate::{CertificateNames, CertificateSubject, DnsName},
     client::{Client, ClientKind, ClientName},
+    description::Description,
     etag::Etag,
     group::{Group, GroupName, Membership},
     host::{AllowedHosts, Host, HostPattern},
@@ -96,7 +99,7 @@ pub use self::{
     proxy::{ForwardedHeader, ProxyNetwork},
     request_id::{REQUEST_ID_HEADER, RequestId},
     request_key::RequestKey,
-    role::{Role, RoleDescription, RoleName},
+    role::{Role, RoleName},
     search_key::{Prefix, SearchKey},
     session::{Origin, Session, SessionLifetime},
     spiffe_id::SpiffeId,

@@ -1,15 +1,10 @@
 //! Owns what a role is: a named set of scopes of one audience.
 
-use precis_core::{FreeformClass, StringClass};
-
 use super::{
-    AdminScope, AudienceName, BuiltInRole, Error, Etag, FieldReason, NameSet, RoleId, RuleViolation,
-    claims::ADMIN_SCOPE_PREFIX, client::check_name, username::forbidden_character,
+    AdminScope, AudienceName, BuiltInRole, Description, Error, Etag, FieldReason, NameSet, RoleId,
+    RuleViolation, claims::ADMIN_SCOPE_PREFIX, client::check_name,
 };
 use crate::base::Timestamp;
-
-/// The longest description in characters.
-const DESCRIPTION_MAX_CHARS: usize = 256;
 
 /// How many roles an audience has at most.
 pub const AUDIENCE_MAX_ROLES: u64 = 1_000;
@@ -17,10 +12,6 @@ pub const AUDIENCE_MAX_ROLES: u64 = 1_000;
 /// A role's name, which no other role of its audience has.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RoleName(String);
-
-/// What a role is for, in words.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RoleDescription(String);
 
 /// A role.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +25,7 @@ pub struct Role {
     /// The scopes that it gives.
     pub scopes: NameSet,
     /// What it is for.
-    pub description: RoleDescription,
+    pub description: Description,
     /// When it was made.
     pub create_time: Timestamp,
     /// When it last changed.
@@ -89,38 +80,6 @@ impl RoleName {
     }
 
     /// The name.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl RoleDescription {
-    /// Checks the form of `text`: one line, of the characters that a name to show may have (RFC 8264, FreeformClass). None of them turns
-    /// around or hides what stands beside it.
-    ///
-    /// # Errors
-    /// The rule that `text` breaks.
-    pub fn parse(text: &str) -> Result<Self, RuleViolation> {
-        if text.chars().count() > DESCRIPTION_MAX_CHARS {
-            return Err(RuleViolation::new(FieldReason::TooLong, "must have at most 256 characters"));
-        }
-        if text.chars().any(char::is_control) {
-            let rule = "must be one line, without control characters";
-            return Err(RuleViolation::new(FieldReason::ForbiddenCharacter, rule));
-        }
-        FreeformClass::default()
-            .allows(text)
-            .map_err(|error| forbidden_character(&error, "RFC 8264, FreeformClass"))?;
-        Ok(Self(text.to_owned()))
-    }
-
-    /// A description that was checked before it was stored.
-    pub(crate) const fn from_stored(text: String) -> Self {
-        Self(text)
-    }
-
-    /// The text; empty if there is none.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -206,7 +165,7 @@ mod tests {
                 name: RoleName::parse(name).unwrap(),
                 audience: AudienceName::parse(audience).unwrap(),
                 scopes: NameSet::default(),
-                description: RoleDescription::default(),
+                description: Description::default(),
                 create_time: now,
                 update_time: now,
             };
@@ -223,27 +182,5 @@ mod tests {
                 "{name} of {audience}"
             );
         }
-    }
-
-    #[test]
-    fn a_description_is_one_line_of_256_characters() {
-        for good in ["", "Picks what was sold.", "בית → 家 ☃", &"é".repeat(256)] {
-            assert_eq!(RoleDescription::parse(good).unwrap().as_str(), good);
-        }
-        for bad in [
-            "a\nb",
-            "a\u{202e}b",
-            "a\u{2066}b",
-            "a\u{2028}b",
-            "a\u{2029}b",
-            "a\u{200b}b",
-            "a\u{feff}b",
-            "a\u{85}b",
-        ] {
-            let reason = RoleDescription::parse(bad).unwrap_err().reason;
-            assert_eq!(reason, FieldReason::ForbiddenCharacter, "{}", bad.escape_unicode());
-        }
-        let long = RoleDescription::parse(&"é".repeat(257)).unwrap_err();
-        assert_eq!(long.reason, FieldReason::TooLong);
     }
 }

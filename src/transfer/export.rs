@@ -98,7 +98,7 @@ mod tests {
         identity::passwords::{Argon2Params, DEFAULT_IMPORT_MAX_COST},
         model::{
             AttributeDeclaration, AttributeEdit, AttributeId, AttributeName, AttributeSource, AttributeType,
-            AttributeUses, AttributeWriter, Declarations, RoleDescription, User, UserAttributes, UserId,
+            AttributeUses, AttributeWriter, Declarations, Description, User, UserAttributes, UserId,
             Username,
             attribute::AttributeValue,
             profile::{DisplayName, Email},
@@ -123,7 +123,7 @@ mod tests {
                 in_userinfo: false,
                 in_introspection: false,
             },
-            description: RoleDescription::default(),
+            description: Description::default(),
             create_time: time,
             update_time: time,
         };

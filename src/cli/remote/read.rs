@@ -19,8 +19,8 @@ use crate::{
     model::{
         AttributeDeclaration, AttributeId, AttributeName, AttributeSource, AttributeUses, AudienceName,
         Authentication, Binding, BindingId, CertificateSubject, Client, ClientId, ClientKind, ClientName,
-        DnsName, Grant, Group, GroupId, GroupName, Membership, NameSet, NamedAttributes, Origin, Principal,
-        Role, RoleDescription, RoleId, RoleName, Session, SessionId, SpiffeId, User, UserAttributes, UserId,
+        Description, DnsName, Grant, Group, GroupId, GroupName, Membership, NameSet, NamedAttributes, Origin,
+        Principal, Role, RoleId, RoleName, Session, SessionId, SpiffeId, User, UserAttributes, UserId,
         Username,
         profile::{DisplayName, Email},
     },
@@ -90,7 +90,7 @@ pub(in crate::cli) fn attribute(told: wire::Attribute) -> Result<AttributeDeclar
             in_userinfo: told.in_userinfo,
             in_introspection: told.in_introspection,
         },
-        description: RoleDescription::from_stored(told.description),
+        description: Description::from_stored(told.description),
         create_time: time(told.create_time),
         update_time: time(told.update_time),
     })
@@ -122,7 +122,7 @@ pub(in crate::cli) fn role(role: wire::Role) -> Result<Role, Failure> {
         name: RoleName::from_stored(role.name),
         audience: AudienceName::from_stored(role.audience),
         scopes: names(&role.scopes),
-        description: RoleDescription::from_stored(role.description),
+        description: Description::from_stored(role.description),
         create_time: time(role.create_time),
         update_time: time(role.update_time),
     })
@@ -203,7 +203,7 @@ fn read_way(way: scope_access::Way, audience: &AudienceName) -> Result<Way, Fail
             name: RoleName::from_stored(way.role_name),
             audience: audience.clone(),
             scopes: NameSet::default(),
-            description: RoleDescription::default(),
+            description: Description::default(),
             create_time: time(None),
             update_time: time(None),
         },

@@ -4,9 +4,7 @@ use super::{AccessRegistry, RoleRef};
 use crate::{
     audit::{Entry, Event, Field},
     identity::{Administrator, administrator::NO_FIELDS},
-    model::{
-        AudienceName, Error, FieldReason, NameSet, Role, RoleDescription, RoleId, RoleName, RuleViolation,
-    },
+    model::{AudienceName, Description, Error, FieldReason, NameSet, Role, RoleId, RoleName, RuleViolation},
     store::Applied,
 };
 
@@ -20,7 +18,7 @@ pub struct NewRole {
     /// The scopes that it gives.
     pub scopes: NameSet,
     /// The purpose of the role, for people.
-    pub description: RoleDescription,
+    pub description: Description,
 }
 
 /// The changes of a role.
@@ -29,7 +27,7 @@ pub struct RoleChange {
     /// How its scopes change, if they do.
     pub scopes: Option<ScopeChange>,
     /// The new description, if it changes.
-    pub description: Option<RoleDescription>,
+    pub description: Option<Description>,
     /// The etag that it must still have, if one is said.
     pub etag: Option<String>,
 }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::text::{self, Text};
 use crate::{
     base::Timestamp,
-    model::{AudienceName, DnsName, GroupName, NameSet, RoleDescription, RoleName, SpiffeId},
+    model::{AudienceName, Description, DnsName, GroupName, NameSet, RoleName, SpiffeId},
 };
 
 /// What is to be there. What it does not name stays as it is.
@@ -104,7 +104,7 @@ pub struct RoleItem {
     pub scopes: NameSet,
     /// What it is for.
     #[serde(with = "text::optional", default, skip_serializing_if = "Option::is_none")]
-    pub description: Option<RoleDescription>,
+    pub description: Option<Description>,
 }
 
 /// A group.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
 
 use crate::{
     base::Timestamp,
-    model::{AudienceName, DnsName, GroupName, RoleDescription, RoleName, SpiffeId},
+    model::{AudienceName, Description, DnsName, GroupName, RoleName, SpiffeId},
 };
 
 /// A value that stands in a manifest as text.
@@ -32,7 +32,7 @@ macro_rules! by_rule {
     )+};
 }
 
-by_rule!(AudienceName, GroupName, RoleDescription, RoleName);
+by_rule!(AudienceName, GroupName, Description, RoleName);
 
 impl Text for SpiffeId {
     fn read(text: &str) -> Result<Self, String> {

@@ -8,7 +8,7 @@ use crate::{
     identity::Administrator,
     model::{
         AttributeDeclaration, AttributeId, AttributeName, AttributeSource, AttributeType, AttributeUses,
-        Error, RoleDescription,
+        Description, Error,
     },
     store::{Applied, Store, attribute_differences},
 };
@@ -40,7 +40,7 @@ pub struct NewAttribute {
     /// Who may write it, and where it is said.
     pub uses: AttributeUses,
     /// What it is for.
-    pub description: RoleDescription,
+    pub description: Description,
 }
 
 /// What of an attribute is changed: for each, nothing, or a new value.
@@ -53,7 +53,7 @@ pub struct AttributeChange {
     /// Whether it is said where somebody asks what a token is worth.
     pub in_introspection: Option<bool>,
     /// What it is for.
-    pub description: Option<RoleDescription>,
+    pub description: Option<Description>,
 }
 
 impl AttributeRef {

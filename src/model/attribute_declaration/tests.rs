@@ -1,7 +1,7 @@
 //! Owns the tests of what is declared, and of what users have.
 
 use super::*;
-use crate::model::RoleDescription;
+use crate::model::Description;
 
 fn declared(number: u128, name: &str, kind: AttributeType, writer: AttributeWriter) -> AttributeDeclaration {
     AttributeDeclaration {
@@ -13,7 +13,7 @@ fn declared(number: u128, name: &str, kind: AttributeType, writer: AttributeWrit
             in_userinfo: false,
             in_introspection: false,
         },
-        description: RoleDescription::default(),
+        description: Description::default(),
         create_time: Timestamp::from_micros(0),
         update_time: Timestamp::from_micros(0),
     }

@@ -10,8 +10,8 @@ use super::{Page, UpdateMask, administrator, at, etag, id, request_key, required
 use crate::{
     identity::attributes::{AttributeChange, AttributeRef, AttributeRegistry, NewAttribute},
     model::{
-        AttributeDeclaration, AttributeId, AttributeName, AttributeSource, AttributeUses, Error, FieldReason,
-        RoleDescription, RuleViolation,
+        AttributeDeclaration, AttributeId, AttributeName, AttributeSource, AttributeUses, Description, Error,
+        FieldReason, RuleViolation,
     },
     proto::identity::admin::v1::{
         Attribute, CreateAttributeRequest, CreateAttributeResponse, DeleteAttributeRequest,
@@ -125,7 +125,7 @@ fn new_attribute(attribute: &Attribute) -> Result<NewAttribute, Error> {
     let kind = read_attribute_type(attribute.r#type()).ok_or_else(|| unset().at("attribute.type"));
     let writer = read_attribute_writer(attribute.writer()).ok_or_else(|| unset().at("attribute.writer"));
     let description =
-        RoleDescription::parse(&attribute.description).map_err(|rule| rule.at("attribute.description"));
+        Description::parse(&attribute.description).map_err(|rule| rule.at("attribute.description"));
     match (name, kind, writer, description) {
         (Ok(name), Ok(kind), Ok(writer), Ok(description)) => {
             let uses = AttributeUses {
@@ -147,7 +147,7 @@ fn change(attribute: &Attribute, mask: Option<&FieldMask>) -> Result<AttributeCh
     let mask = UpdateMask::read(mask)?.required()?.of(&UPDATABLE, NOT_UPDATABLE)?;
     let named = |field| mask.names(field, false);
     let description =
-        || RoleDescription::parse(&attribute.description).map_err(|rule| at("attribute.description", rule));
+        || Description::parse(&attribute.description).map_err(|rule| at("attribute.description", rule));
     Ok(AttributeChange {
         in_tokens: named("in_tokens").then_some(attribute.in_tokens),
         in_userinfo: named("in_userinfo").then_some(attribute.in_userinfo),

@@ -12,8 +12,8 @@ use crate::{
         AccessRegistry, BindingFilter, NewRole, PrincipalRef, RoleChange, RoleRef, ScopeChange,
     },
     model::{
-        AudienceName, BindingId, Error, FieldReason, FieldViolation, NameSet, Principal, RoleDescription,
-        RoleId, RoleName,
+        AudienceName, BindingId, Description, Error, FieldReason, FieldViolation, NameSet, Principal, RoleId,
+        RoleName,
     },
     proto::identity::admin::v1::{
         CreateBindingRequest, CreateBindingResponse, CreateRoleRequest, CreateRoleResponse,
@@ -54,8 +54,7 @@ impl RoleRpc {
         let audience = AudienceName::parse(&role.audience).map_err(|rule| rule.at("role.audience"));
         let name = RoleName::parse(&role.name).map_err(|rule| rule.at("role.name"));
         let scopes = access::scopes("role.scopes", &role.scopes);
-        let description =
-            RoleDescription::parse(&role.description).map_err(|rule| rule.at("role.description"));
+        let description = Description::parse(&role.description).map_err(|rule| rule.at("role.description"));
         let (audience, name) = (good(audience, &mut violations), good(name, &mut violations));
         let (scopes, description) = (good(scopes, &mut violations), good(description, &mut violations));
         match (audience, name, scopes, description) {
@@ -317,7 +316,7 @@ fn role_change(role: &Role, mask: Option<&FieldMask>) -> Result<RoleChange, Erro
             Some(ScopeChange::All(scopes.map_err(|violation| Error::InvalidFields(vec![violation]))?));
     }
     if mask.names("description", !role.description.is_empty()) {
-        let description = RoleDescription::parse(&role.description);
+        let description = Description::parse(&role.description);
         change.description = Some(description.map_err(|rule| at("role.description", rule))?);
     }
     Ok(change)

@@ -20,7 +20,7 @@ use crate::{
     base::Timestamp,
     model::{
         AdminScope, AttributeDeclaration, AttributeId, AttributeName, AttributeSource, AttributeType,
-        AttributeUses, AttributeWriter, Declarations, Error, RoleDescription,
+        AttributeUses, AttributeWriter, Declarations, Description, Error,
         attribute_declaration::MAX_DECLARED,
     },
 };
@@ -238,7 +238,7 @@ fn declared(row: Model) -> Option<AttributeDeclaration> {
             in_userinfo: row.in_userinfo,
             in_introspection: row.in_introspection,
         },
-        description: RoleDescription::from_stored(row.description),
+        description: Description::from_stored(row.description),
         create_time: Timestamp::from_micros(row.create_time),
         update_time: Timestamp::from_micros(row.update_time),
     })

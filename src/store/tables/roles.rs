@@ -28,7 +28,7 @@ use crate::{
     audit::{Field, FieldChange},
     base::{Entropy, Timestamp},
     model::{
-        AudienceName, BuiltInRole, Error, NameSet, Role, RoleDescription, RoleId, RoleName,
+        AudienceName, BuiltInRole, Description, Error, NameSet, Role, RoleId, RoleName,
         role::{AUDIENCE_MAX_ROLES, is_admin_scope},
     },
 };
@@ -320,7 +320,7 @@ pub(super) fn everyone_of(audience: &AudienceName, now: Timestamp, entropy: &Ent
         name: RoleName::everyone(),
         audience: audience.clone(),
         scopes: NameSet::default(),
-        description: RoleDescription::default(),
+        description: Description::default(),
         create_time: now,
         update_time: now,
     }
@@ -342,7 +342,7 @@ impl From<Model> for Role {
             name,
             audience,
             scopes,
-            description: RoleDescription::from_stored(description),
+            description: Description::from_stored(description),
             create_time: Timestamp::from_micros(row.create_time),
             update_time: Timestamp::from_micros(row.update_time),
         }

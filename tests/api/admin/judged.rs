@@ -7,8 +7,8 @@ use signet::{
     base::{Entropy, Timestamp},
     model::{
         AttributeDeclaration, AttributeEdit, AttributeId, AttributeName, AttributeSource, AttributeType,
-        AttributeUses, AudienceName, Authority, Binding, BindingId, BuiltInRole, ClientId, ClientName, Error,
-        Group, GroupId, GroupName, NameSet, Principal, Role, RoleDescription, RoleId, RoleName, SessionId,
+        AttributeUses, AudienceName, Authority, Binding, BindingId, BuiltInRole, ClientId, ClientName,
+        Description, Error, Group, GroupId, GroupName, NameSet, Principal, Role, RoleId, RoleName, SessionId,
         Subject, User, UserId, Username, id::uuid_v7,
     },
     store::{
@@ -175,7 +175,7 @@ fn role(name: &str) -> Role {
         name: RoleName::parse(name).unwrap(),
         audience: AudienceName::parse("stock").unwrap(),
         scopes: NameSet::default(),
-        description: RoleDescription::default(),
+        description: Description::default(),
         create_time,
         update_time: create_time,
     }
@@ -192,7 +192,7 @@ fn attribute(name: &str) -> AttributeDeclaration {
             in_userinfo: false,
             in_introspection: false,
         },
-        description: RoleDescription::default(),
+        description: Description::default(),
         create_time,
         update_time: create_time,
     }

@@ -8,7 +8,7 @@ use signet::{
         access::{NewRole, PrincipalRef, RoleChange, ScopeChange},
         users::UserRef,
     },
-    model::{AudienceName, BuiltInRole, NameSet, RoleDescription, RoleName},
+    model::{AudienceName, BuiltInRole, Description, NameSet, RoleName},
     proto::identity::v1::{
         ChangePasswordRequest, IssueTokenRequest, RefreshTokenGrant, issue_token_request::Grant,
     },
@@ -60,7 +60,7 @@ impl Resets {
             audience: AudienceName::signet(),
             name: RoleName::parse("helper").unwrap(),
             scopes: NameSet::default(),
-            description: RoleDescription::default(),
+            description: Description::default(),
         };
         self.access().create_role(new, &Administrator::operator()).await.unwrap();
         self.bind("helper", &user("alice"), true).await;

@@ -18,8 +18,8 @@ use std::{
 use signet::{
     base::{Clock, Timestamp},
     model::{
-        AudienceName, Binding, BindingId, ClientId, Group, GroupId, GroupName, NameSet, Principal, Role,
-        RoleDescription, RoleId, RoleName, UserId,
+        AudienceName, Binding, BindingId, ClientId, Description, Group, GroupId, GroupName, NameSet,
+        Principal, Role, RoleId, RoleName, UserId,
     },
     proto::identity::v1::{IssueTokenRequest, IssueTokenResponse, PasswordGrant, issue_token_request::Grant},
     store::{Store, WhichBinding},
@@ -89,7 +89,7 @@ impl Operator {
             name: RoleName::parse(name).unwrap(),
             audience,
             scopes,
-            description: RoleDescription::default(),
+            description: Description::default(),
             create_time: now,
             update_time: now,
         }

@@ -10,8 +10,8 @@ mod upgrade;
 use signet::{
     base::{Entropy, Timestamp},
     model::{
-        AudienceName, Binding, BindingId, Error, Group, GroupId, GroupName, NameSet, Principal, Role,
-        RoleDescription, RoleId, RoleName, UserId,
+        AudienceName, Binding, BindingId, Description, Error, Group, GroupId, GroupName, NameSet, Principal,
+        Role, RoleId, RoleName, UserId,
     },
     store::{Bound, Store, WhichBinding},
 };
@@ -91,7 +91,7 @@ fn role(of: &str, name: &str, scopes: &str) -> Role {
         name: RoleName::parse(name).unwrap(),
         audience: audience(of),
         scopes: NameSet::parse(scopes).unwrap(),
-        description: RoleDescription::parse("Näht.").unwrap(),
+        description: Description::parse("Näht.").unwrap(),
         create_time: START,
         update_time: START,
     }

@@ -6,7 +6,7 @@ use super::{Planner, all_new, of_role};
 use crate::{
     audit::{Event, Field, FieldChange},
     model::{
-        AudienceName, Binding, BindingId, Group, GroupId, NameSet, Principal, Role, RoleDescription, RoleId,
+        AudienceName, Binding, BindingId, Description, Group, GroupId, NameSet, Principal, Role, RoleId,
         RoleName,
     },
     store::{Made, Step},
@@ -92,7 +92,7 @@ impl Planner<'_> {
         name: RoleName,
         audience: AudienceName,
         scopes: NameSet,
-        description: RoleDescription,
+        description: Description,
     ) {
         let what = what_role(&name, &audience);
         let (id, now) = (RoleId::new(self.wanted.now, self.entropy), self.wanted.now);

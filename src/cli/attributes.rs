@@ -22,7 +22,7 @@ use crate::{
     install::Missing,
     model::{
         AttributeDeclaration, AttributeId, AttributeName, AttributeSource, AttributeType, AttributeUses,
-        AttributeWriter, Description, Error,
+        AttributeWriter, Description, Error, RuleViolation,
     },
 };
 
@@ -282,10 +282,10 @@ fn object(declared: &AttributeDeclaration) -> Value {
     })
 }
 
-fn attribute_name(text: &str) -> Result<AttributeName, String> {
-    AttributeName::parse(text).map_err(|violation| violation.description)
+fn attribute_name(text: &str) -> Result<AttributeName, RuleViolation> {
+    AttributeName::parse(text)
 }
 
-fn description(text: &str) -> Result<Description, String> {
-    Description::parse(text).map_err(|violation| violation.description)
+fn description(text: &str) -> Result<Description, RuleViolation> {
+    Description::parse(text)
 }

@@ -33,7 +33,8 @@ use crate::{
     },
     install::Missing,
     model::{
-        CertificateSubject, Client, ClientId, ClientKind, ClientName, DnsName, SpiffeId, name_set::one_name,
+        CertificateSubject, Client, ClientId, ClientKind, ClientName, DnsName, RuleViolation, SpiffeId,
+        name_set::one_name,
     },
 };
 
@@ -361,8 +362,8 @@ fn client_id(text: &str) -> Result<ClientId, String> {
     ClientId::parse(text).ok_or_else(|| "must be the id of a client: a UUID, or `signet`".to_owned())
 }
 
-fn client_name(text: &str) -> Result<ClientName, String> {
-    ClientName::parse(text).map_err(|violation| violation.description)
+fn client_name(text: &str) -> Result<ClientName, RuleViolation> {
+    ClientName::parse(text)
 }
 
 fn show(client: &Client, secret: Option<&Zeroizing<String>>, output: Output) -> Result<(), Failure> {

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use base64ct::{Base64, Encoding};
 use serde_json::json;
 
-use super::{Failure, Output};
+use super::{CommandReason, Failure, Output};
 use crate::server;
 
 /// Writes the API's descriptor set to standard output: as it is, or in Base64 as a member of a JSON object.
@@ -17,5 +17,7 @@ pub(super) fn run(json: bool, output: Output) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     // Half a set would be taken for all of it, so also a reader that has gone is a failure here.
     let written = stdout.write_all(&set).and_then(|()| stdout.flush());
-    written.map_err(|error| Failure::Failed(format!("the answer cannot be written: {error}")))
+    written.map_err(|error| {
+        Failure::because(CommandReason::FileUnusable, format!("the answer cannot be written: {error}"))
+    })
 }

@@ -116,7 +116,7 @@ enum Which {
 fn role(text: &str) -> Result<Said, String> {
     match Uuid::try_parse(text) {
         Ok(id) => Ok(Said::Id(id)),
-        Err(_) => role_name(text).map(Said::Named),
+        Err(_) => role_name(text).map(Said::Named).map_err(|rule| rule.description),
     }
 }
 

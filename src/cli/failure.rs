@@ -4,9 +4,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    errors::{Row, field_reason},
+    errors::{CommandReason, Row, field_reason},
     install::StartError,
-    model::{Error, error::chain},
+    model::{Error, FieldReason, error::chain},
 };
 
 /// Why a command did not do what it was asked.
@@ -45,8 +45,8 @@ pub(super) struct NamedFailure {
     pub(super) is_usage: bool,
 }
 
-/// A field that breaks a rule.
-#[derive(Debug, Serialize)]
+/// A field, an argument or a setting that breaks a rule.
+#[derive(Clone, Debug, Serialize)]
 pub(super) struct Violation {
     /// Its name.
     pub(super) field: String,
@@ -57,6 +57,12 @@ pub(super) struct Violation {
 }
 
 impl Failure {
+    /// That the command failed for `reason`, of which `error` tells.
+    pub(super) fn because(reason: CommandReason, error: impl Into<String>) -> Self {
+        let reason = Some(reason.name().to_owned());
+        Self::Named(Box::new(NamedFailure { error: error.into(), reason, ..NamedFailure::default() }))
+    }
+
     /// Whether a setting or an argument cannot be used.
     pub(super) const fn is_usage(&self) -> bool {
         match self {
@@ -74,8 +80,18 @@ impl Failure {
     /// What a program is told.
     pub(super) fn object(&self) -> Value {
         match self {
-            Self::Usage(error) | Self::Failed(error) => serde_json::json!({ "error": error }),
-            Self::Named(failure) => serde_json::to_value(failure).unwrap_or_default(),
+            Self::Usage(error) => {
+                let reason = CommandReason::InvalidUsage.name().to_owned();
+                let violations = Violation::of_sentence(error).into_iter().collect();
+                json(&NamedFailure {
+                    error: error.clone(),
+                    reason: Some(reason),
+                    violations,
+                    ..NamedFailure::default()
+                })
+            }
+            Self::Failed(error) => Self::because(CommandReason::CommandFailed, error).object(),
+            Self::Named(failure) => json(failure),
         }
     }
 
@@ -92,7 +108,26 @@ impl Failure {
     }
 }
 
+fn json(failure: &NamedFailure) -> Value {
+    serde_json::to_value(failure).unwrap_or_default()
+}
+
 impl Violation {
+    /// What `sentence` says of the argument or the setting that it begins with: `--grpc-addr: must be ...`.
+    fn of_sentence(sentence: &str) -> Option<Self> {
+        let (shown, description) = sentence.split_once(": ")?;
+        let reason = field_reason(FieldReason::Malformed).to_owned();
+        let field = Self::argument(shown)?;
+        Some(Self { field, reason, description: description.to_owned() })
+    }
+
+    /// The name of an argument that is shown as `--tls-san-dns <NAME>` or `<NAME>`: `tls_san_dns`, `name`; none if `shown` is none.
+    pub(super) fn argument(shown: &str) -> Option<String> {
+        let name = shown.strip_prefix("--").or_else(|| shown.strip_prefix(['<', '[']))?;
+        let name = name.split([' ', '=', '[', '>', ']']).next()?;
+        (!name.is_empty()).then(|| name.to_ascii_lowercase().replace('-', "_"))
+    }
+
     /// The name of the field at `path` of a request: whose field it is the command line knows.
     pub(super) fn name(path: &str) -> String {
         path.rsplit('.').next().unwrap_or_default().to_owned()
@@ -109,6 +144,11 @@ impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         match error {
             StartError::Config(error) => Self::Usage(error.to_string()),
+            StartError::File(problem, error) => Self::Named(Box::new(NamedFailure {
+                error,
+                reason: Some(problem.name().to_owned()),
+                ..NamedFailure::default()
+            })),
             StartError::Failed(error) => error.into(),
         }
     }
@@ -147,6 +187,44 @@ impl From<Error> for Failure {
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
-        Self::Failed(format!("reading or writing a file failed: {error}"))
+        Self::because(CommandReason::FileUnusable, format!("reading or writing a file failed: {error}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::install::FileProblem;
+
+    #[test]
+    fn the_document_has_each_reason_of_a_command() {
+        let document =
+            std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/ERRORS.md")).unwrap();
+        let (_, commands) = document.split_once("## Commands").unwrap();
+        let of_files = FileProblem::ALL.iter().map(|problem| problem.name());
+        for name in CommandReason::ALL.iter().map(|reason| reason.name()).chain(of_files) {
+            assert_eq!(commands.matches(&format!("| `{name}` |")).count(), 1, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_program_is_told_which_argument_cannot_be_used() {
+        let told = Failure::Usage("--grpc-addr (SIGNET_GRPC_ADDR): `x` cannot be used: no port".to_owned());
+        let expected = serde_json::json!({
+            "error": "--grpc-addr (SIGNET_GRPC_ADDR): `x` cannot be used: no port",
+            "reason": "INVALID_USAGE",
+            "violations": [
+                { "field": "grpc_addr", "reason": "MALFORMED", "description": "`x` cannot be used: no port" }
+            ],
+        });
+        assert_eq!(told.object(), expected);
+        for (shown, name) in
+            [("--tls-san-dns <NAME>", "tls_san_dns"), ("<ID|NAME>", "id|name"), ("[FILE]", "file")]
+        {
+            assert_eq!(Violation::argument(shown).as_deref(), Some(name));
+        }
+        assert_eq!(Violation::argument("the argument"), None);
+        let failed = Failure::Failed("it rained".to_owned()).object();
+        assert_eq!(failed, serde_json::json!({ "error": "it rained", "reason": "COMMAND_FAILED" }));
     }
 }

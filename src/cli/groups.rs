@@ -20,7 +20,7 @@ use crate::{
         users::UserRef,
     },
     install::Missing,
-    model::{Group, GroupId, GroupName, Membership, User, UserId},
+    model::{Group, GroupId, GroupName, Membership, RuleViolation, User, UserId},
 };
 
 /// How groups are shown.
@@ -195,8 +195,8 @@ fn list_member(membership: &Membership, username: &str, output: Output) -> Resul
     output.row(&MEMBERS.row([&user, &when(since), username]), &object)
 }
 
-fn group_name(text: &str) -> Result<GroupName, String> {
-    GroupName::parse(text).map_err(|violation| violation.description)
+fn group_name(text: &str) -> Result<GroupName, RuleViolation> {
+    GroupName::parse(text)
 }
 
 fn show(group: &Group, output: Output) -> Result<(), Failure> {

@@ -22,7 +22,7 @@ use tokio_rustls::rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
 
-use super::{Failure, Output};
+use super::{CommandReason, Failure, Output};
 use crate::{config::Config, model::error::chain};
 
 /// How long the answer may take: container probes give a second or a few.
@@ -45,7 +45,10 @@ pub(super) async fn run(config: &Config, output: Output) -> Result<(), Failure> 
                 return output.answer(&format!("{addr} serves."), &json!({ "status": "SERVING" }));
             }
             Ok(StatusCode::SERVICE_UNAVAILABLE) => {
-                return Err(Failure::Failed(format!("{addr} does not serve: it is not ready")));
+                return Err(Failure::because(
+                    CommandReason::NotServing,
+                    format!("{addr} does not serve: it is not ready"),
+                ));
             }
             Ok(other) => format!("it answers {other}"),
             Err(_) if matches!(timeout_at(until, ask(addr, !speaks_tls)).await, Ok(Ok(_))) => {
@@ -61,9 +64,10 @@ pub(super) async fn run(config: &Config, output: Output) -> Result<(), Failure> 
         problems.push(format!("{addr} does not serve: {problem}"));
     }
     let problems = problems.join("; ");
-    Err(Failure::Failed(format!(
-        "{problems} (this command needs the service's settings: where it listens, and TLS)"
-    )))
+    Err(Failure::because(
+        CommandReason::NotServing,
+        format!("{problems} (this command needs the service's settings: where it listens, and TLS)"),
+    ))
 }
 
 /// Where to ask, one after the other until one says whether it serves. Where nothing is set, the service may have had to start

@@ -35,6 +35,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind}
 
 use crate::{
     config::{Config, LogFormat},
+    errors::CommandReason,
     observe,
 };
 use exposure::ExposedSecret;
@@ -163,7 +164,7 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // What else the command line asks for cannot be known; this alone can be seen without parsing.
             let json = std::env::args_os().any(|arg| arg == "--json");
-            Output::new(json).failure(&Failure::Usage(usage::sentence(&error)));
+            Output::new(json).failure(&usage::failure(&error));
             return ExitCode::from(EXIT_USAGE);
         }
     };

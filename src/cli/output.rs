@@ -10,7 +10,7 @@ use rustix::termios::tcgetwinsize;
 use serde::Serialize;
 
 use super::{
-    Failure,
+    CommandReason, Failure,
     table::{WIDTH, cut},
 };
 use crate::{base::Timestamp, observe};
@@ -120,9 +120,10 @@ fn fitting(text: &str, width: Option<usize>) -> Cow<'_, str> {
 fn line(text: &str) -> Result<(), Failure> {
     match writeln!(io::stdout(), "{text}") {
         // A reader that has gone (`| head`) wants no more lines, and that is no failure.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::Failed(format!("the answer cannot be written: {error}")))
-        }
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::because(
+            CommandReason::FileUnusable,
+            format!("the answer cannot be written: {error}"),
+        )),
         _ => Ok(()),
     }
 }

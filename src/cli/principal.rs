@@ -10,7 +10,7 @@ use crate::{
         access::{GroupRef, PrincipalRef, RoleRef},
         users::UserRef,
     },
-    model::{AudienceName, NameSet, RoleName, name_set::one_name},
+    model::{AudienceName, Error, NameSet, RoleName, RuleViolation, name_set::one_name},
 };
 
 /// Who is meant: one of the three.
@@ -84,8 +84,8 @@ impl OfAudience {
 
 /// The audience that is called `name`.
 pub(super) fn audience(name: &str) -> Result<AudienceName, Failure> {
-    let checked = AudienceName::parse(name)
-        .map_err(|violation| Failure::Usage(format!("the audience {}", violation.description)))?;
+    let checked =
+        AudienceName::parse(name).map_err(|rule| Error::InvalidFields(vec![rule.at("audience")]))?;
     // `signet` is the service's own, too, however that is called.
     Ok(if own_audience().contains(name) { AudienceName::signet() } else { checked })
 }
@@ -124,6 +124,6 @@ impl TryFrom<WhichRole> for RoleRef {
 }
 
 /// The name of a role.
-pub(super) fn role_name(text: &str) -> Result<RoleName, String> {
-    RoleName::parse(text).map_err(|violation| violation.description)
+pub(super) fn role_name(text: &str) -> Result<RoleName, RuleViolation> {
+    RoleName::parse(text)
 }

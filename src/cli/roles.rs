@@ -22,7 +22,7 @@ use crate::{
     config::{Config, duration_in_millis},
     identity::access::{AccessDirectory, ListedBinding, NewRole, RoleChange, RoleRef, ScopeChange},
     install::Missing,
-    model::{AudienceName, Description, Error, NameSet, Role, RoleId, name_set::one_name},
+    model::{AudienceName, Description, Error, NameSet, Role, RoleId, RuleViolation, name_set::one_name},
 };
 pub(super) use remote::{changed, texts};
 
@@ -193,8 +193,8 @@ pub(super) fn set(flag: &str, names: &[String]) -> Result<NameSet, Failure> {
     names.map_err(|_| Failure::Usage(format!("{flag}: all together must have at most 1024 bytes")))
 }
 
-fn description(text: &str) -> Result<Description, String> {
-    Description::parse(text).map_err(|violation| violation.description)
+fn description(text: &str) -> Result<Description, RuleViolation> {
+    Description::parse(text)
 }
 
 fn show(role: &Role, output: Output) -> Result<(), Failure> {
@@ -227,11 +227,12 @@ pub(super) fn object(role: &Role) -> Value {
 
 /// The scopes together are what a role already has and what is said: that is no mistake of the command line.
 fn too_many_scopes(error: Error) -> Failure {
-    match &error {
-        Error::InvalidFields(violations) => match violations.as_slice() {
-            [one] => Failure::Failed(format!("the scopes of a role {}", one.description)),
-            _ => error.into(),
-        },
-        _ => error.into(),
+    match error.into() {
+        Failure::Named(mut named) if named.violations.len() == 1 => {
+            named.error = format!("the scopes of a role {}", named.violations[0].description);
+            named.is_usage = false;
+            Failure::Named(named)
+        }
+        other => other,
     }
 }

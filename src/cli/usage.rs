@@ -1,7 +1,7 @@
 //! Owns saying in one sentence what is wrong with a command line or the environment.
 
 use std::{
-    error::Error,
+    error::Error as StdError,
     num::{IntErrorKind, ParseIntError},
 };
 
@@ -10,14 +10,54 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
-use super::remote::Place;
-use crate::config::Config;
+use super::{
+    Failure,
+    failure::{NamedFailure, Violation},
+    remote::Place,
+};
+use crate::{
+    config::Config,
+    errors::{CommandReason, Row, field_reason},
+    model::{Error, FieldReason, RuleViolation},
+};
 
 /// How many values are named that an argument can have.
 const MOST_NAMED: usize = 12;
 
+/// What is wrong with a command line, as `error` says: the sentence, and for programs which argument it is about.
+pub(super) fn failure(error: &clap::Error) -> Failure {
+    let about = error.get(ContextKind::InvalidArg).map(ToString::to_string).unwrap_or_default();
+    let rule = error.source().and_then(|problem| problem.downcast_ref::<RuleViolation>());
+    let sentence = sentence(error);
+    let (reason, description) = match (error.kind(), rule) {
+        (_, Some(rule)) => (rule.reason, rule.description.clone()),
+        (ErrorKind::MissingRequiredArgument, None) => (FieldReason::Required, "must be given".to_owned()),
+        (ErrorKind::ValueValidation | ErrorKind::InvalidValue, None) => {
+            let description = sentence.split_once(": ").map_or(sentence.as_str(), |(_, rest)| rest);
+            (FieldReason::Malformed, description.to_owned())
+        }
+        _ => return Failure::Usage(sentence),
+    };
+    let violation = |field| {
+        let (reason, description) = (field_reason(reason).to_owned(), description.clone());
+        Violation { field, reason, description }
+    };
+    let violations = about.split(", ").filter_map(Violation::argument).map(violation).collect();
+    // A rule of the service is told as the service tells it.
+    let invalid_fields = || Row::of(&Error::InvalidFields(Vec::new())).reason();
+    let reason = rule.and_then(|_| invalid_fields()).unwrap_or(CommandReason::InvalidUsage.name());
+    let (reason, is_usage) = (Some(reason.to_owned()), true);
+    Failure::Named(Box::new(NamedFailure {
+        error: sentence,
+        reason,
+        violations,
+        is_usage,
+        ..NamedFailure::default()
+    }))
+}
+
 /// The one sentence that says what `error` is about, and names the setting.
-pub(super) fn sentence(error: &clap::Error) -> String {
+fn sentence(error: &clap::Error) -> String {
     let context = |kind| error.get(kind).map(ToString::to_string).filter(|text| !text.is_empty());
     match (error.kind(), context(ContextKind::InvalidArg)) {
         (ErrorKind::ValueValidation | ErrorKind::InvalidValue, Some(arg)) => {
@@ -51,7 +91,7 @@ pub(super) fn sentence(error: &clap::Error) -> String {
 }
 
 /// What `problem`, which a parser found, wants: those of libraries tell of letters and digits.
-fn rule(problem: &(dyn Error + 'static)) -> String {
+fn rule(problem: &(dyn StdError + 'static)) -> String {
     match problem.downcast_ref::<ParseIntError>().map(ParseIntError::kind) {
         Some(IntErrorKind::PosOverflow) => "is too large".to_owned(),
         Some(_) => "must be a whole number".to_owned(),

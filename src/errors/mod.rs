@@ -1,5 +1,7 @@
-//! Owns what an error is over every protocol: its row, its gRPC status, and the log of calls that failed.
+//! Owns what an error is over every protocol: its row, its gRPC status, the log of calls that failed, and the reasons of commands.
 
+#[cfg(feature = "server")]
+mod commands;
 #[cfg(test)]
 mod document;
 mod failures;
@@ -8,6 +10,8 @@ mod grpc;
 mod oauth;
 mod rows;
 
+#[cfg(feature = "server")]
+pub use commands::CommandReason;
 pub use failures::{CallFailure, FailureLog};
 pub use fields::field_reason;
 #[cfg(feature = "server")]

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Missing, OpenDatabase, StartError,
+    FileProblem, Missing, OpenDatabase, StartError,
     backup_file::{self, BackupFile},
     data_dir,
     database::tell_newer,
@@ -18,7 +18,7 @@ use crate::{
     config::{ConfigError, Database, StorageConfig},
     files::{Draft, OwnFiles, check_unopened, sync_dir},
     identity::{MasterKey, keyring::opens_keys},
-    model::Error,
+    model::{Error, error::chain},
     store::{ServerUrl, SoleUse, Store},
 };
 
@@ -67,19 +67,16 @@ pub async fn backup(config: &StorageConfig, to: &Path, replace: bool) -> Result<
         return Err(not_ours(&url));
     }
     let own_files = OwnFiles::new(data_dir::own_files(config));
-    own_files
-        .refuse_name(to)
-        .map_err(|error| Error::internal(format!("{} cannot be written: {error}", to.display())))?;
-    check_target(to, replace).map_err(Error::internal)?;
+    let unwritable = |error: io::Error| unusable(&error, &format!("{} cannot be written", to.display()));
+    own_files.refuse_name(to).map_err(unwritable)?;
+    check_target(to, replace)?;
     let OpenDatabase { store, description, master_key_file, .. } =
         OpenDatabase::open(config, Missing::Refused, Duration::ZERO).await?;
-    let unwritable =
-        |error: io::Error| Error::internal(format!("{} cannot be written: {error}", to.display()));
     let mut draft = Draft::of(to).map_err(unwritable)?;
     store.copy_to(draft.path()).await?;
     store.close().await;
     let copy = Store::open_copy(draft.path(), Entropy::system()).await?;
-    copy.check_integrity().await?;
+    copy.check_integrity().await.map_err(|error| damaged(error, FileProblem::Damaged))?;
     let users = copy.user_count().await?;
     copy.close().await;
     backup_file::seal(draft.file()).map_err(unwritable)?;
@@ -101,40 +98,41 @@ pub async fn restore(
     options: RestoreOptions,
 ) -> Result<Restored, StartError> {
     let shown = from.display();
-    let unreadable = |error: io::Error| Error::internal(format!("{shown} cannot be read: {error}"));
     let configured = config.database()?;
     if let Database::Server(url, _) = &configured {
         return Err(not_ours(url));
     }
-    let backup = BackupFile::open(from).map_err(unreadable)?.ok_or_else(|| {
-        Error::internal(format!("{shown} is no backup that `signet backup` made, or its end is missing"))
+    let opened = BackupFile::open(from).map_err(|error| unusable(&error, &format!("{shown} cannot be read")));
+    let backup = opened?.ok_or_else(|| {
+        let problem = format!("{shown} is no backup that `signet backup` made, or its end is missing");
+        StartError::File(FileProblem::NoBackup, problem)
     })?;
     let place = Destination::of(configured, &config.data_dir)?;
     let database = place.path.display().to_string();
-    let unusable = |error: io::Error| Error::internal(format!("{database} cannot be restored: {error}"));
-    check_unopened(&place.path).map_err(unusable)?;
-    let sole = SoleUse::of(&place.path).map_err(unusable)?;
+    let unfit = |error: io::Error| unusable(&error, &format!("{database} cannot be restored"));
+    check_unopened(&place.path).map_err(unfit)?;
+    let sole = SoleUse::of(&place.path).map_err(unfit)?;
     if place.path.exists() && !options.replace {
         let problem =
             format!("{database} is there already: with --replace it gives way, and what is in it is lost");
-        return Err(Error::internal(problem).into());
+        return Err(StartError::File(FileProblem::Exists, problem));
     }
-    let mut draft = Draft::of(&place.path).map_err(unusable)?;
-    if !backup.extract(draft.file()).map_err(unusable)? {
+    let mut draft = Draft::of(&place.path).map_err(unfit)?;
+    if !backup.extract(draft.file()).map_err(unfit)? {
         let problem = format!("{shown} is damaged: its SHA-256 is not the one that it was written with");
-        return Err(Error::internal(problem).into());
+        return Err(StartError::File(FileProblem::NoBackup, problem));
     }
     let restored = bring_up(&draft, &place, options.end_sessions).await?;
-    draft.file().sync_all().map_err(unusable)?;
+    draft.file().sync_all().map_err(unfit)?;
     sole.replace_with(draft.path()).await?;
-    sync_dir(&place.path).map_err(unusable)?;
+    sync_dir(&place.path).map_err(unfit)?;
     Ok(restored)
 }
 
 /// Checks the database in `draft`, and makes it what is to take its `place`.
 async fn bring_up(draft: &Draft, place: &Destination, end_sessions: bool) -> Result<Restored, StartError> {
     let store = Store::open_copy(draft.path(), Entropy::system()).await?;
-    store.check_integrity().await?;
+    store.check_integrity().await.map_err(|error| damaged(error, FileProblem::NoBackup))?;
     // Nobody else has it open.
     let migrated = store.migrate(Duration::ZERO).await?;
     let database = place.path.display().to_string();
@@ -175,14 +173,34 @@ impl Destination {
 }
 
 /// Refuses a file that must not be written over.
-fn check_target(to: &Path, replace: bool) -> Result<(), String> {
+fn check_target(to: &Path, replace: bool) -> Result<(), StartError> {
     let shown = to.display();
-    match BackupFile::open(to) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(format!("{shown} cannot be written: {error}")),
-        Ok(Some(_)) if replace => Ok(()),
-        Ok(None) if replace => Err(format!("{shown} is there already, and is no backup: it is not replaced")),
-        Ok(_) => Err(format!("{shown} is there already: with --replace a new backup takes its place")),
+    let problem = match BackupFile::open(to) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(unusable(&error, &format!("{shown} cannot be written"))),
+        Ok(Some(_)) if replace => return Ok(()),
+        Ok(None) if replace => format!("{shown} is there already, and is no backup: it is not replaced"),
+        Ok(_) => format!("{shown} is there already: with --replace a new backup takes its place"),
+    };
+    Err(StartError::File(FileProblem::Exists, problem))
+}
+
+/// That a file failed with `error`, of which `what` tells.
+fn unusable(error: &io::Error, what: &str) -> StartError {
+    let problem = match error.kind() {
+        // That is how a lock is refused.
+        io::ErrorKind::WouldBlock => FileProblem::InUse,
+        io::ErrorKind::AlreadyExists => FileProblem::Exists,
+        _ => FileProblem::Unusable,
+    };
+    StartError::File(problem, format!("{what}: {error}"))
+}
+
+/// That a database is not whole, as `error` says, unless it says something else.
+fn damaged(error: Error, problem: FileProblem) -> StartError {
+    match error {
+        Error::Internal(cause) => StartError::File(problem, chain(cause.as_ref())),
+        other => other.into(),
     }
 }
 

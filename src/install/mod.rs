@@ -15,7 +15,7 @@ use crate::{
     config::{Config, ConfigError},
     files::OwnFiles,
     metrics::Metrics,
-    model::Error,
+    model::{Error, named::named},
 };
 
 pub use backup::{BackedUp, RestoreOptions, Restored, backup, restore};
@@ -24,12 +24,31 @@ pub use migrate::{SchemaUpdate, migrate, migrations};
 pub use reseal::{Resealed, reseal};
 pub use signing_keys::{key_rotation, signing_keys};
 
+named! {
+    /// What is wrong with a file that a command is to read or to write.
+    FileProblem {
+        /// It cannot be read or written.
+        Unusable = "FILE_UNUSABLE",
+        /// It is there already.
+        Exists = "FILE_EXISTS",
+        /// It is no backup, or not whole.
+        NoBackup = "BACKUP_UNUSABLE",
+        /// It is a database that somebody has open.
+        InUse = "DATABASE_IN_USE",
+        /// It is a database that is damaged.
+        Damaged = "DATABASE_DAMAGED",
+    }
+}
+
 /// An installation cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A setting cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// A file cannot be used; in words, why.
+    #[error("{1}")]
+    File(FileProblem, String),
     /// Something else failed.
     #[error(transparent)]
     Failed(Error),

@@ -429,7 +429,8 @@ pub struct FieldViolation {
 }
 
 /// A value that breaks a rule, before it is known which field held it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{description}")]
 pub struct RuleViolation {
     /// Which rule, for programs.
     pub reason: FieldReason,

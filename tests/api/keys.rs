@@ -163,7 +163,7 @@ async fn the_keys_of_the_schema_before_go_on_signing_and_are_replaced_in_their_t
 async fn refusal(data: &Data, args: &[&str]) -> String {
     match Server::start(config(data, args), Clock::system(), DatabaseClock::Own).await {
         Err(StartError::Config(error)) => error.to_string(),
-        Err(StartError::Failed(error)) => panic!("not a setting: {error}"),
+        Err(other) => panic!("not a setting: {other}"),
         Ok(_) => panic!("it started"),
     }
 }

@@ -138,8 +138,8 @@ async fn what_a_row_says_of_attributes_is_all_that_the_user_has_or_the_row_is_re
     };
     import("--column-attributes=more").await.succeeded();
     import("--column-attributes=").await.succeeded();
-    let expected = [("ann", json!({ "sites": ["x"] })), ("bob", json!({}))];
-    assert_eq!(all_attributes(&place).await, expected.map(|(name, all)| (name.to_owned(), all)).into());
+    let expected = [("ann".to_owned(), json!({ "sites": ["x"] })), ("bob".to_owned(), json!({}))];
+    assert_eq!(all_attributes(&place).await, BTreeMap::from(expected));
 
     // And each who was changed has events.
     let events = done(&place, "audit list --user ann --json").await.objects();

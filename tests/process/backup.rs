@@ -399,3 +399,29 @@ async fn a_database_server_is_backed_up_by_its_own_programs() {
     }
     assert!(!place.has_data() && !place.path("file").exists());
 }
+
+#[tokio::test]
+async fn a_program_is_told_by_a_reason_what_is_wrong_with_a_backup() {
+    let place = Place::new();
+    place.create_user("alice").await;
+    let file = place.back_up("backup").await;
+    let reason = async |args: &[&str]| {
+        let refused = place.run(&[args, &["--json", "--audit-log=off"]].concat()).await;
+        assert_eq!((refused.code, refused.stdout.as_str()), (Some(1), ""), "{refused:?}");
+        let told: Value = serde_json::from_str(&refused.stderr).unwrap();
+        told["reason"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(reason(&["backup", &file]).await, "FILE_EXISTS");
+    assert_eq!(reason(&["backup", "nowhere/backup"]).await, "FILE_UNUSABLE");
+    assert_eq!(reason(&["restore", &file]).await, "FILE_EXISTS");
+    assert_eq!(reason(&["restore", "nowhere", "--replace"]).await, "FILE_UNUSABLE");
+    let service = place.serve(&[]).await;
+    assert_eq!(reason(&["restore", &file, "--replace"]).await, "DATABASE_IN_USE");
+    service.stop().await;
+    let mut damaged = fs::read(&file).unwrap();
+    damaged[0] ^= 1;
+    fs::write(&file, &damaged).unwrap();
+    assert_eq!(reason(&["restore", &file, "--replace"]).await, "BACKUP_UNUSABLE");
+    fs::write(&file, "nothing").unwrap();
+    assert_eq!(reason(&["restore", &file, "--replace"]).await, "BACKUP_UNUSABLE");
+}

@@ -175,7 +175,29 @@ async fn a_failed_command_tells_a_program_why() {
     let absent = serde_json::json!({ "error": "there is no user `nobody`", "reason": "USER_NOT_FOUND" });
     assert_eq!(told("users show nobody", 1).await, absent);
     let usage = told("users list --limit=x", 2).await;
-    assert_eq!(usage, serde_json::json!({ "error": "--limit: `x` cannot be used: must be a whole number" }));
+    let problem = "`x` cannot be used: must be a whole number";
+    let violation = serde_json::json!({ "field": "limit", "reason": "MALFORMED", "description": problem });
+    let expected = serde_json::json!({
+        "error": format!("--limit: {problem}"), "reason": "INVALID_USAGE", "violations": [violation],
+    });
+    assert_eq!(usage, expected);
+    // A rule of the service is told as the service tells it.
+    for (line, field, reason) in
+        [("clients create A_B", "name", "FORBIDDEN_CHARACTER"), ("groups create signet", "name", "MALFORMED")]
+    {
+        let refused = told(line, 2).await;
+        let violation = &refused["violations"][0];
+        let said = (&refused["reason"], &violation["field"], &violation["reason"]);
+        assert_eq!(said, (&"INVALID_FIELDS".into(), &field.into(), &reason.into()), "{line}: {refused}");
+        assert!(violation["description"].as_str().unwrap().starts_with("must "), "{refused}");
+    }
+    let missing = told("clients create", 2).await;
+    assert_eq!(
+        (&missing["reason"], &missing["violations"][0]["reason"]),
+        (&"INVALID_USAGE".into(), &"REQUIRED".into())
+    );
+    let elsewhere = told("users list --server 127.0.0.1:1", 1).await;
+    assert_eq!(elsewhere["reason"], "SERVER_UNREACHABLE", "{elsewhere}");
     place.create_user("alice").await;
     let refused = told("users update alice --email none", 2).await;
     assert_eq!(refused["reason"], "INVALID_FIELDS");

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     base::{Clock, Entropy},
-    cli::Failure,
+    cli::{CommandReason, Failure},
     files::read_text,
     identity::clients::ClientKey,
     model::{AdminScope, NameSet},
@@ -100,7 +100,12 @@ pub(super) async fn of_client(
 ///
 /// Two commands at once wait for each other: none uses a refresh token that the other has used, which would be taken for theft.
 pub(super) async fn of_login(mut issuer: Issuer, server: &Address) -> Result<Zeroizing<String>, Failure> {
-    let again = || Failure::Failed(format!("log in first: `signet login --server {server}`"));
+    let again = || {
+        Failure::because(
+            CommandReason::NotLoggedIn,
+            format!("log in first: `signet login --server {server}`"),
+        )
+    };
     let kept_at = LoginFile::of(server)?;
     let is_good =
         |kept: &Kept| kept.expire_time.is_some_and(|end| Clock::system().now().after(LEAST_LEFT) < end);
@@ -128,11 +133,14 @@ pub(super) async fn of_login(mut issuer: Issuer, server: &Address) -> Result<Zer
         }
         Err(status) if reason(&status).starts_with("REFRESH_TOKEN_") => {
             kept_at.remove()?;
-            Err(Failure::Failed(format!(
-                "the login of {} has ended ({}): `signet login --server {server}`",
-                kept.username,
-                status.message()
-            )))
+            Err(Failure::because(
+                CommandReason::NotLoggedIn,
+                format!(
+                    "the login of {} has ended ({}): `signet login --server {server}`",
+                    kept.username,
+                    status.message()
+                ),
+            ))
         }
         Err(status) => Err(failure(&status)),
     }
@@ -175,5 +183,5 @@ fn beyond(status: &Status) -> Option<NameSet> {
 /// That a thread did not end as it should.
 #[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` hands over")]
 fn joined(error: tokio::task::JoinError) -> Failure {
-    Failure::Failed(format!("the login could not be read: {error}"))
+    Failure::because(CommandReason::LoginUnusable, format!("the login could not be read: {error}"))
 }

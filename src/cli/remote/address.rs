@@ -10,7 +10,7 @@ use tokio_rustls::rustls::{
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint, Uri};
 
 use crate::{
-    cli::{Failure, principal::is_said},
+    cli::{CommandReason, Failure, principal::is_said},
     files::read_text,
     model::error::chain,
 };
@@ -80,7 +80,9 @@ impl Address {
                 format!("--tls-ca: {self} is called in plaintext; write https:// before the address");
             return Err(Failure::Usage(problem));
         }
-        let unusable = |error: tonic::transport::Error| Failure::Failed(format!("{self}: {}", chain(&error)));
+        let unusable = |error: tonic::transport::Error| {
+            Failure::because(CommandReason::ServerUnreachable, format!("{self}: {}", chain(&error)))
+        };
         let endpoint = Endpoint::from_shared(self.to_string()).map_err(unusable)?;
         let endpoint = endpoint.connect_timeout(CONNECT_TIMEOUT).timeout(CALL_TIMEOUT);
         let endpoint =
@@ -97,7 +99,7 @@ impl Address {
                 (_, true) => ": does it speak TLS there, with a certificate from --tls-ca or of an authority that this machine knows?",
                 (false, false) => "",
             };
-            Failure::Failed(format!("{self} cannot be reached: {}{hint}", chain(&error)))
+            Failure::because(CommandReason::ServerUnreachable, format!("{self} cannot be reached: {}{hint}", chain(&error)))
         })
     }
 }

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     base::Clock,
-    cli::{Failure, Output, users::read_password},
+    cli::{CommandReason, Failure, Output, users::read_password},
     model::NameSet,
     proto::identity::{
         admin::v1::{GetUserRequest, user_service_client::UserServiceClient},
@@ -113,7 +113,10 @@ pub(in crate::cli) async fn log_out(
 ) -> Result<(), Failure> {
     let (locked, kept_at) = locked(LoginFile::of(&server)?).await?;
     let Some(kept) = kept_at.read()? else {
-        return Err(Failure::Failed(format!("nobody is logged in at {server} from here")));
+        return Err(Failure::because(
+            CommandReason::NotLoggedIn,
+            format!("nobody is logged in at {server} from here"),
+        ));
     };
     if !local {
         let ended = async {
@@ -145,7 +148,9 @@ async fn revoke(issuer: &mut IdentityServiceClient<Channel>, kept: &Kept) -> Res
 /// The file, and the right to change it.
 async fn locked(kept_at: LoginFile) -> Result<(std::fs::File, LoginFile), Failure> {
     let waited = spawn_blocking(move || kept_at.lock().map(|locked| (locked, kept_at))).await;
-    waited.map_err(|error| Failure::Failed(format!("the login could not be locked: {error}")))?
+    waited.map_err(|error| {
+        Failure::because(CommandReason::LoginUnusable, format!("the login could not be locked: {error}"))
+    })?
 }
 
 fn ask_username() -> Result<String, Failure> {

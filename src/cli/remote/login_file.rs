@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use super::address::Address;
 use crate::{
     base::Timestamp,
-    cli::Failure,
+    cli::{CommandReason, Failure},
     files::{Draft, check_directory, open, remove},
     proto::identity::v1::IssueTokenResponse,
 };
@@ -73,11 +73,13 @@ impl LoginFile {
     /// That of the login at `server`, in the user's own directory, which is made if it is not there.
     pub(super) fn of(server: &Address) -> Result<Self, Failure> {
         let dir = directory()?;
-        let unusable = |error: io::Error| Failure::Failed(format!("{}: {error}", dir.display()));
+        let unusable = |error: io::Error| {
+            Failure::because(CommandReason::LoginUnusable, format!("{}: {error}", dir.display()))
+        };
         let mut how = DirBuilder::new();
         how.recursive(true).mode(0o700).create(&dir).map_err(unusable)?;
         if let Some(problem) = check_directory(&dir).map_err(unusable)? {
-            return Err(Failure::Failed(problem));
+            return Err(Failure::because(CommandReason::LoginUnusable, problem));
         }
         let server = server.to_string();
         let plain = |letter: char| {
@@ -99,7 +101,10 @@ impl LoginFile {
         let Ok(Written { server, username, access_token, expire_time, refresh_token }) =
             serde_json::from_str(&text)
         else {
-            return Err(Failure::Failed(format!("{}: holds no login; delete it", self.path.display())));
+            return Err(Failure::because(
+                CommandReason::LoginUnusable,
+                format!("{}: holds no login; delete it", self.path.display()),
+            ));
         };
         // Names of two servers can be written alike.
         Ok((server == self.server).then(|| Kept {
@@ -117,7 +122,9 @@ impl LoginFile {
             file.lock()?;
             Ok(file)
         });
-        locked.map_err(|error| Failure::Failed(format!("{}: {error}", path.display())))
+        locked.map_err(|error| {
+            Failure::because(CommandReason::LoginUnusable, format!("{}: {error}", path.display()))
+        })
     }
 
     /// Keeps `login` in the place of what was kept. Only who has the lock does.
@@ -143,7 +150,7 @@ impl LoginFile {
     }
 
     fn unusable(&self, error: &io::Error) -> Failure {
-        Failure::Failed(format!("{}: {error}", self.path.display()))
+        Failure::because(CommandReason::LoginUnusable, format!("{}: {error}", self.path.display()))
     }
 }
 
@@ -152,7 +159,10 @@ fn directory() -> Result<PathBuf, Failure> {
     let of = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let state = of("XDG_STATE_HOME").or_else(|| of("HOME").map(|home| home.join(".local/state")));
     let state = state.ok_or_else(|| {
-        Failure::Failed("the login is kept nowhere: neither XDG_STATE_HOME nor HOME is set".to_owned())
+        Failure::because(
+            CommandReason::LoginUnusable,
+            "the login is kept nowhere: neither XDG_STATE_HOME nor HOME is set".to_owned(),
+        )
     })?;
     // By its real name: no part of the path is a link that somebody changes meanwhile.
     Ok(fs::canonicalize(&state).unwrap_or(state).join("signet"))

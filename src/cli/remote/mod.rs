@@ -18,7 +18,7 @@ use tonic::{
     transport::Channel,
 };
 
-use super::{Failure, principal::is_said};
+use super::{CommandReason, Failure, principal::is_said};
 use crate::{
     config::Config,
     proto::identity::{
@@ -137,7 +137,9 @@ impl Place {
 impl Bearer {
     fn of(token: &str) -> Result<Self, Failure> {
         let value = MetadataValue::try_from(format!("Bearer {token}"));
-        let mut value = value.map_err(|_| Failure::Failed("the service gave no token".to_owned()))?;
+        let mut value = value.map_err(|_| {
+            Failure::because(CommandReason::AnswerNotUnderstood, "the service gave no token".to_owned())
+        })?;
         value.set_sensitive(true);
         Ok(Self(value))
     }

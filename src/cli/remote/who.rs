@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{Remote, answered};
 use crate::{
-    cli::Failure,
+    cli::{CommandReason, Failure},
     identity::{
         access::{PrincipalRef, RoleRef},
         users::UserRef,
@@ -156,5 +156,8 @@ impl Remote {
 
 /// That the service answered without what it was asked for.
 pub(in crate::cli) fn nothing() -> Failure {
-    Failure::Failed("the service answers without what was asked for: is it of another release?".to_owned())
+    Failure::because(
+        CommandReason::AnswerNotUnderstood,
+        "the service answers without what was asked for: is it of another release?".to_owned(),
+    )
 }

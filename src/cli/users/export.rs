@@ -9,7 +9,7 @@ use std::{
 use clap::Args;
 
 use crate::{
-    cli::{Failure, records::Records},
+    cli::{CommandReason, Failure, records::Records},
     config::Config,
     files::create_new,
     install::{Missing, own_files},
@@ -44,7 +44,7 @@ async fn export(path: Option<&Path>, records: &Records) -> Result<(), Failure> {
 }
 
 fn unwritable(path: &Path, error: &io::Error) -> Failure {
-    Failure::Failed(format!("{} cannot be written: {error}", path.display()))
+    Failure::because(CommandReason::FileUnusable, format!("{} cannot be written: {error}", path.display()))
 }
 
 /// Writes every user, and ends the export.

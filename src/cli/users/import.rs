@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     base::{Clock, Entropy},
-    cli::{Failure, Output, records::Records},
+    cli::{CommandReason, Failure, Output, records::Records},
     config::{Config, duration_in_millis},
     install::{Missing, own_files},
     transfer::{Import, ImportCounts, ImportSettings, OnConflict, RowRules},
@@ -161,7 +161,10 @@ fn answer(tally: ImportCounts, dry_run: bool, seconds: f64, output: Output) -> R
     });
     output.answer(&text, &object)?;
     if refused > 0 {
-        return Err(Failure::Failed(format!("{refused} of {rows} rows were refused")));
+        return Err(Failure::because(
+            CommandReason::RowsRefused,
+            format!("{refused} of {rows} rows were refused"),
+        ));
     }
     Ok(())
 }

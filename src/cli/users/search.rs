@@ -19,7 +19,7 @@ use crate::{
         access::GroupRef,
         users::{FoundUser, Span, UserFilter},
     },
-    model::{NamedAttributes, Prefix, UserId, profile::Email},
+    model::{NamedAttributes, Prefix, RuleViolation, UserId, profile::Email},
 };
 
 /// How users are shown who are not searched by their last login. When that was is in the JSON.
@@ -72,8 +72,8 @@ pub(in crate::cli) struct Search {
     pub(super) after: Option<Uuid>,
 }
 
-fn prefix(text: &str) -> Result<Prefix, String> {
-    Prefix::parse(text).map_err(|violation| violation.description)
+fn prefix(text: &str) -> Result<Prefix, RuleViolation> {
+    Prefix::parse(text)
 }
 
 fn time(text: &str) -> Result<Timestamp, String> {

@@ -15,7 +15,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::mpsc;
 
 use crate::{
-    cli::Failure,
+    cli::{CommandReason, Failure},
     files::read_text,
     model::Error,
     transfer::{Batch, Columns, RowRules, SourceDatabase, SourceTable, read_csv, read_ndjson, read_table},
@@ -150,7 +150,8 @@ impl SourceArguments {
                 let problem = "--column-username and --column-password-hash must name columns";
                 return Err(Failure::Usage(problem.to_owned()));
             }
-            let table = database.table(&self.table).await.map_err(|error| failure(&error))?;
+            let table =
+                database.table(&self.table).await.map_err(|error| unreadable_source(sentence(&error)))?;
             return Ok(Source::Table { table, columns });
         }
         let file = self.file.unwrap_or_else(|| PathBuf::from("-"));
@@ -209,13 +210,13 @@ impl Source {
                 if let Err(error) = read {
                     // If nobody reads any more, another failure has been told.
                     let _ = sender
-                        .blocking_send(Err(Failure::Failed(format!("the input cannot be read: {error}"))));
+                        .blocking_send(Err(unreadable_source(format!("the input cannot be read: {error}"))));
                 }
             })),
             Self::Table { table, columns } => drop(tokio::spawn(async move {
                 let take = |batch| async { sender.send(Ok(batch)).await.is_ok() };
                 if let Err(error) = read_table(&table, &columns, &rules, take).await {
-                    let _ = sender.send(Err(advised(failure(&error), &columns))).await;
+                    let _ = sender.send(Err(unreadable_source(advised(sentence(&error), &columns)))).await;
                 }
             })),
         }
@@ -224,19 +225,22 @@ impl Source {
 }
 
 /// The source is not the service's own database, so its errors are told as what they are.
-fn failure(error: &Error) -> Failure {
+fn sentence(error: &Error) -> String {
     let cause = match error {
         Error::Unavailable { source, .. } | Error::Internal(source) => {
             crate::model::error::chain(source.as_ref())
         }
         other => other.to_string(),
     };
-    Failure::Failed(format!("the source cannot be read: {cause}"))
+    format!("the source cannot be read: {cause}")
 }
 
-/// `failure` with what to do, if the source says that it has not one of the `columns`.
-fn advised(failure: Failure, columns: &Columns) -> Failure {
-    let Failure::Failed(problem) = failure else { return failure };
+fn unreadable_source(sentence: String) -> Failure {
+    Failure::because(CommandReason::SourceUnreadable, sentence)
+}
+
+/// `problem` with what to do, if the source says that it has not one of the `columns`.
+fn advised(problem: String, columns: &Columns) -> String {
     let lacks = |column: &str| {
         let named = format!("source.{column}");
         problem.match_indices(&named).any(|(at, _)| {
@@ -244,7 +248,7 @@ fn advised(failure: Failure, columns: &Columns) -> Failure {
         })
     };
     let Some((field, _)) = columns.in_table().into_iter().find(|(_, column)| lacks(column)) else {
-        return Failure::Failed(problem);
+        return problem;
     };
     let flag = format!("--column-{}", field.replace('_', "-"));
     let advice = match field {
@@ -256,7 +260,7 @@ fn advised(failure: Failure, columns: &Columns) -> Failure {
         "username" | "password_hash" => format!("{flag}=NAME names the column that holds it"),
         _ => format!("{flag}=NAME names the column that holds it, and {flag}= says that there is none"),
     };
-    Failure::Failed(format!("{problem}: {advice}"))
+    format!("{problem}: {advice}")
 }
 
 /// The file, and its length if that is known.

@@ -58,6 +58,8 @@ pub struct Import<'a> {
     /// Names and ids of the rows so far.
     seen: SeenKeys,
     tally: ImportCounts,
+    /// How many users were added when the database was told last that there are more.
+    told: u64,
 }
 
 /// What is to be done for a candidate, by what is in the database.
@@ -91,7 +93,7 @@ impl<'a> Import<'a> {
         let declared = Arc::new(store.declarations().await?);
         let event = audit.begin(Event::UsersImported.done().by(by.clone()));
         let (by, tally) = (by.clone(), ImportCounts::default());
-        Ok(Self { event, audit, by, store, settings, clock, declared, seen, tally })
+        Ok(Self { event, audit, by, store, settings, clock, declared, seen, tally, told: 0 })
     }
 
     /// Ends the run, which need not have come to the end of its rows: it is an event if a user was added or changed.
@@ -150,7 +152,21 @@ impl<'a> Import<'a> {
             self.tally
                 .count(outcome, row.candidate.as_ref().is_ok_and(|candidate| candidate.is_active_empty));
         }
+        self.tell_of_growth().await;
         Ok(outcomes)
+    }
+
+    /// Has the database know that there are more users, each time when those that were added are twice as many. Without it the import
+    /// becomes slower and slower, or ends by the timeout of a statement; what the database makes of it is no reason to end it.
+    async fn tell_of_growth(&mut self) {
+        let added = self.tally.added;
+        if self.settings.dry_run || added == 0 || added < 2 * self.told {
+            return;
+        }
+        self.told = added;
+        if let Err(error) = self.store.users_have_grown().await {
+            tracing::warn!(%error, "the database did not count its users: the import may be slow");
+        }
     }
 
     /// Refuses whoever has a name or an id of an earlier row.

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use sea_orm::ConnectionTrait;
+use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
@@ -225,4 +225,23 @@ async fn what_has_no_end_ends_the_import_and_who_waits_for_a_pipe_is_told() {
     let imported = import.finish().await.succeeded();
     assert!(imported.stdout.contains("1 added"), "{imported:?}");
     writer.join().unwrap();
+}
+
+#[tokio::test]
+async fn the_database_knows_that_there_are_many_more_users_while_they_come() {
+    let place = Place::migrated().await;
+    let rows = (0..1_200).map(|number| format!("user-{number},{HASH}\n"));
+    let file = place.write("many.csv", &format!("username,password_hash\n{}", rows.collect::<String>()));
+    place.run(&["users", "import", &file]).await.succeeded();
+    let db = place.connect().await;
+    if db.get_database_backend() != DbBackend::Postgres {
+        // The others count by themselves, and plan each statement anew.
+        return;
+    }
+    for table in ["users", "usernames"] {
+        let counted = format!("SELECT reltuples::int8 FROM pg_class WHERE oid = '{table}'::regclass");
+        let row = db.query_one_raw(Statement::from_string(DbBackend::Postgres, counted)).await.unwrap();
+        let counted: i64 = row.unwrap().try_get_by_index(0).unwrap();
+        assert!((500..=1_200).contains(&counted), "{table}: {counted}");
+    }
 }

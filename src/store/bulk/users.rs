@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect,
 };
 
 use crate::store::{
@@ -52,6 +53,10 @@ pub struct ReplacedUser {
 /// pages are written again and again.
 const SQLITE_BULK: [&str; 2] = ["PRAGMA cache_size = -65536", "PRAGMA wal_autocheckpoint = 16384"];
 
+/// What PostgreSQL is told when tables have grown by much. It plans a prepared statement by the sizes that it has counted last, once for
+/// all times: one that was planned when the table was small reads all of it, and it counts by itself a minute later.
+const POSTGRES_GROWN: [&str; 2] = ["ANALYZE users", "ANALYZE usernames"];
+
 impl StoredUser {
     /// Whether the sessions end when the user becomes `next`: its password is another one, or it is disabled.
     #[must_use]
@@ -84,6 +89,19 @@ impl Store {
         if self.server.is_none() {
             for pragma in SQLITE_BULK {
                 self.ask(|| self.writer.execute_unprepared(pragma)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Has the database plan by the number of users that there are now, if it does not do so by itself.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn users_have_grown(&self) -> Result<(), Error> {
+        if self.db.get_database_backend() == DbBackend::Postgres {
+            for statement in POSTGRES_GROWN {
+                self.ask(|| self.db.execute_unprepared(statement)).await?;
             }
         }
         Ok(())

@@ -1,4 +1,5 @@
-//! Owns what a connection adds to its requests and their answers, and counting its calls until their answers are complete.
+//! Owns what a connection adds to its requests and their answers, in which pieces those are sent, and counting its calls until their
+//! answers are complete.
 
 use std::{
     convert::Infallible,
@@ -7,9 +8,9 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Version};
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
+use hyper::body::{Bytes, Incoming};
 use tower::{Service, ServiceExt};
 
 use crate::{
@@ -20,6 +21,13 @@ use crate::{
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static(REQUEST_ID_HEADER);
+
+/// The longest piece of an answer that h2 copies into the buffer of its frames, to write it with others. A longer one waits until all
+/// before it is written, and takes two writes (see [`ClientStream`](super::client_stream::ClientStream)).
+const COPIED_BYTES: usize = 1_023;
+
+/// Up to which length an answer is cut into pieces that are copied: beyond it the writes are few for its bytes.
+const CUT_BYTES: usize = 8_192;
 
 /// By which connection a request comes, and from whom. The layers and handlers are told by extensions: a [`ConnectionHandle`], a
 /// [`PeerAddress`](crate::peer::PeerAddress), a [`RequestId`], and a [`Peer`] if there is a certificate. Here, since nothing that serves
@@ -46,11 +54,12 @@ impl CallOrigin {
     ) -> Result<Response<CountedBody<B>>, Infallible>
     where
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
-        B: Body,
+        B: Body<Data = Bytes>,
     {
         let Self { connection, peer, proxies, certified, clock, entropy } = self;
         let mut call = connection.call();
         let id = request_id(request.headers(), &clock, &entropy);
+        let is_cut = request.version() == Version::HTTP_2;
         let sender = at_once_for_request(id, || proxies.sender(peer, request.headers()));
         let extensions = request.extensions_mut();
         extensions.insert(sender);
@@ -70,7 +79,7 @@ impl CallOrigin {
         if response.body().is_end_stream() {
             call.completed();
         }
-        Ok(response.map(|inner| CountedBody { inner, call, id }))
+        Ok(response.map(|inner| CountedBody { inner, call, id, is_cut, rest: Bytes::new() }))
     }
 }
 
@@ -97,23 +106,48 @@ pub(super) struct CountedBody<B> {
     inner: B,
     call: OpenCall,
     id: RequestId,
+    /// Whether it is sent in pieces that are copied.
+    is_cut: bool,
+    /// What of such an answer is still to be sent.
+    rest: Bytes,
 }
 
-impl<B: Body + Unpin> Body for CountedBody<B> {
-    type Data = B::Data;
+impl<B> CountedBody<B> {
+    /// The next piece of `data`, of which the rest is kept.
+    fn cut(&mut self, mut data: Bytes) -> Bytes {
+        if self.is_cut && (COPIED_BYTES + 1..=CUT_BYTES).contains(&data.len()) {
+            self.rest = data.split_off(COPIED_BYTES);
+        }
+        data
+    }
+
+    /// The next piece of the rest, if there is one.
+    fn next_of_rest(&mut self) -> Option<Bytes> {
+        let rest = std::mem::take(&mut self.rest);
+        (!rest.is_empty()).then(|| self.cut(rest))
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for CountedBody<B> {
+    type Data = Bytes;
     type Error = B::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        let polled = at_once_for_request(self.id, || Pin::new(&mut self.inner).poll_frame(context));
-        let frame = ready!(polled);
+        let frame = match self.next_of_rest() {
+            Some(piece) => Some(Ok(Frame::data(piece))),
+            None => {
+                let polled = at_once_for_request(self.id, || Pin::new(&mut self.inner).poll_frame(context));
+                ready!(polled).map(|frame| frame.map(|frame| frame.map_data(|data| self.cut(data))))
+            }
+        };
         if let Some(Ok(_)) = frame {
             self.call.answered();
         }
         let is_last = match &frame {
-            Some(Ok(frame)) => frame.is_trailers() || self.inner.is_end_stream(),
+            Some(Ok(frame)) => frame.is_trailers() || self.is_end_stream(),
             Some(Err(_)) => false,
             None => true,
         };
@@ -124,10 +158,55 @@ impl<B: Body + Unpin> Body for CountedBody<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.rest.is_empty() && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        let (inner, rest) = (self.inner.size_hint(), u64::try_from(self.rest.len()).unwrap_or(u64::MAX));
+        let mut hint = SizeHint::new();
+        hint.set_lower(inner.lower().saturating_add(rest));
+        if let Some(upper) = inner.upper() {
+            hint.set_upper(upper.saturating_add(rest));
+        }
+        hint
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::{BodyExt, Full};
+
+    use super::*;
+    use crate::base::Timestamp;
+
+    #[tokio::test]
+    async fn an_answer_of_some_kilobytes_is_sent_in_pieces_that_are_copied() {
+        for (bytes, is_cut, pieces) in [
+            (1_023, true, vec![1_023]),
+            (1_024, true, vec![1_023, 1]),
+            (2_500, true, vec![1_023, 1_023, 454]),
+            (8_193, true, vec![8_193]),
+            (2_500, false, vec![2_500]),
+        ] {
+            let connection = ConnectionHandle::new(Clock::manual(Timestamp::from_micros(0)));
+            let said: Vec<u8> = (0..=u8::MAX).cycle().take(bytes).collect();
+            let mut body = CountedBody {
+                inner: Full::new(Bytes::from(said.clone())),
+                call: connection.call(),
+                id: RequestId::parse(b"x").unwrap(),
+                is_cut,
+                rest: Bytes::new(),
+            };
+            let (mut sent, mut lengths) = (Vec::new(), Vec::new());
+            while let Some(frame) = body.frame().await {
+                let piece = frame.unwrap().into_data().unwrap();
+                lengths.push(piece.len());
+                sent.extend_from_slice(&piece);
+                let left = bytes - sent.len();
+                assert_eq!(body.size_hint().exact(), u64::try_from(left).ok());
+                assert_eq!(body.is_end_stream(), left == 0);
+            }
+            assert_eq!((lengths, sent), (pieces, said));
+        }
     }
 }

@@ -10,6 +10,15 @@ use std::{
 /// What Envoy asks.
 const EXT_AUTHZ: &str = "envoy/service/auth/v3/external_auth.proto";
 
+/// What others have written the code for, by the names that it has everywhere: a program that registers such a file under two names, one of
+/// them Google's own, does not start in Go or Python. With the name of what is made of each.
+const DESCRIBED: [(&str, &str); 4] = [
+    ("google/rpc/error_details.proto", "error_details_descriptor_set.bin"),
+    ("grpc/health/v1/health.proto", "health_descriptor_set.bin"),
+    ("grpc/reflection/v1/reflection.proto", "reflection_v1_descriptor_set.bin"),
+    ("grpc/reflection/v1alpha/reflection.proto", "reflection_v1alpha_descriptor_set.bin"),
+];
+
 fn main() -> Result<(), Box<dyn Error>> {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
     let (own, third_party) = (root.join("proto"), root.join("third_party/proto"));
@@ -23,6 +32,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     api(&own, &third_party, &out, is_server)?;
     if is_server {
         ext_authz(&third_party, &out)?;
+        for (file, set) in DESCRIBED {
+            let compiler = compiled(&[&third_party], &[third_party.join(file)])?;
+            fs::write(out.join(set), compiler.encode_file_descriptor_set())?;
+        }
     }
     Ok(())
 }

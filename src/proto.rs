@@ -37,6 +37,26 @@ pub const DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/desc
 pub const EXT_AUTHZ_DESCRIPTOR_SET: &[u8] =
     include_bytes!(concat!(env!("OUT_DIR"), "/ext_authz_descriptor_set.bin"));
 
+/// The encoded `google.protobuf.FileDescriptorSet` of the error details of `google.rpc` and what they import.
+#[cfg(feature = "server")]
+pub const ERROR_DETAILS_DESCRIPTOR_SET: &[u8] =
+    include_bytes!(concat!(env!("OUT_DIR"), "/error_details_descriptor_set.bin"));
+
+/// The encoded `google.protobuf.FileDescriptorSet` of `grpc.health.v1.Health`.
+#[cfg(feature = "server")]
+pub const HEALTH_DESCRIPTOR_SET: &[u8] =
+    include_bytes!(concat!(env!("OUT_DIR"), "/health_descriptor_set.bin"));
+
+/// The encoded `google.protobuf.FileDescriptorSet` of `grpc.reflection.v1.ServerReflection`.
+#[cfg(feature = "server")]
+pub const REFLECTION_V1_DESCRIPTOR_SET: &[u8] =
+    include_bytes!(concat!(env!("OUT_DIR"), "/reflection_v1_descriptor_set.bin"));
+
+/// The encoded `google.protobuf.FileDescriptorSet` of `grpc.reflection.v1alpha.ServerReflection`.
+#[cfg(feature = "server")]
+pub const REFLECTION_V1ALPHA_DESCRIPTOR_SET: &[u8] =
+    include_bytes!(concat!(env!("OUT_DIR"), "/reflection_v1alpha_descriptor_set.bin"));
+
 /// The domain of `google.rpc.ErrorInfo`: the proto package.
 pub const ERROR_DOMAIN: &str = "identity.v1";
 

@@ -78,15 +78,17 @@ impl Method {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::{DESCRIPTOR_SET, EXT_AUTHZ_DESCRIPTOR_SET};
+    use crate::proto::{
+        DESCRIPTOR_SET, EXT_AUTHZ_DESCRIPTOR_SET, HEALTH_DESCRIPTOR_SET, REFLECTION_V1_DESCRIPTOR_SET,
+    };
 
     #[test]
     fn methods_are_what_their_descriptors_say() {
         let methods = Methods::read(&[
             DESCRIPTOR_SET,
             EXT_AUTHZ_DESCRIPTOR_SET,
-            tonic_health::pb::FILE_DESCRIPTOR_SET,
-            tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+            HEALTH_DESCRIPTOR_SET,
+            REFLECTION_V1_DESCRIPTOR_SET,
         ])
         .unwrap();
         let unary = |kind| Method { kind, has_one_request: true, stream: None };

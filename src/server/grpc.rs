@@ -18,7 +18,7 @@ use crate::{
     errors::FailureLog,
     identity::{AdminRefusals, GoodStanding, Keyring},
     model::Error,
-    proto::DESCRIPTOR_SET,
+    proto::{DESCRIPTOR_SET, ERROR_DETAILS_DESCRIPTOR_SET, HEALTH_DESCRIPTOR_SET},
     rpc::{
         admin_calls::{AdminCallsLayer, Hearing},
         admit::AdmitLayer,
@@ -177,7 +177,7 @@ pub fn policy() -> Result<Policy, PolicyError> {
 /// If the sets that it is made of cannot be read, or contradict each other: a defect of the build.
 pub fn descriptor_set() -> Result<Vec<u8>, Error> {
     let mut pool = DescriptorPool::decode(DESCRIPTOR_SET).map_err(Error::internal)?;
-    for set in [tonic_health::pb::FILE_DESCRIPTOR_SET, tonic_types::pb::FILE_DESCRIPTOR_SET] {
+    for set in [HEALTH_DESCRIPTOR_SET, ERROR_DETAILS_DESCRIPTOR_SET] {
         pool.decode_file_descriptor_set(set).map_err(Error::internal)?;
     }
     Ok(pool.encode_to_vec())

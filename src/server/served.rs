@@ -21,7 +21,8 @@ use crate::{
     },
     model::Error,
     proto::{
-        DESCRIPTOR_SET, EXT_AUTHZ_DESCRIPTOR_SET,
+        DESCRIPTOR_SET, ERROR_DETAILS_DESCRIPTOR_SET, EXT_AUTHZ_DESCRIPTOR_SET, HEALTH_DESCRIPTOR_SET,
+        REFLECTION_V1_DESCRIPTOR_SET, REFLECTION_V1ALPHA_DESCRIPTOR_SET,
         envoy::service::auth::v3::authorization_server::{self, AuthorizationServer},
         identity::admin::v1::{
             attribute_service_server::{self, AttributeServiceServer},
@@ -196,7 +197,7 @@ pub(super) static SERVED: &[Served] = &[
     },
     Served {
         name: health_server::SERVICE_NAME,
-        descriptors: tonic_health::pb::FILE_DESCRIPTOR_SET,
+        descriptors: HEALTH_DESCRIPTOR_SET,
         listeners: &[GrpcListener::Main, GrpcListener::ExtAuthz, GrpcListener::Admin],
         callers: Callers::Everybody,
         is_reflected: true,
@@ -208,7 +209,7 @@ pub(super) static SERVED: &[Served] = &[
     },
     Served {
         name: pb::v1::server_reflection_server::SERVICE_NAME,
-        descriptors: pb::v1::FILE_DESCRIPTOR_SET,
+        descriptors: REFLECTION_V1_DESCRIPTOR_SET,
         listeners: &[GrpcListener::Main, GrpcListener::Admin],
         callers: Callers::Everybody,
         is_reflected: true,
@@ -220,7 +221,7 @@ pub(super) static SERVED: &[Served] = &[
     },
     Served {
         name: pb::v1alpha::server_reflection_server::SERVICE_NAME,
-        descriptors: pb::v1alpha::FILE_DESCRIPTOR_SET,
+        descriptors: REFLECTION_V1ALPHA_DESCRIPTOR_SET,
         listeners: &[GrpcListener::Main, GrpcListener::Admin],
         callers: Callers::Everybody,
         is_reflected: true,
@@ -366,7 +367,7 @@ fn reflection(building: &Building<'_>) -> Builder<'static> {
     let builder = shown().fold(builder, |builder, served| builder.with_service_name(served.name));
     sets(shown())
         .into_iter()
-        .chain([tonic_types::pb::FILE_DESCRIPTOR_SET])
+        .chain([ERROR_DETAILS_DESCRIPTOR_SET])
         .fold(builder, Builder::register_encoded_file_descriptor_set)
 }
 

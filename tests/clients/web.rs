@@ -68,7 +68,12 @@ impl Place {
         fs::write(self.path("api.binpb"), descriptors).expect("a new file");
         let proto = Path::new(env!("CARGO_MANIFEST_DIR")).join("proto");
         self.run(Command::new(buf()).arg("generate").arg(proto));
-        self.run(Command::new(buf()).args(["generate", "api.binpb", "--path", "error_details.proto"]));
+        self.run(Command::new(buf()).args([
+            "generate",
+            "api.binpb",
+            "--path",
+            "google/rpc/error_details.proto",
+        ]));
         self.run(Command::new(self.path("node_modules/.bin/esbuild")).args([
             "page.ts",
             "--bundle",

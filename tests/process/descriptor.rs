@@ -1,6 +1,9 @@
 //! Owns what `signet descriptor` promises: whoever has it can read everything, with no proto and no reflection.
 
-use std::fs::{self, File};
+use std::{
+    collections::BTreeSet,
+    fs::{self, File},
+};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use prost_reflect::{DescriptorPool, Value};
@@ -26,6 +29,14 @@ async fn the_descriptor_set_has_the_api_its_access_rules_and_the_error_details()
     assert!(pool.get_service_by_name("grpc.health.v1.Health").is_some());
     for detail in ["ErrorInfo", "BadRequest", "RetryInfo"] {
         assert!(pool.get_message_by_name(&format!("google.rpc.{detail}")).is_some(), "{detail}");
+    }
+    // By the names that they have everywhere: who has the code of others beside them registers each file once.
+    let names: BTreeSet<_> = pool.files().map(|file| file.name().to_owned()).collect();
+    for name in ["google/rpc/error_details.proto", "grpc/health/v1/health.proto"] {
+        assert!(names.contains(name), "{name}");
+    }
+    for name in names {
+        assert!(["google/", "grpc/", "identity/"].iter().any(|folder| name.starts_with(folder)), "{name}");
     }
     assert!(!place.has_data(), "it needs no database");
 

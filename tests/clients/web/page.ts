@@ -2,7 +2,7 @@
 
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createGrpcWebTransport } from "@connectrpc/connect-web";
-import { BadRequestSchema, ErrorInfoSchema } from "./gen/error_details_pb.js";
+import { BadRequestSchema, ErrorInfoSchema } from "./gen/google/rpc/error_details_pb.js";
 import { IdentityService } from "./gen/identity/v1/identity_service_pb.js";
 
 /** A refusal, as far as a page can read it. */

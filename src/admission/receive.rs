@@ -77,6 +77,31 @@ impl Visit<'_> {
         }
         Ok(arriving.done())
     }
+
+    /// `message` with `bytes` in place of its own, for which there must be room as for those.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`].
+    pub(crate) fn hold(&self, message: Message, bytes: Bytes, head_bytes: usize) -> Result<Message, Error> {
+        let mut charge = message.charge;
+        self.charge(&mut charge, head_bytes + bytes.len())?;
+        Ok(Message { bytes, charge })
+    }
+
+    /// Has `charge` be for `bytes`, if they are more than belong to a place.
+    fn charge(&self, charge: &mut Option<Place>, bytes: usize) -> Result<(), Error> {
+        if bytes <= FREE_BYTES {
+            return Ok(());
+        }
+        let amount = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let fits = if let Some(charge) = charge {
+            charge.grow_to(amount)
+        } else {
+            *charge = self.pool().take(Lane::Bytes, self.holders(), amount);
+            charge.is_some()
+        };
+        if fits { Ok(()) } else { Err(self.pool().refuse(Lane::Bytes)) }
+    }
 }
 
 impl<'v, 'a, B: Body<Data = Bytes> + Unpin> Arriving<'v, 'a, B> {
@@ -147,21 +172,9 @@ impl<'v, 'a, B: Body<Data = Bytes> + Unpin> Arriving<'v, 'a, B> {
         Ok(())
     }
 
-    /// Charges `bytes` of the message, with those of the head, if they are more than belong to a place.
+    /// Charges `bytes` of the message, with those of the head.
     fn charge(&mut self, bytes: usize) -> Result<(), Error> {
-        let bytes = self.head_bytes + bytes;
-        if bytes <= FREE_BYTES {
-            return Ok(());
-        }
-        let amount = u64::try_from(bytes).unwrap_or(u64::MAX);
-        let pool = self.visit.pool();
-        let fits = if let Some(charge) = &mut self.charge {
-            charge.grow_to(amount)
-        } else {
-            self.charge = pool.take(Lane::Bytes, self.visit.holders(), amount);
-            self.charge.is_some()
-        };
-        if fits { Ok(()) } else { Err(pool.refuse(Lane::Bytes)) }
+        self.visit.charge(&mut self.charge, self.head_bytes + bytes)
     }
 
     fn done(self) -> Message {

@@ -19,6 +19,7 @@ use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
 use super::{
+    gzip::{self, Encoding, MESSAGE_HEAD_BYTES},
     methods::{Methods, Stream},
     web::Translated,
 };
@@ -35,9 +36,6 @@ use crate::{
 
 /// The header by which a gRPC client sets its deadline.
 const GRPC_TIMEOUT: &str = "grpc-timeout";
-
-/// What stands before each message of gRPC: whether it is compressed, and its length.
-const MESSAGE_HEAD_BYTES: usize = 5;
 
 /// Gives each call its place and its deadline, or refuses it.
 #[derive(Clone, Debug)]
@@ -110,6 +108,7 @@ impl AdmitLayer {
         let head_bytes = header_bytes(&request);
         let (mut head, body) = request.into_parts();
         let method = self.methods.of(head.uri.path());
+        let is_compressed = method.has_one_request && gzip::taken_from(&mut head.headers);
         let peer = head.extensions.get::<PeerAddress>().map(|peer| peer.network());
         let source = CallSource::of(peer, &head.extensions);
         let tokens = head.headers.get_all(AUTHORIZATION).iter().map(HeaderValue::as_bytes);
@@ -117,7 +116,11 @@ impl AdmitLayer {
         let mut visit = Visit::new(&self.pool, method.kind, source, time.deadline, token);
         let (body, charge) = if method.has_one_request {
             let max_bytes = self.pool.bounds().call.message_bytes.saturating_add(MESSAGE_HEAD_BYTES);
-            let Message { bytes, charge } = visit.receive(body, max_bytes, head_bytes).await?;
+            let mut message = visit.receive(body, max_bytes, head_bytes).await?;
+            if is_compressed && let Some(bytes) = gzip::decompressed(&message.bytes, max_bytes)? {
+                message = visit.hold(message, bytes, head_bytes)?;
+            }
+            let Message { bytes, charge } = message;
             (Body::new(Full::new(bytes)), charge)
         } else {
             (body, None)
@@ -256,7 +259,11 @@ where
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         let is_translated = request.extensions().get::<Translated>().is_some();
+        let encoding = Encoding::of(request.headers());
         Box::pin(async move {
+            if encoding == Encoding::Other {
+                return Ok(gzip::refusal().into_http());
+            }
             let Admitted { request, network, deadline, answer } = match limits.admit(request).await {
                 Ok(admitted) => admitted,
                 Err(error) => return Ok(Status::from(error).into_http()),

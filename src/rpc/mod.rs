@@ -7,6 +7,7 @@ mod attributes;
 mod encode;
 mod ext_authz;
 pub(crate) mod framework_errors;
+mod gzip;
 pub(crate) mod health;
 mod identity_service;
 pub(crate) mod meter;
@@ -18,7 +19,7 @@ mod update_mask;
 pub(crate) mod web;
 
 #[cfg(any(fuzzing, test))]
-pub(crate) use {admit::fuzz as fuzz_grpc_timeout, web::fuzz as fuzz_grpc_web};
+pub(crate) use {admit::fuzz as fuzz_grpc_timeout, gzip::fuzz as fuzz_gzip, web::fuzz as fuzz_grpc_web};
 
 pub(crate) use admin::{AttributeRpc, AuditRpc, ClientRpc, GroupRpc, KeyRpc, RoleRpc, SessionRpc, UserRpc};
 pub(crate) use ext_authz::{ExtAuthzRpc, HeaderNames};

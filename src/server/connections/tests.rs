@@ -58,7 +58,7 @@ async fn drained(waited: Duration, has_call: bool) -> bool {
                 if has_call {
                     std::future::pending::<()>().await;
                 }
-                Ok(Response::new(Empty::<&[u8]>::new()))
+                Ok(Response::new(Empty::<Bytes>::new()))
             }
         })
     };

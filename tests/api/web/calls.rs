@@ -14,7 +14,7 @@ use tonic_types::StatusExt;
 use super::{GET_ME, ISSUE_TOKEN, Page, SIGN_UP, WITH_ORIGIN, header};
 use crate::{
     harness::{PASSWORD, TestServer, assert_refused, eventually, password_grant},
-    wire::{frame, frame_that_says},
+    wire::{compressed::compressed, frame, frame_that_says},
 };
 
 const CONTENT_TYPES: [&str; 4] = [
@@ -213,4 +213,17 @@ async fn bytes_that_are_no_grpc_web_are_malformed() {
     let answer = page.send(SIGN_UP, &[], &frame(&message)).await;
     assert!(!format!("{answer:?}").contains("hunter2"));
     page.issue_token(&password_grant("alice", PASSWORD)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_page_may_compress_its_messages_by_gzip_within_the_same_limits() {
+    let server = TestServer::start(&[]).await;
+    let page = Page { content_type: "application/grpc-web", ..Page::of(&server) }.from(None);
+    page.sign_up("alice", PASSWORD).await.unwrap();
+    let says_gzip = [("grpc-encoding", "gzip")];
+    let answer = page.send_as_it_is(ISSUE_TOKEN, &says_gzip, compressed(&login())).await;
+    answer.result::<IssueTokenResponse>().unwrap();
+    let bomb = compressed(&vec![0; 10_000_000]);
+    let answer = page.send_as_it_is(ISSUE_TOKEN, &says_gzip, bomb).await;
+    assert_refused(answer.refusal(), Code::ResourceExhausted, "MESSAGE_TOO_LARGE");
 }

@@ -2,6 +2,7 @@
 
 mod calm;
 mod claimed_addresses;
+pub(crate) mod compressed;
 mod connections;
 mod floods;
 mod frames;

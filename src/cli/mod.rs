@@ -115,12 +115,12 @@ enum Command {
     /// Show what has been done, and by whom.
     #[command(arg_required_else_help = false)]
     Audit(Over<events::Command>),
-    /// Make clients, audiences, roles, groups and bindings what files say.
+    /// Make attributes, clients, audiences, roles, groups and bindings what files say.
     ///
     /// Shows what that changes, asks, and does all of it or nothing. What the files do not name stays as it is. Applied again, it changes
     /// nothing.
     Apply(apply::Apply),
-    /// Write clients, audiences, roles, groups and bindings into a file that `apply` takes.
+    /// Write attributes, clients, audiences, roles, groups and bindings into a file that `apply` takes.
     ///
     /// Secrets are not in it: nobody can read them.
     Export(apply::Export),

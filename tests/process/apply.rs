@@ -107,6 +107,63 @@ async fn what_a_manifest_names_is_made_once_and_changed_after_it() {
 }
 
 #[tokio::test]
+async fn attributes_are_declared_changed_exported_and_pruned_and_stay_what_they_are() {
+    let place = Place::migrated().await;
+    place.create_user("alice").await;
+    let declared = "set: shop
+attributes:
+  - {name: team, in_tokens: true, description: Who pays.}
+  - {name: motto, writer: user, in_userinfo: true}
+  - {name: sites, type: string-list}
+";
+    place.write("shop.yaml", declared);
+    let applied = place.apply(SECRET, &["--yes"]).await.succeeded();
+    let team = "+ attribute `team`\n    type: string\n    writer: admin\n    uses: tokens\n    description: Who pays.\n";
+    assert!(applied.stdout.starts_with(team), "{}", applied.stdout);
+    assert_eq!(place.apply(SECRET, &["--yes"]).await.succeeded().stdout, "Nothing is to be changed.\n");
+    place.run(&["users", "update", "alice", "--set-attribute", "team=blue"]).await.succeeded();
+    place.run(&["export", "-f", "all.yaml"]).await.succeeded();
+    let again = place.run(&["apply", "-f", "all.yaml", "--yes"]).await.succeeded();
+    assert_eq!(again.stdout, "Nothing is to be changed.\n", "{}", fs::read_to_string(place.path("all.yaml")).unwrap());
+
+    let changed = declared.replace("in_tokens: true, ", "");
+    place.write("shop.yaml", &changed);
+    let applied = place.apply(SECRET, &["--yes"]).await.succeeded();
+    assert_eq!(applied.stdout, "~ attribute `team`\n    uses: tokens -> none\nApplied.\n");
+    for (content, code, said) in [
+        (changed.replace("string-list", "string"), 1, "has the type `string-list`, which stays, and not `string`"),
+        (changed.replace("writer: user", "writer: admin"), 1, "has the writer `user`, which stays"),
+        (changed.replace("in_userinfo", "in_tokens"), 1, "must not be set for an attribute that users may write"),
+        (changed.replace("string-list", "string-lists"), 2, "shop.yaml:5"),
+        (changed.replace("string-list", "string-lists"), 2, "`string-lists` is not known: is `string-list` meant?"),
+        (changed.replace("string-list", "date"), 2, "`date` is not known: there are `string`, `integer`, "),
+        (changed.replace("name: sites", "name: Sites"), 2, "shop.yaml:5"),
+    ] {
+        place.write("shop.yaml", &content);
+        let refused = place.apply(SECRET, &["--yes"]).await;
+        assert!(refused.failed(code).contains(said), "{content}: {}", refused.stderr);
+    }
+
+    // What was declared by hand is not the set's.
+    place.run(&["attributes", "create", "level"]).await.succeeded();
+    place.write("shop.yaml", "set: shop\nattributes: [{name: sites, type: string-list}]\n");
+    let pruned = place.apply(SECRET, &["--yes", "--prune"]).await.succeeded();
+    let gone = "- attribute `motto`, and what users have of it\n- attribute `team`, and what users have of it\n";
+    let lines = pruned.stdout.lines().filter(|line| line.starts_with('-'));
+    let mut lines: Vec<_> = lines.collect();
+    lines.sort_unstable();
+    assert_eq!(lines, gone.lines().collect::<Vec<_>>());
+    let alice = place.run(&["users", "show", "alice", "--json"]).await.succeeded().object();
+    assert!(alice["attributes"].as_object().is_none_or(serde_json::Map::is_empty), "{alice}");
+    let left = place.run(&["attributes", "list"]).await.succeeded().stdout;
+    assert!(left.contains("level") && left.contains("sites") && !left.contains("team"), "{left}");
+    let events = place.run(&["audit", "list", "--json"]).await.succeeded().stdout;
+    for event in ["attribute.created", "attribute.updated", "attribute.deleted"] {
+        assert!(events.contains(event), "{event}: {events}");
+    }
+}
+
+#[tokio::test]
 async fn pruning_deletes_what_the_set_made_and_nothing_else() {
     let place = Place::migrated().await;
     let alice = place.create_user("alice").await["id"].as_str().unwrap().to_owned();

@@ -8,7 +8,7 @@ use std::{
 
 use serde_saphyr::{DuplicateKeyPolicy, Options};
 
-use crate::{cli::Failure, files::open_input, identity::apply::Manifest};
+use crate::{cli::Failure, files::open_input, identity::apply::{Manifest, nearest}};
 
 /// How long all files together may be, in bytes.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
@@ -104,19 +104,19 @@ fn parse(text: &str, is_json: bool) -> Result<Manifest, String> {
 fn in_words(said: &str) -> String {
     let said = said.rsplit_once(" at line ").map_or(said, |(problem, _)| problem);
     let said = said.split(", set DuplicateKeyPolicy").next().unwrap_or(said);
-    let nearest = || {
+    let meant = || {
         let (unknown, rest) = said.strip_prefix("unknown field `")?.split_once('`')?;
         let (_, known) = rest.split_once("expected ")?;
         let known = known.trim_start_matches("one of ").split([',', ' ']).map(|name| name.trim_matches('`'));
-        let alike = |name: &str| strsim::jaro_winkler(name, unknown);
-        let nearest = known.filter(|name| !name.is_empty()).max_by(|a, b| alike(a).total_cmp(&alike(b)))?;
+        let nearest = nearest(unknown, known.filter(|name| !name.is_empty()))?;
         Some(format!("unknown field `{unknown}`: is `{nearest}` meant?"))
     };
-    nearest().unwrap_or_else(|| said.to_owned())
+    meant().unwrap_or_else(|| said.to_owned())
 }
 
 /// Adds what `other` names to `whole`.
 fn add(whole: &mut Manifest, other: Manifest) {
+    whole.attributes.extend(other.attributes);
     whole.audiences.extend(other.audiences);
     whole.clients.extend(other.clients);
     whole.roles.extend(other.roles);

@@ -4,12 +4,14 @@ use std::collections::HashMap;
 
 use super::{
     Manifests,
-    manifest::{AudienceItem, BindingItem, ClientItem, GroupItem, Manifest, RoleItem, UserItem, WhoItem},
+    manifest::{
+        AttributeItem, AudienceItem, BindingItem, ClientItem, GroupItem, Manifest, RoleItem, UserItem, WhoItem,
+    },
 };
 use crate::{
     model::{
-        AudienceName, CertificateSubject, Client, ClientKind, Error, Group, GroupName, Principal, Role,
-        UserId,
+        AttributeDeclaration, AudienceName, CertificateSubject, Client, ClientKind, Error, Group, GroupName,
+        Principal, Role, UserId,
     },
     store::{BATCH, BindingFilter},
 };
@@ -35,13 +37,15 @@ async fn all<T, Id>(
 }
 
 impl Manifests {
-    /// Clients, owned audiences, roles, groups and bindings, as a manifest of the set `set`: neither secrets, which nobody can read, nor
-    /// what is built in or has ended.
+    /// Attributes, clients, owned audiences, roles, groups and bindings, as a manifest of the set `set`: neither secrets, which nobody can
+    /// read, nor what is built in or has ended.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn export(&self, set: GroupName) -> Result<Manifest, Error> {
         let store = &self.store;
+        let attributes =
+            all(async |after| store.attributes(after, PAGE).await, |declared| declared.id).await?;
         let clients = all(async |after| store.clients(after, PAGE).await, |client| client.id).await?;
         let groups = all(async |after| store.groups(after, PAGE).await, |group| group.id).await?;
         let roles = all(async |after| store.roles(None, after, PAGE).await, |role| role.id).await?;
@@ -75,6 +79,7 @@ impl Manifests {
         }
         Ok(Manifest {
             set,
+            attributes: attributes.into_iter().map(attribute_item).collect(),
             audiences: owned.map(|audience| audience_item(audience.name, &audience.owners)).collect(),
             clients: clients.iter().map(client_item).collect(),
             roles: roles.into_iter().filter(|role| !role.is_built_in()).map(role_item).collect(),
@@ -109,6 +114,18 @@ fn who(principal: Principal, names: &HashMap<Principal, String>) -> Option<WhoIt
 /// The audience of `role`; none if it is the service itself.
 fn of(role: &Role) -> Option<AudienceName> {
     (!role.audience.is_signet()).then(|| role.audience.clone())
+}
+
+fn attribute_item(declared: AttributeDeclaration) -> AttributeItem {
+    AttributeItem {
+        name: declared.name,
+        kind: declared.kind,
+        writer: declared.writer,
+        in_tokens: declared.uses.tokens,
+        in_userinfo: declared.uses.userinfo,
+        in_introspection: declared.uses.introspection,
+        description: Some(declared.description).filter(|text| !text.as_str().is_empty()),
+    }
 }
 
 fn role_item(role: Role) -> RoleItem {

@@ -1,4 +1,4 @@
-//! Owns what a manifest can say: clients, audiences, roles, groups and bindings, as they are to be.
+//! Owns what a manifest can say: attributes, clients, audiences, roles, groups and bindings, as they are to be.
 
 use std::fmt;
 
@@ -12,7 +12,10 @@ use uuid::Uuid;
 use super::text::{self, Text};
 use crate::{
     base::Timestamp,
-    model::{AudienceName, Description, DnsName, GroupName, NameSet, RoleName, SpiffeId},
+    model::{
+        AttributeName, AttributeType, AttributeWriter, AudienceName, DnsName, GroupName, NameSet, Description,
+        RoleName, SpiffeId,
+    },
 };
 
 /// What is to be there. What it does not name stays as it is.
@@ -22,6 +25,9 @@ pub struct Manifest {
     /// The name under which is kept what it has made: all that `--prune` may delete.
     #[serde(with = "text")]
     pub set: GroupName,
+    /// Attributes that users may have. What users have of them is not in manifests.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attributes: Vec<AttributeItem>,
     /// Audiences.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub audiences: Vec<AudienceItem>,
@@ -37,6 +43,33 @@ pub struct Manifest {
     /// Bindings.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bindings: Vec<BindingItem>,
+}
+
+/// What is declared of an attribute that users may have.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct AttributeItem {
+    /// Its name.
+    #[serde(with = "text")]
+    pub name: AttributeName,
+    /// What its values are, which stays: `string` (if nothing is said), `integer`, `boolean` or `string-list`.
+    #[serde(rename = "type", with = "text", default = "text_values")]
+    pub kind: AttributeType,
+    /// Who may write it, which stays: `admin` (if nothing is said), administrators alone; `user`, the user too.
+    #[serde(with = "text", default = "admins")]
+    pub writer: AttributeWriter,
+    /// Whether it goes into users' access tokens. Not if users may write it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_tokens: bool,
+    /// Whether it is said at the userinfo endpoint, and shown to the user.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_userinfo: bool,
+    /// Whether it is said to services that ask what a user's access token is worth.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_introspection: bool,
+    /// What it is for.
+    #[serde(with = "text::optional", default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<Description>,
 }
 
 /// An audience.
@@ -242,4 +275,12 @@ impl fmt::Display for SecretRef {
 
 const fn yes() -> bool {
     true
+}
+
+const fn text_values() -> AttributeType {
+    AttributeType::String
+}
+
+const fn admins() -> AttributeWriter {
+    AttributeWriter::Admin
 }

@@ -18,9 +18,11 @@ use crate::{
 };
 
 pub use manifest::{
-    AudienceItem, BindingItem, ClientItem, GroupItem, Manifest, RoleItem, SecretRef, UserItem, WhoItem,
+    AttributeItem, AudienceItem, BindingItem, ClientItem, GroupItem, Manifest, RoleItem, SecretRef, UserItem,
+    WhoItem,
 };
 pub use plan::{Action, Change, FieldDifference, Plan};
+pub use text::nearest;
 
 /// What makes manifests true.
 #[derive(Debug)]

@@ -1,6 +1,7 @@
 //! Owns the plan: from what is there, and what a manifest wants, the changes that lead from the one to the other.
 
 mod access;
+mod attributes;
 mod clients;
 mod prune;
 
@@ -113,9 +114,11 @@ pub(super) fn named(manifest: &Manifest, own: &NameSet) -> Named {
     let group = |name: &GroupName| name.as_str().to_owned();
     let groups = manifest.groups.iter().map(|item| group(&item.name));
     let clients = manifest.clients.iter().map(|item| item.name.clone());
+    let attributes = manifest.attributes.iter().map(|item| item.name.as_str().to_owned());
     Named {
         set: manifest.set.as_str().to_owned(),
         users: users.map(|user| UserId(user.id)).collect(),
+        attributes: attributes.collect(),
         clients: clients.chain(who.iter().filter_map(|who| who.client.clone())).collect(),
         groups: groups.chain(who.iter().filter_map(|who| who.group.as_ref().map(group))).collect(),
         audiences: audiences.map(|name| audience(name, own).as_str().to_owned()).collect::<BTreeSet<_>>(),
@@ -136,6 +139,7 @@ pub(super) fn plan(
     entropy: &Entropy,
 ) -> Result<Plan, Error> {
     let mut planner = Planner::new(wanted, &present, entropy);
+    planner.attributes();
     planner.groups();
     planner.audiences();
     planner.roles();

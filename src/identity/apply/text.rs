@@ -6,7 +6,10 @@ use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
 
 use crate::{
     base::Timestamp,
-    model::{AudienceName, Description, DnsName, GroupName, RoleName, SpiffeId},
+    model::{
+        AttributeName, AttributeType, AttributeWriter, AudienceName, DnsName, GroupName, Description, RoleName,
+        SpiffeId,
+    },
 };
 
 /// A value that stands in a manifest as text.
@@ -32,7 +35,46 @@ macro_rules! by_rule {
     )+};
 }
 
-by_rule!(AudienceName, GroupName, Description, RoleName);
+by_rule!(AttributeName, AudienceName, GroupName, Description, RoleName);
+
+/// For the values of closed sets, which have names.
+macro_rules! by_name {
+    ($($name:ident),+) => {$(
+        impl Text for $name {
+            fn read(text: &str) -> Result<Self, String> {
+                let known = || Self::ALL.iter().map(|value| value.name());
+                Self::named(text).ok_or_else(|| none_of(text, known()))
+            }
+
+            fn write(&self) -> String {
+                self.name().to_owned()
+            }
+        }
+    )+};
+}
+
+by_name!(AttributeType, AttributeWriter);
+
+/// That `said` is none of the `known` names, and which is meant if one is near; otherwise, which there are.
+pub(super) fn none_of<'a>(said: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
+    // It is whatever somebody wrote.
+    let shown: String = said.chars().take(64).flat_map(char::escape_debug).collect();
+    if let Some(nearest) = nearest(said, known.clone()) {
+        return format!("`{shown}` is not known: is `{nearest}` meant?");
+    }
+    let known: Vec<_> = known.map(|name| format!("`{name}`")).collect();
+    format!("`{shown}` is not known: there are {}", known.join(", "))
+}
+
+/// How alike a name is, from 0 to 1, that is meant where another one stands: letters that are swapped, left out or doubled.
+const NEAR: f64 = 0.8;
+
+/// The one of the `known` names that is meant by `said`; none if none is near.
+#[must_use]
+pub fn nearest<'a>(said: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let alike = known.map(|name| (strsim::jaro_winkler(name, said), name)).filter(|(alike, _)| *alike >= NEAR);
+    alike.max_by(|(one, _), (other, _)| one.total_cmp(other)).map(|(_, name)| name)
+}
 
 impl Text for SpiffeId {
     fn read(text: &str) -> Result<Self, String> {

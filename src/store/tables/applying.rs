@@ -21,7 +21,8 @@ use crate::{
     audit::{Entry, Field, FieldChange},
     base::Timestamp,
     model::{
-        AudienceName, Binding, BindingId, ClientId, Error, Group, GroupId, Principal, Role, RoleId, UserId,
+        AttributeDeclaration, AttributeId, AudienceName, Binding, BindingId, ClientId, Error, Group, GroupId,
+        Principal, Role, RoleId, UserId,
     },
 };
 
@@ -33,6 +34,12 @@ const TIME_LIMIT: Duration = Duration::from_mins(1);
 /// One change of a manifest.
 #[derive(Clone, Debug)]
 pub enum Step {
+    /// An attribute is declared.
+    AddAttribute(AttributeDeclaration),
+    /// What is declared of an attribute becomes this.
+    UpdateAttribute(AttributeDeclaration),
+    /// An attribute is deleted, and what users have of it is nobody's.
+    DeleteAttribute(AttributeId),
     /// A group is added.
     AddGroup(Group),
     /// A group is deleted, with its members and bindings.
@@ -74,6 +81,8 @@ pub enum Made {
     Membership(GroupId, UserId),
     /// A binding.
     Binding(BindingId),
+    /// What is declared of an attribute.
+    Attribute(AttributeId),
 }
 
 /// What is to be made of what is there.
@@ -126,6 +135,11 @@ impl Store {
 
     async fn take(&self, step: &Step, change: AdminChange<'_>) -> Result<(), Error> {
         match step {
+            Step::AddAttribute(declared) => self.add_attribute(declared, change).await.map(drop),
+            Step::UpdateAttribute(declared) => {
+                self.update_attribute(declared.id, None, |_| Ok(declared.clone()), change).await.map(drop)
+            }
+            Step::DeleteAttribute(id) => self.delete_attribute(*id, None, change).await.map(drop),
             Step::AddGroup(group) => self.add_group(group, change).await.map(drop),
             Step::DeleteGroup(id) => self.delete_group(*id, None, change).await.map(drop),
             Step::AddMember(group, user) => self.add_member(*group, *user, change).await.map(drop),
@@ -163,7 +177,13 @@ impl Step {
             Self::AddClient(new) => Some((Made::Client(new.client.id), true)),
             Self::DeleteClient(id) => Some((Made::Client(*id), false)),
             Self::Unbind(id) => Some((Made::Binding(*id), false)),
-            Self::Bind(_) | Self::UpdateRole(_) | Self::SetOwners(..) | Self::ChangeClient(_) => None,
+            Self::AddAttribute(declared) => Some((Made::Attribute(declared.id), true)),
+            Self::DeleteAttribute(id) => Some((Made::Attribute(*id), false)),
+            Self::Bind(_)
+            | Self::UpdateRole(_)
+            | Self::SetOwners(..)
+            | Self::ChangeClient(_)
+            | Self::UpdateAttribute(_) => None,
         }
     }
 }
@@ -176,6 +196,7 @@ impl Made {
             Self::Group(_) => "group",
             Self::Membership(..) => "membership",
             Self::Binding(_) => "binding",
+            Self::Attribute(_) => "attribute",
         }
     }
 
@@ -185,7 +206,8 @@ impl Made {
             Self::Client(ClientId(id))
             | Self::Role(RoleId(id))
             | Self::Group(GroupId(id))
-            | Self::Binding(BindingId(id)) => (id, Uuid::nil()),
+            | Self::Binding(BindingId(id))
+            | Self::Attribute(AttributeId(id)) => (id, Uuid::nil()),
             Self::Membership(GroupId(group), UserId(user)) => (group, user),
         }
     }
@@ -199,6 +221,7 @@ impl Made {
             Self::Group(GroupId(id)),
             Self::Membership(GroupId(id), UserId(part)),
             Self::Binding(BindingId(id)),
+            Self::Attribute(AttributeId(id)),
         ];
         all.into_iter().find(|made| made.kind() == row.kind)
     }

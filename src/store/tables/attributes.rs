@@ -228,7 +228,7 @@ fn row(declared: &AttributeDeclaration) -> ActiveModel {
 }
 
 /// The declaration in `row`; none if only a later release knows its type or its writer.
-fn declared(row: Model) -> Option<AttributeDeclaration> {
+pub(super) fn declared(row: Model) -> Option<AttributeDeclaration> {
     Some(AttributeDeclaration {
         id: AttributeId(row.id),
         name: AttributeName::from_stored(row.name),

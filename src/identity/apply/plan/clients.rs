@@ -11,7 +11,7 @@ use crate::{
     store::{Made, Step, client_differences},
 };
 
-use super::super::manifest::ClientItem;
+use super::super::{manifest::ClientItem, text::none_of};
 
 impl Planner<'_> {
     pub(super) fn clients(&mut self) {
@@ -30,9 +30,8 @@ impl Planner<'_> {
         if let Some(claim) =
             item.token_claims.iter().find(|claim| ![ROLES_CLAIM, GROUPS_CLAIM].contains(claim))
         {
-            return Err(format!(
-                "`{claim}` is no claim that tokens can have: `{ROLES_CLAIM}`, `{GROUPS_CLAIM}`"
-            ));
+            let known = [ROLES_CLAIM, GROUPS_CLAIM].into_iter();
+            return Err(format!("`token_claims`: {}", none_of(claim, known)));
         }
         let certificate = match (&item.spiffe_id, &item.tls_san_dns) {
             (Some(_), Some(_)) => return Err("has `spiffe_id` or `tls_san_dns`, not both".to_owned()),
@@ -178,7 +177,7 @@ impl Planner<'_> {
 type Proofs = (Option<String>, Option<CertificateSubject>, Option<NewSecret>);
 
 /// What is wrong, in words.
-fn in_words(error: &Error) -> String {
+pub(super) fn in_words(error: &Error) -> String {
     match error {
         Error::InvalidFields(violations) => {
             let rules: Vec<_> =

@@ -1,6 +1,6 @@
 //! Owns what a plan deletes: what an earlier apply of the set has made, and the manifest names no longer.
 
-use super::{Planner, access::what_role, of_role};
+use super::{Planner, access::what_role, attributes::what_attribute, of_role};
 use crate::{
     audit::Event,
     model::Principal,
@@ -19,6 +19,7 @@ impl Planner<'_> {
             Made::Role(_) => 2,
             Made::Group(_) => 3,
             Made::Client(_) => 4,
+            Made::Attribute(_) => 5,
         });
         for made in gone {
             let what = self.what(made);
@@ -56,8 +57,10 @@ impl Planner<'_> {
                 Made::Client(id) => {
                     (Step::DeleteClient(id), Event::ClientDeleted.done().client(id.to_string()))
                 }
+                Made::Attribute(id) => (Step::DeleteAttribute(id), Event::AttributeDeleted.done()),
             };
-            self.delete(what, step, entry);
+            let goes_too = if matches!(made, Made::Attribute(_)) { ", and what users have of it" } else { "" };
+            self.delete(format!("{what}{goes_too}"), step, entry);
         }
     }
 
@@ -66,6 +69,10 @@ impl Planner<'_> {
         match made {
             Made::Client(id) => self.name_of(Principal::Client(id)),
             Made::Group(id) => self.name_of(Principal::Group(id)),
+            Made::Attribute(id) => {
+                let found = self.present.attributes.iter().find(|known| known.id == id);
+                found.map_or_else(|| what_attribute(&id.to_string()), |known| what_attribute(known.name.as_str()))
+            }
             Made::Membership(group, user) => {
                 let (user, group) =
                     (self.name_of(Principal::User(user)), self.name_of(Principal::Group(group)));

@@ -14,9 +14,9 @@ use crate::store::{
     engine::attempts::Failed,
     tables::{
         access::INSTANCE,
-        bindings, clients,
+        attributes, bindings, clients,
         entity::{
-            audience_owners, audiences, bindings as binding_rows, client_secrets, clients as client_rows,
+            attributes as attribute_rows, audience_owners, audiences, bindings as binding_rows, client_secrets, clients as client_rows,
             groups, memberships, roles, users,
         },
     },
@@ -24,7 +24,7 @@ use crate::store::{
 use crate::{
     base::Timestamp,
     model::{
-        AudienceName, Binding, Client, ClientId, Group, GroupId, OwnedAudience, Principal, Role, UserId,
+        AttributeDeclaration, AudienceName, Binding, Client, ClientId, Group, GroupId, OwnedAudience, Principal, Role, UserId,
     },
 };
 
@@ -33,6 +33,8 @@ use crate::{
 pub struct Named {
     /// Its set.
     pub set: String,
+    /// Attributes, by their names.
+    pub attributes: BTreeSet<String>,
     /// Users, by their ids.
     pub users: BTreeSet<UserId>,
     /// Clients, by their names.
@@ -46,6 +48,8 @@ pub struct Named {
 /// What there is of it, and of what the set has made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Present {
+    /// What is declared of attributes.
+    pub attributes: Vec<AttributeDeclaration>,
     /// The names of users.
     pub users: BTreeMap<UserId, String>,
     /// Clients; the built-in one too.
@@ -73,6 +77,7 @@ impl Present {
             Made::Role(id) => self.roles.iter().any(|role| role.id == id),
             Made::Group(id) => self.groups.iter().any(|group| group.id == id),
             Made::Binding(id) => self.bindings.iter().any(|binding| binding.id == id),
+            Made::Attribute(id) => self.attributes.iter().any(|declared| declared.id == id),
             Made::Membership(group, user) => {
                 let since = self.memberships.get(&(group, user));
                 // Whoever has left and come again was not brought by the set.
@@ -102,7 +107,7 @@ pub(super) async fn read(db: &impl ConnectionTrait, asked: &Named) -> Result<Pre
     };
     let of_groups = of(|made| match made {
         Made::Group(id) | Made::Membership(id, _) => Some(id.0),
-        Made::Client(_) | Made::Role(_) | Made::Binding(_) => None,
+        Made::Client(_) | Made::Role(_) | Made::Binding(_) | Made::Attribute(_) => None,
     });
     groups_of(db, asked, &of_groups, &mut present).await?;
     audiences_of(db, asked, &mut present).await?;
@@ -114,6 +119,8 @@ pub(super) async fn read(db: &impl ConnectionTrait, asked: &Named) -> Result<Pre
     let bound = present.bindings.iter().filter(|binding| made.contains_key(&Made::Binding(binding.id)));
     of_roles.extend(bound.map(|binding| binding.role.0));
     roles_of(db, asked, &of_roles, &mut present).await?;
+    let declared = of(|made| if let Made::Attribute(id) = made { Some(id.0) } else { None });
+    attributes_of(db, asked, &declared, &mut present).await?;
     present.made = made;
     Ok(present)
 }
@@ -215,6 +222,20 @@ async fn audiences_of(db: &impl ConnectionTrait, asked: &Named, present: &mut Pr
             });
         }
     }
+    Ok(())
+}
+
+async fn attributes_of(
+    db: &impl ConnectionTrait,
+    asked: &Named,
+    made: &[Uuid],
+    present: &mut Present,
+) -> Result<(), DbErr> {
+    use attribute_rows::{Column, Entity};
+    let all = Entity::find().filter(Column::OrganizationId.eq(INSTANCE));
+    let (by_name, by_id) = ((Column::Name, &asked.attributes), (Column::Id, made));
+    let rows = named_or_made(db, all, by_name, by_id, |row| row.id).await?;
+    present.attributes = rows.into_iter().filter_map(attributes::declared).collect();
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use crate::{
     http::fuzz_form,
     identity::{
         RefreshToken,
+        apply::fuzz as fuzz_manifest,
         clients::fuzz_assertion,
         fuzz_one_time_password,
         passwords::{Argon2Params, DEFAULT_IMPORT_MAX_COST, adopt},
@@ -41,6 +42,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("grpc_timeout", fuzz_grpc_timeout),
     ("grpc_web", fuzz_grpc_web),
     ("gzip", fuzz_gzip),
+    ("manifest", fuzz_manifest),
     ("name", name),
     ("ndjson", ndjson),
     ("one_time_password", fuzz_one_time_password),

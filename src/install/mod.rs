@@ -4,6 +4,7 @@ mod backup;
 mod backup_file;
 mod data_dir;
 mod database;
+mod manifests;
 mod master_key_file;
 mod migrate;
 mod reseal;
@@ -20,6 +21,7 @@ use crate::{
 
 pub use backup::{BackedUp, RestoreOptions, Restored, backup, restore};
 pub use database::{Missing, OpenDatabase};
+pub use manifests::{manifest_secrets, read_manifest};
 pub use migrate::{SchemaUpdate, migrate, migrations};
 pub use reseal::{Resealed, reseal};
 pub use signing_keys::{key_rotation, signing_keys};

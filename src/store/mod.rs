@@ -26,7 +26,7 @@ pub use engine::location::{Location, ServerUrl};
 pub use engine::schema::{Migrated, MigrationState};
 pub use sqlite::copies::SoleUse;
 pub use tables::administration::{AdminChange, Applied};
-pub use tables::applying::{Applying, Made, Named, Present, Step};
+pub use tables::applying::{Applying, Hanging, Made, Named, Present, Step};
 pub(crate) use tables::attributes::differences as attribute_differences;
 pub use tables::audit_events::EventFilter;
 pub use tables::bindings::{BindingFilter, Bound, WhichBinding};

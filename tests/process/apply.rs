@@ -124,18 +124,35 @@ attributes:
     place.run(&["users", "update", "alice", "--set-attribute", "team=blue"]).await.succeeded();
     place.run(&["export", "-f", "all.yaml"]).await.succeeded();
     let again = place.run(&["apply", "-f", "all.yaml", "--yes"]).await.succeeded();
-    assert_eq!(again.stdout, "Nothing is to be changed.\n", "{}", fs::read_to_string(place.path("all.yaml")).unwrap());
+    assert_eq!(
+        again.stdout,
+        "Nothing is to be changed.\n",
+        "{}",
+        fs::read_to_string(place.path("all.yaml")).unwrap()
+    );
 
     let changed = declared.replace("in_tokens: true, ", "");
     place.write("shop.yaml", &changed);
     let applied = place.apply(SECRET, &["--yes"]).await.succeeded();
     assert_eq!(applied.stdout, "~ attribute `team`\n    uses: tokens -> none\nApplied.\n");
     for (content, code, said) in [
-        (changed.replace("string-list", "string"), 1, "has the type `string-list`, which stays, and not `string`"),
+        (
+            changed.replace("string-list", "string"),
+            1,
+            "has the type `string-list`, which stays, and not `string`",
+        ),
         (changed.replace("writer: user", "writer: admin"), 1, "has the writer `user`, which stays"),
-        (changed.replace("in_userinfo", "in_tokens"), 1, "must not be set for an attribute that users may write"),
+        (
+            changed.replace("in_userinfo", "in_tokens"),
+            1,
+            "must not be set for an attribute that users may write",
+        ),
         (changed.replace("string-list", "string-lists"), 2, "shop.yaml:5"),
-        (changed.replace("string-list", "string-lists"), 2, "`string-lists` is not known: is `string-list` meant?"),
+        (
+            changed.replace("string-list", "string-lists"),
+            2,
+            "`string-lists` is not known: is `string-list` meant?",
+        ),
         (changed.replace("string-list", "date"), 2, "`date` is not known: there are `string`, `integer`, "),
         (changed.replace("name: sites", "name: Sites"), 2, "shop.yaml:5"),
     ] {
@@ -148,7 +165,8 @@ attributes:
     place.run(&["attributes", "create", "level"]).await.succeeded();
     place.write("shop.yaml", "set: shop\nattributes: [{name: sites, type: string-list}]\n");
     let pruned = place.apply(SECRET, &["--yes", "--prune"]).await.succeeded();
-    let gone = "- attribute `motto`, and what users have of it\n- attribute `team`, and what users have of it\n";
+    let gone =
+        "- attribute `motto`, and what users have of it\n- attribute `team`, and what users have of it\n";
     let lines = pruned.stdout.lines().filter(|line| line.starts_with('-'));
     let mut lines: Vec<_> = lines.collect();
     lines.sort_unstable();
@@ -218,7 +236,9 @@ async fn pruning_takes_members_out_of_groups_and_groups_with_whoever_is_in_them(
     assert!(members.contains("bob") && !members.contains("alice"), "{members}");
     place.write("shop.yaml", "set: shop\n");
     let pruned = place.apply(SECRET, &["--yes", "--prune"]).await.succeeded();
-    assert!(pruned.stdout.contains("- group `night`"), "{}", pruned.stdout);
+    for line in ["- group `night`", "- membership of the user `bob` in the group `night`"] {
+        assert!(pruned.stdout.contains(line), "{line}: {}", pruned.stdout);
+    }
     let groups = place.run(&["groups", "list"]).await.succeeded().stdout;
     assert!(groups.contains("leads") && !groups.contains("night"), "{groups}");
 }
@@ -261,6 +281,29 @@ async fn what_is_exported_changes_nothing_where_it_is_applied() {
     }
     let there = place.run(&["export", "-f", "all.yaml"]).await;
     assert!(there.failed(1).contains("cannot be written"));
+}
+
+#[tokio::test]
+async fn the_example_changes_nothing_when_it_is_applied_again() {
+    let place = Place::migrated().await;
+    let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/apply");
+    let apply = || place.signet(&["apply", "-f", examples, "--yes"]).env("BILLING_SECRET", SECRET);
+    let applied = apply().run().await.succeeded();
+    assert!(applied.stdout.contains("+ client `shop-app`"), "{}", applied.stdout);
+    assert_eq!(apply().run().await.succeeded().stdout, "Nothing is to be changed.\n");
+}
+
+#[tokio::test]
+async fn a_binding_that_has_ended_is_told_and_not_made() {
+    let place = Place::migrated().await;
+    let ended = "set: shop\nbindings: [{role: auditor, client: signet, expire_time: 2020-01-01T00:00:00Z}]\n";
+    place.write("shop.yaml", ended);
+    let applied = place.apply(SECRET, &["--yes"]).await.succeeded();
+    let said = "  binding of the client `signet` to the role `auditor` of the audience `signet`, at 2020-01-01T00:00:00Z: it has ended, and \
+                gives nothing\nNothing is to be changed.\n";
+    assert_eq!(applied.stdout, said);
+    let applied = place.apply(SECRET, &["--yes", "--json"]).await.succeeded().object();
+    assert_eq!(applied["ended"].as_array().unwrap().len(), 1, "{applied}");
 }
 
 #[tokio::test]
@@ -311,6 +354,14 @@ async fn what_a_manifest_gets_wrong_is_told_with_its_place() {
     assert!(said.failed(1).contains("is not called `bob`"));
 
     fs::create_dir(place.path("empty")).unwrap();
+    fs::create_dir(place.path("two")).unwrap();
+    place.write("two/a.yaml", "set: shop\ngroups: [{name: night}]\n");
+    place.write("two/b.yaml", "set: other\n");
+    let two = place.run(&["apply", "-f", "two", "--yes"]).await;
+    assert!(two.failed(2).contains("two/b.yaml: is of the set `other`, and the files before of `shop`"));
+    place.write("two/b.yaml", "set: shop\ngroups: [{name: day}]\n");
+    let one = place.run(&["apply", "-f", "two", "--yes"]).await.succeeded();
+    assert_eq!(one.stdout, "+ group `night`\n+ group `day`\nApplied.\n");
     let empty = place.run(&["apply", "-f", "empty", "--yes"]).await;
     assert!(empty.failed(2).contains("holds no *.yaml, *.yml or *.json"));
     let lines: Vec<_> = (0..30).map(|n| format!("a{n}: &a{n} [*a{0}, *a{0}]\n", n - 1)).collect();

@@ -1,12 +1,10 @@
 //! Owns `signet apply` and `signet export`: what is to be there, in files.
 
-mod files;
-
 use std::{
     collections::HashMap,
     fmt::Write as _,
     io::{self, IsTerminal, Write as _},
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 use clap::Args;
@@ -16,9 +14,8 @@ use zeroize::Zeroizing;
 use super::{Failure, Output, output::legible, records::Records, remote::only_there};
 use crate::{
     config::Config,
-    files::read_text,
-    identity::apply::{Action, Manifest, Plan, SecretRef},
-    install::Missing,
+    identity::apply::{Action, Manifest, Plan},
+    install::{Missing, manifest_secrets, read_manifest},
     model::GroupName,
 };
 
@@ -73,8 +70,8 @@ fn set_name(text: &str) -> Result<GroupName, String> {
 pub(super) async fn apply(apply: Apply, config: &Config, output: Output) -> Result<(), Failure> {
     apply.elsewhere.must_not_be_said("apply")?;
     // What the files get wrong is told before anything is opened.
-    let manifest = files::read(&apply.file)?;
-    let secrets = secrets(&manifest)?;
+    let manifest = read_manifest(&apply.file).map_err(Failure::Usage)?;
+    let secrets = manifest_secrets(&manifest).map_err(Failure::Usage)?;
     let work = async |records: &Records| with_records(&apply, &manifest, &secrets, records, output).await;
     Records::within(config, Missing::Refused, work).await
 }
@@ -128,7 +125,7 @@ fn show(plan: &Plan, end: &str, applied: bool, output: Output) -> Result<(), Fai
 
 /// The same, of which people are told `text`: whoever was asked has seen the plan.
 fn tell(text: &str, plan: &Plan, applied: bool, output: Output) -> Result<(), Failure> {
-    let object = json!({ "applied": applied, "changes": plan.changes, "not_in_manifest": plan.left });
+    let object = json!({ "applied": applied, "changes": plan.changes, "not_in_manifest": plan.left, "ended": plan.ended });
     output.answer(text, &object)
 }
 
@@ -153,35 +150,13 @@ fn in_words(plan: &Plan) -> String {
             };
         }
     }
+    for ended in &plan.ended {
+        let _ = writeln!(text, "  {ended}: it has ended, and gives nothing");
+    }
     for left in &plan.left {
         let _ = writeln!(text, "  {left} is no longer in the manifest: --prune deletes it");
     }
     text
-}
-
-/// The secrets that the manifest refers to, by the names of their clients.
-fn secrets(manifest: &Manifest) -> Result<HashMap<String, Zeroizing<String>>, Failure> {
-    let mut secrets = HashMap::new();
-    for client in &manifest.clients {
-        let Some(reference) = &client.secret else { continue };
-        let secret = secret(reference).map_err(|problem| {
-            Failure::Usage(format!("the client `{}`: {reference} {problem}", client.name))
-        })?;
-        secrets.insert(client.name.clone(), secret);
-    }
-    Ok(secrets)
-}
-
-fn secret(reference: &SecretRef) -> Result<Zeroizing<String>, String> {
-    let text = match reference {
-        SecretRef::Env(name) => {
-            std::env::var(name).map(Zeroizing::new).map_err(|_| "is not set in the environment".to_owned())?
-        }
-        SecretRef::File(path) => {
-            read_text(Path::new(path)).map_err(|error| format!("cannot be read: {error}"))?
-        }
-    };
-    Ok(Zeroizing::new(text.trim_end_matches(['\n', '\r']).to_owned()))
 }
 
 pub(super) async fn export(export: Export, config: &Config, output: Output) -> Result<(), Failure> {
@@ -189,7 +164,9 @@ pub(super) async fn export(export: Export, config: &Config, output: Output) -> R
     let work = async |records: &Records| Ok(records.manifests().export(export.set.clone()).await?);
     let manifest = Records::within(config, Missing::Refused, work).await?;
     let is_json = export.file.extension().is_some_and(|extension| extension == "json");
-    let text = files::text(&manifest, is_json)?;
+    let text = manifest.write(is_json);
+    let text =
+        text.map_err(|problem| Failure::Failed(format!("the manifest cannot be written: {problem}")))?;
     if export.file.as_os_str() == "-" {
         return output.answer(text.trim_end(), &manifest);
     }

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use super::{
     Manifests,
     manifest::{
-        AttributeItem, AudienceItem, BindingItem, ClientItem, GroupItem, Manifest, RoleItem, UserItem, WhoItem,
+        AttributeItem, AudienceItem, BindingItem, ClientItem, GroupItem, Manifest, RoleItem, UserItem,
+        WhoItem,
     },
 };
 use crate::{

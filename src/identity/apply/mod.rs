@@ -1,6 +1,7 @@
 //! Owns manifests: what is to be there as files say it, the plan that leads to it, and making it so.
 
 mod export;
+mod format;
 mod manifest;
 mod plan;
 mod text;
@@ -17,12 +18,13 @@ use crate::{
     store::{Applying, Store},
 };
 
+#[cfg(any(fuzzing, test))]
+pub(crate) use format::fuzz;
 pub use manifest::{
     AttributeItem, AudienceItem, BindingItem, ClientItem, GroupItem, Manifest, RoleItem, SecretRef, UserItem,
     WhoItem,
 };
 pub use plan::{Action, Change, FieldDifference, Plan};
-pub use text::nearest;
 
 /// What makes manifests true.
 #[derive(Debug)]
@@ -52,7 +54,7 @@ impl Manifests {
         secrets: &HashMap<String, Zeroizing<String>>,
         prune: bool,
     ) -> Result<Plan, Error> {
-        let named = plan::named(manifest, &self.own);
+        let named = plan::named(manifest, prune, &self.own);
         let present = self.store.present(&named).await?;
         let wanted = plan::Wanted { manifest, secrets, prune, own: &self.own, now: self.clock.now() };
         plan::plan(wanted, named, present, self.store.entropy())
@@ -99,3 +101,6 @@ impl Manifests {
         applied
     }
 }
+
+#[cfg(test)]
+mod tests;

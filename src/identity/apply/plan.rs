@@ -10,7 +10,10 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::manifest::{Manifest, UserItem, WhoItem};
+use super::{
+    manifest::{Manifest, UserItem, WhoItem},
+    text::nearest,
+};
 use crate::{
     audit::{Entry, Event, Field, FieldChange},
     base::{Entropy, Timestamp},
@@ -68,6 +71,8 @@ pub struct Plan {
     pub changes: Vec<Change>,
     /// What an earlier apply of the set has made and the manifest names no longer, if it is not to be deleted.
     pub left: Vec<String>,
+    /// Bindings that the manifest names and that have ended: they are not made.
+    pub ended: Vec<String>,
 }
 
 /// What a plan is made of.
@@ -86,12 +91,13 @@ pub(super) struct Wanted<'a> {
 /// A plan that is being made.
 struct Planner<'a> {
     wanted: Wanted<'a>,
+    named: &'a Named,
     present: &'a Present,
     entropy: &'a Entropy,
     groups: HashMap<String, GroupId>,
     clients: HashMap<String, ClientId>,
     roles: HashMap<(AudienceName, RoleName), Role>,
-    /// What of that which the set has made the manifest still names.
+    /// The members and bindings that the set has made and the manifest still has.
     kept: HashSet<Made>,
     seen: HashSet<String>,
     problems: Vec<String>,
@@ -99,10 +105,11 @@ struct Planner<'a> {
     steps: Vec<(Step, Entry)>,
     fields: Vec<Vec<Field>>,
     left: Vec<String>,
+    ended: Vec<String>,
 }
 
-/// What `manifest` names.
-pub(super) fn named(manifest: &Manifest, own: &NameSet) -> Named {
+/// What `manifest` names; and what hangs on what it names no longer, if that is to be deleted.
+pub(super) fn named(manifest: &Manifest, prune: bool, own: &NameSet) -> Named {
     let bound: Vec<_> = manifest.bindings.iter().map(super::manifest::BindingItem::who).collect();
     let owners = manifest.audiences.iter().flat_map(|audience| &audience.owners);
     let who: Vec<_> = bound.iter().chain(owners).collect();
@@ -114,6 +121,9 @@ pub(super) fn named(manifest: &Manifest, own: &NameSet) -> Named {
     let group = |name: &GroupName| name.as_str().to_owned();
     let groups = manifest.groups.iter().map(|item| group(&item.name));
     let clients = manifest.clients.iter().map(|item| item.name.clone());
+    let roles = manifest.roles.iter().map(|role| (role.audience.as_ref(), &role.name));
+    let roles =
+        roles.chain(manifest.bindings.iter().map(|binding| (binding.audience.as_ref(), &binding.role)));
     let attributes = manifest.attributes.iter().map(|item| item.name.as_str().to_owned());
     Named {
         set: manifest.set.as_str().to_owned(),
@@ -122,6 +132,9 @@ pub(super) fn named(manifest: &Manifest, own: &NameSet) -> Named {
         clients: clients.chain(who.iter().filter_map(|who| who.client.clone())).collect(),
         groups: groups.chain(who.iter().filter_map(|who| who.group.as_ref().map(group))).collect(),
         audiences: audiences.map(|name| audience(name, own).as_str().to_owned()).collect::<BTreeSet<_>>(),
+        roles: roles.map(|(name, role)| (audience(name, own), role.clone())).collect(),
+        // One more than can be deleted: then nothing is.
+        hanging: prune.then_some(MAX_CHANGES as u64 + 1),
     }
 }
 
@@ -138,7 +151,7 @@ pub(super) fn plan(
     present: Present,
     entropy: &Entropy,
 ) -> Result<Plan, Error> {
-    let mut planner = Planner::new(wanted, &present, entropy);
+    let mut planner = Planner::new(wanted, &named, &present, entropy);
     planner.attributes();
     planner.groups();
     planner.audiences();
@@ -148,17 +161,15 @@ pub(super) fn plan(
     planner.members();
     planner.bindings();
     planner.prune();
-    let Planner { problems, changes, steps, fields, left, .. } = planner;
+    let Planner { problems, changes, steps, fields, left, ended, .. } = planner;
     if !problems.is_empty() {
         return Err(Error::ManifestRefused(problems));
     }
-    if steps.len() > MAX_CHANGES {
-        let (found, most) = (steps.len(), MAX_CHANGES);
-        let problem =
-            format!("it changes {found} things, and {most} are changed at once: first apply a part of it");
+    if changes.len() > MAX_CHANGES {
+        let problem = format!("it changes more than {MAX_CHANGES} things at once: first apply a part of it");
         return Err(Error::ManifestRefused(vec![problem]));
     }
-    Ok(Plan { named, basis: present, steps, fields, time: wanted.now, changes, left })
+    Ok(Plan { named, basis: present, steps, fields, time: wanted.now, changes, left, ended })
 }
 
 /// The audience that is said, under the name that it is kept.
@@ -170,13 +181,14 @@ fn audience(said: Option<&AudienceName>, own: &NameSet) -> AudienceName {
 }
 
 impl<'a> Planner<'a> {
-    fn new(wanted: Wanted<'a>, present: &'a Present, entropy: &'a Entropy) -> Self {
+    fn new(wanted: Wanted<'a>, named: &'a Named, present: &'a Present, entropy: &'a Entropy) -> Self {
         let groups = present.groups.iter().map(|group| (group.name.as_str().to_owned(), group.id));
         let clients = present.clients.iter().map(|client| (client.name.as_str().to_owned(), client.id));
         let roles =
             present.roles.iter().map(|role| ((role.audience.clone(), role.name.clone()), role.clone()));
         Self {
             wanted,
+            named,
             present,
             entropy,
             groups: groups.collect(),
@@ -189,6 +201,7 @@ impl<'a> Planner<'a> {
             steps: Vec::new(),
             fields: Vec::new(),
             left: Vec::new(),
+            ended: Vec::new(),
         }
     }
 
@@ -275,9 +288,32 @@ impl<'a> Planner<'a> {
             }
         };
         if found.is_none() {
-            self.refuse(of, "names a group or client that is neither there nor in the manifest");
+            self.refuse_missing(of, item);
         }
         found
+    }
+
+    /// Refuses `of`, since whom it names is not there; not if the manifest has it, which was refused for itself.
+    fn refuse_missing(&mut self, of: &str, item: &WhoItem) {
+        let manifest = self.wanted.manifest;
+        let (kind, said, known): (_, _, Vec<_>) = match (&item.group, &item.client) {
+            (Some(group), _) => {
+                ("group", group.as_str(), manifest.groups.iter().map(|group| group.name.as_str()).collect())
+            }
+            (None, Some(client)) => {
+                ("client", &**client, manifest.clients.iter().map(|client| &*client.name).collect())
+            }
+            (None, None) => return,
+        };
+        if known.contains(&said) {
+            return;
+        }
+        let hint = nearest(said, known.into_iter()).map(|name| format!(": is `{name}` meant?"));
+        let hint = hint.unwrap_or_default();
+        self.refuse(
+            of,
+            &format!("names the {kind} `{said}`, which is neither there nor in the manifest{hint}"),
+        );
     }
 
     /// What `principal` is called.
@@ -292,6 +328,7 @@ impl<'a> Planner<'a> {
                 self.present.clients.iter().find(of_id).map(|client| client.name.as_str().to_owned())
             }
         };
+        let name = name.or_else(|| self.present.hanging.names.get(&principal).cloned());
         let (kind, name) = (principal.kind(), name.unwrap_or_else(|| principal.id().to_string()));
         format!("{kind} `{name}`")
     }

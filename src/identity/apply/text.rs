@@ -70,9 +70,9 @@ pub(super) fn none_of<'a>(said: &str, known: impl Iterator<Item = &'a str> + Clo
 const NEAR: f64 = 0.8;
 
 /// The one of the `known` names that is meant by `said`; none if none is near.
-#[must_use]
-pub fn nearest<'a>(said: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let alike = known.map(|name| (strsim::jaro_winkler(name, said), name)).filter(|(alike, _)| *alike >= NEAR);
+pub(super) fn nearest<'a>(said: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let alike =
+        known.map(|name| (strsim::jaro_winkler(name, said), name)).filter(|(alike, _)| *alike >= NEAR);
     alike.max_by(|(one, _), (other, _)| one.total_cmp(other)).map(|(_, name)| name)
 }
 

@@ -27,36 +27,44 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn names_of(&self, principals: &[Principal]) -> Result<HashMap<Principal, String>, Error> {
-        let (mut users, mut groups, mut clients) = (Vec::new(), Vec::new(), Vec::new());
-        for principal in principals {
-            match principal {
-                Principal::User(UserId(id)) => users.push(*id),
-                Principal::Group(GroupId(id)) => groups.push(*id),
-                Principal::Client(ClientId(id)) => clients.push(*id),
-            }
-        }
-        let mut names = HashMap::new();
-        for ids in users.chunks(BATCH) {
-            let query = users::Entity::find().filter(users::Column::Id.is_in(ids.iter().copied()));
-            let query = query.select_only().columns([users::Column::Id, users::Column::Username]);
-            let found: Vec<(Uuid, String)> = self.ask(|| query.clone().into_tuple().all(&self.db)).await?;
-            names.extend(found.into_iter().map(|(id, name)| (Principal::User(UserId(id)), name)));
-        }
-        for ids in groups.chunks(BATCH) {
-            let query = groups::Entity::find().filter(groups::Column::OrganizationId.eq(INSTANCE));
-            let query = query.filter(groups::Column::Id.is_in(ids.iter().copied()));
-            let query = query.select_only().columns([groups::Column::Id, groups::Column::Name]);
-            let found: Vec<(Uuid, String)> = self.ask(|| query.clone().into_tuple().all(&self.db)).await?;
-            names.extend(found.into_iter().map(|(id, name)| (Principal::Group(GroupId(id)), name)));
-        }
-        for ids in clients.chunks(BATCH) {
-            let query = clients::Entity::find().filter(clients::Column::Id.is_in(ids.iter().copied()));
-            let query = query.select_only().columns([clients::Column::Id, clients::Column::Name]);
-            let found: Vec<(Uuid, String)> = self.ask(|| query.clone().into_tuple().all(&self.db)).await?;
-            names.extend(found.into_iter().map(|(id, name)| (Principal::Client(ClientId(id)), name)));
-        }
-        Ok(names)
+        self.ask(|| names(&self.db, principals)).await
     }
+}
+
+/// What `principals` are called, of those who are there, within a transaction too.
+pub(super) async fn names(
+    db: &impl ConnectionTrait,
+    principals: &[Principal],
+) -> Result<HashMap<Principal, String>, DbErr> {
+    let (mut users, mut groups, mut clients) = (Vec::new(), Vec::new(), Vec::new());
+    for principal in principals {
+        match principal {
+            Principal::User(UserId(id)) => users.push(*id),
+            Principal::Group(GroupId(id)) => groups.push(*id),
+            Principal::Client(ClientId(id)) => clients.push(*id),
+        }
+    }
+    let mut names = HashMap::new();
+    for ids in users.chunks(BATCH) {
+        let query = users::Entity::find().filter(users::Column::Id.is_in(ids.iter().copied()));
+        let query = query.select_only().columns([users::Column::Id, users::Column::Username]);
+        let found: Vec<(Uuid, String)> = query.into_tuple().all(db).await?;
+        names.extend(found.into_iter().map(|(id, name)| (Principal::User(UserId(id)), name)));
+    }
+    for ids in groups.chunks(BATCH) {
+        let query = groups::Entity::find().filter(groups::Column::OrganizationId.eq(INSTANCE));
+        let query = query.filter(groups::Column::Id.is_in(ids.iter().copied()));
+        let query = query.select_only().columns([groups::Column::Id, groups::Column::Name]);
+        let found: Vec<(Uuid, String)> = query.into_tuple().all(db).await?;
+        names.extend(found.into_iter().map(|(id, name)| (Principal::Group(GroupId(id)), name)));
+    }
+    for ids in clients.chunks(BATCH) {
+        let query = clients::Entity::find().filter(clients::Column::Id.is_in(ids.iter().copied()));
+        let query = query.select_only().columns([clients::Column::Id, clients::Column::Name]);
+        let found: Vec<(Uuid, String)> = query.into_tuple().all(db).await?;
+        names.extend(found.into_iter().map(|(id, name)| (Principal::Client(ClientId(id)), name)));
+    }
+    Ok(names)
 }
 
 /// Locks the row of `principal` until the transaction ends, so that nobody deletes it meanwhile; false if there is none.

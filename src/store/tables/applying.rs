@@ -1,6 +1,7 @@
 //! Owns the table `applied_resources`, and applying a plan in one transaction: each change is judged and recorded as if it were made
 //! alone.
 
+mod hanging;
 mod present;
 
 use std::time::Duration;
@@ -26,6 +27,7 @@ use crate::{
     },
 };
 
+pub use hanging::Hanging;
 pub use present::{Named, Present};
 
 /// How long all of it may take: a manifest may change thousands of rows.

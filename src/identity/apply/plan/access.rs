@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Planner, all_new, of_role};
+use super::{Planner, all_new, nearest, of_role};
 use crate::{
     audit::{Event, Field, FieldChange},
     model::{
@@ -20,8 +20,7 @@ impl Planner<'_> {
             if !self.is_first(&what) {
                 continue;
             }
-            if let Some(id) = self.groups.get(&name) {
-                self.kept.insert(Made::Group(*id));
+            if self.groups.contains_key(&name) {
                 continue;
             }
             let id = GroupId::new(self.wanted.now, self.entropy);
@@ -66,7 +65,6 @@ impl Planner<'_> {
                 self.refuse(&what, "is built in: nobody makes, changes or deletes it");
                 continue;
             }
-            self.kept.insert(Made::Role(old.id));
             if same(&old.scopes, &item.scopes) && old.description == description {
                 continue;
             }
@@ -171,8 +169,8 @@ impl Planner<'_> {
             if !self.is_first(&what) {
                 continue;
             }
-            let Some(role) = self.roles.get(&(audience, item.role.clone())).cloned() else {
-                self.refuse(&what, "there is no such role, and the manifest has none");
+            let Some(role) = self.roles.get(&(audience.clone(), item.role.clone())).cloned() else {
+                self.refuse_without_role(&what, &item.role, &audience);
                 continue;
             };
             if role.is_everyone() {
@@ -183,13 +181,29 @@ impl Planner<'_> {
         }
     }
 
+    /// Refuses `what`, since its role is not there; not if the manifest has it, which was refused for itself.
+    fn refuse_without_role(&mut self, what: &str, name: &RoleName, audience: &AudienceName) {
+        let all = self.wanted.manifest.roles.iter();
+        let of_audience = all.filter(|role| self.audience(role.audience.as_ref()) == *audience);
+        let known: Vec<_> = of_audience.map(|role| role.name.as_str()).collect();
+        if known.contains(&name.as_str()) {
+            return;
+        }
+        let hint = nearest(name.as_str(), known.into_iter()).map(|name| format!(": is `{name}` meant?"));
+        let hint = hint.unwrap_or_default();
+        self.refuse(what, &format!("there is no such role, and the manifest has none{hint}"));
+    }
+
     fn bind(&mut self, what: String, role: &Role, subject: Principal, end: Option<crate::base::Timestamp>) {
         let now = self.wanted.now;
         let is_it = |there: &&Binding| there.role == role.id && there.subject == subject;
         let old = self.present.bindings.iter().find(is_it).copied();
-        // What has ended a job deletes: it is not made again.
-        if end.is_some_and(|end| end <= now) && old.is_none() {
-            return;
+        if let Some(end) = end.filter(|end| *end <= now) {
+            self.ended.push(format!("{what}, at {end}"));
+            // What has ended a job deletes: it is not made again.
+            if old.is_none() {
+                return;
+            }
         }
         let text = |end: Option<crate::base::Timestamp>| end.map(|end| end.to_string()).unwrap_or_default();
         let entry = of_role(Event::RoleBound, role).principal(subject);

@@ -4,7 +4,7 @@ use super::{Action, FieldDifference, Planner, clients::in_words};
 use crate::{
     audit::{Entry, Event, FieldChange},
     model::{AttributeDeclaration, AttributeId, AttributeUses},
-    store::{Made, Step, attribute_differences},
+    store::{Step, attribute_differences},
 };
 
 use super::super::manifest::AttributeItem;
@@ -56,7 +56,6 @@ impl Planner<'_> {
                 ));
             }
         }
-        self.kept.insert(Made::Attribute(old.id));
         if old.uses == uses && old.description == description {
             return Ok(());
         }

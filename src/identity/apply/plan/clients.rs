@@ -8,7 +8,7 @@ use crate::{
         permissions::{GROUPS_CLAIM, ROLES_CLAIM},
     },
     model::{CertificateSubject, Client, ClientId, ClientKind, ClientName, Error, NameSet},
-    store::{Made, Step, client_differences},
+    store::{Step, client_differences},
 };
 
 use super::super::{manifest::ClientItem, text::none_of};
@@ -114,7 +114,6 @@ impl Planner<'_> {
         if old.kind == ClientKind::Confidential && item.public {
             return Err("is a confidential client: it cannot become a public one".to_owned());
         }
-        self.kept.insert(Made::Client(old.id));
         let set = |old: &NameSet, new: &NameSet| {
             SetChange::To(if same(old, new) { old.clone() } else { new.clone() })
         };

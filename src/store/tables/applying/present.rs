@@ -8,7 +8,11 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{Made, made_by};
+use super::{
+    Made,
+    hanging::{self, Hanging},
+    made_by,
+};
 use crate::store::{
     BATCH,
     engine::attempts::Failed,
@@ -16,15 +20,16 @@ use crate::store::{
         access::INSTANCE,
         attributes, bindings, clients,
         entity::{
-            attributes as attribute_rows, audience_owners, audiences, bindings as binding_rows, client_secrets, clients as client_rows,
-            groups, memberships, roles, users,
+            attributes as attribute_rows, audience_owners, audiences, bindings as binding_rows,
+            client_secrets, clients as client_rows, groups, memberships, roles, users,
         },
     },
 };
 use crate::{
     base::Timestamp,
     model::{
-        AttributeDeclaration, AudienceName, Binding, Client, ClientId, Group, GroupId, OwnedAudience, Principal, Role, UserId,
+        AttributeDeclaration, AudienceName, Binding, Client, ClientId, Group, GroupId, OwnedAudience,
+        Principal, Role, RoleName, UserId,
     },
 };
 
@@ -43,6 +48,10 @@ pub struct Named {
     pub groups: BTreeSet<String>,
     /// Audiences, by their names.
     pub audiences: BTreeSet<String>,
+    /// Roles.
+    pub roles: BTreeSet<(AudienceName, RoleName)>,
+    /// How much is read at most of what hangs on what its set has made and it names no longer; none if that is not to be deleted.
+    pub hanging: Option<u64>,
 }
 
 /// What there is of it, and of what the set has made.
@@ -66,6 +75,35 @@ pub struct Present {
     pub bindings: Vec<Binding>,
     /// What the set has made, and when.
     pub made: BTreeMap<Made, Timestamp>,
+    /// What goes with what the set has made and is named no longer.
+    pub hanging: Hanging,
+}
+
+impl Named {
+    /// Whether this names `made`, which is `present`: a client, a group or a role also where something is given to it, or by it.
+    #[must_use]
+    pub fn names(&self, made: Made, present: &Present) -> bool {
+        match made {
+            Made::Client(id) => {
+                let is_named =
+                    |client: &Client| client.id == id && self.clients.contains(client.name.as_str());
+                present.clients.iter().any(is_named)
+            }
+            Made::Group(id) => {
+                let is_named = |group: &Group| group.id == id && self.groups.contains(group.name.as_str());
+                present.groups.iter().any(is_named)
+            }
+            Made::Role(id) => present.roles.iter().any(|role| {
+                role.id == id && self.roles.contains(&(role.audience.clone(), role.name.clone()))
+            }),
+            Made::Attribute(id) => present
+                .attributes
+                .iter()
+                .any(|declared| declared.id == id && self.attributes.contains(declared.name.as_str())),
+            // They have no names: what is found of them as it is wanted is told where it is looked for.
+            Made::Membership(..) | Made::Binding(_) => false,
+        }
+    }
 }
 
 impl Present {
@@ -122,6 +160,9 @@ pub(super) async fn read(db: &impl ConnectionTrait, asked: &Named) -> Result<Pre
     let declared = of(|made| if let Made::Attribute(id) = made { Some(id.0) } else { None });
     attributes_of(db, asked, &declared, &mut present).await?;
     present.made = made;
+    if let Some(most) = asked.hanging {
+        present.hanging = hanging::read(db, asked, &present, most).await?;
+    }
     Ok(present)
 }
 

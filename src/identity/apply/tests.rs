@@ -1,0 +1,226 @@
+//! Owns what plans promise: all that goes is told, what only follows is not told again, and what has changed meanwhile refuses.
+
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::{
+    audit::AuditLog,
+    base::{Entropy, Timestamp},
+    metrics::AuditMetrics,
+    model::{Group, GroupId, GroupName, UserId},
+    store::{Made, Present},
+};
+
+/// A new database, and what makes manifests true there.
+struct There {
+    manifests: Manifests,
+    _dir: TempDir,
+}
+
+const NOW: Timestamp = Timestamp::from_micros(1_795_435_200_000_000);
+
+const SHOP: &str = "set: shop
+groups: [{name: night}]
+clients: [{name: robot, spiffe_id: 'spiffe://a.example/robot', audiences: [stock]}]
+roles: [{name: picker, audience: stock, scopes: [stock.pick]}]
+bindings: [{role: picker, audience: stock, group: night}]
+";
+
+/// What others hang on what the set `shop` makes.
+const OTHER: &str = "set: other
+groups: [{name: day}]
+audiences: [{name: docs, owners: [{group: night}]}]
+bindings:
+  - {role: picker, audience: stock, group: day}
+  - {role: picker, audience: stock, client: robot}
+";
+
+impl There {
+    async fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open_sqlite(dir.path().join("signet.db"), Entropy::seeded(7)).await.unwrap();
+        store.migrate(Duration::ZERO).await.unwrap();
+        let clock = Clock::manual(NOW);
+        let audit = Audit::open(&AuditLog::Off, clock.clone(), AuditMetrics::default()).unwrap();
+        Self { manifests: Manifests::new(store, clock, audit, NameSet::default()), _dir: dir }
+    }
+
+    async fn plan(&self, text: &str, prune: bool) -> Result<Plan, Error> {
+        let manifest = Manifest::read(text, false).unwrap();
+        self.manifests.plan(&manifest, &HashMap::new(), prune).await
+    }
+
+    async fn apply(&self, text: &str) {
+        let plan = self.plan(text, false).await.unwrap();
+        self.manifests.apply(&plan, &Administrator::operator()).await.unwrap();
+    }
+
+    /// All that is wrong with what `text` says.
+    async fn problems(&self, text: &str) -> Vec<String> {
+        match self.plan(text, false).await {
+            Err(Error::ManifestRefused(problems)) => problems,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn resources(plan: &Plan) -> Vec<&str> {
+    plan.changes.iter().map(|change| change.resource.as_str()).collect()
+}
+
+#[tokio::test]
+async fn all_that_goes_with_what_is_pruned_is_told_after_it_and_once() {
+    let there = There::new().await;
+    there.apply(SHOP).await;
+    there.apply(OTHER).await;
+    let plan = there.plan("set: shop\n", true).await.unwrap();
+    assert!(plan.changes.iter().all(|change| change.action == Action::Delete));
+    let mut told = resources(&plan);
+    assert_eq!(told[0], "binding of the group `night` to the role `picker` of the audience `stock`");
+    assert_eq!(told[1], "role `picker` of the audience `stock`");
+    // Their ids are of one moment.
+    told[2..4].sort_unstable();
+    assert_eq!(
+        told[2..],
+        [
+            "binding of the client `robot` to the role `picker` of the audience `stock`",
+            "binding of the group `day` to the role `picker` of the audience `stock`",
+            "group `night`",
+            "ownership of the audience `docs` by the group `night`",
+            "client `robot`",
+        ]
+    );
+    there.manifests.apply(&plan, &Administrator::operator()).await.unwrap();
+    assert!(there.plan("set: shop\n", true).await.unwrap().changes.is_empty());
+    let left = there.plan("set: other\ngroups: [{name: day}]\n", true).await.unwrap();
+    assert!(left.changes.is_empty(), "{left:?}");
+}
+
+#[tokio::test]
+async fn what_a_binding_or_an_owner_names_is_not_pruned() {
+    let there = There::new().await;
+    there.apply(SHOP).await;
+    let named = "set: shop
+audiences: [{name: stock, owners: [{client: robot}]}]
+bindings: [{role: picker, audience: stock, group: night}]
+";
+    let plan = there.plan(named, true).await.unwrap();
+    assert_eq!(resources(&plan), ["audience `stock`"]);
+    assert!(there.plan(named, false).await.unwrap().left.is_empty());
+}
+
+#[tokio::test]
+async fn what_comes_to_hang_on_what_is_pruned_outdates_the_plan() {
+    let there = There::new().await;
+    there.apply(SHOP).await;
+    let seen = there.plan("set: shop\n", true).await.unwrap();
+    let manifest = Manifest::read("set: shop\n", false).unwrap();
+    there.manifests.renew(&seen, &manifest, &HashMap::new(), true).await.unwrap();
+    there.apply(OTHER).await;
+    let renewed = there.manifests.renew(&seen, &manifest, &HashMap::new(), true).await;
+    assert!(matches!(renewed, Err(Error::PlanOutdated)), "{renewed:?}");
+    let applied = there.manifests.apply(&seen, &Administrator::operator()).await;
+    assert!(matches!(applied, Err(Error::PlanOutdated)), "{applied:?}");
+    // Nobody hangs anything on what stays.
+    let stays = Manifest::read(SHOP, false).unwrap();
+    let seen = there.plan(SHOP, true).await.unwrap();
+    there.manifests.renew(&seen, &stays, &HashMap::new(), true).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_only_follows_from_another_problem_is_not_told() {
+    let there = There::new().await;
+    let problems = there
+        .problems(
+            "set: shop
+groups: [{name: night}]
+clients: [{name: billing}]
+roles: [{name: bad, audience: stock, scopes: [signet.users.read]}]
+bindings:
+  - {role: bad, audience: stock, client: billing}
+  - {role: auditor, client: billing}
+  - {role: bad, audience: stock, group: night}
+  - {role: auditor, group: nigth}
+  - {role: auditor, client: zebra}
+  - {role: bade, audience: stock, client: signet}
+",
+        )
+        .await;
+    let beginnings = [
+        "the role `bad` of the audience `stock`: ",
+        "the client `billing`: is new, and is either ",
+        "the binding 4 to the role `auditor` of the audience `signet`: names the group `nigth`, which is neither there nor in the manifest: is \
+         `night` meant?",
+        "the binding 5 to the role `auditor` of the audience `signet`: names the client `zebra`, which is neither there nor in the manifest",
+        "the binding of the client `signet` to the role `bade` of the audience `stock`: there is no such role, and the manifest has none: is \
+         `bad` meant?",
+    ];
+    assert_eq!(problems.len(), beginnings.len(), "{problems:#?}");
+    for (problem, beginning) in problems.iter().zip(beginnings) {
+        assert!(problem.starts_with(beginning), "{problem}");
+    }
+    assert!(problems[3].ends_with("in the manifest"), "nothing is near: {}", problems[3]);
+}
+
+#[tokio::test]
+async fn a_binding_that_has_ended_is_told_and_not_made() {
+    let there = There::new().await;
+    let ended = "set: shop\nbindings: [{role: auditor, client: signet, expire_time: 2020-01-01T00:00:00Z}]\n";
+    let plan = there.plan(ended, false).await.unwrap();
+    assert!(plan.changes.is_empty());
+    let said = "binding of the client `signet` to the role `auditor` of the audience `signet`, at 2020-01-01T00:00:00Z";
+    assert_eq!(plan.ended, [said]);
+}
+
+#[tokio::test]
+async fn more_than_is_changed_at_once_is_refused_and_what_goes_along_counts() {
+    let there = There::new().await;
+    let groups: Vec<_> = (0..=5_000).map(|number| format!("- name: g{number}\n")).collect();
+    let many = format!("set: shop\ngroups:\n{}", groups.concat());
+    assert_eq!(
+        there.problems(&many).await,
+        ["it changes more than 5000 things at once: first apply a part of it"]
+    );
+    assert_eq!(there.plan(&many.replacen("- name: g0\n", "", 1), false).await.unwrap().changes.len(), 5_000);
+
+    let entropy = Entropy::seeded(7);
+    let group =
+        Group { id: GroupId::new(NOW, &entropy), name: GroupName::parse("night").unwrap(), create_time: NOW };
+    let manifest = Manifest::read("set: shop\n", false).unwrap();
+    for (members, fits) in [(4_999, true), (5_000, false)] {
+        let mut present = Present { groups: vec![group.clone()], ..Present::default() };
+        present.made.insert(Made::Group(group.id), NOW);
+        let users = (0..members).map(|number| (group.id, UserId(uuid::Uuid::from_u128(number))));
+        present.hanging.members = users.collect();
+        let (secrets, own) = (HashMap::new(), NameSet::default());
+        let wanted =
+            plan::Wanted { manifest: &manifest, secrets: &secrets, prune: true, own: &own, now: NOW };
+        let made = plan::plan(wanted, plan::named(&manifest, true, &own), present, &entropy);
+        assert_eq!(made.is_ok(), fits, "{members}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_declared_of_an_attribute_changes_but_for_its_type_and_its_writer() {
+    let there = There::new().await;
+    there.apply("set: shop\nattributes: [{name: team, in_tokens: true}]\n").await;
+    for (now, said) in [
+        ("{name: team, type: integer}", "has the type `string`, which stays, and not `integer`"),
+        ("{name: team, writer: user}", "has the writer `admin`, which stays, and not `user`"),
+        (
+            "{name: motto, writer: user, in_tokens: true}",
+            "must not be set for an attribute that users may write",
+        ),
+    ] {
+        let problems = there.problems(&format!("set: shop\nattributes: [{now}]\n")).await;
+        assert!(problems.len() == 1 && problems[0].contains(said), "{problems:?}");
+    }
+    let plan = there.plan("set: shop\nattributes: [{name: team, in_userinfo: true}]\n", false).await.unwrap();
+    let uses =
+        FieldDifference { field: "uses".to_owned(), old: "tokens".to_owned(), new: "userinfo".to_owned() };
+    assert_eq!(plan.changes[0].fields, [uses]);
+    let plan = there.plan("set: shop\n", true).await.unwrap();
+    assert_eq!(resources(&plan), ["attribute `team`, and what users have of it"]);
+}

@@ -1,0 +1,88 @@
+//! Owns the files of manifests: which are read, how much of them, and the secrets that they refer to.
+
+use std::{
+    collections::HashMap,
+    fs,
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+use zeroize::Zeroizing;
+
+use crate::{
+    files::{open_input, read_text},
+    identity::apply::{Manifest, SecretRef},
+};
+
+/// How long all files together may be, in bytes.
+const MAX_BYTES: usize = 4 * 1024 * 1024;
+
+/// The manifest in the file, or the files of the folder, `path`.
+///
+/// # Errors
+/// What is wrong, beginning with the file.
+pub fn read_manifest(path: &Path) -> Result<Manifest, String> {
+    let (mut whole, mut left): (Option<Manifest>, _) = (None, MAX_BYTES);
+    for file in files(path)? {
+        let refused = |problem: String| format!("{}{problem}", file.display());
+        let mut text = String::new();
+        let input = open_input(&file).map_err(|error| refused(format!(": cannot be read: {error}")))?;
+        let read = input.take(left as u64 + 1).read_to_string(&mut text);
+        read.map_err(|error| refused(format!(": cannot be read: {error}")))?;
+        left = left
+            .checked_sub(text.len())
+            .ok_or_else(|| refused(": all files together must have at most 4 MiB".to_owned()))?;
+        let is_json = file.extension().is_some_and(|extension| extension == "json");
+        let one = Manifest::read(&text, is_json).map_err(refused)?;
+        match &mut whole {
+            None => whole = Some(one),
+            Some(whole) => whole.add(one).map_err(|problem| refused(format!(": {problem}")))?,
+        }
+    }
+    whole.ok_or_else(|| format!("{}: holds no *.yaml, *.yml or *.json", path.display()))
+}
+
+/// The files that `path` stands for, in the order in which they are read.
+fn files(path: &Path) -> Result<Vec<PathBuf>, String> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let unreadable = |error: std::io::Error| format!("{}: cannot be read: {error}", path.display());
+    let mut files = Vec::new();
+    for entry in fs::read_dir(path).map_err(unreadable)? {
+        let file = entry.map_err(unreadable)?.path();
+        let extension = file.extension().and_then(|extension| extension.to_str());
+        if matches!(extension, Some("yaml" | "yml" | "json")) && !file.is_dir() {
+            files.push(file);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// The secrets that `manifest` refers to, by the names of their clients.
+///
+/// # Errors
+/// Which is not there.
+pub fn manifest_secrets(manifest: &Manifest) -> Result<HashMap<String, Zeroizing<String>>, String> {
+    let mut secrets = HashMap::new();
+    for client in &manifest.clients {
+        let Some(reference) = &client.secret else { continue };
+        let secret = secret(reference)
+            .map_err(|problem| format!("the client `{}`: {reference} {problem}", client.name))?;
+        secrets.insert(client.name.clone(), secret);
+    }
+    Ok(secrets)
+}
+
+fn secret(reference: &SecretRef) -> Result<Zeroizing<String>, String> {
+    let text = match reference {
+        SecretRef::Env(name) => {
+            std::env::var(name).map(Zeroizing::new).map_err(|_| "is not set in the environment".to_owned())?
+        }
+        SecretRef::File(path) => {
+            read_text(Path::new(path)).map_err(|error| format!("cannot be read: {error}"))?
+        }
+    };
+    Ok(Zeroizing::new(text.trim_end_matches(['\n', '\r']).to_owned()))
+}

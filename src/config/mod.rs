@@ -2,6 +2,7 @@
 
 mod accounts;
 mod admin;
+mod first_start;
 mod guessing;
 mod http;
 mod limits;
@@ -31,6 +32,7 @@ use crate::{
 pub use self::http::HttpConfig;
 pub use accounts::AccountConfig;
 pub use admin::{AdminConfig, DEFAULT_ADMIN_ADDR};
+pub use first_start::FirstStartConfig;
 pub use guessing::GuessConfig;
 pub use limits::LimitConfig;
 pub use log::{LogConfig, LogFormat};
@@ -89,6 +91,10 @@ pub struct Config {
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap would show the text as help")]
     pub storage: StorageConfig,
+
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap would show the text as help")]
+    pub first_start: FirstStartConfig,
 
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap would show the text as help")]

@@ -1,6 +1,7 @@
 //! Owns the composition: builds the parts, orders the layers, serves, and drains.
 
 mod admin;
+mod bootstrap;
 mod budget;
 mod connections;
 mod end;
@@ -42,6 +43,7 @@ pub use crate::store::DatabaseClock;
 pub use end::END_ALLOWANCE;
 pub use grpc::{descriptor_set, policy};
 
+use bootstrap::Bootstrap;
 use connections::{Connections, HttpAnswer, HttpService};
 use end::Listeners;
 use grpc::Services;
@@ -144,6 +146,7 @@ impl Server {
     ) -> Result<Self, StartError> {
         let keys = config.tokens.keys()?;
         config.sessions()?;
+        let bootstrap = Bootstrap::read(&config).await?;
         let tls = Tls::open(&config.tls, &clock, metrics.tls.clone()).await?;
         if tls.is_some() && config.tokens.issuer.starts_with("http://") {
             tracing::warn!(
@@ -169,6 +172,7 @@ impl Server {
         let clocks = ClockCheck::new(store.clone(), clock.clone(), keys.leeway, metrics.clock.clone());
         let clocks = Arc::new(clocks);
         let rotation = KeyRotation::new(store.clone(), master_key, keys, Arc::clone(&clocks), audit.clone());
+        bootstrap::settle(bootstrap, &config, (&store, &clock, &audit), &rotation).await?;
         let foundation = Foundation { argon2, bounds, store, rotation, audit, metrics, clock, clocks };
         let parts = Parts::build(foundation, &config).await?;
         parts.readiness.check().await;
@@ -199,12 +203,7 @@ impl Server {
             signing_key: parts.keyring.signing_kid().ok_or_else(|| Error::internal("no key signs"))?,
         };
         if let Some(tls) = &tls {
-            let tls = Arc::clone(tls);
-            parts.metrics.watch(
-                "signet_tls_certificate_expiry_timestamp_seconds",
-                "When the TLS certificate expires that is shown now, in seconds since 1970.",
-                move || parts::seconds(tls.expire_time()),
-            );
+            watch_expiry(&parts, tls);
         }
         budget::tell(&parts.bounds, &config.limits);
         let (operations, admin) = (operations.listener(), admin.listener());
@@ -293,6 +292,16 @@ impl Server {
         end::close(parts).await;
         Ok(())
     }
+}
+
+/// Has the metrics tell when the certificate of `tls` expires.
+fn watch_expiry(parts: &Parts, tls: &Arc<Tls>) {
+    let tls = Arc::clone(tls);
+    parts.metrics.watch(
+        "signet_tls_certificate_expiry_timestamp_seconds",
+        "When the TLS certificate expires that is shown now, in seconds since 1970.",
+        move || parts::seconds(tls.expire_time()),
+    );
 }
 
 /// Serves `service` to `connections` at `listener`, if there is one.

@@ -46,7 +46,7 @@ pub use tables::sealed_secrets::ResealedSecret;
 pub use tables::sessions::{
     EndedPage, RefreshState, Replacement, SessionPage, SessionsOf, Sha256, StoredSession,
 };
-pub use tables::signing_keys::{KeyChange, StoredKey};
+pub use tables::signing_keys::{FirstKey, KeyChange, StoredKey};
 pub use tables::user_changes::{DeletedUsers, EditedUser, Rests, SwitchedUsers, UserEdit, UserTarget};
 pub use tables::user_pages::{FoundUser, PlaceValue, Span, UserOrder, UserPlace};
 pub use tables::usernames::NameCollision;

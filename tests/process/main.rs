@@ -6,6 +6,7 @@ mod apply;
 mod attributes;
 mod audit;
 mod backup;
+mod bootstrap;
 mod client;
 mod clients;
 mod commands;

@@ -130,6 +130,7 @@ async fn settings_that_do_not_fit_each_other_are_refused() {
         (&["--master-key-file=/dev/null/nothing"], "--master-key-file"),
         (&["--ext-authz-addr=127.0.0.1:0"], "--ext-authz-addr"),
         (&["--database-url-file=/dev/null/nothing"], "--database-url-file"),
+        (&["--bootstrap=/dev/null/nothing"], "--bootstrap"),
     ] {
         let finished = place.run(args).await;
         let rest = refused_for(&finished, flag);

@@ -10,12 +10,12 @@ use std::collections::HashMap;
 
 use zeroize::Zeroizing;
 
-use super::Administrator;
+use super::{Administrator, KeyRotation};
 use crate::{
-    audit::{Audit, Event},
+    audit::{Actor, Audit, Event},
     base::Clock,
     model::{Error, NameSet},
-    store::{Applying, Store},
+    store::{Applying, FirstKey, Store},
 };
 
 #[cfg(any(fuzzing, test))]
@@ -81,15 +81,49 @@ impl Manifests {
     /// [`Error::PlanOutdated`] if somebody has changed what it is about; what a change by itself is refused with; [`Error::Unavailable`] or
     /// [`Error::Internal`], with the cause.
     pub async fn apply(&self, plan: &Plan, by: &Administrator) -> Result<(), Error> {
+        self.make(plan, None, by).await.map(drop)
+    }
+
+    /// Makes `manifest` true in the transaction that makes the first key of `keys`, as the operator asks for it. False, and nothing is
+    /// done, if the service has a key already: so it counts once, of several processes that start for one alone.
+    ///
+    /// # Errors
+    /// [`Error::ManifestRefused`]; [`Error::ClocksApart`]; as [`Self::apply`].
+    pub async fn bootstrap(
+        &self,
+        manifest: &Manifest,
+        secrets: &HashMap<String, Zeroizing<String>>,
+        keys: &KeyRotation,
+    ) -> Result<bool, Error> {
+        let Some(first) = keys.first().await? else { return Ok(false) };
+        let plan = self.plan(manifest, secrets, false).await?;
+        let published = Event::SigningKeyPublished.done().by(Actor::Service).key(first.key.kid.clone());
+        let pending = self.audit.begin(published);
+        let made = self.make(&plan, Some(&first), &Administrator::operator()).await;
+        match &made {
+            Ok(made) => pending.done_if(*made),
+            Err(error) => pending.settle(Some(error)),
+        }
+        made
+    }
+
+    /// Makes `plan` true; with `first_key`, if there is none, or not at all. Returns whether it has.
+    async fn make(
+        &self,
+        plan: &Plan,
+        first_key: Option<&FirstKey>,
+        by: &Administrator,
+    ) -> Result<bool, Error> {
         let steps: Vec<_> =
             plan.steps.iter().map(|(step, entry)| (step.clone(), by.entry(entry.clone()))).collect();
         let entry = by.entry(Event::ManifestApplied.done());
         let pending = self.audit.begin(entry.clone());
-        let applying = Applying { named: &plan.named, basis: &plan.basis, time: plan.time, steps: &steps };
+        let Plan { named, basis, time, .. } = plan;
+        let applying = Applying { named, basis, time: *time, steps: &steps, first_key };
         let applied = Box::pin(self.store.apply(applying, by.change(&entry, self.clock.now()))).await;
         match &applied {
-            Ok(()) if by.only_validates() => pending.dismiss(),
-            Ok(()) => {
+            Ok(made) if by.only_validates() || !made => pending.dismiss(),
+            Ok(_) => {
                 pending.done();
                 // The database has them already, with what the fields were and are.
                 for ((_, entry), fields) in steps.into_iter().zip(&plan.fields) {

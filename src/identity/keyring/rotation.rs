@@ -22,7 +22,7 @@ use crate::{
     jose::PrivateKey,
     metrics::TimedWork,
     model::{Error, KeyId, SigningAlg, error, id::uuid_v7},
-    store::{KeyChange, Lease, SIGNING_KEYS_LEASE, Store, StoredKey},
+    store::{FirstKey, KeyChange, Lease, SIGNING_KEYS_LEASE, Store, StoredKey},
 };
 
 /// The least by which times differ: no two keys begin to sign at one moment.
@@ -167,6 +167,24 @@ impl KeyRotation {
             tracing::info!(kid = %kid, alg = %alg, "made a signing key");
         }
         Ok(())
+    }
+
+    /// The first key, which signs at once, for whoever stores it together with something else; none if there is one already.
+    ///
+    /// # Errors
+    /// [`Error::ClocksApart`] if this process's clock disagrees with the database's; [`Error::Unavailable`] or [`Error::Internal`], with
+    /// the cause.
+    pub(in crate::identity) async fn first(&self) -> Result<Option<FirstKey>, Error> {
+        if !self.store.signing_keys().await?.is_empty() {
+            return Ok(None);
+        }
+        if let AgreedTime::Apart(offset) = self.clocks.agreed_time(TimedWork::SigningKeys).await? {
+            return Err(Error::ClocksApart { offset: offset.to_string() });
+        }
+        let key = make(self.settings.alg).await?;
+        let now = self.clock().now();
+        let key = self.row(&key, now, now)?;
+        Ok(Some(FirstKey { key, lease: Lease::of_operator(self.id) }))
     }
 
     /// Publishes the next key if it is time to, and deletes those that no valid token needs. Of several processes one does it.

@@ -13,9 +13,10 @@ use crate::store::{
     Store, WhichBinding,
     tables::{
         access::INSTANCE,
-        administration::{AdminChange, Administering},
+        administration::{AdminChange, Administering, Applied},
         client_changes::ChangedClient,
         entity::applied_resources::{ActiveModel, Column, Entity, Model},
+        signing_keys::{self, FirstKey},
     },
 };
 use crate::{
@@ -98,6 +99,8 @@ pub struct Applying<'a> {
     pub time: Timestamp,
     /// The changes in their order, each with what is recorded of it.
     pub steps: &'a [(Step, Entry)],
+    /// The first signing key, if all of it is only to be made with that.
+    pub first_key: Option<&'a FirstKey>,
 }
 
 impl Store {
@@ -109,15 +112,21 @@ impl Store {
         self.write(|| async { present::read(&self.db, named).await }).await
     }
 
-    /// Makes all of `applying` in one transaction, if what is there still is what the plan was made for.
+    /// Makes all of `applying` in one transaction, if what is there still is what the plan was made for. False, and nothing is made, if
+    /// it was to be with the first signing key, and there is one.
     ///
     /// # Errors
     /// [`Error::PlanOutdated`]; what a change by itself is refused with; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn apply(&self, applying: Applying<'_>, change: AdminChange<'_>) -> Result<(), Error> {
-        let Applying { named, basis, time, steps } = applying;
+    pub async fn apply(&self, applying: Applying<'_>, change: AdminChange<'_>) -> Result<bool, Error> {
+        let Applying { named, basis, time, steps, first_key } = applying;
         let patient = Self { time_limit: TIME_LIMIT, ..self.clone() };
         let store = &patient;
         let making = store.change(change, |db| async move {
+            if let Some(first) = first_key
+                && !signing_keys::add_first(&*db, first, change.now).await?
+            {
+                return db.unchanged(INSTANCE, false).await;
+            }
             // Nobody else changes it until this ends.
             if Box::pin(present::read(&*db, named)).await? != *basis {
                 return Err(Error::PlanOutdated.into());
@@ -130,9 +139,9 @@ impl Store {
                 Box::pin(store.take(step, part)).await.map_err(|error| db.failure(error))?;
                 note(&db, &named.set, step, time).await?;
             }
-            db.done(INSTANCE, FieldChange::of(Field::Set, "", &named.set), ()).await
+            db.done(INSTANCE, FieldChange::of(Field::Set, "", &named.set), true).await
         });
-        making.await.map(drop)
+        Ok(making.await? != Applied::Now(false))
     }
 
     async fn take(&self, step: &Step, change: AdminChange<'_>) -> Result<(), Error> {

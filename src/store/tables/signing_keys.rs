@@ -57,6 +57,15 @@ pub struct KeyChange {
     pub reseal_secrets: Vec<ResealedSecret>,
 }
 
+/// The first signing key, which is made together with something else.
+#[derive(Clone, Debug)]
+pub struct FirstKey {
+    /// The key.
+    pub key: StoredKey,
+    /// By which the keys are changed.
+    pub lease: Lease,
+}
+
 impl KeyChange {
     fn is_empty(&self) -> bool {
         let Self { insert, sign_at, delete, reseal, reseal_secrets } = self;
@@ -151,6 +160,22 @@ impl Store {
             update(kid).col_expr(Column::Retention, Expr::value(micros)).filter(Column::Retention.lt(micros));
         self.ask(|| raise.clone().exec(&self.lanes.service.writer)).await.map(drop)
     }
+}
+
+/// Adds `first` at `now`, within a transaction, and tells the other processes; false if there is a key already.
+pub(super) async fn add_first(
+    db: &impl ConnectionTrait,
+    first: &FirstKey,
+    now: Timestamp,
+) -> Result<bool, DbErr> {
+    // Whoever makes one too waits from here on.
+    if !leases::take(db, leases::SIGNING_KEYS, first.lease, now).await? || !read(db).await?.is_empty() {
+        return Ok(false);
+    }
+    Entity::insert(ActiveModel::from(first.key.clone())).exec_without_returning(db).await?;
+    let keys = (ChangeKind::SigningKeys, ChangeEffect::Changed);
+    changes::tell(db, keys, &[changes::SIGNING_KEYS], now).await?;
+    Ok(true)
 }
 
 async fn read(db: &impl ConnectionTrait) -> Result<Vec<StoredKey>, DbErr> {

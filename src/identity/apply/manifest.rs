@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+#[cfg(test)]
+use schemars::JsonSchema;
 use serde::{
     Deserialize, Deserializer, Serialize,
     de::{Error as _, MapAccess, Unexpected, Visitor, value::MapAccessDeserializer},
@@ -13,17 +15,19 @@ use super::text::{self, Text};
 use crate::{
     base::Timestamp,
     model::{
-        AttributeName, AttributeType, AttributeWriter, AudienceName, DnsName, GroupName, NameSet, Description,
-        RoleName, SpiffeId,
+        AttributeName, AttributeType, AttributeWriter, AudienceName, DnsName, GroupName, NameSet,
+        Description, RoleName, SpiffeId,
     },
 };
 
 /// What is to be there. What it does not name stays as it is.
 #[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema), schemars(title = "A manifest of Signet"))]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// The name under which is kept what it has made: all that `--prune` may delete.
     #[serde(with = "text")]
+    #[cfg_attr(test, schemars(with = "String"))]
     pub set: GroupName,
     /// Attributes that users may have. What users have of them is not in manifests.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -47,16 +51,20 @@ pub struct Manifest {
 
 /// What is declared of an attribute that users may have.
 #[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AttributeItem {
     /// Its name.
     #[serde(with = "text")]
+    #[cfg_attr(test, schemars(with = "String"))]
     pub name: AttributeName,
     /// What its values are, which stays: `string` (if nothing is said), `integer`, `boolean` or `string-list`.
     #[serde(rename = "type", with = "text", default = "text_values")]
+    #[cfg_attr(test, schemars(with = "String", extend("enum" = super::schema::names(AttributeType::ALL, AttributeType::name))))]
     pub kind: AttributeType,
     /// Who may write it, which stays: `admin` (if nothing is said), administrators alone; `user`, the user too.
     #[serde(with = "text", default = "admins")]
+    #[cfg_attr(test, schemars(with = "String", extend("enum" = super::schema::names(AttributeWriter::ALL, AttributeWriter::name))))]
     pub writer: AttributeWriter,
     /// Whether it goes into users' access tokens. Not if users may write it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -69,15 +77,18 @@ pub struct AttributeItem {
     pub in_introspection: bool,
     /// What it is for.
     #[serde(with = "text::optional", default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub description: Option<Description>,
 }
 
 /// An audience.
 #[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AudienceItem {
     /// The name that stands in the `aud` of tokens.
     #[serde(with = "text")]
+    #[cfg_attr(test, schemars(with = "String"))]
     pub name: AudienceName,
     /// Who decides on its roles: these, and nobody else.
     #[serde(default)]
@@ -86,6 +97,7 @@ pub struct AudienceItem {
 
 /// A client.
 #[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ClientItem {
     /// Its name; `signet` is the one that is built in.
@@ -95,24 +107,30 @@ pub struct ClientItem {
     pub public: bool,
     /// The scopes that it may ask for.
     #[serde(with = "text::names", default, skip_serializing_if = "NameSet::is_empty")]
+    #[cfg_attr(test, schemars(with = "Vec<String>"))]
     pub scopes: NameSet,
     /// Whom its tokens may be meant for; none stand for the service itself.
     #[serde(with = "text::names", default, skip_serializing_if = "NameSet::is_empty")]
+    #[cfg_attr(test, schemars(with = "Vec<String>"))]
     pub audiences: NameSet,
     /// What its tokens say of roles: `roles`, `groups`.
     #[serde(with = "text::names", default, skip_serializing_if = "NameSet::is_empty")]
+    #[cfg_attr(test, schemars(with = "Vec<String>", extend("items" = super::schema::token_claim())))]
     pub token_claims: NameSet,
     /// Where its secret is; without it the secrets stay as they are.
     #[serde(with = "text::optional", default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "Option<String>", extend("pattern" = super::schema::SECRET_REF)))]
     pub secret: Option<SecretRef>,
     /// Its public keys: a PEM `PUBLIC KEY`, or a JWK or JWK Set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub public_keys: Option<Value>,
     /// A certificate with this SPIFFE ID stands for it.
     #[serde(with = "text::optional", default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "Option<String>", extend("pattern" = super::schema::SPIFFE_ID)))]
     pub spiffe_id: Option<SpiffeId>,
     /// A certificate with this DNS name stands for it.
     #[serde(with = "text::optional", default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub tls_san_dns: Option<DnsName>,
     /// Whether it may tell the addresses of its users.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -124,28 +142,35 @@ pub struct ClientItem {
 
 /// A role.
 #[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RoleItem {
     /// Its name.
     #[serde(with = "text")]
+    #[cfg_attr(test, schemars(with = "String"))]
     pub name: RoleName,
     /// Its audience; without it the service itself.
     #[serde(with = "text::optional", default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub audience: Option<AudienceName>,
     /// The scopes that it gives.
     #[serde(with = "text::names", default, skip_serializing_if = "NameSet::is_empty")]
+    #[cfg_attr(test, schemars(with = "Vec<String>"))]
     pub scopes: NameSet,
     /// What it is for.
     #[serde(with = "text::optional", default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub description: Option<Description>,
 }
 
 /// A group.
 #[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct GroupItem {
     /// Its name.
     #[serde(with = "text")]
+    #[cfg_attr(test, schemars(with = "String"))]
     pub name: GroupName,
     /// Users who are in it, besides those whom others have added.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -154,8 +179,10 @@ pub struct GroupItem {
 
 /// A user: a name alone would be whoever registers it first.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(JsonSchema), schemars(deny_unknown_fields))]
 pub struct UserItem {
     /// Its id.
+    #[cfg_attr(test, schemars(with = "String", extend("format" = "uuid")))]
     pub id: Uuid,
     /// Its username, for whoever reads the file; it must be that of the id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -172,6 +199,7 @@ struct ReadUser {
 
 /// A user, a group or a client: one of the three.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema), schemars(extend("minProperties" = 1, "maxProperties" = 1)))]
 #[serde(deny_unknown_fields)]
 pub struct WhoItem {
     /// A user.
@@ -179,6 +207,7 @@ pub struct WhoItem {
     pub user: Option<UserItem>,
     /// A group, by its name.
     #[serde(with = "text::optional", default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub group: Option<GroupName>,
     /// A client, by its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -187,25 +216,30 @@ pub struct WhoItem {
 
 /// A binding: that a user, a group or a client has a role.
 #[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BindingItem {
     /// The role's name.
     #[serde(with = "text")]
+    #[cfg_attr(test, schemars(with = "String"))]
     pub role: RoleName,
     /// The role's audience; without it the service itself.
     #[serde(with = "text::optional", default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub audience: Option<AudienceName>,
     /// Who has it, if a user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<UserItem>,
     /// Who has it, if a group.
     #[serde(with = "text::optional", default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub group: Option<GroupName>,
     /// Who has it, if a client.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<String>,
     /// From when on it gives nothing (RFC 3339).
     #[serde(with = "text::optional", default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "Option<String>", extend("format" = "date-time")))]
     pub expire_time: Option<Timestamp>,
 }
 

@@ -4,6 +4,8 @@ mod export;
 mod format;
 mod manifest;
 mod plan;
+#[cfg(test)]
+mod schema;
 mod text;
 
 use std::collections::HashMap;

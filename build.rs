@@ -19,6 +19,10 @@ const DESCRIBED: [(&str, &str); 4] = [
     ("grpc/reflection/v1alpha/reflection.proto", "reflection_v1alpha_descriptor_set.bin"),
 ];
 
+/// What `signet apply` sends, and the time in it.
+const MANIFEST: &str = ".identity.admin.v1.Manifest";
+const MANIFEST_TIME: &str = ".identity.admin.v1.Manifest.Binding.expire_time";
+
 fn main() -> Result<(), Box<dyn Error>> {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
     let (own, third_party) = (root.join("proto"), root.join("third_party/proto"));
@@ -55,6 +59,12 @@ fn api(own: &Path, third_party: &Path, out: &Path, is_server: bool) -> Result<()
         .build_transport(is_server)
         // In their order, so that one request is encoded in one way: by that a repetition is known.
         .btree_map(".identity")
+        // Its keys are those of the files that people write, so both are read by the same names.
+        .type_attribute(
+            MANIFEST,
+            "#[derive(serde::Deserialize, serde::Serialize)]\n#[serde(default, deny_unknown_fields)]",
+        )
+        .field_attribute(MANIFEST_TIME, "#[serde(with = \"crate::proto::time_as_text\")]")
         .include_file("api.rs")
         .compile_fds(set)?;
     Ok(())

@@ -60,6 +60,30 @@ pub const REFLECTION_V1ALPHA_DESCRIPTOR_SET: &[u8] =
 /// The domain of `google.rpc.ErrorInfo`: the proto package.
 pub const ERROR_DOMAIN: &str = "identity.v1";
 
+/// Times of messages that are read and written as text, by RFC 3339.
+pub(crate) mod time_as_text {
+    use prost_types::Timestamp;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    #[allow(clippy::ref_option, reason = "serde hands a reference to what is there")]
+    pub(crate) fn serialize<S: Serializer>(
+        time: &Option<Timestamp>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match time {
+            Some(time) => serializer.collect_str(time),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Timestamp>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        text.map(|text| text.parse().map_err(D::Error::custom)).transpose()
+    }
+}
+
 #[cfg(all(test, feature = "auth"))]
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};

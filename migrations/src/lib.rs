@@ -28,6 +28,7 @@ mod m20261129_000023_client_makers;
 mod m20261129_000024_administrators;
 mod m20261129_000025_attributes;
 mod m20261129_000026_applied_resources;
+mod m20261129_000027_applied_sets;
 mod names;
 mod schema;
 mod table;
@@ -65,6 +66,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261129_000024_administrators::Migration),
             Box::new(m20261129_000025_attributes::Migration),
             Box::new(m20261129_000026_applied_resources::Migration),
+            Box::new(m20261129_000027_applied_sets::Migration),
         ]
     }
 }

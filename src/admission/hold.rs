@@ -11,7 +11,10 @@ use std::{
 
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Bytes;
-use tokio::time::{Sleep, sleep_until};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Sleep, sleep_until},
+};
 
 use super::{
     Pool,
@@ -31,6 +34,8 @@ pub(crate) struct Hold {
     place: OnceLock<Place>,
     /// The bytes of its message, beyond what belongs to the place.
     message: Option<Place>,
+    /// What keeps other calls of its kind waiting, of which there is one at a time.
+    _alone: Option<OwnedSemaphorePermit>,
 }
 
 /// Holds what an answer has taken for copies of it, too: whoever translates a body is done with its pieces before the copies are written.
@@ -66,7 +71,12 @@ struct Piece {
 impl Hold {
     /// What holds the bytes of a message, and will hold a place.
     pub(crate) fn of_message(message: Option<Place>) -> Self {
-        Self { place: OnceLock::new(), message }
+        Self { message, ..Self::default() }
+    }
+
+    /// The same, of a call of which there is `alone` one at a time, if it is one.
+    pub(crate) fn alone(self, alone: Option<OwnedSemaphorePermit>) -> Self {
+        Self { _alone: alone, ..self }
     }
 
     /// Holds `place`, too: the one that its call takes.

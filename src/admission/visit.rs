@@ -80,6 +80,11 @@ impl<'a> Visit<'a> {
         self.place(Arrival::Arrived)
     }
 
+    /// Whether the token is genuine and has `scope`: what it has lost since is found out later.
+    pub(crate) fn shows(&mut self, scope: &str) -> bool {
+        self.recognised().is_some_and(|token| token.claims().scope.split(' ').any(|shown| shown == scope))
+    }
+
     /// A place among the streams, until `deadline`; for who watches health, one of its own as long as there are some.
     ///
     /// # Errors
@@ -99,6 +104,11 @@ impl<'a> Visit<'a> {
     /// The token, if it had to be verified on the way in.
     pub(crate) fn verified(self) -> Option<VerifiedToken> {
         self.verified
+    }
+
+    /// How many bytes its message may have.
+    pub(crate) fn message_bytes(&self) -> usize {
+        self.pool.bounds().call.message_bytes
     }
 
     pub(super) const fn pool(&self) -> &'a Pool {

@@ -102,8 +102,10 @@ named! {
         AudienceOwnerRemoved = "audience.owner_removed",
         /// An administrator set all owners of an audience at once.
         AudienceOwnersChanged = "audience.owners_changed",
-        /// An operator applied a manifest: what it changed is told by events of its own.
+        /// An operator or an administrator applied a manifest: what it changed is told by events of its own.
         ManifestApplied = "manifest.applied",
+        /// An operator or an administrator took a set of manifests over from whoever it belonged to.
+        ManifestSetTaken = "manifest.set_taken",
         /// A signing key was created and is published from now on.
         SigningKeyPublished = "signing_key.published",
         /// A signing key took over from the one before: by a command or a call of the admin API, or since a process began to sign with it.

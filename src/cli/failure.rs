@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::{
     errors::{CommandReason, Row, field_reason},
     install::StartError,
-    model::{Error, FieldReason, error::chain},
+    model::{Error, FieldReason, RefusedChange, error::chain},
 };
 
 /// Why a command did not do what it was asked.
@@ -182,6 +182,18 @@ impl From<Error> for Failure {
             is_usage,
             ..NamedFailure::default()
         }))
+    }
+}
+
+impl From<RefusedChange> for Failure {
+    fn from(RefusedChange { change, error }: RefusedChange) -> Self {
+        match (change, Self::from(error)) {
+            (Some(change), Self::Named(failure)) => {
+                let error = RefusedChange::sentence(&change, &failure.error);
+                Self::Named(Box::new(NamedFailure { error, ..*failure }))
+            }
+            (_, failure) => failure,
+        }
     }
 }
 

@@ -22,7 +22,7 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use super::{CallFailure, Row, field_reason};
 use crate::{
-    model::{self, Error},
+    model::{self, Error, RefusedChange},
     proto::ERROR_DOMAIN,
 };
 
@@ -40,28 +40,43 @@ const PUSHBACK: &str = "grpc-retry-pushback-ms";
 impl From<Error> for Status {
     /// The [`CallFailure`], if it is one, is the status' source: for the log of who answers with it.
     fn from(error: Error) -> Self {
-        let (failure, message) = (CallFailure::of(&error), error.to_string());
-        let row = Row::of(&error);
-        debug_assert!(row.is_released(), "an RPC answers it, so its reason belongs into the proto: {row:?}");
-        // What does not exist is gRPC's own affair: it has no reason of this API, and so no details.
-        let Some(reason) = row.reason() else { return Self::new(row.code, message) };
-        let (code, retry_after) = (row.code, row.retry_after);
-        let metadata = row.metadata.map(|(key, value)| (key.to_owned(), value.into_owned()));
-        let mut details = ErrorDetails::new();
-        details.set_error_info(reason, ERROR_DOMAIN, metadata.into_iter().collect::<HashMap<_, _>>());
-        if retry_after.is_some() {
-            details.set_retry_info(retry_after);
-        }
-        if let Error::InvalidFields(violations) = error {
-            details.set_bad_request(violations.into_iter().map(field_violation).collect::<Vec<_>>());
-        }
-        let mut status = Self::with_error_details(code, message, details);
-        tell_retries(&mut status, retry_after);
-        if let Some(failure) = failure {
-            status.set_source(Arc::new(failure));
-        }
-        status
+        status(error, None)
     }
+}
+
+impl From<RefusedChange> for Status {
+    /// Which change was refused stands in `ErrorInfo.metadata`, too: `change`.
+    fn from(RefusedChange { change, error }: RefusedChange) -> Self {
+        status(error, change)
+    }
+}
+
+fn status(error: Error, change: Option<String>) -> Status {
+    let (failure, mut message) = (CallFailure::of(&error), error.to_string());
+    if let Some(change) = &change {
+        message = RefusedChange::sentence(change, &message);
+    }
+    let row = Row::of(&error);
+    debug_assert!(row.is_released(), "an RPC answers it, so its reason belongs into the proto: {row:?}");
+    // What does not exist is gRPC's own affair: it has no reason of this API, and so no details.
+    let Some(reason) = row.reason() else { return Status::new(row.code, message) };
+    let (code, retry_after) = (row.code, row.retry_after);
+    let metadata = row.metadata.map(|(key, value)| (key.to_owned(), value.into_owned()));
+    let metadata = metadata.into_iter().chain(change.map(|change| ("change".to_owned(), change)));
+    let mut details = ErrorDetails::new();
+    details.set_error_info(reason, ERROR_DOMAIN, metadata.collect::<HashMap<_, _>>());
+    if retry_after.is_some() {
+        details.set_retry_info(retry_after);
+    }
+    if let Error::InvalidFields(violations) = error {
+        details.set_bad_request(violations.into_iter().map(field_violation).collect::<Vec<_>>());
+    }
+    let mut status = Status::with_error_details(code, message, details);
+    tell_retries(&mut status, retry_after);
+    if let Some(failure) = failure {
+        status.set_source(Arc::new(failure));
+    }
+    status
 }
 
 /// What google.rpc.BadRequest says of `violation`.

@@ -6,8 +6,8 @@ use crate::{
     audit::{Actor, Entry, Field, FieldChange, Pending},
     auth::Caller,
     base::Timestamp,
-    model::{Authority, Error, NameSet, Origin, Principal, RequestKey, Subject},
-    store::{AdminChange, Applied, Store},
+    model::{AdminScope, Authority, Error, NameSet, Origin, Principal, RequestKey, Subject},
+    store::{AdminChange, Applied, SetOwner, Store},
 };
 
 /// How long the id of a request tells a repetition of it.
@@ -100,6 +100,25 @@ impl Administrator {
             Authority::Operator => None,
             Authority::Caller { subject, .. } => Some(subject.principal()),
         }
+    }
+
+    /// Succeeds if the token shown has `scope`, as far as it counted when the call was let in: what is read is judged by that.
+    ///
+    /// # Errors
+    /// [`Error::InsufficientScope`].
+    pub(super) fn must_show(&self, scope: AdminScope) -> Result<(), Error> {
+        match &self.authority {
+            Authority::Caller { scopes, .. } if !scopes.contains(scope.name()) => {
+                Err(Error::InsufficientScope(scope.name().to_owned()))
+            }
+            Authority::Caller { .. } | Authority::Operator => Ok(()),
+        }
+    }
+
+    /// Whose the sets of manifests are that it applies.
+    #[must_use]
+    pub const fn as_owner(&self) -> SetOwner {
+        SetOwner::of(&self.authority)
     }
 
     /// Records what has become of `pending`, which was asked for: `changed` says of what was done which fields it changed, and none if it

@@ -40,6 +40,8 @@ named! {
         ClientsRead = "signet.clients.read",
         /// Creates, changes and deletes clients, their secrets and keys.
         ClientsWrite = "signet.clients.write",
+        /// Applies manifests, each change of which takes its own scope besides.
+        ManifestsApply = "signet.manifests.apply",
         /// Reads the signing keys.
         KeysRead = "signet.keys.read",
         /// Rotates and revokes signing keys.

@@ -220,6 +220,12 @@ pub enum Error {
     /// What a manifest says cannot be meant.
     #[error("{}", .0.join("; "))]
     ManifestRefused(Vec<String>),
+    /// A set of manifests belongs to another than who applies it: which one, and to whom.
+    #[error("{0}: to take it over has to be said")]
+    SetOfAnother(String),
+    /// Another manifest is being applied or exported: when it is worth trying again.
+    #[error("another manifest is being applied or exported: try again later")]
+    ApplyUnderWay(Duration),
     /// What is there is no longer what a plan was made for.
     #[error(
         "what is there has changed since the plan was made, and nothing was written: apply again, and look at the new plan"

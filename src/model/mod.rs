@@ -9,6 +9,7 @@ pub mod name_set;
 pub(crate) mod named;
 pub mod network;
 mod peer_places;
+mod refused_change;
 
 pub use attribute::{AttributeValue, NamedAttributes};
 pub use claims::{Audience, Claims, Subject};
@@ -18,6 +19,7 @@ pub use key::{KeyId, SigningAlg};
 pub use name_set::NameSet;
 pub use network::Network;
 pub(crate) use peer_places::{PeerPlace, PeerPlaces};
+pub use refused_change::RefusedChange;
 
 // What the service keeps: nobody needs it who only recognises callers, nor the tables of Unicode that its rules go by.
 #[cfg(feature = "server")]

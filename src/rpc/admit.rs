@@ -13,12 +13,16 @@ use http_body::{Body as _, Frame};
 use http_body_util::Full;
 use hyper::body::Bytes;
 use prost_reflect::DescriptorError;
-use tokio::time::timeout_at;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{timeout, timeout_at},
+};
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
 use super::{
+    decoded_size::must_be_light,
     gzip::{self, Encoding, MESSAGE_HEAD_BYTES},
     methods::{Methods, Stream},
     web::Translated,
@@ -28,7 +32,7 @@ use crate::{
         CallKind, CallSource, HeldBody, Hold, Keeper, Life, Message, Pool, StreamAnswers, StreamRequests,
         Visit, header_bytes, over,
     },
-    auth::bearer_token,
+    auth::{Policy, bearer_token},
     base::Deadline,
     model::{Error, Network, for_caller},
     peer::PeerAddress,
@@ -37,10 +41,16 @@ use crate::{
 /// The header by which a gRPC client sets its deadline.
 const GRPC_TIMEOUT: &str = "grpc-timeout";
 
+/// How long a call of which there is one at a time waits for its turn, and when it may try again then.
+const MOMENT: Duration = Duration::from_secs(1);
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
 /// Gives each call its place and its deadline, or refuses it.
 #[derive(Clone, Debug)]
 pub(crate) struct AdmitLayer {
     pool: Pool,
+    /// That of the methods of which one call at a time is answered, and who waits for that.
+    alone: (Pool, Arc<Semaphore>),
     methods: Arc<Methods>,
 }
 
@@ -75,17 +85,24 @@ enum Answer {
 }
 
 impl AdmitLayer {
-    /// Calls of the methods in the encoded `FileDescriptorSet`s take their places from `pool`.
+    /// Calls of the methods in the encoded `FileDescriptorSet`s take their places from `pool`; those of which there is one at a time, from
+    /// `alone`. Who may call them `policy` says.
     ///
     /// # Errors
     /// If a set cannot be read.
-    pub(crate) fn new(pool: Pool, descriptor_sets: &[&[u8]]) -> Result<Self, DescriptorError> {
-        Ok(Self { pool, methods: Arc::new(Methods::read(descriptor_sets)?) })
+    pub(crate) fn new(
+        pool: Pool,
+        alone: Pool,
+        descriptor_sets: &[&[u8]],
+        policy: &Policy,
+    ) -> Result<Self, DescriptorError> {
+        let methods = Arc::new(Methods::read(descriptor_sets, policy)?);
+        Ok(Self { pool, alone: (alone, Arc::new(Semaphore::new(1))), methods })
     }
 
-    /// The time of a call: the client's, but no longer than the server's own.
-    fn time(&self, headers: &HeaderMap) -> Result<Time, Error> {
-        let own = self.pool.bounds().call.request_timeout;
+    /// The time of a call that takes its place from `pool`: the client's, but no longer than the server's own.
+    fn time(pool: &Pool, headers: &HeaderMap) -> Result<Time, Error> {
+        let own = pool.bounds().call.request_timeout;
         let Some(value) = headers.get(GRPC_TIMEOUT) else {
             return Ok(Time { deadline: Deadline::after(own), is_clients: false });
         };
@@ -104,7 +121,7 @@ impl AdmitLayer {
 
     /// Lets a call in: its message first, then its place.
     async fn admit(&self, request: Request<Body>) -> Result<Admitted, Error> {
-        let time = self.time(request.headers())?;
+        let mut time = Self::time(&self.pool, request.headers())?;
         let head_bytes = header_bytes(&request);
         let (mut head, body) = request.into_parts();
         let method = self.methods.of(head.uri.path());
@@ -113,19 +130,35 @@ impl AdmitLayer {
         let source = CallSource::of(peer, &head.extensions);
         let tokens = head.headers.get_all(AUTHORIZATION).iter().map(HeaderValue::as_bytes);
         let token = bearer_token(tokens).ok().flatten();
-        let mut visit = Visit::new(&self.pool, method.kind, source, time.deadline, token);
+        let mut visit = Visit::new(&self.pool, method.kind, source.clone(), time.deadline, token);
+        // Nobody else can have others wait for a message of this size.
+        let alone = self
+            .methods
+            .alone(head.uri.path())
+            .filter(|alone| alone.scopes.iter().all(|scope| visit.shows(scope)));
+        let permit = if alone.is_some() {
+            let (pool, turn) = &self.alone;
+            time = Self::time(pool, &head.headers)?;
+            visit = Visit::new(pool, method.kind, source, time.deadline, token);
+            Some(take_turn(turn).await?)
+        } else {
+            None
+        };
         let (body, charge) = if method.has_one_request {
-            let max_bytes = self.pool.bounds().call.message_bytes.saturating_add(MESSAGE_HEAD_BYTES);
+            let max_bytes = visit.message_bytes().saturating_add(MESSAGE_HEAD_BYTES);
             let mut message = visit.receive(body, max_bytes, head_bytes).await?;
             if is_compressed && let Some(bytes) = gzip::decompressed(&message.bytes, max_bytes)? {
                 message = visit.hold(message, bytes, head_bytes)?;
             }
             let Message { bytes, charge } = message;
+            if let Some(alone) = alone {
+                must_be_light(bytes.get(MESSAGE_HEAD_BYTES..).unwrap_or_default(), &alone.input)?;
+            }
             (Body::new(Full::new(bytes)), charge)
         } else {
             (body, None)
         };
-        let hold = Arc::new(Hold::of_message(charge));
+        let hold = Arc::new(Hold::of_message(charge).alone(permit));
         head.extensions.insert(time.deadline);
         if let Some(stream) = method.stream {
             let life = self.life(stream, time);
@@ -163,6 +196,13 @@ impl AdmitLayer {
         let deadline = if time.is_clients { time.deadline.min(age) } else { age };
         Life { deadline, idle: stream.idle, first: call.receive_timeout }
     }
+}
+
+/// Waits a moment for the turn of a call of which there is one at a time: what the one before has held is given back when its answer is
+/// read, and that its caller may know first.
+async fn take_turn(turn: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Error> {
+    let waiting = timeout(MOMENT, Arc::clone(turn).acquire_owned());
+    waiting.await.ok().and_then(Result::ok).ok_or(Error::ApplyUnderWay(RETRY_AFTER))
 }
 
 impl Answer {

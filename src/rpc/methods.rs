@@ -2,11 +2,16 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use prost_reflect::{DescriptorError, DescriptorPool, MethodDescriptor};
+use prost_reflect::{DescriptorError, DescriptorPool, MessageDescriptor, MethodDescriptor};
 use tonic_health::pb::health_server::SERVICE_NAME as HEALTH;
 
 use crate::{
-    admission::CallKind, proto::envoy::service::auth::v3::authorization_server::SERVICE_NAME as EXT_AUTHZ,
+    admission::CallKind,
+    auth::{Access, Policy},
+    proto::{
+        envoy::service::auth::v3::authorization_server::SERVICE_NAME as EXT_AUTHZ,
+        identity::admin::v1::apply_service_server::SERVICE_NAME as APPLY,
+    },
 };
 
 /// How long a stream may go without an answer to its client's requests: that of a person who looks around by reflection.
@@ -23,6 +28,15 @@ pub(super) struct Method {
     pub(super) stream: Option<Stream>,
 }
 
+/// A method of which one call at a time is answered, which may take more than others.
+#[derive(Clone, Debug)]
+pub(super) struct Alone {
+    /// The scopes that a token must show for that.
+    pub(super) scopes: Vec<String>,
+    /// What its message is.
+    pub(super) input: MessageDescriptor,
+}
+
 /// How a stream lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stream {
@@ -35,28 +49,42 @@ const UNKNOWN: Method = Method { kind: CallKind::Call, has_one_request: false, s
 
 /// The methods by path: `/package.Service/Method`.
 #[derive(Debug)]
-pub(super) struct Methods(HashMap<String, Method>);
+pub(super) struct Methods {
+    all: HashMap<String, Method>,
+    alone: HashMap<String, Alone>,
+}
 
 impl Methods {
-    /// The methods of every service in the encoded `FileDescriptorSet`s.
+    /// The methods of every service in the encoded `FileDescriptorSet`s, of which `policy` says who may call them.
     ///
     /// # Errors
     /// If a set cannot be read.
-    pub(super) fn read(descriptor_sets: &[&[u8]]) -> Result<Self, DescriptorError> {
-        let mut methods = HashMap::new();
+    pub(super) fn read(descriptor_sets: &[&[u8]], policy: &Policy) -> Result<Self, DescriptorError> {
+        let (mut all, mut alone) = (HashMap::new(), HashMap::new());
         for set in descriptor_sets {
             let pool = DescriptorPool::decode(*set)?;
             for method in pool.services().flat_map(|service| service.methods().collect::<Vec<_>>()) {
                 let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
-                methods.insert(path, Method::of(&method));
+                if method.parent_service().full_name() == APPLY
+                    && let Some(Access::Authenticated { required_scopes }) = policy.access(&path)
+                {
+                    let (scopes, input) = (required_scopes.clone(), method.input());
+                    alone.insert(path.clone(), Alone { scopes, input });
+                }
+                all.insert(path, Method::of(&method));
             }
         }
-        Ok(Self(methods))
+        Ok(Self { all, alone })
+    }
+
+    /// What `path` is, if one call of it at a time is answered.
+    pub(super) fn alone(&self, path: &str) -> Option<&Alone> {
+        self.alone.get(path)
     }
 
     /// What kind of call `path` is.
     pub(super) fn of(&self, path: &str) -> Method {
-        self.0.get(path).copied().unwrap_or(UNKNOWN)
+        self.all.get(path).copied().unwrap_or(UNKNOWN)
     }
 }
 
@@ -84,13 +112,13 @@ mod tests {
 
     #[test]
     fn methods_are_what_their_descriptors_say() {
-        let methods = Methods::read(&[
-            DESCRIPTOR_SET,
-            EXT_AUTHZ_DESCRIPTOR_SET,
-            HEALTH_DESCRIPTOR_SET,
-            REFLECTION_V1_DESCRIPTOR_SET,
-        ])
-        .unwrap();
+        let sets =
+            [DESCRIPTOR_SET, EXT_AUTHZ_DESCRIPTOR_SET, HEALTH_DESCRIPTOR_SET, REFLECTION_V1_DESCRIPTOR_SET];
+        let policy = Policy::from_descriptor_set(DESCRIPTOR_SET).unwrap();
+        let methods = Methods::read(&sets, &policy).unwrap();
+        let alone = methods.alone("/identity.admin.v1.ApplyService/ApplyManifest").unwrap();
+        assert_eq!(alone.scopes, ["signet.manifests.apply"]);
+        assert!(methods.alone("/identity.admin.v1.ClientService/UpdateClient").is_none());
         let unary = |kind| Method { kind, has_one_request: true, stream: None };
         let table = [
             ("/identity.v1.IdentityService/GetMe", unary(CallKind::Call)),

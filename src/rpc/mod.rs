@@ -4,6 +4,7 @@ mod admin;
 pub(crate) mod admin_calls;
 pub(crate) mod admit;
 mod attributes;
+mod decoded_size;
 mod encode;
 mod ext_authz;
 pub(crate) mod framework_errors;
@@ -21,7 +22,10 @@ pub(crate) mod web;
 #[cfg(any(fuzzing, test))]
 pub(crate) use {admit::fuzz as fuzz_grpc_timeout, gzip::fuzz as fuzz_gzip, web::fuzz as fuzz_grpc_web};
 
-pub(crate) use admin::{AttributeRpc, AuditRpc, ClientRpc, GroupRpc, KeyRpc, RoleRpc, SessionRpc, UserRpc};
+pub(crate) use admin::{
+    ApplyRpc, AttributeRpc, AuditRpc, ClientRpc, GroupRpc, KeyRpc, MANIFEST_MAX_BYTES, RoleRpc, SessionRpc,
+    UserRpc,
+};
 pub(crate) use ext_authz::{ExtAuthzRpc, HeaderNames};
 pub(crate) use identity_service::IdentityRpc;
 pub(crate) use token_service::TokenRpc;

@@ -13,7 +13,7 @@ use crate::{
         apply::{Manifest, Manifests},
     },
     install::{Missing, OpenDatabase, StartError, manifest_secrets, read_manifest},
-    model::Error,
+    model::{Error, RefusedChange},
     store::Store,
 };
 
@@ -49,13 +49,16 @@ impl Bootstrap {
     /// Makes it true with the first key of `keys`; false if there is a key.
     async fn apply(self, manifests: &Manifests, keys: &KeyRotation) -> Result<bool, StartError> {
         let applied = manifests.bootstrap(&self.manifest, &self.secrets, keys).await;
-        applied.map_err(|error| match error {
-            Error::Unavailable { .. }
+        applied.map_err(|refused| match refused.error {
+            error @ (Error::Unavailable { .. }
             | Error::Internal(_)
             | Error::ClocksApart { .. }
             | Error::PlanOutdated
-            | Error::WrongMasterKey { .. } => error.into(),
-            refused => ConfigError::new(SETTING, refused.to_string()).into(),
+            | Error::WrongMasterKey { .. }) => error.into(),
+            error => {
+                let refused = RefusedChange { error, ..refused };
+                ConfigError::new(SETTING, refused.to_string()).into()
+            }
         })
     }
 }

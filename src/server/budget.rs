@@ -48,7 +48,8 @@ pub(super) fn fit(config: &Config, argon2: &Argon2Params) -> Result<Bounds, Conf
     ];
     let small = small.into_iter().flatten();
     let small_files = small.clone().map(|_| wide(small::MAX_CONNECTIONS) + FILES_PER_LISTENER).sum::<u64>();
-    let small_bytes = small.map(small::max_bytes).sum::<u64>();
+    let manifests = if config.admin.addr(&config.tls)?.is_some() { admin::MANIFEST_BYTES } else { 0 };
+    let small_bytes = small.map(small::max_bytes).sum::<u64>() + manifests;
     // The URL is not read here: it may lead to a server, or to a file.
     let server = config.storage.database_url.is_some() || config.storage.database_url_file.is_some();
     let connections = if server { u64::from(config.storage.database_pool_size) } else { 0 };

@@ -86,9 +86,10 @@ pub(super) fn services(
         };
         let building = Building { parts, config, listener, ext_authz, health, max_message_bytes };
         let routes = served::routes(&building)?;
-        let limits = AdmitLayer::new(pool.clone(), &sets).map_err(Error::internal)?;
         // What is served elsewhere does not exist here, for whoever asks.
         let policy = policy.of_services(served::names(listener, ext_authz));
+        let (pool, manifests) = (pool.clone(), parts.pools.manifests.clone());
+        let limits = AdmitLayer::new(pool, manifests, &sets, &policy).map_err(Error::internal)?;
         let auth = AuthLayer::new(policy, Arc::clone(&parts.authenticator));
         // Elsewhere there are no calls of the admin API.
         let admin_calls = (listener == GrpcListener::Admin).then(|| admin_calls.clone());

@@ -57,6 +57,8 @@ pub(super) struct Pools {
     pub(super) ext_authz: Pool,
     pub(super) operations: Pool,
     pub(super) admin: Pool,
+    /// Of the one call that applies or exports a manifest.
+    pub(super) manifests: Pool,
 }
 
 /// What the parts are built on.
@@ -260,6 +262,8 @@ impl Pools {
         };
         let for_operators = small::bounds(bounds, operations::MAX_PENDING_BYTES);
         let for_admins = small::bounds(bounds, admin::MAX_PENDING_BYTES);
+        let for_manifests =
+            PoolBounds::derived(&admin::manifest_pool(bounds), &admin::manifest_bounds(&call));
         Self {
             grpc: pool("grpc", bounds, &call),
             http: pool("http", bounds, &call),
@@ -270,11 +274,13 @@ impl Pools {
                 &small::call_bounds(&call, operations::MAX_MESSAGE_BYTES),
             ),
             admin: pool("admin", &for_admins, &small::call_bounds(&call, admin::max_message_bytes(config))),
+            // One call at a time takes a place in it: there is nothing to watch.
+            manifests: Pool::new("manifests", for_manifests, clock.clone(), Arc::clone(authenticator) as _),
         }
     }
 
-    fn all(&self) -> [&Pool; 5] {
-        [&self.grpc, &self.http, &self.ext_authz, &self.operations, &self.admin]
+    fn all(&self) -> [&Pool; 6] {
+        [&self.grpc, &self.http, &self.ext_authz, &self.operations, &self.admin, &self.manifests]
     }
 
     /// Closes the connections of those who do not read their answers.

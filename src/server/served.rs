@@ -17,6 +17,7 @@ use crate::{
     config::{Config, ExtAuthzAddr, Switch},
     identity::{
         AccessRegistry, AttributeRegistry, ClientDirectory, ClientRegistry, UserDirectory, UserRegistry,
+        apply::{Manifests, SharedManifests},
         users::UserPasswords,
     },
     model::Error,
@@ -25,6 +26,7 @@ use crate::{
         REFLECTION_V1_DESCRIPTOR_SET, REFLECTION_V1ALPHA_DESCRIPTOR_SET,
         envoy::service::auth::v3::authorization_server::{self, AuthorizationServer},
         identity::admin::v1::{
+            apply_service_server::{self, ApplyServiceServer},
             attribute_service_server::{self, AttributeServiceServer},
             audit_service_server::{self, AuditServiceServer},
             client_service_server::{self, ClientServiceServer},
@@ -40,8 +42,8 @@ use crate::{
         },
     },
     rpc::{
-        AttributeRpc, AuditRpc, ClientRpc, ExtAuthzRpc, GroupRpc, HeaderNames, IdentityRpc, KeyRpc, RoleRpc,
-        SessionRpc, TokenRpc, UserRpc, health::HealthRpc,
+        ApplyRpc, AttributeRpc, AuditRpc, ClientRpc, ExtAuthzRpc, GroupRpc, HeaderNames, IdentityRpc, KeyRpc,
+        MANIFEST_MAX_BYTES, RoleRpc, SessionRpc, TokenRpc, UserRpc, health::HealthRpc,
     },
 };
 
@@ -137,6 +139,10 @@ pub(super) static SERVED: &[Served] = &[
             Ok(())
         },
     },
+    Served::of_admin_api(apply_service_server::SERVICE_NAME, |building, routes| {
+        routes.add_service(manifests(building));
+        Ok(())
+    }),
     Served::of_admin_api(audit_service_server::SERVICE_NAME, |building, routes| {
         let rpc = AuditRpc::new(Arc::clone(&building.parts.audit_trail));
         let server = AuditServiceServer::new(rpc);
@@ -282,6 +288,15 @@ fn served_at(listener: GrpcListener, ext_authz: ExtAuthzAddr) -> impl Iterator<I
 }
 
 // ===== how each is built =====
+
+fn manifests(building: &Building<'_>) -> ApplyServiceServer<ApplyRpc> {
+    let Parts { store, clock, audit, .. } = building.parts;
+    let own = building.config.tokens.issuing().audience;
+    let manifests = Manifests::new(store.clone(), clock.clone(), audit.clone(), own);
+    // Whoever may send so much has been found out where the message was received.
+    ApplyServiceServer::new(ApplyRpc::new(SharedManifests::new(manifests)))
+        .max_decoding_message_size(MANIFEST_MAX_BYTES)
+}
 
 fn clients(building: &Building<'_>) -> ClientServiceServer<ClientRpc> {
     let Parts { store, clock, audit, .. } = building.parts;

@@ -208,6 +208,53 @@ async fn an_admin_gets_the_same_answers_as_on_the_database() {
 }
 
 #[tokio::test]
+async fn a_manifest_goes_over_the_admin_api_as_it_does_on_the_database() {
+    let (place, _service, desk) = Place::serving_alice_as("admin").await;
+    desk.log_in("alice").await;
+    let secret = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+    let shop = "set: shop\ngroups: [{name: night}]\nclients: [{name: billing, secret: env:BILLING}]\n";
+    desk.own.write("shop.yaml", shop);
+    let apply = async |more: &[&str]| {
+        let args = [&["--yes"], more].concat();
+        desk.signet("apply -f shop.yaml", &args).env("BILLING", secret).run().await
+    };
+    let tried = apply(&["--dry-run"]).await.succeeded();
+    assert!(
+        tried.stdout.contains("+ group `night`\n") && tried.stdout.ends_with("--dry-run.\n"),
+        "{tried:?}"
+    );
+    let nobody_to_ask = desk.signet("apply -f shop.yaml", &[]).env("BILLING", secret).run().await;
+    assert!(nobody_to_ask.failed(2).contains("say --yes"));
+    assert!(apply(&[]).await.succeeded().stdout.ends_with("Applied.\n"));
+    assert_eq!(apply(&[]).await.succeeded().stdout, "Nothing is to be changed.\n");
+    place.answers_as(&desk, "export -f - --json").await;
+    place.answers_as(&desk, "export -f -").await;
+
+    // On the database any set is applied, and stays whose it is.
+    place.write("shop.yaml", "set: shop\ngroups: [{name: night}, {name: day}]\n");
+    place.run(&["apply", "-f", "shop.yaml", "--yes"]).await.succeeded();
+    desk.own.write("shop.yaml", "set: shop\nclients: [{name: billing, scopes: [stock.pick]}]\n");
+    let pruned = apply(&["--prune", "--json"]).await.succeeded().object();
+    assert_eq!(
+        (&pruned["applied"], pruned["changes"].as_array().unwrap().len()),
+        (&json!(true), 3),
+        "{pruned}"
+    );
+    place.write("shop.yaml", "set: shop\ngroups: [{name: night}]\n");
+    let taken = place.run(&["apply", "-f", "shop.yaml", "--yes", "--take-over"]).await.succeeded();
+    assert!(taken.stdout.starts_with("~ set `shop`\n    owners: the user `"), "{taken:?}");
+    let said = apply(&["--prune"]).await;
+    assert!(said.failed(1).contains("belongs to the operator: to take it over has to be said"), "{said:?}");
+    apply(&["--prune", "--take-over"]).await.succeeded();
+
+    // What is refused names its change, and what a file gets wrong is told before anybody is called.
+    desk.own.write("shop.yaml", "set: shop\nroles: [{name: boss, scopes: [signet.of-tomorrow]}]\n");
+    assert!(apply(&[]).await.failed(1).contains("role `boss`"));
+    desk.own.write("shop.yaml", "set: shop\ngrops: []\n");
+    assert!(apply(&[]).await.failed(2).contains("is `groups` meant?"));
+}
+
+#[tokio::test]
 async fn no_token_passes_in_plaintext_beyond_this_machine() {
     let desk = Desk::of(&"http://203.0.113.1:50053");
     for line in ["users list", "login alice", "logout"] {

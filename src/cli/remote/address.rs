@@ -18,8 +18,8 @@ use crate::{
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a call may take.
-const CALL_TIMEOUT: Duration = Duration::from_mins(1);
+/// How long a call may take: a service takes a minute at most.
+const CALL_TIMEOUT: Duration = Duration::from_secs(70);
 
 /// The address of a service.
 #[derive(Clone, Debug, PartialEq, Eq)]

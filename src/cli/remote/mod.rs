@@ -23,10 +23,11 @@ use crate::{
     config::Config,
     proto::identity::{
         admin::v1::{
-            attribute_service_client::AttributeServiceClient, audit_service_client::AuditServiceClient,
-            client_service_client::ClientServiceClient, group_service_client::GroupServiceClient,
-            key_service_client::KeyServiceClient, role_service_client::RoleServiceClient,
-            session_service_client::SessionServiceClient, user_service_client::UserServiceClient,
+            apply_service_client::ApplyServiceClient, attribute_service_client::AttributeServiceClient,
+            audit_service_client::AuditServiceClient, client_service_client::ClientServiceClient,
+            group_service_client::GroupServiceClient, key_service_client::KeyServiceClient,
+            role_service_client::RoleServiceClient, session_service_client::SessionServiceClient,
+            user_service_client::UserServiceClient,
         },
         v1::identity_service_client::IdentityServiceClient,
     },
@@ -39,6 +40,9 @@ pub(super) use who::Names;
 
 /// How many are asked for at a time: the largest page.
 const PAGE: u64 = 500;
+
+/// The largest answer about a manifest.
+const MANIFEST_BYTES: usize = 64 * 1_024 * 1_024;
 
 /// Under which heading the help shows these options.
 pub(super) const HEADING: &str = "Another machine";
@@ -171,6 +175,11 @@ impl Remote {
 
     pub(super) fn attributes(&self) -> AttributeServiceClient<Calls> {
         AttributeServiceClient::new(self.calls.clone())
+    }
+
+    pub(super) fn manifests(&self) -> ApplyServiceClient<Calls> {
+        // A plan of 5,000 changes tells what was and will be.
+        ApplyServiceClient::new(self.calls.clone()).max_decoding_message_size(MANIFEST_BYTES)
     }
 
     pub(super) fn clients(&self) -> ClientServiceClient<Calls> {

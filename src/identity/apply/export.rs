@@ -1,6 +1,9 @@
 //! Owns writing what is there as a manifest, which changes nothing where it is applied.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use super::{
     Manifests,
@@ -20,16 +23,44 @@ use crate::{
 /// How many rows are read at a time.
 const PAGE: u64 = BATCH as u64;
 
-/// The pages that `read` finds after an id, put together.
-async fn all<T, Id>(
-    read: impl AsyncFn(Option<Id>) -> Result<Vec<T>, Error>,
+/// What something comes to in a manifest beside its texts, about: an id, and names.
+const ITEM: usize = 192;
+
+/// How many bytes a manifest may still come to, about.
+pub(super) struct Room {
+    most: usize,
+    left: AtomicUsize,
+}
+
+impl Room {
+    /// One for `most` bytes.
+    pub(super) const fn of(most: usize) -> Self {
+        Self { most, left: AtomicUsize::new(most) }
+    }
+
+    fn take(&self, bytes: usize) -> Result<(), Error> {
+        let left = self.left.load(Ordering::Relaxed).checked_sub(bytes).ok_or_else(|| {
+            let (whose, most) = ("a manifest over the admin API".to_owned(), self.most as u64);
+            Error::LimitReached { whose, what: "bytes", most }
+        })?;
+        self.left.store(left, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// The pages that `read` finds after an id, put together. What each takes of `room`, `bytes` tells.
+async fn all<T, Id, Reading: Future<Output = Result<Vec<T>, Error>>>(
+    room: &Room,
+    read: impl Fn(Option<Id>) -> Reading,
     id: impl Fn(&T) -> Id,
+    bytes: impl Fn(&T) -> usize,
 ) -> Result<Vec<T>, Error> {
     let (mut found, mut after) = (Vec::new(), None);
     loop {
         let page = read(after).await?;
         let is_end = (page.len() as u64) < PAGE;
         after = page.last().map(&id);
+        room.take(page.iter().map(&bytes).sum())?;
         found.extend(page);
         if is_end {
             return Ok(found);
@@ -44,20 +75,28 @@ impl Manifests {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn export(&self, set: GroupName) -> Result<Manifest, Error> {
+        self.export_within(set, &Room::of(usize::MAX)).await
+    }
+
+    /// The same, which comes to no more than there is `room` for.
+    pub(super) async fn export_within(&self, set: GroupName, room: &Room) -> Result<Manifest, Error> {
         let store = &self.store;
+        let read = |after| store.attributes(after, PAGE);
         let attributes =
-            all(async |after| store.attributes(after, PAGE).await, |declared| declared.id).await?;
-        let clients = all(async |after| store.clients(after, PAGE).await, |client| client.id).await?;
-        let groups = all(async |after| store.groups(after, PAGE).await, |group| group.id).await?;
-        let roles = all(async |after| store.roles(None, after, PAGE).await, |role| role.id).await?;
-        let audiences = all(
-            async |after: Option<AudienceName>| store.audiences(after.as_ref(), PAGE).await,
-            |audience| audience.name.clone(),
-        )
-        .await?;
-        let filter = BindingFilter::default();
-        let mut bindings =
-            all(async |after| store.bindings(&filter, after, PAGE).await, |(binding, _)| binding.id).await?;
+            all(room, read, |declared| declared.id, |it| ITEM + it.description.as_str().len()).await?;
+        let read = |after| store.clients(after, PAGE);
+        let clients = all(room, read, |client| client.id, client_bytes).await?;
+        let read = |after| store.groups(after, PAGE);
+        let groups = all(room, read, |group| group.id, |_| ITEM).await?;
+        let read = |after| store.roles(None, after, PAGE);
+        let role_bytes = |role: &Role| ITEM + role.scopes.as_str().len() + role.description.as_str().len();
+        let roles = all(room, read, |role| role.id, role_bytes).await?;
+        let read = |after: Option<AudienceName>| async move { store.audiences(after.as_ref(), PAGE).await };
+        let audiences =
+            all(room, read, |audience| audience.name.clone(), |it| ITEM * (1 + it.owners.len())).await?;
+        let filter = &BindingFilter::default();
+        let read = |after| store.bindings(filter, after, PAGE);
+        let mut bindings = all(room, read, |(binding, _)| binding.id, |_| ITEM).await?;
         let now = self.clock.now();
         bindings.retain(|(binding, _)| binding.holds_at(now));
         let owners = audiences.iter().flat_map(|audience| audience.owners.iter().copied());
@@ -76,7 +115,7 @@ impl Manifests {
         };
         let mut group_items = Vec::with_capacity(groups.len());
         for group in groups {
-            group_items.push(self.group_item(group).await?);
+            group_items.push(self.group_item(group, room).await?);
         }
         Ok(Manifest {
             set,
@@ -89,15 +128,21 @@ impl Manifests {
         })
     }
 
-    async fn group_item(&self, group: Group) -> Result<GroupItem, Error> {
-        let read = async |after: Option<UserId>| self.store.members(group.id, after, PAGE).await;
-        let members = all(read, |(membership, _)| membership.user).await?;
+    async fn group_item(&self, group: Group, room: &Room) -> Result<GroupItem, Error> {
+        let read = |after: Option<UserId>| self.store.members(group.id, after, PAGE);
+        let members = all(room, read, |(membership, _)| membership.user, |_| ITEM).await?;
         let member = |(_, user): (_, crate::model::User)| UserItem {
             id: user.id.0,
             name: Some(user.username.typed().to_owned()),
         };
         Ok(GroupItem { name: group.name.clone(), members: members.into_iter().map(member).collect() })
     }
+}
+
+/// What a client comes to, about.
+fn client_bytes(client: &Client) -> usize {
+    let keys = client.jwks.as_ref().map_or(0, String::len);
+    ITEM + client.scopes.as_str().len() + client.audiences.as_str().len() + keys
 }
 
 /// Who `principal` is; none if it was deleted meanwhile.
@@ -121,10 +166,10 @@ fn attribute_item(declared: AttributeDeclaration) -> AttributeItem {
     AttributeItem {
         name: declared.name,
         kind: declared.kind,
-        writer: declared.writer,
-        in_tokens: declared.uses.tokens,
-        in_userinfo: declared.uses.userinfo,
-        in_introspection: declared.uses.introspection,
+        writer: declared.uses.writer(),
+        in_tokens: declared.uses.in_tokens(),
+        in_userinfo: declared.uses.in_userinfo,
+        in_introspection: declared.uses.in_introspection,
         description: Some(declared.description).filter(|text| !text.as_str().is_empty()),
     }
 }

@@ -15,8 +15,8 @@ use super::text::{self, Text};
 use crate::{
     base::Timestamp,
     model::{
-        AttributeName, AttributeType, AttributeWriter, AudienceName, DnsName, GroupName, NameSet,
-        Description, RoleName, SpiffeId,
+        AttributeName, AttributeType, AttributeWriter, AudienceName, Description, DnsName, GroupName,
+        NameSet, RoleName, SpiffeId,
     },
 };
 

@@ -3,6 +3,8 @@
 mod export;
 mod format;
 mod manifest;
+mod message;
+mod one_at_a_time;
 mod plan;
 #[cfg(test)]
 mod schema;
@@ -16,8 +18,8 @@ use super::{Administrator, KeyRotation};
 use crate::{
     audit::{Actor, Audit, Event},
     base::Clock,
-    model::{Error, NameSet},
-    store::{Applying, FirstKey, Store},
+    model::{Error, NameSet, RefusedChange},
+    store::{Applying, FirstKey, PlannedStep, Store},
 };
 
 #[cfg(any(fuzzing, test))]
@@ -26,6 +28,8 @@ pub use manifest::{
     AttributeItem, AudienceItem, BindingItem, ClientItem, GroupItem, Manifest, RoleItem, SecretRef, UserItem,
     WhoItem,
 };
+pub use message::{read_message, to_message};
+pub use one_at_a_time::SharedManifests;
 pub use plan::{Action, Change, FieldDifference, Plan};
 
 /// What makes manifests true.
@@ -38,6 +42,21 @@ pub struct Manifests {
     own: NameSet,
 }
 
+/// A manifest, and how it is to be applied.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// What is to be there.
+    pub manifest: &'a Manifest,
+    /// The secrets that it refers to, by the names of their clients.
+    pub secrets: &'a HashMap<String, Zeroizing<String>>,
+    /// Whether to delete what an earlier apply of its set has made and the manifest names no longer.
+    pub prune: bool,
+    /// Whether its set is to be that of whoever applies it from now on.
+    pub take_over: bool,
+    /// Who applies it.
+    pub by: &'a Administrator,
+}
+
 impl Manifests {
     /// Those that change what `store` has; `audit` is told of each change, and `own` is the service's own audience.
     #[must_use]
@@ -45,44 +64,35 @@ impl Manifests {
         Self { store, clock, audit, own }
     }
 
-    /// What `manifest` changes of what is there. `secrets` are those that it refers to, by the names of their clients. With `prune` what an
-    /// earlier apply of its set has made is deleted where the manifest names it no longer.
+    /// What the manifest that is `asked` to be applied changes of what is there.
     ///
     /// # Errors
     /// [`Error::ManifestRefused`]; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn plan(
-        &self,
-        manifest: &Manifest,
-        secrets: &HashMap<String, Zeroizing<String>>,
-        prune: bool,
-    ) -> Result<Plan, Error> {
+    pub async fn plan(&self, asked: Asked<'_>) -> Result<Plan, Error> {
+        let Asked { manifest, secrets, prune, take_over, by } = asked;
         let named = plan::named(manifest, prune, &self.own);
         let present = self.store.present(&named).await?;
-        let wanted = plan::Wanted { manifest, secrets, prune, own: &self.own, now: self.clock.now() };
+        let taken_by = take_over.then(|| by.as_owner());
+        let wanted =
+            plan::Wanted { manifest, secrets, prune, taken_by, own: &self.own, now: self.clock.now() };
         plan::plan(wanted, named, present, self.store.entropy())
     }
 
-    /// The plan made anew of what it was made of, at which somebody has looked meanwhile.
+    /// The same plan as one at which somebody has looked before, whose [`Plan::etag`] was `seen`.
     ///
     /// # Errors
     /// [`Error::PlanOutdated`] if it would do something else now; as [`Self::plan`].
-    pub async fn renew(
-        &self,
-        seen: &Plan,
-        manifest: &Manifest,
-        secrets: &HashMap<String, Zeroizing<String>>,
-        prune: bool,
-    ) -> Result<Plan, Error> {
-        let plan = self.plan(manifest, secrets, prune).await?;
-        if plan.changes == seen.changes { Ok(plan) } else { Err(Error::PlanOutdated) }
+    pub async fn renew(&self, seen: &str, asked: Asked<'_>) -> Result<Plan, Error> {
+        let plan = self.plan(asked).await?;
+        if plan.etag().as_str() == seen { Ok(plan) } else { Err(Error::PlanOutdated) }
     }
 
     /// Makes `plan` true, in one transaction; of an administrator who only wants to know whether it could be, it is tried and undone.
     ///
     /// # Errors
-    /// [`Error::PlanOutdated`] if somebody has changed what it is about; what a change by itself is refused with; [`Error::Unavailable`] or
-    /// [`Error::Internal`], with the cause.
-    pub async fn apply(&self, plan: &Plan, by: &Administrator) -> Result<(), Error> {
+    /// [`Error::PlanOutdated`] if somebody has changed what it is about; [`Error::SetOfAnother`]; what a change by itself is refused with,
+    /// which is named then; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn apply(&self, plan: &Plan, by: &Administrator) -> Result<(), RefusedChange> {
         self.make(plan, None, by).await.map(drop)
     }
 
@@ -96,15 +106,17 @@ impl Manifests {
         manifest: &Manifest,
         secrets: &HashMap<String, Zeroizing<String>>,
         keys: &KeyRotation,
-    ) -> Result<bool, Error> {
+    ) -> Result<bool, RefusedChange> {
         let Some(first) = keys.first().await? else { return Ok(false) };
-        let plan = self.plan(manifest, secrets, false).await?;
+        let by = Administrator::operator();
+        let asked = Asked { manifest, secrets, prune: false, take_over: false, by: &by };
+        let plan = self.plan(asked).await?;
         let published = Event::SigningKeyPublished.done().by(Actor::Service).key(first.key.kid.clone());
         let pending = self.audit.begin(published);
-        let made = self.make(&plan, Some(&first), &Administrator::operator()).await;
+        let made = self.make(&plan, Some(&first), &by).await;
         match &made {
             Ok(made) => pending.done_if(*made),
-            Err(error) => pending.settle(Some(error)),
+            Err(refused) => pending.settle(Some(&refused.error)),
         }
         made
     }
@@ -115,9 +127,10 @@ impl Manifests {
         plan: &Plan,
         first_key: Option<&FirstKey>,
         by: &Administrator,
-    ) -> Result<bool, Error> {
-        let steps: Vec<_> =
-            plan.steps.iter().map(|(step, entry)| (step.clone(), by.entry(entry.clone()))).collect();
+    ) -> Result<bool, RefusedChange> {
+        let by_whom =
+            |step: &PlannedStep| PlannedStep { entry: by.entry(step.entry.clone()), ..step.clone() };
+        let steps: Vec<_> = plan.steps.iter().map(by_whom).collect();
         let entry = by.entry(Event::ManifestApplied.done());
         let pending = self.audit.begin(entry.clone());
         let Plan { named, basis, time, .. } = plan;
@@ -128,11 +141,11 @@ impl Manifests {
             Ok(_) => {
                 pending.done();
                 // The database has them already, with what the fields were and are.
-                for ((_, entry), fields) in steps.into_iter().zip(&plan.fields) {
+                for (PlannedStep { entry, .. }, fields) in steps.into_iter().zip(&plan.fields) {
                     self.audit.record(entry.changed(fields.iter().copied()));
                 }
             }
-            Err(error) => pending.settle(Some(error)),
+            Err(refused) => pending.settle(Some(&refused.error)),
         }
         applied
     }

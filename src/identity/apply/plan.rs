@@ -18,9 +18,10 @@ use crate::{
     audit::{Entry, Event, Field, FieldChange},
     base::{Entropy, Timestamp},
     model::{
-        AudienceName, Client, ClientId, Error, GroupId, GroupName, NameSet, Principal, Role, RoleName, UserId,
+        AudienceName, Client, ClientId, Error, Etag, GroupId, GroupName, NameSet, Principal, Role, RoleName,
+        UserId,
     },
-    store::{Made, Named, Present, Step},
+    store::{Made, Named, PlannedStep, Present, SetOwner, Step},
 };
 
 /// What is done to something.
@@ -62,7 +63,7 @@ pub struct FieldDifference {
 pub struct Plan {
     pub(super) named: Named,
     pub(super) basis: Present,
-    pub(super) steps: Vec<(Step, Entry)>,
+    pub(super) steps: Vec<PlannedStep>,
     /// What of each step its event tells.
     pub(super) fields: Vec<Vec<Field>>,
     /// When it was made: what it creates is of that moment.
@@ -83,6 +84,8 @@ pub(super) struct Wanted<'a> {
     pub(super) secrets: &'a HashMap<String, Zeroizing<String>>,
     /// Whether to delete what the set has made and the manifest names no longer.
     pub(super) prune: bool,
+    /// Whose the set is to be from now on, if it is to be taken over.
+    pub(super) taken_by: Option<SetOwner>,
     /// The service's own audience.
     pub(super) own: &'a NameSet,
     pub(super) now: Timestamp,
@@ -102,7 +105,7 @@ struct Planner<'a> {
     seen: HashSet<String>,
     problems: Vec<String>,
     changes: Vec<Change>,
-    steps: Vec<(Step, Entry)>,
+    steps: Vec<PlannedStep>,
     fields: Vec<Vec<Field>>,
     left: Vec<String>,
     ended: Vec<String>,
@@ -152,6 +155,7 @@ pub(super) fn plan(
     entropy: &Entropy,
 ) -> Result<Plan, Error> {
     let mut planner = Planner::new(wanted, &named, &present, entropy);
+    planner.set();
     planner.attributes();
     planner.groups();
     planner.audiences();
@@ -170,6 +174,37 @@ pub(super) fn plan(
         return Err(Error::ManifestRefused(vec![problem]));
     }
     Ok(Plan { named, basis: present, steps, fields, time: wanted.now, changes, left, ended })
+}
+
+impl Plan {
+    /// What tells its changes from those of another plan.
+    #[must_use]
+    pub fn etag(&self) -> Etag {
+        let of_change = |change: &Change| {
+            let fields = change
+                .fields
+                .iter()
+                .flat_map(|field| [&*field.field, &*field.old, &*field.new].map(str::to_owned));
+            // How many there are comes before them, so that no two plans read alike.
+            let head =
+                [change.action.name().to_owned(), change.resource.clone(), change.fields.len().to_string()];
+            head.into_iter().chain(fields).collect::<Vec<_>>()
+        };
+        let texts: Vec<_> = self.changes.iter().flat_map(of_change).collect();
+        Etag::of(texts.iter().map(String::as_str))
+    }
+}
+
+impl Action {
+    /// Its name, as programs are told it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Delete => "delete",
+        }
+    }
 }
 
 /// The audience that is said, under the name that it is kept.
@@ -202,6 +237,17 @@ impl<'a> Planner<'a> {
             fields: Vec::new(),
             left: Vec::new(),
             ended: Vec::new(),
+        }
+    }
+
+    /// That the set is to be another's.
+    fn set(&mut self) {
+        let (Some(new), Some(old)) = (self.wanted.taken_by, self.present.owner) else { return };
+        if new != old {
+            let set = self.wanted.manifest.set.as_str();
+            let fields = FieldChange::of(Field::Owners, &old.to_string(), &new.to_string());
+            let step = Step::TakeSet(set.to_owned(), old);
+            self.update(format!("set `{set}`"), fields.as_slice(), step, Event::ManifestSetTaken.done());
         }
     }
 
@@ -244,11 +290,11 @@ impl<'a> Planner<'a> {
         (action, resource): (Action, String),
         fields: Vec<FieldDifference>,
         told: Vec<Field>,
-        step: (Step, Entry),
+        (step, entry): (Step, Entry),
     ) {
+        self.steps.push(PlannedStep { step, entry, what: resource.clone() });
         self.changes.push(Change { action, resource, fields });
         self.fields.push(told);
-        self.steps.push(step);
     }
 
     /// The user who is meant, if there is one, and the pair belongs together.

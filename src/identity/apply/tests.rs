@@ -37,6 +37,16 @@ bindings:
   - {role: picker, audience: stock, client: robot}
 ";
 
+/// That `manifest` is to be there, as `by` asks for it.
+const fn asked<'a>(
+    manifest: &'a Manifest,
+    secrets: &'a HashMap<String, Zeroizing<String>>,
+    prune: bool,
+    by: &'a Administrator,
+) -> Asked<'a> {
+    Asked { manifest, secrets, prune, take_over: false, by }
+}
+
 impl There {
     async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
@@ -49,7 +59,7 @@ impl There {
 
     async fn plan(&self, text: &str, prune: bool) -> Result<Plan, Error> {
         let manifest = Manifest::read(text, false).unwrap();
-        self.manifests.plan(&manifest, &HashMap::new(), prune).await
+        self.manifests.plan(asked(&manifest, &HashMap::new(), prune, &Administrator::operator())).await
     }
 
     async fn apply(&self, text: &str) {
@@ -113,20 +123,29 @@ bindings: [{role: picker, audience: stock, group: night}]
 
 #[tokio::test]
 async fn what_comes_to_hang_on_what_is_pruned_outdates_the_plan() {
-    let there = There::new().await;
+    let (there, operator) = (There::new().await, Administrator::operator());
     there.apply(SHOP).await;
     let seen = there.plan("set: shop\n", true).await.unwrap();
     let manifest = Manifest::read("set: shop\n", false).unwrap();
-    there.manifests.renew(&seen, &manifest, &HashMap::new(), true).await.unwrap();
+    there
+        .manifests
+        .renew(seen.etag().as_str(), asked(&manifest, &HashMap::new(), true, &operator))
+        .await
+        .unwrap();
     there.apply(OTHER).await;
-    let renewed = there.manifests.renew(&seen, &manifest, &HashMap::new(), true).await;
+    let renewed =
+        there.manifests.renew(seen.etag().as_str(), asked(&manifest, &HashMap::new(), true, &operator)).await;
     assert!(matches!(renewed, Err(Error::PlanOutdated)), "{renewed:?}");
     let applied = there.manifests.apply(&seen, &Administrator::operator()).await;
-    assert!(matches!(applied, Err(Error::PlanOutdated)), "{applied:?}");
+    assert!(matches!(applied, Err(RefusedChange { error: Error::PlanOutdated, .. })), "{applied:?}");
     // Nobody hangs anything on what stays.
     let stays = Manifest::read(SHOP, false).unwrap();
     let seen = there.plan(SHOP, true).await.unwrap();
-    there.manifests.renew(&seen, &stays, &HashMap::new(), true).await.unwrap();
+    there
+        .manifests
+        .renew(seen.etag().as_str(), asked(&stays, &HashMap::new(), true, &operator))
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -195,8 +214,14 @@ async fn more_than_is_changed_at_once_is_refused_and_what_goes_along_counts() {
         let users = (0..members).map(|number| (group.id, UserId(uuid::Uuid::from_u128(number))));
         present.hanging.members = users.collect();
         let (secrets, own) = (HashMap::new(), NameSet::default());
-        let wanted =
-            plan::Wanted { manifest: &manifest, secrets: &secrets, prune: true, own: &own, now: NOW };
+        let wanted = plan::Wanted {
+            manifest: &manifest,
+            secrets: &secrets,
+            prune: true,
+            taken_by: None,
+            own: &own,
+            now: NOW,
+        };
         let made = plan::plan(wanted, plan::named(&manifest, true, &own), present, &entropy);
         assert_eq!(made.is_ok(), fits, "{members}");
     }

@@ -7,8 +7,8 @@ use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
 use crate::{
     base::Timestamp,
     model::{
-        AttributeName, AttributeType, AttributeWriter, AudienceName, DnsName, GroupName, Description, RoleName,
-        SpiffeId,
+        AttributeName, AttributeType, AttributeWriter, AudienceName, Description, DnsName, GroupName,
+        RoleName, SpiffeId,
     },
 };
 

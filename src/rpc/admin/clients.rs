@@ -116,7 +116,8 @@ impl ClientService for ClientRpc {
         let message = request.into_inner();
         let key = request_key(&by, "RotateClientSecret", &message.request_id, &message)?;
         let who = id_of("id", &message.id)?.into();
-        let (by, etag) = (by.repeatable(key).validating(message.validate_only), etag(&message.etag).map(str::to_owned));
+        let (by, etag) =
+            (by.repeatable(key).validating(message.validate_only), etag(&message.etag).map(str::to_owned));
         let rotated = self.registry.rotate_secret(&who, message.end_older, etag, &by).await?;
         let RotatedSecret { client, secret } = rotated;
         Ok(Response::new(RotateClientSecretResponse {
@@ -134,7 +135,8 @@ impl ClientService for ClientRpc {
         let key = request_key(&by, "DisableClient", &message.request_id, &message)?;
         let by = by.repeatable(key).validating(message.validate_only);
         let who = id_of("id", &message.id)?.into();
-        let client = self.registry.set_active(&who, false, etag(&message.etag).map(str::to_owned), &by).await?;
+        let client =
+            self.registry.set_active(&who, false, etag(&message.etag).map(str::to_owned), &by).await?;
         Ok(Response::new(DisableClientResponse { client: Some(changed(&client, &by)) }))
     }
 
@@ -147,7 +149,8 @@ impl ClientService for ClientRpc {
         let key = request_key(&by, "EnableClient", &message.request_id, &message)?;
         let by = by.repeatable(key).validating(message.validate_only);
         let who = id_of("id", &message.id)?.into();
-        let client = self.registry.set_active(&who, true, etag(&message.etag).map(str::to_owned), &by).await?;
+        let client =
+            self.registry.set_active(&who, true, etag(&message.etag).map(str::to_owned), &by).await?;
         Ok(Response::new(EnableClientResponse { client: Some(changed(&client, &by)) }))
     }
 

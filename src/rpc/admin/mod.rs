@@ -1,6 +1,7 @@
 //! Owns `identity.admin.v1` on the wire: each service in a file of its own, and what all of them share.
 
 mod access;
+mod apply;
 mod attributes;
 mod client_fields;
 mod clients;
@@ -12,6 +13,7 @@ mod roles;
 mod sessions;
 mod users;
 
+pub(crate) use apply::{ApplyRpc, MANIFEST_MAX_BYTES};
 pub(crate) use attributes::AttributeRpc;
 pub(crate) use clients::ClientRpc;
 pub(crate) use events::AuditRpc;

@@ -24,11 +24,7 @@ use crate::{
         user::{PasswordState as WireState, Throttle},
         user_service_server::UserService,
     },
-    rpc::{
-        attributes,
-        encode::time,
-        refused, required,
-    },
+    rpc::{attributes, encode::time, refused, required},
     wire,
 };
 

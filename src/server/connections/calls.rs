@@ -136,12 +136,11 @@ impl<B: Body<Data = Bytes> + Unpin> Body for CountedBody<B> {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        let frame = match self.next_of_rest() {
-            Some(piece) => Some(Ok(Frame::data(piece))),
-            None => {
-                let polled = at_once_for_request(self.id, || Pin::new(&mut self.inner).poll_frame(context));
-                ready!(polled).map(|frame| frame.map(|frame| frame.map_data(|data| self.cut(data))))
-            }
+        let frame = if let Some(piece) = self.next_of_rest() {
+            Some(Ok(Frame::data(piece)))
+        } else {
+            let polled = at_once_for_request(self.id, || Pin::new(&mut self.inner).poll_frame(context));
+            ready!(polled).map(|frame| frame.map(|frame| frame.map_data(|data| self.cut(data))))
         };
         if let Some(Ok(_)) = frame {
             self.call.answered();

@@ -121,6 +121,7 @@ pub(super) async fn take_all(db: &impl ConnectionTrait, principal: Principal) ->
         .filter(audience_owners::Column::OwnerId.eq(principal.id()))
         .exec(db)
         .await?;
+    applying::forget_owner(db, principal).await?;
     if let Principal::User(id) = principal {
         one_time_passwords::delete_of(db, &[id]).await?;
         applying::forget_user(db, id).await?;

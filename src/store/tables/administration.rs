@@ -7,10 +7,14 @@
 mod parts;
 mod standing;
 
-use std::sync::Mutex;
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+};
 
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    Select,
     sea_query::{Condition, Expr, ExprTrait, Query},
 };
 use tokio::sync::OwnedSemaphorePermit;
@@ -70,6 +74,8 @@ pub(in crate::store) struct Administering<'a> {
     db: Held<'a>,
     change: AdminChange<'a>,
     rights: Rights,
+    /// The audiences whose ownership counts; none if it is what there is when each of them is asked for.
+    owned: Option<Arc<BTreeSet<AudienceName>>>,
     /// The clients that hold more than the makers of their credentials did, before the change.
     holding_more: HoldingMore,
     entropy: Entropy,
@@ -137,7 +143,17 @@ impl Store {
             }
             let entropy = self.entropy.clone();
             let (db, failed) = (Held::Own(Box::new(db)), Mutex::new(None));
-            make(Administering { db, change, rights, holding_more, entropy, failed, _permit: permit }).await
+            let making = Administering {
+                db,
+                change,
+                rights,
+                owned: None,
+                holding_more,
+                entropy,
+                failed,
+                _permit: permit,
+            };
+            make(making).await
         })
         .await
     }
@@ -252,7 +268,11 @@ impl Administering<'_> {
             return Ok(());
         }
         let Authority::Caller { subject, .. } = self.change.authority else { return Ok(()) };
-        if owns(&**self, subject.principal(), audience).await? {
+        let owns = match &self.owned {
+            Some(owned) => owned.contains(audience),
+            None => owns(&**self, subject.principal(), audience).await?,
+        };
+        if owns {
             return Ok(self.change.authority.may_decide_as_owner_of(audience)?);
         }
         Err(Error::NotOwner(audience.as_str().to_owned()).into())
@@ -382,6 +402,19 @@ pub(in crate::store) async fn admin_scopes_of(
 
 /// Whether `who` owns `audience`, itself or by a group.
 async fn owns(db: &impl ConnectionTrait, who: Principal, audience: &AudienceName) -> Result<bool, DbErr> {
+    let of_audience = owning(who).filter(audience_owners::Column::Audience.eq(audience.as_str()));
+    Ok(of_audience.count(db).await? > 0)
+}
+
+/// The audiences that `who` owns, itself or by a group.
+async fn owned_by(db: &impl ConnectionTrait, who: Principal) -> Result<BTreeSet<AudienceName>, DbErr> {
+    let names = owning(who).select_only().column(audience_owners::Column::Audience);
+    let names: Vec<String> = names.into_tuple().all(db).await?;
+    Ok(names.into_iter().map(AudienceName::from_stored).collect())
+}
+
+/// The rows that make `who` an owner, itself or by a group.
+fn owning(who: Principal) -> Select<audience_owners::Entity> {
     use audience_owners::{Column, Entity};
     let is_owner = |principal: Principal| {
         Condition::all().add(Column::OwnerKind.eq(principal.kind())).add(Column::OwnerId.eq(principal.id()))
@@ -398,11 +431,7 @@ async fn owns(db: &impl ConnectionTrait, who: Principal, audience: &AudienceName
         any = any
             .add(Condition::all().add(Column::OwnerKind.eq(kind)).add(Column::OwnerId.in_subquery(groups)));
     }
-    let of_audience = Entity::find()
-        .filter(Column::OrganizationId.eq(INSTANCE))
-        .filter(Column::Audience.eq(audience.as_str()))
-        .filter(any);
-    Ok(of_audience.count(db).await? > 0)
+    Entity::find().filter(Column::OrganizationId.eq(INSTANCE)).filter(any)
 }
 
 /// Whether the user is an admin, active or not, for good or for a time.

@@ -3,14 +3,19 @@
 
 mod hanging;
 mod present;
+mod sets;
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
 use uuid::Uuid;
 
 use crate::store::{
     Store, WhichBinding,
+    engine::attempts::Failed,
     tables::{
         access::INSTANCE,
         administration::{AdminChange, Administering, Applied},
@@ -23,13 +28,15 @@ use crate::{
     audit::{Entry, Field, FieldChange},
     base::Timestamp,
     model::{
-        AttributeDeclaration, AttributeId, AudienceName, Binding, BindingId, ClientId, Error, Group, GroupId,
-        Principal, Role, RoleId, UserId,
+        AdminScope, AttributeDeclaration, AttributeId, AudienceName, Binding, BindingId, ClientId, Error,
+        Group, GroupId, Principal, RefusedChange, Role, RoleId, UserId,
     },
 };
 
 pub use hanging::Hanging;
 pub use present::{Named, Present};
+pub use sets::SetOwner;
+pub(super) use sets::forget_owner;
 
 /// How long all of it may take: a manifest may change thousands of rows.
 const TIME_LIMIT: Duration = Duration::from_mins(1);
@@ -69,6 +76,19 @@ pub enum Step {
     Bind(Binding),
     /// A binding is deleted.
     Unbind(BindingId),
+    /// The set of this name becomes that of whoever applies it; it was another's.
+    TakeSet(String, SetOwner),
+}
+
+/// One change of a manifest, as it is to be made.
+#[derive(Clone, Debug)]
+pub struct PlannedStep {
+    /// The change.
+    pub step: Step,
+    /// What is recorded of it.
+    pub entry: Entry,
+    /// What is changed, in words.
+    pub what: String,
 }
 
 /// What a manifest has made.
@@ -97,8 +117,8 @@ pub struct Applying<'a> {
     pub basis: &'a Present,
     /// When the plan was made: what it creates is of that moment.
     pub time: Timestamp,
-    /// The changes in their order, each with what is recorded of it.
-    pub steps: &'a [(Step, Entry)],
+    /// The changes in their order.
+    pub steps: &'a [PlannedStep],
     /// The first signing key, if all of it is only to be made with that.
     pub first_key: Option<&'a FirstKey>,
 }
@@ -112,16 +132,26 @@ impl Store {
         self.write(|| async { present::read(&self.db, named).await }).await
     }
 
-    /// Makes all of `applying` in one transaction, if what is there still is what the plan was made for. False, and nothing is made, if
-    /// it was to be with the first signing key, and there is one.
+    /// Makes all of `applying` in one transaction, if what is there still is what the plan was made for. Each change is judged by what
+    /// whoever makes it has before all of them, and owns. False, and nothing is made, if it was to be with the first signing key, and
+    /// there is one.
     ///
     /// # Errors
-    /// [`Error::PlanOutdated`]; what a change by itself is refused with; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn apply(&self, applying: Applying<'_>, change: AdminChange<'_>) -> Result<bool, Error> {
+    /// [`Error::PlanOutdated`], [`Error::SetOfAnother`]; what a change by itself is refused with, which is named then;
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn apply(
+        &self,
+        applying: Applying<'_>,
+        change: AdminChange<'_>,
+    ) -> Result<bool, RefusedChange> {
         let Applying { named, basis, time, steps, first_key } = applying;
         let patient = Self { time_limit: TIME_LIMIT, ..self.clone() };
-        let store = &patient;
-        let making = store.change(change, |db| async move {
+        let (store, by, set) = (&patient, SetOwner::of(change.authority), &*named.set);
+        let is_taken = steps.iter().any(|planned| matches!(planned.step, Step::TakeSet(..)));
+        let refused = &AtomicUsize::new(usize::MAX);
+        let making = store.change(change, |mut db| async move {
+            refused.store(usize::MAX, Ordering::Relaxed);
+            db.rights().must_have(AdminScope::ManifestsApply)?;
             if let Some(first) = first_key
                 && !signing_keys::add_first(&*db, first, change.now).await?
             {
@@ -131,17 +161,34 @@ impl Store {
             if Box::pin(present::read(&*db, named)).await? != *basis {
                 return Err(Error::PlanOutdated.into());
             }
+            if !is_taken {
+                by.must_have(set, basis.owner)?;
+            }
+            if basis.owner.is_none() {
+                sets::give(&db, set, by).await?;
+            }
+            db.judge_by_what_is_owned_now().await?;
             forget(&*db, basis.stale()).await?;
-            for (step, entry) in steps {
+            for (at, PlannedStep { step, entry, .. }) in steps.iter().enumerate() {
                 let part =
                     AdminChange { entry, within: Some(&db), request: None, validate_only: false, ..change };
                 // On the heap: it is the future of every kind of change.
-                Box::pin(store.take(step, part)).await.map_err(|error| db.failure(error))?;
-                note(&db, &named.set, step, time).await?;
+                if let Err(error) = Box::pin(store.take(step, part)).await {
+                    let failed = db.failure(error);
+                    if matches!(failed, Failed::Refused(_)) {
+                        refused.store(at, Ordering::Relaxed);
+                    }
+                    return Err(failed);
+                }
+                note(&db, set, step, time).await?;
             }
-            db.done(INSTANCE, FieldChange::of(Field::Set, "", &named.set), true).await
+            db.done(INSTANCE, FieldChange::of(Field::Set, "", set), true).await
         });
-        Ok(making.await? != Applied::Now(false))
+        let made = making.await.map_err(|error| {
+            let planned = steps.get(refused.load(Ordering::Relaxed));
+            RefusedChange { change: planned.map(|planned| planned.what.clone()), error }
+        })?;
+        Ok(made != Applied::Now(false))
     }
 
     async fn take(&self, step: &Step, change: AdminChange<'_>) -> Result<(), Error> {
@@ -170,6 +217,7 @@ impl Store {
             Step::DeleteClient(id) => self.delete_client(*id, |_| Ok(()), change).await.map(drop),
             Step::Bind(binding) => self.bind(binding, change).await.map(drop),
             Step::Unbind(id) => self.unbind(WhichBinding::Id(*id), None, change).await.map(drop),
+            Step::TakeSet(set, from) => self.take_set(set, *from, change).await.map(drop),
         }
     }
 }
@@ -194,7 +242,8 @@ impl Step {
             | Self::UpdateRole(_)
             | Self::SetOwners(..)
             | Self::ChangeClient(_)
-            | Self::UpdateAttribute(_) => None,
+            | Self::UpdateAttribute(_)
+            | Self::TakeSet(..) => None,
         }
     }
 }

@@ -11,6 +11,9 @@ use crate::{base::Timestamp, model::Error, store::Store};
 /// The lease of whoever changes the signing keys; its row comes with the schema.
 pub const SIGNING_KEYS: &str = "signing_keys";
 
+/// The lease of whoever applies a manifest over the admin API; its row comes with the schema, too.
+pub const MANIFESTS: &str = "manifests";
+
 /// How long a lease that was taken and not given back keeps the others from it.
 pub(in crate::store) const TERM: Duration = Duration::from_mins(1);
 

@@ -13,7 +13,7 @@ use signet::{
     },
     store::{
         AdminChange, Applied, ChangedClient, KeyChange, Lease, NewOneTimePassword, NewUser, SessionsOf,
-        UserEdit, UserTarget, WhichBinding,
+        SetOwner, UserEdit, UserTarget, WhichBinding,
     },
 };
 use uuid::Uuid;
@@ -158,6 +158,7 @@ impl Things {
             }),
             attempt("change_client", store.change_client(self.shop, move |old| Ok(same(old)), change)),
             attempt("delete_client", store.delete_client(self.shop, |_| Ok(()), change)),
+            attempt("take_set", store.take_set("shop", SetOwner::Operator, change)),
             attempt("administer_signing_keys", async move {
                 let lease = Lease::of_operator(Uuid::nil());
                 let kid = store.signing_keys().await?[0].kid.clone();

@@ -1,6 +1,7 @@
 //! Owns the admin API as administrators meet it: who they are in these tests, and how they call.
 
 mod access;
+mod apply;
 mod attributes;
 mod audit;
 mod caller;

@@ -3,7 +3,7 @@
 use super::{Action, FieldDifference, Planner, clients::in_words};
 use crate::{
     audit::{Entry, Event, FieldChange},
-    model::{AttributeDeclaration, AttributeId, AttributeUses},
+    model::{AttributeDeclaration, AttributeId, AttributeSource, AttributeUses},
     store::{Step, attribute_differences},
 };
 
@@ -24,32 +24,29 @@ impl Planner<'_> {
 
     fn attribute(&mut self, what: &str, item: &AttributeItem) -> Result<(), String> {
         let now = self.wanted.now;
-        let uses = AttributeUses {
-            tokens: item.in_tokens,
-            userinfo: item.in_userinfo,
-            introspection: item.in_introspection,
-        };
+        let source = AttributeSource::of(item.writer, item.in_tokens).map_err(|error| in_words(&error))?;
+        let uses =
+            AttributeUses { source, in_userinfo: item.in_userinfo, in_introspection: item.in_introspection };
         let description = item.description.clone().unwrap_or_default();
         let Some(old) = self.present.attributes.iter().find(|known| known.name == item.name) else {
             let new = AttributeDeclaration {
                 id: AttributeId::new(now, self.entropy),
                 name: item.name.clone(),
                 kind: item.kind,
-                writer: item.writer,
                 uses,
                 description,
                 create_time: now,
                 update_time: now,
             };
-            new.must_be_sound().map_err(|error| in_words(&error))?;
             let fields = attribute_differences(None, Some(&new));
             let step = (Step::AddAttribute(new), Event::AttributeCreated.done());
             self.declared(Action::Create, what, &fields, step);
             return Ok(());
         };
-        for (field, is, wanted) in
-            [("type", old.kind.name(), item.kind.name()), ("writer", old.writer.name(), item.writer.name())]
-        {
+        for (field, is, wanted) in [
+            ("type", old.kind.name(), item.kind.name()),
+            ("writer", old.uses.writer().name(), item.writer.name()),
+        ] {
             if is != wanted {
                 return Err(format!(
                     "has the {field} `{is}`, which stays, and not `{wanted}`: what users have of it is of that {field}"
@@ -60,7 +57,6 @@ impl Planner<'_> {
             return Ok(());
         }
         let new = AttributeDeclaration { uses, description, update_time: now, ..old.clone() };
-        new.must_be_sound().map_err(|error| in_words(&error))?;
         let fields = attribute_differences(Some(old), Some(&new));
         let step = (Step::UpdateAttribute(new), Event::AttributeUpdated.done());
         self.declared(Action::Update, what, &fields, step);

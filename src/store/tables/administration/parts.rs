@@ -6,8 +6,8 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use super::{AdminChange, Administering, HoldingMore};
-use crate::model::Error;
+use super::{AdminChange, Administering, HoldingMore, owned_by};
+use crate::model::{Authority, Error};
 use crate::store::engine::{attempts::Failed, transaction::Transaction};
 
 /// The transaction of a change.
@@ -26,7 +26,17 @@ impl<'a> Administering<'a> {
         let (rights, entropy) = (self.rights.clone(), self.entropy.clone());
         // Who holds more than the makers of its credentials did is judged where the whole ends.
         let holding_more = HoldingMore::default();
-        Self { db, change, rights, holding_more, entropy, failed, _permit: None }
+        let owned = self.owned.clone();
+        Self { db, change, rights, owned, holding_more, entropy, failed, _permit: None }
+    }
+
+    /// From now on it is judged by the audiences that whoever makes the change owns at this moment: no part of it makes an owner who may do
+    /// what a later one does.
+    pub(in crate::store) async fn judge_by_what_is_owned_now(&mut self) -> Result<(), Failed> {
+        if let Authority::Caller { subject, .. } = self.change.authority {
+            self.owned = Some(owned_by(&**self, subject.principal()).await?.into());
+        }
+        Ok(())
     }
 
     /// The error of a part of the change; how the database failed is kept for [`Self::failure`].

@@ -12,6 +12,7 @@ use super::{
     Made,
     hanging::{self, Hanging},
     made_by,
+    sets::{SetOwner, owner_of},
 };
 use crate::store::{
     BATCH,
@@ -77,6 +78,8 @@ pub struct Present {
     pub made: BTreeMap<Made, Timestamp>,
     /// What goes with what the set has made and is named no longer.
     pub hanging: Hanging,
+    /// Whose the set is; nobody's if it is new.
+    pub owner: Option<SetOwner>,
 }
 
 impl Named {
@@ -159,6 +162,7 @@ pub(super) async fn read(db: &impl ConnectionTrait, asked: &Named) -> Result<Pre
     roles_of(db, asked, &of_roles, &mut present).await?;
     let declared = of(|made| if let Made::Attribute(id) = made { Some(id.0) } else { None });
     attributes_of(db, asked, &declared, &mut present).await?;
+    present.owner = owner_of(db, &asked.set, !made.is_empty()).await?;
     present.made = made;
     if let Some(most) = asked.hanging {
         present.hanging = hanging::read(db, asked, &present, most).await?;

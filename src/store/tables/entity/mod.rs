@@ -3,6 +3,7 @@
 pub(super) mod admin_requests;
 pub(super) mod administrators;
 pub(super) mod applied_resources;
+pub(super) mod applied_sets;
 pub(super) mod attributes;
 pub(super) mod audience_owners;
 pub(super) mod audiences;

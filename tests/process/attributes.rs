@@ -149,4 +149,11 @@ async fn what_a_row_says_of_attributes_is_all_that_the_user_has_or_the_row_is_re
     let changed = json!([{ "field": "active", "old": "true", "new": "false" }]);
     assert_eq!(told("user.disabled"), Some(&changed), "{events:?}");
     assert_eq!(events.len(), 2, "{events:?}");
+    // Nothing is all, too; and so it is the second time.
+    for updated in [1, 0] {
+        let none = place.write("none.csv", &format!("{header}\nann,{HASH},1,{{}}\n"));
+        let import = ["users", "import", &none, "--on-conflict=update", "--json"];
+        assert_eq!(place.run(&import).await.succeeded().object()["updated"], updated);
+        assert_eq!(all_attributes(&place).await["ann"], json!({}));
+    }
 }

@@ -1,9 +1,8 @@
 //! Owns the table `users`: adding and finding users, and changing their profiles and passwords.
 
 use sea_orm::{
-    ActiveValue::{NotSet, Set},
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
-    sea_query::Expr,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter,
+    QueryOrder, QuerySelect, sea_query::Expr,
 };
 
 use crate::store::{
@@ -349,8 +348,7 @@ pub(in crate::store) fn row(
         create_time: Set(user.create_time.as_micros()),
         update_time: Set(user.update_time.as_micros()),
         login_time: Set(login_time.map(Timestamp::as_micros)),
-        // An import knows of none, and takes none away.
-        attributes: user.attributes.to_text().map_or(NotSet, |text| Set(Some(text))),
+        attributes: Set(user.attributes.to_text()),
         ..ActiveModel::default()
     }
 }

@@ -1,11 +1,13 @@
 //! Owns why a command did not do what it was asked: a sentence for people, and for programs what they go by.
 
+use std::io;
+
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
     errors::{CommandReason, Row, field_reason},
-    install::StartError,
+    install::{FileProblem, ManifestProblem, StartError},
     model::{Error, FieldReason, RefusedChange, error::chain},
 };
 
@@ -61,6 +63,15 @@ impl Failure {
     pub(super) fn because(reason: CommandReason, error: impl Into<String>) -> Self {
         let reason = Some(reason.name().to_owned());
         Self::Named(Box::new(NamedFailure { error: error.into(), reason, ..NamedFailure::default() }))
+    }
+
+    /// That the file that `sentence` tells of cannot be written, which came to `error`: it is there already, for example.
+    pub(super) fn of_new_file(error: &io::Error, sentence: String) -> Self {
+        let problem = match error.kind() {
+            io::ErrorKind::AlreadyExists => FileProblem::Exists,
+            _ => FileProblem::Unusable,
+        };
+        StartError::File(problem, sentence).into()
     }
 
     /// Whether a setting or an argument cannot be used.
@@ -185,6 +196,21 @@ impl From<Error> for Failure {
     }
 }
 
+impl From<ManifestProblem> for Failure {
+    fn from(problem: ManifestProblem) -> Self {
+        match problem {
+            ManifestProblem::Unreadable(error) => StartError::File(FileProblem::Unusable, error).into(),
+            // The files are the command's arguments.
+            ManifestProblem::Refused(error) => Self::Named(Box::new(NamedFailure {
+                reason: Row::of(&Error::ManifestRefused(Vec::new())).reason().map(str::to_owned),
+                error,
+                is_usage: true,
+                ..NamedFailure::default()
+            })),
+        }
+    }
+}
+
 impl From<RefusedChange> for Failure {
     fn from(RefusedChange { change, error }: RefusedChange) -> Self {
         match (change, Self::from(error)) {
@@ -197,8 +223,8 @@ impl From<RefusedChange> for Failure {
     }
 }
 
-impl From<std::io::Error> for Failure {
-    fn from(error: std::io::Error) -> Self {
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
         Self::because(CommandReason::FileUnusable, format!("reading or writing a file failed: {error}"))
     }
 }
@@ -206,7 +232,6 @@ impl From<std::io::Error> for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::install::FileProblem;
 
     #[test]
     fn the_document_has_each_reason_of_a_command() {

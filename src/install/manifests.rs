@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     fs,
-    io::Read,
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
@@ -17,18 +17,29 @@ use crate::{
 /// How long all files together may be, in bytes.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
 
+/// What is wrong with the files of a manifest; in words, beginning with the file.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestProblem {
+    /// One cannot be read.
+    #[error("{0}")]
+    Unreadable(String),
+    /// What they say cannot be meant.
+    #[error("{0}")]
+    Refused(String),
+}
+
 /// The manifest in the file, or the files of the folder, `path`.
 ///
 /// # Errors
-/// What is wrong, beginning with the file.
-pub fn read_manifest(path: &Path) -> Result<Manifest, String> {
+/// What is wrong with it.
+pub fn read_manifest(path: &Path) -> Result<Manifest, ManifestProblem> {
     let (mut whole, mut left): (Option<Manifest>, _) = (None, MAX_BYTES);
     for file in files(path)? {
-        let refused = |problem: String| format!("{}{problem}", file.display());
+        let refused = |problem: String| ManifestProblem::Refused(format!("{}{problem}", file.display()));
         let mut text = String::new();
-        let input = open_input(&file).map_err(|error| refused(format!(": cannot be read: {error}")))?;
+        let input = open_input(&file).map_err(|error| unreadable(&file, &error))?;
         let read = input.take(left as u64 + 1).read_to_string(&mut text);
-        read.map_err(|error| refused(format!(": cannot be read: {error}")))?;
+        read.map_err(|error| unreadable(&file, &error))?;
         left = left
             .checked_sub(text.len())
             .ok_or_else(|| refused(": all files together must have at most 4 MiB".to_owned()))?;
@@ -39,15 +50,21 @@ pub fn read_manifest(path: &Path) -> Result<Manifest, String> {
             Some(whole) => whole.add(one).map_err(|problem| refused(format!(": {problem}")))?,
         }
     }
-    whole.ok_or_else(|| format!("{}: holds no *.yaml, *.yml or *.json", path.display()))
+    whole.ok_or_else(|| {
+        ManifestProblem::Refused(format!("{}: holds no *.yaml, *.yml or *.json", path.display()))
+    })
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> ManifestProblem {
+    ManifestProblem::Unreadable(format!("{}: cannot be read: {error}", path.display()))
 }
 
 /// The files that `path` stands for, in the order in which they are read.
-fn files(path: &Path) -> Result<Vec<PathBuf>, String> {
+fn files(path: &Path) -> Result<Vec<PathBuf>, ManifestProblem> {
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
-    let unreadable = |error: std::io::Error| format!("{}: cannot be read: {error}", path.display());
+    let unreadable = |error: io::Error| unreadable(path, &error);
     let mut files = Vec::new();
     for entry in fs::read_dir(path).map_err(unreadable)? {
         let file = entry.map_err(unreadable)?.path();

@@ -13,7 +13,7 @@ mod signing_keys;
 use crate::{
     audit::Audit,
     base::Clock,
-    config::{Config, ConfigError},
+    config::{Config, ConfigError, Database, StorageConfig},
     files::OwnFiles,
     metrics::Metrics,
     model::{Error, named::named},
@@ -21,7 +21,7 @@ use crate::{
 
 pub use backup::{BackedUp, RestoreOptions, Restored, backup, restore};
 pub use database::{Missing, OpenDatabase};
-pub use manifests::{manifest_secrets, read_manifest};
+pub use manifests::{ManifestProblem, manifest_secrets, read_manifest};
 pub use migrate::{SchemaUpdate, migrate, migrations};
 pub use reseal::{Resealed, reseal};
 pub use signing_keys::{key_rotation, signing_keys};
@@ -63,6 +63,18 @@ impl From<Error> for StartError {
             other => Self::Failed(other),
         }
     }
+}
+
+/// Whether there may be a database where `config` names one: a file that is there, or a server.
+///
+/// # Errors
+/// If a setting cannot be used.
+pub fn may_have_database(config: &StorageConfig) -> Result<bool, ConfigError> {
+    Ok(match config.database()? {
+        Database::Embedded(_) => data_dir::database(&config.data_dir).exists(),
+        Database::Sqlite(path, _) => path.exists(),
+        Database::Server(..) => true,
+    })
 }
 
 /// The audit log that `config` asks for.

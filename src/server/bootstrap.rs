@@ -12,8 +12,8 @@ use crate::{
         KeyRotation,
         apply::{Manifest, Manifests},
     },
-    install::{Missing, OpenDatabase, StartError, manifest_secrets, read_manifest},
-    model::{Error, RefusedChange},
+    install::{Missing, OpenDatabase, StartError, manifest_secrets, may_have_database, read_manifest},
+    model::{ClientName, Error, RefusedChange},
     store::Store,
 };
 
@@ -29,25 +29,25 @@ impl Bootstrap {
     /// The one that `config` names, if it names one that can be read.
     ///
     /// # Errors
-    /// What is wrong with it, unless the service has started before: then it does not count.
+    /// What is wrong with it, unless the service has started before: then it does not count. If that cannot be known, why.
     pub(super) async fn read(config: &Config) -> Result<Option<Self>, StartError> {
         let Some(path) = &config.first_start.bootstrap else { return Ok(None) };
         match Self::of(path) {
             Ok(bootstrap) => Ok(Some(bootstrap)),
             // On the heap: few starts need it.
-            Err(_) if Box::pin(has_started(&config.storage)).await => Ok(None),
+            Err(_) if Box::pin(has_started(&config.storage)).await? => Ok(None),
             Err(problem) => Err(ConfigError::new(SETTING, problem).into()),
         }
     }
 
     fn of(path: &Path) -> Result<Self, String> {
-        let manifest = read_manifest(path)?;
+        let manifest = read_manifest(path).map_err(|problem| problem.to_string())?;
         let secrets = manifest_secrets(&manifest)?;
         Ok(Self { manifest, secrets })
     }
 
     /// Makes it true with the first key of `keys`; false if there is a key.
-    async fn apply(self, manifests: &Manifests, keys: &KeyRotation) -> Result<bool, StartError> {
+    async fn apply(&self, manifests: &Manifests, keys: &KeyRotation) -> Result<bool, StartError> {
         let applied = manifests.bootstrap(&self.manifest, &self.secrets, keys).await;
         applied.map_err(|refused| match refused.error {
             error @ (Error::Unavailable { .. }
@@ -60,6 +60,21 @@ impl Bootstrap {
                 ConfigError::new(SETTING, refused.to_string()).into()
             }
         })
+    }
+
+    /// The clients that it names, with their ids in `store`: nobody else tells these to whoever has no shell.
+    async fn clients(&self, store: &Store) -> String {
+        let mut told = Vec::new();
+        for item in &self.manifest.clients {
+            let Ok(name) = ClientName::parse(&item.name) else { continue };
+            // It is applied, whether the ids can be read or not.
+            if let Ok(Some(client)) = store.client_named(&name).await
+                && !client.id.is_built_in()
+            {
+                told.push(format!("{}={}", item.name, client.id));
+            }
+        }
+        told.join(", ")
     }
 }
 
@@ -76,25 +91,34 @@ pub(super) async fn settle(
     let Some(path) = &config.first_start.bootstrap else { return Ok(()) };
     let own = config.tokens.issuing().audience;
     let manifests = Manifests::new(store.clone(), clock.clone(), audit.clone(), own);
-    let applied = match bootstrap {
-        Some(bootstrap) => bootstrap.apply(&manifests, keys).await?,
-        None => false,
-    };
     let file = path.display().to_string();
-    if applied {
-        tracing::info!(file, "applied --bootstrap: this is the first start");
+    if let Some(bootstrap) = bootstrap
+        && bootstrap.apply(&manifests, keys).await?
+    {
+        let clients = bootstrap.clients(store).await;
+        tracing::info!(file, clients, "applied --bootstrap: this is the first start");
     } else {
         tracing::info!(file, "--bootstrap is left alone: it counts at the first start only");
     }
     Ok(())
 }
 
-/// Whether the database of `config` is there and has a key. Nothing is made.
-async fn has_started(config: &StorageConfig) -> bool {
-    let Ok(database) = OpenDatabase::open(config, Missing::Refused, config.database_wait).await else {
-        return false;
-    };
-    let has_keys = database.store.signing_keys().await.is_ok_and(|keys| !keys.is_empty());
+/// Whether the database of `config` is there and has a key: not if there is none, or nothing in it. Nothing is made.
+///
+/// # Errors
+/// If the database cannot be used.
+async fn has_started(config: &StorageConfig) -> Result<bool, StartError> {
+    if !may_have_database(config)? {
+        return Ok(false);
+    }
+    let database = OpenDatabase::open(config, Missing::Refused, config.database_wait).await?;
+    let has_keys = has_keys(&database.store).await;
     database.store.close().await;
-    has_keys
+    has_keys.map_err(StartError::from)
+}
+
+/// Whether `store` has a key, whichever release's schema it has.
+async fn has_keys(store: &Store) -> Result<bool, Error> {
+    let has_schema = store.migrations().await?.iter().any(|migration| migration.applied);
+    Ok(has_schema && !store.sealed_private_keys().await?.is_empty())
 }

@@ -281,6 +281,8 @@ async fn what_is_exported_changes_nothing_where_it_is_applied() {
     }
     let there = place.run(&["export", "-f", "all.yaml"]).await;
     assert!(there.failed(1).contains("cannot be written"));
+    let there = place.run(&["export", "-f", "all.yaml", "--json"]).await;
+    assert!(there.code == Some(1) && there.stderr.contains("FILE_EXISTS"), "{there:?}");
 }
 
 #[tokio::test]
@@ -362,6 +364,11 @@ async fn what_a_manifest_gets_wrong_is_told_with_its_place() {
     place.write("two/b.yaml", "set: shop\ngroups: [{name: day}]\n");
     let one = place.run(&["apply", "-f", "two", "--yes"]).await.succeeded();
     assert_eq!(one.stdout, "+ group `night`\n+ group `day`\nApplied.\n");
+    let nowhere = place.run(&["apply", "-f", "nofile.yaml", "--yes", "--json"]).await;
+    assert!(nowhere.code == Some(1) && nowhere.stderr.contains("FILE_UNUSABLE"), "{nowhere:?}");
+    place.write("shop.yaml", "set: shop\nroels: []\n");
+    let unknown = place.run(&["apply", "-f", "shop.yaml", "--yes", "--json"]).await;
+    assert!(unknown.code == Some(2) && unknown.stderr.contains("MANIFEST_REFUSED"), "{unknown:?}");
     let empty = place.run(&["apply", "-f", "empty", "--yes"]).await;
     assert!(empty.failed(2).contains("holds no *.yaml, *.yml or *.json"));
     let lines: Vec<_> = (0..30).map(|n| format!("a{n}: &a{n} [*a{0}, *a{0}]\n", n - 1)).collect();
@@ -389,11 +396,15 @@ async fn what_is_refused_leaves_nothing_and_of_two_at_once_one_wins() {
 
     place.write("shop.yaml", &shop(&member, "alice"));
     let (one, other) = tokio::join!(place.apply(SECRET, &["--yes"]), place.apply(SECRET, &["--yes"]));
-    let all = format!("{}{}{}{}", one.stdout, one.stderr, other.stdout, other.stderr);
-    assert!(all.contains("Applied."), "{all}");
-    // The other one came too late for its plan, or has found all of it done.
-    assert!(
-        all.contains("has changed since the plan was made") || all.contains("Nothing is to be changed."),
-        "{all}"
-    );
+    let both = format!("{one:?}\n{other:?}");
+    let (won, lost): (Vec<_>, Vec<_>) =
+        [one, other].into_iter().partition(|finished| finished.stdout.ends_with("Applied.\n"));
+    assert_eq!((won.len(), lost.len()), (1, 1), "{both}");
+    assert_eq!(won[0].code, Some(0), "{both}");
+    // The other one has found all of it done, or came too late for its plan.
+    if lost[0].code == Some(0) {
+        assert_eq!(lost[0].stdout, "Nothing is to be changed.\n", "{both}");
+    } else {
+        assert!(lost[0].failed(1).contains("has changed since the plan was made"), "{both}");
+    }
 }

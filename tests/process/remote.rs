@@ -244,7 +244,8 @@ async fn a_manifest_goes_over_the_admin_api_as_it_does_on_the_database() {
     let taken = place.run(&["apply", "-f", "shop.yaml", "--yes", "--take-over"]).await.succeeded();
     assert!(taken.stdout.starts_with("~ set `shop`\n    owners: the user `"), "{taken:?}");
     let said = apply(&["--prune"]).await;
-    assert!(said.failed(1).contains("belongs to the operator: to take it over has to be said"), "{said:?}");
+    let owned = "belongs to the operator: to take it over has to be said, by --take-over";
+    assert!(said.failed(1).contains(owned), "{said:?}");
     apply(&["--prune", "--take-over"]).await.succeeded();
 
     // What is refused names its change, and what a file gets wrong is told before anybody is called.
@@ -290,6 +291,10 @@ async fn a_login_is_believed_to_be_at_the_service_whose_certificate_says_so() {
     let listed = desk.signet("users list --json", &["--tls-ca", &ca]).run().await.succeeded();
     assert_eq!(listed.objects().len(), 1);
     desk.signet("users list", &["--tls-ca", &wrong]).run().await.failed(1);
+    let plain = Desk::of(&format!("127.0.0.1:{port}"));
+    let refused = plain.signet("login alice", &[]).password().run().await;
+    let said = refused.failed(1);
+    assert!(said.contains("--admin-addr") && !said.contains("Some("), "{said}");
 }
 
 #[tokio::test]

@@ -93,7 +93,7 @@ struct Shown {
 pub(super) async fn apply(apply: Apply, config: &Config, output: Output) -> Result<(), Failure> {
     let Apply { file, dry_run, prune, yes, take_over, place } = apply;
     // What the files get wrong is told before anything is opened.
-    let manifest = read_manifest(&file).map_err(Failure::Usage)?;
+    let manifest = read_manifest(&file)?;
     let secrets = manifest_secrets(&manifest).map_err(Failure::Usage)?;
     let work = Work { manifest, secrets, prune, take_over };
     let how = How { dry_run, yes };
@@ -259,6 +259,6 @@ pub(super) async fn export(export: Export, config: &Config, output: Output) -> R
         file.write_all(text.as_bytes())?;
         file.sync_all()
     });
-    written.map_err(|error| Failure::Failed(format!("{path} cannot be written: {error}")))?;
+    written.map_err(|error| Failure::of_new_file(&error, format!("{path} cannot be written: {error}")))?;
     output.answer(&format!("Exported to {path}."), &json!({ "exported": path.to_string() }))
 }

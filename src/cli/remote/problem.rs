@@ -5,7 +5,7 @@ use tonic_types::{FieldViolation, StatusExt};
 
 use crate::{
     cli::failure::{Failure, NamedFailure, Violation},
-    model::error::chain,
+    errors::CommandReason,
 };
 
 /// Why a call failed.
@@ -17,7 +17,7 @@ pub(in crate::cli) fn failure(status: &Status) -> Failure {
     Failure::Named(Box::new(NamedFailure {
         // Each rule, as the operator is told on the database.
         error: if is_usage { Violation::sentence(&violations) } else { sentence(status) },
-        reason: Some(reason(status)).filter(|reason| !reason.is_empty()),
+        reason: Some(reason(status)).filter(|reason| !reason.is_empty()).or_else(|| of_broken(status)),
         violations,
         code: Some(code(status.code())),
         request_id: details.request_info().map(|info| info.request_id.clone()),
@@ -64,16 +64,57 @@ fn sentence(status: &Status) -> String {
         (Code::Unimplemented, _) => {
             "there is no admin API there: --server is the address of the service's --admin-addr".to_owned()
         }
-        // The connection broke, or what is there is no Signet.
-        (_, "") if message.is_empty() || std::error::Error::source(status).is_some() => {
+        (_, "SET_OF_ANOTHER") => format!("{message}, by --take-over"),
+        _ if is_broken(status) => {
             let hint = "--server is the address of the service's --admin-addr, with https:// before it if it speaks TLS";
-            format!("{}: {hint}", chain(status))
+            format!("the call was not answered ({}): {hint}", cause(status))
         }
         _ => message.to_owned(),
     }
 }
 
+/// Whether the connection broke, or what is there is no Signet.
+fn is_broken(status: &Status) -> bool {
+    reason(status).is_empty()
+        && status.code() != Code::Unimplemented
+        && (status.message().is_empty() || std::error::Error::source(status).is_some())
+}
+
+/// The reason of a call that broke.
+fn of_broken(status: &Status) -> Option<String> {
+    let reason = match status.code() {
+        Code::Unavailable | Code::Cancelled | Code::DeadlineExceeded => CommandReason::ServerUnreachable,
+        _ => CommandReason::AnswerNotUnderstood,
+    };
+    is_broken(status).then(|| reason.name().to_owned())
+}
+
+/// What a call broke by, in one sentence: what stands around it is the library's, for who debugs it.
+fn cause(status: &Status) -> String {
+    let mut innermost = std::error::Error::source(status);
+    while let Some(inner) = innermost.and_then(std::error::Error::source) {
+        innermost = Some(inner);
+    }
+    innermost.map_or_else(|| status.code().description().to_owned(), ToString::to_string)
+}
+
 /// The reason of `status`; empty if it has none.
 pub(super) fn reason(status: &Status) -> String {
     status.get_details_error_info().map(|info| info.reason).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_broke_is_told_in_one_sentence_with_a_reason() {
+        let broken = Status::from_error(Box::new(std::io::Error::other("frame with invalid size")));
+        let object = failure(&broken).object();
+        assert_eq!(object["reason"], "ANSWER_NOT_UNDERSTOOD");
+        let said = object["error"].as_str().unwrap();
+        assert!(said.starts_with("the call was not answered (frame with invalid size): --server"), "{said}");
+        let empty = failure(&Status::unavailable("")).object();
+        assert_eq!(empty["reason"], "SERVER_UNREACHABLE");
+    }
 }

@@ -9,7 +9,7 @@ use std::{
 use clap::Args;
 
 use crate::{
-    cli::{CommandReason, Failure, records::Records},
+    cli::{Failure, records::Records},
     config::Config,
     files::create_new,
     install::{Missing, own_files},
@@ -44,7 +44,7 @@ async fn export(path: Option<&Path>, records: &Records) -> Result<(), Failure> {
 }
 
 fn unwritable(path: &Path, error: &io::Error) -> Failure {
-    Failure::because(CommandReason::FileUnusable, format!("{} cannot be written: {error}", path.display()))
+    Failure::of_new_file(error, format!("{} cannot be written: {error}", path.display()))
 }
 
 /// Writes every user, and ends the export.

@@ -52,8 +52,8 @@ impl ReportFiles {
     /// Creates the files that are named.
     ///
     /// # Errors
-    /// [`Failure::Usage`] if there is a file of one of the names already: it may be the input, or what an earlier run has told; or if it
-    /// is the name of one of the service's `own` files.
+    /// If there is a file of one of the names already: it may be the input, or what an earlier run has told; [`Failure::Usage`] if it is
+    /// the name of one of the service's `own` files.
     pub(super) fn create(
         report: Option<&Path>,
         id_map: Option<&Path>,
@@ -70,10 +70,9 @@ impl NewFile {
         if path == Path::new("-") {
             return Err(Failure::Usage(format!("{flag}: must be the name of a new file, and not `-`")));
         }
-        let created = own.refuse_name(path).and_then(|()| create_new(path));
-        let file = created.map_err(|error| {
-            Failure::Usage(format!("{flag}: {} cannot be created: {error}", path.display()))
-        })?;
+        let sentence = |error: &io::Error| format!("{flag}: {} cannot be created: {error}", path.display());
+        own.refuse_name(path).map_err(|error| Failure::Usage(sentence(&error)))?;
+        let file = create_new(path).map_err(|error| Failure::of_new_file(&error, sentence(&error)))?;
         Ok(Self { path: path.to_owned(), writer: BufWriter::new(file), is_kept: false })
     }
 

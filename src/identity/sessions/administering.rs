@@ -57,7 +57,8 @@ impl Sessions {
         let entry = by.entry(entry);
         let pending = self.audit.begin(entry.clone());
         let ended = self.store.end_session(id, by.change(&entry, self.clock.now())).await;
-        by.settled(pending.ending(1), ended, |()| Some(NO_FIELDS))?;
+        let count = usize::from(matches!(ended, Ok(Applied::Now(()))));
+        by.settled(pending.ending(count), ended, |()| Some(NO_FIELDS))?;
         if !by.only_validates() {
             self.known.forget(id);
         }

@@ -47,7 +47,7 @@ use database::Database;
 use sink::Sink;
 use writer::{Message, Writer};
 
-/// How many events may wait to be written: some seconds of the fastest logins.
+/// How many events may wait to be written, those of one transaction being one: some seconds of the fastest logins.
 const QUEUE: usize = 4_096;
 
 /// How long to wait for room in the queue before asking again.
@@ -150,18 +150,25 @@ impl Audit {
 
     /// Records `entry`, as of now. Does not wait.
     pub fn record(&self, entry: Entry) {
+        self.record_all(vec![entry]);
+    }
+
+    /// Records all of `entries`, as of now: those of one transaction. They have one place in the queue, so a transaction of many changes
+    /// neither loses some of them nor takes the places of others. Does not wait.
+    pub fn record_all(&self, entries: Vec<Entry>) {
         let Some(queue) = &self.queue else { return };
-        let outbox = self.outbox.as_ref().filter(|_| !entry.is_left_to_transaction());
-        if queue.try_send(Message::Record(self.clock.now(), Box::new(entry))).is_ok() {
-            self.metrics.recorded();
+        let count = entries.len() as u64;
+        let of_database = entries.iter().filter(|entry| !entry.is_left_to_transaction()).count() as u64;
+        if queue.try_send(Message::Record(self.clock.now(), entries)).is_ok() {
+            (0..count).for_each(|_| self.metrics.recorded());
         } else {
-            self.metrics.lost(1);
-            if let Some(outbox) = outbox {
-                outbox.lose(1);
+            self.metrics.lost(count);
+            if let Some(outbox) = self.outbox.as_ref().filter(|_| of_database > 0) {
+                outbox.lose(of_database);
             }
-            self.lost.fetch_add(1, Ordering::SeqCst);
+            self.lost.fetch_add(count, Ordering::SeqCst);
             if let Some(untold) = self.told_lost.pass(self.clock.monotonic()) {
-                tracing::error!(lost = untold + 1, "the audit log cannot keep up: events are being lost");
+                tracing::error!(lost = untold + count, "the audit log cannot keep up: events are being lost");
             }
         }
     }
@@ -188,5 +195,27 @@ impl Audit {
             }
         };
         tokio::time::timeout(within, flushed).await.unwrap_or(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Timestamp;
+
+    #[test]
+    fn the_events_of_one_transaction_have_one_place_and_are_lost_together() {
+        let (sender, receiver) = sync_channel(1);
+        let lost = Arc::new(AtomicU64::new(0));
+        let clock = Clock::manual(Timestamp::from_micros(0));
+        let audit = Audit::new(clock, AuditMetrics::default(), Some(sender), None, Arc::clone(&lost));
+        let steps = || vec![Event::RoleBound.done(); QUEUE + 1];
+        audit.begin(Event::ManifestApplied.done()).done_with(steps());
+        assert_eq!(lost.load(Ordering::SeqCst), 0);
+        audit.record_all(steps());
+        assert_eq!(lost.load(Ordering::SeqCst), QUEUE as u64 + 1);
+        let Message::Record(_, entries) = receiver.try_recv().unwrap() else { panic!("it was recorded") };
+        assert_eq!((entries.len(), entries[0].event), (QUEUE + 2, Event::ManifestApplied));
+        assert!(receiver.try_recv().is_err());
     }
 }

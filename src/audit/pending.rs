@@ -33,6 +33,13 @@ impl<'a> Pending<'a> {
         }
     }
 
+    /// It was done, and the `others` with it, in the same transaction.
+    pub fn done_with(mut self, others: impl IntoIterator<Item = Entry>) {
+        if let Some(entry) = self.entry.take() {
+            self.audit.record_all([entry].into_iter().chain(others).collect());
+        }
+    }
+
     /// The same, which ended `count` sessions.
     pub fn ending(mut self, count: usize) -> Self {
         if count > 0 {

@@ -32,8 +32,8 @@ const BATCH: usize = 64 * 1024;
 /// What the thread is told.
 #[derive(Debug)]
 pub(super) enum Message {
-    /// Something happened at this time.
-    Record(Timestamp, Box<Entry>),
+    /// These happened at this time: one event, or all of one transaction.
+    Record(Timestamp, Vec<Entry>),
     /// Write all there is, and say so.
     Flush(oneshot::Sender<()>),
 }
@@ -117,15 +117,9 @@ impl Writer {
 
     fn handle(&mut self, message: Message) {
         match message {
-            Message::Record(time, entry) => {
-                if let Some(database) = &mut self.database {
-                    database.record(time, &entry);
-                }
-                if self.repeats.is_due(time) {
-                    self.end_window();
-                }
-                if let Some(entry) = self.repeats.admit(time, *entry) {
-                    self.add(time, &entry, None);
+            Message::Record(time, entries) => {
+                for entry in entries {
+                    self.record(time, entry);
                 }
             }
             Message::Flush(done) => {
@@ -134,6 +128,18 @@ impl Writer {
                 // Whoever asked may have given up waiting.
                 let _ = done.send(());
             }
+        }
+    }
+
+    fn record(&mut self, time: Timestamp, entry: Entry) {
+        if let Some(database) = &mut self.database {
+            database.record(time, &entry);
+        }
+        if self.repeats.is_due(time) {
+            self.end_window();
+        }
+        if let Some(entry) = self.repeats.admit(time, entry) {
+            self.add(time, &entry, None);
         }
     }
 

@@ -19,7 +19,7 @@ use crate::{auth::CallerSlot, identity::AdminRefusals, model::Origin, peer::Peer
 const ADMIN_API: &str = "/identity.admin.";
 
 /// What is refused though the caller has the right to ask for it.
-const LAST_ADMIN: &str = "LAST_ADMIN";
+const TOLD: [&str; 2] = ["LAST_ADMIN", "SET_OF_ANOTHER"];
 
 /// Ends once this process has heard what has been changed, as others do.
 pub(crate) type Hearing = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -69,7 +69,7 @@ fn tell(
     let Some(status) = Status::from_header_map(response.headers()) else { return };
     let Some(caller) = slot.caller().filter(|_| status.code() != Code::Ok) else { return };
     let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
-    if status.code() == Code::PermissionDenied || reason == LAST_ADMIN {
+    if status.code() == Code::PermissionDenied || TOLD.contains(&&*reason) {
         refusals.tell(caller, origin, method, &reason);
     }
 }

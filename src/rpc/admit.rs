@@ -15,7 +15,7 @@ use hyper::body::Bytes;
 use prost_reflect::DescriptorError;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{timeout, timeout_at},
+    time::timeout_at,
 };
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, body::Body};
@@ -41,7 +41,8 @@ use crate::{
 /// The header by which a gRPC client sets its deadline.
 const GRPC_TIMEOUT: &str = "grpc-timeout";
 
-/// How long a call of which there is one at a time waits for its turn, and when it may try again then.
+/// How long a call of which there is one at a time waits for its turn once the message of the one before must be there, and when it may try
+/// again then.
 const MOMENT: Duration = Duration::from_secs(1);
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
@@ -140,7 +141,7 @@ impl AdmitLayer {
             let (pool, turn) = &self.alone;
             time = Self::time(pool, &head.headers)?;
             visit = Visit::new(pool, method.kind, source, time.deadline, token);
-            Some(take_turn(turn).await?)
+            Some(take_turn(turn, pool.bounds().call.receive_timeout, time.deadline).await?)
         } else {
             None
         };
@@ -198,11 +199,20 @@ impl AdmitLayer {
     }
 }
 
-/// Waits a moment for the turn of a call of which there is one at a time: what the one before has held is given back when its answer is
-/// read, and that its caller may know first.
-async fn take_turn(turn: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Error> {
-    let waiting = timeout(MOMENT, Arc::clone(turn).acquire_owned());
-    waiting.await.ok().and_then(Result::ok).ok_or(Error::ApplyUnderWay(RETRY_AFTER))
+/// Waits for the turn of a call of which there is one at a time, within its `deadline`. The one before may have sent headers alone, and
+/// then has the turn for no longer than `to_receive`; and a moment more, since what it has held is given back when its answer is read, and
+/// that its caller may know first.
+async fn take_turn(
+    turn: &Arc<Semaphore>,
+    to_receive: Duration,
+    deadline: Deadline,
+) -> Result<OwnedSemaphorePermit, Error> {
+    let until = Deadline::after(to_receive.saturating_add(MOMENT)).min(deadline);
+    let waiting = timeout_at(until.instant().into(), Arc::clone(turn).acquire_owned());
+    let under_way = || {
+        if deadline.has_passed() { Error::DeadlineExceeded } else { Error::ApplyUnderWay(RETRY_AFTER) }
+    };
+    waiting.await.ok().and_then(Result::ok).ok_or_else(under_way)
 }
 
 impl Answer {
@@ -335,6 +345,18 @@ mod tests {
         for bad in ["", "S", "1", "1s", "-1S", "+1S", "1.5S", "999999999S", " 1S", "1é"] {
             assert_eq!(parse_timeout(bad), None, "{bad:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_turn_is_waited_for_within_the_calls_own_deadline() {
+        let (turn, long) = (Arc::new(Semaphore::new(1)), Duration::from_mins(1));
+        let held = take_turn(&turn, Duration::ZERO, Deadline::after(long)).await.unwrap();
+        let soon = Deadline::after(Duration::from_millis(10));
+        assert!(matches!(take_turn(&turn, long, soon).await, Err(Error::DeadlineExceeded)));
+        let refused = take_turn(&turn, Duration::ZERO, Deadline::after(long)).await;
+        assert!(matches!(refused, Err(Error::ApplyUnderWay(_))));
+        let (next, ()) = tokio::join!(take_turn(&turn, long, Deadline::after(long)), async { drop(held) });
+        assert!(next.is_ok());
     }
 
     proptest! {

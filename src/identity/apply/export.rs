@@ -129,12 +129,14 @@ impl Manifests {
     }
 
     async fn group_item(&self, group: Group, room: &Room) -> Result<GroupItem, Error> {
-        let read = |after: Option<UserId>| self.store.members(group.id, after, PAGE);
-        let members = all(room, read, |(membership, _)| membership.user, |_| ITEM).await?;
-        let member = |(_, user): (_, crate::model::User)| UserItem {
-            id: user.id.0,
-            name: Some(user.username.typed().to_owned()),
+        // A member is kept by id and name alone: a user may have attributes of some kilobytes.
+        let read = |after: Option<UserId>| async move {
+            let page = self.store.members(group.id, after, PAGE).await?;
+            let named = page.into_iter().map(|(_, user)| (user.id, user.username.typed().to_owned()));
+            Ok(named.collect::<Vec<_>>())
         };
+        let members = all(room, read, |(user, _)| *user, |(_, name)| ITEM + name.len()).await?;
+        let member = |(user, name): (UserId, String)| UserItem { id: user.0, name: Some(name) };
         Ok(GroupItem { name: group.name.clone(), members: members.into_iter().map(member).collect() })
     }
 }

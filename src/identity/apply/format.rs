@@ -9,6 +9,9 @@ use super::{Manifest, text::nearest};
 const MAX_EVENTS: usize = 2_000_000;
 const MAX_REPEATED: usize = 100_000;
 
+/// How many values, lists and mappings a file may have: more than 5,000 changes need.
+const MAX_NODES: usize = 250_000;
+
 impl Manifest {
     /// The manifest that `text` is.
     ///
@@ -26,6 +29,7 @@ impl Manifest {
         options.alias_limits.max_total_replayed_events = MAX_REPEATED;
         if let Some(budget) = &mut options.budget {
             budget.max_events = MAX_EVENTS;
+            budget.max_nodes = MAX_NODES;
             budget.max_documents = 1;
         }
         serde_saphyr::from_str_with_options(text, options).map_err(|error| {
@@ -73,6 +77,9 @@ impl Manifest {
 fn in_words(said: &str) -> String {
     let said = said.rsplit_once(" at line ").map_or(said, |(problem, _)| problem);
     let said = said.split(", set DuplicateKeyPolicy").next().unwrap_or(said);
+    if let Some((_, limit)) = said.split_once("budget breached: ") {
+        return too_much(limit);
+    }
     let meant = || {
         let (unknown, rest) = said.strip_prefix("unknown field `")?.split_once('`')?;
         let (_, known) = rest.split_once("expected ")?;
@@ -81,6 +88,18 @@ fn in_words(said: &str) -> String {
         Some(format!("unknown field `{unknown}`: is `{nearest}` meant?"))
     };
     meant().unwrap_or_else(|| said.to_owned())
+}
+
+/// That a file has too much of what the parser calls `limit`.
+fn too_much(limit: &str) -> String {
+    match limit.split([' ', '{']).next().unwrap_or_default() {
+        "Nodes" => {
+            format!("has more than {MAX_NODES} values, lists and mappings: split it into several files")
+        }
+        "Documents" => "must be one YAML document".to_owned(),
+        "Depth" => "is nested too deeply".to_owned(),
+        _ => "is more than is read of a YAML file: split it into several files".to_owned(),
+    }
 }
 
 /// What is read is written, in both forms, as text that is read as the same; but for public keys, which are whatever they are.
@@ -134,6 +153,16 @@ mod tests {
         assert!(Manifest::read("set: shop\nset: shop\n", false).is_err(), "twice");
         assert!(Manifest::read(r#"{"set": "shop", "set": "shop"}"#, true).is_err(), "twice");
         assert!(Manifest::read("set: a\n---\nset: b\n", false).is_err(), "two documents");
+    }
+
+    #[test]
+    fn what_is_too_much_is_told_in_a_plain_sentence() {
+        let many = format!("set: shop\ngroups:\n{}", "- {name: a}\n".repeat(MAX_NODES / 3 + 1));
+        let said = refused(&many, false);
+        let plain = "has more than 250000 values, lists and mappings: split it into several files";
+        assert!(said.ends_with(plain), "{said}");
+        assert_eq!(too_much("Nodes { nodes: 250001 }"), plain);
+        assert_eq!(too_much("Documents { documents: 2 }"), "must be one YAML document");
     }
 
     #[test]

@@ -32,6 +32,9 @@ pub use message::{read_message, to_message};
 pub use one_at_a_time::SharedManifests;
 pub use plan::{Action, Change, FieldDifference, Plan};
 
+/// How many bytes a caller of the admin API is told of a plan, or of a manifest: those of the largest that can be applied there.
+pub const TOLD_MAX_BYTES: usize = 4 * 1_024 * 1_024;
+
 /// What makes manifests true.
 #[derive(Debug)]
 pub struct Manifests {
@@ -67,7 +70,8 @@ impl Manifests {
     /// What the manifest that is `asked` to be applied changes of what is there.
     ///
     /// # Errors
-    /// [`Error::ManifestRefused`]; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    /// [`Error::ManifestRefused`]; [`Error::LimitReached`] if it is more than a caller of the admin API is told; [`Error::Unavailable`] or
+    /// [`Error::Internal`], with the cause.
     pub async fn plan(&self, asked: Asked<'_>) -> Result<Plan, Error> {
         let Asked { manifest, secrets, prune, take_over, by } = asked;
         let named = plan::named(manifest, prune, &self.own);
@@ -75,7 +79,12 @@ impl Manifests {
         let taken_by = take_over.then(|| by.as_owner());
         let wanted =
             plan::Wanted { manifest, secrets, prune, taken_by, own: &self.own, now: self.clock.now() };
-        plan::plan(wanted, named, present, self.store.entropy())
+        let plan = plan::plan(wanted, named, present, self.store.entropy())?;
+        if by.principal().is_some() && plan.told_bytes() > TOLD_MAX_BYTES {
+            let (whose, most) = ("a plan over the admin API".to_owned(), TOLD_MAX_BYTES as u64);
+            return Err(Error::LimitReached { whose, what: "bytes", most });
+        }
+        Ok(plan)
     }
 
     /// The same plan as one at which somebody has looked before, whose [`Plan::etag`] was `seen`.
@@ -139,11 +148,9 @@ impl Manifests {
         match &applied {
             Ok(made) if by.only_validates() || !made => pending.dismiss(),
             Ok(_) => {
-                pending.done();
                 // The database has them already, with what the fields were and are.
-                for (PlannedStep { entry, .. }, fields) in steps.into_iter().zip(&plan.fields) {
-                    self.audit.record(entry.changed(fields.iter().copied()));
-                }
+                let told = steps.into_iter().zip(&plan.fields);
+                pending.done_with(told.map(|(step, fields)| step.entry.changed(fields.iter().copied())));
             }
             Err(refused) => pending.settle(Some(&refused.error)),
         }

@@ -11,7 +11,7 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::{
-    manifest::{Manifest, UserItem, WhoItem},
+    manifest::{Manifest, RoleItem, UserItem, WhoItem},
     text::nearest,
 };
 use crate::{
@@ -91,6 +91,16 @@ pub(super) struct Wanted<'a> {
     pub(super) now: Timestamp,
 }
 
+/// What the manifest has of the kinds that others name.
+struct Own<'a> {
+    groups: HashSet<&'a str>,
+    clients: HashSet<&'a str>,
+    roles: HashSet<(AudienceName, &'a str)>,
+}
+
+/// For how many problems it is looked for what is meant: each costs a look at all names, and whoever calls the API is told no more.
+const MAX_HINTS: usize = 10;
+
 /// A plan that is being made.
 struct Planner<'a> {
     wanted: Wanted<'a>,
@@ -103,6 +113,7 @@ struct Planner<'a> {
     /// The members and bindings that the set has made and the manifest still has.
     kept: HashSet<Made>,
     seen: HashSet<String>,
+    own: Own<'a>,
     problems: Vec<String>,
     changes: Vec<Change>,
     steps: Vec<PlannedStep>,
@@ -180,18 +191,65 @@ impl Plan {
     /// What tells its changes from those of another plan.
     #[must_use]
     pub fn etag(&self) -> Etag {
-        let of_change = |change: &Change| {
+        let of_change = |(change, planned): (&Change, &PlannedStep)| {
             let fields = change
                 .fields
                 .iter()
                 .flat_map(|field| [&*field.field, &*field.old, &*field.new].map(str::to_owned));
             // How many there are comes before them, so that no two plans read alike.
-            let head =
-                [change.action.name().to_owned(), change.resource.clone(), change.fields.len().to_string()];
+            let head = [
+                change.action.name().to_owned(),
+                change.resource.clone(),
+                self.written(&planned.step),
+                change.fields.len().to_string(),
+            ];
             head.into_iter().chain(fields).collect::<Vec<_>>()
         };
-        let texts: Vec<_> = self.changes.iter().flat_map(of_change).collect();
+        let texts: Vec<_> = self.changes.iter().zip(&self.steps).flat_map(of_change).collect();
         Etag::of(texts.iter().map(String::as_str))
+    }
+
+    /// What of `step` its words do not tell: a digest of all that a client is and becomes, and which users are meant. What comes to be has
+    /// another id and another time in each plan: neither counts.
+    fn written(&self, step: &Step) -> String {
+        let of_user = |who: &Principal| match who {
+            Principal::User(id) => Some(id.to_string()),
+            Principal::Group(_) | Principal::Client(_) => None,
+        };
+        match step {
+            Step::AddClient(made) => {
+                let (id, time) = (ClientId::BUILT_IN, Timestamp::from_micros(0));
+                let client = Client { id, create_time: time, update_time: time, ..made.client.clone() };
+                client.etag().as_str().to_owned()
+            }
+            Step::ChangeClient(made) => {
+                let old = self.basis.clients.iter().find(|client| client.id == made.client.id);
+                let both = old.into_iter().chain([&made.client]);
+                both.map(|client| client.etag().as_str().to_owned()).collect()
+            }
+            Step::AddMember(_, user) | Step::RemoveMember(_, user) => user.to_string(),
+            Step::Bind(binding) => of_user(&binding.subject).unwrap_or_default(),
+            Step::SetOwners(_, owners) => owners.iter().filter_map(of_user).collect(),
+            _ => String::new(),
+        }
+    }
+
+    /// How many bytes it has at most where it is told over the admin API.
+    pub(super) fn told_bytes(&self) -> usize {
+        /// What each text and each message has before it, at most.
+        const HEAD: usize = 8;
+        /// The etag, with what it has before it.
+        const ETAG: usize = 80;
+        let of_text = |text: &String| HEAD + text.len();
+        let of_field = |field: &FieldDifference| {
+            HEAD + of_text(&field.field) + of_text(&field.old) + of_text(&field.new)
+        };
+        let of_change = |change: &Change| {
+            // The action is a number.
+            2 * HEAD + of_text(&change.resource) + change.fields.iter().map(of_field).sum::<usize>()
+        };
+        let texts = self.left.iter().chain(&self.ended).map(of_text).sum::<usize>();
+        ETAG + texts + self.changes.iter().map(of_change).sum::<usize>()
     }
 }
 
@@ -215,6 +273,17 @@ fn audience(said: Option<&AudienceName>, own: &NameSet) -> AudienceName {
     }
 }
 
+impl<'a> Own<'a> {
+    fn of(manifest: &'a Manifest, own: &NameSet) -> Self {
+        let role = |role: &'a RoleItem| (audience(role.audience.as_ref(), own), role.name.as_str());
+        Self {
+            groups: manifest.groups.iter().map(|group| group.name.as_str()).collect(),
+            clients: manifest.clients.iter().map(|client| &*client.name).collect(),
+            roles: manifest.roles.iter().map(role).collect(),
+        }
+    }
+}
+
 impl<'a> Planner<'a> {
     fn new(wanted: Wanted<'a>, named: &'a Named, present: &'a Present, entropy: &'a Entropy) -> Self {
         let groups = present.groups.iter().map(|group| (group.name.as_str().to_owned(), group.id));
@@ -231,6 +300,7 @@ impl<'a> Planner<'a> {
             roles: roles.collect(),
             kept: HashSet::new(),
             seen: HashSet::new(),
+            own: Own::of(wanted.manifest, wanted.own),
             problems: Vec::new(),
             changes: Vec::new(),
             steps: Vec::new(),
@@ -341,25 +411,25 @@ impl<'a> Planner<'a> {
 
     /// Refuses `of`, since whom it names is not there; not if the manifest has it, which was refused for itself.
     fn refuse_missing(&mut self, of: &str, item: &WhoItem) {
-        let manifest = self.wanted.manifest;
-        let (kind, said, known): (_, _, Vec<_>) = match (&item.group, &item.client) {
-            (Some(group), _) => {
-                ("group", group.as_str(), manifest.groups.iter().map(|group| group.name.as_str()).collect())
-            }
-            (None, Some(client)) => {
-                ("client", &**client, manifest.clients.iter().map(|client| &*client.name).collect())
-            }
+        let (kind, said, known) = match (&item.group, &item.client) {
+            (Some(group), _) => ("group", group.as_str(), &self.own.groups),
+            (None, Some(client)) => ("client", &**client, &self.own.clients),
             (None, None) => return,
         };
-        if known.contains(&said) {
+        if known.contains(said) {
             return;
         }
-        let hint = nearest(said, known.into_iter()).map(|name| format!(": is `{name}` meant?"));
-        let hint = hint.unwrap_or_default();
+        let hint = self.hint(said, known.iter().copied());
         self.refuse(
             of,
             &format!("names the {kind} `{said}`, which is neither there nor in the manifest{hint}"),
         );
+    }
+
+    /// Which of the `known` names is meant by `said`, if one is near; of the first problems alone.
+    fn hint<'b>(&self, said: &str, known: impl Iterator<Item = &'b str>) -> String {
+        let meant = (self.problems.len() < MAX_HINTS).then(|| nearest(said, known)).flatten();
+        meant.map(|name| format!(": is `{name}` meant?")).unwrap_or_default()
     }
 
     /// What `principal` is called.

@@ -9,7 +9,7 @@ use crate::{
     audit::AuditLog,
     base::{Entropy, Timestamp},
     metrics::AuditMetrics,
-    model::{Group, GroupId, GroupName, UserId},
+    model::{Authority, ClientId, Group, GroupId, GroupName, Origin, Subject, UserId},
     store::{Made, Present},
 };
 
@@ -67,6 +67,14 @@ impl There {
         self.manifests.apply(&plan, &Administrator::operator()).await.unwrap();
     }
 
+    /// The plan of what `text` says, by which the client `robot` has the secret that `letter` makes.
+    async fn plan_with_secret(&self, text: &str, letter: &str) -> Plan {
+        let manifest = Manifest::read(text, false).unwrap();
+        let secret = Zeroizing::new(format!("{}A", letter.repeat(42)));
+        let secrets = HashMap::from([("robot".to_owned(), secret)]);
+        self.manifests.plan(asked(&manifest, &secrets, false, &Administrator::operator())).await.unwrap()
+    }
+
     /// All that is wrong with what `text` says.
     async fn problems(&self, text: &str) -> Vec<String> {
         match self.plan(text, false).await {
@@ -78,6 +86,12 @@ impl There {
 
 fn resources(plan: &Plan) -> Vec<&str> {
     plan.changes.iter().map(|change| change.resource.as_str()).collect()
+}
+
+/// The fields of one change.
+fn fields(plan: &Plan, at: usize) -> Vec<String> {
+    let told = |field: &FieldDifference| format!("{}: {} -> {}", field.field, field.old, field.new);
+    plan.changes[at].fields.iter().map(told).collect()
 }
 
 #[tokio::test]
@@ -248,4 +262,76 @@ async fn what_is_declared_of_an_attribute_changes_but_for_its_type_and_its_write
     assert_eq!(plan.changes[0].fields, [uses]);
     let plan = there.plan("set: shop\n", true).await.unwrap();
     assert_eq!(resources(&plan), ["attribute `team`, and what users have of it"]);
+}
+
+#[tokio::test]
+async fn all_is_shown_that_a_client_has_and_loses_but_for_secrets_and_keys() {
+    let there = There::new().await;
+    let clients = "set: shop
+clients:
+  - {name: app, public: true, active: false}
+  - name: robot
+    spiffe_id: 'spiffe://a.example/robot'
+    public_keys: {kty: OKP, crv: Ed25519, x: 11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo}
+    audiences: [stock]
+    may_claim_address: true
+";
+    let plan = there.plan_with_secret(clients, "B").await;
+    assert_eq!(fields(&plan, 0), ["public:  -> true", "active:  -> false"]);
+    assert_eq!(
+        fields(&plan, 1),
+        [
+            "audiences:  -> stock",
+            "public_keys:  -> ",
+            "certificate:  -> spiffe://a.example/robot",
+            "may_claim_address:  -> true",
+            "secret:  -> another one",
+        ]
+    );
+    there.manifests.apply(&plan, &Administrator::operator()).await.unwrap();
+    let keys = clients.lines().find(|line| line.contains("public_keys")).unwrap();
+    let plan = there.plan(&clients.replace(keys, ""), false).await.unwrap();
+    assert_eq!(resources(&plan), ["client `robot`"]);
+    assert_eq!(fields(&plan, 0), ["public_keys: some -> "]);
+}
+
+#[tokio::test]
+async fn plans_that_read_alike_and_make_others_have_other_etags() {
+    let there = There::new().await;
+    let robot = "set: shop\nclients: [{name: robot}]\n";
+    for round in ["B", "C"] {
+        let plan = there.plan_with_secret(robot, round).await;
+        let again = there.plan_with_secret(robot, round).await;
+        assert_eq!(plan.etag(), again.etag(), "{round}");
+        let other = there.plan_with_secret(robot, "D").await;
+        assert_eq!(plan.changes, other.changes);
+        assert_ne!(plan.etag(), other.etag(), "{round}");
+        there.manifests.apply(&plan, &Administrator::operator()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn who_calls_the_admin_api_is_not_told_a_plan_without_end() {
+    let there = There::new().await;
+    let mut manifest = Manifest::read("set: shop\nclients: [{name: app, public: true}]\n", false).unwrap();
+    let mut one = manifest.clients.remove(0);
+    one.scopes = NameSet::parse(&"x".repeat(1_000)).unwrap();
+    let named = |number: u32| ClientItem { name: format!("c{number}"), ..one.clone() };
+    let (id, secrets) = (ClientId::BUILT_IN, HashMap::new());
+    let authority = Authority::Caller {
+        subject: Subject::Client(id),
+        scopes: NameSet::default(),
+        is_for_service_alone: true,
+    };
+    let caller = Administrator::new(Actor::Client(id), authority, Origin::default());
+    for (clients, fits) in [(1_000, true), (5_000, false)] {
+        manifest.clients = (0..clients).map(&named).collect();
+        let operator = Administrator::operator();
+        assert!(there.manifests.plan(asked(&manifest, &secrets, false, &operator)).await.is_ok());
+        match there.manifests.plan(asked(&manifest, &secrets, false, &caller)).await {
+            Ok(_) => assert!(fits),
+            Err(Error::LimitReached { .. }) => assert!(!fits),
+            Err(other) => panic!("{other:?}"),
+        }
+    }
 }

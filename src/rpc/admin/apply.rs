@@ -9,7 +9,9 @@ use zeroize::Zeroizing;
 
 use super::{administrator, required};
 use crate::{
-    identity::apply::{Action, Asked, Change, Manifest, SharedManifests, read_message, to_message},
+    identity::apply::{
+        Action, Asked, Change, Manifest, SharedManifests, TOLD_MAX_BYTES, read_message, to_message,
+    },
     model::{Error, GroupName},
     proto::identity::admin::v1::{
         self as wire, ApplyManifestRequest, ApplyManifestResponse, ExportManifestRequest,
@@ -20,7 +22,7 @@ use crate::{
 };
 
 /// How many bytes of a manifest are exported: those of the largest that can be applied.
-pub(crate) const MANIFEST_MAX_BYTES: usize = 4 * 1_024 * 1_024;
+pub(crate) const MANIFEST_MAX_BYTES: usize = TOLD_MAX_BYTES;
 
 /// How many problems of a manifest are told: the headers that bring them have an end.
 const MAX_PROBLEMS: usize = 10;
@@ -53,7 +55,7 @@ impl ApplyService for ApplyRpc {
         let by = by.validating(validate_only);
         let mut manifest = manifest.ok_or_else(|| required("manifest"))?;
         let secrets = secrets(&mut manifest);
-        let manifest = read(manifest).map_err(few)?;
+        let manifest = read(manifest)?;
         let asked = Asked { manifest: &manifest, secrets: &secrets, prune, take_over, by: &by };
         let seen = Some(&*plan_etag).filter(|etag| !etag.is_empty());
         let plan = Box::pin(self.0.apply(asked, seen)).await.map_err(|mut refused| {
@@ -100,11 +102,11 @@ fn secrets(manifest: &mut wire::Manifest) -> HashMap<String, Zeroizing<String>> 
 /// What `manifest` says: its fields are the keys of a file.
 ///
 /// # Errors
-/// [`Error::ManifestRefused`], with all that has not the form that it must have.
+/// [`Error::ManifestRefused`], with what has not the form that it must have: so much of it as fits into headers.
 fn read(mut manifest: wire::Manifest) -> Result<Manifest, Error> {
-    let mut problems = Vec::new();
+    let mut problems = Problems::default();
     let set = GroupName::parse(&manifest.set).map_err(|rule| format!("`set` {}", rule.description));
-    let set = set.map_err(|problem| problems.push(problem)).ok();
+    let set = set.map_err(|problem| problems.add(problem)).ok();
     let whole = Manifest {
         set: set.unwrap_or_else(|| GroupName::from_stored(String::new())),
         attributes: items("attributes", take(&mut manifest.attributes), &mut problems),
@@ -114,20 +116,20 @@ fn read(mut manifest: wire::Manifest) -> Result<Manifest, Error> {
         groups: items("groups", take(&mut manifest.groups), &mut problems),
         bindings: items("bindings", take(&mut manifest.bindings), &mut problems),
     };
-    if problems.is_empty() { Ok(whole) } else { Err(Error::ManifestRefused(problems)) }
+    if problems.told.is_empty() { Ok(whole) } else { Err(problems.into_error()) }
 }
 
 /// What each of `all` says, which is at `place`; what is wrong goes to `problems`.
 fn items<Wire: Serialize, Item: DeserializeOwned>(
     place: &str,
     all: Vec<Wire>,
-    problems: &mut Vec<String>,
+    problems: &mut Problems,
 ) -> Vec<Item> {
-    let mut found = Vec::with_capacity(all.len());
+    let mut found = Vec::new();
     for (at, item) in all.into_iter().enumerate() {
         match read_message(item) {
             Ok(item) => found.push(item),
-            Err(problem) => problems.push(format!("{place}[{at}]: {problem}")),
+            Err(problem) => problems.add(format!("{place}[{at}]: {problem}")),
         }
     }
     found
@@ -135,19 +137,40 @@ fn items<Wire: Serialize, Item: DeserializeOwned>(
 
 /// `error`, with so many of its problems that they fit into headers.
 fn few(error: Error) -> Error {
-    let Error::ManifestRefused(mut problems) = error else { return error };
-    let more = problems.len().saturating_sub(MAX_PROBLEMS);
-    problems.truncate(MAX_PROBLEMS);
-    for problem in &mut problems {
+    let Error::ManifestRefused(all) = error else { return error };
+    let mut problems = Problems::default();
+    for problem in all {
+        problems.add(problem);
+    }
+    problems.into_error()
+}
+
+/// The problems of a manifest that are told, and how many there are beside them: there may be millions.
+#[derive(Debug, Default)]
+struct Problems {
+    told: Vec<String>,
+    more: usize,
+}
+
+impl Problems {
+    fn add(&mut self, mut problem: String) {
+        if self.told.len() == MAX_PROBLEMS {
+            self.more += 1;
+            return;
+        }
         if let Some((end, _)) = problem.char_indices().nth(MAX_PROBLEM) {
             problem.truncate(end);
             problem.push('…');
         }
+        self.told.push(problem);
     }
-    if more > 0 {
-        problems.push(format!("and {more} more"));
+
+    fn into_error(mut self) -> Error {
+        if self.more > 0 {
+            self.told.push(format!("and {} more", self.more));
+        }
+        Error::ManifestRefused(self.told)
     }
-    Error::ManifestRefused(problems)
 }
 
 fn encode(change: Change) -> ManifestChange {
@@ -161,5 +184,22 @@ fn encode(change: Change) -> ManifestChange {
         action: action.into(),
         resource: change.resource,
         fields: fields.map(|it| FieldDifference { field: it.field, old: it.old, new: it.new }).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_problems_a_few_are_told_and_the_others_counted() {
+        let bindings = vec![wire::manifest::Binding::default(); 1_000];
+        let refused = read(wire::Manifest { set: "shop".to_owned(), bindings, ..wire::Manifest::default() });
+        let Err(Error::ManifestRefused(problems)) = refused else { panic!("{refused:?}") };
+        assert_eq!((problems.len(), &*problems[MAX_PROBLEMS]), (MAX_PROBLEMS + 1, "and 990 more"));
+        assert!(problems[0].starts_with("bindings[0]: "), "{problems:?}");
+        let long = few(Error::ManifestRefused(vec!["é".repeat(2 * MAX_PROBLEM)]));
+        let Error::ManifestRefused(long) = long else { panic!("{long:?}") };
+        assert_eq!(long, [format!("{}…", "é".repeat(MAX_PROBLEM))]);
     }
 }

@@ -235,14 +235,19 @@ async fn insert_secret(
     hash: [u8; 32],
     version: i32,
     now: Timestamp,
-) -> Result<(), DbErr> {
+) -> Result<(), Failed> {
     let row = secrets::ActiveModel {
         hash: Set(hash.to_vec()),
         client_id: Set(id.0),
         version: Set(version),
         create_time: Set(now.as_micros()),
     };
-    secrets::Entity::insert(row).exec_without_returning(db).await?;
+    secrets::Entity::insert(row).exec_without_returning(db).await.map_err(|error| -> Failed {
+        // Only a manifest brings a secret that somebody else has made.
+        let problem = || "the secret is another client's: each has one of its own".to_owned();
+        let is_taken = failure::is_duplicate(&error);
+        if is_taken { Error::ManifestRefused(vec![problem()]).into() } else { error.into() }
+    })?;
     Ok(())
 }
 

@@ -316,6 +316,45 @@ async fn a_plan_tells_nobody_what_they_may_not_read() {
 }
 
 #[tokio::test]
+async fn a_pipeline_goes_on_with_the_scopes_that_it_began_with() {
+    let api = AdminApi::start().await;
+    let scopes = "signet.manifests.apply signet.roles.read signet.groups.read signet.groups.write \
+                  signet.bindings.read signet.bindings.write";
+    let ci = api.applier("ci", scopes).await;
+    let groups = json!([{"name": "pickers"}]);
+    let manifest = json!({"set": "stock", "groups": groups,
+        "roles": [{"name": "picker", "audience": "stock", "scopes": ["stock.pick"]}],
+        "bindings": [{"role": "picker", "audience": "stock", "group": "pickers"}]});
+    assert_ne!(ci.apply(manifest.clone()).await.unwrap().changes, []);
+    assert_eq!(ci.apply(manifest).await.unwrap().changes, []);
+    let (less, role) = (json!({"set": "stock", "groups": groups}), "role `picker` of the audience `stock`");
+    let mut left = ci.apply(less.clone()).await.unwrap().not_in_manifest;
+    left.sort();
+    assert_eq!(left, [format!("binding of the group `pickers` to the {role}"), role.to_owned()]);
+    let pruned = ci.ask(ApplyManifestRequest { prune: true, ..request(less) }).await.unwrap();
+    assert_eq!(pruned.changes.len(), 2, "{pruned:?}");
+
+    // What the set of another has bound is told by name, to who may read it.
+    let (root, alice) = (api.admin_applier().await, api.user("alice").await);
+    let bound = json!([{"role": "auditor", "user": {"id": alice.to_string()}}]);
+    root.apply(json!({"set": "staff", "bindings": bound})).await.unwrap();
+    let nothing = |prune| ApplyManifestRequest {
+        prune,
+        take_over: true,
+        validate_only: true,
+        ..request(json!({"set": "staff"}))
+    };
+    for prune in [false, true] {
+        let refused =
+            assert_refused(ci.ask(nothing(prune)).await, Code::PermissionDenied, "INSUFFICIENT_SCOPE");
+        assert_eq!(told(&refused, "required_scope"), "signet.users.read");
+    }
+    let named = "binding of the user `alice` to the role `auditor` of the audience `signet`";
+    assert_eq!(root.ask(nothing(false)).await.unwrap().not_in_manifest, [named]);
+    assert_eq!(root.ask(nothing(true)).await.unwrap().changes[0].resource, named);
+}
+
+#[tokio::test]
 async fn a_set_is_whose_who_applied_it_first_until_another_takes_it_over() {
     let api = AdminApi::start().await;
     let scopes = format!("{APPLIES} signet.groups.write");
@@ -328,6 +367,9 @@ async fn a_set_is_whose_who_applied_it_first_until_another_takes_it_over() {
     let refused =
         assert_refused(other.apply(groups(&["day"])).await, Code::FailedPrecondition, "SET_OF_ANOTHER");
     assert!(refused.message().contains(&one.id.to_string()), "{refused:?}");
+    // Also of what changes nothing; and it is told of like other refusals.
+    assert_refused(other.apply(groups(&["night"])).await, Code::FailedPrecondition, "SET_OF_ANOTHER");
+    api.audited("admin.refused", 1).await;
     let prune = ApplyManifestRequest { prune: true, ..request(groups(&[])) };
     assert_refused(other.ask(prune.clone()).await, Code::FailedPrecondition, "SET_OF_ANOTHER");
 
@@ -343,6 +385,23 @@ async fn a_set_is_whose_who_applied_it_first_until_another_takes_it_over() {
     let now = api.server.clock.now();
     applied(api.store.delete_users(other.id, &|_| None, by_operator(now)).await.unwrap());
     one.apply(groups(&["day"])).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_secret_is_one_clients_alone() {
+    let api = AdminApi::start().await;
+    let root = api.admin_applier().await;
+    let clients = |names: &[&str]| {
+        let clients: Vec<_> = names.iter().map(|name| json!({"name": name, "secret": SECRET})).collect();
+        json!({"set": "shop", "clients": clients})
+    };
+    for (manifest, change) in
+        [(clients(&["one", "two"]), "client `two`"), (clients(&["three"]), "client `three`")]
+    {
+        let refused = assert_refused(root.apply(manifest).await, Code::InvalidArgument, "MANIFEST_REFUSED");
+        assert_eq!(told(&refused, "change"), change, "{refused:?}");
+        root.apply(clients(&["one"])).await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Planner, all_new, nearest, of_role};
+use super::{Planner, all_new, of_role};
 use crate::{
     audit::{Event, Field, FieldChange},
     model::{
@@ -183,14 +183,11 @@ impl Planner<'_> {
 
     /// Refuses `what`, since its role is not there; not if the manifest has it, which was refused for itself.
     fn refuse_without_role(&mut self, what: &str, name: &RoleName, audience: &AudienceName) {
-        let all = self.wanted.manifest.roles.iter();
-        let of_audience = all.filter(|role| self.audience(role.audience.as_ref()) == *audience);
-        let known: Vec<_> = of_audience.map(|role| role.name.as_str()).collect();
-        if known.contains(&name.as_str()) {
+        if self.own.roles.contains(&(audience.clone(), name.as_str())) {
             return;
         }
-        let hint = nearest(name.as_str(), known.into_iter()).map(|name| format!(": is `{name}` meant?"));
-        let hint = hint.unwrap_or_default();
+        let of_audience = self.own.roles.iter().filter(|(of, _)| of == audience);
+        let hint = self.hint(name.as_str(), of_audience.map(|(_, known)| *known));
         self.refuse(what, &format!("there is no such role, and the manifest has none{hint}"));
     }
 

@@ -1,6 +1,6 @@
 //! Owns what a plan changes of clients.
 
-use super::{Planner, access::same, all_new};
+use super::{FieldDifference, Planner, access::same};
 use crate::{
     audit::{Entry, Event, Field},
     identity::{
@@ -92,11 +92,7 @@ impl Planner<'_> {
         self.clients.insert(item.name.clone(), client.id);
         let made = given(None, client, self.wanted.own).map_err(|error| in_words(&error))?;
         let entry = Event::ClientCreated.done().client(made.client.id.to_string());
-        let fields = all_new([
-            (Field::Scopes, made.client.scopes.as_str()),
-            (Field::Audiences, made.client.audiences.as_str()),
-            (Field::TokenClaims, made.client.token_claims.as_str()),
-        ]);
+        let fields = of_new(&made.client);
         self.create(what.to_owned(), fields, Step::AddClient(Box::new(made)), entry);
         Ok(())
     }
@@ -153,11 +149,17 @@ impl Planner<'_> {
         let step = Step::ChangeClient(Box::new(made));
         match event {
             Event::ClientUpdated => {
-                self.update(what.to_owned(), &client_differences(Some(old), &new), step, entry);
+                let mut fields = client_differences(Some(old), &new);
+                let keys = fields.iter_mut().find(|change| change.field == Field::PublicKeys);
+                // Which they are is not shown, but that there are none any more.
+                if let Some(keys) = keys.filter(|_| new.jwks.is_none()) {
+                    keys.old = Some("some".to_owned());
+                }
+                self.update(what.to_owned(), &fields, step, entry);
             }
-            Event::ClientSecretRotated => self.told(what, ("secret", "", "another one"), step, entry),
-            _ if new.is_active => self.told(what, ("active", "false", "true"), step, entry),
-            _ => self.told(what, ("active", "true", "false"), step, entry),
+            Event::ClientSecretRotated => self.told(what, (SECRET, "", ANOTHER), step, entry),
+            _ if new.is_active => self.told(what, (ACTIVE, "false", "true"), step, entry),
+            _ => self.told(what, (ACTIVE, "true", "false"), step, entry),
         }
         Ok(new)
     }
@@ -166,10 +168,42 @@ impl Planner<'_> {
     fn told(&mut self, what: &str, (field, old, new): (&str, &str, &str), step: Step, entry: Entry) {
         self.update(what.to_owned(), &[], step, entry);
         if let Some(change) = self.changes.last_mut() {
-            let (field, old, new) = (field.to_owned(), old.to_owned(), new.to_owned());
-            change.fields.push(super::FieldDifference { field, old, new });
+            change.fields.push(difference(field, old, new));
         }
     }
+}
+
+/// A secret that a client gets, as a plan names it.
+const SECRET: &str = "secret";
+
+/// What is told of a value that is not shown.
+const ANOTHER: &str = "another one";
+
+/// Whether a client is enabled, as a plan names it.
+const ACTIVE: &str = "active";
+
+fn difference(field: &str, old: &str, new: &str) -> FieldDifference {
+    FieldDifference { field: field.to_owned(), old: old.to_owned(), new: new.to_owned() }
+}
+
+/// What is shown of the new client `client`: all that it has, and that a new one need not have.
+fn of_new(client: &Client) -> Vec<FieldDifference> {
+    let is_public = client.kind == ClientKind::Public;
+    let mut fields: Vec<_> = is_public.then(|| difference("public", "", "true")).into_iter().collect();
+    let said = client_differences(None, client).into_iter().filter(|change| match change.field {
+        // The resource is called by it.
+        Field::Name => false,
+        Field::MayClaimAddress => client.may_claim_address,
+        _ => true,
+    });
+    fields.extend(said.map(|change| FieldDifference::from(&change)));
+    if !client.secrets.is_empty() {
+        fields.push(difference(SECRET, "", ANOTHER));
+    }
+    if !client.is_active {
+        fields.push(difference(ACTIVE, "", "false"));
+    }
+    fields
 }
 
 /// What a client proves itself by: public keys, a certificate, a secret.

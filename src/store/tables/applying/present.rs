@@ -18,7 +18,7 @@ use crate::store::{
     BATCH,
     engine::attempts::Failed,
     tables::{
-        access::INSTANCE,
+        access::{self, INSTANCE},
         attributes, bindings, clients,
         entity::{
             attributes as attribute_rows, audience_owners, audiences, bindings as binding_rows,
@@ -76,7 +76,7 @@ pub struct Present {
     pub bindings: Vec<Binding>,
     /// What the set has made, and when.
     pub made: BTreeMap<Made, Timestamp>,
-    /// What goes with what the set has made and is named no longer.
+    /// What goes with what the set has made and is named no longer; and what those are called whom the set has bound.
     pub hanging: Hanging,
     /// Whose the set is; nobody's if it is new.
     pub owner: Option<SetOwner>,
@@ -156,9 +156,11 @@ pub(super) async fn read(db: &impl ConnectionTrait, asked: &Named) -> Result<Pre
     let bound = of(|made| if let Made::Binding(id) = made { Some(id.0) } else { None });
     bindings_of(db, &bound, &mut present).await?;
     let mut of_roles = of(|made| if let Made::Role(id) = made { Some(id.0) } else { None });
-    // What a binding gives is told by its name.
+    // What a binding gives, and to whom, is told by its name.
     let bound = present.bindings.iter().filter(|binding| made.contains_key(&Made::Binding(binding.id)));
-    of_roles.extend(bound.map(|binding| binding.role.0));
+    let (roles, subjects): (Vec<_>, BTreeSet<_>) =
+        bound.map(|binding| (binding.role.0, binding.subject)).unzip();
+    of_roles.extend(roles);
     roles_of(db, asked, &of_roles, &mut present).await?;
     let declared = of(|made| if let Made::Attribute(id) = made { Some(id.0) } else { None });
     attributes_of(db, asked, &declared, &mut present).await?;
@@ -167,6 +169,8 @@ pub(super) async fn read(db: &impl ConnectionTrait, asked: &Named) -> Result<Pre
     if let Some(most) = asked.hanging {
         present.hanging = hanging::read(db, asked, &present, most).await?;
     }
+    let called = access::names(db, &subjects.into_iter().collect::<Vec<_>>()).await?;
+    present.hanging.names.extend(called);
     Ok(present)
 }
 

@@ -41,7 +41,10 @@ impl SetOwner {
     }
 
     /// Succeeds if `self` may apply `set`, which is `owner`'s if it is anybody's, without taking it over. The operator may.
-    pub(super) fn must_have(self, set: &str, owner: Option<Self>) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// [`Error::SetOfAnother`].
+    pub fn must_have(self, set: &str, owner: Option<Self>) -> Result<(), Error> {
         match owner {
             Some(owner) if owner != self && self != Self::Operator => {
                 Err(Error::SetOfAnother(format!("the set `{set}` belongs to {owner}")))

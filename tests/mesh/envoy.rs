@@ -10,6 +10,7 @@ use std::{
 
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::net::TcpStream;
 
 use crate::{
     requests::{Request, eventually},
@@ -89,15 +90,16 @@ impl Envoy {
     /// What Envoy's administration says at `path`, once it says something.
     async fn admin(&self, path: &str) -> Option<Value> {
         let admin = fs::read_to_string(self.directory.path().join("admin")).ok()?.parse().ok()?;
-        serde_json::from_str(&Request::get(path).send(admin).await?.body).ok()
+        serde_json::from_str(&Request::get(path).send(admin).await.ok()?.body).ok()
     }
 
-    /// Where Envoy listens, once it does.
+    /// Where Envoy takes requests, once it does. It tells an address as soon as that is bound, and listens there a little later.
     async fn listener(&self) -> Option<SocketAddr> {
         let listeners = self.admin("/listeners?format=json").await?;
         let address = &listeners["listener_statuses"][0]["local_address"]["socket_address"];
         let port = address["port_value"].as_u64()?;
-        Some(SocketAddr::from(([127, 0, 0, 1], u16::try_from(port).ok()?)))
+        let addr = SocketAddr::from(([127, 0, 0, 1], u16::try_from(port).ok()?));
+        TcpStream::connect(addr).await.ok().map(|_| addr)
     }
 }
 

@@ -90,7 +90,7 @@ impl Caller for Way {
                 Ok(())
             }
             Self::Http { envoy, request } => match request.clone().send(*envoy).await {
-                Some(answer) if answer.status == 200 => Ok(()),
+                Ok(answer) if answer.status == 200 => Ok(()),
                 answer => Err(format!("{answer:?}")),
             },
         }

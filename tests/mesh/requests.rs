@@ -1,6 +1,6 @@
 //! Owns what clients send to the sidecar, and what they get: HTTP byte by byte, and gRPC.
 
-use std::{fmt::Write, net::SocketAddr, time::Duration};
+use std::{fmt::Write, io, net::SocketAddr, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -80,13 +80,19 @@ impl Request {
         self.header("Authorization", &format!("Bearer {token}"))
     }
 
-    /// What `addr` answers; none if it does not.
-    pub(crate) async fn send(self, addr: SocketAddr) -> Option<Answer> {
-        let mut stream = TcpStream::connect(addr).await.ok()?;
-        stream.write_all(format!("{}\r\n{}", self.head, self.body).as_bytes()).await.ok()?;
+    /// What `addr` answers, or why it does not.
+    pub(crate) async fn send(self, addr: SocketAddr) -> io::Result<Answer> {
+        let mut stream = TcpStream::connect(addr).await?;
+        stream.write_all(format!("{}\r\n{}", self.head, self.body).as_bytes()).await?;
         let mut answer = Vec::new();
-        while !is_whole(&answer) && stream.read_buf(&mut answer).await.ok()? > 0 {}
-        let answer = String::from_utf8(answer).ok()?;
+        while !is_whole(&answer) && stream.read_buf(&mut answer).await? > 0 {}
+        let answer = String::from_utf8_lossy(&answer);
+        Answer::read(&answer).ok_or_else(|| io::Error::other(format!("no answer of HTTP: {answer:?}")))
+    }
+}
+
+impl Answer {
+    fn read(answer: &str) -> Option<Self> {
         let (head, body) = answer.split_once("\r\n\r\n")?;
         let mut lines = head.lines();
         let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
@@ -96,7 +102,7 @@ impl Request {
         // Envoy's administration writes in chunks.
         let chunked = headers.iter().any(|(name, _)| name == "transfer-encoding");
         let body = if chunked { unchunked(body)? } else { body.to_owned() };
-        Some(Answer { status, headers, body })
+        Some(Self { status, headers, body })
     }
 }
 

@@ -11,13 +11,10 @@ use std::{
 
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Bytes;
-use tokio::{
-    sync::OwnedSemaphorePermit,
-    time::{Sleep, sleep_until},
-};
+use tokio::time::{Sleep, sleep_until};
 
 use super::{
-    Pool,
+    Pool, Turn,
     lanes::{FREE_BYTES, Lane},
     pool::Place,
     share::Holders,
@@ -34,8 +31,8 @@ pub(crate) struct Hold {
     place: OnceLock<Place>,
     /// The bytes of its message, beyond what belongs to the place.
     message: Option<Place>,
-    /// What keeps other calls of its kind waiting, of which there is one at a time.
-    _alone: Option<OwnedSemaphorePermit>,
+    /// Its turn, if it is of those of which one at a time is answered.
+    _turn: Option<Turn>,
 }
 
 /// Holds what an answer has taken for copies of it, too: whoever translates a body is done with its pieces before the copies are written.
@@ -74,9 +71,9 @@ impl Hold {
         Self { message, ..Self::default() }
     }
 
-    /// The same, of a call of which there is `alone` one at a time, if it is one.
-    pub(crate) fn alone(self, alone: Option<OwnedSemaphorePermit>) -> Self {
-        Self { _alone: alone, ..self }
+    /// The same, and the `turn` of the call, if it needs one.
+    pub(crate) fn with_turn(self, turn: Option<Turn>) -> Self {
+        Self { _turn: turn, ..self }
     }
 
     /// Holds `place`, too: the one that its call takes.

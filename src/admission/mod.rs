@@ -16,6 +16,7 @@ mod recognise;
 mod share;
 mod source;
 mod stream;
+mod turns;
 mod visit;
 
 use http::Request;
@@ -34,6 +35,7 @@ pub(crate) use receive::Message;
 pub(crate) use recognise::Recognise;
 pub(crate) use source::CallSource;
 pub(crate) use stream::{Life, StreamAnswers, StreamRequests, over};
+pub(crate) use turns::{Claimant, Turn, Turns};
 pub(crate) use visit::{CallKind, Door, Visit};
 
 /// What HTTP/2 adds to the size of each header (RFC 9113 section 6.5.2).

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::{
-    CallSource, Pool,
+    CallSource, Claimant, Pool,
     hold::Hold,
     lanes::Lane,
     pool::Place,
     recognise::{NamedSubject, named},
-    share::Holders,
+    share::{Holder, Holders},
 };
 use crate::{
     auth::VerifiedToken,
@@ -83,6 +83,14 @@ impl<'a> Visit<'a> {
     /// Whether the token is genuine and has `scope`: what it has lost since is found out later.
     pub(crate) fn shows(&mut self, scope: &str) -> bool {
         self.recognised().is_some_and(|token| token.claims().scope.split(' ').any(|shown| shown == scope))
+    }
+
+    /// Whom the call counts for where one waits for another: the user or client of its token, or else its peer.
+    pub(crate) fn claimant(&mut self) -> Claimant {
+        let subject = self.recognised().map(|token| token.claims().subject());
+        let now = self.pool.clock().now();
+        let subject = subject.map(|subject| Holder::Subject(named(subject, now).id));
+        Claimant(subject.or(self.source.peer().map(Holder::Peer)))
     }
 
     /// A place among the streams, until `deadline`; for who watches health, one of its own as long as there are some.

@@ -13,10 +13,7 @@ use http_body::{Body as _, Frame};
 use http_body_util::Full;
 use hyper::body::Bytes;
 use prost_reflect::DescriptorError;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout_at,
-};
+use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, body::Body};
 use tower::{Layer, Service};
@@ -29,8 +26,8 @@ use super::{
 };
 use crate::{
     admission::{
-        CallKind, CallSource, HeldBody, Hold, Keeper, Life, Message, Pool, StreamAnswers, StreamRequests,
-        Visit, header_bytes, over,
+        CallKind, CallSource, Claimant, HeldBody, Hold, Keeper, Life, Message, Pool, StreamAnswers,
+        StreamRequests, Turn, Turns, Visit, header_bytes, over,
     },
     auth::{Policy, bearer_token},
     base::Deadline,
@@ -51,7 +48,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 pub(crate) struct AdmitLayer {
     pool: Pool,
     /// That of the methods of which one call at a time is answered, and who waits for that.
-    alone: (Pool, Arc<Semaphore>),
+    alone: (Pool, Turns),
     methods: Arc<Methods>,
 }
 
@@ -98,7 +95,7 @@ impl AdmitLayer {
         policy: &Policy,
     ) -> Result<Self, DescriptorError> {
         let methods = Arc::new(Methods::read(descriptor_sets, policy)?);
-        Ok(Self { pool, alone: (alone, Arc::new(Semaphore::new(1))), methods })
+        Ok(Self { pool, alone: (alone, Turns::new()), methods })
     }
 
     /// The time of a call that takes its place from `pool`: the client's, but no longer than the server's own.
@@ -120,28 +117,30 @@ impl AdmitLayer {
         }
     }
 
-    /// Lets a call in: its message first, then its place.
-    async fn admit(&self, request: Request<Body>) -> Result<Admitted, Error> {
+    /// Lets a call in, whose messages are compressed by `encoding`: its message first, then its place.
+    async fn admit(&self, request: Request<Body>, encoding: Encoding) -> Result<Admitted, Error> {
         let mut time = Self::time(&self.pool, request.headers())?;
         let head_bytes = header_bytes(&request);
         let (mut head, body) = request.into_parts();
         let method = self.methods.of(head.uri.path());
-        let is_compressed = method.has_one_request && gzip::taken_from(&mut head.headers);
+        let is_compressed = method.has_one_request && encoding == Encoding::Gzip;
+        if is_compressed {
+            gzip::forget_in(&mut head.headers);
+        }
         let peer = head.extensions.get::<PeerAddress>().map(|peer| peer.network());
         let source = CallSource::of(peer, &head.extensions);
         let tokens = head.headers.get_all(AUTHORIZATION).iter().map(HeaderValue::as_bytes);
         let token = bearer_token(tokens).ok().flatten();
         let mut visit = Visit::new(&self.pool, method.kind, source.clone(), time.deadline, token);
         // Nobody else can have others wait for a message of this size.
-        let alone = self
-            .methods
-            .alone(head.uri.path())
-            .filter(|alone| alone.scopes.iter().all(|scope| visit.shows(scope)));
-        let permit = if alone.is_some() {
-            let (pool, turn) = &self.alone;
+        let alone = method.alone.as_ref().filter(|alone| alone.scopes.iter().all(|scope| visit.shows(scope)));
+        let turn = if alone.is_some() {
+            let (pool, turns) = &self.alone;
             time = Self::time(pool, &head.headers)?;
+            let turn =
+                take_turn(turns, visit.claimant(), pool.bounds().call.receive_timeout, time.deadline).await?;
             visit = Visit::new(pool, method.kind, source, time.deadline, token);
-            Some(take_turn(turn, pool.bounds().call.receive_timeout, time.deadline).await?)
+            Some(turn)
         } else {
             None
         };
@@ -159,7 +158,7 @@ impl AdmitLayer {
         } else {
             (body, None)
         };
-        let hold = Arc::new(Hold::of_message(charge).alone(permit));
+        let hold = Arc::new(Hold::of_message(charge).with_turn(turn));
         head.extensions.insert(time.deadline);
         if let Some(stream) = method.stream {
             let life = self.life(stream, time);
@@ -199,20 +198,19 @@ impl AdmitLayer {
     }
 }
 
-/// Waits for the turn of a call of which there is one at a time, within its `deadline`. The one before may have sent headers alone, and
-/// then has the turn for no longer than `to_receive`; and a moment more, since what it has held is given back when its answer is read, and
-/// that its caller may know first.
+/// Waits for the turn of a call of `claimant`, of which there is one at a time, within its `deadline`. The one before may have sent headers
+/// alone, and then has the turn for no longer than `to_receive`; and a moment more, since what it has held is given back when its answer is
+/// read, and that its caller may know first.
 async fn take_turn(
-    turn: &Arc<Semaphore>,
+    turns: &Turns,
+    claimant: Claimant,
     to_receive: Duration,
     deadline: Deadline,
-) -> Result<OwnedSemaphorePermit, Error> {
+) -> Result<Turn, Error> {
     let until = Deadline::after(to_receive.saturating_add(MOMENT)).min(deadline);
-    let waiting = timeout_at(until.instant().into(), Arc::clone(turn).acquire_owned());
-    let under_way = || {
+    turns.take(claimant, until).await.ok_or_else(|| {
         if deadline.has_passed() { Error::DeadlineExceeded } else { Error::ApplyUnderWay(RETRY_AFTER) }
-    };
-    waiting.await.ok().and_then(Result::ok).ok_or_else(under_way)
+    })
 }
 
 impl Answer {
@@ -314,7 +312,8 @@ where
             if encoding == Encoding::Other {
                 return Ok(gzip::refusal().into_http());
             }
-            let Admitted { request, network, deadline, answer } = match limits.admit(request).await {
+            let Admitted { request, network, deadline, answer } = match limits.admit(request, encoding).await
+            {
                 Ok(admitted) => admitted,
                 Err(error) => return Ok(Status::from(error).into_http()),
             };
@@ -349,13 +348,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_turn_is_waited_for_within_the_calls_own_deadline() {
-        let (turn, long) = (Arc::new(Semaphore::new(1)), Duration::from_mins(1));
-        let held = take_turn(&turn, Duration::ZERO, Deadline::after(long)).await.unwrap();
+        let (turns, whose, long) = (Turns::new(), Claimant::default(), Duration::from_mins(1));
+        let held = take_turn(&turns, whose, Duration::ZERO, Deadline::after(long)).await.unwrap();
         let soon = Deadline::after(Duration::from_millis(10));
-        assert!(matches!(take_turn(&turn, long, soon).await, Err(Error::DeadlineExceeded)));
-        let refused = take_turn(&turn, Duration::ZERO, Deadline::after(long)).await;
+        assert!(matches!(take_turn(&turns, whose, long, soon).await, Err(Error::DeadlineExceeded)));
+        let refused = take_turn(&turns, whose, Duration::ZERO, Deadline::after(long)).await;
         assert!(matches!(refused, Err(Error::ApplyUnderWay(_))));
-        let (next, ()) = tokio::join!(take_turn(&turn, long, Deadline::after(long)), async { drop(held) });
+        let next = take_turn(&turns, whose, long, Deadline::after(long));
+        let (next, ()) = tokio::join!(next, async { drop(held) });
         assert!(next.is_ok());
     }
 

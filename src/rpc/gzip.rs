@@ -50,13 +50,9 @@ pub(super) fn refusal() -> Status {
     status
 }
 
-/// Whether `headers` say that gzip compresses the messages. They say so no more, since the messages will not be.
-pub(super) fn taken_from(headers: &mut HeaderMap) -> bool {
-    let is_gzip = Encoding::of(headers) == Encoding::Gzip;
-    if is_gzip {
-        headers.remove(ENCODING);
-    }
-    is_gzip
+/// Has `headers` say no more that messages are compressed, where they will not be.
+pub(super) fn forget_in(headers: &mut HeaderMap) {
+    headers.remove(ENCODING);
 }
 
 /// The frame of `body` with its message as it was before it was compressed: at most `max_bytes`. None if it is not compressed.

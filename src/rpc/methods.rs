@@ -18,7 +18,7 @@ use crate::{
 const IDLE: Duration = Duration::from_mins(1);
 
 /// What kind of call a method is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Method {
     /// Where its places are.
     pub(super) kind: CallKind,
@@ -26,10 +26,12 @@ pub(super) struct Method {
     pub(super) has_one_request: bool,
     /// How its stream lives, if it has one.
     pub(super) stream: Option<Stream>,
+    /// Whether one call of it at a time is answered.
+    pub(super) alone: Option<Alone>,
 }
 
-/// A method of which one call at a time is answered, which may take more than others.
-#[derive(Clone, Debug)]
+/// What is asked of a call of which there is one at a time, and which may take more than others.
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Alone {
     /// The scopes that a token must show for that.
     pub(super) scopes: Vec<String>,
@@ -45,14 +47,11 @@ pub(super) struct Stream {
 }
 
 /// A method that there is not: it is refused, whatever is sent.
-const UNKNOWN: Method = Method { kind: CallKind::Call, has_one_request: false, stream: None };
+const UNKNOWN: Method = Method { kind: CallKind::Call, has_one_request: false, stream: None, alone: None };
 
 /// The methods by path: `/package.Service/Method`.
 #[derive(Debug)]
-pub(super) struct Methods {
-    all: HashMap<String, Method>,
-    alone: HashMap<String, Alone>,
-}
+pub(super) struct Methods(HashMap<String, Method>);
 
 impl Methods {
     /// The methods of every service in the encoded `FileDescriptorSet`s, of which `policy` says who may call them.
@@ -60,37 +59,28 @@ impl Methods {
     /// # Errors
     /// If a set cannot be read.
     pub(super) fn read(descriptor_sets: &[&[u8]], policy: &Policy) -> Result<Self, DescriptorError> {
-        let (mut all, mut alone) = (HashMap::new(), HashMap::new());
+        let mut methods = HashMap::new();
         for set in descriptor_sets {
             let pool = DescriptorPool::decode(*set)?;
             for method in pool.services().flat_map(|service| service.methods().collect::<Vec<_>>()) {
                 let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
-                if method.parent_service().full_name() == APPLY
-                    && let Some(Access::Authenticated { required_scopes }) = policy.access(&path)
-                {
-                    let (scopes, input) = (required_scopes.clone(), method.input());
-                    alone.insert(path.clone(), Alone { scopes, input });
-                }
-                all.insert(path, Method::of(&method));
+                let method = Method::of(&method, policy.access(&path));
+                methods.insert(path, method);
             }
         }
-        Ok(Self { all, alone })
-    }
-
-    /// What `path` is, if one call of it at a time is answered.
-    pub(super) fn alone(&self, path: &str) -> Option<&Alone> {
-        self.alone.get(path)
+        Ok(Self(methods))
     }
 
     /// What kind of call `path` is.
-    pub(super) fn of(&self, path: &str) -> Method {
-        self.all.get(path).copied().unwrap_or(UNKNOWN)
+    pub(super) fn of(&self, path: &str) -> &Method {
+        self.0.get(path).unwrap_or(&UNKNOWN)
     }
 }
 
 impl Method {
-    fn of(method: &MethodDescriptor) -> Self {
-        let kind = match method.parent_service().full_name() {
+    fn of(method: &MethodDescriptor, access: Option<&Access>) -> Self {
+        let service = method.parent_service();
+        let kind = match service.full_name() {
             HEALTH => CallKind::Health,
             EXT_AUTHZ => CallKind::Check,
             _ => CallKind::Call,
@@ -99,7 +89,13 @@ impl Method {
         let is_stream = method.is_client_streaming() || method.is_server_streaming();
         // Who asks again and again has a connection to ask on; who has asked once is told when there is something to tell.
         let idle = method.is_client_streaming().then_some(IDLE);
-        Self { kind, has_one_request, stream: is_stream.then_some(Stream { idle }) }
+        let alone = match access {
+            Some(Access::Authenticated { required_scopes }) if service.full_name() == APPLY => {
+                Some(Alone { scopes: required_scopes.clone(), input: method.input() })
+            }
+            _ => None,
+        };
+        Self { kind, has_one_request, stream: is_stream.then_some(Stream { idle }), alone }
     }
 }
 
@@ -116,12 +112,13 @@ mod tests {
             [DESCRIPTOR_SET, EXT_AUTHZ_DESCRIPTOR_SET, HEALTH_DESCRIPTOR_SET, REFLECTION_V1_DESCRIPTOR_SET];
         let policy = Policy::from_descriptor_set(DESCRIPTOR_SET).unwrap();
         let methods = Methods::read(&sets, &policy).unwrap();
-        let alone = methods.alone("/identity.admin.v1.ApplyService/ApplyManifest").unwrap();
+        let alone = methods.of("/identity.admin.v1.ApplyService/ApplyManifest").alone.as_ref().unwrap();
         assert_eq!(alone.scopes, ["signet.manifests.apply"]);
-        assert!(methods.alone("/identity.admin.v1.ClientService/UpdateClient").is_none());
-        let unary = |kind| Method { kind, has_one_request: true, stream: None };
+        assert_eq!(alone.input.full_name(), "identity.admin.v1.ApplyManifestRequest");
+        let unary = |kind| Method { kind, has_one_request: true, stream: None, alone: None };
         let table = [
             ("/identity.v1.IdentityService/GetMe", unary(CallKind::Call)),
+            ("/identity.admin.v1.ClientService/UpdateClient", unary(CallKind::Call)),
             ("/grpc.health.v1.Health/Check", unary(CallKind::Health)),
             ("/envoy.service.auth.v3.Authorization/Check", unary(CallKind::Check)),
             (
@@ -134,12 +131,13 @@ mod tests {
                     kind: CallKind::Call,
                     has_one_request: false,
                     stream: Some(Stream { idle: Some(IDLE) }),
+                    alone: None,
                 },
             ),
             ("/made.up/Method", UNKNOWN),
         ];
         for (path, expected) in table {
-            assert_eq!(methods.of(path), expected, "{path}");
+            assert_eq!(*methods.of(path), expected, "{path}");
         }
     }
 }

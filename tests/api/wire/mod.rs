@@ -13,6 +13,7 @@ mod places;
 mod requests;
 mod shares;
 mod streams;
+mod turns;
 mod web_text;
 
 use std::cell::Cell;

@@ -150,7 +150,14 @@ pub(super) async fn read(db: &impl ConnectionTrait, asked: &Named) -> Result<Pre
         Made::Group(id) | Made::Membership(id, _) => Some(id.0),
         Made::Client(_) | Made::Role(_) | Made::Binding(_) | Made::Attribute(_) => None,
     });
-    groups_of(db, asked, &of_groups, &mut present).await?;
+    present.groups = in_instance::<groups::Entity, _>(
+        db,
+        [groups::Column::OrganizationId, groups::Column::Name, groups::Column::Id],
+        (&asked.groups, &of_groups),
+        |row| row.id,
+        |row| Some(Group::from(row)),
+    )
+    .await?;
     audiences_of(db, asked, &mut present).await?;
     users_of(db, asked, &made, &mut present).await?;
     let bound = of(|made| if let Made::Binding(id) = made { Some(id.0) } else { None });
@@ -161,9 +168,23 @@ pub(super) async fn read(db: &impl ConnectionTrait, asked: &Named) -> Result<Pre
     let (roles, subjects): (Vec<_>, BTreeSet<_>) =
         bound.map(|binding| (binding.role.0, binding.subject)).unzip();
     of_roles.extend(roles);
-    roles_of(db, asked, &of_roles, &mut present).await?;
+    present.roles = in_instance::<roles::Entity, _>(
+        db,
+        [roles::Column::OrganizationId, roles::Column::Audience, roles::Column::Id],
+        (&asked.audiences, &of_roles),
+        |row| row.id,
+        |row| Some(Role::from(row)),
+    )
+    .await?;
     let declared = of(|made| if let Made::Attribute(id) = made { Some(id.0) } else { None });
-    attributes_of(db, asked, &declared, &mut present).await?;
+    present.attributes = in_instance::<attribute_rows::Entity, _>(
+        db,
+        [attribute_rows::Column::OrganizationId, attribute_rows::Column::Name, attribute_rows::Column::Id],
+        (&asked.attributes, &declared),
+        |row| row.id,
+        attributes::declared,
+    )
+    .await?;
     present.owner = owner_of(db, &asked.set, !made.is_empty()).await?;
     present.made = made;
     if let Some(most) = asked.hanging {
@@ -185,6 +206,20 @@ async fn named_or_made<E: EntityTrait>(
     let mut rows = rows_with(db, &all, name, names.iter().map(String::as_str)).await?;
     rows.extend(rows_with(db, &all, id, made.iter().copied()).await?);
     Ok(each_once(rows, id_of))
+}
+
+/// What there is in the instance of what is named so, and of what the set has made, in the order of the ids: each row as `read` has it. The
+/// columns are those of the organization, of the names and of the ids.
+async fn in_instance<E: EntityTrait, Thing>(
+    db: &impl ConnectionTrait,
+    [organization, name, id]: [E::Column; 3],
+    (names, made): (&BTreeSet<String>, &[Uuid]),
+    id_of: fn(&E::Model) -> Uuid,
+    read: fn(E::Model) -> Option<Thing>,
+) -> Result<Vec<Thing>, DbErr> {
+    let all = E::find().filter(organization.eq(INSTANCE));
+    let rows = named_or_made(db, all, (name, names), (id, made), id_of).await?;
+    Ok(rows.into_iter().filter_map(read).collect())
 }
 
 /// The rows of `all` that have one of `values` in `column`.
@@ -234,20 +269,6 @@ async fn clients_of(db: &impl ConnectionTrait, asked: &Named, made: &[Uuid]) -> 
     Ok(found)
 }
 
-async fn groups_of(
-    db: &impl ConnectionTrait,
-    asked: &Named,
-    made: &[Uuid],
-    present: &mut Present,
-) -> Result<(), DbErr> {
-    use groups::{Column, Entity};
-    let all = Entity::find().filter(Column::OrganizationId.eq(INSTANCE));
-    let (by_name, by_id) = ((Column::Name, &asked.groups), (Column::Id, made));
-    let rows = named_or_made(db, all, by_name, by_id, |row| row.id).await?;
-    present.groups = rows.into_iter().map(Group::from).collect();
-    Ok(())
-}
-
 async fn audiences_of(db: &impl ConnectionTrait, asked: &Named, present: &mut Present) -> Result<(), DbErr> {
     let names: Vec<_> = asked.audiences.iter().cloned().collect();
     for names in names.chunks(BATCH) {
@@ -271,34 +292,6 @@ async fn audiences_of(db: &impl ConnectionTrait, asked: &Named, present: &mut Pr
             });
         }
     }
-    Ok(())
-}
-
-async fn attributes_of(
-    db: &impl ConnectionTrait,
-    asked: &Named,
-    made: &[Uuid],
-    present: &mut Present,
-) -> Result<(), DbErr> {
-    use attribute_rows::{Column, Entity};
-    let all = Entity::find().filter(Column::OrganizationId.eq(INSTANCE));
-    let (by_name, by_id) = ((Column::Name, &asked.attributes), (Column::Id, made));
-    let rows = named_or_made(db, all, by_name, by_id, |row| row.id).await?;
-    present.attributes = rows.into_iter().filter_map(attributes::declared).collect();
-    Ok(())
-}
-
-async fn roles_of(
-    db: &impl ConnectionTrait,
-    asked: &Named,
-    made: &[Uuid],
-    present: &mut Present,
-) -> Result<(), DbErr> {
-    use roles::{Column, Entity};
-    let all = Entity::find().filter(Column::OrganizationId.eq(INSTANCE));
-    let (by_audience, by_id) = ((Column::Audience, &asked.audiences), (Column::Id, made));
-    let rows = named_or_made(db, all, by_audience, by_id, |row| row.id).await?;
-    present.roles = rows.into_iter().map(Role::from).collect();
     Ok(())
 }
 

@@ -207,6 +207,13 @@ impl From<ManifestProblem> for Failure {
                 is_usage: true,
                 ..NamedFailure::default()
             })),
+            // So is what they refer to.
+            ManifestProblem::SecretMissing(error) => Self::Named(Box::new(NamedFailure {
+                reason: Some(CommandReason::SecretMissing.name().to_owned()),
+                error,
+                is_usage: true,
+                ..NamedFailure::default()
+            })),
         }
     }
 }

@@ -7,6 +7,8 @@ named! {
     CommandReason {
         /// An argument or a setting cannot be used.
         InvalidUsage = "INVALID_USAGE",
+        /// The environment lacks a secret to which a manifest refers.
+        SecretMissing = "SECRET_MISSING",
         /// A file, or standard output, cannot be read or written.
         FileUnusable = "FILE_UNUSABLE",
         /// What users are to be imported from cannot be read.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    env::VarError,
     fs,
     io::{self, Read},
     path::{Path, PathBuf},
@@ -17,7 +18,7 @@ use crate::{
 /// How long all files together may be, in bytes.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
 
-/// What is wrong with the files of a manifest; in words, beginning with the file.
+/// What is wrong with the files of a manifest, or with what they refer to; in words, beginning with the file, or with the client.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestProblem {
     /// One cannot be read.
@@ -26,6 +27,9 @@ pub enum ManifestProblem {
     /// What they say cannot be meant.
     #[error("{0}")]
     Refused(String),
+    /// The environment lacks a secret.
+    #[error("{0}")]
+    SecretMissing(String),
 }
 
 /// The manifest in the file, or the files of the folder, `path`.
@@ -80,26 +84,30 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, ManifestProblem> {
 /// The secrets that `manifest` refers to, by the names of their clients.
 ///
 /// # Errors
-/// Which is not there.
-pub fn manifest_secrets(manifest: &Manifest) -> Result<HashMap<String, Zeroizing<String>>, String> {
+/// Which is not there, or cannot be read.
+pub fn manifest_secrets(manifest: &Manifest) -> Result<HashMap<String, Zeroizing<String>>, ManifestProblem> {
     let mut secrets = HashMap::new();
     for client in &manifest.clients {
-        let Some(reference) = &client.secret else { continue };
-        let secret = secret(reference)
-            .map_err(|problem| format!("the client `{}`: {reference} {problem}", client.name))?;
-        secrets.insert(client.name.clone(), secret);
+        if let Some(reference) = &client.secret {
+            secrets.insert(client.name.clone(), secret(&client.name, reference)?);
+        }
     }
     Ok(secrets)
 }
 
-fn secret(reference: &SecretRef) -> Result<Zeroizing<String>, String> {
+/// The secret of `client`, which is where `reference` says.
+fn secret(client: &str, reference: &SecretRef) -> Result<Zeroizing<String>, ManifestProblem> {
+    let sentence = |problem: &str| format!("the client `{client}`: {reference} {problem}");
+    let missing = |problem| ManifestProblem::SecretMissing(sentence(problem));
     let text = match reference {
-        SecretRef::Env(name) => {
-            std::env::var(name).map(Zeroizing::new).map_err(|_| "is not set in the environment".to_owned())?
-        }
-        SecretRef::File(path) => {
-            read_text(Path::new(path)).map_err(|error| format!("cannot be read: {error}"))?
-        }
+        SecretRef::Env(name) => match std::env::var(name).map(Zeroizing::new) {
+            // What is empty counts as not set, as a file of Compose has it that names a variable which is not there.
+            Ok(text) if !text.is_empty() => text,
+            Err(VarError::NotUnicode(_)) => return Err(missing("is not UTF-8 in the environment")),
+            Ok(_) | Err(VarError::NotPresent) => return Err(missing("is not set in the environment")),
+        },
+        SecretRef::File(path) => read_text(Path::new(path))
+            .map_err(|error| ManifestProblem::Unreadable(sentence(&format!("cannot be read: {error}"))))?,
     };
     Ok(Zeroizing::new(text.trim_end_matches(['\n', '\r']).to_owned()))
 }

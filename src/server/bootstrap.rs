@@ -12,7 +12,10 @@ use crate::{
         KeyRotation,
         apply::{Manifest, Manifests},
     },
-    install::{Missing, OpenDatabase, StartError, manifest_secrets, may_have_database, read_manifest},
+    install::{
+        ManifestProblem, Missing, OpenDatabase, StartError, manifest_secrets, may_have_database,
+        read_manifest,
+    },
     model::{ClientName, Error, RefusedChange},
     store::Store,
 };
@@ -36,12 +39,12 @@ impl Bootstrap {
             Ok(bootstrap) => Ok(Some(bootstrap)),
             // On the heap: few starts need it.
             Err(_) if Box::pin(has_started(&config.storage)).await? => Ok(None),
-            Err(problem) => Err(ConfigError::new(SETTING, problem).into()),
+            Err(problem) => Err(ConfigError::new(SETTING, problem.to_string()).into()),
         }
     }
 
-    fn of(path: &Path) -> Result<Self, String> {
-        let manifest = read_manifest(path).map_err(|problem| problem.to_string())?;
+    fn of(path: &Path) -> Result<Self, ManifestProblem> {
+        let manifest = read_manifest(path)?;
         let secrets = manifest_secrets(&manifest)?;
         Ok(Self { manifest, secrets })
     }

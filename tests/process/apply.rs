@@ -381,6 +381,26 @@ async fn what_a_manifest_gets_wrong_is_told_with_its_place() {
 }
 
 #[tokio::test]
+async fn a_secret_that_cannot_be_had_is_told_with_its_reason() {
+    let place = Place::migrated().await;
+    for (secret, code, reason) in [
+        ("env:NOWHERE", 2, "SECRET_MISSING"),
+        ("env:EMPTY", 2, "SECRET_MISSING"),
+        ("file:nowhere", 1, "FILE_UNUSABLE"),
+    ] {
+        place.write("shop.yaml", &format!("set: shop\nclients: [{{name: billing, secret: '{secret}'}}]\n"));
+        let refused =
+            place.signet(&["--json", "apply", "-f", "shop.yaml", "--yes"]).env("EMPTY", "").run().await;
+        let told: serde_json::Value = serde_json::from_str(refused.failed(code)).unwrap();
+        assert_eq!(told["reason"], reason, "{told}");
+        assert!(
+            told["error"].as_str().unwrap().starts_with(&format!("the client `billing`: {secret} ")),
+            "{told}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn what_is_refused_leaves_nothing_and_of_two_at_once_one_wins() {
     let place = Place::migrated().await;
     let member = place.create_user("alice").await["id"].as_str().unwrap().to_owned();

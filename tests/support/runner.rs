@@ -334,7 +334,7 @@ impl Finished {
     }
 
     /// Asserts failure with `code`: nothing on standard output, and one line on standard error, which is returned without
-    /// the program's name.
+    /// the program's name, or as the JSON that it is.
     #[track_caller]
     pub(crate) fn failed(&self, code: i32) -> &str {
         assert_eq!((self.code, self.stdout.as_str()), (Some(code), ""), "{self:?}");
@@ -345,7 +345,8 @@ impl Finished {
             .find("signet: ")
             .filter(|at| self.stderr[..*at].lines().all(|line| is_warning(&line)));
         let sentence = rest.and_then(|at| self.stderr[at + "signet: ".len()..].strip_suffix('\n'));
-        let sentence = sentence.unwrap_or_else(|| panic!("no sentence: {self:?}"));
+        let json = || self.stderr.strip_suffix('\n').filter(|line| line.starts_with("{\"error\":"));
+        let sentence = sentence.or_else(json).unwrap_or_else(|| panic!("no sentence: {self:?}"));
         assert!(!sentence.is_empty() && !sentence.contains('\n'), "one sentence: {self:?}");
         sentence
     }

@@ -94,7 +94,7 @@ pub(super) async fn apply(apply: Apply, config: &Config, output: Output) -> Resu
     let Apply { file, dry_run, prune, yes, take_over, place } = apply;
     // What the files get wrong is told before anything is opened.
     let manifest = read_manifest(&file)?;
-    let secrets = manifest_secrets(&manifest).map_err(Failure::Usage)?;
+    let secrets = manifest_secrets(&manifest)?;
     let work = Work { manifest, secrets, prune, take_over };
     let how = How { dry_run, yes };
     if let Some(remote) = place.connect(config).await? {

@@ -362,6 +362,10 @@ impl<'a> Planner<'a> {
         told: Vec<Field>,
         (step, entry): (Step, Entry),
     ) {
+        // One too many tells that the plan is refused: nothing is kept of more, of which there may be three times as much.
+        if self.changes.len() > MAX_CHANGES {
+            return;
+        }
         self.steps.push(PlannedStep { step, entry, what: resource.clone() });
         self.changes.push(Change { action, resource, fields });
         self.fields.push(told);

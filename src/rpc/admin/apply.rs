@@ -24,11 +24,11 @@ use crate::{
 /// How many bytes of a manifest are exported: those of the largest that can be applied.
 pub(crate) const MANIFEST_MAX_BYTES: usize = TOLD_MAX_BYTES;
 
-/// How many problems of a manifest are told: the headers that bring them have an end.
+/// How many problems of a manifest are told.
 const MAX_PROBLEMS: usize = 10;
 
-/// How long each of them may be, in characters.
-const MAX_PROBLEM: usize = 160;
+/// How long they are in all, in bytes as `grpc-message` has them: the details say them again, and grpc-java takes 8 KiB of headers.
+const MAX_PROBLEMS_BYTES: usize = 2_700;
 
 /// What an exported manifest says of its set, if nothing else is wanted.
 const EXPORTED: &str = "exported";
@@ -125,7 +125,7 @@ fn items<Wire: Serialize, Item: DeserializeOwned>(
     all: Vec<Wire>,
     problems: &mut Problems,
 ) -> Vec<Item> {
-    let mut found = Vec::new();
+    let mut found = Vec::with_capacity(all.len());
     for (at, item) in all.into_iter().enumerate() {
         match read_message(item) {
             Ok(item) => found.push(item),
@@ -149,19 +149,30 @@ fn few(error: Error) -> Error {
 #[derive(Debug, Default)]
 struct Problems {
     told: Vec<String>,
+    bytes: usize,
     more: usize,
 }
 
 impl Problems {
+    /// Tells `problem` too, if there is room for the whole of it. Of the first so much is told as there is room for.
     fn add(&mut self, mut problem: String) {
-        if self.told.len() == MAX_PROBLEMS {
-            self.more += 1;
-            return;
+        let mut bytes = self.bytes;
+        let end = problem.char_indices().find(|(_, char)| {
+            bytes += escaped_len(*char);
+            bytes > MAX_PROBLEMS_BYTES
+        });
+        match end {
+            Some((end, _)) if self.told.is_empty() => {
+                problem.truncate(end);
+                problem.push('…');
+            }
+            None if self.told.len() < MAX_PROBLEMS && self.more == 0 => {}
+            _ => {
+                self.more += 1;
+                return;
+            }
         }
-        if let Some((end, _)) = problem.char_indices().nth(MAX_PROBLEM) {
-            problem.truncate(end);
-            problem.push('…');
-        }
+        self.bytes = bytes;
         self.told.push(problem);
     }
 
@@ -170,6 +181,15 @@ impl Problems {
             self.told.push(format!("and {} more", self.more));
         }
         Error::ManifestRefused(self.told)
+    }
+}
+
+/// How many bytes `char` has in `grpc-message`, where three stand for each that HTTP or the escaping itself would take for something else.
+const fn escaped_len(char: char) -> usize {
+    match char {
+        ' ' | '"' | '#' | '%' | '<' | '>' | '?' | '`' | '{' | '}' => 3,
+        _ if char.is_ascii_graphic() => 1,
+        _ => 3 * char.len_utf8(),
     }
 }
 
@@ -198,8 +218,28 @@ mod tests {
         let Err(Error::ManifestRefused(problems)) = refused else { panic!("{refused:?}") };
         assert_eq!((problems.len(), &*problems[MAX_PROBLEMS]), (MAX_PROBLEMS + 1, "and 990 more"));
         assert!(problems[0].starts_with("bindings[0]: "), "{problems:?}");
-        let long = few(Error::ManifestRefused(vec!["é".repeat(2 * MAX_PROBLEM)]));
-        let Error::ManifestRefused(long) = long else { panic!("{long:?}") };
-        assert_eq!(long, [format!("{}…", "é".repeat(MAX_PROBLEM))]);
+    }
+
+    #[test]
+    fn a_problem_is_told_whole_as_long_as_headers_have_room_for_it() {
+        let told = |problems: Vec<String>| match few(Error::ManifestRefused(problems)) {
+            Error::ManifestRefused(told) => told,
+            other => panic!("{other:?}"),
+        };
+        let long = "x".repeat(2_000);
+        assert_eq!(told(vec![long.clone()]), std::slice::from_ref(&long));
+        // What does not fit is counted, and so is what comes behind it.
+        let short = "y".to_owned();
+        let all = told(vec![long.clone(), long.clone(), short.clone()]);
+        assert_eq!(all, [&*long, "and 2 more"]);
+        assert_eq!(told(vec![short.clone(), long.clone()]), [short, long]);
+        let longest = told(vec!["é".repeat(MAX_PROBLEMS_BYTES)]);
+        assert_eq!(longest, [format!("{}…", "é".repeat(MAX_PROBLEMS_BYTES / 6))]);
+        // tonic escapes what is counted.
+        for char in (' '..='~').chain(['é', '…', '𝕏']) {
+            let mut headers = http::HeaderMap::new();
+            Status::internal(char.to_string()).add_header(&mut headers).unwrap();
+            assert_eq!(headers["grpc-message"].len(), escaped_len(char), "{char:?}");
+        }
     }
 }

@@ -14,11 +14,15 @@ pub(crate) fn rename(response: Response<Body>, max_message_bytes: usize) -> Resp
     if !headers.contains_key(Status::GRPC_STATUS) || headers.contains_key("grpc-status-details-bin") {
         return response;
     }
-    let Some(status) = Status::from_header_map(headers) else { return response };
-    let error = match status.code() {
-        Code::Internal | Code::InvalidArgument => Error::MalformedRequest(status.message().to_owned()),
-        Code::OutOfRange => Error::MessageTooLarge { max_bytes: max_message_bytes },
-        _ => return response,
-    };
-    Status::from(error).into_http()
+    let error = Status::from_header_map(headers).and_then(|status| error_of(&status, max_message_bytes));
+    error.map_or(response, |error| Status::from(error).into_http())
+}
+
+/// What the caller has done, if `status` is one by which tonic refuses a message.
+pub(super) fn error_of(status: &Status, max_message_bytes: usize) -> Option<Error> {
+    match status.code() {
+        Code::Internal | Code::InvalidArgument => Some(Error::MalformedRequest(status.message().to_owned())),
+        Code::OutOfRange => Some(Error::MessageTooLarge { max_bytes: max_message_bytes }),
+        _ => None,
+    }
 }

@@ -15,6 +15,7 @@ pub(crate) mod meter;
 mod methods;
 mod page;
 pub(crate) mod protocol;
+mod reflection;
 mod token_service;
 mod update_mask;
 pub(crate) mod web;
@@ -28,6 +29,7 @@ pub(crate) use admin::{
 };
 pub(crate) use ext_authz::{ExtAuthzRpc, HeaderNames};
 pub(crate) use identity_service::IdentityRpc;
+pub(crate) use reflection::ReflectionRpc;
 pub(crate) use token_service::TokenRpc;
 
 use tonic::Request;

@@ -7,9 +7,9 @@ use tonic_health::{
     pb::health_server::{self, HealthServer},
     server::HealthService,
 };
-use tonic_reflection::{
-    pb,
-    server::{Builder, v1, v1alpha},
+use tonic_reflection::pb::{
+    v1::server_reflection_server::{self, ServerReflectionServer},
+    v1alpha::server_reflection_server as alpha_reflection_server,
 };
 
 use super::Parts;
@@ -43,7 +43,7 @@ use crate::{
     },
     rpc::{
         ApplyRpc, AttributeRpc, AuditRpc, ClientRpc, ExtAuthzRpc, GroupRpc, HeaderNames, IdentityRpc, KeyRpc,
-        MANIFEST_MAX_BYTES, RoleRpc, SessionRpc, TokenRpc, UserRpc, health::HealthRpc,
+        MANIFEST_MAX_BYTES, ReflectionRpc, RoleRpc, SessionRpc, TokenRpc, UserRpc, health::HealthRpc,
     },
 };
 
@@ -214,26 +214,28 @@ pub(super) static SERVED: &[Served] = &[
         },
     },
     Served {
-        name: pb::v1::server_reflection_server::SERVICE_NAME,
+        name: server_reflection_server::SERVICE_NAME,
         descriptors: REFLECTION_V1_DESCRIPTOR_SET,
         listeners: &[GrpcListener::Main, GrpcListener::Admin],
         callers: Callers::Everybody,
         is_reflected: true,
         has_health: false,
         add: |building, routes| {
-            routes.add_service(reflection_v1(building)?);
+            let server = ServerReflectionServer::new(reflection(building)?);
+            routes.add_service(server.max_decoding_message_size(building.max_message_bytes));
             Ok(())
         },
     },
     Served {
-        name: pb::v1alpha::server_reflection_server::SERVICE_NAME,
+        name: alpha_reflection_server::SERVICE_NAME,
         descriptors: REFLECTION_V1ALPHA_DESCRIPTOR_SET,
         listeners: &[GrpcListener::Main, GrpcListener::Admin],
         callers: Callers::Everybody,
         is_reflected: true,
         has_health: false,
         add: |building, routes| {
-            routes.add_service(reflection_v1alpha(building)?);
+            let server = alpha_reflection_server::ServerReflectionServer::new(reflection(building)?);
+            routes.add_service(server.max_decoding_message_size(building.max_message_bytes));
             Ok(())
         },
     },
@@ -359,31 +361,13 @@ fn health(building: &Building<'_>) -> HealthServer<HealthService> {
     building.health.server().max_decoding_message_size(building.max_message_bytes)
 }
 
-fn reflection_v1(
-    building: &Building<'_>,
-) -> Result<v1::ServerReflectionServer<impl v1::ServerReflection + use<>>, Error> {
-    let server = reflection(building).build_v1().map_err(Error::internal)?;
-    Ok(server.max_decoding_message_size(building.max_message_bytes))
-}
-
-fn reflection_v1alpha(
-    building: &Building<'_>,
-) -> Result<v1alpha::ServerReflectionServer<impl v1alpha::ServerReflection + use<>>, Error> {
-    let server = reflection(building).build_v1alpha().map_err(Error::internal)?;
-    Ok(server.max_decoding_message_size(building.max_message_bytes))
-}
-
 /// What reflection shows at the listener: the services there and the error details, so that a client without the proto can decode
 /// everything.
-fn reflection(building: &Building<'_>) -> Builder<'static> {
+fn reflection(building: &Building<'_>) -> Result<ReflectionRpc, Error> {
     let shown = || served_at(building.listener, building.ext_authz).filter(|served| served.is_reflected);
-    // Its own two versions are rows of the table, like all others.
-    let builder = Builder::configure().include_reflection_service(false);
-    let builder = shown().fold(builder, |builder, served| builder.with_service_name(served.name));
-    sets(shown())
-        .into_iter()
-        .chain([ERROR_DETAILS_DESCRIPTOR_SET])
-        .fold(builder, Builder::register_encoded_file_descriptor_set)
+    let sets = sets(shown()).into_iter().chain([ERROR_DETAILS_DESCRIPTOR_SET]);
+    let rpc = ReflectionRpc::new(shown().map(|served| served.name), sets, building.max_message_bytes);
+    rpc.map_err(Error::internal)
 }
 
 #[cfg(test)]

@@ -33,6 +33,7 @@ mod own_account;
 mod permissions;
 mod proxies;
 mod ready;
+mod reflection;
 mod refresh_allowance;
 mod refresh_repeats;
 mod request_ids;

@@ -93,17 +93,15 @@ async fn a_page_signs_nobody_up_where_that_is_off() {
 #[tokio::test]
 async fn an_error_behind_messages_comes_in_the_trailers_frame() {
     let server = TestServer::start(&[]).await;
-    let ask = |symbol: &str| {
-        let message = Some(MessageRequest::FileContainingSymbol(symbol.to_owned()));
-        frame(&ServerReflectionRequest { host: String::new(), message_request: message }.encode_to_vec())
-    };
+    let message = Some(MessageRequest::FileContainingSymbol("identity.v1.IdentityService".to_owned()));
+    let ask = ServerReflectionRequest { host: String::new(), message_request: message };
     let page = Page::of(&server).from(None);
-    let asked = [ask("identity.v1.IdentityService"), ask("no.such.Thing")].concat();
+    let asked = [frame(&ask.encode_to_vec()), frame(&[0xff; 8])].concat();
     let path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
     let answer = page.send(path, &[], &asked).await;
     assert!(answer.message.is_some());
-    assert_eq!(answer.trailers.as_ref().unwrap()["grpc-status"], "5", "{answer:?}");
-    let handled = [("grpc_method", "ServerReflectionInfo"), ("grpc_code", "NotFound")];
+    assert_eq!(answer.trailers.as_ref().unwrap()["grpc-status"], "3", "{answer:?}");
+    let handled = [("grpc_method", "ServerReflectionInfo"), ("grpc_code", "InvalidArgument")];
     assert_eq!(server.scrape().await.sum("grpc_server_handled_total", &handled), 1.0);
 }
 

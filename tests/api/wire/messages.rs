@@ -210,3 +210,15 @@ async fn malformed_messages_do_no_harm_to_reflection_and_health() {
         target.still_serves().await;
     }
 }
+
+#[tokio::test]
+async fn a_question_to_reflection_that_cannot_be_read_is_refused() {
+    let target = Target::new(&[]).await;
+    for version in ["v1", "v1alpha"] {
+        let path = format!("/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo");
+        let answer = target.send(&path, &frame(&[0xff; 8])).await;
+        assert_refused(answer.refusal(), Code::InvalidArgument, "MALFORMED_REQUEST");
+        let answer = target.send(&path, &frame(&vec![0x0a; 70_000])).await;
+        assert_refused(answer.refusal(), Code::ResourceExhausted, "MESSAGE_TOO_LARGE");
+    }
+}

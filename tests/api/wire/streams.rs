@@ -58,7 +58,7 @@ async fn a_stream_stops_to_answer_while_much_of_it_is_unread() {
     const ASKED: usize = 20;
     let target = Target::new(&["--request-timeout=60s"]).await;
     let (server, to) = (&target.server, target.server.started.grpc_addr);
-    // 17 KB each.
+    // 21 KB each.
     let file = MessageRequest::FileContainingSymbol("identity.v1.IdentityService".to_owned());
     let sender = connect([127, 0, 0, 1], to, 16_384).await;
     let Open(response, _requests) =
@@ -68,9 +68,9 @@ async fn a_stream_stops_to_answer_while_much_of_it_is_unread() {
         server.scrape().await.sum("signet_places_taken", &labels)
     };
     eventually("an answer is unread", async || taken().await > 16_384.0).await;
-    // 64 KiB, and an answer that goes beyond.
+    // 64 KiB, what the connection has room for, and an answer that goes beyond.
     target.still_serves().await;
-    assert!(taken().await < 100_000.0, "{}", taken().await);
+    assert!(taken().await < 110_000.0, "{}", taken().await);
     let answer = timeout(PATIENCE, Answer::read(response)).await.expect("it goes on with its reader");
     assert_eq!(answer.status().code(), Code::Ok);
     assert!(answer.body.len() > ASKED * 15_000, "{}", answer.body.len());

@@ -73,6 +73,8 @@ struct Admitted {
     request: Request<Body>,
     network: Option<Network>,
     deadline: Deadline,
+    /// Whether its answer is to be compressed, if that is worth it.
+    compresses: bool,
     answer: Answer,
 }
 
@@ -167,12 +169,8 @@ impl AdmitLayer {
             let body =
                 if method.has_one_request { body } else { Body::new(StreamRequests::new(body, &over)) };
             let answer = Answer::Stream { pool: self.pool.clone(), hold, life, over };
-            return Ok(Admitted {
-                request: Request::from_parts(head, body),
-                network: peer,
-                deadline: time.deadline,
-                answer,
-            });
+            let (request, deadline) = (Request::from_parts(head, body), time.deadline);
+            return Ok(Admitted { request, network: peer, deadline, compresses: false, answer });
         }
         if method.kind == CallKind::Check {
             let door = visit.door(Arc::clone(&hold));
@@ -187,7 +185,8 @@ impl AdmitLayer {
         }
         let answer = Answer::One { hold, deadline: time.deadline };
         let request = Request::from_parts(head, body);
-        Ok(Admitted { request, network: peer, deadline: time.deadline, answer })
+        let compresses = method.may_compress && gzip::is_taken_by(request.headers());
+        Ok(Admitted { request, network: peer, deadline: time.deadline, compresses, answer })
     }
 
     fn life(&self, stream: Stream, time: Time) -> Life {
@@ -312,13 +311,16 @@ where
             if encoding == Encoding::Other {
                 return Ok(gzip::refusal().into_http());
             }
-            let Admitted { request, network, deadline, answer } = match limits.admit(request, encoding).await
-            {
-                Ok(admitted) => admitted,
-                Err(error) => return Ok(Status::from(error).into_http()),
-            };
+            let Admitted { request, network, deadline, compresses, answer } =
+                match limits.admit(request, encoding).await {
+                    Ok(admitted) => admitted,
+                    Err(error) => return Ok(Status::from(error).into_http()),
+                };
             // If the client goes away, this is dropped, and the place is free.
-            let work = for_caller(network, inner.call(request));
+            let work = for_caller(network, async {
+                let response = inner.call(request).await?;
+                Ok(if compresses { gzip::compressed(response).await } else { response })
+            });
             match timeout_at(deadline.instant().into(), work).await {
                 Ok(response) => Ok(answer.around(response?, is_translated)),
                 Err(_) => Ok(Status::from(Error::DeadlineExceeded).into_http()),

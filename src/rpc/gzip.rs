@@ -1,11 +1,17 @@
-//! Owns taking in messages that are compressed: by gzip, which every library of gRPC has, and as no more bytes than any other message.
+//! Owns messages that gzip compresses, which every library of gRPC has: they are taken in as no more bytes than any other message, and
+//! answers are sent so that are large and have nothing secret.
 
-use std::io::Read;
+use std::io::{Read, Write};
 
-use flate2::read::MultiGzDecoder;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use flate2::{Compression, read::MultiGzDecoder, write::GzEncoder};
+use futures_util::stream::{self, StreamExt};
+use http::{HeaderMap, HeaderName, HeaderValue, Response};
+use http_body::{Body as _, Frame};
+use http_body_util::{BodyExt, BodyStream, StreamBody};
 use hyper::body::Bytes;
-use tonic::{Status, metadata::MetadataValue};
+use prost_reflect::{Kind, MessageDescriptor};
+use tokio::task::spawn_blocking;
+use tonic::{Status, body::Body, metadata::MetadataValue};
 
 use crate::model::Error;
 
@@ -20,6 +26,19 @@ pub(super) const MESSAGE_HEAD_BYTES: usize = 5;
 
 const PLAIN: u8 = 0;
 const COMPRESSED: u8 = 1;
+
+/// What gzip is called in both headers.
+const GZIP: &str = "gzip";
+
+/// The largest message of an answer that is not compressed: it is one packet or little more, with its headers.
+const MAX_PLAIN_BYTES: usize = 1_024;
+
+/// The largest that is compressed where the answer is made, which takes about a millisecond: what serves others waits for no more.
+const MAX_BYTES_AT_ONCE: usize = 64 * 1_024;
+
+/// The fields of answers that open something. How long a compressed answer is tells how much of it is alike: whoever sees that length, and
+/// chooses another part of the same answer, finds a secret piece by piece (CRIME, BREACH). So what has such a field is not compressed.
+const SECRET_FIELDS: [&str; 4] = ["access_token", "client_secret", "one_time_password", "refresh_token"];
 
 /// How a call's messages are compressed, if they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +56,7 @@ impl Encoding {
     pub(super) fn of(headers: &HeaderMap) -> Self {
         match headers.get(ENCODING).map(HeaderValue::as_bytes) {
             None | Some(b"identity") => Self::Identity,
-            Some(b"gzip") => Self::Gzip,
+            Some(encoding) if encoding == GZIP.as_bytes() => Self::Gzip,
             Some(_) => Self::Other,
         }
     }
@@ -53,6 +72,73 @@ pub(super) fn refusal() -> Status {
 /// Has `headers` say no more that messages are compressed, where they will not be.
 pub(super) fn forget_in(headers: &mut HeaderMap) {
     headers.remove(ENCODING);
+}
+
+/// Whether answers that are an `output` may be compressed: nothing in them is secret.
+pub(super) fn may_compress(output: &MessageDescriptor) -> bool {
+    let (mut seen, mut left) = (Vec::new(), vec![output.clone()]);
+    while let Some(message) = left.pop() {
+        for field in message.fields() {
+            if SECRET_FIELDS.contains(&field.name()) {
+                return false;
+            }
+            if let Kind::Message(inner) = field.kind()
+                && !seen.contains(&inner)
+            {
+                left.push(inner.clone());
+                seen.push(inner);
+            }
+        }
+    }
+    true
+}
+
+/// Whether whoever sends `headers` takes an answer that gzip has compressed.
+pub(super) fn is_taken_by(headers: &HeaderMap) -> bool {
+    let lists = headers.get_all(ACCEPTED).iter().filter_map(|value| value.to_str().ok());
+    lists.flat_map(|list| list.split(',')).any(|name| name.trim() == GZIP)
+}
+
+/// `response`, which has one message: compressed, if that is large, and smaller then.
+pub(super) async fn compressed(response: Response<Body>) -> Response<Body> {
+    if response.body().is_end_stream() {
+        return response;
+    }
+    let (mut head, mut body) = response.into_parts();
+    let mut first = body.frame().await;
+    if let Some(Ok(frame)) = &first
+        && let Some(data) = frame.data_ref()
+        && let Some(smaller) = smaller(data).await
+    {
+        first = Some(Ok(Frame::data(smaller)));
+        head.headers.insert(ENCODING, HeaderValue::from_static(GZIP));
+    }
+    let frames = stream::iter(first).chain(BodyStream::new(body));
+    Response::from_parts(head, Body::new(StreamBody::new(frames)))
+}
+
+/// The frame of the one message of `body`, compressed. None if it stays as it is.
+async fn smaller(body: &Bytes) -> Option<Bytes> {
+    let Some((PLAIN, message, [])) = first_frame(body) else { return None };
+    if message.len() <= MAX_PLAIN_BYTES {
+        return None;
+    }
+    let frame = if message.len() <= MAX_BYTES_AT_ONCE {
+        compressed_frame(message)
+    } else {
+        let message = body.slice_ref(message);
+        spawn_blocking(move || compressed_frame(&message)).await.ok()?
+    };
+    frame.filter(|frame| frame.len() < body.len())
+}
+
+fn compressed_frame(message: &[u8]) -> Option<Bytes> {
+    let mut encoder = GzEncoder::new(vec![COMPRESSED; MESSAGE_HEAD_BYTES], Compression::fast());
+    encoder.write_all(message).ok()?;
+    let mut frame = encoder.finish().ok()?;
+    let length = u32::try_from(frame.len() - MESSAGE_HEAD_BYTES).ok()?;
+    frame[1..MESSAGE_HEAD_BYTES].copy_from_slice(&length.to_be_bytes());
+    Some(frame.into())
 }
 
 /// The frame of `body` with its message as it was before it was compressed: at most `max_bytes`. None if it is not compressed.
@@ -108,12 +194,15 @@ pub(crate) fn fuzz(body: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::collections::BTreeSet;
 
-    use flate2::{Compression, write::GzEncoder};
+    use futures_util::FutureExt;
+    use http_body_util::Full;
     use proptest::prelude::*;
+    use prost_reflect::DescriptorPool;
 
     use super::*;
+    use crate::proto::DESCRIPTOR_SET;
 
     fn frame(flag: u8, message: &[u8]) -> Vec<u8> {
         let length = u32::try_from(message.len()).unwrap().to_be_bytes();
@@ -169,6 +258,105 @@ mod tests {
             [&frame(PLAIN, b"one")[..], &[frame(PLAIN, b"one"), compressed].concat(), &[1, 0, 0], &[]]
         {
             assert_eq!(decompressed(plain, 1_000).unwrap(), None);
+        }
+    }
+
+    /// Notes in `names` the texts and bytes in `message`, and in what is in it, by the names of their fields.
+    fn texts(message: &MessageDescriptor, seen: &mut Vec<MessageDescriptor>, names: &mut BTreeSet<String>) {
+        if seen.contains(message) {
+            return;
+        }
+        seen.push(message.clone());
+        for field in message.fields() {
+            match field.kind() {
+                Kind::Message(inner) => texts(&inner, seen, names),
+                Kind::String | Kind::Bytes => {
+                    names.insert(field.name().to_owned());
+                }
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn no_answer_with_a_token_a_secret_or_a_password_is_compressed() {
+        // The place in a list, a word, names of claims; and a key of manifests that is never answered.
+        let open = ["next_page_token", "token_type", "token_claims", "secret"];
+        let is_secret = |name: &&String| {
+            ["token", "secret", "password"].iter().any(|word| name.contains(word))
+                && !open.contains(&name.as_str())
+        };
+        let pool = DescriptorPool::decode(DESCRIPTOR_SET).unwrap();
+        let (mut secret, mut plain) = (BTreeSet::new(), BTreeSet::new());
+        for method in pool.services().flat_map(|service| service.methods().collect::<Vec<_>>()) {
+            let mut names = BTreeSet::new();
+            texts(&method.output(), &mut Vec::new(), &mut names);
+            secret.extend(names.iter().filter(is_secret).cloned());
+            if !may_compress(&method.output()) {
+                plain.insert(method.name().to_owned());
+            }
+        }
+        assert_eq!(secret, BTreeSet::from(SECRET_FIELDS.map(str::to_owned)));
+        for (name, expected) in [
+            ("IssueToken", true),
+            ("ChangePassword", true),
+            ("CreateClient", true),
+            ("ResetPassword", true),
+            ("GetMe", false),
+            ("ListUsers", false),
+            ("ExportManifest", false),
+        ] {
+            assert_eq!(plain.contains(name), expected, "{name}: {plain:?}");
+        }
+    }
+
+    #[test]
+    fn whoever_takes_gzip_says_so() {
+        for (said, expected) in [
+            ("gzip", true),
+            ("identity, deflate,gzip", true),
+            ("identity", false),
+            ("gzip2", false),
+            ("", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPTED, HeaderValue::from_static(said));
+            assert_eq!(is_taken_by(&headers), expected, "{said:?}");
+        }
+        assert!(!is_taken_by(&HeaderMap::new()));
+    }
+
+    #[tokio::test]
+    async fn what_is_large_and_becomes_smaller_is_compressed() {
+        // Marsaglia's xorshift: nothing in it comes twice.
+        let mut state = 0x9e37_79b9_u32;
+        let noise = std::iter::repeat_with(|| {
+            state ^= state << 13;
+            state ^= state >> 17;
+            state ^= state << 5;
+            state.to_le_bytes()[1]
+        });
+        let noise = noise.take(2_000).collect();
+        for (what, message, expected) in [
+            ("small", vec![7; MAX_PLAIN_BYTES], false),
+            ("large", vec![7; MAX_PLAIN_BYTES + 1], true),
+            ("larger", vec![7; MAX_BYTES_AT_ONCE + 1], true),
+            ("noise", noise, false),
+        ] {
+            let body = Bytes::from(frame(PLAIN, &message));
+            let answer = compressed(Response::new(Body::new(Full::new(body.clone())))).await;
+            assert_eq!(answer.headers().get(ENCODING).is_some_and(|said| said == GZIP), expected, "{what}");
+            let sent = answer.into_body().collect().await.unwrap().to_bytes();
+            assert_eq!(sent.len() < body.len(), expected, "{what}");
+            let read = decompressed(&sent, 100_000).unwrap().unwrap_or(sent);
+            assert_eq!(read, body, "{what}");
+        }
+        // What is no single message, or none at all, stays as it is.
+        for odd in [Vec::new(), vec![0; 3], [frame(PLAIN, &[7; 2_000]), frame(PLAIN, &[7; 2_000])].concat()] {
+            let answer = compressed(Response::new(Body::new(Full::new(Bytes::from(odd.clone()))))).await;
+            assert!(answer.headers().is_empty());
+            let sent = answer.into_body().collect().now_or_never().unwrap().unwrap().to_bytes();
+            assert_eq!(sent, odd);
         }
     }
 

@@ -5,6 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use prost_reflect::{DescriptorError, DescriptorPool, MessageDescriptor, MethodDescriptor};
 use tonic_health::pb::health_server::SERVICE_NAME as HEALTH;
 
+use super::gzip;
 use crate::{
     admission::CallKind,
     auth::{Access, Policy},
@@ -28,6 +29,8 @@ pub(super) struct Method {
     pub(super) stream: Option<Stream>,
     /// Whether one call of it at a time is answered.
     pub(super) alone: Option<Alone>,
+    /// Whether its answer, of which there is one, may be compressed.
+    pub(super) may_compress: bool,
 }
 
 /// What is asked of a call of which there is one at a time, and which may take more than others.
@@ -47,7 +50,8 @@ pub(super) struct Stream {
 }
 
 /// A method that there is not: it is refused, whatever is sent.
-const UNKNOWN: Method = Method { kind: CallKind::Call, has_one_request: false, stream: None, alone: None };
+const UNKNOWN: Method =
+    Method { kind: CallKind::Call, has_one_request: false, stream: None, alone: None, may_compress: false };
 
 /// The methods by path: `/package.Service/Method`.
 #[derive(Debug)]
@@ -95,7 +99,9 @@ impl Method {
             }
             _ => None,
         };
-        Self { kind, has_one_request, stream: is_stream.then_some(Stream { idle }), alone }
+        // What Envoy is told goes no further than the next process, and may be a token.
+        let may_compress = !is_stream && kind != CallKind::Check && gzip::may_compress(&method.output());
+        Self { kind, has_one_request, stream: is_stream.then_some(Stream { idle }), alone, may_compress }
     }
 }
 
@@ -115,15 +121,29 @@ mod tests {
         let alone = methods.of("/identity.admin.v1.ApplyService/ApplyManifest").alone.as_ref().unwrap();
         assert_eq!(alone.scopes, ["signet.manifests.apply"]);
         assert_eq!(alone.input.full_name(), "identity.admin.v1.ApplyManifestRequest");
-        let unary = |kind| Method { kind, has_one_request: true, stream: None, alone: None };
+        let unary = |kind| Method {
+            kind,
+            has_one_request: true,
+            stream: None,
+            alone: None,
+            may_compress: kind != CallKind::Check,
+        };
         let table = [
             ("/identity.v1.IdentityService/GetMe", unary(CallKind::Call)),
             ("/identity.admin.v1.ClientService/UpdateClient", unary(CallKind::Call)),
             ("/grpc.health.v1.Health/Check", unary(CallKind::Health)),
             ("/envoy.service.auth.v3.Authorization/Check", unary(CallKind::Check)),
             (
+                "/identity.v1.IdentityService/IssueToken",
+                Method { may_compress: false, ..unary(CallKind::Call) },
+            ),
+            (
                 "/grpc.health.v1.Health/Watch",
-                Method { stream: Some(Stream { idle: None }), ..unary(CallKind::Health) },
+                Method {
+                    stream: Some(Stream { idle: None }),
+                    may_compress: false,
+                    ..unary(CallKind::Health)
+                },
             ),
             (
                 "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
@@ -132,6 +152,7 @@ mod tests {
                     has_one_request: false,
                     stream: Some(Stream { idle: Some(IDLE) }),
                     alone: None,
+                    may_compress: false,
                 },
             ),
             ("/made.up/Method", UNKNOWN),

@@ -43,8 +43,10 @@ const REQUEST_HEADERS: [HeaderName; 6] = [
     HeaderName::from_static(REQUEST_ID_HEADER),
 ];
 
-/// What a page may read: an answer without a message has its status among its headers, and every answer tells the id of its request.
-const RESPONSE_HEADERS: [HeaderName; 5] = [
+/// What a page may read: how a message is compressed, if it says that it takes that; an answer without a message has its status among its
+/// headers; and every answer tells the id of its request.
+const RESPONSE_HEADERS: [HeaderName; 6] = [
+    HeaderName::from_static("grpc-encoding"),
     HeaderName::from_static("grpc-status"),
     HeaderName::from_static("grpc-message"),
     HeaderName::from_static("grpc-status-details-bin"),

@@ -5,7 +5,8 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use prost::Message;
 use signet::proto::identity::v1::{
-    GetMeRequest, IssueTokenRequest, IssueTokenResponse, RefreshTokenGrant, issue_token_request::Grant,
+    GetMeRequest, IssueTokenRequest, IssueTokenResponse, ListSessionsResponse, RefreshTokenGrant,
+    issue_token_request::Grant,
 };
 use tonic::Code;
 use tonic_reflection::pb::v1::{ServerReflectionRequest, server_reflection_request::MessageRequest};
@@ -103,6 +104,30 @@ async fn an_error_behind_messages_comes_in_the_trailers_frame() {
     assert_eq!(answer.trailers.as_ref().unwrap()["grpc-status"], "3", "{answer:?}");
     let handled = [("grpc_method", "ServerReflectionInfo"), ("grpc_code", "InvalidArgument")];
     assert_eq!(server.scrape().await.sum("grpc_server_handled_total", &handled), 1.0);
+}
+
+#[tokio::test]
+async fn a_large_answer_is_compressed_for_a_page_that_takes_that() {
+    let server = TestServer::start(&[WITH_ORIGIN]).await;
+    for content_type in CONTENT_TYPES {
+        let page = Page { content_type, ..Page::of(&server) };
+        let username = format!("alice{}", content_type.len());
+        let token = page.token_of_new(&username).await;
+        for _ in 0..12 {
+            page.issue_token(&password_grant(&username, PASSWORD)).await.unwrap();
+        }
+        let (bearer, list) = (format!("Bearer {token}"), "/identity.v1.IdentityService/ListSessions");
+        let plain = page.send(list, &[("authorization", &bearer)], &frame(b"")).await;
+        let takes = [("authorization", &*bearer), ("grpc-accept-encoding", "gzip")];
+        let smaller = page.send(list, &takes, &frame(b"")).await;
+        assert_eq!(header(smaller.http.headers(), "grpc-encoding"), "gzip");
+        assert_eq!(header(plain.http.headers(), "grpc-encoding"), "");
+        assert_eq!(plain.result::<ListSessionsResponse>().unwrap().sessions.len(), 13);
+        assert_eq!(smaller.message, plain.message);
+        assert!(smaller.http.body().len() < plain.http.body().len() / 2, "{content_type}");
+        // The browser lets its script read how.
+        assert!(header(smaller.http.headers(), "access-control-expose-headers").contains("grpc-encoding"));
+    }
 }
 
 #[tokio::test]

@@ -63,7 +63,7 @@ async fn a_page_of_a_configured_origin_is_told_that_it_may() {
                     ("access-control-allow-origin", origin),
                     (
                         "access-control-expose-headers",
-                        "grpc-status,grpc-message,grpc-status-details-bin,grpc-retry-pushback-ms,x-request-id",
+                        "grpc-encoding,grpc-status,grpc-message,grpc-status-details-bin,grpc-retry-pushback-ms,x-request-id",
                     ),
                 ]);
                 assert_eq!(cors(answer.http.headers()), said);

@@ -16,7 +16,7 @@ use tonic::{Code, Status};
 use crate::{
     harness::{PASSWORD, TestServer, password_grant},
     http::client::HttpClient,
-    wire::frame,
+    wire::{compressed::gunzip, frame},
 };
 
 const SIGN_UP: &str = "/identity.v1.IdentityService/SignUp";
@@ -142,6 +142,7 @@ impl Answer {
             assert!(trailers.is_none(), "the trailers come last: {http:?}");
             match rest[0] {
                 0 => message = Some(rest[5..].to_vec()),
+                1 if header(http.headers(), "grpc-encoding") == "gzip" => message = Some(gunzip(&rest[5..])),
                 0x80 => trailers = Some(header_map(&rest[5..])),
                 flags => panic!("a frame with the flags {flags}: {http:?}"),
             }

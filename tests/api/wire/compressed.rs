@@ -1,10 +1,11 @@
-//! Owns messages that are compressed: gzip's are taken, within the limits of all others, and nothing else is.
+//! Owns messages that are compressed: gzip's are taken, within the limits of all others, and nothing else is; and large answers are, for
+//! whoever takes that, if they have nothing secret.
 
-use std::io::Write;
+use std::io::{Read, Write};
 
-use flate2::{Compression, write::GzEncoder};
+use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use prost::Message;
-use signet::proto::identity::v1::IssueTokenResponse;
+use signet::proto::identity::v1::{IssueTokenResponse, ListSessionsResponse};
 use tonic::Code;
 
 use super::{GET_ME, ISSUE_TOKEN, Target, frame, frame_that_says};
@@ -14,6 +15,13 @@ fn gzip(message: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(message).unwrap();
     encoder.finish().unwrap()
+}
+
+/// What `bytes` were before gzip compressed them.
+pub(crate) fn gunzip(bytes: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::new();
+    GzDecoder::new(bytes).read_to_end(&mut plain).unwrap();
+    plain
 }
 
 /// A frame of what gzip makes of `message`.
@@ -69,4 +77,39 @@ async fn a_message_that_becomes_too_large_or_is_no_gzip_is_refused() {
         assert_refused(answer.refusal(), code, reason);
     }
     target.still_serves().await;
+}
+
+#[tokio::test]
+async fn a_large_answer_is_compressed_for_whoever_takes_that_and_no_answer_with_a_token_is() {
+    const LIST_SESSIONS: &str = "/identity.v1.IdentityService/ListSessions";
+    // Signatures of 256 bytes, and such an issuer, make the answer to a login larger than what is never compressed.
+    let issuer = format!("--issuer=https://{}.example", "a-long-name.".repeat(12).trim_end_matches('.'));
+    let target = Target::new(&["--signing-alg=RS256", &issuer]).await;
+    let bearer = format!("Bearer {}", target.token);
+    let list = async |takes: &str| {
+        let request = target.request(LIST_SESSIONS).header("authorization", &bearer);
+        let answer = target.exchange(request.header("grpc-accept-encoding", takes), &frame(b"")).await;
+        assert_eq!(answer.status().code(), Code::Ok, "{answer:?}");
+        answer
+    };
+    // One session is a small answer.
+    let small = list("identity,gzip").await;
+    assert_eq!((small.body[0], small.headers.get("grpc-encoding")), (0, None));
+    for _ in 0..12 {
+        let request = target.request(ISSUE_TOKEN).header("grpc-accept-encoding", "gzip");
+        let answer = target.exchange(request, &frame(&login())).await;
+        assert_eq!((answer.body[0], answer.headers.get("grpc-encoding")), (0, None), "{answer:?}");
+        let login = answer.result::<IssueTokenResponse>().unwrap();
+        assert!(login.encoded_len() > 1_024, "{} bytes", login.encoded_len());
+    }
+    let plain = list("identity,deflate").await;
+    assert_eq!((plain.body[0], plain.headers.get("grpc-encoding")), (0, None));
+    let sessions = plain.result::<ListSessionsResponse>().unwrap();
+    assert!(sessions.sessions.len() == 13 && plain.body.len() > 1_024);
+    for takes in ["gzip", "identity, deflate, gzip"] {
+        let answer = list(takes).await;
+        assert_eq!((answer.body[0], &answer.headers["grpc-encoding"]), (1, &"gzip".parse().unwrap()));
+        assert!(answer.body.len() < plain.body.len() / 2, "{} of {}", answer.body.len(), plain.body.len());
+        assert_eq!(gunzip(&answer.body[5..]), plain.body[5..]);
+    }
 }

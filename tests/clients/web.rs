@@ -7,7 +7,6 @@ use std::{
     process::Command,
 };
 
-use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -26,7 +25,7 @@ fn a_page_signs_up_logs_in_refreshes_and_is_recognised_and_a_page_of_another_ori
     let origins = format!("--grpc-web-origins={origin}");
     let signet = Signet::start_with(&[&origins]);
     let place = Place::new();
-    place.build(&signet);
+    place.build();
     let shown = place.run(
         Command::new(place.path("bin/node"))
             .arg("drive.mjs")
@@ -47,7 +46,7 @@ impl Place {
     fn new() -> Self {
         let place = Self(TempDir::new().expect("a directory for temporary files"));
         let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/web");
-        for name in ["buf.gen.yaml", "drive.mjs", "page.ts"] {
+        for name in ["drive.mjs", "page.ts"] {
             fs::copy(sources.join(name), place.path(name)).expect("a source can be copied");
         }
         for name in ["bin", "node_modules"] {
@@ -60,20 +59,11 @@ impl Place {
         self.0.path().join(name)
     }
 
-    /// Makes page.js of the page, of stubs of `proto/`, and of those of the error details, which `signet descriptor` brings.
-    fn build(&self, signet: &Signet) {
-        let descriptors = signet.operate(&["descriptor"]);
-        let descriptors = descriptors["descriptor_set"].as_str().expect("a text");
-        let descriptors = BASE64_STANDARD.decode(descriptors).expect("base64");
-        fs::write(self.path("api.binpb"), descriptors).expect("a new file");
-        let proto = Path::new(env!("CARGO_MANIFEST_DIR")).join("proto");
-        self.run(Command::new(buf()).arg("generate").arg(proto));
-        self.run(Command::new(buf()).args([
-            "generate",
-            "api.binpb",
-            "--path",
-            "google/rpc/error_details.proto",
-        ]));
+    /// Makes page.js of the page, and of stubs as README.md has them made.
+    fn build(&self) {
+        let mut generate = Command::new(buf());
+        generate.args(["generate", "--template", "examples/stubs/buf.gen.node.yaml", "--output"]);
+        self.run_in(Path::new(env!("CARGO_MANIFEST_DIR")), generate.arg(self.0.path()));
         self.run(Command::new(self.path("node_modules/.bin/esbuild")).args([
             "page.ts",
             "--bundle",
@@ -85,10 +75,16 @@ impl Place {
 
     /// What `command` writes, here.
     fn run(&self, command: &mut Command) -> String {
+        self.run_in(self.0.path(), command)
+    }
+
+    /// What `command` writes in `folder`, with the programs that are here.
+    fn run_in(&self, folder: &Path, command: &mut Command) -> String {
         let path = env::var_os("PATH").unwrap_or_default();
-        let paths = [self.path("bin")].into_iter().chain(env::split_paths(&path));
+        let own = [self.path("bin"), self.path("node_modules/.bin")];
+        let paths = own.into_iter().chain(env::split_paths(&path));
         let output = command
-            .current_dir(self.0.path())
+            .current_dir(folder)
             .env("PATH", env::join_paths(paths).expect("paths without colons"))
             .output()
             .expect("the program runs");

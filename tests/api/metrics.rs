@@ -492,6 +492,8 @@ async fn every_series_is_documented_and_every_documented_series_is_served() {
     let document = fs::read_to_string(document).unwrap();
     // A row: | `name` | type | labels | meaning |
     let rows = document.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
+    // Alerts have capitals.
+    let rows = rows.filter(|(name, _)| !name.bytes().any(|byte| byte.is_ascii_uppercase()));
     let listed: BTreeSet<_> =
         rows.map(|(name, rest)| (name.to_owned(), rest.split(" | ").next().unwrap().to_owned())).collect();
     assert_eq!(told, listed);

@@ -77,6 +77,19 @@ fn envoy_takes_its_configurations() {
     }
 }
 
+#[test]
+fn the_issuer_of_the_command_is_that_of_the_file() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/MESH.md")).unwrap();
+    let (_, command) = page.split_once("    signet --issuer ").expect("the command");
+    let issuer = command.split_whitespace().next().expect("the issuer");
+    let file = fs::read_to_string(example("envoy/jwt-authn.yaml")).unwrap();
+    assert!(file.contains(&format!("issuer: {issuer} ")), "{issuer}");
+    // Whoever follows the page starts each of them so.
+    for file in ["ext-authz", "jwt-authn", "rest", "web"] {
+        assert!(page.contains(&format!("    envoy -c examples/deploy/envoy/{file}.yaml")), "{file}");
+    }
+}
+
 /// Mistakes that must be noticed in a file, so that none is there unchecked: each is what stands there, and what is to.
 fn mistakes(file: &Path) -> &'static [(&'static str, &'static str)] {
     let name = file.strip_prefix(example("")).unwrap().to_str().unwrap();

@@ -138,6 +138,26 @@ async fn the_service_does_not_get_the_token_unless_its_route_asks_for_it() {
 }
 
 #[tokio::test]
+async fn a_browser_may_ask_before_it_calls_though_it_shows_no_token() {
+    let mesh = Mesh::start().await;
+    for (origin, allowed) in
+        [("https://app.example", Some("https://app.example")), ("https://evil.example", None)]
+    {
+        let asked = Request::of("OPTIONS", "/reports")
+            .header("Origin", origin)
+            .header("Access-Control-Request-Method", "GET")
+            .header("Access-Control-Request-Headers", "authorization");
+        let answer = mesh.send(asked).await;
+        assert_eq!(answer.header("access-control-allow-origin"), allowed, "{answer:?}");
+        assert_eq!(answer.status, 200, "{answer:?}");
+        // What it then sends is judged as anybody's, and its page reads why it is refused.
+        let refused = mesh.send(Request::get("/reports").header("Origin", origin)).await;
+        assert_eq!((refused.status, refused.header("access-control-allow-origin")), (401, allowed));
+    }
+    assert_eq!(mesh.send(Request::of("OPTIONS", "/reports")).await.status, 401, "that is no preflight");
+}
+
+#[tokio::test]
 async fn the_service_is_told_the_address_of_the_client_behind_what_that_claims() {
     let mesh = Mesh::start().await;
     let (_, token) = mesh.signet.sign_up().await;

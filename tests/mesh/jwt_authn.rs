@@ -61,6 +61,23 @@ async fn the_service_is_told_what_the_token_says_and_nothing_that_a_client_made_
 }
 
 #[tokio::test]
+async fn a_browser_may_ask_before_it_calls_though_it_shows_no_token() {
+    let (signet, upstream) = (Signet::start(&[]), Upstream::start().await);
+    let envoy = sidecar(&signet, &upstream).await;
+    for (origin, allowed) in
+        [("https://app.example", Some("https://app.example")), ("https://evil.example", None)]
+    {
+        let asked = Request::of("OPTIONS", "/x")
+            .header("Origin", origin)
+            .header("Access-Control-Request-Method", "GET");
+        let answer = asked.send(envoy.addr).await.unwrap();
+        assert_eq!((answer.status, answer.header("access-control-allow-origin")), (200, allowed));
+        let refused = Request::get("/x").header("Origin", origin).send(envoy.addr).await.unwrap();
+        assert_eq!((refused.status, refused.header("access-control-allow-origin")), (401, allowed));
+    }
+}
+
+#[tokio::test]
 async fn the_service_does_not_get_the_token_unless_it_is_asked_for() {
     let (signet, upstream) = (Signet::start(&[]), Upstream::start().await);
     let (alice, token) = signet.sign_up().await;

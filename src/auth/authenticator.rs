@@ -159,6 +159,8 @@ pub fn bearer_token<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Result<Op
     let Some((scheme, token)) = text.and_then(|text| text.split_once(' ')) else {
         return Err(malformed);
     };
+    // Behind the scheme there may be more than one space (RFC 9110 section 11.4: `1*SP`).
+    let token = token.trim_start_matches(' ');
     // The scheme is compared without case (RFC 9110 section 11.1).
     if !scheme.eq_ignore_ascii_case("bearer") || token.is_empty() {
         return Err(malformed);
@@ -178,8 +180,9 @@ mod tests {
     fn exactly_one_bearer_token_is_read() {
         assert_eq!(token(&["Bearer abc"]).unwrap(), Some("abc"));
         assert_eq!(token(&["bearer abc"]).unwrap(), Some("abc"));
+        assert_eq!(token(&["Bearer   abc"]).unwrap(), Some("abc"));
         assert_eq!(token(&[]).unwrap(), None);
-        for bad in ["Bearer", "Bearer ", "abc", "Basic YTpi", "", "Bearer é"] {
+        for bad in ["Bearer", "Bearer ", "Bearer   ", "Bearer\tabc", "abc", "Basic YTpi", "", "Bearer é"] {
             assert!(matches!(token(&[bad]), Err(Error::TokenInvalid(_))), "{bad:?}");
         }
         assert!(matches!(token(&["Bearer a", "Bearer b"]), Err(Error::TokenInvalid(_))));

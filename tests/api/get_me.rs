@@ -44,8 +44,9 @@ async fn the_bearer_scheme_is_read_as_rfc_6750_says() {
     let mut client = server.client().await;
     let token = client.token_of_new("alice").await;
     assert_refused(get_me_with(&mut client, &[]).await, Code::Unauthenticated, "TOKEN_MISSING");
-    for good in [format!("Bearer {token}"), format!("bearer {token}"), format!("BEARER {token}")] {
-        get_me_with(&mut client, &[&good]).await.unwrap();
+    // Behind the scheme there is one space or more (RFC 9110 section 11.4).
+    for good in ["Bearer ", "bearer ", "BEARER ", "Bearer  ", "Bearer     "] {
+        get_me_with(&mut client, &[&format!("{good}{token}")]).await.unwrap();
     }
     for bad in [
         "",
@@ -53,7 +54,7 @@ async fn the_bearer_scheme_is_read_as_rfc_6750_says() {
         "Bearer ",
         &token,
         &format!("Basic {token}"),
-        &format!("Bearer  {token}"),
+        &format!("Bearer\t{token}"),
         &format!("Bearer {token} x"),
     ] {
         assert_refused(get_me_with(&mut client, &[bad]).await, Code::Unauthenticated, "TOKEN_INVALID");

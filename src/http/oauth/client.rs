@@ -80,7 +80,8 @@ fn basic(headers: &HeaderMap) -> Result<Option<IdAndSecret>, Error> {
     let Some(value) = values.next() else { return Ok(None) };
     let read = || {
         let (scheme, credentials) = value.to_str().ok()?.split_once(' ')?;
-        let credentials = Zeroizing::new(Base64::decode_vec(credentials).ok()?);
+        // Behind the scheme there may be more than one space (RFC 9110 section 11.4: `1*SP`).
+        let credentials = Zeroizing::new(Base64::decode_vec(credentials.trim_start_matches(' ')).ok()?);
         let colon = credentials.iter().position(|byte| *byte == b':')?;
         let id = form::decoded(&credentials[..colon])?;
         let secret = Zeroizing::new(form::decoded(&credentials[colon + 1..])?);
@@ -136,6 +137,7 @@ mod tests {
             (None, &format!("client_id=x&{assertion}"), said("x", "assertion a.b.c")),
             (Some(&*basic_of("x:y")), "", said("x", "secret y")),
             (Some(&*basic_of("x:y").replace("Basic", "bAsIc")), "", said("x", "secret y")),
+            (Some(&*basic_of("x:y").replace("Basic ", "Basic   ")), "", said("x", "secret y")),
             (Some(&*basic_of("x:y")), "client_id=x", said("x", "secret y")),
             (Some(&*basic_of("x:")), "", said("x", "none")),
             (Some(&*basic_of(":")), "", None),

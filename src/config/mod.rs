@@ -23,7 +23,10 @@ use clap::{Args, ValueEnum};
 
 use crate::{
     identity::{
-        UsernameRests, accounts::AccountSettings, clients::ClientSettings, permissions::PermissionSettings,
+        UsernameRests,
+        accounts::AccountSettings,
+        clients::{AssertionLeeway, ClientSettings},
+        permissions::PermissionSettings,
         sessions::SessionSettings,
     },
     model::{PasswordRules, SessionLifetime},
@@ -214,7 +217,10 @@ impl Config {
     pub fn clients(&self) -> ClientSettings {
         ClientSettings {
             issuer: self.tokens.issuer.clone(),
-            leeway: self.tokens.clock_leeway,
+            leeway: AssertionLeeway {
+                expired: self.tokens.clock_leeway,
+                ahead: self.tokens.assertion_leeway,
+            },
             cache_size: self.tokens.standing_cache_size,
             cache_max_age: self.tokens.standing_cache_max_age,
         }

@@ -72,6 +72,11 @@ pub struct TokenConfig {
     #[arg(long, env = "SIGNET_CLOCK_LEEWAY", global = true, value_name = "DURATION", default_value = "5s", value_parser = duration::<0, 300>)]
     pub clock_leeway: Duration,
 
+    /// How far ahead `iat` and `nbf` of a client's assertion (`private_key_jwt`) may lie (0s to 1m): clients' clocks are further off than
+    /// those of replicas. Its `exp` goes by --clock-leeway.
+    #[arg(long, env = "SIGNET_ASSERTION_LEEWAY", global = true, value_name = "DURATION", default_value = "15s", value_parser = duration::<0, 60>)]
+    pub assertion_leeway: Duration,
+
     /// How many verified tokens are remembered, so that they cost no signature check again (about 700 bytes each).
     #[arg(long, env = "SIGNET_TOKEN_CACHE_SIZE", global = true, value_name = "COUNT", default_value_t = 10_000, value_parser = RangedU64ValueParser::<usize>::new().range(0..=100_000_000))]
     pub token_cache_size: usize,

@@ -56,6 +56,7 @@ async fn a_wrong_value_is_refused_with_what_would_be_right() {
         ("--access-token-ttl", "25h", "between 1s and 1day"),
         ("--access-token-ttl", "15", "such as `500ms`, `30s` or `15m`"),
         ("--clock-leeway", "301s", "between 0s and 5m"),
+        ("--assertion-leeway", "61s", "between 0s and 1m"),
         ("--refresh-repeat-window", "999ms", "between 1s and 12h"),
         ("--key-rotation-interval", "59s", "between 1m and "),
         ("--key-publish-ahead", "0s", "between 1s and 30days"),

@@ -29,13 +29,23 @@ pub(super) struct Assertion<'a> {
     signature: Vec<u8>,
 }
 
+/// How far the clock of a client that makes an assertion may be from this one.
+#[derive(Clone, Copy, Debug)]
+pub struct AssertionLeeway {
+    /// How long ago it may have expired.
+    pub expired: Duration,
+    /// How far ahead the times may lie that it is issued at and valid from. More than `expired`: a clock that is ahead makes nothing last
+    /// longer than `exp` lets it.
+    pub ahead: Duration,
+}
+
 /// The rules for an assertion beside its signature.
 #[derive(Debug)]
 pub(super) struct AssertionRules<'a> {
     /// The names of this service (`aud`).
     pub(super) audiences: &'a [String],
     /// How far the client's clock may be from this one.
-    pub(super) leeway: Duration,
+    pub(super) leeway: AssertionLeeway,
     /// When it is checked.
     pub(super) now: Timestamp,
 }
@@ -114,14 +124,15 @@ impl<'a> Assertion<'a> {
         if aud.names().is_empty() || !aud.names().iter().all(|name| rules.audiences.contains(name)) {
             return Err("its audience is another");
         }
-        let (now, leeway) = (seconds(rules.now), rules.leeway.as_secs_f64());
+        let AssertionLeeway { expired, ahead } = rules.leeway;
+        let (now, leeway) = (seconds(rules.now), expired.as_secs_f64());
         if now >= exp + leeway {
             return Err("it has expired");
         }
         if *exp > now + MAX_LIFETIME.as_secs_f64() + leeway {
             return Err("its expiry is too far ahead");
         }
-        if [nbf, iat].into_iter().flatten().any(|from| now < from - leeway) {
+        if [nbf, iat].into_iter().flatten().any(|from| now < from - ahead.as_secs_f64()) {
             return Err("it is not valid yet");
         }
         if jti.is_empty() || jti.len() > JTI_MAX_BYTES {
@@ -129,7 +140,7 @@ impl<'a> Assertion<'a> {
         }
         // Remembered until every replica's clock says that it has expired.
         let left = Duration::from_secs_f64((exp - now).max(0.0));
-        let remember = left.saturating_add(rules.leeway.saturating_mul(3));
+        let remember = left.saturating_add(expired.saturating_mul(3));
         Ok(AssertionUse { hash: self.use_hash(), expire_time: rules.now.after(remember) })
     }
 
@@ -187,9 +198,10 @@ mod tests {
             rest in "[A-Za-z0-9_.-]{0,30}",
         ) {
             let encode = |text: &str| Base64UrlUnpadded::encode_string(text.as_bytes());
+            let leeway = AssertionLeeway { expired: Duration::ZERO, ahead: Duration::ZERO };
             for text in [rest.clone(), format!("{}.{}.{rest}", encode(&header), encode(&payload))] {
                 if let Ok(assertion) = Assertion::parse(&text) {
-                    let rules = AssertionRules { audiences: &[], leeway: Duration::ZERO, now: Timestamp::from_micros(0) };
+                    let rules = AssertionRules { audiences: &[], leeway, now: Timestamp::from_micros(0) };
                     prop_assert!(assertion.verify(&ClientKeys::default(), &rules).is_err());
                 }
             }

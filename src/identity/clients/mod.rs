@@ -25,6 +25,7 @@ use keys::ClientKeys;
 
 /// The algorithms of clients' assertions.
 pub use crate::jose::PUBLIC_KEY_ALGORITHMS as ASSERTION_ALGORITHMS;
+pub use assertion::AssertionLeeway;
 #[cfg(any(fuzzing, test))]
 pub(crate) use assertion::fuzz as fuzz_assertion;
 pub use authentication::{ClientAuthentication, ClientCredential, Proven, Requester};
@@ -45,7 +46,7 @@ pub struct Clients {
     strangers: Strangers,
     guessing: Arc<Guessing>,
     clock: Clock,
-    leeway: Duration,
+    leeway: AssertionLeeway,
     /// The names by which an assertion may mean this service.
     audiences: [String; 2],
     known: RowCache<ClientId, RegisteredClient>,
@@ -58,7 +59,7 @@ pub struct ClientSettings {
     /// Who issues the tokens: whom an assertion must be meant for.
     pub issuer: String,
     /// How far a client's clock may be from this one.
-    pub leeway: Duration,
+    pub leeway: AssertionLeeway,
     /// How many clients are remembered.
     pub cache_size: usize,
     /// For how long a client is remembered: how long a change by another process may stay unseen.

@@ -6,7 +6,7 @@
 use crate::{
     auth::fuzz_access_token,
     base::{Clock, Entropy, Timestamp},
-    http::fuzz_form,
+    http::{fuzz_form, fuzz_multipart},
     identity::{
         RefreshToken,
         apply::fuzz as fuzz_manifest,
@@ -43,6 +43,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("grpc_web", fuzz_grpc_web),
     ("gzip", fuzz_gzip),
     ("manifest", fuzz_manifest),
+    ("multipart", fuzz_multipart),
     ("name", name),
     ("ndjson", ndjson),
     ("one_time_password", fuzz_one_time_password),

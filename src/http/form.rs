@@ -1,4 +1,5 @@
-//! Owns reading `application/x-www-form-urlencoded` bodies: the one form in which RFC 6749 lets parameters come.
+//! Owns reading the forms in which parameters come: `application/x-www-form-urlencoded`, as RFC 6749 has them, and `multipart/form-data`,
+//! which many libraries and `FastAPI` take as well.
 
 use axum::{
     body,
@@ -8,10 +9,13 @@ use axum::{
 use percent_encoding::percent_decode;
 use zeroize::Zeroizing;
 
-use super::refusal::Refusal;
+use super::{
+    multipart::{self, MULTIPART, Parameters},
+    refusal::Refusal,
+};
 use crate::model::{Error, FieldReason, FieldViolation, RuleViolation};
 
-/// The content type of a form.
+/// The content type of a form that is encoded as in a URL.
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// How many parameters a form may have: more than any request of this API has, with all the audiences that there may be.
@@ -19,7 +23,7 @@ const MAX_PARAMETERS: usize = 256;
 
 /// The parameters of a request, and what has been found wrong with those that were asked for.
 pub(super) struct Form {
-    parameters: Vec<(String, Zeroizing<String>)>,
+    parameters: Parameters,
     violations: Vec<FieldViolation>,
 }
 
@@ -65,7 +69,9 @@ impl Form {
         let before = self.violations.len();
         let value = self.optional(name);
         if value.is_none() && self.violations.len() == before {
-            self.refuse(name, FieldReason::Required, "must be set");
+            let is_there = self.parameters.iter().any(|(found, _)| found == name);
+            let rule = if is_there { "must be set: an empty one counts as absent" } else { "must be set" };
+            self.refuse(name, FieldReason::Required, rule);
         }
         value.unwrap_or_default()
     }
@@ -92,18 +98,27 @@ impl<S: Send + Sync> FromRequest<S> for Form {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Refusal> {
         refuse_query(request.uri())?;
-        if !is_form(request.headers()) {
-            let error = Error::MalformedRequest(format!("its content type is not `{FORM}`"));
+        let (head, body) = request.into_parts();
+        let Some((encoding, content_type)) = encoding(&head.headers) else {
+            let error =
+                Error::MalformedRequest(format!("its content type is neither `{FORM}` nor `{MULTIPART}`"));
             return Err(Refusal::with_status(error, StatusCode::UNSUPPORTED_MEDIA_TYPE));
-        }
+        };
         // It has been read, and its size bounded, by `limits`.
-        let body = body::to_bytes(request.into_body(), usize::MAX).await.map_err(Error::internal)?;
+        let body = body::to_bytes(body, usize::MAX).await.map_err(Error::internal)?;
+        let read = match encoding {
+            MULTIPART => {
+                let parameters = multipart::parse(content_type, body, MAX_PARAMETERS).await;
+                parameters.map(|parameters| Self { parameters, violations: Vec::new() })
+            }
+            _ => Self::parse(&body),
+        };
         let malformed = || {
             Error::MalformedRequest(format!(
-                "its body is not `{FORM}` in UTF-8, with at most {MAX_PARAMETERS} parameters"
+                "its body is not `{encoding}` in UTF-8, with at most {MAX_PARAMETERS} parameters"
             ))
         };
-        Ok(Self::parse(&body).ok_or_else(malformed)?)
+        Ok(read.ok_or_else(malformed)?)
     }
 }
 
@@ -117,14 +132,16 @@ fn refuse_query(uri: &Uri) -> Result<(), Error> {
     }
 }
 
-/// Whether the body is a form, and not compressed.
-fn is_form(headers: &HeaderMap) -> bool {
+/// How the body is a form, and its content type as a whole; none if it is not one, or compressed.
+fn encoding(headers: &HeaderMap) -> Option<(&'static str, &str)> {
     let mut types = headers.get_all(header::CONTENT_TYPE).iter();
-    let content_type = types.next().and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let content_type = types.next()?.to_str().ok()?;
+    if types.next().is_some() || headers.contains_key(header::CONTENT_ENCODING) {
+        return None;
+    }
     let essence = content_type.split(';').next().unwrap_or_default().trim();
-    essence.eq_ignore_ascii_case(FORM)
-        && types.next().is_none()
-        && !headers.contains_key(header::CONTENT_ENCODING)
+    let encoding = [FORM, MULTIPART].into_iter().find(|known| essence.eq_ignore_ascii_case(known))?;
+    Some((encoding, content_type))
 }
 
 /// A name or a value: `+` is a space, `%41` a byte.
@@ -215,22 +232,23 @@ mod tests {
 
     #[test]
     fn only_a_form_that_is_not_compressed_is_a_form() {
-        let is = |types: &[&'static str]| {
+        let of = |types: &[&'static str]| {
             let mut headers = HeaderMap::new();
             for content_type in types {
                 headers.append(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
             }
-            is_form(&headers)
+            encoding(&headers).map(|(encoding, _)| encoding)
         };
         for good in
             [FORM, "Application/X-WWW-Form-URLEncoded", "application/x-www-form-urlencoded ; charset=utf-8"]
         {
-            assert!(is(&[good]), "{good}");
+            assert_eq!(of(&[good]), Some(FORM), "{good}");
         }
-        for bad in ["", "application/json", "multipart/form-data", "application/x-www-form-urlencoded2"] {
-            assert!(!is(&[bad]), "{bad}");
+        assert_eq!(of(&["Multipart/Form-Data; boundary=x"]), Some(MULTIPART));
+        for bad in ["", "application/json", "multipart/mixed", "application/x-www-form-urlencoded2"] {
+            assert_eq!(of(&[bad]), None, "{bad}");
         }
-        assert!(!is(&[]) && !is(&[FORM, "application/json"]));
+        assert_eq!((of(&[]), of(&[FORM, "application/json"])), (None, None));
     }
 
     proptest! {

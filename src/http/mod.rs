@@ -7,6 +7,7 @@ mod form;
 mod hosts;
 mod jwks;
 pub(crate) mod metrics;
+mod multipart;
 mod oauth;
 mod refusal;
 
@@ -35,6 +36,8 @@ pub(crate) use oauth::{Endpoints, Entrance, IntrospectEndpoint, TokenEndpoint, U
 
 #[cfg(any(fuzzing, test))]
 pub(crate) use form::fuzz as fuzz_form;
+#[cfg(any(fuzzing, test))]
+pub(crate) use multipart::fuzz as fuzz_multipart;
 
 use refusal::Refusal;
 

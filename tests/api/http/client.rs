@@ -98,6 +98,17 @@ pub(crate) fn encoded(fields: &[(&str, &str)]) -> String {
     form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
 }
 
+/// The content type of [`in_parts`].
+pub(crate) const MULTIPART: &str = "multipart/form-data; boundary=x";
+
+/// `fields` as a form in parts.
+pub(crate) fn in_parts(fields: &[(&str, &str)]) -> String {
+    let part = |(name, value): &(&str, &str)| {
+        format!("--x\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+    };
+    fields.iter().map(part).collect::<String>() + "--x--\r\n"
+}
+
 impl Answer {
     /// `response`, whose body is text.
     pub(crate) fn of(response: Response<Bytes>) -> Self {

@@ -4,7 +4,7 @@ use signet::{model::UserId, proto::identity::v1::ListSessionsRequest};
 
 use super::{
     TOKEN, USERINFO,
-    client::{Answer, encoded},
+    client::{Answer, MULTIPART, encoded, in_parts},
     log_in_new, password_form, refresh_form, text,
 };
 use crate::harness::{PASSWORD, TestServer, with_token};
@@ -158,6 +158,43 @@ async fn what_is_missing_or_repeated_is_named() {
         let violations: Vec<_> =
             violations.iter().map(|(field, reason)| (field.as_str(), reason.as_str())).collect();
         assert_eq!(violations, expected, "{body}");
+        // Whoever sends an empty one hears what that is.
+        let says_empty = answer.0.body().contains("must be set: an empty one counts as absent");
+        assert_eq!(
+            says_empty,
+            ["grant_type=", "grant_type=password&username=alice&password="].contains(&body)
+        );
+    }
+}
+
+/// As `FormData` of browsers and Node.js, `requests` with `files` and `curl -F` send it.
+#[tokio::test]
+async fn a_form_in_parts_is_a_form() {
+    let server = TestServer::start(&[]).await;
+    let first = log_in_new(&server, "alice").await;
+    let http = server.http();
+    let post = async |path: &str, fields: &[(&str, &str)]| {
+        let request = http.request("POST", path).header("content-type", MULTIPART);
+        http.send(request, &in_parts(fields)).await
+    };
+    let answer = post(TOKEN, &password_form("alice", PASSWORD)).await.ok();
+    assert!(answer["refresh_token"].is_string(), "{answer}");
+    post(TOKEN, &refresh_form(text(&first, "refresh_token"))).await.ok();
+    assert_eq!(post("/oauth2/revoke", &[("token", text(&answer, "refresh_token"))]).await.status(), 200);
+    post(TOKEN, &refresh_form(text(&answer, "refresh_token"))).await.assert_refused(
+        400,
+        "invalid_grant",
+        "REFRESH_TOKEN_INVALID",
+    );
+    let empty = post(TOKEN, &[("grant_type", ""), ("username", "alice")]).await;
+    empty.assert_refused(400, "invalid_request", "INVALID_FIELDS");
+    assert_eq!(empty.violations(), [("grant_type".to_owned(), "REQUIRED".to_owned())]);
+    for broken in ["", "--x", "--x\r\n\r\n\r\n--x--", "grant_type=password&username=alice"] {
+        let request = http.form(TOKEN);
+        let request = request.header("content-type", MULTIPART);
+        assert_eq!(http.send(request, broken).await.status(), 415, "two content types");
+        let request = http.request("POST", TOKEN).header("content-type", MULTIPART);
+        http.send(request, broken).await.assert_refused(400, "invalid_request", "MALFORMED_REQUEST");
     }
 }
 
@@ -170,7 +207,7 @@ async fn what_is_no_form_or_not_in_the_body_is_refused_clearly() {
     let json = r#"{"grant_type":"password","username":"alice","password":"x"}"#;
     for (content_type, body) in [
         (Some("application/json"), json),
-        (Some("multipart/form-data; boundary=x"), "--x--"),
+        (Some("multipart/mixed; boundary=x"), "--x--"),
         (Some("text/plain"), good.as_str()),
         (None, good.as_str()),
     ] {

@@ -90,8 +90,7 @@ pub(super) async fn token(
     let client = client::said(&headers, &mut form)?;
     let grant = endpoint.grant(&mut form)?;
     let scope = form.optional("scope").map(|scope| scope.to_string()).unwrap_or_default();
-    // RFC 8707 section 2: more than one may be asked for.
-    let audiences = form.any_number("resource");
+    let audiences = audiences(&form);
     let user_address = form.optional("user_address").map(|address| address.to_string()).unwrap_or_default();
     form.check()?;
     let hold = hold.map(|Extension(hold)| hold);
@@ -104,6 +103,17 @@ pub(super) async fn token(
         scope: access.scope,
         refresh_token: refresh_token.map(|token| token.text()),
     }))
+}
+
+/// Whom the token shall be meant for. RFC 8707 section 2 has `resource`, any number of times; `audience`, which has names separated by
+/// spaces where it has more than one, is what clients of Auth0, Hydra and Zitadel send.
+fn audiences(form: &Form) -> Vec<String> {
+    let by_another_name = form.any_number("audience");
+    let by_another_name =
+        by_another_name.iter().flat_map(|names| names.split(' ')).filter(|name| !name.is_empty());
+    let mut audiences = form.any_number("resource");
+    audiences.extend(by_another_name.map(str::to_owned));
+    audiences
 }
 
 impl TokenEndpoint {

@@ -188,12 +188,34 @@ async fn scopes_and_audiences_are_those_that_were_allowed() {
     .await;
     assert_eq!(audience(&both), json!(["https://bills.example", "https://orders.example"]));
 
+    // As clients of Auth0, Hydra and Zitadel name them.
+    for (more, expected) in [
+        (&[("audience", "https://bills.example")][..], json!("https://bills.example")),
+        (
+            &[("audience", "https://bills.example https://orders.example")],
+            json!(["https://bills.example", "https://orders.example"]),
+        ),
+        (
+            &[("audience", "https://bills.example"), ("resource", "https://bills.example")],
+            json!("https://bills.example"),
+        ),
+        (
+            &[("audience", "https://bills.example"), ("resource", "https://orders.example")],
+            json!(["https://orders.example", "https://bills.example"]),
+        ),
+    ] {
+        assert_eq!(audience(&ask(more).await), expected, "{more:?}");
+    }
+
     for scope in ["c", "a c", "profile", "a  b", "\""] {
         ask(&[("scope", scope)]).await.assert_refused(400, "invalid_scope", "INVALID_SCOPE");
     }
     for resource in ["https://evil.example", "https://orders.example/", "é"] {
         ask(&[("resource", resource)]).await.assert_refused(400, "invalid_target", "INVALID_AUDIENCE");
+        ask(&[("audience", resource)]).await.assert_refused(400, "invalid_target", "INVALID_AUDIENCE");
     }
+    let beside = ask(&[("audience", "nobody"), ("resource", "https://bills.example")]).await;
+    beside.assert_refused(400, "invalid_target", "INVALID_AUDIENCE");
     let twice = ask(&[("scope", "a"), ("scope", "b")]).await;
     twice.assert_refused(400, "invalid_request", "INVALID_FIELDS");
 }

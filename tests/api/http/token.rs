@@ -37,7 +37,7 @@ async fn a_form_with_empty_and_unknown_parameters_is_taken() {
     for more in [
         &[("scope", ""), ("client_id", ""), ("client_secret", "")][..],
         &[("client_id", "signet")],
-        &[("audience", "x"), ("utm_source", "1"), ("utm_source", "2")],
+        &[("audience", ""), ("utm_source", "1"), ("utm_source", "2")],
     ] {
         http.post(TOKEN, &[&password_form("alice", PASSWORD)[..], more].concat()).await.ok();
     }

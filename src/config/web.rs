@@ -8,10 +8,23 @@ use url::Url;
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Browsers")]
 pub struct WebConfig {
-    /// The web pages that may call --grpc-addr by gRPC-Web, and send forms to /oauth2/*: their origins, separated by commas, such as
-    /// `https://app.example`. None unless set. Clients that are not browsers are always allowed.
-    #[arg(long, env = "SIGNET_GRPC_WEB_ORIGINS", global = true, value_name = "ORIGINS", value_delimiter = ',', value_parser = origin)]
+    /// The web pages that may call: their origins, separated by commas, such as `https://app.example`. They may call --grpc-addr by
+    /// gRPC-Web, and --http-addr where tokens are got, revoked and shown (/oauth2/token, /oauth2/revoke, /oauth2/userinfo). None unless
+    /// set. Clients that are not browsers are always allowed. --grpc-web-origins is the former name.
+    #[arg(long, env = "SIGNET_WEB_ORIGINS", global = true, value_name = "ORIGINS", value_delimiter = ',', value_parser = origin)]
+    pub web_origins: Vec<HeaderValue>,
+
+    /// The former name of --web-origins, so that one environment serves this release and the one before.
+    #[arg(long, env = "SIGNET_GRPC_WEB_ORIGINS", global = true, hide = true, value_name = "ORIGINS", value_delimiter = ',', value_parser = origin)]
     pub grpc_web_origins: Vec<HeaderValue>,
+}
+
+impl WebConfig {
+    /// The origins, by whichever name they were given.
+    #[must_use]
+    pub fn origins(&self) -> Vec<HeaderValue> {
+        self.web_origins.iter().chain(&self.grpc_web_origins).cloned().collect()
+    }
 }
 
 /// An origin, as browsers write it in the header `Origin` (RFC 6454 section 6.2): they are compared byte by byte.

@@ -9,6 +9,7 @@ mod jwks;
 pub(crate) mod metrics;
 mod multipart;
 mod oauth;
+mod pages;
 mod refusal;
 
 use std::{collections::BTreeSet, sync::Arc};
@@ -61,14 +62,19 @@ pub(crate) fn router(
         .iter()
         .fold(Router::new(), |router, prefix| router.route(&format!("{prefix}{JWKS}"), get(jwks::jwks)));
     // Keys, discovery and probes have places of their own: they cost next to nothing, and whoever needs them would do worse without.
-    probes(ready)
-        .merge(keys.with_state(keyring))
+    let documents = keys
+        .with_state(keyring)
         .merge(discovery::router(discovery))
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn_with_state(limits.clone(), admit::admit))
+        .layer(pages::for_every_page());
+    probes(ready)
         .merge(metrics_elsewhere.unwrap_or_default())
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
         .layer(from_fn_with_state(limits.clone(), admit::admit))
-        .merge(oauth::router(prefixes, endpoints, entrance, limits.clone()))
+        .merge(documents)
+        .merge(oauth::router(prefixes, endpoints, entrance, &limits))
         .layer(from_fn_with_state(limits, admit::bound_headers))
 }
 

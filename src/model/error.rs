@@ -142,7 +142,7 @@ pub enum Error {
     RouteMisconfigured,
     /// A web page calls whose origin is not among those that may.
     #[error(
-        "a page of this origin may not call this: over HTTP no page of another site may, and by gRPC-Web those whose origins the operator allows"
+        "a page of this origin may not call this: only those may whose origins the operator names in --web-origins"
     )]
     OriginNotAllowed,
     /// The request asks for a host name that the operations address does not answer to.

@@ -10,14 +10,14 @@ use std::{
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Version,
-    header::{ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, CONTENT_TYPE, ORIGIN},
+    header::{ACCESS_CONTROL_REQUEST_METHOD, CONTENT_TYPE, ORIGIN, RETRY_AFTER},
 };
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Bytes;
 use tonic::{Status, body::Body};
 use tonic_web::GrpcWebLayer;
 use tower::{Layer, Service};
-use tower_http::cors::CorsLayer;
+use tower_http::cors::{AllowHeaders, CorsLayer};
 
 use super::meter::{MeteredBody, MeteredFuture};
 use crate::{admission::Keeper, model::REQUEST_ID_HEADER};
@@ -33,24 +33,15 @@ const CONTENT_TYPES: [&str; 4] = [
 /// How the content type of an answer begins whose pieces are encoded anew: in base64.
 const TEXT: &[u8] = b"application/grpc-web-text";
 
-/// What a page may send: what the clients of gRPC-Web do.
-const REQUEST_HEADERS: [HeaderName; 6] = [
-    AUTHORIZATION,
-    CONTENT_TYPE,
-    HeaderName::from_static("grpc-timeout"),
-    HeaderName::from_static("x-grpc-web"),
-    HeaderName::from_static("x-user-agent"),
-    HeaderName::from_static(REQUEST_ID_HEADER),
-];
-
 /// What a page may read: how a message is compressed, if it says that it takes that; an answer without a message has its status among its
 /// headers; and every answer tells the id of its request.
-const RESPONSE_HEADERS: [HeaderName; 6] = [
+const RESPONSE_HEADERS: [HeaderName; 7] = [
     HeaderName::from_static("grpc-encoding"),
     HeaderName::from_static("grpc-status"),
     HeaderName::from_static("grpc-message"),
     HeaderName::from_static("grpc-status-details-bin"),
     HeaderName::from_static("grpc-retry-pushback-ms"),
+    RETRY_AFTER,
     HeaderName::from_static(REQUEST_ID_HEADER),
 ];
 
@@ -90,7 +81,8 @@ impl WebLayer {
         let cors = CorsLayer::new()
             .allow_origin(origins.clone())
             .allow_methods([Method::POST])
-            .allow_headers(REQUEST_HEADERS)
+            // Whatever a page likes to send: tracers put headers of theirs into all of it, and none makes anybody believe anything.
+            .allow_headers(AllowHeaders::mirror_request())
             .expose_headers(RESPONSE_HEADERS)
             .max_age(MAX_AGE);
         Self(Arc::new(Web { origins, cors }))

@@ -131,7 +131,7 @@ fn layered(
     ServiceBuilder::new()
         // Outermost: further in, there is gRPC alone. The meter could not find the status in a body of gRPC-Web, and what a
         // browser asks before it calls is no call.
-        .layer(WebLayer::new(config.web.grpc_web_origins.clone()))
+        .layer(WebLayer::new(config.web.origins()))
         // Around all of gRPC, so that every call is counted with the code that the client gets.
         .layer(meter)
         // So that every refusal below has a reason of this API.

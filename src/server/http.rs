@@ -41,7 +41,7 @@ pub(super) fn service(
             attributes: Arc::clone(&parts.attributes),
         },
     };
-    let entrance = Entrance { origins: config.web.grpc_web_origins.clone(), drain };
+    let entrance = Entrance { origins: config.web.origins(), drain };
     let tls_client_auth = config.tls.tls_client_ca.is_some();
     let issuer = config.tokens.issuer.clone();
     let discovery = Discovery::new(issuer, password_grant, tls_client_auth, Arc::clone(&parts.keyring));

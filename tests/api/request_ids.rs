@@ -38,7 +38,7 @@ const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
 const CHOSEN: &str = "Client_1.attempt-2";
 
 const ARGS: [&str; 3] =
-    ["--ext-authz=on", "--ext-authz-addr=127.0.0.1:0", "--grpc-web-origins=https://app.example"];
+    ["--ext-authz=on", "--ext-authz-addr=127.0.0.1:0", "--web-origins=https://app.example"];
 
 /// A request, and the status over HTTP that answers it.
 struct Case {

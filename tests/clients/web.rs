@@ -22,7 +22,7 @@ const PASSWORD: &str = "correct horse";
 #[test]
 fn a_page_signs_up_logs_in_refreshes_and_is_recognised_and_a_page_of_another_origin_is_refused() {
     let (origin, foreign) = (format!("http://{}", free_addr()), format!("http://{}", free_addr()));
-    let origins = format!("--grpc-web-origins={origin}");
+    let origins = format!("--web-origins={origin}");
     let signet = Signet::start_with(&[&origins]);
     let place = Place::new();
     place.build();

@@ -16,7 +16,9 @@ const FREE_TEXT: [&str; 1] = ["--data-dir"];
 /// Every setting, as a flag.
 pub(crate) fn every_setting() -> Vec<String> {
     let command = Config::augment_args(clap::Command::new("signet"));
-    command.get_arguments().filter_map(|arg| arg.get_long()).map(|name| format!("--{name}")).collect()
+    // A former name is told nowhere.
+    let shown = command.get_arguments().filter(|arg| !arg.is_hide_set());
+    shown.filter_map(|arg| arg.get_long()).map(|name| format!("--{name}")).collect()
 }
 
 /// Asserts that the start was refused for the setting `flag`, and returns the rest of the sentence.
@@ -91,10 +93,10 @@ async fn a_wrong_value_is_refused_with_what_would_be_right() {
         ("--trusted-proxy-addresses", "10.1.2.3/8", "zeros after its prefix: `10.0.0.0/8`"),
         ("--trusted-proxy-addresses", "0.0.0.0/0", "any client could pass for a proxy"),
         ("--trusted-proxy-header", "x-real-ip", "`x-forwarded-for` or `forwarded`"),
-        ("--grpc-web-origins", "*", "an origin such as"),
-        ("--grpc-web-origins", "null", "without wildcards"),
-        ("--grpc-web-origins", "https://*.app.example", "without wildcards"),
-        ("--grpc-web-origins", "https://App.Example/", "as browsers write it: `https://app.example`"),
+        ("--web-origins", "*", "an origin such as"),
+        ("--web-origins", "null", "without wildcards"),
+        ("--web-origins", "https://*.app.example", "without wildcards"),
+        ("--web-origins", "https://App.Example/", "as browsers write it: `https://app.example`"),
     ] {
         let finished = place.run(&[flag, value]).await;
         let rest = refused_for(&finished, flag);
@@ -103,6 +105,15 @@ async fn a_wrong_value_is_refused_with_what_would_be_right() {
         assert_eq!(refused_for(&finished, flag), rest, "the same from the environment");
     }
     assert!(!place.has_data());
+}
+
+#[tokio::test]
+async fn a_former_name_of_a_setting_still_counts() {
+    let place = Place::new();
+    let finished = place.run(&["--grpc-web-origins", "*"]).await;
+    assert!(refused_for(&finished, "--grpc-web-origins").contains("must be an origin such as"));
+    let finished = place.signet(&[]).env("SIGNET_GRPC_WEB_ORIGINS", "*").run().await;
+    assert!(refused_for(&finished, "--grpc-web-origins").contains("must be an origin such as"));
 }
 
 #[tokio::test]

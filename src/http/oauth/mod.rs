@@ -10,10 +10,10 @@ use std::{convert::Infallible, sync::Arc};
 
 use axum::{
     Router,
-    extract::{FromRequestParts, Request, State},
+    extract::FromRequestParts,
     http::{HeaderValue, header, request::Parts},
-    middleware::{Next, from_fn_with_state, map_response},
-    response::{IntoResponse, Response},
+    middleware::{from_fn_with_state, map_response},
+    response::Response,
     routing::{get, post},
 };
 
@@ -21,6 +21,7 @@ use super::{
     admit::{HttpAdmission, admit},
     draining::{self, OAuthDrain},
     method_not_allowed,
+    pages::{self, Pages},
     refusal::Refusal,
 };
 use crate::{
@@ -63,7 +64,7 @@ pub(crate) struct Endpoints {
 }
 
 /// Which requests get as far as the endpoints.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Entrance {
     /// The origins whose pages may call, each as browsers write it.
     pub(crate) origins: Vec<HeaderValue>,
@@ -76,27 +77,32 @@ pub(super) fn router<'a>(
     prefixes: impl IntoIterator<Item = &'a str>,
     endpoints: &Endpoints,
     Entrance { origins, drain }: Entrance,
-    limits: HttpAdmission,
+    limits: &HttpAdmission,
 ) -> Router {
-    let routes = prefixes.into_iter().fold(Router::new(), |router, prefix| {
+    let (mut for_pages, mut for_services) = (Router::new(), Router::new());
+    for prefix in prefixes {
         let Endpoints { token, revoke, introspect, userinfo } = endpoints.clone();
         let userinfo = get(userinfo::userinfo).post(userinfo::userinfo).with_state(userinfo);
-        router
+        for_pages = for_pages
             .route(&format!("{prefix}{TOKEN}"), post(token::token).with_state(token))
             .route(&format!("{prefix}{REVOKE}"), post(revoke::revoke).with_state(revoke))
-            .route(&format!("{prefix}{INTROSPECT}"), post(introspect::introspect).with_state(introspect))
-            .route(&format!("{prefix}{USERINFO}"), userinfo)
-    });
-    let origins: Arc<[HeaderValue]> = origins.into();
-    routes
-        .method_not_allowed_fallback(method_not_allowed)
-        // Inside of the limits: what has not arrived whole is not in flight.
-        .layer(from_fn_with_state(drain, draining::gate))
-        // Inside of the check of origins: what another site's page sends takes no place.
-        .layer(from_fn_with_state(limits, admit))
-        // Inside of the headers that keep answers out of caches, so that refusals have them, too.
-        .layer(from_fn_with_state(origins, refuse_other_pages))
-        .layer(map_response(keep_out_of_caches))
+            .route(&format!("{prefix}{USERINFO}"), userinfo);
+        let introspect = post(introspect::introspect).with_state(introspect);
+        for_services = for_services.route(&format!("{prefix}{INTROSPECT}"), introspect);
+    }
+    let pages = Pages::new(origins);
+    let admitted = |routes: Router| {
+        routes
+            .method_not_allowed_fallback(method_not_allowed)
+            // Inside of the limits: what has not arrived whole is not in flight.
+            .layer(from_fn_with_state(drain.clone(), draining::gate))
+            // Inside of the check of origins: what another site's page sends takes no place, and neither does a preflight.
+            .layer(from_fn_with_state(limits.clone(), admit))
+    };
+    let for_pages = admitted(for_pages).layer(from_fn_with_state(pages.clone(), pages::serve));
+    let for_services = admitted(for_services).layer(from_fn_with_state(pages, pages::refuse_others));
+    // Outside of all that refuses, so that refusals have these headers, too.
+    for_pages.merge(for_services).layer(map_response(keep_out_of_caches))
 }
 
 /// Who sent a request, as far as can be seen.
@@ -117,26 +123,6 @@ impl<S: Sync> FromRequestParts<S> for Sender {
             certificate: peer::certificate(&parts.extensions, &parts.headers),
         })
     }
-}
-
-/// Refuses what a page that may not call has its reader's browser send: it cannot read the answer, but would guess from the reader's
-/// address, and use up what that may fail.
-///
-/// A browser says of each POST whose page sends it (`Origin`), and over TLS whether that is of another site (Fetch Metadata,
-/// `Sec-Fetch-Site`). A page's own origin is allowed no more than others: a stranger's host name can be made to lead here (DNS
-/// rebinding).
-async fn refuse_other_pages(
-    State(origins): State<Arc<[HeaderValue]>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let headers = request.headers();
-    let is_of_another_site = headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site");
-    let is_allowed = headers.get_all(header::ORIGIN).iter().all(|origin| origins.contains(origin));
-    if is_of_another_site || !is_allowed {
-        return Refusal::from(Error::OriginNotAllowed).into_response();
-    }
-    next.run(request).await
 }
 
 /// What these endpoints answer is for one reader alone (RFC 6749 section 5.1).

@@ -6,6 +6,7 @@ mod discovery;
 mod introspect;
 mod limits;
 mod operations;
+mod pages;
 mod protocol;
 mod revoke;
 mod token;

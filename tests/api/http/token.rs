@@ -286,7 +286,7 @@ async fn a_page_of_another_site_guesses_nothing_from_its_readers_address() {
 /// A browser tells an origin by Fetch Metadata only where the URL is one of TLS, and takes a neighbour's for one of the same site.
 #[tokio::test]
 async fn a_page_whose_origin_is_not_allowed_guesses_nothing_from_its_readers_address() {
-    let server = TestServer::start(&["--grpc-web-origins=https://app.example"]).await;
+    let server = TestServer::start(&["--web-origins=https://app.example"]).await;
     server.client().await.sign_up("alice", PASSWORD).await.unwrap();
     let http = server.http();
     for (origin, is_allowed) in [

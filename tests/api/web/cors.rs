@@ -36,7 +36,9 @@ fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
 
 #[tokio::test]
 async fn a_page_of_a_configured_origin_is_told_that_it_may() {
-    let server = TestServer::start(&["--grpc-web-origins=https://app.example,http://localhost:3000"]).await;
+    let server =
+        TestServer::start(&["--web-origins=https://app.example", "--grpc-web-origins=http://localhost:3000"])
+            .await;
     server.client().await.sign_up("alice", PASSWORD).await.unwrap();
     for origin in [ORIGIN, "http://localhost:3000"] {
         for http in [Page::of(&server).http, Page::of(&server).http.h2c()] {
@@ -46,7 +48,7 @@ async fn a_page_of_a_configured_origin_is_told_that_it_may() {
             let said = pairs(&[
                 (
                     "access-control-allow-headers",
-                    "authorization,content-type,grpc-timeout,x-grpc-web,x-user-agent,x-request-id",
+                    "authorization,content-type,x-grpc-web,traceparent,baggage,sentry-trace",
                 ),
                 ("access-control-allow-methods", "POST"),
                 ("access-control-allow-origin", origin),
@@ -63,7 +65,7 @@ async fn a_page_of_a_configured_origin_is_told_that_it_may() {
                     ("access-control-allow-origin", origin),
                     (
                         "access-control-expose-headers",
-                        "grpc-encoding,grpc-status,grpc-message,grpc-status-details-bin,grpc-retry-pushback-ms,x-request-id",
+                        "grpc-encoding,grpc-status,grpc-message,grpc-status-details-bin,grpc-retry-pushback-ms,retry-after,x-request-id",
                     ),
                 ]);
                 assert_eq!(cors(answer.http.headers()), said);

@@ -25,7 +25,7 @@ const GET_ME: &str = "/identity.v1.IdentityService/GetMe";
 
 /// Where the page comes from that the operator has allowed.
 const ORIGIN: &str = "https://app.example";
-const WITH_ORIGIN: &str = "--grpc-web-origins=https://app.example";
+const WITH_ORIGIN: &str = "--web-origins=https://app.example";
 
 /// A page, or a program without one, that speaks gRPC-Web.
 #[derive(Clone, Debug)]
@@ -116,7 +116,11 @@ impl Page {
             .http
             .request("OPTIONS", path)
             .header("access-control-request-method", "POST")
-            .header("access-control-request-headers", "authorization,content-type,x-grpc-web");
+            // What the client of gRPC-Web sends, and what tracers put into every request of their page.
+            .header(
+                "access-control-request-headers",
+                "authorization,content-type,x-grpc-web,traceparent,baggage,sentry-trace",
+            );
         let request = match self.origin {
             Some(origin) => request.header("origin", origin),
             None => request,

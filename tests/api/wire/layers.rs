@@ -189,14 +189,14 @@ const HTTP: [Order<HttpAsk, HttpExpected>; 6] = [
     },
     Order {
         outer: "keep_out_of_caches",
-        inner: "refuse_other_pages",
+        inner: "pages::serve",
         because: "refusals are for one reader alone, too",
         is_full: false,
         ask: HttpAsk { origin: "https://evil.example", ..GET },
         expected: OTHER_PAGE,
     },
     Order {
-        outer: "refuse_other_pages",
+        outer: "pages::serve",
         inner: "admit",
         because: "what another site's page has its reader's browser send takes no place",
         is_full: true,
@@ -475,8 +475,11 @@ fn each_layer_has_a_row_and_each_row_its_layers() {
         );
     }
 
-    let named: Vec<_> =
-        HTTP.iter().flat_map(|row| [row.outer, row.inner]).chain(["draining::gate"]).collect();
+    let named: Vec<_> = HTTP
+        .iter()
+        .flat_map(|row| [row.outer, row.inner])
+        .chain(["draining::gate", "pages::for_every_page"])
+        .collect();
     for line in HTTP_SOURCES.into_iter().flat_map(layers) {
         assert!(named.iter().any(|name| line.contains(name)), "`{line}` has no row");
     }

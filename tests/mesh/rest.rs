@@ -105,6 +105,8 @@ async fn a_form_is_a_token_request_in_every_spelling_and_nothing_else_is() {
             good.to_owned(),
             format!("grant_type=password&{good}"),
             format!("{good}&grant_type=password"),
+            format!("grant_type=&{good}"),
+            format!("{good}&grant_type="),
             // As the page sends it that FastAPI makes of a service.
             format!("grant_type=password&{good}&scope=&client_id=&client_secret="),
         ] {
@@ -119,6 +121,7 @@ async fn a_form_is_a_token_request_in_every_spelling_and_nothing_else_is() {
     for (body, status, reason) in [
         ("", 400, "INVALID_FIELDS"),
         ("grant_type=&username=alice", 400, "INVALID_FIELDS"),
+        ("grant_type=&grant_type=&username=alice&password=x", 400, "INVALID_FIELDS"),
         ("username=alice&password=wrong", 400, "INVALID_CREDENTIALS"),
         ("username=alice&password=grant_type=x", 400, "INVALID_CREDENTIALS"),
         ("grant_type=implicit&username=alice", 400, "UNSUPPORTED_GRANT_TYPE"),
@@ -132,11 +135,6 @@ async fn a_form_is_a_token_request_in_every_spelling_and_nothing_else_is() {
         assert_eq!((got, answer["reason"].as_str()), (status, Some(reason)), "{body}: {answer}");
         assert!(answer["error"].is_string() && answer["error_description"].is_string(), "{answer}");
     }
-    let parts = "--x\r\nContent-Disposition: form-data; name=\"username\"\r\n\r\nalice\r\n--x--\r\n";
-    let multipart = "multipart/form-data; boundary=x";
-    let (status, answer) = rest.post_form("/token", multipart, parts).await;
-    assert_eq!((status, answer["reason"].as_str()), (415, Some("MALFORMED_REQUEST")), "{answer}");
-    assert_eq!(rest.post_form("/auth/token", multipart, parts).await.0, 400);
     let (status, answer) = rest.post("/token", &json!({ "username": "alice" })).await;
     assert_eq!((status, answer["reason"].as_str()), (415, Some("MALFORMED_REQUEST")), "{answer}");
     // The form's routes lead to one place.
@@ -157,6 +155,44 @@ async fn a_form_is_a_token_request_in_every_spelling_and_nothing_else_is() {
             assert_eq!(rest.send(request).await.0, 405, "{method} {path}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_form_in_parts_is_a_token_request_too() {
+    let rest = Rest::start().await;
+    rest.signet.sign_up().await;
+    let part = |name: &str, value: &str| {
+        format!("--x\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+    };
+    let account = part("username", "alice") + &part("password", "correct horse battery");
+    let grant = |value: &str| part("grant_type", value);
+    for path in ["/auth/token", "/token"] {
+        for content_type in ["multipart/form-data; boundary=x", "Multipart/Form-Data; boundary=\"x\""] {
+            for form in [
+                account.clone(),
+                grant("password") + &account,
+                grant("") + &account,
+                account.clone() + &grant(""),
+            ] {
+                let (status, token) = rest.post_form(path, content_type, &format!("{form}--x--\r\n")).await;
+                assert_eq!((status, &token["token_type"]), (200, &json!("Bearer")), "{form}: {token}");
+            }
+        }
+        let multipart = "multipart/form-data; boundary=x";
+        let other = grant("implicit") + &account + "--x--\r\n";
+        let (status, answer) = rest.post_form(path, multipart, &other).await;
+        assert_eq!((status, answer["reason"].as_str()), (400, Some("UNSUPPORTED_GRANT_TYPE")), "{answer}");
+        let (status, answer) = rest.post_form(path, multipart, "--x").await;
+        assert_eq!((status, answer["reason"].as_str()), (400, Some("MALFORMED_REQUEST")), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn services_behind_it_find_the_keys() {
+    let rest = Rest::start().await;
+    let (status, keys) = rest.send(Request::get("/.well-known/jwks.json")).await;
+    assert_eq!((status, keys["keys"][0]["alg"].as_str()), (200, Some("ES256")), "{keys}");
+    assert_eq!(rest.send(Request::get("/.well-known/openid-configuration")).await.0, 404);
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 //! Owns who may call which method, as the descriptor set declares it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
+use ahash::HashMap;
 use prost_reflect::{DescriptorPool, MethodDescriptor, Value};
 
 /// The method option that declares access (`proto/identity/v1/access.proto`).

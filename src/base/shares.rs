@@ -1,6 +1,8 @@
 //! Owns the arithmetic of shares: how much of one bound each holder may have, and that all of it is given back.
 
-use std::{collections::HashMap, hash::Hash};
+use std::hash::Hash;
+
+use ahash::HashMap;
 
 /// What has been taken of one bound, and by whom.
 #[derive(Debug)]
@@ -13,7 +15,7 @@ pub(crate) struct Shares<Holder> {
 impl<Holder: Copy + Eq + Hash> Shares<Holder> {
     /// A bound of `all`, of which nothing is taken.
     pub(crate) fn new(all: u64) -> Self {
-        Self { all, taken: 0, held: HashMap::new() }
+        Self { all, taken: 0, held: HashMap::default() }
     }
 
     /// Whether each of `holders`, with the most that it may have, may have `amount` more, if there is as much.

@@ -1,7 +1,7 @@
 //! Owns the cache of rows: what was read from the database, for as long as it is known not to have changed.
 
 use std::{
-    hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash},
+    hash::Hash,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use ahash::RandomState;
 use quick_cache::{Weighter, sync::Cache};
 
 use super::{NegativeCache, Watermark};
@@ -35,6 +36,7 @@ pub(crate) struct RowCache<K, V> {
     /// remembered. An entry carries the mark's number at its insertion: if the two differ, the row has changed since, and the entry is
     /// worthless.
     marks: Box<[AtomicU64]>,
+    hasher: RandomState,
     tally: Tally,
 }
 
@@ -81,6 +83,7 @@ impl<K: Eq + Hash + Copy, V> RowCache<K, V> {
             watermark,
             changes: AtomicU64::new(0),
             marks: (0..MARKS).map(|_| AtomicU64::new(0)).collect(),
+            hasher: RandomState::new(),
             tally: Tally::default(),
         }
     }
@@ -104,8 +107,7 @@ impl<K: Eq + Hash + Copy, V> RowCache<K, V> {
 
     /// The number of the newest change of a row whose id falls where `id` does.
     fn mark(&self, id: K) -> &AtomicU64 {
-        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(id);
-        &self.marks[usize::try_from(hash % MARKS as u64).unwrap_or_default()]
+        &self.marks[usize::try_from(self.hasher.hash_one(id) % MARKS as u64).unwrap_or_default()]
     }
 
     /// How often a row was known, and how often not.

@@ -2,7 +2,6 @@
 //! measured, and tells its request, too.
 
 use std::{
-    collections::HashMap,
     future::Future,
     pin::Pin,
     sync::Arc,
@@ -10,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use ahash::HashMap;
 use http::{HeaderMap, Request, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use prost_reflect::{DescriptorError, DescriptorPool, MethodDescriptor};
@@ -95,7 +95,7 @@ impl MeterLayer {
         failures: FailureLog,
         descriptor_sets: &[&[u8]],
     ) -> Result<Self, DescriptorError> {
-        let mut methods = HashMap::new();
+        let mut methods = HashMap::default();
         for set in descriptor_sets {
             let pool = DescriptorPool::decode(*set)?;
             for method in pool.services().flat_map(|service| service.methods().collect::<Vec<_>>()) {

@@ -4,11 +4,12 @@ use std::{convert::Infallible, sync::Arc};
 
 use hyper::body::Incoming;
 use prost_reflect::DescriptorPool;
-use tonic::{body::Body, service::Routes};
+use tonic::body::Body;
 use tower::{Service, ServiceBuilder, ServiceExt};
 
 use super::{
     Parts, admin,
+    routes::Routes,
     served::{self, Building, Callers, GrpcListener, SERVED},
 };
 use crate::{
@@ -145,7 +146,7 @@ fn layered(
         // Last before the handlers: none is reached past it.
         .layer(auth)
         .map_request(note_caller)
-        .service(routes.prepare())
+        .service(routes)
         .map_request(|request: http::Request<Incoming>| request.map(Body::new))
 }
 

@@ -11,6 +11,7 @@ mod listening;
 mod memory;
 mod operations;
 mod parts;
+mod routes;
 mod served;
 mod small;
 mod tls;

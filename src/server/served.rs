@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use tonic::service::{Routes, RoutesBuilder};
 use tonic_health::{
     pb::health_server::{self, HealthServer},
     server::HealthService,
@@ -12,7 +11,10 @@ use tonic_reflection::pb::{
     v1alpha::server_reflection_server as alpha_reflection_server,
 };
 
-use super::Parts;
+use super::{
+    Parts,
+    routes::{Routes, RoutesBuilder},
+};
 use crate::{
     config::{Config, ExtAuthzAddr, Switch},
     identity::{
@@ -276,7 +278,7 @@ pub(super) fn names(listener: GrpcListener, ext_authz: ExtAuthzAddr) -> impl Ite
 
 /// The routes of the listener.
 pub(super) fn routes(building: &Building<'_>) -> Result<Routes, Error> {
-    let mut routes = Routes::builder();
+    let mut routes = RoutesBuilder::default();
     for served in served_at(building.listener, building.ext_authz) {
         (served.add)(building, &mut routes)?;
     }

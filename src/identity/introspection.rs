@@ -127,7 +127,7 @@ impl Introspection {
             None => NamedAttributes::new(),
         };
         let names = match (&found, claims.aud.names()) {
-            (Some(found), [only]) => RoleNames::clone(&self.standing.roles_at(found, only)),
+            (Some(found), [only]) => self.standing.roles_at(found, only).names.clone(),
             // Whose roles they are could not be told among several.
             _ => RoleNames::default(),
         };

@@ -48,7 +48,7 @@ pub use one_time_password::OneTimePassword;
 pub(crate) use one_time_password::fuzz as fuzz_one_time_password;
 pub use own_account::OwnAccount;
 pub use passwords::{HashRequest, Passwords, Turn};
-pub use permissions::{Permissions, RoleNames};
+pub use permissions::{Permissions, RoleNames, RolesAt};
 pub use proof::Proof;
 pub use readiness::Readiness;
 pub use revocation::Revocation;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    Accounts, Clients, Permissions, RoleNames, Sessions,
+    Accounts, Clients, Permissions, RolesAt, Sessions,
     clients::RegisteredClient,
     permissions::{HeldRoles, Left},
 };
@@ -55,7 +55,7 @@ impl GoodStanding {
     /// The names of the roles that `found` has, and of the groups by which they come, at `audience` as it stands in `aud`: those of this
     /// moment, whatever the token says.
     #[must_use]
-    pub fn roles_at(&self, found: &Recognised, audience: &str) -> Arc<RoleNames> {
+    pub fn roles_at(&self, found: &Recognised, audience: &str) -> Arc<RolesAt> {
         self.permissions.names_at(&found.held, audience)
     }
 

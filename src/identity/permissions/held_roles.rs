@@ -8,7 +8,7 @@ use std::{
 use uuid::Uuid;
 
 use super::{
-    Audience, AudienceName, NameSet, RegisteredClient, RoleNames, Timestamp,
+    Audience, AudienceName, NameSet, RegisteredClient, RolesAt, Timestamp,
     audience_rules::{Rules, RulesReading},
     hearing::Heard,
     resolve::{self, HeldRole, Holding, Moment},
@@ -74,7 +74,7 @@ pub(super) struct Kept {
 
 /// The names of roles, and whether they were put together just now.
 pub(super) struct Named {
-    pub(super) names: Arc<RoleNames>,
+    pub(super) names: Arc<RolesAt>,
     pub(super) is_new: bool,
 }
 
@@ -83,7 +83,7 @@ pub(super) struct Named {
 struct KeptNames {
     audience: AudienceName,
     until: Option<Timestamp>,
-    names: Arc<RoleNames>,
+    names: Arc<RolesAt>,
 }
 
 impl Kept {
@@ -114,8 +114,9 @@ impl Seen {
 
 impl KeptNames {
     fn bytes(&self) -> usize {
-        let names = self.names.roles.iter().chain(&self.names.groups);
-        size_of::<Self>() + names.map(|name| size_of::<String>() + name.len()).sum::<usize>()
+        let RolesAt { names, joined } = &*self.names;
+        let names = names.roles.iter().chain(&names.groups);
+        size_of::<Self>() + joined.len() + names.map(|name| size_of::<String>() + name.len()).sum::<usize>()
     }
 }
 
@@ -190,7 +191,7 @@ impl HeldRoles {
         let at = |held: &&HeldRole| held.role.audience == *audience;
         let (nothing, moment) = (resolve::AudienceRule::default(), Moment::Shown(now));
         let holdings = [Holding { audience: &nothing, roles: self.roles.iter().filter(at).collect() }];
-        let names = Arc::new(resolve::role_names(&holdings[0], moment));
+        let names = Arc::new(RolesAt::from(resolve::role_names(&holdings[0], moment)));
         let until = resolve::next_end(&holdings, moment);
         kept.retain(|kept| kept.audience != *audience);
         if kept.len() >= MAX_KEPT {

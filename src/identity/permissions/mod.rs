@@ -24,7 +24,7 @@ use crate::{
 
 pub use hearing::Hearing;
 pub(crate) use held_roles::{HeldRoles, Left};
-pub use resolve::RoleNames;
+pub use resolve::{RoleNames, RolesAt};
 pub(super) use resolve::{kept, unasked};
 
 use audience_rules::{AudienceRules, Rules, RulesReading};
@@ -211,7 +211,7 @@ impl Permissions {
     }
 
     /// The names of the roles and groups that `held` has at `audience`, as it stands in `aud`.
-    pub(crate) fn names_at(&self, held: &HeldRoles, audience: &str) -> Arc<RoleNames> {
+    pub(crate) fn names_at(&self, held: &HeldRoles, audience: &str) -> Arc<RolesAt> {
         if held.are_none() {
             return Arc::default();
         }

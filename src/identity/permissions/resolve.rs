@@ -78,6 +78,21 @@ pub struct RoleNames {
     pub groups: Vec<String>,
 }
 
+/// What is told of somebody's roles at one audience, put together once.
+#[derive(Debug, Default)]
+pub struct RolesAt {
+    /// Their names, and those of the groups by which they come.
+    pub names: RoleNames,
+    /// The names of the roles separated by spaces, as a header tells them.
+    pub joined: String,
+}
+
+impl From<RoleNames> for RolesAt {
+    fn from(names: RoleNames) -> Self {
+        Self { joined: names.roles.join(" "), names }
+    }
+}
+
 impl RoleNames {
     /// Whether the role `name` is among them.
     #[must_use]

@@ -16,7 +16,7 @@ use crate::{
     admission::{ConnectionHandle, Door},
     auth::{Authenticator, Caller, VerifiedToken, bearer_token},
     base::Clock,
-    identity::{GoodStanding, Keyring, RoleNames, recognised},
+    identity::{GoodStanding, Keyring, RolesAt, recognised},
     model::{Error, FieldReason, Network, REQUEST_ID_HEADER, RequestId, works_for_request},
     peer::{PeerAddress, certificate},
     proto::envoy::{
@@ -80,7 +80,7 @@ impl ExtAuthzRpc {
         &self,
         shown: Shown<'_>,
         rule: &Rule<'_>,
-    ) -> Result<Option<(Caller, Arc<RoleNames>)>, Error> {
+    ) -> Result<Option<(Caller, Arc<RolesAt>)>, Error> {
         let Some(token) = shown.token? else {
             return if rule.anonymous { Ok(None) } else { Err(Error::TokenMissing) };
         };
@@ -95,7 +95,7 @@ impl ExtAuthzRpc {
         }
         caller.must_have(rule.scopes.iter())?;
         let roles = self.authenticator.standing().roles_at(recognised(&caller)?, audience);
-        if let Some(lacking) = rule.role.filter(|role| !roles.has_role(role)) {
+        if let Some(lacking) = rule.role.filter(|role| !roles.names.has_role(role)) {
             return Err(Error::InsufficientRole(lacking.to_owned()));
         }
         Ok(Some((caller, roles)))
@@ -120,7 +120,7 @@ impl ExtAuthzRpc {
         match self.decide(shown, &rule).await {
             Ok(found) => {
                 let forward_token = rule.forward_token.unwrap_or(self.forward_token);
-                let told = found.as_ref().map(|(caller, roles)| Told { caller, roles: &roles.roles });
+                let told = found.as_ref().map(|(caller, roles)| Told { caller, roles: &roles.joined });
                 let allowed = self.names.allowed(told.as_ref(), forward_token);
                 let told = told.filter(|_| self.dynamic_metadata);
                 Ok(CheckResponse { dynamic_metadata: told.as_ref().map(answer::metadata), ..allowed })

@@ -14,16 +14,18 @@ pub struct WebConfig {
     #[arg(long, env = "SIGNET_WEB_ORIGINS", global = true, value_name = "ORIGINS", value_delimiter = ',', value_parser = origin)]
     pub web_origins: Vec<HeaderValue>,
 
-    /// The former name of --web-origins, so that one environment serves this release and the one before.
+    /// The former name of --web-origins, so that one environment serves this release and the one before. It counts where --web-origins
+    /// is not set: an origin that is taken out there is out.
     #[arg(long, env = "SIGNET_GRPC_WEB_ORIGINS", global = true, hide = true, value_name = "ORIGINS", value_delimiter = ',', value_parser = origin)]
     pub grpc_web_origins: Vec<HeaderValue>,
 }
 
 impl WebConfig {
-    /// The origins, by whichever name they were given.
+    /// The origins; by the former name if none is given by the present one.
     #[must_use]
     pub fn origins(&self) -> Vec<HeaderValue> {
-        self.web_origins.iter().chain(&self.grpc_web_origins).cloned().collect()
+        let counts = if self.web_origins.is_empty() { &self.grpc_web_origins } else { &self.web_origins };
+        counts.clone()
     }
 }
 
@@ -48,6 +50,21 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn the_former_name_adds_nothing_to_the_present_one() {
+        let origins = |texts: &[&str]| texts.iter().map(|text| origin(text).unwrap()).collect::<Vec<_>>();
+        let (app, old) = ("https://app.example", "https://old.example");
+        for (present, former, counts) in [
+            (&[app][..], &[old, app][..], &[app][..]),
+            (&[app], &[], &[app]),
+            (&[], &[old], &[old]),
+            (&[], &[], &[]),
+        ] {
+            let web = WebConfig { web_origins: origins(present), grpc_web_origins: origins(former) };
+            assert_eq!(web.origins(), origins(counts));
+        }
+    }
 
     #[test]
     fn an_origin_is_taken_as_browsers_write_it_and_in_no_other_way() {

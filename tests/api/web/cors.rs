@@ -36,9 +36,7 @@ fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
 
 #[tokio::test]
 async fn a_page_of_a_configured_origin_is_told_that_it_may() {
-    let server =
-        TestServer::start(&["--web-origins=https://app.example", "--grpc-web-origins=http://localhost:3000"])
-            .await;
+    let server = TestServer::start(&["--web-origins=https://app.example,http://localhost:3000"]).await;
     server.client().await.sign_up("alice", PASSWORD).await.unwrap();
     for origin in [ORIGIN, "http://localhost:3000"] {
         for http in [Page::of(&server).http, Page::of(&server).http.h2c()] {

@@ -13,8 +13,9 @@ use super::{FieldReason, RuleViolation, Username};
 /// one request makes the service normalise and hold small.
 pub const PASSWORD_MAX_CHARS: usize = 256;
 
-/// No text of [`PASSWORD_MAX_CHARS`] characters is longer before normalisation: a code point takes four
-/// bytes, and NFC composes at most four code points into one.
+/// The most bytes that can log in. No text of [`PASSWORD_MAX_CHARS`] characters is longer before normalisation: a code point takes four
+/// bytes, and NFC composes at most four code points into one. Accounts from other systems may have passwords of more characters than
+/// that: passlib, Django and Werkzeug take them, and passlib ends at the same number of bytes.
 const PASSWORD_MAX_RAW_BYTES: usize = PASSWORD_MAX_CHARS * 4 * 4;
 
 /// The common passwords of eight characters and more, lower case and sorted: from the list of 20,000 that Royce Williams
@@ -44,17 +45,15 @@ pub fn fits_nothing(hash: &str) -> bool {
 impl Password {
     /// The password of a login attempt; none for an empty or an oversized one, which no account can have.
     ///
-    /// A text that OpaqueString forbids can still be the password of an account that was brought over from another system, so it is
-    /// taken as it is.
+    /// A text that OpaqueString forbids can still be the password of an account that was brought over from another system, and so can one
+    /// that is too long for a new one: it is taken as it is.
     #[must_use]
     pub fn for_login(raw: &str) -> Option<Self> {
-        // A text that OpaqueString forbids is not normalised, so it may be short as it was typed.
-        if raw.is_empty() || (is_too_long(raw) && raw.chars().nth(PASSWORD_MAX_CHARS).is_some()) {
+        if raw.is_empty() || raw.len() > PASSWORD_MAX_RAW_BYTES {
             return None;
         }
         let prepared = opaque_string(raw).unwrap_or_else(|_| Zeroizing::new(raw.to_owned()));
-        let fits = prepared.chars().count() <= PASSWORD_MAX_CHARS;
-        fits.then(|| Self { raw: Zeroizing::new(raw.to_owned()), prepared })
+        Some(Self { raw: Zeroizing::new(raw.to_owned()), prepared })
     }
 
     /// The bytes that Signet's own hashes are made from.
@@ -173,6 +172,14 @@ mod tests {
         assert_eq!(reason(&"x".repeat(PASSWORD_MAX_CHARS + 1), "alice"), FieldReason::TooLong);
         assert_eq!(reason(&"x".repeat(1_000_000), "alice"), FieldReason::TooLong);
         assert_eq!(reason("", "alice"), FieldReason::Required);
+    }
+
+    #[test]
+    fn an_account_from_elsewhere_may_have_a_longer_password_than_a_new_one() {
+        let long = "ä".repeat(2_048);
+        assert_eq!(reason(&long, "alice"), FieldReason::TooLong);
+        assert_eq!(Password::for_login(&long).unwrap().prepared(), long.as_bytes());
+        assert!(Password::for_login(&format!("{long}x")).is_none() && Password::for_login("").is_none());
     }
 
     #[test]

@@ -96,12 +96,13 @@ impl Memory {
     ) -> Result<String, Error> {
         let salt = Salt::new(&salt).map_err(failure)?;
         let computed = params.params().map_err(failure)?;
-        let output = self.output(Algorithm::Argon2id, Version::V0x13, &computed, password, &salt)?;
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, computed);
+        let output = self.output(&argon2, password, &salt)?;
         phc(params, salt, output)
     }
 
-    /// Whether `hash`, a PHC string of any Argon2 variant, was made from `password`.
-    pub(super) fn verify(&mut self, password: &[u8], hash: &str) -> Result<bool, Error> {
+    /// Whether `hash`, a PHC string of any Argon2 variant, was made from `password`, and `secret` if there is one (RFC 9106 section 3.1).
+    pub(super) fn verify(&mut self, password: &[u8], secret: &[u8], hash: &str) -> Result<bool, Error> {
         let parsed = PasswordHash::new(hash).map_err(failure)?;
         let algorithm = Algorithm::try_from(parsed.algorithm.as_str()).map_err(failure)?;
         let version = parsed.version.map_or(Ok(Version::V0x10), Version::try_from).map_err(failure)?;
@@ -109,19 +110,14 @@ impl Memory {
         let (Some(salt), Some(expected)) = (parsed.salt, parsed.hash) else {
             return Err(Error::internal("a stored password hash has no salt or no output"));
         };
-        let output = self.output(algorithm, version, &params, password, &salt)?;
+        let argon2 = Argon2::new_with_secret(secret, algorithm, version, params).map_err(failure)?;
+        let output = self.output(&argon2, password, &salt)?;
         // `Output` compares in constant time.
         Ok(output == expected)
     }
 
-    fn output(
-        &mut self,
-        algorithm: Algorithm,
-        version: Version,
-        params: &Params,
-        password: &[u8],
-        salt: &Salt,
-    ) -> Result<Output, Error> {
+    fn output(&mut self, argon2: &Argon2<'_>, password: &[u8], salt: &Salt) -> Result<Output, Error> {
+        let params = argon2.params();
         if self.0.len() != params.block_count() {
             self.wipe();
             self.0 = vec![Block::new(); params.block_count()];
@@ -129,7 +125,7 @@ impl Memory {
         let length = params.output_len().unwrap_or(Params::DEFAULT_OUTPUT_LEN);
         let mut output = [0; Output::MAX_LENGTH];
         let output = output.get_mut(..length).ok_or_else(|| failure("the output is too long"))?;
-        let result = Argon2::new(algorithm, version, params.clone())
+        let result = argon2
             .hash_password_into_with_memory(password, salt, output, &mut self.0)
             .map_err(failure)
             .and_then(|()| Output::new(output).map_err(failure));
@@ -164,8 +160,8 @@ mod tests {
         let mut memory = Memory::default();
         let hash = memory.hash(b"correct horse", [7; SALT_BYTES], SMALL).unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=64,t=2,p=1$"), "{hash}");
-        assert!(memory.verify(b"correct horse", &hash).unwrap());
-        assert!(!memory.verify(b"correct horsf", &hash).unwrap());
+        assert!(memory.verify(b"correct horse", &[], &hash).unwrap());
+        assert!(!memory.verify(b"correct horsf", &[], &hash).unwrap());
         assert_eq!(params_of(&hash), Some(SMALL));
     }
 
@@ -177,8 +173,8 @@ mod tests {
             "$argon2i$v=19$m=256,t=2,p=1$c29tZXNhbHQ$iekCn0Y3spW+sCcFanM2xBT63UP2sghkUoHLIUpWRS8",
             "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4",
         ] {
-            assert!(memory.verify(b"password", hash).unwrap(), "{hash}");
-            assert!(!memory.verify(b"passwore", hash).unwrap(), "{hash}");
+            assert!(memory.verify(b"password", &[], hash).unwrap(), "{hash}");
+            assert!(!memory.verify(b"passwore", &[], hash).unwrap(), "{hash}");
         }
     }
 

@@ -20,6 +20,9 @@ const BCRYPT_NANOS_PER_ROUND: u64 = 50_000;
 /// PBKDF2: nanoseconds for each round of one block of output, by a core that has no instructions for the digest.
 const PBKDF2_NANOS_PER_ROUND: u64 = 400;
 
+/// SHA-crypt and phpass: nanoseconds for each block that a digest reads, by such a core.
+const DIGEST_NANOS_PER_BLOCK: u64 = 300;
+
 /// Argon2 whose passes fill so much in all.
 pub(super) const fn argon2(filled_kib: u64) -> Duration {
     times(filled_kib, ARGON2_NANOS_PER_KIB)
@@ -41,6 +44,11 @@ pub(super) const fn bcrypt(log_rounds: u32) -> Duration {
 /// PBKDF2 with so many rounds over all blocks of the output.
 pub(super) const fn pbkdf2(rounds: u64) -> Duration {
     times(rounds, PBKDF2_NANOS_PER_ROUND)
+}
+
+/// SHA-crypt and phpass whose digests read so many blocks in all.
+pub(super) const fn digests(blocks: u64) -> Duration {
+    times(blocks, DIGEST_NANOS_PER_BLOCK)
 }
 
 const fn times(count: u64, nanos: u64) -> Duration {

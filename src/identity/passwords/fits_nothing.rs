@@ -32,7 +32,7 @@ mod tests {
         assert_eq!(params_of(&hash), Some(params));
         assert_ne!(hash, hash_that_fits_nothing(params).unwrap());
         let mut memory = Memory::default();
-        assert!(!memory.verify(b"correct horse", &hash).unwrap());
+        assert!(!memory.verify(b"correct horse", &[], &hash).unwrap());
         let real = memory.hash(b"correct horse", [7; SALT_BYTES], params).unwrap();
         assert!(fits_nothing(&hash) && !fits_nothing(&real) && !fits_nothing("$2b$04$x"));
     }

@@ -7,6 +7,8 @@ mod fits_nothing;
 mod imported;
 mod memories;
 mod pool;
+mod prehash;
+mod prehash_keys;
 mod queue;
 mod threads;
 mod usage;
@@ -14,8 +16,13 @@ mod usage;
 pub use argon2id::Argon2Params;
 pub use cost::DEFAULT_IMPORT_MAX_COST;
 pub use fits_nothing::{fits_nothing, hash_that_fits_nothing};
-pub use imported::{HashProblem, adopt};
+pub use imported::{HashProblem, Prehashes, adopt};
 pub use pool::PoolSize;
+pub use prehash::{Prehash, PrehashKey, PrehashKeyName, Recipe};
+pub use prehash_keys::{
+    PrehashKeys, add as add_prehash_key, open as open_prehash_key, prehash_key_names,
+    remove_unneeded as remove_unneeded_prehash_key,
+};
 
 use crate::{
     base::Deadline,
@@ -23,13 +30,15 @@ use crate::{
     model::{Error, Network, Password},
 };
 
-use pool::{HashOutcome, Pool, Task};
+use pool::{HashOutcome, Pool, StoredHash, Task};
+use prehash_keys::KeyOfHash;
 
 /// Hashes and verifies passwords on threads of its own, bounded in number, queue and memory.
 #[derive(Debug)]
 pub struct Passwords {
     params: Argon2Params,
     pool: Pool,
+    prehash_keys: PrehashKeys,
 }
 
 /// Who wants a password hashed, and until when: the hash threads are shared by this.
@@ -68,12 +77,17 @@ impl<'a> HashRequest<'a> {
 }
 
 impl Passwords {
-    /// Starts the hash threads.
+    /// Starts the hash threads. Hashes may need `prehash_keys`.
     ///
     /// # Errors
     /// The operating system's, if it has no room for the threads.
-    pub fn start(params: Argon2Params, size: PoolSize, metrics: HashMetrics) -> std::io::Result<Self> {
-        Ok(Self { params, pool: Pool::start(params, size, metrics)? })
+    pub fn start(
+        params: Argon2Params,
+        size: PoolSize,
+        metrics: HashMetrics,
+        prehash_keys: PrehashKeys,
+    ) -> std::io::Result<Self> {
+        Ok(Self { params, pool: Pool::start(params, size, metrics)?, prehash_keys })
     }
 
     /// The cost of a new hash.
@@ -96,18 +110,28 @@ impl Passwords {
 
     /// Whether `password` is the one that `hash` was made from.
     ///
-    /// The work is the same if either is missing: one hash with the present parameters, and the answer no.
+    /// The work is the same if either is missing, or a key that the hash needs: one hash with the present parameters, and the answer no.
     ///
     /// # Errors
-    /// As [`Self::hash`].
+    /// As [`Self::hash`]; [`Error::Unavailable`] or [`Error::Internal`] if the key that the hash needs cannot be read, and
+    /// [`Error::Unavailable`], after that work, if it does not open.
     pub async fn verify(
         &self,
         password: Option<Password>,
         hash: Option<String>,
         request: HashRequest<'_>,
     ) -> Result<bool, Error> {
-        match self.pool.run(Task::Verify(password, hash), request).await? {
-            HashOutcome::Verified(matches) => Ok(matches),
+        let (stored, sealed) = match hash {
+            Some(hash) => match self.prehash_keys.of_hash(&hash).await? {
+                KeyOfHash::NotNeeded => (Some(StoredHash { hash, key: None }), None),
+                KeyOfHash::Known(key) => (Some(StoredHash { hash, key: Some(key) }), None),
+                KeyOfHash::Missing => (None, None),
+                KeyOfHash::Sealed(problem) => (None, Some(problem)),
+            },
+            None => (None, None),
+        };
+        match self.pool.run(Task::Verify(password, stored), request).await? {
+            HashOutcome::Verified(matches) => sealed.map_or(Ok(matches), Err),
             HashOutcome::Hashed(_) => Err(Error::internal("the hash pool hashed what it was to verify")),
         }
     }

@@ -10,7 +10,7 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{
-    HashRequest,
+    HashRequest, PrehashKey,
     argon2id::Argon2Params,
     imported::ImportedHash,
     queue::{Demand, Lane, Waiting},
@@ -52,7 +52,14 @@ pub(super) enum Task {
     /// Hash the password under a fresh salt.
     Hash(Password),
     /// Was the hash made from the password? Without either: no, after the same work.
-    Verify(Option<Password>, Option<String>),
+    Verify(Option<Password>, Option<StoredHash>),
+}
+
+/// A hash, and the key that its prehash names.
+#[derive(Debug)]
+pub(super) struct StoredHash {
+    pub(super) hash: String,
+    pub(super) key: Option<Arc<PrehashKey>>,
 }
 
 /// The result of a [`Task`].
@@ -153,14 +160,13 @@ impl Pool {
     /// The demand of `task`, known before it is done.
     fn demand(&self, task: &Task, request: &HashRequest<'_>) -> Demand {
         let own = self.own(request);
-        let Task::Verify(Some(_), Some(hash)) = task else { return own };
-        match ImportedHash::parse(hash) {
-            Ok(hash) if !hash.fits(self.threads.params) => {
-                let is_heavy = hash.memory_kib() > LIGHT_KIB;
-                Demand { lane: Lane::Imported, is_heavy, cost: hash.cost(), ..own }
-            }
-            _ => own,
+        let Task::Verify(Some(password), Some(StoredHash { hash, key })) = task else { return own };
+        let Ok(hash) = ImportedHash::parse(hash) else { return own };
+        let cost = hash.login_cost(password, key.as_deref());
+        if hash.fits(self.threads.params) {
+            return Demand { cost: cost.max(own.cost), ..own };
         }
+        Demand { lane: Lane::Imported, is_heavy: hash.memory_kib() > LIGHT_KIB, cost, ..own }
     }
 }
 

@@ -27,7 +27,7 @@ use super::{
     contention::{Contention, Priority},
     imported::ImportedHash,
     memories::Memories,
-    pool::{HashOutcome, Job, PoolSize, Task},
+    pool::{HashOutcome, Job, PoolSize, StoredHash, Task},
     queue::{Demand, Lane, Queue, Waiting},
 };
 use crate::{
@@ -340,13 +340,13 @@ fn compute(memory: &mut Memory, task: &Task, params: Argon2Params) -> Result<Has
             fill_from_system(&mut salt);
             memory.hash(password.prepared(), salt, params).map(HashOutcome::Hashed)
         }
-        Task::Verify(Some(password), Some(hash)) => {
+        Task::Verify(Some(password), Some(StoredHash { hash, key })) => {
             if argon2id::params_of(hash) == Some(params) {
-                return memory.verify(password.prepared(), hash).map(HashOutcome::Verified);
+                return memory.verify(password.prepared(), &[], hash).map(HashOutcome::Verified);
             }
             let hash = ImportedHash::parse(hash)
                 .map_err(|problem| Error::internal(format!("a stored password hash {problem}")))?;
-            hash.verify(password, memory).map(HashOutcome::Verified)
+            hash.verify(password, key.as_deref(), memory).map(HashOutcome::Verified)
         }
         Task::Verify(password, _) => {
             let password = password.as_ref().map_or(&b"no password at all"[..], Password::prepared);

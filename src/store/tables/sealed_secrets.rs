@@ -59,6 +59,14 @@ impl Store {
         .await
     }
 
+    /// Removes the secret `name`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn remove_sealed_secret(&self, name: &str) -> Result<(), Error> {
+        self.ask(|| Entity::delete_by_id(name).exec(&self.writer)).await.map(drop)
+    }
+
     /// Replaces the secret `name`, if it still is `old`.
     ///
     /// # Errors
@@ -81,6 +89,11 @@ pub(in crate::store) async fn reseal(
         }
     }
     Ok(true)
+}
+
+/// Deletes every secret, within a transaction.
+pub(in crate::store) async fn discard(db: &impl ConnectionTrait) -> Result<(), DbErr> {
+    Entity::delete_many().exec(db).await.map(drop)
 }
 
 fn replace(name: &str, old: &[u8], new: Vec<u8>) -> UpdateMany<Entity> {

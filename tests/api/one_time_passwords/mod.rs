@@ -141,7 +141,7 @@ fn user(name: &str) -> PrincipalRef {
 
 #[tokio::test]
 async fn it_opens_nothing_and_chooses_one_password() {
-    let mut resets = Resets::start(&[]).await;
+    let mut resets = Resets::start(&["--model-api=on"]).await;
     let open = resets.client.log_in("alice", PASSWORD).await.unwrap();
     let one_time = resets.reset("alice").await;
     // The old password and the session have ended.
@@ -162,6 +162,12 @@ async fn it_opens_nothing_and_chooses_one_password() {
     let form = [("grant_type", "password"), ("username", "alice"), ("password", &one_time)];
     let answer = resets.server.http().post("/oauth2/token", &form).await;
     answer.assert_refused(400, "invalid_grant", "PASSWORD_CHANGE_REQUIRED");
+    // Clients of the model service know no such answer.
+    let [right, wrong] =
+        [&*one_time, PASSWORD].map(|password| [("username", "alice"), ("password", password)]);
+    let right = resets.server.http().post("/auth/token", &right).await;
+    let wrong = resets.server.http().post("/auth/token", &wrong).await;
+    assert_eq!((right.status().as_u16(), right.json()), (401, wrong.json()));
     // The rules are those of a sign-up; and somebody else knows the one-time password.
     for (new, reason) in [
         ("short", "TOO_SHORT"),

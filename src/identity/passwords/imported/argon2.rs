@@ -57,7 +57,18 @@ impl Argon2Hash {
     /// It may be this service's own, made of the normalised password, or another's, made of what was typed. The two differ for few
     /// passwords, and only for them a second hash is computed.
     pub(super) fn verify(&self, password: &Password, memory: &mut Memory) -> Result<bool, Error> {
-        let matches = memory.verify(password.prepared(), &self.text)?;
-        Ok(matches || (password.raw() != password.prepared() && memory.verify(password.raw(), &self.text)?))
+        let matches = memory.verify(password.prepared(), &[], &self.text)?;
+        Ok(matches
+            || (password.raw() != password.prepared() && memory.verify(password.raw(), &[], &self.text)?))
+    }
+
+    /// Whether it was made from `input` alone, and from `secret`, which none is that is empty.
+    pub(super) fn verify_input(
+        &self,
+        input: &[u8],
+        secret: &[u8],
+        memory: &mut Memory,
+    ) -> Result<bool, Error> {
+        memory.verify(input, secret, &self.text)
     }
 }

@@ -8,6 +8,18 @@ use zeroize::Zeroizing;
 use super::{FORM, HashProblem, number, parts};
 use crate::model::Error;
 
+/// The digits of the output.
+const OUTPUT_CHARS: usize = 31;
+
+/// The digits of bcrypt's base64, from zero on.
+const DIGITS: &[u8; 64] = b"./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+
+/// The key of the HMAC by which WordPress 6.8 keeps its hashes apart from those of others (`wp_hash_password`).
+const WORDPRESS_KEY: &[u8] = b"wp-sha384";
+
+/// What PHP's `trim` takes off, which WordPress calls for each password.
+const PHP_SPACE: &[u8] = b" \t\n\r\0\x0b";
+
 /// A hash of bcrypt.
 #[derive(Debug)]
 pub(super) struct Bcrypt {
@@ -29,6 +41,8 @@ enum Over {
     HmacBase64(String),
     /// Its SHA-256 in hexadecimal: Django's `bcrypt_sha256`.
     Sha256Hex,
+    /// Its HMAC-SHA-384 in base64, without the space around it: WordPress 6.8.
+    WordPress,
 }
 
 impl Bcrypt {
@@ -36,12 +50,15 @@ impl Bcrypt {
     ///
     /// - `$2b$12$SALTOUTPUT`, `$2a$` and `$2y$`: the same computation under three names;
     /// - `$bcrypt-sha256$v=2,t=2b,r=12$SALT$OUTPUT` and `$bcrypt-sha256$2b,12$SALT$OUTPUT`: passlib;
-    /// - `bcrypt_sha256$$2b$12$SALTOUTPUT`: Django.
+    /// - `bcrypt_sha256$$2b$12$SALTOUTPUT`: Django;
+    /// - `$wp$2y$10$SALTOUTPUT`: WordPress.
     pub(super) fn parse(text: &str) -> Option<Result<Self, HashProblem>> {
         if let Some(rest) = text.strip_prefix("$bcrypt-sha256$") {
             Some(Self::passlib(rest))
         } else if let Some(hash) = text.strip_prefix("bcrypt_sha256$") {
             Some(Self::new(Over::Sha256Hex, hash.to_owned()))
+        } else if let Some(hash) = text.strip_prefix("$wp") {
+            Some(Self::new(Over::WordPress, hash.to_owned()))
         } else {
             let known = ["$2b$", "$2a$", "$2y$"].iter().any(|prefix| text.starts_with(prefix));
             known.then(|| Self::new(Over::Password, text.to_owned()))
@@ -67,7 +84,7 @@ impl Bcrypt {
         // The crate reads any two characters as the variant; `$2x$` names a computation that was wrong.
         let ("$2a$" | "$2b$" | "$2y$", Some(cost)) = (&hash[..4], hash.get(4..6)) else { return Err(FORM) };
         let cost = number(cost.strip_prefix('0').unwrap_or(cost))?;
-        if cost < 4 {
+        if !(4..=31).contains(&cost) {
             return Err(FORM);
         }
         Ok(Self { over, hash, cost })
@@ -81,19 +98,49 @@ impl Bcrypt {
     /// never got a hash there.
     pub(super) fn verify(&self, password: &[u8]) -> Result<bool, Error> {
         let sha256 = || digest::digest(&digest::SHA256, password);
+        let hmac = |algorithm, key: &[u8], password: &[u8]| {
+            let tag = hmac::sign(&hmac::Key::new(algorithm, key), password);
+            Base64::encode_string(tag.as_ref()).into_bytes()
+        };
         let given = Zeroizing::new(match &self.over {
             Over::Password if password.contains(&0) => return Ok(false),
             Over::Password => password.to_vec(),
             Over::Sha256Base64 => Base64::encode_string(sha256().as_ref()).into_bytes(),
             Over::Sha256Hex => hex::encode(sha256()).into_bytes(),
-            Over::HmacBase64(salt) => {
-                let key = hmac::Key::new(hmac::HMAC_SHA256, salt.as_bytes());
-                Base64::encode_string(hmac::sign(&key, password).as_ref()).into_bytes()
-            }
+            Over::HmacBase64(salt) => hmac(hmac::HMAC_SHA256, salt.as_bytes(), password),
+            Over::WordPress => hmac(hmac::HMAC_SHA384, WORDPRESS_KEY, trimmed(password)),
         });
         bcrypt::verify(given.as_slice(), &self.hash)
             .map_err(|error| Error::internal(format!("bcrypt: {error}")))
     }
+}
+
+/// `password` as PHP's `trim` leaves it.
+pub(super) fn trimmed(password: &[u8]) -> &[u8] {
+    let is_kept = |byte: &u8| !PHP_SPACE.contains(byte);
+    let Some(start) = password.iter().position(is_kept) else { return &[] };
+    let end = password.iter().rposition(is_kept).map_or(start, |last| last + 1);
+    &password[start..end]
+}
+
+/// `text` without the bits of the last digits of salt and output that stand for nothing: some programs set them, among them passlib
+/// before 1.5.3. None if it is no hash of bcrypt.
+pub(super) fn without_unused_bits(text: &str) -> Option<String> {
+    let salt_end = if text.starts_with("$bcrypt-sha256$") {
+        OUTPUT_CHARS + 2
+    } else if ["$2", "$wp$2", "bcrypt_sha256$$2"].iter().any(|prefix| text.starts_with(prefix)) {
+        OUTPUT_CHARS + 1
+    } else {
+        return None;
+    };
+    let mut bytes = text.as_bytes().to_vec();
+    // 16 bytes in 22 digits, and 23 in 31.
+    for (from_end, used) in [(salt_end, 0b11_0000), (1, 0b11_1100)] {
+        let at = bytes.len().checked_sub(from_end)?;
+        let digit = DIGITS.iter().position(|digit| *digit == bytes[at])?;
+        bytes[at] = DIGITS[digit & used];
+    }
+    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]

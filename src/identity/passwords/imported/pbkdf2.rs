@@ -2,10 +2,10 @@
 
 use std::num::NonZeroU32;
 
-use aws_lc_rs::pbkdf2::{self, PBKDF2_HMAC_SHA1, PBKDF2_HMAC_SHA256, PBKDF2_HMAC_SHA512};
+use aws_lc_rs::pbkdf2::{self, PBKDF2_HMAC_SHA1, PBKDF2_HMAC_SHA256, PBKDF2_HMAC_SHA384, PBKDF2_HMAC_SHA512};
 use base64ct::{Base64, Encoding};
 
-use super::{FORM, HashProblem, number, output, parts, unpadded};
+use super::{FORM, HashProblem, decoded, number, output, parts};
 
 /// A hash of PBKDF2.
 #[derive(Debug)]
@@ -20,6 +20,7 @@ pub(super) struct Pbkdf2 {
 enum Algorithm {
     Sha1,
     Sha256,
+    Sha384,
     Sha512,
 }
 
@@ -27,7 +28,7 @@ impl Pbkdf2 {
     /// Reads `text`; none if it does not begin as one of
     ///
     /// - `$pbkdf2-sha256$29000$SALT$OUTPUT`: passlib, base64 without padding and with `.` for `+`;
-    /// - `$pbkdf2-sha256$i=600000,l=32$SALT$OUTPUT`: PHC, base64 without padding;
+    /// - `$pbkdf2-sha256$i=600000,l=32$SALT$OUTPUT`: PHC, base64;
     /// - `pbkdf2_sha256$1000000$SALT$OUTPUT`: Django, the salt as it is, base64 with padding;
     /// - `pbkdf2:sha256:600000$SALT$OUTPUT`: Werkzeug, the salt as it is, hexadecimal.
     pub(super) fn parse(text: &str) -> Option<Result<Self, HashProblem>> {
@@ -46,10 +47,11 @@ impl Pbkdf2 {
             // passlib's name for the first of them has no digest.
             "" | "-sha1" => Algorithm::Sha1,
             "-sha256" => Algorithm::Sha256,
+            "-sha384" => Algorithm::Sha384,
             "-sha512" => Algorithm::Sha512,
             _ => return Err(DIGEST),
         };
-        let expected = unpadded(expected)?;
+        let expected = decoded(expected)?;
         let rounds = match rounds.strip_prefix("i=") {
             Some(rounds) => {
                 let (rounds, length) =
@@ -61,7 +63,7 @@ impl Pbkdf2 {
             }
             None => rounds,
         };
-        Self::new(algorithm, rounds, unpadded(salt)?, expected)
+        Self::new(algorithm, rounds, decoded(salt)?, expected)
     }
 
     fn django(rest: &str) -> Result<Self, HashProblem> {
@@ -97,6 +99,7 @@ impl Pbkdf2 {
         let algorithm = match self.algorithm {
             Algorithm::Sha1 => PBKDF2_HMAC_SHA1,
             Algorithm::Sha256 => PBKDF2_HMAC_SHA256,
+            Algorithm::Sha384 => PBKDF2_HMAC_SHA384,
             Algorithm::Sha512 => PBKDF2_HMAC_SHA512,
         };
         pbkdf2::verify(algorithm, self.rounds, &self.salt, password, &self.expected).is_ok()
@@ -108,6 +111,7 @@ impl Algorithm {
         match name {
             "sha1" => Ok(Self::Sha1),
             "sha256" => Ok(Self::Sha256),
+            "sha384" => Ok(Self::Sha384),
             "sha512" => Ok(Self::Sha512),
             _ => Err(DIGEST),
         }
@@ -117,9 +121,11 @@ impl Algorithm {
         match self {
             Self::Sha1 => 20,
             Self::Sha256 => 32,
+            Self::Sha384 => 48,
             Self::Sha512 => 64,
         }
     }
 }
 
-const DIGEST: HashProblem = HashProblem::Malformed("PBKDF2 is known with SHA-1, SHA-256 and SHA-512");
+const DIGEST: HashProblem =
+    HashProblem::Malformed("PBKDF2 is known with SHA-1, SHA-256, SHA-384 and SHA-512");

@@ -12,7 +12,7 @@ use crate::{
         apply::fuzz as fuzz_manifest,
         clients::fuzz_assertion,
         fuzz_one_time_password,
-        passwords::{Argon2Params, DEFAULT_IMPORT_MAX_COST, adopt},
+        passwords::{Argon2Params, DEFAULT_IMPORT_MAX_COST, Prehashes, adopt},
     },
     model::{
         NameSet, Password, PasswordRules, ReservedNames, SpiffeId, Username,
@@ -22,7 +22,10 @@ use crate::{
     rpc::{fuzz_grpc_timeout, fuzz_grpc_web, fuzz_gzip},
     server::fuzz_greeting,
     store::Location,
-    transfer::{Columns, MAX_ROW_BYTES, RowRules, read_csv, read_ndjson},
+    transfer::{
+        Columns, ExportRules, HashConfig, MAX_ROW_BYTES, RowRules, read_auth0, read_csv, read_firebase,
+        read_keycloak, read_ndjson,
+    },
 };
 
 /// A property of any bytes.
@@ -36,6 +39,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("client_cert_header", fuzz_client_cert_header),
     ("csv", csv),
     ("database_url", database_url),
+    ("export", export),
     ("form", fuzz_form),
     ("forwarded", fuzz_forwarded),
     ("greeting", fuzz_greeting),
@@ -74,10 +78,12 @@ fn rules() -> RowRules {
     RowRules {
         argon2: ARGON2,
         import_max_cost: DEFAULT_IMPORT_MAX_COST,
+        prehashes: Prehashes::default(),
         reserved: reserved(),
         clock,
         entropy: Entropy::system(),
         declared: std::sync::Arc::default(),
+        renames: std::sync::Arc::default(),
     }
 }
 
@@ -108,12 +114,41 @@ fn ndjson(bytes: &[u8]) {
     assert!(read.is_ok(), "bytes in memory can be read");
 }
 
+/// As of CSV, in each of the forms of other services, the parameters of hashes before the first empty line among them; and each user has
+/// what it has of roles beside it.
+fn export(bytes: &[u8]) {
+    let rows = rules();
+    let rules = ExportRules { rows: &rows, drop_second_factors: true, with_roles: true };
+    let mut last = 0;
+    let mut take = |batch: crate::transfer::Batch| {
+        assert_eq!(batch.rows.len(), batch.grants.len());
+        for row in &batch.rows {
+            assert!(row.place > last, "rows come in their order");
+            last = row.place;
+        }
+        true
+    };
+    match bytes.split_first() {
+        Some((b'k', document)) => drop(read_keycloak([(None, Ok(document))], rules, &mut take)),
+        Some((b'a', lines)) => drop(read_auth0(lines, rules, &mut take)),
+        Some((b'f', rest)) => {
+            let text = String::from_utf8_lossy(rest);
+            let (parameters, document) = text.split_once("\n\n").unwrap_or((&text, ""));
+            if let Ok(parameters) = HashConfig::parse(parameters) {
+                drop(read_firebase(document.as_bytes(), &parameters, rules, &mut take));
+            }
+        }
+        _ => {}
+    }
+}
+
 /// What is taken over can be read again, and stays what it is.
 fn password_hash(bytes: &[u8]) {
     let Ok(text) = str::from_utf8(bytes) else { return };
-    if let Ok(kept) = adopt(text, ARGON2, DEFAULT_IMPORT_MAX_COST) {
+    let prehashes = Prehashes { given: None, keys: ["a".parse().expect("a name")].into() };
+    if let Ok(kept) = adopt(text, ARGON2, DEFAULT_IMPORT_MAX_COST, &prehashes) {
         assert!(kept.len() <= 255, "it fits its column");
-        assert_eq!(adopt(&kept, ARGON2, DEFAULT_IMPORT_MAX_COST).as_ref(), Ok(&kept));
+        assert_eq!(adopt(&kept, ARGON2, DEFAULT_IMPORT_MAX_COST, &prehashes).as_ref(), Ok(&kept));
     }
 }
 

@@ -4,12 +4,12 @@
 use std::{sync::Arc, time::Duration};
 
 use serde_json::{Map, Value};
-use uuid::{Uuid, Variant};
+use uuid::Uuid;
 
-use super::{Field, Reason, Record, RefusedRow, Row};
+use super::{Field, Reason, Record, RefusedRow, Renames, Row, moment::moment, record::is_kept};
 use crate::{
     base::{Clock, Entropy, Timestamp},
-    identity::passwords::{Argon2Params, adopt},
+    identity::passwords::{Argon2Params, Prehashes, adopt},
     model::{
         AttributeEdit, AttributeWriter, Declarations, Error, NamedAttributes, ReservedNames, RuleViolation,
         User, UserAttributes, UserId, Username,
@@ -63,6 +63,8 @@ pub struct RowRules {
     pub argon2: Argon2Params,
     /// What verifying one of the other hashes may cost, by the table.
     pub import_max_cost: Duration,
+    /// The prehash of the hashes, and the keys that there are.
+    pub prehashes: Prehashes,
     /// What nobody may sign up with.
     pub reserved: ReservedNames,
     /// What stands for a time that a record does not say: ids that are made one after the other then lie together in the database.
@@ -71,6 +73,8 @@ pub struct RowRules {
     pub entropy: Entropy,
     /// Which attributes users may have.
     pub declared: Arc<Declarations>,
+    /// Other names for users whose names in the source cannot come over.
+    pub renames: Arc<Renames>,
 }
 
 impl RowRules {
@@ -79,13 +83,16 @@ impl RowRules {
     pub fn row(&self, place: u64, record: Result<Record, RefusedRow>) -> Row {
         let mut record = match record {
             Ok(record) => record,
-            Err(refusal) => return Row { place, source_id: None, username: None, candidate: Err(refusal) },
+            Err(refusal) => {
+                return Row { place, file: None, source_id: None, username: None, candidate: Err(refusal) };
+            }
         };
+        self.renames.rename(&mut record.username);
         let username = if let Field::Text(name) = &record.username { Some(name.clone()) } else { None };
+        let source_id = source_id(&record.id);
         let id = Id::read(std::mem::take(&mut record.id));
-        let source_id = if let Ok(Id::Foreign(id)) = &id { Some(id.clone()) } else { None };
         let candidate = id.and_then(|id| self.check(&id, record));
-        Row { place, source_id, username, candidate }
+        Row { place, file: None, source_id, username, candidate }
     }
 
     fn check(&self, id: &Id, record: Record) -> Result<Candidate, RefusedRow> {
@@ -123,7 +130,7 @@ impl RowRules {
             id: match id {
                 Id::Own(id) => *id,
                 // Ids stand in the order of the accounts' making, as far as that is known.
-                Id::Foreign(_) | Id::None => UserId::new(create_time.min(now), &self.entropy),
+                Id::Foreign | Id::None => UserId::new(create_time.min(now), &self.entropy),
             },
             username,
             email,
@@ -140,7 +147,8 @@ impl RowRules {
 
     fn password_hash(&self, field: Field) -> Result<String, RefusedRow> {
         let text = field.text().map_err(|problem| refused("password_hash", problem))?;
-        adopt(&text.unwrap_or_default(), self.argon2, self.import_max_cost).map_err(|problem| {
+        let text = text.unwrap_or_default();
+        adopt(&text, self.argon2, self.import_max_cost, &self.prehashes).map_err(|problem| {
             RefusedRow::new(Reason::PasswordHash(problem.name()), format!("the password hash {problem}"))
         })
     }
@@ -152,14 +160,14 @@ enum Id {
     /// An id that is kept.
     Own(UserId),
     /// Another system's, such as a number. The user gets a new one.
-    Foreign(String),
+    Foreign,
 }
 
 impl Id {
     fn read(field: Field) -> Result<Self, RefusedRow> {
         let text = match field {
             Field::Absent | Field::Null => return Ok(Self::None),
-            Field::Number(number) => return Ok(Self::Foreign(number.to_string())),
+            Field::Number(_) => return Ok(Self::Foreign),
             Field::Text(text) if text.len() <= MAX_SOURCE_ID_BYTES => text,
             Field::Text(_) => return Err(refused("id", "is longer than 255 bytes")),
             Field::Flag(_) | Field::Object(_) | Field::Other => {
@@ -167,13 +175,19 @@ impl Id {
             }
         };
         match Uuid::try_parse(&text) {
-            // The nil UUID and the like are nobody's; of those without a version some mean other things here.
-            Ok(id) if id.get_variant() == Variant::RFC4122 && (1..=8).contains(&id.get_version_num()) => {
-                Ok(Self::Own(UserId(id)))
-            }
+            Ok(id) if is_kept(&id) => Ok(Self::Own(UserId(id))),
             Ok(_) => Err(refused("id", "is a UUID of no version that RFC 9562 knows")),
-            Err(_) => Ok(Self::Foreign(text)),
+            Err(_) => Ok(Self::Foreign),
         }
+    }
+}
+
+/// The id as the source has it, whatever becomes of it: what refers to the user there does so by it.
+fn source_id(field: &Field) -> Option<String> {
+    match field {
+        Field::Number(number) => Some(number.to_string()),
+        Field::Text(text) if !text.is_empty() => Some(text.chars().take(MAX_SOURCE_ID_BYTES).collect()),
+        _ => None,
     }
 }
 
@@ -249,11 +263,5 @@ fn optional<T>(
 }
 
 fn time(name: &str, field: &Field) -> Result<Option<Timestamp>, RefusedRow> {
-    let text = match field {
-        Field::Absent | Field::Null => return Ok(None),
-        Field::Text(text) if text.is_empty() => return Ok(None),
-        Field::Text(text) => text,
-        _ => return Err(refused(name, "must be a time, as a text")),
-    };
-    text.parse().map(Some).map_err(|problem: &'static str| refused(name, problem))
+    moment(field).map_err(|problem| refused(name, problem))
 }

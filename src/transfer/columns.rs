@@ -23,6 +23,8 @@ pub struct Columns {
     pub named: Vec<(&'static str, String)>,
     /// The column that holds the opposite of `is_active`, if there is one: `disabled`, as `FastAPI`'s tutorial has it.
     pub disabled: Option<String>,
+    /// What stands in a file of CSV where there is no value, beside nothing: `\N`, as MySQL and PostgreSQL write it.
+    pub null: Vec<String>,
 }
 
 impl Columns {

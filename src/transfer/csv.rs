@@ -32,8 +32,11 @@ pub fn read_csv(
     text.borrow_mut().pass(reader.position().byte());
     while reader.read_byte_record(&mut row).map_err(failure)? {
         let line = text.borrow_mut().pass(reader.position().byte());
-        let record =
-            if row.len() == header.len() { record(&row, &places) } else { Err(wrong_length(&row, &header)) };
+        let record = if row.len() == header.len() {
+            record(&row, &places, columns)
+        } else {
+            Err(wrong_length(&row, &header))
+        };
         let record = record.map(|record| columns.settle(record));
         batch.rows.push(rules.row(line, record));
         if batch.rows.len() == BATCH {
@@ -48,6 +51,10 @@ pub fn read_csv(
     Ok(())
 }
 
+/// How many columns are shown of a first line, and how much of each, in characters.
+const SHOWN_COLUMNS: usize = 20;
+const SHOWN_CHARS: usize = 64;
+
 /// How much may be read for one row, in bytes: it, and what the reader takes beyond it.
 const LOOK_AHEAD: usize = MAX_ROW_BYTES + 64 * 1024;
 
@@ -55,7 +62,7 @@ const LOOK_AHEAD: usize = MAX_ROW_BYTES + 64 * 1024;
 ///
 /// The reader's own lines are of no use to who looks for a row: after `\r\n` it counts one too few, and a row that follows empty lines
 /// has the line of the first of them.
-struct Text {
+pub(super) struct Text {
     ahead: VecDeque<u8>,
     /// How much more may be read for the next row.
     left: usize,
@@ -66,12 +73,12 @@ struct Text {
 }
 
 impl Text {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { ahead: VecDeque::new(), left: LOOK_AHEAD, byte: 0, line: 1, after_return: false }
     }
 
     /// Passes the next row, which ends before the byte `end`. Returns the line that it begins in.
-    fn pass(&mut self, end: u64) -> u64 {
+    pub(super) fn pass(&mut self, end: u64) -> u64 {
         let count =
             usize::try_from(end - self.byte).map_or(self.ahead.len(), |count| count.min(self.ahead.len()));
         let mut begins = None;
@@ -90,9 +97,9 @@ impl Text {
 
 /// An input that ends with an error when a row does not end: a quotation mark too many would have the rest of the file held in
 /// memory.
-struct Bounded<R> {
-    input: R,
-    text: Rc<RefCell<Text>>,
+pub(super) struct Bounded<R> {
+    pub(super) input: R,
+    pub(super) text: Rc<RefCell<Text>>,
 }
 
 impl<R: Read> Read for Bounded<R> {
@@ -125,11 +132,26 @@ fn places(header: &ByteRecord, columns: &Columns) -> io::Result<Vec<(&'static st
             (Some(_), Some(_)) => {
                 return Err(invalid(&format!("the first line names the column `{name}` twice")));
             }
-            (None, _) if needed => return Err(invalid(&format!("the first line names no column `{name}`"))),
+            (None, _) if needed => return Err(invalid(&missing(header, field, name))),
             (None, _) => {}
         }
     }
     Ok(places)
+}
+
+/// That the first line names no column `name`, of which `field` is to be read.
+fn missing(header: &ByteRecord, field: &str, name: &str) -> String {
+    let shown = |name: &[u8]| -> String {
+        let name = String::from_utf8_lossy(name.trim_ascii());
+        format!("`{}`", name.chars().take(SHOWN_CHARS).flat_map(char::escape_debug).collect::<String>())
+    };
+    let there: Vec<_> = header.iter().take(SHOWN_COLUMNS).map(shown).collect();
+    let more = if header.len() > SHOWN_COLUMNS { " and others" } else { "" };
+    let begin = format!("the first line names no column `{name}`, but {}{more}", there.join(", "));
+    if header.len() == 1 && header.iter().any(|column| column.iter().any(|byte| b";\t|".contains(byte))) {
+        return format!("{begin}: columns are separated by commas");
+    }
+    format!("{begin}: --column-{}=NAME names the one that holds it", field.replace('_', "-"))
 }
 
 /// The names of the columns that no field is read from.
@@ -151,21 +173,37 @@ fn refuse_unread(ignored: &[String], places: &[(&'static str, usize)], columns: 
     }
 }
 
-fn record(row: &ByteRecord, places: &[(&'static str, usize)]) -> Result<Record, RefusedRow> {
+fn record(
+    row: &ByteRecord,
+    places: &[(&'static str, usize)],
+    columns: &Columns,
+) -> Result<Record, RefusedRow> {
     let mut record = Record::default();
     for (name, place) in places {
         let value = row.get(*place).unwrap_or_default();
-        if let Some(field) = record.field(name) {
-            // An empty column says that there is nothing: CSV has no other word for it.
-            *field = if value.is_empty() { Field::Null } else { Field::Text(text(name, value)?) };
+        if let Some(held) = record.field(name) {
+            // An empty column says that there is nothing, and so does what databases write for NULL.
+            let is_null = value.is_empty() || columns.null.iter().any(|null| null.as_bytes() == value);
+            *held = if is_null { Field::Null } else { field(name, value)? };
         }
     }
     Ok(record)
 }
 
-pub(super) fn text(name: &str, value: &[u8]) -> Result<String, RefusedRow> {
-    let text = std::str::from_utf8(value).map(str::to_owned);
-    text.map_err(|_| RefusedRow::new(Reason::MalformedRow, format!("the {name} is not UTF-8")))
+/// The field `name` that holds `value`, a text in UTF-8.
+pub(super) fn field(name: &str, value: &[u8]) -> Result<Field, RefusedRow> {
+    let text = utf8(name, value)?.to_owned();
+    Field::of_text(name, text).map_err(|problem| malformed_field(name, problem))
+}
+
+/// The text that `value` is, of the field `name`.
+pub(super) fn utf8<'a>(name: &str, value: &'a [u8]) -> Result<&'a str, RefusedRow> {
+    std::str::from_utf8(value).map_err(|_| malformed_field(name, "is not UTF-8"))
+}
+
+/// The refusal of a row whose field `name` is not to be read.
+pub(super) fn malformed_field(name: &str, problem: &str) -> RefusedRow {
+    RefusedRow::new(Reason::MalformedRow, format!("the {name} {problem}"))
 }
 
 fn wrong_length(row: &ByteRecord, header: &ByteRecord) -> RefusedRow {
@@ -189,7 +227,7 @@ mod tests {
     use super::*;
     use crate::{
         base::{Clock, Entropy, Timestamp},
-        identity::passwords::{Argon2Params, DEFAULT_IMPORT_MAX_COST},
+        identity::passwords::{Argon2Params, DEFAULT_IMPORT_MAX_COST, Prehashes},
     };
 
     /// The lines in which the rows of `text` begin.
@@ -200,10 +238,12 @@ mod tests {
         let rules = RowRules {
             argon2,
             import_max_cost: DEFAULT_IMPORT_MAX_COST,
+            prehashes: Prehashes::default(),
             reserved,
             clock,
             entropy: Entropy::system(),
             declared: std::sync::Arc::default(),
+            renames: std::sync::Arc::default(),
         };
         let mut lines = Vec::new();
         let take = |batch: Batch| {
@@ -212,6 +252,25 @@ mod tests {
         };
         read_csv(text.as_bytes(), &Columns::default(), &rules, take).unwrap();
         lines
+    }
+
+    #[test]
+    fn a_first_line_without_a_column_is_told_with_what_it_has_and_what_helps() {
+        for (header, expected) in [
+            (
+                "name,pässword",
+                "the first line names no column `username`, but `name`, `pässword`: --column-username=NAME names the one that holds it",
+            ),
+            (
+                "username,hash",
+                "no column `password_hash`, but `username`, `hash`: --column-password-hash=NAME names",
+            ),
+            ("username;password_hash", "but `username;password_hash`: columns are separated by commas"),
+        ] {
+            let header = ByteRecord::from(header.split(',').collect::<Vec<_>>());
+            let told = places(&header, &Columns::default()).unwrap_err().to_string();
+            assert!(told.contains(expected), "{told}");
+        }
     }
 
     #[test]

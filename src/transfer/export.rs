@@ -95,7 +95,7 @@ mod tests {
 
     use crate::{
         base::{Clock, Entropy, Timestamp},
-        identity::passwords::{Argon2Params, DEFAULT_IMPORT_MAX_COST},
+        identity::passwords::{Argon2Params, DEFAULT_IMPORT_MAX_COST, Prehashes},
         model::{
             AttributeDeclaration, AttributeEdit, AttributeId, AttributeName, AttributeSource, AttributeType,
             AttributeUses, AttributeWriter, Declarations, Description, User, UserAttributes, UserId,
@@ -160,10 +160,12 @@ mod tests {
         RowRules {
             argon2,
             import_max_cost: DEFAULT_IMPORT_MAX_COST,
+            prehashes: Prehashes::default(),
             reserved,
             clock,
             entropy: Entropy::system(),
             declared: Arc::new(declared()),
+            renames: Arc::default(),
         }
     }
 

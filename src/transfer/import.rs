@@ -197,8 +197,11 @@ impl<'a> Import<'a> {
     /// Adds all of `new`; false if somebody stands in the way, and none was added.
     async fn add(&self, new: &[Waiting], outcomes: &mut [Option<Outcome>]) -> Result<bool, Error> {
         let users: Vec<_> = new.iter().map(|pending| pending.candidate.user.clone()).collect();
-        let added =
-            if self.settings.dry_run { Some(HashSet::new()) } else { self.store.add_users(&users).await? };
+        let added = if self.settings.dry_run {
+            Some(HashSet::new())
+        } else {
+            self.store.add_users(&users, self.clock.now()).await?
+        };
         let Some(collided) = added else { return Ok(false) };
         for Waiting { index, candidate } in new {
             let id = candidate.user.user.id;

@@ -60,10 +60,24 @@ struct Members {
     email: Member,
     display_name: Member,
     is_active: Member,
-    create_time: Member,
-    update_time: Member,
-    login_time: Member,
+    create_time: Time,
+    update_time: Time,
+    login_time: Time,
     attributes: Member,
+}
+
+/// A time, which may be a number with a fraction.
+#[derive(Default)]
+struct Time(Field);
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        Ok(Self(match &value {
+            Value::Number(number) if number.is_f64() => Field::Text(number.to_string()),
+            _ => Field::from(value),
+        }))
+    }
 }
 
 /// A member of any type, so that what is wrong with it can be said without repeating it.
@@ -72,14 +86,28 @@ struct Member(Field);
 
 impl<'de> Deserialize<'de> for Member {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Self(match Value::deserialize(deserializer)? {
-            Value::Null => Field::Null,
-            Value::Bool(flag) => Field::Flag(flag),
-            Value::Number(number) => number.as_i64().map_or(Field::Other, Field::Number),
-            Value::String(text) => Field::Text(text),
-            Value::Object(object) => Field::Object(object),
-            Value::Array(_) => Field::Other,
-        }))
+        Value::deserialize(deserializer).map(|value| Self(value.into()))
+    }
+}
+
+impl From<Value> for Field {
+    fn from(value: Value) -> Self {
+        match value {
+            Value::Null => Self::Null,
+            Value::Bool(flag) => Self::Flag(flag),
+            Value::Number(number) => number.as_i64().map_or(Self::Other, Self::Number),
+            Value::String(text) => Self::Text(text),
+            Value::Object(object) => Self::Object(object),
+            Value::Array(_) => Self::Other,
+        }
+    }
+}
+
+impl Field {
+    /// The same, with the text that bytes in hexadecimal digits stand for.
+    fn unescaped(self, name: &str) -> Result<Self, RefusedRow> {
+        let Self::Text(text) = self else { return Ok(self) };
+        Self::of_text(name, text).map_err(|problem| malformed(&format!("has a {name} that {problem}")))
     }
 }
 
@@ -90,17 +118,19 @@ fn parse(line: &[u8]) -> Result<Record, RefusedRow> {
     // What serde says of an object repeats names of members alone: their values are taken whatever they are.
     let members: Members = serde_json::from_slice(line).map_err(|error| {
         if error.is_data() {
-            malformed(
-                &format!("is not a record: {error}").chars().take(MAX_PROBLEM_CHARS).collect::<String>(),
-            )
+            // The line is named by its number, and the column is that of the whole record.
+            let problem = error.to_string();
+            let problem = problem.rsplit_once(" at line ").map_or(&*problem, |(problem, _)| problem);
+            let problem: String = problem.chars().take(MAX_PROBLEM_CHARS).collect();
+            malformed(&format!("is not a record: {problem}"))
         } else {
             malformed(&format!("is not JSON (column {})", error.column()))
         }
     })?;
     Ok(Record {
-        id: members.id.0,
+        id: members.id.0.unescaped("id")?,
         username: members.username.0,
-        password_hash: members.password_hash.0,
+        password_hash: members.password_hash.0.unescaped("password_hash")?,
         email: members.email.0,
         display_name: members.display_name.0,
         is_active: members.is_active.0,

@@ -15,6 +15,12 @@ pub enum Reason {
     InvalidField,
     /// An attribute is not declared, or its value is of another type or breaks a rule.
     InvalidAttribute,
+    /// The user has no password in the export.
+    NoPassword,
+    /// The user has a second factor in the export, or may have one, and the password alone would do here.
+    SecondFactor,
+    /// The user is to choose another password, so the one in the export is not the user's alone.
+    PasswordTemporary,
     /// The password's hash cannot be taken over; the name says why (`PASSWORD_HASH_...`).
     PasswordHash(&'static str),
     /// An earlier row of the input has the same name, by RFC 8265, or the same id.
@@ -45,6 +51,9 @@ impl Reason {
             Self::UsernameIsUuid => "USERNAME_IS_UUID",
             Self::InvalidField => "INVALID_FIELD",
             Self::InvalidAttribute => "INVALID_ATTRIBUTE",
+            Self::NoPassword => "NO_PASSWORD",
+            Self::SecondFactor => "SECOND_FACTOR",
+            Self::PasswordTemporary => "PASSWORD_TEMPORARY",
             Self::PasswordHash(name) => name,
             Self::DuplicateInInput => "DUPLICATE_IN_INPUT",
             Self::UsernameCollision => "USERNAME_COLLISION",

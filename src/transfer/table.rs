@@ -1,14 +1,29 @@
 //! Owns records as rows of another service's table, and where that is.
 
-use super::{BATCH, Batch, Columns, Field, Record, RefusedRow, RowRules, csv::text};
+use std::fmt;
+
+use super::{
+    BATCH, Batch, Columns, Field, Record, RefusedRow, RowRules,
+    csv::{field, malformed_field, utf8},
+};
 use crate::{
     model::Error,
-    store::{ForeignTable, Location},
+    store::{ForeignTable, ForeignValue, Location},
 };
 
 /// Another service's database.
 #[derive(Debug)]
 pub struct SourceDatabase(Location);
+
+impl fmt::Display for SourceDatabase {
+    /// Without its user and password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Location::File(path) => path.display().fmt(f),
+            Location::Server(url) => url.fmt(f),
+        }
+    }
+}
 
 /// A table in it. It is only read.
 #[derive(Debug)]
@@ -43,7 +58,7 @@ impl SourceDatabase {
 /// # Errors
 /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
 pub async fn read_table<Taken: Future<Output = bool>>(
-    SourceTable(table): &SourceTable,
+    SourceTable(table): &mut SourceTable,
     columns: &Columns,
     rules: &RowRules,
     take: impl Fn(Batch) -> Taken,
@@ -63,12 +78,20 @@ pub async fn read_table<Taken: Future<Output = bool>>(
     Ok(())
 }
 
-fn record(fields: &[(&'static str, String)], values: Vec<Option<Vec<u8>>>) -> Result<Record, RefusedRow> {
+fn record(
+    fields: &[(&'static str, String)],
+    values: Vec<Option<ForeignValue>>,
+) -> Result<Record, RefusedRow> {
     let mut record = Record::default();
     for ((name, _), value) in fields.iter().zip(values) {
-        if let Some(field) = record.field(name) {
-            *field = match value {
-                Some(value) => Field::Text(text(name, &value)?),
+        if let Some(held) = record.field(name) {
+            *held = match value {
+                // What is no bytes there is the text that it is, whatever it looks like: the source knows its users by it.
+                Some(ForeignValue::Text(text)) if *name == "id" => Field::Text(utf8(name, &text)?.to_owned()),
+                Some(ForeignValue::Text(text)) => field(name, &text)?,
+                Some(ForeignValue::Bytes(digits)) => {
+                    Field::of_bytes(name, &digits).map_err(|problem| malformed_field(name, problem))?
+                }
                 None => Field::Null,
             };
         }
@@ -76,14 +99,40 @@ fn record(fields: &[(&'static str, String)], values: Vec<Option<Vec<u8>>>) -> Re
     Ok(record)
 }
 
-/// Where `url` leads: also in the forms of SQLAlchemy, with a driver in the scheme, and with three slashes before a file's path.
+/// What URLs of SQLite say beyond the file, in SQLAlchemy, Django and Prisma: how their own clients open it.
+const SQLITE_PARAMETERS: [&str; 10] = [
+    "cache",
+    "cached_statements",
+    "check_same_thread",
+    "connection_limit",
+    "isolation_level",
+    "mode",
+    "socket_timeout",
+    "timeout",
+    "transaction_mode",
+    "uri",
+];
+
+/// Where `url` leads: also in the forms of SQLAlchemy and Django, with three slashes before the path of a SQLite file, and of Prisma,
+/// `file:`.
 fn location(url: &str) -> Result<Location, String> {
     let (scheme, rest) = url.split_once(':').unwrap_or((url, ""));
     let scheme = scheme.split_once('+').map_or(scheme, |(scheme, _driver)| scheme);
-    match rest.strip_prefix("///") {
-        Some(path) if scheme == "sqlite" => format!("sqlite:{path}").parse(),
-        _ => format!("{scheme}:{rest}").parse(),
+    let written = match scheme {
+        "sqlite" => rest.strip_prefix("///"),
+        "file" => Some(rest),
+        _ => None,
+    };
+    let Some(path) = written else { return url.parse() };
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let known = |pair: &str| SQLITE_PARAMETERS.contains(&pair.split('=').next().unwrap_or(pair));
+    if !query.split('&').all(|pair| pair.is_empty() || known(pair)) {
+        return Err(format!(
+            "has a parameter that is not known; known are {}; `sqlite:PATH` takes any path",
+            SQLITE_PARAMETERS.join(", ")
+        ));
     }
+    format!("sqlite:{path}").parse()
 }
 
 #[cfg(test)]
@@ -104,12 +153,20 @@ mod tests {
             ("sqlite+aiosqlite:///app.db", "app.db"),
             ("mysql+pymysql://u:hunter2@db/app?ssl-mode=REQUIRED", "mysql://db:3306/app"),
             ("postgresql+asyncpg://u:hunter2@db/app", "postgres://db:5432/app"),
+            ("mysql+mysqldb://u:hunter2@db/app?charset=utf8mb4", "mysql://db:3306/app"),
+            ("sqlite:///./app.db?check_same_thread=false&timeout=30", "./app.db"),
+            ("sqlite:a?b.db", "a?b.db"),
+            ("file:./dev.db?connection_limit=1", "./dev.db"),
         ] {
             assert_eq!(shown(url), expected);
         }
-        for url in
-            ["", "app.db", "oracle://u:hunter2@db/app", "mysql+pymysql://u:hunter2@db/app?charset=utf8mb4"]
-        {
+        for url in [
+            "",
+            "app.db",
+            "oracle://u:hunter2@db/app",
+            "mysql+pymysql://u:hunter2@db/app?tls=hunter2",
+            "sqlite:///a.db?x=hunter2",
+        ] {
             assert!(location(url).is_err_and(|problem| !problem.contains("hunter2")), "{url}");
         }
     }

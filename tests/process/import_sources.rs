@@ -112,6 +112,49 @@ async fn a_dry_run_makes_no_map_of_ids_that_nobody_will_have() {
 }
 
 #[tokio::test]
+async fn the_map_of_ids_says_which_users_may_be_other_people_than_the_rows() {
+    let place = Place::migrated().await;
+    let csv = |rows: &str| format!("id,username,password_hash,is_active\n{}", rows.replace("HASH", HASH));
+    place.import_text("first.csv", &csv("1,ann,HASH,1\n"), &[]).await.succeeded();
+    // Somebody has taken, here, the name of a user who came to the source since.
+    let other = csv("9,carol,HASH,1\n").replace("UAi4", "UAi5");
+    place.import_text("here.csv", &other, &[]).await.succeeded();
+    let rows = csv("1,ann,HASH,1\n2,carol,HASH,1\n3,dan,HASH,1\n");
+    for (conflict, expected) in [
+        ("--on-conflict=skip", [("1", "already_there"), ("2", "skipped"), ("3", "added")]),
+        ("--on-conflict=update", [("1", "already_there"), ("2", "updated"), ("3", "already_there")]),
+    ] {
+        let ids = place.path(conflict);
+        let flag = format!("--id-map={}", ids.display());
+        place.import_text("second.csv", &rows, &[conflict, &flag]).await.succeeded();
+        let told = fs::read_to_string(ids).unwrap();
+        let told: Vec<Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let text = |line: &Value, name: &str| line[name].as_str().unwrap().to_owned();
+        let told: Vec<_> = told.iter().map(|line| (text(line, "source_id"), text(line, "outcome"))).collect();
+        assert_eq!(told, expected.map(|(id, outcome)| (id.to_owned(), outcome.to_owned())), "{conflict}");
+    }
+}
+
+#[tokio::test]
+async fn the_id_of_the_source_is_told_whatever_it_is() {
+    let place = Place::migrated().await;
+    let id = "018F3C9E-3B1A-4F0E-9A53-6B2B8F0F4C01";
+    let [ids, report] = ["ids", "report"].map(|name| place.path(name));
+    let flags = [format!("--id-map={}", ids.display()), format!("--report={}", report.display())];
+    let rows = format!("id,username,password_hash\n{id},ann,{HASH}\n{id},,{HASH}\n");
+    let refused = place.import_text("users.csv", &rows, &[&flags[0], &flags[1]]).await;
+    assert!(refused.stderr.contains(id), "{refused:?}");
+    for file in [ids, report] {
+        let told: Value = serde_json::from_str(fs::read_to_string(file).unwrap().trim()).unwrap();
+        assert_eq!(told["source_id"], id);
+    }
+    let place = Place::migrated().await;
+    let file = place.write("users.csv", &rows);
+    let refused = place.run(&["users", "import", &file]).await;
+    assert!(refused.stderr.contains(&format!("line 3 (id {id}): the username")), "{refused:?}");
+}
+
+#[tokio::test]
 async fn a_hash_with_a_control_character_is_refused_and_the_other_rows_come() {
     let place = Place::migrated().await;
     let hash = |salt: &str| format!("pbkdf2_sha256$5${salt}$XP+F0x6xwqGyYxdSLxa3ISRCbssLBNKRXdw/4lx+iGA=");
@@ -136,11 +179,12 @@ fn write_users(path: &Path, rows: u32) {
 async fn a_bar_is_shown_on_a_terminal_alone_and_is_gone_at_the_end() {
     let place = Place::embedded().await;
     write_users(&place.path("users.ndjson"), 2_000);
-    let import = ["users", "import", "users.ndjson", "--log-level=off"];
+    let import = ["users", "import", "users.ndjson", "--log-level=off", "--audit-log=off"];
     // util-linux's `script` runs it on a terminal, and writes what is shown there on its own standard output.
     let on_terminal =
         ["sh", "-c", r#"exec script --quiet --return --command "stty cols 100; exec $*" /dev/null"#, "sh"];
-    let shown = place.signet(&import).through(&on_terminal).run().await.succeeded().stdout;
+    let shown =
+        place.signet(&import).through(&on_terminal).env("TERM", "xterm").run().await.succeeded().stdout;
     let (bar, answer) =
         shown.rsplit_once("Imported 2000 rows").unwrap_or_else(|| panic!("no answer: {shown:?}"));
     assert!(bar.contains(" rows, ") && bar.contains(" left") && bar.contains("KiB"), "{shown:?}");
@@ -157,7 +201,7 @@ async fn a_bar_is_shown_on_a_terminal_alone_and_is_gone_at_the_end() {
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// How much memory `import` takes at most, in KiB.
-async fn peak_kib(place: &Place, import: &[&str]) -> u64 {
+pub(crate) async fn peak_kib(place: &Place, import: &[&str]) -> u64 {
     let import = place.signet(import).start();
     let status = format!("/proc/{}/status", import.id());
     let mut peak = 0;
@@ -244,4 +288,14 @@ async fn the_database_knows_that_there_are_many_more_users_while_they_come() {
         let counted: i64 = row.unwrap().try_get_by_index(0).unwrap();
         assert!((500..=1_200).contains(&counted), "{table}: {counted}");
     }
+}
+
+#[tokio::test]
+async fn a_source_that_is_no_database_is_told_as_the_database_says_it() {
+    let place = Place::migrated().await;
+    place.write("old.db", &"no database".repeat(100));
+    let refused = place.run(&["users", "import", "--from=sqlite:old.db"]).await;
+    let sentence = refused.failed(1);
+    assert!(sentence.ends_with("old.db cannot be read: it is no database of SQLite's"), "{sentence}");
+    assert!(!sentence.contains("Error") && !sentence.contains("returned from"), "{sentence}");
 }

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, BufWriter, Write},
+    io::{self, BufWriter, IsTerminal, Write},
     path::{Path, PathBuf},
 };
 
@@ -12,24 +12,29 @@ use crate::{
     cli::{Failure, records::Records},
     config::Config,
     files::create_new,
-    install::{Missing, own_files},
+    install::own_files,
     transfer::Export,
 };
 
 #[derive(Args, Debug)]
 pub(in crate::cli) struct Arguments {
     /// The file to write, which must not be there yet; it is made for its owner alone, since it holds password hashes. Standard
-    /// output if none is named, or `-`.
+    /// output if none is named, or `-`; a terminal only if it is `-`.
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
 }
 
 pub(super) async fn run(arguments: Arguments, config: &Config) -> Result<(), Failure> {
     let path = arguments.file.as_deref().filter(|path| *path != Path::new("-"));
+    if arguments.file.is_none() && io::stdout().is_terminal() {
+        let problem = "the hashes of all passwords would be shown on this terminal: name a file, or `-` if that is meant";
+        return Err(Failure::Usage(problem.to_owned()));
+    }
     if let Some(path) = path {
         own_files(config).refuse_name(path).map_err(|error| unwritable(path, &error))?;
     }
-    Records::within(config, Missing::Refused, async |records| export(path, records).await).await
+    // Who moves away because the master key is lost has none.
+    Records::without_master_key(config, async |records| export(path, records).await).await
 }
 
 async fn export(path: Option<&Path>, records: &Records) -> Result<(), Failure> {

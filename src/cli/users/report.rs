@@ -1,9 +1,11 @@
 //! Owns telling how an import goes: each refused row, the files that say what became of which row, and a bar on a terminal.
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     io::{self, BufWriter, Write},
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -12,8 +14,9 @@ use serde_json::{Value, json};
 
 use super::source::Source;
 use crate::{
-    cli::{Failure, Output},
+    cli::{Failure, Output, output::legible},
     files::{OwnFiles, create_new, remove},
+    observe::is_dumb,
     transfer::{Outcome, Row},
 };
 
@@ -30,6 +33,8 @@ pub(super) struct Reporter {
     place: &'static str,
     report: Option<NewFile>,
     id_map: Option<NewFile>,
+    /// What the source has of users, and is not taken.
+    not_taken: BTreeMap<&'static str, u64>,
     bar: ProgressBar,
     counts_bytes: bool,
 }
@@ -97,7 +102,20 @@ impl Reporter {
     pub(super) fn new(output: Output, source: &Source, files: ReportFiles) -> Self {
         let (place, bytes) = (source.place(), source.bytes());
         let ReportFiles { report, id_map } = files;
-        Self { output, place, report, id_map, bar: bar(bytes), counts_bytes: bytes.is_some() }
+        let (bar, not_taken) = (bar(bytes, output), BTreeMap::new());
+        Self { output, place, report, id_map, not_taken, bar, counts_bytes: bytes.is_some() }
+    }
+
+    /// Notes how much of each kind a batch leaves behind.
+    pub(super) fn note_not_taken(&mut self, of_batch: &BTreeMap<&'static str, u64>) {
+        for (kind, count) in of_batch {
+            *self.not_taken.entry(kind).or_default() += count;
+        }
+    }
+
+    /// How much of each kind was not taken.
+    pub(super) const fn not_taken(&self) -> &BTreeMap<&'static str, u64> {
+        &self.not_taken
     }
 
     /// Tells what became of `row`.
@@ -122,9 +140,12 @@ impl Reporter {
             report.tell(&object)?;
         }
         if let (Some(id_map), Some(id)) = (&mut self.id_map, outcome.id()) {
-            let object =
-                json!({ "source_id": row.source_id, "username": row.username, "id": id.to_string() });
-            id_map.tell(&object)?;
+            id_map.tell(&json!({
+                "source_id": row.source_id,
+                "username": row.username,
+                "id": id.to_string(),
+                "outcome": name(outcome),
+            }))?;
         }
         Ok(())
     }
@@ -160,28 +181,55 @@ impl Reporter {
     }
 
     fn object(&self, row: &Row, outcome: &str, reason: &str, problem: &str) -> Value {
-        json!({
+        let mut object = json!({
             self.place: row.place,
             "source_id": row.source_id,
             "username": row.username.as_deref().map(|name| name.chars().take(SHOWN_CHARS).collect::<String>()),
             "outcome": outcome,
             "reason": reason,
             "problem": problem,
-        })
+        });
+        if let Some((file, number)) = &row.file {
+            object["file"] = json!({ "path": **file, self.place: number });
+        }
+        object
     }
 
     /// What stands before `problem` names the row; nothing in it commands a terminal.
     fn text(&self, row: &Row, problem: &str) -> String {
-        let name = row.username.as_deref().unwrap_or_default();
-        let name: String = name.chars().take(SHOWN_CHARS).flat_map(char::escape_debug).collect();
-        let source =
-            row.source_id.as_ref().map(|id| format!(", id {}", id.escape_debug())).unwrap_or_default();
-        format!("{} {} (`{name}`{source}): {}", self.place, row.place, problem.escape_debug())
+        let shown =
+            |text: &str| legible(&text.chars().take(SHOWN_CHARS).collect::<String>()).replace('\n', "\\n");
+        let name = row.username.as_deref().filter(|name| !name.is_empty());
+        let name = name.map(|name| format!("`{}`", shown(name)));
+        let id = row.source_id.as_deref().map(|id| format!("id {}", shown(id)));
+        let known: Vec<_> = name.into_iter().chain(id).collect();
+        let known = if known.is_empty() { String::new() } else { format!(" ({})", known.join(", ")) };
+        let of_file = |(file, number): &(Arc<str>, u64)| {
+            format!(", which is {} {number} of {}", self.place, shown(file))
+        };
+        let of_file = row.file.as_ref().map(of_file).unwrap_or_default();
+        format!("{} {}{of_file}{known}: {}", self.place, row.place, legible(problem).replace('\n', "\\n"))
     }
 }
 
-/// A bar on standard error, if that is a terminal; of rows alone if it is not known how long the input is.
-fn bar(bytes: Option<u64>) -> ProgressBar {
+/// How the file of ids calls `outcome`. A user who was skipped may be another person than the row's, so whoever gives users what refers
+/// to the row must be able to tell.
+const fn name(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Added(_) | Outcome::Noted(..) => "added",
+        Outcome::Updated(_) => "updated",
+        Outcome::AlreadyThere(_) => "already_there",
+        Outcome::Skipped(_) => "skipped",
+        Outcome::Refused(_) => "refused",
+    }
+}
+
+/// A bar on standard error, if that is a terminal that can draw one, and somebody wants to see it; of rows alone if it is not known how
+/// long the input is.
+fn bar(bytes: Option<u64>, output: Output) -> ProgressBar {
+    if output.is_quiet() || is_dumb() {
+        return ProgressBar::hidden();
+    }
     let bar = bytes.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
     let template = if bytes.is_some() {
         "{wide_bar} {bytes}/{total_bytes}, {msg}, {eta} left"

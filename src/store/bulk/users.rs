@@ -147,7 +147,11 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn add_users(&self, users: &[StoredUser]) -> Result<Option<HashSet<UserId>>, Error> {
+    pub async fn add_users(
+        &self,
+        users: &[StoredUser],
+        now: Timestamp,
+    ) -> Result<Option<HashSet<UserId>>, Error> {
         if users.is_empty() {
             return Ok(Some(HashSet::new()));
         }
@@ -159,7 +163,7 @@ impl Store {
                 Entity::insert_many(rows).exec_without_returning(&db).await?;
                 // An id may be that of a user whom the release before has deleted, who had roles.
                 let ids: Vec<_> = users.iter().map(|new| new.user.id).collect();
-                leftovers::delete_of_earlier(&db, &ids).await?;
+                leftovers::delete_of_earlier(&db, &ids, now).await?;
                 let named = users.iter().map(|StoredUser { user, .. }| Named {
                     id: user.id,
                     name: &user.username,

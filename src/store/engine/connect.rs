@@ -20,9 +20,10 @@ use crate::store::{
     DatabaseClock, ServerUrl, Store,
     engine::file_use::FileUse,
     engine::{
-        failure::{self, FailureClass},
+        failure,
         lanes::{Division, Lane, Lanes},
         location::Server,
+        pooler::{self, PoolerProblem},
         transaction::{Galera, UNMARK},
     },
 };
@@ -131,7 +132,14 @@ impl Store {
     /// [`Error::Unavailable`] if it does not answer, and may yet; [`Error::Internal`] if it refuses.
     pub async fn connect(url: &ServerUrl, settings: PoolSettings, entropy: Entropy) -> Result<Self, Error> {
         // One connection by itself: a pool would not say why it has none.
-        reach(url, settings).await?;
+        match &url.server {
+            Server::Postgres(options) => {
+                let connecting = pooler::connect_once(options, settings);
+                let late = |elapsed| timed_out(elapsed).map_err(PoolerProblem::from);
+                tokio::time::timeout(CONNECT_TIMEOUT, connecting).await.unwrap_or_else(late)?;
+            }
+            Server::MySql(_) => reach(url, settings).await?,
+        }
         let galera = Galera::default();
         let pool = |size| server_pool(url, PoolSettings { size, ..settings }, &galera);
         let (db, lanes) = if let Some(Division { service, strangers, calls }) = Division::of(settings.size) {
@@ -225,11 +233,7 @@ pub(in crate::store) async fn probe<C: Connection>(
     connecting: impl Future<Output = Result<C, sqlx::Error>>,
 ) -> Result<(), Error> {
     let connected = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await.unwrap_or_else(timed_out);
-    let connection = connected.map_err(|error| match failure::classify_cause(&error) {
-        // A wrong password, a database that is not there, a certificate that is not trusted: waiting does not help.
-        FailureClass::Defect => Error::internal(error),
-        _ => Error::Unavailable { what: "database", source: Box::new(error) },
-    })?;
+    let connection = connected.map_err(failure::of_connecting)?;
     // It has served its purpose; if it does not close, the server will.
     let _ = connection.close().await;
     Ok(())
@@ -269,7 +273,7 @@ fn pool<DB: sqlx::Database>(
 }
 
 /// What every session with PostgreSQL agrees on.
-fn postgres(options: PgConnectOptions, settings: PoolSettings) -> PgConnectOptions {
+pub(super) fn postgres(options: PgConnectOptions, settings: PoolSettings) -> PgConnectOptions {
     let statement = settings.statement_timeout;
     let milliseconds = |time: Duration| time.as_millis().to_string();
     options.options([

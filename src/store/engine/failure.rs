@@ -7,7 +7,7 @@ use sea_orm::{
     },
 };
 
-use crate::model::Error;
+use crate::model::{Error, error::chain};
 
 /// The class of a database failure: whether another attempt makes sense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,13 +24,87 @@ pub(in crate::store) enum FailureClass {
 }
 
 /// The error that a caller gets for `error`.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "it is what is done with an error that is there: `map_err`"
+)]
 pub(in crate::store) fn from(error: DbErr) -> Error {
+    let sentence = match &error {
+        DbErr::Conn(RuntimeErr::SqlxError(cause))
+        | DbErr::Exec(RuntimeErr::SqlxError(cause))
+        | DbErr::Query(RuntimeErr::SqlxError(cause)) => told(cause),
+        _ => chain(&error),
+    };
     match classify(&error) {
-        FailureClass::Defect => Error::Internal(Box::new(error)),
+        FailureClass::Defect if is_denial(&error) => Error::denied(sentence),
+        FailureClass::Defect => Error::internal(sentence),
         FailureClass::Conflict | FailureClass::Disconnected | FailureClass::Unavailable => {
-            Error::Unavailable { what: "database", source: Box::new(error) }
+            Error::Unavailable { what: "database", source: sentence.into() }
         }
     }
+}
+
+/// The error that a caller gets if connecting fails with `error`.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "it is what is done with an error that is there: `map_err`"
+)]
+pub(in crate::store) fn of_connecting(error: sqlx::Error) -> Error {
+    let sentence = if speaks_otherwise(&error) { OTHER_PROTOCOL.to_owned() } else { told(&error) };
+    match classify_cause(&error) {
+        // A wrong password, a database that is not there, a certificate that is not trusted: waiting does not help.
+        FailureClass::Defect => Error::internal(sentence),
+        _ if is_untrusted(&error) => Error::internal(sentence),
+        _ => Error::Unavailable { what: "database", source: sentence.into() },
+    }
+}
+
+/// What is told of a server that does not keep to the protocol.
+const OTHER_PROTOCOL: &str = "what answers there does not speak as such a database does: is it another one, or a proxy with none behind it?";
+
+/// Whether `error` says that the server does not keep to the protocol: the driver has names of its own source for that.
+fn speaks_otherwise(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Protocol(_) => true,
+        sqlx::Error::Io(cause) => {
+            cause.kind() == std::io::ErrorKind::UnexpectedEof
+                && cause.to_string().starts_with("expected to read")
+        }
+        _ => false,
+    }
+}
+
+/// Whether `error` says that the server's certificate is not trusted: the driver has it among the failures of the connection.
+fn is_untrusted(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Io(cause) = error else { return false };
+    let cause = cause.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    matches!(cause, Some(rustls::Error::InvalidCertificate(_)))
+}
+
+/// What the database says, or why it says nothing, without what libraries put before it. The driver adds to PostgreSQL's sentences the line
+/// of PostgreSQL's own source in which they stand: whoever reads it looks for it in their files.
+pub(in crate::store) fn told(cause: &sqlx::Error) -> String {
+    let Some(answer) = cause.as_database_error() else { return chain(cause) };
+    let sentence = answer.to_string();
+    match answer.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::line) {
+        Some(line) => sentence.replace(&format!(" at line {line}"), ""),
+        None => sentence,
+    }
+}
+
+/// Whether `error` says that the database's user may not do what a statement does.
+fn is_denial(error: &DbErr) -> bool {
+    let (DbErr::Exec(RuntimeErr::SqlxError(cause)) | DbErr::Query(RuntimeErr::SqlxError(cause))) = error
+    else {
+        return false;
+    };
+    let Some(answer) = cause.as_database_error() else { return false };
+    if let Some(answer) = answer.try_downcast_ref::<PgDatabaseError>() {
+        return answer.code() == "42501";
+    }
+    let number = answer.try_downcast_ref::<MySqlDatabaseError>().map(MySqlDatabaseError::number);
+    // Of a database, a table, a column, and what is nobody's but an administrator's.
+    matches!(number, Some(1044 | 1142 | 1143 | 1227))
 }
 
 /// Whether `error` says that a unique value is there already.
@@ -147,6 +221,17 @@ fn classify_mysql(number: u16) -> FailureClass {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_certificate_that_is_not_trusted_does_not_pass_and_a_connection_that_broke_does() {
+        let io = |cause: rustls::Error| {
+            of_connecting(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::InvalidData, cause)))
+        };
+        let untrusted = io(rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer));
+        assert!(matches!(untrusted, Error::Internal(_)), "{untrusted:?}");
+        let broken = io(rustls::Error::HandshakeNotComplete);
+        assert!(matches!(broken, Error::Unavailable { .. }), "{broken:?}");
+    }
 
     #[test]
     fn what_passes_is_never_a_defect_and_a_defect_is_never_tried_again() {

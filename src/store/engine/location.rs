@@ -2,32 +2,16 @@
 
 use std::{fmt, path::PathBuf, str::FromStr};
 
-use sea_orm::sqlx::{self, ConnectOptions as _, mysql::MySqlConnectOptions, postgres::PgConnectOptions};
+use pkcs8::der::pem::{self, LineEnding};
+use rustls::RootCertStore;
+use rustls_native_certs::load_native_certs;
+use sea_orm::sqlx::{
+    self, ConnectOptions as _,
+    mysql::{MySqlConnectOptions, MySqlSslMode},
+    postgres::{PgConnectOptions, PgSslMode},
+};
 
-/// What a PostgreSQL URL may say of the connection, with sqlx's other spellings of the same.
-const POSTGRES_PARAMETERS: [&str; 17] = [
-    "sslmode",
-    "ssl-mode",
-    "sslrootcert",
-    "ssl-root-cert",
-    "ssl-ca",
-    "sslcert",
-    "ssl-cert",
-    "sslkey",
-    "ssl-key",
-    "host",
-    "hostaddr",
-    "port",
-    "dbname",
-    "user",
-    "password",
-    "application_name",
-    "options",
-];
-
-/// What a MySQL URL may say of the connection, with sqlx's other spellings of the same.
-const MYSQL_PARAMETERS: [&str; 9] =
-    ["sslmode", "ssl-mode", "sslca", "ssl-ca", "sslcert", "ssl-cert", "sslkey", "ssl-key", "socket"];
+use super::url_parameters::{Dialect, Protection, UrlParameters, read};
 
 /// What a database URL names.
 #[derive(Clone, Debug)]
@@ -77,47 +61,39 @@ impl ServerUrl {
 impl FromStr for ServerUrl {
     type Err = String;
 
-    /// Reads `postgres://USER:PASSWORD@HOST:PORT/DATABASE?PARAMETERS`, `postgresql://...`, `mysql://...` or `mariadb://...`.
+    /// Reads `postgres://USER:PASSWORD@HOST:PORT/DATABASE?PARAMETERS`, `mysql://...`, and other schemes of the same, such as SQLAlchemy's.
     ///
-    /// A parameter that is not known is refused: a misspelt `sslmode` must not mean a connection without TLS.
+    /// A parameter that is not known is refused: a misspelt `sslmode` must not mean a connection without TLS. So is a driver that is not
+    /// known: `postgres+ssl` may be meant to say more than a driver.
     fn from_str(url: &str) -> Result<Self, String> {
         let (scheme, rest) = url.split_once("://").ok_or(FORMS)?;
+        let (scheme, driver) =
+            scheme.split_once('+').map_or((scheme, None), |(scheme, driver)| (scheme, Some(driver)));
         check_separators(rest)?;
         let (address, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let keys = || {
-            query
-                .split('&')
-                .filter(|pair| !pair.is_empty())
-                .map(|pair| pair.split('=').next().unwrap_or(pair))
-        };
-        let known = match scheme {
-            "postgres" | "postgresql" => POSTGRES_PARAMETERS.as_slice(),
-            "mysql" | "mariadb" => MYSQL_PARAMETERS.as_slice(),
+        let dialect = match scheme {
+            "postgres" | "postgresql" | "psql" | "pgsql" | "postgis" => Dialect::Postgres,
+            "mysql" | "mariadb" | "mysql2" | "mysqlgis" => Dialect::MySql,
             _ => return Err(FORMS.to_owned()),
         };
-        if let Some(place) = keys().position(|key| !known.contains(&key) && !key.starts_with("options[")) {
-            // By its place: its name may be what follows an `&` in a password.
-            return Err(format!(
-                "has a parameter that is not known, the one at place {} after the `?`; known are {}. {ENCODE}",
-                place + 1,
-                known.join(", ")
-            ));
+        if driver.is_some_and(|driver| !DRIVERS.contains(&driver)) {
+            return Err(UNKNOWN_DRIVER.to_owned());
         }
-        let database = address.split_once('/').map_or("", |(_, path)| path);
+        let parameters = read(query, dialect)?;
+        let (authority, database) = address.split_once('/').unwrap_or((address, ""));
+        if authority.rsplit('@').next().is_some_and(|hosts| hosts.contains(',')) {
+            return Err(several_hosts());
+        }
         if database.contains('/') {
             return Err(format!("names a database with a `/` in it. {ENCODE}"));
         }
-        if database.is_empty() && !keys().any(|key| key == "dbname") {
+        if database.is_empty() && !parameters.query.split('&').any(|pair| pair.starts_with("dbname=")) {
             return Err("names no database: it must end in `/` and the database's name".to_owned());
         }
-        let server = if known == POSTGRES_PARAMETERS {
-            let options = PgConnectOptions::from_str(&format!("postgres://{rest}"))
-                .map_err(|error| unusable(&error))?;
-            Server::Postgres(options.disable_statement_logging())
-        } else {
-            let options = MySqlConnectOptions::from_str(&format!("mysql://{rest}"))
-                .map_err(|error| unusable(&error))?;
-            Server::MySql(options.disable_statement_logging())
+        let url = format!("{address}?{}", parameters.query);
+        let server = match dialect {
+            Dialect::Postgres => Server::Postgres(postgres(&url, &parameters)?),
+            Dialect::MySql => Server::MySql(mysql(&url, &parameters)?),
         };
         let shown = match &server {
             Server::Postgres(options) => {
@@ -141,6 +117,50 @@ impl FromStr for ServerUrl {
     }
 }
 
+/// How a PostgreSQL server is reached.
+fn postgres(url: &str, parameters: &UrlParameters) -> Result<PgConnectOptions, String> {
+    let options: Result<PgConnectOptions, _> = format!("postgres://{url}").parse();
+    let mut options = options.map_err(|error| unusable(&error))?.disable_statement_logging();
+    if let Some(protection) = parameters.protection {
+        options = options.ssl_mode(match protection {
+            Protection::Off => PgSslMode::Disable,
+            Protection::Preferred => PgSslMode::Prefer,
+            Protection::Required => PgSslMode::Require,
+            Protection::VerifyAuthority => PgSslMode::VerifyCa,
+            Protection::VerifyName => PgSslMode::VerifyFull,
+        });
+    }
+    if parameters.system_roots {
+        options = options.ssl_root_cert_from_pem(system_roots().into_bytes());
+    }
+    if let Some(schema) = &parameters.schema {
+        options = options.options([("search_path", format!("\"{}\"", schema.replace('"', "\"\"")))]);
+    }
+    Ok(options)
+}
+
+/// How a MySQL server is reached.
+fn mysql(url: &str, parameters: &UrlParameters) -> Result<MySqlConnectOptions, String> {
+    let options: Result<MySqlConnectOptions, _> = format!("mysql://{url}").parse();
+    let options = options.map_err(|error| unusable(&error))?.disable_statement_logging();
+    let Some(protection) = parameters.protection else { return Ok(options) };
+    Ok(options.ssl_mode(match protection {
+        Protection::Off => MySqlSslMode::Disabled,
+        Protection::Preferred => MySqlSslMode::Preferred,
+        Protection::Required => MySqlSslMode::Required,
+        Protection::VerifyAuthority => MySqlSslMode::VerifyCa,
+        Protection::VerifyName => MySqlSslMode::VerifyIdentity,
+    }))
+}
+
+/// The authorities that this system trusts (those of `SSL_CERT_FILE` and `SSL_CERT_DIR`, where they are set), in PEM: the driver knows the
+/// public ones of Mozilla's list by itself. One that the driver could not use would end every connection.
+fn system_roots() -> String {
+    let roots = load_native_certs().certs.into_iter();
+    let usable = roots.filter(|root| RootCertStore::empty().add(root.clone()).is_ok());
+    usable.filter_map(|root| pem::encode_string("CERTIFICATE", LineEnding::LF, &root).ok()).collect()
+}
+
 /// Refuses what would end the password where its writer did not mean it to: the rest of it would be taken for something that is shown.
 fn check_separators(rest: &str) -> Result<(), String> {
     // What stands after it would be passed over, a `sslmode` too.
@@ -160,11 +180,43 @@ fn unusable(error: &sqlx::Error) -> String {
         sqlx::Error::Configuration(cause) if cause.is::<url::ParseError>() => {
             format!("cannot be used: {cause}")
         }
-        _ => "cannot be used: a parameter, such as `sslmode`, has a value that is not known".to_owned(),
+        _ => "cannot be used: a parameter, such as `port`, has a value that is not known".to_owned(),
     }
 }
 
-const ENCODE: &str = "In a user name, a password or a parameter, write `/` as %2F, `?` as %3F, `#` as %23, `@` as %40 and `&` as %26";
+pub(super) fn several_hosts() -> String {
+    format!("names several hosts: one must be chosen. {ENCODE}")
+}
+
+pub(super) const ENCODE: &str = "In a user name, a password or a parameter, write `/` as %2F, `?` as %3F, `#` as %23, `@` as %40 \
+                                 and `&` as %26";
+
+/// What stands after the `+` of a scheme in SQLAlchemy's URLs, and says nothing but which driver is meant.
+const DRIVERS: [&str; 20] = [
+    "aiomysql",
+    "aiopg",
+    "asyncmy",
+    "asyncpg",
+    "cymysql",
+    "gaerdbms",
+    "mariadbconnector",
+    "mysqlconnector",
+    "mysqldb",
+    "oursql",
+    "pg8000",
+    "psycopg",
+    "psycopg2",
+    "psycopg2cffi",
+    "psycopg_async",
+    "pygresql",
+    "pymysql",
+    "pyodbc",
+    "pypostgresql",
+    "zxjdbc",
+];
+
+const UNKNOWN_DRIVER: &str =
+    "names no driver that is known after the `+` of its scheme: leave it out, and ask for TLS by a parameter";
 
 const FORMS: &str = "must be `sqlite:PATH`, `postgres://USER:PASSWORD@HOST/DATABASE` or `mysql://USER:PASSWORD@HOST/DATABASE`";
 
@@ -194,6 +246,20 @@ mod tests {
             ("postgres://db/?dbname=signet&user=u&password=hunter2", "postgres://db:5432/signet"),
             ("mysql://signet:hunter2@db/signet?ssl-mode=VERIFY_IDENTITY", "mysql://db:3306/signet"),
             ("mariadb://signet:hunter2@[::1]:7/signet", "mysql://[::1]:7/signet"),
+            // As Neon, Supabase, SQLAlchemy, Prisma and Django write them.
+            (
+                "postgresql://u:hunter2@ep-pooler.neon.tech/db?sslmode=require&channel_binding=require",
+                "postgres://ep-pooler.neon.tech:5432/db",
+            ),
+            (
+                "postgres://u.ref:hunter2@aws-0.pooler.supabase.com:6543/postgres?pgbouncer=true",
+                "postgres://aws-0.pooler.supabase.com:6543/postgres",
+            ),
+            ("mysql+pymysql://u:hunter2@db/app?charset=utf8mb4", "mysql://db:3306/app"),
+            ("mariadb+mariadbconnector://u:hunter2@db/app", "mysql://db:3306/app"),
+            ("postgresql+psycopg_async://u:hunter2@db/app", "postgres://db:5432/app"),
+            ("mysql://u:hunter2@db/app?sslaccept=strict&connection_limit=5", "mysql://db:3306/app"),
+            ("psql://u:hunter2@db/app?schema=public&connect_timeout=10", "postgres://db:5432/app"),
         ] {
             let url: ServerUrl = url.parse().unwrap();
             assert_eq!(url.to_string(), shown);
@@ -206,6 +272,11 @@ mod tests {
         for (url, problem) in [
             ("", "must be"),
             ("oracle://hunter2@db/signet", "must be"),
+            // What could be meant to ask for TLS.
+            ("postgres+ssl://signet:hunter2@db/signet", "no driver that is known"),
+            ("mysql+tls+pymysql://signet:hunter2@db/signet", "no driver that is known"),
+            ("mysql+hunter2://signet@db/signet", "no driver that is known"),
+            ("postgresql+://signet:hunter2@db/signet", "no driver that is known"),
             ("postgres://signet:hunter2@db", "names no database"),
             ("mysql://signet:hunter2@db/", "names no database"),
             ("postgres://signet:hunter2@db/signet?ssl_mode=verify-full", "at place 1 "),
@@ -220,6 +291,10 @@ mod tests {
             ("mysql://signet:abc#hunter2@db/signet", "`#` as %23"),
             ("postgres://db/signet?password=abc&hunter2", "`&` as %26"),
             ("postgres://db/signet?password=abc#&hunter2", "`#` as %23"),
+            ("postgres://signet:hunter2@a,b/signet", "several hosts"),
+            ("postgres://signet:hunter2@a:1,b:2/signet", "several hosts"),
+            ("postgres://signet:hunter2@/signet?host=a,b", "several hosts"),
+            ("postgres://signet:hunter2@db/signet?hostaddr=10.0.0.1%2C10.0.0.2", "several hosts"),
             // What would be passed over.
             ("postgres://signet:hunter2@db/signet#?sslmode=verify-full", "`#` as %23"),
         ] {

@@ -10,5 +10,7 @@ pub(in crate::store) mod file_use;
 pub(in crate::store) mod lanes;
 pub(in crate::store) mod location;
 pub(in crate::store) mod online_index;
+mod pooler;
 pub(in crate::store) mod schema;
 pub(in crate::store) mod transaction;
+mod url_parameters;

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use crate::{
     envoy,
+    proxies::Kind,
     support::pki::Authority,
     support::program::{directory, find},
 };
@@ -88,6 +89,58 @@ fn the_issuer_of_the_command_is_that_of_the_file() {
     for file in ["ext-authz", "jwt-authn", "rest", "web"] {
         assert!(page.contains(&format!("    envoy -c examples/deploy/envoy/{file}.yaml")), "{file}");
     }
+}
+
+#[test]
+fn nginx_and_caddy_take_their_configurations() {
+    for kind in Kind::ALL {
+        let mistakes: &[_] = match kind {
+            Kind::Nginx => &[
+                ("auth_request /", "auth_requests /"),
+                ("include verify.conf", "include verified.conf"),
+                ("grpc_pass grpc:", "grpc_pass tcp:"),
+            ],
+            Kind::Caddy => &[
+                ("forward_auth", "forwarded_auth"),
+                ("copy_headers", "copied_headers"),
+                ("import signet", "import signets"),
+            ],
+        };
+        assert_checked(&kind.folder().join(kind.file()), mistakes, |file| {
+            let work = TempDir::new().unwrap();
+            kind.install(work.path(), &fs::read_to_string(file).unwrap());
+            run(&mut kind.command(work.path(), true))
+        });
+    }
+    let caddyfile = Kind::Caddy.folder().join(Kind::Caddy.file());
+    let formatted = run(Command::new(Kind::Caddy.program()).arg("fmt").arg(&caddyfile)).unwrap();
+    assert_eq!(formatted, fs::read_to_string(caddyfile).unwrap());
+}
+
+#[test]
+fn systemd_takes_its_unit() {
+    let file = example("systemd/signet.service");
+    assert_checked(&file, &[("Type=notify", "Type=notified"), ("WatchdogSec=", "WatchDogSec=")], |file| {
+        let work = TempDir::new().unwrap();
+        let unit = work.path().join("signet.service");
+        // Verified as on a host where the program is installed.
+        let text =
+            fs::read_to_string(file).unwrap().replace("/usr/local/bin/signet", env!("CARGO_BIN_EXE_signet"));
+        fs::write(&unit, text).unwrap();
+        let verified =
+            Command::new(systemd_analyze()).args(["verify", "--man=no"]).arg(&unit).output().unwrap();
+        // What it does not know it says, and passes over.
+        let said = String::from_utf8([verified.stdout, verified.stderr].concat()).unwrap();
+        if verified.status.success() && said.is_empty() { Ok(said) } else { Err(said) }
+    });
+    // Of 10 ("UNSAFE") to 0, what is exposed: 2 is "OK".
+    let mut security = Command::new(systemd_analyze());
+    security.args(["security", "--offline=true", "--threshold=20"]).arg(&file);
+    run(&mut security).unwrap();
+}
+
+fn systemd_analyze() -> PathBuf {
+    find("SIGNET_TEST_SYSTEMD_ANALYZE", "systemd-analyze")
 }
 
 /// Mistakes that must be noticed in a file, so that none is there unchecked: each is what stands there, and what is to.

@@ -255,7 +255,7 @@ async fn a_disabled_user_is_refused_and_an_enabled_one_logs_in_again() {
     let metadata = [("authorization", &*format!("Bearer {token}"))];
     grpc(mesh.envoy.addr, "/any.Service/Method", &metadata).await.unwrap();
 
-    mesh.signet.operate(&["users", "disable", "alice"]);
+    mesh.signet.operate(&["users", "disable", "alice", "--yes"]);
     // The token has a quarter of an hour left; that another process has disabled her Signet learns within --standing-cache-max-age.
     let refused = async || Some(mesh.get("/x", &token).await).filter(|answer| answer.status != 200);
     let refused = eventually("she is refused", refused).await;
@@ -329,4 +329,30 @@ async fn without_signet_nobody_passes_and_with_it_again_everybody_does() {
     assert_eq!(status.code(), Code::Unavailable, "{status:?}");
     mesh.signet.start_again();
     eventually("it passes again", async || (mesh.get("/x", &token).await.status == 200).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_route_asks_for_a_role_and_the_service_is_told_which_the_caller_has() {
+    let rule = (
+        "{signet.require_scope: reports.read}",
+        "{signet.require_audience: signet, signet.require_role: picker}",
+    );
+    let mesh = Mesh::changed(Signet::start(&["--ext-authz=on"]), &[rule]).await;
+    let (_, token) = mesh.signet.sign_up().await;
+    let asked = || spoofed(Request::get("/reports/1").bearer(&token));
+    let refused = mesh.send(asked()).await;
+    assert_eq!((refused.status, &*reason(&refused)), (403, "INSUFFICIENT_ROLE"));
+    for role in ["picker", "packer"] {
+        mesh.signet.operate(&["roles", "create", role, "--scope", "stock.pick"]);
+        mesh.signet.operate(&["roles", "bind", role, "--user", "alice"]);
+    }
+    let told = async || {
+        let answer = mesh.send(asked()).await;
+        (answer.status == 200).then(|| values(&answer.arrived(), "x-signet-roles").join(","))
+    };
+    // Nothing that was sent under the name arrives beside it.
+    let both = async || told().await.filter(|roles| roles == "packer picker");
+    eventually("both roles are heard of", both).await;
+    mesh.signet.operate(&["roles", "unbind", "picker", "--user", "alice"]);
+    eventually("the role is gone", async || told().await.is_none().then_some(())).await;
 }

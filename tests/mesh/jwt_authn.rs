@@ -221,7 +221,7 @@ async fn tokens_of_a_revoked_key_are_refused_once_the_keys_are_fetched_again() {
     let status = async |token: &str| Request::get("/x").bearer(token).send(envoy.addr).await.unwrap().status;
     // Envoy has seen it, and it has a quarter of an hour left: so it is the key that it is refused for.
     assert_eq!(status(&token).await, 200);
-    signet.operate(&["keys", "revoke", &kid(&token)]);
+    signet.operate(&["keys", "revoke", &kid(&token), "--yes"]);
     eventually("it is refused", async || (status(&token).await == 401).then_some(())).await;
     let fresh = signet.log_in().await;
     assert_ne!(kid(&fresh), kid(&token));

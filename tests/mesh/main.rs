@@ -8,11 +8,13 @@
 mod deploy;
 mod envoy;
 mod ext_authz;
+mod forward_auth;
 mod in_process;
 mod issuer;
 mod jwt_authn;
 mod load;
 mod mtls;
+mod proxies;
 mod repeats;
 mod replicas;
 mod requests;

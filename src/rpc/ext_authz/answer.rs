@@ -130,15 +130,15 @@ pub(super) struct Client {
 /// Refuses the request of `client` for `error`: in JSON, or in what a gRPC client reads.
 ///
 /// # Errors
-/// `UNAVAILABLE` for the call itself, whatever the cause, if `error` is no refusal: then nothing is decided.
-pub(super) fn denied(error: Error, rule: &Rule<'_>, client: Client) -> Result<CheckResponse, Status> {
+/// [`Error::Unavailable`] for the call itself, whatever the cause, if `error` is no refusal: then nothing is decided.
+pub(super) fn denied(error: Error, rule: &Rule<'_>, client: Client) -> Result<CheckResponse, Error> {
     let Client { is_grpc, request_id } = client;
     let http_status = Row::of(&error).http_status;
     let code = match (http_status, &error) {
         (401, _) => StatusCode::Unauthorized,
         (403, _) => StatusCode::Forbidden,
-        (_, Error::Unavailable { .. }) => return Err(error.into()),
-        _ => return Err(Error::Unavailable { what: "decision", source: Box::new(error) }.into()),
+        (_, Error::Unavailable { .. }) => return Err(error),
+        _ => return Err(Error::Unavailable { what: "decision", source: Box::new(error) }),
     };
     let challenge = challenge(&error, rule);
     let status = Status::from(error);
@@ -261,7 +261,7 @@ mod tests {
     fn what_cannot_be_decided_is_no_refusal() {
         let away = Error::Unavailable { what: "database", source: "gone".into() };
         for error in [away, Error::internal("defect"), Error::DeadlineExceeded] {
-            let status = denied(error, &Rule::default(), Client::default()).unwrap_err();
+            let status = Status::from(denied(error, &Rule::default(), Client::default()).unwrap_err());
             assert_eq!(status.code(), tonic::Code::Unavailable);
             assert_eq!(status.get_details_error_info().unwrap().reason, "UNAVAILABLE");
             assert!(status.get_details_retry_info().is_some());

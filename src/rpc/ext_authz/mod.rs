@@ -1,10 +1,11 @@
 //! Owns `envoy.service.auth.v3.Authorization`: Envoy asks whether a request to another service may pass.
 
 mod answer;
+mod forward_auth;
 mod misconfiguration;
 mod rule;
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use std::{collections::BTreeMap, fmt, net::IpAddr, sync::Arc};
 
 use tonic::{Extensions, Request, Response, Status, metadata::MetadataMap};
 
@@ -101,21 +102,16 @@ impl ExtAuthzRpc {
         Ok(Some((caller, roles)))
     }
 
+    /// What is answered to `client` by the rule that `extensions` make, which stand in `place`.
     async fn answer(
         &self,
-        request: &HttpRequest,
-        extensions: &BTreeMap<String, String>,
+        client: answer::Client,
+        (place, extensions): (&str, &BTreeMap<String, String>),
         shown: Shown<'_>,
-        request_id: Option<RequestId>,
-    ) -> Result<CheckResponse, Status> {
-        let is_grpc = fields(request, "content-type").any(is_grpc_content_type);
-        let client = answer::Client { is_grpc, request_id };
+    ) -> Result<CheckResponse, Error> {
         let rule = match Rule::parse(extensions) {
             Ok(rule) => rule,
-            Err(broken) => {
-                self.misconfiguration.tell(&broken);
-                return answer::denied(Error::RouteMisconfigured, &Rule::default(), client);
-            }
+            Err(broken) => return self.misconfigured(client, &format_args!("{place} has {broken}")),
         };
         match self.decide(shown, &rule).await {
             Ok(found) => {
@@ -127,6 +123,16 @@ impl ExtAuthzRpc {
             }
             Err(error) => answer::denied(error, &rule, client),
         }
+    }
+
+    /// Refuses `client`, whose route has a rule with a `problem`.
+    fn misconfigured(
+        &self,
+        client: answer::Client,
+        problem: &impl fmt::Display,
+    ) -> Result<CheckResponse, Error> {
+        self.misconfiguration.tell(problem);
+        answer::denied(Error::RouteMisconfigured, &Rule::default(), client)
     }
 }
 
@@ -154,7 +160,10 @@ impl Authorization for ExtAuthzRpc {
             None => None,
         };
         let shown = Shown { token, verified, connection: extensions.get() };
-        Ok(Response::new(self.answer(&http, &context_extensions, shown, request_id).await?))
+        let is_grpc = fields(&http, "content-type").any(is_grpc_content_type);
+        let client = answer::Client { is_grpc, request_id };
+        let rule = ("context_extensions", &context_extensions);
+        Ok(Response::new(self.answer(client, rule, shown).await?))
     }
 }
 

@@ -86,11 +86,12 @@ impl fmt::Display for BrokenRule<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Whoever reaches the port can send anything: it must not fill the log, nor forge lines of it.
         let (key, value) = (beginning(self.key), beginning(self.value));
-        write!(f, "context_extensions has {key:?}: {value:?}, and {}", self.problem)
+        write!(f, "{key:?}: {value:?}, and {}", self.problem)
     }
 }
 
-fn beginning(text: &str) -> &str {
+/// What of `text` is told.
+pub(super) fn beginning(text: &str) -> &str {
     &text[..text.floor_char_boundary(80)]
 }
 

@@ -1,5 +1,6 @@
 //! Owns what Envoy is told when it asks whether a request to another service may pass.
 
+mod forward_auth;
 mod sidecar;
 
 use std::{collections::BTreeMap, time::Duration};

@@ -2,13 +2,13 @@
 
 mod remote;
 
-use std::path::PathBuf;
+use std::{fmt::Write, path::PathBuf};
 
 use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::{
-    Failure, Output, audit,
+    Failure, Output, audit, confirm,
     remote::Over,
     table::{Table, WHOLE, when},
 };
@@ -21,7 +21,7 @@ use crate::{
         Administrator, MasterKey,
         keyring::{NextKey, staged},
     },
-    install::{key_rotation, reseal, signing_keys},
+    install::{self, Sealed, key_rotation, reseal, signing_keys},
 };
 
 /// How keys are shown. Their other times are in the JSON.
@@ -52,6 +52,12 @@ pub(super) enum Change {
     /// The embedded database's own master.key is replaced; otherwise start the service with the new master key from then on. A
     /// service that runs goes on with the keys that it has open, but takes up no other and makes none until it is restarted.
     Reseal(Reseal),
+    /// Begin anew where the master key is lost: delete every signing key that it sealed, and make one under a new master key.
+    ///
+    /// Users, clients, roles and sessions are not sealed, and stay. Without --discard it says what would end, and changes nothing; with it,
+    /// it says so and asks. The embedded database makes its new master.key; for any other, --master-key is the new one. Stop the service
+    /// first: with SQLite, nobody else may have the database open.
+    Reset(Reset),
 }
 
 #[derive(Args, Debug)]
@@ -66,6 +72,16 @@ pub(super) struct Revoke {
     /// The key's id, as `signet keys list` shows it.
     #[arg(value_name = "KID", allow_hyphen_values = true)]
     kid: String,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Reset {
+    /// Delete what the lost master key has sealed. This cannot be undone.
+    #[arg(long)]
+    discard: bool,
+    /// Do not ask before it is done. Where there is no terminal to ask at, it must be said.
+    #[arg(long, requires = "discard")]
+    yes: bool,
 }
 
 #[derive(Args, Debug)]
@@ -85,7 +101,12 @@ pub(super) async fn run(
     }
     match command {
         Command::List => list(config, output).await,
+        Command::Change(Change::Reset(Reset { discard: false, .. })) => would_discard(config, output).await,
         Command::Change(command) => {
+            if let Change::Reset(Reset { yes: false, .. }) = command {
+                let sealed = install::sealed(config).await?;
+                confirm::ending("signet keys reset --discard", &ends(&sealed))?;
+            }
             let audit = audit::open(config)?;
             let result = match command {
                 Change::Rotate(Rotate { now }) => rotate(now, config, &audit, output).await,
@@ -93,6 +114,7 @@ pub(super) async fn run(
                 Change::Reseal(Reseal { new_master_key_file }) => {
                     change_master_key(new_master_key_file, config, &audit, output).await
                 }
+                Change::Reset(_) => begin_anew(config, &audit, output).await,
             };
             Box::pin(audit::finish(&audit, config)).await;
             result
@@ -190,9 +212,9 @@ async fn change_master_key(
     output: Output,
 ) -> Result<(), Failure> {
     let new = file.map(|file| {
-        let refuse =
-            |problem: String| Failure::Usage(format!("--new-master-key-file: {} {problem}", file.display()));
-        let text = read_text(&file).map_err(|error| refuse(format!("cannot be read: {error}")))?;
+        let flag = "--new-master-key-file";
+        let refuse = |problem: String| Failure::Usage(format!("{flag}: {} {problem}", file.display()));
+        let text = read_text(&file).map_err(|error| Failure::of_input(flag, &file, &error))?;
         MasterKey::from_hex(&text).map_err(refuse)?;
         Ok::<_, Failure>(text)
     });
@@ -206,4 +228,79 @@ async fn change_master_key(
         resealed.keys
     );
     output.answer(&text, &json!({ "resealed": resealed.keys, "master_key_file": resealed.master_key_file }))
+}
+
+/// Says what `reset` would end, and does nothing.
+async fn would_discard(config: &Config, output: Output) -> Result<(), Failure> {
+    let sealed = install::sealed(config).await?;
+    let (database, ends) = (&sealed.database, ends(&sealed));
+    let text = format!(
+        "Nothing was changed. If a copy of the master key of {database} is anywhere, put it back instead. With --discard {ends}."
+    );
+    let object = json!({
+        "database": database,
+        "would_discard_signing_keys": sealed.signing_keys,
+        "would_discard_secrets": sealed.secrets,
+        "users_without_key": sealed.users_without_key,
+        "resting_names_to_end": sealed.resting_names,
+    });
+    output.answer(&text, &object)
+}
+
+/// What discarding ends, and what it does not.
+fn ends(sealed: &Sealed) -> String {
+    let Sealed { signing_keys, resting_names, secrets, users_without_key, .. } = sealed;
+    let mut secrets = match secrets.as_slice() {
+        [] => String::new(),
+        names => format!(" What was sealed besides is deleted: {}.", names.join(", ")),
+    };
+    if *users_without_key > 0 {
+        let _ = write!(
+            secrets,
+            " {users_without_key} user(s) with hashes of a digest cannot log in until the key of these is given again \
+             (`signet users import --password-prehash`), or they have another password."
+        );
+    }
+    format!(
+        "{signing_keys} signing key(s) are deleted: access tokens that they signed are refused, here at once and elsewhere when \
+         the keys are fetched next. {resting_names} name(s) of deleted users rest no longer, and failed logins are counted from \
+         nothing.{secrets} Users, passwords, clients, roles and sessions stay: refresh tokens get new access tokens"
+    )
+}
+
+async fn begin_anew(config: &Config, audit: &Audit, output: Output) -> Result<(), Failure> {
+    let reset = install::reset(config, audit).await?;
+    let place = reset.master_key_file.as_ref().map_or_else(
+        || "Start the service with the new master key from now on.".to_owned(),
+        |file| format!("The new master key is in {file}: keep a copy apart from the database."),
+    );
+    let (kid, ends) = (&reset.signing_key, ends(&reset.discarded));
+    let text = format!("{kid} signs from now on. {ends}. {place} Restart services that run.");
+    let object = json!({
+        "signing_key": kid,
+        "discarded_signing_keys": reset.discarded.signing_keys,
+        "discarded_secrets": reset.discarded.secrets,
+        "users_without_key": reset.discarded.users_without_key,
+        "resting_names_ended": reset.discarded.resting_names,
+        "master_key_file": reset.master_key_file,
+    });
+    output.answer(&text, &object)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ends_is_told_in_sentences_with_one_space_between_words() {
+        let told = ends(&Sealed {
+            database: "signet.db".to_owned(),
+            signing_keys: 2,
+            resting_names: 1,
+            secrets: vec!["prehash".to_owned()],
+            users_without_key: 3,
+        });
+        assert!(told.contains("is given again (`signet users import --password-prehash`)"), "{told}");
+        assert!(!told.contains("  ") && !told.contains('\n'), "{told}");
+    }
 }

@@ -36,20 +36,27 @@ pub(super) fn prepare(
     must_exist: bool,
 ) -> Result<Prepared, ConfigError> {
     let refuse = |problem: String| ConfigError::new("--data-dir", problem);
-    let database = database(dir);
-    if must_exist && !database.exists() {
-        return Err(refuse(format!("there is no database in {}: {HOW_TO_MAKE_ONE}", dir.display())));
-    }
+    let database = if must_exist { existing(dir)? } else { database(dir) };
     make(dir).map_err(refuse)?;
     let (master_key_file, (master_key, master_key_made)) = if let Some(key) = given {
         (None, (key, false))
     } else {
         let file = MasterKeyFile::in_dir(dir);
-        let key = file.read_or_make(database.exists()).map_err(refuse)?;
+        let key = file.read_or_make(database.exists())?;
         (Some(file), key)
     };
     prepare_file(&database).map_err(refuse)?;
     Ok(Prepared { database, master_key, master_key_file, master_key_made })
+}
+
+/// The database in the data directory `dir`, which must be there.
+pub(super) fn existing(dir: &Path) -> Result<PathBuf, ConfigError> {
+    let database = database(dir);
+    if database.exists() {
+        return Ok(database);
+    }
+    let problem = format!("there is no database in {}: {HOW_TO_MAKE_ONE}", dir.display());
+    Err(ConfigError::new("--data-dir", problem))
 }
 
 /// The database in the data directory `dir`.

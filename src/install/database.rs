@@ -1,16 +1,19 @@
 //! Owns opening the database that is configured: making what may be made, waiting for what does not answer yet.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use tokio::time::{Instant, sleep};
 
-use super::{StartError, data_dir, master_key_file::MasterKeyFile, migrate};
+use super::{StartError, access, data_dir, master_key_file::MasterKeyFile, migrate};
 use crate::{
     base::Entropy,
-    config::{ConfigError, Database, StorageConfig, Switch},
+    config::{ConfigError, CopiedDatabase, Database, DatabaseLocation, StorageConfig, Switch},
     identity::MasterKey,
-    model::{Error, error},
-    store::{MigrationState, PoolSettings, ServerUrl, Store},
+    model::{AudienceName, Error, NameSet, error},
+    store::{MigrationState, PoolSettings, ServerUrl, SoleUse, Store},
 };
 
 /// How often a server that does not answer is asked again.
@@ -37,6 +40,14 @@ pub struct OpenDatabase {
     patience: Duration,
 }
 
+/// A database that is open, of which nothing is needed that a master key seals.
+pub struct Unsealed {
+    /// The database.
+    pub store: Store,
+    /// Where the data are.
+    pub description: String,
+}
+
 /// What to do if there is no database where one is named. Servers make none in any case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Missing {
@@ -54,6 +65,7 @@ impl OpenDatabase {
     pub async fn open(config: &StorageConfig, missing: Missing, wait: Duration) -> Result<Self, StartError> {
         match config.database()? {
             Database::Embedded(given) => {
+                access::check(&data_dir::database(&config.data_dir), missing == Missing::Made)?;
                 let prepared = data_dir::prepare(&config.data_dir, given, missing == Missing::Refused)?;
                 let data_dir::Prepared { database, mut master_key, master_key_file, master_key_made } =
                     prepared;
@@ -77,14 +89,8 @@ impl OpenDatabase {
                 })
             }
             Database::Sqlite(path, master_key) => {
-                if missing == Missing::Refused && !path.exists() {
-                    let problem = format!("there is no database at {}: {HOW_TO_MAKE_ONE}", path.display());
-                    return Err(ConfigError::new("--database-url", problem).into());
-                }
-                data_dir::prepare_file(&path)
-                    .map_err(|problem| ConfigError::new("--database-url", problem))?;
                 let description = path.display().to_string();
-                let store = open_file(path, "--database-url").await?;
+                let store = open_other_file(path, missing).await?;
                 Ok(Self::shared(store, master_key, description, config.database_wait))
             }
             Database::Server(url, master_key) => {
@@ -102,13 +108,14 @@ impl OpenDatabase {
     }
 
     /// Opens the database that `config` names for a command, with the schema of this version: the embedded one is brought up to
-    /// date, any other must be.
+    /// date, any other must be. One that was copied to another is refused, or told of, as `config` says.
     ///
     /// # Errors
-    /// If a setting cannot be used, the database does not open, or its schema is another version's.
+    /// If a setting cannot be used, the database does not open, its schema is another version's, or it is refused.
     pub async fn for_command(config: &StorageConfig, missing: Missing) -> Result<Self, StartError> {
         let open = Self::open(config, missing, Duration::ZERO).await?;
         open.migrate(config.auto_migrate == Switch::On).await?;
+        open.check_copied(config.copied).await?;
         Ok(open)
     }
 
@@ -118,8 +125,79 @@ impl OpenDatabase {
     /// As [`OpenDatabase::for_command`].
     pub async fn as_it_is(config: &StorageConfig) -> Result<Self, StartError> {
         let open = Self::open(config, Missing::Refused, Duration::ZERO).await?;
-        open.refuse_pending("").await?;
+        refuse_pending(&open.store, (&open.description, open.embedded), "").await?;
+        open.check_copied(CopiedDatabase::Told).await?;
         Ok(open)
+    }
+
+    /// Opens the database that `config` names as [`OpenDatabase::for_command`] does, without its master key, which may be lost. The
+    /// database must be there.
+    ///
+    /// # Errors
+    /// As [`OpenDatabase::for_command`].
+    pub async fn without_master_key(config: &StorageConfig) -> Result<Unsealed, StartError> {
+        let open = async |path, setting| Ok(open_file(path, setting).await?);
+        Self::unsealed(config, open).await
+    }
+
+    /// The same for whoever lets nobody else have it open meanwhile, where that can be kept up: with SQLite, for as long as what is
+    /// returned beside it.
+    ///
+    /// # Errors
+    /// As [`OpenDatabase::for_command`], and if somebody has it open.
+    pub(super) async fn alone_without_master_key(
+        config: &StorageConfig,
+    ) -> Result<(Unsealed, Option<SoleUse>), StartError> {
+        let mut sole = None;
+        let open = async |path: PathBuf, _| {
+            let in_use = |error| StartError::of_file(&error, &format!("{} cannot be used", path.display()));
+            let store = sole.insert(SoleUse::of(&path).map_err(in_use)?).open(Entropy::system()).await?;
+            Ok(store)
+        };
+        let unsealed = Self::unsealed(config, open).await?;
+        Ok((unsealed, sole))
+    }
+
+    /// Opens the database without its master key, a SQLite file by `open`.
+    async fn unsealed(
+        config: &StorageConfig,
+        open: impl AsyncFnOnce(PathBuf, &'static str) -> Result<Store, StartError>,
+    ) -> Result<Unsealed, StartError> {
+        let location = config.location()?;
+        let embedded = matches!(location, DatabaseLocation::Embedded);
+        let (store, description) = match location {
+            DatabaseLocation::Embedded => {
+                access::check(&data_dir::database(&config.data_dir), false)?;
+                let path = data_dir::existing(&config.data_dir)?;
+                let refuse = |problem| ConfigError::new("--data-dir", problem);
+                data_dir::make(&config.data_dir)
+                    .and_then(|()| data_dir::prepare_file(&path))
+                    .map_err(refuse)?;
+                let description = path.display().to_string();
+                (open(path, "--data-dir").await?, description)
+            }
+            DatabaseLocation::Sqlite(path) => {
+                let description = path.display().to_string();
+                prepare_other_file(&path, Missing::Refused)?;
+                (open(path, "--database-url").await?, description)
+            }
+            DatabaseLocation::Server(url) => {
+                let store = Box::pin(connect(&url, config.pool(), Duration::ZERO)).await?;
+                (store, url.to_string())
+            }
+        };
+        let auto_migrate = config.auto_migrate == Switch::On;
+        bring_up(&store, (&description, embedded), config.database_wait, auto_migrate).await?;
+        check_copied(&store, (&description, embedded), config.copied).await?;
+        Ok(Unsealed { store, description })
+    }
+
+    /// Does what `copied` says, if the database has been copied to another, which is the service's from then on.
+    ///
+    /// # Errors
+    /// [`StartError::Config`] with where it went, if it is refused.
+    pub async fn check_copied(&self, copied: CopiedDatabase) -> Result<(), StartError> {
+        check_copied(&self.store, (&self.description, self.embedded), copied).await
     }
 
     /// Applies pending migrations, if this is the embedded database or `auto_migrate` is set, and returns their names. Otherwise
@@ -128,34 +206,87 @@ impl OpenDatabase {
     /// # Errors
     /// [`StartError::Config`] with what to do, if the schema is not this version's.
     pub async fn migrate(&self, auto_migrate: bool) -> Result<Vec<String>, StartError> {
-        if self.embedded || auto_migrate {
-            let migrated = self.store.migrate(self.patience).await?;
-            tell_newer(&self.description, &migrated.newer);
-            migrate::tell_access(&migrate::access_after(&self.store, &migrated.applied).await?);
-            return Ok(migrated.applied);
-        }
-        self.refuse_pending(", or set --auto-migrate").await.map(|()| Vec::new())
+        bring_up(&self.store, (&self.description, self.embedded), self.patience, auto_migrate).await
     }
+}
 
-    /// Refuses a schema that lacks migrations. `or` is what helps besides `signet migrate up`.
-    async fn refuse_pending(&self, or: &str) -> Result<(), StartError> {
-        let all = self.store.migrations().await?;
-        let name = |migration: &MigrationState| migration.name.clone();
-        let newer: Vec<_> = all.iter().filter(|migration| !migration.known).map(name).collect();
-        tell_newer(&self.description, &newer);
-        let names: Vec<_> = all.iter().filter(|migration| !migration.applied).map(name).collect();
-        if names.is_empty() {
-            return Ok(());
-        }
-        let setting = if self.embedded { "--data-dir" } else { "--database-url" };
-        let problem = format!(
-            "{} lacks {} of this version's migrations ({}): run `signet migrate up`{or}",
-            self.description,
-            names.len(),
-            names.join(", ")
-        );
-        Err(ConfigError::new(setting, problem).into())
+/// Applies pending migrations to the database `description`, or refuses them: [`OpenDatabase::migrate`].
+async fn bring_up(
+    store: &Store,
+    (description, embedded): (&str, bool),
+    patience: Duration,
+    auto_migrate: bool,
+) -> Result<Vec<String>, StartError> {
+    if embedded || auto_migrate {
+        let migrated = store.migrate(patience).await?;
+        tell_newer(description, &migrated.newer);
+        // How the service calls its own audience only whoever serves knows, who warns of what comes of that.
+        let own = NameSet::from_stored(AudienceName::SIGNET.to_owned());
+        migrate::tell_access(&migrate::access_after(store, &migrated.applied, &own).await?);
+        refuse_unfinished(store, description).await?;
+        return Ok(migrated.applied);
     }
+    refuse_pending(store, (description, embedded), ", or set --auto-migrate").await.map(|()| Vec::new())
+}
+
+/// Does what `copied` says with the database `description`: [`OpenDatabase::check_copied`].
+async fn check_copied(
+    store: &Store,
+    (description, embedded): (&str, bool),
+    copied: CopiedDatabase,
+) -> Result<(), StartError> {
+    if copied == CopiedDatabase::Taken {
+        return Ok(());
+    }
+    let Some((place, time)) = store.copied_to().await? else { return Ok(()) };
+    if copied == CopiedDatabase::Told {
+        let copy_time = time.to_string();
+        tracing::warn!(
+            database = description,
+            copied_to = place,
+            copy_time,
+            "this database was copied to another: what is in it may be out of date"
+        );
+        return Ok(());
+    }
+    let setting = if embedded { "--data-dir" } else { "--database-url" };
+    let problem = format!(
+        "{description} was copied to {place} at {time}: name that one. With --force (`signet serve --force`) this one is taken all the \
+         same, and what each takes from then on the other does not have"
+    );
+    Err(ConfigError::new(setting, problem).into())
+}
+
+/// Refuses a database of which not all is there, since it is being copied from another.
+pub(super) async fn refuse_unfinished(store: &Store, description: &str) -> Result<(), StartError> {
+    let Some(source) = store.copied_from().await? else { return Ok(()) };
+    let problem = format!(
+        "{description} is being copied from {source}, and not all of it is there: run `signet copy` again if that was cut off"
+    );
+    Err(ConfigError::new("--database-url", problem).into())
+}
+
+/// Refuses a schema that lacks migrations. `or` is what helps besides `signet migrate up`.
+async fn refuse_pending(
+    store: &Store,
+    (description, embedded): (&str, bool),
+    or: &str,
+) -> Result<(), StartError> {
+    let all = store.migrations().await?;
+    let name = |migration: &MigrationState| migration.name.clone();
+    let newer: Vec<_> = all.iter().filter(|migration| !migration.known).map(name).collect();
+    tell_newer(description, &newer);
+    let names: Vec<_> = all.iter().filter(|migration| !migration.applied).map(name).collect();
+    if names.is_empty() {
+        return refuse_unfinished(store, description).await;
+    }
+    let setting = if embedded { "--data-dir" } else { "--database-url" };
+    let problem = format!(
+        "{description} lacks {} of this version's migrations ({}): run `signet migrate up`{or}",
+        names.len(),
+        names.join(", ")
+    );
+    Err(ConfigError::new(setting, problem).into())
 }
 
 /// Says that `database` has the migrations `newer`, if there are any: whoever upgrades, or goes back, sees how far that is.
@@ -170,6 +301,22 @@ pub(super) fn tell_newer(database: &str, newer: &[String]) {
     }
 }
 
+/// Opens a SQLite file that is not the embedded database.
+async fn open_other_file(path: PathBuf, missing: Missing) -> Result<Store, StartError> {
+    prepare_other_file(&path, missing)?;
+    Ok(open_file(path, "--database-url").await?)
+}
+
+/// Makes one that may be made, and refuses one that cannot be used.
+fn prepare_other_file(path: &Path, missing: Missing) -> Result<(), StartError> {
+    access::check(path, missing == Missing::Made)?;
+    let refuse = |problem| ConfigError::new("--database-url", problem);
+    if missing == Missing::Refused && !path.exists() {
+        return Err(refuse(format!("there is no database at {}: {HOW_TO_MAKE_ONE}", path.display())).into());
+    }
+    Ok(data_dir::prepare_file(path).map_err(refuse)?)
+}
+
 async fn open_file(path: PathBuf, setting: &'static str) -> Result<Store, ConfigError> {
     let shown = path.display().to_string();
     Store::open_sqlite(path, Entropy::system()).await.map_err(|error| {
@@ -178,20 +325,22 @@ async fn open_file(path: PathBuf, setting: &'static str) -> Result<Store, Config
     })
 }
 
-async fn connect(url: &ServerUrl, settings: PoolSettings, wait: Duration) -> Result<Store, ConfigError> {
+async fn connect(url: &ServerUrl, settings: PoolSettings, wait: Duration) -> Result<Store, StartError> {
     let until = Instant::now() + wait;
     let mut told = false;
     loop {
-        let (cause, may_come) = match Store::connect(url, settings, Entropy::system()).await {
+        let error = match Store::connect(url, settings, Entropy::system()).await {
             Ok(store) => return Ok(store),
-            Err(Error::Unavailable { source, .. }) => (error::chain(source.as_ref()), true),
-            Err(Error::Internal(source)) => (error::chain(source.as_ref()), false),
-            Err(other) => (error::chain(&other), false),
+            Err(error) => error,
         };
-        if !may_come || Instant::now() + ASK_INTERVAL > until {
-            return Err(ConfigError::new("--database-url", format!("{url} cannot be used: {cause}")));
+        let Error::Unavailable { source, .. } = &error else {
+            return Err(StartError::of_server(url, "--database-url", &error));
+        };
+        if Instant::now() + ASK_INTERVAL > until {
+            return Err(StartError::of_server(url, "--database-url", &error));
         }
         if !told {
+            let cause = error::chain(source.as_ref());
             tracing::warn!(database = %url, error = %cause, at_most = ?wait, "waiting for the database to answer");
             told = true;
         }

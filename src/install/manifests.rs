@@ -10,7 +10,9 @@ use std::{
 
 use zeroize::Zeroizing;
 
+use super::FileProblem;
 use crate::{
+    config::cause,
     files::{open_input, read_text},
     identity::apply::{Manifest, SecretRef},
 };
@@ -22,8 +24,8 @@ const MAX_BYTES: usize = 4 * 1024 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestProblem {
     /// One cannot be read.
-    #[error("{0}")]
-    Unreadable(String),
+    #[error("{1}")]
+    Unreadable(FileProblem, String),
     /// What they say cannot be meant.
     #[error("{0}")]
     Refused(String),
@@ -60,7 +62,13 @@ pub fn read_manifest(path: &Path) -> Result<Manifest, ManifestProblem> {
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> ManifestProblem {
-    ManifestProblem::Unreadable(format!("{}: cannot be read: {error}", path.display()))
+    unusable(error, &format!("{}:", path.display()), path)
+}
+
+/// Of what `of` says, the file `path` cannot be read.
+fn unusable(error: &io::Error, of: &str, path: &Path) -> ManifestProblem {
+    let sentence = format!("{of} cannot be read: {}", cause(path, error));
+    ManifestProblem::Unreadable(FileProblem::of(error), sentence)
 }
 
 /// The files that `path` stands for, in the order in which they are read.
@@ -106,8 +114,11 @@ fn secret(client: &str, reference: &SecretRef) -> Result<Zeroizing<String>, Mani
             Err(VarError::NotUnicode(_)) => return Err(missing("is not UTF-8 in the environment")),
             Ok(_) | Err(VarError::NotPresent) => return Err(missing("is not set in the environment")),
         },
-        SecretRef::File(path) => read_text(Path::new(path))
-            .map_err(|error| ManifestProblem::Unreadable(sentence(&format!("cannot be read: {error}"))))?,
+        SecretRef::File(path) => {
+            let path = Path::new(path);
+            let of = format!("the client `{client}`: {reference}");
+            read_text(path).map_err(|error| unusable(&error, &of, path))?
+        }
     };
     Ok(Zeroizing::new(text.trim_end_matches(['\n', '\r']).to_owned()))
 }

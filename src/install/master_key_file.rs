@@ -23,6 +23,9 @@ use crate::{
 /// The most that is read of a file: more than a key and the space around it.
 const MAX_BYTES: u64 = 4_096;
 
+/// The setting that says where the file is.
+const SETTING: &str = "--data-dir";
+
 /// `master.key`, and while the keys are sealed anew `master.key.next`, whose key takes its place.
 #[derive(Clone, Debug)]
 pub(super) struct MasterKeyFile {
@@ -49,12 +52,31 @@ impl MasterKeyFile {
         [self.path(), self.next()]
     }
 
+    /// The master key, if the file is there. What takes its place must not be: it may be the key that opens the signing keys.
+    pub(super) fn present(&self) -> Result<Option<MasterKey>, ConfigError> {
+        let next = self.next();
+        if next.exists() {
+            return Err(refused(format!(
+                "{} exists, left by a `signet keys reseal` that was cut off: if {} is lost, rename it to that; otherwise move it to \
+                 another directory",
+                next.display(),
+                self.path().display()
+            )));
+        }
+        read(&self.path())
+    }
+
+    /// Deletes the master key, which seals nothing.
+    pub(super) fn discard(&self) -> Result<(), ConfigError> {
+        delete(&self.path())
+    }
+
     fn next(&self) -> PathBuf {
         self.dir.join("master.key.next")
     }
 
     /// The master key, and whether it was just made: it is if neither the file nor a database that needs it is there.
-    pub(super) fn read_or_make(&self, database_exists: bool) -> Result<(MasterKey, bool), String> {
+    pub(super) fn read_or_make(&self, database_exists: bool) -> Result<(MasterKey, bool), ConfigError> {
         let path = self.path();
         let shown = path.display();
         match read(&path)? {
@@ -73,16 +95,15 @@ impl MasterKeyFile {
                     // Another process was first: its key is the one.
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.read_or_make(true),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        Draft::wait_for(&path)
-                            .map_err(|error| format!("{shown} cannot be written: {error}"))?;
+                        Draft::wait_for(&path).map_err(|error| unwritable(&path, &error))?;
                         self.read_or_make(false)
                     }
-                    Err(error) => Err(format!("{shown} cannot be written: {error}")),
+                    Err(error) => Err(unwritable(&path, &error)),
                 }
             }
-            None => Err(format!(
+            None => Err(refused(format!(
                 "{shown} is missing: without it the signing keys in the database cannot be opened; restore it, or set --master-key"
-            )),
+            ))),
         }
     }
 
@@ -114,14 +135,14 @@ impl MasterKeyFile {
     pub(super) async fn settle(&self, store: &Store) -> Result<MasterKey, StartError> {
         let next = self.next();
         if !next.exists() {
-            return self.read_or_make(true).map(|(key, _)| key).map_err(refused);
+            return Ok(self.read_or_make(true)?.0);
         }
         let waiting = self.clone();
         let locked =
             tokio::task::spawn_blocking(move || waiting.lock(File::lock)).await.map_err(Error::internal)?;
-        let replacing =
-            locked.map_err(|error| refused(format!("{} cannot be locked: {error}", self.dir.display())))?;
-        replacing.settle(store).await
+        let unlocked =
+            |error: io::Error| refused(format!("{} cannot be locked: {error}", self.dir.display()));
+        locked.map_err(unlocked)?.settle(store).await
     }
 
     /// Begins to replace the master key.
@@ -158,11 +179,11 @@ impl Replacing {
             Ok(None) => present(),
             Err(problem) => Err(problem),
         };
-        settled.map_err(refused)
+        Ok(settled?)
     }
 
     /// Writes the next master key beside the present one, after [`Replacing::settle`]: the one that `text` spells, or a random one.
-    pub(super) fn write_next(&self, text: Option<&str>) -> Result<MasterKey, String> {
+    pub(super) fn write_next(&self, text: Option<&str>) -> Result<MasterKey, ConfigError> {
         let next = self.file.next();
         let text = match text {
             Some(text) => Zeroizing::new(text.trim().to_owned() + "\n"),
@@ -170,39 +191,46 @@ impl Replacing {
         };
         let key = parse(&text, &next)?;
         // One that is there is never written over: it may be the only key that opens the signing keys.
-        let written = write_new(&next, text.as_bytes());
-        written.map_err(|error| format!("{} cannot be written: {error}", next.display()))?;
+        write_new(&next, text.as_bytes()).map_err(|error| unwritable(&next, &error))?;
         Ok(key)
     }
 
     /// Puts the next master key in the place of the present one.
-    pub(super) fn finish(&self) -> Result<(), String> {
+    pub(super) fn finish(&self) -> Result<(), ConfigError> {
         let (next, path) = (self.file.next(), self.file.path());
         rename_over(&next, &path).map_err(|error| {
-            format!("{} cannot take the place of {}: {error}", next.display(), path.display())
+            refused(format!("{} cannot take the place of {}: {error}", next.display(), path.display()))
         })
     }
 
-    fn give_up(&self) -> Result<(), String> {
-        let next = self.file.next();
-        remove(&next).map_err(|error| format!("{} cannot be deleted: {error}", next.display()))
+    /// Deletes the next master key, which seals nothing.
+    pub(super) fn give_up(&self) -> Result<(), ConfigError> {
+        delete(&self.file.next())
     }
 }
 
 /// What is wrong with the file, or its directory.
-fn refused(problem: String) -> StartError {
-    ConfigError::new("--data-dir", problem).into()
+fn refused(problem: String) -> ConfigError {
+    ConfigError::new(SETTING, problem)
+}
+
+fn unwritable(path: &Path, error: &io::Error) -> ConfigError {
+    ConfigError::unwritable(SETTING, path, error)
+}
+
+fn delete(path: &Path) -> Result<(), ConfigError> {
+    remove(path).map_err(|error| refused(format!("{} cannot be deleted: {error}", path.display())))
 }
 
 /// The key in the file `path`, if it is there; refused if it is not this user's alone.
-fn read(path: &Path) -> Result<Option<MasterKey>, String> {
+fn read(path: &Path) -> Result<Option<MasterKey>, ConfigError> {
     let mut text = Zeroizing::new(String::new());
     let read = files::open(path, OpenOptions::new().read(true))
         .and_then(|file| file.take(MAX_BYTES).read_to_string(&mut text));
     match read {
         Ok(_) => parse(&text, path).map(Some),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(format!("{} cannot be read: {error}", path.display())),
+        Err(error) => Err(ConfigError::unreadable(SETTING, path, &error)),
     }
 }
 
@@ -212,14 +240,14 @@ fn is_draft(name: &str) -> bool {
     rest.is_some_and(|rest| matches!(rest, "part" | "next.part") || Uuid::try_parse(rest).is_ok())
 }
 
-fn parse(text: &str, path: &Path) -> Result<MasterKey, String> {
-    MasterKey::from_hex(text).map_err(|problem| format!("{} {problem}", path.display()))
+fn parse(text: &str, path: &Path) -> Result<MasterKey, ConfigError> {
+    MasterKey::from_hex(text).map_err(|problem| refused(format!("{} {problem}", path.display())))
 }
 
-fn random_key() -> Result<Zeroizing<String>, String> {
+fn random_key() -> Result<Zeroizing<String>, ConfigError> {
     let mut bytes = Zeroizing::new([0; MasterKey::BYTES]);
     let filled = SystemRandom::new().fill(bytes.as_mut_slice());
-    filled.map_err(|_| "the system gave no randomness for a master key".to_owned())?;
+    filled.map_err(|_| refused("the system gave no randomness for a master key".to_owned()))?;
     Ok(Zeroizing::new(hex::encode(bytes.as_slice()) + "\n"))
 }
 

@@ -2,16 +2,19 @@
 
 use std::time::Duration;
 
-use super::{Missing, OpenDatabase, StartError};
+use super::{Missing, OpenDatabase, StartError, database::refuse_unfinished};
 use crate::{
     config::StorageConfig,
-    identity::access::{Upgrade, after_upgrade},
-    model::Error,
+    identity::access::{Upgrade, after_upgrade, unread},
+    model::{Error, NameSet},
     store::{MigrationState, Store},
 };
 
 /// The number of the migration by which roles come into a database.
 const ROLES: &str = "_000016_";
+
+/// The number of the migration from which on a database tells that it is being copied to.
+const COPIES: &str = "_000029_";
 
 /// What bringing a schema up to date did.
 #[derive(Clone, Debug, Default)]
@@ -24,22 +27,41 @@ pub struct SchemaUpdate {
     pub access: Upgrade,
 }
 
-/// Applies every pending migration to the database of `config`, and creates the database if it is SQLite and missing.
+/// Applies every pending migration to the database of `config`, and creates the database if it is SQLite and missing. The service's own
+/// audience is called `own`.
 ///
 /// # Errors
 /// If a setting cannot be used, the database does not open, or a migration fails.
-pub async fn migrate(config: &StorageConfig) -> Result<SchemaUpdate, StartError> {
-    let store = OpenDatabase::open(config, Missing::Made, config.database_wait).await?.store;
+pub async fn migrate(config: &StorageConfig, own: &NameSet) -> Result<SchemaUpdate, StartError> {
+    let OpenDatabase { store, description, .. } =
+        OpenDatabase::open(config, Missing::Made, config.database_wait).await?;
     let migrated = store.migrate(config.database_wait).await?;
-    let access = access_after(&store, &migrated.applied).await?;
+    refuse_unfinished(&store, &description).await?;
+    let access = access_after(&store, &migrated.applied, own).await?;
     store.close().await;
     Ok(SchemaUpdate { applied: migrated.applied, newer: migrated.newer, access })
 }
 
 /// What users have in `store`, if roles are among the migrations that were `applied`.
-pub(super) async fn access_after(store: &Store, applied: &[String]) -> Result<Upgrade, Error> {
+pub(super) async fn access_after(store: &Store, applied: &[String], own: &NameSet) -> Result<Upgrade, Error> {
     let has_come = applied.iter().any(|name| name.contains(ROLES));
-    if has_come { after_upgrade(store).await } else { Ok(Upgrade::default()) }
+    if has_come { after_upgrade(store, own).await } else { Ok(Upgrade::default()) }
+}
+
+/// Warns of what users have in `store` where nobody reads it, since the service's own audience is called `own`.
+///
+/// # Errors
+/// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+pub async fn warn_of_unread(store: &Store, own: &NameSet) -> Result<(), Error> {
+    if let Some(unread) = unread(store, own).await? {
+        tracing::warn!(
+            audience = unread.audience.as_str(),
+            scopes = unread.scopes.as_str(),
+            "roles know this service's own audience as `signet`, whose `everyone` lacks these scopes: no user has them, until \
+             `signet roles update everyone --add-scope` gives them"
+        );
+    }
+    Ok(())
 }
 
 /// Tells of it in the log.
@@ -70,10 +92,15 @@ pub(super) fn tell_access(access: &Upgrade) {
 /// The migrations that the database of `config` has, and those that it lacks.
 ///
 /// # Errors
-/// If a setting cannot be used, or the database does not open.
+/// If a setting cannot be used, the database does not open, or it is being copied to and not all of it is there.
 pub async fn migrations(config: &StorageConfig) -> Result<Vec<MigrationState>, StartError> {
-    let store = OpenDatabase::open(config, Missing::Refused, Duration::ZERO).await?.store;
+    let OpenDatabase { store, description, .. } =
+        OpenDatabase::open(config, Missing::Refused, Duration::ZERO).await?;
     let migrations = store.migrations().await?;
+    // An older schema has no place for what is looked up here.
+    if migrations.iter().any(|migration| migration.applied && migration.name.contains(COPIES)) {
+        refuse_unfinished(&store, &description).await?;
+    }
     store.close().await;
     Ok(migrations)
 }

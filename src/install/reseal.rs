@@ -9,7 +9,7 @@ use crate::{
     audit::Audit,
     base::Clock,
     config::{Config, ConfigError},
-    identity::{ClockCheck, KeyRotation, MasterKey},
+    identity::{ClockCheck, KeyRotation, MasterKey, keyring::opens_keys},
     metrics::ClockMetrics,
     model::Error,
 };
@@ -41,12 +41,20 @@ pub async fn reseal(
     let rotation =
         |master_key| KeyRotation::new(store.clone(), master_key, keys, Arc::clone(&clocks), audit.clone());
     let resealed = if let Some(file) = master_key_file {
-        let refuse = |problem| ConfigError::new("--data-dir", problem);
         let replacing = file.replace().map_err(Error::internal)?;
         // As it is now that nobody else replaces it: since this process opened the database another one may have been killed here.
         let present = replacing.settle(&store).await?;
-        let next = replacing.write_next(new.as_ref().map(|text| text.as_str())).map_err(refuse)?;
-        let count = rotation(present).reseal(&next).await?;
+        let next = replacing.write_next(new.as_ref().map(|text| text.as_str()))?;
+        let count = match rotation(present).reseal(&next).await {
+            Ok(count) => count,
+            Err(error) => {
+                // Where it is not known whether the next one seals the keys by now, the next start finds it out.
+                if opens_keys(&store, &next).await.is_ok_and(|opens| !opens) {
+                    replacing.give_up()?;
+                }
+                return Err(error.into());
+            }
+        };
         // Should this not come to pass, the next start does it.
         replacing.finish().map_err(Error::internal)?;
         Resealed { keys: count, master_key_file: Some(file.path().display().to_string()) }

@@ -35,6 +35,7 @@ pub(super) async fn run(command: Command, remote: &Remote, output: Output) -> Re
         Command::Change(Change::Reseal(_)) => {
             Err(only_there("keys reseal", "run it where the database and the master key are"))
         }
+        Command::Change(Change::Reset(_)) => Err(only_there("keys reset", "run it where the database is")),
     }
 }
 

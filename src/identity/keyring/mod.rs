@@ -24,7 +24,7 @@ use futures_util::future::BoxFuture;
 use tokio::{sync::Mutex, time::timeout};
 use uuid::Uuid;
 
-use super::NameKey;
+use super::{NameKey, passwords::PrehashKeys};
 use crate::{
     audit::{Actor, Event},
     auth::Keys,
@@ -37,7 +37,7 @@ use crate::{
 
 pub use administering::ListedKey;
 pub use rotation::{KeyRotation, NextKey, Tended};
-pub use sealed_key::opens_keys;
+pub use sealed_key::{check_sealed, opens_keys};
 pub use stages::{KeySettings, Stage, StagedKey, staged};
 
 use state::{KeysReading, State};
@@ -105,6 +105,12 @@ impl Keyring {
         NameKey::open(self.rotation.store(), self.rotation.master_key()).await
     }
 
+    /// The keys of prehashes of passwords.
+    #[must_use]
+    pub fn prehash_keys(&self) -> PrehashKeys {
+        PrehashKeys::new(self.rotation.store().clone(), Arc::clone(self.rotation.master_key()))
+    }
+
     /// Signs `claims` into an access token (RFC 9068 section 2.1).
     ///
     /// # Errors
@@ -148,6 +154,11 @@ impl Keyring {
     pub async fn check(&self) -> Result<bool, Error> {
         self.reload().await?;
         Ok(self.state.load().is_complete(self.now()))
+    }
+
+    /// Whether a key is to sign now, be it open or not.
+    pub fn has_signing_key(&self) -> bool {
+        self.state.load().has_signing(self.now())
     }
 
     /// Sees to it that what is known of the keys is no older than `--standing-cache-max-age`.

@@ -32,7 +32,7 @@ const INSTANT: Duration = Duration::from_micros(1);
 #[derive(Debug)]
 pub struct KeyRotation {
     store: Store,
-    master_key: MasterKey,
+    master_key: Arc<MasterKey>,
     settings: KeySettings,
     clocks: Arc<ClockCheck>,
     audit: Audit,
@@ -91,6 +91,7 @@ impl KeyRotation {
         audit: Audit,
     ) -> Self {
         let id = uuid_v7(clocks.clock().now(), store.entropy());
+        let master_key = Arc::new(master_key);
         Self { store, master_key, settings, clocks, audit, id, is_kept_out: AtomicBool::new(false) }
     }
 
@@ -102,7 +103,7 @@ impl KeyRotation {
         &self.store
     }
 
-    pub(super) const fn master_key(&self) -> &MasterKey {
+    pub(super) const fn master_key(&self) -> &Arc<MasterKey> {
         &self.master_key
     }
 
@@ -288,6 +289,43 @@ impl KeyRotation {
         Err(Error::internal("other processes replace secrets of the service again and again"))
     }
 
+    /// Deletes every key and every other secret, since the master key that sealed them is lost, and makes a key under the present one that
+    /// signs at once. Returns it.
+    ///
+    /// # Errors
+    /// [`Error::ClocksApart`] if this process's clock disagrees with the database's; [`Error::Unavailable`] or [`Error::Internal`], with
+    /// the cause. Nothing is deleted then.
+    pub async fn reset(&self) -> Result<KeyId, Error> {
+        if let AgreedTime::Apart(offset) = self.clocks.agreed_time(TimedWork::SigningKeys).await? {
+            return Err(Error::ClocksApart { offset: offset.to_string() });
+        }
+        let operator = Administrator::operator();
+        let by = Doing::of(&operator);
+        let key = make(self.settings.alg).await?;
+        let now = self.clock().now();
+        let row = self.row(&key, now, now)?;
+        let reset = self.change(Lease::of_operator(self.id), &by, |stored| {
+            Ok(KeyChange {
+                insert: Some(row.clone()),
+                delete: stored.iter().map(|key| key.kid.clone()).collect(),
+                discard_secrets: true,
+                ..KeyChange::default()
+            })
+        });
+        if reset.await? {
+            return Ok(key.kid().clone());
+        }
+        Err(Error::internal("another process changes the signing keys at this moment: try again"))
+    }
+
+    /// Whether the present master key opens the stored keys.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn opens_stored(&self) -> Result<bool, Error> {
+        sealed_key::opens_keys(&self.store, &self.master_key).await
+    }
+
     /// Closes the database.
     pub async fn close(self) {
         self.store.close().await;
@@ -365,7 +403,7 @@ impl KeyRotation {
 
     /// The audit events of `change`, which is made to the keys `stored`.
     fn events(&self, change: &KeyChange, stored: &[StoredKey], by: &Doing<'_>) -> Vec<Entry> {
-        let KeyChange { insert, sign_at, delete, reseal, reseal_secrets: _ } = change;
+        let KeyChange { insert, sign_at, delete, reseal, reseal_secrets: _, discard_secrets } = change;
         let mut events = Vec::new();
         let mut tell = |event: Event, kid: &KeyId| events.push(by.entry(event.done().key(kid.clone())));
         if let Some(key) = insert {
@@ -384,6 +422,9 @@ impl KeyRotation {
         }
         if !reseal.is_empty() {
             events.push(by.entry(Event::SigningKeysResealed.done()));
+        }
+        if *discard_secrets {
+            events.push(by.entry(Event::SigningKeysReset.done()));
         }
         events
     }

@@ -3,7 +3,7 @@
 use zeroize::Zeroizing;
 
 use crate::{
-    identity::MasterKey,
+    identity::{MasterKey, names::key as name_key},
     jose::PrivateKey,
     model::{Error, KeyId},
     store::{Store, StoredKey},
@@ -49,6 +49,16 @@ pub(super) fn reseal(stored: &StoredKey, old: &MasterKey, new: &MasterKey) -> Re
 pub async fn opens_keys(store: &Store, master_key: &MasterKey) -> Result<bool, Error> {
     let sealed = store.sealed_private_keys().await?;
     Ok(sealed.iter().all(|(kid, alg, sealed)| master_key.open(sealed, &seal_context(kid, alg)).is_ok()))
+}
+
+/// Opens everything in `store` that is sealed, to see that `master_key` does; returns how much that is.
+///
+/// # Errors
+/// [`Error::WrongMasterKey`] if something does not open; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+pub async fn check_sealed(store: &Store, master_key: &MasterKey) -> Result<usize, Error> {
+    let keys = store.signing_keys().await?;
+    keys.iter().try_for_each(|key| open(key, master_key).map(drop))?;
+    Ok(keys.len() + name_key::check(store, master_key).await?)
 }
 
 /// The associated data that binds a sealed key to its row and its use.

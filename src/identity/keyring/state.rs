@@ -101,6 +101,11 @@ impl State {
         self.is_open
     }
 
+    /// Whether there is a key that is to sign at `now`.
+    pub(super) fn has_signing(&self, now: Timestamp) -> bool {
+        staged(&self.stored, now).iter().any(|key| key.stage == Stage::Signing)
+    }
+
     /// Whether the key that signs at `now` is open, and with it every key whose tokens may come.
     pub(super) fn is_complete(&self, now: Timestamp) -> bool {
         let signing = staged(&self.stored, now).into_iter().find(|key| key.stage == Stage::Signing);

@@ -48,6 +48,11 @@ impl Store {
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn open_copy(path: &Path, entropy: Entropy) -> Result<Self, Error> {
         remove_companions(path).map_err(Error::internal)?;
+        Self::open_one_file(path, entropy).await
+    }
+
+    /// Opens the SQLite file `path`, which nobody else has open. What stands beside it comes into it.
+    async fn open_one_file(path: &Path, entropy: Entropy) -> Result<Self, Error> {
         let pool = SqlitePoolOptions::new().max_connections(1).acquire_timeout(SQLITE_ACQUIRE_TIMEOUT);
         let db = SqlxSqliteConnector::from_sqlx_sqlite_pool(pool.connect_lazy_with(one_file(path)));
         // What is done to all of it takes as long as it takes: no caller waits.
@@ -87,7 +92,9 @@ impl Store {
 #[derive(Debug)]
 pub struct SoleUse {
     path: PathBuf,
-    _lock: FileUse,
+    lock: FileUse,
+    /// Whether nobody has ever used the file.
+    is_new: bool,
 }
 
 impl SoleUse {
@@ -96,14 +103,31 @@ impl SoleUse {
     /// # Errors
     /// If somebody has it open, or its lock cannot be made.
     pub fn of(path: &Path) -> io::Result<Self> {
-        Ok(Self { path: path.to_owned(), _lock: FileUse::sole(path)? })
+        let is_new = !FileUse::is_known(path);
+        Ok(Self { path: path.to_owned(), lock: FileUse::sole(path)?, is_new })
+    }
+
+    /// Opens the database, which stays one file while it is open. A write-ahead log that a crash has left comes into it.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn open(&self, entropy: Entropy) -> Result<Store, Error> {
+        Store::open_one_file(&self.path, entropy).await
+    }
+
+    /// Leaves nothing of it behind, since the file was not replaced.
+    ///
+    /// # Errors
+    /// If its lock cannot be deleted.
+    pub fn give_up(self) -> io::Result<()> {
+        if self.is_new { self.lock.give_up(&self.path) } else { Ok(()) }
     }
 
     /// Puts the whole database `copy`, on the same disk, in the place of this one: a crash leaves the one or the other.
     ///
     /// # Errors
     /// If the database that is there cannot be brought into one file: a write-ahead log that is left would be read into the new one.
-    pub async fn replace_with(self, copy: &Path) -> Result<(), Error> {
+    pub async fn replace_with(&self, copy: &Path) -> Result<(), Error> {
         if self.path.exists() {
             let left = |error: &dyn std::fmt::Display| {
                 let shown = self.path.display();

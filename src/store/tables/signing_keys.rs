@@ -55,6 +55,8 @@ pub struct KeyChange {
     pub reseal: Vec<(KeyId, Vec<u8>)>,
     /// Other secrets that have been.
     pub reseal_secrets: Vec<ResealedSecret>,
+    /// Whether every other secret is deleted.
+    pub discard_secrets: bool,
 }
 
 /// The first signing key, which is made together with something else.
@@ -68,9 +70,9 @@ pub struct FirstKey {
 
 impl KeyChange {
     fn is_empty(&self) -> bool {
-        let Self { insert, sign_at, delete, reseal, reseal_secrets } = self;
+        let Self { insert, sign_at, delete, reseal, reseal_secrets, discard_secrets } = self;
         let is_resealed = !(reseal.is_empty() && reseal_secrets.is_empty());
-        insert.is_none() && sign_at.is_none() && delete.is_empty() && !is_resealed
+        insert.is_none() && sign_at.is_none() && delete.is_empty() && !is_resealed && !discard_secrets
     }
 }
 
@@ -198,6 +200,9 @@ async fn apply(db: &impl ConnectionTrait, change: KeyChange) -> Result<bool, DbE
     }
     for (kid, sealed) in change.reseal {
         update(&kid).col_expr(Column::SealedPrivateKey, Expr::value(sealed)).exec(db).await?;
+    }
+    if change.discard_secrets {
+        sealed_secrets::discard(db).await?;
     }
     if let Some(key) = change.insert {
         Entity::insert(ActiveModel::from(key)).exec_without_returning(db).await?;

@@ -73,7 +73,12 @@ impl Actor {
 impl LocalUser {
     /// The one who started this process: the real user, and not the one whose rights it has.
     fn of_process() -> Self {
-        let uid = rustix::process::getuid().as_raw();
+        Self::of_uid(rustix::process::getuid().as_raw())
+    }
+
+    /// The one with this number.
+    #[must_use]
+    pub fn of_uid(uid: u32) -> Self {
         let passwd = fs::read(PASSWD).unwrap_or_default();
         Self { uid, name: name_of(uid, &String::from_utf8_lossy(&passwd)) }
     }

@@ -116,10 +116,14 @@ named! {
         SigningKeyRevoked = "signing_key.revoked",
         /// An operator changed the master key: every signing key was sealed anew.
         SigningKeysResealed = "signing_keys.resealed",
+        /// An operator discarded what a lost master key had sealed.
+        SigningKeysReset = "signing_keys.reset",
         /// An operator created a backup: a copy of everything, hashes of passwords included.
         DatabaseBackedUp = "database.backed_up",
         /// An operator put a backup in the database's place.
         DatabaseRestored = "database.restored",
+        /// An operator copied the database to a server.
+        DatabaseCopied = "database.copied",
         /// A call of the admin API was refused.
         AdminRefused = "admin.refused",
         /// Events before this one are missing.
@@ -180,14 +184,24 @@ named! {
         ReplayedAssertion = "replayed_assertion",
         /// The caller's token lacks a scope that the call needs.
         MissingScope = "missing_scope",
-        /// The caller would have given, or taken, a scope that administers the service and that they lack.
+        /// The caller would have given a scope that administers the service and that they lack.
         GrantNotHeld = "grant_not_held",
-        /// Who was to be changed has a scope that administers the service and that the caller lacks.
+        /// The caller would have taken a scope that administers the service and that they lack, or changed who has one.
         HoldsMore = "holds_more",
         /// The caller does not own the audience.
         NotOwner = "not_owner",
         /// Nobody would have been left who is an admin.
         LastAdmin = "last_admin",
+        /// The set of the manifest is another's.
+        SetOfAnother = "set_of_another",
+        /// A client would have come to hold a scope that somebody lacked who made a credential of it.
+        MakerLacksScope = "maker_lacks_scope",
+        /// The role follows from the program, or every user has it.
+        BuiltInRole = "built_in_role",
+        /// A role would have given a scope that administers the service, and may not.
+        ReservedScope = "reserved_scope",
+        /// The token has ended while the call waited.
+        TokenRevoked = "token_revoked",
         /// Another rule; the answer's reason says which.
         Forbidden = "forbidden",
     }

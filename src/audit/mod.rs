@@ -63,6 +63,8 @@ pub enum AuditLog {
     Off,
     /// To standard error, among the lines of the log.
     Stderr,
+    /// To standard error at the end of a command: nobody's answer is torn apart by it. No text stands for it.
+    AfterAnswer,
     /// To the end of this file.
     File(PathBuf),
 }
@@ -121,6 +123,7 @@ impl Audit {
             }
             AuditLog::Off => Sink::Nowhere,
             AuditLog::Stderr => Sink::Stderr,
+            AuditLog::AfterAnswer => Sink::AfterAnswer,
             AuditLog::File(path) => Sink::file(path.clone(), own_files)?,
         };
         let (sender, receiver) = sync_channel(QUEUE);
@@ -182,20 +185,38 @@ impl Audit {
     /// Waits until what was recorded before is written, but for no longer than `within`. Returns whether it is.
     pub async fn flush(&self, within: Duration) -> bool {
         let Some(queue) = &self.queue else { return true };
-        let flushed = async {
-            let (done, written) = oneshot::channel();
-            let mut message = Message::Flush(done);
-            loop {
-                match queue.try_send(message) {
-                    Ok(()) => return written.await.is_ok(),
-                    Err(TrySendError::Full(back)) => message = back,
-                    Err(TrySendError::Disconnected(_)) => return false,
-                }
-                tokio::time::sleep(FLUSH_PAUSE).await;
-            }
-        };
-        tokio::time::timeout(within, flushed).await.unwrap_or(false)
+        ask(queue, Message::Flush, within).await.is_some()
     }
+
+    /// Writes what was recorded before, and opens the file again if it was moved away. For no longer than `within`.
+    ///
+    /// # Errors
+    /// If it cannot be opened, or that takes longer.
+    pub async fn reopen(&self, within: Duration) -> io::Result<()> {
+        let Some(queue) = &self.queue else { return Ok(()) };
+        ask(queue, Message::Reopen, within).await.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+/// What the thread answers to `message`; none if it does not within `within`.
+async fn ask<T>(
+    queue: &SyncSender<Message>,
+    message: impl FnOnce(oneshot::Sender<T>) -> Message,
+    within: Duration,
+) -> Option<T> {
+    let answered = async {
+        let (sender, answer) = oneshot::channel();
+        let mut message = message(sender);
+        loop {
+            match queue.try_send(message) {
+                Ok(()) => return answer.await.ok(),
+                Err(TrySendError::Full(back)) => message = back,
+                Err(TrySendError::Disconnected(_)) => return None,
+            }
+            tokio::time::sleep(FLUSH_PAUSE).await;
+        }
+    };
+    tokio::time::timeout(within, answered).await.ok().flatten()
 }
 
 #[cfg(test)]

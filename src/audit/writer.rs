@@ -1,6 +1,7 @@
 //! Owns the thread that writes the audit log.
 
 use std::{
+    io,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -36,6 +37,8 @@ pub(super) enum Message {
     Record(Timestamp, Vec<Entry>),
     /// Write all there is, and say so.
     Flush(oneshot::Sender<()>),
+    /// The same, and then open the file again if it was moved away. Says whether it is open.
+    Reopen(oneshot::Sender<io::Result<()>>),
 }
 
 /// What the thread works with.
@@ -127,6 +130,10 @@ impl Writer {
                 self.end_window_of_database();
                 // Whoever asked may have given up waiting.
                 let _ = done.send(());
+            }
+            Message::Reopen(done) => {
+                self.end_window();
+                let _ = done.send(self.sink.reopen());
             }
         }
     }

@@ -99,7 +99,11 @@ async fn a_signal_to_stop_turns_health_finishes_the_calls_in_flight_and_exits_wi
         assert_eq!(next(&mut watch).await, None, "who watches is let go");
 
         let probe = place.run(&["healthcheck", &format!("--operations-addr={addr}")]).await;
-        assert!(probe.failed(1).ends_with("does not serve: it is not ready"), "amid the drain: {probe:?}");
+        let told = probe.failed(1);
+        assert!(
+            told.ends_with("does not serve: it is not ready: it is about to end"),
+            "amid the drain: {told}"
+        );
         in_flight.read().await;
         let finished = service.finish().await;
         assert_eq!(finished.code, Some(0), "{signal}: {finished:?}");

@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 const MAX_BYTES: u64 = 4 * 1024 * 1024;
 
 /// How many readings may hang at once. Each keeps a thread, which nothing but the file system can end.
-const MAX_HANGING: usize = 32;
+pub(super) const MAX_HANGING: usize = 32;
 
 /// Reads on threads of its own. The runtime's would be missing elsewhere, and the process would wait for them at its end.
 #[derive(Debug, Default)]
@@ -63,21 +63,20 @@ impl Reader {
 /// from it, could take for ever.
 ///
 /// # Errors
-/// If it cannot be read, is not a regular file, or is too large.
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let cannot = |error: io::Error| format!("cannot be read: {error}");
+/// The system's, if it cannot be read; one without a number, if it is not a regular file, or is too large.
+pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(cannot)?;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
     // Of what was opened, and not of what is at the path by now.
-    let metadata = file.metadata().map_err(cannot)?;
+    let metadata = file.metadata()?;
     if !metadata.is_file() {
-        return Err("is not a regular file".to_owned());
+        return Err(io::Error::other("is not a regular file"));
     }
     let mut bytes =
         Vec::with_capacity(usize::try_from(metadata.len().min(MAX_BYTES)).unwrap_or_default() + 1);
-    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(cannot)?;
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_BYTES {
-        return Err(format!("has more than {MAX_BYTES} bytes"));
+        return Err(io::Error::other(format!("has more than {MAX_BYTES} bytes")));
     }
     Ok(bytes)
 }
@@ -100,9 +99,9 @@ mod tests {
             ("fifo", "is not a regular file"),
             ("", "is not a regular file"),
             ("large", "has more than 4194304 bytes"),
-            ("none", "cannot be read: No such file or directory (os error 2)"),
+            ("none", "No such file or directory (os error 2)"),
         ] {
-            assert_eq!(read(&path(name)), Err(problem.to_owned()), "{name}");
+            assert_eq!(read(&path(name)).unwrap_err().to_string(), problem, "{name}");
         }
         assert_eq!(read(&path("link")).unwrap(), b"content");
     }

@@ -227,7 +227,10 @@ fn private_key(files: &TlsFiles, pem: &[u8]) -> Result<PrivateKeyDer<'static>, C
 }
 
 fn read(setting: &'static str, path: &Path) -> Result<Vec<u8>, ConfigError> {
-    files::read(path).map_err(|problem| refused(setting, path, &problem))
+    files::read(path).map_err(|error| match error.raw_os_error() {
+        Some(_) => ConfigError::unreadable(setting, path, &error),
+        None => refused(setting, path, &error.to_string()),
+    })
 }
 
 fn refused(setting: &'static str, path: &Path, problem: &str) -> ConfigError {

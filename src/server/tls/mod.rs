@@ -29,6 +29,9 @@ const READ_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a reading that hangs is waited for before another is tried beside it: what is at the path may have been replaced.
 const RETRY_PAUSE: Duration = Duration::from_mins(1);
 
+/// Why files are neither read nor refused.
+const NO_ANSWER: &str = "the file system does not answer";
+
 /// What the listeners show, and whom they believe: as the files are, or were when they could last be used.
 #[derive(Debug)]
 pub(super) struct Tls {
@@ -123,7 +126,7 @@ impl Tls {
             self.metrics.changed(false);
             tracing::warn!(
                 longer_than = ?READ_TIMEOUT,
-                "the TLS files cannot be read, since the file system does not answer: what was read before stays in use"
+                "the TLS files cannot be read, since {NO_ANSWER}: what was read before stays in use"
             );
         }
         if contents.is_none() {
@@ -140,17 +143,36 @@ impl Tls {
     /// # Errors
     /// If what has changed cannot be used.
     pub(super) async fn look(&self) -> Result<(), ConfigError> {
+        self.follow(false).await
+    }
+
+    /// The same at once, since whoever has changed them says that all of it `is_complete`.
+    ///
+    /// # Errors
+    /// If the files are not what is in use afterwards: they cannot be used, or could not be read in time.
+    pub(super) async fn reload(&self) -> Result<(), ConfigError> {
+        self.follow(true).await
+    }
+
+    async fn follow(&self, is_complete: bool) -> Result<(), ConfigError> {
         let mut sight = self.sight.lock().await;
         let Sight { checked, seen, is_hanging } = &mut *sight;
         self.material.load().warn_once_of_times(self.clock.now());
-        let Some(contents) = self.read(is_hanging).await else { return Ok(()) };
+        let Some(contents) = self.read(is_hanging).await else {
+            let unread = || ConfigError::new("--tls-cert", format!("is not read: {NO_ANSWER}"));
+            return if is_complete { Err(unread()) } else { Ok(()) };
+        };
         let now = contents.as_ref().map(Contents::digest).map_err(ToString::to_string);
         // What is amid being replaced is not looked at: the same must be seen twice.
         if now != *seen {
-            *seen = now;
-            return Ok(());
+            seen.clone_from(&now);
+            if !is_complete {
+                return Ok(());
+            }
         }
-        if now == *checked {
+        // What cannot be used is told once; and to whoever asks for it, each time.
+        let is_in_use = now == Ok(self.material.load().digest);
+        if now == *checked && (is_in_use || !is_complete) {
             return Ok(());
         }
         *checked = now;
@@ -202,5 +224,44 @@ impl ListenerTls {
         });
         let peer = peer.transpose()?;
         Ok((stream, peer))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, sync::mpsc};
+
+    use super::*;
+    use crate::metrics::Metrics;
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_has_changed_the_files_is_told_that_they_were_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let (cert, key) = (dir.path().join("tls.crt"), dir.path().join("tls.key"));
+        fs::write(&cert, made.cert.pem()).unwrap();
+        fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        let (files, clock) = (TlsFiles { cert, key, client_ca: None }, Clock::system());
+        let material = Contents::read(&files).unwrap().build(&files, &clock).unwrap();
+        let checked = Ok(material.digest);
+        let tls = Tls {
+            files,
+            trusted_proxies: Vec::new(),
+            clock,
+            metrics: Metrics::new().tls,
+            reader: Reader::default(),
+            material: ArcSwap::from_pointee(material),
+            sight: Mutex::new(Sight { seen: checked.clone(), checked, is_hanging: false }),
+        };
+        let (end, ended) = mpsc::channel::<()>();
+        let ended = Arc::new(std::sync::Mutex::new(ended));
+        for _ in 0..files::MAX_HANGING {
+            let ended = Arc::clone(&ended);
+            tls.reader.start(move || ended.lock().unwrap().recv()).unwrap().unwrap();
+        }
+        tls.look().await.expect("nothing is known of the files");
+        let problem = tls.reload().await.unwrap_err().to_string();
+        assert!(problem.contains("the file system does not answer"), "{problem}");
+        drop(end);
     }
 }

@@ -12,7 +12,7 @@ use axum::{
 use http_body::Frame;
 use tokio::time::timeout_at;
 
-use super::refusal::Refusal;
+use super::{forward_auth::VERIFY, refusal::Refusal};
 use crate::{
     admission::{CallKind, CallSource, HeldBody, Hold, Message, Pool, Visit, check_headers, header_bytes},
     auth::bearer_token,
@@ -84,6 +84,8 @@ fn kind(path: Option<&str>) -> CallKind {
         CallKind::Health
     } else if path.is_some_and(|path| path.contains("/.well-known/")) || is_any_of(&["/metrics"]) {
         CallKind::Document
+    } else if path == Some(VERIFY) {
+        CallKind::Check
     } else {
         CallKind::Call
     }

@@ -22,6 +22,7 @@ const FORM: &str = "application/x-www-form-urlencoded";
 const MAX_PARAMETERS: usize = 256;
 
 /// The parameters of a request, and what has been found wrong with those that were asked for.
+#[derive(Default)]
 pub(super) struct Form {
     parameters: Parameters,
     violations: Vec<FieldViolation>,
@@ -45,6 +46,11 @@ impl Form {
             Some((decoded(name)?, Zeroizing::new(decoded(value)?)))
         });
         Some(Self { parameters: parameters.collect::<Option<_>>()?, violations: Vec::new() })
+    }
+
+    /// All of its parameters, decoded: of a question that holds no secret.
+    pub(super) fn into_parameters(self) -> Vec<(String, String)> {
+        self.parameters.into_iter().map(|(name, value)| (name, value.to_string())).collect()
     }
 
     /// The value of `name`. A parameter without a value counts as absent, and none may come twice (RFC 6749 section 3.2).
@@ -93,11 +99,12 @@ impl Form {
     }
 }
 
-impl<S: Send + Sync> FromRequest<S> for Form {
-    type Rejection = Refusal;
-
-    async fn from_request(request: Request, _: &S) -> Result<Self, Refusal> {
-        refuse_query(request.uri())?;
+impl Form {
+    /// The form in the body of `request`, whatever its URL says.
+    ///
+    /// # Errors
+    /// If the body is no form, or has too many parameters.
+    pub(super) async fn read(request: Request) -> Result<Self, Refusal> {
         let (head, body) = request.into_parts();
         let Some((encoding, content_type)) = encoding(&head.headers) else {
             let error =
@@ -119,6 +126,15 @@ impl<S: Send + Sync> FromRequest<S> for Form {
             ))
         };
         Ok(read.ok_or_else(malformed)?)
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for Form {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Refusal> {
+        refuse_query(request.uri())?;
+        Self::read(request).await
     }
 }
 

@@ -1,31 +1,35 @@
-//! Owns what is served over HTTP: the public keys, discovery, the OAuth 2.0 endpoints, the probes, and the metrics.
+//! Owns what is served over HTTP: the public keys, discovery, the OAuth 2.0 endpoints, the model service's API, the probes, and the
+//! metrics.
 
 mod admit;
 mod discovery;
 mod draining;
 mod form;
+mod forward_auth;
 mod hosts;
 mod jwks;
 pub(crate) mod metrics;
+mod model_api;
 mod multipart;
 mod oauth;
 mod pages;
 mod refusal;
+mod sender;
 
 use std::{collections::BTreeSet, sync::Arc};
 
 use axum::{
     Router,
     extract::State,
-    http::{StatusCode, header},
+    http::{HeaderValue, StatusCode, header},
     middleware::from_fn_with_state,
-    response::IntoResponse,
+    response::{IntoResponse, Response},
     routing::get,
 };
 use tokio::sync::watch;
 
 use crate::{
-    identity::Keyring,
+    identity::{Keyring, Ready},
     metrics::Metrics,
     model::{AllowedHosts, Error},
 };
@@ -33,7 +37,9 @@ use crate::{
 pub(crate) use admit::HttpAdmission;
 pub(crate) use discovery::Discovery;
 pub(crate) use draining::OAuthDrain;
-pub(crate) use oauth::{Endpoints, Entrance, IntrospectEndpoint, TokenEndpoint, UserInfoEndpoint};
+pub(crate) use forward_auth::{VERIFY, forward_auth_router};
+pub(crate) use model_api::ModelApi;
+pub(crate) use oauth::{Endpoints, IntrospectEndpoint, TokenEndpoint, UserInfoEndpoint};
 
 #[cfg(any(fuzzing, test))]
 pub(crate) use form::fuzz as fuzz_form;
@@ -45,17 +51,29 @@ use refusal::Refusal;
 /// Where the public keys are.
 const JWKS: &str = "/.well-known/jwks.json";
 
+/// Which requests get as far as what asks `identity`.
+#[derive(Clone, Debug)]
+pub(crate) struct Entrance {
+    /// The origins whose pages may call, each as browsers write it.
+    pub(crate) origins: Vec<HeaderValue>,
+    /// What each may take.
+    pub(crate) limits: HttpAdmission,
+    /// How it ends.
+    pub(crate) drain: OAuthDrain,
+}
+
 /// The HTTP side of the service. What the issuer's URL leads to is served at that URL's path, for a proxy that hands paths on as
 /// they are, and without it, for one that takes it off. Metrics are served at the operations address: `metrics_elsewhere` says so.
 pub(crate) fn router(
     keyring: Arc<Keyring>,
-    ready: watch::Receiver<bool>,
+    ready: watch::Receiver<Ready>,
     discovery: Discovery,
     endpoints: &Endpoints,
+    model_api: Option<&ModelApi>,
     entrance: Entrance,
     metrics_elsewhere: Option<Router>,
-    limits: HttpAdmission,
 ) -> Router {
+    let limits = entrance.limits.clone();
     let issuer_path = discovery.path();
     let prefixes = BTreeSet::from(["", issuer_path.as_str()]);
     let keys = prefixes
@@ -74,13 +92,15 @@ pub(crate) fn router(
         .fallback(not_found)
         .layer(from_fn_with_state(limits.clone(), admit::admit))
         .merge(documents)
-        .merge(oauth::router(prefixes, endpoints, entrance, &limits))
+        .merge(oauth::router(prefixes.iter().copied(), endpoints, entrance.clone()))
         .layer(from_fn_with_state(limits, admit::bound_headers))
+        // It has the same layers, and another one around all of them.
+        .merge(model_api.map_or_else(Router::new, |api| model_api::router(prefixes, api, entrance)))
 }
 
 /// What is served to operators: probes, and `metrics` if they are given; only to those who ask for one of the `hosts`.
 pub(crate) fn operations_router(
-    ready: watch::Receiver<bool>,
+    ready: watch::Receiver<Ready>,
     metrics: Option<Arc<Metrics>>,
     hosts: AllowedHosts,
     limits: HttpAdmission,
@@ -94,8 +114,16 @@ pub(crate) fn operations_router(
         .layer(from_fn_with_state(limits, admit::bound_headers))
 }
 
-fn probes(ready: watch::Receiver<bool>) -> Router {
+fn probes(ready: watch::Receiver<Ready>) -> Router {
     Router::new().route("/livez", get(livez)).route("/readyz", get(readyz).with_state(ready))
+}
+
+/// What is answered is for one reader alone (RFC 6749 section 5.1).
+async fn keep_out_of_caches(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+    response
 }
 
 async fn not_found() -> Refusal {
@@ -114,10 +142,11 @@ async fn livez() -> impl IntoResponse {
 }
 
 /// The service can serve: its database answers and holds the signing key, and it is not shutting down.
-async fn readyz(State(ready): State<watch::Receiver<bool>>) -> impl IntoResponse {
-    let ready = *ready.borrow();
-    let (status, text) =
-        if ready { (StatusCode::OK, "ok\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready\n") };
+async fn readyz(State(ready): State<watch::Receiver<Ready>>) -> impl IntoResponse {
+    let (status, text) = match *ready.borrow() {
+        Ready::Yes => (StatusCode::OK, "ok\n".to_owned()),
+        Ready::No(cause) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {cause}\n")),
+    };
     (status, NO_STORE, text)
 }
 

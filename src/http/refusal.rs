@@ -1,5 +1,7 @@
 //! Owns how an error looks over HTTP: the JSON of its row, and the headers that belong to it.
 
+use std::sync::Arc;
+
 use axum::{
     Json,
     http::{HeaderMap, HeaderValue, StatusCode, header},
@@ -19,6 +21,10 @@ pub(super) struct Refusal {
     /// Instead of the error's own status, where HTTP has one that says more.
     status: Option<StatusCode>,
 }
+
+/// For what an answer refuses: an extension of it, for whoever says the same in other words.
+#[derive(Clone, Debug)]
+pub(super) struct Cause(pub(super) Arc<Error>);
 
 /// The body of a refusal: RFC 6749 section 5.2, and the stable reason that the RPCs give, too.
 #[derive(Serialize)]
@@ -43,6 +49,11 @@ impl Refusal {
     /// `error`, answered with `status`.
     pub(super) const fn with_status(error: Error, status: StatusCode) -> Self {
         Self { error, status: Some(status) }
+    }
+
+    /// Whether it is answered with `status` instead of the error's own.
+    pub(super) fn has_status(&self, status: StatusCode) -> bool {
+        self.status == Some(status)
     }
 }
 
@@ -82,6 +93,7 @@ impl IntoResponse for Refusal {
         if let Some(failure) = CallFailure::of(&error) {
             response.extensions_mut().insert(failure);
         }
+        response.extensions_mut().insert(Cause(Arc::new(error)));
         response
     }
 }

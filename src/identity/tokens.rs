@@ -78,6 +78,12 @@ impl Tokens {
         Self { keyring, clock, settings }
     }
 
+    /// How long an access token is valid at most.
+    #[must_use]
+    pub const fn lifetime(&self) -> Duration {
+        self.settings.access_token_ttl
+    }
+
     /// The service's own audience.
     #[must_use]
     pub const fn audience(&self) -> &NameSet {

@@ -31,6 +31,8 @@ pub struct Session {
     pub create_time: Timestamp,
     /// When it was last refreshed.
     pub last_use_time: Timestamp,
+    /// When it ends in any case: with its only access token, if its login was given no refresh token.
+    pub end_time: Option<Timestamp>,
 }
 
 /// Where a login came from, as far as the service could see: shown to the user, trusted by nobody.
@@ -91,9 +93,16 @@ pub struct SessionLifetime {
 }
 
 impl Session {
+    /// Whether refresh tokens keep it going.
+    #[must_use]
+    pub const fn is_refreshed(&self) -> bool {
+        self.end_time.is_none()
+    }
+
     /// When the session ends if it is not refreshed before.
     #[must_use]
     pub fn expire_time(&self, lifetime: SessionLifetime) -> Timestamp {
-        self.last_use_time.after(lifetime.idle).min(self.create_time.after(lifetime.absolute))
+        let unused = self.last_use_time.after(lifetime.idle).min(self.create_time.after(lifetime.absolute));
+        self.end_time.map_or(unused, |end| end.min(unused))
     }
 }

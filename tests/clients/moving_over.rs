@@ -14,15 +14,15 @@ use crate::{
 };
 
 /// The old service's database, as Signet and as SQLAlchemy name it.
-struct OldDatabase {
-    url: String,
-    sqlalchemy_url: String,
+pub(crate) struct OldDatabase {
+    pub(crate) url: String,
+    pub(crate) sqlalchemy_url: String,
     _directory: TempDir,
     _server: Option<TestDatabase>,
 }
 
 impl OldDatabase {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let server = runtime.expect("a runtime").block_on(TestDatabase::empty());
         let directory = TempDir::new().expect("a directory for temporary files");

@@ -2,14 +2,10 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Json,
-    extract::State,
-    http::{HeaderMap, HeaderValue, header},
-};
+use axum::{Json, extract::State, http::HeaderMap};
 use serde::Serialize;
 
-use super::{Error, Recogniser, Refusal, Sender, client};
+use super::{Error, Recogniser, Refusal, Sender, client, is_bearer};
 use crate::{
     http::form::Form,
     identity::{Clients, Introspection, introspection::ActiveToken},
@@ -68,9 +64,4 @@ impl IntrospectEndpoint {
         }
         self.authenticator.authenticate(headers).await?.must_have([INTROSPECT_SCOPE])
     }
-}
-
-fn is_bearer(headers: &HeaderMap) -> bool {
-    let value = headers.get(header::AUTHORIZATION).map_or(&b""[..], HeaderValue::as_bytes);
-    value.split(|byte| *byte == b' ').next().is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer"))
 }

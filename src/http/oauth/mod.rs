@@ -6,29 +6,25 @@ mod revoke;
 mod token;
 mod userinfo;
 
-use std::{convert::Infallible, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::FromRequestParts,
-    http::{HeaderValue, header, request::Parts},
     middleware::{from_fn_with_state, map_response},
-    response::Response,
     routing::{get, post},
 };
 
 use super::{
-    admit::{HttpAdmission, admit},
-    draining::{self, OAuthDrain},
-    method_not_allowed,
+    Entrance,
+    admit::admit,
+    draining, keep_out_of_caches, method_not_allowed,
     pages::{self, Pages},
     refusal::Refusal,
+    sender::{Recogniser, Sender, is_bearer},
 };
 use crate::{
-    auth::Authenticator,
-    identity::{GoodStanding, Keyring, Revocation, clients::TOKEN_ENDPOINT},
-    model::{CertificateNames, Error, Origin},
-    peer::{self, PeerAddress},
+    identity::{Revocation, clients::TOKEN_ENDPOINT},
+    model::Error,
 };
 
 /// Where tokens are issued (RFC 6749 section 3.2).
@@ -47,9 +43,6 @@ pub(super) use token::grant_types;
 pub(super) use userinfo::CLAIMS;
 pub(crate) use userinfo::UserInfoEndpoint;
 
-/// Who recognises callers by their tokens.
-type Recogniser = Arc<Authenticator<Arc<Keyring>, GoodStanding>>;
-
 /// The endpoints, each with what it asks.
 #[derive(Clone, Debug)]
 pub(crate) struct Endpoints {
@@ -63,21 +56,11 @@ pub(crate) struct Endpoints {
     pub(crate) userinfo: UserInfoEndpoint,
 }
 
-/// Which requests get as far as the endpoints.
-#[derive(Clone, Debug)]
-pub(crate) struct Entrance {
-    /// The origins whose pages may call, each as browsers write it.
-    pub(crate) origins: Vec<HeaderValue>,
-    /// How the endpoints end.
-    pub(crate) drain: OAuthDrain,
-}
-
 /// The `endpoints` below each of `prefixes`, behind the `entrance`.
 pub(super) fn router<'a>(
     prefixes: impl IntoIterator<Item = &'a str>,
     endpoints: &Endpoints,
-    Entrance { origins, drain }: Entrance,
-    limits: &HttpAdmission,
+    Entrance { origins, limits, drain }: Entrance,
 ) -> Router {
     let (mut for_pages, mut for_services) = (Router::new(), Router::new());
     for prefix in prefixes {
@@ -103,32 +86,4 @@ pub(super) fn router<'a>(
     let for_services = admitted(for_services).layer(from_fn_with_state(pages, pages::refuse_others));
     // Outside of all that refuses, so that refusals have these headers, too.
     for_pages.merge(for_services).layer(map_response(keep_out_of_caches))
-}
-
-/// Who sent a request, as far as can be seen.
-struct Sender {
-    origin: Origin,
-    /// The verified certificate.
-    certificate: Option<Arc<CertificateNames>>,
-}
-
-impl<S: Sync> FromRequestParts<S> for Sender {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let user_agent = parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
-        let address = parts.extensions.get::<PeerAddress>().map(|peer| peer.ip());
-        Ok(Self {
-            origin: Origin::of(user_agent, address).of_request(parts.extensions.get().copied()),
-            certificate: peer::certificate(&parts.extensions, &parts.headers),
-        })
-    }
-}
-
-/// What these endpoints answer is for one reader alone (RFC 6749 section 5.1).
-async fn keep_out_of_caches(mut response: Response) -> Response {
-    let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
-    response
 }

@@ -12,7 +12,10 @@ use crate::{
     http::form::Form,
     identity::{
         Grants,
-        grants::{ClientCredentialsGrant, Grant, Granted, PasswordGrant, RefreshTokenGrant, TokenRequest},
+        grants::{
+            ClientCredentialsGrant, Grant, Granted, PasswordGrant, RefreshTokenGrant, SessionKind,
+            TokenRequest,
+        },
     },
     model::claims::TOKEN_TYPE,
 };
@@ -42,7 +45,8 @@ const GRANTS: [FormGrant; 3] = [
         name: "password",
         read: |form| {
             let username = form.required("username").to_string();
-            Box::new(PasswordGrant { username, password: form.required("password") })
+            let password = form.required("password");
+            Box::new(PasswordGrant { username, password, session: SessionKind::Refreshed })
         },
         shows_password: true,
     },

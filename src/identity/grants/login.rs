@@ -15,6 +15,15 @@ use crate::{
     model::{Error, Origin},
 };
 
+/// How a session goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SessionKind {
+    /// By refresh tokens.
+    Refreshed,
+    /// Not at all: it ends with its only access token.
+    OneAccessToken,
+}
+
 impl Grants {
     /// What a login with `requester` opens, if its client may have what `wish` asks for.
     ///
@@ -25,13 +34,19 @@ impl Grants {
         requester: &Requester,
         wish: &Wish,
         origin: Origin,
+        kind: SessionKind,
     ) -> Result<Opening, Error> {
         let own = self.tokens.audience();
         let Terms { scope: asked_scope, audience } = wish.within(&Allowed::for_user_of(requester, own))?;
         // What means the service itself goes on meaning it when its name is changed.
         let audience = (audience != *own).then_some(audience);
         let token_claims = requester.token_claims();
-        Ok(Opening { client_id: requester.client_id(), asked_scope, audience, token_claims, origin })
+        let ends_after = match kind {
+            SessionKind::Refreshed => None,
+            SessionKind::OneAccessToken => Some(self.tokens.lifetime()),
+        };
+        let client_id = requester.client_id();
+        Ok(Opening { client_id, asked_scope, audience, token_claims, origin, ends_after })
     }
 
     /// The first tokens of the session that `opening` describes, and `proof` opens.
@@ -47,6 +62,6 @@ impl Grants {
         let (session, token) = self.sessions.open(proof, opening, &given.scope).await?;
         let stamp = TokenStamp::new(session.create_time);
         let access = self.tokens.issue(TokenSubject::User(&session), stamp, &given, audience)?;
-        Ok(Granted { access, refresh_token: Some(token), is_repeated: false })
+        Ok(Granted { access, refresh_token: token, is_repeated: false })
     }
 }

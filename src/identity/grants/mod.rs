@@ -27,6 +27,7 @@ use crate::{
 };
 
 pub(crate) use client_credentials::ClientCredentialsGrant;
+pub(crate) use login::SessionKind;
 pub(crate) use password::PasswordGrant;
 pub(crate) use refresh_token::RefreshTokenGrant;
 
@@ -116,7 +117,7 @@ pub(crate) struct Asked {
 pub(crate) struct Granted {
     /// The access token, and what its recipient is told of it.
     pub(crate) access: IssuedToken,
-    /// What to exchange for the next one; a client in its own name has none.
+    /// What to exchange for the next one; a client in its own name has none, and neither has a login that asks for none.
     pub(crate) refresh_token: Option<RefreshToken>,
     /// Whether the same was granted before: for a refresh token whose answer was lost, or that two showed at once.
     is_repeated: bool,

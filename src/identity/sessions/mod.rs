@@ -37,6 +37,10 @@ use seen::{Remembered, SeenExchanges};
 /// How many sessions a user may have. What ends them all is one transaction, and nobody is to make it fail by opening ever more.
 const MAX_SESSIONS_OF_USER: u64 = 1_000;
 
+/// How many of those a user may have beside them that no refresh token keeps going. Scripts that log in at each call open them, and end
+/// nobody else's by that.
+const MAX_ENDING_SESSIONS_OF_USER: u64 = 100;
+
 /// How long the database is left to the calls between two pages of a sweep: ten million sessions take minutes.
 const SWEEP_PAUSE: Duration = Duration::from_millis(10);
 
@@ -84,6 +88,8 @@ pub struct Opening {
     pub token_claims: NameSet,
     /// The origin of the login.
     pub origin: Origin,
+    /// After what time it ends, if it is given no refresh token.
+    pub ends_after: Option<Duration>,
 }
 
 /// A refresh token whose session has been found, and that has not yet been exchanged.
@@ -162,7 +168,7 @@ impl Sessions {
         self.settings.lifetime
     }
 
-    /// Opens a session on `proof`, whose first token is `given` these scopes.
+    /// Opens a session on `proof`, whose first token is `given` these scopes. Returns it with its refresh token, if it is to have one.
     ///
     /// # Errors
     /// [`Error::InvalidCredentials`] if the user was changed meanwhile: a password that was replaced opens nothing.
@@ -171,10 +177,10 @@ impl Sessions {
         proof: &Proof,
         opening: Opening,
         given: &NameSet,
-    ) -> Result<(Session, RefreshToken), Error> {
+    ) -> Result<(Session, Option<RefreshToken>), Error> {
         let Proof { user, credential_version, .. } = proof;
         let now = self.clock.now();
-        let Opening { client_id, asked_scope, audience, origin, .. } = opening;
+        let Opening { client_id, asked_scope, audience, origin, ends_after, .. } = opening;
         let session = Session {
             id: SessionId(uuid_v7(now, self.store.entropy())),
             user_id: user.id,
@@ -186,13 +192,16 @@ impl Sessions {
             authentication: proof.authentication(),
             create_time: now,
             last_use_time: now,
+            end_time: ends_after.map(|lifetime| now.after(lifetime)),
         };
+        let at_most = if session.is_refreshed() { MAX_SESSIONS_OF_USER } else { MAX_ENDING_SESSIONS_OF_USER };
+        // Each has one. Where nobody is told of it, nobody has it.
         let (token, refresh) = RefreshToken::first(session.id);
+        let token = session.is_refreshed().then_some(token);
         let reading = self.known.begin();
         let opened = Event::Login.done().user(user.id).session(session.id).origin(&session.origin);
         let pending = self.audit.begin(opened);
-        let added =
-            self.store.add_session(&session, &refresh, credential_version, MAX_SESSIONS_OF_USER).await?;
+        let added = self.store.add_session(&session, &refresh, credential_version, at_most).await?;
         let Some(ended) = added else {
             pending.dismiss();
             let refusal = Event::Login.refused(Reason::UserChanged).user(user.id);

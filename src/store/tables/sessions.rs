@@ -76,11 +76,13 @@ pub struct Replacement {
     pub origin: Origin,
     /// How the user proved who they are.
     pub authentication: Authentication,
+    /// When the new one ends, if no refresh tokens keep the old one going.
+    pub end_time: Timestamp,
 }
 
 impl Store {
     /// Adds a session, if the user is active and still has the credentials `proven`. Returns the sessions of the user that it ended, so
-    /// that there are not more than `at_most`; none at all if the user is another by now.
+    /// that there are not more than `at_most` of its kind, with refresh tokens or without; none at all if the user is another by now.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
@@ -97,7 +99,7 @@ impl Store {
             if !users::log_in(&db, session.user_id, proven, session.create_time).await? {
                 return Ok(None);
             }
-            let ended = make_room(&db, session.user_id, at_most, session.create_time).await?;
+            let ended = make_room(&db, session, at_most).await?;
             Entity::insert(row.clone()).exec_without_returning(&db).await?;
             commit(db, Some(ended)).await
         })
@@ -225,7 +227,13 @@ impl Store {
 
     async fn sweep_page(&self, after: Option<SessionId>) -> Result<Vec<Swept>, Error> {
         let mut query = Entity::find().select_only().order_by_asc(Column::Id).limit(BATCH as u64);
-        query = query.columns([Column::Id, Column::ClientId, Column::CreateTime, Column::LastUseTime]);
+        query = query.columns([
+            Column::Id,
+            Column::ClientId,
+            Column::CreateTime,
+            Column::LastUseTime,
+            Column::EndTime,
+        ]);
         if let Some(after) = after {
             query = query.filter(Column::Id.gt(after.0));
         }
@@ -248,6 +256,7 @@ struct Swept {
     client_id: String,
     create_time: i64,
     last_use_time: i64,
+    end_time: Option<i64>,
 }
 
 impl Swept {
@@ -257,11 +266,13 @@ impl Swept {
     }
 }
 
-/// [`Session::expire_time`], turned round: since when a session must have been used, and been opened, to go on.
+/// [`Session::expire_time`], turned round: since when a session must have been used, and been opened, to go on, and until when it must
+/// last.
 #[derive(Clone, Copy, Debug)]
 struct Expiry {
     last_use_time: i64,
     create_time: i64,
+    now: i64,
 }
 
 impl Expiry {
@@ -270,32 +281,47 @@ impl Expiry {
         Self {
             last_use_time: now.before(lifetime.idle).as_micros(),
             create_time: now.before(lifetime.absolute).as_micros(),
+            now: now.as_micros(),
         }
     }
 
     /// As a condition.
     fn has_come(self) -> SimpleExpr {
         let idle = Column::LastUseTime.lte(self.last_use_time);
-        idle.or(Column::CreateTime.lte(self.create_time))
+        idle.or(Column::CreateTime.lte(self.create_time)).or(ended_by(self.now))
     }
 
     fn has_come_to(self, row: &Swept) -> bool {
-        row.last_use_time <= self.last_use_time || row.create_time <= self.create_time
+        row.last_use_time <= self.last_use_time
+            || row.create_time <= self.create_time
+            || row.end_time.is_some_and(|end| end <= self.now)
     }
 }
 
-/// Ends sessions of `user`, first those that were not used for longest, so that there are fewer than `at_most`, within a transaction.
-/// Not more than [`BATCH`] at a time: there are so many only if the bound was a higher one before.
-async fn make_room(
-    db: &impl ConnectionTrait,
-    user: UserId,
-    at_most: u64,
-    now: Timestamp,
-) -> Result<Vec<SessionId>, DbErr> {
-    let of_user = Entity::find().select_only().column(Column::Id).filter(Column::UserId.eq(user.0));
-    // The index holds both columns, and no more entries are looked at than are allowed, and these.
-    let beyond = of_user.clone().order_by_asc(Column::Id).offset(at_most.saturating_sub(1));
-    let beyond: Vec<Uuid> = beyond.limit(BATCH as u64).into_tuple().all(db).await?;
+/// That a session without refresh tokens has ended by `time`. True or false, and never null, so that its opposite is, too.
+fn ended_by(time: i64) -> SimpleExpr {
+    Column::EndTime.is_not_null().and(Column::EndTime.lte(time))
+}
+
+/// Ends sessions of the user of `next` that are of its kind, with refresh tokens or without, first those that were not used for longest,
+/// so that there are fewer than `at_most`, within a transaction. Not more than [`BATCH`] at a time: there are so many only if the bound was
+/// a higher one before.
+async fn make_room(db: &impl ConnectionTrait, next: &Session, at_most: u64) -> Result<Vec<SessionId>, DbErr> {
+    let now = next.create_time;
+    let kind = if next.is_refreshed() { Column::EndTime.is_null() } else { Column::EndTime.is_not_null() };
+    let of_user = Column::UserId.eq(next.user_id.0).and(kind);
+    let of_user = Entity::find().select_only().column(Column::Id).filter(of_user);
+    // The index finds them in this order, and there are no more to look at than are allowed of both kinds, and these.
+    let beyond =
+        of_user.clone().order_by_asc(Column::Id).offset(at_most.saturating_sub(1)).limit(BATCH as u64);
+    let mut beyond: Vec<Uuid> = beyond.into_tuple().all(db).await?;
+    if !beyond.is_empty() && !next.is_refreshed() {
+        // A script that logs in at each call leaves many behind whose tokens have expired: nobody need hear of their end.
+        let expired = Column::UserId.eq(next.user_id.0).and(ended_by(now.as_micros()));
+        let deleted = Entity::delete_many().filter(expired).exec(db).await?.rows_affected;
+        let left = beyond.len().saturating_sub(usize::try_from(deleted).unwrap_or(usize::MAX));
+        beyond.truncate(left);
+    }
     if beyond.is_empty() {
         return Ok(Vec::new());
     }
@@ -324,6 +350,7 @@ fn row(session: &Session, refresh: &RefreshState) -> ActiveModel {
         refresh_newest: Set(refresh.newest.to_vec()),
         refresh_before_newest: Set(refresh.before_newest.map(Vec::from)),
         refresh_salt: Set(refresh.salt.to_vec()),
+        end_time: Set(session.end_time.map(Timestamp::as_micros)),
         ..ActiveModel::default()
     }
 }
@@ -344,6 +371,7 @@ pub(in crate::store) async fn replace_of_user(
         authentication: replacement.authentication.clone(),
         create_time: now,
         last_use_time: now,
+        end_time: old.end_time.map(|_| replacement.end_time),
         ..Session::from(old)
     };
     let ended = delete_of_users(db, &[user], None, now).await?;
@@ -398,6 +426,7 @@ impl From<Model> for Session {
             authentication,
             create_time: Timestamp::from_micros(row.create_time),
             last_use_time: Timestamp::from_micros(row.last_use_time),
+            end_time: row.end_time.map(Timestamp::from_micros),
         }
     }
 }

@@ -5,6 +5,7 @@ mod clients;
 mod discovery;
 mod introspect;
 mod limits;
+mod model_api;
 mod operations;
 mod pages;
 mod protocol;

@@ -1,16 +1,28 @@
 """The database of a service as teams write them by hand: SQLAlchemy's table, and passwords hashed by passlib.
 
-Makes the table `users` at the URL that is given (of SQLAlchemy), with a user for each scheme of passlib, Django and Werkzeug that
-Signet knows, and prints one JSON object a line for each: username, password, whether active. The costs are low, so that a test is
+Makes the table `users` at the URL that is given (of SQLAlchemy), with a user for each scheme of passlib, Django, Werkzeug and crypt(3)
+that Signet knows, and prints one JSON object a line for each: username, password, whether active. The costs are low, so that a test is
 quick, but for passlib's bcrypt and Django's Argon2, which are as they come.
 """
 
+import ctypes
+import ctypes.util
 import json
 import sys
 
 import django.conf
 from passlib.context import CryptContext
-from passlib.hash import argon2, bcrypt_sha256, pbkdf2_sha1, pbkdf2_sha256, pbkdf2_sha512, scrypt
+from passlib.hash import (
+    argon2,
+    bcrypt_sha256,
+    pbkdf2_sha1,
+    pbkdf2_sha256,
+    pbkdf2_sha512,
+    phpass,
+    scrypt,
+    sha256_crypt,
+    sha512_crypt,
+)
 from sqlalchemy import Boolean, Column, Integer, String, create_engine
 from sqlalchemy.orm import Session, declarative_base
 from werkzeug.security import generate_password_hash
@@ -35,6 +47,14 @@ def django_hasher(kind, **cost):
     return lambda password: hasher.encode(password, hasher.salt())
 
 
+def yescrypt(password):
+    """crypt(3) of this machine, at the cost that it has by default."""
+    libcrypt = ctypes.CDLL(ctypes.util.find_library("crypt"))
+    libcrypt.crypt.restype = libcrypt.crypt_gensalt.restype = ctypes.c_char_p
+    setting = libcrypt.crypt_gensalt(b"$y$", 0, None, 0)
+    return libcrypt.crypt(password.encode(), setting).decode()
+
+
 pwd_context = CryptContext(schemes=["bcrypt"], deprecated="auto")
 cheap_context = CryptContext(schemes=["bcrypt"], bcrypt__rounds=4)
 
@@ -54,6 +74,10 @@ SCHEMES = {
     "pbkdf2_sha1": pbkdf2_sha1.using(rounds=1000).hash,
     "pbkdf2_sha256": pbkdf2_sha256.using(rounds=1000).hash,
     "pbkdf2_sha512": pbkdf2_sha512.using(rounds=1000).hash,
+    "sha256_crypt": sha256_crypt.using(rounds=1000).hash,
+    "sha512_crypt": sha512_crypt.using(rounds=5000).hash,
+    "phpass": phpass.using(rounds=8).hash,
+    "yescrypt": yescrypt,
     "django.pbkdf2": django_hasher(hashers.PBKDF2PasswordHasher, iterations=1000),
     "django.pbkdf2_sha1": django_hasher(hashers.PBKDF2SHA1PasswordHasher, iterations=1000),
     "django.argon2": django_hasher(hashers.Argon2PasswordHasher),

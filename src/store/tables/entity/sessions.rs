@@ -28,6 +28,7 @@ pub(crate) struct Model {
     pub auth_time: Option<i64>,
     pub acr: Option<String>,
     pub asked_scope: Option<String>,
+    pub end_time: Option<i64>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

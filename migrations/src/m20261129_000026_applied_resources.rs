@@ -15,7 +15,7 @@ impl MigrationTrait for Migration {
             Table::create()
                 .table(AppliedResources::Table)
                 .col(ColumnDef::new(AppliedResources::OrganizationId).uuid().not_null())
-                // `client`, `role`, `group`, `membership` or `binding`.
+                // `client`, `role`, `group`, `membership`, `binding` or `attribute`.
                 .col(ColumnDef::new(AppliedResources::Kind).string_len(16).not_null())
                 // Of a membership the group.
                 .col(ColumnDef::new(AppliedResources::ResourceId).uuid().not_null())

@@ -36,6 +36,11 @@ fn of(reason: &str) -> Reason {
         "HOLDS_MORE" => Reason::HoldsMore,
         "NOT_OWNER" => Reason::NotOwner,
         "LAST_ADMIN" => Reason::LastAdmin,
+        "SET_OF_ANOTHER" => Reason::SetOfAnother,
+        "MAKER_LACKS_SCOPE" => Reason::MakerLacksScope,
+        "BUILT_IN_ROLE" => Reason::BuiltInRole,
+        "RESERVED" => Reason::ReservedScope,
+        "TOKEN_REVOKED" => Reason::TokenRevoked,
         _ => Reason::Forbidden,
     }
 }

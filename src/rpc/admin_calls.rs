@@ -18,8 +18,10 @@ use crate::{auth::CallerSlot, identity::AdminRefusals, model::Origin, peer::Peer
 /// With what the path of every call of the admin API begins.
 const ADMIN_API: &str = "/identity.admin.";
 
-/// What is refused though the caller has the right to ask for it.
-const TOLD: [&str; 2] = ["LAST_ADMIN", "SET_OF_ANOTHER"];
+/// What is refused by another code than that of a lack of permission, to who reaches for more than they may, or whose token has ended
+/// meanwhile.
+const TOLD: [&str; 6] =
+    ["LAST_ADMIN", "SET_OF_ANOTHER", "MAKER_LACKS_SCOPE", "BUILT_IN_ROLE", "RESERVED", "TOKEN_REVOKED"];
 
 /// Ends once this process has heard what has been changed, as others do.
 pub(crate) type Hearing = Pin<Box<dyn Future<Output = ()> + Send>>;

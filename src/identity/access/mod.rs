@@ -18,5 +18,5 @@ pub use ends::BindingEnds;
 pub use holder::{GroupRef, NamedPrincipal, PrincipalRef, RoleRef};
 pub use registry::AccessRegistry;
 pub use roles::{NewRole, RoleChange, ScopeChange};
-pub use upgrade::{Upgrade, after_upgrade};
+pub use upgrade::{Unread, Upgrade, after_upgrade, unread};
 pub use ways::{ScopeAccess, Way};

@@ -7,12 +7,13 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
+use crate::base::Timestamp;
 use crate::model::{ClientId, Error, GroupId, Principal, UserId};
 use crate::store::{
     BATCH, Store,
     engine::attempts::Failed,
     tables::{
-        applying, bindings,
+        applying, bindings, changes,
         entity::{audience_owners, clients, groups, memberships, users},
         one_time_passwords,
     },
@@ -112,9 +113,14 @@ where
 }
 
 /// Takes everything from `principal` that it has by a binding, a group or as an owner, and a user's one-time password, within the
-/// transaction that deletes it. Whoever remembers what it has is told of its end.
-pub(super) async fn take_all(db: &impl ConnectionTrait, principal: Principal) -> Result<(), DbErr> {
-    bindings::delete_of(db, principal).await?;
+/// transaction that deletes it. Whoever remembers what a user or client has is told of its end, since an import may use the id again; of a
+/// group's, who deletes it tells.
+pub(super) async fn take_all(
+    db: &impl ConnectionTrait,
+    principal: Principal,
+    now: Timestamp,
+) -> Result<(), DbErr> {
+    let mut taken = bindings::delete_of(db, principal).await?;
     audience_owners::Entity::delete_many()
         .filter(audience_owners::Column::OrganizationId.eq(INSTANCE))
         .filter(audience_owners::Column::OwnerKind.eq(principal.kind()))
@@ -127,13 +133,18 @@ pub(super) async fn take_all(db: &impl ConnectionTrait, principal: Principal) ->
         applying::forget_user(db, id).await?;
     }
     let column = match principal {
-        Principal::User(_) => memberships::Column::UserId,
-        Principal::Group(_) => memberships::Column::GroupId,
-        Principal::Client(_) => return Ok(()),
+        Principal::User(_) => Some(memberships::Column::UserId),
+        Principal::Group(_) => Some(memberships::Column::GroupId),
+        Principal::Client(_) => None,
     };
-    let memberships = memberships::Entity::delete_many()
-        .filter(memberships::Column::OrganizationId.eq(INSTANCE))
-        .filter(column.eq(principal.id()));
-    memberships.exec(db).await?;
+    if let Some(column) = column {
+        let memberships = memberships::Entity::delete_many()
+            .filter(memberships::Column::OrganizationId.eq(INSTANCE))
+            .filter(column.eq(principal.id()));
+        taken += memberships.exec(db).await?.rows_affected;
+    }
+    if taken > 0 && !matches!(principal, Principal::Group(_)) {
+        changes::tell(db, bindings::UNBOUND, &[principal.id()], now).await?;
+    }
     Ok(())
 }

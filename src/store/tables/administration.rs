@@ -4,31 +4,36 @@
 //! The first statement counts up the row of the service's own audience. So a change finds everything as the one before it has left it, on
 //! two nodes of Galera too (see [`attempts`](crate::store::engine::attempts)), and what is judged holds when it is committed.
 
+mod admins;
 mod parts;
 mod standing;
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
-    Select,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect, Select,
     sea_query::{Condition, Expr, ExprTrait, Query},
 };
 use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
+pub(super) use self::admins::{has_admin, is_admin, is_member};
+
 use self::parts::Held;
 use crate::store::{
-    BATCH, Store,
+    Store,
     engine::{attempts::Failed, transaction::commit},
     tables::{
         access::INSTANCE,
         admin_requests, administrators, audit_events, bindings,
         client_makers::HoldingMore,
-        entity::{audience_owners, audiences, bindings as binding_rows, clients, memberships, users},
+        entity::{audience_owners, audiences, clients, memberships},
         one_time_passwords,
     },
 };
@@ -37,8 +42,7 @@ use crate::{
     base::{Entropy, Timestamp},
     model::{
         AdminScope, AudienceName, Authority, Binding, BindingId, BuiltInRole, ClientId, Error, GroupId,
-        NameSet, Principal, RequestKey, Rights, RoleId, SessionId, Subject, UserId, password::fits_nothing,
-        role::is_admin_scope,
+        NameSet, Principal, RequestKey, Rights, RoleId, SessionId, Subject, UserId, role::is_admin_scope,
     },
 };
 
@@ -78,6 +82,8 @@ pub(in crate::store) struct Administering<'a> {
     owned: Option<Arc<BTreeSet<AudienceName>>>,
     /// The clients that hold more than the makers of their credentials did, before the change.
     holding_more: HoldingMore,
+    /// Whether it, or the change that it is a part of, has taken something from an admin, who may have been the last one.
+    takes_from_an_admin: Arc<AtomicBool>,
     entropy: Entropy,
     /// How the database failed in a part of the change.
     failed: Mutex<Option<Failed>>,
@@ -126,9 +132,12 @@ impl Store {
             let rights = match change.authority {
                 Authority::Operator => Rights::OPERATOR,
                 Authority::Caller { subject, scopes, .. } => {
-                    standing::must_stand(&db, *subject).await?;
+                    let client_may = standing::must_stand(&db, *subject).await?;
                     let held = admin_scopes_of(&db, subject.principal(), change.now).await?;
-                    Rights::of_caller(scopes, &held)
+                    Rights::of_caller(
+                        scopes,
+                        &client_may.map_or_else(|| held.clone(), |may| held.within(&may)),
+                    )
                 }
             };
             if let Some(request) = change.request
@@ -149,6 +158,7 @@ impl Store {
                 rights,
                 owned: None,
                 holding_more,
+                takes_from_an_admin: Arc::default(),
                 entropy,
                 failed,
                 _permit: permit,
@@ -283,22 +293,22 @@ impl Administering<'_> {
         Ok(is_admin(&**self, user).await?)
     }
 
-    /// Succeeds if there still is an active user who can log in and is an admin without an end, after all that the change has written. The
-    /// operator may leave none: whoever has the shell makes the next one.
-    ///
-    /// # Errors
-    /// [`Error::LastAdmin`].
-    pub(in crate::store) async fn must_leave_an_admin(&self) -> Result<(), Failed> {
-        if *self.change.authority == Authority::Operator || has_admin(&**self, self.change.now).await? {
-            return Ok(());
-        }
-        Err(Error::LastAdmin.into())
+    /// Has the change refused where the whole ends, if it leaves no admin: a later part may make one, or void the password of one whom
+    /// an earlier part has made.
+    pub(in crate::store) fn must_leave_an_admin(&self) {
+        self.takes_from_an_admin.store(true, Ordering::Relaxed);
     }
 
     /// The same, if it is the role of admins, without an end, that `binding` gave and gives no longer.
-    pub(in crate::store) async fn must_leave_an_admin_but(&self, binding: &Binding) -> Result<(), Failed> {
-        let was_admin = binding.role == BuiltInRole::Admin.id() && binding.expire_time.is_none();
-        if was_admin { self.must_leave_an_admin().await } else { Ok(()) }
+    pub(in crate::store) fn must_leave_an_admin_but(&self, binding: &Binding) {
+        if binding.role == BuiltInRole::Admin.id() && binding.expire_time.is_none() {
+            self.must_leave_an_admin();
+        }
+    }
+
+    /// Whether something of it, so far, has taken something from an admin.
+    pub(in crate::store) fn takes_from_an_admin(&self) -> bool {
+        self.takes_from_an_admin.load(Ordering::Relaxed)
     }
 
     /// Ends the change, which concerned `resource` and changed `fields` of it: its event is committed with it.
@@ -334,7 +344,12 @@ impl Administering<'_> {
     }
 
     /// Ends a change that found `resource` as it was to become: that is no event.
+    ///
+    /// # Errors
+    /// [`Error::MakerLacksScope`]; [`Error::LastAdmin`] if it took something from an admin and no active user who can log in is one without
+    /// an end, after all that it has written. The operator may leave none: whoever has the shell makes the next one.
     pub(in crate::store) async fn unchanged<T>(self, resource: Uuid, value: T) -> Result<Applied<T>, Failed> {
+        let must_leave_an_admin = self.takes_from_an_admin() && *self.change.authority != Authority::Operator;
         let Self { db, change, holding_more, entropy, .. } = self;
         let db = match db {
             Held::Own(db) => *db,
@@ -347,10 +362,14 @@ impl Administering<'_> {
         // Here, so that no way to give somebody something can forget it.
         // Boxed, all three: they are part of the future of every change, and seldom have something to do.
         Box::pin(HoldingMore::find(&db, change.now)).await?.must_not_exceed(&holding_more)?;
+        // Before it is judged who is left, also where that alone was asked: whose password it voids cannot log in.
+        Box::pin(one_time_passwords::void_of_gainers(&db, &entropy, change.now)).await?;
+        if must_leave_an_admin && !has_admin(&db).await? {
+            return Err(Error::LastAdmin.into());
+        }
         if change.validate_only {
             return Ok(Applied::Now(value));
         }
-        Box::pin(one_time_passwords::void_of_gainers(&db, &entropy, change.now)).await?;
         Box::pin(administrators::note(&db, change.now)).await?;
         if let Some(request) = change.request {
             admin_requests::note(&db, request, resource, change.now).await?;
@@ -432,68 +451,4 @@ fn owning(who: Principal) -> Select<audience_owners::Entity> {
             .add(Condition::all().add(Column::OwnerKind.eq(kind)).add(Column::OwnerId.in_subquery(groups)));
     }
     Entity::find().filter(Column::OrganizationId.eq(INSTANCE)).filter(any)
-}
-
-/// Whether the user is an admin, active or not, for good or for a time.
-pub(super) async fn is_admin(db: &impl ConnectionTrait, user: UserId) -> Result<bool, DbErr> {
-    let grants = bindings::grants_in(db, Principal::User(user)).await?;
-    Ok(grants.iter().any(|grant| grant.role.id == BuiltInRole::Admin.id()))
-}
-
-/// Whether the user is in any group.
-pub(super) async fn is_member(db: &impl ConnectionTrait, user: UserId) -> Result<bool, DbErr> {
-    let groups = memberships::Entity::find()
-        .filter(memberships::Column::OrganizationId.eq(INSTANCE))
-        .filter(memberships::Column::UserId.eq(user.0));
-    Ok(groups.count(db).await? > 0)
-}
-
-/// Whether an active user who can log in at `now` is an admin without an end.
-pub(super) async fn has_admin(db: &impl ConnectionTrait, now: Timestamp) -> Result<bool, DbErr> {
-    use binding_rows::{Column, Entity};
-    let bound = |kind: Principal| {
-        Query::select()
-            .column(Column::SubjectId)
-            .from(Entity)
-            .and_where(Expr::col(Column::OrganizationId).eq(INSTANCE))
-            .and_where(Expr::col(Column::RoleId).eq(BuiltInRole::Admin.id().0))
-            .and_where(Expr::col(Column::SubjectKind).eq(kind.kind()))
-            .and_where(Expr::col(Column::ExpireTime).is_null())
-            .to_owned()
-    };
-    let of_groups = Query::select()
-        .column(memberships::Column::UserId)
-        .from(memberships::Entity)
-        .and_where(Expr::col(memberships::Column::OrganizationId).eq(INSTANCE))
-        .and_where(
-            Expr::col(memberships::Column::GroupId)
-                .in_subquery(bound(Principal::Group(GroupId(Uuid::nil())))),
-        )
-        .to_owned();
-    let is_admin = Condition::any()
-        .add(users::Column::Id.in_subquery(bound(Principal::User(UserId(Uuid::nil())))))
-        .add(users::Column::Id.in_subquery(of_groups));
-    let admins = users::Entity::find()
-        .select_only()
-        .columns([users::Column::Id, users::Column::PasswordHash])
-        .filter(users::Column::IsActive.eq(true))
-        .filter(is_admin)
-        .order_by_asc(users::Column::Id)
-        .limit(BATCH as u64);
-    let mut after = Uuid::nil();
-    loop {
-        let page = admins.clone().filter(users::Column::Id.gt(after));
-        let page: Vec<(Uuid, String)> = page.into_tuple().all(db).await?;
-        if page.iter().any(|(_, hash)| !fits_nothing(hash)) {
-            return Ok(true);
-        }
-        let users: Vec<_> = page.iter().map(|(id, _)| UserId(*id)).collect();
-        if one_time_passwords::any_usable(db, &users, now).await? {
-            return Ok(true);
-        }
-        match page.last() {
-            Some((last, _)) if page.len() == BATCH => after = *last,
-            _ => return Ok(false),
-        }
-    }
 }

@@ -148,9 +148,11 @@ impl Store {
         let patient = Self { time_limit: TIME_LIMIT, ..self.clone() };
         let (store, by, set) = (&patient, SetOwner::of(change.authority), &*named.set);
         let is_taken = steps.iter().any(|planned| matches!(planned.step, Step::TakeSet(..)));
-        let refused = &AtomicUsize::new(usize::MAX);
+        // The change that is refused; and the first that took something from an admin, which is refused where all of it ends.
+        let (refused, took) = (&AtomicUsize::new(usize::MAX), &AtomicUsize::new(usize::MAX));
         let making = store.change(change, |mut db| async move {
             refused.store(usize::MAX, Ordering::Relaxed);
+            took.store(usize::MAX, Ordering::Relaxed);
             db.rights().must_have(AdminScope::ManifestsApply)?;
             if let Some(first) = first_key
                 && !signing_keys::add_first(&*db, first, change.now).await?
@@ -180,12 +182,16 @@ impl Store {
                     }
                     return Err(failed);
                 }
+                if db.takes_from_an_admin() {
+                    took.fetch_min(at, Ordering::Relaxed);
+                }
                 note(&db, set, step, time).await?;
             }
             db.done(INSTANCE, FieldChange::of(Field::Set, "", set), true).await
         });
         let made = making.await.map_err(|error| {
-            let planned = steps.get(refused.load(Ordering::Relaxed));
+            let at = if matches!(error, Error::LastAdmin) { took } else { refused };
+            let planned = steps.get(at.load(Ordering::Relaxed));
             RefusedChange { change: planned.map(|planned| planned.what.clone()), error }
         })?;
         Ok(made != Applied::Now(false))

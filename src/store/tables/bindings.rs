@@ -218,15 +218,13 @@ fn grant_columns(query: Select<Entity>) -> Select<Entity> {
         .column_as(RoleColumn::UpdateTime, "update_time")
 }
 
-/// Deletes the bindings of `subject`, within the transaction that deletes it.
-pub(super) async fn delete_of(db: &impl ConnectionTrait, subject: Principal) -> Result<(), DbErr> {
-    Entity::delete_many()
+/// Deletes the bindings of `subject`, within the transaction that deletes it; returns how many there were.
+pub(super) async fn delete_of(db: &impl ConnectionTrait, subject: Principal) -> Result<u64, DbErr> {
+    let of_subject = Entity::delete_many()
         .filter(Column::OrganizationId.eq(INSTANCE))
         .filter(Column::SubjectKind.eq(subject.kind()))
-        .filter(Column::SubjectId.eq(subject.id()))
-        .exec(db)
-        .await
-        .map(drop)
+        .filter(Column::SubjectId.eq(subject.id()));
+    Ok(of_subject.exec(db).await?.rows_affected)
 }
 
 /// Deletes the bindings of `role`, within the transaction that deletes it.

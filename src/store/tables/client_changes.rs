@@ -126,7 +126,7 @@ impl Store {
             db.may_change(Principal::Client(id)).await?;
             may(&old)?;
             Entity::delete_by_id(id.0).exec(&*db).await?;
-            access::take_all(&*db, Principal::Client(id)).await?;
+            access::take_all(&*db, Principal::Client(id), change.now).await?;
             secrets::Entity::delete_many().filter(secrets::Column::ClientId.eq(id.0)).exec(&*db).await?;
             changes::tell(&*db, ENDED, &[id.0], change.now).await?;
             db.done(id.0, FieldChange::of(Field::Name, old.name.as_str(), ""), Some(old)).await

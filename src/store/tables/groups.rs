@@ -141,9 +141,9 @@ impl Store {
             let group = row.map(Group::from).ok_or_else(|| Error::GroupNotFound(id.to_string()))?;
             group.etag().must_match(etag)?;
             Entity::delete_by_id((INSTANCE, id.0)).exec(&*db).await?;
-            access::take_all(&*db, Principal::Group(id)).await?;
+            access::take_all(&*db, Principal::Group(id), change.now).await?;
             if makes_admins {
-                db.must_leave_an_admin().await?;
+                db.must_leave_an_admin();
             }
             changes::tell(&*db, ENDED, &[id.0], change.now).await?;
             db.done(id.0, FieldChange::of(Field::Name, group.name.as_str(), ""), group).await
@@ -209,7 +209,7 @@ impl Store {
                 return Ok(Applied::Now(false));
             }
             if makes_admins {
-                db.must_leave_an_admin().await?;
+                db.must_leave_an_admin();
             }
             changes::tell(&*db, LEFT, &[user.0], change.now).await?;
             db.done(group.0, [], true).await

@@ -5,32 +5,37 @@ use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
 use uuid::Uuid;
 
 use crate::{
+    base::Timestamp,
     model::{Principal, UserId},
     store::tables::{
         access::INSTANCE,
         administrators,
+        bindings::UNBOUND,
+        changes,
         entity::{audience_owners, bindings, memberships},
         one_time_passwords, usernames,
     },
 };
 
-/// Deletes what is left of earlier users with `ids`, within the transaction that gives these to others. They are few.
+/// Deletes what is left of earlier users with `ids`, within the transaction that gives these to others at `now`, and tells whoever
+/// remembers what they had. They are few.
 pub(in crate::store) async fn delete_of_earlier(
     db: &impl ConnectionTrait,
     ids: &[UserId],
+    now: Timestamp,
 ) -> Result<(), DbErr> {
     let kind = Principal::User(UserId(Uuid::nil())).kind();
     let users = || ids.iter().map(|id| id.0);
     usernames::delete(db, &users().collect::<Vec<_>>()).await?;
     one_time_passwords::delete_of(db, ids).await?;
     administrators::forget(db, ids).await?;
-    bindings::Entity::delete_many()
+    let bound = bindings::Entity::delete_many()
         .filter(bindings::Column::OrganizationId.eq(INSTANCE))
         .filter(bindings::Column::SubjectKind.eq(kind))
         .filter(bindings::Column::SubjectId.is_in(users()))
         .exec(db)
         .await?;
-    memberships::Entity::delete_many()
+    let members = memberships::Entity::delete_many()
         .filter(memberships::Column::OrganizationId.eq(INSTANCE))
         .filter(memberships::Column::UserId.is_in(users()))
         .exec(db)
@@ -40,6 +45,9 @@ pub(in crate::store) async fn delete_of_earlier(
         .filter(audience_owners::Column::OwnerKind.eq(kind))
         .filter(audience_owners::Column::OwnerId.is_in(users()))
         .exec(db)
-        .await
-        .map(drop)
+        .await?;
+    if bound.rows_affected + members.rows_affected > 0 {
+        changes::tell(db, UNBOUND, &users().collect::<Vec<_>>(), now).await?;
+    }
+    Ok(())
 }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryResult, QuerySelect,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryResult, QuerySelect,
     sea_query::{Condition, Expr, ExprTrait, SelectStatement, SimpleExpr},
 };
 use uuid::Uuid;
@@ -319,16 +319,6 @@ impl TryFrom<OneTimeColumns> for StoredOneTimePassword {
             scopes: NameSet::from_stored(row.scopes),
         })
     }
-}
-
-/// Whether any of `users` has a one-time password that can be used at `now`.
-pub(super) async fn any_usable(
-    db: &impl ConnectionTrait,
-    users: &[UserId],
-    now: Timestamp,
-) -> Result<bool, DbErr> {
-    let of_users = Column::UserId.is_in(users.iter().map(|user| user.0));
-    Ok(usable(Entity::find(), now).filter(of_users).count(db).await? > 0)
 }
 
 /// Uses up the one-time password of `row`, if it still is that of `sha256` and can be used. What was made by somebody who lacked something

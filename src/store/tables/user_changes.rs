@@ -185,7 +185,7 @@ impl Store {
                 }
             }
             if any_admin {
-                db.must_leave_an_admin().await?;
+                db.must_leave_an_admin();
             }
             if !active {
                 // From here on nobody opens a session: the updates waited for who was doing so. Earlier releases have left some.
@@ -276,10 +276,10 @@ impl Store {
                 delete(&*db, user.id, *resting, change.now).await?;
             }
             for id in &who.ids {
-                access::take_all(&*db, Principal::User(*id)).await?;
+                access::take_all(&*db, Principal::User(*id), change.now).await?;
             }
             if any_admin {
-                db.must_leave_an_admin().await?;
+                db.must_leave_an_admin();
             }
             all.ended = end_of_each(&*db, &who.ids, change.now).await?;
             changes::tell(&*db, ENDED, &who.ids.iter().map(|id| id.0).collect::<Vec<_>>(), change.now)
@@ -348,8 +348,8 @@ impl Store {
             if !turn && (is_admin || administration::is_member(&db, id).await?) {
                 return Ok(None);
             }
-            access::take_all(&db, Principal::User(id)).await?;
-            if is_admin && !administration::has_admin(&db, now).await? {
+            access::take_all(&db, Principal::User(id), now).await?;
+            if is_admin && !administration::has_admin(&db).await? {
                 return Err(Error::LastAdmin.into());
             }
             let ended = sessions::delete_of_users(&db, &[id], None, now).await?;

@@ -150,6 +150,20 @@ async fn whom_the_admin_api_refuses_is_told_with_the_call_and_the_reason() {
     assert_eq!((&line["method"], &line["actor_id"]), (&refused.method.as_str().into(), &actor.id.into()));
 }
 
+#[tokio::test]
+async fn whoever_reaches_for_what_no_role_may_give_is_told_of() {
+    let api = AdminApi::start().await;
+    let root = api.caller(BuiltInRole::Admin, "rita").await;
+    let built_in = root.create_role("signet", "auditor", "signet.users.write").await;
+    assert_refused(built_in, Code::FailedPrecondition, "BUILT_IN_ROLE");
+    let reserved = root.create_role("stock", "picker", "signet.users.write").await;
+    assert_refused(reserved, Code::InvalidArgument, "RESERVED");
+    let mut reasons: Vec<_> =
+        api.audited("admin.refused", 2).await.iter().map(|line| line["reason"].to_string()).collect();
+    reasons.sort_unstable();
+    assert_eq!(reasons, ["\"built_in_role\"", "\"reserved_scope\""]);
+}
+
 fn change(field: &str, old: &str, new: &str) -> FieldChange {
     let [field, old, new] = [field, old, new].map(str::to_owned);
     FieldChange { field, old, new }

@@ -7,10 +7,11 @@ use signet::{
     base::{Entropy, Timestamp},
     model::{
         AttributeDeclaration, AttributeEdit, AttributeId, AttributeName, AttributeSource, AttributeType,
-        AttributeUses, AudienceName, Authority, Binding, BindingId, BuiltInRole, ClientId, ClientName,
-        Description, Error, Group, GroupId, GroupName, NameSet, Principal, Role, RoleId, RoleName, SessionId,
-        Subject, User, UserId, Username, id::uuid_v7,
+        AttributeUses, AudienceName, Authority, Binding, BindingId, BuiltInRole, ClientId, ClientKind,
+        ClientName, Description, Error, Group, GroupId, GroupName, NameSet, Principal, Role, RoleId,
+        RoleName, SessionId, Subject, User, UserId, Username, id::uuid_v7,
     },
+    proto::identity::v1::{ClientAuthentication, IssueTokenRequest},
     store::{
         AdminChange, Applied, ChangedClient, KeyChange, Lease, NewOneTimePassword, NewUser, SessionsOf,
         SetOwner, UserEdit, UserTarget, WhichBinding,
@@ -21,6 +22,7 @@ use uuid::Uuid;
 use super::AdminApi;
 use crate::{
     clients::{Registered, Wanted, operator, register},
+    harness::{PASSWORD, password_grant},
     operator::{ENTRY, applied, authority_of, by, by_operator},
 };
 
@@ -254,6 +256,32 @@ async fn no_change_is_made_by_who_has_lost_what_the_token_shows() {
         let is_denied = matches!(refused, Err(Error::InsufficientScope(_) | Error::NotOwner(_)));
         assert!(is_denied, "{what}: {refused:?}");
     }
+}
+
+#[tokio::test]
+async fn no_change_is_made_by_a_client_that_may_no_longer_be_asked_for_it() {
+    let on = Things::start().await;
+    let (api, scope) = (&on.api, "signet.groups.write");
+    let console = Wanted { kind: ClientKind::Public, ..Wanted::confidential(scope) };
+    let console = register(&operator(&api.server).await, "console", console).await.unwrap();
+    let bob = api.user("bob").await;
+    api.give(BuiltInRole::Admin, bob).await;
+    let asked = IssueTokenRequest {
+        scope: scope.to_owned(),
+        client: Some(ClientAuthentication { client_id: console.client_id().to_string(), credential: None }),
+        ..password_grant("bob", PASSWORD)
+    };
+    let login = api.server.client().await.0.issue_token(asked).await.unwrap().into_inner();
+    assert_eq!(login.scope, scope);
+    let authority = authority_of(&api.store, bob, scope, on.now).await;
+    applied(api.store.add_group(&group("day"), by(&authority, on.now)).await.unwrap());
+    let without = |old: &signet::model::Client| {
+        let client = signet::model::Client { scopes: NameSet::default(), ..old.clone() };
+        Ok(ChangedClient { client, granted: NameSet::default(), audiences: Vec::new() })
+    };
+    applied(api.store.change_client(console.client_id(), without, by_operator(on.now)).await.unwrap());
+    let refused = api.store.add_group(&group("evening"), by(&authority, on.now)).await;
+    assert!(matches!(refused, Err(Error::InsufficientScope(_))), "{refused:?}");
 }
 
 #[tokio::test]

@@ -9,14 +9,17 @@ use signet::{
         DeleteUserRequest, DisableUserRequest, EnableUserRequest, GetUserRequest, ListUsersRequest,
         UpdateUserRequest, User, get_user_request::Which, user_service_client::UserServiceClient,
     },
-    proto::identity::v1::DeleteMeRequest,
+    proto::identity::v1::{DeleteMeRequest, IssueTokenRequest},
 };
 use tempfile::TempDir;
 use tonic::{Code, Status, transport::Channel};
 use uuid::Uuid;
 
 use super::AdminApi;
-use crate::harness::{PASSWORD, TestServer, assert_refused, with_token};
+use crate::{
+    harness::{PASSWORD, TestServer, assert_refused, eventually, password_grant, with_token},
+    operator::{applied, by_operator},
+};
 
 /// Whoever calls `UserService` by a token.
 struct Caller {
@@ -389,4 +392,24 @@ async fn a_batch_has_bounds_and_is_done_to_all_or_to_none() {
     manager.batch_disable_users(request).await.unwrap();
     assert!(!manager.user(alice).await.is_active);
     api.audited("user.disabled", 1).await;
+}
+
+/// A replica remembers who has which roles, and an import uses the ids of an export again.
+#[tokio::test]
+async fn whoever_is_deleted_and_imported_again_has_no_role_of_before() {
+    let api = AdminApi::start_as(&[]).await;
+    let alice = api.user("alice").await;
+    api.give(BuiltInRole::Auditor, alice).await;
+    let given = async || {
+        let scope = "profile signet.users.read".to_owned();
+        let asked = IssueTokenRequest { scope, ..password_grant("alice", PASSWORD) };
+        let login = api.server.client().await.0.issue_token(asked).await.ok()?;
+        Some(login.into_inner().scope)
+    };
+    let both = Some("profile signet.users.read".to_owned());
+    eventually("the role is heard of", async || given().await == both).await;
+    let (kept, now) = (api.store.users_among(&[], &[alice]).await.unwrap(), api.server.clock.now());
+    applied(api.store.delete_users(alice, &|_| None, by_operator(now)).await.unwrap());
+    api.store.add_users(&kept, now).await.unwrap().unwrap();
+    eventually("nothing is left of the role", async || given().await.as_deref() == Some("profile")).await;
 }

@@ -78,6 +78,8 @@ async fn a_replica_whose_clock_is_fifteen_days_ahead_ends_no_session_and_rotates
         eventually(work, || async { withheld(&wrong, work).await > 0.0 }).await;
     }
     eventually("not ready", || async { !is_ready(&wrong).await }).await;
+    let answer = wrong.http_get("/readyz").await;
+    assert_eq!(answer.body(), "not ready: the clocks of this machine and of the database disagree\n");
     let offset = wrong.scrape().await.sum("signet_clock_offset_seconds", &[]);
     assert_eq!(offset, DAYS.as_secs_f64());
 

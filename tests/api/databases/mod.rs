@@ -5,6 +5,7 @@ mod events;
 mod feed;
 mod gaps;
 mod locks;
+mod organizations;
 mod outage;
 mod passed_over;
 mod proofs;

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use sea_orm::ConnectionTrait;
 use signet::{
     model::{self, NameSet, Principal},
     store::{ChangeEffect, ChangeKind},
 };
 use uuid::Uuid;
 
-use super::{Roles, by_operator};
+use super::{Roles, applied, by_operator};
 use crate::harness::START;
 
 type Told = (ChangeKind, ChangeEffect, Uuid);
@@ -75,4 +76,34 @@ async fn the_feed_names_whom_a_change_concerns() {
         (User, Ended, alice.0),
     ];
     assert_eq!(roles.told(&mut after).await, told);
+}
+
+/// An import may use the id of whoever is gone.
+#[tokio::test]
+async fn who_is_gone_is_said_to_have_nothing_left() {
+    use ChangeEffect::Ended;
+    use ChangeKind::{Binding, User};
+
+    let mut roles = Roles::start().await;
+    let (alice, bob, carol) = (roles.user("alice").await, roles.user("bob").await, roles.user("carol").await);
+    let (picker, group) = (roles.role("stock", "picker", "pick").await, roles.group("night").await);
+    for user in [alice, carol] {
+        roles.bind(&picker, Principal::User(user), None).await;
+    }
+    roles.add_member(group.id, bob).await;
+    let kept = roles.store.users_among(&[], &[carol]).await.unwrap();
+    let mut after = 0;
+    roles.told(&mut after).await;
+    roles.store.delete_user(alice, None, START).await.unwrap();
+    assert_eq!(roles.told(&mut after).await, [(Binding, Ended, alice.0), (User, Ended, alice.0)]);
+    let deleted = roles.store.delete_users(bob, &|_| None, by_operator(START)).await.unwrap();
+    assert_eq!(applied(deleted).users.len(), 1);
+    assert_eq!(roles.told(&mut after).await, [(Binding, Ended, bob.0), (User, Ended, bob.0)]);
+    // The release before leaves the binding, and whoever is added with the id shall not have it.
+    let db = roles.server.data.connect().await;
+    db.execute_unprepared("DELETE FROM users WHERE username = 'carol'").await.unwrap();
+    db.close().await.unwrap();
+    roles.store.add_users(&kept, START).await.unwrap().unwrap();
+    assert_eq!(roles.told(&mut after).await, [(Binding, Ended, carol.0)]);
+    assert_eq!(roles.store.grants_of_user(carol).await.unwrap(), []);
 }

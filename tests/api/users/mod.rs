@@ -45,7 +45,7 @@ impl Users {
     /// Adds `users`, by few statements.
     async fn add(&self, users: &[StoredUser]) {
         for users in users.chunks(500) {
-            self.store.add_users(users).await.unwrap().unwrap();
+            self.store.add_users(users, START).await.unwrap().unwrap();
         }
     }
 

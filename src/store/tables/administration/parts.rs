@@ -3,7 +3,7 @@
 
 use std::{
     ops::Deref,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use super::{AdminChange, Administering, HoldingMore, owned_by};
@@ -24,10 +24,10 @@ impl<'a> Administering<'a> {
     pub(super) fn part(&'a self, change: AdminChange<'a>) -> Self {
         let (db, failed) = (Held::Outer(self), Mutex::new(None));
         let (rights, entropy) = (self.rights.clone(), self.entropy.clone());
-        // Who holds more than the makers of its credentials did is judged where the whole ends.
+        // Who holds more than the makers of its credentials did, and whether an admin is left, is judged where the whole ends.
         let holding_more = HoldingMore::default();
-        let owned = self.owned.clone();
-        Self { db, change, rights, owned, holding_more, entropy, failed, _permit: None }
+        let (owned, takes_from_an_admin) = (self.owned.clone(), Arc::clone(&self.takes_from_an_admin));
+        Self { db, change, rights, owned, holding_more, takes_from_an_admin, entropy, failed, _permit: None }
     }
 
     /// From now on it is judged by the audiences that whoever makes the change owns at this moment: no part of it makes an owner who may do

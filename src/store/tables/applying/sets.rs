@@ -104,7 +104,7 @@ pub(super) async fn owner_of(
 ) -> Result<Option<SetOwner>, DbErr> {
     let row = Entity::find_by_id((INSTANCE, set.to_owned())).all(db).await?.pop();
     let of_row = |(kind, id): (&str, Uuid)| {
-        // A kind of a later release: it is somebody else's in any case.
+        // A kind of a later release: it is read as the operator's, who needs no take-over of it; every other caller does.
         Principal::of(kind, id).map_or(SetOwner::Operator, SetOwner::Caller)
     };
     Ok(match row {

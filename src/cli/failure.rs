@@ -1,11 +1,12 @@
 //! Owns why a command did not do what it was asked: a sentence for people, and for programs what they go by.
 
-use std::io;
+use std::{io, path::Path};
 
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
+    config::{ConfigError, UnusableFile},
     errors::{CommandReason, Row, field_reason},
     install::{FileProblem, ManifestProblem, StartError},
     model::{Error, FieldReason, RefusedChange, error::chain},
@@ -65,13 +66,33 @@ impl Failure {
         Self::Named(Box::new(NamedFailure { error: error.into(), reason, ..NamedFailure::default() }))
     }
 
+    /// That the environment variable `name` cannot be used, of which `problem` is the rest of the sentence.
+    pub(super) fn of_variable(name: &str, problem: &str) -> Self {
+        let (field, reason) = (name.to_owned(), field_reason(FieldReason::Malformed).to_owned());
+        Self::Named(Box::new(NamedFailure {
+            error: format!("{name} {problem}"),
+            reason: Some(CommandReason::InvalidUsage.name().to_owned()),
+            violations: vec![Violation { field, reason, description: problem.to_owned() }],
+            is_usage: true,
+            ..NamedFailure::default()
+        }))
+    }
+
+    /// That the file `path`, which the argument `flag` names, cannot be read, of which the system says `error`.
+    pub(super) fn of_input(flag: &str, path: &Path, error: &io::Error) -> Self {
+        let UnusableFile { problem, is_forbidden } = UnusableFile::unreadable(path, error);
+        let sentence = format!("{flag}: {problem}");
+        if is_forbidden { Self::forbidden(sentence) } else { Self::Usage(sentence) }
+    }
+
+    /// That this user may not use the file of which `sentence` tells.
+    fn forbidden(sentence: String) -> Self {
+        StartError::File(FileProblem::Forbidden, sentence).into()
+    }
+
     /// That the file that `sentence` tells of cannot be written, which came to `error`: it is there already, for example.
     pub(super) fn of_new_file(error: &io::Error, sentence: String) -> Self {
-        let problem = match error.kind() {
-            io::ErrorKind::AlreadyExists => FileProblem::Exists,
-            _ => FileProblem::Unusable,
-        };
-        StartError::File(problem, sentence).into()
+        StartError::File(FileProblem::of(error), sentence).into()
     }
 
     /// Whether a setting or an argument cannot be used.
@@ -154,14 +175,22 @@ impl Violation {
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         match error {
-            StartError::Config(error) => Self::Usage(error.to_string()),
+            StartError::Config(error) => error.into(),
             StartError::File(problem, error) => Self::Named(Box::new(NamedFailure {
                 error,
                 reason: Some(problem.name().to_owned()),
                 ..NamedFailure::default()
             })),
+            StartError::Unavailable(error) => Self::because(CommandReason::DatabaseUnavailable, error),
             StartError::Failed(error) => error.into(),
         }
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        let sentence = error.to_string();
+        if error.is_forbidden { Self::forbidden(sentence) } else { Self::Usage(sentence) }
     }
 }
 
@@ -169,6 +198,7 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let reason = Row::of(&error).reason().map(str::to_owned);
         let is_usage = matches!(error, Error::InvalidFields(_) | Error::UserAmbiguous { .. });
+        let is_denied = error.is_denied();
         let mut violations = Vec::new();
         let sentence = match error {
             Error::InvalidFields(broken) => {
@@ -182,6 +212,9 @@ impl From<Error> for Failure {
             Error::UserAmbiguous { .. } => format!("{error}: say --id or --name"),
             // It is a setting's.
             Error::WrongMasterKey { .. } => return StartError::from(error).into(),
+            Error::Internal(cause) if is_denied => {
+                return Self::because(CommandReason::DatabaseForbidden, chain(cause.as_ref()));
+            }
             // The operator is told the cause itself; a caller is told that the log has it.
             Error::Internal(cause) => chain(cause.as_ref()),
             other => chain(&other),
@@ -199,7 +232,7 @@ impl From<Error> for Failure {
 impl From<ManifestProblem> for Failure {
     fn from(problem: ManifestProblem) -> Self {
         match problem {
-            ManifestProblem::Unreadable(error) => StartError::File(FileProblem::Unusable, error).into(),
+            ManifestProblem::Unreadable(problem, error) => StartError::File(problem, error).into(),
             // The files are the command's arguments.
             ManifestProblem::Refused(error) => Self::Named(Box::new(NamedFailure {
                 reason: Row::of(&Error::ManifestRefused(Vec::new())).reason().map(str::to_owned),
@@ -232,7 +265,7 @@ impl From<RefusedChange> for Failure {
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        Self::because(CommandReason::FileUnusable, format!("reading or writing a file failed: {error}"))
+        Self::of_new_file(&error, format!("reading or writing a file failed: {error}"))
     }
 }
 

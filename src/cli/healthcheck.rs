@@ -7,7 +7,7 @@ use std::{
 };
 
 use http::{StatusCode, Uri};
-use http_body_util::Empty;
+use http_body_util::{BodyExt, Empty, Limited};
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use serde_json::json;
@@ -28,6 +28,9 @@ use crate::{config::Config, model::error::chain};
 /// How long the answer may take: container probes give a second or a few.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
+/// How much of the answer is read.
+const MOST_TOLD_BYTES: usize = 1_024;
+
 /// Asks `/readyz`. Not `grpc.health.v1`, which says the same: with `--tls-client-ca` that takes a certificate, which a probe does not
 /// have.
 pub(super) async fn run(config: &Config, output: Output) -> Result<(), Failure> {
@@ -41,16 +44,18 @@ pub(super) async fn run(config: &Config, output: Output) -> Result<(), Failure> 
             .await
             .unwrap_or_else(|_| Err(format!("no answer within {share:?}")));
         let problem = match status {
-            Ok(StatusCode::OK) => {
+            Ok((StatusCode::OK, _)) => {
                 return output.answer(&format!("{addr} serves."), &json!({ "status": "SERVING" }));
             }
-            Ok(StatusCode::SERVICE_UNAVAILABLE) => {
+            Ok((StatusCode::SERVICE_UNAVAILABLE, told)) => {
+                let cause =
+                    told.strip_prefix("not ready: ").map_or_else(String::new, |cause| format!(": {cause}"));
                 return Err(Failure::because(
                     CommandReason::NotServing,
-                    format!("{addr} does not serve: it is not ready"),
+                    format!("{addr} does not serve: it is not ready{cause}"),
                 ));
             }
-            Ok(other) => format!("it answers {other}"),
+            Ok((other, _)) => format!("it answers {other}"),
             Err(_) if matches!(timeout_at(until, ask(addr, !speaks_tls)).await, Ok(Ok(_))) => {
                 let differs = if speaks_tls {
                     "it speaks plaintext, and the settings here have --tls-cert"
@@ -82,7 +87,8 @@ fn addrs(config: &Config) -> Vec<SocketAddr> {
     operations.into_iter().chain(http).collect()
 }
 
-async fn ask(addr: SocketAddr, speaks_tls: bool) -> Result<StatusCode, String> {
+/// The status, and the first line of what is told with it.
+async fn ask(addr: SocketAddr, speaks_tls: bool) -> Result<(StatusCode, String), String> {
     let scheme = if speaks_tls { "https" } else { "http" };
     let uri: Uri = format!("{scheme}://{addr}/readyz").parse().map_err(|error| format!("{error}"))?;
     let connector = HttpsConnectorBuilder::new()
@@ -91,7 +97,12 @@ async fn ask(addr: SocketAddr, speaks_tls: bool) -> Result<StatusCode, String> {
         .enable_http1()
         .build();
     let client = Client::builder(TokioExecutor::new()).build::<_, Empty<&[u8]>>(connector);
-    client.get(uri).await.map(|answer| answer.status()).map_err(|error| chain(&error))
+    let answer = client.get(uri).await.map_err(|error| chain(&error))?;
+    let status = answer.status();
+    let body = Limited::new(answer.into_body(), MOST_TOLD_BYTES).collect().await;
+    // What it says besides, a program that is no Signet may not say.
+    let told = body.map(|body| String::from_utf8_lossy(&body.to_bytes()).into_owned()).unwrap_or_default();
+    Ok((status, told.lines().next().unwrap_or_default().to_owned()))
 }
 
 /// A server that listens on every address is asked on this machine's own.

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{Failure, Output, roles};
 use crate::{
     config::Config,
-    identity::access::Upgrade,
+    identity::access::{Unread, Upgrade},
     install::{self, SchemaUpdate},
     model::{AudienceName, NameSet},
 };
@@ -24,7 +24,8 @@ pub(super) enum Command {
 pub(super) async fn run(command: Command, config: &Config, output: Output) -> Result<(), Failure> {
     match command {
         Command::Up => {
-            let SchemaUpdate { applied, newer, access } = install::migrate(&config.storage).await?;
+            let SchemaUpdate { applied, newer, access } =
+                install::migrate(&config.storage, &config.tokens.issuing().audience).await?;
             let mut text = match applied.as_slice() {
                 [] => "The schema is up to date.".to_owned(),
                 names => format!("Applied:\n  {}", names.join("\n  ")),
@@ -46,6 +47,10 @@ pub(super) async fn run(command: Command, config: &Config, output: Output) -> Re
                 };
                 object["left_out"] = access.left_out.iter().map(left_out).collect();
                 object["audiences_too_long"] = json!(access.too_long);
+                if let Some(unread) = &access.unread {
+                    let (audience, scopes) = (unread.audience.as_str(), unread.scopes.iter());
+                    object["unread"] = json!({ "audience": audience, "scopes": scopes.collect::<Vec<_>>() });
+                }
             }
             output.answer(&text, &object)
         }
@@ -63,7 +68,7 @@ pub(super) async fn run(command: Command, config: &Config, output: Output) -> Re
 }
 
 /// Tells what users have now that roles have come.
-fn tell_access(text: &mut String, Upgrade { everyone, left_out, too_long }: &Upgrade) {
+fn tell_access(text: &mut String, Upgrade { everyone, left_out, too_long, unread }: &Upgrade) {
     if !everyone.is_empty() {
         text.push_str("\nEvery user has from now on, until the role `everyone` of the audience is changed:");
     }
@@ -83,5 +88,16 @@ fn tell_access(text: &mut String, Upgrade { everyone, left_out, too_long }: &Upg
     }
     for audience in too_long {
         let _ = write!(text, "\n  {audience}");
+    }
+    if let Some(Unread { audience, scopes }) = unread {
+        let _ = write!(
+            text,
+            "\nClients have these for their users at {}, this service's own audience, which roles know as `signet`. No user has them \
+             until you run: signet roles update everyone",
+            audience.as_str()
+        );
+        for scope in scopes.iter() {
+            let _ = write!(text, " --add-scope {scope}");
+        }
     }
 }

@@ -2,14 +2,20 @@
 
 mod access;
 mod apply;
+mod arguments;
 mod attributes;
 mod audiences;
 mod audit;
 mod backup;
 mod bindings;
 mod clients;
+mod confirm;
+mod copied;
+mod copy;
 mod descriptor;
+mod environment;
 mod events;
+mod exit;
 mod exposure;
 mod failure;
 mod groups;
@@ -20,11 +26,14 @@ mod keys;
 mod listing;
 mod migrate;
 mod output;
+mod pages;
 mod principal;
+mod quiet;
 mod records;
 mod remote;
 mod roles;
 mod serve;
+mod supervisor;
 mod table;
 mod usage;
 mod users;
@@ -32,19 +41,20 @@ mod users;
 use std::{process::ExitCode, time::Duration};
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
+use tracing_subscriber::filter::Targets;
 
 use crate::{
-    config::{Config, LogFormat},
+    audit::AuditLog,
+    config::{Config, LogFormat, Switch},
     errors::CommandReason,
     observe,
 };
+use arguments::Arguments;
+use environment::Environment;
 use exposure::ExposedSecret;
 use failure::Failure;
 use output::Output;
 use remote::{LoginAt, LogoutAt, Over};
-
-/// Exit code for a setting or an argument that cannot be used.
-const EXIT_USAGE: u8 = 2;
 
 /// How long the log of a command may take to be written at its end.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -54,7 +64,7 @@ const LAST_WORDS_OF_SERVICE: Duration = Duration::from_millis(500);
 
 /// A gRPC identity service: people and services sign up, get tokens, and are recognised everywhere in a mesh.
 ///
-/// Without a command it serves. Every setting is a flag or an environment variable: SIGNET_GRPC_ADDR for --grpc-addr.
+/// Without a command it serves.
 #[derive(Debug, Parser)]
 #[command(name = "signet", version, max_term_width = 110)]
 struct Cli {
@@ -65,6 +75,11 @@ struct Cli {
     #[arg(long, global = true, help_heading = None)]
     json: bool,
 
+    /// Say nothing of what is done: only what was asked for, secrets, and what goes wrong. The log has errors alone, unless --log-level
+    /// says more.
+    #[arg(short, long, global = true, help_heading = None)]
+    quiet: bool,
+
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -72,7 +87,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve gRPC and HTTP until SIGTERM or SIGINT (the default).
-    Serve,
+    Serve(serve::Serve),
     /// Bring the database's schema up to date, or show how it stands.
     #[command(subcommand, arg_required_else_help = false)]
     Migrate(migrate::Command),
@@ -142,12 +157,56 @@ enum Command {
     /// The master key must be the one of the time of the backup: in the data directory's master.key, or given. What was changed
     /// since then is undone: users that were disabled, signing keys that were revoked, sessions that were ended.
     Restore(backup::Restore),
+    /// Copy the SQLite database to PostgreSQL or MySQL with everything, while no service runs, and move the service there.
+    ///
+    /// The target must be empty, and its schema brought up to date by `signet migrate up`. The service there needs the same master key. A
+    /// copy that is cut off is begun anew by the same command; until it is done, nothing else opens the target. No service starts on the
+    /// old database afterwards, unless by `serve --force`, and no command changes it without --force.
+    Copy(copy::Copy),
     /// Write the API's descriptor set (google.protobuf.FileDescriptorSet) to standard output: for grpcurl -protoset, Envoy's
     /// transcoder, and whatever else would need protoc.
     Descriptor,
     /// Ask the service at --operations-addr (at --http-addr if that is off) whether it serves: exit code 0 if it does, 1 if not. For
     /// container probes. Give it the service's settings: where it listens, and TLS.
     Healthcheck,
+    /// Write completions for a shell to standard output: `source <(signet completions bash)`, or into a file that the shell reads when it
+    /// starts.
+    Completions(pages::Completions),
+    /// Write manual pages into a directory, one for each command.
+    Man(pages::Man),
+}
+
+/// What the command line asks for.
+struct Parsed {
+    cli: Cli,
+    /// What is logged.
+    log_level: Targets,
+    /// Whether the answer is of no use to whoever has said --quiet.
+    leaves_answer_out: bool,
+    /// The secrets among the arguments.
+    exposed: Vec<ExposedSecret>,
+    /// The environment variables that mean nothing.
+    unknown: Vec<String>,
+}
+
+/// Why nothing is run.
+enum Ended {
+    /// The help or the version was asked for.
+    Shown(clap::Error),
+    Refused(Failure),
+}
+
+impl From<Failure> for Ended {
+    fn from(failure: Failure) -> Self {
+        Self::Refused(failure)
+    }
+}
+
+impl Cli {
+    /// Whether the service is asked for.
+    const fn serves(&self) -> bool {
+        matches!(self.command, None | Some(Command::Serve(_)))
+    }
 }
 
 /// Runs the program with the process's arguments.
@@ -155,27 +214,27 @@ enum Command {
 pub fn main() -> ExitCode {
     // Before anything secret is read.
     let sealed = exposure::seal_memory();
-    let (cli, exposed) = match parse() {
+    let Parsed { cli, log_level, leaves_answer_out, exposed, unknown } = match parse() {
         Ok(parsed) => parsed,
-        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+        Err(Ended::Shown(error)) => {
             let _ = error.print();
             return ExitCode::SUCCESS;
         }
-        Err(error) => {
-            // What else the command line asks for cannot be known; this alone can be seen without parsing.
-            let json = std::env::args_os().any(|arg| arg == "--json");
-            Output::new(json).failure(&usage::failure(&error));
-            return ExitCode::from(EXIT_USAGE);
+        Err(Ended::Refused(failure)) => {
+            Output::new(asks_for_json(), false).failure(&failure);
+            return ExitCode::from(exit::code(&failure));
         }
     };
-    let log = &cli.config.log;
-    observe::start_log(log.log_format == LogFormat::Json, log.log_level.clone());
+    let is_json = cli.config.log.log_format == LogFormat::Json;
+    observe::start_log(is_json, log_level);
     if let Err(problem) = sealed {
         tracing::warn!(problem, "the memory of this process is not kept from others");
     }
     // Before anything is tried: it can be seen already, whatever comes of the command.
     exposure::warn_of(&exposed);
-    let output = Output::new(cli.json);
+    environment::warn_of(&unknown);
+    // Who reads the log by a program reads what stands beside it by one, too.
+    let output = Output::new(cli.json || is_json, cli.quiet && leaves_answer_out);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -183,10 +242,7 @@ pub fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let last_words = match cli.command {
-        None | Some(Command::Serve) => LAST_WORDS_OF_SERVICE,
-        Some(_) => LAST_WORDS,
-    };
+    let last_words = if cli.serves() { LAST_WORDS_OF_SERVICE } else { LAST_WORDS };
     let done = runtime.block_on(run(cli, output));
     // Work that hangs on a thread of the runtime is not waited for: what had to be done was waited for where it was asked.
     runtime.shutdown_background();
@@ -194,24 +250,71 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             output.failure(&failure);
-            if failure.is_usage() { ExitCode::from(EXIT_USAGE) } else { ExitCode::FAILURE }
+            ExitCode::from(exit::code(&failure))
         }
     };
     observe::flush(last_words);
     code
 }
 
-/// What the arguments ask for, and the secrets among them.
-fn parse() -> Result<(Cli, Vec<ExposedSecret>), clap::Error> {
-    let mut command = help::of_commands(Cli::command());
-    let matches = command.try_get_matches_from_mut(std::env::args_os())?;
-    let exposed = exposure::exposed_secrets(&command, &matches);
-    Cli::from_arg_matches(&matches).map(|cli| (cli, exposed)).map_err(|error| error.format(&mut command))
+/// All that can be asked of the program.
+fn program() -> clap::Command {
+    copied::with_force(confirm::with_yes(arguments::lenient(Cli::command())))
+}
+
+/// What the command line and the environment ask for.
+fn parse() -> Result<Parsed, Ended> {
+    let (program, environment) = (program(), Environment::of(std::env::vars_os()));
+    let Arguments { words, path } = Arguments::of(&program, std::env::args_os());
+    let mut command = help::of_commands(environment.without_empty(program.clone()), &path);
+    let read = command.try_get_matches_from_mut(&words).and_then(|matches| {
+        let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+        Ok((matches, cli))
+    });
+    let read = match read {
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            return Err(Ended::Shown(error));
+        }
+        read => read,
+    };
+    // A misspelt variable is told first: what is missing may be what it was to say.
+    let unknown = environment.unknown(&program, &path)?;
+    let (matches, mut cli) = read.map_err(|error| usage::failure(&error, &command, &words))?;
+    if cli.config.environment.strict_settings == Switch::On {
+        environment::refuse(&unknown)?;
+    }
+    confirm::destruction(&matches)?;
+    cli.config.storage.copied = copied::policy(&matches);
+    if !cli.serves() {
+        let log = &mut cli.config.observe.audit_log;
+        *log = audit::of_command(std::mem::replace(log, AuditLog::Off), cli.quiet, &matches);
+    }
+    let level = cli.config.log.log_level.clone();
+    Ok(Parsed {
+        log_level: if cli.quiet { quiet::log_level(level, &matches) } else { level },
+        leaves_answer_out: quiet::leaves_out(&matches),
+        exposed: exposure::exposed_secrets(&command, &matches),
+        unknown,
+        cli,
+    })
+}
+
+/// Whether JSON is asked for, as far as that can be seen without parsing.
+fn asks_for_json() -> bool {
+    let words: Vec<_> = std::env::args_os().collect();
+    let format = words.iter().enumerate().find_map(|(at, word)| {
+        match word.to_str()?.strip_prefix("--log-format")? {
+            "" => words.get(at + 1).cloned(),
+            rest => rest.strip_prefix('=').map(Into::into),
+        }
+    });
+    let format = format.or_else(|| std::env::var_os("SIGNET_LOG_FORMAT"));
+    words.iter().any(|word| word == "--json") || format.is_some_and(|format| format == "json")
 }
 
 async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
-    match cli.command.unwrap_or(Command::Serve) {
-        Command::Serve => Box::pin(serve::run(cli.config, output)).await,
+    match cli.command.unwrap_or(Command::Serve(serve::Serve::default())) {
+        Command::Serve(serve) => Box::pin(serve::run(serve, cli.config, output)).await,
         Command::Migrate(command) => migrate::run(command, &cli.config, output).await,
         Command::Users(command) => Box::pin(users::run(command, &cli.config, output)).await,
         Command::Login { username, at } => Box::pin(remote::log_in(at, username, output)).await,
@@ -230,7 +333,10 @@ async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Jobs => jobs::run(&cli.config, output).await,
         Command::Backup(command) => backup::back_up(command, &cli.config, output).await,
         Command::Restore(command) => backup::restore(command, &cli.config, output).await,
+        Command::Copy(command) => Box::pin(copy::run(command, &cli.config, output)).await,
         Command::Descriptor => descriptor::run(cli.json, output),
         Command::Healthcheck => healthcheck::run(&cli.config, output).await,
+        Command::Completions(command) => pages::complete(command, program()),
+        Command::Man(command) => pages::write_manual(command, program(), output),
     }
 }

@@ -27,15 +27,27 @@ pub(super) fn moment(time: Timestamp) -> Option<String> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Output {
     json: bool,
+    quiet: bool,
     /// How wide the terminal is; none if standard output is none.
     width: Option<usize>,
 }
 
 impl Output {
-    pub(super) fn new(json: bool) -> Self {
+    /// In JSON if it is `json`; nothing at all for people if it is `quiet`.
+    pub(super) fn new(json: bool, quiet: bool) -> Self {
         // One that does not say how wide it is says 0.
         let width = tcgetwinsize(io::stdout()).ok().map(|size| usize::from(size.ws_col));
-        Self { json, width: width.filter(|width| *width > 0) }
+        Self { json, quiet, width: width.filter(|width| *width > 0) }
+    }
+
+    /// Whether people are told of what goes wrong alone.
+    pub(super) const fn is_quiet(self) -> bool {
+        self.quiet
+    }
+
+    /// The same, where people are told of what goes wrong alone.
+    pub(super) const fn quietly(self) -> Self {
+        Self { quiet: true, ..self }
     }
 
     /// How wide lines are that are filled.
@@ -48,10 +60,10 @@ impl Output {
     /// # Errors
     /// If it cannot be written: whoever keeps the answer in a file must not take half of it for all.
     pub(super) fn answer(self, text: &str, object: &impl Serialize) -> Result<(), Failure> {
-        if self.json {
-            line(&serde_json::to_string(object).unwrap_or_default())
-        } else {
-            line(&legible(text))
+        match (self.json, self.quiet) {
+            (true, _) => line(&serde_json::to_string(object).unwrap_or_default()),
+            (false, true) => Ok(()),
+            (false, false) => line(&legible(text)),
         }
     }
 

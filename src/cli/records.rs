@@ -1,6 +1,6 @@
 //! Owns what commands work on: the database, and the audit log that tells what they changed.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use super::{Failure, audit, principal::own_audience};
 use crate::{
@@ -9,20 +9,23 @@ use crate::{
     config::Config,
     identity::{
         AccessDirectory, AccessRegistry, Administrator, AttributeRegistry, AuditTrail, ClientDirectory,
-        ClientRegistry, NameKey, NewAccounts, Passwords, UserDirectory, UserRegistry, UsernameRests,
+        ClientRegistry, MasterKey, NameKey, NewAccounts, Passwords, UserDirectory, UserRegistry,
+        UsernameRests,
         apply::Manifests,
         guessing::{AccountAllowances, GuessSettings},
-        passwords::Argon2Params,
+        passwords::{self, Argon2Params, PrehashKey, PrehashKeyName},
         users::UserPasswords,
     },
-    install::{Missing, OpenDatabase},
-    model::{Error, NameSet, PasswordRules, SessionLifetime},
+    install::{Missing, OpenDatabase, Unsealed},
+    model::{Declarations, Error, NameSet, PasswordRules, SessionLifetime},
     transfer::{Export, Import, ImportSettings},
 };
 
 /// The database and the audit log, open.
 pub(super) struct Records {
-    database: OpenDatabase,
+    database: Unsealed,
+    /// None where nothing is needed that it seals.
+    master_key: Option<MasterKey>,
     audit: Audit,
     /// Who runs the command.
     pub(super) operator: Administrator,
@@ -41,6 +44,19 @@ impl Records {
         Ok(Self::of(database, audit, config))
     }
 
+    /// The same without the master key, which may be lost, for what needs nothing that it seals.
+    pub(super) async fn without_master_key<T>(
+        config: &Config,
+        work: impl AsyncFnOnce(&Self) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let audit = audit::open(config)?;
+        let database = Box::pin(OpenDatabase::without_master_key(&config.storage)).await?;
+        let records = Self::with(database, None, audit, config);
+        let result = Box::pin(work(&records)).await;
+        records.close().await;
+        result
+    }
+
     /// What `work` makes of both, which are closed then, whatever comes of it.
     pub(super) async fn within<T>(
         config: &Config,
@@ -54,17 +70,23 @@ impl Records {
         result
     }
 
-    /// The same of a database that is there, with the schema of this version: neither is made. The audit log is opened last: where nothing
-    /// is, nothing is left.
+    /// The same of a database that is there, with the schema of this version, for a command that changes nothing: neither is made, nor an
+    /// audit log.
     pub(super) async fn open_as_it_is(config: &Config) -> Result<Self, Failure> {
         let database = Box::pin(OpenDatabase::as_it_is(&config.storage)).await?;
-        let audit = audit::open(config)?;
+        let audit = audit::none()?;
         Ok(Self::of(database, audit, config))
     }
 
     fn of(database: OpenDatabase, audit: Audit, config: &Config) -> Self {
+        let OpenDatabase { store, master_key, description, .. } = database;
+        Self::with(Unsealed { store, description }, Some(master_key), audit, config)
+    }
+
+    fn with(database: Unsealed, master_key: Option<MasterKey>, audit: Audit, config: &Config) -> Self {
         Self {
             database,
+            master_key,
             audit,
             operator: Administrator::operator(),
             username_rest: config.accounts.username_rest,
@@ -142,6 +164,35 @@ impl Records {
         Import::begin(store, settings, Clock::system(), &self.audit, self.operator.actor()).await
     }
 
+    /// Which attributes users may have.
+    pub(super) async fn declarations(&self) -> Result<Arc<Declarations>, Error> {
+        self.database.store.declarations().await.map(Arc::new)
+    }
+
+    /// The names of the keys of prehashes.
+    pub(super) async fn prehash_key_names(&self) -> Result<BTreeSet<PrehashKeyName>, Error> {
+        passwords::prehash_key_names(&self.database.store).await
+    }
+
+    /// The key of prehashes that is called `name`.
+    pub(super) async fn prehash_key(&self, name: &PrehashKeyName) -> Result<Option<PrehashKey>, Error> {
+        passwords::open_prehash_key(&self.database.store, self.master_key()?, name).await
+    }
+
+    /// Adds a key of prehashes, where none has its name; false if one has.
+    pub(super) async fn add_prehash_key(
+        &self,
+        name: &PrehashKeyName,
+        key: &PrehashKey,
+    ) -> Result<bool, Error> {
+        passwords::add_prehash_key(&self.database.store, self.master_key()?, name, key).await
+    }
+
+    /// Removes a key of prehashes that no user's hash names.
+    pub(super) async fn remove_unneeded_prehash_key(&self, name: &PrehashKeyName) -> Result<(), Error> {
+        passwords::remove_unneeded_prehash_key(&self.database.store, name).await
+    }
+
     /// An export of all users that begins.
     pub(super) fn export(&self) -> Export<'_> {
         Export::begin(self.database.store.clone(), &self.audit, self.operator.actor())
@@ -155,9 +206,7 @@ impl Records {
         if self.username_rest.is_zero() {
             return Ok(UsernameRests::OFF);
         }
-        let OpenDatabase { store, master_key, .. } = &self.database;
-        let names = NameKey::open_or_add(store, master_key).await?;
-        Ok(UsernameRests::new(names, self.username_rest))
+        Ok(UsernameRests::new(self.names().await?, self.username_rest))
     }
 
     /// How long sessions live.
@@ -170,9 +219,18 @@ impl Records {
     /// # Errors
     /// If the master key is not the one of the service, under which their names are kept.
     pub(super) async fn allowances(&self) -> Result<AccountAllowances, Failure> {
-        let OpenDatabase { store, master_key, .. } = &self.database;
-        let names = NameKey::open_or_add(store, master_key).await?;
-        Ok(AccountAllowances::new(store.clone(), &self.guessing, names, Clock::system()))
+        let names = self.names().await?;
+        Ok(AccountAllowances::new(self.database.store.clone(), &self.guessing, names, Clock::system()))
+    }
+
+    /// The key under which names are kept that nobody has.
+    async fn names(&self) -> Result<NameKey, Error> {
+        NameKey::open_or_add(&self.database.store, self.master_key()?).await
+    }
+
+    fn master_key(&self) -> Result<&MasterKey, Error> {
+        let needed = || Error::internal("the master key is needed, and was not asked for");
+        self.master_key.as_ref().ok_or_else(needed)
     }
 
     /// Closes both, when everything is written.

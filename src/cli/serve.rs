@@ -2,20 +2,29 @@
 
 use std::thread;
 
+use clap::Args;
 use serde_json::json;
 
-use super::{Failure, Output};
+use super::{Failure, Output, supervisor};
 use crate::{
     base::Clock,
-    config::{Config, Switch},
+    config::{Config, CopiedDatabase, Switch},
     server::{DatabaseClock, END_ALLOWANCE, Server, Started, TlsUse},
     shutdown,
 };
 
-pub(super) async fn run(config: Config, output: Output) -> Result<(), Failure> {
+#[derive(Args, Debug, Default)]
+pub(super) struct Serve {
+    /// Serve a database that `signet copy` has copied to another. What is changed here from then on, the other does not have.
+    #[arg(long)]
+    force: bool,
+}
+
+pub(super) async fn run(serve: Serve, mut config: Config, output: Output) -> Result<(), Failure> {
+    config.storage.copied = if serve.force { CopiedDatabase::Taken } else { CopiedDatabase::Refused };
     let limits = &config.limits;
     let end_bound = limits.shutdown_delay + limits.drain_timeout + END_ALLOWANCE;
-    let stop =
+    let asked =
         shutdown::on_signal(end_bound).map_err(|error| Failure::Failed(format!("signals: {error}")))?;
     let metrics = config.observe.metrics;
     let server = Server::start(config, Clock::system(), DatabaseClock::Own).await?;
@@ -27,7 +36,9 @@ pub(super) async fn run(config: Config, output: Output) -> Result<(), Failure> {
         }
     };
     thread::Builder::new().name("report".to_owned()).spawn(report)?;
-    Box::pin(server.serve(stop)).await?;
+    let supervised = supervisor::serving(asked.clone(), server.reload());
+    Box::pin(server.serve(asked.stop)).await?;
+    drop(supervised);
     Ok(())
 }
 

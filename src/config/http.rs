@@ -1,10 +1,10 @@
-//! Owns the settings of the OAuth 2.0 endpoints over HTTP.
+//! Owns the settings of what is served over HTTP.
 
 use clap::Args;
 
 use super::Switch;
 
-/// What the OAuth 2.0 endpoints do.
+/// What is served over HTTP.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "HTTP")]
 pub struct HttpConfig {
@@ -12,4 +12,9 @@ pub struct HttpConfig {
     /// section 2.4 advises against it where the application is somebody else's.
     #[arg(long, env = "SIGNET_HTTP_PASSWORD_GRANT", global = true, value_name = "WHETHER", value_enum, default_value_t = Switch::On)]
     pub http_password_grant: Switch,
+
+    /// Whether POST /auth/signup, POST /auth/token and GET /users/me are served as a service built with `FastAPI` serves them, for its
+    /// clients (docs/MIGRATING.md). Their logins have no refresh token. --http-password-grant does not concern them, --sign-up does.
+    #[arg(long, env = "SIGNET_MODEL_API", global = true, value_name = "WHETHER", value_enum, default_value_t = Switch::Off)]
+    pub model_api: Switch,
 }

@@ -18,8 +18,8 @@ pub struct MeshConfig {
     #[arg(long, env = "SIGNET_EXT_AUTHZ", global = true, value_name = "WHETHER", value_enum, default_value_t = Switch::Off)]
     pub ext_authz: Switch,
 
-    /// Where it asks: at --grpc-addr, if nothing is set. An address of its own serves that and health alone, and can be kept to
-    /// sidecars. Port 0 takes a free port, which is printed.
+    /// Where it asks: at --grpc-addr, if nothing is set. An address of its own serves that, health and forward-auth alone (`GET
+    /// /oauth2/verify`, for nginx, Caddy and other proxies), and can be kept to those who ask. Port 0 takes a free port, which is printed.
     #[arg(long, env = "SIGNET_EXT_AUTHZ_ADDR", global = true, value_name = "IP:PORT", value_parser = ip_and_port)]
     pub ext_authz_addr: Option<SocketAddr>,
 

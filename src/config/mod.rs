@@ -2,6 +2,7 @@
 
 mod accounts;
 mod admin;
+mod environment;
 mod first_start;
 mod guessing;
 mod http;
@@ -15,9 +16,10 @@ mod proxies;
 mod storage;
 mod tls;
 mod tokens;
+mod unusable_file;
 mod web;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, path::Path, time::Duration};
 
 use clap::{Args, ValueEnum};
 
@@ -35,6 +37,7 @@ use crate::{
 pub use self::http::HttpConfig;
 pub use accounts::AccountConfig;
 pub use admin::{AdminConfig, DEFAULT_ADMIN_ADDR};
+pub use environment::EnvironmentConfig;
 pub use first_start::FirstStartConfig;
 pub use guessing::GuessConfig;
 pub use limits::LimitConfig;
@@ -44,9 +47,11 @@ pub use observe::ObserveConfig;
 pub use operations::{DEFAULT_OPERATIONS_ADDR, OperationsConfig};
 pub use passwords::PasswordConfig;
 pub use proxies::ProxyConfig;
-pub use storage::{Database, StorageConfig};
+pub(crate) use storage::read_secret_file;
+pub use storage::{CopiedDatabase, Database, DatabaseLocation, StorageConfig};
 pub use tls::{TlsConfig, TlsFiles};
 pub use tokens::TokenConfig;
+pub(crate) use unusable_file::{UnusableFile, cause, is_forbidden, or_here, owner};
 pub use web::WebConfig;
 
 /// Every setting of the service. A flag wins over its environment variable, and that over the default.
@@ -138,14 +143,20 @@ pub struct Config {
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap would show the text as help")]
     pub web: WebConfig,
+
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap would show the text as help")]
+    pub environment: EnvironmentConfig,
 }
 
 /// Whether something is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Switch {
     /// Yes.
+    #[value(alias = "true")]
     On,
     /// No.
+    #[value(alias = "false")]
     Off,
 }
 
@@ -177,22 +188,56 @@ pub struct ConfigError {
     pub setting: &'static str,
     /// What is wrong with its value.
     pub problem: String,
+    /// Whether it names a file that this user may not use.
+    pub is_forbidden: bool,
 }
 
 impl ConfigError {
     /// The setting `setting` has the problem `problem`.
     pub fn new(setting: &'static str, problem: impl Into<String>) -> Self {
-        Self { setting, problem: problem.into() }
+        Self { setting, problem: problem.into(), is_forbidden: false }
+    }
+
+    /// The file `path`, which is the setting `setting` or named by it, cannot be read, of which the system says `error`.
+    pub(crate) fn unreadable(setting: &'static str, path: &Path, error: &io::Error) -> Self {
+        Self::of_file(setting, UnusableFile::unreadable(path, error))
+    }
+
+    /// The file `path`, which is the setting `setting` or named by it, cannot be written, of which the system says `error`.
+    pub(crate) fn unwritable(setting: &'static str, path: &Path, error: &io::Error) -> Self {
+        Self::of_file(setting, UnusableFile::unwritable(path, error))
+    }
+
+    fn of_file(setting: &'static str, UnusableFile { problem, is_forbidden }: UnusableFile) -> Self {
+        Self { setting, problem, is_forbidden }
     }
 }
+
+/// Options of one command, whose variables name it, too: a variable is everybody's.
+const OF_COMMANDS: [(&str, &str); 3] =
+    [("--from", "SIGNET_IMPORT_FROM"), ("--to", "SIGNET_COPY_TO"), ("--to-file", "SIGNET_COPY_TO_FILE")];
 
 /// The environment variable of the flag `setting`: `SIGNET_GRPC_ADDR` for `--grpc-addr`.
 #[must_use]
 pub fn environment_variable(setting: &str) -> String {
+    if let Some((_, variable)) = OF_COMMANDS.iter().find(|(flag, _)| *flag == setting) {
+        return (*variable).to_owned();
+    }
     format!("SIGNET_{}", setting.trim_start_matches('-').replace('-', "_").to_uppercase())
 }
 
 impl Config {
+    /// Who issues the tokens of a service whose HTTP is at `http_addr`: that address, unless an issuer is set, or other machines reach it,
+    /// too. Whoever follows the issuer must find this service.
+    #[must_use]
+    pub fn issuer_at(&self, http_addr: SocketAddr) -> String {
+        if self.tokens.issuer.is_some() || !http_addr.ip().to_canonical().is_loopback() {
+            return self.tokens.issuer().to_owned();
+        }
+        let scheme = if self.tls.tls_cert.is_some() { "https" } else { "http" };
+        format!("{scheme}://{http_addr}")
+    }
+
     /// What accounts are judged and remembered by; the names of those that are deleted by `rests`.
     #[must_use]
     pub fn accounts(&self, rests: UsernameRests) -> AccountSettings {
@@ -216,7 +261,7 @@ impl Config {
     #[must_use]
     pub fn clients(&self) -> ClientSettings {
         ClientSettings {
-            issuer: self.tokens.issuer.clone(),
+            issuer: self.tokens.issuer().to_owned(),
             leeway: AssertionLeeway {
                 expired: self.tokens.clock_leeway,
                 ahead: self.tokens.assertion_leeway,

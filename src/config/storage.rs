@@ -1,6 +1,9 @@
 //! Owns the settings of storage: which database, and the master key of what is sealed in it.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::{Args, value_parser};
 use secrecy::{ExposeSecret, SecretString};
@@ -29,15 +32,16 @@ impl Secret {
                 Err(ConfigError::new(self.direct, format!("is set twice: directly, and by {}", self.file)))
             }
             (Some(secret), None) => Ok(Some(secret.clone())),
-            (None, Some(file)) => {
-                let text = read_text(file).map_err(|error| {
-                    ConfigError::new(self.file, format!("{} cannot be read: {error}", file.display()))
-                })?;
-                Ok(Some(text.trim().to_owned().into()))
-            }
+            (None, Some(file)) => read_secret_file(self.file, file).map(Some),
             (None, None) => Ok(None),
         }
     }
+}
+
+/// The secret in the file `path` that the setting `setting` names, without the space around it.
+pub(crate) fn read_secret_file(setting: &'static str, path: &Path) -> Result<SecretString, ConfigError> {
+    let text = read_text(path).map_err(|error| ConfigError::unreadable(setting, path, &error))?;
+    Ok(text.trim().to_owned().into())
 }
 
 const MASTER_KEY: Secret = Secret { direct: "--master-key", file: "--master-key-file" };
@@ -110,6 +114,33 @@ pub struct StorageConfig {
     /// tables that others have locked (0s to 1h).
     #[arg(long, env = "SIGNET_DATABASE_WAIT", global = true, value_name = "DURATION", default_value = "30s", value_parser = duration::<0, 3_600>)]
     pub database_wait: Duration,
+
+    /// What is done with a database that has been copied to another.
+    #[arg(skip)]
+    pub copied: CopiedDatabase,
+}
+
+/// What is done with a database that has been copied to another, which is the service's from then on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CopiedDatabase {
+    /// It is refused.
+    #[default]
+    Refused,
+    /// The log warns of it: what is there may be out of date.
+    Told,
+    /// It is taken for the service's: `--force`.
+    Taken,
+}
+
+/// Where the database is.
+#[derive(Debug)]
+pub enum DatabaseLocation {
+    /// The file in the data directory.
+    Embedded,
+    /// Another SQLite file.
+    Sqlite(PathBuf),
+    /// A database server.
+    Server(Box<ServerUrl>),
 }
 
 /// Which database, and where its master key comes from.
@@ -129,27 +160,48 @@ impl StorageConfig {
     /// # Errors
     /// If the settings contradict each other, or a secret cannot be read or used.
     pub fn database(&self) -> Result<Database, ConfigError> {
-        let master_key = MASTER_KEY
+        let master_key = self.given_master_key()?;
+        let location = self.location()?;
+        let needed = || {
+            ConfigError::new(
+                "--master-key",
+                "must be set when --database-url is: 32 bytes as 64 hexadecimal digits, in the file of --master-key-file \
+                 (SIGNET_MASTER_KEY_FILE), or in SIGNET_MASTER_KEY",
+            )
+        };
+        Ok(match location {
+            DatabaseLocation::Embedded => Database::Embedded(master_key),
+            DatabaseLocation::Sqlite(path) => Database::Sqlite(path, master_key.ok_or_else(needed)?),
+            DatabaseLocation::Server(url) => Database::Server(url, master_key.ok_or_else(needed)?),
+        })
+    }
+
+    /// Where the database is, for what opens nothing that a master key seals.
+    ///
+    /// # Errors
+    /// As [`Self::database`].
+    pub fn location(&self) -> Result<DatabaseLocation, ConfigError> {
+        let Some(url) = DATABASE_URL.read(self.database_url.as_ref(), self.database_url_file.as_ref())?
+        else {
+            return Ok(DatabaseLocation::Embedded);
+        };
+        let location: Result<Location, _> = url.expose_secret().parse();
+        Ok(match location.map_err(|problem| ConfigError::new(DATABASE_URL.direct, problem))? {
+            Location::File(path) => DatabaseLocation::Sqlite(path),
+            Location::Server(url) => DatabaseLocation::Server(url),
+        })
+    }
+
+    /// The master key, if one is given.
+    ///
+    /// # Errors
+    /// As [`Self::database`].
+    pub fn given_master_key(&self) -> Result<Option<MasterKey>, ConfigError> {
+        MASTER_KEY
             .read(self.master_key.as_ref(), self.master_key_file.as_ref())?
             .map(|text| MasterKey::from_hex(text.expose_secret()))
             .transpose()
-            .map_err(|problem| ConfigError::new(MASTER_KEY.direct, problem))?;
-        let Some(url) = DATABASE_URL.read(self.database_url.as_ref(), self.database_url_file.as_ref())?
-        else {
-            return Ok(Database::Embedded(master_key));
-        };
-        let location: Location =
-            url.expose_secret().parse().map_err(|problem| ConfigError::new(DATABASE_URL.direct, problem))?;
-        let master_key = master_key.ok_or_else(|| {
-            ConfigError::new(
-                "--master-key",
-                "must be set when --database-url is: 32 bytes as 64 hexadecimal digits",
-            )
-        })?;
-        Ok(match location {
-            Location::File(path) => Database::Sqlite(path, master_key),
-            Location::Server(url) => Database::Server(url, master_key),
-        })
+            .map_err(|problem| ConfigError::new(MASTER_KEY.direct, problem))
     }
 
     /// The connections to a database server.

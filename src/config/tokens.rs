@@ -15,13 +15,17 @@ use crate::{
 /// asks again within it, and a thief at the owner's own address is seen if the owner comes later.
 const DEFAULT_REPEAT_WINDOW: Duration = Duration::from_mins(2);
 
+/// Who issues the tokens where nobody has said it, and other machines reach --http-addr by a name that is not known here.
+const DEFAULT_ISSUER: &str = "http://127.0.0.1:8080";
+
 /// What tokens say and how they are signed.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Tokens")]
 pub struct TokenConfig {
-    /// Who issues the tokens (`iss`): the URL by which verifiers know this service (RFC 8414 section 2).
-    #[arg(long, env = "SIGNET_ISSUER", global = true, value_name = "URL", default_value = "http://127.0.0.1:8080", value_parser = issuer_identifier)]
-    pub issuer: String,
+    /// Who issues the tokens (`iss`): the URL by which verifiers know this service (RFC 8414 section 2). Unless it is set, it is
+    /// --http-addr while that is reached from this machine alone, and `http://127.0.0.1:8080` otherwise.
+    #[arg(long, env = "SIGNET_ISSUER", global = true, value_name = "URL", value_parser = issuer_identifier)]
+    pub issuer: Option<String>,
 
     /// Whom the tokens are meant for (`aud`).
     #[arg(long, env = "SIGNET_AUDIENCE", global = true, value_name = "NAME", default_value = "signet", value_parser = one_name)]
@@ -93,11 +97,17 @@ pub struct TokenConfig {
 }
 
 impl TokenConfig {
+    /// Who issues the tokens.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        self.issuer.as_deref().unwrap_or(DEFAULT_ISSUER)
+    }
+
     /// What tokens say.
     #[must_use]
     pub fn issuing(&self) -> TokenSettings {
         TokenSettings {
-            issuer: self.issuer.clone(),
+            issuer: self.issuer().to_owned(),
             audience: NameSet::from_stored(self.audience.clone()),
             access_token_ttl: self.access_token_ttl,
         }
@@ -158,7 +168,7 @@ impl TokenConfig {
     #[must_use]
     pub fn verifying(&self) -> VerifierSettings {
         VerifierSettings {
-            issuer: self.issuer.clone(),
+            issuer: self.issuer().to_owned(),
             audience: self.audience.clone(),
             leeway: self.clock_leeway,
             cache_size: self.token_cache_size,

@@ -9,8 +9,9 @@ use url::Url;
 #[command(next_help_heading = "Browsers")]
 pub struct WebConfig {
     /// The web pages that may call: their origins, separated by commas, such as `https://app.example`. They may call --grpc-addr by
-    /// gRPC-Web, and --http-addr where tokens are got, revoked and shown (/oauth2/token, /oauth2/revoke, /oauth2/userinfo). None unless
-    /// set. Clients that are not browsers are always allowed. --grpc-web-origins is the former name.
+    /// gRPC-Web, and --http-addr where tokens are got, revoked and shown (/oauth2/token, /oauth2/revoke, /oauth2/userinfo, and what
+    /// --model-api serves). None unless set. Clients that are not browsers are always allowed. --grpc-web-origins is the former name,
+    /// and counts where this one is not set.
     #[arg(long, env = "SIGNET_WEB_ORIGINS", global = true, value_name = "ORIGINS", value_delimiter = ',', value_parser = origin)]
     pub web_origins: Vec<HeaderValue>,
 
@@ -52,21 +53,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_former_name_adds_nothing_to_the_present_one() {
-        let origins = |texts: &[&str]| texts.iter().map(|text| origin(text).unwrap()).collect::<Vec<_>>();
-        let (app, old) = ("https://app.example", "https://old.example");
-        for (present, former, counts) in [
-            (&[app][..], &[old, app][..], &[app][..]),
-            (&[app], &[], &[app]),
-            (&[], &[old], &[old]),
-            (&[], &[], &[]),
-        ] {
-            let web = WebConfig { web_origins: origins(present), grpc_web_origins: origins(former) };
-            assert_eq!(web.origins(), origins(counts));
-        }
-    }
-
-    #[test]
     fn an_origin_is_taken_as_browsers_write_it_and_in_no_other_way() {
         for good in [
             "https://app.example",
@@ -103,6 +89,21 @@ mod tests {
             "chrome-extension://abc",
         ] {
             assert!(origin(bad).unwrap_err().starts_with("must be an origin such as"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_former_name_adds_nothing_to_the_present_one() {
+        let origins = |texts: &[&str]| texts.iter().map(|text| origin(text).unwrap()).collect::<Vec<_>>();
+        let (app, old) = ("https://app.example", "https://old.example");
+        for (present, former, counts) in [
+            (&[app][..], &[old, app][..], &[app][..]),
+            (&[app], &[], &[app]),
+            (&[], &[old], &[old]),
+            (&[], &[], &[]),
+        ] {
+            let web = WebConfig { web_origins: origins(present), grpc_web_origins: origins(former) };
+            assert_eq!(web.origins(), origins(counts));
         }
     }
 

@@ -11,10 +11,20 @@ named! {
         SecretMissing = "SECRET_MISSING",
         /// A file, or standard output, cannot be read or written.
         FileUnusable = "FILE_UNUSABLE",
+        /// The database server does not answer.
+        DatabaseUnavailable = "DATABASE_UNAVAILABLE",
+        /// The database's user may not do in it what the command does.
+        DatabaseForbidden = "DATABASE_FORBIDDEN",
         /// What users are to be imported from cannot be read.
         SourceUnreadable = "SOURCE_UNREADABLE",
+        /// The database that users are to be imported from does not answer.
+        SourceUnavailable = "SOURCE_UNAVAILABLE",
+        /// Roles or groups of an import would give somebody more than they do there.
+        AccessConflict = "ACCESS_CONFLICT",
         /// Rows of an import were refused, each with its own reason.
         RowsRefused = "ROWS_REFUSED",
+        /// The hash of a row does not take the password that --verify-one asked for.
+        PasswordDoesNotFit = "PASSWORD_DOES_NOT_FIT",
         /// The service does not serve.
         NotServing = "NOT_SERVING",
         /// Nobody answers at --server.

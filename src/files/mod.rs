@@ -30,8 +30,8 @@ const CAREFULLY: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags:
 /// The mode of every file that is created: for this user alone.
 const PRIVATE_FILE: u32 = 0o600;
 
-/// The longest text that a setting names, in bytes: a key, a URL or a password has a small part of that.
-const MAX_TEXT_BYTES: u64 = 64 * 1024;
+/// The longest text that a setting names, in bytes: the certificates of all authorities have a part of that.
+const MAX_TEXT_BYTES: u64 = 1024 * 1024;
 
 /// How long such a text may take to come: a pipe may have nobody at its other end, and a mount be dead.
 const TEXT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -94,7 +94,7 @@ pub(crate) fn read_text(path: &Path) -> io::Result<Zeroizing<String>> {
     let path = path.to_owned();
     let reading = move || {
         let mut text = Zeroizing::new(String::new());
-        let read = File::open(path).and_then(|file| file.take(MAX_TEXT_BYTES).read_to_string(&mut text));
+        let read = File::open(path).and_then(|file| bounded(file, MAX_TEXT_BYTES).read_to_string(&mut text));
         // Nobody may be waiting any more.
         let _ = sender.send(read.map(|_| text));
     };
@@ -104,4 +104,46 @@ pub(crate) fn read_text(path: &Path) -> io::Result<Zeroizing<String>> {
         let problem = format!("nothing has come out of it within {} seconds", TEXT_TIMEOUT.as_secs());
         Err(io::Error::new(io::ErrorKind::TimedOut, problem))
     })
+}
+
+/// An input that fails once it has given `most` bytes and has more: a part of it would be taken for the whole.
+pub(crate) const fn bounded<R: Read>(input: R, most: u64) -> Bounded<R> {
+    Bounded { input, most, left: most }
+}
+
+/// What [`bounded`] makes.
+pub(crate) struct Bounded<R> {
+    input: R,
+    most: u64,
+    left: u64,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        // One byte more, to see whether it goes on.
+        let wanted = usize::try_from(self.left + 1).map_or(buffer.len(), |left| buffer.len().min(left));
+        let read = self.input.read(&mut buffer[..wanted])?;
+        self.left = self.left.checked_sub(read as u64).ok_or_else(|| {
+            let problem = format!("it is longer than {} KiB", self.most.div_ceil(1024));
+            io::Error::new(io::ErrorKind::InvalidData, problem)
+        })?;
+        Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_that_is_too_long_is_no_shorter_text() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        let longest = usize::try_from(MAX_TEXT_BYTES).unwrap();
+        std::fs::write(&path, "x".repeat(longest)).unwrap();
+        assert_eq!(read_text(&path).unwrap().len(), longest);
+        std::fs::write(&path, "x".repeat(longest + 1)).unwrap();
+        assert!(read_text(&path).unwrap_err().to_string().contains("longer than 1024 KiB"));
+        assert!(read_text(Path::new("/dev/zero")).unwrap_err().to_string().contains("longer than 1024 KiB"));
+    }
 }

@@ -50,7 +50,7 @@ pub use own_account::OwnAccount;
 pub use passwords::{HashRequest, Passwords, Turn};
 pub use permissions::{Permissions, RoleNames, RolesAt};
 pub use proof::Proof;
-pub use readiness::Readiness;
+pub use readiness::{Readiness, Ready};
 pub use revocation::Revocation;
 pub use sessions::{RefreshToken, Sessions};
 pub use standing::{GoodStanding, Recognised, recognised, user_of};

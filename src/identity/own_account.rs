@@ -75,8 +75,8 @@ pub struct NewPassword<'a> {
 pub struct Reopened {
     /// The access token.
     pub access: IssuedToken,
-    /// The refresh token of the session.
-    pub refresh_token: RefreshToken,
+    /// The refresh token of the session, if the one before had some.
+    pub refresh_token: Option<RefreshToken>,
 }
 
 impl OwnAccount {
@@ -223,6 +223,7 @@ impl OwnAccount {
             origin: origin.clone(),
             // The session that it replaces may have been opened on more, and longer ago: what has been proven now is what counts.
             authentication: proof.authentication(),
+            end_time: now.after(self.tokens.lifetime()),
         };
         let pending = self.audit.begin(attempt.event.done().user(id).session(opened).origin(origin));
         let changed =
@@ -244,7 +245,7 @@ impl OwnAccount {
         self.sessions.forget(&ended);
         let stamp = TokenStamp::new(session.create_time);
         let access = self.tokens.issue(TokenSubject::User(&session), stamp, &given, &audience)?;
-        Ok(Reopened { access, refresh_token })
+        Ok(Reopened { access, refresh_token: session.is_refreshed().then_some(refresh_token) })
     }
 
     /// Deletes `user`, who proves to know the password, and its sessions.

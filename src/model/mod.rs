@@ -2,6 +2,7 @@
 
 pub mod attribute;
 pub mod claims;
+mod denied;
 pub mod error;
 pub mod id;
 pub mod key;

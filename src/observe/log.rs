@@ -10,7 +10,7 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-use super::{LIMITS, LineWriter, panics, request_lines::RequestLines, span, stderr};
+use super::{LIMITS, LineWriter, panics, request_lines::RequestLines, span, stderr, terminal::has_colours};
 
 /// Sends log lines to standard error from now on, as JSON if `is_json`, and panics with them. Standard output is for what a command
 /// answers.
@@ -20,7 +20,7 @@ pub fn start_log(is_json: bool, level: Targets) {
         let lines = lines.json().flatten_event(true);
         lines.map_event_format(|format| RequestLines::new(format, true)).boxed()
     } else {
-        let is_ansi = io::IsTerminal::is_terminal(&io::stderr());
+        let is_ansi = has_colours();
         let lines = lines.with_ansi(is_ansi);
         lines.map_event_format(|format| RequestLines::new(format.with_ansi(is_ansi), false)).boxed()
     };

@@ -8,13 +8,14 @@ mod log;
 mod panics;
 mod request_lines;
 mod span;
+mod terminal;
 mod writer;
 
 use std::{
     fs::File,
     io,
     os::fd::AsFd,
-    sync::{LazyLock, OnceLock},
+    sync::{LazyLock, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -22,6 +23,7 @@ use crate::base::Clock;
 
 pub use log::start_log;
 pub(crate) use span::call_span;
+pub use terminal::is_dumb;
 pub use writer::LineWriter;
 
 use line_limits::LineLimits;
@@ -36,6 +38,12 @@ pub struct LogCounts {
     /// Lines that were left out, since many like them were written.
     pub left_out: u64,
 }
+
+/// How much is held for the end of the program.
+const MOST_HELD_BYTES: usize = 512 * 1024;
+
+/// What is held for the end of the program.
+static HELD: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
 static CLOCK: LazyLock<Clock> = LazyLock::new(Clock::system);
 
@@ -60,10 +68,26 @@ pub fn log_counts() -> LogCounts {
     LogCounts { written, lost, left_out: LIMITS.left_out() }
 }
 
-/// Waits until what was told before is written, but for no longer than `within`. Returns whether it is.
+/// Keeps `lines` until the program ends, and writes them then: see [`flush`]. What goes beyond [`MOST_HELD_BYTES`] is written at once.
+///
+/// # Errors
+/// As [`LineWriter::write`], if they are written.
+pub(crate) fn write_at_the_end(lines: &[u8]) -> io::Result<()> {
+    let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+    if held.len() + lines.len() <= MOST_HELD_BYTES {
+        held.extend_from_slice(lines);
+        return Ok(());
+    }
+    let all = [&std::mem::take(&mut *held), lines].concat();
+    drop(held);
+    stderr().write(&all)
+}
+
+/// Waits until what was told before, and what was held for the end, is written, but for no longer than `within`. Returns whether it is.
 pub fn flush(within: Duration) -> bool {
     tell_left_out(LIMITS.take_all());
-    stderr().flush(within)
+    let held = std::mem::take(&mut *HELD.lock().unwrap_or_else(PoisonError::into_inner));
+    stderr().write_within(&held, within).is_ok()
 }
 
 /// What the writer's thread does after it has written, and every second: `lost` lines were lost before.

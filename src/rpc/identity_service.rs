@@ -19,7 +19,10 @@ use crate::{
         self, Accounts, Grants, NewAccount, OwnAccount, Revocation, Sessions, ShownAttributes,
         accounts::ChosenPassword,
         clients::{ClientAuthentication, ClientCredential},
-        grants::{ClientCredentialsGrant, Grant, Granted, PasswordGrant, RefreshTokenGrant, TokenRequest},
+        grants::{
+            ClientCredentialsGrant, Grant, Granted, PasswordGrant, RefreshTokenGrant, SessionKind,
+            TokenRequest,
+        },
         own_account::{NewPassword, NewProfile, Reopened},
     },
     model::{CertificateNames, Error, NamedAttributes, SessionId, UserId, claims::TOKEN_TYPE},
@@ -151,7 +154,7 @@ impl IdentityService for IdentityRpc {
             token_type: Some(TOKEN_TYPE.to_owned()),
             expires_in: Some(access.expires_in),
             scope: Some(access.scope),
-            refresh_token: Some(refresh_token.text()),
+            refresh_token: refresh_token.map(|token| token.text()),
         }))
     }
 
@@ -246,7 +249,8 @@ fn user_and_session_of<T>(request: &Request<T>) -> Result<(UserId, SessionId), E
 fn grant_of(grant: WireGrant) -> Box<dyn Grant> {
     match grant {
         WireGrant::Password(wire::PasswordGrant { username, password }) => {
-            Box::new(PasswordGrant { username, password: Zeroizing::new(password) })
+            let password = Zeroizing::new(password);
+            Box::new(PasswordGrant { username, password, session: SessionKind::Refreshed })
         }
         WireGrant::RefreshToken(wire::RefreshTokenGrant { refresh_token }) => {
             Box::new(RefreshTokenGrant(Zeroizing::new(refresh_token)))

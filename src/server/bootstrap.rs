@@ -13,7 +13,7 @@ use crate::{
         apply::{Manifest, Manifests},
     },
     install::{
-        ManifestProblem, Missing, OpenDatabase, StartError, manifest_secrets, may_have_database,
+        FileProblem, ManifestProblem, Missing, OpenDatabase, StartError, manifest_secrets, may_have_database,
         read_manifest,
     },
     model::{ClientName, Error, RefusedChange},
@@ -39,7 +39,10 @@ impl Bootstrap {
             Ok(bootstrap) => Ok(Some(bootstrap)),
             // On the heap: few starts need it.
             Err(_) if Box::pin(has_started(&config.storage)).await? => Ok(None),
-            Err(problem) => Err(ConfigError::new(SETTING, problem.to_string()).into()),
+            Err(problem) => {
+                let is_forbidden = matches!(problem, ManifestProblem::Unreadable(FileProblem::Forbidden, _));
+                Err(ConfigError { is_forbidden, ..ConfigError::new(SETTING, problem.to_string()) }.into())
+            }
         }
     }
 

@@ -43,7 +43,7 @@ pub(super) async fn announce(
 async fn tell_health(readiness: &Readiness, health: &[HealthRpc]) {
     let mut ready = readiness.subscribe();
     loop {
-        let now = *ready.borrow_and_update();
+        let now = ready.borrow_and_update().is_yes();
         report(health, now).await;
         if ready.changed().await.is_err() {
             return;

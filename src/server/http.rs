@@ -11,8 +11,8 @@ use crate::{
     config::{Config, Switch},
     errors::FailureLog,
     http::{
-        Discovery, Endpoints, Entrance, HttpAdmission, IntrospectEndpoint, OAuthDrain, TokenEndpoint,
-        UserInfoEndpoint, metrics, router,
+        Discovery, Endpoints, Entrance, HttpAdmission, IntrospectEndpoint, ModelApi, OAuthDrain,
+        TokenEndpoint, UserInfoEndpoint, metrics, router,
     },
 };
 
@@ -41,9 +41,15 @@ pub(super) fn service(
             attributes: Arc::clone(&parts.attributes),
         },
     };
-    let entrance = Entrance { origins: config.web.origins(), drain };
+    let model_api = (config.http.model_api == Switch::On).then(|| ModelApi {
+        accounts: Arc::clone(&parts.accounts),
+        grants: Arc::clone(&parts.grants),
+        authenticator: Arc::clone(&parts.authenticator),
+    });
+    let limits = HttpAdmission::new(parts.pools.http.clone(), config.limits.max_header_bytes);
+    let entrance = Entrance { origins: config.web.origins(), limits, drain };
     let tls_client_auth = config.tls.tls_client_ca.is_some();
-    let issuer = config.tokens.issuer.clone();
+    let issuer = config.tokens.issuer().to_owned();
     let discovery = Discovery::new(issuer, password_grant, tls_client_auth, Arc::clone(&parts.keyring));
     let metrics_elsewhere =
         (config.observe.metrics == Switch::On).then(|| metrics::elsewhere(operations_addr));
@@ -52,9 +58,9 @@ pub(super) fn service(
         parts.readiness.subscribe(),
         discovery,
         &endpoints,
+        model_api.as_ref(),
         entrance,
         metrics_elsewhere,
-        HttpAdmission::new(parts.pools.http.clone(), config.limits.max_header_bytes),
     );
     let failures = FailureLog::new("http", parts.clock.clone());
     // Outermost, so that every request is counted with the status that the client gets.

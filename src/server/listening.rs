@@ -1,11 +1,14 @@
 //! Owns taking the addresses to listen at. Nothing listens before everything else of the start has succeeded; a default that nobody asked
 //! for is done without where it cannot be had.
 
-use std::{io, net::SocketAddr};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+};
 
 use tokio::net::{TcpListener, TcpSocket};
 
-use crate::config::ConfigError;
+use crate::config::{Config, ConfigError, ExtAuthzAddr};
 
 /// How many connections may wait to be accepted.
 const BACKLOG: u32 = 1_024;
@@ -33,6 +36,42 @@ pub(super) enum Optional {
     Unserved(ConfigError),
 }
 
+/// Refuses settings of which two ask for one port: that is no other process's fault. Those that nobody has set give way.
+pub(super) fn refuse_twice(config: &Config) -> Result<(), ConfigError> {
+    let ext_authz = match config.mesh.ext_authz_addr()? {
+        ExtAuthzAddr::Own(addr) => Some(addr),
+        ExtAuthzAddr::Off | ExtAuthzAddr::Shared => None,
+    };
+    let operations = config.operations.addr().filter(|_| config.operations.operations_addr.is_some());
+    let admin = config.admin.addr(&config.tls)?.filter(|_| config.admin.admin_addr.is_some());
+    let all = [
+        ("--grpc-addr", Some(config.grpc_addr)),
+        ("--http-addr", Some(config.http_addr)),
+        ("--ext-authz-addr", ext_authz),
+        ("--operations-addr", operations),
+        ("--admin-addr", admin),
+    ];
+    let said: Vec<_> = all.into_iter().filter_map(|(name, addr)| Some((name, addr?))).collect();
+    for (at, &(second, addr)) in said.iter().enumerate() {
+        if let Some((first, other)) = said[..at].iter().find(|(_, other)| meet(*other, addr)) {
+            let problem = format!(
+                "{addr} is taken by {first} of this service itself ({other}): each needs a port of its own"
+            );
+            return Err(ConfigError::new(second, problem));
+        }
+    }
+    Ok(())
+}
+
+/// Whether nobody can listen at both. Port 0 is another one each time.
+fn meet(one: SocketAddr, other: SocketAddr) -> bool {
+    let (ip, other_ip) = (one.ip().to_canonical(), other.ip().to_canonical());
+    // Every address of IPv6 has those of IPv4 among them.
+    let has = |all: IpAddr, one: IpAddr| all.is_unspecified() && (all.is_ipv6() || one.is_ipv4());
+    let shares_ip = ip == other_ip || has(ip, other_ip) || has(other_ip, ip);
+    one.port() != 0 && one.port() == other.port() && shares_ip
+}
+
 /// Takes `addr`, without listening yet.
 pub(super) fn bind(setting: &'static str, addr: SocketAddr) -> Result<Bound, ConfigError> {
     let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
@@ -46,6 +85,11 @@ pub(super) fn bind(setting: &'static str, addr: SocketAddr) -> Result<Bound, Con
 }
 
 impl Bound {
+    /// The address that was taken: a port was chosen, if it was to be any free one.
+    pub(super) fn local_addr(&self) -> Result<SocketAddr, ConfigError> {
+        self.socket.local_addr().map_err(|error| cannot_take(self.setting, self.addr, &error))
+    }
+
     pub(super) fn listen(self) -> Result<TcpListener, ConfigError> {
         let Self { setting, addr, socket } = self;
         socket.listen(BACKLOG).map_err(|error| cannot_take(setting, addr, &error))

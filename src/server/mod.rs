@@ -5,12 +5,15 @@ mod bootstrap;
 mod budget;
 mod connections;
 mod end;
+mod ext_authz;
 mod grpc;
 mod http;
+mod issuer;
 mod listening;
 mod memory;
 mod operations;
 mod parts;
+mod reload;
 mod routes;
 mod served;
 mod small;
@@ -29,7 +32,7 @@ use crate::{
     config::{Config, ExtAuthzAddr, ProxyConfig, Switch},
     http::OAuthDrain,
     identity::{ClockCheck, KeyRotation, passwords::Argon2Params},
-    install::{Missing, OpenDatabase, StartError, open_audit_log},
+    install::{Missing, OpenDatabase, StartError, open_audit_log, warn_of_unread},
     jobs::SharedJobs,
     metrics::Metrics,
     model::{Error, KeyId},
@@ -43,6 +46,7 @@ pub(crate) use connections::fuzz as fuzz_greeting;
 pub use crate::store::DatabaseClock;
 pub use end::END_ALLOWANCE;
 pub use grpc::{descriptor_set, policy};
+pub use reload::Reload;
 
 use bootstrap::Bootstrap;
 use connections::{Connections, HttpAnswer, HttpService};
@@ -137,7 +141,7 @@ impl Server {
     }
 
     async fn prepare(
-        config: Config,
+        mut config: Config,
         argon2: Argon2Params,
         bounds: Bounds,
         audit: Audit,
@@ -149,14 +153,10 @@ impl Server {
         config.sessions()?;
         let bootstrap = Bootstrap::read(&config).await?;
         let tls = Tls::open(&config.tls, &clock, metrics.tls.clone()).await?;
-        if tls.is_some() && config.tokens.issuer.starts_with("http://") {
-            tracing::warn!(
-                issuer = config.tokens.issuer,
-                "the issuer is no https URL, though this service speaks TLS: whoever follows it finds nobody; set --issuer"
-            );
-        }
+        listening::refuse_twice(&config)?;
         let grpc = bind("--grpc-addr", config.grpc_addr)?;
         let http = bind("--http-addr", config.http_addr)?;
+        issuer::settle(&mut config, &http)?;
         let ext_authz = match config.mesh.ext_authz_addr()? {
             ExtAuthzAddr::Own(addr) => Some(bind("--ext-authz-addr", addr)?),
             ExtAuthzAddr::Off | ExtAuthzAddr::Shared => None,
@@ -166,7 +166,9 @@ impl Server {
         let database =
             OpenDatabase::open(&config.storage, Missing::Made, config.storage.database_wait).await?;
         let migrations_applied = database.migrate(config.storage.auto_migrate == Switch::On).await?;
+        database.check_copied(config.storage.copied).await?;
         let OpenDatabase { store, master_key, description, master_key_made, .. } = database;
+        warn_of_unread(&store, &config.tokens.issuing().audience).await?;
         let statements = metrics.database.clone();
         let store = store.observed(move |took, failed| statements.statement(took, failed));
         let store = store.with_clock(database_clock);
@@ -197,7 +199,7 @@ impl Server {
                 (Some(_), None) => TlsUse::On,
                 (Some(_), Some(_)) => TlsUse::Mutual,
             },
-            issuer: config.tokens.issuer.clone(),
+            issuer: config.tokens.issuer().to_owned(),
             database: description,
             master_key_made,
             migrations_applied,
@@ -215,6 +217,12 @@ impl Server {
     #[must_use]
     pub const fn started(&self) -> &Started {
         &self.started
+    }
+
+    /// What has this server take up changed files at once.
+    #[must_use]
+    pub fn reload(&self) -> Reload {
+        Reload::new(self.tls.clone(), self.parts.audit.clone())
     }
 
     /// Serves until `stop` is cancelled and the shutdown delay has passed, and then until the calls in flight are finished or the
@@ -247,6 +255,7 @@ impl Server {
         };
         let grpc_connections = connections("grpc", Listener::Grpc, &parts.bounds);
         let http_connections = connections("http", Listener::Http, &parts.bounds);
+        let ext_authz_service = ext_authz::service(&parts, &config, ext_authz_addr, ext_authz_service);
         let (ext_authz, ext_authz_connections) = ext_authz
             .map(|listener| (listener, connections("ext_authz", Listener::Grpc, &parts.bounds).for_proxies()))
             .unzip();

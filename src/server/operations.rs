@@ -56,7 +56,7 @@ pub(super) fn service(
 + Sync
 + 'static {
     let shown = (config.observe.metrics == Switch::On).then(|| Arc::clone(&parts.metrics));
-    let hosts = hosts(&config.tokens.issuer, &config.operations.operations_hosts);
+    let hosts = hosts(config.tokens.issuer(), &config.operations.operations_hosts);
     let limits = HttpAdmission::new(parts.pools.operations.clone(), config.limits.max_header_bytes);
     let router = operations_router(parts.readiness.subscribe(), shown, hosts, limits);
     let failures = FailureLog::new("operations", parts.clock.clone());

@@ -13,8 +13,10 @@ use crate::{
     identity::{
         Accounts, AuditTrail, Clients, ClockCheck, GoodStanding, Grants, Guessing, Introspection,
         KeyRotation, Keyring, NameKey, OwnAccount, Passwords, Permissions, Readiness, Revocation, Sessions,
-        ShownAttributes, Tokens, UsernameRests, accounts::AccountSettings, grants::Vouching,
-        passwords::Argon2Params,
+        ShownAttributes, Tokens, UsernameRests,
+        accounts::AccountSettings,
+        grants::Vouching,
+        passwords::{Argon2Params, PrehashKeys},
     },
     install::StartError,
     metrics::Metrics,
@@ -80,11 +82,11 @@ impl Parts {
     /// If the hash threads do not start, the database does not answer, or the master key is not the one of its keys.
     pub(super) async fn build(foundation: Foundation, config: &Config) -> Result<Self, StartError> {
         let Foundation { argon2, bounds, store, rotation, audit, metrics, clock, clocks } = foundation;
-        let passwords = hashing(argon2, config, &metrics)?;
         // Before anything is read that may change.
         let changes = Arc::new(Feed::open(store.clone(), clock.clone()).await?);
         let keyring = Arc::new(Keyring::open(rotation, changes.watermark()).await?);
         let names = keyring.name_key().await?;
+        let passwords = hashing(argon2, config, &metrics, keyring.prehash_keys())?;
         let settings = config.accounts(UsernameRests::new(names.clone(), config.accounts.username_rest));
         let guessing = guessing(&store, names, config, &clock, &metrics, &audit);
         let accounts = accounts(&store, passwords, &guessing, settings, &clock, &changes, &audit);
@@ -169,8 +171,13 @@ impl Parts {
 }
 
 /// The hash threads.
-fn hashing(argon2: Argon2Params, config: &Config, metrics: &Metrics) -> Result<Passwords, Error> {
-    Passwords::start(argon2, config.passwords.pool(), metrics.hashing.clone()).map_err(Error::internal)
+fn hashing(
+    argon2: Argon2Params,
+    config: &Config,
+    metrics: &Metrics,
+    keys: PrehashKeys,
+) -> Result<Passwords, Error> {
+    Passwords::start(argon2, config.passwords.pool(), metrics.hashing.clone(), keys).map_err(Error::internal)
 }
 
 /// The accounts.
@@ -229,7 +236,7 @@ fn introspection(
     attributes: &Arc<ShownAttributes>,
     config: &Config,
 ) -> Arc<Introspection> {
-    let (issuer, audience) = (config.tokens.issuer.clone(), config.tokens.issuing().audience);
+    let (issuer, audience) = (config.tokens.issuer().to_owned(), config.tokens.issuing().audience);
     let (verifier, sessions, attributes) =
         (Arc::clone(verifier), Arc::clone(sessions), Arc::clone(attributes));
     Arc::new(Introspection::new(verifier, standing.clone(), sessions, attributes, issuer, audience))

@@ -347,16 +347,21 @@ fn tokens(building: &Building<'_>) -> TokenServiceServer<TokenRpc> {
 }
 
 fn ext_authz(building: &Building<'_>) -> AuthorizationServer<ExtAuthzRpc> {
-    let (parts, mesh) = (building.parts, &building.config.mesh);
-    let rpc = ExtAuthzRpc::new(
+    let rpc = ext_authz_rpc(building.parts, building.config, building.ext_authz);
+    AuthorizationServer::new(rpc).max_decoding_message_size(building.max_message_bytes)
+}
+
+/// What decides whether requests to other services may pass, asked at `addr`.
+pub(super) fn ext_authz_rpc(parts: &Parts, config: &Config, addr: ExtAuthzAddr) -> ExtAuthzRpc {
+    let mesh = &config.mesh;
+    ExtAuthzRpc::new(
         Arc::clone(&parts.authenticator),
         HeaderNames::new(&mesh.ext_authz_header_prefix),
         mesh.ext_authz_forward_token == Switch::On,
         mesh.ext_authz_dynamic_metadata == Switch::On,
-        building.ext_authz == ExtAuthzAddr::Shared,
+        addr == ExtAuthzAddr::Shared,
         parts.clock.clone(),
-    );
-    AuthorizationServer::new(rpc).max_decoding_message_size(building.max_message_bytes)
+    )
 }
 
 fn health(building: &Building<'_>) -> HealthServer<HealthService> {

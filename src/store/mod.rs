@@ -15,7 +15,7 @@ use engine::file_use::FileUse;
 use engine::lanes::Lanes;
 use engine::transaction::Galera;
 
-pub use bulk::foreign_table::{ForeignRows, ForeignTable};
+pub use bulk::foreign_table::{ForeignRows, ForeignTable, ForeignValue};
 pub use bulk::seen_keys::SeenKeys;
 pub use bulk::users::{ReplacedUser, StoredUser};
 pub use engine::change_order::ChangeOrder;
@@ -34,6 +34,7 @@ pub use tables::built_indexes::UserIndex;
 pub use tables::changes::{Change, ChangeEffect, ChangeKind, SIGNING_KEYS};
 pub use tables::client_changes::ChangedClient;
 pub(crate) use tables::client_changes::differences as client_differences;
+pub use tables::copying::{COPIED, CopiedTable};
 pub use tables::credentials::{CredentialVersion, Credentials};
 pub use tables::exchanges::{Exchange, LastExchange, SeenExchange};
 pub use tables::held::HeldGrants;

@@ -38,8 +38,9 @@ pub(crate) const PASSWORD: &str = "correct horse battery";
 pub(crate) const START: Timestamp = Timestamp::from_micros(1_795_435_200_000_000);
 
 /// Hashes that cost next to nothing, on free ports. A test is not about how busy the machine is with the other tests.
-const ARGS: [&str; 14] = [
+const ARGS: [&str; 15] = [
     "signet",
+    "--issuer=http://127.0.0.1:8080",
     "--grpc-addr=127.0.0.1:0",
     "--http-addr=127.0.0.1:0",
     "--operations-addr=127.0.0.1:0",

@@ -224,6 +224,8 @@ async fn a_service_under_the_old_master_key_goes_on_makes_no_key_and_is_not_read
 
     server.clock.advance(AN_HOUR);
     eventually("not ready", async || server.http_get("/readyz").await.status() == 503).await;
+    let told = server.http_get("/readyz").await;
+    assert_eq!(told.body(), "not ready: the master key does not open the key that signs\n");
     let master_key = format!("--master-key={}", "0f".repeat(32));
     let (dir, clock) = server.stop().await;
     let server = TestServer::start_in(dir, clock, &[&master_key]).await;

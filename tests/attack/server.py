@@ -83,7 +83,7 @@ class Server:
             *("--memory-budget", f"{BUDGET_MIB}MiB"),
             *("--drain-timeout", f"{DRAIN_TIMEOUT:.0f}s"),
         )
-        known = subprocess.run([self._program, "--help"], capture_output=True, text=True, check=True).stdout
+        known = subprocess.run([self._program, "serve", "--help"], capture_output=True, text=True, check=True).stdout
         pairs = zip(flags[::2], flags[1::2], strict=True)
         return tuple(part for pair in pairs if pair[0] in known for part in pair)
 

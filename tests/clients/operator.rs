@@ -43,7 +43,7 @@ fn a_disabled_user_is_refused_and_an_enabled_one_served_again() {
     // The server remembers her now, which is what must not last.
     grpcurl::call(&signet, Some(&token), "GetMe", &json!({})).expect("she is active");
 
-    assert_eq!(signet.operate(&["users", "disable", "alice"])["is_active"], false);
+    assert_eq!(signet.operate(&["users", "disable", "alice", "--yes"])["is_active"], false);
     eventually(&signet, &token, is_revoked);
     let grant = json!({ "password": { "username": "alice", "password": "correct horse" } });
     let refusal = grpcurl::refusal(&signet, None, "IssueToken", &grant);
@@ -61,7 +61,7 @@ fn a_deleted_user_is_refused_and_the_name_is_free() {
     let signet = Signet::start();
     let token = grpcurl::sign_up(&signet, "alice", "correct horse");
     grpcurl::call(&signet, Some(&token), "GetMe", &json!({})).expect("she is there");
-    signet.operate(&["users", "delete", "alice"]);
+    signet.operate(&["users", "delete", "alice", "--yes"]);
     eventually(&signet, &token, is_revoked);
     let heir = grpcurl::sign_up(&signet, "alice", "battery staple");
     grpcurl::call(&signet, Some(&heir), "GetMe", &json!({})).expect("she is another alice");

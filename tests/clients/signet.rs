@@ -24,7 +24,17 @@ impl Signet {
 
     /// A server with the flags `flags`.
     pub(crate) fn start_with(flags: &[&str]) -> Self {
-        let directory = TempDir::new().expect("a directory for temporary files");
+        Self::serve(TempDir::new().expect("a directory for temporary files"), flags)
+    }
+
+    /// The server on the same data again, with the flags `flags`.
+    pub(crate) fn restarted_with(self, flags: &[&str]) -> Self {
+        let Self { mut process, directory, .. } = self;
+        process.stop_now().succeeded();
+        Self::serve(directory, flags)
+    }
+
+    fn serve(directory: TempDir, flags: &[&str]) -> Self {
         let service = program(&directory).args(flags).serve_now();
         Self {
             grpc_addr: service.grpc_addr().to_string(),

@@ -39,6 +39,11 @@ pub(crate) fn old_service() -> PathBuf {
     directory("SIGNET_TEST_OLD_SERVICE")
 }
 
+/// What other systems hash passwords with, in Python and Node.js: what `SIGNET_TEST_OTHER_HASHES` names.
+pub(crate) fn other_hashes() -> PathBuf {
+    directory("SIGNET_TEST_OTHER_HASHES")
+}
+
 /// What a program wrote to `stdout` and `stderr`, as text.
 pub(crate) fn texts(output: &Output) -> (String, String) {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("clients write UTF-8");

@@ -65,6 +65,35 @@ async fn a_database_is_used_by_tls_and_its_certificate_checked() {
     service.stop().await;
 }
 
+/// What URLs say that want the certificate checked, and name no authority: those of the system are asked, or the public ones.
+const OF_THE_SYSTEM: [&str; 3] = [
+    "sslmode=require&channel_binding=require",
+    "sslmode=verify-full&sslrootcert=system",
+    "channel_binding=require",
+];
+
+#[tokio::test]
+async fn what_is_to_be_bound_to_the_channel_is_checked_by_the_authorities_of_the_system() {
+    let (cluster, place) = (Cluster::new(), Place::on_database().await);
+    if place.server_kind() != Some("postgres") {
+        return; // MySQL's clients know no such parameter.
+    }
+    let addr = cluster.addr(0).await;
+    let (elsewhere, _passing) = passed_on(addr.clone()).await;
+    for parameters in OF_THE_SYSTEM {
+        let run = async |command: &str, addr: &str, ca: &str| {
+            let url = url(&place, addr, parameters);
+            let run = place.signet(&["migrate", command]).env("SIGNET_DATABASE_URL", &url);
+            run.env("SSL_CERT_FILE", &certificate(ca)).run().await
+        };
+        run("up", &addr, "ca.crt").await.succeeded();
+        for (addr, ca) in [(&addr, "other-ca.crt"), (&elsewhere, "ca.crt")] {
+            let refused = run("status", addr, ca).await;
+            assert!(refused.failed(2).contains("certificate"), "{parameters} {ca}: {refused:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_certificate_of_another_authority_is_refused() {
     let (cluster, place) = (Cluster::new(), Place::on_database().await);

@@ -97,7 +97,7 @@ async fn who_is_written_out_comes_back_with_the_same_attributes() {
     // Where they are not declared nobody has them, and nobody is taken in without.
     let bare = Place::migrated().await;
     let refused = bare.signet(&["users", "import", "-", "--json"]).stdin(&exported).run().await;
-    assert_eq!((refused.code, &refused.object()["refused"]), (Some(1), &json!(1)), "{refused:?}");
+    assert_eq!((refused.code, &refused.object()["refused"]), (Some(65), &json!(1)), "{refused:?}");
     assert!(refused.stderr.contains("INVALID_ATTRIBUTE"), "{refused:?}");
 }
 
@@ -115,7 +115,7 @@ async fn what_a_row_says_of_attributes_is_all_that_the_user_has_or_the_row_is_re
     ];
     let file = place.write("users.csv", &format!("{header}\n{}\n", rows.join("\n")));
     let imported = place.run(&["users", "import", &file, "--json"]).await;
-    assert_eq!((imported.code, &imported.object()["added"]), (Some(1), &json!(2)), "{imported:?}");
+    assert_eq!((imported.code, &imported.object()["added"]), (Some(65), &json!(2)), "{imported:?}");
     let told = imported.stderr.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let refused: Vec<_> = told.filter(|line| line["outcome"] == "refused").collect();
     assert!(refused.iter().all(|line| line["reason"] == "INVALID_ATTRIBUTE"), "{refused:?}");

@@ -199,6 +199,21 @@ async fn a_backup_that_is_cut_off_or_changed_is_refused_and_nothing_is_touched()
 }
 
 #[tokio::test]
+async fn a_restore_that_fails_at_its_end_says_why_and_leaves_no_lock_behind() {
+    let place = Place::new();
+    place.create_user("alice").await;
+    let file = place.back_up("backup").await;
+    let other = place.other_with_its_key();
+    fs::write(other.data("signet.db-wal"), "another's").unwrap();
+    let refused = other.run(&["restore", &file]).await;
+    assert!(refused.failed(1).contains("signet.db-wal is there, of a database that is not"), "{refused:?}");
+    let left = fs::read_dir(other.data("")).unwrap().map(|entry| entry.unwrap().file_name());
+    let mut left: Vec<_> = left.collect();
+    left.sort();
+    assert_eq!(left, ["master.key", "signet.db-wal"]);
+}
+
+#[tokio::test]
 async fn a_backup_is_restored_with_its_own_master_key_alone() {
     let place = Place::new();
     place.serve(&[]).await.stop().await;

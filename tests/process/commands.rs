@@ -78,7 +78,9 @@ async fn a_user_that_breaks_rules_is_refused_with_every_rule() {
     assert!(!sentence.contains("short"), "the password is not shown: {sentence}");
 
     let no_password = place.run(&["users", "create", "alice"]).await;
-    assert_eq!(no_password.failed(2), "the password must not be empty");
+    assert!(no_password.failed(2).starts_with("the password must be given: by --password-file, "));
+    let empty = place.signet(&["users", "create", "alice"]).stdin("\n").run().await;
+    assert_eq!(empty.failed(2), "the password must not be empty");
     let no_file = place.run(&["users", "create", "alice", "--password-file=/nowhere"]).await;
     let expected = "--password-file: /nowhere cannot be read: No such file or directory (os error 2)";
     assert_eq!(no_file.failed(2), expected);
@@ -283,7 +285,8 @@ async fn a_healthcheck_fails_while_the_service_runs_and_is_not_ready() {
         }
     };
     let probe = tokio::time::timeout(PATIENCE, unhealthy).await.expect("not ready in time");
-    assert!(probe.failed(1).ends_with(" does not serve: it is not ready"), "{probe:?}");
+    let told = probe.failed(1);
+    assert!(told.ends_with(" does not serve: it is not ready: the database does not answer"), "{told}");
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use signet::config::environment_variable;
 use crate::{harness::Place, settings::every_setting};
 
 /// Flags of commands, and of other programs, that the files name.
-const OTHERS: [&str; 14] = [
+const OTHERS: [&str; 15] = [
     "--bin",
     "--cert",
     "--chown",
@@ -22,6 +22,7 @@ const OTHERS: [&str; 14] = [
     "--key",
     "--locked",
     "--mount",
+    "--now",
     "--release",
     "--report",
     "--timeout",

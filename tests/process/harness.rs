@@ -108,8 +108,13 @@ impl Place {
         path.display().to_string()
     }
 
-    /// `signet` with `args`, ready to be run here.
+    /// `signet` with `args`, ready to be run here. What it does is meant, though it cannot be undone.
     pub(crate) fn signet(&self, args: &[&str]) -> Invocation {
+        self.signet_exactly(&meant(args))
+    }
+
+    /// The same with no other arguments.
+    pub(crate) fn signet_exactly(&self, args: &[&str]) -> Invocation {
         let signet = Invocation::signet().with_cheap_hashes().args(args).within(self.dir.path());
         // A test is not about how busy the machine is with the other tests.
         let signet = signet.envs([("SIGNET_HASH_THREADS", "2"), ("SIGNET_REQUEST_TIMEOUT", "1m")]);
@@ -138,6 +143,18 @@ impl Place {
         let created = self.signet(&["users", "create", username, "--json"]).password().run().await;
         created.succeeded().object()
     }
+}
+
+/// `args` of a command that cannot be undone with `--yes`: there is nobody to ask, and a test means what it says.
+fn meant<'a>(args: &[&'a str]) -> Vec<&'a str> {
+    let destroys = match args {
+        ["restore", ..] | ["users", "disable" | "end-sessions" | "reset-password", ..] => true,
+        ["keys", "reset", ..] => args.contains(&"--discard"),
+        [_, verb, ..] => matches!(*verb, "delete" | "revoke" | "rotate-secret"),
+        _ => false,
+    };
+    let yes = destroys.then_some("--yes");
+    args.iter().copied().chain(yes).collect()
 }
 
 impl Invocation {

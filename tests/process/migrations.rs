@@ -3,7 +3,6 @@
 
 use std::{
     collections::BTreeSet,
-    net::SocketAddr,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -15,15 +14,13 @@ use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DbBackend, Statemen
 use serde_json::{Value, json};
 use signet_migrations::{Migrator, MigratorTrait, names};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, copy},
-    net::{TcpListener, TcpStream},
-    sync::Notify,
     task::JoinSet,
     time::{sleep, timeout},
 };
 
 use crate::{
     client::{PASSWORD, reason},
+    gate::Gate,
     harness::{PATIENCE, Place},
     support::runner::Process,
 };
@@ -40,43 +37,6 @@ const AT_ONCE: usize = 4;
 
 /// How many kills SQLite's migration is given, at moments that are spread over what it takes.
 const SQLITE_KILLS: u32 = 16;
-
-/// Between a program and its database: passes the program's first messages, and no more.
-struct Gate {
-    addr: SocketAddr,
-    passed: Arc<AtomicUsize>,
-    shut: Arc<Notify>,
-}
-
-impl Gate {
-    async fn before(server: String, messages: usize) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (addr, shut) = (listener.local_addr().unwrap(), Arc::new(Notify::new()));
-        let passed = Arc::new(AtomicUsize::new(0));
-        let (counted, told) = (Arc::clone(&passed), Arc::clone(&shut));
-        tokio::spawn(async move {
-            while let Ok((program, _)) = listener.accept().await {
-                let server = TcpStream::connect(&server).await.unwrap();
-                let (mut requests, mut answers) = program.into_split();
-                let (mut from_server, mut to_server) = server.into_split();
-                tokio::spawn(async move { copy(&mut from_server, &mut answers).await });
-                let (passed, told) = (Arc::clone(&counted), Arc::clone(&told));
-                tokio::spawn(async move {
-                    let mut message = vec![0; 65536];
-                    while let Ok(length @ 1..) = requests.read(&mut message).await {
-                        // The connection stays until the program has ended.
-                        if passed.fetch_add(1, Ordering::Relaxed) >= messages {
-                            told.notify_one();
-                        } else if to_server.write_all(&message[..length]).await.is_err() {
-                            return;
-                        }
-                    }
-                });
-            }
-        });
-        Self { addr, passed, shut }
-    }
-}
 
 /// Every table, column and index, as the database describes them.
 async fn schema(db: &DatabaseConnection) -> Vec<String> {
@@ -238,6 +198,19 @@ async fn of_migrations_at_once_each_is_applied_by_one_process_and_all_succeed() 
     }
     applied.sort();
     assert_eq!(applied, names());
+}
+
+#[tokio::test]
+async fn a_database_that_is_being_copied_to_is_opened_by_no_command() {
+    let place = Place::migrated().await;
+    let db = place.connect().await;
+    let mark = "INSERT INTO copies (direction, place, create_time) VALUES ('from', 'elsewhere', 0)";
+    db.execute_unprepared(mark).await.unwrap();
+    db.close().await.unwrap();
+    for command in ["serve", "users list", "users export", "keys list", "migrate up", "migrate status"] {
+        let refused = place.run(&command.split(' ').collect::<Vec<_>>()).await;
+        assert!(refused.failed(2).contains("is being copied from elsewhere"), "{command}: {refused:?}");
+    }
 }
 
 /// The schemas that there have been, by the number of their migrations, from an empty one on.

@@ -104,7 +104,7 @@ async fn an_audit_log_whose_reader_hangs_stops_neither_the_service_nor_its_end()
     let path = fifo(&place, "audit.fifo");
     let log = format!("--audit-log={}", path.display());
     let refused = place.run(&[&log]).await;
-    assert!(refused.failed(2).ends_with("it cannot be written: nobody reads from it"), "{refused:?}");
+    assert!(refused.failed(2).ends_with("audit.fifo cannot be written: nobody reads from it"), "{refused:?}");
 
     // Both ends, so that opening does not wait; and full.
     let mut both = File::options().read(true).write(true).open(&path).unwrap();

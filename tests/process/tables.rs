@@ -196,7 +196,7 @@ async fn a_failed_command_tells_a_program_why() {
         (&missing["reason"], &missing["violations"][0]["reason"]),
         (&"INVALID_USAGE".into(), &"REQUIRED".into())
     );
-    let elsewhere = told("users list --server 127.0.0.1:1", 1).await;
+    let elsewhere = told("users list --server 127.0.0.1:1", 69).await;
     assert_eq!(elsewhere["reason"], "SERVER_UNREACHABLE", "{elsewhere}");
     place.create_user("alice").await;
     let refused = told("users update alice --email none", 2).await;

@@ -25,8 +25,9 @@ use tokio::{
 /// How long a program may take for anything at all, on a machine that is busy with other things. Passing it is a failure, never a pace.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A test's own flags win over these.
-const FREE_PORTS: [(&str, &str); 4] = [
+/// A test's own flags win over these. All processes of a test are one issuer, also after a restart: by itself it follows the port.
+const FREE_PORTS: [(&str, &str); 5] = [
+    ("SIGNET_ISSUER", "http://127.0.0.1:8080"),
     ("SIGNET_GRPC_ADDR", "127.0.0.1:0"),
     ("SIGNET_HTTP_ADDR", "127.0.0.1:0"),
     ("SIGNET_OPERATIONS_ADDR", "127.0.0.1:0"),

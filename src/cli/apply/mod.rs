@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Failure, Output,
-    output::legible,
+    confirm::is_answered_yes,
     records::Records,
     remote::{Place, Remote},
 };
@@ -182,15 +182,10 @@ fn confirm(plan: &Shown) -> Result<(), Failure> {
         let problem = "there is nobody to ask whether to apply this: say --yes, or --dry-run to see the plan";
         return Err(Failure::Usage(problem.to_owned()));
     }
-    let mut asked = io::stderr();
-    write!(asked, "{}\nApply this? (yes/no) ", legible(&in_words(plan)))?;
-    asked.flush()?;
-    let mut answer = String::new();
-    io::stdin().read_line(&mut answer)?;
-    match answer.trim() {
-        "y" | "yes" => Ok(()),
-        _ => Err(Failure::Failed("nothing was written: it was not answered by `yes`".to_owned())),
+    if is_answered_yes(&format!("{}\nApply this?", in_words(plan)))? {
+        return Ok(());
     }
+    Err(Failure::Failed("nothing was written: it was not answered by `yes`".to_owned()))
 }
 
 /// Tells what was, or would be, done.

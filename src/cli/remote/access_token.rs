@@ -16,6 +16,7 @@ use super::{
 use crate::{
     base::{Clock, Entropy},
     cli::{CommandReason, Failure},
+    config::Config,
     files::read_text,
     identity::clients::ClientKey,
     model::{AdminScope, NameSet},
@@ -45,22 +46,26 @@ pub(super) enum Proof {
 
 impl Proof {
     /// The one in the file that is named, or in the environment.
-    pub(super) fn read(secret: Option<PathBuf>, key: Option<PathBuf>, issuer: &str) -> Result<Self, Failure> {
+    pub(super) fn read(
+        secret: Option<PathBuf>,
+        key: Option<PathBuf>,
+        config: &Config,
+    ) -> Result<Self, Failure> {
         let read = |flag: &str, file: &PathBuf| {
-            let refused =
-                |error| Failure::Usage(format!("{flag}: {} cannot be read: {error}", file.display()));
-            read_text(file).map_err(refused)
+            read_text(file).map_err(|error| Failure::of_input(flag, file, &error))
         };
         if let Some(file) = key {
             let pem = read("--client-key-file", &file)?;
             let key = ClientKey::from_pem(&pem);
             let refused =
                 |problem| Failure::Usage(format!("--client-key-file: {} {problem}", file.display()));
-            return Ok(Self::Key(Box::new(key.map_err(refused)?), issuer.to_owned()));
+            return Ok(Self::Key(Box::new(key.map_err(refused)?), config.issuer_at(config.http_addr)));
         }
+        // An empty variable says nothing.
+        let said = std::env::var(SECRET_VARIABLE).ok().filter(|secret| !secret.is_empty());
         let secret = match secret {
             Some(file) => read("--client-secret-file", &file)?,
-            None => std::env::var(SECRET_VARIABLE).map(Zeroizing::new).map_err(|_| {
+            None => said.map(Zeroizing::new).ok_or_else(|| {
                 let ways = "--client-secret-file, --client-key-file or SIGNET_CLIENT_SECRET must be given: \
                             what --client-id proves with who it is";
                 Failure::Usage(ways.to_owned())

@@ -120,7 +120,7 @@ fn roots(file: Option<&Path>) -> Result<RootCertStore, Failure> {
         return Ok(roots);
     };
     let unusable = |problem: String| Failure::Usage(format!("--tls-ca: {} {problem}", file.display()));
-    let text = read_text(file).map_err(|error| unusable(format!("cannot be read: {error}")))?;
+    let text = read_text(file).map_err(|error| Failure::of_input("--tls-ca", file, &error))?;
     for certificate in CertificateDer::pem_slice_iter(text.as_bytes()) {
         let certificate = certificate.map_err(|error| unusable(format!("is not PEM: {error}")))?;
         roots.add(certificate).map_err(|error| unusable(format!("cannot be used: {error}")))?;

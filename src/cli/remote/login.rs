@@ -65,7 +65,7 @@ pub(in crate::cli) async fn log_in(
     must_be_there(channel.clone()).await?;
     let mut issuer = IdentityServiceClient::new(channel);
     let username = username.map_or_else(ask_username, Ok)?;
-    let password = read_password(None)?;
+    let password = read_password()?;
     let grant = || {
         let grant = PasswordGrant { username: username.clone(), password: password.to_string() };
         Ok((Grant::Password(grant), None))

@@ -125,7 +125,7 @@ impl Place {
         let issuer = IdentityServiceClient::new(channel.clone());
         let token = match client_id {
             Some(id) => {
-                let proof = Proof::read(client_secret_file, client_key_file, &config.tokens.issuer)?;
+                let proof = Proof::read(client_secret_file, client_key_file, config)?;
                 access_token::of_client(issuer, id, proof).await?
             }
             None if client_secret_file.is_some() || client_key_file.is_some() => {

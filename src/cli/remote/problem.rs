@@ -82,7 +82,10 @@ fn is_broken(status: &Status) -> bool {
 
 /// The reason of a call that broke.
 fn of_broken(status: &Status) -> Option<String> {
+    // A cause is the connection's: what a broken one is told by first, a pipe, an alert of TLS or a frame, is a race.
+    let is_of_connection = std::error::Error::source(status).is_some();
     let reason = match status.code() {
+        _ if is_of_connection => CommandReason::ServerUnreachable,
         Code::Unavailable | Code::Cancelled | Code::DeadlineExceeded => CommandReason::ServerUnreachable,
         _ => CommandReason::AnswerNotUnderstood,
     };
@@ -109,12 +112,17 @@ mod tests {
 
     #[test]
     fn what_broke_is_told_in_one_sentence_with_a_reason() {
-        let broken = Status::from_error(Box::new(std::io::Error::other("frame with invalid size")));
-        let object = failure(&broken).object();
-        assert_eq!(object["reason"], "ANSWER_NOT_UNDERSTOOD");
-        let said = object["error"].as_str().unwrap();
-        assert!(said.starts_with("the call was not answered (frame with invalid size): --server"), "{said}");
-        let empty = failure(&Status::unavailable("")).object();
-        assert_eq!(empty["reason"], "SERVER_UNREACHABLE");
+        // Of one kind, whichever comes first.
+        for cause in ["frame with invalid size", "broken pipe", "received fatal alert: UnexpectedMessage"] {
+            let object = failure(&Status::from_error(Box::new(std::io::Error::other(cause)))).object();
+            assert_eq!(object["reason"], "SERVER_UNREACHABLE", "{object}");
+            let said = object["error"].as_str().unwrap();
+            assert!(said.starts_with(&format!("the call was not answered ({cause}): --server")), "{said}");
+        }
+        for (status, reason) in
+            [(Status::unavailable(""), "SERVER_UNREACHABLE"), (Status::unknown(""), "ANSWER_NOT_UNDERSTOOD")]
+        {
+            assert_eq!(failure(&status).object()["reason"], reason);
+        }
     }
 }

@@ -111,6 +111,8 @@ pub(in crate::cli) fn session(session: wire::Session) -> Result<(Session, Timest
         authentication: Authentication { methods: names(&session.amr), time: create_time, level: None },
         create_time,
         last_use_time: time(session.last_use_time),
+        // When it ends is told beside it.
+        end_time: None,
     };
     Ok((read, time(session.expire_time)))
 }

@@ -3,23 +3,26 @@
 mod collisions;
 mod export;
 mod import;
+mod password_input;
 mod passwords;
+mod prehash;
 mod remote;
 mod report;
 mod search;
 mod sessions;
 mod source;
+mod source_problems;
+mod verify_one;
 
-use std::{
-    io::{self, IsTerminal},
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use uuid::Uuid;
-use zeroize::Zeroizing;
+
+pub(super) use password_input::read_password;
+
+use password_input::new_password;
 
 use super::{
     Failure, Output,
@@ -32,11 +35,10 @@ use super::{
 use crate::{
     base::{Clock, Deadline},
     config::Config,
-    files::read_text,
     identity::{
         NewAccount, Passwords, UserDirectory, UsernameRests,
         guessing::AllowanceLeft,
-        passwords::{Argon2Params, PoolSize},
+        passwords::{Argon2Params, PoolSize, PrehashKeys},
         users::{DeletedUser, FoundUser, NewUserFields, PasswordState, UserRef},
     },
     install::Missing,
@@ -200,8 +202,14 @@ pub(super) async fn run(
     }
     match command {
         Command::Create(create) => Box::pin(make(create, config, output)).await,
-        Command::Import(arguments) => import::run(*arguments, config, output).await,
+        Command::Import(arguments) => Box::pin(import::run(*arguments, config, output)).await,
         Command::Export(arguments) => export::run(arguments, config).await,
+        Command::Existing(
+            command @ (Existing::List { .. } | Existing::Search(_) | Existing::Sessions(_)),
+        ) => {
+            let work = async move |records: &Records| with_existing(command, config, records, output).await;
+            Records::without_master_key(config, work).await
+        }
         Command::Existing(command) => {
             let work = async move |records: &Records| with_existing(command, config, records, output).await;
             Records::within(config, Missing::Refused, work).await
@@ -327,7 +335,7 @@ fn tell_found(
 async fn make(create: Create, config: &Config, output: Output) -> Result<(), Failure> {
     // What the command line gets wrong is told before anything is made.
     let argon2 = config.passwords.argon2().map_err(|error| Failure::Usage(error.to_string()))?;
-    let password = read_password(create.password_file.as_deref())?;
+    let password = new_password(create.password_file.as_deref())?;
     let records = Records::open(config, Missing::Made).await?;
     let accounts = records.new_accounts(hash_pool(argon2)?, config.password_rules());
     let new = NewAccount {
@@ -348,25 +356,13 @@ async fn make(create: Create, config: &Config, output: Output) -> Result<(), Fai
 
 /// What hashes one password.
 fn hash_pool(argon2: Argon2Params) -> Result<Passwords, Error> {
-    let size = PoolSize { threads: 1, queue: 1 };
-    Passwords::start(argon2, size, HashMetrics::default()).map_err(Error::internal)
+    verifying_pool(argon2, PrehashKeys::default())
 }
 
-/// The password: never an argument, since other users of the machine see those.
-pub(super) fn read_password(file: Option<&Path>) -> Result<Zeroizing<String>, Failure> {
-    let read = match file {
-        Some(file) => read_text(file),
-        None if io::stdin().is_terminal() => rpassword::prompt_password("Password: ").map(Zeroizing::new),
-        None => {
-            let mut line = Zeroizing::new(String::new());
-            io::stdin().read_line(&mut line).map(|_| line)
-        }
-    };
-    let source =
-        file.map_or("the password".to_owned(), |file| format!("--password-file: {}", file.display()));
-    let text = read.map_err(|error| Failure::Usage(format!("{source} cannot be read: {error}")))?;
-    // The line's end is not the password's; a space is.
-    Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+/// The same, which also verifies hashes that need `prehash_keys`.
+fn verifying_pool(argon2: Argon2Params, prehash_keys: PrehashKeys) -> Result<Passwords, Error> {
+    let size = PoolSize { threads: 1, queue: 1 };
+    Passwords::start(argon2, size, HashMetrics::default(), prehash_keys).map_err(Error::internal)
 }
 
 async fn list(listing: Listing<UserId>, users: &UserDirectory, output: Output) -> Result<(), Failure> {

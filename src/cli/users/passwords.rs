@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use clap::Args;
 use serde_json::json;
 
-use super::{HASH_TIMEOUT, Who, hash_pool, read_password, show_as_it_is};
+use super::{HASH_TIMEOUT, Who, hash_pool, password_input::new_password, show_as_it_is};
 use crate::{
     base::{Deadline, Timestamp},
     cli::{Failure, Output, records::Records},
@@ -66,7 +66,7 @@ pub(super) fn show_reset(
 /// Sets a user's password.
 pub(super) async fn set(set: Set, config: &Config, records: &Records, output: Output) -> Result<(), Failure> {
     let argon2 = config.passwords.argon2().map_err(|error| Failure::Usage(error.to_string()))?;
-    let password = read_password(set.password_file.as_deref())?;
+    let password = new_password(set.password_file.as_deref())?;
     let pool = Arc::new(hash_pool(argon2)?);
     let passwords = records.user_passwords(argon2);
     let (who, deadline) = (set.who.into(), Deadline::after(HASH_TIMEOUT));

@@ -95,13 +95,28 @@ pub(in crate::identity) async fn reseal(
 ) -> Result<Vec<ResealedSecret>, Error> {
     let mut resealed = Vec::new();
     for (name, sealed) in store.sealed_secrets().await? {
-        let context = format!("signet secret v1 {name}");
+        let context = secret_context(&name);
         if let Ok(bytes) = old.open(&sealed, &context) {
             let new = new.seal(&bytes, &context).map_err(Error::internal)?;
             resealed.push(ResealedSecret { name, old: sealed, new });
         }
     }
     Ok(resealed)
+}
+
+/// Opens every secret in `store`, to see that `master_key` does; returns how many there are.
+pub(in crate::identity) async fn check(store: &Store, master_key: &MasterKey) -> Result<usize, Error> {
+    let secrets = store.sealed_secrets().await?;
+    for (name, sealed) in &secrets {
+        let wrong = |_| Error::WrongMasterKey { what: format!("secret `{name}`") };
+        master_key.open(sealed, &secret_context(name)).map_err(wrong)?;
+    }
+    Ok(secrets.len())
+}
+
+/// What the secret `name` is sealed for.
+pub(in crate::identity) fn secret_context(name: &str) -> String {
+    format!("signet secret v1 {name}")
 }
 
 fn random() -> Zeroizing<[u8; 32]> {

@@ -15,6 +15,8 @@ pub(in crate::store) mod client_assertions;
 pub(in crate::store) mod client_changes;
 mod client_makers;
 pub(in crate::store) mod clients;
+mod copies;
+pub(in crate::store) mod copying;
 pub(in crate::store) mod credentials;
 pub(in crate::store) mod ended_bindings;
 pub(in crate::store) mod entity;

@@ -29,7 +29,8 @@ use crate::{
 /// What stands for an account, or for an account and an address: an HMAC, for people type passwords as names.
 pub type FailureKey = [u8; 32];
 
-/// How many sessions of a user are looked at, the newest first: nobody has as many devices, and each guess may have them read.
+/// How many sessions of a user are looked at of each kind, with refresh tokens and without, the newest first: nobody has as many devices,
+/// and each guess may have them read.
 const SESSIONS: u64 = 100;
 
 /// The rows that a password concerns.
@@ -260,7 +261,7 @@ impl Store {
         lifetime: SessionLifetime,
         now: Timestamp,
     ) -> Result<Vec<String>, Error> {
-        let query = sessions::Entity::find()
+        let of_user = sessions::Entity::find()
             .filter(sessions::Column::UserId.eq(user.0))
             .filter(sessions::Column::LastUseTime.gt(now.before(lifetime.idle).as_micros()))
             .filter(sessions::Column::CreateTime.gt(now.before(lifetime.absolute).as_micros()))
@@ -268,8 +269,14 @@ impl Store {
             .column(sessions::Column::Address)
             .order_by_desc(sessions::Column::Id)
             .limit(SESSIONS);
-        let found: Vec<Option<String>> = self.ask(|| query.clone().into_tuple().all(&self.db)).await?;
-        Ok(found.into_iter().flatten().collect())
+        let mut addresses = Vec::new();
+        // Apart: a script that logs in at each call makes no device unknown, and is known itself.
+        for kind in [sessions::Column::EndTime.is_null(), sessions::Column::EndTime.gt(now.as_micros())] {
+            let query = of_user.clone().filter(kind);
+            let found: Vec<Option<String>> = self.ask(|| query.clone().into_tuple().all(&self.db)).await?;
+            addresses.extend(found.into_iter().flatten());
+        }
+        Ok(addresses)
     }
 }
 

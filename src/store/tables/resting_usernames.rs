@@ -1,8 +1,8 @@
 //! Owns the table `resting_usernames`: the names of deleted users, which nobody may sign up with until they have rested.
 
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder,
-    QuerySelect,
+    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait,
+    QueryFilter, QueryOrder, QuerySelect,
 };
 
 use crate::store::{
@@ -25,6 +25,14 @@ pub struct RestingName {
 }
 
 impl Store {
+    /// How many names rest.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn resting_usernames(&self) -> Result<u64, Error> {
+        self.ask(|| Entity::find().count(&self.db)).await
+    }
+
     /// Deletes the names that rest no longer at `now`.
     ///
     /// # Errors

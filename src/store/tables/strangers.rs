@@ -15,7 +15,7 @@ impl Strangers {
         self.look_up(self.0.find_login(name, keys)).await
     }
 
-    /// From where the newest sessions of `user` were opened that have not expired by `now`; a hundred at most.
+    /// From where the newest sessions of `user` were opened that have not expired by `now`; a hundred of each kind at most.
     ///
     /// # Errors
     /// As with [`Self::login`].

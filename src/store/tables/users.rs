@@ -187,6 +187,25 @@ impl Store {
         self.ask(|| ids.clone().count(&self.db)).await
     }
 
+    /// How many users have a hash of a digest that was made under a key.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn users_with_prehash_key(&self) -> Result<u64, Error> {
+        let found = Entity::find().filter(Column::PasswordHash.like("{prehash=%,key=%}%"));
+        self.ask(|| found.clone().count(&self.db)).await
+    }
+
+    /// Whether a user has a hash that names the prehash key `name`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn has_users_of_prehash_key(&self, name: &str) -> Result<bool, Error> {
+        let found = Entity::find().select_only().column(Column::Id);
+        let found = found.filter(Column::PasswordHash.like(format!("{{prehash=%,key={name}}}%"))).limit(1);
+        Ok(!self.ask(|| found.clone().into_tuple::<uuid::Uuid>().all(&self.writer)).await?.is_empty())
+    }
+
     /// Replaces the hash of the password of the user `id`, if it still is `old`: a password changed meanwhile stays changed. The version
     /// of the credentials stays too, since the password is the same.
     ///

@@ -156,8 +156,8 @@ def _after_change(field: Field) -> Gained:
 def _after_disabling(field: Field) -> Gained:
     """The operator disables the user, and enables them when the password has been changed."""
     thief, _ = _stolen_from_another(field)
-    for command in ("disable", "enable"):
-        field.server.operate("users", command, _OTHER)
+    field.server.operate("users", "disable", _OTHER, "--yes")
+    field.server.operate("users", "enable", _OTHER)
     return _has_nothing(thief)
 
 

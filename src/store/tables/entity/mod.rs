@@ -14,6 +14,7 @@ pub(super) mod changes;
 pub(super) mod client_assertions;
 pub(super) mod client_secrets;
 pub(super) mod clients;
+pub(super) mod copies;
 pub(super) mod groups;
 pub(super) mod leases;
 pub(super) mod memberships;

@@ -11,7 +11,7 @@ use std::{
 
 use tokio::{sync::watch, time::timeout};
 
-use super::{ClockCheck, Keyring, clock_check::ClockOffset};
+use super::{ClockCheck, Keyring, clock_check::ClockOffset, keyring::SigningKey};
 use crate::{metrics::DatabaseMetrics, model::Error};
 
 /// How long one check may take before it counts as failed.
@@ -111,10 +111,11 @@ impl Readiness {
     }
 
     async fn find(&self) -> Result<Finding, Error> {
-        if !self.keyring.check().await? {
-            return Ok(if self.keyring.has_signing_key() { Finding::SealedKey } else { Finding::NoKey });
+        match self.keyring.check().await? {
+            SigningKey::Open => Ok(self.clocks.unfit().await?.map_or(Finding::Ready, Finding::WrongClock)),
+            SigningKey::Sealed => Ok(Finding::SealedKey),
+            SigningKey::Missing => Ok(Finding::NoKey),
         }
-        Ok(self.clocks.unfit().await?.map_or(Finding::Ready, Finding::WrongClock))
     }
 
     /// Not ready any more, whatever a check finds: the service is about to end.

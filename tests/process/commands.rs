@@ -286,7 +286,10 @@ async fn a_healthcheck_fails_while_the_service_runs_and_is_not_ready() {
     };
     let probe = tokio::time::timeout(PATIENCE, unhealthy).await.expect("not ready in time");
     let told = probe.failed(1);
-    assert!(told.ends_with(" does not serve: it is not ready: the database does not answer"), "{told}");
+    assert!(
+        told.ends_with(" does not serve: it is not ready: the database holds no key that signs now"),
+        "{told}"
+    );
 }
 
 #[tokio::test]

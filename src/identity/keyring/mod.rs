@@ -42,6 +42,17 @@ pub use stages::{KeySettings, Stage, StagedKey, staged};
 
 use state::{KeysReading, State};
 
+/// What is found of the key that is to sign now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SigningKey {
+    /// It is open.
+    Open,
+    /// The master key does not open it.
+    Sealed,
+    /// There is none.
+    Missing,
+}
+
 /// The keys of the service, in memory, as the database holds them.
 #[derive(Debug)]
 pub struct Keyring {
@@ -151,14 +162,19 @@ impl Keyring {
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`] if the database does not answer.
-    pub async fn check(&self) -> Result<bool, Error> {
-        self.reload().await?;
-        Ok(self.state.load().is_complete(self.now()))
-    }
-
-    /// Whether a key is to sign now, be it open or not.
-    pub fn has_signing_key(&self) -> bool {
-        self.state.load().has_signing(self.now())
+    pub async fn check(&self) -> Result<SigningKey, Error> {
+        match self.reload().await {
+            Err(error) if holds_none(&error) => return Ok(SigningKey::Missing),
+            read => read?,
+        }
+        let (state, now) = (self.state.load(), self.now());
+        Ok(if state.is_complete(now) {
+            SigningKey::Open
+        } else if state.has_signing(now) {
+            SigningKey::Sealed
+        } else {
+            SigningKey::Missing
+        })
     }
 
     /// Sees to it that what is known of the keys is no older than `--standing-cache-max-age`.
@@ -328,6 +344,17 @@ fn shared(error: &Arc<Error>) -> Error {
     }
 }
 
+/// That the database answers, and has no key.
+#[derive(Debug, thiserror::Error)]
+#[error("the database holds none that can be used")]
+struct NoKeys;
+
 fn no_keys() -> Error {
-    Error::Unavailable { what: "signing keys", source: "the database holds none that can be used".into() }
+    Error::Unavailable { what: "signing keys", source: Box::new(NoKeys) }
+}
+
+/// Whether a reading failed only by [`no_keys`].
+fn holds_none(error: &Error) -> bool {
+    let Error::Unavailable { source, .. } = error else { return false };
+    source.is::<NoKeys>() || source.downcast_ref::<Arc<Error>>().is_some_and(|error| holds_none(error))
 }

@@ -7,7 +7,7 @@ use super::remote::HEADING;
 
 /// What is said below the settings of a command.
 const WHERE_ALL_ARE: &str = "Each setting is a variable, too: SIGNET_DATA_DIR for --data-dir. The command takes all that the service has, and \
-                             reads those above: give it the service's environment. `signet serve --help` has all.";
+                             those above matter most: give it the service's environment. `signet serve --help` has all.";
 
 /// What is said below the commands.
 const WHERE_THE_REST_IS: &str = "`signet COMMAND --help` (or `signet help COMMAND`) shows what a command does and takes. Every setting is a flag or \

@@ -12,6 +12,7 @@ use tokio::{
 
 use crate::{
     client::PASSWORD,
+    gate::way,
     harness::{PATIENCE, Place},
     support::{database::MASTER_KEY, ports::free_addr},
 };
@@ -108,29 +109,15 @@ async fn what_waiting_does_not_mend_is_refused_at_once() {
 
 /// A way to the database `server` on which every `READ COMMITTED` comes out as another word of that length.
 async fn garbled_way(server: String) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let addr = listener.local_addr().unwrap().to_string();
-    tokio::spawn(async move {
-        while let Ok((program, _)) = listener.accept().await {
-            let server = TcpStream::connect(&server).await.unwrap();
-            let (mut requests, mut answers) = program.into_split();
-            let (mut from_server, mut to_server) = server.into_split();
-            tokio::spawn(async move { copy(&mut from_server, &mut answers).await });
-            tokio::spawn(async move {
-                let (wanted, mut message) = (b"READ COMMITTED", vec![0; 65536]);
-                while let Ok(length @ 1..) = requests.read(&mut message).await {
-                    let found = message[..length].windows(wanted.len()).position(|part| part == wanted);
-                    if let Some(at) = found {
-                        message[at..at + wanted.len()].copy_from_slice(b"READ COMPACTED");
-                    }
-                    if to_server.write_all(&message[..length]).await.is_err() {
-                        return;
-                    }
-                }
-            });
+    const WANTED: &[u8] = b"READ COMMITTED";
+    let garbled = way(server, |message| {
+        let found = message.windows(WANTED.len()).position(|part| part == WANTED);
+        if let Some(at) = found {
+            message[at..at + WANTED.len()].copy_from_slice(b"READ COMPACTED");
         }
+        true
     });
-    addr
+    garbled.await.to_string()
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Owns cutting a program off from its database amid what it does.
+//! Owns what stands between a program and its database: it cuts the program off amid what it does, or changes what is said.
 
 use std::{
     net::SocketAddr,
@@ -39,34 +39,48 @@ impl Gate {
 
     /// Passes messages until one `ends` it, by how many came before it and by what stands in it.
     async fn until(server: String, ends: impl Fn(usize, &[u8]) -> bool + Send + Sync + 'static) -> Self {
-        let (ends, is_shut) = (Arc::new(ends), Arc::new(AtomicBool::new(false)));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (addr, shut) = (listener.local_addr().unwrap(), Arc::new(Notify::new()));
-        let passed = Arc::new(AtomicUsize::new(0));
-        let (counted, told) = (Arc::clone(&passed), Arc::clone(&shut));
-        tokio::spawn(async move {
-            while let Ok((program, _)) = listener.accept().await {
-                let server = TcpStream::connect(&server).await.unwrap();
-                let (mut requests, mut answers) = program.into_split();
-                let (mut from_server, mut to_server) = server.into_split();
-                tokio::spawn(async move { copy(&mut from_server, &mut answers).await });
-                let (passed, told) = (Arc::clone(&counted), Arc::clone(&told));
-                let (ends, is_shut) = (Arc::clone(&ends), Arc::clone(&is_shut));
-                tokio::spawn(async move {
-                    let mut message = vec![0; 65536];
-                    while let Ok(length @ 1..) = requests.read(&mut message).await {
-                        // The connection stays until the program has ended.
-                        let before = passed.fetch_add(1, Ordering::Relaxed);
-                        if is_shut.load(Ordering::Relaxed) || ends(before, &message[..length]) {
-                            is_shut.store(true, Ordering::Relaxed);
-                            told.notify_one();
-                        } else if to_server.write_all(&message[..length]).await.is_err() {
-                            return;
-                        }
-                    }
-                });
+        let (shut, passed, is_shut) = (Arc::new(Notify::new()), Arc::default(), AtomicBool::new(false));
+        let (told, counted): (_, Arc<AtomicUsize>) = (Arc::clone(&shut), Arc::clone(&passed));
+        let addr = way(server, move |message| {
+            let before = counted.fetch_add(1, Ordering::Relaxed);
+            let is_kept = is_shut.load(Ordering::Relaxed) || ends(before, message);
+            if is_kept {
+                is_shut.store(true, Ordering::Relaxed);
+                told.notify_one();
             }
-        });
+            !is_kept
+        })
+        .await;
         Self { addr, passed, shut }
     }
+}
+
+/// A way to the database `server`: `passes` may change each message of the program, and says whether it goes on. The connection stays
+/// until the program has ended.
+pub(crate) async fn way(
+    server: String,
+    passes: impl Fn(&mut [u8]) -> bool + Send + Sync + 'static,
+) -> SocketAddr {
+    let passes = Arc::new(passes);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((program, _)) = listener.accept().await {
+            let server = TcpStream::connect(&server).await.unwrap();
+            let (mut requests, mut answers) = program.into_split();
+            let (mut from_server, mut to_server) = server.into_split();
+            tokio::spawn(async move { copy(&mut from_server, &mut answers).await });
+            let passes = Arc::clone(&passes);
+            tokio::spawn(async move {
+                let mut message = vec![0; 65536];
+                while let Ok(length @ 1..) = requests.read(&mut message).await {
+                    let message = &mut message[..length];
+                    if passes(message) && to_server.write_all(message).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    addr
 }

@@ -29,7 +29,13 @@ impl FromStr for Location {
     fn from_str(url: &str) -> Result<Self, String> {
         match url.strip_prefix("sqlite:") {
             Some(path) if !path.is_empty() => Ok(Self::File(PathBuf::from(path))),
-            _ => url.parse().map(|url| Self::Server(Box::new(url))),
+            _ => match url.parse() {
+                Ok(url) => Ok(Self::Server(Box::new(url))),
+                Err(problem) if problem == SERVERS => {
+                    Err(problem.replacen("must be ", "must be `sqlite:PATH`, ", 1))
+                }
+                Err(problem) => Err(problem),
+            },
         }
     }
 }
@@ -66,7 +72,7 @@ impl FromStr for ServerUrl {
     /// A parameter that is not known is refused: a misspelt `sslmode` must not mean a connection without TLS. So is a driver that is not
     /// known: `postgres+ssl` may be meant to say more than a driver.
     fn from_str(url: &str) -> Result<Self, String> {
-        let (scheme, rest) = url.split_once("://").ok_or(FORMS)?;
+        let (scheme, rest) = url.split_once("://").ok_or(SERVERS)?;
         let (scheme, driver) =
             scheme.split_once('+').map_or((scheme, None), |(scheme, driver)| (scheme, Some(driver)));
         check_separators(rest)?;
@@ -74,7 +80,7 @@ impl FromStr for ServerUrl {
         let dialect = match scheme {
             "postgres" | "postgresql" | "psql" | "pgsql" | "postgis" => Dialect::Postgres,
             "mysql" | "mariadb" | "mysql2" | "mysqlgis" => Dialect::MySql,
-            _ => return Err(FORMS.to_owned()),
+            _ => return Err(SERVERS.to_owned()),
         };
         if driver.is_some_and(|driver| !DRIVERS.contains(&driver)) {
             return Err(UNKNOWN_DRIVER.to_owned());
@@ -218,7 +224,8 @@ const DRIVERS: [&str; 20] = [
 const UNKNOWN_DRIVER: &str =
     "names no driver that is known after the `+` of its scheme: leave it out, and ask for TLS by a parameter";
 
-const FORMS: &str = "must be `sqlite:PATH`, `postgres://USER:PASSWORD@HOST/DATABASE` or `mysql://USER:PASSWORD@HOST/DATABASE`";
+const SERVERS: &str =
+    "must be `postgres://USER:PASSWORD@HOST/DATABASE` or `mysql://USER:PASSWORD@HOST/DATABASE`";
 
 impl fmt::Display for ServerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,7 +5,7 @@ use std::io::{self, BufRead};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Any, Batches, Count, ExportRules, Exported, Others, SecondFactor, full_name, said, user_of};
+use super::{Any, Batches, Count, ExportRules, Exported, Others, SecondFactor, full_name, user_of};
 use crate::transfer::{
     Batch, Field, Reason, Record, RefusedRow,
     lines::{Line, Lines},
@@ -103,13 +103,9 @@ pub fn read_auth0(
 }
 
 fn exported(user: User) -> Exported {
-    let second_factor = match user.multifactor {
-        None => SecondFactor::Unsaid,
-        Some(Count(0)) => SecondFactor::None,
-        Some(_) => SecondFactor::Has,
-    };
+    let second_factor = SecondFactor::counted(user.multifactor.as_ref());
     let mut of = Exported { second_factor, ..Exported::default() };
-    for (kind, count) in [
+    let kinds = [
         // The first is the one with the password.
         ("federated_identities", user.identities.0.saturating_sub(1)),
         ("app_metadata", usize::from(user.app_metadata.0 > 0)),
@@ -117,11 +113,8 @@ fn exported(user: User) -> Exported {
         ("phone_numbers", user.phone.0),
         ("pictures", user.picture.0),
         ("verified_addresses", user.email_verified.0),
-    ] {
-        of.leave(kind, count);
-    }
-    let others = user.others.into_iter().filter(|(name, _)| !OF_NO_MATTER.contains(&name.as_str()));
-    of.leave("other_members", said(&others.collect()));
+    ];
+    of.leave(&kinds, &user.others, &OF_NO_MATTER);
     let address = if let Field::Text(address) = &user.email.0 { Some(address.clone()) } else { None };
     // Who has signed up with an address alone has it for a name.
     let name = user.name.filter(|name| Some(name) != address.as_ref());

@@ -4,7 +4,7 @@ use std::io::{self, BufRead};
 
 use serde::Deserialize;
 
-use super::{Any, Batches, Count, ExportRules, Exported, Others, SecondFactor, document, said, user_of};
+use super::{Any, Batches, Count, ExportRules, Exported, Others, SecondFactor, document, user_of};
 use crate::transfer::{Batch, Field, Record};
 
 /// The parameters of a project's hashes, as its console shows them ("Password hash parameters"). The key is a secret.
@@ -129,24 +129,17 @@ pub fn read_firebase(
 }
 
 fn exported(user: User, config: &HashConfig) -> Exported {
-    let second_factor = match user.mfa_info {
-        None => SecondFactor::Unsaid,
-        Some(Count(0)) => SecondFactor::None,
-        Some(_) => SecondFactor::Has,
-    };
+    let second_factor = SecondFactor::counted(user.mfa_info.as_ref());
     let mut of = Exported { second_factor, ..Exported::default() };
     let is_other = |provider: &&Provider| !["password", "phone"].contains(&provider.provider_id.as_str());
-    for (kind, count) in [
+    let kinds = [
         ("federated_identities", user.provider_user_info.iter().flatten().filter(is_other).count()),
         ("custom_claims", usize::from(user.custom_attributes.0 > 0)),
         ("phone_numbers", user.phone_number.0),
         ("pictures", user.photo_url.0),
         ("verified_addresses", user.email_verified.0),
-    ] {
-        of.leave(kind, count);
-    }
-    let others = user.others.into_iter().filter(|(name, _)| !OF_NO_MATTER.contains(&name.as_str()));
-    of.leave("other_members", said(&others.collect()));
+    ];
+    of.leave(&kinds, &user.others, &OF_NO_MATTER);
     let hash = user.password_hash.filter(|hash| !hash.is_empty());
     let hash = hash.map(|hash| config.hash(user.salt.as_deref().unwrap_or_default(), &hash));
     of.record = Record {

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{
     Any, Batches, Count, ExportRules, Exported, Grants, Others, Realm, RealmRole, SecondFactor, document,
-    full_name, said, user_of,
+    full_name, user_of,
 };
 use crate::transfer::{Batch, Field, Record};
 
@@ -221,18 +221,15 @@ fn exported(user: User) -> Exported {
     };
     let of_kind = |kind: &'static str| credentials.iter().filter(move |credential| credential.kind == kind);
     let password = of_kind("password").next();
-    of.leave("other_credentials", of_kind("password-history").count());
-    for (kind, count) in [
+    let kinds = [
+        ("other_credentials", of_kind("password-history").count()),
         ("attributes", user.attributes.0),
         ("federated_identities", user.federated_identities.0 + user.federation_link.0),
         ("required_actions", actions.len()),
         ("consents", user.client_consents.0),
         ("verified_addresses", user.email_verified.0),
-    ] {
-        of.leave(kind, count);
-    }
-    let others = user.others.into_iter().filter(|(name, _)| !OF_NO_MATTER.contains(&name.as_str()));
-    of.leave("other_members", said(&others.collect()));
+    ];
+    of.leave(&kinds, &user.others, &OF_NO_MATTER);
     of.grants = Grants {
         groups: user.groups.unwrap_or_default(),
         roles: RealmRole::all(user.realm_roles.unwrap_or_default(), user.client_roles.unwrap_or_default()),

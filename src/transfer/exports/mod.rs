@@ -39,6 +39,17 @@ enum SecondFactor {
     Has,
 }
 
+impl SecondFactor {
+    /// Of a user who has `count` of them, if the export says how many.
+    const fn counted(count: Option<&Count>) -> Self {
+        match count {
+            None => Self::Unsaid,
+            Some(Count(0)) => Self::None,
+            Some(_) => Self::Has,
+        }
+    }
+}
+
 /// A user of an export.
 #[derive(Default)]
 struct Exported {
@@ -52,9 +63,12 @@ struct Exported {
 }
 
 impl Exported {
-    /// Notes that `count` of `kind` are not taken.
-    fn leave(&mut self, kind: &'static str, count: usize) {
-        self.not_taken.push((kind, count as u64));
+    /// Notes how many of each of the `kinds` are not taken, and how many of `others` that are not `of_no_matter` say something.
+    fn leave(&mut self, kinds: &[(&'static str, usize)], others: &Others, of_no_matter: &[&str]) {
+        let matters = |name: &str| !of_no_matter.contains(&name);
+        let others = others.iter().filter(|(name, count)| matters(name) && count.0 > 0).count();
+        let all = kinds.iter().copied().chain([("other_members", others)]);
+        self.not_taken.extend(all.map(|(kind, count)| (kind, count as u64)));
     }
 
     /// Why the user does not come over, if the export is the reason.
@@ -206,11 +220,6 @@ impl Any {
 
 /// The members that nothing reads: each has something in it, or is not counted.
 type Others = BTreeMap<String, Count>;
-
-/// How many of `others` say something.
-fn said(others: &Others) -> usize {
-    others.values().filter(|count| count.0 > 0).count()
-}
 
 /// The name to show of somebody who has two.
 fn full_name(given: Option<String>, family: Option<String>) -> Field {

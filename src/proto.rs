@@ -57,6 +57,29 @@ pub const REFLECTION_V1_DESCRIPTOR_SET: &[u8] =
 pub const REFLECTION_V1ALPHA_DESCRIPTOR_SET: &[u8] =
     include_bytes!(concat!(env!("OUT_DIR"), "/reflection_v1alpha_descriptor_set.bin"));
 
+/// What the descriptor sets say, each read once, by whoever asks first: a reading takes milliseconds, and every listener asks.
+#[cfg(feature = "server")]
+pub(crate) mod described {
+    use std::sync::LazyLock;
+
+    use prost_reflect::DescriptorPool;
+
+    /// What one set says.
+    pub(crate) type Described = LazyLock<DescriptorPool>;
+
+    pub(crate) static API: Described = LazyLock::new(|| read(super::DESCRIPTOR_SET));
+    pub(crate) static EXT_AUTHZ: Described = LazyLock::new(|| read(super::EXT_AUTHZ_DESCRIPTOR_SET));
+    pub(crate) static ERROR_DETAILS: Described = LazyLock::new(|| read(super::ERROR_DETAILS_DESCRIPTOR_SET));
+    pub(crate) static HEALTH: Described = LazyLock::new(|| read(super::HEALTH_DESCRIPTOR_SET));
+    pub(crate) static REFLECTION_V1: Described = LazyLock::new(|| read(super::REFLECTION_V1_DESCRIPTOR_SET));
+    pub(crate) static REFLECTION_V1ALPHA: Described =
+        LazyLock::new(|| read(super::REFLECTION_V1ALPHA_DESCRIPTOR_SET));
+
+    fn read(set: &[u8]) -> DescriptorPool {
+        DescriptorPool::decode(set).expect("the build has made the set")
+    }
+}
+
 /// The domain of `google.rpc.ErrorInfo`: the proto package.
 pub const ERROR_DOMAIN: &str = "identity.v1";
 

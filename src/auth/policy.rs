@@ -46,7 +46,11 @@ impl Policy {
     /// # Errors
     /// If the set cannot be read, or lacks the option that declares access.
     pub fn from_descriptor_set(encoded: &[u8]) -> Result<Self, PolicyError> {
-        let pool = DescriptorPool::decode(encoded)?;
+        Self::from_descriptors(&DescriptorPool::decode(encoded)?)
+    }
+
+    /// What the services of the `pool` declare.
+    pub(crate) fn from_descriptors(pool: &DescriptorPool) -> Result<Self, PolicyError> {
         let option = pool.get_extension_by_name(ACCESS_OPTION).ok_or(PolicyError::NoAccessOption)?;
         let methods = pool.services().flat_map(|service| service.methods().collect::<Vec<_>>());
         let methods = methods.map(|method| (path(&method), declared(&method, &option))).collect();
@@ -57,13 +61,17 @@ impl Policy {
     ///
     /// # Errors
     /// If the set cannot be read.
-    pub fn with_public(mut self, encoded: &[u8], service: &str) -> Result<Self, PolicyError> {
-        let pool = DescriptorPool::decode(encoded)?;
+    pub fn with_public(self, encoded: &[u8], service: &str) -> Result<Self, PolicyError> {
+        Ok(self.with_public_of(&DescriptorPool::decode(encoded)?, service))
+    }
+
+    /// Declares every method of a `service` of the `pool` public.
+    pub(crate) fn with_public_of(mut self, pool: &DescriptorPool, service: &str) -> Self {
         let methods = pool.get_service_by_name(service).into_iter();
         self.methods.extend(methods.flat_map(|service| {
             service.methods().map(|method| (path(&method), Access::Public)).collect::<Vec<_>>()
         }));
-        Ok(self)
+        self
     }
 
     /// The same of the methods of `services` alone.

@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, header::AUTHORIZATION};
 use http_body::{Body as _, Frame};
 use http_body_util::Full;
 use hyper::body::Bytes;
-use prost_reflect::DescriptorError;
+use prost_reflect::DescriptorPool;
 use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, body::Body};
@@ -85,19 +85,11 @@ enum Answer {
 }
 
 impl AdmitLayer {
-    /// Calls of the methods in the encoded `FileDescriptorSet`s take their places from `pool`; those of which there is one at a time, from
-    /// `alone`. Who may call them `policy` says.
-    ///
-    /// # Errors
-    /// If a set cannot be read.
-    pub(crate) fn new(
-        pool: Pool,
-        alone: Pool,
-        descriptor_sets: &[&[u8]],
-        policy: &Policy,
-    ) -> Result<Self, DescriptorError> {
-        let methods = Arc::new(Methods::read(descriptor_sets, policy)?);
-        Ok(Self { pool, alone: (alone, Turns::new()), methods })
+    /// Calls of the methods that are `described` take their places from `pool`; those of which there is one at a time, from `alone`.
+    /// Who may call them `policy` says.
+    pub(crate) fn new(pool: Pool, alone: Pool, described: &[DescriptorPool], policy: &Policy) -> Self {
+        let methods = Arc::new(Methods::new(described, policy));
+        Self { pool, alone: (alone, Turns::new()), methods }
     }
 
     /// The time of a call that takes its place from `pool`: the client's, but no longer than the server's own.

@@ -12,7 +12,7 @@ use std::{
 use ahash::HashMap;
 use http::{HeaderMap, Request, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use prost_reflect::{DescriptorError, DescriptorPool, MethodDescriptor};
+use prost_reflect::{DescriptorPool, MethodDescriptor};
 use tonic::{Code, Status, body::Body};
 use tower::{Layer, Service};
 use tracing::Instrument;
@@ -85,19 +85,15 @@ impl From<Body> for MeteredBody {
 }
 
 impl MeterLayer {
-    /// Measures the methods of every service in the encoded `FileDescriptorSet`s, and tells `failures` of those that fail.
-    ///
-    /// # Errors
-    /// If a set cannot be read.
+    /// Measures the methods of every service that is `described`, and tells `failures` of those that fail.
     pub(crate) fn new(
         metrics: &CallMetrics,
         clock: Clock,
         failures: FailureLog,
-        descriptor_sets: &[&[u8]],
-    ) -> Result<Self, DescriptorError> {
+        described: &[DescriptorPool],
+    ) -> Self {
         let mut methods = HashMap::default();
-        for set in descriptor_sets {
-            let pool = DescriptorPool::decode(*set)?;
+        for pool in described {
             for method in pool.services().flat_map(|service| service.methods().collect::<Vec<_>>()) {
                 let service = method.parent_service().full_name().to_owned();
                 let path = format!("/{service}/{}", method.name());
@@ -107,7 +103,7 @@ impl MeterLayer {
         }
         let metrics = metrics.method("unknown", "unknown", "unknown");
         let unknown = Arc::new(Method { path: "unknown".to_owned(), metrics });
-        Ok(Self { meter: Arc::new(Meter { methods, unknown, clock }), failures })
+        Self { meter: Arc::new(Meter { methods, unknown, clock }), failures }
     }
 
     /// The same, for another listener.

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use prost_reflect::{DescriptorError, DescriptorPool, MessageDescriptor, MethodDescriptor};
+use prost_reflect::{DescriptorPool, MessageDescriptor, MethodDescriptor};
 use tonic_health::pb::health_server::SERVICE_NAME as HEALTH;
 
 use super::gzip;
@@ -58,21 +58,17 @@ const UNKNOWN: Method =
 pub(super) struct Methods(HashMap<String, Method>);
 
 impl Methods {
-    /// The methods of every service in the encoded `FileDescriptorSet`s, of which `policy` says who may call them.
-    ///
-    /// # Errors
-    /// If a set cannot be read.
-    pub(super) fn read(descriptor_sets: &[&[u8]], policy: &Policy) -> Result<Self, DescriptorError> {
+    /// The methods of every service that is `described`, of which `policy` says who may call them.
+    pub(super) fn new(described: &[DescriptorPool], policy: &Policy) -> Self {
         let mut methods = HashMap::new();
-        for set in descriptor_sets {
-            let pool = DescriptorPool::decode(*set)?;
+        for pool in described {
             for method in pool.services().flat_map(|service| service.methods().collect::<Vec<_>>()) {
                 let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
                 let method = Method::of(&method, policy.access(&path));
                 methods.insert(path, method);
             }
         }
-        Ok(Self(methods))
+        Self(methods)
     }
 
     /// What kind of call `path` is.
@@ -109,15 +105,15 @@ impl Method {
 mod tests {
     use super::*;
     use crate::proto::{
-        DESCRIPTOR_SET, EXT_AUTHZ_DESCRIPTOR_SET, HEALTH_DESCRIPTOR_SET, REFLECTION_V1_DESCRIPTOR_SET,
+        DESCRIPTOR_SET,
+        described::{API, EXT_AUTHZ, HEALTH, REFLECTION_V1},
     };
 
     #[test]
     fn methods_are_what_their_descriptors_say() {
-        let sets =
-            [DESCRIPTOR_SET, EXT_AUTHZ_DESCRIPTOR_SET, HEALTH_DESCRIPTOR_SET, REFLECTION_V1_DESCRIPTOR_SET];
+        let described = [&API, &EXT_AUTHZ, &HEALTH, &REFLECTION_V1].map(|pool| (**pool).clone());
         let policy = Policy::from_descriptor_set(DESCRIPTOR_SET).unwrap();
-        let methods = Methods::read(&sets, &policy).unwrap();
+        let methods = Methods::new(&described, &policy);
         let alone = methods.of("/identity.admin.v1.ApplyService/ApplyManifest").alone.as_ref().unwrap();
         assert_eq!(alone.scopes, ["signet.manifests.apply"]);
         assert_eq!(alone.input.full_name(), "identity.admin.v1.ApplyManifestRequest");

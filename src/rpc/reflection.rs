@@ -5,14 +5,12 @@
 use std::{
     collections::{BTreeMap, HashMap},
     future::ready,
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use futures_util::stream::{BoxStream, StreamExt};
 use prost::Message;
-use prost_reflect::{
-    DescriptorError, DescriptorPool, EnumDescriptor, ExtensionDescriptor, FileDescriptor, MessageDescriptor,
-};
+use prost_reflect::{DescriptorPool, EnumDescriptor, ExtensionDescriptor, FileDescriptor, MessageDescriptor};
 use tonic::{Code, Request, Response, Status, Streaming};
 use tonic_reflection::pb::{
     v1::{
@@ -30,8 +28,16 @@ use crate::model::Error;
 /// Serves both versions of `ServerReflection`, which have the same fields on the wire.
 #[derive(Clone, Debug)]
 pub(crate) struct ReflectionRpc {
-    described: Arc<Described>,
+    sources: Arc<Sources>,
     max_message_bytes: usize,
+}
+
+/// What is told, and what it is made of when the first asks: most services go without reflection all their life.
+#[derive(Debug)]
+struct Sources {
+    services: Vec<String>,
+    pools: Vec<DescriptorPool>,
+    described: OnceLock<Described>,
 }
 
 /// What is told.
@@ -50,23 +56,15 @@ struct Described {
 }
 
 impl ReflectionRpc {
-    /// Lists `services`, and tells what the encoded `FileDescriptorSet`s say, to questions of `max_message_bytes` at most.
-    ///
-    /// # Errors
-    /// If a set cannot be read.
+    /// Lists `services`, and tells what the `pools` say, to questions of `max_message_bytes` at most.
     pub(crate) fn new(
         services: impl Iterator<Item = &'static str>,
-        descriptor_sets: impl IntoIterator<Item = &'static [u8]>,
+        pools: Vec<DescriptorPool>,
         max_message_bytes: usize,
-    ) -> Result<Self, DescriptorError> {
+    ) -> Self {
         let services = services.map(str::to_owned).collect();
-        let mut described = Described { services, ..Described::default() };
-        for set in descriptor_sets {
-            for file in DescriptorPool::decode(set)?.files() {
-                described.add(&file);
-            }
-        }
-        Ok(Self { described: Arc::new(described), max_message_bytes })
+        let sources = Sources { services, pools, described: OnceLock::new() };
+        Self { sources: Arc::new(sources), max_message_bytes }
     }
 
     /// The answers to what is `asked`. What cannot be read ends them.
@@ -75,15 +73,27 @@ impl ReflectionRpc {
         asked: Streaming<Asked>,
         answer: fn(&Described, Asked) -> Result<Told, Status>,
     ) -> Response<BoxStream<'static, Result<Told, Status>>> {
-        let (described, max_message_bytes) = (Arc::clone(&self.described), self.max_message_bytes);
+        let (sources, max_message_bytes) = (Arc::clone(&self.sources), self.max_message_bytes);
         let answers = asked.filter_map(move |asked| {
             ready(match asked {
-                Ok(asked) => Some(answer(&described, asked)),
+                Ok(asked) => Some(answer(sources.described(), asked)),
                 Err(status) => framework_errors::error_of(&status, max_message_bytes)
                     .map(|error| Err(Status::from(error))),
             })
         });
         Response::new(answers.boxed())
+    }
+}
+
+impl Sources {
+    fn described(&self) -> &Described {
+        self.described.get_or_init(|| {
+            let mut described = Described { services: self.services.clone(), ..Described::default() };
+            for file in self.pools.iter().flat_map(DescriptorPool::files) {
+                described.add(&file);
+            }
+            described
+        })
     }
 }
 

@@ -19,7 +19,7 @@ use crate::{
     errors::FailureLog,
     identity::{AdminRefusals, GoodStanding, Keyring},
     model::Error,
-    proto::{DESCRIPTOR_SET, ERROR_DETAILS_DESCRIPTOR_SET, HEALTH_DESCRIPTOR_SET},
+    proto::{DESCRIPTOR_SET, ERROR_DETAILS_DESCRIPTOR_SET, HEALTH_DESCRIPTOR_SET, described},
     rpc::{
         admin_calls::{AdminCallsLayer, Hearing},
         admit::AdmitLayer,
@@ -74,10 +74,9 @@ pub(super) fn services(
 ) -> Result<Services<impl GrpcService + use<>>, Error> {
     let health = HealthRpc::new(served::with_health(ext_authz));
     let admin_health = HealthRpc::new(served::with_health_for_administrators());
-    let sets = served::descriptor_sets();
+    let described = served::described();
     let failures = |name| FailureLog::new(name, parts.clock.clone());
-    let meter = MeterLayer::new(&parts.metrics.calls, parts.clock.clone(), failures("grpc"), &sets);
-    let meter = meter.map_err(Error::internal)?;
+    let meter = MeterLayer::new(&parts.metrics.calls, parts.clock.clone(), failures("grpc"), &described);
     let policy = policy().map_err(Error::internal)?;
     let admin_calls = AdminCallsLayer::new(AdminRefusals::new(parts.audit.clone()), hearing(parts));
     let service = |listener, health: &HealthRpc, meter, pool: &Pool| {
@@ -86,22 +85,22 @@ pub(super) fn services(
             GrpcListener::Admin => admin::max_message_bytes(config),
         };
         let building = Building { parts, config, listener, ext_authz, health, max_message_bytes };
-        let routes = served::routes(&building)?;
+        let routes = served::routes(&building);
         // What is served elsewhere does not exist here, for whoever asks.
         let policy = policy.of_services(served::names(listener, ext_authz));
         let (pool, manifests) = (pool.clone(), parts.pools.manifests.clone());
-        let limits = AdmitLayer::new(pool, manifests, &sets, &policy).map_err(Error::internal)?;
+        let limits = AdmitLayer::new(pool, manifests, &described, &policy);
         let auth = AuthLayer::new(policy, Arc::clone(&parts.authenticator));
         // Elsewhere there are no calls of the admin API.
         let admin_calls = (listener == GrpcListener::Admin).then(|| admin_calls.clone());
-        Ok::<_, Error>(layered(routes, config, max_message_bytes, meter, limits, (admin_calls, auth)))
+        layered(routes, config, max_message_bytes, meter, limits, (admin_calls, auth))
     };
     let (for_envoy, for_admin) = (meter.telling(failures("ext_authz")), meter.telling(failures("admin")));
     let pools = &parts.pools;
     Ok(Services {
-        main: service(GrpcListener::Main, &health, meter, &pools.grpc)?,
-        ext_authz: service(GrpcListener::ExtAuthz, &health, for_envoy, &pools.ext_authz)?,
-        admin: service(GrpcListener::Admin, &admin_health, for_admin, &pools.admin)?,
+        main: service(GrpcListener::Main, &health, meter, &pools.grpc),
+        ext_authz: service(GrpcListener::ExtAuthz, &health, for_envoy, &pools.ext_authz),
+        admin: service(GrpcListener::Admin, &admin_health, for_admin, &pools.admin),
         health: vec![health, admin_health],
     })
 }
@@ -164,12 +163,11 @@ fn note_caller(request: http::Request<Body>) -> http::Request<Body> {
 /// Who may call which method: what the proto declares, and the services that are everybody's by their nature.
 ///
 /// # Errors
-/// If a descriptor set cannot be read: a defect of the build.
+/// If the descriptor set lacks the option that declares access: a defect of the build.
 pub fn policy() -> Result<Policy, PolicyError> {
     let everybodys = SERVED.iter().filter(|served| served.callers == Callers::Everybody);
-    everybodys.fold(Policy::from_descriptor_set(DESCRIPTOR_SET), |policy, served| {
-        policy?.with_public(served.descriptors, served.name)
-    })
+    let declared = Policy::from_descriptors(&described::API)?;
+    Ok(everybodys.fold(declared, |policy, served| policy.with_public_of(served.described, served.name)))
 }
 
 /// The encoded `google.protobuf.FileDescriptorSet` for clients and proxies: the API, health, and the error details, so that they can

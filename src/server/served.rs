@@ -1,7 +1,8 @@
 //! Owns the table of what is served by gRPC: each service with its listener, who may call it, and how it is built.
 
-use std::sync::Arc;
+use std::{ptr, sync::Arc};
 
+use prost_reflect::DescriptorPool;
 use tonic_health::{
     pb::health_server::{self, HealthServer},
     server::HealthService,
@@ -22,10 +23,8 @@ use crate::{
         apply::{Manifests, SharedManifests},
         users::UserPasswords,
     },
-    model::Error,
     proto::{
-        DESCRIPTOR_SET, ERROR_DETAILS_DESCRIPTOR_SET, EXT_AUTHZ_DESCRIPTOR_SET, HEALTH_DESCRIPTOR_SET,
-        REFLECTION_V1_DESCRIPTOR_SET, REFLECTION_V1ALPHA_DESCRIPTOR_SET,
+        described::{self, Described},
         envoy::service::auth::v3::authorization_server::{self, AuthorizationServer},
         identity::admin::v1::{
             apply_service_server::{self, ApplyServiceServer},
@@ -53,8 +52,8 @@ use crate::{
 pub(super) struct Served {
     /// Its full name, `package.Service`: its name for health and reflection, too.
     pub(super) name: &'static str,
-    /// The encoded `FileDescriptorSet` that describes it.
-    pub(super) descriptors: &'static [u8],
+    /// What describes it.
+    pub(super) described: &'static Described,
     listeners: &'static [GrpcListener],
     pub(super) callers: Callers,
     /// Whether reflection lists it, where both are served.
@@ -65,7 +64,7 @@ pub(super) struct Served {
 }
 
 /// Builds a service, and adds its route.
-type Add = fn(&Building<'_>, &mut RoutesBuilder) -> Result<(), Error>;
+type Add = fn(&Building<'_>, &mut RoutesBuilder);
 
 /// Where gRPC is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +102,7 @@ impl Served {
     const fn of_admin_api(name: &'static str, add: Add) -> Self {
         Self {
             name,
-            descriptors: DESCRIPTOR_SET,
+            described: &described::API,
             listeners: &[GrpcListener::Admin],
             callers: Callers::Declared,
             is_reflected: true,
@@ -118,7 +117,7 @@ impl Served {
 pub(super) static SERVED: &[Served] = &[
     Served {
         name: identity_service_server::SERVICE_NAME,
-        descriptors: DESCRIPTOR_SET,
+        described: &described::API,
         // Beside the admin API, too, so that whoever administers needs one address.
         listeners: &[GrpcListener::Main, GrpcListener::Admin],
         callers: Callers::Declared,
@@ -126,73 +125,62 @@ pub(super) static SERVED: &[Served] = &[
         has_health: true,
         add: |building, routes| {
             routes.add_service(identity(building));
-            Ok(())
         },
     },
     Served {
         name: token_service_server::SERVICE_NAME,
-        descriptors: DESCRIPTOR_SET,
+        described: &described::API,
         listeners: &[GrpcListener::Main, GrpcListener::Admin],
         callers: Callers::Declared,
         is_reflected: true,
         has_health: true,
         add: |building, routes| {
             routes.add_service(tokens(building));
-            Ok(())
         },
     },
     Served::of_admin_api(apply_service_server::SERVICE_NAME, |building, routes| {
         routes.add_service(manifests(building));
-        Ok(())
     }),
     Served::of_admin_api(audit_service_server::SERVICE_NAME, |building, routes| {
         let rpc = AuditRpc::new(Arc::clone(&building.parts.audit_trail));
         let server = AuditServiceServer::new(rpc);
         routes.add_service(server.max_decoding_message_size(building.max_message_bytes));
-        Ok(())
     }),
     Served::of_admin_api(client_service_server::SERVICE_NAME, |building, routes| {
         routes.add_service(clients(building));
-        Ok(())
     }),
     Served::of_admin_api(key_service_server::SERVICE_NAME, |building, routes| {
         let rpc = KeyRpc::new(Arc::clone(&building.parts.keyring));
         let server = KeyServiceServer::new(rpc);
         routes.add_service(server.max_decoding_message_size(building.max_message_bytes));
-        Ok(())
     }),
     Served::of_admin_api(session_service_server::SERVICE_NAME, |building, routes| {
         let rpc = SessionRpc::new(Arc::clone(&building.parts.sessions));
         let server = SessionServiceServer::new(rpc);
         routes.add_service(server.max_decoding_message_size(building.max_message_bytes));
-        Ok(())
     }),
     Served::of_admin_api(role_service_server::SERVICE_NAME, |building, routes| {
         let rpc = RoleRpc::new(access(building), building.config.tokens.issuing().audience);
         let server = RoleServiceServer::new(rpc);
         routes.add_service(server.max_decoding_message_size(building.max_message_bytes));
-        Ok(())
     }),
     Served::of_admin_api(attribute_service_server::SERVICE_NAME, |building, routes| {
         let Parts { store, clock, audit, .. } = building.parts;
         let registry = AttributeRegistry::new(store.clone(), clock.clone(), audit.clone());
         let server = AttributeServiceServer::new(AttributeRpc::new(Arc::new(registry)));
         routes.add_service(server.max_decoding_message_size(building.max_message_bytes));
-        Ok(())
     }),
     Served::of_admin_api(group_service_server::SERVICE_NAME, |building, routes| {
         let server = GroupServiceServer::new(GroupRpc::new(access(building)));
         routes.add_service(server.max_decoding_message_size(building.max_message_bytes));
-        Ok(())
     }),
     Served::of_admin_api(user_service_server::SERVICE_NAME, |building, routes| {
         let server = UserServiceServer::new(users(building.parts));
         routes.add_service(server.max_decoding_message_size(building.max_message_bytes));
-        Ok(())
     }),
     Served {
         name: authorization_server::SERVICE_NAME,
-        descriptors: EXT_AUTHZ_DESCRIPTOR_SET,
+        described: &described::EXT_AUTHZ,
         listeners: &[GrpcListener::ExtAuthz],
         // Envoy has no token of its own to show.
         callers: Callers::Everybody,
@@ -200,59 +188,55 @@ pub(super) static SERVED: &[Served] = &[
         has_health: true,
         add: |building, routes| {
             routes.add_service(ext_authz(building));
-            Ok(())
         },
     },
     Served {
         name: health_server::SERVICE_NAME,
-        descriptors: HEALTH_DESCRIPTOR_SET,
+        described: &described::HEALTH,
         listeners: &[GrpcListener::Main, GrpcListener::ExtAuthz, GrpcListener::Admin],
         callers: Callers::Everybody,
         is_reflected: true,
         has_health: false,
         add: |building, routes| {
             routes.add_service(health(building));
-            Ok(())
         },
     },
     Served {
         name: server_reflection_server::SERVICE_NAME,
-        descriptors: REFLECTION_V1_DESCRIPTOR_SET,
+        described: &described::REFLECTION_V1,
         listeners: &[GrpcListener::Main, GrpcListener::Admin],
         callers: Callers::Everybody,
         is_reflected: true,
         has_health: false,
         add: |building, routes| {
-            let server = ServerReflectionServer::new(reflection(building)?);
+            let server = ServerReflectionServer::new(reflection(building));
             routes.add_service(server.max_decoding_message_size(building.max_message_bytes));
-            Ok(())
         },
     },
     Served {
         name: alpha_reflection_server::SERVICE_NAME,
-        descriptors: REFLECTION_V1ALPHA_DESCRIPTOR_SET,
+        described: &described::REFLECTION_V1ALPHA,
         listeners: &[GrpcListener::Main, GrpcListener::Admin],
         callers: Callers::Everybody,
         is_reflected: true,
         has_health: false,
         add: |building, routes| {
-            let server = alpha_reflection_server::ServerReflectionServer::new(reflection(building)?);
+            let server = alpha_reflection_server::ServerReflectionServer::new(reflection(building));
             routes.add_service(server.max_decoding_message_size(building.max_message_bytes));
-            Ok(())
         },
     },
 ];
 
-/// The descriptor sets of all services, each once.
-pub(super) fn descriptor_sets() -> Vec<&'static [u8]> {
-    sets(SERVED.iter())
+/// What describes all services, each set once.
+pub(super) fn described() -> Vec<DescriptorPool> {
+    pools(SERVED.iter())
 }
 
-fn sets(services: impl Iterator<Item = &'static Served>) -> Vec<&'static [u8]> {
-    let mut sets: Vec<&[u8]> = services.map(|served| served.descriptors).collect();
+fn pools(services: impl Iterator<Item = &'static Served>) -> Vec<DescriptorPool> {
+    let mut sets: Vec<&Described> = services.map(|served| served.described).collect();
     // The services of one set are neighbours in the table.
-    sets.dedup();
-    sets
+    sets.dedup_by(|one, other| ptr::eq(*one, *other));
+    sets.into_iter().map(|set| (*set).clone()).collect()
 }
 
 /// The services that health tells of at `--grpc-addr`, and at `--ext-authz-addr`.
@@ -277,12 +261,12 @@ pub(super) fn names(listener: GrpcListener, ext_authz: ExtAuthzAddr) -> impl Ite
 }
 
 /// The routes of the listener.
-pub(super) fn routes(building: &Building<'_>) -> Result<Routes, Error> {
+pub(super) fn routes(building: &Building<'_>) -> Routes {
     let mut routes = RoutesBuilder::default();
     for served in served_at(building.listener, building.ext_authz) {
-        (served.add)(building, &mut routes)?;
+        (served.add)(building, &mut routes);
     }
-    Ok(routes.routes())
+    routes.routes()
 }
 
 fn served_at(listener: GrpcListener, ext_authz: ExtAuthzAddr) -> impl Iterator<Item = &'static Served> {
@@ -370,23 +354,20 @@ fn health(building: &Building<'_>) -> HealthServer<HealthService> {
 
 /// What reflection shows at the listener: the services there and the error details, so that a client without the proto can decode
 /// everything.
-fn reflection(building: &Building<'_>) -> Result<ReflectionRpc, Error> {
+fn reflection(building: &Building<'_>) -> ReflectionRpc {
     let shown = || served_at(building.listener, building.ext_authz).filter(|served| served.is_reflected);
-    let sets = sets(shown()).into_iter().chain([ERROR_DETAILS_DESCRIPTOR_SET]);
-    let rpc = ReflectionRpc::new(shown().map(|served| served.name), sets, building.max_message_bytes);
-    rpc.map_err(Error::internal)
+    let mut pools = pools(shown());
+    pools.push(described::ERROR_DETAILS.clone());
+    ReflectionRpc::new(shown().map(|served| served.name), pools, building.max_message_bytes)
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
-    use prost_reflect::DescriptorPool;
-
     use super::*;
 
-    fn described(set: &[u8]) -> BTreeSet<String> {
-        let pool = DescriptorPool::decode(set).unwrap();
+    fn services(pool: &DescriptorPool) -> BTreeSet<String> {
         pool.services().map(|service| service.full_name().to_owned()).collect()
     }
 
@@ -396,18 +377,20 @@ mod tests {
 
     #[test]
     fn the_table_has_each_service_of_its_descriptor_sets_once_and_no_other() {
-        let all: BTreeSet<_> = descriptor_sets().into_iter().flat_map(described).collect();
+        let all: BTreeSet<_> = super::described().iter().flat_map(services).collect();
         assert_eq!(listed(SERVED.iter().map(|served| served.name)), all);
         assert_eq!(SERVED.len(), all.len(), "no service has two rows");
         for served in SERVED {
-            assert!(described(served.descriptors).contains(served.name), "{}", served.name);
+            assert!(services(served.described).contains(served.name), "{}", served.name);
         }
     }
 
     #[test]
     fn each_set_counts_once() {
-        let sets = descriptor_sets();
-        assert_eq!(sets.iter().collect::<BTreeSet<_>>().len(), sets.len());
+        let sets = super::described();
+        let firsts = sets.iter().filter_map(|pool| pool.services().next());
+        let firsts: BTreeSet<_> = firsts.map(|service| service.full_name().to_owned()).collect();
+        assert_eq!(firsts.len(), sets.len());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test panics to fail")]
 
 mod apply;
+mod apply_killed;
 mod attributes;
 mod audit;
 mod backup;

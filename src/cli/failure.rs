@@ -203,7 +203,7 @@ impl From<Error> for Failure {
         let sentence = match error {
             Error::InvalidFields(broken) => {
                 violations.extend(broken.into_iter().map(|rule| Violation {
-                    field: Violation::name(rule.field),
+                    field: Violation::name(&rule.field),
                     reason: field_reason(rule.reason).to_owned(),
                     description: rule.description,
                 }));

@@ -157,6 +157,7 @@ fn every_reason_of_the_proto_is_that_of_one_rule_for_fields() {
         FieldReason::PasswordCommon,
         FieldReason::PasswordIsUsername,
         FieldReason::NotUpdatable,
+        FieldReason::UnknownField,
     ]
     .map(field_reason);
     of_model.sort_unstable();

@@ -14,6 +14,7 @@ pub fn field_reason(reason: FieldReason) -> &'static str {
         FieldReason::PasswordCommon => WireReason::PasswordCommon,
         FieldReason::PasswordIsUsername => WireReason::PasswordIsUsername,
         FieldReason::NotUpdatable => WireReason::NotUpdatable,
+        FieldReason::UnknownField => WireReason::UnknownField,
     };
     wire.as_str_name().trim_start_matches("FIELD_REASON_")
 }

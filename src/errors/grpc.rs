@@ -35,7 +35,7 @@ const REQUEST_INFO: &str = "type.googleapis.com/google.rpc.RequestInfo";
 const DETAILS: &str = "grpc-status-details-bin";
 
 /// The trailer that says to gRPC's own retries when to try again, in milliseconds: they read no `RetryInfo` (gRFC A6).
-const PUSHBACK: &str = "grpc-retry-pushback-ms";
+pub(crate) const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
 impl From<Error> for Status {
     /// The [`CallFailure`], if it is one, is the status' source: for the log of who answers with it.
@@ -82,7 +82,7 @@ fn status(error: Error, change: Option<String>) -> Status {
 /// What google.rpc.BadRequest says of `violation`.
 fn field_violation(violation: model::FieldViolation) -> FieldViolation {
     FieldViolation {
-        field: violation.field.to_owned(),
+        field: violation.field.into_owned(),
         description: violation.description,
         reason: field_reason(violation.reason).to_owned(),
         localized_message: None,

@@ -15,7 +15,7 @@ pub use commands::CommandReason;
 pub use failures::{CallFailure, FailureLog};
 pub use fields::field_reason;
 #[cfg(feature = "server")]
-pub(crate) use grpc::{details_telling, tell_request_id};
+pub(crate) use grpc::{PUSHBACK, details_telling, tell_request_id};
 pub use oauth::OAuthCode;
 pub use rows::Row;
 #[cfg(test)]

@@ -194,10 +194,10 @@ mod tests {
 
     use super::*;
 
-    fn violations(form: &mut Form) -> Vec<(&'static str, FieldReason)> {
+    fn violations(form: &mut Form) -> Vec<(String, FieldReason)> {
         match form.check() {
             Err(Error::InvalidFields(violations)) => {
-                violations.iter().map(|violation| (violation.field, violation.reason)).collect()
+                violations.iter().map(|violation| (violation.field.to_string(), violation.reason)).collect()
             }
             other => panic!("{other:?}"),
         }
@@ -228,7 +228,7 @@ mod tests {
         assert_eq!(form.required("d").as_str(), "");
         let expected =
             [("a", FieldReason::Malformed), ("b", FieldReason::Malformed), ("d", FieldReason::Required)];
-        assert_eq!(violations(&mut form), expected);
+        assert_eq!(violations(&mut form), expected.map(|(field, reason)| (field.to_owned(), reason)));
     }
 
     #[test]

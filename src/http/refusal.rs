@@ -40,7 +40,7 @@ struct Body<'a> {
 /// One field at fault, as `google.rpc.BadRequest` has it.
 #[derive(Serialize)]
 struct Violation<'a> {
-    field: &'static str,
+    field: &'a str,
     reason: &'static str,
     description: &'a str,
 }
@@ -101,7 +101,7 @@ impl IntoResponse for Refusal {
 impl<'a> From<&'a FieldViolation> for Violation<'a> {
     fn from(violation: &'a FieldViolation) -> Self {
         let reason = field_reason(violation.reason);
-        Self { field: violation.field, reason, description: &violation.description }
+        Self { field: &violation.field, reason, description: &violation.description }
     }
 }
 

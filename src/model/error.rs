@@ -1,6 +1,6 @@
 //! Owns what can go wrong, once for the whole service.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{borrow::Cow, net::SocketAddr, time::Duration};
 
 use super::{BindingId, KeyId, NameSet, UserId, name_set::MalformedNames};
 use crate::base::Timestamp;
@@ -427,7 +427,7 @@ fn summary(violations: &[FieldViolation]) -> String {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldViolation {
     /// The field's path in the request message.
-    pub field: &'static str,
+    pub field: Cow<'static, str>,
     /// Which rule, for programs.
     pub reason: FieldReason,
     /// Which rule, for people: the rest of a sentence that begins with the field.
@@ -452,8 +452,8 @@ impl RuleViolation {
 
     /// The violation, found in `field`.
     #[must_use]
-    pub fn at(self, field: &'static str) -> FieldViolation {
-        FieldViolation { field, reason: self.reason, description: self.description }
+    pub fn at(self, field: impl Into<Cow<'static, str>>) -> FieldViolation {
+        FieldViolation { field: field.into(), reason: self.reason, description: self.description }
     }
 }
 
@@ -476,6 +476,8 @@ pub enum FieldReason {
     PasswordIsUsername,
     /// The field cannot be changed, or is none.
     NotUpdatable,
+    /// The message has no such field.
+    UnknownField,
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Owns how an error looks to clients of the model service: `FastAPI`'s `{"detail": ...}`, with the sentences of its tutorials.
 
+use std::borrow::Cow;
+
 use axum::{
     Json,
     body::Body,
@@ -19,7 +21,7 @@ use crate::{
 #[derive(Debug, Serialize)]
 pub(super) struct Problem {
     r#type: &'static str,
-    loc: Vec<&'static str>,
+    loc: Vec<Cow<'static, str>>,
     msg: String,
 }
 
@@ -35,28 +37,31 @@ pub(super) enum Refused {
 impl Problem {
     /// Of the body as a whole.
     pub(super) fn of_body(r#type: &'static str, msg: &str) -> Self {
-        Self { r#type, loc: vec!["body"], msg: msg.to_owned() }
+        Self { r#type, loc: vec!["body".into()], msg: msg.to_owned() }
     }
 
     /// Of the field `name`.
-    pub(super) fn of_field(name: &'static str, r#type: &'static str, msg: &str) -> Self {
-        Self { r#type, loc: vec!["body", name], msg: msg.to_owned() }
+    pub(super) fn of_field(name: impl Into<Cow<'static, str>>, r#type: &'static str, msg: &str) -> Self {
+        Self { r#type, loc: vec!["body".into(), name.into()], msg: msg.to_owned() }
     }
 }
 
 impl From<&FieldViolation> for Problem {
     fn from(violation: &FieldViolation) -> Self {
         let r#type = match violation.reason {
-            FieldReason::Required => return Self::of_field(violation.field, "missing", "Field required"),
+            FieldReason::Required => {
+                return Self::of_field(violation.field.clone(), "missing", "Field required");
+            }
             FieldReason::TooShort => "string_too_short",
             FieldReason::TooLong => "string_too_long",
             FieldReason::Malformed => "string_pattern_mismatch",
             FieldReason::ForbiddenCharacter
             | FieldReason::PasswordCommon
             | FieldReason::PasswordIsUsername
-            | FieldReason::NotUpdatable => "value_error",
+            | FieldReason::NotUpdatable
+            | FieldReason::UnknownField => "value_error",
         };
-        Self::of_field(violation.field, r#type, &violation.description)
+        Self::of_field(violation.field.clone(), r#type, &violation.description)
     }
 }
 

@@ -180,7 +180,11 @@ mod tests {
             ("client_assertion_type=saml&client_assertion=x".to_owned(), "client_assertion_type"),
         ] {
             let Err(Error::InvalidFields(violations)) = read(None, &form) else { panic!("{form} is taken") };
-            assert_eq!(violations.iter().map(|one| one.field).collect::<Vec<_>>(), [field], "{form}");
+            assert_eq!(
+                violations.iter().map(|one| one.field.as_ref()).collect::<Vec<_>>(),
+                [field],
+                "{form}"
+            );
         }
     }
 

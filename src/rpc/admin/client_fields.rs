@@ -57,11 +57,11 @@ pub(super) fn ref_of(which: Which) -> Result<ClientRef, Error> {
 /// `error`, which speaks of fields of a client, in a request that has one.
 pub(super) fn in_client(error: Error) -> Error {
     let path = |violation: FieldViolation| FieldViolation {
-        field: match violation.field {
-            "scopes" => "client.scopes",
-            "audiences" => "client.audiences",
-            "token_claims" => "client.token_claims",
-            other => other,
+        field: match &*violation.field {
+            "scopes" => "client.scopes".into(),
+            "audiences" => "client.audiences".into(),
+            "token_claims" => "client.token_claims".into(),
+            _ => violation.field,
         },
         ..violation
     };

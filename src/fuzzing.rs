@@ -19,7 +19,7 @@ use crate::{
         profile::{DisplayName, Email},
     },
     peer::{fuzz_certificate, fuzz_client_cert_header, fuzz_forwarded, fuzz_x_forwarded_for},
-    rpc::{fuzz_grpc_timeout, fuzz_grpc_web, fuzz_gzip},
+    rpc::{fuzz_connect, fuzz_grpc_timeout, fuzz_grpc_web, fuzz_gzip},
     server::fuzz_greeting,
     store::Location,
     transfer::{
@@ -37,6 +37,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("assertion", fuzz_assertion),
     ("certificate", fuzz_certificate),
     ("client_cert_header", fuzz_client_cert_header),
+    ("connect", fuzz_connect),
     ("csv", csv),
     ("database_url", database_url),
     ("export", export),

@@ -30,7 +30,7 @@ pub(crate) use connection::{ConnectionHandle, Ending, OpenCall};
 pub(crate) use connection_places::{ConnectionPlace, ConnectionPlaces, NoPlace, PeerShare};
 pub(crate) use hold::{HeldBody, Hold, Keeper};
 pub(crate) use lanes::{CallBounds, LANES, PoolBounds};
-pub(crate) use pool::Pool;
+pub(crate) use pool::{Place, Pool};
 pub(crate) use receive::Message;
 pub(crate) use recognise::Recognise;
 pub(crate) use source::CallSource;

@@ -9,9 +9,9 @@ use url::Url;
 #[command(next_help_heading = "Browsers")]
 pub struct WebConfig {
     /// The web pages that may call: their origins, separated by commas, such as `https://app.example`. They may call --grpc-addr by
-    /// gRPC-Web, and --http-addr where tokens are got, revoked and shown (/oauth2/token, /oauth2/revoke, /oauth2/userinfo, and what
-    /// --model-api serves). None unless set. Clients that are not browsers are always allowed. --grpc-web-origins is the former name,
-    /// and counts where this one is not set.
+    /// gRPC-Web and Connect, and --http-addr where tokens are got, revoked and shown (/oauth2/token, /oauth2/revoke, /oauth2/userinfo,
+    /// and what --model-api serves). None unless set. Clients that are not browsers are always allowed. --grpc-web-origins is the former
+    /// name, and counts where this one is not set.
     #[arg(long, env = "SIGNET_WEB_ORIGINS", global = true, value_name = "ORIGINS", value_delimiter = ',', value_parser = origin)]
     pub web_origins: Vec<HeaderValue>,
 

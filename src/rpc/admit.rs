@@ -19,14 +19,15 @@ use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
 use super::{
+    connect::Call,
     decoded_size::must_be_light,
     gzip::{self, Encoding, MESSAGE_HEAD_BYTES},
-    methods::{Methods, Stream},
+    methods::{Alone, Method, Methods, Stream},
     web::Translated,
 };
 use crate::{
     admission::{
-        CallKind, CallSource, Claimant, HeldBody, Hold, Keeper, Life, Message, Pool, StreamAnswers,
+        CallKind, CallSource, Claimant, HeldBody, Hold, Keeper, Life, Message, Place, Pool, StreamAnswers,
         StreamRequests, Turn, Turns, Visit, header_bytes, over,
     },
     auth::{Policy, bearer_token},
@@ -78,6 +79,24 @@ struct Admitted {
     answer: Answer,
 }
 
+/// How the message of a call comes.
+struct Form<'a> {
+    method: &'a Method,
+    encoding: Encoding,
+    /// How it comes by Connect, if it does.
+    connect: Option<&'a Call>,
+    /// What is asked of it, if it may be larger than others.
+    alone: Option<&'a Alone>,
+    head_bytes: usize,
+}
+
+/// What has come of a call.
+enum Received {
+    Message(Bytes),
+    /// Its requests, which go on to come.
+    Requests(Body),
+}
+
 /// What an answer holds until it has been read.
 enum Answer {
     One { hold: Arc<Hold>, deadline: Deadline },
@@ -117,8 +136,8 @@ impl AdmitLayer {
         let head_bytes = header_bytes(&request);
         let (mut head, body) = request.into_parts();
         let method = self.methods.of(head.uri.path());
-        let is_compressed = method.has_one_request && encoding == Encoding::Gzip;
-        if is_compressed {
+        if method.has_one_request {
+            // It will not be compressed further in.
             gzip::forget_in(&mut head.headers);
         }
         let peer = head.extensions.get::<PeerAddress>().map(|peer| peer.network());
@@ -138,21 +157,11 @@ impl AdmitLayer {
         } else {
             None
         };
-        let (body, charge) = if method.has_one_request {
-            let max_bytes = visit.message_bytes().saturating_add(MESSAGE_HEAD_BYTES);
-            let mut message = visit.receive(body, max_bytes, head_bytes).await?;
-            if is_compressed && let Some(bytes) = gzip::decompressed(&message.bytes, max_bytes)? {
-                message = visit.hold(message, bytes, head_bytes)?;
-            }
-            let Message { bytes, charge } = message;
-            if let Some(alone) = alone {
-                must_be_light(bytes.get(MESSAGE_HEAD_BYTES..).unwrap_or_default(), &alone.input)?;
-            }
-            (Body::new(Full::new(bytes)), charge)
-        } else {
-            (body, None)
-        };
+        let connect = head.extensions.remove::<Call>();
+        let form = Form { method, encoding, connect: connect.as_ref(), alone, head_bytes };
+        let (message, charge) = form.receive(&mut visit, body).await?;
         let hold = Arc::new(Hold::of_message(charge).with_turn(turn));
+        let body = message.body(connect.as_ref(), visit.message_bytes(), &hold);
         head.extensions.insert(time.deadline);
         if let Some(stream) = method.stream {
             let life = self.life(stream, time);
@@ -186,6 +195,52 @@ impl AdmitLayer {
         let age = Deadline::after(call.stream_age);
         let deadline = if time.is_clients { time.deadline.min(age) } else { age };
         Life { deadline, idle: stream.idle, first: call.receive_timeout }
+    }
+}
+
+impl Form<'_> {
+    /// Takes in the message of a call whose body is `body`, if it has one message, and what its bytes take.
+    async fn receive(self, visit: &mut Visit<'_>, body: Body) -> Result<(Received, Option<Place>), Error> {
+        let Self { method, encoding, connect, alone, head_bytes } = self;
+        if !method.has_one_request {
+            return Ok((Received::Requests(body), None));
+        }
+        let message_bytes = visit.message_bytes();
+        let max_bytes = message_bytes.saturating_add(MESSAGE_HEAD_BYTES);
+        let mut message = visit.receive(body, max_bytes, head_bytes).await?;
+        if let Some(call) = connect {
+            let bytes = call.message(&message.bytes, message_bytes)?;
+            if bytes.len() > message.bytes.len() {
+                message = visit.hold(message, bytes, head_bytes)?;
+            } else {
+                message.bytes = bytes;
+            }
+        } else if encoding == Encoding::Gzip
+            && let Some(bytes) = gzip::decompressed(&message.bytes, max_bytes)?
+        {
+            message = visit.hold(message, bytes, head_bytes)?;
+        }
+        let Message { bytes, charge } = message;
+        // JSON is weighed where it is read.
+        let encoded = match connect {
+            None => bytes.get(MESSAGE_HEAD_BYTES..),
+            Some(call) => Some(&bytes[..]).filter(|_| call.is_binary()),
+        };
+        if let Some(alone) = alone {
+            must_be_light(encoded.unwrap_or_default(), &alone.input)?;
+        }
+        Ok((Received::Message(bytes), charge))
+    }
+}
+
+impl Received {
+    /// What the handler reads, of which one message has `max_bytes` at most, for `hold`.
+    fn body(self, connect: Option<&Call>, max_bytes: usize, hold: &Arc<Hold>) -> Body {
+        match (self, connect) {
+            (Self::Requests(body), _) => body,
+            (Self::Message(bytes), None) => Body::new(Full::new(bytes)),
+            (Self::Message(bytes), Some(call)) => Body::new(call.body(bytes, max_bytes, hold)),
+        }
     }
 }
 

@@ -16,10 +16,11 @@ use tonic::{Status, body::Body, metadata::MetadataValue};
 use crate::model::Error;
 
 /// How messages with the flag `1` are compressed (gRPC over HTTP/2, `Message-Encoding`).
-const ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
+pub(super) const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
 /// How they may be (`Message-Accept-Encoding`).
 const ACCEPTED: &str = "grpc-accept-encoding";
+pub(super) const GRPC_ACCEPTED: HeaderName = HeaderName::from_static(ACCEPTED);
 
 /// What stands before each message: whether it is compressed, and its length.
 pub(super) const MESSAGE_HEAD_BYTES: usize = 5;
@@ -27,8 +28,8 @@ pub(super) const MESSAGE_HEAD_BYTES: usize = 5;
 const PLAIN: u8 = 0;
 const COMPRESSED: u8 = 1;
 
-/// What gzip is called in both headers.
-const GZIP: &str = "gzip";
+/// What gzip is called in all headers.
+pub(super) const GZIP: &str = "gzip";
 
 /// The largest message of an answer that is not compressed: it is one packet or little more, with its headers.
 const MAX_PLAIN_BYTES: usize = 1_024;
@@ -54,7 +55,7 @@ pub(super) enum Encoding {
 impl Encoding {
     /// What `headers` say.
     pub(super) fn of(headers: &HeaderMap) -> Self {
-        match headers.get(ENCODING).map(HeaderValue::as_bytes) {
+        match headers.get(GRPC_ENCODING).map(HeaderValue::as_bytes) {
             None | Some(b"identity") => Self::Identity,
             Some(encoding) if encoding == GZIP.as_bytes() => Self::Gzip,
             Some(_) => Self::Other,
@@ -71,7 +72,7 @@ pub(super) fn refusal() -> Status {
 
 /// Has `headers` say no more that messages are compressed, where they will not be.
 pub(super) fn forget_in(headers: &mut HeaderMap) {
-    headers.remove(ENCODING);
+    headers.remove(GRPC_ENCODING);
 }
 
 /// Whether answers that are an `output` may be compressed: nothing in them is secret.
@@ -95,7 +96,7 @@ pub(super) fn may_compress(output: &MessageDescriptor) -> bool {
 
 /// Whether whoever sends `headers` takes an answer that gzip has compressed.
 pub(super) fn is_taken_by(headers: &HeaderMap) -> bool {
-    let lists = headers.get_all(ACCEPTED).iter().filter_map(|value| value.to_str().ok());
+    let lists = headers.get_all(GRPC_ACCEPTED).iter().filter_map(|value| value.to_str().ok());
     lists.flat_map(|list| list.split(',')).any(|name| name.trim() == GZIP)
 }
 
@@ -111,7 +112,7 @@ pub(super) async fn compressed(response: Response<Body>) -> Response<Body> {
         && let Some(smaller) = smaller(data).await
     {
         first = Some(Ok(Frame::data(smaller)));
-        head.headers.insert(ENCODING, HeaderValue::from_static(GZIP));
+        head.headers.insert(GRPC_ENCODING, HeaderValue::from_static(GZIP));
     }
     let frames = stream::iter(first).chain(BodyStream::new(body));
     Response::from_parts(head, Body::new(StreamBody::new(frames)))
@@ -132,10 +133,29 @@ async fn smaller(body: &Bytes) -> Option<Bytes> {
     frame.filter(|frame| frame.len() < body.len())
 }
 
-fn compressed_frame(message: &[u8]) -> Option<Bytes> {
-    let mut encoder = GzEncoder::new(vec![COMPRESSED; MESSAGE_HEAD_BYTES], Compression::fast());
+/// `message`, which is all of an answer, compressed. None if it stays as it is.
+pub(super) async fn smaller_message(message: &Bytes) -> Option<Bytes> {
+    if message.len() <= MAX_PLAIN_BYTES {
+        return None;
+    }
+    let smaller = if message.len() <= MAX_BYTES_AT_ONCE {
+        compressed_behind(Vec::new(), message)
+    } else {
+        let message = message.clone();
+        spawn_blocking(move || compressed_behind(Vec::new(), &message)).await.ok()?
+    };
+    smaller.filter(|smaller| smaller.len() < message.len()).map(Bytes::from)
+}
+
+/// `message`, compressed, behind `head`.
+fn compressed_behind(head: Vec<u8>, message: &[u8]) -> Option<Vec<u8>> {
+    let mut encoder = GzEncoder::new(head, Compression::fast());
     encoder.write_all(message).ok()?;
-    let mut frame = encoder.finish().ok()?;
+    encoder.finish().ok()
+}
+
+fn compressed_frame(message: &[u8]) -> Option<Bytes> {
+    let mut frame = compressed_behind(vec![COMPRESSED; MESSAGE_HEAD_BYTES], message)?;
     let length = u32::try_from(frame.len() - MESSAGE_HEAD_BYTES).ok()?;
     frame[1..MESSAGE_HEAD_BYTES].copy_from_slice(&length.to_be_bytes());
     Some(frame.into())
@@ -157,7 +177,7 @@ pub(super) fn decompressed(body: &[u8], max_bytes: usize) -> Result<Option<Bytes
 }
 
 /// The first frame of `bytes`: its flag, its message, and what is behind it.
-fn first_frame(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+pub(super) fn first_frame(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (head, rest) = bytes.split_first_chunk::<MESSAGE_HEAD_BYTES>()?;
     let [flag, length @ ..] = *head;
     let (message, behind) = rest.split_at_checked(usize::try_from(u32::from_be_bytes(length)).ok()?)?;
@@ -166,21 +186,35 @@ fn first_frame(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
 
 /// The frame of what `message` was, which has at most `max_bytes`.
 fn plain(message: &[u8], max_bytes: usize) -> Result<Bytes, Error> {
-    let mut plain = vec![PLAIN; MESSAGE_HEAD_BYTES];
-    let room = max_bytes.saturating_sub(plain.len());
+    let room = max_bytes.saturating_sub(MESSAGE_HEAD_BYTES);
+    let mut plain = expanded_behind(vec![PLAIN; MESSAGE_HEAD_BYTES], message, room)?;
+    let length = u32::try_from(plain.len() - MESSAGE_HEAD_BYTES).map_err(Error::internal)?;
+    plain[1..MESSAGE_HEAD_BYTES].copy_from_slice(&length.to_be_bytes());
+    Ok(plain.into())
+}
+
+/// What `message`, which has no frame, was before it was compressed: at most `max_bytes`.
+///
+/// # Errors
+/// As [`decompressed`].
+pub(super) fn expanded(message: &[u8], max_bytes: usize) -> Result<Bytes, Error> {
+    expanded_behind(Vec::new(), message, max_bytes).map(Bytes::from)
+}
+
+/// What `message` was, at most `room` bytes, behind `head`.
+fn expanded_behind(head: Vec<u8>, message: &[u8], room: usize) -> Result<Vec<u8>, Error> {
+    let mut plain = head;
     let mut decoder =
         MultiGzDecoder::new(message).take(u64::try_from(room).unwrap_or(u64::MAX).saturating_add(1));
     let length = decoder
         .read_to_end(&mut plain)
         .map_err(|_| Error::MalformedRequest("a compressed message is not what gzip makes".to_owned()))?;
     if length > room {
-        return Err(Error::MessageTooLarge { max_bytes: max_bytes.saturating_sub(MESSAGE_HEAD_BYTES) });
+        return Err(Error::MessageTooLarge { max_bytes: room });
     }
     // What is held is what is charged.
     plain.shrink_to_fit();
-    let length = u32::try_from(length).map_err(Error::internal)?;
-    plain[1..MESSAGE_HEAD_BYTES].copy_from_slice(&length.to_be_bytes());
-    Ok(plain.into())
+    Ok(plain)
 }
 
 /// What must hold for any `body`: what comes of it is no longer than it may be, or is not taken.
@@ -320,7 +354,7 @@ mod tests {
             ("", false),
         ] {
             let mut headers = HeaderMap::new();
-            headers.insert(ACCEPTED, HeaderValue::from_static(said));
+            headers.insert(GRPC_ACCEPTED, HeaderValue::from_static(said));
             assert_eq!(is_taken_by(&headers), expected, "{said:?}");
         }
         assert!(!is_taken_by(&HeaderMap::new()));
@@ -345,7 +379,11 @@ mod tests {
         ] {
             let body = Bytes::from(frame(PLAIN, &message));
             let answer = compressed(Response::new(Body::new(Full::new(body.clone())))).await;
-            assert_eq!(answer.headers().get(ENCODING).is_some_and(|said| said == GZIP), expected, "{what}");
+            assert_eq!(
+                answer.headers().get(GRPC_ENCODING).is_some_and(|said| said == GZIP),
+                expected,
+                "{what}"
+            );
             let sent = answer.into_body().collect().await.unwrap().to_bytes();
             assert_eq!(sent.len() < body.len(), expected, "{what}");
             let read = decompressed(&sent, 100_000).unwrap().unwrap_or(sent);

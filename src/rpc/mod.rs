@@ -4,6 +4,7 @@ mod admin;
 pub(crate) mod admin_calls;
 pub(crate) mod admit;
 mod attributes;
+pub(crate) mod connect;
 mod decoded_size;
 mod encode;
 mod ext_authz;
@@ -11,6 +12,7 @@ pub(crate) mod framework_errors;
 mod gzip;
 pub(crate) mod health;
 mod identity_service;
+mod late_body;
 pub(crate) mod meter;
 mod methods;
 mod page;
@@ -21,7 +23,10 @@ mod update_mask;
 pub(crate) mod web;
 
 #[cfg(any(fuzzing, test))]
-pub(crate) use {admit::fuzz as fuzz_grpc_timeout, gzip::fuzz as fuzz_gzip, web::fuzz as fuzz_grpc_web};
+pub(crate) use {
+    admit::fuzz as fuzz_grpc_timeout, connect::fuzz as fuzz_connect, gzip::fuzz as fuzz_gzip,
+    web::fuzz as fuzz_grpc_web,
+};
 
 pub(crate) use admin::{
     ApplyRpc, AttributeRpc, AuditRpc, ClientRpc, GroupRpc, KeyRpc, MANIFEST_MAX_BYTES, RoleRpc, SessionRpc,

@@ -15,7 +15,7 @@ use hyper::body::Bytes;
 use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
-use super::web::is_grpc_web;
+use super::{connect::Refusal, web::is_grpc_web};
 use crate::{admission::check_headers, model::Error};
 
 /// What every gRPC request's content type begins with.
@@ -23,7 +23,7 @@ const CONTENT_TYPE_PREFIX: &str = "application/grpc";
 
 /// For whoever is at the wrong address: what this one is for.
 const SPOKEN_HERE: &str =
-    "This address speaks gRPC, over HTTP/2, and gRPC-Web; OAuth 2.0 and JSON are at --http-addr.";
+    "This address speaks gRPC (over HTTP/2), gRPC-Web and Connect; OAuth 2.0 is at --http-addr.";
 
 /// Lets gRPC requests through, and refuses everything else as HTTP and as gRPC: a client of HTTP alone must not take the
 /// refusal for a success ("gRPC over HTTP/2", Requests).
@@ -46,8 +46,14 @@ impl ProtocolLayer {
 
     /// Whether `request` is gRPC; if not, why, and what HTTP calls that.
     fn check<B>(self, request: &Request<B>) -> Result<(), (Error, StatusCode)> {
+        if let Some(refusal) = request.extensions().get::<Refusal>() {
+            // Connect has its own status for it.
+            return Err((refusal.error(), StatusCode::OK));
+        }
         if request.method() != Method::POST {
-            let error = Error::MalformedRequest("a gRPC request is a POST".to_owned());
+            let error = Error::MalformedRequest(
+                "a call is a POST; by Connect, one that only reads may be a GET".to_owned(),
+            );
             return Err((error, StatusCode::METHOD_NOT_ALLOWED));
         }
         let headers = request.headers();
@@ -57,7 +63,7 @@ impl ProtocolLayer {
                 return Err((Error::OriginNotAllowed, StatusCode::FORBIDDEN));
             }
             let error = Error::MalformedRequest(format!(
-                "its content type is neither `{CONTENT_TYPE_PREFIX}` nor one of gRPC-Web"
+                "its content type is neither `{CONTENT_TYPE_PREFIX}` nor one of gRPC-Web or, for this method, of Connect"
             ));
             return Err((error, StatusCode::UNSUPPORTED_MEDIA_TYPE));
         }
@@ -88,7 +94,7 @@ fn refuse(error: Error, http_status: StatusCode, version: Version) -> Response<B
 }
 
 /// `application/grpc`, alone or followed by a message format (`+proto`) or a parameter.
-fn is_grpc(content_type: &HeaderValue) -> bool {
+pub(super) fn is_grpc(content_type: &HeaderValue) -> bool {
     content_type.as_bytes().split_at_checked(CONTENT_TYPE_PREFIX.len()).is_some_and(|(prefix, rest)| {
         prefix.eq_ignore_ascii_case(CONTENT_TYPE_PREFIX.as_bytes())
             && matches!(rest.first(), None | Some(b'+' | b';' | b' '))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 use zeroize::Zeroizing;
 
-use super::{encode, required};
+use super::{connect::CacheFor, encode, required};
 use crate::{
     identity::{Introspection, Keyring, introspection::ActiveToken},
     proto::identity::v1::{
@@ -45,7 +45,10 @@ impl TokenService for TokenRpc {
     async fn get_jwks(&self, _: Request<GetJwksRequest>) -> Result<Response<GetJwksResponse>, Status> {
         self.keyring.refresh().await?;
         let keys = self.keyring.published().keys.iter().filter_map(encode::json_web_key).collect();
-        Ok(Response::new(GetJwksResponse { keys }))
+        let mut response = Response::new(GetJwksResponse { keys });
+        // As jwks.json is, where caches read it.
+        response.extensions_mut().insert(CacheFor(self.keyring.published_max_age()));
+        Ok(response)
     }
 }
 

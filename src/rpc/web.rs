@@ -1,5 +1,4 @@
-//! Owns gRPC-Web: what the scripts of web pages can say of gRPC, translated to gRPC; and CORS, by which a browser learns
-//! whose scripts may say it.
+//! Owns what is spoken beside gRPC, translated to it: gRPC-Web, and Connect; and CORS, by which a browser learns whose scripts may speak.
 
 use std::{
     pin::Pin,
@@ -19,7 +18,12 @@ use tonic_web::GrpcWebLayer;
 use tower::{Layer, Service};
 use tower_http::cors::{AllowHeaders, CorsLayer};
 
-use super::meter::{MeteredBody, MeteredFuture};
+use super::{
+    connect::{Asked, Connect},
+    late_body::LateBody,
+    meter::{MeteredBody, MeteredFuture},
+    protocol::is_grpc,
+};
 use crate::{admission::Keeper, model::REQUEST_ID_HEADER};
 
 /// The content types of gRPC-Web that can be translated: protobuf in bytes, or in base64.
@@ -48,7 +52,7 @@ const RESPONSE_HEADERS: [HeaderName; 7] = [
 /// For how long a browser need not ask again: as long as Chromium remembers at most.
 const MAX_AGE: Duration = Duration::from_hours(2);
 
-/// Takes gRPC-Web from pages of some origins, and from what is no browser, and lets everything else pass as it is.
+/// Takes gRPC-Web and Connect from pages of some origins, and from what is no browser, and lets everything else pass as it is.
 #[derive(Clone, Debug)]
 pub(crate) struct WebLayer(Arc<Web>);
 
@@ -56,9 +60,26 @@ pub(crate) struct WebLayer(Arc<Web>);
 struct Web {
     origins: Vec<HeaderValue>,
     cors: CorsLayer,
+    /// None where Connect is not spoken.
+    connect: Option<Connect>,
+    /// How long a request may be on its way.
+    receive_timeout: Duration,
 }
 
-/// The request was gRPC-Web, and its answer will be: an extension of the request.
+/// What a request speaks.
+enum Spoken {
+    Grpc,
+    /// gRPC-Web, or a browser's question about a page that may call.
+    Web,
+    Connect {
+        asked: Asked,
+        may_call: bool,
+    },
+    /// Nothing that is served.
+    Other,
+}
+
+/// The request was gRPC-Web or Connect, and its answer will be: an extension of the request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Translated;
 
@@ -68,7 +89,7 @@ struct TextBody {
     keeper: Keeper,
 }
 
-/// A gRPC service that also speaks gRPC-Web.
+/// A gRPC service that also speaks gRPC-Web, and Connect.
 #[derive(Clone, Debug)]
 pub(crate) struct WebService<Inner> {
     web: Arc<Web>,
@@ -76,36 +97,53 @@ pub(crate) struct WebService<Inner> {
 }
 
 impl WebLayer {
-    /// For the pages of `origins`, each as browsers write it.
-    pub(crate) fn new(origins: Vec<HeaderValue>) -> Self {
+    /// For the pages of `origins`, each as browsers write it; with what is called by `connect`. A request may be on its way for
+    /// `receive_timeout`.
+    pub(crate) fn new(
+        origins: Vec<HeaderValue>,
+        connect: Option<Connect>,
+        receive_timeout: Duration,
+    ) -> Self {
         let cors = CorsLayer::new()
             .allow_origin(origins.clone())
-            .allow_methods([Method::POST])
+            .allow_methods([Method::GET, Method::POST])
             // Whatever a page likes to send: tracers put headers of theirs into all of it, and none makes anybody believe anything.
             .allow_headers(AllowHeaders::mirror_request())
             .expose_headers(RESPONSE_HEADERS)
             .max_age(MAX_AGE);
-        Self(Arc::new(Web { origins, cors }))
+        Self(Arc::new(Web { origins, cors, connect, receive_timeout }))
     }
 }
 
 impl Web {
-    /// Whether `request` is gRPC-Web, or a browser's question about it (a preflight of CORS), and its page may call.
+    /// What `request` speaks.
     ///
-    /// A page of another origin gets no answer of CORS, and what it sends is not translated, so that it is refused further in.
-    /// Browsers alone would not do: they let a page call its own origin, and a name of a stranger's domain can be made to lead
-    /// here (DNS rebinding).
-    fn serves<B>(&self, request: &Request<B>) -> bool {
+    /// A page of another origin gets no answer of CORS, and what it sends is refused further in. Browsers alone would not do: they let a
+    /// page call its own origin, and a name of a stranger's domain can be made to lead here (DNS rebinding).
+    fn spoken<B>(&self, request: &Request<B>) -> Spoken {
         let headers = request.headers();
-        let origin = headers.get(ORIGIN);
-        match *request.method() {
-            Method::POST => is_grpc_web(headers) && origin.is_none_or(|origin| self.origins.contains(origin)),
-            Method::OPTIONS => {
-                headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
-                    && origin.is_some_and(|origin| self.origins.contains(origin))
-            }
-            _ => false,
+        if headers.get(CONTENT_TYPE).is_some_and(is_grpc) {
+            return Spoken::Grpc;
         }
+        let may_call = self.may_call(headers);
+        if *request.method() == Method::OPTIONS {
+            let asks = headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD) && headers.contains_key(ORIGIN);
+            return if asks && may_call { Spoken::Web } else { Spoken::Other };
+        }
+        if *request.method() == Method::POST && is_grpc_web(headers) {
+            return if may_call { Spoken::Web } else { Spoken::Other };
+        }
+        let asked = self.connect.as_ref().and_then(|connect| connect.asked(request));
+        asked.map_or(Spoken::Other, |asked| Spoken::Connect { asked, may_call })
+    }
+
+    /// Whether a request with `headers` is sent for no page, or for one that may call. A browser names the origin of whose page sends it,
+    /// but for a GET that no script sends, of which it says that it is from another site.
+    fn may_call(&self, headers: &HeaderMap) -> bool {
+        let mut origins = headers.get_all(ORIGIN).iter().peekable();
+        let names_none = origins.peek().is_none();
+        let is_of_another_site = headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site");
+        !(names_none && is_of_another_site) && origins.all(|origin| self.origins.contains(origin))
     }
 }
 
@@ -182,18 +220,59 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        if !self.web.serves(&request) {
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let spoken = self.web.spoken(&request);
+        if matches!(spoken, Spoken::Grpc) {
             return self.inner.call(request);
         }
-        // Translated, it is gRPC as any other, which is spoken over HTTP/2 alone.
-        *request.version_mut() = Version::HTTP_2;
-        request.extensions_mut().insert(Translated);
         // The clone takes the place of the service that was polled ready (tower's own advice).
         let clone = self.inner.clone();
         let inner = std::mem::replace(&mut self.inner, clone);
-        let answer = self.web.cors.layer(GrpcWebLayer::new().layer(inner)).call(request);
-        Box::pin(async move { Ok(kept(answer.await?).map(MeteredBody::from)) })
+        let (request, late) = LateBody::of(request);
+        let patience = self.web.receive_timeout;
+        let answered = answered(&self.web, spoken, inner, request);
+        Box::pin(async move {
+            let answer = answered.await?;
+            late.forget(patience).await;
+            Ok(answer)
+        })
+    }
+}
+
+/// The answer of `inner` to `request`, in what is `spoken`.
+fn answered<Inner>(
+    web: &Web,
+    spoken: Spoken,
+    mut inner: Inner,
+    mut request: Request<Body>,
+) -> MeteredFuture<Inner::Error>
+where
+    Inner: Service<
+            Request<Body>,
+            Response = Response<MeteredBody>,
+            Future = MeteredFuture<<Inner as Service<Request<Body>>>::Error>,
+        > + Send
+        + 'static,
+{
+    match (spoken, &web.connect) {
+        (Spoken::Web, _) => {
+            // Translated, it is gRPC as any other, which is spoken over HTTP/2 alone.
+            *request.version_mut() = Version::HTTP_2;
+            request.extensions_mut().insert(Translated);
+            let answer = web.cors.layer(GrpcWebLayer::new().layer(inner)).call(request);
+            Box::pin(async move { Ok(kept(answer.await?).map(MeteredBody::from)) })
+        }
+        (Spoken::Connect { asked, may_call }, Some(connect)) => {
+            let mut service = connect.service(asked, may_call, inner);
+            if may_call {
+                let answer = web.cors.layer(service).call(request);
+                Box::pin(async move { Ok(answer.await?.map(MeteredBody::from)) })
+            } else {
+                let answer = service.call(request);
+                Box::pin(async move { Ok(answer.await?.map(MeteredBody::from)) })
+            }
+        }
+        (Spoken::Grpc | Spoken::Other | Spoken::Connect { .. }, _) => inner.call(request),
     }
 }
 
@@ -217,7 +296,10 @@ pub(crate) fn fuzz(bytes: &[u8]) {
         .header(CONTENT_TYPE, CONTENT_TYPES[usize::from(*kind) % CONTENT_TYPES.len()])
         .body(Body::new(Full::new(prost::bytes::Bytes::copy_from_slice(body))));
     let answered = async {
-        let answer = WebLayer::new(Vec::new()).layer(echo).oneshot(request.expect("it is a request")).await;
+        let answer = WebLayer::new(Vec::new(), None, Duration::ZERO)
+            .layer(echo)
+            .oneshot(request.expect("it is a request"))
+            .await;
         answer.map(http::Response::into_body).expect("nothing fails").collect().await.is_ok()
     };
     // All bytes are there, so nothing waits.

@@ -23,6 +23,7 @@ use crate::{
     rpc::{
         admin_calls::{AdminCallsLayer, Hearing},
         admit::AdmitLayer,
+        connect::Connect,
         framework_errors,
         health::HealthRpc,
         meter::{MeterLayer, MeteredBody},
@@ -78,6 +79,7 @@ pub(super) fn services(
     let failures = |name| FailureLog::new(name, parts.clock.clone());
     let meter = MeterLayer::new(&parts.metrics.calls, parts.clock.clone(), failures("grpc"), &described);
     let policy = policy().map_err(Error::internal)?;
+    let connect = Connect::new(&described, described::ERROR_DETAILS.clone());
     let admin_calls = AdminCallsLayer::new(AdminRefusals::new(parts.audit.clone()), hearing(parts));
     let service = |listener, health: &HealthRpc, meter, pool: &Pool| {
         let max_message_bytes = match listener {
@@ -91,9 +93,13 @@ pub(super) fn services(
         let (pool, manifests) = (pool.clone(), parts.pools.manifests.clone());
         let limits = AdmitLayer::new(pool, manifests, &described, &policy);
         let auth = AuthLayer::new(policy, Arc::clone(&parts.authenticator));
+        // Envoy speaks gRPC alone.
+        let connect = (listener != GrpcListener::ExtAuthz)
+            .then(|| connect.of_services(served::names(listener, ext_authz)));
+        let web = WebLayer::new(config.web.origins(), connect, config.limits.receive_timeout);
         // Elsewhere there are no calls of the admin API.
         let admin_calls = (listener == GrpcListener::Admin).then(|| admin_calls.clone());
-        layered(routes, config, max_message_bytes, meter, limits, (admin_calls, auth))
+        layered(routes, config, max_message_bytes, (web, meter), limits, (admin_calls, auth))
     };
     let (for_envoy, for_admin) = (meter.telling(failures("ext_authz")), meter.telling(failures("admin")));
     let pools = &parts.pools;
@@ -124,14 +130,14 @@ fn layered(
     routes: Routes,
     config: &Config,
     max_message_bytes: usize,
-    meter: MeterLayer,
+    (web, meter): (WebLayer, MeterLayer),
     limits: AdmitLayer,
     (admin_calls, auth): (Option<AdminCallsLayer>, AuthLayer<Arc<Keyring>, GoodStanding>),
 ) -> impl GrpcService + use<> {
     ServiceBuilder::new()
-        // Outermost: further in, there is gRPC alone. The meter could not find the status in a body of gRPC-Web, and what a
+        // Outermost: further in, there is gRPC alone. The meter could not find the status in a body of gRPC-Web or Connect, and what a
         // browser asks before it calls is no call.
-        .layer(WebLayer::new(config.web.origins()))
+        .layer(web)
         // Around all of gRPC, so that every call is counted with the code that the client gets.
         .layer(meter)
         // So that every refusal below has a reason of this API.

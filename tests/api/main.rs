@@ -9,6 +9,7 @@ mod audit;
 mod authentication;
 mod bounds;
 mod clients;
+mod connect;
 mod databases;
 mod ext_authz;
 mod forwarded_token;

@@ -119,11 +119,16 @@ fn cases(server: &TestServer) -> Vec<Case> {
         add(listener.h2c(), ("POST", HEALTH), GRPC, &empty, 200);
         add(listener.h2c(), ("POST", "/no.such.Service/Method"), GRPC, &empty, 200);
         add(listener.h2c(), ("GET", "/"), &[], b"", 405);
-        add(listener.h2c(), ("POST", HEALTH), JSON, b"{}", 415);
         add(listener, ("POST", HEALTH), GRPC, &empty, 505);
         add(listener, ("POST", HEALTH), WEB, &empty, 200);
     }
     add(envoy.h2c(), ("POST", CHECK), GRPC, &empty, 200);
+    add(envoy.h2c(), ("POST", HEALTH), JSON, b"{}", 415);
+    for http in [grpc, grpc.h2c()] {
+        add(http, ("POST", HEALTH), JSON, b"{}", 200);
+        add(http, ("POST", GET_ME), JSON, b"{}", 401);
+        add(http, ("POST", "/no.such.Service/Method"), JSON, b"{}", 404);
+    }
     add(grpc.h2c(), ("POST", GET_ME), GRPC, &empty, 200);
     add(grpc.h2c(), ("POST", GET_ME), LATE, &empty, 200);
     // What the framework refuses: no message, and one that is cut.

@@ -6,6 +6,7 @@
 mod accounts;
 mod attack;
 mod banner;
+mod connect;
 mod deadlines;
 mod discovery;
 mod errors;

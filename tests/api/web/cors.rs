@@ -48,7 +48,7 @@ async fn a_page_of_a_configured_origin_is_told_that_it_may() {
                     "access-control-allow-headers",
                     "authorization,content-type,x-grpc-web,traceparent,baggage,sentry-trace",
                 ),
-                ("access-control-allow-methods", "POST"),
+                ("access-control-allow-methods", "GET,POST"),
                 ("access-control-allow-origin", origin),
                 ("access-control-max-age", "7200"),
             ]);

@@ -78,7 +78,7 @@ const MALFORMED: GrpcExpected =
 /// Both listeners of gRPC have these layers. Where a pair is not here, its order does not matter, or follows from others.
 const GRPC: [Order<GrpcAsk, GrpcExpected>; 8] = [
     Order {
-        outer: "WebLayer",
+        outer: "web",
         inner: "meter",
         because: "the status of gRPC-Web is in its body, where the meter does not look",
         is_full: false,
@@ -86,7 +86,7 @@ const GRPC: [Order<GrpcAsk, GrpcExpected>; 8] = [
         expected: GrpcExpected { counted: Some(("Check", "OK")), ..SERVED },
     },
     Order {
-        outer: "WebLayer",
+        outer: "web",
         inner: "limits",
         because: "a page reads the refusal of a full pool, too",
         is_full: true,

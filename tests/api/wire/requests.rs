@@ -20,7 +20,7 @@ async fn what_is_not_grpc_by_its_content_type_is_refused_as_http_and_as_grpc() {
     let mut requests = vec![("none", bare())];
     for content_type in [
         "",
-        "application/json",
+        "application/json; charset=latin1",
         "application/x-www-form-urlencoded",
         "text/plain",
         "application/grpcx",

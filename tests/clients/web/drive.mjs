@@ -32,21 +32,27 @@ try {
   };
 
   const ours = await open(ORIGIN);
-  const got = await ours.page.evaluate(([url, password]) => window.visit(url, "alice", password), [SIGNET_URL, PASSWORD]);
-  assert.equal(got.username, "alice");
-  assert.deepEqual([...got.recognised, got.expiresIn, got.isAnother], [got.id, got.id, 900, true]);
-  const { taken, fields, missing, forged } = got.refusals;
-  assert.deepEqual(taken, { code: "AlreadyExists", message: "the username is taken", reason: "USERNAME_TAKEN", fields: [] });
-  assert.deepEqual([fields.code, fields.reason], ["InvalidArgument", "INVALID_FIELDS"]);
-  assert.deepEqual(fields.fields, ["username: FORBIDDEN_CHARACTER", "password: TOO_SHORT"]);
-  assert.deepEqual([missing.code, missing.reason], ["Unauthenticated", "TOKEN_MISSING"]);
-  assert.deepEqual([forged.code, forged.reason], ["Unauthenticated", "TOKEN_INVALID"]);
-
   const foreign = await open(FOREIGN_ORIGIN);
-  const refusal = await foreign.page.evaluate(([url, password]) => window.intrude(url, "mallory", password), [SIGNET_URL, PASSWORD]);
-  assert.match(refusal.message, /Failed to fetch/);
-  assert.ok(foreign.console.some((line) => line.includes("blocked by CORS policy")), foreign.console.join("\n"));
-  console.log(`Chromium ${browser.version()}:`, JSON.stringify(got), JSON.stringify(refusal), foreign.console.join("\n"));
+  const transports = await ours.page.evaluate(() => window.transports);
+  assert.equal(transports.length, 4);
+  for (const [index, transport] of transports.entries()) {
+    const visitor = [transport, SIGNET_URL, `alice${index}`, PASSWORD];
+    const got = await ours.page.evaluate((visitor) => window.visit(...visitor), visitor);
+    assert.equal(got.username, visitor[2]);
+    assert.deepEqual([...got.recognised, got.expiresIn, got.isAnother], [got.id, got.id, 900, true]);
+    const { taken, fields, missing, forged } = got.refusals;
+    assert.deepEqual(taken, { code: "AlreadyExists", message: "the username is taken", reason: "USERNAME_TAKEN", fields: [] });
+    assert.deepEqual([fields.code, fields.reason], ["InvalidArgument", "INVALID_FIELDS"]);
+    assert.deepEqual(fields.fields, ["username: FORBIDDEN_CHARACTER", "password: TOO_SHORT"]);
+    assert.deepEqual([missing.code, missing.reason], ["Unauthenticated", "TOKEN_MISSING"]);
+    assert.deepEqual([forged.code, forged.reason], ["Unauthenticated", "TOKEN_INVALID"]);
+
+    const intruder = [transport, SIGNET_URL, "mallory", PASSWORD];
+    const refusal = await foreign.page.evaluate((intruder) => window.intrude(...intruder), intruder);
+    assert.match(refusal.message, /Failed to fetch/);
+    assert.ok(foreign.console.some((line) => line.includes("blocked by CORS policy")), foreign.console.join("\n"));
+    console.log(`Chromium ${browser.version()}, ${transport}:`, JSON.stringify(got), JSON.stringify(refusal));
+  }
 } finally {
   await browser.close();
   servers.forEach((server) => server.close());

@@ -1,9 +1,17 @@
 // What a web page does with Signet, by connect-web: the program of the page that drive.mjs opens.
 
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
-import { createGrpcWebTransport } from "@connectrpc/connect-web";
+import { createConnectTransport, createGrpcWebTransport } from "@connectrpc/connect-web";
 import { BadRequestSchema, ErrorInfoSchema } from "./gen/google/rpc/error_details_pb.js";
 import { IdentityService } from "./gen/identity/v1/identity_service_pb.js";
+
+/** How a page speaks to Signet, by name. */
+const transports = {
+  "gRPC-Web": (baseUrl: string) => createGrpcWebTransport({ baseUrl }),
+  "Connect, JSON": (baseUrl: string) => createConnectTransport({ baseUrl }),
+  "Connect, JSON by GET": (baseUrl: string) => createConnectTransport({ baseUrl, useHttpGet: true }),
+  "Connect, protobuf": (baseUrl: string) => createConnectTransport({ baseUrl, useBinaryFormat: true, useHttpGet: true }),
+};
 
 /** A refusal, as far as a page can read it. */
 async function refusal(call: Promise<unknown>) {
@@ -24,8 +32,8 @@ async function refusal(call: Promise<unknown>) {
 }
 
 /** Signs up, logs in, is recognised, refreshes, is refused; what came of it. */
-async function visit(baseUrl: string, username: string, password: string) {
-  const signet = createClient(IdentityService, createGrpcWebTransport({ baseUrl }));
+async function visit(transport: keyof typeof transports, baseUrl: string, username: string, password: string) {
+  const signet = createClient(IdentityService, transports[transport](baseUrl));
   const as = (token: string) => ({ headers: { authorization: `Bearer ${token}` } });
 
   const { user } = await signet.signUp({ username, password });
@@ -50,9 +58,9 @@ async function visit(baseUrl: string, username: string, password: string) {
 }
 
 /** What a page gets that may not call. */
-async function intrude(baseUrl: string, username: string, password: string) {
-  const signet = createClient(IdentityService, createGrpcWebTransport({ baseUrl }));
+async function intrude(transport: keyof typeof transports, baseUrl: string, username: string, password: string) {
+  const signet = createClient(IdentityService, transports[transport](baseUrl));
   return refusal(signet.signUp({ username, password }));
 }
 
-Object.assign(window, { visit, intrude });
+Object.assign(window, { visit, intrude, transports: Object.keys(transports) });

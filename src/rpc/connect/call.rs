@@ -1,0 +1,350 @@
+//! Owns a request by Connect: what its head and query say, and that as the head of a gRPC request.
+
+use std::borrow::Cow;
+
+use base64ct::{Base64UrlUnpadded, Encoding as _};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method as HttpMethod, Request, Version,
+    header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TE},
+    request,
+};
+use hyper::body::Bytes;
+use percent_encoding::percent_decode;
+
+use super::{Method, Refusal};
+use crate::rpc::gzip::{GRPC_ACCEPTED, GRPC_ENCODING, GZIP};
+
+const PROTOCOL_VERSION: &str = "connect-protocol-version";
+const TIMEOUT: &str = "connect-timeout-ms";
+const STREAM_ENCODING: &str = "connect-content-encoding";
+const STREAM_ACCEPTED: &str = "connect-accept-encoding";
+const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+
+/// The one version of the protocol.
+const VERSION: &str = "1";
+
+/// How messages are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Codec {
+    Json,
+    Proto,
+}
+
+/// Whether there is one message each way, or each message has an envelope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Unary,
+    Stream,
+}
+
+/// A request by Connect, and what its answer must be like: an extension of the request, as long as that is one of gRPC.
+#[derive(Clone, Debug)]
+pub(in crate::rpc) struct Call {
+    /// None if it is refused.
+    pub(super) method: Option<Method>,
+    pub(super) codec: Codec,
+    pub(super) form: Form,
+    /// Whether the message is compressed by gzip, or, in a stream, may be.
+    pub(super) is_compressed: bool,
+    /// Whether the answer may be compressed.
+    pub(super) takes_gzip: bool,
+    /// Whether it is a GET, whose answer is kept by caches that may.
+    pub(super) is_get: bool,
+}
+
+/// The content types of Connect.
+const CONTENT_TYPES: [(&str, Form, Codec); 4] = [
+    ("application/json", Form::Unary, Codec::Json),
+    ("application/proto", Form::Unary, Codec::Proto),
+    ("application/connect+json", Form::Stream, Codec::Json),
+    ("application/connect+proto", Form::Stream, Codec::Proto),
+];
+
+/// What the content type says, if it is one of Connect.
+pub(super) fn spoken(headers: &HeaderMap) -> Option<(Form, Codec)> {
+    let said = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    let (name, parameter) = said.split_once(';').map_or((said, None), |(name, rest)| (name, Some(rest)));
+    if parameter.is_some_and(|parameter| !parameter.trim().eq_ignore_ascii_case("charset=utf-8")) {
+        return None;
+    }
+    let known = CONTENT_TYPES.iter().find(|(known, ..)| name.trim_end().eq_ignore_ascii_case(known))?;
+    Some((known.1, known.2))
+}
+
+/// Whether the query of a GET is one of Connect.
+pub(super) fn has_query(query: Option<&str>) -> bool {
+    query.is_some_and(|query| query.split('&').any(|pair| pair.starts_with("encoding=")))
+}
+
+impl Codec {
+    /// The content type of messages of this codec in this form.
+    pub(super) const fn content_type(self, form: Form) -> HeaderValue {
+        HeaderValue::from_static(match (form, self) {
+            (Form::Unary, Self::Json) => "application/json",
+            (Form::Unary, Self::Proto) => "application/proto",
+            (Form::Stream, Self::Json) => "application/connect+json",
+            (Form::Stream, Self::Proto) => "application/connect+proto",
+        })
+    }
+}
+
+impl Call {
+    /// A POST of `method`, whose head is made one of gRPC; or why it is refused.
+    pub(super) fn of_post(
+        method: Option<Method>,
+        (form, codec): (Form, Codec),
+        head: &mut request::Parts,
+    ) -> (Self, Result<(), Refusal>) {
+        let (encoding, accepted) = match form {
+            Form::Unary => (CONTENT_ENCODING, ACCEPT_ENCODING),
+            Form::Stream => {
+                (HeaderName::from_static(STREAM_ENCODING), HeaderName::from_static(STREAM_ACCEPTED))
+            }
+        };
+        let headers = &head.headers;
+        let encoding = headers.get(encoding).cloned();
+        let takes_gzip = takes_gzip(headers, &accepted);
+        let is_compressed = encoding.as_ref().is_some_and(|encoding| encoding == GZIP);
+        let is_get = false;
+        let call = Self { method, codec, form, is_compressed, takes_gzip, is_get };
+        let version = headers.get(PROTOCOL_VERSION).map(HeaderValue::as_bytes);
+        let refused = check_version(version).and_then(|()| become_grpc(head));
+        // What is compressed otherwise is refused where that of gRPC is.
+        if let Some(other) = encoding.filter(|encoding| encoding != GZIP && encoding != "identity") {
+            head.headers.insert(GRPC_ENCODING, other);
+        }
+        (call, refused)
+    }
+
+    /// A GET of `method`, whose head is made one of gRPC, and its message; or why it is refused.
+    pub(super) fn of_get(method: Method, head: &mut request::Parts) -> (Self, Result<Bytes, Refusal>) {
+        let takes_gzip = takes_gzip(&head.headers, &ACCEPT_ENCODING);
+        let mut call = Self {
+            method: Some(method),
+            codec: Codec::Json,
+            form: Form::Unary,
+            is_compressed: false,
+            takes_gzip,
+            is_get: true,
+        };
+        let query = head.uri.query().unwrap_or_default().to_owned();
+        let mut is_other = false;
+        let read = Query::read(&query).and_then(|query| {
+            call.codec = query.codec;
+            check_version(query.version.as_deref())?;
+            let message = query.message()?;
+            match query.compression.as_deref() {
+                None | Some(b"" | b"identity") => {}
+                Some(name) if name == GZIP.as_bytes() => call.is_compressed = true,
+                Some(_) => is_other = true,
+            }
+            Ok(message)
+        });
+        let refused = become_grpc(head);
+        if is_other {
+            head.headers.insert(GRPC_ENCODING, HeaderValue::from_static("other"));
+        }
+        (call, read.and_then(|message| refused.map(|()| message)))
+    }
+}
+
+/// The parameters of a GET.
+struct Query<'a> {
+    codec: Codec,
+    message: Cow<'a, [u8]>,
+    is_base64: bool,
+    compression: Option<Cow<'a, [u8]>>,
+    version: Option<Cow<'a, [u8]>>,
+}
+
+impl<'a> Query<'a> {
+    fn read(query: &'a str) -> Result<Self, Refusal> {
+        let one = |name: &str| {
+            let mut values =
+                query.split('&').filter_map(|pair| pair.split_once('=')).filter(|pair| pair.0 == name);
+            let value = values.next().map(|(_, value)| decoded(value));
+            match values.next() {
+                Some(_) => Err(Refusal::malformed(format!("its query has `{name}` twice"))),
+                None => Ok(value),
+            }
+        };
+        let codec = match one("encoding")?.as_deref() {
+            Some(b"json") => Codec::Json,
+            Some(b"proto") => Codec::Proto,
+            _ => return Err(Refusal::malformed("`encoding` of its query must be `json` or `proto`")),
+        };
+        let message = one("message")?;
+        let message = message.ok_or_else(|| Refusal::malformed("its query lacks `message`"))?;
+        let is_base64 = match one("base64")?.as_deref() {
+            None | Some(b"0") => false,
+            Some(b"1") => true,
+            Some(_) => return Err(Refusal::malformed("`base64` of its query must be `1`")),
+        };
+        let version = match one("connect")? {
+            None => None,
+            Some(version) => match version.strip_prefix(b"v") {
+                Some(number) => Some(Cow::Owned(number.to_vec())),
+                None => return Err(Refusal::malformed("`connect` of its query must be `v1`")),
+            },
+        };
+        Ok(Self { codec, message, is_base64, compression: one("compression")?, version })
+    }
+
+    fn message(&self) -> Result<Bytes, Refusal> {
+        if !self.is_base64 {
+            return Ok(Bytes::copy_from_slice(&self.message));
+        }
+        let text = str::from_utf8(&self.message).ok().map(|text| text.trim_end_matches('='));
+        let bytes = text.and_then(|text| Base64UrlUnpadded::decode_vec(text).ok());
+        let rule = "`message` of its query is not in base64url";
+        bytes.map(Bytes::from).ok_or_else(|| Refusal::malformed(rule))
+    }
+}
+
+/// What `value` of a query is.
+fn decoded(value: &str) -> Cow<'_, [u8]> {
+    if value.contains('+') {
+        let spaced = value.replace('+', " ");
+        return Cow::Owned(percent_decode(spaced.as_bytes()).collect());
+    }
+    percent_decode(value.as_bytes()).into()
+}
+
+fn check_version(version: Option<&[u8]>) -> Result<(), Refusal> {
+    match version {
+        None => Ok(()),
+        Some(version) if version == VERSION.as_bytes() => Ok(()),
+        Some(_) => Err(Refusal::malformed(format!("`{PROTOCOL_VERSION}` must be `{VERSION}`"))),
+    }
+}
+
+/// Has `head` be that of a gRPC request: all that gRPC reads is what Connect says.
+fn become_grpc(head: &mut request::Parts) -> Result<(), Refusal> {
+    let timeout = head.headers.get(TIMEOUT).map(|value| grpc_timeout(value.as_bytes()));
+    head.method = HttpMethod::POST;
+    head.version = Version::HTTP_2;
+    let headers = &mut head.headers;
+    for name in
+        [ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, TE, GRPC_TIMEOUT, GRPC_ENCODING, GRPC_ACCEPTED]
+    {
+        headers.remove(name);
+    }
+    for name in [PROTOCOL_VERSION, TIMEOUT, STREAM_ENCODING, STREAM_ACCEPTED] {
+        headers.remove(name);
+    }
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    match timeout {
+        None => Ok(()),
+        Some(Some(timeout)) => {
+            headers.insert(GRPC_TIMEOUT, timeout);
+            Ok(())
+        }
+        Some(None) => Err(Refusal::malformed(format!("`{TIMEOUT}` must be 1 to 10 digits"))),
+    }
+}
+
+/// `millis`, at most ten digits, as gRPC writes it: at most eight digits, and a unit.
+fn grpc_timeout(millis: &[u8]) -> Option<HeaderValue> {
+    if millis.is_empty() || millis.len() > 10 || !millis.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let millis: u64 = str::from_utf8(millis).ok()?.parse().ok()?;
+    let text = if millis < 100_000_000 { format!("{millis}m") } else { format!("{}S", millis / 1_000) };
+    HeaderValue::from_str(&text).ok()
+}
+
+/// Whether the list `name` in `headers` has gzip.
+fn takes_gzip(headers: &HeaderMap, name: &HeaderName) -> bool {
+    let lists = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    lists.flat_map(|list| list.split(',')).any(|one| {
+        let (coding, weight) = one.split_once(';').unwrap_or((one, ""));
+        let refuses =
+            weight.trim().strip_prefix("q=").is_some_and(|q| q.parse::<f32>().is_ok_and(|q| q <= 0.0));
+        coding.trim() == GZIP && !refuses
+    })
+}
+
+/// Whether `request` asks for an RPC by its path, `/package.Service/Method`, whether or not there is one.
+pub(super) fn names_rpc<B>(request: &Request<B>) -> bool {
+    let parts = request.uri().path().strip_prefix('/').and_then(|path| path.split_once('/'));
+    parts
+        .is_some_and(|(service, method)| service.contains('.') && !method.is_empty() && !method.contains('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_are_those_of_grpc_and_no_longer() {
+        for (millis, expected) in [
+            ("0", Some("0m")),
+            ("5000", Some("5000m")),
+            ("99999999", Some("99999999m")),
+            ("100000000", Some("100000S")),
+            ("9999999999", Some("9999999S")),
+            ("10000000000", None),
+            ("", None),
+            ("-1", None),
+            ("1.5", None),
+            ("1s", None),
+        ] {
+            let expected = expected.map(HeaderValue::from_static);
+            assert_eq!(grpc_timeout(millis.as_bytes()), expected, "{millis}");
+        }
+    }
+
+    #[test]
+    fn a_content_type_of_connect_is_known_and_no_other() {
+        let spoken = |said: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(said));
+            spoken(&headers)
+        };
+        assert_eq!(spoken("application/json"), Some((Form::Unary, Codec::Json)));
+        assert_eq!(spoken("Application/JSON ; Charset=UTF-8"), Some((Form::Unary, Codec::Json)));
+        assert_eq!(spoken("application/proto"), Some((Form::Unary, Codec::Proto)));
+        assert_eq!(spoken("application/connect+proto"), Some((Form::Stream, Codec::Proto)));
+        for other in
+            ["application/json; charset=latin1", "application/jsonx", "text/json", "application/grpc"]
+        {
+            assert_eq!(spoken(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn gzip_is_taken_by_who_says_so() {
+        for (said, expected) in [
+            ("gzip", true),
+            ("br, gzip", true),
+            ("gzip;q=0.5", true),
+            ("gzip;q=0", false),
+            ("identity", false),
+            ("*", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(said));
+            assert_eq!(takes_gzip(&headers, &ACCEPT_ENCODING), expected, "{said}");
+        }
+    }
+
+    #[test]
+    fn a_query_is_read_strictly() {
+        let message = |query: &str| Query::read(query).and_then(|query| query.message()).ok();
+        assert_eq!(message("encoding=json&message=%7B%7D").as_deref(), Some(&b"{}"[..]));
+        assert_eq!(message("connect=v1&encoding=json&base64=1&message=e30").as_deref(), Some(&b"{}"[..]));
+        assert_eq!(message("encoding=json&base64=1&message=e30%3D").as_deref(), Some(&b"{}"[..]));
+        assert_eq!(message("encoding=proto&message=%FF+a").as_deref(), Some(&b"\xff a"[..]));
+        for bad in [
+            "encoding=json",
+            "message=e30",
+            "encoding=xml&message=e30",
+            "encoding=json&message=e30&message=e30",
+            "encoding=json&base64=1&message=%2B%2F",
+            "encoding=json&base64=2&message=e30",
+            "encoding=json&message=e30&connect=1",
+        ] {
+            assert_eq!(message(bad), None, "{bad}");
+        }
+    }
+}

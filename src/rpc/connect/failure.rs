@@ -1,0 +1,87 @@
+//! Owns how an error looks by Connect: JSON with the code, the sentence and the details of its gRPC status, and the status of HTTP.
+
+use base64ct::{Base64Unpadded, Encoding};
+use http::{HeaderMap, StatusCode};
+use prost::Message;
+use prost_reflect::{DescriptorPool, DynamicMessage};
+use prost_types::Any;
+use serde::Serialize;
+use tonic::{Code, Status};
+use tonic_types::pb;
+
+/// An error in JSON: a body of its own, or the end of a stream.
+#[derive(Debug, Serialize)]
+pub(super) struct Failure {
+    code: &'static str,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    message: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    details: Vec<Detail>,
+    #[serde(skip)]
+    pub(super) status: StatusCode,
+}
+
+/// A detail, as bytes for programs and as JSON for people.
+#[derive(Debug, Serialize)]
+struct Detail {
+    r#type: String,
+    value: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    debug: Option<DynamicMessage>,
+}
+
+impl Failure {
+    /// Of `status`, whose details are of the types in `details`, or unknown.
+    pub(super) fn of(status: &Status, details: &DescriptorPool) -> Self {
+        let (code, http_status) = names(status.code());
+        let inner = pb::Status::decode(status.details()).unwrap_or_default();
+        let details = inner.details.into_iter().map(|detail| Detail::of(detail, details)).collect();
+        Self { code, message: status.message().to_owned(), details, status: http_status }
+    }
+}
+
+impl Detail {
+    fn of(detail: Any, types: &DescriptorPool) -> Self {
+        let name = detail.type_url.rsplit('/').next().unwrap_or_default().to_owned();
+        let debug = types
+            .get_message_by_name(&name)
+            .and_then(|known| DynamicMessage::decode(known, detail.value.as_slice()).ok());
+        Self { r#type: name, value: Base64Unpadded::encode_string(&detail.value), debug }
+    }
+}
+
+/// The status that `headers` or trailers end a call with; none if it has succeeded.
+pub(super) fn failed(headers: &HeaderMap) -> Option<Status> {
+    let status = Status::from_header_map(headers)
+        .unwrap_or_else(|| Status::unknown("the call ended without saying how"));
+    (status.code() != Code::Ok).then_some(status)
+}
+
+/// The name of `code`, and the status of HTTP that goes with it (the protocol's "Error Codes").
+const fn names(code: Code) -> (&'static str, StatusCode) {
+    match code {
+        // A success is no error, and so has no name.
+        Code::Ok | Code::Unknown => ("unknown", StatusCode::INTERNAL_SERVER_ERROR),
+        Code::Cancelled => ("canceled", CLIENT_CLOSED_REQUEST),
+        Code::InvalidArgument => ("invalid_argument", StatusCode::BAD_REQUEST),
+        Code::DeadlineExceeded => ("deadline_exceeded", StatusCode::GATEWAY_TIMEOUT),
+        Code::NotFound => ("not_found", StatusCode::NOT_FOUND),
+        Code::AlreadyExists => ("already_exists", StatusCode::CONFLICT),
+        Code::PermissionDenied => ("permission_denied", StatusCode::FORBIDDEN),
+        Code::ResourceExhausted => ("resource_exhausted", StatusCode::TOO_MANY_REQUESTS),
+        Code::FailedPrecondition => ("failed_precondition", StatusCode::BAD_REQUEST),
+        Code::Aborted => ("aborted", StatusCode::CONFLICT),
+        Code::OutOfRange => ("out_of_range", StatusCode::BAD_REQUEST),
+        Code::Unimplemented => ("unimplemented", StatusCode::NOT_IMPLEMENTED),
+        Code::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR),
+        Code::Unavailable => ("unavailable", StatusCode::SERVICE_UNAVAILABLE),
+        Code::DataLoss => ("data_loss", StatusCode::INTERNAL_SERVER_ERROR),
+        Code::Unauthenticated => ("unauthenticated", StatusCode::UNAUTHORIZED),
+    }
+}
+
+/// 499, which HTTP itself does not know: the client has gone away.
+const CLIENT_CLOSED_REQUEST: StatusCode = match StatusCode::from_u16(499) {
+    Ok(status) => status,
+    Err(_) => StatusCode::REQUEST_TIMEOUT,
+};

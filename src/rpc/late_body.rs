@@ -1,0 +1,101 @@
+//! Owns what of a request is still on its way when its answer is there. If it is little, it is read and forgotten: over HTTP/2 a stream is
+//! reset whose request is not read, and plain clients then take the answer for an error.
+
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use futures_util::FutureExt;
+use http::Request;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::BodyExt;
+use hyper::body::Bytes;
+use tokio::time::timeout;
+use tonic::{Status, body::Body};
+
+/// How much is read, in bytes.
+const MAX_BYTES: usize = 128 * 1_024;
+
+/// Where a body comes that was not read to its end.
+pub(super) struct LateBody(Arc<Mutex<Option<Body>>>);
+
+/// A body that comes there.
+struct Lent {
+    /// None once it has ended.
+    body: Option<Body>,
+    home: Arc<Mutex<Option<Body>>>,
+}
+
+impl LateBody {
+    /// `request`, and what will have of its body what is not read.
+    pub(super) fn of(request: Request<Body>) -> (Request<Body>, Self) {
+        let home = Arc::new(Mutex::new(None));
+        let lent = |body: Body| {
+            if body.is_end_stream() {
+                body
+            } else {
+                Body::new(Lent { body: Some(body), home: Arc::clone(&home) })
+            }
+        };
+        (request.map(lent), Self(home))
+    }
+
+    /// Reads and forgets what there is, if it is little, and for no longer than `patience`.
+    pub(super) async fn forget(self, patience: Duration) {
+        let left = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut body) = left else { return };
+        // What is announced to be too much is not waited for.
+        let mut room = MAX_BYTES;
+        if body.size_hint().lower() > u64::try_from(room).unwrap_or(u64::MAX) {
+            return;
+        }
+        let mut forgotten = Box::pin(async move {
+            while let Some(Ok(frame)) = body.frame().await {
+                let bytes = frame.data_ref().map_or(0, Bytes::len);
+                if bytes > room {
+                    break;
+                }
+                room -= bytes;
+            }
+        });
+        if forgotten.as_mut().now_or_never().is_none() {
+            // Whoever takes longer has the stream reset.
+            let _ = timeout(patience, forgotten).await;
+        }
+    }
+}
+
+impl HttpBody for Lent {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        let frame = ready!(Pin::new(body).poll_frame(context));
+        if !matches!(frame, Some(Ok(_))) {
+            self.body = None;
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let left = self.body.take().filter(|body| !body.is_end_stream());
+        *self.home.lock().unwrap_or_else(PoisonError::into_inner) = left;
+    }
+}

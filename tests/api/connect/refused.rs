@@ -1,0 +1,59 @@
+//! Owns refusals that come before the request is there: over HTTP/2 its stream is not reset while a little of it is on its way.
+
+use bytes::Bytes;
+use http::Request;
+use serde_json::Value;
+use tokio::net::TcpStream;
+
+use super::{GET_ME, ISSUE_TOKEN};
+use crate::harness::TestServer;
+
+/// The status and the body of what a stream answers.
+async fn read(response: h2::client::ResponseFuture) -> (u16, Vec<u8>) {
+    let (head, mut stream) = response.await.unwrap().into_parts();
+    let mut body = Vec::new();
+    while let Some(data) = stream.data().await {
+        let data = data.unwrap();
+        stream.flow_control().release_capacity(data.len()).unwrap();
+        body.extend_from_slice(&data);
+    }
+    (head.status.as_u16(), body)
+}
+
+#[tokio::test]
+async fn a_small_body_that_comes_after_its_refusal_is_taken() {
+    let server = TestServer::start(&["--receive-timeout=1m"]).await;
+    let request = |path: &str, headers: &[(&str, &str)]| {
+        let request =
+            Request::post(format!("{}{path}", server.uri())).header("content-type", "application/json");
+        headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)).body(()).unwrap()
+    };
+    for (refused, status) in [
+        (request("/made.up.Service/Method", &[]), 404),
+        (request(GET_ME, &[("origin", "https://evil.example")]), 403),
+        (request(ISSUE_TOKEN, &[("connect-timeout-ms", "0")]), 504),
+        (request(ISSUE_TOKEN, &[("content-encoding", "br")]), 501),
+        (request("/oauth2/token", &[("content-type", "application/x-www-form-urlencoded")]), 415),
+    ] {
+        let tcp = TcpStream::connect(server.started.grpc_addr).await.unwrap();
+        let (sender, connection) = h2::client::handshake(tcp).await.unwrap();
+        tokio::spawn(connection);
+        let mut sender = sender.ready().await.unwrap();
+        let (response, mut body) = sender.send_request(refused, false).unwrap();
+        // Once a later call is answered, the server has seen the head, and has done with it what it does.
+        for _ in 0..2 {
+            let mut sender = sender.clone().ready().await.unwrap();
+            let (other, mut message) = sender.send_request(request(GET_ME, &[]), false).unwrap();
+            message.send_data(Bytes::from_static(b"{}"), true).unwrap();
+            assert_eq!(read(other).await.0, 401);
+        }
+        body.send_data(Bytes::from_static(b"{\"password\":"), false).unwrap();
+        body.send_data(Bytes::from_static(b"{}}"), true).unwrap();
+        let (got, said) = read(response).await;
+        assert_eq!(got, status);
+        if status != 415 {
+            let error: Value = serde_json::from_slice(&said).unwrap();
+            assert!(error["code"].is_string(), "{error}");
+        }
+    }
+}

@@ -10,6 +10,9 @@ use std::{
 /// What Envoy asks.
 const EXT_AUTHZ: &str = "envoy/service/auth/v3/external_auth.proto";
 
+/// What takes traces.
+const OTLP: &str = "opentelemetry/proto/collector/trace/v1/trace_service.proto";
+
 /// What others have written the code for, by the names that it has everywhere: a program that registers such a file under two names, one of
 /// them Google's own, does not start in Go or Python. With the name of what is made of each.
 const DESCRIBED: [(&str, &str); 4] = [
@@ -36,6 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     api(&own, &third_party, &out, is_server)?;
     if is_server {
         ext_authz(&third_party, &out)?;
+        otlp(&third_party)?;
         for (file, set) in DESCRIBED {
             let compiler = compiled(&[&third_party], &[third_party.join(file)])?;
             fs::write(out.join(set), compiler.encode_file_descriptor_set())?;
@@ -80,6 +84,13 @@ fn ext_authz(third_party: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
         .btree_map(".envoy")
         .include_file("ext_authz.rs")
         .compile_fds(compiler.file_descriptor_set())?;
+    Ok(())
+}
+
+/// What a collector of traces takes. The server's side is for the tests, which are one.
+fn otlp(third_party: &Path) -> Result<(), Box<dyn Error>> {
+    let compiler = compiled(&[third_party], &[third_party.join(OTLP)])?;
+    tonic_prost_build::configure().include_file("otlp.rs").compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }
 

@@ -5,7 +5,7 @@
 //! protocol. Rooms import downward only:
 //!
 //! ```text
-//! { main -> cli, fuzzing } -> { server -> { rpc, http, jobs }, transfer, shutdown } -> install -> config -> { identity, peer }
+//! { main -> cli, fuzzing } -> { server -> { rpc, http, jobs }, transfer, shutdown } -> install -> config -> { identity, peer, traces }
 //!      -> changes -> { admission, store } -> { auth, audit } -> { jose, errors, wire } -> { proto, metrics, observe }
 //!      -> { model, files } -> base
 //! ```
@@ -61,6 +61,8 @@ pub mod server;
 pub mod shutdown;
 #[cfg(feature = "server")]
 pub mod store;
+#[cfg(feature = "server")]
+pub mod traces;
 #[cfg(feature = "server")]
 pub mod transfer;
 #[cfg(feature = "server")]

@@ -7,6 +7,10 @@ pub use api::identity;
 #[cfg(feature = "server")]
 #[doc(inline)]
 pub use ext_authz::envoy;
+/// What a collector of traces takes (OTLP).
+#[cfg(feature = "server")]
+#[doc(inline)]
+pub use otlp::opentelemetry;
 
 #[allow(
     missing_docs,
@@ -27,6 +31,18 @@ mod api {
 )]
 mod ext_authz {
     include!(concat!(env!("OUT_DIR"), "/ext_authz.rs"));
+}
+
+#[cfg(feature = "server")]
+#[allow(
+    missing_docs,
+    clippy::pedantic,
+    clippy::allow_attributes_without_reason,
+    rustdoc::all,
+    reason = "generated from third_party/proto/"
+)]
+mod otlp {
+    include!(concat!(env!("OUT_DIR"), "/otlp.rs"));
 }
 
 /// The encoded `google.protobuf.FileDescriptorSet` of Signet's own API and what it imports, custom options included.

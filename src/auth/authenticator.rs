@@ -4,7 +4,7 @@ use std::{future::Future, net::IpAddr, sync::Arc};
 
 use http::{Extensions, HeaderMap, HeaderValue, header::AUTHORIZATION};
 
-use super::{Caller, Keys, VerifiedToken, Verifier};
+use super::{Caller, CallerSlot, Keys, VerifiedToken, Verifier};
 use crate::model::{Claims, Error, NameSet};
 
 /// What is found where a token stands.
@@ -72,7 +72,7 @@ impl<K: Keys, S: Standing> Authenticator<K, S> {
     }
 
     /// The same as [`Self::authenticate_from`], of a request whose token may have been verified on its way here: then it is among the
-    /// `extensions`.
+    /// `extensions`. Who calls is put into the [`CallerSlot`], if there is one, too.
     ///
     /// # Errors
     /// As [`Self::authenticate`].
@@ -82,10 +82,14 @@ impl<K: Keys, S: Standing> Authenticator<K, S> {
         extensions: &Extensions,
         caller: Option<IpAddr>,
     ) -> Result<Caller, Error> {
-        match extensions.get::<VerifiedToken>() {
-            Some(token) => self.recognise_verified(token.clone(), self.verifier.audience(), caller).await,
-            None => self.authenticate_from(headers, caller).await,
+        let caller = match extensions.get::<VerifiedToken>() {
+            Some(token) => self.recognise_verified(token.clone(), self.verifier.audience(), caller).await?,
+            None => self.authenticate_from(headers, caller).await?,
+        };
+        if let Some(slot) = extensions.get::<CallerSlot>() {
+            slot.put(&caller);
         }
+        Ok(caller)
     }
 
     /// `token`, if it has been verified before, with a key that is in force as far as is known. Costs next to nothing, and waits for

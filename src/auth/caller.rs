@@ -18,6 +18,24 @@ pub struct Caller {
     found: Option<Arc<dyn Any + Send + Sync>>,
 }
 
+/// Where the authenticator puts who calls, also if the call is refused for what the caller lacks: an extension of the request by which a
+/// layer in front learns it.
+#[derive(Clone, Debug, Default)]
+pub struct CallerSlot(Arc<OnceLock<Caller>>);
+
+impl CallerSlot {
+    /// Puts `caller` there, if nobody is there yet.
+    pub(super) fn put(&self, caller: &Caller) {
+        let _ = self.0.set(caller.clone());
+    }
+
+    /// Who calls; none if nobody was proven.
+    #[must_use]
+    pub fn caller(&self) -> Option<&Caller> {
+        self.0.get()
+    }
+}
+
 /// What is left of a token. Most methods ask for a scope, and for none of the other claims.
 #[derive(Debug)]
 struct Cut {

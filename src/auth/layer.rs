@@ -4,7 +4,7 @@ use std::{
     future::Future,
     net::IpAddr,
     pin::Pin,
-    sync::{Arc, OnceLock},
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -26,19 +26,6 @@ use crate::{
 /// behind a proxy. Without it the connection's peer counts, where tonic's own server serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallerAddress(pub IpAddr);
-
-/// Where the layer puts who calls, also if the call is refused for what the caller lacks: an extension of the request by which a layer in
-/// front learns it.
-#[derive(Clone, Debug, Default)]
-pub struct CallerSlot(Arc<OnceLock<Caller>>);
-
-impl CallerSlot {
-    /// Who calls; none if nobody was proven.
-    #[must_use]
-    pub fn caller(&self) -> Option<&Caller> {
-        self.0.get()
-    }
-}
 
 /// Puts the policy and the authenticator before a gRPC service.
 #[derive(Debug)]
@@ -91,9 +78,6 @@ impl<K: Keys, S: Standing> Gate<K, S> {
                     .authenticator
                     .authenticate_request(headers, extensions, caller_address(extensions))
                     .await?;
-                if let Some(CallerSlot(slot)) = extensions.get() {
-                    let _ = slot.set(caller.clone());
-                }
                 caller.must_have(required_scopes.iter().map(String::as_str))?;
                 Ok(Some(caller))
             }

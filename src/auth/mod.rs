@@ -53,10 +53,10 @@ mod verifier;
 
 pub use crate::jose::{KeySet, VerifyingKey};
 pub use authenticator::{Authenticator, Standing, Stands, bearer_token};
-pub use caller::Caller;
+pub use caller::{Caller, CallerSlot};
 pub use issuer::{FetchSettings, RemoteKeys, RemoteKeysError, issuer_identifier};
 pub use keys::Keys;
-pub use layer::{AuthLayer, AuthService, CallerAddress, CallerSlot};
+pub use layer::{AuthLayer, AuthService, CallerAddress};
 pub use policy::{Access, Policy, PolicyError};
 pub use resource_server::{ResourceServer, ResourceServerSettings, UntilExpiry};
 #[cfg(all(feature = "server", any(fuzzing, test)))]

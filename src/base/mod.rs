@@ -7,6 +7,8 @@ mod shares;
 mod system_random;
 mod tally;
 mod throttle;
+#[cfg(feature = "server")]
+mod trace;
 
 pub use clock::{Clock, Deadline, Timestamp};
 pub use entropy::Entropy;
@@ -15,3 +17,7 @@ pub(crate) use shares::Shares;
 pub(crate) use system_random::fill_from_system;
 pub use tally::Tally;
 pub(crate) use throttle::Throttle;
+#[cfg(feature = "server")]
+pub(crate) use trace::{
+    AttributeValue, Done, FinishedTrace, Span, SpanId, SpanKind, TRACEPARENT, Trace, TraceId, TraceParent,
+};

@@ -45,7 +45,7 @@ use tracing_subscriber::filter::Targets;
 
 use crate::{
     audit::AuditLog,
-    config::{Config, LogFormat, Switch},
+    config::{Config, LogFormat, OpenTelemetryVariables, Switch},
     errors::CommandReason,
     observe,
 };
@@ -285,6 +285,7 @@ fn parse() -> Result<Parsed, Ended> {
     }
     confirm::destruction(&matches)?;
     cli.config.storage.copied = copied::policy(&matches);
+    cli.config.traces.variables = OpenTelemetryVariables::of(std::env::vars_os());
     if !cli.serves() {
         let log = &mut cli.config.observe.audit_log;
         *log = audit::of_command(std::mem::replace(log, AuditLog::Off), cli.quiet, &matches);

@@ -3,6 +3,8 @@
 use clap::{Args, ValueEnum};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
+use crate::observe::LoggedRequests;
+
 /// What is logged, and how.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Logs")]
@@ -21,6 +23,34 @@ pub struct LogConfig {
         value_parser = log_level
     )]
     pub log_level: Targets,
+
+    /// Which requests have a line of their own on standard error, whatever --log-level is: off, errors (those that are refused or fail), or
+    /// all. It tells method, code, reason, time, bytes, request id, peer and client; at most 1,000 requests a second have one.
+    #[arg(long, env = "SIGNET_REQUEST_LOG", global = true, value_name = "WHICH", value_enum, default_value_t = RequestLogged::Off)]
+    pub request_log: RequestLogged,
+}
+
+/// Which requests have a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RequestLogged {
+    /// None.
+    Off,
+    /// Those that are refused or fail.
+    Errors,
+    /// All.
+    All,
+}
+
+impl RequestLogged {
+    /// The requests that have one; none if none has.
+    #[must_use]
+    pub const fn requests(self) -> Option<LoggedRequests> {
+        match self {
+            Self::Off => None,
+            Self::Errors => Some(LoggedRequests::Errors),
+            Self::All => Some(LoggedRequests::All),
+        }
+    }
 }
 
 /// How log lines look.

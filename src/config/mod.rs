@@ -17,6 +17,7 @@ mod storage;
 mod tls;
 mod tokens;
 mod unusable_file;
+mod traces;
 mod web;
 
 use std::{io, net::SocketAddr, path::Path, time::Duration};
@@ -41,7 +42,7 @@ pub use environment::EnvironmentConfig;
 pub use first_start::FirstStartConfig;
 pub use guessing::GuessConfig;
 pub use limits::LimitConfig;
-pub use log::{LogConfig, LogFormat};
+pub use log::{LogConfig, LogFormat, RequestLogged};
 pub use mesh::{ExtAuthzAddr, MeshConfig};
 pub use observe::ObserveConfig;
 pub use operations::{DEFAULT_OPERATIONS_ADDR, OperationsConfig};
@@ -52,6 +53,7 @@ pub use storage::{CopiedDatabase, Database, DatabaseLocation, StorageConfig};
 pub use tls::{TlsConfig, TlsFiles};
 pub use tokens::TokenConfig;
 pub(crate) use unusable_file::{UnusableFile, cause, is_forbidden, or_here, owner};
+pub use traces::{OpenTelemetryVariables, TraceConfig, TracePlan};
 pub use web::WebConfig;
 
 /// Every setting of the service. A flag wins over its environment variable, and that over the default.
@@ -135,6 +137,10 @@ pub struct Config {
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap would show the text as help")]
     pub observe: ObserveConfig,
+
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap would show the text as help")]
+    pub traces: TraceConfig,
 
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap would show the text as help")]

@@ -18,6 +18,7 @@ use crate::{
     auth::bearer_token,
     base::Deadline,
     model::{Error, for_caller},
+    observe::ReceivedBytes,
     peer::PeerAddress,
 };
 
@@ -46,6 +47,9 @@ impl HttpAdmission {
         let mut visit = Visit::new(&self.pool, kind, source, deadline, token);
         let max_bytes = self.pool.bounds().call.message_bytes;
         let Message { bytes, charge } = visit.receive(body, max_bytes, head_bytes).await?;
+        if let Some(received) = head.extensions.get::<ReceivedBytes>() {
+            received.note(bytes.len());
+        }
         let hold = Arc::new(Hold::of_message(charge));
         hold.keep(visit.enter()?);
         if let Some(token) = visit.verified() {

@@ -1,36 +1,21 @@
-//! Owns `GET /metrics`, measuring the requests by HTTP, and telling of those that fail.
+//! Owns `GET /metrics`.
 
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
-use axum::{
-    Router,
-    body::Bytes,
-    extract::{MatchedPath, Request, State},
-    http::header,
-    middleware::{Next, from_fn_with_state},
-    response::{IntoResponse, Response},
-    routing::get,
-};
+use axum::{Router, body::Bytes, extract::State, http::header, response::IntoResponse, routing::get};
 use tokio::sync::OnceCell;
-use tracing::Instrument;
 
 use super::refusal::Refusal;
 use crate::{
-    base::Clock,
-    errors::{CallFailure, FailureLog},
     metrics::{CONTENT_TYPE, Metrics},
     model::Error,
-    observe::call_span,
 };
 
 /// Where metrics are.
 const METRICS: &str = "/metrics";
-
-/// What stands for every path that is not served: what a client makes up must not make a series.
-const UNKNOWN_ROUTE: &str = "unknown";
 
 /// The text of all series, written once for all who ask at a time: what they cost does not grow with their number, neither in
 /// work nor in memory.
@@ -50,19 +35,6 @@ pub(crate) fn router(metrics: Arc<Metrics>) -> Router {
 pub(crate) fn elsewhere(operations_addr: Option<SocketAddr>) -> Router {
     let refuse = move || async move { Refusal::from(Error::MetricsElsewhere { operations_addr }) };
     Router::new().route(METRICS, get(refuse))
-}
-
-/// What measures requests.
-#[derive(Clone)]
-struct Meter {
-    metrics: Arc<Metrics>,
-    clock: Clock,
-    failures: FailureLog,
-}
-
-/// `router`, its requests measured, and `failures` told of those that fail.
-pub(crate) fn measured(router: Router, metrics: Arc<Metrics>, clock: Clock, failures: FailureLog) -> Router {
-    router.layer(from_fn_with_state(Meter { metrics, clock, failures }, measure))
 }
 
 /// Every series, in the text format of Prometheus.
@@ -91,21 +63,6 @@ impl Exposition {
         });
         written.await.cloned()
     }
-}
-
-async fn measure(State(meter): State<Meter>, request: Request, next: Next) -> Response {
-    let Meter { metrics, clock, failures } = meter;
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    let route = route.as_ref().map_or(UNKNOWN_ROUTE, MatchedPath::as_str);
-    let span = call_span(route, request.extensions().get());
-    let begun = clock.monotonic();
-    let response = next.run(request).instrument(span).await;
-    let took = clock.monotonic().saturating_sub(begun);
-    if let Some(failure) = response.extensions().get::<CallFailure>() {
-        failures.tell(route, failure);
-    }
-    metrics.http.answered(route, response.status().as_str(), took);
-    response
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod form;
 mod forward_auth;
 mod hosts;
 mod jwks;
+mod meter;
 pub(crate) mod metrics;
 mod model_api;
 mod multipart;
@@ -15,6 +16,7 @@ mod oauth;
 mod pages;
 mod refusal;
 mod sender;
+mod traced_request;
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -38,6 +40,7 @@ pub(crate) use admit::HttpAdmission;
 pub(crate) use discovery::Discovery;
 pub(crate) use draining::OAuthDrain;
 pub(crate) use forward_auth::{VERIFY, forward_auth_router};
+pub(crate) use meter::{Meter, measured};
 pub(crate) use model_api::ModelApi;
 pub(crate) use oauth::{Endpoints, IntrospectEndpoint, TokenEndpoint, UserInfoEndpoint};
 

@@ -38,6 +38,12 @@ const BUCKETS: [f64; 14] =
 /// The labels of a method.
 const LABELS: [&str; 3] = ["grpc_type", "grpc_service", "grpc_method"];
 
+/// The name of the status code of gRPC that has the number `code`.
+#[must_use]
+pub fn code_name(code: usize) -> &'static str {
+    CODES.get(code).copied().unwrap_or(CODES[UNKNOWN])
+}
+
 /// Calls of all methods.
 #[derive(Clone, Debug)]
 pub struct CallMetrics {

@@ -27,7 +27,7 @@ use prometheus::{Registry, TextEncoder};
 use crate::base::Tally;
 
 pub use audit::AuditMetrics;
-pub use calls::{CallMetrics, MethodMetrics};
+pub use calls::{CallMetrics, MethodMetrics, code_name};
 pub use clock::{ClockMetrics, TimedWork};
 pub use connections::{ConnectionMetrics, Handshake, ListenerMetrics, OpenConnection};
 pub use database::DatabaseMetrics;

@@ -1,43 +1,79 @@
-//! Owns which request the running task works for: lines of the log that are written far below those who know the request tell its id, too.
+//! Owns what is known of the request that the running task works for: lines that are written far below those who know the request tell its
+//! id, and what is found out there is told with it.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
-use super::RequestId;
+use super::{ClientId, RequestId};
+use crate::base::Trace;
 
 tokio::task_local! {
-    static REQUEST: Cell<RequestId>;
+    static REQUEST: Running;
+}
+
+/// A request that is worked for.
+struct Running {
+    id: Cell<RequestId>,
+    /// The client that has proven itself.
+    client: Cell<Option<ClientId>>,
+    /// None if it is not traced.
+    trace: RefCell<Option<Trace>>,
+}
+
+impl Running {
+    const fn new(id: RequestId) -> Self {
+        Self { id: Cell::new(id), client: Cell::new(None), trace: RefCell::new(None) }
+    }
 }
 
 /// Does `work` for the request `id`: the lines of the log that it causes tell the id.
 pub(crate) async fn for_request<Work: Future>(id: RequestId, work: Work) -> Work::Output {
-    REQUEST.scope(Cell::new(id), work).await
+    REQUEST.scope(Running::new(id), work).await
 }
 
 /// `work` for the request that this task works for, whichever task will do it.
 pub(crate) fn for_same_request<Work: Future>(work: Work) -> impl Future<Output = Work::Output> {
-    let id = current_request();
+    let (id, trace) = (current_request(), current_trace());
     async move {
-        match id {
-            Some(id) => for_request(id, work).await,
-            None => work.await,
-        }
+        let Some(id) = id else { return work.await };
+        let running = Running { trace: RefCell::new(trace), ..Running::new(id) };
+        REQUEST.scope(running, work).await
     }
 }
 
 /// The same as [`for_request`], for work that does not wait.
 pub(crate) fn at_once_for_request<Answer>(id: RequestId, work: impl FnOnce() -> Answer) -> Answer {
-    REQUEST.sync_scope(Cell::new(id), work)
+    REQUEST.sync_scope(Running::new(id), work)
 }
 
 /// The running task turns out to work for the request `id`, about which somebody else asks.
 pub(crate) fn works_for_request(id: RequestId) {
     // Who works for no request, as a test may, has nobody to tell.
-    let _ = REQUEST.try_with(|request| request.set(id));
+    let _ = REQUEST.try_with(|request| request.id.set(id));
 }
 
 /// The request that the running task works for, if it is one.
 pub(crate) fn current_request() -> Option<RequestId> {
-    REQUEST.try_with(Cell::get).ok()
+    REQUEST.try_with(|request| request.id.get()).ok()
+}
+
+/// The sender of the request that the running task works for has proven to be `client`.
+pub(crate) fn note_client(client: ClientId) {
+    let _ = REQUEST.try_with(|request| request.client.set(Some(client)));
+}
+
+/// The client that the sender of this request has proven to be, if it was asked.
+pub(crate) fn noted_client() -> Option<ClientId> {
+    REQUEST.try_with(|request| request.client.get()).ok().flatten()
+}
+
+/// What is done for the request that this task works for belongs to `trace` from now on.
+pub(crate) fn trace_request(trace: Trace) {
+    let _ = REQUEST.try_with(|request| request.trace.replace(Some(trace)));
+}
+
+/// The trace of the request that the running task works for, if it is traced.
+pub(crate) fn current_trace() -> Option<Trace> {
+    REQUEST.try_with(|request| request.trace.borrow().clone()).ok().flatten()
 }
 
 #[cfg(test)]

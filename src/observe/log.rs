@@ -3,14 +3,10 @@
 use std::io;
 
 use tracing_subscriber::{
-    Layer,
-    filter::{Targets, filter_fn},
-    fmt::MakeWriter,
-    layer::SubscriberExt,
-    util::SubscriberInitExt,
+    Layer, filter::Targets, fmt::MakeWriter, layer::SubscriberExt, util::SubscriberInitExt,
 };
 
-use super::{LIMITS, LineWriter, panics, request_lines::RequestLines, span, stderr, terminal::has_colours};
+use super::{LIMITS, LineWriter, panics, request_lines::RequestLines, stderr, terminal::has_colours};
 
 /// Sends log lines to standard error from now on, as JSON if `is_json`, and panics with them. Standard output is for what a command
 /// answers.
@@ -24,10 +20,8 @@ pub fn start_log(is_json: bool, level: Targets) {
         let lines = lines.with_ansi(is_ansi);
         lines.map_event_format(|format| RequestLines::new(format.with_ansi(is_ansi), false)).boxed()
     };
-    // Until an exporter keeps the spans of calls: it takes this filter's place.
-    let no_calls = filter_fn(span::is_of_no_call);
     // A second start in one process (tests) keeps the first.
-    let _ = tracing_subscriber::registry().with(level).with(no_calls).with(&LIMITS).with(lines).try_init();
+    let _ = tracing_subscriber::registry().with(level).with(&LIMITS).with(lines).try_init();
     panics::tell_in_log(is_json);
 }
 

@@ -7,7 +7,7 @@ mod line_limits;
 mod log;
 mod panics;
 mod request_lines;
-mod span;
+mod request_log;
 mod terminal;
 mod writer;
 
@@ -22,7 +22,8 @@ use std::{
 use crate::base::Clock;
 
 pub use log::start_log;
-pub(crate) use span::call_span;
+pub use request_log::LoggedRequests;
+pub(crate) use request_log::{ReceivedBytes, RequestLine, RequestLog};
 pub use terminal::is_dumb;
 pub use writer::LineWriter;
 

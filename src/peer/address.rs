@@ -59,6 +59,11 @@ impl PeerAddress {
         self.is_trusted_proxy
     }
 
+    /// Whether it came by a connection of a trusted proxy, on whosever behalf.
+    pub(crate) const fn came_by_trusted_proxy(self) -> bool {
+        self.connection.is_trusted_proxy
+    }
+
     /// The address that counts, for sessions, the audit log and shares alike.
     pub(crate) fn ip(self) -> IpAddr {
         self.named.unwrap_or(self.connection.address)

@@ -107,8 +107,8 @@ where
         }
         let method = path.trim_start_matches('/').to_owned();
         let origin = origin(request.headers(), request.extensions());
-        let slot = CallerSlot::default();
-        request.extensions_mut().insert(slot.clone());
+        // Another layer may ask for it, too.
+        let slot = request.extensions_mut().get_or_insert_default::<CallerSlot>().clone();
         let AdminCallsLayer { refusals, hear } = self.layer.clone();
         let answered = self.inner.call(request);
         Box::pin(async move {

@@ -33,6 +33,7 @@ use crate::{
     auth::{Policy, bearer_token},
     base::Deadline,
     model::{Error, Network, for_caller},
+    observe::ReceivedBytes,
     peer::PeerAddress,
 };
 
@@ -88,6 +89,8 @@ struct Form<'a> {
     /// What is asked of it, if it may be larger than others.
     alone: Option<&'a Alone>,
     head_bytes: usize,
+    /// Where the request log reads how many bytes came.
+    received: Option<&'a ReceivedBytes>,
 }
 
 /// What has come of a call.
@@ -158,7 +161,8 @@ impl AdmitLayer {
             None
         };
         let connect = head.extensions.remove::<Call>();
-        let form = Form { method, encoding, connect: connect.as_ref(), alone, head_bytes };
+        let received = head.extensions.get::<ReceivedBytes>();
+        let form = Form { method, encoding, connect: connect.as_ref(), alone, head_bytes, received };
         let (message, charge) = form.receive(&mut visit, body).await?;
         let hold = Arc::new(Hold::of_message(charge).with_turn(turn));
         let body = message.body(connect.as_ref(), visit.message_bytes(), &hold);
@@ -201,13 +205,16 @@ impl AdmitLayer {
 impl Form<'_> {
     /// Takes in the message of a call whose body is `body`, if it has one message, and what its bytes take.
     async fn receive(self, visit: &mut Visit<'_>, body: Body) -> Result<(Received, Option<Place>), Error> {
-        let Self { method, encoding, connect, alone, head_bytes } = self;
+        let Self { method, encoding, connect, alone, head_bytes, received } = self;
         if !method.has_one_request {
             return Ok((Received::Requests(body), None));
         }
         let message_bytes = visit.message_bytes();
         let max_bytes = message_bytes.saturating_add(MESSAGE_HEAD_BYTES);
         let mut message = visit.receive(body, max_bytes, head_bytes).await?;
+        if let Some(received) = received {
+            received.note(message.bytes.len());
+        }
         if let Some(call) = connect {
             let bytes = call.message(&message.bytes, message_bytes)?;
             if bytes.len() > message.bytes.len() {

@@ -1,4 +1,4 @@
-//! Owns measuring calls, and telling of those that fail, to the log and to the client: outermost, so that what any layer refuses is
+//! Owns measuring calls, and telling of them, to the log and to the client: outermost, so that what any layer refuses is
 //! measured, and tells its request, too.
 
 use std::{
@@ -15,21 +15,32 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use prost_reflect::{DescriptorPool, MethodDescriptor};
 use tonic::{Code, Status, body::Body};
 use tower::{Layer, Service};
-use tracing::Instrument;
 
+use super::{logged_call::LoggedCall, traced_call::TracedCall};
 use crate::{
     base::Clock,
     errors::{CallFailure, FailureLog, tell_request_id},
     metrics::{CallMetrics, MethodMetrics},
     model::{RequestId, current_request},
-    observe::call_span,
+    observe::RequestLog,
+    traces::Traces,
 };
 
 /// Measures the calls of a gRPC service.
 #[derive(Clone, Debug)]
 pub(crate) struct MeterLayer {
     meter: Arc<Meter>,
-    failures: FailureLog,
+    told: Told,
+}
+
+/// Whom the calls of one listener are told.
+#[derive(Clone, Debug)]
+pub(crate) struct Told {
+    pub(crate) failures: FailureLog,
+    /// None if it is off.
+    pub(crate) requests: Option<RequestLog>,
+    /// None if no traces leave.
+    pub(crate) traces: Option<Traces>,
 }
 
 #[derive(Debug)]
@@ -51,7 +62,7 @@ struct Method {
 #[derive(Clone, Debug)]
 pub(crate) struct MeterService<Inner> {
     meter: Arc<Meter>,
-    failures: FailureLog,
+    told: Told,
     inner: Inner,
 }
 
@@ -64,6 +75,8 @@ struct Call {
     ended: bool,
     /// None in a test without a connection.
     request_id: Option<RequestId>,
+    logged: Option<Box<LoggedCall>>,
+    traced: Option<TracedCall>,
 }
 
 /// The body of an answer whose end is the end of the call.
@@ -85,11 +98,11 @@ impl From<Body> for MeteredBody {
 }
 
 impl MeterLayer {
-    /// Measures the methods of every service that is `described`, and tells `failures` of those that fail.
+    /// Measures the methods of every service that is `described`, and tells `told` of their calls.
     pub(crate) fn new(
         metrics: &CallMetrics,
         clock: Clock,
-        failures: FailureLog,
+        told: Told,
         described: &[DescriptorPool],
     ) -> Self {
         let mut methods = HashMap::default();
@@ -103,12 +116,12 @@ impl MeterLayer {
         }
         let metrics = metrics.method("unknown", "unknown", "unknown");
         let unknown = Arc::new(Method { path: "unknown".to_owned(), metrics });
-        Self { meter: Arc::new(Meter { methods, unknown, clock }), failures }
+        Self { meter: Arc::new(Meter { methods, unknown, clock }), told }
     }
 
     /// The same, for another listener.
-    pub(crate) fn telling(&self, failures: FailureLog) -> Self {
-        Self { meter: Arc::clone(&self.meter), failures }
+    pub(crate) fn telling(&self, told: Told) -> Self {
+        Self { meter: Arc::clone(&self.meter), told }
     }
 }
 
@@ -122,12 +135,15 @@ fn kind(method: &MethodDescriptor) -> &'static str {
 }
 
 impl Meter {
-    fn begin<B>(&self, request: &Request<B>) -> Call {
+    fn begin<B>(&self, request: &mut Request<B>, told: &Told) -> Call {
         let path = request.uri().path();
         let method = Arc::clone(self.methods.get(path).unwrap_or(&self.unknown));
         method.metrics.begin();
         let request_id = request.extensions().get().copied();
-        Call { method, clock: self.clock.clone(), begun: self.clock.monotonic(), ended: false, request_id }
+        let traced = told.traces.as_ref().and_then(|traces| TracedCall::begin(traces, request));
+        let logged = told.requests.as_ref().map(|log| Box::new(LoggedCall::begin(log, request)));
+        let (clock, begun) = (self.clock.clone(), self.clock.monotonic());
+        Call { method, clock, begun, ended: false, request_id, logged, traced }
     }
 }
 
@@ -136,13 +152,31 @@ impl Call {
         if !std::mem::replace(&mut self.ended, true) {
             let took = self.clock.monotonic().saturating_sub(self.begun);
             self.method.metrics.end(code as usize, took);
+            if let Some(logged) = &self.logged {
+                let trace_id = self.traced.as_ref().map(TracedCall::id);
+                logged.tell(&self.method.path, code, took, (self.request_id, trace_id.as_deref()));
+            }
+            if let Some(traced) = &self.traced {
+                traced.end(&self.method.path, code);
+            }
         }
     }
 
-    /// Has the error in `headers`, if there is one, tell which request it is about: the id that the lines of the log have by now, which
-    /// for Envoy's question is that of the request asked about.
-    fn identify(&self, headers: &mut HeaderMap) {
-        if let Some(id) = current_request().or(self.request_id) {
+    /// The answer begins. For Envoy's question the id is that of the request asked about by now, as in the lines of the log.
+    fn answered(&mut self) {
+        self.request_id = current_request().or(self.request_id);
+        if let Some(logged) = &mut self.logged {
+            logged.answered();
+        }
+    }
+
+    /// The call ends with the status in `headers`, of its answer or trailers. Has the error, if there is one, tell which request it is
+    /// about.
+    fn ends_with(&mut self, headers: &mut HeaderMap) {
+        if let Some(logged) = &mut self.logged {
+            logged.ends_with(headers);
+        }
+        if let Some(id) = self.request_id {
             tell_request_id(headers, id.as_str());
         }
     }
@@ -168,10 +202,12 @@ impl HttpBody for MeteredBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let mut frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
-        if let Some(Ok(frame)) = &mut frame
-            && let (Some(trailers), Some(call)) = (frame.trailers_mut(), &self.call)
-        {
-            call.identify(trailers);
+        if let (Some(Ok(frame)), Some(call)) = (&mut frame, &mut self.call) {
+            if let Some(trailers) = frame.trailers_mut() {
+                call.ends_with(trailers);
+            } else if let (Some(data), Some(logged)) = (frame.data_ref(), &mut call.logged) {
+                logged.sent(data.len());
+            }
         }
         let ended = match &frame {
             Some(Ok(frame)) => frame.trailers_ref().map(|trailers| code(trailers).unwrap_or(Code::Unknown)),
@@ -201,7 +237,7 @@ impl<Inner> Layer<Inner> for MeterLayer {
     type Service = MeterService<Inner>;
 
     fn layer(&self, inner: Inner) -> Self::Service {
-        MeterService { meter: Arc::clone(&self.meter), failures: self.failures.clone(), inner }
+        MeterService { meter: Arc::clone(&self.meter), told: self.told.clone(), inner }
     }
 }
 
@@ -218,27 +254,26 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let mut call = self.meter.begin(&request);
-        let span = call_span(&call.method.path, call.request_id.as_ref());
-        let failures = self.failures.clone();
-        let answer = span.in_scope(|| self.inner.call(request));
-        let measured = async move {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let mut call = self.meter.begin(&mut request, &self.told);
+        let failures = self.told.failures.clone();
+        let answer = self.inner.call(request);
+        Box::pin(async move {
             let (mut head, inner) = answer.await?.into_parts();
             if let Some(failure) = head.extensions.get::<Status>().and_then(CallFailure::of_status) {
                 failures.tell(&call.method.path, failure);
             }
+            call.answered();
             // An answer without a message has its status among its headers.
             let call = match code(&head.headers) {
                 Some(code) => {
+                    call.ends_with(&mut head.headers);
                     call.end(code);
-                    call.identify(&mut head.headers);
                     None
                 }
                 None => Some(call),
             };
             Ok(Response::from_parts(head, MeteredBody { inner, call }))
-        };
-        Box::pin(measured.instrument(span))
+        })
     }
 }

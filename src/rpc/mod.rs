@@ -13,12 +13,14 @@ mod gzip;
 pub(crate) mod health;
 mod identity_service;
 mod late_body;
+mod logged_call;
 pub(crate) mod meter;
 mod methods;
 mod page;
 pub(crate) mod protocol;
 mod reflection;
 mod token_service;
+mod traced_call;
 mod update_mask;
 pub(crate) mod web;
 

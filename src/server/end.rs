@@ -99,12 +99,12 @@ async fn drain(connections: Option<&Connections>, within: Duration) -> bool {
 
 /// Closes what `parts` keep open, as far as that can be had in time.
 pub(super) async fn close(parts: Parts) {
-    let Parts { store, audit, audit_trail, sessions, .. } = parts;
+    let Parts { store, audit, audit_trail, sessions, telling, .. } = parts;
     // What is not written is taken for unseen.
     let seen = timeout(CLOSE_TIMEOUT, sessions.write_seen());
     // What the thread has merged comes into the database after it is in the log.
     let audited = async { audit.flush(CLOSE_TIMEOUT).await && audit_trail.write_rest(CLOSE_TIMEOUT).await };
-    let (_, audited) = tokio::join!(seen, timeout(CLOSE_TIMEOUT, audited));
+    let (_, audited, ()) = tokio::join!(seen, timeout(CLOSE_TIMEOUT, audited), telling.close(CLOSE_TIMEOUT));
     let flushed = audited.unwrap_or(false);
     let closed = timeout(CLOSE_TIMEOUT, store.close()).await;
     if closed.is_err() {

@@ -10,8 +10,7 @@ use tower::{ServiceExt, service_fn};
 use super::{Parts, connections::HttpService, grpc::GrpcService, served::ext_authz_rpc};
 use crate::{
     config::{Config, ExtAuthzAddr},
-    errors::FailureLog,
-    http::{HttpAdmission, VERIFY, forward_auth_router, metrics},
+    http::{HttpAdmission, VERIFY, forward_auth_router, measured},
     rpc::meter::MeteredBody,
 };
 
@@ -30,9 +29,8 @@ pub(super) fn service(
     };
     let limits = HttpAdmission::new(parts.pools.ext_authz.clone(), config.limits.max_header_bytes);
     let router = forward_auth_router(Arc::new(decide), limits);
-    let failures = FailureLog::new("ext_authz", parts.clock.clone());
     // Outermost, so that every question is counted with the status that the proxy gets.
-    let forward_auth = metrics::measured(router, Arc::clone(&parts.metrics), parts.clock.clone(), failures);
+    let forward_auth = measured(router, parts.http_meter("ext_authz"));
     service_fn(move |request: http::Request<Incoming>| {
         let (grpc, forward_auth) = (grpc.clone(), forward_auth.clone());
         async move {

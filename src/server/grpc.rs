@@ -16,7 +16,6 @@ use crate::{
     admission::{ConnectionHandle, Pool},
     auth::{AuthLayer, Caller, Policy, PolicyError},
     config::{Config, ExtAuthzAddr},
-    errors::FailureLog,
     identity::{AdminRefusals, GoodStanding, Keyring},
     model::Error,
     proto::{DESCRIPTOR_SET, ERROR_DETAILS_DESCRIPTOR_SET, HEALTH_DESCRIPTOR_SET, described},
@@ -76,8 +75,7 @@ pub(super) fn services(
     let health = HealthRpc::new(served::with_health(ext_authz));
     let admin_health = HealthRpc::new(served::with_health_for_administrators());
     let described = served::described();
-    let failures = |name| FailureLog::new(name, parts.clock.clone());
-    let meter = MeterLayer::new(&parts.metrics.calls, parts.clock.clone(), failures("grpc"), &described);
+    let meter = MeterLayer::new(&parts.metrics.calls, parts.clock.clone(), parts.told("grpc"), &described);
     let policy = policy().map_err(Error::internal)?;
     let connect = Connect::new(&described, described::ERROR_DETAILS.clone());
     let admin_calls = AdminCallsLayer::new(AdminRefusals::new(parts.audit.clone()), hearing(parts));
@@ -101,7 +99,7 @@ pub(super) fn services(
         let admin_calls = (listener == GrpcListener::Admin).then(|| admin_calls.clone());
         layered(routes, config, max_message_bytes, (web, meter), limits, (admin_calls, auth))
     };
-    let (for_envoy, for_admin) = (meter.telling(failures("ext_authz")), meter.telling(failures("admin")));
+    let (for_envoy, for_admin) = (meter.telling(parts.told("ext_authz")), meter.telling(parts.told("admin")));
     let pools = &parts.pools;
     Ok(Services {
         main: service(GrpcListener::Main, &health, meter, &pools.grpc),

@@ -9,10 +9,9 @@ use tower::{Service, ServiceExt};
 use super::Parts;
 use crate::{
     config::{Config, Switch},
-    errors::FailureLog,
     http::{
         Discovery, Endpoints, Entrance, HttpAdmission, IntrospectEndpoint, ModelApi, OAuthDrain,
-        TokenEndpoint, UserInfoEndpoint, metrics, router,
+        TokenEndpoint, UserInfoEndpoint, measured, metrics, router,
     },
 };
 
@@ -62,8 +61,7 @@ pub(super) fn service(
         entrance,
         metrics_elsewhere,
     );
-    let failures = FailureLog::new("http", parts.clock.clone());
     // Outermost, so that every request is counted with the status that the client gets.
-    metrics::measured(router, Arc::clone(&parts.metrics), parts.clock.clone(), failures)
+    measured(router, parts.http_meter("http"))
         .map_request(|request: http::Request<Incoming>| request.map(Body::new))
 }

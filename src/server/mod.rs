@@ -17,6 +17,7 @@ mod reload;
 mod routes;
 mod served;
 mod small;
+mod telling;
 mod tls;
 mod work;
 

@@ -12,8 +12,7 @@ use super::{
 };
 use crate::{
     config::{Config, ConfigError, OperationsConfig, Switch},
-    errors::FailureLog,
-    http::{HttpAdmission, metrics, operations_router},
+    http::{HttpAdmission, measured, operations_router},
     model::{AllowedHosts, Host, HostPattern},
 };
 
@@ -59,9 +58,8 @@ pub(super) fn service(
     let hosts = hosts(config.tokens.issuer(), &config.operations.operations_hosts);
     let limits = HttpAdmission::new(parts.pools.operations.clone(), config.limits.max_header_bytes);
     let router = operations_router(parts.readiness.subscribe(), shown, hosts, limits);
-    let failures = FailureLog::new("operations", parts.clock.clone());
     // Outermost, so that every request is counted with the status that the client gets.
-    metrics::measured(router, Arc::clone(&parts.metrics), parts.clock.clone(), failures)
+    measured(router, parts.http_meter("operations"))
         .map_request(|request: http::Request<Incoming>| request.map(Body::new))
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{admin, operations, small};
+use super::{admin, operations, small, telling::Telling};
 use crate::{
     admission::{Bounds, CallBounds, LANES, Pool, PoolBounds},
     audit::Audit,
@@ -49,6 +49,7 @@ pub(super) struct Parts {
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: Clock,
     pub(super) clocks: Arc<ClockCheck>,
+    pub(super) telling: Telling,
 }
 
 /// The places of each listener: what one of them is full of takes nothing from the others.
@@ -122,6 +123,7 @@ impl Parts {
         let revocation = Arc::new(revocation);
         let authenticator = Arc::new(Authenticator::new(verifier, standing));
         watch(&metrics, &clock, &changes, &keyring);
+        let telling = Telling::start(config, &keyring, &clock, store.entropy(), &metrics)?;
         let pools = Pools::new(config, &bounds, &clock, &authenticator, &metrics);
         Ok(Self {
             audit_trail: audit_trail(&store, &audit, config, &clock),
@@ -143,9 +145,10 @@ impl Parts {
             readiness,
             store,
             audit,
-            metrics,
+            telling,
             clock,
             clocks,
+            metrics,
         })
     }
 }

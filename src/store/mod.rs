@@ -4,6 +4,7 @@ mod bulk;
 mod engine;
 mod sqlite;
 mod tables;
+mod traced;
 
 use std::{sync::Arc, time::Duration};
 
@@ -84,12 +85,16 @@ pub struct Store {
 }
 
 impl Store {
-    /// The same database; `told` hears of every statement how long it took, and whether it failed.
+    /// The same database; `told` hears of every statement how long it took, and whether it failed, and so does the trace of the request
+    /// that has caused it.
     #[must_use]
     pub fn observed(mut self, told: impl Fn(Duration, bool) + Clone + Send + Sync + 'static) -> Self {
         for connection in self.connections() {
             let told = told.clone();
-            connection.set_metric_callback(move |statement| told(statement.elapsed, statement.failed));
+            connection.set_metric_callback(move |statement| {
+                told(statement.elapsed, statement.failed);
+                traced::trace(statement.statement, statement.elapsed, statement.failed);
+            });
         }
         self
     }

@@ -7,7 +7,7 @@ use sea_orm::DatabaseConnection;
 use signet::{
     audit::{Audit, AuditLog},
     base::{Clock, Timestamp},
-    config::Config,
+    config::{Config, OpenTelemetryVariables},
     identity::ClockCheck,
     install::{Missing, OpenDatabase},
     metrics::{AuditMetrics, ClockMetrics},
@@ -173,7 +173,26 @@ impl TestServer {
         database_clock: DatabaseClock,
         args: &[&str],
     ) -> Self {
-        let starting = Server::start(config(&data, args), clock.clone(), database_clock);
+        Self::start_configured(config(&data, args), data, clock, database_clock).await
+    }
+
+    /// A server whose environment has `variables` of OpenTelemetry.
+    pub(crate) async fn start_traced(variables: &[(&str, &str)], args: &[&str]) -> Self {
+        let (data, clock) = (Data::new().await, Clock::manual(START));
+        let mut config = config(&data, args);
+        let variables = variables.iter().map(|(name, value)| (name.into(), value.into()));
+        config.traces.variables = OpenTelemetryVariables::of(variables);
+        let database_clock = DatabaseClock::Given(clock.clone());
+        Self::start_configured(config, data, clock, database_clock).await
+    }
+
+    async fn start_configured(
+        config: Config,
+        data: Data,
+        clock: Clock,
+        database_clock: DatabaseClock,
+    ) -> Self {
+        let starting = Server::start(config, clock.clone(), database_clock);
         let server = Box::pin(starting).await.unwrap();
         let started = server.started().clone();
         let stop = CancellationToken::new();

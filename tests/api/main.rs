@@ -48,6 +48,7 @@ mod support;
 mod sweeping;
 mod tls;
 mod token_attacks;
+mod traces;
 mod users;
 mod web;
 mod wire;

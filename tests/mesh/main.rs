@@ -23,5 +23,6 @@ mod signet;
 mod stock;
 #[path = "../support/mod.rs"]
 mod support;
+mod traces;
 mod upstream;
 mod web;

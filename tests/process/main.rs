@@ -52,6 +52,7 @@ mod pooler;
 mod remote;
 mod replicas;
 mod request_ids;
+mod request_log;
 mod roles;
 mod settings;
 mod signals;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test panics to fail")]
 #![allow(dead_code, reason = "each test binary uses its part of it")]
 
+pub(crate) mod collector;
 pub(crate) mod database;
 pub(crate) mod pki;
 pub(crate) mod ports;

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     audit::{Event, Reason},
-    model::{CertificateNames, Client, ClientId, ClientKind, Error, NameSet, Origin},
+    model::{CertificateNames, Client, ClientId, ClientKind, Error, NameSet, Origin, note_client},
 };
 
 /// What a request says of its client (RFC 6749 section 2.3). Nothing at all, where a client must be told: whose SPIFFE ID its
@@ -158,10 +158,12 @@ impl Clients {
             }
             None => self.built_in().await.map_err(Unproven::from),
         };
-        proven.map_err(|unproven| match unproven {
-            Unproven::Refused(refusal) => self.refuse(refusal, origin),
-            Unproven::Failed(error) => error,
-        })
+        proven.inspect(|proven| note_client(proven.requester.client().id)).map_err(
+            |unproven| match unproven {
+                Unproven::Refused(refusal) => self.refuse(refusal, origin),
+                Unproven::Failed(error) => error,
+            },
+        )
     }
 
     /// The client that asks; its proof cannot be used again.

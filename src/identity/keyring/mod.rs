@@ -28,10 +28,10 @@ use super::{NameKey, passwords::PrehashKeys};
 use crate::{
     audit::{Actor, Event},
     auth::Keys,
-    base::Timestamp,
+    base::{Done, Timestamp},
     changes::{Subscriber, Watermark},
     jose::{JwkSet, KeySet},
-    model::{Claims, Error, KeyId, error},
+    model::{Claims, Error, KeyId, current_trace, error},
     store::{ChangeKind, SIGNING_KEYS},
 };
 
@@ -243,10 +243,16 @@ impl Keyring {
         let limit = self.rotation.store().time_limit();
         // Seldom needed: what it takes is not carried along by every call.
         let reloading = Box::pin(self.reload_in_turn());
-        timeout(limit, reloading).await.unwrap_or_else(|_| {
+        let begun = self.rotation.clock().monotonic();
+        let reloaded = timeout(limit, reloading).await.unwrap_or_else(|_| {
             let source = format!("no answer within {limit:?}").into();
             Err(Error::Unavailable { what: "signing keys", source })
-        })
+        });
+        if let Some(trace) = current_trace() {
+            let took = self.rotation.clock().monotonic().saturating_sub(begun);
+            trace.add(took, Done::internal("signing_keys.read", reloaded.is_err()));
+        }
+        reloaded
     }
 
     async fn reload_in_turn(&self) -> Result<(), Error> {

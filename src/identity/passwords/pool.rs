@@ -18,9 +18,9 @@ use super::{
     usage::Sharers,
 };
 use crate::{
-    base::{Clock, Deadline},
+    base::{Clock, Deadline, Trace},
     metrics::{HashLane, HashMetrics},
-    model::{Error, Password},
+    model::{Error, Password, current_trace},
 };
 
 /// When to try again at the earliest: before the first hash is done nobody knows how long one takes.
@@ -75,6 +75,10 @@ pub(super) struct Job {
     pub(super) task: Task,
     pub(super) deadline: Deadline,
     pub(super) reply: oneshot::Sender<Result<HashOutcome, Error>>,
+    /// When it came.
+    pub(super) queued: Duration,
+    /// That of the request that asks, if it is traced.
+    pub(super) trace: Option<Trace>,
 }
 
 /// The threads and their queue. Dropping it lets the threads finish what they compute, and ends them.
@@ -101,7 +105,8 @@ impl Pool {
     pub(super) async fn run(&self, task: Task, request: HashRequest<'_>) -> Result<HashOutcome, Error> {
         let (reply, answer) = oneshot::channel();
         let demand = self.demand(&task, &request);
-        self.admit(Job { task, deadline: request.deadline, reply }, demand)?;
+        let (queued, trace) = (self.threads.clock.monotonic(), current_trace());
+        self.admit(Job { task, deadline: request.deadline, reply, queued, trace }, demand)?;
         answer.await.unwrap_or_else(|_| {
             // What nobody needs any more goes from a full queue without an answer.
             if request.deadline.has_passed() {

@@ -31,7 +31,7 @@ use super::{
     queue::{Demand, Lane, Queue, Waiting},
 };
 use crate::{
-    base::{Clock, fill_from_system},
+    base::{Clock, Done, Trace, fill_from_system},
     metrics::HashMetrics,
     model::{Error, Password},
 };
@@ -60,7 +60,10 @@ struct Begun {
     task: Arc<Task>,
     reply: oneshot::Sender<Result<HashOutcome, Error>>,
     demand: Demand,
+    /// How long it has waited.
+    waited: Duration,
     began: Duration,
+    trace: Option<Trace>,
     /// None for an imported hash: what it takes is given back at its end.
     memory: Option<Memory>,
     priority: Priority,
@@ -226,7 +229,7 @@ impl Threads {
 
     /// Tells what has been `hashed`.
     fn done(&self, begun: Begun, Hashed { result, memory, took, core }: Hashed) {
-        let Begun { reply, demand, began, .. } = begun;
+        let Begun { reply, demand, began, waited, trace, .. } = begun;
         let now = self.clock.monotonic();
         let whole = now.saturating_sub(began);
         let mut state = self.lock();
@@ -237,6 +240,10 @@ impl Threads {
         self.metrics.competing(state.contention.priority() == Priority::Competing);
         drop(state);
         drop(surplus);
+        if let Some(trace) = trace {
+            trace.add_before(whole, waited, Done::internal("password.wait", false));
+            trace.add(whole, Done::internal("password.hash", result.is_err()));
+        }
         // The caller may have gone: then nobody reads the answer.
         let _ = reply.send(result);
     }
@@ -282,12 +289,14 @@ impl State {
                 let _ = job.reply.send(Err(Error::DeadlineExceeded));
                 continue;
             }
-            let Job { task, reply, .. } = job;
+            let Job { task, reply, queued, trace, .. } = job;
+            let waited = now.saturating_sub(queued);
             self.queue.begin(now, &demand);
             metrics.begin();
             let memory = if demand.lane == Lane::Own { self.memories.lend() } else { None };
             let (priority, due) = (self.contention.priority(), self.contention.due(now, demand.cost));
-            return Some(Begun { task: Arc::new(task), reply, demand, began: now, memory, priority, due });
+            let task = Arc::new(task);
+            return Some(Begun { task, reply, demand, waited, began: now, trace, memory, priority, due });
         }
         None
     }

@@ -16,9 +16,9 @@ use super::refused;
 use crate::{
     admission::{ConnectionHandle, Door},
     auth::{Authenticator, Caller, VerifiedToken, bearer_token},
-    base::Clock,
+    base::{Clock, TRACEPARENT, TraceParent},
     identity::{GoodStanding, Keyring, RolesAt, recognised},
-    model::{Error, FieldReason, Network, REQUEST_ID_HEADER, RequestId, works_for_request},
+    model::{Error, FieldReason, Network, REQUEST_ID_HEADER, RequestId, current_trace, works_for_request},
     peer::{PeerAddress, certificate},
     proto::envoy::{
         config::core::v3::address::Address,
@@ -152,6 +152,9 @@ impl Authorization for ExtAuthzRpc {
         // the service behind have it, too.
         let own = extensions.get().copied();
         let request_id = checked_id(&http).inspect(|id| works_for_request(*id)).or(own);
+        if let (Some(trace), Some(parent)) = (current_trace(), parent(&http)) {
+            trace.join(parent);
+        }
         let token = bearer_token(fields(&http, "authorization"));
         let is_believed = !self.is_shared || may_name_clients(&extensions, metadata);
         let client = source.filter(|_| is_believed).and_then(network);
@@ -197,6 +200,13 @@ fn checked_id(request: &HttpRequest) -> Option<RequestId> {
     let mut sent = fields(request, REQUEST_ID_HEADER);
     let only = sent.next().filter(|_| sent.next().is_none());
     only.and_then(RequestId::parse)
+}
+
+/// The trace of the request asked about, if it tells one.
+fn parent(request: &HttpRequest) -> Option<TraceParent> {
+    let mut sent = fields(request, TRACEPARENT);
+    let only = sent.next().filter(|_| sent.next().is_none());
+    only.and_then(TraceParent::parse)
 }
 
 /// Whether Envoy takes a request of this content type for gRPC, and so makes its refusals gRPC's.

@@ -1,0 +1,292 @@
+//! Owns the request log: a line for each request, if the operator asks for it, within a bound for each second.
+
+use std::{
+    fmt::Write,
+    net::IpAddr,
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use serde_json::json;
+
+use super::stderr;
+use crate::{base::Clock, model::RequestId};
+
+/// What such lines are said to come from.
+const TARGET: &str = "signet::request";
+
+/// How many requests have a line in one second. The others are counted.
+const MAX_LINES_A_SECOND: u32 = 1_000;
+
+/// Which requests have a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoggedRequests {
+    /// Those that are refused or fail.
+    Errors,
+    /// All.
+    All,
+}
+
+/// The lines of one listener. Clones, and those of other listeners, have one bound.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestLog {
+    shared: Arc<Shared>,
+    listener: &'static str,
+}
+
+#[derive(Debug)]
+struct Shared {
+    requests: LoggedRequests,
+    is_json: bool,
+    clock: Clock,
+    second: Mutex<Second>,
+    told: AtomicU64,
+    left_out: AtomicU64,
+}
+
+/// The lines of the present second.
+#[derive(Debug, Default)]
+struct Second {
+    number: u64,
+    lines: u32,
+    /// How many requests had no line since that was last told.
+    left_out: u64,
+}
+
+/// A request that is over.
+#[derive(Debug)]
+pub(crate) struct RequestLine<'a> {
+    /// A method or a route that is served, or `unknown`: never what a client has made up.
+    pub(crate) method: &'a str,
+    /// The name of a status code of gRPC, or the status over HTTP.
+    pub(crate) code: &'a str,
+    pub(crate) is_error: bool,
+    pub(crate) reason: Option<&'a str>,
+    pub(crate) took: Duration,
+    /// None if its message was not read to the end, or was a stream.
+    pub(crate) received_bytes: Option<u64>,
+    pub(crate) sent_bytes: u64,
+    pub(crate) request_id: Option<RequestId>,
+    /// In hexadecimal; none if it is not traced.
+    pub(crate) trace_id: Option<&'a str>,
+    pub(crate) peer: Option<IpAddr>,
+    /// The client that has proven itself, or whose token was shown.
+    pub(crate) client: Option<&'a str>,
+}
+
+/// The size of a request's message: an extension of the request, by which whoever measures it learns it from whoever reads it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ReceivedBytes(Arc<OnceLock<u64>>);
+
+impl ReceivedBytes {
+    pub(crate) fn note(&self, bytes: usize) {
+        let _ = self.0.set(u64::try_from(bytes).unwrap_or(u64::MAX));
+    }
+
+    pub(crate) fn get(&self) -> Option<u64> {
+        self.0.get().copied()
+    }
+}
+
+impl RequestLog {
+    /// Tells of `requests`, as JSON if `is_json`.
+    pub(crate) fn new(requests: LoggedRequests, is_json: bool, clock: Clock) -> Self {
+        let shared = Shared {
+            requests,
+            is_json,
+            clock,
+            second: Mutex::default(),
+            told: AtomicU64::new(0),
+            left_out: AtomicU64::new(0),
+        };
+        Self { shared: Arc::new(shared), listener: "none" }
+    }
+
+    /// The same, for what comes by `listener`.
+    pub(crate) fn at(&self, listener: &'static str) -> Self {
+        Self { shared: Arc::clone(&self.shared), listener }
+    }
+
+    /// How many requests have a line.
+    pub(crate) fn told(&self) -> u64 {
+        self.shared.told.load(Ordering::Relaxed)
+    }
+
+    /// How many have none, since there were too many.
+    pub(crate) fn left_out(&self) -> u64 {
+        self.shared.left_out.load(Ordering::Relaxed)
+    }
+
+    /// Tells of `request`, if such requests have a line, and there is room for it in this second.
+    pub(crate) fn tell(&self, request: &RequestLine<'_>) {
+        let Some(left_out) = self.admit(request) else { return };
+        if left_out > 0 {
+            tell_left_out(left_out);
+        }
+        stderr().leave(self.line(request).as_bytes());
+    }
+
+    /// If `request` may have a line: how many others had none since that was last told.
+    fn admit(&self, request: &RequestLine<'_>) -> Option<u64> {
+        let is_told = request.is_error || self.shared.requests == LoggedRequests::All;
+        if is_told { self.shared.pass() } else { None }
+    }
+
+    /// Tells how many requests had no line since that was last told.
+    pub(crate) fn tell_rest(&self) {
+        let left_out =
+            std::mem::take(&mut self.shared.second.lock().unwrap_or_else(PoisonError::into_inner).left_out);
+        if left_out > 0 {
+            tell_left_out(left_out);
+        }
+    }
+
+    fn line(&self, request: &RequestLine<'_>) -> String {
+        let now = self.shared.clock.now();
+        let took_ms = request.took.as_secs_f64() * 1_000.0;
+        let RequestLine { method, code, reason, received_bytes, sent_bytes, request_id, trace_id, .. } =
+            request;
+        let RequestLine { peer, client, .. } = request;
+        if self.shared.is_json {
+            let mut line = json!({
+                "timestamp": now.to_string(),
+                "level": "INFO",
+                "target": TARGET,
+                "message": "request",
+                "listener": self.listener,
+                "method": method,
+                "code": code,
+                "took_ms": (took_ms * 1_000.0).round() / 1_000.0,
+                "sent_bytes": sent_bytes,
+            });
+            let known: [(&str, Option<serde_json::Value>); 6] = [
+                ("reason", reason.map(Into::into)),
+                ("received_bytes", received_bytes.map(Into::into)),
+                ("request_id", request_id.map(|id| id.as_str().into())),
+                ("trace_id", trace_id.map(Into::into)),
+                ("peer", peer.map(|peer| peer.to_string().into())),
+                ("client", client.map(Into::into)),
+            ];
+            for (name, value) in known {
+                if let Some(value) = value {
+                    line[name] = value;
+                }
+            }
+            return format!("{line}\n");
+        }
+        let listener = self.listener;
+        let mut line =
+            format!("{now} INFO {TARGET}: {method} {code} listener={listener} took_ms={took_ms:.3}");
+        let mut add = |name: &str, value: Option<String>| {
+            if let Some(value) = value {
+                // Nothing else can fail in a string.
+                let _ = write!(line, " {name}={value}");
+            }
+        };
+        add("received_bytes", received_bytes.map(|bytes| bytes.to_string()));
+        add("sent_bytes", Some(sent_bytes.to_string()));
+        add("reason", reason.map(str::to_owned));
+        add("peer", peer.map(|peer| peer.to_string()));
+        add("client", client.map(str::to_owned));
+        add("trace_id", trace_id.map(str::to_owned));
+        add("request_id", request_id.map(|id| id.to_string()));
+        line.push('\n');
+        line
+    }
+}
+
+impl Shared {
+    /// If a request may have a line now: how many had none since that was last told, if it is time to tell.
+    fn pass(&self) -> Option<u64> {
+        let number = self.clock.monotonic().as_secs();
+        let mut second = self.second.lock().unwrap_or_else(PoisonError::into_inner);
+        if second.number != number {
+            *second = Second { number, lines: 0, left_out: second.left_out };
+        }
+        if second.lines >= MAX_LINES_A_SECOND {
+            second.left_out += 1;
+            self.left_out.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        second.lines += 1;
+        self.told.fetch_add(1, Ordering::Relaxed);
+        Some(std::mem::take(&mut second.left_out))
+    }
+}
+
+fn tell_left_out(requests: u64) {
+    tracing::warn!(requests, "requests were left out of the request log: there were too many");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Timestamp;
+
+    fn log(requests: LoggedRequests, is_json: bool) -> (RequestLog, Clock) {
+        let clock = Clock::manual(Timestamp::from_micros(1_795_435_200_000_000));
+        (RequestLog::new(requests, is_json, clock.clone()).at("grpc"), clock)
+    }
+
+    fn request(is_error: bool) -> RequestLine<'static> {
+        RequestLine {
+            method: "/identity.v1.IdentityService/GetMe",
+            code: if is_error { "Unauthenticated" } else { "OK" },
+            is_error,
+            reason: is_error.then_some("TOKEN_MISSING"),
+            took: Duration::from_micros(1_234),
+            received_bytes: Some(5),
+            sent_bytes: 0,
+            request_id: RequestId::parse(b"a-1"),
+            trace_id: None,
+            peer: Some([192, 0, 2, 1].into()),
+            client: None,
+        }
+    }
+
+    #[test]
+    fn a_line_has_what_is_known_and_nothing_else() {
+        let (text, _) = log(LoggedRequests::All, false);
+        assert_eq!(
+            text.line(&request(true)),
+            "2026-11-23T12:00:00Z INFO signet::request: /identity.v1.IdentityService/GetMe Unauthenticated \
+             listener=grpc took_ms=1.234 received_bytes=5 sent_bytes=0 reason=TOKEN_MISSING peer=192.0.2.1 \
+             request_id=a-1\n"
+        );
+        let (json, _) = log(LoggedRequests::All, true);
+        let line: serde_json::Value = serde_json::from_str(&json.line(&request(false))).unwrap();
+        let expected = json!({
+            "timestamp": "2026-11-23T12:00:00Z",
+            "level": "INFO",
+            "target": "signet::request",
+            "message": "request",
+            "listener": "grpc",
+            "method": "/identity.v1.IdentityService/GetMe",
+            "code": "OK",
+            "took_ms": 1.234,
+            "received_bytes": 5,
+            "sent_bytes": 0,
+            "request_id": "a-1",
+            "peer": "192.0.2.1",
+        });
+        assert_eq!(line, expected);
+    }
+
+    #[test]
+    fn a_second_has_so_many_lines_and_the_next_tells_of_the_others() {
+        let (log, clock) = log(LoggedRequests::Errors, true);
+        let other = log.at("http");
+        for _ in 0..600 {
+            log.admit(&request(true));
+            other.admit(&request(true));
+            assert_eq!(log.admit(&request(false)), None);
+        }
+        assert_eq!((log.told(), other.left_out()), (1_000, 200), "listeners share the bound");
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(log.admit(&request(true)), Some(200));
+        assert_eq!(log.admit(&request(true)), Some(0), "told once");
+    }
+}

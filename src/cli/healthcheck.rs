@@ -1,29 +1,16 @@
 //! Owns `signet healthcheck`.
 
-use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, time::Duration};
 
-use http::{StatusCode, Uri};
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper_rustls::HttpsConnectorBuilder;
-use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use http::StatusCode;
 use serde_json::json;
 use tokio::time::{Instant, timeout_at};
-use tokio_rustls::rustls::{
-    ClientConfig, DigitallySignedStruct, Error as TlsError, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::{
-        WebPkiSupportedAlgorithms, aws_lc_rs::default_provider, verify_tls12_signature,
-        verify_tls13_signature,
-    },
-    pki_types::{CertificateDer, ServerName, UnixTime},
-};
 
-use super::{CommandReason, Failure, Output};
-use crate::{config::Config, model::error::chain};
+use super::{
+    CommandReason, Failure, Output,
+    operations::{self, reachable},
+};
+use crate::config::Config;
 
 /// How long the answer may take: container probes give a second or a few.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -89,78 +76,6 @@ fn addrs(config: &Config) -> Vec<SocketAddr> {
 
 /// The status, and the first line of what is told with it.
 async fn ask(addr: SocketAddr, speaks_tls: bool) -> Result<(StatusCode, String), String> {
-    let scheme = if speaks_tls { "https" } else { "http" };
-    let uri: Uri = format!("{scheme}://{addr}/readyz").parse().map_err(|error| format!("{error}"))?;
-    let connector = HttpsConnectorBuilder::new()
-        .with_tls_config(any_certificate().map_err(|error| chain(&error))?)
-        .https_or_http()
-        .enable_http1()
-        .build();
-    let client = Client::builder(TokioExecutor::new()).build::<_, Empty<&[u8]>>(connector);
-    let answer = client.get(uri).await.map_err(|error| chain(&error))?;
-    let status = answer.status();
-    let body = Limited::new(answer.into_body(), MOST_TOLD_BYTES).collect().await;
-    // What it says besides, a program that is no Signet may not say.
-    let told = body.map(|body| String::from_utf8_lossy(&body.to_bytes()).into_owned()).unwrap_or_default();
+    let (status, told) = operations::ask(addr, speaks_tls, "/readyz", MOST_TOLD_BYTES).await?;
     Ok((status, told.lines().next().unwrap_or_default().to_owned()))
-}
-
-/// A server that listens on every address is asked on this machine's own.
-fn reachable(mut addr: SocketAddr) -> SocketAddr {
-    if addr.ip().is_unspecified() {
-        addr.set_ip(match addr.ip() {
-            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-        });
-    }
-    addr
-}
-
-/// TLS with a server that shows any certificate.
-fn any_certificate() -> Result<ClientConfig, TlsError> {
-    let provider = Arc::new(default_provider());
-    let any = AnyCertificate(provider.signature_verification_algorithms);
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(any)).with_no_client_auth())
-}
-
-/// Accepts whatever certificate is shown. A probe tells no secret and asks an address of its own machine. And it must not verify the
-/// certificate: where the files have been replaced by some that cannot be used, the service goes on with what it has, and a probe that
-/// compared would have every replica taken out at once.
-#[derive(Debug)]
-struct AnyCertificate(WebPkiSupportedAlgorithms);
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, TlsError> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, TlsError> {
-        verify_tls12_signature(message, certificate, signature, &self.0)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, TlsError> {
-        verify_tls13_signature(message, certificate, signature, &self.0)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_schemes()
-    }
 }

@@ -32,13 +32,14 @@ type Read = &'static [&'static str];
 const ON_THE_DATABASE: Read = &["data_dir", "database_url", "master_key", "audit_log", "log_level"];
 
 /// What a command reads besides, or in place of that.
-const READ: [(&[&str], Read, Read); 19] = [
+const READ: [(&[&str], Read, Read); 20] = [
     (&["login"], LOGS, &[]),
     (&["logout"], LOGS, &[]),
     (&["descriptor"], &[], &[]),
     (&["completions"], &[], &[]),
     (&["man"], &[], &[]),
     (&["healthcheck"], LOGS, &["operations_addr", "http_addr", "tls_cert", "tls_key"]),
+    (&["top"], LOGS, &["operations_addr", "tls_cert", "tls_key"]),
     (&["migrate"], &["data_dir", "database_url", "master_key", "log_level"], &["database_wait"]),
     (&["apply"], ON_THE_DATABASE, &["audience"]),
     (&["export"], ON_THE_DATABASE, &["audience"]),

@@ -25,6 +25,7 @@ mod jobs;
 mod keys;
 mod listing;
 mod migrate;
+mod operations;
 mod output;
 mod pages;
 mod principal;
@@ -35,6 +36,7 @@ mod roles;
 mod serve;
 mod supervisor;
 mod table;
+mod top;
 mod usage;
 mod users;
 
@@ -169,6 +171,11 @@ enum Command {
     /// Ask the service at --operations-addr (at --http-addr if that is off) whether it serves: exit code 0 if it does, 1 if not. For
     /// container probes. Give it the service's settings: where it listens, and TLS.
     Healthcheck,
+    /// Show what the service at --operations-addr does, written anew every 2 s: rates, latencies, the hash queue, the pools, the lag of the
+    /// feed of changes, logins and refreshes. Give it the service's settings: where it listens, and TLS.
+    ///
+    /// Latencies are the upper bounds of the buckets that they fall into.
+    Top(top::Top),
     /// Write completions for a shell to standard output: `source <(signet completions bash)`, or into a file that the shell reads when it
     /// starts.
     Completions(pages::Completions),
@@ -337,6 +344,7 @@ async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Copy(command) => Box::pin(copy::run(command, &cli.config, output)).await,
         Command::Descriptor => descriptor::run(cli.json, output),
         Command::Healthcheck => healthcheck::run(&cli.config, output).await,
+        Command::Top(command) => Box::pin(top::run(command, &cli.config, output)).await,
         Command::Completions(command) => pages::complete(command, program()),
         Command::Man(command) => pages::write_manual(command, program(), output),
     }

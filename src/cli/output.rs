@@ -18,6 +18,9 @@ use crate::{base::Timestamp, observe};
 /// How long the program waits at its end for who reads its standard error.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
+/// What has a terminal begin anew at its top left.
+const ANEW: &str = "\x1b[H\x1b[J";
+
 /// When something was created or changed; none of what is there from the start.
 pub(super) fn moment(time: Timestamp) -> Option<String> {
     (time.as_micros() != 0).then(|| time.to_string())
@@ -65,6 +68,19 @@ impl Output {
             (false, true) => Ok(()),
             (false, false) => line(&legible(text)),
         }
+    }
+
+    /// As [`Self::answer`], in the place of the last answer on a terminal that can. Returns whether somebody reads on.
+    ///
+    /// # Errors
+    /// As with [`Self::answer`].
+    pub(super) fn answer_anew(self, text: &str, object: &impl Serialize) -> Result<bool, Failure> {
+        if self.json {
+            return written(&serde_json::to_string(object).unwrap_or_default());
+        }
+        let text = fitting(&legible(text), self.width).into_owned();
+        let is_screen = self.width.is_some() && !observe::is_dumb();
+        written(&if is_screen { format!("{ANEW}{text}") } else { text })
     }
 
     /// Writes the heading of a table, for people.
@@ -130,13 +146,18 @@ fn fitting(text: &str, width: Option<usize>) -> Cow<'_, str> {
 }
 
 fn line(text: &str) -> Result<(), Failure> {
+    written(text).map(drop)
+}
+
+/// Writes a line. Returns whether somebody reads on.
+fn written(text: &str) -> Result<bool, Failure> {
     match writeln!(io::stdout(), "{text}") {
         // A reader that has gone (`| head`) wants no more lines, and that is no failure.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::because(
             CommandReason::FileUnusable,
             format!("the answer cannot be written: {error}"),
         )),
-        _ => Ok(()),
+        written => Ok(written.is_ok()),
     }
 }
 

@@ -64,4 +64,5 @@ mod support;
 mod tables;
 mod terminal;
 mod tls;
+mod top;
 mod users;

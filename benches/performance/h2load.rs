@@ -21,15 +21,36 @@ use crate::{Result, stats::percentile};
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     path: &'static str,
-    /// A gRPC frame: whether it is compressed, its length, and the message.
-    frame: Vec<u8>,
+    form: Form,
+    /// By gRPC a frame: whether it is compressed, its length, and the message.
+    body: Vec<u8>,
     /// Who asks; none if that has nothing to be proven by.
     token: Option<String>,
 }
 
+/// How it is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    Grpc,
+    /// By Connect over HTTP/2.
+    Json,
+    /// By Connect over HTTP/1.1, one request at a time on each connection.
+    JsonOverHttp1,
+}
+
+const GET_ME: &str = "/identity.v1.IdentityService/GetMe";
+
 impl Call {
     pub(crate) fn get_me(token: &str) -> Self {
-        Self::new("/identity.v1.IdentityService/GetMe", &GetMeRequest {}, Some(token))
+        Self::new(GET_ME, &GetMeRequest {}, Some(token))
+    }
+
+    /// The same in another form.
+    pub(crate) fn get_me_in(form: Form, token: &str) -> Self {
+        match form {
+            Form::Grpc => Self::get_me(token),
+            _ => Self { path: GET_ME, form, body: b"{}".to_vec(), token: Some(token.to_owned()) },
+        }
     }
 
     /// `asking`, a service's token, is told what `token` is worth.
@@ -46,8 +67,8 @@ impl Call {
     fn new(path: &'static str, message: &impl Message, token: Option<&str>) -> Self {
         let message = message.encode_to_vec();
         let length = u32::try_from(message.len()).expect("messages here are short");
-        let frame = [&[0], length.to_be_bytes().as_slice(), &message].concat();
-        Self { path, frame, token: token.map(str::to_owned) }
+        let body = [&[0], length.to_be_bytes().as_slice(), &message].concat();
+        Self { path, form: Form::Grpc, body, token: token.map(str::to_owned) }
     }
 }
 
@@ -87,7 +108,7 @@ impl H2load {
     pub(crate) fn start(addr: SocketAddr, call: &Call, shape: Shape, length: Length) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let body = folder.path().join("request");
-        fs::write(&body, &call.frame)?;
+        fs::write(&body, &call.body)?;
         let mut command = Command::new("h2load");
         match length {
             Length::Requests(count) => command.arg(format!("--requests={count}")),
@@ -99,7 +120,11 @@ impl H2load {
             .arg(format!("--max-concurrent-streams={}", shape.streams))
             .arg(format!("--data={}", body.display()))
             .arg(format!("--log-file={}", log(&folder).display()))
-            .args(["--header=content-type: application/grpc", "--header=te: trailers"])
+            .args(match call.form {
+                Form::Grpc => &["--header=content-type: application/grpc", "--header=te: trailers"][..],
+                Form::Json => &["--header=content-type: application/json"],
+                Form::JsonOverHttp1 => &["--header=content-type: application/json", "--h1"],
+            })
             .args(call.token.iter().map(|token| format!("--header=authorization: Bearer {token}")))
             .arg(format!("http://{addr}{}", call.path));
         let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn();

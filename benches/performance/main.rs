@@ -29,6 +29,7 @@ mod stats;
 mod svg;
 mod table;
 mod throughput;
+mod ways;
 
 use std::{fs, path::Path, process::ExitCode, time::Duration};
 
@@ -79,6 +80,10 @@ struct Arguments {
     #[command(flatten)]
     against: against::AgainstArguments,
 
+    /// Measure what GetMe costs as JSON by Connect beside gRPC, and with traces and a request log beside neither.
+    #[arg(long, conflicts_with_all = ["scale", "guesser", "against", "write"])]
+    ways: bool,
+
     #[command(flatten)]
     bare: bare::Options,
 }
@@ -111,6 +116,9 @@ fn measure(arguments: &Arguments) -> Result<()> {
     }
     if arguments.guesser.guesser {
         return guesser::measure(&runtime, plan, arguments.write);
+    }
+    if arguments.ways {
+        return ways::measure(&runtime, plan, arguments.quick);
     }
     if let Some(binary) = &arguments.against.against {
         if arguments.against.import {

@@ -80,9 +80,8 @@ struct Arguments {
     #[command(flatten)]
     against: against::AgainstArguments,
 
-    /// Measure what GetMe costs as JSON by Connect beside gRPC, and with traces and a request log beside neither.
-    #[arg(long, conflicts_with_all = ["scale", "guesser", "against", "write"])]
-    ways: bool,
+    #[command(flatten)]
+    ways: ways::WaysArguments,
 
     #[command(flatten)]
     bare: bare::Options,
@@ -117,7 +116,7 @@ fn measure(arguments: &Arguments) -> Result<()> {
     if arguments.guesser.guesser {
         return guesser::measure(&runtime, plan, arguments.write);
     }
-    if arguments.ways {
+    if arguments.ways.ways {
         return ways::measure(&runtime, plan, arguments.quick);
     }
     if let Some(binary) = &arguments.against.against {

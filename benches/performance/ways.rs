@@ -29,6 +29,14 @@ const MAX_JSON: f64 = 1.6;
 /// What traces of one call in a hundred, the sampler's default, may cost.
 const MAX_TRACED: f64 = 1.05;
 
+/// Whether these are measured.
+#[derive(clap::Args, Clone, Copy, Debug)]
+pub(crate) struct WaysArguments {
+    /// Instead of all else, measure what `GetMe` costs as JSON by Connect beside gRPC, and with traces and a request log beside neither.
+    #[arg(long, conflicts_with_all = ["scale", "guesser", "against", "write"])]
+    pub(crate) ways: bool,
+}
+
 /// A service with a user, and the user's token.
 struct Side {
     server: Server,

@@ -2,6 +2,8 @@
 
 pub mod clock;
 mod entropy;
+#[cfg(feature = "server")]
+mod per_second;
 mod shares;
 #[cfg(feature = "server")]
 mod system_random;
@@ -12,6 +14,8 @@ mod trace;
 
 pub use clock::{Clock, Deadline, Timestamp};
 pub use entropy::Entropy;
+#[cfg(feature = "server")]
+pub(crate) use per_second::PerSecond;
 pub(crate) use shares::Shares;
 #[cfg(feature = "server")]
 pub(crate) use system_random::fill_from_system;

@@ -12,9 +12,6 @@ use super::{Clock, Entropy, Timestamp};
 /// How many spans a trace has at most, that of the request among them.
 const MAX_SPANS: usize = 64;
 
-/// What is hexadecimal in `traceparent`.
-const DIGITS: &[u8] = b"0123456789abcdef";
-
 /// The id of a trace.
 pub(crate) type TraceId = [u8; 16];
 
@@ -128,12 +125,9 @@ impl TraceParent {
 
 /// What `text` says, which must have lower-case digits alone, two for each byte.
 fn hexadecimal<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
-    let digit = |byte| DIGITS.iter().position(|digit| *digit == byte).and_then(|at| u8::try_from(at).ok());
     let mut bytes = [0; N];
-    for (byte, pair) in bytes.iter_mut().zip(text.chunks_exact(2)) {
-        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
-    }
-    Some(bytes)
+    let is_read = !text.iter().any(u8::is_ascii_uppercase) && hex::decode_to_slice(text, &mut bytes).is_ok();
+    is_read.then_some(bytes)
 }
 
 impl Done {
@@ -202,13 +196,7 @@ impl Trace {
 
     /// Its id, in hexadecimal.
     pub(crate) fn id(&self) -> String {
-        let id = self.state().trace_id;
-        id.iter().fold(String::with_capacity(32), |mut text, byte| {
-            for digit in [byte >> 4, byte & 15] {
-                text.push(char::from(DIGITS[usize::from(digit)]));
-            }
-            text
-        })
+        hex::encode(self.state().trace_id)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -43,6 +43,11 @@ impl Output {
         Self { json, quiet, width: width.filter(|width| *width > 0) }
     }
 
+    /// Whether programs read it.
+    pub(super) const fn is_json(self) -> bool {
+        self.json
+    }
+
     /// Whether people are told of what goes wrong alone.
     pub(super) const fn is_quiet(self) -> bool {
         self.quiet

@@ -68,7 +68,7 @@ mod tests {
     use crate::cli::program;
 
     /// Commands whose answer is what was asked for, or a secret.
-    const ANSWERING: [&str; 14] = [
+    const ANSWERING: [&str; 15] = [
         "create",
         "list",
         "show",
@@ -82,6 +82,7 @@ mod tests {
         "rotate-secret",
         "descriptor",
         "healthcheck",
+        "top",
         "completions",
     ];
 

@@ -16,8 +16,8 @@ mod proxies;
 mod storage;
 mod tls;
 mod tokens;
-mod unusable_file;
 mod traces;
+mod unusable_file;
 mod web;
 
 use std::{io, net::SocketAddr, path::Path, time::Duration};
@@ -52,8 +52,8 @@ pub(crate) use storage::read_secret_file;
 pub use storage::{CopiedDatabase, Database, DatabaseLocation, StorageConfig};
 pub use tls::{TlsConfig, TlsFiles};
 pub use tokens::TokenConfig;
-pub(crate) use unusable_file::{UnusableFile, cause, is_forbidden, or_here, owner};
 pub use traces::{OpenTelemetryVariables, TraceConfig, TracePlan};
+pub(crate) use unusable_file::{UnusableFile, cause, is_forbidden, or_here, owner};
 pub use web::WebConfig;
 
 /// Every setting of the service. A flag wins over its environment variable, and that over the default.

@@ -3,13 +3,18 @@
 use std::{borrow::Cow, collections::BTreeMap, ffi::OsString, path::Path, time::Duration};
 
 use clap::Args;
-use http::{HeaderName, HeaderValue, Uri};
+use http::{
+    HeaderName, HeaderValue, Uri,
+    header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TE, TRANSFER_ENCODING},
+};
 use percent_encoding::percent_decode_str;
 use rustls::{
     RootCertStore,
     pki_types::{CertificateDer, pem::PemObject},
 };
+use secrecy::{ExposeSecret, SecretString};
 
+use super::ConfigError;
 use crate::{
     files::read_text,
     traces::{Protocol, Ratio, Resource, Root, Sampler, TraceSettings},
@@ -48,13 +53,14 @@ const GRPC_PORT: u16 = 4_317;
 const MAX_PAIRS: usize = 64;
 
 /// Where traces go.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Traces")]
 pub struct TraceConfig {
     /// The OpenTelemetry collector that traces go to, such as `http://127.0.0.1:4317`; without it, or `OTEL_EXPORTER_OTLP_ENDPOINT`, none
     /// leave. `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_TRACES_SAMPLER` and the other variables of the exporter count, too.
-    #[arg(long, env = "SIGNET_OTLP_ENDPOINT", global = true, value_name = "URL", value_parser = endpoint)]
-    pub otlp_endpoint: Option<Uri>,
+    // Whoever puts a password into it is refused, and the refusal must not show it: neither clap's, nor anybody's.
+    #[arg(long, env = "SIGNET_OTLP_ENDPOINT", global = true, value_name = "URL", hide_env_values = true)]
+    pub otlp_endpoint: Option<SecretString>,
 
     #[arg(skip)]
     #[allow(missing_docs, reason = "clap would show the text as help")]
@@ -91,8 +97,10 @@ impl std::fmt::Debug for OpenTelemetryVariables {
 impl OpenTelemetryVariables {
     /// Those among `variables`.
     pub fn of(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
-        let text =
-            |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+        // What is not UTF-8 is no value of any of them, and must not count as unset without a word.
+        let text = |(name, value): (OsString, OsString)| {
+            Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
+        };
         let ours = |(name, value): &(String, String)| name.starts_with(PREFIX) && !value.trim().is_empty();
         Self(variables.into_iter().filter_map(text).filter(ours).collect())
     }
@@ -101,12 +109,24 @@ impl OpenTelemetryVariables {
         self.0.get(name).map(|value| value.trim())
     }
 
-    /// What the exporter's variable that ends with `end` says: of traces, or else of everything; with its name.
-    fn exporter(&self, end: &str) -> Option<(String, &str)> {
-        [OF_TRACES, OF_ALL].iter().find_map(|begin| {
+    /// What the exporter's variables that end with `end` say: that of traces, or else that of everything; with their names.
+    fn exporter(&self, end: &str) -> impl Iterator<Item = (String, &str)> {
+        [OF_TRACES, OF_ALL].into_iter().filter_map(move |begin| {
             let name = format!("{begin}{end}");
             let value = self.get(&name)?;
             Some((name, value))
+        })
+    }
+
+    /// The first of them that `read` can read. The others before it are `problems`.
+    fn readable<T>(
+        &self,
+        end: &str,
+        problems: &mut Vec<Problem>,
+        read: impl Fn(&str) -> Result<T, &'static str>,
+    ) -> Option<T> {
+        self.exporter(end).find_map(|(name, value)| {
+            read(value).map_err(|problem| problems.push((name, problem.to_owned()))).ok()
         })
     }
 
@@ -123,70 +143,75 @@ impl OpenTelemetryVariables {
 impl TraceConfig {
     /// What is to be done. As OpenTelemetry has it, a variable that cannot be used counts as unset; but without the endpoint or the
     /// authorities that it should have named, no traces leave.
-    #[must_use]
-    pub fn plan(&self) -> TracePlan {
+    ///
+    /// # Errors
+    /// If the endpoint that Signet's own setting names cannot be used.
+    pub fn plan(&self) -> Result<TracePlan, ConfigError> {
         let variables = &self.variables;
-        if variables.get("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
-            return TracePlan::default();
-        }
+        let flag = self.otlp_endpoint.as_ref().map(|url| endpoint(url.expose_secret())).transpose();
+        let flag = flag.map_err(|problem| ConfigError::new("--otlp-endpoint", problem))?;
         let mut problems = Vec::new();
+        match variables.get("OTEL_SDK_DISABLED") {
+            Some(value) if value.eq_ignore_ascii_case("true") => return Ok(TracePlan::default()),
+            Some(value) if !value.eq_ignore_ascii_case("false") => {
+                problems.push(("OTEL_SDK_DISABLED".to_owned(), "must be `true` or `false`".to_owned()));
+            }
+            _ => {}
+        }
         let resource = resource(variables, &mut problems);
-        let settings = self.settings(&mut problems).unwrap_or_else(|problem| {
-            problems.push(problem);
+        let settings = settings(variables, flag, &mut problems).unwrap_or_else(|(name, problem)| {
+            problems.push((name, format!("{problem}; no traces leave")));
             None
         });
-        TracePlan { settings, resource, not_read: variables.not_read(), problems }
+        Ok(TracePlan { settings, resource, not_read: variables.not_read(), problems })
     }
+}
 
-    fn settings(&self, problems: &mut Vec<Problem>) -> Result<Option<TraceSettings>, Problem> {
-        let variables = &self.variables;
-        let protocol = variables.exporter("PROTOCOL").and_then(|(name, value)| match value {
-            "grpc" => Some(Protocol::Grpc),
-            "http/protobuf" => Some(Protocol::Http),
-            _ => {
-                problems.push((name, "must be `grpc` or `http/protobuf`".to_owned()));
-                None
-            }
-        });
-        // What is said of traces alone is where they go; what is said of everything is where each signal has a path.
-        let (base, is_whole) = match (&self.otlp_endpoint, variables.exporter("ENDPOINT")) {
-            (Some(endpoint), _) => (endpoint.clone(), false),
-            (None, Some((name, value))) => {
-                let is_whole = name.starts_with(OF_TRACES);
-                (endpoint(value).map_err(|problem| (name, problem))?, is_whole)
-            }
-            (None, None) => return Ok(None),
-        };
-        let is_grpc = base.port_u16() == Some(GRPC_PORT);
-        let protocol = protocol.unwrap_or(if is_grpc { Protocol::Grpc } else { Protocol::Http });
-        let endpoint = if protocol == Protocol::Http && !is_whole { of_traces(&base) } else { base };
-        let roots = match variables.exporter("CERTIFICATE") {
-            Some((name, file)) => Some(roots(Path::new(file)).map_err(|problem| (name, problem))?),
-            None => None,
-        };
-        let headers = variables.exporter("HEADERS").map(|(name, value)| {
-            headers(value).unwrap_or_else(|problem| {
-                problems.push((name, problem.to_owned()));
-                Vec::new()
-            })
-        });
-        let timeout = variables.exporter("TIMEOUT").and_then(|(name, value)| {
-            let timeout = value.parse().ok().map(Duration::from_millis);
-            let timeout = timeout.filter(|timeout| !timeout.is_zero() && *timeout <= MAX_TIMEOUT);
-            if timeout.is_none() {
-                problems.push((name, "must be milliseconds, from 1 to 60000".to_owned()));
-            }
-            timeout
-        });
-        Ok(Some(TraceSettings {
-            endpoint,
-            protocol,
-            headers: headers.unwrap_or_default(),
-            timeout: timeout.unwrap_or(TIMEOUT),
-            roots,
-            sampler: sampler(variables, problems),
-        }))
+/// Where traces go, and which: to `flag` if it is set.
+fn settings(
+    variables: &OpenTelemetryVariables,
+    flag: Option<Uri>,
+    problems: &mut Vec<Problem>,
+) -> Result<Option<TraceSettings>, Problem> {
+    let protocol = variables.readable("PROTOCOL", problems, protocol);
+    // What is said of traces alone is where they go; what is said of everything is where each signal has a path.
+    let (base, is_whole) = match (flag, variables.exporter("ENDPOINT").next()) {
+        (Some(flag), _) => (flag, false),
+        (None, Some((name, value))) => {
+            let is_whole = name.starts_with(OF_TRACES);
+            (endpoint(value).map_err(|problem| (name, problem.to_owned()))?, is_whole)
+        }
+        (None, None) => return Ok(None),
+    };
+    let is_grpc = base.port_u16() == Some(GRPC_PORT);
+    let protocol = protocol.unwrap_or(if is_grpc { Protocol::Grpc } else { Protocol::Http });
+    let endpoint = if protocol == Protocol::Http && !is_whole { of_traces(&base) } else { base };
+    let roots = match variables.exporter("CERTIFICATE").next() {
+        Some((name, file)) => Some(roots(Path::new(file)).map_err(|problem| (name, problem))?),
+        None => None,
+    };
+    Ok(Some(TraceSettings {
+        endpoint,
+        protocol,
+        headers: variables.readable("HEADERS", problems, headers).unwrap_or_default(),
+        timeout: variables.readable("TIMEOUT", problems, request_timeout).unwrap_or(TIMEOUT),
+        roots,
+        sampler: sampler(variables, problems),
+    }))
+}
+
+fn protocol(text: &str) -> Result<Protocol, &'static str> {
+    match text {
+        "grpc" => Ok(Protocol::Grpc),
+        "http/protobuf" => Ok(Protocol::Http),
+        _ => Err("must be `grpc` or `http/protobuf`"),
     }
+}
+
+fn request_timeout(text: &str) -> Result<Duration, &'static str> {
+    let timeout = text.parse().ok().map(Duration::from_millis);
+    let timeout = timeout.filter(|timeout| !timeout.is_zero() && *timeout <= MAX_TIMEOUT);
+    timeout.ok_or("must be milliseconds, from 1 to 60000")
 }
 
 /// Which requests are traced.
@@ -220,7 +245,7 @@ fn resource(variables: &OpenTelemetryVariables, problems: &mut Vec<Problem>) -> 
     if let Some(text) = variables.get("OTEL_RESOURCE_ATTRIBUTES") {
         match pairs(text) {
             Some(pairs) => {
-                resource = pairs.into_iter().fold(resource, |all, (name, value)| all.or(&name, value))
+                resource = pairs.into_iter().fold(resource, |all, (name, value)| all.or(&name, value));
             }
             None => problems.push(("OTEL_RESOURCE_ATTRIBUTES".to_owned(), PAIRS.to_owned())),
         }
@@ -242,28 +267,34 @@ fn pairs(text: &str) -> Option<Vec<(String, String)>> {
     (pairs.len() <= MAX_PAIRS).then_some(pairs)
 }
 
+/// What says how a request is read, and is Signet's own to say.
+const OF_THE_REQUEST: [HeaderName; 6] =
+    [CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TE, TRANSFER_ENCODING];
+
 /// The headers in `text`. They are kept out of whatever shows them: they may be secrets.
 fn headers(text: &str) -> Result<Vec<(HeaderName, HeaderValue)>, &'static str> {
     let pairs = pairs(text).ok_or(PAIRS)?;
     let header = |(name, value): (String, String)| {
         let mut value = HeaderValue::try_from(value).ok()?;
         value.set_sensitive(true);
-        Some((HeaderName::try_from(name).ok()?, value))
+        let name = HeaderName::try_from(name).ok()?;
+        let is_ours = name.as_str().starts_with("grpc-") || OF_THE_REQUEST.contains(&name);
+        (!is_ours).then_some((name, value))
     };
     pairs
         .into_iter()
         .map(header)
         .collect::<Option<_>>()
-        .ok_or("must have names and values that headers may have")
+        .ok_or("must have names and values that headers may have, and none that says how the request is read")
 }
 
 /// A collector's URL.
-fn endpoint(text: &str) -> Result<Uri, String> {
+fn endpoint(text: &str) -> Result<Uri, &'static str> {
     let problem = "must be an http or https URL such as `http://127.0.0.1:4317`, without a user and a query";
-    let uri: Uri = text.parse().map_err(|_| problem.to_owned())?;
+    let uri: Uri = text.parse().map_err(|_| problem)?;
     let is_web = matches!(uri.scheme_str(), Some("http" | "https"));
     let is_plain = uri.query().is_none() && uri.authority().is_some_and(|host| !host.as_str().contains('@'));
-    if is_web && is_plain { Ok(uri) } else { Err(problem.to_owned()) }
+    if is_web && is_plain { Ok(uri) } else { Err(problem) }
 }
 
 /// Where traces go below `base`.
@@ -292,7 +323,7 @@ mod tests {
     fn plan(flag: Option<&str>, variables: &[(&str, &str)]) -> TracePlan {
         let variables = variables.iter().map(|(name, value)| (name.into(), value.into()));
         let variables = OpenTelemetryVariables::of(variables);
-        TraceConfig { otlp_endpoint: flag.map(|url| endpoint(url).unwrap()), variables }.plan()
+        TraceConfig { otlp_endpoint: flag.map(SecretString::from), variables }.plan().unwrap()
     }
 
     /// Where traces go, and by what.
@@ -317,7 +348,7 @@ mod tests {
         let grpc = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "grpc");
         assert_eq!(goes(None, &[TRACES, http, grpc]).unwrap().1, Protocol::Grpc);
         assert_eq!(goes(flag, &[("OTEL_SDK_DISABLED", "True")]), None);
-        assert_eq!(goes(flag, &[("OTEL_SDK_DISABLED", "no")]).unwrap().1, Protocol::Grpc);
+        assert_eq!(goes(flag, &[("OTEL_SDK_DISABLED", "False")]).unwrap().1, Protocol::Grpc);
         assert_eq!(goes(None, &[("OTEL_EXPORTER_OTLP_ENDPOINT", " ")]), None, "empty is unset");
     }
 
@@ -375,6 +406,8 @@ mod tests {
             ("OTEL_EXPORTER_OTLP_HEADERS", "no pair", true),
             ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "a b=c", true),
             ("OTEL_EXPORTER_OTLP_TIMEOUT", "0", true),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "content-length=5", true),
+            ("OTEL_SDK_DISABLED", "1", true),
             ("OTEL_TRACES_SAMPLER", "xray", true),
             ("OTEL_TRACES_SAMPLER_ARG", "2", true),
             ("OTEL_RESOURCE_ATTRIBUTES", "=a", true),
@@ -390,6 +423,25 @@ mod tests {
             let plan = plan(None, &[("OTEL_EXPORTER_OTLP_ENDPOINT", bad)]);
             assert!(plan.settings.is_none() && plan.problems.len() == 1, "{bad}");
             assert!(!plan.problems[0].1.contains("secret"));
+            let flag = Some(SecretString::from(bad));
+            let refused = TraceConfig { otlp_endpoint: flag, ..TraceConfig::default() }.plan().unwrap_err();
+            assert!(!format!("{refused} {refused:?}").contains("secret"), "{refused}");
         }
+    }
+
+    #[test]
+    fn what_is_said_of_everything_counts_where_what_is_said_of_traces_cannot_be_used() {
+        let settings = |end: &str, of_traces: &str, of_all: &str| {
+            let of_traces = (format!("{OF_TRACES}{end}"), of_traces);
+            let of_all = (format!("{OF_ALL}{end}"), of_all);
+            let variables = [&of_traces, &of_all].map(|(name, value)| (name.as_str(), *value));
+            let plan = plan(Some("http://flag:4318"), &variables);
+            let named: Vec<_> = plan.problems.iter().map(|(name, _)| name).collect();
+            assert_eq!(named, [&of_traces.0]);
+            plan.settings.unwrap()
+        };
+        assert_eq!(settings("PROTOCOL", "http/json", "grpc").protocol, Protocol::Grpc);
+        assert_eq!(settings("HEADERS", "a b=c", "api-key=d").headers[0].1, "d");
+        assert_eq!(settings("TIMEOUT", "0", "500").timeout, Duration::from_millis(500));
     }
 }

@@ -25,8 +25,9 @@ use crate::{
     auth::CallerSlot,
     base::Clock,
     errors::{CallFailure, FailureLog, Row},
+    identity::clients::ClientSlot,
     metrics::HttpMetrics,
-    model::{ClientId, RequestId, noted_client},
+    model::RequestId,
     observe::{ReceivedBytes, RequestLine, RequestLog},
     peer::PeerAddress,
     traces::Traces,
@@ -37,7 +38,7 @@ const UNKNOWN_ROUTE: &str = "unknown";
 
 /// What measures the requests of one listener.
 #[derive(Clone)]
-pub(crate) struct Meter {
+pub(crate) struct RequestMeter {
     pub(crate) metrics: HttpMetrics,
     pub(crate) clock: Clock,
     /// Told of the requests that fail.
@@ -60,7 +61,7 @@ struct LoggedRequest {
     peer: Option<IpAddr>,
     received: ReceivedBytes,
     caller: CallerSlot,
-    client: Option<ClientId>,
+    client: ClientSlot,
     /// None until its answer begins.
     status: Option<StatusCode>,
     reason: Option<&'static str>,
@@ -74,12 +75,12 @@ struct LoggedBody {
 }
 
 /// `router`, its requests measured by `meter`.
-pub(crate) fn measured(router: Router, meter: Meter) -> Router {
+pub(crate) fn measured(router: Router, meter: RequestMeter) -> Router {
     router.layer(from_fn_with_state(meter, measure))
 }
 
-async fn measure(State(meter): State<Meter>, mut request: Request, next: Next) -> Response {
-    let Meter { metrics, clock, failures, requests, traces } = meter;
+async fn measure(State(meter): State<RequestMeter>, mut request: Request, next: Next) -> Response {
+    let RequestMeter { metrics, clock, failures, requests, traces } = meter;
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let matched = matched.as_ref().map(MatchedPath::as_str);
     let route = matched.unwrap_or(UNKNOWN_ROUTE);
@@ -113,8 +114,10 @@ impl LoggedRequest {
         let method = format!("{} {route}", named(request.method()).unwrap_or("unknown"));
         let extensions = request.extensions_mut();
         let (received, caller) = (ReceivedBytes::default(), CallerSlot::default());
+        let client = ClientSlot::default();
         extensions.insert(received.clone());
         extensions.insert(caller.clone());
+        extensions.insert(client.clone());
         Self {
             log,
             clock: clock.clone(),
@@ -125,7 +128,7 @@ impl LoggedRequest {
             peer: extensions.get::<PeerAddress>().map(|peer| peer.ip()),
             received,
             caller,
-            client: None,
+            client,
             status: None,
             reason: None,
             sent_bytes: 0,
@@ -134,7 +137,6 @@ impl LoggedRequest {
 
     /// `response`, which answers it, and tells of it at its end.
     fn answered(mut self, response: Response) -> Response {
-        self.client = noted_client();
         self.status = Some(response.status());
         self.reason = response.extensions().get::<Cause>().and_then(|Cause(error)| Row::of(error).reason());
         response.map(|inner| Body::new(LoggedBody { inner, request: self }))
@@ -144,7 +146,7 @@ impl LoggedRequest {
 impl Drop for LoggedRequest {
     fn drop(&mut self) {
         let by_token = self.caller.caller().map(|caller| caller.claims().client_id.clone());
-        let client = by_token.or_else(|| self.client.map(|client| client.to_string()));
+        let client = by_token.or_else(|| self.client.client().map(|client| client.to_string()));
         self.log.tell(&RequestLine {
             method: &self.method,
             // What the log of nginx says of a client that went away.

@@ -40,7 +40,7 @@ pub(crate) use admit::HttpAdmission;
 pub(crate) use discovery::Discovery;
 pub(crate) use draining::OAuthDrain;
 pub(crate) use forward_auth::{VERIFY, forward_auth_router};
-pub(crate) use meter::{Meter, measured};
+pub(crate) use meter::{RequestMeter, measured};
 pub(crate) use model_api::ModelApi;
 pub(crate) use oauth::{Endpoints, IntrospectEndpoint, TokenEndpoint, UserInfoEndpoint};
 

@@ -9,7 +9,7 @@ use axum::{
 
 use crate::{
     auth::Authenticator,
-    identity::{GoodStanding, Keyring},
+    identity::{GoodStanding, Keyring, clients::ClientSlot},
     model::{CertificateNames, Origin},
     peer::{self, PeerAddress},
 };
@@ -22,6 +22,8 @@ pub(super) struct Sender {
     pub(super) origin: Origin,
     /// The verified certificate.
     pub(super) certificate: Option<Arc<CertificateNames>>,
+    /// Where its client is put.
+    pub(super) slot: ClientSlot,
 }
 
 impl<S: Sync> FromRequestParts<S> for Sender {
@@ -33,6 +35,7 @@ impl<S: Sync> FromRequestParts<S> for Sender {
         Ok(Self {
             origin: Origin::of(user_agent, address).of_request(parts.extensions.get().copied()),
             certificate: peer::certificate(&parts.extensions, &parts.headers),
+            slot: parts.extensions.get().cloned().unwrap_or_default(),
         })
     }
 }

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Clients, Keyring, RefreshToken, Sessions, clients::ClientAuthentication};
+use super::{
+    Clients, Keyring, RefreshToken, Sessions,
+    clients::{ClientAuthentication, ClientSlot},
+};
 use crate::{
     auth::Verifier,
     model::{CertificateNames, Error, Origin, SessionId, Subject, UserId},
@@ -28,8 +31,8 @@ impl Revocation {
     }
 
     /// Ends the session that `token` belongs to, an access or a refresh token of the client that asks, from `origin`, with
-    /// `certificate` if it has shown one. A token that is unknown is no error (section 2.2). An access token may have expired, as long as
-    /// the key that signed it is in force.
+    /// `certificate` if it has shown one; that client is put into `slot`. A token that is unknown is no error (section 2.2). An access
+    /// token may have expired, as long as the key that signed it is in force.
     ///
     /// # Errors
     /// [`Error::InvalidClient`]; [`Error::TokenOfAnotherClient`] (section 2.1); [`Error::UnsupportedTokenType`] for a client's own
@@ -40,8 +43,9 @@ impl Revocation {
         client: Option<ClientAuthentication>,
         certificate: Option<&CertificateNames>,
         origin: &Origin,
+        slot: &ClientSlot,
     ) -> Result<(), Error> {
-        let requester = self.clients.authenticate(client, certificate, origin).await?;
+        let requester = self.clients.authenticate(client, certificate, origin, slot).await?;
         let found = match RefreshToken::parse(token) {
             // It has no dot: no JWT reads like that.
             Some(token) => self.session_of_refresh(token).await?,

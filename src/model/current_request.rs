@@ -1,9 +1,9 @@
 //! Owns what is known of the request that the running task works for: lines that are written far below those who know the request tell its
-//! id, and what is found out there is told with it.
+//! id, and what is waited for there becomes a span of its trace.
 
 use std::cell::{Cell, RefCell};
 
-use super::{ClientId, RequestId};
+use super::RequestId;
 use crate::base::Trace;
 
 tokio::task_local! {
@@ -13,15 +13,13 @@ tokio::task_local! {
 /// A request that is worked for.
 struct Running {
     id: Cell<RequestId>,
-    /// The client that has proven itself.
-    client: Cell<Option<ClientId>>,
     /// None if it is not traced.
     trace: RefCell<Option<Trace>>,
 }
 
 impl Running {
     const fn new(id: RequestId) -> Self {
-        Self { id: Cell::new(id), client: Cell::new(None), trace: RefCell::new(None) }
+        Self { id: Cell::new(id), trace: RefCell::new(None) }
     }
 }
 
@@ -54,16 +52,6 @@ pub(crate) fn works_for_request(id: RequestId) {
 /// The request that the running task works for, if it is one.
 pub(crate) fn current_request() -> Option<RequestId> {
     REQUEST.try_with(|request| request.id.get()).ok()
-}
-
-/// The sender of the request that the running task works for has proven to be `client`.
-pub(crate) fn note_client(client: ClientId) {
-    let _ = REQUEST.try_with(|request| request.client.set(Some(client)));
-}
-
-/// The client that the sender of this request has proven to be, if it was asked.
-pub(crate) fn noted_client() -> Option<ClientId> {
-    REQUEST.try_with(|request| request.client.get()).ok().flatten()
 }
 
 /// What is done for the request that this task works for belongs to `trace` from now on.

@@ -114,7 +114,7 @@ pub use self::{
 pub(crate) use self::{
     caller_network::{caller_network, for_caller},
     current_request::{
-        at_once_for_request, current_request, current_trace, for_request, for_same_request, note_client,
-        noted_client, trace_request, works_for_request,
+        at_once_for_request, current_request, current_trace, for_request, for_same_request, trace_request,
+        works_for_request,
     },
 };

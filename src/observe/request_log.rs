@@ -4,7 +4,7 @@ use std::{
     fmt::Write,
     net::IpAddr,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -13,7 +13,10 @@ use std::{
 use serde_json::json;
 
 use super::stderr;
-use crate::{base::Clock, model::RequestId};
+use crate::{
+    base::{Clock, PerSecond},
+    model::RequestId,
+};
 
 /// What such lines are said to come from.
 const TARGET: &str = "signet::request";
@@ -42,18 +45,9 @@ struct Shared {
     requests: LoggedRequests,
     is_json: bool,
     clock: Clock,
-    second: Mutex<Second>,
+    lines: PerSecond,
     told: AtomicU64,
     left_out: AtomicU64,
-}
-
-/// The lines of the present second.
-#[derive(Debug, Default)]
-struct Second {
-    number: u64,
-    lines: u32,
-    /// How many requests had no line since that was last told.
-    left_out: u64,
 }
 
 /// A request that is over.
@@ -73,7 +67,7 @@ pub(crate) struct RequestLine<'a> {
     /// In hexadecimal; none if it is not traced.
     pub(crate) trace_id: Option<&'a str>,
     pub(crate) peer: Option<IpAddr>,
-    /// The client that has proven itself, or whose token was shown.
+    /// The client that was named, and has proven itself where it has a secret; or that of the token that was shown.
     pub(crate) client: Option<&'a str>,
 }
 
@@ -98,7 +92,7 @@ impl RequestLog {
             requests,
             is_json,
             clock,
-            second: Mutex::default(),
+            lines: PerSecond::new(MAX_LINES_A_SECOND),
             told: AtomicU64::new(0),
             left_out: AtomicU64::new(0),
         };
@@ -137,8 +131,7 @@ impl RequestLog {
 
     /// Tells how many requests had no line since that was last told.
     pub(crate) fn tell_rest(&self) {
-        let left_out =
-            std::mem::take(&mut self.shared.second.lock().unwrap_or_else(PoisonError::into_inner).left_out);
+        let left_out = self.shared.lines.take_held_back();
         if left_out > 0 {
             tell_left_out(left_out);
         }
@@ -201,19 +194,10 @@ impl RequestLog {
 impl Shared {
     /// If a request may have a line now: how many had none since that was last told, if it is time to tell.
     fn pass(&self) -> Option<u64> {
-        let number = self.clock.monotonic().as_secs();
-        let mut second = self.second.lock().unwrap_or_else(PoisonError::into_inner);
-        if second.number != number {
-            *second = Second { number, lines: 0, left_out: second.left_out };
-        }
-        if second.lines >= MAX_LINES_A_SECOND {
-            second.left_out += 1;
-            self.left_out.fetch_add(1, Ordering::Relaxed);
-            return None;
-        }
-        second.lines += 1;
-        self.told.fetch_add(1, Ordering::Relaxed);
-        Some(std::mem::take(&mut second.left_out))
+        let passed = self.lines.pass(self.clock.monotonic());
+        let count = if passed.is_some() { &self.told } else { &self.left_out };
+        count.fetch_add(1, Ordering::Relaxed);
+        passed
     }
 }
 

@@ -190,7 +190,7 @@ impl AdmitLayer {
         }
         let answer = Answer::One { hold, deadline: time.deadline };
         let request = Request::from_parts(head, body);
-        let compresses = method.may_compress && gzip::is_taken_by(request.headers());
+        let compresses = method.may_compress && gzip::is_taken_by(request.headers(), &gzip::GRPC_ACCEPTED);
         Ok(Admitted { request, network: peer, deadline: time.deadline, compresses, answer })
     }
 

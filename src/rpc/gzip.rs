@@ -3,7 +3,7 @@
 
 use std::io::{Read, Write};
 
-use flate2::{Compression, read::MultiGzDecoder, write::GzEncoder};
+use flate2::{Compression, bufread::GzDecoder, write::GzEncoder};
 use futures_util::stream::{self, StreamExt};
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use http_body::{Body as _, Frame};
@@ -56,9 +56,19 @@ impl Encoding {
     /// What `headers` say.
     pub(super) fn of(headers: &HeaderMap) -> Self {
         match headers.get(GRPC_ENCODING).map(HeaderValue::as_bytes) {
-            None | Some(b"identity") => Self::Identity,
-            Some(encoding) if encoding == GZIP.as_bytes() => Self::Gzip,
-            Some(_) => Self::Other,
+            None => Self::Identity,
+            Some(encoding) => Self::named(encoding),
+        }
+    }
+
+    /// What the name of a coding means, in any case (RFC 9110 section 8.4.1).
+    pub(super) const fn named(name: &[u8]) -> Self {
+        if name.eq_ignore_ascii_case(GZIP.as_bytes()) {
+            Self::Gzip
+        } else if name.eq_ignore_ascii_case(b"identity") {
+            Self::Identity
+        } else {
+            Self::Other
         }
     }
 }
@@ -94,10 +104,17 @@ pub(super) fn may_compress(output: &MessageDescriptor) -> bool {
     true
 }
 
-/// Whether whoever sends `headers` takes an answer that gzip has compressed.
-pub(super) fn is_taken_by(headers: &HeaderMap) -> bool {
-    let lists = headers.get_all(GRPC_ACCEPTED).iter().filter_map(|value| value.to_str().ok());
-    lists.flat_map(|list| list.split(',')).any(|name| name.trim() == GZIP)
+/// Whether whoever sends `headers` takes an answer that gzip has compressed: the list `accepted` names it, and does not weigh it as nothing
+/// (RFC 9110 section 12.5.3).
+pub(super) fn is_taken_by(headers: &HeaderMap, accepted: &HeaderName) -> bool {
+    let lists = headers.get_all(accepted).iter().filter_map(|value| value.to_str().ok());
+    lists.flat_map(|list| list.split(',')).any(|one| {
+        let (name, weight) = one.split_once(';').unwrap_or((one, ""));
+        let weight = weight.split_once('=').filter(|(name, _)| name.trim().eq_ignore_ascii_case("q"));
+        let is_refused =
+            weight.is_some_and(|(_, weight)| weight.trim().parse::<f32>().is_ok_and(|weight| weight <= 0.0));
+        Encoding::named(name.trim().as_bytes()) == Encoding::Gzip && !is_refused
+    })
 }
 
 /// `response`, which has one message: compressed, if that is large, and smaller then.
@@ -201,16 +218,31 @@ pub(super) fn expanded(message: &[u8], max_bytes: usize) -> Result<Bytes, Error>
     expanded_behind(Vec::new(), message, max_bytes).map(Bytes::from)
 }
 
+/// How many members of gzip one message may have: compressors make one, and each of thousands that are empty would cost as much as a short
+/// message.
+const MAX_MEMBERS: usize = 16;
+
 /// What `message` was, at most `room` bytes, behind `head`.
 fn expanded_behind(head: Vec<u8>, message: &[u8], room: usize) -> Result<Vec<u8>, Error> {
+    let malformed = |what: &str| Error::MalformedRequest(format!("a compressed message {what}"));
+    let before = head.len();
     let mut plain = head;
-    let mut decoder =
-        MultiGzDecoder::new(message).take(u64::try_from(room).unwrap_or(u64::MAX).saturating_add(1));
-    let length = decoder
-        .read_to_end(&mut plain)
-        .map_err(|_| Error::MalformedRequest("a compressed message is not what gzip makes".to_owned()))?;
-    if length > room {
-        return Err(Error::MessageTooLarge { max_bytes: room });
+    let mut left = message;
+    for _ in 0..MAX_MEMBERS {
+        let more = room.saturating_add(1).saturating_sub(plain.len() - before);
+        let mut decoder = GzDecoder::new(left);
+        let member = decoder.by_ref().take(u64::try_from(more).unwrap_or(u64::MAX)).read_to_end(&mut plain);
+        member.map_err(|_| malformed("is not what gzip makes"))?;
+        if plain.len() - before > room {
+            return Err(Error::MessageTooLarge { max_bytes: room });
+        }
+        left = decoder.into_inner();
+        if left.is_empty() {
+            break;
+        }
+    }
+    if !left.is_empty() {
+        return Err(malformed("has too many members"));
     }
     // What is held is what is charged.
     plain.shrink_to_fit();
@@ -231,6 +263,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use futures_util::FutureExt;
+    use http::header::ACCEPT_ENCODING;
     use http_body_util::Full;
     use proptest::prelude::*;
     use prost_reflect::DescriptorPool;
@@ -279,6 +312,9 @@ mod tests {
             decompressed(&frame(COMPRESSED, &message), 1_000).unwrap().unwrap(),
             frame(PLAIN, b"onetwo")
         );
+        // Each costs something, though there is nothing in it.
+        let many = frame(COMPRESSED, &gzip(b"").repeat(MAX_MEMBERS + 1));
+        assert!(matches!(decompressed(&many, 1_000), Err(Error::MalformedRequest(_))));
     }
 
     #[test]
@@ -352,12 +388,34 @@ mod tests {
             ("identity", false),
             ("gzip2", false),
             ("", false),
+            ("GZip", true),
+            ("gzip;q=0.5", true),
+            ("gzip;q=0", false),
+            ("gzip ; Q=0.0, br", false),
+            ("*", false),
+        ] {
+            for accepted in [GRPC_ACCEPTED, ACCEPT_ENCODING] {
+                let mut headers = HeaderMap::new();
+                headers.insert(&accepted, HeaderValue::from_static(said));
+                assert_eq!(is_taken_by(&headers, &accepted), expected, "{said:?}");
+            }
+        }
+        assert!(!is_taken_by(&HeaderMap::new(), &GRPC_ACCEPTED));
+    }
+
+    #[test]
+    fn the_name_of_a_coding_is_read_in_any_case() {
+        for (said, expected) in [
+            ("gzip", Encoding::Gzip),
+            ("GZIP", Encoding::Gzip),
+            ("Identity", Encoding::Identity),
+            ("br", Encoding::Other),
+            ("", Encoding::Other),
         ] {
             let mut headers = HeaderMap::new();
-            headers.insert(GRPC_ACCEPTED, HeaderValue::from_static(said));
-            assert_eq!(is_taken_by(&headers), expected, "{said:?}");
+            headers.insert(GRPC_ENCODING, HeaderValue::from_static(said));
+            assert_eq!(Encoding::of(&headers), expected, "{said:?}");
         }
-        assert!(!is_taken_by(&HeaderMap::new()));
     }
 
     #[tokio::test]

@@ -18,7 +18,7 @@ use crate::{
     identity::{
         self, Accounts, Grants, NewAccount, OwnAccount, Revocation, Sessions, ShownAttributes,
         accounts::ChosenPassword,
-        clients::{ClientAuthentication, ClientCredential},
+        clients::{ClientAuthentication, ClientCredential, ClientSlot},
         grants::{
             ClientCredentialsGrant, Grant, Granted, PasswordGrant, RefreshTokenGrant, SessionKind,
             TokenRequest,
@@ -84,11 +84,11 @@ impl IdentityService for IdentityRpc {
     ) -> Result<Response<IssueTokenResponse>, Status> {
         let (deadline, origin, certificate) =
             (deadline_of(&request), origin_of(&request), certificate_of(&request));
-        let hold = request.extensions().get().cloned();
+        let (hold, slot) = (request.extensions().get().cloned(), client_slot_of(&request));
         let IssueTokenRequest { grant, client, scope, audiences, user_address } = request.into_inner();
         let grant = grant_of(grant.ok_or_else(|| required("grant"))?);
         let client = client.map(client_of);
-        let request = TokenRequest { grant, client, certificate, scope, audiences, user_address, hold };
+        let request = TokenRequest { grant, client, certificate, slot, scope, audiences, user_address, hold };
         let Granted { access, refresh_token, .. } = self.grants.exchange(request, origin, deadline).await?;
         Ok(Response::new(IssueTokenResponse {
             access_token: access.access_token,
@@ -225,13 +225,14 @@ impl IdentityService for IdentityRpc {
         request: Request<RevokeTokenRequest>,
     ) -> Result<Response<RevokeTokenResponse>, Status> {
         let (origin, certificate) = (origin_of(&request), certificate_of(&request));
+        let slot = client_slot_of(&request);
         let RevokeTokenRequest { token, client } = request.into_inner();
         let token = Zeroizing::new(token);
         if token.is_empty() {
             return Err(required("token").into());
         }
         let client = client.map(client_of);
-        self.revocation.revoke(&token, client, certificate.as_deref(), &origin).await?;
+        self.revocation.revoke(&token, client, certificate.as_deref(), &origin, &slot).await?;
         Ok(Response::new(RevokeTokenResponse {}))
     }
 }
@@ -267,6 +268,11 @@ fn client_of(said: wire::ClientAuthentication) -> ClientAuthentication {
         Some(Credential::ClientAssertion(assertion)) => ClientCredential::Assertion(assertion),
     };
     ClientAuthentication { client_id: Some(said.client_id).filter(|id| !id.is_empty()), credential }
+}
+
+/// Where the client that asks is put.
+fn client_slot_of<T>(request: &Request<T>) -> ClientSlot {
+    request.extensions().get().cloned().unwrap_or_default()
 }
 
 /// The verified certificate of who calls.

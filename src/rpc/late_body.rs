@@ -19,6 +19,10 @@ use tonic::{Status, body::Body};
 /// How much is read, in bytes.
 const MAX_BYTES: usize = 128 * 1_024;
 
+/// For how long it is waited for, whatever the time for a request or the deadline of its call is: some round trips, and no longer, since
+/// whoever never sends the rest keeps the refusal, and its connection, for as long.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Where a body comes that was not read to its end.
 pub(super) struct LateBody(Arc<Mutex<Option<Body>>>);
 
@@ -43,8 +47,8 @@ impl LateBody {
         (request.map(lent), Self(home))
     }
 
-    /// Reads and forgets what there is, if it is little, and for no longer than `patience`.
-    pub(super) async fn forget(self, patience: Duration) {
+    /// Reads and forgets what there is, if it is little and comes soon.
+    pub(super) async fn forget(self) {
         let left = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(mut body) = left else { return };
         // What is announced to be too much is not waited for.
@@ -63,7 +67,7 @@ impl LateBody {
         });
         if forgotten.as_mut().now_or_never().is_none() {
             // Whoever takes longer has the stream reset.
-            let _ = timeout(patience, forgotten).await;
+            let _ = timeout(PATIENCE, forgotten).await;
         }
     }
 }
@@ -97,5 +101,54 @@ impl Drop for Lent {
     fn drop(&mut self) {
         let left = self.body.take().filter(|body| !body.is_end_stream());
         *self.home.lock().unwrap_or_else(PoisonError::into_inner) = left;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures_util::stream;
+    use http_body_util::StreamBody;
+    use tokio::{
+        sync::mpsc,
+        time::{Instant, sleep},
+    };
+
+    use super::*;
+
+    /// A request whose body comes by the sender, and what has of it what is not read.
+    fn late() -> (mpsc::UnboundedSender<Bytes>, LateBody) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let frames = stream::unfold(receiver, |mut receiver| async {
+            let data: Bytes = receiver.recv().await?;
+            Some((Ok::<_, Infallible>(Frame::data(data)), receiver))
+        });
+        let (request, late) = LateBody::of(Request::new(Body::new(StreamBody::new(frames))));
+        drop(request);
+        (sender, late)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_is_waited_for_until_it_ends_or_is_too_much_and_for_a_second_at_most() {
+        let begun = Instant::now();
+        let (sender, body) = late();
+        let sends = async {
+            sleep(Duration::from_millis(900)).await;
+            sender.send(Bytes::from_static(b"{}")).unwrap();
+            drop(sender);
+        };
+        tokio::join!(body.forget(), sends);
+        assert!((PATIENCE.mul_f32(0.9)..PATIENCE).contains(&begun.elapsed()));
+
+        let begun = Instant::now();
+        let (sender, body) = late();
+        sender.send(Bytes::from(vec![0; MAX_BYTES + 1])).unwrap();
+        body.forget().await;
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+
+        let (_sender, body) = late();
+        body.forget().await;
+        assert!((PATIENCE..PATIENCE * 2).contains(&begun.elapsed()));
     }
 }

@@ -8,8 +8,9 @@ use tonic_types::StatusExt;
 
 use crate::{
     auth::CallerSlot,
+    identity::clients::ClientSlot,
     metrics::code_name,
-    model::{ClientId, RequestId, noted_client},
+    model::RequestId,
     observe::{ReceivedBytes, RequestLine, RequestLog},
     peer::PeerAddress,
 };
@@ -21,7 +22,7 @@ pub(super) struct LoggedCall {
     peer: Option<IpAddr>,
     received: ReceivedBytes,
     caller: CallerSlot,
-    client: Option<ClientId>,
+    client: ClientSlot,
     reason: Option<String>,
     sent_bytes: u64,
 }
@@ -32,15 +33,12 @@ impl LoggedCall {
         let extensions = request.extensions_mut();
         let peer = extensions.get::<PeerAddress>().map(|peer| peer.ip());
         let (received, caller) = (ReceivedBytes::default(), CallerSlot::default());
+        let client = ClientSlot::default();
         extensions.insert(received.clone());
         extensions.insert(caller.clone());
+        extensions.insert(client.clone());
         let log = log.clone();
-        Self { log, peer, received, caller, client: None, reason: None, sent_bytes: 0 }
-    }
-
-    /// The answer has begun: from here on nobody knows what the call's own task has found.
-    pub(super) fn answered(&mut self) {
-        self.client = noted_client();
+        Self { log, peer, received, caller, client, reason: None, sent_bytes: 0 }
     }
 
     /// The call ends with these `headers` or trailers.
@@ -64,7 +62,7 @@ impl LoggedCall {
         (request_id, trace_id): (Option<RequestId>, Option<&str>),
     ) {
         let by_token = self.caller.caller().map(|caller| caller.claims().client_id.clone());
-        let client = by_token.or_else(|| self.client.map(|client| client.to_string()));
+        let client = by_token.or_else(|| self.client.client().map(|client| client.to_string()));
         self.log.tell(&RequestLine {
             method,
             code: code_name(code as usize),

@@ -29,7 +29,7 @@ use crate::{
 /// Measures the calls of a gRPC service.
 #[derive(Clone, Debug)]
 pub(crate) struct MeterLayer {
-    meter: Arc<Meter>,
+    meter: Arc<CallMeter>,
     told: Told,
 }
 
@@ -44,16 +44,16 @@ pub(crate) struct Told {
 }
 
 #[derive(Debug)]
-struct Meter {
+struct CallMeter {
     /// By path: `/package.Service/Method`.
-    methods: HashMap<String, Arc<Method>>,
+    methods: HashMap<String, Arc<MeteredMethod>>,
     /// For every path that is none of them: what a client makes up must not make a series.
-    unknown: Arc<Method>,
+    unknown: Arc<MeteredMethod>,
     clock: Clock,
 }
 
 #[derive(Debug)]
-struct Method {
+struct MeteredMethod {
     path: String,
     metrics: MethodMetrics,
 }
@@ -61,15 +61,15 @@ struct Method {
 /// A gRPC service whose calls are measured.
 #[derive(Clone, Debug)]
 pub(crate) struct MeterService<Inner> {
-    meter: Arc<Meter>,
+    meter: Arc<CallMeter>,
     told: Told,
     inner: Inner,
 }
 
 /// A call that has begun. Dropped before its end is known, it was given up by the client.
 #[derive(Debug)]
-struct Call {
-    method: Arc<Method>,
+struct MeteredCall {
+    method: Arc<MeteredMethod>,
     clock: Clock,
     begun: Duration,
     ended: bool,
@@ -84,7 +84,7 @@ struct Call {
 pub(crate) struct MeteredBody {
     inner: Body,
     /// None once the call has ended.
-    call: Option<Call>,
+    call: Option<MeteredCall>,
 }
 
 /// What measures a call until its answer begins.
@@ -99,24 +99,19 @@ impl From<Body> for MeteredBody {
 
 impl MeterLayer {
     /// Measures the methods of every service that is `described`, and tells `told` of their calls.
-    pub(crate) fn new(
-        metrics: &CallMetrics,
-        clock: Clock,
-        told: Told,
-        described: &[DescriptorPool],
-    ) -> Self {
+    pub(crate) fn new(metrics: &CallMetrics, clock: Clock, told: Told, described: &[DescriptorPool]) -> Self {
         let mut methods = HashMap::default();
         for pool in described {
             for method in pool.services().flat_map(|service| service.methods().collect::<Vec<_>>()) {
                 let service = method.parent_service().full_name().to_owned();
                 let path = format!("/{service}/{}", method.name());
                 let metrics = metrics.method(kind(&method), &service, method.name());
-                methods.insert(path.clone(), Arc::new(Method { path, metrics }));
+                methods.insert(path.clone(), Arc::new(MeteredMethod { path, metrics }));
             }
         }
         let metrics = metrics.method("unknown", "unknown", "unknown");
-        let unknown = Arc::new(Method { path: "unknown".to_owned(), metrics });
-        Self { meter: Arc::new(Meter { methods, unknown, clock }), told }
+        let unknown = Arc::new(MeteredMethod { path: "unknown".to_owned(), metrics });
+        Self { meter: Arc::new(CallMeter { methods, unknown, clock }), told }
     }
 
     /// The same, for another listener.
@@ -134,8 +129,8 @@ fn kind(method: &MethodDescriptor) -> &'static str {
     }
 }
 
-impl Meter {
-    fn begin<B>(&self, request: &mut Request<B>, told: &Told) -> Call {
+impl CallMeter {
+    fn begin<B>(&self, request: &mut Request<B>, told: &Told) -> MeteredCall {
         let path = request.uri().path();
         let method = Arc::clone(self.methods.get(path).unwrap_or(&self.unknown));
         method.metrics.begin();
@@ -143,11 +138,11 @@ impl Meter {
         let traced = told.traces.as_ref().and_then(|traces| TracedCall::begin(traces, request));
         let logged = told.requests.as_ref().map(|log| Box::new(LoggedCall::begin(log, request)));
         let (clock, begun) = (self.clock.clone(), self.clock.monotonic());
-        Call { method, clock, begun, ended: false, request_id, logged, traced }
+        MeteredCall { method, clock, begun, ended: false, request_id, logged, traced }
     }
 }
 
-impl Call {
+impl MeteredCall {
     fn end(&mut self, code: Code) {
         if !std::mem::replace(&mut self.ended, true) {
             let took = self.clock.monotonic().saturating_sub(self.begun);
@@ -165,9 +160,6 @@ impl Call {
     /// The answer begins. For Envoy's question the id is that of the request asked about by now, as in the lines of the log.
     fn answered(&mut self) {
         self.request_id = current_request().or(self.request_id);
-        if let Some(logged) = &mut self.logged {
-            logged.answered();
-        }
     }
 
     /// The call ends with the status in `headers`, of its answer or trailers. Has the error, if there is one, tell which request it is
@@ -182,7 +174,7 @@ impl Call {
     }
 }
 
-impl Drop for Call {
+impl Drop for MeteredCall {
     fn drop(&mut self) {
         self.end(Code::Cancelled);
     }

@@ -15,7 +15,10 @@ use hyper::body::Bytes;
 use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
-use super::{connect::Refusal, web::is_grpc_web};
+use super::{
+    connect::{Refusal, TakesGet},
+    web::is_grpc_web,
+};
 use crate::{admission::check_headers, model::Error};
 
 /// What every gRPC request's content type begins with.
@@ -63,13 +66,15 @@ impl ProtocolLayer {
                 return Err((Error::OriginNotAllowed, StatusCode::FORBIDDEN));
             }
             let error = Error::MalformedRequest(format!(
-                "its content type is neither `{CONTENT_TYPE_PREFIX}` nor one of gRPC-Web or, for this method, of Connect"
+                "its content type must be `application/json` or `application/proto` (Connect; with `connect+` for a stream), \
+                 `{CONTENT_TYPE_PREFIX}`, or one of gRPC-Web"
             ));
             return Err((error, StatusCode::UNSUPPORTED_MEDIA_TYPE));
         }
         if request.version() != Version::HTTP_2 {
-            let error =
-                Error::MalformedRequest("gRPC is spoken over HTTP/2, and gRPC-Web over any".to_owned());
+            let error = Error::MalformedRequest(
+                "gRPC is spoken over HTTP/2, and gRPC-Web and Connect over any".to_owned(),
+            );
             return Err((error, StatusCode::HTTP_VERSION_NOT_SUPPORTED));
         }
         // 200: the peer speaks gRPC, and reads the status that gRPC has for this.
@@ -77,16 +82,20 @@ impl ProtocolLayer {
     }
 }
 
-/// The refusal of a request that came by `version`.
-fn refuse(error: Error, http_status: StatusCode, version: Version) -> Response<Body> {
+/// The refusal of `request`.
+fn refuse<B>(request: &Request<B>, error: Error, http_status: StatusCode) -> Response<Body> {
     let message = error.to_string();
     let mut response = Status::from(error).into_http();
     *response.status_mut() = http_status;
     if http_status == StatusCode::METHOD_NOT_ALLOWED {
-        response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+        let takes_get = request.extensions().get::<TakesGet>().is_some();
+        let allowed = HeaderValue::from_static(if takes_get { "GET, POST" } else { "POST" });
+        response.headers_mut().insert(ALLOW, allowed);
     }
-    // No gRPC client speaks HTTP/1.1: somebody reads this.
-    if version != Version::HTTP_2 {
+    // No gRPC client speaks HTTP/1.1, or sends another content type: somebody reads this, unless Connect has a form of its own for it.
+    let is_grpc = request.headers().get(CONTENT_TYPE).is_some_and(is_grpc);
+    let is_connect = request.extensions().get::<Refusal>().is_some();
+    if request.version() != Version::HTTP_2 || !(is_grpc || is_connect) {
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         *response.body_mut() = Body::new(Full::<Bytes>::from(format!("{message}\n{SPOKEN_HERE}\n")));
     }
@@ -127,7 +136,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         match self.rules.check(&request) {
-            Err((error, status)) => Box::pin(ready(Ok(refuse(error, status, request.version())))),
+            Err((error, status)) => Box::pin(ready(Ok(refuse(&request, error, status)))),
             Ok(()) => Box::pin(self.inner.call(request)),
         }
     }

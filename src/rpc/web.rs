@@ -9,7 +9,8 @@ use std::{
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Version,
-    header::{ACCESS_CONTROL_REQUEST_METHOD, CONTENT_TYPE, ORIGIN, RETRY_AFTER},
+    header::{ACCESS_CONTROL_REQUEST_METHOD, CONTENT_TYPE, EXPECT, HOST, ORIGIN, RETRY_AFTER},
+    uri::Authority,
 };
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Bytes;
@@ -19,12 +20,15 @@ use tower::{Layer, Service};
 use tower_http::cors::{AllowHeaders, CorsLayer};
 
 use super::{
-    connect::{Asked, Connect},
+    connect::{Asked, Connect, TakesGet},
     late_body::LateBody,
     meter::{MeteredBody, MeteredFuture},
     protocol::is_grpc,
 };
-use crate::{admission::Keeper, model::REQUEST_ID_HEADER};
+use crate::{
+    admission::Keeper,
+    model::{AllowedHosts, Host, REQUEST_ID_HEADER},
+};
 
 /// The content types of gRPC-Web that can be translated: protobuf in bytes, or in base64.
 const CONTENT_TYPES: [&str; 4] = [
@@ -59,11 +63,11 @@ pub(crate) struct WebLayer(Arc<Web>);
 #[derive(Debug)]
 struct Web {
     origins: Vec<HeaderValue>,
+    /// The hosts that a GET may ask for which does not say whose page sends it.
+    hosts: AllowedHosts,
     cors: CorsLayer,
     /// None where Connect is not spoken.
     connect: Option<Connect>,
-    /// How long a request may be on its way.
-    receive_timeout: Duration,
 }
 
 /// What a request speaks.
@@ -97,13 +101,8 @@ pub(crate) struct WebService<Inner> {
 }
 
 impl WebLayer {
-    /// For the pages of `origins`, each as browsers write it; with what is called by `connect`. A request may be on its way for
-    /// `receive_timeout`.
-    pub(crate) fn new(
-        origins: Vec<HeaderValue>,
-        connect: Option<Connect>,
-        receive_timeout: Duration,
-    ) -> Self {
+    /// For the pages of `origins`, each as browsers write it; with what is called by `connect`, by GET at `hosts`.
+    pub(crate) fn new(origins: Vec<HeaderValue>, hosts: AllowedHosts, connect: Option<Connect>) -> Self {
         let cors = CorsLayer::new()
             .allow_origin(origins.clone())
             .allow_methods([Method::GET, Method::POST])
@@ -111,7 +110,7 @@ impl WebLayer {
             .allow_headers(AllowHeaders::mirror_request())
             .expose_headers(RESPONSE_HEADERS)
             .max_age(MAX_AGE);
-        Self(Arc::new(Web { origins, cors, connect, receive_timeout }))
+        Self(Arc::new(Web { origins, hosts, cors, connect }))
     }
 }
 
@@ -125,7 +124,7 @@ impl Web {
         if headers.get(CONTENT_TYPE).is_some_and(is_grpc) {
             return Spoken::Grpc;
         }
-        let may_call = self.may_call(headers);
+        let may_call = self.may_call(request);
         if *request.method() == Method::OPTIONS {
             let asks = headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD) && headers.contains_key(ORIGIN);
             return if asks && may_call { Spoken::Web } else { Spoken::Other };
@@ -137,13 +136,28 @@ impl Web {
         asked.map_or(Spoken::Other, |asked| Spoken::Connect { asked, may_call })
     }
 
-    /// Whether a request with `headers` is sent for no page, or for one that may call. A browser names the origin of whose page sends it,
-    /// but for a GET that no script sends, of which it says that it is from another site.
-    fn may_call(&self, headers: &HeaderMap) -> bool {
-        let mut origins = headers.get_all(ORIGIN).iter().peekable();
-        let names_none = origins.peek().is_none();
-        let is_of_another_site = headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site");
-        !(names_none && is_of_another_site) && origins.all(|origin| self.origins.contains(origin))
+    /// Whether `request` is sent for no page, or for one that may call. A browser names the origin of the page that sends a POST. With a
+    /// GET it does not if no script sends it, or if the page is of the origin that it asks: then `Sec-Fetch-Site` tells that there is a
+    /// page, and where a browser sends none, over plain HTTP, the host that the request asks for is the page's.
+    fn may_call<B>(&self, request: &Request<B>) -> bool {
+        let headers = request.headers();
+        if headers.contains_key(ORIGIN) {
+            return headers.get_all(ORIGIN).iter().all(|origin| self.origins.contains(origin));
+        }
+        let mut sites = headers.get_all("sec-fetch-site").iter();
+        if *request.method() == Method::GET {
+            sites.all(|site| site == "none") && self.asks_for_known_host(request)
+        } else {
+            sites.all(|site| site != "cross-site")
+        }
+    }
+
+    /// Whether every host that `request` names is known. One that names none is not a browser's.
+    fn asks_for_known_host<B>(&self, request: &Request<B>) -> bool {
+        let is_known = |host: &str| host.parse::<Host>().is_ok_and(|host| self.hosts.allow(&host));
+        let target = request.uri().authority().map(Authority::as_str);
+        let lines = request.headers().get_all(HOST).iter().map(|line| line.to_str().unwrap_or_default());
+        lines.chain(target).all(is_known)
     }
 }
 
@@ -228,12 +242,15 @@ where
         // The clone takes the place of the service that was polled ready (tower's own advice).
         let clone = self.inner.clone();
         let inner = std::mem::replace(&mut self.inner, clone);
+        // Whoever asks first whether to send it need not send it any more.
+        let is_awaited = !request.headers().contains_key(EXPECT);
         let (request, late) = LateBody::of(request);
-        let patience = self.web.receive_timeout;
         let answered = answered(&self.web, spoken, inner, request);
         Box::pin(async move {
             let answer = answered.await?;
-            late.forget(patience).await;
+            if is_awaited {
+                late.forget().await;
+            }
             Ok(answer)
         })
     }
@@ -272,6 +289,12 @@ where
                 Box::pin(async move { Ok(answer.await?.map(MeteredBody::from)) })
             }
         }
+        (Spoken::Other, Some(connect)) => {
+            if connect.takes_get(request.uri().path()) {
+                request.extensions_mut().insert(TakesGet);
+            }
+            inner.call(request)
+        }
         (Spoken::Grpc | Spoken::Other | Spoken::Connect { .. }, _) => inner.call(request),
     }
 }
@@ -296,10 +319,8 @@ pub(crate) fn fuzz(bytes: &[u8]) {
         .header(CONTENT_TYPE, CONTENT_TYPES[usize::from(*kind) % CONTENT_TYPES.len()])
         .body(Body::new(Full::new(prost::bytes::Bytes::copy_from_slice(body))));
     let answered = async {
-        let answer = WebLayer::new(Vec::new(), None, Duration::ZERO)
-            .layer(echo)
-            .oneshot(request.expect("it is a request"))
-            .await;
+        let web = WebLayer::new(Vec::new(), AllowedHosts::new(Vec::new()), None);
+        let answer = web.layer(echo).oneshot(request.expect("it is a request")).await;
         answer.map(http::Response::into_body).expect("nothing fails").collect().await.is_ok()
     };
     // All bytes are there, so nothing waits.

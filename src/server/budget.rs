@@ -8,6 +8,7 @@ use crate::{
     config::{Config, ConfigError, ExtAuthzAddr, LimitConfig},
     identity::passwords::Argon2Params,
     model::user_attributes::ROW_BYTES,
+    traces,
 };
 
 /// Files that are neither connections nor the database's: standard streams, logs, certificates, the runtime's own.
@@ -59,9 +60,10 @@ pub(super) fn fit(config: &Config, argon2: &Argon2Params) -> Result<Bounds, Conf
     let hashing = u64::from(argon2.memory_kib) * 1_024 * wide(config.passwords.pool().threads);
     let remembered = wide(config.tokens.token_cache_size) * REMEMBERED_TOKEN_BYTES
         + ROW_CACHES * wide(config.tokens.standing_cache_size) * wide(ROW_BYTES);
+    let traces = if config.traces.plan()?.settings.is_some() { traces::MAX_BYTES } else { 0 };
     let resources = Resources {
         memory_budget: limits.memory_budget.map_or_else(memory::budget, |budget| budget.as_u64()),
-        reserved_bytes: hashing.saturating_add(remembered + database_bytes + small_bytes),
+        reserved_bytes: hashing.saturating_add(remembered + database_bytes + small_bytes + traces),
         max_header_bytes: limits.max_header_bytes,
         max_message_bytes: limits.max_message_bytes,
         open_files: None,

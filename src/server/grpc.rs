@@ -8,7 +8,7 @@ use tonic::body::Body;
 use tower::{Service, ServiceBuilder, ServiceExt};
 
 use super::{
-    Parts, admin,
+    Parts, admin, operations,
     routes::Routes,
     served::{self, Building, Callers, GrpcListener, SERVED},
 };
@@ -78,6 +78,7 @@ pub(super) fn services(
     let meter = MeterLayer::new(&parts.metrics.calls, parts.clock.clone(), parts.told("grpc"), &described);
     let policy = policy().map_err(Error::internal)?;
     let connect = Connect::new(&described, described::ERROR_DETAILS.clone());
+    let hosts = operations::hosts(config.tokens.issuer(), &[]);
     let admin_calls = AdminCallsLayer::new(AdminRefusals::new(parts.audit.clone()), hearing(parts));
     let service = |listener, health: &HealthRpc, meter, pool: &Pool| {
         let max_message_bytes = match listener {
@@ -94,7 +95,7 @@ pub(super) fn services(
         // Envoy speaks gRPC alone.
         let connect = (listener != GrpcListener::ExtAuthz)
             .then(|| connect.of_services(served::names(listener, ext_authz)));
-        let web = WebLayer::new(config.web.origins(), connect, config.limits.receive_timeout);
+        let web = WebLayer::new(config.web.origins(), hosts.clone(), connect);
         // Elsewhere there are no calls of the admin API.
         let admin_calls = (listener == GrpcListener::Admin).then(|| admin_calls.clone());
         layered(routes, config, max_message_bytes, (web, meter), limits, (admin_calls, auth))

@@ -63,8 +63,8 @@ pub(super) fn service(
         .map_request(|request: http::Request<Incoming>| request.map(Body::new))
 }
 
-/// The hosts that operators may ask for: those that are local, the issuer's, and the `named` ones.
-fn hosts(issuer: &str, named: &[HostPattern]) -> AllowedHosts {
+/// The hosts that may be asked for: those that are local, the issuer's, and the `named` ones.
+pub(super) fn hosts(issuer: &str, named: &[HostPattern]) -> AllowedHosts {
     let local = LOCAL_HOSTS.iter().filter_map(|pattern| pattern.parse().ok());
     let issuer = issuer.parse::<http::Uri>().ok();
     let issuer = issuer.as_ref().and_then(http::Uri::authority).and_then(|host| host.as_str().parse().ok());

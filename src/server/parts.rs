@@ -123,7 +123,7 @@ impl Parts {
         let revocation = Arc::new(revocation);
         let authenticator = Arc::new(Authenticator::new(verifier, standing));
         watch(&metrics, &clock, &changes, &keyring);
-        let telling = Telling::start(config, &keyring, &clock, store.entropy(), &metrics)?;
+        let telling = Telling::start(config, &keyring, &clock, store.entropy(), &metrics).await?;
         let pools = Pools::new(config, &bounds, &clock, &authenticator, &metrics);
         Ok(Self {
             audit_trail: audit_trail(&store, &audit, config, &clock),

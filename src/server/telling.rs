@@ -7,8 +7,9 @@ use crate::{
     base::{Clock, Entropy},
     config::{Config, LogFormat, TracePlan},
     errors::FailureLog,
-    http::Meter,
+    http::RequestMeter,
     identity::Keyring,
+    install::StartError,
     metrics::{Metrics, Total},
     model::Error,
     observe::RequestLog,
@@ -30,18 +31,18 @@ impl Telling {
     /// As `config` says.
     ///
     /// # Errors
-    /// If what sends traces cannot start.
-    pub(super) fn start(
+    /// If what sends traces cannot start, or the setting of their collector cannot be used.
+    pub(super) async fn start(
         config: &Config,
         keyring: &Keyring,
         clock: &Clock,
         entropy: &Entropy,
         metrics: &Metrics,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, StartError> {
         let is_json = config.log.log_format == LogFormat::Json;
         let requests = config.log.request_log.requests();
         let requests = requests.map(|requests| RequestLog::new(requests, is_json, clock.clone()));
-        let (traces, sending) = traces(config, keyring, clock, entropy)?.unzip();
+        let (traces, sending) = traces(config, keyring, clock, entropy).await?.unzip();
         watch(metrics, requests.as_ref(), traces.as_ref());
         Ok(Self { requests, traces, sending })
     }
@@ -66,32 +67,36 @@ impl Parts {
     }
 
     /// What measures the requests by HTTP at `listener`.
-    pub(super) fn http_meter(&self, listener: &'static str) -> Meter {
+    pub(super) fn http_meter(&self, listener: &'static str) -> RequestMeter {
         let Told { failures, requests, traces } = self.told(listener);
-        Meter { metrics: self.metrics.http.clone(), clock: self.clock.clone(), failures, requests, traces }
+        let (metrics, clock) = (self.metrics.http.clone(), self.clock.clone());
+        RequestMeter { metrics, clock, failures, requests, traces }
     }
 }
 
 /// What traces requests, and what sends the traces, if they are to leave.
-fn traces(
+async fn traces(
     config: &Config,
     keyring: &Keyring,
     clock: &Clock,
     entropy: &Entropy,
-) -> Result<Option<(Traces, Sending)>, Error> {
-    let TracePlan { settings, resource, not_read, problems } = config.traces.plan();
+) -> Result<Option<(Traces, Sending)>, StartError> {
+    let TracePlan { settings, resource, not_read, problems } = config.traces.plan()?;
     for (variable, problem) in problems {
-        tracing::warn!(variable, "a variable of OpenTelemetry counts as unset: it {problem}");
+        tracing::warn!(variable, "a variable of OpenTelemetry cannot be used: it {problem}");
     }
     if !not_read.is_empty() {
         tracing::warn!(variables = not_read.join(", "), "these variables of OpenTelemetry are not read");
     }
     let Some(settings) = settings else { return Ok(None) };
+    // Its path may be a secret.
+    let collector = settings.endpoint.authority().map(ToString::to_string);
+    tracing::info!(collector, protocol = ?settings.protocol, "traces are sent");
     let resource = resource
         .or("service.version", env!("CARGO_PKG_VERSION"))
         .or("service.instance.id", keyring.process_id().to_string());
-    let started = Traces::start(settings, resource, clock.clone(), entropy.clone());
-    started.map(Some).map_err(Error::internal)
+    let started = Traces::start(settings, resource, clock.clone(), entropy.clone()).await;
+    Ok(Some(started.map_err(Error::internal)?))
 }
 
 /// Shows what has become of requests that the log, or a trace, was to tell of.

@@ -1,6 +1,6 @@
 //! Owns the traces that leave this process: which requests are traced, how many, and that no request waits for whoever takes them.
 //!
-//! A request that is not traced allocates nothing here. One that is has a [`Trace`], to which whoever works for it adds spans; at its end
+//! A request that is not traced allocates nothing here. One that is has a `Trace`, to which whoever works for it adds spans; at its end
 //! that goes into a queue, whose other end a thread of its own sends to the collector.
 
 mod export;
@@ -10,7 +10,7 @@ mod settings;
 use std::{
     io,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     thread,
@@ -24,7 +24,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::base::{Clock, Done, Entropy, FinishedTrace, TRACEPARENT, Trace, TraceParent};
+use crate::base::{Clock, Done, Entropy, FinishedTrace, PerSecond, TRACEPARENT, Trace, TraceParent};
 
 pub(crate) use sampler::Ratio;
 pub use sampler::{Root, Sampler};
@@ -32,11 +32,14 @@ pub use settings::{Protocol, Resource, TraceSettings};
 
 use export::Exporter;
 
-/// How many traces may leave in one second.
+/// How many traces may leave in one second, and how many may begin.
 const MAX_TRACES_A_SECOND: u32 = 100;
 
 /// How many traces may wait for the collector: with all spans that each may have, some 4 MB.
 const MAX_WAITING: usize = 256;
+
+/// What traces take that have ended: those that wait, and those that are being sent, of which there are three forms at once.
+pub(crate) const MAX_BYTES: u64 = 8 * 1_024 * 1_024;
 
 /// What traces requests. Clones have one bound, and one queue.
 #[derive(Clone, Debug)]
@@ -47,16 +50,9 @@ struct Shared {
     sampler: Sampler,
     clock: Clock,
     entropy: Entropy,
-    second: Mutex<Second>,
+    begun: PerSecond,
     queue: mpsc::Sender<FinishedTrace>,
     counts: Arc<Counts>,
-}
-
-/// The traces that were begun in the present second.
-#[derive(Debug, Default)]
-struct Second {
-    number: u64,
-    traces: u32,
 }
 
 /// What has become of traces.
@@ -80,7 +76,7 @@ impl Traces {
     ///
     /// # Errors
     /// If the system has no room for a thread, or what was set for TLS cannot be used.
-    pub(crate) fn start(
+    pub(crate) async fn start(
         settings: TraceSettings,
         resource: Resource,
         clock: Clock,
@@ -94,29 +90,26 @@ impl Traces {
             move || Exporter::new(settings, resource, clock, counts)
         };
         let (ending, ended) = oneshot::channel();
-        let (started, starting) = std::sync::mpsc::channel();
+        let (started, starting) = oneshot::channel();
         let stopped = stop.clone();
         thread::Builder::new().name("traces".to_owned()).spawn(move || {
-            let run = run(exporter, waiting, stopped, &started);
-            if let Err(error) = run {
-                let _ = started.send(Err(error));
-            }
+            run(exporter, waiting, stopped, started);
             drop(ending);
         })?;
-        starting.recv().map_err(io::Error::other)??;
-        let second = Mutex::default();
-        let shared = Shared { sampler, clock, entropy, second, queue, counts };
+        starting.await.map_err(io::Error::other)??;
+        let begun = PerSecond::new(MAX_TRACES_A_SECOND);
+        let shared = Shared { sampler, clock, entropy, begun, queue, counts };
         Ok((Self(Arc::new(shared)), Sending { stop, ended }))
     }
 
     /// The trace of a request with `headers`, if it is traced. What these say of being kept counts if the sender `is_trusted`.
     pub(crate) fn begin(&self, headers: &HeaderMap, is_trusted: bool) -> Option<Trace> {
-        let Shared { sampler, clock, entropy, counts, .. } = &*self.0;
+        let Shared { sampler, clock, entropy, begun, counts, .. } = &*self.0;
         let parent = parent(headers);
         if !sampler.takes(parent.as_ref(), is_trusted, || u64::from_be_bytes(entropy.bytes())) {
             return None;
         }
-        if !self.has_room() {
+        if begun.pass(clock.monotonic()).is_none() {
             counts.left_out.fetch_add(1, Ordering::Relaxed);
             return None;
         }
@@ -136,33 +129,34 @@ impl Traces {
     pub(crate) fn counts(&self) -> Arc<Counts> {
         Arc::clone(&self.0.counts)
     }
-
-    fn has_room(&self) -> bool {
-        let number = self.0.clock.monotonic().as_secs();
-        let mut second = self.0.second.lock().unwrap_or_else(PoisonError::into_inner);
-        if second.number != number {
-            *second = Second { number, traces: 0 };
-        }
-        second.traces += u32::from(second.traces <= MAX_TRACES_A_SECOND);
-        second.traces <= MAX_TRACES_A_SECOND
-    }
 }
 
-/// The life of the thread that sends what comes by `waiting`, and tells `started` when it can.
+/// The life of the thread that sends what comes by `waiting`, and tells `started` whether it can.
 fn run(
     exporter: impl FnOnce() -> io::Result<Exporter>,
     waiting: mpsc::Receiver<FinishedTrace>,
     stop: CancellationToken,
-    started: &std::sync::mpsc::Sender<io::Result<()>>,
-) -> io::Result<()> {
+    started: oneshot::Sender<io::Result<()>>,
+) {
     // One of its own: what drives connections must not wait for what serves.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let _ = started.send(Err(error));
+            return;
+        }
+    };
     runtime.block_on(async {
-        let exporter = exporter()?;
-        let _ = started.send(Ok(()));
-        exporter.run(waiting, stop).await;
-        Ok(())
-    })
+        match exporter() {
+            Ok(exporter) => {
+                let _ = started.send(Ok(()));
+                exporter.run(waiting, stop).await;
+            }
+            Err(error) => {
+                let _ = started.send(Err(error));
+            }
+        }
+    });
 }
 
 /// What `headers` say of the trace that the request belongs to; nothing if they say two things.
@@ -215,7 +209,7 @@ mod tests {
             sampler,
             clock: clock.clone(),
             entropy: Entropy::seeded(1),
-            second: Mutex::default(),
+            begun: PerSecond::new(MAX_TRACES_A_SECOND),
             queue,
             counts: Arc::default(),
         };

@@ -66,9 +66,14 @@ impl Sampler {
 }
 
 /// Whether `bits` are within the part `ratio` of all: by the last 63, as other implementations of `traceidratio` do.
-#[expect(clippy::cast_precision_loss, reason = "the part is no more exact than that")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "the part is from 0 to 1, and no more exact than that"
+)]
 fn is_within(bits: u64, ratio: f64) -> bool {
-    ((bits >> 1) as f64) < ratio * (1_u64 << 63) as f64
+    bits >> 1 < (ratio * (1_u64 << 63) as f64) as u64
 }
 
 /// The part of all requests that a number names.

@@ -134,6 +134,61 @@ async fn a_hundred_traces_leave_in_a_second_and_the_others_are_counted() {
 }
 
 #[tokio::test]
+async fn a_slow_collector_that_comes_back_gets_no_more_than_a_hundred_in_any_second() {
+    let collector = Collector::http().await;
+    let held = collector.hold().await;
+    let variables = [(ENDPOINT, &*collector.url()), ALWAYS, ("OTEL_EXPORTER_OTLP_TIMEOUT", "60000")];
+    let server = TestServer::start_traced(&variables, &[]).await;
+    let mut client = server.client().await;
+    client.0.get_me(GetMeRequest {}).await.unwrap_err();
+    eventually("the first leaves", async || !collector.sent().is_empty()).await;
+    // 256 wait behind it, and the others find no room.
+    for _ in 0..300 {
+        server.clock.advance(Duration::from_millis(20));
+        client.0.get_me(GetMeRequest {}).await.unwrap_err();
+    }
+    drop(held);
+    let count = || collector.spans().iter().filter(|span| span.name == GET_ME).count();
+    eventually("what has waited leaves", async || count() >= 257).await;
+    server.stop().await;
+    assert_eq!(count(), 257);
+    let sent = collector.sent();
+    for first in &sent {
+        let within = sent
+            .iter()
+            .filter(|sent| sent.at >= first.at && sent.at.duration_since(first.at) < Duration::from_secs(1));
+        let scopes = within.flat_map(|sent| &sent.request.resource_spans).flat_map(|all| &all.scope_spans);
+        let traces = scopes.flat_map(|scope| &scope.spans).filter(|span| span.name == GET_ME).count();
+        assert!(traces <= 100, "{traces}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_collector_rejects_or_does_not_answer_in_time_is_lost() {
+    for (protocol, is_slow) in
+        [("grpc", false), ("grpc", true), ("http/protobuf", false), ("http/protobuf", true)]
+    {
+        let collector = if protocol == "grpc" { Collector::grpc().await } else { Collector::http().await };
+        let held = if is_slow { Some(collector.hold().await) } else { None };
+        collector.reject(i64::from(!is_slow));
+        let variables = [
+            (ENDPOINT, &*collector.url()),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "500"),
+            ALWAYS,
+        ];
+        let server = TestServer::start_traced(&variables, &["--metrics=on"]).await;
+        server.client().await.0.get_me(GetMeRequest {}).await.unwrap_err();
+        let total =
+            async |result: &str| server.scrape().await.sum("signet_traces_total", &[("result", result)]);
+        eventually("it is counted", async || total("lost").await >= 1.0).await;
+        assert!(!collector.sent().is_empty() && total("sent").await < 1.0, "{protocol} {is_slow}");
+        drop(held);
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn no_call_fails_and_the_end_has_a_bound_whatever_the_collector_does() {
     let hangs = Collector::that_hangs().await;
     // Nobody listens there any more.

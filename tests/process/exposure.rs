@@ -37,6 +37,26 @@ async fn not_even_processes_of_its_own_user_read_its_memory() {
 }
 
 #[tokio::test]
+async fn a_password_in_the_collectors_url_is_refused_and_not_repeated() {
+    let place = Place::new();
+    let url = "http://user:hunter2@127.0.0.1:1";
+    for program in [
+        place.signet(&["--otlp-endpoint", url]),
+        place.signet(&[]).env("SIGNET_OTLP_ENDPOINT", url),
+        place.signet(&["--log-format=json"]).env("SIGNET_OTLP_ENDPOINT", url),
+    ] {
+        let refused = program.run().await;
+        assert_eq!(refused.code, Some(2), "{refused:?}");
+        let said = format!("{refused:?}");
+        assert!(
+            said.contains("--otlp-endpoint (SIGNET_OTLP_ENDPOINT): must be an http or https URL"),
+            "{said}"
+        );
+        assert!(!said.contains("hunter2"), "{said}");
+    }
+}
+
+#[tokio::test]
 async fn a_secret_on_the_command_line_is_warned_of_and_one_in_the_environment_is_not() {
     let place = Place::new();
     let warned = "--master-key is on the command line, where every user of this machine can see it: set SIGNET_MASTER_KEY instead, \

@@ -168,7 +168,13 @@ async fn settings_that_do_not_fit_each_other_are_refused() {
 #[tokio::test]
 async fn a_memory_budget_that_is_too_small_names_the_smallest_that_is_not() {
     let place = Place::new();
-    for flags in [&[][..], &["--max-in-flight-calls=20000"], &["--max-message-bytes=16777216"]] {
+    let mut found = Vec::new();
+    for flags in [
+        &[][..],
+        &["--otlp-endpoint=http://127.0.0.1:1"],
+        &["--max-in-flight-calls=20000"],
+        &["--max-message-bytes=16777216"],
+    ] {
         let refused = place.run(&[flags, &["--memory-budget=80MiB"]].concat()).await;
         let told = refused_for(&refused, "--memory-budget");
         let (_, told) = told.split_once("set it to ").unwrap();
@@ -177,7 +183,9 @@ async fn a_memory_budget_that_is_too_small_names_the_smallest_that_is_not() {
         refused_for(&place.run(&[flags, &[&less]].concat()).await, "--memory-budget");
         let enough = format!("--memory-budget={least}MiB");
         place.serve(&[flags, &[&enough]].concat()).await.stop().await;
+        found.push(least);
     }
+    assert_eq!(found[1], found[0] + 8, "traces that leave have their own part");
 }
 
 #[tokio::test]

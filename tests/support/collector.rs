@@ -4,7 +4,10 @@ use std::{
     collections::BTreeMap,
     convert::Infallible,
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI64, Ordering},
+    },
 };
 
 use http::{HeaderMap, Response};
@@ -20,12 +23,12 @@ use hyper_util::{
 use prost::Message;
 use signet::proto::opentelemetry::proto::{
     collector::trace::v1::{
-        ExportTraceServiceRequest, ExportTraceServiceResponse,
+        ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
         trace_service_server::{TraceService, TraceServiceServer},
     },
     common::v1::{KeyValue, any_value::Value},
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::OwnedMutexGuard, time::Instant};
 use tonic::{
     Status,
     transport::{Identity, Server, ServerTlsConfig, server::TcpIncoming},
@@ -41,13 +44,20 @@ pub(crate) struct Collector {
 }
 
 #[derive(Clone, Default)]
-struct Taken(Arc<Mutex<Vec<Sent>>>);
+struct Taken {
+    sent: Arc<Mutex<Vec<Sent>>>,
+    /// How many spans it says of each request that it has rejected.
+    rejected_spans: Arc<AtomicI64>,
+    /// Whoever has it lets it answer nobody.
+    answering: Arc<tokio::sync::Mutex<()>>,
+}
 
 /// One request to it.
 #[derive(Clone)]
 pub(crate) struct Sent {
     /// Where it came; of gRPC `/`.
     pub(crate) path: String,
+    pub(crate) at: Instant,
     pub(crate) headers: HeaderMap,
     pub(crate) request: ExportTraceServiceRequest,
 }
@@ -122,7 +132,17 @@ impl Collector {
 
     /// What it was sent.
     pub(crate) fn sent(&self) -> Vec<Sent> {
-        self.taken.0.lock().unwrap().clone()
+        self.taken.sent.lock().unwrap().clone()
+    }
+
+    /// Lets it answer nobody, although it takes what comes, until what is returned is dropped.
+    pub(crate) async fn hold(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.taken.answering).lock_owned().await
+    }
+
+    /// Has it say of each request that it has rejected so many spans.
+    pub(crate) fn reject(&self, spans: i64) {
+        self.taken.rejected_spans.store(spans, Ordering::Relaxed);
     }
 
     /// All spans that it was sent.
@@ -172,8 +192,24 @@ async fn take_http(
     let (head, body) = request.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     let request = ExportTraceServiceRequest::decode(body).unwrap();
-    taken.0.lock().unwrap().push(Sent { path: head.uri.path().to_owned(), headers: head.headers, request });
-    Ok(Response::new(Full::default()))
+    let answer = taken.take(head.uri.path(), head.headers, request).await;
+    Ok(Response::new(Full::from(answer.encode_to_vec())))
+}
+
+impl Taken {
+    async fn take(
+        &self,
+        path: &str,
+        headers: HeaderMap,
+        request: ExportTraceServiceRequest,
+    ) -> ExportTraceServiceResponse {
+        let sent = Sent { path: path.to_owned(), at: Instant::now(), headers, request };
+        self.sent.lock().unwrap().push(sent);
+        drop(self.answering.lock().await);
+        let rejected_spans = self.rejected_spans.load(Ordering::Relaxed);
+        let partial = ExportTracePartialSuccess { rejected_spans, ..ExportTracePartialSuccess::default() };
+        ExportTraceServiceResponse { partial_success: (rejected_spans > 0).then_some(partial) }
+    }
 }
 
 #[tonic::async_trait]
@@ -183,7 +219,6 @@ impl TraceService for Taken {
         request: tonic::Request<ExportTraceServiceRequest>,
     ) -> Result<tonic::Response<ExportTraceServiceResponse>, Status> {
         let headers = request.metadata().clone().into_headers();
-        self.0.lock().unwrap().push(Sent { path: "/".to_owned(), headers, request: request.into_inner() });
-        Ok(tonic::Response::new(ExportTraceServiceResponse::default()))
+        Ok(tonic::Response::new(self.take("/", headers, request.into_inner()).await))
     }
 }

@@ -10,7 +10,7 @@ pub(crate) fn find(variable: &str, name: &str) -> PathBuf {
     }
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path).map(|directory| directory.join(name)).find(|path| path.is_file()).unwrap_or_else(
-        || panic!("{name} is neither on the PATH nor named by {variable}: scripts/test fetches it and runs these tests"),
+        || panic!("{name} is neither on the PATH nor named by {variable}: scripts/test --help says where it comes from"),
     )
 }
 

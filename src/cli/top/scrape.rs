@@ -1,6 +1,17 @@
 //! Owns reading metrics in the text format of Prometheus, and what has happened between two readings.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use serde::{Serialize, Serializer};
+
+/// The labels of what whoever scrapes causes by that.
+const OWN: [&str; 2] = ["listener=\"operations\"", "route=\"/metrics\""];
+
+/// When the process began.
+const START: &str = "process_start_time_seconds";
+
+/// What the scrape of another process is compared with.
+static NOTHING: Scrape = Scrape(BTreeMap::new());
 
 /// The metrics of one moment, each series by its name and labels as they were written.
 #[derive(Debug, Default)]
@@ -8,17 +19,26 @@ pub(super) struct Scrape(BTreeMap<String, f64>);
 
 /// Two moments.
 pub(super) struct Change<'a> {
-    pub(super) before: &'a Scrape,
+    before: &'a Scrape,
     pub(super) now: &'a Scrape,
-    pub(super) took: Duration,
+    took: Duration,
 }
 
+/// The upper bound, in seconds, of the bucket in which a part of all measured times ends: infinite beyond all buckets, none if nothing was
+/// measured.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Quantile(Option<f64>);
+
 impl Scrape {
-    /// The series in `text`. What cannot be read is left out.
+    /// The series in `text`, without those of the listener and the requests that serve scrapes. What cannot be read is left out.
     pub(super) fn read(text: &str) -> Self {
         let lines = text.lines().filter(|line| !line.starts_with('#'));
         let series = lines.filter_map(|line| {
             let (series, value) = line.rsplit_once(' ')?;
+            let is_own = OWN.iter().any(|label| series.contains(label));
+            if is_own {
+                return None;
+            }
             Some((series.to_owned(), value.parse().ok()?))
         });
         Self(series.collect())
@@ -38,20 +58,28 @@ impl Scrape {
     /// The sum of the series of `name` that have all of `labels`, each as `label="value"`.
     pub(super) fn sum(&self, name: &str, labels: &[&str]) -> f64 {
         let has_all = |series: &str| labels.iter().all(|label| series.contains(label));
-        self.series(name).filter(|(series, _)| has_all(series)).map(|(_, value)| value).sum()
+        let values = self.series(name).filter(|(series, _)| has_all(series)).map(|(_, value)| value);
+        // Not `sum`, which is -0 where there are none.
+        values.fold(0.0, |sum, value| sum + value)
     }
 }
 
-impl Change<'_> {
-    /// By how much the sum has grown in a second. A process that was started anew begins at zero.
+impl<'a> Change<'a> {
+    /// From `before` to `now`, in the time that it `took`. A process that was started anew begins at zero.
+    pub(super) fn new(before: &'a Scrape, now: &'a Scrape, took: Duration) -> Self {
+        let start = |scrape: &Scrape| scrape.sum(START, &[]).to_bits();
+        let before = if start(before) == start(now) { before } else { &NOTHING };
+        Self { before, now, took }
+    }
+
+    /// By how much the sum has grown in a second.
     pub(super) fn rate(&self, name: &str, labels: &[&str]) -> f64 {
         let growth = self.now.sum(name, labels) - self.before.sum(name, labels);
         growth.max(0.0) / self.took.as_secs_f64().max(f64::MIN_POSITIVE)
     }
 
-    /// The bound, in seconds, of the bucket of the histogram `name` below which the part `part` of all lies that was measured meanwhile. None
-    /// if nothing was.
-    pub(super) fn quantile(&self, name: &str, part: f64) -> Option<f64> {
+    /// The bound below which the part `part` of all lies that the histogram `name` has measured meanwhile.
+    pub(super) fn quantile(&self, name: &str, part: f64) -> Quantile {
         let bucket = format!("{name}_bucket");
         let mut buckets: BTreeMap<u64, (f64, f64)> = BTreeMap::new();
         for (scrape, sign) in [(self.now, 1.0), (self.before, -1.0)] {
@@ -61,9 +89,29 @@ impl Change<'_> {
                 buckets.entry(bound.to_bits()).or_insert((bound, 0.0)).1 += sign * value;
             }
         }
-        let all = buckets.values().next_back()?.1;
+        let all = buckets.values().next_back().map_or(0.0, |(_, count)| *count);
         let found = buckets.values().find(|(_, count)| all > 0.0 && *count >= all * part);
-        found.map(|(bound, _)| *bound)
+        Quantile(found.map(|(bound, _)| *bound))
+    }
+}
+
+impl fmt::Display for Quantile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            None => f.write_str("-"),
+            Some(seconds) if seconds.is_infinite() => f.write_str("beyond all buckets"),
+            Some(seconds) => write!(f, "<= {} ms", seconds * 1_000.0),
+        }
+    }
+}
+
+/// In seconds. JSON has no number that is infinite: it is `"+Inf"`, as the bucket is called.
+impl Serialize for Quantile {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Some(seconds) if seconds.is_infinite() => serializer.serialize_str("+Inf"),
+            seconds => seconds.serialize(serializer),
+        }
     }
 }
 
@@ -92,14 +140,44 @@ mod tests {
             ))
         };
         let (before, now) = (read(10, 0), read(108, 2));
-        let change = Change { before: &before, now: &now, took: Duration::from_secs(2) };
+        let change = Change::new(&before, &now, Duration::from_secs(2));
         assert_eq!(now.sum("calls_total", &[]), 113.0);
         assert_eq!(now.sum("calls_total", &["code=\"OK\""]), 108.0);
         assert_eq!(change.rate("calls_total", &[]), 49.0);
-        assert_eq!(change.quantile("seconds", 0.5), Some(0.1));
-        assert_eq!(change.quantile("seconds", 0.99), Some(2.5));
-        let again = Change { before: &now, now: &before, took: Duration::from_secs(2) };
+        assert_eq!(change.quantile("seconds", 0.5), Quantile(Some(0.1)));
+        assert_eq!(change.quantile("seconds", 0.99), Quantile(Some(2.5)));
+        let again = Change::new(&now, &before, Duration::from_secs(2));
         assert_eq!(again.rate("calls_total", &[]), 0.0, "it was started anew");
-        assert_eq!(again.quantile("seconds", 0.5), None);
+        assert_eq!(again.quantile("seconds", 0.5), Quantile(None));
+    }
+    #[test]
+    fn another_process_is_compared_with_nothing() {
+        let read = |start: u32, calls: u32| {
+            Scrape::read(&format!("process_start_time_seconds {start}\ncalls_total {calls}\n"))
+        };
+        let (before, now, later) = (read(1, 100), read(1, 110), read(2, 108));
+        assert_eq!(Change::new(&before, &now, Duration::from_secs(2)).rate("calls_total", &[]), 5.0);
+        assert_eq!(Change::new(&before, &later, Duration::from_secs(2)).rate("calls_total", &[]), 54.0);
+    }
+
+    #[test]
+    fn what_a_scrape_causes_is_not_among_what_it_shows() {
+        let scrape = Scrape::read(
+            "taken{lane=\"a\",listener=\"operations\"} 1\ntaken{lane=\"a\",listener=\"grpc\"} 2\n\
+             requests_total{route=\"/metrics\",status=\"200\"} 4\nrequests_total{route=\"/userinfo\",status=\"200\"} 8\n",
+        );
+        assert_eq!((scrape.sum("taken", &[]), scrape.sum("requests_total", &[])), (2.0, 8.0));
+    }
+
+    #[test]
+    fn a_quantile_beyond_all_buckets_is_none_that_was_not_measured() {
+        for (quantile, text, json) in [
+            (Quantile(None), "-", "null"),
+            (Quantile(Some(0.05)), "<= 50 ms", "0.05"),
+            (Quantile(Some(f64::INFINITY)), "beyond all buckets", "\"+Inf\""),
+        ] {
+            assert_eq!(quantile.to_string(), text);
+            assert_eq!(serde_json::to_string(&quantile).unwrap(), json);
+        }
     }
 }

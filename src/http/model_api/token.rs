@@ -36,7 +36,7 @@ pub(super) async fn token(
     State(api): State<ModelApi>,
     Extension(deadline): Extension<Deadline>,
     hold: Option<Extension<Arc<Hold>>>,
-    Sender { origin, .. }: Sender,
+    Sender { origin, slot, .. }: Sender,
     request: Request,
 ) -> Result<Json<Token>, Refusal> {
     // FastAPI passes over what the URL says.
@@ -55,6 +55,7 @@ pub(super) async fn token(
         grant: Box::new(PasswordGrant { username, password, session: SessionKind::OneAccessToken }),
         client: None,
         certificate: None,
+        slot,
         scope,
         audiences: Vec::new(),
         user_address: String::new(),

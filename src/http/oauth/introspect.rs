@@ -54,8 +54,9 @@ impl IntrospectEndpoint {
     ) -> Result<(), Error> {
         if !is_bearer(headers) {
             let said = client::said(headers, form)?;
-            let certificate = sender.certificate.as_deref();
-            let requester = self.clients.authenticate_registered(said, certificate, &sender.origin).await?;
+            let Sender { origin, certificate, slot } = sender;
+            let certificate = certificate.as_deref();
+            let requester = self.clients.authenticate_registered(said, certificate, origin, slot).await?;
             return self.introspection.admit(&requester).await;
         }
         // Whoever shows a token says nothing else of who asks.

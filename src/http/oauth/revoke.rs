@@ -20,6 +20,7 @@ pub(super) async fn revoke(
     let client = client::said(&headers, &mut form)?;
     let token = form.required("token");
     form.check()?;
-    revocation.revoke(&token, client, sender.certificate.as_deref(), &sender.origin).await?;
+    let Sender { origin, certificate, slot } = sender;
+    revocation.revoke(&token, client, certificate.as_deref(), &origin, &slot).await?;
     Ok(StatusCode::OK)
 }

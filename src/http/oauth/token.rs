@@ -87,7 +87,7 @@ pub(super) async fn token(
     State(endpoint): State<TokenEndpoint>,
     Extension(deadline): Extension<Deadline>,
     hold: Option<Extension<Arc<Hold>>>,
-    Sender { origin, certificate }: Sender,
+    Sender { origin, certificate, slot }: Sender,
     headers: HeaderMap,
     mut form: Form,
 ) -> Result<Json<TokenResponse>, Refusal> {
@@ -98,7 +98,7 @@ pub(super) async fn token(
     let user_address = form.optional("user_address").map(|address| address.to_string()).unwrap_or_default();
     form.check()?;
     let hold = hold.map(|Extension(hold)| hold);
-    let request = TokenRequest { grant, client, certificate, scope, audiences, user_address, hold };
+    let request = TokenRequest { grant, client, certificate, slot, scope, audiences, user_address, hold };
     let Granted { access, refresh_token, .. } = endpoint.grants.exchange(request, origin, deadline).await?;
     Ok(Json(TokenResponse {
         access_token: access.access_token,

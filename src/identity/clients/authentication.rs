@@ -5,13 +5,13 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::{
-    Clients, RegisteredClient,
+    ClientSlot, Clients, RegisteredClient,
     assertion::{Assertion, AssertionRules, AssertionUse},
     secret,
 };
 use crate::{
     audit::{Event, Reason},
-    model::{CertificateNames, Client, ClientId, ClientKind, Error, NameSet, Origin, note_client},
+    model::{CertificateNames, Client, ClientId, ClientKind, Error, NameSet, Origin},
 };
 
 /// What a request says of its client (RFC 6749 section 2.3). Nothing at all, where a client must be told: whose SPIFFE ID its
@@ -128,7 +128,8 @@ impl Requester {
 }
 
 impl Clients {
-    /// Who asks, by what the request, which came from `origin`, says of its client, and by the certificate of who sent it.
+    /// Who asks, by what the request, which came from `origin`, says of its client, and by the certificate of who sent it. It is put into
+    /// `slot`, too.
     ///
     /// # Errors
     /// [`Error::InvalidClient`], whatever is wrong; [`Error::TooManyAttempts`] in its place if that comes too often from one address.
@@ -137,8 +138,9 @@ impl Clients {
         said: Option<ClientAuthentication>,
         certificate: Option<&CertificateNames>,
         origin: &Origin,
+        slot: &ClientSlot,
     ) -> Result<Requester, Error> {
-        let proven = self.prove(said, certificate, origin).await?;
+        let proven = self.prove(said, certificate, origin, slot).await?;
         self.accept(proven, origin).await
     }
 
@@ -151,6 +153,7 @@ impl Clients {
         said: Option<ClientAuthentication>,
         certificate: Option<&CertificateNames>,
         origin: &Origin,
+        slot: &ClientSlot,
     ) -> Result<Proven, Error> {
         let proven = match said {
             Some(ClientAuthentication { client_id, credential }) => {
@@ -158,12 +161,10 @@ impl Clients {
             }
             None => self.built_in().await.map_err(Unproven::from),
         };
-        proven.inspect(|proven| note_client(proven.requester.client().id)).map_err(
-            |unproven| match unproven {
-                Unproven::Refused(refusal) => self.refuse(refusal, origin),
-                Unproven::Failed(error) => error,
-            },
-        )
+        proven.inspect(|proven| slot.put(proven.requester.client().id)).map_err(|unproven| match unproven {
+            Unproven::Refused(refusal) => self.refuse(refusal, origin),
+            Unproven::Failed(error) => error,
+        })
     }
 
     /// The client that asks; its proof cannot be used again.
@@ -201,8 +202,9 @@ impl Clients {
         said: Option<ClientAuthentication>,
         certificate: Option<&CertificateNames>,
         origin: &Origin,
+        slot: &ClientSlot,
     ) -> Result<Requester, Error> {
-        let proven = self.prove_registered(said, certificate, origin).await?;
+        let proven = self.prove_registered(said, certificate, origin, slot).await?;
         self.accept(proven, origin).await
     }
 
@@ -215,9 +217,10 @@ impl Clients {
         said: Option<ClientAuthentication>,
         certificate: Option<&CertificateNames>,
         origin: &Origin,
+        slot: &ClientSlot,
     ) -> Result<Proven, Error> {
         let said = said.or_else(|| certificate.map(|_| ClientAuthentication::default()));
-        self.prove(said, certificate, origin).await
+        self.prove(said, certificate, origin, slot).await
     }
 
     /// The one who names no client.

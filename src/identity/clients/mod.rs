@@ -8,6 +8,7 @@ mod keys;
 mod own_assertion;
 mod registry;
 mod secret;
+mod slot;
 
 use std::{sync::Arc, time::Duration};
 
@@ -35,6 +36,7 @@ pub use directory::{ClientDirectory, ClientFilter, ClientRef};
 pub use keys::read_public_keys;
 pub use own_assertion::ClientKey;
 pub use registry::{ClientProof, ClientRegistry, CreatedClient, NewClient, RotatedSecret};
+pub use slot::ClientSlot;
 
 /// The path of the token endpoint below the issuer (RFC 6749 section 3.2).
 pub const TOKEN_ENDPOINT: &str = "/oauth2/token";

@@ -16,7 +16,7 @@ use std::{pin::Pin, sync::Arc};
 
 use super::{
     Accounts, Clients, Guessing, IssuedToken, Permissions, RefreshToken, Sessions, ShownAttributes, Tokens,
-    clients::{ClientAuthentication, Proven},
+    clients::{ClientAuthentication, ClientSlot, Proven},
 };
 use crate::{
     admission::Hold,
@@ -94,6 +94,8 @@ pub(crate) struct TokenRequest {
     pub(crate) client: Option<ClientAuthentication>,
     /// The verified certificate of who sent it.
     pub(crate) certificate: Option<Arc<CertificateNames>>,
+    /// Where the client is put.
+    pub(crate) slot: ClientSlot,
     /// The scopes asked for, separated by spaces (RFC 6749 section 3.3); empty for all that may be had.
     pub(crate) scope: String,
     /// Whom the access token shall be meant for (RFC 8707); empty for all that may be had.
@@ -180,14 +182,14 @@ impl Grants {
         origin: Origin,
         deadline: Deadline,
     ) -> Result<Granted, Error> {
-        let TokenRequest { grant, client, certificate, scope, audiences, user_address, hold } = request;
+        let TokenRequest { grant, client, certificate, slot, scope, audiences, user_address, hold } = request;
         // Whoever asks has proven nothing yet: what is in the wish is looked at later.
         Wish::check_length(&audiences)?;
         let certificate = certificate.as_deref();
         let proven = if grant.is_for_a_user() {
-            self.clients.prove(client, certificate, &origin).await?
+            self.clients.prove(client, certificate, &origin, &slot).await?
         } else {
-            self.clients.prove_registered(client, certificate, &origin).await?
+            self.clients.prove_registered(client, certificate, &origin, &slot).await?
         };
         let wish = Wish::parse(&scope, &audiences)?;
         let claim = AddressClaim::of(proven.requester(), &*grant, &user_address)?;

@@ -1,6 +1,6 @@
 //! Owns the answer to a unary request by Connect: a message or an error, and the status of HTTP that goes with it.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
@@ -11,14 +11,14 @@ use http::{
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use prost_reflect::{DescriptorPool, MessageDescriptor};
-use tokio::{sync::Semaphore, task::spawn_blocking};
 use tonic::{Code, Status, body::Body};
 
 use super::{
     CacheFor, Method,
     call::{Call, Codec, Form},
-    failure::{Failure, failed},
+    failure::{Failure, broken_off, failed},
     json,
+    long::{LongMessages, MAX_BYTES_AT_ONCE},
 };
 use crate::{
     admission::Keeper,
@@ -30,16 +30,13 @@ use crate::{
     },
 };
 
-/// The longest message that becomes JSON where the answer is made, which takes about a millisecond: what serves others waits for no more.
-const MAX_BYTES_AT_ONCE: usize = 64 * 1_024;
-
-/// What writes answers.
+/// What writes the answers of one listener.
 #[derive(Debug)]
 pub(super) struct Answers {
     /// The types of the details of errors.
     details: DescriptorPool,
-    /// As JSON, a long message takes some times its own memory for a moment: one at a time does.
-    long: Arc<Semaphore>,
+    /// Whose long message is JSON next: that of a request, or of an answer.
+    pub(super) long: LongMessages,
 }
 
 /// What a call has come to.
@@ -53,7 +50,12 @@ struct Outcome {
 
 impl Answers {
     pub(super) fn new(details: DescriptorPool) -> Self {
-        Self { details, long: Arc::new(Semaphore::new(1)) }
+        Self { details, long: LongMessages::new() }
+    }
+
+    /// The same of another listener, which has its own turn of long messages.
+    pub(super) fn of_another_listener(&self) -> Self {
+        Self::new(self.details.clone())
     }
 
     /// The answer to `call` that `response`, by gRPC, is.
@@ -70,11 +72,10 @@ impl Answers {
             }
             Err(status) => {
                 let failure = self.failure(&status);
-                let body = serde_json::to_vec(&failure).unwrap_or_default();
                 // HTTP has a word of its own for what there is not.
                 let is_missing = call.method.is_none() && status.code() == Code::Unimplemented;
                 let http_status = if is_missing { StatusCode::NOT_FOUND } else { failure.status };
-                (http_status, body.into(), Codec::Json.content_type(Form::Unary), false)
+                (http_status, failure.json(), Codec::Json.content_type(Form::Unary), false)
             }
         };
         let smaller = if may_compress && call.takes_gzip { gzip::smaller_message(&body).await } else { None };
@@ -109,9 +110,9 @@ impl Answers {
 
     fn refusal(&self, error: Error) -> Response<Body> {
         let failure = self.failure(&error.into());
-        let body = serde_json::to_vec(&failure).unwrap_or_default();
-        let mut answer = Response::new(Body::new(Full::<Bytes>::from(body)));
-        *answer.status_mut() = failure.status;
+        let status = failure.status;
+        let mut answer = Response::new(Body::new(Full::new(failure.json())));
+        *answer.status_mut() = status;
         answer.headers_mut().insert(CONTENT_TYPE, Codec::Json.content_type(Form::Unary));
         answer.headers_mut().insert(CACHE_CONTROL, kept_for(None));
         answer
@@ -134,13 +135,8 @@ impl Answers {
         if message.len() <= MAX_BYTES_AT_ONCE {
             return json::write(&message, output).map(Bytes::from);
         }
-        let turn = Arc::clone(&self.long).acquire_owned().await.map_err(Error::internal)?;
         let output = output.clone();
-        let written = spawn_blocking(move || {
-            let _turn = turn;
-            json::write(&message, &output)
-        });
-        written.await.map_err(Error::internal)?.map(Bytes::from)
+        self.long.clone().translate(move || json::write(&message, &output)).await.map(Bytes::from)
     }
 }
 
@@ -168,7 +164,7 @@ impl Outcome {
                     }
                 },
                 Some(Err(status)) => break Err(status),
-                None => break Err(Status::unknown("the call ended without saying how")),
+                None => break Err(broken_off()),
             }
         };
         Self { headers, trailers, result, keeper, cache }

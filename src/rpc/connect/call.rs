@@ -11,8 +11,8 @@ use http::{
 use hyper::body::Bytes;
 use percent_encoding::percent_decode;
 
-use super::{Method, Refusal};
-use crate::rpc::gzip::{GRPC_ACCEPTED, GRPC_ENCODING, GZIP};
+use super::{Method, Refusal, long::LongMessages};
+use crate::rpc::gzip::{Encoding, GRPC_ACCEPTED, GRPC_ENCODING, is_taken_by};
 
 const PROTOCOL_VERSION: &str = "connect-protocol-version";
 const TIMEOUT: &str = "connect-timeout-ms";
@@ -50,6 +50,8 @@ pub(in crate::rpc) struct Call {
     pub(super) takes_gzip: bool,
     /// Whether it is a GET, whose answer is kept by caches that may.
     pub(super) is_get: bool,
+    /// Where its message is read if that is long.
+    pub(super) long: LongMessages,
 }
 
 /// The content types of Connect.
@@ -60,9 +62,9 @@ const CONTENT_TYPES: [(&str, Form, Codec); 4] = [
     ("application/connect+proto", Form::Stream, Codec::Proto),
 ];
 
-/// What the content type says, if it is one of Connect.
+/// What the content type says, if it is the only one, and one of Connect.
 pub(super) fn spoken(headers: &HeaderMap) -> Option<(Form, Codec)> {
-    let said = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    let said = one(headers, &CONTENT_TYPE).ok()??.to_str().ok()?;
     let (name, parameter) = said.split_once(';').map_or((said, None), |(name, rest)| (name, Some(rest)));
     if parameter.is_some_and(|parameter| !parameter.trim().eq_ignore_ascii_case("charset=utf-8")) {
         return None;
@@ -89,11 +91,25 @@ impl Codec {
 }
 
 impl Call {
+    /// A call of `method` with plain JSON.
+    pub(super) const fn of_json(method: Option<Method>, long: LongMessages) -> Self {
+        Self {
+            method,
+            codec: Codec::Json,
+            form: Form::Unary,
+            is_compressed: false,
+            takes_gzip: false,
+            is_get: false,
+            long,
+        }
+    }
+
     /// A POST of `method`, whose head is made one of gRPC; or why it is refused.
     pub(super) fn of_post(
         method: Option<Method>,
         (form, codec): (Form, Codec),
         head: &mut request::Parts,
+        long: LongMessages,
     ) -> (Self, Result<(), Refusal>) {
         let (encoding, accepted) = match form {
             Form::Unary => (CONTENT_ENCODING, ACCEPT_ENCODING),
@@ -102,41 +118,43 @@ impl Call {
             }
         };
         let headers = &head.headers;
-        let encoding = headers.get(encoding).cloned();
-        let takes_gzip = takes_gzip(headers, &accepted);
-        let is_compressed = encoding.as_ref().is_some_and(|encoding| encoding == GZIP);
-        let is_get = false;
-        let call = Self { method, codec, form, is_compressed, takes_gzip, is_get };
-        let version = headers.get(PROTOCOL_VERSION).map(HeaderValue::as_bytes);
-        let refused = check_version(version).and_then(|()| become_grpc(head));
-        // What is compressed otherwise is refused where that of gRPC is.
-        if let Some(other) = encoding.filter(|encoding| encoding != GZIP && encoding != "identity") {
-            head.headers.insert(GRPC_ENCODING, other);
+        let takes_gzip = is_taken_by(headers, &accepted);
+        let said = one(headers, &encoding).map(Option::<&HeaderValue>::cloned);
+        let version = one(headers, &HeaderName::from_static(PROTOCOL_VERSION));
+        let version = version.and_then(|version| check_version(version.map(HeaderValue::as_bytes)));
+        let mut call = Self { codec, form, takes_gzip, ..Self::of_json(method, long) };
+        let refused = version.and(become_grpc(head));
+        match said {
+            Err(refusal) => return (call, Err(refusal)),
+            Ok(None) => {}
+            Ok(Some(name)) => match Encoding::named(name.as_bytes()) {
+                Encoding::Identity => {}
+                Encoding::Gzip => call.is_compressed = true,
+                // It is refused where that of gRPC is.
+                Encoding::Other => drop(head.headers.insert(GRPC_ENCODING, name)),
+            },
         }
         (call, refused)
     }
 
     /// A GET of `method`, whose head is made one of gRPC, and its message; or why it is refused.
-    pub(super) fn of_get(method: Method, head: &mut request::Parts) -> (Self, Result<Bytes, Refusal>) {
-        let takes_gzip = takes_gzip(&head.headers, &ACCEPT_ENCODING);
-        let mut call = Self {
-            method: Some(method),
-            codec: Codec::Json,
-            form: Form::Unary,
-            is_compressed: false,
-            takes_gzip,
-            is_get: true,
-        };
+    pub(super) fn of_get(
+        method: Method,
+        head: &mut request::Parts,
+        long: LongMessages,
+    ) -> (Self, Result<Bytes, Refusal>) {
+        let takes_gzip = is_taken_by(&head.headers, &ACCEPT_ENCODING);
+        let mut call = Self { takes_gzip, is_get: true, ..Self::of_json(Some(method), long) };
         let query = head.uri.query().unwrap_or_default().to_owned();
         let mut is_other = false;
         let read = Query::read(&query).and_then(|query| {
             call.codec = query.codec;
             check_version(query.version.as_deref())?;
             let message = query.message()?;
-            match query.compression.as_deref() {
-                None | Some(b"" | b"identity") => {}
-                Some(name) if name == GZIP.as_bytes() => call.is_compressed = true,
-                Some(_) => is_other = true,
+            match query.compression.as_deref().filter(|name| !name.is_empty()).map(Encoding::named) {
+                None | Some(Encoding::Identity) => {}
+                Some(Encoding::Gzip) => call.is_compressed = true,
+                Some(Encoding::Other) => is_other = true,
             }
             Ok(message)
         });
@@ -159,6 +177,11 @@ struct Query<'a> {
 
 impl<'a> Query<'a> {
     fn read(query: &'a str) -> Result<Self, Refusal> {
+        // Whoever decodes names, too, sees other parameters.
+        let has_odd_name = |pair: &str| pair.split('=').next().unwrap_or_default().contains(['%', '+']);
+        if query.split('&').any(has_odd_name) {
+            return Err(Refusal::malformed("its query has a name with escapes"));
+        }
         let one = |name: &str| {
             let mut values =
                 query.split('&').filter_map(|pair| pair.split_once('=')).filter(|pair| pair.0 == name);
@@ -210,6 +233,16 @@ fn decoded(value: &str) -> Cow<'_, [u8]> {
     percent_decode(value.as_bytes()).into()
 }
 
+/// The header `name`, which a head has once at most.
+fn one<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a HeaderValue>, Refusal> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next();
+    match values.next() {
+        Some(_) => Err(Refusal::malformed(format!("its head has `{name}` more than once"))),
+        None => Ok(value),
+    }
+}
+
 fn check_version(version: Option<&[u8]>) -> Result<(), Refusal> {
     match version {
         None => Ok(()),
@@ -220,7 +253,8 @@ fn check_version(version: Option<&[u8]>) -> Result<(), Refusal> {
 
 /// Has `head` be that of a gRPC request: all that gRPC reads is what Connect says.
 fn become_grpc(head: &mut request::Parts) -> Result<(), Refusal> {
-    let timeout = head.headers.get(TIMEOUT).map(|value| grpc_timeout(value.as_bytes()));
+    let timeout = one(&head.headers, &HeaderName::from_static(TIMEOUT));
+    let timeout = timeout.map(|timeout| timeout.map(|millis| grpc_timeout(millis.as_bytes())));
     head.method = HttpMethod::POST;
     head.version = Version::HTTP_2;
     let headers = &mut head.headers;
@@ -233,7 +267,7 @@ fn become_grpc(head: &mut request::Parts) -> Result<(), Refusal> {
         headers.remove(name);
     }
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    match timeout {
+    match timeout? {
         None => Ok(()),
         Some(Some(timeout)) => {
             headers.insert(GRPC_TIMEOUT, timeout);
@@ -253,22 +287,29 @@ fn grpc_timeout(millis: &[u8]) -> Option<HeaderValue> {
     HeaderValue::from_str(&text).ok()
 }
 
-/// Whether the list `name` in `headers` has gzip.
-fn takes_gzip(headers: &HeaderMap, name: &HeaderName) -> bool {
-    let lists = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-    lists.flat_map(|list| list.split(',')).any(|one| {
-        let (coding, weight) = one.split_once(';').unwrap_or((one, ""));
-        let refuses =
-            weight.trim().strip_prefix("q=").is_some_and(|q| q.parse::<f32>().is_ok_and(|q| q <= 0.0));
-        coding.trim() == GZIP && !refuses
-    })
-}
-
 /// Whether `request` asks for an RPC by its path, `/package.Service/Method`, whether or not there is one.
 pub(super) fn names_rpc<B>(request: &Request<B>) -> bool {
     let parts = request.uri().path().strip_prefix('/').and_then(|path| path.split_once('/'));
     parts
         .is_some_and(|(service, method)| service.contains('.') && !method.is_empty() && !method.contains('/'))
+}
+
+/// What must hold for any `text`: as a timeout it is read as one of gRPC or not at all, and as a query it has a message that is no longer
+/// than itself or is refused.
+#[cfg(any(fuzzing, test))]
+pub(super) fn fuzz(text: &[u8]) {
+    if let Some(timeout) = grpc_timeout(text) {
+        assert!(text.len() <= 10 && timeout.len() <= 9, "gRPC has eight digits and a unit");
+    }
+    if let Ok(said) = HeaderValue::from_bytes(text) {
+        spoken(&HeaderMap::from_iter([(CONTENT_TYPE, said)]));
+    }
+    if let Ok(query) = str::from_utf8(text)
+        && let Ok(read) = Query::read(query)
+    {
+        assert!(has_query(Some(query)), "what is read is known as a query of Connect");
+        assert!(read.message().is_ok_and(|message| message.len() < query.len()) || read.is_base64);
+    }
 }
 
 #[cfg(test)]
@@ -313,22 +354,6 @@ mod tests {
     }
 
     #[test]
-    fn gzip_is_taken_by_who_says_so() {
-        for (said, expected) in [
-            ("gzip", true),
-            ("br, gzip", true),
-            ("gzip;q=0.5", true),
-            ("gzip;q=0", false),
-            ("identity", false),
-            ("*", false),
-        ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(said));
-            assert_eq!(takes_gzip(&headers, &ACCEPT_ENCODING), expected, "{said}");
-        }
-    }
-
-    #[test]
     fn a_query_is_read_strictly() {
         let message = |query: &str| Query::read(query).and_then(|query| query.message()).ok();
         assert_eq!(message("encoding=json&message=%7B%7D").as_deref(), Some(&b"{}"[..]));
@@ -343,6 +368,8 @@ mod tests {
             "encoding=json&base64=1&message=%2B%2F",
             "encoding=json&base64=2&message=e30",
             "encoding=json&message=e30&connect=1",
+            "encoding=json&message=e30&%6dessage=e31",
+            "encoding=json&message=e30&mes+sage",
         ] {
             assert_eq!(message(bad), None, "{bad}");
         }

@@ -35,10 +35,11 @@ use crate::{
     base::{Clock, Timestamp},
     errors::FailureLog,
     metrics::Metrics,
-    proto::ERROR_DETAILS_DESCRIPTOR_SET,
+    model::AllowedHosts,
+    proto::described::ERROR_DETAILS,
     rpc::{
         admit::AdmitLayer,
-        meter::{MeterLayer, MeteredBody},
+        meter::{MeterLayer, MeteredBody, Told},
         protocol::ProtocolLayer,
         web::WebLayer,
     },
@@ -47,7 +48,7 @@ use crate::{
 const PACKAGE: &str = "connectrpc.conformance.v1";
 
 /// Long enough for every delay that the runner asks for.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The answer's gRPC frames, and between them what is waited for.
 type Frames = Vec<(Duration, Frame<Bytes>)>;
@@ -87,8 +88,7 @@ async fn serves() {
         ],
         [env::var("SIGNET_CONFORMANCE_PROTO").unwrap()],
     );
-    let set = set.unwrap().encode_to_vec();
-    let pool = DescriptorPool::decode(&*set).unwrap();
+    let pool = DescriptorPool::decode(&*set.unwrap().encode_to_vec()).unwrap();
     let message = |name: &str| pool.get_message_by_name(&format!("{PACKAGE}.{name}")).unwrap();
     let mut length = [0; 4];
     std::io::stdin().read_exact(&mut length).unwrap();
@@ -108,7 +108,7 @@ async fn serves() {
     out.write_all(&response).unwrap();
     out.flush().unwrap();
 
-    let service = layered(&pool, &set, if limit == 0 { 1 << 20 } else { limit });
+    let service = layered(&pool, if limit == 0 { 1 << 20 } else { limit });
     tokio::spawn(async move {
         loop {
             let (tcp, _) = listener.accept().await.unwrap();
@@ -118,15 +118,16 @@ async fn serves() {
             });
         }
     });
-    // The runner closes this when it has asked everything.
-    let ended = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));
-    ended.await.unwrap().unwrap();
+    // The runner closes the input at once, and ends this when it has asked everything; should it end otherwise, this does, too.
+    let runner = std::os::unix::process::parent_id();
+    while std::os::unix::process::parent_id() == runner {
+        tokio::time::sleep(PATIENCE).await;
+    }
 }
 
 /// The service, behind the layers that every call passes but for that of the callers, of which it knows none.
 fn layered(
     pool: &DescriptorPool,
-    set: &[u8],
     message_bytes: usize,
 ) -> impl Service<Request<Incoming>, Response = Response<MeteredBody>, Error = Infallible, Future: Send>
 + Clone
@@ -150,15 +151,17 @@ fn layered(
     let bounds = PoolBounds::derived(&Bounds::new(&resources, &SetBounds::default()), &call);
     let places = Pool::new("conformance", bounds, clock.clone(), Arc::new(Nobody));
     let failures = FailureLog::new("conformance", clock.clone());
-    let meter = MeterLayer::new(&Metrics::new().calls, clock, failures, &[set]).unwrap();
-    let connect = Connect::new(&[set], ERROR_DETAILS_DESCRIPTOR_SET).unwrap();
+    let told = Told { failures, requests: None, traces: None };
+    let pools = [pool.clone()];
+    let meter = MeterLayer::new(&Metrics::new().calls, clock, told, &pools);
+    let connect = Connect::new(&pools, ERROR_DETAILS.clone());
     let conformance =
         Conformance(pool.get_service_by_name(&format!("{PACKAGE}.ConformanceService")).unwrap());
     ServiceBuilder::new()
-        .layer(WebLayer::new(Vec::new(), Some(connect), PATIENCE))
+        .layer(WebLayer::new(Vec::new(), AllowedHosts::new(Vec::new()), Some(connect)))
         .layer(meter)
         .layer(ProtocolLayer::new(65_536))
-        .layer(AdmitLayer::new(places.clone(), places, &[set], &Policy::default()).unwrap())
+        .layer(AdmitLayer::new(places.clone(), places, &pools, &Policy::default()))
         .service(service_fn(move |request| {
             let conformance = conformance.clone();
             async move { Ok::<_, Infallible>(conformance.answer(request).await) }

@@ -2,12 +2,15 @@
 
 use base64ct::{Base64Unpadded, Encoding};
 use http::{HeaderMap, StatusCode};
+use hyper::body::Bytes;
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage};
 use prost_types::Any;
 use serde::Serialize;
 use tonic::{Code, Status};
 use tonic_types::pb;
+
+use crate::model::Error;
 
 /// An error in JSON: a body of its own, or the end of a stream.
 #[derive(Debug, Serialize)]
@@ -35,13 +38,30 @@ impl Failure {
     pub(super) fn of(status: &Status, details: &DescriptorPool) -> Self {
         let (code, http_status) = names(status.code());
         let inner = pb::Status::decode(status.details()).unwrap_or_default();
-        let details = inner.details.into_iter().map(|detail| Detail::of(detail, details)).collect();
+        let details = inner.details.iter().map(|detail| Detail::of(detail, details)).collect();
         Self { code, message: status.message().to_owned(), details, status: http_status }
+    }
+
+    /// The body of an answer.
+    pub(super) fn json(mut self) -> Bytes {
+        // Programs do without what people read, and that is all that may have no form in JSON.
+        let json = serde_json::to_vec(&self).or_else(|_| {
+            self.forget_debug();
+            serde_json::to_vec(&self)
+        });
+        json.unwrap_or_default().into()
+    }
+
+    /// Leaves out of the details what people read.
+    pub(super) fn forget_debug(&mut self) {
+        for detail in &mut self.details {
+            detail.debug = None;
+        }
     }
 }
 
 impl Detail {
-    fn of(detail: Any, types: &DescriptorPool) -> Self {
+    fn of(detail: &Any, types: &DescriptorPool) -> Self {
         let name = detail.type_url.rsplit('/').next().unwrap_or_default().to_owned();
         let debug = types
             .get_message_by_name(&name)
@@ -52,9 +72,13 @@ impl Detail {
 
 /// The status that `headers` or trailers end a call with; none if it has succeeded.
 pub(super) fn failed(headers: &HeaderMap) -> Option<Status> {
-    let status = Status::from_header_map(headers)
-        .unwrap_or_else(|| Status::unknown("the call ended without saying how"));
+    let status = Status::from_header_map(headers).unwrap_or_else(broken_off);
     (status.code() != Code::Ok).then_some(status)
+}
+
+/// The status of a call that ends without one: a defect.
+pub(super) fn broken_off() -> Status {
+    Error::internal("the call ended without a status").into()
 }
 
 /// The name of `code`, and the status of HTTP that goes with it (the protocol's "Error Codes").
@@ -85,3 +109,31 @@ const CLIENT_CLOSED_REQUEST: StatusCode = match StatusCode::from_u16(499) {
     Ok(status) => status,
     Err(_) => StatusCode::REQUEST_TIMEOUT,
 };
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::proto::described::ERROR_DETAILS;
+
+    #[test]
+    fn a_detail_that_has_no_form_in_json_is_told_in_bytes_alone() {
+        for (seconds, has_debug) in [(1, true), (i64::MAX, false)] {
+            let info = pb::RetryInfo { retry_delay: Some(prost_types::Duration { seconds, nanos: 0 }) };
+            let detail = Any {
+                type_url: "type.googleapis.com/google.rpc.RetryInfo".to_owned(),
+                value: info.encode_to_vec(),
+            };
+            let details =
+                pb::Status { details: vec![detail], ..pb::Status::default() }.encode_to_vec().into();
+            let status = Status::with_details(Code::Unavailable, "later", details);
+            let told: Value = serde_json::from_slice(&Failure::of(&status, &ERROR_DETAILS).json()).unwrap();
+            assert_eq!((&told["code"], &told["message"]), (&"unavailable".into(), &"later".into()));
+            let detail = &told["details"][0];
+            assert_eq!(detail["type"], "google.rpc.RetryInfo");
+            assert!(!detail["value"].as_str().unwrap().is_empty());
+            assert_eq!(detail.get("debug").is_some(), has_debug, "{detail}");
+        }
+    }
+}

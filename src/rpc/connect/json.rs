@@ -23,19 +23,47 @@ const MAX_NAMES: usize = 12;
 /// [`Error::InvalidFields`] names the first field that cannot be read; [`Error::MalformedRequest`] if the text is not JSON, or not of a
 /// message; [`Error::MessageTooLarge`]. None of them repeats a value: it may be a password.
 pub(super) fn read(text: &[u8], input: &MessageDescriptor, max_bytes: usize) -> Result<Bytes, Error> {
-    if text.is_empty() {
-        return Err(malformed("the body is empty: a message without fields is `{}`"));
+    Document::check(text, input)?.read(max_bytes)
+}
+
+/// JSON that may be read as a message.
+pub(super) struct Document<'a> {
+    text: &'a str,
+    input: &'a MessageDescriptor,
+    /// How much memory its values take while it is read, in bytes.
+    pub(super) memory_bytes: usize,
+}
+
+impl<'a> Document<'a> {
+    /// The document `text`, if it may be read as an `input`.
+    ///
+    /// # Errors
+    /// As [`read`].
+    pub(super) fn check(text: &'a [u8], input: &'a MessageDescriptor) -> Result<Self, Error> {
+        if text.is_empty() {
+            return Err(malformed("the body is empty: a message without fields is `{}`"));
+        }
+        let text = str::from_utf8(text).map_err(|error| {
+            let first = error.valid_up_to() + 1;
+            malformed(format!("the body is not UTF-8: the first wrong byte is number {first}"))
+        })?;
+        // What a library of messages lets pass, or would take much memory for.
+        let memory_bytes = shape::check(text, input).map_err(|fault| refused(&fault))?;
+        Ok(Self { text, input, memory_bytes })
     }
-    let text = str::from_utf8(text).map_err(|error| {
-        malformed(format!("the body is not UTF-8: the first wrong byte is number {}", error.valid_up_to()))
-    })?;
-    // What a library of messages lets pass, or would take much memory for.
-    shape::check(text, input).map_err(|fault| refused(&fault))?;
-    let mut track = Track::new();
-    let mut json = serde_json::Deserializer::from_str(text);
-    let read = DynamicMessage::deserialize(input.clone(), Deserializer::new(&mut json, &mut track));
-    let message = read.map_err(|_| unreadable(&track.path(), input))?;
-    framed(&message, max_bytes)
+
+    /// Its gRPC frame, whose message may have `max_bytes`.
+    ///
+    /// # Errors
+    /// As [`read`].
+    pub(super) fn read(self, max_bytes: usize) -> Result<Bytes, Error> {
+        let Self { text, input, .. } = self;
+        let mut track = Track::new();
+        let mut json = serde_json::Deserializer::from_str(text);
+        let read = DynamicMessage::deserialize(input.clone(), Deserializer::new(&mut json, &mut track));
+        let message = read.map_err(|_| unreadable(&track.path(), input))?;
+        framed(&message, max_bytes)
+    }
 }
 
 fn framed(message: &DynamicMessage, max_bytes: usize) -> Result<Bytes, Error> {

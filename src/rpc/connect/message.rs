@@ -2,9 +2,10 @@
 //! which is after its caller has been recognised.
 
 use std::{
+    future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use http_body::{Body, Frame};
@@ -13,7 +14,8 @@ use tonic::Status;
 
 use super::{
     call::{Call, Codec, Form},
-    json,
+    json::{self, Document},
+    long::{MAX_BYTES_AT_ONCE, MAX_MEMORY_AT_ONCE},
 };
 use crate::{
     admission::{Hold, Keeper},
@@ -28,13 +30,23 @@ pub(super) const END_OF_STREAM: u8 = 2;
 /// The message of a request as gRPC frames it, made when it is asked for.
 pub(in crate::rpc) struct MessageBody {
     call: Call,
-    /// None once it has been read.
-    message: Option<Bytes>,
-    /// The message itself, where its frame's head goes first.
-    rest: Option<Bytes>,
+    progress: Progress,
     max_bytes: usize,
     keeper: Keeper,
 }
+
+/// How far a message has been read.
+enum Progress {
+    /// Nobody has asked for it.
+    Unread(Bytes),
+    /// It is long, and becomes a frame elsewhere.
+    Reading(Reading),
+    /// The head of its frame has been read, and the message itself comes next.
+    Head(Bytes),
+    Over,
+}
+
+type Reading = Pin<Box<dyn Future<Output = Result<Bytes, Error>> + Send>>;
 
 impl Call {
     /// The message in `body`, which has `max_bytes` at most.
@@ -74,7 +86,7 @@ impl Call {
     /// `message`, which has `max_bytes` at most in protobuf, too, as the body of a gRPC request that holds `hold`.
     pub(in crate::rpc) fn body(&self, message: Bytes, max_bytes: usize, hold: &Arc<Hold>) -> MessageBody {
         let keeper = Keeper::Call(Arc::clone(hold));
-        MessageBody { call: self.clone(), message: Some(message), rest: None, max_bytes, keeper }
+        MessageBody { call: self.clone(), progress: Progress::Unread(message), max_bytes, keeper }
     }
 
     /// Whether messages are protobuf.
@@ -84,23 +96,60 @@ impl Call {
 }
 
 impl MessageBody {
-    fn frame(&mut self, message: Bytes) -> Result<Bytes, Error> {
+    /// Begins to read `message`: the first frame, or how it comes to be.
+    fn begin(&mut self, message: Bytes) -> Result<Result<Bytes, Reading>, Error> {
         let Some(method) = &self.call.method else { return Err(Error::Unimplemented) };
         match self.call.codec {
             Codec::Json => {
-                let frame = json::read(&message, &method.input, self.max_bytes)?;
-                // Numbers and times can be longer in protobuf.
-                if frame.len() > message.len() { self.keeper.keep(frame) } else { Ok(frame) }
+                if message.len() <= MAX_BYTES_AT_ONCE {
+                    let document = Document::check(&message, &method.input)?;
+                    if document.memory_bytes <= MAX_MEMORY_AT_ONCE {
+                        let frame = document.read(self.max_bytes)?;
+                        return kept(frame, &message, &self.keeper).map(Ok);
+                    }
+                }
+                let (input, max_bytes, keeper) = (method.input.clone(), self.max_bytes, self.keeper.clone());
+                let long = self.call.long.clone();
+                // The message is held until it has been read, even if its call is over by then.
+                let read = move || kept(json::read(&message, &input, max_bytes)?, &message, &keeper);
+                Ok(Err(Box::pin(long.translate(read))))
             }
             Codec::Proto => {
                 let mut head = [0; MESSAGE_HEAD_BYTES];
                 let length = u32::try_from(message.len()).map_err(Error::internal)?;
                 head[1..].copy_from_slice(&length.to_be_bytes());
-                self.rest = Some(message).filter(|message| !message.is_empty());
-                Ok(Bytes::copy_from_slice(&head))
+                if !message.is_empty() {
+                    self.progress = Progress::Head(message);
+                }
+                Ok(Ok(Bytes::copy_from_slice(&head)))
             }
         }
     }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
+        let begun = match std::mem::replace(&mut self.progress, Progress::Over) {
+            Progress::Unread(message) => self.begin(message),
+            Progress::Reading(reading) => Ok(Err(reading)),
+            Progress::Head(message) => Ok(Ok(message)),
+            Progress::Over => return Poll::Ready(None),
+        };
+        Poll::Ready(Some(match begun {
+            Ok(Ok(frame)) => Ok(frame),
+            Ok(Err(mut reading)) => match reading.as_mut().poll(context) {
+                Poll::Ready(frame) => frame,
+                Poll::Pending => {
+                    self.progress = Progress::Reading(reading);
+                    return Poll::Pending;
+                }
+            },
+            Err(error) => Err(error),
+        }))
+    }
+}
+
+/// `frame`, which `message` has become: numbers and times can be longer in protobuf, and `keeper` is charged for that.
+fn kept(frame: Bytes, message: &Bytes, keeper: &Keeper) -> Result<Bytes, Error> {
+    if frame.len() > message.len() { keeper.keep(frame) } else { Ok(frame) }
 }
 
 impl Body for MessageBody {
@@ -109,29 +158,25 @@ impl Body for MessageBody {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let frame = match (self.message.take(), self.rest.take()) {
-            (Some(message), _) => Some(self.frame(message)),
-            (None, rest) => rest.map(Ok),
-        };
+        let frame = ready!(self.poll(context));
         Poll::Ready(frame.map(|frame| frame.map(Frame::data).map_err(Status::from)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.message.is_none() && self.rest.is_none()
+        matches!(self.progress, Progress::Over)
     }
 }
 
-/// What must hold for any bytes, whose first says how they come: a message is no longer than it may be, and what is read of JSON is what
-/// is written of it.
+/// What must hold for any bytes, whose first says how they come: a head is read or refused; a message is no longer
+/// than it may be, and what is read of JSON is what is written of it.
 #[cfg(any(fuzzing, test))]
 pub(crate) fn fuzz(bytes: &[u8]) {
-    use std::sync::LazyLock;
+    use prost_reflect::DynamicMessage;
 
-    use prost_reflect::{DescriptorPool, DynamicMessage};
-
-    use crate::proto::DESCRIPTOR_SET;
+    use super::{call, long::LongMessages};
+    use crate::proto::described::API;
 
     const MAX_BYTES: usize = 4_096;
     const INPUTS: [&str; 4] = [
@@ -140,17 +185,17 @@ pub(crate) fn fuzz(bytes: &[u8]) {
         "identity.admin.v1.UpdateUserRequest",
         "identity.admin.v1.ApplyManifestRequest",
     ];
-    static POOL: LazyLock<DescriptorPool> =
-        LazyLock::new(|| DescriptorPool::decode(DESCRIPTOR_SET).expect("it describes the API"));
 
     let Some((kind, body)) = bytes.split_first() else { return };
+    if kind & 0x80 != 0 {
+        return call::fuzz(body);
+    }
     let form = if kind & 1 == 0 { Form::Unary } else { Form::Stream };
     let is_compressed = kind & 2 != 0;
-    let call =
-        Call { method: None, codec: Codec::Json, form, is_compressed, takes_gzip: false, is_get: false };
+    let call = Call { form, is_compressed, ..Call::of_json(None, LongMessages::new()) };
     let Ok(message) = call.message(&Bytes::copy_from_slice(body), MAX_BYTES) else { return };
     assert!(message.len() <= MAX_BYTES);
-    let input = POOL.get_message_by_name(INPUTS[usize::from(kind >> 2) % INPUTS.len()]).expect("it is one");
+    let input = API.get_message_by_name(INPUTS[usize::from(kind >> 2) % INPUTS.len()]).expect("it is one");
     let Ok(frame) = json::read(&message, &input, MAX_BYTES) else { return };
     assert!(frame.len() <= MAX_BYTES + MESSAGE_HEAD_BYTES);
     let decoded = |frame: &Bytes| DynamicMessage::decode(input.clone(), &frame[MESSAGE_HEAD_BYTES..]);
@@ -158,5 +203,56 @@ pub(crate) fn fuzz(bytes: &[u8]) {
     if let Ok(written) = json::write(&frame[MESSAGE_HEAD_BYTES..], &input) {
         let again = json::read(&written, &input, usize::MAX).expect("what is written is read");
         assert_eq!(decoded(&again), decoded(&frame));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use http_body_util::BodyExt;
+
+    use super::*;
+    use crate::{
+        proto::described::API,
+        rpc::connect::{Method, long::LongMessages},
+    };
+
+    fn body(path: &str, message: String, long: &LongMessages) -> MessageBody {
+        let (service, name) = path.split_once('/').unwrap();
+        let service = API.get_service_by_name(service).unwrap();
+        let method = service.methods().find(|method| method.name() == name).unwrap();
+        let call = Call::of_json(Some(Method::of(&method)), long.clone());
+        call.body(message.into(), usize::MAX, &Arc::new(Hold::of_message(None)))
+    }
+
+    #[tokio::test]
+    async fn json_that_is_long_or_has_many_values_is_read_elsewhere_one_at_a_time() {
+        let display_name = |chars| format!("{{\"displayName\":\"{}\"}}", "x".repeat(chars));
+        let objects = |count| format!("{{\"groups\":[{}]}}", vec!["{}"; count].join(","));
+        let (sign_up, apply) =
+            ("identity.v1.IdentityService/SignUp", "identity.admin.v1.ApplyService/ApplyManifest");
+        let long = LongMessages::new();
+        for (path, message, is_long) in [
+            (sign_up, display_name(60_000), false),
+            (sign_up, display_name(70_000), true),
+            (apply, format!("{{\"manifest\":{}}}", objects(1_000)), false),
+            (apply, format!("{{\"manifest\":{}}}", objects(2_000)), true),
+        ] {
+            let mut body = body(path, message, &long);
+            let turn = long.turn().await.unwrap();
+            // Nothing of a long one is read where it is asked for.
+            let at_once = body.frame().now_or_never();
+            assert_eq!(at_once.is_none(), is_long, "{path}");
+            drop(turn);
+            let frame = match at_once {
+                Some(frame) => frame,
+                None => body.frame().await,
+            };
+            let frame = frame.unwrap().unwrap().into_data().unwrap();
+            assert!(
+                gzip::first_frame(&frame).is_some_and(|(flag, _, behind)| flag == 0 && behind.is_empty())
+            );
+            assert!(body.is_end_stream() && body.frame().await.is_none());
+        }
     }
 }

@@ -7,6 +7,7 @@ mod call;
 mod conformance;
 mod failure;
 mod json;
+mod long;
 mod message;
 mod shape;
 mod stream;
@@ -21,6 +22,7 @@ use std::{
 };
 
 use http::{Method as HttpMethod, Request, Response};
+use http_body::Body as _;
 use http_body_util::Full;
 use prost_reflect::{DescriptorPool, MessageDescriptor, MethodDescriptor};
 use prost_types::method_options::IdempotencyLevel;
@@ -36,6 +38,7 @@ use crate::{model::Error, proto::envoy::service::auth::v3::authorization_server:
 use answer::Answers;
 pub(super) use call::Call;
 use call::{Codec, Form};
+use long::LongMessages;
 #[cfg(any(fuzzing, test))]
 pub(crate) use message::fuzz;
 
@@ -70,6 +73,10 @@ pub(super) enum Refusal {
     Origin,
     Unimplemented,
 }
+
+/// The RPC may be called by GET: an extension of a request that is none of Connect.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TakesGet;
 
 /// What a request by Connect asks, before it is translated.
 #[derive(Debug)]
@@ -116,7 +123,7 @@ impl Connect {
         let is_of = |path: &str| path.rsplit_once('/').is_some_and(|(of, _)| services.contains(&of[1..]));
         let methods = self.methods.iter().filter(|(path, _)| is_of(path));
         let methods = methods.map(|(path, method)| (path.clone(), method.clone())).collect();
-        Self { methods, answers: Arc::clone(&self.answers) }
+        Self { methods, answers: Arc::new(self.answers.of_another_listener()) }
     }
 
     /// What `request` asks by Connect, if that is what it speaks.
@@ -136,6 +143,11 @@ impl Connect {
             }
             _ => None,
         }
+    }
+
+    /// Whether the RPC at `path` may be called by GET.
+    pub(super) fn takes_get(&self, path: &str) -> bool {
+        self.methods.get(path).is_some_and(|method| method.is_read)
     }
 
     /// What answers the request that asks for `asked` by `inner`; or refuses it, unless the page that has sent it `may_call`.
@@ -172,15 +184,19 @@ impl Refusal {
 
 impl Asked {
     /// `request` as one by gRPC, or as one that is refused, and what its answer must be like.
-    fn translated(self, request: Request<Body>, may_call: bool) -> (Call, Request<Body>) {
+    fn translated(self, request: Request<Body>, may_call: bool, long: LongMessages) -> (Call, Request<Body>) {
         let (mut head, body) = request.into_parts();
         let (call, body, refused) = match self.0 {
             Ask::Post(method, spoken) => {
                 let exists = if method.is_some() { Ok(()) } else { Err(Refusal::Unimplemented) };
-                let (call, refused) = Call::of_post(method, spoken, &mut head);
+                let (call, refused) = Call::of_post(method, spoken, &mut head, long);
                 (call, body, exists.and(refused))
             }
-            Ask::Get(method) => match Call::of_get(method, &mut head) {
+            Ask::Get(method) => match Call::of_get(method, &mut head, long) {
+                // An answer would wait for it, with its place.
+                (call, Ok(_)) if !body.is_end_stream() => {
+                    (call, Body::empty(), Err(Refusal::malformed("a GET has no body")))
+                }
                 (call, Ok(message)) => (call, Body::new(Full::new(message)), Ok(())),
                 (call, Err(refusal)) => (call, Body::empty(), Err(refusal)),
             },
@@ -216,7 +232,7 @@ where
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let answers = Arc::clone(&self.answers);
         let asked = self.asked.take().unwrap_or(Asked(Ask::Post(None, (Form::Unary, Codec::Json))));
-        let (call, request) = asked.translated(request, self.may_call);
+        let (call, request) = asked.translated(request, self.may_call, answers.long.clone());
         let answered = self.inner.call(request);
         Box::pin(async move {
             let response = answered.await?;

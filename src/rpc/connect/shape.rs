@@ -65,17 +65,17 @@ struct Value<'w> {
     shape: Shape,
 }
 
-/// Whether `text` can be read as an `input`.
+/// How much memory the values of `text` take while it is read as an `input`, in bytes.
 ///
 /// # Errors
-/// The first fault.
-pub(super) fn check(text: &str, input: &MessageDescriptor) -> Result<(), Fault> {
+/// The first fault, if it cannot be read.
+pub(super) fn check(text: &str, input: &MessageDescriptor) -> Result<usize, Fault> {
     let mut walk = Walk { path: String::new(), left: MAX_BYTES, fault: None };
     let mut json = serde_json::Deserializer::from_str(text);
     let value = Value { walk: &mut walk, shape: Shape::of_message(input.clone()) };
     let walked = value.deserialize(&mut json).and_then(|_| json.end());
     match walked {
-        Ok(()) => Ok(()),
+        Ok(()) => Ok(MAX_BYTES - walk.left),
         Err(error) => Err(match walk.fault {
             Some(fault) => fault,
             // The text of a number has no place that is not the field's.

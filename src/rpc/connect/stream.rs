@@ -18,7 +18,7 @@ use super::{
     Method,
     answer::{Answers, is_metadata},
     call::{Call, Codec, Form},
-    failure::{Failure, failed},
+    failure::{Failure, broken_off, failed},
     message::END_OF_STREAM,
 };
 use crate::{
@@ -98,8 +98,9 @@ impl Answering {
         };
         let envelope = match message {
             Ok(Some(message)) => self.envelope(message).await,
-            Ok(None) => Err(Status::unknown("the call ended without saying how")),
-            Err(Ended(trailers)) => return self.end(failed(&trailers), &trailers),
+            Ok(None) => Err(broken_off()),
+            Err(Ended::Trailers(trailers)) => return self.end(failed(&trailers), &trailers),
+            Err(Ended::Status(status)) => Err(status),
         };
         envelope.unwrap_or_else(|status| self.end(Some(status), &HeaderMap::new()))
     }
@@ -112,11 +113,11 @@ impl Answering {
                 self.rest = behind;
                 return Ok(Some(message));
             }
-            let Some(Ok(frame)) = self.body.frame().await else { return Ok(None) };
-            match frame.into_data() {
+            let Some(frame) = self.body.frame().await else { return Ok(None) };
+            match frame.map_err(Ended::Status)?.into_data() {
                 Ok(data) if self.rest.is_empty() => self.rest = data,
                 Ok(data) => self.rest = [&self.rest[..], &data].concat().into(),
-                Err(frame) => return Err(Ended(frame.into_trailers().unwrap_or_default())),
+                Err(frame) => return Err(Ended::Trailers(frame.into_trailers().unwrap_or_default())),
             }
         }
     }
@@ -141,13 +142,21 @@ impl Answering {
             };
             metadata.entry(name.to_string()).or_default().push(text);
         }
-        let end = serde_json::to_vec(&End { error, metadata }).unwrap_or_default();
-        enveloped(END_OF_STREAM, &end).unwrap_or_default()
+        let mut end = End { error, metadata };
+        let json = serde_json::to_vec(&end).or_else(|_| {
+            end.error.iter_mut().for_each(Failure::forget_debug);
+            serde_json::to_vec(&end)
+        });
+        enveloped(END_OF_STREAM, &json.unwrap_or_default()).unwrap_or_default()
     }
 }
 
-/// The trailers with which the answers have ended.
-struct Ended(HeaderMap);
+/// How the answers have ended.
+enum Ended {
+    Trailers(HeaderMap),
+    /// Without trailers.
+    Status(Status),
+}
 
 fn enveloped(flags: u8, message: &[u8]) -> Result<Bytes, Error> {
     let mut envelope = Vec::with_capacity(MESSAGE_HEAD_BYTES + message.len());

@@ -3,6 +3,7 @@
 mod encode;
 mod over_grpc;
 mod over_http;
+mod pace;
 
 use std::{
     io,
@@ -13,17 +14,20 @@ use std::{
 use rustls::RootCertStore;
 use tokio::{
     sync::mpsc,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{Counts, Protocol, Resource, TraceSettings};
 use crate::{
     base::{Clock, FinishedTrace, Throttle},
-    proto::opentelemetry::proto::collector::trace::v1::ExportTraceServiceRequest,
+    proto::opentelemetry::proto::collector::trace::v1::{
+        ExportTraceServiceRequest, ExportTraceServiceResponse,
+    },
 };
 use over_grpc::GrpcCollector;
 use over_http::HttpCollector;
+use pace::Pace;
 
 /// How many traces one request has at most: with all spans that each may have, some 1 MB.
 const MAX_TRACES: usize = 64;
@@ -72,7 +76,10 @@ impl Exporter {
     }
 
     /// Sends what comes by `waiting`, and ends once `stop` is cancelled and nothing waits any more.
+    ///
+    /// At no time more leave than may in a second, also when a collector comes back for which many wait.
     pub(super) async fn run(mut self, mut waiting: mpsc::Receiver<FinishedTrace>, stop: CancellationToken) {
+        let (began, mut pace) = (Instant::now(), Pace::default());
         loop {
             let first = tokio::select! {
                 first = waiting.recv() => first,
@@ -86,13 +93,19 @@ impl Exporter {
                 () = sleep(PAUSE) => {}
                 () = stop.cancelled() => {}
             }
+            while pace.room(began.elapsed()) == 0 {
+                sleep(pace.wait(began.elapsed())).await;
+            }
+            let max = pace.room(began.elapsed()).min(MAX_TRACES);
             let mut traces = vec![first];
-            while traces.len() < MAX_TRACES
+            while traces.len() < max
                 && let Ok(trace) = waiting.try_recv()
             {
                 traces.push(trace);
             }
+            let count = traces.len();
             self.send(traces).await;
+            pace.sent(began.elapsed(), count);
         }
     }
 
@@ -119,6 +132,16 @@ impl Collector {
             Self::Grpc(collector) => collector.send(request).await,
             Self::Http(collector) => collector.send(request).await,
         }
+    }
+}
+
+/// What a collector has `answered`. If it has rejected spans, nobody can say of which traces: the whole request counts as not taken.
+fn taken(answered: &ExportTraceServiceResponse) -> Result<(), String> {
+    match &answered.partial_success {
+        Some(partial) if partial.rejected_spans > 0 => {
+            Err(format!("{} spans were rejected", partial.rejected_spans))
+        }
+        _ => Ok(()),
     }
 }
 

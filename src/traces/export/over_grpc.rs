@@ -10,7 +10,7 @@ use tonic::{
     transport::{Channel, ClientTlsConfig, Endpoint},
 };
 
-use super::{ANSWER_MAX_BYTES, own_roots};
+use super::{ANSWER_MAX_BYTES, own_roots, taken};
 use crate::{
     model::error,
     proto::opentelemetry::proto::collector::trace::v1::{
@@ -54,11 +54,6 @@ impl GrpcCollector {
             let cause = std::error::Error::source(&status).map(error::chain);
             format!("{:?}{}", status.code(), cause.map(|cause| format!(": {cause}")).unwrap_or_default())
         })?;
-        match answered.into_inner().partial_success {
-            Some(partial) if partial.rejected_spans > 0 => {
-                Err(format!("{} spans were rejected", partial.rejected_spans))
-            }
-            _ => Ok(()),
-        }
+        taken(answered.get_ref())
     }
 }

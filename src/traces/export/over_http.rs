@@ -13,8 +13,13 @@ use hyper_util::{
 use prost::Message;
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 
-use super::{ANSWER_MAX_BYTES, own_roots};
-use crate::{model::error, proto::opentelemetry::proto::collector::trace::v1::ExportTraceServiceRequest};
+use super::{ANSWER_MAX_BYTES, own_roots, taken};
+use crate::{
+    model::error,
+    proto::opentelemetry::proto::collector::trace::v1::{
+        ExportTraceServiceRequest, ExportTraceServiceResponse,
+    },
+};
 
 /// A collector that speaks HTTP.
 pub(super) struct HttpCollector {
@@ -58,6 +63,8 @@ impl HttpCollector {
         }
         // Read to its end, so that the connection can be used again.
         let read = Limited::new(answer.into_body(), ANSWER_MAX_BYTES).collect().await;
-        read.map(drop).map_err(|problem| problem.to_string())
+        let read = read.map_err(|problem| problem.to_string())?.to_bytes();
+        // The status has said that it is taken: some answer with other words than OTLP has.
+        ExportTraceServiceResponse::decode(read).map_or(Ok(()), |answered| taken(&answered))
     }
 }

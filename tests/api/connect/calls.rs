@@ -9,7 +9,7 @@ use signet::{
     proto::identity::v1::{GetMeRequest, GetMeResponse},
 };
 
-use super::{Caller, GET_ME, ISSUE_TOKEN, SIGN_UP, login};
+use super::{Caller, GET_JWKS, GET_ME, ISSUE_TOKEN, SIGN_UP, login};
 use crate::{
     admin::AdminApi,
     harness::{PASSWORD, TestServer},
@@ -179,4 +179,22 @@ async fn calls_are_measured_as_those_of_grpc_are() {
     };
     assert_eq!(count("IssueToken", "Unauthenticated"), 1.0);
     assert_eq!(count("unknown", "Unimplemented"), 1.0);
+}
+
+#[tokio::test]
+async fn a_head_that_can_be_read_in_two_ways_is_refused() {
+    let server = TestServer::start(&[]).await;
+    for caller in Caller::of(&server).by_both() {
+        for (name, values) in [
+            ("connect-timeout-ms", ["60000", "0"]),
+            ("connect-protocol-version", ["1", "1"]),
+            ("content-encoding", ["identity", "gzip"]),
+        ] {
+            let answer = caller.post(GET_JWKS, &values.map(|value| (name, value)), &json!({})).await;
+            let error = answer.assert_refused(400, "invalid_argument", "MALFORMED_REQUEST");
+            assert!(error["message"].as_str().unwrap().contains(name), "{error}");
+        }
+        let both = [("content-type", "application/json"), ("content-type", "application/proto")];
+        assert_eq!(caller.send("POST", GET_JWKS, &both, "{}").await.status(), 415);
+    }
 }

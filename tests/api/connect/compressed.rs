@@ -25,7 +25,12 @@ async fn a_compressed_request_is_taken_within_the_limits_of_any_other() {
     Caller::of(&server).token_of_new("alice").await;
     let good = login("alice", PASSWORD).to_string();
     for caller in Caller::of(&server).by_both() {
-        caller.send("POST", ISSUE_TOKEN, &GZIP, gzip(good.as_bytes())).await.ok();
+        for name in ["gzip", "GZIP"] {
+            let headers = [GZIP[0], ("content-encoding", name)];
+            caller.send("POST", ISSUE_TOKEN, &headers, gzip(good.as_bytes())).await.ok();
+        }
+        let plain = [("content-encoding", "Identity")];
+        caller.post(ISSUE_TOKEN, &plain, &login("alice", PASSWORD)).await.ok();
         let bomb = caller.send("POST", ISSUE_TOKEN, &GZIP, gzip(&vec![b' '; 10_000_000])).await;
         bomb.assert_refused(429, "resource_exhausted", "MESSAGE_TOO_LARGE");
         for bad in [good.clone().into_bytes(), gzip(good.as_bytes())[..20].to_vec()] {
@@ -60,6 +65,9 @@ async fn a_large_answer_is_compressed_unless_it_has_a_token() {
         assert!(answer.0.body().len() < plain.0.body().len() / 2);
         let read: Value = serde_json::from_slice(&gunzip(answer.0.body())).unwrap();
         assert_eq!(read, plain.ok());
+        let any_case = [("accept-encoding", "br, GZip"), takes[1]];
+        let answer = caller.post(LIST_SESSIONS, &any_case, &json!({})).await;
+        assert_eq!(answer.header("content-encoding"), "gzip");
         let refuses = [("accept-encoding", "gzip;q=0"), takes[1]];
         assert_eq!(caller.post(LIST_SESSIONS, &refuses, &json!({})).await.header("content-encoding"), "");
     }

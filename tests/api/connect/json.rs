@@ -132,6 +132,9 @@ async fn what_is_no_json_of_a_message_is_malformed() {
             let error = answer.assert_refused(400, "invalid_argument", "MALFORMED_REQUEST");
             assert!(error.to_string().len() < 2_000, "{error}");
         }
+        let answer = caller.send("POST", SIGN_UP, &HEADERS, &b"{\xff}"[..]).await;
+        let message = answer.json()["message"].as_str().unwrap().to_owned();
+        assert!(message.ends_with("the first wrong byte is number 2"), "{message}");
         // The first field that cannot be is found first.
         let answer = caller.send("POST", SIGN_UP, &HEADERS, deep.clone()).await;
         assert_eq!(answer.status(), 400);

@@ -1,8 +1,10 @@
 //! Owns whose pages may call by Connect: those of the configured origins, by GET, too.
 
+use bytes::Bytes;
+use http::HeaderValue;
 use serde_json::json;
 
-use super::{Caller, GET_JWKS, SIGN_UP};
+use super::{Answer, Caller, GET_JWKS, SIGN_UP};
 use crate::harness::{PASSWORD, TestServer};
 
 const ORIGIN: &str = "https://app.example";
@@ -67,5 +69,48 @@ async fn a_page_of_another_origin_reaches_nothing_by_get_or_post() {
             let login = caller.log_in("mallory", PASSWORD).await;
             login.assert_refused(401, "unauthenticated", "INVALID_CREDENTIALS");
         }
+    }
+}
+
+/// The status of a GET of the keys by a page or a program that asks for `host`, and says of its page `more`.
+async fn read_at(server: &TestServer, host: &str, more: &[(&str, &str)]) -> Vec<u16> {
+    let mut statuses = Vec::new();
+    for caller in Caller::of(server).by_both() {
+        // Over HTTP/2, `host` stands beside `:authority`, and counts as well.
+        let mut request = caller.0.request("GET", KEYS);
+        request.headers_mut().unwrap().insert("host", HeaderValue::from_str(host).unwrap());
+        for (name, value) in more {
+            request = request.header(*name, *value);
+        }
+        let answer = Answer(caller.0.exchange(request, Bytes::new()).await);
+        match answer.status() {
+            200 => drop(answer.ok()),
+            _ => drop(answer.assert_refused(403, "permission_denied", "ORIGIN_NOT_ALLOWED")),
+        }
+        statuses.push(answer.status());
+    }
+    statuses
+}
+
+#[tokio::test]
+async fn a_page_whose_own_name_leads_here_reads_nothing() {
+    let server =
+        TestServer::start(&["--issuer=https://id.example", "--web-origins=https://app.example"]).await;
+    for host in ["127.0.0.1:50051", "[::1]", "localhost:50051", "id.example", "signet.identity.svc:50051"] {
+        assert_eq!(read_at(&server, host, &[]).await, [200, 200], "{host}");
+        assert_eq!(read_at(&server, host, &[("sec-fetch-site", "none")]).await, [200, 200], "{host}");
+        for site in ["same-origin", "same-site", "cross-site"] {
+            assert_eq!(
+                read_at(&server, host, &[("sec-fetch-site", site)]).await,
+                [403, 403],
+                "{host} {site}"
+            );
+        }
+    }
+    for host in ["evil.example", "evil.example:50051", "id.example.evil.example", "app.example"] {
+        assert_eq!(read_at(&server, host, &[]).await, [403, 403], "{host}");
+        assert_eq!(read_at(&server, host, &[("sec-fetch-site", "none")]).await, [403, 403], "{host}");
+        // A page of a configured origin may ask by any name.
+        assert_eq!(read_at(&server, host, &[("origin", ORIGIN)]).await, [200, 200], "{host}");
     }
 }

@@ -60,17 +60,25 @@ async fn a_get_that_is_no_call_is_refused() {
             "encoding=json&message=!&base64=1",
             "encoding=json&message=%7B%7D&connect=v2",
             "encoding=json&message=%7B",
+            "encoding=json&message=%7B%7D&%6dessage=%7B%7D",
         ] {
             let answer = caller.send("GET", &format!("{GET_JWKS}?{query}"), &[], "").await;
             answer.assert_refused(400, "invalid_argument", "MALFORMED_REQUEST");
         }
+        let path = format!("{GET_JWKS}?encoding=json&message=%7B%7D");
+        let answer = caller.send("GET", &path, &[], "{}").await;
+        answer.assert_refused(400, "invalid_argument", "MALFORMED_REQUEST");
         let answer =
             caller.send("GET", &format!("{GET_JWKS}?encoding=json&message=a&compression=br"), &[], "").await;
         answer.assert_refused(501, "unimplemented", "");
         // What changes something is a POST; and so is what names nothing.
-        for path in [&format!("{SIGN_UP}?encoding=json&message=%7B%7D"), GET_ME, "/"] {
+        for (path, allowed) in [
+            (&*format!("{SIGN_UP}?encoding=json&message=%7B%7D"), "POST"),
+            (GET_ME, "GET, POST"),
+            ("/", "POST"),
+        ] {
             let answer = caller.send("GET", path, &[], "").await;
-            assert_eq!((answer.status(), answer.header("allow")), (405, "POST"), "{path}");
+            assert_eq!((answer.status(), answer.header("allow")), (405, allowed), "{path}");
         }
     }
 }

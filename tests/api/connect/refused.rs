@@ -22,7 +22,7 @@ async fn read(response: h2::client::ResponseFuture) -> (u16, Vec<u8>) {
 
 #[tokio::test]
 async fn a_small_body_that_comes_after_its_refusal_is_taken() {
-    let server = TestServer::start(&["--receive-timeout=1m"]).await;
+    let server = TestServer::start(&[]).await;
     let request = |path: &str, headers: &[(&str, &str)]| {
         let request =
             Request::post(format!("{}{path}", server.uri())).header("content-type", "application/json");
@@ -40,13 +40,11 @@ async fn a_small_body_that_comes_after_its_refusal_is_taken() {
         tokio::spawn(connection);
         let mut sender = sender.ready().await.unwrap();
         let (response, mut body) = sender.send_request(refused, false).unwrap();
-        // Once a later call is answered, the server has seen the head, and has done with it what it does.
-        for _ in 0..2 {
-            let mut sender = sender.clone().ready().await.unwrap();
-            let (other, mut message) = sender.send_request(request(GET_ME, &[]), false).unwrap();
-            message.send_data(Bytes::from_static(b"{}"), true).unwrap();
-            assert_eq!(read(other).await.0, 401);
-        }
+        // Once a later call is answered, the server has seen the head. It waits for the body for a second, so nothing else is waited for.
+        let mut sender = sender.ready().await.unwrap();
+        let (other, mut message) = sender.send_request(request(GET_ME, &[]), false).unwrap();
+        message.send_data(Bytes::from_static(b"{}"), true).unwrap();
+        assert_eq!(read(other).await.0, 401);
         body.send_data(Bytes::from_static(b"{\"password\":"), false).unwrap();
         body.send_data(Bytes::from_static(b"{}}"), true).unwrap();
         let (got, said) = read(response).await;

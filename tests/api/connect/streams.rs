@@ -11,7 +11,7 @@ const CHECK: &str = "/grpc.health.v1.Health/Check";
 const JSON: (&str, &str) = ("content-type", "application/connect+json");
 
 /// Long enough for the first answer, and so long the stream lives.
-const SOON: (&str, &str) = ("connect-timeout-ms", "2000");
+const SOON: (&str, &str) = ("connect-timeout-ms", "1000");
 
 fn envelope(flags: u8, message: &[u8]) -> Vec<u8> {
     [&[flags], &u32::try_from(message.len()).unwrap().to_be_bytes()[..], message].concat()
@@ -75,7 +75,7 @@ async fn a_stream_that_is_refused_ends_before_it_begins() {
             ("compressed by nobody knows what", envelope(1, b"{}"), "invalid_argument", "MALFORMED_REQUEST"),
             ("no JSON", envelope(0, b"{"), "invalid_argument", "MALFORMED_REQUEST"),
             ("another field", envelope(0, br#"{"a": 1}"#), "invalid_argument", "INVALID_FIELDS"),
-            ("too large", envelope(0, &[b' '; 70_000]), "resource_exhausted", "MESSAGE_TOO_LARGE"),
+            ("too large", envelope(0, &vec![b' '; 70_000]), "resource_exhausted", "MESSAGE_TOO_LARGE"),
         ] {
             let answer = caller.send("POST", WATCH, &[JSON, SOON], body).await;
             let (messages, end) = read(&answer);

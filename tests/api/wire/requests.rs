@@ -77,7 +77,7 @@ async fn a_client_that_does_not_say_te_is_served() {
 #[tokio::test]
 async fn an_encoding_that_the_server_does_not_know_is_unimplemented() {
     let target = Target::new(&[]).await;
-    for encoding in ["zstd", "deflate", "snappy", "br", "GZIP", "", "gzip, identity", "\u{7f}x"] {
+    for encoding in ["zstd", "deflate", "snappy", "br", "", "gzip, identity", "\u{7f}x"] {
         let Ok(value) = http::HeaderValue::from_bytes(encoding.as_bytes()) else { continue };
         let request = target.request(ISSUE_TOKEN).header("grpc-encoding", value);
         let answer = target.exchange(request, &login()).await;

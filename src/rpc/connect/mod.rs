@@ -21,12 +21,14 @@ use std::{
     time::Duration,
 };
 
+use futures_util::stream::once;
 use http::{Method as HttpMethod, Request, Response};
-use http_body::Body as _;
-use http_body_util::Full;
+use http_body::{Body as _, Frame};
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::Bytes;
 use prost_reflect::{DescriptorPool, MessageDescriptor, MethodDescriptor};
 use prost_types::method_options::IdempotencyLevel;
-use tonic::body::Body;
+use tonic::{Status, body::Body};
 use tower::Service;
 
 use super::{
@@ -41,6 +43,9 @@ use call::{Codec, Form};
 use long::LongMessages;
 #[cfg(any(fuzzing, test))]
 pub(crate) use message::fuzz;
+
+/// What is wrong with a GET that has one.
+const NO_BODY: &str = "a GET has no body";
 
 /// The RPCs that are called by Connect at one listener.
 #[derive(Debug)]
@@ -182,6 +187,20 @@ impl Refusal {
     }
 }
 
+/// `message`, once `body` has ended without anything in it: Go ends that of a GET over HTTP/2 in a frame of its own. It is waited for as
+/// the message of a POST is, and not by the answer, with its place.
+fn behind(mut body: Body, message: Bytes) -> Body {
+    let message = once(async move {
+        while let Some(frame) = body.frame().await {
+            if frame?.data_ref().is_some_and(|data| !data.is_empty()) {
+                return Err(Status::invalid_argument(NO_BODY));
+            }
+        }
+        Ok(Frame::data(message))
+    });
+    Body::new(StreamBody::new(message))
+}
+
 impl Asked {
     /// `request` as one by gRPC, or as one that is refused, and what its answer must be like.
     fn translated(self, request: Request<Body>, may_call: bool, long: LongMessages) -> (Call, Request<Body>) {
@@ -193,11 +212,11 @@ impl Asked {
                 (call, body, exists.and(refused))
             }
             Ask::Get(method) => match Call::of_get(method, &mut head, long) {
-                // An answer would wait for it, with its place.
-                (call, Ok(_)) if !body.is_end_stream() => {
-                    (call, Body::empty(), Err(Refusal::malformed("a GET has no body")))
+                (call, Ok(_)) if body.size_hint().lower() > 0 => {
+                    (call, Body::empty(), Err(Refusal::malformed(NO_BODY)))
                 }
-                (call, Ok(message)) => (call, Body::new(Full::new(message)), Ok(())),
+                (call, Ok(message)) if body.is_end_stream() => (call, Body::new(Full::new(message)), Ok(())),
+                (call, Ok(message)) => (call, behind(body, message), Ok(())),
                 (call, Err(refusal)) => (call, Body::empty(), Err(refusal)),
             },
         };

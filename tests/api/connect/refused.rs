@@ -5,7 +5,7 @@ use http::Request;
 use serde_json::Value;
 use tokio::net::TcpStream;
 
-use super::{GET_ME, ISSUE_TOKEN};
+use super::{GET_JWKS, GET_ME, ISSUE_TOKEN};
 use crate::harness::TestServer;
 
 /// The status and the body of what a stream answers.
@@ -18,6 +18,23 @@ async fn read(response: h2::client::ResponseFuture) -> (u16, Vec<u8>) {
         body.extend_from_slice(&data);
     }
     (head.status.as_u16(), body)
+}
+
+/// As Go does.
+#[tokio::test]
+async fn a_get_whose_stream_ends_in_a_frame_of_its_own_is_answered() {
+    let server = TestServer::start(&[]).await;
+    for (data, status) in [("", 200), ("{}", 400)] {
+        let request = Request::get(format!("{}{GET_JWKS}?encoding=json&message=%7B%7D", server.uri()))
+            .body(())
+            .unwrap();
+        let tcp = TcpStream::connect(server.started.grpc_addr).await.unwrap();
+        let (sender, connection) = h2::client::handshake(tcp).await.unwrap();
+        tokio::spawn(connection);
+        let (response, mut body) = sender.ready().await.unwrap().send_request(request, false).unwrap();
+        body.send_data(Bytes::from_static(data.as_bytes()), true).unwrap();
+        assert_eq!(read(response).await.0, status, "{data}");
+    }
 }
 
 #[tokio::test]

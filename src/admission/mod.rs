@@ -32,6 +32,8 @@ pub(crate) use hold::{HeldBody, Hold, Keeper};
 pub(crate) use lanes::{CallBounds, LANES, PoolBounds};
 pub(crate) use pool::{Place, Pool};
 pub(crate) use receive::Message;
+#[cfg(test)]
+pub(crate) use recognise::Nobody;
 pub(crate) use recognise::Recognise;
 pub(crate) use source::CallSource;
 pub(crate) use stream::{Life, StreamAnswers, StreamRequests, over};

@@ -23,6 +23,21 @@ pub(crate) trait Recognise: Send + Sync + 'static {
     fn verified(&self, token: &str) -> Option<VerifiedToken>;
 }
 
+/// Believes no token.
+#[cfg(test)]
+pub(crate) struct Nobody;
+
+#[cfg(test)]
+impl Recognise for Nobody {
+    fn remembered(&self, _: &str) -> Option<VerifiedToken> {
+        None
+    }
+
+    fn verified(&self, _: &str) -> Option<VerifiedToken> {
+        None
+    }
+}
+
 impl<K: Keys, S: Standing> Recognise for Authenticator<K, S> {
     fn remembered(&self, token: &str) -> Option<VerifiedToken> {
         Self::remembered(self, token)

@@ -1,13 +1,16 @@
 //! Owns what `signet apply` promises when it is killed: all that its manifest names is there, with its record, or nothing is.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::Arc;
 
-use tokio::{task::JoinSet, time::sleep};
+use tokio::task::JoinSet;
 
-use crate::{gate::Gate, harness::Place};
+use crate::{
+    gate::{Gate, killed_at_moments},
+    harness::Place,
+};
 
 /// How often it is killed.
-const KILLS: usize = 12;
+const KILLS: u32 = 12;
 
 /// Enough of each kind to be cut in two anywhere.
 const EACH: usize = 30;
@@ -55,13 +58,21 @@ async fn goes_on(place: &Place) -> bool {
 async fn a_manifest_whose_application_is_killed_is_there_as_a_whole_or_not_at_all() {
     let start = Place::migrated().await;
     if start.is_embedded() {
-        return killed_at_moments().await;
+        let places = async || {
+            let place = Place::embedded().await;
+            place.write("shop.yaml", &manifest());
+            place
+        };
+        return killed_at_moments(KILLS, &APPLY, places, async |place: &Place| {
+            goes_on(place).await;
+        })
+        .await;
     }
     let undisturbed = start.copy().await;
     let count = messages(&undisturbed, usize::MAX).await.expect("it came to its end");
     assert_eq!(found(&undisturbed).await, ALL);
     // The last ones end the transaction.
-    let apart = (count / KILLS).max(1);
+    let apart = (count / KILLS as usize).max(1);
     let kills = (0..count).step_by(apart).chain(count.saturating_sub(4)..count);
     let (start, mut killing) = (Arc::new(start), JoinSet::new());
     for before in kills {
@@ -84,29 +95,5 @@ async fn messages(place: &Place, before: usize) -> Option<usize> {
     let gate = Gate::before(place.server(), before).await;
     let url = format!("--database-url={}", place.url_at(&gate.addr.to_string()));
     let applying = place.signet(&[&APPLY[..], &[&url]].concat()).start();
-    tokio::select! {
-        () = gate.shut.notified() => None,
-        finished = applying.finish() => {
-            finished.succeeded();
-            Some(gate.passed.load(Ordering::Relaxed))
-        }
-    }
-    // Letting go of the process has killed it: SIGKILL.
-}
-
-/// SQLite has no messages to count: it is killed after one part of its time, after two, and so on.
-async fn killed_at_moments() {
-    let undisturbed = Place::embedded().await;
-    undisturbed.write("shop.yaml", &manifest());
-    let begun = tokio::time::Instant::now();
-    undisturbed.run(&APPLY).await.succeeded();
-    let part = begun.elapsed() / u32::try_from(KILLS).unwrap();
-    for parts in 0..KILLS {
-        let place = Place::embedded().await;
-        place.write("shop.yaml", &manifest());
-        let applying = place.signet(&APPLY).start();
-        sleep(part * u32::try_from(parts).unwrap()).await;
-        drop(applying);
-        goes_on(&place).await;
-    }
+    gate.messages_of(applying).await
 }

@@ -285,14 +285,7 @@ async fn is_killed(kill: Kill, source: &Place, target: &Place) -> bool {
         }
     };
     let copy = source.copied_to(&target.url_at(&gate.addr.to_string())).start();
-    tokio::select! {
-        () = gate.shut.notified() => true,
-        finished = copy.finish() => {
-            finished.succeeded();
-            false
-        }
-    }
-    // Letting go of the process has killed it: SIGKILL.
+    gate.messages_of(copy).await.is_none()
 }
 
 /// Asserts that the target has what a copy has written that was killed before `table`.

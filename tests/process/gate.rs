@@ -12,7 +12,10 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy},
     net::{TcpListener, TcpStream},
     sync::Notify,
+    time::{Instant, sleep},
 };
+
+use crate::{harness::Place, support::runner::Process};
 
 /// Between a program and its database: passes the program's first messages, and no more.
 pub(crate) struct Gate {
@@ -52,6 +55,39 @@ impl Gate {
         })
         .await;
         Self { addr, passed, shut }
+    }
+
+    /// How many messages `program`, which finds its database here, has sent when it has come to its end; none if it was cut off, and
+    /// killed (SIGKILL).
+    pub(crate) async fn messages_of(self, program: Process) -> Option<usize> {
+        tokio::select! {
+            () = self.shut.notified() => None,
+            finished = program.finish() => {
+                finished.succeeded();
+                Some(self.passed.load(Ordering::Relaxed))
+            }
+        }
+        // Letting go of the process has killed it.
+    }
+}
+
+/// Kills the command `args`, each time in another of `places`, after one part of the time that it takes, after two, and so on, as often as
+/// `kills` says; then it `goes_on` there. This is for SQLite, which has no messages to count.
+pub(crate) async fn killed_at_moments(
+    kills: u32,
+    args: &[&str],
+    places: impl AsyncFn() -> Place,
+    goes_on: impl AsyncFn(&Place),
+) {
+    let begun = Instant::now();
+    places().await.run(args).await.succeeded();
+    let part = begun.elapsed() / kills;
+    for parts in 0..kills {
+        let place = places().await;
+        let program = place.signet(args).start();
+        sleep(part * parts).await;
+        drop(program);
+        goes_on(&place).await;
     }
 }
 

@@ -13,14 +13,11 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement};
 use serde_json::{Value, json};
 use signet_migrations::{Migrator, MigratorTrait, names};
-use tokio::{
-    task::JoinSet,
-    time::{sleep, timeout},
-};
+use tokio::{task::JoinSet, time::timeout};
 
 use crate::{
     client::{PASSWORD, reason},
-    gate::Gate,
+    gate::{Gate, killed_at_moments},
     harness::{PATIENCE, Place},
     support::runner::Process,
 };
@@ -100,14 +97,7 @@ async fn killed_after(messages: usize, place: &Place) -> bool {
     let gate = Gate::before(place.server(), messages).await;
     let url = format!("--database-url={}", place.url_at(&gate.addr.to_string()));
     let migration = place.signet(&["migrate", "up", "--json", &url]).start();
-    tokio::select! {
-        () = gate.shut.notified() => true,
-        finished = migration.finish() => {
-            finished.succeeded();
-            false
-        }
-    }
-    // Letting go of the process has killed it: SIGKILL.
+    gate.messages_of(migration).await.is_none()
 }
 
 /// Kills the migration of a copy of `start` before each message of `messages`, until it has no more; returns how many it had.
@@ -145,7 +135,8 @@ async fn a_migration_that_is_killed_anywhere_is_finished_by_the_next() {
     let migrated = Place::migrated().await;
     let expected = Arc::new(outcome(&migrated).await);
     if migrated.is_embedded() {
-        return killed_at_moments(&expected).await;
+        let goes_on = async |place: &Place| goes_on(place, &expected).await;
+        return killed_at_moments(SQLITE_KILLS, &["migrate", "up"], async || Place::new(), goes_on).await;
     }
     let names = names();
     let older = Place::on_database().await;
@@ -167,21 +158,6 @@ async fn a_migration_that_is_killed_anywhere_is_finished_by_the_next() {
     let first = names.len() % apart;
     killed_before_each((first..messages).step_by(apart), &empty, &expected).await;
     println!("killed before each {apart}th of all {messages} messages, from message {first} on");
-}
-
-/// SQLite has no messages to count: its migration is killed after one part of its time, after two, and so on.
-async fn killed_at_moments(expected: &[String]) {
-    let place = Place::new();
-    let start = tokio::time::Instant::now();
-    place.run(&["migrate", "up"]).await.succeeded();
-    let part = start.elapsed() / SQLITE_KILLS;
-    for parts in 0..SQLITE_KILLS {
-        let place = Place::new();
-        let migration = place.signet(&["migrate", "up"]).start();
-        sleep(part * parts).await;
-        drop(migration);
-        goes_on(&place, expected).await;
-    }
 }
 
 #[tokio::test]

@@ -6,24 +6,10 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::*;
 use crate::{
-    admission::{Bounds, CallBounds, CallSource, Resources, SetBounds},
-    auth::VerifiedToken,
+    admission::{Bounds, CallBounds, CallSource, Nobody, Resources, SetBounds},
     base::Timestamp,
     model::Network,
 };
-
-/// Believes no token.
-struct Nobody;
-
-impl Recognise for Nobody {
-    fn remembered(&self, _: &str) -> Option<VerifiedToken> {
-        None
-    }
-
-    fn verified(&self, _: &str) -> Option<VerifiedToken> {
-        None
-    }
-}
 
 /// A pool with 16 places of strangers, 4 of them one peer's.
 fn pool(clock: &Clock) -> Pool {

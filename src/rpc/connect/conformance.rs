@@ -30,8 +30,8 @@ use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 
 use super::Connect;
 use crate::{
-    admission::{Bounds, CallBounds, Pool, PoolBounds, Recognise, Resources, SetBounds},
-    auth::{Policy, VerifiedToken},
+    admission::{Bounds, CallBounds, Nobody, Pool, PoolBounds, Resources, SetBounds},
+    auth::Policy,
     base::{Clock, Timestamp},
     errors::FailureLog,
     metrics::Metrics,
@@ -52,19 +52,6 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The answer's gRPC frames, and between them what is waited for.
 type Frames = Vec<(Duration, Frame<Bytes>)>;
-
-/// Believes no token.
-struct Nobody;
-
-impl Recognise for Nobody {
-    fn remembered(&self, _: &str) -> Option<VerifiedToken> {
-        None
-    }
-
-    fn verified(&self, _: &str) -> Option<VerifiedToken> {
-        None
-    }
-}
 
 /// `ConformanceService`, by its descriptors.
 #[derive(Clone)]

@@ -60,7 +60,7 @@ pub use web::WebConfig;
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Listening")]
 pub struct Config {
-    /// Where gRPC is served. Port 0 takes a free port, which is printed.
+    /// Where gRPC, gRPC-Web and Connect are served. Port 0 takes a free port, which is printed.
     #[arg(
         long,
         env = "SIGNET_GRPC_ADDR",

@@ -1,6 +1,10 @@
 //! Owns comparing the rows with what else says them: the proto, docs/ERRORS.md, and the examples of the tests.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
@@ -121,6 +125,10 @@ fn every_reason_of_the_proto_is_that_of_one_row() {
     };
     let reasons = reasons();
     assert_eq!(names(&released), reasons.keys().collect::<Vec<_>>());
+    assert_eq!(
+        super::reasons().collect::<BTreeSet<_>>(),
+        reasons.keys().map(String::as_str).collect::<BTreeSet<_>>()
+    );
     let names = names(&unreleased);
     assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "each in one row alone: {names:?}");
     let promised: Vec<_> = names.iter().filter(|name| reasons.contains_key(**name)).collect();

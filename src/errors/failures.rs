@@ -32,6 +32,13 @@ pub struct CallFailure {
     chain: String,
 }
 
+/// Of which error a status was made: the status' source.
+#[derive(Clone, Debug)]
+pub(super) struct StatusCause {
+    pub(super) reason: &'static str,
+    pub(super) failure: Option<CallFailure>,
+}
+
 /// Tells the log of the calls that fail at one place: of each method and reason one at a time, and how many were not told. Clones tell
 /// of the same place.
 #[derive(Clone, Debug)]
@@ -55,7 +62,7 @@ impl CallFailure {
     /// What is to be told of `status`, if it was made of an [`Error`].
     #[must_use]
     pub fn of_status(status: &Status) -> Option<&Self> {
-        std::error::Error::source(status)?.downcast_ref()
+        StatusCause::of(status)?.failure.as_ref()
     }
 
     const fn interval(&self) -> Duration {
@@ -65,6 +72,26 @@ impl CallFailure {
         }
     }
 }
+
+/// The reason that `status` tells, if it was made of an [`Error`] that has one: without decoding the details.
+#[must_use]
+pub fn told_reason(status: &Status) -> Option<&'static str> {
+    StatusCause::of(status).map(|cause| cause.reason)
+}
+
+impl StatusCause {
+    fn of(status: &Status) -> Option<&Self> {
+        std::error::Error::source(status)?.downcast_ref()
+    }
+}
+
+impl fmt::Display for StatusCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.reason)
+    }
+}
+
+impl std::error::Error for StatusCause {}
 
 impl fmt::Display for CallFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -149,7 +176,12 @@ mod tests {
         let kept = response.extensions().get::<Status>().and_then(CallFailure::of_status);
         assert!(kept.is_some(), "and with the answer that is made of it");
         assert!(!format!("{:?}", response.headers()).contains("away"));
-        assert!(CallFailure::of_status(&Status::from(Error::UsernameTaken)).is_none());
-        assert!(CallFailure::of_status(&Status::internal("not of this service")).is_none());
+        let refusal = Status::from(Error::UsernameTaken);
+        assert_eq!(
+            (CallFailure::of_status(&refusal).is_none(), told_reason(&refusal)),
+            (true, Some("USERNAME_TAKEN"))
+        );
+        let foreign = Status::internal("not of this service");
+        assert_eq!((CallFailure::of_status(&foreign).is_none(), told_reason(&foreign)), (true, None));
     }
 }

@@ -20,7 +20,7 @@ use tonic::{
 use tonic_types::pb;
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
-use super::{CallFailure, Row, field_reason};
+use super::{CallFailure, Row, failures::StatusCause, field_reason};
 use crate::{
     model::{self, Error, RefusedChange},
     proto::ERROR_DOMAIN,
@@ -38,7 +38,7 @@ const DETAILS: &str = "grpc-status-details-bin";
 pub(crate) const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
 impl From<Error> for Status {
-    /// The [`CallFailure`], if it is one, is the status' source: for the log of who answers with it.
+    /// Its reason, and the [`CallFailure`], if it is one, are the status' source: for the metrics and the log of who answers with it.
     fn from(error: Error) -> Self {
         status(error, None)
     }
@@ -73,9 +73,7 @@ fn status(error: Error, change: Option<String>) -> Status {
     }
     let mut status = Status::with_error_details(code, message, details);
     tell_retries(&mut status, retry_after);
-    if let Some(failure) = failure {
-        status.set_source(Arc::new(failure));
-    }
+    status.set_source(Arc::new(StatusCause { reason, failure }));
     status
 }
 

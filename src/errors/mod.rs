@@ -12,11 +12,11 @@ mod rows;
 
 #[cfg(feature = "server")]
 pub use commands::CommandReason;
-pub use failures::{CallFailure, FailureLog};
+pub use failures::{CallFailure, FailureLog, told_reason};
 pub use fields::field_reason;
 #[cfg(feature = "server")]
 pub(crate) use grpc::{PUSHBACK, details_telling, tell_request_id};
 pub use oauth::OAuthCode;
-pub use rows::Row;
 #[cfg(test)]
 pub(crate) use rows::examples;
+pub use rows::{Row, reasons};

@@ -10,6 +10,9 @@ use crate::{
     proto::identity::v1::ErrorReason as Reason,
 };
 
+/// No reason's number is larger: a test compares with the proto.
+const MAX_REASON: i32 = 256;
+
 /// When to try again after something the service needs did not answer.
 const UNAVAILABLE_RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -32,6 +35,16 @@ pub struct Row<'a> {
     pub metadata: Option<(&'static str, Cow<'a, str>)>,
     /// When it is worth trying again, if it is.
     pub retry_after: Option<Duration>,
+}
+
+/// Every reason that a call or a request can be told: the names of the proto's `ErrorReason` without their prefix.
+pub fn reasons() -> impl Iterator<Item = &'static str> {
+    // Protobuf numbers a value once and for good, so that the numbers may have gaps, and the largest is not much beyond their count.
+    (1..=MAX_REASON).filter_map(|number| Reason::try_from(number).ok()).map(name)
+}
+
+fn name(reason: Reason) -> &'static str {
+    reason.as_str_name().trim_start_matches("ERROR_REASON_")
 }
 
 impl<'a> Row<'a> {
@@ -144,7 +157,7 @@ impl<'a> Row<'a> {
     /// is not released yet. None for what does not exist.
     #[must_use]
     pub fn reason(&self) -> Option<&'static str> {
-        let of_proto = || self.reason.as_str_name().trim_start_matches("ERROR_REASON_");
+        let of_proto = || name(self.reason);
         self.unreleased.or_else(|| (self.reason != Reason::Unspecified).then(of_proto))
     }
 

@@ -93,7 +93,7 @@ async fn measure(State(meter): State<RequestMeter>, mut request: Request, next: 
     if let Some(failure) = response.extensions().get::<CallFailure>() {
         failures.tell(route, failure);
     }
-    metrics.answered(route, response.status().as_str(), took);
+    metrics.answered(route, response.status(), told_reason(&response), took);
     if let Some(traced) = traced {
         traced.answered(response.status());
     }
@@ -101,6 +101,11 @@ async fn measure(State(meter): State<RequestMeter>, mut request: Request, next: 
         Some(logged) => logged.answered(response),
         None => response,
     }
+}
+
+/// The reason that `response` tells, if it tells one.
+fn told_reason(response: &Response) -> Option<&'static str> {
+    response.extensions().get::<Cause>().and_then(|Cause(error)| Row::of(error).reason())
 }
 
 impl LoggedRequest {
@@ -138,7 +143,7 @@ impl LoggedRequest {
     /// `response`, which answers it, and tells of it at its end.
     fn answered(mut self, response: Response) -> Response {
         self.status = Some(response.status());
-        self.reason = response.extensions().get::<Cause>().and_then(|Cause(error)| Row::of(error).reason());
+        self.reason = told_reason(&response);
         response.map(|inner| Body::new(LoggedBody { inner, request: self }))
     }
 }

@@ -77,13 +77,22 @@ mod tests {
     };
 
     use super::*;
+    use crate::metrics::families::{Family, Kind};
+
+    const READS: Family = Family {
+        name: "test_reads",
+        kind: Kind::Gauge,
+        labels: &[],
+        help: "How often it was read.",
+        more: "",
+    };
 
     /// Metrics that are read once for each token that the sender gives; and how often they were.
     fn metered() -> (Arc<Exposition>, mpsc::Sender<()>, Arc<AtomicU32>) {
         let (metrics, read) = (Arc::new(Metrics::new()), Arc::new(AtomicU32::new(0)));
         let ((release, wait), count) = (mpsc::channel::<()>(), Arc::clone(&read));
         let wait = Mutex::new(wait);
-        metrics.watch("test_reads", "How often it was read.", move || {
+        metrics.watch(&READS, move || {
             wait.lock().unwrap().recv().unwrap();
             f64::from(count.fetch_add(1, Ordering::SeqCst) + 1)
         });

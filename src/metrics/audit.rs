@@ -2,7 +2,7 @@
 
 use prometheus::{IntCounter, Registry};
 
-use super::series;
+use super::{families, series};
 
 /// The audit log. Events are counted, and not lines: whether an event is told in a line of its own or in that of an equal one depends on
 /// what was told before, and on whom it concerns. Whoever reads the metrics could find out from that which names there are.
@@ -16,19 +16,9 @@ pub struct AuditMetrics {
 
 impl AuditMetrics {
     pub(super) fn register(registry: &Registry) -> Self {
-        let events = series::counters(
-            registry,
-            "signet_audit_events_total",
-            "Events for the audit log: recorded, or lost since they did not fit or could not be written.",
-            &["result"],
-        );
+        let events = series::counters(registry, &families::AUDIT_EVENTS);
         let [recorded, lost] = ["recorded", "lost"].map(|result| events.with_label_values(&[result]));
-        let of_database = series::counters(
-            registry,
-            "signet_audit_database_events_total",
-            "Events for the database, but for those that come with a change: kept, or lost since they did not fit or could not be written.",
-            &["result"],
-        );
+        let of_database = series::counters(registry, &families::AUDIT_DATABASE_EVENTS);
         let [kept, not_kept] = ["kept", "lost"].map(|result| of_database.with_label_values(&[result]));
         Self { recorded, lost, kept, not_kept }
     }

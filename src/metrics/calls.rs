@@ -4,7 +4,7 @@ use std::{sync::OnceLock, time::Duration};
 
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, Registry};
 
-use super::series;
+use super::{ErrorMetrics, families, series};
 
 /// The status codes of gRPC by their numbers, as dashboards for these series know them.
 const CODES: [&str; 17] = [
@@ -27,6 +27,9 @@ const CODES: [&str; 17] = [
     "Unauthenticated",
 ];
 
+/// The code of a success.
+const OK: usize = 0;
+
 /// The code that stands for those that gRPC does not know.
 const UNKNOWN: usize = 2;
 
@@ -34,9 +37,6 @@ const UNKNOWN: usize = 2;
 /// `--request-timeout`.
 const BUCKETS: [f64; 14] =
     [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0];
-
-/// The labels of a method.
-const LABELS: [&str; 3] = ["grpc_type", "grpc_service", "grpc_method"];
 
 /// The name of the status code of gRPC that has the number `code`.
 #[must_use]
@@ -51,6 +51,7 @@ pub struct CallMetrics {
     handled: IntCounterVec,
     seconds: HistogramVec,
     in_flight: IntGauge,
+    errors: ErrorMetrics,
 }
 
 /// Calls of one method.
@@ -66,33 +67,13 @@ pub struct MethodMetrics {
 }
 
 impl CallMetrics {
-    pub(super) fn register(registry: &Registry) -> Self {
-        let [kind, service, method] = LABELS;
+    pub(super) fn register(registry: &Registry, errors: ErrorMetrics) -> Self {
         Self {
-            started: series::counters(
-                registry,
-                "grpc_server_started_total",
-                "Calls that have begun.",
-                &LABELS,
-            ),
-            handled: series::counters(
-                registry,
-                "grpc_server_handled_total",
-                "Calls that have ended, by the code that the client got.",
-                &[kind, service, method, "grpc_code"],
-            ),
-            seconds: series::histograms(
-                registry,
-                "grpc_server_handling_seconds",
-                "How long calls took, to the end of the answer.",
-                &LABELS,
-                &BUCKETS,
-            ),
-            in_flight: series::int_gauge(
-                registry,
-                "signet_grpc_calls_in_flight",
-                "Calls that have begun and not ended.",
-            ),
+            started: series::counters(registry, &families::CALLS_STARTED),
+            handled: series::counters(registry, &families::CALLS_HANDLED),
+            seconds: series::histograms(registry, &families::CALL_SECONDS, &BUCKETS),
+            in_flight: series::int_gauge(registry, &families::CALLS_IN_FLIGHT),
+            errors,
         }
     }
 
@@ -108,7 +89,7 @@ impl CallMetrics {
             handled: std::array::from_fn(|_| OnceLock::new()),
         };
         // A success is a series from the start, so that the first one shows as an increase.
-        metrics.handled(0);
+        metrics.handled(OK);
         metrics
     }
 }
@@ -120,9 +101,13 @@ impl MethodMetrics {
         self.all.in_flight.inc();
     }
 
-    /// A call that began has ended with `code`, the number of a gRPC status code.
-    pub fn end(&self, code: usize, took: Duration) {
+    /// A call that began has ended with `code`, the number of a gRPC status code, and, if that is an error, for the `reason` that the
+    /// client was told.
+    pub fn end(&self, code: usize, reason: Option<&'static str>, took: Duration) {
         self.handled(code).inc();
+        if code != OK {
+            self.all.errors.count(reason);
+        }
         self.seconds().observe(took.as_secs_f64());
         self.all.in_flight.dec();
     }

@@ -2,7 +2,7 @@
 
 use prometheus::{Gauge, IntCounterVec, Registry};
 
-use super::series;
+use super::{families, series};
 
 /// What is not done while the clocks disagree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,21 +64,11 @@ pub struct ClockMetrics {
 
 impl ClockMetrics {
     pub(super) fn register(registry: &Registry) -> Self {
-        let withheld = series::counters(
-            registry,
-            "signet_clock_withheld_total",
-            "Work that was not done since this process's clock and the database's were too far apart.",
-            &["work"],
-        );
+        let withheld = series::counters(registry, &families::CLOCK_WITHHELD);
         for work in TimedWork::ALL {
             withheld.with_label_values(&[work.label()]);
         }
-        let offset = series::gauge(
-            registry,
-            "signet_clock_offset_seconds",
-            "By how much this process's clock was ahead of the database's when they were last compared, beyond the round trip; \
-             negative if it was behind.",
-        );
+        let offset = series::gauge(registry, &families::CLOCK_OFFSET);
         Self { offset, withheld }
     }
 

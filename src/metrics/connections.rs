@@ -2,7 +2,7 @@
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 
-use super::series;
+use super::{families, series};
 
 /// Why connections are closed at once.
 const REFUSED: [&str; 2] = ["peer", "listener"];
@@ -42,39 +42,12 @@ pub struct OpenConnection(IntGauge);
 
 impl ConnectionMetrics {
     pub(super) fn register(registry: &Registry) -> Self {
-        let label = &["listener"];
         Self {
-            open: series::int_gauges(
-                registry,
-                "signet_connections_open",
-                "Connections that are open.",
-                label,
-            ),
-            accepted: series::counters(
-                registry,
-                "signet_connections_accepted_total",
-                "Connections that were accepted.",
-                label,
-            ),
-            refused: series::counters(
-                registry,
-                "signet_connections_refused_total",
-                "Connections that were closed at once, since there were as many as --max-connections (reason listener), or as \
-                 --max-connections-per-peer of one peer (reason peer).",
-                &["listener", "reason"],
-            ),
-            ended_early: series::counters(
-                registry,
-                "signet_connections_ended_early_total",
-                "Connections that this service ended before their time.",
-                &["listener", "reason"],
-            ),
-            handshakes: series::counters(
-                registry,
-                "signet_tls_handshakes_total",
-                "TLS handshakes that were begun, by how they ended.",
-                &["listener", "result"],
-            ),
+            open: series::int_gauges(registry, &families::CONNECTIONS_OPEN),
+            accepted: series::counters(registry, &families::CONNECTIONS_ACCEPTED),
+            refused: series::counters(registry, &families::CONNECTIONS_REFUSED),
+            ended_early: series::counters(registry, &families::CONNECTIONS_ENDED_EARLY),
+            handshakes: series::counters(registry, &families::TLS_HANDSHAKES),
         }
     }
 

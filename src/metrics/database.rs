@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use prometheus::{Histogram, IntCounter, IntGauge, Registry};
+use prometheus::{Histogram, IntCounter, IntGauge, IntGaugeVec, Registry};
 
-use super::series;
+use super::{Metrics, families, series};
 
 /// Seconds: a read of the embedded database takes some 50 us, a write waits for the disk.
 const STATEMENT_BUCKETS: [f64; 11] =
@@ -22,27 +22,10 @@ pub struct DatabaseMetrics {
 impl DatabaseMetrics {
     pub(super) fn register(registry: &Registry) -> Self {
         Self {
-            up: series::int_gauge(
-                registry,
-                "signet_database_up",
-                "Whether the database answered when it was last asked, which is every second: 1 or 0.",
-            ),
-            ready: series::int_gauge(
-                registry,
-                "signet_ready",
-                "Whether the service can serve, as health and /readyz say: 1 or 0.",
-            ),
-            seconds: series::histogram(
-                registry,
-                "signet_database_statement_seconds",
-                "How long statements took in the database.",
-                &STATEMENT_BUCKETS,
-            ),
-            failed: series::counter(
-                registry,
-                "signet_database_statements_failed_total",
-                "Statements that the database refused or did not answer; a name that is taken is among them.",
-            ),
+            up: series::int_gauge(registry, &families::DATABASE_UP),
+            ready: series::int_gauge(registry, &families::READY),
+            seconds: series::histogram(registry, &families::STATEMENT_SECONDS, &STATEMENT_BUCKETS),
+            failed: series::counter(registry, &families::STATEMENTS_FAILED),
         }
     }
 
@@ -62,5 +45,40 @@ impl DatabaseMetrics {
         if failed {
             self.failed.inc();
         }
+    }
+}
+
+/// The connections to the database.
+#[derive(Clone, Debug)]
+pub(super) struct ConnectionsToDatabase {
+    open: IntGaugeVec,
+    most: IntGaugeVec,
+}
+
+impl ConnectionsToDatabase {
+    pub(super) fn register(registry: &Registry) -> Self {
+        Self {
+            open: series::int_gauges(registry, &families::DATABASE_CONNECTIONS),
+            most: series::int_gauges(registry, &families::DATABASE_CONNECTIONS_MAX),
+        }
+    }
+}
+
+impl Metrics {
+    /// Shows the connections of `pool`, of which `usage` tells how many are busy and how many idle; `most` may be open.
+    pub fn watch_database_connections(
+        &self,
+        pool: &str,
+        most: u32,
+        usage: impl Fn() -> (u32, u32) + Send + 'static,
+    ) {
+        self.connections_to_database.most.with_label_values(&[pool]).set(most.into());
+        let open = |state| self.connections_to_database.open.with_label_values(&[pool, state]);
+        let (busy, idle) = (open("busy"), open("idle"));
+        self.on_read(move || {
+            let (now_busy, now_idle) = usage();
+            busy.set(now_busy.into());
+            idle.set(now_idle.into());
+        });
     }
 }

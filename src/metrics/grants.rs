@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use prometheus::{IntCounter, Registry};
 
-use super::series;
+use super::{
+    families::{self, Family},
+    series,
+};
 use crate::model::named::named;
 
 named! {
@@ -37,8 +40,7 @@ pub enum GrantResult {
 
 /// How the results of a grant are counted.
 struct Series {
-    name: &'static str,
-    help: &'static str,
+    family: &'static Family,
     /// The label `result` of each [`GrantResult`], in their order.
     results: [&'static str; 5],
 }
@@ -50,21 +52,12 @@ impl GrantType {
     /// The series of each grant.
     const fn series(self) -> Series {
         match self {
-            Self::Password => Series {
-                name: "signet_logins_total",
-                help: "Logins by password, by what came of them.",
-                results: ONCE,
-            },
+            Self::Password => Series { family: &families::LOGINS, results: ONCE },
             Self::RefreshToken => Series {
-                name: "signet_refreshes_total",
-                help: "Refresh tokens that were shown, by what came of it.",
+                family: &families::REFRESHES,
                 results: ["done", "repeated", "replayed", "refused", "failed"],
             },
-            Self::ClientCredentials => Series {
-                name: "signet_client_credentials_total",
-                help: "Tokens of their own that clients asked for, by what came of it.",
-                results: ONCE,
-            },
+            Self::ClientCredentials => Series { family: &families::CLIENT_CREDENTIALS, results: ONCE },
         }
     }
 }
@@ -86,15 +79,10 @@ struct Counters {
 
 impl GrantMetrics {
     pub(super) fn register(registry: &Registry) -> Self {
-        let issued = series::counters(
-            registry,
-            "signet_tokens_issued_total",
-            "Access tokens that were issued, by the grant that was exchanged for them.",
-            &["grant"],
-        );
+        let issued = series::counters(registry, &families::TOKENS_ISSUED);
         let counters = |grant: &GrantType| {
-            let Series { name, help, results } = grant.series();
-            let counted = series::counters(registry, name, help, &["result"]);
+            let Series { family, results } = grant.series();
+            let counted = series::counters(registry, family);
             Counters {
                 results: results.map(|result| counted.with_label_values(&[result])),
                 issued: issued.with_label_values(&[grant.name()]),

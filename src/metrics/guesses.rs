@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use prometheus::{IntCounter, Registry};
 
-use super::series;
+use super::{families, series};
 use crate::model::named::named;
 
 named! {
@@ -32,12 +32,7 @@ pub struct GuessMetrics(
 
 impl GuessMetrics {
     pub(super) fn register(registry: &Registry) -> Self {
-        let counters = series::counters(
-            registry,
-            "signet_password_guesses_total",
-            "Passwords at any prompt that were wrong, or that the throttles had wait or refused.",
-            &["result"],
-        );
+        let counters = series::counters(registry, &families::PASSWORD_GUESSES);
         Self(GuessResult::ALL.iter().map(|result| counters.with_label_values(&[result.name()])).collect())
     }
 

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use prometheus::{Histogram, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 
-use super::series;
+use super::{families, series};
+
+/// Seconds: none where a thread is free, and no more than a caller's deadline.
+const WAIT_BUCKETS: [f64; 10] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0];
 
 /// Seconds: one hash takes some 15 ms by default, and may be set to take a hundred times that.
 const HASH_BUCKETS: [f64; 10] = [0.001, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 1.0, 3.0];
@@ -26,6 +29,7 @@ pub struct HashMetrics {
     competing: IntGauge,
     queued: IntGaugeVec,
     refused: IntCounterVec,
+    wait: Histogram,
     seconds: Histogram,
 }
 
@@ -43,39 +47,13 @@ impl HashLane {
 impl HashMetrics {
     pub(super) fn register(registry: &Registry) -> Self {
         let made = Self {
-            threads: series::int_gauge(
-                registry,
-                "signet_hash_threads",
-                "How many passwords are hashed at once at the most.",
-            ),
-            busy: series::int_gauge(
-                registry,
-                "signet_hash_threads_busy",
-                "How many are hashed at this moment.",
-            ),
-            competing: series::int_gauge(
-                registry,
-                "signet_hash_threads_competing",
-                "1 while hash threads compete for the cores, since they would get too little otherwise; 0 while they yield to calls.",
-            ),
-            queued: series::int_gauges(
-                registry,
-                "signet_hash_queue_length",
-                "Passwords that wait for a thread: for a hash of this service, or for an imported one.",
-                &["lane"],
-            ),
-            refused: series::counters(
-                registry,
-                "signet_hash_refused_total",
-                "Passwords that were refused, since the queue was full or the deadline too near.",
-                &["lane"],
-            ),
-            seconds: series::histogram(
-                registry,
-                "signet_hash_seconds",
-                "How long one hash took, without the waiting.",
-                &HASH_BUCKETS,
-            ),
+            threads: series::int_gauge(registry, &families::HASH_THREADS),
+            busy: series::int_gauge(registry, &families::HASH_THREADS_BUSY),
+            competing: series::int_gauge(registry, &families::HASH_THREADS_COMPETING),
+            queued: series::int_gauges(registry, &families::HASH_QUEUE),
+            refused: series::counters(registry, &families::HASH_REFUSED),
+            wait: series::histogram(registry, &families::HASH_WAIT_SECONDS, &WAIT_BUCKETS),
+            seconds: series::histogram(registry, &families::HASH_SECONDS, &HASH_BUCKETS),
         };
         // What has not happened yet is told as 0.
         for lane in HashLane::ALL {
@@ -102,8 +80,9 @@ impl HashMetrics {
         }
     }
 
-    /// A thread begins to hash.
-    pub fn begin(&self) {
+    /// A thread begins to hash a password that has `waited` for it.
+    pub fn begin(&self, waited: Duration) {
+        self.wait.observe(waited.as_secs_f64());
         self.busy.inc();
     }
 

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use http::StatusCode;
 use prometheus::{HistogramVec, IntCounterVec, Registry};
 
-use super::series;
+use super::{ErrorMetrics, families, series};
 
 /// Seconds.
 const REQUEST_BUCKETS: [f64; 10] = [0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 1.0, 10.0];
@@ -14,30 +15,25 @@ const REQUEST_BUCKETS: [f64; 10] = [0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 
 pub struct HttpMetrics {
     requests: IntCounterVec,
     seconds: HistogramVec,
+    errors: ErrorMetrics,
 }
 
 impl HttpMetrics {
-    pub(super) fn register(registry: &Registry) -> Self {
+    pub(super) fn register(registry: &Registry, errors: ErrorMetrics) -> Self {
         Self {
-            requests: series::counters(
-                registry,
-                "signet_http_requests_total",
-                "Requests by HTTP that were answered, by route and status.",
-                &["route", "status"],
-            ),
-            seconds: series::histograms(
-                registry,
-                "signet_http_request_seconds",
-                "How long requests by HTTP took, until their answer began.",
-                &["route"],
-                &REQUEST_BUCKETS,
-            ),
+            requests: series::counters(registry, &families::HTTP_REQUESTS),
+            seconds: series::histograms(registry, &families::HTTP_SECONDS, &REQUEST_BUCKETS),
+            errors,
         }
     }
 
-    /// A request to `route` was answered with `status`. `route` must be one that is served, never what a client sent.
-    pub fn answered(&self, route: &str, status: &str, took: Duration) {
-        self.requests.with_label_values(&[route, status]).inc();
+    /// A request to `route` was answered with `status`, and, if that is an error, for the `reason` that the client was told. `route` must
+    /// be one that is served, never what a client sent.
+    pub fn answered(&self, route: &str, status: StatusCode, reason: Option<&'static str>, took: Duration) {
+        if status.is_client_error() || status.is_server_error() {
+            self.errors.count(reason);
+        }
+        self.requests.with_label_values(&[route, status.as_str()]).inc();
         self.seconds.with_label_values(&[route]).observe(took.as_secs_f64());
     }
 }

@@ -2,7 +2,7 @@
 
 use prometheus::{Gauge, GaugeVec, IntCounter, IntCounterVec, Registry};
 
-use super::series;
+use super::{families, series};
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,18 +54,8 @@ impl JobResult {
 impl JobMetrics {
     pub(super) fn register(registry: &Registry) -> Self {
         Self {
-            runs: series::counters(
-                registry,
-                "signet_job_runs_total",
-                "Runs of what the service does by itself that ended in this process.",
-                &["job", "result"],
-            ),
-            last_success: series::gauges(
-                registry,
-                "signet_job_last_success_timestamp_seconds",
-                "When the last run of the job in this process succeeded, in seconds since 1970; 0 if none has.",
-                &["job"],
-            ),
+            runs: series::counters(registry, &families::JOB_RUNS),
+            last_success: series::gauges(registry, &families::JOB_LAST_SUCCESS),
         }
     }
 

@@ -8,6 +8,8 @@ mod calls;
 mod clock;
 mod connections;
 mod database;
+mod errors;
+pub mod families;
 mod grants;
 mod guesses;
 mod hashing;
@@ -25,12 +27,14 @@ use std::{
 use prometheus::{Registry, TextEncoder};
 
 use crate::base::Tally;
+use families::Family;
 
 pub use audit::AuditMetrics;
 pub use calls::{CallMetrics, MethodMetrics, code_name};
 pub use clock::{ClockMetrics, TimedWork};
 pub use connections::{ConnectionMetrics, Handshake, ListenerMetrics, OpenConnection};
 pub use database::DatabaseMetrics;
+pub use errors::ErrorMetrics;
 pub use grants::{GrantMetrics, GrantResult, GrantType};
 pub use guesses::{GuessMetrics, GuessResult};
 pub use hashing::{HashLane, HashMetrics};
@@ -48,6 +52,8 @@ pub type Total = Box<dyn Fn() -> u64 + Send>;
 pub struct Metrics {
     /// Calls by gRPC.
     pub calls: CallMetrics,
+    /// What was refused or failed, over whatever protocol.
+    pub errors: ErrorMetrics,
     /// Requests by HTTP.
     pub http: HttpMetrics,
     /// Connections of both listeners.
@@ -69,6 +75,7 @@ pub struct Metrics {
     /// What this process does by itself.
     pub jobs: JobMetrics,
     places: places::PlaceMetrics,
+    connections_to_database: database::ConnectionsToDatabase,
     registry: Registry,
     /// What is looked up when somebody reads, and not before.
     on_read: Mutex<Vec<Box<dyn Fn() + Send>>>,
@@ -80,16 +87,13 @@ impl Metrics {
     pub fn new() -> Self {
         let registry = Registry::new();
         series::process(&registry);
-        let build = series::gauges(
-            &registry,
-            "signet_build_info",
-            "Always 1; the label has the version that runs.",
-            &["version"],
-        );
+        let build = series::gauges(&registry, &families::BUILD_INFO);
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1.0);
+        let errors = ErrorMetrics::register(&registry);
         Self {
-            calls: CallMetrics::register(&registry),
-            http: HttpMetrics::register(&registry),
+            calls: CallMetrics::register(&registry, errors.clone()),
+            http: HttpMetrics::register(&registry, errors.clone()),
+            errors,
             connections: ConnectionMetrics::register(&registry),
             hashing: HashMetrics::register(&registry),
             grants: GrantMetrics::register(&registry),
@@ -100,25 +104,21 @@ impl Metrics {
             clock: ClockMetrics::register(&registry),
             jobs: JobMetrics::register(&registry),
             places: places::PlaceMetrics::register(&registry),
+            connections_to_database: database::ConnectionsToDatabase::register(&registry),
             registry,
             on_read: Mutex::default(),
         }
     }
 
-    /// Shows what `value` returns at the moment of reading. To be called once for each `name`.
-    pub fn watch(&self, name: &'static str, help: &'static str, value: impl Fn() -> f64 + Send + 'static) {
-        let gauge = series::gauge(&self.registry, name, help);
+    /// Shows what `value` returns at the moment of reading. To be called once for each `family`.
+    pub fn watch(&self, family: &Family, value: impl Fn() -> f64 + Send + 'static) {
+        let gauge = series::gauge(&self.registry, family);
         self.on_read(move || gauge.set(value()));
     }
 
     /// Shows how often what is remembered was of use: each cache by its name, with its tally.
     pub fn watch_caches(&self, caches: Vec<(&'static str, Tally)>) {
-        let lookups = series::counters(
-            &self.registry,
-            "signet_cache_lookups_total",
-            "Lookups among what is remembered, by whether they were answered from there.",
-            &["cache", "result"],
-        );
+        let lookups = series::counters(&self.registry, &families::CACHE_LOOKUPS);
         for (cache, tally) in caches {
             let hits = lookups.with_label_values(&[cache, "hit"]);
             let misses = lookups.with_label_values(&[cache, "miss"]);
@@ -130,15 +130,9 @@ impl Metrics {
         }
     }
 
-    /// Shows `totals`, which grow elsewhere, each with the value of the label `label` that it stands for.
-    pub fn watch_totals(
-        &self,
-        name: &'static str,
-        help: &'static str,
-        label: &'static str,
-        totals: Vec<(&'static str, Total)>,
-    ) {
-        let counters = series::counters(&self.registry, name, help, &[label]);
+    /// Shows `totals`, which grow elsewhere, each with the value of the only label of `family` that it stands for.
+    pub fn watch_totals(&self, family: &Family, totals: Vec<(&'static str, Total)>) {
+        let counters = series::counters(&self.registry, family);
         for (value, total) in totals {
             let counter = counters.with_label_values(&[value]);
             self.on_read(move || counter.inc_by(total().saturating_sub(counter.get())));

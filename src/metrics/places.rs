@@ -2,7 +2,7 @@
 
 use prometheus::{IntCounterVec, IntGaugeVec, Registry};
 
-use super::{Metrics, series};
+use super::{Metrics, families, series};
 
 /// The places of every listener.
 #[derive(Clone, Debug)]
@@ -14,26 +14,10 @@ pub(super) struct PlaceMetrics {
 
 impl PlaceMetrics {
     pub(super) fn register(registry: &Registry) -> Self {
-        let labels = &["listener", "lane"];
         Self {
-            taken: series::int_gauges(
-                registry,
-                "signet_places_taken",
-                "Places (or bytes) that are taken, by listener and lane.",
-                labels,
-            ),
-            limit: series::int_gauges(
-                registry,
-                "signet_places",
-                "Places (or bytes) that there are, by listener and lane.",
-                labels,
-            ),
-            refused: series::counters(
-                registry,
-                "signet_places_refused_total",
-                "Calls that were refused since there was no place for them, by listener and lane.",
-                labels,
-            ),
+            taken: series::int_gauges(registry, &families::PLACES_TAKEN),
+            limit: series::int_gauges(registry, &families::PLACES),
+            refused: series::counters(registry, &families::PLACES_REFUSED),
         }
     }
 }

@@ -7,46 +7,49 @@ use prometheus::{
     IntGaugeVec, Opts, Registry, core::Collector,
 };
 
+use super::families::{Family, Kind};
+
 /// A name or a label that is not one, or a name that is taken: a defect that the first start shows.
 const CONSTANT: &str = "names and labels are constants, and each name is registered once";
 
-pub(super) fn counter(registry: &Registry, name: &str, help: &str) -> IntCounter {
-    registered(registry, IntCounter::new(name, help))
+pub(super) fn counter(registry: &Registry, family: &Family) -> IntCounter {
+    registered(registry, IntCounter::with_opts(options(family, Kind::Counter)))
 }
 
-pub(super) fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-    registered(registry, IntCounterVec::new(Opts::new(name, help), labels))
+pub(super) fn counters(registry: &Registry, family: &Family) -> IntCounterVec {
+    registered(registry, IntCounterVec::new(options(family, Kind::Counter), &family.label_names()))
 }
 
-pub(super) fn gauge(registry: &Registry, name: &str, help: &str) -> Gauge {
-    registered(registry, Gauge::new(name, help))
+pub(super) fn gauge(registry: &Registry, family: &Family) -> Gauge {
+    registered(registry, Gauge::with_opts(options(family, Kind::Gauge)))
 }
 
-pub(super) fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> GaugeVec {
-    registered(registry, GaugeVec::new(Opts::new(name, help), labels))
+pub(super) fn gauges(registry: &Registry, family: &Family) -> GaugeVec {
+    registered(registry, GaugeVec::new(options(family, Kind::Gauge), &family.label_names()))
 }
 
-pub(super) fn int_gauge(registry: &Registry, name: &str, help: &str) -> IntGauge {
-    registered(registry, IntGauge::new(name, help))
+pub(super) fn int_gauge(registry: &Registry, family: &Family) -> IntGauge {
+    registered(registry, IntGauge::with_opts(options(family, Kind::Gauge)))
 }
 
-pub(super) fn int_gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
-    registered(registry, IntGaugeVec::new(Opts::new(name, help), labels))
+pub(super) fn int_gauges(registry: &Registry, family: &Family) -> IntGaugeVec {
+    registered(registry, IntGaugeVec::new(options(family, Kind::Gauge), &family.label_names()))
 }
 
-pub(super) fn histogram(registry: &Registry, name: &str, help: &str, buckets: &[f64]) -> Histogram {
-    registered(registry, Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec())))
+pub(super) fn histogram(registry: &Registry, family: &Family, buckets: &[f64]) -> Histogram {
+    let options = HistogramOpts::from(options(family, Kind::Histogram)).buckets(buckets.to_vec());
+    registered(registry, Histogram::with_opts(options))
 }
 
-pub(super) fn histograms(
-    registry: &Registry,
-    name: &str,
-    help: &str,
-    labels: &[&str],
-    buckets: &[f64],
-) -> HistogramVec {
-    let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
-    registered(registry, HistogramVec::new(options, labels))
+pub(super) fn histograms(registry: &Registry, family: &Family, buckets: &[f64]) -> HistogramVec {
+    let options = HistogramOpts::from(options(family, Kind::Histogram)).buckets(buckets.to_vec());
+    registered(registry, HistogramVec::new(options, &family.label_names()))
+}
+
+/// Its name and its help. What is counted must not be declared as a gauge: a defect that the first start shows.
+fn options(family: &Family, kind: Kind) -> Opts {
+    assert_eq!(family.kind, kind, "{}", family.name);
+    Opts::new(family.name, family.help)
 }
 
 /// What every Prometheus client says of its process. Linux alone tells it.

@@ -2,7 +2,7 @@
 
 use prometheus::{IntCounter, Registry};
 
-use super::series;
+use super::{families, series};
 
 /// How often changed files were taken, and how often not.
 #[derive(Clone, Debug)]
@@ -13,12 +13,7 @@ pub struct TlsMetrics {
 
 impl TlsMetrics {
     pub(super) fn register(registry: &Registry) -> Self {
-        let reloads = series::counters(
-            registry,
-            "signet_tls_reloads_total",
-            "Changes of the TLS files that were seen, by whether what they held then could be used.",
-            &["result"],
-        );
+        let reloads = series::counters(registry, &families::TLS_RELOADS);
         Self {
             taken: reloads.with_label_values(&["succeeded"]),
             refused: reloads.with_label_values(&["failed"]),

@@ -19,7 +19,7 @@ use tower::{Layer, Service};
 use super::{logged_call::LoggedCall, traced_call::TracedCall};
 use crate::{
     base::Clock,
-    errors::{CallFailure, FailureLog, tell_request_id},
+    errors::{CallFailure, FailureLog, tell_request_id, told_reason},
     metrics::{CallMetrics, MethodMetrics},
     model::{RequestId, current_request},
     observe::RequestLog,
@@ -75,6 +75,8 @@ struct MeteredCall {
     ended: bool,
     /// None in a test without a connection.
     request_id: Option<RequestId>,
+    /// Why it is refused, or fails, as the client is told.
+    reason: Option<&'static str>,
     logged: Option<Box<LoggedCall>>,
     traced: Option<TracedCall>,
 }
@@ -138,7 +140,7 @@ impl CallMeter {
         let traced = told.traces.as_ref().and_then(|traces| TracedCall::begin(traces, request));
         let logged = told.requests.as_ref().map(|log| Box::new(LoggedCall::begin(log, request)));
         let (clock, begun) = (self.clock.clone(), self.clock.monotonic());
-        MeteredCall { method, clock, begun, ended: false, request_id, logged, traced }
+        MeteredCall { method, clock, begun, ended: false, request_id, reason: None, logged, traced }
     }
 }
 
@@ -146,7 +148,7 @@ impl MeteredCall {
     fn end(&mut self, code: Code) {
         if !std::mem::replace(&mut self.ended, true) {
             let took = self.clock.monotonic().saturating_sub(self.begun);
-            self.method.metrics.end(code as usize, took);
+            self.method.metrics.end(code as usize, self.reason, took);
             if let Some(logged) = &self.logged {
                 let trace_id = self.traced.as_ref().map(TracedCall::id);
                 logged.tell(&self.method.path, code, took, (self.request_id, trace_id.as_deref()));
@@ -252,7 +254,9 @@ where
         let answer = self.inner.call(request);
         Box::pin(async move {
             let (mut head, inner) = answer.await?.into_parts();
-            if let Some(failure) = head.extensions.get::<Status>().and_then(CallFailure::of_status) {
+            let status = head.extensions.get::<Status>();
+            call.reason = status.and_then(told_reason);
+            if let Some(failure) = status.and_then(CallFailure::of_status) {
                 failures.tell(&call.method.path, failure);
             }
             call.answered();

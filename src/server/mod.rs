@@ -35,7 +35,7 @@ use crate::{
     identity::{ClockCheck, KeyRotation, passwords::Argon2Params},
     install::{Missing, OpenDatabase, StartError, open_audit_log, warn_of_unread},
     jobs::SharedJobs,
-    metrics::Metrics,
+    metrics::{Metrics, families},
     model::{Error, KeyId},
     peer::TrustedProxies,
 };
@@ -308,11 +308,7 @@ impl Server {
 /// Has the metrics tell when the certificate of `tls` expires.
 fn watch_expiry(parts: &Parts, tls: &Arc<Tls>) {
     let tls = Arc::clone(tls);
-    parts.metrics.watch(
-        "signet_tls_certificate_expiry_timestamp_seconds",
-        "When the TLS certificate expires that is shown now, in seconds since 1970.",
-        move || parts::seconds(tls.expire_time()),
-    );
+    parts.metrics.watch(&families::CERTIFICATE_EXPIRY, move || parts::seconds(tls.expire_time()));
 }
 
 /// Serves `service` to `connections` at `listener`, if there is one.

@@ -10,6 +10,7 @@ use crate::{
     base::{Clock, Tally, Timestamp},
     changes::{Feed, Subscriber},
     config::{Config, ConfigError},
+    errors,
     identity::{
         Accounts, AuditTrail, Clients, ClockCheck, GoodStanding, Grants, Guessing, Introspection,
         KeyRotation, Keyring, NameKey, OwnAccount, Passwords, Permissions, Readiness, Revocation, Sessions,
@@ -19,7 +20,7 @@ use crate::{
         passwords::{Argon2Params, PrehashKeys},
     },
     install::StartError,
-    metrics::Metrics,
+    metrics::{Metrics, families},
     model::Error,
     observe,
     store::Store,
@@ -119,6 +120,8 @@ impl Parts {
             Arc::new(Readiness::new(Arc::clone(&keyring), Arc::clone(&clocks), metrics.database.clone()));
         watch_caches(&metrics, &verifier, &accounts, &sessions, &clients, &permissions);
         watch_strangers(&metrics, store.for_strangers().tally());
+        watch_database(&metrics, &store);
+        metrics.errors.expect(errors::reasons());
         let revocation = Revocation::new(Arc::clone(&verifier), Arc::clone(&clients), Arc::clone(&sessions));
         let revocation = Arc::new(revocation);
         let authenticator = Arc::new(Authenticator::new(verifier, standing));
@@ -344,30 +347,32 @@ fn watch_caches(
 #[expect(clippy::cast_precision_loss, reason = "whole bytes stay exact up to 8 PiB")]
 fn watch_budget(metrics: &Metrics, bounds: &Bounds) {
     let budget = bounds.memory_budget as f64;
-    metrics.watch(
-        "signet_memory_budget_bytes",
-        "The memory that this process should take: --memory-budget, or what follows from the container or the machine.",
-        move || budget,
-    );
+    metrics.watch(&families::MEMORY_BUDGET, move || budget);
 }
 
 /// Shows how many look-ups in the database strangers caused, and how many found no place.
 fn watch_strangers(metrics: &Metrics, lookups: Tally) {
     let refused = lookups.clone();
     metrics.watch_totals(
-        "signet_stranger_lookups_total",
-        "Look-ups in the database of what callers named who were not known yet: made, or refused since too many waited.",
-        "result",
+        &families::STRANGER_LOOKUPS,
         vec![("made", Box::new(move || lookups.hits())), ("refused", Box::new(move || refused.misses()))],
     );
+}
+
+/// Shows how many connections to the database are busy.
+fn watch_database(metrics: &Metrics, store: &Store) {
+    for pool in store.pools() {
+        metrics.watch_database_connections(pool.name, pool.usage().most, move || {
+            let usage = pool.usage();
+            (usage.busy, usage.idle)
+        });
+    }
 }
 
 /// Adds metrics that are read only when they are scraped.
 fn watch(metrics: &Metrics, clock: &Clock, changes: &Feed, keyring: &Arc<Keyring>) {
     metrics.watch_totals(
-        "signet_log_lines_total",
-        "Lines of the log of this process: written, lost, or left out since many like them were written.",
-        "result",
+        &families::LOG_LINES,
         vec![
             ("written", Box::new(|| observe::log_counts().written)),
             ("lost", Box::new(|| observe::log_counts().lost)),
@@ -375,17 +380,13 @@ fn watch(metrics: &Metrics, clock: &Clock, changes: &Feed, keyring: &Arc<Keyring
         ],
     );
     let (watermark, monotonic) = (changes.watermark(), clock.clone());
-    metrics.watch(
-        "signet_change_feed_lag_seconds",
-        "How long ago the changes of other processes were read: so old can be what is remembered.",
-        move || monotonic.monotonic().saturating_sub(watermark.until()).as_secs_f64(),
-    );
+    metrics.watch(&families::CHANGE_FEED_LAG, move || {
+        monotonic.monotonic().saturating_sub(watermark.until()).as_secs_f64()
+    });
     let keyring = Arc::clone(keyring);
-    metrics.watch(
-        "signet_signing_key_created_timestamp_seconds",
-        "When the key that signs was made, in seconds since 1970; 0 if none does.",
-        move || keyring.signing_key_create_time().map_or(0.0, seconds),
-    );
+    metrics.watch(&families::SIGNING_KEY_CREATED, move || {
+        keyring.signing_key_create_time().map_or(0.0, seconds)
+    });
 }
 
 /// Seconds since 1970, as Prometheus has them.

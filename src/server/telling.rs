@@ -10,7 +10,7 @@ use crate::{
     http::RequestMeter,
     identity::Keyring,
     install::StartError,
-    metrics::{Metrics, Total},
+    metrics::{Metrics, Total, families},
     model::Error,
     observe::RequestLog,
     rpc::meter::Told,
@@ -106,9 +106,7 @@ fn watch(metrics: &Metrics, requests: Option<&RequestLog>, traces: Option<&Trace
         Box::new(move || log.as_ref().map_or(0, count))
     };
     metrics.watch_totals(
-        "signet_request_log_lines_total",
-        "Requests that the request log was to tell of: told, or left out since there were too many in a second.",
-        "result",
+        &families::REQUEST_LOG_LINES,
         vec![("told", of_log(RequestLog::told)), ("left_out", of_log(RequestLog::left_out))],
     );
     let of_traces = |count: fn(&Counts) -> u64| -> Total {
@@ -116,9 +114,7 @@ fn watch(metrics: &Metrics, requests: Option<&RequestLog>, traces: Option<&Trace
         Box::new(move || counts.as_ref().map_or(0, |counts| count(counts)))
     };
     metrics.watch_totals(
-        "signet_traces_total",
-        "Traces that were to leave: sent, lost since the collector did not take them, or left out since there were too many in a second.",
-        "result",
+        &families::TRACES,
         vec![
             ("sent", of_traces(Counts::sent)),
             ("lost", of_traces(Counts::lost)),

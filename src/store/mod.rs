@@ -24,6 +24,7 @@ pub use engine::clock::DatabaseClock;
 pub use engine::connect::PoolSettings;
 pub use engine::lanes::Strangers;
 pub use engine::location::{Location, ServerUrl};
+pub use engine::pools::{DatabasePool, PoolUsage};
 pub use engine::schema::{Migrated, MigrationState};
 pub use sqlite::copies::SoleUse;
 pub use tables::administration::{AdminChange, Applied};

@@ -34,6 +34,7 @@ mod own_account;
 mod permissions;
 mod proxies;
 mod ready;
+mod reasons;
 mod reflection;
 mod refresh_allowance;
 mod refresh_repeats;

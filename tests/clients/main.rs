@@ -7,6 +7,7 @@ mod accounts;
 mod attack;
 mod banner;
 mod connect;
+mod dashboard;
 mod deadlines;
 mod discovery;
 mod errors;

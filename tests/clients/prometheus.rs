@@ -47,9 +47,9 @@ pub(crate) fn get(addr: &str, path: &str) -> String {
     body.to_owned()
 }
 
-/// What promtool proves of the alerts in examples/deploy/prometheus.
+/// What promtool proves of the alerts in examples/observability.
 const RULES_TEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/prometheus/rules.test.yaml");
-const RULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/deploy/prometheus/signet.rules.yaml");
+const RULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/observability/signet.rules.yaml");
 
 #[test]
 fn every_alert_comes_when_it_should_and_not_while_all_is_well() {
@@ -71,12 +71,42 @@ fn every_alert_comes_when_it_should_and_not_while_all_is_well() {
     }
 }
 
+/// The anchor of the heading `text`, as GitHub makes it.
+fn anchor(text: &str) -> String {
+    let kept = text.to_lowercase().replace(' ', "-");
+    kept.chars().filter(|char| char.is_alphanumeric() || "-_".contains(*char)).collect()
+}
+
+#[test]
+fn what_to_do_about_each_alert_stands_where_it_leads() {
+    let operations = read(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/OPERATIONS.md"));
+    let headings = operations.lines().filter(|line| line.starts_with('#'));
+    let headings: BTreeSet<_> = headings.map(|line| anchor(line.trim_start_matches('#').trim())).collect();
+    let rules = read(RULES);
+    let of_each = rules.split("- alert: ").skip(1);
+    for (count, alert) in (1..).zip(of_each) {
+        let name = alert.lines().next().expect("its name");
+        let runbooks =
+            alert.lines().filter_map(|line| line.trim().strip_prefix("runbook: docs/OPERATIONS.md#"));
+        let runbooks: Vec<_> = runbooks.collect();
+        assert!(
+            matches!(runbooks[..], [one] if headings.contains(one)),
+            "alert {count}, {name}: {runbooks:?}"
+        );
+    }
+    // And none is left there of which no alert tells any more.
+    for heading in operations.lines().filter_map(|line| line.strip_prefix("### Signet")) {
+        assert!(rules.contains(&format!("- alert: Signet{heading}\n")), "there is no alert Signet{heading}");
+    }
+}
+
 /// A series by its name, its labels, and those of their values that are known before anything happens.
 type Series = (String, BTreeMap<String, Option<String>>);
 
 /// The series that `text` names: `name{label="value"}`.
 fn series(text: &str) -> Series {
-    const KNOWN: [&str; 6] = ["cache", "exported_job", "job", "lane", "listener", "result"];
+    const KNOWN: [&str; 9] =
+        ["cache", "exported_job", "job", "lane", "le", "listener", "pool", "result", "state"];
     let (name, labels) = text.split_once('{').unwrap_or((text, "}"));
     let labels = labels.trim_end_matches('}').split("\",").filter_map(|label| label.split_once("=\""));
     let labels = labels.map(|(label, value)| {

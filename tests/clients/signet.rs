@@ -24,18 +24,23 @@ impl Signet {
 
     /// A server with the flags `flags`.
     pub(crate) fn start_with(flags: &[&str]) -> Self {
-        Self::serve(TempDir::new().expect("a directory for temporary files"), flags)
+        Self::start_with_env(flags, &[])
+    }
+
+    /// A server with the flags `flags`, and `variables` in its environment.
+    pub(crate) fn start_with_env(flags: &[&str], variables: &[(&str, &str)]) -> Self {
+        Self::serve(TempDir::new().expect("a directory for temporary files"), flags, variables)
     }
 
     /// The server on the same data again, with the flags `flags`.
     pub(crate) fn restarted_with(self, flags: &[&str]) -> Self {
         let Self { mut process, directory, .. } = self;
         process.stop_now().succeeded();
-        Self::serve(directory, flags)
+        Self::serve(directory, flags, &[])
     }
 
-    fn serve(directory: TempDir, flags: &[&str]) -> Self {
-        let service = program(&directory).args(flags).serve_now();
+    fn serve(directory: TempDir, flags: &[&str], variables: &[(&str, &str)]) -> Self {
+        let service = program(&directory).args(flags).envs(variables.iter().copied()).serve_now();
         Self {
             grpc_addr: service.grpc_addr().to_string(),
             http_addr: service.http_addr().to_string(),

@@ -19,6 +19,16 @@ pub(crate) fn promtool() -> PathBuf {
     find("SIGNET_TEST_PROMTOOL", "promtool")
 }
 
+/// Prometheus: what `SIGNET_TEST_PROMETHEUS` names, or else the one on the `PATH`.
+pub(crate) fn prometheus() -> PathBuf {
+    find("SIGNET_TEST_PROMETHEUS", "prometheus")
+}
+
+/// What the dashboard is made with, and Node.js: what `SIGNET_TEST_DASHBOARD_BUILDER` names.
+pub(crate) fn dashboard_builder() -> PathBuf {
+    directory("SIGNET_TEST_DASHBOARD_BUILDER")
+}
+
 /// Chromium: what `SIGNET_TEST_CHROMIUM` names, or else the one on the `PATH`.
 pub(crate) fn chromium() -> PathBuf {
     find("SIGNET_TEST_CHROMIUM", "chromium")

@@ -238,10 +238,34 @@ fn hadolint_has_nothing_against_the_dockerfile() {
 }
 
 #[test]
-fn docker_compose_takes_its_file() {
-    let mistakes = [("depends_on:", "depend_on:"), ("secrets: [master-key", "secrets: [another-key")];
-    assert_checked(&example("compose/compose.yaml"), &mistakes, |file| {
-        let compose = find("SIGNET_TEST_COMPOSE", "docker-compose");
-        run(Command::new(compose).arg("--file").arg(file).args(["config", "--quiet"]))
-    });
+fn docker_compose_takes_its_files() {
+    let of_service: &[_] =
+        &[("depends_on:", "depend_on:"), ("secrets: [master-key", "secrets: [another-key")];
+    let of_observability: &[_] =
+        &[("mem_limit: 1g", "mem_limits: 1g"), ("depends_on: [jaeger]", "depends_on: [tempo]")];
+    let files = [("compose/compose.yaml", of_service), ("../observability/compose.yaml", of_observability)];
+    for (file, mistakes) in files {
+        assert_checked(&example(file), mistakes, |file| {
+            let compose = find("SIGNET_TEST_COMPOSE", "docker-compose");
+            run(Command::new(compose).arg("--file").arg(file).args(["config", "--quiet"]))
+        });
+    }
+}
+
+/// The files that a container is given are there, and each image has a version.
+#[test]
+fn what_the_containers_of_observability_are_given_is_there() {
+    let folder = example("../observability");
+    let text = fs::read_to_string(folder.join("compose.yaml")).unwrap();
+    let given: Vec<_> = text.split("./").skip(1).filter_map(|rest| rest.split_once(':')).collect();
+    assert_eq!(given.len(), 6, "{given:?}");
+    for (name, _) in given {
+        assert!(folder.join(name).is_file(), "{name}");
+    }
+    let images: Vec<_> = text.lines().filter_map(|line| line.trim().strip_prefix("image: ")).collect();
+    assert_eq!(images.len(), 4, "{images:?}");
+    for image in images {
+        let tag = image.rsplit_once(':').expect("a tag").1.trim_start_matches('v');
+        assert_eq!(tag.split('.').filter(|part| part.parse::<u32>().is_ok()).count(), 3, "{image}");
+    }
 }

@@ -292,7 +292,7 @@ impl State {
             let Job { task, reply, queued, trace, .. } = job;
             let waited = now.saturating_sub(queued);
             self.queue.begin(now, &demand);
-            metrics.begin();
+            metrics.begin(waited);
             let memory = if demand.lane == Lane::Own { self.memories.lend() } else { None };
             let (priority, due) = (self.contention.priority(), self.contention.due(now, demand.cost));
             let task = Arc::new(task);

@@ -89,6 +89,11 @@ impl Lanes {
         Self::new(service, connections.clone())
     }
 
+    /// The pools beside that of ordinary calls, by what they are for.
+    pub(in crate::store) fn pools(&self) -> [(&'static str, &DatabaseConnection); 2] {
+        [("service", &self.service.reader), ("strangers", &self.strangers)]
+    }
+
     /// Every connection.
     pub(in crate::store) fn connections(&mut self) -> [&mut DatabaseConnection; 3] {
         let Self { service: Lane { reader, writer }, strangers, .. } = self;

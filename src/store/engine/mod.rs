@@ -11,6 +11,7 @@ pub(in crate::store) mod lanes;
 pub(in crate::store) mod location;
 pub(in crate::store) mod online_index;
 mod pooler;
+pub(in crate::store) mod pools;
 pub(in crate::store) mod schema;
 pub(in crate::store) mod transaction;
 mod url_parameters;

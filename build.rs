@@ -22,6 +22,10 @@ const DESCRIBED: [(&str, &str); 4] = [
     ("grpc/reflection/v1alpha/reflection.proto", "reflection_v1alpha_descriptor_set.bin"),
 ];
 
+/// The page that shows the API, by others (third_party/swagger-ui).
+#[cfg(feature = "server")]
+const SWAGGER_UI: [&str; 2] = ["swagger-ui-bundle.js", "swagger-ui.css"];
+
 /// What `signet apply` sends, and the time in it.
 const MANIFEST: &str = ".identity.admin.v1.Manifest";
 const MANIFEST_TIME: &str = ".identity.admin.v1.Manifest.Binding.expire_time";
@@ -44,6 +48,21 @@ fn main() -> Result<(), Box<dyn Error>> {
             let compiler = compiled(&[&third_party], &[third_party.join(file)])?;
             fs::write(out.join(set), compiler.encode_file_descriptor_set())?;
         }
+    }
+    #[cfg(feature = "server")]
+    swagger_ui(&root.join("third_party/swagger-ui"), &out)?;
+    Ok(())
+}
+
+/// Compresses what browsers are sent compressed: nobody waits for that at run time, and the program is smaller.
+#[cfg(feature = "server")]
+fn swagger_ui(from: &Path, out: &Path) -> io::Result<()> {
+    println!("cargo::rerun-if-changed=third_party/swagger-ui");
+    for name in SWAGGER_UI {
+        let file = fs::File::create(out.join(format!("{name}.gz")))?;
+        let mut compressed = flate2::write::GzEncoder::new(file, flate2::Compression::best());
+        io::Write::write_all(&mut compressed, &fs::read(from.join(name))?)?;
+        compressed.finish()?;
     }
     Ok(())
 }

@@ -51,6 +51,7 @@ fn report(started: &Started, metrics: Switch, output: Output) -> Result<(), Fail
         operations_problem,
         admin_addr,
         admin_problem,
+        explorer_url,
         tls,
         issuer,
         database,
@@ -84,13 +85,14 @@ fn report(started: &Started, metrics: Switch, output: Output) -> Result<(), Fail
         (None, Some(problem)) => format!("Admin API:   nowhere: {problem}. Set --admin-addr, or `off`\n"),
         (None, None) => String::new(),
     };
+    let explorer = explorer_url.as_ref().map_or_else(String::new, |url| format!("Explorer:    {url}\n"));
     let text = format!(
         r#"{master_key}{migrations}Database:    {database}
 Signing key: {signing_key}
 Issuer:      {issuer}
 gRPC:        {grpc_addr}
-HTTP:        {scheme}://{http_addr} (/.well-known/openid-configuration, /livez, /readyz)
-{ext_authz}{admin}{operations}
+HTTP:        {scheme}://{http_addr} (/openapi.json, /.well-known/openid-configuration, /livez, /readyz)
+{explorer}{ext_authz}{admin}{operations}
 Try it:
   grpcurl {by} -d '{{"username":"alice","password":"correct horse"}}' {grpc_addr} identity.v1.IdentityService/SignUp
   grpcurl {by} -d '{{"password":{{"username":"alice","password":"correct horse"}}}}' {grpc_addr} identity.v1.IdentityService/IssueToken
@@ -105,6 +107,7 @@ Try it:
         "operations_problem": operations_problem,
         "admin_addr": admin_addr,
         "admin_problem": admin_problem,
+        "explorer_url": explorer_url,
         "tls": *tls != TlsUse::Off,
         "issuer": issuer,
         "database": database,

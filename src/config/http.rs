@@ -1,6 +1,6 @@
 //! Owns the settings of what is served over HTTP.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::Switch;
 
@@ -17,4 +17,23 @@ pub struct HttpConfig {
     /// clients (docs/MIGRATING.md). Their logins have no refresh token. --http-password-grant does not concern them, --sign-up does.
     #[arg(long, env = "SIGNET_MODEL_API", global = true, value_name = "WHETHER", value_enum, default_value_t = Switch::Off)]
     pub model_api: Switch,
+
+    /// Where the explorer is (/explorer), a page on which every call can be tried: `on` --http-addr, `off`, or at --admin-addr alone, for
+    /// the admin API (`admin`). On unless set if --http-addr and the host of --issuer are both of this machine alone, and then not for
+    /// requests that a proxy forwards. While it is on, --http-addr also serves the RPCs of identity.v1 by Connect (docs/EXPLORER.md).
+    #[arg(long, env = "SIGNET_EXPLORER", global = true, value_name = "WHERE", value_enum)]
+    pub explorer: Option<ExplorerPlace>,
+}
+
+/// Where the explorer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExplorerPlace {
+    /// At `--http-addr`.
+    #[value(alias = "true")]
+    On,
+    /// Nowhere.
+    #[value(alias = "false")]
+    Off,
+    /// At `--admin-addr`, for the admin API too.
+    Admin,
 }

@@ -35,7 +35,7 @@ use crate::{
     model::{PasswordRules, SessionLifetime},
 };
 
-pub use self::http::HttpConfig;
+pub use self::http::{ExplorerPlace, HttpConfig};
 pub use accounts::AccountConfig;
 pub use admin::{AdminConfig, DEFAULT_ADMIN_ADDR};
 pub use environment::EnvironmentConfig;

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "server")]
 mod commands;
+#[cfg(feature = "server")]
+mod connect;
 #[cfg(test)]
 mod document;
 mod failures;
@@ -12,6 +14,8 @@ mod rows;
 
 #[cfg(feature = "server")]
 pub use commands::CommandReason;
+#[cfg(feature = "server")]
+pub(crate) use connect::{connect_code, connect_status};
 pub use failures::{CallFailure, FailureLog, told_reason};
 pub use fields::field_reason;
 #[cfg(feature = "server")]

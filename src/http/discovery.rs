@@ -15,7 +15,7 @@ use crate::{
 /// How long clients may keep what they read here. Only a restart with other settings changes it.
 const CACHE_CONTROL: &str = "public, max-age=300";
 
-const OPENID_CONFIGURATION: &str = "/.well-known/openid-configuration";
+pub(super) const OPENID_CONFIGURATION: &str = "/.well-known/openid-configuration";
 const OAUTH_AUTHORIZATION_SERVER: &str = "/.well-known/oauth-authorization-server";
 
 /// What access tokens and introspection say of a login, beside the claims of userinfo. `acr` comes with a second level.

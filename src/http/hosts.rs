@@ -24,7 +24,7 @@ pub(super) async fn check(
 
 /// Every place where a request says its host counts: the target (in HTTP/2 `:authority`, in HTTP/1.1 the absolute form) and `Host`.
 /// Which of two a proxy in front, or a browser, has looked at cannot be told, so that neither may name what is not allowed.
-fn check_hosts<B>(request: &axum::http::Request<B>, allowed: &AllowedHosts) -> Result<(), Error> {
+pub(super) fn check_hosts<B>(request: &axum::http::Request<B>, allowed: &AllowedHosts) -> Result<(), Error> {
     let mut lines = request.headers().get_all(header::HOST).iter();
     let line = lines.next();
     if lines.next().is_some() {

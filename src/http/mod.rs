@@ -1,9 +1,11 @@
-//! Owns what is served over HTTP: the public keys, discovery, the OAuth 2.0 endpoints, the model service's API, the probes, and the
-//! metrics.
+//! Owns what is served over HTTP: the public keys, discovery, the OAuth 2.0 endpoints, the model service's API, the probes, the metrics,
+//! and what browsers are shown.
 
 mod admit;
 mod discovery;
 mod draining;
+mod etag;
+mod explorer;
 mod form;
 mod forward_auth;
 mod hosts;
@@ -13,6 +15,7 @@ pub(crate) mod metrics;
 mod model_api;
 mod multipart;
 mod oauth;
+mod openapi;
 mod pages;
 mod refusal;
 mod sender;
@@ -39,10 +42,12 @@ use crate::{
 pub(crate) use admit::HttpAdmission;
 pub(crate) use discovery::Discovery;
 pub(crate) use draining::OAuthDrain;
+pub(crate) use explorer::{EXPLORER, Explorer, ExplorerGuard, Front, OPENAPI, explorer_router};
 pub(crate) use forward_auth::{VERIFY, forward_auth_router};
 pub(crate) use meter::{RequestMeter, measured};
 pub(crate) use model_api::ModelApi;
-pub(crate) use oauth::{Endpoints, IntrospectEndpoint, TokenEndpoint, UserInfoEndpoint};
+pub(crate) use oauth::{Endpoints, IntrospectEndpoint, TOKEN, TokenEndpoint, UserInfoEndpoint, token_router};
+pub(crate) use openapi::{Described, Document, EndpointsDescribed};
 
 #[cfg(any(fuzzing, test))]
 pub(crate) use form::fuzz as fuzz_form;
@@ -65,17 +70,32 @@ pub(crate) struct Entrance {
     pub(crate) drain: OAuthDrain,
 }
 
+/// What is served over HTTP.
+pub(crate) struct HttpSide {
+    /// Who has the keys.
+    pub(crate) keyring: Arc<Keyring>,
+    /// Whether the service can serve.
+    pub(crate) ready: watch::Receiver<Ready>,
+    /// What the issuer says of itself.
+    pub(crate) discovery: Discovery,
+    /// The endpoints of OAuth 2.0.
+    pub(crate) endpoints: Endpoints,
+    /// The model service's API, if it is served.
+    pub(crate) model_api: Option<ModelApi>,
+    /// What `/metrics` says where no metrics are served, if they are anywhere.
+    pub(crate) metrics_elsewhere: Option<Router>,
+    /// What `/` shows.
+    pub(crate) front: Front,
+    /// What is served, described.
+    pub(crate) document: Document,
+    /// The explorer, if it is here.
+    pub(crate) explorer: Option<Explorer>,
+}
+
 /// The HTTP side of the service. What the issuer's URL leads to is served at that URL's path, for a proxy that hands paths on as
 /// they are, and without it, for one that takes it off. Metrics are served at the operations address: `metrics_elsewhere` says so.
-pub(crate) fn router(
-    keyring: Arc<Keyring>,
-    ready: watch::Receiver<Ready>,
-    discovery: Discovery,
-    endpoints: &Endpoints,
-    model_api: Option<&ModelApi>,
-    entrance: Entrance,
-    metrics_elsewhere: Option<Router>,
-) -> Router {
+pub(crate) fn router(side: HttpSide, entrance: Entrance) -> Router {
+    let HttpSide { keyring, ready, discovery, endpoints, model_api, metrics_elsewhere, .. } = side;
     let limits = entrance.limits.clone();
     let issuer_path = discovery.path();
     let prefixes = BTreeSet::from(["", issuer_path.as_str()]);
@@ -95,10 +115,11 @@ pub(crate) fn router(
         .fallback(not_found)
         .layer(from_fn_with_state(limits.clone(), admit::admit))
         .merge(documents)
-        .merge(oauth::router(prefixes.iter().copied(), endpoints, entrance.clone()))
-        .layer(from_fn_with_state(limits, admit::bound_headers))
-        // It has the same layers, and another one around all of them.
-        .merge(model_api.map_or_else(Router::new, |api| model_api::router(prefixes, api, entrance)))
+        .merge(oauth::router(prefixes.iter().copied(), &endpoints, entrance.clone()))
+        .layer(from_fn_with_state(limits.clone(), admit::bound_headers))
+        // These have the same layers, and another one around all of them.
+        .merge(explorer::router(side.front, side.document, side.explorer.as_ref(), limits))
+        .merge(model_api.as_ref().map_or_else(Router::new, |api| model_api::router(prefixes, api, entrance)))
 }
 
 /// What is served to operators: probes, and `metrics` if they are given; only to those who ask for one of the `hosts`.

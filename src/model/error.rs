@@ -145,9 +145,9 @@ pub enum Error {
         "a page of this origin may not call this: only those may whose origins the operator names in --web-origins"
     )]
     OriginNotAllowed,
-    /// The request asks for a host name that the operations address does not answer to.
+    /// The request asks for a host name that the operations address, or the explorer, does not answer to.
     #[error(
-        "this address does not answer under the host name that was asked for: ask by an IP address, or name the host in --operations-hosts"
+        "this does not answer under the host name that was asked for: ask by an IP address or as localhost; the operations address also by what --operations-hosts names"
     )]
     HostNotAllowed,
     /// There is no such user, by id or by name.

@@ -47,6 +47,8 @@ pub(crate) struct IdentityRpc {
     grants: Arc<Grants>,
     revocation: Arc<Revocation>,
     attributes: Arc<ShownAttributes>,
+    /// Whether passwords are exchanged for tokens.
+    password_grant: bool,
 }
 
 impl IdentityRpc {
@@ -58,7 +60,13 @@ impl IdentityRpc {
         revocation: Arc<Revocation>,
         attributes: Arc<ShownAttributes>,
     ) -> Self {
-        Self { accounts, own_account, sessions, grants, revocation, attributes }
+        Self { accounts, own_account, sessions, grants, revocation, attributes, password_grant: true }
+    }
+
+    /// The same, where passwords are exchanged for tokens only if `whether` says so.
+    #[must_use]
+    pub(crate) fn with_password_grant(self, whether: bool) -> Self {
+        Self { password_grant: whether, ..self }
     }
 }
 
@@ -86,7 +94,11 @@ impl IdentityService for IdentityRpc {
             (deadline_of(&request), origin_of(&request), certificate_of(&request));
         let (hold, slot) = (request.extensions().get().cloned(), client_slot_of(&request));
         let IssueTokenRequest { grant, client, scope, audiences, user_address } = request.into_inner();
-        let grant = grant_of(grant.ok_or_else(|| required("grant"))?);
+        let grant = grant.ok_or_else(|| required("grant"))?;
+        if matches!(grant, WireGrant::Password(_)) && !self.password_grant {
+            return Err(Error::UnsupportedGrantType.into());
+        }
+        let grant = grant_of(grant);
         let client = client.map(client_of);
         let request = TokenRequest { grant, client, certificate, slot, scope, audiences, user_address, hold };
         let Granted { access, refresh_token, .. } = self.grants.exchange(request, origin, deadline).await?;

@@ -8,7 +8,9 @@ use tonic::body::Body;
 use tower::{Service, ServiceBuilder, ServiceExt};
 
 use super::{
-    Parts, admin, operations,
+    Parts, admin,
+    explorer::Explored,
+    operations,
     routes::Routes,
     served::{self, Building, Callers, GrpcListener, SERVED},
 };
@@ -64,6 +66,8 @@ pub(super) struct Services<S> {
     pub(super) ext_authz: S,
     /// What is served at `--admin-addr`.
     pub(super) admin: S,
+    /// What is served at `--http-addr`, if the explorer is there.
+    pub(super) explorer: Option<S>,
 }
 
 /// The gRPC side.
@@ -71,6 +75,7 @@ pub(super) fn services(
     parts: &Parts,
     config: &Config,
     ext_authz: ExtAuthzAddr,
+    explorer: &Explored,
 ) -> Result<Services<impl GrpcService + use<>>, Error> {
     let health = HealthRpc::new(served::with_health(ext_authz));
     let admin_health = HealthRpc::new(served::with_health_for_administrators());
@@ -82,7 +87,9 @@ pub(super) fn services(
     let admin_calls = AdminCallsLayer::new(AdminRefusals::new(parts.audit.clone()), hearing(parts));
     let service = |listener, health: &HealthRpc, meter, pool: &Pool| {
         let max_message_bytes = match listener {
-            GrpcListener::Main | GrpcListener::ExtAuthz => config.limits.max_message_bytes,
+            GrpcListener::Main | GrpcListener::ExtAuthz | GrpcListener::Explorer => {
+                config.limits.max_message_bytes
+            }
             GrpcListener::Admin => admin::max_message_bytes(config),
         };
         let building = Building { parts, config, listener, ext_authz, health, max_message_bytes };
@@ -101,11 +108,13 @@ pub(super) fn services(
         layered(routes, config, max_message_bytes, (web, meter), limits, (admin_calls, auth))
     };
     let (for_envoy, for_admin) = (meter.telling(parts.told("ext_authz")), meter.telling(parts.told("admin")));
+    let for_explorer = explorer.is_at_http().then(|| meter.telling(parts.told("http")));
     let pools = &parts.pools;
     Ok(Services {
         main: service(GrpcListener::Main, &health, meter, &pools.grpc),
         ext_authz: service(GrpcListener::ExtAuthz, &health, for_envoy, &pools.ext_authz),
         admin: service(GrpcListener::Admin, &admin_health, for_admin, &pools.admin),
+        explorer: for_explorer.map(|meter| service(GrpcListener::Explorer, &health, meter, &pools.http)),
         health: vec![health, admin_health],
     })
 }

@@ -1,31 +1,46 @@
 //! Owns the HTTP side of the composition.
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc};
 
-use axum::{body::Body, response::Response};
-use hyper::body::Incoming;
-use tower::{Service, ServiceExt};
+use axum::body::Body;
+use http_body_util::Either;
 
-use super::Parts;
+use super::{
+    Parts,
+    connections::HttpService,
+    explorer::{self, Explored},
+    grpc::GrpcService,
+    served::GrpcListener,
+};
 use crate::{
     config::{Config, Switch},
     http::{
-        Discovery, Endpoints, Entrance, HttpAdmission, IntrospectEndpoint, ModelApi, OAuthDrain,
+        Discovery, Endpoints, Entrance, HttpAdmission, HttpSide, IntrospectEndpoint, ModelApi, OAuthDrain,
         TokenEndpoint, UserInfoEndpoint, measured, metrics, router,
     },
+    model::Error,
+    rpc::meter::MeteredBody,
 };
 
-/// The HTTP side: what does not speak gRPC finds the same service here. Metrics it would find at `operations_addr`, if anywhere.
-pub(super) fn service(
-    parts: &Parts,
-    config: &Config,
+/// Where else something is served.
+pub(super) struct Elsewhere {
+    /// gRPC.
+    pub(super) grpc: SocketAddr,
+    /// Metrics, if anywhere.
+    pub(super) operations: Option<SocketAddr>,
+}
+
+/// The HTTP side: what does not speak gRPC finds the same service here; and beside it `rpcs` by Connect, if the explorer is here.
+///
+/// # Errors
+/// If the descriptor set cannot be used: a defect of the build.
+pub(super) fn service<Rpcs: GrpcService>(
+    (parts, config): (&Parts, &Config),
     drain: OAuthDrain,
-    operations_addr: Option<SocketAddr>,
-) -> impl Service<http::Request<Incoming>, Response = Response, Error = Infallible, Future: Send>
-+ Clone
-+ Send
-+ Sync
-+ 'static {
+    elsewhere: &Elsewhere,
+    explored: Explored,
+    rpcs: Option<Rpcs>,
+) -> Result<impl HttpService<Either<MeteredBody, Body>> + use<Rpcs>, Error> {
     let password_grant = config.http.http_password_grant == Switch::On;
     let endpoints = Endpoints {
         token: TokenEndpoint { grants: Arc::clone(&parts.grants), password_grant },
@@ -50,18 +65,19 @@ pub(super) fn service(
     let tls_client_auth = config.tls.tls_client_ca.is_some();
     let issuer = config.tokens.issuer().to_owned();
     let discovery = Discovery::new(issuer, password_grant, tls_client_auth, Arc::clone(&parts.keyring));
-    let metrics_elsewhere =
-        (config.observe.metrics == Switch::On).then(|| metrics::elsewhere(operations_addr));
-    let router = router(
-        Arc::clone(&parts.keyring),
-        parts.readiness.subscribe(),
+    let shows_metrics = config.observe.metrics == Switch::On;
+    let side = HttpSide {
+        keyring: Arc::clone(&parts.keyring),
+        ready: parts.readiness.subscribe(),
         discovery,
-        &endpoints,
-        model_api.as_ref(),
-        entrance,
-        metrics_elsewhere,
-    );
+        endpoints,
+        model_api,
+        metrics_elsewhere: shows_metrics.then(|| metrics::elsewhere(elsewhere.operations)),
+        front: explorer::front(parts, config),
+        document: explorer::document(config, GrpcListener::Explorer, elsewhere.grpc)?,
+        explorer: explored.at_http(),
+    };
     // Outermost, so that every request is counted with the status that the client gets.
-    measured(router, parts.http_meter("http"))
-        .map_request(|request: http::Request<Incoming>| request.map(Body::new))
+    let router = measured(router(side, entrance), parts.http_meter("http"));
+    Ok(explorer::beside_http(explored, rpcs, router))
 }

@@ -5,6 +5,7 @@ mod bootstrap;
 mod budget;
 mod connections;
 mod end;
+mod explorer;
 mod ext_authz;
 mod grpc;
 mod http;
@@ -49,9 +50,11 @@ pub use end::END_ALLOWANCE;
 pub use grpc::{descriptor_set, policy};
 pub use reload::Reload;
 
+use self::http::Elsewhere;
 use bootstrap::Bootstrap;
 use connections::{Connections, HttpAnswer, HttpService};
 use end::Listeners;
+use explorer::Explored;
 use grpc::Services;
 use listening::{Bound, bind};
 use parts::{Foundation, Parts};
@@ -70,6 +73,7 @@ pub struct Server {
     admin: Option<TcpListener>,
     tls: Option<Arc<Tls>>,
     started: Started,
+    explored: Explored,
     parts: Parts,
     shared_jobs: Arc<SharedJobs>,
     config: Config,
@@ -92,6 +96,8 @@ pub struct Started {
     pub admin_addr: Option<SocketAddr>,
     /// Why it is not, where the default could not be had.
     pub admin_problem: Option<String>,
+    /// The URL of the explorer, if it is anywhere.
+    pub explorer_url: Option<String>,
     /// Whom all of them talk to by TLS.
     pub tls: TlsUse,
     /// Who issues the tokens.
@@ -158,6 +164,7 @@ impl Server {
         let grpc = bind("--grpc-addr", config.grpc_addr)?;
         let http = bind("--http-addr", config.http_addr)?;
         issuer::settle(&mut config, &http)?;
+        let explored = Explored::settle(&config, http.local_addr()?)?;
         let ext_authz = match config.mesh.ext_authz_addr()? {
             ExtAuthzAddr::Own(addr) => Some(bind("--ext-authz-addr", addr)?),
             ExtAuthzAddr::Off | ExtAuthzAddr::Shared => None,
@@ -188,6 +195,7 @@ impl Server {
         let (admin_addr, admin_problem) = admin.told();
         let local_addr = |listener: &TcpListener| listener.local_addr().map_err(Error::internal);
         let started = Started {
+            explorer_url: explored.url(config.tls.tls_cert.is_some(), local_addr(&http)?, admin_addr),
             grpc_addr: local_addr(&grpc)?,
             http_addr: local_addr(&http)?,
             ext_authz_addr: ext_authz.as_ref().map(local_addr).transpose()?,
@@ -211,7 +219,19 @@ impl Server {
         }
         budget::tell(&parts.bounds, &config.limits);
         let (operations, admin) = (operations.listener(), admin.listener());
-        Ok(Self { grpc, http, ext_authz, operations, admin, tls, started, parts, shared_jobs, config })
+        Ok(Self {
+            grpc,
+            http,
+            ext_authz,
+            operations,
+            admin,
+            tls,
+            started,
+            explored,
+            parts,
+            shared_jobs,
+            config,
+        })
     }
 
     /// What starting did.
@@ -237,14 +257,34 @@ impl Server {
     }
 
     async fn serve_until(self, stop: CancellationToken) -> Result<(), Error> {
-        let Self { grpc, http, ext_authz, operations, admin, tls, started, parts, shared_jobs, config } =
-            self;
+        let Self {
+            grpc,
+            http,
+            ext_authz,
+            operations,
+            admin,
+            tls,
+            started,
+            explored,
+            parts,
+            shared_jobs,
+            config,
+        } = self;
         let ext_authz_addr = config.mesh.ext_authz_addr().map_err(Error::internal)?;
-        let services = grpc::services(&parts, &config, ext_authz_addr)?;
-        let Services { health, main: grpc_service, ext_authz: ext_authz_service, admin: admin_service } =
-            services;
+        let services = grpc::services(&parts, &config, ext_authz_addr, &explored)?;
+        let Services {
+            health,
+            main: grpc_service,
+            ext_authz: ext_authz_service,
+            admin: admin_grpc,
+            explorer,
+        } = services;
         let oauth = OAuthDrain::default();
-        let http_service = http::service(&parts, &config, oauth.clone(), started.operations_addr);
+        let elsewhere = Elsewhere { grpc: started.grpc_addr, operations: started.operations_addr };
+        let http_service =
+            http::service((&parts, &config), oauth.clone(), &elsewhere, explored.clone(), explorer)?;
+        let admin_service =
+            explorer::beside_admin((&parts, &config), explored, oauth.clone(), elsewhere.grpc, admin_grpc)?;
         let operations_service = operations::service(&parts, &config);
         let proxies = trusted_proxies(config.proxies.clone());
         let connections = |name, listener, bounds| {

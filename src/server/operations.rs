@@ -66,13 +66,17 @@ pub(super) fn service(
 /// The hosts that may be asked for: those that are local, the issuer's, and the `named` ones.
 pub(super) fn hosts(issuer: &str, named: &[HostPattern]) -> AllowedHosts {
     let local = LOCAL_HOSTS.iter().filter_map(|pattern| pattern.parse().ok());
+    AllowedHosts::new(local.chain(issuer_host(issuer)).chain(named.iter().cloned()).collect())
+}
+
+/// The host of the `issuer`, if it is a name: addresses are allowed anyhow.
+pub(super) fn issuer_host(issuer: &str) -> Option<HostPattern> {
     let issuer = issuer.parse::<http::Uri>().ok();
-    let issuer = issuer.as_ref().and_then(http::Uri::authority).and_then(|host| host.as_str().parse().ok());
-    let issuer = issuer.and_then(|host| match host {
+    let host = issuer.as_ref().and_then(http::Uri::authority).and_then(|host| host.as_str().parse().ok());
+    host.and_then(|host| match host {
         Host::Name(name) => Some(HostPattern::Name(name)),
         Host::Address => None,
-    });
-    AllowedHosts::new(local.chain(issuer).chain(named.iter().cloned()).collect())
+    })
 }
 
 #[cfg(test)]

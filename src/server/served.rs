@@ -73,6 +73,8 @@ pub(super) enum GrpcListener {
     Main,
     /// At `--admin-addr`: nothing of the admin API is served anywhere else.
     Admin,
+    /// At `--http-addr`, by Connect alone, for the explorer's page.
+    Explorer,
     /// At `--ext-authz-addr`. Without this address, `--ext-authz on` moves what is served here alone to `--grpc-addr`.
     ExtAuthz,
 }
@@ -119,7 +121,7 @@ pub(super) static SERVED: &[Served] = &[
         name: identity_service_server::SERVICE_NAME,
         described: &described::API,
         // Beside the admin API, too, so that whoever administers needs one address.
-        listeners: &[GrpcListener::Main, GrpcListener::Admin],
+        listeners: &[GrpcListener::Main, GrpcListener::Admin, GrpcListener::Explorer],
         callers: Callers::Declared,
         is_reflected: true,
         has_health: true,
@@ -130,7 +132,7 @@ pub(super) static SERVED: &[Served] = &[
     Served {
         name: token_service_server::SERVICE_NAME,
         described: &described::API,
-        listeners: &[GrpcListener::Main, GrpcListener::Admin],
+        listeners: &[GrpcListener::Main, GrpcListener::Admin, GrpcListener::Explorer],
         callers: Callers::Declared,
         is_reflected: true,
         has_health: true,
@@ -305,6 +307,9 @@ fn identity(building: &Building<'_>) -> IdentityServiceServer<IdentityRpc> {
         Arc::clone(&parts.revocation),
         Arc::clone(&parts.attributes),
     );
+    // At the address of HTTP a password counts as HTTP has it. By gRPC, it is not concerned.
+    let is_at_http = building.listener == GrpcListener::Explorer;
+    let rpc = rpc.with_password_grant(!is_at_http || building.config.http.http_password_grant == Switch::On);
     IdentityServiceServer::new(rpc).max_decoding_message_size(building.max_message_bytes)
 }
 

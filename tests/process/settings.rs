@@ -77,6 +77,7 @@ async fn a_wrong_value_is_refused_with_what_would_be_right() {
         ("--issuer", "https://id.example//a", "path of letters, digits"),
         ("--issuer", "https://id.example/.well-known/openid-configuration", "path of letters, digits"),
         ("--http-password-grant", "maybe", "on, off"),
+        ("--explorer", "maybe", "on, off, admin"),
         ("--audience", "", "a name of printable ASCII"),
         ("--audience", "two words", "without spaces"),
         ("--database-statement-timeout", "99ms", "between 100ms and 1m"),
@@ -151,6 +152,7 @@ async fn settings_that_do_not_fit_each_other_are_refused() {
         (&["--master-key", MASTER_KEY, "--master-key-file", &key_file], "--master-key"),
         (&["--master-key-file=/dev/null/nothing"], "--master-key-file"),
         (&["--ext-authz-addr=127.0.0.1:0"], "--ext-authz-addr"),
+        (&["--explorer=admin", "--admin-addr=off"], "--explorer"),
         (&["--database-url-file=/dev/null/nothing"], "--database-url-file"),
         (&["--bootstrap=/dev/null/nothing"], "--bootstrap"),
     ] {

@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// Where tokens are issued (RFC 6749 section 3.2).
-pub(super) const TOKEN: &str = TOKEN_ENDPOINT;
+pub(crate) const TOKEN: &str = TOKEN_ENDPOINT;
 /// Where tokens are revoked (RFC 7009).
 pub(super) const REVOKE: &str = "/oauth2/revoke";
 /// Where a token's worth is told (RFC 7662).
@@ -54,6 +54,17 @@ pub(crate) struct Endpoints {
     pub(crate) introspect: IntrospectEndpoint,
     /// Tells the users of tokens.
     pub(crate) userinfo: UserInfoEndpoint,
+}
+
+/// The token endpoint alone, behind the `entrance`: for a page of another listener, which may call its own origin only.
+pub(crate) fn token_router(endpoint: TokenEndpoint, Entrance { origins, limits, drain }: Entrance) -> Router {
+    Router::new()
+        .route(TOKEN, post(token::token).with_state(endpoint))
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn_with_state(drain, draining::gate))
+        .layer(from_fn_with_state(limits, admit))
+        .layer(from_fn_with_state(Pages::new(origins), pages::refuse_others))
+        .layer(map_response(keep_out_of_caches))
 }
 
 /// The `endpoints` below each of `prefixes`, behind the `entrance`.

@@ -10,7 +10,7 @@ use serde::Serialize;
 use tonic::{Code, Status};
 use tonic_types::pb;
 
-use crate::model::Error;
+use crate::{errors::connect_code, model::Error};
 
 /// An error in JSON: a body of its own, or the end of a stream.
 #[derive(Debug, Serialize)]
@@ -36,7 +36,8 @@ struct Detail {
 impl Failure {
     /// Of `status`, whose details are of the types in `details`, or unknown.
     pub(super) fn of(status: &Status, details: &DescriptorPool) -> Self {
-        let (code, http_status) = names(status.code());
+        let (code, http_status) = connect_code(status.code());
+        let http_status = StatusCode::from_u16(http_status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let inner = pb::Status::decode(status.details()).unwrap_or_default();
         let details = inner.details.iter().map(|detail| Detail::of(detail, details)).collect();
         Self { code, message: status.message().to_owned(), details, status: http_status }
@@ -80,35 +81,6 @@ pub(super) fn failed(headers: &HeaderMap) -> Option<Status> {
 pub(super) fn broken_off() -> Status {
     Error::internal("the call ended without a status").into()
 }
-
-/// The name of `code`, and the status of HTTP that goes with it (the protocol's "Error Codes").
-const fn names(code: Code) -> (&'static str, StatusCode) {
-    match code {
-        // A success is no error, and so has no name.
-        Code::Ok | Code::Unknown => ("unknown", StatusCode::INTERNAL_SERVER_ERROR),
-        Code::Cancelled => ("canceled", CLIENT_CLOSED_REQUEST),
-        Code::InvalidArgument => ("invalid_argument", StatusCode::BAD_REQUEST),
-        Code::DeadlineExceeded => ("deadline_exceeded", StatusCode::GATEWAY_TIMEOUT),
-        Code::NotFound => ("not_found", StatusCode::NOT_FOUND),
-        Code::AlreadyExists => ("already_exists", StatusCode::CONFLICT),
-        Code::PermissionDenied => ("permission_denied", StatusCode::FORBIDDEN),
-        Code::ResourceExhausted => ("resource_exhausted", StatusCode::TOO_MANY_REQUESTS),
-        Code::FailedPrecondition => ("failed_precondition", StatusCode::BAD_REQUEST),
-        Code::Aborted => ("aborted", StatusCode::CONFLICT),
-        Code::OutOfRange => ("out_of_range", StatusCode::BAD_REQUEST),
-        Code::Unimplemented => ("unimplemented", StatusCode::NOT_IMPLEMENTED),
-        Code::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR),
-        Code::Unavailable => ("unavailable", StatusCode::SERVICE_UNAVAILABLE),
-        Code::DataLoss => ("data_loss", StatusCode::INTERNAL_SERVER_ERROR),
-        Code::Unauthenticated => ("unauthenticated", StatusCode::UNAUTHORIZED),
-    }
-}
-
-/// 499, which HTTP itself does not know: the client has gone away.
-const CLIENT_CLOSED_REQUEST: StatusCode = match StatusCode::from_u16(499) {
-    Ok(status) => status,
-    Err(_) => StatusCode::REQUEST_TIMEOUT,
-};
 
 #[cfg(test)]
 mod tests {

@@ -1,0 +1,137 @@
+//! Owns the files of the explorer's page: Swagger UI, which is compressed where the program is built, and what begins it.
+
+use std::{io::Read, sync::LazyLock};
+
+use axum::{
+    body::Bytes,
+    extract::Path,
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use flate2::read::GzDecoder;
+
+use super::CACHE_CONTROL;
+use crate::{
+    http::{etag, refusal::Refusal},
+    model::Error,
+};
+
+/// A file. Of one that is kept compressed, the text is there once somebody asks who does not take it so.
+struct Asset {
+    name: &'static str,
+    content_type: &'static str,
+    compressed: Option<&'static [u8]>,
+    text: LazyLock<Bytes>,
+    etag: LazyLock<String>,
+}
+
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const STYLE: &str = "text/css; charset=utf-8";
+
+const BUNDLE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/swagger-ui-bundle.js.gz"));
+const BUNDLE_STYLE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/swagger-ui.css.gz"));
+const BEGIN: &str = include_str!("explorer.js");
+const OWN_STYLE: &str = include_str!("page.css");
+
+static ASSETS: [Asset; 4] = [
+    Asset {
+        name: "swagger-ui-bundle.js",
+        content_type: SCRIPT,
+        compressed: Some(BUNDLE),
+        text: LazyLock::new(|| inflated(BUNDLE)),
+        etag: LazyLock::new(|| etag::of(BUNDLE)),
+    },
+    Asset {
+        name: "swagger-ui.css",
+        content_type: STYLE,
+        compressed: Some(BUNDLE_STYLE),
+        text: LazyLock::new(|| inflated(BUNDLE_STYLE)),
+        etag: LazyLock::new(|| etag::of(BUNDLE_STYLE)),
+    },
+    Asset {
+        name: "explorer.js",
+        content_type: SCRIPT,
+        compressed: None,
+        text: LazyLock::new(|| Bytes::from_static(BEGIN.as_bytes())),
+        etag: LazyLock::new(|| etag::of(BEGIN.as_bytes())),
+    },
+    Asset {
+        name: "page.css",
+        content_type: STYLE,
+        compressed: None,
+        text: LazyLock::new(|| Bytes::from_static(OWN_STYLE.as_bytes())),
+        etag: LazyLock::new(|| etag::of(OWN_STYLE.as_bytes())),
+    },
+];
+
+fn inflated(compressed: &[u8]) -> Bytes {
+    let mut text = Vec::new();
+    // The build has made it.
+    let _ = GzDecoder::new(compressed).read_to_end(&mut text);
+    text.into()
+}
+
+/// The file `name`.
+pub(super) async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Result<Response, Refusal> {
+    let asset = ASSETS.iter().find(|asset| asset.name == name).ok_or(Error::Unimplemented)?;
+    // RFC 9110 section 8.8.3: what is compressed is another representation, of another tag.
+    let compressed = asset.compressed.filter(|_| takes_gzip(&headers));
+    let tag = match compressed {
+        Some(_) => asset.etag.clone(),
+        None => asset.etag.replacen('"', "\"plain-", 1),
+    };
+    let told = [
+        (header::CACHE_CONTROL, CACHE_CONTROL),
+        (header::VARY, "accept-encoding"),
+        (header::ETAG, tag.as_str()),
+    ];
+    if etag::names(&headers, &tag) {
+        return Ok((StatusCode::NOT_MODIFIED, told).into_response());
+    }
+    let content_type = [(header::CONTENT_TYPE, asset.content_type)];
+    Ok(match compressed {
+        Some(bytes) => (told, content_type, [(header::CONTENT_ENCODING, "gzip")], Bytes::from_static(bytes))
+            .into_response(),
+        None => (told, content_type, asset.text.clone()).into_response(),
+    })
+}
+
+/// Whether whoever sends `headers` reads what gzip has compressed, by name.
+fn takes_gzip(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|coding| {
+        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+        let is_refused =
+            weight.trim().trim_start_matches("q=").parse::<f32>().is_ok_and(|weight| weight <= 0.0);
+        name.trim().eq_ignore_ascii_case("gzip") && !is_refused
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn what_is_compressed_is_what_is_told_to_who_takes_no_gzip() {
+        for asset in &ASSETS {
+            assert!(asset.text.len() > 100, "{}", asset.name);
+        }
+        assert!(ASSETS[0].text.ends_with(b"})));") || ASSETS[0].text.len() > 1_000_000);
+    }
+
+    #[test]
+    fn gzip_is_taken_by_name_alone() {
+        let takes = |value: &'static str| {
+            takes_gzip(&HeaderMap::from_iter([(header::ACCEPT_ENCODING, HeaderValue::from_static(value))]))
+        };
+        for yes in ["gzip", "br, GZIP;q=0.5", "gzip, deflate, br, zstd"] {
+            assert!(takes(yes), "{yes}");
+        }
+        for no in ["", "br", "gzip;q=0", "identity", "x-gzip2"] {
+            assert!(!takes(no), "{no}");
+        }
+        assert!(!takes_gzip(&HeaderMap::new()));
+    }
+}

@@ -1,0 +1,85 @@
+//! Owns an RPC as an operation: what it does, takes and answers, and who may call it.
+
+use prost_reflect::MethodDescriptor;
+use serde_json::{Map, Value, json};
+
+use super::{
+    BEARER, CLIENT_CREDENTIALS, Described, PASSWORD,
+    comments::{Comments, first_sentence, without_errors},
+    reasons::Reasons,
+    schema::Schemas,
+};
+use crate::auth::Access;
+
+/// What operations are made of.
+pub(super) struct Operations<'a, 'b> {
+    pub(super) described: &'a Described,
+    pub(super) comments: &'a Comments,
+    pub(super) reasons: &'a Reasons,
+    pub(super) schemas: &'b mut Schemas<'a>,
+}
+
+impl Operations<'_, '_> {
+    /// The operation of `method`, which is called at `path`.
+    pub(super) fn operation(&mut self, path: &str, method: &MethodDescriptor) -> Value {
+        let service = method.parent_service();
+        let (about, listed) = without_errors(self.comments.at(&method.parent_file(), method.path()));
+        let access = self.described.policy.access(path);
+        let head = self.comments.head(&method.parent_file());
+        let mut responses = self.reasons.answers(method, listed, access, head);
+        let (input, output) = (method.input(), method.output());
+        let answer = json!({ "schema": self.schemas.of_answer(&output) });
+        let success = self.comments.at(&output.parent_file(), output.path());
+        responses.insert(
+            "200".to_owned(),
+            json!({ "description": success, "content": { "application/json": answer } }),
+        );
+        let schema = self.schemas.of_request(&input);
+        let example = self.schemas.example(&input, 0);
+        json!({
+            "operationId": format!("{}_{}", service.name(), method.name()),
+            "tags": [service.full_name()],
+            "summary": first_sentence(&about),
+            "description": described(&about, access),
+            "security": self.security(access),
+            "requestBody": {
+                "required": true,
+                "content": { "application/json": { "schema": schema, "example": example } },
+            },
+            "responses": responses,
+        })
+    }
+
+    /// What a caller must show, one of these; nothing if everybody may call.
+    fn security(&self, access: Option<&Access>) -> Value {
+        let Some(Access::Authenticated { required_scopes }) = access else { return json!([]) };
+        let flows = [
+            (
+                PASSWORD,
+                if self.described.has_password_flow() { self.described.user_scopes() } else { Vec::new() },
+            ),
+            (CLIENT_CREDENTIALS, self.described.client_scopes()),
+        ];
+        let gives_all =
+            |scopes: &[&str]| required_scopes.iter().all(|scope| scopes.contains(&scope.as_str()));
+        let flows = flows.iter().filter(|(_, scopes)| !scopes.is_empty() && gives_all(scopes));
+        let one = |scheme: &str, scopes: &[String]| {
+            Value::Object(Map::from_iter([(scheme.to_owned(), json!(scopes))]))
+        };
+        let mut all: Vec<_> = flows.map(|(scheme, _)| one(scheme, required_scopes)).collect();
+        all.push(one(BEARER, &[]));
+        Value::Array(all)
+    }
+}
+
+/// What an operation does, and the scopes that it needs.
+fn described(about: &str, access: Option<&Access>) -> String {
+    match access {
+        Some(Access::Authenticated { required_scopes }) if !required_scopes.is_empty() => {
+            let names: Vec<_> = required_scopes.iter().map(|scope| format!("`{scope}`")).collect();
+            format!("{about}\n\nNeeds a token with the scope {}.", names.join(" and "))
+        }
+        Some(Access::Authenticated { .. }) => format!("{about}\n\nNeeds a token."),
+        _ => about.to_owned(),
+    }
+}

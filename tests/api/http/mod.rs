@@ -3,9 +3,11 @@
 pub(crate) mod client;
 mod clients;
 mod discovery;
+mod explorer;
 mod introspect;
 mod limits;
 mod model_api;
+mod openapi;
 mod operations;
 mod pages;
 mod protocol;

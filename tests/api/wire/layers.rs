@@ -19,8 +19,9 @@ use crate::harness::eventually;
 
 /// Where the layers of each listener are put together.
 const GRPC_SOURCE: &str = include_str!("../../../src/server/grpc.rs");
-const HTTP_SOURCES: [&str; 3] = [
+const HTTP_SOURCES: [&str; 4] = [
     include_str!("../../../src/server/http.rs"),
+    include_str!("../../../src/http/explorer/mod.rs"),
     include_str!("../../../src/http/mod.rs"),
     include_str!("../../../src/http/oauth/mod.rs"),
 ];
@@ -478,7 +479,8 @@ fn each_layer_has_a_row_and_each_row_its_layers() {
     let named: Vec<_> = HTTP
         .iter()
         .flat_map(|row| [row.outer, row.inner])
-        .chain(["draining::gate", "pages::for_every_page"])
+        // The last two have tests of their own in tests/api/http/explorer.rs.
+        .chain(["draining::gate", "pages::for_every_page", "guard::check", "with_headers"])
         .collect();
     for line in HTTP_SOURCES.into_iter().flat_map(layers) {
         assert!(named.iter().any(|name| line.contains(name)), "`{line}` has no row");

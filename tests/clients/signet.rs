@@ -14,6 +14,7 @@ pub(crate) struct Signet {
     pub(crate) grpc_addr: String,
     pub(crate) http_addr: String,
     pub(crate) operations_addr: String,
+    pub(crate) admin_addr: String,
 }
 
 impl Signet {
@@ -45,6 +46,7 @@ impl Signet {
             grpc_addr: service.grpc_addr().to_string(),
             http_addr: service.http_addr().to_string(),
             operations_addr: service.operations_addr().to_string(),
+            admin_addr: service.admin_addr().to_string(),
             process: service.process,
             directory,
         }

@@ -44,6 +44,11 @@ pub(crate) fn web_client() -> PathBuf {
     directory("SIGNET_TEST_WEB_CLIENT")
 }
 
+/// What drives the explorer and reads its document, and Node.js: what `SIGNET_TEST_EXPLORER_CLIENT` names.
+pub(crate) fn explorer_client() -> PathBuf {
+    directory("SIGNET_TEST_EXPLORER_CLIENT")
+}
+
 /// The Python environment of a hand-written service: what `SIGNET_TEST_OLD_SERVICE` names.
 pub(crate) fn old_service() -> PathBuf {
     directory("SIGNET_TEST_OLD_SERVICE")

@@ -1,4 +1,4 @@
-//! Owns the end of the OAuth 2.0 endpoints: they finish what they have begun and take nothing new, while keys, discovery and probes go on.
+//! Owns the end of the OAuth 2.0 endpoints, and of the RPCs beside the explorer: they finish what they have begun and take nothing new, while keys, discovery and probes go on.
 
 use axum::{
     Json,
@@ -8,9 +8,12 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::json;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{TaskTracker, task_tracker::TaskTrackerToken},
+};
 
-/// Whether the OAuth 2.0 endpoints take requests, and how many they have. Clones are of the same endpoints.
+/// Whether the OAuth 2.0 endpoints, and the RPCs beside the explorer, take requests, and how many they have. Clones are of the same ones.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct OAuthDrain {
     draining: CancellationToken,
@@ -24,13 +27,21 @@ impl OAuthDrain {
         self.open.close();
         self.open.wait().await;
     }
+
+    /// Takes a request, which is open until the token is dropped; nothing if no more are taken.
+    pub(crate) fn take(&self) -> Option<TaskTrackerToken> {
+        // Counted before it is looked, so that none is taken of which the drain does not know.
+        let open = self.open.token();
+        (!self.draining.is_cancelled()).then_some(open)
+    }
 }
 
 /// Lets a request on, unless the service is ending.
 pub(super) async fn gate(State(drain): State<OAuthDrain>, request: Request, next: Next) -> Response {
-    // Counted before it is looked, so that none is taken of which the drain does not know.
-    let _open = drain.open.token();
-    if drain.draining.is_cancelled() { refusal(request.version()) } else { next.run(request).await }
+    match drain.take() {
+        Some(_open) => next.run(request).await,
+        None => refusal(request.version()),
+    }
 }
 
 /// It is nobody's failure, so the log does not hear of it.

@@ -76,9 +76,9 @@ impl Explored {
     }
 
     /// The explorer of `--http-addr`, if it is there.
-    pub(super) fn at_http(&self) -> Option<Explorer> {
+    pub(super) fn at_http(&self, drain: OAuthDrain) -> Option<Explorer> {
         let paths = || served_by_http().map(|service| format!("/{service}/{{method}}")).collect();
-        self.is_at_http().then(|| Explorer { guard: self.guard.clone(), rpcs: paths() })
+        self.is_at_http().then(|| Explorer { guard: self.guard.clone(), rpcs: paths(), drain })
     }
 }
 
@@ -142,17 +142,21 @@ pub(super) fn document(
 /// `router`, and beside it the `rpcs` by Connect, while the explorer is there, to whom it answers.
 pub(super) fn beside_http(
     explored: Explored,
+    drain: OAuthDrain,
     rpcs: Option<impl GrpcService>,
     router: Router,
 ) -> impl HttpService<Either<MeteredBody, Body>> {
     service_fn(move |mut request: http::Request<Incoming>| {
-        let rpcs = rpcs.as_ref().filter(|_| lets_pass(&explored.guard, &mut request)).cloned();
-        let router = if rpcs.is_none() { Some(router.clone()) } else { None };
+        let rpcs = rpcs.as_ref().filter(|_| lets_pass(&explored.guard, &mut request));
+        // What is not taken the router refuses.
+        let taken = rpcs.and_then(|rpcs| Some((rpcs.clone(), drain.take()?)));
+        let router = taken.is_none().then(|| router.clone());
         async move {
-            match (rpcs, router) {
-                (Some(rpcs), _) => rpcs.oneshot(request).await.map(|response| response.map(Either::Left)),
-                (None, router) => {
-                    let answered = Box::pin(router.unwrap_or_default().oneshot(request.map(Body::new))).await;
+            match taken {
+                Some((rpcs, _open)) => rpcs.oneshot(request).await.map(|response| response.map(Either::Left)),
+                None => {
+                    let router = router.unwrap_or_default();
+                    let answered = Box::pin(router.oneshot(request.map(Body::new))).await;
                     answered.map(|response| response.map(Either::Right))
                 }
             }
@@ -184,10 +188,10 @@ pub(super) fn beside_admin<Grpc: GrpcService>(
 ) -> Result<impl HttpService<Either<MeteredBody, Body>> + use<Grpc>, Error> {
     let router = if explored.place == ExplorerPlace::Admin {
         let limits = HttpAdmission::new(parts.pools.admin.clone(), config.limits.max_header_bytes);
+        let explorer = Explorer { guard: explored.guard.clone(), rpcs: Vec::new(), drain: drain.clone() };
         let entrance = Entrance { origins: config.web.origins(), limits: limits.clone(), drain };
         let password_grant = config.http.http_password_grant == Switch::On;
         let token = TokenEndpoint { grants: std::sync::Arc::clone(&parts.grants), password_grant };
-        let explorer = Explorer { guard: explored.guard.clone(), rpcs: Vec::new() };
         let document = document(config, GrpcListener::Admin, grpc_addr)?;
         let router = explorer_router(&explorer, document, token_router(token, entrance), limits);
         Some(measured(router, parts.http_meter("admin")))

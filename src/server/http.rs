@@ -61,7 +61,7 @@ pub(super) fn service<Rpcs: GrpcService>(
         authenticator: Arc::clone(&parts.authenticator),
     });
     let limits = HttpAdmission::new(parts.pools.http.clone(), config.limits.max_header_bytes);
-    let entrance = Entrance { origins: config.web.origins(), limits, drain };
+    let entrance = Entrance { origins: config.web.origins(), limits, drain: drain.clone() };
     let tls_client_auth = config.tls.tls_client_ca.is_some();
     let issuer = config.tokens.issuer().to_owned();
     let discovery = Discovery::new(issuer, password_grant, tls_client_auth, Arc::clone(&parts.keyring));
@@ -75,9 +75,9 @@ pub(super) fn service<Rpcs: GrpcService>(
         metrics_elsewhere: shows_metrics.then(|| metrics::elsewhere(elsewhere.operations)),
         front: explorer::front(parts, config),
         document: explorer::document(config, GrpcListener::Explorer, elsewhere.grpc)?,
-        explorer: explored.at_http(),
+        explorer: explored.at_http(drain.clone()),
     };
     // Outermost, so that every request is counted with the status that the client gets.
     let router = measured(router(side, entrance), parts.http_meter("http"));
-    Ok(explorer::beside_http(explored, rpcs, router))
+    Ok(explorer::beside_http(explored, drain, rpcs, router))
 }

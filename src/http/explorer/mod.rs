@@ -17,6 +17,7 @@ use axum::{
 
 use super::{
     admit::{HttpAdmission, admit, bound_headers},
+    draining::{self, OAuthDrain},
     etag, method_not_allowed, not_found,
     openapi::{Document, Rpcs},
     refusal::Refusal,
@@ -51,6 +52,8 @@ pub(crate) struct Explorer {
     pub(crate) guard: ExplorerGuard,
     /// The paths of RPCs that are served beside it to whom it answers, as patterns of the router.
     pub(crate) rpcs: Vec<String>,
+    /// How they end.
+    pub(crate) drain: OAuthDrain,
 }
 
 /// What browsers find at `--http-addr`: the page `front`, the `document`, and the explorer, if it is there.
@@ -94,6 +97,7 @@ fn guarded(explorer: &Explorer) -> Router {
         .route(&format!("{EXPLORER}/{{file}}"), get(assets::asset))
         .method_not_allowed_fallback(method_not_allowed);
     let rpcs = explorer.rpcs.iter().fold(Router::new(), |router, path| router.route(path, any(not_found)));
+    let rpcs = rpcs.layer(from_fn_with_state(explorer.drain.clone(), draining::gate));
     pages.merge(rpcs).layer(from_fn_with_state(explorer.guard.clone(), guard::check))
 }
 

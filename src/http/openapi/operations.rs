@@ -35,7 +35,7 @@ impl Operations<'_, '_> {
             json!({ "description": success, "content": { "application/json": answer } }),
         );
         let schema = self.schemas.of_request(&input);
-        let example = self.schemas.example(&input, 0);
+        let example = self.schemas.example(&input);
         json!({
             "operationId": format!("{}_{}", service.name(), method.name()),
             "tags": [service.full_name()],

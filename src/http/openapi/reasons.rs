@@ -43,9 +43,9 @@ impl Reasons {
         {
             let comment = comments.at(&value.parent_enum().parent_file(), value.path());
             // It begins with the code.
-            if let Some((code, when)) = comment.split_once(". ")
-                && let Some(status) = connect_status(code)
-            {
+            let (code, when) = comment.split_at(comment.find(['.', ';']).unwrap_or(comment.len()));
+            if let Some(status) = connect_status(code) {
+                let when = when.trim_start_matches(['.', ';', ' ']);
                 let name = value.name().trim_start_matches(PREFIX).to_owned();
                 all.insert(name, Reason { status, when: first_sentence(when).to_owned() });
             }

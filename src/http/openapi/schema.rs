@@ -155,7 +155,12 @@ impl<'a> Schemas<'a> {
     }
 
     /// A request of the type `message` that has what it must have.
-    pub(super) fn example(&self, message: &MessageDescriptor, depth: usize) -> Value {
+    pub(super) fn example(&self, message: &MessageDescriptor) -> Value {
+        self.example_at(message, 0, false)
+    }
+
+    /// The same, `depth` messages deep. One that `is_chosen` of several has all of its fields: they do not say whether they must be set.
+    fn example_at(&self, message: &MessageDescriptor, depth: usize, is_chosen: bool) -> Value {
         let mut example = Map::new();
         for field in message.fields().filter(|_| depth < MAX_DEPTH) {
             let of_one = field.containing_oneof().filter(|oneof| !oneof.is_synthetic());
@@ -163,22 +168,22 @@ impl<'a> Schemas<'a> {
                 Some(oneof) => self.comments.at(&message.parent_file(), oneof.path()),
                 None => self.comments.at(&message.parent_file(), field.path()),
             };
+            let is_one = of_one.is_some();
             let is_first = of_one.is_none_or(|oneof| oneof.fields().next().as_ref() == Some(&field));
-            // What is chosen of several has fields that say nothing of whether they must be set.
-            let is_wanted = comment.starts_with(REQUIRED) || (depth > 0 && comment.starts_with("The "));
+            let is_wanted = comment.starts_with(REQUIRED) || is_chosen;
             if is_wanted && is_first {
-                example.insert(field.json_name().to_owned(), self.value(&field, depth));
+                example.insert(field.json_name().to_owned(), self.value(&field, depth, is_one));
             }
         }
         Value::Object(example)
     }
 
-    fn value(&self, field: &FieldDescriptor, depth: usize) -> Value {
+    fn value(&self, field: &FieldDescriptor, depth: usize, is_chosen: bool) -> Value {
         let one = match field.kind() {
             Kind::Message(_) if field.is_map() => return json!({}),
             Kind::Message(message) if message.full_name() == TIMESTAMP => json!("2030-01-01T00:00:00Z"),
             Kind::Message(message) if well_known(message.full_name()).is_some() => json!(""),
-            Kind::Message(message) => self.example(&message, depth + 1),
+            Kind::Message(message) => self.example_at(&message, depth + 1, is_chosen),
             Kind::Bool => json!(true),
             Kind::Enum(names) => json!(names.values().last().map(|value| value.name().to_owned())),
             Kind::String => {

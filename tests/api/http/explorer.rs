@@ -215,7 +215,7 @@ async fn the_rpcs_of_identity_v1_are_called_beside_it_by_connect_and_nothing_els
     }
     // They count as calls, too.
     let metrics = server.operations_get("/metrics").await.into_body();
-    let is_counted = |line: &str| line.starts_with("signet_grpc_calls") && line.contains("SignUp");
+    let is_counted = |line: &str| line.starts_with("grpc_") && line.contains("\"SignUp\"");
     assert!(metrics.lines().any(is_counted), "{metrics}");
 }
 

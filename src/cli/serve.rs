@@ -1,6 +1,6 @@
 //! Owns `signet serve`.
 
-use std::thread;
+use std::{net::SocketAddr, thread};
 
 use clap::Args;
 use serde_json::json;
@@ -80,11 +80,7 @@ fn report(started: &Started, metrics: Switch, output: Output) -> Result<(), Fail
         }
         (None, None) => String::new(),
     };
-    let admin = match (admin_addr, admin_problem) {
-        (Some(addr), _) => format!("Admin API:   {addr}\n"),
-        (None, Some(problem)) => format!("Admin API:   nowhere: {problem}. Set --admin-addr, or `off`\n"),
-        (None, None) => String::new(),
-    };
+    let admin = admin_line(*admin_addr, admin_problem.as_deref());
     let explorer = explorer_url.as_ref().map_or_else(String::new, |url| format!("Explorer:    {url}\n"));
     let text = format!(
         r#"{master_key}{migrations}Database:    {database}
@@ -116,4 +112,13 @@ Try it:
         "signing_key": signing_key,
     });
     output.answer(&text, &object)
+}
+
+/// The line that tells where the admin API is, unless it is off.
+fn admin_line(addr: Option<SocketAddr>, problem: Option<&str>) -> String {
+    match (addr, problem) {
+        (Some(addr), _) => format!("Admin API:   {addr}\n"),
+        (None, Some(problem)) => format!("Admin API:   nowhere: {problem}. Set --admin-addr, or `off`\n"),
+        (None, None) => String::new(),
+    }
 }

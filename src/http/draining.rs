@@ -1,4 +1,5 @@
-//! Owns the end of the OAuth 2.0 endpoints, and of the RPCs beside the explorer: they finish what they have begun and take nothing new, while keys, discovery and probes go on.
+//! Owns the end of the OAuth 2.0 endpoints, and of the RPCs beside the explorer: they finish what they have begun and take nothing new,
+//! while keys, discovery and probes go on.
 
 use axum::{
     Json,

@@ -73,7 +73,6 @@ pub struct Server {
     admin: Option<TcpListener>,
     tls: Option<Arc<Tls>>,
     started: Started,
-    explored: Explored,
     parts: Parts,
     shared_jobs: Arc<SharedJobs>,
     config: Config,
@@ -219,19 +218,7 @@ impl Server {
         }
         budget::tell(&parts.bounds, &config.limits);
         let (operations, admin) = (operations.listener(), admin.listener());
-        Ok(Self {
-            grpc,
-            http,
-            ext_authz,
-            operations,
-            admin,
-            tls,
-            started,
-            explored,
-            parts,
-            shared_jobs,
-            config,
-        })
+        Ok(Self { grpc, http, ext_authz, operations, admin, tls, started, parts, shared_jobs, config })
     }
 
     /// What starting did.
@@ -257,34 +244,19 @@ impl Server {
     }
 
     async fn serve_until(self, stop: CancellationToken) -> Result<(), Error> {
-        let Self {
-            grpc,
-            http,
-            ext_authz,
-            operations,
-            admin,
-            tls,
-            started,
-            explored,
-            parts,
-            shared_jobs,
-            config,
-        } = self;
+        let Self { grpc, http, ext_authz, operations, admin, tls, started, parts, shared_jobs, config } =
+            self;
         let ext_authz_addr = config.mesh.ext_authz_addr().map_err(Error::internal)?;
+        let explored = Explored::settle(&config, started.http_addr).map_err(Error::internal)?;
         let services = grpc::services(&parts, &config, ext_authz_addr, &explored)?;
-        let Services {
-            health,
-            main: grpc_service,
-            ext_authz: ext_authz_service,
-            admin: admin_grpc,
-            explorer,
-        } = services;
+        let Services { health, main: grpc_service, ext_authz: ext_authz_service, admin: admins, explorer } =
+            services;
         let oauth = OAuthDrain::default();
         let elsewhere = Elsewhere { grpc: started.grpc_addr, operations: started.operations_addr };
         let http_service =
             http::service((&parts, &config), oauth.clone(), &elsewhere, explored.clone(), explorer)?;
         let admin_service =
-            explorer::beside_admin((&parts, &config), explored, oauth.clone(), elsewhere.grpc, admin_grpc)?;
+            explorer::beside_admin((&parts, &config), explored, oauth.clone(), elsewhere.grpc, admins)?;
         let operations_service = operations::service(&parts, &config);
         let proxies = trusted_proxies(config.proxies.clone());
         let connections = |name, listener, bounds| {

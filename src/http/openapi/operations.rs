@@ -39,7 +39,7 @@ impl Operations<'_, '_> {
         json!({
             "operationId": format!("{}_{}", service.name(), method.name()),
             "tags": [service.full_name()],
-            "summary": first_sentence(&about),
+            "summary": first_sentence(&about).replace('`', ""),
             "description": described(&about, access),
             "security": self.security(access),
             "requestBody": {

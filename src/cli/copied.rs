@@ -98,7 +98,7 @@ mod tests {
     use crate::cli::program;
 
     /// Commands that change nothing in the database of the settings, or have a way of their own.
-    const OTHERS: [&str; 28] = [
+    const OTHERS: [&str; 29] = [
         "serve",
         "migrate up",
         "migrate status",
@@ -124,6 +124,7 @@ mod tests {
         "export",
         "keys list",
         "jobs",
+        "doctor",
         "backup",
         "restore",
         "copy",

@@ -32,7 +32,7 @@ type Read = &'static [&'static str];
 const ON_THE_DATABASE: Read = &["data_dir", "database_url", "master_key", "audit_log", "log_level"];
 
 /// What a command reads besides, or in place of that.
-const READ: [(&[&str], Read, Read); 20] = [
+const READ: [(&[&str], Read, Read); 21] = [
     (&["login"], LOGS, &[]),
     (&["logout"], LOGS, &[]),
     (&["descriptor"], &[], &[]),
@@ -40,6 +40,11 @@ const READ: [(&[&str], Read, Read); 20] = [
     (&["man"], &[], &[]),
     (&["healthcheck"], LOGS, &["operations_addr", "http_addr", "tls_cert", "tls_key"]),
     (&["top"], LOGS, &["operations_addr", "tls_cert", "tls_key"]),
+    (
+        &["doctor"],
+        &["data_dir", "database_url", "master_key", "log_level"],
+        &["issuer", "grpc_addr", "http_addr", "operations_addr", "tls_cert", "tls_key", "key_publish_ahead", "clock_leeway"],
+    ),
     (&["migrate"], &["data_dir", "database_url", "master_key", "log_level"], &["database_wait"]),
     (&["apply"], ON_THE_DATABASE, &["audience"]),
     (&["export"], ON_THE_DATABASE, &["audience"]),

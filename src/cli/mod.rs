@@ -13,6 +13,7 @@ mod confirm;
 mod copied;
 mod copy;
 mod descriptor;
+mod doctor;
 mod environment;
 mod events;
 mod exit;
@@ -176,6 +177,13 @@ enum Command {
     ///
     /// Latencies are the upper bounds of the buckets that they fall into.
     Top(top::Top),
+    /// Check from here what proxies break between clients and the service: TLS, HTTP/2, trailers, large headers, idle connections, gRPC-Web,
+    /// the issuer and its keys as others see them, the clock; and say the line that mends it. Where the service's settings and database are, it
+    /// looks at these, too.
+    ///
+    /// One line for each check: ok, skipped, warning or WRONG, what was seen, and behind an arrow what mends it. It changes nothing, and
+    /// sends no credential unless --token-file names one. Exit code 1 if something is wrong, 69 if nobody answers.
+    Doctor(doctor::Doctor),
     /// Write completions for a shell to standard output: `source <(signet completions bash)`, or into a file that the shell reads when it
     /// starts.
     Completions(pages::Completions),
@@ -345,6 +353,7 @@ async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Descriptor => descriptor::run(cli.json, output),
         Command::Healthcheck => healthcheck::run(&cli.config, output).await,
         Command::Top(command) => Box::pin(top::run(command, &cli.config, output)).await,
+        Command::Doctor(command) => Box::pin(doctor::run(command, &cli.config, output)).await,
         Command::Completions(command) => pages::complete(command, program()),
         Command::Man(command) => pages::write_manual(command, program(), output),
     }

@@ -105,6 +105,15 @@ impl Output {
         if self.json { self.answer(text, object) } else { line(&fitting(&legible(text), self.width)) }
     }
 
+    /// Writes a line that is whole wherever it is read, or `object` as one line of JSON. Where people are told of what goes wrong alone, it
+    /// is only if it `matters`.
+    ///
+    /// # Errors
+    /// As with [`Self::answer`].
+    pub(super) fn finding(self, text: &str, object: &impl Serialize, matters: bool) -> Result<(), Failure> {
+        Self { quiet: self.quiet && !matters, ..self }.answer(text, object)
+    }
+
     /// Says on standard error what is wrong with one row of many, or what is passed over of all.
     pub(super) fn row_problem(self, text: &str, object: &impl Serialize) {
         let line = if self.json {

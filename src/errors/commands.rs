@@ -27,7 +27,9 @@ named! {
         PasswordDoesNotFit = "PASSWORD_DOES_NOT_FIT",
         /// The service does not serve.
         NotServing = "NOT_SERVING",
-        /// Nobody answers at --server.
+        /// `doctor` has found something wrong.
+        ChecksFailed = "CHECKS_FAILED",
+        /// Nobody answers at --server, or where `doctor` asks.
         ServerUnreachable = "SERVER_UNREACHABLE",
         /// The service there says what this release does not understand.
         AnswerNotUnderstood = "ANSWER_NOT_UNDERSTOOD",

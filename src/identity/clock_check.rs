@@ -149,6 +149,15 @@ impl ClockCheck {
         Ok(Some(offset).filter(|offset| offset.size() > MAX_APART))
     }
 
+    /// How far the clocks are apart; none if the database has no clock of its own.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`] if the database does not tell its time.
+    pub async fn offset(&self) -> Result<Option<ClockOffset>, Error> {
+        let (time, offset) = self.compare().await?;
+        Ok(time.map(|_| offset))
+    }
+
     /// The time by which all processes agree whose turn it is.
     ///
     /// # Errors

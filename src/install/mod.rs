@@ -6,6 +6,7 @@ mod backup_file;
 mod copy;
 mod data_dir;
 mod database;
+mod inspect;
 mod manifests;
 mod master_key_file;
 mod migrate;
@@ -28,6 +29,7 @@ use crate::{
 pub use backup::{BackedUp, RestoreOptions, Restored, backup, restore};
 pub use copy::{Copied, CopyOptions, copy};
 pub use database::{Missing, OpenDatabase, Unsealed};
+pub use inspect::{FileFault, inspect_files};
 pub use manifests::{ManifestProblem, manifest_secrets, read_manifest};
 pub use migrate::{SchemaUpdate, migrate, migrations, warn_of_unread};
 pub use reseal::{Resealed, reseal};

@@ -20,7 +20,7 @@ pub(super) fn settle(config: &mut Config, http: &Bound) -> Result<(), ConfigErro
 
 /// Why nobody finds by `issuer` what is served at `addr`, by TLS if it `speaks_tls`; none where somebody may. A name may lead anywhere, as
 /// to a proxy in front.
-fn problem(issuer: &str, addr: SocketAddr, speaks_tls: bool) -> Option<&'static str> {
+pub(crate) fn problem(issuer: &str, addr: SocketAddr, speaks_tls: bool) -> Option<&'static str> {
     let uri: Uri = issuer.parse().ok()?;
     let is_https = uri.scheme_str() == Some("https");
     if speaks_tls && !is_https {

@@ -48,6 +48,7 @@ pub(crate) use connections::fuzz as fuzz_greeting;
 pub use crate::store::DatabaseClock;
 pub use end::END_ALLOWANCE;
 pub use grpc::{descriptor_set, policy};
+pub(crate) use issuer::problem as issuer_problem;
 pub use reload::Reload;
 
 use self::http::Elsewhere;

@@ -112,7 +112,7 @@ fn is_loopback(host: &str) -> bool {
 }
 
 /// The authorities of `file`, or else of this machine.
-fn roots(file: Option<&Path>) -> Result<RootCertStore, Failure> {
+pub(in crate::cli) fn roots(file: Option<&Path>) -> Result<RootCertStore, Failure> {
     let mut roots = RootCertStore::empty();
     let Some(file) = file else {
         // Those that SSL_CERT_FILE and SSL_CERT_DIR name, where they are set.

@@ -34,6 +34,7 @@ use crate::{
 };
 use access_token::Proof;
 use address::Address;
+pub(super) use address::roots;
 pub(super) use login::{LoginAt, LogoutAt, log_in, log_out};
 pub(super) use problem::failure;
 pub(super) use who::Names;

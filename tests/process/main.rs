@@ -20,6 +20,7 @@ mod credentials;
 mod database_wait;
 mod deploy_files;
 mod descriptor;
+mod doctor;
 mod environment;
 mod exit_codes;
 mod exposure;

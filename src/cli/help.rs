@@ -43,7 +43,16 @@ const READ: [(&[&str], Read, Read); 21] = [
     (
         &["doctor"],
         &["data_dir", "database_url", "master_key", "log_level"],
-        &["issuer", "grpc_addr", "http_addr", "operations_addr", "tls_cert", "tls_key", "key_publish_ahead", "clock_leeway"],
+        &[
+            "issuer",
+            "grpc_addr",
+            "http_addr",
+            "operations_addr",
+            "tls_cert",
+            "tls_key",
+            "key_publish_ahead",
+            "clock_leeway",
+        ],
     ),
     (&["migrate"], &["data_dir", "database_url", "master_key", "log_level"], &["database_wait"]),
     (&["apply"], ON_THE_DATABASE, &["audience"]),

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test panics to fail")]
 
 mod deploy;
+mod doctor;
 mod envoy;
 mod ext_authz;
 mod forward_auth;

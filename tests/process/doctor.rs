@@ -114,7 +114,10 @@ async fn an_issuer_that_calls_itself_otherwise_is_told_with_the_flag() {
     // With --quiet what is wrong is left.
     let quiet = place.run(&[&["doctor", "--quiet", "--idle-for=0s"], &strs(&args)[..]].concat()).await;
     assert!(quiet.stdout.contains("WRONG    issuer.name"), "{quiet:?}");
-    assert!(quiet.stdout.lines().all(|line| !line.starts_with("ok") && !line.starts_with("skipped")), "{quiet:?}");
+    assert!(
+        quiet.stdout.lines().all(|line| !line.starts_with("ok") && !line.starts_with("skipped")),
+        "{quiet:?}"
+    );
 }
 
 #[tokio::test]

@@ -177,9 +177,9 @@ enum Command {
     ///
     /// Latencies are the upper bounds of the buckets that they fall into.
     Top(top::Top),
-    /// Check from here what proxies break between clients and the service: TLS, HTTP/2, trailers, large headers, idle connections, gRPC-Web,
-    /// the issuer and its keys as others see them, the clock; and say the line that mends it. Where the service's settings and database are, it
-    /// looks at these, too.
+    /// Check from here what proxies break between clients and the service: TLS, HTTP/2, trailers, large headers, idle connections,
+    /// gRPC-Web, the issuer and its keys as others see them, the clock; and say the line that mends it. Where the service's settings and
+    /// database are, it looks at these, too.
     ///
     /// One line for each check: ok, skipped, warning or WRONG, what was seen, and behind an arrow what mends it. It changes nothing, and
     /// sends no credential unless --token-file names one. Exit code 1 if something is wrong, 69 if nobody answers.

@@ -3,8 +3,8 @@
 use clap::{ArgMatches, parser::ValueSource};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
-/// Commands whose answer says no more than that they have done what was asked. Of `doctor` what is wrong is told nevertheless. Any other's is what was asked for, or cannot be asked for
-/// again: a secret.
+/// Commands whose answer says no more than that they have done what was asked. Of `doctor` what is wrong is told nevertheless. Any other's
+/// is what was asked for, or cannot be asked for again: a secret.
 const DOERS: [&str; 31] = [
     "serve",
     "login",

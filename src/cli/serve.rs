@@ -59,11 +59,7 @@ fn report(started: &Started, metrics: Switch, output: Output) -> Result<(), Fail
         migrations_applied,
         signing_key,
     } = started;
-    let (scheme, by) = match tls {
-        TlsUse::Off => ("http", "-plaintext"),
-        TlsUse::On => ("https", "-cacert ca.pem"),
-        TlsUse::Mutual => ("https", "-cacert ca.pem -cert client.pem -key client.key"),
-    };
+    let scheme = if *tls == TlsUse::Off { "http" } else { "https" };
     let master_key = master_key_made.as_ref().map_or_else(String::new, |path| {
         format!("Made the master key {path}: keep a copy apart from the database.\n")
     });
@@ -82,18 +78,15 @@ fn report(started: &Started, metrics: Switch, output: Output) -> Result<(), Fail
     };
     let admin = admin_line(*admin_addr, admin_problem.as_deref());
     let explorer = explorer_url.as_ref().map_or_else(String::new, |url| format!("Explorer:    {url}\n"));
+    let tries = calls_to_try(*tls, *grpc_addr);
     let text = format!(
-        r#"{master_key}{migrations}Database:    {database}
+        "{master_key}{migrations}Database:    {database}
 Signing key: {signing_key}
 Issuer:      {issuer}
 gRPC:        {grpc_addr}
-HTTP:        {scheme}://{http_addr} (/openapi.json, /.well-known/openid-configuration, /livez, /readyz)
+HTTP:        {scheme}://{http_addr}/ (/openapi.json, /.well-known/openid-configuration, /livez, /readyz)
 {explorer}{ext_authz}{admin}{operations}
-Try it:
-  grpcurl {by} -d '{{"username":"alice","password":"correct horse"}}' {grpc_addr} identity.v1.IdentityService/SignUp
-  grpcurl {by} -d '{{"password":{{"username":"alice","password":"correct horse"}}}}' {grpc_addr} identity.v1.IdentityService/IssueToken
-  grpcurl {by} -H 'authorization: Bearer <access_token>' {grpc_addr} identity.v1.IdentityService/GetMe
-"#
+{tries}"
     );
     let object = json!({
         "grpc_addr": grpc_addr,
@@ -112,6 +105,29 @@ Try it:
         "signing_key": signing_key,
     });
     output.answer(&text, &object)
+}
+
+/// Calls by which whoever has started it sees that it works, and what there is to see it by.
+fn calls_to_try(tls: TlsUse, grpc_addr: SocketAddr) -> String {
+    let (scheme, grpcurl, curl) = match tls {
+        TlsUse::Off => ("http", "-plaintext", ""),
+        TlsUse::On => ("https", "-cacert ca.pem", " --cacert ca.pem"),
+        TlsUse::Mutual => (
+            "https",
+            "-cacert ca.pem -cert client.pem -key client.key",
+            " --cacert ca.pem --cert client.pem --key client.key",
+        ),
+    };
+    format!(
+        r#"Try it:
+  grpcurl {grpcurl} -d '{{"username":"alice","password":"correct horse"}}' {grpc_addr} identity.v1.IdentityService/SignUp
+  grpcurl {grpcurl} -d '{{"password":{{"username":"alice","password":"correct horse"}}}}' {grpc_addr} identity.v1.IdentityService/IssueToken
+  grpcurl {grpcurl} -H 'authorization: Bearer <access_token>' {grpc_addr} identity.v1.IdentityService/GetMe
+Or with JSON:
+  curl{curl} --json '{{"username":"bob","password":"correct horse"}}' {scheme}://{grpc_addr}/identity.v1.IdentityService/SignUp
+With the same settings, `signet top` shows what it does, and `signet doctor` what stands between it and its clients.
+"#
+    )
 }
 
 /// The line that tells where the admin API is, unless it is off.

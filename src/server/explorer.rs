@@ -152,14 +152,12 @@ pub(super) fn beside_http(
         let taken = rpcs.and_then(|rpcs| Some((rpcs.clone(), drain.take()?)));
         let router = taken.is_none().then(|| router.clone());
         async move {
-            match taken {
-                Some((rpcs, _open)) => rpcs.oneshot(request).await.map(|response| response.map(Either::Left)),
-                None => {
-                    let router = router.unwrap_or_default();
-                    let answered = Box::pin(router.oneshot(request.map(Body::new))).await;
-                    answered.map(|response| response.map(Either::Right))
-                }
+            if let Some((rpcs, _open)) = taken {
+                return rpcs.oneshot(request).await.map(|response| response.map(Either::Left));
             }
+            let router = router.unwrap_or_default();
+            let answered = Box::pin(router.oneshot(request.map(Body::new))).await;
+            answered.map(|response| response.map(Either::Right))
         }
     })
 }
@@ -188,12 +186,12 @@ pub(super) fn beside_admin<Grpc: GrpcService>(
 ) -> Result<impl HttpService<Either<MeteredBody, Body>> + use<Grpc>, Error> {
     let router = if explored.place == ExplorerPlace::Admin {
         let limits = HttpAdmission::new(parts.pools.admin.clone(), config.limits.max_header_bytes);
-        let explorer = Explorer { guard: explored.guard.clone(), rpcs: Vec::new(), drain: drain.clone() };
+        let page = Explorer { guard: explored.guard.clone(), rpcs: Vec::new(), drain: drain.clone() };
         let entrance = Entrance { origins: config.web.origins(), limits: limits.clone(), drain };
         let password_grant = config.http.http_password_grant == Switch::On;
         let token = TokenEndpoint { grants: std::sync::Arc::clone(&parts.grants), password_grant };
         let document = document(config, GrpcListener::Admin, grpc_addr)?;
-        let router = explorer_router(&explorer, document, token_router(token, entrance), limits);
+        let router = explorer_router(&page, document, token_router(token, entrance), limits);
         Some(measured(router, parts.http_meter("admin")))
     } else {
         None

@@ -274,8 +274,7 @@ impl Server {
             .map(|listener| (listener, connections("ext_authz", Listener::Grpc, &parts.bounds).for_proxies()))
             .unzip();
         let few = |pending_bytes| small::bounds(&parts.bounds, pending_bytes);
-        let for_operators = few(operations::MAX_PENDING_BYTES);
-        let for_admins = few(admin::MAX_PENDING_BYTES);
+        let (for_operators, for_admins) = (few(operations::MAX_PENDING_BYTES), few(admin::MAX_PENDING_BYTES));
         let (operations, operations_connections) = operations
             .map(|listener| (listener, connections("operations", Listener::Http, &for_operators)))
             .unzip();

@@ -121,7 +121,6 @@ impl Parts {
         watch_caches(&metrics, &verifier, &accounts, &sessions, &clients, &permissions);
         watch_strangers(&metrics, store.for_strangers().tally());
         watch_database(&metrics, &store);
-        metrics.errors.expect(errors::reasons());
         let revocation = Revocation::new(Arc::clone(&verifier), Arc::clone(&clients), Arc::clone(&sessions));
         let revocation = Arc::new(revocation);
         let authenticator = Arc::new(Authenticator::new(verifier, standing));
@@ -369,8 +368,9 @@ fn watch_database(metrics: &Metrics, store: &Store) {
     }
 }
 
-/// Adds metrics that are read only when they are scraped.
+/// Adds metrics that are read only when they are scraped, and those of errors that may yet come.
 fn watch(metrics: &Metrics, clock: &Clock, changes: &Feed, keyring: &Arc<Keyring>) {
+    metrics.errors.expect(errors::reasons());
     metrics.watch_totals(
         &families::LOG_LINES,
         vec![

@@ -113,8 +113,10 @@ impl Found {
 
 async fn doctor(args: &[&str]) -> Found {
     let directory = TempDir::new().unwrap();
-    let run =
-        Invocation::signet().args(["doctor", "--json", "--idle-for=0s"]).args(args).within(directory.path());
+    // What idles is looked at only where a test is about that.
+    let idle =
+        if args.iter().any(|arg| arg.starts_with("--idle-for")) { &[][..] } else { &["--idle-for=0s"] };
+    let run = Invocation::signet().args(["doctor", "--json"]).args(idle).args(args).within(directory.path());
     let finished = run.run().await;
     let found = finished.objects();
     assert!(!found.is_empty(), "{finished:?}");
@@ -300,10 +302,11 @@ async fn an_haproxy_that_speaks_http1_to_signet_or_takes_details_away_is_told() 
         "speaks HTTP/1.1 to Signet",
         "HAProxy: `server signet SIGNET:50051 proto h2`",
     );
-    let removing = "  http-response del-header grpc-status-details-bin\n  timeout client 1s";
-    let _other = InFront::haproxy(stripped, removing, &format!("{} proto h2", signet.grpc)).await;
+    let removing = "  http-response del-header grpc-status-details-bin";
+    let server = format!("{} proto h2\n  timeout server 1s", signet.grpc);
+    let _other = InFront::haproxy(stripped, removing, &server).await;
     let found = of_grpc(&signet, stripped, &["--idle-for=5s"]).await;
     found.are_ok(&["grpc.call", "grpc.trailers"]);
     found.is("grpc.errors", "warning", "without their details", "HAProxy: no `http-response del-header`");
-    found.is("grpc.stream", "wrong", "ends after 1", "HAProxy: `timeout client 1h`");
+    found.is("grpc.stream", "wrong", "ends after 1", "HAProxy: `timeout client 1h` and `timeout server 1h`");
 }

@@ -76,7 +76,7 @@ async fn the_help_of_a_command_shows_the_settings_that_it_reads_and_no_others() 
         (&["healthcheck"], &["--operations-addr", "--http-addr", "--tls-cert"], "--data-dir"),
         (
             &["doctor"],
-            &["--url", "--grpc-url", "--token-file", "--idle-for", "--issuer", "--data-dir", "--key-publish-ahead"],
+            &["--url", "--grpc-url", "--idle-for", "--data-dir", "--key-publish-ahead"],
             "--access-token-ttl",
         ),
         (&["top"], &["--operations-addr", "--tls-cert", "--every", "--times"], "--data-dir"),

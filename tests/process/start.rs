@@ -67,7 +67,7 @@ async fn a_start_tells_people_what_it_did_where_it_listens_and_what_to_try() {
     // Without a command it serves.
     let mut process = place.signet(&[]).start();
     let mut said = String::new();
-    while !said.contains("identity.v1.IdentityService/GetMe") {
+    while !said.contains("signet doctor") {
         said.push_str(&process.line().await.expect("it serves"));
         said.push('\n');
     }
@@ -85,6 +85,8 @@ async fn a_start_tells_people_what_it_did_where_it_listens_and_what_to_try() {
         "Try it:\n",
         " identity.v1.IdentityService/SignUp\n",
         " identity.v1.IdentityService/IssueToken\n",
+        "/identity.v1.IdentityService/SignUp\n",
+        "`signet top`",
     ] {
         assert!(said.contains(part), "{part:?} is missing in:\n{said}");
     }

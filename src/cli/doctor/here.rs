@@ -110,7 +110,7 @@ async fn clock(asking: &Asking, config: &Config, open: &OpenDatabase, found: &mu
     match asked {
         Ok(None) => found.ok(check, "the database is a file, and has no clock of its own"),
         Ok(Some(offset)) if offset.size() <= leeway => {
-            found.ok(check, format!("this machine's clock is {offset}"))
+            found.ok(check, format!("this machine's clock is {offset}"));
         }
         Ok(Some(offset)) => {
             let seen = format!(

@@ -60,10 +60,10 @@ pub(super) async fn check(asking: &Asking, target: &Target, proxy: Option<Proxy>
             if is_orderly { found.warning(check, seen, mend) } else { found.wrong(check, seen, mend) }
         }
         Err(Unseen::Refused(problem)) => {
-            found.wrong(check, format!("{what} does not begin: {problem}"), lines.of(proxy))
+            found.wrong(check, format!("{what} does not begin: {problem}"), lines.of(proxy));
         }
         Err(Unseen::Elsewhere(status)) => {
-            found.skip(&[check], &format!("{WATCH} is answered {status} by somebody else"))
+            found.skip(&[check], &format!("{WATCH} is answered {status} by somebody else"));
         }
     };
     told(&mut found, Check::GrpcPings, pings, &proxy::CONNECTION_AGE, "a connection with pings");

@@ -171,7 +171,7 @@ async fn endpoint(
     url: &str,
     method: Method,
 ) -> Result<Option<Proxy>, String> {
-    let at: Target = url.parse().map_err(|problem| format!("{problem}"))?;
+    let at: Target = url.parse()?;
     if target.speaks_tls && !at.speaks_tls {
         return Err("is not https, though the issuer is".to_owned());
     }

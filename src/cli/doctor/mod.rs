@@ -37,7 +37,7 @@ pub(super) struct Doctor {
     #[arg(long, value_name = "ISSUER")]
     url: Option<Target>,
 
-    /// Where clients call gRPC: https://HOST[:PORT] by TLS, http://HOST:PORT without. Without it where --url is, or --grpc-addr of the
+    /// Where clients call gRPC: `https://HOST[:PORT]` by TLS, `http://HOST:PORT` without. Without it where --url is, or --grpc-addr of the
     /// settings if neither is given.
     #[arg(long, value_name = "URL")]
     grpc_url: Option<Target>,
@@ -100,7 +100,11 @@ pub(super) async fn run(doctor: Doctor, config: &Config, output: Output) -> Resu
         }
     };
     let idle = async {
-        if grpc.is_called { idle::check(&asking, &grpc_at, proxy).await } else { skipped(&grpc_at, &behind) }
+        if grpc.is_called {
+            Box::pin(idle::check(&asking, &grpc_at, proxy)).await
+        } else {
+            skipped(&grpc_at, &behind)
+        }
     };
     let here = async {
         match may_have_database(&config.storage) {

@@ -7,7 +7,7 @@ use http::{HeaderMap, header};
 pub(super) enum Proxy {
     Nginx,
     Envoy,
-    HaProxy,
+    Haproxy,
     Caddy,
     Istio,
 }
@@ -136,7 +136,7 @@ impl Proxy {
         } else if says("caddy") {
             Some(Self::Caddy)
         } else if said.is_empty() && body.starts_with(b"<html><body><h1>") {
-            Some(Self::HaProxy)
+            Some(Self::Haproxy)
         } else {
             None
         }
@@ -147,7 +147,7 @@ impl Proxy {
         match self {
             Self::Nginx => "nginx",
             Self::Envoy => "Envoy",
-            Self::HaProxy => "HAProxy",
+            Self::Haproxy => "HAProxy",
             Self::Caddy => "Caddy",
             Self::Istio => "Istio",
         }
@@ -161,7 +161,7 @@ impl Lines {
         let all = [
             (Proxy::Nginx, nginx),
             (Proxy::Envoy, envoy),
-            (Proxy::HaProxy, haproxy),
+            (Proxy::Haproxy, haproxy),
             (Proxy::Caddy, caddy),
             (Proxy::Istio, istio),
         ];
@@ -192,7 +192,7 @@ mod tests {
         assert_eq!(of("x-request-id", "nginx"), None);
         let page =
             b"<html><body><h1>502 Bad Gateway</h1>\nThe server returned an invalid or incomplete response.\n";
-        assert_eq!(Proxy::of(&HeaderMap::new(), page), Some(Proxy::HaProxy));
+        assert_eq!(Proxy::of(&HeaderMap::new(), page), Some(Proxy::Haproxy));
 
         assert_eq!(UPSTREAM.of(Some(Proxy::Caddy)), "Caddy: `reverse_proxy h2c://SIGNET:50051`");
         let all = UPSTREAM.of(None);

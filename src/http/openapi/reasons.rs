@@ -131,13 +131,14 @@ fn sentence<'a>(text: &'a str, words: &str) -> &'a str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::described;
 
     #[test]
     fn each_reason_that_the_proto_promises_is_found_with_a_status() {
-        let comments = Comments::of(&described::API);
-        let reasons = Reasons::of(&described::API, &comments);
-        let declared = described::API.get_enum_by_name(REASONS).unwrap().values().len();
+        let api = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor_set.bin"));
+        let api = prost_reflect::DescriptorPool::decode(&api[..]).unwrap();
+        let comments = Comments::of(&api);
+        let reasons = Reasons::of(&api, &comments);
+        let declared = api.get_enum_by_name(REASONS).unwrap().values().len();
         assert_eq!(reasons.all.len(), declared - 1, "all but the one that is never sent");
         assert_eq!(reasons.all["USERNAME_TAKEN"].status, 409);
         let any: Vec<_> = reasons.of_any.iter().map(String::as_str).collect();

@@ -26,14 +26,14 @@ const EXAMPLES: [(&str, &str); 4] = [
 /// The schemas of the messages that the document names.
 pub(super) struct Schemas<'a> {
     comments: &'a Comments,
-    schemas: BTreeMap<String, Value>,
+    written: BTreeMap<String, Value>,
     /// The messages that stand in answers.
     answered: BTreeSet<String>,
 }
 
 impl<'a> Schemas<'a> {
     pub(super) const fn new(comments: &'a Comments) -> Self {
-        Self { comments, schemas: BTreeMap::new(), answered: BTreeSet::new() }
+        Self { comments, written: BTreeMap::new(), answered: BTreeSet::new() }
     }
 
     /// What refers to the schema of `message`, which requests alone have.
@@ -49,12 +49,12 @@ impl<'a> Schemas<'a> {
 
     /// All schemas, by their names. Fields that a request does not have are refused; answers may have new ones in the next release.
     pub(super) fn finish(mut self) -> Map<String, Value> {
-        for (name, schema) in &mut self.schemas {
+        for (name, schema) in &mut self.written {
             if schema["type"] == "object" && !self.answered.contains(name) {
                 schema["additionalProperties"] = json!(false);
             }
         }
-        self.schemas.into_iter().collect()
+        self.written.into_iter().collect()
     }
 
     fn message(&mut self, message: &MessageDescriptor) -> Value {
@@ -62,11 +62,11 @@ impl<'a> Schemas<'a> {
             return known;
         }
         let name = message.full_name().to_owned();
-        if !self.schemas.contains_key(&name) {
+        if !self.written.contains_key(&name) {
             // Whatever refers to it from within finds it.
-            self.schemas.insert(name.clone(), Value::Null);
+            self.written.insert(name.clone(), Value::Null);
             let schema = self.object(message);
-            self.schemas.insert(name.clone(), schema);
+            self.written.insert(name.clone(), schema);
         }
         reference(&name)
     }
@@ -138,7 +138,7 @@ impl<'a> Schemas<'a> {
 
     fn names(&mut self, names: &EnumDescriptor) -> Value {
         let name = names.full_name().to_owned();
-        if !self.schemas.contains_key(&name) {
+        if !self.written.contains_key(&name) {
             let comment = self.comments.at(&names.parent_file(), names.path());
             let values = names.values().map(|value| {
                 let said = self.comments.at(&names.parent_file(), value.path());
@@ -146,7 +146,7 @@ impl<'a> Schemas<'a> {
             });
             let (values, lines): (Vec<_>, Vec<_>) = values.unzip();
             let description = format!("{comment}\n\n{}", lines.join("\n"));
-            self.schemas.insert(
+            self.written.insert(
                 name.clone(),
                 json!({ "type": "string", "enum": values, "description": description }),
             );

@@ -292,6 +292,8 @@ async fn that_of_the_admin_api_is_at_its_address_alone_and_only_if_it_is_asked_f
     // Its page gets a token, and calls: at its own origin.
     let own = format!("http://{addr}");
     let form = encoded(&password_form("alice", PASSWORD));
+    let refused = admin.send(admin.form(TOKEN).header("origin", "http://localhost:1"), &form).await;
+    assert_eq!(refused.status(), 403);
     let token = admin.send(admin.form(TOKEN).header("origin", &own), &form).await.ok();
     let token = format!("Bearer {}", text(&token, "access_token"));
     let headers = [("origin", own.as_str()), ("authorization", token.as_str())];

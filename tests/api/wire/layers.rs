@@ -479,8 +479,9 @@ fn each_layer_has_a_row_and_each_row_its_layers() {
     let named: Vec<_> = HTTP
         .iter()
         .flat_map(|row| [row.outer, row.inner])
-        // The last two have tests of their own in tests/api/http/explorer.rs.
-        .chain(["draining::gate", "pages::for_every_page", "guard::check", "with_headers"])
+        // The last three have tests of their own in tests/api/http/explorer.rs.
+        .chain(["draining::gate", "pages::for_every_page"])
+        .chain(["pages::refuse_others", "guard::check", "with_headers"])
         .collect();
     for line in HTTP_SOURCES.into_iter().flat_map(layers) {
         assert!(named.iter().any(|name| line.contains(name)), "`{line}` has no row");

@@ -26,7 +26,7 @@ const DEFAULT_SIZE: u64 = 50;
 /// The most that a page has: what comes in one message and costs one query.
 const MAX_SIZE: u64 = 500;
 
-/// How many bytes of a token tell for which filter it was made: nobody gains by two that have the same.
+/// How many bytes of a token tell for which list and filter it was made: nobody gains by two that have the same.
 const FILTER_BYTES: usize = 8;
 
 /// The longest token: room for a name, and an id.
@@ -43,6 +43,9 @@ pub(super) trait Cursor: Sized {
 
 /// A request for a page of a list.
 pub(super) trait ListRequest: Message {
+    /// What the list is called: without a filter, requests for two lists have the same fields.
+    const NAME: &str;
+
     /// Takes out its `page_size` and `page_token`: what is left says which list it is.
     fn take_page(&mut self) -> (i32, String);
 }
@@ -50,6 +53,8 @@ pub(super) trait ListRequest: Message {
 macro_rules! list_requests {
     ($($request:ident),+ $(,)?) => {
         $(impl ListRequest for $request {
+            const NAME: &str = stringify!($request);
+
             fn take_page(&mut self) -> (i32, String) {
                 (take(&mut self.page_size), take(&mut self.page_token))
             }
@@ -93,10 +98,11 @@ impl<C: Cursor> Page<C> {
     }
 
     /// Reads a request's `page_size` and `page_token`; `filter` is the request without these two.
-    fn parse(page_size: i32, page_token: &str, filter: &impl Message) -> Result<Self, Error> {
+    fn parse<List: ListRequest>(page_size: i32, page_token: &str, filter: &List) -> Result<Self, Error> {
         let size = size(page_size)?;
         let mut filter_bytes = [0; FILTER_BYTES];
-        filter_bytes.copy_from_slice(&digest(&SHA256, &filter.encode_to_vec()).as_ref()[..FILTER_BYTES]);
+        let list = [List::NAME.as_bytes(), &filter.encode_to_vec()].concat();
+        filter_bytes.copy_from_slice(&digest(&SHA256, &list).as_ref()[..FILTER_BYTES]);
         if page_token.is_empty() {
             return Ok(Self { size, after: None, filter: filter_bytes });
         }
@@ -198,6 +204,10 @@ mod tests {
         assert_eq!(second, Page { after: Some(ids[1]), ..page });
         assert_eq!(second.next(&mut found, |id| *id), "");
         assert!(read(2, &token, "b").is_err());
+        let unfiltered = read(2, "", "").unwrap().token(&ids[1]);
+        assert!(read(2, &unfiltered, "").is_ok());
+        let mut other = ListGroupsRequest { page_size: 2, page_token: unfiltered };
+        assert!(Page::<Uuid>::take(&mut other).is_err(), "another list, where nothing is filtered either");
         assert!(read(-1, "", "a").is_err());
         assert_eq!(read(0, "", "a").unwrap().size, DEFAULT_SIZE);
         assert_eq!(read(i32::MAX, "", "a").unwrap().size, MAX_SIZE);

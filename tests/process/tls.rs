@@ -300,6 +300,21 @@ async fn the_health_check_speaks_tls_and_goes_on_while_the_files_cannot_be_used(
 }
 
 #[tokio::test]
+async fn nobody_without_a_certificate_reaches_the_admin_api() {
+    let (place, authority) = place();
+    let service = place.serve(&MUTUAL).await;
+    let is_let_in = async |dialer: Dialer| match dialer.channel(service.admin_addr()).await {
+        Ok(channel) => HealthClient::new(channel).check(HealthCheckRequest::default()).await.is_ok(),
+        Err(_) => false,
+    };
+    assert!(is_let_in(Dialer::new(&authority, Some(&authority.issue(&[BILLING])))).await);
+    assert!(!is_let_in(Dialer::new(&authority, None)).await);
+    let other = Authority::new("other");
+    assert!(!is_let_in(Dialer::new(&authority, Some(&other.issue(&[BILLING])))).await);
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn what_is_printed_at_the_start_says_https() {
     let (place, authority) = place();
     let service = place.serve(&MUTUAL).await;

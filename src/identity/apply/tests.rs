@@ -9,8 +9,11 @@ use crate::{
     audit::AuditLog,
     base::{Entropy, Timestamp},
     metrics::AuditMetrics,
-    model::{Authority, ClientId, Group, GroupId, GroupName, Origin, Subject, UserId},
-    store::{Made, Present},
+    model::{
+        AttributeEdit, Authority, ClientId, Group, GroupId, GroupName, Origin, Subject, User, UserAttributes,
+        UserId, Username,
+    },
+    store::{Made, NewUser, Present, UserEdit},
 };
 
 /// A new database, and what makes manifests true there.
@@ -334,4 +337,33 @@ async fn who_calls_the_admin_api_is_not_told_a_plan_without_end() {
             Err(other) => panic!("{other:?}"),
         }
     }
+}
+
+/// Names are free for whoever registers first, at the moment that writes too.
+#[tokio::test]
+async fn a_user_who_is_called_otherwise_by_then_outdates_the_plan() {
+    let (there, operator) = (There::new().await, Administrator::operator());
+    let user = User {
+        id: UserId(uuid::Uuid::from_u128(7)),
+        username: Username::parse("alice").unwrap(),
+        email: None,
+        display_name: None,
+        attributes: UserAttributes::default(),
+        is_active: true,
+        create_time: NOW,
+        update_time: NOW,
+    };
+    let (store, id) = (&there.manifests.store, user.id);
+    let new = NewUser { user, password_hash: "x".to_owned(), resting: None };
+    let entry = operator.entry(Event::UserCreated.done().user(id));
+    store.add_managed_user(&new, &AttributeEdit::default(), operator.change(&entry, NOW)).await.unwrap();
+    let text = format!("set: shop\nbindings: [{{role: admin, user: {{id: {id}, name: alice}}}}]\n");
+    let seen = there.plan(&text, false).await.unwrap();
+    let entry = operator.entry(Event::UserUpdated.done().user(id));
+    let username = Some(Username::parse("mallory").unwrap());
+    let edit = UserEdit { username, ..UserEdit::default() };
+    store.edit_user(&id.into(), &edit, &|_| None, operator.change(&entry, NOW)).await.unwrap();
+    let applied = there.manifests.apply(&seen, &operator).await;
+    assert!(matches!(applied, Err(RefusedChange { error: Error::PlanOutdated, .. })), "{applied:?}");
+    assert_eq!(there.problems(&text).await.len(), 1);
 }

@@ -1,5 +1,6 @@
 //! Owns what administrators see of the audit events, and that whom the admin API refuses is told among them.
 
+use sea_orm::{ConnectionTrait, sea_query::Query};
 use signet::{
     model::{AdminScope, BuiltInRole, UserId},
     proto::identity::admin::v1::{
@@ -162,6 +163,21 @@ async fn whoever_reaches_for_what_no_role_may_give_is_told_of() {
         api.audited("admin.refused", 2).await.iter().map(|line| line["reason"].to_string()).collect();
     reasons.sort_unstable();
     assert_eq!(reasons, ["\"built_in_role\"", "\"reserved_scope\""]);
+}
+
+#[tokio::test]
+async fn whose_token_has_ended_by_the_time_that_a_change_is_judged_is_told_of() {
+    // What is remembered of the session lets the call in.
+    let api = AdminApi::start_as(&[]).await;
+    let root = api.caller(BuiltInRole::Admin, "rita").await;
+    root.role("signet", "admin").await.unwrap();
+    let delete = Query::delete().from_table("sessions").to_owned();
+    api.server.data.connect().await.execute(&delete).await.unwrap();
+    let refused = root.create_role("stock", "picker", "").await;
+    assert_refused(refused, Code::Unauthenticated, "TOKEN_REVOKED");
+    let line = &api.audited("admin.refused", 1).await[0];
+    assert_eq!((&line["reason"], &line["actor_id"]), (&"token_revoked".into(), &root.id.to_string().into()));
+    assert_eq!(line["method"], "identity.admin.v1.RoleService/CreateRole");
 }
 
 fn change(field: &str, old: &str, new: &str) -> FieldChange {

@@ -89,7 +89,8 @@ impl<'a> Row<'a> {
                 .with("required_role", role),
             Error::GrantNotHeld(names) => row(Code::PermissionDenied, Reason::GrantNotHeld, 403, OAuth::AccessDenied).with_names("scope", names),
             Error::HoldsMore(names) => row(Code::PermissionDenied, Reason::HoldsMore, 403, OAuth::AccessDenied).with_names("scope", names),
-            Error::NotOwner(audience) => row(Code::PermissionDenied, Reason::NotOwner, 403, OAuth::AccessDenied).with("audience", audience),
+            Error::NotOwner { audience, .. } => row(Code::PermissionDenied, Reason::NotOwner, 403, OAuth::AccessDenied)
+                .with("audience", audience),
             Error::MakerLacksScope { scopes, .. } => row(Code::FailedPrecondition, Reason::MakerLacksScope, 400, OAuth::InvalidRequest)
                 .with_names("scope", scopes),
             Error::LastAdmin => row(Code::FailedPrecondition, Reason::LastAdmin, 400, OAuth::InvalidRequest),
@@ -251,7 +252,7 @@ pub(crate) fn examples() -> Vec<Error> {
         Error::InsufficientRole("a".to_owned()),
         Error::GrantNotHeld(NameSet::parse("signet.users.write").unwrap()),
         Error::HoldsMore(NameSet::parse("signet.users.write").unwrap()),
-        Error::NotOwner("stock".to_owned()),
+        Error::NotOwner { audience: "stock".to_owned(), acts_as_owner: false },
         Error::MakerLacksScope {
             client: "x".to_owned(),
             scopes: NameSet::parse("signet.users.write").unwrap(),

@@ -38,7 +38,7 @@ impl Authority {
     pub fn may_decide_as_owner_of(&self, audience: &AudienceName) -> Result<(), Error> {
         let Self::Caller { subject, scopes, is_for_service_alone } = self else { return Ok(()) };
         if !is_for_service_alone {
-            return Err(Error::NotOwner(audience.as_str().to_owned()));
+            return Err(Error::not_owner(audience.as_str()));
         }
         match subject {
             Subject::User(..)

@@ -1,8 +1,8 @@
 //! Owns what can go wrong, once for the whole service.
 
-use std::{borrow::Cow, net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
-use super::{BindingId, KeyId, NameSet, UserId, name_set::MalformedNames};
+use super::{BindingId, FieldViolation, KeyId, NameSet, UserId, name_set::MalformedNames};
 use crate::base::Timestamp;
 
 /// The cause behind a failure of the service itself: logged in full, never shown to a caller.
@@ -107,11 +107,14 @@ pub enum Error {
     /// Whoever was to be changed may do more to the service than whoever changes it.
     #[error("who has scopes that administer the service is changed only by who has them, too: `{0}`")]
     HoldsMore(NameSet),
-    /// The roles and bindings of an audience are its owners' to change.
-    #[error(
-        "the roles and bindings of the audience `{0}` are changed by its owners, with a token for this service alone, and by who has `signet.bindings.write`"
-    )]
-    NotOwner(String),
+    /// The audience is its owners' to rule: its roles and bindings, and who may come to act as one of them.
+    #[error("{}", not_owner(audience, *acts_as_owner))]
+    NotOwner {
+        /// The audience.
+        audience: String,
+        /// Whether an owner was to get a password or a credential that its maker could act as the owner by.
+        acts_as_owner: bool,
+    },
     /// A client was to hold scopes that administer the service, and somebody who made a credential of it lacked them.
     #[error(
         "the client `{client}` would hold what somebody lacked who made credentials of it: `{scopes}`. First have somebody who has that replace \
@@ -363,6 +366,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// That the roles and bindings of `audience` are its owners' to change.
+    #[must_use]
+    pub fn not_owner(audience: &str) -> Self {
+        Self::NotOwner { audience: audience.to_owned(), acts_as_owner: false }
+    }
+
     /// A defect with its cause.
     pub fn internal(cause: impl Into<Cause>) -> Self {
         Self::Internal(cause.into())
@@ -390,6 +399,20 @@ fn not_allowed(what: &str, names: &NameSet) -> String {
         format!("the {what} asked for {MalformedNames}")
     } else {
         format!("the {what} `{names}` is not allowed here")
+    }
+}
+
+fn not_owner(audience: &str, acts_as_owner: bool) -> String {
+    if acts_as_owner {
+        format!(
+            "who gives an owner of the audience `{audience}` a password, a secret, a key or a certificate could act as that owner: that \
+             takes to own the audience as well, or `signet.bindings.write` or `signet.audiences.admin`"
+        )
+    } else {
+        format!(
+            "the roles and bindings of the audience `{audience}` are changed by its owners, with a token for this service alone, and by who \
+             has `signet.bindings.write`"
+        )
     }
 }
 
@@ -421,63 +444,6 @@ fn summary(violations: &[FieldViolation]) -> String {
             format!("the fields {} break their rules", fields.join(", "))
         }
     }
-}
-
-/// A field of a request that breaks a rule.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FieldViolation {
-    /// The field's path in the request message.
-    pub field: Cow<'static, str>,
-    /// Which rule, for programs.
-    pub reason: FieldReason,
-    /// Which rule, for people: the rest of a sentence that begins with the field.
-    pub description: String,
-}
-
-/// A value that breaks a rule, before it is known which field held it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{description}")]
-pub struct RuleViolation {
-    /// Which rule, for programs.
-    pub reason: FieldReason,
-    /// Which rule, for people: the rest of a sentence that begins with the field.
-    pub description: String,
-}
-
-impl RuleViolation {
-    /// A violation of `reason`, described by the rest of a sentence that begins with the field.
-    pub fn new(reason: FieldReason, description: impl Into<String>) -> Self {
-        Self { reason, description: description.into() }
-    }
-
-    /// The violation, found in `field`.
-    #[must_use]
-    pub fn at(self, field: impl Into<Cow<'static, str>>) -> FieldViolation {
-        FieldViolation { field: field.into(), reason: self.reason, description: self.description }
-    }
-}
-
-/// The rules that a field can break.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FieldReason {
-    /// The field must be set.
-    Required,
-    /// Fewer characters than asked for.
-    TooShort,
-    /// More characters or bytes than allowed.
-    TooLong,
-    /// A character that the rule forbids.
-    ForbiddenCharacter,
-    /// Not the form that the rule asks for.
-    Malformed,
-    /// Among the most common passwords.
-    PasswordCommon,
-    /// The password is the username.
-    PasswordIsUsername,
-    /// The field cannot be changed, or is none.
-    NotUpdatable,
-    /// The message has no such field.
-    UnknownField,
 }
 
 #[cfg(test)]

@@ -11,16 +11,18 @@ pub(crate) mod named;
 pub mod network;
 mod peer_places;
 mod refused_change;
+mod violation;
 
 pub use attribute::{AttributeValue, NamedAttributes};
 pub use claims::{Audience, Claims, Subject};
-pub use error::{Error, FieldReason, FieldViolation, RuleViolation};
+pub use error::Error;
 pub use id::{AttributeId, BindingId, ClientId, GroupId, RoleId, SessionId, UserId};
 pub use key::{KeyId, SigningAlg};
 pub use name_set::NameSet;
 pub use network::Network;
 pub(crate) use peer_places::{PeerPlace, PeerPlaces};
 pub use refused_change::RefusedChange;
+pub use violation::{FieldReason, FieldViolation, RuleViolation};
 
 // What the service keeps: nobody needs it who only recognises callers, nor the tables of Unicode that its rules go by.
 #[cfg(feature = "server")]

@@ -201,7 +201,7 @@ impl Store {
         if self.ask(|| owns(&self.db, subject.principal(), &found)).await? {
             return change.authority.may_decide_as_owner_of(&found);
         }
-        Err(Error::NotOwner(found.as_str().to_owned()))
+        Err(Error::not_owner(found.as_str()))
     }
 
     async fn was_done(&self, request: Option<&RequestKey>) -> Result<Option<bool>, Error> {
@@ -269,6 +269,28 @@ impl Administering<'_> {
         Ok(self.rights.must_equal(&held)?)
     }
 
+    /// Succeeds if whoever makes the change may come to act as `who`, by a password, a secret, a key or a certificate that it gives `who`:
+    /// who may be changed, and owns no audience that is not ruled anyhow by whoever makes the change.
+    ///
+    /// # Errors
+    /// [`Error::HoldsMore`]; [`Error::NotOwner`].
+    pub(in crate::store) async fn may_become(&self, who: Principal) -> Result<(), Failed> {
+        self.may_change(who).await?;
+        // Whoever sets owners could be one.
+        if self.rights.have(AdminScope::AudiencesAdmin) || self.rights.have(AdminScope::BindingsWrite) {
+            return Ok(());
+        }
+        for audience in owned_by(&**self, who).await? {
+            match self.may_change_roles_of(&audience).await {
+                Err(Failed::Refused(Error::NotOwner { audience, .. })) => {
+                    return Err(Error::NotOwner { audience, acts_as_owner: true }.into());
+                }
+                judged => judged?,
+            }
+        }
+        Ok(())
+    }
+
     /// Succeeds if the roles and bindings of `audience` may be changed: by its owners, and by who has `signet.bindings.write`.
     ///
     /// # Errors
@@ -285,7 +307,7 @@ impl Administering<'_> {
         if owns {
             return Ok(self.change.authority.may_decide_as_owner_of(audience)?);
         }
-        Err(Error::NotOwner(audience.as_str().to_owned()).into())
+        Err(Error::not_owner(audience.as_str()).into())
     }
 
     /// Whether the user is an admin, who may be the last one, active or not.
@@ -426,7 +448,10 @@ async fn owns(db: &impl ConnectionTrait, who: Principal, audience: &AudienceName
 }
 
 /// The audiences that `who` owns, itself or by a group.
-async fn owned_by(db: &impl ConnectionTrait, who: Principal) -> Result<BTreeSet<AudienceName>, DbErr> {
+pub(super) async fn owned_by(
+    db: &impl ConnectionTrait,
+    who: Principal,
+) -> Result<BTreeSet<AudienceName>, DbErr> {
     let names = owning(who).select_only().column(audience_owners::Column::Audience);
     let names: Vec<String> = names.into_tuple().all(db).await?;
     Ok(names.into_iter().map(AudienceName::from_stored).collect())

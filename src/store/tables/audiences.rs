@@ -12,6 +12,7 @@ use crate::store::{
     tables::{
         access::{self, INSTANCE},
         administration::{AdminChange, Administering, Applied},
+        client_makers,
         entity::{
             audience_owners as owners,
             audiences::{ActiveModel, Column, Entity, Model},
@@ -62,8 +63,8 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::AudienceNotFound`], [`Error::EtagMismatch`], [`Error::LimitReached`]; [`Error::UserNotFound`], [`Error::GroupNotFound`] or
-    /// [`Error::ClientNotFound`] of an owner that is new; what `make` refuses with; why whoever changes it may not; [`Error::Unavailable`]
-    /// or [`Error::Internal`], with the cause.
+    /// [`Error::ClientNotFound`] of an owner that is new, and [`Error::MakerLacksScope`] of such a client; what `make` refuses with; why
+    /// whoever changes it may not; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn update_audience(
         &self,
         name: &AudienceName,
@@ -139,6 +140,9 @@ async fn set_owners(db: &Administering<'_>, old: &OwnedAudience, wanted: &[Princ
     // In the order of their kinds and ids: two that lock the same rows do not wait for each other.
     for owner in wanted.into_iter().filter(|owner| !old.owners.contains(owner)) {
         access::must_be_there(&**db, owner).await?;
+        if let Principal::Client(id) = owner {
+            client_makers::may_own(&**db, id).await?;
+        }
         let row = owners::ActiveModel {
             organization_id: Set(INSTANCE),
             audience: Set(name.to_owned()),

@@ -13,7 +13,7 @@ use crate::store::{
         administration::{AdminChange, Administering, Applied},
         audiences,
         changes::{self, ChangeEffect, ChangeKind},
-        client_makers::Makers,
+        client_makers::{self, Makers},
         clients::{self, SubjectColumns},
         entity::{
             client_secrets as secrets,
@@ -73,8 +73,8 @@ impl Store {
     /// What `change_of` refuses is not written, and neither is what it leaves as it was.
     ///
     /// # Errors
-    /// What `change_of` refuses with; [`Error::ClientNameTaken`], [`Error::SpiffeIdTaken`]; why whoever changes it may not;
-    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    /// What `change_of` refuses with; [`Error::ClientNameTaken`], [`Error::SpiffeIdTaken`]; why whoever changes it may not, or may not come
+    /// to act as it, if it gets a credential by that; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn change_client(
         &self,
         id: ClientId,
@@ -89,6 +89,9 @@ impl Store {
             let made = change_of(&old)?;
             may_grant(&db, &made).await?;
             let mut new = made.client;
+            if client_makers::makes_a_credential(&old, &new) {
+                db.may_become(Principal::Client(id)).await?;
+            }
             let fields = differences(Some(&old), &new);
             if new != old {
                 new.update_time = change.now;

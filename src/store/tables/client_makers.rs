@@ -12,9 +12,10 @@ use super::{
     entity::clients::{Column, Entity},
     holders,
 };
+use crate::store::engine::attempts::Failed;
 use crate::{
     base::Timestamp,
-    model::{Client, ClientId, Error, NameSet, Principal, Rights, role::is_admin_scope},
+    model::{AdminScope, Client, ClientId, Error, NameSet, Principal, Rights, role::is_admin_scope},
 };
 
 /// Of the secrets, the keys and the certificate of a client, the scopes that administer the service and that everybody had who made one of
@@ -117,6 +118,37 @@ impl HoldingMore {
         }
         Ok(())
     }
+}
+
+/// Succeeds if the client `id` may become an owner of an audience: whoever made a credential of it could have named the owners, or given
+/// every role of it.
+///
+/// # Errors
+/// [`Error::MakerLacksScope`].
+pub(super) async fn may_own(db: &impl ConnectionTrait, id: ClientId) -> Result<(), Failed> {
+    let makers = Entity::find_by_id(id.0).select_only().columns([
+        Column::Name,
+        Column::SecretMakers,
+        Column::KeyMakers,
+        Column::CertificateMakers,
+    ]);
+    let makers: Vec<(String, Stored, Stored, Stored)> = makers.into_tuple().all(db).await?;
+    let rules = |had: &NameSet| {
+        [AdminScope::AudiencesAdmin, AdminScope::BindingsWrite].iter().any(|scope| had.contains(scope.name()))
+    };
+    for (client, secrets, keys, certificate) in makers {
+        if !Makers::from_stored([secrets, keys, certificate]).0.iter().flatten().all(rules) {
+            let scopes = NameSet::from_stored(AdminScope::AudiencesAdmin.name().to_owned());
+            return Err(Error::MakerLacksScope { client, scopes }.into());
+        }
+    }
+    Ok(())
+}
+
+/// Whether `new` has a credential that `old` had not: whoever makes `new` of it can act as the client then.
+pub(super) fn makes_a_credential(old: &Client, new: &Client) -> bool {
+    let mut kinds = credentials(new).into_iter().zip(credentials(old));
+    kinds.any(|(now, before)| !now.is_subset(&before))
 }
 
 /// What `client` proves by that it is the one it says to be. A key is the same under another `kid`, and for another algorithm.

@@ -80,8 +80,8 @@ impl Store {
     /// Returns those; none if there is no such user.
     ///
     /// # Errors
-    /// [`Error::InsufficientScope`], [`Error::HoldsMore`], [`Error::EtagMismatch`]; [`Error::Unavailable`] or [`Error::Internal`], with
-    /// the cause.
+    /// [`Error::InsufficientScope`], [`Error::HoldsMore`], [`Error::NotOwner`], [`Error::EtagMismatch`];
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn reset_password(
         &self,
         id: UserId,
@@ -95,7 +95,8 @@ impl Store {
     /// Gives the user `id` the password of `password_hash`, and ends the sessions. Returns those; none if there is no such user.
     ///
     /// # Errors
-    /// [`Error::InsufficientScope`], [`Error::HoldsMore`]; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    /// [`Error::InsufficientScope`], [`Error::HoldsMore`], [`Error::NotOwner`]; [`Error::Unavailable`] or [`Error::Internal`], with
+    /// the cause.
     pub async fn set_password(
         &self,
         id: UserId,
@@ -114,7 +115,7 @@ impl Store {
     ) -> Result<Applied<Option<Vec<SessionId>>>, Error> {
         self.change(change, |db| async move {
             db.rights().must_have(AdminScope::UsersReset)?;
-            db.may_change(Principal::User(id)).await?;
+            db.may_become(Principal::User(id)).await?;
             let row = user_rows::Entity::find_by_id(id.0).lock_exclusive().all(&*db).await?.pop();
             let Some(user) = row.map(User::from) else { return Ok(Applied::Now(None)) };
             user.etag().must_match(etag)?;

@@ -53,7 +53,7 @@ impl Store {
 }
 
 /// Has a name rest, within a transaction; `is_admins` if whoever had it has, or had once, a scope that administers
-/// the service.
+/// the service, or owns an audience.
 pub(in crate::store) async fn add(
     db: &impl ConnectionTrait,
     name: RestingName,

@@ -455,8 +455,8 @@ async fn delete(
     Ok(done.rows_affected > 0)
 }
 
-/// Has the name `resting`, if there is one, rest that the user `id` gives up: as that of somebody who administered the service, if the user
-/// does or ever did.
+/// Has the name `resting`, if there is one, rest that the user `id` gives up: as that of somebody whom not everybody who resets passwords
+/// could become, if the user administers the service, or ever did, or owns an audience.
 async fn rest(
     db: &impl ConnectionTrait,
     id: UserId,
@@ -465,6 +465,8 @@ async fn rest(
 ) -> Result<(), DbErr> {
     let Some(name) = resting else { return Ok(()) };
     let held = administration::admin_scopes_of(db, Principal::User(id), now).await?;
-    let is_admins = !held.is_empty() || administrators::is_noted(db, id).await?;
+    let is_admins = !held.is_empty()
+        || administrators::is_noted(db, id).await?
+        || !administration::owned_by(db, Principal::User(id)).await?.is_empty();
     resting_usernames::add(db, name, is_admins).await
 }

@@ -1,6 +1,7 @@
 //! Owns what manifests do over the admin API: all of it or nothing, judged by what whoever applies them had before, and within bounds.
 
 mod last_admin;
+mod owners;
 
 use serde_json::{Value, json};
 use signet::{

@@ -253,7 +253,7 @@ async fn no_change_is_made_by_who_has_lost_what_the_token_shows() {
     let authority = authority_of(&on.api.store, bob, scopes.as_str(), on.now).await;
     for (what, attempt) in on.attempts(by(&authority, on.now)) {
         let refused = attempt.await;
-        let is_denied = matches!(refused, Err(Error::InsufficientScope(_) | Error::NotOwner(_)));
+        let is_denied = matches!(refused, Err(Error::InsufficientScope(_) | Error::NotOwner { .. }));
         assert!(is_denied, "{what}: {refused:?}");
     }
 }

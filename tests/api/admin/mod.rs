@@ -4,6 +4,7 @@ mod access;
 mod apply;
 mod attributes;
 mod audit;
+mod becoming;
 mod caller;
 mod clients;
 mod groups;

@@ -2,7 +2,7 @@
 
 use sea_orm::ConnectionTrait;
 use signet::{
-    model::{BuiltInRole, Error, UserId},
+    model::{AudienceName, BuiltInRole, Error, Principal, UserId},
     proto::{
         identity::admin::v1::{
             CreateUserRequest, DeleteUserRequest, GetUserRequest, ResetPasswordRequest,
@@ -165,7 +165,10 @@ async fn nobody_is_given_the_name_of_whom_the_manager_could_not_become() {
     let (mut manager, mut boss) = (Users::of(&api, &token).await, Users::of(&api, &root).await);
     let (alice, retired, carol) =
         (api.user("alice").await, api.user("retired").await, api.user("carol").await);
-    let former = api.user("former").await;
+    let (former, owner) = (api.user("former").await, api.user("owner").await);
+    let owners = |_: &[Principal]| Ok(vec![Principal::User(owner)]);
+    let change = by_operator(api.server.clock.now());
+    api.store.update_audience(&AudienceName::signet(), None, owners, change).await.unwrap();
     for user in [retired, former] {
         api.give(BuiltInRole::Auditor, user).await;
     }
@@ -181,7 +184,7 @@ async fn nobody_is_given_the_name_of_whom_the_manager_could_not_become() {
     manager.token = api.log_in("manager", &all).await.access_token;
     boss.token = api.log_in("boss", BuiltInRole::Admin.scopes().as_str()).await.access_token;
     let mut less = Users::of(&api, &api.log_in("manager", "signet.users.write").await.access_token).await;
-    for gone in [alice, retired, former] {
+    for gone in [alice, retired, former, owner] {
         let request = DeleteUserRequest { id: gone.to_string(), ..DeleteUserRequest::default() };
         boss.client.delete_user(with_token(request, &boss.token)).await.unwrap();
     }
@@ -189,8 +192,8 @@ async fn nobody_is_given_the_name_of_whom_the_manager_could_not_become() {
         user: Some(User { username: name.to_owned(), ..User::default() }),
         ..CreateUserRequest::default()
     };
-    // Reserved, of one who administered, and, for whoever resets nobody, of anybody.
-    for name in ["root", "R00T", "retired", "Retired", "former"] {
+    // Reserved, of one who administered or owned an audience, and, for whoever resets nobody, of anybody.
+    for name in ["root", "R00T", "retired", "Retired", "former", "owner"] {
         assert_refused(boss.create(named(name)).await, Code::AlreadyExists, "USERNAME_TAKEN");
         assert_refused(manager.rename(carol, name).await, Code::AlreadyExists, "USERNAME_TAKEN");
     }

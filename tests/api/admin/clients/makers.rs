@@ -130,3 +130,38 @@ async fn each_key_and_certificate_is_its_makers_until_it_is_gone() {
     let own = registered(&registry, "own", "", "").await.id;
     give_reading(&clients, &own).await.unwrap();
 }
+
+#[tokio::test]
+async fn whoever_would_have_a_client_hold_what_a_maker_lacked_is_told_of() {
+    let api = AdminApi::start().await;
+    let registry = operator(&api.server).await;
+    let (_, writer) = writer(&api, &registry).await;
+    let root = api.caller(BuiltInRole::Admin, "rosa").await;
+    let made = writer.make(named("made", &[], &[])).await.unwrap().id;
+    let auditor = BuiltInRole::Auditor.id().to_string();
+    refused(root.bind(&auditor, caller::client(&made)).await, "signet.audit.read");
+    let line = &api.audited("admin.refused", 1).await[0];
+    let actor = root.id.to_string();
+    assert_eq!((&line["reason"], &line["actor_id"]), (&"maker_lacks_scope".into(), &actor.into()));
+    assert_eq!(line["method"], "identity.admin.v1.RoleService/CreateBinding");
+}
+
+/// Whoever deletes a client and makes one of the same name is no owner by the next manifest that names it.
+#[tokio::test]
+async fn a_client_comes_to_own_an_audience_by_nothing_while_a_maker_of_its_secret_could_not() {
+    let api = AdminApi::start().await;
+    let registry = operator(&api.server).await;
+    let (_, writer) = writer(&api, &registry).await;
+    let (clients, roles) = (admin(&api).await, api.caller(BuiltInRole::Admin, "rosa").await);
+    roles.create_role("stock", "picker", "").await.unwrap();
+    let made = writer.make(named("robot", &[], &[])).await.unwrap().id;
+    let plain = registered(&registry, "plain", "", "").await.id;
+    refused(
+        roles.set_owners("stock", &[caller::client(&plain), caller::client(&made)]).await,
+        "signet.audiences.admin",
+    );
+    assert_eq!(roles.audience("stock").await.unwrap().owners, []);
+    clients.rotate(ending_older(&made)).await.unwrap();
+    let owned = roles.set_owners("stock", &[caller::client(&plain), caller::client(&made)]).await.unwrap();
+    assert_eq!(owned.owners.len(), 2);
+}

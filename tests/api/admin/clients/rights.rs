@@ -166,3 +166,41 @@ async fn what_a_writer_has_lost_counts_no_longer_and_a_user_manager_writes_no_cl
     registry.update(&who, &fewer, &Administrator::operator()).await.unwrap();
     assert_refused(writer.rotate(rotation(&plain.id)).await, Code::PermissionDenied, "INSUFFICIENT_SCOPE");
 }
+
+/// A client that owns an audience decides by its own token who has that audience's roles.
+#[tokio::test]
+async fn who_writes_clients_becomes_no_client_that_owns_an_audience() {
+    let api = AdminApi::start().await;
+    let registry = operator(&api.server).await;
+    let (registered_writer, writer) = writer(&api, &registry).await;
+    let [writers, owner] = [
+        registered_writer.client_id(),
+        registered(&registry, "stock-app", "stock.read", "stock").await.client_id(),
+    ];
+    let set_owners = async |owners: &[ClientId]| {
+        let stock = AudienceName::parse("stock").unwrap();
+        let owners: Vec<_> = owners.iter().copied().map(Principal::Client).collect();
+        let change = by_operator(api.server.clock.now());
+        api.store.update_audience(&stock, None, |_| Ok(owners.clone()), change).await.unwrap();
+    };
+    set_owners(&[owner]).await;
+    let (id, before) = (owner.to_string(), api.store.client(owner).await.unwrap());
+    let credentials = ["secret", "keys", "certificate"];
+    for (what, attempt) in attempts(&writer, &id) {
+        if credentials.contains(&what) {
+            let refused = assert_refused(attempt.await, Code::PermissionDenied, "NOT_OWNER");
+            assert_eq!(told(&refused, "audience"), "stock", "{what}");
+        }
+    }
+    assert_eq!(api.store.client(owner).await.unwrap(), before);
+    // What gives no credential is no way to become it; and who owns it too becomes nobody who may do more.
+    for (what, attempt) in attempts(&writer, &id) {
+        if ["name", "disable", "enable"].contains(&what) {
+            attempt.await.unwrap();
+        }
+    }
+    set_owners(&[owner, writers]).await;
+    writer.rotate(rotation(&id)).await.unwrap();
+    set_owners(&[]).await;
+    writer.rotate(rotation(&id)).await.unwrap();
+}

@@ -144,7 +144,7 @@ impl UserPasswords {
     /// none if it was only asked whether that could be done.
     ///
     /// # Errors
-    /// As [`UserDirectory::find`]; [`Error::EtagMismatch`], [`Error::HoldsMore`], [`Error::NotOwner`].
+    /// As [`UserDirectory::find`]; [`Error::EtagMismatch`], [`Error::HoldsMore`], [`Error::NotOwner`], [`Error::LastAdmin`].
     pub async fn reset(&self, who: &UserRef, etag: Option<&str>, by: &Administrator) -> Result<Reset, Error> {
         let id = self.directory.find(who).await?.id;
         let now = self.clock.now();

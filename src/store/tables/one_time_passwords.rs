@@ -34,7 +34,7 @@ use crate::{
     base::{Entropy, Timestamp},
     model::{
         AdminScope, AttributeEdit, AttributeWriter, Error, NameSet, Principal, Rights, SessionId, User,
-        UserAttributes, UserId,
+        UserAttributes, UserId, password::fits_nothing,
     },
 };
 
@@ -80,7 +80,7 @@ impl Store {
     /// Returns those; none if there is no such user.
     ///
     /// # Errors
-    /// [`Error::InsufficientScope`], [`Error::HoldsMore`], [`Error::NotOwner`], [`Error::EtagMismatch`];
+    /// [`Error::InsufficientScope`], [`Error::HoldsMore`], [`Error::NotOwner`], [`Error::EtagMismatch`], [`Error::LastAdmin`];
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn reset_password(
         &self,
@@ -117,8 +117,9 @@ impl Store {
             db.rights().must_have(AdminScope::UsersReset)?;
             db.may_become(Principal::User(id)).await?;
             let row = user_rows::Entity::find_by_id(id.0).lock_exclusive().all(&*db).await?.pop();
-            let Some(user) = row.map(User::from) else { return Ok(Applied::Now(None)) };
-            user.etag().must_match(etag)?;
+            let Some(row) = row else { return Ok(Applied::Now(None)) };
+            let had_password = !fits_nothing(&row.password_hash);
+            User::from(row).etag().must_match(etag)?;
             // From here on nobody opens a session with the old password, and who did is seen below.
             let update = with_new_password(password_hash, &self.entropy, change.now)
                 .filter(user_rows::Column::Id.eq(id.0));
@@ -127,6 +128,10 @@ impl Store {
             }
             delete_of(&*db, &[id]).await?;
             if let Some(new) = one_time {
+                // It ends within a day, and whoever was to use it may have lost it.
+                if had_password && db.is_admin(id).await? {
+                    db.must_leave_an_admin();
+                }
                 let held = admin_scopes_of(&*db, Principal::User(id), change.now).await?;
                 insert(&*db, id, new, &held, db.rights()).await?;
             }

@@ -9,7 +9,7 @@ use signet::{
             ResetPasswordResponse, UpdateUserRequest, User, get_user_request::Which, user::PasswordState,
             user_service_client::UserServiceClient,
         },
-        identity::v1::SetNewPasswordRequest,
+        identity::v1::{IssueTokenRequest, SetNewPasswordRequest},
     },
 };
 use tonic::{Code, Status, transport::Channel};
@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use super::AdminApi;
 use crate::{
+    clients::{Wanted, operator, register},
     harness::{assert_refused, with_token},
     operator::{authority_of, by, by_operator},
 };
@@ -76,6 +77,13 @@ async fn an_admin_who_cannot_log_in_is_not_the_one_who_stays() {
     // That makes void what she could have logged in with.
     api.give(BuiltInRole::Admin, carol).await;
     choose(&api, "carol", &one_time).await.unwrap_err();
+    // Who has lost what she was shown could not log in, and nobody else could.
+    for only_asked in [true, false] {
+        let request =
+            ResetPasswordRequest { id: root.to_string(), validate_only: only_asked, ..Default::default() };
+        let refused = Users::of(&api, &token).await.client.reset_password(with_token(request, &token)).await;
+        assert_refused(refused, Code::FailedPrecondition, "LAST_ADMIN");
+    }
     let now = api.server.clock.now();
     let authority = authority_of(&api.store, root, BuiltInRole::Admin.scopes().as_str(), now).await;
     let refused = api.store.set_active(root, false, by(&authority, now)).await;
@@ -89,6 +97,32 @@ async fn an_admin_who_cannot_log_in_is_not_the_one_who_stays() {
     assert!(matches!(refused, Err(Error::LastAdmin)), "{refused:?}");
     api.store.set_password(carol, "of another system", by_operator(now)).await.unwrap();
     api.store.set_active(root, false, by(&authority, now)).await.unwrap();
+}
+
+/// A client that administers from the first start has the first admins made.
+#[tokio::test]
+async fn an_admin_who_has_no_password_is_given_one_though_no_other_admin_has_any() {
+    let api = AdminApi::start().await;
+    let scopes = BuiltInRole::Admin.scopes();
+    let scopes = scopes.as_str();
+    let provisioner =
+        register(&operator(&api.server).await, "provisioner", Wanted::confidential(scopes)).await.unwrap();
+    let asked = IssueTokenRequest { scope: scopes.to_owned(), ..provisioner.own_token() };
+    let token = api.client.clone().0.issue_token(asked).await.unwrap().into_inner().access_token;
+    let mut users = Users::of(&api, &token).await;
+    let request = CreateUserRequest {
+        user: Some(User { username: "carol".to_owned(), ..User::default() }),
+        ..CreateUserRequest::default()
+    };
+    let (carol, _) = users.create(request).await.unwrap();
+    let carol = UserId(carol.id.parse().unwrap());
+    api.give(BuiltInRole::Admin, carol).await;
+    for _ in 0..2 {
+        users.reset(carol, "", "").await.unwrap();
+    }
+    let shown = users.reset(carol, "", "").await.unwrap().one_time_password;
+    choose(&api, "carol", &shown).await.unwrap();
+    assert_refused(users.reset(carol, "", "").await, Code::FailedPrecondition, "LAST_ADMIN");
 }
 
 async fn choose(api: &AdminApi, username: &str, one_time: &str) -> Result<(), Status> {

@@ -16,7 +16,7 @@ use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
 use super::{
-    connect::{Refusal, TakesGet},
+    connect::{ConnectError, TakesGet},
     web::is_grpc_web,
 };
 use crate::{admission::check_headers, model::Error};
@@ -49,7 +49,7 @@ impl ProtocolLayer {
 
     /// Whether `request` is gRPC; if not, why, and what HTTP calls that.
     fn check<B>(self, request: &Request<B>) -> Result<(), (Error, StatusCode)> {
-        if let Some(refusal) = request.extensions().get::<Refusal>() {
+        if let Some(refusal) = request.extensions().get::<ConnectError>() {
             // Connect has its own status for it.
             return Err((refusal.error(), StatusCode::OK));
         }
@@ -94,7 +94,7 @@ fn refuse<B>(request: &Request<B>, error: Error, http_status: StatusCode) -> Res
     }
     // No gRPC client speaks HTTP/1.1, or sends another content type: somebody reads this, unless Connect has a form of its own for it.
     let is_grpc = request.headers().get(CONTENT_TYPE).is_some_and(is_grpc);
-    let is_connect = request.extensions().get::<Refusal>().is_some();
+    let is_connect = request.extensions().get::<ConnectError>().is_some();
     if request.version() != Version::HTTP_2 || !(is_grpc || is_connect) {
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         *response.body_mut() = Body::new(Full::<Bytes>::from(format!("{message}\n{SPOKEN_HERE}\n")));

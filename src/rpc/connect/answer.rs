@@ -15,7 +15,7 @@ use tonic::{Code, Status, body::Body};
 
 use super::{
     CacheFor, Method,
-    call::{Call, Codec, Form},
+    call::{Call, Codec, StreamType},
     failure::{Failure, broken_off, failed},
     json,
     long::{LongMessages, MAX_BYTES_AT_ONCE},
@@ -68,14 +68,14 @@ impl Answers {
         let (status, body, content_type, may_compress) = match told {
             Ok(message) => {
                 let may_compress = call.method.as_ref().is_some_and(|method| method.may_compress);
-                (StatusCode::OK, message, call.codec.content_type(Form::Unary), may_compress)
+                (StatusCode::OK, message, call.codec.content_type(StreamType::Unary), may_compress)
             }
             Err(status) => {
                 let failure = self.failure(&status);
                 // HTTP has a word of its own for what there is not.
                 let is_missing = call.method.is_none() && status.code() == Code::Unimplemented;
                 let http_status = if is_missing { StatusCode::NOT_FOUND } else { failure.status };
-                (http_status, failure.json(), Codec::Json.content_type(Form::Unary), false)
+                (http_status, failure.json(), Codec::Json.content_type(StreamType::Unary), false)
             }
         };
         let smaller = if may_compress && call.takes_gzip { gzip::smaller_message(&body).await } else { None };
@@ -113,7 +113,7 @@ impl Answers {
         let status = failure.status;
         let mut answer = Response::new(Body::new(Full::new(failure.json())));
         *answer.status_mut() = status;
-        answer.headers_mut().insert(CONTENT_TYPE, Codec::Json.content_type(Form::Unary));
+        answer.headers_mut().insert(CONTENT_TYPE, Codec::Json.content_type(StreamType::Unary));
         answer.headers_mut().insert(CACHE_CONTROL, kept_for(None));
         answer
     }

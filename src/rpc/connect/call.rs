@@ -11,7 +11,7 @@ use http::{
 use hyper::body::Bytes;
 use percent_encoding::percent_decode;
 
-use super::{Method, Refusal, long::LongMessages};
+use super::{ConnectError, Method, long::LongMessages};
 use crate::rpc::gzip::{Encoding, GRPC_ACCEPTED, GRPC_ENCODING, is_taken_by};
 
 const PROTOCOL_VERSION: &str = "connect-protocol-version";
@@ -30,11 +30,11 @@ pub(super) enum Codec {
     Proto,
 }
 
-/// Whether there is one message each way, or each message has an envelope.
+/// What of a call is a stream, as the libraries of Connect say it: nothing, or its answers. Each message of such a call has an envelope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub(super) enum StreamType {
     Unary,
-    Stream,
+    Server,
 }
 
 /// A request by Connect, and what its answer must be like: an extension of the request, as long as that is one of gRPC.
@@ -43,7 +43,7 @@ pub(in crate::rpc) struct Call {
     /// None if it is refused.
     pub(super) method: Option<Method>,
     pub(super) codec: Codec,
-    pub(super) form: Form,
+    pub(super) stream_type: StreamType,
     /// Whether the message is compressed by gzip, or, in a stream, may be.
     pub(super) is_compressed: bool,
     /// Whether the answer may be compressed.
@@ -55,15 +55,15 @@ pub(in crate::rpc) struct Call {
 }
 
 /// The content types of Connect.
-const CONTENT_TYPES: [(&str, Form, Codec); 4] = [
-    ("application/json", Form::Unary, Codec::Json),
-    ("application/proto", Form::Unary, Codec::Proto),
-    ("application/connect+json", Form::Stream, Codec::Json),
-    ("application/connect+proto", Form::Stream, Codec::Proto),
+const CONTENT_TYPES: [(&str, StreamType, Codec); 4] = [
+    ("application/json", StreamType::Unary, Codec::Json),
+    ("application/proto", StreamType::Unary, Codec::Proto),
+    ("application/connect+json", StreamType::Server, Codec::Json),
+    ("application/connect+proto", StreamType::Server, Codec::Proto),
 ];
 
 /// What the content type says, if it is the only one, and one of Connect.
-pub(super) fn spoken(headers: &HeaderMap) -> Option<(Form, Codec)> {
+pub(super) fn spoken(headers: &HeaderMap) -> Option<(StreamType, Codec)> {
     let said = one(headers, &CONTENT_TYPE).ok()??.to_str().ok()?;
     let (name, parameter) = said.split_once(';').map_or((said, None), |(name, rest)| (name, Some(rest)));
     if parameter.is_some_and(|parameter| !parameter.trim().eq_ignore_ascii_case("charset=utf-8")) {
@@ -79,13 +79,13 @@ pub(super) fn has_query(query: Option<&str>) -> bool {
 }
 
 impl Codec {
-    /// The content type of messages of this codec in this form.
-    pub(super) const fn content_type(self, form: Form) -> HeaderValue {
-        HeaderValue::from_static(match (form, self) {
-            (Form::Unary, Self::Json) => "application/json",
-            (Form::Unary, Self::Proto) => "application/proto",
-            (Form::Stream, Self::Json) => "application/connect+json",
-            (Form::Stream, Self::Proto) => "application/connect+proto",
+    /// The content type of messages of this codec in such a call.
+    pub(super) const fn content_type(self, stream_type: StreamType) -> HeaderValue {
+        HeaderValue::from_static(match (stream_type, self) {
+            (StreamType::Unary, Self::Json) => "application/json",
+            (StreamType::Unary, Self::Proto) => "application/proto",
+            (StreamType::Server, Self::Json) => "application/connect+json",
+            (StreamType::Server, Self::Proto) => "application/connect+proto",
         })
     }
 }
@@ -96,7 +96,7 @@ impl Call {
         Self {
             method,
             codec: Codec::Json,
-            form: Form::Unary,
+            stream_type: StreamType::Unary,
             is_compressed: false,
             takes_gzip: false,
             is_get: false,
@@ -107,13 +107,13 @@ impl Call {
     /// A POST of `method`, whose head is made one of gRPC; or why it is refused.
     pub(super) fn of_post(
         method: Option<Method>,
-        (form, codec): (Form, Codec),
+        (stream_type, codec): (StreamType, Codec),
         head: &mut request::Parts,
         long: LongMessages,
-    ) -> (Self, Result<(), Refusal>) {
-        let (encoding, accepted) = match form {
-            Form::Unary => (CONTENT_ENCODING, ACCEPT_ENCODING),
-            Form::Stream => {
+    ) -> (Self, Result<(), ConnectError>) {
+        let (encoding, accepted) = match stream_type {
+            StreamType::Unary => (CONTENT_ENCODING, ACCEPT_ENCODING),
+            StreamType::Server => {
                 (HeaderName::from_static(STREAM_ENCODING), HeaderName::from_static(STREAM_ACCEPTED))
             }
         };
@@ -122,7 +122,7 @@ impl Call {
         let said = one(headers, &encoding).map(Option::<&HeaderValue>::cloned);
         let version = one(headers, &HeaderName::from_static(PROTOCOL_VERSION));
         let version = version.and_then(|version| check_version(version.map(HeaderValue::as_bytes)));
-        let mut call = Self { codec, form, takes_gzip, ..Self::of_json(method, long) };
+        let mut call = Self { codec, stream_type, takes_gzip, ..Self::of_json(method, long) };
         let refused = version.and(become_grpc(head));
         match said {
             Err(refusal) => return (call, Err(refusal)),
@@ -142,7 +142,7 @@ impl Call {
         method: Method,
         head: &mut request::Parts,
         long: LongMessages,
-    ) -> (Self, Result<Bytes, Refusal>) {
+    ) -> (Self, Result<Bytes, ConnectError>) {
         let takes_gzip = is_taken_by(&head.headers, &ACCEPT_ENCODING);
         let mut call = Self { takes_gzip, is_get: true, ..Self::of_json(Some(method), long) };
         let query = head.uri.query().unwrap_or_default().to_owned();
@@ -176,51 +176,51 @@ struct Query<'a> {
 }
 
 impl<'a> Query<'a> {
-    fn read(query: &'a str) -> Result<Self, Refusal> {
+    fn read(query: &'a str) -> Result<Self, ConnectError> {
         // Whoever decodes names, too, sees other parameters.
         let has_odd_name = |pair: &str| pair.split('=').next().unwrap_or_default().contains(['%', '+']);
         if query.split('&').any(has_odd_name) {
-            return Err(Refusal::malformed("its query has a name with escapes"));
+            return Err(ConnectError::malformed("its query has a name with escapes"));
         }
         let one = |name: &str| {
             let mut values =
                 query.split('&').filter_map(|pair| pair.split_once('=')).filter(|pair| pair.0 == name);
             let value = values.next().map(|(_, value)| decoded(value));
             match values.next() {
-                Some(_) => Err(Refusal::malformed(format!("its query has `{name}` twice"))),
+                Some(_) => Err(ConnectError::malformed(format!("its query has `{name}` twice"))),
                 None => Ok(value),
             }
         };
         let codec = match one("encoding")?.as_deref() {
             Some(b"json") => Codec::Json,
             Some(b"proto") => Codec::Proto,
-            _ => return Err(Refusal::malformed("`encoding` of its query must be `json` or `proto`")),
+            _ => return Err(ConnectError::malformed("`encoding` of its query must be `json` or `proto`")),
         };
         let message = one("message")?;
-        let message = message.ok_or_else(|| Refusal::malformed("its query lacks `message`"))?;
+        let message = message.ok_or_else(|| ConnectError::malformed("its query lacks `message`"))?;
         let is_base64 = match one("base64")?.as_deref() {
             None | Some(b"0") => false,
             Some(b"1") => true,
-            Some(_) => return Err(Refusal::malformed("`base64` of its query must be `1`")),
+            Some(_) => return Err(ConnectError::malformed("`base64` of its query must be `1`")),
         };
         let version = match one("connect")? {
             None => None,
             Some(version) => match version.strip_prefix(b"v") {
                 Some(number) => Some(Cow::Owned(number.to_vec())),
-                None => return Err(Refusal::malformed("`connect` of its query must be `v1`")),
+                None => return Err(ConnectError::malformed("`connect` of its query must be `v1`")),
             },
         };
         Ok(Self { codec, message, is_base64, compression: one("compression")?, version })
     }
 
-    fn message(&self) -> Result<Bytes, Refusal> {
+    fn message(&self) -> Result<Bytes, ConnectError> {
         if !self.is_base64 {
             return Ok(Bytes::copy_from_slice(&self.message));
         }
         let text = str::from_utf8(&self.message).ok().map(|text| text.trim_end_matches('='));
         let bytes = text.and_then(|text| Base64UrlUnpadded::decode_vec(text).ok());
         let rule = "`message` of its query is not in base64url";
-        bytes.map(Bytes::from).ok_or_else(|| Refusal::malformed(rule))
+        bytes.map(Bytes::from).ok_or_else(|| ConnectError::malformed(rule))
     }
 }
 
@@ -234,25 +234,25 @@ fn decoded(value: &str) -> Cow<'_, [u8]> {
 }
 
 /// The header `name`, which a head has once at most.
-fn one<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a HeaderValue>, Refusal> {
+fn one<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a HeaderValue>, ConnectError> {
     let mut values = headers.get_all(name).iter();
     let value = values.next();
     match values.next() {
-        Some(_) => Err(Refusal::malformed(format!("its head has `{name}` more than once"))),
+        Some(_) => Err(ConnectError::malformed(format!("its head has `{name}` more than once"))),
         None => Ok(value),
     }
 }
 
-fn check_version(version: Option<&[u8]>) -> Result<(), Refusal> {
+fn check_version(version: Option<&[u8]>) -> Result<(), ConnectError> {
     match version {
         None => Ok(()),
         Some(version) if version == VERSION.as_bytes() => Ok(()),
-        Some(_) => Err(Refusal::malformed(format!("`{PROTOCOL_VERSION}` must be `{VERSION}`"))),
+        Some(_) => Err(ConnectError::malformed(format!("`{PROTOCOL_VERSION}` must be `{VERSION}`"))),
     }
 }
 
 /// Has `head` be that of a gRPC request: all that gRPC reads is what Connect says.
-fn become_grpc(head: &mut request::Parts) -> Result<(), Refusal> {
+fn become_grpc(head: &mut request::Parts) -> Result<(), ConnectError> {
     let timeout = one(&head.headers, &HeaderName::from_static(TIMEOUT));
     let timeout = timeout.map(|timeout| timeout.map(|millis| grpc_timeout(millis.as_bytes())));
     head.method = HttpMethod::POST;
@@ -273,7 +273,7 @@ fn become_grpc(head: &mut request::Parts) -> Result<(), Refusal> {
             headers.insert(GRPC_TIMEOUT, timeout);
             Ok(())
         }
-        Some(None) => Err(Refusal::malformed(format!("`{TIMEOUT}` must be 1 to 10 digits"))),
+        Some(None) => Err(ConnectError::malformed(format!("`{TIMEOUT}` must be 1 to 10 digits"))),
     }
 }
 
@@ -342,10 +342,10 @@ mod tests {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(said));
             spoken(&headers)
         };
-        assert_eq!(spoken("application/json"), Some((Form::Unary, Codec::Json)));
-        assert_eq!(spoken("Application/JSON ; Charset=UTF-8"), Some((Form::Unary, Codec::Json)));
-        assert_eq!(spoken("application/proto"), Some((Form::Unary, Codec::Proto)));
-        assert_eq!(spoken("application/connect+proto"), Some((Form::Stream, Codec::Proto)));
+        assert_eq!(spoken("application/json"), Some((StreamType::Unary, Codec::Json)));
+        assert_eq!(spoken("Application/JSON ; Charset=UTF-8"), Some((StreamType::Unary, Codec::Json)));
+        assert_eq!(spoken("application/proto"), Some((StreamType::Unary, Codec::Proto)));
+        assert_eq!(spoken("application/connect+proto"), Some((StreamType::Server, Codec::Proto)));
         for other in
             ["application/json; charset=latin1", "application/jsonx", "text/json", "application/grpc"]
         {

@@ -13,7 +13,7 @@ use hyper::body::Bytes;
 use tonic::Status;
 
 use super::{
-    call::{Call, Codec, Form},
+    call::{Call, Codec, StreamType},
     json::{self, Document},
     long::{MAX_BYTES_AT_ONCE, MAX_MEMORY_AT_ONCE},
 };
@@ -54,9 +54,9 @@ impl Call {
     /// # Errors
     /// [`Error::MalformedRequest`] if the body is no envelope, or not what gzip makes; [`Error::MessageTooLarge`].
     pub(in crate::rpc) fn message(&self, body: &Bytes, max_bytes: usize) -> Result<Bytes, Error> {
-        let (message, is_compressed) = match self.form {
-            Form::Unary => (body.clone(), self.is_compressed && !body.is_empty()),
-            Form::Stream => self.only(body)?,
+        let (message, is_compressed) = match self.stream_type {
+            StreamType::Unary => (body.clone(), self.is_compressed && !body.is_empty()),
+            StreamType::Server => self.only(body)?,
         };
         if is_compressed {
             return gzip::expanded(&message, max_bytes);
@@ -190,9 +190,9 @@ pub(crate) fn fuzz(bytes: &[u8]) {
     if kind & 0x80 != 0 {
         return call::fuzz(body);
     }
-    let form = if kind & 1 == 0 { Form::Unary } else { Form::Stream };
+    let stream_type = if kind & 1 == 0 { StreamType::Unary } else { StreamType::Server };
     let is_compressed = kind & 2 != 0;
-    let call = Call { form, is_compressed, ..Call::of_json(None, LongMessages::new()) };
+    let call = Call { stream_type, is_compressed, ..Call::of_json(None, LongMessages::new()) };
     let Ok(message) = call.message(&Bytes::copy_from_slice(body), MAX_BYTES) else { return };
     assert!(message.len() <= MAX_BYTES);
     let input = API.get_message_by_name(INPUTS[usize::from(kind >> 2) % INPUTS.len()]).expect("it is one");

@@ -39,7 +39,7 @@ use super::{
 use crate::{model::Error, proto::envoy::service::auth::v3::authorization_server::SERVICE_NAME as EXT_AUTHZ};
 use answer::Answers;
 pub(super) use call::Call;
-use call::{Codec, Form};
+use call::{Codec, StreamType};
 use long::LongMessages;
 #[cfg(any(fuzzing, test))]
 pub(crate) use message::fuzz;
@@ -72,7 +72,7 @@ pub(super) struct CacheFor(pub(super) Duration);
 
 /// Why a request by Connect is no call: an extension of the request, for who refuses what is no gRPC.
 #[derive(Clone, Debug)]
-pub(super) enum Refusal {
+pub(super) enum ConnectError {
     Malformed(String),
     /// A page of another origin has sent it.
     Origin,
@@ -90,7 +90,7 @@ pub(super) struct Asked(Ask);
 #[derive(Debug)]
 enum Ask {
     /// Of no method, it is refused.
-    Post(Option<Method>, (Form, Codec)),
+    Post(Option<Method>, (StreamType, Codec)),
     Get(Method),
 }
 
@@ -138,7 +138,7 @@ impl Connect {
             HttpMethod::POST => {
                 let spoken = call::spoken(request.headers())?;
                 match method {
-                    Some(method) if method.has_stream != (spoken.0 == Form::Stream) => None,
+                    Some(method) if method.has_stream != (spoken.0 == StreamType::Server) => None,
                     Some(method) => Some(Asked(Ask::Post(Some(method.clone()), spoken))),
                     None => call::names_rpc(request).then_some(Asked(Ask::Post(None, spoken))),
                 }
@@ -172,7 +172,7 @@ impl Method {
     }
 }
 
-impl Refusal {
+impl ConnectError {
     fn malformed(what: impl Into<String>) -> Self {
         Self::Malformed(what.into())
     }
@@ -207,20 +207,20 @@ impl Asked {
         let (mut head, body) = request.into_parts();
         let (call, body, refused) = match self.0 {
             Ask::Post(method, spoken) => {
-                let exists = if method.is_some() { Ok(()) } else { Err(Refusal::Unimplemented) };
+                let exists = if method.is_some() { Ok(()) } else { Err(ConnectError::Unimplemented) };
                 let (call, refused) = Call::of_post(method, spoken, &mut head, long);
                 (call, body, exists.and(refused))
             }
             Ask::Get(method) => match Call::of_get(method, &mut head, long) {
                 (call, Ok(_)) if body.size_hint().lower() > 0 => {
-                    (call, Body::empty(), Err(Refusal::malformed(NO_BODY)))
+                    (call, Body::empty(), Err(ConnectError::malformed(NO_BODY)))
                 }
                 (call, Ok(message)) if body.is_end_stream() => (call, Body::new(Full::new(message)), Ok(())),
                 (call, Ok(message)) => (call, behind(body, message), Ok(())),
                 (call, Err(refusal)) => (call, Body::empty(), Err(refusal)),
             },
         };
-        let refused = if may_call { refused } else { Err(Refusal::Origin) };
+        let refused = if may_call { refused } else { Err(ConnectError::Origin) };
         if let Err(refusal) = refused {
             head.extensions.insert(refusal);
         }
@@ -250,14 +250,14 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let answers = Arc::clone(&self.answers);
-        let asked = self.asked.take().unwrap_or(Asked(Ask::Post(None, (Form::Unary, Codec::Json))));
+        let asked = self.asked.take().unwrap_or(Asked(Ask::Post(None, (StreamType::Unary, Codec::Json))));
         let (call, request) = asked.translated(request, self.may_call, answers.long.clone());
         let answered = self.inner.call(request);
         Box::pin(async move {
             let response = answered.await?;
-            Ok(match call.form {
-                Form::Unary => answers.unary(&call, response).await,
-                Form::Stream => answers.stream(call, response),
+            Ok(match call.stream_type {
+                StreamType::Unary => answers.unary(&call, response).await,
+                StreamType::Server => answers.stream(call, response),
             })
         })
     }

@@ -17,7 +17,7 @@ use tonic::{Status, body::Body};
 use super::{
     Method,
     answer::{Answers, is_metadata},
-    call::{Call, Codec, Form},
+    call::{Call, Codec, StreamType},
     failure::{Failure, broken_off, failed},
     message::END_OF_STREAM,
 };
@@ -58,7 +58,7 @@ impl Answers {
         let (mut head, body) = response.into_parts();
         let keeper = head.extensions.remove::<Keeper>();
         let ended = head.headers.contains_key(Status::GRPC_STATUS).then(|| head.headers.clone());
-        let content_type = call.codec.content_type(Form::Stream);
+        let content_type = call.codec.content_type(StreamType::Server);
         let answering = Answering {
             answers: Arc::clone(self),
             call,

@@ -1,5 +1,5 @@
 //! Drives the real program with the clients that its users have: grpcurl, buf, promtool, the OAuth libraries of Python and
-//! Node.js, and a browser.
+//! Node.js, those of Connect, and a browser.
 //!
 //! `scripts/test` fetches the clients and runs these tests; plain `cargo test`, which needs Rust alone, leaves them out.
 

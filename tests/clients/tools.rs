@@ -39,6 +39,11 @@ pub(crate) fn oauth_clients() -> PathBuf {
     directory("SIGNET_TEST_OAUTH_CLIENTS")
 }
 
+/// The libraries of Connect in Python, Node.js and Go: what `SIGNET_TEST_CONNECT_CLIENTS` names.
+pub(crate) fn connect_clients() -> PathBuf {
+    directory("SIGNET_TEST_CONNECT_CLIENTS")
+}
+
 /// What a web page is built with, and Node.js: what `SIGNET_TEST_WEB_CLIENT` names.
 pub(crate) fn web_client() -> PathBuf {
     directory("SIGNET_TEST_WEB_CLIENT")

@@ -82,7 +82,7 @@ struct MeteredCall {
 }
 
 /// The body of an answer whose end is the end of the call.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct MeteredBody {
     inner: Body,
     /// None once the call has ended.

@@ -289,13 +289,19 @@ where
                 Box::pin(async move { Ok(answer.await?.map(MeteredBody::from)) })
             }
         }
-        (Spoken::Other, Some(connect)) => {
-            if connect.takes_get(request.uri().path()) {
+        (Spoken::Other, connect) => {
+            if connect.as_ref().is_some_and(|connect| connect.takes_get(request.uri().path())) {
                 request.extensions_mut().insert(TakesGet);
             }
-            inner.call(request)
+            // A page that may call may read why it is refused. To OPTIONS, CORS would answer by itself.
+            let is_page = request.headers().contains_key(ORIGIN) && *request.method() != Method::OPTIONS;
+            if is_page && web.may_call(&request) {
+                Box::pin(web.cors.layer(inner).call(request))
+            } else {
+                inner.call(request)
+            }
         }
-        (Spoken::Grpc | Spoken::Other | Spoken::Connect { .. }, _) => inner.call(request),
+        (Spoken::Grpc | Spoken::Connect { .. }, _) => inner.call(request),
     }
 }
 

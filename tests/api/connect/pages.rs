@@ -44,6 +44,30 @@ async fn a_page_of_a_configured_origin_reads_its_answers() {
 }
 
 #[tokio::test]
+async fn a_page_of_a_configured_origin_reads_why_what_it_sends_is_no_call() {
+    let server = TestServer::start(&["--web-origins=https://app.example"]).await;
+    for caller in Caller::of(&server).by_both() {
+        for (origin, allowed) in [(ORIGIN, ORIGIN), ("https://evil.example", "")] {
+            for (method, content_type, status) in [
+                ("POST", "text/plain", 415),
+                ("POST", "application/x-www-form-urlencoded", 415),
+                // A stream's, of an RPC that has none.
+                ("POST", "application/connect+json", 415),
+                ("PUT", "application/json", 405),
+            ] {
+                let headers = [("origin", origin), ("content-type", content_type)];
+                let answer = caller.send(method, SIGN_UP, &headers, "{}").await;
+                assert_eq!(answer.status(), status, "{method} {content_type}");
+                assert_eq!(answer.header("access-control-allow-origin"), allowed, "{method} {content_type}");
+            }
+            // Not asked about a method: no preflight.
+            let asked = caller.send("OPTIONS", SIGN_UP, &[("origin", origin)], "").await;
+            assert_eq!(asked.status(), 405);
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_page_of_another_origin_reaches_nothing_by_get_or_post() {
     for args in [&["--web-origins=https://app.example"][..], &[]] {
         let server = TestServer::start(args).await;

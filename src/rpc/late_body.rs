@@ -47,27 +47,34 @@ impl LateBody {
         (request.map(lent), Self(home))
     }
 
-    /// Reads and forgets what there is, if it is little and comes soon.
-    pub(super) async fn forget(self) {
+    /// Whether there is something left.
+    pub(super) fn is_left(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// Reads and forgets what there is, if it is little and comes soon. Returns whether nothing is left.
+    pub(super) async fn forget(self) -> bool {
         let left = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(mut body) = left else { return };
+        let Some(mut body) = left else { return true };
         // What is announced to be too much is not waited for.
         let mut room = MAX_BYTES;
         if body.size_hint().lower() > u64::try_from(room).unwrap_or(u64::MAX) {
-            return;
+            return false;
         }
         let mut forgotten = Box::pin(async move {
             while let Some(Ok(frame)) = body.frame().await {
                 let bytes = frame.data_ref().map_or(0, Bytes::len);
                 if bytes > room {
-                    break;
+                    return false;
                 }
                 room -= bytes;
             }
+            true
         });
-        if forgotten.as_mut().now_or_never().is_none() {
+        match forgotten.as_mut().now_or_never() {
+            Some(is_over) => is_over,
             // Whoever takes longer has the stream reset.
-            let _ = timeout(PATIENCE, forgotten).await;
+            None => timeout(PATIENCE, forgotten).await.unwrap_or(false),
         }
     }
 }
@@ -138,17 +145,17 @@ mod tests {
             sender.send(Bytes::from_static(b"{}")).unwrap();
             drop(sender);
         };
-        tokio::join!(body.forget(), sends);
+        assert!(tokio::join!(body.forget(), sends).0);
         assert!((PATIENCE.mul_f32(0.9)..PATIENCE).contains(&begun.elapsed()));
 
         let begun = Instant::now();
         let (sender, body) = late();
         sender.send(Bytes::from(vec![0; MAX_BYTES + 1])).unwrap();
-        body.forget().await;
+        assert!(!body.forget().await);
         assert_eq!(begun.elapsed(), Duration::ZERO);
 
         let (_sender, body) = late();
-        body.forget().await;
+        assert!(!body.forget().await);
         assert!((PATIENCE..PATIENCE * 2).contains(&begun.elapsed()));
     }
 }

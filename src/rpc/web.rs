@@ -9,7 +9,7 @@ use std::{
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Version,
-    header::{ACCESS_CONTROL_REQUEST_METHOD, CONTENT_TYPE, EXPECT, HOST, ORIGIN, RETRY_AFTER},
+    header::{ACCESS_CONTROL_REQUEST_METHOD, CONNECTION, CONTENT_TYPE, EXPECT, HOST, ORIGIN, RETRY_AFTER},
     uri::Authority,
 };
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -244,12 +244,15 @@ where
         let inner = std::mem::replace(&mut self.inner, clone);
         // Whoever asks first whether to send it need not send it any more.
         let is_awaited = !request.headers().contains_key(EXPECT);
+        let is_http_1 = request.version() < Version::HTTP_2;
         let (request, late) = LateBody::of(request);
         let answered = answered(&self.web, spoken, inner, request);
         Box::pin(async move {
-            let answer = answered.await?;
-            if is_awaited {
-                late.forget().await;
+            let mut answer = answered.await?;
+            let is_read = if is_awaited { late.forget().await } else { !late.is_left() };
+            // hyper ends such a connection without a word, and a client that has the answer sends its next request there.
+            if is_http_1 && !is_read {
+                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             Ok(answer)
         })

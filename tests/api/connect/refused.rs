@@ -3,7 +3,10 @@
 use bytes::Bytes;
 use http::Request;
 use serde_json::Value;
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use super::{GET_JWKS, GET_ME, ISSUE_TOKEN};
 use crate::harness::TestServer;
@@ -70,5 +73,27 @@ async fn a_small_body_that_comes_after_its_refusal_is_taken() {
             let error: Value = serde_json::from_slice(&said).unwrap();
             assert!(error["code"].is_string(), "{error}");
         }
+    }
+}
+
+#[tokio::test]
+async fn over_http_1_1_the_answer_says_whether_its_connection_ends() {
+    let server = TestServer::start(&["--max-message-bytes=200000"]).await;
+    let plain = "content-type: application/json\r\n";
+    for (head, body, status, ends) in [
+        // Too much to be read and forgotten: what is sent next on this connection would not be read.
+        (format!("{plain}content-length: 300000\r\n"), "", "429", true),
+        (format!("{plain}content-length: 2\r\n"), "{}", "400", false),
+        (format!("{plain}content-encoding: br\r\ncontent-length: 2\r\n"), "{}", "501", false),
+    ] {
+        let mut stream = TcpStream::connect(server.started.grpc_addr).await.unwrap();
+        let request = format!("POST {ISSUE_TOKEN} HTTP/1.1\r\nhost: x\r\n{head}\r\n{body}");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        while !answer.contains("\r\n\r\n") {
+            answer.push(char::from(stream.read_u8().await.unwrap()));
+        }
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        assert_eq!(answer.contains("\r\nconnection: close\r\n"), ends, "{answer}");
     }
 }

@@ -8,7 +8,10 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Version};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version,
+    header::{CONTENT_TYPE, HOST},
+};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::{Bytes, Incoming};
 use tower::{Service, ServiceExt};
@@ -28,6 +31,9 @@ const COPIED_BYTES: usize = 1_023;
 
 /// Up to which length an answer is cut into pieces that are copied: beyond it the writes are few for its bytes.
 const CUT_BYTES: usize = 8_192;
+
+/// What whoever names no host, or several, is told: nothing that answers in its own form has seen the request.
+const ONE_HOST: &str = "an HTTP/1.1 request has one `Host` (RFC 9112 section 3.2)\n";
 
 /// By which connection a request comes, and from whom. The layers and handlers are told by extensions: a [`ConnectionHandle`], a
 /// [`PeerAddress`](crate::peer::PeerAddress), a [`RequestId`], and a [`Peer`] if there is a certificate. Here, since nothing that serves
@@ -69,18 +75,40 @@ impl CallOrigin {
             extensions.insert(certified);
         }
         let answered = async {
-            let response = service.oneshot(request).await?;
+            let response =
+                if has_one_host(&request) { service.oneshot(request).await?.map(Some) } else { no_host() };
             // Envoy's question is answered under the id of the request that it asks about.
             Ok::<_, Infallible>((response, current_request().unwrap_or(id)))
         };
         let (mut response, id) = for_request(id, answered).await?;
         tell(id, response.headers_mut());
         call.answered();
-        if response.body().is_end_stream() {
+        if response.body().as_ref().is_some_and(Body::is_end_stream) {
             call.completed();
         }
-        Ok(response.map(|inner| CountedBody { inner, call, id, is_cut, rest: Bytes::new() }))
+        let rest =
+            if response.body().is_some() { Bytes::new() } else { Bytes::from_static(ONE_HOST.as_bytes()) };
+        Ok(response.map(|inner| CountedBody { inner, call, id, is_cut, rest }))
     }
+}
+
+/// Whether `request` has a `Host` as HTTP/1 wants it: which of two a proxy in front has looked at cannot be told. hyper takes both none and
+/// several. HTTP/1.0 may leave it out, as probes of load balancers do, and HTTP/2 has `:authority`.
+fn has_one_host<B>(request: &Request<B>) -> bool {
+    let hosts = request.headers().get_all(HOST).iter().count();
+    match request.version() {
+        Version::HTTP_11 => hosts == 1,
+        Version::HTTP_09 | Version::HTTP_10 => hosts <= 1,
+        _ => true,
+    }
+}
+
+/// The answer, without its body, to a request that has not one host.
+fn no_host<B>() -> Response<Option<B>> {
+    let mut response = Response::new(None);
+    *response.status_mut() = StatusCode::BAD_REQUEST;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
 }
 
 /// The id that the sender has chosen, or a new one. Of several it is not known which one is meant, or was looked at by a proxy in front.
@@ -103,7 +131,8 @@ fn tell(id: RequestId, headers: &mut HeaderMap) {
 
 /// The body of an answer, which counts as a call until it is complete.
 pub(super) struct CountedBody<B> {
-    inner: B,
+    /// None if all that is sent is the rest.
+    inner: Option<B>,
     call: OpenCall,
     id: RequestId,
     /// Whether it is sent in pieces that are copied.
@@ -139,7 +168,9 @@ impl<B: Body<Data = Bytes> + Unpin> Body for CountedBody<B> {
         let frame = if let Some(piece) = self.next_of_rest() {
             Some(Ok(Frame::data(piece)))
         } else {
-            let polled = at_once_for_request(self.id, || Pin::new(&mut self.inner).poll_frame(context));
+            let id = self.id;
+            let Some(inner) = &mut self.inner else { return Poll::Ready(None) };
+            let polled = at_once_for_request(id, || Pin::new(inner).poll_frame(context));
             ready!(polled).map(|frame| frame.map(|frame| frame.map_data(|data| self.cut(data))))
         };
         if let Some(Ok(_)) = frame {
@@ -157,11 +188,12 @@ impl<B: Body<Data = Bytes> + Unpin> Body for CountedBody<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && self.inner.is_end_stream()
+        self.rest.is_empty() && self.inner.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        let (inner, rest) = (self.inner.size_hint(), u64::try_from(self.rest.len()).unwrap_or(u64::MAX));
+        let inner = self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint);
+        let rest = u64::try_from(self.rest.len()).unwrap_or(u64::MAX);
         let mut hint = SizeHint::new();
         hint.set_lower(inner.lower().saturating_add(rest));
         if let Some(upper) = inner.upper() {
@@ -190,7 +222,7 @@ mod tests {
             let connection = ConnectionHandle::new(Clock::manual(Timestamp::from_micros(0)));
             let said: Vec<u8> = (0..=u8::MAX).cycle().take(bytes).collect();
             let mut body = CountedBody {
-                inner: Full::new(Bytes::from(said.clone())),
+                inner: Some(Full::new(Bytes::from(said.clone()))),
                 call: connection.call(),
                 id: RequestId::parse(b"x").unwrap(),
                 is_cut,

@@ -1,12 +1,14 @@
 //! Owns what HTTP itself gets wrong: paths, methods, sizes; over both its versions.
 
+use std::net::SocketAddr;
+
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 
 use super::{REVOKE, TOKEN, USERINFO};
-use crate::harness::TestServer;
+use crate::harness::{PASSWORD, TestServer};
 
 #[tokio::test]
 async fn a_path_where_nothing_is_says_so_in_json() {
@@ -108,4 +110,50 @@ async fn a_body_that_breaks_off_takes_nothing_down() {
         assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400 "), "{request}: {answer}");
     }
     assert_eq!(server.http_get("/livez").await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_request_over_http_1_1_names_one_host_at_every_listener() {
+    let server = TestServer::start(&["--ext-authz=on", "--ext-authz-addr=127.0.0.1:0"]).await;
+    let started = &server.started;
+    let sign_up = format!("{{\"username\":\"mallory\",\"password\":\"{PASSWORD}\"}}");
+    let sign_up = format!(
+        "POST /identity.v1.IdentityService/SignUp HTTP/1.1\r\ncontent-type: application/json\r\ncontent-length: {}\r\n",
+        sign_up.len()
+    ) + "HOSTS\r\n"
+        + &sign_up;
+    let live = "GET /livez HTTP/1.1\r\nHOSTS\r\n";
+    for (addr, request, is_served) in [
+        (started.grpc_addr, &*sign_up, true),
+        (started.http_addr, live, true),
+        (started.operations_addr.unwrap(), live, true),
+        // What is not there is answered otherwise.
+        (started.ext_authz_addr.unwrap(), live, false),
+        (started.admin_addr.unwrap(), live, false),
+    ] {
+        for hosts in
+            ["", "host: localhost\r\nhost: localhost\r\n", "host: localhost\r\nHost: evil.example\r\n"]
+        {
+            let answer = raw(addr, &request.replace("HOSTS", &format!("{hosts}connection: close\r\n"))).await;
+            assert!(answer.starts_with("HTTP/1.1 400 "), "{addr} {hosts:?}: {answer}");
+            assert!(answer.contains("x-request-id: ") && answer.contains("one `Host`"), "{answer}");
+        }
+        let answer = raw(addr, &request.replace("HOSTS", "host: localhost\r\nconnection: close\r\n")).await;
+        assert_eq!(answer.starts_with("HTTP/1.1 200 "), is_served, "{addr}: {answer}");
+        assert!(!answer.starts_with("HTTP/1.1 400 "), "{addr}: {answer}");
+    }
+    // Probes of load balancers leave it out, by an older HTTP.
+    for (hosts, status) in [("", "200"), ("host: a\r\nhost: b\r\n", "400")] {
+        let answer = raw(started.http_addr, &format!("GET /livez HTTP/1.0\r\n{hosts}\r\n")).await;
+        assert_eq!(answer.split(' ').nth(1), Some(status), "{answer}");
+    }
+}
+
+/// What `addr` answers to `request`, until it ends the connection.
+async fn raw(addr: SocketAddr, request: &str) -> String {
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
 }

@@ -16,6 +16,8 @@ mod hashing;
 mod http;
 mod jobs;
 mod places;
+#[cfg(target_os = "linux")]
+mod process;
 mod series;
 mod tls;
 

@@ -1,7 +1,5 @@
 //! Owns making a series and registering it.
 
-#[cfg(target_os = "linux")]
-use prometheus::process_collector::ProcessCollector;
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, core::Collector,
@@ -55,7 +53,7 @@ fn options(family: &Family, kind: Kind) -> Opts {
 /// What every Prometheus client says of its process. Linux alone tells it.
 pub(super) fn process(registry: &Registry) {
     #[cfg(target_os = "linux")]
-    registry.register(Box::new(ProcessCollector::for_self())).expect(CONSTANT);
+    registry.register(Box::new(super::process::Process::new())).expect(CONSTANT);
     #[cfg(not(target_os = "linux"))]
     let _ = registry;
 }

@@ -69,6 +69,13 @@ async fn each_look_tells_what_has_happened_within_it() {
         assert_eq!(look["methods"][0]["method"], "identity.v1.IdentityService/GetMe", "{look}");
         assert!(look["memory_bytes"].as_f64().unwrap() > 1_000_000.0, "{look}");
         assert_eq!(look["hash_threads"], 2.0, "{look}");
+        // Of whole seconds there would be none in one of two looks that are shorter than that.
+        assert!(look["cores_busy"].as_f64().unwrap() > 0.0, "{look}");
+        let long = |number: &serde_json::Value| {
+            number.to_string().split('.').nth(1).is_some_and(|part| part.len() > 3)
+        };
+        let rates = look.as_object().unwrap().iter().filter(|(name, _)| name.ends_with("_per_second"));
+        assert!(!rates.map(|(_, rate)| rate).chain([&look["cores_busy"]]).any(long), "{look}");
     }
 
     let finished = top(&place, &service, &["--times=2"]).await.succeeded();

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use serde::Serialize;
 
-use super::scrape::{Change, Quantile, Scrape};
+use super::scrape::{Change, Quantile, Scrape, thousandths};
 use crate::base::Clock;
 
 /// How many methods are shown.
@@ -75,14 +75,16 @@ impl Activity {
         let uptime_seconds =
             start.map(|(_, start)| time.as_secs() as f64 - start).filter(|up| up.is_finite());
         let calls = "grpc_server_handled_total";
+        let (calls_per_second, succeeded) =
+            (change.rate(calls, &[]), change.rate(calls, &["grpc_code=\"OK\""]));
         Self {
             time: time.to_string(),
             addr,
             ready: sum("signet_ready") > 0.0,
             database_up: sum("signet_database_up") > 0.0,
             uptime_seconds,
-            calls_per_second: change.rate(calls, &[]),
-            calls_failed_per_second: change.rate(calls, &[]) - change.rate(calls, &["grpc_code=\"OK\""]),
+            calls_per_second,
+            calls_failed_per_second: thousandths(calls_per_second - succeeded),
             calls_in_flight: sum("signet_grpc_calls_in_flight"),
             call_seconds_p50: change.quantile("grpc_server_handling_seconds", 0.5),
             call_seconds_p99: change.quantile("grpc_server_handling_seconds", 0.99),

@@ -72,10 +72,11 @@ impl<'a> Change<'a> {
         Self { before, now, took }
     }
 
-    /// By how much the sum has grown in a second.
+    /// By how much the sum has grown in a second, in thousandths: when either was read is not known any better.
     pub(super) fn rate(&self, name: &str, labels: &[&str]) -> f64 {
         let growth = self.now.sum(name, labels) - self.before.sum(name, labels);
-        growth.max(0.0) / self.took.as_secs_f64().max(f64::MIN_POSITIVE)
+        let rate = growth.max(0.0) / self.took.as_secs_f64().max(f64::MIN_POSITIVE);
+        thousandths(rate)
     }
 
     /// The bound below which the part `part` of all lies that the histogram `name` has measured meanwhile.
@@ -113,6 +114,11 @@ impl Serialize for Quantile {
             seconds => seconds.serialize(serializer),
         }
     }
+}
+
+/// `number` in thousandths.
+pub(super) fn thousandths(number: f64) -> f64 {
+    (number * 1_000.0).round() / 1_000.0
 }
 
 /// The bound of the bucket that has `labels`.

@@ -62,6 +62,14 @@ impl Timestamp {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or_default())
     }
 
+    /// RFC 3339 with six digits behind the second, always: times in lines of a log stand below each other.
+    #[must_use]
+    pub fn to_fixed_text(self) -> String {
+        let micros = self.0.rem_euclid(1_000_000);
+        let whole = Self(self.0 - micros).to_string();
+        whole.strip_suffix('Z').map_or(whole.clone(), |second| format!("{second}.{micros:06}Z"))
+    }
+
     /// Whole milliseconds since the epoch; zero before it.
     #[must_use]
     pub fn as_millis(self) -> u64 {

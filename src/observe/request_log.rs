@@ -138,14 +138,14 @@ impl RequestLog {
     }
 
     fn line(&self, request: &RequestLine<'_>) -> String {
-        let now = self.shared.clock.now();
+        let now = self.shared.clock.now().to_fixed_text();
         let took_ms = request.took.as_secs_f64() * 1_000.0;
         let RequestLine { method, code, reason, received_bytes, sent_bytes, request_id, trace_id, .. } =
             request;
         let RequestLine { peer, client, .. } = request;
         if self.shared.is_json {
             let mut line = json!({
-                "timestamp": now.to_string(),
+                "timestamp": now,
                 "level": "INFO",
                 "target": TARGET,
                 "message": "request",
@@ -172,7 +172,7 @@ impl RequestLog {
         }
         let listener = self.listener;
         let mut line =
-            format!("{now} INFO {TARGET}: {method} {code} listener={listener} took_ms={took_ms:.3}");
+            format!("{now}  INFO {TARGET}: {method} {code} listener={listener} took_ms={took_ms:.3}");
         let mut add = |name: &str, value: Option<String>| {
             if let Some(value) = value {
                 // Nothing else can fail in a string.
@@ -236,14 +236,14 @@ mod tests {
         let (text, _) = log(LoggedRequests::All, false);
         assert_eq!(
             text.line(&request(true)),
-            "2026-11-23T12:00:00Z INFO signet::request: /identity.v1.IdentityService/GetMe Unauthenticated \
+            "2026-11-23T12:00:00.000000Z  INFO signet::request: /identity.v1.IdentityService/GetMe Unauthenticated \
              listener=grpc took_ms=1.234 received_bytes=5 sent_bytes=0 reason=TOKEN_MISSING peer=192.0.2.1 \
              request_id=a-1\n"
         );
         let (json, _) = log(LoggedRequests::All, true);
         let line: serde_json::Value = serde_json::from_str(&json.line(&request(false))).unwrap();
         let expected = json!({
-            "timestamp": "2026-11-23T12:00:00Z",
+            "timestamp": "2026-11-23T12:00:00.000000Z",
             "level": "INFO",
             "target": "signet::request",
             "message": "request",
@@ -257,6 +257,30 @@ mod tests {
             "peer": "192.0.2.1",
         });
         assert_eq!(line, expected);
+    }
+
+    #[test]
+    fn times_have_the_same_digits_whatever_they_are() {
+        for (moment, took, text, told_ms) in [
+            (1, Duration::from_nanos(100), "12:00:00.000001Z", "took_ms=0.000 "),
+            (120_000, Duration::from_nanos(123_456_789), "12:00:00.120000Z", "took_ms=123.457 "),
+            (999_999, Duration::from_millis(2), "12:00:00.999999Z", "took_ms=2.000 "),
+        ] {
+            let request = RequestLine { took, ..request(false) };
+            let (log, clock) = log(LoggedRequests::All, false);
+            clock.advance(Duration::from_micros(moment));
+            let line = log.line(&request);
+            assert!(
+                line.starts_with(&format!("2026-11-23T{text}  INFO ")) && line.contains(told_ms),
+                "{line}"
+            );
+        }
+        // Of a number in JSON, a thousandth is the last digit.
+        let (log, _) = log(LoggedRequests::All, true);
+        let request = RequestLine { took: Duration::from_nanos(1_234_567_891), ..request(false) };
+        let line = log.line(&request);
+        let took = line.split("\"took_ms\":").nth(1).unwrap();
+        assert_eq!(took.split([',', '}']).next(), Some("1234.568"));
     }
 
     #[test]

@@ -308,3 +308,55 @@ async fn every_variable_of_the_exporter_counts_on_the_wire() {
     server.stop().await;
     assert!(off.sent().is_empty());
 }
+
+#[tokio::test]
+async fn a_collector_by_https_is_believed_by_its_authority_and_another_costs_the_traces_alone() {
+    let (authority, other) = (Authority::new("collectors"), Authority::new("others"));
+    let dir = tempfile::TempDir::new().unwrap();
+    let roots = dir.path().join("roots.pem");
+    std::fs::write(&roots, &authority.pem).unwrap();
+    for (issuer, is_believed) in [(&authority, true), (&other, false)] {
+        let collector = Collector::http_by_tls(&issuer.issue(&["localhost"])).await;
+        let url = format!("https://localhost:{}", collector.addr.port());
+        let variables = [
+            (ENDPOINT, &*url),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+            ("OTEL_EXPORTER_OTLP_CERTIFICATE", roots.to_str().unwrap()),
+            ALWAYS,
+        ];
+        let server = TestServer::start_traced(&variables, &["--metrics=on"]).await;
+        server.client().await.token_of_new("alice").await;
+        let total =
+            async |result: &str| server.scrape().await.sum("signet_traces_total", &[("result", result)]);
+        let ended = if is_believed { "sent" } else { "lost" };
+        eventually("they are counted", async || total(ended).await >= 2.0).await;
+        if is_believed {
+            own_span(&collector, SIGN_UP).await;
+            assert_eq!(collector.sent()[0].path, "/v1/traces");
+        } else {
+            assert!(collector.sent().is_empty() && total("sent").await < 1.0);
+        }
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_has_to_read_the_keys_tells_of_that() {
+    let collector = Collector::grpc().await;
+    let server = TestServer::start_traced(&[(ENDPOINT, &collector.url()), GRPC, ALWAYS], &[]).await;
+    let mut client = server.client().await;
+    let token = client.token_of_new("alice").await;
+    // What is known is older than `--standing-cache-max-age` each time, unless the feed of changes was read in between.
+    for _ in 0..20 {
+        server.clock.advance(Duration::from_secs(2));
+        client.get_me(&token).await.unwrap();
+    }
+    server.stop().await;
+    let spans = collector.spans();
+    let calls: Vec<_> = spans.iter().filter(|span| span.name == GET_ME).collect();
+    let mut readings = spans.iter().filter(|span| span.name == "signing_keys.read");
+    let is_of = |read: &SeenSpan, call: &SeenSpan| (&read.parent, &read.trace) == (&call.id, &call.trace);
+    let read = readings.find(|read| calls.iter().any(|call| is_of(read, call)));
+    let read = read.unwrap_or_else(|| panic!("{spans:?}"));
+    assert_eq!((read.kind, read.is_error, read.attributes.len()), (1, false, 0), "{read:?}");
+}

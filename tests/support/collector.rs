@@ -10,6 +10,7 @@ use std::{
     },
 };
 
+use futures_util::FutureExt;
 use http::{HeaderMap, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::{
@@ -28,7 +29,12 @@ use signet::proto::opentelemetry::proto::{
     },
     common::v1::{KeyValue, any_value::Value},
 };
-use tokio::{net::TcpListener, sync::OwnedMutexGuard, time::Instant};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    sync::OwnedMutexGuard,
+    time::Instant,
+};
 use tonic::{
     Status,
     transport::{Identity, Server, ServerTlsConfig, server::TcpIncoming},
@@ -97,16 +103,32 @@ impl Collector {
 
     /// One that speaks HTTP.
     pub(crate) async fn http() -> Self {
+        Self::of_http(|stream| std::future::ready(Some(stream))).await
+    }
+
+    /// The same by TLS, which shows `certificate`.
+    pub(crate) async fn http_by_tls(certificate: &Issued) -> Self {
+        let acceptor = certificate.acceptor();
+        Self::of_http(move |stream| acceptor.accept(stream).map(Result::ok)).await
+    }
+
+    /// One whose connections are `opened`, if they can be.
+    async fn of_http<S, F>(opened: impl Fn(TcpStream) -> F + Send + 'static) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        F: Future<Output = Option<S>> + Send + 'static,
+    {
         let (listener, addr) = listen().await;
         let taken = Taken::default();
         let all = taken.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let taken = all.clone();
+                let (taken, opened) = (all.clone(), opened(stream));
                 let service = service_fn(move |request| take_http(taken.clone(), request));
                 tokio::spawn(async move {
+                    let Some(stream) = opened.await else { return };
                     let builder = Builder::new(TokioExecutor::new());
-                    builder.serve_connection(TokioIo::new(stream), service).await.map_err(drop)
+                    let _ = builder.serve_connection(TokioIo::new(stream), service).await;
                 });
             }
         });

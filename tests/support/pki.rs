@@ -9,10 +9,10 @@ use rcgen::{
 };
 use tokio::net::TcpStream;
 use tokio_rustls::{
-    TlsConnector,
+    TlsAcceptor, TlsConnector,
     client::TlsStream,
     rustls::{
-        ClientConfig, RootCertStore, SupportedProtocolVersion,
+        ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion,
         crypto::aws_lc_rs::default_provider,
         pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
         sign::{CertifiedKey, SingleCertAndKey},
@@ -85,6 +85,19 @@ impl Issued {
     pub(crate) fn write(&self, dir: &Path) {
         fs::write(dir.join("tls.key"), &self.key).unwrap();
         fs::write(dir.join("tls.crt"), &self.cert).unwrap();
+    }
+
+    /// What shows it to whoever connects.
+    pub(crate) fn acceptor(&self) -> TlsAcceptor {
+        let chain = vec![CertificateDer::from_pem_slice(self.cert.as_bytes()).unwrap()];
+        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .unwrap();
+        TlsAcceptor::from(Arc::new(config))
     }
 
     /// What Envoy writes into `x-forwarded-client-cert` of a client that has shown this certificate, if it is to tell all of it.

@@ -21,7 +21,8 @@ use tower::{Layer, Service};
 use super::{
     connect::Call,
     decoded_size::must_be_light,
-    gzip::{self, Encoding, MESSAGE_HEAD_BYTES},
+    gzip::{self, Encoding, MESSAGE_HEAD_BYTES, PLAIN},
+    long::LongMessages,
     methods::{Alone, Method, Methods, Stream},
     web::Translated,
 };
@@ -52,6 +53,8 @@ pub(crate) struct AdmitLayer {
     /// That of the methods of which one call at a time is answered, and who waits for that.
     alone: (Pool, Turns),
     methods: Arc<Methods>,
+    /// Where long messages are expanded.
+    long: LongMessages,
 }
 
 /// A gRPC service within its limits.
@@ -91,6 +94,8 @@ struct Form<'a> {
     head_bytes: usize,
     /// Where the request log reads how many bytes came.
     received: Option<&'a ReceivedBytes>,
+    long: &'a LongMessages,
+    deadline: Deadline,
 }
 
 /// What has come of a call.
@@ -111,7 +116,7 @@ impl AdmitLayer {
     /// Who may call them `policy` says.
     pub(crate) fn new(pool: Pool, alone: Pool, described: &[DescriptorPool], policy: &Policy) -> Self {
         let methods = Arc::new(Methods::new(described, policy));
-        Self { pool, alone: (alone, Turns::new()), methods }
+        Self { pool, alone: (alone, Turns::new()), methods, long: LongMessages::new() }
     }
 
     /// The time of a call that takes its place from `pool`: the client's, but no longer than the server's own.
@@ -162,7 +167,9 @@ impl AdmitLayer {
         };
         let connect = head.extensions.remove::<Call>();
         let received = head.extensions.get::<ReceivedBytes>();
-        let form = Form { method, encoding, connect: connect.as_ref(), alone, head_bytes, received };
+        let (connect_call, long, deadline) = (connect.as_ref(), &self.long, time.deadline);
+        let form =
+            Form { method, encoding, connect: connect_call, alone, head_bytes, received, long, deadline };
         let (message, charge) = form.receive(&mut visit, body).await?;
         let hold = Arc::new(Hold::of_message(charge).with_turn(turn));
         let body = message.body(connect.as_ref(), visit.message_bytes(), &hold);
@@ -205,7 +212,7 @@ impl AdmitLayer {
 impl Form<'_> {
     /// Takes in the message of a call whose body is `body`, if it has one message, and what its bytes take.
     async fn receive(self, visit: &mut Visit<'_>, body: Body) -> Result<(Received, Option<Place>), Error> {
-        let Self { method, encoding, connect, alone, head_bytes, received } = self;
+        let Self { method, connect, alone, head_bytes, received, .. } = self;
         if !method.has_one_request {
             return Ok((Received::Requests(body), None));
         }
@@ -215,17 +222,12 @@ impl Form<'_> {
         if let Some(received) = received {
             received.note(message.bytes.len());
         }
-        if let Some(call) = connect {
-            let bytes = call.message(&message.bytes, message_bytes)?;
+        if let Some(bytes) = self.expanded(&message.bytes, message_bytes).await? {
             if bytes.len() > message.bytes.len() {
                 message = visit.hold(message, bytes, head_bytes)?;
             } else {
                 message.bytes = bytes;
             }
-        } else if encoding == Encoding::Gzip
-            && let Some(bytes) = gzip::decompressed(&message.bytes, max_bytes)?
-        {
-            message = visit.hold(message, bytes, head_bytes)?;
         }
         let Message { bytes, charge } = message;
         // JSON is weighed where it is read.
@@ -237,6 +239,23 @@ impl Form<'_> {
             must_be_light(encoded.unwrap_or_default(), &alone.input)?;
         }
         Ok((Received::Message(bytes), charge))
+    }
+
+    /// What `body` is out of its envelope by Connect, and out of its compression, with a message of `max_bytes` at most; none if it is that
+    /// already.
+    async fn expanded(&self, body: &Bytes, max_bytes: usize) -> Result<Option<Bytes>, Error> {
+        let may_be = self.connect.map_or(self.encoding == Encoding::Gzip, Call::is_compressed);
+        // gzip does not begin so: it is the flag of a message that is not compressed.
+        if !may_be || body.first() == Some(&PLAIN) {
+            return self.connect.map(|call| call.message(body, max_bytes)).transpose();
+        }
+        let call = self.connect.cloned();
+        let expand = move |body: &Bytes, max_bytes: usize| match &call {
+            Some(call) => call.message(body, max_bytes).map(Some),
+            None => gzip::decompressed(body, max_bytes.saturating_add(MESSAGE_HEAD_BYTES)),
+        };
+        let expanded = timeout_at(self.deadline.instant().into(), self.long.expand(body, max_bytes, expand));
+        expanded.await.unwrap_or(Err(Error::DeadlineExceeded))
     }
 }
 

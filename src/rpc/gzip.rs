@@ -25,7 +25,7 @@ pub(super) const GRPC_ACCEPTED: HeaderName = HeaderName::from_static(ACCEPTED);
 /// What stands before each message: whether it is compressed, and its length.
 pub(super) const MESSAGE_HEAD_BYTES: usize = 5;
 
-const PLAIN: u8 = 0;
+pub(super) const PLAIN: u8 = 0;
 const COMPRESSED: u8 = 1;
 
 /// What gzip is called in all headers.

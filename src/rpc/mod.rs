@@ -14,6 +14,7 @@ pub(crate) mod health;
 mod identity_service;
 mod late_body;
 mod logged_call;
+mod long;
 pub(crate) mod meter;
 mod methods;
 mod page;

@@ -1,4 +1,5 @@
-//! Owns what programs get that speak Connect without any library of ours: curl, buf, and the libraries of Connect for Python, Node.js and Go.
+//! Owns what programs get that speak Connect without any library of ours: curl, buf, and the libraries of Connect for Python, Node.js and
+//! Go.
 
 use std::{fs, path::Path, process::Command};
 

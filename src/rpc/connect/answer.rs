@@ -18,7 +18,6 @@ use super::{
     call::{Call, Codec, StreamType},
     failure::{Failure, broken_off, failed},
     json,
-    long::{LongMessages, MAX_BYTES_AT_ONCE},
 };
 use crate::{
     admission::Keeper,
@@ -26,6 +25,7 @@ use crate::{
     model::Error,
     rpc::{
         gzip::{self, GRPC_ACCEPTED, GZIP},
+        long::{LongMessages, MAX_BYTES_AT_ONCE},
         meter::MeteredBody,
     },
 };

@@ -11,8 +11,11 @@ use http::{
 use hyper::body::Bytes;
 use percent_encoding::percent_decode;
 
-use super::{ConnectError, Method, long::LongMessages};
-use crate::rpc::gzip::{Encoding, GRPC_ACCEPTED, GRPC_ENCODING, is_taken_by};
+use super::{ConnectError, Method};
+use crate::rpc::{
+    gzip::{Encoding, GRPC_ACCEPTED, GRPC_ENCODING, is_taken_by},
+    long::LongMessages,
+};
 
 const PROTOCOL_VERSION: &str = "connect-protocol-version";
 const TIMEOUT: &str = "connect-timeout-ms";

@@ -15,12 +15,14 @@ use tonic::Status;
 use super::{
     call::{Call, Codec, StreamType},
     json::{self, Document},
-    long::{MAX_BYTES_AT_ONCE, MAX_MEMORY_AT_ONCE},
 };
 use crate::{
     admission::{Hold, Keeper},
     model::Error,
-    rpc::gzip::{self, MESSAGE_HEAD_BYTES},
+    rpc::{
+        gzip::{self, MESSAGE_HEAD_BYTES},
+        long::{MAX_BYTES_AT_ONCE, MAX_MEMORY_AT_ONCE},
+    },
 };
 
 /// The flags of an envelope.
@@ -87,6 +89,11 @@ impl Call {
     pub(in crate::rpc) fn body(&self, message: Bytes, max_bytes: usize, hold: &Arc<Hold>) -> MessageBody {
         let keeper = Keeper::Call(Arc::clone(hold));
         MessageBody { call: self.clone(), progress: Progress::Unread(message), max_bytes, keeper }
+    }
+
+    /// Whether messages may be compressed.
+    pub(in crate::rpc) fn is_compressed(&self) -> bool {
+        self.is_compressed
     }
 
     /// Whether messages are protobuf.
@@ -175,8 +182,8 @@ impl Body for MessageBody {
 pub(crate) fn fuzz(bytes: &[u8]) {
     use prost_reflect::DynamicMessage;
 
-    use super::{call, long::LongMessages};
-    use crate::proto::described::API;
+    use super::call;
+    use crate::{proto::described::API, rpc::long::LongMessages};
 
     const MAX_BYTES: usize = 4_096;
     const INPUTS: [&str; 4] = [
@@ -214,7 +221,7 @@ mod tests {
     use super::*;
     use crate::{
         proto::described::API,
-        rpc::connect::{Method, long::LongMessages},
+        rpc::{connect::Method, long::LongMessages},
     };
 
     fn body(path: &str, message: String, long: &LongMessages) -> MessageBody {

@@ -7,7 +7,6 @@ mod call;
 mod conformance;
 mod failure;
 mod json;
-mod long;
 mod message;
 mod shape;
 mod stream;
@@ -33,6 +32,7 @@ use tower::Service;
 
 use super::{
     gzip,
+    long::LongMessages,
     meter::{MeteredBody, MeteredFuture},
     web::Translated,
 };
@@ -40,7 +40,6 @@ use crate::{model::Error, proto::envoy::service::auth::v3::authorization_server:
 use answer::Answers;
 pub(super) use call::Call;
 use call::{Codec, StreamType};
-use long::LongMessages;
 #[cfg(any(fuzzing, test))]
 pub(crate) use message::fuzz;
 

@@ -283,8 +283,10 @@ where
             Box::pin(async move { Ok(kept(answer.await?).map(MeteredBody::from)) })
         }
         (Spoken::Connect { asked, may_call }, Some(connect)) => {
+            // What no page sends and no cache keeps needs no word of CORS.
+            let has_reader = request.headers().contains_key(ORIGIN) || *request.method() == Method::GET;
             let mut service = connect.service(asked, may_call, inner);
-            if may_call {
+            if may_call && has_reader {
                 let answer = web.cors.layer(service).call(request);
                 Box::pin(async move { Ok(answer.await?.map(MeteredBody::from)) })
             } else {

@@ -124,7 +124,7 @@ impl Answers {
             return Err(Error::internal("the answer is not one message"));
         };
         let message = frame.slice_ref(message);
-        match (&call.method, call.codec) {
+        match (call.method.as_deref(), call.codec) {
             (Some(Method { output, .. }), Codec::Json) => self.json(message, output).await,
             _ => Ok(message),
         }

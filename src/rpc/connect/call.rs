@@ -1,6 +1,6 @@
 //! Owns a request by Connect: what its head and query say, and that as the head of a gRPC request.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 use http::{
@@ -44,7 +44,7 @@ pub(super) enum StreamType {
 #[derive(Clone, Debug)]
 pub(in crate::rpc) struct Call {
     /// None if it is refused.
-    pub(super) method: Option<Method>,
+    pub(super) method: Option<Arc<Method>>,
     pub(super) codec: Codec,
     pub(super) stream_type: StreamType,
     /// Whether the message is compressed by gzip, or, in a stream, may be.
@@ -95,7 +95,7 @@ impl Codec {
 
 impl Call {
     /// A call of `method` with plain JSON.
-    pub(super) const fn of_json(method: Option<Method>, long: LongMessages) -> Self {
+    pub(super) const fn of_json(method: Option<Arc<Method>>, long: LongMessages) -> Self {
         Self {
             method,
             codec: Codec::Json,
@@ -109,7 +109,7 @@ impl Call {
 
     /// A POST of `method`, whose head is made one of gRPC; or why it is refused.
     pub(super) fn of_post(
-        method: Option<Method>,
+        method: Option<Arc<Method>>,
         (stream_type, codec): (StreamType, Codec),
         head: &mut request::Parts,
         long: LongMessages,
@@ -142,7 +142,7 @@ impl Call {
 
     /// A GET of `method`, whose head is made one of gRPC, and its message; or why it is refused.
     pub(super) fn of_get(
-        method: Method,
+        method: Arc<Method>,
         head: &mut request::Parts,
         long: LongMessages,
     ) -> (Self, Result<Bytes, ConnectError>) {

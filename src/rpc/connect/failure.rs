@@ -73,6 +73,10 @@ impl Detail {
 
 /// The status that `headers` or trailers end a call with; none if it has succeeded.
 pub(super) fn failed(headers: &HeaderMap) -> Option<Status> {
+    // As nearly every one does: there is nothing to be read of it.
+    if headers.get(Status::GRPC_STATUS).is_some_and(|code| code == "0") {
+        return None;
+    }
     let status = Status::from_header_map(headers).unwrap_or_else(broken_off);
     (status.code() != Code::Ok).then_some(status)
 }

@@ -83,8 +83,11 @@ fn framed(message: &DynamicMessage, max_bytes: usize) -> Result<Bytes, Error> {
 /// # Errors
 /// [`Error::Internal`] if it is not one: a defect.
 pub(super) fn write(message: &[u8], output: &MessageDescriptor) -> Result<Vec<u8>, Error> {
+    // With the names of its fields it is some times as long.
+    let mut text = Vec::with_capacity(4 * message.len() + 64);
     let message = DynamicMessage::decode(output.clone(), message).map_err(Error::internal)?;
-    serde_json::to_vec(&message).map_err(Error::internal)
+    serde_json::to_writer(&mut text, &message).map_err(Error::internal)?;
+    Ok(text)
 }
 
 fn malformed(what: impl Into<String>) -> Error {

@@ -228,7 +228,7 @@ mod tests {
         let (service, name) = path.split_once('/').unwrap();
         let service = API.get_service_by_name(service).unwrap();
         let method = service.methods().find(|method| method.name() == name).unwrap();
-        let call = Call::of_json(Some(Method::of(&method)), long.clone());
+        let call = Call::of_json(Some(Arc::new(Method::of(&method))), long.clone());
         call.body(message.into(), usize::MAX, &Arc::new(Hold::of_message(None)))
     }
 

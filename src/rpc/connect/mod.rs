@@ -50,12 +50,12 @@ const NO_BODY: &str = "a GET has no body";
 #[derive(Debug)]
 pub(crate) struct Connect {
     /// By path: `/package.Service/Method`.
-    methods: HashMap<String, Method>,
+    methods: HashMap<String, Arc<Method>>,
     answers: Arc<Answers>,
 }
 
 /// One RPC: its requests are one message each.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Method {
     input: MessageDescriptor,
     output: MessageDescriptor,
@@ -89,8 +89,8 @@ pub(super) struct Asked(Ask);
 #[derive(Debug)]
 enum Ask {
     /// Of no method, it is refused.
-    Post(Option<Method>, (StreamType, Codec)),
-    Get(Method),
+    Post(Option<Arc<Method>>, (StreamType, Codec)),
+    Get(Arc<Method>),
 }
 
 /// Answers one request by Connect.
@@ -112,7 +112,7 @@ impl Connect {
                 // Of several requests to a call there is none in a browser, and none over HTTP/1.1.
                 if !method.is_client_streaming() {
                     let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
-                    methods.insert(path, Method::of(&method));
+                    methods.insert(path, Arc::new(Method::of(&method)));
                 }
             }
         }
@@ -126,7 +126,7 @@ impl Connect {
         let services: HashSet<&str> = services.collect();
         let is_of = |path: &str| path.rsplit_once('/').is_some_and(|(of, _)| services.contains(&of[1..]));
         let methods = self.methods.iter().filter(|(path, _)| is_of(path));
-        let methods = methods.map(|(path, method)| (path.clone(), method.clone())).collect();
+        let methods = methods.map(|(path, method)| (path.clone(), Arc::clone(method))).collect();
         Self { methods, answers: Arc::new(self.answers.of_another_listener()) }
     }
 
@@ -138,12 +138,12 @@ impl Connect {
                 let spoken = call::spoken(request.headers())?;
                 match method {
                     Some(method) if method.has_stream != (spoken.0 == StreamType::Server) => None,
-                    Some(method) => Some(Asked(Ask::Post(Some(method.clone()), spoken))),
+                    Some(method) => Some(Asked(Ask::Post(Some(Arc::clone(method)), spoken))),
                     None => call::names_rpc(request).then_some(Asked(Ask::Post(None, spoken))),
                 }
             }
             HttpMethod::GET if call::has_query(request.uri().query()) => {
-                method.filter(|method| method.is_read).map(|method| Asked(Ask::Get(method.clone())))
+                method.filter(|method| method.is_read).map(|method| Asked(Ask::Get(Arc::clone(method))))
             }
             _ => None,
         }

@@ -123,7 +123,7 @@ impl Answering {
     }
 
     async fn envelope(&mut self, message: Bytes) -> Result<Bytes, Status> {
-        let message = match (&self.call.method, self.call.codec) {
+        let message = match (self.call.method.as_deref(), self.call.codec) {
             (Some(Method { output, .. }), Codec::Json) => self.answers.json(message, output).await?,
             _ => message,
         };

@@ -107,7 +107,7 @@ HTTP:        {scheme}://{http_addr}/ (/openapi.json, /.well-known/openid-configu
     output.answer(&text, &object)
 }
 
-/// Calls by which whoever has started it sees that it works, and what there is to see it by.
+/// The calls to try that the start prints.
 fn calls_to_try(tls: TlsUse, grpc_addr: SocketAddr) -> String {
     let (scheme, grpcurl, curl) = match tls {
         TlsUse::Off => ("http", "-plaintext", ""),

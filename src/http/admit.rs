@@ -12,7 +12,7 @@ use axum::{
 use http_body::Frame;
 use tokio::time::timeout_at;
 
-use super::{EXPLORER, OPENAPI, forward_auth::VERIFY, refusal::Refusal};
+use super::{EXPLORER, OPENAPI_PATH, forward_auth::VERIFY, refusal::Refusal};
 use crate::{
     admission::{CallKind, CallSource, HeldBody, Hold, Message, Pool, Visit, check_headers, header_bytes},
     auth::bearer_token,
@@ -83,7 +83,11 @@ pub(super) async fn admit(
 
 /// How a request to the route `path` is admitted; none: a path that is not served.
 fn kind(path: Option<&str>) -> CallKind {
-    let is_shown = |path: &str| path == "/" || path == OPENAPI || path.starts_with(EXPLORER);
+    let is_shown = |path: &str| {
+        // Each may be below the issuer's path.
+        let page = path.strip_suffix("/{file}").unwrap_or(path);
+        path.ends_with('/') || path.ends_with(OPENAPI_PATH) || page.ends_with(EXPLORER)
+    };
     let is_any_of = |ends: &[&str]| path.is_some_and(|path| ends.iter().any(|end| path.ends_with(end)));
     if is_any_of(&["/livez", "/readyz"]) {
         CallKind::Health

@@ -16,12 +16,12 @@ use tokio_util::{
 
 /// Whether the OAuth 2.0 endpoints, and the RPCs beside the explorer, take requests, and how many they have. Clones are of the same ones.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct OAuthDrain {
+pub(crate) struct HttpDrain {
     draining: CancellationToken,
     open: TaskTracker,
 }
 
-impl OAuthDrain {
+impl HttpDrain {
     /// Takes no more requests, and waits until those that were taken are answered.
     pub(crate) async fn drain(&self) {
         self.draining.cancel();
@@ -38,7 +38,7 @@ impl OAuthDrain {
 }
 
 /// Lets a request on, unless the service is ending.
-pub(super) async fn gate(State(drain): State<OAuthDrain>, request: Request, next: Next) -> Response {
+pub(super) async fn gate(State(drain): State<HttpDrain>, request: Request, next: Next) -> Response {
     match drain.take() {
         Some(_open) => next.run(request).await,
         None => refusal(request.version()),

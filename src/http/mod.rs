@@ -41,8 +41,8 @@ use crate::{
 
 pub(crate) use admit::HttpAdmission;
 pub(crate) use discovery::Discovery;
-pub(crate) use draining::OAuthDrain;
-pub(crate) use explorer::{EXPLORER, Explorer, ExplorerGuard, Front, OPENAPI, explorer_router};
+pub(crate) use draining::HttpDrain;
+pub(crate) use explorer::{EXPLORER, Explorer, ExplorerGuard, KeptOut, Front, OPENAPI_PATH, explorer_router};
 pub(crate) use forward_auth::{VERIFY, forward_auth_router};
 pub(crate) use meter::{RequestMeter, measured};
 pub(crate) use model_api::ModelApi;
@@ -67,7 +67,7 @@ pub(crate) struct Entrance {
     /// What each may take.
     pub(crate) limits: HttpAdmission,
     /// How it ends.
-    pub(crate) drain: OAuthDrain,
+    pub(crate) drain: HttpDrain,
 }
 
 /// What is served over HTTP.
@@ -118,7 +118,13 @@ pub(crate) fn router(side: HttpSide, entrance: Entrance) -> Router {
         .merge(oauth::router(prefixes.iter().copied(), &endpoints, entrance.clone()))
         .layer(from_fn_with_state(limits.clone(), admit::bound_headers))
         // These have the same layers, and another one around all of them.
-        .merge(explorer::router(side.front, side.document, side.explorer.as_ref(), limits))
+        .merge(explorer::router(
+            prefixes.iter().copied(),
+            side.front,
+            side.document,
+            side.explorer.as_ref(),
+            limits,
+        ))
         .merge(model_api.as_ref().map_or_else(Router::new, |api| model_api::router(prefixes, api, entrance)))
 }
 

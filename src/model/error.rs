@@ -150,7 +150,7 @@ pub enum Error {
     OriginNotAllowed,
     /// The request asks for a host name that the operations address, or the explorer, does not answer to.
     #[error(
-        "this does not answer under the host name that was asked for: ask by an IP address or as localhost; the operations address also by what --operations-hosts names"
+        "this does not answer under the host name that was asked for: ask by an IP address or as localhost; the explorer also by the host of --issuer, the operations address by what --operations-hosts names"
     )]
     HostNotAllowed,
     /// There is no such user, by id or by name.

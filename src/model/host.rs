@@ -1,7 +1,7 @@
 //! Owns the host names by which a server is asked: how a request says them, and which of them are allowed.
 
 use std::{
-    net::{Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     str::FromStr,
 };
 
@@ -40,6 +40,17 @@ pub struct MalformedHostPattern;
 /// The hosts that requests may ask for.
 #[derive(Clone, Debug)]
 pub struct AllowedHosts(Vec<HostPattern>);
+
+/// The one name that leads each machine to itself.
+pub const LOCALHOST: &str = "localhost";
+
+/// Whether `host`, a name or an address without a port, is this machine and can be no other.
+#[must_use]
+pub fn is_loopback(host: &str) -> bool {
+    let literal = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let address = literal.unwrap_or(host).parse::<IpAddr>();
+    address.is_ok_and(|ip| ip.to_canonical().is_loopback()) || host.eq_ignore_ascii_case(LOCALHOST)
+}
 
 impl FromStr for Host {
     type Err = MalformedHost;
@@ -139,6 +150,16 @@ mod tests {
             ["127.0.0.1", "10.0.0.1:8089", "[::1]", "[::1]:8089", "[2001:DB8::1]:", "[::ffff:10.0.0.1]:1"]
         {
             assert_eq!(text.parse(), Ok(Host::Address), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_loopback_if_it_leads_to_this_machine_alone() {
+        for local in ["localhost", "LOCALHOST", "127.0.0.1", "127.8.9.1", "::1", "[::1]", "::ffff:127.0.0.1"] {
+            assert!(is_loopback(local), "{local}");
+        }
+        for other in ["id.example", "0.0.0.0", "10.0.0.1", "localhost.example", "[localhost]", "[::1", ""] {
+            assert!(!is_loopback(other), "{other}");
         }
     }
 

@@ -98,7 +98,7 @@ pub use self::{
     description::Description,
     etag::Etag,
     group::{Group, GroupName, Membership},
-    host::{AllowedHosts, Host, HostPattern},
+    host::{AllowedHosts, Host, HostPattern, LOCALHOST, is_loopback},
     look::ReservedNames,
     password::{Password, PasswordRules},
     proxy::{ForwardedHeader, ProxyNetwork},

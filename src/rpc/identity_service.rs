@@ -48,7 +48,7 @@ pub(crate) struct IdentityRpc {
     revocation: Arc<Revocation>,
     attributes: Arc<ShownAttributes>,
     /// Whether passwords are exchanged for tokens.
-    password_grant: bool,
+    takes_passwords: bool,
 }
 
 impl IdentityRpc {
@@ -60,13 +60,13 @@ impl IdentityRpc {
         revocation: Arc<Revocation>,
         attributes: Arc<ShownAttributes>,
     ) -> Self {
-        Self { accounts, own_account, sessions, grants, revocation, attributes, password_grant: true }
+        Self { accounts, own_account, sessions, grants, revocation, attributes, takes_passwords: true }
     }
 
     /// The same, where passwords are exchanged for tokens only if `whether` says so.
     #[must_use]
-    pub(crate) fn with_password_grant(self, whether: bool) -> Self {
-        Self { password_grant: whether, ..self }
+    pub(crate) fn taking_passwords(self, whether: bool) -> Self {
+        Self { takes_passwords: whether, ..self }
     }
 }
 
@@ -95,12 +95,17 @@ impl IdentityService for IdentityRpc {
         let (hold, slot) = (request.extensions().get().cloned(), client_slot_of(&request));
         let IssueTokenRequest { grant, client, scope, audiences, user_address } = request.into_inner();
         let grant = grant.ok_or_else(|| required("grant"))?;
-        if matches!(grant, WireGrant::Password(_)) && !self.password_grant {
-            return Err(Error::UnsupportedGrantType.into());
-        }
-        let grant = grant_of(grant);
-        let client = client.map(client_of);
-        let request = TokenRequest { grant, client, certificate, slot, scope, audiences, user_address, hold };
+        let request = TokenRequest {
+            grant: grant_of(grant),
+            client: client.map(client_of),
+            certificate,
+            slot,
+            scope,
+            audiences,
+            user_address,
+            takes_passwords: self.takes_passwords,
+            hold,
+        };
         let Granted { access, refresh_token, .. } = self.grants.exchange(request, origin, deadline).await?;
         Ok(Response::new(IssueTokenResponse {
             access_token: access.access_token,

@@ -9,7 +9,7 @@ use super::{
     connections::Connections,
     parts::{Parts, Pools},
 };
-use crate::{base::Deadline, http::OAuthDrain, identity::Readiness, rpc::health::HealthRpc};
+use crate::{base::Deadline, http::HttpDrain, identity::Readiness, rpc::health::HealthRpc};
 
 /// How long the end may take beyond --shutdown-delay and --drain-timeout, whatever hangs: `LAST_ANSWERS`, `CLOSE_TIMEOUT`, and
 /// the last lines of the log.
@@ -66,7 +66,7 @@ pub(super) struct Listeners<'a> {
     pub(super) operations: Option<&'a Connections>,
     pub(super) admin: Option<&'a Connections>,
     /// The requests of `http` that end with those of the others.
-    pub(super) oauth: &'a OAuthDrain,
+    pub(super) http_drain: &'a HttpDrain,
     /// The streams of all of them.
     pub(super) pools: &'a Pools,
 }
@@ -80,12 +80,13 @@ impl Listeners<'_> {
         // They have heard the last report of health, and would go on for ever.
         self.pools.end_streams();
         let ext_authz = drain(self.ext_authz, within);
-        let oauth = async { timeout(within, self.oauth.drain()).await.is_ok() };
+        let requests = async { timeout(within, self.http_drain.drain()).await.is_ok() };
         let admin = drain(self.admin, within);
-        let (grpc, ext_authz, admin, oauth) = tokio::join!(self.grpc.drain(within), ext_authz, admin, oauth);
+        let (grpc, ext_authz, admin, requests) =
+            tokio::join!(self.grpc.drain(within), ext_authz, admin, requests);
         let rest = deadline.remaining().max(LAST_ANSWERS);
         tokio::join!(self.http.drain(rest), drain(self.operations, rest));
-        grpc && ext_authz && admin && oauth
+        grpc && ext_authz && admin && requests
     }
 }
 

@@ -18,41 +18,49 @@ use crate::{
     config::{Config, ConfigError, ExplorerPlace, ExtAuthzAddr, Switch},
     http::{
         Described, Document, EXPLORER, EndpointsDescribed, Entrance, Explorer, ExplorerGuard, Front,
-        HttpAdmission, OAuthDrain, OPENAPI, TOKEN, TokenEndpoint, explorer_router, measured, token_router,
+        HttpAdmission, HttpDrain, KeptOut, OPENAPI_PATH, TOKEN, TokenEndpoint, explorer_router, measured, token_router,
     },
-    model::{AdminScope, AllowedHosts, Error, HostPattern},
+    model::{AdminScope, AllowedHosts, Error, HostPattern, LOCALHOST, is_loopback},
     proto::described,
     rpc::meter::MeteredBody,
 };
 
-/// The one name that leads each machine to itself.
-const LOCALHOST: &str = "localhost";
+/// What the content types of gRPC and gRPC-Web begin with: these are spoken at --grpc-addr alone.
+const GRPC: &[u8] = b"application/grpc";
 
 /// Where the explorer is, and whom it answers.
 #[derive(Clone, Debug)]
-pub(super) struct Explored {
+pub(super) struct ExplorerSettings {
     place: ExplorerPlace,
     guard: ExplorerGuard,
+    /// The path of the issuer: empty, or without a slash at its end.
+    issuer_path: String,
 }
 
-impl Explored {
+impl ExplorerSettings {
     /// By the settings of `config`, whose HTTP has the address `http_addr` and whose issuer is settled.
     ///
     /// # Errors
     /// If it is to be where nothing is served.
     pub(super) fn settle(config: &Config, http_addr: SocketAddr) -> Result<Self, ConfigError> {
         let issuer = config.tokens.issuer();
-        let is_local = http_addr.ip().to_canonical().is_loopback() && is_local(issuer);
-        let by_itself = if is_local { ExplorerPlace::On } else { ExplorerPlace::Off };
+        let issuer_uri: http::Uri = issuer.parse().unwrap_or_default();
+        let is_local =
+            http_addr.ip().to_canonical().is_loopback() && issuer_uri.host().is_some_and(is_loopback);
+        // Where callers show certificates, it opens no other door by itself.
+        let wants_certificate = config.tls.tls_client_ca.is_some();
+        let by_itself = if is_local && !wants_certificate { ExplorerPlace::On } else { ExplorerPlace::Off };
         let place = config.http.explorer.unwrap_or(by_itself);
         if place == ExplorerPlace::Admin && config.admin.addr(&config.tls)?.is_none() {
             return Err(ConfigError::new("--explorer", "`admin` is served at --admin-addr, which is `off`"));
         }
-        // Whoever has set it has decided whom the proxy before it lets in. The admin API no proxy publishes by this page.
-        let refuses_forwarded = config.http.explorer != Some(ExplorerPlace::On);
+        // Who sets `on` has decided whom the proxy in front lets in. That of the admin API is never for requests from proxies.
+        let forwarded = config.http.explorer != Some(ExplorerPlace::On);
+        let kept_out = KeptOut { forwarded, calls_without_certificate: wants_certificate };
         let speaks_tls = config.tls.tls_cert.is_some();
-        let guard = ExplorerGuard::new(hosts(issuer), issuer, speaks_tls, refuses_forwarded);
-        Ok(Self { place, guard })
+        let guard = ExplorerGuard::new(hosts(issuer), issuer, speaks_tls, kept_out);
+        let issuer_path = issuer_uri.path().trim_end_matches('/').to_owned();
+        Ok(Self { place, guard, issuer_path })
     }
 
     pub(super) fn is_at_http(&self) -> bool {
@@ -76,9 +84,36 @@ impl Explored {
     }
 
     /// The explorer of `--http-addr`, if it is there.
-    pub(super) fn at_http(&self, drain: OAuthDrain) -> Option<Explorer> {
+    pub(super) fn at_http(&self, drain: HttpDrain) -> Option<Explorer> {
         let paths = || served_by_http().map(|service| format!("/{service}/{{method}}")).collect();
         self.is_at_http().then(|| Explorer { guard: self.guard.clone(), rpcs: paths(), drain })
+    }
+
+    /// Whether `request` is a Connect call that the guard allows. If the request comes from the explorer's page, its `Origin` is removed
+    /// first, for the router too.
+    fn allows_call<B>(&self, request: &mut http::Request<B>) -> bool {
+        self.guard.recognise_page(request);
+        let path = below(request.uri().path(), &self.issuer_path).unwrap_or(request.uri().path());
+        let service = path.strip_prefix('/').and_then(|path| path.split_once('/'));
+        let is_served = service.is_some_and(|(service, _)| served_by_http().any(|name| name == service));
+        let content_type = request.headers().get(http::header::CONTENT_TYPE);
+        let kind = content_type.and_then(|said| said.as_bytes().get(..GRPC.len()));
+        let is_grpc = kind.is_some_and(|kind| kind.eq_ignore_ascii_case(GRPC));
+        is_served && !is_grpc && self.guard.allows_calls(request)
+    }
+
+    /// Takes the issuer's path off the URI of `request`, where a proxy has handed it on: RPCs have no path before their names.
+    fn take_path_off<B>(&self, request: &mut http::Request<B>) {
+        if self.issuer_path.is_empty() {
+            return;
+        }
+        let target = request.uri().path_and_query().map_or("", http::uri::PathAndQuery::as_str);
+        let Some(Ok(rest)) = below(target, &self.issuer_path).map(str::parse) else { return };
+        let mut parts = request.uri().clone().into_parts();
+        parts.path_and_query = Some(rest);
+        if let Ok(uri) = http::Uri::from_parts(parts) {
+            *request.uri_mut() = uri;
+        }
     }
 }
 
@@ -87,12 +122,9 @@ fn served_by_http() -> impl Iterator<Item = &'static str> {
     served::names(GrpcListener::Explorer, ExtAuthzAddr::Off)
 }
 
-/// Whether the host of `issuer` is this machine alone.
-fn is_local(issuer: &str) -> bool {
-    let uri = issuer.parse::<http::Uri>().ok();
-    let Some(host) = uri.as_ref().and_then(http::Uri::host) else { return false };
-    let ip = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
-    host.eq_ignore_ascii_case(LOCALHOST) || ip.is_ok_and(|ip| ip.to_canonical().is_loopback())
+/// What of `path` is below `prefix`, from the slash on; nothing if it is elsewhere.
+fn below<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
+    path.strip_prefix(prefix).filter(|rest| rest.starts_with('/'))
 }
 
 /// The hosts by which it is asked: those that lead to this machine, and the issuer's.
@@ -134,23 +166,27 @@ pub(super) fn document(
         services,
         admin_scopes: admin_scopes.iter().map(|scope| scope.name()).collect(),
         password_grant: config.http.http_password_grant == Switch::On,
+        password_min_chars: config.passwords.password_min_length,
         endpoints,
         rpcs_elsewhere: (scheme, grpc_addr.port()),
     }))
 }
 
-/// `router`, and beside it the `rpcs` by Connect, while the explorer is there, to whom it answers.
-pub(super) fn beside_http(
-    explored: Explored,
-    drain: OAuthDrain,
+/// Sends Connect calls that the guard of `settings` allows to `rpcs`, and everything else to `router`.
+pub(super) fn with_rpcs(
+    settings: ExplorerSettings,
+    drain: HttpDrain,
     rpcs: Option<impl GrpcService>,
     router: Router,
 ) -> impl HttpService<Either<MeteredBody, Body>> {
     service_fn(move |mut request: http::Request<Incoming>| {
-        let rpcs = rpcs.as_ref().filter(|_| lets_pass(&explored.guard, &mut request));
-        // What is not taken the router refuses.
+        let rpcs = rpcs.as_ref().filter(|_| settings.allows_call(&mut request));
+        // While the service ends there is no token: the router has the refusal.
         let taken = rpcs.and_then(|rpcs| Some((rpcs.clone(), drain.take()?)));
         let router = taken.is_none().then(|| router.clone());
+        if taken.is_some() {
+            settings.take_path_off(&mut request);
+        }
         async move {
             if let Some((rpcs, _open)) = taken {
                 return rpcs.oneshot(request).await.map(|response| response.map(Either::Left));
@@ -162,31 +198,20 @@ pub(super) fn beside_http(
     })
 }
 
-/// Whether `request` is a call by Connect that `guard` lets pass. What the explorer's page sends, of whatever kind, is sent by no page
-/// then.
-fn lets_pass(guard: &ExplorerGuard, request: &mut http::Request<Incoming>) -> bool {
-    guard.recognise_page(request);
-    let path = request.uri().path().strip_prefix('/').and_then(|path| path.split_once('/'));
-    let is_served = path.is_some_and(|(service, _)| served_by_http().any(|name| name == service));
-    let content_type = request.headers().get(http::header::CONTENT_TYPE);
-    let is_grpc = content_type.is_some_and(|said| said.as_bytes().starts_with(b"application/grpc"));
-    is_served && !is_grpc && guard.allow(request).is_ok()
-}
-
-/// `grpc`, which is served at `--admin-addr`, and beside it the explorer, if it is there.
+/// Sends what the explorer has at `--admin-addr` to its router, if it is there, and everything else to `grpc`.
 ///
 /// # Errors
 /// As [`document`].
-pub(super) fn beside_admin<Grpc: GrpcService>(
+pub(super) fn with_explorer<Grpc: GrpcService>(
     (parts, config): (&Parts, &Config),
-    explored: Explored,
-    drain: OAuthDrain,
+    settings: ExplorerSettings,
+    drain: HttpDrain,
     grpc_addr: SocketAddr,
     grpc: Grpc,
 ) -> Result<impl HttpService<Either<MeteredBody, Body>> + use<Grpc>, Error> {
-    let router = if explored.place == ExplorerPlace::Admin {
+    let router = if settings.place == ExplorerPlace::Admin {
         let limits = HttpAdmission::new(parts.pools.admin.clone(), config.limits.max_header_bytes);
-        let page = Explorer { guard: explored.guard.clone(), rpcs: Vec::new(), drain: drain.clone() };
+        let page = Explorer { guard: settings.guard.clone(), rpcs: Vec::new(), drain: drain.clone() };
         let entrance = Entrance { origins: config.web.origins(), limits: limits.clone(), drain };
         let password_grant = config.http.http_password_grant == Switch::On;
         let token = TokenEndpoint { grants: std::sync::Arc::clone(&parts.grants), password_grant };
@@ -198,7 +223,7 @@ pub(super) fn beside_admin<Grpc: GrpcService>(
     };
     Ok(service_fn(move |mut request: http::Request<Incoming>| {
         let router = router.as_ref().filter(|_| {
-            explored.guard.recognise_page(&mut request);
+            settings.guard.recognise_page(&mut request);
             is_of_page(request.uri().path())
         });
         let (router, grpc) = (router.cloned(), grpc.clone());
@@ -216,7 +241,7 @@ pub(super) fn beside_admin<Grpc: GrpcService>(
 
 /// Whether `path` is one that the explorer has at `--admin-addr`.
 fn is_of_page(path: &str) -> bool {
-    path == OPENAPI
+    path == OPENAPI_PATH
         || path == TOKEN
         || path.strip_prefix(EXPLORER).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
@@ -227,20 +252,26 @@ mod tests {
     use crate::model::Host;
 
     #[test]
-    fn the_issuers_host_is_local_if_it_leads_to_this_machine_alone() {
-        for local in
-            ["http://localhost:8080", "http://127.0.0.1", "https://[::1]:8443/auth", "http://127.8.9.1:1"]
-        {
-            assert!(is_local(local), "{local}");
-        }
-        for other in [
-            "https://id.example",
-            "http://0.0.0.0:8080",
-            "http://10.0.0.1",
-            "http://localhost.example",
-            "not a url",
+    fn an_rpc_is_called_below_the_issuers_path_too() {
+        let issuer = "https://id.example/auth";
+        let kept_out = KeptOut { forwarded: false, calls_without_certificate: false };
+        let guard = ExplorerGuard::new(hosts(issuer), issuer, false, kept_out);
+        let issuer_path = "/auth".to_owned();
+        let settings = ExplorerSettings { place: ExplorerPlace::On, guard, issuer_path };
+        for (path, called) in [
+            ("/identity.v1.TokenService/GetJwks?connect=v1", Some("/identity.v1.TokenService/GetJwks?connect=v1")),
+            ("/auth/identity.v1.TokenService/GetJwks?connect=v1", Some("/identity.v1.TokenService/GetJwks?connect=v1")),
+            ("/authidentity.v1.TokenService/GetJwks", None),
+            ("/auth/auth/identity.v1.TokenService/GetJwks", None),
+            ("/auth/oauth2/token", None),
         ] {
-            assert!(!is_local(other), "{other}");
+            for target in [path.to_owned(), format!("http://id.example{path}")] {
+                let mut request = http::Request::get(&target).header("host", "id.example").body(()).unwrap();
+                assert_eq!(settings.allows_call(&mut request), called.is_some(), "{target}");
+                settings.take_path_off(&mut request);
+                let after = request.uri().path_and_query().map(|path| path.as_str().to_owned());
+                assert!(called.is_none_or(|called| after.as_deref() == Some(called)), "{target}: {after:?}");
+            }
         }
     }
 

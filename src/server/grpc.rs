@@ -9,7 +9,7 @@ use tower::{Service, ServiceBuilder, ServiceExt};
 
 use super::{
     Parts, admin,
-    explorer::Explored,
+    explorer::ExplorerSettings,
     operations,
     routes::Routes,
     served::{self, Building, Callers, GrpcListener, SERVED},
@@ -75,7 +75,7 @@ pub(super) fn services(
     parts: &Parts,
     config: &Config,
     ext_authz: ExtAuthzAddr,
-    explorer: &Explored,
+    explorer: &ExplorerSettings,
 ) -> Result<Services<impl GrpcService + use<>>, Error> {
     let health = HealthRpc::new(served::with_health(ext_authz));
     let admin_health = HealthRpc::new(served::with_health_for_administrators());

@@ -8,14 +8,14 @@ use http_body_util::Either;
 use super::{
     Parts,
     connections::HttpService,
-    explorer::{self, Explored},
+    explorer::{self, ExplorerSettings},
     grpc::GrpcService,
     served::GrpcListener,
 };
 use crate::{
     config::{Config, Switch},
     http::{
-        Discovery, Endpoints, Entrance, HttpAdmission, HttpSide, IntrospectEndpoint, ModelApi, OAuthDrain,
+        Discovery, Endpoints, Entrance, HttpAdmission, HttpSide, IntrospectEndpoint, ModelApi, HttpDrain,
         TokenEndpoint, UserInfoEndpoint, measured, metrics, router,
     },
     model::Error,
@@ -36,9 +36,9 @@ pub(super) struct Elsewhere {
 /// If the descriptor set cannot be used: a defect of the build.
 pub(super) fn service<Rpcs: GrpcService>(
     (parts, config): (&Parts, &Config),
-    drain: OAuthDrain,
+    drain: HttpDrain,
     elsewhere: &Elsewhere,
-    explored: Explored,
+    settings: ExplorerSettings,
     rpcs: Option<Rpcs>,
 ) -> Result<impl HttpService<Either<MeteredBody, Body>> + use<Rpcs>, Error> {
     let password_grant = config.http.http_password_grant == Switch::On;
@@ -75,9 +75,9 @@ pub(super) fn service<Rpcs: GrpcService>(
         metrics_elsewhere: shows_metrics.then(|| metrics::elsewhere(elsewhere.operations)),
         front: explorer::front(parts, config),
         document: explorer::document(config, GrpcListener::Explorer, elsewhere.grpc)?,
-        explorer: explored.at_http(drain.clone()),
+        explorer: settings.at_http(drain.clone()),
     };
     // Outermost, so that every request is counted with the status that the client gets.
     let router = measured(router(side, entrance), parts.http_meter("http"));
-    Ok(explorer::beside_http(explored, drain, rpcs, router))
+    Ok(explorer::with_rpcs(settings, drain, rpcs, router))
 }

@@ -32,7 +32,7 @@ use crate::{
     audit::Audit,
     base::Clock,
     config::{Config, ExtAuthzAddr, ProxyConfig, Switch},
-    http::OAuthDrain,
+    http::HttpDrain,
     identity::{ClockCheck, KeyRotation, passwords::Argon2Params},
     install::{Missing, OpenDatabase, StartError, open_audit_log, warn_of_unread},
     jobs::SharedJobs,
@@ -55,7 +55,7 @@ use self::http::Elsewhere;
 use bootstrap::Bootstrap;
 use connections::{Connections, HttpAnswer, HttpService};
 use end::Listeners;
-use explorer::Explored;
+use explorer::ExplorerSettings;
 use grpc::Services;
 use listening::{Bound, bind};
 use parts::{Foundation, Parts};
@@ -75,8 +75,10 @@ pub struct Server {
     tls: Option<Arc<Tls>>,
     started: Started,
     parts: Parts,
-    shared_jobs: Arc<SharedJobs>,
+    jobs: Arc<SharedJobs>,
     config: Config,
+    /// Where the explorer is, and whom it answers.
+    explorer: ExplorerSettings,
 }
 
 /// What starting did, for the operator to read.
@@ -164,7 +166,7 @@ impl Server {
         let grpc = bind("--grpc-addr", config.grpc_addr)?;
         let http = bind("--http-addr", config.http_addr)?;
         issuer::settle(&mut config, &http)?;
-        let explored = Explored::settle(&config, http.local_addr()?)?;
+        let explorer = ExplorerSettings::settle(&config, http.local_addr()?)?;
         let ext_authz = match config.mesh.ext_authz_addr()? {
             ExtAuthzAddr::Own(addr) => Some(bind("--ext-authz-addr", addr)?),
             ExtAuthzAddr::Off | ExtAuthzAddr::Shared => None,
@@ -187,7 +189,7 @@ impl Server {
         let foundation = Foundation { argon2, bounds, store, rotation, audit, metrics, clock, clocks };
         let parts = Parts::build(foundation, &config).await?;
         parts.readiness.check().await;
-        let shared_jobs = work::shared(&parts).await?;
+        let jobs = work::shared(&parts).await?;
         let (grpc, http) = (grpc.listen()?, http.listen()?);
         let ext_authz = ext_authz.map(Bound::listen).transpose()?;
         let (operations, admin) = (operations::listen(operations)?, admin::listen(admin)?);
@@ -195,7 +197,7 @@ impl Server {
         let (admin_addr, admin_problem) = admin.told();
         let local_addr = |listener: &TcpListener| listener.local_addr().map_err(Error::internal);
         let started = Started {
-            explorer_url: explored.url(config.tls.tls_cert.is_some(), local_addr(&http)?, admin_addr),
+            explorer_url: explorer.url(config.tls.tls_cert.is_some(), local_addr(&http)?, admin_addr),
             grpc_addr: local_addr(&grpc)?,
             http_addr: local_addr(&http)?,
             ext_authz_addr: ext_authz.as_ref().map(local_addr).transpose()?,
@@ -219,7 +221,7 @@ impl Server {
         }
         budget::tell(&parts.bounds, &config.limits);
         let (operations, admin) = (operations.listener(), admin.listener());
-        Ok(Self { grpc, http, ext_authz, operations, admin, tls, started, parts, shared_jobs, config })
+        Ok(Self { grpc, http, ext_authz, operations, admin, tls, started, parts, jobs, config, explorer })
     }
 
     /// What starting did.
@@ -245,19 +247,18 @@ impl Server {
     }
 
     async fn serve_until(self, stop: CancellationToken) -> Result<(), Error> {
-        let Self { grpc, http, ext_authz, operations, admin, tls, started, parts, shared_jobs, config } =
-            self;
+        let Self { grpc, http, ext_authz, operations, admin, tls, started, parts, .. } = self;
+        let (jobs, config, explorer_settings) = (self.jobs, self.config, self.explorer);
         let ext_authz_addr = config.mesh.ext_authz_addr().map_err(Error::internal)?;
-        let explored = Explored::settle(&config, started.http_addr).map_err(Error::internal)?;
-        let services = grpc::services(&parts, &config, ext_authz_addr, &explored)?;
+        let services = grpc::services(&parts, &config, ext_authz_addr, &explorer_settings)?;
         let Services { health, main: grpc_service, ext_authz: ext_authz_service, admin: admins, explorer } =
             services;
-        let oauth = OAuthDrain::default();
+        let drain = HttpDrain::default();
         let elsewhere = Elsewhere { grpc: started.grpc_addr, operations: started.operations_addr };
         let http_service =
-            http::service((&parts, &config), oauth.clone(), &elsewhere, explored.clone(), explorer)?;
+            http::service((&parts, &config), drain.clone(), &elsewhere, explorer_settings.clone(), explorer)?;
         let admin_service =
-            explorer::beside_admin((&parts, &config), explored, oauth.clone(), elsewhere.grpc, admins)?;
+            explorer::with_explorer((&parts, &config), explorer_settings, drain.clone(), elsewhere.grpc, admins)?;
         let operations_service = operations::service(&parts, &config);
         let proxies = trusted_proxies(config.proxies.clone());
         let connections = |name, listener, bounds| {
@@ -283,7 +284,7 @@ impl Server {
             .unzip();
         let unread_answers = work::unread_answers(&parts.pools, &parts);
         let drained = async {
-            let work = Work::start(&parts, &config, tls.as_ref(), shared_jobs);
+            let work = Work::start(&parts, &config, tls.as_ref(), jobs);
             end::announce(&parts.readiness, &health, &stop, config.limits.shutdown_delay).await;
             let listeners = Listeners {
                 grpc: &grpc_connections,
@@ -291,7 +292,7 @@ impl Server {
                 http: &http_connections,
                 operations: operations_connections.as_ref(),
                 admin: admin_connections.as_ref(),
-                oauth: &oauth,
+                http_drain: &drain,
                 pools: &parts.pools,
             };
             let (finished, ()) = tokio::join!(listeners.drain(config.limits.drain_timeout), work.stop());

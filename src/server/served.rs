@@ -309,7 +309,7 @@ fn identity(building: &Building<'_>) -> IdentityServiceServer<IdentityRpc> {
     );
     // At the address of HTTP a password counts as HTTP has it. By gRPC, it is not concerned.
     let is_at_http = building.listener == GrpcListener::Explorer;
-    let rpc = rpc.with_password_grant(!is_at_http || building.config.http.http_password_grant == Switch::On);
+    let rpc = rpc.taking_passwords(!is_at_http || building.config.http.http_password_grant == Switch::On);
     IdentityServiceServer::new(rpc).max_decoding_message_size(building.max_message_bytes)
 }
 

@@ -63,6 +63,25 @@ fn a_person_authorizes_calls_reads_violations_and_logs_out_in_a_browser() {
 }
 
 #[test]
+fn below_the_issuers_path_the_lock_gets_a_token_that_each_kind_of_call_shows() {
+    let flags = ["--issuer=http://127.0.0.1:8080/auth", "--explorer=on", "--model-api=on"];
+    let signet = Signet::start_with(&flags);
+    grpcurl::call(&signet, None, "SignUp", &json!({ "username": NAME, "password": PASSWORD }))
+        .expect("a new name");
+    let place = NodePlace::new(&explorer_client(), "explorer", &["below.mjs"]);
+    let statuses = place.run(
+        place
+            .node()
+            .arg("below.mjs")
+            .env("BROWSER", chromium())
+            .env("SIGNET_URL", format!("http://{}/auth", signet.http_addr))
+            .envs([("NAME", NAME), ("PASSWORD", PASSWORD)]),
+    );
+    let statuses: BTreeMap<String, u16> = serde_json::from_str(&statuses).expect("the script answers in JSON");
+    assert!(statuses.len() == 3 && statuses.values().all(|status| *status == 200), "{statuses:?}");
+}
+
+#[test]
 fn a_linter_finds_nothing_in_the_document_whatever_the_settings() {
     let place = NodePlace::new(&explorer_client(), "explorer", &["redocly.yaml"]);
     let settings: [(&str, &[&str]); 4] = [
@@ -81,6 +100,16 @@ fn a_linter_finds_nothing_in_the_document_whatever_the_settings() {
         lint.args(["lint", "--config=redocly.yaml", &file]);
         lint.envs([("REDOCLY_TELEMETRY", "off"), ("REDOCLY_SUPPRESS_UPDATE_NOTICE", "true"), ("CI", "true")]);
         println!("{}", place.run(&mut lint));
+    }
+}
+
+#[test]
+fn the_documented_command_has_the_versions_that_are_tested() {
+    let packages: Value = serde_json::from_str(include_str!("explorer/package.json")).expect("it is JSON");
+    let documented = include_str!("../../docs/EXPLORER.md");
+    for name in ["@hey-api/openapi-ts", "typescript"] {
+        let version = packages["dependencies"][name].as_str().expect("a version");
+        assert!(documented.contains(&format!("-p {name}@{version} ")), "{name} {version}");
     }
 }
 

@@ -4,6 +4,8 @@ use std::{fmt, net::SocketAddr, str::FromStr};
 
 use http::Uri;
 
+use crate::model::is_loopback;
+
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Target {
@@ -77,6 +79,16 @@ impl Target {
         }
     }
 
+    /// The same host at another port, for people.
+    pub(super) fn with_port(&self, port: u16) -> String {
+        Self { port, ..self.clone() }.origin().text
+    }
+
+    /// Whether it has the scheme, the host and the port of `other`.
+    pub(super) fn is_beside(&self, other: &Self) -> bool {
+        self.origin().text.eq_ignore_ascii_case(&other.origin().text)
+    }
+
     /// The path of what is at `below` it.
     pub(super) fn below(&self, below: &str) -> String {
         format!("{}{below}", self.path)
@@ -88,8 +100,7 @@ impl Target {
 
     /// Whether this machine alone can see what is said there.
     pub(super) fn is_loopback(&self) -> bool {
-        let ip: Option<std::net::IpAddr> = self.host.parse().ok();
-        ip.map_or_else(|| self.host.eq_ignore_ascii_case("localhost"), |ip| ip.to_canonical().is_loopback())
+        is_loopback(&self.host)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Owns where a service is called, and how: in plaintext on this machine alone, and by TLS elsewhere.
 
-use std::{net::IpAddr, path::Path, str::FromStr, time::Duration};
+use std::{path::Path, str::FromStr, time::Duration};
 
 use rustls_native_certs::load_native_certs;
 use tokio_rustls::rustls::{
@@ -12,7 +12,7 @@ use tonic::transport::{Channel, ClientTlsConfig, Endpoint, Uri};
 use crate::{
     cli::{CommandReason, Failure, principal::is_said},
     files::read_text,
-    model::error::chain,
+    model::{error::chain, is_loopback},
 };
 
 /// How long a connection may take to be made.
@@ -102,13 +102,6 @@ impl Address {
             Failure::because(CommandReason::ServerUnreachable, format!("{self} cannot be reached: {}{hint}", chain(&error)))
         })
     }
-}
-
-/// Whether `host` can be nobody but this machine.
-fn is_loopback(host: &str) -> bool {
-    let literal = host.trim_start_matches('[').trim_end_matches(']');
-    let is_loopback = literal.parse().is_ok_and(|ip: IpAddr| ip.to_canonical().is_loopback());
-    is_loopback || host.eq_ignore_ascii_case("localhost")
 }
 
 /// The authorities of `file`, or else of this machine.

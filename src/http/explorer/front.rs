@@ -9,7 +9,7 @@ use axum::{
 };
 use tokio::sync::watch;
 
-use super::{EXPLORER, ExplorerGuard, OPENAPI, Refusal};
+use super::{EXPLORER, ExplorerGuard, OPENAPI_PATH, Refusal};
 use crate::{
     http::{JWKS, discovery::OPENID_CONFIGURATION, oauth},
     identity::Ready,
@@ -37,7 +37,7 @@ const DOCUMENTS: [(&str, &str); 5] = [
 ];
 
 /// The page, if the request is a browser's.
-pub(super) async fn front(
+pub(super) async fn front_page(
     State((front, guard)): State<(Arc<Front>, Option<ExplorerGuard>)>,
     request: Request,
 ) -> Response {
@@ -65,7 +65,7 @@ impl Front {
             }
         };
         let explorer = if has_explorer {
-            format!(r#"<p><a class="explore" href="{EXPLORER}">Try every call in the explorer</a></p>"#)
+            format!(r#"<p><a class="explore" href="{}">Try every call in the explorer</a></p>"#, relative(EXPLORER))
         } else {
             "<p>The explorer, where every call can be tried, is not served here (<code>--explorer</code>).</p>".to_owned()
         };
@@ -111,10 +111,10 @@ impl Front {
     }
 
     fn endpoints(&self) -> String {
-        let link = |path: &str| format!(r#"<a href="{path}">{path}</a>"#);
+        let link = |path: &str| format!(r#"<a href="{}">{path}</a>"#, relative(path));
         let post = |path: &str| format!("<code>POST {path}</code>");
         let mut rows = vec![
-            (link(OPENAPI), "All of this for programs (OpenAPI)"),
+            (link(OPENAPI_PATH), "All of this for programs (OpenAPI)"),
             (link(OPENID_CONFIGURATION), "Discovery: what this issuer supports"),
             (link(JWKS), "The public keys that verify tokens"),
             (
@@ -132,13 +132,19 @@ impl Front {
                 "What a service built with FastAPI answers to its clients",
             ));
         }
-        rows.push((link("/livez"), "Whether the process answers"));
-        rows.push((link("/readyz"), "Whether it can serve"));
+        // A proxy that hands on the issuer's path alone does not lead to these: no links.
+        rows.push(("<code>GET /livez</code>".to_owned(), "Whether the process answers"));
+        rows.push(("<code>GET /readyz</code>".to_owned(), "Whether it can serve"));
         rows.into_iter().fold(String::new(), |mut table, (path, about)| {
             let _ = writeln!(table, "<tr><td>{path}</td><td>{about}</td></tr>");
             table
         })
     }
+}
+
+/// `path` as the page refers to it: the page may be below a path of which only a proxy knows.
+fn relative(path: &str) -> &str {
+    path.trim_start_matches('/')
 }
 
 /// `text` as text of a page.

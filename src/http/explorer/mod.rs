@@ -17,20 +17,20 @@ use axum::{
 
 use super::{
     admit::{HttpAdmission, admit, bound_headers},
-    draining::{self, OAuthDrain},
+    draining::{self, HttpDrain},
     etag, method_not_allowed, not_found,
     openapi::{Document, Rpcs},
     refusal::Refusal,
 };
 
 pub(crate) use front::Front;
-pub(crate) use guard::ExplorerGuard;
+pub(crate) use guard::{ExplorerGuard, KeptOut};
 
 /// Where the explorer is.
 pub(crate) const EXPLORER: &str = "/explorer";
 
 /// Where the document is.
-pub(crate) const OPENAPI: &str = "/openapi.json";
+pub(crate) const OPENAPI_PATH: &str = "/openapi.json";
 
 /// What pages of this service may do: nothing that is not from here, and no script that stands in them. Swagger UI sets styles of elements.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; form-action 'none'; script-src 'self'; connect-src 'self'; \
@@ -42,7 +42,7 @@ const HEADERS: [(HeaderName, &str); 3] = [
     (header::REFERRER_POLICY, "no-referrer"),
 ];
 
-/// How every copy is kept: it is asked whether it is still the same, since another release has another page at the same path.
+/// Browsers ask again before they use a copy: another release has another page at the same path.
 pub(super) const CACHE_CONTROL: &str = "no-cache";
 
 /// The explorer of one listener.
@@ -50,26 +50,31 @@ pub(super) const CACHE_CONTROL: &str = "no-cache";
 pub(crate) struct Explorer {
     /// Whom it answers.
     pub(crate) guard: ExplorerGuard,
-    /// The paths of RPCs that are served beside it to whom it answers, as patterns of the router.
+    /// The paths of the RPCs that its page calls at its own origin, as patterns of the router.
     pub(crate) rpcs: Vec<String>,
     /// How they end.
-    pub(crate) drain: OAuthDrain,
+    pub(crate) drain: HttpDrain,
 }
 
-/// What browsers find at `--http-addr`: the page `front`, the `document`, and the explorer, if it is there.
-pub(super) fn router(
+/// What browsers find at `--http-addr`: the page `front`, the `document`, and the explorer, if it is there; below each of `prefixes`.
+pub(super) fn router<'a>(
+    prefixes: impl IntoIterator<Item = &'a str>,
     front: Front,
     document: Document,
     explorer: Option<&Explorer>,
     limits: HttpAdmission,
 ) -> Router {
     let guard = explorer.map(|explorer| explorer.guard.clone());
-    let open = Router::new()
-        .route("/", get(front::front).with_state((Arc::new(front), guard.clone())))
-        .route(OPENAPI, get(told).with_state((document, guard)))
-        .method_not_allowed_fallback(method_not_allowed);
-    let guarded = explorer.map_or_else(Router::new, guarded);
-    dressed(open.merge(guarded), limits)
+    let front = get(front::front_page).with_state((Arc::new(front), guard.clone()));
+    let document = get(openapi_json).with_state((document, guard));
+    let (mut open, mut pages) = (Router::new(), Router::new());
+    for prefix in prefixes {
+        open = open
+            .route(&format!("{prefix}/"), front.clone())
+            .route(&format!("{prefix}{OPENAPI_PATH}"), document.clone());
+        pages = explorer.map_or_else(Router::new, |explorer| guarded(prefix, explorer)).merge(pages);
+    }
+    with_page_headers(open.method_not_allowed_fallback(method_not_allowed).merge(pages), limits)
 }
 
 /// The explorer of another listener, with its `document`, and what its page needs `beside` it.
@@ -80,53 +85,58 @@ pub(crate) fn explorer_router(
     limits: HttpAdmission,
 ) -> Router {
     let guard = explorer.guard.clone();
-    let told = get(told).with_state((document, Some(guard.clone())));
+    let document = get(openapi_json).with_state((document, Some(guard.clone())));
     let document = Router::new()
-        .route(OPENAPI, told)
+        .route(OPENAPI_PATH, document)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(from_fn_with_state(guard, guard::check));
-    dressed(document.merge(guarded(explorer)), limits.clone())
-        .merge(beside.layer(from_fn_with_state(limits, bound_headers)))
+        .layer(from_fn_with_state(guard.clone(), guard::check));
+    let beside = beside
+        .layer(from_fn_with_state(guard, guard::check))
+        .layer(from_fn_with_state(limits.clone(), bound_headers));
+    with_page_headers(document.merge(guarded("", explorer)), limits)
+        .merge(beside)
         .fallback(not_found)
+        .layer(map_response(add_page_headers))
 }
 
-/// What the guard stands before: the explorer, and RPCs that it has not let pass.
-fn guarded(explorer: &Explorer) -> Router {
+/// The explorer below `prefix`, and the RPCs of its page that were not called, all behind its guard.
+fn guarded(prefix: &str, explorer: &Explorer) -> Router {
     let pages = Router::new()
-        .route(EXPLORER, get(page))
-        .route(&format!("{EXPLORER}/{{file}}"), get(assets::asset))
+        .route(&format!("{prefix}{EXPLORER}"), get(explorer_page))
+        .route(&format!("{prefix}{EXPLORER}/{{file}}"), get(assets::asset))
         .method_not_allowed_fallback(method_not_allowed);
-    let rpcs = explorer.rpcs.iter().fold(Router::new(), |router, path| router.route(path, any(not_found)));
+    let add = |router: Router, path: &String| router.route(&format!("{prefix}{path}"), any(not_found));
+    let rpcs = explorer.rpcs.iter().fold(Router::new(), add);
     let rpcs = rpcs.layer(from_fn_with_state(explorer.drain.clone(), draining::gate));
     pages.merge(rpcs).layer(from_fn_with_state(explorer.guard.clone(), guard::check))
 }
 
 /// `router`, behind what bounds requests, and with the headers of pages.
-fn dressed(router: Router, limits: HttpAdmission) -> Router {
+fn with_page_headers(router: Router, limits: HttpAdmission) -> Router {
     router
         .layer(from_fn_with_state(limits.clone(), admit))
         .layer(from_fn_with_state(limits, bound_headers))
         // Outside of all that refuses: a browser shows refusals, too.
-        .layer(map_response(with_headers))
+        .layer(map_response(add_page_headers))
 }
 
-async fn with_headers(mut response: Response) -> Response {
+async fn add_page_headers(mut response: Response) -> Response {
     for (name, value) in HEADERS {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     response
 }
 
-async fn page() -> impl IntoResponse {
+async fn explorer_page() -> impl IntoResponse {
     ([(header::CACHE_CONTROL, CACHE_CONTROL)], Html(include_str!("explorer.html")))
 }
 
 /// The document, as it is true for whoever sends `request`.
-async fn told(
+async fn openapi_json(
     State((document, guard)): State<(Document, Option<ExplorerGuard>)>,
     request: Request,
 ) -> Response {
-    let is_here = guard.is_some_and(|guard| guard.allow(&request).is_ok());
+    let is_here = guard.is_some_and(|guard| guard.allows_calls(&request));
     let text = document.text(if is_here { Rpcs::Here } else { Rpcs::Elsewhere });
     let etag = etag::of(&text);
     let headers = [(header::CACHE_CONTROL, CACHE_CONTROL.to_owned()), (header::ETAG, etag.clone())];

@@ -59,6 +59,8 @@ pub(super) async fn token(
         scope,
         audiences: Vec::new(),
         user_address: String::new(),
+        // `--http-password-grant` is of `/oauth2/token`; this API is served for passwords alone.
+        takes_passwords: true,
         hold: hold.map(|Extension(hold)| hold),
     };
     let Granted { access, .. } = api.grants.exchange(request, origin, deadline).await?;

@@ -18,7 +18,7 @@ pub(in crate::http) const PROVING_METHODS: [&str; 3] =
 pub(in crate::http) const TLS_CLIENT_AUTH: &str = "tls_client_auth";
 
 /// The only type of assertion there is (RFC 7523 section 2.2).
-const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+pub(in crate::http) const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// What a request says of its client in `authorization` and in its form; nothing for the first-party application.
 ///

@@ -36,7 +36,7 @@ pub(super) const INTROSPECT: &str = "/oauth2/introspect";
 /// Where a token's user is told (OpenID Connect Core 1.0 section 5.3).
 pub(super) const USERINFO: &str = "/oauth2/userinfo";
 
-pub(super) use client::{PROVING_METHODS, TLS_CLIENT_AUTH};
+pub(super) use client::{JWT_BEARER, PROVING_METHODS, TLS_CLIENT_AUTH};
 pub(crate) use introspect::IntrospectEndpoint;
 pub(crate) use token::TokenEndpoint;
 pub(super) use token::grant_types;

@@ -62,14 +62,10 @@ const GRANTS: [FormGrant; 3] = [
     },
 ];
 
-/// The grants that are served, of which a user's password is one only if `password_grant` says so.
-fn served(password_grant: bool) -> impl Iterator<Item = &'static FormGrant> {
-    GRANTS.iter().filter(move |grant| password_grant || !grant.shows_password)
-}
-
-/// The names of the grants that are served, for discovery.
+/// The names of the grants that are served, of which a user's password is one only if `password_grant` says so; for discovery.
 pub(in crate::http) fn grant_types(password_grant: bool) -> Vec<&'static str> {
-    served(password_grant).map(|grant| grant.name).collect()
+    let is_served = |grant: &&FormGrant| password_grant || !grant.shows_password;
+    GRANTS.iter().filter(is_served).map(|grant| grant.name).collect()
 }
 
 /// What a grant was exchanged for (RFC 6749 section 5.1).
@@ -92,13 +88,23 @@ pub(super) async fn token(
     mut form: Form,
 ) -> Result<Json<TokenResponse>, Refusal> {
     let client = client::said(&headers, &mut form)?;
-    let grant = endpoint.grant(&mut form)?;
+    let grant = grant(&mut form)?;
     let scope = form.optional("scope").map(|scope| scope.to_string()).unwrap_or_default();
     let audiences = audiences(&form);
     let user_address = form.optional("user_address").map(|address| address.to_string()).unwrap_or_default();
     form.check()?;
     let hold = hold.map(|Extension(hold)| hold);
-    let request = TokenRequest { grant, client, certificate, slot, scope, audiences, user_address, hold };
+    let request = TokenRequest {
+        grant,
+        client,
+        certificate,
+        slot,
+        scope,
+        audiences,
+        user_address,
+        takes_passwords: endpoint.password_grant,
+        hold,
+    };
     let Granted { access, refresh_token, .. } = endpoint.grants.exchange(request, origin, deadline).await?;
     Ok(Json(TokenResponse {
         access_token: access.access_token,
@@ -120,14 +126,12 @@ fn audiences(form: &Form) -> Vec<String> {
     audiences
 }
 
-impl TokenEndpoint {
-    /// The grant that `form` holds.
-    fn grant(&self, form: &mut Form) -> Result<Box<dyn Grant>, Error> {
-        let grant_type = form.required("grant_type");
-        form.check()?;
-        let found = served(self.password_grant).find(|grant| grant.name == grant_type.as_str());
-        let grant = (found.ok_or(Error::UnsupportedGrantType)?.read)(form);
-        form.check()?;
-        Ok(grant)
-    }
+/// The grant that `form` holds. Whether it is taken here, `Grants` decides.
+fn grant(form: &mut Form) -> Result<Box<dyn Grant>, Error> {
+    let grant_type = form.required("grant_type");
+    form.check()?;
+    let found = GRANTS.iter().find(|grant| grant.name == grant_type.as_str());
+    let grant = (found.ok_or(Error::UnsupportedGrantType)?.read)(form);
+    form.check()?;
+    Ok(grant)
 }

@@ -2,8 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{BEARER, CLIENT, Described, EndpointsDescribed};
-use crate::http::{JWKS, discovery::OPENID_CONFIGURATION, oauth};
+use super::{CLIENT, Described, EndpointsDescribed, operations::security};
+use crate::{
+    http::{JWKS, discovery::OPENID_CONFIGURATION, oauth},
+    model::claims::{INTROSPECT_SCOPE, USER_SCOPE},
+};
 
 const OAUTH_TAG: &str = "OAuth 2.0";
 const MODEL_TAG: &str = "Model service";
@@ -29,8 +32,8 @@ pub(super) fn add(
         return;
     }
     paths.insert(oauth::REVOKE.to_owned(), json!({ "post": revoke() }));
-    paths.insert(oauth::INTROSPECT.to_owned(), json!({ "post": introspect() }));
-    paths.insert(oauth::USERINFO.to_owned(), json!({ "get": userinfo() }));
+    paths.insert(oauth::INTROSPECT.to_owned(), json!({ "post": introspect(described) }));
+    paths.insert(oauth::USERINFO.to_owned(), json!({ "get": userinfo(described) }));
     let jwks = document(
         "getJwks",
         "The public keys that verify access tokens (RFC 7517)",
@@ -40,22 +43,22 @@ pub(super) fn add(
     let discovery = document("getDiscovery", "What this issuer supports (RFC 8414)", "application/json");
     paths.insert(OPENID_CONFIGURATION.to_owned(), json!({ "get": discovery }));
     if described.endpoints == EndpointsDescribed::OAuthAndModelApi {
-        model_api(paths, tags, schemas);
+        model_api(described, paths, tags, schemas);
     }
 }
 
 fn token(described: &Described) -> Value {
     let grants = oauth::grant_types(described.password_grant);
-    let properties = json!({
+    let properties = with_client(json!({
         "grant_type": { "type": "string", "enum": grants },
         "username": { "type": "string", "description": "With `password`." },
         "password": { "type": "string", "format": "password", "description": "With `password`." },
         "refresh_token": { "type": "string", "description": "With `refresh_token`: the newest of the session." },
         "scope": { "type": "string", "description": "Scopes, separated by spaces. Without it: all that may be had, but those that administer." },
         "resource": { "type": "string", "description": "Whom the token is meant for (RFC 8707)." },
-        "client_id": { "type": "string", "description": "The registered client that asks, unless `Authorization` names it." },
-        "client_secret": { "type": "string", "format": "password", "description": "Its secret." },
-    });
+        "audience": { "type": "string", "description": "The same, as some libraries call it: names, separated by spaces." },
+        "user_address": { "type": "string", "description": "The IP address of the user for whom the client asks, if it may tell that." },
+    }));
     let answer = json!({
         "type": "object",
         "required": ["access_token", "token_type", "expires_in", "scope"],
@@ -84,11 +87,8 @@ fn token(described: &Described) -> Value {
 }
 
 fn revoke() -> Value {
-    let properties = json!({
-        "token": { "type": "string", "description": "A refresh token, or a user's access token." },
-        "client_id": { "type": "string", "description": "The client that it was issued to, if that is a registered one." },
-        "client_secret": { "type": "string", "format": "password", "description": "Its secret." },
-    });
+    let token = json!({ "type": "string", "description": "A refresh token, or a user's access token." });
+    let properties = with_client(json!({ "token": token }));
     let errors = [
         ("400", "It is not a token that this client may revoke."),
         ("401", "The client has not proven who it is."),
@@ -104,8 +104,9 @@ fn revoke() -> Value {
     })
 }
 
-fn introspect() -> Value {
-    let properties = json!({ "token": { "type": "string", "description": "An access or a refresh token." } });
+fn introspect(described: &Described) -> Value {
+    let token = json!({ "type": "string", "description": "An access or a refresh token." });
+    let properties = with_client(json!({ "token": token }));
     let answer = json!({
         "type": "object",
         "required": ["active"],
@@ -117,18 +118,20 @@ fn introspect() -> Value {
         ("401", "The client, or the bearer, has not proven who it is."),
         ("403", "The scope `introspect` is lacking."),
     ];
+    let mut ways = vec![json!({ CLIENT: [] })];
+    ways.extend(security(described, &[INTROSPECT_SCOPE]));
     json!({
         "operationId": "introspectToken",
         "tags": [OAUTH_TAG],
         "summary": "Tells what a token is worth (RFC 7662)",
         "description": "For confidential clients with the scope `introspect`. Of a token that is not good nothing is said but that.",
-        "security": [{ CLIENT: [] }, { BEARER: [] }],
+        "security": ways,
         "requestBody": form(&properties, &["token"]),
         "responses": answers("What the token says, if it is good.", Some(&answer), &errors, ERROR),
     })
 }
 
-fn userinfo() -> Value {
+fn userinfo(described: &Described) -> Value {
     let answer = json!({
         "type": "object",
         "required": ["sub"],
@@ -149,7 +152,7 @@ fn userinfo() -> Value {
         "tags": [OAUTH_TAG],
         "summary": "Tells who the bearer is (OpenID Connect Core 1.0 section 5.3)",
         "description": "Needs a token with the scope `profile`.",
-        "security": [{ BEARER: [] }],
+        "security": security(described, &[USER_SCOPE]),
         "responses": answers("The claims of the user.", Some(&answer), &errors, ERROR),
     })
 }
@@ -161,7 +164,12 @@ fn document(id: &str, summary: &str, content_type: &str) -> Value {
     json!({ "operationId": id, "tags": [OAUTH_TAG], "summary": summary, "security": [], "responses": responses })
 }
 
-fn model_api(paths: &mut Map<String, Value>, tags: &mut Vec<Value>, schemas: &mut Map<String, Value>) {
+fn model_api(
+    described: &Described,
+    paths: &mut Map<String, Value>,
+    tags: &mut Vec<Value>,
+    schemas: &mut Map<String, Value>,
+) {
     let about = "Sign-up, login and the caller's own user as a service built with FastAPI serves them.";
     tags.push(json!({ "name": MODEL_TAG, "description": about }));
     let detail = json!({ "description": "A sentence, or what is wrong with each field." });
@@ -200,9 +208,21 @@ fn model_api(paths: &mut Map<String, Value>, tags: &mut Vec<Value>, schemas: &mu
         "operationId": "modelMe",
         "tags": [MODEL_TAG],
         "summary": "Tells who the caller is",
-        "security": [{ BEARER: [] }],
+        "security": security(described, &[USER_SCOPE]),
         "responses": answers("The caller's user.", Some(&me), &[("401", "There is no token, or it is not good.")], MODEL_ERROR),
     } }));
+}
+
+/// `properties`, and by which a client says who it is, in each form that `oauth::client` reads.
+fn with_client(mut properties: Value) -> Value {
+    let text = |about: &str| json!({ "type": "string", "description": about });
+    properties["client_id"] = text("The registered client that asks, unless `Authorization` names it.");
+    properties["client_secret"] =
+        json!({ "type": "string", "format": "password", "description": "Its secret (`client_secret_post`)." });
+    properties["client_assertion"] = text("A JWT that it has signed (`private_key_jwt`), in place of a secret.");
+    properties["client_assertion_type"] =
+        json!({ "type": "string", "enum": [oauth::JWT_BEARER], "description": "With `client_assertion`." });
+    properties
 }
 
 /// A body that is a form with `properties`.
@@ -249,4 +269,48 @@ fn error_schema() -> Value {
             "field_violations": { "type": "array", "items": violation },
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// The parameters that `source`, a handler, asks its form for.
+    fn asked(source: &str) -> BTreeSet<String> {
+        let mut names = BTreeSet::new();
+        let source = source.split("#[cfg(test)]").next().unwrap();
+        for call in ["form.required(\"", "form.optional(\"", "form.any_number(\""] {
+            let rests = source.split(call).skip(1);
+            names.extend(rests.map(|rest| rest.split('"').next().unwrap().to_owned()));
+        }
+        names
+    }
+
+    #[test]
+    fn a_form_has_the_parameters_that_its_endpoint_reads() {
+        let client = asked(include_str!("../oauth/client.rs"));
+        assert!(client.len() >= 4, "{client:?}");
+        let described = Described {
+            pool: crate::proto::described::API.clone(),
+            services: Vec::new(),
+            policy: crate::auth::Policy::default(),
+            admin_scopes: Vec::new(),
+            password_grant: true,
+            password_min_chars: 8,
+            endpoints: EndpointsDescribed::OAuth,
+            rpcs_elsewhere: ("http", 1),
+        };
+        for (source, operation) in [
+            (include_str!("../oauth/token.rs"), token(&described)),
+            (include_str!("../oauth/revoke.rs"), revoke()),
+            (include_str!("../oauth/introspect.rs"), introspect(&described)),
+        ] {
+            let form = &operation["requestBody"]["content"]["application/x-www-form-urlencoded"]["schema"];
+            let told: BTreeSet<_> = form["properties"].as_object().unwrap().keys().cloned().collect();
+            let read: BTreeSet<_> = asked(source).union(&client).cloned().collect();
+            assert_eq!(told, read, "{}", operation["operationId"]);
+        }
+    }
 }

@@ -1,8 +1,10 @@
-//! Owns `/openapi.json`: what is served, as OpenAPI 3.1 describes it. The RPCs come from the descriptors: their comments, the rules of
-//! their fields, their errors, and who may call them.
+//! Owns `/openapi.json`: what is served, as OpenAPI 3.1 describes it. The RPCs come from the descriptors: their comments, their fields,
+//! their errors, and who may call them; the bounds of fields from the model.
 
 mod comments;
 mod endpoints;
+mod examples;
+mod lengths;
 mod operations;
 mod reasons;
 mod schema;
@@ -19,12 +21,13 @@ use crate::{
     model::claims::{ACCOUNT_SCOPE, INTROSPECT_SCOPE, USER_SCOPE},
 };
 use comments::Comments;
+use lengths::Lengths;
 use operations::Operations;
 use reasons::{ERROR, Reasons};
 use schema::Schemas;
 
 /// The version of the specification that the document follows: not 3.2, which few programs read.
-const OPENAPI: &str = "3.1.1";
+const OPENAPI_VERSION: &str = "3.1.1";
 
 /// The schemes of what the lock of a page asks for.
 const PASSWORD: &str = "password";
@@ -45,6 +48,8 @@ pub(crate) struct Described {
     pub(crate) admin_scopes: Vec<&'static str>,
     /// Whether passwords are exchanged for tokens by HTTP.
     pub(crate) password_grant: bool,
+    /// The fewest characters of a new password.
+    pub(crate) password_min_chars: usize,
     /// Which endpoints there are beside the RPCs.
     pub(crate) endpoints: EndpointsDescribed,
     /// Where the RPCs are if they are not at the origin of the document: a port, by TLS or not.
@@ -89,7 +94,8 @@ impl Document {
 fn write(described: &Described, rpcs: Rpcs) -> Value {
     let comments = Comments::of(&described.pool);
     let reasons = Reasons::of(&described.pool, &comments);
-    let mut schemas = Schemas::new(&comments);
+    let lengths = Lengths { password_min_chars: described.password_min_chars };
+    let mut schemas = Schemas::new(&comments, lengths);
     let (mut paths, mut tags) = (Map::new(), Vec::new());
     let mut operations =
         Operations { described, comments: &comments, reasons: &reasons, schemas: &mut schemas };
@@ -111,7 +117,7 @@ fn write(described: &Described, rpcs: Rpcs) -> Value {
     schemas.insert(ERROR.to_owned(), reasons::schema());
     endpoints::add(described, &mut paths, &mut tags, &mut schemas);
     json!({
-        "openapi": OPENAPI,
+        "openapi": OPENAPI_VERSION,
         "info": {
             "title": "Signet",
             "version": env!("CARGO_PKG_VERSION"),

@@ -53,23 +53,21 @@ impl Operations<'_, '_> {
     /// What a caller must show, one of these; nothing if everybody may call.
     fn security(&self, access: Option<&Access>) -> Value {
         let Some(Access::Authenticated { required_scopes }) = access else { return json!([]) };
-        let flows = [
-            (
-                PASSWORD,
-                if self.described.has_password_flow() { self.described.user_scopes() } else { Vec::new() },
-            ),
-            (CLIENT_CREDENTIALS, self.described.client_scopes()),
-        ];
-        let gives_all =
-            |scopes: &[&str]| required_scopes.iter().all(|scope| scopes.contains(&scope.as_str()));
-        let flows = flows.iter().filter(|(_, scopes)| !scopes.is_empty() && gives_all(scopes));
-        let one = |scheme: &str, scopes: &[String]| {
-            Value::Object(Map::from_iter([(scheme.to_owned(), json!(scopes))]))
-        };
-        let mut all: Vec<_> = flows.map(|(scheme, _)| one(scheme, required_scopes)).collect();
-        all.push(one(BEARER, &[]));
-        Value::Array(all)
+        let scopes: Vec<_> = required_scopes.iter().map(String::as_str).collect();
+        Value::Array(security(self.described, &scopes))
     }
+}
+
+/// The ways to get a token that has `scopes`, of which a caller shows one: the flows that give it, and a token that is there.
+pub(super) fn security(described: &Described, scopes: &[&str]) -> Vec<Value> {
+    let by_password = if described.has_password_flow() { described.user_scopes() } else { Vec::new() };
+    let flows = [(PASSWORD, by_password), (CLIENT_CREDENTIALS, described.client_scopes())];
+    let gives_all = |given: &[&str]| !given.is_empty() && scopes.iter().all(|scope| given.contains(scope));
+    let one = |scheme: &str, scopes: &[&str]| {
+        Value::Object(Map::from_iter([(scheme.to_owned(), json!(scopes))]))
+    };
+    let flows = flows.iter().filter(|(_, given)| gives_all(given));
+    flows.map(|(scheme, _)| one(scheme, scopes)).chain([one(BEARER, &[])]).collect()
 }
 
 /// What an operation does, and the scopes that it needs.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor, OneofDescriptor};
 use serde_json::{Map, Value, json};
 
-use super::comments::Comments;
+use super::{comments::Comments, examples, lengths::Lengths};
 
 /// How the comment of a field begins that must be set.
 const REQUIRED: &str = "Required.";
@@ -26,14 +26,15 @@ const EXAMPLES: [(&str, &str); 4] = [
 /// The schemas of the messages that the document names.
 pub(super) struct Schemas<'a> {
     comments: &'a Comments,
+    lengths: Lengths,
     written: BTreeMap<String, Value>,
     /// The messages that stand in answers.
     answered: BTreeSet<String>,
 }
 
 impl<'a> Schemas<'a> {
-    pub(super) const fn new(comments: &'a Comments) -> Self {
-        Self { comments, written: BTreeMap::new(), answered: BTreeSet::new() }
+    pub(super) const fn new(comments: &'a Comments, lengths: Lengths) -> Self {
+        Self { comments, lengths, written: BTreeMap::new(), answered: BTreeSet::new() }
     }
 
     /// What refers to the schema of `message`, which requests alone have.
@@ -80,7 +81,8 @@ impl<'a> Schemas<'a> {
             {
                 required.push(field.json_name().to_owned());
             }
-            let schema = self.field(&field);
+            let mut schema = self.field(&field);
+            self.lengths.bound(field.full_name(), &mut schema);
             properties.insert(field.json_name().to_owned(), described(schema, &comment));
         }
         let mut description = self.comments.at(&message.parent_file(), message.path()).to_owned();
@@ -156,7 +158,7 @@ impl<'a> Schemas<'a> {
 
     /// A request of the type `message` that has what it must have.
     pub(super) fn example(&self, message: &MessageDescriptor) -> Value {
-        self.example_at(message, 0, false)
+        examples::of(message.full_name()).unwrap_or_else(|| self.example_at(message, 0, false))
     }
 
     /// The same, `depth` messages deep. One that `is_chosen` of several has all of its fields: they do not say whether they must be set.

@@ -102,6 +102,8 @@ pub(crate) struct TokenRequest {
     pub(crate) audiences: Vec<String>,
     /// The address of the user for whom the client asks, as it tells; empty if it tells nothing.
     pub(crate) user_address: String,
+    /// Whether passwords are exchanged for tokens where the request came in.
+    pub(crate) takes_passwords: bool,
     /// The place of the call, to be counted for that address.
     pub(crate) hold: Option<Arc<Hold>>,
 }
@@ -158,6 +160,7 @@ impl Grants {
     /// Grants `request`, which came from `origin`.
     ///
     /// # Errors
+    /// [`Error::UnsupportedGrantType`] for a password where passwords are not taken;
     /// [`Error::InvalidClient`], [`Error::InvalidScope`], [`Error::InvalidAudience`], [`Error::InvalidCredentials`],
     /// [`Error::PasswordChangeRequired`], [`Error::RefreshTokenInvalid`], [`Error::RefreshTokenReused`], [`Error::TooManyRepeats`],
     /// [`Error::TooManyRefreshes`];
@@ -182,7 +185,11 @@ impl Grants {
         origin: Origin,
         deadline: Deadline,
     ) -> Result<Granted, Error> {
-        let TokenRequest { grant, client, certificate, slot, scope, audiences, user_address, hold } = request;
+        if !request.takes_passwords && request.grant.kind() == GrantType::Password {
+            return Err(Error::UnsupportedGrantType);
+        }
+        let TokenRequest { grant, client, certificate, slot, scope, audiences, user_address, hold, .. } =
+            request;
         // Whoever asks has proven nothing yet: what is in the wish is looked at later.
         Wish::check_length(&audiences)?;
         let certificate = certificate.as_deref();

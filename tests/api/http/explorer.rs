@@ -1,5 +1,8 @@
 //! Owns what browsers are shown: the page at `/`, and the explorer, for whom it is there and for whom not.
 
+use std::io::Read;
+
+use flate2::read::GzDecoder;
 use http::request::Builder;
 use serde_json::{Value, json};
 
@@ -55,7 +58,7 @@ async fn a_browser_is_shown_a_page_at_the_root_and_others_that_nothing_is_there(
         let page = get(client, "/", &[("accept", BROWSER)]).await;
         assert_eq!((page.status().as_u16(), page.header("content-type")), (200, "text/html; charset=utf-8"));
         let body = page.0.body();
-        for shown in ["http://localhost:8080", "It is ready", "/openapi.json", "/explorer\"", "/oauth2/token"]
+        for shown in ["http://localhost:8080", "It is ready", "/openapi.json", "\"explorer\"", "/oauth2/token"]
         {
             assert!(body.contains(shown), "{shown}: {body}");
         }
@@ -69,14 +72,15 @@ async fn a_browser_is_shown_a_page_at_the_root_and_others_that_nothing_is_there(
     }
     let without = TestServer::start(&["--explorer=off"]).await;
     let page = get(without.http(), "/", &[("accept", BROWSER)]).await;
-    assert!(!page.0.body().contains("/explorer\"") && page.0.body().contains("--explorer"), "{page:?}");
+    assert!(!page.0.body().contains("\"explorer\"") && page.0.body().contains("--explorer"), "{page:?}");
 }
 
 #[tokio::test]
 async fn every_page_and_every_refusal_of_one_has_the_headers_that_bind_it() {
     let server = TestServer::start(&[]).await;
     let refused = [("x-forwarded-for", "192.0.2.1")];
-    for path in PAGES.into_iter().chain(["/", "/openapi.json", "/explorer/no-such-file"]) {
+    let none = ["/explorer/no-such-file", "/explorer/", "/explorer/a/b", "/explorer/%ff"];
+    for path in PAGES.into_iter().chain(["/", "/openapi.json"]).chain(none) {
         for headers in [&[][..], &refused, &[("accept", BROWSER)]] {
             let answer = get(server.http(), path, headers).await;
             assert_eq!(answer.header("content-security-policy"), POLICY, "{path}");
@@ -91,7 +95,7 @@ async fn every_page_and_every_refusal_of_one_has_the_headers_that_bind_it() {
         let page = get(server.http(), path, &[("accept", BROWSER)]).await;
         for script in page.0.body().split("<script").skip(1) {
             assert!(
-                script.starts_with(" src=\"/explorer/") && script.contains("\"></script>"),
+                script.starts_with(" src=\"explorer/") && script.contains("\"></script>"),
                 "{path}: {script}"
             );
         }
@@ -110,8 +114,20 @@ async fn a_copy_is_kept_as_long_as_it_is_the_same_and_compressed_for_who_takes_t
         assert_eq!((plain.status().as_u16(), plain.header("content-encoding")), (200, ""), "{path}");
         let request = client.request("GET", path).header("accept-encoding", "gzip, deflate, br");
         let compressed = client.exchange(request, bytes::Bytes::new()).await;
-        assert!(compressed.body().len() <= plain.0.body().len(), "{path}");
+        let told = |name: &str| compressed.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
+        // Signet's own two are too short to gain by it.
+        let is_compressed = path.contains("swagger-ui");
+        assert_eq!(told("content-encoding"), if is_compressed { "gzip" } else { "" }, "{path}");
+        assert_eq!((told("vary"), plain.header("vary")), ("accept-encoding", "accept-encoding"), "{path}");
         let tag = plain.header("etag").to_owned();
+        if is_compressed {
+            let mut text = String::new();
+            GzDecoder::new(&compressed.body()[..]).read_to_string(&mut text).unwrap();
+            assert!(text == *plain.0.body(), "{path}");
+            assert!(compressed.body().len() < text.len() / 2 && told("etag") != tag, "{path}");
+        } else {
+            assert_eq!(compressed.body(), plain.0.body().as_bytes(), "{path}");
+        }
         let again = get(client, path, &[("if-none-match", &tag)]).await;
         assert_eq!((again.status().as_u16(), again.0.body().as_str()), (304, ""), "{path}");
     }
@@ -164,7 +180,7 @@ async fn what_a_proxy_forwards_finds_nothing_unless_the_operator_has_put_it_ther
         call(by_itself.http(), GET_JWKS, &[header], &json!({})).await.assert_refused(404, "not_found", "");
         call(set.http(), GET_JWKS, &[header], &json!({})).await.ok();
         let page = get(by_itself.http(), "/", &[header, ("accept", BROWSER)]).await;
-        assert!(page.status() == 200 && !page.0.body().contains("href=\"/explorer\""), "{page:?}");
+        assert!(page.status() == 200 && !page.0.body().contains("href=\"explorer\""), "{page:?}");
         // What is not the explorer's is served as ever.
         assert_eq!(get(by_itself.http(), "/.well-known/jwks.json", &[header]).await.status(), 200);
     }
@@ -208,7 +224,9 @@ async fn the_rpcs_of_identity_v1_are_called_beside_it_by_connect_and_nothing_els
             call(client, path, &[], &json!({})).await.assert_refused(404, "not_found", "");
         }
         // gRPC and gRPC-Web are spoken at --grpc-addr.
-        for kind in ["application/grpc", "application/grpc+proto", "application/grpc-web+proto"] {
+        for kind in
+            ["application/grpc", "Application/gRPC", "application/grpc+proto", "application/grpc-web+proto"]
+        {
             let request = client.request("POST", GET_JWKS).header("content-type", kind);
             client.send(request, "").await.assert_refused(404, "not_found", "");
         }
@@ -253,6 +271,37 @@ async fn its_own_page_may_call_and_no_other_page_may() {
 }
 
 #[tokio::test]
+async fn below_the_issuers_path_it_is_whether_a_proxy_takes_that_off_or_hands_it_on() {
+    let server = TestServer::start(&["--issuer=https://localhost:8443/auth", "--explorer=on"]).await;
+    for client in [server.http(), server.http().h2c()] {
+        for path in PAGES.into_iter().chain(["/openapi.json"]) {
+            let (root, below) = (client.get(path).await, client.get(&format!("/auth{path}")).await);
+            assert_eq!((below.status().as_u16(), below.0.body()), (200, root.0.body()), "{path}");
+            assert_eq!(below.header("content-security-policy"), POLICY, "{path}");
+        }
+        let page = get(client, "/auth/", &[("accept", BROWSER)]).await;
+        assert!(page.status() == 200 && page.0.body().contains("href=\"explorer\""), "{page:?}");
+        call(client, &format!("/auth{GET_JWKS}"), &[], &json!({})).await.ok();
+        let keys = format!("/auth{GET_JWKS}?connect=v1&encoding=json&message=%7B%7D");
+        assert_eq!(client.get(&keys).await.status(), 200);
+        // Nothing on it leads beside that path.
+        for path in ["/auth/", "/auth/explorer"] {
+            let page = get(client, path, &[("accept", BROWSER)]).await;
+            assert!(!page.0.body().contains("=\"/"), "{path}: {page:?}");
+        }
+        for path in ["/auth/auth/explorer", "/other/explorer", &format!("/other{GET_JWKS}")] {
+            call(client, path, &[], &json!({})).await.assert_refused(404, "not_found", "");
+        }
+    }
+    // Whom it does not answer, it does not answer there.
+    let client = server.http().h2c();
+    let ask = async |path: &str| client.send(http::Request::get(format!("http://evil.example{path}")), "").await;
+    for path in ["/auth/explorer", "/auth/explorer/page.css", &format!("/auth{GET_JWKS}")] {
+        ask(path).await.assert_refused(421, "access_denied", "HOST_NOT_ALLOWED");
+    }
+}
+
+#[tokio::test]
 async fn a_password_counts_there_as_at_the_token_endpoint() {
     let server = TestServer::start(&["--http-password-grant=off"]).await;
     let mut client = server.client().await;
@@ -261,6 +310,16 @@ async fn a_password_counts_there_as_at_the_token_endpoint() {
     let refused = call(server.http(), ISSUE_TOKEN, &[], &login("alice")).await;
     assert_eq!(refused.status(), 400);
     assert!(refused.0.body().contains("UNSUPPORTED_GRANT_TYPE"), "{refused:?}");
+    // As the document says.
+    let document = server.http().get("/openapi.json").await.ok();
+    let told = &document["paths"][ISSUE_TOKEN]["post"]["responses"]["400"]["description"];
+    assert!(told.as_str().unwrap().contains("`UNSUPPORTED_GRANT_TYPE`: "), "{told}");
+    // One refusal there, and one at the token endpoint, are counted as the grant's.
+    let refused = server.http().post(TOKEN, &password_form("alice", PASSWORD)).await;
+    refused.assert_refused(400, "unsupported_grant_type", "UNSUPPORTED_GRANT_TYPE");
+    let refused = server.operations_get("/metrics").await.into_body();
+    let counted = r#"signet_logins_total{result="refused"} 2"#;
+    assert!(refused.lines().any(|line| line == counted), "{refused}");
     let refresh = json!({ "refreshToken": { "refreshToken": refresh_token } });
     call(server.http(), ISSUE_TOKEN, &[], &refresh).await.ok();
     // gRPC's own address is not concerned.
@@ -288,10 +347,24 @@ async fn that_of_the_admin_api_is_at_its_address_alone_and_only_if_it_is_asked_f
     }
     let evil = admin.h2c().send(http::Request::get("http://evil.example/explorer"), "").await;
     evil.assert_refused(421, "access_denied", "HOST_NOT_ALLOWED");
+    // Nor is what stands beside it for others.
+    let form = encoded(&password_form("alice", PASSWORD));
+    let request = http::Request::post(format!("http://evil.example{TOKEN}"));
+    let evil = admin.h2c().send(request.header("content-type", "application/x-www-form-urlencoded"), &form).await;
+    evil.assert_refused(421, "access_denied", "HOST_NOT_ALLOWED");
+    let forwarded = admin.send(admin.form(TOKEN).header("x-forwarded-for", "192.0.2.1"), &form).await;
+    forwarded.assert_refused(404, "not_found", "");
+    assert_eq!(forwarded.header("content-security-policy"), POLICY);
+    // Nor does the token endpoint beside it answer others.
+    let form = encoded(&password_form("alice", PASSWORD));
+    let evil = admin.h2c().send(http::Request::post(format!("http://evil.example{TOKEN}")), &form).await;
+    evil.assert_refused(421, "access_denied", "HOST_NOT_ALLOWED");
+    let forwarded = admin.send(admin.form(TOKEN).header("x-forwarded-for", "192.0.2.1"), &form).await;
+    forwarded.assert_refused(404, "not_found", "");
+    assert_eq!(forwarded.header("content-security-policy"), POLICY);
 
     // Its page gets a token, and calls: at its own origin.
     let own = format!("http://{addr}");
-    let form = encoded(&password_form("alice", PASSWORD));
     let refused = admin.send(admin.form(TOKEN).header("origin", "http://localhost:1"), &form).await;
     assert_eq!(refused.status(), 403);
     let token = admin.send(admin.form(TOKEN).header("origin", &own), &form).await.ok();

@@ -1,11 +1,12 @@
 //! Owns what `/openapi.json` promises: it tells of what is served, and of nothing else. A linter of others reads it in tests/clients.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
+use signet::model::BuiltInRole;
 
 use super::client::HttpClient;
-use crate::harness::TestServer;
+use crate::{admin::AdminApi, harness::TestServer};
 
 async fn document(client: HttpClient) -> Value {
     client.get("/openapi.json").await.ok()
@@ -96,6 +97,21 @@ async fn an_rpc_has_its_comments_its_fields_its_errors_and_who_may_call() {
     assert!(
         request["properties"]["username"]["description"].as_str().unwrap().contains("1 to 254 characters")
     );
+    for (field, min, max) in [
+        ("username", json!(1), json!(254)),
+        ("password", json!(8), json!(256)),
+        ("email", json!(1), json!(254)),
+        ("displayName", json!(1), json!(null)),
+    ] {
+        let bounds = &request["properties"][field];
+        assert_eq!((&bounds["minLength"], &bounds["maxLength"]), (&min, &max), "{field}");
+    }
+    for request in ["ChangePasswordRequest", "SetNewPasswordRequest"] {
+        let bounds = &schemas[format!("identity.v1.{request}")]["properties"]["newPassword"];
+        assert_eq!((&bounds["minLength"], &bounds["maxLength"]), (&json!(8), &json!(256)), "{request}");
+    }
+    let login = &schemas["identity.v1.PasswordGrant"]["properties"]["password"];
+    assert_eq!(login.get("minLength"), None, "what was imported may break the rules of new ones");
     let user = &schemas["identity.v1.User"];
     assert_eq!(user.get("additionalProperties"), None, "the next release may have more");
     assert_eq!(user["properties"]["createTime"]["format"], "date-time");
@@ -103,6 +119,10 @@ async fn an_rpc_has_its_comments_its_fields_its_errors_and_who_may_call() {
 
     let get_me = &operation("GetMe")["security"];
     assert_eq!(get_me, &json!([{ "password": ["profile"] }, { "bearer": [] }]));
+    let userinfo = &paths(&document)["/oauth2/userinfo"]["get"]["security"];
+    assert_eq!(userinfo, get_me, "the lock is for the endpoints of OAuth, too");
+    let introspect = &paths(&document)["/oauth2/introspect"]["post"]["security"];
+    assert_eq!(introspect, &json!([{ "client": [] }, { "clientCredentials": ["introspect"] }, { "bearer": [] }]));
     let token = paths(&document)["/identity.v1.TokenService/IntrospectToken"]["post"]["security"].clone();
     assert_eq!(token, json!([{ "clientCredentials": ["introspect"] }, { "bearer": [] }]));
     let flows = &document["components"]["securitySchemes"];
@@ -112,6 +132,35 @@ async fn an_rpc_has_its_comments_its_fields_its_errors_and_who_may_call() {
         flows["bearer"],
         json!({ "type": "http", "scheme": "bearer", "description": flows["bearer"]["description"] })
     );
+}
+
+#[tokio::test]
+async fn the_examples_of_what_is_created_can_be_sent_as_they_are() {
+    let api = AdminApi::start_with(&["--explorer=admin"]).await;
+    let (_, token) = api.administrator(BuiltInRole::Admin, "root").await;
+    let token = format!("Bearer {token}");
+    let admin = HttpClient::new(api.server.started.admin_addr.unwrap());
+    let document = document(admin).await;
+    let mut sent = BTreeMap::new();
+    for (path, item) in paths(&document) {
+        let (service, method) = path.rsplit_once('/').unwrap();
+        if !service.starts_with("/identity.admin.v1.") || !method.starts_with("Create") {
+            continue;
+        }
+        let example = &item["post"]["requestBody"]["content"]["application/json"]["example"];
+        let request = admin.request("POST", path).header("content-type", "application/json");
+        let request = request.header("authorization", &token);
+        let answer = admin.send(request, &example.to_string()).await;
+        sent.insert(method.to_owned(), (answer.status().as_u16(), answer.0.body().clone()));
+    }
+    let missing = ["CreateBinding", "CreateMembership"];
+    assert_eq!(sent.len(), 7, "{sent:?}");
+    for (method, (status, body)) in sent {
+        // What these two need is of ids that only who reads them knows.
+        let is_missing = missing.contains(&method.as_str());
+        assert_eq!(status, if is_missing { 404 } else { 200 }, "{method}: {body}");
+        assert_eq!(body.contains("_NOT_FOUND"), is_missing, "{method}: {body}");
+    }
 }
 
 #[tokio::test]

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Full;
 use signet::{
     audit::Reason,
     identity::Administrator,
@@ -205,4 +208,30 @@ async fn discovery_offers_certificates_where_they_are_asked_for() {
             assert_eq!(methods.iter().any(|method| method == "tls_client_auth"), is_mutual, "{metadata}");
         }
     }
+}
+
+/// By its RPCs at `--http-addr` the explorer opens no door that `--grpc-addr` keeps shut.
+#[tokio::test]
+async fn whoever_shows_no_certificate_calls_nothing_beside_the_explorer() {
+    const GET_JWKS: &str = "/identity.v1.TokenService/GetJwks";
+    let by_itself = Secured::mutual(&[]).await;
+    assert_eq!(by_itself.server.started.explorer_url, None);
+
+    let secured = Secured::mutual(&["--explorer=on"]).await;
+    let call = || {
+        Request::post(GET_JWKS)
+            .header("host", SERVER)
+            .header("content-type", "application/json")
+            .body(Full::new(Bytes::from_static(b"{}")))
+            .unwrap()
+    };
+    assert_eq!(secured.get("/explorer").await.status(), 200);
+    assert_eq!(secured.exchange(None, call()).await.status(), 404);
+    let document = secured.get("/openapi.json").await.ok();
+    assert!(document["paths"][GET_JWKS]["servers"].is_array(), "they are elsewhere for who shows none");
+    let own = secured.authority.issue(&[BILLING]);
+    assert!(secured.exchange(Some(&own), call()).await.ok()["keys"].is_array());
+
+    let plain = Secured::plain(&["--explorer=on"]).await;
+    assert!(plain.exchange(None, call()).await.ok()["keys"].is_array());
 }

@@ -105,8 +105,7 @@ impl Output {
         if self.json { self.answer(text, object) } else { line(&fitting(&legible(text), self.width)) }
     }
 
-    /// Writes a line that is whole wherever it is read, or `object` as one line of JSON. Where people are told of what goes wrong alone, it
-    /// is only if it `matters`.
+    /// Writes a line that is never cut, or `object` as one line of JSON. With `--quiet`, people see it only if it `matters`.
     ///
     /// # Errors
     /// As with [`Self::answer`].
@@ -141,6 +140,7 @@ impl Output {
 pub(super) fn legible(text: &str) -> Cow<'_, str> {
     let steers = |c: char| {
         (c.is_control() && c != '\n' && c != '\t')
+            || matches!(c, '\u{61c}' | '\u{200b}' | '\u{feff}')
             || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
     if !text.contains(steers) {
@@ -190,5 +190,6 @@ mod tests {
     fn what_a_server_says_steers_no_terminal() {
         assert_eq!(legible("Größe\t1\nשלום"), "Größe\t1\nשלום");
         assert_eq!(legible("\u{1b}[2J\u{9b}x\u{202e}y"), "\\u{1b}[2J\\u{9b}x\\u{202e}y");
+        assert_eq!(legible("\u{61c}\u{200b}\u{feff}"), "\\u{61c}\\u{200b}\\u{feff}");
     }
 }

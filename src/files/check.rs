@@ -56,7 +56,7 @@ pub(crate) fn check_directory(path: &Path) -> io::Result<Option<String>> {
     let directory = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path);
     let found = directory.and_then(|directory: File| directory.metadata())?;
     let shown = path.display();
-    check_owner(&found)?;
+    check_owner(&found, path)?;
     let others = found.mode() & 0o002 != 0;
     let group = found.mode() & 0o020 != 0 && !is_own_group(found.gid());
     // Where it is sticky (/tmp), nobody can rename or delete the files of another.
@@ -65,7 +65,7 @@ pub(crate) fn check_directory(path: &Path) -> io::Result<Option<String>> {
     }
     let problem = "others can write to it, and so put other files in the place of the service's own";
     if found.uid() == geteuid().as_raw() && found.uid() != 0 {
-        return Err(unfit(format!("{problem} (chmod go-w {shown})")));
+        return Err(mended(problem, format!("chmod go-w {shown}")));
     }
     Ok(Some(format!("{shown}: {problem}")))
 }
@@ -89,7 +89,7 @@ pub(super) fn check_log(found: &Metadata, path: &Path) -> io::Result<()> {
 }
 
 fn check_access(found: &Metadata, path: &Path, others: Others) -> io::Result<()> {
-    check_owner(found)?;
+    check_owner(found, path)?;
     let forbidden = others.forbidden();
     let of_group = if is_own_group(found.gid()) { 0 } else { forbidden << 3 };
     if found.mode() & (forbidden | of_group) != 0 {
@@ -99,7 +99,7 @@ fn check_access(found: &Metadata, path: &Path, others: Others) -> io::Result<()>
             }
             Others::MayRead => ("it can be written by others", "go-w"),
         };
-        return Err(unfit(format!("{what} (chmod {fix} {})", path.display())));
+        return Err(mended(what, format!("chmod {fix} {}", path.display())));
     }
     Ok(())
 }
@@ -124,14 +124,15 @@ pub(super) fn check_kind(found: &Metadata) -> io::Result<()> {
 }
 
 /// Refuses what belongs to neither this user nor root: its owner could change it, and give others access to it, at any time.
-fn check_owner(found: &Metadata) -> io::Result<()> {
+fn check_owner(found: &Metadata, path: &Path) -> io::Result<()> {
     let (owner, own) = (found.uid(), geteuid().as_raw());
     if owner == own || owner == 0 {
         return Ok(());
     }
-    Err(unfit(format!(
-        "it belongs to the user with the id {owner}, and this process runs as {own}: run it as its owner, or give it to {own} by chown"
-    )))
+    let problem = format!(
+        "it belongs to the user with the id {owner}, and this process runs as {own}: run it as its owner, or give it to {own}"
+    );
+    Err(mended(&problem, format!("chown {own} {}", path.display())))
 }
 
 /// Says more of an error with which `path` did not open.
@@ -149,6 +150,26 @@ pub(super) fn explained(error: io::Error, path: &Path) -> io::Error {
 
 fn link() -> io::Error {
     unfit("it is a symbolic link, which is not followed: name the file that it leads to".to_owned())
+}
+
+/// What is wrong with a file, and the command that mends it.
+#[derive(Debug, thiserror::Error)]
+#[error("{problem} ({mend})")]
+struct Mended {
+    problem: String,
+    mend: String,
+}
+
+fn mended(problem: &str, mend: String) -> io::Error {
+    io::Error::new(io::ErrorKind::PermissionDenied, Mended { problem: problem.to_owned(), mend })
+}
+
+/// What `error` says, and apart from it the command that mends it, if there is one.
+pub(crate) fn problem_and_mend(error: &io::Error) -> (String, Option<String>) {
+    match error.get_ref().and_then(|source| source.downcast_ref::<Mended>()) {
+        Some(Mended { problem, mend }) => (problem.clone(), Some(mend.clone())),
+        None => (error.to_string(), None),
+    }
 }
 
 fn unfit(problem: String) -> io::Error {

@@ -20,7 +20,7 @@ use rustix::{
 };
 use zeroize::Zeroizing;
 
-pub(crate) use check::{check_directory, check_unopened};
+pub(crate) use check::{check_directory, check_unopened, problem_and_mend};
 pub(crate) use draft::{Draft, remove, rename_over, sync_dir};
 pub(crate) use own::OwnFiles;
 

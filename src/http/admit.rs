@@ -12,7 +12,7 @@ use axum::{
 use http_body::Frame;
 use tokio::time::timeout_at;
 
-use super::{EXPLORER, OPENAPI_PATH, forward_auth::VERIFY, refusal::Refusal};
+use super::{EXPLORER, OPENAPI_PATH, explorer::FILES, forward_auth::VERIFY, refusal::Refusal};
 use crate::{
     admission::{CallKind, CallSource, HeldBody, Hold, Message, Pool, Visit, check_headers, header_bytes},
     auth::bearer_token,
@@ -85,7 +85,7 @@ pub(super) async fn admit(
 fn kind(path: Option<&str>) -> CallKind {
     let is_shown = |path: &str| {
         // Each may be below the issuer's path.
-        let page = path.strip_suffix("/{file}").unwrap_or(path);
+        let page = path.strip_suffix(FILES).unwrap_or(path);
         path.ends_with('/') || path.ends_with(OPENAPI_PATH) || page.ends_with(EXPLORER)
     };
     let is_any_of = |ends: &[&str]| path.is_some_and(|path| ends.iter().any(|end| path.ends_with(end)));

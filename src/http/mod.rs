@@ -42,7 +42,7 @@ use crate::{
 pub(crate) use admit::HttpAdmission;
 pub(crate) use discovery::Discovery;
 pub(crate) use draining::HttpDrain;
-pub(crate) use explorer::{EXPLORER, Explorer, ExplorerGuard, KeptOut, Front, OPENAPI_PATH, explorer_router};
+pub(crate) use explorer::{EXPLORER, Explorer, ExplorerGuard, Front, KeptOut, OPENAPI_PATH, explorer_router};
 pub(crate) use forward_auth::{VERIFY, forward_auth_router};
 pub(crate) use meter::{RequestMeter, measured};
 pub(crate) use model_api::ModelApi;

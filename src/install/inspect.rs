@@ -9,7 +9,7 @@ use std::{
 use super::data_dir;
 use crate::{
     config::{Config, DatabaseLocation},
-    files::{check_directory, check_unopened},
+    files::{check_directory, check_unopened, problem_and_mend},
 };
 
 /// What others than the owner may do with a file that holds a secret: nothing.
@@ -20,8 +20,10 @@ const OTHERS: u32 = 0o007;
 pub struct FileFault {
     /// Which.
     pub path: PathBuf,
-    /// What is wrong with it, and the command that mends it if there is one.
+    /// What is wrong with it.
     pub problem: String,
+    /// The command that mends it, if there is one.
+    pub mend: Option<String>,
     /// Whether the service refuses it: it starts no more.
     pub is_refused: bool,
 }
@@ -39,7 +41,10 @@ pub fn inspect_files(config: &Config) -> (usize, Vec<FileFault>) {
         count += 1;
         match check_directory(dir) {
             Ok(None) => {}
-            Ok(Some(problem)) => faults.push(FileFault { path: dir.clone(), problem, is_refused: false }),
+            Ok(Some(problem)) => {
+                let mend = Some(format!("chmod go-w {}", dir.display()));
+                faults.push(FileFault { path: dir.clone(), problem, mend, is_refused: false });
+            }
             Err(error) => faults.push(refused(dir, &error)),
         }
     }
@@ -57,11 +62,9 @@ pub fn inspect_files(config: &Config) -> (usize, Vec<FileFault>) {
         // A secret of Kubernetes is a link.
         match fs::metadata(path) {
             Ok(found) if found.permissions().mode() & OTHERS != 0 => {
-                let problem = format!(
-                    "every user of this machine can read it, or write it (chmod 600 {})",
-                    path.display()
-                );
-                faults.push(FileFault { path: path.clone(), problem, is_refused: false });
+                let problem = "every user of this machine can read it, or write it".to_owned();
+                let mend = Some(format!("chmod o= {}", path.display()));
+                faults.push(FileFault { path: path.clone(), problem, mend, is_refused: false });
             }
             Ok(_) => {}
             Err(error) => faults.push(refused(path, &error)),
@@ -71,5 +74,6 @@ pub fn inspect_files(config: &Config) -> (usize, Vec<FileFault>) {
 }
 
 fn refused(path: &Path, error: &io::Error) -> FileFault {
-    FileFault { path: path.to_owned(), problem: error.to_string(), is_refused: true }
+    let (problem, mend) = problem_and_mend(error);
+    FileFault { path: path.to_owned(), problem, mend, is_refused: true }
 }

@@ -91,7 +91,7 @@ families! {
         "";
     ERRORS: Counter "signet_errors_total" ["reason": "as in [ERRORS.md](ERRORS.md), or `none`"]
         "Calls by gRPC and requests by HTTP that were refused or failed, by the reason that the client was told."
-        "`none`: it was told none, since it did not wait, what it asked for is not served, or a probe was answered that all is not well";
+        "`none`: it was told none, since it did not wait, what it asked for is not served, or a probe was answered that all is not well; and requests to the OAuth endpoints while the service ends";
     CONNECTIONS_OPEN: Gauge "signet_connections_open"
         ["listener": "`grpc`, `http`, and, if they have an address, `operations`, `admin` and `ext_authz`"]
         "Connections that are open."
@@ -106,7 +106,7 @@ families! {
         "Connections that this service ended before their time."
         "`idle`: no call of it went on, or none that had to be waited for, when places ran short, or at the address of the admin API when its peer had as many as it may; `frames`: more frames than its calls are worth; `unread`: the client did not read its answers";
     PLACES_TAKEN: Gauge "signet_places_taken" ["listener": "", "lane": ""]
-        "Places that calls have taken, or bytes of the lane bytes."
+        "Places that calls have taken; in the lane named bytes, bytes."
         "See [lanes](#lanes)";
     PLACES: Gauge "signet_places" ["listener": "", "lane": ""]
         "Places, or bytes, that there are."
@@ -128,7 +128,7 @@ families! {
         "With TLS alone";
     LOGINS: Counter "signet_logins_total" ["result": "`succeeded`, `refused`, `failed`"]
         "Logins by password, by what came of them."
-        "`refused`: wrong credentials, whichever, or a client, scope or audience that is not accepted; `failed`: could not be checked, for overload, deadline or database, or since too many attempts had failed (`TOO_MANY_ATTEMPTS`), or nobody waited";
+        "`refused`: wrong credentials, whichever, or a client, scope or audience that is not accepted, or passwords are not taken there; `failed`: could not be checked, for overload, deadline or database, or since too many attempts had failed (`TOO_MANY_ATTEMPTS`), or nobody waited";
     PASSWORD_GUESSES: Counter "signet_password_guesses_total"
         ["result": "`failed`, `address_throttled`, `client_throttled`, `account_throttled`, `deferred`"]
         "Passwords at any prompt that were wrong, were not judged (right or wrong), or waited behind all others."

@@ -155,7 +155,8 @@ mod tests {
 
     #[test]
     fn a_host_is_loopback_if_it_leads_to_this_machine_alone() {
-        for local in ["localhost", "LOCALHOST", "127.0.0.1", "127.8.9.1", "::1", "[::1]", "::ffff:127.0.0.1"] {
+        for local in ["localhost", "LOCALHOST", "127.0.0.1", "127.8.9.1", "::1", "[::1]", "::ffff:127.0.0.1"]
+        {
             assert!(is_loopback(local), "{local}");
         }
         for other in ["id.example", "0.0.0.0", "10.0.0.1", "localhost.example", "[localhost]", "[::1", ""] {

@@ -98,6 +98,15 @@ async fn drain(connections: Option<&Connections>, within: Duration) -> bool {
     }
 }
 
+/// Tells whether every call was finished, now that none is in flight.
+pub(super) fn tell(finished: bool) {
+    if finished {
+        tracing::info!("stopped: every call in flight was finished");
+    } else {
+        tracing::warn!("stopped: calls that did not finish within --drain-timeout were cut");
+    }
+}
+
 /// Closes what `parts` keep open, as far as that can be had in time.
 pub(super) async fn close(parts: Parts) {
     let Parts { store, audit, audit_trail, sessions, telling, .. } = parts;

@@ -18,7 +18,8 @@ use crate::{
     config::{Config, ConfigError, ExplorerPlace, ExtAuthzAddr, Switch},
     http::{
         Described, Document, EXPLORER, EndpointsDescribed, Entrance, Explorer, ExplorerGuard, Front,
-        HttpAdmission, HttpDrain, KeptOut, OPENAPI_PATH, TOKEN, TokenEndpoint, explorer_router, measured, token_router,
+        HttpAdmission, HttpDrain, KeptOut, OPENAPI_PATH, TOKEN, TokenEndpoint, explorer_router, measured,
+        token_router,
     },
     model::{AdminScope, AllowedHosts, Error, HostPattern, LOCALHOST, is_loopback},
     proto::described,
@@ -259,8 +260,14 @@ mod tests {
         let issuer_path = "/auth".to_owned();
         let settings = ExplorerSettings { place: ExplorerPlace::On, guard, issuer_path };
         for (path, called) in [
-            ("/identity.v1.TokenService/GetJwks?connect=v1", Some("/identity.v1.TokenService/GetJwks?connect=v1")),
-            ("/auth/identity.v1.TokenService/GetJwks?connect=v1", Some("/identity.v1.TokenService/GetJwks?connect=v1")),
+            (
+                "/identity.v1.TokenService/GetJwks?connect=v1",
+                Some("/identity.v1.TokenService/GetJwks?connect=v1"),
+            ),
+            (
+                "/auth/identity.v1.TokenService/GetJwks?connect=v1",
+                Some("/identity.v1.TokenService/GetJwks?connect=v1"),
+            ),
             ("/authidentity.v1.TokenService/GetJwks", None),
             ("/auth/auth/identity.v1.TokenService/GetJwks", None),
             ("/auth/oauth2/token", None),

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     config::{Config, Switch},
     http::{
-        Discovery, Endpoints, Entrance, HttpAdmission, HttpSide, IntrospectEndpoint, ModelApi, HttpDrain,
+        Discovery, Endpoints, Entrance, HttpAdmission, HttpDrain, HttpSide, IntrospectEndpoint, ModelApi,
         TokenEndpoint, UserInfoEndpoint, measured, metrics, router,
     },
     model::Error,

@@ -257,8 +257,13 @@ impl Server {
         let elsewhere = Elsewhere { grpc: started.grpc_addr, operations: started.operations_addr };
         let http_service =
             http::service((&parts, &config), drain.clone(), &elsewhere, explorer_settings.clone(), explorer)?;
-        let admin_service =
-            explorer::with_explorer((&parts, &config), explorer_settings, drain.clone(), elsewhere.grpc, admins)?;
+        let admin_service = explorer::with_explorer(
+            (&parts, &config),
+            explorer_settings,
+            drain.clone(),
+            elsewhere.grpc,
+            admins,
+        )?;
         let operations_service = operations::service(&parts, &config);
         let proxies = trusted_proxies(config.proxies.clone());
         let connections = |name, listener, bounds| {
@@ -308,11 +313,7 @@ impl Server {
             Box::pin(serve_if_on(operations_connections.as_ref(), operations, operations_service)),
             Box::pin(serve_if_on(admin_connections.as_ref(), admin, admin_service)),
         );
-        if finished {
-            tracing::info!("stopped: every call in flight was finished");
-        } else {
-            tracing::warn!("stopped: calls that did not finish within --drain-timeout were cut");
-        }
+        end::tell(finished);
         end::close(parts).await;
         Ok(())
     }

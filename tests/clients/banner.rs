@@ -7,6 +7,7 @@ use tempfile::TempDir;
 
 use crate::{
     signet::Signet,
+    support::program::find,
     tools::{self, texts},
 };
 
@@ -15,11 +16,13 @@ fn the_lines_to_try_work_as_printed() {
     let (_signet, lines) = Signet::start_for_people();
     let methods: Vec<_> =
         lines.iter().filter_map(|line| line.rsplit_once('/')).map(|(_, name)| name).collect();
-    assert_eq!(methods, ["SignUp", "IssueToken", "GetMe"], "{lines:#?}");
+    assert_eq!(methods, ["SignUp", "IssueToken", "GetMe", "SignUp"], "{lines:#?}");
 
-    // The lines say `grpcurl`, whatever the program's file is called.
+    // The lines say `grpcurl` and `curl`, whatever the programs' files are called.
     let directory = TempDir::new().expect("a directory for temporary files");
-    symlink(tools::grpcurl(), directory.path().join("grpcurl")).expect("a link in a new directory");
+    for (program, name) in [(tools::grpcurl(), "grpcurl"), (find("SIGNET_TEST_CURL", "curl"), "curl")] {
+        symlink(program, directory.path().join(name)).expect("a link in a new directory");
+    }
     let mut token = String::new();
     for line in lines {
         let line = line.replace("<access_token>", &token);
@@ -27,7 +30,8 @@ fn the_lines_to_try_work_as_printed() {
         if let Some(issued) = answer["accessToken"].as_str() {
             issued.clone_into(&mut token);
         } else {
-            assert_eq!(answer["user"]["username"], "alice", "{line}");
+            let name = if line.starts_with("curl") { "bob" } else { "alice" };
+            assert_eq!(answer["user"]["username"], name, "{line}");
         }
     }
     assert!(!token.is_empty());
@@ -41,5 +45,5 @@ fn shell(directory: &TempDir, line: &str) -> Value {
     let output = Command::new("sh").args(["-c", line]).env("PATH", path).output().expect("a shell");
     let (stdout, stderr) = texts(&output);
     assert!(output.status.success(), "{line}: {stderr}");
-    serde_json::from_str(&stdout).expect("grpcurl answers in JSON")
+    serde_json::from_str(&stdout).expect("both answer in JSON")
 }

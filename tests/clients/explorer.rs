@@ -77,7 +77,8 @@ fn below_the_issuers_path_the_lock_gets_a_token_that_each_kind_of_call_shows() {
             .env("SIGNET_URL", format!("http://{}/auth", signet.http_addr))
             .envs([("NAME", NAME), ("PASSWORD", PASSWORD)]),
     );
-    let statuses: BTreeMap<String, u16> = serde_json::from_str(&statuses).expect("the script answers in JSON");
+    let statuses: BTreeMap<String, u16> =
+        serde_json::from_str(&statuses).expect("the script answers in JSON");
     assert!(statuses.len() == 3 && statuses.values().all(|status| *status == 200), "{statuses:?}");
 }
 

@@ -59,7 +59,7 @@ impl Signet {
         let mut line = || process.line_now().expect("it goes on");
         while line() != "Try it:" {}
         let lines = std::iter::from_fn(|| Some(line()).filter(|line| !line.is_empty()));
-        let lines = lines.map(|line| line.trim().to_owned()).collect();
+        let lines = lines.filter_map(|line| line.strip_prefix("  ").map(str::to_owned)).collect();
         ((process, directory), lines)
     }
 

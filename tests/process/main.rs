@@ -21,6 +21,7 @@ mod database_wait;
 mod deploy_files;
 mod descriptor;
 mod doctor;
+mod doctor_misled;
 mod environment;
 mod exit_codes;
 mod exposure;

@@ -70,6 +70,12 @@ named! {
     }
 }
 
+/// The longest sentence: one for each of the proxies fits.
+const MOST_LETTERS: usize = 2_000;
+
+/// The longest quotation.
+const MOST_QUOTED: usize = 200;
+
 /// How it stands with what was checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -138,11 +144,11 @@ impl Findings {
     }
 
     pub(super) fn warning(&mut self, check: Check, seen: impl Into<String>, mend: impl Into<String>) {
-        self.push(check, Verdict::Warning, seen, Some(mend.into()));
+        self.push(check, Verdict::Warning, seen, Some(&mend.into()));
     }
 
     pub(super) fn wrong(&mut self, check: Check, seen: impl Into<String>, mend: impl Into<String>) {
-        self.push(check, Verdict::Wrong, seen, Some(mend.into()));
+        self.push(check, Verdict::Wrong, seen, Some(&mend.into()));
     }
 
     /// That `checks` were not made, and why.
@@ -152,9 +158,28 @@ impl Findings {
         }
     }
 
-    fn push(&mut self, check: Check, result: Verdict, seen: impl Into<String>, mend: Option<String>) {
-        self.all.push(Finding { check, result, url: self.url.clone(), seen: seen.into(), mend });
+    fn push(&mut self, check: Check, result: Verdict, seen: impl Into<String>, mend: Option<&str>) {
+        let (seen, mend) = (one_line(&seen.into()), mend.map(one_line));
+        self.all.push(Finding { check, result, url: self.url.clone(), seen, mend });
     }
+}
+
+/// `text` as one line that has an end: what another server says must not be taken for a finding of its own.
+fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len().min(MOST_LETTERS));
+    for c in text.chars().take(MOST_LETTERS) {
+        if c.is_control() { line.extend(c.escape_unicode()) } else { line.push(c) }
+    }
+    if text.chars().nth(MOST_LETTERS).is_some() {
+        line.push('…');
+    }
+    line
+}
+
+/// The beginning of what another server says.
+pub(super) fn excerpt(text: &str) -> String {
+    let begin: String = text.chars().take(MOST_QUOTED).collect();
+    if begin.len() < text.len() { format!("{begin}…") } else { begin }
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands it so")]
@@ -172,6 +197,34 @@ mod tests {
         for check in Check::ALL {
             assert_eq!(page.matches(&format!("| `{}` |", check.name())).count(), 1, "{}", check.name());
         }
+    }
+
+    #[test]
+    fn each_check_is_shown_by_a_fault_in_a_test() {
+        let read = |name: &str| {
+            let path = format!("{}/tests/{name}/doctor.rs", env!("CARGO_MANIFEST_DIR"));
+            std::fs::read_to_string(path).unwrap()
+        };
+        let tests: String = [read("process"), read("mesh")].concat().split_whitespace().collect();
+        for check in Check::ALL.iter().map(|check| check.name()) {
+            let is_shown = ["wrong", "warning"]
+                .iter()
+                .any(|result| tests.contains(&format!(".is(\"{check}\",\"{result}\",")));
+            assert!(is_shown, "no test shows a fault that {check} sees");
+        }
+    }
+
+    #[test]
+    fn what_another_server_says_is_no_finding_of_its_own_and_has_an_end() {
+        let mut found = Findings::at(&"https://id.example");
+        let says = format!(
+            "it says {}",
+            excerpt(&format!("a\nok       grpc.token\t\u{1b}[2J{}", "x".repeat(9_000)))
+        );
+        found.wrong(Check::IssuerName, says, "y".repeat(9_000));
+        let text = found.all[0].text();
+        assert!(!text.contains(char::is_control) && text.contains("a\\u{a}ok "), "{text}");
+        assert!(found.all[0].seen.ends_with("x…") && text.chars().count() < 2_500, "{text}");
     }
 
     #[test]

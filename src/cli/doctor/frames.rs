@@ -9,20 +9,17 @@ const GOAWAY: u8 = 7;
 /// How much is kept of a frame: all settings that there are, and of GOAWAY the reason in words.
 const MOST_KEPT: usize = 512;
 
-/// How much is kept of what is no HTTP/2.
+/// How many bytes are kept of an answer in another protocol.
 const MOST_SAID: usize = 64;
 
-/// The setting `SETTINGS_MAX_CONCURRENT_STREAMS`, and `SETTINGS_MAX_HEADER_LIST_SIZE`.
+/// The setting `SETTINGS_MAX_CONCURRENT_STREAMS`.
 const MAX_CONCURRENT_STREAMS: u16 = 3;
-const MAX_HEADER_LIST_SIZE: u16 = 6;
 
 /// What was seen of a connection.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Seen {
     /// How many calls may be open at once.
     pub(super) max_streams: Option<u32>,
-    /// How large the headers of a request may be.
-    pub(super) max_headers: Option<u32>,
     /// The last GOAWAY.
     pub(super) goaway: Option<Goaway>,
     /// Whether the other side has closed the connection.
@@ -123,10 +120,8 @@ fn note(kind: u8, payload: &[u8], seen: &mut Seen) {
         SETTINGS => {
             for setting in payload.chunks_exact(6) {
                 let (id, value) = (u16::from_be_bytes([setting[0], setting[1]]), number(&setting[2..]));
-                match id {
-                    MAX_CONCURRENT_STREAMS => seen.max_streams = Some(value),
-                    MAX_HEADER_LIST_SIZE => seen.max_headers = Some(value),
-                    _ => {}
+                if id == MAX_CONCURRENT_STREAMS {
+                    seen.max_streams = Some(value);
                 }
             }
         }
@@ -157,7 +152,7 @@ mod tests {
         for step in [1, 5, 9, 10, 1_000, all.len()] {
             let (mut frames, mut seen) = (Frames::default(), Seen::default());
             all.chunks(step).for_each(|bytes| frames.read(bytes, &mut seen));
-            assert_eq!((seen.max_streams, seen.max_headers), (Some(128), Some(16_384)), "{step}");
+            assert_eq!(seen.max_streams, Some(128), "{step}");
             let goaway = seen.goaway.clone().expect("a GOAWAY");
             assert_eq!(goaway.described(), "GOAWAY (ENHANCE_YOUR_CALM, \"too_many_pings\")");
             assert!(!goaway.is_orderly() && seen.not_http2().is_none());

@@ -6,9 +6,10 @@ use zeroize::Zeroizing;
 
 use super::{
     Asking, certificate,
-    dial::Connected,
-    finding::{Check, Findings},
-    http2::{Answered, Http2},
+    dial::{Connected, Unreached},
+    finding::{Check, Findings, excerpt},
+    http1,
+    http2::{Http2, Http2Answer},
     keys::KeyIds,
     proxy::{self, Proxy},
     target::Target,
@@ -41,15 +42,34 @@ const UNAUTHENTICATED: &str = "16";
 /// How Signet answers gRPC over HTTP/1.1, which a proxy has made of it.
 const OVER_HTTP1: &str = "gRPC%20is%20spoken%20over%20HTTP/2";
 
+/// Why nothing is seen of a service that asks its clients for certificates, which is as it should be.
+pub(super) const NO_CERTIFICATE: &str =
+    "clients must show a certificate there: name one by --tls-client-cert and --tls-client-key";
+
+/// How far the checks of gRPC have come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reached {
+    /// Nobody answers.
+    Nobody,
+    /// A connection is taken.
+    Connection,
+    /// A connection is taken, but not without another certificate.
+    Certificate,
+    /// Somebody answers, and it is no gRPC that is spoken there.
+    Elsewhere,
+    /// Calls arrive, so that there is more to see.
+    Calls,
+}
+
 /// What was found of gRPC.
 pub(super) struct Grpc {
     pub(super) found: Findings,
     pub(super) proxy: Option<Proxy>,
     /// The keys that it tells by gRPC.
     pub(super) keys: Option<KeyIds>,
-    pub(super) is_reached: bool,
-    /// Whether calls arrive, so that there is more to see.
-    pub(super) is_called: bool,
+    pub(super) reached: Reached,
+    /// Whether clients are asked for a certificate there.
+    asks_certificate: bool,
     /// Whether there is a token to be tried.
     has_token: bool,
 }
@@ -60,24 +80,35 @@ pub(super) async fn check(asking: &Asking, target: &Target, proxy: Option<Proxy>
         found: Findings::at(target),
         proxy,
         keys: None,
-        is_reached: false,
-        is_called: false,
+        reached: Reached::Nobody,
+        asks_certificate: false,
         has_token: asking.token.is_some(),
     };
     let connected = match asking.dialer.dial(target, &["h2", "http/1.1"]).await {
+        Err(Unreached::NoCertificate) => {
+            grpc.found.ok(Check::GrpcReached, "a connection is taken");
+            grpc.lacks_certificate();
+            return grpc;
+        }
         Err(problem) => {
-            let mend = "start it, open its port, or name another by --grpc-url";
+            let mend = problem.mend().unwrap_or("start it, open its port, or name another by --grpc-url");
             grpc.found.wrong(Check::GrpcReached, problem.to_string(), mend);
-            grpc.skip("nobody answers there");
+            if problem.is_silence() {
+                grpc.skip("nobody answers there");
+            } else {
+                grpc.reached = Reached::Elsewhere;
+                grpc.skip("nothing can be asked there");
+            }
             return grpc;
         }
         Ok(connected) => connected,
     };
-    grpc.is_reached = true;
+    grpc.reached = Reached::Connection;
+    grpc.asks_certificate = connected.shown.as_ref().is_some_and(|shown| shown.asks_certificate);
     grpc.found.ok(Check::GrpcReached, "a connection is taken");
     let Some(mut http2) = grpc.open(asking, target, connected).await else { return grpc };
-    let Some(answered) = grpc.call(asking, &mut http2).await else { return grpc };
-    grpc.is_called = true;
+    let Some(answered) = grpc.call(asking, target, &mut http2).await else { return grpc };
+    grpc.reached = Reached::Calls;
     grpc.trailers(&answered);
     drop(http2);
     grpc.errors(asking, target).await;
@@ -102,7 +133,7 @@ async fn call(
     http2: &mut Http2,
     path: &str,
     headers: &[(&str, &str)],
-) -> Result<Answered, String> {
+) -> Result<Http2Answer, String> {
     let headers = [&GRPC[..], headers].concat();
     let answered = asking.dialer.in_time(http2.ask(path, &headers, EMPTY.to_vec())).await;
     answered.map_err(|problem| problem.to_string())
@@ -114,23 +145,23 @@ async fn call_anew(
     target: &Target,
     path: &str,
     headers: &[(&str, &str)],
-) -> Result<Answered, String> {
+) -> Result<Http2Answer, String> {
     let mut http2 = connect(asking, target).await?;
     call(asking, &mut http2, path, headers).await
 }
 
 /// Whether an answer is one of gRPC.
-fn is_grpc(answered: &Answered) -> bool {
+fn is_grpc(answered: &Http2Answer) -> bool {
     let kind = answered.head.headers.get("content-type").and_then(|kind| kind.to_str().ok());
     answered.head.status == 200 && kind.is_some_and(|kind| kind.starts_with("application/grpc"))
 }
 
 /// What an answer is, in a clause.
-fn described(answered: &Answered) -> String {
+fn described(answered: &Http2Answer) -> String {
     let kind = answered.head.headers.get("content-type").and_then(|kind| kind.to_str().ok());
     let status =
         answered.header("grpc-status").map_or_else(String::new, |code| format!(", grpc-status {code}"));
-    format!("{} ({}){status}", answered.head.status, kind.unwrap_or("no content-type"))
+    format!("{} ({}){}", answered.head.status, excerpt(kind.unwrap_or("no content-type")), excerpt(&status))
 }
 
 impl Grpc {
@@ -148,6 +179,12 @@ impl Grpc {
         let all = all.into_iter().chain(self.has_token.then_some(Check::GrpcToken));
         let left: Vec<_> = all.filter(|check| !told.contains(check)).collect();
         self.found.skip(&left, why);
+    }
+
+    /// That nothing more is seen without a certificate.
+    fn lacks_certificate(&mut self) {
+        self.reached = Reached::Certificate;
+        self.skip(NO_CERTIFICATE);
     }
 
     /// Whether HTTP/2 is spoken over the connection.
@@ -178,22 +215,39 @@ impl Grpc {
                 Some(http2)
             }
             Err(problem) => {
-                let problem = problem.to_string();
-                let mend =
-                    if problem.contains("ertificateRequired") || problem.contains("ertificate required") {
-                        "show a certificate: nobody is taken there without one of --tls-client-ca".to_owned()
-                    } else {
-                        proxy::HTTP2.of(self.proxy)
-                    };
-                self.found.wrong(Check::GrpcHttp2, format!("no HTTP/2: {problem}"), mend);
-                self.skip("HTTP/2 is not spoken");
+                self.closed(asking, target, &problem);
                 None
             }
         }
     }
 
+    /// That nothing is answered over a connection that was taken. In TLS 1.3 a client without a good certificate is refused so, and what
+    /// breaks first does not tell the cause.
+    fn closed(&mut self, asking: &Asking, target: &Target, problem: &Unreached) {
+        match (self.asks_certificate, asking.dialer.has_certificate()) {
+            (true, false) => self.lacks_certificate(),
+            (true, true) => {
+                self.reached = Reached::Certificate;
+                let seen = format!("the certificate of --tls-client-cert is not taken: {problem}");
+                let mend = "`--tls-client-cert` of an authority that --tls-client-ca names there";
+                self.found.wrong(Check::GrpcHttp2, seen, mend);
+                self.skip("the certificate is not taken");
+            }
+            (false, _) => {
+                let mend = if target.speaks_tls {
+                    proxy::HTTP2.of(self.proxy)
+                } else {
+                    let lines = proxy::HTTP2_IN_PLAINTEXT.of(self.proxy);
+                    format!("{lines}; or ask by `https://`, if TLS is spoken there")
+                };
+                self.found.wrong(Check::GrpcHttp2, format!("no HTTP/2: {problem}"), mend);
+                self.skip("HTTP/2 is not spoken");
+            }
+        }
+    }
+
     /// Whether a call arrives at Signet.
-    async fn call(&mut self, asking: &Asking, http2: &mut Http2) -> Option<Answered> {
+    async fn call(&mut self, asking: &Asking, target: &Target, http2: &mut Http2) -> Option<Http2Answer> {
         let answered = match call(asking, http2, KEYS, &[]).await {
             Ok(answered) => answered,
             Err(problem) => {
@@ -207,6 +261,22 @@ impl Grpc {
         if is_grpc(&answered) {
             self.found.ok(Check::GrpcCall, format!("{KEYS} is answered"));
             return Some(answered);
+        }
+        // So nginx has it (`ssl_verify_client on`), by a page of its own.
+        if self.asks_certificate && !asking.dialer.has_certificate() && answered.head.status == 400 {
+            self.lacks_certificate();
+            return None;
+        }
+        if self.proxy.is_none() && http1::is_own_not_found(answered.head.status, &answered.body) {
+            let seen = "Signet answers, by --http-addr, and gRPC is at --grpc-addr";
+            let mend = format!(
+                "`--grpc-url {}` with the port of --grpc-addr; behind a proxy lead /identity.v1. to that",
+                target.with_port(50_051)
+            );
+            self.found.wrong(Check::GrpcCall, seen, mend);
+            self.reached = Reached::Elsewhere;
+            self.skip("no call arrives");
+            return None;
         }
         let by_http1 = answered.header("grpc-message").is_some_and(|said| said.contains(OVER_HTTP1));
         let status = answered.head.status.as_u16();
@@ -230,7 +300,7 @@ impl Grpc {
     }
 
     /// Whether the trailers of an answer arrive, in which gRPC says how a call has ended.
-    fn trailers(&mut self, answered: &Answered) {
+    fn trailers(&mut self, answered: &Http2Answer) {
         let status = answered.trailers.as_ref().and_then(|trailers| trailers.get("grpc-status"));
         if status.is_none() {
             let seen = "the answer comes without trailers, so clients take each call for one that failed";
@@ -345,7 +415,7 @@ impl Grpc {
             }
             Ok(Some(answered)) => {
                 let said = answered.header("grpc-message").unwrap_or_default();
-                let said = percent_decode_str(said).decode_utf8_lossy().into_owned();
+                let said = excerpt(&percent_decode_str(said).decode_utf8_lossy());
                 self.found.wrong(
                     check,
                     format!("the token is refused: {}: {said}", described(&answered)),
@@ -363,7 +433,7 @@ impl Grpc {
 
 /// What is answered to a call that shows `token`; none if others could read it on the way. The connection that it is sent over is the one
 /// that is looked at.
-async fn show(asking: &Asking, target: &Target, token: &str) -> Result<Option<Answered>, String> {
+async fn show(asking: &Asking, target: &Target, token: &str) -> Result<Option<Http2Answer>, String> {
     let connected = asking.dialer.dial(target, &["h2"]).await.map_err(|problem| problem.to_string())?;
     let is_private =
         connected.shown.as_ref().map_or_else(|| target.is_loopback(), |shown| shown.problem.is_none());

@@ -18,6 +18,10 @@ use crate::{
     server::issuer_problem,
 };
 
+/// All of them.
+pub(super) const CHECKS: [Check; 5] =
+    [Check::HereSettings, Check::HereFiles, Check::HereDatabase, Check::HereClock, Check::HereReady];
+
 /// How much of an answer is read.
 const MOST_BYTES: usize = 1_024;
 
@@ -33,8 +37,11 @@ pub(super) async fn check(asking: &Asking, config: &Config, proxy: Option<Proxy>
             open.store.close().await;
         }
         Err(problem) => {
-            let mend = "what the sentence says; `signet migrate status` shows how the schema stands";
-            found.wrong(Check::HereDatabase, problem.to_string(), mend);
+            found.wrong(
+                Check::HereDatabase,
+                problem.to_string(),
+                "`signet migrate status`, which says what is missing",
+            );
             found.skip(&[Check::HereClock], "the database does not open");
         }
     }
@@ -58,7 +65,8 @@ fn settings(config: &Config, proxy: Option<Proxy>, found: &mut Findings) {
         Ok(())
     };
     if let Err(error) = fit() {
-        found.wrong(check, error.to_string(), "what the sentence says: no service starts so");
+        let mend = format!("`{}`: no service starts with these settings", error.setting);
+        found.wrong(check, error.to_string(), mend);
         return;
     }
     let issuer = config.issuer_at(config.http_addr);
@@ -66,7 +74,7 @@ fn settings(config: &Config, proxy: Option<Proxy>, found: &mut Findings) {
         found.wrong(
             check,
             format!("nobody who follows the issuer {issuer} finds this service: {problem}"),
-            "--issuer",
+            "`--issuer https://NAME` (SIGNET_ISSUER)",
         );
         return;
     }
@@ -92,7 +100,10 @@ fn files(config: &Config, found: &mut Findings) {
     }
     for fault in faults {
         let seen = format!("{}: {}", fault.path.display(), fault.problem);
-        let mend = "the command in the brackets, if there is one, as the user who runs the service";
+        let mend = fault.mend.map_or_else(
+            || "an ordinary file there, which the user who runs the service can read".to_owned(),
+            |command| format!("`{command}`"),
+        );
         if fault.is_refused {
             found.wrong(Check::HereFiles, seen, mend);
         } else {

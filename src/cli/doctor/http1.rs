@@ -1,12 +1,25 @@
 //! Owns asking by HTTP/1.1, as those do who read keys and ask for tokens.
 
+use std::{
+    io::{Error, Result as IoResult},
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+};
+
 use http::{HeaderMap, Request, StatusCode, header, request::Builder};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{body::Bytes, client::conn::http1::handshake};
 use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    task::JoinHandle,
+};
 
 use super::{
-    dial::{Connected, Dialer, Unreached},
+    dial::{Connected, Dialer, Stream, Unreached},
+    finding::excerpt,
     proxy::Proxy,
     target::Target,
 };
@@ -14,6 +27,12 @@ use crate::model::error::chain;
 
 /// The largest answer that is read.
 const MOST_BYTES: usize = 256 * 1_024;
+
+/// The most that is read of a connection: an answer, its head, and what is said before it.
+const MOST_READ: usize = MOST_BYTES + 256 * 1_024;
+
+/// How many bytes tell which protocol is spoken.
+const BEGINNING: usize = 9;
 
 /// How much of an answer is shown.
 const MOST_SHOWN: usize = 60;
@@ -23,13 +42,13 @@ pub(super) const USER_AGENT: &str = concat!("signet-doctor/", env!("CARGO_PKG_VE
 
 /// What was answered.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct Http1Answer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Vec<u8>,
 }
 
-impl Answer {
+impl Http1Answer {
     /// The proxy that it tells of.
     pub(super) fn proxy(&self) -> Option<Proxy> {
         Proxy::of(&self.headers, &self.body)
@@ -41,9 +60,14 @@ impl Answer {
 
     /// What it is, in a clause.
     pub(super) fn described(&self) -> String {
-        let kind = self.header("content-type").unwrap_or("no content-type");
-        let to = self.header("location").map_or_else(String::new, |to| format!(" to {to}"));
-        format!("{} ({kind}){to}{}", self.status, shown(&self.body))
+        format!("{}{}", self.described_to_others(), shown(&self.body))
+    }
+
+    /// The same without a word of the body, which may be another's than was asked for.
+    pub(super) fn described_to_others(&self) -> String {
+        let kind = excerpt(self.header("content-type").unwrap_or("no content-type"));
+        let to = self.header("location").map_or_else(String::new, |to| format!(" to {}", excerpt(to)));
+        format!("{} ({kind}){to}", self.status)
     }
 }
 
@@ -60,7 +84,7 @@ fn shown(body: &[u8]) -> String {
 }
 
 /// What `target` answers to a GET of `path`.
-pub(super) async fn get(dialer: &Dialer, target: &Target, path: &str) -> Result<Answer, Unreached> {
+pub(super) async fn get(dialer: &Dialer, target: &Target, path: &str) -> Result<Http1Answer, Unreached> {
     ask(dialer, target, Request::get(path), Vec::new()).await
 }
 
@@ -70,39 +94,105 @@ pub(super) async fn ask(
     target: &Target,
     request: Builder,
     body: Vec<u8>,
-) -> Result<Answer, Unreached> {
+) -> Result<Http1Answer, Unreached> {
     let asking = async {
-        let connected = dialer.dial(target, &["http/1.1"]).await.map_err(|problem| problem.to_string())?;
+        let connected = dialer.dial(target, &["http/1.1"]).await?;
         over(connected, target, request, body).await
     };
     dialer.in_time(asking).await
 }
 
 /// The same over a connection that is there.
-pub(super) async fn over(
+async fn over(
     connected: Connected,
     target: &Target,
     request: Builder,
     body: Vec<u8>,
-) -> Result<Answer, String> {
-    let problem = |error: hyper::Error| chain(&error);
-    let (mut sender, connection) = handshake(TokioIo::new(connected.stream)).await.map_err(problem)?;
-    // It ends with what asks.
-    let connection = tokio::spawn(connection);
+) -> Result<Http1Answer, Unreached> {
+    let begun = Arc::new(Mutex::new(Vec::new()));
+    let bounded = Bounded { stream: connected.stream, left: MOST_READ, begun: begun.clone() };
+    let problem = |error: hyper::Error| {
+        let begun = begun.lock().unwrap_or_else(PoisonError::into_inner);
+        match begun[..] {
+            // An alert of TLS, in answer to what is none.
+            [21, 3, ..] => Unreached::Tls,
+            // SETTINGS, with which HTTP/2 begins.
+            [0, _, _, 4, ..] => Unreached::Http2,
+            _ => Unreached::Nobody(chain(&error)),
+        }
+    };
+    let (mut sender, connection) = handshake(TokioIo::new(bounded)).await.map_err(problem)?;
+    let _connection = AbortOnDrop(tokio::spawn(async move {
+        // Whoever asks is told.
+        let _ = connection.await;
+    }));
     let request = request
         .header(header::HOST, target.authority())
         .header(header::USER_AGENT, USER_AGENT)
         .body(Full::new(Bytes::from(body)))
         .map_err(|error| chain(&error))?;
-    let asked = async {
-        let (head, body) = sender.send_request(request).await.map_err(problem)?.into_parts();
-        let body = Limited::new(body, MOST_BYTES).collect().await;
-        let body = body.map_err(|error| chain(error.as_ref()))?.to_bytes().to_vec();
-        Ok(Answer { status: head.status, headers: head.headers, body })
-    };
-    let answer = asked.await;
-    connection.abort();
-    answer
+    let (head, body) = sender.send_request(request).await.map_err(problem)?.into_parts();
+    let body = Limited::new(body, MOST_BYTES).collect().await;
+    let body = body.map_err(|error| chain(error.as_ref()))?.to_bytes().to_vec();
+    Ok(Http1Answer { status: head.status, headers: head.headers, body })
+}
+
+/// Whether Signet itself refuses so what is not at the address that was asked.
+pub(super) fn is_own_not_found(status: StatusCode, body: &[u8]) -> bool {
+    let said: Option<Value> = serde_json::from_slice(body).ok();
+    status == StatusCode::NOT_FOUND && said.is_some_and(|said| said["error_description"].is_string())
+}
+
+/// A task that ends with whoever waits for it, also if nobody waits any longer.
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// A stream of which so much is read and no more: heads have no other end, and neither has a row of 1xx answers.
+struct Bounded {
+    stream: Box<dyn Stream>,
+    left: usize,
+    /// The first bytes.
+    begun: Arc<Mutex<Vec<u8>>>,
+}
+
+impl AsyncRead for Bounded {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<IoResult<()>> {
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        let new = &buf.filled()[before..];
+        if self.left < new.len() {
+            return Poll::Ready(Err(Error::other(format!("it says more than {MOST_READ} bytes"))));
+        }
+        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = BEGINNING.saturating_sub(begun.len()).min(new.len());
+        begun.extend_from_slice(&new[..room]);
+        drop(begun);
+        self.left -= new.len();
+        read
+    }
+}
+
+impl AsyncWrite for Bounded {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<IoResult<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<IoResult<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<IoResult<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
 }
 
 #[cfg(test)]

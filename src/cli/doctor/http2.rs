@@ -39,7 +39,7 @@ pub(super) struct Http2 {
 
 /// What was answered.
 #[derive(Debug)]
-pub(super) struct Answered {
+pub(super) struct Http2Answer {
     pub(super) head: Parts,
     pub(super) body: Vec<u8>,
     pub(super) trailers: Option<HeaderMap>,
@@ -116,7 +116,7 @@ impl Http2 {
         path: &str,
         headers: &[(&str, &str)],
         body: Vec<u8>,
-    ) -> Result<Answered, String> {
+    ) -> Result<Http2Answer, String> {
         let problem = |error: h2::Error| chain(&error);
         let answer = self.send(path, headers, body).await?.await.map_err(problem)?;
         let (head, mut incoming) = answer.into_parts();
@@ -130,7 +130,7 @@ impl Http2 {
             }
         }
         let trailers = incoming.trailers().await.map_err(problem)?;
-        Ok(Answered { head, body, trailers })
+        Ok(Http2Answer { head, body, trailers })
     }
 }
 
@@ -140,7 +140,7 @@ impl Drop for Http2 {
     }
 }
 
-impl Answered {
+impl Http2Answer {
     /// A header, wherever it stands.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         let trailer = self.trailers.as_ref().and_then(|trailers| trailers.get(name));

@@ -10,7 +10,7 @@ use super::{
     finding::{Check, Findings},
     grpc::{self, EMPTY, GRPC},
     http2::Http2,
-    proxy::{self, Lines, Proxy},
+    proxy::{self, Fixes, Proxy},
     target::Target,
 };
 use crate::model::error::chain;
@@ -52,7 +52,11 @@ pub(super) async fn check(asking: &Asking, target: &Target, proxy: Option<Proxy>
     let (pings, stream, idle) =
         tokio::join!(ping(asking, target), watch(asking, target), leave(asking, target));
     let shown = humantime::format_duration(asking.idle_for);
-    let told = |found: &mut Findings, check: Check, result: Left, lines: &Lines, what: &str| match result {
+    let told = |found: &mut Findings, check: Check, result: Left, lines: &Fixes, what: &str| match result {
+        Ok(None) if asking.idle_for.is_zero() && check == Check::GrpcIdle => {
+            found.skip(&[check], "--idle-for 0s leaves nothing idle");
+        }
+        Ok(None) if asking.idle_for.is_zero() => found.ok(check, format!("{what} begins")),
         Ok(None) => found.ok(check, format!("{what} lasts {shown}{}", hint(asking.idle_for))),
         Ok(Some(Ended { after, how, is_orderly })) => {
             let seen = format!("{what} ends after {}: {how}", tenths(after));

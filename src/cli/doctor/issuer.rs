@@ -8,8 +8,8 @@ use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 
 use super::{
     Asking, certificate,
-    finding::{Check, Findings},
-    http1::{self, Answer},
+    finding::{Check, Findings, excerpt},
+    http1::{self, Http1Answer},
     keys::{self, KeyIds},
     proxy::{self, Proxy},
     target::Target,
@@ -22,6 +22,9 @@ const OAUTH: &str = "/.well-known/oauth-authorization-server";
 
 /// Clocks further apart than this have tokens refused whatever the leeway.
 const FAR_APART: Duration = Duration::from_mins(1);
+
+/// Why the rest is skipped where a connection cannot be used.
+const NOTHING: &str = "nothing can be asked there";
 
 /// `Date` has whole seconds.
 const SECOND: Duration = Duration::from_secs(1);
@@ -48,9 +51,11 @@ pub(super) async fn check(asking: &Asking, target: &Target) -> Issuer {
     ];
     match asking.dialer.dial(target, &["http/1.1"]).await {
         Err(problem) => {
-            let mend = "start it, open its port, or name another by --url (SIGNET_ISSUER)";
+            issuer.is_reached = !problem.is_silence();
+            let mend =
+                problem.mend().unwrap_or("start it, open its port, or name another by --url (SIGNET_ISSUER)");
             issuer.found.wrong(Check::IssuerReached, problem.to_string(), mend);
-            issuer.found.skip(&rest, "nobody answers there");
+            issuer.found.skip(&rest, if issuer.is_reached { NOTHING } else { "nobody answers there" });
             return issuer;
         }
         Ok(connected) => {
@@ -82,10 +87,14 @@ async fn discover(asking: &Asking, target: &Target, issuer: &mut Issuer) -> Opti
     let oauth = if target.path() == "/" { OAUTH.to_owned() } else { format!("{OAUTH}{}", target.path()) };
     let (mut read, mut problems) = (Vec::new(), Vec::new());
     let mut is_clock_told = false;
+    let mut own_mend = None;
     for path in [target.below(OPENID), oauth] {
         let asked = asking.clock.now();
         match http1::get(&asking.dialer, target, &path).await {
-            Err(problem) => problems.push(format!("{path}: {problem}")),
+            Err(problem) => {
+                own_mend = own_mend.or(problem.mend());
+                problems.push(format!("{path}: {problem}"));
+            }
             Ok(answer) => {
                 issuer.proxy = issuer.proxy.or(answer.proxy());
                 if !std::mem::replace(&mut is_clock_told, true) {
@@ -101,7 +110,7 @@ async fn discover(asking: &Asking, target: &Target, issuer: &mut Issuer) -> Opti
     if !is_clock_told {
         issuer.found.skip(&[Check::IssuerClock], "nothing was answered");
     }
-    let mend = || proxy::WEB_ROUTE.of(issuer.proxy);
+    let mend = || own_mend.map_or_else(|| proxy::WEB_ROUTE.of(issuer.proxy), str::to_owned);
     let check = Check::IssuerDiscovery;
     match (read.is_empty(), problems.is_empty()) {
         (false, true) => issuer.found.ok(check, format!("{OPENID} and {OAUTH} are there")),
@@ -118,7 +127,7 @@ async fn discover(asking: &Asking, target: &Target, issuer: &mut Issuer) -> Opti
 }
 
 /// The metadata of an issuer, if `answer` has them.
-fn metadata(answer: &Answer) -> Option<Value> {
+fn metadata(answer: &Http1Answer) -> Option<Value> {
     let metadata: Value = serde_json::from_slice(&answer.body).ok()?;
     (answer.status == StatusCode::OK && metadata.get("issuer").is_some()).then_some(metadata)
 }
@@ -136,6 +145,7 @@ fn name(target: &Target, metadata: &Value, issuer: &mut Issuer) {
         _ if named.trim_end_matches('/') == asked.trim_end_matches('/') => ": a slash at the end differs",
         _ => "",
     };
+    let named = excerpt(named);
     let seen = format!("it calls itself {named}{why}, so verifiers that are given {asked} refuse it");
     issuer.found.wrong(
         Check::IssuerName,
@@ -146,54 +156,69 @@ fn name(target: &Target, metadata: &Value, issuer: &mut Issuer) {
 
 /// Whether what the metadata name leads to the issuer.
 async fn endpoints(asking: &Asking, target: &Target, metadata: &Value, issuer: &mut Issuer) {
-    let (mut problems, mut count) = (Vec::new(), 0);
-    for (member, method) in [("token_endpoint", Method::POST), ("userinfo_endpoint", Method::GET)] {
-        let Some(url) = metadata[member].as_str() else { continue };
-        count += 1;
-        match endpoint(asking, target, url, method).await {
-            Ok(proxy) => issuer.proxy = issuer.proxy.or(proxy),
-            Err(problem) => problems.push(format!("{member} {url} {problem}")),
+    let (mut problems, mut elsewhere) = (Vec::new(), Vec::new());
+    let token = ("token_endpoint", Method::POST, says_error as fn(&Http1Answer) -> bool);
+    let userinfo = ("userinfo_endpoint", Method::GET, asks_bearer as fn(&Http1Answer) -> bool);
+    for (member, method, is_own) in [token, userinfo] {
+        let Some(url) = metadata[member].as_str() else {
+            problems.push(format!("the metadata name no {member}"));
+            continue;
+        };
+        let shown = excerpt(url);
+        // Whoever answers here must not send a request of this machine to where it wants.
+        if url.parse::<Target>().is_ok_and(|at| !at.is_beside(target)) {
+            elsewhere
+                .push(format!("{member} {shown} is at another place than the issuer, and was not asked"));
+            continue;
+        }
+        match endpoint(asking, url, method).await {
+            Ok(answer) if !(is_refusal(&answer) && is_own(&answer)) => {
+                issuer.proxy = issuer.proxy.or(answer.proxy());
+                problems.push(format!("{member} {shown} answers {}", answer.described()));
+            }
+            Ok(answer) => issuer.proxy = issuer.proxy.or(answer.proxy()),
+            Err(problem) => problems.push(format!("{member} {shown} {problem}")),
         }
     }
-    if problems.is_empty() {
-        let seen = format!("{count} of its endpoints answer as they should");
-        issuer.found.ok(Check::IssuerEndpoints, seen);
+    if problems.is_empty() && elsewhere.is_empty() {
+        issuer.found.ok(Check::IssuerEndpoints, "the token endpoint and userinfo answer as they should");
+    } else if problems.is_empty() {
+        let mend = format!("`--issuer {target}` (SIGNET_ISSUER): its endpoints are below it");
+        issuer.found.warning(Check::IssuerEndpoints, elsewhere.join("; "), mend);
     } else {
         let mend = proxy::WEB_ROUTE.of(issuer.proxy);
         issuer.found.wrong(Check::IssuerEndpoints, problems.join("; "), mend);
     }
 }
 
-/// Asks an endpoint for nothing, with no credential, which it must refuse in its own words.
-async fn endpoint(
-    asking: &Asking,
-    target: &Target,
-    url: &str,
-    method: Method,
-) -> Result<Option<Proxy>, String> {
+/// What an endpoint answers to a request for nothing, with no credential.
+async fn endpoint(asking: &Asking, url: &str, method: Method) -> Result<Http1Answer, String> {
     let at: Target = url.parse()?;
-    if target.speaks_tls && !at.speaks_tls {
-        return Err("is not https, though the issuer is".to_owned());
-    }
     let request = Request::builder().method(method).uri(at.path());
     let request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
     let answer = http1::ask(&asking.dialer, &at, request, Vec::new()).await;
-    let answer = answer.map_err(|problem| format!("cannot be asked: {problem}"))?;
-    let refused =
-        matches!(answer.status, StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
-    if refused && (answer.header("www-authenticate").is_some() || says_error(&answer.body)) {
-        return Ok(answer.proxy());
-    }
-    Err(format!("answers {}", answer.described()))
+    answer.map_err(|problem| format!("cannot be asked: {problem}"))
 }
 
-/// Whether `body` is an error of OAuth (RFC 6749 section 5.2).
-fn says_error(body: &[u8]) -> bool {
-    serde_json::from_slice::<Value>(body).is_ok_and(|body| body["error"].is_string())
+fn is_refusal(answer: &Http1Answer) -> bool {
+    matches!(answer.status, StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+}
+
+/// Whether it is an error of the token endpoint (RFC 6749 section 5.2): a proxy that asks for a password of its own writes none.
+fn says_error(answer: &Http1Answer) -> bool {
+    serde_json::from_slice::<Value>(&answer.body).is_ok_and(|body| body["error"].is_string())
+}
+
+/// Whether it asks for a bearer token (RFC 6750 section 3), and for nothing else.
+fn asks_bearer(answer: &Http1Answer) -> bool {
+    let asked = answer.headers.get_all(header::WWW_AUTHENTICATE);
+    let mut schemes =
+        asked.iter().filter_map(|asked| asked.to_str().ok()?.split_whitespace().next()).peekable();
+    schemes.peek().is_some() && schemes.all(|scheme| scheme.eq_ignore_ascii_case("bearer"))
 }
 
 /// Whether the clock there, as `answer` tells it, is this machine's, which showed `asked` when it was asked.
-fn clock(asking: &Asking, asked: Timestamp, answer: &Answer, found: &mut Findings) {
+fn clock(asking: &Asking, asked: Timestamp, answer: &Http1Answer, found: &mut Findings) {
     let Some(there) = answer.header("date").and_then(date) else {
         found.skip(&[Check::IssuerClock], "no Date is told");
         return;

@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::{
     Asking,
-    finding::{Check, Findings},
-    http1::{self, Answer},
+    finding::{Check, Findings, excerpt},
+    http1::{self, Http1Answer},
     proxy::{self, Proxy},
     target::Target,
 };
@@ -37,26 +37,36 @@ pub(super) async fn check(
         let mend = "ask the issuer itself: what is in front answers in its place";
         return wrong(found, "the metadata name no jwks_uri".to_owned(), mend.to_owned());
     };
+    let shown = excerpt(url);
     let at: Target = match url.parse::<Target>() {
         Ok(at) if at.speaks_tls || !target.speaks_tls => at,
         Ok(_) => {
-            let seen = format!("jwks_uri {url} is not https, though the issuer is");
+            let seen = format!("jwks_uri {shown} is not https, though the issuer is");
             return wrong(found, seen, format!("`--issuer {target}` (SIGNET_ISSUER)"));
         }
-        Err(problem) => return wrong(found, format!("jwks_uri {url} {problem}"), "`--issuer`".to_owned()),
+        Err(problem) => return wrong(found, format!("jwks_uri {shown} {problem}"), "`--issuer`".to_owned()),
     };
     let answer = match http1::get(&asking.dialer, &at, at.path()).await {
-        Err(problem) => return wrong(found, format!("{url}: {problem}"), proxy::WEB_ROUTE.of(proxy)),
+        Err(problem) => {
+            let mend = problem.mend().map_or_else(|| proxy::WEB_ROUTE.of(proxy), str::to_owned);
+            return wrong(found, format!("{shown}: {problem}"), mend);
+        }
         Ok(answer) => answer,
     };
     let proxy = proxy.or(answer.proxy());
     match ids(&answer) {
-        None => wrong(found, format!("{url} answers {}", answer.described()), proxy::WEB_ROUTE.of(proxy)),
-        Some(Err(problem)) => {
-            wrong(found, format!("{url} {problem}"), "`signet keys list` on the service's machine".to_owned())
+        None => {
+            // What this machine alone can reach may be anything, and is nobody's to be told.
+            let said = if at.is_beside(target) { answer.described() } else { answer.described_to_others() };
+            wrong(found, format!("{shown} answers {said}"), proxy::WEB_ROUTE.of(proxy))
         }
+        Some(Err(problem)) => wrong(
+            found,
+            format!("{shown} {problem}"),
+            "`signet keys list` on the service's machine".to_owned(),
+        ),
         Some(Ok(ids)) => {
-            found.ok(Check::KeysPublished, format!("{} at {url}", count(&ids)));
+            found.ok(Check::KeysPublished, format!("{} at {shown}", count(&ids)));
             cache(asking, &answer.headers, proxy, found);
             Some(ids)
         }
@@ -64,7 +74,7 @@ pub(super) async fn check(
 }
 
 /// The ids of the keys in `answer`; none if it is no key set.
-fn ids(answer: &Answer) -> Option<Result<KeyIds, String>> {
+fn ids(answer: &Http1Answer) -> Option<Result<KeyIds, String>> {
     let document: Value = serde_json::from_slice(&answer.body).ok()?;
     let keys = document["keys"].as_array().filter(|_| answer.status == StatusCode::OK)?;
     if keys.iter().any(|key| SECRET.iter().any(|member| key.get(member).is_some())) {

@@ -1,6 +1,7 @@
 //! Owns `signet doctor`: what is asked, from where, and what is told of it.
 
 mod certificate;
+mod client_certificate;
 mod dial;
 mod finding;
 mod frames;
@@ -29,6 +30,7 @@ use crate::{
 };
 use dial::Dialer;
 use finding::{Check, Finding, Findings, Verdict};
+use grpc::Reached;
 use target::Target;
 
 #[derive(Args, Debug)]
@@ -50,6 +52,14 @@ pub(super) struct Doctor {
     #[arg(long, env = "SIGNET_TLS_CA", value_name = "FILE")]
     tls_ca: Option<PathBuf>,
 
+    /// The certificate to show where clients must show one, in PEM, its own first and then its issuers'.
+    #[arg(long, value_name = "FILE", requires = "tls_client_key")]
+    tls_client_cert: Option<PathBuf>,
+
+    /// The private key of --tls-client-cert, in PEM, not encrypted.
+    #[arg(long, value_name = "FILE", requires = "tls_client_cert")]
+    tls_client_key: Option<PathBuf>,
+
     /// How long each check may take (100ms to 1m).
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration_in_millis::<100, 60_000>)]
     check_timeout: Duration,
@@ -60,7 +70,10 @@ pub(super) struct Doctor {
     idle_for: Duration,
 }
 
-/// How is asked.
+/// Why what needs calls was skipped.
+const NO_CALL: &str = "no call arrives";
+
+/// What every check needs.
 struct Asking {
     dialer: Dialer,
     clock: Clock,
@@ -73,19 +86,31 @@ struct Asking {
 
 /// Makes all checks, and tells of each.
 pub(super) async fn run(doctor: Doctor, config: &Config, output: Output) -> Result<(), Failure> {
-    let Doctor { url, grpc_url, token_file, tls_ca, check_timeout, idle_for } = doctor;
+    let Doctor {
+        url,
+        grpc_url,
+        token_file,
+        tls_ca,
+        tls_client_cert,
+        tls_client_key,
+        check_timeout,
+        idle_for,
+    } = doctor;
+    let own = tls_client_cert.zip(tls_client_key);
+    let own = own.map(|(cert, key)| client_certificate::read(&cert, &key)).transpose()?;
     let read = |file: PathBuf| {
         let text = read_text(&file).map_err(|error| Failure::of_input("--token-file", &file, &error))?;
         Ok::<_, Failure>(Zeroizing::new(text.trim().to_owned()))
     };
     let asking = Asking {
-        dialer: Dialer::new(roots(tls_ca.as_deref())?, check_timeout),
+        dialer: Dialer::new(roots(tls_ca.as_deref())?, own, check_timeout),
         clock: Clock::system(),
         idle_for,
         publish_ahead: config.tokens.key_publish_ahead,
         clock_leeway: config.tokens.clock_leeway,
         token: token_file.map(read).transpose()?,
     };
+    let elsewhere = url.as_ref().and_then(|url| of_another(url, config));
     let (issuer_at, grpc_at) = targets(url, grpc_url, config)?;
     let issuer = issuer::check(&asking, &issuer_at).await;
     let mut grpc = grpc::check(&asking, &grpc_at, issuer.proxy).await;
@@ -93,27 +118,29 @@ pub(super) async fn run(doctor: Doctor, config: &Config, output: Output) -> Resu
     keys::compare(issuer.keys.as_ref(), grpc.keys.as_ref(), proxy, &mut grpc.found);
     let behind = [Check::GrpcPings, Check::GrpcStream, Check::GrpcIdle];
     let web = async {
-        if grpc.is_reached {
-            web::check(&asking, &grpc_at, proxy).await
-        } else {
-            skipped(&grpc_at, &[Check::GrpcWeb, Check::GrpcConnect])
+        let checks = [Check::GrpcWeb, Check::GrpcConnect];
+        match grpc.reached {
+            Reached::Connection | Reached::Calls => web::check(&asking, &grpc_at, proxy).await,
+            Reached::Certificate => skipped(&grpc_at, &checks, grpc::NO_CERTIFICATE),
+            Reached::Nobody | Reached::Elsewhere => skipped(&grpc_at, &checks, NO_CALL),
         }
     };
     let idle = async {
-        if grpc.is_called {
+        if grpc.reached == Reached::Calls {
             Box::pin(idle::check(&asking, &grpc_at, proxy)).await
         } else {
-            skipped(&grpc_at, &behind)
+            skipped(&grpc_at, &behind, NO_CALL)
         }
     };
     let here = async {
-        match may_have_database(&config.storage) {
-            Ok(false) => Findings::at(&""),
-            Ok(true) | Err(_) => here::check(&asking, config, issuer.proxy.or(grpc.proxy)).await,
+        match (may_have_database(&config.storage), &elsewhere) {
+            (Ok(false), _) => Findings::at(&""),
+            (Ok(true) | Err(_), Some(why)) => skipped(&"", &here::CHECKS, why),
+            (Ok(true) | Err(_), None) => here::check(&asking, config, issuer.proxy.or(grpc.proxy)).await,
         }
     };
     let (web, idle, here) = tokio::join!(web, idle, here);
-    let is_silent = !issuer.is_reached && !grpc.is_reached;
+    let is_silent = !issuer.is_reached && grpc.reached == Reached::Nobody;
     let mut all: Vec<Finding> =
         [issuer.found, grpc.found, web, idle, here].into_iter().flat_map(|found| found.all).collect();
     // As they are declared, whichever came first.
@@ -121,11 +148,18 @@ pub(super) async fn run(doctor: Doctor, config: &Config, output: Output) -> Resu
     tell(&all, is_silent, output)
 }
 
-/// That `checks` of what is at `target` were not made.
-fn skipped(target: &Target, checks: &[Check]) -> Findings {
+/// A finding for each of `checks` at `target`: that it was skipped, and why.
+fn skipped(target: &impl ToString, checks: &[Check], why: &str) -> Findings {
     let mut found = Findings::at(target);
-    found.skip(checks, "no call arrives");
+    found.skip(checks, why);
     found
+}
+
+/// Why the settings here tell nothing of the issuer `url`, if they are of another one.
+fn of_another(url: &Target, config: &Config) -> Option<String> {
+    let own = config.issuer_at(config.http_addr);
+    let is_own = url.to_string().trim_end_matches('/') == own.trim_end_matches('/');
+    (!is_own).then(|| format!("the settings here are of the issuer {own}"))
 }
 
 /// Where the issuer and gRPC are: as is said, or as the settings have it.

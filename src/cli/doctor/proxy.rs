@@ -13,7 +13,7 @@ pub(super) enum Proxy {
 }
 
 /// A line for each of the proxies that commonly break the same thing.
-pub(super) struct Lines {
+pub(super) struct Fixes {
     nginx: &'static str,
     envoy: &'static str,
     haproxy: &'static str,
@@ -22,16 +22,25 @@ pub(super) struct Lines {
 }
 
 /// HTTP/2 on the side of the clients.
-pub(super) const HTTP2: Lines = Lines {
+pub(super) const HTTP2: Fixes = Fixes {
     nginx: "`listen 443 ssl http2;`",
     envoy: "`alpn_protocols: [h2, http/1.1]` in the listener's `common_tls_context`",
-    haproxy: "`bind :443 ssl crt FILE alpn h2,http/1.1`; in plaintext `bind :50051 proto h2`",
-    caddy: "`protocols h1 h2` (in plaintext `h1 h2c`) among the options of `servers`",
+    haproxy: "`bind :443 ssl crt FILE alpn h2,http/1.1`",
+    caddy: "`protocols h1 h2` among the options of `servers`",
     istio: "`protocol: HTTPS` or `GRPC` for the port of the Gateway",
 };
 
+/// The same in plaintext.
+pub(super) const HTTP2_IN_PLAINTEXT: Fixes = Fixes {
+    nginx: "`listen 50051 http2;` in a `server` of its own",
+    envoy: "no `codec_type: HTTP1` for the connection manager",
+    haproxy: "`bind :50051 proto h2`",
+    caddy: "`protocols h1 h2c` among the options of `servers`",
+    istio: "`protocol: GRPC` for the port of the Gateway",
+};
+
 /// HTTP/2 on the side of the service.
-pub(super) const UPSTREAM: Lines = Lines {
+pub(super) const UPSTREAM: Fixes = Fixes {
     nginx: "`grpc_pass grpc://SIGNET:50051;` in the place of `proxy_pass`",
     envoy: "`explicit_http_config: {http2_protocol_options: {}}` for the cluster",
     haproxy: "`server signet SIGNET:50051 proto h2`",
@@ -40,7 +49,7 @@ pub(super) const UPSTREAM: Lines = Lines {
 };
 
 /// Where calls are led to.
-pub(super) const ROUTE: Lines = Lines {
+pub(super) const ROUTE: Fixes = Fixes {
     nginx: "`location ~ \"^/(identity\\.v1|grpc\\.health\\.v1)\\.\" { grpc_pass grpc://SIGNET:50051; }`",
     envoy: "a route with `match: {prefix: /identity.v1.}`, and no `grpc: {}` in it, to the cluster of --grpc-addr",
     haproxy: "`use_backend grpc if { path_beg /identity.v1. /grpc.health.v1. }`",
@@ -49,7 +58,7 @@ pub(super) const ROUTE: Lines = Lines {
 };
 
 /// Where OAuth 2.0 and discovery are led to.
-pub(super) const WEB_ROUTE: Lines = Lines {
+pub(super) const WEB_ROUTE: Fixes = Fixes {
     nginx: "`location / { proxy_pass http://SIGNET:8080; }`",
     envoy: "a route with `match: {prefix: /}`, behind those of gRPC, to the cluster of --http-addr",
     haproxy: "`default_backend http`, with `server signet SIGNET:8080`",
@@ -58,7 +67,7 @@ pub(super) const WEB_ROUTE: Lines = Lines {
 };
 
 /// How large headers may be.
-pub(super) const LARGE_HEADERS: Lines = Lines {
+pub(super) const LARGE_HEADERS: Fixes = Fixes {
     nginx: "`large_client_header_buffers 4 16k;` in `http` or the first `server` of the address",
     envoy: "`max_request_headers_kb: 60` for the connection manager",
     haproxy: "`tune.bufsize 32768` in `global`",
@@ -67,7 +76,7 @@ pub(super) const LARGE_HEADERS: Lines = Lines {
 };
 
 /// How many calls a connection serves, and for how long.
-pub(super) const CONNECTION_AGE: Lines = Lines {
+pub(super) const CONNECTION_AGE: Fixes = Fixes {
     nginx: "`keepalive_requests 100000; keepalive_time 1h;`",
     envoy: "no `max_requests_per_connection`, and `max_connection_duration: 1800s`, in `common_http_protocol_options`",
     haproxy: "no `option httpclose`, and no small `tune.h2.fe.max-total-streams`",
@@ -76,7 +85,7 @@ pub(super) const CONNECTION_AGE: Lines = Lines {
 };
 
 /// How long a connection may be idle.
-pub(super) const IDLE: Lines = Lines {
+pub(super) const IDLE: Fixes = Fixes {
     nginx: "`keepalive_timeout 1h;`",
     envoy: "`idle_timeout: 3600s` in `common_http_protocol_options`",
     haproxy: "`timeout client 1h` and `timeout http-keep-alive 1h`",
@@ -85,7 +94,7 @@ pub(super) const IDLE: Lines = Lines {
 };
 
 /// How long a stream may be silent.
-pub(super) const STREAM: Lines = Lines {
+pub(super) const STREAM: Fixes = Fixes {
     nginx: "`grpc_read_timeout 1h;` and `grpc_send_timeout 1h;`",
     envoy: "`timeout: 0s` for the route and `stream_idle_timeout: 0s` for the connection manager",
     haproxy: "`timeout client 1h` and `timeout server 1h`",
@@ -94,7 +103,7 @@ pub(super) const STREAM: Lines = Lines {
 };
 
 /// What becomes of errors.
-pub(super) const ERRORS: Lines = Lines {
+pub(super) const ERRORS: Fixes = Fixes {
     nginx: "`grpc_intercept_errors off;`, and no `grpc_hide_header`",
     envoy: "no `local_reply_config` for what the service answers, and no `response_headers_to_remove`",
     haproxy: "no `http-response del-header` or `http-error` for gRPC, and `tune.bufsize 32768`",
@@ -103,7 +112,7 @@ pub(super) const ERRORS: Lines = Lines {
 };
 
 /// Who may send which content.
-pub(super) const CONTENT: Lines = Lines {
+pub(super) const CONTENT: Fixes = Fixes {
     nginx: "the `location` by path alone, without `if ($content_type ...)`",
     envoy: "`match: {prefix: /identity.v1.}` without `grpc: {}`, which leaves out gRPC-Web and Connect",
     haproxy: "`path_beg` in the place of `hdr(content-type)`, which leaves out gRPC-Web and Connect",
@@ -112,7 +121,7 @@ pub(super) const CONTENT: Lines = Lines {
 };
 
 /// How long the key set is kept.
-pub(super) const KEY_CACHE: Lines = Lines {
+pub(super) const KEY_CACHE: Fixes = Fixes {
     nginx: "`expires off;`, no `add_header Cache-Control` and no `proxy_cache_valid` for /.well-known/",
     envoy: "no `response_headers_to_add` with `cache-control`, and no cache filter for /.well-known/",
     haproxy: "no `http-response set-header Cache-Control`, and `max-age 300` in the section `cache`",
@@ -154,7 +163,7 @@ impl Proxy {
     }
 }
 
-impl Lines {
+impl Fixes {
     /// The line for `proxy`; for each of them if it is not known.
     pub(super) fn of(&self, proxy: Option<Proxy>) -> String {
         let Self { nginx, envoy, haproxy, caddy, istio } = self;

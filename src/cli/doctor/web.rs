@@ -7,7 +7,7 @@ use super::{
     Asking,
     finding::{Check, Findings},
     grpc::{EMPTY, KEYS},
-    http1::{self, Answer},
+    http1::{self, Http1Answer},
     proxy::{self, Proxy},
     target::Target,
 };
@@ -35,7 +35,7 @@ pub(super) async fn check(asking: &Asking, target: &Target, proxy: Option<Proxy>
     found
 }
 
-async fn ask(asking: &Asking, target: &Target, kind: &str, body: Vec<u8>) -> Result<Answer, String> {
+async fn ask(asking: &Asking, target: &Target, kind: &str, body: Vec<u8>) -> Result<Http1Answer, String> {
     let request = Request::post(KEYS).header(header::CONTENT_TYPE, kind).header(header::ACCEPT, kind);
     let request = request.header("x-grpc-web", "1");
     http1::ask(&asking.dialer, target, request, body).await.map_err(|problem| problem.to_string())
@@ -44,8 +44,8 @@ async fn ask(asking: &Asking, target: &Target, kind: &str, body: Vec<u8>) -> Res
 fn told(
     check: Check,
     name: &str,
-    answer: Result<Answer, String>,
-    is_good: fn(&Answer) -> bool,
+    answer: Result<Http1Answer, String>,
+    is_good: fn(&Http1Answer) -> bool,
     proxy: Option<Proxy>,
     found: &mut Findings,
 ) {
@@ -62,7 +62,7 @@ fn told(
 }
 
 /// Whether `answer` is one of gRPC-Web, with the trailers at its end.
-fn is_web(answer: &Answer) -> bool {
+fn is_web(answer: &Http1Answer) -> bool {
     let is_kind = answer.header("content-type").is_some_and(|kind| kind.starts_with("application/grpc-web"));
     answer.status == 200 && is_kind && has_trailers(&answer.body)
 }
@@ -84,7 +84,7 @@ fn has_trailers(mut body: &[u8]) -> bool {
 }
 
 /// Whether `answer` is the message in JSON.
-fn is_json(answer: &Answer) -> bool {
+fn is_json(answer: &Http1Answer) -> bool {
     let message: Option<Value> = serde_json::from_slice(&answer.body).ok();
     answer.status == 200 && message.is_some_and(|message| message["keys"].is_array())
 }

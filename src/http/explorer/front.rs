@@ -65,7 +65,10 @@ impl Front {
             }
         };
         let explorer = if has_explorer {
-            format!(r#"<p><a class="explore" href="{}">Try every call in the explorer</a></p>"#, relative(EXPLORER))
+            format!(
+                r#"<p><a class="explore" href="{}">Try every call in the explorer</a></p>"#,
+                relative(EXPLORER)
+            )
         } else {
             "<p>The explorer, where every call can be tried, is not served here (<code>--explorer</code>).</p>".to_owned()
         };

@@ -53,7 +53,8 @@ impl ExplorerGuard {
     pub(crate) fn new(hosts: AllowedHosts, issuer: &str, speaks_tls: bool, kept_out: KeptOut) -> Self {
         let issuer = url::Url::parse(issuer).ok().map(|url| url.origin().ascii_serialization());
         let scheme = if speaks_tls { "https" } else { "http" };
-        let KeptOut { forwarded: refuses_forwarded, calls_without_certificate: calls_want_certificate } = kept_out;
+        let KeptOut { forwarded: refuses_forwarded, calls_without_certificate: calls_want_certificate } =
+            kept_out;
         Self(Arc::new(Rules { hosts, issuer, scheme, refuses_forwarded, calls_want_certificate }))
     }
 
@@ -94,18 +95,20 @@ impl ExplorerGuard {
         let Some((scheme, authority)) = origin.split_once("://") else { return false };
         let issuer = self.0.issuer.as_deref();
         // Where the issuer is, its scheme is the one that counts: what is told there in plaintext anybody on the way has written.
-        let is_issuers = issuer.and_then(|issuer| issuer.split_once("://")).is_some_and(|(_, at)| at == authority);
+        let is_issuers =
+            issuer.and_then(|issuer| issuer.split_once("://")).is_some_and(|(_, at)| at == authority);
         let is_scheme = if is_issuers { issuer == Some(origin) } else { scheme == self.0.scheme };
         // A browser leaves out the port that the scheme implies, and a proxy may name it.
         let implied = if scheme == "https" { ":443" } else { ":80" };
-        let is_own = |asked: &str| asked.strip_suffix(implied).unwrap_or(asked).eq_ignore_ascii_case(authority);
+        let is_own =
+            |asked: &str| asked.strip_suffix(implied).unwrap_or(asked).eq_ignore_ascii_case(authority);
         let mut asked = target.into_iter().chain(host).peekable();
         is_scheme && asked.peek().is_some() && asked.all(is_own)
     }
 }
 
-/// Whether a proxy has sent `request`, as far as it tells. No browser speaks HTTP/1.0, and nginx does to what is behind it, unless it is told
-/// otherwise.
+/// Whether a proxy has sent `request`, as far as it tells. No browser speaks HTTP/1.0, and nginx does to what is behind it, unless it is
+/// told otherwise.
 fn is_forwarded<B>(request: &http::Request<B>) -> bool {
     let is_one = |name: &header::HeaderName| {
         let name = name.as_str();
@@ -185,7 +188,12 @@ mod tests {
             ),
             ("http://localhost:1", true, &[("host", "localhost"), ("origin", "https://localhost")], true),
             ("https://id.example", false, &[("host", "id.example"), ("origin", "https://id.example")], true),
-            ("https://id.example", false, &[("host", "id.example:443"), ("origin", "https://id.example")], true),
+            (
+                "https://id.example",
+                false,
+                &[("host", "id.example:443"), ("origin", "https://id.example")],
+                true,
+            ),
             ("https://id.example", false, &[("host", "id.example"), ("origin", "http://id.example")], false),
             (
                 "http://localhost:1",

@@ -29,6 +29,9 @@ pub(crate) use guard::{ExplorerGuard, KeptOut};
 /// Where the explorer is.
 pub(crate) const EXPLORER: &str = "/explorer";
 
+/// Below it, the files of its page.
+pub(super) const FILES: &str = "/{*file}";
+
 /// Where the document is.
 pub(crate) const OPENAPI_PATH: &str = "/openapi.json";
 
@@ -103,7 +106,8 @@ pub(crate) fn explorer_router(
 fn guarded(prefix: &str, explorer: &Explorer) -> Router {
     let pages = Router::new()
         .route(&format!("{prefix}{EXPLORER}"), get(explorer_page))
-        .route(&format!("{prefix}{EXPLORER}/{{file}}"), get(assets::asset))
+        .route(&format!("{prefix}{EXPLORER}/"), any(not_found))
+        .route(&format!("{prefix}{EXPLORER}{FILES}"), get(assets::asset))
         .method_not_allowed_fallback(method_not_allowed);
     let add = |router: Router, path: &String| router.route(&format!("{prefix}{path}"), any(not_found));
     let rpcs = explorer.rpcs.iter().fold(Router::new(), add);

@@ -217,9 +217,9 @@ fn model_api(
 fn with_client(mut properties: Value) -> Value {
     let text = |about: &str| json!({ "type": "string", "description": about });
     properties["client_id"] = text("The registered client that asks, unless `Authorization` names it.");
-    properties["client_secret"] =
-        json!({ "type": "string", "format": "password", "description": "Its secret (`client_secret_post`)." });
-    properties["client_assertion"] = text("A JWT that it has signed (`private_key_jwt`), in place of a secret.");
+    properties["client_secret"] = json!({ "type": "string", "format": "password", "description": "Its secret (`client_secret_post`)." });
+    properties["client_assertion"] =
+        text("A JWT that it has signed (`private_key_jwt`), in place of a secret.");
     properties["client_assertion_type"] =
         json!({ "type": "string", "enum": [oauth::JWT_BEARER], "description": "With `client_assertion`." });
     properties
@@ -293,7 +293,7 @@ mod tests {
         let client = asked(include_str!("../oauth/client.rs"));
         assert!(client.len() >= 4, "{client:?}");
         let described = Described {
-            pool: crate::proto::described::API.clone(),
+            pool: prost_reflect::DescriptorPool::new(),
             services: Vec::new(),
             policy: crate::auth::Policy::default(),
             admin_scopes: Vec::new(),

@@ -21,8 +21,7 @@ pub(super) fn of(name: &str) -> Option<Value> {
         }
         "CreateBindingRequest" => json!({ "binding": { "roleId": ID, "subject": { "userId": ID } } }),
         "CreateAttributeRequest" => {
-            let attribute =
-                json!({ "name": "department", "type": "TYPE_STRING", "writer": "WRITER_ADMIN", "inUserinfo": true });
+            let attribute = json!({ "name": "department", "type": "TYPE_STRING", "writer": "WRITER_ADMIN", "inUserinfo": true });
             json!({ "attribute": attribute })
         }
         _ => return None,

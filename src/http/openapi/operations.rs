@@ -63,9 +63,8 @@ pub(super) fn security(described: &Described, scopes: &[&str]) -> Vec<Value> {
     let by_password = if described.has_password_flow() { described.user_scopes() } else { Vec::new() };
     let flows = [(PASSWORD, by_password), (CLIENT_CREDENTIALS, described.client_scopes())];
     let gives_all = |given: &[&str]| !given.is_empty() && scopes.iter().all(|scope| given.contains(scope));
-    let one = |scheme: &str, scopes: &[&str]| {
-        Value::Object(Map::from_iter([(scheme.to_owned(), json!(scopes))]))
-    };
+    let one =
+        |scheme: &str, scopes: &[&str]| Value::Object(Map::from_iter([(scheme.to_owned(), json!(scopes))]));
     let flows = flows.iter().filter(|(_, given)| gives_all(given));
     flows.map(|(scheme, _)| one(scheme, scopes)).chain([one(BEARER, &[])]).collect()
 }

@@ -70,7 +70,9 @@ async fn every_group_is_on_one_page_whatever_the_size_of_the_pages() {
     let all = walk(&root, 500).await;
     assert_eq!(all.len(), GROUPS);
     assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), GROUPS, "none comes twice");
-    for page_size in [0, 1] {
+    // Ten thousand pages, of which each is a statement to a server: there, they are fewer.
+    let least = if api.server.data.is_embedded() { 1 } else { 7 };
+    for page_size in [0, least] {
         assert_eq!(walk(&root, page_size).await, all, "{page_size}");
     }
     assert_eq!(groups(&root, 10_000, "").await.0.len(), 500, "more is taken for the most");

@@ -85,6 +85,7 @@ async fn no_web_page_of_another_origin_calls_it() {
     let (_, token) = api.administrator(BuiltInRole::Admin, "boss").await;
     let http = HttpClient::new(api.server.started.admin_addr.unwrap());
     let request = http::Request::post("/identity.admin.v1.KeyService/ListKeys")
+        .header("host", "localhost")
         .header("content-type", "application/grpc-web+proto")
         .header("authorization", format!("Bearer {token}"))
         .header("origin", "https://evil.example");

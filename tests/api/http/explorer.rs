@@ -58,7 +58,8 @@ async fn a_browser_is_shown_a_page_at_the_root_and_others_that_nothing_is_there(
         let page = get(client, "/", &[("accept", BROWSER)]).await;
         assert_eq!((page.status().as_u16(), page.header("content-type")), (200, "text/html; charset=utf-8"));
         let body = page.0.body();
-        for shown in ["http://localhost:8080", "It is ready", "/openapi.json", "\"explorer\"", "/oauth2/token"]
+        for shown in
+            ["http://localhost:8080", "It is ready", "/openapi.json", "\"explorer\"", "/oauth2/token"]
         {
             assert!(body.contains(shown), "{shown}: {body}");
         }
@@ -114,7 +115,8 @@ async fn a_copy_is_kept_as_long_as_it_is_the_same_and_compressed_for_who_takes_t
         assert_eq!((plain.status().as_u16(), plain.header("content-encoding")), (200, ""), "{path}");
         let request = client.request("GET", path).header("accept-encoding", "gzip, deflate, br");
         let compressed = client.exchange(request, bytes::Bytes::new()).await;
-        let told = |name: &str| compressed.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
+        let told =
+            |name: &str| compressed.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
         // Signet's own two are too short to gain by it.
         let is_compressed = path.contains("swagger-ui");
         assert_eq!(told("content-encoding"), if is_compressed { "gzip" } else { "" }, "{path}");
@@ -295,7 +297,8 @@ async fn below_the_issuers_path_it_is_whether_a_proxy_takes_that_off_or_hands_it
     }
     // Whom it does not answer, it does not answer there.
     let client = server.http().h2c();
-    let ask = async |path: &str| client.send(http::Request::get(format!("http://evil.example{path}")), "").await;
+    let ask =
+        async |path: &str| client.send(http::Request::get(format!("http://evil.example{path}")), "").await;
     for path in ["/auth/explorer", "/auth/explorer/page.css", &format!("/auth{GET_JWKS}")] {
         ask(path).await.assert_refused(421, "access_denied", "HOST_NOT_ALLOWED");
     }
@@ -341,8 +344,12 @@ async fn that_of_the_admin_api_is_at_its_address_alone_and_only_if_it_is_asked_f
     let admin = HttpClient::new(addr);
     assert_eq!(server.started.explorer_url, Some(format!("http://{addr}/explorer")));
     for path in PAGES {
-        assert_eq!(admin.get(path).await.status(), 200, "{path}");
-        assert_eq!(admin.get(path).await.header("content-security-policy"), POLICY, "{path}");
+        let answer = admin.get(path).await;
+        assert_eq!(
+            (answer.status().as_u16(), answer.header("content-security-policy")),
+            (200, POLICY),
+            "{path}"
+        );
         get(admin, path, &[("via", "1.1 proxy")]).await.assert_refused(404, "not_found", "");
     }
     let evil = admin.h2c().send(http::Request::get("http://evil.example/explorer"), "").await;
@@ -350,14 +357,8 @@ async fn that_of_the_admin_api_is_at_its_address_alone_and_only_if_it_is_asked_f
     // Nor is what stands beside it for others.
     let form = encoded(&password_form("alice", PASSWORD));
     let request = http::Request::post(format!("http://evil.example{TOKEN}"));
-    let evil = admin.h2c().send(request.header("content-type", "application/x-www-form-urlencoded"), &form).await;
-    evil.assert_refused(421, "access_denied", "HOST_NOT_ALLOWED");
-    let forwarded = admin.send(admin.form(TOKEN).header("x-forwarded-for", "192.0.2.1"), &form).await;
-    forwarded.assert_refused(404, "not_found", "");
-    assert_eq!(forwarded.header("content-security-policy"), POLICY);
-    // Nor does the token endpoint beside it answer others.
-    let form = encoded(&password_form("alice", PASSWORD));
-    let evil = admin.h2c().send(http::Request::post(format!("http://evil.example{TOKEN}")), &form).await;
+    let evil =
+        admin.h2c().send(request.header("content-type", "application/x-www-form-urlencoded"), &form).await;
     evil.assert_refused(421, "access_denied", "HOST_NOT_ALLOWED");
     let forwarded = admin.send(admin.form(TOKEN).header("x-forwarded-for", "192.0.2.1"), &form).await;
     forwarded.assert_refused(404, "not_found", "");

@@ -122,7 +122,10 @@ async fn an_rpc_has_its_comments_its_fields_its_errors_and_who_may_call() {
     let userinfo = &paths(&document)["/oauth2/userinfo"]["get"]["security"];
     assert_eq!(userinfo, get_me, "the lock is for the endpoints of OAuth, too");
     let introspect = &paths(&document)["/oauth2/introspect"]["post"]["security"];
-    assert_eq!(introspect, &json!([{ "client": [] }, { "clientCredentials": ["introspect"] }, { "bearer": [] }]));
+    assert_eq!(
+        introspect,
+        &json!([{ "client": [] }, { "clientCredentials": ["introspect"] }, { "bearer": [] }])
+    );
     let token = paths(&document)["/identity.v1.TokenService/IntrospectToken"]["post"]["security"].clone();
     assert_eq!(token, json!([{ "clientCredentials": ["introspect"] }, { "bearer": [] }]));
     let flows = &document["components"]["securitySchemes"];
@@ -137,7 +140,7 @@ async fn an_rpc_has_its_comments_its_fields_its_errors_and_who_may_call() {
 #[tokio::test]
 async fn the_examples_of_what_is_created_can_be_sent_as_they_are() {
     let api = AdminApi::start_with(&["--explorer=admin"]).await;
-    let (_, token) = api.administrator(BuiltInRole::Admin, "root").await;
+    let (_, token) = api.administrator(BuiltInRole::Admin, "boss").await;
     let token = format!("Bearer {token}");
     let admin = HttpClient::new(api.server.started.admin_addr.unwrap());
     let document = document(admin).await;

@@ -273,6 +273,7 @@ async fn a_page_of_another_site_guesses_nothing_from_its_readers_address() {
     let http = server.http();
     for (site, expected) in [("cross-site", 403), ("same-site", 200), ("same-origin", 200), ("none", 200)] {
         let request = http::Request::post(TOKEN)
+            .header("host", "localhost")
             .header("content-type", "application/x-www-form-urlencoded")
             .header("sec-fetch-site", site);
         let answer = http.send(request, &encoded(&password_form("alice", PASSWORD))).await;

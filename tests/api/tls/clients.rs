@@ -16,7 +16,7 @@ use signet::{
 };
 use tonic::Code;
 
-use super::{Secured, issue, wanted};
+use super::{SERVER, Secured, issue, wanted};
 use crate::{
     clients::{
         Wanted, alice,
@@ -217,7 +217,8 @@ async fn whoever_shows_no_certificate_calls_nothing_beside_the_explorer() {
     let by_itself = Secured::mutual(&[]).await;
     assert_eq!(by_itself.server.started.explorer_url, None);
 
-    let secured = Secured::mutual(&["--explorer=on"]).await;
+    let issuer = format!("--issuer=https://{SERVER}");
+    let secured = Secured::mutual(&["--explorer=on", &issuer]).await;
     let call = || {
         Request::post(GET_JWKS)
             .header("host", SERVER)
@@ -232,6 +233,6 @@ async fn whoever_shows_no_certificate_calls_nothing_beside_the_explorer() {
     let own = secured.authority.issue(&[BILLING]);
     assert!(secured.exchange(Some(&own), call()).await.ok()["keys"].is_array());
 
-    let plain = Secured::plain(&["--explorer=on"]).await;
+    let plain = Secured::plain(&["--explorer=on", &issuer]).await;
     assert!(plain.exchange(None, call()).await.ok()["keys"].is_array());
 }

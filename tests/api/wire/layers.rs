@@ -481,7 +481,7 @@ fn each_layer_has_a_row_and_each_row_its_layers() {
         .flat_map(|row| [row.outer, row.inner])
         // The last three have tests of their own in tests/api/http/explorer.rs.
         .chain(["draining::gate", "pages::for_every_page"])
-        .chain(["pages::refuse_others", "guard::check", "with_headers"])
+        .chain(["pages::refuse_others", "guard::check", "add_page_headers"])
         .collect();
     for line in HTTP_SOURCES.into_iter().flat_map(layers) {
         assert!(named.iter().any(|name| line.contains(name)), "`{line}` has no row");

@@ -26,6 +26,7 @@ mod jobs;
 mod keys;
 mod listing;
 mod migrate;
+mod noted_certificate;
 mod operations;
 mod output;
 mod pages;

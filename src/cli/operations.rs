@@ -9,16 +9,9 @@ use http::{StatusCode, Uri};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
-use tokio_rustls::rustls::{
-    ClientConfig, DigitallySignedStruct, Error as TlsError, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::{
-        WebPkiSupportedAlgorithms, aws_lc_rs::default_provider, verify_tls12_signature,
-        verify_tls13_signature,
-    },
-    pki_types::{CertificateDer, ServerName, UnixTime},
-};
+use tokio_rustls::rustls::{ClientConfig, Error as TlsError, crypto::aws_lc_rs::default_provider};
 
+use super::noted_certificate::NotedCertificate;
 use crate::model::error::chain;
 
 /// The status, and the text that is told with it, if it has no more than `most_bytes`; else nothing.
@@ -55,51 +48,12 @@ pub(super) fn reachable(mut addr: SocketAddr) -> SocketAddr {
     addr
 }
 
-/// TLS with a server that shows any certificate.
-fn any_certificate() -> Result<ClientConfig, TlsError> {
-    let provider = Arc::new(default_provider());
-    let any = AnyCertificate(provider.signature_verification_algorithms);
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(any)).with_no_client_auth())
-}
-
-/// Accepts whatever certificate is shown. A probe tells no secret and asks an address of its own machine. And it must not verify the
+/// TLS with a server that shows any certificate. A probe tells no secret and asks an address of its own machine. And it must not verify the
 /// certificate: where the files have been replaced by some that cannot be used, the service goes on with what it has, and a probe that
 /// compared would have every replica taken out at once.
-#[derive(Debug)]
-struct AnyCertificate(WebPkiSupportedAlgorithms);
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, TlsError> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, TlsError> {
-        verify_tls12_signature(message, certificate, signature, &self.0)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, TlsError> {
-        verify_tls13_signature(message, certificate, signature, &self.0)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_schemes()
-    }
+fn any_certificate() -> Result<ClientConfig, TlsError> {
+    let provider = Arc::new(default_provider());
+    let any = NotedCertificate::of_any(provider.clone());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(any)).with_no_client_auth())
 }

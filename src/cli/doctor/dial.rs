@@ -3,7 +3,7 @@
 use std::{
     fmt, io,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -17,22 +17,16 @@ use tokio::{
 use tokio_rustls::{
     TlsConnector,
     rustls::{
-        ClientConfig, DigitallySignedStruct, Error as TlsError, InvalidMessage, RootCertStore,
-        SignatureScheme,
-        client::{
-            ResolvesClientCert, WebPkiServerVerifier,
-            danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-        },
-        crypto::{
-            CryptoProvider, aws_lc_rs::default_provider, verify_tls12_signature, verify_tls13_signature,
-        },
-        pki_types::{CertificateDer, ServerName, UnixTime},
+        ClientConfig, Error as TlsError, InvalidMessage, RootCertStore, SignatureScheme,
+        client::ResolvesClientCert,
+        crypto::aws_lc_rs::default_provider,
+        pki_types::{CertificateDer, ServerName},
         sign::CertifiedKey,
     },
 };
 
 use super::target::Target;
-use crate::model::error::chain;
+use crate::{cli::noted_certificate::NotedCertificate, model::error::chain};
 
 /// Makes connections.
 #[derive(Clone, Debug)]
@@ -169,7 +163,7 @@ impl Dialer {
         let name = ServerName::try_from(target.name.clone());
         let name = name.map_err(|_| format!("{} is no name of a server", target.name))?;
         let provider = Arc::new(default_provider());
-        let verifier = Arc::new(Noting::new(&self.roots, provider.clone()));
+        let verifier = Arc::new(NotedCertificate::verified_by(&self.roots, provider.clone()));
         let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
         let builder = builder.map_err(|error| chain(&error))?;
         let builder = builder.dangerous().with_custom_certificate_verifier(verifier.clone());
@@ -190,7 +184,7 @@ impl Dialer {
             protocol: session.alpn_protocol().map(text),
             version: session.protocol_version().map_or_else(String::new, |version| format!("{version:?}")),
             certificates: session.peer_certificates().unwrap_or_default().to_vec(),
-            problem: verifier.problem.lock().unwrap_or_else(PoisonError::into_inner).take(),
+            problem: verifier.problem(),
             asks_certificate,
         };
         Ok(Connected { stream: Box::new(stream), shown: Some(shown) })
@@ -218,66 +212,5 @@ impl ResolvesClientCert for Showing {
 
     fn has_certs(&self) -> bool {
         self.own.is_some()
-    }
-}
-
-/// Notes why a certificate is not good, and goes on: what else is wrong is to be seen in the same run. Nothing secret is sent over such a
-/// connection.
-#[derive(Debug)]
-struct Noting {
-    /// None if no authority is known.
-    verifier: Option<Arc<WebPkiServerVerifier>>,
-    provider: Arc<CryptoProvider>,
-    problem: Mutex<Option<TlsError>>,
-}
-
-impl Noting {
-    fn new(roots: &Arc<RootCertStore>, provider: Arc<CryptoProvider>) -> Self {
-        let builder = WebPkiServerVerifier::builder_with_provider(roots.clone(), provider.clone());
-        Self { verifier: builder.build().ok(), provider, problem: Mutex::default() }
-    }
-}
-
-impl ServerCertVerifier for Noting {
-    fn verify_server_cert(
-        &self,
-        certificate: &CertificateDer<'_>,
-        issuers: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, TlsError> {
-        let verified = match &self.verifier {
-            Some(verifier) => verifier.verify_server_cert(certificate, issuers, name, ocsp, now),
-            None => Err(TlsError::General("this machine knows no certification authority".to_owned())),
-        };
-        if let Err(problem) = verified {
-            *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = Some(problem);
-        }
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, TlsError> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signature, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, TlsError> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }

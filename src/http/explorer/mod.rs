@@ -19,7 +19,7 @@ use super::{
     admit::{HttpAdmission, admit, bound_headers},
     draining::{self, HttpDrain},
     etag, method_not_allowed, not_found,
-    openapi::{Document, Rpcs},
+    openapi::{Document, Rpcs, Written},
     refusal::Refusal,
 };
 
@@ -141,11 +141,10 @@ async fn openapi_json(
     request: Request,
 ) -> Response {
     let is_here = guard.is_some_and(|guard| guard.allows_calls(&request));
-    let text = document.text(if is_here { Rpcs::Here } else { Rpcs::Elsewhere });
-    let etag = etag::of(&text);
-    let headers = [(header::CACHE_CONTROL, CACHE_CONTROL.to_owned()), (header::ETAG, etag.clone())];
-    if etag::names(request.headers(), &etag) {
+    let Written { text, etag } = document.written(if is_here { Rpcs::Here } else { Rpcs::Elsewhere });
+    let headers = [(header::CACHE_CONTROL, CACHE_CONTROL), (header::ETAG, etag.as_str())];
+    if etag::names(request.headers(), etag) {
         return (StatusCode::NOT_MODIFIED, headers).into_response();
     }
-    (headers, [(header::CONTENT_TYPE, "application/json")], text).into_response()
+    (headers, [(header::CONTENT_TYPE, "application/json")], text.clone()).into_response()
 }

@@ -15,7 +15,7 @@ use axum::body::Bytes;
 use prost_reflect::DescriptorPool;
 use serde_json::{Map, Value, json};
 
-use super::oauth::grant_types;
+use super::{etag, oauth::grant_types};
 use crate::{
     auth::Policy,
     model::claims::{ACCOUNT_SCOPE, INTROSPECT_SCOPE, USER_SCOPE},
@@ -76,18 +76,28 @@ pub(super) enum Rpcs {
 
 /// The document, which is written when it is first asked for: that takes milliseconds, and few ever ask.
 #[derive(Clone, Debug)]
-pub(crate) struct Document(Arc<(Described, [OnceLock<Bytes>; 2])>);
+pub(crate) struct Document(Arc<(Described, [OnceLock<Written>; 2])>);
+
+/// Its text, and the tag of that.
+#[derive(Debug)]
+pub(super) struct Written {
+    pub(super) text: Bytes,
+    pub(super) etag: String,
+}
 
 impl Document {
     pub(crate) fn new(described: Described) -> Self {
         Self(Arc::new((described, [OnceLock::new(), OnceLock::new()])))
     }
 
-    /// Its text, for whoever finds the RPCs where `rpcs` says.
-    pub(super) fn text(&self, rpcs: Rpcs) -> Bytes {
+    /// As it is true for whoever finds the RPCs where `rpcs` says.
+    pub(super) fn written(&self, rpcs: Rpcs) -> &Written {
         let (described, [here, elsewhere]) = &*self.0;
         let written = if rpcs == Rpcs::Here { here } else { elsewhere };
-        written.get_or_init(|| serde_json::to_vec(&write(described, rpcs)).unwrap_or_default().into()).clone()
+        written.get_or_init(|| {
+            let text = Bytes::from(serde_json::to_vec(&write(described, rpcs)).unwrap_or_default());
+            Written { etag: etag::of(&text), text }
+        })
     }
 }
 

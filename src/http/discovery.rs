@@ -9,14 +9,14 @@ use super::{JWKS, oauth};
 use crate::{
     identity::{Keyring, clients::ASSERTION_ALGORITHMS},
     jose::Jwk,
-    model::claims::{ACCOUNT_SCOPE, INTROSPECT_SCOPE, USER_SCOPE},
+    model::{
+        claims::{ACCOUNT_SCOPE, INTROSPECT_SCOPE, USER_SCOPE},
+        well_known::{OAUTH_AUTHORIZATION_SERVER, OPENID_CONFIGURATION},
+    },
 };
 
 /// How long clients may keep what they read here. Only a restart with other settings changes it.
 const CACHE_CONTROL: &str = "public, max-age=300";
-
-pub(super) const OPENID_CONFIGURATION: &str = "/.well-known/openid-configuration";
-const OAUTH_AUTHORIZATION_SERVER: &str = "/.well-known/oauth-authorization-server";
 
 /// What access tokens and introspection say of a login, beside the claims of userinfo. `acr` comes with a second level.
 const LOGIN_CLAIMS: [&str; 2] = ["amr", "auth_time"];

@@ -12,6 +12,7 @@ pub mod network;
 mod peer_places;
 mod refused_change;
 mod violation;
+pub(crate) mod well_known;
 
 pub use attribute::{AttributeValue, NamedAttributes};
 pub use claims::{Audience, Claims, Subject};

@@ -3,6 +3,8 @@
 use http::{Uri, uri::Scheme};
 use serde::Deserialize;
 
+use crate::model::well_known::{OAUTH_AUTHORIZATION_SERVER, OPENID_CONFIGURATION};
+
 /// An issuer's metadata, as far as they are read.
 #[derive(Deserialize)]
 struct Metadata {
@@ -76,10 +78,7 @@ impl Issuer {
         let after_scheme = trimmed.find("://").map_or(0, |at| at + 3);
         let path_at = trimmed[after_scheme..].find('/').map_or(trimmed.len(), |at| after_scheme + at);
         let (host, path) = trimmed.split_at(path_at);
-        [
-            format!("{host}/.well-known/oauth-authorization-server{path}"),
-            format!("{trimmed}/.well-known/openid-configuration"),
-        ]
+        [format!("{host}{OAUTH_AUTHORIZATION_SERVER}{path}"), format!("{trimmed}{OPENID_CONFIGURATION}")]
     }
 
     /// Where its keys are, as its metadata in `document` say.

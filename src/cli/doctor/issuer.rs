@@ -14,11 +14,10 @@ use super::{
     proxy::{self, Proxy},
     target::Target,
 };
-use crate::base::Timestamp;
-
-/// Where the metadata are, by OpenID Connect Discovery behind the issuer's path and by RFC 8414 before it.
-const OPENID: &str = "/.well-known/openid-configuration";
-const OAUTH: &str = "/.well-known/oauth-authorization-server";
+use crate::{
+    base::Timestamp,
+    model::well_known::{OAUTH_AUTHORIZATION_SERVER, OPENID_CONFIGURATION},
+};
 
 /// Clocks further apart than this have tokens refused whatever the leeway.
 const FAR_APART: Duration = Duration::from_mins(1);
@@ -84,11 +83,15 @@ pub(super) async fn check(asking: &Asking, target: &Target) -> Issuer {
 
 /// Reads the metadata at both places, and the time that is told with them.
 async fn discover(asking: &Asking, target: &Target, issuer: &mut Issuer) -> Option<Value> {
-    let oauth = if target.path() == "/" { OAUTH.to_owned() } else { format!("{OAUTH}{}", target.path()) };
+    let oauth = if target.path() == "/" {
+        OAUTH_AUTHORIZATION_SERVER.to_owned()
+    } else {
+        format!("{OAUTH_AUTHORIZATION_SERVER}{}", target.path())
+    };
     let (mut read, mut problems) = (Vec::new(), Vec::new());
     let mut is_clock_told = false;
     let mut own_mend = None;
-    for path in [target.below(OPENID), oauth] {
+    for path in [target.below(OPENID_CONFIGURATION), oauth] {
         let asked = asking.clock.now();
         match http1::get(&asking.dialer, target, &path).await {
             Err(problem) => {
@@ -113,7 +116,9 @@ async fn discover(asking: &Asking, target: &Target, issuer: &mut Issuer) -> Opti
     let mend = || own_mend.map_or_else(|| proxy::WEB_ROUTE.of(issuer.proxy), str::to_owned);
     let check = Check::IssuerDiscovery;
     match (read.is_empty(), problems.is_empty()) {
-        (false, true) => issuer.found.ok(check, format!("{OPENID} and {OAUTH} are there")),
+        (false, true) => issuer
+            .found
+            .ok(check, format!("{OPENID_CONFIGURATION} and {OAUTH_AUTHORIZATION_SERVER} are there")),
         (false, false) => {
             let mend = mend();
             issuer.found.warning(check, problems.join("; "), mend);

@@ -11,9 +11,9 @@ use tokio::sync::watch;
 
 use super::{EXPLORER, ExplorerGuard, OPENAPI_PATH, Refusal};
 use crate::{
-    http::{JWKS, discovery::OPENID_CONFIGURATION, oauth},
+    http::{JWKS, oauth},
     identity::Ready,
-    model::Error,
+    model::{Error, well_known::OPENID_CONFIGURATION},
 };
 
 /// What the page tells.

@@ -4,8 +4,11 @@ use serde_json::{Map, Value, json};
 
 use super::{CLIENT, Described, EndpointsDescribed, operations::security};
 use crate::{
-    http::{JWKS, discovery::OPENID_CONFIGURATION, oauth},
-    model::claims::{INTROSPECT_SCOPE, USER_SCOPE},
+    http::{JWKS, oauth},
+    model::{
+        claims::{INTROSPECT_SCOPE, USER_SCOPE},
+        well_known::OPENID_CONFIGURATION,
+    },
 };
 
 const OAUTH_TAG: &str = "OAuth 2.0";

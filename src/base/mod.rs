@@ -1,10 +1,15 @@
-//! Owns what every room builds on and what is no value of the domain: time, randomness, counting, and the arithmetic of bounds.
+//! Owns what every room builds on and what is no value of the domain: time, randomness, counting, the arithmetic of bounds, and
+//! whether gzip is taken.
 
 pub mod clock;
 mod entropy;
 #[cfg(feature = "server")]
+mod gzip;
+#[cfg(feature = "server")]
 mod per_second;
 mod shares;
+#[cfg(all(test, feature = "server"))]
+pub(crate) mod snapshot;
 #[cfg(feature = "server")]
 mod system_random;
 mod tally;
@@ -14,6 +19,8 @@ mod trace;
 
 pub use clock::{Clock, Deadline, Timestamp};
 pub use entropy::Entropy;
+#[cfg(feature = "server")]
+pub(crate) use gzip::{GZIP, takes_gzip};
 #[cfg(feature = "server")]
 pub(crate) use per_second::PerSecond;
 pub(crate) use shares::Shares;

@@ -12,6 +12,7 @@ use tonic::Code;
 
 use super::{Row, examples, field_reason};
 use crate::{
+    base::snapshot::assert_kept,
     model::{Error, FieldReason},
     proto::DESCRIPTOR_SET,
 };
@@ -101,17 +102,9 @@ fn the_document_says_what_the_rows_say() {
     let after = document.lines().skip(before.len()).skip_while(|line| is_row(line));
     let lines = before.iter().copied().chain(rows.iter().map(String::as_str)).chain(after);
     let expected = lines.collect::<Vec<_>>().join("\n") + "\n";
-    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
-        fs::write(&path, &expected).unwrap();
-        return;
-    }
-    let differs = document.lines().zip(expected.lines()).find(|(old, new)| old != new);
-    assert!(
-        document == expected,
-        "{DOCUMENT} does not say what the rows say; the first difference: {differs:?}\n\
-         Errors are an interface. If the change is meant, look at it in the diff that this makes:\n\
-         UPDATE_SNAPSHOTS=1 cargo test --lib errors"
-    );
+    let how = "Errors are an interface. If the change is meant, look at it in the diff that this makes:\n\
+               UPDATE_SNAPSHOTS=1 cargo test --lib errors";
+    assert_kept(DOCUMENT, &expected, how);
 }
 
 #[test]

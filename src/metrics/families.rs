@@ -244,6 +244,7 @@ mod tests {
     use std::{fs, path::Path};
 
     use super::*;
+    use crate::base::snapshot::assert_kept;
 
     const DOCUMENT: &str = "docs/METRICS.md";
 
@@ -279,16 +280,7 @@ mod tests {
         let rows = ALL.iter().map(row).chain(OF_PROCESS.iter().enumerate().map(row_of_process));
         let expected =
             format!("{before}{HEAD}{}\n{after}", rows.collect::<String>()).replace(" |  | ", " | | ");
-        if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
-            fs::write(&path, &expected).unwrap();
-            return;
-        }
-        let differs = document.lines().zip(expected.lines()).find(|(old, new)| old != new);
-        assert!(
-            document == expected,
-            "{DOCUMENT} does not say what the families say; the first difference: {differs:?}\n\
-             UPDATE_SNAPSHOTS=1 cargo test --lib metrics writes it"
-        );
+        assert_kept(DOCUMENT, &expected, "UPDATE_SNAPSHOTS=1 cargo test --lib metrics writes it");
     }
 
     #[test]

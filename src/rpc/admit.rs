@@ -32,7 +32,7 @@ use crate::{
         StreamRequests, Turn, Turns, Visit, header_bytes, over,
     },
     auth::{Policy, bearer_token},
-    base::Deadline,
+    base::{Deadline, takes_gzip},
     model::{Error, Network, for_caller},
     observe::ReceivedBytes,
     peer::PeerAddress,
@@ -197,7 +197,7 @@ impl AdmitLayer {
         }
         let answer = Answer::One { hold, deadline: time.deadline };
         let request = Request::from_parts(head, body);
-        let compresses = method.may_compress && gzip::is_taken_by(request.headers(), &gzip::GRPC_ACCEPTED);
+        let compresses = method.may_compress && takes_gzip(request.headers(), &gzip::GRPC_ACCEPTED);
         Ok(Admitted { request, network: peer, deadline: time.deadline, compresses, answer })
     }
 

@@ -13,7 +13,7 @@ use prost_reflect::{Kind, MessageDescriptor};
 use tokio::task::spawn_blocking;
 use tonic::{Status, body::Body, metadata::MetadataValue};
 
-use crate::model::Error;
+use crate::{base::GZIP, model::Error};
 
 /// How messages with the flag `1` are compressed (gRPC over HTTP/2, `Message-Encoding`).
 pub(super) const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
@@ -27,9 +27,6 @@ pub(super) const MESSAGE_HEAD_BYTES: usize = 5;
 
 pub(super) const PLAIN: u8 = 0;
 const COMPRESSED: u8 = 1;
-
-/// What gzip is called in all headers.
-pub(super) const GZIP: &str = "gzip";
 
 /// The largest message of an answer that is not compressed: it is one packet or little more, with its headers.
 const MAX_PLAIN_BYTES: usize = 1_024;
@@ -102,19 +99,6 @@ pub(super) fn may_compress(output: &MessageDescriptor) -> bool {
         }
     }
     true
-}
-
-/// Whether whoever sends `headers` takes an answer that gzip has compressed: the list `accepted` names it, and does not weigh it as nothing
-/// (RFC 9110 section 12.5.3).
-pub(super) fn is_taken_by(headers: &HeaderMap, accepted: &HeaderName) -> bool {
-    let lists = headers.get_all(accepted).iter().filter_map(|value| value.to_str().ok());
-    lists.flat_map(|list| list.split(',')).any(|one| {
-        let (name, weight) = one.split_once(';').unwrap_or((one, ""));
-        let weight = weight.split_once('=').filter(|(name, _)| name.trim().eq_ignore_ascii_case("q"));
-        let is_refused =
-            weight.is_some_and(|(_, weight)| weight.trim().parse::<f32>().is_ok_and(|weight| weight <= 0.0));
-        Encoding::named(name.trim().as_bytes()) == Encoding::Gzip && !is_refused
-    })
 }
 
 /// `response`, which has one message: compressed, if that is large, and smaller then.
@@ -263,7 +247,6 @@ mod tests {
     use std::collections::BTreeSet;
 
     use futures_util::FutureExt;
-    use http::header::ACCEPT_ENCODING;
     use http_body_util::Full;
     use proptest::prelude::*;
     use prost_reflect::DescriptorPool;
@@ -378,29 +361,6 @@ mod tests {
         ] {
             assert_eq!(plain.contains(name), expected, "{name}: {plain:?}");
         }
-    }
-
-    #[test]
-    fn whoever_takes_gzip_says_so() {
-        for (said, expected) in [
-            ("gzip", true),
-            ("identity, deflate,gzip", true),
-            ("identity", false),
-            ("gzip2", false),
-            ("", false),
-            ("GZip", true),
-            ("gzip;q=0.5", true),
-            ("gzip;q=0", false),
-            ("gzip ; Q=0.0, br", false),
-            ("*", false),
-        ] {
-            for accepted in [GRPC_ACCEPTED, ACCEPT_ENCODING] {
-                let mut headers = HeaderMap::new();
-                headers.insert(&accepted, HeaderValue::from_static(said));
-                assert_eq!(is_taken_by(&headers, &accepted), expected, "{said:?}");
-            }
-        }
-        assert!(!is_taken_by(&HeaderMap::new(), &GRPC_ACCEPTED));
     }
 
     #[test]

@@ -9,7 +9,10 @@ use schemars::schema_for;
 use serde_json::{Value, json};
 
 use super::Manifest;
-use crate::identity::permissions::{GROUPS_CLAIM, ROLES_CLAIM};
+use crate::{
+    base::snapshot::assert_kept,
+    identity::permissions::{GROUPS_CLAIM, ROLES_CLAIM},
+};
 
 /// Of the root of the repository.
 const FILE: &str = "docs/manifest.schema.json";
@@ -35,11 +38,7 @@ fn from_root(path: &str) -> PathBuf {
 #[test]
 fn the_schema_is_what_the_types_say() {
     let schema = serde_json::to_string_pretty(&schema_for!(Manifest)).unwrap() + "\n";
-    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
-        fs::write(from_root(FILE), &schema).unwrap();
-    }
-    let kept = fs::read_to_string(from_root(FILE)).unwrap_or_default();
-    assert!(kept == schema, "{FILE} is outdated: UPDATE_SNAPSHOTS=1 cargo test --lib schema writes it anew");
+    assert_kept(FILE, &schema, "UPDATE_SNAPSHOTS=1 cargo test --lib schema writes it anew");
 }
 
 /// Whether `value` is what `schema`, a part of `root`, describes. Of JSON Schema it knows what is written here, and refuses to guess.

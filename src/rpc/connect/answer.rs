@@ -21,10 +21,11 @@ use super::{
 };
 use crate::{
     admission::Keeper,
+    base::GZIP,
     errors::PUSHBACK,
     model::Error,
     rpc::{
-        gzip::{self, GRPC_ACCEPTED, GZIP},
+        gzip::{self, GRPC_ACCEPTED},
         long::{LongMessages, MAX_BYTES_AT_ONCE},
         meter::MeteredBody,
     },

@@ -12,9 +12,12 @@ use hyper::body::Bytes;
 use percent_encoding::percent_decode;
 
 use super::{ConnectError, Method};
-use crate::rpc::{
-    gzip::{Encoding, GRPC_ACCEPTED, GRPC_ENCODING, is_taken_by},
-    long::LongMessages,
+use crate::{
+    base::takes_gzip,
+    rpc::{
+        gzip::{Encoding, GRPC_ACCEPTED, GRPC_ENCODING},
+        long::LongMessages,
+    },
 };
 
 const PROTOCOL_VERSION: &str = "connect-protocol-version";
@@ -121,7 +124,7 @@ impl Call {
             }
         };
         let headers = &head.headers;
-        let takes_gzip = is_taken_by(headers, &accepted);
+        let takes_gzip = takes_gzip(headers, &accepted);
         let said = one(headers, &encoding).map(Option::<&HeaderValue>::cloned);
         let version = one(headers, &HeaderName::from_static(PROTOCOL_VERSION));
         let version = version.and_then(|version| check_version(version.map(HeaderValue::as_bytes)));
@@ -146,7 +149,7 @@ impl Call {
         head: &mut request::Parts,
         long: LongMessages,
     ) -> (Self, Result<Bytes, ConnectError>) {
-        let takes_gzip = is_taken_by(&head.headers, &ACCEPT_ENCODING);
+        let takes_gzip = takes_gzip(&head.headers, &ACCEPT_ENCODING);
         let mut call = Self { takes_gzip, is_get: true, ..Self::of_json(Some(method), long) };
         let query = head.uri.query().unwrap_or_default().to_owned();
         let mut is_other = false;

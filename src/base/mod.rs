@@ -8,7 +8,7 @@ mod gzip;
 #[cfg(feature = "server")]
 mod per_second;
 mod shares;
-#[cfg(all(test, feature = "server"))]
+#[cfg(test)]
 pub(crate) mod snapshot;
 #[cfg(feature = "server")]
 mod system_random;

@@ -20,7 +20,8 @@ pub struct HttpConfig {
 
     /// Where the explorer is (/explorer), a page on which every call can be tried: `on` --http-addr, `off`, or at --admin-addr alone, for
     /// the admin API (`admin`). On unless set if --http-addr and the host of --issuer are both of this machine alone and callers show no
-    /// certificates (--tls-client-ca), and then not for requests that a proxy forwards. While it is on, --http-addr also serves the RPCs of identity.v1 by Connect (docs/EXPLORER.md).
+    /// certificates (--tls-client-ca), and then not for requests that a proxy forwards. While it is on, --http-addr also serves the RPCs of
+    /// identity.v1 by Connect (docs/EXPLORER.md).
     #[arg(long, env = "SIGNET_EXPLORER", global = true, value_name = "WHERE", value_enum)]
     pub explorer: Option<ExplorerPlace>,
 }

@@ -4,7 +4,7 @@
 //! looked for at every change.
 
 use crate::{
-    auth::fuzz_access_token,
+    auth::{fuzz_access_token, fuzz_policy},
     base::{Clock, Entropy, Timestamp},
     http::{fuzz_form, fuzz_multipart},
     identity::{
@@ -54,6 +54,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("one_time_password", fuzz_one_time_password),
     ("password", password),
     ("password_hash", password_hash),
+    ("policy", fuzz_policy),
     ("scope", scope),
     ("x_forwarded_for", fuzz_x_forwarded_for),
 ];

@@ -74,7 +74,7 @@ pub const REFLECTION_V1ALPHA_DESCRIPTOR_SET: &[u8] =
     include_bytes!(concat!(env!("OUT_DIR"), "/reflection_v1alpha_descriptor_set.bin"));
 
 /// What the descriptor sets say, each read once, by whoever asks first: a reading takes milliseconds, and every listener asks.
-#[cfg(feature = "server")]
+#[cfg(feature = "auth")]
 pub(crate) mod described {
     use std::sync::LazyLock;
 
@@ -84,10 +84,15 @@ pub(crate) mod described {
     pub(crate) type Described = LazyLock<DescriptorPool>;
 
     pub(crate) static API: Described = LazyLock::new(|| read(super::DESCRIPTOR_SET));
+    #[cfg(feature = "server")]
     pub(crate) static EXT_AUTHZ: Described = LazyLock::new(|| read(super::EXT_AUTHZ_DESCRIPTOR_SET));
+    #[cfg(feature = "server")]
     pub(crate) static ERROR_DETAILS: Described = LazyLock::new(|| read(super::ERROR_DETAILS_DESCRIPTOR_SET));
+    #[cfg(feature = "server")]
     pub(crate) static HEALTH: Described = LazyLock::new(|| read(super::HEALTH_DESCRIPTOR_SET));
+    #[cfg(feature = "server")]
     pub(crate) static REFLECTION_V1: Described = LazyLock::new(|| read(super::REFLECTION_V1_DESCRIPTOR_SET));
+    #[cfg(feature = "server")]
     pub(crate) static REFLECTION_V1ALPHA: Described =
         LazyLock::new(|| read(super::REFLECTION_V1ALPHA_DESCRIPTOR_SET));
 
@@ -199,6 +204,12 @@ mod tests {
             ("identity.admin.v1.RoleService.GetRole", vec!["id", "name"]),
             ("identity.admin.v1.RoleService.ListAudiences", page.to_vec()),
             ("identity.admin.v1.RoleService.ListRoles", [&page[..], &["audience", "scope"]].concat()),
+            (
+                "identity.policy.v1.PolicyService.DiffPolicyVersions",
+                vec!["service", "old_version", "new_version"],
+            ),
+            ("identity.policy.v1.PolicyService.GetPolicyVersion", vec!["service", "version"]),
+            ("identity.policy.v1.PolicyService.ListPolicyVersions", [&page[..], &["service"]].concat()),
             ("identity.v1.IdentityService.GetMe", vec![]),
             ("identity.v1.IdentityService.ListSessions", page.to_vec()),
             ("identity.v1.TokenService.GetJwks", vec![]),

@@ -66,9 +66,18 @@ impl<K: Keys, S: Standing> Authenticator<K, S> {
         headers: &HeaderMap,
         caller: Option<IpAddr>,
     ) -> Result<Caller, Error> {
+        self.authenticate_for(headers, self.verifier.audience(), caller).await
+    }
+
+    async fn authenticate_for(
+        &self,
+        headers: &HeaderMap,
+        audience: &str,
+        caller: Option<IpAddr>,
+    ) -> Result<Caller, Error> {
         let values = headers.get_all(AUTHORIZATION).iter().map(HeaderValue::as_bytes);
         let token = bearer_token(values)?.ok_or(Error::TokenMissing)?;
-        self.check(self.verifier.verify_from(token, self.verifier.audience(), caller).await?).await
+        self.check(self.verifier.verify_from(token, audience, caller).await?).await
     }
 
     /// The same as [`Self::authenticate_from`], of a request whose token may have been verified on its way here: then it is among the
@@ -82,9 +91,23 @@ impl<K: Keys, S: Standing> Authenticator<K, S> {
         extensions: &Extensions,
         caller: Option<IpAddr>,
     ) -> Result<Caller, Error> {
+        self.authenticate_request_for(headers, extensions, self.verifier.audience(), caller).await
+    }
+
+    /// The same, of a request whose token must be meant for `audience`.
+    ///
+    /// # Errors
+    /// As [`Self::authenticate`].
+    pub async fn authenticate_request_for(
+        &self,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+        audience: &str,
+        caller: Option<IpAddr>,
+    ) -> Result<Caller, Error> {
         let caller = match extensions.get::<VerifiedToken>() {
-            Some(token) => self.recognise_verified(token.clone(), self.verifier.audience(), caller).await?,
-            None => self.authenticate_from(headers, caller).await?,
+            Some(token) => self.recognise_verified(token.clone(), audience, caller).await?,
+            None => self.authenticate_for(headers, audience, caller).await?,
         };
         if let Some(slot) = extensions.get::<CallerSlot>() {
             slot.put(&caller);
@@ -126,6 +149,14 @@ impl<K: Keys, S: Standing> Authenticator<K, S> {
     /// the token's standing cannot be told.
     pub async fn recognise(&self, token: &str, audience: &str) -> Result<Caller, Error> {
         self.check(self.verifier.verify(token, audience).await?).await
+    }
+
+    /// The caller that `token` proves, whomever it is meant for: for telling others about it, never for letting its bearer in.
+    ///
+    /// # Errors
+    /// Those of [`recognise`](Self::recognise).
+    pub async fn recognise_for_anyone(&self, token: &str) -> Result<Caller, Error> {
+        self.check(self.verifier.verify_for_anyone(token).await?).await
     }
 
     /// The caller of a genuine token, if what that stands for still stands.

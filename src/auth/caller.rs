@@ -6,7 +6,9 @@ use std::{
 };
 
 use super::Stands;
-use crate::model::{Claims, Error, NameSet, SessionId, Subject, UserId, claims::USER_SCOPE};
+use crate::model::{
+    CallerKind, Claims, Error, NameSet, SessionId, Shows, Subject, UserId, claims::USER_SCOPE,
+};
 
 /// The caller of an RPC, proven by an access token: found in the request's extensions by the handlers of authenticated methods.
 #[derive(Clone, Debug)]
@@ -88,11 +90,7 @@ impl Caller {
     /// # Errors
     /// [`Error::InsufficientScope`] with the first that it lacks.
     pub fn must_have<'a>(&self, scopes: impl IntoIterator<Item = &'a str>) -> Result<(), Error> {
-        let has = |scope: &str| match &self.cut {
-            Some(cut) => cut.left.contains(scope),
-            None => self.claims.has_scope(scope),
-        };
-        match scopes.into_iter().find(|scope| !has(scope)) {
+        match scopes.into_iter().find(|scope| !self.has_scope(scope)) {
             Some(lacking) => Err(Error::InsufficientScope(lacking.to_owned())),
             None => Ok(()),
         }
@@ -110,5 +108,31 @@ impl Caller {
     pub fn claims(&self) -> &Claims {
         let Some(Cut { left, claims }) = self.cut.as_deref() else { return &self.claims };
         claims.get_or_init(|| Claims { scope: left.as_str().to_owned(), ..Claims::clone(&self.claims) })
+    }
+}
+
+impl Shows for Caller {
+    fn kind(&self) -> CallerKind {
+        match self.subject() {
+            Subject::User(..) => CallerKind::User,
+            Subject::Client(_) => CallerKind::Client,
+        }
+    }
+
+    fn is_meant_for(&self, audience: &str) -> bool {
+        self.claims.aud.contains(audience)
+    }
+
+    fn has_scope(&self, scope: &str) -> bool {
+        match &self.cut {
+            Some(cut) => cut.left.contains(scope),
+            None => self.claims.has_scope(scope),
+        }
+    }
+
+    /// As the token says, which lists roles if it has one audience alone.
+    fn has_role(&self, role: &str, audience: &str) -> bool {
+        let Claims { aud, roles, .. } = &*self.claims;
+        aud.names().len() == 1 && aud.contains(audience) && roles.iter().any(|held| held == role)
     }
 }

@@ -73,15 +73,23 @@ impl<K: Keys, S: Standing> Gate<K, S> {
     ) -> Result<Option<Caller>, Error> {
         match self.policy.access(path) {
             Some(Access::Public) => Ok(None),
-            Some(Access::Authenticated { required_scopes }) => {
+            Some(Access::Authenticated(rule)) => {
+                let own = self.authenticator.audience();
                 let caller = self
                     .authenticator
-                    .authenticate_request(headers, extensions, caller_address(extensions))
+                    .authenticate_request_for(
+                        headers,
+                        extensions,
+                        rule.audience(own),
+                        caller_address(extensions),
+                    )
                     .await?;
-                caller.must_have(required_scopes.iter().map(String::as_str))?;
-                Ok(Some(caller))
+                match rule.missing(own, &caller).first() {
+                    None => Ok(Some(caller)),
+                    Some(missing) => Err((*missing).into()),
+                }
             }
-            Some(Access::Undeclared) => Err(Error::AccessUndeclared),
+            Some(Access::Undeclared | Access::NotUnderstood) => Err(Error::AccessUndeclared),
             None => Err(Error::Unimplemented),
         }
     }

@@ -38,12 +38,16 @@
 //! # }
 //! ```
 //!
-//! An RPC that says nothing is denied.
+//! An RPC that says nothing is denied, and so is one whose rule says what this release does not know. A rule by `any_roles` is judged by
+//! the claim `roles` of the token, where a client has it.
 //! Refusals are gRPC statuses with the reasons of `identity.v1.ErrorReason`, as Signet's own. A handler learns who is calling from
 //! [`Caller::of`]. The whole is in `examples/protected-service`.
 
 mod authenticator;
 mod caller;
+mod declared;
+#[cfg(feature = "server")]
+mod described_methods;
 mod issuer;
 mod keys;
 mod layer;
@@ -51,13 +55,22 @@ mod policy;
 mod resource_server;
 mod verifier;
 
-pub use crate::jose::{KeySet, VerifyingKey};
+pub use crate::{
+    jose::{KeySet, VerifyingKey},
+    model::{Access, CallerKind, Requirements},
+};
 pub use authenticator::{Authenticator, Standing, Stands, bearer_token};
 pub use caller::{Caller, CallerSlot};
+#[cfg(all(feature = "server", test))]
+pub(crate) use described_methods::EXAMPLES as EXAMPLE_SETS;
+#[cfg(all(feature = "server", any(fuzzing, test)))]
+pub(crate) use described_methods::fuzz as fuzz_policy;
+#[cfg(feature = "server")]
+pub use described_methods::{DescribedMethod, DescribedMethods, DescribedMethodsError};
 pub use issuer::{FetchSettings, RemoteKeys, RemoteKeysError, issuer_identifier};
 pub use keys::Keys;
 pub use layer::{AuthLayer, AuthService, CallerAddress};
-pub use policy::{Access, Policy, PolicyError};
+pub use policy::{Policy, PolicyError};
 pub use resource_server::{ResourceServer, ResourceServerSettings, UntilExpiry};
 #[cfg(all(feature = "server", any(fuzzing, test)))]
 pub(crate) use verifier::fuzz as fuzz_access_token;

@@ -3,24 +3,11 @@
 use std::collections::HashSet;
 
 use ahash::HashMap;
-use prost_reflect::{DescriptorPool, MethodDescriptor, Value};
+use prost::Message;
+use prost_reflect::{DescriptorPool, MethodDescriptor};
 
-/// The method option that declares access (`proto/identity/v1/access.proto`).
-const ACCESS_OPTION: &str = "identity.v1.access";
-
-/// Who may call a method.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// Everybody.
-    Public,
-    /// Callers whose token carries these scopes.
-    Authenticated {
-        /// All of them are needed.
-        required_scopes: Vec<String>,
-    },
-    /// Nobody: the method declares nothing.
-    Undeclared,
-}
+use super::declared::{self, ACCESS_OPTION};
+use crate::model::Access;
 
 /// Who may call which method, by the method's path `/package.Service/Method`.
 #[derive(Clone, Debug, Default)]
@@ -104,20 +91,9 @@ fn declared(method: &MethodDescriptor, option: &prost_reflect::ExtensionDescript
     if !options.has_extension(option) {
         return Access::Undeclared;
     }
+    // Its bytes, since the descriptors beside it may know fewer fields than this release, or more.
     let value = options.get_extension(option);
-    let Some(rule) = value.as_message() else { return Access::Undeclared };
-    if rule.has_field_by_name("public") {
-        return Access::Public;
-    }
-    if !rule.has_field_by_name("authenticated") {
-        return Access::Undeclared;
-    }
-    let scopes = rule
-        .get_field_by_name("authenticated")
-        .and_then(|rule| Some(rule.as_message()?.get_field_by_name("required_scopes")?.into_owned()));
-    let scopes = scopes.as_ref().and_then(Value::as_list).unwrap_or_default();
-    let required_scopes = scopes.iter().filter_map(Value::as_str).map(str::to_owned).collect();
-    Access::Authenticated { required_scopes }
+    value.as_message().map_or(Access::NotUnderstood, |rule| declared::read(&rule.encode_to_vec()))
 }
 
 #[cfg(test)]

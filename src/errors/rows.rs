@@ -87,6 +87,12 @@ impl<'a> Row<'a> {
                 .with("required_scope", scope),
             Error::InsufficientRole(role) => row(Code::PermissionDenied, Reason::InsufficientRole, 403, OAuth::AccessDenied)
                 .with("required_role", role),
+            Error::CallerNotAllowed(kind) => row(Code::PermissionDenied, Reason::CallerNotAllowed, 403, OAuth::AccessDenied)
+                .with("callers", kind.name()),
+            Error::PolicyVersionNotFound { .. } => row(Code::NotFound, Reason::PolicyVersionNotFound, 404, OAuth::NotFound),
+            Error::PolicyVersionExists { .. } => row(Code::AlreadyExists, Reason::PolicyVersionExists, 409, OAuth::InvalidRequest),
+            Error::PolicyWidens(_) => row(Code::PermissionDenied, Reason::PolicyWidens, 403, OAuth::AccessDenied)
+                .with("required_scope", "signet.policies.widen"),
             Error::GrantNotHeld(names) => row(Code::PermissionDenied, Reason::GrantNotHeld, 403, OAuth::AccessDenied).with_names("scope", names),
             Error::HoldsMore(names) => row(Code::PermissionDenied, Reason::HoldsMore, 403, OAuth::AccessDenied).with_names("scope", names),
             Error::NotOwner { audience, .. } => row(Code::PermissionDenied, Reason::NotOwner, 403, OAuth::AccessDenied)
@@ -219,7 +225,7 @@ pub(crate) fn examples() -> Vec<Error> {
 
     use crate::{
         base::Timestamp,
-        model::{BindingId, FieldReason, KeyId, RuleViolation, UserId},
+        model::{BindingId, CallerKind, FieldReason, KeyId, RuleViolation, UserId},
     };
 
     let retry_after = Duration::from_millis(1_001);
@@ -250,6 +256,10 @@ pub(crate) fn examples() -> Vec<Error> {
         Error::UnsupportedGrantType,
         Error::InsufficientScope("a".to_owned()),
         Error::InsufficientRole("a".to_owned()),
+        Error::CallerNotAllowed(CallerKind::User),
+        Error::PolicyVersionNotFound { service: "x".to_owned(), version: "x".to_owned() },
+        Error::PolicyVersionExists { service: "x".to_owned(), version: "x".to_owned() },
+        Error::PolicyWidens("x".to_owned()),
         Error::GrantNotHeld(NameSet::parse("signet.users.write").unwrap()),
         Error::HoldsMore(NameSet::parse("signet.users.write").unwrap()),
         Error::NotOwner { audience: "stock".to_owned(), acts_as_owner: false },

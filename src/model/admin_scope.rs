@@ -48,6 +48,14 @@ named! {
         KeysWrite = "signet.keys.write",
         /// Reads what has been done, by whom.
         AuditRead = "signet.audit.read",
+        /// Reads the policies of services: who may call which of their methods.
+        PoliciesRead = "signet.policies.read",
+        /// Pushes versions of the policy of a service that one owns, activates and retires them.
+        PoliciesWrite = "signet.policies.write",
+        /// The same where calls pass then that were refused before.
+        PoliciesWiden = "signet.policies.widen",
+        /// Shows what a token lacks that a service refuses.
+        PoliciesExplain = "signet.policies.explain",
     }
 }
 

@@ -2,7 +2,11 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use super::{BindingId, FieldViolation, KeyId, NameSet, UserId, name_set::MalformedNames};
+use super::{
+    BindingId, CallerKind, KeyId, NameSet, UserId,
+    name_set::MalformedNames,
+    violation::{FieldViolation, summary},
+};
 use crate::base::Timestamp;
 
 /// The cause behind a failure of the service itself: logged in full, never shown to a caller.
@@ -101,6 +105,32 @@ pub enum Error {
     /// The caller lacks a role that a route requires.
     #[error("the role `{0}` is needed, and was not given")]
     InsufficientRole(String),
+    /// The token stands for a user where only a client by itself may call, or the other way round.
+    #[error("only {} may call this", .0.in_words())]
+    CallerNotAllowed(CallerKind),
+    /// A version of a service's policy that is not there.
+    #[error("the policy of `{service}` has no version `{version}`")]
+    PolicyVersionNotFound {
+        /// The service.
+        service: String,
+        /// The version.
+        version: String,
+    },
+    /// The version of a service's policy is there, with other rules.
+    #[error(
+        "the policy of `{service}` has a version `{version}` of another file: push this one under a name of its own"
+    )]
+    PolicyVersionExists {
+        /// The service.
+        service: String,
+        /// The version.
+        version: String,
+    },
+    /// A change of a policy would let calls pass that are refused now: which, in words.
+    #[error(
+        "calls would pass that are refused now, which takes the scope `signet.policies.widen` and `allow_widening`: {0}"
+    )]
+    PolicyWidens(String),
     /// Somebody was to be given scopes that administer the service, and whoever gives them lacks them.
     #[error("only who has them gives scopes that administer the service: `{0}`")]
     GrantNotHeld(NameSet),
@@ -410,8 +440,8 @@ fn not_owner(audience: &str, acts_as_owner: bool) -> String {
         )
     } else {
         format!(
-            "the roles and bindings of the audience `{audience}` are changed by its owners, with a token for this service alone, and by who \
-             has `signet.bindings.write`"
+            "the roles, bindings and policies of the audience `{audience}` are changed by its owners, with a token for this service alone; \
+             roles and bindings also by who has `signet.bindings.write`"
         )
     }
 }
@@ -433,16 +463,6 @@ fn metrics_elsewhere(operations_addr: Option<SocketAddr>) -> String {
         Some(addr) => format!("metrics are not served at this address but at --operations-addr: {addr}"),
         None => "metrics are not served at this address but at --operations-addr, where nothing listens"
             .to_owned(),
-    }
-}
-
-fn summary(violations: &[FieldViolation]) -> String {
-    match violations {
-        [one] => format!("the field `{}` {}", one.field, one.description),
-        many => {
-            let fields: Vec<_> = many.iter().map(|violation| format!("`{}`", violation.field)).collect();
-            format!("the fields {} break their rules", fields.join(", "))
-        }
     }
 }
 

@@ -112,6 +112,8 @@ identifiers! {
     BindingId,
     /// The identifier of an attribute that is declared.
     AttributeId,
+    /// The identifier of a version of a service's policy.
+    PolicyVersionId,
 }
 
 /// A new UUIDv7: `now` in milliseconds, then 74 random bits.

@@ -1,5 +1,6 @@
 //! Owns the values the service speaks of and their rules: no I/O, no framework.
 
+pub mod access_rule;
 pub mod attribute;
 pub mod claims;
 mod denied;
@@ -14,10 +15,11 @@ mod refused_change;
 mod violation;
 pub(crate) mod well_known;
 
+pub use access_rule::{Access, CallerKind, Missing, Requirements, Shows};
 pub use attribute::{AttributeValue, NamedAttributes};
 pub use claims::{Audience, Claims, Subject};
 pub use error::Error;
-pub use id::{AttributeId, BindingId, ClientId, GroupId, RoleId, SessionId, UserId};
+pub use id::{AttributeId, BindingId, ClientId, GroupId, PolicyVersionId, RoleId, SessionId, UserId};
 pub use key::{KeyId, SigningAlg};
 pub use name_set::NameSet;
 pub use network::Network;
@@ -61,6 +63,8 @@ mod new_username;
 #[cfg(feature = "server")]
 pub mod password;
 #[cfg(feature = "server")]
+pub mod policy;
+#[cfg(feature = "server")]
 pub mod profile;
 #[cfg(feature = "server")]
 pub mod proxy;
@@ -102,6 +106,7 @@ pub use self::{
     host::{AllowedHosts, Host, HostPattern, LOCALHOST, is_loopback},
     look::ReservedNames,
     password::{Password, PasswordRules},
+    policy::{PolicyState, PolicyVersionName},
     proxy::{ForwardedHeader, ProxyNetwork},
     request_id::{REQUEST_ID_HEADER, RequestId},
     request_key::RequestKey,

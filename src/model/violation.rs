@@ -58,3 +58,14 @@ pub enum FieldReason {
     /// The message has no such field.
     UnknownField,
 }
+
+/// What is wrong with all of these, in one sentence.
+pub(super) fn summary(violations: &[FieldViolation]) -> String {
+    match violations {
+        [one] => format!("the field `{}` {}", one.field, one.description),
+        many => {
+            let fields: Vec<_> = many.iter().map(|violation| format!("`{}`", violation.field)).collect();
+            format!("the fields {} break their rules", fields.join(", "))
+        }
+    }
+}

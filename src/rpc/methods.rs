@@ -90,8 +90,8 @@ impl Method {
         // Who asks again and again has a connection to ask on; who has asked once is told when there is something to tell.
         let idle = method.is_client_streaming().then_some(IDLE);
         let alone = match access {
-            Some(Access::Authenticated { required_scopes }) if service.full_name() == APPLY => {
-                Some(Alone { scopes: required_scopes.clone(), input: method.input() })
+            Some(Access::Authenticated(rule)) if service.full_name() == APPLY => {
+                Some(Alone { scopes: rule.required_scopes.clone(), input: method.input() })
             }
             _ => None,
         };

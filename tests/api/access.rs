@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use prost_reflect::{DescriptorPool, MethodDescriptor};
 use signet::{
-    auth::{Access, Policy},
+    auth::{Access, CallerKind, Policy, Requirements},
     proto::DESCRIPTOR_SET,
     server::policy,
 };
@@ -22,7 +22,7 @@ async fn call(server: &TestServer, path: &str) -> Result<(), Status> {
 }
 
 async fn send(server: &TestServer, path: &str, request: Request<()>) -> Result<(), Status> {
-    let is_admin = path.starts_with("/identity.admin.v1.");
+    let is_admin = path.starts_with("/identity.admin.v1.") || path.starts_with("/identity.policy.v1.");
     let mut grpc = Grpc::new(if is_admin { server.admin_channel().await } else { server.channel().await });
     grpc.ready().await.unwrap();
     let codec: tonic_prost::ProstCodec<(), ()> = tonic_prost::ProstCodec::default();
@@ -44,8 +44,8 @@ async fn every_method_declares_its_access_and_is_held_to_it() {
         let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
         let answer = call(&server, &path).await;
         match policy.access(&path).unwrap() {
-            Access::Undeclared => panic!("{path} declares no access"),
-            Access::Authenticated { .. } => {
+            Access::Undeclared | Access::NotUnderstood => panic!("{path} declares no access"),
+            Access::Authenticated(_) => {
                 assert_refused(answer, Code::Unauthenticated, "TOKEN_MISSING");
             }
             Access::Public => {
@@ -65,8 +65,8 @@ fn methods_with_scopes() -> Vec<(String, Vec<String>)> {
     let methods = methods.filter(|method| method.parent_file().package_name() == "identity.v1");
     let paths = methods.map(|method| format!("/{}/{}", method.parent_service().full_name(), method.name()));
     let scopes = |path: String| match policy.access(&path).unwrap() {
-        Access::Authenticated { required_scopes } => Some((path, required_scopes.clone())),
-        Access::Public | Access::Undeclared => None,
+        Access::Authenticated(rule) => Some((path, rule.required_scopes.clone())),
+        Access::Public | Access::Undeclared | Access::NotUnderstood => None,
     };
     paths.filter_map(scopes).filter(|(_, scopes)| !scopes.is_empty()).collect()
 }
@@ -131,9 +131,22 @@ async fn what_is_not_declared_does_not_exist_for_a_caller() {
     assert_refused(answer, Code::Unauthenticated, "TOKEN_MISSING");
 }
 
+/// What the services in `text`, a proto, declare; the option is that of this release, or of `access_proto`.
+fn policy_of(text: &str, access_proto: Option<&str>) -> Policy {
+    let dir = tempfile::TempDir::new().unwrap();
+    std::fs::write(dir.path().join("test.proto"), text).unwrap();
+    if let Some(text) = access_proto {
+        std::fs::create_dir_all(dir.path().join("identity/v1")).unwrap();
+        std::fs::write(dir.path().join("identity/v1/access.proto"), text).unwrap();
+    }
+    let proto = concat!(env!("CARGO_MANIFEST_DIR"), "/proto");
+    let mut compiler = protox::Compiler::new([dir.path(), proto.as_ref()]).unwrap();
+    compiler.include_imports(true).open_file("test.proto").unwrap();
+    Policy::from_descriptor_set(&compiler.encode_file_descriptor_set()).unwrap()
+}
+
 #[test]
 fn a_method_that_declares_nothing_is_denied() {
-    let dir = tempfile::TempDir::new().unwrap();
     let text = r#"
         syntax = "proto3";
         package test.v1;
@@ -146,19 +159,59 @@ fn a_method_that_declares_nothing_is_denied() {
           rpc Scoped(Empty) returns (Empty) {
             option (identity.v1.access) = { authenticated: { required_scopes: ["a", "b"] } };
           }
+          rpc Whole(Empty) returns (Empty) {
+            option (identity.v1.access) = {
+              authenticated: { any_scopes: ["c", "d"], any_roles: "picker", callers: CALLERS_USER, audience: "orders" }
+            };
+          }
         }"#;
-    std::fs::write(dir.path().join("test.proto"), text).unwrap();
-    let proto = concat!(env!("CARGO_MANIFEST_DIR"), "/proto");
-    let mut compiler = protox::Compiler::new([dir.path(), proto.as_ref()]).unwrap();
-    compiler.include_imports(true).open_file("test.proto").unwrap();
-    let policy = Policy::from_descriptor_set(&compiler.encode_file_descriptor_set()).unwrap();
+    let policy = policy_of(text, None);
     let access = |method: &str| policy.access(&format!("/test.v1.TestService/{method}")).cloned();
     assert_eq!(access("Forgotten"), Some(Access::Undeclared));
     assert_eq!(access("Unset"), Some(Access::Undeclared));
     assert_eq!(access("Open"), Some(Access::Public));
     let scopes = vec!["a".to_owned(), "b".to_owned()];
-    assert_eq!(access("Scoped"), Some(Access::Authenticated { required_scopes: scopes }));
+    let scoped = Requirements { required_scopes: scopes, ..Requirements::default() };
+    assert_eq!(access("Scoped"), Some(Access::Authenticated(scoped)));
+    let whole = Requirements {
+        required_scopes: Vec::new(),
+        any_scopes: vec!["c".to_owned(), "d".to_owned()],
+        any_roles: vec!["picker".to_owned()],
+        callers: Some(CallerKind::User),
+        audience: Some("orders".to_owned()),
+    };
+    assert_eq!(access("Whole"), Some(Access::Authenticated(whole)));
     assert_eq!(access("Missing"), None);
+}
+
+#[test]
+fn a_rule_with_something_of_a_later_release_denies_the_method() {
+    let own = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/proto/identity/v1/access.proto"))
+        .unwrap();
+    let later = own
+        .replace("CALLERS_CLIENT = 2;", "CALLERS_CLIENT = 2; CALLERS_ROBOT = 3;")
+        .replace("string audience = 5;", "string audience = 5; bool needs_mfa = 6;")
+        .replace("message Public {}", "message Public { bool logged = 1; }")
+        .replace("Public public = 1;", "Public public = 1; Public insiders = 3;");
+    let text = r#"
+        syntax = "proto3";
+        package test.v1;
+        import "identity/v1/access.proto";
+        message Empty {}
+        service TestService {
+          rpc Field(Empty) returns (Empty) { option (identity.v1.access) = { authenticated: { needs_mfa: true } }; }
+          rpc Value(Empty) returns (Empty) { option (identity.v1.access) = { authenticated: { callers: CALLERS_ROBOT } }; }
+          rpc Public(Empty) returns (Empty) { option (identity.v1.access) = { public: { logged: true } }; }
+          rpc Rule(Empty) returns (Empty) { option (identity.v1.access) = { insiders: {} }; }
+          rpc Known(Empty) returns (Empty) { option (identity.v1.access) = { authenticated: { callers: CALLERS_CLIENT } }; }
+        }"#;
+    let policy = policy_of(text, Some(&later));
+    let access = |method: &str| policy.access(&format!("/test.v1.TestService/{method}")).cloned();
+    for method in ["Field", "Value", "Public", "Rule"] {
+        assert_eq!(access(method), Some(Access::NotUnderstood), "{method}");
+    }
+    let clients = Requirements { callers: Some(CallerKind::Client), ..Requirements::default() };
+    assert_eq!(access("Known"), Some(Access::Authenticated(clients)));
 }
 
 /// `buf breaking` does not look at it.

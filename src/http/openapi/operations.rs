@@ -9,7 +9,7 @@ use super::{
     reasons::Reasons,
     schema::Schemas,
 };
-use crate::auth::Access;
+use crate::auth::{Access, Requirements};
 
 /// What operations are made of.
 pub(super) struct Operations<'a, 'b> {
@@ -52,7 +52,9 @@ impl Operations<'_, '_> {
 
     /// What a caller must show, one of these; nothing if everybody may call.
     fn security(&self, access: Option<&Access>) -> Value {
-        let Some(Access::Authenticated { required_scopes }) = access else { return json!([]) };
+        let Some(Access::Authenticated(Requirements { required_scopes, .. })) = access else {
+            return json!([]);
+        };
         let scopes: Vec<_> = required_scopes.iter().map(String::as_str).collect();
         Value::Array(security(self.described, &scopes))
     }
@@ -72,11 +74,11 @@ pub(super) fn security(described: &Described, scopes: &[&str]) -> Vec<Value> {
 /// What an operation does, and the scopes that it needs.
 fn described(about: &str, access: Option<&Access>) -> String {
     match access {
-        Some(Access::Authenticated { required_scopes }) if !required_scopes.is_empty() => {
+        Some(Access::Authenticated(Requirements { required_scopes, .. })) if !required_scopes.is_empty() => {
             let names: Vec<_> = required_scopes.iter().map(|scope| format!("`{scope}`")).collect();
             format!("{about}\n\nNeeds a token with the scope {}.", names.join(" and "))
         }
-        Some(Access::Authenticated { .. }) => format!("{about}\n\nNeeds a token."),
+        Some(Access::Authenticated(_)) => format!("{about}\n\nNeeds a token."),
         _ => about.to_owned(),
     }
 }

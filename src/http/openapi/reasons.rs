@@ -71,7 +71,7 @@ impl Reasons {
         let mut named = self.named(listed);
         named.extend(self.of_any.iter().cloned());
         named.extend(self.named(sentence(head, OF_FILE)));
-        if matches!(access, Some(Access::Authenticated { .. })) {
+        if matches!(access, Some(Access::Authenticated(_))) {
             named.extend(self.of_authenticated.iter().cloned());
         }
         if method.input().fields().len() == 0 {

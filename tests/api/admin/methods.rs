@@ -28,11 +28,12 @@ const JUDGED_BY_WHAT_THEY_DO: &[&str] = &[
 /// Every method of the admin API by its path, with the scopes that it needs.
 fn methods() -> Vec<(String, Vec<String>)> {
     let (pool, policy) = (DescriptorPool::decode(DESCRIPTOR_SET).unwrap(), policy().unwrap());
-    let services = pool.services().filter(|service| service.package_name() == "identity.admin.v1");
+    let is_of_administrators = |package: &str| ["identity.admin.v1", "identity.policy.v1"].contains(&package);
+    let services = pool.services().filter(|service| is_of_administrators(service.package_name()));
     let methods = services.flat_map(|service| service.methods().collect::<Vec<_>>());
     let paths = methods.map(|method| format!("/{}/{}", method.parent_service().full_name(), method.name()));
     let declared = |path: String| match policy.access(&path).unwrap() {
-        Access::Authenticated { required_scopes } => (path, required_scopes.clone()),
+        Access::Authenticated(rule) => (path, rule.required_scopes.clone()),
         other => panic!("{path} declares {other:?}"),
     };
     paths.map(declared).collect()

@@ -1,4 +1,6 @@
-//! Owns how attributes look in messages of the API, to whoever serves it and whoever calls it.
+//! Owns how attributes and policies look in messages of the API, to whoever serves it and whoever calls it.
+
+mod policies;
 
 use std::collections::BTreeMap;
 
@@ -12,6 +14,8 @@ use crate::{
         },
     },
 };
+
+pub(crate) use policies::{difference as policy_difference, method_rule, policy_state, read_policy_state};
 
 const TYPES: [(AttributeType, Type); 4] = [
     (AttributeType::String, Type::String),

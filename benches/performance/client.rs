@@ -144,7 +144,7 @@ pub(crate) async fn introspect(
 fn check_request(token: &str) -> CheckRequest {
     let headers = [("authorization", &*format!("Bearer {token}")), ("content-type", "application/grpc")];
     let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-    let http = HttpRequest { headers, header_map: None };
+    let http = HttpRequest { headers, ..HttpRequest::default() };
     let rule = ("signet.require_scope".to_owned(), "profile".to_owned());
     let attributes = AttributeContext {
         source: None,

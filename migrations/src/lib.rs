@@ -31,6 +31,7 @@ mod m20261129_000026_applied_resources;
 mod m20261129_000027_applied_sets;
 mod m20261129_000028_session_ends;
 mod m20261129_000029_copies;
+mod m20261130_000030_policies;
 mod names;
 mod schema;
 mod table;
@@ -71,6 +72,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261129_000027_applied_sets::Migration),
             Box::new(m20261129_000028_session_ends::Migration),
             Box::new(m20261129_000029_copies::Migration),
+            Box::new(m20261130_000030_policies::Migration),
         ]
     }
 }

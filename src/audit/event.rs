@@ -1,6 +1,6 @@
 //! Owns what can be recorded: the events, their outcomes, and whom they concern.
 
-use super::{Actor, kept::Keeper};
+use super::{Actor, field::FieldChange, kept::Keeper};
 use crate::model::{GroupId, KeyId, Origin, Principal, RequestId, RoleId, SessionId, UserId, named::named};
 
 /// How much is kept of what a client calls itself, and of its address, in characters.
@@ -102,6 +102,14 @@ named! {
         AudienceOwnerRemoved = "audience.owner_removed",
         /// An administrator set all owners of an audience at once.
         AudienceOwnersChanged = "audience.owners_changed",
+        /// An operator or an owner of the service pushed a version of its policy.
+        PolicyPushed = "policy.pushed",
+        /// An operator or an owner of the service activated a version of its policy: it is enforced.
+        PolicyActivated = "policy.activated",
+        /// An operator or an owner of the service put a version of its policy into SHADOW: it is judged, and lets nobody in.
+        PolicyShadowed = "policy.shadowed",
+        /// An operator or an owner of the service retired a version of its policy.
+        PolicyRetired = "policy.retired",
         /// An operator or an administrator applied a manifest: what it changed is told by events of its own.
         ManifestApplied = "manifest.applied",
         /// An operator or an administrator took a set of manifests over from whoever it belonged to.
@@ -196,6 +204,8 @@ named! {
         SetOfAnother = "set_of_another",
         /// A client would have come to hold a scope that somebody lacked who made a credential of it.
         MakerLacksScope = "maker_lacks_scope",
+        /// Calls would pass that a policy refuses now, and that was not allowed.
+        PolicyWidens = "policy_widens",
         /// The role follows from the program, or every user has it.
         BuiltInRole = "built_in_role",
         /// A role would have given a scope that administers the service, and may not.
@@ -204,95 +214,6 @@ named! {
         TokenRevoked = "token_revoked",
         /// Another rule; the answer's reason says which.
         Forbidden = "forbidden",
-    }
-}
-
-named! {
-    /// What of an account, a client or a role was changed. Its old and its new value are not told: of an account they are personal, as
-    /// names are.
-    Field {
-        /// The login name.
-        Username = "username",
-        /// The e-mail address.
-        Email = "email",
-        /// The name to show.
-        DisplayName = "display_name",
-        /// The attributes of its own: their names are told in the place of the new value.
-        Attributes = "attributes",
-        /// What the operator calls it.
-        Name = "name",
-        /// The scopes that it may ask for, or that it gives.
-        Scopes = "scopes",
-        /// Whom its tokens may be meant for.
-        Audiences = "audiences",
-        /// What its tokens say of roles.
-        TokenClaims = "token_claims",
-        /// What verifies its assertions.
-        PublicKeys = "public_keys",
-        /// Whose certificate stands for it.
-        Certificate = "certificate",
-        /// Whether it may tell the addresses of its users.
-        MayClaimAddress = "may_claim_address",
-        /// What it is for.
-        Description = "description",
-        /// What the values of an attribute are.
-        Type = "type",
-        /// Who may write an attribute.
-        Writer = "writer",
-        /// Where an attribute is said.
-        Uses = "uses",
-        /// From when on it counts no longer.
-        ExpireTime = "expire_time",
-        /// Who owns it.
-        Owners = "owners",
-        /// Which set of a manifest it was.
-        Set = "set",
-        /// How many of its sessions there were, which ended.
-        Sessions = "sessions",
-        /// Whether it is active.
-        Active = "active",
-        /// How many secrets it has.
-        Secrets = "secrets",
-    }
-}
-
-/// What of something was changed, and from what into what where that may be told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FieldChange {
-    /// What was changed.
-    pub field: Field,
-    /// What it was; none if there was nothing, or if it is not told.
-    pub old: Option<String>,
-    /// What it is now.
-    pub new: Option<String>,
-}
-
-impl From<Field> for FieldChange {
-    /// That it was changed, and nothing more.
-    fn from(field: Field) -> Self {
-        Self { field, old: None, new: None }
-    }
-}
-
-impl FieldChange {
-    /// What has become of `field`; none if it is what it was.
-    #[must_use]
-    pub fn of(field: Field, old: &str, new: &str) -> Option<Self> {
-        let told = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        (old != new).then(|| Self { field, old: told(old), new: told(new) })
-    }
-
-    /// That something became active, or is so no more.
-    #[must_use]
-    pub fn of_activity(is_active: bool) -> Self {
-        let told = |is_active: bool| Some(is_active.to_string());
-        Self { field: Field::Active, old: told(!is_active), new: told(is_active) }
-    }
-
-    /// That `count` sessions ended; none if none did.
-    #[must_use]
-    pub fn of_ended_sessions(count: usize) -> Option<Self> {
-        (count > 0).then(|| Self { field: Field::Sessions, old: Some(count.to_string()), new: None })
     }
 }
 

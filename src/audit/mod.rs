@@ -7,6 +7,7 @@
 mod actor;
 mod database;
 mod event;
+mod field;
 mod kept;
 mod line;
 mod outbox;
@@ -38,7 +39,8 @@ use crate::{
 
 pub use actor::{Actor, ActorKind, LocalUser};
 pub use database::AuditDatabase;
-pub use event::{Entry, Event, Field, FieldChange, Outcome, Reason};
+pub use event::{Entry, Event, Outcome, Reason};
+pub use field::{Field, FieldChange};
 pub use kept::{KeptChange, KeptEvent};
 pub use outbox::{Batch, Outbox};
 pub use pending::Pending;

@@ -121,7 +121,7 @@ mod tests {
 
     /// Commands that delete nothing and end nothing for good: they read or add, another command takes back what they do, or, of a password
     /// and a master key, the new one is the answer.
-    const OTHERS: [&str; 59] = [
+    const OTHERS: [&str; 68] = [
         "serve",
         "top",
         "doctor",
@@ -169,6 +169,15 @@ mod tests {
         "audiences add-owner",
         "audiences remove-owner",
         "access show",
+        "policy lint",
+        "policy push",
+        "policy list",
+        "policy show",
+        "policy diff",
+        "policy activate",
+        "policy shadow",
+        "policy retire",
+        "policy explain",
         "audit list",
         "export",
         "keys list",

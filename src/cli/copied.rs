@@ -12,7 +12,7 @@ type Looking = (&'static str, bool);
 
 /// The commands that change the database of the settings, without those that ask for themselves (`serve`, `copy`) or put another one in its
 /// place (`restore`). With them how they only look, if they can.
-const CHANGING: [(&[&str], Option<Looking>); 38] = [
+const CHANGING: [(&[&str], Option<Looking>); 42] = [
     (&["users", "create"], None),
     (&["users", "import"], Some(("dry_run", true))),
     (&["users", "update"], None),
@@ -46,6 +46,10 @@ const CHANGING: [(&[&str], Option<Looking>); 38] = [
     (&["attributes", "delete"], None),
     (&["audiences", "add-owner"], None),
     (&["audiences", "remove-owner"], None),
+    (&["policy", "push"], None),
+    (&["policy", "activate"], None),
+    (&["policy", "shadow"], None),
+    (&["policy", "retire"], None),
     (&["apply"], Some(("dry_run", true))),
     (&["keys", "rotate"], None),
     (&["keys", "revoke"], None),
@@ -98,7 +102,12 @@ mod tests {
     use crate::cli::program;
 
     /// Commands that change nothing in the database of the settings, or have a way of their own.
-    const OTHERS: [&str; 29] = [
+    const OTHERS: [&str; 34] = [
+        "policy lint",
+        "policy list",
+        "policy show",
+        "policy diff",
+        "policy explain",
         "serve",
         "migrate up",
         "migrate status",

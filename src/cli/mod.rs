@@ -30,6 +30,7 @@ mod noted_certificate;
 mod operations;
 mod output;
 mod pages;
+mod policy;
 mod principal;
 mod quiet;
 mod records;
@@ -131,6 +132,9 @@ enum Command {
     /// Show what somebody may do, and why.
     #[command(arg_required_else_help = false)]
     Access(Over<access::Command>),
+    /// Manage who may call which RPC of other services: their rules, by version, which Signet enforces where Envoy asks it.
+    #[command(arg_required_else_help = false)]
+    Policy(Over<policy::Command>),
     /// Show what has been done, and by whom.
     #[command(arg_required_else_help = false)]
     Audit(Over<events::Command>),
@@ -343,6 +347,7 @@ async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Bindings(command) => Box::pin(bindings::run(command, &cli.config, output)).await,
         Command::Audiences(command) => Box::pin(audiences::run(command, &cli.config, output)).await,
         Command::Access(command) => Box::pin(access::run(command, &cli.config, output)).await,
+        Command::Policy(command) => Box::pin(policy::run(command, &cli.config, output)).await,
         Command::Audit(command) => Box::pin(events::run(command, &cli.config, output)).await,
         Command::Apply(command) => Box::pin(apply::apply(command, &cli.config, output)).await,
         Command::Export(command) => Box::pin(apply::export(command, &cli.config, output)).await,

@@ -3,9 +3,9 @@
 use clap::{ArgMatches, parser::ValueSource};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
-/// Commands whose answer says no more than that they have done what was asked. Of `doctor` what is wrong is told nevertheless. Any other's
-/// is what was asked for, or cannot be asked for again: a secret.
-const DOERS: [&str; 31] = [
+/// Commands whose answer says no more than that they have done what was asked. Of `doctor` and `lint` what is wrong is told nevertheless.
+/// Any other's is what was asked for, or cannot be asked for again: a secret.
+const DOERS: [&str; 36] = [
     "serve",
     "login",
     "logout",
@@ -36,6 +36,11 @@ const DOERS: [&str; 31] = [
     "restore",
     "copy",
     "doctor",
+    "lint",
+    "push",
+    "activate",
+    "shadow",
+    "retire",
     "man",
 ];
 
@@ -69,10 +74,12 @@ mod tests {
     use crate::cli::program;
 
     /// Commands whose answer is what was asked for, or a secret.
-    const ANSWERING: [&str; 15] = [
+    const ANSWERING: [&str; 17] = [
         "create",
         "list",
         "show",
+        "diff",
+        "explain",
         "search",
         "sessions",
         "members",

@@ -14,6 +14,7 @@ use crate::{
         apply::Manifests,
         guessing::{AccountAllowances, GuessSettings},
         passwords::{self, Argon2Params, PrehashKey, PrehashKeyName},
+        policies::PolicyRegistry,
         users::UserPasswords,
     },
     install::{Missing, OpenDatabase, Unsealed},
@@ -141,6 +142,11 @@ impl Records {
     /// What declares attributes of users.
     pub(super) fn attribute_registry(&self) -> AttributeRegistry {
         AttributeRegistry::new(self.database.store.clone(), Clock::system(), self.audit.clone())
+    }
+
+    /// What keeps policies, and changes what they do.
+    pub(super) fn policy_registry(&self) -> PolicyRegistry {
+        PolicyRegistry::new(self.database.store.clone(), Clock::system(), self.audit.clone())
     }
 
     /// What makes manifests true.

@@ -27,7 +27,7 @@ named! {
         PasswordDoesNotFit = "PASSWORD_DOES_NOT_FIT",
         /// The service does not serve.
         NotServing = "NOT_SERVING",
-        /// `doctor` has found something wrong.
+        /// `doctor`, or `policy lint`, has found something wrong.
         ChecksFailed = "CHECKS_FAILED",
         /// Nobody answers at --server, or where `doctor` asks.
         ServerUnreachable = "SERVER_UNREACHABLE",

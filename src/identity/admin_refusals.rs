@@ -38,6 +38,7 @@ fn of(reason: &str) -> Reason {
         "LAST_ADMIN" => Reason::LastAdmin,
         "SET_OF_ANOTHER" => Reason::SetOfAnother,
         "MAKER_LACKS_SCOPE" => Reason::MakerLacksScope,
+        "POLICY_WIDENS" => Reason::PolicyWidens,
         "BUILT_IN_ROLE" => Reason::BuiltInRole,
         "RESERVED" => Reason::ReservedScope,
         "TOKEN_REVOKED" => Reason::TokenRevoked,

@@ -20,6 +20,7 @@ mod one_time_password;
 pub mod own_account;
 pub mod passwords;
 pub mod permissions;
+pub mod policies;
 pub mod proof;
 pub mod readiness;
 mod revocation;

@@ -16,6 +16,7 @@ mod hashing;
 mod http;
 mod jobs;
 mod places;
+mod policies;
 #[cfg(target_os = "linux")]
 mod process;
 mod series;
@@ -42,6 +43,7 @@ pub use guesses::{GuessMetrics, GuessResult};
 pub use hashing::{HashLane, HashMetrics};
 pub use http::HttpMetrics;
 pub use jobs::{JobMeter, JobMetrics, JobResult};
+pub use policies::ShadowMetrics;
 pub use tls::TlsMetrics;
 
 /// The media type of the Prometheus text format, version 0.0.4.
@@ -76,6 +78,8 @@ pub struct Metrics {
     pub clock: ClockMetrics,
     /// What this process does by itself.
     pub jobs: JobMetrics,
+    /// Policies in SHADOW.
+    pub shadow: ShadowMetrics,
     places: places::PlaceMetrics,
     connections_to_database: database::ConnectionsToDatabase,
     registry: Registry,
@@ -105,6 +109,7 @@ impl Metrics {
             database: DatabaseMetrics::register(&registry),
             clock: ClockMetrics::register(&registry),
             jobs: JobMetrics::register(&registry),
+            shadow: ShadowMetrics::register(&registry),
             places: places::PlaceMetrics::register(&registry),
             connections_to_database: database::ConnectionsToDatabase::register(&registry),
             registry,

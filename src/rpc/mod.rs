@@ -32,10 +32,10 @@ pub(crate) use {
 };
 
 pub(crate) use admin::{
-    ApplyRpc, AttributeRpc, AuditRpc, ClientRpc, GroupRpc, KeyRpc, MANIFEST_MAX_BYTES, RoleRpc, SessionRpc,
-    UserRpc,
+    ApplyRpc, AttributeRpc, AuditRpc, ClientRpc, GroupRpc, KeyRpc, MANIFEST_MAX_BYTES, PolicyRpc, RoleRpc,
+    SessionRpc, UserRpc,
 };
-pub(crate) use ext_authz::{ExtAuthzRpc, HeaderNames};
+pub(crate) use ext_authz::{ExtAuthzRpc, ExtAuthzSettings, HeaderNames};
 pub(crate) use identity_service::IdentityRpc;
 pub(crate) use reflection::ReflectionRpc;
 pub(crate) use token_service::TokenRpc;

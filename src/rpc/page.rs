@@ -16,6 +16,7 @@ use crate::{
             ListClientsRequest, ListGroupsRequest, ListKeysRequest, ListMembershipsRequest, ListRolesRequest,
             ListSessionsRequest, ListUsersRequest,
         },
+        policy::v1::ListPolicyVersionsRequest,
         v1::ListSessionsRequest as ListOwnSessionsRequest,
     },
 };
@@ -72,6 +73,7 @@ list_requests!(
     ListKeysRequest,
     ListMembershipsRequest,
     ListOwnSessionsRequest,
+    ListPolicyVersionsRequest,
     ListRolesRequest,
     ListSessionsRequest,
     ListUsersRequest,

@@ -18,6 +18,7 @@ use crate::{
         accounts::AccountSettings,
         grants::Vouching,
         passwords::{Argon2Params, PrehashKeys},
+        policies::PoliciesInForce,
     },
     install::StartError,
     metrics::{Metrics, families},
@@ -35,6 +36,7 @@ pub(super) struct Parts {
     pub(super) clients: Arc<Clients>,
     permissions: Arc<Permissions>,
     pub(super) attributes: Arc<ShownAttributes>,
+    pub(super) policies: Arc<PoliciesInForce>,
     pub(super) grants: Arc<Grants>,
     pub(super) introspection: Arc<Introspection>,
     pub(super) revocation: Arc<Revocation>,
@@ -97,6 +99,7 @@ impl Parts {
         let tokens = Arc::new(Tokens::new(Arc::clone(&keyring), clock.clone(), config.tokens.issuing()));
         let permissions = permissions(&store, config, &clock, &changes);
         let attributes = attributes(&store, config, &clock, &changes);
+        let policies = policies(&store, config, &clock, &changes);
         let vouching = Vouching {
             accounts: Arc::clone(&accounts),
             sessions: Arc::clone(&sessions),
@@ -136,6 +139,7 @@ impl Parts {
             clients,
             permissions,
             attributes,
+            policies,
             grants: Arc::new(grants),
             introspection,
             revocation,
@@ -168,6 +172,7 @@ impl Parts {
         let mut all: Vec<Arc<dyn Subscriber>> =
             vec![accounts, sessions, Arc::clone(&self.clients) as _, Arc::clone(&self.keyring) as _];
         all.push(Arc::clone(&self.attributes) as _);
+        all.push(Arc::clone(&self.policies) as _);
         for kind in Permissions::KINDS {
             all.push(Arc::new(Arc::clone(&self.permissions).hearing(kind)));
         }
@@ -251,6 +256,11 @@ fn introspection(
 fn attributes(store: &Store, config: &Config, clock: &Clock, changes: &Feed) -> Arc<ShownAttributes> {
     let max_age = config.permissions().cache_max_age;
     Arc::new(ShownAttributes::new(store.clone(), max_age, clock.clone(), changes.watermark()))
+}
+
+fn policies(store: &Store, config: &Config, clock: &Clock, changes: &Feed) -> Arc<PoliciesInForce> {
+    let max_age = config.permissions().cache_max_age;
+    Arc::new(PoliciesInForce::new(store.clone(), max_age, clock.clone(), changes.watermark()))
 }
 
 impl Pools {

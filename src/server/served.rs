@@ -21,6 +21,7 @@ use crate::{
     identity::{
         AccessRegistry, AttributeRegistry, ClientDirectory, ClientRegistry, UserDirectory, UserRegistry,
         apply::{Manifests, SharedManifests},
+        policies::PolicyRegistry,
         users::UserPasswords,
     },
     proto::{
@@ -37,14 +38,16 @@ use crate::{
             session_service_server::{self, SessionServiceServer},
             user_service_server::{self, UserServiceServer},
         },
+        identity::policy::v1::policy_service_server::{self, PolicyServiceServer},
         identity::v1::{
             identity_service_server::{self, IdentityServiceServer},
             token_service_server::{self, TokenServiceServer},
         },
     },
     rpc::{
-        ApplyRpc, AttributeRpc, AuditRpc, ClientRpc, ExtAuthzRpc, GroupRpc, HeaderNames, IdentityRpc, KeyRpc,
-        MANIFEST_MAX_BYTES, ReflectionRpc, RoleRpc, SessionRpc, TokenRpc, UserRpc, health::HealthRpc,
+        ApplyRpc, AttributeRpc, AuditRpc, ClientRpc, ExtAuthzRpc, ExtAuthzSettings, GroupRpc, HeaderNames,
+        IdentityRpc, KeyRpc, MANIFEST_MAX_BYTES, PolicyRpc, ReflectionRpc, RoleRpc, SessionRpc, TokenRpc,
+        UserRpc, health::HealthRpc,
     },
 };
 
@@ -171,6 +174,9 @@ pub(super) static SERVED: &[Served] = &[
         let registry = AttributeRegistry::new(store.clone(), clock.clone(), audit.clone());
         let server = AttributeServiceServer::new(AttributeRpc::new(Arc::new(registry)));
         routes.add_service(server.max_decoding_message_size(building.max_message_bytes));
+    }),
+    Served::of_admin_api(policy_service_server::SERVICE_NAME, |building, routes| {
+        routes.add_service(policies(building));
     }),
     Served::of_admin_api(group_service_server::SERVICE_NAME, |building, routes| {
         let server = GroupServiceServer::new(GroupRpc::new(access(building)));
@@ -319,6 +325,14 @@ fn access(building: &Building<'_>) -> Arc<AccessRegistry> {
     Arc::new(AccessRegistry::new(store.clone(), clock.clone(), audit.clone(), own))
 }
 
+fn policies(building: &Building<'_>) -> PolicyServiceServer<PolicyRpc> {
+    let Parts { store, clock, audit, policies, authenticator, .. } = building.parts;
+    let registry = PolicyRegistry::new(store.clone(), clock.clone(), audit.clone());
+    let own = building.config.tokens.issuing().audience;
+    let rpc = PolicyRpc::new(registry, Arc::clone(policies), Arc::clone(authenticator), own);
+    PolicyServiceServer::new(rpc).max_decoding_message_size(building.max_message_bytes)
+}
+
 fn users(parts: &Parts) -> UserRpc {
     let Parts { store, clock, audit, accounts, sessions, guessing, .. } = parts;
     let registry = UserRegistry::new(store.clone(), clock.clone(), audit.clone())
@@ -343,14 +357,14 @@ fn ext_authz(building: &Building<'_>) -> AuthorizationServer<ExtAuthzRpc> {
 /// What decides whether requests to other services may pass, asked at `addr`.
 pub(super) fn ext_authz_rpc(parts: &Parts, config: &Config, addr: ExtAuthzAddr) -> ExtAuthzRpc {
     let mesh = &config.mesh;
-    ExtAuthzRpc::new(
-        Arc::clone(&parts.authenticator),
-        HeaderNames::new(&mesh.ext_authz_header_prefix),
-        mesh.ext_authz_forward_token == Switch::On,
-        mesh.ext_authz_dynamic_metadata == Switch::On,
-        addr == ExtAuthzAddr::Shared,
-        parts.clock.clone(),
-    )
+    let settings = ExtAuthzSettings {
+        names: HeaderNames::new(&mesh.ext_authz_header_prefix),
+        forward_token: mesh.ext_authz_forward_token == Switch::On,
+        dynamic_metadata: mesh.ext_authz_dynamic_metadata == Switch::On,
+        is_shared: addr == ExtAuthzAddr::Shared,
+    };
+    let (authenticator, policies) = (Arc::clone(&parts.authenticator), Arc::clone(&parts.policies));
+    ExtAuthzRpc::new(authenticator, policies, settings, parts.metrics.shadow.clone(), parts.clock.clone())
 }
 
 fn health(building: &Building<'_>) -> HealthServer<HealthService> {

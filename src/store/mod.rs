@@ -44,6 +44,7 @@ pub use tables::job_runs::{JobRow, Process, RENEW_INTERVAL, RunEnd};
 pub use tables::leases::{Lease, MANIFESTS as MANIFESTS_LEASE, SIGNING_KEYS as SIGNING_KEYS_LEASE};
 pub use tables::one_time_passwords::{NewOneTimePassword, OneTimeUse, StoredOneTimePassword};
 pub use tables::password_failures::{Count, FailureKey, FailureKeys, Failures, Login, NewFailure, Payer};
+pub use tables::policies::PolicyStateChange;
 pub use tables::resting_usernames::RestingName;
 pub use tables::sealed_secrets::ResealedSecret;
 pub use tables::sessions::{

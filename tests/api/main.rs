@@ -32,6 +32,7 @@ mod one_time_passwords;
 mod operator;
 mod own_account;
 mod permissions;
+mod policies;
 mod proxies;
 mod ready;
 mod reasons;

@@ -50,6 +50,7 @@ mod newer_schema;
 mod open_files;
 mod output;
 mod passwords;
+mod policies;
 mod pooler;
 mod remote;
 mod replicas;

@@ -29,6 +29,7 @@ use crate::{
             role_service_client::RoleServiceClient, session_service_client::SessionServiceClient,
             user_service_client::UserServiceClient,
         },
+        policy::v1::policy_service_client::PolicyServiceClient,
         v1::identity_service_client::IdentityServiceClient,
     },
 };
@@ -181,6 +182,11 @@ impl Remote {
     pub(super) fn manifests(&self) -> ApplyServiceClient<Calls> {
         // A plan of 5,000 changes tells what was and will be.
         ApplyServiceClient::new(self.calls.clone()).max_decoding_message_size(MANIFEST_BYTES)
+    }
+
+    pub(super) fn policies(&self) -> PolicyServiceClient<Calls> {
+        // A version has up to 2,000 rules.
+        PolicyServiceClient::new(self.calls.clone()).max_decoding_message_size(MANIFEST_BYTES)
     }
 
     pub(super) fn clients(&self) -> ClientServiceClient<Calls> {

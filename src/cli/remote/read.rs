@@ -20,15 +20,17 @@ use crate::{
         AttributeDeclaration, AttributeId, AttributeName, AttributeSource, AttributeUses, AudienceName,
         Authentication, Binding, BindingId, CertificateSubject, Client, ClientId, ClientKind, ClientName,
         Description, DnsName, Grant, Group, GroupId, GroupName, Membership, NameSet, NamedAttributes, Origin,
-        Principal, Role, RoleId, RoleName, Session, SessionId, SpiffeId, User, UserAttributes, UserId,
-        Username,
+        PolicyState, PolicyVersionId, PolicyVersionName, Principal, Role, RoleId, RoleName, Session,
+        SessionId, SpiffeId, User, UserAttributes, UserId, Username,
+        policy::PolicyVersion,
         profile::{DisplayName, Email},
     },
     proto::identity::{
         admin::v1::{self as wire, audit_event, client, principal::Kind, scope_access},
+        policy::v1 as policy,
         v1,
     },
-    wire::{read_attribute_type, read_attribute_value, read_attribute_writer},
+    wire::{read_attribute_type, read_attribute_value, read_attribute_writer, read_policy_state},
 };
 
 /// A time, which a service of this release always tells where it is needed.
@@ -91,6 +93,21 @@ pub(in crate::cli) fn attribute(told: wire::Attribute) -> Result<AttributeDeclar
             in_introspection: told.in_introspection,
         },
         description: Description::from_stored(told.description),
+        create_time: time(told.create_time),
+        update_time: time(told.update_time),
+    })
+}
+
+/// A version of a policy. What it does, if this release does not know that, is shown as nothing.
+pub(in crate::cli) fn policy_version(told: policy::PolicyVersion) -> Result<PolicyVersion, Failure> {
+    let state = read_policy_state(told.state()).unwrap_or(PolicyState::Pushed);
+    Ok(PolicyVersion {
+        id: PolicyVersionId(id(&told.id)?),
+        service: AudienceName::from_stored(told.service),
+        name: PolicyVersionName::from_stored(told.version),
+        state,
+        sha256: told.sha256,
+        methods: u64::try_from(told.method_count).unwrap_or_default(),
         create_time: time(told.create_time),
         update_time: time(told.update_time),
     })

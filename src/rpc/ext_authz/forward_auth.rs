@@ -61,6 +61,7 @@ impl ExtAuthzRpc {
                     ),
                     verified: head.extensions.get().cloned(),
                     connection: head.extensions.get(),
+                    http: None,
                 };
                 self.answer(client, ("the query of forward-auth", &entries), shown).await?
             }

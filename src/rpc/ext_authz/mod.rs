@@ -1,9 +1,12 @@
 //! Owns `envoy.service.auth.v3.Authorization`: Envoy asks whether a request to another service may pass.
 
 mod answer;
+mod called;
 mod forward_auth;
 mod misconfiguration;
+mod policy;
 mod rule;
+mod shadow;
 
 use std::{collections::BTreeMap, fmt, net::IpAddr, sync::Arc};
 
@@ -17,7 +20,8 @@ use crate::{
     admission::{ConnectionHandle, Door},
     auth::{Authenticator, Caller, VerifiedToken, bearer_token},
     base::{Clock, TRACEPARENT, TraceParent},
-    identity::{GoodStanding, Keyring, RolesAt, recognised},
+    identity::{GoodStanding, Keyring, RolesAt, policies::PoliciesInForce, recognised},
+    metrics::ShadowMetrics,
     model::{Error, FieldReason, Network, REQUEST_ID_HEADER, RequestId, current_trace, works_for_request},
     peer::{PeerAddress, certificate},
     proto::envoy::{
@@ -30,7 +34,9 @@ use crate::{
     },
 };
 use misconfiguration::Misconfiguration;
-use rule::Rule;
+use policy::Refused;
+use rule::{Rule, beginning};
+use shadow::ShadowVerdicts;
 
 /// How many headers, and how many entries of a rule, a question may have: Envoy itself takes at most 100 headers unless it is told to
 /// take more.
@@ -39,21 +45,31 @@ const MAX_ENTRIES: usize = 1_024;
 /// Serves `Authorization`.
 ///
 /// Method, path and host of the checked request are not looked at: which rule holds is Envoy's to say, by the route that it has
-/// chosen, so that no path can be read here in another way than there.
+/// chosen, so that no path can be read here in another way than there. But where the route names the policy of a service, the path is the
+/// name of a method, byte for byte, or the request is refused ([`called`]).
 #[derive(Debug)]
 pub(crate) struct ExtAuthzRpc {
     authenticator: Arc<Authenticator<Arc<Keyring>, GoodStanding>>,
-    names: HeaderNames,
-    /// Whether the token goes on to the service behind, where the route does not say.
-    forward_token: bool,
-    /// Whether Envoy itself is told whom a request comes from, beside the service behind it.
-    dynamic_metadata: bool,
-    /// Whether others than Envoys reach the address, so that not everybody may name the client whom a question is counted for.
-    is_shared: bool,
+    policies: Arc<PoliciesInForce>,
+    settings: ExtAuthzSettings,
     misconfiguration: Misconfiguration,
+    shadow: ShadowVerdicts,
 }
 
-/// The token of a request.
+/// How it is answered.
+#[derive(Debug)]
+pub(crate) struct ExtAuthzSettings {
+    /// The names of the headers that tell the service behind whom a request comes from.
+    pub(crate) names: HeaderNames,
+    /// Whether the token goes on to the service behind, where the route does not say.
+    pub(crate) forward_token: bool,
+    /// Whether Envoy itself is told whom a request comes from, beside the service behind it.
+    pub(crate) dynamic_metadata: bool,
+    /// Whether others than Envoys reach the address, so that not everybody may name the client whom a question is counted for.
+    pub(crate) is_shared: bool,
+}
+
+/// The token of a request, and the request.
 struct Shown<'a> {
     /// As it stands there.
     token: Result<Option<&'a str>, Error>,
@@ -61,19 +77,21 @@ struct Shown<'a> {
     verified: Option<VerifiedToken>,
     /// The connection that brought the question.
     connection: Option<&'a ConnectionHandle>,
+    /// The request that is asked about; none where it is not told.
+    http: Option<&'a HttpRequest>,
 }
 
 impl ExtAuthzRpc {
     pub(crate) fn new(
         authenticator: Arc<Authenticator<Arc<Keyring>, GoodStanding>>,
-        names: HeaderNames,
-        forward_token: bool,
-        dynamic_metadata: bool,
-        is_shared: bool,
+        policies: Arc<PoliciesInForce>,
+        settings: ExtAuthzSettings,
+        metrics: ShadowMetrics,
         clock: Clock,
     ) -> Self {
-        let misconfiguration = Misconfiguration::new(clock);
-        Self { authenticator, names, forward_token, dynamic_metadata, is_shared, misconfiguration }
+        let (misconfiguration, shadow) =
+            (Misconfiguration::new(clock.clone()), ShadowVerdicts::new(clock, metrics));
+        Self { authenticator, policies, settings, misconfiguration, shadow }
     }
 
     /// Whom the request comes from, and the roles there at the audience of the route; none if nobody is said and nobody need be.
@@ -83,7 +101,7 @@ impl ExtAuthzRpc {
         rule: &Rule<'_>,
     ) -> Result<Option<(Caller, Arc<RolesAt>)>, Error> {
         let Some(token) = shown.token? else {
-            return if rule.anonymous { Ok(None) } else { Err(Error::TokenMissing) };
+            return if rule.anonymous == Some(true) { Ok(None) } else { Err(Error::TokenMissing) };
         };
         // Who shows a token is held to it, also where none is needed: what the service behind would make of a bad one is not known.
         let audience = rule.audience.unwrap_or_else(|| self.authenticator.audience());
@@ -113,12 +131,27 @@ impl ExtAuthzRpc {
             Ok(rule) => rule,
             Err(broken) => return self.misconfigured(client, &format_args!("{place} has {broken}")),
         };
-        match self.decide(shown, &rule).await {
+        let decided = match rule.policy {
+            None => self.decide(shown, &rule).await,
+            // On the heap: most routes name none, and need not carry what it waits for.
+            Some(service) => match Box::pin(self.decide_by_policy(service, shown, &rule)).await {
+                Ok(passed) => Ok(passed),
+                Err(Refused::Route(problem)) => {
+                    let problem =
+                        format!("{place} has \"signet.policy\": {:?}, and {problem}", beginning(service));
+                    return self.misconfigured(client, &problem);
+                }
+                Err(Refused::Request(error, scopes)) => {
+                    return answer::denied(error, &Rule { scopes, ..Rule::default() }, client);
+                }
+            },
+        };
+        match decided {
             Ok(found) => {
-                let forward_token = rule.forward_token.unwrap_or(self.forward_token);
+                let forward_token = rule.forward_token.unwrap_or(self.settings.forward_token);
                 let told = found.as_ref().map(|(caller, roles)| Told { caller, roles: &roles.joined });
-                let allowed = self.names.allowed(told.as_ref(), forward_token);
-                let told = told.filter(|_| self.dynamic_metadata);
+                let allowed = self.settings.names.allowed(told.as_ref(), forward_token);
+                let told = told.filter(|_| self.settings.dynamic_metadata);
                 Ok(CheckResponse { dynamic_metadata: told.as_ref().map(answer::metadata), ..allowed })
             }
             Err(error) => answer::denied(error, &rule, client),
@@ -156,13 +189,13 @@ impl Authorization for ExtAuthzRpc {
             trace.join(parent);
         }
         let token = bearer_token(fields(&http, "authorization"));
-        let is_believed = !self.is_shared || may_name_clients(&extensions, metadata);
+        let is_believed = !self.settings.is_shared || may_name_clients(&extensions, metadata);
         let client = source.filter(|_| is_believed).and_then(network);
         let verified = match extensions.get::<Door>() {
             Some(door) => door.enter(client, token.as_ref().ok().copied().flatten())?,
             None => None,
         };
-        let shown = Shown { token, verified, connection: extensions.get() };
+        let shown = Shown { token, verified, connection: extensions.get(), http: Some(&http) };
         let is_grpc = fields(&http, "content-type").any(is_grpc_content_type);
         let client = answer::Client { is_grpc, request_id };
         let rule = ("context_extensions", &context_extensions);

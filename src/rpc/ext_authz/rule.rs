@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use crate::model::{NameSet, RoleName, name_set::is_name};
+use crate::model::{AudienceName, NameSet, RoleName, name_set::is_name};
 
 /// What a request must prove to pass. By default: a token that is meant for Signet itself, with any scope.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Rule<'a> {
     /// `signet.require_scope`: the token must have all of them.
     pub(super) scopes: NameSet,
@@ -13,8 +13,10 @@ pub(super) struct Rule<'a> {
     pub(super) audience: Option<&'a str>,
     /// `signet.require_role`: the role that whoever the token stands for must have at that audience.
     pub(super) role: Option<&'a str>,
-    /// `signet.anonymous`: whether a request without a token passes too.
-    pub(super) anonymous: bool,
+    /// `signet.anonymous`: whether a request without a token passes too, if the route says.
+    pub(super) anonymous: Option<bool>,
+    /// `signet.policy`: the service by whose policy requests are judged, method by method. The keys above only tighten it.
+    pub(super) policy: Option<&'a str>,
     /// `signet.forward_token`: whether the service behind gets the token, if the route says.
     pub(super) forward_token: Option<bool>,
 }
@@ -50,6 +52,8 @@ impl<'a> Rule<'a> {
                         return Err(broken("must be the name of one role, and not `everyone`"));
                     }
                 }
+                "signet.policy" if AudienceName::parse(value).is_ok() => rule.policy = Some(value),
+                "signet.policy" => return Err(broken("must be the name of one service")),
                 "signet.anonymous" | "signet.forward_token" => {
                     let allow = match value.as_str() {
                         "allow" => true,
@@ -57,7 +61,7 @@ impl<'a> Rule<'a> {
                         _ => return Err(broken("must be `allow` or `deny`")),
                     };
                     if key == "signet.anonymous" {
-                        rule.anonymous = allow;
+                        rule.anonymous = Some(allow);
                     } else {
                         rule.forward_token = Some(allow);
                     }
@@ -74,6 +78,13 @@ impl<'a> Rule<'a> {
             }
             rule => Ok(rule),
         }
+    }
+}
+
+impl Rule<'_> {
+    /// Whether it has one of the keys `signet.require_*`.
+    pub(super) fn requires_something(&self) -> bool {
+        !self.scopes.is_empty() || self.audience.is_some() || self.role.is_some()
     }
 }
 
@@ -116,11 +127,18 @@ mod tests {
             ("signet.require_role", "order-desk"),
             ("signet.anonymous", "allow"),
             ("signet.forward_token", "allow"),
+            ("signet.policy", "stock"),
         ]);
         let rule = Rule::parse(&all).unwrap();
-        assert_eq!((rule.scopes.as_str(), rule.anonymous, rule.forward_token), ("a b", true, Some(true)));
+        assert_eq!(
+            (rule.scopes.as_str(), rule.anonymous, rule.forward_token),
+            ("a b", Some(true), Some(true))
+        );
+        assert_eq!((rule.policy, rule.requires_something()), (Some("stock"), true));
         assert_eq!((rule.audience, rule.role), (Some("https://orders.example/"), Some("order-desk")));
-        assert!(!Rule::parse(&extensions(&[("signet.anonymous", "deny")])).unwrap().anonymous);
+        let denied = extensions(&[("signet.anonymous", "deny")]);
+        let rule = Rule::parse(&denied).unwrap();
+        assert_eq!((rule.anonymous, rule.requires_something()), (Some(false), false));
         let kept = extensions(&[("signet.forward_token", "deny")]);
         assert_eq!(Rule::parse(&kept).unwrap().forward_token, Some(false));
     }
@@ -136,6 +154,9 @@ mod tests {
             ("signet.anonymous", ""),
             ("signet.anonymous", "Allow"),
             ("signet.anonymous", "true"),
+            ("signet.policy", ""),
+            ("signet.policy", "stock orders"),
+            ("signet.Policy", "stock"),
             ("signet.forward_token", ""),
             ("signet.forward_token", "true"),
             ("signet.forward_tokens", "allow"),
@@ -181,6 +202,7 @@ mod tests {
                 let means_something = !rule.scopes.is_empty()
                     || rule.audience.is_some()
                     || rule.forward_token.is_some()
+                    || rule.policy.is_some()
                     || key == "signet.anonymous";
                 prop_assert!(means_something, "{key:?} was passed over");
             }

@@ -296,9 +296,14 @@ impl Administering<'_> {
     /// # Errors
     /// [`Error::NotOwner`]; [`Error::InsufficientScope`] of an owner whose token lacks what that takes.
     pub(in crate::store) async fn may_change_roles_of(&self, audience: &AudienceName) -> Result<(), Failed> {
-        if self.rights.have(AdminScope::BindingsWrite) {
-            return Ok(());
-        }
+        if self.rights.have(AdminScope::BindingsWrite) { Ok(()) } else { self.must_own(audience).await }
+    }
+
+    /// Succeeds if whoever makes the change owns `audience`, or is the operator.
+    ///
+    /// # Errors
+    /// As [`Self::may_change_roles_of`].
+    pub(in crate::store) async fn must_own(&self, audience: &AudienceName) -> Result<(), Failed> {
         let Authority::Caller { subject, .. } = self.change.authority else { return Ok(()) };
         let owns = match &self.owned {
             Some(owned) => owned.contains(audience),

@@ -1,5 +1,5 @@
 //! Owns the table `changes`: the feed by which other processes learn which users, sessions, clients, signing keys, roles, groups,
-//! bindings and attributes were changed or ended.
+//! bindings, attributes and policies were changed or ended.
 
 use std::time::Duration;
 
@@ -39,6 +39,8 @@ pub enum ChangeKind {
     Binding,
     /// What is declared of the attributes of users: all of it is read anew at once.
     Attribute,
+    /// What is in force of the policy of a service: the subject is the key of the service's audience.
+    Policy,
 }
 
 /// How the row changed.
@@ -51,7 +53,7 @@ pub enum ChangeEffect {
 }
 
 impl ChangeKind {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::User,
         Self::Session,
         Self::Client,
@@ -61,6 +63,7 @@ impl ChangeKind {
         Self::Membership,
         Self::Binding,
         Self::Attribute,
+        Self::Policy,
     ];
 
     const fn name(self) -> &'static str {
@@ -74,6 +77,7 @@ impl ChangeKind {
             Self::Membership => "membership",
             Self::Binding => "binding",
             Self::Attribute => "attribute",
+            Self::Policy => "policy",
         }
     }
 }
@@ -94,7 +98,7 @@ impl ChangeEffect {
 pub struct Change {
     /// The id of the row: the feed is read in this order.
     pub id: i64,
-    /// The id of the user, the session, the client, the role, the group or the attribute, or [`SIGNING_KEYS`].
+    /// The id of the user, the session, the client, the role, the group or the attribute, the key of the audience, or [`SIGNING_KEYS`].
     pub subject: Uuid,
     /// The kind of the row; none if another release wrote the change, which may then be of any kind.
     pub kind: Option<ChangeKind>,

@@ -13,8 +13,9 @@ use crate::store::{
     tables::entity::{
         admin_requests, administrators, applied_resources, applied_sets, attributes, audience_owners,
         audiences, audit_events, bindings, built_indexes, client_assertions, client_secrets, clients, groups,
-        memberships, one_time_passwords, password_failures, password_failures_by_address, resting_usernames,
-        roles, sealed_secrets, sessions, signing_keys, username_looks, usernames, users,
+        memberships, one_time_passwords, password_failures, password_failures_by_address, policy_rules,
+        policy_versions, resting_usernames, roles, sealed_secrets, sessions, signing_keys, username_looks,
+        usernames, users,
     },
 };
 
@@ -38,7 +39,7 @@ pub struct CopiedTable {
 
 /// Every table but: the feed (`changes`) and `leases`, which are about processes that run; `built_indexes`, which is about the database
 /// ([`Store::keep_built_as`]); and `copies`.
-pub const COPIED: [CopiedTable; 25] = [
+pub const COPIED: [CopiedTable; 27] = [
     table::<users::Entity>("users", 0),
     table::<usernames::Entity>("usernames", 0),
     table::<username_looks::Entity>("username_looks", 0),
@@ -56,6 +57,8 @@ pub const COPIED: [CopiedTable; 25] = [
     table::<groups::Entity>("groups", 0),
     table::<memberships::Entity>("memberships", 0),
     table::<bindings::Entity>("bindings", 0),
+    table::<policy_versions::Entity>("policy_versions", 0),
+    table::<policy_rules::Entity>("policy_rules", 0),
     table::<applied_sets::Entity>("applied_sets", 0),
     table::<applied_resources::Entity>("applied_resources", 0),
     table::<admin_requests::Entity>("admin_requests", 0),

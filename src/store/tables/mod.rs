@@ -29,6 +29,7 @@ pub(in crate::store) mod leases;
 pub(in crate::store) mod leftovers;
 pub(in crate::store) mod one_time_passwords;
 pub(in crate::store) mod password_failures;
+pub(in crate::store) mod policies;
 pub(in crate::store) mod resting_usernames;
 pub(in crate::store) mod roles;
 pub(in crate::store) mod sealed_secrets;

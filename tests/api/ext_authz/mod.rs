@@ -356,7 +356,7 @@ async fn what_cannot_be_decided_is_an_error_of_the_call() {
     sea_orm::ConnectionTrait::execute_unprepared(&db, "ALTER TABLE users RENAME TO others").await.unwrap();
     let bearer = format!("Bearer {good}");
     for extensions in [&[][..], &[("signet.anonymous", "allow")]] {
-        let http = HttpRequest { headers: texts(&[("authorization", &bearer)]), header_map: None };
+        let http = HttpRequest { headers: texts(&[("authorization", &bearer)]), ..HttpRequest::default() };
         let status = sidecar.answer(http, extensions).await.unwrap_err();
         assert_refused(Err::<(), _>(status), Code::Unavailable, "UNAVAILABLE");
     }

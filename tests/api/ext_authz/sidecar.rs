@@ -81,7 +81,7 @@ impl Sidecar {
 }
 
 pub(crate) fn http(headers: &[(&str, &str)]) -> HttpRequest {
-    HttpRequest { headers: texts(headers), header_map: None }
+    HttpRequest { headers: texts(headers), ..HttpRequest::default() }
 }
 
 pub(super) fn texts(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {

@@ -21,6 +21,8 @@ pub(super) mod memberships;
 pub(super) mod one_time_passwords;
 pub(super) mod password_failures;
 pub(super) mod password_failures_by_address;
+pub(super) mod policy_rules;
+pub(super) mod policy_versions;
 pub(super) mod resting_usernames;
 pub(super) mod roles;
 pub(super) mod sealed_secrets;

@@ -1,0 +1,126 @@
+//! Owns `signet policy` over the admin API.
+
+use std::path::Path;
+
+use super::{
+    Change, Command, Diff, Explain, Push, WIDENING_HINT, Which, done, read_file,
+    shown::{self, heading, list_one, show, tell, tell_differences},
+};
+use crate::{
+    cli::{
+        Failure, Output,
+        remote::{Remote, answered, each, from_the_start, read},
+    },
+    files::read_text,
+    identity::policies::PushedRules,
+    model::PolicyState,
+    proto::identity::policy::v1::{
+        ActivatePolicyVersionRequest, DiffPolicyVersionsRequest, ExplainCallRequest, GetPolicyVersionRequest,
+        ListPolicyVersionsRequest, PolicyVersion, PushPolicyVersionRequest, RetirePolicyVersionRequest,
+        ShadowPolicyVersionRequest,
+    },
+};
+
+pub(super) async fn run(command: Command, remote: &Remote, output: Output) -> Result<(), Failure> {
+    match command {
+        Command::Push(push) => push_over(push, remote, output).await,
+        Command::List { service, limit, after } => {
+            from_the_start("--after", after)?;
+            let service = service.unwrap_or_default();
+            let read = async |page_size, page_token| {
+                let request = ListPolicyVersionsRequest { page_size, page_token, service: service.clone() };
+                let page = answered(remote.policies().list_policy_versions(request).await)?;
+                Ok((page.policy_versions, page.next_page_token))
+            };
+            let tell = async |version| list_one(&read::policy_version(version)?, output);
+            each(limit, || heading(output), read, tell).await
+        }
+        Command::Show(Which { service, version }) => {
+            let request = GetPolicyVersionRequest { service, version: version.to_string() };
+            let found = answered(remote.policies().get_policy_version(request).await)?;
+            show(&read::policy_version(found.policy_version.unwrap_or_default())?, &found.rules, output)
+        }
+        Command::Diff(Diff { service, old, new }) => {
+            let (old_version, new_version) = (old.to_string(), new.to_string());
+            let request = DiffPolicyVersionsRequest { service, old_version, new_version };
+            let found = answered(remote.policies().diff_policy_versions(request).await)?;
+            tell_differences(&found.differences, output)
+        }
+        Command::Activate(change) => with_state(change, PolicyState::Active, remote, output).await,
+        Command::Shadow(change) => with_state(change, PolicyState::Shadow, remote, output).await,
+        Command::Retire(change) => with_state(change, PolicyState::Retired, remote, output).await,
+        Command::Explain(explain) => explain_over(explain, remote, output).await,
+        Command::Lint(_) => Ok(()),
+    }
+}
+
+/// Sends what is read of the file alone: names and options of methods.
+async fn push_over(
+    Push { which: Which { service, version }, public_services, file }: Push,
+    remote: &Remote,
+    output: Output,
+) -> Result<(), Failure> {
+    let set = read_file(&file)?;
+    let request = PushPolicyVersionRequest {
+        service,
+        version: version.to_string(),
+        descriptor_set: PushedRules::reduced(&set)?,
+        sha256: PushedRules::sha256_of(&set),
+        public_services,
+        ..PushPolicyVersionRequest::default()
+    };
+    let pushed = answered(remote.policies().push_policy_version(request).await)?;
+    tell("pushed", &read::policy_version(pushed.policy_version.unwrap_or_default())?, output)
+}
+
+async fn with_state(
+    Change { which: Which { service, version }, allow_widening }: Change,
+    state: PolicyState,
+    remote: &Remote,
+    output: Output,
+) -> Result<(), Failure> {
+    let version = version.to_string();
+    let mut policies = remote.policies();
+    let changed: Result<Option<PolicyVersion>, Failure> = match state {
+        PolicyState::Active => {
+            let request =
+                ActivatePolicyVersionRequest { service, version, allow_widening, ..Default::default() };
+            answered(policies.activate_policy_version(request).await).map(|answer| answer.policy_version)
+        }
+        PolicyState::Shadow => {
+            let request =
+                ShadowPolicyVersionRequest { service, version, allow_widening, ..Default::default() };
+            answered(policies.shadow_policy_version(request).await).map(|answer| answer.policy_version)
+        }
+        PolicyState::Retired | PolicyState::Pushed => {
+            let request =
+                RetirePolicyVersionRequest { service, version, allow_widening, ..Default::default() };
+            answered(policies.retire_policy_version(request).await).map(|answer| answer.policy_version)
+        }
+    };
+    let hinted = |failure: Failure| {
+        let widens =
+            matches!(&failure, Failure::Named(named) if named.reason.as_deref() == Some("POLICY_WIDENS"));
+        if widens { failure.with_hint(WIDENING_HINT) } else { failure }
+    };
+    tell(done(state), &read::policy_version(changed.map_err(hinted)?.unwrap_or_default())?, output)
+}
+
+async fn explain_over(
+    Explain { service, method, token_file }: Explain,
+    remote: &Remote,
+    output: Output,
+) -> Result<(), Failure> {
+    let token = match token_file {
+        None => String::new(),
+        Some(file) => {
+            // Standard input is a file, too.
+            let path = if file.as_os_str() == "-" { Path::new("/dev/stdin") } else { &file };
+            let text = read_text(path).map_err(|error| Failure::of_input("--token-file", &file, &error))?;
+            text.trim().to_owned()
+        }
+    };
+    let request = ExplainCallRequest { service, method: method.clone(), token };
+    let found = answered(remote.policies().explain_call(request).await)?;
+    shown::explain(&method, &found, output)
+}

@@ -1,0 +1,86 @@
+//! Owns the cache of what is in force of each service's policy: until the feed names the service.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::Mutex;
+use uuid::Uuid;
+
+use crate::{
+    base::Clock,
+    changes::{Known, RowCache, Subscriber, Watermark},
+    model::{AudienceName, Error, policy::ServicePolicy},
+    store::{ChangeKind, Store},
+};
+
+/// How much is remembered, in units of [`UNIT`] methods: some hundreds of services.
+const CAPACITY: usize = 4_096;
+
+/// How many methods weigh as much as a service with none.
+const UNIT: usize = 50;
+
+/// What is in force of the policies of services. What is remembered costs one look.
+#[derive(Debug)]
+pub struct PoliciesInForce {
+    store: Store,
+    known: RowCache<Uuid, ServicePolicy>,
+    /// Of calls at once that find nothing one reads.
+    reading: Mutex<()>,
+}
+
+impl PoliciesInForce {
+    /// Those of `store`, which are remembered for `max_age` while the feed cannot be read.
+    #[must_use]
+    pub fn new(store: Store, max_age: Duration, clock: Clock, watermark: Arc<Watermark>) -> Self {
+        Self { store, known: RowCache::new(CAPACITY, max_age, clock, watermark), reading: Mutex::default() }
+    }
+
+    /// What is in force of the policy of `service`; none if nothing is.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn of(&self, service: &AudienceName) -> Result<Option<Arc<ServicePolicy>>, Error> {
+        let key = service.key();
+        if let Some(known) = self.known(key, service) {
+            return Ok(known);
+        }
+        let _turn = self.reading.lock().await;
+        if let Some(known) = self.known(key, service) {
+            return Ok(known);
+        }
+        let fill = self.known.begin();
+        let read = self.store.policy_in_force(service).await?;
+        let read = (read.count() > 0).then(|| Arc::new(read));
+        let weight = read.as_ref().map_or(1, |policy| 1 + policy.method_count() / UNIT);
+        self.known.put_weighing(key, read.clone(), fill, weight as u64);
+        Ok(read)
+    }
+
+    /// What is remembered: that there is something, or nothing.
+    fn known(&self, key: Uuid, service: &AudienceName) -> Option<Option<Arc<ServicePolicy>>> {
+        let Known(known) = self.known.get(key)?;
+        // Of another service, if anybody had found two names with one key.
+        if known.as_ref().is_some_and(|policy| policy.service() != service.as_str()) {
+            None
+        } else {
+            Some(known)
+        }
+    }
+}
+
+impl Subscriber for PoliciesInForce {
+    fn kind(&self) -> ChangeKind {
+        ChangeKind::Policy
+    }
+
+    fn hears_unnamed(&self) -> bool {
+        false
+    }
+
+    fn forget_changed(&self, id: Uuid) {
+        self.known.forget(id);
+    }
+
+    fn forget_everything(&self) {
+        self.known.forget_all();
+    }
+}

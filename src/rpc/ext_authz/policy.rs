@@ -1,0 +1,187 @@
+//! Owns deciding by the policy of the service behind: the rule of the method that a request calls, which the keys of the route only
+//! tighten.
+
+use std::sync::Arc;
+
+use super::{ExtAuthzRpc, Rule, Shown, called::Called};
+use crate::{
+    auth::Caller,
+    identity::{RolesAt, policies::ShownNow, recognised},
+    model::{
+        Access, AudienceName, Error, Missing, NameSet, Requirements, Shows,
+        policy::{Enforced, MethodRule, ServicePolicy},
+    },
+};
+
+/// Whom a request comes from, with the roles at the audience of the route; none if nobody need be known.
+pub(super) type Passed = Option<(Caller, Arc<RolesAt>)>;
+
+/// Why a request does not pass.
+#[derive(Debug)]
+pub(super) enum Refused {
+    /// The route can let nobody pass: why.
+    Route(&'static str),
+    /// The request: why, and the scopes that its rules name.
+    Request(Error, NameSet),
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        Self::Request(error, NameSet::default())
+    }
+}
+
+/// Why a route refuses everybody.
+const NO_VERSION: &str = "its policy has neither an active nor a SHADOW version";
+const NO_KEY: &str = "its policy has SHADOW versions alone, and the route no `signet.require_*` key";
+
+/// Why nobody may call what the policy does not know: told as what declares nothing.
+const UNKNOWN: Error = Error::AccessUndeclared;
+
+impl ExtAuthzRpc {
+    /// Whether a request passes by the policy of `service` and the other keys of the route.
+    pub(super) async fn decide_by_policy(
+        &self,
+        service: &str,
+        shown: Shown<'_>,
+        rule: &Rule<'_>,
+    ) -> Result<Passed, Refused> {
+        let Ok(audience) = AudienceName::parse(service) else { return Err(UNKNOWN.into()) };
+        let Some(policy) = self.policies.of(&audience).await? else {
+            return Err(Refused::Route(NO_VERSION));
+        };
+        let called = shown.http.and_then(Called::of);
+        let token = shown.token.as_ref().ok().copied().flatten().filter(|_| policy.has_shadow());
+        let decided = match policy.enforced() {
+            Enforced::Nothing => return Err(Refused::Route(NO_VERSION)),
+            Enforced::RoutesAlone if rule.requires_something() => {
+                // As if the route did not name a policy at all.
+                self.decide(shown, rule).await.map_err(|error| Refused::Request(error, rule.scopes.clone()))
+            }
+            Enforced::RoutesAlone => Err(Refused::Route(NO_KEY)),
+            Enforced::Versions => self.decide_by_versions(&policy, called, shown, rule).await,
+        };
+        if policy.has_shadow() {
+            let passed = decided.as_ref().ok().and_then(Option::as_ref).map(|(caller, _)| caller);
+            self.judge_in_shadow(&policy, called, passed, token).await;
+        }
+        decided
+    }
+
+    /// Whether a request passes by the active versions of `policy`.
+    async fn decide_by_versions(
+        &self,
+        policy: &ServicePolicy,
+        called: Option<Called<'_>>,
+        shown: Shown<'_>,
+        rule: &Rule<'_>,
+    ) -> Result<Passed, Refused> {
+        let called = called.ok_or(UNKNOWN)?;
+        let rules = policy.active_rules(called.method);
+        let required = required(&rules, called)?;
+        let service = policy.service();
+        let needs_nothing =
+            required.is_empty() && !rule.requires_something() && rule.anonymous != Some(false);
+        if needs_nothing {
+            // A public method: a token that is sent is not looked at.
+            return Ok(None);
+        }
+        let token = shown.token?.ok_or(Error::TokenMissing)?;
+        let first = required.first().map(|rule| rule.audience(service));
+        let audience = first.or(rule.audience).unwrap_or(service);
+        let caller = match shown.verified {
+            Some(token) => self.authenticator.recognise_verified(token, audience, None).await?,
+            None => self.authenticator.recognise(token, audience).await?,
+        };
+        if let Some(connection) = shown.connection {
+            connection.note_caller(caller.subject());
+        }
+        self.must_keep(&caller, &required, service)?;
+        self.must_keep_route(&caller, rule)?;
+        let standing = self.authenticator.standing();
+        let roles = standing.roles_at(recognised(&caller)?, rule.audience.unwrap_or(service));
+        Ok(Some((caller, roles)))
+    }
+
+    /// Succeeds if `caller` keeps all rules that the versions have.
+    fn must_keep(&self, caller: &Caller, required: &[&Requirements], service: &str) -> Result<(), Refused> {
+        let found = recognised(caller)?;
+        let roles_at = |audience: &str| self.authenticator.standing().roles_at(found, audience);
+        let shown = ShownNow { caller, roles_at };
+        let missing = required.iter().flat_map(|rule| rule.missing(service, &shown)).next();
+        let Some(missing) = missing else { return Ok(()) };
+        let named = match missing {
+            Missing::AnyScope(scopes) => NameSet::of(scopes.iter().map(String::as_str)).unwrap_or_default(),
+            _ => NameSet::default().with(
+                required
+                    .iter()
+                    .flat_map(|rule| &rule.required_scopes)
+                    .map(String::as_str)
+                    .collect::<Vec<_>>(),
+            ),
+        };
+        Err(Refused::Request(missing.into(), named))
+    }
+
+    /// Succeeds if `caller` has what the keys of the route ask for besides.
+    fn must_keep_route(&self, caller: &Caller, rule: &Rule<'_>) -> Result<(), Refused> {
+        if let Some(audience) = rule.audience.filter(|audience| !caller.is_meant_for(audience)) {
+            return Err(Error::from(Missing::Audience(audience)).into());
+        }
+        if let Err(error) = caller.must_have(rule.scopes.iter()) {
+            return Err(Refused::Request(error, rule.scopes.clone()));
+        }
+        if let (Some(role), Some(audience)) = (rule.role, rule.audience) {
+            let roles = self.authenticator.standing().roles_at(recognised(caller)?, audience);
+            if !roles.names.has_role(role) {
+                return Err(Error::InsufficientRole(role.to_owned()).into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells what each SHADOW version of `policy` would have made of a call by `passed`, or else by whoever `token` stands for.
+    async fn judge_in_shadow(
+        &self,
+        policy: &ServicePolicy,
+        called: Option<Called<'_>>,
+        passed: Option<&Caller>,
+        token: Option<&str>,
+    ) {
+        let Some(called) = called else { return self.shadow.tell_unknown(policy) };
+        let proven = match (passed, token) {
+            (Some(caller), _) => Some(caller.clone()),
+            // Whoever was refused, or let in without a look: what the version would have made of it is asked for all the same.
+            (None, Some(token)) => self.authenticator.recognise_for_anyone(token).await.ok(),
+            (None, None) => None,
+        };
+        let found = proven.as_ref().and_then(|caller| recognised(caller).ok());
+        let roles_at = |audience: &str| {
+            found.map(|found| self.authenticator.standing().roles_at(found, audience)).unwrap_or_default()
+        };
+        let shown = proven.as_ref().map(|caller| ShownNow { caller, roles_at: &roles_at });
+        self.shadow.judge(policy, called, shown.as_ref());
+    }
+}
+
+/// What the `rules` of the method that is `called` ask for: all of it is needed.
+///
+/// # Errors
+/// [`Error::AccessUndeclared`] if there are none, if one of them lets nobody in, or does not let it be called so.
+fn required<'a>(rules: &[&'a MethodRule], called: Called<'_>) -> Result<Vec<&'a Requirements>, Error> {
+    if rules.is_empty() {
+        return Err(UNKNOWN);
+    }
+    let mut required = Vec::with_capacity(rules.len());
+    for rule in rules {
+        if called.by_get && !rule.has_no_side_effects {
+            return Err(UNKNOWN);
+        }
+        match &rule.access {
+            Access::Public => {}
+            Access::Authenticated(rule) => required.push(rule),
+            Access::Undeclared | Access::NotUnderstood => return Err(UNKNOWN),
+        }
+    }
+    Ok(required)
+}

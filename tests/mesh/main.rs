@@ -15,6 +15,7 @@ mod issuer;
 mod jwt_authn;
 mod load;
 mod mtls;
+mod policies;
 mod proxies;
 mod repeats;
 mod replicas;

@@ -19,7 +19,7 @@ use tower::{Layer, Service};
 use super::{Access, Authenticator, Caller, Keys, Policy, Standing};
 use crate::{
     errors::{CallFailure, FailureLog},
-    model::Error,
+    model::{Error, UNDECLARED},
 };
 
 /// The address of a call's sender, as an extension of the request: for a layer in front that knows it better than the connection does, as
@@ -89,7 +89,7 @@ impl<K: Keys, S: Standing> Gate<K, S> {
                     Some(missing) => Err((*missing).into()),
                 }
             }
-            Some(Access::Undeclared | Access::NotUnderstood) => Err(Error::AccessUndeclared),
+            Some(Access::Undeclared | Access::NotUnderstood) => Err(Error::AccessUndeclared(UNDECLARED)),
             None => Err(Error::Unimplemented),
         }
     }

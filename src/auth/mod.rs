@@ -66,7 +66,7 @@ pub(crate) use described_methods::EXAMPLES as EXAMPLE_SETS;
 #[cfg(all(feature = "server", any(fuzzing, test)))]
 pub(crate) use described_methods::fuzz as fuzz_policy;
 #[cfg(feature = "server")]
-pub use described_methods::{DescribedMethod, DescribedMethods, DescribedMethodsError};
+pub use described_methods::{DescribedMethod, DescribedMethods, DescribedMethodsError, WantedMethods};
 pub use issuer::{FetchSettings, RemoteKeys, RemoteKeysError, issuer_identifier};
 pub use keys::Keys;
 pub use layer::{AuthLayer, AuthService, CallerAddress};

@@ -4,10 +4,12 @@ mod feed;
 mod negative_cache;
 mod row_cache;
 mod subscriber;
+mod turns;
 mod watermark;
 
 pub use feed::Feed;
 pub(crate) use negative_cache::NegativeCache;
 pub(crate) use row_cache::{Fill, Known, RowCache};
 pub use subscriber::Subscriber;
+pub(crate) use turns::Turns;
 pub use watermark::Watermark;

@@ -146,7 +146,8 @@ impl Records {
 
     /// What keeps policies, and changes what they do.
     pub(super) fn policy_registry(&self) -> PolicyRegistry {
-        PolicyRegistry::new(self.database.store.clone(), Clock::system(), self.audit.clone())
+        let (store, audit) = (self.database.store.clone(), self.audit.clone());
+        PolicyRegistry::new(store, Clock::system(), audit, self.own.clone())
     }
 
     /// What makes manifests true.

@@ -102,8 +102,8 @@ impl<'a> Row<'a> {
             Error::LastAdmin => row(Code::FailedPrecondition, Reason::LastAdmin, 400, OAuth::InvalidRequest),
             Error::EtagMismatch => row(Code::Aborted, Reason::EtagMismatch, 409, OAuth::InvalidRequest),
             Error::RequestIdReused => row(Code::InvalidArgument, Reason::RequestIdReused, 400, OAuth::InvalidRequest),
-            Error::AccessUndeclared => row(Code::PermissionDenied, Reason::AccessUndeclared, 403, OAuth::AccessDenied),
-            Error::RouteMisconfigured => row(Code::PermissionDenied, Reason::RouteMisconfigured, 403, OAuth::AccessDenied),
+            Error::AccessUndeclared(_) => row(Code::PermissionDenied, Reason::AccessUndeclared, 403, OAuth::AccessDenied),
+            Error::RouteMisconfigured(_) => row(Code::PermissionDenied, Reason::RouteMisconfigured, 403, OAuth::AccessDenied),
             Error::OriginNotAllowed => row(Code::PermissionDenied, Reason::OriginNotAllowed, 403, OAuth::AccessDenied),
             Error::HostNotAllowed => row(Code::PermissionDenied, Reason::HostNotAllowed, 421, OAuth::AccessDenied),
             Error::UserNotFound(said) => row(Code::NotFound, Reason::UserNotFound, 404, OAuth::NotFound).with("user", said),
@@ -225,7 +225,7 @@ pub(crate) fn examples() -> Vec<Error> {
 
     use crate::{
         base::Timestamp,
-        model::{BindingId, CallerKind, FieldReason, KeyId, RuleViolation, UserId},
+        model::{BindingId, CallerKind, FieldReason, KeyId, RuleViolation, UNDECLARED, UserId},
     };
 
     let retry_after = Duration::from_millis(1_001);
@@ -270,8 +270,8 @@ pub(crate) fn examples() -> Vec<Error> {
         Error::LastAdmin,
         Error::EtagMismatch,
         Error::RequestIdReused,
-        Error::AccessUndeclared,
-        Error::RouteMisconfigured,
+        Error::AccessUndeclared(UNDECLARED),
+        Error::RouteMisconfigured("x"),
         Error::OriginNotAllowed,
         Error::HostNotAllowed,
         Error::UserNotFound("x".to_owned()),

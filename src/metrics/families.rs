@@ -199,9 +199,9 @@ families! {
         ["work": "`sessions`, `assertions`, `password_failures`, `resting_usernames`, `admin_requests`, `changes`, `bindings`, `audit_events` (deleting what has expired), `signing_keys` (rotating them)"]
         "Work that was not done since the two clocks were further apart than --clock-leeway."
         "";
-    SHADOW_VERDICTS: Counter "signet_policy_shadow_verdicts_total" ["verdict": "`would_pass`, `would_refuse`"]
-        "Calls that versions of policies in SHADOW have judged, one by each version."
-        "the log tells of refusals ([POLICY.md](POLICY.md#a-roll-out-in-shadow))";
+    SHADOW_VERDICTS: Counter "signet_policy_shadow_verdicts_total" ["service": "", "verdict": "`would_pass`, `would_refuse`, `refused_anyhow`"]
+        "Calls that passed, as each version in SHADOW of the service's policy would have judged them; and, once each, calls that were refused anyhow."
+        "The log tells what would be refused ([POLICY.md](POLICY.md#a-roll-out-in-shadow))";
     JOB_RUNS: Counter "signet_job_runs_total" ["job": "", "result": "`succeeded`, `failed`, `panicked`, `lost`, `stopped`"]
         "Runs of jobs that ended in this process: its own, and those that one process does for all."
         "[OPERATIONS.md](OPERATIONS.md#jobs) lists them. Only of the latter: `lost`: another process took the lease, and goes on; `stopped`: the end of the process cut the run short";

@@ -43,7 +43,7 @@ pub use guesses::{GuessMetrics, GuessResult};
 pub use hashing::{HashLane, HashMetrics};
 pub use http::HttpMetrics;
 pub use jobs::{JobMeter, JobMetrics, JobResult};
-pub use policies::ShadowMetrics;
+pub use policies::{ShadowMetrics, ShadowVerdict};
 pub use tls::TlsMetrics;
 
 /// The media type of the Prometheus text format, version 0.0.4.

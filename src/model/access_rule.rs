@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use super::Error;
+use super::{Error, NameSet, UNDECLARED};
+
+/// How many of several names, of which one will do, a refusal tells.
+const TOLD: usize = 8;
 
 /// Who may call a method.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +77,7 @@ pub enum Missing<'a> {
 
 impl Access {
     /// All that a call lacks of a method of `service`, which shows `shown`, or no token: nothing if it may pass.
+    #[must_use]
     pub fn missing<'a>(&'a self, service: &'a str, shown: Option<&impl Shows>) -> Vec<Missing<'a>> {
         match (self, shown) {
             (Self::Public, _) => Vec::new(),
@@ -151,19 +155,24 @@ impl fmt::Display for Missing<'_> {
 }
 
 impl From<Missing<'_>> for Error {
-    /// The refusal of a call that lacks this. Of several names that would do it tells the first.
+    /// The refusal of a call that lacks this. Of several names that would do it tells the first few.
     fn from(missing: Missing<'_>) -> Self {
-        let first = |names: &[String]| names.first().cloned().unwrap_or_default();
         match missing {
-            Missing::Rule => Self::AccessUndeclared,
+            Missing::Rule => Self::AccessUndeclared(UNDECLARED),
             Missing::Token => Self::TokenMissing,
             Missing::Audience(_) => Self::TokenInvalid("it is meant for another audience"),
             Missing::Caller(kind) => Self::CallerNotAllowed(kind),
             Missing::Scope(scope) => Self::InsufficientScope(scope.to_owned()),
-            Missing::AnyScope(scopes) => Self::InsufficientScope(first(scopes)),
-            Missing::AnyRole(roles, _) => Self::InsufficientRole(first(roles)),
+            Missing::AnyScope(scopes) => Self::InsufficientScope(first_names(scopes).as_str().to_owned()),
+            Missing::AnyRole(roles, _) => Self::InsufficientRole(first_names(roles).as_str().to_owned()),
         }
     }
+}
+
+/// The first of `names`, as many as a refusal tells: it comes in headers, which have little room.
+#[must_use]
+pub fn first_names(names: &[String]) -> NameSet {
+    NameSet::of(names.iter().map(String::as_str).take(TOLD)).unwrap_or_default()
 }
 
 /// Callers and rules of few names, for tests by properties.

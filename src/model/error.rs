@@ -12,6 +12,9 @@ use crate::base::Timestamp;
 /// The cause behind a failure of the service itself: logged in full, never shown to a caller.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
+/// Why nobody may call an RPC whose proto says nothing of that.
+pub const UNDECLARED: &str = "this method declares no access rule";
+
 /// Why a call, or a command, could not be served.
 ///
 /// The text is for people and says nothing of its cause. What each is over every protocol, its row in `errors/rows.rs` says.
@@ -99,11 +102,11 @@ pub enum Error {
     /// Grants of this type are not exchanged here.
     #[error("grants of this type are not exchanged here")]
     UnsupportedGrantType,
-    /// The caller lacks a scope.
-    #[error("the scope `{0}` is needed, and was not granted")]
+    /// The caller lacks a scope; or each of several, separated by spaces, of which one would do.
+    #[error("{} needed, and was not granted", one_of("scope", .0))]
     InsufficientScope(String),
-    /// The caller lacks a role that a route requires.
-    #[error("the role `{0}` is needed, and was not given")]
+    /// The caller lacks a role that a route or a policy requires; or each of several, separated by spaces, of which one would do.
+    #[error("{} needed, and was not given", one_of("role", .0))]
     InsufficientRole(String),
     /// The token stands for a user where only a client by itself may call, or the other way round.
     #[error("only {} may call this", .0.in_words())]
@@ -165,14 +168,12 @@ pub enum Error {
     /// The id of a request came with another request before.
     #[error("the request id was used for another request: a new request has a new id")]
     RequestIdReused,
-    /// The RPC declares no access rule.
-    #[error("this method declares no access rule, so nobody may call it")]
-    AccessUndeclared,
-    /// A route of a sidecar asks for something that is not understood: what passes is unknown, so nothing does.
-    #[error(
-        "the route's access rule is not understood, so nobody may pass: the log of the authorization server has the cause"
-    )]
-    RouteMisconfigured,
+    /// There is no access rule for the RPC: [`UNDECLARED`], or why else.
+    #[error("{0}, so nobody may call it")]
+    AccessUndeclared(&'static str),
+    /// The rule of a sidecar's route lets nothing pass, since what it means to let pass is unknown: what is wrong with it.
+    #[error("{0}, so nobody may pass: the log of the authorization server has the cause")]
+    RouteMisconfigured(&'static str),
     /// A web page calls whose origin is not among those that may.
     #[error(
         "a page of this origin may not call this: only those may whose origins the operator names in --web-origins"
@@ -436,13 +437,22 @@ fn not_owner(audience: &str, acts_as_owner: bool) -> String {
     if acts_as_owner {
         format!(
             "who gives an owner of the audience `{audience}` a password, a secret, a key or a certificate could act as that owner: that \
-             takes to own the audience as well, or `signet.bindings.write` or `signet.audiences.admin`"
+             takes to own the audience as well, or `signet.audiences.admin`"
         )
     } else {
         format!(
             "the roles, bindings and policies of the audience `{audience}` are changed by its owners, with a token for this service alone; \
              roles and bindings also by who has `signet.bindings.write`"
         )
+    }
+}
+
+/// That one of `names`, which are separated by spaces, is what is needed.
+fn one_of(what: &str, names: &str) -> String {
+    if names.contains(' ') {
+        format!("one of the {what}s `{}` is", names.replace(' ', "`, `"))
+    } else {
+        format!("the {what} `{names}` is")
     }
 }
 

@@ -15,10 +15,10 @@ mod refused_change;
 mod violation;
 pub(crate) mod well_known;
 
-pub use access_rule::{Access, CallerKind, Missing, Requirements, Shows};
+pub use access_rule::{Access, CallerKind, Missing, Requirements, Shows, first_names};
 pub use attribute::{AttributeValue, NamedAttributes};
 pub use claims::{Audience, Claims, Subject};
-pub use error::Error;
+pub use error::{Error, UNDECLARED};
 pub use id::{AttributeId, BindingId, ClientId, GroupId, PolicyVersionId, RoleId, SessionId, UserId};
 pub use key::{KeyId, SigningAlg};
 pub use name_set::NameSet;

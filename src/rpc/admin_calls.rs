@@ -16,7 +16,7 @@ use tower::{Layer, Service};
 use crate::{auth::CallerSlot, identity::AdminRefusals, model::Origin, peer::PeerAddress};
 
 /// With what the path of every call of the admin API begins.
-const ADMIN_API: &str = "/identity.admin.";
+const ADMIN_API: [&str; 2] = ["/identity.admin.", "/identity.policy."];
 
 /// What is refused by another code than that of a lack of permission, to who reaches for more than they may, or whose token has ended
 /// meanwhile.
@@ -47,10 +47,10 @@ impl AdminCallsLayer {
     }
 }
 
-/// Whether the method at `path` only reads (AIP-131, AIP-132).
+/// Whether the method at `path` only reads (AIP-131, AIP-132, AIP-136).
 fn reads(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or_default();
-    name.starts_with("Get") || name.starts_with("List")
+    ["Get", "List", "Diff", "Explain"].iter().any(|verb| name.starts_with(verb))
 }
 
 /// Where a request with these comes from, as far as can be seen.
@@ -102,7 +102,7 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let path = request.uri().path();
-        if !path.starts_with(ADMIN_API) {
+        if !ADMIN_API.iter().any(|packages| path.starts_with(packages)) {
             return Box::pin(self.inner.call(request));
         }
         let method = path.trim_start_matches('/').to_owned();

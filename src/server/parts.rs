@@ -110,8 +110,7 @@ impl Parts {
         };
         let own_account = OwnAccount::new(store.clone(), vouching.clone(), clock.clone(), audit.clone());
         let grants = Grants::new(vouching, Arc::clone(&guessing), metrics.grants.clone(), clock.clone());
-        let verifier = Verifier::new(Arc::clone(&keyring), clock.clone(), config.tokens.verifying());
-        let verifier = Arc::new(verifier);
+        let verifier = verifier(&keyring, &clock, config);
         let standing = GoodStanding::new(
             Arc::clone(&accounts),
             Arc::clone(&sessions),
@@ -124,8 +123,7 @@ impl Parts {
         watch_caches(&metrics, &verifier, &accounts, &sessions, &clients, &permissions);
         watch_strangers(&metrics, store.for_strangers().tally());
         watch_database(&metrics, &store);
-        let revocation = Revocation::new(Arc::clone(&verifier), Arc::clone(&clients), Arc::clone(&sessions));
-        let revocation = Arc::new(revocation);
+        let revocation = revocation(&verifier, &clients, &sessions);
         let authenticator = Arc::new(Authenticator::new(verifier, standing));
         watch(&metrics, &clock, &changes, &keyring);
         let telling = Telling::start(config, &keyring, &clock, store.entropy(), &metrics).await?;
@@ -236,6 +234,20 @@ fn clients(
 fn permissions(store: &Store, config: &Config, clock: &Clock, changes: &Feed) -> Arc<Permissions> {
     let (own, settings) = (config.tokens.issuing().audience, config.permissions());
     Arc::new(Permissions::new(store.clone(), own, settings, clock.clone(), changes.watermark()))
+}
+
+/// What verifies tokens.
+fn verifier(keyring: &Arc<Keyring>, clock: &Clock, config: &Config) -> Arc<Verifier<Arc<Keyring>>> {
+    Arc::new(Verifier::new(Arc::clone(keyring), clock.clone(), config.tokens.verifying()))
+}
+
+/// What ends the sessions of tokens that are given back.
+fn revocation(
+    verifier: &Arc<Verifier<Arc<Keyring>>>,
+    clients: &Arc<Clients>,
+    sessions: &Arc<Sessions>,
+) -> Arc<Revocation> {
+    Arc::new(Revocation::new(Arc::clone(verifier), Arc::clone(clients), Arc::clone(sessions)))
 }
 
 /// What tells what tokens are worth.

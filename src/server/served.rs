@@ -327,8 +327,8 @@ fn access(building: &Building<'_>) -> Arc<AccessRegistry> {
 
 fn policies(building: &Building<'_>) -> PolicyServiceServer<PolicyRpc> {
     let Parts { store, clock, audit, policies, authenticator, .. } = building.parts;
-    let registry = PolicyRegistry::new(store.clone(), clock.clone(), audit.clone());
     let own = building.config.tokens.issuing().audience;
+    let registry = PolicyRegistry::new(store.clone(), clock.clone(), audit.clone(), own.clone());
     let rpc = PolicyRpc::new(registry, Arc::clone(policies), Arc::clone(authenticator), own);
     PolicyServiceServer::new(rpc).max_decoding_message_size(building.max_message_bytes)
 }

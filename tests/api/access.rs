@@ -170,8 +170,8 @@ fn a_method_that_declares_nothing_is_denied() {
     assert_eq!(access("Forgotten"), Some(Access::Undeclared));
     assert_eq!(access("Unset"), Some(Access::Undeclared));
     assert_eq!(access("Open"), Some(Access::Public));
-    let scopes = vec!["a".to_owned(), "b".to_owned()];
-    let scoped = Requirements { required_scopes: scopes, ..Requirements::default() };
+    let both = vec!["a".to_owned(), "b".to_owned()];
+    let scoped = Requirements { required_scopes: both, ..Requirements::default() };
     assert_eq!(access("Scoped"), Some(Access::Authenticated(scoped)));
     let whole = Requirements {
         required_scopes: Vec::new(),

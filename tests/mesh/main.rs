@@ -16,6 +16,8 @@ mod jwt_authn;
 mod load;
 mod mtls;
 mod policies;
+mod policy_rename;
+mod policy_spellings;
 mod proxies;
 mod repeats;
 mod replicas;

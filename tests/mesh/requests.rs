@@ -86,14 +86,15 @@ impl Request {
         stream.write_all(format!("{}\r\n{}", self.head, self.body).as_bytes()).await?;
         let mut answer = Vec::new();
         while !is_whole(&answer) && stream.read_buf(&mut answer).await? > 0 {}
-        let answer = String::from_utf8_lossy(&answer);
-        Answer::read(&answer).ok_or_else(|| io::Error::other(format!("no answer of HTTP: {answer:?}")))
+        let text = String::from_utf8_lossy(&answer);
+        Answer::read(&answer).ok_or_else(|| io::Error::other(format!("no answer of HTTP: {text:?}")))
     }
 }
 
 impl Answer {
-    fn read(answer: &str) -> Option<Self> {
-        let (head, body) = answer.split_once("\r\n\r\n")?;
+    fn read(answer: &[u8]) -> Option<Self> {
+        let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
+        let (head, body) = (String::from_utf8_lossy(&answer[..end]), &answer[end + 4..]);
         let mut lines = head.lines();
         let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
         let headers = lines.filter_map(|line| line.split_once(": "));
@@ -101,8 +102,8 @@ impl Answer {
             headers.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect();
         // Envoy's administration writes in chunks.
         let chunked = headers.iter().any(|(name, _)| name == "transfer-encoding");
-        let body = if chunked { unchunked(body)? } else { body.to_owned() };
-        Some(Self { status, headers, body })
+        let body = if chunked { unchunked(body)? } else { body.to_vec() };
+        Some(Self { status, headers, body: String::from_utf8_lossy(&body).into_owned() })
     }
 }
 
@@ -118,16 +119,17 @@ fn is_whole(answer: &[u8]) -> bool {
     length.is_some_and(|length: usize| body.len() >= length)
 }
 
-fn unchunked(mut rest: &str) -> Option<String> {
-    let mut body = String::new();
+fn unchunked(mut rest: &[u8]) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
     loop {
-        let (size, after) = rest.split_once("\r\n")?;
-        let size = usize::from_str_radix(size, 16).ok()?;
+        let end = rest.windows(2).position(|two| two == b"\r\n")?;
+        let size = usize::from_str_radix(str::from_utf8(&rest[..end]).ok()?, 16).ok()?;
         if size == 0 {
             return Some(body);
         }
-        body.push_str(after.get(..size)?);
-        rest = after.get(size + 2..)?;
+        rest = &rest[end + 2..];
+        body.extend_from_slice(rest.get(..size)?);
+        rest = rest.get(size + 2..)?;
     }
 }
 

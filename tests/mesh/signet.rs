@@ -4,16 +4,19 @@ use std::{net::SocketAddr, sync::Arc};
 
 use serde_json::Value;
 use signet::proto::identity::v1::{
-    ClientAuthentication, ClientCredentialsGrant, IssueTokenRequest, PasswordGrant, RevokeAllSessionsRequest,
-    SignUpRequest, client_authentication::Credential, identity_service_client::IdentityServiceClient,
-    issue_token_request::Grant,
+    ClientAuthentication, ClientCredentialsGrant, IssueTokenRequest, IssueTokenResponse, PasswordGrant,
+    RefreshTokenGrant, RevokeAllSessionsRequest, SignUpRequest, client_authentication::Credential,
+    identity_service_client::IdentityServiceClient, issue_token_request::Grant,
 };
 use tempfile::TempDir;
-use tonic::transport::Channel;
+use tonic::{Status, transport::Channel};
 
-use crate::support::{
-    ports::free_addr,
-    runner::{Invocation, Service},
+use crate::{
+    requests::Request,
+    support::{
+        ports::free_addr,
+        runner::{Finished, Invocation, Service},
+    },
 };
 
 pub(crate) const PASSWORD: &str = "correct horse battery";
@@ -85,6 +88,23 @@ impl Signet {
         signet.run_now().succeeded().object()
     }
 
+    /// Asks it over the admin API, as the client `id` whose secret is in `file`: what it does is not said here.
+    pub(crate) fn operate_as(&self, (id, file): (&str, &str), arguments: &[&str]) -> Finished {
+        let server = self.service.admin_addr().to_string();
+        let caller = ["--server", &server, "--client-id", id, "--client-secret-file", file];
+        Invocation::signet().args(["--json"]).args(arguments).args(caller).run_now()
+    }
+
+    /// What it has written to its log so far.
+    pub(crate) fn log(&self) -> String {
+        self.service.process.log()
+    }
+
+    /// What it answers whoever gathers metrics.
+    pub(crate) async fn metrics(&self) -> String {
+        Request::get("/metrics").host("localhost").send(self.operations).await.unwrap().body
+    }
+
     /// The token of a new client `name`, made with the flags `flags`.
     pub(crate) async fn token_of_client(&self, name: &str, flags: &[&str]) -> String {
         let created = self.operate(&[&["clients", "create", name], flags].concat());
@@ -93,6 +113,23 @@ impl Signet {
         let client = Some(ClientAuthentication { client_id: text("id"), credential });
         let grant = Some(Grant::ClientCredentials(ClientCredentialsGrant {}));
         self.issue(IssueTokenRequest { grant, client, ..IssueTokenRequest::default() }).await
+    }
+
+    /// What alice gets who logs in by the public client `id`, and names no scope.
+    pub(crate) async fn log_in_by(&self, id: &str) -> IssueTokenResponse {
+        let grant = PasswordGrant { username: "alice".to_owned(), password: PASSWORD.to_owned() };
+        self.exchange(id, Grant::Password(grant)).await.unwrap()
+    }
+
+    /// What the public client `id` gets for a refresh token.
+    pub(crate) async fn refresh(&self, id: &str, token: &str) -> Result<IssueTokenResponse, Status> {
+        self.exchange(id, Grant::RefreshToken(RefreshTokenGrant { refresh_token: token.to_owned() })).await
+    }
+
+    async fn exchange(&self, id: &str, grant: Grant) -> Result<IssueTokenResponse, Status> {
+        let client = Some(ClientAuthentication { client_id: id.to_owned(), credential: None });
+        let request = IssueTokenRequest { grant: Some(grant), client, ..IssueTokenRequest::default() };
+        Ok(self.client().await.issue_token(request).await?.into_inner())
     }
 
     /// The id of the new user alice, and a token of hers.

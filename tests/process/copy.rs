@@ -23,6 +23,7 @@ use crate::{
     client::{Client, PASSWORD, reason, with_token},
     gate::Gate,
     harness::{Invocation, Place, Service},
+    policies::{rule_of, rules_file},
 };
 
 /// Before how many messages one is killed, and before which first: another one for each number of migrations, so that in time it is each.
@@ -35,7 +36,7 @@ const AT_ONCE: usize = 4;
 const NOT_COPIED: [&str; 5] = ["built_indexes", "changes", "copies", "leases", "seaql_migrations"];
 
 /// What the commands show of a database.
-const LISTS: [&[&str]; 8] = [
+const LISTS: [&[&str]; 9] = [
     &["users", "list"],
     &["clients", "list"],
     &["roles", "list"],
@@ -44,6 +45,7 @@ const LISTS: [&[&str]; 8] = [
     &["audiences", "list"],
     &["attributes", "list"],
     &["keys", "list"],
+    &["policy", "list"],
 ];
 
 /// Where a copy is killed.
@@ -86,6 +88,7 @@ async fn filled() -> (Place, String) {
     place.write("dusk.yaml", "set: dusk\ngroups:\n  - name: dusk\n");
     let opened = client.open_session("alice", PASSWORD).await.unwrap();
     assert_eq!(reason(&client.log_in("bob", "wrong wrong").await), "INVALID_CREDENTIALS");
+    let rules = rules_file(&place, "stock.binpb", &rule_of("", "Reserve", "public: {}"));
     for args in [
         &["attributes", "create", "team"][..],
         &["users", "update", "alice", "--set-attribute", "team=blue", "--display-name", "Älice"],
@@ -101,6 +104,7 @@ async fn filled() -> (Place, String) {
         &["users", "delete", "gone"],
         &["apply", "-f", "dusk.yaml", "--yes"],
         &["keys", "rotate"],
+        &["policy", "push", "--service", "stock", "--version", "v1", &rules],
     ] {
         place.run(args).await.succeeded();
     }

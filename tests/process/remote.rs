@@ -12,8 +12,8 @@ use crate::{
 };
 
 /// A machine without database and master key, and the service that it works with.
-struct Desk {
-    own: Place,
+pub(crate) struct Desk {
+    pub(crate) own: Place,
     server: String,
 }
 
@@ -33,17 +33,17 @@ impl Desk {
         self.signet(line, &[]).run().await
     }
 
-    async fn done(&self, line: &str) -> Finished {
+    pub(crate) async fn done(&self, line: &str) -> Finished {
         self.run(line).await.succeeded()
     }
 
     /// What a command that fails says.
-    async fn refused(&self, line: &str, code: i32) -> String {
+    pub(crate) async fn refused(&self, line: &str, code: i32) -> String {
         self.run(line).await.failed(code).to_owned()
     }
 
     /// Logs in; what is kept of it.
-    async fn log_in(&self, username: &str) -> (PathBuf, Value) {
+    pub(crate) async fn log_in(&self, username: &str) -> (PathBuf, Value) {
         let finished = self.signet(&format!("login {username}"), &[]).password().run().await.succeeded();
         let kept = self.kept().expect("a login is kept");
         let tokens = [&kept.1["access_token"], &kept.1["refresh_token"]].map(|token| token.as_str().unwrap());
@@ -63,7 +63,7 @@ impl Desk {
 
 impl Place {
     /// A service on a database in which alice has `role` at the service itself.
-    async fn serving_alice_as(role: &str) -> (Self, Service, Desk) {
+    pub(crate) async fn serving_alice_as(role: &str) -> (Self, Service, Desk) {
         let place = Self::migrated().await;
         let service = place.serve(&[]).await;
         place.create_user("alice").await;
@@ -73,7 +73,7 @@ impl Place {
     }
 
     /// That `line` answers the same here, on the database, and at the desk.
-    async fn answers_as(&self, desk: &Desk, line: &str) -> Finished {
+    pub(crate) async fn answers_as(&self, desk: &Desk, line: &str) -> Finished {
         let [here, there] = [self.run(&line.split(' ').collect::<Vec<_>>()).await, desk.run(line).await];
         let (here, there) = (here.succeeded(), there.succeeded());
         assert_eq!(here.stdout, there.stdout, "{line}");

@@ -20,7 +20,7 @@ use crate::{
     config::Config,
     identity::{
         clients::ClientFilter,
-        policies::{LintFinding, lint},
+        policies::{KnownScopes, LintFinding, lint},
     },
     model::{AudienceName, name_set::one_name},
     proto::identity::admin::v1::{Client, ListClientsRequest, ListRolesRequest, Role},
@@ -30,7 +30,7 @@ use crate::{
 const PAGE: u64 = 500;
 
 #[derive(Args, Debug)]
-pub(super) struct Lint {
+pub(in crate::cli) struct Lint {
     /// A service whose methods everybody may call, and which cannot be annotated. May be said several times.
     #[arg(long = "public-service", value_name = "NAME")]
     public_services: Vec<String>,
@@ -49,12 +49,15 @@ pub(super) async fn run(asked: Lint, place: Place, config: &Config, output: Outp
     let Lint { public_services, service, known_scopes, file } = asked;
     let set = read_file(&file)?;
     let known = match service {
-        Some(service) => Some(scopes_of(&audience(&service)?, place, config).await?),
+        Some(service) => {
+            let scopes = scopes_of(&audience(&service)?, place, config).await?;
+            Some(KnownScopes { service: Some(service), scopes })
+        }
         None if known_scopes.is_empty() => None,
-        None => Some(known_scopes.into_iter().collect()),
+        None => Some(KnownScopes { service: None, scopes: known_scopes.into_iter().collect() }),
     };
     let (methods, findings) = lint(&set, &public_services, known.as_ref())?;
-    tell(methods, &findings, output)
+    tell(methods, &findings, known.is_some(), output)
 }
 
 /// The scopes that roles of `service` give, and those that clients are registered with for it.
@@ -145,17 +148,34 @@ async fn remote_scopes(service: &AudienceName, remote: &Remote) -> Result<BTreeS
 ///
 /// # Errors
 /// If one of them is wrong.
-fn tell(methods: usize, findings: &[LintFinding], output: Output) -> Result<(), Failure> {
+fn tell(
+    methods: usize,
+    findings: &[LintFinding],
+    looked_at_scopes: bool,
+    output: Output,
+) -> Result<(), Failure> {
     for LintFinding { method, problem, is_error } in findings {
         let level = if *is_error { "error" } else { "warning" };
         let object = json!({ "level": level, "method": method, "problem": problem });
-        output.finding(&format!("{level}: {method}: {problem}"), &object, true)?;
+        let of_method = method.as_ref().map(|method| format!("{method}: ")).unwrap_or_default();
+        output.finding(&format!("{level}: {of_method}{problem}"), &object, true)?;
     }
     let errors = findings.iter().filter(|finding| finding.is_error).count();
     if errors == 0 {
         let warnings = findings.len();
-        let text = format!("{methods} method(s): nothing is wrong, {warnings} warning(s).");
-        return output.answer(&text, &json!({ "methods": methods, "errors": 0, "warnings": warnings }));
+        let but = if looked_at_scopes {
+            ""
+        } else {
+            " Scopes were not looked at: --service or --known-scope says which there are."
+        };
+        let text = format!("{methods} method(s): nothing is wrong, {warnings} warning(s).{but}");
+        let object = json!({
+            "methods": methods,
+            "errors": 0,
+            "warnings": warnings,
+            "scopes_looked_at": looked_at_scopes,
+        });
+        return output.answer(&text, &object);
     }
     let problem = format!("{errors} thing(s) are wrong with the rules of {methods} method(s)");
     Err(Failure::because(CommandReason::ChecksFailed, problem))

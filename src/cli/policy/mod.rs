@@ -20,21 +20,22 @@ use crate::{
     install::Missing,
     model::{
         AudienceName, Error, PolicyState, PolicyVersionId, PolicyVersionName, RuleViolation,
-        name_set::one_name,
+        name_set::one_name, policy::POLICY_MAX_VERSIONS,
     },
     wire::{method_rule, policy_difference},
 };
-use shown::{heading, list_one, show, tell, tell_differences};
+use shown::{heading, list_one, show, tell, tell_differences, warn_of_closed, warn_of_retired};
 
-/// The largest file that is read: an image of some thousands of protos.
-const FILE_MAX_BYTES: u64 = 256 * 1_024 * 1_024;
+/// The largest file that is read: an image of ten thousand protos.
+const FILE_MAX_BYTES: u64 = 64 * 1_024 * 1_024;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Check the rules in a descriptor set, before they are pushed: every RPC declares who may call it, scopes exist, and a public RPC says
     /// why in its comment, in a line that begins with `Public:`. Exit code 1 if something is wrong.
     ///
-    /// Scopes are looked for if --known-scope names them, or --service whose they are: on the database, or over --server.
+    /// Scopes are looked for if --known-scope names them, or --service whose they are: on the database, or over --server, which takes the
+    /// scopes `signet.roles.read` and `signet.clients.read`.
     Lint(lint::Lint),
     /// Keep a version of a service's rules, which does nothing yet. Only names and options of methods are sent.
     Push(Push),
@@ -60,8 +61,8 @@ pub(super) enum Command {
     Shadow(Change),
     /// Have a version do nothing any more.
     Retire(Change),
-    /// Show why a call passes or not: each rule, what the token and the user's roles give, and what would have sufficed. Over --server alone:
-    /// the service verifies the token.
+    /// Show why a call passes or not: each rule, what the token and the user's roles give, and what would have sufficed. Over --server
+    /// alone: the service verifies the token. Exit code 0 whatever the verdict is.
     Explain(Explain),
 }
 
@@ -115,7 +116,7 @@ pub(super) struct Explain {
     /// The service: the audience of its tokens.
     #[arg(long, value_name = "NAME", value_parser = one_name)]
     service: String,
-    /// The path of the method, `/stock.v1.Stock/Reserve`.
+    /// The path of the method, `/stock.v1.StockService/Reserve`. With `?connect=v1` behind it the call is a GET, as Connect has it.
     #[arg(long, value_name = "PATH")]
     method: String,
     /// A file with the access token that the call shows; `-` is standard input. Without it the call shows none.
@@ -156,8 +157,15 @@ async fn with_policies(
             let (service, name) = which.named()?;
             let set = read_file(&file)?;
             let rules = PushedRules::read(&set, &public_services)?;
+            let closed: Vec<_> = rules.closed().map(|(method, rule)| method_rule(method, rule)).collect();
             let new = NewPolicyVersion { service, name, sha256: PushedRules::sha256_of(&set), rules };
-            tell("pushed", &registry.push(new, &records.operator).await?, output)
+            let pushed = registry.push(new, &records.operator).await.map_err(|error| {
+                let is_there = matches!(error, Error::PolicyVersionExists { .. });
+                let failure = Failure::from(error);
+                if is_there { failure.with_hint(NAME_HINT) } else { failure }
+            })?;
+            warn_of_closed(&closed, output);
+            tell("pushed", &pushed, output)
         }
         Command::List { service, limit, after } => {
             let service = service.as_deref().map(audience).transpose()?;
@@ -195,7 +203,17 @@ async fn with_state(
     let (service, name) = which.named()?;
     let which = (&service, &name);
     let version = registry.change_state(which, state, None, allow_widening, &records.operator).await;
-    tell(done(state), &version.map_err(hinted)?, output)
+    let version = version.map_err(|error| {
+        let widens = matches!(error, Error::PolicyWidens(_));
+        let failure = Failure::from(error);
+        if widens { failure.with_hint(widening_hint(allow_widening)) } else { failure }
+    })?;
+    if state == PolicyState::Retired {
+        let versions = registry.page(Some(&service), None, POLICY_MAX_VERSIONS).await?;
+        let states: Vec<_> = versions.iter().map(|version| version.state).collect();
+        warn_of_retired(service.as_str(), &states, output);
+    }
+    tell(done(state), &version, output)
 }
 
 /// What has become of a version, in a word.
@@ -208,15 +226,17 @@ const fn done(state: PolicyState) -> &'static str {
     }
 }
 
-/// The failure, with how it is done all the same.
-fn hinted(error: Error) -> Failure {
-    let widens = matches!(error, Error::PolicyWidens(_));
-    let failure = Failure::from(error);
-    if widens { failure.with_hint(WIDENING_HINT) } else { failure }
+/// What can be done where calls would pass that are refused now, and whether they may was said or not.
+const fn widening_hint(allow_widening: bool) -> &'static str {
+    if allow_widening {
+        "--allow-widening was said, so `signet.policies.widen` is what is missing: who has been given it logs in again"
+    } else {
+        "say --allow-widening if that is meant"
+    }
 }
 
-/// What can be done where calls would pass that are refused now.
-const WIDENING_HINT: &str = "say --allow-widening if that is meant";
+/// What can be done where a version of the name was made of something else.
+const NAME_HINT: &str = "names of public services that are other ones make another version, too";
 
 impl Which {
     fn named(self) -> Result<(AudienceName, PolicyVersionName), Failure> {

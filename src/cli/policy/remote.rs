@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use super::{
-    Change, Command, Diff, Explain, Push, WIDENING_HINT, Which, done, read_file,
-    shown::{self, heading, list_one, show, tell, tell_differences},
+    Change, Command, Diff, Explain, NAME_HINT, Push, Which, done, read_file,
+    shown::{self, heading, list_one, show, tell, tell_differences, warn_of_closed, warn_of_retired},
+    widening_hint,
 };
 use crate::{
     cli::{
@@ -13,12 +14,13 @@ use crate::{
     },
     files::read_text,
     identity::policies::PushedRules,
-    model::PolicyState,
+    model::{PolicyState, policy::POLICY_MAX_VERSIONS},
     proto::identity::policy::v1::{
         ActivatePolicyVersionRequest, DiffPolicyVersionsRequest, ExplainCallRequest, GetPolicyVersionRequest,
         ListPolicyVersionsRequest, PolicyVersion, PushPolicyVersionRequest, RetirePolicyVersionRequest,
         ShadowPolicyVersionRequest,
     },
+    wire::read_policy_state,
 };
 
 pub(super) async fn run(command: Command, remote: &Remote, output: Output) -> Result<(), Failure> {
@@ -64,12 +66,14 @@ async fn push_over(
     let request = PushPolicyVersionRequest {
         service,
         version: version.to_string(),
-        descriptor_set: PushedRules::reduced(&set)?,
+        descriptor_set: PushedRules::reduced(&set, &public_services)?,
         sha256: PushedRules::sha256_of(&set),
         public_services,
         ..PushPolicyVersionRequest::default()
     };
-    let pushed = answered(remote.policies().push_policy_version(request).await)?;
+    let pushed = answered(remote.policies().push_policy_version(request).await)
+        .map_err(|failure| hinted(failure, "POLICY_VERSION_EXISTS", NAME_HINT))?;
+    warn_of_closed(&pushed.closed_rules, output);
     tell("pushed", &read::policy_version(pushed.policy_version.unwrap_or_default())?, output)
 }
 
@@ -79,7 +83,7 @@ async fn with_state(
     remote: &Remote,
     output: Output,
 ) -> Result<(), Failure> {
-    let version = version.to_string();
+    let (retired, version) = (service.clone(), version.to_string());
     let mut policies = remote.policies();
     let changed: Result<Option<PolicyVersion>, Failure> = match state {
         PolicyState::Active => {
@@ -98,12 +102,25 @@ async fn with_state(
             answered(policies.retire_policy_version(request).await).map(|answer| answer.policy_version)
         }
     };
-    let hinted = |failure: Failure| {
-        let widens =
-            matches!(&failure, Failure::Named(named) if named.reason.as_deref() == Some("POLICY_WIDENS"));
-        if widens { failure.with_hint(WIDENING_HINT) } else { failure }
-    };
-    tell(done(state), &read::policy_version(changed.map_err(hinted)?.unwrap_or_default())?, output)
+    let hint = widening_hint(allow_widening);
+    let changed = changed.map_err(|failure| hinted(failure, "POLICY_WIDENS", hint))?;
+    if state == PolicyState::Retired {
+        let page_size = i32::try_from(POLICY_MAX_VERSIONS).unwrap_or(i32::MAX);
+        let request = ListPolicyVersionsRequest { page_size, service: retired.clone(), ..Default::default() };
+        // Who may retire a version need not read them.
+        if let Ok(found) = answered(remote.policies().list_policy_versions(request).await) {
+            let states =
+                found.policy_versions.iter().filter_map(|version| read_policy_state(version.state()));
+            warn_of_retired(&retired, &states.collect::<Vec<_>>(), output);
+        }
+    }
+    tell(done(state), &read::policy_version(changed.unwrap_or_default())?, output)
+}
+
+/// The failure, with `hint` if it has this reason.
+fn hinted(failure: Failure, reason: &str, hint: &str) -> Failure {
+    let is_it = matches!(&failure, Failure::Named(named) if named.reason.as_deref() == Some(reason));
+    if is_it { failure.with_hint(hint) } else { failure }
 }
 
 async fn explain_over(

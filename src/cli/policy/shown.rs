@@ -1,5 +1,7 @@
 //! Owns how versions of policies, their rules and their differences are shown.
 
+use std::fmt::Write as _;
+
 use serde_json::{Value, json};
 
 use crate::{
@@ -7,11 +9,15 @@ use crate::{
         Failure, Output,
         table::{ID, TIME, Table, WHOLE, when},
     },
-    model::policy::PolicyVersion,
-    proto::identity::policy::v1::{
-        ExplainCallResponse, MethodRule, diff_policy_versions_response::Difference,
+    model::{CallerKind, PolicyState, policy::PolicyVersion},
+    proto::identity::{
+        policy::v1::{ExplainCallResponse, MethodRule, diff_policy_versions_response::Difference},
+        v1::access::Callers,
     },
 };
+
+/// How many rules are told that let nobody in: `policy show` has all.
+const TOLD: usize = 20;
 
 /// How versions are listed.
 const TABLE: Table<5> =
@@ -35,6 +41,32 @@ pub(super) fn tell(what: &str, version: &PolicyVersion, output: Output) -> Resul
     output.answer(&text, &object(version))
 }
 
+/// That nobody may call the methods of these rules, which may not be meant.
+pub(super) fn warn_of_closed(closed: &[MethodRule], output: Output) {
+    let warn = |text: String| output.row_problem(&format!("warning: {text}"), &json!({ "warning": text }));
+    for MethodRule { method, is_not_understood, .. } in closed.iter().take(TOLD) {
+        let why = if *is_not_understood { "its rule is not understood" } else { "it declares no access" };
+        warn(format!("nobody may call {method}: {why}"));
+    }
+    if closed.len() > TOLD {
+        warn(format!("nobody may call {} more: `signet policy show` has them", closed.len() - TOLD));
+    }
+}
+
+/// That nothing of `service` is enforced any more, if none of its versions, which are in `states`, is active.
+pub(super) fn warn_of_retired(service: &str, states: &[PolicyState], output: Output) {
+    let text = if states.contains(&PolicyState::Active) {
+        return;
+    } else if states.contains(&PolicyState::Shadow) {
+        format!("{service} has no active version any more: the other keys of each route decide")
+    } else {
+        format!(
+            "{service} has no active version any more: its routes refuse every call, and to activate one again widens"
+        )
+    };
+    output.row_problem(&format!("warning: {text}"), &json!({ "warning": text }));
+}
+
 /// A version and its rules.
 pub(super) fn show(version: &PolicyVersion, rules: &[MethodRule], output: Output) -> Result<(), Failure> {
     let mut text = format!(
@@ -49,7 +81,7 @@ pub(super) fn show(version: &PolicyVersion, rules: &[MethodRule], output: Output
         version.methods,
     );
     for rule in rules {
-        text.push_str(&format!("\n{}\n    {}", rule.method, rule.description));
+        let _ = write!(text, "\n{}\n    {}", rule.method, rule.description);
     }
     let mut object = object(version);
     object["rules"] = rules.iter().map(rule_object).collect();
@@ -72,10 +104,12 @@ pub(super) fn tell_differences(found: &[Difference], output: Output) -> Result<(
         );
         let is_renamed = !difference.renamed_scope.is_empty();
         if is_renamed {
-            text.push_str(&format!(
-                "\n        warning: {} in the place of {} refuses calls that are valid now; rename a scope in three steps (docs/POLICY.md)",
-                difference.renamed_to, difference.renamed_scope
-            ));
+            let Difference { renamed_to, renamed_scope, .. } = difference;
+            let _ = write!(
+                text,
+                "\n        warning: {renamed_to} in the place of {renamed_scope} refuses calls that are valid now; rename a scope in three \
+                 steps (docs/POLICY.md)"
+            );
         }
         let renamed =
             is_renamed.then(|| json!({ "old": difference.renamed_scope, "new": difference.renamed_to }));
@@ -97,15 +131,22 @@ pub(super) fn tell_differences(found: &[Difference], output: Output) -> Result<(
 /// Why a call passes or not.
 pub(super) fn explain(method: &str, found: &ExplainCallResponse, output: Output) -> Result<(), Failure> {
     let or_none = |names: &[String]| if names.is_empty() { "-".to_owned() } else { names.join(" ") };
+    let caller = match found.caller() {
+        Callers::Unspecified => None,
+        Callers::User => Some(CallerKind::User),
+        Callers::Client => Some(CallerKind::Client),
+    };
+    let token = match (caller, &*found.authentication_problem) {
+        (Some(caller), _) => format!("of {}, for {}", caller.in_words(), or_none(&found.audiences)),
+        (None, "") => "-".to_owned(),
+        (None, problem) => format!("does not count: {problem}"),
+    };
     let mut text = format!(
-        "{method}: {}\nscopes:   {}\nroles:    {}",
+        "{method}: {}\ntoken:    {token}\nscopes:   {}\nroles:    {}",
         found.summary,
         or_none(&found.scopes),
         or_none(&found.roles)
     );
-    if !found.token_problem.is_empty() {
-        text.push_str(&format!("\ntoken:    does not count: {}", found.token_problem));
-    }
     let mut rules = Vec::new();
     for rule in &found.rules {
         let state = rule.state().as_str_name().trim_start_matches("STATE_").to_owned();
@@ -114,7 +155,7 @@ pub(super) fn explain(method: &str, found: &ExplainCallResponse, output: Output)
             (true, true) => format!("passes: {}", rule.description),
             (true, false) => format!("refuses: {}; missing: {}", rule.description, rule.missing.join(", ")),
         };
-        text.push_str(&format!("\n{} ({state}) {verdict}", rule.version));
+        let _ = write!(text, "\n{} ({state}) {verdict}", rule.version);
         rules.push(json!({
             "version": rule.version,
             "state": state,
@@ -126,11 +167,13 @@ pub(super) fn explain(method: &str, found: &ExplainCallResponse, output: Output)
     }
     let object = json!({
         "method": method,
-        "passes": found.passes,
+        "verdict": found.verdict().as_str_name().trim_start_matches("VERDICT_"),
         "summary": found.summary,
+        "caller": caller.map(CallerKind::name),
+        "audiences": found.audiences,
         "scopes": found.scopes,
         "roles": found.roles,
-        "token_problem": found.token_problem,
+        "authentication_problem": found.authentication_problem,
         "rules": rules,
     });
     output.answer(&text, &object)

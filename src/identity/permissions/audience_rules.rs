@@ -7,8 +7,9 @@ use quick_cache::{
     sync::{Cache, DefaultLifecycle},
 };
 
-use super::{resolve::AudienceRule, turns::Turns};
+use super::resolve::AudienceRule;
 use crate::{
+    changes::Turns,
     model::{AudienceName, Error},
     store::Store,
 };

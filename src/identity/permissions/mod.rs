@@ -4,7 +4,6 @@ mod audience_rules;
 mod hearing;
 mod held_roles;
 mod resolve;
-mod turns;
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,7 +13,7 @@ use uuid::Uuid;
 use super::clients::RegisteredClient;
 use crate::{
     base::{Clock, Tally, Timestamp},
-    changes::{Known, RowCache, Watermark},
+    changes::{Known, RowCache, Turns, Watermark},
     model::{
         AdminScope, Audience, AudienceName, Claims, Client, ClientId, Error, Grant, NameSet, NamedAttributes,
         RoleId, UserId,
@@ -31,7 +30,6 @@ use audience_rules::{AudienceRules, Rules, RulesReading};
 use hearing::Heard;
 use held_roles::{Kept, Seen, Shown};
 use resolve::{HeldRole, Holding, Moment, RoleScopes};
-use turns::Turns;
 
 /// How many roles are kept to be shared.
 const MAX_ROLES: usize = 10_000;

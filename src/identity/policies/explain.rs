@@ -7,16 +7,35 @@ use crate::{
     auth::Authenticator,
     identity::{GoodStanding, Keyring, recognised},
     model::{
-        AudienceName, Error, PolicyState, Shows,
+        AudienceName, CallerKind, Error, PolicyState, Shows,
         policy::{Enforced, MethodRule},
     },
 };
 
+/// The call that is asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Asked<'a> {
+    method: &'a str,
+    /// Whether it is called by GET, as Connect does.
+    by_get: bool,
+}
+
+/// What becomes of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The policy lets it pass.
+    Passes,
+    /// The policy refuses it.
+    Refused,
+    /// The other keys of the route decide: SHADOW versions stand alone.
+    RouteDecides,
+}
+
 /// What a call would be answered, and why.
 #[derive(Clone, Debug)]
 pub struct Explanation {
-    /// Whether the policy lets it pass.
-    pub passes: bool,
+    /// What becomes of it by the policy.
+    pub verdict: Verdict,
     /// What decides, in one sentence.
     pub summary: String,
     /// Each version in force, and what it says.
@@ -25,8 +44,12 @@ pub struct Explanation {
     pub scopes: Option<String>,
     /// The names of the roles of whoever it stands for, at the service.
     pub roles: Option<String>,
+    /// Whom the token stands for; none if no token counts.
+    pub caller: Option<CallerKind>,
+    /// Whom it is meant for.
+    pub audiences: Vec<String>,
     /// Why the token does not count, if one was shown and does not.
-    pub token_problem: Option<String>,
+    pub authentication_problem: Option<String>,
 }
 
 /// What one version says of the call.
@@ -45,19 +68,21 @@ pub struct Explained {
 }
 
 impl PoliciesInForce {
-    /// Why a call of `method` of `service` that shows `token` passes or not, at this moment.
+    /// Why a call of `path` of `service` that shows `token` passes or not, at this moment. What stands behind the first `?` of the path
+    /// says only whether it is a GET: with `connect=v1`, as Connect has it.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn explain(
         &self,
         service: &AudienceName,
-        method: &str,
+        path: &str,
         token: Option<&str>,
         authenticator: &Authenticator<Arc<Keyring>, GoodStanding>,
     ) -> Result<Explanation, Error> {
+        let asked = Asked::of(path);
         let policy = self.of(service).await?;
-        let (caller, token_problem) = match token {
+        let (caller, authentication_problem) = match token {
             None => (None, None),
             Some(token) => match authenticator.recognise_for_anyone(token).await {
                 Ok(caller) => (Some(caller), None),
@@ -74,52 +99,98 @@ impl PoliciesInForce {
         let shown = caller.as_ref().map(|caller| ShownNow { caller, roles_at: &roles_at });
         let mut rules = Vec::new();
         if let Some(policy) = &policy {
-            for (version, state, rule) in policy.judging(method) {
-                rules.push(explained(version.as_str(), state, rule, service.as_str(), shown.as_ref()));
+            for (version, state, rule) in policy.judging(asked.method) {
+                let (rule, missing) = asked.judged(rule, service.as_str(), shown.as_ref());
+                rules.push(Explained {
+                    version: version.as_str().to_owned(),
+                    state,
+                    passes: rule.is_some().then_some(missing.is_empty()),
+                    rule,
+                    missing,
+                });
             }
         }
         let enforced = policy.as_ref().map_or(Enforced::Nothing, |policy| policy.enforced());
         let active = || rules.iter().filter(|rule| rule.state == PolicyState::Active);
         let is_known = active().any(|rule| rule.passes.is_some());
-        let passes =
-            enforced == Enforced::Versions && is_known && active().all(|rule| rule.passes != Some(false));
+        let verdict = match enforced {
+            Enforced::RoutesAlone => Verdict::RouteDecides,
+            Enforced::Versions if is_known && active().all(|rule| rule.passes != Some(false)) => {
+                Verdict::Passes
+            }
+            Enforced::Versions | Enforced::Nothing => Verdict::Refused,
+        };
         Ok(Explanation {
-            passes,
-            summary: summary(enforced, is_known, passes),
+            verdict,
+            summary: asked.summary(enforced, is_known, verdict),
+            caller: caller.as_ref().map(Shows::kind),
+            audiences: caller.as_ref().map(|caller| caller.claims().aud.names().to_vec()).unwrap_or_default(),
             scopes: caller.as_ref().map(|caller| caller.claims().scope.clone()),
             roles: caller.as_ref().map(|_| roles_at(service.as_str()).joined.clone()),
             rules,
-            token_problem,
+            authentication_problem,
         })
     }
 }
 
-fn summary(enforced: Enforced, is_known: bool, passes: bool) -> String {
-    match (enforced, is_known, passes) {
-        (Enforced::Nothing, ..) => "refused: the policy has neither an active nor a SHADOW version",
-        (Enforced::RoutesAlone, ..) => {
-            "undecided here: there are versions in SHADOW alone, so the other keys of the route decide; a route without any is refused"
-        }
-        (Enforced::Versions, false, _) => "refused: no active version knows the method",
-        (Enforced::Versions, true, true) => "passes: it keeps the rule of every active version that knows the method",
-        (Enforced::Versions, true, false) => "refused: it does not keep the rule of every active version that knows the method",
+impl<'a> Asked<'a> {
+    fn of(path: &'a str) -> Self {
+        let (method, query) = path.split_once('?').unwrap_or((path, ""));
+        Self { method, by_get: query.split('&').any(|parameter| parameter == "connect=v1") }
     }
-    .to_owned()
+
+    /// The rule in words, and what the call lacks of it; none of a version that does not know the method.
+    fn judged(
+        self,
+        rule: Option<&MethodRule>,
+        service: &str,
+        shown: Option<&impl Shows>,
+    ) -> (Option<String>, Vec<String>) {
+        let Some(rule) = rule else { return (None, Vec::new()) };
+        let missing = rule.access.missing(service, shown);
+        let mut missing: Vec<_> = missing.iter().map(ToString::to_string).collect();
+        if self.by_get && !rule.has_no_side_effects {
+            missing.push("a call by POST: the method does not declare NO_SIDE_EFFECTS".to_owned());
+        }
+        (Some(rule.to_string()), missing)
+    }
+
+    fn summary(self, enforced: Enforced, is_known: bool, verdict: Verdict) -> String {
+        match (enforced, is_known, verdict) {
+            (Enforced::Nothing, ..) => "refused: the policy has neither an active nor a SHADOW version",
+            (Enforced::RoutesAlone, ..) => {
+                "undecided here: there are versions in SHADOW alone, so the other keys of the route decide; a route without any is refused"
+            }
+            (Enforced::Versions, false, _) if !self.method.starts_with('/') => {
+                "refused: no active version knows the method; a path begins with `/`"
+            }
+            (Enforced::Versions, false, _) => {
+                "refused: no active version knows the method, which must be spelled byte for byte as in `policy show`"
+            }
+            (Enforced::Versions, true, Verdict::Passes) => {
+                "passes: it keeps the rule of every active version that knows the method"
+            }
+            (Enforced::Versions, true, _) => {
+                "refused: it does not keep the rule of every active version that knows the method"
+            }
+        }
+        .to_owned()
+    }
 }
 
-fn explained(
-    version: &str,
-    state: PolicyState,
-    rule: Option<&MethodRule>,
-    service: &str,
-    shown: Option<&impl Shows>,
-) -> Explained {
-    let missing = rule.map(|rule| rule.access.missing(service, shown));
-    Explained {
-        version: version.to_owned(),
-        state,
-        rule: rule.map(ToString::to_string),
-        passes: missing.as_ref().map(Vec::is_empty),
-        missing: missing.unwrap_or_default().iter().map(ToString::to_string).collect(),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_is_no_part_of_the_method_and_says_what_is_called_by_get() {
+        let asked = |path| {
+            let Asked { method, by_get } = Asked::of(path);
+            (method, by_get)
+        };
+        assert_eq!(asked("/s.S/A"), ("/s.S/A", false));
+        assert_eq!(asked("/s.S/A?x=1?y"), ("/s.S/A", false));
+        assert_eq!(asked("/s.S/A?encoding=json&connect=v1"), ("/s.S/A", true));
+        assert_eq!(asked("/s.S/A?xconnect=v1"), ("/s.S/A", false));
     }
 }

@@ -6,9 +6,9 @@ mod lint;
 mod pushed;
 mod registry;
 
-pub use explain::{Explained, Explanation};
+pub use explain::{Explained, Explanation, Verdict};
 pub use in_force::PoliciesInForce;
-pub use lint::{LintFinding, lint};
+pub use lint::{KnownScopes, LintFinding, lint};
 pub use pushed::PushedRules;
 pub use registry::{NewPolicyVersion, PolicyRegistry};
 

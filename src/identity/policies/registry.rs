@@ -6,7 +6,8 @@ use crate::{
     base::Clock,
     identity::Administrator,
     model::{
-        AudienceName, Error, FieldReason, PolicyState, PolicyVersionId, PolicyVersionName, RuleViolation,
+        AudienceName, Error, FieldReason, NameSet, PolicyState, PolicyVersionId, PolicyVersionName,
+        RuleViolation,
         policy::{Difference, MethodRules, PolicyVersion},
     },
     store::{Applied, PolicyStateChange, Store},
@@ -18,6 +19,8 @@ pub struct PolicyRegistry {
     store: Store,
     clock: Clock,
     audit: Audit,
+    /// The names of the service's own audience.
+    own: NameSet,
 }
 
 /// A version that is pushed.
@@ -34,10 +37,10 @@ pub struct NewPolicyVersion {
 }
 
 impl PolicyRegistry {
-    /// What `store` has; `audit` is told of each act.
+    /// What `store` has; `audit` is told of each act, and `own` is the service's own audience.
     #[must_use]
-    pub const fn new(store: Store, clock: Clock, audit: Audit) -> Self {
-        Self { store, clock, audit }
+    pub const fn new(store: Store, clock: Clock, audit: Audit, own: NameSet) -> Self {
+        Self { store, clock, audit, own }
     }
 
     /// Keeps a version, which does nothing yet. Pushed again, it is the same.
@@ -47,7 +50,7 @@ impl PolicyRegistry {
     /// itself; why whoever pushes it may not; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn push(&self, new: NewPolicyVersion, by: &Administrator) -> Result<PolicyVersion, Error> {
         let NewPolicyVersion { service, name, sha256, rules } = new;
-        if service.is_signet() {
+        if service.is_signet() || self.own.contains(service.as_str()) {
             let rule = "must be another service: the rules of this one are those of its own protos";
             return Err(Error::InvalidFields(vec![
                 RuleViolation::new(FieldReason::Malformed, rule).at("service"),

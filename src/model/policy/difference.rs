@@ -20,7 +20,7 @@ pub struct Difference {
     pub renamed: Option<RenamedScope>,
 }
 
-/// A scope that is asked for in the place of another.
+/// A scope that is asked for in the place of another: who had all that was asked for is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RenamedScope {
     /// The scope that was asked for.
@@ -50,13 +50,19 @@ impl Difference {
 }
 
 impl RenamedScope {
-    /// Asked for by `new` of who has kept `old`, which did not name it.
+    /// What `new` asks for of who has every scope that `old` names, where it does not name one of those any more: a scope that it requires,
+    /// or one of several of which none was named.
     fn of(old: &Access, new: &Access) -> Option<Self> {
         let (Access::Authenticated(old), Access::Authenticated(new)) = (old, new) else { return None };
         let (before, now) = (named(old), named(new));
-        let gone = old.required_scopes.iter().find(|scope| !now.contains(scope.as_str()))?;
-        let come = new.required_scopes.iter().find(|scope| !before.contains(scope.as_str()))?;
-        Some(Self { old: gone.clone(), new: come.clone() })
+        let gone = before.iter().find(|scope| !now.contains(*scope))?;
+        let is_new = |scope: &&String| !before.contains(scope.as_str());
+        let required = new.required_scopes.iter().find(is_new);
+        let come = match required {
+            None if new.any_scopes.iter().all(|scope| is_new(&scope)) => new.any_scopes.first(),
+            required => required,
+        };
+        Some(Self { old: (*gone).to_owned(), new: come?.clone() })
     }
 }
 
@@ -106,5 +112,27 @@ mod tests {
         assert!(Difference::between("stock", &new, &new).is_empty());
         let back = Difference::between("stock", &new, &rules(&[("/s/B", &["y"], &[])]));
         assert!(back.iter().all(|one| one.renamed.is_none()), "the third step is none: {back:?}");
+    }
+
+    #[test]
+    fn every_kind_of_rename_at_once_is_seen_and_no_step_of_one_that_refuses_nobody() {
+        let renamed = |(all, any): (&[&str], &[&str]), (new_all, new_any): (&[&str], &[&str])| {
+            let (old, new) = (rules(&[("/s/A", all, any)]), rules(&[("/s/A", new_all, new_any)]));
+            let found = Difference::between("stock", &old, &new).remove(0).renamed;
+            found.map(|RenamedScope { old, new }| format!("{old} to {new}"))
+        };
+        let is_renamed =
+            |old, new, told: &str| assert_eq!(renamed(old, new).as_deref(), Some(told), "{old:?}");
+        is_renamed((&["a"], &[]), (&["b"], &[]), "a to b");
+        is_renamed((&["a"], &[]), (&[], &["b"]), "a to b");
+        is_renamed((&[], &["b"]), (&[], &["c"]), "b to c");
+        is_renamed((&[], &["b"]), (&["a"], &[]), "b to a");
+        is_renamed((&["a"], &["b", "c"]), (&["a"], &["d", "e"]), "b to d");
+        let stays = |old, new| assert_eq!(renamed(old, new), None, "{old:?}");
+        stays((&["a"], &[]), (&[], &["a", "b"]));
+        stays((&[], &["a", "b"]), (&["b"], &[]));
+        stays((&["a"], &[]), (&["a", "b"], &[]));
+        stays((&["a", "b"], &[]), (&["a"], &[]));
+        stays((&["a"], &[]), (&[], &[]));
     }
 }

@@ -91,10 +91,11 @@ impl ServicePolicy {
         self.active.len() + self.shadow.len()
     }
 
-    /// How many methods their versions know, counted for each.
+    /// About how many bytes it takes.
     #[must_use]
-    pub fn method_count(&self) -> usize {
-        self.active.iter().chain(&self.shadow).map(|one| one.rules.len()).sum()
+    pub fn size(&self) -> usize {
+        let rules = self.active.iter().chain(&self.shadow).flat_map(|one| one.rules.iter());
+        rules.map(|(method, rule)| method.len() + rule.size()).sum()
     }
 
     /// The rules of `method`, which a call must all keep: one of each active version that knows it. None: nobody may call it.

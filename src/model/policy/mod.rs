@@ -30,6 +30,9 @@ pub const POLICY_MAX_METHODS: usize = 2_000;
 /// How many versions are kept of a service: the newest, and those that are active or in SHADOW.
 pub const POLICY_MAX_VERSIONS: u64 = 100;
 
+/// How many names of versions are known of a service, those of deleted ones among them, which no other version gets.
+pub const POLICY_MAX_NAMES: u64 = 10_000;
+
 /// How many versions of a service are active or in SHADOW at most: each is asked for every call.
 pub const POLICY_MAX_IN_FORCE: u64 = 8;
 
@@ -149,6 +152,16 @@ impl PolicyVersion {
 }
 
 impl MethodRule {
+    /// How many bytes it takes beside the path of its method, about.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        /// What each name takes beside its text.
+        const NAME: usize = 24;
+        let Access::Authenticated(rule) = &self.access else { return NAME };
+        let names = [&rule.required_scopes, &rule.any_scopes, &rule.any_roles].into_iter().flatten();
+        names.chain(&rule.audience).map(|name| NAME + name.len()).sum::<usize>() + size_of::<Self>()
+    }
+
     /// What is wrong with the names in it; none if they can all be had.
     #[must_use]
     pub fn problem(&self) -> Option<String> {

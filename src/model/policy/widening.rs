@@ -8,6 +8,9 @@ use super::{
 };
 use crate::model::{Access, CallerKind, Requirements};
 
+/// Who may call where SHADOW versions stand alone.
+const BY_ROUTES: &str = "whom the other keys of each route let in";
+
 /// Calls that would pass, and are refused now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Widening {
@@ -108,7 +111,7 @@ impl Widening {
                     Enforced::Nothing | Enforced::RoutesAlone => "nobody",
                 }
                 .to_owned(),
-                after: "whom the other keys of each route let in: a version in SHADOW lets nobody in, and refuses nobody".to_owned(),
+                after: format!("{BY_ROUTES}: a version in SHADOW lets nobody in, and refuses nobody"),
             }],
             (_, Enforced::Versions) => {
                 let methods: BTreeSet<&str> = after.active_methods().collect();
@@ -124,7 +127,10 @@ impl Widening {
         let would_pass = Condition::of(service, new.iter().copied());
         (!would_pass.implies(&passes_now)).then(|| Self {
             method: Some(method.to_owned()),
-            before: in_words(&old),
+            before: match before.enforced() {
+                Enforced::RoutesAlone => format!("{BY_ROUTES}; nobody if it has none"),
+                Enforced::Versions | Enforced::Nothing => in_words(&old),
+            },
             after: in_words(&new),
         })
     }

@@ -10,26 +10,31 @@ use crate::{
     auth::Authenticator,
     identity::{
         Administrator, GoodStanding, Keyring,
-        policies::{Explained, NewPolicyVersion, PoliciesInForce, PolicyRegistry, PushedRules},
+        policies::{
+            Explained, Explanation, NewPolicyVersion, PoliciesInForce, PolicyRegistry, PushedRules, Verdict,
+        },
     },
     model::{
-        AudienceName, Error, FieldReason, NameSet, PolicyState, PolicyVersionId, PolicyVersionName,
-        policy::PolicyVersion,
+        AudienceName, CallerKind, Error, FieldReason, NameSet, PolicyState, PolicyVersionId,
+        PolicyVersionName, policy::PolicyVersion,
     },
-    proto::identity::policy::v1::{
-        self as wire, ActivatePolicyVersionRequest, ActivatePolicyVersionResponse, DiffPolicyVersionsRequest,
-        DiffPolicyVersionsResponse, ExplainCallRequest, ExplainCallResponse, GetPolicyVersionRequest,
-        GetPolicyVersionResponse, ListPolicyVersionsRequest, ListPolicyVersionsResponse,
-        PushPolicyVersionRequest, PushPolicyVersionResponse, RetirePolicyVersionRequest,
-        RetirePolicyVersionResponse, ShadowPolicyVersionRequest, ShadowPolicyVersionResponse,
-        explain_call_response, policy_service_server::PolicyService,
+    proto::identity::{
+        policy::v1::{
+            self as wire, ActivatePolicyVersionRequest, ActivatePolicyVersionResponse,
+            DiffPolicyVersionsRequest, DiffPolicyVersionsResponse, ExplainCallRequest, ExplainCallResponse,
+            GetPolicyVersionRequest, GetPolicyVersionResponse, ListPolicyVersionsRequest,
+            ListPolicyVersionsResponse, PushPolicyVersionRequest, PushPolicyVersionResponse,
+            RetirePolicyVersionRequest, RetirePolicyVersionResponse, ShadowPolicyVersionRequest,
+            ShadowPolicyVersionResponse, explain_call_response, policy_service_server::PolicyService,
+        },
+        v1::access::Callers,
     },
     rpc::encode::time,
     wire::{method_rule, policy_difference, policy_state},
 };
 
-/// How long the path of a method may be that is asked about.
-const METHOD_MAX_BYTES: usize = 1_024;
+/// How long a path may be that is asked about, with its query: that of a GET has the message.
+const PATH_MAX_BYTES: usize = 8_192;
 
 /// Serves `PolicyService`.
 #[derive(Debug)]
@@ -100,11 +105,12 @@ impl PolicyService for PolicyRpc {
             rules: PushedRules::read(&message.descriptor_set, &message.public_services)?,
         };
         let by = by.repeatable(key).validating(message.validate_only);
+        let closed_rules = new.rules.closed().map(|(method, rule)| method_rule(method, rule)).collect();
         let mut version = encode(&self.registry.push(new, &by).await?);
         if message.validate_only {
             (version.id, version.create_time, version.update_time, version.etag) = Default::default();
         }
-        Ok(Response::new(PushPolicyVersionResponse { policy_version: Some(version) }))
+        Ok(Response::new(PushPolicyVersionResponse { policy_version: Some(version), closed_rules }))
     }
 
     async fn get_policy_version(
@@ -200,26 +206,12 @@ impl PolicyService for PolicyRpc {
         if method.is_empty() {
             return Err(required("method").into());
         }
-        if method.len() > METHOD_MAX_BYTES {
-            return Err(refused("method", FieldReason::TooLong, "must have at most 1024 bytes").into());
+        if method.len() > PATH_MAX_BYTES {
+            return Err(refused("method", FieldReason::TooLong, "must have at most 8192 bytes").into());
         }
         let token = Some(token.as_str()).filter(|token| !token.is_empty());
         let found = self.in_force.explain(&service, &method, token, &self.authenticator).await?;
-        let names = |text: Option<String>| -> Vec<String> {
-            text.iter()
-                .flat_map(|text| text.split(' '))
-                .filter(|name| !name.is_empty())
-                .map(str::to_owned)
-                .collect()
-        };
-        Ok(Response::new(ExplainCallResponse {
-            passes: found.passes,
-            summary: found.summary,
-            rules: found.rules.into_iter().map(encode_explained).collect(),
-            scopes: names(found.scopes),
-            roles: names(found.roles),
-            token_problem: found.token_problem.unwrap_or_default(),
-        }))
+        Ok(Response::new(encode_explanation(found)))
     }
 }
 
@@ -251,6 +243,36 @@ fn encode(version: &PolicyVersion) -> wire::PolicyVersion {
         create_time: Some(time(version.create_time)),
         update_time: Some(time(version.update_time)),
         etag: version.etag().as_str().to_owned(),
+    }
+}
+
+fn encode_explanation(found: Explanation) -> ExplainCallResponse {
+    let names = |text: Option<String>| -> Vec<String> {
+        text.iter()
+            .flat_map(|text| text.split(' '))
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+            .collect()
+    };
+    let verdict = match found.verdict {
+        Verdict::Passes => explain_call_response::Verdict::Passes,
+        Verdict::Refused => explain_call_response::Verdict::Refused,
+        Verdict::RouteDecides => explain_call_response::Verdict::RouteDecides,
+    };
+    let caller = match found.caller {
+        None => Callers::Unspecified,
+        Some(CallerKind::User) => Callers::User,
+        Some(CallerKind::Client) => Callers::Client,
+    };
+    ExplainCallResponse {
+        verdict: verdict.into(),
+        summary: found.summary,
+        rules: found.rules.into_iter().map(encode_explained).collect(),
+        scopes: names(found.scopes),
+        roles: names(found.roles),
+        authentication_problem: found.authentication_problem.unwrap_or_default(),
+        caller: caller.into(),
+        audiences: found.audiences,
     }
 }
 

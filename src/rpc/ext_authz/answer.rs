@@ -246,7 +246,7 @@ mod tests {
             r#"Bearer realm="signet", error="insufficient_scope", scope="a b", error_description="the scope `b` is needed, and was not granted""#
         );
         assert_eq!(challenge(&Error::TokenMissing, &rule).unwrap(), r#"Bearer realm="signet""#);
-        assert_eq!(challenge(&Error::RouteMisconfigured, &rule), None);
+        assert_eq!(challenge(&Error::RouteMisconfigured("x"), &rule), None);
         let refused = [Error::TokenExpired, Error::TokenRevoked, Error::TokenInvalid("it names no key")];
         for challenge in refused.iter().map(|error| challenge(error, &rule).unwrap()) {
             let rest = challenge

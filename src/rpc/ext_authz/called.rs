@@ -49,6 +49,10 @@ impl<'a> Called<'a> {
 
 /// Whether a body of this type is a message of an RPC.
 fn is_of_rpc(content_type: &[u8]) -> bool {
+    // Two headers, as proxies join them: which of them counts is not the same everywhere.
+    if content_type.contains(&b',') {
+        return false;
+    }
     let end = content_type.iter().position(|byte| *byte == b';').unwrap_or(content_type.len());
     let essence = content_type[..end].trim_ascii_end();
     let is_codec = |rest: &[u8]| {
@@ -121,6 +125,7 @@ mod tests {
             Some("Application/grpc"),
             Some(" application/grpc"),
             Some("application/grpc,application/json"),
+            Some("application/grpc;x,text/plain"),
             Some("application/grpcx"),
             Some("application/grpc+"),
             Some("application/grpc+a/b"),

@@ -8,7 +8,7 @@ use http::{
     request::Parts,
 };
 
-use super::{ExtAuthzRpc, Shown, answer, rule::beginning};
+use super::{ExtAuthzRpc, NOT_UNDERSTOOD, Shown, answer, rule::beginning};
 use crate::{
     auth::bearer_token,
     model::Error,
@@ -42,7 +42,8 @@ enum BrokenQuery<'a> {
 impl ExtAuthzRpc {
     /// What a proxy is answered that asks by a request with this `head`, whose query has `parameters`; none if it cannot be read.
     ///
-    /// As of Envoy's question, method, path and host of the checked request are not looked at: the rule is the proxy's to choose.
+    /// Method, path and host of the checked request are not looked at: the rule is the proxy's to choose. So there is no parameter for
+    /// `signet.policy`, by which Envoy's question is read for the method that it calls.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if nothing is decided.
@@ -65,7 +66,7 @@ impl ExtAuthzRpc {
                 };
                 self.answer(client, ("the query of forward-auth", &entries), shown).await?
             }
-            Err(broken) => self.misconfigured(client, &broken)?,
+            Err(broken) => self.misconfigured(client, &broken, Error::RouteMisconfigured(NOT_UNDERSTOOD))?,
         };
         response(checked)
     }

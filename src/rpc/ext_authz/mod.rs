@@ -42,6 +42,12 @@ use shadow::ShadowVerdicts;
 /// take more.
 const MAX_ENTRIES: usize = 1_024;
 
+/// Why nobody passes by a route whose rule is broken.
+const NOT_UNDERSTOOD: &str = "the route's access rule is not understood";
+
+/// Why nobody passes by a route whose policy does not decide, and which has nothing of its own to decide by.
+const UNDECIDED: &str = "the policy of the route has no version in force that decides";
+
 /// Serves `Authorization`.
 ///
 /// Method, path and host of the checked request are not looked at: which rule holds is Envoy's to say, by the route that it has
@@ -129,7 +135,10 @@ impl ExtAuthzRpc {
     ) -> Result<CheckResponse, Error> {
         let rule = match Rule::parse(extensions) {
             Ok(rule) => rule,
-            Err(broken) => return self.misconfigured(client, &format_args!("{place} has {broken}")),
+            Err(broken) => {
+                let problem = format_args!("{place} has {broken}");
+                return self.misconfigured(client, &problem, Error::RouteMisconfigured(NOT_UNDERSTOOD));
+            }
         };
         let decided = match rule.policy {
             None => self.decide(shown, &rule).await,
@@ -139,7 +148,7 @@ impl ExtAuthzRpc {
                 Err(Refused::Route(problem)) => {
                     let problem =
                         format!("{place} has \"signet.policy\": {:?}, and {problem}", beginning(service));
-                    return self.misconfigured(client, &problem);
+                    return self.misconfigured(client, &problem, Error::RouteMisconfigured(UNDECIDED));
                 }
                 Err(Refused::Request(error, scopes)) => {
                     return answer::denied(error, &Rule { scopes, ..Rule::default() }, client);
@@ -158,14 +167,15 @@ impl ExtAuthzRpc {
         }
     }
 
-    /// Refuses `client`, whose route has a rule with a `problem`.
+    /// Refuses `client` with `error`, whose route has a rule with a `problem`.
     fn misconfigured(
         &self,
         client: answer::Client,
         problem: &impl fmt::Display,
+        error: Error,
     ) -> Result<CheckResponse, Error> {
         self.misconfiguration.tell(problem);
-        answer::denied(Error::RouteMisconfigured, &Rule::default(), client)
+        answer::denied(error, &Rule::default(), client)
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
     auth::Caller,
     identity::{RolesAt, policies::ShownNow, recognised},
     model::{
-        Access, AudienceName, Error, Missing, NameSet, Requirements, Shows,
+        Access, AudienceName, Error, Missing, NameSet, Requirements, Shows, UNDECLARED, first_names,
         policy::{Enforced, MethodRule, ServicePolicy},
     },
 };
@@ -35,8 +35,9 @@ impl From<Error> for Refused {
 const NO_VERSION: &str = "its policy has neither an active nor a SHADOW version";
 const NO_KEY: &str = "its policy has SHADOW versions alone, and the route no `signet.require_*` key";
 
-/// Why nobody may call what the policy does not know: told as what declares nothing.
-const UNKNOWN: Error = Error::AccessUndeclared;
+/// Why nobody may call what no active version knows.
+const UNKNOWN: Error =
+    Error::AccessUndeclared("no active version of the policy knows this method, called this way");
 
 impl ExtAuthzRpc {
     /// Whether a request passes by the policy of `service` and the other keys of the route.
@@ -51,7 +52,8 @@ impl ExtAuthzRpc {
             return Err(Refused::Route(NO_VERSION));
         };
         let called = shown.http.and_then(Called::of);
-        let token = shown.token.as_ref().ok().copied().flatten().filter(|_| policy.has_shadow());
+        let shown_path = shown.http.map_or("", |http| http.path.as_str());
+        let token = shown.token.as_ref().ok().copied().flatten();
         let decided = match policy.enforced() {
             Enforced::Nothing => return Err(Refused::Route(NO_VERSION)),
             Enforced::RoutesAlone if rule.requires_something() => {
@@ -62,8 +64,14 @@ impl ExtAuthzRpc {
             Enforced::Versions => self.decide_by_versions(&policy, called, shown, rule).await,
         };
         if policy.has_shadow() {
-            let passed = decided.as_ref().ok().and_then(Option::as_ref).map(|(caller, _)| caller);
-            self.judge_in_shadow(&policy, called, passed, token).await;
+            match &decided {
+                Ok(passed) => {
+                    let found = passed.as_ref().map(|(found, _)| found);
+                    self.judge_in_shadow(&policy, shown_path, called, found, token).await;
+                }
+                // What a version would have made of it changes nothing: scanners and expired tokens are no findings of a roll-out.
+                Err(_) => self.shadow.refused_anyhow(&policy),
+            }
         }
         decided
     }
@@ -80,27 +88,25 @@ impl ExtAuthzRpc {
         let rules = policy.active_rules(called.method);
         let required = required(&rules, called)?;
         let service = policy.service();
-        let needs_nothing =
-            required.is_empty() && !rule.requires_something() && rule.anonymous != Some(false);
-        if needs_nothing {
+        if required.is_empty() && !rule.needs_token() {
             // A public method: a token that is sent is not looked at.
             return Ok(None);
         }
         let token = shown.token?.ok_or(Error::TokenMissing)?;
         let first = required.first().map(|rule| rule.audience(service));
         let audience = first.or(rule.audience).unwrap_or(service);
-        let caller = match shown.verified {
+        let found = match shown.verified {
             Some(token) => self.authenticator.recognise_verified(token, audience, None).await?,
             None => self.authenticator.recognise(token, audience).await?,
         };
         if let Some(connection) = shown.connection {
-            connection.note_caller(caller.subject());
+            connection.note_caller(found.subject());
         }
-        self.must_keep(&caller, &required, service)?;
-        self.must_keep_route(&caller, rule)?;
+        self.must_keep(&found, &required, service)?;
+        self.must_keep_route(&found, rule, service)?;
         let standing = self.authenticator.standing();
-        let roles = standing.roles_at(recognised(&caller)?, rule.audience.unwrap_or(service));
-        Ok(Some((caller, roles)))
+        let roles_there = standing.roles_at(recognised(&found)?, rule.audience.unwrap_or(service));
+        Ok(Some((found, roles_there)))
     }
 
     /// Succeeds if `caller` keeps all rules that the versions have.
@@ -111,7 +117,7 @@ impl ExtAuthzRpc {
         let missing = required.iter().flat_map(|rule| rule.missing(service, &shown)).next();
         let Some(missing) = missing else { return Ok(()) };
         let named = match missing {
-            Missing::AnyScope(scopes) => NameSet::of(scopes.iter().map(String::as_str)).unwrap_or_default(),
+            Missing::AnyScope(scopes) => first_names(scopes),
             _ => NameSet::default().with(
                 required
                     .iter()
@@ -124,8 +130,12 @@ impl ExtAuthzRpc {
     }
 
     /// Succeeds if `caller` has what the keys of the route ask for besides.
-    fn must_keep_route(&self, caller: &Caller, rule: &Rule<'_>) -> Result<(), Refused> {
-        if let Some(audience) = rule.audience.filter(|audience| !caller.is_meant_for(audience)) {
+    ///
+    /// For whom the token must be meant hangs on the route alone, whatever the versions ask for: one version more never lets a token pass
+    /// that was meant for somebody else before.
+    fn must_keep_route(&self, caller: &Caller, rule: &Rule<'_>, service: &str) -> Result<(), Refused> {
+        let audience = rule.audience.unwrap_or(service);
+        if rule.needs_token() && !caller.is_meant_for(audience) {
             return Err(Error::from(Missing::Audience(audience)).into());
         }
         if let Err(error) = caller.must_have(rule.scopes.iter()) {
@@ -140,19 +150,25 @@ impl ExtAuthzRpc {
         Ok(())
     }
 
-    /// Tells what each SHADOW version of `policy` would have made of a call by `passed`, or else by whoever `token` stands for.
+    /// Tells what each SHADOW version of `policy` would have made of a call that passes: by `passed`, or else by whoever `token` stands
+    /// for, at whom nobody had to look.
     async fn judge_in_shadow(
         &self,
         policy: &ServicePolicy,
+        path: &str,
         called: Option<Called<'_>>,
         passed: Option<&Caller>,
         token: Option<&str>,
     ) {
-        let Some(called) = called else { return self.shadow.tell_unknown(policy) };
+        let Some(called) = called else { return self.shadow.tell_unknown(policy, path) };
         let proven = match (passed, token) {
-            (Some(caller), _) => Some(caller.clone()),
-            // Whoever was refused, or let in without a look: what the version would have made of it is asked for all the same.
-            (None, Some(token)) => self.authenticator.recognise_for_anyone(token).await.ok(),
+            (Some(passed), _) => Some(passed.clone()),
+            (None, Some(token)) => match self.authenticator.recognise_for_anyone(token).await {
+                Ok(found) => Some(found),
+                // Whether the token counts is not known, so neither is the verdict.
+                Err(Error::Unavailable { .. } | Error::Internal(_) | Error::DeadlineExceeded) => return,
+                Err(_) => None,
+            },
             (None, None) => None,
         };
         let found = proven.as_ref().and_then(|caller| recognised(caller).ok());
@@ -167,7 +183,8 @@ impl ExtAuthzRpc {
 /// What the `rules` of the method that is `called` ask for: all of it is needed.
 ///
 /// # Errors
-/// [`Error::AccessUndeclared`] if there are none, if one of them lets nobody in, or does not let it be called so.
+/// [`UNKNOWN`] if there are none, or one of them does not let it be called so; [`UNDECLARED`] if one lets nobody
+/// in.
 fn required<'a>(rules: &[&'a MethodRule], called: Called<'_>) -> Result<Vec<&'a Requirements>, Error> {
     if rules.is_empty() {
         return Err(UNKNOWN);
@@ -180,7 +197,7 @@ fn required<'a>(rules: &[&'a MethodRule], called: Called<'_>) -> Result<Vec<&'a 
         match &rule.access {
             Access::Public => {}
             Access::Authenticated(rule) => required.push(rule),
-            Access::Undeclared | Access::NotUnderstood => return Err(UNKNOWN),
+            Access::Undeclared | Access::NotUnderstood => return Err(Error::AccessUndeclared(UNDECLARED)),
         }
     }
     Ok(required)

@@ -86,6 +86,11 @@ impl Rule<'_> {
     pub(super) fn requires_something(&self) -> bool {
         !self.scopes.is_empty() || self.audience.is_some() || self.role.is_some()
     }
+
+    /// Whether it has a key by which no request passes without a token, where a policy decides besides.
+    pub(super) fn needs_token(&self) -> bool {
+        self.requires_something() || self.anonymous == Some(false)
+    }
 }
 
 /// Also a key that is written almost like one of Signet's was meant to ask for something.

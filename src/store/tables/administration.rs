@@ -270,18 +270,18 @@ impl Administering<'_> {
     }
 
     /// Succeeds if whoever makes the change may come to act as `who`, by a password, a secret, a key or a certificate that it gives `who`:
-    /// who may be changed, and owns no audience that is not ruled anyhow by whoever makes the change.
+    /// who may be changed, and owns no audience that whoever makes the change does not own, too.
     ///
     /// # Errors
     /// [`Error::HoldsMore`]; [`Error::NotOwner`].
     pub(in crate::store) async fn may_become(&self, who: Principal) -> Result<(), Failed> {
         self.may_change(who).await?;
         // Whoever sets owners could be one.
-        if self.rights.have(AdminScope::AudiencesAdmin) || self.rights.have(AdminScope::BindingsWrite) {
+        if self.rights.have(AdminScope::AudiencesAdmin) {
             return Ok(());
         }
         for audience in owned_by(&**self, who).await? {
-            match self.may_change_roles_of(&audience).await {
+            match self.must_own(&audience).await {
                 Err(Failed::Refused(Error::NotOwner { audience, .. })) => {
                     return Err(Error::NotOwner { audience, acts_as_owner: true }.into());
                 }

@@ -133,9 +133,7 @@ pub(super) async fn may_own(db: &impl ConnectionTrait, id: ClientId) -> Result<(
         Column::CertificateMakers,
     ]);
     let makers: Vec<(String, Stored, Stored, Stored)> = makers.into_tuple().all(db).await?;
-    let rules = |had: &NameSet| {
-        [AdminScope::AudiencesAdmin, AdminScope::BindingsWrite].iter().any(|scope| had.contains(scope.name()))
-    };
+    let rules = |had: &NameSet| had.contains(AdminScope::AudiencesAdmin.name());
     for (client, secrets, keys, certificate) in makers {
         if !Makers::from_stored([secrets, keys, certificate]).0.iter().flatten().all(rules) {
             let scopes = NameSet::from_stored(AdminScope::AudiencesAdmin.name().to_owned());

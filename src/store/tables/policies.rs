@@ -2,6 +2,8 @@
 
 mod stored_rule;
 
+use std::fmt::Write as _;
+
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     Select, sea_query::Expr,
@@ -26,9 +28,10 @@ use crate::{
     audit::{Field, FieldChange},
     base::Timestamp,
     model::{
-        AdminScope, AudienceName, Authority, Error, PolicyState, PolicyVersionId, PolicyVersionName,
+        Access, AdminScope, AudienceName, Authority, Error, PolicyState, PolicyVersionId, PolicyVersionName,
         policy::{
-            MethodRules, POLICY_MAX_IN_FORCE, POLICY_MAX_VERSIONS, PolicyVersion, ServicePolicy, Widening,
+            MethodRules, POLICY_MAX_IN_FORCE, POLICY_MAX_NAMES, POLICY_MAX_VERSIONS, PolicyVersion,
+            ServicePolicy, Widening,
         },
     },
 };
@@ -36,8 +39,13 @@ use crate::{
 /// How many rules one statement inserts: every database takes that, whatever stands in them.
 const RULES: usize = 200;
 
-/// How many methods a refusal lists.
-const LISTED: usize = 20;
+/// How many bytes a refusal takes that lists methods, and one line of it: it comes in headers, twice, where libraries of gRPC leave 8 KiB.
+const LISTED_MAX_BYTES: usize = 1_500;
+const LINE_MAX_BYTES: usize = 300;
+
+/// The state of a version that was deleted to make room: what is left is its name, which no other version gets, so that whoever has judged
+/// one finds that one by its name, or none.
+const DELETED: &str = "DELETED";
 
 /// How the feed is told of a service's policy.
 const CHANGED: (ChangeKind, ChangeEffect) = (ChangeKind::Policy, ChangeEffect::Changed);
@@ -60,7 +68,7 @@ pub struct PolicyStateChange<'a> {
 impl Store {
     /// Adds the version `new` with its `rules`, which does nothing yet. One of the name that was made of the same is left as it is.
     ///
-    /// Beyond the most versions, the oldest that is not in force is deleted.
+    /// Beyond the most versions, the oldest that is not in force is deleted, but for its name.
     ///
     /// # Errors
     /// [`Error::PolicyVersionExists`], [`Error::AudienceNotFound`], [`Error::LimitReached`]; why whoever adds it may not;
@@ -77,8 +85,12 @@ impl Store {
             if *change.authority == Authority::Operator {
                 audiences::ensure(&*db, &new.service, change.now, self.entropy()).await?;
             }
-            if let Some(old) = find(&*db, &new.service, &new.name).await? {
-                if old.sha256 == new.sha256 && rules_in(&*db, old.id).await? == *rules {
+            if let Some(old) = find_any(&*db, &new.service, &new.name).await? {
+                if old.state == DELETED {
+                    return Err(exists(new).into());
+                }
+                let old = version(old);
+                if old.sha256 == new.sha256 && rules_in(&*db, old.id.0).await? == *rules {
                     return db.unchanged(old.id.0, old).await;
                 }
                 return Err(exists(new).into());
@@ -123,7 +135,7 @@ impl Store {
             }
             // What is judged here holds when it is committed: no other change of a policy comes between.
             let before = in_force(&*db, wanted.service).await?;
-            let own = rules_in(&*db, old.id).await?;
+            let own = rules_in(&*db, old.id.0).await?;
             let after = before.with(wanted.version, wanted.state, own);
             if after.count() as u64 > POLICY_MAX_IN_FORCE && after.count() > before.count() {
                 let whose = format!("the policy of `{}`", wanted.service.as_str());
@@ -131,8 +143,8 @@ impl Store {
                 return Err(Error::LimitReached { whose, what, most: POLICY_MAX_IN_FORCE }.into());
             }
             let widened = Widening::between(&before, &after);
-            if !widened.is_empty() && !(wanted.allow_widening && db.rights().have(AdminScope::PoliciesWiden))
-            {
+            let may_widen = wanted.allow_widening && db.rights().have(AdminScope::PoliciesWiden);
+            if !widened.is_empty() && !may_widen {
                 return Err(Error::PolicyWidens(in_words(&widened)).into());
             }
             let new = PolicyVersion { state: wanted.state, update_time: change.now, ..old.clone() };
@@ -174,7 +186,7 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn policy_version_with(&self, id: PolicyVersionId) -> Result<Option<PolicyVersion>, Error> {
-        let query = Entity::find_by_id((INSTANCE, id.0));
+        let query = Entity::find_by_id((INSTANCE, id.0)).filter(Column::State.ne(DELETED));
         Ok(self.ask_for_one(|| query.clone().all(&self.db)).await?.map(version))
     }
 
@@ -189,7 +201,8 @@ impl Store {
         after: Option<PolicyVersionId>,
         limit: u64,
     ) -> Result<Vec<PolicyVersion>, Error> {
-        let mut query = Entity::find().filter(Column::OrganizationId.eq(INSTANCE));
+        let mut query =
+            Entity::find().filter(Column::OrganizationId.eq(INSTANCE)).filter(Column::State.ne(DELETED));
         query = query.order_by_asc(Column::Id).limit(limit);
         if let Some(service) = service {
             query = query.filter(Column::Service.eq(service.as_str()));
@@ -205,7 +218,7 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn policy_rules(&self, id: PolicyVersionId) -> Result<MethodRules, Error> {
-        self.ask(|| rules_in(&self.db, id)).await
+        self.ask(|| rules_in(&self.db, id.0)).await
     }
 
     /// What is in force of the policy of `service`.
@@ -217,17 +230,19 @@ impl Store {
     }
 }
 
-/// Deletes the oldest version of `service` that is not in force, if it has as many as there may be.
+/// Deletes the oldest version of `service` that is not in force, if it has as many as there may be; and the oldest name of one deleted.
 async fn make_room(db: &Administering<'_>, service: &AudienceName) -> Result<(), Failed> {
     let query =
         of_service(service).select_only().columns([Column::Id, Column::State]).order_by_asc(Column::Id);
     let all: Vec<(Uuid, String)> = query.into_tuple().all(&**db).await?;
-    let most = usize::try_from(POLICY_MAX_VERSIONS).unwrap_or(usize::MAX);
-    let surplus = (all.len() + 1).saturating_sub(most);
+    let (gone, kept): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, state)| state == DELETED);
+    let surplus =
+        |there: usize, most: u64| (there + 1).saturating_sub(usize::try_from(most).unwrap_or(usize::MAX));
+    let wanted = surplus(kept.len(), POLICY_MAX_VERSIONS);
     let is_unused = |state: &str| PolicyState::named(state).is_some_and(|state| !state.is_in_force());
     let ids: Vec<_> =
-        all.iter().filter(|(_, state)| is_unused(state)).map(|(id, _)| *id).take(surplus).collect();
-    if ids.len() < surplus {
+        kept.iter().filter(|(_, state)| is_unused(state)).map(|(id, _)| *id).take(wanted).collect();
+    if ids.len() < wanted {
         let whose = format!("the policy of `{}`", service.as_str());
         return Err(Error::LimitReached { whose, what: "versions", most: POLICY_MAX_VERSIONS }.into());
     }
@@ -237,28 +252,45 @@ async fn make_room(db: &Administering<'_>, service: &AudienceName) -> Result<(),
             .filter(rules::Column::VersionId.eq(id))
             .exec(&**db)
             .await?;
+        Entity::update_many()
+            .col_expr(Column::State, Expr::value(DELETED))
+            .filter(Column::OrganizationId.eq(INSTANCE))
+            .filter(Column::Id.eq(id))
+            .exec(&**db)
+            .await?;
+    }
+    let names = gone.len() + kept.len();
+    for (id, _) in gone.into_iter().take(surplus(names, POLICY_MAX_NAMES)) {
         Entity::delete_by_id((INSTANCE, id)).exec(&**db).await?;
     }
     Ok(())
 }
 
 /// The versions of `service` that are in force, with their rules.
+///
+/// What a state of a later release does is not known here: it may refuse calls, so it counts as active, and lets nobody in.
 async fn in_force(db: &impl ConnectionTrait, service: &AudienceName) -> Result<ServicePolicy, DbErr> {
-    let states = PolicyState::ALL.iter().filter(|state| state.is_in_force()).map(|state| state.name());
+    let idle = [PolicyState::Pushed.name(), PolicyState::Retired.name(), DELETED];
     let found =
-        of_service(service).filter(Column::State.is_in(states)).order_by_asc(Column::Id).all(db).await?;
+        of_service(service).filter(Column::State.is_not_in(idle)).order_by_asc(Column::Id).all(db).await?;
     let mut versions = Vec::with_capacity(found.len());
-    for found in found.into_iter().map(version) {
-        let rules = rules_in(db, found.id).await?;
+    for row in found {
+        let mut rules = rules_in(db, row.id).await?;
+        if PolicyState::named(&row.state).is_none() {
+            for rule in rules.values_mut() {
+                rule.access = Access::NotUnderstood;
+            }
+        }
+        let found = version(row);
         versions.push((found.name, found.state, rules));
     }
     Ok(ServicePolicy::new(service.as_str(), versions))
 }
 
-async fn rules_in(db: &impl ConnectionTrait, id: PolicyVersionId) -> Result<MethodRules, DbErr> {
+async fn rules_in(db: &impl ConnectionTrait, id: Uuid) -> Result<MethodRules, DbErr> {
     let query = rules::Entity::find()
         .filter(rules::Column::OrganizationId.eq(INSTANCE))
-        .filter(rules::Column::VersionId.eq(id.0));
+        .filter(rules::Column::VersionId.eq(id));
     let rows = query.all(db).await?;
     Ok(rows.into_iter().map(|row| (row.method, stored_rule::read(&row.rule))).collect())
 }
@@ -268,8 +300,16 @@ async fn find(
     service: &AudienceName,
     name: &PolicyVersionName,
 ) -> Result<Option<PolicyVersion>, DbErr> {
-    let query = of_service(service).filter(Column::Version.eq(name.as_str()));
-    Ok(query.all(db).await?.pop().map(version))
+    Ok(find_any(db, service, name).await?.filter(|row| row.state != DELETED).map(version))
+}
+
+/// The same, also if it was deleted.
+async fn find_any(
+    db: &impl ConnectionTrait,
+    service: &AudienceName,
+    name: &PolicyVersionName,
+) -> Result<Option<Model>, DbErr> {
+    of_service(service).filter(Column::Version.eq(name.as_str())).one(db).await
 }
 
 fn of_service(service: &AudienceName) -> Select<Entity> {
@@ -281,8 +321,8 @@ fn version(row: Model) -> PolicyVersion {
         id: PolicyVersionId(row.id),
         service: AudienceName::from_stored(row.service),
         name: PolicyVersionName::from_stored(row.version),
-        // One of a later release is not in force here: whatever it does there, it lets nobody in.
-        state: PolicyState::named(&row.state).unwrap_or(PolicyState::Retired),
+        // One of a later release may refuse calls there: it lets nobody in here ([`in_force`]).
+        state: PolicyState::named(&row.state).unwrap_or(PolicyState::Active),
         sha256: row.sha256,
         methods: u64::try_from(row.methods).unwrap_or_default(),
         create_time: Timestamp::from_micros(row.create_time),
@@ -304,13 +344,20 @@ fn row(version: &PolicyVersion) -> ActiveModel {
     }
 }
 
-/// The first of what is `widened`, and how many there are besides.
+/// The first of what is `widened`, and how many there are besides: the methods first of all.
 fn in_words(widened: &[Widening]) -> String {
-    let mut lines: Vec<_> = widened.iter().take(LISTED).map(ToString::to_string).collect();
-    if widened.len() > LISTED {
-        lines.push(format!("and {} more", widened.len() - LISTED));
+    let mut text = String::new();
+    for (at, one) in widened.iter().enumerate() {
+        let line = one.to_string();
+        let end = line.floor_char_boundary(LINE_MAX_BYTES);
+        let cut = if end < line.len() { "..." } else { "" };
+        if at > 0 && text.len() + end > LISTED_MAX_BYTES {
+            let _ = write!(text, "; and {} more, which `signet policy diff` shows", widened.len() - at);
+            break;
+        }
+        let _ = write!(text, "{}{}{cut}", if at > 0 { "; " } else { "" }, &line[..end]);
     }
-    lines.join("; ")
+    text
 }
 
 fn exists(new: &PolicyVersion) -> Error {
@@ -321,4 +368,27 @@ fn exists(new: &PolicyVersion) -> Error {
 fn not_found(service: &AudienceName, name: &PolicyVersionName) -> Error {
     let (service, version) = (service.as_str().to_owned(), name.as_str().to_owned());
     Error::PolicyVersionNotFound { service, version }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn widening(method: &str, rule: &str) -> Widening {
+        Widening { method: Some(method.to_owned()), before: "nobody".to_owned(), after: rule.to_owned() }
+    }
+
+    #[test]
+    fn what_a_refusal_lists_fits_into_headers_whatever_the_rules_are() {
+        let few = [widening("/s.S/A", "everybody"), widening("/s.S/B", "everybody")];
+        assert_eq!(in_words(&few), "/s.S/A: now nobody, then everybody; /s.S/B: now nobody, then everybody");
+        let many: Vec<_> = (0..2_000).map(|at| widening(&format!("/s.S/M{at}"), &"é".repeat(400))).collect();
+        let told = in_words(&many);
+        assert!(told.len() < LISTED_MAX_BYTES + 100, "{}", told.len());
+        assert!(
+            told.starts_with("/s.S/M0: now nobody")
+                && told.ends_with("more, which `signet policy diff` shows"),
+            "{told}"
+        );
+    }
 }

@@ -8,13 +8,15 @@ use signet::{
     model::{
         AttributeDeclaration, AttributeEdit, AttributeId, AttributeName, AttributeSource, AttributeType,
         AttributeUses, AudienceName, Authority, Binding, BindingId, BuiltInRole, ClientId, ClientKind,
-        ClientName, Description, Error, Group, GroupId, GroupName, NameSet, Principal, Role, RoleId,
-        RoleName, SessionId, Subject, User, UserId, Username, id::uuid_v7,
+        ClientName, Description, Error, Group, GroupId, GroupName, NameSet, PolicyState, PolicyVersionId,
+        PolicyVersionName, Principal, Role, RoleId, RoleName, SessionId, Subject, User, UserId, Username,
+        id::uuid_v7,
+        policy::{MethodRules, PolicyVersion},
     },
     proto::identity::v1::{ClientAuthentication, IssueTokenRequest},
     store::{
-        AdminChange, Applied, ChangedClient, KeyChange, Lease, NewOneTimePassword, NewUser, SessionsOf,
-        SetOwner, UserEdit, UserTarget, WhichBinding,
+        AdminChange, Applied, ChangedClient, KeyChange, Lease, NewOneTimePassword, NewUser,
+        PolicyStateChange, SessionsOf, SetOwner, UserEdit, UserTarget, WhichBinding,
     },
 };
 use uuid::Uuid;
@@ -41,6 +43,7 @@ struct Things {
     shop: ClientId,
     one_time: NewOneTimePassword,
     team: AttributeDeclaration,
+    rules: PolicyVersion,
 }
 
 fn attempt<'a, T>(
@@ -67,9 +70,12 @@ impl Things {
         applied(api.store.bind(&binding, by_operator(now)).await.unwrap());
         let team = attribute("team");
         applied(api.store.add_attribute(&team, by_operator(now)).await.unwrap());
+        let rules = version("v1");
+        applied(api.store.add_policy_version(&rules, &MethodRules::new(), by_operator(now)).await.unwrap());
         Self {
             now,
             team,
+            rules,
             alice: api.store.user(alice).await.unwrap().unwrap(),
             session,
             night: night.id,
@@ -160,6 +166,15 @@ impl Things {
             }),
             attempt("change_client", store.change_client(self.shop, move |old| Ok(same(old)), change)),
             attempt("delete_client", store.delete_client(self.shop, |_| Ok(()), change)),
+            attempt("add_policy_version", async move {
+                store.add_policy_version(&version("v2"), &MethodRules::new(), change).await
+            }),
+            attempt("change_policy_state", async move {
+                let PolicyVersion { service, name, .. } = &self.rules;
+                let (state, etag, allow_widening) = (PolicyState::Shadow, None, true);
+                let wanted = PolicyStateChange { service, version: name, state, etag, allow_widening };
+                store.change_policy_state(&wanted, change).await
+            }),
             attempt("take_set", store.take_set("shop", SetOwner::Operator, change)),
             attempt("administer_signing_keys", async move {
                 let lease = Lease::of_operator(Uuid::nil());
@@ -179,6 +194,20 @@ fn role(name: &str) -> Role {
         audience: AudienceName::parse("stock").unwrap(),
         scopes: NameSet::default(),
         description: Description::default(),
+        create_time,
+        update_time: create_time,
+    }
+}
+
+fn version(name: &str) -> PolicyVersion {
+    let create_time = crate::harness::START;
+    PolicyVersion {
+        id: PolicyVersionId::new(create_time, &Entropy::system()),
+        service: AudienceName::parse("stock").unwrap(),
+        name: PolicyVersionName::parse(name).unwrap(),
+        state: PolicyState::Pushed,
+        sha256: "0".repeat(64),
+        methods: 0,
         create_time,
         update_time: create_time,
     }
@@ -232,6 +261,10 @@ async fn every_change_is_known_here() {
     let root = on.api.user("rita").await;
     on.api.give(BuiltInRole::Admin, root).await;
     on.api.log_in("rita", "").await;
+    // What an audience's owners alone may do is done by one of them.
+    let owners = |_: &[Principal]| Ok(vec![Principal::User(root)]);
+    let owned = on.api.store.update_audience(&on.picker.audience, None, owners, by_operator(on.now)).await;
+    applied(owned.unwrap());
     let scopes = BuiltInRole::Admin.scopes();
     let authority = authority_of(&on.api.store, root, scopes.as_str(), on.now).await;
     let judging = AdminChange::new(&authority, on.now, None, true, &ENTRY);

@@ -39,7 +39,7 @@ async fn it_tells_of_every_path_that_is_served_and_refers_to_nothing_that_is_not
     let server = TestServer::start(&["--model-api=on"]).await;
     let admin = TestServer::start(&["--explorer=admin"]).await;
     let of_admin = HttpClient::new(admin.started.admin_addr.unwrap());
-    for (client, rpcs) in [(server.http(), 13), (of_admin, 71)] {
+    for (client, rpcs) in [(server.http(), 13), (of_admin, 79)] {
         let document = document(client).await;
         assert_eq!(document["openapi"], "3.1.1");
         assert_eq!(document["servers"], json!([{ "url": "/", "description": "Where this document is." }]));

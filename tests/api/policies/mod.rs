@@ -2,8 +2,11 @@
 
 mod check;
 mod explain;
+mod kept;
 mod pushed;
 mod states;
+
+use std::time::Duration;
 
 use signet::{
     model::{BuiltInRole, UserId},
@@ -127,6 +130,8 @@ impl Policies {
             ..Default::default()
         };
         let pushed = self.client.clone().push_policy_version(with_token(request, token)).await?;
+        // Ids, by which versions are listed, are in the order of their milliseconds.
+        self.api.server.clock.advance(Duration::from_millis(1));
         Ok(pushed.into_inner().policy_version.unwrap())
     }
 
@@ -191,9 +196,17 @@ impl Policies {
 
     /// A client's own token for the service, which has `scopes`.
     pub(super) async fn token(&self, client: &str, scopes: &str) -> String {
+        self.token_for(client, scopes, &["stock"]).await
+    }
+
+    /// A client's own token for `audiences`.
+    pub(super) async fn token_for(&self, client: &str, scopes: &str, audiences: &[&str]) -> String {
         let wanted = Wanted { audiences: "stock orders signet", ..Wanted::confidential(scopes) };
         let made = register(&operator(&self.api.server).await, client, wanted).await.unwrap();
-        let request = IssueTokenRequest { audiences: vec!["stock".to_owned()], ..made.own_token() };
+        let request = IssueTokenRequest {
+            audiences: audiences.iter().map(|name| (*name).to_owned()).collect(),
+            ..made.own_token()
+        };
         let mut api = self.api.server.client().await;
         api.0.issue_token(request).await.unwrap().into_inner().access_token
     }

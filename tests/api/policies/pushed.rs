@@ -1,5 +1,7 @@
 //! Owns pushing versions: who may, what is refused, and what is shown of them.
 
+use prost::Message;
+use prost_types::{FileDescriptorProto, FileDescriptorSet, MethodDescriptorProto, ServiceDescriptorProto};
 use signet::proto::identity::{
     policy::v1::{
         DiffPolicyVersionsRequest, GetPolicyVersionRequest, ListPolicyVersionsRequest,
@@ -64,6 +66,20 @@ async fn only_owners_push_and_only_what_can_be_read() {
         let refused = assert_refused(refused, Code::InvalidArgument, "INVALID_FIELDS");
         assert!(refused.message().contains(part), "{refused:?}");
     }
+    // Names that no compiler of protos writes, and of which each database thinks otherwise.
+    for name in ["Take\0", "Take ", "\x1b[2J\nINFO forged", "a?b", &"x".repeat(20_000)] {
+        let service = ServiceDescriptorProto {
+            name: Some("Stock".to_owned()),
+            method: vec![MethodDescriptorProto { name: Some(name.to_owned()), ..Default::default() }],
+            ..Default::default()
+        };
+        let file = FileDescriptorProto { service: vec![service], ..Default::default() };
+        let bad = [needing("a"), FileDescriptorSet { file: vec![file] }.encode_to_vec()].concat();
+        let refused = policies.push_by(&policies.olga, "v1", bad).await;
+        let refused = assert_refused(refused, Code::InvalidArgument, "INVALID_FIELDS");
+        assert!(refused.message().contains("cannot be read") && refused.message().len() < 400, "{refused:?}");
+        assert!(!refused.message().contains(char::is_control), "{refused:?}");
+    }
     let own = PushPolicyVersionRequest {
         service: "signet".to_owned(),
         version: "v1".to_owned(),
@@ -91,7 +107,10 @@ async fn health_is_made_public_by_its_name_and_nothing_is_by_itself() {
         super::Answer::Passes
     );
     let reflection = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
-    policies.call(reflection, None, &[super::STOCK]).await.is_refused(403, "declares no access rule");
+    policies
+        .call(reflection, None, &[super::STOCK])
+        .await
+        .is_refused(403, "no active version of the policy knows");
 }
 
 #[tokio::test]

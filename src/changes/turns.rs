@@ -9,12 +9,12 @@ const TURNS: usize = 1_024;
 
 /// The turns of readings.
 #[derive(Debug)]
-pub(super) struct Turns(Box<[Mutex<()>]>);
+pub(crate) struct Turns(Box<[Mutex<()>]>);
 
 impl Turns {
     /// The turn to read `key`, which is taken until the result is dropped; none after a wait for whoever had it: look then at what that one
     /// has found. Nobody waits twice, so that a database that does not answer is not asked by one after the other.
-    pub(super) async fn take(&self, key: impl Hash) -> Option<MutexGuard<'_, ()>> {
+    pub(crate) async fn take(&self, key: impl Hash) -> Option<MutexGuard<'_, ()>> {
         let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(key);
         let turn = &self.0[usize::try_from(hash % TURNS as u64).unwrap_or_default()];
         if let Ok(taken) = turn.try_lock() {

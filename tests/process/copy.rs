@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// Before how many messages one is killed, and before which first: another one for each number of migrations, so that in time it is each.
-const APART: usize = 8;
+const APART: usize = 16;
 
 /// How many are killed at the same time.
 const AT_ONCE: usize = 4;

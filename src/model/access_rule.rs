@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Error, NameSet, UNDECLARED};
+use super::{Error, NameSet, UNDECLARED, UNKNOWN_METHOD};
 
 /// How many of several names, of which one will do, a refusal tells.
 const TOLD: usize = 8;
@@ -61,6 +61,8 @@ pub trait Shows {
 pub enum Missing<'a> {
     /// A rule that lets anybody in: there is none, or one that is not understood.
     Rule,
+    /// That it is made by POST.
+    Post,
     /// A token.
     Token,
     /// That the token is meant for this audience.
@@ -142,6 +144,7 @@ impl fmt::Display for Missing<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Rule => f.write_str("a rule that lets somebody in"),
+            Self::Post => f.write_str("a call by POST: the method does not declare NO_SIDE_EFFECTS"),
             Self::Token => f.write_str("an access token"),
             Self::Audience(audience) => write!(f, "a token for the audience {audience}"),
             Self::Caller(kind) => write!(f, "a token of {}", kind.in_words()),
@@ -159,6 +162,7 @@ impl From<Missing<'_>> for Error {
     fn from(missing: Missing<'_>) -> Self {
         match missing {
             Missing::Rule => Self::AccessUndeclared(UNDECLARED),
+            Missing::Post => Self::AccessUndeclared(UNKNOWN_METHOD),
             Missing::Token => Self::TokenMissing,
             Missing::Audience(_) => Self::TokenInvalid("it is meant for another audience"),
             Missing::Caller(kind) => Self::CallerNotAllowed(kind),
@@ -219,7 +223,7 @@ pub(crate) mod arbitrary {
         pub(crate) fn with(mut self, missing: &[Missing<'_>]) -> Self {
             for missing in missing {
                 match missing {
-                    Missing::Rule | Missing::Token => {}
+                    Missing::Rule | Missing::Post | Missing::Token => {}
                     Missing::Audience(name) => {
                         self.audiences.insert((*name).to_owned());
                     }

@@ -15,6 +15,9 @@ pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 /// Why nobody may call an RPC whose proto says nothing of that.
 pub const UNDECLARED: &str = "this method declares no access rule";
 
+/// Why nobody may call what no active version of a policy knows.
+pub const UNKNOWN_METHOD: &str = "no active version of the policy knows this method, called this way";
+
 /// Why a call, or a command, could not be served.
 ///
 /// The text is for people and says nothing of its cause. What each is over every protocol, its row in `errors/rows.rs` says.

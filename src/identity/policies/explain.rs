@@ -8,17 +8,9 @@ use crate::{
     identity::{GoodStanding, Keyring, recognised},
     model::{
         AudienceName, CallerKind, Error, PolicyState, Shows,
-        policy::{Enforced, MethodRule},
+        policy::{Called, Enforced},
     },
 };
-
-/// The call that is asked about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Asked<'a> {
-    method: &'a str,
-    /// Whether it is called by GET, as Connect does.
-    by_get: bool,
-}
 
 /// What becomes of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +72,7 @@ impl PoliciesInForce {
         token: Option<&str>,
         authenticator: &Authenticator<Arc<Keyring>, GoodStanding>,
     ) -> Result<Explanation, Error> {
-        let asked = Asked::of(path);
+        let asked = Called::of_path(path);
         let policy = self.of(service).await?;
         let (caller, authentication_problem) = match token {
             None => (None, None),
@@ -100,13 +92,13 @@ impl PoliciesInForce {
         let mut rules = Vec::new();
         if let Some(policy) = &policy {
             for (version, state, rule) in policy.judging(asked.method) {
-                let (rule, missing) = asked.judged(rule, service.as_str(), shown.as_ref());
+                let missing = rule.map(|rule| rule.missing(asked.by_get, service.as_str(), shown.as_ref()));
                 rules.push(Explained {
                     version: version.as_str().to_owned(),
                     state,
-                    passes: rule.is_some().then_some(missing.is_empty()),
-                    rule,
-                    missing,
+                    rule: rule.map(ToString::to_string),
+                    passes: missing.as_ref().map(Vec::is_empty),
+                    missing: missing.unwrap_or_default().iter().map(ToString::to_string).collect(),
                 });
             }
         }
@@ -122,7 +114,7 @@ impl PoliciesInForce {
         };
         Ok(Explanation {
             verdict,
-            summary: asked.summary(enforced, is_known, verdict),
+            summary: summary(asked, enforced, is_known, verdict),
             caller: caller.as_ref().map(Shows::kind),
             audiences: caller.as_ref().map(|caller| caller.claims().aud.names().to_vec()).unwrap_or_default(),
             scopes: caller.as_ref().map(|caller| caller.claims().scope.clone()),
@@ -133,64 +125,25 @@ impl PoliciesInForce {
     }
 }
 
-impl<'a> Asked<'a> {
-    fn of(path: &'a str) -> Self {
-        let (method, query) = path.split_once('?').unwrap_or((path, ""));
-        Self { method, by_get: query.split('&').any(|parameter| parameter == "connect=v1") }
-    }
-
-    /// The rule in words, and what the call lacks of it; none of a version that does not know the method.
-    fn judged(
-        self,
-        rule: Option<&MethodRule>,
-        service: &str,
-        shown: Option<&impl Shows>,
-    ) -> (Option<String>, Vec<String>) {
-        let Some(rule) = rule else { return (None, Vec::new()) };
-        let missing = rule.access.missing(service, shown);
-        let mut missing: Vec<_> = missing.iter().map(ToString::to_string).collect();
-        if self.by_get && !rule.has_no_side_effects {
-            missing.push("a call by POST: the method does not declare NO_SIDE_EFFECTS".to_owned());
+/// What decides, in one sentence.
+fn summary(asked: Called<'_>, enforced: Enforced, is_known: bool, verdict: Verdict) -> String {
+    match (enforced, is_known, verdict) {
+        (Enforced::Nothing, ..) => "refused: the policy has neither an active nor a SHADOW version",
+        (Enforced::RoutesAlone, ..) => {
+            "undecided here: there are versions in SHADOW alone, so the other keys of the route decide; a route without any is refused"
         }
-        (Some(rule.to_string()), missing)
-    }
-
-    fn summary(self, enforced: Enforced, is_known: bool, verdict: Verdict) -> String {
-        match (enforced, is_known, verdict) {
-            (Enforced::Nothing, ..) => "refused: the policy has neither an active nor a SHADOW version",
-            (Enforced::RoutesAlone, ..) => {
-                "undecided here: there are versions in SHADOW alone, so the other keys of the route decide; a route without any is refused"
-            }
-            (Enforced::Versions, false, _) if !self.method.starts_with('/') => {
-                "refused: no active version knows the method; a path begins with `/`"
-            }
-            (Enforced::Versions, false, _) => {
-                "refused: no active version knows the method, which must be spelled byte for byte as in `policy show`"
-            }
-            (Enforced::Versions, true, Verdict::Passes) => {
-                "passes: it keeps the rule of every active version that knows the method"
-            }
-            (Enforced::Versions, true, _) => {
-                "refused: it does not keep the rule of every active version that knows the method"
-            }
+        (Enforced::Versions, false, _) if !asked.method.starts_with('/') => {
+            "refused: no active version knows the method; a path begins with `/`"
         }
-        .to_owned()
+        (Enforced::Versions, false, _) => {
+            "refused: no active version knows the method, which must be spelled byte for byte as in `policy show`"
+        }
+        (Enforced::Versions, true, Verdict::Passes) => {
+            "passes: it keeps the rule of every active version that knows the method"
+        }
+        (Enforced::Versions, true, _) => {
+            "refused: it does not keep the rule of every active version that knows the method"
+        }
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_query_is_no_part_of_the_method_and_says_what_is_called_by_get() {
-        let asked = |path| {
-            let Asked { method, by_get } = Asked::of(path);
-            (method, by_get)
-        };
-        assert_eq!(asked("/s.S/A"), ("/s.S/A", false));
-        assert_eq!(asked("/s.S/A?x=1?y"), ("/s.S/A", false));
-        assert_eq!(asked("/s.S/A?encoding=json&connect=v1"), ("/s.S/A", true));
-        assert_eq!(asked("/s.S/A?xconnect=v1"), ("/s.S/A", false));
-    }
+    .to_owned()
 }

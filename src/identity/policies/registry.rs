@@ -120,10 +120,8 @@ impl PolicyRegistry {
         service: &AudienceName,
         name: &PolicyVersionName,
     ) -> Result<PolicyVersion, Error> {
-        self.store.policy_version(service, name).await?.ok_or_else(|| Error::PolicyVersionNotFound {
-            service: service.as_str().to_owned(),
-            version: name.as_str().to_owned(),
-        })
+        let found = self.store.policy_version(service, name).await?;
+        found.ok_or_else(|| PolicyVersion::not_found(service, name))
     }
 
     /// The same, with its rules.

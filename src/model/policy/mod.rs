@@ -1,5 +1,6 @@
 //! Owns the rules of another service, which that keeps by version: what a version is, and how many there may be.
 
+mod called;
 mod difference;
 mod enforced;
 mod widening;
@@ -7,13 +8,14 @@ mod widening;
 use std::{collections::BTreeMap, fmt};
 
 use super::{
-    Access, AudienceName, FieldReason, PolicyVersionId, Requirements, RuleViolation,
+    Access, AudienceName, Error, FieldReason, Missing, PolicyVersionId, Requirements, RuleViolation, Shows,
     etag::Etag,
     name_set::{NameSet, is_name},
     named::named,
 };
 use crate::base::Timestamp;
 
+pub use called::Called;
 pub use difference::{Difference, RenamedScope};
 pub use enforced::{Enforced, ServicePolicy};
 pub use widening::Widening;
@@ -139,6 +141,13 @@ impl fmt::Display for PolicyVersionName {
 }
 
 impl PolicyVersion {
+    /// That `service` has no version `name`.
+    #[must_use]
+    pub fn not_found(service: &AudienceName, name: &PolicyVersionName) -> Error {
+        let (service, version) = (service.as_str().to_owned(), name.as_str().to_owned());
+        Error::PolicyVersionNotFound { service, version }
+    }
+
     /// Of the version as it is.
     #[must_use]
     pub fn etag(&self) -> Etag {
@@ -160,6 +169,18 @@ impl MethodRule {
         let Access::Authenticated(rule) = &self.access else { return NAME };
         let names = [&rule.required_scopes, &rule.any_scopes, &rule.any_roles].into_iter().flatten();
         names.chain(&rule.audience).map(|name| NAME + name.len()).sum::<usize>() + size_of::<Self>()
+    }
+
+    /// All that a call lacks of the method, which is one of `service`, and which shows `shown`, or no token; nothing if it may pass.
+    #[must_use]
+    pub fn missing<'a>(
+        &'a self,
+        by_get: bool,
+        service: &'a str,
+        shown: Option<&impl Shows>,
+    ) -> Vec<Missing<'a>> {
+        let by_post = (by_get && !self.has_no_side_effects).then_some(Missing::Post);
+        by_post.into_iter().chain(self.access.missing(service, shown)).collect()
     }
 
     /// What is wrong with the names in it; none if they can all be had.

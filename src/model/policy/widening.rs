@@ -172,10 +172,7 @@ mod tests {
 
     /// Whether a call passes by all of `rules`: what the conditions are compared for.
     fn passes(rules: &[MethodRule], by_get: bool, shown: Option<&Shown>) -> bool {
-        !rules.is_empty()
-            && rules.iter().all(|rule| {
-                (!by_get || rule.has_no_side_effects) && rule.access.missing(SERVICE, shown).is_empty()
-            })
+        !rules.is_empty() && rules.iter().all(|rule| rule.missing(by_get, SERVICE, shown).is_empty())
     }
 
     /// Every call that can make a difference with the few names that rules have here.

@@ -1,7 +1,7 @@
 //! Owns which RPC a request calls, as far as every program behind reads it alike; of any other request nothing is said.
 
 use super::fields;
-use crate::proto::envoy::service::auth::v3::attribute_context::HttpRequest;
+use crate::{model::policy::Called, proto::envoy::service::auth::v3::attribute_context::HttpRequest};
 
 /// The content types of bodies that are messages of an RPC: alone, and with the name of a codec behind them.
 const ALONE: [&[u8]; 5] = [
@@ -15,35 +15,21 @@ const ALONE: [&[u8]; 5] = [
 const WITH_CODEC: [&[u8]; 4] =
     [b"application/grpc+", b"application/grpc-web+", b"application/grpc-web-text+", b"application/connect+"];
 
-/// An RPC that a request calls.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Called<'a> {
-    /// Its path, byte for byte: which method that is, or none, is for the policy to say.
-    pub(super) method: &'a str,
-    /// Whether it is called by GET, as Connect does.
-    pub(super) by_get: bool,
-}
-
-impl<'a> Called<'a> {
-    /// The RPC that `http` calls; none if it is no call of gRPC, gRPC-Web or Connect.
-    ///
-    /// Nothing is decoded, normalised or compared without case: what another program could read as a method, and is not written as one, is
-    /// none.
-    pub(super) fn of(http: &'a HttpRequest) -> Option<Self> {
-        let (method, query) = match http.path.split_once('?') {
-            Some((method, query)) => (method, Some(query)),
-            None => (http.path.as_str(), None),
-        };
-        let mut types = fields(http, "content-type");
-        let content_type = types.next();
-        if types.next().is_some() {
-            return None;
-        }
-        match (http.method.as_str(), content_type) {
-            ("POST", Some(content_type)) if is_of_rpc(content_type) => Some(Self { method, by_get: false }),
-            ("GET", None) if query.is_some_and(is_of_connect) => Some(Self { method, by_get: true }),
-            _ => None,
-        }
+/// The RPC that `http` calls; none if it is no call of gRPC, gRPC-Web or Connect.
+///
+/// Nothing is decoded, normalised or compared without case: what another program could read as a method, and is not written as one, is
+/// none.
+pub(super) fn called(http: &HttpRequest) -> Option<Called<'_>> {
+    let of_path = Called::of_path(&http.path);
+    let mut types = fields(http, "content-type");
+    let content_type = types.next();
+    if types.next().is_some() {
+        return None;
+    }
+    match (http.method.as_str(), content_type) {
+        ("POST", Some(content_type)) if is_of_rpc(content_type) => Some(Called { by_get: false, ..of_path }),
+        ("GET", None) if of_path.by_get => Some(of_path),
+        _ => None,
     }
 }
 
@@ -63,12 +49,6 @@ fn is_of_rpc(content_type: &[u8]) -> bool {
         || WITH_CODEC.iter().any(|begin| essence.strip_prefix(*begin).is_some_and(is_codec))
 }
 
-/// Whether `query` says once that it is Connect's.
-fn is_of_connect(query: &str) -> bool {
-    let mut said = query.split('&').filter(|parameter| parameter.starts_with("connect="));
-    said.next() == Some("connect=v1") && said.next().is_none()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,8 +63,8 @@ mod tests {
         }
     }
 
-    fn called(method: &str, path: &str, content_type: Option<&str>) -> Option<(String, bool)> {
-        Called::of(&http(method, path, content_type)).map(|called| (called.method.to_owned(), called.by_get))
+    fn read(method: &str, path: &str, content_type: Option<&str>) -> Option<(String, bool)> {
+        called(&http(method, path, content_type)).map(|called| (called.method.to_owned(), called.by_get))
     }
 
     #[test]
@@ -102,17 +82,17 @@ mod tests {
             "application/connect+json",
             "application/connect+proto",
         ] {
-            let post = called("POST", "/a.B/C", Some(content_type));
+            let post = read("POST", "/a.B/C", Some(content_type));
             assert_eq!(post, Some(("/a.B/C".to_owned(), false)), "{content_type}");
-            assert_eq!(called("GET", "/a.B/C?connect=v1", Some(content_type)), None, "{content_type}");
-            assert_eq!(called("PUT", "/a.B/C", Some(content_type)), None, "{content_type}");
+            assert_eq!(read("GET", "/a.B/C?connect=v1", Some(content_type)), None, "{content_type}");
+            assert_eq!(read("PUT", "/a.B/C", Some(content_type)), None, "{content_type}");
         }
         assert_eq!(
-            called("GET", "/a.B/C?encoding=json&connect=v1&message={}", None),
+            read("GET", "/a.B/C?encoding=json&connect=v1&message={}", None),
             Some(("/a.B/C".to_owned(), true))
         );
         assert_eq!(
-            called("POST", "/a.B/C?x=1?y", Some("application/grpc")),
+            read("POST", "/a.B/C?x=1?y", Some("application/grpc")),
             Some(("/a.B/C".to_owned(), false))
         );
     }
@@ -133,7 +113,7 @@ mod tests {
             Some("text/plain"),
             Some("application/x-www-form-urlencoded"),
         ] {
-            assert_eq!(called("POST", "/a.B/C", content_type), None, "{content_type:?}");
+            assert_eq!(read("POST", "/a.B/C", content_type), None, "{content_type:?}");
         }
         for query in [
             "",
@@ -146,10 +126,10 @@ mod tests {
             "?x=connect=v1",
             "?connect%3Dv1",
         ] {
-            assert_eq!(called("GET", &format!("/a.B/C{query}"), None), None, "{query}");
+            assert_eq!(read("GET", &format!("/a.B/C{query}"), None), None, "{query}");
         }
         for method in ["", "post", "HEAD", "OPTIONS"] {
-            assert_eq!(called(method, "/a.B/C?connect=v1", Some("application/grpc")), None, "{method}");
+            assert_eq!(read(method, "/a.B/C?connect=v1", Some("application/grpc")), None, "{method}");
         }
     }
 }

@@ -140,14 +140,16 @@ impl ExtAuthzRpc {
                 return self.misconfigured(client, &problem, Error::RouteMisconfigured(NOT_UNDERSTOOD));
             }
         };
-        let decided = match rule.policy {
+        let decided = match &rule.policy {
             None => self.decide(shown, &rule).await,
             // On the heap: most routes name none, and need not carry what it waits for.
             Some(service) => match Box::pin(self.decide_by_policy(service, shown, &rule)).await {
                 Ok(passed) => Ok(passed),
                 Err(Refused::Route(problem)) => {
-                    let problem =
-                        format!("{place} has \"signet.policy\": {:?}, and {problem}", beginning(service));
+                    let problem = format!(
+                        "{place} has \"signet.policy\": {:?}, and {problem}",
+                        beginning(service.as_str())
+                    );
                     return self.misconfigured(client, &problem, Error::RouteMisconfigured(UNDECIDED));
                 }
                 Err(Refused::Request(error, scopes)) => {

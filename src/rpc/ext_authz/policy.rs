@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 
-use super::{ExtAuthzRpc, Rule, Shown, called::Called};
+use super::{ExtAuthzRpc, Rule, Shown, called::called};
 use crate::{
     auth::Caller,
     identity::{RolesAt, policies::ShownNow, recognised},
     model::{
-        Access, AudienceName, Error, Missing, NameSet, Requirements, Shows, UNDECLARED, first_names,
-        policy::{Enforced, MethodRule, ServicePolicy},
+        Access, AudienceName, Error, Missing, NameSet, Requirements, Shows, UNDECLARED, UNKNOWN_METHOD,
+        first_names,
+        policy::{Called, Enforced, MethodRule, ServicePolicy},
     },
 };
 
@@ -36,23 +37,22 @@ const NO_VERSION: &str = "its policy has neither an active nor a SHADOW version"
 const NO_KEY: &str = "its policy has SHADOW versions alone, and the route no `signet.require_*` key";
 
 /// Why nobody may call what no active version knows.
-const UNKNOWN: Error =
-    Error::AccessUndeclared("no active version of the policy knows this method, called this way");
+const UNKNOWN: Error = Error::AccessUndeclared(UNKNOWN_METHOD);
 
 impl ExtAuthzRpc {
     /// Whether a request passes by the policy of `service` and the other keys of the route.
     pub(super) async fn decide_by_policy(
         &self,
-        service: &str,
+        service: &AudienceName,
         shown: Shown<'_>,
         rule: &Rule<'_>,
     ) -> Result<Passed, Refused> {
-        let Ok(audience) = AudienceName::parse(service) else { return Err(UNKNOWN.into()) };
-        let Some(policy) = self.policies.of(&audience).await? else {
+        let Some(policy) = self.policies.of(service).await? else {
             return Err(Refused::Route(NO_VERSION));
         };
-        let called = shown.http.and_then(Called::of);
-        let shown_path = shown.http.map_or("", |http| http.path.as_str());
+        let called = shown.http.and_then(called);
+        // Without the query, which is no part of it, and has what the call says: the log tells it.
+        let path = shown.http.map_or("", |http| Called::of_path(&http.path).method);
         let token = shown.token.as_ref().ok().copied().flatten();
         let decided = match policy.enforced() {
             Enforced::Nothing => return Err(Refused::Route(NO_VERSION)),
@@ -67,7 +67,7 @@ impl ExtAuthzRpc {
             match &decided {
                 Ok(passed) => {
                     let found = passed.as_ref().map(|(found, _)| found);
-                    self.judge_in_shadow(&policy, shown_path, called, found, token).await;
+                    self.judge_in_shadow(&policy, path, called, found, token).await;
                 }
                 // What a version would have made of it changes nothing: scanners and expired tokens are no findings of a roll-out.
                 Err(_) => self.shadow.refused_anyhow(&policy),
@@ -183,8 +183,7 @@ impl ExtAuthzRpc {
 /// What the `rules` of the method that is `called` ask for: all of it is needed.
 ///
 /// # Errors
-/// [`UNKNOWN`] if there are none, or one of them does not let it be called so; [`UNDECLARED`] if one lets nobody
-/// in.
+/// [`UNKNOWN`] if there are none, or one of them does not let it be called so; [`UNDECLARED`] if one lets nobody in.
 fn required<'a>(rules: &[&'a MethodRule], called: Called<'_>) -> Result<Vec<&'a Requirements>, Error> {
     if rules.is_empty() {
         return Err(UNKNOWN);

@@ -16,7 +16,7 @@ pub(super) struct Rule<'a> {
     /// `signet.anonymous`: whether a request without a token passes too, if the route says.
     pub(super) anonymous: Option<bool>,
     /// `signet.policy`: the service by whose policy requests are judged, method by method. The keys above only tighten it.
-    pub(super) policy: Option<&'a str>,
+    pub(super) policy: Option<AudienceName>,
     /// `signet.forward_token`: whether the service behind gets the token, if the route says.
     pub(super) forward_token: Option<bool>,
 }
@@ -52,8 +52,10 @@ impl<'a> Rule<'a> {
                         return Err(broken("must be the name of one role, and not `everyone`"));
                     }
                 }
-                "signet.policy" if AudienceName::parse(value).is_ok() => rule.policy = Some(value),
-                "signet.policy" => return Err(broken("must be the name of one service")),
+                "signet.policy" => {
+                    let service = AudienceName::parse(value);
+                    rule.policy = Some(service.map_err(|_| broken("must be the name of one service"))?);
+                }
                 "signet.anonymous" | "signet.forward_token" => {
                     let allow = match value.as_str() {
                         "allow" => true,
@@ -139,7 +141,8 @@ mod tests {
             (rule.scopes.as_str(), rule.anonymous, rule.forward_token),
             ("a b", Some(true), Some(true))
         );
-        assert_eq!((rule.policy, rule.requires_something()), (Some("stock"), true));
+        assert_eq!(rule.policy.as_ref().map(AudienceName::as_str), Some("stock"));
+        assert!(rule.requires_something());
         assert_eq!((rule.audience, rule.role), (Some("https://orders.example/"), Some("order-desk")));
         let denied = extensions(&[("signet.anonymous", "deny")]);
         let rule = Rule::parse(&denied).unwrap();

@@ -7,11 +7,14 @@ use std::{
     time::Duration,
 };
 
-use super::{called::Called, rule::beginning};
+use super::rule::beginning;
 use crate::{
     base::Clock,
     metrics::{ShadowMetrics, ShadowVerdict},
-    model::{Missing, PolicyState, Shows, policy::ServicePolicy},
+    model::{
+        Missing, PolicyState, Shows,
+        policy::{Called, ServicePolicy},
+    },
 };
 
 /// How often the same refusal is told: a roll-out wants to know of each once, and of that it goes on.
@@ -52,16 +55,12 @@ impl ShadowVerdicts {
         for (version, state, rule) in policy.judging(called.method) {
             // Of a method that it does not know the others decide.
             let (PolicyState::Shadow, Some(rule)) = (state, rule) else { continue };
-            let lacking = if called.by_get && !rule.has_no_side_effects {
-                Some("it is called by GET, and may have side effects".to_owned())
+            let missing = rule.missing(called.by_get, policy.service(), shown);
+            if missing.is_empty() {
+                self.metrics.count(policy.service(), ShadowVerdict::WouldPass);
             } else {
-                let missing = rule.access.missing(policy.service(), shown);
-                (!missing.is_empty())
-                    .then(|| missing.iter().map(Missing::to_string).collect::<Vec<_>>().join(", "))
-            };
-            match lacking {
-                None => self.metrics.count(policy.service(), ShadowVerdict::WouldPass),
-                Some(lacking) => self.tell(policy, version.as_str(), called.method, &lacking),
+                let lacking = missing.iter().map(Missing::to_string).collect::<Vec<_>>().join(", ");
+                self.tell(policy, version.as_str(), called.method, &lacking);
             }
         }
     }

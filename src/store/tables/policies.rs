@@ -127,7 +127,7 @@ impl Store {
             db.rights().must_have(AdminScope::PoliciesWrite)?;
             db.must_own(wanted.service).await?;
             let Some(old) = find(&*db, wanted.service, wanted.version).await? else {
-                return Err(not_found(wanted.service, wanted.version).into());
+                return Err(PolicyVersion::not_found(wanted.service, wanted.version).into());
             };
             old.etag().must_match(wanted.etag)?;
             if old.state == wanted.state {
@@ -363,11 +363,6 @@ fn in_words(widened: &[Widening]) -> String {
 fn exists(new: &PolicyVersion) -> Error {
     let (service, version) = (new.service.as_str().to_owned(), new.name.as_str().to_owned());
     Error::PolicyVersionExists { service, version }
-}
-
-fn not_found(service: &AudienceName, name: &PolicyVersionName) -> Error {
-    let (service, version) = (service.as_str().to_owned(), name.as_str().to_owned());
-    Error::PolicyVersionNotFound { service, version }
 }
 
 #[cfg(test)]

@@ -4,20 +4,15 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::{client::PASSWORD, harness::Place};
+use crate::{client::PASSWORD, harness::Place, support::protos::compiled_text};
 
 /// A descriptor set in a file, whose service has `methods`.
 pub(crate) fn rules_file(place: &Place, name: &str, methods: &str) -> String {
-    let dir = tempfile::TempDir::new().unwrap();
     let text = format!(
         "syntax = \"proto3\"; package stock.v1; import \"identity/v1/access.proto\"; message Empty {{}}\nservice Stock {{\n{methods}\n}}"
     );
-    fs::write(dir.path().join("stock.proto"), text).unwrap();
-    let proto = concat!(env!("CARGO_MANIFEST_DIR"), "/proto");
-    let mut compiler = protox::Compiler::new([dir.path(), proto.as_ref()]).unwrap();
-    compiler.include_imports(true).include_source_info(true).open_file("stock.proto").unwrap();
     let path = place.path(name);
-    fs::write(&path, compiler.encode_file_descriptor_set()).unwrap();
+    fs::write(&path, compiled_text(&text)).unwrap();
     path.to_str().unwrap().to_owned()
 }
 

@@ -7,5 +7,6 @@ pub(crate) mod database;
 pub(crate) mod pki;
 pub(crate) mod ports;
 pub(crate) mod program;
+pub(crate) mod protos;
 pub(crate) mod runner;
 pub(crate) mod template;

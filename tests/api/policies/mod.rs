@@ -35,6 +35,7 @@ use crate::{
     clients::{Wanted, operator, register},
     ext_authz::{Sidecar, http},
     harness::with_token,
+    support::protos::compiled_text,
 };
 
 /// The route that leads to the service.
@@ -54,15 +55,9 @@ pub(super) struct Policies {
 
 /// The descriptor set of a service whose methods are written as `methods` says.
 pub(super) fn set(methods: &str) -> Vec<u8> {
-    let dir = tempfile::TempDir::new().unwrap();
-    let text = format!(
+    compiled_text(&format!(
         "syntax = \"proto3\"; package stock.v1; import \"identity/v1/access.proto\"; message Empty {{}} service Stock {{ {methods} }}"
-    );
-    std::fs::write(dir.path().join("stock.proto"), text).unwrap();
-    let proto = concat!(env!("CARGO_MANIFEST_DIR"), "/proto");
-    let mut compiler = protox::Compiler::new([dir.path(), proto.as_ref()]).unwrap();
-    compiler.include_imports(true).include_source_info(true).open_file("stock.proto").unwrap();
-    compiler.encode_file_descriptor_set()
+    ))
 }
 
 /// A method with a rule, in the text form of `identity.v1.Access`.

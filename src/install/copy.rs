@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf, time::Duration};
 
-use super::{StartError, access, data_dir, database::tell_newer, master_key_file::MasterKeyFile};
+use super::{StartError, access, data_dir, master_key_file::MasterKeyFile};
 use crate::{
     audit::Entry,
     base::{Clock, Entropy, Timestamp},
@@ -121,7 +121,14 @@ async fn copy_from(
     from.check_integrity().await?;
     // Nobody else has it open.
     let migrated = from.migrate(Duration::ZERO).await?;
-    tell_newer(&source.path.display().to_string(), &migrated.newer);
+    if !migrated.newer.is_empty() {
+        let problem = format!(
+            "a newer version has changed the schema of {} ({}): copy it by that version, since this one does not know what else is there",
+            source.path.display(),
+            migrated.newer.join(", ")
+        );
+        return Err(ConfigError::new(source.setting, problem).into());
+    }
     check_sealed(from, &source.master_key).await?;
     let of_target = |error| StartError::of_server(url, "--to", &error);
     let to = Box::pin(Store::connect(url, POOL, Entropy::system())).await.map_err(of_target)?;

@@ -273,6 +273,14 @@ async fn refuses_what_is_no_server() {
     let missing = place.run(&["copy"]).await;
     assert!(missing.failed(2).contains("--to"), "{missing:?}");
     place.serve(&[]).await.stop().await;
+    let newer = place.twin();
+    newer.note_migrations(&["m29990101_000099_pets"]).await;
+    let refused = newer.run(&["copy", "--to=postgres://localhost/signet"]).await;
+    let said = refused.failed(2);
+    assert!(
+        said.contains("m29990101_000099_pets") && said.contains("copy it by that version"),
+        "{refused:?}"
+    );
     let elsewhere = ["copy", "--to=postgres://localhost/b", "--database-url=postgres://localhost/a"];
     let refused = place.signet(&elsewhere).env("SIGNET_MASTER_KEY", &"0f".repeat(32)).run().await;
     assert!(refused.failed(2).contains("is a database server"), "{refused:?}");

@@ -19,7 +19,7 @@ fn newest() -> u32 {
 
 impl Place {
     /// Has the migrations `names` stand as applied.
-    async fn note_migrations(&self, names: &[&str]) {
+    pub(crate) async fn note_migrations(&self, names: &[&str]) {
         let db = self.connect().await;
         for name in names {
             let note = format!("INSERT INTO seaql_migrations (version, applied_at) VALUES ('{name}', 0)");

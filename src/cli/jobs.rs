@@ -19,8 +19,7 @@ const TABLE: Table<5> =
 
 pub(super) async fn run(config: &Config, output: Output) -> Result<(), Failure> {
     let store = OpenDatabase::for_command(&config.storage, Missing::Refused).await?.store;
-    let jobs = jobs::list(&store, &Clock::system()).await?;
-    store.close().await;
+    let jobs = store.within(async |store| jobs::list(store, &Clock::system()).await).await?;
     output.heading(&TABLE.heading())?;
     jobs.iter().try_for_each(|job| output.row(&text(job), &object(job)))
 }

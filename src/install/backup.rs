@@ -71,18 +71,18 @@ pub async fn backup(config: &StorageConfig, to: &Path, replace: bool) -> Result<
         |error: io::Error| StartError::of_file(&error, &format!("{} cannot be written", to.display()));
     own_files.refuse_name(to).map_err(unwritable)?;
     check_target(to, replace)?;
+    let mut draft = Draft::of(to).map_err(unwritable)?;
     let open = OpenDatabase::open(config, Missing::Refused, Duration::ZERO).await?;
     if let Err(error) = open.check_copied(CopiedDatabase::Told).await {
         tracing::debug!(error = %error, "an older schema does not say whether it was copied to another database");
     }
     let OpenDatabase { store, description, master_key_file, .. } = open;
-    let mut draft = Draft::of(to).map_err(unwritable)?;
-    store.copy_to(draft.path()).await?;
-    store.close().await;
-    let copy = Store::open_copy(draft.path(), Entropy::system()).await?;
-    copy.check_integrity().await.map_err(|error| damaged(error, FileProblem::Damaged))?;
-    let users = copy.user_count().await?;
-    copy.close().await;
+    store.within(async |store| store.copy_to(draft.path()).await).await?;
+    let checked = async |copy: &Store| {
+        copy.check_integrity().await.map_err(|error| damaged(error, FileProblem::Damaged))?;
+        Ok::<_, StartError>(copy.user_count().await?)
+    };
+    let users = Store::open_copy(draft.path(), Entropy::system()).await?.within(checked).await?;
     backup_file::seal(draft.file()).map_err(unwritable)?;
     let bytes = draft.file().metadata().map_err(unwritable)?.len();
     draft.put(to, replace).map_err(unwritable)?;
@@ -169,9 +169,7 @@ async fn draft(
         return Err(StartError::File(FileProblem::NoBackup, problem));
     }
     let store = Store::open_copy(draft.path(), Entropy::system()).await?;
-    let brought_up = bring_up(&store, place, options.end_sessions).await;
-    // It is closed also where it is of no use, so that SQLite leaves nothing beside it.
-    store.close().await;
+    let brought_up = store.within(async |store| bring_up(store, place, options.end_sessions).await).await;
     draft.file().sync_all().map_err(unfit)?;
     Ok((draft, brought_up?))
 }

@@ -72,7 +72,7 @@ impl OpenDatabase {
                 let description = database.display().to_string();
                 let store = open_file(database, "--data-dir").await?;
                 if let Some(file) = &master_key_file {
-                    master_key = file.settle(&store).await?;
+                    master_key = or_given_up(file.settle(&store).await, &store).await?;
                 }
                 let made = master_key_file.as_ref().filter(|_| master_key_made);
                 let master_key_made = made.map(|file| file.path().display().to_string());
@@ -114,8 +114,13 @@ impl OpenDatabase {
     /// If a setting cannot be used, the database does not open, its schema is another version's, or it is refused.
     pub async fn for_command(config: &StorageConfig, missing: Missing) -> Result<Self, StartError> {
         let open = Self::open(config, missing, Duration::ZERO).await?;
-        open.migrate(config.auto_migrate == Switch::On).await?;
-        open.check_copied(config.copied).await?;
+        let auto_migrate = config.auto_migrate == Switch::On;
+        let fit = async {
+            open.migrate(auto_migrate).await?;
+            open.check_copied(config.copied).await
+        };
+        let fit = Box::pin(fit).await;
+        or_given_up(fit, &open.store).await?;
         Ok(open)
     }
 
@@ -125,8 +130,12 @@ impl OpenDatabase {
     /// As [`OpenDatabase::for_command`].
     pub async fn as_it_is(config: &StorageConfig) -> Result<Self, StartError> {
         let open = Self::open(config, Missing::Refused, Duration::ZERO).await?;
-        refuse_pending(&open.store, (&open.description, open.embedded), "").await?;
-        open.check_copied(CopiedDatabase::Told).await?;
+        let fit = async {
+            refuse_pending(&open.store, (&open.description, open.embedded), "").await?;
+            open.check_copied(CopiedDatabase::Told).await
+        };
+        let fit = fit.await;
+        or_given_up(fit, &open.store).await?;
         Ok(open)
     }
 
@@ -187,8 +196,11 @@ impl OpenDatabase {
             }
         };
         let auto_migrate = config.auto_migrate == Switch::On;
-        bring_up(&store, (&description, embedded), config.database_wait, auto_migrate).await?;
-        check_copied(&store, (&description, embedded), config.copied).await?;
+        let fit = async {
+            bring_up(&store, (&description, embedded), config.database_wait, auto_migrate).await?;
+            check_copied(&store, (&description, embedded), config.copied).await
+        };
+        or_given_up(Box::pin(fit).await, &store).await?;
         Ok(Unsealed { store, description })
     }
 
@@ -208,6 +220,14 @@ impl OpenDatabase {
     pub async fn migrate(&self, auto_migrate: bool) -> Result<Vec<String>, StartError> {
         bring_up(&self.store, (&self.description, self.embedded), self.patience, auto_migrate).await
     }
+}
+
+/// The `outcome` of looking at `store`, which is given up where that is why nobody gets it.
+async fn or_given_up<T, E>(outcome: Result<T, E>, store: &Store) -> Result<T, E> {
+    if outcome.is_err() {
+        store.clone().give_up().await;
+    }
+    outcome
 }
 
 /// Applies pending migrations to the database `description`, or refuses them: [`OpenDatabase::migrate`].

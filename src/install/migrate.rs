@@ -35,11 +35,13 @@ pub struct SchemaUpdate {
 pub async fn migrate(config: &StorageConfig, own: &NameSet) -> Result<SchemaUpdate, StartError> {
     let OpenDatabase { store, description, .. } =
         OpenDatabase::open(config, Missing::Made, config.database_wait).await?;
-    let migrated = store.migrate(config.database_wait).await?;
-    refuse_unfinished(&store, &description).await?;
-    let access = access_after(&store, &migrated.applied, own).await?;
-    store.close().await;
-    Ok(SchemaUpdate { applied: migrated.applied, newer: migrated.newer, access })
+    let migrated = async |store: &Store| {
+        let migrated = store.migrate(config.database_wait).await?;
+        refuse_unfinished(store, &description).await?;
+        let access = access_after(store, &migrated.applied, own).await?;
+        Ok(SchemaUpdate { applied: migrated.applied, newer: migrated.newer, access })
+    };
+    store.within(migrated).await
 }
 
 /// What users have in `store`, if roles are among the migrations that were `applied`.
@@ -96,11 +98,13 @@ pub(super) fn tell_access(access: &Upgrade) {
 pub async fn migrations(config: &StorageConfig) -> Result<Vec<MigrationState>, StartError> {
     let OpenDatabase { store, description, .. } =
         OpenDatabase::open(config, Missing::Refused, Duration::ZERO).await?;
-    let migrations = store.migrations().await?;
-    // An older schema has no place for what is looked up here.
-    if migrations.iter().any(|migration| migration.applied && migration.name.contains(COPIES)) {
-        refuse_unfinished(&store, &description).await?;
-    }
-    store.close().await;
-    Ok(migrations)
+    let listed = async |store: &Store| {
+        let migrations = store.migrations().await?;
+        // An older schema has no place for what is looked up here.
+        if migrations.iter().any(|migration| migration.applied && migration.name.contains(COPIES)) {
+            refuse_unfinished(store, &description).await?;
+        }
+        Ok(migrations)
+    };
+    store.within(listed).await
 }

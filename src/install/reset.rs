@@ -7,7 +7,10 @@ use crate::{
     audit::Audit,
     base::Clock,
     config::{Config, ConfigError, DatabaseLocation},
-    identity::{ClockCheck, KeyRotation, MasterKey, keyring::opens_keys},
+    identity::{
+        ClockCheck, KeyRotation, MasterKey,
+        keyring::{KeySettings, opens_keys},
+    },
     metrics::ClockMetrics,
     model::KeyId,
     store::Store,
@@ -55,10 +58,11 @@ enum NewMasterKey {
 /// As with [`reset`].
 pub async fn sealed(config: &Config) -> Result<Sealed, StartError> {
     let Unsealed { store, description } = OpenDatabase::without_master_key(&config.storage).await?;
-    lost_key(config, &store).await?;
-    let sealed = count(&store, description).await?;
-    store.close().await;
-    Ok(sealed)
+    let counted = async |store: &Store| {
+        lost_key(config, store).await?;
+        count(store, description).await
+    };
+    store.within(counted).await
 }
 
 /// Discards what the lost master key has sealed, and makes a signing key under the one that is configured: the embedded database makes one
@@ -73,8 +77,17 @@ pub async fn reset(config: &Config, audit: &Audit) -> Result<Reset, StartError> 
     // end of this.
     let (Unsealed { store, description }, _sole) =
         OpenDatabase::alone_without_master_key(&config.storage).await?;
-    let new = lost_key(config, &store).await?;
-    let discarded = count(&store, description).await?;
+    store.within(async |store| begin_anew(config, keys, (store, description), audit).await).await
+}
+
+async fn begin_anew(
+    config: &Config,
+    keys: KeySettings,
+    (store, description): (&Store, String),
+    audit: &Audit,
+) -> Result<Reset, StartError> {
+    let new = lost_key(config, store).await?;
+    let discarded = count(store, description).await?;
     let (master_key, file, is_made) = match new {
         NewMasterKey::Given(key) => (key, None, false),
         NewMasterKey::InFile(file, Some(key)) => (key, Some(file), false),
@@ -96,7 +109,6 @@ pub async fn reset(config: &Config, audit: &Audit) -> Result<Reset, StartError> 
             return Err(error.into());
         }
     };
-    store.close().await;
     let master_key_file = file.map(|file| file.path().display().to_string());
     Ok(Reset { discarded, signing_key, master_key_file })
 }

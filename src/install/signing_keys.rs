@@ -18,9 +18,7 @@ use crate::{
 /// If a setting cannot be used, or the database does not answer.
 pub async fn signing_keys(config: &StorageConfig) -> Result<Vec<StoredKey>, StartError> {
     let store = OpenDatabase::for_command(config, Missing::Refused).await?.store;
-    let keys = store.signing_keys().await?;
-    store.close().await;
-    Ok(keys)
+    Ok(store.within(async |store| store.signing_keys().await).await?)
 }
 
 /// What changes the signing keys, and tells `audit`.

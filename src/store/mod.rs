@@ -113,6 +113,29 @@ impl Store {
         self.time_limit
     }
 
+    /// What `work` makes of it, which is closed then; or given up, if that fails.
+    ///
+    /// # Errors
+    /// That of `work`.
+    pub async fn within<T, E>(self, work: impl AsyncFnOnce(&Self) -> Result<T, E>) -> Result<T, E> {
+        // On the heap: it holds what a whole command waits for.
+        let done = Box::pin(work(&self)).await;
+        if done.is_ok() {
+            self.close().await;
+        } else {
+            self.give_up().await;
+        }
+        done
+    }
+
+    /// Closes it if it is SQLite, of whose write-ahead log nothing is left then. A server may be why nobody goes on: it is not spoken to
+    /// once more.
+    pub async fn give_up(self) {
+        if self.server.is_none() {
+            self.close().await;
+        }
+    }
+
     /// Closes every connection, and with the last one SQLite's write-ahead log. A server that does not answer is not waited for.
     pub async fn close(mut self) {
         let is_file = self.server.is_none();

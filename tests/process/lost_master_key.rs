@@ -248,6 +248,12 @@ async fn a_reseal_that_refuses_leaves_nothing_behind() {
         assert_eq!(names(), before);
     }
     fs::write(place.data("master.key"), right).unwrap();
+    // Nor does any other command that finds out what is wrong only with the database open.
+    for (args, code) in [(&["keys", "reset", "--discard", "--yes"][..], 2), (&["keys", "revoke", "none"], 1)]
+    {
+        place.run(args).await.failed(code);
+        assert_eq!(names(), before, "{args:?}");
+    }
     place.run(&["keys", "reseal"]).await.succeeded();
     place.serve(&[]).await.stop().await;
 }

@@ -119,8 +119,7 @@ impl OpenDatabase {
             open.migrate(auto_migrate).await?;
             open.check_copied(config.copied).await
         };
-        let fit = Box::pin(fit).await;
-        or_given_up(fit, &open.store).await?;
+        or_given_up(Box::pin(fit).await, &open.store).await?;
         Ok(open)
     }
 
@@ -134,8 +133,7 @@ impl OpenDatabase {
             refuse_pending(&open.store, (&open.description, open.embedded), "").await?;
             open.check_copied(CopiedDatabase::Told).await
         };
-        let fit = fit.await;
-        or_given_up(fit, &open.store).await?;
+        or_given_up(fit.await, &open.store).await?;
         Ok(open)
     }
 

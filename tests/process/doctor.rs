@@ -11,7 +11,7 @@ use sea_orm::ConnectionTrait;
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
 };
 
 use crate::{
@@ -283,26 +283,36 @@ async fn without_trailers() -> SocketAddr {
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             tokio::spawn(async move {
-                let Ok(mut connection) = h2::server::handshake(stream).await else { return };
-                let mut count = 0;
-                loop {
-                    // Longer than a busy machine leaves a client that is about to call.
-                    let patience = std::time::Duration::from_secs(if count == 0 { 15 } else { 60 });
-                    let Ok(next) = tokio::time::timeout(patience, connection.accept()).await else {
-                        connection.abrupt_shutdown(h2::Reason::ENHANCE_YOUR_CALM);
-                        count = 1;
-                        continue;
-                    };
-                    let Some(Ok((_, mut answering))) = next else { return };
-                    count += 1;
-                    let head = http::Response::builder().header("content-type", "application/grpc");
-                    let Ok(mut body) = answering.send_response(head.body(()).unwrap(), false) else { return };
-                    let _ = body.send_data(bytes::Bytes::from_static(&[0; 5]), true);
-                }
+                let stream = stream.into_std().unwrap();
+                let open = TcpStream::from_std(stream.try_clone().unwrap()).unwrap();
+                answer_without_trailers(TcpStream::from_std(stream).unwrap()).await;
+                // The other side may be pinging: a reset would overtake what it was told.
+                let _ = tokio::io::copy(&mut { open }, &mut tokio::io::sink()).await;
             });
         }
     });
     addr
+}
+
+async fn answer_without_trailers(stream: TcpStream) {
+    // It takes no body and answers nevertheless, so that each stream ends by a reset with NO_ERROR (RFC 9113, section 8.1).
+    let handshake = h2::server::Builder::new().initial_window_size(0).handshake(stream);
+    let Ok(mut connection) = handshake.await else { return };
+    let mut count = 0;
+    loop {
+        // Longer than a busy machine leaves a client that is about to call.
+        let patience = std::time::Duration::from_secs(if count == 0 { 15 } else { 60 });
+        let Ok(next) = tokio::time::timeout(patience, connection.accept()).await else {
+            connection.abrupt_shutdown(h2::Reason::ENHANCE_YOUR_CALM);
+            count = 1;
+            continue;
+        };
+        let Some(Ok((_, mut answering))) = next else { return };
+        count += 1;
+        let head = http::Response::builder().header("content-type", "application/grpc");
+        let Ok(mut body) = answering.send_response(head.body(()).unwrap(), false) else { return };
+        let _ = body.send_data(bytes::Bytes::from_static(&[0; 5]), true);
+    }
 }
 
 #[tokio::test]

@@ -106,7 +106,8 @@ impl Http2 {
         let problem = |error: h2::Error| chain(&error);
         let mut ready = self.send.clone().ready().await.map_err(problem)?;
         let (answer, mut sending) = ready.send_request(request, false).map_err(problem)?;
-        sending.send_data(Cursor::new(body), true).map_err(problem)?;
+        // Who has answered already may want no body: then it is the answer that tells.
+        let _ = sending.send_data(Cursor::new(body), true);
         Ok(answer)
     }
 
@@ -122,16 +123,27 @@ impl Http2 {
         let (head, mut incoming) = answer.into_parts();
         let mut body = Vec::new();
         while let Some(data) = incoming.data().await {
-            let data = data.map_err(problem)?;
+            let data = match data {
+                Err(error) if is_early_end(&error) => break,
+                data => data.map_err(problem)?,
+            };
             let _ = incoming.flow_control().release_capacity(data.len());
             body.extend_from_slice(&data);
             if body.len() > MOST_BYTES {
                 return Err(format!("the answer is larger than {MOST_BYTES} bytes"));
             }
         }
-        let trailers = incoming.trailers().await.map_err(problem)?;
+        let trailers = match incoming.trailers().await {
+            Err(error) if is_early_end(&error) => None,
+            trailers => trailers.map_err(problem)?,
+        };
         Ok(Http2Answer { head, body, trailers })
     }
+}
+
+/// Whether the answer is whole, and the other side wants no more of the request (RFC 9113, section 8.1).
+fn is_early_end(error: &h2::Error) -> bool {
+    error.is_reset() && error.is_remote() && error.reason() == Some(h2::Reason::NO_ERROR)
 }
 
 impl Drop for Http2 {

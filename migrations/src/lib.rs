@@ -32,6 +32,7 @@ mod m20261129_000027_applied_sets;
 mod m20261129_000028_session_ends;
 mod m20261129_000029_copies;
 mod m20261130_000030_policies;
+mod m20261130_000031_told_changes;
 mod names;
 mod schema;
 mod table;
@@ -73,6 +74,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261129_000028_session_ends::Migration),
             Box::new(m20261129_000029_copies::Migration),
             Box::new(m20261130_000030_policies::Migration),
+            Box::new(m20261130_000031_told_changes::Migration),
         ]
     }
 }

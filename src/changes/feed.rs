@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
     time::Duration,
 };
 
@@ -22,12 +25,15 @@ const PAGE: u64 = 500;
 /// How long changes stay in the feed.
 const RETENTION: Duration = Duration::from_mins(10);
 
+/// How long those stay that the stream tells to services that begin to follow it: as long as any access token may live.
+const LASTING_RETENTION: Duration = Duration::from_hours(24);
+
 /// After this time without a reading, everything is forgotten: changes may have been deleted unread.
 const GAP: Duration = Duration::from_mins(5);
 
 /// How far the clocks of replicas may differ: the first reading begins at the newest change that is older than this, and than a change may
 /// come late, when the feed is opened.
-const CLOCKS_APART: Duration = Duration::from_mins(5);
+pub(super) const CLOCKS_APART: Duration = Duration::from_mins(5);
 
 /// The feed of changes, as one process reads it.
 ///
@@ -42,6 +48,8 @@ pub struct Feed {
     /// before.
     progress: Mutex<Option<Progress>>,
     watermark: Arc<Watermark>,
+    /// Up to which id only those are left that stay for longer.
+    kept_to: AtomicI64,
 }
 
 /// How far the feed has been read.
@@ -137,7 +145,7 @@ impl Feed {
         // Nothing that is older is remembered.
         watermark.advance(opened);
         let progress = Mutex::new(Some(Progress::from((opened, passed))));
-        Ok(Self { store, clock, progress, watermark })
+        Ok(Self { store, clock, progress, watermark, kept_to: AtomicI64::new(0) })
     }
 
     /// Until when it has been read, for the caches.
@@ -163,12 +171,16 @@ impl Feed {
         read
     }
 
-    /// Deletes changes that are older than ten minutes at the time `now`.
+    /// Deletes changes that are older than ten minutes at the time `now`; of ended sessions and clients, and of scopes that were taken away,
+    /// those that are older than a day.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn delete_old(&self, now: Timestamp) -> Result<(), Error> {
-        self.store.delete_changes_before(now.before(RETENTION)).await
+        let kept_to = self.kept_to.load(Ordering::Relaxed);
+        let kept_to = self.store.delete_changes_before(now.before(RETENTION), kept_to).await?;
+        self.kept_to.store(kept_to, Ordering::Relaxed);
+        self.store.delete_lasting_changes_before(now.before(LASTING_RETENTION), kept_to).await
     }
 
     /// Heeds the changes since the last reading.
@@ -223,16 +235,10 @@ fn forget_everything(subscribers: &[Arc<dyn Subscriber>]) {
     }
 }
 
-/// Tells those of `change` who keep things of its kind; everybody if its kind is not known.
+/// Tells everybody of `change`.
 fn tell(change: &Change, subscribers: &[Arc<dyn Subscriber>]) {
     for subscriber in subscribers {
-        let concerns = match change.kind {
-            Some(kind) => kind == subscriber.kind(),
-            None => !change.is_unnamed || subscriber.hears_unnamed(),
-        };
-        if concerns {
-            subscriber.forget_changed(change.subject);
-        }
+        subscriber.hear(change);
     }
 }
 
@@ -268,6 +274,9 @@ mod tests {
             kind: None,
             is_unnamed: true,
             effect: None,
+            holder: None,
+            audience: None,
+            scopes: None,
             create_time: Timestamp::from_micros(0),
         }
     }

@@ -3,7 +3,10 @@
 use futures_util::{FutureExt, future::BoxFuture};
 use uuid::Uuid;
 
-use crate::{model::Error, store::ChangeKind};
+use crate::{
+    model::Error,
+    store::{Change, ChangeKind},
+};
 
 /// Keeps a copy of something in the database, and hears from the feed when that was changed by another process.
 ///
@@ -15,6 +18,17 @@ pub trait Subscriber: Send + Sync {
     /// Whether an earlier release knew of that kind, which told of changes without their kind.
     fn hears_unnamed(&self) -> bool {
         true
+    }
+
+    /// Something has changed. Those hear of it who keep things of its kind; everybody if its kind is not known.
+    fn hear(&self, change: &Change) {
+        let concerns = match change.kind {
+            Some(kind) => kind == self.kind(),
+            None => !change.is_unnamed || self.hears_unnamed(),
+        };
+        if concerns {
+            self.forget_changed(change.subject);
+        }
     }
 
     /// The row `id` was changed or ended. If the release before told of it, it may be a row of another kind.

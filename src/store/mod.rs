@@ -33,7 +33,7 @@ pub(crate) use tables::attributes::differences as attribute_differences;
 pub use tables::audit_events::EventFilter;
 pub use tables::bindings::{BindingFilter, Bound, WhichBinding};
 pub use tables::built_indexes::UserIndex;
-pub use tables::changes::{Change, ChangeEffect, ChangeKind, SIGNING_KEYS};
+pub use tables::changes::{Change, ChangeEffect, ChangeKind, EVERYBODY, SIGNING_KEYS};
 pub use tables::client_changes::ChangedClient;
 pub(crate) use tables::client_changes::differences as client_differences;
 pub use tables::copying::{COPIED, CopiedTable};

@@ -1,11 +1,12 @@
 //! Owns the table `changes`: the feed by which other processes learn which users, sessions, clients, signing keys, roles, groups,
-//! bindings, attributes and policies were changed or ended.
+//! bindings, attributes and policies were changed or ended, and which scopes were taken away from whom.
 
 use std::time::Duration;
 
 use sea_orm::{
     ActiveValue::{NotSet, Set},
-    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder,
+    QuerySelect,
 };
 use uuid::Uuid;
 
@@ -13,10 +14,16 @@ use crate::store::{
     BATCH, Store,
     tables::entity::changes::{ActiveModel, Column, Entity, Model},
 };
-use crate::{base::Timestamp, model::Error};
+use crate::{
+    base::Timestamp,
+    model::{Error, NameSet},
+};
 
 /// The subject of a change of the signing keys: they are few, and are read anew all at once. Nothing else has this id.
 pub const SIGNING_KEYS: Uuid = Uuid::from_u128(1);
+
+/// The subject of scopes that were taken away from more users and clients than are named.
+pub const EVERYBODY: Uuid = Uuid::nil();
 
 /// The kind of row that changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +48,8 @@ pub enum ChangeKind {
     Attribute,
     /// What is in force of the policy of a service: the subject is the key of the service's audience.
     Policy,
+    /// Scopes were taken away: the subject is the user or client that had them, or [`EVERYBODY`].
+    Scopes,
 }
 
 /// How the row changed.
@@ -48,12 +57,12 @@ pub enum ChangeKind {
 pub enum ChangeEffect {
     /// The row exists, with other values.
     Changed,
-    /// The row was deleted.
+    /// The row was deleted, or a client disabled: nothing of it counts any more.
     Ended,
 }
 
 impl ChangeKind {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::User,
         Self::Session,
         Self::Client,
@@ -64,6 +73,7 @@ impl ChangeKind {
         Self::Binding,
         Self::Attribute,
         Self::Policy,
+        Self::Scopes,
     ];
 
     const fn name(self) -> &'static str {
@@ -78,6 +88,7 @@ impl ChangeKind {
             Self::Binding => "binding",
             Self::Attribute => "attribute",
             Self::Policy => "policy",
+            Self::Scopes => "scopes",
         }
     }
 }
@@ -94,7 +105,7 @@ impl ChangeEffect {
 }
 
 /// Something that was changed or ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// The id of the row: the feed is read in this order.
     pub id: i64,
@@ -104,19 +115,37 @@ pub struct Change {
     pub kind: Option<ChangeKind>,
     /// Whether the row names no kind at all: an earlier release wrote it, which knew users, sessions, clients and signing keys alone.
     pub is_unnamed: bool,
-    /// What became of it; none if another release wrote the row. The caches forget a row either way: this is for readers to come.
+    /// What became of it; none if another release wrote the row. The caches forget a row either way: this is for the stream that other
+    /// services follow.
     pub effect: Option<ChangeEffect>,
+    /// The user of a session that ended.
+    pub holder: Option<Uuid>,
+    /// The audiences of a session or client that ended, or the one where scopes were taken away; none if the release before wrote the
+    /// row.
+    pub audience: Option<NameSet>,
+    /// The scopes that were taken away.
+    pub scopes: Option<NameSet>,
     /// When it was made, by the clock of whoever made it.
     pub create_time: Timestamp,
 }
 
 impl From<Model> for Change {
     fn from(row: Model) -> Self {
-        let Model { id, subject, kind, effect, create_time } = row;
+        let Model { id, subject, kind, effect, create_time, holder, audience, scopes } = row;
         let is_unnamed = kind.is_none();
         let kind = ChangeKind::ALL.into_iter().find(|known| kind.as_deref() == Some(known.name()));
         let effect = ChangeEffect::ALL.into_iter().find(|known| effect.as_deref() == Some(known.name()));
-        Self { id, subject, kind, is_unnamed, effect, create_time: Timestamp::from_micros(create_time) }
+        Self {
+            id,
+            subject,
+            kind,
+            is_unnamed,
+            effect,
+            holder,
+            audience: audience.map(NameSet::from_stored),
+            scopes: scopes.map(NameSet::from_stored),
+            create_time: Timestamp::from_micros(create_time),
+        }
     }
 }
 
@@ -154,31 +183,126 @@ impl Store {
         Ok(rows.into_iter().map(Change::from).collect())
     }
 
-    /// Deletes the changes made before `time`, but the newest of them. So the newest of all stays, whose id must not be used again;
-    /// and so does the last one that a process has read, as long as it has read all that were made before `time`.
+    /// Deletes the changes made before `time` that come after the id `kept_to`, but those that last ([`lasts`]) and the newest of them. So
+    /// the newest of all stays, whose id must not be used again; and so does the last one that a process has read, as long as it has read
+    /// all that were made before `time`. Returns up to which id those that are left all last.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn delete_changes_before(&self, time: Timestamp) -> Result<(), Error> {
-        let rows = Entity::find().select_only().columns([Column::Id, Column::CreateTime]);
-        let rows = rows.order_by_asc(Column::Id).limit(BATCH as u64);
-        let (mut after, mut newest) = (0, None);
+    pub async fn delete_changes_before(&self, time: Timestamp, kept_to: i64) -> Result<i64, Error> {
+        let (mut after, mut newest, mut left) = (kept_to, None, None);
         loop {
-            let page = rows.clone().filter(Column::Id.gt(after));
-            let page: Vec<(i64, i64)> = self.ask(|| page.clone().into_tuple().all(&self.db)).await?;
-            let old = page.iter().filter(|(_, create_time)| *create_time < time.as_micros());
+            let page = self.deletion_page(after).await?;
+            if page.is_empty() && after == kept_to {
+                // The newest stays, so this is an older database than it was.
+                return Ok(0);
+            }
+            let is_old = |row: &&Deletable| row.create_time < time.as_micros();
+            // By a process whose clock is ahead: it is to go later.
+            left = left.or_else(|| page.iter().find(|row| !is_old(row) && !row.lasts()).map(|row| row.id));
+            let old = page.iter().filter(is_old);
             // The one that was kept so far first, since it is not the newest if there is another.
-            let mut old: Vec<_> = newest.into_iter().chain(old.map(|(id, _)| *id)).collect();
+            let mut old: Vec<_> = newest.into_iter().chain(old.map(|row| (row.id, row.lasts()))).collect();
             let found = old.len() > usize::from(newest.is_some());
             newest = old.pop();
-            self.delete_rows::<Entity, _>(Column::Id, &old, Condition::all()).await?;
+            let gone: Vec<_> = old.into_iter().filter(|(_, lasts)| !lasts).map(|(id, _)| id).collect();
+            self.delete_rows::<Entity, _>(Column::Id, &gone, Condition::all()).await?;
             match page.last() {
                 // They lie in the order of their making, but for the clocks of the processes: after a page that has no old one
                 // comes none.
-                Some((last, _)) if found => after = *last,
+                Some(last) if found => after = last.id,
+                _ => {
+                    let stays = newest.map(|(id, _)| id).into_iter().chain(left).min();
+                    return Ok(stays.map_or(kept_to, |id| id.saturating_sub(1)));
+                }
+            }
+        }
+    }
+
+    /// Deletes the changes made before `time` up to the id `kept_to`, up to which all that are left last.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn delete_lasting_changes_before(&self, time: Timestamp, kept_to: i64) -> Result<(), Error> {
+        let mut after = 0;
+        loop {
+            let page = self.deletion_page(after).await?;
+            let is_old = |row: &&Deletable| row.create_time < time.as_micros() && row.id <= kept_to;
+            let old: Vec<_> = page.iter().filter(is_old).map(|row| row.id).collect();
+            self.delete_rows::<Entity, _>(Column::Id, &old, Condition::all()).await?;
+            match page.last() {
+                Some(last) if !old.is_empty() => after = last.id,
                 _ => return Ok(()),
             }
         }
+    }
+
+    /// What decides on the deletion of the next changes after the id `after`.
+    async fn deletion_page(&self, after: i64) -> Result<Vec<Deletable>, Error> {
+        let query = Entity::find()
+            .select_only()
+            .columns([Column::Id, Column::CreateTime, Column::Kind, Column::Effect])
+            .filter(Column::Id.gt(after))
+            .order_by_asc(Column::Id)
+            .limit(BATCH as u64);
+        self.ask(|| query.clone().into_model().all(&self.db)).await
+    }
+}
+
+/// What decides on the deletion of a change.
+#[derive(Debug, FromQueryResult)]
+struct Deletable {
+    id: i64,
+    create_time: i64,
+    kind: Option<String>,
+    effect: Option<String>,
+}
+
+impl Deletable {
+    /// Whether other services are told of it for as long as tokens live: of sessions and clients that ended, and of scopes that were taken
+    /// away.
+    fn lasts(&self) -> bool {
+        let is = |kind: ChangeKind| self.kind.as_deref() == Some(kind.name());
+        let has_ended = self.effect.as_deref() == Some(ChangeEffect::Ended.name());
+        is(ChangeKind::Scopes) || (has_ended && (is(ChangeKind::Session) || is(ChangeKind::Client)))
+    }
+}
+
+/// A change, and what the stream that other services follow tells of it.
+pub(in crate::store) struct Detailed {
+    /// The session or client that ended, or whose scopes were taken away.
+    pub(in crate::store) subject: Uuid,
+    /// The user of the session.
+    pub(in crate::store) holder: Option<Uuid>,
+    /// At which audiences.
+    pub(in crate::store) audience: String,
+    /// The scopes that were taken away.
+    pub(in crate::store) scopes: Option<String>,
+}
+
+/// Tells the others of changes, and the stream of what it says of them, in the transaction that makes them.
+pub(in crate::store) async fn tell_in_detail(
+    db: &impl ConnectionTrait,
+    (kind, effect): (ChangeKind, ChangeEffect),
+    changes: Vec<Detailed>,
+    now: Timestamp,
+) -> Result<(), DbErr> {
+    let mut rows = changes.into_iter().map(|change| ActiveModel {
+        id: NotSet,
+        subject: Set(change.subject),
+        create_time: Set(now.as_micros()),
+        kind: Set(Some(kind.name().to_owned())),
+        effect: Set(Some(effect.name().to_owned())),
+        holder: Set(change.holder),
+        audience: Set(Some(change.audience)),
+        scopes: Set(change.scopes),
+    });
+    loop {
+        let some: Vec<_> = rows.by_ref().take(BATCH).collect();
+        if some.is_empty() {
+            return Ok(());
+        }
+        Entity::insert_many(some).exec_without_returning(db).await?;
     }
 }
 
@@ -196,6 +320,7 @@ pub(in crate::store) async fn tell(
             create_time: Set(now.as_micros()),
             kind: Set(Some(kind.name().to_owned())),
             effect: Set(Some(effect.name().to_owned())),
+            ..ActiveModel::default()
         });
         Entity::insert_many(rows).exec_without_returning(db).await?;
     }
@@ -214,6 +339,9 @@ mod tests {
             create_time: 0,
             kind: kind.map(str::to_owned),
             effect: effect.map(str::to_owned),
+            holder: None,
+            audience: None,
+            scopes: None,
         };
         let read = |kind, effect| {
             let change = Change::from(row(kind, effect));

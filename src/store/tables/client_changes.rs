@@ -12,13 +12,14 @@ use crate::store::{
         access,
         administration::{AdminChange, Administering, Applied},
         audiences,
-        changes::{self, ChangeEffect, ChangeKind},
+        changes::{self, ChangeEffect, ChangeKind, Detailed},
         client_makers::{self, Makers},
         clients::{self, SubjectColumns},
         entity::{
             client_secrets as secrets,
             clients::{ActiveModel, Column, Entity},
         },
+        taken_scopes,
     },
 };
 use crate::{
@@ -100,7 +101,12 @@ impl Store {
                 audiences::ensure_all(&*db, &new.audiences, change.now, self.entropy()).await?;
             }
             // Also if it was so before: whoever asks again may have seen that a replica does not know.
-            changes::tell(&*db, CHANGED, &[id.0], change.now).await?;
+            if old.is_active && !new.is_active {
+                tell_end(&*db, &old, change.now).await?;
+            } else {
+                changes::tell(&*db, CHANGED, &[id.0], change.now).await?;
+            }
+            taken_scopes::tell_of_client(&*db, &old, &old.scopes.without(&new.scopes), change.now).await?;
             if new == old {
                 db.unchanged(id.0, Some((old, new))).await
             } else {
@@ -131,11 +137,18 @@ impl Store {
             Entity::delete_by_id(id.0).exec(&*db).await?;
             access::take_all(&*db, Principal::Client(id), change.now).await?;
             secrets::Entity::delete_many().filter(secrets::Column::ClientId.eq(id.0)).exec(&*db).await?;
-            changes::tell(&*db, ENDED, &[id.0], change.now).await?;
+            tell_end(&*db, &old, change.now).await?;
             db.done(id.0, FieldChange::of(Field::Name, old.name.as_str(), ""), Some(old)).await
         })
         .await
     }
+}
+
+/// Tells that no token counts any more that `client` was given.
+async fn tell_end(db: &impl ConnectionTrait, client: &Client, now: Timestamp) -> Result<(), DbErr> {
+    let audience = client.audiences.as_str().to_owned();
+    let ended = Detailed { subject: client.id.0, holder: None, audience, scopes: None };
+    changes::tell_in_detail(db, ENDED, vec![ended], now).await
 }
 
 /// Succeeds if whoever makes the change may give the client what it is given.

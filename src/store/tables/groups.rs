@@ -19,14 +19,15 @@ use crate::store::{
             memberships as members,
             users::{Column as UserColumn, Entity as UserEntity},
         },
+        taken_scopes,
     },
 };
 use crate::{
     audit::{Field, FieldChange},
     base::Timestamp,
     model::{
-        AdminScope, BuiltInRole, Error, Grant, Group, GroupId, GroupName, Membership, Principal, User,
-        UserId, group::USER_MAX_GROUPS,
+        AdminScope, BuiltInRole, Error, Grant, Group, GroupId, GroupName, Membership, Principal, Role,
+        User, UserId, group::USER_MAX_GROUPS,
     },
 };
 
@@ -136,16 +137,18 @@ impl Store {
         change: AdminChange<'_>,
     ) -> Result<Applied<Group>, Error> {
         self.change(change, |db| async move {
-            let makes_admins = may_take(&db, id).await?;
+            let (makes_admins, given) = may_take(&db, id).await?;
             let row = Entity::find_by_id((INSTANCE, id.0)).lock_exclusive().all(&*db).await?.pop();
             let group = row.map(Group::from).ok_or_else(|| Error::GroupNotFound(id.to_string()))?;
             group.etag().must_match(etag)?;
+            let members = taken_scopes::of_principal(&*db, Principal::Group(id)).await?;
             Entity::delete_by_id((INSTANCE, id.0)).exec(&*db).await?;
             access::take_all(&*db, Principal::Group(id), change.now).await?;
             if makes_admins {
                 db.must_leave_an_admin();
             }
             changes::tell(&*db, ENDED, &[id.0], change.now).await?;
+            taken_scopes::tell_of_group(&*db, &members, &given, change.now).await?;
             db.done(id.0, FieldChange::of(Field::Name, group.name.as_str(), ""), group).await
         })
         .await
@@ -203,7 +206,7 @@ impl Store {
         change: AdminChange<'_>,
     ) -> Result<Applied<bool>, Error> {
         self.change(change, |db| async move {
-            let makes_admins = may_take(&db, group).await?;
+            let (makes_admins, given) = may_take(&db, group).await?;
             let done = members::Entity::delete_by_id((INSTANCE, group.0, user.0)).exec(&*db).await?;
             if done.rows_affected == 0 {
                 return Ok(Applied::Now(false));
@@ -212,6 +215,10 @@ impl Store {
                 db.must_leave_an_admin();
             }
             changes::tell(&*db, LEFT, &[user.0], change.now).await?;
+            for role in given {
+                let user = Principal::User(user);
+                taken_scopes::tell_of(&*db, user, &role.audience, &role.scopes, change.now).await?;
+            }
             db.done(group.0, [], true).await
         })
         .await
@@ -265,17 +272,19 @@ async fn may_give(db: &Administering<'_>, group: GroupId) -> Result<(), Failed> 
     Ok(())
 }
 
-/// Succeeds if whoever changes it may take from somebody all that `group` gives. Returns whether it makes admins without an end.
+/// Succeeds if whoever changes it may take from somebody all that `group` gives. Returns whether it makes admins without an end, and the
+/// roles that it gives.
 ///
 /// # Errors
 /// [`Error::InsufficientScope`], [`Error::NotOwner`], [`Error::HoldsMore`].
-async fn may_take(db: &Administering<'_>, group: GroupId) -> Result<bool, Failed> {
-    let mut makes_admins = false;
+async fn may_take(db: &Administering<'_>, group: GroupId) -> Result<(bool, Vec<Role>), Failed> {
+    let (mut makes_admins, mut roles) = (false, Vec::new());
     for grant in may_change(db, group).await? {
         db.rights().must_equal(&grant.role.scopes)?;
         makes_admins |= grant.role.id == BuiltInRole::Admin.id() && grant.expire_time.is_none();
+        roles.push(grant.role);
     }
-    Ok(makes_admins)
+    Ok((makes_admins, roles))
 }
 
 /// The grants of `group` at this moment, at audiences whose roles the administrator may change.

@@ -36,6 +36,7 @@ pub(in crate::store) mod sealed_secrets;
 pub(in crate::store) mod sessions;
 pub(in crate::store) mod signing_keys;
 mod strangers;
+mod taken_scopes;
 pub(in crate::store) mod user_changes;
 pub(in crate::store) mod user_pages;
 pub(in crate::store) mod usernames;

@@ -22,6 +22,7 @@ use crate::store::{
             bindings::{Column as BindingColumn, Entity as BindingEntity},
             roles::{ActiveModel, Column, Entity, Model},
         },
+        taken_scopes,
     },
 };
 use crate::{
@@ -242,6 +243,11 @@ impl Store {
                 .await?;
             if new.scopes != old.scopes {
                 changes::tell(&*db, CHANGED, &[id.0], new.update_time).await?;
+                let taken = old.scopes.without(&new.scopes);
+                if !taken.is_empty() {
+                    let holders = taken_scopes::holders(&*db, &old).await?;
+                    taken_scopes::tell(&*db, &holders, &old.audience, &taken, new.update_time).await?;
+                }
             }
             db.done(id.0, fields.into_iter().flatten(), (old, new)).await
         })
@@ -268,9 +274,11 @@ impl Store {
             }
             db.rights().must_equal(&role.scopes)?;
             role.etag().must_match(etag)?;
+            let holders = taken_scopes::holders(&*db, &role).await?;
             Entity::delete_by_id((INSTANCE, id.0)).exec(&*db).await?;
             bindings::delete_of_role(&*db, id).await?;
             changes::tell(&*db, ENDED, &[id.0], change.now).await?;
+            taken_scopes::tell(&*db, &holders, &role.audience, &role.scopes, change.now).await?;
             let fields = [
                 FieldChange::of(Field::Scopes, role.scopes.as_str(), ""),
                 FieldChange::of(Field::Description, role.description.as_str(), ""),

@@ -7,7 +7,7 @@ pub use administering::{EndedPage, SessionPage, SessionsOf};
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, ExprTrait, FromQueryResult, JoinType,
-    QueryFilter, QueryOrder, QuerySelect,
+    QueryFilter, QueryOrder, QuerySelect, Select,
     sea_query::{IntoCondition, SimpleExpr},
 };
 use uuid::Uuid;
@@ -16,7 +16,7 @@ use crate::store::{
     BATCH, CredentialVersion, Store,
     engine::transaction::commit,
     tables::{
-        changes::{self, ChangeEffect, ChangeKind},
+        changes::{self, ChangeEffect, ChangeKind, Detailed},
         entity::{
             sessions::{ActiveModel, Column, Entity, Model},
             users::{Column as UserColumn, Entity as UserEntity},
@@ -179,13 +179,13 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn delete_session(&self, user: UserId, id: SessionId, now: Timestamp) -> Result<bool, Error> {
-        let delete = Entity::delete_many().filter(Column::Id.eq(id.0)).filter(Column::UserId.eq(user.0));
+        let find = Entity::find_by_id(id.0).filter(Column::UserId.eq(user.0));
         self.write(|| async {
             let db = self.begin().await?;
-            if delete.clone().exec(&db).await?.rows_affected == 0 {
+            let found = ending(find.clone()).into_tuple().all(&db).await?;
+            if found.is_empty() || end(&db, found, now).await?.is_empty() {
                 return Ok(false);
             }
-            changes::tell(&db, ENDED, &[id.0], now).await?;
             commit(db, true).await
         })
         .await
@@ -326,9 +326,9 @@ async fn make_room(db: &impl ConnectionTrait, next: &Session, at_most: u64) -> R
         return Ok(Vec::new());
     }
     let unused = of_user.order_by_asc(Column::LastUseTime).order_by_asc(Column::Id);
-    let mut ids: Vec<Uuid> = unused.limit(beyond.len() as u64).into_tuple().all(db).await?;
-    ids.sort_unstable();
-    end(db, ids, now).await
+    let mut rows: Vec<Ending> = ending(unused.limit(beyond.len() as u64)).into_tuple().all(db).await?;
+    rows.sort_unstable();
+    end(db, rows, now).await
 }
 
 /// The row of `session`.
@@ -387,22 +387,40 @@ pub(in crate::store) async fn delete_of_users(
     now: Timestamp,
 ) -> Result<Vec<SessionId>, DbErr> {
     let of_users = Column::UserId.is_in(users.iter().map(|user| user.0));
-    let mut query = Entity::find().select_only().column(Column::Id).filter(of_users);
+    let mut query = ending(Entity::find().filter(of_users));
     if let Some(keep) = keep {
         query = query.filter(Column::Id.ne(keep.0));
     }
     // In one order, so that two that end the same sessions do not wait for each other.
-    let ids = query.order_by_asc(Column::Id).into_tuple().all(db).await?;
-    end(db, ids, now).await
+    let rows = query.order_by_asc(Column::Id).into_tuple().all(db).await?;
+    end(db, rows, now).await
 }
 
-/// Deletes sessions and tells of it, within a transaction.
-async fn end(db: &impl ConnectionTrait, ids: Vec<Uuid>, now: Timestamp) -> Result<Vec<SessionId>, DbErr> {
-    for ids in ids.chunks(BATCH) {
-        Entity::delete_many().filter(Column::Id.is_in(ids.iter().copied())).exec(db).await?;
+/// What the end of a session needs to know of it: its id, its user, and the audiences of its tokens.
+type Ending = (Uuid, Uuid, Option<String>);
+
+/// `query`, as [`Ending`]s.
+fn ending(query: Select<Entity>) -> Select<Entity> {
+    query.select_only().columns([Column::Id, Column::UserId, Column::Audience])
+}
+
+/// Deletes sessions and tells of it, within a transaction. None if somebody else has just deleted them all.
+async fn end(db: &impl ConnectionTrait, rows: Vec<Ending>, now: Timestamp) -> Result<Vec<SessionId>, DbErr> {
+    let mut deleted = 0;
+    for rows in rows.chunks(BATCH) {
+        let ids = rows.iter().map(|(id, ..)| *id);
+        deleted += Entity::delete_many().filter(Column::Id.is_in(ids)).exec(db).await?.rows_affected;
     }
-    changes::tell(db, ENDED, &ids, now).await?;
-    Ok(ids.into_iter().map(SessionId).collect())
+    if deleted == 0 {
+        return Ok(Vec::new());
+    }
+    let ended = rows.iter().map(|(id, _, _)| SessionId(*id)).collect();
+    let told = rows.into_iter().map(|(subject, user, audience)| {
+        // Nothing stands for the service's own.
+        Detailed { subject, holder: Some(user), audience: audience.unwrap_or_default(), scopes: None }
+    });
+    changes::tell_in_detail(db, ENDED, told.collect(), now).await?;
+    Ok(ended)
 }
 
 impl From<Model> for Session {

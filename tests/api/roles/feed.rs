@@ -22,7 +22,7 @@ impl Roles {
         changes
             .iter()
             .map(|change| (change.kind.unwrap(), change.effect.unwrap(), change.subject))
-            .filter(|(kind, ..)| *kind != ChangeKind::SigningKeys)
+            .filter(|(kind, ..)| !matches!(kind, ChangeKind::SigningKeys | ChangeKind::Scopes))
             .collect()
     }
 }

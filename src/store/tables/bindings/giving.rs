@@ -18,7 +18,7 @@ use crate::store::{
             bindings::{ActiveModel, Column, Entity},
             roles::Column as RoleColumn,
         },
-        groups, roles,
+        groups, roles, taken_scopes,
     },
 };
 use crate::{
@@ -47,7 +47,7 @@ impl Store {
                     db.unchanged(old.id.0, Bound::AsItWas(old)).await
                 }
                 Some(old) => {
-                    let end = set_end(&db, &old, binding.expire_time).await?;
+                    let end = set_end(&db, &role, &old, binding.expire_time).await?;
                     let new = Binding { expire_time: binding.expire_time, ..old };
                     db.done(old.id.0, end, Bound::Changed(new)).await
                 }
@@ -97,12 +97,12 @@ impl Store {
         self.change(change, |db| async move {
             let found = find(&db, WhichBinding::Id(id)).await?;
             let old = found.ok_or_else(|| Error::BindingNotFound(format!("there is no binding `{id}`")))?;
-            may_bind(&db, &old).await?;
+            let role = may_bind(&db, &old).await?;
             old.etag().must_match(etag)?;
             if old.expire_time == end {
                 return db.unchanged(id.0, old).await;
             }
-            let changed = set_end(&db, &old, end).await?;
+            let changed = set_end(&db, &role, &old, end).await?;
             db.done(id.0, changed, old).await
         })
         .await
@@ -132,6 +132,7 @@ impl Store {
             Entity::delete_by_id((INSTANCE, old.id.0)).exec(&*db).await?;
             db.must_leave_an_admin_but(&old);
             tell(&db, UNBOUND, old.subject, change.now).await?;
+            taken_scopes::tell_of(&*db, old.subject, &role.audience, &role.scopes, change.now).await?;
             db.done(old.id.0, FieldChange::of(Field::ExpireTime, &text(old.expire_time), ""), Some(old)).await
         })
         .await
@@ -161,9 +162,10 @@ async fn find(db: &Transaction, which: WhichBinding) -> Result<Option<Binding>, 
     Ok(query.lock_exclusive().all(db).await?.first().and_then(read))
 }
 
-/// Gives the binding `old` another end, or none.
+/// Gives the binding `old` of `role` another end, or none.
 async fn set_end(
     db: &Administering<'_>,
+    role: &Role,
     old: &Binding,
     end: Option<Timestamp>,
 ) -> Result<Option<FieldChange>, Failed> {
@@ -176,6 +178,12 @@ async fn set_end(
     // Who was an admin without an end may be one no longer.
     db.must_leave_an_admin_but(old);
     tell(db, BOUND, old.subject, db.now()).await?;
+    let is_earlier = end.is_some_and(|end| old.expire_time.is_none_or(|old| end < old));
+    if is_earlier {
+        // Tokens were issued that count for longer than the binding does now.
+        let losers = taken_scopes::of_principal(&**db, old.subject).await?;
+        taken_scopes::tell(&**db, &losers, &role.audience, &role.scopes, db.now()).await?;
+    }
     Ok(FieldChange::of(Field::ExpireTime, &text(old.expire_time), &text(end)))
 }
 

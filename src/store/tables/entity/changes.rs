@@ -12,6 +12,9 @@ pub(crate) struct Model {
     pub create_time: i64,
     pub kind: Option<String>,
     pub effect: Option<String>,
+    pub holder: Option<Uuid>,
+    pub audience: Option<String>,
+    pub scopes: Option<String>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -8,7 +8,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{Column, Entity, Expiry, UserColumn, UserEntity, delete_of_users, end};
+use super::{Column, Ending, Entity, Expiry, UserColumn, UserEntity, delete_of_users, end, ending};
 use crate::store::{
     BATCH, Store,
     engine::attempts::Failed,
@@ -109,14 +109,14 @@ impl Store {
     /// [`Error::SessionNotFound`]; [`Error::HoldsMore`] of its user; [`Error::InsufficientScope`], [`Error::RequestIdReused`];
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn end_session(&self, id: SessionId, asked: AdminChange<'_>) -> Result<Applied<()>, Error> {
-        let find = Entity::find_by_id(id.0).select_only().column(Column::UserId);
+        let find = ending(Entity::find_by_id(id.0));
         let find = &find;
         self.change(asked, |db| async move {
             db.rights().must_have(AdminScope::SessionsWrite)?;
-            let user: Option<Uuid> = find.clone().into_tuple().all(&*db).await?.pop();
-            let user = user.ok_or(Error::SessionNotFound)?;
-            db.may_change(Principal::User(UserId(user))).await?;
-            end(&*db, vec![id.0], asked.now).await?;
+            let found: Option<Ending> = find.clone().into_tuple().all(&*db).await?.pop();
+            let found = found.ok_or(Error::SessionNotFound)?;
+            db.may_change(Principal::User(UserId(found.1))).await?;
+            end(&*db, vec![found], asked.now).await?;
             db.done(id.0, FieldChange::of_ended_sessions(1), ()).await
         })
         .await
@@ -167,24 +167,21 @@ async fn end_page(
     now: Timestamp,
 ) -> Result<EndedPage, Failed> {
     let bound = bound(&**db, after).await?;
-    let page = between(of, after, bound).select_only().columns([Column::Id, Column::UserId]);
-    let page = page.order_by_asc(Column::Id).limit(BATCH as u64).into_tuple();
-    let mut page: Vec<(Uuid, Uuid)> = page.all(&**db).await?;
-    let next = if page.len() == BATCH { page.last().map(|(id, _)| SessionId(*id)) } else { bound };
+    let page = ending(between(of, after, bound)).order_by_asc(Column::Id).limit(BATCH as u64);
+    let mut page: Vec<Ending> = page.into_tuple().all(&**db).await?;
+    let next = if page.len() == BATCH { page.last().map(|(id, ..)| SessionId(*id)) } else { bound };
     if let Some(own) = db.session() {
-        page.retain(|(id, _)| *id != own.0);
+        page.retain(|(id, ..)| *id != own.0);
         if next.is_none() {
-            let own = between(of, None, None).filter(Column::Id.eq(own.0)).select_only();
-            page.extend(
-                own.columns([Column::Id, Column::UserId]).into_tuple::<(Uuid, Uuid)>().all(&**db).await?,
-            );
+            let own = ending(between(of, None, None).filter(Column::Id.eq(own.0)));
+            page.extend(own.into_tuple::<Ending>().all(&**db).await?);
         }
     }
-    let users: HashSet<UserId> = page.iter().map(|(_, user)| UserId(*user)).collect();
+    let users: HashSet<UserId> = page.iter().map(|(_, user, _)| UserId(*user)).collect();
     let beyond = holders::who_hold_more(&**db, db.rights(), &users, now).await?;
-    let (left, ending): (Vec<_>, Vec<_>) =
-        page.into_iter().partition(|(_, user)| beyond.contains(&UserId(*user)));
-    let ended = end(&**db, ending.into_iter().map(|(id, _)| id).collect(), now).await?;
+    let (left, ending): (Vec<Ending>, Vec<Ending>) =
+        page.into_iter().partition(|(_, user, _)| beyond.contains(&UserId(*user)));
+    let ended = end(&**db, ending, now).await?;
     Ok(EndedPage { ended, left: left.len() as u64, next })
 }
 

@@ -27,6 +27,13 @@ const BYTE_PARTS: u64 = 4;
 const CALL_PARTS: u64 = 2;
 const STREAM_PARTS: u64 = 2;
 
+/// What one stream of what has changed takes, beside the messages, which all share: its state, and what its connection has yet to send.
+const WATCHER_BYTES: u64 = 16 * KIB;
+
+/// One part in so many of the streams of a listener are set apart for those who follow what changes, and some at least.
+const WATCHER_PART: u64 = 8;
+const FEWEST_WATCHERS: u64 = 64;
+
 /// The largest bounds of a listener, however much memory there is: more would only hide that replicas are missing.
 const MOST: Share = Share { connections: 8_192, calls: 4_096, streams: 65_536, bytes: 256 * MIB };
 
@@ -70,6 +77,7 @@ pub(crate) struct SetBounds {
     pub(crate) max_connections_per_peer: Option<usize>,
     pub(crate) max_concurrent_streams: Option<u32>,
     pub(crate) max_in_flight_calls: Option<usize>,
+    pub(crate) max_watchers: Option<usize>,
 }
 
 /// What is bounded, in plain numbers. Each listener has its own: what one of them is full of takes nothing from the others.
@@ -91,6 +99,8 @@ pub(crate) struct Bounds {
     pub(crate) max_in_flight_calls: usize,
     /// The streams of one listener that are no calls yet, or last longer than a call.
     pub(crate) max_streams: usize,
+    /// The streams of what has changed, which are at one listener alone.
+    pub(crate) max_watchers: usize,
     /// The bytes of one listener that have arrived of requests, their headers among them, or are not sent yet of answers.
     pub(crate) max_pending_bytes: usize,
 }
@@ -135,13 +145,17 @@ impl Bounds {
             calls: set.max_in_flight_calls.map_or(derived.calls, wide),
             ..derived
         };
+        let watchers =
+            set.max_watchers.map_or_else(|| (share.streams / WATCHER_PART).max(FEWEST_WATCHERS), wide);
         let max_connections = narrow(share.connections);
         let per_peer =
             set.max_connections_per_peer.unwrap_or_else(|| (max_connections / PEERS).max(FEWEST_PER_PEER));
         let streams = (share.streams / CONNECTIONS_TO_FILL).clamp(FEWEST_STREAMS, MOST_STREAMS);
         Self {
             memory_budget,
-            needed_bytes: fixed.saturating_add(share.bytes_needed(connection).saturating_mul(listeners)),
+            needed_bytes: fixed
+                .saturating_add(share.bytes_needed(connection).saturating_mul(listeners))
+                .saturating_add(watchers.saturating_mul(WATCHER_BYTES)),
             max_connections,
             max_connections_per_peer: per_peer.min(max_connections),
             max_connections_per_site: per_peer.saturating_mul(2).min(max_connections),
@@ -150,6 +164,7 @@ impl Bounds {
                 .unwrap_or_else(|| u32::try_from(streams).unwrap_or(u32::MAX)),
             max_in_flight_calls: narrow(share.calls),
             max_streams: narrow(share.streams),
+            max_watchers: narrow(watchers),
             max_pending_bytes: narrow(share.bytes),
         }
     }
@@ -235,6 +250,7 @@ mod tests {
             max_connections_per_peer: Some(7),
             max_concurrent_streams: Some(3),
             max_in_flight_calls: Some(5),
+            max_watchers: None,
         };
         let bounds = Bounds::new(&resources(256 * MIB), &set);
         assert_eq!((bounds.max_connections, bounds.max_connections_per_peer), (100_000, 7));

@@ -102,8 +102,9 @@ impl Hold {
 
     /// Takes bytes of an answer, if they are more than belong to a place. They are given back with what is returned.
     pub(super) fn charge(&self, bytes: usize) -> Result<Option<Place>, Error> {
-        // Documents are the same bytes for everybody.
-        let is_charged = |place: &&Place| bytes > FREE_BYTES && place.lane() != Lane::Documents;
+        // Documents are the same bytes for everybody, and so is what watchers are told.
+        let is_shared = |place: &Place| matches!(place.lane(), Lane::Documents | Lane::Watchers);
+        let is_charged = |place: &&Place| bytes > FREE_BYTES && !is_shared(place);
         let Some(place) = self.place().filter(is_charged) else { return Ok(None) };
         charge(place.pool(), place.holders(), bytes).map(Some)
     }

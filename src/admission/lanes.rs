@@ -29,6 +29,8 @@ pub(crate) enum Lane {
     Verifying,
     /// Watches of health.
     Watches,
+    /// Streams of what has changed, whose token is verified.
+    Watchers,
     /// Streams: calls whose answer has no end of its own.
     Streams,
     /// Bytes of messages and answers beyond what belongs to a place.
@@ -36,7 +38,7 @@ pub(crate) enum Lane {
 }
 
 /// Every lane, in the order of their numbers.
-pub(crate) const LANES: [Lane; 13] = [
+pub(crate) const LANES: [Lane; 14] = [
     Lane::Strangers,
     Lane::Verified,
     Lane::Health,
@@ -48,6 +50,7 @@ pub(crate) const LANES: [Lane; 13] = [
     Lane::ArrivingCheck,
     Lane::Verifying,
     Lane::Watches,
+    Lane::Watchers,
     Lane::Streams,
     Lane::Bytes,
 ];
@@ -75,6 +78,7 @@ impl Lane {
             Self::ArrivingCheck => "arriving_check",
             Self::Verifying => "verifying",
             Self::Watches => "watches",
+            Self::Watchers => "watchers",
             Self::Streams => "streams",
             Self::Bytes => "bytes",
         }
@@ -161,6 +165,8 @@ pub(crate) struct PoolBounds {
     arriving_per_connection: usize,
     /// Streams that are open.
     streams: usize,
+    /// Streams of what has changed, beside those.
+    watchers: usize,
     /// Bytes of messages, and of answers that are not read, beyond what belongs to places.
     bytes: usize,
     /// How many of these bytes one stream may leave unread before it gets no more.
@@ -193,6 +199,7 @@ impl PoolBounds {
             arriving_check: part(8, PEER_PART),
             arriving_per_connection: usize::try_from(all.max_concurrent_streams).unwrap_or(usize::MAX),
             streams: part(16, SUBJECT_PART),
+            watchers: all.max_watchers,
             bytes: all
                 .max_pending_bytes
                 .min(calls.saturating_mul(call.message_bytes))
@@ -241,6 +248,8 @@ impl PoolBounds {
             }
             Lane::ArrivingCheck => arriving(by_peer(self.arriving_check)),
             Lane::Verifying => by_peer(VERIFYING),
+            // A client's are as many as its service has replicas: it is not bounded but by its peers.
+            Lane::Watchers => by_peer(self.watchers),
             Lane::Streams => Limits { peer: part(self.streams, STREAMS_PEER_PART), ..by_peer(self.streams) },
             Lane::Bytes => by_peer(self.bytes),
         }

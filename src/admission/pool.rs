@@ -160,7 +160,7 @@ impl Pool {
         if !fits {
             return None;
         }
-        let is_stream = matches!(lane, Lane::Streams | Lane::Watches);
+        let is_stream = matches!(lane, Lane::Streams | Lane::Watches | Lane::Watchers);
         let slot = state.held.insert(Held { deadline, is_stream, connection: connection.cloned() });
         let arrival = lane.is_arriving().then(|| state.arrive(lane, holders, slot));
         drop(state);

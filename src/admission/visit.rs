@@ -27,6 +27,8 @@ pub(crate) enum CallKind {
     Check,
     /// A document for everybody.
     Document,
+    /// The stream of what has changed.
+    Watch,
 }
 
 /// How far a call has come.
@@ -93,12 +95,18 @@ impl<'a> Visit<'a> {
         Claimant(subject.or(self.source.peer().map(Holder::Peer)))
     }
 
-    /// A place among the streams, until `deadline`; for who watches health, one of its own as long as there are some.
+    /// A place among the streams, until `deadline`; for who watches health, one of its own as long as there are some; for who follows what
+    /// changes and shows a genuine token, one of its own alone.
     ///
     /// # Errors
     /// [`Error::Overloaded`].
-    pub(crate) fn open_stream(&self, deadline: Deadline) -> Result<Place, Error> {
+    pub(crate) fn open_stream(&mut self, deadline: Deadline) -> Result<Place, Error> {
+        // Whoever shows none is refused in a moment, and takes no place of theirs meanwhile.
+        let is_watcher = self.kind == CallKind::Watch && self.recognised().is_some();
         let take = |lane| self.pool.take_until(lane, self.holders(), deadline, self.source.connection());
+        if is_watcher {
+            return take(Lane::Watchers).ok_or_else(|| self.pool.refuse(Lane::Watchers));
+        }
         let own = if self.kind == CallKind::Health { take(Lane::Watches) } else { None };
         own.or_else(|| take(Lane::Streams)).ok_or_else(|| self.pool.refuse(Lane::Streams))
     }
@@ -210,11 +218,11 @@ impl Door {
 /// verified.
 const fn lanes(kind: CallKind, arrival: Arrival) -> (Lane, Option<Lane>, Option<Lane>) {
     match (arrival, kind) {
-        (Arrival::Arrived, CallKind::Call) => (Lane::Strangers, None, Some(Lane::Verified)),
+        (Arrival::Arrived, CallKind::Call | CallKind::Watch) => (Lane::Strangers, None, Some(Lane::Verified)),
         (Arrival::Arrived, CallKind::Health) => (Lane::Strangers, Some(Lane::Health), None),
         (Arrival::Arrived, CallKind::Check) => (Lane::Strangers, None, Some(Lane::Check)),
         (Arrival::Arrived, CallKind::Document) => (Lane::Strangers, Some(Lane::Documents), None),
-        (Arrival::Arriving, CallKind::Call | CallKind::Document) => {
+        (Arrival::Arriving, CallKind::Call | CallKind::Document | CallKind::Watch) => {
             (Lane::ArrivingStrangers, None, Some(Lane::ArrivingVerified))
         }
         (Arrival::Arriving, CallKind::Health) => (Lane::ArrivingStrangers, Some(Lane::ArrivingHealth), None),

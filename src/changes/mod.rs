@@ -1,8 +1,10 @@
-//! Owns what has changed: reading the feed by which processes learn of each other's changes, and the caches that live by it.
+//! Owns what has changed: reading the feed by which processes learn of each other's changes, the caches that live by it, and
+//! the stream that other services follow.
 
 mod feed;
 mod negative_cache;
 mod row_cache;
+mod stream;
 mod subscriber;
 mod turns;
 mod watermark;
@@ -10,6 +12,9 @@ mod watermark;
 pub use feed::Feed;
 pub(crate) use negative_cache::NegativeCache;
 pub(crate) use row_cache::{Fill, Known, RowCache};
+pub use stream::{
+    ChangesTold, Encode, EndedAt, Hub, Kind, Kinds, Part, StreamSettings, TakenScopes, Watch, WatchRequest,
+};
 pub use subscriber::Subscriber;
 pub(crate) use turns::Turns;
 pub use watermark::Watermark;

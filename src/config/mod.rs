@@ -25,6 +25,7 @@ use std::{io, net::SocketAddr, path::Path, time::Duration};
 use clap::{Args, ValueEnum};
 
 use crate::{
+    changes::StreamSettings,
     identity::{
         UsernameRests,
         accounts::AccountSettings,
@@ -282,6 +283,18 @@ impl Config {
     pub const fn permissions(&self) -> PermissionSettings {
         PermissionSettings {
             cache_size: self.tokens.standing_cache_size,
+            cache_max_age: self.tokens.standing_cache_max_age,
+        }
+    }
+
+    /// What the stream of changes needs to know of tokens.
+    #[must_use]
+    pub fn stream(&self) -> StreamSettings {
+        let issuing = self.tokens.issuing();
+        StreamSettings {
+            own: issuing.audience,
+            token_life: issuing.access_token_ttl,
+            leeway: self.tokens.clock_leeway,
             cache_max_age: self.tokens.standing_cache_max_age,
         }
     }

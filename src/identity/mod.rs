@@ -28,6 +28,7 @@ pub mod sessions;
 mod standing;
 pub mod tokens;
 pub mod users;
+pub mod watching;
 
 pub use access::{AccessDirectory, AccessRegistry};
 pub use accounts::Accounts;
@@ -57,3 +58,4 @@ pub use sessions::{RefreshToken, Sessions};
 pub use standing::{GoodStanding, Recognised, recognised, user_of};
 pub use tokens::{IssuedToken, Tokens};
 pub use users::{UserDirectory, UserRegistry, UserSearchUpkeep};
+pub use watching::Watching;

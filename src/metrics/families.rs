@@ -202,6 +202,19 @@ families! {
     SHADOW_VERDICTS: Counter "signet_policy_shadow_verdicts_total" ["service": "", "verdict": "`would_pass`, `would_refuse`, `refused_anyhow`"]
         "Calls that passed, as each version in SHADOW of the service's policy would have judged them; and, once each, calls that were refused anyhow."
         "The log tells what would be refused ([POLICY.md](POLICY.md#a-roll-out-in-shadow))";
+    EVENT_STREAMS: Counter "signet_event_streams_total"
+        ["start": "`snapshot`, `resumed`, `resync` (the resume token was too old, or not understood)"]
+        "Streams of changes that began, by what they were told first."
+        "how many are open: `signet_places_taken` with `lane=\"watchers\"` ([EVENTS.md](EVENTS.md))";
+    EVENT_MESSAGES: Counter "signet_event_messages_total" []
+        "Messages that were handed to streams of changes, one for each that it was handed to."
+        "";
+    EVENT_WATCHERS_DROPPED: Counter "signet_event_watchers_dropped_total" []
+        "Streams of changes that were ended for that their client read too slowly."
+        "";
+    EVENT_SNAPSHOTS_CUT: Counter "signet_event_snapshots_cut_total" []
+        "Snapshots of what has ended that could not tell all, so that services refuse all tokens that were issued before a time."
+        "";
     JOB_RUNS: Counter "signet_job_runs_total" ["job": "", "result": "`succeeded`, `failed`, `panicked`, `lost`, `stopped`"]
         "Runs of jobs that ended in this process: its own, and those that one process does for all."
         "[OPERATIONS.md](OPERATIONS.md#jobs) lists them. Only of the latter: `lost`: another process took the lease, and goes on; `stopped`: the end of the process cut the run short";

@@ -20,6 +20,7 @@ mod policies;
 #[cfg(target_os = "linux")]
 mod process;
 mod series;
+mod stream;
 mod tls;
 
 use std::{
@@ -44,6 +45,7 @@ pub use hashing::{HashLane, HashMetrics};
 pub use http::HttpMetrics;
 pub use jobs::{JobMeter, JobMetrics, JobResult};
 pub use policies::{ShadowMetrics, ShadowVerdict};
+pub use stream::StreamMetrics;
 pub use tls::TlsMetrics;
 
 /// The media type of the Prometheus text format, version 0.0.4.
@@ -80,6 +82,8 @@ pub struct Metrics {
     pub jobs: JobMetrics,
     /// Policies in SHADOW.
     pub shadow: ShadowMetrics,
+    /// The stream of changes that other services follow.
+    pub stream: StreamMetrics,
     places: places::PlaceMetrics,
     connections_to_database: database::ConnectionsToDatabase,
     registry: Registry,
@@ -110,6 +114,7 @@ impl Metrics {
             clock: ClockMetrics::register(&registry),
             jobs: JobMetrics::register(&registry),
             shadow: ShadowMetrics::register(&registry),
+            stream: StreamMetrics::register(&registry),
             places: places::PlaceMetrics::register(&registry),
             connections_to_database: database::ConnectionsToDatabase::register(&registry),
             registry,

@@ -56,6 +56,8 @@ named! {
         PoliciesWiden = "signet.policies.widen",
         /// Shows what a token lacks that a service refuses.
         PoliciesExplain = "signet.policies.explain",
+        /// Follows the stream of what has changed, for clients alone: each is told of its own audiences.
+        EventsWatch = "signet.events.watch",
     }
 }
 

@@ -11,7 +11,10 @@ use crate::{
     auth::{Access, Policy},
     proto::{
         envoy::service::auth::v3::authorization_server::SERVICE_NAME as EXT_AUTHZ,
-        identity::admin::v1::apply_service_server::SERVICE_NAME as APPLY,
+        identity::{
+            admin::v1::apply_service_server::SERVICE_NAME as APPLY,
+            events::v1::event_service_server::SERVICE_NAME as EVENTS,
+        },
     },
 };
 
@@ -83,6 +86,7 @@ impl Method {
         let kind = match service.full_name() {
             HEALTH => CallKind::Health,
             EXT_AUTHZ => CallKind::Check,
+            EVENTS => CallKind::Watch,
             _ => CallKind::Call,
         };
         let has_one_request = !method.is_client_streaming();
@@ -149,6 +153,14 @@ mod tests {
                     stream: Some(Stream { idle: Some(IDLE) }),
                     alone: None,
                     may_compress: false,
+                },
+            ),
+            (
+                "/identity.events.v1.EventService/Watch",
+                Method {
+                    stream: Some(Stream { idle: None }),
+                    may_compress: false,
+                    ..unary(CallKind::Watch)
                 },
             ),
             ("/made.up/Method", UNKNOWN),

@@ -7,6 +7,7 @@ mod attributes;
 pub(crate) mod connect;
 mod decoded_size;
 mod encode;
+mod events;
 mod ext_authz;
 pub(crate) mod framework_errors;
 mod gzip;
@@ -35,6 +36,7 @@ pub(crate) use admin::{
     ApplyRpc, AttributeRpc, AuditRpc, ClientRpc, GroupRpc, KeyRpc, MANIFEST_MAX_BYTES, PolicyRpc, RoleRpc,
     SessionRpc, UserRpc,
 };
+pub(crate) use events::{EventServer, MessageEncoder};
 pub(crate) use ext_authz::{ExtAuthzRpc, ExtAuthzSettings, HeaderNames};
 pub(crate) use identity_service::IdentityRpc;
 pub(crate) use reflection::ReflectionRpc;

@@ -74,6 +74,7 @@ pub(super) fn fit(config: &Config, argon2: &Argon2Params) -> Result<Bounds, Conf
         max_connections_per_peer: limits.max_connections_per_peer,
         max_concurrent_streams: limits.max_concurrent_streams,
         max_in_flight_calls: limits.max_in_flight_calls,
+        max_watchers: limits.max_watchers,
     };
     let wanted = Bounds::new(&resources, &set);
     let other_files = OTHER_FILES + database_files + small_files + listeners * FILES_PER_LISTENER;
@@ -135,6 +136,7 @@ pub(super) fn tell(bounds: &Bounds, limits: &LimitConfig) {
         max_concurrent_streams = bounds.max_concurrent_streams,
         max_in_flight_calls = bounds.max_in_flight_calls,
         max_streams = bounds.max_streams,
+        max_watchers = bounds.max_watchers,
         max_pending_bytes = bounds.max_pending_bytes,
         "the limits of each address"
     );

@@ -8,7 +8,7 @@ use crate::{
     audit::Audit,
     auth::{Authenticator, Verifier},
     base::{Clock, Tally, Timestamp},
-    changes::{Feed, Subscriber},
+    changes::{Feed, Hub, Subscriber},
     config::{Config, ConfigError},
     errors,
     identity::{
@@ -24,6 +24,7 @@ use crate::{
     metrics::{Metrics, families},
     model::Error,
     observe,
+    rpc::MessageEncoder,
     store::Store,
 };
 
@@ -37,6 +38,7 @@ pub(super) struct Parts {
     permissions: Arc<Permissions>,
     pub(super) attributes: Arc<ShownAttributes>,
     pub(super) policies: Arc<PoliciesInForce>,
+    pub(super) stream: Arc<Hub>,
     pub(super) grants: Arc<Grants>,
     pub(super) introspection: Arc<Introspection>,
     pub(super) revocation: Arc<Revocation>,
@@ -100,6 +102,7 @@ impl Parts {
         let permissions = permissions(&store, config, &clock, &changes);
         let attributes = attributes(&store, config, &clock, &changes);
         let policies = policies(&store, config, &clock, &changes);
+        let stream = stream(&store, config, &clock, &keyring, &metrics);
         let vouching = Vouching {
             accounts: Arc::clone(&accounts),
             sessions: Arc::clone(&sessions),
@@ -138,6 +141,7 @@ impl Parts {
             permissions,
             attributes,
             policies,
+            stream,
             grants: Arc::new(grants),
             introspection,
             revocation,
@@ -174,6 +178,8 @@ impl Parts {
         for kind in Permissions::KINDS {
             all.push(Arc::new(Arc::clone(&self.permissions).hearing(kind)));
         }
+        // Last: whoever is told to call again finds that the others have forgotten what has changed.
+        all.push(Arc::clone(&self.stream) as _);
         all
     }
 }
@@ -273,6 +279,13 @@ fn attributes(store: &Store, config: &Config, clock: &Clock, changes: &Feed) -> 
 fn policies(store: &Store, config: &Config, clock: &Clock, changes: &Feed) -> Arc<PoliciesInForce> {
     let max_age = config.permissions().cache_max_age;
     Arc::new(PoliciesInForce::new(store.clone(), max_age, clock.clone(), changes.watermark()))
+}
+
+/// The stream of changes that other services follow.
+fn stream(store: &Store, config: &Config, clock: &Clock, keyring: &Keyring, metrics: &Metrics) -> Arc<Hub> {
+    let (store, clock, encode) = (store.clone(), clock.clone(), Arc::new(MessageEncoder));
+    let process = keyring.process_id();
+    Arc::new(Hub::new(store, clock, config.stream(), encode, metrics.stream.clone(), process))
 }
 
 impl Pools {

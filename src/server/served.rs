@@ -23,6 +23,7 @@ use crate::{
         apply::{Manifests, SharedManifests},
         policies::PolicyRegistry,
         users::UserPasswords,
+        watching::Watching,
     },
     proto::{
         described::{self, Described},
@@ -38,6 +39,7 @@ use crate::{
             session_service_server::{self, SessionServiceServer},
             user_service_server::{self, UserServiceServer},
         },
+        identity::events::v1::event_service_server,
         identity::policy::v1::policy_service_server::{self, PolicyServiceServer},
         identity::v1::{
             identity_service_server::{self, IdentityServiceServer},
@@ -45,7 +47,7 @@ use crate::{
         },
     },
     rpc::{
-        ApplyRpc, AttributeRpc, AuditRpc, ClientRpc, ExtAuthzRpc, ExtAuthzSettings, GroupRpc, HeaderNames,
+        ApplyRpc, AttributeRpc, AuditRpc, ClientRpc, EventServer, ExtAuthzRpc, ExtAuthzSettings, GroupRpc, HeaderNames,
         IdentityRpc, KeyRpc, MANIFEST_MAX_BYTES, PolicyRpc, ReflectionRpc, RoleRpc, SessionRpc, TokenRpc,
         UserRpc, health::HealthRpc,
     },
@@ -141,6 +143,20 @@ pub(super) static SERVED: &[Served] = &[
         has_health: true,
         add: |building, routes| {
             routes.add_service(tokens(building));
+        },
+    },
+    Served {
+        name: event_service_server::SERVICE_NAME,
+        described: &described::API,
+        // Where those are who verify tokens by themselves.
+        listeners: &[GrpcListener::Main],
+        callers: Callers::Declared,
+        is_reflected: true,
+        has_health: true,
+        add: |building, routes| {
+            let watching =
+                Watching::new(Arc::clone(&building.parts.stream), Arc::clone(&building.parts.clients));
+            routes.add_service(EventServer::new(watching, building.max_message_bytes));
         },
     },
     Served::of_admin_api(apply_service_server::SERVICE_NAME, |building, routes| {

@@ -144,6 +144,7 @@ fn own(parts: &Parts, config: &Config, shared: &Arc<SharedJobs>) -> Vec<OwnJob> 
         )
         .retried_after(KEYS_RETRY_INTERVAL),
         binding_ends(parts),
+        event_stream(parts),
         OwnJob::new(
             "shared_jobs",
             Pace::Clock(DUE_CHECK_INTERVAL),
@@ -177,6 +178,16 @@ fn binding_ends(parts: &Parts) -> OwnJob {
     let look = run(Arc::new(ends), |ends| async move { ends.look().await });
     let failing = "that bindings have ended is told later: they give nothing all the same";
     OwnJob::new("binding_ends", Pace::Slept(BINDING_ENDS_INTERVAL), failing, look)
+}
+
+/// Telling those who follow what changes.
+fn event_stream(parts: &Parts) -> OwnJob {
+    let tell = run(Arc::clone(&parts.stream), |stream| async move {
+        stream.tell().await;
+        Ok::<_, Infallible>(())
+    });
+    let failing = "those who follow the stream of changes are told later";
+    OwnJob::new("event_stream", Pace::AsWorkComes, failing, tell)
 }
 
 /// Following the files of TLS.

@@ -11,6 +11,7 @@ mod bounds;
 mod clients;
 mod connect;
 mod databases;
+mod events;
 mod ext_authz;
 mod forwarded_token;
 mod get_me;

@@ -14,6 +14,7 @@ const SERVICES: [&str; 5] = [
     "grpc.health.v1.Health",
     "grpc.reflection.v1.ServerReflection",
     "grpc.reflection.v1alpha.ServerReflection",
+    "identity.events.v1.EventService",
     "identity.v1.IdentityService",
     "identity.v1.TokenService",
 ];

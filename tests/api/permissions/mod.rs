@@ -68,7 +68,7 @@ impl Operator {
         self.change_role(role.id, |scopes| scopes.without_name(scope)).await;
     }
 
-    async fn change_role(&self, id: RoleId, change: impl Fn(&NameSet) -> NameSet) {
+    pub(crate) async fn change_role(&self, id: RoleId, change: impl Fn(&NameSet) -> NameSet) {
         let now = self.clock.now();
         let changed =
             |role: &Role| Ok(Role { scopes: change(&role.scopes), update_time: now, ..role.clone() });
@@ -116,7 +116,7 @@ impl Operator {
     }
 
     /// The new group `name`, with `user` in it.
-    async fn group_of(&self, name: &str, user: UserId) -> GroupId {
+    pub(crate) async fn group_of(&self, name: &str, user: UserId) -> GroupId {
         let (id, create_time) = (GroupId(new_id()), self.clock.now());
         let name = GroupName::parse(name).unwrap();
         let change = by_operator(create_time);
